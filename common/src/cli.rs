@@ -1,0 +1,143 @@
+//! The one `main` of every tool, and the flags that all of them have.
+
+use std::ffi::OsString;
+use std::io::Write;
+use std::process::ExitCode;
+
+use clap::{Args, CommandFactory, Parser, ValueEnum};
+
+use crate::error::is_broken_pipe;
+use crate::exit::Exit;
+use crate::out::{Color, Diag, Format, Out, Verbosity};
+
+/// A command-line tool: a clap parser that can run.
+pub trait Tool: Parser + CommandFactory {
+    /// The program's name, as diagnostics begin.
+    const NAME: &'static str;
+
+    /// How to colour and how much to say, read from the parsed flags.
+    fn style(&self) -> (Color, Verbosity);
+
+    /// Does what was asked for. Results go to `out`; the returned status is combined with the errors that
+    /// `out` has seen.
+    ///
+    /// # Errors
+    /// What kept the tool from doing it at all; shown as one line, exit status 2.
+    fn run(self, out: &mut Out) -> anyhow::Result<Exit>;
+
+    /// Rewrites the command line before it is parsed, for programs that also answer to an old spelling.
+    fn rewrite(args: Vec<OsString>) -> Vec<OsString> {
+        args
+    }
+}
+
+/// The flags that every tool and subcommand takes. `F` is the set of formats that the tool can write.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Common options")]
+pub struct Global<F: ValueEnum + Clone + Default + Send + Sync + 'static = Format> {
+    /// Form of the result on standard output
+    #[arg(long, global = true, value_enum, default_value_t, value_name = "FORMAT")]
+    pub format: F,
+    /// When to colour the output
+    #[arg(long, global = true, value_enum, default_value_t, value_name = "WHEN")]
+    pub color: Color,
+    /// Say nothing on standard error but errors
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    pub quiet: bool,
+    /// Say on standard error what is being done
+    #[arg(short, long, global = true)]
+    pub verbose: bool,
+}
+
+impl<F: ValueEnum + Clone + Default + Send + Sync + 'static> Global<F> {
+    /// What [`Tool::style`] returns.
+    #[must_use]
+    pub fn style(&self) -> (Color, Verbosity) {
+        let verbosity = match (self.quiet, self.verbose) {
+            (true, _) => Verbosity::Quiet,
+            (_, true) => Verbosity::Verbose,
+            _ => Verbosity::Normal,
+        };
+        (self.color, verbosity)
+    }
+}
+
+/// Parses, runs, reports, and turns the outcome into an exit status.
+#[must_use]
+pub fn main<T: Tool>() -> ExitCode {
+    let cli = match T::try_parse_from(T::rewrite(std::env::args_os().collect())) {
+        Ok(cli) => cli,
+        Err(e) => return usage::<T>(&e),
+    };
+    let (color, verbosity) = cli.style();
+    let mut out = Out::new(T::NAME, color, verbosity);
+    let result = cli.run(&mut out);
+    finish(result, &mut out).into()
+}
+
+/// Combines what the tool returned, what it reported, and whether the last bytes could be written.
+fn finish(result: anyhow::Result<Exit>, out: &mut Out) -> Exit {
+    let result = result.and_then(|exit| Ok(out.flush().map(|()| exit)?));
+    match result {
+        Ok(exit) => exit.max(out.diag().exit()),
+        // Whoever read our output has seen enough.
+        Err(e) if is_broken_pipe(&e) => out.diag().exit(),
+        Err(e) => {
+            // What was found before the failure is still a result.
+            let _ = out.flush();
+            out.diag().fatal(&e);
+            Exit::Failed
+        }
+    }
+}
+
+/// Help that was asked for is a result; help after a mistake is one line and a hint.
+fn usage<T: Tool>(error: &clap::Error) -> ExitCode {
+    if !error.use_stderr() {
+        let text = error.render();
+        let styled = Color::Auto.enabled(&std::io::stdout());
+        let text = if styled { text.ansi().to_string() } else { text.to_string() };
+        return match std::io::stdout().lock().write_all(text.as_bytes()) {
+            Ok(()) => Exit::Ok.into(),
+            Err(e) if e.kind() == std::io::ErrorKind::BrokenPipe => Exit::Ok.into(),
+            Err(e) => {
+                Diag::new(T::NAME, Verbosity::Normal).error("standard output", e);
+                Exit::Failed.into()
+            }
+        };
+    }
+    let diag = Diag::new(T::NAME, Verbosity::Normal);
+    let text = error.render().to_string();
+    let (message, usage) = reduce(&text);
+    diag.error("usage", message);
+    diag.help(usage.unwrap_or_else(|| format!("see `{} --help`", T::NAME)));
+    Exit::Failed.into()
+}
+
+/// Folds clap's paragraphs into one line, and picks its usage line out as the hint.
+fn reduce(text: &str) -> (String, Option<String>) {
+    let mut usage = None;
+    let mut parts = Vec::new();
+    for line in text.lines().map(str::trim).filter(|l| !l.is_empty()) {
+        if let Some(u) = line.strip_prefix("Usage: ") {
+            usage = Some(format!("usage: {u}"));
+        } else if !line.starts_with("For more information") {
+            parts.push(line.strip_prefix("error: ").unwrap_or(line));
+        }
+    }
+    (parts.join(" "), usage)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn usage_errors_fold_into_one_line() {
+        let text = "error: the following required arguments were not provided:\n  --log-file <FILE>\n\n\
+                    Usage: profctl gputrace --log-file <FILE>\n\nFor more information, try '--help'.\n";
+        let (message, usage) = reduce(text);
+        assert_eq!(message, "the following required arguments were not provided: --log-file <FILE>");
+        assert_eq!(usage.as_deref(), Some("usage: profctl gputrace --log-file <FILE>"));
+    }
+}

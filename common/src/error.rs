@@ -1,0 +1,71 @@
+//! Errors that carry a hint, and the reading of error chains that `main` and [`crate::out::Out`] share.
+
+use std::fmt;
+
+/// An error together with what the user can do about it; the hint is shown on its own `help:` line.
+#[derive(Debug)]
+pub struct Hinted {
+    error: anyhow::Error,
+    hint: String,
+}
+
+impl fmt::Display for Hinted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:#}", self.error)
+    }
+}
+
+impl std::error::Error for Hinted {}
+
+/// Adds a hint to an error.
+pub trait HintExt<T> {
+    /// Attaches what the user can do about the error.
+    ///
+    /// # Errors
+    /// Passes the original error on, with the hint attached.
+    fn hint(self, hint: impl Into<String>) -> anyhow::Result<T>;
+}
+
+impl<T, E: Into<anyhow::Error>> HintExt<T> for Result<T, E> {
+    fn hint(self, hint: impl Into<String>) -> anyhow::Result<T> {
+        self.map_err(|e| Hinted { error: e.into(), hint: hint.into() }.into())
+    }
+}
+
+/// The hint that some error in the chain carries.
+#[must_use]
+pub fn hint_of(error: &anyhow::Error) -> Option<&str> {
+    error.chain().find_map(|e| e.downcast_ref::<Hinted>()).map(|h| h.hint.as_str())
+}
+
+/// Tells whether the error says only that the reader of our output has gone.
+#[must_use]
+pub fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    error.chain().any(|e| {
+        e.downcast_ref::<std::io::Error>().is_some_and(|e| e.kind() == std::io::ErrorKind::BrokenPipe)
+            || e.downcast_ref::<serde_json::Error>()
+                .is_some_and(|e| e.io_error_kind() == Some(std::io::ErrorKind::BrokenPipe))
+            || e.downcast_ref::<Hinted>().is_some_and(|h| is_broken_pipe(&h.error))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use anyhow::Context;
+
+    #[test]
+    fn a_hint_survives_context_and_stays_out_of_the_message() {
+        let e = Err::<(), _>(anyhow::anyhow!("no such job")).hint("try `status`").context("node1").unwrap_err();
+        assert_eq!(format!("{e:#}"), "node1: no such job");
+        assert_eq!(hint_of(&e), Some("try `status`"));
+    }
+
+    #[test]
+    fn broken_pipes_are_found_below_hints_and_json() {
+        let pipe = || std::io::Error::from(std::io::ErrorKind::BrokenPipe);
+        assert!(is_broken_pipe(&anyhow::Error::from(serde_json::Error::io(pipe()))));
+        let hinted = Err::<(), _>(pipe()).hint("x").context("y").unwrap_err();
+        assert!(is_broken_pipe(&hinted));
+    }
+}

@@ -1,0 +1,32 @@
+//! Exit statuses, the same for every tool.
+
+/// What a tool's run came to. Worse statuses compare greater, so `max` combines them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Exit {
+    /// 0: it was done, and all is well.
+    #[default]
+    Ok = 0,
+    /// 1: it was done, and the answer is no: findings, a refusal, nothing matched.
+    No = 1,
+    /// 2: it could not be done: bad usage, an unreadable input, an unreachable host.
+    Failed = 2,
+}
+
+impl From<Exit> for std::process::ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(exit as u8)
+    }
+}
+
+/// The EXIT STATUS section of every manual page: status and meaning.
+pub const MEANINGS: [(Exit, &str); 3] = [
+    (Exit::Ok, "It was done, and all is well."),
+    (
+        Exit::No,
+        "It was done, and the answer is no: findings, a request that was refused, nothing that matched.",
+    ),
+    (
+        Exit::Failed,
+        "It could not be done, or not all of it: bad usage, an unreadable file, an unreachable host.",
+    ),
+];

@@ -1,0 +1,110 @@
+//! A rule's verdict on a subject: what audits report and what a daemon refuses to start on.
+
+use std::fmt;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// How bad a finding is.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema, clap::ValueEnum,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum Severity {
+    /// Worth knowing; changes nothing.
+    Note,
+    /// Allowed, and probably not meant.
+    Warning,
+    /// Must not be deployed: the exit status is 1, and a daemon does not start.
+    Error,
+}
+
+impl fmt::Display for Severity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Note => "note",
+            Self::Warning => "warning",
+            Self::Error => "error",
+        })
+    }
+}
+
+/// One rule broken by one subject.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Finding {
+    /// Stable id of the rule, in kebab case.
+    pub rule: String,
+    /// How bad it is.
+    pub severity: Severity,
+    /// The file or other subject.
+    pub path: String,
+    /// The path's bytes in hex, where they are not UTF-8.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub path_hex: Option<String>,
+    /// What was found.
+    pub found: String,
+    /// What the rule expects.
+    pub expected: String,
+    /// How to mend it.
+    pub fix: String,
+}
+
+impl Finding {
+    /// A finding about a path; the texts are filled in by [`Self::found`], [`Self::expected`] and [`Self::fix`].
+    #[must_use]
+    pub fn new(rule: &str, severity: Severity, path: &std::path::Path) -> Self {
+        use std::os::unix::ffi::OsStrExt;
+        let path_hex = path.to_str().is_none().then(|| hex(path.as_os_str().as_bytes()));
+        Self {
+            rule: rule.to_owned(),
+            severity,
+            path: path.to_string_lossy().into_owned(),
+            path_hex,
+            found: String::new(),
+            expected: String::new(),
+            fix: String::new(),
+        }
+    }
+
+    /// Sets what was found.
+    #[must_use]
+    pub fn found(mut self, text: impl Into<String>) -> Self {
+        self.found = text.into();
+        self
+    }
+
+    /// Sets what the rule expects.
+    #[must_use]
+    pub fn expected(mut self, text: impl Into<String>) -> Self {
+        self.expected = text.into();
+        self
+    }
+
+    /// Sets how to mend it.
+    #[must_use]
+    pub fn fix(mut self, text: impl Into<String>) -> Self {
+        self.fix = text.into();
+        self
+    }
+
+    /// `found, expected …`: the reason on a diagnostic line.
+    #[must_use]
+    pub fn reason(&self) -> String {
+        match self.expected.as_str() {
+            "" => format!("{} [{}]", self.found, self.rule),
+            expected => format!("{}, expected {expected} [{}]", self.found, self.rule),
+        }
+    }
+}
+
+/// Lower-case hexadecimal.
+#[must_use]
+pub fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|b| format!("{b:02x}")).collect()
+}
+
+/// The worst severity among findings.
+#[must_use]
+pub fn worst<'a>(findings: impl IntoIterator<Item = &'a Finding>) -> Option<Severity> {
+    findings.into_iter().map(|f| f.severity).max()
+}

@@ -1,0 +1,277 @@
+//! Files written atomically with their final mode, and inputs opened with care.
+//!
+//! Writing goes through an unnamed file in the target's directory: it gets its mode when it is created,
+//! whatever the umask, is synced, and takes the target's name in one rename. Whoever is killed in between
+//! leaves nothing behind.
+
+use std::ffi::OsStr;
+use std::fs::{File, Metadata};
+use std::io::{self, Read, Write};
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{self as rfs, AtFlags, CWD, Mode as RMode, OFlags};
+
+use crate::policy::Mode;
+
+/// A file that replaces its target when it is [committed](Self::commit), and vanishes when it is dropped.
+#[derive(Debug)]
+pub struct AtomicFile {
+    file: File,
+    dir: OwnedFd,
+    path: PathBuf,
+    /// The temporary name, on file systems that have no unnamed files.
+    temporary: Option<String>,
+}
+
+impl AtomicFile {
+    /// Starts a replacement of `path` with the given mode.
+    ///
+    /// # Errors
+    /// The directory cannot be opened or written.
+    pub fn create(path: &Path, mode: Mode) -> io::Result<Self> {
+        let parent = match path.parent() {
+            Some(p) if !p.as_os_str().is_empty() => p,
+            _ => Path::new("."),
+        };
+        if path.file_name().is_none() {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a file name"));
+        }
+        let dir = rfs::open(parent, OFlags::DIRECTORY | OFlags::RDONLY | OFlags::CLOEXEC, RMode::empty())?;
+        let (file, temporary) = unnamed(&dir, mode).or_else(|e| match e {
+            rustix::io::Errno::OPNOTSUPP | rustix::io::Errno::ISDIR | rustix::io::Errno::NOENT => {
+                named(&dir, mode)
+            }
+            e => Err(e),
+        })?;
+        let new = Self { file: file.into(), dir, path: path.to_owned(), temporary };
+        // The mode given to open is cut by the umask; this sets it to the letter before there is a name.
+        rfs::fchmod(&new.file, RMode::from_raw_mode(mode.0))?;
+        Ok(new)
+    }
+
+    /// Syncs the content and gives it the target's name.
+    ///
+    /// # Errors
+    /// Writing back or renaming failed; the target is as it was.
+    pub fn commit(mut self) -> io::Result<()> {
+        self.file.sync_all()?;
+        let name = self.path.file_name().unwrap_or(OsStr::new("")).to_owned();
+        if self.temporary.is_none() {
+            self.temporary = Some(self.link()?);
+        }
+        if let Some(temporary) = &self.temporary {
+            rfs::renameat(&self.dir, temporary.as_str(), &self.dir, name.as_os_str())?;
+            self.temporary = None;
+        }
+        rfs::fsync(&self.dir)?;
+        Ok(())
+    }
+
+    /// Gives the unnamed file a temporary name: a link cannot replace an existing file, a rename can.
+    fn link(&self) -> io::Result<String> {
+        let own = format!("/proc/self/fd/{}", self.file.as_raw_fd());
+        loop {
+            let name = temporary_name()?;
+            match rfs::linkat(CWD, own.as_str(), &self.dir, name.as_str(), AtFlags::SYMLINK_FOLLOW) {
+                Ok(()) => return Ok(name),
+                Err(rustix::io::Errno::EXIST) => {}
+                Err(e) => return Err(e.into()),
+            }
+        }
+    }
+}
+
+impl Drop for AtomicFile {
+    fn drop(&mut self) {
+        if let Some(temporary) = &self.temporary {
+            let _ = rfs::unlinkat(&self.dir, temporary.as_str(), AtFlags::empty());
+        }
+    }
+}
+
+impl Write for AtomicFile {
+    fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
+        self.file.write(buf)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
+}
+
+fn unnamed(dir: &OwnedFd, mode: Mode) -> rustix::io::Result<(OwnedFd, Option<String>)> {
+    let flags = OFlags::TMPFILE | OFlags::WRONLY | OFlags::CLOEXEC;
+    rfs::openat(dir, ".", flags, RMode::from_raw_mode(mode.0)).map(|fd| (fd, None))
+}
+
+fn named(dir: &OwnedFd, mode: Mode) -> rustix::io::Result<(OwnedFd, Option<String>)> {
+    loop {
+        let name = temporary_name()?;
+        let flags = OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::WRONLY | OFlags::CLOEXEC;
+        match rfs::openat(dir, name.as_str(), flags, RMode::from_raw_mode(mode.0)) {
+            Err(rustix::io::Errno::EXIST) => {}
+            other => return other.map(|fd| (fd, Some(name))),
+        }
+    }
+}
+
+fn temporary_name() -> rustix::io::Result<String> {
+    let mut bytes = [0; 12];
+    rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty())?;
+    Ok(format!(".{}.tmp", crate::finding::hex(&bytes)))
+}
+
+/// Writes a whole file atomically.
+///
+/// # Errors
+/// As [`AtomicFile`]; the target is as it was.
+pub fn write(path: &Path, mode: Mode, content: &[u8]) -> io::Result<()> {
+    let mut file = AtomicFile::create(path, mode)?;
+    file.write_all(content)?;
+    file.commit()
+}
+
+/// Creates a directory with its final mode. An existing one is an error.
+///
+/// # Errors
+/// What the system says.
+pub fn create_dir(path: &Path, mode: Mode) -> io::Result<()> {
+    // Created tighter than asked for or equal, then set to the letter through the descriptor.
+    rfs::mkdir(path, RMode::from_raw_mode(mode.0 & 0o700))?;
+    let dir = rfs::open(path, OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC, RMode::empty())?;
+    rfs::fchmod(&dir, RMode::from_raw_mode(mode.0))?;
+    Ok(())
+}
+
+/// Opens a file for appending, created with `mode` when it is new; never through a symbolic link, never
+/// anything but a regular file.
+///
+/// # Errors
+/// What the system says; `ELOOP` for a link.
+pub fn open_append(path: &Path, mode: Mode) -> io::Result<File> {
+    let flags = OFlags::CREATE | OFlags::APPEND | OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    // A FIFO without a reader must not hold us up.
+    let fd = rfs::open(path, flags | OFlags::NONBLOCK, RMode::from_raw_mode(mode.0))?;
+    let file = File::from(fd);
+    regular(&file)?;
+    Ok(file)
+}
+
+/// Opens a regular file for reading without following a link in its last component and without blocking on
+/// a FIFO or device.
+///
+/// # Errors
+/// What the system says; `InvalidInput` for anything but a regular file.
+pub fn open_regular(path: &Path) -> io::Result<(File, Metadata)> {
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC | OFlags::NOCTTY;
+    let file = match rfs::open(path, flags, RMode::empty()) {
+        Err(rustix::io::Errno::LOOP) => {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "is a symbolic link"));
+        }
+        other => File::from(other?),
+    };
+    let meta = regular(&file)?;
+    Ok((file, meta))
+}
+
+fn regular(file: &File) -> io::Result<Metadata> {
+    let meta = file.metadata()?;
+    if meta.is_file() {
+        return Ok(meta);
+    }
+    Err(io::Error::new(io::ErrorKind::InvalidInput, format!("is {}, not a regular file", kind(meta.mode()))))
+}
+
+/// The type of a file in words, from its `st_mode`.
+#[must_use]
+pub fn kind(st_mode: u32) -> &'static str {
+    match rfs::FileType::from_raw_mode(st_mode) {
+        rfs::FileType::RegularFile => "a regular file",
+        rfs::FileType::Directory => "a directory",
+        rfs::FileType::Symlink => "a symbolic link",
+        rfs::FileType::Fifo => "a FIFO",
+        rfs::FileType::Socket => "a socket",
+        rfs::FileType::CharacterDevice => "a character device",
+        rfs::FileType::BlockDevice => "a block device",
+        _ => "of unknown type",
+    }
+}
+
+/// Reads at most `limit` bytes; a longer input is an error and is not read further.
+///
+/// # Errors
+/// What the reader says; `FileTooLarge` beyond the limit.
+pub fn read_bounded(reader: impl Read, limit: u64) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    reader.take(limit.saturating_add(1)).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > limit {
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, format!("is larger than {limit} bytes")));
+    }
+    Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mode_of(path: &Path) -> u32 {
+        std::fs::symlink_metadata(path).unwrap().mode() & 0o7777
+    }
+
+    #[test]
+    fn a_file_appears_whole_with_its_final_mode() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("f");
+        write(&path, Mode(0o600), b"one").unwrap();
+        write(&path, Mode(0o666), b"two").unwrap();
+        assert_eq!(std::fs::read(&path).unwrap(), b"two");
+        assert_eq!(mode_of(&path), 0o666);
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn an_abandoned_file_leaves_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("f");
+        std::fs::write(&path, "old").unwrap();
+        let mut file = AtomicFile::create(&path, Mode(0o600)).unwrap();
+        file.write_all(b"new").unwrap();
+        drop(file);
+        assert_eq!(std::fs::read(&path).unwrap(), b"old");
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn replacing_a_link_does_not_write_through_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let (victim, link) = (dir.path().join("victim"), dir.path().join("link"));
+        std::fs::write(&victim, "precious").unwrap();
+        std::os::unix::fs::symlink(&victim, &link).unwrap();
+        write(&link, Mode(0o600), b"x").unwrap();
+        assert_eq!(std::fs::read(&victim).unwrap(), b"precious");
+        assert!(open_append(&link, Mode(0o600)).is_ok());
+    }
+
+    #[test]
+    fn only_regular_files_are_opened() {
+        let dir = tempfile::tempdir().unwrap();
+        let link = dir.path().join("link");
+        std::os::unix::fs::symlink("/etc/passwd", &link).unwrap();
+        assert_eq!(open_regular(&link).unwrap_err().to_string(), "is a symbolic link");
+        assert!(open_append(&link, Mode(0o600)).is_err());
+        let fifo = dir.path().join("fifo");
+        rfs::mknodat(CWD, &fifo, rfs::FileType::Fifo, RMode::RUSR, 0).unwrap();
+        assert_eq!(open_regular(&fifo).unwrap_err().to_string(), "is a FIFO, not a regular file");
+    }
+
+    #[test]
+    fn directories_get_their_mode_whatever_the_umask() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("d");
+        create_dir(&path, Mode(0o750)).unwrap();
+        assert_eq!(mode_of(&path), 0o750);
+        assert!(create_dir(&path, Mode(0o750)).is_err());
+    }
+}

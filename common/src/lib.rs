@@ -1,0 +1,31 @@
+//! What two or more of the tools share, and nothing else.
+//!
+//! | module | holds |
+//! |---|---|
+//! | [`cli`] | the one `main`, and the flags that every tool has |
+//! | [`out`] | standard output and the diagnostics on standard error |
+//! | [`exit`] | what the exit statuses mean |
+//! | [`error`] | errors that carry a hint for the user |
+//! | [`progress`] | progress bars, hidden where nobody watches |
+//! | [`record`] | the JSON lines that tools pipe to each other |
+//! | [`finding`] | a rule's verdict on a subject, as audits and start-up checks report it |
+//! | [`policy`] | the table of maximum permissions |
+//! | [`fsat`] | files written atomically with their final mode, and inputs opened with care |
+//! | [`rpc`] | the client-daemon protocol: frames, messages, config text |
+//! | [`ipc`] | the daemon-process protocol: datagrams and socket addresses |
+//! | `pki` | certificate directories and TLS configurations (feature `tls`) |
+
+pub mod cli;
+pub mod error;
+pub mod exit;
+pub mod finding;
+pub mod fsat;
+pub mod ipc;
+pub mod out;
+#[cfg(feature = "tls")]
+pub mod pki;
+pub mod policy;
+pub mod progress;
+pub mod record;
+pub mod rpc;
+pub mod text;

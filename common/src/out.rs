@@ -1,0 +1,219 @@
+//! Where results and diagnostics go. Standard output carries the result and nothing else.
+//!
+//! Results are buffered and written through [`Out`]; diagnostics are single lines of the form
+//! `tool: subject: reason` on standard error. Printing anywhere else is denied by a lint.
+
+use std::fmt::Display;
+use std::io::{self, BufWriter, IsTerminal, Write};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::error::hint_of;
+use crate::exit::Exit;
+use crate::record::{Line, Record};
+use crate::text::Safe;
+
+/// The two forms of result that every tool can write.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum Format {
+    /// For people: tables and sentences. Not stable between versions.
+    #[default]
+    Text,
+    /// For programs: JSON Lines, one record per line, as described in profguard-records(7).
+    Json,
+}
+
+/// When to colour.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum Color {
+    /// On a terminal, unless NO_COLOR is set or TERM is dumb.
+    #[default]
+    Auto,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
+}
+
+impl Color {
+    /// Decides for one stream.
+    #[must_use]
+    pub fn enabled(self, stream: &impl IsTerminal) -> bool {
+        let wanted = || {
+            let set = |k| std::env::var_os(k).is_some_and(|v| !v.is_empty());
+            stream.is_terminal() && !set("NO_COLOR") && std::env::var_os("TERM").is_none_or(|t| t != "dumb")
+        };
+        match self {
+            Self::Always => true,
+            Self::Never => false,
+            Self::Auto => wanted(),
+        }
+    }
+}
+
+/// The tool's two output streams, and the memory of whether something failed.
+pub struct Out {
+    diag: Diag,
+    stdout: Box<dyn Write + Send>,
+    color: bool,
+    line_buffered: bool,
+}
+
+impl Out {
+    /// Writes results to standard output.
+    #[must_use]
+    pub fn new(tool: &'static str, color: Color, verbosity: Verbosity) -> Self {
+        let stdout = io::stdout();
+        let color = color.enabled(&stdout);
+        Self::to(Box::new(BufWriter::with_capacity(1 << 16, stdout)), tool, color, verbosity)
+    }
+
+    /// Writes results to any writer; what tests use.
+    #[must_use]
+    pub fn to(stdout: Box<dyn Write + Send>, tool: &'static str, color: bool, verbosity: Verbosity) -> Self {
+        Self { diag: Diag::new(tool, verbosity), stdout, color, line_buffered: false }
+    }
+
+    /// Whether results may carry colour.
+    #[must_use]
+    pub fn color(&self) -> bool {
+        self.color
+    }
+
+    /// Flushes after every record from now on: for commands that watch or wait.
+    pub fn flush_each_record(&mut self) {
+        self.line_buffered = true;
+    }
+
+    /// The stream for results in text or another format.
+    pub fn text(&mut self) -> &mut dyn Write {
+        &mut self.stdout
+    }
+
+    /// Writes one record as a JSON line.
+    ///
+    /// # Errors
+    /// What the stream says, a closed pipe included.
+    pub fn record<R: Record>(&mut self, record: &R) -> io::Result<()> {
+        serde_json::to_writer(&mut self.stdout, &Line::new(record)).map_err(io::Error::from)?;
+        self.stdout.write_all(b"\n")?;
+        if self.line_buffered { self.stdout.flush() } else { Ok(()) }
+    }
+
+    /// Writes out what is buffered.
+    ///
+    /// # Errors
+    /// What the stream says: a full disk is found out here.
+    pub fn flush(&mut self) -> io::Result<()> {
+        self.stdout.flush()
+    }
+
+    /// Diagnostics, shareable with threads.
+    #[must_use]
+    pub fn diag(&self) -> &Diag {
+        &self.diag
+    }
+
+    /// Reports that one input failed; the others go on, and the exit status becomes 2.
+    pub fn error(&self, subject: impl Display, reason: impl Display) {
+        self.diag.error(subject, reason);
+    }
+
+    /// Reports a failed input whose reason is an error chain.
+    pub fn failed(&self, subject: impl Display, error: &anyhow::Error) {
+        self.diag.error(subject, format_args!("{error:#}"));
+        if let Some(hint) = hint_of(error) {
+            self.diag.help(hint);
+        }
+    }
+
+    /// Reports something that does not change the exit status.
+    pub fn warn(&self, subject: impl Display, reason: impl Display) {
+        self.diag.warn(subject, reason);
+    }
+}
+
+/// How much a tool says on standard error.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Verbosity {
+    /// Errors only.
+    Quiet,
+    /// Errors and warnings.
+    #[default]
+    Normal,
+    /// What it is doing, too.
+    Verbose,
+}
+
+/// Diagnostics: one line each on standard error, untrusted text escaped.
+#[derive(Debug)]
+pub struct Diag {
+    tool: &'static str,
+    verbosity: Verbosity,
+    errors: AtomicU64,
+}
+
+impl Diag {
+    /// Diagnostics of one tool.
+    #[must_use]
+    pub fn new(tool: &'static str, verbosity: Verbosity) -> Self {
+        Self { tool, verbosity, errors: AtomicU64::new(0) }
+    }
+
+    /// How much is said.
+    #[must_use]
+    pub fn verbosity(&self) -> Verbosity {
+        self.verbosity
+    }
+
+    /// How many errors were reported.
+    pub fn errors(&self) -> u64 {
+        self.errors.load(Ordering::Relaxed)
+    }
+
+    /// The status that the errors reported so far amount to.
+    pub fn exit(&self) -> Exit {
+        if self.errors() > 0 { Exit::Failed } else { Exit::Ok }
+    }
+
+    /// Reports a failure and remembers it for the exit status.
+    pub fn error(&self, subject: impl Display, reason: impl Display) {
+        self.errors.fetch_add(1, Ordering::Relaxed);
+        self.line(format_args!("{subject}: {reason}"));
+    }
+
+    /// Reports a failure that has no subject of its own.
+    pub fn fatal(&self, error: &anyhow::Error) {
+        self.errors.fetch_add(1, Ordering::Relaxed);
+        self.line(format_args!("{error:#}"));
+        if let Some(hint) = hint_of(error) {
+            self.help(hint);
+        }
+    }
+
+    /// Reports something that the user should know; silent with `--quiet`.
+    pub fn warn(&self, subject: impl Display, reason: impl Display) {
+        if self.verbosity >= Verbosity::Normal {
+            self.line(format_args!("{subject}: {reason}"));
+        }
+    }
+
+    /// Reports what is being done; only with `--verbose`.
+    pub fn info(&self, subject: impl Display, what: impl Display) {
+        if self.verbosity >= Verbosity::Verbose {
+            self.line(format_args!("{subject}: {what}"));
+        }
+    }
+
+    /// Says what the user can do about the line before.
+    pub fn help(&self, hint: impl Display) {
+        if self.verbosity >= Verbosity::Normal {
+            self.line(format_args!("help: {hint}"));
+        }
+    }
+
+    /// One write per line, so that lines of several threads do not mix; a closed stderr is no reason to fail.
+    fn line(&self, message: std::fmt::Arguments<'_>) {
+        let line = format!("{}: {}\n", self.tool, Safe(&message.to_string()));
+        let _ = io::stderr().lock().write_all(line.as_bytes());
+    }
+}

@@ -1,0 +1,200 @@
+//! The table of maximum permissions, from the security statement that we implement.
+//!
+//! One table, used by `permck` to audit, by `certck` and `profd` to refuse before they read, and by every tool
+//! that creates a file. A mode complies when it sets no bit outside its class's maximum; octal numbers are
+//! never compared by size. setuid, setgid and sticky are outside every maximum.
+
+use std::fmt;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+use crate::finding::{Finding, Severity};
+
+/// Permission bits, the twelve low bits of `st_mode`; shown as four octal digits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Mode(pub u32);
+
+impl Mode {
+    /// Takes the permission bits of an `st_mode`.
+    #[must_use]
+    pub fn of(st_mode: u32) -> Self {
+        Self(st_mode & 0o7777)
+    }
+
+    /// The bits that `maximum` does not allow.
+    #[must_use]
+    pub fn beyond(self, maximum: Self) -> Self {
+        Self(self.0 & !maximum.0)
+    }
+}
+
+impl fmt::Display for Mode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:04o}", self.0)
+    }
+}
+
+/// A class of files that share a maximum mode.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[allow(missing_docs, reason = "each is described once, in TABLE")]
+pub enum Class {
+    HomeDir,
+    ProgramFile,
+    ProgramDir,
+    ConfigFile,
+    ConfigDir,
+    LogArchived,
+    LogRecording,
+    LogDir,
+    DebugFile,
+    DebugDir,
+    TmpDir,
+    UpgradeDir,
+    DataFile,
+    DataDir,
+    KeyDir,
+    KeyFile,
+    CryptoScript,
+}
+
+/// One row of [`TABLE`].
+#[derive(Clone, Copy, Debug)]
+pub struct Row {
+    /// The class.
+    pub class: Class,
+    /// Its name in records, policies and findings.
+    pub name: &'static str,
+    /// What belongs to it.
+    pub what: &'static str,
+    /// The most that its mode may allow.
+    pub max: Mode,
+}
+
+const fn row(class: Class, name: &'static str, what: &'static str, max: u32) -> Row {
+    Row { class, name, what, max: Mode(max) }
+}
+
+/// The seventeen rows, in the order of [`Class`].
+pub const TABLE: [Row; 17] = [
+    row(Class::HomeDir, "home_dir", "home directory", 0o750),
+    row(Class::ProgramFile, "program_file", "programs, scripts, libraries", 0o550),
+    row(Class::ProgramDir, "program_dir", "directory of programs", 0o550),
+    row(Class::ConfigFile, "config_file", "configuration files", 0o640),
+    row(Class::ConfigDir, "config_dir", "directory of configuration files", 0o750),
+    row(Class::LogArchived, "log_archived", "log files, recorded or archived", 0o440),
+    row(Class::LogRecording, "log_recording", "log files being recorded", 0o640),
+    row(Class::LogDir, "log_dir", "log directory", 0o750),
+    row(Class::DebugFile, "debug_file", "debug files", 0o640),
+    row(Class::DebugDir, "debug_dir", "directory of debug files", 0o750),
+    row(Class::TmpDir, "tmp_dir", "directory of temporary files", 0o750),
+    row(Class::UpgradeDir, "upgrade_dir", "directory of maintenance and upgrade files", 0o770),
+    row(Class::DataFile, "data_file", "service data", 0o640),
+    row(Class::DataDir, "data_dir", "directory of service data", 0o750),
+    row(Class::KeyDir, "key_dir", "directory of keys, certificates, ciphertext", 0o700),
+    row(Class::KeyFile, "key_file", "keys, private keys, certificates, ciphertext", 0o600),
+    row(Class::CryptoScript, "crypto_script", "interfaces and scripts for encryption and decryption", 0o500),
+];
+
+impl Class {
+    /// The class's row.
+    #[must_use]
+    pub fn row(self) -> &'static Row {
+        &TABLE[self as usize]
+    }
+
+    /// The most that a mode of this class may allow.
+    #[must_use]
+    pub fn max(self) -> Mode {
+        self.row().max
+    }
+
+    /// Finds a class by its name in records and policies.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        TABLE.iter().find(|r| r.name == name).map(|r| r.class)
+    }
+}
+
+/// What an entry's metadata breaks: the mode of its class, and its owner.
+///
+/// The owner must be the effective user of this process or root; a root-owned file that the mode allows us to
+/// read is the usual state of an installation.
+#[must_use]
+pub fn check(path: &Path, meta: &std::fs::Metadata, class: Class) -> Vec<Finding> {
+    let me = rustix::process::geteuid().as_raw();
+    [check_mode(path, Mode::of(meta.mode()), class), check_owner(path, meta.uid(), me)]
+        .into_iter()
+        .flatten()
+        .collect()
+}
+
+/// Rule `mode`: no bit outside the class's maximum.
+#[must_use]
+pub fn check_mode(path: &Path, mode: Mode, class: Class) -> Option<Finding> {
+    let row = class.row();
+    let beyond = mode.beyond(row.max);
+    (beyond.0 != 0).then(|| {
+        Finding::new("mode", Severity::Error, path)
+            .found(format!("mode {mode} allows {beyond} too much for {}", row.what))
+            .expected(format!("at most {} ({})", row.max, row.name))
+            .fix(format!("chmod {} {}", Mode(mode.0 & row.max.0), shell_quote(path)))
+    })
+}
+
+/// Rule `owner`: the user who runs the tool, or root.
+#[must_use]
+pub fn check_owner(path: &Path, owner: u32, me: u32) -> Option<Finding> {
+    (owner != me && owner != 0).then(|| {
+        Finding::new("owner", Severity::Error, path)
+            .found(format!("owned by uid {owner}"))
+            .expected(format!("uid {me} (this process) or root"))
+            .fix(format!("chown {me} {}", shell_quote(path)))
+    })
+}
+
+/// A path as one word of a POSIX shell.
+#[must_use]
+pub fn shell_quote(path: &Path) -> String {
+    let text = path.to_string_lossy();
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+:@%,=".contains(c);
+    if !text.is_empty() && text.chars().all(plain) {
+        return text.into_owned();
+    }
+    format!("'{}'", text.replace('\'', r"'\''"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_stand_in_the_order_of_the_classes() {
+        for (i, row) in TABLE.iter().enumerate() {
+            assert_eq!(row.class as usize, i);
+            assert_eq!(Class::from_name(row.name), Some(row.class));
+        }
+    }
+
+    /// The oracle counts bits one by one instead of masking.
+    #[test]
+    fn every_mode_against_every_class() {
+        for row in &TABLE {
+            for mode in 0..0o10000 {
+                let allowed = (0..12).all(|bit| mode >> bit & 1 == 0 || row.max.0 >> bit & 1 == 1);
+                let found = check_mode(Path::new("f"), Mode(mode), row.class);
+                assert_eq!(found.is_none(), allowed, "{:04o} as {}", mode, row.name);
+            }
+        }
+    }
+
+    #[test]
+    fn a_smaller_number_may_still_break_the_rule() {
+        assert!(check_mode(Path::new("k"), Mode(0o577), Class::KeyFile).is_some());
+    }
+
+    #[test]
+    fn the_fix_only_tightens() {
+        let f = check_mode(Path::new("a b"), Mode(0o4777), Class::KeyFile).unwrap();
+        assert_eq!(f.fix, "chmod 0600 'a b'");
+    }
+}

@@ -1,0 +1,41 @@
+//! Makes untrusted text safe to show on a terminal.
+
+use std::fmt::{self, Display, Write};
+
+/// Shows text with every control character, escape sequence and bidirectional override written as an escape
+/// (`\n`, `\x1b`, `\u{202e}`), so that a file name or a peer's message cannot forge a line or drive a terminal.
+pub struct Safe<'a>(pub &'a str);
+
+impl Display for Safe<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.chars().try_for_each(|c| match c {
+            '\n' => f.write_str("\\n"),
+            '\t' => f.write_str("\\t"),
+            '\r' => f.write_str("\\r"),
+            c if c.is_control() && c.is_ascii() => write!(f, "\\x{:02x}", c as u32),
+            c if c.is_control() || is_format_control(c) => write!(f, "\\u{{{:x}}}", c as u32),
+            c => f.write_char(c),
+        })
+    }
+}
+
+/// [`Safe`] as an owned string.
+#[must_use]
+pub fn safe(text: &str) -> String {
+    Safe(text).to_string()
+}
+
+/// Tells the invisible characters that reorder or join what a terminal shows.
+fn is_format_control(c: char) -> bool {
+    matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn escapes_are_shown_not_sent() {
+        assert_eq!(safe("a\x1b[31m\nb\u{9b}\u{202e}é"), "a\\x1b[31m\\nb\\u{9b}\\u{202e}é");
+    }
+}
