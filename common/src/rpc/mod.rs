@@ -1,1 +1,11 @@
-//! x
+//! The protocol between client and daemon: TCP, default port 1778, one JSON object per frame.
+//!
+//! Bytes ([`frame`]), meaning ([`message`]) and the text of a config ([`config`]) are apart, and none does
+//! I/O: both ends use the same types with whatever stream they have.
+
+pub mod config;
+pub mod frame;
+pub mod message;
+
+/// The port that clients and daemons of this family use unless told otherwise.
+pub const DEFAULT_PORT: u16 = 1778;

@@ -1,0 +1,179 @@
+//! The text of a config: lines `KEY=VALUE`, as a client composes it and a training process obeys it.
+//!
+//! The text reaches another user's process, which trims each line and takes everything after the first `=`.
+//! So a line break inside a value would add a key of the sender's choice: building and parsing both refuse
+//! control characters.
+
+use std::fmt;
+
+use thiserror::Error;
+
+/// The key under which the daemon tells a process the id of the request; a trace carries it as `trace_id`.
+pub const TRACE_ID: &str = "REQUEST_TRACE_ID";
+/// Where the trace goes: a file for gputrace, a directory for nputrace.
+pub const LOG_FILE: &str = "ACTIVITIES_LOG_FILE";
+/// Where npu-monitor writes; a directory, or empty for metrics to the daemon.
+pub const MONITOR_LOG_FILE: &str = "NPU_MONITOR_LOG_FILE";
+/// The first key of a monitor command; every other config is a trace command.
+pub const MONITOR_START: &str = "NPU_MONITOR_START";
+/// The longest config text that every known process accepts, its NUL and header aside.
+pub const MAX_TEXT: usize = 4096 - 64;
+/// More keys than any client sends.
+const MAX_KEYS: usize = 128;
+
+/// Why a text is not a config.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum ConfigError {
+    /// Nothing in it.
+    #[error("config is empty")]
+    Empty,
+    /// Longer than processes accept.
+    #[error("config is {0} bytes long, more than the {MAX_TEXT} that a process accepts")]
+    TooLong(usize),
+    /// More lines than any client sends.
+    #[error("config has more than {MAX_KEYS} keys")]
+    TooManyKeys,
+    /// A line without `=`, or with a key that is not made of A-Z, 0-9 and `_`.
+    #[error("config line {0} is not KEY=VALUE")]
+    NotKeyValue(usize),
+    /// A control character in a value.
+    #[error("config key {0} has a control character in its value")]
+    Control(String),
+    /// The same key twice: peers differ on which one counts.
+    #[error("config key {0} is given twice")]
+    Twice(String),
+}
+
+/// A config: keys and values in order.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Config {
+    pairs: Vec<(String, String)>,
+}
+
+impl Config {
+    /// An empty config, to be filled with [`Self::push`].
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds a pair.
+    ///
+    /// # Errors
+    /// The key is malformed or already there, the value has a control character, or there are too many.
+    pub fn push(&mut self, key: &str, value: impl fmt::Display) -> Result<(), ConfigError> {
+        let value = value.to_string();
+        if !is_key(key) {
+            return Err(ConfigError::NotKeyValue(self.pairs.len() + 1));
+        }
+        if value.chars().any(char::is_control) {
+            return Err(ConfigError::Control(key.to_owned()));
+        }
+        if self.get(key).is_some() {
+            return Err(ConfigError::Twice(key.to_owned()));
+        }
+        if self.pairs.len() >= MAX_KEYS {
+            return Err(ConfigError::TooManyKeys);
+        }
+        self.pairs.push((key.to_owned(), value));
+        Ok(())
+    }
+
+    /// Reads a text. Lines are trimmed, empty ones skipped, as processes do.
+    ///
+    /// # Errors
+    /// See [`ConfigError`].
+    pub fn parse(text: &str) -> Result<Self, ConfigError> {
+        if text.len() > MAX_TEXT {
+            return Err(ConfigError::TooLong(text.len()));
+        }
+        let mut config = Self::new();
+        for (n, line) in text.split('\n').enumerate() {
+            let line = line.trim();
+            if line.is_empty() {
+                continue;
+            }
+            let (key, value) = line.split_once('=').ok_or(ConfigError::NotKeyValue(n + 1))?;
+            if !is_key(key.trim()) {
+                return Err(ConfigError::NotKeyValue(n + 1));
+            }
+            config.push(key.trim(), value.trim())?;
+        }
+        if config.pairs.is_empty() { Err(ConfigError::Empty) } else { Ok(config) }
+    }
+
+    /// The value of a key.
+    #[must_use]
+    pub fn get(&self, key: &str) -> Option<&str> {
+        self.pairs.iter().find(|(k, _)| k == key).map(|(_, v)| v.as_str())
+    }
+
+    /// All pairs in order.
+    #[must_use]
+    pub fn pairs(&self) -> &[(String, String)] {
+        &self.pairs
+    }
+
+    /// Whether this is a monitor command; every other config is a trace command.
+    #[must_use]
+    pub fn is_monitor(&self) -> bool {
+        self.pairs.first().is_some_and(|(k, _)| k == MONITOR_START)
+    }
+
+    /// The path that the process is told to write to, if it is told one.
+    #[must_use]
+    pub fn output(&self) -> Option<&str> {
+        [LOG_FILE, MONITOR_LOG_FILE].iter().find_map(|k| self.get(k)).filter(|p| !p.is_empty())
+    }
+}
+
+impl fmt::Display for Config {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (i, (key, value)) in self.pairs.iter().enumerate() {
+            let newline = if i == 0 { "" } else { "\n" };
+            write!(f, "{newline}{key}={value}")?;
+        }
+        Ok(())
+    }
+}
+
+fn is_key(key: &str) -> bool {
+    !key.is_empty() && key.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_survives_the_round_trip() {
+        let text = "ACTIVITIES_LOG_FILE=/tmp/a \"b\"\\c=d.json\nACTIVITIES_ITERATIONS=5";
+        let config = Config::parse(text).unwrap();
+        assert_eq!(config.to_string(), text);
+        assert_eq!(config.output(), Some("/tmp/a \"b\"\\c=d.json"));
+        assert!(!config.is_monitor());
+    }
+
+    #[test]
+    fn indented_lines_are_trimmed() {
+        let config = Config::parse("A=1\n      REQUEST_TRACE_ID=77\n\n").unwrap();
+        assert_eq!(config.get(TRACE_ID), Some("77"));
+    }
+
+    #[test]
+    fn a_value_cannot_smuggle_a_key_in() {
+        let mut config = Config::new();
+        let e = config.push("ACTIVITIES_LOG_FILE", "/tmp/x\nPROFILE_WITH_STACK=true").unwrap_err();
+        assert_eq!(e, ConfigError::Control("ACTIVITIES_LOG_FILE".into()));
+        assert_eq!(Config::parse("A=1\nA=2").unwrap_err(), ConfigError::Twice("A".into()));
+    }
+
+    #[test]
+    fn nonsense_is_refused() {
+        assert_eq!(Config::parse(" \n").unwrap_err(), ConfigError::Empty);
+        assert_eq!(Config::parse("A=1\nno equals").unwrap_err(), ConfigError::NotKeyValue(2));
+        assert_eq!(Config::parse("a=1").unwrap_err(), ConfigError::NotKeyValue(1));
+        assert_eq!(Config::parse("A=\x1b[2J").unwrap_err(), ConfigError::Control("A".into()));
+        assert!(matches!(Config::parse(&"A".repeat(5000)), Err(ConfigError::TooLong(5000))));
+    }
+}

@@ -1,0 +1,496 @@
+//! Requests and replies: what a frame's JSON means.
+//!
+//! Existing clients break on reply fields that they do not know, so everything that we add to a reply is
+//! sent only to a client that asked with `"extended": true`; existing daemons ignore that field.
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+use thiserror::Error;
+
+/// Most pids that one request may list.
+pub const MAX_PIDS: usize = 4096;
+/// How many processes a request triggers when it does not say.
+pub const DEFAULT_PROCESS_LIMIT: u32 = 1000;
+/// How long `dcgmProfPause` pauses when it does not say, seconds.
+pub const DEFAULT_PAUSE_S: u32 = 300;
+
+/// A request to a daemon.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Request {
+    /// `getStatus`.
+    Status {
+        /// The client understands [`StatusDetail`].
+        extended: bool,
+    },
+    /// `getVersion`.
+    Version,
+    /// `setKinetOnDemandRequest`.
+    OnDemand(OnDemand),
+    /// `dcgmProfPause`, or `dcgmPause` from older clients.
+    DcgmPause {
+        /// Seconds.
+        duration_s: u32,
+    },
+    /// `dcgmProfResume`, or `dcgmResume` from older clients.
+    DcgmResume,
+}
+
+/// `setKinetOnDemandRequest`: hand a config to the processes of a job.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OnDemand {
+    /// The config text, not yet parsed: an unparsable one still deserves an answer that says why.
+    pub config: String,
+    /// Job id; 0 for processes outside a batch system.
+    pub job_id: i64,
+    /// Pids to trigger. Empty, or exactly 0, means every process of the job.
+    pub pids: Vec<i32>,
+    /// At most so many processes are triggered.
+    pub process_limit: u32,
+    /// The client understands [`OnDemandDetail`].
+    pub extended: bool,
+}
+
+/// Why a frame's content is not a request.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum RequestError {
+    /// Not UTF-8 or not JSON. Where, never what: the text is the peer's.
+    #[error("request is not valid JSON (line {line}, column {column})")]
+    NotJson {
+        /// From 1.
+        line: usize,
+        /// From 1.
+        column: usize,
+    },
+    /// Not an object.
+    #[error("request is not a JSON object")]
+    NotObject,
+    /// No `fn`, or not a string.
+    #[error("request has no function name `fn`")]
+    NoFunction,
+    /// A function that this daemon does not have.
+    #[error("request names an unknown function")]
+    UnknownFunction,
+    /// A required field is absent.
+    #[error("request field `{0}` is missing")]
+    Missing(&'static str),
+    /// A field has the wrong type, or a number is out of range.
+    #[error("request field `{field}` is not {expected}")]
+    BadField {
+        /// Its name.
+        field: &'static str,
+        /// What it should be.
+        expected: &'static str,
+    },
+}
+
+impl Request {
+    /// Reads a frame's body.
+    ///
+    /// # Errors
+    /// See [`RequestError`]. Numbers are never narrowed in silence.
+    pub fn decode(body: &[u8]) -> Result<Self, RequestError> {
+        let value: Value = serde_json::from_slice(body)
+            .map_err(|e| RequestError::NotJson { line: e.line(), column: e.column() })?;
+        let fields = Fields(value.as_object().ok_or(RequestError::NotObject)?);
+        match fields.0.get("fn").and_then(Value::as_str).ok_or(RequestError::NoFunction)? {
+            "getStatus" => Ok(Self::Status { extended: fields.flag("extended")? }),
+            "getVersion" => Ok(Self::Version),
+            "setKinetOnDemandRequest" => fields.on_demand().map(Self::OnDemand),
+            "dcgmProfPause" | "dcgmPause" => {
+                let duration_s = fields.count("duration_s", DEFAULT_PAUSE_S)?;
+                Ok(Self::DcgmPause { duration_s })
+            }
+            "dcgmProfResume" | "dcgmResume" => Ok(Self::DcgmResume),
+            _ => Err(RequestError::UnknownFunction),
+        }
+    }
+
+    /// Writes a frame's body. The field `extended` is sent wherever it has a meaning.
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        let value = match self {
+            Self::Status { extended: true } => json!({"fn": "getStatus", "extended": true}),
+            Self::Status { extended: false } => json!({"fn": "getStatus"}),
+            Self::Version => json!({"fn": "getVersion"}),
+            Self::OnDemand(r) => r.encode(),
+            Self::DcgmPause { duration_s } => json!({"fn": "dcgmProfPause", "duration_s": duration_s}),
+            Self::DcgmResume => json!({"fn": "dcgmProfResume"}),
+        };
+        value.to_string().into_bytes()
+    }
+
+    /// The function's name on the wire; what logs call the request.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Status { .. } => "getStatus",
+            Self::Version => "getVersion",
+            Self::OnDemand(_) => "setKinetOnDemandRequest",
+            Self::DcgmPause { .. } => "dcgmProfPause",
+            Self::DcgmResume => "dcgmProfResume",
+        }
+    }
+}
+
+impl OnDemand {
+    fn encode(&self) -> Value {
+        let mut value = json!({
+            "fn": "setKinetOnDemandRequest",
+            "config": self.config,
+            "job_id": self.job_id,
+            "pids": self.pids,
+            "process_limit": self.process_limit,
+        });
+        if self.extended {
+            value["extended"] = true.into();
+        }
+        value
+    }
+
+    /// Whether every process of the job is meant.
+    #[must_use]
+    pub fn all_pids(&self) -> bool {
+        matches!(self.pids.as_slice(), [] | [0])
+    }
+}
+
+/// Typed access to a request's fields.
+struct Fields<'a>(&'a Map<String, Value>);
+
+impl Fields<'_> {
+    fn on_demand(&self) -> Result<OnDemand, RequestError> {
+        let config = self.0.get("config").ok_or(RequestError::Missing("config"))?;
+        let config =
+            config.as_str().ok_or(RequestError::BadField { field: "config", expected: "a string" })?;
+        Ok(OnDemand {
+            config: config.to_owned(),
+            job_id: self.integer("job_id", 0, "a 64-bit integer")?,
+            pids: self.pids()?,
+            process_limit: self.count("process_limit", DEFAULT_PROCESS_LIMIT)?,
+            extended: self.flag("extended")?,
+        })
+    }
+
+    fn pids(&self) -> Result<Vec<i32>, RequestError> {
+        let bad = RequestError::BadField { field: "pids", expected: "an array of at most 4096 process ids" };
+        let pids = self.0.get("pids").ok_or(RequestError::Missing("pids"))?;
+        let pids = pids.as_array().filter(|a| a.len() <= MAX_PIDS).ok_or_else(|| bad.clone())?;
+        let pid = |v: &Value| v.as_i64().and_then(|n| i32::try_from(n).ok()).filter(|n| *n >= 0);
+        pids.iter().map(pid).collect::<Option<_>>().ok_or(bad)
+    }
+
+    fn count(&self, field: &'static str, default: u32) -> Result<u32, RequestError> {
+        let n = self.integer(field, default.into(), "a non-negative 32-bit integer")?;
+        u32::try_from(n)
+            .map_err(|_| RequestError::BadField { field, expected: "a non-negative 32-bit integer" })
+    }
+
+    fn integer(
+        &self,
+        field: &'static str,
+        default: i64,
+        expected: &'static str,
+    ) -> Result<i64, RequestError> {
+        match self.0.get(field) {
+            None => Ok(default),
+            Some(v) => v.as_i64().ok_or(RequestError::BadField { field, expected }),
+        }
+    }
+
+    fn flag(&self, field: &'static str) -> Result<bool, RequestError> {
+        match self.0.get(field) {
+            None => Ok(false),
+            Some(v) => v.as_bool().ok_or(RequestError::BadField { field, expected: "true or false" }),
+        }
+    }
+}
+
+/// A failure, as existing daemons word it, with our reason beside it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failure {
+    /// `failed`, or from existing daemons `failed with exception = …`.
+    pub status: String,
+    /// Why, from daemons of ours.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+}
+
+impl Failure {
+    /// Wraps a reason.
+    #[must_use]
+    pub fn new(reason: impl std::fmt::Display) -> Self {
+        Self { status: "failed".to_owned(), error: Some(reason.to_string()) }
+    }
+}
+
+/// Reply to `getVersion`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VersionReply {
+    /// Free text.
+    pub version: String,
+}
+
+/// Reply to the dcgm functions.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DcgmReply {
+    /// Whether it was done.
+    pub status: bool,
+}
+
+/// State of a profiling function in a process, as words on the RPC side.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum FunctionState {
+    /// No process has it.
+    Uninitialized,
+    /// Ready to be asked.
+    Idle,
+    /// Recording now.
+    Running,
+    /// Asked, waiting for its start step. npumonitor is never Ready.
+    Ready,
+    /// Not known, or processes disagree in a way that has no word.
+    #[serde(rename = "unknown")]
+    Unknown,
+}
+
+/// Reply to `getStatus`. An upstream daemon sends only `status`, an msMonitor one only the others.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StatusReply {
+    /// 1 from an upstream daemon that is alive.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub status: Option<i64>,
+    /// State of nputrace.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub nputrace: Option<FunctionState>,
+    /// State of npumonitor.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub npumonitor: Option<FunctionState>,
+    /// Current training step; -1 until known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub current_step: Option<i64>,
+    /// First step of a trace that is Running or Ready.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub start_step: Option<i64>,
+    /// The step before which that trace stops.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stop_step: Option<i64>,
+    /// What is behind the aggregate, for a client that asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub detail: Option<StatusDetail>,
+}
+
+/// What `getStatus` says to a client that asked for more.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StatusDetail {
+    /// Every registered process.
+    pub processes: Vec<ProcessStatus>,
+    /// Processes beyond those listed.
+    #[serde(default)]
+    pub processes_omitted: u64,
+    /// Named counters since the daemon started, such as `ipc.rejected.credentials`.
+    #[serde(default)]
+    pub counters: std::collections::BTreeMap<String, u64>,
+    /// Seconds since the daemon started.
+    #[serde(default)]
+    pub uptime_s: u64,
+}
+
+/// One registered process.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProcessStatus {
+    /// Leaf pid, as the process knows itself.
+    pub pid: i32,
+    /// Pid in the daemon's name space, where it differs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host_pid: Option<i32>,
+    /// Job id.
+    pub job_id: i64,
+    /// Device index, where the process registered with one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub device: Option<i32>,
+    /// Milliseconds since it last asked for a config.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_poll_ms: Option<u64>,
+    /// Milliseconds that a config has been waiting for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pending_ms: Option<u64>,
+    /// State of nputrace in it, if it reported one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub nputrace: Option<FunctionState>,
+    /// State of npumonitor in it, if it reported one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub npumonitor: Option<FunctionState>,
+    /// Its current step, if it reported one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub current_step: Option<i64>,
+    /// First step of its trace.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub start_step: Option<i64>,
+    /// The step before which its trace stops.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stop_step: Option<i64>,
+}
+
+/// msMonitor's verdict on whether a command can take effect: its two functions share hardware.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum CommandStatus {
+    /// It can.
+    Effective,
+    /// It cannot; the other function runs, or no process has this one.
+    Ineffective,
+    /// No process has said.
+    Unknown,
+}
+
+/// Reply to `setKinetOnDemandRequest`, fields named as on the wire. An msMonitor daemon leaves all but
+/// `commandStatus` out when that is not `effective`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct OnDemandReply {
+    /// Leaf pids of the processes that match.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub processes_matched: Option<Vec<i64>>,
+    /// Always empty; of a profiler that no longer exists.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub event_profilers_triggered: Option<Vec<i64>>,
+    /// Leaf pids of the processes that will get the config.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub activity_profilers_triggered: Option<Vec<i64>>,
+    /// Always 0.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub event_profilers_busy: Option<i64>,
+    /// Matching processes that still have an undelivered config.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub activity_profilers_busy: Option<i64>,
+    /// From msMonitor daemons, and from ours for processes that report status.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub command_status: Option<CommandStatus>,
+    /// What is behind it, for a client that asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub detail: Option<OnDemandDetail>,
+}
+
+/// What `setKinetOnDemandRequest` says to a client that asked for more: enough to say why nothing matched.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OnDemandDetail {
+    /// Registered processes of all jobs.
+    pub registered: u64,
+    /// Every job id present, with its number of processes.
+    pub jobs: Vec<JobCount>,
+    /// Requested pids that no process of the job reported.
+    #[serde(default)]
+    pub unknown_pids: Vec<i32>,
+    /// Matching pids left out because of the process limit.
+    #[serde(default)]
+    pub beyond_limit: Vec<i32>,
+    /// Matching processes that still wait for an earlier config.
+    #[serde(default)]
+    pub busy: Vec<Busy>,
+    /// The request's id for each triggered process; its trace carries it as `trace_id`.
+    #[serde(default)]
+    pub triggered: Vec<Triggered>,
+    /// Why the command is ineffective, in words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+/// Processes of one job.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JobCount {
+    /// Job id.
+    pub job_id: i64,
+    /// Registered processes.
+    pub processes: u64,
+}
+
+/// A process that has not fetched its last config.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Busy {
+    /// Leaf pid.
+    pub pid: i32,
+    /// How long the config has been waiting, milliseconds.
+    pub since_ms: u64,
+}
+
+/// A triggered process and the id that its trace will carry.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Triggered {
+    /// Leaf pid.
+    pub pid: i32,
+    /// Decimal 64-bit id.
+    pub trace_id: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn err(body: &str) -> String {
+        Request::decode(body.as_bytes()).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn existing_clients_requests_are_understood() {
+        let body = b"\n{\n \"fn\": \"setKinetOnDemandRequest\",\n \"config\": \"A=1\\nB=2\",\n \"job_id\": 0,\n \"pids\": [0],\n \"process_limit\": 3\n}";
+        let Request::OnDemand(r) = Request::decode(body).unwrap() else { panic!() };
+        assert_eq!(r.config, "A=1\nB=2");
+        assert!(r.all_pids() && !r.extended);
+        assert_eq!(r.process_limit, 3);
+        assert_eq!(Request::decode(b"{\"fn\":\"dcgmPause\"}"), Ok(Request::DcgmPause { duration_s: 300 }));
+    }
+
+    #[test]
+    fn requests_survive_the_round_trip() {
+        let on_demand = OnDemand {
+            config: "LOG=/a\"b\\c".into(),
+            job_id: 7,
+            pids: vec![1, 2],
+            process_limit: 3,
+            extended: true,
+        };
+        for r in [
+            Request::Status { extended: true },
+            Request::Status { extended: false },
+            Request::Version,
+            Request::OnDemand(on_demand),
+            Request::DcgmPause { duration_s: 9 },
+            Request::DcgmResume,
+        ] {
+            assert_eq!(Request::decode(&r.encode()), Ok(r));
+        }
+    }
+
+    #[test]
+    fn errors_name_the_field_and_never_quote_the_peer() {
+        assert_eq!(err("{"), "request is not valid JSON (line 1, column 1)");
+        assert_eq!(err("[]"), "request is not a JSON object");
+        assert_eq!(err("{}"), "request has no function name `fn`");
+        assert_eq!(err(r#"{"fn":"evil\nline"}"#), "request names an unknown function");
+        assert_eq!(err(r#"{"fn":"setKinetOnDemandRequest"}"#), "request field `config` is missing");
+        assert_eq!(err(r#"{"fn":"setKinetOnDemandRequest","config":""}"#), "request field `pids` is missing");
+        let pids = r#"{"fn":"setKinetOnDemandRequest","config":"","pids":[99999999999]}"#;
+        assert_eq!(err(pids), "request field `pids` is not an array of at most 4096 process ids");
+        let limit = r#"{"fn":"setKinetOnDemandRequest","config":"","pids":[],"process_limit":-1}"#;
+        assert_eq!(err(limit), "request field `process_limit` is not a non-negative 32-bit integer");
+    }
+
+    #[test]
+    fn deep_nesting_is_an_error_not_a_stack_overflow() {
+        assert!(err(&"[".repeat(60_000)).contains("not valid JSON"));
+    }
+
+    #[test]
+    fn replies_of_every_daemon_are_read() {
+        let upstream: StatusReply = serde_json::from_str(r#"{"status":1,"new":{}}"#).unwrap();
+        assert_eq!(upstream.status, Some(1));
+        let ms: StatusReply = serde_json::from_str(
+            r#"{"nputrace":"Ready","npumonitor":"unknown","current_step":4,"start_step":5,"stop_step":7}"#,
+        )
+        .unwrap();
+        assert_eq!((ms.nputrace, ms.stop_step), (Some(FunctionState::Ready), Some(7)));
+        let refused: OnDemandReply = serde_json::from_str(r#"{"commandStatus":"ineffective"}"#).unwrap();
+        assert_eq!(refused.command_status, Some(CommandStatus::Ineffective));
+        assert_eq!(refused.processes_matched, None);
+    }
+}
