@@ -1,0 +1,254 @@
+//! A datagram socket that never blocks and reports the kernel's word on who sent each message.
+
+use std::fs;
+use std::io::{self, IoSliceMut};
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::net::{
+    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendFlags,
+    SocketAddrUnix, SocketFlags, SocketType, bind, recvmsg, sendto, socket_with, sockopt,
+};
+
+use super::address::Address;
+use super::message::{HEADER, MAX_PAYLOAD};
+use crate::policy::Mode;
+
+/// Who sent a datagram, as the kernel says: in our own name spaces, not forgeable without privilege.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Credentials {
+    /// Process id.
+    pub pid: i32,
+    /// Effective or real user id.
+    pub uid: u32,
+    /// Effective or real group id.
+    pub gid: u32,
+}
+
+/// A datagram's envelope. The bytes are in the buffer that the caller gave.
+#[derive(Debug)]
+pub struct Received {
+    /// Bytes received.
+    pub len: usize,
+    /// Where a reply goes; nowhere, if the sender has no name.
+    pub from: Option<SocketAddrUnix>,
+    /// The sender; absent only if the kernel did not say.
+    pub credentials: Option<Credentials>,
+    /// The datagram was longer than the buffer.
+    pub truncated: bool,
+}
+
+/// A bound, non-blocking datagram socket. A socket file is removed when it is dropped, if it is still ours.
+#[derive(Debug)]
+pub struct Socket {
+    fd: OwnedFd,
+    file: Option<SocketFile>,
+}
+
+/// The file that a bind made: what to remove, and how to tell that it is still the same.
+#[derive(Debug)]
+struct SocketFile {
+    path: PathBuf,
+    device: u64,
+    inode: u64,
+}
+
+/// A buffer that holds every message a process may send, and a byte more to notice longer ones.
+#[must_use]
+pub fn buffer() -> Vec<u8> {
+    vec![0; HEADER + MAX_PAYLOAD + 1]
+}
+
+impl Socket {
+    /// Binds an address. A socket file gets its mode in the same step; a stale one, which no process
+    /// listens on any more, is replaced, and nothing else is.
+    ///
+    /// # Errors
+    /// `AddrInUse` when another process listens there or something else has the name.
+    pub fn bind(address: &Address, mode: Mode) -> io::Result<Self> {
+        let fd = open()?;
+        if let Address::Path(path) = address {
+            remove_stale(path)?;
+            // The file's mode is the socket inode's, less the umask: set before there is a file.
+            rustix::fs::fchmod(&fd, rustix::fs::Mode::from_raw_mode(mode.0))?;
+        }
+        bind(&fd, &address.to_kernel()?)?;
+        sockopt::set_socket_passcred(&fd, true)?;
+        let file = match address {
+            Address::Abstract(_) => None,
+            Address::Path(path) => {
+                let meta = fs::symlink_metadata(path)?;
+                Some(SocketFile { path: path.clone(), device: meta.dev(), inode: meta.ino() })
+            }
+        };
+        Ok(Self { fd, file })
+    }
+
+    /// Receives one datagram.
+    ///
+    /// # Errors
+    /// `WouldBlock` when there is none.
+    pub fn receive(&self, buffer: &mut [u8]) -> io::Result<Received> {
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmCredentials(1))];
+        let mut control = RecvAncillaryBuffer::new(&mut space);
+        let flags = RecvFlags::DONTWAIT | RecvFlags::CMSG_CLOEXEC;
+        let message = recvmsg(&self.fd, &mut [IoSliceMut::new(buffer)], &mut control, flags)?;
+        let credentials = control.drain().find_map(|m| match m {
+            RecvAncillaryMessage::ScmCredentials(c) => {
+                Some(Credentials { pid: c.pid.as_raw_pid(), uid: c.uid.as_raw(), gid: c.gid.as_raw() })
+            }
+            _ => None,
+        });
+        Ok(Received {
+            len: message.bytes,
+            from: message.address.and_then(|a| SocketAddrUnix::try_from(a).ok()).filter(is_named),
+            credentials,
+            truncated: message.flags.contains(ReturnFlags::TRUNC),
+        })
+    }
+
+    /// Sends one datagram, whole or not at all.
+    ///
+    /// # Errors
+    /// `WouldBlock` when the receiver's queue is full, `ConnectionRefused` or `NotFound` when there is nobody.
+    pub fn send(&self, datagram: &[u8], to: &SocketAddrUnix) -> io::Result<()> {
+        let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
+        sendto(&self.fd, datagram, flags, to)?;
+        Ok(())
+    }
+
+    /// Waits until a datagram can be received. False when the time ran out.
+    ///
+    /// # Errors
+    /// What the system says; `Interrupted` on a signal.
+    pub fn wait(&self, limit: Duration) -> io::Result<bool> {
+        let mut fds = [PollFd::new(&self.fd, PollFlags::IN)];
+        let limit = Timespec::try_from(limit).map_err(|_| io::ErrorKind::InvalidInput)?;
+        Ok(poll(&mut fds, Some(&limit))? > 0)
+    }
+
+    /// Sets how many bytes of datagrams the kernel queues for us, as far as it allows.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn set_receive_buffer(&self, bytes: usize) -> io::Result<()> {
+        Ok(sockopt::set_socket_recv_buffer_size(&self.fd, bytes)?)
+    }
+}
+
+impl AsFd for Socket {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}
+
+impl AsRawFd for Socket {
+    fn as_raw_fd(&self) -> RawFd {
+        self.fd.as_raw_fd()
+    }
+}
+
+impl Drop for Socket {
+    fn drop(&mut self) {
+        let Some(file) = &self.file else { return };
+        let same = |m: fs::Metadata| m.dev() == file.device && m.ino() == file.inode;
+        if fs::symlink_metadata(&file.path).is_ok_and(same) {
+            let _ = fs::remove_file(&file.path);
+        }
+    }
+}
+
+fn open() -> io::Result<OwnedFd> {
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    Ok(socket_with(AddressFamily::UNIX, SocketType::DGRAM, flags, None)?)
+}
+
+/// Whether a reply can be sent there: an unbound sender has an address without a name.
+fn is_named(address: &SocketAddrUnix) -> bool {
+    !address.is_unnamed()
+}
+
+/// Removes a socket file that nobody listens on.
+fn remove_stale(path: &std::path::Path) -> io::Result<()> {
+    let meta = match fs::symlink_metadata(path) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
+        other => other?,
+    };
+    if !meta.file_type().is_socket() {
+        return Err(io::Error::new(io::ErrorKind::AddrInUse, "exists and is not a socket"));
+    }
+    let probe = open()?;
+    match rustix::net::connect(&probe, &SocketAddrUnix::new(path)?) {
+        Err(rustix::io::Errno::CONNREFUSED) => fs::remove_file(path),
+        Ok(()) | Err(rustix::io::Errno::PROTOTYPE) => {
+            Err(io::Error::new(io::ErrorKind::AddrInUse, "another process listens on this socket"))
+        }
+        Err(e) => Err(e.into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn in_dir(dir: &tempfile::TempDir, name: &str) -> Address {
+        Address::Path(dir.path().join(name))
+    }
+
+    #[test]
+    fn the_kernel_names_the_sender() {
+        let dir = tempfile::tempdir().unwrap();
+        let (here, there) = (in_dir(&dir, "a"), in_dir(&dir, "b"));
+        let a = Socket::bind(&here, Mode(0o600)).unwrap();
+        let b = Socket::bind(&there, Mode(0o600)).unwrap();
+        b.send(b"hello", &here.to_kernel().unwrap()).unwrap();
+        let mut buf = buffer();
+        let got = a.receive(&mut buf).unwrap();
+        assert_eq!(&buf[..got.len], b"hello");
+        assert!(!got.truncated);
+        let from = got.from.unwrap();
+        assert_eq!(Address::from_kernel(&from), Some(there));
+        assert_eq!(got.credentials.unwrap().pid, i32::try_from(std::process::id()).unwrap());
+        assert_eq!(a.receive(&mut buf).unwrap_err().kind(), io::ErrorKind::WouldBlock);
+        assert!(!a.wait(Duration::from_millis(1)).unwrap());
+    }
+
+    #[test]
+    fn a_socket_file_has_its_mode_from_the_start_and_goes_with_the_socket() {
+        let dir = tempfile::tempdir().unwrap();
+        let address = in_dir(&dir, "s");
+        let socket = Socket::bind(&address, Mode(0o600)).unwrap();
+        let path = dir.path().join("s");
+        assert_eq!(fs::symlink_metadata(&path).unwrap().mode() & 0o777, 0o600);
+        let taken = Socket::bind(&address, Mode(0o600)).unwrap_err();
+        assert_eq!(taken.kind(), io::ErrorKind::AddrInUse);
+        drop(socket);
+        assert!(!path.exists());
+    }
+
+    #[test]
+    fn a_stale_socket_is_replaced_and_a_file_is_not() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("s");
+        drop(std::os::unix::net::UnixDatagram::bind(&path).unwrap());
+        drop(Socket::bind(&in_dir(&dir, "s"), Mode(0o600)).unwrap());
+        fs::write(&path, "precious").unwrap();
+        let e = Socket::bind(&in_dir(&dir, "s"), Mode(0o600)).unwrap_err();
+        assert_eq!(e.to_string(), "exists and is not a socket");
+        assert_eq!(fs::read(&path).unwrap(), b"precious");
+    }
+
+    #[test]
+    fn an_unbound_sender_has_no_address() {
+        let dir = tempfile::tempdir().unwrap();
+        let a = Socket::bind(&in_dir(&dir, "a"), Mode(0o600)).unwrap();
+        let sender = std::os::unix::net::UnixDatagram::unbound().unwrap();
+        sender.send_to(b"x", dir.path().join("a")).unwrap();
+        let got = a.receive(&mut buffer()).unwrap();
+        assert!(got.from.is_none() && got.credentials.is_some());
+    }
+}
