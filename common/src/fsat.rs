@@ -7,7 +7,7 @@
 use std::ffi::OsStr;
 use std::fs::{File, Metadata};
 use std::io::{self, Read, Write};
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
@@ -165,8 +165,17 @@ pub fn open_append(path: &Path, mode: Mode) -> io::Result<File> {
 /// # Errors
 /// What the system says; `InvalidInput` for anything but a regular file.
 pub fn open_regular(path: &Path) -> io::Result<(File, Metadata)> {
+    open_regular_at(CWD, path)
+}
+
+/// [`open_regular`] below an open directory: what is read then is what that directory held, whatever happens to
+/// its name.
+///
+/// # Errors
+/// As [`open_regular`].
+pub fn open_regular_at(dir: impl AsFd, path: &Path) -> io::Result<(File, Metadata)> {
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC | OFlags::NOCTTY;
-    let file = match rfs::open(path, flags, RMode::empty()) {
+    let file = match rfs::openat(dir, path, flags, RMode::empty()) {
         Err(rustix::io::Errno::LOOP) => {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "is a symbolic link"));
         }
