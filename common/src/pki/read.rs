@@ -1,0 +1,124 @@
+//! Files of a certificate directory, opened with care below the open directory and judged before they are read.
+
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{Mode, OFlags};
+use zeroize::Zeroizing;
+
+use super::rule;
+use crate::finding::Finding;
+use crate::fsat;
+use crate::policy::{self, Class};
+
+/// The largest file that is read, in bytes. A CRL with ten thousand entries has a third of it.
+pub(crate) const MAX_BYTES: u64 = 1 << 20;
+
+/// An open certificate directory.
+pub(crate) struct Directory {
+    file: File,
+    path: PathBuf,
+}
+
+impl Directory {
+    /// Opens a directory, and judges its mode and owner. A link is followed, since the user named it; what it
+    /// leads to is judged.
+    pub(crate) fn open(path: &Path, findings: &mut Vec<Finding>) -> Option<Self> {
+        let flags = OFlags::DIRECTORY | OFlags::RDONLY | OFlags::CLOEXEC;
+        let opened = rustix::fs::open(path, flags, Mode::empty()).map(File::from).map_err(io::Error::from);
+        match opened.and_then(|file| file.metadata().map(|meta| (file, meta))) {
+            Ok((file, meta)) => {
+                findings.extend(policy::check(path, &meta, Class::KeyDir));
+                Some(Self { file, path: path.to_owned() })
+            }
+            Err(e) => {
+                findings.push(
+                    rule::DIRECTORY
+                        .at(path)
+                        .found(reason(&e))
+                        .expected("a directory of certificates")
+                        .fix(format!("make it with `certck mint {}`", policy::shell_quote(path))),
+                );
+                None
+            }
+        }
+    }
+
+    /// The path of a file in it, for messages.
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.path.join(name)
+    }
+
+    /// Reads a file, after its type, mode and owner were judged. `None` when it is absent; what else went wrong
+    /// is a finding.
+    pub(crate) fn read(&self, name: &str, findings: &mut Vec<Finding>) -> Content {
+        let path = self.path(name);
+        let (file, meta) = match fsat::open_regular_at(self.as_fd(), Path::new(name)) {
+            Ok(opened) => opened,
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Content::Absent,
+            Err(e) => return unreadable(&path, &e, findings),
+        };
+        findings.extend(policy::check(&path, &meta, Class::KeyFile));
+        // The room is taken at once, so that no outgrown buffer keeps half a key.
+        let mut bytes = Zeroizing::new(Vec::with_capacity(meta.len().min(MAX_BYTES) as usize + 1));
+        match io::Read::read_to_end(&mut io::Read::take(file, MAX_BYTES + 1), &mut bytes) {
+            Ok(_) if bytes.len() as u64 > MAX_BYTES => {
+                let e =
+                    io::Error::new(io::ErrorKind::FileTooLarge, format!("is larger than {MAX_BYTES} bytes"));
+                unreadable(&path, &e, findings)
+            }
+            Ok(_) => Content::Bytes(bytes),
+            Err(e) => unreadable(&path, &e, findings),
+        }
+    }
+
+    /// The names in the directory, at most a thousand of them.
+    pub(crate) fn names(&self) -> Vec<std::ffi::OsString> {
+        use std::os::unix::ffi::OsStrExt;
+        let Ok(entries) = rustix::fs::Dir::read_from(&self.file) else { return Vec::new() };
+        let names =
+            entries.flatten().map(|e| std::ffi::OsStr::from_bytes(e.file_name().to_bytes()).to_owned());
+        let mut names: Vec<_> = names.filter(|n| n != "." && n != "..").take(1000).collect();
+        names.sort_unstable();
+        names
+    }
+}
+
+impl AsFd for Directory {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.file.as_fd()
+    }
+}
+
+/// What reading a file came to.
+pub(crate) enum Content {
+    /// There is no such file.
+    Absent,
+    /// There is one, and a finding says why it could not be read.
+    Refused,
+    /// Its bytes.
+    Bytes(Zeroizing<Vec<u8>>),
+}
+
+fn unreadable(path: &Path, e: &io::Error, findings: &mut Vec<Finding>) -> Content {
+    findings.push(
+        rule::UNREADABLE
+            .at(path)
+            .found(reason(e))
+            .expected(format!("a readable regular file of at most {MAX_BYTES} bytes"))
+            .fix("put the file itself there, owned by the user who runs the program"),
+    );
+    Content::Refused
+}
+
+/// An I/O error in a few words.
+pub(crate) fn reason(e: &io::Error) -> String {
+    match e.kind() {
+        io::ErrorKind::NotFound => "does not exist".to_owned(),
+        io::ErrorKind::NotADirectory => "is not a directory".to_owned(),
+        io::ErrorKind::PermissionDenied => "permission denied".to_owned(),
+        _ => e.to_string(),
+    }
+}

@@ -1,0 +1,77 @@
+//! Which files a server's and a client's certificate directory consist of.
+
+use std::fmt;
+
+/// Which end of the connection a directory is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, clap::ValueEnum)]
+pub enum Role {
+    /// The daemon's: `server.crt` and `server.key`.
+    Server,
+    /// The client's: `client.crt` and `client.key`.
+    Client,
+}
+
+/// The file names of one role's directory.
+#[derive(Clone, Copy, Debug)]
+pub struct Layout {
+    /// The role.
+    pub role: Role,
+    /// The trusted root.
+    pub ca: &'static str,
+    /// The leaf, then its intermediates.
+    pub leaf: &'static str,
+    /// The leaf's private key.
+    pub key: &'static str,
+    /// The revocation list; the only file that may be absent.
+    pub crl: &'static str,
+}
+
+/// The layouts, as every known peer names the files.
+pub const LAYOUTS: [Layout; 2] = [
+    Layout { role: Role::Server, ca: "ca.crt", leaf: "server.crt", key: "server.key", crl: "ca.crl" },
+    Layout { role: Role::Client, ca: "ca.crt", leaf: "client.crt", key: "client.key", crl: "ca.crl" },
+];
+
+impl Role {
+    /// The role's file names.
+    #[must_use]
+    pub fn layout(self) -> &'static Layout {
+        &LAYOUTS[self as usize]
+    }
+
+    /// `server` or `client`.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Server => "server",
+            Self::Client => "client",
+        }
+    }
+}
+
+impl fmt::Display for Role {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+impl Layout {
+    /// All names that belong into the directory.
+    #[must_use]
+    pub fn names(&self) -> [&'static str; 4] {
+        [self.ca, self.leaf, self.key, self.crl]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn layouts_stand_in_the_order_of_the_roles() {
+        for role in [Role::Server, Role::Client] {
+            assert_eq!(role.layout().role, role);
+            assert!(role.layout().leaf.starts_with(role.name()));
+        }
+    }
+}
