@@ -1,16 +1,32 @@
 //! `certck`: Validate, mint, revoke and watch the certificates of a mutual-TLS deployment.
 
-use clap::Parser;
+use clap::{Parser, Subcommand};
 use common::cli::{Global, Tool};
 use common::exit::Exit;
 use common::out::{Color, Out, Verbosity};
 
+mod authority;
+mod clock;
+mod cmd;
+mod stage;
+
 /// Validate, mint, revoke and watch the certificates of a mutual-TLS deployment
+///
+/// A certificate directory that `certck check` passes is one that profd and profctl start with: all three run
+/// the same code.
 #[derive(Parser, Debug)]
 #[command(name = "certck", version, max_term_width = 100)]
 pub struct Cli {
     #[command(flatten)]
     global: Global,
+    #[command(subcommand)]
+    cmd: Cmd,
+}
+
+#[derive(Subcommand, Debug)]
+enum Cmd {
+    Check(cmd::check::Args),
+    Mint(cmd::mint::Args),
 }
 
 impl Tool for Cli {
@@ -20,7 +36,11 @@ impl Tool for Cli {
         self.global.style()
     }
 
-    fn run(self, _out: &mut Out) -> anyhow::Result<Exit> {
-        Ok(Exit::Ok)
+    fn run(self, out: &mut Out) -> anyhow::Result<Exit> {
+        let format = self.global.format;
+        match self.cmd {
+            Cmd::Check(args) => cmd::check::run(&args, format, out),
+            Cmd::Mint(args) => cmd::mint::run(&args, format, out),
+        }
     }
 }
