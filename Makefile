@@ -1,0 +1,58 @@
+# Thin: each target is one or two cargo lines. `make help` lists them.
+
+CARGO   ?= cargo
+PREFIX  ?= /usr/local
+DESTDIR ?=
+TOOLS   := certck permck profctl profd proftap traceq
+FUZZ_SECONDS ?= 10
+
+.DEFAULT_GOAL := build
+.PHONY: help build release demo test check fmt bless bench fuzz interop install uninstall clean
+
+help: ## This list
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST)
+
+build: ## All tools, unoptimised
+	$(CARGO) build --bins
+
+release: ## All tools, optimised
+	$(CARGO) build --release --bins
+
+demo: release ## The main job, end to end (TORCH=1: with a real PyTorch process)
+	@TORCH=$(TORCH) BIN=$(CURDIR)/target/release sh demo/run
+
+test: ## All tests that need no foreign part
+	$(CARGO) test --workspace
+
+check: ## Formatting, lints, documentation, generated files, licences (where cargo-deny is installed)
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --workspace --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --quiet
+	@if $(CARGO) deny --version >/dev/null 2>&1; then $(CARGO) deny --log-level error check licenses bans sources; \
+	else echo "check: cargo-deny is not installed, licences were not checked"; fi
+	@if command -v mandoc >/dev/null 2>&1; then mandoc -T lint -W warning man/*.[1-8] | grep -v 'referenced manual not found'; test $$? = 1; \
+	else echo "check: mandoc is not installed, manual pages were not linted"; fi
+
+fmt: ## Format the sources
+	$(CARGO) fmt --all
+
+bless: ## Rewrite generated files and goldens: man, completions, schema, transcripts
+	BLESS=1 TRYCMD=overwrite $(CARGO) test --quiet --test generated --test cases
+
+bench: ## Benchmarks: prints JSON lines, asserts nothing
+	$(CARGO) bench --workspace
+
+fuzz: ## Every fuzz target for FUZZ_SECONDS
+	fuzz/run $(FUZZ_SECONDS)
+
+interop: release ## Against parts that others wrote: OpenSSL, PyTorch (makes a virtual environment outside the tree)
+	tests/interop/run
+
+install: release ## Into DESTDIR and PREFIX, with the modes of the policy table
+	DESTDIR=$(DESTDIR) PREFIX=$(PREFIX) sh packaging/install install $(TOOLS)
+
+uninstall: ## What install put there
+	DESTDIR=$(DESTDIR) PREFIX=$(PREFIX) sh packaging/install uninstall $(TOOLS)
+
+clean: ## Build products
+	$(CARGO) clean

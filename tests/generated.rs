@@ -1,0 +1,252 @@
+//! The one generator: manual pages, completions and schemas come from the code and are checked in.
+//!
+//! `make bless` (BLESS=1) writes them; otherwise each test fails when a file is stale, missing, or left over.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use clap::{Command, CommandFactory};
+use clap_complete::Shell;
+use common::exit::{Exit, MEANINGS};
+use common::record::{Entry, RECORDS};
+
+/// Every tool: its command and the section of its manual page. The one list to extend for a new tool.
+fn tools() -> Vec<(Command, &'static str)> {
+    vec![
+        (certck::Cli::command(), "1"),
+        (permck::Cli::command(), "1"),
+        (profctl::Cli::command(), "1"),
+        (profd::Cli::command(), "8"),
+        (proftap::Cli::command(), "1"),
+        (traceq::Cli::command(), "1"),
+    ]
+}
+
+/// Files by path below the root, as they should be.
+type Files = BTreeMap<PathBuf, Vec<u8>>;
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// Writes `files`, or compares them with what is there; `dir` holds nothing else.
+fn settle(dir: &str, files: &Files) {
+    let bless = std::env::var_os("BLESS").is_some();
+    let mut stale = Vec::new();
+    for (path, wanted) in files {
+        let path = root().join(path);
+        if fs::read(&path).ok().as_deref() == Some(wanted) {
+            continue;
+        }
+        if bless {
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(&path, wanted).unwrap();
+        } else {
+            stale.push(path.display().to_string());
+        }
+    }
+    for path in present(&root().join(dir)) {
+        if files.contains_key(path.strip_prefix(root()).unwrap()) {
+            continue;
+        }
+        if bless {
+            fs::remove_file(&path).unwrap()
+        } else {
+            stale.push(format!("{} (left over)", path.display()))
+        }
+    }
+    assert!(stale.is_empty(), "stale, run `make bless`:\n{}", stale.join("\n"));
+}
+
+fn present(dir: &Path) -> Vec<PathBuf> {
+    let Ok(entries) = fs::read_dir(dir) else { return Vec::new() };
+    let paths = entries.map(|e| e.unwrap().path());
+    paths.flat_map(|p| if p.is_dir() { present(&p) } else { vec![p] }).collect()
+}
+
+#[test]
+fn manual_pages_are_current() {
+    let mut files = Files::new();
+    for (command, section) in tools() {
+        let mut command = command.disable_help_subcommand(true);
+        command.build();
+        pages(&command, section, &mut files);
+    }
+    files.insert("man/profguard-records.7".into(), records_page().into_bytes());
+    settle("man", &files);
+}
+
+/// A page for the command and one for each of its subcommands.
+fn pages(command: &Command, section: &str, files: &mut Files) {
+    let name = command.get_display_name().unwrap_or(command.get_name()).to_owned();
+    let man = clap_mangen::Man::new(command.clone().name(name.clone())).section(section).manual("profguard");
+    let mut page = Vec::new();
+    let render: [fn(&clap_mangen::Man, &mut dyn std::io::Write) -> std::io::Result<()>; 6] = [
+        clap_mangen::Man::render_title,
+        clap_mangen::Man::render_name_section,
+        clap_mangen::Man::render_synopsis_section,
+        clap_mangen::Man::render_description_section,
+        clap_mangen::Man::render_options_section,
+        clap_mangen::Man::render_subcommands_section,
+    ];
+    render.iter().for_each(|part| part(&man, &mut page).unwrap());
+    if command.get_after_help().is_some() || command.get_after_long_help().is_some() {
+        page.extend_from_slice(examples(command).as_bytes());
+    }
+    page.extend_from_slice(exit_status().as_bytes());
+    page.extend_from_slice(see_also(command, section).as_bytes());
+    files.insert(format!("man/{name}.{section}").into(), page);
+    command.get_subcommands().filter(|c| !c.is_hide_set()).for_each(|c| pages(c, section, files));
+}
+
+/// The text after the help, whose indented lines are commands or output.
+fn examples(command: &Command) -> String {
+    let text = command
+        .get_after_long_help()
+        .or(command.get_after_help())
+        .map(ToString::to_string)
+        .unwrap_or_default();
+    let mut page = String::from(".SH EXAMPLES\n");
+    let mut literal = false;
+    for line in text.lines().filter(|l| *l != "Examples:") {
+        if line.trim().is_empty() {
+            continue;
+        }
+        let indented = line.starts_with(' ');
+        if indented != literal {
+            page.push_str(if indented { ".PP\n.nf\n.RS\n" } else { ".RE\n.fi\n.PP\n" });
+            literal = indented;
+        }
+        page.push_str(&roff(line.trim_end().strip_prefix("  ").unwrap_or(line.trim_end())));
+        page.push('\n');
+    }
+    if literal {
+        page.push_str(".RE\n.fi\n");
+    }
+    page
+}
+
+fn exit_status() -> String {
+    let rows = MEANINGS.iter().map(|(exit, meaning)| format!(".TP\n.B {}\n{}\n", *exit as u8, roff(meaning)));
+    format!(".SH EXIT STATUS\n{}", rows.collect::<String>())
+}
+
+fn see_also(command: &Command, section: &str) -> String {
+    let name = command.get_display_name().unwrap_or(command.get_name());
+    let tool = name.split('-').next().unwrap_or(name);
+    let mut refs: Vec<_> =
+        tools().into_iter().map(|(c, s)| (c.get_name().to_owned(), s.to_owned())).collect();
+    refs.retain(|(n, _)| n != name);
+    refs.extend(
+        command
+            .get_subcommands()
+            .filter(|c| !c.is_hide_set())
+            .map(|c| (format!("{tool}-{}", c.get_name()), section.to_owned())),
+    );
+    refs.push(("profguard-records".to_owned(), "7".to_owned()));
+    refs.sort_by(|a, b| (&a.1, &a.0).cmp(&(&b.1, &b.0)));
+    let refs: Vec<_> = refs.iter().map(|(n, s)| format!(".BR {} ({s})", n.replace('-', "\\-"))).collect();
+    format!(".SH SEE ALSO\n{}\n", refs.join(",\n"))
+}
+
+/// Text as roff input: backslashes and leading control characters escaped.
+fn roff(text: &str) -> String {
+    let text = text.replace('\\', "\\e").replace('-', "\\-").replace('`', "\\(ga");
+    if text.starts_with(['.', '\'']) { format!("\\&{text}") } else { text }
+}
+
+/// profguard-records(7): every record type and its fields, from the schemas.
+fn records_page() -> String {
+    let mut page = String::from(
+        ".TH PROFGUARD\\-RECORDS 7\n.SH NAME\nprofguard\\-records \\- the JSON lines that the tools write and read\n.SH DESCRIPTION\n\
+         With\n.B \\-\\-format json\nevery tool writes JSON Lines: one object per line, whose first keys are\n.B type\nand\n.BR v ,\n\
+         its version. Adding a field keeps the version; readers skip fields and types that they do not know. Names carry their unit, \
+         wall\\-clock times are RFC 3339 in UTC, and a missing value is a missing key. The last record of a run is the summary: \
+         without it the output was cut.\n",
+    );
+    for entry in RECORDS.iter().flat_map(|e| e.iter()) {
+        page.push_str(&record_section(entry));
+    }
+    page
+}
+
+fn record_section(entry: &Entry) -> String {
+    let schema = serde_json::to_value((entry.schema)()).unwrap();
+    let text = |v: &serde_json::Value| v.as_str().map(|s| roff(&s.replace('\n', " "))).unwrap_or_default();
+    let mut section = format!(".SH {}\n{}\n", roff(entry.name), text(&schema["description"]));
+    for (name, field) in
+        schema["properties"].as_object().into_iter().flatten().filter(|(n, _)| *n != "type" && *n != "v")
+    {
+        let required = schema["required"].as_array().is_some_and(|r| r.iter().any(|x| x == name));
+        let note = if required { "" } else { " (may be missing)" };
+        section.push_str(&format!(".TP\n.B {}\n{}{note}\n", roff(name), text(&field["description"])));
+    }
+    section + &format!(".PP\nExample:\n.PP\n.nf\n{}\n.fi\n", roff(entry.sample))
+}
+
+#[test]
+fn completions_are_current() {
+    let mut files = Files::new();
+    for (mut command, _) in tools() {
+        let name = command.get_name().to_owned();
+        for (shell, file) in [
+            (Shell::Bash, format!("completions/bash/{name}")),
+            (Shell::Zsh, format!("completions/zsh/_{name}")),
+            (Shell::Fish, format!("completions/fish/{name}.fish")),
+        ] {
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut command, name.clone(), &mut script);
+            files.insert(file.into(), script);
+        }
+    }
+    settle("completions", &files);
+}
+
+#[test]
+fn schemas_are_current() {
+    let file = |e: &Entry| {
+        let schema = serde_json::to_string_pretty(&(e.schema)()).unwrap() + "\n";
+        (PathBuf::from(format!("schema/{}.v{}.json", e.name, e.v)), schema.into_bytes())
+    };
+    settle("schema", &RECORDS.iter().flat_map(|e| e.iter()).map(file).collect());
+}
+
+#[test]
+fn samples_satisfy_their_schemas() {
+    for e in RECORDS.iter().flat_map(|e| e.iter()) {
+        let schema = serde_json::to_value((e.schema)()).unwrap();
+        let sample = serde_json::from_str(e.sample).unwrap();
+        jsonschema::validate(&schema, &sample).unwrap_or_else(|error| panic!("{}: {error}", e.name));
+    }
+}
+
+#[test]
+fn every_tool_is_in_every_list() {
+    let listed: Vec<String> = tools().iter().map(|(c, _)| c.get_name().to_owned()).collect();
+    let mut there: Vec<String> = fs::read_dir(root().join("tools"))
+        .unwrap()
+        .map(|e| e.unwrap().file_name().into_string().unwrap())
+        .collect();
+    there.sort();
+    assert_eq!(listed, there, "tests/generated.rs and tools/ disagree");
+    let manifest = fs::read_to_string(root().join("Cargo.toml")).unwrap();
+    let makefile = fs::read_to_string(root().join("Makefile")).unwrap();
+    for tool in &listed {
+        assert!(manifest.contains(&format!("path = \"tools/{tool}/main.rs\"")), "{tool} has no [[bin]]");
+        assert!(
+            makefile.lines().any(|l| l.starts_with("TOOLS") && l.contains(tool.as_str())),
+            "{tool} is not installed"
+        );
+    }
+}
+
+#[test]
+fn exit_statuses_are_documented_in_order() {
+    assert_eq!(MEANINGS.map(|(e, _)| e), [Exit::Ok, Exit::No, Exit::Failed]);
+}
+
+#[test]
+fn every_command_line_is_sound() {
+    tools().into_iter().for_each(|(command, _)| command.debug_assert());
+}
