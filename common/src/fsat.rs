@@ -35,10 +35,19 @@ impl AtomicFile {
             Some(p) if !p.as_os_str().is_empty() => p,
             _ => Path::new("."),
         };
+        let dir = rfs::open(parent, OFlags::DIRECTORY | OFlags::RDONLY | OFlags::CLOEXEC, RMode::empty())?;
+        Self::create_at(dir, path, mode)
+    }
+
+    /// [`Self::create`] in an open directory: the file appears in that one, whatever happens to its name.
+    /// Only the last component of `path` counts.
+    ///
+    /// # Errors
+    /// `path` has no file name, or the directory cannot be written.
+    pub fn create_at(dir: OwnedFd, path: &Path, mode: Mode) -> io::Result<Self> {
         if path.file_name().is_none() {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a file name"));
         }
-        let dir = rfs::open(parent, OFlags::DIRECTORY | OFlags::RDONLY | OFlags::CLOEXEC, RMode::empty())?;
         let (file, temporary) = unnamed(&dir, mode).or_else(|e| match e {
             rustix::io::Errno::OPNOTSUPP | rustix::io::Errno::ISDIR | rustix::io::Errno::NOENT => {
                 named(&dir, mode)
