@@ -70,9 +70,19 @@ pub fn main<T: Tool>() -> ExitCode {
         Err(e) => return usage::<T>(&e),
     };
     let (color, verbosity) = cli.style();
+    let started = std::time::Instant::now();
     let mut out = Out::new(T::NAME, color, verbosity);
     let result = cli.run(&mut out);
-    finish(result, &mut out).into()
+    let exit = finish(result, &mut out);
+    out.diag().info("done", format_args!("{:.3} s, peak memory {}", started.elapsed().as_secs_f64(), peak_memory()));
+    exit.into()
+}
+
+/// The most memory that this process ever had resident, as the kernel counts it.
+fn peak_memory() -> String {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|l| l.strip_prefix("VmHWM:"));
+    line.map_or_else(|| "unknown".to_owned(), |l| l.trim().to_owned())
 }
 
 /// Combines what the tool returned, what it reported, and whether the last bytes could be written.
