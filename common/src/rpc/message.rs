@@ -248,8 +248,8 @@ pub enum FunctionState {
     Running,
     /// Asked, waiting for its start step. npumonitor is never Ready.
     Ready,
-    /// Not known, or processes disagree in a way that has no word.
-    #[serde(rename = "unknown")]
+    /// Not known, or processes disagree in a way that has no word; also any word of a newer daemon.
+    #[serde(rename = "unknown", other)]
     Unknown,
 }
 
@@ -339,7 +339,8 @@ pub enum CommandStatus {
     Effective,
     /// It cannot; the other function runs, or no process has this one.
     Ineffective,
-    /// No process has said.
+    /// No process has said; also any word of a newer daemon.
+    #[serde(other)]
     Unknown,
 }
 
@@ -489,6 +490,9 @@ mod tests {
         )
         .unwrap();
         assert_eq!((ms.nputrace, ms.stop_step), (Some(FunctionState::Ready), Some(7)));
+        let newer: StatusReply = serde_json::from_str(r#"{"nputrace":"Paused","npumonitor":"Idle"}"#).unwrap();
+        assert_eq!(newer.nputrace, Some(FunctionState::Unknown));
+        assert_eq!(serde_json::to_string(&FunctionState::Unknown).unwrap(), r#""unknown""#);
         let refused: OnDemandReply = serde_json::from_str(r#"{"commandStatus":"ineffective"}"#).unwrap();
         assert_eq!(refused.command_status, Some(CommandStatus::Ineffective));
         assert_eq!(refused.processes_matched, None);
