@@ -1,0 +1,4 @@
+//! One file per subcommand: the flags as typed, and the order in which things happen.
+
+pub(crate) mod demo;
+pub(crate) mod run;
