@@ -152,15 +152,26 @@ pub fn check_owner(path: &Path, owner: u32, me: u32) -> Option<Finding> {
     })
 }
 
-/// A path as one word of a POSIX shell.
+/// A path as one word of a shell: as it is, in single quotes, or, where it holds control characters or is not
+/// UTF-8, as `$'…'` with escapes (POSIX.1-2024).
 #[must_use]
 pub fn shell_quote(path: &Path) -> String {
-    let text = path.to_string_lossy();
+    use std::os::unix::ffi::OsStrExt;
     let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+:@%,=".contains(c);
-    if !text.is_empty() && text.chars().all(plain) {
-        return text.into_owned();
+    match path.to_str() {
+        Some(text) if !text.is_empty() && text.chars().all(plain) => text.to_owned(),
+        Some(text) if crate::text::safe(text) == text => format!("'{}'", text.replace('\'', r"'\''")),
+        _ => format!("$'{}'", path.as_os_str().as_bytes().iter().map(|&b| escape(b)).collect::<String>()),
     }
-    format!("'{}'", text.replace('\'', r"'\''"))
+}
+
+fn escape(byte: u8) -> String {
+    match byte {
+        b'\'' | b'\\' => format!("\\{}", char::from(byte)),
+        b' '..=b'~' => char::from(byte).to_string(),
+        // Octal has a fixed length, so a digit that follows is not swallowed.
+        _ => format!("\\{byte:03o}"),
+    }
 }
 
 #[cfg(test)]
@@ -196,5 +207,18 @@ mod tests {
     fn the_fix_only_tightens() {
         let f = check_mode(Path::new("a b"), Mode(0o4777), Class::KeyFile).unwrap();
         assert_eq!(f.fix, "chmod 0600 'a b'");
+    }
+
+    #[test]
+    fn any_name_is_one_word_of_a_shell() {
+        use std::ffi::OsStr;
+        use std::os::unix::ffi::OsStrExt;
+        for name in [&b"plain-1.txt"[..], b"a b", b"it's", b"n\nl", b"\x1b[31m7", b"\xff\xfe'\\x", "\u{202e}x".as_bytes()] {
+            let word = shell_quote(Path::new(OsStr::from_bytes(name)));
+            let echoed = std::process::Command::new("bash").args(["-c", &format!("printf %s {word}")]).output();
+            // Without bash there is nothing to compare with.
+            let Ok(echoed) = echoed else { return };
+            assert_eq!(echoed.stdout, name, "{word}");
+        }
     }
 }

@@ -1,16 +1,39 @@
 //! `permck`: Audit file permissions and host hardening against one policy table.
+//!
+//! [`walk`] goes through trees, [`inspect`] turns what it meets into subjects, [`rule`] judges them, [`collect`]
+//! and [`report`] write what was found; [`cmd`] holds one file per subcommand.
 
-use clap::Parser;
+use clap::{Parser, Subcommand};
 use common::cli::{Global, Tool};
 use common::exit::Exit;
 use common::out::{Color, Out, Verbosity};
 
+mod classify;
+mod cmd;
+mod collect;
+mod ids;
+mod inspect;
+mod place;
+mod report;
+mod rule;
+#[cfg(test)]
+mod tests;
+mod walk;
+mod xattr;
+
 /// Audit file permissions and host hardening against one policy table
 #[derive(Parser, Debug)]
-#[command(name = "permck", version, max_term_width = 100)]
+#[command(name = "permck", version, max_term_width = 100, arg_required_else_help = true)]
 pub struct Cli {
     #[command(flatten)]
     global: Global,
+    #[command(subcommand)]
+    cmd: Cmd,
+}
+
+#[derive(Subcommand, Debug)]
+enum Cmd {
+    Audit(cmd::audit::Audit),
 }
 
 impl Tool for Cli {
@@ -20,7 +43,22 @@ impl Tool for Cli {
         self.global.style()
     }
 
-    fn run(self, _out: &mut Out) -> anyhow::Result<Exit> {
-        Ok(Exit::Ok)
+    fn run(self, out: &mut Out) -> anyhow::Result<Exit> {
+        match self.cmd {
+            Cmd::Audit(audit) => audit.run(self.global.format, out),
+        }
     }
+}
+
+/// What the system said, in words and without a number.
+fn reason(error: rustix::io::Errno) -> String {
+    io_reason(&std::io::Error::from(error))
+}
+
+/// As [`reason`]: `No such file or directory (os error 2)` becomes `no such file or directory`.
+fn io_reason(error: &std::io::Error) -> String {
+    let text = error.to_string();
+    let text = text.split(" (os error").next().unwrap_or(&text);
+    let mut chars = text.chars();
+    chars.next().map_or_else(String::new, |c| c.to_lowercase().chain(chars).collect())
 }

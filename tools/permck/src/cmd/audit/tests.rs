@@ -1,0 +1,264 @@
+//! Audits of real trees, held against stat, find, getfacl and getcap.
+
+use std::collections::BTreeSet;
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::symlink;
+
+use super::*;
+use crate::tests::{chmod, clean_dir, findings, oracle, permck, write};
+
+const KEY: &str = "-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2VwBCIEIJ1hsZ3v/VpguoRK9JLsLMREScVpe5iQ\n-----END PRIVATE KEY-----\n";
+
+fn rules_of(json: &str, path: &Path) -> Vec<String> {
+    findings(json).into_iter().filter(|(_, p)| Path::new(p) == path).map(|(rule, _)| rule).collect()
+}
+
+fn json(path: &Path, more: &[&str]) -> (Exit, String) {
+    let mut args: Vec<&OsStr> = ["audit", "--format", "json"].map(OsStr::new).to_vec();
+    args.extend(more.iter().map(OsStr::new));
+    args.push(path.as_os_str());
+    permck(&args)
+}
+
+#[test]
+fn a_clean_tree_is_silent_and_ends_with_0() {
+    let dir = clean_dir();
+    write(&dir.path().join("trace.json"), 0o640, "{}");
+    write(&dir.path().join("notes"), 0o400, "x");
+    let (exit, text) = permck(&["audit".as_ref(), dir.path().as_os_str()]);
+    assert_eq!((exit, text.as_str()), (Exit::Ok, ""));
+    let (exit, records) = json(dir.path(), &[]);
+    assert_eq!(exit, Exit::Ok);
+    assert!(
+        records.starts_with(r#"{"type":"permck.summary","v":1,"entries":3,"dirs":1,"findings":0,"#),
+        "{records}"
+    );
+}
+
+#[test]
+fn findings_end_with_1_and_say_how_the_class_was_told() {
+    let dir = clean_dir();
+    write(&dir.path().join("tool"), 0o755, "#!/bin/sh\n");
+    let (exit, text) = permck(&["audit".as_ref(), dir.path().as_os_str()]);
+    assert_eq!(exit, Exit::No);
+    assert!(text.contains("mode 0755 allows 0205 too much"), "{text}");
+    assert!(text.contains("at most 0550 (program_file, told by its #! line)"), "{text}");
+    assert!(text.contains("fix: chmod 0550 "), "{text}");
+}
+
+#[test]
+fn a_missing_path_ends_with_2_and_the_others_are_audited() {
+    let dir = clean_dir();
+    write(&dir.path().join("f"), 0o666, "x");
+    let missing = dir.path().join("missing");
+    let args: [&OsStr; 5] =
+        ["audit".as_ref(), "--format".as_ref(), "json".as_ref(), missing.as_ref(), dir.path().as_ref()];
+    let (exit, records) = permck(&args);
+    assert_eq!(exit, Exit::Failed);
+    assert_eq!(rules_of(&records, &dir.path().join("f")), ["world-writable"]);
+    assert!(records.ends_with("\"errors\":1}\n"), "{records}");
+}
+
+/// Every mode on a real file and a real directory: a finding about modes exactly where stat's mode has a bit
+/// outside the class's maximum.
+#[test]
+fn every_mode_on_disk_is_judged_as_stat_shows_it() {
+    let dir = clean_dir();
+    for mode in 0..0o1000 {
+        write(&dir.path().join(format!("f{mode:04o}")), mode, "");
+        std::fs::create_dir(dir.path().join(format!("d{mode:04o}"))).unwrap();
+        chmod(&dir.path().join(format!("d{mode:04o}")), mode | 0o500);
+    }
+    for mode in (0o1000..0o10000).step_by(0o111) {
+        write(&dir.path().join(format!("f{mode:04o}")), mode, "");
+    }
+    let (_, records) = json(dir.path(), &["--limit", "0"]);
+    let modes = ["world-writable", "group-writable", "mode", "special-bits"];
+    let found: BTreeSet<String> =
+        findings(&records).into_iter().filter(|(r, _)| modes.contains(&r.as_str())).map(|(_, p)| p).collect();
+    let args = [
+        dir.path().as_ref(),
+        "-mindepth".as_ref(),
+        "1".as_ref(),
+        "-printf".as_ref(),
+        OsStr::new("%m %y %p\n"),
+    ];
+    let Some(listed) = oracle("find", &args) else { return };
+    let mut expected = BTreeSet::new();
+    for line in String::from_utf8(listed).unwrap().lines() {
+        let [mode, kind, path] = line.splitn(3, ' ').collect::<Vec<_>>()[..] else { panic!("{line}") };
+        let mode = u32::from_str_radix(mode, 8).unwrap();
+        // An empty file is data, or a program where somebody may run it; an empty directory is for data.
+        let max = if kind == "d" {
+            0o750
+        } else if mode & 0o111 != 0 {
+            0o550
+        } else {
+            0o640
+        };
+        if mode & !max != 0 {
+            expected.insert(path.to_owned());
+        }
+    }
+    let wrong: Vec<_> =
+        found.symmetric_difference(&expected).filter(|p| Path::new(p) != dir.path()).collect();
+    assert!(wrong.is_empty() && expected.len() > 500, "{} of {}: {wrong:?}", wrong.len(), expected.len());
+}
+
+#[test]
+fn keys_are_found_by_content_wherever_they_lie() {
+    let dir = clean_dir();
+    let path = |name: &str| dir.path().join(name);
+    write(&path("innocent.txt"), 0o640, KEY);
+    write(&path("app.yaml"), 0o640, format!("key: |\n{KEY}"));
+    write(&path("private.yaml"), 0o600, format!("key: |\n{KEY}"));
+    let (_, records) = json(dir.path(), &[]);
+    assert_eq!(rules_of(&records, &path("innocent.txt")), ["mode"]);
+    assert_eq!(rules_of(&records, &path("app.yaml")), ["secret"]);
+    assert!(rules_of(&records, &path("private.yaml")).is_empty());
+    let (_, blind) = json(dir.path(), &["--no-content"]);
+    assert!(rules_of(&blind, &path("app.yaml")).is_empty());
+}
+
+#[test]
+fn links_that_dangle_or_leave_are_told_as_find_does() {
+    let dir = clean_dir();
+    let path = |name: &str| dir.path().join(name);
+    write(&path("file"), 0o600, "x");
+    for (name, target) in
+        [("in", "file"), ("out", "/etc/passwd"), ("gone", "nowhere"), ("circle", "circle"), ("via", "out")]
+    {
+        symlink(target, path(name)).unwrap();
+    }
+    let (_, records) = json(dir.path(), &[]);
+    assert!(rules_of(&records, &path("in")).is_empty());
+    assert_eq!(rules_of(&records, &path("out")), ["link-outside"]);
+    assert_eq!(rules_of(&records, &path("via")), ["link-outside"]);
+    let Some(listed) = oracle("find", &[dir.path().as_ref(), "-xtype".as_ref(), "l".as_ref()]) else {
+        return;
+    };
+    let mut dangling: Vec<_> = String::from_utf8(listed).unwrap().lines().map(str::to_owned).collect();
+    dangling.push(path("circle").display().to_string());
+    let dangling: BTreeSet<_> = dangling.into_iter().collect();
+    let found = findings(&records).into_iter().filter(|(r, _)| r == "link-dangling").map(|(_, p)| p);
+    assert_eq!(found.collect::<BTreeSet<_>>(), dangling);
+}
+
+#[test]
+fn acls_are_told_as_getfacl_shows_them() {
+    let dir = clean_dir();
+    let cases = [
+        ("plain", ""),
+        ("user", "u:65534:r"),
+        ("masked", "u:65534:rw,m::-"),
+        ("group", "g:65534:rx"),
+        ("mask-only", "m::r"),
+        ("many", "u:1:r,u:2:-,g:3:w"),
+    ];
+    for (name, acl) in cases {
+        let path = dir.path().join(name);
+        write(&path, 0o600, "x");
+        if !acl.is_empty() && oracle("setfacl", &["-m".as_ref(), acl.as_ref(), path.as_ref()]).is_none() {
+            return;
+        }
+    }
+    let sub = dir.path().join("sub");
+    std::fs::create_dir(&sub).unwrap();
+    chmod(&sub, 0o700);
+    oracle("setfacl", &["-dm".as_ref(), "u:65534:r".as_ref(), sub.as_ref()]);
+    let (_, records) = json(dir.path(), &[]);
+    let found: BTreeSet<_> = findings(&records)
+        .into_iter()
+        .filter(|(r, _)| r == "acl" || r == "acl-default")
+        .map(|(_, p)| p)
+        .collect();
+    let mut expected = BTreeSet::new();
+    for name in cases.map(|(n, _)| n).into_iter().chain(["sub"]) {
+        let path = dir.path().join(name);
+        let Some(shown) = oracle("getfacl", &["-npe".as_ref(), path.as_ref()]) else { return };
+        if String::from_utf8(shown).unwrap().lines().any(grants) {
+            expected.insert(path.display().to_string());
+        }
+    }
+    assert_eq!(expected.len(), 4, "{expected:?}");
+    assert_eq!(found, expected);
+}
+
+/// A line of `getfacl -e` that names a user or group and grants something: `user:1:rw-  #effective:r--`, or,
+/// without `-e`'s comment, the bits as they are.
+fn grants(line: &str) -> bool {
+    let line = line.strip_prefix("default:").unwrap_or(line);
+    let [kind, who, bits] = line.splitn(3, ':').collect::<Vec<_>>()[..] else { return false };
+    let bits = bits.split_once("#effective:").map_or(bits, |(_, effective)| effective).trim();
+    matches!(kind, "user" | "group") && !who.is_empty() && bits != "---"
+}
+
+#[test]
+fn capabilities_are_told_as_getcap_shows_them() {
+    let dir = clean_dir();
+    let path = dir.path().join("tool");
+    write(&path, 0o500, "#!/bin/sh\n");
+    let caps = "cap_net_bind_service,cap_sys_nice=ep";
+    oracle("setcap", &[caps.as_ref(), path.as_ref()]);
+    let Some(shown) = oracle("getcap", &[path.as_ref()]) else { return };
+    let (_, records) = json(dir.path(), &[]);
+    if shown.is_empty() {
+        eprintln!("skipped: no right to set file capabilities here");
+        assert!(rules_of(&records, &path).is_empty());
+        return;
+    }
+    assert!(String::from_utf8(shown).unwrap().trim_end().ends_with(caps));
+    assert_eq!(rules_of(&records, &path), ["capability"]);
+    assert!(records.contains(&format!("file capabilities {caps}")), "{records}");
+}
+
+#[test]
+fn hostile_names_reach_no_terminal_and_pipes_hold_nobody_up() {
+    let dir = clean_dir();
+    for name in [&b"new\nline"[..], b"esc\x1b[31m", b"\xff\xfe"] {
+        write(&dir.path().join(OsStr::from_bytes(name)), 0o666, "x");
+    }
+    rustix::fs::mknodat(
+        rustix::fs::CWD,
+        dir.path().join("fifo.log"),
+        rustix::fs::FileType::Fifo,
+        rustix::fs::Mode::RUSR,
+        0,
+    )
+    .unwrap();
+    let (exit, text) = permck(&["audit".as_ref(), dir.path().as_os_str()]);
+    assert_eq!(exit, Exit::No);
+    assert!(!text.contains('\x1b') && !text.contains("new\nline"), "{text}");
+    assert!(text.contains("new\\nline") && text.contains("$'"), "{text}");
+    let (_, records) = json(dir.path(), &[]);
+    assert!(records.contains("\"path_hex\":\""), "{records}");
+    let names = findings(&records).into_iter().filter(|(r, _)| r == "name");
+    assert_eq!(names.count(), 3);
+}
+
+#[test]
+fn a_directory_above_that_others_can_change_is_an_error() {
+    let dir = clean_dir();
+    let open = dir.path().join("open");
+    let tree = open.join("tree");
+    std::fs::create_dir_all(&tree).unwrap();
+    chmod(&tree, 0o700);
+    chmod(&open, 0o777);
+    let (exit, records) = json(&tree, &[]);
+    assert_eq!((exit, rules_of(&records, &open)), (Exit::No, vec!["ancestor".to_owned()]));
+    chmod(&open, 0o1777);
+    assert_eq!(json(&tree, &[]).0, Exit::Ok);
+}
+
+#[test]
+fn text_shows_the_first_of_many_and_counts_the_rest() {
+    let dir = clean_dir();
+    for i in 0..50 {
+        write(&dir.path().join(format!("f{i:02}")), 0o666, "");
+    }
+    let (_, text) = permck(&["audit".as_ref(), "--limit".as_ref(), "3".as_ref(), dir.path().as_os_str()]);
+    assert!(text.contains("/f02: ") && !text.contains("/f03: "), "{text}");
+    assert!(text.contains("and 47 more; --limit 0 shows all"), "{text}");
+    assert!(text.ends_with("50 errors in 51 entries\n"), "{text}");
+}

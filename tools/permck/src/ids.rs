@@ -1,0 +1,133 @@
+//! Users and groups by number and name, from the files of the audited system.
+//!
+//! The files are read directly, so that a container's root can be audited from outside. Where the name service
+//! switch knows other sources (LDAP, SSSD), an id that the files do not hold cannot be called unowned.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+
+/// Account files are small; more than this is not one.
+const LIMIT: u64 = 16 << 20;
+
+/// What the account files say.
+#[derive(Debug, Default)]
+pub(crate) struct Ids {
+    users: HashMap<u32, String>,
+    groups: HashMap<u32, String>,
+    /// Home directories of accounts, but `/` and the system's own.
+    pub(crate) homes: Vec<PathBuf>,
+    /// Whether an id that is not in the files is known to be nobody's.
+    complete: bool,
+}
+
+impl Ids {
+    /// Reads `etc/passwd`, `etc/group` and `etc/nsswitch.conf` below `root`.
+    pub(crate) fn load(root: &Path) -> Self {
+        let read = |name: &str| {
+            let file = std::fs::File::open(root.join("etc").join(name)).ok()?;
+            let bytes = common::fsat::read_bounded(file, LIMIT).ok()?;
+            Some(String::from_utf8_lossy(&bytes).into_owned())
+        };
+        let (passwd, group) = (read("passwd"), read("group"));
+        let complete =
+            passwd.is_some() && group.is_some() && files_only(&read("nsswitch.conf").unwrap_or_default());
+        let mut ids = Self { complete, ..Self::default() };
+        for line in passwd.iter().flat_map(|t| t.lines()) {
+            ids.add_user(line);
+        }
+        for line in group.iter().flat_map(|t| t.lines()) {
+            let fields: Vec<&str> = line.split(':').collect();
+            if let [name, _, id, ..] = fields[..]
+                && let Ok(id) = id.parse()
+            {
+                ids.groups.entry(id).or_insert_with(|| name.to_owned());
+            }
+        }
+        ids
+    }
+
+    fn add_user(&mut self, line: &str) {
+        let fields: Vec<&str> = line.split(':').collect();
+        let [name, _, id, _, _, home, ..] = fields[..] else { return };
+        let Ok(id) = id.parse() else { return };
+        self.users.entry(id).or_insert_with(|| name.to_owned());
+        // System accounts have homes like /bin and /var/spool/x, which are no home directories.
+        if id == 0 || (1000..65534).contains(&id) {
+            let home = PathBuf::from(home);
+            if home.components().count() > 1 {
+                self.homes.push(home);
+            }
+        }
+    }
+
+    pub(crate) fn user_name(&self, uid: u32) -> Option<&str> {
+        self.users.get(&uid).map(String::as_str)
+    }
+
+    pub(crate) fn group_name(&self, gid: u32) -> Option<&str> {
+        self.groups.get(&gid).map(String::as_str)
+    }
+
+    pub(crate) fn uid(&self, name: &str) -> Option<u32> {
+        name.parse().ok().or_else(|| self.users.iter().find(|(_, n)| *n == name).map(|(id, _)| *id))
+    }
+
+    /// Tells whether no account has this user id, as far as the files can tell.
+    pub(crate) fn no_user(&self, uid: u32) -> bool {
+        self.complete && !self.users.contains_key(&uid)
+    }
+
+    /// Tells whether no group has this id, as far as the files can tell.
+    pub(crate) fn no_group(&self, gid: u32) -> bool {
+        self.complete && !self.groups.contains_key(&gid)
+    }
+
+    /// `name (uid n)`, or `uid n`.
+    pub(crate) fn user(&self, uid: u32) -> String {
+        match self.user_name(uid) {
+            Some(name) => format!("{name} (uid {uid})"),
+            None => format!("uid {uid}"),
+        }
+    }
+
+    /// `name (gid n)`, or `gid n`.
+    pub(crate) fn group(&self, gid: u32) -> String {
+        match self.group_name(gid) {
+            Some(name) => format!("{name} (gid {gid})"),
+            None => format!("gid {gid}"),
+        }
+    }
+}
+
+/// Tells whether the switch asks nothing but the files; without a line for them that is the default.
+fn files_only(nsswitch: &str) -> bool {
+    let lines = nsswitch.lines().map(|l| l.split('#').next().unwrap_or(""));
+    let sources =
+        lines.filter_map(|l| l.split_once(':')).filter(|(db, _)| matches!(db.trim(), "passwd" | "group"));
+    // systemd's source serves ids of running units and containers only, and those are not owners on disk.
+    sources.flat_map(|(_, list)| list.split_whitespace()).all(|s| matches!(s, "files" | "compat" | "systemd"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_and_homes_come_from_the_files_of_that_root() {
+        let root = tempfile::tempdir().unwrap();
+        let etc = root.path().join("etc");
+        std::fs::create_dir(&etc).unwrap();
+        std::fs::write(
+            etc.join("passwd"),
+            "root:x:0:0::/root:/bin/sh\nbin:x:2:2::/bin:/x\nann:x:1000:100::/home/ann:/x\nbad\n",
+        )
+        .unwrap();
+        std::fs::write(etc.join("group"), "root:x:0:\nusers:x:100:ann\n").unwrap();
+        let ids = Ids::load(root.path());
+        assert_eq!((ids.uid("ann"), ids.uid("77"), ids.uid("nobody")), (Some(1000), Some(77), None));
+        assert_eq!(ids.homes, [Path::new("/root"), Path::new("/home/ann")]);
+        assert!(ids.no_user(4711) && !ids.no_user(1000) && ids.no_group(4711));
+        std::fs::write(etc.join("nsswitch.conf"), "passwd: files sss # x\n").unwrap();
+        assert!(!Ids::load(root.path()).no_user(4711));
+    }
+}

@@ -1,0 +1,301 @@
+//! Looks at entries as they are walked: metadata, attributes, link targets and the beginning of contents become
+//! a [`Subject`], the rules judge it, and what they find goes to a [`Sink`].
+
+use std::borrow::Cow;
+use std::ffi::CStr;
+use std::os::fd::{AsFd, AsRawFd};
+use std::os::unix::ffi::OsStringExt;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use common::finding::{Finding, Severity};
+use common::policy::{Class, Mode};
+use rustix::fs::{self as rfs, FileType, OFlags, Statx};
+use rustix::io::Errno;
+
+use crate::classify::{self, Census, Told};
+use crate::rule::{Allowed, Judge, Leads, Link, RULES, Standard, Subject};
+use crate::walk::{Dir, Node, Visitor, kind};
+use crate::xattr::{self, Xattrs};
+
+/// Bytes of a file's beginning that are looked at. Keys and headers are at the beginning; a configuration that
+/// embeds a key is rarely longer.
+pub(crate) const HEAD: usize = 16 << 10;
+
+/// What an audit holds entries to.
+#[derive(Debug)]
+pub(crate) struct Plan {
+    pub(crate) judge: Judge,
+    pub(crate) roots: Vec<Root>,
+    /// Whether contents are looked at.
+    pub(crate) content: bool,
+}
+
+/// One audited path.
+#[derive(Clone, Debug)]
+pub(crate) struct Root {
+    /// As the user gave it.
+    pub(crate) path: PathBuf,
+    /// Without links; links that lead below it stay in the tree.
+    pub(crate) real: PathBuf,
+    /// Who may own what is below it, where no policy says so.
+    pub(crate) owner: Allowed,
+}
+
+/// One broken rule, with the class that the entry was held to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Issue {
+    pub(crate) finding: Finding,
+    pub(crate) class: Option<&'static str>,
+    pub(crate) told_by: Option<String>,
+}
+
+/// Where an inspector's findings go; shared by its threads.
+pub(crate) trait Sink: Sync {
+    /// What an entry breaks; at least one rule. `dir` is where the entry is, or itself where the subject has
+    /// no name of its own.
+    fn issues(&self, dir: &Dir, subject: &Subject<'_>, issues: Vec<Issue>);
+
+    /// Something that could not be looked at.
+    fn failed(&self, path: PathBuf, error: Errno);
+}
+
+/// What one thread saw.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Seen {
+    pub(crate) entries: u64,
+    pub(crate) dirs: u64,
+    pub(crate) vanished: u64,
+    pub(crate) mounts: u64,
+}
+
+impl std::ops::AddAssign for Seen {
+    fn add_assign(&mut self, other: Self) {
+        self.entries += other.entries;
+        self.dirs += other.dirs;
+        self.vanished += other.vanished;
+        self.mounts += other.mounts;
+    }
+}
+
+/// The visitor of audits, fixes and baselines.
+pub(crate) struct Inspector<'a, S: Sink> {
+    plan: &'a Plan,
+    sink: &'a S,
+    xattrs: xattr::Reader,
+    head: Vec<u8>,
+    pub(crate) seen: Seen,
+}
+
+impl<'a, S: Sink> Inspector<'a, S> {
+    pub(crate) fn new(plan: &'a Plan, sink: &'a S) -> Self {
+        Self { plan, sink, xattrs: xattr::Reader::new(), head: vec![0; HEAD], seen: Seen::default() }
+    }
+
+    /// Reads the beginning of a regular file into `self.head`; the length read.
+    fn read_head(&mut self, dir: &Dir, name: &CStr) -> rustix::io::Result<usize> {
+        // Neither a FIFO nor a lease may hold us up, and an audit leaves no trace in access times.
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+        let open = |flags| rfs::openat(dir, name, flags, rfs::Mode::empty());
+        let fd = match open(flags | OFlags::NOATIME) {
+            Err(Errno::PERM) => open(flags),
+            other => other,
+        }?;
+        rustix::io::read(&fd, &mut self.head[..])
+    }
+
+    fn standard(told: Told) -> Standard {
+        Standard { class: told.class, max: told.class.max(), by: Cow::Borrowed(told.by) }
+    }
+
+    fn judge(&mut self, dir: &Dir, subject: &Subject<'_>) {
+        let hits = RULES.iter().filter_map(|rule| Some((rule, (rule.check)(subject, &self.plan.judge)?)));
+        let mut issues = Vec::new();
+        for (rule, hit) in hits {
+            let finding = Finding::new(rule.id, rule.severity, &subject.path())
+                .found(hit.found)
+                .expected(hit.expected)
+                .fix(hit.fix);
+            let standard = subject.standard;
+            issues.push(Issue {
+                finding,
+                class: standard.map(|s| s.class.row().name),
+                told_by: standard.map(|s| s.by.clone().into_owned()),
+            });
+        }
+        if !issues.is_empty() {
+            self.sink.issues(dir, subject, issues);
+        }
+    }
+
+    fn attributes(&mut self, dir: &Dir, name: &CStr) -> Xattrs {
+        match self.xattrs.read(dir.as_fd(), name) {
+            Ok(found) => found,
+            Err(Errno::NOENT) => Xattrs::default(),
+            Err(e) => {
+                let path = if name.is_empty() { dir.node.path() } else { dir.node.path_of(name) };
+                self.sink.failed(path, e);
+                Xattrs::default()
+            }
+        }
+    }
+
+    /// Where a link leads, as the kernel resolves it; nothing is opened but the place.
+    fn link(&self, dir: &Dir, name: &CStr) -> Option<Link> {
+        let target = rfs::readlinkat(dir, name, Vec::new()).ok()?;
+        let target = PathBuf::from(std::ffi::OsString::from_vec(target.into_bytes()));
+        let leads = match rfs::openat(dir, name, OFlags::PATH | OFlags::CLOEXEC, rfs::Mode::empty()) {
+            Err(Errno::NOENT | Errno::LOOP | Errno::NOTDIR | Errno::NAMETOOLONG) => Leads::Nowhere,
+            Err(_) => Leads::Unknown,
+            Ok(fd) => {
+                let real = rfs::readlink(format!("/proc/self/fd/{}", fd.as_raw_fd()), Vec::new()).ok();
+                let real = real.map(|r| PathBuf::from(std::ffi::OsString::from_vec(r.into_bytes())));
+                match real {
+                    Some(real) if real.starts_with(&self.plan.roots[dir.node.root].real) => Leads::Inside,
+                    Some(real) => Leads::Outside(real),
+                    None => Leads::Unknown,
+                }
+            }
+        };
+        Some(Link { target, leads })
+    }
+}
+
+impl<S: Sink> Visitor for Inspector<'_, S> {
+    type State = Census;
+
+    fn file(&mut self, dir: &Dir, census: &mut Census, name: &CStr, st: &Statx) {
+        self.seen.entries += 1;
+        let kind = kind(st);
+        let regular = kind == FileType::RegularFile;
+        let (mut length, mut unread) = (0, None);
+        if regular && self.plan.content && st.stx_size > 0 {
+            match self.read_head(dir, name) {
+                Ok(n) => length = n,
+                Err(e) => unread = Some(e),
+            }
+        }
+        let mut secret = None;
+        let mut standard = None;
+        if regular {
+            let head = &self.head[..length];
+            secret = classify::private_key(head);
+            let told = classify::file(name.to_bytes(), head, u32::from(st.stx_mode));
+            census.add(told);
+            standard = Some(Self::standard(told));
+        }
+        let xattrs = if kind == FileType::Symlink { Xattrs::default() } else { self.attributes(dir, name) };
+        let link = if kind == FileType::Symlink { self.link(dir, name) } else { None };
+        let plan = self.plan;
+        let subject = Subject {
+            node: &dir.node,
+            name,
+            st,
+            standard: standard.as_ref(),
+            owner: &plan.roots[dir.node.root].owner,
+            group: &Allowed::Any,
+            xattrs: &xattrs,
+            link: link.as_ref(),
+            secret,
+            dir_owner: dir.st.stx_uid,
+            unread,
+        };
+        self.judge(dir, &subject);
+    }
+
+    fn dir(&mut self, dir: &Dir, census: Census) {
+        self.seen.entries += 1;
+        self.seen.dirs += 1;
+        let told = self.home(&dir.node).unwrap_or_else(|| census.dir(dir.node.name()));
+        let standard = Self::standard(told);
+        let xattrs = self.attributes(dir, c"");
+        let plan = self.plan;
+        self.judge(dir, &directory(dir, &standard, &plan.roots[dir.node.root].owner, &xattrs));
+    }
+
+    fn mount_point(&mut self, parent: &Dir, name: &CStr, st: &Statx) {
+        self.seen.mounts += 1;
+        self.unlisted(parent, name, st);
+    }
+
+    fn failed(&mut self, parent: &Dir, name: &CStr, st: Option<&Statx>, error: Errno) {
+        let path = if name.is_empty() { parent.node.path() } else { parent.node.path_of(name) };
+        self.sink.failed(path, error);
+        if let Some(st) = st {
+            self.unlisted(parent, name, st);
+        }
+    }
+
+    fn vanished(&mut self) {
+        self.seen.vanished += 1;
+    }
+}
+
+impl<S: Sink> Inspector<'_, S> {
+    /// A directory whose entries are not seen is judged by its own metadata.
+    fn unlisted(&mut self, parent: &Dir, name: &CStr, st: &Statx) {
+        self.seen.entries += 1;
+        self.seen.dirs += 1;
+        let standard = Self::standard(Census::default().dir(name.to_bytes()));
+        let xattrs = self.attributes(parent, name);
+        let plan = self.plan;
+        let subject = Subject {
+            name,
+            st,
+            ..directory(parent, &standard, &plan.roots[parent.node.root].owner, &xattrs)
+        };
+        self.judge(parent, &subject);
+    }
+
+    fn home(&self, node: &Arc<Node>) -> Option<Told> {
+        let homes = &self.plan.judge.ids.homes;
+        // A path is built for the few directories that are called like a home directory only.
+        let name = node.name().rsplit(|&b| b == b'/').find(|n| !n.is_empty())?;
+        let named = |h: &PathBuf| h.file_name().is_some_and(|n| n.as_encoded_bytes() == name);
+        if !homes.iter().any(named) {
+            return None;
+        }
+        let mut below = Vec::new();
+        node.relative(None, &mut below);
+        let below = PathBuf::from(std::ffi::OsString::from_vec(below));
+        let path = self.plan.roots[node.root].real.join(below);
+        let path = path.components().collect::<PathBuf>();
+        homes
+            .contains(&path)
+            .then_some(Told { class: Class::HomeDir, by: "the account that it is the home of" })
+    }
+}
+
+fn directory<'a>(
+    dir: &'a Dir,
+    standard: &'a Standard,
+    owner: &'a Allowed,
+    xattrs: &'a Xattrs,
+) -> Subject<'a> {
+    Subject {
+        node: &dir.node,
+        name: c"",
+        st: &dir.st,
+        standard: Some(standard),
+        owner,
+        group: &Allowed::Any,
+        xattrs,
+        link: None,
+        secret: None,
+        dir_owner: dir.st.stx_uid,
+        unread: None,
+    }
+}
+
+/// A finding that is about an audited path and not about an entry below it.
+pub(crate) fn issue(finding: Finding) -> Issue {
+    Issue { finding, class: None, told_by: None }
+}
+
+/// Tells whether a mode lets group or others write.
+pub(crate) fn writable_by_others(mode: Mode) -> bool {
+    mode.0 & 0o022 != 0
+}
+
+/// Severities in the order in which people want to read them.
+pub(crate) const GRAVEST_FIRST: [Severity; 3] = [Severity::Error, Severity::Warning, Severity::Note];

@@ -1,0 +1,61 @@
+//! What is checked once per audited path: the directories above it, and how its file system is mounted.
+
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+use common::finding::Finding;
+use common::policy::{Mode, shell_quote};
+use rustix::fs::StatVfsMountFlags;
+
+use crate::inspect::{Issue, Root, issue, writable_by_others};
+use crate::rule::{Judge, PLACE_RULES};
+
+/// Judges the place of one audited path.
+pub(crate) fn check(root: &Root, judge: &Judge) -> Vec<Issue> {
+    let above = root.real.ancestors().skip(1).filter_map(|dir| ancestor(root, dir, judge));
+    above.chain(mount(root)).map(issue).collect()
+}
+
+/// Whoever can change a directory above can put another tree in the place of the audited one.
+fn ancestor(root: &Root, dir: &Path, judge: &Judge) -> Option<Finding> {
+    let meta = std::fs::symlink_metadata(dir).ok()?;
+    let mode = Mode::of(meta.mode());
+    let (id, severity, _) = PLACE_RULES[0];
+    let finding = |found: String, fix: String| {
+        let finding = Finding::new(id, severity, dir).found(found).fix(fix);
+        finding.expected(format!("only root and the owner of {} can change it", safe(&root.path)))
+    };
+    if !root.owner.admits(meta.uid()) {
+        let found = format!("directory above {} owned by {}", safe(&root.path), judge.ids.user(meta.uid()));
+        return Some(finding(found, format!("chown root {}", shell_quote(dir))));
+    }
+    // In a sticky directory nobody can rename what belongs to others.
+    let sticky = mode.0 & 0o1000 != 0;
+    (writable_by_others(mode) && !sticky).then(|| {
+        let who = if mode.0 & 0o002 != 0 { "everybody" } else { "its group" };
+        let found = format!("directory above {} is writable by {who}, mode {mode}", safe(&root.path));
+        finding(found, format!("chmod go-w {}", shell_quote(dir)))
+    })
+}
+
+fn mount(root: &Root) -> Option<Finding> {
+    let flags = rustix::fs::statvfs(&root.real).ok()?.f_flag;
+    let wanted = [
+        (StatVfsMountFlags::NOSUID, "nosuid"),
+        (StatVfsMountFlags::NODEV, "nodev"),
+        (StatVfsMountFlags::NOEXEC, "noexec"),
+    ];
+    let missing: Vec<_> =
+        wanted.iter().filter(|(flag, _)| !flags.contains(*flag)).map(|(_, name)| *name).collect();
+    let (id, severity, _) = PLACE_RULES[1];
+    (!missing.is_empty()).then(|| {
+        Finding::new(id, severity, &root.path)
+            .found(format!("on a file system mounted without {}", missing.join(", ")))
+            .expected("nosuid and nodev; noexec too where no programs are")
+            .fix("give data its own file system with these mount options")
+    })
+}
+
+fn safe(path: &Path) -> String {
+    common::text::safe(&path.to_string_lossy())
+}

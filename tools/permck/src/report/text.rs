@@ -1,0 +1,96 @@
+//! Text for people, grouped by rule, gravest first. Silent when there is nothing to say.
+
+use std::collections::BTreeMap;
+use std::io;
+
+use common::finding::Severity;
+use common::out::Out;
+use common::text::Safe;
+
+use super::{End, Report};
+use crate::inspect::{GRAVEST_FIRST, Issue};
+
+/// Keeps the first findings of each rule by path, so that a tree of a million faults fits on a screen.
+pub(crate) struct Text {
+    /// Most findings shown per rule; 0 shows all.
+    limit: usize,
+    groups: BTreeMap<(u8, String), Group>,
+    heading: fn(&str) -> &'static str,
+}
+
+#[derive(Default)]
+struct Group {
+    count: u64,
+    first: BTreeMap<(String, String), Issue>,
+}
+
+impl Text {
+    pub(crate) fn new(limit: usize, heading: fn(&str) -> &'static str) -> Self {
+        Self { limit, groups: BTreeMap::new(), heading }
+    }
+
+    fn group(&self, out: &mut Out, severity: Severity, rule: &str, group: &Group) -> io::Result<()> {
+        let (on, off) = match (out.color(), severity) {
+            (false, _) => ("", ""),
+            (true, Severity::Error) => ("\x1b[1;31m", "\x1b[0m"),
+            (true, Severity::Warning) => ("\x1b[1;33m", "\x1b[0m"),
+            (true, Severity::Note) => ("\x1b[1m", "\x1b[0m"),
+        };
+        let heading = (self.heading)(rule);
+        let text = out.text();
+        writeln!(text, "{on}{severity}{off} [{rule}] {heading}: {}", group.count)?;
+        for issue in group.first.values() {
+            let f = &issue.finding;
+            write!(text, "  {}: {}", Safe(&f.path), Safe(&f.found))?;
+            if !f.expected.is_empty() {
+                write!(text, "; expected {}", Safe(&f.expected))?;
+            }
+            writeln!(text)?;
+            if !f.fix.is_empty() {
+                writeln!(text, "    fix: {}", Safe(&f.fix))?;
+            }
+        }
+        let hidden = group.count - group.first.len() as u64;
+        if hidden > 0 {
+            writeln!(text, "  and {hidden} more; --limit 0 shows all")?;
+        }
+        Ok(())
+    }
+}
+
+impl Report for Text {
+    fn issue(&mut self, _out: &mut Out, issue: &Issue) -> io::Result<()> {
+        let f = &issue.finding;
+        let rank = GRAVEST_FIRST.iter().position(|s| *s == f.severity).unwrap_or(0) as u8;
+        let group = self.groups.entry((rank, f.rule.clone())).or_default();
+        group.count += 1;
+        let key = (f.path.clone(), f.path_hex.clone().unwrap_or_default());
+        let full = self.limit > 0 && group.first.len() >= self.limit;
+        if full && group.first.last_key_value().is_some_and(|(last, _)| *last < key) {
+            return Ok(());
+        }
+        group.first.insert(key, issue.clone());
+        if full {
+            group.first.pop_last();
+        }
+        Ok(())
+    }
+
+    fn end(&mut self, out: &mut Out, end: &End) -> io::Result<()> {
+        for ((rank, rule), group) in &self.groups {
+            self.group(out, GRAVEST_FIRST[usize::from(*rank)], rule, group)?;
+        }
+        let t = end.totals;
+        if t.at_least(Severity::Note) > 0 {
+            let counts = [(t.errors, "error"), (t.warnings, "warning"), (t.notes, "note")];
+            let counts = counts.iter().filter(|(n, _)| *n > 0).map(|(n, what)| plural(*n, what));
+            let counts = counts.collect::<Vec<_>>().join(", ");
+            writeln!(out.text(), "{counts} in {} entries", end.seen.entries)?;
+        }
+        Ok(())
+    }
+}
+
+fn plural(n: u64, what: &str) -> String {
+    if n == 1 { format!("{n} {what}") } else { format!("{n} {what}s") }
+}

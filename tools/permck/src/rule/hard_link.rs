@@ -1,0 +1,27 @@
+//! Hard links to files of others: what is done to the name here is done to the file elsewhere.
+
+use common::finding::Severity;
+use rustix::fs::FileType;
+
+use super::{Hit, Judge, Rule, Subject};
+
+pub(crate) static RULE: Rule = Rule {
+    id: "hard-link",
+    severity: Severity::Error,
+    what: "it is a hard link to a file of somebody else",
+    check,
+};
+
+fn check(s: &Subject<'_>, judge: &Judge) -> Option<Hit> {
+    let foreign = s.st.stx_uid != s.dir_owner;
+    (s.kind() == FileType::RegularFile && s.st.stx_nlink > 1 && foreign).then(|| Hit {
+        found: format!(
+            "one of {} names of a file of {}, in a directory of {}",
+            s.st.stx_nlink,
+            judge.ids.user(s.st.stx_uid),
+            judge.ids.user(s.dir_owner)
+        ),
+        expected: "files of the directory's owner, or with one name".into(),
+        fix: format!("rm {} after checking what it is", s.quoted()),
+    })
+}

@@ -1,0 +1,198 @@
+//! The rules of an audit: one file per rule, one table that help, output and tests iterate.
+//!
+//! A rule looks at one [`Subject`] and says what it breaks; it reads nothing from the system itself.
+
+use std::borrow::Cow;
+use std::ffi::CStr;
+use std::path::PathBuf;
+
+use common::finding::Severity;
+use common::policy::{Class, Mode};
+use rustix::fs::{FileType, Statx, StatxAttributes};
+
+use crate::ids::Ids;
+use crate::walk::{Node, kind};
+use crate::xattr::Xattrs;
+
+mod acl;
+mod capability;
+mod hard_link;
+mod link;
+mod mode;
+mod name;
+mod owner;
+mod secret;
+mod special;
+mod types;
+mod unowned;
+mod unreadable;
+
+/// One rule.
+pub(crate) struct Rule {
+    /// Stable, in kebab case.
+    pub(crate) id: &'static str,
+    pub(crate) severity: Severity,
+    /// What it finds, for people: the heading of a group of findings.
+    pub(crate) what: &'static str,
+    pub(crate) check: fn(&Subject<'_>, &Judge) -> Option<Hit>,
+}
+
+/// Every rule about one entry, gravest first.
+pub(crate) static RULES: [&Rule; 20] = [
+    &secret::RULE,
+    &mode::WORLD_WRITABLE,
+    &mode::GROUP_WRITABLE,
+    &special::RULE,
+    &capability::RULE,
+    &acl::RULE,
+    &mode::RULE,
+    &owner::OWNER,
+    &owner::GROUP,
+    &unowned::RULE,
+    &hard_link::RULE,
+    &types::DEVICE,
+    &acl::DEFAULT,
+    &link::DANGLING,
+    &link::OUTSIDE,
+    &name::RULE,
+    &unreadable::RULE,
+    &types::SOCKET,
+    &types::FIFO,
+    &special::IMMUTABLE,
+];
+
+/// Ids of what is checked once per audited path, beside [`RULES`]: see [`crate::place`].
+pub(crate) const PLACE_RULES: [(&str, Severity, &str); 2] = [
+    ("ancestor", Severity::Error, "a directory above the path can be changed by others"),
+    ("mount-options", Severity::Note, "the file system is mounted without protection"),
+];
+
+/// What a rule says about a subject that breaks it.
+#[derive(Debug, Default)]
+pub(crate) struct Hit {
+    pub(crate) found: String,
+    pub(crate) expected: String,
+    pub(crate) fix: String,
+}
+
+/// What an entry is held to, and how that was decided.
+#[derive(Clone, Debug)]
+pub(crate) struct Standard {
+    pub(crate) class: Class,
+    /// The class's maximum, or a policy's tighter one.
+    pub(crate) max: Mode,
+    /// `its name (log)`, or the policy's row.
+    pub(crate) by: Cow<'static, str>,
+}
+
+/// Who may own an entry.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Allowed {
+    /// Anybody.
+    #[default]
+    Any,
+    /// Only these.
+    Ids(Vec<u32>),
+}
+
+impl Allowed {
+    pub(crate) fn admits(&self, id: u32) -> bool {
+        match self {
+            Self::Any => true,
+            Self::Ids(ids) => ids.contains(&id),
+        }
+    }
+}
+
+/// What a symbolic link leads to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Link {
+    /// As it is written in the link.
+    pub(crate) target: PathBuf,
+    pub(crate) leads: Leads,
+}
+
+/// Where a symbolic link leads, as the kernel resolves it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Leads {
+    /// To something below the audited path.
+    Inside,
+    /// To this path elsewhere.
+    Outside(PathBuf),
+    /// To nothing, or in a circle.
+    Nowhere,
+    /// That could not be seen.
+    Unknown,
+}
+
+/// One entry, with all that the rules want to know of it.
+pub(crate) struct Subject<'a> {
+    /// The directory that it is in; where `name` is empty, the entry is this directory.
+    pub(crate) node: &'a Node,
+    pub(crate) name: &'a CStr,
+    pub(crate) st: &'a Statx,
+    /// Missing for what has no class: links, devices, sockets, FIFOs.
+    pub(crate) standard: Option<&'a Standard>,
+    pub(crate) owner: &'a Allowed,
+    pub(crate) group: &'a Allowed,
+    pub(crate) xattrs: &'a Xattrs,
+    pub(crate) link: Option<&'a Link>,
+    /// A private key in the content: its kind and where it begins.
+    pub(crate) secret: Option<(&'static str, usize)>,
+    /// Owner of the directory that it is in.
+    pub(crate) dir_owner: u32,
+    /// Why the content could not be read.
+    pub(crate) unread: Option<rustix::io::Errno>,
+}
+
+impl Subject<'_> {
+    pub(crate) fn mode(&self) -> Mode {
+        Mode::of(u32::from(self.st.stx_mode))
+    }
+
+    pub(crate) fn kind(&self) -> FileType {
+        kind(self.st)
+    }
+
+    pub(crate) fn path(&self) -> PathBuf {
+        if self.name.is_empty() { self.node.path() } else { self.node.path_of(self.name) }
+    }
+
+    pub(crate) fn own_name(&self) -> &[u8] {
+        if self.name.is_empty() { self.node.name() } else { self.name.to_bytes() }
+    }
+
+    /// The path as one word of a shell, for fixes.
+    pub(crate) fn quoted(&self) -> String {
+        common::policy::shell_quote(&self.path())
+    }
+
+    /// The mode that it should have: what it has, less what its class does not allow.
+    pub(crate) fn tightened(&self) -> Mode {
+        let mode = self.mode();
+        match self.standard {
+            Some(s) => Mode(mode.0 & s.max.0),
+            // Sockets and FIFOs keep what owner and group have.
+            None => Mode(mode.0 & 0o770),
+        }
+    }
+
+    pub(crate) fn attribute(&self, flag: StatxAttributes) -> bool {
+        self.st.stx_attributes.contains(flag)
+    }
+}
+
+/// What all subjects are judged by.
+#[derive(Debug, Default)]
+pub(crate) struct Judge {
+    pub(crate) ids: Ids,
+}
+
+/// What a rule finds, as a heading.
+pub(crate) fn heading(id: &str) -> &'static str {
+    let place = PLACE_RULES.iter().find(|(i, ..)| *i == id).map(|(.., what)| *what);
+    RULES.iter().find(|r| r.id == id).map(|r| r.what).or(place).unwrap_or("")
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,47 @@
+//! setuid, setgid and sticky bits, which no class allows, and the flags that keep a file from being changed.
+
+use common::finding::Severity;
+use rustix::fs::{FileType, StatxAttributes};
+
+use super::{Hit, Judge, Rule, Subject};
+
+/// setuid, setgid, sticky.
+pub(crate) static RULE: Rule = Rule {
+    id: "special-bits",
+    severity: Severity::Error,
+    what: "it has a setuid, setgid or sticky bit",
+    check,
+};
+
+/// Immutable or append-only: worth knowing before somebody tries to fix or delete it.
+pub(crate) static IMMUTABLE: Rule = Rule {
+    id: "immutable",
+    severity: Severity::Note,
+    what: "it has a flag that keeps it from being changed",
+    check: immutable,
+};
+
+fn check(s: &Subject<'_>, _: &Judge) -> Option<Hit> {
+    let mode = s.mode();
+    if mode.0 & 0o7000 == 0 || s.kind() == FileType::Symlink {
+        return None;
+    }
+    let names = [(0o4000, "setuid"), (0o2000, "setgid"), (0o1000, "sticky")];
+    let set: Vec<_> = names.iter().filter(|(bit, _)| mode.0 & bit != 0).map(|(_, name)| *name).collect();
+    Some(Hit {
+        found: format!("mode {mode} is {}", set.join(", ")),
+        expected: "none of setuid, setgid, sticky".into(),
+        fix: format!("chmod {} {}", s.tightened(), s.quoted()),
+    })
+}
+
+fn immutable(s: &Subject<'_>, _: &Judge) -> Option<Hit> {
+    let flags =
+        [(StatxAttributes::IMMUTABLE, "immutable", "i"), (StatxAttributes::APPEND, "append-only", "a")];
+    let (_, name, letter) = flags.into_iter().find(|&(flag, ..)| s.attribute(flag))?;
+    Some(Hit {
+        found: format!("is {name}: its mode cannot be changed, nor can it be deleted"),
+        expected: String::new(),
+        fix: format!("chattr -{letter} {} before changing it", s.quoted()),
+    })
+}

@@ -1,0 +1,89 @@
+//! The rules against an oracle that shares no code with them.
+
+use std::ffi::CString;
+use std::os::unix::fs::PermissionsExt;
+
+use common::policy::TABLE;
+
+use super::*;
+use crate::walk::tests::with_entry;
+
+#[test]
+fn ids_are_unique_kebab_case_and_headed() {
+    let mut ids: Vec<&str> = RULES.iter().map(|r| r.id).chain(PLACE_RULES.iter().map(|r| r.0)).collect();
+    for id in &ids {
+        assert!(id.bytes().all(|b| b.is_ascii_lowercase() || b == b'-'), "{id}");
+        assert!(!heading(id).is_empty(), "{id}");
+    }
+    ids.sort_unstable();
+    let n = ids.len();
+    ids.dedup();
+    assert_eq!(ids.len(), n);
+}
+
+/// 4,096 modes against 17 classes: some rule about modes hits exactly when a bit is set that the maximum has
+/// not, each kind of bit is told by its own rule, and the fix leaves what both have.
+#[test]
+fn every_mode_against_every_class() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("f"), "").unwrap();
+    std::fs::set_permissions(dir.path().join("f"), std::fs::Permissions::from_mode(0o600)).unwrap();
+    let name = CString::new("f").unwrap();
+    with_entry(dir.path(), &name, |node, st| {
+        let judge = Judge::default();
+        for row in &TABLE {
+            let standard = Standard { class: row.class, max: row.max, by: "test".into() };
+            for bits in 0..0o10000_u16 {
+                let mut st = *st;
+                st.stx_mode = 0o100_000 | bits;
+                let subject = Subject { standard: Some(&standard), ..plain(node, &name, &st) };
+                let hit = |id: &str| {
+                    let rule = RULES.iter().find(|r| r.id == id).unwrap();
+                    (rule.check)(&subject, &judge)
+                };
+                let set = |bit: u32| bits >> bit & 1 == 1 && row.max.0 >> bit & 1 == 0;
+                let modes = ["world-writable", "group-writable", "mode"].map(|id| hit(id).is_some());
+                let expected = [
+                    set(1),
+                    !set(1) && set(4),
+                    !set(1) && !set(4) && [0, 2, 3, 5, 6, 7, 8].into_iter().any(set),
+                ];
+                assert_eq!(modes, expected, "{bits:04o} as {}", row.name);
+                assert_eq!(hit("special-bits").is_some(), (9..12).any(set), "{bits:04o} as {}", row.name);
+                let kept: u32 = (0..12).filter(|&b| bits >> b & 1 == 1 && !set(b)).map(|b| 1 << b).sum();
+                assert_eq!(subject.tightened(), Mode(kept));
+            }
+        }
+    });
+}
+
+/// A subject about which no rule has anything to say.
+fn plain<'a>(node: &'a Node, name: &'a CStr, st: &'a Statx) -> Subject<'a> {
+    static NONE: Xattrs = Xattrs { access: None, default: None, capability: None };
+    Subject {
+        node,
+        name,
+        st,
+        standard: None,
+        owner: &Allowed::Any,
+        group: &Allowed::Any,
+        xattrs: &NONE,
+        link: None,
+        secret: None,
+        dir_owner: st.stx_uid,
+        unread: None,
+    }
+}
+
+#[test]
+fn a_hard_link_to_a_file_of_others_is_told_from_our_own() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("f"), "").unwrap();
+    std::fs::hard_link(dir.path().join("f"), dir.path().join("g")).unwrap();
+    with_entry(dir.path(), c"g", |node, st| {
+        let own = plain(node, c"g", st);
+        assert!((hard_link::RULE.check)(&own, &Judge::default()).is_none());
+        let foreign = Subject { dir_owner: st.stx_uid + 1, ..plain(node, c"g", st) };
+        assert!((hard_link::RULE.check)(&foreign, &Judge::default()).is_some());
+    });
+}

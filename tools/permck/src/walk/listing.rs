@@ -1,0 +1,128 @@
+//! One directory being read: its entries go to the visitor, its directories wait packed in one buffer.
+
+use std::ffi::CStr;
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
+
+use rustix::fs::{FileType, RawDir};
+use rustix::io::Errno;
+
+use super::{Dir, Node, Options, Visitor, fstat, kind, open_dir, stat};
+
+/// Names of directories kept at once, per directory being read; then they are walked before more are read.
+const NAMES: usize = 1 << 20;
+
+/// A directory that waits to be opened.
+#[derive(Debug)]
+pub(super) struct Pending {
+    pub(super) parent: Arc<Dir>,
+    /// With its terminator.
+    pub(super) name: Box<CStr>,
+}
+
+/// An open directory, partly read.
+pub(super) struct Listing<V: Visitor> {
+    pub(super) dir: Arc<Dir>,
+    /// What the visitor gathers; gone once it has been told that the directory is read.
+    state: Option<V::State>,
+    /// Names of directories still to be walked, each with its terminator.
+    names: Vec<u8>,
+}
+
+impl<V: Visitor> Listing<V> {
+    pub(super) fn new(dir: Dir) -> Self {
+        Self { dir: Arc::new(dir), state: Some(V::State::default()), names: Vec::new() }
+    }
+
+    /// Opens a directory that was found before. The visitor hears of whatever keeps it from being listed.
+    pub(super) fn open(pending: &Pending, options: Options, visitor: &mut V) -> Option<Self> {
+        let (parent, name) = (&pending.parent, &*pending.name);
+        let error = match open_dir(parent.as_fd(), name, options).and_then(|fd| Ok((fstat(&fd)?, fd))) {
+            Ok((st, fd)) => return Some(Self::new(below(&parent.node, name, fd, st))),
+            Err(e) => e,
+        };
+        match (stat(parent, name), error) {
+            (Err(Errno::NOENT), _) => visitor.vanished(),
+            (Ok(st), Errno::XDEV) => visitor.mount_point(parent, name, &st),
+            (Ok(st), error) if kind(&st) == FileType::Directory => {
+                visitor.failed(parent, name, Some(&st), error);
+            }
+            // It was a directory when it was listed.
+            (Ok(_), _) => visitor.vanished(),
+            (Err(error), _) => visitor.failed(parent, name, None, error),
+        }
+        None
+    }
+
+    /// The next directory to walk, after reading on where none is waiting; `None` when this one is done.
+    pub(super) fn next(&mut self, buffer: &mut [MaybeUninit<u8>], visitor: &mut V) -> Option<Pending> {
+        while self.names.is_empty() && self.state.is_some() {
+            self.read(buffer, visitor);
+        }
+        let end = self.names.len().checked_sub(1)?;
+        let start = memchr::memrchr(0, &self.names[..end]).map_or(0, |i| i + 1);
+        let name = CStr::from_bytes_with_nul(&self.names[start..]).ok()?.into();
+        self.names.truncate(start);
+        Some(Pending { parent: Arc::clone(&self.dir), name })
+    }
+
+    /// Tells whether it is read, and all its directories handed out.
+    pub(super) fn is_done(&self) -> bool {
+        self.names.is_empty() && self.state.is_none()
+    }
+
+    /// Tells whether there is more than one directory to hand out.
+    pub(super) fn can_share(&self) -> bool {
+        self.names.len() > 1 && memchr::memrchr(0, &self.names[..self.names.len() - 1]).is_some()
+    }
+
+    /// Reads entries until the directory ends or enough directories wait.
+    fn read(&mut self, buffer: &mut [MaybeUninit<u8>], visitor: &mut V) {
+        let Some(mut state) = self.state.take() else { return };
+        let fd: &OwnedFd = &self.dir.fd;
+        let mut raw = RawDir::new(fd, buffer);
+        loop {
+            // What is in the buffer must be used before the buffer is: the kernel's position is behind it.
+            if raw.is_buffer_empty() && self.names.len() >= NAMES {
+                self.state = Some(state);
+                return;
+            }
+            let entry = match raw.next() {
+                None => break,
+                // A directory that was removed while it is read ends early.
+                Some(Err(Errno::NOENT)) => {
+                    visitor.vanished();
+                    break;
+                }
+                Some(Err(e)) => {
+                    visitor.failed(&self.dir, c"", None, e);
+                    break;
+                }
+                Some(Ok(entry)) => entry,
+            };
+            let name = entry.file_name();
+            if matches!(name.to_bytes(), b"." | b"..") {
+                continue;
+            }
+            if entry.file_type() == FileType::Directory {
+                self.names.extend_from_slice(name.to_bytes_with_nul());
+                continue;
+            }
+            match stat(fd, name) {
+                // The list was older than the file, or the file system does not tell types.
+                Ok(st) if kind(&st) == FileType::Directory => {
+                    self.names.extend_from_slice(name.to_bytes_with_nul());
+                }
+                Ok(st) => visitor.file(&self.dir, &mut state, name, &st),
+                Err(Errno::NOENT) => visitor.vanished(),
+                Err(e) => visitor.failed(&self.dir, name, None, e),
+            }
+        }
+        visitor.dir(&self.dir, state);
+    }
+}
+
+fn below(parent: &Arc<Node>, name: &CStr, fd: OwnedFd, st: rustix::fs::Statx) -> Dir {
+    Dir { fd: Arc::new(fd), node: parent.child(name.to_bytes()), st }
+}

@@ -1,0 +1,215 @@
+//! Walks trees with getdents64 and statx, on several threads, in memory that does not grow with the tree.
+//!
+//! Everything is reached through the descriptor of its directory, never by a path from the root, so a tree
+//! that is renamed or replaced by links while it is being walked cannot lead the walk outside. A directory is
+//! opened without following links and looked at through that descriptor: what is checked is what is walked.
+//! What is found is handed to a [`Visitor`], one per thread; the walk itself judges nothing.
+
+mod listing;
+mod pool;
+
+use std::ffi::CStr;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStringExt;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use rustix::fs::{self as rfs, AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags, Statx, StatxFlags};
+use rustix::io::Errno;
+
+pub(crate) use pool::walk;
+
+/// How to walk.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Options {
+    /// Worker threads, at least one.
+    pub(crate) threads: usize,
+    /// Whether to go below mount points.
+    pub(crate) cross_mounts: bool,
+}
+
+/// What a walk hands its findings to. Each thread has its own; a directory is seen by one thread only.
+pub(crate) trait Visitor: Send {
+    /// What is gathered about a directory while its entries are seen.
+    type State: Default + Send;
+
+    /// An entry that is not a directory.
+    fn file(&mut self, dir: &Dir, state: &mut Self::State, name: &CStr, st: &Statx);
+
+    /// A directory, after all its entries that are not directories.
+    fn dir(&mut self, dir: &Dir, state: Self::State);
+
+    /// A directory that is not entered: another file system's root.
+    fn mount_point(&mut self, parent: &Dir, name: &CStr, st: &Statx);
+
+    /// Something that could not be looked at; `st` where at least that is known.
+    fn failed(&mut self, parent: &Dir, name: &CStr, st: Option<&Statx>, error: Errno);
+
+    /// An entry that was listed and then gone, or turned into something else.
+    fn vanished(&mut self);
+}
+
+/// The place of an entry in the tree: its name and its parents, without a descriptor.
+#[derive(Debug)]
+pub(crate) struct Node {
+    parent: Option<Arc<Self>>,
+    name: Box<[u8]>,
+    /// Which of the walked roots this is below.
+    pub(crate) root: usize,
+    /// 0 for a root.
+    pub(crate) depth: u32,
+}
+
+impl Node {
+    fn root(path: &[u8], root: usize) -> Arc<Self> {
+        Arc::new(Self { parent: None, name: path.into(), root, depth: 0 })
+    }
+
+    fn child(self: &Arc<Self>, name: &[u8]) -> Arc<Self> {
+        Arc::new(Self {
+            parent: Some(Arc::clone(self)),
+            name: name.into(),
+            root: self.root,
+            depth: self.depth + 1,
+        })
+    }
+
+    /// The entry's own name; a root's whole path.
+    pub(crate) fn name(&self) -> &[u8] {
+        &self.name
+    }
+
+    /// The path as the user would write it: the root as given, and the names below.
+    pub(crate) fn path(&self) -> PathBuf {
+        self.join(None)
+    }
+
+    /// The path of an entry of this directory.
+    pub(crate) fn path_of(&self, name: &CStr) -> PathBuf {
+        self.join(Some(name.to_bytes()))
+    }
+
+    /// Writes the path below the root into `into`, with `name` at its end.
+    pub(crate) fn relative(&self, name: Option<&[u8]>, into: &mut Vec<u8>) {
+        into.clear();
+        self.push(into, false);
+        if let Some(name) = name {
+            separate(into);
+            into.extend_from_slice(name);
+        }
+    }
+
+    fn join(&self, name: Option<&[u8]>) -> PathBuf {
+        let mut bytes = Vec::with_capacity(256);
+        self.push(&mut bytes, true);
+        if let Some(name) = name {
+            separate(&mut bytes);
+            bytes.extend_from_slice(name);
+        }
+        PathBuf::from(std::ffi::OsString::from_vec(bytes))
+    }
+
+    /// Iterative, because a hostile tree may be very deep.
+    fn push(&self, into: &mut Vec<u8>, with_root: bool) {
+        let mut chain = Vec::new();
+        let mut node = Some(self);
+        while let Some(n) = node {
+            chain.push(n);
+            node = n.parent.as_deref();
+        }
+        for n in chain.iter().rev() {
+            if n.parent.is_some() || with_root {
+                separate(into);
+                into.extend_from_slice(&n.name);
+            }
+        }
+    }
+}
+
+/// Takes long chains of parents apart without recursion.
+impl Drop for Node {
+    fn drop(&mut self) {
+        let mut next = self.parent.take();
+        while let Some(mut node) = next.and_then(Arc::into_inner) {
+            next = node.parent.take();
+        }
+    }
+}
+
+fn separate(path: &mut Vec<u8>) {
+    if path.last().is_some_and(|&b| b != b'/') {
+        path.push(b'/');
+    }
+}
+
+/// An open directory.
+#[derive(Debug)]
+pub(crate) struct Dir {
+    fd: Arc<OwnedFd>,
+    /// Where it is.
+    pub(crate) node: Arc<Node>,
+    /// Its own metadata, taken through the descriptor.
+    pub(crate) st: Statx,
+}
+
+impl AsFd for Dir {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}
+
+/// A root that cannot be walked.
+#[derive(Debug)]
+pub(crate) struct RootError {
+    /// The root as given.
+    pub(crate) path: PathBuf,
+    /// Why.
+    pub(crate) error: Errno,
+}
+
+/// The metadata of an entry, links not followed, automounts not started.
+pub(crate) fn stat(dir: impl AsFd, name: &CStr) -> rustix::io::Result<Statx> {
+    rfs::statx(dir, name, AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT, StatxFlags::BASIC_STATS)
+}
+
+/// The metadata of an open file.
+pub(crate) fn fstat(fd: impl AsFd) -> rustix::io::Result<Statx> {
+    rfs::statx(fd, c"", AtFlags::EMPTY_PATH, StatxFlags::BASIC_STATS)
+}
+
+/// The type of a file.
+pub(crate) fn kind(st: &Statx) -> FileType {
+    FileType::from_raw_mode(u32::from(st.stx_mode))
+}
+
+/// The file system that an entry is on.
+pub(crate) fn device(st: &Statx) -> u64 {
+    rfs::makedev(st.stx_dev_major, st.stx_dev_minor)
+}
+
+/// Opens a directory below `parent` for listing: no link, and no mount point unless asked for.
+fn open_dir(parent: BorrowedFd<'_>, name: &CStr, options: Options) -> rustix::io::Result<OwnedFd> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let mut resolve = ResolveFlags::NO_SYMLINKS;
+    if !options.cross_mounts {
+        resolve |= ResolveFlags::NO_XDEV;
+    }
+    match rfs::openat2(parent, name, flags, Mode::empty(), resolve) {
+        // Old kernels, and sandboxes that know no openat2.
+        Err(Errno::NOSYS | Errno::PERM) => {}
+        other => return other,
+    }
+    let fd = rfs::openat(parent, name, flags, Mode::empty())?;
+    if !options.cross_mounts && device(&fstat(&fd)?) != device(&fstat(parent)?) {
+        return Err(Errno::XDEV);
+    }
+    Ok(fd)
+}
+
+/// Opens a root: what the user named, through a link if they named one.
+fn open_root(path: &std::path::Path) -> rustix::io::Result<OwnedFd> {
+    rfs::openat(CWD, path, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
+}
+
+#[cfg(test)]
+pub(crate) mod tests;

@@ -1,0 +1,177 @@
+//! The threads of a walk. Each goes depth first on its own; whoever has nothing to do is given a directory.
+
+use std::ffi::CString;
+use std::mem::MaybeUninit;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+
+use rustix::fs::Statx;
+use rustix::io::Errno;
+
+use super::listing::{Listing, Pending};
+use super::{Dir, Node, Options, RootError, Visitor, fstat, open_root, stat};
+
+/// Bytes of directory entries asked for at once.
+const BUFFER: usize = 64 << 10;
+
+/// Walks the trees below `roots`, which are directories, and hands back the visitors. A root that cannot be
+/// opened is reported, and the others are walked.
+pub(crate) fn walk<V: Visitor>(
+    roots: &[PathBuf],
+    options: Options,
+    mut visitor: impl FnMut() -> V,
+) -> (Vec<V>, Vec<RootError>) {
+    let (mut work, mut errors) = (Vec::new(), Vec::new());
+    for (i, path) in roots.iter().enumerate() {
+        let opened = open(path, path, i).map(|dir| Work::Root(dir.into())).or_else(|e| match e {
+            Errno::NOTDIR => file(path, i),
+            e => Err(e),
+        });
+        match opened {
+            Ok(found) => work.push(found),
+            Err(error) => errors.push(RootError { path: path.clone(), error }),
+        }
+    }
+    work.reverse();
+    let threads = options.threads.max(1);
+    let pool = Pool {
+        queue: Mutex::new(Queue { work, idle: 0 }),
+        wake: Condvar::new(),
+        hungry: AtomicUsize::new(0),
+        threads,
+    };
+    let mut visitors: Vec<V> = (0..threads).map(|_| visitor()).collect();
+    std::thread::scope(|scope| {
+        let mut workers = visitors.iter_mut();
+        // This thread is one of the workers: a walk on one thread starts none.
+        let own = workers.next();
+        for v in workers {
+            let pool = &pool;
+            scope.spawn(move || work_on(pool, options, v));
+        }
+        if let Some(v) = own {
+            work_on(&pool, options, v);
+        }
+    });
+    (visitors, errors)
+}
+
+/// Opens a directory that stands at the top of a walk; it is shown as `shown`.
+fn open(path: &Path, shown: &Path, root: usize) -> rustix::io::Result<Dir> {
+    let fd = open_root(path)?;
+    let st = fstat(&fd)?;
+    Ok(Dir { fd: fd.into(), node: Node::root(shown.as_os_str().as_bytes(), root), st })
+}
+
+/// A root that is no directory is seen as an entry of its directory.
+fn file(path: &Path, root: usize) -> rustix::io::Result<Work> {
+    let name = path.file_name().and_then(|n| CString::new(n.as_bytes()).ok()).ok_or(Errno::INVAL)?;
+    let shown = path.parent().unwrap_or(Path::new("/"));
+    let parent = if shown.as_os_str().is_empty() { Path::new(".") } else { shown };
+    let dir = open(parent, shown, root)?;
+    let st = stat(&dir, &name)?;
+    Ok(Work::File(Box::new((dir, name, st))))
+}
+
+enum Work {
+    Root(Box<Dir>),
+    File(Box<(Dir, CString, Statx)>),
+    Below(Pending),
+}
+
+struct Queue {
+    work: Vec<Work>,
+    idle: usize,
+}
+
+struct Pool {
+    queue: Mutex<Queue>,
+    wake: Condvar,
+    /// Threads that wait, less what is queued for them; read without the lock, so only a hint.
+    hungry: AtomicUsize,
+    threads: usize,
+}
+
+impl Pool {
+    fn lock(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits for work; `None` once every thread waits, which is the end.
+    fn take(&self) -> Option<Work> {
+        let mut queue = self.lock();
+        queue.idle += 1;
+        loop {
+            if let Some(work) = queue.work.pop() {
+                queue.idle -= 1;
+                self.hint(&queue);
+                return Some(work);
+            }
+            if queue.idle == self.threads {
+                self.wake.notify_all();
+                return None;
+            }
+            self.hint(&queue);
+            queue = self.wake.wait(queue).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    fn give(&self, pending: Pending) {
+        let mut queue = self.lock();
+        queue.work.push(Work::Below(pending));
+        self.hint(&queue);
+        self.wake.notify_one();
+    }
+
+    fn hint(&self, queue: &Queue) {
+        self.hungry.store(queue.idle.saturating_sub(queue.work.len()), Ordering::Relaxed);
+    }
+}
+
+fn work_on<V: Visitor>(pool: &Pool, options: Options, visitor: &mut V) {
+    let mut buffer = vec![MaybeUninit::uninit(); BUFFER];
+    while let Some(work) = pool.take() {
+        let first = match work {
+            Work::Root(dir) => Some(Listing::new(*dir)),
+            Work::File(file) => {
+                visitor.file(&file.0, &mut V::State::default(), &file.1, &file.2);
+                None
+            }
+            Work::Below(pending) => Listing::open(&pending, options, visitor),
+        };
+        descend(pool, options, visitor, &mut buffer, first);
+    }
+}
+
+/// Walks one directory and all below it, giving directories away while others have nothing to do.
+fn descend<V: Visitor>(
+    pool: &Pool,
+    options: Options,
+    visitor: &mut V,
+    buffer: &mut [MaybeUninit<u8>],
+    first: Option<Listing<V>>,
+) {
+    let mut stack: Vec<Listing<V>> = first.into_iter().collect();
+    while let Some(top) = stack.last_mut() {
+        let Some(pending) = top.next(buffer, visitor) else {
+            stack.pop();
+            continue;
+        };
+        if pool.hungry.load(Ordering::Relaxed) > 0 {
+            // The directory nearest to the root has the most below it.
+            if let Some(listing) = stack.iter_mut().find(|l| l.can_share())
+                && let Some(share) = listing.next(buffer, visitor)
+            {
+                pool.give(share);
+            }
+        }
+        // A directory with nothing more to hand out is closed before the next one is opened, so that a chain
+        // of directories needs few descriptors.
+        while stack.last().is_some_and(Listing::is_done) {
+            stack.pop();
+        }
+        stack.extend(Listing::open(&pending, options, visitor));
+    }
+}
