@@ -76,8 +76,9 @@ impl Socket {
             // The file's mode is the socket inode's, less the umask: set before there is a file.
             rustix::fs::fchmod(&fd, rustix::fs::Mode::from_raw_mode(mode.0))?;
         }
-        bind(&fd, &address.to_kernel()?)?;
+        // Before there is a name to send to: a datagram that is queued earlier carries no credentials.
         sockopt::set_socket_passcred(&fd, true)?;
+        bind(&fd, &address.to_kernel()?)?;
         let file = match address {
             Address::Abstract(_) => None,
             Address::Path(path) => {
