@@ -1,57 +1,18 @@
-//! A certificate directory judged: every file, every rule, and what is left when nothing is wrong.
+//! A certificate directory read file by file and judged by every rule; and what is left when nothing is wrong.
 
-use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
+use std::sync::Arc;
 
-use rustls::pki_types::{
-    CertificateDer, CertificateRevocationListDer, PrivateKeyDer, PrivatePkcs1KeyDer, PrivatePkcs8KeyDer,
-    PrivateSec1KeyDer,
-};
-use rustls::sign::CertifiedKey;
-use time::OffsetDateTime;
-use zeroize::Zeroizing;
+use rustls::sign::{CertifiedKey, SigningKey};
 
+use super::judge::{Bundle, Case, Judge};
+use super::key::{self, KeyError};
 use super::pem::{self, Block};
 use super::read::{Content, Directory};
-use super::{Role, provider, rule};
+use super::role::Layout;
+use super::{Cert, Crl, LoadOptions, MtlsDir, Role, rule};
 use crate::finding::{Finding, Severity};
-
-/// A passphrase; wiped when dropped, and never shown.
-#[derive(Clone)]
-pub struct Passphrase(pub Zeroizing<Vec<u8>>);
-
-impl fmt::Debug for Passphrase {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Passphrase(..)")
-    }
-}
-
-/// What a directory is judged by. `LoadOptions { warn_days: 7, ..LoadOptions::now() }` sets one value.
-#[derive(Clone, Debug)]
-pub struct LoadOptions<'a> {
-    /// The time at which everything must be valid.
-    pub at: OffsetDateTime,
-    /// What the private key is encrypted with.
-    pub passphrase: Option<&'a Passphrase>,
-    /// Names or addresses that a server's certificate must be good for.
-    pub hosts: &'a [String],
-    /// How many days before the end of a validity a warning begins.
-    pub warn_days: u32,
-}
-
-impl LoadOptions<'_> {
-    /// The current time, no passphrase, 30 days of warning.
-    #[must_use]
-    pub fn now() -> Self {
-        Self { at: OffsetDateTime::now_utc(), passphrase: None, hosts: &[], warn_days: 30 }
-    }
-}
-
-impl Default for LoadOptions<'_> {
-    fn default() -> Self {
-        Self::now()
-    }
-}
+use crate::policy::shell_quote;
 
 /// Everything that was found in a directory, and its content if it can serve.
 #[derive(Debug)]
@@ -62,152 +23,253 @@ pub struct Inspection {
     pub dir: Option<MtlsDir>,
 }
 
-/// A certificate directory in which nothing is wrong that keeps it from serving.
-pub struct MtlsDir {
-    path: PathBuf,
-    role: Role,
-    roots: Vec<CertificateDer<'static>>,
-    identity: CertifiedKey,
-    crls: Vec<CertificateRevocationListDer<'static>>,
-    warnings: Vec<Finding>,
-}
-
-impl fmt::Debug for MtlsDir {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("MtlsDir").field("path", &self.path).field("role", &self.role).finish_non_exhaustive()
-    }
-}
-
-/// Why a directory was refused: at least one finding of severity error.
-#[derive(Clone, Debug)]
-pub struct LoadError {
-    findings: Vec<Finding>,
-}
-
-impl LoadError {
-    /// The errors.
-    #[must_use]
-    pub fn findings(&self) -> &[Finding] {
-        &self.findings
-    }
-}
-
-impl fmt::Display for LoadError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Some(first) = self.findings.first() else { return f.write_str("refused") };
-        write!(f, "{}: {}", first.path, first.reason())?;
-        match self.findings.len() - 1 {
-            0 => Ok(()),
-            1 => f.write_str(", and 1 more error"),
-            n => write!(f, ", and {n} more errors"),
-        }
-    }
-}
-
-impl std::error::Error for LoadError {}
-
-impl MtlsDir {
-    /// Reads and judges a directory.
-    ///
-    /// # Errors
-    /// All that keeps it from serving, each with its rule.
-    pub fn load(path: &Path, role: Role, options: &LoadOptions<'_>) -> Result<Self, LoadError> {
-        let inspection = inspect(path, role, options);
-        inspection.dir.ok_or_else(|| LoadError {
-            findings: inspection.findings.into_iter().filter(|f| f.severity == Severity::Error).collect(),
-        })
-    }
-
-    /// What is allowed, and should be mended.
-    #[must_use]
-    pub fn warnings(&self) -> &[Finding] {
-        &self.warnings
-    }
-
-    /// The directory.
-    #[must_use]
-    pub fn path(&self) -> &Path {
-        &self.path
-    }
-
-    /// Which end it is for.
-    #[must_use]
-    pub fn role(&self) -> Role {
-        self.role
-    }
-
-    /// The leaf, then its intermediates.
-    #[must_use]
-    pub fn chain(&self) -> &[CertificateDer<'static>] {
-        &self.identity.cert
-    }
-
-    pub(super) fn certified_key(&self) -> &CertifiedKey {
-        &self.identity
-    }
-
-    pub(super) fn roots_der(&self) -> &[CertificateDer<'static>] {
-        &self.roots
-    }
-
-    pub(super) fn crls_der(&self) -> &[CertificateRevocationListDer<'static>] {
-        &self.crls
-    }
-}
-
 /// Judges a directory by every rule. One broken file does not hide what is wrong with the others.
 #[must_use]
-pub fn inspect(path: &Path, role: Role, _options: &LoadOptions<'_>) -> Inspection {
+pub fn inspect(path: &Path, role: Role, options: &LoadOptions<'_>) -> Inspection {
     let mut findings = Vec::new();
     let Some(dir) = Directory::open(path, &mut findings) else { return Inspection { findings, dir: None } };
-    let layout = role.layout();
-    let blocks = |name, required, findings: &mut Vec<Finding>| blocks_of(&dir, name, required, findings);
-    let certificates = |blocks: Vec<Block>| -> Vec<CertificateDer<'static>> {
-        blocks.into_iter().filter(|b| b.label == "CERTIFICATE").map(|b| b.der.to_vec().into()).collect()
-    };
-    let roots = certificates(blocks(layout.ca, true, &mut findings));
-    let chain = certificates(blocks(layout.leaf, true, &mut findings));
-    let crls = blocks(layout.crl, false, &mut findings).into_iter().map(|b| b.der.to_vec().into()).collect();
-    let key = blocks(layout.key, true, &mut findings).into_iter().find_map(key_of);
-    for name in dir.names().iter().filter(|n| !layout.names().iter().any(|l| *n == l)) {
-        let path = path.join(name);
-        findings.push(rule::UNEXPECTED_FILE.at(&path).found("does not belong into this directory"));
-    }
-    let identity = key.filter(|_| !chain.is_empty()).and_then(|key| {
-        CertifiedKey::from_der(chain, key, &provider())
-            .map_err(|e| findings.push(rule::KEY_MISMATCH.at(&dir.path(layout.key)).found(e.to_string())))
-            .ok()
-    });
+    let mut reader = Reader { dir, layout: role.layout(), findings };
+    let case = reader.case(role);
+    let key = reader.key(&case);
+    reader.strangers();
+    let mut judge = Judge::new(options, reader.findings);
+    judge.case(&case);
+    let findings = judge.finish();
     let refused = findings.iter().any(|f| f.severity == Severity::Error);
-    let dir = match identity {
-        Some(identity) if !refused && !roots.is_empty() => {
-            Some(MtlsDir { path: path.to_owned(), role, roots, identity, crls, warnings: findings.clone() })
-        }
-        _ => None,
-    };
+    let dir = key.filter(|_| !refused).map(|key| loaded(path, &case, key, &findings));
     Inspection { findings, dir }
 }
 
-fn blocks_of(dir: &Directory, name: &str, required: bool, findings: &mut Vec<Finding>) -> Vec<Block> {
-    match dir.read(name, findings) {
-        Content::Bytes(bytes) => pem::parse(&bytes).unwrap_or_else(|e| {
-            findings.push(rule::PEM.at(&dir.path(name)).found(e.to_string()));
-            Vec::new()
-        }),
-        Content::Absent if required => {
-            findings.push(rule::MISSING_FILE.at(&dir.path(name)).found("does not exist"));
-            Vec::new()
-        }
-        Content::Absent | Content::Refused => Vec::new(),
+fn loaded(path: &Path, case: &Case, key: Arc<dyn SigningKey>, findings: &[Finding]) -> MtlsDir {
+    let ders = |certs: &[Cert]| certs.iter().map(|c| c.der.clone()).collect::<Vec<_>>();
+    MtlsDir {
+        path: path.to_owned(),
+        role: case.role,
+        roots: ders(&case.roots.items),
+        identity: CertifiedKey::new(ders(&case.chain.items), key),
+        crls: case.crls.items.iter().map(|c| c.der.clone()).collect(),
+        warnings: findings.to_vec(),
     }
 }
 
-fn key_of(block: Block) -> Option<PrivateKeyDer<'static>> {
-    let der = block.der.to_vec();
-    match block.label.as_str() {
-        "PRIVATE KEY" => Some(PrivatePkcs8KeyDer::from(der).into()),
-        "RSA PRIVATE KEY" if !block.headers => Some(PrivatePkcs1KeyDer::from(der).into()),
-        "EC PRIVATE KEY" if !block.headers => Some(PrivateSec1KeyDer::from(der).into()),
-        _ => None,
+/// Reads the files; what keeps it from reading one is a finding, and the next is read all the same.
+struct Reader {
+    dir: Directory,
+    layout: &'static Layout,
+    findings: Vec<Finding>,
+}
+
+impl Reader {
+    fn case(&mut self, role: Role) -> Case {
+        let (roots, _) = self.blocks(self.layout.ca, true);
+        let (chain, _) = self.blocks(self.layout.leaf, true);
+        let (crls, crl_present) = self.blocks(self.layout.crl, false);
+        Case {
+            role,
+            roots: self.certificates(self.layout.ca, roots),
+            chain: self.certificates(self.layout.leaf, chain),
+            crls: self.crls(self.layout.crl, crls),
+            crl_present,
+        }
+    }
+
+    /// The blocks of a file, and whether the file is there at all.
+    fn blocks(&mut self, name: &str, required: bool) -> (Vec<Block>, bool) {
+        let path = self.dir.path(name);
+        match self.dir.read(name, &mut self.findings) {
+            Content::Bytes(bytes) => {
+                let blocks = pem::parse(&bytes)
+                    .map_err(|e| self.add(rule::PEM.at(&path).found(e.to_string()).expected("PEM")));
+                (blocks.unwrap_or_default(), true)
+            }
+            Content::Absent if required => {
+                self.add(
+                    rule::MISSING_FILE
+                        .at(&path)
+                        .found("does not exist")
+                        .expected("a file")
+                        .fix("copy it from where it was issued"),
+                );
+                (Vec::new(), false)
+            }
+            Content::Absent => (Vec::new(), false),
+            Content::Refused => (Vec::new(), true),
+        }
+    }
+
+    fn certificates(&mut self, name: &str, blocks: Vec<Block>) -> Bundle<Cert> {
+        let wanted = |b: &Block| b.label == "CERTIFICATE";
+        self.bundle(name, blocks, "certificate", wanted, Cert::parse, rule::MALFORMED_CERTIFICATE)
+    }
+
+    fn crls(&mut self, name: &str, blocks: Vec<Block>) -> Bundle<Crl> {
+        self.bundle(name, blocks, "CRL", |b| b.label == "X509 CRL", Crl::parse, rule::MALFORMED_CRL)
+    }
+
+    fn bundle<T>(
+        &mut self,
+        name: &str,
+        blocks: Vec<Block>,
+        noun: &'static str,
+        wanted: impl Fn(&Block) -> bool,
+        parse: impl Fn(&[u8]) -> Result<T, super::Malformed>,
+        malformed: rule::Rule,
+    ) -> Bundle<T> {
+        let path = self.dir.path(name);
+        let mut bundle = Bundle { path: path.clone(), items: Vec::new(), broken: false };
+        let some = !blocks.is_empty();
+        let mut found = 0;
+        for block in blocks {
+            let at = format!("line {}", block.line);
+            if key::is_private(&block.label) {
+                self.add(
+                    rule::STRAY_KEY
+                        .at(&path)
+                        .found(format!("{at}: a private key beside the {noun}"))
+                        .expected(format!("{noun}s only"))
+                        .fix("move the key into its own file, and consider it exposed"),
+                );
+            } else if !wanted(&block) {
+                let label = crate::text::safe(&block.label);
+                self.add(
+                    rule::EXTRA_CONTENT
+                        .at(&path)
+                        .found(format!("{at}: a `{label}` block"))
+                        .expected(format!("{noun}s only"))
+                        .fix("remove the block"),
+                );
+            } else {
+                found += 1;
+                match parse(&block.der) {
+                    Ok(item) => bundle.items.push(item),
+                    Err(e) => {
+                        bundle.broken = true;
+                        self.add(
+                            malformed
+                                .at(&path)
+                                .found(format!("{at}: {e}"))
+                                .expected(format!("a {noun} in DER within PEM")),
+                        );
+                    }
+                }
+            }
+        }
+        if some && found == 0 {
+            self.add(rule::PEM.at(&path).found(format!("holds no {noun}")).expected(format!("a {noun}")));
+        }
+        bundle
+    }
+
+    fn key(&mut self, case: &Case) -> Option<Arc<dyn SigningKey>> {
+        let name = self.layout.key;
+        let path = self.dir.path(name);
+        let (blocks, present) = self.blocks(name, true);
+        let (keys, others): (Vec<_>, Vec<_>) = blocks.into_iter().partition(|b| key::is_private(&b.label));
+        // `openssl ecparam -genkey` writes the curve first; it says nothing that the key does not.
+        for other in others.iter().filter(|b| b.label != "EC PARAMETERS") {
+            let label = crate::text::safe(&other.label);
+            self.add(
+                rule::EXTRA_CONTENT
+                    .at(&path)
+                    .found(format!("line {}: a `{label}` block", other.line))
+                    .expected("a private key only")
+                    .fix("remove the block"),
+            );
+        }
+        match keys.as_slice() {
+            [block] => {
+                let key = key::read(block).map_err(|e| self.refuse_key(&path, e)).ok()?;
+                self.match_key(&path, key.as_ref(), case);
+                Some(key)
+            }
+            [] => {
+                if present && !others.is_empty() {
+                    self.add(rule::PEM.at(&path).found("holds no private key").expected("a private key"));
+                }
+                None
+            }
+            several => {
+                self.add(
+                    rule::SEVERAL_KEYS
+                        .at(&path)
+                        .found(format!("{} private keys", several.len()))
+                        .expected("one")
+                        .fix("keep the one that belongs to the leaf"),
+                );
+                None
+            }
+        }
+    }
+
+    fn refuse_key(&mut self, path: &Path, error: KeyError) {
+        let quoted = shell_quote(path);
+        let decrypt =
+            format!("umask 077; openssl pkey -in {quoted} -out {quoted}.new && mv {quoted}.new {quoted}");
+        self.add(match error {
+            KeyError::Encrypted => rule::KEY_ENCRYPTED
+                .at(path)
+                .found("the key is encrypted, and no passphrase was given")
+                .expected("a key that can be read")
+                .fix(decrypt),
+            KeyError::Traditional => rule::KEY_ENCRYPTED
+                .at(path)
+                .found(
+                    "the key is encrypted in OpenSSL's old form, whose passphrase one round of MD5 protects",
+                )
+                .expected("PKCS#8")
+                .fix(decrypt),
+            KeyError::Malformed(why) => rule::MALFORMED_KEY
+                .at(path)
+                .found(why)
+                .expected("a PKCS#8, PKCS#1 or SEC1 private key")
+                .fix("issue a new key and certificate"),
+        });
+    }
+
+    fn match_key(&mut self, path: &Path, key: &dyn SigningKey, case: &Case) {
+        let Some(leaf) = case.chain.items.first() else { return };
+        if key.public_key().is_some_and(|spki| spki.as_ref() == leaf.key.spki) {
+            return;
+        }
+        self.add(
+            rule::KEY_MISMATCH
+                .at(path)
+                .found(format!("is not the key of the first certificate of {}", self.layout.leaf))
+                .expected("the key that the certificate was issued for")
+                .fix("put the certificate and its key there together"),
+        );
+    }
+
+    /// Files that do not belong here; private keys among them are worse.
+    fn strangers(&mut self) {
+        const MARK: &[u8] = b"PRIVATE KEY-----";
+        let known = self.layout.names();
+        for name in self.dir.names().iter().filter(|n| !known.iter().any(|k| *n == k)) {
+            let path = self.dir.path(name);
+            // What cannot be read is no concern: it is reported as a stranger all the same.
+            let content = self.dir.read(name, &mut Vec::new());
+            let key = matches!(content, Content::Bytes(b) if b.windows(MARK.len()).any(|w| w == MARK));
+            self.add(match (key, name == "ca.key") {
+                (true, true) => rule::STRAY_KEY
+                    .at(&path)
+                    .found("the CA's private key")
+                    .expected("the CA's key somewhere else, off the servers")
+                    .fix("move it away, and consider whether it was exposed"),
+                (true, false) => rule::STRAY_KEY
+                    .at(&path)
+                    .found("another private key")
+                    .expected(format!("{} only", self.layout.key))
+                    .fix("move it away"),
+                (false, _) => rule::UNEXPECTED_FILE
+                    .at(&path)
+                    .found("does not belong here")
+                    .expected(known.join(", "))
+                    .fix(format!("rm -i {}", shell_quote(&path))),
+            });
+        }
+    }
+
+    fn add(&mut self, finding: Finding) {
+        self.findings.push(finding);
     }
 }

@@ -9,18 +9,47 @@
 //! | [`role`] | which files a server's or a client's directory has |
 //! | [`rule`] | every rule: id, severity, what it demands |
 //! | [`pem`] | PEM files taken apart |
+//! | [`cert`], [`extension`], [`name`], [`crl`], [`signature`] | the facts of certificates and CRLs |
 //! | `read` | files opened with care below an open directory |
-//! | `inspect` | a directory judged |
+//! | `inspect`, `judge` | a directory judged |
 //! | `tls` | rustls configurations; the only place that chooses the cryptography |
 
+pub mod cert;
+pub mod crl;
+pub mod extension;
+pub mod name;
 pub mod pem;
 pub mod role;
 pub mod rule;
+pub mod signature;
 
+mod der;
 mod inspect;
+mod judge;
+mod key;
+mod load;
+mod oid;
 mod read;
 mod tls;
 
-pub use inspect::{Inspection, LoadError, LoadOptions, MtlsDir, Passphrase, inspect};
+pub use cert::Cert;
+pub use crl::Crl;
+pub use der::{Malformed, Time};
+pub use inspect::{Inspection, inspect};
+pub use load::{LoadError, LoadOptions, MtlsDir, Passphrase};
 pub use role::Role;
 pub use tls::{MinVersion, provider};
+
+/// `2026-11-23T10:00:00Z` from seconds since 1970.
+#[must_use]
+pub fn utc(unix: i64) -> String {
+    let format = &time::format_description::well_known::Rfc3339;
+    let at = time::OffsetDateTime::from_unix_timestamp(unix).ok();
+    at.and_then(|at| at.format(format).ok()).unwrap_or_else(|| unix.to_string())
+}
+
+/// The name or dotted numbers of an object identifier's bytes.
+#[must_use]
+pub fn oid_name(oid: &[u8]) -> String {
+    oid::name(oid)
+}

@@ -47,15 +47,15 @@ impl Directory {
     }
 
     /// The path of a file in it, for messages.
-    pub(crate) fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: impl AsRef<Path>) -> PathBuf {
         self.path.join(name)
     }
 
     /// Reads a file, after its type, mode and owner were judged. `None` when it is absent; what else went wrong
     /// is a finding.
-    pub(crate) fn read(&self, name: &str, findings: &mut Vec<Finding>) -> Content {
-        let path = self.path(name);
-        let (file, meta) = match fsat::open_regular_at(self.as_fd(), Path::new(name)) {
+    pub(crate) fn read(&self, name: impl AsRef<Path>, findings: &mut Vec<Finding>) -> Content {
+        let path = self.path(&name);
+        let (file, meta) = match fsat::open_regular_at(self.as_fd(), name.as_ref()) {
             Ok(opened) => opened,
             Err(e) if e.kind() == io::ErrorKind::NotFound => return Content::Absent,
             Err(e) => return unreadable(&path, &e, findings),

@@ -1,0 +1,112 @@
+//! A certificate's facts (RFC 5280, section 4), read strictly. Judging them is for the rules.
+
+use rustls::pki_types::CertificateDer;
+
+use super::der::{self, Der, Malformed, Result, Time, context, explicit};
+use super::extension::Extensions;
+use super::name::Name;
+use super::signature::{PublicKey, Signature};
+
+/// A certificate.
+#[derive(Clone, Debug)]
+pub struct Cert {
+    /// The certificate itself.
+    pub der: CertificateDer<'static>,
+    /// 1, 2 or 3.
+    pub version: u32,
+    /// The serial number's bytes, as encoded.
+    pub serial: Vec<u8>,
+    /// The signature.
+    pub signature: Signature,
+    /// Who signed it.
+    pub issuer: Name,
+    /// When its validity begins.
+    pub not_before: Time,
+    /// The last second of its validity.
+    pub not_after: Time,
+    /// Whom it is about.
+    pub subject: Name,
+    /// The subject's public key.
+    pub key: PublicKey,
+    /// Whether it has one of the unique identifiers that nobody should use.
+    pub unique_id: bool,
+    /// The extensions.
+    pub extensions: Extensions,
+}
+
+impl Cert {
+    /// Reads a certificate. Extensions that cannot be read are listed among the extensions; everything else
+    /// that is wrong with the encoding is an error.
+    ///
+    /// # Errors
+    /// It is not a certificate in DER.
+    pub fn parse(bytes: &[u8]) -> Result<Self> {
+        let (mut signature, tbs) = Signature::read(bytes)?;
+        let mut tbs = Der::new(tbs);
+        let version = match tbs.optional(explicit(0))? {
+            Some(v) => version(v).map_err(|e| e.within("version"))?,
+            None => 1,
+        };
+        let serial = tbs.expect(der::INTEGER).map_err(|e| e.within("serial number"))?.to_vec();
+        signature.consistent = tbs.raw_sequence()?.value == signature.algorithm;
+        let issuer = Name::read(&mut tbs).map_err(|e| e.within("issuer"))?;
+        let (not_before, not_after) = validity(&mut tbs).map_err(|e| e.within("validity"))?;
+        let subject = Name::read(&mut tbs).map_err(|e| e.within("subject"))?;
+        let key = PublicKey::read(&mut tbs).map_err(|e| e.within("public key"))?;
+        let unique_id = tbs.optional(context(1))?.is_some() | tbs.optional(context(2))?.is_some();
+        let extensions = match tbs.optional(explicit(3))? {
+            Some(list) => Extensions::read(list).map_err(|e| e.within("extensions"))?,
+            None => Extensions::default(),
+        };
+        tbs.done()?;
+        let der = CertificateDer::from(bytes.to_vec());
+        Ok(Self {
+            der,
+            version,
+            serial,
+            signature,
+            issuer,
+            not_before,
+            not_after,
+            subject,
+            key,
+            unique_id,
+            extensions,
+        })
+    }
+
+    /// Whether subject and issuer are the same name. Such a certificate does not count for a path length.
+    #[must_use]
+    pub fn is_self_issued(&self) -> bool {
+        self.subject == self.issuer
+    }
+
+    /// Whether basicConstraints says that it is a CA.
+    #[must_use]
+    pub fn is_ca(&self) -> bool {
+        self.extensions.basic_constraints.as_ref().is_some_and(|b| b.value.ca)
+    }
+
+    /// Whether a time, in seconds since 1970, lies within its validity, both ends included.
+    #[must_use]
+    pub fn is_valid_at(&self, unix: i64) -> bool {
+        (self.not_before.unix..=self.not_after.unix).contains(&unix)
+    }
+}
+
+fn version(value: &[u8]) -> Result<u32> {
+    let mut inner = Der::new(value);
+    let n = der::small(inner.integer()?)?;
+    inner.done()?;
+    match n {
+        0..=2 => Ok(n + 1),
+        _ => Err(Malformed(format!("there is no version {}", u64::from(n) + 1))),
+    }
+}
+
+fn validity(tbs: &mut Der<'_>) -> Result<(Time, Time)> {
+    let mut both = tbs.sequence()?;
+    let times = (Time::read(&mut both)?, Time::read(&mut both)?);
+    both.done()?;
+    Ok(times)
+}

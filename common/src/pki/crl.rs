@@ -1,0 +1,204 @@
+//! A certificate revocation list's facts (RFC 5280, section 5), read strictly. Judging them is for the rules.
+
+use rustls::pki_types::CertificateRevocationListDer;
+
+use super::der::{self, Der, Malformed, Result, Time, context, explicit};
+use super::extension::{AuthorityKeyId, Extension, authority_key_id, distribution_point_names, read_one};
+use super::name::{GeneralName, Name};
+use super::oid;
+use super::signature::Signature;
+
+/// A revocation list.
+#[derive(Clone, Debug)]
+pub struct Crl {
+    /// The list itself.
+    pub der: CertificateRevocationListDer<'static>,
+    /// 1 or 2.
+    pub version: u32,
+    /// The signature.
+    pub signature: Signature,
+    /// Who signed it.
+    pub issuer: Name,
+    /// When it was made.
+    pub this_update: Time,
+    /// When the next one is due.
+    pub next_update: Option<Time>,
+    /// What it revokes.
+    pub revoked: Vec<Revoked>,
+    /// The signer's key.
+    pub authority_key_id: Option<AuthorityKeyId>,
+    /// The bytes of its number.
+    pub number: Option<Extension<Vec<u8>>>,
+    /// Whether it lists only what changed since another.
+    pub delta: bool,
+    /// What it covers, when that is not everything that its issuer issued.
+    pub scope: Option<Scope>,
+    /// Critical extensions that are not understood, by name.
+    pub unknown_critical: Vec<String>,
+    /// What cannot be read, or stands twice.
+    pub broken: Vec<String>,
+}
+
+/// One revoked certificate.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Revoked {
+    /// The serial number's bytes.
+    pub serial: Vec<u8>,
+    /// When it was revoked.
+    pub at: Time,
+    /// Why: the number of RFC 5280, 5.3.1.
+    pub reason: Option<u8>,
+}
+
+/// issuingDistributionPoint (RFC 5280, 5.2.5).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Scope {
+    /// Where the list is published.
+    pub names: Vec<GeneralName>,
+    /// It covers leaves only.
+    pub only_users: bool,
+    /// It covers CAs only.
+    pub only_cas: bool,
+    /// It covers some reasons only.
+    pub some_reasons: bool,
+    /// It covers other issuers' certificates.
+    pub indirect: bool,
+    /// It covers attribute certificates only.
+    pub only_attributes: bool,
+}
+
+impl Crl {
+    /// Reads a list.
+    ///
+    /// # Errors
+    /// It is not a CRL in DER.
+    pub fn parse(bytes: &[u8]) -> Result<Self> {
+        let (mut signature, tbs) = Signature::read(bytes)?;
+        let mut tbs = Der::new(tbs);
+        let version = match tbs.optional(der::INTEGER)? {
+            None => 1,
+            Some([1]) => 2,
+            Some(_) => return Err(Malformed::new("an unknown version")),
+        };
+        signature.consistent = tbs.raw_sequence()?.value == signature.algorithm;
+        let issuer = Name::read(&mut tbs).map_err(|e| e.within("issuer"))?;
+        let this_update = Time::read(&mut tbs).map_err(|e| e.within("thisUpdate"))?;
+        let mut crl = Self {
+            der: bytes.to_vec().into(),
+            version,
+            signature,
+            issuer,
+            this_update,
+            next_update: next_update(&mut tbs).map_err(|e| e.within("nextUpdate"))?,
+            revoked: Vec::new(),
+            authority_key_id: None,
+            number: None,
+            delta: false,
+            scope: None,
+            unknown_critical: Vec::new(),
+            broken: Vec::new(),
+        };
+        if let Some(list) = tbs.optional(der::SEQUENCE)? {
+            crl.read_revoked(list).map_err(|e| e.within("revoked certificates"))?;
+        }
+        if let Some(list) = tbs.optional(explicit(0))? {
+            crl.read_extensions(list).map_err(|e| e.within("extensions"))?;
+        }
+        tbs.done()?;
+        Ok(crl)
+    }
+
+    /// The entry for a serial number.
+    #[must_use]
+    pub fn entry(&self, serial: &[u8]) -> Option<&Revoked> {
+        self.revoked.iter().find(|r| r.serial == serial)
+    }
+
+    fn read_revoked(&mut self, list: &[u8]) -> Result<()> {
+        let mut list = Der::new(list);
+        while !list.is_empty() {
+            let mut one = list.sequence()?;
+            let (serial, at) = (one.expect(der::INTEGER)?.to_vec(), Time::read(&mut one)?);
+            let extensions = one.optional(der::SEQUENCE)?;
+            one.done()?;
+            let reason = extensions.map(|e| self.read_entry(e)).transpose()?.flatten();
+            self.revoked.push(Revoked { serial, at, reason });
+        }
+        Ok(())
+    }
+
+    fn read_entry(&mut self, list: &[u8]) -> Result<Option<u8>> {
+        let mut list = Der::new(list);
+        let mut reason = None;
+        while !list.is_empty() {
+            let (id, critical, value) = read_one(&mut list)?;
+            if id == oid::REASON_CODE {
+                let mut only = Der::new(value);
+                reason = only.expect(der::ENUMERATED)?.first().copied();
+            } else if critical && id != oid::INVALIDITY_DATE {
+                // A critical certificateIssuer too: it makes the list an indirect one (RFC 5280, 5.3.3).
+                let name =
+                    if id == oid::CERTIFICATE_ISSUER { "certificate issuer".into() } else { oid::name(id) };
+                if !self.unknown_critical.contains(&name) {
+                    self.unknown_critical.push(name);
+                }
+            }
+        }
+        Ok(reason)
+    }
+
+    fn read_extensions(&mut self, list: &[u8]) -> Result<()> {
+        let mut list = Der::only(list, der::SEQUENCE)?;
+        let mut seen: Vec<&[u8]> = Vec::new();
+        while !list.is_empty() {
+            let (id, critical, value) = read_one(&mut list)?;
+            if seen.contains(&id) {
+                self.broken.push(format!("{} stands twice", oid::name(id)));
+                continue;
+            }
+            seen.push(id);
+            if let Err(e) = self.set(id, critical, value) {
+                self.broken.push(e.within(oid::name(id)).0);
+            }
+        }
+        Ok(())
+    }
+
+    fn set(&mut self, id: &[u8], critical: bool, value: &[u8]) -> Result<()> {
+        match id {
+            _ if id == oid::AUTHORITY_KEY_ID => self.authority_key_id = Some(authority_key_id(value)?),
+            _ if id == oid::CRL_NUMBER => {
+                let mut only = Der::new(value);
+                let number = only.integer()?.to_vec();
+                only.done()?;
+                self.number = Some(Extension { critical, value: number });
+            }
+            _ if id == oid::DELTA_CRL => self.delta = true,
+            _ if id == oid::ISSUING_DISTRIBUTION_POINT => self.scope = Some(scope(value)?),
+            _ if critical => self.unknown_critical.push(oid::name(id)),
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
+fn next_update(tbs: &mut Der<'_>) -> Result<Option<Time>> {
+    let mut ahead = *tbs;
+    match ahead.read() {
+        Ok(tlv) if tlv.tag == der::UTC_TIME || tlv.tag == der::GENERALIZED_TIME => Time::read(tbs).map(Some),
+        _ => Ok(None),
+    }
+}
+
+fn scope(value: &[u8]) -> Result<Scope> {
+    let mut all = Der::only(value, der::SEQUENCE)?;
+    let flag = |v: Option<&[u8]>| matches!(v, Some([0xff]));
+    let names = all.optional(explicit(0))?.map(distribution_point_names).transpose()?.unwrap_or_default();
+    let only_users = flag(all.optional(context(1))?);
+    let only_cas = flag(all.optional(context(2))?);
+    let some_reasons = all.optional(context(3))?.is_some();
+    let indirect = flag(all.optional(context(4))?);
+    let only_attributes = flag(all.optional(context(5))?);
+    all.done()?;
+    Ok(Scope { names, only_users, only_cas, some_reasons, indirect, only_attributes })
+}

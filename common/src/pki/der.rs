@@ -1,0 +1,267 @@
+//! A strict reader of DER (X.690): definite, minimal lengths; nothing left over.
+//!
+//! x509-parser is not used for judging because a verdict needs what it does not keep: the exact bytes of
+//! algorithms and names, which encoding a time had, and a refusal of encodings that are not DER.
+
+use std::fmt;
+
+/// Why bytes are not what they should be.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct Malformed(pub String);
+
+impl Malformed {
+    pub(crate) fn new(what: impl fmt::Display) -> Self {
+        Self(what.to_string())
+    }
+
+    /// Says where it was.
+    pub(crate) fn within(self, what: impl fmt::Display) -> Self {
+        Self(format!("{what}: {self}"))
+    }
+}
+
+pub(crate) type Result<T> = std::result::Result<T, Malformed>;
+
+pub(crate) const BOOLEAN: u8 = 0x01;
+pub(crate) const INTEGER: u8 = 0x02;
+pub(crate) const BIT_STRING: u8 = 0x03;
+pub(crate) const OCTET_STRING: u8 = 0x04;
+pub(crate) const OID: u8 = 0x06;
+pub(crate) const ENUMERATED: u8 = 0x0a;
+pub(crate) const UTF8: u8 = 0x0c;
+pub(crate) const PRINTABLE: u8 = 0x13;
+pub(crate) const UTC_TIME: u8 = 0x17;
+pub(crate) const GENERALIZED_TIME: u8 = 0x18;
+pub(crate) const SEQUENCE: u8 = 0x30;
+pub(crate) const SET: u8 = 0x31;
+
+/// The tag of `[n]`, primitive.
+pub(crate) const fn context(n: u8) -> u8 {
+    0x80 | n
+}
+
+/// The tag of `[n]`, constructed.
+pub(crate) const fn explicit(n: u8) -> u8 {
+    0xa0 | n
+}
+
+/// One element.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Tlv<'a> {
+    pub(crate) tag: u8,
+    pub(crate) value: &'a [u8],
+    /// With tag and length.
+    pub(crate) raw: &'a [u8],
+}
+
+/// What is left to read.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Der<'a>(&'a [u8]);
+
+impl<'a> Der<'a> {
+    pub(crate) fn new(bytes: &'a [u8]) -> Self {
+        Self(bytes)
+    }
+
+    /// Opens bytes that are one element of the given tag and nothing else.
+    pub(crate) fn only(bytes: &'a [u8], tag: u8) -> Result<Self> {
+        let mut der = Self(bytes);
+        let inner = der.expect(tag)?;
+        der.done()?;
+        Ok(Self(inner))
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub(crate) fn done(&self) -> Result<()> {
+        if self.0.is_empty() { Ok(()) } else { Err(Malformed::new("bytes are left over")) }
+    }
+
+    pub(crate) fn read(&mut self) -> Result<Tlv<'a>> {
+        let all = self.0;
+        let (&tag, rest) = all.split_first().ok_or_else(|| Malformed::new("ends early"))?;
+        if tag & 0x1f == 0x1f {
+            return Err(Malformed::new("a tag of more than one byte"));
+        }
+        let (length, rest) = length(rest)?;
+        let (value, rest) = rest.split_at_checked(length).ok_or_else(|| Malformed::new("ends early"))?;
+        self.0 = rest;
+        Ok(Tlv { tag, value, raw: &all[..all.len() - rest.len()] })
+    }
+
+    pub(crate) fn expect(&mut self, tag: u8) -> Result<&'a [u8]> {
+        match self.read()? {
+            t if t.tag == tag => Ok(t.value),
+            t => Err(Malformed(format!("tag {:#04x} where {tag:#04x} belongs", t.tag))),
+        }
+    }
+
+    pub(crate) fn optional(&mut self, tag: u8) -> Result<Option<&'a [u8]>> {
+        if self.0.first() == Some(&tag) { self.expect(tag).map(Some) } else { Ok(None) }
+    }
+
+    pub(crate) fn sequence(&mut self) -> Result<Self> {
+        self.expect(SEQUENCE).map(Self)
+    }
+
+    /// A sequence with its tag and length.
+    pub(crate) fn raw_sequence(&mut self) -> Result<Tlv<'a>> {
+        let tlv = self.read()?;
+        if tlv.tag == SEQUENCE {
+            Ok(tlv)
+        } else {
+            Err(Malformed(format!("tag {:#04x} where a sequence belongs", tlv.tag)))
+        }
+    }
+
+    /// A boolean that is left out when false. An explicit false is not DER, but common; it is read.
+    pub(crate) fn default_false(&mut self) -> Result<bool> {
+        match self.optional(BOOLEAN)? {
+            None | Some([0]) => Ok(false),
+            Some([0xff]) => Ok(true),
+            Some(_) => Err(Malformed::new("a boolean that is neither 00 nor ff")),
+        }
+    }
+
+    pub(crate) fn oid(&mut self) -> Result<&'a [u8]> {
+        let oid = self.expect(OID)?;
+        let ends = oid.last().is_some_and(|b| b & 0x80 == 0);
+        if ends { Ok(oid) } else { Err(Malformed::new("a broken object identifier")) }
+    }
+
+    /// An integer's bytes: two's complement, minimal.
+    pub(crate) fn integer(&mut self) -> Result<&'a [u8]> {
+        integer(self.expect(INTEGER)?)
+    }
+
+    /// A bit string of whole bytes.
+    pub(crate) fn bytes_of_bits(&mut self) -> Result<&'a [u8]> {
+        match self.expect(BIT_STRING)?.split_first() {
+            Some((0, bytes)) => Ok(bytes),
+            _ => Err(Malformed::new("a bit string that is not whole bytes")),
+        }
+    }
+}
+
+fn length(rest: &[u8]) -> Result<(usize, &[u8])> {
+    let (&first, rest) = rest.split_first().ok_or_else(|| Malformed::new("ends early"))?;
+    if first < 0x80 {
+        return Ok((first.into(), rest));
+    }
+    let n = usize::from(first & 0x7f);
+    if n == 0 || n > 4 {
+        return Err(Malformed::new("a length that is indefinite or beyond 4 GiB"));
+    }
+    let (bytes, rest) = rest.split_at_checked(n).ok_or_else(|| Malformed::new("ends early"))?;
+    let length = bytes.iter().fold(0usize, |n, &b| n << 8 | usize::from(b));
+    if bytes[0] == 0 || length < 0x80 {
+        return Err(Malformed::new("a length that is not minimal"));
+    }
+    Ok((length, rest))
+}
+
+/// Demands an integer's minimal form.
+pub(crate) fn integer(bytes: &[u8]) -> Result<&[u8]> {
+    match bytes {
+        [] => Err(Malformed::new("an empty integer")),
+        [0, next, ..] if next & 0x80 == 0 => Err(Malformed::new("an integer that is not minimal")),
+        [0xff, next, ..] if next & 0x80 != 0 => Err(Malformed::new("an integer that is not minimal")),
+        _ => Ok(bytes),
+    }
+}
+
+/// An integer that is not negative and fits.
+pub(crate) fn small(bytes: &[u8]) -> Result<u32> {
+    match integer(bytes)? {
+        b if b[0] & 0x80 != 0 => Err(Malformed::new("a negative number")),
+        b if b.len() > 5 || b.len() == 5 && b[0] != 0 => Err(Malformed::new("a number beyond 32 bits")),
+        b => Ok(b.iter().fold(0, |n, &b| n << 8 | u32::from(b))),
+    }
+}
+
+/// A point in time, and how it was written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Time {
+    /// Seconds since 1970, UTC.
+    pub unix: i64,
+    /// Whether it was a GeneralizedTime. RFC 5280, 4.1.2.5 demands UTCTime through the year 2049.
+    pub generalized: bool,
+}
+
+impl fmt::Display for Time {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&super::utc(self.unix))
+    }
+}
+
+impl Time {
+    /// Reads UTCTime or GeneralizedTime in the only form that RFC 5280 allows: to the second, ending in Z.
+    pub(crate) fn read(der: &mut Der<'_>) -> Result<Self> {
+        let wrong = || Malformed::new("a time that is not YYMMDDHHMMSSZ or YYYYMMDDHHMMSSZ");
+        let tlv = der.read()?;
+        let digits =
+            tlv.value.strip_suffix(b"Z").filter(|d| d.iter().all(u8::is_ascii_digit)).ok_or_else(wrong)?;
+        let number = |d: &[u8]| d.iter().fold(0, |n, &b| n * 10 + i32::from(b - b'0'));
+        let (year, rest, generalized) = match (tlv.tag, digits.len()) {
+            (UTC_TIME, 12) => {
+                let yy = number(&digits[..2]);
+                (if yy < 50 { 2000 + yy } else { 1900 + yy }, &digits[2..], false)
+            }
+            (GENERALIZED_TIME, 14) => (number(&digits[..4]), &digits[4..], true),
+            _ => return Err(wrong()),
+        };
+        let part = |i: usize| number(&rest[2 * i..2 * i + 2]) as u8;
+        let month = time::Month::try_from(part(0)).map_err(|_| wrong())?;
+        let date = time::Date::from_calendar_date(year, month, part(1)).map_err(|_| wrong())?;
+        let clock = time::Time::from_hms(part(2), part(3), part(4)).map_err(|_| wrong())?;
+        Ok(Self {
+            unix: time::PrimitiveDateTime::new(date, clock).assume_utc().unix_timestamp(),
+            generalized,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_der_is_read() {
+        assert_eq!(Der::new(&[2, 1, 5]).integer().unwrap(), [5]);
+        for wrong in [
+            &[2, 0x81, 1, 5][..],
+            &[2, 0x80, 5, 0, 0],
+            &[2, 2, 0, 5],
+            &[2, 0],
+            &[2, 3, 1],
+            &[0x1f, 1, 1],
+            &[2],
+        ] {
+            assert!(Der::new(wrong).integer().is_err(), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn numbers_fit_or_are_refused() {
+        assert_eq!(small(&[0, 0xff, 0xff, 0xff, 0xff]).unwrap(), u32::MAX);
+        assert!(small(&[0x80]).is_err());
+        assert!(small(&[1, 0, 0, 0, 0]).is_err());
+    }
+
+    #[test]
+    fn both_times_are_read_to_the_second() {
+        let read = |tag, text: &str| {
+            Time::read(&mut Der::new(&[&[tag, text.len() as u8], text.as_bytes()].concat()))
+        };
+        assert_eq!(read(UTC_TIME, "700101000001Z").unwrap().unix, 1);
+        assert_eq!(read(UTC_TIME, "491231235959Z").unwrap().unix, 2_524_607_999);
+        assert_eq!(read(GENERALIZED_TIME, "20500101000000Z").unwrap().unix, 2_524_608_000);
+        for wrong in ["7001010000Z", "700101000001", "700101000060Z", "700230000000Z", "70010100000+Z"] {
+            assert!(read(UTC_TIME, wrong).is_err(), "{wrong}");
+        }
+        assert!(read(GENERALIZED_TIME, "20500101000000.5Z").is_err());
+    }
+}

@@ -1,0 +1,393 @@
+//! The extensions of certificates (RFC 5280, section 4.2), read into values.
+
+use super::der::{self, Der, Malformed, Result, context, explicit};
+use super::name::GeneralName;
+use super::oid;
+
+/// An extension's value, and whether it is critical.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Extension<T> {
+    /// Whether who does not understand it must refuse the certificate.
+    pub critical: bool,
+    /// What it says.
+    pub value: T,
+}
+
+/// All extensions of a certificate.
+#[derive(Clone, Debug, Default)]
+#[allow(missing_docs, reason = "the names are those of RFC 5280, section 4.2")]
+pub struct Extensions {
+    pub basic_constraints: Option<Extension<BasicConstraints>>,
+    pub key_usage: Option<Extension<KeyUsage>>,
+    /// Object identifiers' bytes.
+    pub extended_key_usage: Option<Extension<Vec<Vec<u8>>>>,
+    pub subject_alt_name: Option<Extension<Vec<GeneralName>>>,
+    pub name_constraints: Option<Extension<NameConstraints>>,
+    pub subject_key_id: Option<Extension<Vec<u8>>>,
+    pub authority_key_id: Option<Extension<AuthorityKeyId>>,
+    pub policies: Option<Extension<Vec<Vec<u8>>>>,
+    pub policy_mappings: Option<Extension<Vec<Mapping>>>,
+    pub policy_constraints: Option<Extension<PolicyConstraints>>,
+    pub inhibit_any_policy: Option<Extension<u32>>,
+    /// Addresses of CRLs, and whether each stands for all reasons and the certificate's own issuer.
+    pub crl_distribution_points: Option<Extension<Vec<DistributionPoint>>>,
+    /// Addresses of OCSP responders.
+    pub authority_info_access: Option<Extension<Vec<String>>>,
+    /// Extensions that are not understood, by name, and whether each is critical.
+    pub unknown: Vec<Extension<String>>,
+    /// What cannot be read, or stands twice.
+    pub broken: Vec<String>,
+}
+
+/// An issuer's policy, and the subject's that counts as it; object identifiers' bytes.
+pub type Mapping = (Vec<u8>, Vec<u8>);
+
+/// basicConstraints.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BasicConstraints {
+    /// Whether the subject is a CA.
+    pub ca: bool,
+    /// How many intermediates may follow it.
+    pub path_len: Option<u32>,
+}
+
+/// keyUsage: bit 0 of RFC 5280 is the lowest bit here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KeyUsage(pub u16);
+
+#[allow(missing_docs, reason = "the names are those of RFC 5280, section 4.2.1.3")]
+impl KeyUsage {
+    pub const DIGITAL_SIGNATURE: Self = Self(1 << 0);
+    pub const KEY_CERT_SIGN: Self = Self(1 << 5);
+    pub const CRL_SIGN: Self = Self(1 << 6);
+
+    /// Whether all bits of the other are set.
+    #[must_use]
+    pub fn has(self, other: Self) -> bool {
+        self.0 & other.0 == other.0
+    }
+
+    /// The usages by name.
+    #[must_use]
+    pub fn names(self) -> Vec<&'static str> {
+        const NAMES: [&str; 9] = [
+            "digitalSignature",
+            "nonRepudiation",
+            "keyEncipherment",
+            "dataEncipherment",
+            "keyAgreement",
+            "keyCertSign",
+            "cRLSign",
+            "encipherOnly",
+            "decipherOnly",
+        ];
+        NAMES.iter().enumerate().filter(|(i, _)| self.0 >> i & 1 == 1).map(|(_, n)| *n).collect()
+    }
+}
+
+/// nameConstraints.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct NameConstraints {
+    /// Where names of these forms must lie.
+    pub permitted: Vec<Subtree>,
+    /// Where no name may lie.
+    pub excluded: Vec<Subtree>,
+}
+
+/// One subtree of names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Subtree {
+    /// Its root.
+    pub base: GeneralName,
+    /// Whether minimum is 0 and there is no maximum, as RFC 5280 demands.
+    pub plain: bool,
+}
+
+/// authorityKeyIdentifier.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AuthorityKeyId {
+    /// The identifier of the signer's key.
+    pub key_id: Option<Vec<u8>>,
+    /// The issuer of the signer's certificate.
+    pub issuer: Option<Vec<GeneralName>>,
+    /// The serial number of the signer's certificate.
+    pub serial: Option<Vec<u8>>,
+}
+
+/// policyConstraints: after how many more certificates each holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the names are those of RFC 5280, section 4.2.1.11")]
+pub struct PolicyConstraints {
+    pub require_explicit: Option<u32>,
+    pub inhibit_mapping: Option<u32>,
+}
+
+/// One place to get a CRL from.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DistributionPoint {
+    /// Its full names.
+    pub names: Vec<GeneralName>,
+    /// Whether it is for some reasons only.
+    pub some_reasons: bool,
+    /// Whether somebody else than the certificate's issuer signs the CRL.
+    pub other_issuer: bool,
+}
+
+impl Extensions {
+    /// Reads the content of `[3]`.
+    pub(crate) fn read(list: &[u8]) -> Result<Self> {
+        let mut list = Der::only(list, der::SEQUENCE)?;
+        let mut extensions = Self::default();
+        let mut seen: Vec<&[u8]> = Vec::new();
+        if list.is_empty() {
+            extensions.broken.push("the list of extensions is empty".to_owned());
+        }
+        while !list.is_empty() {
+            let (id, critical, value) = read_one(&mut list)?;
+            if seen.contains(&id) {
+                extensions.broken.push(format!("{} stands twice", oid::name(id)));
+                continue;
+            }
+            seen.push(id);
+            if let Err(e) = extensions.set(id, critical, value) {
+                extensions.broken.push(e.within(oid::name(id)).0);
+            }
+        }
+        Ok(extensions)
+    }
+
+    fn set(&mut self, id: &[u8], critical: bool, value: &[u8]) -> Result<()> {
+        fn to<T>(slot: &mut Option<Extension<T>>, critical: bool, value: T) {
+            *slot = Some(Extension { critical, value });
+        }
+        match id {
+            _ if id == oid::BASIC_CONSTRAINTS => {
+                to(&mut self.basic_constraints, critical, basic_constraints(value)?)
+            }
+            _ if id == oid::KEY_USAGE => to(&mut self.key_usage, critical, key_usage(value)?),
+            _ if id == oid::EXTENDED_KEY_USAGE => to(&mut self.extended_key_usage, critical, oids(value)?),
+            _ if id == oid::SUBJECT_ALT_NAME => {
+                let names = GeneralName::read_all(Der::only(value, der::SEQUENCE)?)?;
+                to(&mut self.subject_alt_name, critical, names);
+            }
+            _ if id == oid::NAME_CONSTRAINTS => {
+                to(&mut self.name_constraints, critical, name_constraints(value)?)
+            }
+            _ if id == oid::SUBJECT_KEY_ID => to(&mut self.subject_key_id, critical, octets(value)?),
+            _ if id == oid::AUTHORITY_KEY_ID => {
+                to(&mut self.authority_key_id, critical, authority_key_id(value)?)
+            }
+            _ if id == oid::CERTIFICATE_POLICIES => to(&mut self.policies, critical, policies(value)?),
+            _ if id == oid::POLICY_MAPPINGS => to(&mut self.policy_mappings, critical, mappings(value)?),
+            _ if id == oid::POLICY_CONSTRAINTS => {
+                to(&mut self.policy_constraints, critical, policy_constraints(value)?);
+            }
+            _ if id == oid::INHIBIT_ANY_POLICY => to(&mut self.inhibit_any_policy, critical, number(value)?),
+            _ if id == oid::CRL_DISTRIBUTION_POINTS => {
+                to(&mut self.crl_distribution_points, critical, distribution_points(value)?);
+            }
+            _ if id == oid::AUTHORITY_INFO_ACCESS => {
+                to(&mut self.authority_info_access, critical, responders(value)?);
+            }
+            // Understood as far as it matters: an issuer's other names, and where deltas are, change no verdict.
+            _ if id == oid::ISSUER_ALT_NAME || id == oid::FRESHEST_CRL => {}
+            _ => self.unknown.push(Extension { critical, value: oid::name(id) }),
+        }
+        Ok(())
+    }
+}
+
+/// Reads one `Extension`: identifier, critical, value.
+pub(crate) fn read_one<'a>(list: &mut Der<'a>) -> Result<(&'a [u8], bool, &'a [u8])> {
+    let mut one = list.sequence()?;
+    let (id, critical, value) = (one.oid()?, one.default_false()?, one.expect(der::OCTET_STRING)?);
+    one.done()?;
+    Ok((id, critical, value))
+}
+
+fn basic_constraints(value: &[u8]) -> Result<BasicConstraints> {
+    let mut both = Der::only(value, der::SEQUENCE)?;
+    let ca = both.default_false()?;
+    let path_len = both.optional(der::INTEGER)?.map(der::small).transpose()?;
+    both.done()?;
+    Ok(BasicConstraints { ca, path_len })
+}
+
+fn key_usage(value: &[u8]) -> Result<KeyUsage> {
+    let mut only = Der::new(value);
+    let bits = only.expect(der::BIT_STRING)?;
+    only.done()?;
+    match bits {
+        [unused, rest @ ..] if *unused < 8 && rest.len() <= 2 && (*unused == 0 || !rest.is_empty()) => {
+            let reversed = rest.iter().rev().fold(0u16, |n, b| n << 8 | u16::from(b.reverse_bits()));
+            Ok(KeyUsage(reversed))
+        }
+        _ => Err(Malformed::new("not a bit string of at most nine bits")),
+    }
+}
+
+fn oids(value: &[u8]) -> Result<Vec<Vec<u8>>> {
+    let mut list = Der::only(value, der::SEQUENCE)?;
+    let mut oids = Vec::new();
+    while !list.is_empty() {
+        oids.push(list.oid()?.to_vec());
+    }
+    if oids.is_empty() { Err(Malformed::new("the list is empty")) } else { Ok(oids) }
+}
+
+fn name_constraints(value: &[u8]) -> Result<NameConstraints> {
+    let mut both = Der::only(value, der::SEQUENCE)?;
+    let permitted = both.optional(explicit(0))?.map(subtrees).transpose()?.unwrap_or_default();
+    let excluded = both.optional(explicit(1))?.map(subtrees).transpose()?.unwrap_or_default();
+    both.done()?;
+    if permitted.is_empty() && excluded.is_empty() {
+        return Err(Malformed::new("constrains nothing"));
+    }
+    Ok(NameConstraints { permitted, excluded })
+}
+
+fn subtrees(value: &[u8]) -> Result<Vec<Subtree>> {
+    let mut list = Der::new(value);
+    let mut subtrees = Vec::new();
+    while !list.is_empty() {
+        let mut one = list.sequence()?;
+        let base = GeneralName::read(&mut one)?;
+        let minimum = one.optional(context(0))?.map(der::small).transpose()?.unwrap_or(0);
+        let maximum = one.optional(context(1))?;
+        one.done()?;
+        subtrees.push(Subtree { base, plain: minimum == 0 && maximum.is_none() });
+    }
+    if subtrees.is_empty() { Err(Malformed::new("an empty list of subtrees")) } else { Ok(subtrees) }
+}
+
+fn octets(value: &[u8]) -> Result<Vec<u8>> {
+    let mut only = Der::new(value);
+    let bytes = only.expect(der::OCTET_STRING)?;
+    only.done()?;
+    Ok(bytes.to_vec())
+}
+
+/// Reads authorityKeyIdentifier, of certificates and CRLs.
+pub(crate) fn authority_key_id(value: &[u8]) -> Result<AuthorityKeyId> {
+    let mut all = Der::only(value, der::SEQUENCE)?;
+    let key_id = all.optional(context(0))?.map(<[u8]>::to_vec);
+    let issuer = all.optional(explicit(1))?.map(|n| GeneralName::read_all(Der::new(n))).transpose()?;
+    let serial = all.optional(context(2))?.map(<[u8]>::to_vec);
+    all.done()?;
+    Ok(AuthorityKeyId { key_id, issuer, serial })
+}
+
+fn policies(value: &[u8]) -> Result<Vec<Vec<u8>>> {
+    let mut list = Der::only(value, der::SEQUENCE)?;
+    let mut policies: Vec<Vec<u8>> = Vec::new();
+    while !list.is_empty() {
+        let mut one = list.sequence()?;
+        let id = one.oid()?.to_vec();
+        one.optional(der::SEQUENCE)?;
+        one.done()?;
+        if policies.contains(&id) {
+            return Err(Malformed::new("a policy stands twice"));
+        }
+        policies.push(id);
+    }
+    if policies.is_empty() { Err(Malformed::new("the list is empty")) } else { Ok(policies) }
+}
+
+fn mappings(value: &[u8]) -> Result<Vec<Mapping>> {
+    let mut list = Der::only(value, der::SEQUENCE)?;
+    let mut mappings = Vec::new();
+    while !list.is_empty() {
+        let mut pair = list.sequence()?;
+        let (from, to) = (pair.oid()?.to_vec(), pair.oid()?.to_vec());
+        pair.done()?;
+        if from == oid::ANY_POLICY || to == oid::ANY_POLICY {
+            return Err(Malformed::new("anyPolicy cannot be mapped"));
+        }
+        mappings.push((from, to));
+    }
+    if mappings.is_empty() { Err(Malformed::new("the list is empty")) } else { Ok(mappings) }
+}
+
+fn policy_constraints(value: &[u8]) -> Result<PolicyConstraints> {
+    let mut both = Der::only(value, der::SEQUENCE)?;
+    let require_explicit = both.optional(context(0))?.map(der::small).transpose()?;
+    let inhibit_mapping = both.optional(context(1))?.map(der::small).transpose()?;
+    both.done()?;
+    if require_explicit.is_none() && inhibit_mapping.is_none() {
+        return Err(Malformed::new("constrains nothing"));
+    }
+    Ok(PolicyConstraints { require_explicit, inhibit_mapping })
+}
+
+fn number(value: &[u8]) -> Result<u32> {
+    let mut only = Der::new(value);
+    let n = der::small(only.integer()?)?;
+    only.done()?;
+    Ok(n)
+}
+
+fn distribution_points(value: &[u8]) -> Result<Vec<DistributionPoint>> {
+    let mut list = Der::only(value, der::SEQUENCE)?;
+    let mut points = Vec::new();
+    while !list.is_empty() {
+        let mut one = list.sequence()?;
+        let names = one.optional(explicit(0))?.map(distribution_point_names).transpose()?.unwrap_or_default();
+        let some_reasons = one.optional(context(1))?.is_some();
+        let other_issuer = one.optional(explicit(2))?.is_some();
+        one.done()?;
+        points.push(DistributionPoint { names, some_reasons, other_issuer });
+    }
+    if points.is_empty() { Err(Malformed::new("the list is empty")) } else { Ok(points) }
+}
+
+/// Reads `DistributionPointName`. A name relative to the issuer is read as no names.
+pub(crate) fn distribution_point_names(value: &[u8]) -> Result<Vec<GeneralName>> {
+    let mut choice = Der::new(value);
+    let full = choice.optional(explicit(0))?;
+    let relative = choice.optional(explicit(1))?;
+    choice.done()?;
+    match (full, relative) {
+        (Some(names), None) => GeneralName::read_all(Der::new(names)),
+        (None, Some(_)) => Ok(Vec::new()),
+        _ => Err(Malformed::new("not a distribution point's name")),
+    }
+}
+
+fn responders(value: &[u8]) -> Result<Vec<String>> {
+    let mut list = Der::only(value, der::SEQUENCE)?;
+    let mut responders = Vec::new();
+    while !list.is_empty() {
+        let mut one = list.sequence()?;
+        let method = one.oid()?;
+        let name = GeneralName::read(&mut one)?;
+        one.done()?;
+        if let (true, GeneralName::Uri(uri)) = (method == oid::OCSP, name) {
+            responders.push(uri);
+        }
+    }
+    Ok(responders)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn key_usage_counts_bits_from_the_left() {
+        let usage = key_usage(&[3, 2, 1, 0b0000_0110]).unwrap();
+        assert_eq!(usage.names(), ["keyCertSign", "cRLSign"]);
+        assert_eq!(key_usage(&[3, 3, 7, 0x80, 0x80]).unwrap().names(), ["digitalSignature", "decipherOnly"]);
+        assert!(key_usage(&[3, 1, 1]).is_err());
+    }
+
+    #[test]
+    fn what_stands_twice_or_is_broken_is_listed() {
+        let ski = [0x30, 0x09, 6, 3, 0x55, 0x1d, 14, 4, 2, 4, 0];
+        let bad = [0x30, 0x09, 6, 3, 0x55, 0x1d, 15, 4, 2, 4, 0];
+        let list = [&[0x30, 33][..], &ski, &ski, &bad].concat();
+        let broken = Extensions::read(&list).unwrap().broken;
+        assert_eq!(broken.len(), 2);
+        assert_eq!(broken[0], "subject key identifier stands twice");
+        assert!(broken[1].starts_with("key usage: "), "{broken:?}");
+    }
+}

@@ -1,0 +1,259 @@
+//! What each certificate must be by itself: any certificate, a root, an intermediate, a leaf.
+
+use std::path::Path;
+
+use super::{Case, Judge};
+use crate::pki::extension::KeyUsage;
+use crate::pki::signature::SignatureError;
+use crate::pki::{Cert, Role, oid, oid_name, rule};
+
+const DAY: i64 = 86_400;
+const LONGEST_LEAF: i64 = 825 * DAY;
+const LONGEST_CA: i64 = 25 * 366 * DAY;
+
+impl Judge<'_> {
+    pub(super) fn roots(&mut self, case: &Case) {
+        let (path, roots) = (&case.roots.path, &case.roots.items);
+        for (i, root) in roots.iter().enumerate() {
+            let who = whose(root, i, roots.len());
+            self.any(root, &who, path);
+            self.authority(root, &who, path, KeyUsage(KeyUsage::KEY_CERT_SIGN.0 | KeyUsage::CRL_SIGN.0));
+            self.self_signed(root, &who, path);
+        }
+        if roots.len() > 1 {
+            let found = format!("{} certificates", roots.len());
+            self.add(
+                rule::SEVERAL_CAS
+                    .at(path)
+                    .found(found)
+                    .expected("one root: each is trusted fully")
+                    .fix("remove those that issue no peer's certificate"),
+            );
+        }
+    }
+
+    pub(super) fn leaf_and_intermediates(&mut self, case: &Case) {
+        let (path, chain) = (&case.chain.path, &case.chain.items);
+        for (i, cert) in chain.iter().enumerate() {
+            let who = whose(cert, i, chain.len());
+            self.any(cert, &who, path);
+            if i == 0 {
+                self.leaf(cert, case.role, path);
+            } else {
+                self.authority(cert, &who, path, KeyUsage::KEY_CERT_SIGN);
+            }
+        }
+    }
+
+    /// The rules for every certificate. `who` begins each message where a file holds several.
+    fn any(&mut self, cert: &Cert, who: &str, path: &Path) {
+        for broken in &cert.extensions.broken {
+            self.add(
+                rule::MALFORMED_CERTIFICATE
+                    .at(path)
+                    .found(format!("{who}{broken}"))
+                    .expected("well-formed extensions"),
+            );
+        }
+        if !cert.signature.consistent {
+            let found =
+                format!("{who}names one signature algorithm outside and another inside the signed part");
+            self.add(rule::MALFORMED_CERTIFICATE.at(path).found(found).expected("the same"));
+        }
+        if cert.version != 3 {
+            let found = format!("{who}X.509 version {}", cert.version);
+            self.add(rule::VERSION.at(path).found(found).expected("version 3").fix(REISSUE));
+        }
+        if let Err(why) = serial(&cert.serial) {
+            let found = format!("{who}serial number {} {why}", crate::finding::hex(&cert.serial));
+            self.add(
+                rule::SERIAL_NUMBER.at(path).found(found).expected("positive, at most 20 bytes").fix(REISSUE),
+            );
+        }
+        if !cert.key.kind.is_strong() {
+            let found = format!("{who}{}", cert.key.kind);
+            self.add(
+                rule::WEAK_KEY
+                    .at(path)
+                    .found(found)
+                    .expected("RSA of 3072 to 8192 bits, EC on P-256, P-384 or P-521, or Ed25519")
+                    .fix(REISSUE),
+            );
+        }
+        if !cert.signature.is_supported() {
+            let found = format!("{who}signed by {}", cert.signature.name());
+            self.add(rule::SIGNATURE_ALGORITHM.at(path).found(found).expected("RSA, ECDSA or Ed25519 with SHA-256 or better; for RSA-PSS, a salt as long as the hash").fix(REISSUE));
+        }
+        for unknown in cert.extensions.unknown.iter().filter(|u| u.critical) {
+            let found = format!("{who}critical extension {}", unknown.value);
+            self.add(
+                rule::CRITICAL_EXTENSION
+                    .at(path)
+                    .found(found)
+                    .expected("none that is not understood")
+                    .fix(REISSUE),
+            );
+        }
+        self.validity(cert, who, path);
+    }
+
+    fn validity(&mut self, cert: &Cert, who: &str, path: &Path) {
+        let (from, until, now) = (cert.not_before, cert.not_after, crate::pki::utc(self.at));
+        if self.at < from.unix {
+            self.add(
+                rule::NOT_YET_VALID
+                    .at(path)
+                    .found(format!("{who}begins at {from}"))
+                    .expected(format!("valid at {now}"))
+                    .fix("wait, or look at the clock of the machine that issued it"),
+            );
+        } else if self.at > until.unix {
+            self.add(
+                rule::EXPIRED
+                    .at(path)
+                    .found(format!("{who}expired at {until}"))
+                    .expected(format!("valid at {now}"))
+                    .fix(REISSUE),
+            );
+        } else if self.soon() > until.unix {
+            let days = (until.unix - self.at) / DAY;
+            self.add(
+                rule::EXPIRING
+                    .at(path)
+                    .found(format!("{who}expires at {until}, in {days} days"))
+                    .expected(format!("more than {} days", self.options.warn_days))
+                    .fix(REISSUE),
+            );
+        }
+        let (longest, length) =
+            (if cert.is_ca() { LONGEST_CA } else { LONGEST_LEAF }, until.unix - from.unix);
+        if length > longest {
+            self.add(
+                rule::LONG_VALIDITY
+                    .at(path)
+                    .found(format!("{who}valid for {} days", length / DAY))
+                    .expected(format!("at most {}", longest / DAY))
+                    .fix("issue it for a shorter time"),
+            );
+        }
+    }
+
+    fn authority(&mut self, cert: &Cert, who: &str, path: &Path, usage: KeyUsage) {
+        if !cert.is_ca() {
+            let found = format!("{who}not a CA by its basicConstraints");
+            self.add(
+                rule::NOT_A_CA.at(path).found(found).expected("basicConstraints with CA true").fix(REISSUE),
+            );
+        }
+        let present = cert.extensions.key_usage.as_ref().map(|k| k.value);
+        if !present.is_some_and(|k| k.has(usage)) {
+            self.add(
+                rule::CA_KEY_USAGE
+                    .at(path)
+                    .found(format!("{who}{}", usages(present)))
+                    .expected(usage.names().join(" and "))
+                    .fix(REISSUE),
+            );
+        }
+    }
+
+    fn self_signed(&mut self, cert: &Cert, who: &str, path: &Path) {
+        if !cert.is_self_issued() {
+            let found = format!("{who}issued by {}", cert.issuer);
+            self.add(
+                rule::CA_NOT_SELF_SIGNED
+                    .at(path)
+                    .found(found)
+                    .expected("a self-signed root: OpenSSL accepts no other without an option")
+                    .fix("put the root there, and this certificate after the leaf"),
+            );
+        } else if cert.signature.verify(&cert.key) == Err(SignatureError::Invalid) {
+            let found = format!("{who}not signed by its own key");
+            self.add(
+                rule::CA_SIGNATURE
+                    .at(path)
+                    .found(found)
+                    .expected("a self-signed root")
+                    .fix("get the root again from where it was issued"),
+            );
+        }
+    }
+
+    fn leaf(&mut self, cert: &Cert, role: Role, path: &Path) {
+        if cert.is_ca() {
+            self.add(
+                rule::LEAF_IS_CA
+                    .at(path)
+                    .found("a CA by its basicConstraints")
+                    .expected("a leaf")
+                    .fix(REISSUE),
+            );
+        }
+        let usage = cert.extensions.key_usage.as_ref().map(|k| k.value);
+        if !usage.is_some_and(|k| k.has(KeyUsage::DIGITAL_SIGNATURE)) {
+            self.add(
+                rule::LEAF_KEY_USAGE.at(path).found(usages(usage)).expected("digitalSignature").fix(REISSUE),
+            );
+        }
+        self.extended_key_usage(cert, role, path);
+        if role == Role::Server && cert.extensions.subject_alt_name.is_none() {
+            self.add(
+                rule::NO_ALT_NAME
+                    .at(path)
+                    .found("no subject alternative name")
+                    .expected("the names and addresses that clients connect to")
+                    .fix(REISSUE),
+            );
+        }
+    }
+
+    fn extended_key_usage(&mut self, cert: &Cert, role: Role, path: &Path) {
+        let wanted = match role {
+            Role::Server => "serverAuth",
+            Role::Client => "clientAuth",
+        };
+        match cert.extensions.extended_key_usage.as_ref().map(|e| &e.value) {
+            // RFC 5280, 4.2.1.12: without the extension, any use is allowed.
+            None => self.add(
+                rule::NO_EXTENDED_KEY_USAGE
+                    .at(path)
+                    .found("no extendedKeyUsage: good for either role")
+                    .expected(wanted)
+                    .fix(REISSUE),
+            ),
+            Some(usages) if usages.iter().any(|u| Some(u) == oid::eku(wanted).as_ref()) => {}
+            Some(usages) => {
+                let names: Vec<_> = usages.iter().map(|u| oid_name(u)).collect();
+                self.add(
+                    rule::EXTENDED_KEY_USAGE.at(path).found(names.join(", ")).expected(wanted).fix(REISSUE),
+                );
+            }
+        }
+    }
+}
+
+const REISSUE: &str = "issue it again";
+
+fn whose(cert: &Cert, index: usize, of: usize) -> String {
+    if of > 1 { format!("certificate {} ({}): ", index + 1, cert.subject) } else { String::new() }
+}
+
+fn usages(usage: Option<KeyUsage>) -> String {
+    match usage {
+        None => "no keyUsage".to_owned(),
+        Some(k) if k.names().is_empty() => "an empty keyUsage".to_owned(),
+        Some(k) => format!("keyUsage {}", k.names().join(", ")),
+    }
+}
+
+/// RFC 5280, 4.1.2.2: positive, at most 20 octets; and DER's minimal form.
+pub(in crate::pki) fn serial(bytes: &[u8]) -> Result<(), &'static str> {
+    match bytes {
+        [] => Err("is empty"),
+        _ if bytes.iter().all(|&b| b == 0) => Err("is zero"),
+        [first, ..] if first & 0x80 != 0 => Err("is negative"),
+        [0, next, ..] if next & 0x80 == 0 => Err("is not in its shortest form"),
+        _ if bytes.len() > 20 => Err("is longer than 20 bytes"),
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,141 @@
+//! Whether the leaf leads to the root, and is good for the hosts asked for: what the TLS library will say of it,
+//! with the clock and the revocation lists passed in.
+
+use std::time::Duration;
+
+use rustls::pki_types::{CertificateDer, ServerName, TrustAnchor, UnixTime};
+use webpki::{
+    CertRevocationList, EndEntityCert, Error, ExpirationPolicy, KeyUsage, OwnedCertRevocationList,
+    RevocationOptionsBuilder, anchor_from_trusted_cert,
+};
+
+use super::{Case, Judge};
+use crate::finding::Severity;
+use crate::pki::{Role, rule};
+
+impl Judge<'_> {
+    pub(super) fn chain(&mut self, case: &Case) {
+        let (Some(leaf), false) = (case.chain.items.first(), case.roots.items.is_empty()) else { return };
+        self.order(case);
+        let path = &case.chain.path;
+        match EndEntityCert::try_from(&leaf.der) {
+            Err(e) => self.add(
+                rule::TLS
+                    .at(path)
+                    .found(format!("the TLS library cannot read it: {e:?}"))
+                    .expected("a certificate"),
+            ),
+            Ok(end_entity) => {
+                if let Err(e) = self.verify(case, &end_entity) {
+                    self.explain(case, &e);
+                }
+                if case.role == Role::Server {
+                    self.hosts(case, &end_entity);
+                }
+            }
+        }
+    }
+
+    /// Whether the certificates after the leaf each issued the one before, and the root is left out.
+    fn order(&mut self, case: &Case) {
+        let chain = &case.chain.items;
+        let wrong = chain.windows(2).position(|pair| pair[0].issuer != pair[1].subject);
+        let root = chain.iter().skip(1).any(|c| case.roots.items.iter().any(|r| r.der == c.der));
+        let found = match (wrong, root) {
+            (Some(i), _) => format!(
+                "certificate {} ({}) did not issue certificate {} ({})",
+                i + 2,
+                chain[i + 1].subject,
+                i + 1,
+                chain[i].subject
+            ),
+            (None, true) => "the root stands among the intermediates".to_owned(),
+            (None, false) => return,
+        };
+        self.add(
+            rule::BUNDLE_ORDER
+                .at(&case.chain.path)
+                .found(found)
+                .expected("the leaf, then the issuer of each; not the root")
+                .fix("put them into this order"),
+        );
+    }
+
+    fn verify(&self, case: &Case, leaf: &EndEntityCert<'_>) -> Result<(), Error> {
+        let anchors: Result<Vec<TrustAnchor<'_>>, Error> =
+            case.roots.items.iter().map(|c| anchor_from_trusted_cert(&c.der)).collect();
+        let intermediates: Vec<CertificateDer<'_>> =
+            case.chain.items.iter().skip(1).map(|c| c.der.clone()).collect();
+        let crls: Result<Vec<CertRevocationList<'_>>, Error> = case
+            .crls
+            .items
+            .iter()
+            .map(|c| OwnedCertRevocationList::from_der(&c.der).map(Into::into))
+            .collect();
+        let crls = crls?;
+        let crls: Vec<&CertRevocationList<'_>> = crls.iter().collect();
+        let revocation = RevocationOptionsBuilder::new(&crls)
+            .ok()
+            .map(|b| b.with_expiration_policy(ExpirationPolicy::Enforce).build());
+        let usage = match case.role {
+            Role::Server => KeyUsage::server_auth(),
+            Role::Client => KeyUsage::client_auth(),
+        };
+        let at = UnixTime::since_unix_epoch(Duration::from_secs(self.at.max(0) as u64));
+        let algorithms = webpki::ALL_VERIFICATION_ALGS;
+        leaf.verify_for_usage(algorithms, &anchors?, &intermediates, at, usage, revocation, None).map(drop)
+    }
+
+    /// Reports why there is no chain, where no rule of its own says so.
+    fn explain(&mut self, case: &Case, error: &Error) {
+        let why = match error {
+            Error::UnknownIssuer => "no path to ca.crt: its issuer is not there",
+            Error::InvalidSignatureForPublicKey => "not signed by the key of ca.crt or an intermediate",
+            Error::PathLenConstraintViolated => "more intermediates than a path length allows",
+            Error::NameConstraintViolation => "a name that the CA's name constraints do not allow",
+            Error::MaximumSignatureChecksExceeded
+            | Error::MaximumPathBuildCallsExceeded
+            | Error::MaximumNameConstraintComparisonsExceeded
+            | Error::MaximumPathDepthExceeded => "too many certificates, names or constraints to be checked",
+            _ => return,
+        };
+        let fix = "put the intermediates after the leaf, and the root into ca.crt";
+        self.add(
+            rule::CHAIN.at(&case.chain.path).found(why).expected("a path of certificates to ca.crt").fix(fix),
+        );
+    }
+
+    /// The last word: what no rule objects to must pass the verification that peers will make.
+    pub(super) fn last_word(&mut self, case: &Case) {
+        let refused = self.findings.iter().any(|f| f.severity == Severity::Error);
+        let Some(leaf) = case.chain.items.first().filter(|_| !refused) else { return };
+        let verdict = EndEntityCert::try_from(&leaf.der).and_then(|leaf| self.verify(case, &leaf));
+        if let Err(e) = verdict {
+            let found = format!("the TLS library refuses it: {e:?}");
+            self.add(rule::TLS.at(&case.chain.path).found(found).expected("a chain that it takes"));
+        }
+    }
+
+    fn hosts(&mut self, case: &Case, leaf: &EndEntityCert<'_>) {
+        for host in self.options.hosts {
+            let good = ServerName::try_from(host.as_str())
+                .is_ok_and(|name| leaf.verify_is_valid_for_subject_name(&name).is_ok());
+            if !good {
+                let names = case.chain.items[0].extensions.subject_alt_name.as_ref().map(|s| &s.value);
+                let names: Vec<_> = names.into_iter().flatten().map(ToString::to_string).collect();
+                let found = if names.is_empty() {
+                    "no subject alternative name".to_owned()
+                } else {
+                    names.join(", ")
+                };
+                self.add(
+                    rule::HOST_MISMATCH
+                        .at(&case.chain.path)
+                        .found(found)
+                        .expected(host.as_str())
+                        .fix("issue it again for this name"),
+                );
+            }
+        }
+    }
+}

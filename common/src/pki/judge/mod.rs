@@ -1,0 +1,77 @@
+//! The content of a directory held to the rules. One file per kind of subject; reading is done before.
+
+mod certificate;
+mod chain;
+mod revocation;
+
+use std::path::PathBuf;
+
+use super::{Cert, Crl, LoadOptions, Role, rule};
+use crate::finding::Finding;
+
+/// What one file holds.
+pub(super) struct Bundle<T> {
+    /// The file.
+    pub(super) path: PathBuf,
+    /// What could be read, in order.
+    pub(super) items: Vec<T>,
+    /// Whether something in it could not be read.
+    pub(super) broken: bool,
+}
+
+/// All that is judged.
+pub(super) struct Case {
+    pub(super) role: Role,
+    pub(super) roots: Bundle<Cert>,
+    pub(super) chain: Bundle<Cert>,
+    pub(super) crls: Bundle<Crl>,
+    /// Whether the CRL's file is there, readable or not.
+    pub(super) crl_present: bool,
+}
+
+/// The rules at work.
+pub(super) struct Judge<'a> {
+    options: &'a LoadOptions<'a>,
+    at: i64,
+    findings: Vec<Finding>,
+}
+
+impl<'a> Judge<'a> {
+    /// Begins with what reading found.
+    pub(super) fn new(options: &'a LoadOptions<'a>, findings: Vec<Finding>) -> Self {
+        Self { options, at: options.at.unix_timestamp(), findings }
+    }
+
+    pub(super) fn finish(self) -> Vec<Finding> {
+        self.findings
+    }
+
+    /// Holds everything to every rule.
+    pub(super) fn case(&mut self, case: &Case) {
+        self.clock(case);
+        self.roots(case);
+        self.leaf_and_intermediates(case);
+        self.chain(case);
+        self.revocation(case);
+        self.last_word(case);
+    }
+
+    fn add(&mut self, finding: Finding) {
+        self.findings.push(finding);
+    }
+
+    /// Before this program was written, no clock that is right can be.
+    fn clock(&mut self, case: &Case) {
+        const WRITTEN: i64 = 1_767_225_600; // 2026-01-01
+        if self.at < WRITTEN {
+            let found = format!("the time is {}", super::utc(self.at));
+            let dir = case.roots.path.parent().unwrap_or(&case.roots.path).to_owned();
+            self.add(rule::CLOCK.at(&dir).found(found).expected("2026 or later").fix("set the clock"));
+        }
+    }
+
+    /// The end of the time of warning.
+    fn soon(&self) -> i64 {
+        self.at.saturating_add(i64::from(self.options.warn_days) * 86_400)
+    }
+}

@@ -1,0 +1,273 @@
+//! Revocation lists: whether each is right, whether they cover the chain, and whether they revoke part of it.
+
+use std::path::Path;
+
+use super::{Case, Judge, certificate};
+use crate::pki::extension::KeyUsage;
+use crate::pki::signature::SignatureError;
+use crate::pki::{Cert, Crl, rule};
+
+impl Judge<'_> {
+    pub(super) fn revocation(&mut self, case: &Case) {
+        let (path, crls) = (&case.crls.path, &case.crls.items);
+        if !case.crl_present {
+            self.add(
+                rule::NO_CRL
+                    .at(path)
+                    .found("does not exist")
+                    .expected("a CRL")
+                    .fix("make one with `certck crl new`, or fetch it with `certck crl fetch`"),
+            );
+        }
+        for (i, crl) in crls.iter().enumerate() {
+            let who = if crls.len() > 1 { format!("CRL {}: ", i + 1) } else { String::new() };
+            self.form(crl, &who, path);
+            self.freshness(crl, &who, path);
+            self.signed(crl, &who, case);
+        }
+        if !crls.is_empty() && !case.crls.broken {
+            self.coverage(case);
+        }
+        self.revoked(case);
+    }
+
+    fn form(&mut self, crl: &Crl, who: &str, path: &Path) {
+        for broken in &crl.broken {
+            self.add(
+                rule::MALFORMED_CRL
+                    .at(path)
+                    .found(format!("{who}{broken}"))
+                    .expected("well-formed extensions"),
+            );
+        }
+        if !crl.signature.consistent {
+            let found =
+                format!("{who}names one signature algorithm outside and another inside the signed part");
+            self.add(rule::MALFORMED_CRL.at(path).found(found).expected("the same"));
+        }
+        if !crl.signature.is_supported() {
+            let found = format!("{who}signed by {}", crl.signature.name());
+            self.add(
+                rule::CRL_ALGORITHM
+                    .at(path)
+                    .found(found)
+                    .expected("RSA, ECDSA or Ed25519 with SHA-256 or better")
+                    .fix(REISSUE),
+            );
+        }
+        for unknown in &crl.unknown_critical {
+            let found = format!("{who}critical extension {unknown}");
+            self.add(
+                rule::CRL_EXTENSION
+                    .at(path)
+                    .found(found)
+                    .expected("none that is not understood")
+                    .fix(REISSUE),
+            );
+        }
+        if let Some(part) = part(crl) {
+            self.add(
+                rule::CRL_SCOPE
+                    .at(path)
+                    .found(format!("{who}{part}"))
+                    .expected("a complete list")
+                    .fix(REISSUE),
+            );
+        }
+        let number = match &crl.number {
+            None => Some("has no number".to_owned()),
+            Some(n) if n.critical => Some("has a critical number".to_owned()),
+            Some(n) if n.value.iter().all(|&b| b == 0) => None,
+            Some(n) => certificate::serial(&n.value).err().map(|why| format!("has a number that {why}")),
+        };
+        if let Some(why) = number {
+            self.add(
+                rule::CRL_NUMBER
+                    .at(path)
+                    .found(format!("{who}{why}"))
+                    .expected("a number, by which a newer list is told")
+                    .fix(REISSUE),
+            );
+        }
+    }
+
+    fn freshness(&mut self, crl: &Crl, who: &str, path: &Path) {
+        let now = crate::pki::utc(self.at);
+        if self.at < crl.this_update.unix {
+            self.add(
+                rule::CRL_NOT_YET_VALID
+                    .at(path)
+                    .found(format!("{who}made at {}", crl.this_update))
+                    .expected(format!("valid at {now}"))
+                    .fix("look at the clock of the machine that made it"),
+            );
+        }
+        match crl.next_update {
+            None => self.add(
+                rule::CRL_EXPIRED
+                    .at(path)
+                    .found(format!("{who}has no nextUpdate: it would be believed for ever"))
+                    .expected("a nextUpdate")
+                    .fix(REISSUE),
+            ),
+            Some(next) if self.at > next.unix => {
+                self.add(
+                    rule::CRL_EXPIRED
+                        .at(path)
+                        .found(format!("{who}nextUpdate passed at {next}"))
+                        .expected(format!("valid at {now}"))
+                        .fix(REISSUE),
+                );
+            }
+            Some(next) if self.soon() > next.unix => {
+                let days = (next.unix - self.at) / 86_400;
+                self.add(
+                    rule::CRL_EXPIRING
+                        .at(path)
+                        .found(format!("{who}nextUpdate passes at {next}, in {days} days"))
+                        .expected(format!("more than {} days", self.options.warn_days))
+                        .fix(REISSUE),
+                );
+            }
+            Some(_) => {}
+        }
+    }
+
+    fn signed(&mut self, crl: &Crl, who: &str, case: &Case) {
+        let path = &case.crls.path;
+        let issuers: Vec<&Cert> = authorities(case).filter(|c| c.subject == crl.issuer).collect();
+        if issuers.is_empty() {
+            if !authorities_broken(case) {
+                let found = format!("{who}issued by {}", crl.issuer);
+                self.add(
+                    rule::CRL_ISSUER
+                        .at(path)
+                        .found(found)
+                        .expected("a certificate of the chain as its issuer")
+                        .fix(REISSUE),
+                );
+            }
+            return;
+        }
+        let results: Vec<_> = issuers.iter().map(|c| crl.signature.verify(&c.key)).collect();
+        let good = issuers.iter().zip(&results).find(|(_, r)| r.is_ok()).map(|(c, _)| *c);
+        match good {
+            Some(issuer) if may_sign(issuer) => {}
+            Some(_) => self.add(
+                rule::CRL_SIGNATURE
+                    .at(path)
+                    .found(format!("{who}signed by a CA whose keyUsage lacks cRLSign"))
+                    .expected("cRLSign")
+                    .fix(REISSUE),
+            ),
+            // An algorithm that is not accepted has its own finding.
+            None if !crl.signature.is_supported() => {}
+            None => {
+                let why = if results.contains(&Err(SignatureError::Invalid)) {
+                    "not signed by the key of its issuer"
+                } else {
+                    "signed with an algorithm that its issuer's key cannot do"
+                };
+                self.add(
+                    rule::CRL_SIGNATURE
+                        .at(path)
+                        .found(format!("{who}{why}"))
+                        .expected(format!("the signature of {}", crl.issuer))
+                        .fix(REISSUE),
+                );
+            }
+        }
+    }
+
+    /// A list for one issuer says nothing about another's certificates; what nothing is said about is refused in
+    /// the handshake.
+    fn coverage(&mut self, case: &Case) {
+        let covered = |cert: &Cert| case.crls.items.iter().any(|crl| crl.issuer == cert.issuer);
+        let missing: Vec<_> =
+            case.chain.items.iter().filter(|c| !c.is_self_issued() && !covered(c)).collect();
+        for cert in missing {
+            let found = format!("no CRL by {}, who issued {}", cert.issuer, cert.subject);
+            self.add(
+                rule::CRL_COVERAGE
+                    .at(&case.crls.path)
+                    .found(found)
+                    .expected("a CRL by each issuer in the chain")
+                    .fix("append that CA's CRL to the file"),
+            );
+        }
+    }
+
+    /// Whatever else is wrong with a list, what it revokes is revoked: every doubt is on the safe side.
+    fn revoked(&mut self, case: &Case) {
+        for cert in &case.chain.items {
+            let entry = case
+                .crls
+                .items
+                .iter()
+                .filter(|crl| crl.issuer == cert.issuer)
+                .find_map(|crl| crl.entry(&cert.serial));
+            if let Some(entry) = entry {
+                let found = format!(
+                    "{}, serial {}, was revoked at {}{}",
+                    cert.subject,
+                    crate::finding::hex(&cert.serial),
+                    entry.at,
+                    reason(entry.reason)
+                );
+                self.add(
+                    rule::REVOKED
+                        .at(&case.chain.path)
+                        .found(found)
+                        .expected("a certificate that is not revoked")
+                        .fix("issue a new key and certificate"),
+                );
+            }
+        }
+    }
+}
+
+const REISSUE: &str = "make a new one with `certck crl new`, or fetch it with `certck crl fetch`";
+
+/// The certificates that may have signed a CRL.
+fn authorities(case: &Case) -> impl Iterator<Item = &Cert> {
+    case.roots.items.iter().chain(case.chain.items.iter().skip(1))
+}
+
+fn authorities_broken(case: &Case) -> bool {
+    case.roots.broken || case.roots.items.is_empty() || case.chain.broken
+}
+
+fn may_sign(issuer: &Cert) -> bool {
+    issuer.extensions.key_usage.as_ref().is_none_or(|k| k.value.has(KeyUsage::CRL_SIGN))
+}
+
+/// Why a list is not complete.
+fn part(crl: &Crl) -> Option<&'static str> {
+    if crl.delta {
+        return Some("a delta CRL, which says only what changed");
+    }
+    let scope = crl.scope.as_ref()?;
+    match () {
+        () if scope.indirect => Some("an indirect CRL, about other issuers' certificates"),
+        () if scope.only_attributes => Some("about attribute certificates only"),
+        () if scope.some_reasons => Some("about some reasons only"),
+        () if scope.only_cas || scope.only_users => Some("about only part of the certificates"),
+        () => None,
+    }
+}
+
+fn reason(code: Option<u8>) -> String {
+    let name = match code {
+        Some(1) => "key compromise",
+        Some(2) => "CA compromise",
+        Some(3) => "affiliation changed",
+        Some(4) => "superseded",
+        Some(5) => "cessation of operation",
+        Some(6) => "on hold",
+        Some(8) => "removed from the list",
+        Some(9) => "privilege withdrawn",
+        Some(10) => "attribute authority compromise",
+        _ => return String::new(),
+    };
+    format!(" ({name})")
+}

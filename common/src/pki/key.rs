@@ -1,0 +1,43 @@
+//! Private keys: found in their file, told apart, and turned into something that signs.
+
+use std::sync::Arc;
+
+use rustls::pki_types::{PrivateKeyDer, PrivatePkcs1KeyDer, PrivatePkcs8KeyDer, PrivateSec1KeyDer};
+use rustls::sign::SigningKey;
+
+use super::pem::Block;
+use super::provider;
+
+/// Whether a block's label says that it is a private key.
+pub(crate) fn is_private(label: &str) -> bool {
+    label.ends_with("PRIVATE KEY")
+}
+
+/// Why a key cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum KeyError {
+    /// It is encrypted, in the form of PKCS#8.
+    Encrypted,
+    /// It is encrypted by OpenSSL's old way, with a key derived by one round of MD5.
+    Traditional,
+    /// It is not a key that can be used.
+    Malformed(String),
+}
+
+/// Reads the key of a block.
+pub(crate) fn read(block: &Block) -> Result<Arc<dyn SigningKey>, KeyError> {
+    if block.headers {
+        return Err(KeyError::Traditional);
+    }
+    let der = block.der.to_vec();
+    let key: PrivateKeyDer<'static> = match block.label.as_str() {
+        "PRIVATE KEY" => PrivatePkcs8KeyDer::from(der).into(),
+        "RSA PRIVATE KEY" => PrivatePkcs1KeyDer::from(der).into(),
+        "EC PRIVATE KEY" => PrivateSec1KeyDer::from(der).into(),
+        "ENCRYPTED PRIVATE KEY" => return Err(KeyError::Encrypted),
+        label => {
+            return Err(KeyError::Malformed(format!("`{label}` is not a kind of private key that is known")));
+        }
+    };
+    provider().key_provider.load_private_key(key).map_err(|e| KeyError::Malformed(e.to_string()))
+}

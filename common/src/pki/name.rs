@@ -1,0 +1,219 @@
+//! Distinguished names and general names: read, compared as RFC 5280, section 7.1 says, and shown.
+
+use std::fmt;
+use std::net::IpAddr;
+
+use super::der::{self, Der, Malformed, Result, context, explicit};
+use super::oid;
+
+/// A distinguished name. Two are equal when they match by RFC 5280, 7.1: case and runs of spaces do not count in
+/// PrintableString and UTF8String, and the two compare with each other.
+#[derive(Clone, Debug)]
+pub struct Name {
+    /// The DER, with tag and length.
+    pub raw: Vec<u8>,
+    rdns: Vec<Rdn>,
+    attributes: Vec<Attribute>,
+}
+
+type Rdn = Vec<(Vec<u8>, u8, Vec<u8>)>;
+
+/// One attribute as it is shown.
+#[derive(Clone, Debug)]
+struct Attribute {
+    oid: Vec<u8>,
+    text: String,
+}
+
+impl Name {
+    pub(crate) fn read(der: &mut Der<'_>) -> Result<Self> {
+        let tlv = der.raw_sequence()?;
+        let mut name = Self { raw: tlv.raw.to_vec(), rdns: Vec::new(), attributes: Vec::new() };
+        let mut rdns = Der::new(tlv.value);
+        while !rdns.is_empty() {
+            let mut set = Der::new(rdns.expect(der::SET)?);
+            let mut rdn = Vec::new();
+            while !set.is_empty() {
+                let mut pair = set.sequence()?;
+                let (oid, value) = (pair.oid()?, pair.read()?);
+                pair.done()?;
+                rdn.push(normal(oid, value.tag, value.value));
+                name.attributes.push(Attribute { oid: oid.to_vec(), text: text(value.tag, value.value) });
+            }
+            if rdn.is_empty() {
+                return Err(Malformed::new("an empty part of a name"));
+            }
+            rdn.sort_unstable();
+            name.rdns.push(rdn);
+        }
+        Ok(name)
+    }
+
+    /// Whether it has no parts.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.rdns.is_empty()
+    }
+
+    /// Whether it lies in the subtree of `base`: begins with all its parts.
+    #[must_use]
+    pub fn is_within(&self, base: &Self) -> bool {
+        self.rdns.starts_with(&base.rdns)
+    }
+}
+
+impl PartialEq for Name {
+    fn eq(&self, other: &Self) -> bool {
+        self.rdns == other.rdns
+    }
+}
+
+impl Eq for Name {}
+
+impl fmt::Display for Name {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.attributes.is_empty() {
+            return f.write_str("(empty name)");
+        }
+        for (i, a) in self.attributes.iter().enumerate() {
+            let comma = if i > 0 { ", " } else { "" };
+            write!(f, "{comma}{}={}", oid::name(&a.oid), a.text)?;
+        }
+        Ok(())
+    }
+}
+
+fn normal(oid: &[u8], tag: u8, value: &[u8]) -> (Vec<u8>, u8, Vec<u8>) {
+    let text = std::str::from_utf8(value).ok().filter(|_| tag == der::UTF8 || tag == der::PRINTABLE);
+    match text {
+        Some(text) => {
+            let words: Vec<String> = text.split_whitespace().map(str::to_lowercase).collect();
+            (oid.to_vec(), der::UTF8, words.join(" ").into_bytes())
+        }
+        None => (oid.to_vec(), tag, value.to_vec()),
+    }
+}
+
+fn text(tag: u8, value: &[u8]) -> String {
+    const BMP: u8 = 0x1e;
+    const STRINGS: [u8; 5] = [der::UTF8, der::PRINTABLE, 0x12, 0x14, 0x16];
+    if tag == BMP {
+        let units: Vec<u16> = value.chunks_exact(2).map(|c| u16::from_be_bytes([c[0], c[1]])).collect();
+        return String::from_utf16_lossy(&units);
+    }
+    if STRINGS.contains(&tag) {
+        return String::from_utf8_lossy(value).into_owned();
+    }
+    format!("#{}", crate::finding::hex(value))
+}
+
+/// A general name (RFC 5280, 4.2.1.6). The text forms are as found: whether they are well formed is for a rule.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum GeneralName {
+    /// An e-mail address.
+    Email(String),
+    /// A DNS name.
+    Dns(String),
+    /// A distinguished name.
+    Directory(Name),
+    /// A URI.
+    Uri(String),
+    /// An address; with its mask in name constraints.
+    Ip(Vec<u8>),
+    /// Another form: its tag's number and value.
+    Other(u8, Vec<u8>),
+}
+
+impl GeneralName {
+    pub(crate) fn read(der: &mut Der<'_>) -> Result<Self> {
+        const EMAIL: u8 = context(1);
+        const DNS: u8 = context(2);
+        const DIRECTORY: u8 = explicit(4);
+        const URI: u8 = context(6);
+        const IP: u8 = context(7);
+        const OTHER_NAME: u8 = explicit(0);
+        const X400: u8 = explicit(3);
+        const EDI: u8 = explicit(5);
+        const REGISTERED: u8 = context(8);
+        let tlv = der.read()?;
+        let ascii = || match std::str::from_utf8(tlv.value) {
+            Ok(text) if text.is_ascii() && !text.contains('\0') => Ok(text.to_owned()),
+            _ => Err(Malformed::new("a name that is not ASCII text")),
+        };
+        Ok(match tlv.tag {
+            EMAIL => Self::Email(ascii()?),
+            DNS => Self::Dns(ascii()?),
+            URI => Self::Uri(ascii()?),
+            IP => Self::Ip(tlv.value.to_vec()),
+            DIRECTORY => {
+                let mut inner = Der::new(tlv.value);
+                let name = Name::read(&mut inner)?;
+                inner.done()?;
+                Self::Directory(name)
+            }
+            OTHER_NAME | X400 | EDI | REGISTERED => Self::Other(tlv.tag & 0x1f, tlv.value.to_vec()),
+            tag => return Err(Malformed(format!("tag {tag:#04x} where a general name belongs"))),
+        })
+    }
+
+    /// Reads the content of `GeneralNames`: at least one.
+    pub(crate) fn read_all(mut der: Der<'_>) -> Result<Vec<Self>> {
+        let mut names = Vec::new();
+        while !der.is_empty() {
+            names.push(Self::read(&mut der)?);
+        }
+        if names.is_empty() { Err(Malformed::new("no names")) } else { Ok(names) }
+    }
+}
+
+impl fmt::Display for GeneralName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Email(text) => write!(f, "email:{text}"),
+            Self::Dns(text) => write!(f, "DNS:{text}"),
+            Self::Uri(text) => write!(f, "URI:{text}"),
+            Self::Directory(name) => write!(f, "DN:{name}"),
+            Self::Ip(bytes) => match address(bytes) {
+                Some(ip) => write!(f, "IP:{ip}"),
+                None => write!(f, "IP:#{}", crate::finding::hex(bytes)),
+            },
+            Self::Other(tag, bytes) => write!(f, "[{tag}]:#{}", crate::finding::hex(bytes)),
+        }
+    }
+}
+
+/// An address from its 4 or 16 bytes.
+pub(crate) fn address(bytes: &[u8]) -> Option<IpAddr> {
+    if let Ok(v4) = <[u8; 4]>::try_from(bytes) {
+        return Some(v4.into());
+    }
+    <[u8; 16]>::try_from(bytes).ok().map(IpAddr::from)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn cn(tag: u8, value: &str) -> Name {
+        let n = value.len() as u8;
+        let pair = [&[0x30, n + 7, 6, 3, 0x55, 4, 3, tag, n], value.as_bytes()].concat();
+        let set = [&[0x31, n + 9][..], &pair].concat();
+        Name::read(&mut Der::new(&[&[0x30, n + 11][..], &set].concat())).unwrap()
+    }
+
+    #[test]
+    fn names_match_without_case_and_spaces() {
+        assert_eq!(cn(der::UTF8, "Some  CA "), cn(der::PRINTABLE, "some ca"));
+        assert_ne!(cn(der::UTF8, "some ca"), cn(der::UTF8, "someca"));
+        // Other string types match only byte by byte.
+        assert_ne!(cn(0x14, "CA"), cn(0x14, "ca"));
+        assert_eq!(cn(der::UTF8, "x").to_string(), "CN=x");
+    }
+
+    #[test]
+    fn an_empty_name_holds_every_name() {
+        let empty = Name::read(&mut Der::new(&[0x30, 0])).unwrap();
+        assert!(empty.is_empty() && cn(der::UTF8, "x").is_within(&empty));
+        assert!(!empty.is_within(&cn(der::UTF8, "x")));
+    }
+}

@@ -1,0 +1,176 @@
+//! Object identifiers: the ones that mean something here, and the names of those that people know.
+
+/// The bytes of an object identifier under 2.5.29 (id-ce).
+pub(crate) const fn ce(n: u8) -> [u8; 3] {
+    [0x55, 0x1d, n]
+}
+
+pub(crate) const SUBJECT_KEY_ID: [u8; 3] = ce(14);
+pub(crate) const KEY_USAGE: [u8; 3] = ce(15);
+pub(crate) const SUBJECT_ALT_NAME: [u8; 3] = ce(17);
+pub(crate) const ISSUER_ALT_NAME: [u8; 3] = ce(18);
+pub(crate) const BASIC_CONSTRAINTS: [u8; 3] = ce(19);
+pub(crate) const CRL_NUMBER: [u8; 3] = ce(20);
+pub(crate) const REASON_CODE: [u8; 3] = ce(21);
+pub(crate) const INVALIDITY_DATE: [u8; 3] = ce(24);
+pub(crate) const DELTA_CRL: [u8; 3] = ce(27);
+pub(crate) const ISSUING_DISTRIBUTION_POINT: [u8; 3] = ce(28);
+pub(crate) const CERTIFICATE_ISSUER: [u8; 3] = ce(29);
+pub(crate) const NAME_CONSTRAINTS: [u8; 3] = ce(30);
+pub(crate) const CRL_DISTRIBUTION_POINTS: [u8; 3] = ce(31);
+pub(crate) const CERTIFICATE_POLICIES: [u8; 3] = ce(32);
+pub(crate) const POLICY_MAPPINGS: [u8; 3] = ce(33);
+pub(crate) const AUTHORITY_KEY_ID: [u8; 3] = ce(35);
+pub(crate) const POLICY_CONSTRAINTS: [u8; 3] = ce(36);
+pub(crate) const EXTENDED_KEY_USAGE: [u8; 3] = ce(37);
+pub(crate) const FRESHEST_CRL: [u8; 3] = ce(46);
+pub(crate) const INHIBIT_ANY_POLICY: [u8; 3] = ce(54);
+pub(crate) const AUTHORITY_INFO_ACCESS: [u8; 8] = [0x2b, 6, 1, 5, 5, 7, 1, 1];
+pub(crate) const ANY_POLICY: [u8; 4] = [0x55, 0x1d, 32, 0];
+pub(crate) const RSA: [u8; 9] = [0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 1, 1];
+pub(crate) const RSA_PSS: [u8; 9] = [0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 1, 10];
+pub(crate) const EC: [u8; 7] = [0x2a, 0x86, 0x48, 0xce, 0x3d, 2, 1];
+pub(crate) const ED25519: [u8; 3] = [0x2b, 0x65, 0x70];
+pub(crate) const OCSP: [u8; 8] = [0x2b, 6, 1, 5, 5, 7, 48, 1];
+
+/// The name or the dotted numbers of an object identifier.
+pub(crate) fn name(oid: &[u8]) -> String {
+    let dotted = dotted(oid);
+    NAMES.iter().find(|(d, _)| *d == dotted).map_or(dotted, |(_, name)| (*name).to_owned())
+}
+
+/// The dotted numbers.
+pub(crate) fn dotted(oid: &[u8]) -> String {
+    let mut parts: Vec<u64> = Vec::new();
+    let mut n = 0u64;
+    for &b in oid {
+        n = n.saturating_mul(128).saturating_add(u64::from(b & 0x7f));
+        if b & 0x80 == 0 {
+            parts.push(n);
+            n = 0;
+        }
+    }
+    let Some((&first, rest)) = parts.split_first() else { return String::new() };
+    let top = (first / 40).min(2);
+    let mut text = format!("{top}.{}", first - 40 * top);
+    rest.iter().for_each(|p| text.push_str(&format!(".{p}")));
+    text
+}
+
+const NAMES: &[(&str, &str)] = &[
+    ("1.2.840.113549.1.1.1", "RSA"),
+    ("1.2.840.113549.1.1.2", "RSA with MD2"),
+    ("1.2.840.113549.1.1.4", "RSA with MD5"),
+    ("1.2.840.113549.1.1.5", "RSA with SHA-1"),
+    ("1.2.840.113549.1.1.10", "RSA-PSS"),
+    ("1.2.840.113549.1.1.11", "RSA with SHA-256"),
+    ("1.2.840.113549.1.1.12", "RSA with SHA-384"),
+    ("1.2.840.113549.1.1.13", "RSA with SHA-512"),
+    ("1.2.840.113549.1.1.14", "RSA with SHA-224"),
+    ("1.2.840.10040.4.1", "DSA"),
+    ("1.2.840.10040.4.3", "DSA with SHA-1"),
+    ("1.2.840.10045.2.1", "EC"),
+    ("1.2.840.10045.3.1.1", "P-192"),
+    ("1.2.840.10045.3.1.7", "P-256"),
+    ("1.3.132.0.10", "secp256k1"),
+    ("1.3.132.0.33", "P-224"),
+    ("1.3.132.0.34", "P-384"),
+    ("1.3.132.0.35", "P-521"),
+    ("1.2.840.10045.4.1", "ECDSA with SHA-1"),
+    ("1.2.840.10045.4.3.1", "ECDSA with SHA-224"),
+    ("1.2.840.10045.4.3.2", "ECDSA with SHA-256"),
+    ("1.2.840.10045.4.3.3", "ECDSA with SHA-384"),
+    ("1.2.840.10045.4.3.4", "ECDSA with SHA-512"),
+    ("1.3.101.112", "Ed25519"),
+    ("1.3.101.113", "Ed448"),
+    ("2.16.840.1.101.3.4.3.17", "ML-DSA-44"),
+    ("2.16.840.1.101.3.4.3.18", "ML-DSA-65"),
+    ("2.16.840.1.101.3.4.3.19", "ML-DSA-87"),
+    ("2.5.4.3", "CN"),
+    ("2.5.4.4", "SN"),
+    ("2.5.4.5", "serialNumber"),
+    ("2.5.4.6", "C"),
+    ("2.5.4.7", "L"),
+    ("2.5.4.8", "ST"),
+    ("2.5.4.9", "street"),
+    ("2.5.4.10", "O"),
+    ("2.5.4.11", "OU"),
+    ("2.5.4.12", "title"),
+    ("2.5.4.42", "GN"),
+    ("1.2.840.113549.1.9.1", "emailAddress"),
+    ("0.9.2342.19200300.100.1.25", "DC"),
+    ("0.9.2342.19200300.100.1.1", "UID"),
+    ("2.5.29.9", "subject directory attributes"),
+    ("2.5.29.14", "subject key identifier"),
+    ("2.5.29.15", "key usage"),
+    ("2.5.29.17", "subject alternative name"),
+    ("2.5.29.18", "issuer alternative name"),
+    ("2.5.29.19", "basic constraints"),
+    ("2.5.29.20", "CRL number"),
+    ("2.5.29.21", "reason code"),
+    ("2.5.29.24", "invalidity date"),
+    ("2.5.29.27", "delta CRL indicator"),
+    ("2.5.29.28", "issuing distribution point"),
+    ("2.5.29.29", "certificate issuer"),
+    ("2.5.29.30", "name constraints"),
+    ("2.5.29.31", "CRL distribution points"),
+    ("2.5.29.32", "certificate policies"),
+    ("2.5.29.33", "policy mappings"),
+    ("2.5.29.35", "authority key identifier"),
+    ("2.5.29.36", "policy constraints"),
+    ("2.5.29.37", "extended key usage"),
+    ("2.5.29.37.0", "anyExtendedKeyUsage"),
+    ("2.5.29.46", "freshest CRL"),
+    ("2.5.29.54", "inhibit anyPolicy"),
+    ("1.3.6.1.5.5.7.1.1", "authority information access"),
+    ("1.3.6.1.5.5.7.1.11", "subject information access"),
+    ("1.3.6.1.5.5.7.3.1", "serverAuth"),
+    ("1.3.6.1.5.5.7.3.2", "clientAuth"),
+    ("1.3.6.1.5.5.7.3.3", "codeSigning"),
+    ("1.3.6.1.5.5.7.3.4", "emailProtection"),
+    ("1.3.6.1.5.5.7.3.8", "timeStamping"),
+    ("1.3.6.1.5.5.7.3.9", "OCSPSigning"),
+];
+
+/// The bytes of an extended key usage's name or dotted numbers.
+pub(crate) fn eku(text: &str) -> Option<Vec<u8>> {
+    let dotted = NAMES.iter().find(|(_, name)| *name == text).map_or(text, |(dotted, _)| dotted);
+    encode(dotted)
+}
+
+fn encode(dotted: &str) -> Option<Vec<u8>> {
+    let parts: Option<Vec<u64>> = dotted.split('.').map(|p| p.parse().ok()).collect();
+    let parts = parts?;
+    let (&[first, second], rest) = parts.split_first_chunk::<2>()?;
+    let mut out = Vec::new();
+    for part in std::iter::once(first.checked_mul(40)?.checked_add(second)?).chain(rest.iter().copied()) {
+        let groups = (64 - part.leading_zeros()).div_ceil(7).max(1);
+        for i in (0..groups).rev() {
+            out.push((part >> (7 * i) & 0x7f) as u8 | if i > 0 { 0x80 } else { 0 });
+        }
+    }
+    Some(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn identifiers_have_names_and_numbers() {
+        assert_eq!(name(&RSA), "RSA");
+        assert_eq!(name(&[0x55, 0x1d, 37, 0]), "anyExtendedKeyUsage");
+        assert_eq!(dotted(&AUTHORITY_INFO_ACCESS), "1.3.6.1.5.5.7.1.1");
+        assert_eq!(dotted(&[0x88, 0x37, 3]), "2.999.3");
+        assert_eq!(dotted(&[]), "");
+    }
+
+    #[test]
+    fn what_is_encoded_reads_back() {
+        for (numbers, _) in NAMES {
+            assert_eq!(&dotted(&encode(numbers).unwrap()), numbers);
+        }
+        assert_eq!(eku("serverAuth").unwrap(), [0x2b, 6, 1, 5, 5, 7, 3, 1]);
+        assert!(eku("nonsense").is_none());
+    }
+}

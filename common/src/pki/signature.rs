@@ -1,0 +1,178 @@
+//! Signatures and public keys: which are known, how strong they are, and whether they verify.
+//!
+//! The algorithms are those of rustls-webpki with aws-lc-rs: RSA of 2048 bits and more with SHA-256 and better,
+//! PKCS#1 and PSS; ECDSA on P-256, P-384 and P-521; Ed25519. What is not among them is not accepted anywhere.
+
+use std::fmt;
+
+use webpki::ALL_VERIFICATION_ALGS;
+
+use super::der::{Der, Malformed, Result};
+use super::oid;
+
+/// A kind of public key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum KeyKind {
+    /// RSA, the size of its modulus in bits; and whether the exponent is odd and at least 3.
+    Rsa {
+        /// Bits of the modulus.
+        bits: usize,
+        /// Whether the exponent is one that RSA works with.
+        exponent: bool,
+    },
+    /// An elliptic curve, by name or dotted numbers.
+    Ec(String),
+    /// Ed25519.
+    Ed25519,
+    /// Something else, by name or dotted numbers.
+    Other(String),
+}
+
+impl KeyKind {
+    /// Whether it is at least as strong as RSA of 3072 bits, and usable.
+    #[must_use]
+    pub fn is_strong(&self) -> bool {
+        match self {
+            Self::Rsa { bits, exponent } => (3072..=8192).contains(bits) && *exponent,
+            Self::Ec(curve) => matches!(curve.as_str(), "P-256" | "P-384" | "P-521"),
+            Self::Ed25519 => true,
+            Self::Other(_) => false,
+        }
+    }
+}
+
+impl fmt::Display for KeyKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Rsa { bits, exponent: true } => write!(f, "RSA of {bits} bits"),
+            Self::Rsa { bits, exponent: false } => write!(f, "RSA of {bits} bits with a useless exponent"),
+            Self::Ec(curve) => write!(f, "EC on {curve}"),
+            Self::Ed25519 => f.write_str("Ed25519"),
+            Self::Other(name) => f.write_str(name),
+        }
+    }
+}
+
+/// A subject's public key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PublicKey {
+    /// The whole SubjectPublicKeyInfo.
+    pub spki: Vec<u8>,
+    /// What kind it is.
+    pub kind: KeyKind,
+    algorithm: Vec<u8>,
+    bits: Vec<u8>,
+}
+
+impl PublicKey {
+    pub(crate) fn read(der: &mut Der<'_>) -> Result<Self> {
+        let spki = der.raw_sequence()?;
+        let mut inner = Der::new(spki.value);
+        let algorithm = inner.raw_sequence()?.value;
+        let bits = inner.bytes_of_bits()?;
+        inner.done()?;
+        let kind = kind(algorithm, bits)?;
+        Ok(Self { spki: spki.raw.to_vec(), kind, algorithm: algorithm.to_vec(), bits: bits.to_vec() })
+    }
+}
+
+fn kind(algorithm: &[u8], bits: &[u8]) -> Result<KeyKind> {
+    let mut der = Der::new(algorithm);
+    let oid = der.oid()?;
+    if oid == oid::RSA || oid == oid::RSA_PSS {
+        let mut key = Der::new(bits).sequence()?;
+        let (modulus, exponent) = (key.integer()?, key.integer()?);
+        if oid == oid::RSA_PSS {
+            return Ok(KeyKind::Other("RSA restricted to PSS".to_owned()));
+        }
+        let positive = modulus[0] & 0x80 == 0 && exponent[0] & 0x80 == 0;
+        let useful = exponent.last().is_some_and(|b| b & 1 == 1) && exponent != [1] && positive;
+        return Ok(KeyKind::Rsa { bits: bit_length(modulus), exponent: useful });
+    }
+    Ok(match oid {
+        _ if oid == oid::EC => {
+            KeyKind::Ec(oid::name(der.oid().map_err(|_| Malformed::new("a curve without a name"))?))
+        }
+        _ if oid == oid::ED25519 => KeyKind::Ed25519,
+        other => KeyKind::Other(oid::name(other)),
+    })
+}
+
+/// Counts bits exactly: a modulus of 3071 bits fills as many bytes as one of 3072.
+fn bit_length(modulus: &[u8]) -> usize {
+    let digits = modulus.iter().position(|&b| b != 0).map_or(&[][..], |i| &modulus[i..]);
+    digits.first().map_or(0, |b| 8 * digits.len() - b.leading_zeros() as usize)
+}
+
+/// What a certificate or CRL is signed with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Signature {
+    /// The content of the outer AlgorithmIdentifier.
+    pub algorithm: Vec<u8>,
+    /// Whether the AlgorithmIdentifier inside the signed part says the same.
+    pub consistent: bool,
+    pub(crate) message: Vec<u8>,
+    pub(crate) value: Vec<u8>,
+}
+
+/// Why a signature does not verify.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum SignatureError {
+    /// The algorithm is unknown or too weak, or is not one for this key.
+    Unsupported,
+    /// The signature was not made with this key.
+    Invalid,
+}
+
+impl Signature {
+    /// Takes apart `SEQUENCE { signed, AlgorithmIdentifier, BIT STRING }`; returns the signed part too.
+    pub(crate) fn read(bytes: &[u8]) -> Result<(Self, &[u8])> {
+        let mut outer = Der::only(bytes, super::der::SEQUENCE)?;
+        let signed = outer.raw_sequence()?;
+        let algorithm = outer.raw_sequence()?.value.to_vec();
+        let value = outer.bytes_of_bits()?.to_vec();
+        outer.done()?;
+        Ok((Self { algorithm, consistent: false, message: signed.raw.to_vec(), value }, signed.value))
+    }
+
+    /// Whether the algorithm is one of those accepted anywhere.
+    #[must_use]
+    pub fn is_supported(&self) -> bool {
+        ALL_VERIFICATION_ALGS.iter().any(|a| a.signature_alg_id().as_ref() == self.algorithm)
+    }
+
+    /// The algorithm's name.
+    #[must_use]
+    pub fn name(&self) -> String {
+        Der::new(&self.algorithm).oid().map_or_else(|_| "unreadable".to_owned(), oid::name)
+    }
+
+    /// Verifies it with the signer's key.
+    pub(crate) fn verify(&self, signer: &PublicKey) -> std::result::Result<(), SignatureError> {
+        let mut candidates = ALL_VERIFICATION_ALGS
+            .iter()
+            .filter(|a| a.signature_alg_id().as_ref() == self.algorithm)
+            .filter(|a| a.public_key_alg_id().as_ref() == signer.algorithm)
+            .peekable();
+        if candidates.peek().is_none() {
+            return Err(SignatureError::Unsupported);
+        }
+        let mut verified =
+            candidates.map(|a| a.verify_signature(&signer.bits, &self.message, &self.value).is_ok());
+        if verified.any(|ok| ok) { Ok(()) } else { Err(SignatureError::Invalid) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rsa_is_measured_to_the_bit() {
+        assert_eq!(bit_length(&[0, 0x80, 0]), 16);
+        assert_eq!(bit_length(&[0x7f, 0xff]), 15);
+        assert_eq!(bit_length(&[0]), 0);
+        assert!(!KeyKind::Rsa { bits: 3071, exponent: true }.is_strong());
+        assert!(KeyKind::Rsa { bits: 3072, exponent: true }.is_strong());
+    }
+}
