@@ -11,7 +11,7 @@ use webpki::{
 
 use super::{Case, Judge};
 use crate::finding::Severity;
-use crate::pki::{Role, rule};
+use crate::pki::{Cert, Role, rule};
 
 impl Judge<'_> {
     pub(super) fn chain(&mut self, case: &Case) {
@@ -26,6 +26,7 @@ impl Judge<'_> {
                     .expected("a certificate"),
             ),
             Ok(end_entity) => {
+                self.root_path_len(case);
                 if let Err(e) = self.verify(case, &end_entity) {
                     self.explain(case, &e);
                 }
@@ -59,6 +60,23 @@ impl Judge<'_> {
                 .expected("the leaf, then the issuer of each; not the root")
                 .fix("put them into this order"),
         );
+    }
+
+    /// The TLS library takes no path length from a root; OpenSSL does.
+    fn root_path_len(&mut self, case: &Case) {
+        let intermediates = case.chain.items.iter().skip(1).filter(|c| !c.is_self_issued()).count();
+        let limit = |c: &Cert| c.extensions.basic_constraints.as_ref().and_then(|b| b.value.path_len);
+        let limits: Option<Vec<u32>> = case.roots.items.iter().map(limit).collect();
+        if limits.is_some_and(|limits| limits.iter().all(|&n| (n as usize) < intermediates)) {
+            let found = format!("{intermediates} intermediates, more than the path length of ca.crt allows");
+            self.add(
+                rule::CHAIN
+                    .at(&case.chain.path)
+                    .found(found)
+                    .expected("no more than it allows")
+                    .fix("use a leaf issued nearer to the root"),
+            );
+        }
     }
 
     fn verify(&self, case: &Case, leaf: &EndEntityCert<'_>) -> Result<(), Error> {
