@@ -1,16 +1,44 @@
-//! `traceq`: Say what is in profiler traces.
+//! `traceq`: what is in these traces?
+//!
+//! `read` turns bytes into events of the `model`, one file per format; `analysis` turns events into numbers;
+//! `write` and the records of `common` show them; `cmd` has one file per subcommand and ties the rest together.
+//! Readers stream: memory depends on what an analysis keeps, not on the file.
 
-use clap::Parser;
+mod analysis;
+mod cmd;
+mod input;
+mod model;
+mod read;
+mod write;
+
+use clap::{Parser, Subcommand};
 use common::cli::{Global, Tool};
 use common::exit::Exit;
 use common::out::{Color, Out, Verbosity};
 
+pub use cmd::Format;
+
 /// Say what is in profiler traces
 #[derive(Parser, Debug)]
-#[command(name = "traceq", version, max_term_width = 100)]
+#[command(name = "traceq", version, max_term_width = 100, arg_required_else_help = true)]
+#[command(after_long_help = "Examples:\n  \
+    traceq info log_4242.json.gz\n  \
+    traceq sum rank*.json.gz\n  \
+    traceq top --by kernel -n 10 log_4242.json.gz\n  \
+    traceq cat --format csv --category kernel log_4242.json.gz > kernels.csv")]
 pub struct Cli {
     #[command(flatten)]
-    global: Global,
+    global: Global<Format>,
+    #[command(subcommand)]
+    cmd: Cmd,
+}
+
+#[derive(Subcommand, Debug)]
+enum Cmd {
+    Info(cmd::info::Info),
+    Sum(cmd::sum::Sum),
+    Top(cmd::top::Top),
+    Cat(cmd::cat::Cat),
 }
 
 impl Tool for Cli {
@@ -20,7 +48,47 @@ impl Tool for Cli {
         self.global.style()
     }
 
-    fn run(self, _out: &mut Out) -> anyhow::Result<Exit> {
-        Ok(Exit::Ok)
+    fn run(self, out: &mut Out) -> anyhow::Result<Exit> {
+        let format = self.global.format;
+        match self.cmd {
+            Cmd::Info(cmd) => cmd.run(out, format),
+            Cmd::Sum(cmd) => cmd.run(out, format),
+            Cmd::Top(cmd) => cmd.run(out, format),
+            Cmd::Cat(cmd) => cmd.run(out, format),
+        }
+    }
+}
+
+/// Reads any bytes as a trace, with everything that the subcommands do with one. For fuzzing: never panics, and
+/// ends.
+#[doc(hidden)]
+pub fn fuzz_trace(bytes: &[u8]) {
+    use analysis::rank::{By, Order, Ranking};
+    let mut collected = analysis::collect::Collected::default();
+    let mut ranking = Ranking::new(&[By::Kernel, By::Op, By::Other]);
+    let mut rows = FuzzRows;
+    let mut both = (&mut ranking, &mut rows);
+    let outcome = read::read(bytes, &mut (&mut collected, &mut both));
+    let Ok(outcome) = outcome else { return };
+    let options = analysis::sum::Options { include_unlinked: false, cut: !outcome.complete };
+    let sums = analysis::sum::sum(collected, outcome.meta.dialect, options);
+    for split in sums.steps.iter().filter_map(|r| r.split).chain(sums.totals.iter().filter_map(|r| r.split)) {
+        let parts = [split.compute, split.exposed_communication, split.exposed_memcpy, split.idle()];
+        assert_eq!(parts.iter().sum::<i64>(), split.total, "the parts make the whole");
+    }
+    for by in [By::Kernel, By::Op, By::Other] {
+        ranking.top(by, Order::Total, 10);
+    }
+}
+
+/// Shows every event in every form.
+struct FuzzRows;
+
+impl model::Sink for FuzzRows {
+    fn event(&mut self, event: &model::Event<'_>) -> anyhow::Result<()> {
+        write::event::line(&mut std::io::sink(), event)?;
+        write::event::cells(event, "", true);
+        serde_json::to_string(&write::event::record(event, None, true))?;
+        Ok(())
     }
 }

@@ -1,0 +1,213 @@
+//! Keeps of a trace what its sums need, in columns: device work, launches, steps, host time, and the lanes and
+//! arrows of an Ascend timeline.
+
+use std::collections::HashMap;
+
+use super::interval::Growing;
+use super::steps::Step;
+use crate::model::{Category, Census, Event, Id, Lanes, Names, Pairs, Role, Sink};
+use crate::read::kineto::step_number;
+
+/// A device that is not known; such work stays together.
+pub(crate) const NO_DEVICE: i64 = i64::MIN;
+
+/// Work on a device.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Work {
+    pub(crate) start: i64,
+    pub(crate) end: i64,
+    pub(crate) device: i64,
+    pub(crate) correlation: Option<i64>,
+    pub(crate) category: Category,
+    /// An operator asked for it.
+    pub(crate) external: bool,
+}
+
+/// A call on the host that launches work.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Launch {
+    pub(crate) correlation: i64,
+    pub(crate) at: i64,
+    /// By its name it always has a device event.
+    pub(crate) expects: bool,
+}
+
+/// The lanes of an Ascend timeline's overlap analysis.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Lane {
+    Computing,
+    Communication,
+    NotOverlapped,
+    Free,
+    /// A receive of a pipeline: not a lane, but counted with them.
+    Receive,
+}
+
+/// A piece of a lane.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Piece {
+    pub(crate) device: i64,
+    pub(crate) lane: Lane,
+    pub(crate) start: i64,
+    pub(crate) end: i64,
+}
+
+/// An arrow from an operator to the device work that it launched, by the arrow's id.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Arrow {
+    pub(crate) id: i64,
+    pub(crate) at: i64,
+    pub(crate) lane: u32,
+}
+
+/// What was kept.
+#[derive(Default)]
+pub(crate) struct Collected {
+    pub(crate) census: Census,
+    pub(crate) work: Vec<Work>,
+    pub(crate) launches: Vec<Launch>,
+    pub(crate) steps: Vec<Step>,
+    /// Host time in operators, by thread.
+    pub(crate) operators: HashMap<u32, Growing>,
+    /// Host time in anything, by thread, for traces of programs that have no operators.
+    pub(crate) others: HashMap<u32, Growing>,
+    pub(crate) pieces: Vec<Piece>,
+    /// Operator ends and device ends of arrows.
+    pub(crate) tails: Vec<Arrow>,
+    pub(crate) heads: Vec<Arrow>,
+    /// Device events of an Ascend timeline: thread, start and end.
+    pub(crate) tasks: Vec<(u32, i64, i64)>,
+    /// Begins without an end, and the reverse.
+    pub(crate) unclosed: u64,
+    pub(crate) unopened: u64,
+    lanes: Lanes,
+    names: Names,
+    pairs: Pairs,
+}
+
+impl Collected {
+    /// Brings begins and ends together; call once, after the last event.
+    pub(crate) fn finish(&mut self) {
+        let any = self.names.intern("".into());
+        let matched = std::mem::take(&mut self.pairs).finish(any);
+        (self.unclosed, self.unopened) = (matched.unclosed, matched.unopened);
+        for pair in matched.pairs {
+            let category = Category::ALL[pair.tag as usize % Category::ALL.len()];
+            match category {
+                Category::Step => {
+                    let number = step_number(self.names.name(pair.name).as_bytes());
+                    self.steps.extend(number.map(|n| Step {
+                        number: n,
+                        start: pair.start,
+                        end: pair.end,
+                        partial: false,
+                    }));
+                }
+                Category::CpuOp => self.operators.entry(pair.lane).or_default().add(pair.start, pair.end),
+                _ => self.others.entry(pair.lane).or_default().add(pair.start, pair.end),
+            }
+        }
+    }
+
+    fn complete(&mut self, event: &Event<'_>, start: i64, end: i64) {
+        match event.category {
+            c if c.on_device() => self.device_work(event, start, end),
+            Category::Runtime => self.launches.extend(event.correlation.map(|correlation| Launch {
+                correlation,
+                at: start,
+                expects: launches_work(event.name.raw),
+            })),
+            Category::CpuOp => {
+                let lane = self.lanes.intern(event.pid, event.tid);
+                self.operators.entry(lane).or_default().add(start, end);
+            }
+            Category::Step => self.steps.extend(step_number(event.name.raw).map(|number| Step {
+                number,
+                start,
+                end,
+                partial: false,
+            })),
+            Category::Other if event.role == Role::None => {
+                let lane = self.lanes.intern(event.pid, event.tid);
+                self.others.entry(lane).or_default().add(start, end);
+            }
+            Category::Marker if event.role == Role::Overlap => {
+                let device = event.device.unwrap_or(NO_DEVICE);
+                self.pieces.extend(lane(event.name.raw).map(|lane| Piece { device, lane, start, end }));
+            }
+            _ => {}
+        }
+        if matches!(event.role, Role::Hardware | Role::Communication) {
+            let lane = self.lanes.intern(event.pid, event.tid);
+            self.tasks.push((lane, start, end));
+        }
+    }
+
+    fn device_work(&mut self, event: &Event<'_>, start: i64, end: i64) {
+        let device = event.device.unwrap_or(NO_DEVICE);
+        let (correlation, external) = (event.correlation, event.external.is_some());
+        self.work.push(Work { start, end, device, correlation, category: event.category, external });
+        if event.name.raw.starts_with(b"hcom_receive") {
+            self.pieces.push(Piece { device, lane: Lane::Receive, start, end });
+        }
+    }
+
+    fn arrow(&mut self, event: &Event<'_>) {
+        if let (b"async_npu", Id::Number(id), Some(at)) = (event.cat.raw, event.flow, event.start) {
+            let lane = self.lanes.intern(event.pid, event.tid);
+            match event.phase {
+                b's' => self.tails.push(Arrow { id, at, lane }),
+                b'f' => self.heads.push(Arrow { id, at, lane }),
+                _ => {}
+            }
+        }
+    }
+
+    fn edge(&mut self, event: &Event<'_>, at: i64) {
+        let lane = self.lanes.intern(event.pid, event.tid);
+        let name = self.names.intern(event.name);
+        match event.phase {
+            b'B' => self.pairs.begin(lane, at, name, event.category as u32),
+            _ => self.pairs.end(lane, at, name),
+        }
+    }
+}
+
+impl Sink for Collected {
+    fn event(&mut self, event: &Event<'_>) -> anyhow::Result<()> {
+        self.census.event(event)?;
+        match (event.phase, event.start, event.span()) {
+            (b'X', _, Some((start, end))) => self.complete(event, start, end),
+            (b's' | b'f', ..) => self.arrow(event),
+            (b'B' | b'E', Some(at), _) => self.edge(event, at),
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
+fn lane(name: &[u8]) -> Option<Lane> {
+    match name {
+        b"Computing" => Some(Lane::Computing),
+        b"Communication" => Some(Lane::Communication),
+        b"Communication(Not Overlapped)" => Some(Lane::NotOverlapped),
+        b"Free" => Some(Lane::Free),
+        _ => None,
+    }
+}
+
+/// Tells runtime calls that always put something on a device.
+fn launches_work(name: &[u8]) -> bool {
+    const CALLS: [&[u8]; 9] = [
+        b"cudaLaunchKernel",
+        b"cudaLaunchKernelExC",
+        b"cuLaunchKernel",
+        b"cuLaunchKernelEx",
+        b"cudaMemcpyAsync",
+        b"cudaMemsetAsync",
+        b"hipLaunchKernel",
+        b"hipExtModuleLaunchKernel",
+        b"hipMemcpyAsync",
+    ];
+    CALLS.contains(&name)
+}

@@ -1,0 +1,151 @@
+//! `traceq cat`: the events themselves.
+
+use std::collections::HashSet;
+use std::io::{self, Write};
+
+use anyhow::Context;
+use clap::Args;
+use common::error::HintExt;
+use common::exit::Exit;
+use common::out::Out;
+
+use super::{Format, Tally};
+use crate::analysis::collect::Collected;
+use crate::analysis::steps::Steps;
+use crate::input::{Input, Inputs};
+use crate::model::{Category, Event, Sink};
+use crate::read;
+use crate::write::event;
+
+/// Write the events, as they stand in the file: text, JSON Lines or CSV
+///
+/// In constant memory and in the file's order. Times are nanoseconds on the trace's own clock. All conditions
+/// that are given must hold.
+#[derive(Args, Debug)]
+#[command(after_long_help = "Examples:\n  \
+    traceq cat --format csv --category kernel,collective log_4242.json.gz > kernels.csv\n  \
+    traceq cat --format json --step 12 --name nccl log_4242.json.gz | jq .dur_ns")]
+pub(crate) struct Cat {
+    #[command(flatten)]
+    inputs: Inputs,
+    /// Only events of these categories
+    #[arg(long, value_enum, value_name = "CATEGORY", value_delimiter = ',')]
+    category: Vec<Category>,
+    /// Only events whose name contains TEXT
+    #[arg(long, value_name = "TEXT")]
+    name: Option<String>,
+    /// Only events of this step: on the host those that start in it, on a device those that it launched
+    ///
+    /// Reads the trace twice, so not from standard input.
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    step: Option<i64>,
+    /// Only events that end after this time
+    #[arg(long, value_name = "NS", allow_negative_numbers = true)]
+    from_ns: Option<i64>,
+    /// Only events that start before this time
+    #[arg(long, value_name = "NS", allow_negative_numbers = true)]
+    to_ns: Option<i64>,
+    /// Leave out the arguments
+    #[arg(long)]
+    no_args: bool,
+}
+
+impl Cat {
+    /// Writes the events of one trace after the other.
+    pub(crate) fn run(self, out: &mut Out, format: Format) -> anyhow::Result<Exit> {
+        let mut tally = Tally::default();
+        let several = self.inputs.several();
+        let mut header = format == Format::Csv;
+        let named = self.inputs.each(out, |out, input| {
+            let Some(mut opened) = super::open(out, input) else { return Ok(()) };
+            let window = self.step.map(|n| Window::find(input, n)).transpose()?;
+            if std::mem::take(&mut header) {
+                csv_row(out.text(), event::COLUMNS)?;
+            }
+            let path = opened.path.to_string_lossy().into_owned();
+            let (cat, path) = (&self, several.then_some(path.as_str()));
+            let mut writer = Writer { cat, window: window.as_ref(), format, path, out, written: 0 };
+            let outcome = read::read(&mut opened.source, &mut writer)?;
+            tally.records += writer.written;
+            super::conclude(out, &mut tally, opened, outcome);
+            Ok(())
+        })?;
+        tally.finish(out, format == Format::Json, named)
+    }
+
+    fn wants(&self, event: &Event<'_>) -> bool {
+        (self.category.is_empty() || self.category.contains(&event.category))
+            && self.name.as_ref().is_none_or(|part| event.name.decode().contains(part.as_str()))
+            && self
+                .from_ns
+                .is_none_or(|from| event.start.is_some_and(|s| s + event.dur.unwrap_or(0).max(1) > from))
+            && self.to_ns.is_none_or(|to| event.start.is_some_and(|s| s < to))
+    }
+}
+
+/// Writes the events that are wanted.
+struct Writer<'a> {
+    cat: &'a Cat,
+    window: Option<&'a Window>,
+    format: Format,
+    path: Option<&'a str>,
+    out: &'a mut Out,
+    written: u64,
+}
+
+impl Sink for Writer<'_> {
+    fn event(&mut self, event: &Event<'_>) -> anyhow::Result<()> {
+        if !self.cat.wants(event) || self.window.is_some_and(|w| !w.holds(event)) {
+            return Ok(());
+        }
+        self.written += 1;
+        let with_args = !self.cat.no_args;
+        match self.format {
+            Format::Text => event::line(self.out.text(), event)?,
+            Format::Json => self.out.record(&event::record(event, self.path, with_args))?,
+            Format::Csv => csv_row(self.out.text(), event::cells(event, self.path.unwrap_or(""), with_args))?,
+        }
+        Ok(())
+    }
+}
+
+fn csv_row<const N: usize>(to: &mut dyn Write, cells: [impl AsRef<[u8]>; N]) -> io::Result<()> {
+    let mut row = csv::Writer::from_writer(Vec::new());
+    row.write_record(cells)?;
+    to.write_all(&row.into_inner().map_err(|e| io::Error::other(e.to_string()))?)
+}
+
+/// Where a step is: its time on the host, and what it launched.
+struct Window {
+    spans: Vec<(i64, i64)>,
+    launched: HashSet<i64>,
+}
+
+impl Window {
+    /// Looks for a step in a trace.
+    fn find(input: &Input, number: i64) -> anyhow::Result<Self> {
+        if *input == Input::Stdin {
+            return Err(anyhow::anyhow!(
+                "usage: --step reads the trace twice, and standard input can be read once"
+            ))
+            .hint("name a file");
+        }
+        let mut opened = input.open().with_context(|| input.label())?;
+        let mut collected = Collected::default();
+        read::read(&mut opened.source, &mut collected)?;
+        collected.finish();
+        let steps = Steps::new(std::mem::take(&mut collected.steps));
+        let of_step = |moment: i64| steps.at(moment).is_some_and(|i| steps.all()[i].number == number);
+        Ok(Self {
+            spans: steps.all().iter().filter(|s| s.number == number).map(|s| (s.start, s.end)).collect(),
+            launched: collected.launches.iter().filter(|l| of_step(l.at)).map(|l| l.correlation).collect(),
+        })
+    }
+
+    fn holds(&self, event: &Event<'_>) -> bool {
+        if let (true, Some(correlation)) = (event.category.on_device(), event.correlation) {
+            return self.launched.contains(&correlation);
+        }
+        event.start.is_some_and(|s| self.spans.iter().any(|(from, to)| (*from..*to).contains(&s)))
+    }
+}

@@ -1,0 +1,210 @@
+//! `traceq info`: what a file is.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{self, Write};
+
+use clap::Args;
+use common::exit::Exit;
+use common::out::Out;
+use common::record::traceq as record;
+use common::text::safe;
+
+use super::{Format, Tally, Trace};
+use crate::input::Inputs;
+use crate::model::{Category, Census, Event, Lanes, Sink};
+use crate::read::kineto::step_number;
+use crate::write::units::{bytes, count, duration, wall_clock};
+
+/// Say what a trace is: format, producer, rank, devices, time span, steps, completeness
+#[derive(Args, Debug)]
+#[command(after_long_help = "Examples:\n  \
+    traceq info log_4242.json.gz\n  \
+    traceq info --format json *.json | jq -r 'select(.complete|not).path'")]
+pub(crate) struct Info {
+    #[command(flatten)]
+    inputs: Inputs,
+}
+
+impl Info {
+    /// Reads, and says what was read.
+    pub(crate) fn run(self, out: &mut Out, format: Format) -> anyhow::Result<Exit> {
+        let json = format.is_json("info")?;
+        let mut tally = Tally::default();
+        let named = super::each_trace(
+            &self.inputs,
+            out,
+            &mut tally,
+            Survey::default,
+            |out, tally, trace, survey| {
+                let info = describe(&trace, &survey);
+                tally.record();
+                if json { Ok(out.record(&info)?) } else { Ok(text(out.text(), &info)?) }
+            },
+        )?;
+        tally.finish(out, json, named)
+    }
+}
+
+/// Counts what there is.
+#[derive(Default)]
+struct Survey {
+    census: Census,
+    devices: BTreeMap<Option<i64>, u64>,
+    steps: BTreeSet<i64>,
+    lanes: Lanes,
+}
+
+/// More numbers of steps and devices than this are not kept; a trace that has more was made to have them.
+const MOST: usize = 100_000;
+
+impl Sink for Survey {
+    fn event(&mut self, event: &Event<'_>) -> anyhow::Result<()> {
+        self.census.event(event)?;
+        if event.phase != b'M' {
+            self.lanes.intern(event.pid, event.tid);
+        }
+        if event.category.on_device() && self.devices.len() < MOST {
+            *self.devices.entry(event.device).or_default() += 1;
+        }
+        if event.category == Category::Step && event.phase != b'E' && self.steps.len() < MOST {
+            self.steps.extend(step_number(event.name.raw));
+        }
+        Ok(())
+    }
+}
+
+fn describe(trace: &Trace, survey: &Survey) -> record::Info {
+    let (outcome, meta) = (&trace.outcome, &trace.outcome.meta);
+    let extent = survey.census.extent;
+    let wall = |ns: i64| wall_clock(ns.checked_add(meta.epoch_offset(ns)?)?);
+    record::Info {
+        path: trace.label(),
+        path_hex: trace.path_hex(),
+        format: meta.dialect.name().to_owned(),
+        producer: meta.hints.clone(),
+        gzip: outcome.gzip,
+        size_bytes: trace.size,
+        text_bytes: outcome.bytes,
+        complete: outcome.complete,
+        error: trace.reason(),
+        events: outcome.events,
+        categories: survey.census.counts().map(|(c, n)| (c.name().to_owned(), n)).collect(),
+        rank: meta.rank,
+        world_size: meta.world_size,
+        backend: meta.backend.clone(),
+        devices: devices(&meta.devices, &survey.devices),
+        threads: survey.lanes.len() as u64,
+        trace_id: meta.trace_id.clone(),
+        trace_name: meta.trace_name.clone(),
+        host: meta.host.clone(),
+        base_time_ns: meta.base_ns,
+        start_ns: extent.map(|e| e.0),
+        end_ns: extent.map(|e| e.1),
+        span_ns: extent.map(|e| e.1 - e.0),
+        start: extent.and_then(|e| wall(e.0)),
+        end: extent.and_then(|e| wall(e.1)),
+        steps: survey.steps.iter().copied().collect(),
+        repairs: outcome.repairs.counts(),
+    }
+}
+
+/// Devices that the trace lists and devices that it has events of.
+fn devices(listed: &BTreeMap<i64, String>, used: &BTreeMap<Option<i64>, u64>) -> Vec<record::Device> {
+    let ids: BTreeSet<Option<i64>> = listed.keys().copied().map(Some).chain(used.keys().copied()).collect();
+    let device = |id: Option<i64>| record::Device {
+        device: id,
+        name: id.and_then(|i| listed.get(&i)).filter(|n| !n.is_empty()).cloned(),
+        events: used.get(&id).copied().unwrap_or(0),
+    };
+    ids.into_iter().map(device).collect()
+}
+
+fn text(to: &mut dyn Write, info: &record::Info) -> io::Result<()> {
+    writeln!(to, "{}", safe(&info.path))?;
+    for (key, value) in lines(info) {
+        writeln!(to, "  {key:<11} {}", safe(&value))?;
+    }
+    Ok(())
+}
+
+/// What there is to say, line by line; what is not known has no line.
+fn lines(info: &record::Info) -> Vec<(&'static str, String)> {
+    let mut lines = vec![
+        ("format", with(&info.format, info.producer.join(", "))),
+        ("size", size(info)),
+        ("complete", complete(info)),
+        ("events", with(&count(info.events), categories(info))),
+    ];
+    let of = |n: i64| info.world_size.map_or(format!("{n}"), |w| format!("{n} of {w}"));
+    let backend = info.backend.as_ref().map_or(String::new(), |b| format!(" ({b})"));
+    lines.extend(info.rank.map(|r| ("rank", of(r) + &backend)));
+    lines.push(("devices", device_list(info)));
+    lines.push(("threads", count(info.threads)));
+    lines.extend(info.host.clone().map(|h| ("host", h)));
+    lines.extend(info.trace_id.clone().map(|t| ("trace id", t)));
+    lines.extend(info.trace_name.clone().map(|t| ("trace name", t)));
+    lines.extend(info.span_ns.map(|s| ("span", duration(s))));
+    lines.extend(info.start.clone().map(|t| ("start", t)));
+    lines.extend(info.end.clone().map(|t| ("end", t)));
+    lines.push(("steps", step_list(&info.steps)));
+    if !info.repairs.is_empty() {
+        let list: Vec<_> = info.repairs.iter().map(|(cause, n)| format!("{cause} {}", count(*n))).collect();
+        lines.push(("repairs", list.join(", ")));
+    }
+    lines
+}
+
+fn with(what: &str, more: String) -> String {
+    if more.is_empty() { what.to_owned() } else { format!("{what} ({more})") }
+}
+
+fn size(info: &record::Info) -> String {
+    let text = bytes(info.text_bytes);
+    match info.size_bytes {
+        Some(size) if info.gzip => format!("{}, gzip of {text}", bytes(size)),
+        _ if info.gzip => format!("gzip of {text}"),
+        _ => text,
+    }
+}
+
+fn complete(info: &record::Info) -> String {
+    match &info.error {
+        Some(e) => format!("no: {e}"),
+        None if info.complete => "yes".to_owned(),
+        None => "no: the array is not closed".to_owned(),
+    }
+}
+
+fn categories(info: &record::Info) -> String {
+    let order = Category::ALL.iter().filter_map(|c| Some((c.name(), info.categories.get(c.name())?)));
+    order.map(|(name, n)| format!("{name} {}", count(*n))).collect::<Vec<_>>().join(", ")
+}
+
+fn device_list(info: &record::Info) -> String {
+    const SHOWN: usize = 8;
+    if info.devices.is_empty() {
+        return "none".to_owned();
+    }
+    let show = |d: &record::Device| {
+        let id = d.device.map_or("unnumbered".to_owned(), |i| i.to_string());
+        let name = d.name.as_ref().map_or(String::new(), |n| format!(" {n}"));
+        format!("{id}{name} ({} events)", count(d.events))
+    };
+    // Those with events first.
+    let mut devices: Vec<_> = info.devices.iter().collect();
+    devices.sort_by_key(|d| d.events == 0);
+    let more =
+        if devices.len() > SHOWN { format!(", and {} more", devices.len() - SHOWN) } else { String::new() };
+    devices.into_iter().take(SHOWN).map(show).collect::<Vec<_>>().join(", ") + &more
+}
+
+fn step_list(steps: &[i64]) -> String {
+    match steps {
+        [] => "none".to_owned(),
+        [one] => one.to_string(),
+        [first, .., last] if last - first == steps.len() as i64 - 1 => {
+            format!("{first} to {last} ({})", steps.len())
+        }
+        [first, .., last] => format!("{} between {first} and {last}", steps.len()),
+    }
+}

@@ -1,0 +1,154 @@
+//! The subcommands, one file each, and what they share: reading one input after the other, and the tally.
+
+pub(crate) mod cat;
+pub(crate) mod info;
+pub(crate) mod sum;
+pub(crate) mod top;
+
+use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
+
+use clap::ValueEnum;
+use common::error::HintExt;
+use common::exit::Exit;
+use common::out::Out;
+use common::record::traceq as record;
+
+use crate::input::{Input, Inputs, Opened};
+use crate::model::Sink;
+use crate::read::{self, Fault, Outcome};
+
+/// Form of the result.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// For people: tables and sentences. Not stable between versions
+    #[default]
+    Text,
+    /// For programs: JSON Lines, as described in profguard-records(7)
+    Json,
+    /// Comma-separated values; only `cat` writes them
+    Csv,
+}
+
+impl Format {
+    /// Tells JSON from text, for commands that do not write CSV.
+    ///
+    /// # Errors
+    /// CSV was asked for.
+    fn is_json(self, command: &str) -> anyhow::Result<bool> {
+        if self == Self::Csv {
+            return Err(anyhow::anyhow!("usage: `{command}` writes text or json, not csv"))
+                .hint("`traceq cat` writes csv; use --format json here");
+        }
+        Ok(self == Self::Json)
+    }
+}
+
+/// A trace that was read, wholly or in part.
+pub(crate) struct Trace {
+    pub(crate) path: PathBuf,
+    pub(crate) size: Option<u64>,
+    pub(crate) outcome: Outcome,
+}
+
+impl Trace {
+    /// The name in records.
+    pub(crate) fn label(&self) -> String {
+        self.path.to_string_lossy().into_owned()
+    }
+
+    /// The name's bytes, where they are not UTF-8.
+    pub(crate) fn path_hex(&self) -> Option<String> {
+        self.path.to_str().is_none().then(|| common::finding::hex(self.path.as_os_str().as_bytes()))
+    }
+
+    /// Why it could not be read to its end, on one line.
+    pub(crate) fn reason(&self) -> Option<String> {
+        let error = self.outcome.error.as_ref()?;
+        Some(format!("line {} column {}: {error}", error.at.line, error.at.column))
+    }
+}
+
+/// What a run has read and written.
+#[derive(Default)]
+pub(crate) struct Tally {
+    files: u64,
+    incomplete: u64,
+    events: u64,
+    records: u64,
+}
+
+impl Tally {
+    /// Counts a record.
+    pub(crate) fn record(&mut self) {
+        self.records += 1;
+    }
+
+    /// Writes the summary, if records are what is written, and tells how the run went: nothing named is a no.
+    fn finish(self, out: &mut Out, json: bool, named: u64) -> anyhow::Result<Exit> {
+        let Self { files, incomplete, events, records } = self;
+        if json {
+            out.flush()?;
+            let errors = out.diag().errors();
+            out.record(&record::Summary { files, incomplete, events, records, errors })?;
+        }
+        if named == 0 {
+            out.warn("no trace", "the list names none");
+            return Ok(Exit::No);
+        }
+        Ok(Exit::Ok)
+    }
+}
+
+/// Reads every input into a fresh sink and hands over what came of it. Faults are reported; what could be read is
+/// handed over all the same.
+fn each_trace<S: Sink>(
+    inputs: &Inputs,
+    out: &mut Out,
+    tally: &mut Tally,
+    sink: impl Fn() -> S,
+    mut then: impl FnMut(&mut Out, &mut Tally, Trace, S) -> anyhow::Result<()>,
+) -> anyhow::Result<u64> {
+    inputs.each(out, |out, input| {
+        let Some(mut opened) = open(out, input) else { return Ok(()) };
+        let mut sink = sink();
+        let outcome = read::read(&mut opened.source, &mut sink)?;
+        match conclude(out, tally, opened, outcome) {
+            Some(trace) => then(out, tally, trace, sink),
+            None => Ok(()),
+        }
+    })
+}
+
+/// Opens an input, or reports why not.
+fn open(out: &Out, input: &Input) -> Option<Opened> {
+    input.open().inspect_err(|e| out.failed(input.label(), e)).ok()
+}
+
+/// Reports and counts what came of reading an input. `None` if it is no trace at all.
+fn conclude(out: &Out, tally: &mut Tally, opened: Opened, mut outcome: Outcome) -> Option<Trace> {
+    let Opened { path, size, rank, .. } = opened;
+    outcome.meta.rank = outcome.meta.rank.or(rank);
+    report(out, &path.display().to_string(), &outcome);
+    if matches!(outcome.error.as_ref().map(|e| &e.fault), Some(Fault::NotATrace(_))) {
+        return None;
+    }
+    tally.files += 1;
+    tally.incomplete += u64::from(!outcome.complete);
+    tally.events += outcome.events;
+    Some(Trace { path, size, outcome })
+}
+
+fn report(out: &Out, label: &str, outcome: &Outcome) {
+    if let Some(e) = &outcome.error {
+        out.error(format_args!("{label}{}", e.place()), e);
+    }
+    for (cause, count, line) in outcome.repairs.iter() {
+        let what = format!("{cause} {count} times, first on line {line}");
+        if cause == "missing_end_bracket" {
+            out.warn(label, "the array is not closed: its writer may have been stopped");
+        } else {
+            out.diag().info(label, what);
+        }
+    }
+}

@@ -1,0 +1,249 @@
+//! `traceq sum`: where the time went, per step and device, and over the whole trace.
+
+use std::io::{self, Write};
+
+use clap::Args;
+use common::exit::Exit;
+use common::out::Out;
+use common::record::traceq as record;
+use common::text::safe;
+
+use super::{Format, Tally, Trace};
+use crate::analysis::collect::Collected;
+use crate::analysis::overlap::Lanes;
+use crate::analysis::split::Split;
+use crate::analysis::sum::{self, Options, StepRow, Sums, TotalRow};
+use crate::input::Inputs;
+use crate::write::table::{Align, Table};
+use crate::write::units::{Unit, count, duration, percent, wall_clock};
+
+/// Sum up where the time went: compute, exposed communication, overlap, copies, idle
+///
+/// One row per step and device, and one per device for the whole trace. Device work belongs to the step that
+/// launched it. Times are unions: two kernels at the same moment count once. compute, exposed communication,
+/// exposed copies and idle add up to the total. Of an Ascend timeline, the exporter's own lanes are summed as its
+/// step_trace_time.csv does. What was left out is counted by cause.
+#[derive(Args, Debug)]
+#[command(after_long_help = "Examples:\n  \
+    traceq sum log_4242.json.gz\n  \
+    traceq sum --format json rank*.json | jq -r 'select(.idle_ratio>0.3).rank'\n  \
+    profctl nputrace --log-file /data/prof --wait --format json | traceq sum --files-from -")]
+pub(crate) struct Sum {
+    #[command(flatten)]
+    inputs: Inputs,
+    /// Count device work too that nothing in the trace launched: left over from before the recording
+    #[arg(long)]
+    include_unlinked: bool,
+}
+
+impl Sum {
+    /// Reads, sums, and writes the rows of one trace after the other.
+    pub(crate) fn run(self, out: &mut Out, format: Format) -> anyhow::Result<Exit> {
+        let json = format.is_json("sum")?;
+        let mut tally = Tally::default();
+        let named = super::each_trace(
+            &self.inputs,
+            out,
+            &mut tally,
+            Collected::default,
+            |out, tally, trace, collected| {
+                let options =
+                    Options { include_unlinked: self.include_unlinked, cut: !trace.outcome.complete };
+                let sums = sum::sum(collected, trace.outcome.meta.dialect, options);
+                if json { records(out, tally, &trace, &sums) } else { Ok(text(out.text(), &trace, &sums)?) }
+            },
+        )?;
+        tally.finish(out, json, named)
+    }
+}
+
+fn records(out: &mut Out, tally: &mut Tally, trace: &Trace, sums: &Sums) -> anyhow::Result<()> {
+    for row in &sums.steps {
+        tally.record();
+        out.record(&step_record(trace, row))?;
+    }
+    for row in &sums.totals {
+        tally.record();
+        out.record(&total_record(trace, sums, row))?;
+    }
+    Ok(())
+}
+
+fn step_record(trace: &Trace, row: &StepRow) -> record::Step {
+    let meta = &trace.outcome.meta;
+    let start = row.step.start;
+    record::Step {
+        path: trace.label(),
+        rank: meta.rank,
+        device: row.device,
+        step: row.step.number,
+        start_ns: start,
+        start: meta.epoch_offset(start).and_then(|offset| wall_clock(start.checked_add(offset)?)),
+        dur_ns: row.step.end - start,
+        host_op_ns: row.host_op,
+        split: row.split.as_ref().map(split_record),
+        stage: row.lanes.as_ref().map(|lanes| stage_record(lanes, Some(start))),
+        device_events: row.device_events,
+        launches_without_event: row.launches_without_event,
+        partial: row.step.partial,
+    }
+}
+
+fn total_record(trace: &Trace, sums: &Sums, row: &TotalRow) -> record::Total {
+    let outcome = &trace.outcome;
+    record::Total {
+        path: trace.label(),
+        path_hex: trace.path_hex(),
+        format: outcome.meta.dialect.name().to_owned(),
+        rank: outcome.meta.rank,
+        device: row.device,
+        span_ns: sums.span,
+        host_op_ns: sums.host_op,
+        split: row.split.as_ref().map(split_record),
+        stage: row.lanes.as_ref().map(|lanes| stage_record(lanes, None)),
+        device_events: row.device_events,
+        kernels: row.kernels,
+        collectives: row.collectives,
+        memcpys: row.memcpys,
+        memsets: row.memsets,
+        steps: sums.step_count,
+        partial_steps: sums.partial_steps,
+        excluded: sums.excluded.clone(),
+        repairs: outcome.repairs.counts(),
+        complete: outcome.complete,
+        events_read: outcome.events,
+    }
+}
+
+fn split_record(split: &Split) -> record::Split {
+    record::Split {
+        total_ns: split.total,
+        compute_ns: split.compute,
+        communication_ns: split.communication,
+        exposed_communication_ns: split.exposed_communication,
+        overlap_ns: split.overlap(),
+        memcpy_ns: split.memcpy,
+        exposed_memcpy_ns: split.exposed_memcpy,
+        idle_ns: split.idle(),
+        idle_ratio: split.ratio(split.idle()),
+        compute_ratio: split.ratio(split.compute),
+        exposed_communication_ratio: split.ratio(split.exposed_communication),
+    }
+}
+
+fn stage_record(lanes: &Lanes, host_start: Option<i64>) -> record::Stage {
+    record::Stage {
+        stage_ns: lanes.stage(),
+        bubble_ns: lanes.bubble(),
+        exposed_communication_excluding_receive_ns: lanes.excluding_receive(),
+        preparing_ns: host_start.and_then(|start| lanes.preparing(start)),
+    }
+}
+
+fn text(to: &mut dyn Write, trace: &Trace, sums: &Sums) -> io::Result<()> {
+    let outcome = &trace.outcome;
+    let rank = match (outcome.meta.rank, outcome.meta.world_size) {
+        (Some(r), Some(w)) => format!(", rank {r} of {w}"),
+        (Some(r), None) => format!(", rank {r}"),
+        _ => String::new(),
+    };
+    let format = outcome.meta.dialect.name();
+    let (events, span) = (count(outcome.events), duration(sums.span));
+    writeln!(to, "{}: {format}{rank}, {events} events, {span}", safe(&trace.label()))?;
+    if sums.totals.iter().any(|t| t.split.is_some()) {
+        device_table(to, sums)?;
+    } else {
+        writeln!(to, "  no device events: host time only")?;
+        host_table(to, sums)?;
+    }
+    for note in notes(trace, sums) {
+        writeln!(to, "  {note}")?;
+    }
+    writeln!(to)
+}
+
+const RIGHT: Align = Align::Right;
+
+fn device_table(to: &mut dyn Write, sums: &Sums) -> io::Result<()> {
+    let splits = sums.steps.iter().filter_map(|r| r.split).chain(sums.totals.iter().filter_map(|r| r.split));
+    let unit = Unit::for_largest(splits.map(|s| s.total).max().unwrap_or(0));
+    let mut table = Table::new(&[
+        ("device", RIGHT),
+        ("step", RIGHT),
+        ("total", RIGHT),
+        ("compute", RIGHT),
+        ("comm", RIGHT),
+        ("exposed", RIGHT),
+        ("overlap", RIGHT),
+        ("copy", RIGHT),
+        ("exposed", RIGHT),
+        ("idle", RIGHT),
+        ("idle%", RIGHT),
+    ]);
+    let mut row = |device: Option<i64>, step: String, split: Option<Split>| {
+        let mut cells = vec![device.map_or("-".to_owned(), |d| d.to_string()), step];
+        match split {
+            Some(s) => {
+                let times = [
+                    s.total,
+                    s.compute,
+                    s.communication,
+                    s.exposed_communication,
+                    s.overlap(),
+                    s.memcpy,
+                    s.exposed_memcpy,
+                    s.idle(),
+                ];
+                cells.extend(times.iter().map(|t| unit.show(*t)));
+                cells.push(percent(s.ratio(s.idle())));
+            }
+            None => cells.extend(std::iter::repeat_n("-".to_owned(), 9)),
+        }
+        table.row(cells);
+    };
+    sums.steps.iter().for_each(|r| row(r.device, step_name(r), r.split));
+    sums.totals.iter().for_each(|r| row(r.device, "all".to_owned(), r.split));
+    writeln!(to, "  times in {}", unit.name)?;
+    table.write(to)
+}
+
+fn host_table(to: &mut dyn Write, sums: &Sums) -> io::Result<()> {
+    let unit = Unit::for_largest(sums.span);
+    let mut table = Table::new(&[("step", RIGHT), ("duration", RIGHT), ("in operators", RIGHT)]);
+    for row in &sums.steps {
+        table.row(vec![step_name(row), unit.show(row.step.end - row.step.start), unit.show(row.host_op)]);
+    }
+    table.row(vec!["all".to_owned(), unit.show(sums.span), unit.show(sums.host_op)]);
+    writeln!(to, "  times in {}; operators summed over threads", unit.name)?;
+    table.write(to)
+}
+
+/// A step that the trace ends inside of has a star.
+fn step_name(row: &StepRow) -> String {
+    format!("{}{}", row.step.number, if row.step.partial { "*" } else { "" })
+}
+
+/// What the reader of a table must know about it.
+fn notes(trace: &Trace, sums: &Sums) -> Vec<String> {
+    let mut notes = Vec::new();
+    if !trace.outcome.complete {
+        notes.push("* the trace is incomplete: this is what could be read of it".to_owned());
+    } else if sums.partial_steps > 0 {
+        notes.push("* the trace ends inside the step".to_owned());
+    }
+    let list = |counts: Vec<(String, u64)>| {
+        counts.into_iter().map(|(cause, n)| format!("{cause} {}", count(n))).collect::<Vec<_>>().join(", ")
+    };
+    if !sums.excluded.is_empty() {
+        notes.push(format!("left out: {}", list(sums.excluded.clone().into_iter().collect())));
+    }
+    let missing: u64 = sums.steps.iter().map(|s| s.launches_without_event).sum();
+    if missing > 0 {
+        notes.push(format!("launches without a device event: {}", count(missing)));
+    }
+    let repairs = trace.outcome.repairs.counts();
+    if !repairs.is_empty() {
+        notes.push(format!("repaired or dropped: {}", list(repairs.into_iter().collect())));
+    }
+    notes
+}

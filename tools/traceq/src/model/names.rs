@@ -1,0 +1,113 @@
+//! Interning: every name and every thread once, as a small number.
+
+use std::collections::HashMap;
+
+use super::{Id, Text};
+
+/// Names by number.
+#[derive(Default)]
+pub(crate) struct Names {
+    numbers: HashMap<Box<[u8]>, u32>,
+    names: Vec<String>,
+}
+
+impl Names {
+    /// The number of a name.
+    pub(crate) fn intern(&mut self, name: Text<'_>) -> u32 {
+        if let Some(&n) = self.numbers.get(name.raw) {
+            return n;
+        }
+        let n = if name.escaped {
+            // The same name may also be spelled with other escapes, or without.
+            self.intern(Text::from(name.decode().as_ref()))
+        } else {
+            let n = u32::try_from(self.names.len()).unwrap_or(u32::MAX);
+            self.names.push(name.decode().into_owned());
+            n
+        };
+        self.numbers.insert(name.raw.into(), n);
+        n
+    }
+
+    /// The name of a number.
+    pub(crate) fn name(&self, number: u32) -> &str {
+        self.names.get(number as usize).map_or("", String::as_str)
+    }
+}
+
+/// Threads by number: one per pair of process and thread id.
+#[derive(Default)]
+pub(crate) struct Lanes {
+    numbers: HashMap<(Key, Key), u32>,
+    /// Most events stay on the thread of the one before.
+    last: Option<((i64, i64), u32)>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+enum Key {
+    None,
+    Number(i64),
+    Text(Box<[u8]>),
+}
+
+impl From<Id<'_>> for Key {
+    fn from(id: Id<'_>) -> Self {
+        match id {
+            Id::None => Self::None,
+            Id::Number(n) => Self::Number(n),
+            Id::Text(t) => Self::Text(t.raw.into()),
+        }
+    }
+}
+
+impl Lanes {
+    /// The number of a thread.
+    #[inline]
+    pub(crate) fn intern(&mut self, pid: Id<'_>, tid: Id<'_>) -> u32 {
+        if let (Id::Number(p), Id::Number(t)) = (pid, tid) {
+            if let Some((_, n)) = self.last.filter(|(key, _)| *key == (p, t)) {
+                return n;
+            }
+            let n = self.look_up(pid, tid);
+            self.last = Some(((p, t), n));
+            return n;
+        }
+        self.look_up(pid, tid)
+    }
+
+    fn look_up(&mut self, pid: Id<'_>, tid: Id<'_>) -> u32 {
+        let next = u32::try_from(self.numbers.len()).unwrap_or(u32::MAX);
+        *self.numbers.entry((pid.into(), tid.into())).or_insert(next)
+    }
+
+    /// How many there are.
+    pub(crate) fn len(&self) -> usize {
+        self.numbers.len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_and_texts_are_different_threads() {
+        let mut lanes = Lanes::default();
+        let text = Id::Text("7".into());
+        let a = lanes.intern(Id::Number(1), Id::Number(7));
+        assert_ne!(a, lanes.intern(Id::Number(1), text));
+        assert_ne!(a, lanes.intern(Id::None, Id::Number(7)));
+        assert_eq!(a, lanes.intern(Id::Number(1), Id::Number(7)));
+        assert_eq!(lanes.len(), 3);
+    }
+
+    #[test]
+    fn names_come_back() {
+        let mut names = Names::default();
+        let n = names.intern("a".into());
+        assert_eq!(n, names.intern("a".into()));
+        assert_ne!(n, names.intern("b".into()));
+        assert_eq!(names.name(n), "a");
+        assert_eq!(n, names.intern(Text { raw: br"\u0061", escaped: true }));
+    }
+}

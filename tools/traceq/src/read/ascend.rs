@@ -1,0 +1,108 @@
+//! What is particular to Ascend timelines: rows are told by their process, whose number means nothing, and the
+//! rank stands in a file beside the trace.
+
+use std::path::{Path, PathBuf};
+
+use crate::model::{Category, Role};
+
+/// The role of a process, by its name.
+pub(super) fn role(process: &str) -> Role {
+    match process {
+        "Ascend Hardware" => Role::Hardware,
+        "Communication" | "HCCL" => Role::Communication,
+        "Overlap Analysis" => Role::Overlap,
+        "CANN" => Role::Cann,
+        _ => Role::None,
+    }
+}
+
+/// The device of a process, by its label `NPU <id>`. Older exporters write just `NPU`.
+pub(super) fn device(label: &str) -> Option<i64> {
+    label.strip_prefix("NPU")?.trim().parse().ok()
+}
+
+/// The category of an event without one, by its process.
+pub(super) fn category(role: Role, name: &[u8], task_type: &[u8]) -> Category {
+    match role {
+        Role::Hardware => task(task_type),
+        // Parts of an operation (Notify_Wait, Memcpy, ...) stand in the same process; they are not counted again.
+        Role::Communication if starts_with_ignoring_case(name, b"hcom_") => Category::Collective,
+        Role::Overlap => Category::Marker,
+        Role::Cann => Category::Api,
+        Role::Communication | Role::None => Category::Other,
+    }
+}
+
+/// The categories that the framework part of the file carries.
+pub(super) fn framework(cat: &[u8]) -> Option<Category> {
+    match cat {
+        b"enqueue" | b"dequeue" => Some(Category::Api),
+        b"GC" => Some(Category::Python),
+        _ => None,
+    }
+}
+
+fn task(task_type: &[u8]) -> Category {
+    const COMPUTE: [&[u8]; 7] = [b"KERNEL_", b"AI_", b"AIV", b"MIX_", b"FFTS_PLUS", b"DSA_SQE", b"DVPP"];
+    const COPY: [&[u8]; 2] = [b"MEMCPY", b"SDMA"];
+    if COMPUTE.iter().any(|p| task_type.starts_with(p)) {
+        Category::Kernel
+    } else if COPY.iter().any(|p| task_type.starts_with(p)) {
+        Category::Memcpy
+    } else {
+        Category::Other
+    }
+}
+
+fn starts_with_ignoring_case(name: &[u8], prefix: &[u8]) -> bool {
+    name.get(..prefix.len()).is_some_and(|n| n.eq_ignore_ascii_case(prefix))
+}
+
+/// The timeline of an `*_ascend_pt` directory, or of its `ASCEND_PROFILER_OUTPUT`.
+pub(crate) fn timeline(dir: &Path) -> Option<PathBuf> {
+    ["ASCEND_PROFILER_OUTPUT/trace_view.json", "trace_view.json"]
+        .iter()
+        .map(|name| dir.join(name))
+        .find(|path| path.is_file())
+}
+
+/// The rank of a timeline, by the name of the `profiler_info_{rank}.json` of its tree.
+pub(crate) fn rank(timeline: &Path) -> Option<i64> {
+    let output = timeline.parent()?;
+    let tree = if output.file_name()? == "ASCEND_PROFILER_OUTPUT" { output.parent()? } else { output };
+    let tree = if tree.as_os_str().is_empty() { Path::new(".") } else { tree };
+    let names = std::fs::read_dir(tree).ok()?.filter_map(|e| e.ok()?.file_name().into_string().ok());
+    names.filter_map(|name| rank_of_info(&name)).min()
+}
+
+fn rank_of_info(name: &str) -> Option<i64> {
+    name.strip_prefix("profiler_info_")?.strip_suffix(".json")?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_are_told_by_process_and_task_type() {
+        assert_eq!(category(Role::Hardware, b"MatMul", b"KERNEL_AICORE"), Category::Kernel);
+        assert_eq!(category(Role::Hardware, b"x", b"MEMCPY_ASYNC"), Category::Memcpy);
+        assert_eq!(category(Role::Hardware, b"x", b"EVENT_WAIT_SQE"), Category::Other);
+        assert_eq!(category(Role::Communication, b"hcom_allReduce__1_2_3", b""), Category::Collective);
+        assert_eq!(category(Role::Communication, b"Notify_Wait", b"Notify_Wait"), Category::Other);
+        assert_eq!((device("NPU 3"), device("NPU"), device("CPU")), (Some(3), None, None));
+    }
+
+    #[test]
+    fn a_tree_names_its_rank() {
+        let dir = tempfile::tempdir().unwrap();
+        let out = dir.path().join("ASCEND_PROFILER_OUTPUT");
+        std::fs::create_dir(&out).unwrap();
+        std::fs::write(dir.path().join("profiler_info_12.json"), "{}").unwrap();
+        assert_eq!(timeline(dir.path()), None);
+        std::fs::write(out.join("trace_view.json"), "[]").unwrap();
+        let path = timeline(dir.path()).unwrap();
+        assert_eq!(path, out.join("trace_view.json"));
+        assert_eq!((rank(&path), timeline(&out)), (Some(12), Some(path)));
+    }
+}

@@ -1,0 +1,196 @@
+//! The Trace Event Format: an array of events, or an object with `traceEvents` and metadata around it.
+//!
+//! One reader for all producers: libkineto, the Ascend exporters and everybody else write the same events with
+//! different categories ([`super::kineto`], [`super::ascend`]). Metadata may stand behind the events, so what
+//! the trace says about itself is complete only when it has been read.
+
+use super::error::{Fault, Position, ReadError};
+use super::event::{Fields, Meaning, Signs};
+use super::json::Scanner;
+use super::{Outcome, kineto};
+use crate::model::{Dialect, Sink};
+
+/// How many keys of an object that is no trace are named.
+const KEYS_SHOWN: usize = 4;
+
+/// Reading stops because of the input, or because the sink cannot go on.
+pub(super) enum Stop {
+    Read(ReadError),
+    Sink(anyhow::Error),
+}
+
+impl From<ReadError> for Stop {
+    fn from(e: ReadError) -> Self {
+        Self::Read(e)
+    }
+}
+
+/// Reads a whole document; `out` holds what was found, however it ends.
+pub(super) fn read(scan: Scanner<'_>, sink: &mut dyn Sink, out: &mut Outcome) -> Result<(), Stop> {
+    let mut reader = Reader { scan, sink, out, meaning: Meaning::default(), told_by_metadata: false };
+    let result = reader.document();
+    reader.finish();
+    result
+}
+
+struct Reader<'r, 's> {
+    scan: Scanner<'r>,
+    sink: &'s mut dyn Sink,
+    out: &'s mut Outcome,
+    meaning: Meaning,
+    told_by_metadata: bool,
+}
+
+impl Reader<'_, '_> {
+    fn document(&mut self) -> Result<(), Stop> {
+        match self.scan.peek()? {
+            None => return Err(not_a_trace("is empty").into()),
+            Some(b'[') => {
+                if !self.events(true)? {
+                    return Ok(());
+                }
+            }
+            Some(b'{') => self.object()?,
+            Some(_) => return Err(not_a_trace("is not a trace: neither a JSON object nor an array").into()),
+        }
+        if self.out.events == 0 && self.out.without_phase > 0 {
+            let n = self.out.without_phase;
+            return Err(not_a_trace(format!(
+                "is not a trace: none of its {n} objects is an event with a `ph`"
+            ))
+            .into());
+        }
+        if self.scan.peek()?.is_some() {
+            return Err(self.scan.syntax("unexpected text after the end of the trace").into());
+        }
+        self.out.complete = true;
+        Ok(())
+    }
+
+    /// The object form: `traceEvents`, with metadata before and behind.
+    fn object(&mut self) -> Result<(), Stop> {
+        let mut others = Vec::new();
+        let mut found = false;
+        let mut more = self.scan.open(b'}')?;
+        while more {
+            self.scan.buffer.mark();
+            let key = self.scan.key()?;
+            let key = self.scan.text(key).decode().into_owned();
+            self.scan.buffer.unmark();
+            if key == "traceEvents" {
+                found = true;
+                match self.scan.token("an object")? {
+                    b'[' => _ = self.events(false)?,
+                    _ => return Err(self.scan.syntax("expected an array for `traceEvents`").into()),
+                }
+            } else {
+                self.metadata(&key)?;
+                // For an error message: more than a few are of no use, and they cost memory.
+                others.extend((others.len() <= KEYS_SHOWN).then_some(key));
+            }
+            more = self.scan.next(b'}')?;
+        }
+        if found { Ok(()) } else { Err(no_events(&others).into()) }
+    }
+
+    fn metadata(&mut self, key: &str) -> Result<(), ReadError> {
+        if !kineto::KEYS.contains(&key) {
+            return self.scan.skip();
+        }
+        self.scan.buffer.mark();
+        let value = self.scan.value()?;
+        self.scan.buffer.unmark();
+        self.told_by_metadata |= kineto::metadata(&mut self.out.meta, key, &value);
+        Ok(())
+    }
+
+    /// The events between brackets. `false` if the closing bracket was never written, which a bare array is
+    /// allowed to leave out: programs that may crash append events one by one.
+    fn events(&mut self, bare: bool) -> Result<bool, Stop> {
+        self.scan.advance();
+        let mut comma = false;
+        loop {
+            match self.scan.peek()? {
+                None if bare => {
+                    self.repair("missing_end_bracket");
+                    return Ok(false);
+                }
+                None => return Err(self.scan.buffer.error(Fault::Truncated("`traceEvents`")).into()),
+                Some(b']') => break,
+                Some(b'{') => self.event()?,
+                Some(_) if self.out.events + self.out.without_phase == 0 => {
+                    return Err(self.scan.syntax("expected an event object").into());
+                }
+                Some(_) => {
+                    self.scan.skip()?;
+                    self.repair("not_an_event");
+                }
+            }
+            comma = self.scan.peek()? == Some(b',');
+            match self.scan.peek()? {
+                Some(b',') => self.scan.advance(),
+                Some(b'{') => self.repair("missing_comma"),
+                None | Some(b']') => {}
+                Some(_) => return Err(self.scan.syntax("expected `,` or `]` after an event").into()),
+            }
+        }
+        if comma {
+            self.repair("trailing_comma");
+        }
+        self.scan.advance();
+        Ok(true)
+    }
+
+    fn event(&mut self) -> Result<(), Stop> {
+        self.scan.buffer.mark();
+        let fields = Fields::read(&mut self.scan)?;
+        let result = self.pass_on(&fields);
+        self.scan.buffer.unmark();
+        result.map_err(Stop::Sink)
+    }
+
+    /// Gives the event its meaning and hands it to the sink.
+    fn pass_on(&mut self, fields: &Fields) -> anyhow::Result<()> {
+        let Some(event) = self.meaning.event(&self.scan, fields) else {
+            self.out.without_phase += 1;
+            self.repair("no_phase");
+            return Ok(());
+        };
+        self.out.events += 1;
+        self.sink.event(&event)?;
+        while let Some(cause) = self.meaning.faults.pop() {
+            self.repair(cause);
+        }
+        Ok(())
+    }
+
+    fn repair(&mut self, cause: &'static str) {
+        self.out.repairs.count(cause, || self.scan.buffer.position().line);
+    }
+
+    /// What is known only at the end, however that came.
+    fn finish(&mut self) {
+        let meta = &mut self.out.meta;
+        meta.dialect = match self.meaning.signs {
+            Signs { ascend: true, .. } => Dialect::Ascend,
+            Signs { kineto: true, .. } => Dialect::Kineto,
+            _ if self.told_by_metadata => Dialect::Kineto,
+            _ => Dialect::Chrome,
+        };
+        self.out.bytes = self.scan.buffer.consumed();
+    }
+}
+
+fn not_a_trace(what: impl Into<String>) -> ReadError {
+    ReadError { at: Position::default(), fault: Fault::NotATrace(what.into()) }
+}
+
+/// An object without events, with the first few keys that it has instead.
+fn no_events(keys: &[String]) -> ReadError {
+    let mut list = keys.iter().take(KEYS_SHOWN).map(|k| format!("`{k}`")).collect::<Vec<_>>().join(", ");
+    if keys.len() > KEYS_SHOWN {
+        list.push_str(", …");
+    }
+    let has = if keys.is_empty() { String::new() } else { format!(" (it has {list})") };
+    not_a_trace(format!("is not a trace: its object has no `traceEvents`{has}"))
+}

@@ -1,0 +1,87 @@
+//! What can go wrong while reading, and where.
+
+use std::fmt;
+use std::io;
+
+/// A place in the (uncompressed) input. Lines and columns count from one, columns in bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Position {
+    pub(crate) line: u64,
+    pub(crate) column: u64,
+    /// Bytes before it.
+    pub(crate) offset: u64,
+}
+
+/// Reading stopped here, for this reason.
+#[derive(Debug)]
+pub(crate) struct ReadError {
+    pub(crate) at: Position,
+    pub(crate) fault: Fault,
+}
+
+/// Why reading stopped.
+#[derive(Debug)]
+pub(crate) enum Fault {
+    /// The text is not what the format wants here.
+    Syntax(String),
+    /// Whatever this is, it is not a trace.
+    NotATrace(String),
+    /// The text ends inside something.
+    Truncated(&'static str),
+    /// Brackets are nested deeper than this.
+    TooDeep(usize),
+    /// One event or value is longer than this many bytes.
+    TooLong(usize),
+    /// The compressed stream ends too early.
+    TruncatedGzip,
+    /// The compressed stream is damaged.
+    BadGzip(String),
+    /// The system could not read on.
+    Io(io::Error),
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Syntax(what) | Self::NotATrace(what) => f.write_str(what),
+            Self::Truncated(inside) => write!(f, "the file ends inside {inside}"),
+            Self::TooDeep(limit) => write!(f, "nested deeper than {limit} levels"),
+            Self::TooLong(limit) => write!(f, "one event is longer than {} MiB", limit >> 20),
+            Self::TruncatedGzip => f.write_str("the compressed data ends early"),
+            Self::BadGzip(what) => write!(f, "the compressed data is damaged: {what}"),
+            Self::Io(e) => write!(f, "{e}"),
+        }
+    }
+}
+
+impl From<io::Error> for Fault {
+    /// Tells what the decompressor says from what the system says.
+    fn from(e: io::Error) -> Self {
+        match e.kind() {
+            io::ErrorKind::UnexpectedEof => Self::TruncatedGzip,
+            io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData => Self::BadGzip(e.to_string()),
+            _ => Self::Io(e),
+        }
+    }
+}
+
+impl ReadError {
+    /// `:LINE:COLUMN`, to stand behind the file's name; empty where the place says nothing.
+    pub(crate) fn place(&self) -> String {
+        match self.fault {
+            Fault::NotATrace(_) => String::new(),
+            _ => format!(":{}:{}", self.at.line, self.at.column),
+        }
+    }
+}
+
+impl fmt::Display for ReadError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Fault::NotATrace(what) = &self.fault {
+            return f.write_str(what);
+        }
+        write!(f, "{} (byte {})", self.fault, self.at.offset)
+    }
+}
+
+impl std::error::Error for ReadError {}

@@ -1,0 +1,421 @@
+//! A pull scanner for JSON text of any length.
+//!
+//! It hands out the next string, number or bracket and skips whole values without building them. Strict about
+//! structure, as RFC 8259 has it, and lenient where real traces need it: raw control characters inside strings
+//! and the words that profilers write for missing numbers (`NaN`, `inf`, `N/A`) are accepted. What the values
+//! mean is left to the readers.
+
+use memchr::memchr2;
+
+use super::buffer::Buffer;
+use super::error::{Fault, ReadError};
+use crate::model::Text;
+
+/// How deep brackets may nest.
+pub(crate) const DEPTH_LIMIT: u32 = 128;
+
+/// A string's text between its quotes, or a number's text, by offsets from the buffer's mark.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Span {
+    start: usize,
+    end: usize,
+    escaped: bool,
+}
+
+/// A value without structure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Scalar {
+    String(Span),
+    Number(Span),
+    True,
+    False,
+    Null,
+    /// `NaN`, `inf`, `N/A` and the like.
+    NotANumber,
+    /// An object or array, skipped.
+    Nested(Span),
+}
+
+/// The scanner.
+pub(crate) struct Scanner<'r> {
+    pub(super) buffer: Buffer<'r>,
+}
+
+type Result<T> = std::result::Result<T, ReadError>;
+
+impl<'r> Scanner<'r> {
+    /// Scans what the buffer gives.
+    pub(crate) fn new(buffer: Buffer<'r>) -> Self {
+        Self { buffer }
+    }
+
+    /// Skips white space and shows the next byte. `None` at the end of the input.
+    #[inline]
+    pub(crate) fn peek(&mut self) -> Result<Option<u8>> {
+        loop {
+            let rest = self.buffer.rest();
+            if let Some(i) = rest.iter().position(|b| !matches!(b, b' ' | b'\n' | b'\r' | b'\t')) {
+                let byte = rest[i];
+                self.buffer.pos += i;
+                return Ok(Some(byte));
+            }
+            self.buffer.pos += rest.len();
+            if !self.buffer.more()? {
+                return Ok(None);
+            }
+        }
+    }
+
+    /// [`Self::peek`] inside something that must not end here.
+    #[inline]
+    pub(crate) fn token(&mut self, inside: &'static str) -> Result<u8> {
+        match self.peek()? {
+            Some(byte) => Ok(byte),
+            None => Err(self.buffer.error(Fault::Truncated(inside))),
+        }
+    }
+
+    /// Steps over the byte that was shown.
+    #[inline]
+    pub(crate) fn advance(&mut self) {
+        self.buffer.pos += 1;
+    }
+
+    /// An error here.
+    #[cold]
+    pub(crate) fn syntax(&self, what: impl Into<String>) -> ReadError {
+        self.buffer.error(Fault::Syntax(what.into()))
+    }
+
+    #[cold]
+    fn unexpected(&self, byte: u8, wanted: &str) -> ReadError {
+        let shown =
+            if byte.is_ascii_graphic() { format!("`{}`", byte as char) } else { format!("byte {byte:#04x}") };
+        self.syntax(format!("expected {wanted}, found {shown}"))
+    }
+
+    /// The string whose quote is next.
+    #[inline]
+    pub(crate) fn string(&mut self) -> Result<Span> {
+        self.buffer.pos += 1;
+        let start = self.buffer.offset();
+        let mut escaped = false;
+        loop {
+            let rest = self.buffer.rest();
+            match find_quote(rest) {
+                Some(i) if rest[i] == b'"' => {
+                    self.buffer.pos += i;
+                    let end = self.buffer.offset();
+                    self.buffer.pos += 1;
+                    return Ok(Span { start, end, escaped });
+                }
+                Some(i) => {
+                    self.buffer.pos += i + 1;
+                    self.escape()?;
+                    escaped = true;
+                }
+                None => {
+                    self.buffer.pos += rest.len();
+                    if !self.buffer.more()? {
+                        return Err(self.buffer.error(Fault::Truncated("a string")));
+                    }
+                }
+            }
+        }
+    }
+
+    /// What follows a backslash.
+    fn escape(&mut self) -> Result<()> {
+        match self.byte("a string")? {
+            b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't' => Ok(()),
+            b'u' => (0..4).try_for_each(|_| match self.byte("a string")? {
+                b if b.is_ascii_hexdigit() => Ok(()),
+                b => Err(self.unexpected(b, "four hexadecimal digits after `\\u`")),
+            }),
+            b => Err(self.unexpected(b, "an escape character after `\\`")),
+        }
+    }
+
+    /// The next byte, white space or not.
+    fn byte(&mut self, inside: &'static str) -> Result<u8> {
+        if self.buffer.rest().is_empty() && !self.buffer.more()? {
+            return Err(self.buffer.error(Fault::Truncated(inside)));
+        }
+        let byte = self.buffer.rest()[0];
+        self.buffer.pos += 1;
+        Ok(byte)
+    }
+
+    /// A member's key and the colon behind it. The key's quote, or what is there instead, is next.
+    #[inline]
+    pub(crate) fn key(&mut self) -> Result<Span> {
+        match self.token("an object")? {
+            b'"' => {}
+            b => return Err(self.unexpected(b, "a quoted key")),
+        }
+        let key = self.string()?;
+        match self.token("an object")? {
+            b':' => self.advance(),
+            b => return Err(self.unexpected(b, "`:` after the key")),
+        }
+        Ok(key)
+    }
+
+    /// Opens an object whose brace is next. `true` if it has a first member.
+    pub(crate) fn open(&mut self, close: u8) -> Result<bool> {
+        self.advance();
+        let empty = self.token("a bracket")? == close;
+        if empty {
+            self.advance();
+        }
+        Ok(!empty)
+    }
+
+    /// Steps over the comma behind a member or element (`true`), or over the closing bracket (`false`).
+    #[inline]
+    pub(crate) fn next(&mut self, close: u8) -> Result<bool> {
+        match self.token("a bracket")? {
+            b',' => {
+                self.advance();
+                Ok(true)
+            }
+            b if b == close => {
+                self.advance();
+                Ok(false)
+            }
+            b if close == b'}' => Err(self.unexpected(b, "`,` or `}`")),
+            b => Err(self.unexpected(b, "`,` or `]`")),
+        }
+    }
+
+    /// A number whose first character is next.
+    #[inline]
+    pub(crate) fn number(&mut self) -> Result<Span> {
+        let start = self.buffer.offset();
+        let mut grammar = Number::Start;
+        loop {
+            let rest = self.buffer.rest();
+            let mut used = 0;
+            for &b in rest {
+                match grammar.step(b) {
+                    Some(next) => grammar = next,
+                    None => break,
+                }
+                used += 1;
+            }
+            let ended = used < rest.len();
+            self.buffer.pos += used;
+            if ended || !self.buffer.more()? {
+                break;
+            }
+        }
+        if grammar == Number::Minus && self.buffer.rest().first().is_some_and(u8::is_ascii_alphabetic) {
+            return match self.word()? {
+                Scalar::NotANumber => Ok(Span { start, end: start, escaped: false }),
+                _ => Err(self.syntax("expected a digit after `-`")),
+            };
+        }
+        if !grammar.complete() {
+            return Err(match self.buffer.rest().first() {
+                Some(&b) => self.unexpected(b, "a digit"),
+                None => self.buffer.error(Fault::Truncated("a number")),
+            });
+        }
+        Ok(self.since(start))
+    }
+
+    /// `true`, `false`, `null`, or a word that stands for a missing number.
+    fn word(&mut self) -> Result<Scalar> {
+        let at = self.buffer.position();
+        let mut word = [0u8; 9];
+        let mut len = 0;
+        loop {
+            if self.buffer.rest().is_empty() && !self.buffer.more()? {
+                break;
+            }
+            let b = self.buffer.rest()[0];
+            if !(b.is_ascii_alphabetic() || b == b'/') {
+                break;
+            }
+            if len < word.len() {
+                word[len] = b;
+            }
+            len += 1;
+            self.buffer.pos += 1;
+        }
+        match &word[..len.min(word.len())] {
+            _ if len > word.len() => {}
+            b"true" => return Ok(Scalar::True),
+            b"false" => return Ok(Scalar::False),
+            b"null" => return Ok(Scalar::Null),
+            w if is_missing_number(w) => return Ok(Scalar::NotANumber),
+            [] => {
+                let b = self.byte("a value")?;
+                self.buffer.pos -= 1;
+                return Err(self.unexpected(b, "a value"));
+            }
+            w if self.buffer.rest().is_empty()
+                && [&b"true"[..], b"false", b"null"].iter().any(|l| l.starts_with(w)) =>
+            {
+                return Err(self.buffer.error(Fault::Truncated("a word")));
+            }
+            _ => {}
+        }
+        let shown = String::from_utf8_lossy(&word[..len.min(word.len())]).into_owned();
+        Err(ReadError { at, fault: Fault::Syntax(format!("expected a value, found `{shown}`")) })
+    }
+
+    /// Any value. Objects and arrays are skipped, their text kept if there is a mark.
+    #[inline]
+    pub(crate) fn scalar(&mut self) -> Result<Scalar> {
+        match self.token("a value")? {
+            b'"' => self.string().map(Scalar::String),
+            b'-' | b'0'..=b'9' => self.number().map(number_or_missing),
+            b'{' | b'[' => {
+                let start = self.buffer.offset();
+                self.skip()?;
+                Ok(Scalar::Nested(self.since(start)))
+            }
+            _ => self.word(),
+        }
+    }
+
+    /// Skips any value, checking its structure.
+    pub(crate) fn skip(&mut self) -> Result<()> {
+        let mut nesting = Nesting::default();
+        loop {
+            match self.token("a value")? {
+                b'"' => _ = self.string()?,
+                b'-' | b'0'..=b'9' => _ = self.number()?,
+                b'{' => {
+                    if self.open(b'}')? {
+                        self.deeper(&mut nesting, true)?;
+                        self.key()?;
+                        continue;
+                    }
+                }
+                b'[' => {
+                    if self.open(b']')? {
+                        self.deeper(&mut nesting, false)?;
+                        continue;
+                    }
+                }
+                _ => _ = self.word()?,
+            }
+            while let Some(object) = nesting.top() {
+                if self.next(if object { b'}' } else { b']' })? {
+                    if object {
+                        self.key()?;
+                    }
+                    break;
+                }
+                nesting.pop();
+            }
+            if nesting.top().is_none() {
+                return Ok(());
+            }
+        }
+    }
+
+    fn deeper(&self, nesting: &mut Nesting, object: bool) -> Result<()> {
+        if nesting.depth == DEPTH_LIMIT {
+            return Err(self.buffer.error(Fault::TooDeep(DEPTH_LIMIT as usize)));
+        }
+        nesting.push(object);
+        Ok(())
+    }
+
+    /// Everything from an offset to here.
+    pub(super) fn since(&self, start: usize) -> Span {
+        Span { start, end: self.buffer.offset(), escaped: false }
+    }
+
+    /// The text of a span; the mark must be the one it was scanned under.
+    #[inline]
+    pub(crate) fn text(&self, span: Span) -> Text<'_> {
+        Text { raw: self.buffer.kept(span.start, span.end), escaped: span.escaped }
+    }
+}
+
+/// A number, or the sign of a missing one.
+fn number_or_missing(span: Span) -> Scalar {
+    if span.start == span.end { Scalar::NotANumber } else { Scalar::Number(span) }
+}
+
+/// The first quote or backslash. Most strings in traces are short: look at the first bytes before calling in
+/// the vector search.
+#[inline]
+fn find_quote(rest: &[u8]) -> Option<usize> {
+    let near = rest.len().min(16);
+    match rest[..near].iter().position(|&b| b == b'"' || b == b'\\') {
+        Some(i) => Some(i),
+        None => memchr2(b'"', b'\\', &rest[near..]).map(|i| i + near),
+    }
+}
+
+/// Tells the words that profilers write where a number is missing.
+pub(crate) fn is_missing_number(word: &[u8]) -> bool {
+    const WORDS: [&[u8]; 5] = [b"nan", b"inf", b"infinity", b"n/a", b"none"];
+    WORDS.iter().any(|w| w.eq_ignore_ascii_case(word))
+}
+
+/// Which brackets are open: one bit each.
+#[derive(Default)]
+struct Nesting {
+    objects: u128,
+    depth: u32,
+}
+
+impl Nesting {
+    fn push(&mut self, object: bool) {
+        self.objects = self.objects << 1 | u128::from(object);
+        self.depth += 1;
+    }
+
+    fn pop(&mut self) {
+        self.objects >>= 1;
+        self.depth -= 1;
+    }
+
+    fn top(&self) -> Option<bool> {
+        (self.depth > 0).then_some(self.objects & 1 == 1)
+    }
+}
+
+/// Where in a number's grammar we are.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Number {
+    Start,
+    Minus,
+    Zero,
+    Integer,
+    Point,
+    Fraction,
+    Exponent,
+    ExponentSign,
+    ExponentDigits,
+}
+
+impl Number {
+    #[inline]
+    fn step(self, b: u8) -> Option<Self> {
+        match (self, b) {
+            (Self::Integer, b'0'..=b'9') => Some(Self::Integer),
+            (Self::Fraction | Self::Point, b'0'..=b'9') => Some(Self::Fraction),
+            (Self::Start, b'-') => Some(Self::Minus),
+            (Self::Start | Self::Minus, b'0') => Some(Self::Zero),
+            (Self::Start | Self::Minus, b'1'..=b'9') => Some(Self::Integer),
+            (Self::Zero | Self::Integer, b'.') => Some(Self::Point),
+            (Self::Zero | Self::Integer | Self::Fraction, b'e' | b'E') => Some(Self::Exponent),
+            (Self::Exponent, b'+' | b'-') => Some(Self::ExponentSign),
+            (Self::Exponent | Self::ExponentSign | Self::ExponentDigits, b'0'..=b'9') => {
+                Some(Self::ExponentDigits)
+            }
+            _ => None,
+        }
+    }
+
+    fn complete(self) -> bool {
+        matches!(self, Self::Zero | Self::Integer | Self::Fraction | Self::ExponentDigits)
+    }
+}

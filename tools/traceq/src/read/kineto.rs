@@ -1,0 +1,166 @@
+//! The categories of libkineto's Chrome traces, every vintage, and the metadata that it writes beside them.
+
+use serde_json::Value;
+
+use crate::model::{Category, Meta, is_collective, is_copy_kernel};
+
+/// The category of an event with a duration, by the file's spelling and the event's name. `None` if the
+/// spelling is not one of libkineto's.
+#[inline]
+pub(super) fn category(cat: &[u8], name: &[u8]) -> Option<Category> {
+    Some(match cat {
+        b"cpu_op" | b"Operator" => step_or(Category::CpuOp, name),
+        b"user_annotation" | b"User Annotation" => step_or(Category::Marker, name),
+        b"python_function" | b"PythonFunction" => Category::Python,
+        b"cuda_runtime"
+        | b"cuda_driver"
+        | b"Runtime"
+        | b"mtia_runtime"
+        | b"glow_runtime"
+        | b"xpu_runtime"
+        | b"xpu_driver"
+        | b"privateuse1_runtime"
+        | b"privateuse1_driver"
+        | b"hpu_op" => Category::Runtime,
+        b"kernel" | b"Kernel" => kernel(name),
+        b"mtia_ccp_events" => mtia(name),
+        b"collective_comm" => Category::Collective,
+        b"gpu_memcpy" | b"Memcpy" => Category::Memcpy,
+        b"gpu_memset" | b"Memset" => Category::Memset,
+        b"gpu_user_annotation" | b"Trace" | b"cuda_profiler_range" => Category::Marker,
+        b"cpu_instant_event" => Category::Memory,
+        b"overhead"
+        | b"cuda_sync"
+        | b"xpu_sync"
+        | b"cuda_event"
+        | b"external_correlation"
+        | b"mtia_insight" => Category::Other,
+        _ => return None,
+    })
+}
+
+/// `ProfilerStep#N` marks a step, whichever category carries it.
+fn step_or(category: Category, name: &[u8]) -> Category {
+    if name.starts_with(b"ProfilerStep#") { Category::Step } else { category }
+}
+
+/// The number of a `ProfilerStep#N`.
+pub(crate) fn step_number(name: &[u8]) -> Option<i64> {
+    std::str::from_utf8(name.strip_prefix(b"ProfilerStep#")?).ok()?.trim().parse().ok()
+}
+
+fn kernel(name: &[u8]) -> Category {
+    if is_collective(name) {
+        Category::Collective
+    } else if is_copy_kernel(name) {
+        Category::Memcpy
+    } else {
+        Category::Kernel
+    }
+}
+
+/// MTIA lists waits and copies among its device events.
+fn mtia(name: &[u8]) -> Category {
+    match name {
+        _ if name.starts_with(b"event_wait") => Category::Other,
+        _ if name.starts_with(b"dma") => Category::Memcpy,
+        _ => kernel(name),
+    }
+}
+
+/// Takes one member of the root object. `false` if it is none of libkineto's.
+pub(super) fn metadata(meta: &mut Meta, key: &str, value: &Value) -> bool {
+    match key {
+        "schemaVersion" => hint(meta, "schema", value),
+        "baseTimeNanoseconds" | "baseTimeNanosecond" => meta.base_ns = whole(value),
+        "distributedInfo" => distributed(meta, value),
+        "deviceProperties" | "computeProperties" => devices(meta, value),
+        "trace_id" => meta.trace_id = text(value),
+        "traceName" => meta.trace_name = text(value),
+        "host_name" => meta.host = text(value),
+        "cuda_runtime_version"
+        | "cuda_driver_version"
+        | "cupti_version"
+        | "hip_runtime_version"
+        | "hip_driver_version"
+        | "roctracer_version" => hint(meta, key, value),
+        _ => return false,
+    }
+    true
+}
+
+/// Keys that [`metadata`] wants to see; the values of all others are skipped unbuilt.
+pub(super) const KEYS: [&str; 14] = [
+    "schemaVersion",
+    "baseTimeNanoseconds",
+    "baseTimeNanosecond",
+    "distributedInfo",
+    "deviceProperties",
+    "computeProperties",
+    "trace_id",
+    "traceName",
+    "host_name",
+    "cuda_runtime_version",
+    "cuda_driver_version",
+    "cupti_version",
+    "hip_runtime_version",
+    "roctracer_version",
+];
+
+fn hint(meta: &mut Meta, key: &str, value: &Value) {
+    if let Some(v) = text(value) {
+        meta.hints.push(format!("{key} {v}"));
+    }
+}
+
+fn distributed(meta: &mut Meta, value: &Value) {
+    meta.rank = value.get("rank").and_then(whole).or(meta.rank);
+    meta.world_size = value.get("world_size").and_then(whole).or(meta.world_size);
+    meta.backend = value.get("backend").and_then(text).or_else(|| meta.backend.take());
+}
+
+fn devices(meta: &mut Meta, value: &Value) {
+    const MOST: usize = 4096;
+    for device in value.as_array().into_iter().flatten().take(MOST) {
+        if let Some(id) = device.get("id").and_then(whole) {
+            meta.devices.insert(id, device.get("name").and_then(text).unwrap_or_default());
+        }
+    }
+}
+
+/// An integer that may be written as text.
+pub(super) fn whole(value: &Value) -> Option<i64> {
+    value.as_i64().or_else(|| value.as_str()?.trim().parse().ok())
+}
+
+fn text(value: &Value) -> Option<String> {
+    match value {
+        Value::String(s) => Some(s.clone()),
+        Value::Number(n) => Some(n.to_string()),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn steps_and_kernels_are_told_by_name() {
+        assert_eq!(category(b"cpu_op", b"ProfilerStep#3"), Some(Category::Step));
+        assert_eq!(category(b"gpu_user_annotation", b"ProfilerStep#3"), Some(Category::Marker));
+        assert_eq!(category(b"Kernel", b"ncclKernel_AllReduce"), Some(Category::Collective));
+        assert_eq!(category(b"kernel", b"__amd_rocclr_copyBuffer.kd"), Some(Category::Memcpy));
+        assert_eq!(category(b"net", b"x"), None);
+        assert_eq!(step_number(b"ProfilerStep#551"), Some(551));
+        assert_eq!(step_number(b"ProfilerStep#"), None);
+    }
+
+    #[test]
+    fn rank_may_be_text() {
+        let mut meta = Meta::default();
+        let info = serde_json::json!({"rank": "3", "world_size": 8, "backend": "nccl", "ranks": "[0, 1]"});
+        assert!(metadata(&mut meta, "distributedInfo", &info));
+        assert_eq!((meta.rank, meta.world_size, meta.backend.as_deref()), (Some(3), Some(8), Some("nccl")));
+    }
+}

@@ -1,0 +1,55 @@
+//! Opens inputs and takes gzip off them, told by the magic bytes and never by the name.
+
+use std::fs::File;
+use std::io::{self, BufReader, Read};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::Path;
+
+use flate2::bufread::MultiGzDecoder;
+use rustix::fs::OFlags;
+
+use super::error::Fault;
+
+/// How much compressed input is read at a time.
+const BLOCK: usize = 128 * 1024;
+
+/// Opens a trace file, with its size. Links are followed; what is not a regular file is refused without waiting
+/// for a writer on the other side.
+///
+/// # Errors
+/// What the system says; `InvalidInput` for anything but a regular file.
+pub(crate) fn open(path: &Path) -> io::Result<(File, u64)> {
+    let flags = OFlags::NONBLOCK | OFlags::CLOEXEC | OFlags::NOCTTY;
+    let file = File::options().read(true).custom_flags(flags.bits().cast_signed()).open(path)?;
+    let meta = file.metadata()?;
+    if !meta.is_file() {
+        let kind = common::fsat::kind(meta.mode());
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, format!("is {kind}, not a regular file")));
+    }
+    Ok((file, meta.len()))
+}
+
+/// The input without its compression, and whether it had one.
+pub(super) fn decompress<'r>(mut source: impl Read + Send + 'r) -> Result<(Box<dyn Read + 'r>, bool), Fault> {
+    let mut head = [0; 2];
+    let n = fill(&mut source, &mut head)?;
+    let gzip = head[..n] == [0x1f, 0x8b];
+    let whole = io::Cursor::new(head).take(n as u64).chain(source);
+    if !gzip {
+        return Ok((Box::new(whole), false));
+    }
+    Ok((Box::new(MultiGzDecoder::new(BufReader::with_capacity(BLOCK, whole))), true))
+}
+
+fn fill(source: &mut impl Read, buf: &mut [u8]) -> Result<usize, Fault> {
+    let mut n = 0;
+    while n < buf.len() {
+        match source.read(&mut buf[n..]) {
+            Ok(0) => break,
+            Ok(k) => n += k,
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            Err(e) => return Err(Fault::Io(e)),
+        }
+    }
+    Ok(n)
+}

@@ -1,0 +1,78 @@
+//! Aligned tables for people.
+
+use std::io::{self, Write};
+
+use common::text::safe;
+
+/// Which side of its column a cell stands on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Align {
+    Left,
+    Right,
+}
+
+/// A table; the last column is not padded.
+pub(crate) struct Table {
+    columns: Vec<(&'static str, Align)>,
+    rows: Vec<Vec<String>>,
+}
+
+impl Table {
+    /// A table with these columns.
+    pub(crate) fn new(columns: &[(&'static str, Align)]) -> Self {
+        Self { columns: columns.to_vec(), rows: Vec::new() }
+    }
+
+    /// Adds a row of as many cells as there are columns. Cells are made safe for terminals.
+    pub(crate) fn row(&mut self, cells: Vec<String>) {
+        self.rows.push(cells.iter().map(|c| safe(c)).collect());
+    }
+
+    /// Writes it, indented by two.
+    ///
+    /// # Errors
+    /// What the stream says.
+    pub(crate) fn write(&self, to: &mut dyn Write) -> io::Result<()> {
+        let width = |i: usize| {
+            let cells = self.rows.iter().filter_map(|r| r.get(i)).map(|c| c.chars().count());
+            cells.max().unwrap_or(0).max(self.columns[i].0.len())
+        };
+        let widths: Vec<usize> = (0..self.columns.len()).map(width).collect();
+        let titles = self.columns.iter().map(|(title, _)| (*title).to_owned()).collect();
+        for row in std::iter::once(&titles).chain(&self.rows) {
+            let mut line = String::new();
+            for ((cell, width), (_, align)) in row.iter().zip(&widths).zip(&self.columns) {
+                let pad = " ".repeat(width.saturating_sub(cell.chars().count()));
+                let (before, after) =
+                    if *align == Align::Right { (pad.as_str(), "") } else { ("", pad.as_str()) };
+                line.extend(["  ", before, cell, after]);
+            }
+            writeln!(to, "{}", line.trim_end())?;
+        }
+        Ok(())
+    }
+}
+
+/// Text cut to a width, with an ellipsis where it was cut.
+pub(crate) fn cut(text: &str, width: usize) -> String {
+    if text.chars().count() <= width {
+        return text.to_owned();
+    }
+    text.chars().take(width.saturating_sub(1)).chain(['…']).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_stand_on_the_right() {
+        let mut table = Table::new(&[("n", Align::Right), ("name", Align::Left)]);
+        table.row(vec!["7".into(), "a\nb".into()]);
+        table.row(vec!["123".into(), "é".into()]);
+        let mut text = Vec::new();
+        table.write(&mut text).unwrap();
+        assert_eq!(String::from_utf8(text).unwrap(), "    n  name\n    7  a\\nb\n  123  é\n");
+        assert_eq!((cut("abcdef", 4), cut("abcd", 4)), ("abc…".to_owned(), "abcd".to_owned()));
+    }
+}
