@@ -8,7 +8,7 @@ use rustls::sign::CertifiedKey;
 use time::OffsetDateTime;
 use zeroize::Zeroizing;
 
-use super::{Role, inspect};
+use super::{Role, Time, inspect};
 use crate::finding::{Finding, Severity};
 
 /// A passphrase; wiped when dropped, and never shown.
@@ -53,6 +53,8 @@ pub struct MtlsDir {
     pub(super) path: PathBuf,
     pub(super) role: Role,
     pub(super) roots: Vec<CertificateDer<'static>>,
+    /// When each root is valid.
+    pub(super) validities: Vec<(Time, Time)>,
     pub(super) identity: CertifiedKey,
     pub(super) crls: Vec<CertificateRevocationListDer<'static>>,
     pub(super) warnings: Vec<Finding>,

@@ -12,6 +12,7 @@
 //! | [`cert`], [`extension`], [`name`], [`crl`], [`signature`] | the facts of certificates and CRLs |
 //! | `read` | files opened with care below an open directory |
 //! | `inspect`, `judge` | a directory judged |
+//! | `peer` | what a peer must be in the handshake, beyond webpki |
 //! | `tls` | rustls configurations; the only place that chooses the cryptography |
 
 pub mod cert;
@@ -29,6 +30,7 @@ mod judge;
 mod key;
 mod load;
 mod oid;
+mod peer;
 mod read;
 mod tls;
 

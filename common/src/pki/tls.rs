@@ -11,6 +11,7 @@ use rustls::sign::SingleCertAndKey;
 use rustls::{ClientConfig, RootCertStore, ServerConfig, SupportedProtocolVersion};
 
 use super::MtlsDir;
+use super::peer::Peer;
 
 /// The lowest TLS version that is spoken. With 1.2 only ECDHE suites with AEAD are on offer: rustls has no others.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
@@ -47,6 +48,7 @@ impl MtlsDir {
     /// A server that demands a client certificate under `ca.crt` and, where there is a `ca.crl`, that none of
     /// the chain is revoked and the CRL is not past its `nextUpdate`, at the time of each handshake.
     ///
+    /// The root's own validity is checked at each handshake too, and the peer's key is held to the key rule.
     /// Sessions are not resumed: a certificate revoked since would come back through its ticket.
     ///
     /// # Errors
@@ -92,17 +94,19 @@ impl MtlsDir {
 
     fn client_verifier(&self) -> anyhow::Result<Arc<dyn ClientCertVerifier>> {
         let builder = WebPkiClientVerifier::builder_with_provider(self.roots()?, provider());
-        Ok(match self.crls_der() {
+        let inner = match self.crls_der() {
             [] => builder.build()?,
             crls => builder.with_crls(crls.to_vec()).enforce_revocation_expiration().build()?,
-        })
+        };
+        Ok(Arc::new(Peer { roots: self.validities.clone(), inner }))
     }
 
     fn server_verifier(&self) -> anyhow::Result<Arc<dyn ServerCertVerifier>> {
         let builder = WebPkiServerVerifier::builder_with_provider(self.roots()?, provider());
-        Ok(match self.crls_der() {
+        let inner: Arc<dyn ServerCertVerifier> = match self.crls_der() {
             [] => builder.build()?,
             crls => builder.with_crls(crls.to_vec()).enforce_revocation_expiration().build()?,
-        })
+        };
+        Ok(Arc::new(Peer { roots: self.validities.clone(), inner }))
     }
 }

@@ -58,8 +58,22 @@ pub(crate) struct Key(KeyPair);
 impl Key {
     /// The key as a PEM file, PKCS#8.
     pub(crate) fn pem(&self) -> Zeroizing<String> {
-        pem::encode("PRIVATE KEY", self.0.serialized_der())
+        let der = self.0.serialized_der();
+        match ed25519_seed(der) {
+            Some(seed) => pem::encode("PRIVATE KEY", &Zeroizing::new([&ED25519_V1[..], seed].concat())),
+            None => pem::encode("PRIVATE KEY", der),
+        }
     }
+}
+
+/// PKCS#8 version 1 of an Ed25519 key, up to the seed (RFC 8410, section 7).
+const ED25519_V1: [u8; 16] = *b"\x30\x2e\x02\x01\x00\x30\x05\x06\x03\x2b\x65\x70\x04\x22\x04\x20";
+
+/// The seed of an Ed25519 key in PKCS#8 version 2, which OpenSSL 3.0 cannot read (version 1 lacks the public key).
+fn ed25519_seed(der: &[u8]) -> Option<&[u8]> {
+    const VERSION_2: u8 = 1;
+    let same = der.get(5..16) == Some(&ED25519_V1[5..]);
+    (same && der[4] == VERSION_2).then(|| der.get(16..48)).flatten()
 }
 
 impl Drop for Key {

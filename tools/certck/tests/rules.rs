@@ -1,6 +1,6 @@
 //! Every rule of `common::pki::rule::RULES` against a directory that obeys all of them and one that breaks it.
 
-#![allow(clippy::unwrap_used, reason = "a test")]
+#![allow(clippy::unwrap_used, clippy::print_stderr, reason = "a test")]
 
 mod forge;
 

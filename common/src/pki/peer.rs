@@ -1,0 +1,121 @@
+//! What a peer's certificate must be in the handshake beyond what rustls-webpki checks.
+//!
+//! webpki trusts a root as it is: it looks neither at its validity nor at key sizes of our policy. A daemon that
+//! runs for months must refuse on the day its root expires, and a peer's key that no directory of ours may have.
+
+use std::sync::Arc;
+
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
+use rustls::{
+    CertificateError, DigitallySignedStruct, DistinguishedName, Error, OtherError, SignatureScheme,
+};
+
+use super::{Cert, Malformed, Time};
+
+/// Wraps rustls's verifier of the other side.
+#[derive(Debug)]
+pub(super) struct Peer<V: ?Sized> {
+    pub(super) roots: Vec<(Time, Time)>,
+    pub(super) inner: Arc<V>,
+}
+
+impl<V: ?Sized> Peer<V> {
+    fn judge(
+        &self,
+        leaf: &CertificateDer<'_>,
+        others: &[CertificateDer<'_>],
+        now: UnixTime,
+    ) -> Result<(), Error> {
+        let now = i64::try_from(now.as_secs()).unwrap_or(i64::MAX);
+        if !self.roots.iter().all(|(from, until)| (from.unix..=until.unix).contains(&now)) {
+            return Err(refused("ca.crt is not valid at this time"));
+        }
+        for der in std::iter::once(leaf).chain(others) {
+            let cert = Cert::parse(der).map_err(|_| Error::from(CertificateError::BadEncoding))?;
+            if !cert.key.kind.is_strong() {
+                return Err(refused(&format!("the peer's certificate has a weak key: {}", cert.key.kind)));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn refused(why: &str) -> Error {
+    CertificateError::Other(OtherError(Arc::new(Malformed(why.to_owned())))).into()
+}
+
+impl ClientCertVerifier for Peer<dyn ClientCertVerifier> {
+    fn root_hint_subjects(&self) -> &[DistinguishedName] {
+        self.inner.root_hint_subjects()
+    }
+
+    fn verify_client_cert(
+        &self,
+        leaf: &CertificateDer<'_>,
+        others: &[CertificateDer<'_>],
+        now: UnixTime,
+    ) -> Result<ClientCertVerified, Error> {
+        let verified = self.inner.verify_client_cert(leaf, others, now)?;
+        self.judge(leaf, others, now).map(|()| verified)
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        self.inner.verify_tls12_signature(message, cert, dss)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        self.inner.verify_tls13_signature(message, cert, dss)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.inner.supported_verify_schemes()
+    }
+}
+
+impl ServerCertVerifier for Peer<dyn ServerCertVerifier> {
+    fn verify_server_cert(
+        &self,
+        leaf: &CertificateDer<'_>,
+        others: &[CertificateDer<'_>],
+        name: &ServerName<'_>,
+        ocsp: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        let verified = self.inner.verify_server_cert(leaf, others, name, ocsp, now)?;
+        self.judge(leaf, others, now).map(|()| verified)
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        self.inner.verify_tls12_signature(message, cert, dss)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        self.inner.verify_tls13_signature(message, cert, dss)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.inner.supported_verify_schemes()
+    }
+}

@@ -1,0 +1,113 @@
+//! What `certck mint` makes, shown to the `openssl` command. Skipped with a message where there is none.
+
+#![allow(clippy::unwrap_used, clippy::print_stderr, reason = "a test")]
+
+use std::io::{BufRead, BufReader, Write};
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+use clap::Parser;
+use common::cli::Tool;
+use common::exit::Exit;
+use common::out::{Out, Verbosity};
+
+fn certck(args: &[&str]) -> Exit {
+    let cli = certck::Cli::try_parse_from([&["certck"], args].concat()).unwrap();
+    let mut out = Out::to(Box::new(std::io::sink()), "certck", false, Verbosity::Quiet);
+    cli.run(&mut out).unwrap()
+}
+
+/// Runs openssl; `None` where it is not installed.
+fn openssl(dir: &Path, args: &[&str]) -> Option<Output> {
+    match Command::new("openssl").args(args).current_dir(dir).stdin(Stdio::null()).output() {
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
+            eprintln!("skipped: openssl is not installed");
+            None
+        }
+        output => Some(output.unwrap()),
+    }
+}
+
+fn text(output: &Output) -> String {
+    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+}
+
+const ALGORITHMS: [&str; 4] = ["ecdsa-p256", "ecdsa-p384", "ed25519", "rsa-3072"];
+
+#[test]
+fn openssl_verifies_what_is_minted() {
+    for algo in ALGORITHMS {
+        let dir = tempfile::tempdir().unwrap();
+        let pki = dir.path().join("pki");
+        assert_eq!(certck(&["mint", "--algo", algo, pki.to_str().unwrap()]), Exit::Ok);
+        for (role, purpose) in [("server", "sslserver"), ("client", "sslclient")] {
+            let place = pki.join(format!("{role}_certs"));
+            assert_eq!(certck(&["check", place.to_str().unwrap()]), Exit::Ok);
+            let leaf = format!("{role}.crt");
+            let args = [
+                "verify",
+                "-x509_strict",
+                "-CAfile",
+                "ca.crt",
+                "-CRLfile",
+                "ca.crl",
+                "-crl_check_all",
+                "-purpose",
+                purpose,
+                &leaf,
+            ];
+            let Some(output) = openssl(&place, &args) else { return };
+            assert!(output.status.success(), "{algo} {role}: {}", text(&output));
+            let key = format!("{role}.key");
+            let output = openssl(&place, &["pkey", "-noout", "-in", &key]).unwrap();
+            assert!(output.status.success(), "{algo} {role}: {}", text(&output));
+        }
+    }
+}
+
+#[test]
+fn openssl_serves_and_connects_with_what_is_minted() {
+    for algo in ALGORITHMS {
+        let dir = tempfile::tempdir().unwrap();
+        assert_eq!(certck(&["mint", "--algo", algo, dir.path().to_str().unwrap()]), Exit::Ok);
+        if openssl(dir.path(), &["version"]).is_none() {
+            return;
+        }
+        let mut server = Command::new("openssl")
+            .args([
+                "s_server",
+                "-accept",
+                "127.0.0.1:0",
+                "-naccept",
+                "1",
+                "-Verify",
+                "1",
+                "-verify_return_error",
+            ])
+            .args(["-CAfile", "ca.crt", "-cert", "server.crt", "-key", "server.key"])
+            .current_dir(dir.path().join("server_certs"))
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let lines = BufReader::new(server.stdout.take().unwrap()).lines();
+        let address =
+            lines.map_while(Result::ok).find_map(|l| l.strip_prefix("ACCEPT ").map(str::to_owned)).unwrap();
+        let mut client = Command::new("openssl")
+            .args(["s_client", "-connect", &address, "-verify_return_error", "-verify_ip", "127.0.0.1"])
+            .args(["-CAfile", "ca.crt", "-cert", "client.crt", "-key", "client.key"])
+            .current_dir(dir.path().join("client_certs"))
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        client.stdin.take().unwrap().write_all(b"Q\n").unwrap();
+        let output = client.wait_with_output().unwrap();
+        drop(server.stdin.take());
+        let _ = server.kill();
+        server.wait().unwrap();
+        assert!(text(&output).contains("Verify return code: 0 (ok)"), "{algo}: {}", text(&output));
+    }
+}
