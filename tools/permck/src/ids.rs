@@ -72,6 +72,10 @@ impl Ids {
         name.parse().ok().or_else(|| self.users.iter().find(|(_, n)| *n == name).map(|(id, _)| *id))
     }
 
+    pub(crate) fn gid(&self, name: &str) -> Option<u32> {
+        name.parse().ok().or_else(|| self.groups.iter().find(|(_, n)| *n == name).map(|(id, _)| *id))
+    }
+
     /// Tells whether no account has this user id, as far as the files can tell.
     pub(crate) fn no_user(&self, uid: u32) -> bool {
         self.complete && !self.users.contains_key(&uid)
@@ -125,6 +129,7 @@ mod tests {
         std::fs::write(etc.join("group"), "root:x:0:\nusers:x:100:ann\n").unwrap();
         let ids = Ids::load(root.path());
         assert_eq!((ids.uid("ann"), ids.uid("77"), ids.uid("nobody")), (Some(1000), Some(77), None));
+        assert_eq!(ids.gid("users"), Some(100));
         assert_eq!(ids.homes, [Path::new("/root"), Path::new("/home/ann")]);
         assert!(ids.no_user(4711) && !ids.no_user(1000) && ids.no_group(4711));
         std::fs::write(etc.join("nsswitch.conf"), "passwd: files sss # x\n").unwrap();

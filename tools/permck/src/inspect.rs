@@ -1,7 +1,6 @@
 //! Looks at entries as they are walked: metadata, attributes, link targets and the beginning of contents become
 //! a [`Subject`], the rules judge it, and what they find goes to a [`Sink`].
 
-use std::borrow::Cow;
 use std::ffi::CStr;
 use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::ffi::OsStringExt;
@@ -14,6 +13,7 @@ use rustix::fs::{self as rfs, FileType, OFlags, Statx};
 use rustix::io::Errno;
 
 use crate::classify::{self, Census, Told};
+use crate::policy::{Demand, Place, Policy};
 use crate::rule::{Allowed, Judge, Leads, Link, RULES, Standard, Subject};
 use crate::walk::{Dir, Node, Visitor, kind};
 use crate::xattr::{self, Xattrs};
@@ -27,6 +27,9 @@ pub(crate) const HEAD: usize = 16 << 10;
 pub(crate) struct Plan {
     pub(crate) judge: Judge,
     pub(crate) roots: Vec<Root>,
+    pub(crate) policy: Policy,
+    /// The day on which exceptions are judged.
+    pub(crate) today: time::Date,
     /// Whether contents are looked at.
     pub(crate) content: bool,
 }
@@ -40,6 +43,8 @@ pub(crate) struct Root {
     pub(crate) real: PathBuf,
     /// Who may own what is below it, where no policy says so.
     pub(crate) owner: Allowed,
+    /// Who owns it.
+    pub(crate) uid: u32,
 }
 
 /// One broken rule, with the class that the entry was held to.
@@ -67,6 +72,8 @@ pub(crate) struct Seen {
     pub(crate) dirs: u64,
     pub(crate) vanished: u64,
     pub(crate) mounts: u64,
+    /// Findings that the policy accepts.
+    pub(crate) accepted: u64,
 }
 
 impl std::ops::AddAssign for Seen {
@@ -75,6 +82,7 @@ impl std::ops::AddAssign for Seen {
         self.dirs += other.dirs;
         self.vanished += other.vanished;
         self.mounts += other.mounts;
+        self.accepted += other.accepted;
     }
 }
 
@@ -84,12 +92,21 @@ pub(crate) struct Inspector<'a, S: Sink> {
     sink: &'a S,
     xattrs: xattr::Reader,
     head: Vec<u8>,
+    /// The path below the root of the entry that is looked at.
+    below: Vec<u8>,
     pub(crate) seen: Seen,
 }
 
 impl<'a, S: Sink> Inspector<'a, S> {
     pub(crate) fn new(plan: &'a Plan, sink: &'a S) -> Self {
-        Self { plan, sink, xattrs: xattr::Reader::new(), head: vec![0; HEAD], seen: Seen::default() }
+        Self {
+            plan,
+            sink,
+            xattrs: xattr::Reader::new(),
+            head: vec![0; HEAD],
+            below: Vec::new(),
+            seen: Seen::default(),
+        }
     }
 
     /// Reads the beginning of a regular file into `self.head`; the length read.
@@ -104,14 +121,14 @@ impl<'a, S: Sink> Inspector<'a, S> {
         rustix::io::read(&fd, &mut self.head[..])
     }
 
-    fn standard(told: Told) -> Standard {
-        Standard { class: told.class, max: told.class.max(), by: Cow::Borrowed(told.by) }
-    }
-
     fn judge(&mut self, dir: &Dir, subject: &Subject<'_>) {
         let hits = RULES.iter().filter_map(|rule| Some((rule, (rule.check)(subject, &self.plan.judge)?)));
         let mut issues = Vec::new();
         for (rule, hit) in hits {
+            if self.plan.policy.has_exceptions() && self.accepted(subject, rule.id) {
+                self.seen.accepted += 1;
+                continue;
+            }
             let finding = Finding::new(rule.id, rule.severity, &subject.path())
                 .found(hit.found)
                 .expected(hit.expected)
@@ -120,7 +137,7 @@ impl<'a, S: Sink> Inspector<'a, S> {
             issues.push(Issue {
                 finding,
                 class: standard.map(|s| s.class.row().name),
-                told_by: standard.map(|s| s.by.clone().into_owned()),
+                told_by: standard.map(|s| s.by.to_owned()),
             });
         }
         if !issues.is_empty() {
@@ -175,25 +192,26 @@ impl<S: Sink> Visitor for Inspector<'_, S> {
                 Err(e) => unread = Some(e),
             }
         }
-        let mut secret = None;
-        let mut standard = None;
+        let (mut secret, mut told) = (None, None);
         if regular {
             let head = &self.head[..length];
             secret = classify::private_key(head);
-            let told = classify::file(name.to_bytes(), head, u32::from(st.stx_mode));
-            census.add(told);
-            standard = Some(Self::standard(told));
+            let by_content = classify::file(name.to_bytes(), head, u32::from(st.stx_mode));
+            census.add(by_content);
+            told = Some(by_content);
         }
         let xattrs = if kind == FileType::Symlink { Xattrs::default() } else { self.attributes(dir, name) };
         let link = if kind == FileType::Symlink { self.link(dir, name) } else { None };
-        let plan = self.plan;
+        let demand = self.demand(&dir.node, Some(name), false);
+        let root = &self.plan.roots[dir.node.root];
+        let owner = demand.owner(root.uid);
         let subject = Subject {
             node: &dir.node,
             name,
             st,
-            standard: standard.as_ref(),
-            owner: &plan.roots[dir.node.root].owner,
-            group: &Allowed::Any,
+            standard: told.map(|t| held(demand, t)),
+            owner: owner.as_ref().unwrap_or(&root.owner),
+            group: &demand.group(),
             xattrs: &xattrs,
             link: link.as_ref(),
             secret,
@@ -207,10 +225,8 @@ impl<S: Sink> Visitor for Inspector<'_, S> {
         self.seen.entries += 1;
         self.seen.dirs += 1;
         let told = self.home(&dir.node).unwrap_or_else(|| census.dir(dir.node.name()));
-        let standard = Self::standard(told);
         let xattrs = self.attributes(dir, c"");
-        let plan = self.plan;
-        self.judge(dir, &directory(dir, &standard, &plan.roots[dir.node.root].owner, &xattrs));
+        self.directory(dir, c"", &dir.st, told, &xattrs);
     }
 
     fn mount_point(&mut self, parent: &Dir, name: &CStr, st: &Statx) {
@@ -231,20 +247,54 @@ impl<S: Sink> Visitor for Inspector<'_, S> {
     }
 }
 
-impl<S: Sink> Inspector<'_, S> {
+impl<'a, S: Sink> Inspector<'a, S> {
     /// A directory whose entries are not seen is judged by its own metadata.
     fn unlisted(&mut self, parent: &Dir, name: &CStr, st: &Statx) {
         self.seen.entries += 1;
         self.seen.dirs += 1;
-        let standard = Self::standard(Census::default().dir(name.to_bytes()));
+        let told = Census::default().dir(name.to_bytes());
         let xattrs = self.attributes(parent, name);
-        let plan = self.plan;
+        self.directory(parent, name, st, told, &xattrs);
+    }
+
+    /// Judges a directory: `dir` itself, or the entry `name` of it, which was not entered.
+    fn directory(&mut self, dir: &Dir, name: &CStr, st: &Statx, told: Told, xattrs: &Xattrs) {
+        let demand = self.demand(&dir.node, (!name.is_empty()).then_some(name), true);
+        let root = &self.plan.roots[dir.node.root];
+        let owner = demand.owner(root.uid);
         let subject = Subject {
+            node: &dir.node,
             name,
             st,
-            ..directory(parent, &standard, &plan.roots[parent.node.root].owner, &xattrs)
+            standard: Some(held(demand, told)),
+            owner: owner.as_ref().unwrap_or(&root.owner),
+            group: &demand.group(),
+            xattrs,
+            link: None,
+            secret: None,
+            dir_owner: st.stx_uid,
+            unread: None,
         };
-        self.judge(parent, &subject);
+        self.judge(dir, &subject);
+    }
+
+    /// What the policy says of an entry.
+    fn demand(&mut self, node: &Node, name: Option<&CStr>, dir: bool) -> Demand<'a> {
+        let plan = self.plan;
+        if plan.policy.is_empty() {
+            return Demand::default();
+        }
+        node.relative(name.map(CStr::to_bytes), &mut self.below);
+        plan.policy.demand(Place { below: &self.below, root: &plan.roots[node.root].real, dir })
+    }
+
+    fn accepted(&mut self, subject: &Subject<'_>, rule: &str) -> bool {
+        let plan = self.plan;
+        let name = (!subject.name.is_empty()).then(|| subject.name.to_bytes());
+        subject.node.relative(name, &mut self.below);
+        let dir = subject.kind() == FileType::Directory;
+        let place = Place { below: &self.below, root: &plan.roots[subject.node.root].real, dir };
+        plan.policy.accepts(rule, place, plan.today)
     }
 
     fn home(&self, node: &Arc<Node>) -> Option<Told> {
@@ -266,25 +316,10 @@ impl<S: Sink> Inspector<'_, S> {
     }
 }
 
-fn directory<'a>(
-    dir: &'a Dir,
-    standard: &'a Standard,
-    owner: &'a Allowed,
-    xattrs: &'a Xattrs,
-) -> Subject<'a> {
-    Subject {
-        node: &dir.node,
-        name: c"",
-        st: &dir.st,
-        standard: Some(standard),
-        owner,
-        group: &Allowed::Any,
-        xattrs,
-        link: None,
-        secret: None,
-        dir_owner: dir.st.stx_uid,
-        unread: None,
-    }
+/// What an entry is held to: what the policy says, or what its content told.
+fn held(demand: Demand<'_>, told: Told) -> Standard<'_> {
+    let by_content = Standard { class: told.class, max: told.class.max(), by: told.by };
+    demand.standard().unwrap_or_else(|| demand.tighten(by_content))
 }
 
 /// A finding that is about an audited path and not about an entry below it.

@@ -14,6 +14,7 @@ mod collect;
 mod ids;
 mod inspect;
 mod place;
+mod policy;
 mod report;
 mod rule;
 #[cfg(test)]
@@ -48,6 +49,20 @@ impl Tool for Cli {
             Cmd::Audit(audit) => audit.run(self.global.format, out),
         }
     }
+}
+
+/// Refuses an input that others could have written: its owner is we or root, and only the owner can write it.
+fn trusted(meta: &std::fs::Metadata) -> anyhow::Result<()> {
+    use std::os::unix::fs::MetadataExt;
+    let me = rustix::process::geteuid().as_raw();
+    anyhow::ensure!(
+        meta.uid() == me || meta.uid() == 0,
+        "owned by uid {}, expected {me} or root",
+        meta.uid()
+    );
+    let mode = common::policy::Mode::of(meta.mode());
+    anyhow::ensure!(mode.0 & 0o022 == 0, "mode {mode} lets others write to it");
+    Ok(())
 }
 
 /// What the system said, in words and without a number.

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use clap::Args;
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use common::exit::Exit;
 use common::finding::Severity;
 use common::out::{Format, Out};
@@ -12,6 +13,8 @@ use common::out::{Format, Out};
 use crate::collect::Collector;
 use crate::ids::Ids;
 use crate::inspect::{Inspector, Plan, Root, Seen};
+use crate::policy::Policy;
+use crate::policy::profile::{self, PROFILES};
 use crate::report::{End, Json, Report, Text};
 use crate::rule::{Allowed, Judge};
 use crate::walk::{self, Options};
@@ -48,6 +51,12 @@ pub(crate) struct Tree {
     /// Who may own entries, besides root: a name or number. Default: the owner of each PATH
     #[arg(long, value_name = "USER")]
     owner: Vec<String>,
+    /// A policy file; its rows decide before those of profiles
+    #[arg(long, value_name = "FILE")]
+    policy: Option<PathBuf>,
+    /// A built-in policy
+    #[arg(long, value_name = "NAME", value_parser = profiles())]
+    profile: Vec<String>,
     /// Do not look into files: tell classes by names only, and see no keys in wrong places
     #[arg(long)]
     no_content: bool,
@@ -125,7 +134,28 @@ impl Tree {
             }
         };
         let roots = paths.iter().filter_map(root).collect();
-        Ok(Plan { judge: Judge { ids }, roots, content: !self.no_content })
+        let policy = self.policy(&ids)?;
+        let today = time::OffsetDateTime::now_utc().date();
+        if let Some(path) = &self.policy {
+            policy.expired(today).for_each(|e| out.warn(path.display(), e));
+        }
+        Ok(Plan { judge: Judge { ids }, roots, policy, today, content: !self.no_content })
+    }
+
+    fn policy(&self, ids: &Ids) -> anyhow::Result<Policy> {
+        let mut policy = Policy::default();
+        if let Some(path) = &self.policy {
+            let shown = path.display().to_string();
+            let text = Policy::read(path).with_context(|| shown.clone())?;
+            policy
+                .add(&text, ids)
+                .map_err(|e| anyhow::anyhow!("{shown}:{}{e}", if e.at.is_empty() { " " } else { "" }))?;
+        }
+        for name in &self.profile {
+            let text = profile::find(name).with_context(|| format!("no profile is called {name:?}"))?;
+            policy.add(text, ids).with_context(|| format!("profile {name}"))?;
+        }
+        Ok(policy)
     }
 
     fn owners(&self, ids: &Ids) -> anyhow::Result<Option<Vec<u32>>> {
@@ -146,7 +176,13 @@ fn root(path: &Path, owners: Option<&[u32]>) -> anyhow::Result<Root> {
     if !ids.contains(&0) {
         ids.push(0);
     }
-    Ok(Root { path: path.to_owned(), real, owner: Allowed::Ids(ids) })
+    Ok(Root { path: path.to_owned(), real, owner: Allowed::Ids(ids), uid: own })
+}
+
+/// The names of the profiles, with what each is for.
+fn profiles() -> impl TypedValueParser<Value = String> {
+    let values = PROFILES.iter().map(|(name, what, _)| PossibleValue::new(*name).help(*what));
+    PossibleValuesParser::new(values.collect::<Vec<_>>())
 }
 
 #[cfg(test)]

@@ -35,6 +35,7 @@ impl Report for Json {
             error_findings: end.totals.errors,
             warning_findings: end.totals.warnings,
             note_findings: end.totals.notes,
+            accepted: end.seen.accepted,
             vanished: end.seen.vanished,
             mounts_skipped: end.seen.mounts,
             errors: end.errors,

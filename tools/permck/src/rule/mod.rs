@@ -2,7 +2,6 @@
 //!
 //! A rule looks at one [`Subject`] and says what it breaks; it reads nothing from the system itself.
 
-use std::borrow::Cow;
 use std::ffi::CStr;
 use std::path::PathBuf;
 
@@ -76,13 +75,13 @@ pub(crate) struct Hit {
 }
 
 /// What an entry is held to, and how that was decided.
-#[derive(Clone, Debug)]
-pub(crate) struct Standard {
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Standard<'a> {
     pub(crate) class: Class,
     /// The class's maximum, or a policy's tighter one.
     pub(crate) max: Mode,
     /// `its name (log)`, or the policy's row.
-    pub(crate) by: Cow<'static, str>,
+    pub(crate) by: &'a str,
 }
 
 /// Who may own an entry.
@@ -132,7 +131,7 @@ pub(crate) struct Subject<'a> {
     pub(crate) name: &'a CStr,
     pub(crate) st: &'a Statx,
     /// Missing for what has no class: links, devices, sockets, FIFOs.
-    pub(crate) standard: Option<&'a Standard>,
+    pub(crate) standard: Option<Standard<'a>>,
     pub(crate) owner: &'a Allowed,
     pub(crate) group: &'a Allowed,
     pub(crate) xattrs: &'a Xattrs,

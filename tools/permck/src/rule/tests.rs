@@ -32,11 +32,11 @@ fn every_mode_against_every_class() {
     with_entry(dir.path(), &name, |node, st| {
         let judge = Judge::default();
         for row in &TABLE {
-            let standard = Standard { class: row.class, max: row.max, by: "test".into() };
+            let standard = Standard { class: row.class, max: row.max, by: "test" };
             for bits in 0..0o10000_u16 {
                 let mut st = *st;
                 st.stx_mode = 0o100_000 | bits;
-                let subject = Subject { standard: Some(&standard), ..plain(node, &name, &st) };
+                let subject = Subject { standard: Some(standard), ..plain(node, &name, &st) };
                 let hit = |id: &str| {
                     let rule = RULES.iter().find(|r| r.id == id).unwrap();
                     (rule.check)(&subject, &judge)

@@ -262,3 +262,40 @@ fn text_shows_the_first_of_many_and_counts_the_rest() {
     assert!(text.contains("and 47 more; --limit 0 shows all"), "{text}");
     assert!(text.ends_with("50 errors in 51 entries\n"), "{text}");
 }
+
+#[test]
+fn a_policy_decides_classes_owners_and_exceptions() {
+    let dir = clean_dir();
+    let path = |name: &str| dir.path().join(name);
+    std::fs::create_dir(path("bin")).unwrap();
+    write(&path("bin/tool"), 0o550, "data");
+    write(&path("bin/helper"), 0o4550, "data");
+    write(&path("secret.cfg"), 0o640, "x");
+    chmod(&path("bin"), 0o550);
+    let policy = clean_dir();
+    let file = policy.path().join("p.toml");
+    let text = "version = 1\n[[path]]\nmatch = ['bin/*']\nclass = 'program_file'\n[[path]]\nmatch = ['*.cfg']\n\
+                class = 'key_file'\nreason = 'holds a token'\n[[exception]]\nmatch = ['bin/helper']\n\
+                rules = ['special-bits']\nreason = 'r'\nuntil = '9999-12-31'\n";
+    write(&file, 0o600, text);
+    let policy = file.to_str().unwrap();
+    let (_, records) = json(dir.path(), &["--policy", policy]);
+    assert_eq!(findings(&records), [("mode".to_owned(), path("secret.cfg").display().to_string())]);
+    assert!(records.contains("told by policy row 2: *.cfg (holds a token)"), "{records}");
+    assert!(records.contains("\"accepted\":1"), "{records}");
+    // A policy that others can write is no policy.
+    chmod(&file, 0o666);
+    let (exit, records) = json(dir.path(), &["--policy", policy]);
+    assert_eq!((exit, records.as_str()), (Exit::Failed, ""));
+}
+
+#[test]
+fn the_certificate_profile_holds_everything_to_0600() {
+    let dir = clean_dir();
+    write(&dir.path().join("ca.crt"), 0o644, "not even a certificate");
+    write(&dir.path().join("server.key"), 0o600, KEY);
+    let (exit, records) = json(dir.path(), &["--profile", "certs"]);
+    assert_eq!((exit, rules_of(&records, &dir.path().join("ca.crt"))), (Exit::No, vec!["mode".to_owned()]));
+    chmod(&dir.path().join("ca.crt"), 0o600);
+    assert_eq!(json(dir.path(), &["--profile", "certs"]).0, Exit::Ok);
+}

@@ -1,0 +1,100 @@
+//! The policy file as it is written: TOML, unknown keys refused, so that a misspelt one is not silently ignored.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// A policy file, as profguard-policy(5) describes it.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct File {
+    /// Version of this format: 1.
+    pub(crate) version: u32,
+    /// Built-in profiles whose rows stand after this file's own.
+    #[serde(default)]
+    pub(crate) extends: Vec<String>,
+    /// Who may own entries for which no row says it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) owner: Option<Vec<String>>,
+    /// Which groups entries may have for which no row says it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) group: Option<Vec<String>>,
+    /// Rows, of which the first that matches decides.
+    #[serde(default)]
+    pub(crate) path: Vec<Row>,
+    /// Findings that are accepted for a time.
+    #[serde(default)]
+    pub(crate) exception: Vec<Exception>,
+}
+
+/// What the entries that match a pattern are held to.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Row {
+    /// Patterns: below the audited path, or absolute where they begin with a slash. `*` and `?` match within a
+    /// name, `**` any number of directories, `.` is the audited path itself.
+    pub(crate) r#match: Vec<String>,
+    /// A class of the policy table. Classes that end in `_dir` are for directories, the others for files;
+    /// without a class it is told from the content.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) class: Option<String>,
+    /// A maximum mode in octal, which can only be tighter than the class's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) max: Option<String>,
+    /// User names or numbers, or `path` (the owner of the audited path), `self` (who runs permck), `any`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) owner: Option<Vec<String>>,
+    /// Group names or numbers, or `any`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) group: Option<Vec<String>>,
+    /// Why; findings quote it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) reason: Option<String>,
+}
+
+/// Findings that are accepted until a day.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Exception {
+    /// Patterns, as in rows.
+    pub(crate) r#match: Vec<String>,
+    /// Ids of rules.
+    pub(crate) rules: Vec<String>,
+    /// Why it is accepted.
+    pub(crate) reason: String,
+    /// The last day on which it is, `"2027-01-31"`.
+    pub(crate) until: String,
+}
+
+/// A file that cannot be used: where and why.
+#[derive(Debug, thiserror::Error)]
+#[error("{at}{reason}")]
+pub(crate) struct Bad {
+    /// `12:3: `, or empty.
+    pub(crate) at: String,
+    pub(crate) reason: String,
+}
+
+impl Bad {
+    pub(crate) fn new(reason: impl Into<String>) -> Self {
+        Self { at: String::new(), reason: reason.into() }
+    }
+}
+
+/// Reads a file's text.
+pub(crate) fn parse(text: &str) -> Result<File, Bad> {
+    let file: File = toml::from_str(text).map_err(|e| Bad {
+        at: e.span().map(|s| position(text, s.start)).unwrap_or_default(),
+        reason: e.message().replace('\n', " "),
+    })?;
+    match file.version {
+        1 => Ok(file),
+        other => Err(Bad::new(format!("version {other} is not known, only 1"))),
+    }
+}
+
+fn position(text: &str, at: usize) -> String {
+    let before = text.get(..at).unwrap_or(text);
+    let line = before.matches('\n').count() + 1;
+    let column = before.rsplit('\n').next().map_or(0, |l| l.chars().count()) + 1;
+    format!("{line}:{column}: ")
+}

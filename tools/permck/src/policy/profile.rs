@@ -1,0 +1,19 @@
+//! The built-in profiles: policies like any other, in `profiles/`, compiled in.
+
+/// Name, what it is for, and its text.
+pub(crate) const PROFILES: [(&str, &str, &str); 5] = [
+    ("profguard", "an installation of these tools", include_str!("../../profiles/profguard.toml")),
+    ("msmonitor", "an installation of msMonitor", include_str!("../../profiles/msmonitor.toml")),
+    ("certs", "a certificate directory", include_str!("../../profiles/certs.toml")),
+    ("ascend", "an output tree of the Ascend profiler", include_str!("../../profiles/ascend.toml")),
+    (
+        "cann",
+        "a CANN toolkit that belongs to the unprivileged user who runs the tools",
+        include_str!("../../profiles/cann.toml"),
+    ),
+];
+
+/// The text of a profile.
+pub(crate) fn find(name: &str) -> Option<&'static str> {
+    PROFILES.iter().find(|(n, ..)| *n == name).map(|(.., text)| *text)
+}

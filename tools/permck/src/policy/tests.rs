@@ -1,0 +1,96 @@
+//! Policies: what a row decides, which comes first, and what is refused.
+
+use time::macros::date;
+
+use super::*;
+
+fn policy(text: &str) -> Policy {
+    let mut policy = Policy::default();
+    policy.add(text, &Ids::default()).unwrap();
+    policy
+}
+
+fn place(below: &str, dir: bool) -> Place<'_> {
+    Place { below: below.as_bytes(), root: Path::new("/opt/x"), dir }
+}
+
+fn class(policy: &Policy, below: &str, dir: bool) -> Option<Class> {
+    policy.demand(place(below, dir)).standard().map(|s| s.class)
+}
+
+#[test]
+fn the_first_row_that_matches_and_fits_decides() {
+    let p = policy(
+        "version = 1\n[[path]]\nmatch = ['etc/*.key']\nclass = 'key_file'\n[[path]]\nmatch = ['etc/**']\n\
+         class = 'config_file'\n[[path]]\nmatch = ['etc/**']\nclass = 'config_dir'\n[[path]]\nmatch = ['/opt/x/abs']\n\
+         class = 'data_file'\n",
+    );
+    assert_eq!(class(&p, "etc/a.key", false), Some(Class::KeyFile));
+    assert_eq!(class(&p, "etc/a.conf", false), Some(Class::ConfigFile));
+    assert_eq!(class(&p, "etc/sub", true), Some(Class::ConfigDir));
+    assert_eq!(class(&p, "abs", false), Some(Class::DataFile));
+    assert_eq!(class(&p, "other", false), None);
+}
+
+#[test]
+fn owners_and_tighter_maxima_are_kept() {
+    let p = policy(
+        "version = 1\nowner = ['path', '7']\n[[path]]\nmatch = ['a']\nclass = 'data_file'\nmax = '0440'\n\
+         owner = ['any']\n",
+    );
+    let demand = p.demand(place("a", false));
+    assert_eq!(demand.standard().unwrap().max, Mode(0o440));
+    assert_eq!(demand.owner(1000), Some(Allowed::Any));
+    assert_eq!(p.demand(place("b", false)).owner(1000), Some(Allowed::Ids(vec![1000, 7])));
+}
+
+#[test]
+fn exceptions_end() {
+    let p = policy(
+        "version = 1\n[[exception]]\nmatch = ['bin/*']\nrules = ['special-bits']\nreason = 'r'\nuntil = '2027-01-31'\n",
+    );
+    let accepts = |rule, below, today| p.accepts(rule, place(below, false), today);
+    assert!(accepts("special-bits", "bin/x", date!(2027 - 01 - 31)));
+    assert!(!accepts("special-bits", "bin/x", date!(2027 - 02 - 01)));
+    assert!(!accepts("mode", "bin/x", date!(2027 - 01 - 01)));
+    assert!(!accepts("special-bits", "x", date!(2027 - 01 - 01)));
+    assert_eq!(p.expired(date!(2027 - 02 - 01)).count(), 1);
+}
+
+#[test]
+fn what_is_wrong_is_told_with_its_place() {
+    let bad = |text: &str| Policy::default().add(text, &Ids::default()).unwrap_err().to_string();
+    assert!(bad("version = 2").contains("version 2 is not known"));
+    assert_eq!(bad("version = 1\n\n  x ="), bad("version = 1\n\n  x =").trim_end());
+    assert!(bad("version = 1\n[[path]]\nmatsch = []\n").starts_with("3:1: unknown field `matsch`"));
+    assert!(
+        bad("version = 1\n[[path]]\nmatch = ['a']\nclass = 'log'\n")
+            .contains("there are home_dir, program_file")
+    );
+    assert!(
+        bad("version = 1\n[[path]]\nmatch = ['a']\nclass = 'key_file'\nmax = '0640'\n")
+            .contains("allows more")
+    );
+    assert!(
+        bad("version = 1\n[[path]]\nmatch = ['a']\nowner = ['nobody-such']\n").contains("no user is called")
+    );
+    assert!(bad("version = 1\nextends = ['x']\n").contains("no profile is called"));
+    let exception = "version = 1\n[[exception]]\nmatch = ['a']\nrules = ['mode']\nreason = 'r'\n";
+    assert!(bad(exception).contains("until"));
+    assert!(bad(&format!("{exception}until = 'soon'\n")).contains("is no day"));
+}
+
+#[test]
+fn every_profile_compiles_and_every_row_can_match() {
+    for (name, _, text) in profile::PROFILES {
+        let mut p = Policy::default();
+        p.add(text, &Ids::default()).unwrap_or_else(|e| panic!("{name}: {e}"));
+        assert!(!p.rows.is_empty(), "{name}");
+    }
+    let certs = policy(profile::find("certs").unwrap());
+    assert_eq!(class(&certs, "", true), Some(Class::KeyDir));
+    assert_eq!(class(&certs, "server.key", false), Some(Class::KeyFile));
+    let ascend = policy(profile::find("ascend").unwrap());
+    let data = "h_1_20260101000000000_ascend_pt/ASCEND_PROFILER_OUTPUT/trace_view.json";
+    assert_eq!(class(&ascend, data, false), Some(Class::DataFile));
+}
