@@ -7,7 +7,15 @@ use super::{Entry, Record, entry, summary};
 use crate::finding::Severity;
 
 /// All of them.
-pub const ENTRIES: &[Entry] = &[entry::<Finding>(), entry::<Summary>()];
+pub const ENTRIES: &[Entry] = &[
+    entry::<Finding>(),
+    entry::<Summary>(),
+    entry::<Change>(),
+    entry::<Refusal>(),
+    entry::<FixSummary>(),
+    entry::<Undone>(),
+    entry::<UndoSummary>(),
+];
 
 /// `permck.finding`: one entry breaks one rule.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -60,4 +68,98 @@ summary!(Summary, "permck.summary", r#"{"type":"permck.summary","v":1,"entries":
     vanished: u64,
     /// Mount points that were not entered.
     mounts_skipped: u64,
+});
+
+/// `permck.change`: `permck fix` tightened an entry, or would have; what `permck undo` reads.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Change {
+    /// The entry, absolute and without links.
+    pub path: String,
+    /// The path's bytes in hex, where they are not UTF-8.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub path_hex: Option<String>,
+    /// The rules that it broke.
+    pub rules: Vec<String>,
+    /// Device number of its file system.
+    pub device: u64,
+    /// Inode number.
+    pub inode: u64,
+    /// Its owner.
+    pub uid: u32,
+    /// Mode in octal, before.
+    pub mode_before: String,
+    /// Mode in octal, after.
+    pub mode_after: String,
+    /// The access ACL that was removed, as the kernel stores it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub acl_removed_hex: Option<String>,
+    /// Whether nothing was really changed.
+    #[serde(default)]
+    pub dry_run: bool,
+}
+
+impl Record for Change {
+    const TYPE: &'static str = "permck.change";
+    const V: u32 = 1;
+    const SAMPLE: &'static str = r#"{"type":"permck.change","v":1,"path":"/srv/traces/a.json","rules":["world-writable"],"device":64768,"inode":131075,"uid":1000,"mode_before":"0666","mode_after":"0640","dry_run":false}"#;
+}
+
+/// `permck.refusal`: an entry that was left as it is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Refusal {
+    /// The entry.
+    pub path: String,
+    /// The path's bytes in hex, where they are not UTF-8.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub path_hex: Option<String>,
+    /// Why.
+    pub reason: String,
+}
+
+impl Record for Refusal {
+    const TYPE: &'static str = "permck.refusal";
+    const V: u32 = 1;
+    const SAMPLE: &'static str = r#"{"type":"permck.refusal","v":1,"path":"/srv/traces/b","reason":"it has 2 names: the change would reach the others too"}"#;
+}
+
+summary!(FixSummary, "permck.fix_summary", r#"{"type":"permck.fix_summary","v":1,"entries":120,"changed":3,"refused":1,"left":0,"errors":0}"#, {
+    /// Entries looked at.
+    entries: u64,
+    /// Entries tightened, or that would have been.
+    changed: u64,
+    /// Entries that could not be tightened safely.
+    refused: u64,
+    /// Findings that need a person.
+    left: u64,
+});
+
+/// `permck.undone`: `permck undo` put a change back.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Undone {
+    /// The entry.
+    pub path: String,
+    /// The path's bytes in hex, where they are not UTF-8.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub path_hex: Option<String>,
+    /// The mode that it has again, in octal.
+    pub mode: String,
+    /// Whether nothing was really changed.
+    #[serde(default)]
+    pub dry_run: bool,
+}
+
+impl Record for Undone {
+    const TYPE: &'static str = "permck.undone";
+    const V: u32 = 1;
+    const SAMPLE: &'static str =
+        r#"{"type":"permck.undone","v":1,"path":"/srv/traces/a.json","mode":"0666","dry_run":false}"#;
+}
+
+summary!(UndoSummary, "permck.undo_summary", r#"{"type":"permck.undo_summary","v":1,"undone":3,"unchanged":0,"refused":0,"errors":0}"#, {
+    /// Changes put back.
+    undone: u64,
+    /// Changes that never happened, or were put back before.
+    unchanged: u64,
+    /// Changes that could not be put back safely.
+    refused: u64,
 });

@@ -45,6 +45,7 @@ pub(crate) struct Root {
     pub(crate) owner: Allowed,
     /// Who owns it.
     pub(crate) uid: u32,
+    pub(crate) is_dir: bool,
 }
 
 /// One broken rule, with the class that the entry was held to.

@@ -11,6 +11,7 @@ use common::out::{Color, Out, Verbosity};
 mod classify;
 mod cmd;
 mod collect;
+mod fix;
 mod ids;
 mod inspect;
 mod place;
@@ -35,6 +36,8 @@ pub struct Cli {
 #[derive(Subcommand, Debug)]
 enum Cmd {
     Audit(cmd::audit::Audit),
+    Fix(cmd::fix::Fix),
+    Undo(cmd::undo::Undo),
 }
 
 impl Tool for Cli {
@@ -47,6 +50,8 @@ impl Tool for Cli {
     fn run(self, out: &mut Out) -> anyhow::Result<Exit> {
         match self.cmd {
             Cmd::Audit(audit) => audit.run(self.global.format, out),
+            Cmd::Fix(fix) => fix.run(self.global.format, out),
+            Cmd::Undo(undo) => undo.run(self.global.format, out),
         }
     }
 }

@@ -171,12 +171,13 @@ impl Tree {
 fn root(path: &Path, owners: Option<&[u32]>) -> anyhow::Result<Root> {
     let reason = |e: std::io::Error| anyhow::anyhow!(crate::io_reason(&e));
     let real = path.canonicalize().map_err(reason)?;
-    let own = real.metadata().map_err(reason)?.uid();
+    let meta = real.metadata().map_err(reason)?;
+    let own = meta.uid();
     let mut ids = owners.map_or_else(|| vec![own], <[u32]>::to_vec);
     if !ids.contains(&0) {
         ids.push(0);
     }
-    Ok(Root { path: path.to_owned(), real, owner: Allowed::Ids(ids), uid: own })
+    Ok(Root { path: path.to_owned(), real, owner: Allowed::Ids(ids), uid: own, is_dir: meta.is_dir() })
 }
 
 /// The names of the profiles, with what each is for.

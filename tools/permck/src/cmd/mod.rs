@@ -1,3 +1,5 @@
 //! The subcommands, one file each.
 
 pub(crate) mod audit;
+pub(crate) mod fix;
+pub(crate) mod undo;

@@ -13,7 +13,7 @@ use crate::ids::Ids;
 use crate::walk::{Node, kind};
 use crate::xattr::Xattrs;
 
-mod acl;
+pub(crate) mod acl;
 mod capability;
 mod hard_link;
 mod link;
