@@ -74,7 +74,10 @@ pub fn main<T: Tool>() -> ExitCode {
     let mut out = Out::new(T::NAME, color, verbosity);
     let result = cli.run(&mut out);
     let exit = finish(result, &mut out);
-    out.diag().info("done", format_args!("{:.3} s, peak memory {}", started.elapsed().as_secs_f64(), peak_memory()));
+    out.diag().info(
+        "done",
+        format_args!("{:.3} s, peak memory {}", started.elapsed().as_secs_f64(), peak_memory()),
+    );
     exit.into()
 }
 

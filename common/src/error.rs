@@ -56,7 +56,8 @@ mod tests {
 
     #[test]
     fn a_hint_survives_context_and_stays_out_of_the_message() {
-        let e = Err::<(), _>(anyhow::anyhow!("no such job")).hint("try `status`").context("node1").unwrap_err();
+        let e =
+            Err::<(), _>(anyhow::anyhow!("no such job")).hint("try `status`").context("node1").unwrap_err();
         assert_eq!(format!("{e:#}"), "node1: no such job");
         assert_eq!(hint_of(&e), Some("try `status`"));
     }

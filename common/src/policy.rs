@@ -213,9 +213,18 @@ mod tests {
     fn any_name_is_one_word_of_a_shell() {
         use std::ffi::OsStr;
         use std::os::unix::ffi::OsStrExt;
-        for name in [&b"plain-1.txt"[..], b"a b", b"it's", b"n\nl", b"\x1b[31m7", b"\xff\xfe'\\x", "\u{202e}x".as_bytes()] {
+        for name in [
+            &b"plain-1.txt"[..],
+            b"a b",
+            b"it's",
+            b"n\nl",
+            b"\x1b[31m7",
+            b"\xff\xfe'\\x",
+            "\u{202e}x".as_bytes(),
+        ] {
             let word = shell_quote(Path::new(OsStr::from_bytes(name)));
-            let echoed = std::process::Command::new("bash").args(["-c", &format!("printf %s {word}")]).output();
+            let echoed =
+                std::process::Command::new("bash").args(["-c", &format!("printf %s {word}")]).output();
             // Without bash there is nothing to compare with.
             let Ok(echoed) = echoed else { return };
             assert_eq!(echoed.stdout, name, "{word}");

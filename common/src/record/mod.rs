@@ -95,7 +95,9 @@ fn schema<R: Record>() -> Schema {
     let mut schema = SchemaGenerator::default().into_root_schema_for::<R>();
     let object = schema.ensure_object();
     object.insert("title".into(), R::TYPE.into());
-    if let Some(properties) = object.entry("properties").or_insert_with(|| serde_json::json!({})).as_object_mut() {
+    if let Some(properties) =
+        object.entry("properties").or_insert_with(|| serde_json::json!({})).as_object_mut()
+    {
         properties.insert("type".into(), serde_json::json!({"const": R::TYPE}));
         properties.insert("v".into(), serde_json::json!({"const": R::V}));
     }

@@ -490,7 +490,8 @@ mod tests {
         )
         .unwrap();
         assert_eq!((ms.nputrace, ms.stop_step), (Some(FunctionState::Ready), Some(7)));
-        let newer: StatusReply = serde_json::from_str(r#"{"nputrace":"Paused","npumonitor":"Idle"}"#).unwrap();
+        let newer: StatusReply =
+            serde_json::from_str(r#"{"nputrace":"Paused","npumonitor":"Idle"}"#).unwrap();
         assert_eq!(newer.nputrace, Some(FunctionState::Unknown));
         assert_eq!(serde_json::to_string(&FunctionState::Unknown).unwrap(), r#""unknown""#);
         let refused: OnDemandReply = serde_json::from_str(r#"{"commandStatus":"ineffective"}"#).unwrap();
