@@ -1,6 +1,276 @@
-//! Records of `profctl`.
+//! Records of `profctl`: one per daemon asked, one per trace waited for, and a summary.
 
-use super::Entry;
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{Entry, Record, entry, summary};
 
 /// All of them.
-pub const ENTRIES: &[Entry] = &[];
+pub const ENTRIES: &[Entry] = &[
+    entry::<Status>(),
+    entry::<Version>(),
+    entry::<Request>(),
+    entry::<TraceFile>(),
+    entry::<TraceMissing>(),
+    entry::<Summary>(),
+];
+
+/// What became of one question to one daemon.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// The daemon did what was asked.
+    Done,
+    /// The daemon answered, and the answer is no.
+    Declined,
+    /// There is no usable answer: unreachable, not trusted, not understood.
+    Failed,
+}
+
+/// Which daemon was asked, and what came of it; part of every record about one.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Answer {
+    /// The host, as it was given.
+    pub host: String,
+    /// The TCP port.
+    pub port: u16,
+    /// The address that answered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub address: Option<String>,
+    /// What became of the question.
+    pub outcome: Outcome,
+    /// Why it was declined or failed, in words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// What can be done about it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub hints: Vec<String>,
+    /// From the question to the answer, milliseconds.
+    pub elapsed_ms: u64,
+}
+
+/// `profctl.status`: the state of one daemon and of the processes it knows.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Status {
+    /// Which daemon, and what came of it.
+    #[serde(flatten)]
+    pub answer: Answer,
+    /// State of nputrace over all processes: Uninitialized, Idle, Running, Ready or unknown.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub nputrace: Option<String>,
+    /// State of npumonitor over all processes: Uninitialized, Idle, Running or unknown.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub npumonitor: Option<String>,
+    /// Current training step; missing until known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub current_step: Option<i64>,
+    /// First step of a trace that is Running or Ready.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub start_step: Option<i64>,
+    /// The step before which that trace stops.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stop_step: Option<i64>,
+    /// Since the daemon started, seconds; from profd only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub uptime_s: Option<u64>,
+    /// Every registered process; from profd only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub processes: Option<Vec<Process>>,
+    /// Processes beyond those listed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub processes_omitted: Option<u64>,
+    /// What the daemon counted since it started; from profd only.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub counters: BTreeMap<String, u64>,
+}
+
+impl Record for Status {
+    const TYPE: &'static str = "profctl.status";
+    const V: u32 = 1;
+    const SAMPLE: &'static str = r#"{"type":"profctl.status","v":1,"host":"node1","port":1778,"address":"192.0.2.1:1778","outcome":"done","elapsed_ms":3,"nputrace":"Idle","npumonitor":"Uninitialized","current_step":120,"uptime_s":3600,"processes":[{"pid":4242,"job_id":0,"device":0,"last_poll_ms":850,"nputrace":"Idle","current_step":120}],"processes_omitted":0,"counters":{"ipc.polls":720}}"#;
+}
+
+/// One registered process.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Process {
+    /// Leaf pid, as the process knows itself.
+    pub pid: i32,
+    /// Pid in the daemon's name space, where it differs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host_pid: Option<i32>,
+    /// Job id.
+    pub job_id: i64,
+    /// Device index, where the process registered with one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub device: Option<i32>,
+    /// Since it last asked for a config, milliseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_poll_ms: Option<u64>,
+    /// How long a config has been waiting for it, milliseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pending_ms: Option<u64>,
+    /// State of nputrace in it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub nputrace: Option<String>,
+    /// State of npumonitor in it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub npumonitor: Option<String>,
+    /// Its current step.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub current_step: Option<i64>,
+    /// First step of its trace.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub start_step: Option<i64>,
+    /// The step before which its trace stops.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stop_step: Option<i64>,
+}
+
+/// `profctl.version`: the version of one daemon.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Version {
+    /// Which daemon, and what came of it.
+    #[serde(flatten)]
+    pub answer: Answer,
+    /// The daemon's own text.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
+}
+
+impl Record for Version {
+    const TYPE: &'static str = "profctl.version";
+    const V: u32 = 1;
+    const SAMPLE: &'static str = r#"{"type":"profctl.version","v":1,"host":"node1","port":1778,"address":"192.0.2.1:1778","outcome":"done","elapsed_ms":2,"version":"0.1.0"}"#;
+}
+
+/// `profctl.request`: what one daemon made of one command.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Request {
+    /// Which daemon, and what came of it.
+    #[serde(flatten)]
+    pub answer: Answer,
+    /// The subcommand: gputrace, nputrace, npu-monitor, dcgm-pause or dcgm-resume.
+    pub function: String,
+    /// The job asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub job_id: Option<i64>,
+    /// Leaf pids of the processes that match.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub matched_pids: Vec<i64>,
+    /// The processes that get the command.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub triggered: Vec<Triggered>,
+    /// Matching processes that still have an earlier command to fetch.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub busy: Option<u64>,
+    /// The daemon's verdict: effective, ineffective or unknown.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub command_status: Option<String>,
+    /// Requested pids that the daemon does not know; from profd only.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unknown_pids: Vec<i32>,
+    /// Matching pids left out because of the process limit; from profd only.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub beyond_limit: Vec<i32>,
+    /// Processes registered with the daemon, by job id; from profd only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub jobs: Option<Vec<Job>>,
+}
+
+impl Record for Request {
+    const TYPE: &'static str = "profctl.request";
+    const V: u32 = 1;
+    const SAMPLE: &'static str = r#"{"type":"profctl.request","v":1,"host":"node1","port":1778,"address":"192.0.2.1:1778","outcome":"done","elapsed_ms":4,"function":"gputrace","job_id":0,"matched_pids":[4242],"triggered":[{"pid":4242,"trace_id":"7331","path":"/tmp/trace_4242.json"}],"busy":0,"jobs":[{"job_id":0,"processes":1}]}"#;
+}
+
+/// A process that gets the command, and where its trace will appear.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Triggered {
+    /// Leaf pid.
+    pub pid: i64,
+    /// The request's id, which the trace carries; from profd only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trace_id: Option<String>,
+    /// Where the trace will appear.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub path: Option<String>,
+    /// Where the trace will appear, with `*` for what is not known yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub path_pattern: Option<String>,
+}
+
+/// Registered processes of one job.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Job {
+    /// Job id.
+    pub job_id: i64,
+    /// How many.
+    pub processes: u64,
+}
+
+/// `profctl.trace_file`: a trace that was waited for, and is complete.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct TraceFile {
+    /// The host whose process wrote it, as it was given.
+    pub host: String,
+    /// The process.
+    pub pid: i64,
+    /// The file, or the directory for nputrace.
+    pub path: String,
+    /// The request's id, where the daemon told it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trace_id: Option<String>,
+    /// Size of the file; missing for a directory.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub size_bytes: Option<u64>,
+    /// Always true; an incomplete trace is a `profctl.trace_missing`.
+    pub complete: bool,
+    /// From the request to the complete trace, milliseconds.
+    pub waited_ms: u64,
+}
+
+impl Record for TraceFile {
+    const TYPE: &'static str = "profctl.trace_file";
+    const V: u32 = 1;
+    const SAMPLE: &'static str = r#"{"type":"profctl.trace_file","v":1,"host":"node1","pid":4242,"path":"/tmp/trace_4242.json","trace_id":"7331","size_bytes":1048576,"complete":true,"waited_ms":6120}"#;
+}
+
+/// `profctl.trace_missing`: a trace that was waited for in vain.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct TraceMissing {
+    /// The host whose process should have written it, as it was given.
+    pub host: String,
+    /// The process.
+    pub pid: i64,
+    /// Where it was expected, or what there is of it.
+    pub path: String,
+    /// What was there when the wait ended.
+    pub reason: String,
+    /// From the request to the end of the wait, milliseconds.
+    pub waited_ms: u64,
+}
+
+impl Record for TraceMissing {
+    const TYPE: &'static str = "profctl.trace_missing";
+    const V: u32 = 1;
+    const SAMPLE: &'static str = r#"{"type":"profctl.trace_missing","v":1,"host":"node1","pid":4243,"path":"/tmp/trace_4243.json","reason":"no such file","waited_ms":60500}"#;
+}
+
+summary!(Summary, "profctl.summary", r#"{"type":"profctl.summary","v":1,"hosts":2,"done":1,"declined":1,"failed":0,"triggered":1,"traces_complete":1,"traces_missing":0,"errors":0}"#, {
+    /// Daemons asked.
+    hosts: u64,
+    /// Daemons that did it.
+    done: u64,
+    /// Daemons whose answer was no.
+    declined: u64,
+    /// Daemons without a usable answer.
+    failed: u64,
+    /// Processes triggered.
+    triggered: u64,
+    /// Traces waited for that are complete.
+    traces_complete: u64,
+    /// Traces waited for in vain.
+    traces_missing: u64,
+});

@@ -1,0 +1,273 @@
+//! Files that appear slowly, in place, by renaming, from earlier runs, with other ids.
+
+use std::fs::{self, File};
+use std::io::Write;
+use std::path::Path;
+use std::thread;
+
+use super::ascend::Ascend;
+use super::kineto::Kineto;
+use super::*;
+
+const LONG: Duration = Duration::from_secs(60);
+const SHORT: Duration = Duration::from_millis(700);
+
+fn expected(pid: i64, trace_id: Option<&str>) -> Expected {
+    Expected { host: "localhost".into(), pid, trace_id: trace_id.map(str::to_owned) }
+}
+
+/// Waits; the complete traces in order, and what is missing.
+fn wait(
+    traces: &mut dyn Traces,
+    pending: Vec<Expected>,
+    timeout: Duration,
+) -> (Vec<Trace>, Vec<(i64, String)>) {
+    let mut complete = Vec::new();
+    let needed = traces.needed(pending.len());
+    let missing = watch_for(traces, pending, needed, timeout, |_, trace| {
+        complete.push(trace);
+        Ok(())
+    });
+    (complete, missing.unwrap().into_iter().map(|(e, _, reason)| (e.pid, reason)).collect())
+}
+
+/// A directory for traces and one to fall back to.
+struct Place(tempfile::TempDir);
+
+impl Place {
+    fn new() -> Self {
+        let place = Self(tempfile::tempdir().unwrap());
+        fs::create_dir(place.0.path().join("traces")).unwrap();
+        fs::create_dir(place.0.path().join("tmp")).unwrap();
+        place
+    }
+
+    fn trace(&self, name: &str) -> PathBuf {
+        self.0.path().join("traces").join(name)
+    }
+
+    fn fallback(&self) -> PathBuf {
+        self.0.path().join("tmp")
+    }
+
+    fn kineto(&self) -> Kineto {
+        Kineto::for_test(&self.trace("t.json"), &self.fallback())
+    }
+
+    fn ascend(&self, analysed: bool, ranks: Option<usize>) -> Ascend {
+        Ascend::new(self.0.path().join("traces").to_str().unwrap(), analysed, ranks)
+    }
+}
+
+fn document(id: &str) -> String {
+    format!("{{\"schemaVersion\":1,\"traceEvents\":[{{\"ph\":\"X\"}}],\"trace_id\":\"{id}\"}}\n")
+}
+
+#[test]
+fn a_file_written_in_place_and_slowly_is_waited_for() {
+    let place = Place::new();
+    let mut traces = place.kineto();
+    let path = place.trace("t_7.json");
+    let writer = thread::spawn(move || {
+        thread::sleep(Duration::from_millis(50));
+        let mut file = File::create(path).unwrap();
+        // Each part but the last ends as a document might.
+        for part in
+            ["{\"traceEvents\":[{\"ph\":\"X\"}", ",{\"ph\":\"X\",\"args\":{}}", "]", ",\"trace_id\":\"5\"}"]
+        {
+            file.write_all(part.as_bytes()).unwrap();
+            file.flush().unwrap();
+            thread::sleep(Duration::from_millis(220));
+        }
+    });
+    let (complete, missing) = wait(&mut traces, vec![expected(7, Some("5"))], LONG);
+    writer.join().unwrap();
+    assert_eq!(missing, []);
+    assert_eq!(complete[0].path, place.trace("t_7.json"));
+    assert_eq!(complete[0].size_bytes, Some(fs::metadata(place.trace("t_7.json")).unwrap().len()));
+}
+
+#[test]
+fn files_that_are_renamed_come_in_the_order_of_completion() {
+    let place = Place::new();
+    let mut traces = place.kineto();
+    let (tmp, b, a) = (place.trace("x.tmp"), place.trace("t_2.json"), place.trace("t_1.json"));
+    let writer = thread::spawn(move || {
+        for (path, id) in [(b, "22"), (a, "11")] {
+            fs::write(&tmp, document(id)).unwrap();
+            fs::rename(&tmp, path).unwrap();
+            thread::sleep(Duration::from_millis(400));
+        }
+    });
+    let (complete, missing) = wait(&mut traces, vec![expected(1, Some("11")), expected(2, None)], LONG);
+    writer.join().unwrap();
+    assert_eq!(missing, []);
+    let paths: Vec<_> = complete.into_iter().map(|t| t.path).collect();
+    assert_eq!(paths, [place.trace("t_2.json"), place.trace("t_1.json")]);
+}
+
+#[test]
+fn a_file_of_an_earlier_run_is_not_the_new_one() {
+    let place = Place::new();
+    fs::write(place.trace("t_7.json"), document("5")).unwrap();
+    let mut traces = place.kineto();
+    let (complete, missing) = wait(&mut traces, vec![expected(7, None)], SHORT);
+    assert_eq!(complete, []);
+    assert_eq!(missing, [(7, "there is only the file of an earlier request".to_owned())]);
+    // Written anew, it is.
+    fs::write(place.trace("t_7.json"), document("66")).unwrap();
+    let (complete, _) = wait(&mut traces, vec![expected(7, None)], LONG);
+    assert_eq!(complete.len(), 1);
+}
+
+#[test]
+fn a_file_with_another_trace_id_is_not_ours() {
+    let place = Place::new();
+    let mut traces = place.kineto();
+    fs::write(place.trace("t_7.json"), document("666")).unwrap();
+    let (complete, missing) = wait(&mut traces, vec![expected(7, Some("5"))], SHORT);
+    assert_eq!(complete, []);
+    assert_eq!(missing, [(7, "the trace of another request (trace_id 666)".to_owned())]);
+    fs::write(place.trace("t_7.json"), document("5")).unwrap();
+    assert_eq!(wait(&mut traces, vec![expected(7, Some("5"))], LONG).0.len(), 1);
+}
+
+#[test]
+fn a_file_without_a_trace_id_is_taken() {
+    let place = Place::new();
+    let mut traces = place.kineto();
+    fs::write(place.trace("t_7.json"), "{\"traceEvents\":[]}").unwrap();
+    assert_eq!(wait(&mut traces, vec![expected(7, Some("5"))], LONG).0.len(), 1);
+}
+
+#[test]
+fn a_cut_file_and_no_file_are_missing_with_reasons() {
+    let place = Place::new();
+    let mut traces = place.kineto();
+    fs::write(place.trace("t_1.json"), "{\"traceEvents\":[{}").unwrap();
+    let (complete, missing) = wait(&mut traces, vec![expected(1, None), expected(2, None)], SHORT);
+    assert_eq!(complete, []);
+    assert_eq!(
+        missing,
+        [(1, "18 bytes, and not the end of the document".to_owned()), (2, "no such file".to_owned())]
+    );
+}
+
+#[test]
+fn libkinetos_own_name_is_noticed() {
+    let place = Place::new();
+    let mut traces = place.kineto();
+    let path = place.fallback().join("libkineto_activities_7.json");
+    fs::write(&path, document("5")).unwrap();
+    let (complete, _) = wait(&mut traces, vec![expected(7, Some("5"))], LONG);
+    assert_eq!(complete[0].path, path);
+    assert!(complete[0].remark.as_ref().unwrap().contains("does not write to"));
+}
+
+#[test]
+fn links_are_not_followed() {
+    let place = Place::new();
+    let mut traces = place.kineto();
+    fs::write(place.trace("real"), document("5")).unwrap();
+    std::os::unix::fs::symlink(place.trace("real"), place.trace("t_7.json")).unwrap();
+    let (complete, missing) = wait(&mut traces, vec![expected(7, None)], SHORT);
+    assert_eq!(complete, []);
+    assert_eq!(missing, [(7, "is a symbolic link".to_owned())]);
+}
+
+#[test]
+fn a_directory_that_does_not_exist_yet_is_waited_for() {
+    let place = Place::new();
+    let log_file = place.trace("deep/er/t.json");
+    let mut traces = Kineto::for_test(&log_file, &place.fallback());
+    let path = place.trace("deep/er/t_7.json");
+    let writer = thread::spawn(move || {
+        thread::sleep(Duration::from_millis(100));
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, document("5")).unwrap();
+    });
+    let (complete, _) = wait(&mut traces, vec![expected(7, None)], LONG);
+    writer.join().unwrap();
+    assert_eq!(complete.len(), 1);
+}
+
+fn tree(place: &Place, name: &str) -> PathBuf {
+    let dir = place.trace(name);
+    fs::create_dir(&dir).unwrap();
+    dir
+}
+
+fn close(dir: &Path) {
+    fs::write(dir.join("profiler_info_0.json"), "{\"rank_id\":0}").unwrap();
+}
+
+#[test]
+fn an_ascend_tree_is_complete_when_its_info_is_whole() {
+    let place = Place::new();
+    close(&tree(&place, "h_7_20240102030405000_ascend_pt"));
+    let mut traces = place.ascend(false, None);
+    let (complete, missing) = wait(&mut traces, vec![expected(7, None)], SHORT);
+    assert_eq!((complete, missing), (vec![], vec![(7, "no such directory".to_owned())]));
+    let dir = tree(&place, "h_7_20240102030405001_ascend_pt");
+    tree(&place, "h_77_20240102030405001_ascend_pt");
+    let (_, missing) = wait(&mut traces, vec![expected(7, None)], SHORT);
+    assert_eq!(missing[0].1, "recording has not ended: no profiler_info*.json yet");
+    fs::write(dir.join("profiler_info_0.json"), "{\"rank_id\":").unwrap();
+    assert_eq!(wait(&mut traces, vec![expected(7, None)], SHORT).0, []);
+    close(&dir);
+    let (complete, _) = wait(&mut traces, vec![expected(7, None)], LONG);
+    assert_eq!(complete[0].path, dir);
+}
+
+#[test]
+fn an_analysed_ascend_tree_is_complete_when_the_analysis_says_so() {
+    let place = Place::new();
+    let mut traces = place.ascend(true, None);
+    let dir = tree(&place, "h_7_20240102030405001_ascend_pt");
+    close(&dir);
+    let (_, missing) = wait(&mut traces, vec![expected(7, None)], SHORT);
+    assert_eq!(missing[0].1, "the analysis is not done");
+    let writer = thread::spawn(move || {
+        let results = dir.join("ASCEND_PROFILER_OUTPUT");
+        fs::create_dir(&results).unwrap();
+        thread::sleep(Duration::from_millis(100));
+        File::create(results.join("analyse.done")).unwrap();
+    });
+    assert_eq!(wait(&mut traces, vec![expected(7, None)], LONG).0.len(), 1);
+    writer.join().unwrap();
+}
+
+#[test]
+fn only_as_many_trees_as_ranks_are_waited_for() {
+    let place = Place::new();
+    let mut traces = place.ascend(false, Some(1));
+    close(&tree(&place, "h_8_20240102030405001_ascend_pt"));
+    let (complete, missing) = wait(&mut traces, vec![expected(7, None), expected(8, None)], LONG);
+    assert_eq!((complete.len(), missing.len()), (1, 0));
+}
+
+#[test]
+fn the_same_pid_on_two_hosts_needs_two_trees() {
+    let place = Place::new();
+    let mut traces = place.ascend(false, None);
+    close(&tree(&place, "a_7_20240102030405001_ascend_pt"));
+    let two = || vec![expected(7, None), expected(7, None)];
+    assert_eq!(wait(&mut traces, two(), SHORT).0.len(), 1);
+    close(&tree(&place, "b_7_20240102030405002_ascend_pt"));
+    assert_eq!(wait(&mut traces, vec![expected(7, None)], LONG).0.len(), 1);
+}
+
+#[test]
+fn the_default_deadline_follows_the_recording() {
+    let options = |wait, timeout| WaitOptions { wait, wait_timeout: timeout };
+    let plan = |o: WaitOptions, r| o.plan(r).map(|p| p.timeout);
+    assert_eq!(plan(options(false, None), None), None);
+    assert_eq!(plan(options(true, None), Some(Duration::from_secs(2))), Some(Duration::from_secs(62)));
+    assert_eq!(plan(options(true, None), None), Some(UNKNOWN));
+    assert_eq!(plan(options(true, Some(SHORT)), None), Some(SHORT));
+    assert_eq!(until(0, 500), Duration::from_millis(500));
+    assert_eq!(until(1, 500), Duration::from_millis(500));
+    let soon = SystemTime::now().duration_since(UNIX_EPOCH).unwrap() + Duration::from_secs(100);
+    let later = until(u64::try_from(soon.as_millis()).unwrap(), 500);
+    assert!(later > Duration::from_secs(90) && later < Duration::from_secs(101));
+}
