@@ -10,6 +10,8 @@ pub enum Exit {
     No = 1,
     /// 2: it could not be done: bad usage, an unreadable input, an unreachable host.
     Failed = 2,
+    /// 3: only with `--format nagios`, whose statuses are those of monitoring plug-ins: it is not known.
+    Unknown = 3,
 }
 
 impl From<Exit> for std::process::ExitCode {

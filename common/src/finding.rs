@@ -98,6 +98,25 @@ impl Finding {
         self
     }
 
+    /// The path's bytes, as the system knows it.
+    #[must_use]
+    pub fn path_bytes(&self) -> Vec<u8> {
+        let digits = self.path_hex.as_deref().map(str::as_bytes);
+        let byte =
+            |pair: &[u8]| pair.iter().fold(0, |n, &c| n << 4 | char::from(c).to_digit(16).unwrap_or(0) as u8);
+        digits.map_or_else(|| self.path.clone().into_bytes(), |d| d.chunks(2).map(byte).collect())
+    }
+
+    /// What makes this finding the same in the next run: its rule and path, not what exactly was found. Sixteen
+    /// hexadecimal digits (FNV-1a, 64 bits).
+    #[must_use]
+    pub fn fingerprint(&self) -> String {
+        let bytes = self.rule.bytes().chain([0]).chain(self.path_bytes());
+        let hash =
+            bytes.fold(0xcbf2_9ce4_8422_2325_u64, |h, b| (h ^ u64::from(b)).wrapping_mul(0x100_0000_01b3));
+        format!("{hash:016x}")
+    }
+
     /// `found, expected …`: the reason on a diagnostic line.
     #[must_use]
     pub fn reason(&self) -> String {

@@ -9,6 +9,7 @@
 //! | [`progress`] | progress bars, hidden where nobody watches |
 //! | [`record`] | the JSON lines that tools pipe to each other |
 //! | [`finding`] | a rule's verdict on a subject, as audits and start-up checks report it |
+//! | [`report`] | findings as SARIF, JUnit XML, Prometheus and Nagios |
 //! | [`policy`] | the table of maximum permissions |
 //! | [`fsat`] | files written atomically with their final mode, and inputs opened with care |
 //! | [`rpc`] | the client-daemon protocol: frames, messages, config text |
@@ -27,5 +28,6 @@ pub mod pki;
 pub mod policy;
 pub mod progress;
 pub mod record;
+pub mod report;
 pub mod rpc;
 pub mod text;

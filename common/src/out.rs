@@ -89,6 +89,11 @@ impl Out {
         &mut self.stdout
     }
 
+    /// The diagnostics and the stream for results, for those who need both at once.
+    pub fn parts(&mut self) -> (&Diag, &mut (dyn Write + Send)) {
+        (&self.diag, &mut *self.stdout)
+    }
+
     /// Writes one record as a JSON line.
     ///
     /// # Errors

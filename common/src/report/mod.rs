@@ -1,0 +1,174 @@
+//! Findings in the forms that other programs read, for every tool that audits: SARIF, JUnit XML, a Prometheus
+//! textfile, and one line for Nagios. One file per format.
+//!
+//! A writer takes findings one by one and keeps a bounded amount of memory, whatever their number. Text and JSON
+//! lines are each tool's own.
+
+use std::io::{self, Write};
+
+use crate::exit::Exit;
+use crate::finding::{Finding, Severity};
+use crate::out::Format;
+
+mod junit;
+mod nagios;
+mod prometheus;
+mod sarif;
+
+pub use junit::Junit;
+pub use nagios::Nagios;
+pub use prometheus::Prometheus;
+pub use sarif::Sarif;
+
+/// The formats of an audit.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum ReportFormat {
+    /// For people, grouped by finding. Not stable between versions.
+    #[default]
+    Text,
+    /// JSON Lines, as described in profguard-records(7).
+    Json,
+    /// SARIF 2.1.0, for code scanning.
+    Sarif,
+    /// JUnit XML, one test case per rule, for pipelines.
+    Junit,
+    /// Prometheus text format, for node_exporter's textfile collector.
+    Prometheus,
+    /// One line, and the exit status 0, 1, 2 or 3 of a monitoring plug-in.
+    Nagios,
+}
+
+impl ReportFormat {
+    /// The format of a command that writes text and records only.
+    ///
+    /// # Errors
+    /// It is another one.
+    pub fn plain(self) -> anyhow::Result<Format> {
+        match self {
+            Self::Text => Ok(Format::Text),
+            Self::Json => Ok(Format::Json),
+            _ => anyhow::bail!("--format: this command writes text and json only"),
+        }
+    }
+}
+
+/// Who writes a report, and by which rules.
+#[derive(Clone, Debug)]
+pub struct Source {
+    /// The tool's name.
+    pub tool: &'static str,
+    /// Its version.
+    pub version: &'static str,
+    /// Every rule that could have been broken.
+    pub rules: Vec<RuleInfo>,
+}
+
+/// One rule.
+#[derive(Clone, Copy, Debug)]
+pub struct RuleInfo {
+    /// Stable id, in kebab case.
+    pub id: &'static str,
+    /// How bad its findings are.
+    pub severity: Severity,
+    /// What it finds.
+    pub what: &'static str,
+}
+
+/// Counts of findings.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Totals {
+    /// Findings that must not be deployed.
+    pub errors: u64,
+    /// Findings that are probably not meant.
+    pub warnings: u64,
+    /// Findings worth knowing.
+    pub notes: u64,
+}
+
+impl Totals {
+    /// Counts one finding.
+    pub fn add(&mut self, severity: Severity) {
+        *match severity {
+            Severity::Error => &mut self.errors,
+            Severity::Warning => &mut self.warnings,
+            Severity::Note => &mut self.notes,
+        } += 1;
+    }
+
+    /// Findings at least this grave.
+    #[must_use]
+    pub fn at_least(&self, severity: Severity) -> u64 {
+        match severity {
+            Severity::Error => self.errors,
+            Severity::Warning => self.errors + self.warnings,
+            Severity::Note => self.errors + self.warnings + self.notes,
+        }
+    }
+}
+
+/// `3 errors, 1 warning`; empty where there is none.
+impl std::fmt::Display for Totals {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let counts = [(self.errors, "error"), (self.warnings, "warning"), (self.notes, "note")];
+        let mut separator = "";
+        for (n, what) in counts.into_iter().filter(|(n, _)| *n > 0) {
+            write!(f, "{separator}{n} {what}{}", if n == 1 { "" } else { "s" })?;
+            separator = ", ";
+        }
+        Ok(())
+    }
+}
+
+/// What is known at the end.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct End {
+    /// How many things were looked at.
+    pub subjects: u64,
+    /// What they are called in the plural: `entries`, `directories`.
+    pub noun: &'static str,
+    /// Findings by severity.
+    pub totals: Totals,
+    /// Inputs that could not be looked at.
+    pub failed: u64,
+}
+
+/// One format.
+pub trait Writer: Send {
+    /// Takes one finding.
+    ///
+    /// # Errors
+    /// What the stream says.
+    fn finding(&mut self, to: &mut dyn Write, finding: &Finding) -> io::Result<()>;
+
+    /// Ends the report.
+    ///
+    /// # Errors
+    /// What the stream says.
+    fn end(&mut self, to: &mut dyn Write, end: &End) -> io::Result<()>;
+}
+
+/// The writer of a format; `None` for text and JSON lines, which are each tool's own.
+#[must_use]
+pub fn writer(format: ReportFormat, source: Source) -> Option<Box<dyn Writer>> {
+    Some(match format {
+        ReportFormat::Text | ReportFormat::Json => return None,
+        ReportFormat::Sarif => Box::new(Sarif::new(source)),
+        ReportFormat::Junit => Box::new(Junit::new(source)),
+        ReportFormat::Prometheus => Box::new(Prometheus::new(source)),
+        ReportFormat::Nagios => Box::new(Nagios::new(source)),
+    })
+}
+
+/// The exit status of a monitoring plug-in: 0 fine, 1 warnings, 2 errors, 3 when it could not be found out.
+#[must_use]
+pub fn nagios_exit(end: &End) -> Exit {
+    match end.totals {
+        Totals { errors: 1.., .. } => Exit::Failed,
+        _ if end.failed > 0 => Exit::Unknown,
+        Totals { warnings: 1.., .. } => Exit::No,
+        _ => Exit::Ok,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,99 @@
+//! SARIF 2.1.0, one run, written as the findings come.
+
+use std::io::{self, Write};
+
+use serde_json::json;
+
+use super::{End, Source, Writer};
+use crate::finding::{Finding, Severity};
+
+const SCHEMA: &str =
+    "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json";
+
+/// Writes a SARIF log.
+#[derive(Debug)]
+pub struct Sarif {
+    source: Source,
+    begun: bool,
+    findings: u64,
+}
+
+impl Sarif {
+    /// A log of this tool.
+    #[must_use]
+    pub fn new(source: Source) -> Self {
+        Self { source, begun: false, findings: 0 }
+    }
+
+    fn begin(&mut self, to: &mut dyn Write) -> io::Result<()> {
+        if std::mem::replace(&mut self.begun, true) {
+            return Ok(());
+        }
+        let rule = |r: &super::RuleInfo| {
+            json!({
+                "id": r.id,
+                "shortDescription": {"text": r.what},
+                "defaultConfiguration": {"level": level(r.severity)},
+            })
+        };
+        let rules: Vec<_> = self.source.rules.iter().map(rule).collect();
+        let driver = json!({"name": self.source.tool, "version": self.source.version, "rules": rules});
+        write!(
+            to,
+            r#"{{"$schema":"{SCHEMA}","version":"2.1.0","runs":[{{"tool":{{"driver":{driver}}},"results":["#
+        )
+    }
+}
+
+impl Writer for Sarif {
+    fn finding(&mut self, to: &mut dyn Write, f: &Finding) -> io::Result<()> {
+        self.begin(to)?;
+        let separator = if self.findings == 0 { "\n" } else { ",\n" };
+        self.findings += 1;
+        let text = match (f.expected.as_str(), f.fix.as_str()) {
+            ("", "") => f.found.clone(),
+            ("", fix) => format!("{}. Fix: {fix}", f.found),
+            (expected, "") => format!("{}; expected {expected}", f.found),
+            (expected, fix) => format!("{}; expected {expected}. Fix: {fix}", f.found),
+        };
+        let index = self.source.rules.iter().position(|r| r.id == f.rule);
+        let mut result = json!({
+            "ruleId": f.rule,
+            "level": level(f.severity),
+            "message": {"text": text},
+            "locations": [{"physicalLocation": {"artifactLocation": {"uri": uri(f)}}}],
+            "partialFingerprints": {"ruleAndPath/v1": f.fingerprint()},
+        });
+        if let Some(index) = index {
+            result["ruleIndex"] = json!(index);
+        }
+        write!(to, "{separator}{result}")
+    }
+
+    fn end(&mut self, to: &mut dyn Write, end: &End) -> io::Result<()> {
+        self.begin(to)?;
+        let invocation = json!({"executionSuccessful": end.failed == 0});
+        writeln!(to, r#"],"columnKind":"unicodeCodePoints","invocations":[{invocation}]}}]}}"#)
+    }
+}
+
+fn level(severity: Severity) -> &'static str {
+    match severity {
+        Severity::Note => "note",
+        Severity::Warning => "warning",
+        Severity::Error => "error",
+    }
+}
+
+/// The path as a URI reference: every byte that is not unreserved is escaped, so any name survives.
+fn uri(f: &Finding) -> String {
+    let bytes = f.path_bytes();
+    let mut uri = String::from(if bytes.first() == Some(&b'/') { "file://" } else { "" });
+    for &b in &bytes {
+        match b {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'/' | b'-' | b'.' | b'_' | b'~' => uri.push(b.into()),
+            b => uri.push_str(&format!("%{b:02X}")),
+        }
+    }
+    uri
+}
