@@ -3,7 +3,9 @@
 use rustls::pki_types::CertificateRevocationListDer;
 
 use super::der::{self, Der, Malformed, Result, Time, context, explicit};
-use super::extension::{AuthorityKeyId, Extension, authority_key_id, distribution_point_names, read_one};
+use super::extension::{
+    AuthorityKeyId, Extension, authority_key_id, distribution_point_names, read_one, reason_bits,
+};
 use super::name::{GeneralName, Name};
 use super::oid;
 use super::signature::Signature;
@@ -39,6 +41,9 @@ pub struct Crl {
     pub broken: Vec<String>,
 }
 
+/// All reasons of RFC 5280, 4.2.1.13, as bits.
+pub const REASONS: u16 = 0b1_1111_1110;
+
 /// One revoked certificate.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Revoked {
@@ -59,8 +64,10 @@ pub struct Scope {
     pub only_users: bool,
     /// It covers CAs only.
     pub only_cas: bool,
-    /// It covers some reasons only.
-    pub some_reasons: bool,
+    /// Whether it is for one distribution point, named or not readable.
+    pub named: bool,
+    /// It covers these reasons only.
+    pub reasons: Option<u16>,
     /// It covers other issuers' certificates.
     pub indirect: bool,
     /// It covers attribute certificates only.
@@ -193,12 +200,13 @@ fn next_update(tbs: &mut Der<'_>) -> Result<Option<Time>> {
 fn scope(value: &[u8]) -> Result<Scope> {
     let mut all = Der::only(value, der::SEQUENCE)?;
     let flag = |v: Option<&[u8]>| matches!(v, Some([0xff]));
-    let names = all.optional(explicit(0))?.map(distribution_point_names).transpose()?.unwrap_or_default();
+    let point = all.optional(explicit(0))?;
+    let names = point.map(distribution_point_names).transpose()?.unwrap_or_default();
     let only_users = flag(all.optional(context(1))?);
     let only_cas = flag(all.optional(context(2))?);
-    let some_reasons = all.optional(context(3))?.is_some();
+    let reasons = all.optional(context(3))?.map(reason_bits).transpose()?;
     let indirect = flag(all.optional(context(4))?);
     let only_attributes = flag(all.optional(context(5))?);
     all.done()?;
-    Ok(Scope { names, only_users, only_cas, some_reasons, indirect, only_attributes })
+    Ok(Scope { names, named: point.is_some(), only_users, only_cas, reasons, indirect, only_attributes })
 }

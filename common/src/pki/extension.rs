@@ -37,6 +37,8 @@ pub struct Extensions {
     pub unknown: Vec<Extension<String>>,
     /// What cannot be read, or stands twice.
     pub broken: Vec<String>,
+    /// How many there are.
+    pub count: usize,
 }
 
 /// An issuer's policy, and the subject's that counts as it; object identifiers' bytes.
@@ -127,8 +129,8 @@ pub struct PolicyConstraints {
 pub struct DistributionPoint {
     /// Its full names.
     pub names: Vec<GeneralName>,
-    /// Whether it is for some reasons only.
-    pub some_reasons: bool,
+    /// The reasons that it is for, if not all.
+    pub reasons: Option<u16>,
     /// Whether somebody else than the certificate's issuer signs the CRL.
     pub other_issuer: bool,
 }
@@ -144,6 +146,7 @@ impl Extensions {
         }
         while !list.is_empty() {
             let (id, critical, value) = read_one(&mut list)?;
+            extensions.count += 1;
             if seen.contains(&id) {
                 extensions.broken.push(format!("{} stands twice", oid::name(id)));
                 continue;
@@ -154,6 +157,11 @@ impl Extensions {
             }
         }
         Ok(extensions)
+    }
+
+    /// Whether there are any.
+    pub(crate) fn any(&self) -> bool {
+        self.count > 0
     }
 
     fn set(&mut self, id: &[u8], critical: bool, value: &[u8]) -> Result<()> {
@@ -217,13 +225,22 @@ fn key_usage(value: &[u8]) -> Result<KeyUsage> {
     let mut only = Der::new(value);
     let bits = only.expect(der::BIT_STRING)?;
     only.done()?;
+    named_bits(bits).map(KeyUsage)
+}
+
+/// Up to sixteen named bits, the first of them lowest.
+fn named_bits(bits: &[u8]) -> Result<u16> {
     match bits {
         [unused, rest @ ..] if *unused < 8 && rest.len() <= 2 && (*unused == 0 || !rest.is_empty()) => {
-            let reversed = rest.iter().rev().fold(0u16, |n, b| n << 8 | u16::from(b.reverse_bits()));
-            Ok(KeyUsage(reversed))
+            Ok(rest.iter().rev().fold(0u16, |n, b| n << 8 | u16::from(b.reverse_bits())))
         }
         _ => Err(Malformed::new("not a bit string of at most nine bits")),
     }
+}
+
+/// ReasonFlags: those of RFC 5280, without the unused first bit.
+pub(crate) fn reason_bits(bits: &[u8]) -> Result<u16> {
+    named_bits(bits).map(|b| b & super::crl::REASONS)
 }
 
 fn oids(value: &[u8]) -> Result<Vec<Vec<u8>>> {
@@ -332,10 +349,10 @@ fn distribution_points(value: &[u8]) -> Result<Vec<DistributionPoint>> {
     while !list.is_empty() {
         let mut one = list.sequence()?;
         let names = one.optional(explicit(0))?.map(distribution_point_names).transpose()?.unwrap_or_default();
-        let some_reasons = one.optional(context(1))?.is_some();
+        let reasons = one.optional(context(1))?.map(reason_bits).transpose()?;
         let other_issuer = one.optional(explicit(2))?.is_some();
         one.done()?;
-        points.push(DistributionPoint { names, some_reasons, other_issuer });
+        points.push(DistributionPoint { names, reasons, other_issuer });
     }
     if points.is_empty() { Err(Malformed::new("the list is empty")) } else { Ok(points) }
 }

@@ -10,6 +10,7 @@
 //! | [`rule`] | every rule: id, severity, what it demands |
 //! | [`pem`] | PEM files taken apart |
 //! | [`cert`], [`extension`], [`name`], [`crl`], [`signature`] | the facts of certificates and CRLs |
+//! | [`path`] | path validation by RFC 5280 |
 //! | `read` | files opened with care below an open directory |
 //! | `inspect`, `judge` | a directory judged |
 //! | `peer` | what a peer must be in the handshake, beyond webpki |
@@ -19,6 +20,7 @@ pub mod cert;
 pub mod crl;
 pub mod extension;
 pub mod name;
+pub mod path;
 pub mod pem;
 pub mod role;
 pub mod rule;
@@ -48,6 +50,12 @@ pub fn utc(unix: i64) -> String {
     let format = &time::format_description::well_known::Rfc3339;
     let at = time::OffsetDateTime::from_unix_timestamp(unix).ok();
     at.and_then(|at| at.format(format).ok()).unwrap_or_else(|| unix.to_string())
+}
+
+/// The bytes of an extended key usage, from its name in RFC 5280 or its dotted numbers.
+#[must_use]
+pub fn purpose(text: &str) -> Option<Vec<u8>> {
+    oid::eku(text)
 }
 
 /// The name or dotted numbers of an object identifier's bytes.

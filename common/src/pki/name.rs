@@ -60,6 +60,11 @@ impl Name {
     pub fn is_within(&self, base: &Self) -> bool {
         self.rdns.starts_with(&base.rdns)
     }
+
+    /// The values of the e-mail address attribute.
+    pub(crate) fn emails(&self) -> impl Iterator<Item = &str> {
+        self.attributes.iter().filter(|a| a.oid == oid::EMAIL_ADDRESS).map(|a| a.text.as_str())
+    }
 }
 
 impl PartialEq for Name {

@@ -26,7 +26,10 @@ pub(crate) const EXTENDED_KEY_USAGE: [u8; 3] = ce(37);
 pub(crate) const FRESHEST_CRL: [u8; 3] = ce(46);
 pub(crate) const INHIBIT_ANY_POLICY: [u8; 3] = ce(54);
 pub(crate) const AUTHORITY_INFO_ACCESS: [u8; 8] = [0x2b, 6, 1, 5, 5, 7, 1, 1];
+pub(crate) const ANY_EKU: [u8; 4] = [0x55, 0x1d, 37, 0];
 pub(crate) const ANY_POLICY: [u8; 4] = [0x55, 0x1d, 32, 0];
+/// 1.2.840.113549.1.9.1: e-mail addresses as they stand in old subjects.
+pub(crate) const EMAIL_ADDRESS: [u8; 9] = [0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 9, 1];
 pub(crate) const RSA: [u8; 9] = [0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 1, 1];
 pub(crate) const RSA_PSS: [u8; 9] = [0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 1, 10];
 pub(crate) const EC: [u8; 7] = [0x2a, 0x86, 0x48, 0xce, 0x3d, 2, 1];

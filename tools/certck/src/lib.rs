@@ -8,6 +8,7 @@ use common::out::{Color, Out, Verbosity};
 mod authority;
 mod clock;
 mod cmd;
+mod input;
 mod stage;
 
 /// Validate, mint, revoke and watch the certificates of a mutual-TLS deployment
@@ -27,6 +28,7 @@ pub struct Cli {
 enum Cmd {
     Check(cmd::check::Args),
     Mint(cmd::mint::Args),
+    Verify(cmd::verify::Args),
 }
 
 impl Tool for Cli {
@@ -41,6 +43,7 @@ impl Tool for Cli {
         match self.cmd {
             Cmd::Check(args) => cmd::check::run(&args, format, out),
             Cmd::Mint(args) => cmd::mint::run(&args, format, out),
+            Cmd::Verify(args) => cmd::verify::run(&args, format, out),
         }
     }
 }

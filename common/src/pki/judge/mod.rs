@@ -6,6 +6,8 @@ mod revocation;
 
 use std::path::PathBuf;
 
+pub(super) use certificate::serial;
+
 use super::{Cert, Crl, LoadOptions, Role, rule};
 use crate::finding::Finding;
 

@@ -252,7 +252,7 @@ fn part(crl: &Crl) -> Option<&'static str> {
     match () {
         () if scope.indirect => Some("an indirect CRL, about other issuers' certificates"),
         () if scope.only_attributes => Some("about attribute certificates only"),
-        () if scope.some_reasons => Some("about some reasons only"),
+        () if scope.reasons.is_some() => Some("about some reasons only"),
         () if scope.only_cas || scope.only_users => Some("about only part of the certificates"),
         () => None,
     }

@@ -1,0 +1,233 @@
+//! Path validation by RFC 5280, with the clock, the roots and the revocation lists passed in as values.
+//!
+//! Signatures are verified by the algorithms of rustls-webpki. The building of paths is our own, because what
+//! webpki leaves to its caller or does not do at all is most of section 6: a root's validity and constraints,
+//! constraints on directory and e-mail names, policies, several roots of one name, CRL signers apart. A
+//! certificate directory has to pass both this and webpki.
+//!
+//! Work is bounded: so many signatures, steps and name comparisons, and then the answer is no.
+//!
+//! | file | holds |
+//! |---|---|
+//! | `profile` | what sections 4 and 5 demand of a certificate by itself |
+//! | `constraint` | name constraints |
+//! | `policy` | certificate policies |
+//! | `revocation` | section 6.3 |
+//! | `target` | whether the leaf is the peer that was meant |
+
+mod constraint;
+mod policy;
+mod profile;
+mod revocation;
+mod target;
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::fmt;
+
+pub use target::PeerName;
+
+use super::extension::KeyUsage;
+use super::{Cert, Crl};
+
+/// What is asked.
+#[derive(Clone, Copy, Debug)]
+pub struct Question<'a> {
+    /// The peer's certificate.
+    pub leaf: &'a Cert,
+    /// What else the peer sent: in any order, trusted in nothing.
+    pub intermediates: &'a [Cert],
+    /// What is trusted. Roots' validity, usages and constraints count.
+    pub roots: &'a [Cert],
+    /// Revocation lists. If there are any, every certificate below the root must be found good by one.
+    pub crls: &'a [Crl],
+    /// The time, in seconds since 1970.
+    pub at: i64,
+    /// Extended key usages that the leaf must be good for, as object identifiers' bytes.
+    pub purposes: &'a [Vec<u8>],
+    /// Key usages that the leaf must be good for.
+    pub key_usage: KeyUsage,
+    /// Names that the leaf must be good for, each of them.
+    pub names: &'a [PeerName],
+    /// How many intermediates there may be, self-issued ones counted.
+    pub max_depth: usize,
+    /// Whether certificates must also be what section 4 obliges CAs to issue. Without it, only what section 6
+    /// has validation check.
+    pub conformance: bool,
+}
+
+/// The greatest number of intermediates where the question does not say.
+pub const MAX_DEPTH: usize = 16;
+
+/// Why the answer is no.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// A stable word for the reason, in kebab case.
+    pub code: &'static str,
+    /// The reason, with whose certificate it is about.
+    pub text: String,
+}
+
+impl Refusal {
+    fn new(code: &'static str, text: impl fmt::Display) -> Self {
+        Self { code, text: text.to_string() }
+    }
+
+    fn about(code: &'static str, cert: &Cert, text: impl fmt::Display) -> Self {
+        Self::new(code, format_args!("{}: {text}", cert.subject))
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} [{}]", self.text, self.code)
+    }
+}
+
+impl std::error::Error for Refusal {}
+
+type Verdict<T = ()> = Result<T, Refusal>;
+
+/// The certificates of an accepted path: the leaf, its intermediates, the root.
+pub type Path<'a> = Vec<&'a Cert>;
+
+/// Answers a question.
+///
+/// # Errors
+/// The first reason why the leaf is refused, or the reason why the path that came furthest is.
+pub fn validate<'a>(question: &Question<'a>) -> Result<Path<'a>, Refusal> {
+    let work = Work::new(question);
+    profile::leaf(question)?;
+    target::check(question)?;
+    let mut path = vec![question.leaf];
+    let mut furthest = Refusal::about("no-issuer", question.leaf, "leads to no trusted root");
+    match work.extend(&mut path, &mut furthest) {
+        Ok(true) => Ok(path),
+        Ok(false) => Err(furthest),
+        Err(exhausted) => Err(exhausted),
+    }
+}
+
+const SIGNATURES: u32 = 300;
+const STEPS: u32 = 20_000;
+
+/// One search, and what it has cost so far.
+struct Work<'a, 'q> {
+    question: &'q Question<'a>,
+    signatures: Cell<u32>,
+    steps: Cell<u32>,
+    comparisons: Cell<u32>,
+    /// Whether the one signed the other, by the addresses of the two.
+    known: RefCell<HashMap<(*const Cert, *const Cert), bool>>,
+}
+
+impl<'a, 'q> Work<'a, 'q> {
+    fn new(question: &'q Question<'a>) -> Self {
+        let zero = || Cell::new(0);
+        Self { question, signatures: zero(), steps: zero(), comparisons: zero(), known: RefCell::default() }
+    }
+
+    /// Extends a path towards a root, depth first. On success the path ends with the root.
+    fn extend(&self, path: &mut Path<'a>, furthest: &mut Refusal) -> Verdict<bool> {
+        let Some(&last) = path.last() else { return Ok(false) };
+        for root in self.question.roots {
+            if root.subject == last.issuer && self.signed(last, root)? {
+                match self.judge(path, root) {
+                    Ok(()) => {
+                        path.push(root);
+                        return Ok(true);
+                    }
+                    Err(e) if e.code == EXHAUSTED => return Err(e),
+                    Err(e) => *furthest = e,
+                }
+            }
+        }
+        if path.len() > self.question.max_depth {
+            return Ok(false);
+        }
+        for next in self.issuers(last) {
+            self.spend(&self.steps, STEPS, "paths to try")?;
+            if path.iter().any(|c| c.der == next.der || (c.subject == next.subject && c.key == next.key)) {
+                continue;
+            }
+            if let Err(e) = profile::intermediate(self.question, next) {
+                if furthest.code == "no-issuer" {
+                    *furthest = e;
+                }
+                continue;
+            }
+            if self.signed(last, next)? {
+                path.push(next);
+                if self.extend(path, furthest)? {
+                    return Ok(true);
+                }
+                path.pop();
+            }
+        }
+        Ok(false)
+    }
+
+    /// The intermediates that may have issued a certificate, those first whose key identifier fits.
+    fn issuers(&self, cert: &Cert) -> Vec<&'a Cert> {
+        let wanted = cert.extensions.authority_key_id.as_ref().and_then(|a| a.value.key_id.as_ref());
+        let mut issuers: Vec<_> =
+            self.question.intermediates.iter().filter(|c| c.subject == cert.issuer).collect();
+        issuers.sort_by_key(|c| c.extensions.subject_key_id.as_ref().map(|s| &s.value) != wanted);
+        issuers
+    }
+
+    /// Whether `issuer`'s key signed `cert`; each pair is verified once.
+    fn signed(&self, cert: &Cert, issuer: &Cert) -> Verdict<bool> {
+        let pair = (std::ptr::from_ref(cert), std::ptr::from_ref(issuer));
+        if let Some(&known) = self.known.borrow().get(&pair) {
+            return Ok(known);
+        }
+        self.spend(&self.signatures, SIGNATURES, "signatures to verify")?;
+        let good = cert.signature.verify(&issuer.key).is_ok();
+        self.known.borrow_mut().insert(pair, good);
+        Ok(good)
+    }
+
+    fn spend(&self, counter: &Cell<u32>, limit: u32, what: &str) -> Verdict {
+        counter.set(counter.get() + 1);
+        if counter.get() > limit {
+            return Err(Refusal::new(EXHAUSTED, format_args!("more than {limit} {what}")));
+        }
+        Ok(())
+    }
+
+    /// Section 6.1 on a whole path, whose signatures and names are known to chain.
+    fn judge(&self, path: &[&'a Cert], root: &'a Cert) -> Verdict {
+        profile::root(self.question, root)?;
+        path_lengths(path, root)?;
+        constraint::check(self, path, root)?;
+        policy::check(path)?;
+        target::purposes_of_issuers(self.question, path, root)?;
+        revocation::check(self, path, root)
+    }
+}
+
+const EXHAUSTED: &str = "too-much-work";
+
+/// Section 6.1.4 (l) and (m): self-issued certificates do not count, and the last one is no intermediate.
+fn path_lengths(path: &[&Cert], root: &Cert) -> Verdict {
+    let limit = |c: &Cert| c.extensions.basic_constraints.as_ref().and_then(|b| b.value.path_len);
+    let mut left = limit(root);
+    for cert in path.iter().skip(1).rev() {
+        if !cert.is_self_issued() {
+            if left == Some(0) {
+                return Err(Refusal::about(
+                    "path-length",
+                    cert,
+                    "more intermediates than a path length allows",
+                ));
+            }
+            left = left.map(|n| n - 1);
+        }
+        left = match (left, limit(cert)) {
+            (Some(a), Some(b)) => Some(a.min(b)),
+            (a, b) => a.or(b),
+        };
+    }
+    Ok(())
+}

@@ -1,0 +1,187 @@
+//! What RFC 5280, section 4, demands of a certificate by itself, by its place in the path.
+
+use super::{Question, Refusal, Verdict, target};
+use crate::pki::extension::KeyUsage;
+use crate::pki::judge::serial;
+use crate::pki::name::GeneralName;
+use crate::pki::{Cert, utc};
+
+/// Where a certificate stands in the path.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Place {
+    Leaf,
+    Intermediate,
+    Root,
+}
+
+pub(super) fn leaf(question: &Question<'_>) -> Verdict {
+    certificate(question, question.leaf, Place::Leaf)
+}
+
+pub(super) fn intermediate(question: &Question<'_>, cert: &Cert) -> Verdict {
+    certificate(question, cert, Place::Intermediate)
+}
+
+pub(super) fn root(question: &Question<'_>, cert: &Cert) -> Verdict {
+    certificate(question, cert, Place::Root)
+}
+
+fn certificate(question: &Question<'_>, cert: &Cert, place: Place) -> Verdict {
+    encoding(cert)?;
+    time(question, cert)?;
+    if place != Place::Leaf {
+        authority(cert, place)?;
+    }
+    if question.conformance {
+        conformance(cert, place)?;
+        usages(cert)?;
+        names(cert)?;
+    }
+    Ok(())
+}
+
+fn encoding(cert: &Cert) -> Verdict {
+    if let Some(broken) = cert.extensions.broken.first() {
+        return Err(Refusal::about("malformed-extension", cert, broken));
+    }
+    if !cert.signature.consistent {
+        return Err(Refusal::about("signature-algorithm", cert, "the two signature algorithms differ"));
+    }
+    if cert.version != 3 && cert.extensions.any() {
+        return Err(Refusal::about("version", cert, "extensions in a certificate that is not version 3"));
+    }
+    if let Some(unknown) = cert.extensions.unknown.iter().find(|u| u.critical) {
+        return Err(Refusal::about(
+            "critical-extension",
+            cert,
+            format_args!("critical extension {}", unknown.value),
+        ));
+    }
+    Ok(())
+}
+
+fn time(question: &Question<'_>, cert: &Cert) -> Verdict {
+    if question.at < cert.not_before.unix {
+        return Err(Refusal::about("not-yet-valid", cert, format_args!("begins at {}", cert.not_before)));
+    }
+    if question.at > cert.not_after.unix {
+        let text = format!("expired at {}, and it is {}", cert.not_after, utc(question.at));
+        return Err(Refusal::about("expired", cert, text));
+    }
+    Ok(())
+}
+
+/// Section 6.1.4 (k) and (n), of roots too: a root that is no CA was not meant as one.
+fn authority(cert: &Cert, place: Place) -> Verdict {
+    // Old roots of version 1 cannot say what they are; being trusted says it.
+    let old = place == Place::Root && cert.version == 1;
+    if !cert.is_ca() && !old {
+        return Err(Refusal::about("not-a-ca", cert, "not a CA by its basicConstraints"));
+    }
+    let usage = cert.extensions.key_usage.as_ref();
+    if usage.is_some_and(|k| !k.value.has(KeyUsage::KEY_CERT_SIGN)) {
+        return Err(Refusal::about("ca-key-usage", cert, "keyUsage without keyCertSign"));
+    }
+    Ok(())
+}
+
+/// What conforming CAs must and must not do, sections 4.1 and 4.2.
+fn conformance(cert: &Cert, place: Place) -> Verdict {
+    let ca = cert.is_ca();
+    let e = &cert.extensions;
+    let refuse = |code, text: &str| Err(Refusal::about(code, cert, text));
+    if cert.version != 3 {
+        return refuse("version", "not X.509 version 3");
+    }
+    if let Err(why) = serial(&cert.serial) {
+        return Err(Refusal::about("serial-number", cert, format_args!("the serial number {why}")));
+    }
+    if cert.issuer.is_empty() {
+        return refuse("empty-issuer", "the issuer's name is empty");
+    }
+    if cert.subject.is_empty() && (ca || place != Place::Leaf) {
+        return refuse("empty-subject", "the subject of a CA is empty");
+    }
+    if cert.subject.is_empty() && !e.subject_alt_name.as_ref().is_some_and(|s| s.critical) {
+        return refuse("empty-subject", "the subject is empty, and no critical subjectAltName replaces it");
+    }
+    const YEAR_2050: i64 = 2_524_608_000;
+    if [cert.not_before, cert.not_after].iter().any(|t| t.generalized && t.unix < YEAR_2050) {
+        return refuse("time-encoding", "a GeneralizedTime before the year 2050");
+    }
+    // 4.2.1.1: may be left out where the key signs itself.
+    let key_id = e.authority_key_id.as_ref().is_some_and(|a| a.value.key_id.is_some());
+    let own_key = place == Place::Root && cert.is_self_issued();
+    if !(key_id || own_key) {
+        return refuse("authority-key-identifier", "no authority key identifier");
+    }
+    if ca && e.subject_key_id.is_none() {
+        return refuse("subject-key-identifier", "a CA without a subject key identifier");
+    }
+    if e.authority_key_id.as_ref().is_some_and(|a| a.critical)
+        || e.subject_key_id.as_ref().is_some_and(|s| s.critical)
+    {
+        return refuse("criticality", "a critical key identifier");
+    }
+    if e.authority_info_access.as_ref().is_some_and(|a| a.critical) {
+        return refuse("criticality", "a critical authority information access");
+    }
+    if place != Place::Leaf && e.basic_constraints.as_ref().is_some_and(|b| !b.critical) {
+        return refuse("criticality", "the basicConstraints of a CA are not critical");
+    }
+    if e.policy_constraints.as_ref().is_some_and(|p| !p.critical)
+        || e.inhibit_any_policy.as_ref().is_some_and(|p| !p.critical)
+    {
+        return refuse("criticality", "policy constraints that are not critical");
+    }
+    if let Some(constraints) = &e.name_constraints {
+        if !ca {
+            return refuse("name-constraints", "name constraints in a certificate that is not a CA's");
+        }
+        if !constraints.critical {
+            return refuse("criticality", "the name constraints are not critical");
+        }
+    }
+    Ok(())
+}
+
+/// How basicConstraints and keyUsage go together, sections 4.2.1.3 and 4.2.1.9.
+fn usages(cert: &Cert) -> Verdict {
+    let usage = cert.extensions.key_usage.as_ref().map(|k| k.value);
+    let signs = usage.is_none_or(|k| k.has(KeyUsage::KEY_CERT_SIGN));
+    if usage.is_some_and(|k| k.0 == 0) {
+        return Err(Refusal::about("key-usage", cert, "an empty keyUsage"));
+    }
+    if !cert.is_ca() && usage.is_some_and(|k| k.has(KeyUsage::KEY_CERT_SIGN)) {
+        return Err(Refusal::about("key-usage", cert, "keyCertSign without being a CA"));
+    }
+    let length = cert.extensions.basic_constraints.as_ref().and_then(|b| b.value.path_len);
+    if length.is_some() && !(cert.is_ca() && signs) {
+        return Err(Refusal::about(
+            "path-length",
+            cert,
+            "a path length without being a CA that signs certificates",
+        ));
+    }
+    Ok(())
+}
+
+/// Section 4.2.1.6: the forms of names.
+fn names(cert: &Cert) -> Verdict {
+    for name in cert.extensions.subject_alt_name.iter().flat_map(|s| &s.value) {
+        let good = match name {
+            GeneralName::Dns(text) => target::is_dns_pattern(text),
+            GeneralName::Email(text) => target::mailbox(text).is_some(),
+            GeneralName::Ip(bytes) => matches!(bytes.len(), 4 | 16),
+            GeneralName::Uri(text) => text.split_once(':').is_some_and(|(scheme, rest)| {
+                scheme.starts_with(|c: char| c.is_ascii_alphabetic()) && !rest.is_empty()
+            }),
+            GeneralName::Directory(name) => !name.is_empty(),
+            GeneralName::Other(..) => true,
+        };
+        if !good {
+            return Err(Refusal::about("malformed-name", cert, format_args!("malformed name {name}")));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,165 @@
+//! Revocation by CRLs, RFC 5280, section 6.3.
+//!
+//! If there are CRLs, each certificate below the root must be found good; what no list covers is refused. Delta
+//! lists are not combined with their bases: what they revoke counts, what they take back does not. Lists about
+//! other issuers' certificates (indirect ones) are not used.
+
+use super::{Refusal, Verdict, Work};
+use crate::pki::crl::{REASONS, Scope};
+use crate::pki::extension::KeyUsage;
+use crate::pki::judge::serial;
+use crate::pki::name::GeneralName;
+use crate::pki::{Cert, Crl};
+
+pub(super) fn check(work: &Work<'_, '_>, path: &[&Cert], root: &Cert) -> Verdict {
+    if work.question.crls.is_empty() {
+        return Ok(());
+    }
+    let issuers = path.iter().skip(1).copied().chain([root]);
+    path.iter().zip(issuers).try_for_each(|(cert, issuer)| status(work, cert, issuer, path, root))
+}
+
+/// One certificate. The reasons that lists cover add up; all must be covered.
+fn status(work: &Work<'_, '_>, cert: &Cert, issuer: &Cert, path: &[&Cert], root: &Cert) -> Verdict {
+    let mut covered = 0;
+    let mut why = "no CRL of its issuer covers it".to_owned();
+    for crl in work.question.crls.iter().filter(|c| c.issuer == cert.issuer) {
+        match reasons(work, crl, cert, issuer, path, root) {
+            Err(e) if e.code == super::EXHAUSTED => return Err(e),
+            Err(e) => why = e.text,
+            Ok(reasons) => {
+                if crl.entry(&cert.serial).is_some() {
+                    return Err(Refusal::about("revoked", cert, "revoked"));
+                }
+                if !crl.delta {
+                    covered |= reasons;
+                }
+            }
+        }
+    }
+    if covered == REASONS { Ok(()) } else { Err(Refusal::about("revocation-unknown", cert, why)) }
+}
+
+/// The reasons for which a list speaks about a certificate.
+fn reasons(
+    work: &Work<'_, '_>,
+    crl: &Crl,
+    cert: &Cert,
+    issuer: &Cert,
+    path: &[&Cert],
+    root: &Cert,
+) -> Verdict<u16> {
+    form(work, crl)?;
+    let reasons = match &crl.scope {
+        None => REASONS,
+        Some(scope) => in_scope(scope, cert)?,
+    };
+    signature(work, crl, issuer, path, root)?;
+    Ok(reasons)
+}
+
+fn unusable(text: &str) -> Refusal {
+    Refusal::new("crl", format_args!("its CRL {text}"))
+}
+
+fn form(work: &Work<'_, '_>, crl: &Crl) -> Verdict {
+    let at = work.question.at;
+    if let Some(broken) = crl.broken.first() {
+        return Err(unusable(broken));
+    }
+    if let Some(unknown) = crl.unknown_critical.first() {
+        return Err(unusable(&format!("has the critical extension {unknown}")));
+    }
+    if !crl.signature.consistent {
+        return Err(unusable("names two signature algorithms"));
+    }
+    if at < crl.this_update.unix {
+        return Err(unusable("is of the future"));
+    }
+    match crl.next_update {
+        None => return Err(unusable("has no nextUpdate")),
+        Some(next) if at > next.unix => return Err(unusable("has expired")),
+        Some(_) => {}
+    }
+    let Some(number) = crl.number.as_ref().filter(|_| crl.version == 2) else {
+        return if work.question.conformance { Err(unusable("has no number")) } else { Ok(()) };
+    };
+    if work.question.conformance {
+        let zero = number.value == [0];
+        if number.critical {
+            return Err(unusable("has a critical number"));
+        }
+        if !zero && serial(&number.value).is_err() {
+            return Err(unusable("has a number that is negative or too long"));
+        }
+    }
+    Ok(())
+}
+
+/// Section 6.3.3 (b): which certificates, which reasons.
+fn in_scope(scope: &Scope, cert: &Cert) -> Verdict<u16> {
+    if scope.indirect || scope.only_attributes {
+        return Err(unusable("is about other certificates"));
+    }
+    if (scope.only_users && cert.is_ca()) || (scope.only_cas && !cert.is_ca()) {
+        return Err(unusable("is not about this kind of certificate"));
+    }
+    let points =
+        cert.extensions.crl_distribution_points.as_ref().map(|p| p.value.as_slice()).unwrap_or_default();
+    let same = |names: &[GeneralName]| names.iter().any(|n| scope.names.contains(n));
+    let mut reasons = 0;
+    for point in points.iter().filter(|p| !p.other_issuer) {
+        if !scope.named || same(&point.names) {
+            reasons |= point.reasons.unwrap_or(REASONS);
+        }
+    }
+    if points.is_empty() && !scope.named {
+        reasons = REASONS;
+    }
+    if reasons == 0 {
+        return Err(unusable("is for another distribution point"));
+    }
+    Ok(reasons & scope.reasons.unwrap_or(REASONS))
+}
+
+/// Section 6.3.3 (f) and (g): signed by the issuer, or by another key of its name that the same path vouches for.
+fn signature(work: &Work<'_, '_>, crl: &Crl, issuer: &Cert, path: &[&Cert], root: &Cert) -> Verdict {
+    work.spend(&work.signatures, super::SIGNATURES, "signatures to verify")?;
+    if crl.signature.verify(&issuer.key).is_ok() {
+        return may_sign(issuer);
+    }
+    for other in work.question.intermediates.iter().filter(|c| c.subject == crl.issuer && c.key != issuer.key)
+    {
+        work.spend(&work.signatures, super::SIGNATURES, "signatures to verify")?;
+        if crl.signature.verify(&other.key).is_ok() && vouched(work, other, path, root)? {
+            return may_sign(other);
+        }
+    }
+    Err(unusable("is not signed by its issuer"))
+}
+
+/// Whether a certificate for another key of a CA is good: issued from within this path, valid, not revoked.
+fn vouched(work: &Work<'_, '_>, signer: &Cert, path: &[&Cert], root: &Cert) -> Verdict<bool> {
+    let valid = signer.is_valid_at(work.question.at)
+        && signer.extensions.broken.is_empty()
+        && !signer.extensions.unknown.iter().any(|u| u.critical);
+    let revoked =
+        work.question.crls.iter().any(|c| c.issuer == signer.issuer && c.entry(&signer.serial).is_some());
+    if !valid || revoked {
+        return Ok(false);
+    }
+    for issuer in path.iter().skip(1).copied().chain([root]) {
+        if issuer.subject == signer.issuer && work.signed(signer, issuer)? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+fn may_sign(signer: &Cert) -> Verdict {
+    let usage = signer.extensions.key_usage.as_ref();
+    if usage.is_some_and(|k| !k.value.has(KeyUsage::CRL_SIGN)) {
+        return Err(unusable("is signed by a key that may not sign CRLs"));
+    }
+    Ok(())
+}

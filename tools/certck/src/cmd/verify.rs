@@ -1,0 +1,188 @@
+//! `certck verify`: path validation by RFC 5280 of cases that come as JSON lines.
+//!
+//! This is the verdict engine by itself, with clock, roots and CRLs in the case: apart from the policy on modes
+//! and key sizes that `certck check` adds.
+
+use std::path::PathBuf;
+
+use anyhow::{Context, anyhow};
+use common::exit::Exit;
+use common::out::{Format, Out};
+use common::pki::extension::KeyUsage;
+use common::pki::path::{self, Question, Refusal};
+use common::pki::{Cert, Crl, Malformed, pem, purpose};
+use common::record::certck::{Answer, Case, CaseProfile, NameKind, PeerKind, PeerName, Summary, Verdict};
+use time::OffsetDateTime;
+
+use crate::{clock, input};
+
+/// Validate certificate paths given as JSON lines
+///
+/// Reads one case per line (a peer's certificate, intermediates, roots, CRLs, all PEM text; the time; what the
+/// peer must be) and writes one verdict per line. The rules are those of RFC 5280, not the policy of
+/// `certck check`. The records are described in profguard-records(7): certck.case and certck.verdict.
+#[derive(clap::Args, Debug)]
+#[command(after_long_help = "Examples:
+  certck verify --format json - < cases.jsonl
+  certck verify cases.jsonl | grep reject")]
+pub(crate) struct Args {
+    /// Files of cases; `-` and none mean standard input
+    #[arg(value_name = "FILE")]
+    files: Vec<PathBuf>,
+}
+
+/// The longest case that is read: CRLs of ten thousand entries fit several times.
+const MAX_LINE: u64 = 32 << 20;
+
+pub(crate) fn run(args: &Args, format: Format, out: &mut Out) -> anyhow::Result<Exit> {
+    let mut summary = Summary::default();
+    for file in input::or_stdin(&args.files) {
+        if let Err(e) = verify_all(&file, format, &mut summary, out) {
+            let broken = common::error::is_broken_pipe(&e);
+            if broken {
+                return Err(e);
+            }
+            out.failed(file.display(), &e);
+        }
+    }
+    summary.errors = out.diag().errors();
+    if format == Format::Json {
+        out.record(&summary)?;
+    }
+    Ok(if summary.refused > 0 { Exit::No } else { Exit::Ok })
+}
+
+fn verify_all(
+    file: &std::path::Path,
+    format: Format,
+    summary: &mut Summary,
+    out: &mut Out,
+) -> anyhow::Result<()> {
+    let mut input = input::open(file)?;
+    for number in 1.. {
+        let line = match input.next(b'\n', MAX_LINE) {
+            Ok(None) => break,
+            Ok(Some(line)) => line,
+            Err(e) => {
+                out.failed(format_args!("{}:{number}", input.name), &e);
+                continue;
+            }
+        };
+        if line.trim_ascii().is_empty() {
+            continue;
+        }
+        match answer(&line) {
+            Err(e) => out.failed(format_args!("{}:{number}", input.name), &e),
+            Ok(verdict) => {
+                summary.checked += 1;
+                summary.refused += u64::from(verdict.verdict == Answer::Reject);
+                write(&verdict, format, out)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn write(verdict: &Verdict, format: Format, out: &mut Out) -> anyhow::Result<()> {
+    if format == Format::Json {
+        return Ok(out.record(verdict)?);
+    }
+    let text = match (&verdict.detail, &verdict.reason) {
+        (Some(detail), Some(reason)) => format!("{}: reject: {detail} [{reason}]", verdict.id),
+        _ => format!("{}: accept: {}", verdict.id, verdict.path.join(" < ")),
+    };
+    Ok(writeln!(out.text(), "{}", common::text::safe(&text))?)
+}
+
+/// Answers one line. What is wrong with a certificate is a verdict; what is wrong with the case is an error.
+fn answer(line: &[u8]) -> anyhow::Result<Verdict> {
+    let case: Case = serde_json::from_slice(line).context("not a certck.case")?;
+    let verdict = match decide(&case)? {
+        Ok(path) => Verdict { id: case.id, verdict: Answer::Accept, reason: None, detail: None, path },
+        Err(refusal) => Verdict {
+            id: case.id,
+            verdict: Answer::Reject,
+            reason: Some(refusal.code.to_owned()),
+            detail: Some(refusal.text),
+            path: Vec::new(),
+        },
+    };
+    Ok(verdict)
+}
+
+fn decide(case: &Case) -> anyhow::Result<Result<Vec<String>, Refusal>> {
+    let at = match &case.time {
+        Some(text) => clock::parse(text).map_err(|e| anyhow!("time: {e}"))?,
+        None => OffsetDateTime::now_utc(),
+    };
+    let names = case.names.iter().map(peer_name).collect::<anyhow::Result<Vec<_>>>()?;
+    let purposes = purposes(case)?;
+    let key_usage = key_usage(&case.key_usages)?;
+    let leaf = match read(&case.peer, "CERTIFICATE", Cert::parse) {
+        Ok(leaf) => leaf,
+        Err(e) => return Ok(Err(Refusal { code: "malformed-certificate", text: e.0 })),
+    };
+    let readable = |texts: &[String]| -> Vec<Cert> {
+        texts.iter().filter_map(|text| read(text, "CERTIFICATE", Cert::parse).ok()).collect()
+    };
+    let crls: Result<Vec<Crl>, Malformed> =
+        case.crls.iter().map(|t| read(t, "X509 CRL", Crl::parse)).collect();
+    let crls = match crls {
+        Ok(crls) => crls,
+        Err(e) => return Ok(Err(Refusal { code: "malformed-crl", text: e.0 })),
+    };
+    let question = Question {
+        leaf: &leaf,
+        intermediates: &readable(&case.intermediates),
+        roots: &readable(&case.roots),
+        crls: &crls,
+        at: at.unix_timestamp(),
+        purposes: &purposes,
+        key_usage,
+        names: &names,
+        max_depth: case.max_depth.map_or(path::MAX_DEPTH, |n| n as usize),
+        conformance: case.profile.unwrap_or_default() == CaseProfile::Rfc5280,
+    };
+    Ok(path::validate(&question).map(|path| path.iter().map(|c| c.subject.to_string()).collect()))
+}
+
+/// Reads the one block that a text must hold.
+fn read<T>(text: &str, label: &str, parse: impl Fn(&[u8]) -> Result<T, Malformed>) -> Result<T, Malformed> {
+    let blocks = pem::parse(text.as_bytes()).map_err(|e| Malformed(e.to_string()))?;
+    match blocks.as_slice() {
+        [block] if block.label == label => parse(&block.der),
+        _ => Err(Malformed(format!("not one `{label}` block"))),
+    }
+}
+
+fn peer_name(name: &PeerName) -> anyhow::Result<path::PeerName> {
+    let value = name.value.clone();
+    Ok(match name.kind {
+        NameKind::Dns => path::PeerName::Dns(value),
+        NameKind::Email => path::PeerName::Email(value),
+        NameKind::Ip => path::PeerName::Ip(value.parse().with_context(|| format!("names: `{value}`"))?),
+    })
+}
+
+fn purposes(case: &Case) -> anyhow::Result<Vec<Vec<u8>>> {
+    let default = match case.kind {
+        PeerKind::Server => "serverAuth",
+        PeerKind::Client => "clientAuth",
+    };
+    let wanted = match case.extended_key_usages.as_slice() {
+        [] => vec![default],
+        given => given.iter().map(String::as_str).collect(),
+    };
+    let read = |name: &&str| purpose(name).ok_or_else(|| anyhow!("extended_key_usages: unknown `{name}`"));
+    wanted.iter().map(read).collect()
+}
+
+fn key_usage(names: &[String]) -> anyhow::Result<KeyUsage> {
+    let bit = |name: &String| {
+        (0..9)
+            .map(|i| KeyUsage(1 << i))
+            .find(|k| k.names() == [name.as_str()])
+            .ok_or_else(|| anyhow!("key_usages: unknown `{name}`"))
+    };
+    names.iter().try_fold(KeyUsage(0), |all, name| Ok(KeyUsage(all.0 | bit(name)?.0)))
+}
