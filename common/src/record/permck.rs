@@ -49,7 +49,7 @@ impl Record for Finding {
     const SAMPLE: &'static str = r#"{"type":"permck.finding","v":1,"rule":"world-writable","severity":"error","path":"/srv/traces/a.json","found":"mode 0666 allows 0026 too much for service data","expected":"at most 0640 (data_file, told by nothing special about it)","fix":"chmod 0640 /srv/traces/a.json","class":"data_file","told_by":"nothing special about it"}"#;
 }
 
-summary!(Summary, "permck.summary", r#"{"type":"permck.summary","v":1,"entries":120,"dirs":7,"findings":2,"error_findings":1,"warning_findings":1,"note_findings":0,"accepted":1,"vanished":0,"mounts_skipped":0,"errors":0}"#, {
+summary!(Summary, "permck.summary", r#"{"type":"permck.summary","v":1,"entries":120,"dirs":7,"findings":2,"error_findings":1,"warning_findings":1,"note_findings":0,"accepted":1,"known":0,"vanished":0,"mounts_skipped":0,"errors":0}"#, {
     /// Entries looked at, directories among them.
     entries: u64,
     /// Directories looked at.
@@ -64,6 +64,8 @@ summary!(Summary, "permck.summary", r#"{"type":"permck.summary","v":1,"entries":
     note_findings: u64,
     /// Findings that the policy accepts and that are not shown.
     accepted: u64,
+    /// Findings that the baseline knows and that are not shown.
+    known: u64,
     /// Entries that were gone when they were to be looked at.
     vanished: u64,
     /// Mount points that were not entered.

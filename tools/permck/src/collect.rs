@@ -1,14 +1,16 @@
 //! Collects what the threads of an audit find, counts it, and hands it to a report in a stable order.
 
-use std::io;
+use std::io::{self, Write};
 use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use common::finding::Severity;
-use common::out::Out;
+use common::out::Diag;
+use common::report::Totals;
 use rustix::io::Errno;
 
-use crate::inspect::{Issue, Sink};
+use crate::baseline::Baseline;
+use crate::inspect::{Issue, Root, Sink};
 use crate::report::Report;
 use crate::rule::Subject;
 use crate::walk::Dir;
@@ -17,52 +19,35 @@ use crate::walk::Dir;
 /// that finds millions stays small.
 const RUN: usize = 32 << 10;
 
-/// Counts of findings.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Totals {
-    pub(crate) errors: u64,
-    pub(crate) warnings: u64,
-    pub(crate) notes: u64,
-}
-
-impl Totals {
-    pub(crate) fn add(&mut self, severity: Severity) {
-        *match severity {
-            Severity::Error => &mut self.errors,
-            Severity::Warning => &mut self.warnings,
-            Severity::Note => &mut self.notes,
-        } += 1;
-    }
-
-    /// Findings at least this grave.
-    pub(crate) fn at_least(&self, severity: Severity) -> u64 {
-        match severity {
-            Severity::Error => self.errors,
-            Severity::Warning => self.errors + self.warnings,
-            Severity::Note => self.errors + self.warnings + self.notes,
-        }
-    }
-}
-
 /// The sink of an audit.
 pub(crate) struct Collector<'a> {
     state: Mutex<State<'a>>,
+    diag: &'a Diag,
     least: Severity,
+    baseline: Option<&'a Baseline>,
 }
 
 struct State<'a> {
-    out: &'a mut Out,
+    to: &'a mut (dyn Write + Send),
     report: &'a mut (dyn Report + Send),
     run: Vec<Issue>,
     totals: Totals,
+    known: u64,
     broken: io::Result<()>,
 }
 
 impl<'a> Collector<'a> {
-    /// Collects findings that are at least as grave as `least`.
-    pub(crate) fn new(out: &'a mut Out, report: &'a mut (dyn Report + Send), least: Severity) -> Self {
-        let state = State { out, report, run: Vec::new(), totals: Totals::default(), broken: Ok(()) };
-        Self { state: Mutex::new(state), least }
+    /// Collects findings that are at least as grave as `least` and not in the baseline.
+    pub(crate) fn new(
+        diag: &'a Diag,
+        to: &'a mut (dyn Write + Send),
+        report: &'a mut (dyn Report + Send),
+        least: Severity,
+        baseline: Option<&'a Baseline>,
+    ) -> Self {
+        let state =
+            State { to, report, run: Vec::new(), totals: Totals::default(), known: 0, broken: Ok(()) };
+        Self { state: Mutex::new(state), diag, least, baseline }
     }
 
     fn lock(&self) -> MutexGuard<'_, State<'a>> {
@@ -72,6 +57,10 @@ impl<'a> Collector<'a> {
     pub(crate) fn add(&self, issues: Vec<Issue>) {
         let mut state = self.lock();
         for issue in issues.into_iter().filter(|i| i.finding.severity >= self.least) {
+            if self.baseline.is_some_and(|b| b.knows(&issue)) {
+                state.known += 1;
+                continue;
+            }
             state.totals.add(issue.finding.severity);
             state.run.push(issue);
         }
@@ -80,11 +69,12 @@ impl<'a> Collector<'a> {
         }
     }
 
-    /// Writes what is left; the counts, or what kept it from being written.
-    pub(crate) fn finish(self) -> io::Result<Totals> {
+    /// Writes what is left; the counts of what was shown and of what the baseline knows, or what kept it from
+    /// being written.
+    pub(crate) fn finish(self) -> io::Result<(Totals, u64)> {
         let mut state = self.state.into_inner().unwrap_or_else(PoisonError::into_inner);
         state.write();
-        state.broken.map(|()| state.totals)
+        state.broken.map(|()| (state.totals, state.known))
     }
 }
 
@@ -93,7 +83,7 @@ impl State<'_> {
         self.run.sort_unstable_by(|a, b| order(a).cmp(&order(b)));
         for issue in self.run.drain(..) {
             if self.broken.is_ok() {
-                self.broken = self.report.issue(self.out, &issue);
+                self.broken = self.report.issue(self.to, &issue);
             }
         }
     }
@@ -104,11 +94,11 @@ fn order(issue: &Issue) -> (&str, Option<&str>, &str) {
 }
 
 impl Sink for Collector<'_> {
-    fn issues(&self, _dir: &Dir, _subject: &Subject<'_>, issues: Vec<Issue>) {
+    fn issues(&self, _root: &Root, _dir: &Dir, _subject: &Subject<'_>, issues: Vec<Issue>) {
         self.add(issues);
     }
 
     fn failed(&self, path: PathBuf, error: Errno) {
-        self.lock().out.error(path.display(), crate::reason(error));
+        self.diag.error(path.display(), crate::reason(error));
     }
 }

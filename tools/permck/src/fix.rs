@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use common::finding::{Severity, hex};
-use common::out::{Format, Out};
+use common::out::{Diag, Format};
 use common::policy::Mode;
 use common::record::Line;
 use common::record::permck::{Change, Refusal};
@@ -21,7 +21,7 @@ use common::text::Safe;
 use rustix::fs::{self as rfs, FileType, OFlags, Statx, StatxAttributes};
 use rustix::io::Errno;
 
-use crate::inspect::{Issue, Plan, Sink};
+use crate::inspect::{Issue, Root, Sink};
 use crate::rule::Subject;
 use crate::walk::{Dir, device, fstat, kind};
 use crate::xattr;
@@ -40,7 +40,7 @@ pub(crate) struct Done {
 
 /// The sink that mends.
 pub(crate) struct Fixer<'a> {
-    plan: &'a Plan,
+    diag: &'a Diag,
     state: Mutex<State<'a>>,
     /// Where changes are written down; none in a dry run.
     record: Option<File>,
@@ -50,15 +50,20 @@ pub(crate) struct Fixer<'a> {
 }
 
 struct State<'a> {
-    out: &'a mut Out,
+    to: &'a mut (dyn Write + Send),
     done: Done,
     broken: io::Result<()>,
 }
 
 impl<'a> Fixer<'a> {
-    pub(crate) fn new(plan: &'a Plan, out: &'a mut Out, record: Option<File>, format: Format) -> Self {
-        let state = State { out, done: Done::default(), broken: Ok(()) };
-        Self { plan, state: Mutex::new(state), record, format, least: Severity::Error }
+    pub(crate) fn new(
+        diag: &'a Diag,
+        to: &'a mut (dyn Write + Send),
+        record: Option<File>,
+        format: Format,
+    ) -> Self {
+        let state = State { to, done: Done::default(), broken: Ok(()) };
+        Self { diag, state: Mutex::new(state), record, format, least: Severity::Error }
     }
 
     /// What was done, once every change is on disk.
@@ -74,7 +79,7 @@ impl<'a> Fixer<'a> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn mend(&self, dir: &Dir, s: &Subject<'_>, rules: Vec<String>) -> Result<Change, String> {
+    fn mend(&self, root: &Root, dir: &Dir, s: &Subject<'_>, rules: Vec<String>) -> Result<Change, String> {
         refuse(s)?;
         let acl = rules.iter().any(|r| r == "acl");
         let after = if acl { crate::rule::acl::without_acl(s) } else { s.tightened() };
@@ -84,7 +89,7 @@ impl<'a> Fixer<'a> {
         }
         let place = format!("/proc/self/fd/{}", fd.as_raw_fd());
         let removed = if acl { attribute(&place, xattr::ACCESS).map_err(crate::reason)? } else { None };
-        let path = self.real(s);
+        let path = real(root, s);
         let change = Change {
             path: path.to_string_lossy().into_owned(),
             path_hex: path.to_str().is_none().then(|| hex(path.as_os_str().as_bytes())),
@@ -103,22 +108,10 @@ impl<'a> Fixer<'a> {
         }
         Ok(change)
     }
-
-    /// The path without links, which finds the entry again.
-    fn real(&self, s: &Subject<'_>) -> PathBuf {
-        let root = &self.plan.roots[s.node.root];
-        // A file that was audited by itself stands below its directory.
-        if s.node.depth == 0 && !s.name.is_empty() && !root.is_dir {
-            return root.real.clone();
-        }
-        let mut below = Vec::new();
-        s.node.relative((!s.name.is_empty()).then(|| s.name.to_bytes()), &mut below);
-        if below.is_empty() { root.real.clone() } else { root.real.join(std::ffi::OsStr::from_bytes(&below)) }
-    }
 }
 
 impl Sink for Fixer<'_> {
-    fn issues(&self, dir: &Dir, subject: &Subject<'_>, issues: Vec<Issue>) {
+    fn issues(&self, root: &Root, dir: &Dir, subject: &Subject<'_>, issues: Vec<Issue>) {
         let grave = issues.into_iter().filter(|i| i.finding.severity >= self.least);
         let (mendable, rest): (Vec<_>, Vec<_>) =
             grave.partition(|i| MENDABLE.contains(&i.finding.rule.as_str()));
@@ -127,7 +120,7 @@ impl Sink for Fixer<'_> {
         let mut change = None;
         let mut refused = 0;
         if !mendable.is_empty() {
-            match self.mend(dir, subject, mendable.into_iter().map(|i| i.finding.rule).collect()) {
+            match self.mend(root, dir, subject, mendable.into_iter().map(|i| i.finding.rule).collect()) {
                 Ok(done) => change = Some(done),
                 Err(reason) => {
                     refused = 1;
@@ -156,7 +149,7 @@ impl Sink for Fixer<'_> {
     }
 
     fn failed(&self, path: PathBuf, error: Errno) {
-        self.lock().out.error(path.display(), crate::reason(error));
+        self.diag.error(path.display(), crate::reason(error));
     }
 }
 
@@ -164,11 +157,22 @@ impl State<'_> {
     fn write<R: common::record::Record>(&mut self, format: Format, record: &R, text: impl Fn() -> String) {
         if self.broken.is_ok() {
             self.broken = match format {
-                Format::Json => self.out.record(record),
-                Format::Text => writeln!(self.out.text(), "{}", text()),
+                Format::Json => line(self.to, record),
+                Format::Text => writeln!(self.to, "{}", text()),
             };
         }
     }
+}
+
+/// The path without links, which finds the entry again.
+fn real(root: &Root, s: &Subject<'_>) -> PathBuf {
+    // A file that was audited by itself stands below its directory.
+    if !root.is_dir {
+        return root.real.clone();
+    }
+    let mut below = Vec::new();
+    s.node.relative((!s.name.is_empty()).then(|| s.name.to_bytes()), &mut below);
+    if below.is_empty() { root.real.clone() } else { root.real.join(std::ffi::OsStr::from_bytes(&below)) }
 }
 
 struct Shown<'a>(&'a Change);
@@ -239,9 +243,14 @@ fn attribute(place: &str, name: &str) -> rustix::io::Result<Option<Vec<u8>>> {
 
 /// One write per line, so that lines of several threads do not mix and a killed run loses none.
 fn write_down(mut file: &File, change: &Change) -> io::Result<()> {
-    let mut line = serde_json::to_vec(&Line::new(change))?;
-    line.push(b'\n');
-    file.write_all(&line)
+    let mut bytes = Vec::new();
+    line(&mut bytes, change)?;
+    file.write_all(&bytes)
+}
+
+fn line<R: common::record::Record>(to: &mut dyn Write, record: &R) -> io::Result<()> {
+    serde_json::to_writer(&mut *to, &Line::new(record)).map_err(io::Error::from)?;
+    to.write_all(b"\n")
 }
 
 /// Puts one change back, if its entry is still as the change left it. `Ok(false)` where it never happened or

@@ -26,7 +26,10 @@ pub(crate) const HEAD: usize = 16 << 10;
 #[derive(Debug)]
 pub(crate) struct Plan {
     pub(crate) judge: Judge,
+    /// What is walked now.
     pub(crate) roots: Vec<Root>,
+    /// Who may own entries besides root, where the user said so.
+    pub(crate) owners: Option<Vec<u32>>,
     pub(crate) policy: Policy,
     /// The day on which exceptions are judged.
     pub(crate) today: time::Date,
@@ -60,7 +63,7 @@ pub(crate) struct Issue {
 pub(crate) trait Sink: Sync {
     /// What an entry breaks; at least one rule. `dir` is where the entry is, or itself where the subject has
     /// no name of its own.
-    fn issues(&self, dir: &Dir, subject: &Subject<'_>, issues: Vec<Issue>);
+    fn issues(&self, root: &Root, dir: &Dir, subject: &Subject<'_>, issues: Vec<Issue>);
 
     /// Something that could not be looked at.
     fn failed(&self, path: PathBuf, error: Errno);
@@ -142,7 +145,7 @@ impl<'a, S: Sink> Inspector<'a, S> {
             });
         }
         if !issues.is_empty() {
-            self.sink.issues(dir, subject, issues);
+            self.sink.issues(&self.plan.roots[dir.node.root], dir, subject, issues);
         }
     }
 

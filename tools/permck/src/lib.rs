@@ -7,7 +7,9 @@ use clap::{Parser, Subcommand};
 use common::cli::{Global, Tool};
 use common::exit::Exit;
 use common::out::{Color, Out, Verbosity};
+use common::report::ReportFormat;
 
+mod baseline;
 mod classify;
 mod cmd;
 mod collect;
@@ -18,6 +20,7 @@ mod place;
 mod policy;
 mod report;
 mod rule;
+mod run;
 #[cfg(test)]
 mod tests;
 mod walk;
@@ -28,7 +31,7 @@ mod xattr;
 #[command(name = "permck", version, max_term_width = 100, arg_required_else_help = true)]
 pub struct Cli {
     #[command(flatten)]
-    global: Global,
+    global: Global<ReportFormat>,
     #[command(subcommand)]
     cmd: Cmd,
 }
@@ -38,6 +41,7 @@ enum Cmd {
     Audit(cmd::audit::Audit),
     Fix(cmd::fix::Fix),
     Undo(cmd::undo::Undo),
+    Baseline(cmd::baseline::Baseline),
 }
 
 impl Tool for Cli {
@@ -48,10 +52,12 @@ impl Tool for Cli {
     }
 
     fn run(self, out: &mut Out) -> anyhow::Result<Exit> {
+        let format = self.global.format;
         match self.cmd {
-            Cmd::Audit(audit) => audit.run(self.global.format, out),
-            Cmd::Fix(fix) => fix.run(self.global.format, out),
-            Cmd::Undo(undo) => undo.run(self.global.format, out),
+            Cmd::Audit(audit) => audit.run(format, out),
+            Cmd::Fix(fix) => fix.run(format.plain()?, out),
+            Cmd::Undo(undo) => undo.run(format.plain()?, out),
+            Cmd::Baseline(baseline) => baseline.run(out),
         }
     }
 }

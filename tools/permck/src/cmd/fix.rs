@@ -9,10 +9,8 @@ use common::out::{Format, Out};
 use common::policy::Mode;
 use common::record::permck::FixSummary;
 
-use super::audit::Tree;
+use super::tree::{Inputs, Tree};
 use crate::fix::{self, Fixer};
-use crate::inspect::{Inspector, Seen};
-use crate::walk;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -32,9 +30,8 @@ Examples:
 #[derive(Args, Debug)]
 #[command(after_long_help = EXAMPLES)]
 pub(crate) struct Fix {
-    /// Trees or files to fix
-    #[arg(required = true, value_name = "PATH")]
-    paths: Vec<PathBuf>,
+    #[command(flatten)]
+    inputs: Inputs,
     #[command(flatten)]
     tree: Tree,
     /// Change nothing, show what would be changed
@@ -47,19 +44,15 @@ pub(crate) struct Fix {
 
 impl Fix {
     pub(crate) fn run(self, format: Format, out: &mut Out) -> anyhow::Result<Exit> {
-        let plan = self.tree.plan(&self.paths, out)?;
+        let mut plan = self.tree.plan(out.diag())?;
         let path = self.record.unwrap_or_else(|| fix::default_record(time::OffsetDateTime::now_utc()));
         let record = if self.dry_run { None } else { Some(common::fsat::open_append(&path, Mode(0o600))) };
         let record = record.transpose().with_context(|| path.display().to_string())?;
-        let fixer = Fixer::new(&plan, out, record, format);
-        let roots: Vec<PathBuf> = plan.roots.iter().map(|r| r.path.clone()).collect();
-        let (inspectors, errors) = walk::walk(&roots, self.tree.options(), || Inspector::new(&plan, &fixer));
-        for e in errors {
-            crate::inspect::Sink::failed(&fixer, e.path, e.error);
-        }
-        let mut seen = Seen::default();
-        inspectors.iter().for_each(|i| seen += i.seen);
-        drop(inspectors);
+        let (diag, to) = out.parts();
+        let fixer = Fixer::new(diag, to, record, format);
+        let options = self.tree.options();
+        // Where the trees lie is for people to mend: `permck audit` tells.
+        let seen = crate::run::run(&mut plan, self.inputs.paths()?, options, diag, &fixer, |_| ())?;
         let done = fixer.finish()?;
         if !self.dry_run && done.changed == 0 {
             remove_if_empty(&path);

@@ -1,5 +1,7 @@
 //! The subcommands, one file each.
 
 pub(crate) mod audit;
+pub(crate) mod baseline;
 pub(crate) mod fix;
+pub(crate) mod tree;
 pub(crate) mod undo;

@@ -1,20 +1,20 @@
 //! JSON lines: one record per finding, and a summary.
 
-use std::io;
+use std::io::{self, Write};
 
-use common::out::Out;
 use common::record::permck as record;
+use common::record::{Line, Record};
 
-use super::{End, Report};
+use super::{Ending, Report};
 use crate::inspect::Issue;
 
 /// Writes `permck.finding` and `permck.summary`.
 pub(crate) struct Json;
 
 impl Report for Json {
-    fn issue(&mut self, out: &mut Out, issue: &Issue) -> io::Result<()> {
+    fn issue(&mut self, to: &mut dyn Write, issue: &Issue) -> io::Result<()> {
         let f = issue.finding.clone();
-        out.record(&record::Finding {
+        let finding = record::Finding {
             rule: f.rule,
             severity: f.severity,
             path: f.path,
@@ -24,21 +24,30 @@ impl Report for Json {
             fix: f.fix,
             class: issue.class.map(str::to_owned),
             told_by: issue.told_by.clone(),
-        })
+        };
+        line(to, &finding)
     }
 
-    fn end(&mut self, out: &mut Out, end: &End) -> io::Result<()> {
-        out.record(&record::Summary {
-            entries: end.seen.entries,
-            dirs: end.seen.dirs,
+    fn end(&mut self, to: &mut dyn Write, ending: &Ending) -> io::Result<()> {
+        let Ending { seen, known, end } = ending;
+        let summary = record::Summary {
+            entries: seen.entries,
+            dirs: seen.dirs,
             findings: end.totals.at_least(common::finding::Severity::Note),
             error_findings: end.totals.errors,
             warning_findings: end.totals.warnings,
             note_findings: end.totals.notes,
-            accepted: end.seen.accepted,
-            vanished: end.seen.vanished,
-            mounts_skipped: end.seen.mounts,
-            errors: end.errors,
-        })
+            accepted: seen.accepted,
+            known: *known,
+            vanished: seen.vanished,
+            mounts_skipped: seen.mounts,
+            errors: end.failed,
+        };
+        line(to, &summary)
     }
+}
+
+fn line<R: Record>(to: &mut dyn Write, record: &R) -> io::Result<()> {
+    serde_json::to_writer(&mut *to, &Line::new(record)).map_err(io::Error::from)?;
+    to.write_all(b"\n")
 }

@@ -1,19 +1,19 @@
 //! Text for people, grouped by rule, gravest first. Silent when there is nothing to say.
 
 use std::collections::BTreeMap;
-use std::io;
+use std::io::{self, Write};
 
 use common::finding::Severity;
-use common::out::Out;
 use common::text::Safe;
 
-use super::{End, Report};
+use super::{Ending, Report};
 use crate::inspect::{GRAVEST_FIRST, Issue};
 
 /// Keeps the first findings of each rule by path, so that a tree of a million faults fits on a screen.
 pub(crate) struct Text {
     /// Most findings shown per rule; 0 shows all.
     limit: usize,
+    color: bool,
     groups: BTreeMap<(u8, String), Group>,
     heading: fn(&str) -> &'static str,
 }
@@ -25,19 +25,18 @@ struct Group {
 }
 
 impl Text {
-    pub(crate) fn new(limit: usize, heading: fn(&str) -> &'static str) -> Self {
-        Self { limit, groups: BTreeMap::new(), heading }
+    pub(crate) fn new(limit: usize, color: bool, heading: fn(&str) -> &'static str) -> Self {
+        Self { limit, color, groups: BTreeMap::new(), heading }
     }
 
-    fn group(&self, out: &mut Out, severity: Severity, rule: &str, group: &Group) -> io::Result<()> {
-        let (on, off) = match (out.color(), severity) {
+    fn group(&self, text: &mut dyn Write, severity: Severity, rule: &str, group: &Group) -> io::Result<()> {
+        let (on, off) = match (self.color, severity) {
             (false, _) => ("", ""),
             (true, Severity::Error) => ("\x1b[1;31m", "\x1b[0m"),
             (true, Severity::Warning) => ("\x1b[1;33m", "\x1b[0m"),
             (true, Severity::Note) => ("\x1b[1m", "\x1b[0m"),
         };
         let heading = (self.heading)(rule);
-        let text = out.text();
         writeln!(text, "{on}{severity}{off} [{rule}] {heading}: {}", group.count)?;
         for issue in group.first.values() {
             let f = &issue.finding;
@@ -59,7 +58,7 @@ impl Text {
 }
 
 impl Report for Text {
-    fn issue(&mut self, _out: &mut Out, issue: &Issue) -> io::Result<()> {
+    fn issue(&mut self, _to: &mut dyn Write, issue: &Issue) -> io::Result<()> {
         let f = &issue.finding;
         let rank = GRAVEST_FIRST.iter().position(|s| *s == f.severity).unwrap_or(0) as u8;
         let group = self.groups.entry((rank, f.rule.clone())).or_default();
@@ -76,21 +75,14 @@ impl Report for Text {
         Ok(())
     }
 
-    fn end(&mut self, out: &mut Out, end: &End) -> io::Result<()> {
+    fn end(&mut self, to: &mut dyn Write, ending: &Ending) -> io::Result<()> {
         for ((rank, rule), group) in &self.groups {
-            self.group(out, GRAVEST_FIRST[usize::from(*rank)], rule, group)?;
+            self.group(to, GRAVEST_FIRST[usize::from(*rank)], rule, group)?;
         }
-        let t = end.totals;
-        if t.at_least(Severity::Note) > 0 {
-            let counts = [(t.errors, "error"), (t.warnings, "warning"), (t.notes, "note")];
-            let counts = counts.iter().filter(|(n, _)| *n > 0).map(|(n, what)| plural(*n, what));
-            let counts = counts.collect::<Vec<_>>().join(", ");
-            writeln!(out.text(), "{counts} in {} entries", end.seen.entries)?;
+        let totals = ending.end.totals;
+        if totals.at_least(Severity::Note) > 0 {
+            writeln!(to, "{totals} in {} entries", ending.seen.entries)?;
         }
         Ok(())
     }
-}
-
-fn plural(n: u64, what: &str) -> String {
-    if n == 1 { format!("{n} {what}") } else { format!("{n} {what}s") }
 }

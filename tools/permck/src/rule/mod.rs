@@ -7,6 +7,7 @@ use std::path::PathBuf;
 
 use common::finding::Severity;
 use common::policy::{Class, Mode};
+use common::report::RuleInfo;
 use rustix::fs::{FileType, Statx, StatxAttributes};
 
 use crate::ids::Ids;
@@ -185,6 +186,17 @@ impl Subject<'_> {
 #[derive(Debug, Default)]
 pub(crate) struct Judge {
     pub(crate) ids: Ids,
+}
+
+/// Who writes reports, and all rules.
+pub(crate) fn source() -> common::report::Source {
+    let entry = RULES.iter().map(|r| RuleInfo { id: r.id, severity: r.severity, what: r.what });
+    let place = PLACE_RULES.iter().map(|&(id, severity, what)| RuleInfo { id, severity, what });
+    common::report::Source {
+        tool: "permck",
+        version: env!("CARGO_PKG_VERSION"),
+        rules: entry.chain(place).collect(),
+    }
 }
 
 /// What a rule finds, as a heading.

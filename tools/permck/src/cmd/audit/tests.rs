@@ -5,6 +5,8 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::symlink;
 
+use std::path::Path;
+
 use super::*;
 use crate::tests::{chmod, clean_dir, findings, oracle, permck, write};
 
@@ -298,4 +300,87 @@ fn the_certificate_profile_holds_everything_to_0600() {
     assert_eq!((exit, rules_of(&records, &dir.path().join("ca.crt"))), (Exit::No, vec!["mode".to_owned()]));
     chmod(&dir.path().join("ca.crt"), 0o600);
     assert_eq!(json(dir.path(), &["--profile", "certs"]).0, Exit::Ok);
+}
+
+#[test]
+fn a_baseline_hides_what_was_there_and_nothing_that_got_worse() {
+    let (dir, place) = (clean_dir(), clean_dir());
+    let (old, worse, new) = (dir.path().join("old"), dir.path().join("worse"), dir.path().join("new"));
+    write(&old, 0o644, "x");
+    write(&worse, 0o644, "x");
+    let base = place.path().join("base");
+    let args: [&OsStr; 4] = ["baseline".as_ref(), "-o".as_ref(), base.as_ref(), dir.path().as_ref()];
+    assert_eq!(permck(&args), (Exit::Ok, String::new()));
+    let with = ["--baseline", base.to_str().unwrap()];
+    assert_eq!(json(dir.path(), &with).0, Exit::Ok);
+    chmod(&worse, 0o645);
+    write(&new, 0o644, "x");
+    let (exit, records) = json(dir.path(), &with);
+    assert_eq!(exit, Exit::No);
+    let paths: Vec<_> = findings(&records).into_iter().map(|(_, p)| p).collect();
+    assert_eq!(paths, [new.display().to_string(), worse.display().to_string()]);
+    // A baseline that was cut short hides nothing by mistake.
+    let text = std::fs::read_to_string(&base).unwrap();
+    write(&base, 0o600, text.lines().next().unwrap());
+    assert_eq!(json(dir.path(), &with).0, Exit::Failed);
+}
+
+#[test]
+fn every_format_is_written_and_nagios_has_its_own_statuses() {
+    let (dir, place) = (clean_dir(), clean_dir());
+    let bad = dir.path().join("bad");
+    write(&bad, 0o666, "x");
+    let run = |format: &str| {
+        permck(&["audit".as_ref(), "--format".as_ref(), format.as_ref(), dir.path().as_os_str()])
+    };
+    let (exit, sarif) = run("sarif");
+    let log: serde_json::Value = serde_json::from_str(&sarif).unwrap();
+    assert_eq!((exit, &log["runs"][0]["results"][0]["ruleId"]), (Exit::No, &"world-writable".into()));
+    assert!(run("junit").1.contains("<failure message="));
+    assert!(run("prometheus").1.contains("permck_findings{rule=\"world-writable\",severity=\"error\"} 1"));
+    let (exit, line) = run("nagios");
+    assert!(exit == Exit::Failed && line.starts_with("PERMCK CRITICAL: 1 error in 2 entries; "), "{line}");
+    chmod(&bad, 0o600);
+    assert_eq!(run("nagios").0, Exit::Ok);
+    // A report in a file is there whole, with its final mode, and standard output is silent.
+    let file = place.path().join("audit.sarif");
+    let args: [&OsStr; 6] = [
+        "audit".as_ref(),
+        "--format".as_ref(),
+        "sarif".as_ref(),
+        "-o".as_ref(),
+        file.as_ref(),
+        dir.path().as_ref(),
+    ];
+    assert_eq!(permck(&args), (Exit::Ok, String::new()));
+    let written: serde_json::Value = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
+    assert_eq!(written["runs"][0]["results"], serde_json::json!([]));
+}
+
+#[test]
+fn paths_are_read_from_a_list() {
+    let (dir, place) = (clean_dir(), clean_dir());
+    let names = [&b"a"[..], b"new\nline"];
+    let mut list = Vec::new();
+    for name in names {
+        let path = dir.path().join(OsStr::from_bytes(name));
+        write(&path, 0o666, "x");
+        list.extend(path.as_os_str().as_bytes());
+        list.push(0);
+    }
+    let file = place.path().join("list");
+    write(&file, 0o600, list);
+    let args: [&OsStr; 6] = [
+        "audit".as_ref(),
+        "--format".as_ref(),
+        "json".as_ref(),
+        "-0".as_ref(),
+        "--files-from".as_ref(),
+        file.as_ref(),
+    ];
+    let (exit, records) = permck(&args);
+    assert_eq!(
+        (exit, findings(&records).iter().filter(|(r, _)| r == "world-writable").count()),
+        (Exit::No, 2)
+    );
 }

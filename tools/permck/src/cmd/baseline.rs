@@ -1,0 +1,67 @@
+//! `permck baseline`: record what an audit finds today.
+
+use std::io::BufWriter;
+use std::path::PathBuf;
+
+use anyhow::Context;
+use clap::Args;
+use common::exit::Exit;
+use common::finding::Severity;
+use common::fsat::AtomicFile;
+use common::out::Out;
+use common::policy::Mode;
+use common::report::End;
+
+use super::tree::{Inputs, Tree};
+use crate::collect::Collector;
+use crate::report::{Ending, Json, Report};
+
+const EXAMPLES: &str = "\
+Examples:
+  permck baseline -o /var/lib/permck/base.jsonl /opt/app
+      Record what is wrong today.
+  permck audit --baseline /var/lib/permck/base.jsonl /opt/app
+      Report only what is new since then.";
+
+/// Record what an audit finds today, so that later audits report only what is new
+///
+/// The file holds the findings of all severities as JSON lines. Audit the same paths, spelt alike, with
+/// `permck audit --baseline FILE`.
+#[derive(Args, Debug)]
+#[command(after_long_help = EXAMPLES)]
+pub(crate) struct Baseline {
+    #[command(flatten)]
+    inputs: Inputs,
+    #[command(flatten)]
+    tree: Tree,
+    /// Where to write it; replaced in one step
+    #[arg(short, long, value_name = "FILE")]
+    output: PathBuf,
+}
+
+impl Baseline {
+    pub(crate) fn run(self, out: &mut Out) -> anyhow::Result<Exit> {
+        let shown = || self.output.display().to_string();
+        let file = AtomicFile::create(&self.output, Mode(0o640)).with_context(shown)?;
+        let mut file = BufWriter::new(file);
+        let mut report = Json;
+        let mut plan = self.tree.plan(out.diag())?;
+        let collector = Collector::new(out.diag(), &mut file, &mut report, Severity::Note, None);
+        let place = |issues| collector.add(issues);
+        let seen = crate::run::run(
+            &mut plan,
+            self.inputs.paths()?,
+            self.tree.options(),
+            out.diag(),
+            &collector,
+            place,
+        )?;
+        let (totals, known) = collector.finish()?;
+        let errors = out.diag().errors();
+        let end = End { subjects: seen.entries, noun: "entries", totals, failed: errors };
+        report.end(&mut file, &Ending { seen, known, end })?;
+        file.into_inner().map_err(std::io::IntoInnerError::into_error)?.commit().with_context(shown)?;
+        out.diag().info(shown(), format_args!("{} findings", totals.at_least(Severity::Note)));
+        Ok(Exit::Ok)
+    }
+}

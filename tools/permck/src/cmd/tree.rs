@@ -1,0 +1,161 @@
+//! The arguments that audits, fixes and baselines share: which trees, how to walk, what to hold entries to.
+
+use std::io::{BufRead, BufReader, IsTerminal, Read};
+use std::os::unix::ffi::OsStringExt;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, ensure};
+use clap::Args;
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
+use common::out::Diag;
+
+use crate::ids::Ids;
+use crate::inspect::{Plan, Root};
+use crate::policy::Policy;
+use crate::policy::profile::{self, PROFILES};
+use crate::rule::{Allowed, Judge};
+use crate::walk::Options;
+
+/// Longest path that is read from a list.
+const PATH: u64 = 1 << 20;
+
+/// Which trees.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct Inputs {
+    /// Trees or files
+    #[arg(required_unless_present = "files_from", value_name = "PATH")]
+    paths: Vec<PathBuf>,
+    /// Read more paths from FILE, one per line; `-` is standard input
+    #[arg(long, value_name = "FILE")]
+    files_from: Option<PathBuf>,
+    /// Paths in --files-from end with a NUL byte instead of a line end
+    #[arg(short = '0', long = "null", requires = "files_from")]
+    null: bool,
+}
+
+impl Inputs {
+    /// The given paths, then those of the list, read as they are needed.
+    pub(crate) fn paths(&self) -> anyhow::Result<impl Iterator<Item = anyhow::Result<PathBuf>> + '_> {
+        let list = self.files_from.as_deref().map(open).transpose()?;
+        let end = if self.null { 0 } else { b'\n' };
+        let listed =
+            list.into_iter().flat_map(move |mut list| std::iter::from_fn(move || read(&mut list, end)));
+        Ok(self.paths.iter().cloned().map(Ok).chain(listed))
+    }
+}
+
+fn open(path: &Path) -> anyhow::Result<Box<dyn BufRead>> {
+    if path == Path::new("-") {
+        ensure!(!std::io::stdin().is_terminal(), "--files-from -: standard input is a terminal");
+        return Ok(Box::new(BufReader::new(std::io::stdin())));
+    }
+    let file = std::fs::File::open(path).map_err(|e| anyhow::anyhow!(crate::io_reason(&e)));
+    Ok(Box::new(BufReader::new(file.with_context(|| path.display().to_string())?)))
+}
+
+fn read(list: &mut Box<dyn BufRead>, end: u8) -> Option<anyhow::Result<PathBuf>> {
+    loop {
+        let mut bytes = Vec::new();
+        match list.take(PATH).read_until(end, &mut bytes) {
+            Err(e) => return Some(Err(e).context("--files-from")),
+            Ok(0) => return None,
+            Ok(_) if bytes.len() as u64 == PATH => {
+                return Some(Err(anyhow::anyhow!("--files-from: a path is longer than {PATH} bytes")));
+            }
+            Ok(_) => {}
+        }
+        if bytes.last() == Some(&end) {
+            bytes.pop();
+        }
+        if !bytes.is_empty() {
+            return Some(Ok(PathBuf::from(std::ffi::OsString::from_vec(bytes))));
+        }
+    }
+}
+
+/// How to walk and what to hold entries to.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct Tree {
+    /// Who may own entries, besides root: a name or number. Default: the owner of each PATH
+    #[arg(long, value_name = "USER")]
+    owner: Vec<String>,
+    /// A policy file; its rows decide before those of profiles
+    #[arg(long, value_name = "FILE")]
+    policy: Option<PathBuf>,
+    /// A built-in policy
+    #[arg(long, value_name = "NAME", value_parser = profiles())]
+    profile: Vec<String>,
+    /// Do not look into files: tell classes by names only, and see no keys in wrong places
+    #[arg(long)]
+    no_content: bool,
+    /// Go below mount points
+    #[arg(long)]
+    cross_mounts: bool,
+    /// Threads that walk. Default: one per processor
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
+    threads: Option<u16>,
+}
+
+impl Tree {
+    pub(crate) fn options(&self) -> Options {
+        let processors = || std::thread::available_parallelism().map_or(1, Into::into);
+        let threads = self.threads.map_or_else(processors, usize::from);
+        Options { threads: threads.min(256), cross_mounts: self.cross_mounts }
+    }
+
+    /// Reads what entries are held to; the roots come later.
+    pub(crate) fn plan(&self, diag: &Diag) -> anyhow::Result<Plan> {
+        let ids = Ids::load(Path::new("/"));
+        let owners = self.owners(&ids)?;
+        let policy = self.policy(&ids)?;
+        let today = time::OffsetDateTime::now_utc().date();
+        if let Some(path) = &self.policy {
+            policy.expired(today).for_each(|e| diag.warn(path.display(), e));
+        }
+        Ok(Plan { judge: Judge { ids }, roots: Vec::new(), owners, policy, today, content: !self.no_content })
+    }
+
+    fn policy(&self, ids: &Ids) -> anyhow::Result<Policy> {
+        let mut policy = Policy::default();
+        if let Some(path) = &self.policy {
+            let shown = path.display().to_string();
+            let text = Policy::read(path).with_context(|| shown.clone())?;
+            let separator = |e: &crate::policy::file::Bad| if e.at.is_empty() { " " } else { "" };
+            policy.add(&text, ids).map_err(|e| anyhow::anyhow!("{shown}:{}{e}", separator(&e)))?;
+        }
+        for name in &self.profile {
+            let text = profile::find(name).with_context(|| format!("no profile is called {name:?}"))?;
+            policy.add(text, ids).with_context(|| format!("profile {name}"))?;
+        }
+        Ok(policy)
+    }
+
+    fn owners(&self, ids: &Ids) -> anyhow::Result<Option<Vec<u32>>> {
+        if self.owner.is_empty() {
+            return Ok(None);
+        }
+        let named = |name: &String| ids.uid(name).with_context(|| format!("--owner {name}: no such user"));
+        let named = self.owner.iter().map(named).collect::<anyhow::Result<Vec<u32>>>()?;
+        Ok(Some(named))
+    }
+}
+
+/// Looks up one path to audit.
+pub(crate) fn root(path: PathBuf, owners: Option<&[u32]>) -> anyhow::Result<Root> {
+    let reason = |e: std::io::Error| anyhow::anyhow!(crate::io_reason(&e));
+    let real = path.canonicalize().map_err(reason)?;
+    let meta = real.metadata().map_err(reason)?;
+    let uid = meta.uid();
+    let mut ids = owners.map_or_else(|| vec![uid], <[u32]>::to_vec);
+    if !ids.contains(&0) {
+        ids.push(0);
+    }
+    Ok(Root { path, real, owner: Allowed::Ids(ids), uid, is_dir: meta.is_dir() })
+}
+
+/// The names of the profiles, with what each is for.
+fn profiles() -> impl TypedValueParser<Value = String> {
+    let values = PROFILES.iter().map(|(name, what, _)| PossibleValue::new(*name).help(*what));
+    PossibleValuesParser::new(values.collect::<Vec<_>>())
+}
