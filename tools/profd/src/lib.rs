@@ -1,17 +1,60 @@
 //! `profd`: The profiling daemon: RPC in front, training processes behind.
+//!
+//! Bytes, meaning and effect are apart: the decoders are in `common`, [`registry`] and [`handler`] know what a
+//! message means and touch nothing, [`connection`] and [`fabric`] move the bytes.
+
+use std::ffi::OsString;
 
 use clap::Parser;
 use common::cli::{Global, Tool};
 use common::exit::Exit;
-use common::out::{Color, Out, Verbosity};
+use common::ipc::address::SOCKET_DIR_VAR;
+use common::out::{Color, Format, Out, Verbosity};
+
+mod account;
+mod check;
+mod config;
+mod connection;
+mod counters;
+mod daemon;
+mod fabric;
+mod flags;
+mod gflags;
+mod handler;
+mod listen;
+mod log;
+mod notify;
+mod peer;
+mod registry;
+mod server;
+mod shared;
+mod shutdown;
+mod sink;
+#[cfg(test)]
+mod tests;
 
 /// The profiling daemon: RPC in front, training processes behind
+///
+/// Clients (profctl, or the existing dyno clients) ask it over TCP to trace training processes of this host;
+/// the processes fetch their configs from it over Unix sockets, and send it their state and metrics. It stays in
+/// the foreground; SIGTERM lets requests in progress finish, removes its sockets and ends with status 0.
 #[derive(Parser, Debug)]
-#[command(name = "profd", version, max_term_width = 100)]
+#[command(name = "profd", version, max_term_width = 100, after_long_help = EXAMPLES)]
 pub struct Cli {
+    #[command(flatten)]
+    flags: flags::Flags,
     #[command(flatten)]
     global: Global,
 }
+
+const EXAMPLES: &str = "Examples:
+  profd --certs-dir /etc/profguard/server_certs --enable-ipc-monitor
+  profd --certs-dir NO_CERTS --port 0 --enable-ipc-monitor --format json | head -1
+  profd --certs-dir certs --bind 0.0.0.0 --bind :: --enable-ipc-monitor --output-root /data/prof
+  profd --certs-dir certs --enable-ipc-monitor --metric-log-dir /var/log/profd
+
+The options of the existing dynolog daemons are taken as they are (--enable_ipc_monitor, --metric_log_dir,
+--use_JSON=true and so on).";
 
 impl Tool for Cli {
     const NAME: &'static str = "profd";
@@ -20,7 +63,24 @@ impl Tool for Cli {
         self.global.style()
     }
 
-    fn run(self, _out: &mut Out) -> anyhow::Result<Exit> {
-        Ok(Exit::Ok)
+    fn rewrite(args: Vec<OsString>) -> Vec<OsString> {
+        gflags::rewrite(args)
+    }
+
+    fn run(self, out: &mut Out) -> anyhow::Result<Exit> {
+        // Whatever is created, by whichever library, is at most 0640 and 0750.
+        rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o027));
+        let uid = rustix::process::geteuid().as_raw();
+        let around = config::Surroundings {
+            uid,
+            home: account::home(uid),
+            socket_dir: std::env::var_os(SOCKET_DIR_VAR).filter(|d| !d.is_empty()),
+        };
+        let plan = config::Plan::new(self.flags, &around)?;
+        let records = match self.global.format {
+            Format::Json => daemon::Records::Yes,
+            Format::Text => daemon::Records::No,
+        };
+        daemon::run(&plan, uid, records, out)
     }
 }

@@ -1,0 +1,120 @@
+//! What must hold before the daemon starts: directories that nobody else can change, certificates that serve.
+
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+use common::finding::{Finding, Severity};
+use common::policy::{Class, Mode, check_mode, check_owner};
+
+use crate::config::{Metrics, Plan};
+use crate::fabric::sockets::Place;
+
+/// Everything that speaks against starting, and what is only doubtful.
+pub(crate) fn directories(plan: &Plan, uid: u32) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for place in &plan.places {
+        match place {
+            Place::Abstract(_) => {}
+            Place::Home(dir) => {
+                findings.extend(socket_dir(dir, uid));
+                // Common, and no danger to a socket of mode 0600.
+                let loose =
+                    fs::metadata(dir).ok().and_then(|m| check_mode(dir, Mode::of(m.mode()), Class::HomeDir));
+                findings.extend(loose.map(|f| Finding { severity: Severity::Warning, ..f }));
+            }
+            Place::Dir(dir) => findings.extend(socket_dir(dir, uid)),
+        }
+    }
+    if let Some(Metrics::Files(files)) = &plan.metrics {
+        findings.extend(metric_dir(&files.dir, uid));
+    }
+    findings
+}
+
+/// Nobody else may replace a socket.
+fn socket_dir(dir: &Path, uid: u32) -> Vec<Finding> {
+    let meta = match fs::metadata(dir) {
+        Ok(meta) if meta.is_dir() => meta,
+        Ok(_) => return vec![not_a_dir(dir, "is not a directory")],
+        Err(e) => return vec![not_a_dir(dir, &e.to_string())],
+    };
+    let mode = Mode::of(meta.mode());
+    let shared = mode.0 & 0o022 != 0 && mode.0 & 0o1000 == 0;
+    let writable = shared.then(|| {
+        Finding::new("socket-dir", Severity::Error, dir)
+            .found(format!("mode {mode} lets others replace the sockets in it"))
+            .expected("a directory that only its owner can write")
+            .fix(format!("chmod go-w {}", common::policy::shell_quote(dir)))
+    });
+    writable.into_iter().chain(check_owner(dir, meta.uid(), uid)).collect()
+}
+
+fn metric_dir(dir: &Path, uid: u32) -> Vec<Finding> {
+    let meta = match fs::symlink_metadata(dir) {
+        Ok(meta) if meta.is_dir() => meta,
+        Ok(_) => return vec![not_a_dir(dir, "is not a directory")],
+        // It is made, with the right mode.
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Vec::new(),
+        Err(e) => return vec![not_a_dir(dir, &e.to_string())],
+    };
+    let mut findings: Vec<_> = check_mode(dir, Mode::of(meta.mode()), Class::LogDir).into_iter().collect();
+    findings.extend(check_owner(dir, meta.uid(), uid));
+    if let Err(e) = rustix::fs::access(dir, rustix::fs::Access::WRITE_OK) {
+        findings.push(
+            Finding::new("metric-dir", Severity::Error, dir)
+                .found(format!("cannot be written: {e}"))
+                .expected("a directory of the daemon's own user")
+                .fix("give --metric-log-dir another directory"),
+        );
+    }
+    findings
+}
+
+fn not_a_dir(dir: &Path, found: &str) -> Finding {
+    Finding::new("directory", Severity::Error, dir)
+        .found(found)
+        .expected("a directory")
+        .fix(format!("mkdir -m 0750 {}", common::policy::shell_quote(dir)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt;
+
+    fn with_mode(mode: u32) -> (tempfile::TempDir, u32) {
+        let dir = tempfile::tempdir().unwrap();
+        fs::set_permissions(dir.path(), fs::Permissions::from_mode(mode)).unwrap();
+        let uid = fs::metadata(dir.path()).unwrap().uid();
+        (dir, uid)
+    }
+
+    fn rules(findings: &[Finding]) -> Vec<&str> {
+        findings.iter().map(|f| f.rule.as_str()).collect()
+    }
+
+    #[test]
+    fn a_metric_directory_that_others_can_write_is_refused() {
+        for (mode, expected) in
+            [(0o777, vec!["mode"]), (0o755, vec!["mode"]), (0o750, vec![]), (0o700, vec![])]
+        {
+            let (dir, uid) = with_mode(mode);
+            assert_eq!(rules(&metric_dir(dir.path(), uid)), expected, "{mode:o}");
+        }
+        let (dir, uid) = with_mode(0o700);
+        assert_eq!(rules(&metric_dir(dir.path(), uid + 1)), if uid == 0 { vec![] } else { vec!["owner"] });
+        assert_eq!(rules(&metric_dir(&dir.path().join("new"), uid)), [""; 0]);
+        std::os::unix::fs::symlink(dir.path(), dir.path().join("link")).unwrap();
+        assert_eq!(rules(&metric_dir(&dir.path().join("link"), uid)), ["directory"]);
+    }
+
+    #[test]
+    fn a_socket_directory_that_others_can_write_is_refused() {
+        for (mode, expected) in [(0o777, vec!["socket-dir"]), (0o1777, vec![]), (0o755, vec![])] {
+            let (dir, uid) = with_mode(mode);
+            assert_eq!(rules(&socket_dir(dir.path(), uid)), expected, "{mode:o}");
+        }
+        assert_eq!(rules(&socket_dir(Path::new("/no/such/dir"), 0)), ["directory"]);
+    }
+}

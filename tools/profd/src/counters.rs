@@ -1,0 +1,79 @@
+//! Counters since the daemon started: what was served, and what was refused, by cause. `getStatus` with
+//! `extended` shows them.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// One counter.
+#[derive(Debug, Default)]
+pub(crate) struct Counter(AtomicU64);
+
+impl Counter {
+    pub(crate) fn add(&self, n: u64) {
+        self.0.fetch_add(n, Ordering::Relaxed);
+    }
+
+    pub(crate) fn bump(&self) {
+        self.add(1);
+    }
+
+    pub(crate) fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+macro_rules! counters {
+    ($($field:ident $name:literal)*) => {
+        /// All of them.
+        #[derive(Debug, Default)]
+        pub(crate) struct Counters {
+            $(pub(crate) $field: Counter,)*
+        }
+
+        impl Counters {
+            /// Name and value of each.
+            pub(crate) fn snapshot(&self) -> BTreeMap<String, u64> {
+                [$(($name.to_owned(), self.$field.get()),)*].into()
+            }
+        }
+    };
+}
+
+counters! {
+    rpc_accepted "rpc.accepted"
+    rpc_requests "rpc.requests"
+    rpc_refused_total "rpc.refused.connections"
+    rpc_refused_peer "rpc.refused.connections_of_peer"
+    rpc_accept_errors "rpc.accept_errors"
+    rpc_handshake_failed "rpc.handshake_failed"
+    rpc_bad_frame "rpc.bad_frame"
+    rpc_bad_request "rpc.bad_request"
+    rpc_timeout "rpc.timeout"
+    rpc_broken "rpc.broken"
+    ipc_datagrams "ipc.datagrams"
+    ipc_polls "ipc.polls"
+    ipc_malformed "ipc.rejected.malformed"
+    ipc_no_credentials "ipc.rejected.no_credentials"
+    ipc_foreign_uid "ipc.rejected.uid"
+    ipc_hidden_pid "ipc.rejected.invisible_pid"
+    ipc_wrong_pid "ipc.rejected.pid"
+    ipc_sender_gone "ipc.rejected.sender_gone"
+    ipc_no_address "ipc.rejected.no_address"
+    ipc_wrong_ancestor "ipc.dropped.ancestors"
+    ipc_unwatched "ipc.unwatched"
+    ipc_full "ipc.refused.registry_full"
+    ipc_too_many_jobs "ipc.refused.jobs_per_process"
+    ipc_reply_failed "ipc.reply_failed"
+    ipc_receive_errors "ipc.receive_errors"
+    configs_accepted "configs.accepted"
+    configs_delivered "configs.delivered"
+    configs_undeliverable "configs.undeliverable"
+    configs_expired "configs.expired"
+    processes_gone "processes.gone"
+    metrics_received "metrics.received"
+    metrics_recorded "metrics.recorded"
+    metrics_invalid "metrics.dropped.invalid"
+    metrics_queue_full "metrics.dropped.queue_full"
+    metrics_not_written "metrics.dropped.not_written"
+    log_dropped "log.dropped"
+}

@@ -1,0 +1,272 @@
+//! The daemon's life: check, bind, say ready, serve, drain.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use common::exit::Exit;
+use common::finding::{Finding, Severity};
+use common::fsat;
+use common::out::{Out, Verbosity};
+use common::pki::{LoadOptions, MtlsDir, Passphrase, Role};
+use common::policy::{Class, shell_quote};
+use common::record::profd::{Ready, Summary};
+use tokio::net::TcpListener;
+use tokio::runtime::Runtime;
+use tokio_rustls::TlsAcceptor;
+use zeroize::Zeroizing;
+
+use crate::config::{FLUSH, Metrics, Plan, Tls};
+use crate::counters::Counters;
+use crate::fabric::sockets::{self, Bound};
+use crate::log::Log;
+use crate::notify::Notify;
+use crate::registry::Registry;
+use crate::shared::Shared;
+use crate::shutdown::{self, Phase, Shutdown, Signals};
+use crate::sink::{self, Queue, Sink, Sinks, jsonl::JsonLines, stream::Stream};
+use crate::{account, check, fabric, listen, server};
+
+/// Longest passphrase.
+const MAX_PASSPHRASE: u64 = 4096;
+
+/// Whether results are records.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Records {
+    Yes,
+    No,
+}
+
+/// Runs the daemon to its end.
+pub(crate) fn run(plan: &Plan, uid: u32, records: Records, out: &mut Out) -> anyhow::Result<Exit> {
+    let mut notify = Notify::open(plan.ready_fd, std::env::var_os("NOTIFY_SOCKET").as_deref())?;
+    for (subject, warning) in &plan.warnings {
+        out.warn(subject, warning);
+    }
+    if report(&check::directories(plan, uid), out) == Exit::Failed {
+        return Ok(Exit::Failed);
+    }
+    let tls = match plan.tls.as_ref().map(|tls| acceptor(tls, out)).transpose()? {
+        Some(None) => return Ok(Exit::Failed),
+        Some(tls) => tls,
+        None => None,
+    };
+    let (connections, processes) = (plan.server.connections, plan.registry.processes);
+    if let Some(shortage) = account::raise_descriptors(connections, processes) {
+        out.warn("descriptors", shortage);
+    }
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("profd-rpc").build()?;
+    // From here on a signal no longer kills: what is bound will be released.
+    let mut signals = runtime.block_on(async { Signals::listen() })?;
+    let bound = Binding::new(plan, &runtime)?;
+    let ready = bound.ready(plan, tls.is_some())?;
+    let daemon = Daemon::start(plan, bound, tls, &runtime, out.diag().verbosity())?;
+    say_ready(&ready, records, out)?;
+    notify.ready();
+
+    let log = daemon.shared.log.clone();
+    let name = runtime.block_on(signals.next());
+    notify.stopping();
+    log.notice(name, "stops: no new connections, requests in progress are finished");
+    daemon.trigger.advance(Phase::Draining);
+    let trigger = daemon.trigger.clone();
+    runtime.spawn(async move {
+        signals.next().await;
+        trigger.advance(Phase::Stopping);
+    });
+    let summary = daemon.finish(&runtime);
+    runtime.shutdown_timeout(Duration::from_millis(100));
+    if records == Records::Yes {
+        out.record(&summary)?;
+    }
+    Ok(Exit::Ok)
+}
+
+/// What listens, before anything serves.
+pub(crate) struct Binding {
+    pub(crate) listeners: Vec<TcpListener>,
+    pub(crate) sockets: Vec<Bound>,
+}
+
+impl Binding {
+    /// Binds everything or nothing.
+    pub(crate) fn new(plan: &Plan, runtime: &Runtime) -> anyhow::Result<Self> {
+        let guard = runtime.enter();
+        let listeners = listen::bind(&plan.listen, plan.port)?;
+        drop(guard);
+        let sockets = sockets::bind(&plan.places)?;
+        if let Some(Metrics::Files(files)) = &plan.metrics
+            && !files.dir.exists()
+        {
+            let dir = &files.dir;
+            fsat::create_dir(dir, Class::LogDir.max()).with_context(|| dir.display().to_string())?;
+        }
+        Ok(Self { listeners, sockets })
+    }
+
+    fn ready(&self, plan: &Plan, tls: bool) -> anyhow::Result<Ready> {
+        let address = |l: &TcpListener| l.local_addr().map(|a| a.to_string());
+        Ok(Ready {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            pid: rustix::process::getpid().as_raw_nonzero().get(),
+            addresses: self.listeners.iter().map(address).collect::<Result<_, _>>()?,
+            tls,
+            sockets: self.sockets.iter().map(|s| s.name.clone()).collect(),
+            metric_log_dir: match &plan.metrics {
+                Some(Metrics::Files(files)) => Some(files.dir.display().to_string()),
+                _ => None,
+            },
+        })
+    }
+}
+
+/// The running daemon.
+pub(crate) struct Daemon {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) trigger: Arc<shutdown::Trigger>,
+    shutdown: Shutdown,
+    rpc: tokio::task::JoinHandle<()>,
+    ipc: Option<std::thread::JoinHandle<()>>,
+    sinks: Option<Sinks>,
+    drain: Duration,
+}
+
+impl Daemon {
+    /// Serves on what is bound, until [`Self::trigger`] is moved on.
+    pub(crate) fn start(
+        plan: &Plan,
+        bound: Binding,
+        tls: Option<TlsAcceptor>,
+        runtime: &Runtime,
+        verbosity: Verbosity,
+    ) -> anyhow::Result<Self> {
+        let counters: Arc<Counters> = Arc::default();
+        let log = Log::start(verbosity, counters.clone())?;
+        let (queue, sinks) = start_sinks(plan, &counters, &log)?.unzip();
+        let registry = Registry::new(plan.registry);
+        let shared = Arc::new(Shared::new(registry, plan.output_roots.clone(), counters, log));
+        let (trigger, shutdown) = shutdown::channel();
+        let ipc = if bound.sockets.is_empty() {
+            None
+        } else {
+            let plan = plan.fabric.clone();
+            Some(fabric::start(bound.sockets, plan, queue, shared.clone(), shutdown.clone())?)
+        };
+        let rpc = server::run(bound.listeners, tls, plan.server, shared.clone(), shutdown.clone());
+        let rpc = runtime.spawn(rpc);
+        let drain = plan.server.drain;
+        Ok(Self { shared, trigger: Arc::new(trigger), shutdown, rpc, ipc, sinks, drain })
+    }
+
+    /// Waits until everything has ended, and says what it came to. The phase must have been moved on.
+    pub(crate) fn finish(mut self, runtime: &Runtime) -> Summary {
+        let waiting = self.shared.registry().waiting(self.shared.now());
+        if waiting > 0 {
+            self.shared.log.notice("ipc", format_args!("{waiting} configs were not fetched and are dropped"));
+        }
+        runtime.block_on(async {
+            let _ = self.rpc.await;
+        });
+        // The fabric has nothing that takes time; its sockets' files go with it.
+        if let Some(ipc) = self.ipc.take() {
+            let _ = ipc.join();
+        }
+        let patience =
+            if self.shutdown.phase() == Phase::Stopping { Duration::ZERO } else { FLUSH.max(self.drain) };
+        if let Some(sinks) = self.sinks.take()
+            && !sinks.finish(patience)
+        {
+            self.shared.log.error("metrics", "not everything could be written in time");
+        }
+        let c = &self.shared.counters;
+        let summary = Summary {
+            requests: c.rpc_requests.get(),
+            configs_delivered: c.configs_delivered.get(),
+            metrics_recorded: c.metrics_recorded.get(),
+            metrics_dropped: c.metrics_received.get().saturating_sub(c.metrics_recorded.get()),
+            errors: 0,
+        };
+        let (requests, delivered) = (summary.requests, summary.configs_delivered);
+        let text = format_args!("stopped after {requests} requests and {delivered} configs handed out");
+        self.shared.log.notice("rpc", text);
+        self.shared.log.flush(Duration::from_secs(1));
+        summary
+    }
+}
+
+fn start_sinks(plan: &Plan, counters: &Arc<Counters>, log: &Log) -> anyhow::Result<Option<(Queue, Sinks)>> {
+    let sink: Box<dyn Sink> = match &plan.metrics {
+        None => return Ok(None),
+        Some(Metrics::Files(files)) => Box::new(JsonLines::new(files.clone(), counters.clone(), log.clone())),
+        Some(Metrics::Stdout) => {
+            Box::new(Stream::new(Box::new(std::io::stdout()), counters.clone(), log.clone()))
+        }
+    };
+    Ok(Some(sink::start(vec![sink], plan.metric_queue, counters.clone(), log.clone())?))
+}
+
+/// The TLS side, or nothing if the directory must not serve; the findings are out then.
+fn acceptor(tls: &Tls, out: &mut Out) -> anyhow::Result<Option<TlsAcceptor>> {
+    let passphrase = tls.passphrase_file.as_deref().map(read_passphrase).transpose()?;
+    let options = LoadOptions { passphrase: passphrase.as_ref(), ..LoadOptions::now() };
+    let dir = match MtlsDir::load(&tls.dir, Role::Server, &options) {
+        Ok(dir) => dir,
+        Err(e) => {
+            report(e.findings(), out);
+            let reason = "these certificates must not serve";
+            out.error(tls.dir.display(), reason);
+            out.diag().help(format_args!("certck check {}", shell_quote(&tls.dir)));
+            return Ok(None);
+        }
+    };
+    report(dir.warnings(), out);
+    Ok(Some(TlsAcceptor::from(Arc::new(dir.server_config(tls.min)?))))
+}
+
+fn read_passphrase(path: &std::path::Path) -> anyhow::Result<Passphrase> {
+    let read = || -> std::io::Result<Vec<u8>> {
+        let (file, meta) = fsat::open_regular(path)?;
+        if let Some(f) = common::policy::check(path, &meta, Class::KeyFile).first() {
+            return Err(std::io::Error::other(f.reason()));
+        }
+        fsat::read_bounded(file, MAX_PASSPHRASE)
+    };
+    let mut bytes = Zeroizing::new(read().with_context(|| path.display().to_string())?);
+    for end in [b'\n', b'\r'] {
+        if bytes.last() == Some(&end) {
+            bytes.pop();
+        }
+    }
+    Ok(Passphrase(bytes))
+}
+
+/// One line for each finding. Failed if one of them is an error.
+fn report(findings: &[Finding], out: &Out) -> Exit {
+    let mut exit = Exit::Ok;
+    for finding in findings {
+        if finding.severity == Severity::Error {
+            out.error(&finding.path, finding.reason());
+            out.diag().help(&finding.fix);
+            exit = Exit::Failed;
+        } else {
+            out.warn(&finding.path, finding.reason());
+        }
+    }
+    exit
+}
+
+fn say_ready(ready: &Ready, records: Records, out: &mut Out) -> anyhow::Result<()> {
+    let how = if ready.tls { "listening, mutual TLS" } else { "listening, plain TCP" };
+    for address in &ready.addresses {
+        out.warn(address, how);
+    }
+    for socket in &ready.sockets {
+        out.diag().info(socket, "listening");
+    }
+    if records == Records::Yes {
+        out.flush_each_record();
+        out.record(ready)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,144 @@
+//! Is a sender who it says? The kernel's word on pid and user, and `/proc` for the rest.
+//!
+//! A process in a container knows itself by another pid than we do. `/proc/<pid>/status` lists the pids of a
+//! process in all its name spaces (`NSpid`): a claimed pid must be one of them, and a claimed ancestor one of
+//! those of a real ancestor.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io;
+use std::path::PathBuf;
+
+/// Deeper than any chain of processes; also the end of a chain that changes while it is read.
+const MAX_DEPTH: usize = 128;
+
+/// Whose datagrams are taken.
+#[derive(Clone, Debug)]
+pub(crate) struct Users {
+    own: u32,
+    allowed: Vec<u32>,
+}
+
+impl Users {
+    /// The daemon's own user and those that the operator named.
+    pub(crate) fn new(own: u32, allowed: Vec<u32>) -> Self {
+        Self { own, allowed }
+    }
+
+    /// Root serves every user; anybody else serves itself and those it was told to.
+    pub(crate) fn admit(&self, uid: u32) -> bool {
+        self.own == 0 || uid == self.own || self.allowed.contains(&uid)
+    }
+}
+
+/// A mounted `/proc`.
+#[derive(Clone, Debug)]
+pub(crate) struct Proc {
+    root: PathBuf,
+}
+
+/// What `/proc/<pid>/status` says.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Status {
+    parent: i32,
+    /// In our name space first, in its own last.
+    pids: Vec<i32>,
+}
+
+impl Default for Proc {
+    fn default() -> Self {
+        Self { root: "/proc".into() }
+    }
+}
+
+impl Proc {
+    /// The pids of a process in every name space that it is in.
+    pub(crate) fn pids(&self, host_pid: i32) -> io::Result<Vec<i32>> {
+        self.status(host_pid).map(|s| s.pids)
+    }
+
+    /// Those of the claimed pids that belong to real ancestors of a process.
+    pub(crate) fn ancestors(&self, host_pid: i32, claimed: &[i32]) -> Vec<i32> {
+        let mut real = BTreeSet::new();
+        let mut at = self.status(host_pid).map_or(0, |s| s.parent);
+        for _ in 0..MAX_DEPTH {
+            if at <= 0 {
+                break;
+            }
+            // An ancestor outside the mounted name space ends the chain.
+            let Ok(status) = self.status(at) else { break };
+            real.extend(status.pids);
+            at = status.parent;
+        }
+        claimed.iter().filter(|pid| real.contains(pid)).copied().collect()
+    }
+
+    fn status(&self, host_pid: i32) -> io::Result<Status> {
+        let text = fs::read(self.root.join(host_pid.to_string()).join("status"))?;
+        let status = parse(&String::from_utf8_lossy(&text));
+        // Kernels without pid name spaces have no NSpid.
+        let pids = if status.pids.is_empty() { vec![host_pid] } else { status.pids };
+        Ok(Status { pids, ..status })
+    }
+}
+
+fn parse(text: &str) -> Status {
+    let mut status = Status::default();
+    for line in text.lines() {
+        if let Some(parent) = line.strip_prefix("PPid:") {
+            status.parent = parent.trim().parse().unwrap_or(0);
+        } else if let Some(pids) = line.strip_prefix("NSpid:") {
+            status.pids = pids.split_whitespace().filter_map(|p| p.parse().ok()).collect();
+        }
+    }
+    status
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A `/proc` of two containers: 100 -> 200 (inside: 1) -> 300 (inside: 7).
+    fn fake() -> (tempfile::TempDir, Proc) {
+        let dir = tempfile::tempdir().unwrap();
+        for (pid, parent, all) in [(100, 1, "100"), (200, 100, "200\t1"), (300, 200, "300\t7")] {
+            fs::create_dir(dir.path().join(pid.to_string())).unwrap();
+            let text = format!("Name:\tx PPid: 9\nPid:\t{pid}\nPPid:\t{parent}\nNSpid:\t{all}\n");
+            fs::write(dir.path().join(pid.to_string()).join("status"), text).unwrap();
+        }
+        let proc = Proc { root: dir.path().to_owned() };
+        (dir, proc)
+    }
+
+    #[test]
+    fn a_process_is_known_by_its_pid_in_every_name_space() {
+        let (_dir, proc) = fake();
+        assert_eq!(proc.pids(300).unwrap(), [300, 7]);
+        assert!(proc.pids(301).is_err());
+    }
+
+    #[test]
+    fn only_real_ancestors_are_kept() {
+        let (_dir, proc) = fake();
+        assert_eq!(proc.ancestors(300, &[1, 200, 100, 4242, 0]), [1, 200, 100]);
+        assert_eq!(proc.ancestors(300, &[7]), [0; 0]);
+        assert_eq!(proc.ancestors(999, &[1]), [0; 0]);
+    }
+
+    #[test]
+    fn our_own_chain_is_real() {
+        let own = i32::try_from(std::process::id()).unwrap();
+        let parent = i32::try_from(std::os::unix::process::parent_id()).unwrap();
+        let proc = Proc::default();
+        assert!(proc.pids(own).unwrap().contains(&own));
+        assert_eq!(proc.ancestors(own, &[parent, own]), [parent]);
+    }
+
+    #[test]
+    fn users_are_admitted_by_the_rule() {
+        assert!(Users::new(0, vec![]).admit(1000));
+        let users = Users::new(1000, vec![2000]);
+        assert!(users.admit(1000) && users.admit(2000));
+        assert!(!users.admit(0) && !users.admit(1001));
+    }
+}

@@ -1,0 +1,382 @@
+//! The fabric to the training processes: datagrams in, replies out, nothing waits for a single process.
+//!
+//! It has a thread of its own, because processes wait only tens of milliseconds for a reply and must not queue
+//! behind TLS handshakes. Sockets are drained when the kernel says that there is something, a batch at a time;
+//! replies are sent at once or not at all, and a config is forgotten only when it was sent.
+
+pub(crate) mod identity;
+mod readiness;
+pub(crate) mod sockets;
+pub(crate) mod watch;
+
+use std::io;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use common::ipc::message::{Message, Poll, Register, Reply, Status};
+use common::ipc::socket::{Received, Socket, buffer};
+use rustix::net::SocketAddrUnix;
+use tokio::task::JoinSet;
+use tokio::time::{MissedTickBehavior, interval, sleep};
+
+use crate::registry::{Function, Key, Refused};
+use crate::shared::Shared;
+use crate::shutdown::{Phase, Shutdown};
+use crate::sink::{Arrival, Queue};
+use identity::{Proc, Users};
+use sockets::Bound;
+use watch::Lookup;
+
+/// Datagrams of one socket before the others get their turn.
+const BATCH: usize = 256;
+/// Claims of ancestry looked up in `/proc` before pollers get their turn.
+const CLAIMS: usize = 16;
+/// How often what expired is freed.
+const SWEEP: Duration = Duration::from_secs(5);
+
+/// How the fabric treats senders.
+#[derive(Clone, Debug)]
+pub(crate) struct FabricPlan {
+    pub(crate) users: Users,
+    /// Most senders watched.
+    pub(crate) senders: usize,
+    /// A sender that is not registered and was not heard for so long is forgotten.
+    pub(crate) keep_alive: Duration,
+}
+
+struct Fabric {
+    plan: FabricPlan,
+    shared: Arc<Shared>,
+    metrics: Option<Queue>,
+    proc: Proc,
+}
+
+/// A claim of ancestry to be looked up.
+type Claim = (Key, Vec<i32>);
+
+/// Serves the sockets on a thread of its own until the shutdown. The sockets' files go with it.
+pub(crate) fn start(
+    sockets: Vec<Bound>,
+    plan: FabricPlan,
+    metrics: Option<Queue>,
+    shared: Arc<Shared>,
+    shutdown: Shutdown,
+) -> io::Result<JoinHandle<()>> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let fabric = Arc::new(Fabric { plan, shared, metrics, proc: Proc::default() });
+    std::thread::Builder::new()
+        .name("profd-ipc".into())
+        .spawn(move || runtime.block_on(fabric.run(sockets, shutdown)))
+}
+
+impl Fabric {
+    async fn run(self: Arc<Self>, sockets: Vec<Bound>, mut shutdown: Shutdown) {
+        let mut tasks = JoinSet::new();
+        for bound in sockets {
+            tasks.spawn(self.clone().listen(bound, shutdown.clone()));
+        }
+        let mut tick = interval(SWEEP);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                () = shutdown.reached(Phase::Draining) => break,
+                _ = tick.tick() => self.sweep(),
+            }
+        }
+        while tasks.join_next().await.is_some() {}
+    }
+
+    /// One socket, until the shutdown.
+    async fn listen(self: Arc<Self>, bound: Bound, mut shutdown: Shutdown) {
+        let Bound { socket, name, answers_registration } = bound;
+        let socket = match readiness::watch(socket) {
+            Ok(socket) => socket,
+            Err(e) => return self.shared.log.error(&name, format_args!("cannot listen: {e}")),
+        };
+        let mut buffer = buffer();
+        let mut claims = Vec::new();
+        loop {
+            let mut ready = tokio::select! {
+                biased;
+                () = shutdown.reached(Phase::Draining) => return,
+                Ok(ready) = socket.readable() => ready,
+            };
+            let at = Door { socket: ready.get_inner(), name: &name, answers_registration };
+            match self.batch(&at, &mut buffer, &mut claims) {
+                Ok(()) => {}
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => ready.clear_ready(),
+                Err(e) => {
+                    self.shared.counters.ipc_receive_errors.bump();
+                    self.shared.log.limited("ipc receive", &name, format_args!("cannot receive: {e}"));
+                    sleep(Duration::from_millis(100)).await;
+                }
+            }
+            // Replies first, looking up ancestors after: the processes are waiting.
+            while !claims.is_empty() {
+                let rest = claims.split_off(claims.len().min(CLAIMS));
+                self.confirm(std::mem::replace(&mut claims, rest));
+                tokio::task::yield_now().await;
+            }
+            tokio::task::yield_now().await;
+        }
+    }
+
+    /// Takes at most [`BATCH`] datagrams. `WouldBlock` when there are no more.
+    fn batch(&self, at: &Door<'_>, buffer: &mut [u8], claims: &mut Vec<Claim>) -> io::Result<()> {
+        for _ in 0..BATCH {
+            let received = at.socket.receive(buffer)?;
+            self.shared.counters.ipc_datagrams.bump();
+            self.take(at, &buffer[..received.len], &received, claims);
+        }
+        Ok(())
+    }
+
+    /// One datagram.
+    fn take(&self, at: &Door<'_>, bytes: &[u8], received: &Received, claims: &mut Vec<Claim>) {
+        let (counters, log) = (&self.shared.counters, &self.shared.log);
+        let Some(sender) = received.credentials else {
+            counters.ipc_no_credentials.bump();
+            return log.limited("no credentials", at.name, "rejected a datagram without credentials");
+        };
+        let (pid, uid) = (sender.pid, sender.uid);
+        if !self.plan.users.admit(uid) {
+            counters.ipc_foreign_uid.bump();
+            let reason = format_args!("rejected pid {pid}: its user {uid} is not served here (--allow-uid)");
+            return log.limited("uid", at.name, reason);
+        }
+        if pid <= 0 {
+            counters.ipc_hidden_pid.bump();
+            let reason = "rejected a process that is not in this daemon's pid name space";
+            return log.limited("hidden pid", at.name, reason);
+        }
+        let message = if received.truncated {
+            Err("datagram is longer than any message".to_owned())
+        } else {
+            Message::decode(bytes).map_err(|e| e.to_string())
+        };
+        let message = match message {
+            Ok(message) => message,
+            Err(e) => {
+                counters.ipc_malformed.bump();
+                return log.limited("malformed", at.name, format_args!("rejected pid {pid}: {e}"));
+            }
+        };
+        let Some(pids) = self.identify(at, pid) else { return };
+        if let Some(claimed) = claimed_pid(&message).filter(|claimed| !pids.contains(claimed)) {
+            counters.ipc_wrong_pid.bump();
+            let reason = format_args!("rejected pid {pid}: it says that it is pid {claimed}");
+            return log.limited("wrong pid", at.name, reason);
+        }
+        let from = received.from.as_ref();
+        let taken = match message {
+            Message::Register(m) => self.register(at, from, pid, &m),
+            Message::Poll(m) => self.poll(at, from, pid, &m, claims),
+            Message::TraceStatus(m) => self.report(pid, Function::Trace, &m),
+            Message::MonitorStatus(m) => self.report(pid, Function::Monitor, &m),
+            Message::Data(json) => {
+                self.metric(pid, json);
+                Ok(())
+            }
+        };
+        match taken {
+            Ok(()) => {}
+            Err(Refused::Full) => {
+                counters.ipc_full.bump();
+                let reason = format_args!("pid {pid} is not taken in: the table is full (--max-processes)");
+                log.limited("registry full", at.name, reason);
+            }
+            Err(Refused::TooManyJobs) => {
+                counters.ipc_too_many_jobs.bump();
+                log.limited("jobs", at.name, format_args!("pid {pid} is not taken in under one more job"));
+            }
+        }
+    }
+
+    /// The pids that a live sender goes by.
+    fn identify(&self, at: &Door<'_>, host_pid: i32) -> Option<Arc<[i32]>> {
+        match self.shared.watch.lookup(self.shared.now(), host_pid) {
+            Lookup::Alive(pids) => return Some(pids),
+            // It ended and its pid may be another's by now.
+            Lookup::Ended => self.shared.forget(host_pid),
+            Lookup::Unknown => {}
+        }
+        match self.meet(host_pid) {
+            Ok(pids) => Some(pids),
+            Err(e) if e.kind() == io::ErrorKind::QuotaExceeded => {
+                self.shared.counters.ipc_full.bump();
+                let reason =
+                    format_args!("pid {host_pid} is not taken in: too many senders (--max-processes)");
+                self.shared.log.limited("senders full", at.name, reason);
+                None
+            }
+            Err(_) => {
+                self.shared.counters.ipc_sender_gone.bump();
+                self.shared.log.detail(at.name, format_args!("pid {host_pid} ended before it was heard"));
+                None
+            }
+        }
+    }
+
+    /// Gets to know a sender, and waits for its end from now on.
+    fn meet(&self, host_pid: i32) -> io::Result<Arc<[i32]>> {
+        if self.shared.watch.len() >= self.plan.senders {
+            self.sweep();
+        }
+        if self.shared.watch.len() >= self.plan.senders {
+            return Err(io::ErrorKind::QuotaExceeded.into());
+        }
+        let pidfd = match watch::open(host_pid) {
+            Ok(fd) => Some(Arc::new(fd)),
+            Err(e) if e.raw_os_error() == Some(rustix::io::Errno::SRCH.raw_os_error()) => return Err(e),
+            // Without one, the process is forgotten when it falls silent.
+            Err(_) => {
+                self.shared.counters.ipc_unwatched.bump();
+                None
+            }
+        };
+        let pids: Arc<[i32]> = self.proc.pids(host_pid)?.into();
+        // Alive after `/proc` was read: what was read is this process's.
+        if pidfd.as_ref().is_some_and(watch::has_ended) {
+            return Err(io::ErrorKind::NotFound.into());
+        }
+        let waiter = pidfd.clone().and_then(|fd| self.await_end(host_pid, fd));
+        self.shared.watch.insert(self.shared.now(), host_pid, pids.clone(), pidfd, waiter);
+        Ok(pids)
+    }
+
+    fn await_end(&self, host_pid: i32, pidfd: Arc<std::os::fd::OwnedFd>) -> Option<tokio::task::AbortHandle> {
+        let end = readiness::watch(pidfd.clone()).ok()?;
+        let shared = self.shared.clone();
+        let task = tokio::spawn(async move {
+            if end.readable().await.is_ok() && shared.watch.is_watched(host_pid, &pidfd) {
+                shared.log.detail("ipc", format_args!("pid {host_pid} has ended"));
+                shared.forget(host_pid);
+            }
+        });
+        Some(task.abort_handle())
+    }
+
+    fn register(
+        &self,
+        at: &Door<'_>,
+        from: Option<&SocketAddrUnix>,
+        host_pid: i32,
+        m: &Register,
+    ) -> Result<(), Refused> {
+        let count = self.shared.registry().register(self.shared.now(), host_pid, m)?;
+        let (pid, job, device) = (m.pid, m.job_id, m.device);
+        self.shared.log.detail(at.name, format_args!("pid {pid} registered: job {job}, device {device}"));
+        if at.answers_registration
+            && let Some(to) = from
+        {
+            self.send(at, &Reply::Registered(count), to);
+        }
+        Ok(())
+    }
+
+    fn poll(
+        &self,
+        at: &Door<'_>,
+        from: Option<&SocketAddrUnix>,
+        host_pid: i32,
+        m: &Poll,
+        claims: &mut Vec<Claim>,
+    ) -> Result<(), Refused> {
+        let shared = &self.shared;
+        shared.counters.ipc_polls.bump();
+        let Some(to) = from else {
+            shared.counters.ipc_no_address.bump();
+            let reason = format_args!("pid {host_pid} polls from a socket without a name");
+            shared.log.limited("no address", at.name, reason);
+            return Ok(());
+        };
+        let polled = shared.registry().poll(shared.now(), host_pid, m);
+        let polled = match polled {
+            Ok(polled) => polled,
+            Err(refused) => {
+                // It shall not wait for a reply in vain.
+                self.send(at, &Reply::Config(Vec::new()), to);
+                return Err(refused);
+            }
+        };
+        match polled.handout {
+            None => {
+                self.send(at, &Reply::Config(Vec::new()), to);
+            }
+            Some(handout) => {
+                let id = handout.trace_id;
+                if self.send(at, &Reply::Config(handout.text), to) {
+                    shared.registry().delivered(handout.key, id);
+                    shared.counters.configs_delivered.bump();
+                    shared.log.notice(at.name, format_args!("trace {id} handed to pid {host_pid}"));
+                } else {
+                    shared.counters.configs_undeliverable.bump();
+                }
+            }
+        }
+        if polled.unverified && m.pids.len() > 1 {
+            claims.push((Key { job_id: m.job_id, host_pid }, m.pids[1..].to_vec()));
+        }
+        Ok(())
+    }
+
+    fn report(&self, host_pid: i32, of: Function, m: &Status) -> Result<(), Refused> {
+        self.shared.registry().report(self.shared.now(), host_pid, of, m)
+    }
+
+    fn metric(&self, host_pid: i32, json: Vec<u8>) {
+        self.shared.counters.metrics_received.bump();
+        let Some(queue) = &self.metrics else { return };
+        let process = self.shared.registry().whois(host_pid);
+        queue.offer(Arrival::now(host_pid, process, json));
+    }
+
+    /// Sends a reply, or not: a receiver that is gone or does not read is its own loss.
+    fn send(&self, at: &Door<'_>, reply: &Reply, to: &SocketAddrUnix) -> bool {
+        let sent = at.socket.send(&reply.encode(), to);
+        if let Err(e) = &sent {
+            self.shared.counters.ipc_reply_failed.bump();
+            self.shared.log.limited("reply", at.name, format_args!("reply not taken by its process: {e}"));
+        }
+        sent.is_ok()
+    }
+
+    /// Looks claimed ancestors up.
+    fn confirm(&self, claims: Vec<Claim>) {
+        for (key, claimed) in claims {
+            let real = self.proc.ancestors(key.host_pid, &claimed);
+            // Ancestors outside its name space are 0 to a process: no claim at all.
+            let made = claimed.iter().filter(|pid| **pid != 0).count();
+            self.shared.counters.ipc_wrong_ancestor.add(made.saturating_sub(real.len()) as u64);
+            self.shared.registry().confirm(key, real);
+        }
+    }
+
+    fn sweep(&self) {
+        self.shared.bury();
+        let now = self.shared.now();
+        let forgotten = self.shared.registry().sweep(now);
+        self.shared.count(forgotten);
+        let registry = self.shared.registry();
+        let keep_alive = self.plan.keep_alive;
+        self.shared.watch.retain(|pid, heard| registry.knows(pid) || now.saturating_sub(heard) < keep_alive);
+    }
+}
+
+/// The socket that a datagram came in on; the reply leaves there too.
+struct Door<'a> {
+    socket: &'a Socket,
+    name: &'a str,
+    answers_registration: bool,
+}
+
+/// The pid that a message says it is from.
+fn claimed_pid(message: &Message) -> Option<i32> {
+    match message {
+        Message::Register(m) => Some(m.pid),
+        Message::Poll(m) => Some(m.leaf()),
+        Message::TraceStatus(m) | Message::MonitorStatus(m) => Some(m.pid),
+        Message::Data(_) => None,
+    }
+}

@@ -1,0 +1,12 @@
+//! `dcgmProfPause` and `dcgmProfResume`: there is no DCGM here, so the answer is that it was not done.
+
+use common::rpc::message::{DcgmReply, Request};
+
+use crate::peer::Peer;
+use crate::shared::Shared;
+
+/// Says no.
+pub(super) fn answer(shared: &Shared, peer: &Peer, request: &Request) -> Vec<u8> {
+    shared.log.notice(peer, format_args!("{}: refused, this daemon does not use DCGM", request.name()));
+    super::encode(&DcgmReply { status: false })
+}

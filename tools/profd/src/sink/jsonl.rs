@@ -1,0 +1,228 @@
+//! Metrics as JSON lines in files of a directory.
+//!
+//! A file is 0640 while it is recorded and 0440 from then on: when it is full, and when the daemon ends. Lines
+//! are whole or absent; what could not be written is cut off and counted. Recording stops before the disk is
+//! full, and goes on when there is room again.
+
+use std::fs::File;
+use std::io::{self, Write};
+use std::os::fd::AsFd;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use common::fsat::open_append;
+use common::policy::{Class, Mode};
+use common::record::Line;
+use common::record::profd::Metric;
+use time::OffsetDateTime;
+use time::macros::format_description;
+
+use super::Sink;
+use crate::counters::Counters;
+use crate::log::Log;
+
+/// Bytes gathered before they are written even if more is waiting.
+const BATCH: usize = 64 * 1024;
+
+/// Where to record, and how much.
+#[derive(Clone, Debug)]
+pub(crate) struct JsonLinesPlan {
+    pub(crate) dir: PathBuf,
+    /// A file ends when it is that long.
+    pub(crate) file_bytes: u64,
+    /// Free space that is left alone.
+    pub(crate) reserve_bytes: u64,
+}
+
+/// Records to files.
+pub(crate) struct JsonLines {
+    plan: JsonLinesPlan,
+    /// `metrics-<start>-<pid>`.
+    stem: String,
+    files: u64,
+    open: Option<Recording>,
+    batch: Vec<u8>,
+    lines: u64,
+    counters: Arc<Counters>,
+    log: Log,
+    /// Tells how much is free; tests have their own.
+    free: fn(&Path) -> io::Result<u64>,
+}
+
+/// The file that is being recorded.
+struct Recording {
+    file: File,
+    bytes: u64,
+}
+
+impl JsonLines {
+    pub(crate) fn new(plan: JsonLinesPlan, counters: Arc<Counters>, log: Log) -> Self {
+        let stamp = format_description!("[year][month][day]T[hour][minute][second]Z");
+        let start = OffsetDateTime::now_utc().format(stamp).unwrap_or_default();
+        let stem = format!("metrics-{start}-{}", std::process::id());
+        Self { plan, stem, files: 0, open: None, batch: Vec::new(), lines: 0, counters, log, free }
+    }
+
+    fn write_out(&mut self) -> io::Result<()> {
+        let free = (self.free)(&self.plan.dir)?;
+        if free < self.plan.reserve_bytes.saturating_add(self.batch.len() as u64) {
+            let reserve = self.plan.reserve_bytes;
+            return Err(io::Error::other(format!(
+                "{free} bytes are free, and {reserve} are left alone (--metric-disk-reserve)"
+            )));
+        }
+        let mut recording = match self.open.take() {
+            Some(recording) => recording,
+            None => self.next()?,
+        };
+        let written = recording.file.write_all(&self.batch);
+        match written {
+            Ok(()) => recording.bytes += self.batch.len() as u64,
+            // Half a line would be worse than none.
+            Err(_) => recording.file.set_len(recording.bytes)?,
+        }
+        if recording.bytes >= self.plan.file_bytes {
+            archive(&recording.file)?;
+        } else {
+            self.open = Some(recording);
+        }
+        written
+    }
+
+    fn next(&mut self) -> io::Result<Recording> {
+        self.files += 1;
+        let name = format!("{}-{:04}.jsonl", self.stem, self.files);
+        let file = open_append(&self.plan.dir.join(name), Class::LogRecording.max())?;
+        let bytes = file.metadata()?.len();
+        Ok(Recording { file, bytes })
+    }
+}
+
+impl Sink for JsonLines {
+    fn write(&mut self, metric: &Metric) {
+        if serde_json::to_writer(&mut self.batch, &Line::new(metric)).is_ok() {
+            self.batch.push(b'\n');
+            self.lines += 1;
+        }
+        if self.batch.len() >= BATCH {
+            self.flush();
+        }
+    }
+
+    fn flush(&mut self) {
+        if self.batch.is_empty() {
+            return;
+        }
+        match self.write_out() {
+            Ok(()) => self.counters.metrics_recorded.add(self.lines),
+            Err(e) => {
+                self.counters.metrics_not_written.add(self.lines);
+                let reason = format_args!("{} metrics not recorded: {e}", self.lines);
+                self.log.limited("metric file", self.plan.dir.display(), reason);
+            }
+        }
+        self.batch.clear();
+        self.lines = 0;
+    }
+}
+
+impl Drop for JsonLines {
+    fn drop(&mut self) {
+        if let Some(recording) = self.open.take()
+            && let Err(e) = archive(&recording.file)
+        {
+            self.log.error(self.plan.dir.display(), format_args!("cannot archive the last file: {e}"));
+        }
+    }
+}
+
+/// From a log that is recorded to one that is kept.
+fn archive(file: &File) -> io::Result<()> {
+    let Mode(mode) = Class::LogArchived.max();
+    rustix::fs::fchmod(file.as_fd(), rustix::fs::Mode::from_raw_mode(mode))?;
+    file.sync_all()
+}
+
+fn free(dir: &Path) -> io::Result<u64> {
+    let fs = rustix::fs::statvfs(dir)?;
+    Ok(fs.f_bavail.saturating_mul(fs.f_frsize))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use common::out::Verbosity;
+    use common::record::Record;
+    use std::os::unix::fs::MetadataExt;
+
+    fn sink(dir: &Path, file_bytes: u64) -> JsonLines {
+        let counters: Arc<Counters> = Arc::default();
+        let log = Log::start(Verbosity::Quiet, counters.clone()).unwrap();
+        let plan = JsonLinesPlan { dir: dir.to_owned(), file_bytes, reserve_bytes: 0 };
+        JsonLines::new(plan, counters, log)
+    }
+
+    fn files(dir: &Path) -> Vec<(String, u32)> {
+        let mut files: Vec<_> = std::fs::read_dir(dir)
+            .unwrap()
+            .map(|e| e.unwrap())
+            .map(|e| (std::fs::read_to_string(e.path()).unwrap(), e.metadata().unwrap().mode() & 0o777))
+            .collect();
+        files.sort();
+        files
+    }
+
+    fn metric() -> Metric {
+        serde_json::from_str(Metric::SAMPLE).unwrap()
+    }
+
+    #[test]
+    fn a_file_is_0640_while_it_is_recorded_and_0440_after() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut sink = sink(dir.path(), 1 << 20);
+        sink.write(&metric());
+        sink.flush();
+        assert_eq!(files(dir.path()), [(format!("{}\n", Metric::SAMPLE), 0o640)]);
+        drop(sink);
+        assert_eq!(files(dir.path())[0].1, 0o440);
+    }
+
+    #[test]
+    fn a_full_file_is_archived_and_the_next_one_begun() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut sink = sink(dir.path(), 1);
+        for _ in 0..2 {
+            sink.write(&metric());
+            sink.flush();
+        }
+        let modes: Vec<u32> = files(dir.path()).iter().map(|f| f.1).collect();
+        assert_eq!(modes, [0o440, 0o440]);
+        assert_eq!(sink.counters.metrics_recorded.get(), 2);
+    }
+
+    #[test]
+    fn recording_stops_before_the_disk_is_full_and_goes_on_after() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut sink = sink(dir.path(), 1 << 20);
+        sink.plan.reserve_bytes = 100;
+        sink.free = |_| Ok(101);
+        sink.write(&metric());
+        sink.flush();
+        assert_eq!(files(dir.path()), []);
+        assert_eq!(sink.counters.metrics_not_written.get(), 1);
+        sink.free = |_| Ok(1 << 30);
+        sink.write(&metric());
+        sink.flush();
+        assert_eq!(files(dir.path()).len(), 1);
+        assert_eq!(sink.counters.metrics_recorded.get(), 1);
+    }
+
+    #[test]
+    fn a_directory_that_vanished_loses_metrics_and_nothing_else() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut sink = sink(&dir.path().join("gone"), 1 << 20);
+        sink.write(&metric());
+        sink.flush();
+        assert_eq!(sink.counters.metrics_not_written.get(), 1);
+    }
+}

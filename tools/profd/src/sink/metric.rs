@@ -1,0 +1,127 @@
+//! What a metric's JSON means.
+
+use common::record::profd::Metric;
+use serde::Deserialize;
+use serde_json::Number;
+use thiserror::Error;
+use time::format_description::well_known::Rfc3339;
+
+use super::Arrival;
+
+/// The longest metric taken. Existing daemons cap the payload of a datagram there.
+const MAX_BYTES: usize = 4096;
+/// The longest name of a kind.
+const MAX_KIND: usize = 64;
+/// The host, as senders write it: -1, and the same read as an unsigned number of 32 or 64 bits.
+const HOST: [u64; 2] = [u32::MAX as u64, u64::MAX];
+
+/// Why a datagram is not a metric. Never quotes it.
+#[derive(Debug, PartialEq, Eq, Error)]
+pub(crate) enum MetricError {
+    #[error("{0} bytes are more than the {MAX_BYTES} of a metric")]
+    TooLong(usize),
+    #[error("not a metric's JSON (line {0}, column {1})")]
+    NotMetric(usize, usize),
+    #[error("kind is not a name")]
+    Kind,
+    #[error("{0} is not a whole number in range")]
+    Number(&'static str),
+}
+
+/// As on the wire. Fields that we do not know are skipped.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Wire {
+    kind: String,
+    device_id: Number,
+    duration: Number,
+    timestamp: Number,
+    domain: Option<String>,
+    name: Option<String>,
+}
+
+/// Reads a metric. Every kind is kept, those that existing daemons drop included.
+pub(crate) fn record(arrival: &Arrival) -> Result<Metric, MetricError> {
+    if arrival.json.len() > MAX_BYTES {
+        return Err(MetricError::TooLong(arrival.json.len()));
+    }
+    // A struct may be read from an array too; a metric is an object.
+    if arrival.json.iter().find(|b| !b.is_ascii_whitespace()) != Some(&b'{') {
+        return Err(MetricError::NotMetric(1, 0));
+    }
+    let wire: Wire =
+        serde_json::from_slice(&arrival.json).map_err(|e| MetricError::NotMetric(e.line(), e.column()))?;
+    let is_name = |c: u8| c.is_ascii_alphanumeric() || c == b'_';
+    if wire.kind.is_empty() || wire.kind.len() > MAX_KIND || !wire.kind.bytes().all(is_name) {
+        return Err(MetricError::Kind);
+    }
+    Ok(Metric {
+        received: arrival.received.format(&Rfc3339).unwrap_or_default(),
+        kind: wire.kind,
+        device_id: device(&wire.device_id)?,
+        dur_ns: wire.duration.as_u64().ok_or(MetricError::Number("duration"))?,
+        timestamp_ns: wire.timestamp.as_u64().ok_or(MetricError::Number("timestamp"))?,
+        domain: wire.domain,
+        name: wire.name,
+        host_pid: arrival.host_pid,
+        pid: arrival.process.map(|(_, pid)| pid),
+        job_id: arrival.process.map(|(job, _)| job),
+    })
+}
+
+fn device(id: &Number) -> Result<i64, MetricError> {
+    match (id.as_i64(), id.as_u64()) {
+        (Some(-1), _) => Ok(-1),
+        (_, Some(id)) if HOST.contains(&id) => Ok(-1),
+        (Some(id), _) if (0..i64::from(u32::MAX)).contains(&id) => Ok(id),
+        _ => Err(MetricError::Number("deviceId")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(json: &str) -> Result<Metric, MetricError> {
+        record(&Arrival::now(7, Some((3, 1)), json.as_bytes().to_vec()))
+    }
+
+    #[test]
+    fn fault_07_the_host_is_minus_one_however_it_is_written() {
+        for id in ["-1", "4294967295", "18446744073709551615"] {
+            let json = format!(r#"{{"kind":"API","deviceId":{id},"duration":5,"timestamp":6}}"#);
+            assert_eq!(read(&json).unwrap().device_id, -1, "{id}");
+        }
+        let json = r#"{"kind":"Kernel","deviceId":3,"duration":5,"timestamp":1772366400249000000}"#;
+        let metric = read(json).unwrap();
+        assert_eq!((metric.device_id, metric.dur_ns, metric.timestamp_ns), (3, 5, 1_772_366_400_249_000_000));
+        assert_eq!((metric.host_pid, metric.pid, metric.job_id), (7, Some(1), Some(3)));
+    }
+
+    #[test]
+    fn fault_07_every_kind_is_kept() {
+        let kinds = "Marker Kernel API AclAPI NodeAPI RuntimeAPI Hccl Communication Memory MemSet MemCpy";
+        for kind in kinds.split(' ') {
+            let json = format!(
+                r#"{{"kind":"{kind}","deviceId":0,"duration":5,"timestamp":6,"domain":"d","name":"n"}}"#
+            );
+            let metric = read(&json).unwrap();
+            assert_eq!((metric.kind.as_str(), metric.domain.as_deref()), (kind, Some("d")));
+        }
+    }
+
+    #[test]
+    fn nonsense_is_refused_without_quoting_it() {
+        let e = |json: &str| read(json).unwrap_err().to_string();
+        assert_eq!(e("{"), "not a metric's JSON (line 1, column 1)");
+        assert_eq!(e("[]"), "not a metric's JSON (line 1, column 0)");
+        assert_eq!(e(r#"{"kind":"a b","deviceId":0,"duration":5,"timestamp":6}"#), "kind is not a name");
+        let device = r#"{"kind":"API","deviceId":-2,"duration":5,"timestamp":6}"#;
+        assert_eq!(e(device), "deviceId is not a whole number in range");
+        let duration = r#"{"kind":"API","deviceId":0,"duration":-5,"timestamp":6}"#;
+        assert_eq!(e(duration), "duration is not a whole number in range");
+        let deep = format!(r#"{{"kind":"API","x":{}"#, "[".repeat(3000));
+        assert!(e(&deep).starts_with("not a metric's JSON"));
+        assert_eq!(e(&" ".repeat(4097)), "4097 bytes are more than the 4096 of a metric");
+    }
+}

@@ -1,0 +1,125 @@
+//! Where metrics go. A queue and a thread stand before the sinks: one that stalls loses its own points, counts
+//! them, and slows nobody.
+
+pub(crate) mod jsonl;
+pub(crate) mod metric;
+pub(crate) mod stream;
+
+use std::io;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::time::Duration;
+
+use common::record::profd::Metric;
+use time::OffsetDateTime;
+
+use crate::counters::Counters;
+use crate::log::Log;
+
+/// Metrics taken off the queue before what they came to is written out.
+const BURST: usize = 1024;
+/// How often a sink is tended when nothing arrives.
+const TICK: Duration = Duration::from_secs(1);
+
+/// Something that keeps metrics.
+pub(crate) trait Sink: Send {
+    /// Takes a metric. It may be kept back until [`Self::flush`].
+    fn write(&mut self, metric: &Metric);
+
+    /// Writes out what was kept back. Failing is the sink's own affair: it counts what it lost.
+    fn flush(&mut self);
+}
+
+/// A metric as it came in.
+#[derive(Debug)]
+pub(crate) struct Arrival {
+    received: OffsetDateTime,
+    host_pid: i32,
+    /// Job and leaf pid, where the sender is registered.
+    process: Option<(i64, i32)>,
+    json: Vec<u8>,
+}
+
+impl Arrival {
+    /// A metric received just now.
+    pub(crate) fn now(host_pid: i32, process: Option<(i64, i32)>, json: Vec<u8>) -> Self {
+        Self { received: OffsetDateTime::now_utc(), host_pid, process, json }
+    }
+}
+
+/// The way to the sinks. Cheap to clone; the sinks end when the last one is dropped.
+#[derive(Clone, Debug)]
+pub(crate) struct Queue {
+    sender: SyncSender<Arrival>,
+    counters: Arc<Counters>,
+    log: Log,
+}
+
+impl Queue {
+    /// Queues a metric, or counts it as dropped.
+    pub(crate) fn offer(&self, arrival: Arrival) {
+        if self.sender.try_send(arrival).is_err() {
+            self.counters.metrics_queue_full.bump();
+            self.log.limited("metric queue", "metrics", "dropped: the queue is full (--metric-queue)");
+        }
+    }
+}
+
+/// The sinks' thread.
+#[derive(Debug)]
+pub(crate) struct Sinks {
+    done: Receiver<()>,
+}
+
+/// Starts the thread. `capacity` is how many metrics wait for it.
+///
+/// # Errors
+/// There can be no thread.
+pub(crate) fn start(
+    mut sinks: Vec<Box<dyn Sink>>,
+    capacity: usize,
+    counters: Arc<Counters>,
+    log: Log,
+) -> io::Result<(Queue, Sinks)> {
+    let (sender, arrivals) = sync_channel(capacity);
+    let (end, done) = sync_channel(0);
+    let queue = Queue { sender, counters: counters.clone(), log: log.clone() };
+    std::thread::Builder::new().name("profd-metrics".into()).spawn(move || {
+        run(&arrivals, &mut sinks, &counters, &log);
+        drop(sinks);
+        drop(end);
+    })?;
+    Ok((queue, Sinks { done }))
+}
+
+impl Sinks {
+    /// Waits until everything queued is written. The queues must be gone. False when it took too long.
+    pub(crate) fn finish(self, limit: Duration) -> bool {
+        self.done.recv_timeout(limit) == Err(RecvTimeoutError::Disconnected)
+    }
+}
+
+fn run(arrivals: &Receiver<Arrival>, sinks: &mut [Box<dyn Sink>], counters: &Counters, log: &Log) {
+    loop {
+        let first = match arrivals.recv_timeout(TICK) {
+            Ok(arrival) => Some(arrival),
+            Err(RecvTimeoutError::Timeout) => None,
+            Err(RecvTimeoutError::Disconnected) => break,
+        };
+        for arrival in first.into_iter().chain(arrivals.try_iter().take(BURST)) {
+            match metric::record(&arrival) {
+                Ok(record) => sinks.iter_mut().for_each(|s| s.write(&record)),
+                Err(e) => {
+                    counters.metrics_invalid.bump();
+                    log.limited(
+                        "metric",
+                        "metrics",
+                        format_args!("dropped one of pid {}: {e}", arrival.host_pid),
+                    );
+                }
+            }
+        }
+        sinks.iter_mut().for_each(|s| s.flush());
+    }
+    sinks.iter_mut().for_each(|s| s.flush());
+}
