@@ -119,7 +119,10 @@ impl Reader<'_, '_> {
                 Some(b']') => break,
                 Some(b'{') => self.event()?,
                 Some(_) if self.out.events + self.out.without_phase == 0 => {
-                    return Err(self.scan.syntax("expected an event object").into());
+                    return Err(not_a_trace(
+                        "is not a trace: its list begins with something that is no event",
+                    )
+                    .into());
                 }
                 Some(_) => {
                     self.scan.skip()?;

@@ -128,7 +128,7 @@ impl Meaning {
             args: fields.args.map_or(&[][..], |span| scan.text(span).raw),
             ..Event::default()
         };
-        self.check(&mut event);
+        self.check(&mut event, fields);
         if phase == b'M' {
             self.learn(&event, text(scan, fields.label));
         } else {
@@ -139,7 +139,9 @@ impl Meaning {
 
     fn time(&mut self, scan: &Scanner<'_>, value: Option<Scalar>, fault: &'static str) -> Option<i64> {
         let nanos = match value? {
-            Scalar::Number(s) | Scalar::String(s) => nanos_from_micros(scan.text(s).raw),
+            Scalar::Number(s) => nanos_from_micros(scan.text(s).raw),
+            // Some writers end the text with an escaped tab.
+            Scalar::String(s) => nanos_from_micros(scan.text(s).decode().as_bytes()),
             _ => None,
         };
         if nanos.is_none() {
@@ -148,12 +150,12 @@ impl Meaning {
         nanos
     }
 
-    fn check(&mut self, event: &mut Event<'_>) {
-        if event.start.is_none() && event.phase != b'M' {
+    fn check(&mut self, event: &mut Event<'_>, fields: &Fields) {
+        if fields.ts.is_none() && event.phase != b'M' {
             self.faults.push("no_ts");
         }
         match event.dur {
-            None if event.phase == b'X' => self.faults.push("no_dur"),
+            None if event.phase == b'X' && fields.dur.is_none() => self.faults.push("no_dur"),
             Some(dur) if dur < 0 => {
                 self.faults.push("negative_dur");
                 event.dur = Some(0);

@@ -97,12 +97,14 @@ pub(crate) fn read(source: impl Read + Send, sink: &mut dyn Sink) -> anyhow::Res
 
 fn parse<'r>(source: Box<dyn Read + 'r>, sink: &mut dyn Sink, out: &mut Outcome) -> Result<(), chrome::Stop> {
     let mut buffer = Buffer::new(source);
-    buffer.more()?;
+    // A source may give a byte at a time; the longest sign is looked for in this many.
+    const HEAD: usize = 512;
+    while buffer.rest().len() < HEAD && buffer.more()? {}
     if buffer.rest().starts_with(b"\xef\xbb\xbf") {
         buffer.pos += 3;
     }
     let head = buffer.rest();
-    match FORMATS.iter().find(|f| (f.recognise)(&head[..head.len().min(4096)])) {
+    match FORMATS.iter().find(|f| (f.recognise)(&head[..head.len().min(HEAD)])) {
         Some(format) => (format.read)(Scanner::new(buffer), sink, out),
         None => {
             let fault = Fault::NotATrace(unrecognised(head));
@@ -115,7 +117,7 @@ fn unrecognised(head: &[u8]) -> String {
     if let Some((_, what)) = OTHERS.iter().find(|(magic, _)| head.starts_with(magic)) {
         return format!("is not a trace: it is {what}");
     }
-    let binary = head.iter().take(512).any(|b| matches!(b, 0..=8 | 14..=31));
+    let binary = head.iter().take(64).any(|b| matches!(b, 0..=8 | 14..=31));
     let what = if binary { "it is binary" } else { "it begins with neither `{` nor `[`" };
     let names: Vec<_> = FORMATS.iter().map(|f| f.name).collect();
     format!("is not a trace: {what} (readable: {})", names.join(", "))

@@ -13,10 +13,11 @@ impl Scanner<'_> {
     }
 
     fn nested(&mut self, depth: u32) -> Result<Value, ReadError> {
-        if depth == DEPTH_LIMIT {
+        let first = self.token("a value")?;
+        if depth == DEPTH_LIMIT && matches!(first, b'{' | b'[') {
             return Err(self.buffer.error(Fault::TooDeep(DEPTH_LIMIT as usize)));
         }
-        match self.token("a value")? {
+        match first {
             b'{' => {
                 let mut map = Map::new();
                 let mut more = self.open(b'}')?;

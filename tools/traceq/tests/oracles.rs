@@ -1,0 +1,183 @@
+//! Results that other programs published for real traces, from the shared sample data. Skipped where that is absent.
+
+#![allow(clippy::unwrap_used, reason = "helpers of tests are test code")]
+
+mod support;
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use common::exit::Exit;
+use serde_json::Value;
+use support::{files, run, shared};
+
+fn table(path: &Path) -> Vec<HashMap<String, String>> {
+    csv::Reader::from_path(path).unwrap().deserialize().map(Result::unwrap).collect()
+}
+
+fn ns(record: &Value, field: &str) -> i64 {
+    record[field].as_i64().unwrap_or_else(|| panic!("{field} in {record}"))
+}
+
+fn sum(path: &Path) -> Vec<Value> {
+    let run = run([Path::new("sum"), Path::new("--format"), Path::new("json"), path]);
+    assert_eq!(run.exit, Exit::Ok, "{}", path.display());
+    run.records()
+}
+
+/// TraceLens prints milliseconds computed in floats from times near 1.4e12 us, which have steps of 0.25 ns: its sums
+/// are off by that much per event, ours are exact.
+#[test]
+fn gpu_timelines_are_those_of_tracelens() {
+    let mut seen = 0;
+    for family in ["h100", "mi300"] {
+        let Some(dir) = shared(&format!("tracelens/tests/traces/{family}")) else { return };
+        for path in files(&dir).into_iter().filter(|p| p.ends_with("gpu_timeline.csv")) {
+            let stem = path.parent().unwrap().to_str().unwrap().replace("_perf_report_csvs", ".json.gz");
+            let totals: Vec<_> =
+                sum(Path::new(&stem)).into_iter().filter(|r| r["type"] == "traceq.total").collect();
+            let [total] = &totals[..] else { panic!("{stem}: {} devices", totals.len()) };
+            let tolerance = 2.0 + ns(total, "device_events") as f64 / 100.0;
+            for row in table(&path) {
+                let ours = match row["type"].as_str() {
+                    "computation_time" => ns(total, "compute_ns"),
+                    "exposed_comm_time" => ns(total, "exposed_communication_ns"),
+                    "exposed_memcpy_time" => ns(total, "exposed_memcpy_ns"),
+                    "busy_time" => ns(total, "total_ns") - ns(total, "idle_ns"),
+                    "idle_time" => ns(total, "idle_ns"),
+                    "total_time" => ns(total, "total_ns"),
+                    "total_comm_time" => ns(total, "communication_ns"),
+                    "total_memcpy_time" => ns(total, "memcpy_ns"),
+                    other => panic!("{other}"),
+                };
+                let theirs = row["time ms"].parse::<f64>().unwrap() * 1e6;
+                assert!((ours as f64 - theirs).abs() < tolerance, "{stem} {}: {ours} {theirs}", row["type"]);
+            }
+            seen += 1;
+        }
+    }
+    assert_eq!(seen, 7);
+}
+
+/// The same tables list every kernel that they counted: ours are the same by name.
+#[test]
+fn kernels_are_those_of_tracelens() {
+    for family in ["h100", "mi300"] {
+        let Some(dir) = shared(&format!("tracelens/tests/traces/{family}")) else { return };
+        for path in files(&dir).into_iter().filter(|p| p.ends_with("kernel_summary.csv")) {
+            let mut theirs: HashMap<String, (u64, f64)> = HashMap::new();
+            for row in table(&path) {
+                let entry = theirs.entry(row["Kernel name"].clone()).or_default();
+                entry.0 += row["Kernel duration (µs)_count"].parse::<f64>().unwrap() as u64;
+                entry.1 += row["Kernel duration (µs)_sum"].parse::<f64>().unwrap() * 1e3;
+            }
+            let stem = path.parent().unwrap().to_str().unwrap().replace("_perf_report_csvs", ".json.gz");
+            let top = run(["top", "--by", "kernel", "-n", "100000", "--format", "json", &stem]);
+            let ours: HashMap<String, (u64, i64)> = top
+                .of("traceq.top")
+                .iter()
+                .map(|r| {
+                    (
+                        r["name"].as_str().unwrap().to_owned(),
+                        (r["count"].as_u64().unwrap(), ns(r, "total_ns")),
+                    )
+                })
+                .collect();
+            // They leave out what was launched before the recording; those kernels may be fewer there.
+            let all_linked = sum(Path::new(&stem)).iter().all(|r| r["excluded"]["unlinked"].is_null());
+            for (name, (count, total)) in &theirs {
+                let (n, t) = ours.get(name).unwrap_or_else(|| panic!("{stem}: no {name}"));
+                assert!(n >= count && *t as f64 >= total - 1.0, "{stem}: {name}: {n} {count} {t} {total}");
+                if all_linked {
+                    assert!(n == count && (*t as f64 - total).abs() < 1.0, "{stem}: {name}: {t} {total}");
+                }
+            }
+        }
+    }
+}
+
+/// The exporter's own table, from float differences of times near 1.7e15 us: sums of durations are exact to its
+/// noise, differences of times to its steps of 0.25 us.
+#[test]
+fn ascend_steps_are_those_of_the_exporter() {
+    for (level, rank) in [("level0", 0), ("level0", 1), ("level1", 0), ("level1", 1)] {
+        let Some(tree) = shared(&format!("msinsight/test/data/pytorch/text/{level}/rank{rank}_ascend_pt"))
+        else {
+            return;
+        };
+        let records = sum(&tree);
+        let steps: Vec<_> = records.iter().filter(|r| r["type"] == "traceq.step").collect();
+        let rows = table(&tree.join("ASCEND_PROFILER_OUTPUT/step_trace_time.csv"));
+        assert_eq!(steps.len(), rows.len());
+        for (step, row) in steps.iter().zip(&rows) {
+            assert_eq!((ns(step, "step").to_string(), ns(step, "rank")), (row["Step"].clone(), rank));
+            let pairs = [
+                ("compute_ns", "Computing", 1.0),
+                ("communication_ns", "Communication", 1.0),
+                ("exposed_communication_ns", "Communication(Not Overlapped)", 1.0),
+                ("overlap_ns", "Overlapped", 1.0),
+                ("idle_ns", "Free", 1.0),
+                ("bubble_ns", "Bubble", 1.0),
+                (
+                    "exposed_communication_excluding_receive_ns",
+                    "Communication(Not Overlapped and Exclude Receive)",
+                    1.0,
+                ),
+                ("stage_ns", "Stage", 500.0),
+                ("preparing_ns", "Preparing", 500.0),
+            ];
+            for (ours, theirs, tolerance) in pairs {
+                let (a, b) = (ns(step, ours) as f64, row[theirs].parse::<f64>().unwrap() * 1e3);
+                assert!((a - b).abs() < tolerance, "{level} {rank} {ours}: {a} {b}");
+            }
+        }
+    }
+}
+
+/// Every shared file either is read or is refused with a reason; in what is read, the parts make the whole.
+#[test]
+fn every_shared_file_is_read_or_refused() {
+    let Some(root) = shared("") else { return };
+    let (mut read, mut refused) = (0, 0);
+    for path in files(&root) {
+        let run = run([Path::new("sum"), Path::new("--format"), Path::new("json"), &path]);
+        assert_eq!(run.fatal, None);
+        let records = run.records();
+        let summary = records.last().unwrap();
+        assert_eq!(summary["type"], "traceq.summary");
+        let traces = summary["files"].as_u64().unwrap();
+        let is_trace = is_chrome_trace(&path);
+        assert_eq!(traces == 1, is_trace, "{}", path.display());
+        assert_eq!(run.errors == 0, is_trace, "{}", path.display());
+        for r in records.iter().filter(|r| !r["total_ns"].is_null()) {
+            let parts = ["compute_ns", "exposed_communication_ns", "exposed_memcpy_ns", "idle_ns"];
+            assert_eq!(parts.iter().map(|p| ns(r, p)).sum::<i64>(), ns(r, "total_ns"), "{}", path.display());
+        }
+        if is_trace { read += 1 } else { refused += 1 }
+    }
+    assert!(read > 60 && refused > 60, "{read} {refused}");
+}
+
+/// The samples' own layout tells which of them are Chrome traces.
+fn is_chrome_trace(path: &Path) -> bool {
+    let path = path.to_str().unwrap();
+    let not = ["_et.json.gz", ".raw.gz", "gpu_metrics_readme"];
+    let kineto = path.contains("/hta/") || path.contains("/kineto/") || path.contains("/tracelens/");
+    let others = ["trace_view", "graph_debug.json", "event_list.json", "/trace-event/", "/profiles/Chrome/"];
+    !not.iter().any(|n| path.ends_with(n))
+        && ((kineto && (path.ends_with(".json.gz") || path.ends_with(".json")))
+            || others.iter().any(|o| path.contains(o)))
+}
+
+/// Two ranks of one job, as HTA's rule of steps has it: the launches decide, and no step is dropped.
+#[test]
+fn both_ranks_of_the_sampled_job_have_their_steps() {
+    for rank in 0..2 {
+        let Some(path) = shared(&format!("hta/tests/data/trace_filter/sampled_rank-{rank}.json.gz")) else {
+            return;
+        };
+        let steps: Vec<_> = sum(&path).into_iter().filter(|r| r["type"] == "traceq.step").collect();
+        let numbers: Vec<_> = steps.iter().map(|s| (ns(s, "step"), ns(s, "rank"))).collect();
+        assert_eq!(numbers, [(551, rank), (552, rank)]);
+    }
+}
