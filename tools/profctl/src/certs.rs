@@ -6,7 +6,7 @@ use std::sync::Arc;
 use anyhow::{Context, anyhow};
 use common::error::HintExt;
 use common::out::Out;
-use common::pki::{LoadOptions, MtlsDir, Role};
+use common::pki::{LoadOptions, MtlsDir, Passphrase, Role};
 use rustls_pki_types::ServerName;
 use tokio_rustls::TlsConnector;
 
@@ -39,7 +39,11 @@ pub(crate) fn security(connection: &Connection, targets: &[Target], out: &Out) -
                 .map_err(|_| anyhow!("--server-name: {name:?} is not a name that a certificate can have"))?,
         ),
     };
-    let config = load(&dir, out)?.client_config(connection.tls_min)?;
+    let passphrase = match &connection.key_passphrase_file {
+        None => None,
+        Some(file) => Some(Passphrase::read(file).with_context(|| file.display().to_string())?),
+    };
+    let config = load(&dir, passphrase.as_ref(), out)?.client_config(connection.tls_min)?;
     Ok(Security::Tls { connector: TlsConnector::from(Arc::new(config)), server_name })
 }
 
@@ -61,8 +65,9 @@ fn places(env: impl Fn(&str) -> Option<PathBuf>) -> Vec<PathBuf> {
     config.into_iter().chain([PathBuf::from("/etc")]).map(|c| c.join(PLACE)).collect()
 }
 
-fn load(dir: &Path, out: &Out) -> anyhow::Result<MtlsDir> {
-    let loaded = MtlsDir::load(dir, Role::Client, &LoadOptions::now());
+fn load(dir: &Path, passphrase: Option<&Passphrase>, out: &Out) -> anyhow::Result<MtlsDir> {
+    let options = LoadOptions { passphrase, ..LoadOptions::now() };
+    let loaded = MtlsDir::load(dir, Role::Client, &options);
     match loaded {
         Ok(loaded) => {
             for finding in loaded.warnings() {

@@ -48,12 +48,14 @@ impl Failure {
         if let Some(tls) = error.get_ref().and_then(|e| e.downcast_ref::<TlsError>()) {
             return Self::Tls(tls.clone());
         }
-        match (stage, error.kind()) {
-            (Stage::Read, io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset) => {
-                Self::NoReply { tls: false }
-            }
-            _ => Self::Io(stage, error),
-        }
+        Self::Io(stage, error)
+    }
+
+    /// Whether the other end hung up.
+    pub(crate) fn is_closed(&self) -> bool {
+        let closed =
+            [io::ErrorKind::UnexpectedEof, io::ErrorKind::ConnectionReset, io::ErrorKind::ConnectionAborted];
+        matches!(self, Self::Io(Stage::Read, e) if closed.contains(&e.kind()))
     }
 
     /// What the user can do.
@@ -69,7 +71,7 @@ impl Failure {
             Self::Timeout(Stage::Connect, _) => {
                 "a firewall may drop the connection; check --hostname and --port"
             }
-            Self::Timeout(Stage::Handshake, _) => {
+            Self::Timeout(Stage::Handshake, _) | Self::Io(Stage::Handshake, _) => {
                 "the daemon may speak plain TCP, or serve another client first; see --certs-dir and --timeout"
             }
             Self::Timeout(..) => "the daemon may be busy with another client; see --timeout",
@@ -140,13 +142,11 @@ fn tls_reason(error: &TlsError) -> String {
             C::Expired | C::ExpiredContext { .. } => theirs("has expired"),
             C::NotValidYet | C::NotValidYetContext { .. } => theirs("is not valid yet"),
             C::Revoked => theirs("is revoked"),
-            C::UnknownIssuer => theirs("was not issued by our ca.crt"),
+            C::UnknownIssuer | C::BadSignature => theirs("was not issued by our ca.crt"),
             C::NotValidForName => theirs("is not good for this name"),
-            C::NotValidForNameContext { expected, presented } => theirs(&format!(
-                "is not good for {}, only for {}",
-                expected.to_str(),
-                if presented.is_empty() { "no name".to_owned() } else { presented.join(", ") }
-            )),
+            C::NotValidForNameContext { expected, presented } => {
+                theirs(&format!("is not good for {}, only for {}", expected.to_str(), names(presented)))
+            }
             C::UnknownRevocationStatus => theirs("has an unknown revocation status"),
             C::ExpiredRevocationList | C::ExpiredRevocationListContext { .. } => {
                 "our ca.crl is past its nextUpdate".to_owned()
@@ -180,6 +180,13 @@ fn tls_reason(error: &TlsError) -> String {
     }
 }
 
+/// The names of a certificate, out of the form that rustls debugs them in: `DnsName("a")`.
+fn names(presented: &[String]) -> String {
+    let bare = |n: &String| n.split('"').nth(1).unwrap_or(n).to_owned();
+    let names: Vec<_> = presented.iter().take(8).map(bare).collect();
+    if names.is_empty() { "no name".to_owned() } else { names.join(", ") }
+}
+
 fn tls_hint(error: &TlsError) -> Option<&'static str> {
     use CertificateError as C;
     match error {
@@ -189,7 +196,7 @@ fn tls_hint(error: &TlsError) -> Option<&'static str> {
         TlsError::InvalidCertificate(C::NotValidForName | C::NotValidForNameContext { .. }) => {
             Some("ask it by a name that its certificate has, or give that name with --server-name")
         }
-        TlsError::InvalidCertificate(C::UnknownIssuer) => {
+        TlsError::InvalidCertificate(C::UnknownIssuer | C::BadSignature) => {
             Some("--certs-dir must hold the CA that issued the daemon's certificate")
         }
         TlsError::InvalidCertificate(C::ExpiredRevocationList | C::ExpiredRevocationListContext { .. }) => {

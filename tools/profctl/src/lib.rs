@@ -24,6 +24,9 @@ mod value;
 mod verdict;
 mod wait;
 
+#[cfg(test)]
+mod tests;
+
 use std::ffi::OsString;
 
 use clap::{CommandFactory, Parser, Subcommand};

@@ -41,9 +41,9 @@ pub(crate) struct Connection {
     /// `/etc/profguard/client_certs`, whichever exists first. There is no unprotected default.
     #[arg(long, global = true, value_name = "DIR")]
     pub(crate) certs_dir: Option<PathBuf>,
-    /// File with the passphrase of client.key; without it the terminal is asked, if the key is encrypted
+    /// File with the passphrase of an encrypted client.key; its last line end is not part of it
     #[arg(long, global = true, value_name = "FILE")]
-    pub(crate) passphrase_file: Option<PathBuf>,
+    pub(crate) key_passphrase_file: Option<PathBuf>,
     /// Name that the daemon's certificate must be good for, when it is not the host: through a tunnel
     #[arg(long, global = true, value_name = "NAME")]
     pub(crate) server_name: Option<String>,

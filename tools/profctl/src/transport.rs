@@ -121,9 +121,10 @@ async fn talk<S: AsyncRead + AsyncWrite + Unpin>(
     };
     // A daemon that refuses may say so before it has read everything: look for its answer before giving up.
     let written = deadline.of(Stage::Write, write).await;
-    let reply = match read(&mut stream, deadline, tls).await {
-        Ok(reply) => reply,
-        Err(e) => return Err(written.err().unwrap_or(e)),
+    let reply = match (read(&mut stream, deadline, tls).await, written) {
+        (Ok(reply), _) => reply,
+        // The verdict on our certificate arrives after the handshake, and says more than a broken pipe.
+        (Err(e @ Failure::Tls(_)), _) | (Err(e), Ok(())) | (Err(_), Err(e)) => return Err(e),
     };
     let _ = timeout(FAREWELL, stream.shutdown()).await;
     Ok(reply)
@@ -136,7 +137,7 @@ async fn read<S: AsyncRead + Unpin>(
     tls: bool,
 ) -> Result<Vec<u8>, Failure> {
     let mut prefix = Vec::with_capacity(PREFIX);
-    deadline.of(Stage::Read, (&mut *stream).take(PREFIX as u64).read_to_end(&mut prefix)).await?;
+    fill(stream, &mut prefix, PREFIX, deadline).await?;
     let prefix: [u8; PREFIX] = match prefix.try_into() {
         Ok(prefix) => prefix,
         Err(short) if short.is_empty() => return Err(Failure::NoReply { tls }),
@@ -148,9 +149,22 @@ async fn read<S: AsyncRead + Unpin>(
     }
     let length = frame::length(prefix, MAX_REPLY).map_err(Failure::Frame)?;
     let mut body = Vec::with_capacity(length.min(1 << 16));
-    deadline.of(Stage::Read, (&mut *stream).take(length as u64).read_to_end(&mut body)).await?;
+    fill(stream, &mut body, length, deadline).await?;
     if body.len() < length {
         return Err(Failure::Cut { got: body.len(), of: length });
     }
     Ok(body)
+}
+
+/// Reads so many bytes, or fewer when the other end hangs up, however it does that.
+async fn fill<S: AsyncRead + Unpin>(
+    stream: &mut S,
+    buffer: &mut Vec<u8>,
+    length: usize,
+    deadline: &Deadline,
+) -> Result<(), Failure> {
+    match deadline.of(Stage::Read, stream.take(length as u64).read_to_end(buffer)).await {
+        Err(e) if !e.is_closed() => Err(e),
+        _ => Ok(()),
+    }
 }

@@ -1,0 +1,128 @@
+//! From the request to the complete trace: `--wait` against a daemon whose processes are threads of the test.
+
+use std::fs;
+use std::io::Write;
+use std::path::Path;
+use std::thread;
+use std::time::Duration;
+
+use common::exit::Exit;
+use serde_json::json;
+
+use super::fake::{Fake, frame};
+use super::{ask, run};
+
+/// A daemon with two processes, which write their traces a moment after they were asked.
+fn daemon(written: Vec<(String, String)>) -> Fake {
+    let reply = frame(
+        r#"{"processesMatched":[5,6],"activityProfilersTriggered":[5,6],"activityProfilersBusy":0,
+            "detail":{"registered":2,"jobs":[{"job_id":0,"processes":2}],
+            "triggered":[{"pid":5,"trace_id":"55"},{"pid":6,"trace_id":"66"}]}}"#,
+    );
+    Fake::new(move |stream, _| {
+        stream.write_all(&reply).unwrap();
+        let written = written.clone();
+        thread::spawn(move || {
+            for (path, text) in written {
+                thread::sleep(Duration::from_millis(60));
+                fs::write(path, text).unwrap();
+            }
+        });
+    })
+}
+
+fn trace(dir: &Path, pid: u32) -> (String, String) {
+    let path = dir.join(format!("t_{pid}.json")).to_str().unwrap().to_owned();
+    (path, format!("{{\"traceEvents\":[],\"trace_id\":\"{pid}{pid}\"}}"))
+}
+
+#[test]
+fn every_trace_gets_a_record_when_it_is_complete() {
+    let dir = tempfile::tempdir().unwrap();
+    let log_file = dir.path().join("t.json");
+    // What an earlier run left, with the id of that run.
+    fs::write(dir.path().join("t_5.json"), "{\"trace_id\":\"1\"}").unwrap();
+    let fake = daemon(vec![trace(dir.path(), 6), trace(dir.path(), 5)]);
+    let ran = ask(fake.port, &["gputrace", "--log-file", log_file.to_str().unwrap(), "--wait"]);
+    assert_eq!(ran.exit, Exit::Ok);
+    let files = ran.of("profctl.trace_file");
+    assert_eq!(files.len(), 2);
+    for file in &files {
+        let pid = file["pid"].as_u64().unwrap();
+        assert_eq!(file["path"], dir.path().join(format!("t_{pid}.json")).to_str().unwrap());
+        assert_eq!(file["trace_id"], format!("{pid}{pid}"));
+        assert_eq!((&file["complete"], &file["host"]), (&json!(true), &json!("127.0.0.1")));
+        assert!(file["size_bytes"].as_u64().unwrap() > 10);
+    }
+    assert_eq!(ran.one("profctl.summary")["traces_complete"], 2);
+    assert_eq!(ran.records()[0]["type"], "profctl.request");
+}
+
+#[test]
+fn text_is_one_path_per_line_and_nothing_else() {
+    let dir = tempfile::tempdir().unwrap();
+    let log_file = dir.path().join("t.json");
+    let fake = daemon(vec![trace(dir.path(), 5), trace(dir.path(), 6)]);
+    let port = fake.port.to_string();
+    let ran = run(&[
+        "--certs-dir",
+        "NO_CERTS",
+        "--hostname",
+        "127.0.0.1",
+        "--port",
+        &port,
+        "gputrace",
+        "--wait",
+        "--log-file",
+        log_file.to_str().unwrap(),
+    ]);
+    let mut lines: Vec<_> = ran.stdout.lines().map(str::to_owned).collect();
+    lines.sort();
+    assert_eq!(lines, [trace(dir.path(), 5).0, trace(dir.path(), 6).0]);
+}
+
+#[test]
+fn a_trace_that_does_not_come_is_missing_and_the_other_is_not() {
+    let dir = tempfile::tempdir().unwrap();
+    let log_file = dir.path().join("t.json");
+    let fake = daemon(vec![trace(dir.path(), 5)]);
+    let args = ["gputrace", "--wait", "--wait-timeout", "1s", "--log-file", log_file.to_str().unwrap()];
+    let ran = ask(fake.port, &args);
+    assert_eq!(ran.exit, Exit::Failed);
+    assert_eq!(ran.one("profctl.trace_file")["pid"], 5);
+    let missing = ran.one("profctl.trace_missing");
+    assert_eq!((&missing["pid"], &missing["reason"]), (&json!(6), &json!("no such file")));
+    let summary = ran.one("profctl.summary");
+    assert_eq!((&summary["traces_missing"], &summary["errors"]), (&json!(1), &json!(1)));
+}
+
+#[test]
+fn nothing_triggered_is_nothing_to_wait_for() {
+    let fake = Fake::answering(
+        r#"{"processesMatched":[],"activityProfilersTriggered":[],"activityProfilersBusy":0}"#,
+    );
+    let ran = ask(fake.port, &["gputrace", "--wait", "--log-file", "/tmp/t.json", "--fail-on-no-process"]);
+    assert_eq!((ran.exit, ran.of("profctl.trace_missing").len()), (Exit::No, 0));
+}
+
+#[test]
+fn without_wait_the_paths_are_told() {
+    let fake = daemon(Vec::new());
+    let port = fake.port.to_string();
+    let ran = run(&[
+        "--certs-dir",
+        "NO_CERTS",
+        "--port",
+        &port,
+        "--hostname",
+        "127.0.0.1",
+        "gputrace",
+        "--log-file",
+        "/tmp/t.json",
+    ]);
+    assert_eq!(
+        ran.stdout,
+        "127.0.0.1: 2 of 2 matching processes triggered\n\
+         127.0.0.1: pid 5 writes /tmp/t_5.json\n127.0.0.1: pid 6 writes /tmp/t_6.json\n"
+    );
+}
