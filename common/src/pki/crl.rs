@@ -60,11 +60,13 @@ pub struct Revoked {
 pub struct Scope {
     /// Where the list is published.
     pub names: Vec<GeneralName>,
+    /// The same, relative to the issuer's name.
+    pub relative: Option<Name>,
     /// It covers leaves only.
     pub only_users: bool,
     /// It covers CAs only.
     pub only_cas: bool,
-    /// Whether it is for one distribution point, named or not readable.
+    /// Whether it is for one distribution point only.
     pub named: bool,
     /// It covers these reasons only.
     pub reasons: Option<u16>,
@@ -201,12 +203,21 @@ fn scope(value: &[u8]) -> Result<Scope> {
     let mut all = Der::only(value, der::SEQUENCE)?;
     let flag = |v: Option<&[u8]>| matches!(v, Some([0xff]));
     let point = all.optional(explicit(0))?;
-    let names = point.map(distribution_point_names).transpose()?.unwrap_or_default();
+    let (names, relative) = point.map(distribution_point_names).transpose()?.unwrap_or_default();
     let only_users = flag(all.optional(context(1))?);
     let only_cas = flag(all.optional(context(2))?);
     let reasons = all.optional(context(3))?.map(reason_bits).transpose()?;
     let indirect = flag(all.optional(context(4))?);
     let only_attributes = flag(all.optional(context(5))?);
     all.done()?;
-    Ok(Scope { names, named: point.is_some(), only_users, only_cas, reasons, indirect, only_attributes })
+    Ok(Scope {
+        names,
+        relative,
+        named: point.is_some(),
+        only_users,
+        only_cas,
+        reasons,
+        indirect,
+        only_attributes,
+    })
 }

@@ -1,7 +1,7 @@
 //! The extensions of certificates (RFC 5280, section 4.2), read into values.
 
 use super::der::{self, Der, Malformed, Result, context, explicit};
-use super::name::GeneralName;
+use super::name::{GeneralName, Name};
 use super::oid;
 
 /// An extension's value, and whether it is critical.
@@ -129,6 +129,8 @@ pub struct PolicyConstraints {
 pub struct DistributionPoint {
     /// Its full names.
     pub names: Vec<GeneralName>,
+    /// Its name relative to the issuer's.
+    pub relative: Option<Name>,
     /// The reasons that it is for, if not all.
     pub reasons: Option<u16>,
     /// Whether somebody else than the certificate's issuer signs the CRL.
@@ -348,24 +350,25 @@ fn distribution_points(value: &[u8]) -> Result<Vec<DistributionPoint>> {
     let mut points = Vec::new();
     while !list.is_empty() {
         let mut one = list.sequence()?;
-        let names = one.optional(explicit(0))?.map(distribution_point_names).transpose()?.unwrap_or_default();
+        let names = one.optional(explicit(0))?.map(distribution_point_names).transpose()?;
+        let (names, relative) = names.unwrap_or_default();
         let reasons = one.optional(context(1))?.map(reason_bits).transpose()?;
         let other_issuer = one.optional(explicit(2))?.is_some();
         one.done()?;
-        points.push(DistributionPoint { names, reasons, other_issuer });
+        points.push(DistributionPoint { names, relative, reasons, other_issuer });
     }
     if points.is_empty() { Err(Malformed::new("the list is empty")) } else { Ok(points) }
 }
 
-/// Reads `DistributionPointName`. A name relative to the issuer is read as no names.
-pub(crate) fn distribution_point_names(value: &[u8]) -> Result<Vec<GeneralName>> {
+/// Reads `DistributionPointName`: full names, or one relative to the issuer's.
+pub(crate) fn distribution_point_names(value: &[u8]) -> Result<(Vec<GeneralName>, Option<Name>)> {
     let mut choice = Der::new(value);
     let full = choice.optional(explicit(0))?;
     let relative = choice.optional(explicit(1))?;
     choice.done()?;
     match (full, relative) {
-        (Some(names), None) => GeneralName::read_all(Der::new(names)),
-        (None, Some(_)) => Ok(Vec::new()),
+        (Some(names), None) => Ok((GeneralName::read_all(Der::new(names))?, None)),
+        (None, Some(part)) => Ok((Vec::new(), Some(Name::read_part(part)?))),
         _ => Err(Malformed::new("not a distribution point's name")),
     }
 }

@@ -31,22 +31,41 @@ impl Name {
         let mut name = Self { raw: tlv.raw.to_vec(), rdns: Vec::new(), attributes: Vec::new() };
         let mut rdns = Der::new(tlv.value);
         while !rdns.is_empty() {
-            let mut set = Der::new(rdns.expect(der::SET)?);
-            let mut rdn = Vec::new();
-            while !set.is_empty() {
-                let mut pair = set.sequence()?;
-                let (oid, value) = (pair.oid()?, pair.read()?);
-                pair.done()?;
-                rdn.push(normal(oid, value.tag, value.value));
-                name.attributes.push(Attribute { oid: oid.to_vec(), text: text(value.tag, value.value) });
-            }
-            if rdn.is_empty() {
-                return Err(Malformed::new("an empty part of a name"));
-            }
-            rdn.sort_unstable();
-            name.rdns.push(rdn);
+            name.push(rdns.expect(der::SET)?)?;
         }
         Ok(name)
+    }
+
+    /// Reads one part by itself, from the content of its set.
+    pub(crate) fn read_part(set: &[u8]) -> Result<Self> {
+        let mut name = Self { raw: Vec::new(), rdns: Vec::new(), attributes: Vec::new() };
+        name.push(set)?;
+        Ok(name)
+    }
+
+    fn push(&mut self, set: &[u8]) -> Result<()> {
+        let mut set = Der::new(set);
+        let mut rdn = Vec::new();
+        while !set.is_empty() {
+            let mut pair = set.sequence()?;
+            let (oid, value) = (pair.oid()?, pair.read()?);
+            pair.done()?;
+            rdn.push(normal(oid, value.tag, value.value));
+            self.attributes.push(Attribute { oid: oid.to_vec(), text: text(value.tag, value.value) });
+        }
+        if rdn.is_empty() {
+            return Err(Malformed::new("an empty part of a name"));
+        }
+        rdn.sort_unstable();
+        self.rdns.push(rdn);
+        Ok(())
+    }
+
+    /// Whether it is `base` with the parts of `relative` after it.
+    pub(crate) fn is_joined(&self, base: &Self, relative: &Self) -> bool {
+        self.rdns.len() == base.rdns.len() + relative.rdns.len()
+            && self.rdns.starts_with(&base.rdns)
+            && self.rdns.ends_with(&relative.rdns)
     }
 
     /// Whether it has no parts.

@@ -6,9 +6,9 @@
 
 use super::{Refusal, Verdict, Work};
 use crate::pki::crl::{REASONS, Scope};
-use crate::pki::extension::KeyUsage;
+use crate::pki::extension::{DistributionPoint, KeyUsage};
 use crate::pki::judge::serial;
-use crate::pki::name::GeneralName;
+use crate::pki::name::{GeneralName, Name};
 use crate::pki::{Cert, Crl};
 
 pub(super) fn check(work: &Work<'_, '_>, path: &[&Cert], root: &Cert) -> Verdict {
@@ -106,10 +106,9 @@ fn in_scope(scope: &Scope, cert: &Cert) -> Verdict<u16> {
     }
     let points =
         cert.extensions.crl_distribution_points.as_ref().map(|p| p.value.as_slice()).unwrap_or_default();
-    let same = |names: &[GeneralName]| names.iter().any(|n| scope.names.contains(n));
     let mut reasons = 0;
     for point in points.iter().filter(|p| !p.other_issuer) {
-        if !scope.named || same(&point.names) {
+        if !scope.named || same_place(scope, point, cert) {
             reasons |= point.reasons.unwrap_or(REASONS);
         }
     }
@@ -120,6 +119,19 @@ fn in_scope(scope: &Scope, cert: &Cert) -> Verdict<u16> {
         return Err(unusable("is for another distribution point"));
     }
     Ok(reasons & scope.reasons.unwrap_or(REASONS))
+}
+
+/// Whether one of the point's names is one of the list's, where either may be relative to the issuer's name.
+fn same_place(scope: &Scope, point: &DistributionPoint, cert: &Cert) -> bool {
+    let joined = |names: &[GeneralName], relative: &Option<Name>| {
+        let directories =
+            names.iter().filter_map(|n| if let GeneralName::Directory(n) = n { Some(n) } else { None });
+        relative.as_ref().is_some_and(|r| directories.into_iter().any(|n| n.is_joined(&cert.issuer, r)))
+    };
+    point.names.iter().any(|n| scope.names.contains(n))
+        || (point.relative.is_some() && point.relative == scope.relative)
+        || joined(&scope.names, &point.relative)
+        || joined(&point.names, &scope.relative)
 }
 
 /// Section 6.3.3 (f) and (g): signed by the issuer, or by another key of its name that the same path vouches for.

@@ -1,0 +1,673 @@
+//! The verdict engine held to RFC 5280, case by case, each named after what it is about.
+
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test")]
+
+mod forge;
+
+use common::pki::extension::KeyUsage;
+use common::pki::path::{PeerName, Question, validate};
+use common::pki::{Cert, Crl, purpose};
+use forge::{
+    AKI, BC, CLIENT_AUTH, CRL_NUMBER, CrlSpec, DAY, EKU, Ext, KU, Key, NC, NOW, SAN, SERVER_AUTH, SKI, Spec,
+    aki, bc, directory, dns, eku, email, int, ip, key_id, ku, name, nc, octets, oid, san, seq, ski, tlv, uri,
+};
+
+/// A root, an intermediate that may be left out, a leaf; and what is asked about them.
+struct Chain {
+    keys: [Key; 3],
+    root: Spec,
+    ica: Spec,
+    leaf: Spec,
+    /// Whether the leaf is under the intermediate, else under the root.
+    deep: bool,
+    /// What else the peer sends, and what else is trusted.
+    more: Vec<Vec<u8>>,
+    more_roots: Vec<Vec<u8>>,
+    names: Vec<PeerName>,
+    client: bool,
+    crls: Vec<Vec<u8>>,
+    at: i64,
+    depth: usize,
+    conformance: bool,
+}
+
+impl Chain {
+    fn new() -> Self {
+        let keys = [Key::new(), Key::new(), Key::new()];
+        Self {
+            root: Spec::root("root", &keys[0]),
+            ica: Spec::intermediate("ica", "root", &keys[1], &keys[0]),
+            leaf: Spec::leaf("root", &keys[2], &keys[0]),
+            keys,
+            deep: false,
+            more: Vec::new(),
+            more_roots: Vec::new(),
+            names: vec![PeerName::Dns("example.com".into())],
+            client: false,
+            crls: Vec::new(),
+            at: NOW,
+            depth: 16,
+            conformance: true,
+        }
+    }
+
+    /// Puts the intermediate between root and leaf.
+    fn deepen(&mut self) -> &mut Self {
+        self.deep = true;
+        self.leaf.issuer = name("ica");
+        self.leaf.set(aki(&self.keys[1]));
+        self
+    }
+
+    /// Asks for a client with these e-mail addresses.
+    fn client(&mut self, mails: &[&str]) {
+        self.client = true;
+        self.leaf.set(eku(&[CLIENT_AUTH]));
+        self.names = mails.iter().map(|m| PeerName::Email((*m).to_owned())).collect();
+    }
+
+    fn names(&mut self, names: &[Vec<u8>]) {
+        self.leaf.set(san(names));
+    }
+
+    fn any_name(&mut self) {
+        self.names.clear();
+    }
+
+    fn crl(&mut self, change: impl Fn(&mut CrlSpec, &Spec)) {
+        let mut crl = CrlSpec::new("root", &self.keys[0]);
+        crl.revoked.push((vec![0x33], vec![]));
+        change(&mut crl, &self.leaf);
+        self.crls.push(crl.sign(&self.keys[0]));
+    }
+
+    fn answer(&self) -> Result<usize, &'static str> {
+        let cert = |der: &Vec<u8>| Cert::parse(der).map_err(|_| "malformed-certificate");
+        let above = if self.deep { &self.keys[1] } else { &self.keys[0] };
+        let leaf = cert(&self.leaf.sign(above))?;
+        let mut intermediates = Vec::new();
+        if self.deep {
+            intermediates.push(cert(&self.ica.sign(&self.keys[0]))?);
+        }
+        intermediates.extend(self.more.iter().map(|d| cert(d).unwrap()));
+        let mut roots = vec![cert(&self.root.sign(&self.keys[0]))?];
+        roots.extend(self.more_roots.iter().map(|d| cert(d).unwrap()));
+        let crls: Vec<Crl> = self.crls.iter().map(|d| Crl::parse(d).unwrap()).collect();
+        let question = Question {
+            leaf: &leaf,
+            intermediates: &intermediates,
+            roots: &roots,
+            crls: &crls,
+            at: self.at,
+            purposes: &[purpose(if self.client { "clientAuth" } else { "serverAuth" }).unwrap()],
+            key_usage: KeyUsage::DIGITAL_SIGNATURE,
+            names: &self.names,
+            max_depth: self.depth,
+            conformance: self.conformance,
+        };
+        validate(&question).map(|path| path.len()).map_err(|refusal| refusal.code)
+    }
+}
+
+type Row = (&'static str, Result<usize, &'static str>, fn(&mut Chain));
+
+const UNKNOWN: &str = "1.3.6.1.4.1.99999.1";
+
+fn unknown(critical: bool) -> Ext {
+    (UNKNOWN, critical, tlv(5, &[]))
+}
+
+fn critical((id, _, value): Ext) -> Ext {
+    (id, true, value)
+}
+
+fn lax((id, _, value): Ext) -> Ext {
+    (id, false, value)
+}
+
+fn other_name() -> Vec<u8> {
+    tlv(0xa0, &[oid(UNKNOWN), tlv(0xa0, &tlv(5, &[]))].concat())
+}
+
+const NET: [u8; 8] = [192, 0, 2, 0, 255, 255, 255, 0];
+
+const CERTIFICATES: &[Row] = &[
+    ("good", Ok(2), |_| {}),
+    ("good with an intermediate", Ok(3), |c| {
+        c.deepen();
+    }),
+    ("empty issuer", Err("empty-issuer"), |c| c.leaf.issuer = name("")),
+    ("root with an empty subject", Err("empty-issuer"), |c| {
+        (c.root.subject, c.root.issuer, c.leaf.issuer) = (name(""), name(""), name(""));
+    }),
+    ("unknown critical extension in the leaf", Err("critical-extension"), |c| c.leaf.set(unknown(true))),
+    ("unknown critical extension in the root", Err("critical-extension"), |c| c.root.set(unknown(true))),
+    ("unknown critical extension in the intermediate", Err("critical-extension"), |c| {
+        c.deepen().ica.set(unknown(true));
+    }),
+    ("unknown extension that is not critical", Ok(2), |c| c.leaf.set(unknown(false))),
+    ("another root", Err("no-issuer"), |c| {
+        c.root = Spec::root("else", &c.keys[0]);
+    }),
+    ("another root of the same name", Err("no-issuer"), |c| c.keys[0] = Key::new()),
+    ("intermediate without CA bit", Err("not-a-ca"), |c| c.deepen().ica.set(bc(false, None))),
+    ("intermediate without basicConstraints", Err("not-a-ca"), |c| c.deepen().ica.drop(BC)),
+    ("root without basicConstraints", Err("not-a-ca"), |c| c.root.drop(BC)),
+    ("root with basicConstraints that are not critical", Err("criticality"), |c| {
+        c.root.set(lax(bc(true, None)))
+    }),
+    ("the same without conformance", Ok(2), |c| {
+        c.root.set(lax(bc(true, None)));
+        c.conformance = false;
+    }),
+    ("root that may not sign", Err("ca-key-usage"), |c| c.root.set(ku(&[6]))),
+    ("intermediate that may not sign", Err("ca-key-usage"), |c| c.deepen().ica.set(ku(&[6]))),
+    ("intermediate without keyUsage", Ok(3), |c| c.deepen().ica.drop(KU)),
+    ("leaf with keyCertSign", Err("key-usage"), |c| c.leaf.set(ku(&[0, 5]))),
+    ("leaf with an empty keyUsage", Err("key-usage"), |c| c.leaf.set((KU, true, tlv(3, &[0])))),
+    ("leaf without keyUsage", Ok(2), |c| c.leaf.drop(KU)),
+    ("leaf that may not sign", Err("key-usage"), |c| c.leaf.set(ku(&[2]))),
+    ("leaf without basicConstraints", Ok(2), |c| c.leaf.drop(BC)),
+    ("leaf with a path length", Err("path-length"), |c| {
+        c.leaf.set((BC, true, seq(&[int(&[0])])));
+    }),
+    ("an extension twice", Err("malformed-extension"), |c| c.leaf.exts.push(ku(&[0]))),
+    ("two signature algorithms", Err("signature-algorithm"), |c| {
+        c.leaf.inner = Some(seq(&[oid("1.2.840.10045.4.3.3")]))
+    }),
+    ("SHA-1", Err("no-issuer"), |c| {
+        let sha1 = seq(&[oid("1.2.840.10045.4.1")]);
+        (c.leaf.inner, c.leaf.outer) = (Some(sha1.clone()), Some(sha1));
+    }),
+    ("CA as a leaf", Ok(2), |c| {
+        c.leaf.set(bc(true, None));
+        c.leaf.set(ku(&[0, 5]));
+        c.leaf.set(ski(&c.keys[2]));
+    }),
+    ("version 1", Err("version"), |c| (c.leaf.version, c.leaf.exts, c.names) = (1, vec![], vec![])),
+    ("extensions in version 1", Err("version"), |c| c.leaf.version = 1),
+    ("serial number of 22 bytes", Err("serial-number"), |c| c.leaf.serial = vec![0x11; 22]),
+    ("serial number of 21 bytes with a sign byte", Err("serial-number"), |c| {
+        c.leaf.serial = [&[0u8, 0xff][..], &[0x11; 19]].concat();
+    }),
+    ("serial number zero", Err("serial-number"), |c| c.leaf.serial = vec![0]),
+    ("serial number negative", Err("serial-number"), |c| c.leaf.serial = vec![0xf0]),
+    ("leaf without authority key identifier", Err("authority-key-identifier"), |c| c.leaf.drop(AKI)),
+    ("intermediate without authority key identifier", Err("authority-key-identifier"), |c| {
+        c.deepen().ica.drop(AKI)
+    }),
+    ("root with a critical authority key identifier", Err("criticality"), |c| {
+        c.root.set(critical(aki(&c.keys[0])))
+    }),
+    ("root with a critical subject key identifier", Err("criticality"), |c| {
+        c.root.set(critical(ski(&c.keys[0])))
+    }),
+    ("root without subject key identifier", Err("subject-key-identifier"), |c| c.root.drop(SKI)),
+    ("intermediate without subject key identifier", Err("subject-key-identifier"), |c| {
+        c.deepen().ica.drop(SKI)
+    }),
+    ("trusted intermediate without authority key identifier", Err("authority-key-identifier"), |c| {
+        (c.root.issuer, c.root.subject) = (name("above"), name("root"));
+    }),
+    ("trusted intermediate", Ok(2), |c| {
+        c.root.issuer = name("above");
+        c.root.set(aki(&c.keys[1]));
+    }),
+    ("critical authority information access", Err("criticality"), |c| {
+        let access = seq(&[seq(&[oid("1.3.6.1.5.5.7.48.2"), dns("example.com")])]);
+        c.leaf.set(("1.3.6.1.5.5.7.1.1", true, access));
+    }),
+    ("authority information access", Ok(2), |c| {
+        let access = seq(&[seq(&[oid("1.3.6.1.5.5.7.48.2"), dns("example.com")])]);
+        c.leaf.set(("1.3.6.1.5.5.7.1.1", false, access));
+    }),
+    ("policy constraints that are not critical", Err("criticality"), |c| {
+        c.deepen().ica.set(("2.5.29.36", false, seq(&[tlv(0x80, &[3])])));
+    }),
+    ("an explicit policy demanded, and none there", Err("policy"), |c| {
+        c.deepen().ica.set(("2.5.29.36", true, seq(&[tlv(0x80, &[0])])));
+    }),
+    ("an explicit policy demanded, and there", Ok(3), |c| {
+        let policies = ("2.5.29.32", false, seq(&[seq(&[oid("1.2.3.4")])]));
+        c.deepen().ica.set(("2.5.29.36", true, seq(&[tlv(0x80, &[0])])));
+        c.ica.set(policies.clone());
+        c.leaf.set(policies);
+    }),
+    ("expired leaf", Err("expired"), |c| c.leaf.until = NOW - 1),
+    ("expired root", Err("expired"), |c| c.root.until = NOW - 1),
+    ("expired intermediate", Err("expired"), |c| c.deepen().ica.until = NOW - 1),
+    ("leaf of tomorrow", Err("not-yet-valid"), |c| c.leaf.from = NOW + 1),
+    ("first second", Ok(2), |c| c.leaf.from = NOW),
+    ("last second", Ok(2), |c| c.leaf.until = NOW),
+    ("a client's certificate for a server", Err("extended-key-usage"), |c| c.leaf.set(eku(&[CLIENT_AUTH]))),
+    ("a server's certificate for a client", Err("extended-key-usage"), |c| {
+        c.client = true;
+        c.any_name();
+    }),
+    ("no extendedKeyUsage", Ok(2), |c| c.leaf.drop(EKU)),
+    ("any extendedKeyUsage", Ok(2), |c| c.leaf.set(eku(&["2.5.29.37.0"]))),
+    ("an empty extendedKeyUsage", Err("malformed-extension"), |c| c.leaf.set(eku(&[]))),
+    ("intermediate for another use", Err("extended-key-usage"), |c| c.deepen().ica.set(eku(&[CLIENT_AUTH]))),
+    ("intermediate for this use", Ok(3), |c| c.deepen().ica.set(eku(&[SERVER_AUTH]))),
+];
+
+const PATHS: &[Row] = &[
+    ("path length 0 with a leaf below", Ok(3), |c| c.deepen().ica.set(bc(true, Some(0)))),
+    ("path length 0 with a CA as the leaf", Ok(3), |c| {
+        c.deepen().ica.set(bc(true, Some(0)));
+        c.leaf.set(bc(true, Some(0)));
+        c.leaf.set(ku(&[0, 5]));
+        c.leaf.set(ski(&c.keys[2]));
+    }),
+    ("path length 0 of the root", Err("path-length"), |c| {
+        c.root.set(bc(true, Some(0)));
+        c.deepen();
+    }),
+    ("path length 0 with an intermediate below", Err("path-length"), |c| {
+        c.deepen().ica.set(bc(true, Some(0)));
+        below(c, "second", None);
+    }),
+    ("path length may rise", Ok(4), |c| {
+        c.deepen().ica.set(bc(true, Some(1)));
+        below(c, "second", Some(2));
+    }),
+    ("a self-issued intermediate does not count", Ok(4), |c| {
+        c.deepen().ica.set(bc(true, Some(0)));
+        below(c, "ica", Some(0));
+    }),
+    ("depth 0", Ok(2), |c| c.depth = 0),
+    ("depth 0 exhausted", Err("no-issuer"), |c| {
+        c.deepen();
+        c.depth = 0;
+    }),
+    ("depth 1", Ok(3), |c| {
+        c.deepen();
+        c.depth = 1;
+    }),
+    ("depth counts self-issued intermediates", Err("no-issuer"), |c| {
+        c.deepen();
+        below(c, "ica", None);
+        c.depth = 1;
+    }),
+    ("root among the intermediates", Ok(3), |c| {
+        c.deepen();
+        c.more.push(c.root.sign(&c.keys[0]));
+    }),
+    ("an expired way beside a good one", Ok(2), |c| {
+        let other = Key::new();
+        let mut cross = Spec::intermediate("root", "old root", &c.keys[0], &other);
+        cross.until = NOW - DAY;
+        c.more.push(cross.sign(&other));
+        c.more_roots.push(Spec::root("old root", &other).sign(&other));
+    }),
+    ("a circle of CAs", Err("no-issuer"), |c| {
+        let (a, b) = (Key::new(), Key::new());
+        c.more.push(Spec::intermediate("a", "b", &a, &b).sign(&b));
+        c.more.push(Spec::intermediate("b", "a", &b, &a).sign(&a));
+        c.deepen().ica = Spec::intermediate("ica", "a", &c.keys[1], &a);
+    }),
+];
+
+/// Puts another intermediate under the first: the leaf is then under that.
+fn below(c: &mut Chain, subject: &str, path_len: Option<u8>) {
+    let key = Key::new();
+    let mut second = Spec::intermediate(subject, "ica", &key, &c.keys[1]);
+    second.set(bc(true, path_len));
+    let first = c.ica.sign(&c.keys[0]);
+    let second = second.sign(&c.keys[1]);
+    c.more.push(first);
+    c.more.push(second);
+    // The chain's own intermediate is then the second: its certificate is among the others already.
+    c.ica = Spec::intermediate("nobody", "root", &key, &c.keys[0]);
+    c.keys[1] = key;
+    c.leaf.issuer = name(subject);
+    c.leaf.set(aki(&c.keys[1]));
+}
+
+const NAMES: &[Row] = &[
+    ("a wrong name", Err("name-mismatch"), |c| c.names = vec![PeerName::Dns("example.org".into())]),
+    ("no subject alternative name", Err("name-mismatch"), |c| c.leaf.drop(SAN)),
+    ("a name in the subject does not count", Err("name-mismatch"), |c| {
+        c.leaf.subject = name("example.com");
+        c.names(&[dns("example.org")]);
+    }),
+    ("an address", Ok(2), |c| c.names = vec![PeerName::Ip("127.0.0.1".parse().unwrap())]),
+    ("an address written as a name", Err("malformed-name"), |c| {
+        c.names(&[dns("127.0.0.1")]);
+        c.names = vec![PeerName::Ip("127.0.0.1".parse().unwrap())];
+    }),
+    ("a wildcard", Ok(2), |c| {
+        c.names(&[dns("*.example.com")]);
+        c.names = vec![PeerName::Dns("a.example.com".into())];
+    }),
+    ("a wildcard stands for one label", Err("name-mismatch"), |c| {
+        c.names(&[dns("*.example.com")]);
+        c.names = vec![PeerName::Dns("a.b.example.com".into())];
+    }),
+    ("a subjectAltName that is not DER", Err("malformed-extension"), |c| {
+        c.leaf.set((SAN, false, b"example.com".to_vec()));
+    }),
+    ("an empty subjectAltName", Err("malformed-extension"), |c| c.names(&[])),
+    ("empty subject without a critical subjectAltName", Err("empty-subject"), |c| c.leaf.subject = name("")),
+    ("empty subject with a critical subjectAltName", Ok(2), |c| {
+        c.leaf.subject = name("");
+        c.leaf.set(critical(san(&[dns("example.com")])));
+    }),
+    ("a client's e-mail address", Ok(2), |c| {
+        c.client(&["good@example.com"]);
+        c.names(&[email("good@EXAMPLE.com")]);
+    }),
+    ("a client's e-mail address, whose local part has case", Err("name-mismatch"), |c| {
+        c.client(&["good@example.com"]);
+        c.names(&[email("Good@example.com")]);
+    }),
+    ("one of two e-mail addresses", Err("name-mismatch"), |c| {
+        c.client(&["a@example.com", "b@example.com"]);
+        c.names(&[email("a@example.com")]);
+    }),
+];
+
+const CONSTRAINTS: &[Row] = &[
+    ("permitted", Ok(2), |c| c.root.set(nc(&[dns("example.com")], &[]))),
+    ("permitted with more labels", Ok(2), |c| {
+        c.root.set(nc(&[dns("example.com")], &[]));
+        c.names(&[dns("foo.bar.example.com")]);
+        c.any_name();
+    }),
+    ("not permitted", Err("name-constraints"), |c| {
+        c.root.set(nc(&[dns("example.com")], &[]));
+        c.names(&[dns("not-example.com")]);
+        c.any_name();
+    }),
+    ("not critical", Err("criticality"), |c| c.root.set(lax(nc(&[dns("example.com")], &[])))),
+    ("excluded", Err("name-constraints"), |c| c.deepen().ica.set(nc(&[], &[dns("example.com")]))),
+    ("excluded second name", Err("name-constraints"), |c| {
+        c.root.set(nc(&[], &[dns("not.example.com")]));
+        c.names(&[dns("example.com"), dns("not.example.com")]);
+    }),
+    ("permitted and excluded", Err("name-constraints"), |c| {
+        c.root.set(nc(&[dns("example.com")], &[dns("example.com")]))
+    }),
+    ("another form is not constrained", Ok(2), |c| {
+        c.root.set(nc(&[ip(&NET)], &[ip(&NET)]));
+        c.names(&[dns("example.com")]);
+    }),
+    ("permitted address", Ok(2), |c| {
+        c.root.set(nc(&[ip(&NET)], &[]));
+        c.names(&[ip(&[192, 0, 2, 1])]);
+        c.any_name();
+    }),
+    ("address not permitted", Err("name-constraints"), |c| {
+        c.root.set(nc(&[ip(&NET)], &[]));
+        c.names(&[ip(&[192, 0, 3, 1])]);
+        c.any_name();
+    }),
+    ("excluded address", Err("name-constraints"), |c| {
+        c.root.set(nc(&[], &[ip(&NET)]));
+        c.names(&[ip(&[192, 0, 2, 1])]);
+        c.any_name();
+    }),
+    ("IPv6 where IPv4 is permitted", Err("name-constraints"), |c| {
+        c.root.set(nc(&[ip(&NET)], &[]));
+        c.names(&[ip(&[0; 16])]);
+        c.any_name();
+    }),
+    ("a network without a mask", Err("name-constraints"), |c| {
+        c.root.set(nc(&[ip(&[127, 0, 0, 1])], &[]));
+        c.names(&[ip(&[127, 0, 0, 1])]);
+        c.any_name();
+    }),
+    ("a mask with holes", Err("name-constraints"), |c| {
+        c.root.set(nc(&[ip(&[10, 0, 0, 0, 255, 0, 255, 0])], &[]))
+    }),
+    ("permitted directory name", Ok(2), |c| {
+        c.root.set(nc(&[directory(&name("foo"))], &[]));
+        c.leaf.subject = name("foo");
+    }),
+    ("subject not permitted", Err("name-constraints"), |c| {
+        c.root.set(nc(&[directory(&name("foo"))], &[]));
+        c.names(&[directory(&name("foo")), dns("example.com")]);
+    }),
+    ("alternative directory name excluded", Err("name-constraints"), |c| {
+        c.root.set(nc(&[], &[directory(&name("foo"))]));
+        c.names(&[directory(&name("FOO")), dns("example.com")]);
+    }),
+    ("subject excluded", Err("name-constraints"), |c| {
+        c.root.set(nc(&[], &[directory(&name("foo"))]));
+        c.leaf.subject = name("foo");
+    }),
+    ("a self-issued intermediate is not constrained", Ok(3), |c| {
+        c.root.set(nc(&[dns("example.com")], &[]));
+        c.deepen().ica.subject = name("root");
+        c.ica.set(san(&[dns("not-example.com")]));
+        c.leaf.issuer = name("root");
+    }),
+    ("a self-issued leaf is constrained", Err("name-constraints"), |c| {
+        c.root.set(nc(&[dns("example.com")], &[]));
+        c.leaf.subject = name("root");
+        c.names(&[dns("not-example.com")]);
+        c.any_name();
+    }),
+    ("an intermediate's names are constrained", Err("name-constraints"), |c| {
+        c.root.set(nc(&[dns("permitted.com"), dns("example.com")], &[dns("forbidden.com")]));
+        c.deepen().ica.set(san(&[dns("forbidden.com")]));
+    }),
+    ("constraints only narrow", Err("name-constraints"), |c| {
+        c.root.set(nc(&[dns("bar.com")], &[]));
+        c.deepen().ica.set(nc(&[dns("example.com"), dns("bar.com")], &[]));
+    }),
+    ("a constraint with a wildcard", Err("name-constraints"), |c| {
+        c.root.set(nc(&[dns("*.example.com")], &[]))
+    }),
+    ("a constraint with a leading period", Err("name-constraints"), |c| {
+        c.root.set(nc(&[dns(".example.com")], &[]));
+        c.names(&[dns("foo.example.com")]);
+        c.any_name();
+    }),
+    ("a constraint with a minimum", Err("name-constraints"), |c| {
+        let tree = seq(&[dns("example.com"), tlv(0x80, &[1])]);
+        c.root.set((NC, true, seq(&[tlv(0xa0, &tree)])));
+    }),
+    ("empty constraints", Err("malformed-extension"), |c| c.root.set((NC, true, seq(&[])))),
+    ("constraints in a leaf", Err("name-constraints"), |c| c.leaf.set(nc(&[dns("example.com")], &[]))),
+    ("a malformed name beside a good one", Err("malformed-name"), |c| {
+        c.deepen().ica.set(nc(&[dns("example.com")], &[]));
+        c.names(&[dns(".example.com"), dns("example.com")]);
+    }),
+    ("a network for an address", Err("malformed-name"), |c| {
+        c.names(&[ip(&NET), dns("example.com")]);
+    }),
+    ("permitted mailbox", Ok(2), |c| {
+        c.root.set(nc(&[email("foo@example.com")], &[]));
+        c.client(&["foo@example.com"]);
+        c.names(&[email("foo@example.com")]);
+    }),
+    ("another mailbox", Err("name-constraints"), |c| {
+        c.root.set(nc(&[email("foo@example.com")], &[]));
+        c.client(&["bar@example.com"]);
+        c.names(&[email("bar@example.com")]);
+    }),
+    ("all mailboxes of a host", Ok(2), |c| {
+        c.root.set(nc(&[email("example.com")], &[]));
+        c.client(&["foo@example.com"]);
+        c.names(&[email("foo@example.com")]);
+    }),
+    ("a malformed mailbox among good ones", Err("malformed-name"), |c| {
+        c.root.set(nc(&[email("example.com")], &[]));
+        c.client(&["good@example.com"]);
+        c.names(&[email("good@example.com"), email("in@valid@example.com")]);
+    }),
+    ("a malformed mailbox as the constraint", Err("name-constraints"), |c| {
+        c.root.set(nc(&[email("in@valid@example.com")], &[]));
+        c.client(&["good@example.com"]);
+        c.names(&[email("good@example.com")]);
+    }),
+    ("an e-mail address in the subject", Err("name-constraints"), |c| {
+        c.root.set(nc(&[email("example.com")], &[]));
+        let id = oid("1.2.840.113549.1.9.1");
+        c.leaf.subject = tlv(0x30, &tlv(0x31, &seq(&[id, tlv(0x16, b"a@example.org")])));
+    }),
+    ("a URI's host", Ok(2), |c| {
+        c.root.set(nc(&[uri(".example.com")], &[]));
+        c.names(&[uri("https://a.example.com/x"), dns("example.com")]);
+    }),
+    ("a URI without a host", Err("name-constraints"), |c| {
+        c.root.set(nc(&[uri(".example.com")], &[]));
+        c.names(&[uri("urn:x"), dns("example.com")]);
+    }),
+    ("a form not understood, constrained and there", Err("name-constraints"), |c| {
+        c.root.set(nc(&[dns("example.com")], &[other_name()]));
+        c.names(&[dns("example.com"), other_name()]);
+    }),
+    ("a form not understood, constrained and not there", Ok(2), |c| {
+        c.root.set(nc(&[dns("example.com")], &[other_name()]));
+    }),
+    ("a forbidden way beside an allowed one", Ok(3), |c| {
+        let other = Key::new();
+        c.more_roots.push(Spec::root("free", &other).sign(&other));
+        c.more.push(Spec::intermediate("ica", "free", &c.keys[1], &other).sign(&other));
+        c.root.set(nc(&[], &[dns("example.com")]));
+        c.deepen();
+    }),
+];
+
+const REVOCATION: &[Row] = &[
+    ("revoked", Err("revoked"), |c| c.crl(|crl, leaf| crl.revoked.push((leaf.serial.clone(), vec![])))),
+    ("not on the list", Ok(2), |c| c.crl(|_, _| {})),
+    ("an empty list", Ok(2), |c| c.crl(|crl, _| crl.revoked.clear())),
+    ("on another issuer's list", Ok(2), |c| {
+        c.crl(|_, _| {});
+        let other = Key::new();
+        c.more_roots.push(Spec::root("other", &other).sign(&other));
+        let mut crl = CrlSpec::new("other", &other);
+        crl.revoked.push((c.leaf.serial.clone(), vec![]));
+        c.crls.push(crl.sign(&other));
+    }),
+    ("no list of the issuer", Err("revocation-unknown"), |c| c.crl(|crl, _| crl.issuer = name("other"))),
+    ("a list without a number", Err("revocation-unknown"), |c| {
+        c.crl(|crl, _| crl.exts.retain(|e| e.0 != CRL_NUMBER))
+    }),
+    ("a list with a critical number", Err("revocation-unknown"), |c| {
+        c.crl(|crl, _| crl.exts.iter_mut().filter(|e| e.0 == CRL_NUMBER).for_each(|e| e.1 = true));
+    }),
+    ("a root without cRLSign", Err("revocation-unknown"), |c| {
+        c.root.set(ku(&[5]));
+        c.crl(|_, _| {});
+    }),
+    ("a root without keyUsage", Ok(2), |c| {
+        c.root.drop(KU);
+        c.crl(|_, _| {});
+    }),
+    ("a list signed by another key", Err("revocation-unknown"), |c| {
+        let other = Key::new();
+        c.crls.push(CrlSpec::new("root", &c.keys[0]).sign(&other));
+    }),
+    ("a list with an unknown critical extension", Err("revocation-unknown"), |c| {
+        c.crl(|crl, _| crl.exts.push(unknown(true)))
+    }),
+    ("a list with an unknown extension", Ok(2), |c| c.crl(|crl, _| crl.exts.push(unknown(false)))),
+    ("an entry with an unknown critical extension", Err("revocation-unknown"), |c| {
+        c.crl(|crl, _| crl.revoked[0].1.push(unknown(true)));
+    }),
+    ("an entry with an unknown extension", Err("revoked"), |c| {
+        c.crl(|crl, leaf| crl.revoked.push((leaf.serial.clone(), vec![unknown(false)])));
+    }),
+    ("a list of tomorrow", Err("revocation-unknown"), |c| c.crl(|crl, _| crl.this = NOW + 1)),
+    ("a list of yesterday", Err("revocation-unknown"), |c| c.crl(|crl, _| crl.next = Some(NOW - 1))),
+    ("a list for ever", Err("revocation-unknown"), |c| c.crl(|crl, _| crl.next = None)),
+    ("a delta list", Err("revocation-unknown"), |c| {
+        c.crl(|crl, _| crl.exts.push(("2.5.29.27", true, int(&[1]))))
+    }),
+    ("a list of CAs only", Err("revocation-unknown"), |c| {
+        c.crl(|crl, _| crl.exts.push(("2.5.29.28", true, seq(&[tlv(0x82, &[0xff])]))));
+    }),
+    ("an indirect list", Err("revocation-unknown"), |c| {
+        c.crl(|crl, _| crl.exts.push(("2.5.29.28", true, seq(&[tlv(0x84, &[0xff])]))));
+    }),
+    ("a list for some reasons", Err("revocation-unknown"), |c| {
+        c.crl(|crl, _| crl.exts.push(("2.5.29.28", true, seq(&[tlv(0x83, &[1, 0x40])]))));
+    }),
+    ("lists that cover all reasons together", Ok(2), |c| {
+        c.crl(|crl, _| crl.exts.push(("2.5.29.28", true, seq(&[tlv(0x83, &[0, 0x60])]))));
+        c.crl(|crl, _| crl.exts.push(("2.5.29.28", true, seq(&[tlv(0x83, &[7, 0x1f, 0x80])]))));
+    }),
+    ("an intermediate that no list covers", Err("revocation-unknown"), |c| {
+        c.deepen();
+        let mut crl = CrlSpec::new("ica", &c.keys[1]);
+        crl.revoked.clear();
+        c.crls.push(crl.sign(&c.keys[1]));
+    }),
+    ("a revoked intermediate", Err("revoked"), |c| {
+        c.deepen();
+        c.crls.push(CrlSpec::new("ica", &c.keys[1]).sign(&c.keys[1]));
+        let serial = c.ica.serial.clone();
+        c.crl(|crl, _| crl.revoked.push((serial.clone(), vec![])));
+    }),
+    ("a large list", Ok(2), |c| {
+        c.crl(|crl, _| {
+            crl.revoked = (0..10_000u32).map(|n| ([&[0x51][..], &n.to_be_bytes()].concat(), vec![])).collect()
+        });
+    }),
+];
+
+fn hold(rows: &[Row]) {
+    for (what, expected, change) in rows {
+        let mut chain = Chain::new();
+        change(&mut chain);
+        assert_eq!(chain.answer(), *expected, "{what}");
+    }
+}
+
+#[test]
+fn certificates_by_themselves() {
+    hold(CERTIFICATES);
+}
+
+#[test]
+fn paths() {
+    hold(PATHS);
+}
+
+#[test]
+fn names() {
+    hold(NAMES);
+}
+
+#[test]
+fn name_constraints() {
+    hold(CONSTRAINTS);
+}
+
+#[test]
+fn revocation() {
+    hold(REVOCATION);
+}
+
+/// Graphs and names made to be expensive end in a refusal, not in a long wait.
+#[test]
+fn what_is_made_to_be_expensive_is_refused() {
+    let mut chain = Chain::new();
+    chain.deepen();
+    // Forty CAs of one name, each signed by the same key: every order of them is a path to nowhere.
+    let key = Key::new();
+    chain.leaf.issuer = name("maze");
+    for _ in 0..40 {
+        let mut one = Spec::intermediate("maze", "maze", &Key::new(), &key);
+        one.set((SKI, false, octets(&key_id(&key))));
+        chain.more.push(one.sign(&key));
+    }
+    let leaf = Cert::parse(&chain.leaf.sign(&key)).unwrap();
+    assert_eq!(leaf.issuer.to_string(), "CN=maze");
+    let begin = std::time::Instant::now();
+    assert!(matches!(chain.answer(), Err("no-issuer" | "too-much-work")));
+    println!("maze: {:?}", begin.elapsed());
+
+    let mut chain = Chain::new();
+    let names: Vec<_> = (0..1000).map(|n| dns(&format!("h{n}.example.com"))).collect();
+    chain.names(&names);
+    chain.root.set(nc(&names, &names));
+    chain.any_name();
+    let begin = std::time::Instant::now();
+    assert!(matches!(chain.answer(), Err("name-constraints" | "too-much-work")));
+    println!("names: {:?}", begin.elapsed());
+}
