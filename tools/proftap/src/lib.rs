@@ -14,6 +14,8 @@ mod demo;
 mod fabric;
 mod feed;
 mod process;
+#[cfg(test)]
+mod testing;
 mod wake;
 
 use clap::{Parser, Subcommand, ValueEnum};

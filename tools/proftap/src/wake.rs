@@ -32,6 +32,16 @@ impl Wake {
         Ok(Self { reader, writer, stopped: Arc::default() })
     }
 
+    /// What a signal does, for another thread to do.
+    #[cfg(test)]
+    pub(crate) fn stopper(&self) -> impl FnOnce() + Send + 'static {
+        let (stopped, waker) = (Arc::clone(&self.stopped), self.waker().unwrap());
+        move || {
+            stopped.store(true, Ordering::SeqCst);
+            waker.wake();
+        }
+    }
+
     /// Turns SIGTERM and SIGINT into a request to stop. A second signal ends the process as it would have
     /// without us: whoever asks twice does not want to wait.
     pub(crate) fn on_signals() -> io::Result<Self> {

@@ -44,6 +44,9 @@ pub(crate) struct Args {
     /// The least time of a step; what it does not need is spent waiting for data
     #[arg(long, value_name = "MS", default_value_t = 50, value_parser = clap::value_parser!(u64).range(0..=60_000))]
     step_ms: u64,
+    /// Samples in a batch: how much there is to compute
+    #[arg(long, value_name = "N", default_value_t = 32, value_parser = clap::value_parser!(u16).range(1..=4096))]
+    batch: u16,
     /// Rank of this process in its job
     #[arg(long, value_name = "RANK", default_value_t = 0)]
     rank: u32,
@@ -60,8 +63,12 @@ pub(crate) fn run(args: &Args, out: &mut Out) -> anyhow::Result<Exit> {
         let wrong = format!("--rank {} is not below --world-size {}", args.rank, args.world_size);
         return Err(anyhow::anyhow!(wrong)).hint("ranks count from 0");
     }
+    run_until(args, Wake::on_signals()?, out)
+}
+
+/// Runs until it is woken to stop.
+pub(super) fn run_until(args: &Args, wake: Wake, out: &mut Out) -> anyhow::Result<Exit> {
     let plan = args.fabric.plan();
-    let wake = Wake::on_signals()?;
     let link = open(&plan)?;
     let job = Job::start(pace(args, out), wake.waker()?)?;
     let facts = Facts {
@@ -81,6 +88,7 @@ fn pace(args: &Args, out: &Out) -> Pace {
     Pace {
         steps: args.steps,
         step: Duration::from_millis(args.step_ms),
+        batch: args.batch.into(),
         replicas: args.world_size,
         seed: u64::from(args.rank) + 1,
         tell_loss: out.diag().verbosity() >= Verbosity::Verbose,

@@ -2,3 +2,6 @@
 
 pub(crate) mod demo;
 pub(crate) mod run;
+
+#[cfg(test)]
+mod tests;

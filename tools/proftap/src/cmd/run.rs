@@ -46,10 +46,14 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args, out: &mut Out) -> anyhow::Result<Exit> {
+    run_on(args, Wake::on_signals()?, rustix::stdio::stdin(), out)
+}
+
+/// Runs with any descriptor for standard input.
+pub(super) fn run_on(args: &Args, wake: Wake, stdin: BorrowedFd<'_>, out: &mut Out) -> anyhow::Result<Exit> {
     let plan = args.fabric.plan();
-    let wake = Wake::on_signals()?;
     let mut tap = Tap::open(&plan, args.exit_on_eof)?;
-    tap.serve(wake, out)?;
+    tap.serve(wake, stdin, out)?;
     tap.finish(out)?;
     Ok(Exit::Ok)
 }
@@ -91,7 +95,8 @@ impl Tap {
         })
     }
 
-    fn serve(&mut self, mut wake: Wake, out: &mut Out) -> anyhow::Result<()> {
+    /// Runs until a signal comes, or the input has ended and that ends the command.
+    fn serve(&mut self, mut wake: Wake, stdin: BorrowedFd<'_>, out: &mut Out) -> anyhow::Result<()> {
         let mut events = Vec::new();
         while !wake.stopped() && !self.done() {
             self.link.tick(Instant::now(), &mut events);
@@ -100,22 +105,21 @@ impl Tap {
                 out.error("message for the daemon", e);
                 continue;
             }
-            let (reply, input) = self.sleep(&wake)?;
+            let (reply, input) = self.sleep(&wake, stdin)?;
             wake.clear();
             if reply {
                 self.link.receive(Instant::now(), &mut events)?;
                 self.report(&mut events, out)?;
             }
             if input {
-                self.read(out);
+                self.read(stdin, out);
             }
         }
         Ok(())
     }
 
     /// Sleeps until there is something to do. Tells whether there is a reply, and input.
-    fn sleep(&self, wake: &Wake) -> io::Result<(bool, bool)> {
-        let stdin = rustix::stdio::stdin();
+    fn sleep(&self, wake: &Wake, stdin: BorrowedFd<'_>) -> io::Result<(bool, bool)> {
         let listen = !self.feed.ended() && !self.outbox.is_full(&self.link);
         let mut fds = vec![PollFd::new(&self.link, PollFlags::IN), PollFd::new(wake, PollFlags::IN)];
         if listen {
@@ -136,8 +140,7 @@ impl Tap {
         events.drain(..).try_for_each(|event| self.reporter.event(event, now, out).map(drop))
     }
 
-    fn read(&mut self, out: &Out) {
-        let stdin: BorrowedFd<'_> = rustix::stdio::stdin();
+    fn read(&mut self, stdin: BorrowedFd<'_>, out: &Out) {
         let lines = self.feed.read(stdin, &self.who).unwrap_or_else(|e| {
             out.error("standard input", e);
             self.feed.end();

@@ -25,6 +25,8 @@ pub(crate) struct Pace {
     pub(crate) steps: u64,
     /// The least time of a step.
     pub(crate) step: Duration,
+    /// Samples in a batch: how much there is to compute.
+    pub(crate) batch: usize,
     /// Replicas that take part, this one included.
     pub(crate) replicas: u32,
     pub(crate) seed: u64,
@@ -85,7 +87,7 @@ impl Job {
         let (sender, notes) = channel();
         let mut worker = Worker {
             host: Host::new(clock, Arc::clone(&meters))?,
-            model: Model::new(pace.seed, pace.replicas),
+            model: Model::new(pace.seed, pace.batch, pace.replicas),
             gate: Gate::default(),
             shared: Arc::clone(&shared),
             notes: sender,

@@ -8,9 +8,8 @@ use super::device::{Activity, Buffer, Stream};
 use super::host::Host;
 use super::math::{self, Random};
 
-const BATCH: usize = 32;
-const INPUTS: usize = 128;
-const HIDDEN: usize = 192;
+const INPUTS: usize = 256;
+const HIDDEN: usize = 512;
 const CLASSES: usize = 10;
 const RATE: f32 = 0.5;
 
@@ -105,6 +104,8 @@ pub(crate) struct Model {
     logits_gradient: Buffer,
     hidden_gradient: Buffer,
     loss: Buffer,
+    /// Samples in a batch.
+    batch: usize,
     replicas: u32,
 }
 
@@ -117,30 +118,32 @@ pub(crate) struct Batch {
 
 impl Model {
     /// A model with random weights, one of so many replicas.
-    pub(crate) fn new(seed: u64, replicas: u32) -> Self {
+    pub(crate) fn new(seed: u64, batch: usize, replicas: u32) -> Self {
         let mut random = Random::new(seed);
         let rule = (0..INPUTS * CLASSES).map(|_| random.uniform()).collect();
         Self {
             first: Layer::new(INPUTS, HIDDEN, &mut random),
             second: Layer::new(HIDDEN, CLASSES, &mut random),
-            x: Buffer::zeros(BATCH * INPUTS),
-            hidden: Buffer::zeros(BATCH * HIDDEN),
-            active: Buffer::zeros(BATCH * HIDDEN),
-            logits: Buffer::zeros(BATCH * CLASSES),
-            log_p: Buffer::zeros(BATCH * CLASSES),
-            logits_gradient: Buffer::zeros(BATCH * CLASSES),
-            hidden_gradient: Buffer::zeros(BATCH * HIDDEN),
+            x: Buffer::zeros(batch * INPUTS),
+            hidden: Buffer::zeros(batch * HIDDEN),
+            active: Buffer::zeros(batch * HIDDEN),
+            logits: Buffer::zeros(batch * CLASSES),
+            log_p: Buffer::zeros(batch * CLASSES),
+            logits_gradient: Buffer::zeros(batch * CLASSES),
+            hidden_gradient: Buffer::zeros(batch * HIDDEN),
             loss: Buffer::zeros(1),
             random,
             rule,
+            batch,
             replicas,
         }
     }
 
     /// Makes up the next batch on the host.
     pub(crate) fn next_batch(&mut self) -> Batch {
-        let x: Vec<f32> = (0..BATCH * INPUTS).map(|_| self.random.uniform()).collect();
-        let mut scores = vec![0.0; BATCH * CLASSES];
+        let batch = self.batch;
+        let x: Vec<f32> = (0..batch * INPUTS).map(|_| self.random.uniform()).collect();
+        let mut scores = vec![0.0; batch * CLASSES];
         math::gemm_nn(&x, &self.rule, &[0.0; CLASSES], &mut scores, INPUTS);
         let best = |row: &[f32]| {
             row.iter().enumerate().max_by(|a, b| a.1.total_cmp(b.1)).map_or(0, |(class, _)| class)
@@ -335,10 +338,10 @@ mod tests {
     #[test]
     fn the_model_learns() {
         let mut host = Host::new(Clock::start(), Arc::default()).unwrap();
-        let mut model = Model::new(1, 2);
+        let mut model = Model::new(1, 16, 2);
         let first = train(&mut model, &mut host);
-        let last = (0..60).map(|_| train(&mut model, &mut host)).collect::<Vec<_>>();
-        let mean = last[50..].iter().sum::<f32>() / 10.0;
+        let last = (0..80).map(|_| train(&mut model, &mut host)).collect::<Vec<_>>();
+        let mean = last[60..].iter().sum::<f32>() / 20.0;
         assert!(mean < 0.9 * first, "{first} then {mean}");
     }
 

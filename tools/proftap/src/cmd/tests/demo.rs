@@ -1,0 +1,179 @@
+//! `proftap demo` against a daemon made for tests.
+
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::PathBuf;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use clap::Parser;
+use common::ipc::message::{Message, State, Status};
+use common::record::proftap::{Config, Summary, Trace as TraceRecord};
+
+use super::Place;
+use super::trace::Trace;
+use crate::cmd::demo::{Args, run_until};
+use crate::process;
+use crate::testing::{Captured, Fake};
+use crate::wake::Wake;
+
+/// The subcommand by itself.
+#[derive(Parser)]
+struct Demo {
+    #[command(flatten)]
+    args: Args,
+}
+
+/// Longer than any of this takes.
+const DEADLINE: Duration = Duration::from_secs(60);
+
+/// Trains until the daemon's configs have been fetched and so many traces are there, and returns what was
+/// printed and how many errors there were.
+fn demo(place: &Place, daemon: &Fake, traces: usize, more: &[&str]) -> (Captured, u64) {
+    let socket = place.sockets.to_str().unwrap();
+    let line = ["demo", "--socket", socket, "--poll-interval", "0.02", "--batch", "2", "--step-ms", "15"];
+    let args = Demo::parse_from(line.iter().chain(more)).args;
+    let captured = Captured::default();
+    let mut out = captured.out();
+    let wake = Wake::new().unwrap();
+    let (stop, started) = (wake.stopper(), Instant::now());
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            let done = || daemon.is_drained() && captured.records::<TraceRecord>().len() >= traces;
+            while !done() && started.elapsed() < DEADLINE {
+                thread::sleep(Duration::from_millis(5));
+            }
+            stop();
+        });
+        run_until(&args, wake, &mut out).unwrap();
+    });
+    (captured, out.diag().errors())
+}
+
+fn trace_path(place: &Place, stem: &str) -> PathBuf {
+    place.traces.join(format!("{stem}_{}.json", process::pid()))
+}
+
+fn request(place: &Place, file: &str, more: &str) -> String {
+    format!("ACTIVITIES_LOG_FILE={}\n{more}\n  REQUEST_TRACE_ID=4711", place.traces.join(file).display())
+}
+
+#[test]
+fn a_trace_of_three_iterations() {
+    let place = Place::new();
+    let daemon = Fake::start(&place.sockets);
+    let window = "PROFILE_START_ITERATION=0\nPROFILE_START_ITERATION_ROUNDUP=4\nACTIVITIES_ITERATIONS=3";
+    daemon.config(request(&place, "t.json", window));
+    let (captured, errors) = demo(&place, &daemon, 1, &["--rank", "1", "--world-size", "3", "--device", "5"]);
+    assert_eq!(errors, 0);
+
+    let records = captured.records::<TraceRecord>();
+    let path = trace_path(&place, "t");
+    assert_eq!(records[0].path, path.to_str().unwrap());
+    assert_eq!((records[0].steps, records[0].trace_id.as_deref()), (3, Some("4711")));
+    assert_eq!(records[0].size_bytes, fs::metadata(&path).unwrap().len());
+    assert_eq!(captured.records::<Config>().len(), 1);
+
+    let trace = Trace::read(&path);
+    trace.check();
+    assert_eq!(trace.top("trace_id"), "4711");
+    assert_eq!(trace.top("distributedInfo")["rank"], 1);
+    assert_eq!(trace.top("distributedInfo")["world_size"], 3);
+    let steps = trace.steps();
+    assert_eq!(steps, (steps[0]..steps[0] + 3).collect::<Vec<_>>());
+    assert_eq!(steps[0] % 4, 0);
+    let device = trace.spans(&["kernel"]);
+    assert!(device.iter().all(|k| k.event["pid"] == 5));
+    let nccl = device.iter().filter(|k| k.event["name"].as_str().unwrap().starts_with("ncclDevKernel"));
+    assert_eq!(nccl.count(), 6, "two all-reduces a step");
+    assert_eq!(trace.spans(&["gpu_memcpy"]).len(), 6);
+
+    drop(daemon);
+    assert!(Place::names(&place.sockets).is_empty(), "no socket is left behind");
+    assert_eq!(Place::names(&place.traces).len(), 1, "no temporary file is left behind");
+}
+
+#[test]
+fn a_trace_by_time_and_a_request_that_comes_too_soon() {
+    let place = Place::new();
+    let daemon = Fake::start(&place.sockets);
+    daemon.config(request(&place, "a.json", "PROFILE_START_TIME=0\nACTIVITIES_DURATION_MSECS=100"));
+    // Refused: the first is still running.
+    daemon.config(request(&place, "b.json", "ACTIVITIES_ITERATIONS=1"));
+    let (captured, errors) = demo(&place, &daemon, 1, &[]);
+    assert_eq!(errors, 1);
+    let records = captured.records::<TraceRecord>();
+    assert_eq!(records.len(), 1);
+    assert!(records[0].dur_ns >= 100_000_000, "{records:?}");
+    let trace = Trace::read(&trace_path(&place, "a"));
+    trace.check();
+    assert!(!trace.spans(&["kernel"]).is_empty());
+    assert_eq!(captured.records::<Summary>()[0].configs, 2);
+}
+
+#[test]
+fn a_request_cannot_make_the_job_write_elsewhere() {
+    let place = Place::new();
+    let daemon = Fake::start(&place.sockets);
+    let victim = place.traces.join("victim");
+    fs::write(&victim, "precious").unwrap();
+    symlink(&victim, trace_path(&place, "link")).unwrap();
+    symlink(&place.traces, place.traces.join("dir")).unwrap();
+    let window = "ACTIVITIES_ITERATIONS=1";
+    daemon.config(request(&place, "link.json", window));
+    daemon.config(request(&place, "dir/t.json", window));
+    daemon.config(request(&place, "../t/t.json", window));
+    daemon.config(format!("ACTIVITIES_LOG_FILE=t.json\n{window}"));
+    daemon.config(window);
+    let (captured, errors) = demo(&place, &daemon, 0, &[]);
+    assert_eq!(errors, 5);
+    assert!(captured.records::<TraceRecord>().is_empty());
+    assert_eq!(fs::read(&victim).unwrap(), b"precious");
+    assert_eq!(captured.records::<Summary>(), [Summary { configs: 5, sent: 0, errors: 5 }]);
+}
+
+#[test]
+fn a_daemon_out_of_its_mind_does_not_stop_the_job() {
+    let place = Place::new();
+    let daemon = Fake::start(&place.sockets);
+    for garbage in [&b""[..], b"x", &[0xff; 40], &[b'A'; 9000], &[0; 70_000]] {
+        daemon.say(garbage);
+    }
+    daemon.config("=\n=\n");
+    daemon.config(request(&place, "t.json", "ACTIVITIES_ITERATIONS=99999999999999999999"));
+    daemon.config(request(&place, "t.json", "ACTIVITIES_ITERATIONS=1"));
+    let (captured, errors) = demo(&place, &daemon, 1, &[]);
+    assert_eq!(errors, 2);
+    assert_eq!(captured.records::<TraceRecord>().len(), 1);
+    Trace::read(&trace_path(&place, "t")).check();
+}
+
+#[test]
+fn an_npu_tells_its_status_and_its_metrics() {
+    let place = Place::new();
+    let daemon = Fake::start(&place.sockets);
+    let dir = place.traces.display();
+    daemon.config(format!(
+        "ACTIVITIES_LOG_FILE={dir}\nPROFILE_START_ITERATION=0\nPROFILE_START_STEP=12\nACTIVITIES_ITERATIONS=2"
+    ));
+    let (captured, errors) = demo(&place, &daemon, 1, &["--npu"]);
+    assert_eq!((errors, captured.records::<TraceRecord>().len()), (0, 1));
+    let heard = daemon.finish();
+    let state = |m: &Message| if let Message::TraceStatus(s) = m { Some(*s) } else { None };
+    let mut states: Vec<Status> = heard.iter().filter_map(state).collect();
+    states.dedup_by_key(|s| s.state);
+    let order: Vec<State> = states.iter().map(|s| s.state).collect();
+    assert_eq!(order, [State::Idle, State::Ready, State::Running, State::Idle]);
+    assert_eq!((states[1].start_step, states[1].stop_step), (12, 14));
+    assert!(heard.iter().any(|m| matches!(m, Message::MonitorStatus(s) if s.state == State::Idle)));
+}
+
+#[test]
+fn a_job_that_ends_early_says_that_the_recording_is_lost() {
+    let place = Place::new();
+    let daemon = Fake::start(&place.sockets);
+    daemon.config(request(&place, "t.json", "ACTIVITIES_ITERATIONS=1000"));
+    let (captured, errors) = demo(&place, &daemon, 0, &[]);
+    assert_eq!((errors, captured.records::<TraceRecord>().len()), (1, 0));
+    assert!(Place::names(&place.traces).is_empty());
+}
