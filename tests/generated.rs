@@ -23,6 +23,9 @@ fn tools() -> Vec<(Command, &'static str)> {
     ]
 }
 
+/// The date of the manual pages: that of the version, so that the same sources give the same pages.
+const DATE: &str = "2026-11-23";
+
 /// Files by path below the root, as they should be.
 type Files = BTreeMap<PathBuf, Vec<u8>>;
 
@@ -79,25 +82,35 @@ fn manual_pages_are_current() {
 
 /// A page for the command and one for each of its subcommands.
 fn pages(command: &Command, section: &str, files: &mut Files) {
-    let name = command.get_display_name().unwrap_or(command.get_name()).to_owned();
-    let man = clap_mangen::Man::new(command.clone().name(name.clone())).section(section).manual("profguard");
+    // clap wants names that live for ever; this program does not live long.
+    let name: &'static str = command.get_display_name().unwrap_or(command.get_name()).to_owned().leak();
+    let man = clap_mangen::Man::new(command.clone().name(name)).section(section);
+    let man = man.manual("profguard").source(concat!("profguard ", env!("CARGO_PKG_VERSION"))).date(DATE);
     let mut page = Vec::new();
-    let render: [fn(&clap_mangen::Man, &mut dyn std::io::Write) -> std::io::Result<()>; 6] = [
+    let render: [fn(&clap_mangen::Man, &mut dyn std::io::Write) -> std::io::Result<()>; 5] = [
         clap_mangen::Man::render_title,
         clap_mangen::Man::render_name_section,
         clap_mangen::Man::render_synopsis_section,
         clap_mangen::Man::render_description_section,
         clap_mangen::Man::render_options_section,
-        clap_mangen::Man::render_subcommands_section,
     ];
     render.iter().for_each(|part| part(&man, &mut page).unwrap());
+    if command.has_subcommands() {
+        man.render_subcommands_section(&mut page).unwrap();
+    }
     if command.get_after_help().is_some() || command.get_after_long_help().is_some() {
         page.extend_from_slice(examples(command).as_bytes());
     }
     page.extend_from_slice(exit_status().as_bytes());
     page.extend_from_slice(see_also(command, section).as_bytes());
-    files.insert(format!("man/{name}.{section}").into(), page);
+    files.insert(format!("man/{name}.{section}").into(), tidy(&page));
     command.get_subcommands().filter(|c| !c.is_hide_set()).for_each(|c| pages(c, section, files));
+}
+
+/// The generator breaks lines beside vertical space, which manual page linters rightly call idle.
+fn tidy(page: &[u8]) -> Vec<u8> {
+    let page = String::from_utf8(page.to_vec()).unwrap();
+    page.replace(".br\n\n.br\n", ".sp\n").into_bytes()
 }
 
 /// The text after the help, whose indented lines are commands or output.
@@ -108,16 +121,21 @@ fn examples(command: &Command) -> String {
         .map(ToString::to_string)
         .unwrap_or_default();
     let mut page = String::from(".SH EXAMPLES\n");
-    let mut literal = false;
+    let (mut literal, mut paragraph) = (false, "");
     for line in text.lines().filter(|l| *l != "Examples:") {
         if line.trim().is_empty() {
             continue;
         }
         let indented = line.starts_with(' ');
         if indented != literal {
-            page.push_str(if indented { ".PP\n.nf\n.RS\n" } else { ".RE\n.fi\n.PP\n" });
+            page.push_str(&if indented {
+                format!("{paragraph}.nf\n.RS\n")
+            } else {
+                ".RE\n.fi\n.PP\n".to_owned()
+            });
             literal = indented;
         }
+        paragraph = ".PP\n";
         page.push_str(&roff(line.trim_end().strip_prefix("  ").unwrap_or(line.trim_end())));
         page.push('\n');
     }
@@ -159,7 +177,7 @@ fn roff(text: &str) -> String {
 /// profguard-records(7): every record type and its fields, from the schemas.
 fn records_page() -> String {
     let mut page = String::from(
-        ".TH PROFGUARD\\-RECORDS 7\n.SH NAME\nprofguard\\-records \\- the JSON lines that the tools write and read\n.SH DESCRIPTION\n\
+        ".TH PROFGUARD\\-RECORDS 7 DATE\n.SH NAME\nprofguard\\-records \\- the JSON lines that the tools write and read\n.SH DESCRIPTION\n\
          With\n.B \\-\\-format json\nevery tool writes JSON Lines: one object per line, whose first keys are\n.B type\nand\n.BR v ,\n\
          its version. Adding a field keeps the version; readers skip fields and types that they do not know. Names carry their unit, \
          wall\\-clock times are RFC 3339 in UTC, and a missing value is a missing key. The last record of a run is the summary: \
@@ -168,7 +186,7 @@ fn records_page() -> String {
     for entry in RECORDS.iter().flat_map(|e| e.iter()) {
         page.push_str(&record_section(entry));
     }
-    page
+    page.replacen("DATE", DATE, 1)
 }
 
 fn record_section(entry: &Entry) -> String {

@@ -1,7 +1,7 @@
 //! Runs the real binaries in a private directory with a cleared environment.
 //!
 //! Each test file uses the part that it needs.
-#![allow(dead_code, reason = "each test file uses its part")]
+#![allow(dead_code, unreachable_pub, reason = "a module of several test programs, each of which uses its part")]
 
 use std::ffi::OsStr;
 use std::io::{BufRead, BufReader, Read};
@@ -205,7 +205,7 @@ impl Deployment {
         let Ok(record) = serde_json::from_str::<Value>(&ready) else {
             panic!("profd did not become ready: {}", daemon.stderr());
         };
-        let port = record["port"].as_u64().and_then(|p| u16::try_from(p).ok()).expect("a port");
+        let port = port(&record);
         Self { dir, daemon, port, tls }
     }
 
@@ -260,6 +260,12 @@ impl Deployment {
         let processes = records[0]["processes"].as_array().cloned().unwrap_or_default();
         processes.iter().filter_map(|p| p["pid"].as_u64()).collect()
     }
+}
+
+/// The port in a `profd.ready` record.
+pub fn port(ready: &Value) -> u16 {
+    let address = ready["addresses"][0].as_str().expect("an address");
+    address.parse::<std::net::SocketAddr>().expect("address and port").port()
 }
 
 /// A file of the shared data, or `None` with a message when it is not there.

@@ -1,0 +1,121 @@
+# Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
+function __fish_traceq_global_optspecs
+    string join \n format= color= q/quiet v/verbose h/help V/version
+end
+
+function __fish_traceq_needs_command
+    # Figure out if the current invocation already has a command.
+    set -l cmd (commandline -opc)
+    set -e cmd[1]
+    argparse -s (__fish_traceq_global_optspecs) -- $cmd 2>/dev/null
+    or return
+    if set -q argv[1]
+        # Also print the command, so this can be used to figure out what it is.
+        echo $argv[1]
+        return 1
+    end
+    return 0
+end
+
+function __fish_traceq_using_subcommand
+    set -l cmd (__fish_traceq_needs_command)
+    test -z "$cmd"
+    and return 1
+    contains -- $cmd[1] $argv
+end
+
+complete -c traceq -n "__fish_traceq_needs_command" -l format -d 'Form of the result on standard output' -r -f -a "text\t'For people: tables and sentences. Not stable between versions'
+json\t'For programs: JSON Lines, as described in profguard-records(7)'
+csv\t'Comma-separated values; only `cat` writes them'"
+complete -c traceq -n "__fish_traceq_needs_command" -l color -d 'When to colour the output' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set or TERM is dumb'
+always\t'Always'
+never\t'Never'"
+complete -c traceq -n "__fish_traceq_needs_command" -s q -l quiet -d 'Say nothing on standard error but errors'
+complete -c traceq -n "__fish_traceq_needs_command" -s v -l verbose -d 'Say on standard error what is being done'
+complete -c traceq -n "__fish_traceq_needs_command" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c traceq -n "__fish_traceq_needs_command" -s V -l version -d 'Print version'
+complete -c traceq -n "__fish_traceq_needs_command" -f -a "info" -d 'Say what a trace is: format, producer, rank, devices, time span, steps, completeness'
+complete -c traceq -n "__fish_traceq_needs_command" -f -a "sum" -d 'Sum up where the time went: compute, exposed communication, overlap, copies, idle'
+complete -c traceq -n "__fish_traceq_needs_command" -f -a "top" -d 'List the kernels and operators that take the most time'
+complete -c traceq -n "__fish_traceq_needs_command" -f -a "cat" -d 'Write the events, as they stand in the file: text, JSON Lines or CSV'
+complete -c traceq -n "__fish_traceq_needs_command" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c traceq -n "__fish_traceq_using_subcommand info" -l files-from -d 'Read the names of traces from FILE (`-`: standard input)' -r -F
+complete -c traceq -n "__fish_traceq_using_subcommand info" -l format -d 'Form of the result on standard output' -r -f -a "text\t'For people: tables and sentences. Not stable between versions'
+json\t'For programs: JSON Lines, as described in profguard-records(7)'
+csv\t'Comma-separated values; only `cat` writes them'"
+complete -c traceq -n "__fish_traceq_using_subcommand info" -l color -d 'When to colour the output' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set or TERM is dumb'
+always\t'Always'
+never\t'Never'"
+complete -c traceq -n "__fish_traceq_using_subcommand info" -s 0 -l null -d 'Names in --files-from end in NUL, not in a line end'
+complete -c traceq -n "__fish_traceq_using_subcommand info" -s q -l quiet -d 'Say nothing on standard error but errors'
+complete -c traceq -n "__fish_traceq_using_subcommand info" -s v -l verbose -d 'Say on standard error what is being done'
+complete -c traceq -n "__fish_traceq_using_subcommand info" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c traceq -n "__fish_traceq_using_subcommand sum" -l files-from -d 'Read the names of traces from FILE (`-`: standard input)' -r -F
+complete -c traceq -n "__fish_traceq_using_subcommand sum" -l format -d 'Form of the result on standard output' -r -f -a "text\t'For people: tables and sentences. Not stable between versions'
+json\t'For programs: JSON Lines, as described in profguard-records(7)'
+csv\t'Comma-separated values; only `cat` writes them'"
+complete -c traceq -n "__fish_traceq_using_subcommand sum" -l color -d 'When to colour the output' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set or TERM is dumb'
+always\t'Always'
+never\t'Never'"
+complete -c traceq -n "__fish_traceq_using_subcommand sum" -s 0 -l null -d 'Names in --files-from end in NUL, not in a line end'
+complete -c traceq -n "__fish_traceq_using_subcommand sum" -l include-unlinked -d 'Count device work too that nothing in the trace launched: left over from before the recording'
+complete -c traceq -n "__fish_traceq_using_subcommand sum" -s q -l quiet -d 'Say nothing on standard error but errors'
+complete -c traceq -n "__fish_traceq_using_subcommand sum" -s v -l verbose -d 'Say on standard error what is being done'
+complete -c traceq -n "__fish_traceq_using_subcommand sum" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c traceq -n "__fish_traceq_using_subcommand top" -l files-from -d 'Read the names of traces from FILE (`-`: standard input)' -r -F
+complete -c traceq -n "__fish_traceq_using_subcommand top" -l by -d 'What to list; may be given several times. Default: kernel and op, or other if there are none of both' -r -f -a "kernel\t'Work on a device: kernels, copies, fills, collectives'
+op\t'Framework operators on the host'
+runtime\t'Calls of the device runtime and driver'
+python\t'Python functions'
+api\t'Calls of other programming interfaces, such as CANN\'s'
+marker\t'Ranges that the user marked'
+other\t'Everything else that has a duration'"
+complete -c traceq -n "__fish_traceq_using_subcommand top" -s n -l number -d 'How many of each kind' -r
+complete -c traceq -n "__fish_traceq_using_subcommand top" -l sort -d 'What to order by' -r -f -a "total\t'Sum of durations'
+self\t'Sum of self times; for device work, of durations'
+count\t'How many there are'"
+complete -c traceq -n "__fish_traceq_using_subcommand top" -l format -d 'Form of the result on standard output' -r -f -a "text\t'For people: tables and sentences. Not stable between versions'
+json\t'For programs: JSON Lines, as described in profguard-records(7)'
+csv\t'Comma-separated values; only `cat` writes them'"
+complete -c traceq -n "__fish_traceq_using_subcommand top" -l color -d 'When to colour the output' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set or TERM is dumb'
+always\t'Always'
+never\t'Never'"
+complete -c traceq -n "__fish_traceq_using_subcommand top" -s 0 -l null -d 'Names in --files-from end in NUL, not in a line end'
+complete -c traceq -n "__fish_traceq_using_subcommand top" -s q -l quiet -d 'Say nothing on standard error but errors'
+complete -c traceq -n "__fish_traceq_using_subcommand top" -s v -l verbose -d 'Say on standard error what is being done'
+complete -c traceq -n "__fish_traceq_using_subcommand top" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c traceq -n "__fish_traceq_using_subcommand cat" -l files-from -d 'Read the names of traces from FILE (`-`: standard input)' -r -F
+complete -c traceq -n "__fish_traceq_using_subcommand cat" -l category -d 'Only events of these categories' -r -f -a "step\t'One training step on the host'
+cpu_op\t'A framework operator on the host'
+python\t'A Python function'
+runtime\t'A device runtime or driver call on the host'
+kernel\t'Computation on a device'
+memcpy\t'A copy on a device'
+memset\t'A fill on a device'
+collective\t'A collective or point-to-point transfer between devices'
+api\t'A call of another programming interface (CANN layers, task queue)'
+marker\t'A range or point that the user or the profiler marked'
+memory\t'An allocation or release'
+counter\t'Values over time'
+flow\t'An arrow between two events'
+other\t'Anything else'"
+complete -c traceq -n "__fish_traceq_using_subcommand cat" -l name -d 'Only events whose name contains TEXT' -r
+complete -c traceq -n "__fish_traceq_using_subcommand cat" -l step -d 'Only events of this step: on the host those that start in it, on a device those that it launched' -r
+complete -c traceq -n "__fish_traceq_using_subcommand cat" -l from-ns -d 'Only events that end after this time' -r
+complete -c traceq -n "__fish_traceq_using_subcommand cat" -l to-ns -d 'Only events that start before this time' -r
+complete -c traceq -n "__fish_traceq_using_subcommand cat" -l format -d 'Form of the result on standard output' -r -f -a "text\t'For people: tables and sentences. Not stable between versions'
+json\t'For programs: JSON Lines, as described in profguard-records(7)'
+csv\t'Comma-separated values; only `cat` writes them'"
+complete -c traceq -n "__fish_traceq_using_subcommand cat" -l color -d 'When to colour the output' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set or TERM is dumb'
+always\t'Always'
+never\t'Never'"
+complete -c traceq -n "__fish_traceq_using_subcommand cat" -s 0 -l null -d 'Names in --files-from end in NUL, not in a line end'
+complete -c traceq -n "__fish_traceq_using_subcommand cat" -l no-args -d 'Leave out the arguments'
+complete -c traceq -n "__fish_traceq_using_subcommand cat" -s q -l quiet -d 'Say nothing on standard error but errors'
+complete -c traceq -n "__fish_traceq_using_subcommand cat" -s v -l verbose -d 'Say on standard error what is being done'
+complete -c traceq -n "__fish_traceq_using_subcommand cat" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c traceq -n "__fish_traceq_using_subcommand help; and not __fish_seen_subcommand_from info sum top cat help" -f -a "info" -d 'Say what a trace is: format, producer, rank, devices, time span, steps, completeness'
+complete -c traceq -n "__fish_traceq_using_subcommand help; and not __fish_seen_subcommand_from info sum top cat help" -f -a "sum" -d 'Sum up where the time went: compute, exposed communication, overlap, copies, idle'
+complete -c traceq -n "__fish_traceq_using_subcommand help; and not __fish_seen_subcommand_from info sum top cat help" -f -a "top" -d 'List the kernels and operators that take the most time'
+complete -c traceq -n "__fish_traceq_using_subcommand help; and not __fish_seen_subcommand_from info sum top cat help" -f -a "cat" -d 'Write the events, as they stand in the file: text, JSON Lines or CSV'
+complete -c traceq -n "__fish_traceq_using_subcommand help; and not __fish_seen_subcommand_from info sum top cat help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'

@@ -1,0 +1,82 @@
+//! What signals do: the daemon drains and removes its sockets, jobs and filters end, nothing is left behind.
+
+mod harness;
+
+use std::io::Write;
+use std::net::TcpStream;
+use std::process::Stdio;
+
+use harness::{Deployment, Guard, command, eventually, kill};
+use rustix::process::Signal;
+
+#[test]
+fn the_daemon_ends_cleanly_on_either_signal() {
+    for signal in [Signal::TERM, Signal::INT] {
+        let mut d = Deployment::plain();
+        assert!(std::fs::read_dir(d.ipc()).unwrap().count() > 0);
+        kill(d.daemon.pid(), signal);
+        assert_eq!(d.daemon.status(), Some(0));
+        assert_eq!(std::fs::read_dir(d.ipc()).unwrap().count(), 0);
+        assert!(TcpStream::connect(("127.0.0.1", d.port)).is_err());
+    }
+}
+
+#[test]
+fn a_second_signal_skips_the_drain() {
+    let mut d = Deployment::start(false, &["--drain-timeout", "600"]);
+    // A client in the middle of its request holds the drain up.
+    let mut slow = TcpStream::connect(("127.0.0.1", d.port)).unwrap();
+    slow.write_all(&[20, 0]).unwrap();
+    d.profctl(&["version"]).expect(0);
+    kill(d.daemon.pid(), Signal::TERM);
+    eventually("the daemon stops accepting", || {
+        TcpStream::connect(("127.0.0.1", d.port)).is_err().then_some(())
+    });
+    kill(d.daemon.pid(), Signal::TERM);
+    d.daemon.status();
+    assert_eq!(std::fs::read_dir(d.ipc()).unwrap().count(), 0);
+}
+
+#[test]
+fn a_job_survives_its_daemon_and_finds_the_next_one() {
+    let mut d = Deployment::plain();
+    let mut job = d.job(&["--step-ms", "5"]);
+    d.daemon.terminate();
+    let ipc = d.ipc();
+    let mut next = command("profd");
+    next.args([
+        "--port",
+        "0",
+        "--bind",
+        "127.0.0.1",
+        "--format",
+        "json",
+        "--enable-ipc-monitor",
+        "--certs-dir",
+        "NO_CERTS",
+    ]);
+    next.arg("--ipc").arg(format!("dir={}", ipc.display())).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut next = Guard(next.spawn().unwrap());
+    let mut ready = String::new();
+    std::io::BufRead::read_line(&mut std::io::BufReader::new(next.0.stdout.take().unwrap()), &mut ready)
+        .unwrap();
+    let record: serde_json::Value = serde_json::from_str(&ready).unwrap();
+    d.port = harness::port(&record);
+    d.registered(job.pid());
+    assert_eq!(job.terminate(), Some(0));
+}
+
+#[test]
+fn a_waiting_client_dies_like_one() {
+    let d = Deployment::plain();
+    let _job = d.job(&["--step-ms", "5"]);
+    let mut client = d.client();
+    // So long a trace that the signal comes first.
+    client.args(["gputrace", "--duration-ms", "600000", "--wait", "--wait-timeout", "700", "--log-file"]);
+    client.arg(d.trace("never.json")).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut client = Guard(client.spawn().unwrap());
+    std::thread::sleep(std::time::Duration::from_millis(300));
+    kill(client.pid(), Signal::INT);
+    let code = client.status();
+    assert!(code.is_none() || code == Some(130), "{code:?}");
+}

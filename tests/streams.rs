@@ -1,0 +1,113 @@
+//! What every tool owes the shell: help on stdout, mistakes in one line on stderr, closed pipes silent, a full
+//! disk noticed.
+
+mod harness;
+
+use std::fs::OpenOptions;
+use std::process::Stdio;
+
+use harness::{TOOLS, command, finish, finish_child, run};
+
+#[test]
+fn help_that_was_asked_for_is_a_result() {
+    for tool in TOOLS {
+        for flag in ["--help", "-h"] {
+            let help = run(tool, &[flag]).expect(0);
+            assert!(help.stdout.contains("Usage: "), "{tool} {flag}");
+            assert_eq!(help.stderr, "", "{tool} {flag}");
+        }
+        let version = run(tool, &["--version"]).expect(0);
+        assert_eq!(version.stdout, format!("{tool} {}\n", env!("CARGO_PKG_VERSION")));
+    }
+}
+
+#[test]
+fn a_mistake_is_one_line_and_a_hint() {
+    for tool in TOOLS {
+        let wrong = run(tool, &["--no-such-flag"]).expect(2);
+        assert_eq!(wrong.stdout, "", "{tool}");
+        let lines: Vec<&str> = wrong.stderr.lines().collect();
+        assert_eq!(lines.len(), 2, "{tool}: {}", wrong.stderr);
+        assert!(lines[0].starts_with(&format!("{tool}: usage: ")), "{}", wrong.stderr);
+        assert!(lines[1].starts_with(&format!("{tool}: help: ")), "{}", wrong.stderr);
+    }
+}
+
+#[test]
+fn escape_sequences_in_arguments_do_not_reach_the_terminal() {
+    for tool in TOOLS {
+        let wrong = run(tool, &["\x1b[2J--evil\nline"]).expect(2);
+        assert!(!wrong.stderr.contains('\x1b'), "{tool}: {:?}", wrong.stderr);
+        assert!(
+            wrong.stderr.lines().all(|l| l.starts_with(&format!("{tool}: "))),
+            "{tool}: {}",
+            wrong.stderr
+        );
+    }
+}
+
+/// A trace large enough that no pipe buffer holds what is printed of it.
+fn large_trace(dir: &std::path::Path) -> std::path::PathBuf {
+    let mut text = String::from("{\"schemaVersion\":1,\"traceEvents\":[\n");
+    for i in 0..20_000 {
+        text.push_str(&format!(
+            "{{\"ph\":\"X\",\"cat\":\"kernel\",\"name\":\"k{i}\",\"pid\":0,\"tid\":7,\"ts\":{i}.000,\"dur\":0.500,\"args\":{{\"stream\":7}}}},\n"
+        ));
+    }
+    text.push_str(
+        "{\"ph\":\"M\",\"name\":\"process_name\",\"pid\":0,\"tid\":0,\"args\":{\"name\":\"p\"}}]}\n",
+    );
+    let path = dir.join("large.json");
+    std::fs::write(&path, text).unwrap();
+    path
+}
+
+#[test]
+fn a_closed_pipe_is_silent() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = large_trace(dir.path());
+    for format in ["json", "csv"] {
+        let mut cat = command("traceq");
+        cat.args(["cat", "--format", format]).arg(&file).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = cat.spawn().unwrap();
+        drop(child.stdout.take());
+        let done = finish_child(child).expect(0);
+        assert_eq!(done.stderr, "");
+    }
+}
+
+#[test]
+fn a_full_disk_is_noticed() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = large_trace(dir.path());
+    for args in [&["sum"][..], &["info"], &["top"], &["cat", "--format", "csv"]] {
+        let full = OpenOptions::new().write(true).open("/dev/full").unwrap();
+        let mut traceq = command("traceq");
+        traceq.args(args).arg(&file).stdout(full).stderr(Stdio::piped());
+        let done = finish_child(traceq.spawn().unwrap()).expect(2);
+        assert!(
+            done.stderr.starts_with("traceq: ") && done.stderr.contains("No space left"),
+            "{args:?}: {}",
+            done.stderr
+        );
+    }
+}
+
+#[test]
+fn help_to_a_full_disk_is_noticed() {
+    for tool in TOOLS {
+        let full = OpenOptions::new().write(true).open("/dev/full").unwrap();
+        let mut help = command(tool);
+        help.arg("--help").stdout(full).stderr(Stdio::piped());
+        let done = finish_child(help.spawn().unwrap()).expect(2);
+        assert!(done.stderr.contains("No space left"), "{tool}: {}", done.stderr);
+    }
+}
+
+#[test]
+fn colour_only_where_it_is_wanted() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = large_trace(dir.path());
+    let plain = finish(command("traceq").arg("info").arg(&file)).expect(0);
+    assert!(!plain.stdout.contains('\x1b'));
+}
