@@ -39,10 +39,9 @@ pub(crate) enum Input {
     Path(PathBuf),
 }
 
-/// A trace that is open.
+/// What is known of a trace that is open.
 pub(crate) struct Opened {
     pub(crate) path: PathBuf,
-    pub(crate) source: Box<dyn Read + Send>,
     /// Size on disk, where it has one.
     pub(crate) size: Option<u64>,
     /// Rank, where the tree around the file tells.
@@ -169,11 +168,11 @@ impl Input {
     ///
     /// # Errors
     /// What the system says, or that the directory holds no timeline.
-    pub(crate) fn open(&self) -> anyhow::Result<Opened> {
+    pub(crate) fn open(&self) -> anyhow::Result<(Opened, Box<dyn Read + Send>)> {
         let path = match self {
             Self::Stdin => {
                 let path = PathBuf::from("-");
-                return Ok(Opened { path, source: Box::new(io::stdin()), size: None, rank: None });
+                return Ok((Opened { path, size: None, rank: None }, Box::new(io::stdin())));
             }
             Self::Path(path) if path.is_dir() => ascend::timeline(path)
                 .context("is a directory without ASCEND_PROFILER_OUTPUT/trace_view.json")
@@ -187,7 +186,7 @@ impl Input {
             opened => opened?,
         };
         let rank = ascend::rank(&path);
-        Ok(Opened { path, source: Box::new(file), size: Some(size), rank })
+        Ok((Opened { path, size: Some(size), rank }, Box::new(file)))
     }
 }
 

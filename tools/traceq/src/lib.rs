@@ -20,7 +20,7 @@ pub use cmd::Format;
 
 /// Say what is in profiler traces
 #[derive(Parser, Debug)]
-#[command(name = "traceq", version, max_term_width = 100, arg_required_else_help = true)]
+#[command(name = "traceq", version, max_term_width = 100)]
 #[command(after_long_help = "Examples:\n  \
     traceq info log_4242.json.gz\n  \
     traceq sum rank*.json.gz\n  \
@@ -68,7 +68,8 @@ pub fn fuzz_trace(bytes: &[u8]) {
     let mut ranking = Ranking::new(&[By::Kernel, By::Op, By::Other]);
     let mut rows = FuzzRows;
     let mut both = (&mut ranking, &mut rows);
-    let outcome = read::read(bytes, &mut (&mut collected, &mut both));
+    let outcome =
+        read::read(Box::new(std::io::Cursor::new(bytes.to_vec())), &mut (&mut collected, &mut both));
     let Ok(outcome) = outcome else { return };
     let options = analysis::sum::Options { include_unlinked: false, cut: !outcome.complete };
     let sums = analysis::sum::sum(collected, outcome.meta.dialect, options);

@@ -7,7 +7,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use super::collect::{Collected, Lane, Piece};
+use super::collect::{Arrow, Collected, Lane, Piece};
 use super::split::Split;
 use super::steps::Step;
 
@@ -100,25 +100,44 @@ fn find(ranges: &[(i64, i64, usize)], moment: i64) -> Option<usize> {
     (moment < end).then_some(step)
 }
 
-/// Start, end and index of every step, on the device, by start.
-fn device_ranges(collected: &Collected, steps: &[Step]) -> Vec<(i64, i64, usize)> {
-    let mut tails = collected.tails.clone();
-    tails.sort_unstable_by_key(|t| (t.at, t.id));
+/// What one launching operator caused on the device: first start and last end.
+struct Caused {
+    at: i64,
+    start: Option<i64>,
+    end: Option<i64>,
+}
+
+/// Launching operators by time.
+fn launches(collected: &Collected) -> Vec<Caused> {
     let heads: HashMap<i64, (i64, u32)> = collected.heads.iter().map(|h| (h.id, (h.at, h.lane))).collect();
     let mut ends: HashMap<(u32, i64), i64> = HashMap::new();
     for &(lane, start, end) in &collected.tasks {
         let known = ends.entry((lane, start)).or_insert(end);
         *known = (*known).max(end);
     }
+    let mut tails = collected.tails.clone();
+    tails.sort_unstable_by_key(|t| t.at);
+    let caused = |group: &[Arrow]| {
+        let heads = group.iter().filter_map(|t| heads.get(&t.id)).copied();
+        Caused {
+            at: group[0].at,
+            start: heads.clone().map(|(at, _)| at).min(),
+            end: heads.map(|(at, lane)| ends.get(&(lane, at)).copied().unwrap_or(at)).max(),
+        }
+    };
+    tails.chunk_by(|a, b| a.at == b.at).map(caused).collect()
+}
+
+/// Start, end and index of every step, on the device, by start.
+fn device_ranges(collected: &Collected, steps: &[Step]) -> Vec<(i64, i64, usize)> {
+    let launches = launches(collected);
     let range = |(i, step): (usize, &Step)| {
-        let from = tails.partition_point(|t| t.at < step.start);
-        let launches = &tails[from..from + tails[from..].partition_point(|t| t.at < step.end)];
-        let head = |t: &super::collect::Arrow| heads.get(&t.id).copied();
-        let first =
-            launches.iter().take_while(|t| t.at == launches[0].at).filter_map(head).map(|(at, _)| at).min();
-        let last = launches.iter().rev().take_while(|t| t.at == launches[launches.len() - 1].at);
-        let end = last.filter_map(head).map(|(at, lane)| ends.get(&(lane, at)).copied().unwrap_or(at)).max();
-        (first.unwrap_or(step.start), end.unwrap_or(step.end).max(step.end), i)
+        let from = launches.partition_point(|l| l.at < step.start);
+        let to = launches.partition_point(|l| l.at < step.end);
+        let inside = launches.get(from..to).unwrap_or(&[]);
+        let start = inside.first().and_then(|l| l.start).unwrap_or(step.start);
+        let end = inside.last().and_then(|l| l.end).unwrap_or(step.end).max(step.end);
+        (start, end, i)
     };
     let mut ranges: Vec<_> = steps.iter().enumerate().map(range).collect();
     ranges.sort_unstable();

@@ -57,7 +57,7 @@ impl Cat {
         let several = self.inputs.several();
         let mut header = format == Format::Csv;
         let named = self.inputs.each(out, |out, input| {
-            let Some(mut opened) = super::open(out, input) else { return Ok(()) };
+            let Some((opened, source)) = super::open(out, input) else { return Ok(()) };
             let window = self.step.map(|n| Window::find(input, n)).transpose()?;
             if std::mem::take(&mut header) {
                 csv_row(out.text(), event::COLUMNS)?;
@@ -65,7 +65,7 @@ impl Cat {
             let path = opened.path.to_string_lossy().into_owned();
             let (cat, path) = (&self, several.then_some(path.as_str()));
             let mut writer = Writer { cat, window: window.as_ref(), format, path, out, written: 0 };
-            let outcome = read::read(&mut opened.source, &mut writer)?;
+            let outcome = read::read(source, &mut writer)?;
             tally.records += writer.written;
             super::conclude(out, &mut tally, opened, outcome);
             Ok(())
@@ -130,9 +130,9 @@ impl Window {
             ))
             .hint("name a file");
         }
-        let mut opened = input.open().with_context(|| input.label())?;
+        let (_, source) = input.open().with_context(|| input.label())?;
         let mut collected = Collected::default();
-        read::read(&mut opened.source, &mut collected)?;
+        read::read(source, &mut collected)?;
         collected.finish();
         let steps = Steps::new(std::mem::take(&mut collected.steps));
         let of_step = |moment: i64| steps.at(moment).is_some_and(|i| steps.all()[i].number == number);

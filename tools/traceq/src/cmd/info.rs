@@ -121,10 +121,28 @@ fn devices(listed: &BTreeMap<i64, String>, used: &BTreeMap<Option<i64>, u64>) ->
 
 fn text(to: &mut dyn Write, info: &record::Info) -> io::Result<()> {
     writeln!(to, "{}", safe(&info.path))?;
-    for (key, value) in lines(info) {
-        writeln!(to, "  {key:<11} {}", safe(&value))?;
+    for (mut key, value) in lines(info) {
+        for line in wrapped(&safe(&value)) {
+            writeln!(to, "  {key:<11} {line}")?;
+            key = "";
+        }
     }
     Ok(())
+}
+
+/// A list broken behind its commas, to stay within a hundred columns.
+fn wrapped(list: &str) -> Vec<String> {
+    const WIDTH: usize = 100 - 14;
+    let mut lines = vec![String::new()];
+    for part in list.split_inclusive(", ") {
+        match lines.last_mut() {
+            Some(line) if line.is_empty() || (line.clone() + part).trim_end().chars().count() <= WIDTH => {
+                line.push_str(part);
+            }
+            _ => lines.push(part.to_owned()),
+        }
+    }
+    lines.iter().map(|l| l.trim_end().to_owned()).collect()
 }
 
 /// What there is to say, line by line; what is not known has no line.

@@ -5,6 +5,7 @@ pub(crate) mod info;
 pub(crate) mod sum;
 pub(crate) mod top;
 
+use std::io::Read;
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
@@ -12,6 +13,7 @@ use clap::ValueEnum;
 use common::error::HintExt;
 use common::exit::Exit;
 use common::out::Out;
+use common::progress::{self, Unit};
 use common::record::traceq as record;
 
 use crate::input::{Input, Inputs, Opened};
@@ -110,9 +112,9 @@ fn each_trace<S: Sink>(
     mut then: impl FnMut(&mut Out, &mut Tally, Trace, S) -> anyhow::Result<()>,
 ) -> anyhow::Result<u64> {
     inputs.each(out, |out, input| {
-        let Some(mut opened) = open(out, input) else { return Ok(()) };
+        let Some((opened, source)) = open(out, input) else { return Ok(()) };
         let mut sink = sink();
-        let outcome = read::read(&mut opened.source, &mut sink)?;
+        let outcome = read::read(source, &mut sink)?;
         match conclude(out, tally, opened, outcome) {
             Some(trace) => then(out, tally, trace, sink),
             None => Ok(()),
@@ -120,14 +122,17 @@ fn each_trace<S: Sink>(
     })
 }
 
-/// Opens an input, or reports why not.
-fn open(out: &Out, input: &Input) -> Option<Opened> {
-    input.open().inspect_err(|e| out.failed(input.label(), e)).ok()
+/// Opens an input, or reports why not. How far reading has come is shown where somebody watches.
+fn open(out: &Out, input: &Input) -> Option<(Opened, Box<dyn Read + Send>)> {
+    let (opened, source) = input.open().inspect_err(|e| out.failed(input.label(), e)).ok()?;
+    let bar = progress::bar(out.diag(), Unit::Bytes, opened.size, &input.label());
+    let source = if bar.is_hidden() { source } else { Box::new(bar.wrap_read(source)) };
+    Some((opened, source))
 }
 
 /// Reports and counts what came of reading an input. `None` if it is no trace at all.
 fn conclude(out: &Out, tally: &mut Tally, opened: Opened, mut outcome: Outcome) -> Option<Trace> {
-    let Opened { path, size, rank, .. } = opened;
+    let Opened { path, size, rank } = opened;
     outcome.meta.rank = outcome.meta.rank.or(rank);
     report(out, &path.display().to_string(), &outcome);
     if matches!(outcome.error.as_ref().map(|e| &e.fault), Some(Fault::NotATrace(_))) {

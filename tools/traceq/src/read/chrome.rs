@@ -197,3 +197,77 @@ fn no_events(keys: &[String]) -> ReadError {
     let has = if keys.is_empty() { String::new() } else { format!(" (it has {list})") };
     not_a_trace(format!("is not a trace: its object has no `traceEvents`{has}"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Event;
+    use crate::read::buffer::Buffer;
+    use crate::read::testing::Drip;
+
+    /// Every event, spelled out.
+    #[derive(Default)]
+    struct List(Vec<String>);
+
+    impl Sink for List {
+        fn event(&mut self, e: &Event<'_>) -> anyhow::Result<()> {
+            let args = String::from_utf8_lossy(e.args);
+            let name = e.name.decode();
+            let (category, ids) = (e.category.name(), (e.device, e.stream, e.correlation, e.external));
+            self.0.push(format!(
+                "{} {category} {name} {:?} {:?} {ids:?} {args}",
+                e.phase as char, e.start, e.dur
+            ));
+            Ok(())
+        }
+    }
+
+    fn list(text: &str, step: usize) -> (Vec<String>, Outcome) {
+        let (mut list, mut out) = (List::default(), Outcome::default());
+        let buffer = Buffer::new(Box::new(Drip::new(text.as_bytes(), step)));
+        if let Err(Stop::Read(e)) = read(Scanner::new(buffer), &mut list, &mut out) {
+            out.error = Some(e);
+        }
+        (list.0, out)
+    }
+
+    #[test]
+    fn how_the_bytes_arrive_does_not_matter() {
+        let text = r#" {"a": [1, {"b": "\u00e9"}], "traceEvents": [
+            {"ph": "X", "cat": "Kernel", "name": "k\u00e9\"", "pid": 2, "tid": "stream 7", "ts": 1.0005, "dur": 2e0,
+             "args": {"stream": 7, "correlation": 12, "external id": 0, "x": {"stream": 9}}},
+            {"args": {"Task Type": "AI_CORE", "stream": "0x1f"}, "name": "n", "ts": "3.000", "ph": "i"}
+        ], "baseTimeNanoseconds": 5, "distributedInfo": {"rank": 3}} "#;
+        let expected = [
+            r#"X kernel ké" Some(1001) Some(2000) (Some(2), Some(7), Some(12), None) {"stream": 7, "correlation": 12, "external id": 0, "x": {"stream": 9}}"#,
+            r#"i marker n Some(3000) None (None, Some(31), None, None) {"Task Type": "AI_CORE", "stream": "0x1f"}"#,
+        ];
+        for step in 1..80 {
+            let (events, out) = list(text, step);
+            assert_eq!(events, expected, "{step}");
+            assert!(out.complete && out.error.is_none());
+            assert_eq!((out.meta.rank, out.meta.base_ns, out.bytes), (Some(3), Some(5), text.len() as u64));
+            assert_eq!(out.meta.dialect, Dialect::Kineto);
+        }
+    }
+
+    #[test]
+    fn errors_stand_where_the_text_breaks() {
+        let (events, out) = list("{\"traceEvents\":[\n{\"ph\":\"i\",\"ts\":1},\n  {\"ph\":\"i\", ts:2}]}", 5);
+        let e = out.error.unwrap();
+        assert_eq!((events.len(), e.place()), (1, ":3:14".to_owned()));
+        assert_eq!(e.to_string(), "expected a quoted key, found `t` (byte 49)");
+    }
+
+    #[test]
+    fn rows_of_an_ascend_file_are_told_by_their_process_even_if_named_late() {
+        let text = r#"[{"name":"Computing","pid":9,"tid":0,"ts":"1.000","dur":1,"ph":"X"},
+            {"name":"process_name","pid":9,"args":{"name":"Overlap Analysis"},"ph":"M"},
+            {"name":"Free","pid":9,"tid":3,"ts":"2.000","dur":1,"ph":"X"}]"#;
+        let (events, out) = list(text, 7);
+        let categories: Vec<_> = events.iter().map(|e| e.split(' ').nth(1).unwrap()).collect();
+        assert_eq!(categories, ["other", "other", "marker"]);
+        assert_eq!(out.repairs.counts().get("process_named_late"), Some(&1));
+        assert_eq!(out.meta.dialect, Dialect::Ascend);
+    }
+}

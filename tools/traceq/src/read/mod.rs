@@ -3,6 +3,7 @@
 //! A reader streams: it holds one event at a time, whatever the input's size. What it had to repair or drop it
 //! counts; where it had to stop it says, and what came before stands.
 
+mod ahead;
 pub(crate) mod ascend;
 mod buffer;
 mod chrome;
@@ -77,7 +78,7 @@ pub(crate) struct Outcome {
 ///
 /// # Errors
 /// Only what the sink says. Faults of the input are in the outcome, with what could be read before them.
-pub(crate) fn read(source: impl Read + Send, sink: &mut dyn Sink) -> anyhow::Result<Outcome> {
+pub(crate) fn read(source: Box<dyn Read + Send>, sink: &mut dyn Sink) -> anyhow::Result<Outcome> {
     let mut out = Outcome::default();
     let (source, gzip) = match source::decompress(source) {
         Ok(opened) => opened,
@@ -95,7 +96,7 @@ pub(crate) fn read(source: impl Read + Send, sink: &mut dyn Sink) -> anyhow::Res
     Ok(out)
 }
 
-fn parse<'r>(source: Box<dyn Read + 'r>, sink: &mut dyn Sink, out: &mut Outcome) -> Result<(), chrome::Stop> {
+fn parse(source: Box<dyn Read>, sink: &mut dyn Sink, out: &mut Outcome) -> Result<(), chrome::Stop> {
     let mut buffer = Buffer::new(source);
     // A source may give a byte at a time; the longest sign is looked for in this many.
     const HEAD: usize = 512;

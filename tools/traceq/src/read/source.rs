@@ -8,6 +8,7 @@ use std::path::Path;
 use flate2::bufread::MultiGzDecoder;
 use rustix::fs::OFlags;
 
+use super::ahead::Ahead;
 use super::error::Fault;
 
 /// How much compressed input is read at a time.
@@ -30,7 +31,7 @@ pub(crate) fn open(path: &Path) -> io::Result<(File, u64)> {
 }
 
 /// The input without its compression, and whether it had one.
-pub(super) fn decompress<'r>(mut source: impl Read + Send + 'r) -> Result<(Box<dyn Read + 'r>, bool), Fault> {
+pub(super) fn decompress(mut source: Box<dyn Read + Send>) -> Result<(Box<dyn Read>, bool), Fault> {
     let mut head = [0; 2];
     let n = fill(&mut source, &mut head)?;
     let gzip = head[..n] == [0x1f, 0x8b];
@@ -38,7 +39,8 @@ pub(super) fn decompress<'r>(mut source: impl Read + Send + 'r) -> Result<(Box<d
     if !gzip {
         return Ok((Box::new(whole), false));
     }
-    Ok((Box::new(MultiGzDecoder::new(BufReader::with_capacity(BLOCK, whole))), true))
+    let inflated = MultiGzDecoder::new(BufReader::with_capacity(BLOCK, whole));
+    Ok((Box::new(Ahead::new(inflated).map_err(Fault::Io)?), true))
 }
 
 fn fill(source: &mut impl Read, buf: &mut [u8]) -> Result<usize, Fault> {
