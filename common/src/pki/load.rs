@@ -58,13 +58,31 @@ pub struct LoadOptions<'a> {
     pub hosts: &'a [String],
     /// How many days before the end of a validity a warning begins.
     pub warn_days: u32,
+    /// How much is demanded.
+    pub profile: Profile,
+}
+
+/// How much is demanded of a directory.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum Profile {
+    /// What is needed to serve safely with old and new peers; what is only unusual is a warning.
+    #[default]
+    Compat,
+    /// Besides, what RFC 5280 obliges CAs to; and what is unusual is an error.
+    Strict,
 }
 
 impl LoadOptions<'_> {
-    /// The current time, no passphrase, 30 days of warning.
+    /// The current time, no passphrase, 30 days of warning, the compatible profile.
     #[must_use]
     pub fn now() -> Self {
-        Self { at: OffsetDateTime::now_utc(), passphrase: None, hosts: &[], warn_days: 30 }
+        Self {
+            at: OffsetDateTime::now_utc(),
+            passphrase: None,
+            hosts: &[],
+            warn_days: 30,
+            profile: Profile::Compat,
+        }
     }
 }
 

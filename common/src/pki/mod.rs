@@ -40,7 +40,7 @@ pub use cert::Cert;
 pub use crl::Crl;
 pub use der::{Malformed, Time};
 pub use inspect::{Inspection, inspect};
-pub use load::{LoadError, LoadOptions, MtlsDir, Passphrase};
+pub use load::{LoadError, LoadOptions, MtlsDir, Passphrase, Profile};
 pub use role::Role;
 pub use tls::{MinVersion, provider};
 

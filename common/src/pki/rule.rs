@@ -70,6 +70,7 @@ rules! {
     NO_ALT_NAME "no-alt-name" Warning "A server's leaf has a subject alternative name: clients verify no other.";
     HOST_MISMATCH "host-mismatch" Error "A server's leaf is good for the names and addresses asked for.";
     CHAIN "chain" Error "The leaf leads to ca.crt through signatures, names, path lengths and name constraints that hold.";
+    CONFORMANCE "conformance" Error "In the strict profile: certificates and CRLs are what RFC 5280 obliges CAs to issue.";
     // Revocation.
     NO_CRL "no-crl" Warning "There is a CRL: without one, a revoked certificate is served.";
     MALFORMED_CRL "malformed-crl" Error "Each CRL is an X.509 CRL in strict DER, with well-formed extensions, none twice.";
@@ -92,6 +93,9 @@ rules! {
     CLOCK "clock" Warning "The clock is not obviously wrong.";
     TLS "tls" Error "The TLS library takes all of it.";
 }
+
+/// Rules about what will be, not about what is: they stay warnings in the strict profile.
+pub const FORESIGHT: &[Rule] = &[EXPIRING, CRL_EXPIRING, CLOCK];
 
 #[cfg(test)]
 mod tests {

@@ -10,7 +10,7 @@ use std::path::Path;
 
 use common::finding::Severity;
 use common::pki::rule::RULES;
-use common::pki::{LoadOptions, MtlsDir, Role, inspect};
+use common::pki::{LoadOptions, MtlsDir, Profile, Role, inspect};
 use forge::{
     BC, CLIENT_AUTH, CrlSpec, DAY, EKU, Ext, KU, Key, NOW, POLICIES, SAN, Spec, bc, dns, eku, int, ku, name,
     nc, oid, pem, san, seq, tlv,
@@ -29,6 +29,7 @@ struct Pki {
     mid_crl: CrlSpec,
     hosts: Vec<String>,
     at: i64,
+    profile: Profile,
     finish: fn(&Path),
 }
 
@@ -46,6 +47,7 @@ impl Pki {
             leaf_key,
             hosts: vec!["example.com".into(), "127.0.0.1".into()],
             at: NOW,
+            profile: Profile::Compat,
             finish: |_| {},
         }
     }
@@ -72,6 +74,7 @@ impl Pki {
         let options = LoadOptions {
             at: OffsetDateTime::from_unix_timestamp(self.at).unwrap(),
             hosts: &self.hosts,
+            profile: self.profile,
             ..LoadOptions::now()
         };
         let findings = inspect(dir.path(), Role::Server, &options).findings;
@@ -190,6 +193,11 @@ const BREAKS: &[(&str, Break)] = &[
     ("chain", |p| p.mid_key = Key::new()),
     ("chain", |p| p.root.set(bc(true, Some(0)))),
     ("chain", |p| p.mid.set(nc(&[dns("example.org")], &[]))),
+    ("conformance", |p| {
+        p.profile = Profile::Strict;
+        p.leaf.drop(forge::AKI);
+    }),
+    ("chain", |p| p.root.set(nc(&[], &[forge::directory(&name("leaf"))]))),
     ("no-crl", |p| p.finish = |d| std::fs::remove_file(d.join("ca.crl")).unwrap()),
     ("malformed-crl", |p| p.finish = |d| append(&d.join("ca.crl"), &pem("X509 CRL", &[0x30, 0]))),
     ("malformed-crl", |p| p.root_crl.exts.push((forge::CRL_NUMBER, false, int(&[1])))),
@@ -239,6 +247,18 @@ const BREAKS: &[(&str, Break)] = &[
 #[test]
 fn a_good_directory_breaks_no_rule() {
     assert_eq!(Pki::good().judge(), (vec![], true));
+}
+
+#[test]
+fn the_strict_profile_makes_errors_of_what_is_unusual() {
+    let mut pki = Pki::good();
+    pki.profile = Profile::Strict;
+    assert_eq!(pki.judge(), (vec![], true));
+    pki.leaf.drop(EKU);
+    assert_eq!(pki.judge(), (vec!["no-extended-key-usage".to_owned()], false));
+    let mut pki = Pki::good();
+    (pki.profile, pki.leaf.until) = (Profile::Strict, NOW + DAY);
+    assert_eq!(pki.judge(), (vec!["expiring".to_owned()], true));
 }
 
 #[test]

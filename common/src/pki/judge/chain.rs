@@ -11,7 +11,10 @@ use webpki::{
 
 use super::{Case, Judge};
 use crate::finding::Severity;
-use crate::pki::{Cert, Role, rule};
+use crate::pki::path::{self, Question, Refusal};
+use crate::pki::{Cert, Profile, Role, extension, oid, rule};
+
+const FIX: &str = "put the intermediates after the leaf, and the root into ca.crt";
 
 impl Judge<'_> {
     pub(super) fn chain(&mut self, case: &Case) {
@@ -117,21 +120,55 @@ impl Judge<'_> {
             | Error::MaximumPathDepthExceeded => "too many certificates, names or constraints to be checked",
             _ => return,
         };
-        let fix = "put the intermediates after the leaf, and the root into ca.crt";
         self.add(
-            rule::CHAIN.at(&case.chain.path).found(why).expected("a path of certificates to ca.crt").fix(fix),
+            rule::CHAIN.at(&case.chain.path).found(why).expected("a path of certificates to ca.crt").fix(FIX),
         );
     }
 
-    /// The last word: what no rule objects to must pass the verification that peers will make.
+    /// The last word: what no rule objects to must pass the verification that peers will make, and RFC 5280's.
     pub(super) fn last_word(&mut self, case: &Case) {
         let refused = self.findings.iter().any(|f| f.severity == Severity::Error);
         let Some(leaf) = case.chain.items.first().filter(|_| !refused) else { return };
-        let verdict = EndEntityCert::try_from(&leaf.der).and_then(|leaf| self.verify(case, &leaf));
-        if let Err(e) = verdict {
+        let path = &case.chain.path;
+        if let Err(e) = self.validate(case, leaf, false) {
+            self.add(
+                rule::CHAIN
+                    .at(path)
+                    .found(e.to_string())
+                    .expected("a path that RFC 5280 finds valid")
+                    .fix(FIX),
+            );
+        } else if let Err(e) = EndEntityCert::try_from(&leaf.der).and_then(|leaf| self.verify(case, &leaf)) {
             let found = format!("the TLS library refuses it: {e:?}");
-            self.add(rule::TLS.at(&case.chain.path).found(found).expected("a chain that it takes"));
+            self.add(rule::TLS.at(path).found(found).expected("a chain that it takes"));
+        } else if self.options.profile == Profile::Strict
+            && let Err(e) = self.validate(case, leaf, true)
+        {
+            let expected = "what RFC 5280 obliges CAs to issue";
+            self.add(
+                rule::CONFORMANCE.at(path).found(e.to_string()).expected(expected).fix("issue it again"),
+            );
         }
+    }
+
+    fn validate(&self, case: &Case, leaf: &Cert, conformance: bool) -> Result<(), Refusal> {
+        let purpose = match case.role {
+            Role::Server => "serverAuth",
+            Role::Client => "clientAuth",
+        };
+        let question = Question {
+            leaf,
+            intermediates: case.chain.items.get(1..).unwrap_or_default(),
+            roots: &case.roots.items,
+            crls: &case.crls.items,
+            at: self.at,
+            purposes: &oid::eku(purpose).into_iter().collect::<Vec<_>>(),
+            key_usage: extension::KeyUsage::DIGITAL_SIGNATURE,
+            names: &[],
+            max_depth: path::MAX_DEPTH,
+            conformance,
+        };
+        path::validate(&question).map(drop)
     }
 
     fn hosts(&mut self, case: &Case, leaf: &EndEntityCert<'_>) {

@@ -8,8 +8,8 @@ use std::path::PathBuf;
 
 pub(super) use certificate::serial;
 
-use super::{Cert, Crl, LoadOptions, Role, rule};
-use crate::finding::Finding;
+use super::{Cert, Crl, LoadOptions, Profile, Role, rule};
+use crate::finding::{Finding, Severity};
 
 /// What one file holds.
 pub(super) struct Bundle<T> {
@@ -44,7 +44,12 @@ impl<'a> Judge<'a> {
         Self { options, at: options.at.unix_timestamp(), findings }
     }
 
-    pub(super) fn finish(self) -> Vec<Finding> {
+    /// All that was found; in the strict profile, what is unusual is an error.
+    pub(super) fn finish(mut self) -> Vec<Finding> {
+        if self.options.profile == Profile::Strict {
+            let lasting = |f: &&mut Finding| !rule::FORESIGHT.iter().any(|r| r.id == f.rule);
+            self.findings.iter_mut().filter(lasting).for_each(|f| f.severity = Severity::Error);
+        }
         self.findings
     }
 

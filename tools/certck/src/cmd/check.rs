@@ -7,7 +7,7 @@ use clap::ValueEnum;
 use common::exit::Exit;
 use common::finding::{Finding, Severity};
 use common::out::{Format, Out};
-use common::pki::{self, LoadOptions, Role};
+use common::pki::{self, LoadOptions, Profile, Role};
 use common::record::certck as record;
 use common::text::Safe;
 use time::OffsetDateTime;
@@ -39,6 +39,9 @@ pub(crate) struct Args {
     /// Warn of a validity that ends within so many days
     #[arg(long, value_name = "N", default_value_t = 30)]
     warn_days: u32,
+    /// How much is demanded
+    #[arg(long, value_enum, default_value_t)]
+    profile: Profile,
 }
 
 /// What `--role` can be.
@@ -69,7 +72,12 @@ impl RoleChoice {
 }
 
 pub(crate) fn run(args: &Args, format: Format, out: &mut Out) -> anyhow::Result<Exit> {
-    let options = LoadOptions { hosts: &args.hosts, warn_days: args.warn_days, ..LoadOptions::now() };
+    let options = LoadOptions {
+        hosts: &args.hosts,
+        warn_days: args.warn_days,
+        profile: args.profile,
+        ..LoadOptions::now()
+    };
     let options = LoadOptions { at: args.at.unwrap_or(options.at), ..options };
     let mut summary = record::Summary::default();
     for dir in &args.dirs {
