@@ -5,17 +5,27 @@ use std::sync::Arc;
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs1KeyDer, PrivatePkcs8KeyDer, PrivateSec1KeyDer};
 use rustls::sign::SigningKey;
 
+use super::der::Der;
 use super::pem::Block;
 use super::provider;
+use super::signature::PublicKey;
 
 /// Whether a block's label says that it is a private key.
-pub(crate) fn is_private(label: &str) -> bool {
+#[must_use]
+pub fn is_private(label: &str) -> bool {
     label.ends_with("PRIVATE KEY")
+}
+
+/// What kind a private key is, by its public half; and that half's SubjectPublicKeyInfo.
+#[must_use]
+pub fn public(key: &dyn SigningKey) -> Option<PublicKey> {
+    let spki = key.public_key()?;
+    PublicKey::read(&mut Der::new(&spki)).ok()
 }
 
 /// Why a key cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum KeyError {
+pub enum KeyError {
     /// It is encrypted, in the form of PKCS#8.
     Encrypted,
     /// It is encrypted by OpenSSL's old way, with a key derived by one round of MD5.
@@ -25,7 +35,10 @@ pub(crate) enum KeyError {
 }
 
 /// Reads the key of a block.
-pub(crate) fn read(block: &Block) -> Result<Arc<dyn SigningKey>, KeyError> {
+///
+/// # Errors
+/// It is encrypted, or not a key that can be used.
+pub fn read(block: &Block) -> Result<Arc<dyn SigningKey>, KeyError> {
     if block.headers {
         return Err(KeyError::Traditional);
     }

@@ -19,6 +19,7 @@
 pub mod cert;
 pub mod crl;
 pub mod extension;
+pub mod key;
 pub mod name;
 pub mod path;
 pub mod pem;
@@ -29,7 +30,6 @@ pub mod signature;
 mod der;
 mod inspect;
 mod judge;
-mod key;
 mod load;
 mod oid;
 mod peer;
@@ -42,7 +42,7 @@ pub use der::{Malformed, Time};
 pub use inspect::{Inspection, inspect};
 pub use load::{LoadError, LoadOptions, MtlsDir, Passphrase, Profile};
 pub use role::Role;
-pub use tls::{MinVersion, provider};
+pub use tls::{MinVersion, provider, sha256};
 
 /// `2026-11-23T10:00:00Z` from seconds since 1970.
 #[must_use]

@@ -44,6 +44,17 @@ pub fn provider() -> Arc<CryptoProvider> {
     PROVIDER.get_or_init(|| Arc::new(rustls::crypto::aws_lc_rs::default_provider())).clone()
 }
 
+/// SHA-256, by which certificates and keys are told apart.
+#[must_use]
+pub fn sha256(bytes: &[u8]) -> Vec<u8> {
+    match rustls::crypto::aws_lc_rs::cipher_suite::TLS13_AES_128_GCM_SHA256 {
+        rustls::SupportedCipherSuite::Tls13(suite) => {
+            suite.common.hash_provider.hash(bytes).as_ref().to_vec()
+        }
+        rustls::SupportedCipherSuite::Tls12(_) => unreachable!("the suite is one of TLS 1.3"),
+    }
+}
+
 impl MtlsDir {
     /// A server that demands a client certificate under `ca.crt` and, where there is a `ca.crl`, that none of
     /// the chain is revoked and the CRL is not past its `nextUpdate`, at the time of each handshake.

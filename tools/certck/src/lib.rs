@@ -28,6 +28,7 @@ pub struct Cli {
 enum Cmd {
     Check(cmd::check::Args),
     Mint(cmd::mint::Args),
+    Show(cmd::show::Args),
     Verify(cmd::verify::Args),
 }
 
@@ -43,6 +44,7 @@ impl Tool for Cli {
         match self.cmd {
             Cmd::Check(args) => cmd::check::run(&args, format, out),
             Cmd::Mint(args) => cmd::mint::run(&args, format, out),
+            Cmd::Show(args) => cmd::show::run(&args, format, out),
             Cmd::Verify(args) => cmd::verify::run(&args, format, out),
         }
     }

@@ -2,4 +2,5 @@
 
 pub(crate) mod check;
 pub(crate) mod mint;
+pub(crate) mod show;
 pub(crate) mod verify;
