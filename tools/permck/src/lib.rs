@@ -16,6 +16,7 @@ mod collect;
 mod fix;
 mod ids;
 mod inspect;
+mod manifest;
 mod place;
 mod policy;
 mod report;
@@ -24,6 +25,7 @@ mod run;
 #[cfg(test)]
 mod tests;
 mod walk;
+mod writers;
 mod xattr;
 
 /// Audit file permissions and host hardening against one policy table
@@ -42,6 +44,8 @@ enum Cmd {
     Fix(cmd::fix::Fix),
     Undo(cmd::undo::Undo),
     Baseline(cmd::baseline::Baseline),
+    Manifest(cmd::manifest::Manifest),
+    Clean(cmd::clean::Clean),
 }
 
 impl Tool for Cli {
@@ -58,6 +62,8 @@ impl Tool for Cli {
             Cmd::Fix(fix) => fix.run(format.plain()?, out),
             Cmd::Undo(undo) => undo.run(format.plain()?, out),
             Cmd::Baseline(baseline) => baseline.run(out),
+            Cmd::Clean(clean) => clean.run(format.plain()?, out),
+            Cmd::Manifest(manifest) => manifest.run(format.plain()?, out),
         }
     }
 }

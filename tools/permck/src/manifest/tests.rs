@@ -1,0 +1,61 @@
+//! Lines of manifests, there and back.
+
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+
+use super::text;
+use super::*;
+
+#[test]
+fn any_name_survives_a_line_of_either_form() {
+    for name in [&b"a"[..], b" a b ", b"new\nline", b"back\\slash", b"cr\r", b"\xff\xfe", b"\\"] {
+        let path = Path::new(OsStr::from_bytes(name));
+        let mut line = Vec::new();
+        text::write(&mut line, path, &[7; 32]).unwrap();
+        assert_eq!(line.iter().filter(|&&b| b == b'\n').count(), 1);
+        let entry = text::parse(line.strip_suffix(b"\n").unwrap()).unwrap().unwrap();
+        assert_eq!((entry.path.as_path(), entry.sha256), (path, [7; 32]));
+        let record = text::record(path, &[7; 32], 1);
+        let record = serde_json::to_string(&common::record::Line::new(&record)).unwrap();
+        assert_eq!(text::parse(record.as_bytes()).unwrap().unwrap(), entry);
+    }
+}
+
+#[test]
+fn broken_lines_are_told() {
+    for line in [
+        "x",
+        "00  f",
+        &"0".repeat(64),
+        &format!("{}  ", "0".repeat(64)),
+        &format!("{}  f", "g".repeat(64)),
+        "{}",
+    ] {
+        assert!(text::parse(line.as_bytes()).is_err(), "{line}");
+    }
+    assert_eq!(text::parse(b""), Ok(None));
+    assert_eq!(text::parse(br#"{"type":"permck.other","v":1}"#), Ok(None));
+}
+
+#[test]
+fn a_file_that_is_replaced_while_it_is_read_is_unstable() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("f");
+    std::fs::write(&path, "a").unwrap();
+    let mut buffer = vec![0; 10];
+    let bar = ProgressBar::hidden();
+    assert!(hash(&path, &mut buffer, &bar).is_ok());
+    // A writer that rewrites it between the two looks.
+    let stop = std::sync::atomic::AtomicBool::new(false);
+    let unstable = std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !stop.load(Ordering::Relaxed) {
+                std::fs::write(&path, vec![0; 4096]).unwrap();
+            }
+        });
+        let unstable = (0..20_000).any(|_| matches!(hash(&path, &mut buffer, &bar), Err(Failure::Unstable)));
+        stop.store(true, Ordering::Relaxed);
+        unstable
+    });
+    assert!(unstable, "never seen to change");
+}

@@ -1,0 +1,105 @@
+//! Which files are open for writing, or mapped so, as far as /proc shows.
+
+use std::collections::HashSet;
+use std::path::Path;
+
+use rustix::fs::{makedev, stat};
+
+/// Access modes of `flags:` in fdinfo, octal: write-only and read-write.
+const WRITING: u32 = 0o3;
+
+/// Files that somebody is writing.
+#[derive(Debug, Default)]
+pub(crate) struct Writers {
+    files: HashSet<(u64, u64)>,
+    /// Processes whose open files could not be seen.
+    pub(crate) hidden: u64,
+}
+
+impl Writers {
+    /// Looks through `/proc`.
+    pub(crate) fn scan() -> Self {
+        let mut writers = Self::default();
+        let Ok(processes) = std::fs::read_dir("/proc") else {
+            writers.hidden = 1;
+            return writers;
+        };
+        for process in processes.flatten() {
+            if process.file_name().as_encoded_bytes().iter().all(u8::is_ascii_digit) {
+                writers.process(&process.path());
+            }
+        }
+        writers
+    }
+
+    pub(crate) fn has(&self, device: u64, inode: u64) -> bool {
+        self.files.contains(&(device, inode))
+    }
+
+    fn process(&mut self, process: &Path) {
+        let fds = match std::fs::read_dir(process.join("fd")) {
+            Ok(fds) => fds,
+            Err(e) if e.kind() == std::io::ErrorKind::PermissionDenied => {
+                self.hidden += 1;
+                return;
+            }
+            // It ended.
+            Err(_) => return,
+        };
+        for fd in fds.flatten() {
+            let info =
+                std::fs::read_to_string(process.join("fdinfo").join(fd.file_name())).unwrap_or_default();
+            if writes(&info)
+                && let Ok(st) = stat(fd.path())
+            {
+                self.files.insert((st.st_dev, st.st_ino));
+            }
+        }
+        let maps = std::fs::read_to_string(process.join("maps")).unwrap_or_default();
+        self.files.extend(maps.lines().filter_map(mapped));
+    }
+}
+
+fn writes(fdinfo: &str) -> bool {
+    let flags = fdinfo.lines().find_map(|l| l.strip_prefix("flags:"));
+    flags.and_then(|f| u32::from_str_radix(f.trim(), 8).ok()).is_some_and(|f| f & WRITING != 0)
+}
+
+/// `7f..-7f.. rw-s 00000000 fe:00 1234 /path`: shared and writable.
+fn mapped(line: &str) -> Option<(u64, u64)> {
+    let mut fields = line.split_ascii_whitespace().skip(1);
+    let perms = fields.next()?.as_bytes();
+    if perms.get(1) != Some(&b'w') || perms.get(3) != Some(&b's') {
+        return None;
+    }
+    let (major, minor) = fields.nth(1)?.split_once(':')?;
+    let inode = fields.next()?.parse().ok().filter(|&i| i != 0)?;
+    let number = |hex| u32::from_str_radix(hex, 16).ok();
+    Some((makedev(number(major)?, number(minor)?), inode))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::MetadataExt;
+
+    use super::*;
+
+    #[test]
+    fn a_file_is_seen_while_it_is_open_for_writing_and_only_then() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("f");
+        let file = std::fs::File::create(&path).unwrap();
+        let meta = file.metadata().unwrap();
+        assert!(Writers::scan().has(meta.dev(), meta.ino()));
+        drop(file);
+        let _reader = std::fs::File::open(&path).unwrap();
+        assert!(!Writers::scan().has(meta.dev(), meta.ino()));
+    }
+
+    #[test]
+    fn only_shared_writable_mappings_count() {
+        let line = |perms: &str| format!("7f00-7f01 {perms} 00000000 fe:01 1234    /x");
+        assert_eq!(mapped(&line("rw-s")), Some((makedev(0xfe, 1), 1234)));
+        assert_eq!((mapped(&line("rw-p")), mapped(&line("r--s"))), (None, None));
+    }
+}
