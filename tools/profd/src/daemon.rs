@@ -172,8 +172,11 @@ impl Daemon {
         if let Some(ipc) = self.ipc.take() {
             let _ = ipc.join();
         }
-        let patience =
-            if self.shutdown.phase() == Phase::Stopping { Duration::ZERO } else { FLUSH.max(self.drain) };
+        let patience = if self.shutdown.phase() == Phase::Stopping {
+            Duration::from_millis(250)
+        } else {
+            FLUSH.max(self.drain)
+        };
         if let Some(sinks) = self.sinks.take()
             && !sinks.finish(patience)
         {
@@ -207,7 +210,7 @@ fn start_sinks(plan: &Plan, counters: &Arc<Counters>, log: &Log) -> anyhow::Resu
 }
 
 /// The TLS side, or nothing if the directory must not serve; the findings are out then.
-fn acceptor(tls: &Tls, out: &mut Out) -> anyhow::Result<Option<TlsAcceptor>> {
+pub(crate) fn acceptor(tls: &Tls, out: &mut Out) -> anyhow::Result<Option<TlsAcceptor>> {
     let passphrase = tls.passphrase_file.as_deref().map(read_passphrase).transpose()?;
     let options = LoadOptions { passphrase: passphrase.as_ref(), ..LoadOptions::now() };
     let dir = match MtlsDir::load(&tls.dir, Role::Server, &options) {

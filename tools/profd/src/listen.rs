@@ -73,7 +73,7 @@ fn is_missing(e: &io::Error) -> bool {
 fn explain((address, e): Failure) -> anyhow::Result<Vec<TcpListener>> {
     let taken = e.kind() == io::ErrorKind::AddrInUse;
     let result = if taken {
-        Err(anyhow::anyhow!("the port is taken: another process listens on it"))
+        Err(anyhow::anyhow!("the port is in use: another process listens on it"))
     } else {
         Err(anyhow::Error::from(e))
     };
@@ -94,7 +94,7 @@ mod tests {
         let first = bind(&[at("127.0.0.1")], 0).unwrap();
         let port = first[0].local_addr().unwrap().port();
         let e = format!("{:#}", bind(&[at("127.0.0.1")], port).unwrap_err());
-        assert_eq!(e, format!("127.0.0.1:{port}: the port is taken: another process listens on it"));
+        assert_eq!(e, format!("127.0.0.1:{port}: the port is in use: another process listens on it"));
     }
 
     #[tokio::test]

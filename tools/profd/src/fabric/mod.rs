@@ -10,7 +10,7 @@ pub(crate) mod sockets;
 pub(crate) mod watch;
 
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -20,7 +20,7 @@ use rustix::net::SocketAddrUnix;
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval, sleep};
 
-use crate::registry::{Function, Key, Refused};
+use crate::registry::{Function, Key, Now, Refused};
 use crate::shared::Shared;
 use crate::shutdown::{Phase, Shutdown};
 use crate::sink::{Arrival, Queue};
@@ -50,6 +50,8 @@ struct Fabric {
     shared: Arc<Shared>,
     metrics: Option<Queue>,
     proc: Proc,
+    /// When the last sweep was.
+    swept: Mutex<Now>,
 }
 
 /// A claim of ancestry to be looked up.
@@ -64,7 +66,7 @@ pub(crate) fn start(
     shutdown: Shutdown,
 ) -> io::Result<JoinHandle<()>> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let fabric = Arc::new(Fabric { plan, shared, metrics, proc: Proc::default() });
+    let fabric = Arc::new(Fabric { plan, shared, metrics, proc: Proc::default(), swept: Mutex::default() });
     std::thread::Builder::new()
         .name("profd-ipc".into())
         .spawn(move || runtime.block_on(fabric.run(sockets, shutdown)))
@@ -162,70 +164,81 @@ impl Fabric {
                 return log.limited("malformed", at.name, format_args!("rejected pid {pid}: {e}"));
             }
         };
-        let Some(pids) = self.identify(at, pid) else { return };
+        let from = received.from.as_ref();
+        let pids = match self.identify(at, pid) {
+            Ok(pids) => pids,
+            Err(Stranger::Gone) => return,
+            Err(Stranger::OneTooMany) => return self.turn_away(at, from, pid, &message, Refused::Full),
+        };
         if let Some(claimed) = claimed_pid(&message).filter(|claimed| !pids.contains(claimed)) {
             counters.ipc_wrong_pid.bump();
             let reason = format_args!("rejected pid {pid}: it says that it is pid {claimed}");
             return log.limited("wrong pid", at.name, reason);
         }
-        let from = received.from.as_ref();
-        let taken = match message {
-            Message::Register(m) => self.register(at, from, pid, &m),
-            Message::Poll(m) => self.poll(at, from, pid, &m, claims),
-            Message::TraceStatus(m) => self.report(pid, Function::Trace, &m),
-            Message::MonitorStatus(m) => self.report(pid, Function::Monitor, &m),
+        let taken = match &message {
+            Message::Register(m) => self.register(at, from, pid, m),
+            Message::Poll(m) => self.poll(at, from, pid, m, claims),
+            Message::TraceStatus(m) => self.report(pid, Function::Trace, m),
+            Message::MonitorStatus(m) => self.report(pid, Function::Monitor, m),
             Message::Data(json) => {
                 self.metric(pid, json);
                 Ok(())
             }
         };
-        match taken {
-            Ok(()) => {}
-            Err(Refused::Full) => {
+        if let Err(refused) = taken {
+            self.turn_away(at, from, pid, &message, refused);
+        }
+    }
+
+    /// Says no to a process that is not taken in. Who polls shall not wait for a reply in vain.
+    fn turn_away(
+        &self,
+        at: &Door<'_>,
+        from: Option<&SocketAddrUnix>,
+        pid: i32,
+        message: &Message,
+        refused: Refused,
+    ) {
+        let (counters, log) = (&self.shared.counters, &self.shared.log);
+        match refused {
+            Refused::Full => {
                 counters.ipc_full.bump();
                 let reason = format_args!("pid {pid} is not taken in: the table is full (--max-processes)");
                 log.limited("registry full", at.name, reason);
             }
-            Err(Refused::TooManyJobs) => {
+            Refused::TooManyJobs => {
                 counters.ipc_too_many_jobs.bump();
                 log.limited("jobs", at.name, format_args!("pid {pid} is not taken in under one more job"));
             }
         }
+        if let (Message::Poll(_), Some(to)) = (message, from) {
+            self.send(at, &Reply::Config(Vec::new()), to);
+        }
     }
 
     /// The pids that a live sender goes by.
-    fn identify(&self, at: &Door<'_>, host_pid: i32) -> Option<Arc<[i32]>> {
+    fn identify(&self, at: &Door<'_>, host_pid: i32) -> Result<Arc<[i32]>, Stranger> {
         match self.shared.watch.lookup(self.shared.now(), host_pid) {
-            Lookup::Alive(pids) => return Some(pids),
+            Lookup::Alive(pids) => return Ok(pids),
             // It ended and its pid may be another's by now.
             Lookup::Ended => self.shared.forget(host_pid),
             Lookup::Unknown => {}
         }
-        match self.meet(host_pid) {
-            Ok(pids) => Some(pids),
-            Err(e) if e.kind() == io::ErrorKind::QuotaExceeded => {
-                self.shared.counters.ipc_full.bump();
-                let reason =
-                    format_args!("pid {host_pid} is not taken in: too many senders (--max-processes)");
-                self.shared.log.limited("senders full", at.name, reason);
-                None
-            }
-            Err(_) => {
-                self.shared.counters.ipc_sender_gone.bump();
-                self.shared.log.detail(at.name, format_args!("pid {host_pid} ended before it was heard"));
-                None
-            }
-        }
-    }
-
-    /// Gets to know a sender, and waits for its end from now on.
-    fn meet(&self, host_pid: i32) -> io::Result<Arc<[i32]>> {
         if self.shared.watch.len() >= self.plan.senders {
             self.sweep();
         }
         if self.shared.watch.len() >= self.plan.senders {
-            return Err(io::ErrorKind::QuotaExceeded.into());
+            return Err(Stranger::OneTooMany);
         }
+        self.meet(host_pid).map_err(|_| {
+            self.shared.counters.ipc_sender_gone.bump();
+            self.shared.log.detail(at.name, format_args!("pid {host_pid} ended before it was heard"));
+            Stranger::Gone
+        })
+    }
+
+    /// Gets to know a sender, and waits for its end from now on.
+    fn meet(&self, host_pid: i32) -> io::Result<Arc<[i32]>> {
         let pidfd = match watch::open(host_pid) {
             Ok(fd) => Some(Arc::new(fd)),
             Err(e) if e.raw_os_error() == Some(rustix::io::Errno::SRCH.raw_os_error()) => return Err(e),
@@ -291,15 +304,7 @@ impl Fabric {
             shared.log.limited("no address", at.name, reason);
             return Ok(());
         };
-        let polled = shared.registry().poll(shared.now(), host_pid, m);
-        let polled = match polled {
-            Ok(polled) => polled,
-            Err(refused) => {
-                // It shall not wait for a reply in vain.
-                self.send(at, &Reply::Config(Vec::new()), to);
-                return Err(refused);
-            }
-        };
+        let polled = shared.registry().poll(shared.now(), host_pid, m)?;
         match polled.handout {
             None => {
                 self.send(at, &Reply::Config(Vec::new()), to);
@@ -325,11 +330,11 @@ impl Fabric {
         self.shared.registry().report(self.shared.now(), host_pid, of, m)
     }
 
-    fn metric(&self, host_pid: i32, json: Vec<u8>) {
+    fn metric(&self, host_pid: i32, json: &[u8]) {
         self.shared.counters.metrics_received.bump();
         let Some(queue) = &self.metrics else { return };
         let process = self.shared.registry().whois(host_pid);
-        queue.offer(Arrival::now(host_pid, process, json));
+        queue.offer(Arrival::now(host_pid, process, json.to_vec()));
     }
 
     /// Sends a reply, or not: a receiver that is gone or does not read is its own loss.
@@ -353,9 +358,15 @@ impl Fabric {
         }
     }
 
+    /// Frees what expired and who ended; at most once in a while, since a flood of strangers asks for it too.
     fn sweep(&self) {
-        self.shared.bury();
         let now = self.shared.now();
+        let mut swept = self.swept.lock().unwrap_or_else(PoisonError::into_inner);
+        if now.saturating_sub(*swept) < SWEEP / 10 {
+            return;
+        }
+        *swept = now;
+        self.shared.bury();
         let forgotten = self.shared.registry().sweep(now);
         self.shared.count(forgotten);
         let registry = self.shared.registry();
@@ -369,6 +380,14 @@ struct Door<'a> {
     socket: &'a Socket,
     name: &'a str,
     answers_registration: bool,
+}
+
+/// Why a sender could not be identified.
+enum Stranger {
+    /// It has ended.
+    Gone,
+    /// There is no room to get to know it.
+    OneTooMany,
 }
 
 /// The pid that a message says it is from.

@@ -23,6 +23,9 @@ pub(crate) type Now = Duration;
 /// Most devices kept for one process: no host has more.
 const MAX_DEVICES: usize = 64;
 
+/// How often a full table is searched for room.
+const SEARCH: Duration = Duration::from_millis(500);
+
 /// How much is kept, and how long.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Limits {
@@ -117,11 +120,13 @@ pub(crate) struct Registry {
     processes: BTreeMap<Key, Process>,
     /// The jobs of each host pid.
     jobs: BTreeMap<i32, Vec<i64>>,
+    /// When a full table was last searched for room.
+    searched: Option<Now>,
 }
 
 impl Registry {
     pub(crate) fn new(limits: Limits) -> Self {
-        Self { limits, processes: BTreeMap::new(), jobs: BTreeMap::new() }
+        Self { limits, processes: BTreeMap::new(), jobs: BTreeMap::new(), searched: None }
     }
 
     /// Takes a `ctxt`. Returns how many processes of that job use that device.
@@ -258,7 +263,10 @@ impl Registry {
     }
 
     fn admit(&mut self, now: Now, key: Key) -> Result<(), Refused> {
-        if self.processes.len() >= self.limits.processes {
+        // Not for every one of a flood.
+        let lately = |at: Now| now.saturating_sub(at) < SEARCH;
+        if self.processes.len() >= self.limits.processes && !self.searched.is_some_and(lately) {
+            self.searched = Some(now);
             self.sweep(now);
         }
         if self.processes.len() >= self.limits.processes {

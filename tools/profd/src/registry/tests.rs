@@ -1,1 +1,382 @@
+//! The registry without processes, sockets or clocks.
 
+use common::ipc::message::{Poll, Register, State, Status};
+use common::rpc::message::{CommandStatus, FunctionState, OnDemand};
+
+use super::request::Outcome;
+use super::*;
+
+const CONFIG: &str = "ACTIVITIES_LOG_FILE=/tmp/t.json";
+
+fn limits() -> Limits {
+    Limits {
+        processes: 1000,
+        jobs_per_process: 4,
+        keep_alive: Duration::from_secs(60),
+        config_expiry: Duration::from_secs(30),
+    }
+}
+
+/// A registry with a clock that is moved by hand.
+struct Rig {
+    registry: Registry,
+    now: Now,
+    id: u64,
+}
+
+fn rig() -> Rig {
+    rig_with(limits())
+}
+
+fn rig_with(limits: Limits) -> Rig {
+    Rig { registry: Registry::new(limits), now: Now::from_secs(1), id: 100 }
+}
+
+impl Rig {
+    fn wait(&mut self, seconds: u64) {
+        self.now += Duration::from_secs(seconds);
+    }
+
+    /// A poll of a process outside containers; its ancestors are taken for confirmed.
+    fn poll(&mut self, job_id: i64, pids: &[i32]) -> Option<Handout> {
+        let m = Poll { config_type: 3, job_id, pids: pids.to_vec() };
+        let polled = self.registry.poll(self.now, pids[0], &m).unwrap();
+        if polled.unverified {
+            self.registry.confirm(Key { job_id, host_pid: pids[0] }, pids[1..].to_vec());
+        }
+        polled.handout
+    }
+
+    fn fetch(&mut self, job_id: i64, pid: i32) -> Option<String> {
+        let handout = self.poll(job_id, &[pid])?;
+        self.registry.delivered(handout.key, handout.trace_id);
+        Some(String::from_utf8(handout.text).unwrap())
+    }
+
+    fn request(&mut self, job_id: i64, pids: &[i32], process_limit: u32) -> Outcome {
+        self.ask(job_id, pids, process_limit, false)
+    }
+
+    fn ask(&mut self, job_id: i64, pids: &[i32], process_limit: u32, is_monitor: bool) -> Outcome {
+        let request =
+            OnDemand { config: CONFIG.into(), job_id, pids: pids.to_vec(), process_limit, extended: true };
+        let mut ids = || {
+            self.id += 1;
+            self.id
+        };
+        self.registry.on_demand(self.now, &request, CONFIG, is_monitor, &mut ids)
+    }
+
+    fn report(&mut self, of: Function, pid: i32, state: State, steps: (i32, i32, i32)) {
+        let (current_step, start_step, stop_step) = steps;
+        let m = Status { state, current_step, start_step, stop_step, pid, job_id: 0 };
+        self.registry.report(self.now, pid, of, &m).unwrap();
+    }
+}
+
+fn triggered(outcome: &Outcome) -> Vec<i32> {
+    outcome.triggered.iter().map(|t| t.pid).collect()
+}
+
+#[test]
+fn a_config_is_handed_out_once_with_its_id() {
+    let mut rig = rig();
+    assert_eq!(rig.poll(0, &[10]), None);
+    let outcome = rig.request(0, &[], 3);
+    assert_eq!((outcome.matched.as_slice(), triggered(&outcome)), (&[10][..], vec![10]));
+    assert_eq!(outcome.triggered[0].trace_id, "101");
+    let text = "ACTIVITIES_LOG_FILE=/tmp/t.json\nREQUEST_TRACE_ID=101\n";
+    assert_eq!(rig.fetch(0, 10).as_deref(), Some(text));
+    assert_eq!(rig.fetch(0, 10), None);
+}
+
+#[test]
+fn a_config_that_could_not_be_sent_stays() {
+    let mut rig = rig();
+    rig.poll(0, &[10]);
+    rig.request(0, &[], 3);
+    assert!(rig.poll(0, &[10]).is_some());
+    assert!(rig.fetch(0, 10).is_some());
+    assert_eq!(rig.registry.waiting(rig.now), 0);
+}
+
+#[test]
+fn a_late_confirmation_does_not_take_the_next_config_away() {
+    let mut rig = rig();
+    rig.poll(0, &[10]);
+    rig.request(0, &[], 3);
+    let first = rig.poll(0, &[10]).unwrap();
+    rig.wait(30);
+    rig.request(0, &[], 3);
+    rig.registry.delivered(first.key, first.trace_id);
+    assert!(rig.poll(0, &[10]).is_some());
+}
+
+#[test]
+fn configs_are_for_the_activity_profiler() {
+    let mut rig = rig();
+    rig.poll(0, &[10]);
+    rig.request(0, &[], 3);
+    let events_only = Poll { config_type: 1, job_id: 0, pids: vec![10] };
+    assert_eq!(rig.registry.poll(rig.now, 10, &events_only).unwrap().handout, None);
+    assert!(rig.fetch(0, 10).is_some());
+}
+
+#[test]
+fn pids_match_a_process_and_its_ancestors() {
+    let mut rig = rig();
+    rig.poll(0, &[10, 5, 1]);
+    rig.poll(0, &[11, 6, 1]);
+    rig.poll(7, &[12, 6, 1]);
+    assert_eq!(rig.request(0, &[0], 0).matched, [10, 11]);
+    assert_eq!(rig.request(0, &[6], 0).matched, [11]);
+    assert_eq!(rig.request(0, &[1], 0).matched, [10, 11]);
+    assert_eq!(rig.request(7, &[], 0).matched, [12]);
+    let outcome = rig.request(0, &[11, 99, 0], 0);
+    assert_eq!((outcome.matched, outcome.unknown_pids), (vec![11], vec![99, 0]));
+    assert_eq!(rig.request(8, &[], 0).matched, [0; 0]);
+}
+
+#[test]
+fn claimed_ancestors_count_only_once_confirmed() {
+    let mut rig = rig();
+    let m = Poll { config_type: 3, job_id: 0, pids: vec![10, 5] };
+    assert!(rig.registry.poll(rig.now, 10, &m).unwrap().unverified);
+    assert_eq!(rig.request(0, &[5], 1).matched, [0; 0]);
+    rig.registry.confirm(Key { job_id: 0, host_pid: 10 }, vec![5]);
+    assert_eq!(rig.request(0, &[5], 0).matched, [10]);
+    assert!(!rig.registry.poll(rig.now, 10, &m).unwrap().unverified);
+    // A new claim drops what was confirmed for the old one.
+    let m = Poll { pids: vec![10, 6], ..m };
+    assert!(rig.registry.poll(rig.now, 10, &m).unwrap().unverified);
+    assert_eq!(rig.request(0, &[5], 0).matched, [0; 0]);
+}
+
+#[test]
+fn a_process_in_a_container_answers_to_both_pids() {
+    let mut rig = rig();
+    let m = Poll { config_type: 3, job_id: 0, pids: vec![7] };
+    rig.registry.poll(rig.now, 4242, &m).unwrap();
+    assert_eq!(rig.request(0, &[7], 0).matched, [7]);
+    assert_eq!(rig.request(0, &[4242], 0).matched, [7]);
+    let (list, omitted) = rig.registry.list(rig.now, 9);
+    assert_eq!((list[0].pid, list[0].host_pid, omitted), (7, Some(4242), 0));
+}
+
+#[test]
+fn the_limit_counts_triggered_processes_and_the_rest_is_told() {
+    let mut rig = rig();
+    for pid in 1..=5 {
+        rig.poll(0, &[pid]);
+    }
+    let first = rig.request(0, &[2], 3);
+    assert_eq!(triggered(&first), [2]);
+    rig.wait(2);
+    let outcome = rig.request(0, &[], 2);
+    assert_eq!(triggered(&outcome), [1, 3]);
+    assert_eq!(outcome.beyond_limit, [4, 5]);
+    assert_eq!((outcome.busy[0].pid, outcome.busy[0].since_ms), (2, 2000));
+    assert_eq!(outcome.matched, [1, 2, 3, 4, 5]);
+}
+
+#[test]
+fn fault_05_a_config_that_is_not_fetched_is_not_busy_for_ever() {
+    let mut rig = rig();
+    rig.poll(0, &[10]);
+    rig.request(0, &[], 3);
+    rig.wait(29);
+    rig.registry.report(rig.now, 10, Function::Trace, &idle(10)).unwrap();
+    assert_eq!(rig.registry.waiting(rig.now), 1);
+    rig.wait(1);
+    assert_eq!(rig.registry.waiting(rig.now), 0);
+    assert_eq!(rig.fetch(0, 10), None, "what has expired is not handed out either");
+}
+
+#[test]
+fn fault_05_a_silent_process_is_forgotten() {
+    let mut rig = rig();
+    rig.poll(0, &[10]);
+    rig.poll(0, &[11]);
+    rig.request(0, &[10], 1);
+    rig.wait(59);
+    rig.poll(0, &[11]);
+    rig.wait(1);
+    assert_eq!(rig.request(0, &[], 0).matched, [11]);
+    assert_eq!(rig.registry.sweep(rig.now), Forgotten { processes: 1, configs: 1 });
+    assert!(!rig.registry.knows(10) && rig.registry.knows(11));
+}
+
+#[test]
+fn fault_05_a_process_that_ended_is_gone_with_all_its_jobs() {
+    let mut rig = rig();
+    rig.poll(0, &[10]);
+    rig.poll(1, &[10]);
+    rig.request(0, &[], 1);
+    assert_eq!(rig.registry.gone(10), Forgotten { processes: 2, configs: 1 });
+    assert_eq!(rig.request(0, &[], 1).matched, [0; 0]);
+    assert_eq!(rig.registry.gone(10), Forgotten::default());
+}
+
+#[test]
+fn a_process_that_comes_back_after_its_time_starts_anew() {
+    let mut rig = rig();
+    rig.poll(0, &[10, 5]);
+    rig.request(0, &[], 1);
+    rig.wait(61);
+    assert_eq!(rig.poll(0, &[10, 5]), None);
+    assert_eq!(rig.request(0, &[5], 0).matched, [10]);
+}
+
+fn idle(pid: i32) -> Status {
+    Status { state: State::Idle, current_step: -1, start_step: -1, stop_step: -1, pid, job_id: 0 }
+}
+
+#[test]
+fn fault_06_status_is_kept_per_process_and_goes_with_it() {
+    let mut rig = rig();
+    assert_eq!(rig.registry.status(rig.now).nputrace, Some(FunctionState::Uninitialized));
+    rig.report(Function::Trace, 1, State::Running, (7, 5, 9));
+    rig.report(Function::Trace, 2, State::Idle, (8, -1, -1));
+    rig.report(Function::Monitor, 2, State::Idle, (-1, -1, -1));
+    let status = rig.registry.status(rig.now);
+    assert_eq!(status.nputrace, Some(FunctionState::Running), "the last writer does not win");
+    assert_eq!((status.current_step, status.start_step, status.stop_step), (Some(7), Some(5), Some(9)));
+    assert_eq!(status.npumonitor, Some(FunctionState::Idle));
+    rig.registry.gone(1);
+    let status = rig.registry.status(rig.now);
+    assert_eq!(status.nputrace, Some(FunctionState::Idle));
+    assert_eq!((status.current_step, status.start_step), (Some(8), None));
+    rig.registry.gone(2);
+    assert_eq!(rig.registry.status(rig.now).current_step, Some(-1));
+}
+
+#[test]
+fn states_add_up_to_one_word() {
+    use FunctionState as F;
+    use State as S;
+    for (states, word) in [
+        (&[S::Idle, S::Idle][..], F::Idle),
+        (&[S::Uninitialized], F::Uninitialized),
+        (&[S::Idle, S::Ready], F::Ready),
+        (&[S::Ready, S::Running, S::Uninitialized], F::Running),
+        (&[S::Idle, S::Uninitialized], F::Unknown),
+    ] {
+        let mut rig = rig();
+        for (pid, state) in (1..).zip(states) {
+            rig.report(Function::Trace, pid, *state, (-1, -1, -1));
+        }
+        assert_eq!(rig.registry.status(rig.now).nputrace, Some(word), "{states:?}");
+    }
+}
+
+/// The table of the protocol, every combination.
+#[test]
+fn commands_take_effect_by_the_rules() {
+    use CommandStatus::{Effective, Ineffective, Unknown};
+    use State as S;
+    let states = [S::Uninitialized, S::Idle, S::Running, S::Ready];
+    let trace = [
+        // npumonitor: Uninitialized, Idle, Running, Ready; rows: nputrace likewise.
+        [Ineffective, Ineffective, Ineffective, Ineffective],
+        [Unknown, Effective, Ineffective, Unknown],
+        [Unknown, Effective, Ineffective, Unknown],
+        [Unknown, Effective, Ineffective, Unknown],
+    ];
+    let monitor = [
+        [Ineffective, Unknown, Unknown, Unknown],
+        [Ineffective, Effective, Effective, Effective],
+        [Ineffective, Ineffective, Ineffective, Ineffective],
+        [Ineffective, Effective, Effective, Effective],
+    ];
+    for (is_monitor, table) in [(false, trace), (true, monitor)] {
+        for (t, row) in states.iter().zip(table) {
+            for (m, expected) in states.iter().zip(row) {
+                let mut rig = rig();
+                rig.report(Function::Trace, 1, *t, (-1, -1, -1));
+                rig.report(Function::Monitor, 1, *m, (-1, -1, -1));
+                let outcome = rig.ask(0, &[], 1, is_monitor);
+                assert_eq!(outcome.command_status, Some(expected), "{t:?} {m:?} {is_monitor}");
+                assert_eq!(outcome.triggered.is_empty(), expected != Effective);
+            }
+        }
+    }
+}
+
+#[test]
+fn processes_that_report_nothing_are_not_judged() {
+    let mut rig = rig();
+    rig.poll(0, &[1]);
+    let outcome = rig.request(0, &[], 1);
+    assert_eq!((outcome.command_status, triggered(&outcome)), (None, vec![1]));
+    let reply = outcome.reply(false, false);
+    assert_eq!(reply.command_status, None);
+    assert_eq!(reply.processes_matched, Some(vec![1]));
+}
+
+#[test]
+fn nothing_matched_is_said_in_every_clients_words() {
+    let mut rig = rig();
+    let reply = rig.request(0, &[], 1).reply(false, false);
+    let json = serde_json::to_string(&reply).unwrap();
+    let expected = concat!(
+        r#"{"processesMatched":[],"eventProfilersTriggered":[],"activityProfilersTriggered":[],"#,
+        r#""eventProfilersBusy":0,"activityProfilersBusy":0,"commandStatus":"ineffective"}"#
+    );
+    assert_eq!(json, expected);
+    rig.poll(3, &[1]);
+    let detail = rig.request(0, &[9], 1).reply(false, true).detail.unwrap();
+    assert_eq!((detail.registered, detail.jobs[0].job_id, detail.jobs[0].processes), (1, 3, 1));
+    assert_eq!(detail.unknown_pids, [9]);
+    assert_eq!(detail.reason.as_deref(), Some("no process matches"));
+}
+
+#[test]
+fn a_blocked_command_triggers_nobody_and_says_why() {
+    let mut rig = rig();
+    rig.report(Function::Trace, 1, State::Idle, (-1, -1, -1));
+    rig.report(Function::Monitor, 1, State::Running, (-1, -1, -1));
+    let json = serde_json::to_string(&rig.request(0, &[], 1).reply(false, false)).unwrap();
+    assert_eq!(json, r#"{"commandStatus":"ineffective"}"#);
+    let detail = rig.request(0, &[], 1).reply(false, true).detail.unwrap();
+    let reason = "in 1 of 1 matching processes npumonitor is running or nputrace is not initialised";
+    assert_eq!(detail.reason.as_deref(), Some(reason));
+    // One that can, is triggered; the other is not.
+    rig.report(Function::Trace, 2, State::Idle, (-1, -1, -1));
+    rig.report(Function::Monitor, 2, State::Idle, (-1, -1, -1));
+    let outcome = rig.request(0, &[], 5);
+    assert_eq!((outcome.command_status, triggered(&outcome)), (Some(CommandStatus::Effective), vec![2]));
+}
+
+#[test]
+fn fault_10_more_than_fifty_processes_and_a_clear_end() {
+    let mut rig = rig_with(Limits { processes: 200, ..limits() });
+    for pid in 1..=200 {
+        let m = Register { device: pid % 8, pid, job_id: 0 };
+        let count = rig.registry.register(rig.now, pid, &m).unwrap();
+        assert_eq!(count, (pid + 7) / 8 - i32::from(pid < 8 && pid % 8 == 0), "pid {pid}");
+    }
+    let m = Register { device: 0, pid: 201, job_id: 0 };
+    assert_eq!(rig.registry.register(rig.now, 201, &m), Err(Refused::Full));
+    assert_eq!(rig.request(0, &[], 1000).triggered.len(), 200);
+    // The ones that fell silent make room.
+    rig.wait(60);
+    assert!(rig.registry.register(rig.now, 201, &m).is_ok());
+}
+
+#[test]
+fn one_process_cannot_fill_the_table_with_jobs() {
+    let mut rig = rig();
+    for job_id in 0..4 {
+        rig.poll(job_id, &[10]);
+    }
+    let m = Poll { config_type: 3, job_id: 4, pids: vec![10] };
+    assert_eq!(rig.registry.poll(rig.now, 10, &m), Err(Refused::TooManyJobs));
+    assert_eq!(rig.registry.whois(10), None, "its metrics belong to no single job");
+    rig.poll(0, &[11]);
+    assert_eq!(rig.registry.whois(11), Some((0, 11)));
+}
+
+#[test]
+fn no_config_text_is_four_bytes_long() {
+    assert!(text_for("A=1", 1).len() > 4);
+}

@@ -1,1 +1,226 @@
-//! x
+//! The daemon with real sockets: port 0, socket files in a temporary directory, abstract names of our own.
+
+mod child;
+mod faults;
+mod ipc;
+mod rpc;
+mod tls;
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::path::Path;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use clap::Parser;
+use common::ipc::address::Address;
+use common::ipc::message::{Message, Poll, Reply};
+use common::ipc::socket::{Socket, buffer};
+use common::out::Verbosity;
+use common::policy::Mode;
+use common::rpc::frame;
+use common::rpc::message::OnDemand;
+use serde_json::Value;
+use tokio::runtime::Runtime;
+use tokio_rustls::TlsAcceptor;
+
+use crate::config::{Plan, Surroundings};
+use crate::daemon::{Binding, Daemon};
+use crate::flags::Flags;
+use crate::shutdown::Phase;
+
+/// Longer than anything here takes on a machine that has other things to do; only a fault waits so long.
+const PATIENCE: Duration = Duration::from_secs(20);
+const CONFIG: &str = "ACTIVITIES_LOG_FILE=/tmp/t.json\nACTIVITIES_ITERATIONS=5";
+
+#[derive(Parser)]
+struct Test {
+    #[command(flatten)]
+    flags: Flags,
+}
+
+/// A running daemon.
+struct Rig {
+    daemon: Option<Daemon>,
+    runtime: Runtime,
+    dir: tempfile::TempDir,
+    address: SocketAddr,
+    name: String,
+}
+
+impl Rig {
+    fn new() -> Self {
+        Self::with(&[])
+    }
+
+    fn with(flags: &[&str]) -> Self {
+        Self::start(tempfile::tempdir().unwrap(), flags, None)
+    }
+
+    fn start(dir: tempfile::TempDir, flags: &[&str], tls: Option<TlsAcceptor>) -> Self {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let name = format!("profd-test-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+        let plan = plan(dir.path(), &name, flags);
+        let bound = Binding::new(&plan, &runtime).unwrap();
+        let address = bound.listeners[0].local_addr().unwrap();
+        let daemon = Daemon::start(&plan, bound, tls, &runtime, Verbosity::Quiet).unwrap();
+        Self { daemon: Some(daemon), runtime, dir, address, name }
+    }
+
+    fn connect(&self) -> Client {
+        Client::connect(self.address)
+    }
+
+    /// One request on a connection of its own.
+    fn ask(&self, request: &Value) -> Value {
+        self.connect().ask(request)
+    }
+
+    fn request(&self, pids: &[i32]) -> Value {
+        self.ask(&on_demand(0, pids))
+    }
+
+    /// A process that uses the sockets of `KINETO_IPC_SOCKET_DIR`.
+    fn process(&self, name: &str) -> Process {
+        let own = Address::Path(self.dir.path().join("c").join(name));
+        Process::new(&own, &Address::in_socket_dir(&self.dir.path().join("d")))
+    }
+
+    fn counter(&self, name: &str) -> u64 {
+        self.daemon.as_ref().unwrap().shared.counters.snapshot()[name]
+    }
+
+    /// Waits until a counter is at least `n`.
+    fn counted(&self, name: &str, n: u64) {
+        eventually(name, || self.counter(name) >= n);
+    }
+
+    fn stop(mut self) -> tempfile::TempDir {
+        let daemon = self.daemon.take().unwrap();
+        daemon.trigger.advance(Phase::Draining);
+        daemon.finish(&self.runtime);
+        std::mem::replace(&mut self.dir, tempfile::tempdir().unwrap())
+    }
+}
+
+impl Drop for Rig {
+    fn drop(&mut self) {
+        if let Some(daemon) = self.daemon.take() {
+            daemon.trigger.advance(Phase::Stopping);
+            daemon.finish(&self.runtime);
+        }
+    }
+}
+
+fn plan(dir: &Path, name: &str, flags: &[&str]) -> Plan {
+    for sub in ["h", "d", "c"] {
+        let _ = std::fs::create_dir(dir.join(sub));
+    }
+    let ipc = format!("--ipc=abstract={name},home={0}/h,dir={0}/d", dir.display());
+    let base =
+        ["profd", "--certs-dir=NO_CERTS", "--port=0", "--bind=127.0.0.1", "--enable-ipc-monitor", &ipc];
+    let args = base.iter().chain(flags).copied();
+    let uid = rustix::process::geteuid().as_raw();
+    let around = Surroundings { uid, home: None, socket_dir: None };
+    Plan::new(Test::try_parse_from(args).unwrap().flags, &around).unwrap()
+}
+
+/// A client on plain TCP.
+struct Client(TcpStream);
+
+impl Client {
+    fn connect(address: SocketAddr) -> Self {
+        let stream = TcpStream::connect(address).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        Self(stream)
+    }
+
+    fn ask(&mut self, request: &Value) -> Value {
+        self.send(request.to_string().as_bytes());
+        self.reply().expect("a reply")
+    }
+
+    fn send(&mut self, body: &[u8]) {
+        self.0.write_all(&frame::encode(body).unwrap()).unwrap();
+    }
+
+    /// The next frame, or nothing when the daemon has closed.
+    fn reply(&mut self) -> Option<Value> {
+        let mut prefix = [0; 4];
+        self.0.read_exact(&mut prefix).ok()?;
+        let mut body = vec![0; frame::length(prefix, frame::MAX_REPLY).unwrap()];
+        self.0.read_exact(&mut body).unwrap();
+        Some(serde_json::from_slice(&body).unwrap())
+    }
+
+    /// The daemon says why, and closes.
+    fn refusal(&mut self) -> String {
+        let reply = self.reply().expect("a refusal");
+        assert_eq!(reply["status"], "failed");
+        assert!(self.reply().is_none());
+        reply["error"].as_str().unwrap().to_owned()
+    }
+}
+
+/// The process side: a socket of its own, and the daemon's address.
+struct Process {
+    socket: Socket,
+    daemon: Address,
+    pid: i32,
+}
+
+impl Process {
+    fn new(own: &Address, daemon: &Address) -> Self {
+        let socket = Socket::bind(own, Mode(0o600)).unwrap();
+        Self { socket, daemon: daemon.clone(), pid: i32::try_from(std::process::id()).unwrap() }
+    }
+
+    fn send(&self, message: &Message) {
+        self.send_bytes(&message.encode());
+    }
+
+    /// The daemon's queue may be full for a moment; the real process side tries again too.
+    fn send_bytes(&self, datagram: &[u8]) {
+        let to = self.daemon.to_kernel().unwrap();
+        eventually("the daemon takes a datagram", || self.socket.send(datagram, &to).is_ok());
+    }
+
+    fn receive(&self) -> Reply {
+        self.try_receive(PATIENCE).expect("a reply")
+    }
+
+    fn try_receive(&self, limit: Duration) -> Option<Reply> {
+        if !self.socket.wait(limit).unwrap() {
+            return None;
+        }
+        let mut buffer = buffer();
+        let received = self.socket.receive(&mut buffer).unwrap();
+        Some(Reply::decode(&buffer[..received.len]).unwrap())
+    }
+
+    fn send_poll(&self, job_id: i64) {
+        self.send(&Message::Poll(Poll { config_type: 3, job_id, pids: vec![self.pid] }));
+    }
+
+    /// Polls and returns the config, empty if there is none.
+    fn poll(&self) -> String {
+        self.send_poll(0);
+        let Reply::Config(text) = self.receive() else { panic!("not an answer to a poll") };
+        String::from_utf8(text).unwrap()
+    }
+}
+
+fn on_demand(job_id: i64, pids: &[i32]) -> Value {
+    let request =
+        OnDemand { config: CONFIG.into(), job_id, pids: pids.to_vec(), process_limit: 1000, extended: true };
+    serde_json::from_slice(&common::rpc::message::Request::OnDemand(request).encode()).unwrap()
+}
+
+fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
+    let start = std::time::Instant::now();
+    while !is_so() {
+        assert!(start.elapsed() < PATIENCE, "never happened: {what}");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}

@@ -1,0 +1,162 @@
+//! Requests over plain TCP.
+
+use std::io::Write;
+
+use serde_json::json;
+
+use super::*;
+
+#[test]
+fn several_requests_go_over_one_connection() {
+    let rig = Rig::new();
+    let mut client = rig.connect();
+    for _ in 0..3 {
+        assert_eq!(client.ask(&json!({"fn": "getVersion"})), json!({"version": env!("CARGO_PKG_VERSION")}));
+    }
+    // Sent before the first answer is read, too.
+    client.send(br#"{"fn":"getVersion"}"#);
+    client.send(br#"{"fn":"dcgmProfPause","duration_s":5}"#);
+    assert!(client.reply().unwrap()["version"].is_string());
+    assert_eq!(client.reply(), Some(json!({"status": false})));
+}
+
+/// A request of the existing clients, byte for byte: a line break first, pretty-printed.
+#[test]
+fn existing_clients_are_answered() {
+    let rig = Rig::new();
+    let mut client = rig.connect();
+    let body = b"\n{\n    \"fn\": \"setKinetOnDemandRequest\",\n    \"config\": \"ACTIVITIES_LOG_FILE=/tmp/a.json\\nPROFILE_START_TIME=0\\nACTIVITIES_DURATION_MSECS=500\",\n    \"job_id\": 0,\n    \"pids\": [0],\n    \"process_limit\": 3\n}";
+    client.0.write_all(&u32::try_from(body.len()).unwrap().to_ne_bytes()).unwrap();
+    client.0.write_all(body).unwrap();
+    let expected = json!({
+        "processesMatched": [], "eventProfilersTriggered": [], "activityProfilersTriggered": [],
+        "eventProfilersBusy": 0, "activityProfilersBusy": 0, "commandStatus": "ineffective",
+    });
+    assert_eq!(client.reply(), Some(expected));
+    assert_eq!(rig.ask(&json!({"fn": "dcgmResume"})), json!({"status": false}));
+}
+
+#[test]
+fn what_is_not_a_request_is_told_why() {
+    let rig = Rig::new();
+    for (body, reason) in [
+        (&b"{"[..], "request is not valid JSON (line 1, column 1)"),
+        (b"[1]", "request is not a JSON object"),
+        (br#"{"fn":"evil\nline"}"#, "request names an unknown function"),
+        (br#"{"fn":"setKinetOnDemandRequest"}"#, "request field `config` is missing"),
+        (
+            br#"{"fn":"setKinetOnDemandRequest","config":"A=1","pids":[99999999999]}"#,
+            "request field `pids` is not an array of at most 4096 process ids",
+        ),
+    ] {
+        let mut client = rig.connect();
+        client.send(body);
+        assert_eq!(client.refusal(), reason);
+    }
+    assert_eq!(rig.counter("rpc.bad_request"), 5);
+    let mut client = rig.connect();
+    client.send(&vec![b'['; 60_000]);
+    assert!(client.refusal().starts_with("request is not valid JSON"));
+}
+
+#[test]
+fn the_reason_arrives_though_more_was_sent_than_is_read() {
+    let rig = Rig::new();
+    let mut client = rig.connect();
+    client.0.write_all(&100_000_i32.to_ne_bytes()).unwrap();
+    client.0.write_all(&[b' '; 100_000]).unwrap();
+    assert_eq!(client.refusal(), "frame length 100000 is beyond the limit of 65536 bytes");
+}
+
+#[test]
+fn a_config_that_would_add_keys_is_refused() {
+    let rig = Rig::with(&["--output-root=/data"]);
+    let process = rig.process("p");
+    process.poll();
+    for (config, reason) in [
+        (
+            "ACTIVITIES_LOG_FILE=/data/x\r=1",
+            "config key ACTIVITIES_LOG_FILE has a control character in its value",
+        ),
+        (
+            "ACTIVITIES_LOG_FILE=/data/x\nREQUEST_TRACE_ID=7",
+            "config key REQUEST_TRACE_ID is the daemon's to set",
+        ),
+        ("A=1\nA=2", "config key A is given twice"),
+        ("", "config is empty"),
+        (
+            "ACTIVITIES_LOG_FILE=/etc/cron.d/x",
+            "config key ACTIVITIES_LOG_FILE names a path outside the directories that this daemon allows",
+        ),
+    ] {
+        let mut request = on_demand(0, &[]);
+        request["config"] = config.into();
+        assert_eq!(rig.ask(&request), json!({"status": "failed", "error": reason}), "{config:?}");
+    }
+    assert_eq!(process.poll(), "");
+    let mut request = on_demand(0, &[]);
+    request["config"] = "ACTIVITIES_LOG_FILE=/data/x.json".into();
+    assert_eq!(rig.ask(&request)["activityProfilersTriggered"], json!([process.pid]));
+}
+
+#[test]
+fn too_many_connections_are_told_so() {
+    let rig = Rig::with(&["--max-connections=2"]);
+    let held: Vec<Client> = (0..2)
+        .map(|_| {
+            let mut client = rig.connect();
+            client.ask(&json!({"fn": "getVersion"}));
+            client
+        })
+        .collect();
+    let mut third = rig.connect();
+    third.send(br#"{"fn":"getVersion"}"#);
+    assert_eq!(third.refusal(), "busy: the limit of 2 connections is reached");
+    assert_eq!(rig.counter("rpc.refused.connections"), 1);
+    drop(held);
+    eventually("there is room again", || {
+        let mut client = rig.connect();
+        client.send(br#"{"fn":"getVersion"}"#);
+        client.reply().is_some_and(|r| r["version"].is_string())
+    });
+}
+
+#[test]
+fn one_address_cannot_take_all_connections() {
+    let rig = Rig::with(&["--max-connections-per-peer=1"]);
+    let mut first = rig.connect();
+    first.ask(&json!({"fn": "getVersion"}));
+    assert_eq!(rig.connect().refusal(), "busy: the limit of 1 connections from one address is reached");
+}
+
+#[test]
+fn a_request_in_progress_is_finished_and_an_idle_client_is_not_waited_for() {
+    let rig = Rig::with(&["--drain-timeout=600s", "--read-timeout=600s", "--idle-timeout=600s"]);
+    let (mut idle, mut busy) = (rig.connect(), rig.connect());
+    idle.ask(&json!({"fn": "getVersion"}));
+    let frame = frame::encode(br#"{"fn":"getVersion"}"#).unwrap();
+    busy.0.write_all(&frame[..6]).unwrap();
+    rig.counted("rpc.accepted", 2);
+    // Give the daemon the time to see the beginning; without it there is nothing to finish.
+    std::thread::sleep(Duration::from_millis(100));
+    rig.daemon.as_ref().unwrap().trigger.advance(Phase::Draining);
+    assert!(idle.reply().is_none());
+    eventually("nothing new is taken", || TcpStream::connect(rig.address).is_err());
+    busy.0.write_all(&frame[6..]).unwrap();
+    assert!(busy.reply().unwrap()["version"].is_string());
+    assert!(busy.reply().is_none());
+    rig.stop();
+}
+
+#[test]
+fn a_second_signal_does_not_wait_for_requests() {
+    let rig = Rig::with(&["--drain-timeout=600s", "--read-timeout=600s"]);
+    let mut slow = rig.connect();
+    slow.0.write_all(&[20]).unwrap();
+    rig.counted("rpc.accepted", 1);
+    let trigger = rig.daemon.as_ref().unwrap().trigger.clone();
+    trigger.advance(Phase::Draining);
+    trigger.advance(Phase::Stopping);
+    rig.stop();
+    assert!(slow.reply().is_none());
+}

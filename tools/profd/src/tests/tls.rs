@@ -1,0 +1,114 @@
+//! Mutual TLS, with certificates minted by `certck mint`.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use common::cli::Tool;
+use common::exit::Exit;
+use common::out::Out;
+use common::pki::{LoadOptions, MinVersion, MtlsDir, Role};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::{ClientConnection, StreamOwned};
+use serde_json::json;
+
+use super::*;
+use crate::config::Tls;
+
+/// A minted authority with a directory for each end.
+struct Minted(tempfile::TempDir);
+
+impl Minted {
+    fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path().join("pki");
+        let args = ["certck", "mint", root.to_str().unwrap()];
+        let exit = certck::Cli::try_parse_from(args).unwrap().run(&mut silent()).unwrap();
+        assert_eq!(exit, Exit::Ok);
+        Self(dir)
+    }
+
+    fn dir(&self, name: &str) -> PathBuf {
+        self.0.path().join("pki").join(name)
+    }
+
+    fn serve(&self, flags: &[&str]) -> Rig {
+        let tls = Tls { dir: self.dir("server_certs"), min: MinVersion::Tls13, passphrase_file: None };
+        let acceptor = crate::daemon::acceptor(&tls, &mut silent()).unwrap();
+        Rig::start(tempfile::tempdir().unwrap(), flags, Some(acceptor.expect("fit to serve")))
+    }
+
+    fn client(&self) -> Arc<rustls::ClientConfig> {
+        let dir = MtlsDir::load(&self.dir("client_certs"), Role::Client, &LoadOptions::now()).unwrap();
+        Arc::new(dir.client_config(MinVersion::Tls13).unwrap())
+    }
+}
+
+fn silent() -> Out {
+    Out::to(Box::new(std::io::sink()), "profd", false, Verbosity::Quiet)
+}
+
+/// One request; an error of the handshake or of the daemon's closing.
+fn ask(rig: &Rig, config: Arc<rustls::ClientConfig>) -> std::io::Result<Value> {
+    let name = ServerName::try_from("localhost").unwrap();
+    let connection = ClientConnection::new(config, name).unwrap();
+    let tcp = TcpStream::connect(rig.address)?;
+    tcp.set_read_timeout(Some(PATIENCE))?;
+    let mut stream = StreamOwned::new(connection, tcp);
+    stream.write_all(&frame::encode(br#"{"fn":"getVersion"}"#).unwrap())?;
+    let mut prefix = [0; 4];
+    stream.read_exact(&mut prefix)?;
+    let mut body = vec![0; frame::length(prefix, frame::MAX_REPLY).unwrap()];
+    stream.read_exact(&mut body)?;
+    Ok(serde_json::from_slice(&body)?)
+}
+
+#[test]
+fn fault_12_only_clients_with_a_certificate_are_served() {
+    let minted = Minted::new();
+    let rig = minted.serve(&[]);
+    assert_eq!(ask(&rig, minted.client()).unwrap(), json!({"version": env!("CARGO_PKG_VERSION")}));
+
+    let mut roots = rustls::RootCertStore::empty();
+    let ca = minted.dir("client_certs").join("ca.crt");
+    roots.add(CertificateDer::from_pem_file(ca).unwrap()).unwrap();
+    let anonymous = rustls::ClientConfig::builder_with_provider(common::pki::provider())
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    let e = ask(&rig, Arc::new(anonymous)).unwrap_err().to_string();
+    assert!(e.contains("CertificateRequired"), "{e}");
+    assert!(ask(&rig, Minted::new().client()).is_err());
+    rig.counted("rpc.handshake_failed", 2);
+    assert_eq!(rig.counter("rpc.requests"), 1);
+}
+
+#[test]
+fn plain_clients_and_half_handshakes_hold_nobody_up() {
+    let minted = Minted::new();
+    let rig = minted.serve(&["--handshake-timeout=100ms"]);
+    let mut plain = rig.connect();
+    plain.send(br#"{"fn":"getVersion"}"#);
+    let mut silent = rig.connect();
+    assert!(ask(&rig, minted.client()).is_ok());
+    // An alert may come before the close; a reply must not.
+    let mut rest = Vec::new();
+    let _ = plain.0.read_to_end(&mut rest);
+    assert!(!String::from_utf8_lossy(&rest).contains("version"));
+    assert!(silent.reply().is_none());
+    rig.counted("rpc.handshake_failed", 2);
+}
+
+#[test]
+fn certificates_that_fail_the_policy_do_not_serve() {
+    use std::os::unix::fs::PermissionsExt;
+    let minted = Minted::new();
+    let dir = minted.dir("server_certs");
+    std::fs::set_permissions(dir.join("server.key"), std::fs::Permissions::from_mode(0o644)).unwrap();
+    let tls = Tls { dir, min: MinVersion::Tls13, passphrase_file: None };
+    let mut out = silent();
+    assert!(crate::daemon::acceptor(&tls, &mut out).unwrap().is_none());
+    assert_eq!(out.diag().exit(), Exit::Failed);
+    assert!(out.diag().errors() >= 2, "each finding has its line");
+}
