@@ -64,7 +64,6 @@ impl Demand {
     /// # Errors
     /// What standard output says.
     pub(crate) fn run(self, mut session: Session<'_>) -> anyhow::Result<Exit> {
-        session.out.flush_each_record();
         // What is there before the request is not its result.
         let mut wait = self.wait.as_ref().map(|plan| Wait::new(self.output.clone(), *plan, Instant::now()));
         let request = self.request.clone();

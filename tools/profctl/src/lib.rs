@@ -42,14 +42,9 @@ Examples:
       what the daemon on this machine knows
   profctl gputrace --iterations 5 --log-file /tmp/trace.json --wait
       trace 5 iterations of every process of job 0, and print the files when they are complete
-  profctl --hosts @hosts --format json nputrace --start-step -1 --iterations 2 --log-file /data/prof --wait |
-      traceq sum --files-from -
-      the same on every host of a list, into a shared directory, and summarise
-
-Exit status:
-  0  every daemon did it
-  1  a daemon declined, or had no process that matched
-  2  a daemon gave no usable answer, a trace did not appear in time, or the command line is wrong";
+  profctl --hosts @hosts --format json nputrace --start-step -1 --iterations 2 \\
+      --log-file /data/prof --wait | traceq sum --files-from -
+      the same on every host of a list, into a shared directory, and summarise";
 
 /// Ask profiling daemons for status, traces and monitoring
 ///

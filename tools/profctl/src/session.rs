@@ -109,7 +109,13 @@ impl<'a> Session<'a> {
         self.summary.hosts = targets.len() as u64;
         let result = runtime.block_on(fanout::ask(&transport, &targets, self.width, body, |outcome| {
             let (answer, body) = answer(outcome);
-            each(self, answer, body)
+            if let Some(address) = &answer.address {
+                let took = format_args!("answered from {address} in {} ms", answer.elapsed_ms);
+                self.out.diag().info(&answer.host, took);
+            }
+            each(self, answer, body)?;
+            // The next daemon may take its time.
+            Ok(self.out.flush()?)
         }));
         // A name look-up that hangs in the C library must not keep us.
         runtime.shutdown_background();

@@ -36,6 +36,9 @@ impl Verdict {
             Some(known.trace_id.clone())
         };
         let pids = reply.activity_profilers_triggered.unwrap_or_default();
+        // An msMonitor daemon leaves the lists out when the command cannot take effect; empty ones mean that
+        // nothing matched, whatever the verdict.
+        let none_matched = reply.processes_matched.as_ref().is_some_and(Vec::is_empty);
         let mut verdict = Self {
             matched: reply.processes_matched.unwrap_or_default(),
             triggered: pids.into_iter().map(|pid| (pid, trace_id(pid))).collect(),
@@ -45,25 +48,27 @@ impl Verdict {
         };
         verdict.detail = detail;
         if verdict.triggered.is_empty() {
-            verdict.refusal = Some(verdict.why_not(reply.command_status, selection, function));
+            let status = reply.command_status.filter(|s| *s != CommandStatus::Effective && !none_matched);
+            verdict.refusal = Some(verdict.why_not(status, selection, function));
         } else {
             verdict.remarks = verdict.remarks();
         }
         verdict
     }
 
-    /// Why no process was triggered.
+    /// Why no process was triggered. `status` is there when it is the reason.
     fn why_not(&self, status: Option<CommandStatus>, selection: &Selection, function: &str) -> Refusal {
-        let none_registered = self.detail.as_ref().is_some_and(|d| d.registered == 0);
-        if !none_registered && let Some(status) = status.filter(|s| *s != CommandStatus::Effective) {
+        if let Some(status) = status {
             return self.not_effective(status, function);
         }
         if self.matched.is_empty() {
             return self.no_match(selection);
         }
-        let busy = self.busy.unwrap_or(0);
-        if busy > 0 {
+        if let Some(busy) = self.busy.filter(|n| *n > 0) {
             return self.all_busy(busy);
+        }
+        if let Some(reason) = self.detail.as_ref().and_then(|d| d.reason.clone()) {
+            return Refusal::declined(reason);
         }
         let mut refusal = Refusal::declined(format!(
             "{} matched, and the process limit of {} triggered none",
@@ -129,6 +134,11 @@ impl Verdict {
             );
             return refusal;
         }
+        if matches!(selection.pids.as_slice(), [] | [0]) {
+            return Refusal::declined(
+                detail.reason.clone().unwrap_or_else(|| "no process matched".to_owned()),
+            );
+        }
         let mut refusal = Refusal::declined(format!(
             "none of the pids {} belongs to the {} of job {}",
             list(&selection.pids),
@@ -164,11 +174,17 @@ impl Verdict {
         if let Some(busy) = self.busy.filter(|n| *n > 0) {
             remarks.push(format!("{} busy with an earlier request", processes(busy)));
         }
-        let limited = self.matched.len().saturating_sub(self.triggered.len());
-        let limited = limited.saturating_sub(usize::try_from(self.busy.unwrap_or(0)).unwrap_or(usize::MAX));
+        let limited = match &self.detail {
+            Some(detail) => detail.beyond_limit.len(),
+            None => {
+                let busy = usize::try_from(self.busy.unwrap_or(0)).unwrap_or(usize::MAX);
+                self.matched.len().saturating_sub(self.triggered.len()).saturating_sub(busy)
+            }
+        };
         if limited > 0 {
             remarks.push(format!("{} left out by --process-limit", processes(limited as u64)));
         }
+        remarks.extend(self.detail.as_ref().and_then(|d| d.reason.clone()));
         if let Some(detail) = self.detail.as_ref().filter(|d| !d.unknown_pids.is_empty()) {
             remarks.push(format!("unknown pids: {}", list(&detail.unknown_pids)));
         }
@@ -261,7 +277,7 @@ mod tests {
         let v = judge(
             r#"{"processesMatched":[5,6,7],"activityProfilersTriggered":[5],"activityProfilersBusy":1,
                 "detail":{"registered":3,"jobs":[{"job_id":0,"processes":3}],"unknown_pids":[9],
-                "triggered":[{"pid":5,"trace_id":"77"}],"later":{}}}"#,
+                "beyond_limit":[7],"triggered":[{"pid":5,"trace_id":"77"}],"later":{}}}"#,
             0,
             &[5, 6, 7, 9],
         );
@@ -275,6 +291,25 @@ mod tests {
                 "unknown pids: 9"
             ]
         );
+    }
+
+    /// profd's verdict is ineffective, too, when nothing matched; that is not the reason.
+    #[test]
+    fn nothing_matched_is_not_blamed_on_the_verdict() {
+        let json = r#"{"processesMatched":[],"activityProfilersTriggered":[],"commandStatus":"ineffective","detail":
+            {"registered":1,"jobs":[{"job_id":0,"processes":1}],"unknown_pids":[9],"reason":"no process matches"}}"#;
+        assert_eq!(reason(json, 0, &[9]), "none of the pids 9 belongs to the 1 process of job 0");
+        assert_eq!(reason(json, 7, &[0]), "no process of job 7 is registered; job 0 has 1 process");
+        assert_eq!(reason(json, 0, &[0]), "no process matches");
+    }
+
+    #[test]
+    fn blocked_processes_are_not_blamed_on_the_limit() {
+        let json = r#"{"processesMatched":[5,6],"activityProfilersTriggered":[6],"detail":{"registered":2,"jobs":[],
+            "triggered":[{"pid":6,"trace_id":"1"}],"reason":"in 1 of 2 matching processes npumonitor is running"}}"#;
+        assert_eq!(judge(json, 0, &[0]).remarks, ["in 1 of 2 matching processes npumonitor is running"]);
+        let none = json.replace("\"activityProfilersTriggered\":[6]", "\"activityProfilersTriggered\":[]");
+        assert_eq!(reason(&none, 0, &[0]), "in 1 of 2 matching processes npumonitor is running");
     }
 
     #[test]

@@ -9,7 +9,10 @@ use common::rpc::config::{Config, ConfigError};
 use super::output_path;
 use crate::demand::{Demand, Selection};
 use crate::value::{List, pids};
-use crate::wait::{Output, WaitOptions, kineto};
+use crate::wait::{Output, WaitOptions, kineto, since_1970};
+
+/// How far in the past a start may be.
+const MAX_AGE: Duration = Duration::from_secs(10);
 
 const EXAMPLES: &str = "\
 Examples:
@@ -18,16 +21,16 @@ Examples:
   profctl gputrace --iterations 5 --log-file /tmp/trace.json --wait
       5 training iterations; prints the files when they are complete
   profctl gputrace --pids 4242,4243 --duration-ms 2000 --with-stacks --log-file /tmp/trace.json
-  profctl gputrace --job-id $SLURM_JOB_ID --process-limit 8 --iterations 3 --log-file /tmp/trace.json
-
-The trace of a process appears at the log file's name with _PID before .json. libkineto writes only below
-/tmp, or below $KINETO_ONDEMAND_TRACE_DIR of the training process; for any other path it writes
-/tmp/libkineto_activities_PID.json instead.";
+  profctl gputrace --job-id $SLURM_JOB_ID --process-limit 8 --iterations 3 --log-file /tmp/trace.json";
 
 /// Ask PyTorch processes for a trace
 ///
 /// A process can be asked when it was started with KINETO_USE_DAEMON=1 and a daemon serves its machine. It looks
 /// for requests every 5 seconds.
+///
+/// The trace of a process appears at the log file's name with _PID before .json. libkineto writes only below /tmp, or
+/// below $KINETO_ONDEMAND_TRACE_DIR of the training process; for any other path it writes
+/// /tmp/libkineto_activities_PID.json instead, which --wait notices.
 #[derive(Args, Debug)]
 #[command(after_long_help = EXAMPLES)]
 pub(crate) struct Gputrace {
@@ -124,6 +127,10 @@ impl Gputrace {
     fn warn(&self, log_file: &str, out: &Out) {
         if let Some(trouble) = kineto::trouble(log_file) {
             out.warn("--log-file", trouble);
+        }
+        let start = Duration::from_millis(self.profile_start_time);
+        if self.iterations <= 0 && !start.is_zero() && start.saturating_add(MAX_AGE) < since_1970() {
+            out.warn("--profile-start-time", "is past: libkineto refuses a start more than 10 s ago");
         }
         if self.iterations > 0 {
             out.warn(

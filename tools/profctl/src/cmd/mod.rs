@@ -26,6 +26,9 @@ fn output_path(text: &str, out: &Out) -> anyhow::Result<String> {
     if text.is_empty() {
         return Err(anyhow!("--log-file: the path is empty"));
     }
+    if text.trim() != text {
+        return Err(anyhow!("--log-file: the path begins or ends with a space, which processes drop"));
+    }
     if Path::new(text).is_absolute() {
         return Ok(text.to_owned());
     }
@@ -61,7 +64,7 @@ mod tests {
         assert_eq!(output_path("/tmp/a \"b\"\\c.json", &out).unwrap(), "/tmp/a \"b\"\\c.json");
         let whole = output_path("t.json", &out).unwrap();
         assert!(whole.starts_with('/') && whole.ends_with("/t.json"));
-        for bad in ["", "/tmp/a\nPROFILE_WITH_STACK=true", "/tmp/\u{1b}[2J", "/tmp/\u{85}x"] {
+        for bad in ["", "/tmp/a\nPROFILE_WITH_STACK=true", "/tmp/\u{1b}[2J", "/tmp/\u{85}x", "/tmp/x "] {
             assert!(output_path(bad, &out).is_err(), "{bad:?}");
         }
     }

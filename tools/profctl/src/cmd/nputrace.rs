@@ -21,14 +21,12 @@ Examples:
   profctl nputrace --start-step 100 --iterations 1 --log-file /data/prof --analyse --wait
       step 100, analysed by the process; prints the directories when they are complete
   profctl nputrace --start-step -1 --iterations 1 --profiler-level Level1 --aic-metrics PipeUtilization \\
-      --activities NPU --rank-list 0,8 --process-limit 16 --log-file /data/prof
-
-Each process makes a directory HOST_PID_TIME_ascend_pt below the log file.";
+      --activities NPU --rank-list 0,8 --process-limit 16 --log-file /data/prof";
 
 /// Ask processes on Ascend devices for a trace
 ///
 /// A process can be asked when it was started with MSMONITOR_USE_DAEMON=1 and a daemon of the same user serves its
-/// machine. nputrace and npu-monitor share the profiling hardware: while one runs, the other is declined.
+/// machine. It makes a directory HOST_PID_TIME_ascend_pt below the log file. nputrace and npu-monitor share the profiling hardware: while one runs, the other is declined.
 #[derive(Args, Debug)]
 #[command(after_long_help = EXAMPLES)]
 pub(crate) struct Nputrace {

@@ -62,8 +62,14 @@ pub(crate) struct WaitPlan {
 
 /// The time from now until a recording ends that starts at `start_ms` since 1970 (0 is now).
 pub(crate) fn until(start_ms: u64, duration_ms: u64) -> Duration {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    Duration::from_millis(start_ms).saturating_sub(now).saturating_add(Duration::from_millis(duration_ms))
+    Duration::from_millis(start_ms)
+        .saturating_sub(since_1970())
+        .saturating_add(Duration::from_millis(duration_ms))
+}
+
+/// The wall clock.
+pub(crate) fn since_1970() -> Duration {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
 }
 
 /// What the processes write.
