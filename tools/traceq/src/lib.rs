@@ -20,7 +20,7 @@ pub use cmd::Format;
 
 /// Say what is in profiler traces
 #[derive(Parser, Debug)]
-#[command(name = "traceq", version, max_term_width = 100)]
+#[command(name = "traceq", version, max_term_width = 100, arg_required_else_help = false)]
 #[command(after_long_help = "Examples:\n  \
     traceq info log_4242.json.gz\n  \
     traceq sum rank*.json.gz\n  \

@@ -214,6 +214,16 @@ fn broken_input_is_named_and_stops_nothing() {
 }
 
 #[test]
+fn an_endless_event_is_an_error() {
+    let dir = tempfile::tempdir().unwrap();
+    let text = [&b"[{\"ph\":\"i\",\"ts\":1},\n{\"name\":\""[..], &vec![b'a'; 65 << 20]].concat();
+    let run = json_of("info", &write(&dir, "t.json", text));
+    let info = run.of("traceq.info").remove(0);
+    assert_eq!((run.exit, &info["events"]), (Exit::Failed, &json!(1)));
+    assert!(info["error"].as_str().unwrap().contains("one event is longer than 64 MiB"), "{info}");
+}
+
+#[test]
 fn quirks_are_repaired_and_counted() {
     let dir = tempfile::tempdir().unwrap();
     let text = "\u{feff}[{\"ph\":\"X\",\"name\":\"a\",\"ts\":1,\"dur\":-1,\"args\":{\"bw\":inf,\"x\":N/A}}
@@ -255,6 +265,66 @@ fn an_ascend_timeline_without_lanes_is_summed_from_its_tasks() {
         (&json!(3), &json!(4000), &json!(4))
     );
     assert_eq!((unknown.get("device"), &unknown["communication_ns"]), (None, &json!(4001)));
+}
+
+/// Step 1 launches the first two kernels, the second of which ends after it; the piece between the steps on the
+/// device is in neither.
+#[test]
+fn ascend_lanes_belong_to_the_steps_of_the_device() {
+    let dir = tempfile::tempdir().unwrap();
+    let process = |pid: i64, name: &str| {
+        [
+            json!({"name": "process_name", "pid": pid, "args": {"name": name}, "ph": "M"}),
+            json!({"name": "process_labels", "pid": pid, "args": {"labels": "NPU 3"}, "ph": "M"}),
+        ]
+    };
+    let x = |pid: i64, name: &str, from: i64, to: i64| json!({"ph": "X", "pid": pid, "tid": 0, "name": name, "ts": format!("{from}.000"), "dur": to - from});
+    let launch = |id: i64, host: i64, device: i64| {
+        let end = |ph: &str, pid: i64, ts: i64| {
+            json!({"ph": ph, "cat": "async_npu", "name": "torch_to_npu", "id": id, "pid": pid, "tid": 0,
+                "ts": format!("{ts}.000")})
+        };
+        [end("s", 5, host), end("f", 91, device)]
+    };
+    let step = |n: i64, from: i64, to: i64| {
+        let mut step = x(5, &format!("ProfilerStep#{n}"), from, to);
+        step["cat"] = json!("cpu_op");
+        step
+    };
+    let mut events = vec![step(1, 100, 200), step(2, 200, 300)];
+    events.extend(
+        [process(91, "Ascend Hardware"), process(92, "Overlap Analysis"), process(93, "HCCL")].concat(),
+    );
+    events.extend([launch(7, 110, 120), launch(8, 190, 210), launch(9, 270, 280)].concat());
+    events.extend([x(91, "k", 120, 130), x(91, "k", 210, 260), x(91, "k", 280, 290)]);
+    events.push(x(93, "hcom_receive__1", 140, 150));
+    let lanes = [
+        ("Computing", 120, 130),
+        ("Free", 130, 140),
+        ("Communication", 140, 180),
+        ("Free", 180, 210),
+        ("Communication(Not Overlapped)", 140, 180),
+        ("Computing", 210, 260),
+        ("Free", 260, 280),
+        ("Computing", 280, 290),
+    ];
+    events.extend(lanes.map(|(name, from, to)| x(92, name, from, to)));
+    let run = json_of("sum", &write(&dir, "trace_view.json", json!(events).to_string()));
+    let steps = run.of("traceq.step");
+    let expected = [
+        json!({"step": 1, "device": 3, "compute_ns": 60_000, "communication_ns": 40_000, "idle_ns": 40_000,
+            "exposed_communication_ns": 40_000, "total_ns": 140_000, "stage_ns": 130_000, "bubble_ns": 10_000,
+            "exposed_communication_excluding_receive_ns": 30_000, "preparing_ns": 20_000}),
+        json!({"step": 2, "device": 3, "compute_ns": 10_000, "idle_ns": 0, "total_ns": 10_000, "preparing_ns": 80_000}),
+    ];
+    assert_eq!((run.exit, steps.len()), (Exit::Ok, 2));
+    for (step, expected) in steps.iter().zip(&expected) {
+        for (field, value) in expected.as_object().unwrap() {
+            assert_eq!(&step[field], value, "{field}");
+        }
+    }
+    let total = run.of("traceq.total").remove(0);
+    assert_eq!((&total["idle_ns"], &total["excluded"]), (&json!(60_000), &json!({"outside_steps": 1})));
 }
 
 #[test]

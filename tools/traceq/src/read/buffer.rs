@@ -85,10 +85,10 @@ impl<'r> Buffer<'r> {
             return Ok(false);
         }
         self.forget();
-        if self.end > KEEP_LIMIT {
+        if self.end >= KEEP_LIMIT {
             return Err(self.error(Fault::TooLong(KEEP_LIMIT)));
         }
-        let room = BLOCK.max(self.end);
+        let room = BLOCK.max(self.end).min(KEEP_LIMIT - self.end);
         if self.bytes.len() < self.end + room {
             self.bytes.resize(self.end + room, 0);
         }
