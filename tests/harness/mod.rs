@@ -1,7 +1,11 @@
 //! Runs the real binaries in a private directory with a cleared environment.
 //!
 //! Each test file uses the part that it needs.
-#![allow(dead_code, unreachable_pub, reason = "a module of several test programs, each of which uses its part")]
+#![allow(
+    dead_code,
+    unreachable_pub,
+    reason = "a module of several test programs, each of which uses its part"
+)]
 
 use std::ffi::OsStr;
 use std::io::{BufRead, BufReader, Read};
