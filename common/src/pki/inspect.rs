@@ -1,12 +1,13 @@
 //! A certificate directory read file by file and judged by every rule; and what is left when nothing is wrong.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rustls::sign::{CertifiedKey, SigningKey};
 
 use super::judge::{Bundle, Case, Judge};
 use super::key::{self, KeyError};
+use super::name::Name;
 use super::pem::{self, Block};
 use super::read::{Content, Directory};
 use super::role::Layout;
@@ -21,13 +22,28 @@ pub struct Inspection {
     pub findings: Vec<Finding>,
     /// Present when no finding is an error.
     pub dir: Option<MtlsDir>,
+    /// When each thing that could be read ends.
+    pub ends: Vec<End>,
+}
+
+/// When a certificate's validity ends, or a CRL must have been replaced.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct End {
+    /// The file.
+    pub path: PathBuf,
+    /// The certificate's subject, or the CRL's issuer.
+    pub name: String,
+    /// Seconds since 1970, UTC.
+    pub at: i64,
 }
 
 /// Judges a directory by every rule. One broken file does not hide what is wrong with the others.
 #[must_use]
 pub fn inspect(path: &Path, role: Role, options: &LoadOptions<'_>) -> Inspection {
     let mut findings = Vec::new();
-    let Some(dir) = Directory::open(path, &mut findings) else { return Inspection { findings, dir: None } };
+    let Some(dir) = Directory::open(path, &mut findings) else {
+        return Inspection { findings, dir: None, ends: Vec::new() };
+    };
     let mut reader = Reader { dir, layout: role.layout(), findings };
     let case = reader.case(role);
     let key = reader.key(&case);
@@ -37,7 +53,17 @@ pub fn inspect(path: &Path, role: Role, options: &LoadOptions<'_>) -> Inspection
     let findings = judge.finish();
     let refused = findings.iter().any(|f| f.severity == Severity::Error);
     let dir = key.filter(|_| !refused).map(|key| loaded(path, &case, key, &findings));
-    Inspection { findings, dir }
+    Inspection { findings, dir, ends: ends(&case) }
+}
+
+fn ends(case: &Case) -> Vec<End> {
+    let end = |path: &Path, name: &Name, at| End { path: path.to_owned(), name: name.to_string(), at };
+    let certs = |b: &Bundle<Cert>| {
+        b.items.iter().map(|c| end(&b.path, &c.subject, c.not_after.unix)).collect::<Vec<_>>()
+    };
+    let crls =
+        case.crls.items.iter().filter_map(|c| Some(end(&case.crls.path, &c.issuer, c.next_update?.unix)));
+    [certs(&case.roots), certs(&case.chain)].concat().into_iter().chain(crls).collect()
 }
 
 fn loaded(path: &Path, case: &Case, key: Arc<dyn SigningKey>, findings: &[Finding]) -> MtlsDir {

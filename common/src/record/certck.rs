@@ -316,7 +316,7 @@ impl Record for Key {
     const SAMPLE: &'static str = r#"{"type":"certck.key","v":1,"path":"server.key","line":1,"form":"PRIVATE KEY","encrypted":false,"key":"EC on P-256","key_sha256":"ff00"}"#;
 }
 
-summary!(Summary, "certck.summary", r#"{"type":"certck.summary","v":1,"checked":2,"refused":1,"findings_error":1,"findings_warning":0,"findings_note":2,"made":0,"errors":0}"#, {
+summary!(Summary, "certck.summary", r#"{"type":"certck.summary","v":1,"checked":2,"refused":1,"findings_error":1,"findings_warning":0,"findings_note":2,"suppressed":0,"made":0,"errors":0}"#, {
     /// Directories or certificates that were judged.
     checked: u64,
     /// Of those, how many are not fit.
@@ -327,6 +327,8 @@ summary!(Summary, "certck.summary", r#"{"type":"certck.summary","v":1,"checked":
     findings_warning: u64,
     /// Findings of severity note.
     findings_note: u64,
+    /// Findings that a suppression file takes out.
+    suppressed: u64,
     /// Directories or files that were made or replaced.
     made: u64,
 });

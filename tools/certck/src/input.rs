@@ -10,7 +10,7 @@ use common::error::HintExt;
 /// One input and what it is called in messages.
 pub(crate) struct Input {
     pub(crate) name: String,
-    reader: Box<dyn BufRead>,
+    reader: Box<dyn BufRead + Send>,
 }
 
 /// The inputs that a command line names: `-` and none at all are standard input, which must then not be a

@@ -4,12 +4,17 @@ use clap::{Parser, Subcommand};
 use common::cli::{Global, Tool};
 use common::exit::Exit;
 use common::out::{Color, Out, Verbosity};
+use common::report::ReportFormat;
 
 mod authority;
 mod clock;
 mod cmd;
 mod input;
+mod order;
+mod source;
 mod stage;
+mod suppress;
+mod verdict;
 
 /// Validate, mint, revoke and watch the certificates of a mutual-TLS deployment
 ///
@@ -19,7 +24,7 @@ mod stage;
 #[command(name = "certck", version, max_term_width = 100)]
 pub struct Cli {
     #[command(flatten)]
-    global: Global,
+    global: Global<ReportFormat>,
     #[command(subcommand)]
     cmd: Cmd,
 }
@@ -43,9 +48,9 @@ impl Tool for Cli {
         let format = self.global.format;
         match self.cmd {
             Cmd::Check(args) => cmd::check::run(&args, format, out),
-            Cmd::Mint(args) => cmd::mint::run(&args, format, out),
-            Cmd::Show(args) => cmd::show::run(&args, format, out),
-            Cmd::Verify(args) => cmd::verify::run(&args, format, out),
+            Cmd::Mint(args) => cmd::mint::run(&args, format.plain()?, out),
+            Cmd::Show(args) => cmd::show::run(&args, format.plain()?, out),
+            Cmd::Verify(args) => cmd::verify::run(&args, format.plain()?, out),
         }
     }
 }

@@ -1,18 +1,26 @@
 //! `certck check`: is this directory fit to serve?
 
-use std::collections::BTreeMap;
+use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
+use anyhow::Context;
 use clap::ValueEnum;
 use common::exit::Exit;
 use common::finding::{Finding, Severity};
-use common::out::{Format, Out};
-use common::pki::{self, LoadOptions, Profile, Role};
+use common::fsat::AtomicFile;
+use common::out::Out;
+use common::pki::{self, LoadOptions, Profile, Role, rule};
+use common::policy::Mode;
+use common::progress;
 use common::record::certck as record;
-use common::text::Safe;
+use common::report::{self, End, ReportFormat, Totals, Writer, nagios_exit};
 use time::OffsetDateTime;
 
 use crate::clock;
+use crate::order::in_order;
+use crate::source::Source;
+use crate::suppress::Suppressions;
+use crate::verdict::{Json, Metrics, Text};
 
 /// Judge certificate directories by every rule
 ///
@@ -21,12 +29,36 @@ use crate::clock;
 #[derive(clap::Args, Debug)]
 #[command(after_long_help = "Examples:
   certck check /etc/profguard/server_certs
+      Would profd start with it?
   certck check --host node17.example.org --warn-days 60 pki/server_certs pki/client_certs
-  certck check --format json pki/server_certs | jq 'select(.type==\"certck.finding\")'")]
+      Is the server's certificate good for this name, and for two months more?
+  certck check --format json pki/server_certs | jq 'select(.type==\"certck.finding\")'
+  certck check -r --format prometheus -o /var/lib/node_exporter/certck.prom /etc
+      Every certificate directory below /etc, as metrics; from cron.
+  find /srv -name server_certs -print0 | certck check -0 --files-from - --format sarif -o certck.sarif
+
+Suppression file:
+  [[suppress]]
+  rule = \"no-crl\"
+  path = \"/etc/profguard\"             # optional: the file, or a directory above it
+  reason = \"the PKI has no CRL yet\"
+  until = \"2027-01-31\"                # the last day on which it counts")]
 pub(crate) struct Args {
-    /// Directories of certificates
-    #[arg(value_name = "DIR", required = true)]
-    dirs: Vec<PathBuf>,
+    #[command(flatten)]
+    source: Source,
+    #[command(flatten)]
+    demands: Demands,
+    /// Do not count the findings that FILE lists with a reason and an end date
+    #[arg(long, value_name = "FILE")]
+    suppress: Option<PathBuf>,
+    /// Write the report to FILE, replaced in one step, instead of standard output
+    #[arg(short, long, value_name = "FILE")]
+    output: Option<PathBuf>,
+}
+
+/// What a directory is held to.
+#[derive(clap::Args, Clone, Debug)]
+pub(crate) struct Demands {
     /// Which end the directories are for
     #[arg(long, value_enum, default_value_t, value_name = "ROLE")]
     role: RoleChoice,
@@ -46,7 +78,7 @@ pub(crate) struct Args {
 
 /// What `--role` can be.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-enum RoleChoice {
+pub(crate) enum RoleChoice {
     /// Told by the files in the directory
     #[default]
     Auto,
@@ -71,35 +103,127 @@ impl RoleChoice {
     }
 }
 
-pub(crate) fn run(args: &Args, format: Format, out: &mut Out) -> anyhow::Result<Exit> {
-    let options = LoadOptions {
-        hosts: &args.hosts,
-        warn_days: args.warn_days,
-        profile: args.profile,
-        ..LoadOptions::now()
+/// What was found out about one directory.
+pub(crate) struct Checked {
+    pub(crate) dir: PathBuf,
+    pub(crate) role: Role,
+    pub(crate) findings: Vec<Finding>,
+    pub(crate) ends: Vec<pki::End>,
+}
+
+/// A form of the result.
+pub(crate) trait Report {
+    /// Takes one directory.
+    fn checked(&mut self, to: &mut dyn Write, checked: &Checked) -> anyhow::Result<()>;
+
+    /// Ends the report.
+    fn end(&mut self, to: &mut dyn Write, end: &End, summary: &record::Summary) -> anyhow::Result<()>;
+}
+
+/// The formats that all audits share.
+struct Shared(Box<dyn Writer>);
+
+impl Report for Shared {
+    fn checked(&mut self, to: &mut dyn Write, checked: &Checked) -> anyhow::Result<()> {
+        Ok(checked.findings.iter().try_for_each(|f| self.0.finding(to, f))?)
+    }
+
+    fn end(&mut self, to: &mut dyn Write, end: &End, _summary: &record::Summary) -> anyhow::Result<()> {
+        Ok(self.0.end(to, end)?)
+    }
+}
+
+pub(crate) fn run(args: &Args, format: ReportFormat, out: &mut Out) -> anyhow::Result<Exit> {
+    let Some(path) = &args.output else {
+        let (diag, to) = out.parts();
+        return check(args, format, diag, to);
     };
-    let options = LoadOptions { at: args.at.unwrap_or(options.at), ..options };
+    let shown = || path.display().to_string();
+    let mut file = BufWriter::new(AtomicFile::create(path, Mode(0o640)).with_context(shown)?);
+    let exit = check(args, format, out.diag(), &mut file)?;
+    file.into_inner().map_err(std::io::IntoInnerError::into_error)?.commit().with_context(shown)?;
+    Ok(exit)
+}
+
+fn check(
+    args: &Args,
+    format: ReportFormat,
+    diag: &common::out::Diag,
+    to: &mut (dyn Write + Send),
+) -> anyhow::Result<Exit> {
+    let at = args.demands.at.unwrap_or_else(OffsetDateTime::now_utc);
+    let suppressions = match &args.suppress {
+        Some(path) => Suppressions::read(path, at)?,
+        None => Suppressions::default(),
+    };
+    for ended in &suppressions.ended {
+        diag.warn("suppression", ended);
+    }
+    let mut report = form(format);
     let mut summary = record::Summary::default();
-    for dir in &args.dirs {
-        let role = args.role.decide(dir);
-        let findings = pki::inspect(dir, role, &options).findings;
-        count(&mut summary, &findings);
-        match format {
-            Format::Json => records(dir, role, findings, out)?,
-            Format::Text => text(dir, role, &findings, out)?,
+    let bar = progress::bar(diag, progress::Unit::Items, args.source.count(), "certificate directories");
+    let judge = |item: anyhow::Result<PathBuf>| item.map(|dir| judge(dir, &args.demands, at));
+    in_order(args.source.items()?, judge, |checked| {
+        bar.inc(1);
+        match checked {
+            Err(e) => diag.fatal(&e),
+            Ok(mut checked) => match unreadable(&checked) {
+                Some(finding) => diag.error(&finding.path, finding.reason()),
+                None => {
+                    let n = checked.findings.len();
+                    checked.findings.retain(|f| !suppressions.cover(f));
+                    summary.suppressed += (n - checked.findings.len()) as u64;
+                    count(&mut summary, &checked.findings);
+                    report.checked(to, &checked)?;
+                }
+            },
         }
+        Ok::<_, anyhow::Error>(())
+    })?;
+    bar.finish_and_clear();
+    summary.errors = diag.errors();
+    let end = end(&summary);
+    report.end(to, &end, &summary)?;
+    Ok(match format {
+        ReportFormat::Nagios => nagios_exit(&end),
+        _ if summary.refused > 0 => Exit::No,
+        _ => Exit::Ok,
+    })
+}
+
+fn form(format: ReportFormat) -> Box<dyn Report> {
+    let rules = rule::RULES.iter().map(|r| report::RuleInfo { id: r.id, severity: r.severity, what: r.what });
+    let source =
+        report::Source { tool: "certck", version: env!("CARGO_PKG_VERSION"), rules: rules.collect() };
+    match (format, report::writer(format, source)) {
+        (ReportFormat::Prometheus, Some(writer)) => Box::new(Metrics::new(writer)),
+        (_, Some(writer)) => Box::new(Shared(writer)),
+        (ReportFormat::Json, None) => Box::new(Json),
+        (_, None) => Box::new(Text),
     }
-    summary.errors = out.diag().errors();
-    if format == Format::Json {
-        out.record(&summary)?;
-    }
-    Ok(if summary.refused > 0 { Exit::No } else { Exit::Ok })
+}
+
+/// Judges one directory.
+pub(crate) fn judge(dir: PathBuf, demands: &Demands, at: OffsetDateTime) -> Checked {
+    let options = LoadOptions {
+        at,
+        hosts: &demands.hosts,
+        warn_days: demands.warn_days,
+        profile: demands.profile,
+        passphrase: None,
+    };
+    let role = demands.role.decide(&dir);
+    let inspection = pki::inspect(&dir, role, &options);
+    Checked { dir, role, findings: inspection.findings, ends: inspection.ends }
+}
+
+/// A directory that is not there was not judged: that is a failure, not a verdict.
+fn unreadable(checked: &Checked) -> Option<&Finding> {
+    checked.findings.iter().find(|f| f.rule == rule::DIRECTORY.id)
 }
 
 fn count(summary: &mut record::Summary, findings: &[Finding]) {
-    let mut counts: BTreeMap<Severity, u64> = BTreeMap::new();
-    findings.iter().for_each(|f| *counts.entry(f.severity).or_default() += 1);
-    let of = |severity| counts.get(&severity).copied().unwrap_or(0);
+    let of = |severity| findings.iter().filter(|f| f.severity == severity).count() as u64;
     summary.checked += 1;
     summary.refused += u64::from(of(Severity::Error) > 0);
     summary.findings_error += of(Severity::Error);
@@ -107,27 +231,13 @@ fn count(summary: &mut record::Summary, findings: &[Finding]) {
     summary.findings_note += of(Severity::Note);
 }
 
-fn records(dir: &Path, role: Role, findings: Vec<Finding>, out: &mut Out) -> anyhow::Result<()> {
-    let dir = dir.to_string_lossy();
-    for finding in findings {
-        out.record(&record::Finding { dir: dir.to_string(), role: role.name().to_owned(), finding })?;
-    }
-    Ok(())
-}
-
-fn text(dir: &Path, role: Role, findings: &[Finding], out: &mut Out) -> anyhow::Result<()> {
-    let refused = findings.iter().any(|f| f.severity == Severity::Error);
-    let verdict = if refused { "not fit to serve" } else { "fit to serve" };
-    writeln!(out.text(), "{} ({role}): {verdict}", Safe(&dir.to_string_lossy()))?;
-    for f in findings {
-        let file = Path::new(&f.path).strip_prefix(dir).unwrap_or(Path::new(&f.path)).to_string_lossy();
-        let file = if file.is_empty() { ".".into() } else { file };
-        writeln!(out.text(), "  {:7} {}: {}", f.severity, Safe(&file), Safe(&f.reason()))?;
-        if !f.fix.is_empty() {
-            writeln!(out.text(), "          fix: {}", Safe(&f.fix))?;
-        }
-    }
-    Ok(())
+fn end(summary: &record::Summary) -> End {
+    let totals = Totals {
+        errors: summary.findings_error,
+        warnings: summary.findings_warning,
+        notes: summary.findings_note,
+    };
+    End { subjects: summary.checked, noun: "directories", totals, failed: summary.errors }
 }
 
 #[cfg(test)]

@@ -1,0 +1,160 @@
+//! The commands as a user runs them, without a process: arguments in, output and exit status out.
+
+#![allow(clippy::unwrap_used, reason = "a test")]
+
+use std::io::{self, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+
+use clap::Parser;
+use common::cli::Tool;
+use common::exit::Exit;
+use common::out::{Out, Verbosity};
+use serde_json::Value;
+
+#[derive(Clone, Default)]
+struct Buffer(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Buffer {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Runs a command; the exit status as `main` would make it, and what went to standard output.
+fn certck(args: &[&str]) -> (Exit, String) {
+    let cli = certck::Cli::try_parse_from([&["certck"], args].concat()).unwrap();
+    let buffer = Buffer::default();
+    let mut out = Out::to(Box::new(buffer.clone()), "certck", false, Verbosity::Quiet);
+    let exit = cli.run(&mut out).map_or(Exit::Failed, |exit| exit.max(out.diag().exit()));
+    drop(out);
+    let text = String::from_utf8(buffer.0.lock().unwrap().clone()).unwrap();
+    (exit, text)
+}
+
+fn records(text: &str, kind: &str) -> Vec<Value> {
+    let lines = text.lines().map(|l| serde_json::from_str::<Value>(l).unwrap());
+    lines.filter(|v| v["type"] == kind).collect()
+}
+
+fn minted() -> (tempfile::TempDir, String) {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("pki").to_str().unwrap().to_owned();
+    assert_eq!(certck(&["mint", &path]).0, Exit::Ok);
+    (dir, path)
+}
+
+#[test]
+fn mint_makes_directories_with_their_final_modes() {
+    let (_dir, pki) = minted();
+    let mode = |path: &str| std::fs::metadata(path).unwrap().permissions().mode() & 0o7777;
+    for (dir, files) in [
+        ("ca", &["ca.crt", "ca.key", "ca.crl"][..]),
+        ("server_certs", &["ca.crt", "server.crt", "server.key", "ca.crl"]),
+        ("client_certs", &["ca.crt", "client.crt", "client.key", "ca.crl"]),
+    ] {
+        assert_eq!(mode(&format!("{pki}/{dir}")), 0o700);
+        assert_eq!(std::fs::read_dir(format!("{pki}/{dir}")).unwrap().count(), files.len());
+        files.iter().for_each(|f| assert_eq!(mode(&format!("{pki}/{dir}/{f}")), 0o600, "{f}"));
+    }
+}
+
+#[test]
+fn check_says_which_directories_are_fit() {
+    let (_dir, pki) = minted();
+    assert_eq!(certck(&["check", "-r", "--profile", "strict", &pki]).0, Exit::Ok);
+    let server = format!("{pki}/server_certs");
+    std::fs::set_permissions(format!("{server}/server.key"), PermissionsExt::from_mode(0o644)).unwrap();
+    let (exit, text) = certck(&["check", "-r", "--format", "json", &pki]);
+    assert_eq!(exit, Exit::No);
+    let findings = records(&text, "certck.finding");
+    assert_eq!(findings.len(), 1);
+    assert_eq!((&findings[0]["rule"], &findings[0]["role"]), (&"mode".into(), &"server".into()));
+    let summary = &records(&text, "certck.summary")[0];
+    assert_eq!((summary["checked"].as_u64(), summary["refused"].as_u64()), (Some(2), Some(1)));
+}
+
+#[test]
+fn a_directory_that_is_not_there_is_a_failure_and_the_others_are_checked() {
+    let (_dir, pki) = minted();
+    let (exit, text) = certck(&["check", "--format", "json", "/nowhere/x", &format!("{pki}/client_certs")]);
+    assert_eq!(exit, Exit::Failed);
+    let summary = &records(&text, "certck.summary")[0];
+    assert_eq!((summary["checked"].as_u64(), summary["errors"].as_u64()), (Some(1), Some(1)));
+}
+
+#[test]
+fn suppressed_findings_do_not_count() {
+    let (dir, pki) = minted();
+    let server = format!("{pki}/server_certs");
+    std::fs::remove_file(format!("{server}/ca.crl")).unwrap();
+    let list = dir.path().join("list.toml");
+    let entry = "[[suppress]]\nrule = \"no-crl\"\nreason = \"none yet\"\nuntil = \"2999-01-01\"\n";
+    std::fs::write(&list, entry).unwrap();
+    let args = ["check", "--profile", "strict", &server];
+    assert_eq!(certck(&args).0, Exit::No);
+    let (exit, text) = certck(&[&args[..], &["--suppress", list.to_str().unwrap()]].concat());
+    assert_eq!(exit, Exit::Ok);
+    assert!(text.contains("1 findings suppressed"), "{text}");
+}
+
+#[test]
+fn every_format_ends_well() {
+    let (_dir, pki) = minted();
+    let server = format!("{pki}/server_certs");
+    let run = |format| certck(&["check", "--format", format, "--host", "wrong.example", &server]);
+    let (exit, sarif) = run("sarif");
+    assert_eq!(exit, Exit::No);
+    assert_eq!(
+        serde_json::from_str::<Value>(&sarif).unwrap()["runs"][0]["results"][0]["ruleId"],
+        "host-mismatch"
+    );
+    assert!(run("junit").1.trim_end().ends_with("</testsuites>"));
+    assert!(run("prometheus").1.contains("certck_fit{dir="));
+    // The plug-in convention: critical is 2.
+    let (exit, nagios) = run("nagios");
+    assert_eq!(exit, Exit::Failed);
+    assert!(nagios.starts_with("CERTCK CRITICAL"), "{nagios}");
+}
+
+#[test]
+fn show_tells_kinds_apart_and_no_secret() {
+    let (_dir, pki) = minted();
+    let files = ["server.crt", "server.key", "ca.crl"].map(|f| format!("{pki}/server_certs/{f}"));
+    let (exit, text) = certck(&["show", "--format", "json", &files[0], &files[1], &files[2]]);
+    assert_eq!(exit, Exit::Ok);
+    let (cert, key) = (&records(&text, "certck.certificate")[0], &records(&text, "certck.key")[0]);
+    assert_eq!(cert["key_sha256"], key["key_sha256"]);
+    assert_eq!(records(&text, "certck.crl")[0]["number"], "01");
+    let secret = std::fs::read_to_string(Path::new(&files[1])).unwrap();
+    let line = secret.lines().nth(1).unwrap();
+    assert!(!text.contains(line));
+}
+
+#[test]
+fn verify_answers_line_by_line() {
+    let (dir, pki) = minted();
+    let read = |f: &str| std::fs::read_to_string(format!("{pki}/server_certs/{f}")).unwrap();
+    let case = |id: &str, host: &str| {
+        serde_json::json!({"id": id, "peer": read("server.crt"), "roots": [read("ca.crt")], "crls": [read("ca.crl")],
+            "kind": "server", "names": [{"kind": "dns", "value": host}]})
+        .to_string()
+    };
+    let cases = dir.path().join("cases");
+    let text = format!("{}\nnonsense\n\n{}\n", case("a", "localhost"), case("b", "example.com"));
+    std::fs::write(&cases, text).unwrap();
+    let (exit, text) = certck(&["verify", "--format", "json", cases.to_str().unwrap()]);
+    assert_eq!(exit, Exit::Failed);
+    let verdicts = records(&text, "certck.verdict");
+    assert_eq!(
+        (&verdicts[0]["verdict"], &verdicts[1]["reason"]),
+        (&"accept".into(), &"name-mismatch".into())
+    );
+    assert_eq!(records(&text, "certck.summary")[0]["errors"], 1);
+}
