@@ -54,7 +54,7 @@ pub(crate) struct Connection {
     #[arg(long, global = true, default_value = "10s", value_parser = duration, value_name = "TIME")]
     pub(crate) timeout: Duration,
     /// How many daemons to ask at the same time
-    #[arg(long, global = true, default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..=1024), value_name = "N")]
+    #[arg(long, global = true, default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..=512), value_name = "N")]
     pub(crate) width: u16,
 }
 
