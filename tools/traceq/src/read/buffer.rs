@@ -146,7 +146,7 @@ impl<'r> Buffer<'r> {
     /// An error at the position.
     #[cold]
     pub(super) fn error(&self, fault: Fault) -> ReadError {
-        ReadError { at: self.position(), fault }
+        ReadError::new(self.position(), fault)
     }
 }
 

@@ -185,7 +185,7 @@ impl Reader<'_, '_> {
 }
 
 fn not_a_trace(what: impl Into<String>) -> ReadError {
-    ReadError { at: Position::default(), fault: Fault::NotATrace(what.into()) }
+    ReadError::new(Position::default(), Fault::NotATrace(what.into()))
 }
 
 /// An object without events, with the first few keys that it has instead.

@@ -12,11 +12,24 @@ pub(crate) struct Position {
     pub(crate) offset: u64,
 }
 
-/// Reading stopped here, for this reason.
+/// Reading stopped here, for this reason. Boxed, so that the scanner's results fit into registers: errors are
+/// rare, and tokens are many.
 #[derive(Debug)]
-pub(crate) struct ReadError {
+pub(crate) struct ReadError(Box<Located>);
+
+/// What a [`ReadError`] holds.
+#[derive(Debug)]
+pub(crate) struct Located {
     pub(crate) at: Position,
     pub(crate) fault: Fault,
+}
+
+impl std::ops::Deref for ReadError {
+    type Target = Located;
+
+    fn deref(&self) -> &Located {
+        &self.0
+    }
 }
 
 /// Why reading stopped.
@@ -66,6 +79,11 @@ impl From<io::Error> for Fault {
 }
 
 impl ReadError {
+    /// A fault at a place.
+    pub(crate) fn new(at: Position, fault: Fault) -> Self {
+        Self(Box::new(Located { at, fault }))
+    }
+
     /// `:LINE:COLUMN`, to stand behind the file's name; empty where the place says nothing.
     pub(crate) fn place(&self) -> String {
         match self.fault {

@@ -14,12 +14,27 @@ use crate::model::Text;
 /// How deep brackets may nest.
 pub(crate) const DEPTH_LIMIT: u32 = 128;
 
-/// A string's text between its quotes, or a number's text, by offsets from the buffer's mark.
+/// A string's text between its quotes, or a number's text, by offsets from the buffer's mark. Small, because
+/// every event has dozens; offsets fit because kept text is limited ([`super::buffer::KEEP_LIMIT`]).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Span {
-    start: usize,
-    end: usize,
-    escaped: bool,
+    start: u32,
+    /// The end, and whether there is a backslash inside in the topmost bit.
+    end: u32,
+}
+
+const ESCAPED: u32 = 1 << 31;
+
+impl Span {
+    /// Without a mark offsets may be too large for a span; they mean nothing then, and are not used.
+    #[inline]
+    fn new(start: usize, end: usize, escaped: bool) -> Self {
+        Self { start: start as u32, end: end as u32 & !ESCAPED | if escaped { ESCAPED } else { 0 } }
+    }
+
+    fn is_empty(self) -> bool {
+        self.start == self.end
+    }
 }
 
 /// A value without structure.
@@ -107,7 +122,7 @@ impl<'r> Scanner<'r> {
                     self.buffer.pos += i;
                     let end = self.buffer.offset();
                     self.buffer.pos += 1;
-                    return Ok(Span { start, end, escaped });
+                    return Ok(Span::new(start, end, escaped));
                 }
                 Some(i) => {
                     self.buffer.pos += i + 1;
@@ -192,6 +207,10 @@ impl<'r> Scanner<'r> {
     #[inline]
     pub(crate) fn number(&mut self) -> Result<Span> {
         let start = self.buffer.offset();
+        if let Some(length) = plain_number(self.buffer.rest()) {
+            self.buffer.pos += length;
+            return Ok(self.since(start));
+        }
         let mut grammar = Number::Start;
         loop {
             let rest = self.buffer.rest();
@@ -211,7 +230,7 @@ impl<'r> Scanner<'r> {
         }
         if grammar == Number::Minus && self.buffer.rest().first().is_some_and(u8::is_ascii_alphabetic) {
             return match self.word()? {
-                Scalar::NotANumber => Ok(Span { start, end: start, escaped: false }),
+                Scalar::NotANumber => Ok(Span::new(start, start, false)),
                 _ => Err(self.syntax("expected a digit after `-`")),
             };
         }
@@ -262,7 +281,7 @@ impl<'r> Scanner<'r> {
             _ => {}
         }
         let shown = String::from_utf8_lossy(&word[..len.min(word.len())]).into_owned();
-        Err(ReadError { at, fault: Fault::Syntax(format!("expected a value, found `{shown}`")) })
+        Err(ReadError::new(at, Fault::Syntax(format!("expected a value, found `{shown}`"))))
     }
 
     /// Any value. Objects and arrays are skipped, their text kept if there is a mark.
@@ -331,19 +350,36 @@ impl<'r> Scanner<'r> {
 
     /// Everything from an offset to here.
     pub(super) fn since(&self, start: usize) -> Span {
-        Span { start, end: self.buffer.offset(), escaped: false }
+        Span::new(start, self.buffer.offset(), false)
     }
 
     /// The text of a span; the mark must be the one it was scanned under.
     #[inline]
     pub(crate) fn text(&self, span: Span) -> Text<'_> {
-        Text { raw: self.buffer.kept(span.start, span.end), escaped: span.escaped }
+        let end = span.end & !ESCAPED;
+        Text { raw: self.buffer.kept(span.start as usize, end as usize), escaped: span.end != end }
     }
 }
 
 /// A number, or the sign of a missing one.
 fn number_or_missing(span: Span) -> Scalar {
-    if span.start == span.end { Scalar::NotANumber } else { Scalar::Number(span) }
+    if span.is_empty() { Scalar::NotANumber } else { Scalar::Number(span) }
+}
+
+/// The length of a number without an exponent that ends before the bytes do; what most numbers are.
+#[inline]
+fn plain_number(rest: &[u8]) -> Option<usize> {
+    let digits = |from: usize| from + rest[from..].iter().take_while(|b| b.is_ascii_digit()).count();
+    let first = usize::from(rest[0] == b'-');
+    let whole = digits(first);
+    if whole == first || (rest[first] == b'0' && whole > first + 1) {
+        return None;
+    }
+    let end = match rest.get(whole) {
+        Some(b'.') => Some(digits(whole + 1)).filter(|end| *end > whole + 1)?,
+        _ => whole,
+    };
+    matches!(rest.get(end), Some(b',' | b'}' | b']' | b' ' | b'\n' | b'\r' | b'\t')).then_some(end)
 }
 
 /// The first quote or backslash. Most strings in traces are short: look at the first bytes before calling in

@@ -83,7 +83,7 @@ pub(crate) fn read(source: Box<dyn Read + Send>, sink: &mut dyn Sink) -> anyhow:
     let (source, gzip) = match source::decompress(source) {
         Ok(opened) => opened,
         Err(fault) => {
-            out.error = Some(ReadError { at: Position::default(), fault });
+            out.error = Some(ReadError::new(Position::default(), fault));
             return Ok(out);
         }
     };
@@ -109,7 +109,7 @@ fn parse(source: Box<dyn Read>, sink: &mut dyn Sink, out: &mut Outcome) -> Resul
         Some(format) => (format.read)(Scanner::new(buffer), sink, out),
         None => {
             let fault = Fault::NotATrace(unrecognised(head));
-            Err(ReadError { at: Position::default(), fault }.into())
+            Err(ReadError::new(Position::default(), fault).into())
         }
     }
 }
