@@ -1,5 +1,6 @@
 //! Console transcripts, run as tests and readable as documentation: `tests/cases/TOOL/*.md`, each with the
 //! files of its `.in` directory. `make bless` rewrites what the commands print.
+#![allow(clippy::unwrap_used, clippy::print_stderr, reason = "a test program")]
 
 #[test]
 fn transcripts_are_true() {

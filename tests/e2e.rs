@@ -1,4 +1,5 @@
 //! The main job through the real binaries: certificates, daemon, process, request, trace, summary.
+#![allow(clippy::unwrap_used, clippy::print_stderr, reason = "a test program")]
 
 mod harness;
 

@@ -1,6 +1,7 @@
 //! The one generator: manual pages, completions and schemas come from the code and are checked in.
 //!
 //! `make bless` (BLESS=1) writes them; otherwise each test fails when a file is stale, missing, or left over.
+#![allow(clippy::unwrap_used, clippy::print_stderr, reason = "a test program")]
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -80,6 +81,9 @@ fn manual_pages_are_current() {
     settle("man", &files);
 }
 
+/// A part of a page.
+type Render = fn(&clap_mangen::Man, &mut dyn std::io::Write) -> std::io::Result<()>;
+
 /// A page for the command and one for each of its subcommands.
 fn pages(command: &Command, section: &str, files: &mut Files) {
     // clap wants names that live for ever; this program does not live long.
@@ -87,7 +91,7 @@ fn pages(command: &Command, section: &str, files: &mut Files) {
     let man = clap_mangen::Man::new(command.clone().name(name)).section(section);
     let man = man.manual("profguard").source(concat!("profguard ", env!("CARGO_PKG_VERSION"))).date(DATE);
     let mut page = Vec::new();
-    let render: [fn(&clap_mangen::Man, &mut dyn std::io::Write) -> std::io::Result<()>; 5] = [
+    let render: [Render; 5] = [
         clap_mangen::Man::render_title,
         clap_mangen::Man::render_name_section,
         clap_mangen::Man::render_synopsis_section,

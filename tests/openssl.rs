@@ -1,6 +1,7 @@
 //! The daemon and the client against OpenSSL: its handshakes, its certificates, its revocation lists.
 //!
 //! Skips with a message where the `openssl` command is not installed.
+#![allow(clippy::unwrap_used, clippy::print_stderr, reason = "a test program")]
 
 mod harness;
 

@@ -1,4 +1,5 @@
 //! What signals do: the daemon drains and removes its sockets, jobs and filters end, nothing is left behind.
+#![allow(clippy::unwrap_used, clippy::print_stderr, reason = "a test program")]
 
 mod harness;
 

@@ -1,5 +1,6 @@
 //! What every tool owes the shell: help on stdout, mistakes in one line on stderr, closed pipes silent, a full
 //! disk noticed.
+#![allow(clippy::unwrap_used, clippy::print_stderr, reason = "a test program")]
 
 mod harness;
 

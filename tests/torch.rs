@@ -2,6 +2,7 @@
 //!
 //! Needs PROFGUARD_TORCH_PYTHON, a Python that has PyTorch; `tests/interop/run` makes one. Without it every
 //! test here says that it was skipped.
+#![allow(clippy::unwrap_used, clippy::print_stderr, reason = "a test program")]
 
 mod harness;
 
