@@ -75,6 +75,12 @@ impl Cert {
         })
     }
 
+    /// Whether another certificate's key signed it, and names say so too.
+    #[must_use]
+    pub fn is_issued_by(&self, issuer: &Self) -> bool {
+        self.issuer == issuer.subject && self.signature.verify(&issuer.key).is_ok()
+    }
+
     /// Whether subject and issuer are the same name. Such a certificate does not count for a path length.
     #[must_use]
     pub fn is_self_issued(&self) -> bool {

@@ -66,6 +66,22 @@ fn ends(case: &Case) -> Vec<End> {
     [certs(&case.roots), certs(&case.chain)].concat().into_iter().chain(crls).collect()
 }
 
+/// Judges one CRL by the CA that must have issued it: form, signature, dates. `path` is what findings name.
+#[must_use]
+pub fn inspect_crl(path: &Path, crl: &Crl, issuer: &Cert, options: &LoadOptions<'_>) -> Vec<Finding> {
+    let bundle = |items| Bundle { path: path.to_owned(), items, broken: false };
+    let case = Case {
+        role: Role::Server,
+        roots: bundle(vec![issuer.clone()]),
+        chain: bundle(Vec::new()),
+        crls: Bundle { path: path.to_owned(), items: vec![crl.clone()], broken: false },
+        crl_present: true,
+    };
+    let mut judge = Judge::new(options, Vec::new());
+    judge.revocation(&case);
+    judge.finish()
+}
+
 fn loaded(path: &Path, case: &Case, key: Arc<dyn SigningKey>, findings: &[Finding]) -> MtlsDir {
     let ders = |certs: &[Cert]| certs.iter().map(|c| c.der.clone()).collect::<Vec<_>>();
     MtlsDir {
@@ -232,22 +248,17 @@ impl Reader {
         let quoted = shell_quote(path);
         let decrypt =
             format!("umask 077; openssl pkey -in {quoted} -out {quoted}.new && mv {quoted}.new {quoted}");
+        let found = error.to_string();
         self.add(match error {
-            KeyError::Encrypted => rule::KEY_ENCRYPTED
+            KeyError::Encrypted => {
+                rule::KEY_ENCRYPTED.at(path).found(found).expected("a key that can be read").fix(decrypt)
+            }
+            KeyError::Traditional => {
+                rule::KEY_ENCRYPTED.at(path).found(found).expected("PKCS#8").fix(decrypt)
+            }
+            KeyError::Malformed(_) => rule::MALFORMED_KEY
                 .at(path)
-                .found("the key is encrypted, and no passphrase was given")
-                .expected("a key that can be read")
-                .fix(decrypt),
-            KeyError::Traditional => rule::KEY_ENCRYPTED
-                .at(path)
-                .found(
-                    "the key is encrypted in OpenSSL's old form, whose passphrase one round of MD5 protects",
-                )
-                .expected("PKCS#8")
-                .fix(decrypt),
-            KeyError::Malformed(why) => rule::MALFORMED_KEY
-                .at(path)
-                .found(why)
+                .found(found)
                 .expected("a PKCS#8, PKCS#1 or SEC1 private key")
                 .fix("issue a new key and certificate"),
         });

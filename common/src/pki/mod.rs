@@ -39,7 +39,7 @@ mod tls;
 pub use cert::Cert;
 pub use crl::Crl;
 pub use der::{Malformed, Time};
-pub use inspect::{End, Inspection, inspect};
+pub use inspect::{End, Inspection, inspect, inspect_crl};
 pub use load::{LoadError, LoadOptions, MtlsDir, Passphrase, Profile};
 pub use role::Role;
 pub use tls::{MinVersion, provider, sha256};

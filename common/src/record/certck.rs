@@ -20,9 +20,9 @@ pub const ENTRIES: &[Entry] = &[
 /// `certck.finding`: a rule that something in a directory breaks.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Finding {
-    /// The directory that was checked.
+    /// The directory, or the CRL, that was checked.
     pub dir: String,
-    /// The role that it was checked for: `server` or `client`.
+    /// The role that it was checked for: `server` or `client`; `ca` for a CRL by itself.
     pub role: String,
     /// What was found.
     #[serde(flatten)]
@@ -314,6 +314,31 @@ impl Record for Key {
     const TYPE: &'static str = "certck.key";
     const V: u32 = 1;
     const SAMPLE: &'static str = r#"{"type":"certck.key","v":1,"path":"server.key","line":1,"form":"PRIVATE KEY","encrypted":false,"key":"EC on P-256","key_sha256":"ff00"}"#;
+}
+
+/// `certck.written`: a file or directory that was made or replaced.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Written {
+    /// What it is: `crl` or `directory`.
+    pub what: String,
+    /// Where it is.
+    pub path: String,
+    /// The path's bytes in hex, where they are not UTF-8.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub path_hex: Option<String>,
+    /// The number of a CRL, in hex; the serial number of a new certificate.
+    pub number: String,
+    /// Until when it is good.
+    pub until: String,
+    /// How many certificates a CRL revokes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revoked: Option<u64>,
+}
+
+impl Record for Written {
+    const TYPE: &'static str = "certck.written";
+    const V: u32 = 1;
+    const SAMPLE: &'static str = r#"{"type":"certck.written","v":1,"what":"crl","path":"pki/ca/ca.crl","number":"02","until":"2027-11-23T10:00:00Z","revoked":1}"#;
 }
 
 summary!(Summary, "certck.summary", r#"{"type":"certck.summary","v":1,"checked":2,"refused":1,"findings_error":1,"findings_warning":0,"findings_note":2,"suppressed":0,"made":0,"errors":0}"#, {

@@ -6,7 +6,8 @@ use std::net::IpAddr;
 
 use anyhow::Context;
 use clap::ValueEnum;
-use common::pki::{Role, pem};
+use common::pki::pem::{self, Block};
+use common::pki::{Cert, Role, key};
 use rcgen::{
     BasicConstraints, CertificateParams, CertificateRevocationListParams, DistinguishedName, DnType,
     ExtendedKeyUsagePurpose, IsCa, Issuer, KeyIdMethod, KeyPair, KeyUsagePurpose, PublicKeyData,
@@ -56,6 +57,14 @@ impl Algorithm {
 pub(crate) struct Key(KeyPair);
 
 impl Key {
+    /// Reads a key in PKCS#8, PKCS#1 or SEC1.
+    fn read(block: &Block) -> anyhow::Result<Self> {
+        // What cannot be used at all is refused in words.
+        key::read(block).map_err(anyhow::Error::msg)?;
+        let text = pem::encode(&block.label, &block.der);
+        Ok(Self(KeyPair::from_pem(&text).context("cannot sign with it")?))
+    }
+
     /// The key as a PEM file, PKCS#8.
     pub(crate) fn pem(&self) -> Zeroizing<String> {
         let der = self.0.serialized_der();
@@ -116,18 +125,25 @@ pub(crate) struct Issued {
 /// A certificate authority.
 pub(crate) struct Authority {
     issuer: Issuer<'static, Key>,
-    pub(crate) certificate: Issued,
 }
 
 impl Authority {
     /// Makes a root that can sign leaves and CRLs, and nothing below them.
-    pub(crate) fn new(key: Key, name: &str, validity: Validity) -> anyhow::Result<Self> {
+    pub(crate) fn new(key: Key, name: &str, validity: Validity) -> anyhow::Result<(Self, Issued)> {
         let mut params = params(name, validity)?;
         params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
         let der = params.self_signed(&key).context("cannot sign the root")?;
         let certificate = issued(der.pem(), name, &params, validity);
-        Ok(Self { issuer: Issuer::new(params, key), certificate })
+        Ok((Self { issuer: Issuer::new(params, key) }, certificate))
+    }
+
+    /// Takes up a root that was made before.
+    pub(crate) fn load(certificate: &Cert, key: &Block) -> anyhow::Result<Self> {
+        let key = Key::read(key)?;
+        anyhow::ensure!(key.subject_public_key_info() == certificate.key.spki, "is not the key of ca.crt");
+        let issuer = Issuer::from_ca_cert_der(&certificate.der, key).context("cannot sign with it")?;
+        Ok(Self { issuer })
     }
 
     /// The root's key as a PEM file.

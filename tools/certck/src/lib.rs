@@ -7,8 +7,10 @@ use common::out::{Color, Out, Verbosity};
 use common::report::ReportFormat;
 
 mod authority;
+mod ca;
 mod clock;
 mod cmd;
+mod files;
 mod input;
 mod order;
 mod source;
@@ -32,7 +34,10 @@ pub struct Cli {
 #[derive(Subcommand, Debug)]
 enum Cmd {
     Check(cmd::check::Args),
+    #[command(subcommand)]
+    Crl(cmd::crl::Cmd),
     Mint(cmd::mint::Args),
+    Revoke(cmd::revoke::Args),
     Show(cmd::show::Args),
     Verify(cmd::verify::Args),
 }
@@ -47,8 +52,10 @@ impl Tool for Cli {
     fn run(self, out: &mut Out) -> anyhow::Result<Exit> {
         let format = self.global.format;
         match self.cmd {
+            Cmd::Crl(cmd) => cmd::crl::run(&cmd, format.plain()?, out),
             Cmd::Check(args) => cmd::check::run(&args, format, out),
             Cmd::Mint(args) => cmd::mint::run(&args, format.plain()?, out),
+            Cmd::Revoke(args) => cmd::revoke::run(&args, format.plain()?, out),
             Cmd::Show(args) => cmd::show::run(&args, format.plain()?, out),
             Cmd::Verify(args) => cmd::verify::run(&args, format.plain()?, out),
         }

@@ -158,3 +158,51 @@ fn verify_answers_line_by_line() {
     );
     assert_eq!(records(&text, "certck.summary")[0]["errors"], 1);
 }
+
+#[test]
+fn what_is_revoked_is_refused_everywhere_and_stays_revoked() {
+    for algo in ["ecdsa-p256", "ed25519", "rsa-3072"] {
+        let dir = tempfile::tempdir().unwrap();
+        let pki = dir.path().join("pki").to_str().unwrap().to_owned();
+        assert_eq!(certck(&["mint", "--algo", algo, &pki]).0, Exit::Ok);
+        let [ca, server, client] = ["ca", "server_certs", "client_certs"].map(|d| format!("{pki}/{d}"));
+        let leaf = format!("{client}/client.crt");
+        let to = ["--to", &server, "--to", &client];
+        let (exit, text) = certck(
+            &[&["revoke", "--format", "json", "--reason", "key-compromise", &ca, &leaf][..], &to].concat(),
+        );
+        assert_eq!(exit, Exit::Ok);
+        let written = records(&text, "certck.written");
+        assert_eq!(written.len(), 3);
+        assert_eq!((&written[0]["number"], &written[0]["revoked"]), (&"02".into(), &1.into()));
+        let (exit, text) = certck(&["check", "--format", "json", &client]);
+        assert_eq!(exit, Exit::No);
+        let finding = &records(&text, "certck.finding")[0];
+        assert_eq!(finding["rule"], "revoked");
+        assert!(finding["found"].as_str().unwrap().contains("key compromise"));
+        assert_eq!(certck(&["check", &server]).0, Exit::Ok);
+        // A new list, and the same certificate once more: nothing is lost, nothing doubled.
+        assert_eq!(certck(&[&["crl", "new", &ca][..], &to].concat()).0, Exit::Ok);
+        assert_eq!(certck(&["revoke", &ca, &leaf]).0, Exit::Ok);
+        let (_, text) = certck(&["show", "--format", "json", &format!("{ca}/ca.crl")]);
+        let crl = &records(&text, "certck.crl")[0];
+        assert_eq!((&crl["number"], crl["revoked"].as_array().unwrap().len()), (&"04".into(), 1));
+    }
+}
+
+#[test]
+fn only_what_the_authority_issued_is_revoked_by_it() {
+    let ((_a, ours), (_b, theirs)) = (minted(), minted());
+    let before = std::fs::read(format!("{ours}/ca/ca.crl")).unwrap();
+    let foreign = format!("{theirs}/client_certs/client.crt");
+    assert_eq!(certck(&["revoke", &format!("{ours}/ca"), &foreign]).0, Exit::Failed);
+    assert_eq!(
+        certck(&["revoke", &format!("{ours}/ca"), "--serial", "11", "--to", "/nowhere"]).0,
+        Exit::Failed
+    );
+    assert_eq!(std::fs::read(format!("{ours}/ca/ca.crl")).unwrap(), before);
+    let check = |crl: &str| certck(&["crl", "check", "--ca", &format!("{ours}/ca/ca.crt"), crl]).0;
+    assert_eq!(check(&format!("{ours}/ca/ca.crl")), Exit::Ok);
+    assert_eq!(check(&format!("{theirs}/ca/ca.crl")), Exit::No);
+    assert_eq!(check("/nowhere.crl"), Exit::Failed);
+}

@@ -8,7 +8,7 @@ use crate::pki::signature::SignatureError;
 use crate::pki::{Cert, Crl, rule};
 
 impl Judge<'_> {
-    pub(super) fn revocation(&mut self, case: &Case) {
+    pub(in crate::pki) fn revocation(&mut self, case: &Case) {
         let (path, crls) = (&case.crls.path, &case.crls.items);
         if !case.crl_present {
             self.add(

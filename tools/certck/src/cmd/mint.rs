@@ -75,22 +75,17 @@ const CLIENT: &str = "client_certs";
 fn make(args: &Args, hosts: &[Host], stage: &Stage) -> anyhow::Result<Vec<Minted>> {
     let now = OffsetDateTime::now_utc().replace_nanosecond(0)?;
     let validity = |days: u16| Validity { from: now - SKEW, until: now + Duration::days(i64::from(days)) };
-    let authority = Authority::new(args.algo.generate()?, "profguard CA", validity(args.ca_days))?;
+    let (authority, root) = Authority::new(args.algo.generate()?, "profguard CA", validity(args.ca_days))?;
     let crl = authority.crl(1, Vec::new(), validity(args.crl_days.unwrap_or(args.days)))?;
-    stage.file(CA, "ca.crt", authority.certificate.pem.as_bytes())?;
+    stage.file(CA, "ca.crt", root.pem.as_bytes())?;
     stage.file(CA, "ca.key", authority.key_pem().as_bytes())?;
     stage.file(CA, "ca.crl", crl.as_bytes())?;
-    let mut made = vec![minted(
-        args,
-        CA,
-        "ca",
-        ["ca.crt", "ca.key", "ca.crl"].map(str::to_owned).into(),
-        &authority.certificate,
-    )];
+    let mut made =
+        vec![minted(args, CA, "ca", ["ca.crt", "ca.key", "ca.crl"].map(str::to_owned).into(), &root)];
     for (role, dir, hosts) in [(Role::Server, SERVER, hosts), (Role::Client, CLIENT, &[])] {
         let (layout, key) = (role.layout(), args.algo.generate()?);
         let leaf = authority.leaf(&key, role, hosts, validity(args.days))?;
-        stage.file(dir, layout.ca, authority.certificate.pem.as_bytes())?;
+        stage.file(dir, layout.ca, root.pem.as_bytes())?;
         stage.file(dir, layout.leaf, leaf.pem.as_bytes())?;
         stage.file(dir, layout.key, key.pem().as_bytes())?;
         stage.file(dir, layout.crl, crl.as_bytes())?;

@@ -1,6 +1,8 @@
 //! The subcommands, one file each.
 
 pub(crate) mod check;
+pub(crate) mod crl;
 pub(crate) mod mint;
+pub(crate) mod revoke;
 pub(crate) mod show;
 pub(crate) mod verify;

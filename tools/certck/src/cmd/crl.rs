@@ -1,0 +1,127 @@
+//! `certck crl`: revocation lists, checked, made and fetched.
+
+use std::path::PathBuf;
+
+use clap::Subcommand;
+use common::exit::Exit;
+use common::finding::Severity;
+use common::out::{Format, Out};
+use common::pki::{LoadOptions, inspect_crl};
+use common::record::certck::{Finding, Summary, Written};
+use common::text::Safe;
+
+use crate::ca::{self, Ca};
+use crate::files;
+
+/// Check, make and fetch certificate revocation lists
+#[derive(Subcommand, Debug)]
+pub(crate) enum Cmd {
+    Check(Check),
+    New(New),
+}
+
+/// Judge a CRL by the CA that must have issued it
+///
+/// Says whether the CRL is in strict DER, signed by the CA's key, in force now, numbered, and complete.
+#[derive(clap::Args, Debug)]
+#[command(after_long_help = "Examples:
+  certck crl check --ca pki/ca/ca.crt pki/server_certs/ca.crl")]
+pub(crate) struct Check {
+    /// The CRL, PEM or DER
+    #[arg(value_name = "FILE", required = true)]
+    files: Vec<PathBuf>,
+    /// The certificate of the CA
+    #[arg(long, value_name = "FILE")]
+    ca: PathBuf,
+    /// Warn of a nextUpdate within so many days
+    #[arg(long, value_name = "N", default_value_t = 30)]
+    warn_days: u32,
+}
+
+/// Make a new CRL with what the present one revokes
+///
+/// The CRL gets the next number and a new validity. It goes into the authority's directory and into every --to
+/// directory, each replaced in one step.
+#[derive(clap::Args, Debug)]
+#[command(after_long_help = "Examples:
+  certck crl new pki/ca --days 30 --to pki/server_certs --to pki/client_certs")]
+pub(crate) struct New {
+    /// The authority's directory: ca.crt, ca.key, ca.crl
+    #[arg(value_name = "CA_DIR")]
+    ca: PathBuf,
+    #[command(flatten)]
+    publish: Publish,
+}
+
+/// How a CRL is made and where it goes.
+#[derive(clap::Args, Debug)]
+pub(crate) struct Publish {
+    /// Days until the CRL must have been renewed
+    #[arg(long, value_name = "N", default_value_t = 90, value_parser = clap::value_parser!(u16).range(1..=3650))]
+    pub(crate) days: u16,
+    /// A certificate directory whose ca.crl is replaced too; may be repeated
+    #[arg(long, value_name = "DIR")]
+    pub(crate) to: Vec<PathBuf>,
+}
+
+pub(crate) fn run(cmd: &Cmd, format: Format, out: &mut Out) -> anyhow::Result<Exit> {
+    match cmd {
+        Cmd::Check(args) => check(args, format, out),
+        Cmd::New(args) => {
+            ca::directories(&args.publish.to)?;
+            let ca = Ca::open(&args.ca)?;
+            report(&ca.publish(ca.revoked(), args.publish.days, &args.publish.to)?, format, out)?;
+            Ok(Exit::Ok)
+        }
+    }
+}
+
+fn check(args: &Check, format: Format, out: &mut Out) -> anyhow::Result<Exit> {
+    let issuer = files::certificate(&args.ca)?;
+    let options = LoadOptions { warn_days: args.warn_days, ..LoadOptions::now() };
+    let mut summary = Summary::default();
+    for file in &args.files {
+        let crl = match files::crl(file) {
+            Ok(crl) => crl,
+            Err(e) => {
+                out.diag().fatal(&e);
+                continue;
+            }
+        };
+        let findings = inspect_crl(file, &crl, &issuer, &options);
+        let of = |severity| findings.iter().filter(|f| f.severity == severity).count() as u64;
+        summary.checked += 1;
+        summary.refused += u64::from(of(Severity::Error) > 0);
+        summary.findings_error += of(Severity::Error);
+        summary.findings_warning += of(Severity::Warning);
+        let path = file.to_string_lossy().into_owned();
+        if format == Format::Text {
+            let verdict = if of(Severity::Error) > 0 { "not fit" } else { "fit" };
+            writeln!(out.text(), "{}: {verdict}, {} revoked", Safe(&path), crl.revoked.len())?;
+        }
+        for finding in findings {
+            match format {
+                Format::Text => writeln!(out.text(), "  {:7} {}", finding.severity, Safe(&finding.reason()))?,
+                Format::Json => out.record(&Finding { dir: path.clone(), role: "ca".to_owned(), finding })?,
+            }
+        }
+    }
+    summary.errors = out.diag().errors();
+    if format == Format::Json {
+        out.record(&summary)?;
+    }
+    Ok(if summary.refused > 0 { Exit::No } else { Exit::Ok })
+}
+
+/// Says what was written.
+pub(crate) fn report(written: &[Written], format: Format, out: &mut Out) -> anyhow::Result<()> {
+    if format == Format::Json {
+        written.iter().try_for_each(|w| out.record(w))?;
+        return Ok(out.record(&Summary { made: written.len() as u64, ..Summary::default() })?);
+    }
+    for w in written {
+        let revoked = w.revoked.map(|n| format!(", {n} revoked")).unwrap_or_default();
+        writeln!(out.text(), "{}: number {}{revoked}, until {}", Safe(&w.path), w.number, w.until)?;
+    }
+    Ok(())
+}

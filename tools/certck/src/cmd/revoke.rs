@@ -1,0 +1,133 @@
+//! `certck revoke`: take back a certificate.
+
+use std::path::PathBuf;
+
+use anyhow::{Context, ensure};
+use common::exit::Exit;
+use common::out::{Format, Out};
+use rcgen::{RevocationReason, RevokedCertParams, SerialNumber};
+use time::OffsetDateTime;
+
+use super::crl::report;
+use crate::ca::{self, Ca};
+use crate::files;
+
+/// Revoke certificates, and make the CRL that says so
+///
+/// Adds the certificates to the authority's CRL, numbers it one higher, and puts it into the authority's
+/// directory and into every --to directory. Those that serve must be restarted or told to reload.
+#[derive(clap::Args, Debug)]
+#[command(after_long_help = "Examples:
+  certck revoke pki/ca lost-laptop.crt --reason key-compromise --to pki/server_certs
+  certck revoke pki/ca --serial 41d7a899abf581bf093acfe059fb5ee7")]
+pub(crate) struct Args {
+    /// The authority's directory: ca.crt, ca.key, ca.crl
+    #[arg(value_name = "CA_DIR")]
+    ca: PathBuf,
+    /// Certificates to revoke
+    #[arg(value_name = "FILE", required_unless_present = "serial")]
+    files: Vec<PathBuf>,
+    /// Serial number to revoke, in hex; may be repeated
+    #[arg(long, value_name = "HEX", value_parser = parse_serial)]
+    serial: Vec<Serial>,
+    /// Why
+    #[arg(long, value_enum, default_value_t)]
+    reason: Reason,
+    #[command(flatten)]
+    publish: super::crl::Publish,
+}
+
+/// A serial number's bytes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Serial(Vec<u8>);
+
+/// Why a certificate is revoked.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+enum Reason {
+    /// Nothing is said
+    #[default]
+    Unspecified,
+    /// The private key may be known to others
+    KeyCompromise,
+    /// Its place in the organisation changed
+    AffiliationChanged,
+    /// A new certificate replaces it
+    Superseded,
+    /// It is no longer used
+    CessationOfOperation,
+}
+
+impl Reason {
+    /// RFC 5280, 5.3.1: without a reason, the extension is left out.
+    fn code(self) -> Option<RevocationReason> {
+        match self {
+            Self::Unspecified => None,
+            Self::KeyCompromise => Some(RevocationReason::KeyCompromise),
+            Self::AffiliationChanged => Some(RevocationReason::AffiliationChanged),
+            Self::Superseded => Some(RevocationReason::Superseded),
+            Self::CessationOfOperation => Some(RevocationReason::CessationOfOperation),
+        }
+    }
+}
+
+pub(crate) fn run(args: &Args, format: Format, out: &mut Out) -> anyhow::Result<Exit> {
+    ca::directories(&args.publish.to)?;
+    let ca = Ca::open(&args.ca)?;
+    let mut serials: Vec<Vec<u8>> = args.serial.iter().map(|s| s.0.clone()).collect();
+    for file in &args.files {
+        let cert = files::certificate(file)?;
+        let shown = || file.display().to_string();
+        ensure!(cert.is_issued_by(&ca.certificate), "{}: not issued by {}", shown(), ca.certificate.subject);
+        serials.push(cert.serial);
+    }
+    let mut revoked = ca.revoked();
+    for serial in serials {
+        if revoked.iter().any(|r| r.serial_number.as_ref() == serial) {
+            out.warn(common::finding::hex(&serial), "was revoked before");
+        } else {
+            revoked.push(RevokedCertParams {
+                serial_number: SerialNumber::from_slice(&serial),
+                revocation_time: OffsetDateTime::now_utc().replace_nanosecond(0).context("no time")?,
+                reason_code: args.reason.code(),
+                invalidity_date: None,
+            });
+        }
+    }
+    let written = ca.publish(revoked, args.publish.days, &args.publish.to)?;
+    report(&written, format, out)?;
+    Ok(Exit::Ok)
+}
+
+/// Hex digits, with or without colons; the number that they say must be positive.
+fn parse_serial(text: &str) -> Result<Serial, String> {
+    let wrong = || "expected a positive number of at most 20 bytes in hex".to_owned();
+    let digits: String = text.chars().filter(|c| *c != ':').collect();
+    let digits = if digits.len().is_multiple_of(2) { digits } else { format!("0{digits}") };
+    if digits.is_empty() || digits.len() > 42 || !digits.bytes().all(|b| b.is_ascii_hexdigit()) {
+        return Err(wrong());
+    }
+    let bytes: Vec<u8> = (0..digits.len() / 2)
+        .map(|i| u8::from_str_radix(&digits[2 * i..2 * i + 2], 16).map_err(|_| wrong()))
+        .collect::<Result<_, _>>()?;
+    let first = bytes.iter().position(|&b| b != 0).ok_or_else(wrong)?;
+    let mut bytes = bytes[first..].to_vec();
+    if bytes[0] & 0x80 != 0 {
+        bytes.insert(0, 0);
+    }
+    if bytes.len() > 20 { Err(wrong()) } else { Ok(Serial(bytes)) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn serial_numbers_are_der_integers() {
+        assert_eq!(parse_serial("0f"), Ok(Serial(vec![15])));
+        assert_eq!(parse_serial("00:80"), Ok(Serial(vec![0, 0x80])));
+        assert_eq!(parse_serial("f"), Ok(Serial(vec![15])));
+        for wrong in ["", "0", "xy", &"11".repeat(21)] {
+            assert!(parse_serial(wrong).is_err(), "{wrong}");
+        }
+    }
+}

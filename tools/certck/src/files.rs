@@ -1,0 +1,60 @@
+//! Single files of certificates, CRLs and keys, for commands that work on files and not on directories to serve.
+
+use std::io::Read;
+use std::path::Path;
+
+use anyhow::{Context, anyhow, bail};
+use common::fsat;
+use common::pki::pem::{self, Block};
+use common::pki::{Cert, Crl, key};
+use zeroize::Zeroizing;
+
+/// The largest file that is read, in bytes.
+pub(crate) const MAX_BYTES: u64 = 16 << 20;
+
+/// A regular file's bytes.
+pub(crate) fn read(path: &Path) -> anyhow::Result<Zeroizing<Vec<u8>>> {
+    let (file, _) = fsat::open_regular(path)?;
+    Ok(Zeroizing::new(fsat::read_bounded(file.take(MAX_BYTES + 1), MAX_BYTES)?))
+}
+
+/// The first certificate of a file, PEM or DER.
+pub(crate) fn certificate(path: &Path) -> anyhow::Result<Cert> {
+    one(path, "CERTIFICATE", |der| Ok(Cert::parse(der)?)).with_context(|| path.display().to_string())
+}
+
+/// The first CRL of a file, PEM or DER.
+pub(crate) fn crl(path: &Path) -> anyhow::Result<Crl> {
+    one(path, "X509 CRL", |der| Ok(Crl::parse(der)?)).with_context(|| path.display().to_string())
+}
+
+/// The CRL that some bytes are, PEM or DER.
+pub(crate) fn crl_of(bytes: &[u8]) -> anyhow::Result<Crl> {
+    first(bytes, "X509 CRL", |der| Ok(Crl::parse(der)?))
+}
+
+/// The private key's block of a file. What is allowed to whom is looked at before it is read.
+pub(crate) fn private_key(path: &Path) -> anyhow::Result<Block> {
+    let shown = || path.display().to_string();
+    let (file, meta) = fsat::open_regular(path).with_context(shown)?;
+    if let Some(finding) = common::policy::check(path, &meta, common::policy::Class::KeyFile).first() {
+        bail!("{}: {}", path.display(), finding.reason());
+    }
+    let bytes = Zeroizing::new(fsat::read_bounded(file.take(MAX_BYTES + 1), MAX_BYTES).with_context(shown)?);
+    let blocks = pem::parse(&bytes).with_context(shown)?;
+    let found = blocks.into_iter().find(|b| key::is_private(&b.label));
+    found.ok_or_else(|| anyhow!("holds no private key")).with_context(shown)
+}
+
+fn one<T>(path: &Path, label: &str, parse: impl Fn(&[u8]) -> anyhow::Result<T>) -> anyhow::Result<T> {
+    first(&read(path)?, label, parse)
+}
+
+fn first<T>(bytes: &[u8], label: &str, parse: impl Fn(&[u8]) -> anyhow::Result<T>) -> anyhow::Result<T> {
+    if bytes.first() == Some(&0x30) {
+        return parse(bytes);
+    }
+    let blocks = pem::parse(bytes)?;
+    let block = blocks.iter().find(|b| b.label == label);
+    parse(&block.ok_or_else(|| anyhow!("holds no `{label}` block"))?.der)
+}
