@@ -14,6 +14,7 @@ mod classify;
 mod cmd;
 mod collect;
 mod fix;
+mod host;
 mod ids;
 mod inspect;
 mod manifest;
@@ -43,6 +44,7 @@ enum Cmd {
     Audit(cmd::audit::Audit),
     Fix(cmd::fix::Fix),
     Undo(cmd::undo::Undo),
+    Host(cmd::host::HostCmd),
     Baseline(cmd::baseline::Baseline),
     Manifest(cmd::manifest::Manifest),
     Clean(cmd::clean::Clean),
@@ -61,6 +63,7 @@ impl Tool for Cli {
             Cmd::Audit(audit) => audit.run(format, out),
             Cmd::Fix(fix) => fix.run(format.plain()?, out),
             Cmd::Undo(undo) => undo.run(format.plain()?, out),
+            Cmd::Host(host) => host.run(format, out),
             Cmd::Baseline(baseline) => baseline.run(out),
             Cmd::Clean(clean) => clean.run(format.plain()?, out),
             Cmd::Manifest(manifest) => manifest.run(format.plain()?, out),

@@ -1,0 +1,123 @@
+//! The CANN toolkit: owned by the account that runs the tools, writable by nobody else, its environment unchanged.
+
+use common::finding::{Finding, Severity};
+use common::policy::Mode;
+
+use super::{Check, Host};
+
+pub(super) static CHECK: Check = Check {
+    id: "cann",
+    severity: Severity::Error,
+    what: "the CANN toolkit or its environment could have been changed by others",
+    run: |host, check| {
+        let mut found: Vec<_> = homes(host).iter().flat_map(|home| toolkit(host, check, home)).collect();
+        found.extend(environment(host, check));
+        found
+    },
+};
+
+/// Variables that set_env.sh sets to a place in the toolkit.
+const PLACES: [&str; 4] = ["ASCEND_TOOLKIT_HOME", "ASCEND_HOME_PATH", "ASCEND_OPP_PATH", "ASCEND_AICPU_PATH"];
+
+/// Variables that name directories from which code is loaded.
+const SEARCHED: [&str; 3] = ["LD_LIBRARY_PATH", "PYTHONPATH", "PATH"];
+
+fn variable<'a>(host: &'a Host, name: &str) -> Option<&'a str> {
+    host.env.iter().find(|(n, _)| n == name).map(|(_, v)| v.as_str())
+}
+
+/// Where toolkits are: as the environment says, or where they are usually installed.
+fn homes(host: &Host) -> Vec<String> {
+    let given = PLACES[..2].iter().filter_map(|name| variable(host, name)).map(str::to_owned);
+    let user = host.user.as_deref().unwrap_or_default();
+    let usual = ["/usr/local/Ascend".to_owned(), format!("/home/{user}/Ascend")];
+    let mut homes: Vec<_> = given.chain(usual).map(|p| p.trim_matches('/').to_owned()).collect();
+    homes.retain(|p| !p.is_empty() && host.stat(p).is_ok());
+    homes.sort();
+    homes.dedup();
+    homes
+}
+
+/// The toolkit's directory and the parts of it that are loaded and run.
+fn toolkit(host: &Host, check: &Check, home: &str) -> Vec<Finding> {
+    let parts = [
+        "",
+        "/set_env.sh",
+        "/bin",
+        "/lib64",
+        "/opp",
+        "/python",
+        "/tools",
+        "/latest",
+        "/ascend-toolkit",
+        "/driver",
+    ];
+    let mut found = Vec::new();
+    for path in parts.iter().map(|p| format!("{home}{p}")) {
+        let Ok(st) = host.stat(&path) else { continue };
+        let (place, mode) = (host.shown(&path), Mode::of(st.st_mode));
+        if mode.0 & 0o022 != 0 {
+            let finding = check.finding(&place).found(format!("mode {mode} lets others change the toolkit"));
+            found.push(
+                finding
+                    .expected("writable by its owner only")
+                    .fix(format!("chmod -R go-w {}", place.display())),
+            );
+        }
+        let Some(uid) = host.user.as_deref().and_then(|user| host.ids.uid(user)) else { continue };
+        if st.st_uid != uid {
+            found.push(
+                check
+                    .finding(&place)
+                    .found(format!("owned by {}", host.ids.user(st.st_uid)))
+                    .expected(format!("{}, who runs the tools", host.ids.user(uid)))
+                    .fix("install CANN as the user who runs the tools"),
+            );
+        }
+    }
+    found
+}
+
+fn environment(host: &Host, check: &Check) -> Vec<Finding> {
+    let mut found = Vec::new();
+    if let Some(home) = variable(host, PLACES[0]).or_else(|| variable(host, PLACES[1])) {
+        let top = home.trim_end_matches('/').trim_end_matches("/latest");
+        for name in PLACES {
+            if let Some(value) = variable(host, name).filter(|v| !v.starts_with(top)) {
+                let finding = check.finding(format!("${name}")).found(format!("is {value}, not below {top}"));
+                found.push(
+                    finding
+                        .expected("as set_env.sh sets it")
+                        .fix("source set_env.sh again, and nothing after it"),
+                );
+            }
+        }
+    } else {
+        // Without a toolkit, its environment is nobody's concern.
+        return found;
+    }
+    for name in SEARCHED {
+        for dir in variable(host, name).unwrap_or_default().split(':') {
+            found.extend(searched(host, check, name, dir));
+        }
+    }
+    found
+}
+
+/// An empty or relative directory is wherever the process happens to be.
+fn searched(host: &Host, check: &Check, name: &str, dir: &str) -> Option<Finding> {
+    let finding = |found: String| {
+        let finding = check.finding(format!("${name}")).found(found);
+        finding
+            .expected("absolute directories that only their owner can write")
+            .fix(format!("take it out of {name}"))
+    };
+    if variable(host, name).is_none_or(str::is_empty) {
+        return None;
+    }
+    if !dir.starts_with('/') {
+        return Some(finding(format!("holds {dir:?}, which is relative to the current directory")));
+    }
+    let mode = Mode::of(host.stat(dir.trim_start_matches('/')).ok()?.st_mode);
+    (mode.0 & 0o002 != 0).then(|| finding(format!("holds {dir}, which everybody can write to, mode {mode}")))
+}

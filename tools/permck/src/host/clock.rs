@@ -1,0 +1,41 @@
+//! Clock synchronisation: certificates are valid for a time, and traces of hosts are compared by it.
+
+use common::finding::Severity;
+
+use super::{Check, Host, unseen};
+
+pub(super) static CHECK: Check = Check {
+    id: "clock",
+    severity: Severity::Warning,
+    what: "the clock is not synchronised",
+    run: |host, check| {
+        if !host.live {
+            return Vec::new();
+        }
+        // What systemd-timesyncd leaves once it has reached a server.
+        if host.stat("run/systemd/timesync/synchronized").is_ok() || service(host).is_some() {
+            return Vec::new();
+        }
+        if virtual_clock(host) {
+            return vec![unseen("clock", "no time service runs here; the hypervisor may keep the clock")];
+        }
+        let finding =
+            check.finding("clock").found("no time service runs (chronyd, ntpd, systemd-timesyncd, ptp4l)");
+        vec![finding.expected("one of them").fix("systemctl enable --now chronyd")]
+    },
+};
+
+/// The name of a running time service.
+fn service(host: &Host) -> Option<String> {
+    let known = ["chronyd", "ntpd", "systemd-timesyn", "ptp4l", "phc2sys", "openntpd", "ntpd-rs"];
+    let pids = host.names("proc").into_iter().filter(|n| n.bytes().all(|b| b.is_ascii_digit()));
+    pids.filter_map(|pid| host.read(&format!("proc/{pid}/comm")).ok())
+        .map(|name| name.trim().to_owned())
+        .find(|name| known.contains(&name.as_str()))
+}
+
+fn virtual_clock(host: &Host) -> bool {
+    let source =
+        host.read("sys/devices/system/clocksource/clocksource0/current_clocksource").unwrap_or_default();
+    matches!(source.trim(), "kvm-clock" | "hyperv_clocksource_tsc_page" | "xen")
+}

@@ -1,0 +1,98 @@
+//! Kernel settings: address space randomisation, links, ptrace, core dumps, IPv6 sockets.
+
+use common::finding::{Finding, Severity};
+
+use super::{Check, Host, unseen};
+
+pub(super) static ASLR: Check = Check {
+    id: "aslr",
+    severity: Severity::Error,
+    what: "address space randomisation is not full",
+    run: |host, check| at_least(host, check, &[("kernel.randomize_va_space", 2)]),
+};
+
+pub(super) static LINKS: Check = Check {
+    id: "protected-links",
+    severity: Severity::Error,
+    what: "links and FIFOs of others are followed in shared directories",
+    run: |host, check| {
+        let wanted = ["hardlinks", "symlinks", "fifos", "regular"].map(|n| format!("fs.protected_{n}"));
+        wanted.iter().flat_map(|name| at_least(host, check, &[(name, 1)])).collect()
+    },
+};
+
+pub(super) static PTRACE: Check = Check {
+    id: "ptrace-scope",
+    severity: Severity::Warning,
+    what: "processes of one user can read each other's memory, keys included",
+    run: |host, check| at_least(host, check, &[("kernel.yama.ptrace_scope", 1)]),
+};
+
+pub(super) static BINDV6ONLY: Check = Check {
+    id: "bindv6only",
+    severity: Severity::Warning,
+    what: "a socket on all IPv6 addresses takes IPv4, too",
+    run: |host, check| at_least(host, check, &[("net.ipv6.bindv6only", 1)]),
+};
+
+pub(super) static CORE: Check = Check {
+    id: "core-dumps",
+    severity: Severity::Warning,
+    what: "a crash can write keys to disk",
+    run: core,
+};
+
+fn at_least(host: &Host, check: &Check, wanted: &[(&str, i64)]) -> Vec<Finding> {
+    wanted.iter().filter_map(|&(name, least)| setting(host, check, name, least)).collect()
+}
+
+fn setting(host: &Host, check: &Check, name: &str, least: i64) -> Option<Finding> {
+    let (value, place) = match host.sysctl(name) {
+        Ok(found) => found,
+        Err(why) => return Some(unseen(name, why)),
+    };
+    let ok = value.parse::<i64>().is_ok_and(|v| v >= least);
+    (!ok).then(|| {
+        check
+            .finding(place)
+            .found(format!("{name} is {value}"))
+            .expected(format!("{least}{}", if least == 1 { " or more" } else { "" }))
+            .fix(format!("sysctl -w {name}={least}, and the same line in /etc/sysctl.d/60-profguard.conf"))
+    })
+}
+
+fn core(host: &Host, check: &Check) -> Vec<Finding> {
+    let mut found = Vec::new();
+    let pattern = host.sysctl("kernel.core_pattern").map(|(value, _)| value);
+    if let Ok((value, place)) = host.sysctl("fs.suid_dumpable")
+        && value != "0"
+        // Dumps of privileged programs that only root gets are allowed for.
+        && !(value == "2" && pattern.as_deref().is_ok_and(|p| p.starts_with(['/', '|'])))
+    {
+        found.push(
+            check
+                .finding(place)
+                .found(format!("fs.suid_dumpable is {value}: privileged programs dump core"))
+                .expected("0")
+                .fix("sysctl -w fs.suid_dumpable=0"),
+        );
+    }
+    if !host.live {
+        return found;
+    }
+    let limits = host.read("proc/self/limits").unwrap_or_default();
+    let soft = limits.lines().find(|l| l.starts_with("Max core file size"));
+    let soft = soft.and_then(|l| l.split_whitespace().nth(4));
+    // The kernel ignores the limit where a program takes the dump.
+    let piped = pattern.as_deref().is_ok_and(|p| p.starts_with('|'));
+    if soft.is_some_and(|s| s != "0") && !piped {
+        found.push(
+            check
+                .finding("/proc/self/limits")
+                .found(format!("core files of this process may have {} bytes", soft.unwrap_or("?")))
+                .expected("0")
+                .fix("ulimit -c 0; in units LimitCORE=0"),
+        );
+    }
+    found
+}

@@ -1,0 +1,185 @@
+//! The host that the tools run on: accounts, kernel settings, listeners, units, toolkits. Read-only.
+//!
+//! A [`Host`] is a root directory, running or not. Checks read files below it, through links as that system would
+//! resolve them, and say what they could not see. One file per subject; [`CHECKS`] lists them all.
+
+use std::fs::File;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+
+use common::finding::{Finding, Severity};
+use common::report::RuleInfo;
+use rustix::fs::{self as rfs, CWD, OFlags, ResolveFlags};
+
+use crate::ids::Ids;
+
+mod account;
+mod cann;
+mod clock;
+mod kernel;
+mod listen;
+mod tmp;
+mod umask;
+mod unit;
+
+/// Configuration and /proc files are small; more than this of one is not read.
+const LIMIT: u64 = 16 << 20;
+
+/// One subject.
+pub(crate) struct Check {
+    pub(crate) id: &'static str,
+    pub(crate) severity: Severity,
+    pub(crate) what: &'static str,
+    run: fn(&Host, &Self) -> Vec<Finding>,
+}
+
+/// Every subject, in the order in which they are checked.
+pub(crate) static CHECKS: [&Check; 13] = [
+    &account::CHECK,
+    &umask::CHECK,
+    &kernel::ASLR,
+    &kernel::LINKS,
+    &kernel::PTRACE,
+    &kernel::CORE,
+    &kernel::BINDV6ONLY,
+    &listen::LISTEN,
+    &listen::FIREWALL,
+    &tmp::CHECK,
+    &unit::CHECK,
+    &cann::CHECK,
+    &clock::CHECK,
+];
+
+/// The id of notes about what could not be seen.
+pub(crate) const UNSEEN: RuleInfo =
+    RuleInfo { id: "unseen", severity: Severity::Note, what: "it could not be looked at" };
+
+/// A system to look at.
+pub(crate) struct Host {
+    root: PathBuf,
+    fd: OwnedFd,
+    /// Whether it is the running system: `/proc` is its own.
+    pub(crate) live: bool,
+    pub(crate) ids: Ids,
+    /// The account that runs, or will run, the tools.
+    pub(crate) user: Option<String>,
+    /// The daemon's port.
+    pub(crate) port: u16,
+    /// Environment variables of the account's processes, where they can be known.
+    pub(crate) env: Vec<(String, String)>,
+}
+
+impl Host {
+    pub(crate) fn open(root: &Path, live: bool, user: Option<String>, port: u16) -> io::Result<Self> {
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let fd = rfs::openat(CWD, root, flags, rfs::Mode::empty())?;
+        let ids = Ids::load(root);
+        Ok(Self { root: root.to_owned(), fd, live, ids, user, port, env: Vec::new() })
+    }
+
+    /// Runs every check.
+    pub(crate) fn check(&self) -> Vec<Finding> {
+        CHECKS.iter().flat_map(|check| (check.run)(self, check)).collect()
+    }
+
+    /// Opens a file as the system itself would see it: links lead to below the root.
+    fn file(&self, path: &str, flags: OFlags) -> io::Result<OwnedFd> {
+        // openat2 refuses what means nothing to a descriptor of a mere place.
+        let careful = OFlags::NONBLOCK | OFlags::NOCTTY;
+        let flags =
+            flags | OFlags::CLOEXEC | if flags.contains(OFlags::PATH) { OFlags::empty() } else { careful };
+        if self.root == Path::new("/") {
+            return Ok(rfs::openat(&self.fd, path, flags, rfs::Mode::empty())?);
+        }
+        Ok(rfs::openat2(&self.fd, path, flags, rfs::Mode::empty(), ResolveFlags::IN_ROOT)?)
+    }
+
+    /// Reads a text file, given without the first slash.
+    pub(crate) fn read(&self, path: &str) -> io::Result<String> {
+        let file = File::from(self.file(path, OFlags::RDONLY)?);
+        let bytes = common::fsat::read_bounded(file, LIMIT)?;
+        Ok(String::from_utf8_lossy(&bytes).into_owned())
+    }
+
+    /// The names in a directory, sorted; none where there is no such directory.
+    pub(crate) fn names(&self, path: &str) -> Vec<String> {
+        let Ok(dir) = self.file(path, OFlags::RDONLY | OFlags::DIRECTORY) else { return Vec::new() };
+        let Ok(dir) = rfs::Dir::new(dir) else { return Vec::new() };
+        let names = dir.flatten().map(|e| e.file_name().to_string_lossy().into_owned());
+        let mut names: Vec<_> = names.filter(|n| n != "." && n != "..").collect();
+        names.sort();
+        names
+    }
+
+    /// The metadata of what a path leads to.
+    pub(crate) fn stat(&self, path: &str) -> io::Result<rfs::Stat> {
+        Ok(rfs::fstat(self.file(path, OFlags::PATH)?)?)
+    }
+
+    /// A path as the user can find it.
+    pub(crate) fn shown(&self, path: &str) -> PathBuf {
+        self.root.join(path)
+    }
+
+    /// A kernel setting: from the running kernel, or what the image's files would set, and where it stands.
+    pub(crate) fn sysctl(&self, name: &str) -> Result<(String, String), String> {
+        let proc = format!("proc/sys/{}", name.replace('.', "/"));
+        if self.live {
+            let value = self.read(&proc).map_err(|e| crate::io_reason(&e))?;
+            return Ok((value.trim().to_owned(), format!("/{proc}")));
+        }
+        let mut found = None;
+        for path in self.sysctl_files() {
+            let text = self.read(&path).unwrap_or_default();
+            if let Some(value) = text.lines().filter_map(|l| setting(l, name)).next_back() {
+                found = Some((value.to_owned(), self.shown(&path).display().to_string()));
+            }
+        }
+        found.ok_or_else(|| format!("{name} is set by no file of this root"))
+    }
+
+    /// The files in the order in which they are read; the last setting wins.
+    fn sysctl_files(&self) -> Vec<String> {
+        let mut by_name = std::collections::BTreeMap::new();
+        for dir in ["usr/lib/sysctl.d", "run/sysctl.d", "etc/sysctl.d"] {
+            for name in self.names(dir).into_iter().filter(|n| n.ends_with(".conf")) {
+                by_name.insert(name.clone(), format!("{dir}/{name}"));
+            }
+        }
+        by_name.into_values().chain(["etc/sysctl.conf".to_owned()]).collect()
+    }
+}
+
+impl Check {
+    /// A finding of this check.
+    pub(crate) fn finding(&self, subject: impl AsRef<Path>) -> Finding {
+        Finding::new(self.id, self.severity, subject.as_ref())
+    }
+}
+
+/// A note that something could not be looked at.
+pub(crate) fn unseen(subject: impl AsRef<Path>, why: impl Into<String>) -> Finding {
+    Finding::new(UNSEEN.id, UNSEEN.severity, subject.as_ref()).found(why)
+}
+
+/// The value of `name = value`, where a line sets it; slashes and dots are the same to sysctl.
+fn setting<'a>(line: &'a str, name: &str) -> Option<&'a str> {
+    let (key, value) = line.trim().trim_start_matches('-').split_once('=')?;
+    (key.trim().replace('/', ".") == name).then(|| value.trim())
+}
+
+/// All that a host audit can find.
+pub(crate) fn source() -> common::report::Source {
+    let rules = CHECKS.iter().map(|c| RuleInfo { id: c.id, severity: c.severity, what: c.what });
+    let rules = rules.chain([UNSEEN]).collect();
+    common::report::Source { tool: "permck", version: env!("CARGO_PKG_VERSION"), rules }
+}
+
+/// What a check finds, as a heading.
+pub(crate) fn heading(id: &str) -> &'static str {
+    CHECKS.iter().find(|c| c.id == id).map_or(UNSEEN.what, |c| c.what)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,165 @@
+//! Roots made for the purpose: what each check finds in a bad one, and that a good one is silent.
+
+use std::path::Path;
+
+use super::*;
+use crate::tests::{chmod, clean_dir, write};
+
+/// Files below a root, with their content.
+fn root(files: &[(&str, &str)]) -> tempfile::TempDir {
+    let dir = clean_dir();
+    for (path, content) in files {
+        let path = dir.path().join(path);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        write(&path, 0o644, content);
+    }
+    dir
+}
+
+fn found(host: &Host) -> Vec<String> {
+    host.check().iter().filter(|f| f.rule != UNSEEN.id).map(|f| format!("{}: {}", f.rule, f.found)).collect()
+}
+
+fn host(dir: &Path, live: bool) -> Host {
+    Host::open(dir, live, Some("ann".into()), 1778).unwrap()
+}
+
+const ACCOUNTS: [(&str, &str); 2] = [
+    ("etc/passwd", "root:x:0:0::/root:/bin/sh\nann:x:1000:1000::/home/ann:/bin/sh\n"),
+    ("etc/group", "root:x:0:\nann:x:1000:\ndocker:x:999:bob,ann\n"),
+];
+
+#[test]
+fn checks_have_unique_ids() {
+    let mut ids: Vec<_> = source().rules.iter().map(|r| r.id).collect();
+    ids.sort_unstable();
+    let n = ids.len();
+    ids.dedup();
+    assert_eq!(ids.len(), n);
+}
+
+#[test]
+fn a_bad_image_is_told_from_its_files() {
+    let mut files = ACCOUNTS.to_vec();
+    files.extend([
+        ("etc/sudoers", "root ALL=(ALL) ALL\nann ALL=(ALL) NOPASSWD: ALL\n"),
+        ("etc/login.defs", "#UMASK 077\nUMASK\t\t022\n"),
+        ("etc/sysctl.d/10-a.conf", "kernel.randomize_va_space = 2\nnet/ipv6/bindv6only=0\n"),
+        ("etc/sysctl.d/20-b.conf", "kernel.randomize_va_space=1\n"),
+        ("etc/nftables.conf", "table inet filter { chain input { type filter hook input priority 0; } }\n"),
+        (
+            "etc/systemd/system/profd.service",
+            "[Unit]\nUser=x\n[Service]\nExecStart=/bin/profd\nProtectSystem=\\\nstrict\n",
+        ),
+        ("etc/systemd/system/profd.service.d/x.conf", "[Service]\nNoNewPrivileges=yes\nUMask=0077\n"),
+        ("usr/local/Ascend/set_env.sh", ""),
+    ]);
+    let dir = root(&files);
+    std::fs::create_dir(dir.path().join("tmp")).unwrap();
+    chmod(&dir.path().join("tmp"), 0o777);
+    chmod(&dir.path().join("usr/local/Ascend/set_env.sh"), 0o666);
+    let found = found(&host(dir.path(), false));
+    for wanted in [
+        "account: is in group docker, which can start containers as root",
+        "account: gives ann sudo rights: ann ALL=(ALL) NOPASSWD: ALL",
+        "umask: umask 0022 of logins",
+        "aslr: kernel.randomize_va_space is 1",
+        "bindv6only: net.ipv6.bindv6only is 0",
+        "firewall: the firewall configuration neither names the port nor drops what it does not name",
+        "tmp: mode 0777 without the sticky bit",
+        "unit: names no User: the daemon runs as root",
+        "unit: has no PrivateTmp: it shares /tmp with everybody",
+        "cann: mode 0666 lets others change the toolkit",
+    ] {
+        assert!(found.iter().any(|f| f == wanted), "{wanted} in {found:#?}");
+    }
+    for absent in ["ProtectSystem", "NoNewPrivileges", "UMask", "profd.service: umask"] {
+        assert!(!found.iter().any(|f| f.contains(absent)), "{absent} in {found:#?}");
+    }
+}
+
+const SETTINGS: [(&str, &str); 9] = [
+    ("proc/sys/kernel/randomize_va_space", "2\n"),
+    ("proc/sys/kernel/yama/ptrace_scope", "1\n"),
+    ("proc/sys/kernel/core_pattern", "|/usr/lib/systemd/systemd-coredump %P\n"),
+    ("proc/sys/fs/suid_dumpable", "2\n"),
+    ("proc/sys/fs/protected_hardlinks", "1\n"),
+    ("proc/sys/fs/protected_symlinks", "1\n"),
+    ("proc/sys/fs/protected_fifos", "1\n"),
+    ("proc/sys/fs/protected_regular", "2\n"),
+    ("proc/sys/net/ipv6/bindv6only", "1\n"),
+];
+
+const LOOPBACK: &str =
+    "  sl  local_address\n   0: 0100007F:06F2 00000000:0000 0A 0:0 00:0 0  1000        0 1 1 x\n";
+
+#[test]
+fn a_good_host_is_silent_and_a_bad_setting_is_not() {
+    let mut files = SETTINGS.to_vec();
+    files.extend([
+        ACCOUNTS[0],
+        ("etc/group", "root:x:0:\nann:x:1000:\n"),
+        ("proc/self/status", "Name:\tx\nUmask:\t0027\n"),
+        ("proc/self/limits", "Max core file size        unlimited            unlimited            bytes\n"),
+        ("proc/net/tcp", LOOPBACK),
+        ("run/systemd/timesync/synchronized", ""),
+    ]);
+    let dir = root(&files);
+    let good = host(dir.path(), true);
+    assert_eq!(found(&good), Vec::<String>::new());
+    write(&dir.path().join("proc/sys/fs/protected_regular"), 0o644, "0\n");
+    write(&dir.path().join("proc/self/status"), 0o644, "Umask:\t0022\n");
+    write(&dir.path().join("proc/sys/kernel/core_pattern"), 0o644, "core\n");
+    write(&dir.path().join("proc/net/tcp"), 0o644, LOOPBACK.replace("0100007F", "00000000"));
+    std::fs::remove_file(dir.path().join("run/systemd/timesync/synchronized")).unwrap();
+    let found = found(&good);
+    for wanted in [
+        "protected-links: fs.protected_regular is 0",
+        "umask: umask 0022 of this process",
+        "core-dumps: fs.suid_dumpable is 2: privileged programs dump core",
+        "core-dumps: core files of this process may have unlimited bytes",
+        "listen: a process of ann (uid 1000) listens on 0.0.0.0, every address of this host",
+        "clock: no time service runs (chronyd, ntpd, systemd-timesyncd, ptp4l)",
+    ] {
+        assert!(found.iter().any(|f| f == wanted), "{wanted} in {found:#?}");
+    }
+}
+
+#[test]
+fn what_cannot_be_seen_is_said() {
+    let dir = root(&[]);
+    let unseen: Vec<_> = host(dir.path(), true).check().into_iter().filter(|f| f.rule == UNSEEN.id).collect();
+    assert!(unseen.iter().any(|f| f.path == "kernel.randomize_va_space"), "{unseen:#?}");
+    assert!(unseen.iter().any(|f| f.path.ends_with("etc/group")), "{unseen:#?}");
+}
+
+#[test]
+fn links_of_an_image_lead_to_the_image() {
+    let dir = root(&[("real/login.defs", "UMASK 000\n")]);
+    std::fs::create_dir(dir.path().join("etc")).unwrap();
+    std::os::unix::fs::symlink("/real/login.defs", dir.path().join("etc/login.defs")).unwrap();
+    std::os::unix::fs::symlink("../../../../../../etc/passwd", dir.path().join("etc/profile")).unwrap();
+    assert_eq!(host(dir.path(), false).read("etc/login.defs").unwrap(), "UMASK 000\n");
+    assert!(host(dir.path(), false).read("etc/profile").is_err());
+}
+
+#[test]
+fn the_environment_of_a_toolkit_is_held_against_it() {
+    let dir = root(&ACCOUNTS);
+    let mut host = host(dir.path(), false);
+    let env = [
+        ("ASCEND_TOOLKIT_HOME", "/opt/Ascend/ascend-toolkit/latest"),
+        ("ASCEND_OPP_PATH", "/tmp/opp"),
+        ("LD_LIBRARY_PATH", "/opt/Ascend/lib64::rel"),
+    ];
+    host.env = env.map(|(n, v)| (n.to_owned(), v.to_owned())).to_vec();
+    let found: Vec<_> = found(&host).into_iter().filter(|f| f.starts_with("cann")).collect();
+    assert_eq!(
+        found,
+        [
+            "cann: is /tmp/opp, not below /opt/Ascend/ascend-toolkit",
+            "cann: holds \"\", which is relative to the current directory",
+            "cann: holds \"rel\", which is relative to the current directory",
+        ]
+    );
+}

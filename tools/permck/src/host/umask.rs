@@ -1,0 +1,72 @@
+//! The umask of this process, of logins and of the daemon's unit: 0027 or stricter.
+
+use common::finding::{Finding, Severity};
+use common::policy::Mode;
+
+use super::{Check, Host};
+
+pub(super) static CHECK: Check = Check {
+    id: "umask",
+    severity: Severity::Warning,
+    what: "new files are open to others, or to the group for writing",
+    run: |host, check| process(host, check).into_iter().chain(logins(host, check)).collect(),
+};
+
+/// What a umask must take away.
+const WANTED: u32 = 0o027;
+
+fn process(host: &Host, check: &Check) -> Option<Finding> {
+    if !host.live {
+        return None;
+    }
+    let status = host.read("proc/self/status").ok()?;
+    let line = status.lines().find_map(|l| l.strip_prefix("Umask:"))?;
+    judge(
+        check,
+        "/proc/self/status",
+        "this process",
+        octal(line)?,
+        "umask 0027 in the shell or script that starts it",
+    )
+}
+
+fn logins(host: &Host, check: &Check) -> Vec<Finding> {
+    let files = ["etc/login.defs", "etc/profile", "etc/bash.bashrc", "etc/bashrc", "etc/csh.cshrc"];
+    let drop_ins = host.names("etc/profile.d").into_iter().map(|n| format!("etc/profile.d/{n}"));
+    let mut found = Vec::new();
+    for path in files.iter().map(|&f| f.to_owned()).chain(drop_ins) {
+        let text = host.read(&path).unwrap_or_default();
+        // The last one wins, as when the file is run.
+        let Some(umask) = text.lines().filter_map(setting).next_back() else { continue };
+        let fix = format!("set umask 027 in {}", host.shown(&path).display());
+        found.extend(judge(check, host.shown(&path), "logins", umask, &fix));
+    }
+    found
+}
+
+/// `umask 022` of a shell, `UMASK 022` of login.defs.
+fn setting(line: &str) -> Option<u32> {
+    let mut words = line.split_whitespace();
+    words.next().filter(|w| w.eq_ignore_ascii_case("umask"))?;
+    octal(words.next()?)
+}
+
+pub(super) fn octal(text: &str) -> Option<u32> {
+    u32::from_str_radix(text.trim(), 8).ok().filter(|m| *m <= 0o777)
+}
+
+pub(super) fn judge(
+    check: &Check,
+    subject: impl AsRef<std::path::Path>,
+    whose: &str,
+    umask: u32,
+    fix: &str,
+) -> Option<Finding> {
+    (umask & WANTED != WANTED).then(|| {
+        check
+            .finding(subject)
+            .found(format!("umask {} of {whose}", Mode(umask)))
+            .expected(format!("{} or stricter", Mode(WANTED)))
+            .fix(fix)
+    })
+}
