@@ -119,7 +119,7 @@ impl Controller {
         if let Err(e) = Target::check(&path) {
             return out.error(path.display(), format_args!("no trace is written here: {e}"));
         }
-        out.diag().info("request", format_args!("{:?}, to {}", request.window, path.display()));
+        out.diag().info("request", format_args!("{}, to {}", request.window, path.display()));
         self.job.order(request.window);
         if let (Some(npu), Window::Time { .. }) = (&mut self.npu, request.window) {
             npu.set_trace(State::Ready, None);

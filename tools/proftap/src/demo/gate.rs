@@ -3,6 +3,7 @@
 //! A recording by steps begins and ends between two steps. One by time begins and ends wherever the job
 //! looks at the gate, which it does between the phases of a step and while it waits for its pace.
 
+use std::fmt;
 use std::time::{Duration, Instant};
 
 /// The first step of a recording.
@@ -32,6 +33,22 @@ impl First {
 pub(crate) enum Window {
     Steps { first: First, count: u64 },
     Time { start: Instant, length: Duration },
+}
+
+impl fmt::Display for Window {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Steps { first: First::Next, count } => write!(f, "{count} steps from the next one on"),
+            Self::Steps { first: First::At(n), count } => write!(f, "{count} steps from step {n} on"),
+            Self::Steps { first: First::RoundUp(n), count } => {
+                write!(f, "{count} steps from the next multiple of {n} on")
+            }
+            Self::Time { start, length } => {
+                let ahead = start.saturating_duration_since(Instant::now());
+                write!(f, "{} ms, in {} ms", length.as_millis(), ahead.as_millis())
+            }
+        }
+    }
 }
 
 /// What the job has to do now.

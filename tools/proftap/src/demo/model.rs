@@ -9,8 +9,8 @@ use super::host::Host;
 use super::math::{self, Random};
 
 const INPUTS: usize = 256;
-const HIDDEN: usize = 512;
-const CLASSES: usize = 10;
+const HIDDEN: usize = 384;
+const CLASSES: usize = 64;
 const RATE: f32 = 0.5;
 
 /// What the ring moves at once; a real network has packets too.
