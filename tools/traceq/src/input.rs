@@ -174,9 +174,13 @@ impl Input {
                 let path = PathBuf::from("-");
                 return Ok((Opened { path, size: None, rank: None }, Box::new(io::stdin())));
             }
-            Self::Path(path) if path.is_dir() => ascend::timeline(path)
-                .context("is a directory without ASCEND_PROFILER_OUTPUT/trace_view.json")
-                .hint("name a trace file, or the *_ascend_pt directory of one process")?,
+            Self::Path(path) if path.is_dir() => match ascend::timeline(path) {
+                Some(timeline) => timeline,
+                None => {
+                    let (reason, hint) = ascend::without_timeline(path);
+                    return Err(anyhow::anyhow!(reason)).hint(hint);
+                }
+            },
             Self::Path(path) => path.clone(),
         };
         let (file, size) = match read::open(&path) {

@@ -66,6 +66,27 @@ pub(crate) fn timeline(dir: &Path) -> Option<PathBuf> {
         .find(|path| path.is_file())
 }
 
+/// Why a directory has no timeline, as far as what lies in it tells, and what can be done.
+pub(crate) fn without_timeline(dir: &Path) -> (&'static str, &'static str) {
+    let has = |test: &dyn Fn(&str) -> bool| {
+        let places = [dir.to_owned(), dir.join("ASCEND_PROFILER_OUTPUT")];
+        let names = places.iter().filter_map(|p| std::fs::read_dir(p).ok()).flatten();
+        names.filter_map(|e| e.ok()?.file_name().into_string().ok()).any(|name| test(&name))
+    };
+    if has(&|name| name.ends_with("_ascend_pt") || name.ends_with("_ascend_ms")) {
+        ("is a directory of profiles", "name the profiles in it: DIR/*_ascend_pt")
+    } else if has(&|name| name.starts_with("ascend_") && name.ends_with(".db")) {
+        ("is a profile exported as a database, which traceq does not read", "export it as text, too")
+    } else if has(&|name| name == "FRAMEWORK" || name.starts_with("PROF_")) {
+        (
+            "is a profile that has not been analysed",
+            "run the profiler's offline analysis on it, with text export",
+        )
+    } else {
+        ("is a directory, and no profile", "name a trace file, or the *_ascend_pt directory of one process")
+    }
+}
+
 /// The rank of a timeline, by the name of the `profiler_info_{rank}.json` of its tree.
 pub(crate) fn rank(timeline: &Path) -> Option<i64> {
     let output = timeline.parent()?;
@@ -100,6 +121,11 @@ mod tests {
         std::fs::create_dir(&out).unwrap();
         std::fs::write(dir.path().join("profiler_info_12.json"), "{}").unwrap();
         assert_eq!(timeline(dir.path()), None);
+        assert!(without_timeline(dir.path()).0.contains("no profile"));
+        std::fs::create_dir(dir.path().join("FRAMEWORK")).unwrap();
+        assert!(without_timeline(dir.path()).0.contains("not been analysed"));
+        std::fs::write(out.join("ascend_pytorch_profiler_12.db"), "").unwrap();
+        assert!(without_timeline(dir.path()).0.contains("as a database"));
         std::fs::write(out.join("trace_view.json"), "[]").unwrap();
         let path = timeline(dir.path()).unwrap();
         assert_eq!(path, out.join("trace_view.json"));
