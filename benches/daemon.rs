@@ -1,0 +1,357 @@
+//! Load on `profd`, from outside: the real binary, on loopback, for a bounded time. Prints one JSON line for each
+//! measurement; `cargo bench --bench daemon`, with names of measurements to run only those.
+//!
+//! Client and daemon share the machine, so the numbers are of the pair.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use common::ipc::address::Address;
+use common::ipc::message::{Message, Poll, Reply};
+use common::ipc::socket::{Socket, buffer};
+use common::pki::{LoadOptions, MinVersion, MtlsDir, Role};
+use common::policy::Mode;
+use common::rpc::frame;
+use serde_json::{Value, json};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::rustls::pki_types::ServerName;
+
+/// How long one measurement takes.
+const SPAN: Duration = Duration::from_secs(3);
+/// What libkineto waits for the answer to a poll.
+const KINETO_WAITS: Duration = Duration::from_millis(90);
+const PROCESSES: usize = 200;
+const CONFIG: &str = "ACTIVITIES_LOG_FILE=/tmp/bench.json\nACTIVITIES_ITERATIONS=5";
+
+/// Measures and prints.
+type Measurement = fn() -> anyhow::Result<()>;
+
+fn main() -> anyhow::Result<()> {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    if let [flag, name, dir] = args.as_slice()
+        && flag == "--child"
+    {
+        return child(name, Path::new(dir));
+    }
+    let wanted: Vec<&String> = args.iter().filter(|a| !a.starts_with('-')).collect();
+    let measurements: [(&str, Measurement); 4] =
+        [("rpc", rpc), ("polls", polls), ("burst", burst), ("trigger", trigger)];
+    for (name, run) in measurements {
+        if wanted.is_empty() || wanted.iter().any(|w| *w == name) {
+            run()?;
+        }
+    }
+    Ok(())
+}
+
+/// A daemon, and the directory that its sockets and certificates are in.
+struct Daemon {
+    child: Child,
+    dir: tempfile::TempDir,
+    port: u16,
+    tls: Option<TlsConnector>,
+}
+
+impl Daemon {
+    fn start(tls: bool) -> anyhow::Result<Self> {
+        let dir = tempfile::tempdir()?;
+        let pki = dir.path().join("pki");
+        let (certs, tls) = if tls {
+            let mut mint = Command::new(env!("CARGO_BIN_EXE_certck"));
+            let minted = mint.arg("mint").arg(&pki).stdout(Stdio::null()).status()?;
+            anyhow::ensure!(minted.success(), "certck mint failed");
+            let client = MtlsDir::load(&pki.join("client_certs"), Role::Client, &LoadOptions::now())?;
+            let config = client.client_config(MinVersion::Tls13)?;
+            (pki.join("server_certs"), Some(TlsConnector::from(Arc::new(config))))
+        } else {
+            (PathBuf::from("NO_CERTS"), None)
+        };
+        let mut child = Command::new(env!("CARGO_BIN_EXE_profd"))
+            .args(["--port=0", "--bind=127.0.0.1", "--format=json", "--quiet", "--enable-ipc-monitor"])
+            .args(["--max-connections-per-peer=1024", "--certs-dir"])
+            .arg(certs)
+            .arg(format!("--ipc=dir={}", dir.path().display()))
+            .stdout(Stdio::piped())
+            .spawn()?;
+        let mut ready = String::new();
+        let stdout = child.stdout.take().ok_or_else(|| anyhow::anyhow!("no standard output"))?;
+        BufReader::new(stdout).read_line(&mut ready)?;
+        let ready: Value = serde_json::from_str(&ready)?;
+        let address = ready["addresses"][0].as_str().unwrap_or_default().to_owned();
+        let port = address.rsplit(':').next().unwrap_or_default().parse()?;
+        Ok(Self { child, dir, port, tls })
+    }
+
+    fn process(&self, name: &str) -> anyhow::Result<Process> {
+        Process::new(name, self.dir.path())
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Requests a second, and how long the slowest take, by number of connections; connections that stay, and one
+/// for each request as the existing clients do it.
+fn rpc() -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    for tls in [false, true] {
+        let daemon = Arc::new(Daemon::start(tls)?);
+        for keep in [true, false] {
+            for connections in [1, 64, 256] {
+                let mut latencies = runtime.block_on(load(&daemon, connections, keep))?;
+                let mut line = json!({
+                    "bench": "rpc", "tls": tls, "connections": connections,
+                    "per_request": if keep { "kept connection" } else { "own connection" },
+                });
+                summarise(&mut line, &mut latencies, SPAN);
+                say(&line)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+async fn load(daemon: &Arc<Daemon>, connections: usize, keep: bool) -> anyhow::Result<Vec<Duration>> {
+    let end = Instant::now() + SPAN;
+    let mut tasks = tokio::task::JoinSet::new();
+    for _ in 0..connections {
+        let daemon = daemon.clone();
+        tasks.spawn(async move { client(&daemon, keep, end).await });
+    }
+    let mut all = Vec::new();
+    while let Some(latencies) = tasks.join_next().await {
+        all.extend(latencies??);
+    }
+    Ok(all)
+}
+
+async fn client(daemon: &Daemon, keep: bool, end: Instant) -> anyhow::Result<Vec<Duration>> {
+    let mut latencies = Vec::new();
+    let mut kept = if keep { Some(connect(daemon).await?) } else { None };
+    while Instant::now() < end {
+        let start = Instant::now();
+        match &mut kept {
+            Some(stream) => ask(stream, br#"{"fn":"getStatus"}"#).await?,
+            None => ask(&mut connect(daemon).await?, br#"{"fn":"getStatus"}"#).await?,
+        };
+        latencies.push(start.elapsed());
+    }
+    Ok(latencies)
+}
+
+trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
+impl<T: AsyncRead + AsyncWrite + Unpin + Send> Stream for T {}
+
+async fn connect(daemon: &Daemon) -> anyhow::Result<Box<dyn Stream>> {
+    let stream = TcpStream::connect(("127.0.0.1", daemon.port)).await?;
+    stream.set_nodelay(true)?;
+    Ok(match &daemon.tls {
+        None => Box::new(stream),
+        Some(tls) => Box::new(tls.connect(ServerName::try_from("localhost")?, stream).await?),
+    })
+}
+
+async fn ask(stream: &mut Box<dyn Stream>, request: &[u8]) -> anyhow::Result<Vec<u8>> {
+    stream.write_all(&frame::encode(request)?).await?;
+    stream.flush().await?;
+    let mut prefix = [0; frame::PREFIX];
+    stream.read_exact(&mut prefix).await?;
+    let mut body = vec![0; frame::length(prefix, frame::MAX_REPLY)?];
+    stream.read_exact(&mut body).await?;
+    Ok(body)
+}
+
+/// Polls a second, from threads that each wait for their answer before they poll again.
+fn polls() -> anyhow::Result<()> {
+    let daemon = Daemon::start(false)?;
+    for threads in [1, 4] {
+        let end = Instant::now() + SPAN;
+        let run = |n| -> anyhow::Result<Vec<Duration>> {
+            let process = daemon.process(&format!("poll-{threads}-{n}"))?;
+            let mut latencies = Vec::new();
+            while Instant::now() < end {
+                latencies.push(process.poll(KINETO_WAITS)?.0);
+            }
+            Ok(latencies)
+        };
+        let mut latencies = std::thread::scope(|scope| {
+            let running: Vec<_> = (0..threads).map(|n| scope.spawn(move || run(n))).collect();
+            let ended =
+                running.into_iter().map(|t| t.join().unwrap_or_else(|_| anyhow::bail!("a thread panicked")));
+            ended.collect::<anyhow::Result<Vec<_>>>().map(|all| all.concat())
+        })?;
+        let mut line = json!({"bench": "ipc polls", "sockets": threads});
+        summarise(&mut line, &mut latencies, SPAN);
+        say(&line)?;
+    }
+    Ok(())
+}
+
+/// Many processes that poll at the same moment: the first time, when the daemon does not know them, and later.
+fn burst() -> anyhow::Result<()> {
+    let daemon = Daemon::start(false)?;
+    let mut children = Vec::new();
+    for n in 0..PROCESSES {
+        let mut command = Command::new(std::env::current_exe()?);
+        command.arg("--child").arg(format!("burst-{n}")).arg(daemon.dir.path());
+        let mut child = Reaped(command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?);
+        let stdout = child.0.stdout.take().ok_or_else(|| anyhow::anyhow!("no standard output"))?;
+        let mut stdout = BufReader::new(stdout);
+        // It is up, and waits.
+        stdout.read_line(&mut String::new())?;
+        children.push((child, stdout));
+    }
+    for round in 0..5 {
+        let at = since_epoch() + Duration::from_millis(500);
+        for (child, _) in &mut children {
+            if let Some(stdin) = &mut child.0.stdin {
+                writeln!(stdin, "{}", at.as_nanos())?;
+            }
+        }
+        let mut latencies = Vec::new();
+        for (_, stdout) in &mut children {
+            let mut nanos = String::new();
+            stdout.read_line(&mut nanos)?;
+            latencies.extend(nanos.trim().parse().ok().map(Duration::from_nanos));
+        }
+        let in_time = latencies.iter().filter(|l| **l <= KINETO_WAITS).count();
+        let mut line = json!({
+            "bench": "ipc burst", "processes": PROCESSES, "round": round, "answered": latencies.len(),
+            "within_90_ms": in_time,
+        });
+        summarise(&mut line, &mut latencies, SPAN);
+        if let Some(line) = line.as_object_mut() {
+            line.remove("per_s");
+        }
+        say(&line)?;
+    }
+    Ok(())
+}
+
+/// A process that is killed when it goes out of scope.
+struct Reaped(Child);
+
+impl Drop for Reaped {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// The child of [`burst`]: polls at the instants that it reads, and says how long the answer took, or `lost`.
+fn child(name: &str, dir: &Path) -> anyhow::Result<()> {
+    let process = Process::new(name, dir)?;
+    let mut stdout = std::io::stdout().lock();
+    writeln!(stdout, "ready")?;
+    stdout.flush()?;
+    for line in std::io::stdin().lines() {
+        let at = Duration::from_nanos(line?.parse()?);
+        std::thread::sleep(at.saturating_sub(since_epoch()));
+        match process.poll(Duration::from_secs(5)) {
+            Ok((latency, _)) => writeln!(stdout, "{}", latency.as_nanos())?,
+            Err(_) => writeln!(stdout, "lost")?,
+        }
+        stdout.flush()?;
+    }
+    Ok(())
+}
+
+/// From the request to the config in the hands of a process that polls at once.
+fn trigger() -> anyhow::Result<()> {
+    let daemon = Daemon::start(false)?;
+    let process = daemon.process("trigger")?;
+    process.poll(KINETO_WAITS)?;
+    let mut stream = std::net::TcpStream::connect(("127.0.0.1", daemon.port))?;
+    stream.set_nodelay(true)?;
+    let request = json!({"fn": "setKinetOnDemandRequest", "config": CONFIG, "job_id": 0, "pids": [], "process_limit": 3});
+    let request = frame::encode(request.to_string().as_bytes())?;
+    let (start, mut latencies) = (Instant::now(), Vec::new());
+    while start.elapsed() < SPAN {
+        let asked = Instant::now();
+        stream.write_all(&request)?;
+        let mut prefix = [0; frame::PREFIX];
+        stream.read_exact(&mut prefix)?;
+        stream.read_exact(&mut vec![0; frame::length(prefix, frame::MAX_REPLY)?])?;
+        let (_, config) = process.poll(KINETO_WAITS)?;
+        anyhow::ensure!(!config.is_empty(), "the config was not there");
+        latencies.push(asked.elapsed());
+    }
+    let mut line = json!({"bench": "trigger to delivery"});
+    summarise(&mut line, &mut latencies, SPAN);
+    say(&line)
+}
+
+/// The process side.
+struct Process {
+    socket: Socket,
+    daemon: rustix::net::SocketAddrUnix,
+    poll: Vec<u8>,
+}
+
+impl Process {
+    fn new(name: &str, dir: &Path) -> anyhow::Result<Self> {
+        let socket = Socket::bind(&Address::Path(dir.join(name)), Mode(0o600))?;
+        let pid = i32::try_from(std::process::id())?;
+        let parent = i32::try_from(std::os::unix::process::parent_id())?;
+        let poll = Message::Poll(Poll { config_type: 3, job_id: 0, pids: vec![pid, parent] }).encode();
+        Ok(Self { socket, daemon: Address::in_socket_dir(dir).to_kernel()?, poll })
+    }
+
+    /// Polls once: how long the answer took from the first try to send, and the config.
+    fn poll(&self, patience: Duration) -> anyhow::Result<(Duration, Vec<u8>)> {
+        let start = Instant::now();
+        // The daemon's queue holds few datagrams on most systems; the real process sides try again, too.
+        while self.socket.send(&self.poll, &self.daemon).is_err() {
+            anyhow::ensure!(start.elapsed() < patience, "the daemon took nothing");
+            std::thread::sleep(Duration::from_micros(200));
+        }
+        anyhow::ensure!(self.socket.wait(patience)?, "no answer");
+        let mut buffer = buffer();
+        let received = self.socket.receive(&mut buffer)?;
+        let latency = start.elapsed();
+        match Reply::decode(&buffer[..received.len])? {
+            Reply::Config(config) => Ok((latency, config)),
+            Reply::Registered(_) => anyhow::bail!("not an answer to a poll"),
+        }
+    }
+}
+
+fn since_epoch() -> Duration {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
+}
+
+fn summarise(line: &mut Value, latencies: &mut [Duration], span: Duration) {
+    latencies.sort_unstable();
+    let at = |share: f64| {
+        let last = latencies.len().saturating_sub(1);
+        #[expect(
+            clippy::cast_precision_loss,
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "an index into what was measured"
+        )]
+        let index = (last as f64 * share).round() as usize;
+        latencies.get(index).map_or(0, Duration::as_micros)
+    };
+    let (p50, p99, max) = (at(0.5), at(0.99), at(1.0));
+    line["n"] = latencies.len().into();
+    line["per_s"] = (latencies.len() as u64 / span.as_secs()).into();
+    line["p50_us"] = u64::try_from(p50).unwrap_or(u64::MAX).into();
+    line["p99_us"] = u64::try_from(p99).unwrap_or(u64::MAX).into();
+    line["max_us"] = u64::try_from(max).unwrap_or(u64::MAX).into();
+}
+
+fn say(line: &Value) -> anyhow::Result<()> {
+    let mut stdout = std::io::stdout().lock();
+    writeln!(stdout, "{line}")?;
+    Ok(stdout.flush()?)
+}
