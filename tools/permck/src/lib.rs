@@ -18,6 +18,7 @@ mod host;
 mod ids;
 mod inspect;
 mod manifest;
+mod netaddr;
 mod place;
 mod policy;
 mod report;
@@ -47,6 +48,7 @@ enum Cmd {
     Host(cmd::host::HostCmd),
     Baseline(cmd::baseline::Baseline),
     Manifest(cmd::manifest::Manifest),
+    Netaddr(cmd::netaddr::Netaddr),
     Clean(cmd::clean::Clean),
 }
 
@@ -65,6 +67,7 @@ impl Tool for Cli {
             Cmd::Undo(undo) => undo.run(format.plain()?, out),
             Cmd::Host(host) => host.run(format, out),
             Cmd::Baseline(baseline) => baseline.run(out),
+            Cmd::Netaddr(netaddr) => netaddr.run(format.plain()?, out),
             Cmd::Clean(clean) => clean.run(format.plain()?, out),
             Cmd::Manifest(manifest) => manifest.run(format.plain()?, out),
         }

@@ -6,5 +6,6 @@ pub(crate) mod clean;
 pub(crate) mod fix;
 pub(crate) mod host;
 pub(crate) mod manifest;
+pub(crate) mod netaddr;
 pub(crate) mod tree;
 pub(crate) mod undo;

@@ -1,0 +1,258 @@
+//! `permck netaddr`: public network addresses in configuration and scripts.
+
+use std::ffi::CStr;
+use std::fs::File;
+use std::io::{BufRead, BufReader, Read};
+use std::path::PathBuf;
+
+use anyhow::Context;
+use clap::Args;
+use common::exit::Exit;
+use common::finding::hex;
+use common::out::{Diag, Format, Out};
+use common::policy::Class;
+use common::record::permck::{Address as Record, AddressScope, NetaddrSummary};
+use common::text::Safe;
+use rustix::fs::{self as rfs, FileType, OFlags, Statx};
+use rustix::io::Errno;
+
+use super::tree::Inputs;
+use crate::classify;
+use crate::netaddr::allow::Allow;
+use crate::netaddr::{Address, scan};
+use crate::walk::{self, Dir, Options, Visitor, kind};
+
+/// Longer lines are looked at in pieces of this length; an address across a cut may be missed.
+const LINE: u64 = 1 << 20;
+
+/// Bytes by which a file's class is told.
+const HEAD: usize = 8 << 10;
+
+const EXAMPLES: &str = "\
+Examples:
+  permck netaddr /opt/profguard
+      Which public addresses do its configuration and scripts name?
+  permck netaddr --allow published.txt --format json . | jq -r .address | sort -u
+      Which of them are not on the published list?";
+
+/// List public network addresses in configuration and scripts
+///
+/// Finds IPv4 and IPv6 addresses, URLs, host names and mail addresses, each with file, line and column. Private,
+/// loopback, documentation and example ranges are told apart and shown with --all-scopes. The exit status is 1
+/// when a public address is not on the allow list.
+#[derive(Args, Debug)]
+#[command(after_long_help = EXAMPLES)]
+pub(crate) struct Netaddr {
+    #[command(flatten)]
+    inputs: Inputs,
+    /// A list of allowed hosts, *.domains and networks, one per line, # for comments
+    #[arg(long, value_name = "FILE")]
+    allow: Vec<PathBuf>,
+    /// Show addresses that are not public, too
+    #[arg(long)]
+    all_scopes: bool,
+    /// Look into every text file, not only configuration and scripts
+    #[arg(long)]
+    all_files: bool,
+}
+
+impl Netaddr {
+    pub(crate) fn run(self, format: Format, out: &mut Out) -> anyhow::Result<Exit> {
+        let allow = self.list()?;
+        let paths = self.inputs.paths()?.collect::<anyhow::Result<Vec<_>>>()?;
+        let threads = std::thread::available_parallelism().map_or(1, Into::into);
+        let options = Options { threads, cross_mounts: false };
+        let (diag, _) = out.parts();
+        let new = || Scanner { cmd: &self, allow: &allow, diag, found: Vec::new(), files: 0, allowed: 0 };
+        let (scanners, errors) = walk::walk(&paths, options, new);
+        errors.into_iter().for_each(|e| diag.error(e.path.display(), crate::reason(e.error)));
+        let mut summary = NetaddrSummary::default();
+        let mut found = Vec::new();
+        for scanner in scanners {
+            summary.files += scanner.files;
+            summary.allowed += scanner.allowed;
+            found.extend(scanner.found);
+        }
+        found.sort_by(|a, b| (&a.path, a.line, a.address.at).cmp(&(&b.path, b.line, b.address.at)));
+        summary.public = found.iter().filter(|f| f.address.scope == AddressScope::Public).count() as u64;
+        summary.other = found.len() as u64 - summary.public;
+        for f in &found {
+            f.write(format, out)?;
+        }
+        summary.errors = out.diag().errors();
+        if format == Format::Json {
+            out.record(&summary)?;
+        }
+        Ok(if summary.public > 0 { Exit::No } else { Exit::Ok })
+    }
+
+    fn list(&self) -> anyhow::Result<Allow> {
+        let mut allow = Allow::default();
+        for path in &self.allow {
+            let shown = path.display().to_string();
+            let text = std::fs::read_to_string(path).with_context(|| shown.clone())?;
+            for (i, line) in text.lines().enumerate() {
+                allow.add(line).map_err(|e| anyhow::anyhow!("{shown}:{}: {e}", i + 1))?;
+            }
+        }
+        Ok(allow)
+    }
+}
+
+/// An address and where it stands.
+struct Found {
+    path: PathBuf,
+    line: u64,
+    address: Address,
+}
+
+impl Found {
+    fn write(&self, format: Format, out: &mut Out) -> std::io::Result<()> {
+        use std::os::unix::ffi::OsStrExt;
+        let (a, column) = (&self.address, self.address.at as u64 + 1);
+        match format {
+            Format::Text => writeln!(
+                out.text(),
+                "{}:{}:{column}: {} {} {}",
+                Safe(&self.path.to_string_lossy()),
+                self.line,
+                a.scope,
+                a.kind,
+                Safe(&a.text)
+            ),
+            Format::Json => out.record(&Record {
+                path: self.path.to_string_lossy().into_owned(),
+                path_hex: self.path.to_str().is_none().then(|| hex(self.path.as_os_str().as_bytes())),
+                line: self.line,
+                column,
+                address: a.text.clone(),
+                kind: a.kind,
+                scope: a.scope,
+                host: a.host.clone(),
+            }),
+        }
+    }
+}
+
+struct Scanner<'a> {
+    cmd: &'a Netaddr,
+    allow: &'a Allow,
+    diag: &'a Diag,
+    found: Vec<Found>,
+    files: u64,
+    allowed: u64,
+}
+
+impl Scanner<'_> {
+    fn read(
+        &mut self,
+        file: File,
+        name: &[u8],
+        mode: u32,
+        path: impl Fn() -> PathBuf,
+    ) -> std::io::Result<()> {
+        let mut reader = BufReader::with_capacity(64 << 10, file);
+        let head = reader.fill_buf()?;
+        let head = &head[..head.len().min(HEAD)];
+        let class = classify::file(name, head, mode).class;
+        let wanted = matches!(class, Class::ConfigFile | Class::ProgramFile | Class::CryptoScript);
+        // Binary files hold no addresses that anybody wrote there by hand.
+        if !(wanted || self.cmd.all_files) || head.contains(&0) {
+            return Ok(());
+        }
+        self.files += 1;
+        let (mut line, mut number, mut offset) = (Vec::new(), 1, 0);
+        loop {
+            line.clear();
+            if reader.by_ref().take(LINE).read_until(b'\n', &mut line)? == 0 {
+                return Ok(());
+            }
+            for mut address in scan(&line) {
+                if address.scope == AddressScope::Public && self.allow.admits(&address.host) {
+                    self.allowed += 1;
+                } else if address.scope == AddressScope::Public || self.cmd.all_scopes {
+                    address.at += offset;
+                    self.found.push(Found { path: path(), line: number, address });
+                }
+            }
+            if line.last() == Some(&b'\n') {
+                number += 1;
+                offset = 0;
+            } else {
+                offset += line.len();
+            }
+        }
+    }
+}
+
+impl Visitor for Scanner<'_> {
+    type State = ();
+
+    fn file(&mut self, dir: &Dir, (): &mut (), name: &CStr, st: &Statx) {
+        if kind(st) != FileType::RegularFile || st.stx_size == 0 {
+            return;
+        }
+        let path = || dir.node.path_of(name);
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+        let opened = rfs::openat(dir, name, flags, rfs::Mode::empty());
+        let read = opened
+            .map_err(std::io::Error::from)
+            .and_then(|fd| self.read(fd.into(), name.to_bytes(), u32::from(st.stx_mode), path));
+        if let Err(e) = read {
+            self.diag.error(path().display(), crate::io_reason(&e));
+        }
+    }
+
+    fn dir(&mut self, _dir: &Dir, (): ()) {}
+
+    fn mount_point(&mut self, parent: &Dir, name: &CStr, _st: &Statx) {
+        self.diag.warn(parent.node.path_of(name).display(), "another file system, not entered");
+    }
+
+    fn failed(&mut self, parent: &Dir, name: &CStr, _st: Option<&Statx>, error: Errno) {
+        self.diag.error(parent.node.path_of(name).display(), crate::reason(error));
+    }
+
+    fn vanished(&mut self) {}
+}
+
+#[cfg(test)]
+mod tests {
+    use std::ffi::OsStr;
+    use std::path::Path;
+
+    use super::*;
+    use crate::tests::{clean_dir, permck, write};
+
+    fn netaddr(dir: &Path, more: &[&str]) -> (Exit, String) {
+        let mut args: Vec<&OsStr> = vec!["netaddr".as_ref()];
+        args.extend(more.iter().map(OsStr::new));
+        args.push(dir.as_ref());
+        permck(&args)
+    }
+
+    #[test]
+    fn public_addresses_are_listed_with_their_place_less_what_is_allowed() {
+        let dir = clean_dir();
+        let path = dir.path().join("a.conf");
+        write(&path, 0o640, "x = 1\nserver = 8.8.8.8  # 10.0.0.1\nurl = https://vendor.com/x\n");
+        write(&dir.path().join("data.bin"), 0o640, b"8.8.8.8\0");
+        write(&dir.path().join("notes.md"), 0o640, "8.8.8.8");
+        let (exit, text) = netaddr(dir.path(), &[]);
+        let shown = path.display();
+        assert_eq!(exit, Exit::No);
+        assert_eq!(
+            text,
+            format!("{shown}:2:10: public ipv4 8.8.8.8\n{shown}:3:7: public url https://vendor.com/x\n")
+        );
+        assert!(netaddr(dir.path(), &["--all-scopes"]).1.contains(":2:21: private ipv4 10.0.0.1\n"));
+        assert!(netaddr(dir.path(), &["--all-files"]).1.contains("notes.md:1:1: public ipv4 8.8.8.8\n"));
+        let allow = clean_dir();
+        let list = allow.path().join("list");
+        write(&list, 0o600, "8.8.8.0/24\nvendor.com\n");
+        let (exit, json) = netaddr(dir.path(), &["--allow", list.to_str().unwrap(), "--format", "json"]);
+        assert_eq!(exit, Exit::Ok);
+        let summary = r#"{"type":"permck.netaddr_summary","v":1,"files":1,"public":0,"other":0,"allowed":2,"errors":0}"#;
+        assert_eq!(json.trim_end(), summary);
+    }
+}

@@ -1,0 +1,84 @@
+//! Network addresses in text: finds them, and tells public ones from those that lead nowhere outside.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use common::record::permck::{AddressKind, AddressScope};
+
+pub(crate) mod allow;
+mod scan;
+
+pub(crate) use scan::scan;
+
+/// An address in a line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Address {
+    /// Byte in the line where it begins, from 0.
+    pub(crate) at: usize,
+    /// As it is written.
+    pub(crate) text: String,
+    pub(crate) kind: AddressKind,
+    pub(crate) scope: AddressScope,
+    /// The host in it: what an allow list names.
+    pub(crate) host: String,
+}
+
+/// Tells where an IP address belongs (IANA's special-purpose registries).
+pub(crate) fn scope(ip: IpAddr) -> AddressScope {
+    match ip {
+        IpAddr::V4(v4) => scope4(v4),
+        IpAddr::V6(v6) => v6.to_ipv4_mapped().map_or_else(|| scope6(v6), scope4),
+    }
+}
+
+fn scope4(ip: Ipv4Addr) -> AddressScope {
+    let [a, b, ..] = ip.octets();
+    match (a, b) {
+        (127, _) => AddressScope::Loopback,
+        (0, _) | (240.., _) => AddressScope::Reserved,
+        (169, 254) => AddressScope::LinkLocal,
+        (224..=239, _) => AddressScope::Multicast,
+        // Carrier-grade translation and benchmarks are no part of the public network either.
+        (100, 64..=127) | (198, 18..=19) => AddressScope::Private,
+        _ if ip.is_private() => AddressScope::Private,
+        _ if ip.is_documentation() => AddressScope::Documentation,
+        _ => AddressScope::Public,
+    }
+}
+
+fn scope6(ip: Ipv6Addr) -> AddressScope {
+    let [first, second, ..] = ip.segments();
+    match (first, second) {
+        _ if ip.is_loopback() => AddressScope::Loopback,
+        _ if ip.is_unspecified() => AddressScope::Reserved,
+        (0x2001, 0x0db8) | (0x3fff, 0x0000..=0x0fff) => AddressScope::Documentation,
+        (0xfc00..=0xfdff, _) => AddressScope::Private,
+        (0xfe80..=0xfebf, _) => AddressScope::LinkLocal,
+        (0xff00..=0xffff, _) => AddressScope::Multicast,
+        (0x2000..=0x3fff, _) => AddressScope::Public,
+        _ => AddressScope::Reserved,
+    }
+}
+
+/// Tells where a host name belongs: RFC 2606 and RFC 6761 keep some for documentation and private use.
+pub(crate) fn name_scope(name: &str) -> AddressScope {
+    let name = name.trim_end_matches('.').to_ascii_lowercase();
+    let is = |domain: &str| name == domain || name.strip_suffix(domain).is_some_and(|n| n.ends_with('.'));
+    match () {
+        () if is("localhost") => AddressScope::Loopback,
+        () if ["example", "example.com", "example.net", "example.org", "test", "invalid"]
+            .into_iter()
+            .any(is) =>
+        {
+            AddressScope::Documentation
+        }
+        () if ["local", "internal", "lan", "home.arpa", "intranet", "svc", "cluster"].into_iter().any(is) => {
+            AddressScope::Private
+        }
+        // A name without a dot is one of this network.
+        () if !name.contains('.') => AddressScope::Private,
+        () => AddressScope::Public,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,135 @@
+//! What is an address, what is not, and where it belongs.
+
+use super::*;
+
+fn found(line: &str) -> Vec<(usize, String, AddressScope)> {
+    scan(line.as_bytes()).into_iter().map(|a| (a.at, a.text, a.scope)).collect()
+}
+
+fn one(line: &str) -> (AddressKind, AddressScope, String) {
+    let mut all = scan(line.as_bytes());
+    assert_eq!(all.len(), 1, "{line}: {all:?}");
+    let a = all.remove(0);
+    (a.kind, a.scope, a.host)
+}
+
+#[test]
+fn every_kind_is_found_where_it_stands() {
+    use AddressKind::{Host, Ipv4, Ipv6, Mail, Url};
+    use AddressScope::Public;
+    for (line, kind, host) in [
+        ("server = 8.8.8.8", Ipv4, "8.8.8.8"),
+        ("listen 93.184.216.34:8080;", Ipv4, "93.184.216.34"),
+        ("dns: 2001:4860:4860::8888", Ipv6, "2001:4860:4860::8888"),
+        ("curl https://downloads.vendor.com/x?y=1", Url, "downloads.vendor.com"),
+        ("u=http://user:pw@1.1.1.1:80/", Url, "1.1.1.1"),
+        ("x http://[2606:4700::1111]:80/ y", Url, "2606:4700::1111"),
+        ("see www.vendor.cn.", Host, "www.vendor.cn"),
+        ("h = 'api.service.io'", Host, "api.service.io"),
+        ("# Mail: Some.One@vendor.com>", Mail, "vendor.com"),
+    ] {
+        let (k, scope, h) = one(line);
+        assert_eq!((k, scope, h.as_str()), (kind, Public, host), "{line}");
+    }
+    let line = "a=8.8.8.8 b=https://x.org/p, c@y.com";
+    assert_eq!(found(line).iter().map(|f| f.0).collect::<Vec<_>>(), [2, 12, 29]);
+}
+
+#[test]
+fn code_and_numbers_are_no_addresses() {
+    for line in [
+        "import os.path",
+        "log.info('x')",
+        "self.net = build()",
+        "x = std::net::IpAddr",
+        "a::b",
+        "version 1.2.3",
+        "pip install torch==2.1.0.1",
+        "12:30:45",
+        "range[::2]",
+        "http://$HOST/x",
+        "file:///etc/passwd",
+        "#include <sys/socket.h>",
+        "1.2.3.4.5",
+        "999.1.1.1",
+        "obj.com()",
+    ] {
+        assert_eq!(found(line), [], "{line}");
+    }
+}
+
+#[test]
+fn ranges_are_told_apart() {
+    use AddressScope::{Documentation, LinkLocal, Loopback, Multicast, Private, Public, Reserved};
+    for (ip, wanted) in [
+        ("127.0.0.1", Loopback),
+        ("::1", Loopback),
+        ("10.1.2.3", Private),
+        ("172.31.0.1", Private),
+        ("172.32.0.1", Public),
+        ("192.168.1.1", Private),
+        ("100.64.0.1", Private),
+        ("100.128.0.1", Public),
+        ("198.18.0.1", Private),
+        ("169.254.1.1", LinkLocal),
+        ("192.0.2.1", Documentation),
+        ("198.51.100.7", Documentation),
+        ("203.0.113.9", Documentation),
+        ("224.0.0.1", Multicast),
+        ("0.0.0.0", Reserved),
+        ("255.255.255.255", Reserved),
+        ("8.8.8.8", Public),
+        ("fe80::1", LinkLocal),
+        ("fd00::1", Private),
+        ("2001:db8::1", Documentation),
+        ("ff02::1", Multicast),
+        ("::ffff:10.0.0.1", Private),
+        ("2606:4700::1", Public),
+    ] {
+        assert_eq!(scope(ip.parse().unwrap()), wanted, "{ip}");
+    }
+    for (name, wanted) in [
+        ("localhost", Loopback),
+        ("www.example.com", Documentation),
+        ("notexample.com", Public),
+        ("db.internal", Private),
+        ("node17", Private),
+        ("vendor.com", Public),
+    ] {
+        assert_eq!(name_scope(name), wanted, "{name}");
+    }
+}
+
+#[test]
+fn allow_lists_hold_hosts_domains_and_networks() {
+    let mut allow = allow::Allow::default();
+    for line in ["# c", "", "vendor.com # ours", "*.good.org", "8.8.8.0/24", "2606:4700::/32", "1.1.1.1"] {
+        allow.add(line).unwrap();
+    }
+    for yes in ["vendor.com", "Vendor.COM", "a.good.org", "8.8.8.8", "2606:4700::1", "1.1.1.1"] {
+        assert!(allow.admits(yes), "{yes}");
+    }
+    for no in ["x.vendor.com", "good.org", "notgood.org", "8.8.9.8", "1.1.1.2", "2606:4701::1"] {
+        assert!(!allow.admits(no), "{no}");
+    }
+    assert!(allow.add("1.2.3.4/33").is_err());
+}
+
+#[test]
+fn any_bytes_are_scanned_without_harm() {
+    let mut state = 1_u64;
+    for _ in 0..20_000 {
+        let mut line = Vec::new();
+        for _ in 0..24 {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            let pieces: [&[u8]; 16] = [
+                b"://", b"1.2", b":", b"[", b"]", b"@", b".com", b"a", b"%", b"\xff", b" ", b"::", b"/",
+                b"'", b".", b"http",
+            ];
+            line.extend_from_slice(pieces[(state >> 60) as usize]);
+        }
+        for a in scan(&line) {
+            assert!(a.at + a.text.len() <= line.len(), "{line:?}");
+        }
+    }
+}
