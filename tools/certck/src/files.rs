@@ -28,6 +28,14 @@ pub(crate) fn crl(path: &Path) -> anyhow::Result<Crl> {
     one(path, "X509 CRL", |der| Ok(Crl::parse(der)?)).with_context(|| path.display().to_string())
 }
 
+/// All certificates of a file, PEM.
+pub(crate) fn certificates(path: &Path) -> anyhow::Result<Vec<Cert>> {
+    let shown = || path.display().to_string();
+    let blocks = pem::parse(&read(path).with_context(shown)?).with_context(shown)?;
+    let certificates = blocks.iter().filter(|b| b.label == "CERTIFICATE");
+    certificates.map(|b| Cert::parse(&b.der).with_context(shown)).collect()
+}
+
 /// The CRL that some bytes are, PEM or DER.
 pub(crate) fn crl_of(bytes: &[u8]) -> anyhow::Result<Crl> {
     first(bytes, "X509 CRL", |der| Ok(Crl::parse(der)?))

@@ -10,6 +10,7 @@ mod authority;
 mod ca;
 mod clock;
 mod cmd;
+mod download;
 mod files;
 mod input;
 mod order;

@@ -206,3 +206,49 @@ fn only_what_the_authority_issued_is_revoked_by_it() {
     assert_eq!(check(&format!("{theirs}/ca/ca.crl")), Exit::No);
     assert_eq!(check("/nowhere.crl"), Exit::Failed);
 }
+
+/// Serves each document once, in turn, and says where.
+fn serve(documents: Vec<Vec<u8>>) -> String {
+    use std::io::Read;
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        for document in documents {
+            let (mut stream, _) = listener.accept().unwrap();
+            let _ = stream.read(&mut [0; 4096]);
+            let head =
+                format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", document.len());
+            stream.write_all(&[head.as_bytes(), &document].concat()).unwrap();
+        }
+    });
+    format!("http://{address}/ca.crl")
+}
+
+#[test]
+fn a_crl_is_fetched_only_when_it_is_good_and_not_older() {
+    let ((_a, pki), (_b, theirs)) = (minted(), minted());
+    let [ca, server] = ["ca", "server_certs"].map(|d| format!("{pki}/{d}"));
+    let crl = |dir: &str| std::fs::read(format!("{dir}/ca.crl")).unwrap();
+    let old = crl(&ca);
+    assert_eq!(certck(&["revoke", &ca, "--serial", "11"]).0, Exit::Ok);
+    let (new, foreign) = (crl(&ca), crl(&format!("{theirs}/ca")));
+    let large = [&new[..], &vec![b'\n'; 5000]].concat();
+    let url = serve(vec![foreign, b"<html>".to_vec(), large, new.clone(), new.clone(), old]);
+    let fetch = |more: &[&str]| {
+        certck(&[&["crl", "fetch", "--format", "json", "--url", &url, &server][..], more].concat())
+    };
+    let before = crl(&server);
+    assert_eq!(fetch(&[]).0, Exit::Failed, "by another CA");
+    assert_eq!(fetch(&[]).0, Exit::Failed, "no CRL at all");
+    assert_eq!(fetch(&["--max-bytes", "5000"]).0, Exit::Failed, "too large");
+    assert_eq!(crl(&server), before);
+    let (exit, text) = fetch(&[]);
+    assert_eq!(exit, Exit::Ok);
+    assert_eq!(records(&text, "certck.written")[0]["number"], "02");
+    assert_eq!(certck(&["check", &server]).0, Exit::Ok);
+    let (exit, text) = fetch(&[]);
+    assert_eq!((exit, records(&text, "certck.written").len()), (Exit::Ok, 0), "unchanged");
+    assert_eq!(fetch(&[]).0, Exit::Failed, "an older one");
+    assert_eq!(certck(&["crl", "fetch", &server]).0, Exit::Failed, "no address is known");
+    assert_eq!(certck(&["crl", "fetch", "--url", "file:///etc/passwd", &server]).0, Exit::Failed);
+}

@@ -18,6 +18,7 @@ use crate::files;
 pub(crate) enum Cmd {
     Check(Check),
     New(New),
+    Fetch(super::fetch::Args),
 }
 
 /// Judge a CRL by the CA that must have issued it
@@ -67,6 +68,7 @@ pub(crate) struct Publish {
 pub(crate) fn run(cmd: &Cmd, format: Format, out: &mut Out) -> anyhow::Result<Exit> {
     match cmd {
         Cmd::Check(args) => check(args, format, out),
+        Cmd::Fetch(args) => super::fetch::run(args, format, out),
         Cmd::New(args) => {
             ca::directories(&args.publish.to)?;
             let ca = Ca::open(&args.ca)?;

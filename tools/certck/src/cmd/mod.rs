@@ -2,6 +2,7 @@
 
 pub(crate) mod check;
 pub(crate) mod crl;
+pub(crate) mod fetch;
 pub(crate) mod mint;
 pub(crate) mod revoke;
 pub(crate) mod show;
