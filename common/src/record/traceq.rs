@@ -165,6 +165,9 @@ pub struct Stage {
 pub struct Step {
     /// The file; `-` is standard input.
     pub path: String,
+    /// The path's bytes in hex, where they are not UTF-8.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub path_hex: Option<String>,
     /// Rank of the process in its job.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rank: Option<i64>,
@@ -242,7 +245,10 @@ pub struct Total {
     pub steps: u64,
     /// Steps that the trace ends inside of.
     pub partial_steps: u64,
-    /// Device events that were left out, and where, by cause.
+    /// What was left out, by cause. Of everything: `unlinked` device events, which nothing in the trace launched.
+    /// Of the steps, but not of the total: device events that were launched `outside_steps`, or whose
+    /// `launch_not_recorded`. Of host time: `begin_without_end` is closed with its thread, `end_without_begin` and
+    /// `repeated_step_mark` are ignored.
     pub excluded: BTreeMap<String, u64>,
     /// What had to be repaired or dropped in reading, by cause.
     pub repairs: BTreeMap<String, u64>,
@@ -263,6 +269,9 @@ impl Record for Total {
 pub struct Top {
     /// The file; `-` is standard input.
     pub path: String,
+    /// The path's bytes in hex, where they are not UTF-8.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub path_hex: Option<String>,
     /// Rank of the process in its job.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rank: Option<i64>,

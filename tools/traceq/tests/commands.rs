@@ -127,6 +127,41 @@ fn a_format_that_is_not_written_is_a_usage_error() {
     assert_eq!(support::run(["cat", "--step", "1", "-"]).exit, Exit::Failed);
 }
 
+#[test]
+fn a_step_that_never_ended_is_partial() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("t.json");
+    let text = r#"[{"\u0070h":"B","cat":"user_annotation","name":"ProfilerStep#4","pid":1,"tid":1,"ts":1},
+        {"ph":"B","cat":"cpu_op","name":"a","pid":1,"tid":1,"ts":2},
+        {"ph":"E","cat":"cpu_op","name":"a","pid":1,"tid":1,"ts":7}]"#;
+    std::fs::write(&path, text).unwrap();
+    let run = run(["sum", "--format", "json", path.to_str().unwrap()]);
+    let (step, total) = (run.of("traceq.step").remove(0), run.of("traceq.total").remove(0));
+    assert_eq!(
+        (&step["step"], &step["partial"], &step["host_op_ns"]),
+        (&json!(4), &json!(true), &json!(5000))
+    );
+    assert_eq!((&total["partial_steps"], &total["excluded"]), (&json!(1), &json!({"begin_without_end": 1})));
+}
+
+#[test]
+fn paths_need_not_be_text() {
+    use std::os::unix::ffi::OsStrExt;
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join(std::ffi::OsStr::from_bytes(b"t\xff.json"));
+    std::fs::write(&path, TRACE).unwrap();
+    for command in ["info", "sum", "top"] {
+        let run = run([std::ffi::OsStr::new(command), "--format".as_ref(), "json".as_ref(), path.as_ref()]);
+        assert_eq!(run.exit, Exit::Ok);
+        let records = run.records();
+        let named = records.iter().filter(|r| r["type"] != "traceq.summary");
+        assert!(
+            named.clone().count() > 0
+                && named.clone().all(|r| r["path_hex"].as_str().unwrap().ends_with("74ff2e6a736f6e"))
+        );
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 300, ..ProptestConfig::default() })]
 

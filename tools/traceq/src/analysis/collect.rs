@@ -100,7 +100,7 @@ impl Collected {
                         number: n,
                         start: pair.start,
                         end: pair.end,
-                        partial: false,
+                        partial: !pair.closed,
                     }));
                 }
                 Category::CpuOp => self.operators.entry(pair.lane).or_default().add(pair.start, pair.end),

@@ -74,6 +74,7 @@ fn step_record(trace: &Trace, row: &StepRow) -> record::Step {
     let start = row.step.start;
     record::Step {
         path: trace.label(),
+        path_hex: trace.path_hex(),
         rank: meta.rank,
         device: row.device,
         step: row.step.number,
@@ -234,8 +235,12 @@ fn notes(trace: &Trace, sums: &Sums) -> Vec<String> {
     let list = |counts: Vec<(String, u64)>| {
         counts.into_iter().map(|(cause, n)| format!("{cause} {}", count(n))).collect::<Vec<_>>().join(", ")
     };
-    if !sums.excluded.is_empty() {
-        notes.push(format!("left out: {}", list(sums.excluded.clone().into_iter().collect())));
+    let in_no_step = |cause: &str| matches!(cause, "outside_steps" | "launch_not_recorded");
+    let (steps, all): (Vec<_>, Vec<_>) = sums.excluded.clone().into_iter().partition(|(c, _)| in_no_step(c));
+    for (what, counts) in [("left out", all), ("in the total, but in no step", steps)] {
+        if !counts.is_empty() {
+            notes.push(format!("{what}: {}", list(counts)));
+        }
     }
     let missing: u64 = sums.steps.iter().map(|s| s.launches_without_event).sum();
     if missing > 0 {

@@ -53,7 +53,9 @@ impl Top {
                     lists.retain(|(by, _)| *by != By::Other);
                 }
                 if !json {
-                    writeln!(out.text(), "{}", safe(&trace.label()))?;
+                    let note =
+                        if trace.outcome.complete { "" } else { " (incomplete: what could be read of it)" };
+                    writeln!(out.text(), "{}{note}", safe(&trace.label()))?;
                 }
                 for (by, (entries, whole)) in lists {
                     if json {
@@ -88,6 +90,7 @@ fn records(
         tally.record();
         out.record(&record::Top {
             path: trace.label(),
+            path_hex: trace.path_hex(),
             rank: trace.outcome.meta.rank,
             by: by.name().to_owned(),
             place,

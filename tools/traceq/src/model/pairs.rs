@@ -22,6 +22,8 @@ pub(crate) struct Pair {
     pub(crate) end: i64,
     /// What the caller gave with the begin.
     pub(crate) tag: u32,
+    /// It has an end of its own.
+    pub(crate) closed: bool,
 }
 
 /// Begins and ends that wait for the end of the file.
@@ -59,8 +61,8 @@ impl Pairs {
             edges.sort_by_key(|e| e.at);
             let last = edges.last().map_or(0, |e| e.at);
             let mut open: Vec<Edge> = Vec::new();
-            let mut close = |b: Edge, end: i64| {
-                out.pairs.push(Pair { lane, name: b.name, start: b.at, end, tag: b.tag });
+            let mut close = |b: Edge, end: i64, closed: bool| {
+                out.pairs.push(Pair { lane, name: b.name, start: b.at, end, tag: b.tag, closed });
             };
             for edge in edges {
                 if edge.begin {
@@ -68,12 +70,12 @@ impl Pairs {
                     continue;
                 }
                 match own(&open, edge.name, any).or(open.len().checked_sub(1)) {
-                    Some(i) => close(open.remove(i), edge.at),
+                    Some(i) => close(open.remove(i), edge.at, true),
                     None => out.unopened += 1,
                 }
             }
             out.unclosed += open.len() as u64;
-            open.into_iter().rev().for_each(|b| close(b, last));
+            open.into_iter().rev().for_each(|b| close(b, last, false));
         }
         out
     }
@@ -123,6 +125,6 @@ mod tests {
         p.begin(1, 6, 2, 9);
         let m = p.finish(ANY);
         assert_eq!(spans(&m), [(2, 6, 6), (2, 3, 6), (1, 0, 6)]);
-        assert_eq!((m.unclosed, m.pairs[2].tag), (3, 7));
+        assert_eq!((m.unclosed, m.pairs[2].tag, m.pairs[2].closed), (3, 7, false));
     }
 }

@@ -38,29 +38,31 @@ impl Fields {
         let mut more = scan.open(b'}')?;
         while more {
             let key = scan.key()?;
-            if scan.text(key).raw == b"args" {
-                fields.arguments(scan)?;
-                more = scan.next(b'}')?;
-                continue;
-            }
-            let slot = match scan.text(key).raw {
-                b"ph" => Some(&mut fields.phase),
-                b"cat" => Some(&mut fields.cat),
-                b"name" => Some(&mut fields.name),
-                b"pid" => Some(&mut fields.pid),
-                b"tid" => Some(&mut fields.tid),
-                b"ts" => Some(&mut fields.ts),
-                b"dur" => Some(&mut fields.dur),
-                b"id" => Some(&mut fields.id),
-                _ => None,
-            };
-            match slot {
-                Some(slot) => *slot = Some(scan.scalar()?),
-                None => scan.skip()?,
+            match plain(&scan.text(key)) {
+                Some(b"args") => fields.arguments(scan)?,
+                Some(key) => put(scan, fields.member(key))?,
+                None => {
+                    let key = scan.text(key).decode().into_owned();
+                    put(scan, fields.member(key.as_bytes()))?;
+                }
             }
             more = scan.next(b'}')?;
         }
         Ok(fields)
+    }
+
+    fn member(&mut self, key: &[u8]) -> Option<&mut Option<Scalar>> {
+        Some(match key {
+            b"ph" => &mut self.phase,
+            b"cat" => &mut self.cat,
+            b"name" => &mut self.name,
+            b"pid" => &mut self.pid,
+            b"tid" => &mut self.tid,
+            b"ts" => &mut self.ts,
+            b"dur" => &mut self.dur,
+            b"id" => &mut self.id,
+            _ => return None,
+        })
     }
 
     fn arguments(&mut self, scan: &mut Scanner<'_>) -> Result<(), ReadError> {
@@ -71,24 +73,41 @@ impl Fields {
         let mut more = scan.open(b'}')?;
         while more {
             let key = scan.key()?;
-            let slot = match scan.text(key).raw {
-                b"correlation" => Some(&mut self.correlation),
-                b"External id" | b"external id" => Some(&mut self.external),
-                b"stream" | b"stream_id" => Some(&mut self.stream),
-                b"device" => Some(&mut self.device),
-                b"Task Type" => Some(&mut self.task_type),
-                b"name" | b"labels" => Some(&mut self.label),
-                _ => None,
-            };
-            match slot {
-                Some(slot) => *slot = Some(scan.scalar()?),
-                None => scan.skip()?,
-            }
+            let slot = plain(&scan.text(key)).and_then(|key| self.argument(key));
+            put(scan, slot)?;
             more = scan.next(b'}')?;
         }
         self.args = Some(scan.since(start));
         Ok(())
     }
+
+    fn argument(&mut self, key: &[u8]) -> Option<&mut Option<Scalar>> {
+        Some(match key {
+            b"correlation" => &mut self.correlation,
+            b"External id" | b"external id" => &mut self.external,
+            b"stream" | b"stream_id" => &mut self.stream,
+            b"device" => &mut self.device,
+            b"Task Type" => &mut self.task_type,
+            b"name" | b"labels" => &mut self.label,
+            _ => return None,
+        })
+    }
+}
+
+/// A key as it is; `None` if it has to be decoded first, which no known producer's keys have to be.
+#[inline]
+fn plain<'a>(key: &Text<'a>) -> Option<&'a [u8]> {
+    (!key.escaped).then_some(key.raw)
+}
+
+/// Puts the value that is next into its slot, or skips it.
+#[inline]
+fn put(scan: &mut Scanner<'_>, slot: Option<&mut Option<Scalar>>) -> Result<(), ReadError> {
+    match slot {
+        Some(slot) => *slot = Some(scan.scalar()?),
+        None => scan.skip()?,
+    }
+    Ok(())
 }
 
 /// What the events so far tell about the producer.
