@@ -93,11 +93,19 @@ impl Random {
 
     /// Uniform in -1..1.
     pub(crate) fn uniform(&mut self) -> f32 {
+        (self.next() >> 40) as f32 / (1_u32 << 23) as f32 - 1.0
+    }
+
+    /// Uniform in 0..n, as far as it matters here.
+    pub(crate) fn below(&mut self, n: usize) -> usize {
+        (self.next() >> 32) as usize % n
+    }
+
+    fn next(&mut self) -> u64 {
         self.0 ^= self.0 >> 12;
         self.0 ^= self.0 << 25;
         self.0 ^= self.0 >> 27;
-        let bits = self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 40;
-        bits as f32 / (1_u32 << 23) as f32 - 1.0
+        self.0.wrapping_mul(0x2545_f491_4f6c_dd1d)
     }
 }
 
@@ -157,5 +165,8 @@ mod tests {
         let all: Vec<f32> = (0..1000).map(|_| r.uniform()).collect();
         assert!(all.iter().all(|x| (-1.0..1.0).contains(x)));
         assert!((all.iter().sum::<f32>() / 1000.0).abs() < 0.1);
+        let mut seen = [false; 7];
+        (0..200).for_each(|_| seen[r.below(7)] = true);
+        assert_eq!(seen, [true; 7]);
     }
 }

@@ -11,7 +11,7 @@ use super::math::{self, Random};
 const INPUTS: usize = 256;
 const HIDDEN: usize = 384;
 const CLASSES: usize = 64;
-const RATE: f32 = 0.5;
+const RATE: f32 = 0.1;
 
 /// What the ring moves at once; a real network has packets too.
 const PACKET: usize = 1024;
@@ -92,8 +92,8 @@ impl Layer {
 #[derive(Debug)]
 pub(crate) struct Model {
     random: Random,
-    /// What tells the classes apart: the rule that is to be learnt.
-    rule: Vec<f32>,
+    /// Where the classes lie: what is to be learnt.
+    centres: Vec<f32>,
     first: Layer,
     second: Layer,
     x: Buffer,
@@ -120,7 +120,7 @@ impl Model {
     /// A model with random weights, one of so many replicas.
     pub(crate) fn new(seed: u64, batch: usize, replicas: u32) -> Self {
         let mut random = Random::new(seed);
-        let rule = (0..INPUTS * CLASSES).map(|_| random.uniform()).collect();
+        let centres = (0..INPUTS * CLASSES).map(|_| random.uniform()).collect();
         Self {
             first: Layer::new(INPUTS, HIDDEN, &mut random),
             second: Layer::new(HIDDEN, CLASSES, &mut random),
@@ -133,22 +133,22 @@ impl Model {
             hidden_gradient: Buffer::zeros(batch * HIDDEN),
             loss: Buffer::zeros(1),
             random,
-            rule,
+            centres,
             batch,
             replicas,
         }
     }
 
-    /// Makes up the next batch on the host.
+    /// Makes up the next batch on the host: each sample is the centre of its class, and noise.
     pub(crate) fn next_batch(&mut self) -> Batch {
-        let batch = self.batch;
-        let x: Vec<f32> = (0..batch * INPUTS).map(|_| self.random.uniform()).collect();
-        let mut scores = vec![0.0; batch * CLASSES];
-        math::gemm_nn(&x, &self.rule, &[0.0; CLASSES], &mut scores, INPUTS);
-        let best = |row: &[f32]| {
-            row.iter().enumerate().max_by(|a, b| a.1.total_cmp(b.1)).map_or(0, |(class, _)| class)
-        };
-        Batch { labels: scores.chunks_exact(CLASSES).map(best).collect(), x }
+        let mut batch = Batch { x: Vec::with_capacity(self.batch * INPUTS), labels: Vec::new() };
+        for _ in 0..self.batch {
+            let class = self.random.below(CLASSES);
+            let centre = &self.centres[class * INPUTS..][..INPUTS];
+            batch.x.extend(centre.iter().map(|c| c + self.random.uniform()));
+            batch.labels.push(class);
+        }
+        batch
     }
 
     /// Copies a batch to the device, on the stream for that.
