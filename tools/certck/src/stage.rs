@@ -53,6 +53,13 @@ impl Stage {
         Ok(())
     }
 
+    /// Adds a directory that will not be moved to its place by [`Self::commit`], and says where it is.
+    pub(crate) fn unplaced(&mut self, name: &str) -> anyhow::Result<PathBuf> {
+        let path = self.hidden.join(name);
+        fsat::create_dir(&path, Class::KeyDir.max()).with_context(|| path.display().to_string())?;
+        Ok(path)
+    }
+
     /// Writes a file into one of the directories, mode 0600 from its creation.
     pub(crate) fn file(&self, dir: &str, name: &str, content: &[u8]) -> anyhow::Result<()> {
         const MODE: Mode = Mode(0o600);

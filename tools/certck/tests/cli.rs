@@ -252,3 +252,46 @@ fn a_crl_is_fetched_only_when_it_is_good_and_not_older() {
     assert_eq!(certck(&["crl", "fetch", &server]).0, Exit::Failed, "no address is known");
     assert_eq!(certck(&["crl", "fetch", "--url", "file:///etc/passwd", &server]).0, Exit::Failed);
 }
+
+#[test]
+fn renewal_replaces_what_ends_soon_and_nothing_else() {
+    let dir = tempfile::tempdir().unwrap();
+    let pki = dir.path().join("pki").to_str().unwrap().to_owned();
+    let mint = [
+        "mint",
+        "--days",
+        "20",
+        "--ca-days",
+        "1000",
+        "--crl-days",
+        "100",
+        "--host",
+        "node1.example.org",
+        "--host",
+        "10.0.0.1",
+        &pki,
+    ];
+    assert_eq!(certck(&mint).0, Exit::Ok);
+    let server = format!("{pki}/server_certs");
+    let shown = |file: &str| {
+        let (_, text) = certck(&["show", "--format", "json", file]);
+        records(&text, "certck.certificate")[0].clone()
+    };
+    let leaf = format!("{server}/server.crt");
+    let old = shown(&leaf);
+    let (_, text) = certck(&["mint", "renew", "--format", "json", "--before", "10", &pki]);
+    assert_eq!(records(&text, "certck.written").len(), 0);
+    let (exit, text) = certck(&["mint", "renew", "--format", "json", "-n", &pki]);
+    assert_eq!((exit, records(&text, "certck.written").len()), (Exit::Ok, 2));
+    assert_eq!(shown(&leaf)["serial"], old["serial"], "only said");
+    assert_eq!(certck(&["mint", "renew", &pki]).0, Exit::Ok);
+    let new = shown(&leaf);
+    assert_eq!((&new["names"], &new["issuer"]), (&old["names"], &old["issuer"]));
+    assert_ne!(new["serial"], old["serial"]);
+    assert_ne!(new["key_sha256"], old["key_sha256"]);
+    assert_eq!(certck(&["check", "-r", "--profile", "strict", &pki]).0, Exit::Ok);
+    assert_eq!(std::fs::read_dir(&pki).unwrap().count(), 3, "nothing is left behind");
+    assert_eq!(std::fs::read_dir(&server).unwrap().count(), 4);
+    // What is revoked stays so, and a root that ends first is said.
+    assert_eq!(certck(&["mint", "renew", "--all", "--days", "2000", &pki]).0, Exit::Failed);
+}

@@ -20,15 +20,30 @@ use crate::stage::Stage;
 /// DIR/client_certs, with directories of mode 0700 and files of mode 0600. All appear at once; nothing that
 /// exists is replaced.
 #[derive(clap::Args, Debug)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 #[command(after_long_help = "Examples:
   certck mint pki
   certck mint --host node17.example.org --host 10.0.0.17 --days 90 pki
   profd --certs-dir pki/server_certs &
   profctl --certs-dir pki/client_certs status")]
 pub(crate) struct Args {
+    #[command(subcommand)]
+    cmd: Option<Cmd>,
+    #[command(flatten)]
+    plan: Plan,
+}
+
+#[derive(clap::Subcommand, Debug)]
+enum Cmd {
+    Renew(super::renew::Args),
+}
+
+/// What is made.
+#[derive(clap::Args, Debug)]
+struct Plan {
     /// Where to make the directories; made too if it does not exist
-    #[arg(value_name = "DIR")]
-    dir: PathBuf,
+    #[arg(value_name = "DIR", required = true)]
+    dir: Option<PathBuf>,
     /// Name or address of the server [default: localhost, 127.0.0.1, ::1]
     #[arg(long = "host", value_name = "NAME", value_parser = Host::parse)]
     hosts: Vec<Host>,
@@ -50,6 +65,14 @@ pub(crate) struct Args {
 const SKEW: Duration = Duration::minutes(5);
 
 pub(crate) fn run(args: &Args, format: Format, out: &mut Out) -> anyhow::Result<Exit> {
+    match (&args.cmd, &args.plan.dir) {
+        (Some(Cmd::Renew(args)), _) => super::renew::run(args, format, out),
+        (None, Some(dir)) => mint(&args.plan, dir, format, out),
+        (None, None) => anyhow::bail!("no directory is given"),
+    }
+}
+
+fn mint(args: &Plan, dir: &Path, format: Format, out: &mut Out) -> anyhow::Result<Exit> {
     let hosts = match args.hosts.as_slice() {
         [] => ["localhost", "127.0.0.1", "::1"]
             .map(|h| Host::parse(h).map_err(anyhow::Error::msg))
@@ -58,11 +81,11 @@ pub(crate) fn run(args: &Args, format: Format, out: &mut Out) -> anyhow::Result<
         hosts => hosts.to_vec(),
     };
     ensure!(args.days <= args.ca_days, "--days {} is longer than --ca-days {}", args.days, args.ca_days);
-    let mut stage = Stage::begin(&args.dir)?;
+    let mut stage = Stage::begin(dir)?;
     for name in [CA, SERVER, CLIENT] {
         stage.dir(name)?;
     }
-    let made = make(args, &hosts, &stage)?;
+    let made = make(args, dir, &hosts, &stage)?;
     stage.commit()?;
     report(&made, format, out)?;
     Ok(Exit::Ok)
@@ -72,7 +95,7 @@ const CA: &str = "ca";
 const SERVER: &str = "server_certs";
 const CLIENT: &str = "client_certs";
 
-fn make(args: &Args, hosts: &[Host], stage: &Stage) -> anyhow::Result<Vec<Minted>> {
+fn make(args: &Plan, at: &Path, hosts: &[Host], stage: &Stage) -> anyhow::Result<Vec<Minted>> {
     let now = OffsetDateTime::now_utc().replace_nanosecond(0)?;
     let validity = |days: u16| Validity { from: now - SKEW, until: now + Duration::days(i64::from(days)) };
     let (authority, root) = Authority::new(args.algo.generate()?, "profguard CA", validity(args.ca_days))?;
@@ -80,8 +103,13 @@ fn make(args: &Args, hosts: &[Host], stage: &Stage) -> anyhow::Result<Vec<Minted
     stage.file(CA, "ca.crt", root.pem.as_bytes())?;
     stage.file(CA, "ca.key", authority.key_pem().as_bytes())?;
     stage.file(CA, "ca.crl", crl.as_bytes())?;
-    let mut made =
-        vec![minted(args, CA, "ca", ["ca.crt", "ca.key", "ca.crl"].map(str::to_owned).into(), &root)];
+    let mut made = vec![minted(
+        args,
+        at.join(CA),
+        "ca",
+        ["ca.crt", "ca.key", "ca.crl"].map(str::to_owned).into(),
+        &root,
+    )];
     for (role, dir, hosts) in [(Role::Server, SERVER, hosts), (Role::Client, CLIENT, &[])] {
         let (layout, key) = (role.layout(), args.algo.generate()?);
         let leaf = authority.leaf(&key, role, hosts, validity(args.days))?;
@@ -89,15 +117,15 @@ fn make(args: &Args, hosts: &[Host], stage: &Stage) -> anyhow::Result<Vec<Minted
         stage.file(dir, layout.leaf, leaf.pem.as_bytes())?;
         stage.file(dir, layout.key, key.pem().as_bytes())?;
         stage.file(dir, layout.crl, crl.as_bytes())?;
-        let mut record = minted(args, dir, role.name(), layout.names().map(str::to_owned).into(), &leaf);
+        let mut record =
+            minted(args, at.join(dir), role.name(), layout.names().map(str::to_owned).into(), &leaf);
         record.hosts = hosts.iter().map(ToString::to_string).collect();
         made.push(record);
     }
     Ok(made)
 }
 
-fn minted(args: &Args, dir: &str, role: &str, files: Vec<String>, certificate: &Issued) -> Minted {
-    let path = args.dir.join(dir);
+fn minted(args: &Plan, path: PathBuf, role: &str, files: Vec<String>, certificate: &Issued) -> Minted {
     Minted {
         role: role.to_owned(),
         path: path.to_string_lossy().into_owned(),
