@@ -1,10 +1,8 @@
 //! The loop that ties daemon, job and files together. It owns the output and never does the job's work.
 
-use std::io::{self, BufWriter};
-use std::path::{Path, PathBuf};
+use std::io;
 use std::time::Instant;
 
-use anyhow::Context;
 use common::ipc::message::State;
 use common::out::Out;
 use common::record::proftap::{Summary, Trace};
@@ -13,11 +11,11 @@ use rustix::event::{PollFd, PollFlags};
 
 use super::gate::Window;
 use super::job::{Job, Note};
-use super::kineto::{self, Facts};
+use super::kineto::Facts;
 use super::npu::Npu;
 use super::recorder::Recording;
 use super::request::{MonitorRequest, Request, TraceRequest};
-use super::target::{self, Target};
+use super::store::Place;
 use crate::fabric::{Event, Identity, Link, Outbox, Reporter};
 use crate::wake::{Wake, wait};
 
@@ -31,8 +29,8 @@ pub(crate) struct Controller {
     job: Job,
     facts: Facts,
     npu: Option<Npu>,
-    /// The recording that is ordered or runs, and its file.
-    order: Option<(TraceRequest, PathBuf)>,
+    /// The recording that is ordered or runs, and where it goes.
+    order: Option<(TraceRequest, Place)>,
     ended: bool,
 }
 
@@ -114,17 +112,17 @@ impl Controller {
         if self.npu.as_ref().is_some_and(Npu::is_monitoring) {
             return out.error("request", "refused: monitoring runs, and the two exclude each other");
         }
-        let path = self.path_of(&request);
+        let place = Place::of(&request, self.facts.pid);
         // Checked now, so that the refusal is told before the recording, and again when it is written.
-        if let Err(e) = Target::check(&path) {
-            return out.error(path.display(), format_args!("no trace is written here: {e}"));
+        if let Err(e) = place.check() {
+            return out.error(place.path().display(), format_args!("no trace is written here: {e}"));
         }
-        out.diag().info("request", format_args!("{}, to {}", request.window, path.display()));
+        out.diag().info("request", format_args!("{}, to {}", request.window, place.path().display()));
         self.job.order(request.window);
         if let (Some(npu), Window::Time { .. }) = (&mut self.npu, request.window) {
             npu.set_trace(State::Ready, None);
         }
-        self.order = Some((request, path));
+        self.order = Some((request, place));
         self.tell_status();
     }
 
@@ -139,14 +137,6 @@ impl Controller {
         }
         npu.start_monitor(request, &self.job.meters, Instant::now());
         self.tell_status();
-    }
-
-    fn path_of(&self, request: &TraceRequest) -> PathBuf {
-        if request.into_directory {
-            let name = format!("{}_{}.json", self.facts.host, self.facts.pid);
-            return request.log_file.join(name);
-        }
-        target::file_of(&request.log_file, self.facts.pid)
     }
 
     /// Takes what the job tells.
@@ -179,39 +169,25 @@ impl Controller {
     }
 
     fn finished(&mut self, recording: &Recording, out: &mut Out) -> io::Result<()> {
-        let Some((request, path)) = self.order.take() else { return Ok(()) };
-        match self.write(&path, recording, &request) {
-            Ok(trace) => out.record(&trace),
+        let Some((request, place)) = self.order.take() else { return Ok(()) };
+        let trace_id = request.trace_id;
+        match place.write(recording, &self.facts, &self.job.clock, trace_id.as_deref()) {
+            Ok(stored) => out.record(&Trace {
+                job: self.who.job,
+                pid: self.facts.pid,
+                trace_id,
+                path: stored.path.to_string_lossy().into_owned(),
+                size_bytes: stored.size_bytes,
+                events: stored.events,
+                steps: recording.steps(),
+                dur_ns: (recording.end - recording.start).unsigned_abs(),
+                dropped: recording.dropped,
+            }),
             Err(e) => {
-                out.failed(path.display(), &e);
+                out.failed(place.path().display(), &e);
                 Ok(())
             }
         }
-    }
-
-    fn write(&self, path: &Path, recording: &Recording, request: &TraceRequest) -> anyhow::Result<Trace> {
-        let target = Target::check(path)?;
-        let path = target.path().to_owned();
-        let mut file = target.create().context("trace cannot be created")?;
-        let (name, id) = (path.to_string_lossy(), request.trace_id.as_deref());
-        let buffered = BufWriter::with_capacity(1 << 16, &mut file);
-        let mut counted = Counted { inner: buffered, bytes: 0 };
-        let events = kineto::write(&mut counted, recording, &self.facts, &self.job.clock, id, &name)
-            .context("trace cannot be written")?;
-        let size_bytes = counted.bytes;
-        drop(counted);
-        file.commit().context("trace cannot be put in place")?;
-        Ok(Trace {
-            job: self.who.job,
-            pid: self.facts.pid,
-            trace_id: request.trace_id.clone(),
-            path: name.into_owned(),
-            size_bytes,
-            events,
-            steps: recording.steps(),
-            dur_ns: (recording.end - recording.start).unsigned_abs(),
-            dropped: recording.dropped,
-        })
     }
 
     fn monitor(&mut self, now: Instant) {
@@ -238,23 +214,5 @@ impl Controller {
         while let Err(e) = self.outbox.flush(&self.link, Instant::now()) {
             out.warn("message for the daemon", e);
         }
-    }
-}
-
-/// Counts what passes.
-struct Counted<W> {
-    inner: W,
-    bytes: u64,
-}
-
-impl<W: io::Write> io::Write for Counted<W> {
-    fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
-        let n = self.inner.write(buf)?;
-        self.bytes += n as u64;
-        Ok(n)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.inner.flush()
     }
 }

@@ -215,7 +215,7 @@ fn us(ns: i64) -> String {
     format!("{}.{:03}", ns / 1000, ns % 1000)
 }
 
-fn quote(text: &str) -> String {
+pub(super) fn quote(text: &str) -> String {
     serde_json::Value::from(text).to_string()
 }
 

@@ -17,9 +17,12 @@
 //! | `request` | a config, understood |
 //! | `target` | where a trace may be written |
 //! | `kineto` | a recording as a Chrome trace in Kineto's form |
+//! | `ascend` | a recording as the directory that the Ascend PyTorch profiler leaves |
+//! | `store` | a recording to its place |
 //! | `npu` | the statuses and metrics of an Ascend process, with `--npu` |
 //! | `control` | the loop that ties daemon, job and files together |
 
+mod ascend;
 mod clock;
 mod control;
 mod device;
@@ -32,6 +35,7 @@ mod model;
 mod npu;
 mod recorder;
 mod request;
+mod store;
 mod target;
 
 pub(crate) use control::Controller;

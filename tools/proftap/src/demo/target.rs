@@ -47,11 +47,7 @@ impl Target {
     /// Checks a path.
     pub(crate) fn check(path: &Path) -> Result<Self, TargetError> {
         let (parent, name) = split(path)?;
-        let dir = walk(&parent)?;
-        let stat = rfs::fstat(&dir).map_err(|e| TargetError::Io(parent.clone(), e.into()))?;
-        if stat.st_mode & 0o1002 == 0o002 {
-            return Err(TargetError::Open);
-        }
+        let dir = directory(&parent)?;
         match rfs::statat(&dir, name.as_os_str(), AtFlags::SYMLINK_NOFOLLOW) {
             Err(rustix::io::Errno::NOENT) => {}
             Err(e) => return Err(TargetError::Io(path.to_owned(), e.into())),
@@ -71,6 +67,25 @@ impl Target {
     }
 }
 
+/// Opens a directory to write in, if it may be written to.
+pub(crate) fn directory(path: &Path) -> Result<OwnedFd, TargetError> {
+    plain(path)?;
+    let dir = walk(path)?;
+    let stat = rfs::fstat(&dir).map_err(|e| TargetError::Io(path.to_owned(), e.into()))?;
+    // Writable by all, and nothing keeps them off each other's files.
+    if stat.st_mode & 0o1002 == 0o002 { Err(TargetError::Open) } else { Ok(dir) }
+}
+
+/// Creates a directory in another one, with its final mode, and opens it. An existing one is an error.
+pub(crate) fn make(parent: &OwnedFd, name: &str) -> io::Result<OwnedFd> {
+    let mode = Mode::from_raw_mode(Class::DataDir.max().0);
+    rfs::mkdirat(parent, name, mode & Mode::RWXU)?;
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let dir = rfs::openat(parent, name, flags, Mode::empty())?;
+    rfs::fchmod(&dir, mode)?;
+    Ok(dir)
+}
+
 /// libkineto's name of the trace of a process: `_<pid>` before `.json`.
 pub(crate) fn file_of(log_file: &Path, pid: i32) -> PathBuf {
     let mut name = log_file.as_os_str().to_owned();
@@ -81,17 +96,22 @@ pub(crate) fn file_of(log_file: &Path, pid: i32) -> PathBuf {
     name.into()
 }
 
+/// The directory and the name of an absolute path without odd components.
 fn split(path: &Path) -> Result<(PathBuf, OsString), TargetError> {
-    if !path.is_absolute() {
-        return Err(TargetError::Relative);
-    }
-    let odd = |c: &Component<'_>| !matches!(c, Component::RootDir | Component::Normal(_));
-    let bytes = path.as_os_str().as_encoded_bytes();
-    if path.components().any(|c| odd(&c)) || bytes.ends_with(b"/") {
+    plain(path)?;
+    if path.as_os_str().as_encoded_bytes().ends_with(b"/") {
         return Err(TargetError::Odd);
     }
     let parent = path.parent().ok_or(TargetError::Odd)?;
     Ok((parent.to_owned(), path.file_name().ok_or(TargetError::Odd)?.to_owned()))
+}
+
+fn plain(path: &Path) -> Result<(), TargetError> {
+    if !path.is_absolute() {
+        return Err(TargetError::Relative);
+    }
+    let odd = |c: Component<'_>| !matches!(c, Component::RootDir | Component::Normal(_));
+    if path.components().any(odd) { Err(TargetError::Odd) } else { Ok(()) }
 }
 
 /// Opens a directory component by component, following no link.

@@ -1,14 +1,16 @@
 //! `proftap demo` against a daemon made for tests.
 
 use std::fs;
-use std::os::unix::fs::symlink;
-use std::path::PathBuf;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use clap::Parser;
 use common::ipc::message::{Message, State, Status};
 use common::record::proftap::{Config, Summary, Trace as TraceRecord};
+
+use serde_json::Value;
 
 use super::Place;
 use super::trace::Trace;
@@ -166,6 +168,44 @@ fn an_npu_tells_its_status_and_its_metrics() {
     assert_eq!(order, [State::Idle, State::Ready, State::Running, State::Idle]);
     assert_eq!((states[1].start_step, states[1].stop_step), (12, 14));
     assert!(heard.iter().any(|m| matches!(m, Message::MonitorStatus(s) if s.state == State::Idle)));
+    check_tree(&place, &captured.records::<TraceRecord>()[0]);
+}
+
+/// The directory of an Ascend profile: its name, its modes, its files, and the lanes of its timeline.
+fn check_tree(place: &Place, record: &TraceRecord) {
+    let tree = PathBuf::from(&record.path);
+    assert_eq!(tree.parent(), Some(&*place.traces));
+    let name = tree.file_name().unwrap().to_str().unwrap();
+    let time = name.strip_suffix("_ascend_pt").and_then(|n| n.rsplit_once('_')).unwrap();
+    assert!(time.0.ends_with(&format!("_{}", process::pid())) && time.1.len() == 17, "{name}");
+    let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o7777;
+    let output = tree.join("ASCEND_PROFILER_OUTPUT");
+    assert_eq!((mode(&tree), mode(&output)), (0o750, 0o750));
+    assert!(output.join("analyse.done").exists());
+    let read = |path: &Path| -> Value {
+        assert_eq!(mode(path), 0o640);
+        serde_json::from_slice(&fs::read(path).unwrap()).unwrap()
+    };
+    assert_eq!(read(&tree.join("profiler_info_0.json"))["rank_id"], "0");
+    let view = read(&output.join("trace_view.json"));
+    let total = |name: &str| -> f64 {
+        let lane = view.as_array().unwrap().iter().filter(|e| e["name"] == name && e["ph"] == "X");
+        lane.map(|e| e["dur"].as_f64().unwrap()).sum()
+    };
+    assert!(total("Computing") > 0.0 && total("Free") > 0.0);
+    assert!(total("Communication") >= total("Communication(Not Overlapped)"));
+    let tasks = view.as_array().unwrap().iter().filter(|e| e["args"]["Task Type"] == "KERNEL_AICORE");
+    assert!(tasks.clone().count() > 0 && tasks.clone().all(|e| e["ts"].is_string()));
+    let flows = |ph: &str| {
+        let all = view.as_array().unwrap().iter();
+        let mut ids: Vec<_> = all
+            .filter(|e| e["ph"] == *ph && e["cat"] == "HostToDevice")
+            .map(|e| e["id"].as_str().unwrap().to_owned())
+            .collect();
+        ids.sort();
+        ids
+    };
+    assert_eq!(flows("s"), flows("f"));
 }
 
 #[test]
