@@ -11,7 +11,7 @@ use super::name::Name;
 use super::pem::{self, Block};
 use super::read::{Content, Directory};
 use super::role::Layout;
-use super::{Cert, Crl, LoadOptions, MtlsDir, Role, rule};
+use super::{Cert, Crl, LoadOptions, MtlsDir, Passphrase, Role, rule};
 use crate::finding::{Finding, Severity};
 use crate::policy::shell_quote;
 
@@ -46,7 +46,7 @@ pub fn inspect(path: &Path, role: Role, options: &LoadOptions<'_>) -> Inspection
     };
     let mut reader = Reader { dir, layout: role.layout(), findings };
     let case = reader.case(role);
-    let key = reader.key(&case);
+    let key = reader.key(&case, options.passphrase);
     reader.strangers();
     let mut judge = Judge::new(options, reader.findings);
     judge.case(&case);
@@ -203,7 +203,7 @@ impl Reader {
         bundle
     }
 
-    fn key(&mut self, case: &Case) -> Option<Arc<dyn SigningKey>> {
+    fn key(&mut self, case: &Case, passphrase: Option<&Passphrase>) -> Option<Arc<dyn SigningKey>> {
         let name = self.layout.key;
         let path = self.dir.path(name);
         let (blocks, present) = self.blocks(name, true);
@@ -221,7 +221,7 @@ impl Reader {
         }
         match keys.as_slice() {
             [block] => {
-                let key = key::read(block).map_err(|e| self.refuse_key(&path, e)).ok()?;
+                let key = key::read(block, passphrase).map_err(|e| self.refuse_key(&path, e)).ok()?;
                 self.match_key(&path, key.as_ref(), case);
                 Some(key)
             }
@@ -246,16 +246,22 @@ impl Reader {
 
     fn refuse_key(&mut self, path: &Path, error: KeyError) {
         let quoted = shell_quote(path);
-        let decrypt =
-            format!("umask 077; openssl pkey -in {quoted} -out {quoted}.new && mv {quoted}.new {quoted}");
+        let new = format!("-in {quoted} -out {quoted}.new && mv {quoted}.new {quoted}");
         let found = error.to_string();
         self.add(match error {
-            KeyError::Encrypted => {
-                rule::KEY_ENCRYPTED.at(path).found(found).expected("a key that can be read").fix(decrypt)
+            KeyError::Encrypted => rule::KEY_ENCRYPTED
+                .at(path)
+                .found(found)
+                .expected("a key that can be read")
+                .fix(format!("give the passphrase, or decrypt the key: umask 077; openssl pkey {new}")),
+            KeyError::WrongPassphrase => {
+                rule::KEY_ENCRYPTED.at(path).found(found).expected("the passphrase of this key")
             }
-            KeyError::Traditional => {
-                rule::KEY_ENCRYPTED.at(path).found(found).expected("PKCS#8").fix(decrypt)
-            }
+            KeyError::Traditional | KeyError::Outdated => rule::KEY_ENCRYPTED
+                .at(path)
+                .found(found)
+                .expected("PKCS#8 with PBES2")
+                .fix(format!("umask 077; openssl pkcs8 -topk8 -v2 aes-256-cbc {new}")),
             KeyError::Malformed(_) => rule::MALFORMED_KEY
                 .at(path)
                 .found(found)

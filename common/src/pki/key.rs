@@ -4,8 +4,10 @@ use std::sync::Arc;
 
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs1KeyDer, PrivatePkcs8KeyDer, PrivateSec1KeyDer};
 use rustls::sign::SigningKey;
+use zeroize::Zeroizing;
 
 use super::der::Der;
+use super::passphrase::{self, Passphrase};
 use super::pem::Block;
 use super::provider;
 use super::signature::PublicKey;
@@ -33,27 +35,43 @@ pub enum KeyError {
     #[error("the key is encrypted in OpenSSL's old form, whose passphrase one round of MD5 protects")]
     Traditional,
     /// It is not a key that can be used.
+    #[error("the key is encrypted in a form that is not secure any more, or not known")]
+    Outdated,
+    /// It does not open.
+    #[error("the passphrase is wrong, or the key is damaged")]
+    WrongPassphrase,
+    /// It is not a key that can be used.
     #[error("{0}")]
     Malformed(String),
 }
 
-/// Reads the key of a block.
+/// Reads the key of a block, opened with the passphrase if it is encrypted.
 ///
 /// # Errors
-/// It is encrypted, or not a key that can be used.
-pub fn read(block: &Block) -> Result<Arc<dyn SigningKey>, KeyError> {
-    if block.headers {
-        return Err(KeyError::Traditional);
-    }
-    let der = block.der.to_vec();
+/// It does not open, or is not a key that can be used.
+pub fn read(block: &Block, passphrase: Option<&Passphrase>) -> Result<Arc<dyn SigningKey>, KeyError> {
+    let der = plain(block, passphrase)?.to_vec();
     let key: PrivateKeyDer<'static> = match block.label.as_str() {
-        "PRIVATE KEY" => PrivatePkcs8KeyDer::from(der).into(),
         "RSA PRIVATE KEY" => PrivatePkcs1KeyDer::from(der).into(),
         "EC PRIVATE KEY" => PrivateSec1KeyDer::from(der).into(),
-        "ENCRYPTED PRIVATE KEY" => return Err(KeyError::Encrypted),
-        label => {
-            return Err(KeyError::Malformed(format!("`{label}` is not a kind of private key that is known")));
-        }
+        _ => PrivatePkcs8KeyDer::from(der).into(),
     };
     provider().key_provider.load_private_key(key).map_err(|e| KeyError::Malformed(e.to_string()))
+}
+
+/// A key's bytes, opened with the passphrase if they are encrypted. What was `ENCRYPTED PRIVATE KEY` is then
+/// `PRIVATE KEY`.
+///
+/// # Errors
+/// It does not open, or its label is no private key's.
+pub fn plain(block: &Block, passphrase: Option<&Passphrase>) -> Result<Zeroizing<Vec<u8>>, KeyError> {
+    match (block.label.as_str(), passphrase) {
+        _ if block.headers => Err(KeyError::Traditional),
+        ("PRIVATE KEY" | "RSA PRIVATE KEY" | "EC PRIVATE KEY", _) => Ok(block.der.clone()),
+        ("ENCRYPTED PRIVATE KEY", Some(passphrase)) => passphrase::decrypt(&block.der, passphrase),
+        ("ENCRYPTED PRIVATE KEY", None) => Err(KeyError::Encrypted),
+        (label, _) => {
+            Err(KeyError::Malformed(format!("`{label}` is not a kind of private key that is known")))
+        }
+    }
 }

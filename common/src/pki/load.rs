@@ -6,46 +6,9 @@ use std::path::{Path, PathBuf};
 use rustls::pki_types::{CertificateDer, CertificateRevocationListDer};
 use rustls::sign::CertifiedKey;
 use time::OffsetDateTime;
-use zeroize::Zeroizing;
 
-use super::{Role, Time, inspect};
+use super::{Passphrase, Role, Time, inspect};
 use crate::finding::{Finding, Severity};
-use crate::fsat;
-use crate::policy::{self, Class};
-
-/// A passphrase; wiped when dropped, and never shown.
-#[derive(Clone)]
-pub struct Passphrase(pub Zeroizing<Vec<u8>>);
-
-/// Longer than anybody types.
-const MAX_PASSPHRASE: u64 = 4096;
-
-impl Passphrase {
-    /// Reads one from a file, which is held to the table of permissions as a key is. The last line end is not
-    /// part of it.
-    ///
-    /// # Errors
-    /// The file cannot be read, is too long, or others may read it.
-    pub fn read(path: &Path) -> std::io::Result<Self> {
-        let (file, meta) = fsat::open_regular(path)?;
-        if let Some(finding) = policy::check(path, &meta, Class::KeyFile).first() {
-            return Err(std::io::Error::other(finding.reason()));
-        }
-        let mut bytes = Zeroizing::new(fsat::read_bounded(file, MAX_PASSPHRASE)?);
-        for end in [b'\n', b'\r'] {
-            if bytes.last() == Some(&end) {
-                bytes.pop();
-            }
-        }
-        Ok(Self(bytes))
-    }
-}
-
-impl fmt::Debug for Passphrase {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Passphrase(..)")
-    }
-}
 
 /// What a directory is judged by. `LoadOptions { warn_days: 7, ..LoadOptions::now() }` sets one value.
 #[derive(Clone, Debug)]
@@ -184,23 +147,5 @@ impl MtlsDir {
 
     pub(super) fn crls_der(&self) -> &[CertificateRevocationListDer<'static>] {
         &self.crls
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::os::unix::fs::PermissionsExt;
-
-    use super::*;
-
-    #[test]
-    fn a_passphrase_comes_from_a_file_that_nobody_else_reads() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("p");
-        std::fs::write(&path, "two words \r\n").unwrap();
-        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o640)).unwrap();
-        assert!(Passphrase::read(&path).unwrap_err().to_string().contains("mode 0640"));
-        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
-        assert_eq!(Passphrase::read(&path).unwrap().0.as_slice(), b"two words ");
     }
 }

@@ -8,6 +8,7 @@
 //! |---|---|
 //! | [`role`] | which files a server's or a client's directory has |
 //! | [`rule`] | every rule: id, severity, what it demands |
+//! | [`key`], [`passphrase`] | private keys, and what opens them |
 //! | [`pem`] | PEM files taken apart |
 //! | [`cert`], [`extension`], [`name`], [`crl`], [`signature`] | the facts of certificates and CRLs |
 //! | [`path`] | path validation by RFC 5280 |
@@ -21,6 +22,7 @@ pub mod crl;
 pub mod extension;
 pub mod key;
 pub mod name;
+pub mod passphrase;
 pub mod path;
 pub mod pem;
 pub mod role;
@@ -40,7 +42,8 @@ pub use cert::Cert;
 pub use crl::Crl;
 pub use der::{Malformed, Time};
 pub use inspect::{End, Inspection, inspect, inspect_crl};
-pub use load::{LoadError, LoadOptions, MtlsDir, Passphrase, Profile};
+pub use load::{LoadError, LoadOptions, MtlsDir, Profile};
+pub use passphrase::{Passphrase, PassphraseArgs};
 pub use role::Role;
 pub use tls::{MinVersion, provider, sha256};
 

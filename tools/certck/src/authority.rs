@@ -6,8 +6,9 @@ use std::net::IpAddr;
 
 use anyhow::Context;
 use clap::ValueEnum;
+use common::pki::passphrase::encrypt;
 use common::pki::pem::{self, Block};
-use common::pki::{Cert, Role, key};
+use common::pki::{Cert, Passphrase, Role, key};
 use rcgen::{
     BasicConstraints, CertificateParams, CertificateRevocationListParams, DistinguishedName, DnType,
     ExtendedKeyUsagePurpose, IsCa, Issuer, KeyIdMethod, KeyPair, KeyUsagePurpose, PublicKeyData,
@@ -58,20 +59,23 @@ pub(crate) struct Key(KeyPair);
 
 impl Key {
     /// Reads a key in PKCS#8, PKCS#1 or SEC1.
-    fn read(block: &Block) -> anyhow::Result<Self> {
-        // What cannot be used at all is refused in words.
-        key::read(block).map_err(anyhow::Error::msg)?;
-        let text = pem::encode(&block.label, &block.der);
-        Ok(Self(KeyPair::from_pem(&text).context("cannot sign with it")?))
+    fn read(block: &Block, passphrase: Option<&Passphrase>) -> anyhow::Result<Self> {
+        let der = key::plain(block, passphrase)?;
+        let label = if block.label == "ENCRYPTED PRIVATE KEY" { "PRIVATE KEY" } else { &block.label };
+        Ok(Self(KeyPair::from_pem(&pem::encode(label, &der)).context("cannot sign with it")?))
     }
 
-    /// The key as a PEM file, PKCS#8.
-    pub(crate) fn pem(&self) -> Zeroizing<String> {
+    /// The key as a PEM file: PKCS#8, encrypted if there is a passphrase.
+    pub(crate) fn pem(&self, passphrase: Option<&Passphrase>) -> anyhow::Result<Zeroizing<String>> {
         let der = self.0.serialized_der();
-        match ed25519_seed(der) {
-            Some(seed) => pem::encode("PRIVATE KEY", &Zeroizing::new([&ED25519_V1[..], seed].concat())),
-            None => pem::encode("PRIVATE KEY", der),
-        }
+        let der = match ed25519_seed(der) {
+            Some(seed) => Zeroizing::new([&ED25519_V1[..], seed].concat()),
+            None => Zeroizing::new(der.to_vec()),
+        };
+        Ok(match passphrase {
+            Some(passphrase) => pem::encode("ENCRYPTED PRIVATE KEY", &encrypt(&der, passphrase)?),
+            None => pem::encode("PRIVATE KEY", &der),
+        })
     }
 }
 
@@ -139,16 +143,20 @@ impl Authority {
     }
 
     /// Takes up a root that was made before.
-    pub(crate) fn load(certificate: &Cert, key: &Block) -> anyhow::Result<Self> {
-        let key = Key::read(key)?;
+    pub(crate) fn load(
+        certificate: &Cert,
+        key: &Block,
+        passphrase: Option<&Passphrase>,
+    ) -> anyhow::Result<Self> {
+        let key = Key::read(key, passphrase)?;
         anyhow::ensure!(key.subject_public_key_info() == certificate.key.spki, "is not the key of ca.crt");
         let issuer = Issuer::from_ca_cert_der(&certificate.der, key).context("cannot sign with it")?;
         Ok(Self { issuer })
     }
 
     /// The root's key as a PEM file.
-    pub(crate) fn key_pem(&self) -> Zeroizing<String> {
-        self.issuer.key().pem()
+    pub(crate) fn key_pem(&self, passphrase: Option<&Passphrase>) -> anyhow::Result<Zeroizing<String>> {
+        self.issuer.key().pem(passphrase)
     }
 
     /// Issues a leaf for one role.

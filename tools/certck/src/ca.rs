@@ -9,7 +9,7 @@ use anyhow::{Context, bail, ensure};
 use common::error::HintExt;
 use common::finding::{Finding, Severity};
 use common::fsat;
-use common::pki::{Cert, Crl, LoadOptions, inspect_crl};
+use common::pki::{Cert, Crl, LoadOptions, Passphrase, inspect_crl};
 use common::policy::Mode;
 use common::record::certck::Written;
 use rcgen::{RevocationReason, RevokedCertParams, SerialNumber};
@@ -33,7 +33,7 @@ const KEY_FILE: Mode = Mode(0o600);
 
 impl Ca {
     /// Opens and locks the directory.
-    pub(crate) fn open(path: &Path) -> anyhow::Result<Self> {
+    pub(crate) fn open(path: &Path, passphrase: Option<&Passphrase>) -> anyhow::Result<Self> {
         let shown = || path.display().to_string();
         let lock =
             File::open(path).with_context(shown).hint("name the directory that holds ca.crt and ca.key")?;
@@ -42,7 +42,7 @@ impl Ca {
             .with_context(shown)?;
         let certificate = files::certificate(&path.join("ca.crt"))?;
         let key = path.join("ca.key");
-        let authority = Authority::load(&certificate, &files::private_key(&key)?)
+        let authority = Authority::load(&certificate, &files::private_key(&key)?, passphrase)
             .with_context(|| key.display().to_string())?;
         let crl = match path.join("ca.crl") {
             crl if crl.symlink_metadata().is_ok_and(|m| m.len() > 0) => Some(files::crl(&crl)?),

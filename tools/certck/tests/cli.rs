@@ -295,3 +295,34 @@ fn renewal_replaces_what_ends_soon_and_nothing_else() {
     // What is revoked stays so, and a root that ends first is said.
     assert_eq!(certck(&["mint", "renew", "--all", "--days", "2000", &pki]).0, Exit::Failed);
 }
+
+#[test]
+fn encrypted_keys_open_with_the_passphrase_of_a_private_file() {
+    let dir = tempfile::tempdir().unwrap();
+    let [pki, right, wrong] =
+        ["pki", "right", "wrong"].map(|f| dir.path().join(f).to_str().unwrap().to_owned());
+    for (file, text) in [(&right, "correct horse"), (&wrong, "battery staple")] {
+        std::fs::write(file, text).unwrap();
+        std::fs::set_permissions(file, PermissionsExt::from_mode(0o600)).unwrap();
+    }
+    assert_eq!(
+        certck(&["mint", "--algo", "ed25519", "--encrypt", "--passphrase-file", &right, &pki]).0,
+        Exit::Ok
+    );
+    let server = format!("{pki}/server_certs");
+    let key = std::fs::read_to_string(format!("{server}/server.key")).unwrap();
+    assert!(key.starts_with("-----BEGIN ENCRYPTED PRIVATE KEY-----"));
+    let rule = |more: &[&str]| {
+        let (exit, text) = certck(&[&["check", "--format", "json", &server][..], more].concat());
+        let rules: Vec<_> = records(&text, "certck.finding").iter().map(|f| f["rule"].to_string()).collect();
+        (exit, rules.join(" "))
+    };
+    assert_eq!(rule(&["--passphrase-file", &right]), (Exit::Ok, String::new()));
+    assert_eq!(rule(&["--passphrase-file", &wrong]), (Exit::No, "\"key-encrypted\"".into()));
+    assert_eq!(rule(&[]), (Exit::No, "\"key-encrypted\"".into()));
+    let ca = format!("{pki}/ca");
+    assert_eq!(certck(&["crl", "new", &ca]).0, Exit::Failed);
+    assert_eq!(certck(&["crl", "new", "--passphrase-file", &right, &ca]).0, Exit::Ok);
+    std::fs::set_permissions(&right, PermissionsExt::from_mode(0o644)).unwrap();
+    assert_eq!(rule(&["--passphrase-file", &right]).0, Exit::Failed);
+}

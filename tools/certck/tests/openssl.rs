@@ -111,3 +111,28 @@ fn openssl_serves_and_connects_with_what_is_minted() {
         assert!(text(&output).contains("Verify return code: 0 (ok)"), "{algo}: {}", text(&output));
     }
 }
+
+#[test]
+fn keys_encrypted_by_openssl_open_and_the_other_way_round() {
+    let dir = tempfile::tempdir().unwrap();
+    let place = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
+    let (pki, pass) = (place("pki"), place("pass"));
+    std::fs::write(&pass, "secret").unwrap();
+    std::fs::set_permissions(&pass, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+    assert_eq!(certck(&["mint", "--encrypt", "--passphrase-file", &pass, &pki]), Exit::Ok);
+    let server = dir.path().join("pki/server_certs");
+    let from = ["pkcs8", "-passin", "pass:secret", "-in", "server.key", "-out", "plain.key"];
+    let Some(output) = openssl(&server, &from) else { return };
+    assert!(output.status.success(), "{}", text(&output));
+    for form in
+        [&["-v2", "aes-256-cbc"][..], &["-v2", "aes-128-cbc", "-v2prf", "hmacWithSHA512"], &["-scrypt"]]
+    {
+        let to = ["pkcs8", "-topk8", "-passout", "pass:secret", "-in", "plain.key", "-out", "server.key"];
+        let output = openssl(&server, &[&to[..], form].concat()).unwrap();
+        assert!(output.status.success(), "{}", text(&output));
+        std::fs::rename(server.join("plain.key"), place("plain.key")).unwrap();
+        let check = ["check", "--passphrase-file", &pass, server.to_str().unwrap()];
+        assert_eq!(certck(&check), Exit::Ok, "{form:?}");
+        std::fs::rename(place("plain.key"), server.join("plain.key")).unwrap();
+    }
+}

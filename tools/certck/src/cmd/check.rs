@@ -9,7 +9,7 @@ use common::exit::Exit;
 use common::finding::{Finding, Severity};
 use common::fsat::AtomicFile;
 use common::out::Out;
-use common::pki::{self, LoadOptions, Profile, Role, rule};
+use common::pki::{self, LoadOptions, Passphrase, PassphraseArgs, Profile, Role, rule};
 use common::policy::Mode;
 use common::progress;
 use common::record::certck as record;
@@ -74,6 +74,8 @@ pub(crate) struct Demands {
     /// How much is demanded
     #[arg(long, value_enum, default_value_t)]
     profile: Profile,
+    #[command(flatten)]
+    passphrase: PassphraseArgs,
 }
 
 /// What `--role` can be.
@@ -159,10 +161,12 @@ fn check(
     for ended in &suppressions.ended {
         diag.warn("suppression", ended);
     }
+    let passphrase = args.demands.passphrase.read()?;
     let mut report = form(format);
     let mut summary = record::Summary::default();
     let bar = progress::bar(diag, progress::Unit::Items, args.source.count(), "certificate directories");
-    let judge = |item: anyhow::Result<PathBuf>| item.map(|dir| judge(dir, &args.demands, at));
+    let judge =
+        |item: anyhow::Result<PathBuf>| item.map(|dir| judge(dir, &args.demands, at, passphrase.as_ref()));
     in_order(args.source.items()?, judge, |checked| {
         bar.inc(1);
         match checked {
@@ -204,13 +208,18 @@ fn form(format: ReportFormat) -> Box<dyn Report> {
 }
 
 /// Judges one directory.
-pub(crate) fn judge(dir: PathBuf, demands: &Demands, at: OffsetDateTime) -> Checked {
+pub(crate) fn judge(
+    dir: PathBuf,
+    demands: &Demands,
+    at: OffsetDateTime,
+    passphrase: Option<&Passphrase>,
+) -> Checked {
     let options = LoadOptions {
         at,
         hosts: &demands.hosts,
         warn_days: demands.warn_days,
         profile: demands.profile,
-        passphrase: None,
+        passphrase,
     };
     let role = demands.role.decide(&dir);
     let inspection = pki::inspect(&dir, role, &options);

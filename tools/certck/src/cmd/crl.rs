@@ -6,7 +6,7 @@ use clap::Subcommand;
 use common::exit::Exit;
 use common::finding::Severity;
 use common::out::{Format, Out};
-use common::pki::{LoadOptions, inspect_crl};
+use common::pki::{LoadOptions, PassphraseArgs, inspect_crl};
 use common::record::certck::{Finding, Summary, Written};
 use common::text::Safe;
 
@@ -63,6 +63,8 @@ pub(crate) struct Publish {
     /// A certificate directory whose ca.crl is replaced too; may be repeated
     #[arg(long, value_name = "DIR")]
     pub(crate) to: Vec<PathBuf>,
+    #[command(flatten)]
+    pub(crate) passphrase: PassphraseArgs,
 }
 
 pub(crate) fn run(cmd: &Cmd, format: Format, out: &mut Out) -> anyhow::Result<Exit> {
@@ -71,7 +73,7 @@ pub(crate) fn run(cmd: &Cmd, format: Format, out: &mut Out) -> anyhow::Result<Ex
         Cmd::Fetch(args) => super::fetch::run(args, format, out),
         Cmd::New(args) => {
             ca::directories(&args.publish.to)?;
-            let ca = Ca::open(&args.ca)?;
+            let ca = Ca::open(&args.ca, args.publish.passphrase.read()?.as_ref())?;
             report(&ca.publish(ca.revoked(), args.publish.days, &args.publish.to)?, format, out)?;
             Ok(Exit::Ok)
         }

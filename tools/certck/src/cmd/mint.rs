@@ -6,7 +6,7 @@ use anyhow::ensure;
 use common::exit::Exit;
 use common::finding::Finding;
 use common::out::{Format, Out};
-use common::pki::Role;
+use common::pki::{Passphrase, PassphraseArgs, Role};
 use common::record::certck::{Minted, Summary};
 use time::{Duration, OffsetDateTime};
 
@@ -59,6 +59,11 @@ struct Plan {
     /// Kind of all keys
     #[arg(long, value_enum, default_value_t)]
     algo: Algorithm,
+    /// Encrypt all private keys with the passphrase
+    #[arg(long, requires = "passphrase")]
+    encrypt: bool,
+    #[command(flatten)]
+    passphrase: PassphraseArgs,
 }
 
 /// How far back a validity begins: clocks of two machines differ.
@@ -85,7 +90,8 @@ fn mint(args: &Plan, dir: &Path, format: Format, out: &mut Out) -> anyhow::Resul
     for name in [CA, SERVER, CLIENT] {
         stage.dir(name)?;
     }
-    let made = make(args, dir, &hosts, &stage)?;
+    let passphrase = args.passphrase.read()?.filter(|_| args.encrypt);
+    let made = make(args, dir, &hosts, &stage, passphrase.as_ref())?;
     stage.commit()?;
     report(&made, format, out)?;
     Ok(Exit::Ok)
@@ -95,13 +101,19 @@ const CA: &str = "ca";
 const SERVER: &str = "server_certs";
 const CLIENT: &str = "client_certs";
 
-fn make(args: &Plan, at: &Path, hosts: &[Host], stage: &Stage) -> anyhow::Result<Vec<Minted>> {
+fn make(
+    args: &Plan,
+    at: &Path,
+    hosts: &[Host],
+    stage: &Stage,
+    lock: Option<&Passphrase>,
+) -> anyhow::Result<Vec<Minted>> {
     let now = OffsetDateTime::now_utc().replace_nanosecond(0)?;
     let validity = |days: u16| Validity { from: now - SKEW, until: now + Duration::days(i64::from(days)) };
     let (authority, root) = Authority::new(args.algo.generate()?, "profguard CA", validity(args.ca_days))?;
     let crl = authority.crl(1, Vec::new(), validity(args.crl_days.unwrap_or(args.days)))?;
     stage.file(CA, "ca.crt", root.pem.as_bytes())?;
-    stage.file(CA, "ca.key", authority.key_pem().as_bytes())?;
+    stage.file(CA, "ca.key", authority.key_pem(lock)?.as_bytes())?;
     stage.file(CA, "ca.crl", crl.as_bytes())?;
     let mut made = vec![minted(
         args,
@@ -115,7 +127,7 @@ fn make(args: &Plan, at: &Path, hosts: &[Host], stage: &Stage) -> anyhow::Result
         let leaf = authority.leaf(&key, role, hosts, validity(args.days))?;
         stage.file(dir, layout.ca, root.pem.as_bytes())?;
         stage.file(dir, layout.leaf, leaf.pem.as_bytes())?;
-        stage.file(dir, layout.key, key.pem().as_bytes())?;
+        stage.file(dir, layout.key, key.pem(lock)?.as_bytes())?;
         stage.file(dir, layout.crl, crl.as_bytes())?;
         let mut record =
             minted(args, at.join(dir), role.name(), layout.names().map(str::to_owned).into(), &leaf);

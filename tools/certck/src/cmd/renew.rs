@@ -10,13 +10,13 @@ use common::exit::Exit;
 use common::finding::{Finding, Severity};
 use common::out::{Format, Out};
 use common::pki::name::GeneralName;
-use common::pki::{Cert, LoadOptions, Role, inspect, pem};
+use common::pki::{Cert, LoadOptions, Passphrase, PassphraseArgs, Role, inspect, pem};
 use common::record::certck::Written;
 use rustix::fs::{CWD, RenameFlags};
 use time::{Duration, OffsetDateTime};
 
 use super::crl::report;
-use crate::authority::{Algorithm, Host, Validity};
+use crate::authority::{Algorithm, Host, Issued, Key, Validity};
 use crate::ca::Ca;
 use crate::clock::rfc3339;
 use crate::files;
@@ -49,10 +49,16 @@ pub(crate) struct Args {
     /// Say what would be renewed, and change nothing
     #[arg(short = 'n', long)]
     dry_run: bool,
+    /// Encrypt the new private keys with the passphrase too
+    #[arg(long, requires = "passphrase")]
+    encrypt: bool,
+    #[command(flatten)]
+    passphrase: PassphraseArgs,
 }
 
 pub(crate) fn run(args: &Args, format: Format, out: &mut Out) -> anyhow::Result<Exit> {
-    let ca = Ca::open(&args.dir.join("ca"))?;
+    let passphrase = args.passphrase.read()?;
+    let ca = Ca::open(&args.dir.join("ca"), passphrase.as_ref())?;
     let now = OffsetDateTime::now_utc().replace_nanosecond(0)?;
     let soon = |end: i64| args.all || end <= (now + Duration::days(i64::from(args.before))).unix_timestamp();
     let root_ends = ca.certificate.not_after;
@@ -64,6 +70,8 @@ pub(crate) fn run(args: &Args, format: Format, out: &mut Out) -> anyhow::Result<
         .map(|(role, name)| (role, args.dir.join(name)))
         .filter(|(_, dir)| dir.symlink_metadata().is_ok())
         .collect();
+    let lock = passphrase.as_ref().filter(|_| args.encrypt);
+    let renewal = Renewal { args, ca: &ca, now, lock };
     let mut written = Vec::new();
     let list_ends = ca.crl.as_ref().and_then(|crl| crl.next_update).map_or(0, |t| t.unix);
     if soon(list_ends) && !args.dry_run {
@@ -73,7 +81,7 @@ pub(crate) fn run(args: &Args, format: Format, out: &mut Out) -> anyhow::Result<
     for (role, dir) in &places {
         let old = files::certificate(&dir.join(role.layout().leaf))?;
         if soon(old.not_after.unix) {
-            written.push(renew(args, &ca, *role, dir, &old, now)?);
+            written.push(renewal.one(*role, dir, &old)?);
         } else {
             out.diag().info(dir.display(), format_args!("good until {}", old.not_after));
         }
@@ -82,48 +90,57 @@ pub(crate) fn run(args: &Args, format: Format, out: &mut Out) -> anyhow::Result<
     Ok(Exit::Ok)
 }
 
-fn renew(
-    args: &Args,
-    ca: &Ca,
-    role: Role,
-    dir: &Path,
-    old: &Cert,
+/// One run.
+struct Renewal<'a> {
+    args: &'a Args,
+    ca: &'a Ca,
     now: OffsetDateTime,
-) -> anyhow::Result<Written> {
-    let validity =
-        Validity { from: now - Duration::minutes(5), until: now + Duration::days(i64::from(args.days)) };
-    let (layout, key) = (role.layout(), args.algo.generate()?);
-    let leaf = ca.authority.leaf(&key, role, &hosts(old)?, validity)?;
-    if !args.dry_run {
-        let parent = dir.parent().unwrap_or(Path::new("."));
-        let mut stage = Stage::begin(parent)?;
+    /// What new keys are encrypted with.
+    lock: Option<&'a Passphrase>,
+}
+
+impl Renewal<'_> {
+    fn one(&self, role: Role, dir: &Path, old: &Cert) -> anyhow::Result<Written> {
+        let until = self.now + Duration::days(i64::from(self.args.days));
+        let validity = Validity { from: self.now - Duration::minutes(5), until };
+        let key = self.args.algo.generate()?;
+        let leaf = self.ca.authority.leaf(&key, role, &hosts(old)?, validity)?;
+        if !self.args.dry_run {
+            self.exchange(role, dir, &key, &leaf)?;
+        }
+        Ok(Written {
+            what: "directory".to_owned(),
+            path: dir.to_string_lossy().into_owned(),
+            path_hex: Finding::new("", Severity::Note, dir).path_hex,
+            number: leaf.serial,
+            until: rfc3339(validity.until),
+            revoked: None,
+        })
+    }
+
+    fn exchange(&self, role: Role, dir: &Path, key: &Key, leaf: &Issued) -> anyhow::Result<()> {
+        let layout = role.layout();
+        let mut stage = Stage::begin(dir.parent().unwrap_or(Path::new(".")))?;
         let new = stage.unplaced("new")?;
-        let root = pem::encode("CERTIFICATE", &ca.certificate.der);
+        let root = pem::encode("CERTIFICATE", &self.ca.certificate.der);
         stage.file("new", layout.ca, root.as_bytes())?;
         stage.file("new", layout.leaf, leaf.pem.as_bytes())?;
-        stage.file("new", layout.key, key.pem().as_bytes())?;
+        stage.file("new", layout.key, key.pem(self.lock)?.as_bytes())?;
         // The list in force may have come from elsewhere since.
-        let list = files::read(&dir.join(layout.crl)).or_else(|_| files::read(&ca.path.join("ca.crl")));
+        let list = files::read(&dir.join(layout.crl)).or_else(|_| files::read(&self.ca.path.join("ca.crl")));
         stage.file("new", layout.crl, &list.with_context(|| dir.join(layout.crl).display().to_string())?)?;
-        fit(&new, role, dir)?;
+        fit(&new, role, dir, self.lock)?;
+        // The old directory is under the new one's hidden name afterwards, and goes with the stage.
         rustix::fs::renameat_with(CWD, &new, CWD, dir, RenameFlags::EXCHANGE)
             .map_err(std::io::Error::from)
-            .with_context(|| dir.display().to_string())?;
-        // The old directory is under the new one's hidden name now, and goes with the stage.
+            .with_context(|| dir.display().to_string())
     }
-    Ok(Written {
-        what: "directory".to_owned(),
-        path: dir.to_string_lossy().into_owned(),
-        path_hex: Finding::new("", Severity::Note, dir).path_hex,
-        number: leaf.serial,
-        until: rfc3339(validity.until),
-        revoked: None,
-    })
 }
 
 /// Refuses a successor that would not serve.
-fn fit(new: &Path, role: Role, dir: &Path) -> anyhow::Result<()> {
-    let findings = inspect(new, role, &LoadOptions { warn_days: 0, ..LoadOptions::now() }).findings;
+fn fit(new: &Path, role: Role, dir: &Path, passphrase: Option<&Passphrase>) -> anyhow::Result<()> {
+    let findings =
+        inspect(new, role, &LoadOptions { warn_days: 0, passphrase, ..LoadOptions::now() }).findings;
     match findings.iter().find(|f| f.severity == Severity::Error) {
         Some(finding) => bail!("{}: its successor would not serve: {}", dir.display(), finding.reason()),
         None => Ok(()),

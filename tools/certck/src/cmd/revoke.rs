@@ -72,7 +72,7 @@ impl Reason {
 
 pub(crate) fn run(args: &Args, format: Format, out: &mut Out) -> anyhow::Result<Exit> {
     ca::directories(&args.publish.to)?;
-    let ca = Ca::open(&args.ca)?;
+    let ca = Ca::open(&args.ca, args.publish.passphrase.read()?.as_ref())?;
     let mut serials: Vec<Vec<u8>> = args.serial.iter().map(|s| s.0.clone()).collect();
     for file in &args.files {
         let cert = files::certificate(file)?;

@@ -224,7 +224,7 @@ fn list_text(c: &record::Crl, out: &mut Out) -> anyhow::Result<()> {
 }
 
 fn private(block: &Block, path: String, line: u64) -> record::Key {
-    let read = key::read(block);
+    let read = key::read(block, None);
     let public = read.as_ref().ok().and_then(|k| key::public(k.as_ref()));
     record::Key {
         path,

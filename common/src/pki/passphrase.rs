@@ -1,0 +1,285 @@
+//! Passphrases of private keys: where they come from, and the keys that they open.
+//!
+//! They come from a file, a descriptor or a prompt without echo; never from an argument or the environment,
+//! which other users can read. Keys are opened in the form of PKCS#8 with PBES2 (RFC 8018).
+
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, bail, ensure};
+use pkcs8::pkcs5::pbes2::{Kdf, Parameters};
+use pkcs8::pkcs5::{EncryptionScheme, pbes2};
+use pkcs8::{EncryptedPrivateKeyInfoOwned, EncryptedPrivateKeyInfoRef, der::Encode};
+use rustix::termios::{LocalModes, OptionalActions, SpecialCodeIndex, Termios, tcgetattr, tcsetattr};
+use zeroize::Zeroizing;
+
+use super::key::KeyError;
+use crate::fsat;
+use crate::policy::{self, Class};
+
+/// A passphrase; wiped when dropped, and never shown.
+#[derive(Clone)]
+pub struct Passphrase(pub Zeroizing<Vec<u8>>);
+
+impl Passphrase {
+    /// Reads one from a file, which is held to the table of permissions as a key is. It is the first line,
+    /// without its end.
+    ///
+    /// # Errors
+    /// The file cannot be read, is empty or too long, or others may read it.
+    pub fn read(path: &Path) -> io::Result<Self> {
+        let (file, meta) = fsat::open_regular(path)?;
+        if let Some(finding) = policy::check(path, &meta, Class::KeyFile).first() {
+            return Err(io::Error::other(finding.reason()));
+        }
+        first_line(file).map_err(io::Error::other)
+    }
+}
+
+impl std::fmt::Debug for Passphrase {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Passphrase(..)")
+    }
+}
+
+/// The options that say where a passphrase is.
+#[derive(clap::Args, Clone, Debug, Default)]
+pub struct PassphraseArgs {
+    /// Take the passphrase of the private key from the first line of FILE, mode 0600 or tighter
+    #[arg(long, value_name = "FILE", group = "passphrase")]
+    pub passphrase_file: Option<PathBuf>,
+    /// Take the passphrase of the private key from the first line of descriptor N
+    #[arg(long, value_name = "N", group = "passphrase")]
+    pub passphrase_fd: Option<u32>,
+    /// Ask for the passphrase of the private key on the terminal
+    #[arg(long, group = "passphrase")]
+    pub ask_passphrase: bool,
+}
+
+/// The longest passphrase, in bytes.
+const LONGEST: u64 = 1024;
+
+impl PassphraseArgs {
+    /// Gets the passphrase, if one of the options says where from.
+    ///
+    /// # Errors
+    /// It cannot be read, is empty or too long; or others could have read the file that it is in.
+    pub fn read(&self) -> anyhow::Result<Option<Passphrase>> {
+        if let Some(path) = &self.passphrase_file {
+            return Passphrase::read(path).with_context(|| path.display().to_string()).map(Some);
+        }
+        if let Some(fd) = self.passphrase_fd {
+            let open = || File::open(format!("/proc/self/fd/{fd}"));
+            return open()
+                .map_err(anyhow::Error::from)
+                .and_then(first_line)
+                .with_context(|| format!("descriptor {fd}"))
+                .map(Some);
+        }
+        if self.ask_passphrase {
+            return prompt("Passphrase: ").context("passphrase").map(Some);
+        }
+        Ok(None)
+    }
+}
+
+fn first_line(file: File) -> anyhow::Result<Passphrase> {
+    // Room for all at once: no outgrown buffer keeps a part.
+    let mut bytes = Zeroizing::new(Vec::with_capacity(LONGEST as usize + 2));
+    file.take(LONGEST + 1).read_to_end(&mut bytes)?;
+    let end = bytes.iter().position(|&b| b == b'\n').unwrap_or(bytes.len());
+    bytes.truncate(end);
+    if bytes.last() == Some(&b'\r') {
+        bytes.pop();
+    }
+    checked(bytes)
+}
+
+fn checked(bytes: Zeroizing<Vec<u8>>) -> anyhow::Result<Passphrase> {
+    ensure!(!bytes.is_empty(), "the passphrase is empty");
+    ensure!(bytes.len() as u64 <= LONGEST, "the passphrase is longer than {LONGEST} bytes");
+    Ok(Passphrase(bytes))
+}
+
+/// A terminal without echo, until dropped.
+struct Silent<'a> {
+    terminal: &'a File,
+    before: Termios,
+}
+
+impl<'a> Silent<'a> {
+    /// Signal keys come as bytes too, so that no Ctrl-C leaves the terminal without echo.
+    fn new(terminal: &'a File) -> io::Result<Self> {
+        let before = tcgetattr(terminal)?;
+        let mut silent = before.clone();
+        silent.local_modes -= LocalModes::ECHO | LocalModes::ICANON | LocalModes::ISIG;
+        silent.special_codes[SpecialCodeIndex::VMIN] = 1;
+        silent.special_codes[SpecialCodeIndex::VTIME] = 0;
+        tcsetattr(terminal, OptionalActions::Flush, &silent)?;
+        Ok(Self { terminal, before })
+    }
+}
+
+impl Drop for Silent<'_> {
+    fn drop(&mut self) {
+        let _ = tcsetattr(self.terminal, OptionalActions::Flush, &self.before);
+        let _ = (&mut &*self.terminal).write_all(b"\n");
+    }
+}
+
+/// Asks on the terminal, not on standard input or output.
+///
+/// # Errors
+/// There is no terminal, or the user ended the input.
+pub fn prompt(text: &str) -> anyhow::Result<Passphrase> {
+    let terminal =
+        File::options().read(true).write(true).open("/dev/tty").context("there is no terminal to ask on")?;
+    (&mut &terminal).write_all(text.as_bytes())?;
+    let silent = Silent::new(&terminal)?;
+    let bytes = keys(&mut &terminal)?;
+    drop(silent);
+    checked(bytes)
+}
+
+fn keys(terminal: &mut impl Read) -> anyhow::Result<Zeroizing<Vec<u8>>> {
+    const INTERRUPT: u8 = 0x03;
+    const END: u8 = 0x04;
+    const KILL: u8 = 0x15;
+    let mut bytes = Zeroizing::new(Vec::with_capacity(LONGEST as usize + 2));
+    let mut key = [0];
+    loop {
+        ensure!(terminal.read(&mut key)? == 1, "the input ended");
+        match key[0] {
+            b'\r' | b'\n' => return Ok(bytes),
+            INTERRUPT | END => bail!("interrupted"),
+            KILL => bytes.clear(),
+            // A character is all bytes up to one that does not continue it.
+            0x08 | 0x7f => while bytes.pop().is_some_and(|b| b & 0xc0 == 0x80) {},
+            key if (bytes.len() as u64) < LONGEST => bytes.push(key),
+            _ => bail!("the passphrase is longer than {LONGEST} bytes"),
+        }
+    }
+}
+
+/// The work that a key file may ask for: a hostile one must not stop a daemon.
+const MOST_ITERATIONS: u32 = 10_000_000;
+const MOST_MEMORY: u64 = 256 << 20;
+const MOST_SCRYPT: u64 = 4;
+
+/// Opens an encrypted PKCS#8 key.
+pub(crate) fn decrypt(der: &[u8], passphrase: &Passphrase) -> Result<Zeroizing<Vec<u8>>, KeyError> {
+    let info = EncryptedPrivateKeyInfoRef::try_from(der).map_err(|_| {
+        KeyError::Malformed("not an encrypted PKCS#8 key, or encrypted in a way that is not known".into())
+    })?;
+    let EncryptionScheme::Pbes2(parameters) = &info.encryption_algorithm else {
+        return Err(KeyError::Outdated);
+    };
+    affordable(parameters)?;
+    match info.decrypt(&passphrase.0) {
+        Ok(document) => Ok(Zeroizing::new(document.as_bytes().to_vec())),
+        Err(pkcs8::Error::EncryptedPrivateKey(e)) if e.to_string().contains("unsupported") => {
+            Err(KeyError::Outdated)
+        }
+        Err(_) => Err(KeyError::WrongPassphrase),
+    }
+}
+
+fn affordable(parameters: &Parameters) -> Result<(), KeyError> {
+    let good = match &parameters.kdf {
+        Kdf::Pbkdf2(p) => p.iteration_count <= MOST_ITERATIONS,
+        Kdf::Scrypt(p) => {
+            let memory = p.cost_parameter.saturating_mul(128).saturating_mul(p.block_size.into());
+            memory <= MOST_MEMORY && u64::from(p.parallelization) <= MOST_SCRYPT
+        }
+        _ => return Err(KeyError::Outdated),
+    };
+    if good {
+        Ok(())
+    } else {
+        Err(KeyError::Malformed("opening the key would take too much time or memory".into()))
+    }
+}
+
+/// Encrypts a PKCS#8 key: PBKDF2 with HMAC-SHA-256, AES-256 in CBC, which every OpenSSL since 1.0.2 reads.
+///
+/// # Errors
+/// The system gives no random numbers.
+pub fn encrypt(der: &[u8], passphrase: &Passphrase) -> anyhow::Result<Vec<u8>> {
+    const ITERATIONS: u32 = 600_000;
+    let (mut salt, mut iv) = ([0; 16], [0; 16]);
+    for bytes in [&mut salt, &mut iv] {
+        rustix::rand::getrandom(&mut bytes[..], rustix::rand::GetRandomFlags::empty())
+            .context("no random numbers")?;
+    }
+    let failed = |e| anyhow::anyhow!("the key cannot be encrypted: {e}");
+    let parameters =
+        pbes2::Parameters::generate_pbkdf2_sha256_aes256cbc(ITERATIONS, &salt, iv).map_err(failed)?;
+    let encrypted = parameters.encrypt(&passphrase.0, der).map_err(failed)?;
+    let encrypted_data = pkcs8::der::asn1::OctetString::new(encrypted)?;
+    let info = EncryptedPrivateKeyInfoOwned { encryption_algorithm: parameters.into(), encrypted_data };
+    Ok(info.to_der()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pass(text: &str) -> Passphrase {
+        Passphrase(Zeroizing::new(text.as_bytes().to_vec()))
+    }
+
+    #[test]
+    fn what_is_encrypted_opens_with_its_passphrase_only() {
+        let secret = [0x30, 3, 2, 1, 5];
+        let der = encrypt(&secret, &pass("correct")).unwrap();
+        assert_eq!(*decrypt(&der, &pass("correct")).unwrap(), secret);
+        assert_eq!(decrypt(&der, &pass("wrong")).unwrap_err(), KeyError::WrongPassphrase);
+        assert!(matches!(decrypt(&secret, &pass("x")), Err(KeyError::Malformed(_))));
+    }
+
+    #[test]
+    fn keys_that_cost_too_much_are_refused_unopened() {
+        let der = encrypt(&[0x30, 0], &pass("x")).unwrap();
+        let count = 600_000u32.to_be_bytes();
+        let at = der.windows(3).position(|w| w == &count[1..]).unwrap();
+        let mut dear = der.clone();
+        dear[at..at + 3].copy_from_slice(&[0x7f, 0xff, 0xff]);
+        // Eight million are allowed and take a moment; a scrypt with more memory than allowed is not tried.
+        assert_eq!(decrypt(&der, &pass("y")).unwrap_err(), KeyError::WrongPassphrase);
+        let scrypt = |n: &[u8]| {
+            let cost = [&[2, n.len() as u8], n].concat();
+            let inner = [&[4, 8, 1, 2, 3, 4, 5, 6, 7, 8][..], &cost, &[2, 1, 8, 2, 1, 1]].concat();
+            let kdf =
+                [&[6, 9, 0x2b, 6, 1, 4, 1, 0xda, 0x47, 4, 11, 0x30, inner.len() as u8][..], &inner].concat();
+            let aes = [&[6, 9, 0x60, 0x86, 0x48, 1, 0x65, 3, 4, 1, 42, 4, 16][..], &[7; 16]].concat();
+            let wrap = |tag: u8, v: &[u8]| [&[tag, v.len() as u8], v].concat();
+            let pbes2 = wrap(0x30, &[wrap(0x30, &kdf), wrap(0x30, &aes)].concat());
+            let scheme = [&[6, 9, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 5, 13][..], &pbes2].concat();
+            wrap(0x30, &[wrap(0x30, &scheme), wrap(4, &[9; 16])].concat())
+        };
+        assert!(matches!(decrypt(&scrypt(&[0x40, 0, 0, 0]), &pass("x")), Err(KeyError::Malformed(_))));
+        assert_eq!(decrypt(&scrypt(&[0x40, 0]), &pass("x")).unwrap_err(), KeyError::WrongPassphrase);
+    }
+
+    #[test]
+    fn a_file_that_others_can_read_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("p");
+        fsat::write(&path, policy::Mode(0o600), b"secret\r\nnot this\n").unwrap();
+        let args = PassphraseArgs { passphrase_file: Some(path.clone()), ..PassphraseArgs::default() };
+        assert_eq!(**args.read().unwrap().unwrap().0, *b"secret");
+        fsat::write(&path, policy::Mode(0o644), b"secret").unwrap();
+        assert!(format!("{:#}", args.read().unwrap_err()).contains("0644"));
+        fsat::write(&path, policy::Mode(0o600), b"\n").unwrap();
+        assert!(args.read().is_err());
+    }
+
+    #[test]
+    fn keys_edit_the_line() {
+        let typed = |text: &str| keys(&mut text.as_bytes()).map(|b| String::from_utf8(b.to_vec()).unwrap());
+        assert_eq!(typed("aä\x7fb\n").unwrap(), "ab");
+        assert_eq!(typed("old\x15new\r").unwrap(), "new");
+        assert!(typed("a\x03").is_err() && typed("a").is_err());
+    }
+}
