@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use rustls::pki_types::CertificateDer;
 use rustls::sign::{CertifiedKey, SigningKey};
 
 use super::judge::{Bundle, Case, Judge};
@@ -64,6 +65,45 @@ fn ends(case: &Case) -> Vec<End> {
     let crls =
         case.crls.items.iter().filter_map(|c| Some(end(&case.crls.path, &c.issuer, c.next_update?.unix)));
     [certs(&case.roots), certs(&case.chain)].concat().into_iter().chain(crls).collect()
+}
+
+/// Judges the chain that a live peer has shown, by the roots and CRLs of a directory. `name` is what findings name.
+#[must_use]
+pub fn inspect_peer(
+    name: &Path,
+    chain: &[CertificateDer<'_>],
+    role: Role,
+    dir: &MtlsDir,
+    options: &LoadOptions<'_>,
+) -> Vec<Finding> {
+    fn parsed<T>(
+        path: &Path,
+        items: impl Iterator<Item = Result<T, super::Malformed>>,
+    ) -> (Bundle<T>, Vec<Finding>) {
+        let mut bundle = Bundle { path: path.to_owned(), items: Vec::new(), broken: false };
+        let mut findings = Vec::new();
+        for (i, item) in items.enumerate() {
+            match item {
+                Ok(item) => bundle.items.push(item),
+                Err(e) => {
+                    bundle.broken = true;
+                    let found = format!("certificate {}: {e}", i + 1);
+                    findings.push(
+                        rule::MALFORMED_CERTIFICATE.at(path).found(found).expected("a certificate in DER"),
+                    );
+                }
+            }
+        }
+        (bundle, findings)
+    }
+    let (chain, findings) = parsed(name, chain.iter().map(|c| Cert::parse(c)));
+    let (roots, _) = parsed(&dir.path().join("ca.crt"), dir.roots_der().iter().map(|c| Cert::parse(c)));
+    let (crls, _) = parsed(&dir.path().join("ca.crl"), dir.crls_der().iter().map(|c| Crl::parse(c)));
+    let crl_present = !crls.items.is_empty();
+    let case = Case { role, roots, chain, crls, crl_present };
+    let mut judge = Judge::new(options, findings);
+    judge.case(&case);
+    judge.finish()
 }
 
 /// Judges one CRL by the CA that must have issued it: form, signature, dates. `path` is what findings name.

@@ -137,7 +137,9 @@ impl MtlsDir {
         &self.identity.cert
     }
 
-    pub(super) fn certified_key(&self) -> &CertifiedKey {
+    /// The chain with the key that signs for it.
+    #[must_use]
+    pub fn certified_key(&self) -> &CertifiedKey {
         &self.identity
     }
 

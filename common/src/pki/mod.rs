@@ -41,7 +41,7 @@ mod tls;
 pub use cert::Cert;
 pub use crl::Crl;
 pub use der::{Malformed, Time};
-pub use inspect::{End, Inspection, inspect, inspect_crl};
+pub use inspect::{End, Inspection, inspect, inspect_crl, inspect_peer};
 pub use load::{LoadError, LoadOptions, MtlsDir, Profile};
 pub use passphrase::{Passphrase, PassphraseArgs};
 pub use role::Role;

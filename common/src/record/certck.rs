@@ -14,6 +14,8 @@ pub const ENTRIES: &[Entry] = &[
     entry::<Certificate>(),
     entry::<Crl>(),
     entry::<Key>(),
+    entry::<Written>(),
+    entry::<Probe>(),
     entry::<Summary>(),
 ];
 
@@ -339,6 +341,36 @@ impl Record for Written {
     const TYPE: &'static str = "certck.written";
     const V: u32 = 1;
     const SAMPLE: &'static str = r#"{"type":"certck.written","v":1,"what":"crl","path":"pki/ca/ca.crl","number":"02","until":"2027-11-23T10:00:00Z","revoked":1}"#;
+}
+
+/// `certck.probe`: what a live daemon did in a handshake.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Probe {
+    /// The address, as given.
+    pub address: String,
+    /// The TLS version.
+    pub protocol: String,
+    /// The cipher suite.
+    pub suite: String,
+    /// The key exchange.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key_exchange: Option<String>,
+    /// The subjects of the chain that it presented.
+    pub chain: Vec<String>,
+    /// Whether it asks for a client certificate.
+    pub asks_for_certificate: bool,
+    /// Whether it also speaks TLS 1.2.
+    pub tls12: bool,
+    /// Whether it took this directory's certificate.
+    pub accepted: bool,
+    /// Time to connect and shake hands, in microseconds.
+    pub handshake_us: u64,
+}
+
+impl Record for Probe {
+    const TYPE: &'static str = "certck.probe";
+    const V: u32 = 1;
+    const SAMPLE: &'static str = r#"{"type":"certck.probe","v":1,"address":"node17:1778","protocol":"TLSv1_3","suite":"TLS13_AES_256_GCM_SHA384","key_exchange":"X25519MLKEM768","chain":["CN=profguard server"],"asks_for_certificate":true,"tls12":false,"accepted":true,"handshake_us":1850}"#;
 }
 
 summary!(Summary, "certck.summary", r#"{"type":"certck.summary","v":1,"checked":2,"refused":1,"findings_error":1,"findings_warning":0,"findings_note":2,"suppressed":0,"made":0,"errors":0}"#, {

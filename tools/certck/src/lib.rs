@@ -12,6 +12,7 @@ mod clock;
 mod cmd;
 mod download;
 mod files;
+mod handshake;
 mod input;
 mod order;
 mod source;
@@ -38,6 +39,7 @@ enum Cmd {
     #[command(subcommand)]
     Crl(cmd::crl::Cmd),
     Mint(cmd::mint::Args),
+    Probe(cmd::probe::Args),
     Revoke(cmd::revoke::Args),
     Show(cmd::show::Args),
     Verify(cmd::verify::Args),
@@ -56,6 +58,7 @@ impl Tool for Cli {
             Cmd::Crl(cmd) => cmd::crl::run(&cmd, format.plain()?, out),
             Cmd::Check(args) => cmd::check::run(&args, format, out),
             Cmd::Mint(args) => cmd::mint::run(&args, format.plain()?, out),
+            Cmd::Probe(args) => cmd::probe::run(&args, format, out),
             Cmd::Revoke(args) => cmd::revoke::run(&args, format.plain()?, out),
             Cmd::Show(args) => cmd::show::run(&args, format.plain()?, out),
             Cmd::Verify(args) => cmd::verify::run(&args, format.plain()?, out),

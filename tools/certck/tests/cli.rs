@@ -326,3 +326,70 @@ fn encrypted_keys_open_with_the_passphrase_of_a_private_file() {
     std::fs::set_permissions(&right, PermissionsExt::from_mode(0o644)).unwrap();
     assert_eq!(rule(&["--passphrase-file", &right]).0, Exit::Failed);
 }
+
+/// A daemon of sorts: shakes hands with whoever comes, reads until they go.
+fn daemon(config: rustls::ServerConfig) -> String {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let config = Arc::new(config);
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let (mut stream, config) = (stream.unwrap(), config.clone());
+            std::thread::spawn(move || {
+                let mut tls = rustls::ServerConnection::new(config).unwrap();
+                while tls.complete_io(&mut stream).is_ok_and(|(r, w)| r + w > 0) {}
+                let _ = tls.write_tls(&mut stream);
+            });
+        }
+    });
+    address.to_string()
+}
+
+#[test]
+fn a_probe_tells_a_daemon_that_checks_from_one_that_does_not() {
+    use common::pki::{LoadOptions, MinVersion, MtlsDir, Role, provider};
+    let ((_a, pki), (_b, theirs)) = (minted(), minted());
+    let load = |pki: &str| {
+        let dir = Path::new(pki).join("server_certs");
+        MtlsDir::load(&dir, Role::Server, &LoadOptions::now()).unwrap()
+    };
+    let certs = format!("{pki}/client_certs");
+    let probe = |address: &str, more: &[&str]| {
+        let (exit, text) =
+            certck(&[&["probe", address, "--certs-dir", &certs, "--format", "json"][..], more].concat());
+        let rules: Vec<_> = records(&text, "certck.finding").iter().map(|f| f["rule"].to_string()).collect();
+        (exit, records(&text, "certck.probe").pop(), rules.join(" "))
+    };
+    // As it should be.
+    let good = daemon(load(&pki).server_config(MinVersion::Tls13).unwrap());
+    let (exit, record, rules) = probe(&good, &[]);
+    assert_eq!((exit, rules.as_str()), (Exit::Ok, ""));
+    let record = record.unwrap();
+    assert_eq!(
+        (&record["protocol"], &record["chain"][0]),
+        (&"TLSv1_3".into(), &"CN=profguard server".into())
+    );
+    assert_eq!((&record["asks_for_certificate"], &record["accepted"]), (&true.into(), &true.into()));
+    assert_eq!(probe(&good, &["--host", "example.org"]).2, "\"host-mismatch\"");
+    assert_eq!(probe(&good, &["--refused", &certs]).2, "\"wrong-client-accepted\"");
+    assert_eq!(probe(&good, &["--refused", &format!("{theirs}/client_certs")]).0, Exit::Ok);
+    // Old TLS as well.
+    let old = daemon(load(&pki).server_config(MinVersion::Tls12).unwrap());
+    assert_eq!(probe(&old, &[]).2, "\"tls-1.2\"");
+    // Another CA's: neither side knows the other.
+    let foreign = daemon(load(&theirs).server_config(MinVersion::Tls13).unwrap());
+    let (exit, _, rules) = probe(&foreign, &[]);
+    assert_eq!(exit, Exit::No);
+    assert!(rules.contains("chain") && rules.contains("client-refused"), "{rules}");
+    // Nobody is asked for anything.
+    let open = rustls::ServerConfig::builder_with_provider(provider())
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_cert_resolver(Arc::new(rustls::sign::SingleCertAndKey::from(
+            load(&pki).certified_key().clone(),
+        )));
+    assert!(probe(&daemon(open), &[]).2.contains("no-client-auth"));
+    // Nobody is there.
+    assert_eq!(probe("127.0.0.1:1", &[]).0, Exit::Failed);
+}
