@@ -36,8 +36,6 @@ Examples:
   A process as the Ascend daemon sees one:
     proftap demo --npu")]
 pub(crate) struct Args {
-    #[command(flatten)]
-    fabric: Options,
     /// Steps to train; 0 = until told to stop
     #[arg(long, value_name = "N", default_value_t = 0)]
     steps: u64,
@@ -56,6 +54,9 @@ pub(crate) struct Args {
     /// Tell the daemon the status of nputrace and npu-monitor, and take their requests too
     #[arg(long)]
     npu: bool,
+    // Last: its heading would be that of whatever follows.
+    #[command(flatten)]
+    fabric: Options,
 }
 
 pub(crate) fn run(args: &Args, out: &mut Out) -> anyhow::Result<Exit> {

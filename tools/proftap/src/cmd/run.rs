@@ -38,11 +38,12 @@ Examples:
     echo '{\"kind\":\"Kernel\",\"deviceId\":0,\"duration\":81000,\"timestamp\":1763892000000000000}' |
       proftap run --exit-on-eof")]
 pub(crate) struct Args {
-    #[command(flatten)]
-    fabric: Options,
     /// Leave when standard input ends and everything is sent, rather than stay for requests
     #[arg(long)]
     exit_on_eof: bool,
+    // Last: its heading would be that of whatever follows.
+    #[command(flatten)]
+    fabric: Options,
 }
 
 pub(crate) fn run(args: &Args, out: &mut Out) -> anyhow::Result<Exit> {

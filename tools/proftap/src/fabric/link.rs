@@ -153,14 +153,21 @@ impl Link {
     /// Sends a status to the daemon's control socket or a metric to its data socket.
     ///
     /// # Errors
-    /// `WouldBlock` when its queue is full, `NotConnected` while there is no daemon.
+    /// `WouldBlock` when its queue is full, `NotConnected` while there is no daemon; `NotFound` or
+    /// `ConnectionRefused` from a daemon that takes no metrics.
     pub(crate) fn send(&self, message: &Message) -> io::Result<()> {
         if !self.is_up() {
             return Err(io::ErrorKind::NotConnected.into());
         }
         let place = &self.places[self.at];
-        let to = if matches!(message, Message::Data(_)) { &place.data } else { &place.control };
-        self.socket.send(&message.encode(), to)
+        if let Message::Data(_) = message {
+            return self.socket.send(&message.encode(), &place.data);
+        }
+        self.socket.send(&message.encode(), &place.control).map_err(|e| match e.kind() {
+            // Gone since the last poll; the next one will tell.
+            io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => io::ErrorKind::NotConnected.into(),
+            _ => e,
+        })
     }
 
     fn take(&mut self, reply: Reply, pid: i32, now: Instant, events: &mut Vec<Event>) {
@@ -281,6 +288,7 @@ mod tests {
     use super::*;
     use crate::fabric::Own;
     use common::ipc::address::Address;
+    use common::ipc::message::{State, Status};
     use common::ipc::socket::Credentials;
     use std::path::Path;
 
@@ -370,6 +378,33 @@ mod tests {
         let again = daemon(dir.path(), "b");
         tick(&mut link, t0 + 4 * SECOND);
         assert!(matches!(hear(&again), Some((Message::Register(_), _))));
+    }
+
+    #[test]
+    fn a_message_for_a_daemon_that_has_just_gone_is_not_an_error() {
+        let dir = tempfile::tempdir().unwrap();
+        let fake = daemon(dir.path(), "d");
+        let t0 = Instant::now();
+        let mut link = Link::open(&plan(dir.path(), &["d"]), t0).unwrap();
+        let status = Message::TraceStatus(Status {
+            state: State::Idle,
+            current_step: 1,
+            start_step: -1,
+            stop_step: -1,
+            pid: 1,
+            job_id: 7,
+        });
+        let kind = |link: &Link, message| link.send(message).map_err(|e| e.kind());
+        assert_eq!(kind(&link, &status), Err(io::ErrorKind::NotConnected));
+        tick(&mut link, t0);
+        let (_, to) = hear(&fake).unwrap();
+        fake.send(&Reply::Registered(1).encode(), &to).unwrap();
+        tick(&mut link, t0);
+        assert_eq!(kind(&link, &status), Ok(()));
+        // This one has no socket for metrics.
+        assert_eq!(kind(&link, &Message::Data(b"{}".to_vec())), Err(io::ErrorKind::NotFound));
+        drop(fake);
+        assert_eq!(kind(&link, &status), Err(io::ErrorKind::NotConnected));
     }
 
     #[test]
