@@ -58,8 +58,15 @@ fn metric_dir(dir: &Path, uid: u32) -> Vec<Finding> {
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Vec::new(),
         Err(e) => return vec![not_a_dir(dir, &e.to_string())],
     };
-    let mut findings: Vec<_> = check_mode(dir, Mode::of(meta.mode()), Class::LogDir).into_iter().collect();
+    let mode = Mode::of(meta.mode());
+    let mut findings: Vec<_> = check_mode(dir, mode, Class::LogDir).into_iter().collect();
     findings.extend(check_owner(dir, meta.uid(), uid));
+    if mode.0 & 0o1000 != 0 {
+        // A place like /tmp is right as it is, only not for this.
+        findings
+            .iter_mut()
+            .for_each(|f| "give --metric-log-dir a directory of its own".clone_into(&mut f.fix));
+    }
     if let Err(e) = rustix::fs::access(dir, rustix::fs::Access::WRITE_OK) {
         findings.push(
             Finding::new("metric-dir", Severity::Error, dir)

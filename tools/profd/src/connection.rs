@@ -142,6 +142,9 @@ where
             Ok(Ok(())) => {}
         }
         served = true;
+        if shared.is_stopping() {
+            return End::Done;
+        }
     }
 }
 

@@ -145,8 +145,9 @@ impl Daemon {
         let log = Log::start(verbosity, counters.clone())?;
         let (queue, sinks) = start_sinks(plan, &counters, &log)?.unzip();
         let registry = Registry::new(plan.registry);
-        let shared = Arc::new(Shared::new(registry, plan.output_roots.clone(), counters, log));
         let (trigger, shutdown) = shutdown::channel();
+        let roots = plan.output_roots.clone();
+        let shared = Arc::new(Shared::new(registry, roots, counters, log, shutdown.clone()));
         let ipc = if bound.sockets.is_empty() {
             None
         } else {

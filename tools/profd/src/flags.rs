@@ -58,7 +58,8 @@ pub(crate) struct Flags {
 
     /// Serve processes of this user too, by number; may be given again [default: the daemon's own user]
     ///
-    /// A daemon of root serves every user.
+    /// A daemon of root serves every user. Other users reach only the abstract sockets: socket files are for the
+    /// daemon's own user.
     #[arg(long, value_name = "UID")]
     pub(crate) allow_uid: Vec<u32>,
 

@@ -8,6 +8,7 @@ use crate::counters::Counters;
 use crate::fabric::watch::Watch;
 use crate::log::Log;
 use crate::registry::{Forgotten, Now, Registry};
+use crate::shutdown::{Phase, Shutdown};
 
 /// See the module.
 #[derive(Debug)]
@@ -18,6 +19,7 @@ pub(crate) struct Shared {
     pub(crate) counters: Arc<Counters>,
     pub(crate) log: Log,
     pub(crate) output_roots: OutputRoots,
+    shutdown: Shutdown,
     started: Instant,
 }
 
@@ -27,6 +29,7 @@ impl Shared {
         output_roots: OutputRoots,
         counters: Arc<Counters>,
         log: Log,
+        shutdown: Shutdown,
     ) -> Self {
         Self {
             registry: Mutex::new(registry),
@@ -34,8 +37,14 @@ impl Shared {
             counters,
             log,
             output_roots,
+            shutdown,
             started: Instant::now(),
         }
+    }
+
+    /// Whether the daemon has begun to end: processes no longer fetch anything.
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.shutdown.phase() > Phase::Serving
     }
 
     /// Time since the start.

@@ -30,6 +30,10 @@ pub(super) fn answer(shared: &Shared, peer: &Peer, request: &OnDemand) -> Vec<u8
 
 /// The config, if processes may have it.
 fn check(shared: &Shared, request: &OnDemand) -> Result<Config, String> {
+    // A config taken now would never be fetched, and the answer would be untrue.
+    if shared.is_stopping() {
+        return Err("the daemon is stopping".to_owned());
+    }
     let config = Config::parse(&request.config).map_err(|e| e.to_string())?;
     if config.get(TRACE_ID).is_some() {
         return Err(format!("config key {TRACE_ID} is the daemon's to set"));

@@ -149,6 +149,23 @@ fn a_request_in_progress_is_finished_and_an_idle_client_is_not_waited_for() {
 }
 
 #[test]
+fn a_config_is_not_taken_when_nobody_will_fetch_it() {
+    let rig = Rig::with(&["--drain-timeout=600s", "--read-timeout=600s"]);
+    let process = rig.process("p");
+    process.poll();
+    let mut client = rig.connect();
+    let frame = frame::encode(on_demand(0, &[]).to_string().as_bytes()).unwrap();
+    client.0.write_all(&frame[..6]).unwrap();
+    rig.counted("rpc.accepted", 1);
+    std::thread::sleep(Duration::from_millis(100));
+    rig.daemon.as_ref().unwrap().trigger.advance(Phase::Draining);
+    client.0.write_all(&frame[6..]).unwrap();
+    let expected = json!({"status": "failed", "error": "the daemon is stopping"});
+    assert_eq!(client.reply(), Some(expected));
+    rig.stop();
+}
+
+#[test]
 fn a_second_signal_does_not_wait_for_requests() {
     let rig = Rig::with(&["--drain-timeout=600s", "--read-timeout=600s"]);
     let mut slow = rig.connect();
