@@ -35,6 +35,19 @@ fn a_mistake_is_one_line_and_a_hint() {
 }
 
 #[test]
+fn no_arguments_are_a_mistake_too() {
+    for tool in TOOLS {
+        let bare = run::<&str>(tool, &[]).expect(2);
+        assert_eq!((bare.stdout.as_str(), bare.stderr.lines().count()), ("", 2), "{tool}: {}", bare.stderr);
+        assert!(
+            bare.stderr.lines().all(|l| l.starts_with(&format!("{tool}: ")) && l.len() < 200),
+            "{}",
+            bare.stderr
+        );
+    }
+}
+
+#[test]
 fn escape_sequences_in_arguments_do_not_reach_the_terminal() {
     for tool in TOOLS {
         let wrong = run(tool, &["\x1b[2J--evil\nline"]).expect(2);

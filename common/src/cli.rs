@@ -121,7 +121,11 @@ fn usage<T: Tool>(error: &clap::Error) -> ExitCode {
     }
     let diag = Diag::new(T::NAME, Verbosity::Normal);
     let text = error.render().to_string();
-    let (message, usage) = reduce(&text);
+    let (mut message, usage) = reduce(&text);
+    // Here the text is the whole help.
+    if error.kind() == clap::error::ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
+        message = "no subcommand was given".to_owned();
+    }
     diag.error("usage", message);
     diag.help(usage.unwrap_or_else(|| format!("see `{} --help`", T::NAME)));
     Exit::Failed.into()

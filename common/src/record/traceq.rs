@@ -195,8 +195,12 @@ pub struct Step {
     pub device_events: u64,
     /// Launches in the step whose device event is not in the trace: it was cut, or nothing ran.
     pub launches_without_event: u64,
-    /// The trace ends inside the step.
+    /// The trace ends inside the step, or may begin inside it.
     pub partial: bool,
+    /// The trace marks no steps: this one lasts from the end of one optimizer call to the end of the next, and
+    /// is numbered from 0.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub derived: bool,
 }
 
 impl Record for Step {

@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 
 use super::interval::Growing;
-use super::steps::Step;
+use super::steps::{Step, Steps, Update};
 use crate::model::{Category, Census, Event, Id, Lanes, Names, Pairs, Role, Sink};
 use crate::read::kineto::step_number;
 
@@ -67,6 +67,7 @@ pub(crate) struct Collected {
     pub(crate) work: Vec<Work>,
     pub(crate) launches: Vec<Launch>,
     pub(crate) steps: Vec<Step>,
+    pub(crate) updates: Vec<Update>,
     /// Host time in operators, by thread.
     pub(crate) operators: HashMap<u32, Growing>,
     /// Host time in anything, by thread, for traces of programs that have no operators.
@@ -109,7 +110,23 @@ impl Collected {
         }
     }
 
+    /// The steps that the trace marks, or that its optimizer tells; call once, after [`Self::finish`]. Of a
+    /// trace that was `cut`, no step is known to be whole.
+    pub(crate) fn take_steps(&mut self, cut: bool) -> Steps {
+        let mut marks = std::mem::take(&mut self.steps);
+        if marks.is_empty() {
+            let begin = self.census.extent.map_or(0, |(begin, _)| begin);
+            return Steps::from_optimizer(std::mem::take(&mut self.updates), begin, cut);
+        }
+        marks.iter_mut().for_each(|s| s.partial |= cut);
+        Steps::new(marks)
+    }
+
     fn complete(&mut self, event: &Event<'_>, start: i64, end: i64) {
+        if event.name.raw.starts_with(b"Optimizer.step#") && !event.category.on_device() {
+            let name = self.names.intern(event.name);
+            self.updates.push(Update { name, start, end });
+        }
         match event.category {
             c if c.on_device() => self.device_work(event, start, end),
             Category::Runtime => self.launches.extend(event.correlation.map(|correlation| Launch {

@@ -16,6 +16,17 @@ pub(crate) struct Steps {
     steps: Vec<Step>,
     /// Marks that repeat a step: another thread's, or a copy.
     pub(crate) repeated: u64,
+    /// The trace marks no steps; these were told from its optimizer.
+    pub(crate) derived: bool,
+}
+
+/// The end of one call of an optimizer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Update {
+    /// Which optimizer.
+    pub(crate) name: u32,
+    pub(crate) start: i64,
+    pub(crate) end: i64,
 }
 
 /// How many steps back a moment is looked for: marks of other threads may lie in between.
@@ -35,6 +46,23 @@ impl Steps {
             }
         }
         out
+    }
+
+    /// Tells the steps of a trace that marks none, as on-demand traces of libkineto do not: a step lasts from
+    /// the end of one optimizer call to the end of the next. They are numbered from 0, and the first is called
+    /// partial since nothing says that the recording began at its beginning. With several optimizers, the one
+    /// that comes first counts. Of a trace that was `cut`, no step is known to be whole.
+    pub(crate) fn from_optimizer(mut updates: Vec<Update>, begin: i64, cut: bool) -> Self {
+        updates.sort_unstable_by_key(|u| (u.start, u.end));
+        let Some(first) = updates.first().map(|u| u.name) else { return Self::default() };
+        updates.retain(|u| u.name == first);
+        let mut start = begin;
+        let step = |(i, end): (usize, i64)| {
+            let from = std::mem::replace(&mut start, end);
+            Step { number: i as i64, start: from, end, partial: cut || i == 0 }
+        };
+        let steps = updates.iter().map(|u| u.end).enumerate().map(step).filter(|s| s.start < s.end).collect();
+        Self { steps, repeated: 0, derived: true }
     }
 
     /// All of them.
@@ -64,6 +92,17 @@ mod tests {
         assert_eq!((numbers, steps.repeated), (vec![5, 6, 7], 1));
         let found: Vec<_> = [-1, 0, 9, 10, 19, 20, 25, 30].iter().map(|t| steps.at(*t)).collect();
         assert_eq!(found, [None, Some(0), Some(0), Some(1), Some(1), None, Some(2), None]);
+    }
+
+    #[test]
+    fn optimizer_calls_end_steps_where_none_are_marked() {
+        let update = |name, start, end| Update { name, start, end };
+        let steps =
+            Steps::from_optimizer(vec![update(1, 28, 30), update(1, 8, 10), update(2, 12, 14)], 0, false);
+        let spans: Vec<_> = steps.all().iter().map(|s| (s.number, s.start, s.end, s.partial)).collect();
+        assert_eq!(spans, [(0, 0, 10, true), (1, 10, 30, false)]);
+        assert!(steps.derived);
+        assert_eq!(Steps::from_optimizer(Vec::new(), 0, false).all(), []);
     }
 
     #[test]

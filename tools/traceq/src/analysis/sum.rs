@@ -48,6 +48,8 @@ pub(crate) struct Sums {
     pub(crate) host_op: i64,
     pub(crate) step_count: u64,
     pub(crate) partial_steps: u64,
+    /// The steps were told from the optimizer.
+    pub(crate) derived_steps: bool,
 }
 
 /// How to sum.
@@ -62,15 +64,14 @@ pub(crate) struct Options {
 /// Sums up.
 pub(crate) fn sum(mut collected: Collected, dialect: Dialect, options: Options) -> Sums {
     collected.finish();
-    let mut marks = std::mem::take(&mut collected.steps);
-    marks.iter_mut().for_each(|s| s.partial |= options.cut);
-    let steps = Steps::new(marks);
+    let steps = collected.take_steps(options.cut);
     let coverage = host_time(&mut collected, dialect);
     let mut sums = Sums {
         span: collected.census.extent.map_or(0, |(a, b)| b - a),
         host_op: coverage.total(),
         step_count: steps.all().len() as u64,
         partial_steps: steps.all().iter().filter(|s| s.partial).count() as u64,
+        derived_steps: steps.derived,
         ..Sums::default()
     };
     sums.exclude("repeated_step_mark", steps.repeated);

@@ -11,7 +11,6 @@ use common::out::Out;
 
 use super::{Format, Tally};
 use crate::analysis::collect::Collected;
-use crate::analysis::steps::Steps;
 use crate::input::{Input, Inputs};
 use crate::model::{Category, Event, Sink};
 use crate::read;
@@ -134,7 +133,7 @@ impl Window {
         let mut collected = Collected::default();
         read::read(source, &mut collected)?;
         collected.finish();
-        let steps = Steps::new(std::mem::take(&mut collected.steps));
+        let steps = collected.take_steps(false);
         let of_step = |moment: i64| steps.at(moment).is_some_and(|i| steps.all()[i].number == number);
         Ok(Self {
             spans: steps.all().iter().filter(|s| s.number == number).map(|s| (s.start, s.end)).collect(),

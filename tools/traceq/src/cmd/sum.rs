@@ -60,7 +60,7 @@ impl Sum {
 fn records(out: &mut Out, tally: &mut Tally, trace: &Trace, sums: &Sums) -> anyhow::Result<()> {
     for row in &sums.steps {
         tally.record();
-        out.record(&step_record(trace, row))?;
+        out.record(&step_record(trace, sums, row))?;
     }
     for row in &sums.totals {
         tally.record();
@@ -69,7 +69,7 @@ fn records(out: &mut Out, tally: &mut Tally, trace: &Trace, sums: &Sums) -> anyh
     Ok(())
 }
 
-fn step_record(trace: &Trace, row: &StepRow) -> record::Step {
+fn step_record(trace: &Trace, sums: &Sums, row: &StepRow) -> record::Step {
     let meta = &trace.outcome.meta;
     let start = row.step.start;
     record::Step {
@@ -87,6 +87,7 @@ fn step_record(trace: &Trace, row: &StepRow) -> record::Step {
         device_events: row.device_events,
         launches_without_event: row.launches_without_event,
         partial: row.step.partial,
+        derived: sums.derived_steps,
     }
 }
 
@@ -219,7 +220,7 @@ fn host_table(to: &mut dyn Write, sums: &Sums) -> io::Result<()> {
     table.write(to)
 }
 
-/// A step that the trace ends inside of has a star.
+/// A step that the trace may have only a part of has a star.
 fn step_name(row: &StepRow) -> String {
     format!("{}{}", row.step.number, if row.step.partial { "*" } else { "" })
 }
@@ -230,7 +231,11 @@ fn notes(trace: &Trace, sums: &Sums) -> Vec<String> {
     if !trace.outcome.complete {
         notes.push("* the trace is incomplete: this is what could be read of it".to_owned());
     } else if sums.partial_steps > 0 {
-        notes.push("* the trace ends inside the step".to_owned());
+        let edge = if sums.derived_steps { "may begin" } else { "ends" };
+        notes.push(format!("* the trace {edge} inside the step"));
+    }
+    if sums.derived_steps {
+        notes.push("the trace marks no steps: these go from one Optimizer.step to the next".to_owned());
     }
     let list = |counts: Vec<(String, u64)>| {
         counts.into_iter().map(|(cause, n)| format!("{cause} {}", count(n))).collect::<Vec<_>>().join(", ")
