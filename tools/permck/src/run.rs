@@ -25,6 +25,9 @@ pub(crate) fn run<S: Sink>(
     sink: &S,
     place: impl Fn(Vec<Issue>),
 ) -> anyhow::Result<Seen> {
+    if !std::path::Path::new("/proc/self/fd").exists() {
+        diag.error("/proc", "is not mounted: ACLs, file capabilities and links cannot be looked at");
+    }
     let mut seen = Seen::default();
     let mut judged = HashSet::new();
     let mut paths = paths.peekable();

@@ -37,10 +37,9 @@ pub(crate) fn walk<V: Visitor>(
     work.reverse();
     let threads = options.threads.max(1);
     let pool = Pool {
-        queue: Mutex::new(Queue { work, idle: 0 }),
+        queue: Mutex::new(Queue { work, idle: 0, threads }),
         wake: Condvar::new(),
         hungry: AtomicUsize::new(0),
-        threads,
     };
     let mut visitors: Vec<V> = (0..threads).map(|_| visitor()).collect();
     std::thread::scope(|scope| {
@@ -84,6 +83,8 @@ enum Work {
 struct Queue {
     work: Vec<Work>,
     idle: usize,
+    /// Workers that still work; the walk ends when all of them are idle.
+    threads: usize,
 }
 
 struct Pool {
@@ -91,7 +92,6 @@ struct Pool {
     wake: Condvar,
     /// Threads that wait, less what is queued for them; read without the lock, so only a hint.
     hungry: AtomicUsize,
-    threads: usize,
 }
 
 impl Pool {
@@ -109,7 +109,7 @@ impl Pool {
                 self.hint(&queue);
                 return Some(work);
             }
-            if queue.idle == self.threads {
+            if queue.idle >= queue.threads {
                 self.wake.notify_all();
                 return None;
             }
@@ -130,7 +130,20 @@ impl Pool {
     }
 }
 
+/// A worker that panics is missed by the others, who would wait for it for ever.
+struct Present<'a>(&'a Pool);
+
+impl Drop for Present<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.lock().threads -= 1;
+            self.0.wake.notify_all();
+        }
+    }
+}
+
 fn work_on<V: Visitor>(pool: &Pool, options: Options, visitor: &mut V) {
+    let _present = Present(pool);
     let mut buffer = vec![MaybeUninit::uninit(); BUFFER];
     while let Some(work) = pool.take() {
         let first = match work {
