@@ -16,6 +16,7 @@ pub const ENTRIES: &[Entry] = &[
     entry::<Key>(),
     entry::<Written>(),
     entry::<Probe>(),
+    entry::<Change>(),
     entry::<Summary>(),
 ];
 
@@ -371,6 +372,25 @@ impl Record for Probe {
     const TYPE: &'static str = "certck.probe";
     const V: u32 = 1;
     const SAMPLE: &'static str = r#"{"type":"certck.probe","v":1,"address":"node17:1778","protocol":"TLSv1_3","suite":"TLS13_AES_256_GCM_SHA384","key_exchange":"X25519MLKEM768","chain":["CN=profguard server"],"asks_for_certificate":true,"tls12":false,"accepted":true,"handshake_us":1850}"#;
+}
+
+/// `certck.change`: a finding that appeared, or is gone, since the round before.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Change {
+    /// `new` or `gone`.
+    pub change: String,
+    /// When it was noticed.
+    pub at: String,
+    /// The directory.
+    pub dir: String,
+    /// The finding.
+    pub finding: crate::finding::Finding,
+}
+
+impl Record for Change {
+    const TYPE: &'static str = "certck.change";
+    const V: u32 = 1;
+    const SAMPLE: &'static str = r#"{"type":"certck.change","v":1,"change":"new","at":"2026-11-23T10:00:00Z","dir":"server_certs","finding":{"rule":"expired","severity":"error","path":"server_certs/server.crt","found":"expired at 2026-11-23T09:59:59Z","expected":"valid at 2026-11-23T10:00:00Z","fix":"issue it again"}}"#;
 }
 
 summary!(Summary, "certck.summary", r#"{"type":"certck.summary","v":1,"checked":2,"refused":1,"findings_error":1,"findings_warning":0,"findings_note":2,"suppressed":0,"made":0,"errors":0}"#, {

@@ -43,6 +43,7 @@ enum Cmd {
     Revoke(cmd::revoke::Args),
     Show(cmd::show::Args),
     Verify(cmd::verify::Args),
+    Watch(cmd::watch::Args),
 }
 
 impl Tool for Cli {
@@ -61,6 +62,7 @@ impl Tool for Cli {
             Cmd::Probe(args) => cmd::probe::run(&args, format, out),
             Cmd::Revoke(args) => cmd::revoke::run(&args, format.plain()?, out),
             Cmd::Show(args) => cmd::show::run(&args, format.plain()?, out),
+            Cmd::Watch(args) => cmd::watch::run(&args, format.plain()?, out),
             Cmd::Verify(args) => cmd::verify::run(&args, format.plain()?, out),
         }
     }

@@ -393,3 +393,26 @@ fn a_probe_tells_a_daemon_that_checks_from_one_that_does_not() {
     // Nobody is there.
     assert_eq!(probe("127.0.0.1:1", &[]).0, Exit::Failed);
 }
+
+#[test]
+fn a_watch_says_what_changes_and_keeps_metrics() {
+    let (dir, pki) = minted();
+    let (server, prom) = (format!("{pki}/server_certs"), dir.path().join("certck.prom"));
+    let args = ["watch", "--format", "json", "--interval", "1", "--count", "5", &server, "--prometheus"];
+    let args: Vec<String> = args.iter().chain(&[prom.to_str().unwrap()]).map(|s| (*s).to_owned()).collect();
+    let watch = std::thread::spawn(move || certck(&args.iter().map(String::as_str).collect::<Vec<_>>()));
+    let wait = |what: &str| {
+        while !std::fs::read_to_string(&prom).is_ok_and(|text| text.contains(what)) {
+            std::thread::sleep(std::time::Duration::from_millis(10));
+        }
+    };
+    wait("certck_fit{");
+    let key = format!("{server}/server.key");
+    std::fs::set_permissions(&key, PermissionsExt::from_mode(0o644)).unwrap();
+    wait("certck_findings{rule=\"mode\",severity=\"error\"} 1");
+    std::fs::set_permissions(&key, PermissionsExt::from_mode(0o600)).unwrap();
+    let (exit, text) = watch.join().unwrap();
+    assert_eq!(exit, Exit::Ok);
+    let changes: Vec<_> = records(&text, "certck.change").iter().map(|c| c["change"].to_string()).collect();
+    assert_eq!(changes, ["\"new\"", "\"gone\""]);
+}

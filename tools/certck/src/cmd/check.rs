@@ -75,7 +75,7 @@ pub(crate) struct Demands {
     #[arg(long, value_enum, default_value_t)]
     profile: Profile,
     #[command(flatten)]
-    passphrase: PassphraseArgs,
+    pub(crate) passphrase: PassphraseArgs,
 }
 
 /// What `--role` can be.
@@ -163,7 +163,7 @@ fn check(
     }
     let passphrase = args.demands.passphrase.read()?;
     let mut report = form(format);
-    let mut summary = record::Summary::default();
+    let mut tally = Tally::default();
     let bar = progress::bar(diag, progress::Unit::Items, args.source.count(), "certificate directories");
     let judge =
         |item: anyhow::Result<PathBuf>| item.map(|dir| judge(dir, &args.demands, at, passphrase.as_ref()));
@@ -176,8 +176,8 @@ fn check(
                 None => {
                     let n = checked.findings.len();
                     checked.findings.retain(|f| !suppressions.cover(f));
-                    summary.suppressed += (n - checked.findings.len()) as u64;
-                    count(&mut summary, &checked.findings);
+                    tally.summary.suppressed += (n - checked.findings.len()) as u64;
+                    tally.count(&checked.findings);
                     report.checked(to, &checked)?;
                 }
             },
@@ -185,17 +185,18 @@ fn check(
         Ok::<_, anyhow::Error>(())
     })?;
     bar.finish_and_clear();
-    summary.errors = diag.errors();
-    let end = end(&summary);
-    report.end(to, &end, &summary)?;
+    tally.summary.errors = diag.errors();
+    let end = tally.end();
+    report.end(to, &end, &tally.summary)?;
     Ok(match format {
         ReportFormat::Nagios => nagios_exit(&end),
-        _ if summary.refused > 0 => Exit::No,
+        _ if tally.summary.refused > 0 => Exit::No,
         _ => Exit::Ok,
     })
 }
 
-fn form(format: ReportFormat) -> Box<dyn Report> {
+/// The writer of a format.
+pub(crate) fn form(format: ReportFormat) -> Box<dyn Report> {
     let rules = rule::RULES.iter().map(|r| report::RuleInfo { id: r.id, severity: r.severity, what: r.what });
     let source =
         report::Source { tool: "certck", version: env!("CARGO_PKG_VERSION"), rules: rules.collect() };
@@ -231,22 +232,29 @@ fn unreadable(checked: &Checked) -> Option<&Finding> {
     checked.findings.iter().find(|f| f.rule == rule::DIRECTORY.id)
 }
 
-fn count(summary: &mut record::Summary, findings: &[Finding]) {
-    let of = |severity| findings.iter().filter(|f| f.severity == severity).count() as u64;
-    summary.checked += 1;
-    summary.refused += u64::from(of(Severity::Error) > 0);
-    summary.findings_error += of(Severity::Error);
-    summary.findings_warning += of(Severity::Warning);
-    summary.findings_note += of(Severity::Note);
+/// What was counted so far.
+#[derive(Default)]
+pub(crate) struct Tally {
+    pub(crate) summary: record::Summary,
 }
 
-fn end(summary: &record::Summary) -> End {
-    let totals = Totals {
-        errors: summary.findings_error,
-        warnings: summary.findings_warning,
-        notes: summary.findings_note,
-    };
-    End { subjects: summary.checked, noun: "directories", totals, failed: summary.errors }
+impl Tally {
+    /// Counts one directory.
+    pub(crate) fn count(&mut self, findings: &[Finding]) {
+        let of = |severity| findings.iter().filter(|f| f.severity == severity).count() as u64;
+        self.summary.checked += 1;
+        self.summary.refused += u64::from(of(Severity::Error) > 0);
+        self.summary.findings_error += of(Severity::Error);
+        self.summary.findings_warning += of(Severity::Warning);
+        self.summary.findings_note += of(Severity::Note);
+    }
+
+    pub(crate) fn end(&self) -> End {
+        let s = &self.summary;
+        let totals =
+            Totals { errors: s.findings_error, warnings: s.findings_warning, notes: s.findings_note };
+        End { subjects: s.checked, noun: "directories", totals, failed: s.errors }
+    }
 }
 
 #[cfg(test)]

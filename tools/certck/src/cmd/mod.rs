@@ -9,3 +9,4 @@ pub(crate) mod renew;
 pub(crate) mod revoke;
 pub(crate) mod show;
 pub(crate) mod verify;
+pub(crate) mod watch;
