@@ -1,6 +1,6 @@
 //! The verdict engine held to RFC 5280, case by case, each named after what it is about.
 
-#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test")]
+#![allow(clippy::unwrap_used, clippy::print_stdout, clippy::print_stderr, reason = "a test")]
 
 mod forge;
 
@@ -81,18 +81,35 @@ impl Chain {
         self.crls.push(crl.sign(&self.keys[0]));
     }
 
-    fn answer(&self) -> Result<usize, &'static str> {
-        let cert = |der: &Vec<u8>| Cert::parse(der).map_err(|_| "malformed-certificate");
+    /// All that the question is made of, as DER: the leaf, intermediates, roots.
+    fn ders(&self) -> (Vec<u8>, Vec<Vec<u8>>, Vec<Vec<u8>>) {
         let above = if self.deep { &self.keys[1] } else { &self.keys[0] };
-        let leaf = cert(&self.leaf.sign(above))?;
-        let mut intermediates = Vec::new();
+        let mut intermediates = self.more.clone();
         if self.deep {
-            intermediates.push(cert(&self.ica.sign(&self.keys[0]))?);
+            intermediates.insert(0, self.ica.sign(&self.keys[0]));
         }
-        intermediates.extend(self.more.iter().map(|d| cert(d).unwrap()));
-        let mut roots = vec![cert(&self.root.sign(&self.keys[0]))?];
-        roots.extend(self.more_roots.iter().map(|d| cert(d).unwrap()));
-        let crls: Vec<Crl> = self.crls.iter().map(|d| Crl::parse(d).unwrap()).collect();
+        let roots = [vec![self.root.sign(&self.keys[0])], self.more_roots.clone()].concat();
+        (self.leaf.sign(above), intermediates, roots)
+    }
+
+    fn answer(&self) -> Result<usize, &'static str> {
+        let (leaf, intermediates, roots) = self.ders();
+        self.answer_to(&leaf, &intermediates, &roots, &self.crls)
+    }
+
+    fn answer_to(
+        &self,
+        leaf: &[u8],
+        intermediates: &[Vec<u8>],
+        roots: &[Vec<u8>],
+        crls: &[Vec<u8>],
+    ) -> Result<usize, &'static str> {
+        let cert = |der: &[u8]| Cert::parse(der).map_err(|_| "malformed-certificate");
+        let leaf = cert(leaf)?;
+        let intermediates: Vec<Cert> = intermediates.iter().filter_map(|d| cert(d).ok()).collect();
+        let roots: Vec<Cert> = roots.iter().filter_map(|d| cert(d).ok()).collect();
+        let crls =
+            crls.iter().map(|d| Crl::parse(d).map_err(|_| "malformed-crl")).collect::<Result<Vec<_>, _>>()?;
         let question = Question {
             leaf: &leaf,
             intermediates: &intermediates,
@@ -641,6 +658,168 @@ fn name_constraints() {
 #[test]
 fn revocation() {
     hold(REVOCATION);
+}
+
+/// Where OpenSSL takes what the RFC, as read here, does not.
+const LENIENT: &[(&str, &str)] = &[
+    ("leaf that may not sign", "looks at keyUsage by purpose, and a server may also decrypt"),
+    ("version 1", "checks what CAs must issue only in part"),
+    ("serial number of 22 bytes", "does not look at serial numbers"),
+    ("serial number of 21 bytes with a sign byte", "does not look at serial numbers"),
+    ("serial number zero", "does not look at serial numbers"),
+    ("serial number negative", "does not look at serial numbers"),
+    ("trusted intermediate without authority key identifier", "asks less of a trusted certificate"),
+    ("policy constraints that are not critical", "does not look"),
+    ("an explicit policy demanded, and none there", "looks at policies only with -policy_check"),
+    ("not critical", "does not look whether name constraints are critical"),
+    ("a constraint with a leading period", "takes it for all subdomains"),
+    ("empty constraints", "does not look"),
+    ("constraints in a leaf", "does not look"),
+    ("a malformed name beside a good one", "looks only at names that are asked for or constrained"),
+    ("a network for an address", "looks only at names that are asked for or constrained"),
+    ("a malformed mailbox among good ones", "takes what is before the last @ for the local part"),
+    ("a list without a number", "does not look"),
+    ("a list for ever", "believes it for ever"),
+    ("a delta list", "takes it for a complete one"),
+];
+/// Where OpenSSL refuses what the RFC allows.
+const STRICT: &[(&str, &str)] = &[
+    ("the same without conformance", "-x509_strict is always given"),
+    ("intermediate without keyUsage", "-x509_strict demands one of CAs; validation, 6.1.4 (n), does not"),
+    ("a root without keyUsage", "-x509_strict demands one of CAs; validation, 6.1.4 (n), does not"),
+    ("last second", "ends a validity with the beginning of its last second"),
+    ("any extendedKeyUsage", "-purpose does not count it"),
+    ("a forbidden way beside an allowed one", "does not go back once it has chosen an issuer"),
+    ("lists that cover all reasons together", "uses such lists only with -extended_crl"),
+];
+
+/// What the `openssl` command says of a chain; `None` where it is not installed.
+fn openssl(chain: &Chain, dir: &std::path::Path, leaves: &[&str]) -> Option<Vec<bool>> {
+    let (_, intermediates, roots) = chain.ders();
+    let put = |name: &str, label: &str, ders: &[Vec<u8>]| {
+        let text: String = ders.iter().map(|d| forge::pem(label, d)).collect();
+        std::fs::write(dir.join(name), text).unwrap();
+    };
+    put("roots", "CERTIFICATE", &roots);
+    put("intermediates", "CERTIFICATE", &intermediates);
+    put("crls", "X509 CRL", &chain.crls);
+    let mut command = std::process::Command::new("openssl");
+    command.current_dir(dir).args([
+        "verify",
+        "-x509_strict",
+        "-partial_chain",
+        "-no-CApath",
+        "-CAfile",
+        "roots",
+    ]);
+    command.args(["-attime", &chain.at.to_string(), "-verify_depth", &chain.depth.to_string()]);
+    command.args(["-purpose", if chain.client { "sslclient" } else { "sslserver" }]);
+    if !intermediates.is_empty() {
+        command.args(["-untrusted", "intermediates"]);
+    }
+    if !chain.crls.is_empty() {
+        command.args(["-CRLfile", "crls", "-crl_check_all"]);
+    }
+    for name in &chain.names {
+        match name {
+            PeerName::Dns(name) => command.args(["-verify_hostname", name]),
+            PeerName::Ip(ip) => command.args(["-verify_ip", &ip.to_string()]),
+            PeerName::Email(name) => command.args(["-verify_email", name]),
+        };
+    }
+    let output = match command.args(leaves).output() {
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
+            eprintln!("skipped: openssl is not installed");
+            return None;
+        }
+        output => output.unwrap(),
+    };
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    Some(leaves.iter().map(|leaf| text.lines().any(|l| l == format!("{leaf}: OK"))).collect())
+}
+
+#[test]
+fn openssl_disagrees_only_for_listed_reasons() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut wrong = Vec::new();
+    for (what, expected, change) in
+        [CERTIFICATES, PATHS, NAMES, CONSTRAINTS, REVOCATION].into_iter().flatten()
+    {
+        let mut chain = Chain::new();
+        change(&mut chain);
+        std::fs::write(dir.path().join("leaf"), forge::pem("CERTIFICATE", &chain.ders().0)).unwrap();
+        let Some(theirs) = openssl(&chain, dir.path(), &["leaf"]) else { return };
+        let listed = |list: &[(&str, &str)]| list.iter().any(|(name, _)| name == what);
+        match (expected.is_ok(), theirs[0]) {
+            (false, true) if !listed(LENIENT) => wrong.push(format!("openssl accepts: {what}")),
+            (true, false) if !listed(STRICT) => wrong.push(format!("openssl refuses: {what}")),
+            (a, b) if a == b && (listed(LENIENT) || listed(STRICT)) => {
+                wrong.push(format!("agrees by now: {what}"))
+            }
+            _ => {}
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+/// Bytes of a good leaf and of a good CRL changed at random: nothing that was changed is accepted, and OpenSSL
+/// accepts nothing that we do not, nor the other way round.
+fn mutate(rounds: usize) {
+    let dir = tempfile::tempdir().unwrap();
+    let mut chain = Chain::new();
+    chain.deepen();
+    let (leaf, intermediates, roots) = chain.ders();
+    let mut seed = 0x9e37_79b9_7f4a_7c15_u64;
+    let mut random = move |below: usize| {
+        seed ^= seed << 13;
+        seed ^= seed >> 7;
+        seed ^= seed << 17;
+        (seed % below as u64) as usize
+    };
+    let mut change = |der: &[u8]| {
+        let mut der = der.to_vec();
+        for _ in 0..=random(3) {
+            let at = random(der.len());
+            match random(4) {
+                0 => drop(der.remove(at)),
+                1 => der.insert(at, random(256) as u8),
+                _ => der[at] ^= 1 << random(8),
+            }
+        }
+        der
+    };
+    let names: Vec<String> = (0..200).map(|i| format!("leaf{i}")).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    for _ in 0..rounds.div_ceil(names.len()) {
+        let leaves: Vec<Vec<u8>> = names.iter().map(|_| change(&leaf)).collect();
+        for (name, der) in names.iter().zip(&leaves) {
+            std::fs::write(dir.path().join(name), forge::pem("CERTIFICATE", der)).unwrap();
+        }
+        let theirs = openssl(&chain, dir.path(), &names).unwrap_or_else(|| vec![false; names.len()]);
+        for (der, theirs) in leaves.iter().zip(theirs) {
+            let ours = chain.answer_to(der, &intermediates, &roots, &[]).is_ok();
+            assert!(ours == theirs && (!ours || *der == leaf), "ours {ours}, theirs {theirs}: {der:02x?}");
+        }
+    }
+    let (key, root) = (&chain.keys[0], &chain.keys[1]);
+    let lists = [CrlSpec::new("root", key).sign(key), CrlSpec::new("ica", root).sign(root)];
+    for _ in 0..rounds {
+        let changed = change(&lists[0]);
+        let crls = [changed.clone(), lists[1].clone()];
+        let ours = chain.answer_to(&leaf, &intermediates, &roots, &crls).is_ok();
+        assert!(!ours || changed == lists[0], "{changed:02x?}");
+    }
+}
+
+#[test]
+fn what_is_mutated_is_refused() {
+    mutate(1000);
+}
+
+#[test]
+#[ignore = "takes a minute: cargo test -p certck --test verify -- --ignored"]
+fn what_is_mutated_is_refused_ten_thousand_times() {
+    mutate(10_000);
 }
 
 /// Graphs and names made to be expensive end in a refusal, not in a long wait.
