@@ -309,10 +309,11 @@ impl Process {
     /// Polls once: how long the answer took from the first try to send, and the config.
     fn poll(&self, patience: Duration) -> anyhow::Result<(Duration, Vec<u8>)> {
         let start = Instant::now();
-        // The daemon's queue holds few datagrams on most systems; the real process sides try again, too.
+        // The daemon's queue holds few datagrams on most systems; msMonitor's process side tries again after 1 ms,
+        // libkineto's after 10.
         while self.socket.send(&self.poll, &self.daemon).is_err() {
             anyhow::ensure!(start.elapsed() < patience, "the daemon took nothing");
-            std::thread::sleep(Duration::from_micros(200));
+            std::thread::sleep(Duration::from_millis(1));
         }
         anyhow::ensure!(self.socket.wait(patience)?, "no answer");
         let mut buffer = buffer();

@@ -52,7 +52,8 @@ impl Shared {
         self.started.elapsed()
     }
 
-    /// The registry, for as long as the guard lives: never across a wait or a system call that may block.
+    /// The registry, for as long as the guard lives: never across a wait or a system call that may
+    /// block.
     pub(crate) fn registry(&self) -> MutexGuard<'_, Registry> {
         self.registry.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -304,21 +304,26 @@ impl Fabric {
             shared.log.limited("no address", at.name, reason);
             return Ok(());
         };
-        let polled = shared.registry().poll(shared.now(), host_pid, m)?;
-        match polled.handout {
-            None => {
-                self.send(at, &Reply::Config(Vec::new()), to);
+        let mut registry = shared.registry();
+        let polled = registry.poll(shared.now(), host_pid, m)?;
+        if let Some(handout) = polled.handout {
+            // Sent and forgotten in one step: the process may have the next request made before we go on, and
+            // must not be busy with what it has in hand.
+            let sent = self.send(at, &Reply::Config(handout.text), to);
+            if sent {
+                registry.delivered(handout.key, handout.trace_id);
             }
-            Some(handout) => {
-                let id = handout.trace_id;
-                if self.send(at, &Reply::Config(handout.text), to) {
-                    shared.registry().delivered(handout.key, id);
-                    shared.counters.configs_delivered.bump();
-                    shared.log.notice(at.name, format_args!("trace {id} handed to pid {host_pid}"));
-                } else {
-                    shared.counters.configs_undeliverable.bump();
-                }
+            drop(registry);
+            if sent {
+                shared.counters.configs_delivered.bump();
+                let handed = format_args!("trace {} handed to pid {host_pid}", handout.trace_id);
+                shared.log.notice(at.name, handed);
+            } else {
+                shared.counters.configs_undeliverable.bump();
             }
+        } else {
+            drop(registry);
+            self.send(at, &Reply::Config(Vec::new()), to);
         }
         if polled.unverified && m.pids.len() > 1 {
             claims.push((Key { job_id: m.job_id, host_pid }, m.pids[1..].to_vec()));

@@ -136,6 +136,20 @@ fn a_poll_from_nowhere_is_not_answered_and_does_no_harm() {
     assert_eq!(process.poll(), "");
 }
 
+/// The daemon must have let go of a config before its process can act on it.
+#[test]
+fn a_config_in_hand_keeps_nobody_busy() {
+    let rig = Rig::new();
+    let process = rig.process("p");
+    process.poll();
+    let mut client = rig.connect();
+    for _ in 0..500 {
+        let reply = client.ask(&on_demand(0, &[]));
+        assert_eq!(reply["activityProfilersTriggered"], json!([process.pid]), "{reply}");
+        assert!(process.poll().starts_with(CONFIG));
+    }
+}
+
 #[test]
 fn a_restarted_process_may_use_its_name_again() {
     let rig = Rig::new();
