@@ -74,6 +74,18 @@ impl Tool for Cli {
     }
 }
 
+/// The JSON Schema of policy files.
+#[must_use]
+pub fn policy_schema() -> schemars::Schema {
+    schemars::schema_for!(policy::file::File)
+}
+
+/// The manual page profguard-policy(5) in roff, with this date.
+#[must_use]
+pub fn policy_page(date: &str) -> String {
+    policy::manual::page(date)
+}
+
 /// Refuses an input that others could have written: its owner is we or root, and only the owner can write it.
 fn trusted(meta: &std::fs::Metadata) -> anyhow::Result<()> {
     use std::os::unix::fs::MetadataExt;

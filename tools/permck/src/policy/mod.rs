@@ -14,6 +14,7 @@ use crate::rule::{Allowed, RULES, Standard};
 
 pub(crate) mod file;
 pub(crate) mod glob;
+pub(crate) mod manual;
 pub(crate) mod profile;
 
 use file::{Bad, File};

@@ -384,3 +384,98 @@ fn paths_are_read_from_a_list() {
         (Exit::No, 2)
     );
 }
+
+/// What `make install` lays out: the profile finds nothing, and what is loosened is found.
+#[test]
+fn a_clean_installation_raises_no_alarm() {
+    let dir = clean_dir();
+    let path = |name: &str| dir.path().join(name);
+    for (name, mode) in [
+        ("usr", 0o750),
+        ("usr/bin", 0o750),
+        ("usr/share", 0o750),
+        ("usr/share/man", 0o750),
+        ("usr/share/man/man1", 0o750),
+        ("usr/share/zsh", 0o750),
+        ("etc", 0o750),
+        ("etc/profguard", 0o750),
+        ("etc/profguard/server_certs", 0o700),
+        ("var", 0o750),
+        ("var/log", 0o750),
+    ] {
+        std::fs::create_dir(path(name)).unwrap();
+        chmod(&path(name), mode);
+    }
+    write(&path("usr/bin/profd"), 0o550, b"\x7fELF\x02\x01\x01");
+    symlink("profd", path("usr/bin/dynolog")).unwrap();
+    write(&path("usr/share/man/man1/permck.1"), 0o440, ".TH x");
+    write(&path("usr/share/zsh/_permck"), 0o440, "#compdef permck");
+    write(&path("etc/profguard/profd.toml"), 0o640, "port = 1778\n");
+    write(&path("etc/profguard/server_certs/server.key"), 0o600, KEY);
+    write(&path("var/log/profd.log"), 0o640, "x");
+    write(&path("var/log/profd.log.1"), 0o440, "x");
+    chmod(&path("usr/bin"), 0o550);
+    let (exit, records) = json(dir.path(), &["--profile", "profguard"]);
+    assert_eq!((exit, findings(&records)), (Exit::Ok, vec![]));
+    chmod(&path("etc/profguard/server_certs"), 0o750);
+    chmod(&path("usr/bin/profd"), 0o4550);
+    let (_, records) = json(dir.path(), &["--profile", "profguard"]);
+    assert_eq!(rules_of(&records, &path("etc/profguard/server_certs")), ["mode"]);
+    assert_eq!(rules_of(&records, &path("usr/bin/profd")), ["special-bits"]);
+}
+
+/// Owners, unowned ids and devices need privileges to be made; find is the oracle of which ids have no account.
+#[test]
+fn owners_are_told_as_find_does() {
+    let dir = clean_dir();
+    let path = |name: &str| dir.path().join(name);
+    for name in ["own", "nobody", "nouser", "nogroup"] {
+        write(&path(name), 0o600, "x");
+    }
+    let chown =
+        |name: &str, uid: Option<u32>, gid: Option<u32>| std::os::unix::fs::chown(path(name), uid, gid);
+    if chown("nobody", Some(65534), None).is_err() {
+        eprintln!("skipped: no right to give files away");
+        return;
+    }
+    chown("nouser", Some(4_000_000), None).unwrap();
+    chown("nogroup", None, Some(4_000_000)).unwrap();
+    let (_, records) = json(dir.path(), &[]);
+    let told = |rule: &str| -> BTreeSet<String> {
+        findings(&records).into_iter().filter(|(r, _)| r == rule).map(|(_, p)| p).collect()
+    };
+    let shown = |names: &[&str]| names.iter().map(|n| path(n).display().to_string()).collect::<BTreeSet<_>>();
+    assert_eq!(told("owner"), shown(&["nobody", "nouser"]));
+    let args: [&OsStr; 4] = [dir.path().as_ref(), "-nouser".as_ref(), "-o".as_ref(), "-nogroup".as_ref()];
+    if let Some(listed) = oracle("find", &args) {
+        let listed: BTreeSet<_> = String::from_utf8(listed).unwrap().lines().map(str::to_owned).collect();
+        assert_eq!(told("unowned"), listed);
+    }
+    // The account that is named may own them.
+    assert!(!json(dir.path(), &["--owner", "65534"]).1.contains("nobody\",\"found\":\"owned"));
+}
+
+#[test]
+fn devices_and_sockets_are_told() {
+    let dir = clean_dir();
+    let socket = dir.path().join("socket");
+    let _listener = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+    chmod(&socket, 0o600);
+    let device = dir.path().join("device");
+    let kind = rustix::fs::FileType::CharacterDevice;
+    let made = rustix::fs::mknodat(
+        rustix::fs::CWD,
+        &device,
+        kind,
+        rustix::fs::Mode::RUSR,
+        rustix::fs::makedev(1, 3),
+    );
+    let (_, records) = json(dir.path(), &["--show", "note"]);
+    assert_eq!(rules_of(&records, &socket), ["socket"]);
+    match made {
+        Ok(()) => assert_eq!(rules_of(&records, &device), ["device"]),
+        Err(_) => eprintln!("skipped: no right to make devices"),
+    }
+    chmod(&socket, 0o666);
+    assert_eq!(rules_of(&json(dir.path(), &[]).1, &socket), ["world-writable"]);
+}

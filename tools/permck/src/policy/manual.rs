@@ -1,0 +1,129 @@
+//! profguard-policy(5): the manual page of policy files, from the tables that the code works with.
+
+use std::fmt::Write;
+
+use common::policy::TABLE;
+
+use super::profile::PROFILES;
+use crate::rule::{PLACE_RULES, RULES};
+
+const HEAD: &str = r#".TH PROFGUARD\-POLICY 5 DATE
+.SH NAME
+profguard\-policy \- what permck holds files to
+.SH DESCRIPTION
+A policy tells
+.BR permck (1)
+which class, owner and group the entries of a tree must have, and which findings are accepted. It is a TOML file
+that nobody but its owner can write. Without a policy, classes are told from what a file is.
+.SH EXAMPLE
+.nf
+version = 1
+extends = ["profguard"]      # a built\-in profile, whose rows stand after these
+owner = ["root", "path"]     # where no row says it
+
+[[path]]
+match = ["etc/*.key", "etc/tokens/**"]
+class = "key_file"
+owner = ["profguard"]
+reason = "tokens of the job queue"
+
+[[exception]]
+match = ["bin/helper"]
+rules = ["special\-bits"]
+reason = "sets the device mode; goes with release 1.4"
+until = "2027\-01\-31"
+.fi
+.SH PATTERNS
+Patterns are held against the path below the audited path, or, where they begin with a slash, against the whole path
+without links.
+.B *
+and
+.B ?
+match within a name,
+.B [a\-z]
+one of some characters,
+.B **
+between slashes any number of directories, and
+.B .
+is the audited path itself. Of the rows that match, the first decides. A row of a class that ends in
+.B _dir
+is for directories, one of another class for everything else; a row without a class is for both.
+.SH KEYS OF A ROW
+.TP
+.B match
+Patterns.
+.TP
+.B class
+A class of the table below. Without it the class is told from the content.
+.TP
+.B max
+A maximum mode in octal, which can only be tighter than the class's.
+.TP
+.B owner
+User names or numbers, or
+.B path
+(the owner of the audited path),
+.B self
+(who runs permck),
+.BR any .
+.TP
+.B group
+Group names or numbers, or
+.BR any .
+.TP
+.B reason
+Why; findings quote it.
+.SH KEYS OF AN EXCEPTION
+.TP
+.B match
+Patterns.
+.TP
+.B rules
+Ids of the rules whose findings are accepted.
+.TP
+.B reason
+Why they are accepted; it must not be empty.
+.TP
+.B until
+The last day on which they are. After it they are findings again, and a warning names the exception.
+"#;
+
+/// The page, dated.
+pub(crate) fn page(date: &str) -> String {
+    let mut page = HEAD.replacen("DATE", date, 1);
+    page.push_str(".SH CLASSES\nA mode complies when it sets no bit that the maximum does not set.\n");
+    for row in &TABLE {
+        let _ = writeln!(page, ".TP\n.BR {} \" at most {}\"\n{}.", row.name, row.max, roff(row.what));
+    }
+    page.push_str(".SH RULES\n");
+    let entry = RULES.iter().map(|r| (r.id, r.severity, r.what));
+    for (id, severity, what) in entry.chain(PLACE_RULES) {
+        let _ = writeln!(page, ".TP\n.BR {} \" ({severity})\"\n{}.", roff(id), roff(what));
+    }
+    page.push_str(".SH PROFILES\nBuilt in, for\n.B \\-\\-profile\nand\n.BR extends :\n");
+    for (name, what, _) in PROFILES {
+        let _ = writeln!(page, ".TP\n.B {name}\n{}.", roff(what));
+    }
+    page.push_str(".SH SEE ALSO\n.BR permck (1),\n.BR permck\\-audit (1),\n.BR permck\\-fix (1)\n");
+    page
+}
+
+fn roff(text: &str) -> String {
+    text.replace('\\', "\\e").replace('-', "\\-").replace('\'', "\\(aq")
+}
+
+#[cfg(test)]
+mod tests {
+    /// The example in the manual is a policy.
+    #[test]
+    fn the_example_is_valid() {
+        let example =
+            super::HEAD.split(".nf\n").nth(1).unwrap().split(".fi").next().unwrap().replace("\\-", "-");
+        let file = crate::policy::file::parse(&example).unwrap();
+        assert_eq!((file.path.len(), file.exception.len()), (1, 1));
+        let page = super::page("2026-01-01");
+        for row in &common::policy::TABLE {
+            assert!(page.contains(row.name), "{}", row.name);
+        }
+    }
+}
