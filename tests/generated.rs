@@ -78,6 +78,7 @@ fn manual_pages_are_current() {
         pages(&command, section, &mut files);
     }
     files.insert("man/profguard-records.7".into(), records_page().into_bytes());
+    files.insert("man/profguard-policy.5".into(), permck::policy_page(DATE).into_bytes());
     settle("man", &files);
 }
 
@@ -231,7 +232,10 @@ fn schemas_are_current() {
         let schema = serde_json::to_string_pretty(&(e.schema)()).unwrap() + "\n";
         (PathBuf::from(format!("schema/{}.v{}.json", e.name, e.v)), schema.into_bytes())
     };
-    settle("schema", &RECORDS.iter().flat_map(|e| e.iter()).map(file).collect());
+    let mut files: Files = RECORDS.iter().flat_map(|e| e.iter()).map(file).collect();
+    let policy = serde_json::to_string_pretty(&permck::policy_schema()).unwrap() + "\n";
+    files.insert("schema/permck.policy.v1.json".into(), policy.into_bytes());
+    settle("schema", &files);
 }
 
 #[test]
