@@ -128,7 +128,6 @@ fn loaded(path: &Path, case: &Case, key: Arc<dyn SigningKey>, findings: &[Findin
         path: path.to_owned(),
         role: case.role,
         roots: ders(&case.roots.items),
-        validities: case.roots.items.iter().map(|r| (r.not_before, r.not_after)).collect(),
         identity: CertifiedKey::new(ders(&case.chain.items), key),
         crls: case.crls.items.iter().map(|c| c.der.clone()).collect(),
         warnings: findings.to_vec(),

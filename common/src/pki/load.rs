@@ -7,7 +7,7 @@ use rustls::pki_types::{CertificateDer, CertificateRevocationListDer};
 use rustls::sign::CertifiedKey;
 use time::OffsetDateTime;
 
-use super::{Passphrase, Role, Time, inspect};
+use super::{Passphrase, Role, inspect};
 use crate::finding::{Finding, Severity};
 
 /// What a directory is judged by. `LoadOptions { warn_days: 7, ..LoadOptions::now() }` sets one value.
@@ -60,8 +60,6 @@ pub struct MtlsDir {
     pub(super) path: PathBuf,
     pub(super) role: Role,
     pub(super) roots: Vec<CertificateDer<'static>>,
-    /// When each root is valid.
-    pub(super) validities: Vec<(Time, Time)>,
     pub(super) identity: CertifiedKey,
     pub(super) crls: Vec<CertificateRevocationListDer<'static>>,
     pub(super) warnings: Vec<Finding>,

@@ -1,7 +1,8 @@
 //! What a peer's certificate must be in the handshake beyond what rustls-webpki checks.
 //!
-//! webpki trusts a root as it is: it looks neither at its validity nor at key sizes of our policy. A daemon that
-//! runs for months must refuse on the day its root expires, and a peer's key that no directory of ours may have.
+//! webpki trusts a root as it is: it looks neither at its validity, path length nor usages, and knows no policy on
+//! keys. A daemon that runs for months must refuse on the day its root expires. So each peer is also held to the
+//! path validation and the key rule that `certck check` holds a directory to, with the clock of the handshake.
 
 use std::sync::Arc;
 
@@ -12,12 +13,16 @@ use rustls::{
     CertificateError, DigitallySignedStruct, DistinguishedName, Error, OtherError, SignatureScheme,
 };
 
-use super::{Cert, Malformed, Time};
+use super::extension::KeyUsage;
+use super::path::{MAX_DEPTH, Question, validate};
+use super::{Cert, Crl, Malformed};
 
 /// Wraps rustls's verifier of the other side.
 #[derive(Debug)]
 pub(super) struct Peer<V: ?Sized> {
-    pub(super) roots: Vec<(Time, Time)>,
+    pub(super) roots: Vec<Cert>,
+    pub(super) crls: Vec<Crl>,
+    pub(super) purpose: Vec<u8>,
     pub(super) inner: Arc<V>,
 }
 
@@ -28,17 +33,28 @@ impl<V: ?Sized> Peer<V> {
         others: &[CertificateDer<'_>],
         now: UnixTime,
     ) -> Result<(), Error> {
-        let now = i64::try_from(now.as_secs()).unwrap_or(i64::MAX);
-        if !self.roots.iter().all(|(from, until)| (from.unix..=until.unix).contains(&now)) {
-            return Err(refused("ca.crt is not valid at this time"));
-        }
-        for der in std::iter::once(leaf).chain(others) {
+        let parse = |der: &CertificateDer<'_>| {
             let cert = Cert::parse(der).map_err(|_| Error::from(CertificateError::BadEncoding))?;
-            if !cert.key.kind.is_strong() {
-                return Err(refused(&format!("the peer's certificate has a weak key: {}", cert.key.kind)));
+            if cert.key.kind.is_strong() {
+                return Ok(cert);
             }
-        }
-        Ok(())
+            Err(refused(&format!("the peer's certificate has a weak key: {}", cert.key.kind)))
+        };
+        let (leaf, others) = (parse(leaf)?, others.iter().map(parse).collect::<Result<Vec<_>, _>>()?);
+        let question = Question {
+            leaf: &leaf,
+            intermediates: &others,
+            roots: &self.roots,
+            crls: &self.crls,
+            at: i64::try_from(now.as_secs()).unwrap_or(i64::MAX),
+            purposes: std::slice::from_ref(&self.purpose),
+            key_usage: KeyUsage::DIGITAL_SIGNATURE,
+            // The name is webpki's business.
+            names: &[],
+            max_depth: MAX_DEPTH,
+            conformance: false,
+        };
+        validate(&question).map(drop).map_err(|refusal| refused(&refusal.to_string()))
     }
 }
 

@@ -10,8 +10,8 @@ use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
 use rustls::sign::SingleCertAndKey;
 use rustls::{ClientConfig, RootCertStore, ServerConfig, SupportedProtocolVersion};
 
-use super::MtlsDir;
 use super::peer::Peer;
+use super::{Cert, Crl, MtlsDir, oid};
 
 /// The lowest TLS version that is spoken. With 1.2 only ECDHE suites with AEAD are on offer: rustls has no others.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
@@ -59,7 +59,7 @@ impl MtlsDir {
     /// A server that demands a client certificate under `ca.crt` and, where there is a `ca.crl`, that none of
     /// the chain is revoked and the CRL is not past its `nextUpdate`, at the time of each handshake.
     ///
-    /// The root's own validity is checked at each handshake too, and the peer's key is held to the key rule.
+    /// Each peer is held to the path validation of `path` too, and to the key rule.
     /// Sessions are not resumed: a certificate revoked since would come back through its ticket.
     ///
     /// # Errors
@@ -103,13 +103,20 @@ impl MtlsDir {
         Ok(Arc::new(roots))
     }
 
+    fn peer<V: ?Sized>(&self, purpose: &str, inner: Arc<V>) -> anyhow::Result<Peer<V>> {
+        let roots = self.roots_der().iter().map(|c| Cert::parse(c)).collect::<Result<_, _>>()?;
+        let crls = self.crls_der().iter().map(|c| Crl::parse(c)).collect::<Result<_, _>>()?;
+        let purpose = oid::eku(purpose).unwrap_or_default();
+        Ok(Peer { roots, crls, purpose, inner })
+    }
+
     fn client_verifier(&self) -> anyhow::Result<Arc<dyn ClientCertVerifier>> {
         let builder = WebPkiClientVerifier::builder_with_provider(self.roots()?, provider());
         let inner = match self.crls_der() {
             [] => builder.build()?,
             crls => builder.with_crls(crls.to_vec()).enforce_revocation_expiration().build()?,
         };
-        Ok(Arc::new(Peer { roots: self.validities.clone(), inner }))
+        Ok(Arc::new(self.peer("clientAuth", inner)?))
     }
 
     fn server_verifier(&self) -> anyhow::Result<Arc<dyn ServerCertVerifier>> {
@@ -118,6 +125,6 @@ impl MtlsDir {
             [] => builder.build()?,
             crls => builder.with_crls(crls.to_vec()).enforce_revocation_expiration().build()?,
         };
-        Ok(Arc::new(Peer { roots: self.validities.clone(), inner }))
+        Ok(Arc::new(self.peer("serverAuth", inner)?))
     }
 }

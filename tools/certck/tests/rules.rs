@@ -125,6 +125,26 @@ const BREAKS: &[(&str, Break)] = &[
         }
     }),
     ("unreadable", |p| p.finish = |d| std::fs::write(d.join("ca.crl"), vec![b'A'; (1 << 20) + 1]).unwrap()),
+    ("unreadable", |p| {
+        p.finish = |d| {
+            let path = d.join("ca.crl");
+            std::fs::remove_file(&path).unwrap();
+            let mode = rustix::fs::Mode::RUSR;
+            rustix::fs::mknodat(rustix::fs::CWD, &path, rustix::fs::FileType::Fifo, mode, 0).unwrap();
+        }
+    }),
+    ("unreadable", |p| {
+        p.finish = |d| {
+            std::fs::remove_file(d.join("ca.crt")).unwrap();
+            std::os::unix::fs::symlink("/dev/zero", d.join("ca.crt")).unwrap();
+        }
+    }),
+    ("unreadable", |p| {
+        p.finish = |d| {
+            std::fs::remove_file(d.join("server.key")).unwrap();
+            std::fs::create_dir(d.join("server.key")).unwrap();
+        }
+    }),
     ("unexpected-file", |p| p.finish = |d| std::fs::write(d.join("notes.txt"), "x").unwrap()),
     ("stray-key", |p| p.finish = |d| assert!(std::fs::copy(d.join("server.key"), d.join("ca.key")).is_ok())),
     ("stray-key", |p| {
@@ -323,6 +343,20 @@ fn validity_is_to_the_second() {
     };
     assert!(good(NOW - 6 * 3600) && good(NOW + 6 * 3600));
     assert!(!good(NOW - 6 * 3600 - 1) && !good(NOW + 6 * 3600 + 1));
+}
+
+/// The same in two other time zones, in processes of their own.
+#[test]
+fn validity_is_the_same_in_every_time_zone() {
+    for zone in ["America/Los_Angeles", "Asia/Shanghai", "UTC-14"] {
+        let output = std::process::Command::new(std::env::current_exe().unwrap())
+            .args(["validity_is_to_the_second", "--exact"])
+            .env("TZ", zone)
+            .output()
+            .unwrap();
+        let text = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success() && text.contains("1 passed"), "{zone}: {text}");
+    }
 }
 
 /// What existing parts mint: RSA 3072 with SHA-256, no extendedKeyUsage, no subject alternative name.
