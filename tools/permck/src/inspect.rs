@@ -2,10 +2,10 @@
 //! a [`Subject`], the rules judge it, and what they find goes to a [`Sink`].
 
 use std::ffi::CStr;
-use std::os::fd::{AsFd, AsRawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStringExt;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use common::finding::{Finding, Severity};
 use common::policy::{Class, Mode};
@@ -15,7 +15,8 @@ use rustix::io::Errno;
 use crate::classify::{self, Census, Told};
 use crate::policy::{Demand, Place, Policy};
 use crate::rule::{Allowed, Judge, Leads, Link, RULES, Standard, Subject};
-use crate::walk::{Dir, Node, Visitor, kind};
+use crate::walk::{self, Dir, Node, Visitor, kind};
+use crate::writers::Writers;
 use crate::xattr::{self, Xattrs};
 
 /// Bytes of a file's beginning that are looked at. Keys and headers are at the beginning; a configuration that
@@ -31,6 +32,8 @@ pub(crate) struct Plan {
     /// Who may own entries besides root, where the user said so.
     pub(crate) owners: Option<Vec<u32>>,
     pub(crate) policy: Policy,
+    /// Who writes which files, once that is asked.
+    pub(crate) writers: OnceLock<Writers>,
     /// The day on which exceptions are judged.
     pub(crate) today: time::Date,
     /// Whether contents are looked at.
@@ -113,8 +116,8 @@ impl<'a, S: Sink> Inspector<'a, S> {
         }
     }
 
-    /// Reads the beginning of a regular file into `self.head`; the length read.
-    fn read_head(&mut self, dir: &Dir, name: &CStr) -> rustix::io::Result<usize> {
+    /// Opens a regular file and reads its beginning into `self.head`; the length read.
+    fn read_head(&mut self, dir: &Dir, name: &CStr) -> rustix::io::Result<(OwnedFd, usize)> {
         // Neither a FIFO nor a lease may hold us up, and an audit leaves no trace in access times.
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
         let open = |flags| rfs::openat(dir, name, flags, rfs::Mode::empty());
@@ -122,7 +125,8 @@ impl<'a, S: Sink> Inspector<'a, S> {
             Err(Errno::PERM) => open(flags),
             other => other,
         }?;
-        rustix::io::read(&fd, &mut self.head[..])
+        let length = rustix::io::read(&fd, &mut self.head[..])?;
+        Ok((fd, length))
     }
 
     fn judge(&mut self, dir: &Dir, subject: &Subject<'_>) {
@@ -150,12 +154,21 @@ impl<'a, S: Sink> Inspector<'a, S> {
     }
 
     fn attributes(&mut self, dir: &Dir, name: &CStr) -> Xattrs {
-        match self.xattrs.read(dir.as_fd(), name) {
+        let found = self.xattrs.read(dir.as_fd(), name);
+        self.seen_attributes(found, || dir.node.path_of(name))
+    }
+
+    fn attributes_of(&mut self, file: BorrowedFd<'_>, path: impl Fn() -> PathBuf) -> Xattrs {
+        let found = self.xattrs.read_open(file);
+        self.seen_attributes(found, path)
+    }
+
+    fn seen_attributes(&self, found: rustix::io::Result<Xattrs>, path: impl Fn() -> PathBuf) -> Xattrs {
+        match found {
             Ok(found) => found,
             Err(Errno::NOENT) => Xattrs::default(),
             Err(e) => {
-                let path = if name.is_empty() { dir.node.path() } else { dir.node.path_of(name) };
-                self.sink.failed(path, e);
+                self.sink.failed(path(), e);
                 Xattrs::default()
             }
         }
@@ -189,10 +202,10 @@ impl<S: Sink> Visitor for Inspector<'_, S> {
         self.seen.entries += 1;
         let kind = kind(st);
         let regular = kind == FileType::RegularFile;
-        let (mut length, mut unread) = (0, None);
+        let (mut length, mut unread, mut open) = (0, None, None);
         if regular && self.plan.content && st.stx_size > 0 {
             match self.read_head(dir, name) {
-                Ok(n) => length = n,
+                Ok((fd, n)) => (open, length) = (Some(fd), n),
                 Err(e) => unread = Some(e),
             }
         }
@@ -200,11 +213,15 @@ impl<S: Sink> Visitor for Inspector<'_, S> {
         if regular {
             let head = &self.head[..length];
             secret = classify::private_key(head);
-            let by_content = classify::file(name.to_bytes(), head, u32::from(st.stx_mode));
+            let by_content = self.written(classify::file(name.to_bytes(), head, u32::from(st.stx_mode)), st);
             census.add(by_content);
             told = Some(by_content);
         }
-        let xattrs = if kind == FileType::Symlink { Xattrs::default() } else { self.attributes(dir, name) };
+        let xattrs = match &open {
+            _ if kind == FileType::Symlink => Xattrs::default(),
+            Some(fd) => self.attributes_of(fd.as_fd(), || dir.node.path_of(name)),
+            None => self.attributes(dir, name),
+        };
         let link = if kind == FileType::Symlink { self.link(dir, name) } else { None };
         let demand = self.demand(&dir.node, Some(name), false);
         let root = &self.plan.roots[dir.node.root];
@@ -229,7 +246,7 @@ impl<S: Sink> Visitor for Inspector<'_, S> {
         self.seen.entries += 1;
         self.seen.dirs += 1;
         let told = self.home(&dir.node).unwrap_or_else(|| census.dir(dir.node.name()));
-        let xattrs = self.attributes(dir, c"");
+        let xattrs = self.attributes_of(dir.as_fd(), || dir.node.path());
         self.directory(dir, c"", &dir.st, told, &xattrs);
     }
 
@@ -280,6 +297,20 @@ impl<'a, S: Sink> Inspector<'a, S> {
             unread: None,
         };
         self.judge(dir, &subject);
+    }
+
+    /// A log that is called like an archived one is being recorded while somebody writes it. Who writes is
+    /// looked up once, and only where it makes a difference.
+    fn written(&self, told: Told, st: &Statx) -> Told {
+        let loose = u32::from(st.stx_mode) & 0o7777 & !Class::LogArchived.max().0 != 0;
+        if told.class != Class::LogArchived || !loose {
+            return told;
+        }
+        let writers = self.plan.writers.get_or_init(Writers::scan);
+        if writers.has(walk::device(st), st.stx_ino) {
+            return Told { class: Class::LogRecording, by: "somebody writes it" };
+        }
+        told
     }
 
     /// What the policy says of an entry.

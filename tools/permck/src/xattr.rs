@@ -34,30 +34,52 @@ impl Reader {
         Self { path: Vec::with_capacity(300), list: vec![0; LONGEST] }
     }
 
-    /// The attributes of the entry `name` of an open directory, or of the directory itself where `name` is
-    /// empty.
+    /// The attributes of an open file.
+    pub(crate) fn read_open(&mut self, file: BorrowedFd<'_>) -> rustix::io::Result<Xattrs> {
+        let length = rfs::flistxattr(file, &mut self.list[..]);
+        self.collect(length, |name, value| rfs::fgetxattr(file, name, value))
+    }
+
+    /// The attributes of the entry `name` of an open directory.
     pub(crate) fn read(&mut self, dir: BorrowedFd<'_>, name: &CStr) -> rustix::io::Result<Xattrs> {
         self.locate(dir, name);
-        let path = CStr::from_bytes_until_nul(&self.path).unwrap_or(c"");
+        let path = std::mem::take(&mut self.path);
+        let place = CStr::from_bytes_until_nul(&path).unwrap_or(c"");
+        let length = rfs::llistxattr(place, &mut self.list[..]);
+        let found = self.collect(length, |name, value| rfs::lgetxattr(place, name, value));
+        self.path = path;
+        found
+    }
+
+    /// Reads the attributes that are in the list and that a rule looks at.
+    fn collect(
+        &mut self,
+        length: rustix::io::Result<usize>,
+        get: impl Fn(&str, &mut [u8]) -> rustix::io::Result<usize>,
+    ) -> rustix::io::Result<Xattrs> {
         // Most entries have none, and the answer is one call.
-        let length = match rfs::llistxattr(path, &mut self.list[..]) {
+        let length = match length {
             Ok(0) | Err(Errno::NOTSUP) => return Ok(Xattrs::default()),
             Ok(n) => n,
             Err(e) => return Err(e),
         };
         let names = self.list[..length].to_vec();
-        let has = |wanted: &str| names.split(|&b| b == 0).any(|n| n == wanted.as_bytes());
-        let mut found = Xattrs::default();
-        if has(ACCESS) {
-            found.access = self.value(ACCESS)?.as_deref().map(Acl::parse);
-        }
-        if has(DEFAULT) {
-            found.default = self.value(DEFAULT)?.as_deref().map(Acl::parse);
-        }
-        if has(CAPABILITY) {
-            found.capability = self.value(CAPABILITY)?.as_deref().map(Capability::parse);
-        }
-        Ok(found)
+        let mut value = |wanted: &str| {
+            if !names.split(|&b| b == 0).any(|n| n == wanted.as_bytes()) {
+                return Ok(None);
+            }
+            match get(wanted, &mut self.list[..]) {
+                Ok(n) => Ok(Some(self.list[..n].to_vec())),
+                // Taken away in between.
+                Err(Errno::NODATA | Errno::NOTSUP) => Ok(None),
+                Err(e) => Err(e),
+            }
+        };
+        Ok(Xattrs {
+            access: value(ACCESS)?.as_deref().map(Acl::parse),
+            default: value(DEFAULT)?.as_deref().map(Acl::parse),
+            capability: value(CAPABILITY)?.as_deref().map(Capability::parse),
+        })
     }
 
     fn locate(&mut self, dir: BorrowedFd<'_>, name: &CStr) {
@@ -75,19 +97,8 @@ impl Reader {
             }
         }
         self.path.extend_from_slice(&digits[at..]);
-        // With the slash, the directory itself is meant and not the link that names it.
         self.path.push(b'/');
         self.path.extend_from_slice(name.to_bytes_with_nul());
-    }
-
-    fn value(&mut self, attribute: &str) -> rustix::io::Result<Option<Vec<u8>>> {
-        let path = CStr::from_bytes_until_nul(&self.path).unwrap_or(c"");
-        match rfs::lgetxattr(path, attribute, &mut self.list[..]) {
-            Ok(n) => Ok(Some(self.list[..n].to_vec())),
-            // Taken away in between.
-            Err(Errno::NODATA | Errno::NOTSUP) => Ok(None),
-            Err(e) => Err(e),
-        }
     }
 }
 
@@ -311,6 +322,22 @@ mod tests {
         }
         assert!(Capability::parse(b"").to_string().contains("unknown"));
         assert!(Capability::parse(&[1, 0, 0, 2, 0]).to_string().contains("unknown"));
+    }
+
+    /// Attributes of a hostile file system: any bytes are decoded or told as broken.
+    #[test]
+    fn any_bytes_are_decoded_without_harm() {
+        let mut state = 7_u64;
+        for length in 0..2000 {
+            let mut byte = || {
+                state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+                (state >> 59) as u8
+            };
+            let bytes: Vec<u8> = (0..length % 67).map(|_| byte()).collect();
+            let acl = Acl::parse(&bytes);
+            assert!(acl.broken || acl.grants().all(|g| g.bits != 0 && g.bits < 8));
+            assert!(!Capability::parse(&bytes).to_string().is_empty());
+        }
     }
 
     #[test]

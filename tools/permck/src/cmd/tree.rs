@@ -4,6 +4,7 @@ use std::io::{BufRead, BufReader, IsTerminal, Read};
 use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use anyhow::{Context, ensure};
 use clap::Args;
@@ -113,7 +114,15 @@ impl Tree {
         if let Some(path) = &self.policy {
             policy.expired(today).for_each(|e| diag.warn(path.display(), e));
         }
-        Ok(Plan { judge: Judge { ids }, roots: Vec::new(), owners, policy, today, content: !self.no_content })
+        Ok(Plan {
+            judge: Judge { ids },
+            roots: Vec::new(),
+            owners,
+            policy,
+            writers: OnceLock::new(),
+            today,
+            content: !self.no_content,
+        })
     }
 
     fn policy(&self, ids: &Ids) -> anyhow::Result<Policy> {

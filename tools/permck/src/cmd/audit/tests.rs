@@ -479,3 +479,13 @@ fn devices_and_sockets_are_told() {
     chmod(&socket, 0o666);
     assert_eq!(rules_of(&json(dir.path(), &[]).1, &socket), ["world-writable"]);
 }
+
+#[test]
+fn a_rotated_log_that_is_still_written_is_being_recorded() {
+    let dir = clean_dir();
+    let path = dir.path().join("a.log.1");
+    write(&path, 0o640, "x");
+    assert_eq!(rules_of(&json(dir.path(), &[]).1, &path), ["mode"]);
+    let _writer = std::fs::File::options().append(true).open(&path).unwrap();
+    assert_eq!(json(dir.path(), &[]).0, Exit::Ok);
+}
