@@ -17,6 +17,7 @@ pub const ENTRIES: &[Entry] = &[
     entry::<Written>(),
     entry::<Probe>(),
     entry::<Change>(),
+    entry::<Rule>(),
     entry::<Summary>(),
 ];
 
@@ -391,6 +392,25 @@ impl Record for Change {
     const TYPE: &'static str = "certck.change";
     const V: u32 = 1;
     const SAMPLE: &'static str = r#"{"type":"certck.change","v":1,"change":"new","at":"2026-11-23T10:00:00Z","dir":"server_certs","finding":{"rule":"expired","severity":"error","path":"server_certs/server.crt","found":"expired at 2026-11-23T09:59:59Z","expected":"valid at 2026-11-23T10:00:00Z","fix":"issue it again"}}"#;
+}
+
+/// `certck.rule`: a rule that directories or daemons are held to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Rule {
+    /// Stable id.
+    pub rule: String,
+    /// How bad it is to break it, in the compatible profile.
+    pub severity: crate::finding::Severity,
+    /// What it demands.
+    pub demands: String,
+    /// The command that applies it: `check` (and every program that loads a directory) or `probe`.
+    pub command: String,
+}
+
+impl Record for Rule {
+    const TYPE: &'static str = "certck.rule";
+    const V: u32 = 1;
+    const SAMPLE: &'static str = r#"{"type":"certck.rule","v":1,"rule":"expired","severity":"error","demands":"The validity of each certificate has not ended.","command":"check"}"#;
 }
 
 summary!(Summary, "certck.summary", r#"{"type":"certck.summary","v":1,"checked":2,"refused":1,"findings_error":1,"findings_warning":0,"findings_note":2,"suppressed":0,"made":0,"errors":0}"#, {

@@ -7,6 +7,7 @@ pub(crate) mod mint;
 pub(crate) mod probe;
 pub(crate) mod renew;
 pub(crate) mod revoke;
+pub(crate) mod rules;
 pub(crate) mod show;
 pub(crate) mod verify;
 pub(crate) mod watch;

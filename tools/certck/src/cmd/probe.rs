@@ -72,7 +72,8 @@ const CLIENT_REFUSED: Rule = Rule {
 const OLD_TLS: Rule =
     Rule { id: "tls-1.2", severity: Severity::Note, what: "The daemon speaks TLS 1.3 only." };
 
-const OWN: [Rule; 4] = [NO_CLIENT_AUTH, WRONG_CLIENT_ACCEPTED, CLIENT_REFUSED, OLD_TLS];
+/// The rules that only a live daemon can break.
+pub(crate) const OWN: [Rule; 4] = [NO_CLIENT_AUTH, WRONG_CLIENT_ACCEPTED, CLIENT_REFUSED, OLD_TLS];
 
 pub(crate) fn run(args: &Args, format: ReportFormat, out: &mut Out) -> anyhow::Result<Exit> {
     let passphrase = args.passphrase.read()?;

@@ -20,7 +20,8 @@ use crate::{clock, input};
 ///
 /// Reads one case per line (a peer's certificate, intermediates, roots, CRLs, all PEM text; the time; what the
 /// peer must be) and writes one verdict per line. The rules are those of RFC 5280, not the policy of
-/// `certck check`. The records are described in profguard-records(7): certck.case and certck.verdict.
+/// `certck check`. The records are described in profguard-records(7): certck.case and certck.verdict. Exit status
+/// 1 means that at least one case was rejected.
 #[derive(clap::Args, Debug)]
 #[command(after_long_help = "Examples:
   certck verify --format json - < cases.jsonl
@@ -178,10 +179,13 @@ fn purposes(case: &Case) -> anyhow::Result<Vec<Vec<u8>>> {
 }
 
 fn key_usage(names: &[String]) -> anyhow::Result<KeyUsage> {
+    // RFC 5280 has two names for one bit.
+    let known =
+        |name: &str| if name == "contentCommitment" { "nonRepudiation".to_owned() } else { name.to_owned() };
     let bit = |name: &String| {
         (0..9)
             .map(|i| KeyUsage(1 << i))
-            .find(|k| k.names() == [name.as_str()])
+            .find(|k| k.names() == [known(name).as_str()])
             .ok_or_else(|| anyhow!("key_usages: unknown `{name}`"))
     };
     names.iter().try_fold(KeyUsage(0), |all, name| Ok(KeyUsage(all.0 | bit(name)?.0)))

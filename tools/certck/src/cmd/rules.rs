@@ -1,0 +1,40 @@
+//! `certck rules`: what directories and daemons are held to.
+
+use common::exit::Exit;
+use common::out::{Format, Out};
+use common::pki::rule::{RULES, Rule};
+use common::record::certck as record;
+
+use super::probe::OWN;
+
+/// List the rules that directories and daemons are held to
+///
+/// The severity is that of the compatible profile; the strict one makes errors of all but `expiring`,
+/// `crl-expiring` and `clock`.
+#[derive(clap::Args, Debug)]
+#[command(after_long_help = "Examples:
+  certck rules
+  certck rules expired --format json")]
+pub(crate) struct Args {
+    /// Only these
+    #[arg(value_name = "RULE", value_parser = clap::builder::PossibleValuesParser::new(RULES.iter().chain(&OWN).map(|r| r.id)), hide_possible_values = true)]
+    rules: Vec<String>,
+}
+
+pub(crate) fn run(args: &Args, format: Format, out: &mut Out) -> anyhow::Result<Exit> {
+    let checked = RULES.iter().map(|r| (r, "check"));
+    let all = checked.chain(OWN.iter().map(|r| (r, "probe")));
+    let wanted = |rule: &Rule| args.rules.is_empty() || args.rules.iter().any(|id| id == rule.id);
+    for (rule, command) in all.filter(|(rule, _)| wanted(rule)) {
+        match format {
+            Format::Text => writeln!(out.text(), "{:23} {:8} {}", rule.id, rule.severity, rule.what)?,
+            Format::Json => out.record(&record::Rule {
+                rule: rule.id.to_owned(),
+                severity: rule.severity,
+                demands: rule.what.to_owned(),
+                command: command.to_owned(),
+            })?,
+        }
+    }
+    Ok(Exit::Ok)
+}
