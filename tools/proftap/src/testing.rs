@@ -122,9 +122,10 @@ impl Captured {
         out
     }
 
-    /// The lines so far.
+    /// The whole lines so far; the last one may be under way.
     pub(crate) fn lines(&self) -> Vec<String> {
-        String::from_utf8(self.0.lock().unwrap().clone()).unwrap().lines().map(str::to_owned).collect()
+        let text = String::from_utf8(self.0.lock().unwrap().clone()).unwrap();
+        text.split_inclusive('\n').filter_map(|l| l.strip_suffix('\n')).map(str::to_owned).collect()
     }
 
     /// The records of one type.

@@ -32,14 +32,10 @@ impl Wake {
         Ok(Self { reader, writer, stopped: Arc::default() })
     }
 
-    /// What a signal does, for another thread to do.
+    /// Does what a signal does, when it is dropped.
     #[cfg(test)]
-    pub(crate) fn stopper(&self) -> impl FnOnce() + Send + 'static {
-        let (stopped, waker) = (Arc::clone(&self.stopped), self.waker().unwrap());
-        move || {
-            stopped.store(true, Ordering::SeqCst);
-            waker.wake();
-        }
+    pub(crate) fn stopper(&self) -> Stopper {
+        Stopper { stopped: Arc::clone(&self.stopped), waker: self.waker().unwrap() }
     }
 
     /// Turns SIGTERM and SIGINT into a request to stop. A second signal ends the process as it would have
@@ -68,6 +64,21 @@ impl Wake {
     pub(crate) fn clear(&mut self) {
         let mut sink = [0; 64];
         while self.reader.read(&mut sink).is_ok_and(|n| n == sink.len()) {}
+    }
+}
+
+/// See [`Wake::stopper`].
+#[cfg(test)]
+pub(crate) struct Stopper {
+    stopped: Arc<AtomicBool>,
+    waker: Waker,
+}
+
+#[cfg(test)]
+impl Drop for Stopper {
+    fn drop(&mut self) {
+        self.stopped.store(true, Ordering::SeqCst);
+        self.waker.wake();
     }
 }
 

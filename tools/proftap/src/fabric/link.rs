@@ -394,7 +394,7 @@ mod tests {
             pid: 1,
             job_id: 7,
         });
-        let kind = |link: &Link, message| link.send(message).map_err(|e| e.kind());
+        let kind = |link: &Link, message: &Message| link.send(message).map_err(|e| e.kind());
         assert_eq!(kind(&link, &status), Err(io::ErrorKind::NotConnected));
         tick(&mut link, t0);
         let (_, to) = hear(&fake).unwrap();

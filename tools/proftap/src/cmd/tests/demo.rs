@@ -40,12 +40,14 @@ fn demo(place: &Place, daemon: &Fake, traces: usize, more: &[&str]) -> (Captured
     let wake = Wake::new().unwrap();
     let (stop, started) = (wake.stopper(), Instant::now());
     thread::scope(|scope| {
-        scope.spawn(|| {
+        let (captured, daemon) = (&captured, &daemon);
+        scope.spawn(move || {
+            // Also when the condition panics: or the job would train for ever.
+            let _stop = stop;
             let done = || daemon.is_drained() && captured.records::<TraceRecord>().len() >= traces;
             while !done() && started.elapsed() < DEADLINE {
                 thread::sleep(Duration::from_millis(5));
             }
-            stop();
         });
         run_until(&args, wake, &mut out).unwrap();
     });
