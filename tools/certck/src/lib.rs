@@ -15,6 +15,7 @@ mod files;
 mod handshake;
 mod input;
 mod order;
+mod plan;
 mod source;
 mod stage;
 mod suppress;

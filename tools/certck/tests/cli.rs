@@ -416,3 +416,27 @@ fn a_watch_says_what_changes_and_keeps_metrics() {
     let changes: Vec<_> = records(&text, "certck.change").iter().map(|c| c["change"].to_string()).collect();
     assert_eq!(changes, ["\"new\"", "\"gone\""]);
 }
+
+#[test]
+fn a_file_can_say_what_is_minted() {
+    let dir = tempfile::tempdir().unwrap();
+    let [pki, file] = ["pki", "pki.toml"].map(|f| dir.path().join(f).to_str().unwrap().to_owned());
+    std::fs::write(&file, "hosts = [\"node1.example.org\"]\nalgo = \"ecdsa-p384\"\nname = \"Lab CA\"\n")
+        .unwrap();
+    let (exit, text) = certck(&["mint", "--format", "json", "--from", &file, "--days", "30", &pki]);
+    assert_eq!(exit, Exit::Ok);
+    let minted = records(&text, "certck.minted");
+    assert_eq!((&minted[0]["subject"], &minted[1]["algorithm"]), (&"CN=Lab CA".into(), &"ecdsa-p384".into()));
+    assert_eq!(minted[1]["hosts"], serde_json::json!(["node1.example.org"]));
+    std::fs::write(&file, "days = 0").unwrap();
+    let other = format!("{pki}2");
+    assert_eq!(certck(&["mint", "--from", &file, &other]).0, Exit::Failed);
+    assert!(!Path::new(&other).exists());
+}
+
+#[test]
+fn the_rules_are_listed() {
+    let (exit, text) = certck(&["rules", "--format", "json"]);
+    assert_eq!((exit, records(&text, "certck.rule").len() > 50), (Exit::Ok, true));
+    assert!(certck(&["rules", "expired"]).1.starts_with("expired "));
+}

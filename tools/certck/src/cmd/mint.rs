@@ -2,16 +2,16 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::ensure;
 use common::exit::Exit;
 use common::finding::Finding;
 use common::out::{Format, Out};
-use common::pki::{Passphrase, PassphraseArgs, Role};
+use common::pki::{Passphrase, Role};
 use common::record::certck::{Minted, Summary};
 use time::{Duration, OffsetDateTime};
 
-use crate::authority::{Algorithm, Authority, Host, Issued, Validity};
+use crate::authority::{Authority, Issued, Validity};
 use crate::clock::rfc3339;
+use crate::plan::{Options, Plan};
 use crate::stage::Stage;
 
 /// Make a certificate authority, a server's and a client's directory
@@ -24,13 +24,14 @@ use crate::stage::Stage;
 #[command(after_long_help = "Examples:
   certck mint pki
   certck mint --host node17.example.org --host 10.0.0.17 --days 90 pki
+  certck mint --from pki.toml --encrypt --ask-passphrase pki
   profd --certs-dir pki/server_certs &
   profctl --certs-dir pki/client_certs status")]
 pub(crate) struct Args {
     #[command(subcommand)]
     cmd: Option<Cmd>,
     #[command(flatten)]
-    plan: Plan,
+    options: Options,
 }
 
 #[derive(clap::Subcommand, Debug)]
@@ -38,60 +39,25 @@ enum Cmd {
     Renew(super::renew::Args),
 }
 
-/// What is made.
-#[derive(clap::Args, Debug)]
-struct Plan {
-    /// Where to make the directories; made too if it does not exist
-    #[arg(value_name = "DIR", required = true)]
-    dir: Option<PathBuf>,
-    /// Name or address of the server [default: localhost, 127.0.0.1, ::1]
-    #[arg(long = "host", value_name = "NAME", value_parser = Host::parse)]
-    hosts: Vec<Host>,
-    /// Days that the server's and client's certificates are valid
-    #[arg(long, value_name = "N", default_value_t = 365, value_parser = clap::value_parser!(u16).range(1..=3650))]
-    days: u16,
-    /// Days that the root is valid
-    #[arg(long, value_name = "N", default_value_t = 3650, value_parser = clap::value_parser!(u16).range(1..=9125))]
-    ca_days: u16,
-    /// Days until the revocation list must have been renewed [default: as --days]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=3650))]
-    crl_days: Option<u16>,
-    /// Kind of all keys
-    #[arg(long, value_enum, default_value_t)]
-    algo: Algorithm,
-    /// Encrypt all private keys with the passphrase
-    #[arg(long, requires = "passphrase")]
-    encrypt: bool,
-    #[command(flatten)]
-    passphrase: PassphraseArgs,
-}
-
 /// How far back a validity begins: clocks of two machines differ.
 const SKEW: Duration = Duration::minutes(5);
 
 pub(crate) fn run(args: &Args, format: Format, out: &mut Out) -> anyhow::Result<Exit> {
-    match (&args.cmd, &args.plan.dir) {
+    match (&args.cmd, &args.options.dir) {
         (Some(Cmd::Renew(args)), _) => super::renew::run(args, format, out),
-        (None, Some(dir)) => mint(&args.plan, dir, format, out),
+        (None, Some(dir)) => mint(&args.options, dir, format, out),
         (None, None) => anyhow::bail!("no directory is given"),
     }
 }
 
-fn mint(args: &Plan, dir: &Path, format: Format, out: &mut Out) -> anyhow::Result<Exit> {
-    let hosts = match args.hosts.as_slice() {
-        [] => ["localhost", "127.0.0.1", "::1"]
-            .map(|h| Host::parse(h).map_err(anyhow::Error::msg))
-            .into_iter()
-            .collect::<anyhow::Result<_>>()?,
-        hosts => hosts.to_vec(),
-    };
-    ensure!(args.days <= args.ca_days, "--days {} is longer than --ca-days {}", args.days, args.ca_days);
+fn mint(options: &Options, dir: &Path, format: Format, out: &mut Out) -> anyhow::Result<Exit> {
+    let plan = options.plan()?;
+    let passphrase = options.passphrase.read()?.filter(|_| options.encrypt);
     let mut stage = Stage::begin(dir)?;
     for name in [CA, SERVER, CLIENT] {
         stage.dir(name)?;
     }
-    let passphrase = args.passphrase.read()?.filter(|_| args.encrypt);
-    let made = make(args, dir, &hosts, &stage, passphrase.as_ref())?;
+    let made = make(&plan, dir, &stage, passphrase.as_ref())?;
     stage.commit()?;
     report(&made, format, out)?;
     Ok(Exit::Ok)
@@ -101,49 +67,43 @@ const CA: &str = "ca";
 const SERVER: &str = "server_certs";
 const CLIENT: &str = "client_certs";
 
-fn make(
-    args: &Plan,
-    at: &Path,
-    hosts: &[Host],
-    stage: &Stage,
-    lock: Option<&Passphrase>,
-) -> anyhow::Result<Vec<Minted>> {
+fn make(plan: &Plan, at: &Path, stage: &Stage, lock: Option<&Passphrase>) -> anyhow::Result<Vec<Minted>> {
     let now = OffsetDateTime::now_utc().replace_nanosecond(0)?;
     let validity = |days: u16| Validity { from: now - SKEW, until: now + Duration::days(i64::from(days)) };
-    let (authority, root) = Authority::new(args.algo.generate()?, "profguard CA", validity(args.ca_days))?;
-    let crl = authority.crl(1, Vec::new(), validity(args.crl_days.unwrap_or(args.days)))?;
+    let (authority, root) = Authority::new(plan.algo.generate()?, &plan.name, validity(plan.ca_days))?;
+    let crl = authority.crl(1, Vec::new(), validity(plan.crl_days))?;
     stage.file(CA, "ca.crt", root.pem.as_bytes())?;
     stage.file(CA, "ca.key", authority.key_pem(lock)?.as_bytes())?;
     stage.file(CA, "ca.crl", crl.as_bytes())?;
     let mut made = vec![minted(
-        args,
+        plan,
         at.join(CA),
         "ca",
         ["ca.crt", "ca.key", "ca.crl"].map(str::to_owned).into(),
         &root,
     )];
-    for (role, dir, hosts) in [(Role::Server, SERVER, hosts), (Role::Client, CLIENT, &[])] {
-        let (layout, key) = (role.layout(), args.algo.generate()?);
-        let leaf = authority.leaf(&key, role, hosts, validity(args.days))?;
+    for (role, dir, hosts) in [(Role::Server, SERVER, plan.hosts.as_slice()), (Role::Client, CLIENT, &[])] {
+        let (layout, key) = (role.layout(), plan.algo.generate()?);
+        let leaf = authority.leaf(&key, role, hosts, validity(plan.days))?;
         stage.file(dir, layout.ca, root.pem.as_bytes())?;
         stage.file(dir, layout.leaf, leaf.pem.as_bytes())?;
         stage.file(dir, layout.key, key.pem(lock)?.as_bytes())?;
         stage.file(dir, layout.crl, crl.as_bytes())?;
         let mut record =
-            minted(args, at.join(dir), role.name(), layout.names().map(str::to_owned).into(), &leaf);
+            minted(plan, at.join(dir), role.name(), layout.names().map(str::to_owned).into(), &leaf);
         record.hosts = hosts.iter().map(ToString::to_string).collect();
         made.push(record);
     }
     Ok(made)
 }
 
-fn minted(args: &Plan, path: PathBuf, role: &str, files: Vec<String>, certificate: &Issued) -> Minted {
+fn minted(plan: &Plan, path: PathBuf, role: &str, files: Vec<String>, certificate: &Issued) -> Minted {
     Minted {
         role: role.to_owned(),
         path: path.to_string_lossy().into_owned(),
         path_hex: hex_of(&path),
         files,
-        algorithm: args.algo.name(),
+        algorithm: plan.algo.name(),
         subject: certificate.subject.clone(),
         serial: certificate.serial.clone(),
         not_before: rfc3339(certificate.validity.from),

@@ -24,8 +24,10 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args, format: Format, out: &mut Out) -> anyhow::Result<Exit> {
     let checked = RULES.iter().map(|r| (r, "check"));
     let all = checked.chain(OWN.iter().map(|r| (r, "probe")));
+    let mut listed = 0;
     let wanted = |rule: &Rule| args.rules.is_empty() || args.rules.iter().any(|id| id == rule.id);
     for (rule, command) in all.filter(|(rule, _)| wanted(rule)) {
+        listed += 1;
         match format {
             Format::Text => writeln!(out.text(), "{:23} {:8} {}", rule.id, rule.severity, rule.what)?,
             Format::Json => out.record(&record::Rule {
@@ -35,6 +37,9 @@ pub(crate) fn run(args: &Args, format: Format, out: &mut Out) -> anyhow::Result<
                 command: command.to_owned(),
             })?,
         }
+    }
+    if format == Format::Json {
+        out.record(&record::Summary { checked: listed, ..record::Summary::default() })?;
     }
     Ok(Exit::Ok)
 }
