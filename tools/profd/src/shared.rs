@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use crate::config::OutputRoots;
 use crate::counters::Counters;
+use crate::fabric::identity::Proc;
 use crate::fabric::watch::Watch;
 use crate::log::Log;
 use crate::registry::{Forgotten, Now, Registry};
@@ -16,6 +17,7 @@ pub(crate) struct Shared {
     registry: Mutex<Registry>,
     /// Which registered processes still live, by the kernel's word.
     pub(crate) watch: Watch,
+    pub(crate) proc: Proc,
     pub(crate) counters: Arc<Counters>,
     pub(crate) log: Log,
     pub(crate) output_roots: OutputRoots,
@@ -34,6 +36,7 @@ impl Shared {
         Self {
             registry: Mutex::new(registry),
             watch: Watch::default(),
+            proc: Proc::default(),
             counters,
             log,
             output_roots,

@@ -2,12 +2,15 @@
 //!
 //! A process in a container knows itself by another pid than we do. `/proc/<pid>/status` lists the pids of a
 //! process in all its name spaces (`NSpid`): a claimed pid must be one of them, and a claimed ancestor one of
-//! those of a real ancestor.
+//! those of a real ancestor. Ancestors are looked up when a request names one, not when a process claims it: then it
+//! is true of that moment, and processes that poll do not wait for it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
 use std::path::PathBuf;
+
+use crate::registry::request::Claim;
 
 /// Deeper than any chain of processes; also the end of a chain that changes while it is read.
 const MAX_DEPTH: usize = 128;
@@ -57,20 +60,30 @@ impl Proc {
         self.status(host_pid).map(|s| s.pids)
     }
 
-    /// Those of the claimed pids that belong to real ancestors of a process.
-    pub(crate) fn ancestors(&self, host_pid: i32, claimed: &[i32]) -> Vec<i32> {
-        let mut real = BTreeSet::new();
-        let mut at = self.status(host_pid).map_or(0, |s| s.parent);
-        for _ in 0..MAX_DEPTH {
-            if at <= 0 {
-                break;
+    /// Those of the claims that are true: whose pid belongs to a real ancestor. Each process of the chains is
+    /// read once, however many share it.
+    pub(crate) fn confirm(&self, claims: &[Claim]) -> BTreeSet<Claim> {
+        let mut read = BTreeMap::new();
+        let mut confirmed = BTreeSet::new();
+        for claim in claims {
+            let mut at = self.remembered(&mut read, claim.host_pid).map_or(0, |s| s.parent);
+            for _ in 0..MAX_DEPTH {
+                // An ancestor outside the mounted name space ends the chain.
+                let Some(ancestor) = (at > 0).then(|| self.remembered(&mut read, at)).flatten() else {
+                    break;
+                };
+                if ancestor.pids.contains(&claim.ancestor) {
+                    confirmed.insert(*claim);
+                    break;
+                }
+                at = ancestor.parent;
             }
-            // An ancestor outside the mounted name space ends the chain.
-            let Ok(status) = self.status(at) else { break };
-            real.extend(status.pids);
-            at = status.parent;
         }
-        claimed.iter().filter(|pid| real.contains(pid)).copied().collect()
+        confirmed
+    }
+
+    fn remembered<'a>(&self, read: &'a mut BTreeMap<i32, Option<Status>>, pid: i32) -> Option<&'a Status> {
+        read.entry(pid).or_insert_with(|| self.status(pid).ok()).as_ref()
     }
 
     fn status(&self, host_pid: i32) -> io::Result<Status> {
@@ -120,9 +133,13 @@ mod tests {
     #[test]
     fn only_real_ancestors_are_kept() {
         let (_dir, proc) = fake();
-        assert_eq!(proc.ancestors(300, &[1, 200, 100, 4242, 0]), [1, 200, 100]);
-        assert_eq!(proc.ancestors(300, &[7]), [0; 0]);
-        assert_eq!(proc.ancestors(999, &[1]), [0; 0]);
+        let true_of = |host_pid, claimed: &[i32]| {
+            let claims: Vec<_> = claimed.iter().map(|a| Claim { host_pid, ancestor: *a }).collect();
+            proc.confirm(&claims).iter().map(|c| c.ancestor).collect::<Vec<_>>()
+        };
+        assert_eq!(true_of(300, &[1, 200, 100, 4242, 0]), [1, 100, 200]);
+        assert_eq!(true_of(300, &[7, 300]), [0; 0]);
+        assert_eq!(true_of(999, &[1]), [0; 0]);
     }
 
     #[test]
@@ -131,7 +148,9 @@ mod tests {
         let parent = i32::try_from(std::os::unix::process::parent_id()).unwrap();
         let proc = Proc::default();
         assert!(proc.pids(own).unwrap().contains(&own));
-        assert_eq!(proc.ancestors(own, &[parent, own]), [parent]);
+        let (of_parent, of_self) =
+            (Claim { host_pid: own, ancestor: parent }, Claim { host_pid: own, ancestor: own });
+        assert_eq!(proc.confirm(&[of_parent, of_self]), [of_parent].into());
     }
 
     #[test]

@@ -20,18 +20,16 @@ use rustix::net::SocketAddrUnix;
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval, sleep};
 
-use crate::registry::{Function, Key, Now, Refused};
+use crate::registry::{Function, Now, Refused};
 use crate::shared::Shared;
 use crate::shutdown::{Phase, Shutdown};
 use crate::sink::{Arrival, Queue};
-use identity::{Proc, Users};
+use identity::Users;
 use sockets::Bound;
 use watch::Lookup;
 
 /// Datagrams of one socket before the others get their turn.
 const BATCH: usize = 256;
-/// Claims of ancestry looked up in `/proc` before pollers get their turn.
-const CLAIMS: usize = 16;
 /// How often what expired is freed.
 const SWEEP: Duration = Duration::from_secs(5);
 
@@ -49,13 +47,9 @@ struct Fabric {
     plan: FabricPlan,
     shared: Arc<Shared>,
     metrics: Option<Queue>,
-    proc: Proc,
     /// When the last sweep was.
     swept: Mutex<Now>,
 }
-
-/// A claim of ancestry to be looked up.
-type Claim = (Key, Vec<i32>);
 
 /// Serves the sockets on a thread of its own until the shutdown. The sockets' files go with it.
 pub(crate) fn start(
@@ -66,7 +60,7 @@ pub(crate) fn start(
     shutdown: Shutdown,
 ) -> io::Result<JoinHandle<()>> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let fabric = Arc::new(Fabric { plan, shared, metrics, proc: Proc::default(), swept: Mutex::default() });
+    let fabric = Arc::new(Fabric { plan, shared, metrics, swept: Mutex::default() });
     std::thread::Builder::new()
         .name("profd-ipc".into())
         .spawn(move || runtime.block_on(fabric.run(sockets, shutdown)))
@@ -97,7 +91,6 @@ impl Fabric {
             Err(e) => return self.shared.log.error(&name, format_args!("cannot listen: {e}")),
         };
         let mut buffer = buffer();
-        let mut claims = Vec::new();
         loop {
             let mut ready = tokio::select! {
                 biased;
@@ -105,7 +98,7 @@ impl Fabric {
                 Ok(ready) = socket.readable() => ready,
             };
             let at = Door { socket: ready.get_inner(), name: &name, answers_registration };
-            match self.batch(&at, &mut buffer, &mut claims) {
+            match self.batch(&at, &mut buffer) {
                 Ok(()) => {}
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => ready.clear_ready(),
                 Err(e) => {
@@ -114,28 +107,22 @@ impl Fabric {
                     sleep(Duration::from_millis(100)).await;
                 }
             }
-            // Replies first, looking up ancestors after: the processes are waiting.
-            while !claims.is_empty() {
-                let rest = claims.split_off(claims.len().min(CLAIMS));
-                self.confirm(std::mem::replace(&mut claims, rest));
-                tokio::task::yield_now().await;
-            }
             tokio::task::yield_now().await;
         }
     }
 
     /// Takes at most [`BATCH`] datagrams. `WouldBlock` when there are no more.
-    fn batch(&self, at: &Door<'_>, buffer: &mut [u8], claims: &mut Vec<Claim>) -> io::Result<()> {
+    fn batch(&self, at: &Door<'_>, buffer: &mut [u8]) -> io::Result<()> {
         for _ in 0..BATCH {
             let received = at.socket.receive(buffer)?;
             self.shared.counters.ipc_datagrams.bump();
-            self.take(at, &buffer[..received.len], &received, claims);
+            self.take(at, &buffer[..received.len], &received);
         }
         Ok(())
     }
 
     /// One datagram.
-    fn take(&self, at: &Door<'_>, bytes: &[u8], received: &Received, claims: &mut Vec<Claim>) {
+    fn take(&self, at: &Door<'_>, bytes: &[u8], received: &Received) {
         let (counters, log) = (&self.shared.counters, &self.shared.log);
         let Some(sender) = received.credentials else {
             counters.ipc_no_credentials.bump();
@@ -165,19 +152,19 @@ impl Fabric {
             }
         };
         let from = received.from.as_ref();
-        let pids = match self.identify(at, pid) {
-            Ok(pids) => pids,
+        match self.identify(at, pid) {
+            Ok(()) => {}
             Err(Stranger::Gone) => return,
             Err(Stranger::OneTooMany) => return self.turn_away(at, from, pid, &message, Refused::Full),
-        };
-        if let Some(claimed) = claimed_pid(&message).filter(|claimed| !pids.contains(claimed)) {
+        }
+        if let Some(claimed) = claimed_pid(&message).filter(|claimed| !self.goes_by(pid, *claimed)) {
             counters.ipc_wrong_pid.bump();
             let reason = format_args!("rejected pid {pid}: it says that it is pid {claimed}");
             return log.limited("wrong pid", at.name, reason);
         }
         let taken = match &message {
             Message::Register(m) => self.register(at, from, pid, m),
-            Message::Poll(m) => self.poll(at, from, pid, m, claims),
+            Message::Poll(m) => self.poll(at, from, pid, m),
             Message::TraceStatus(m) => self.report(pid, Function::Trace, m),
             Message::MonitorStatus(m) => self.report(pid, Function::Monitor, m),
             Message::Data(json) => {
@@ -216,10 +203,10 @@ impl Fabric {
         }
     }
 
-    /// The pids that a live sender goes by.
-    fn identify(&self, at: &Door<'_>, host_pid: i32) -> Result<Arc<[i32]>, Stranger> {
+    /// Makes sure that a sender is alive and watched.
+    fn identify(&self, at: &Door<'_>, host_pid: i32) -> Result<(), Stranger> {
         match self.shared.watch.lookup(self.shared.now(), host_pid) {
-            Lookup::Alive(pids) => return Ok(pids),
+            Lookup::Alive => return Ok(()),
             // It ended and its pid may be another's by now.
             Lookup::Ended => self.shared.forget(host_pid),
             Lookup::Unknown => {}
@@ -238,7 +225,7 @@ impl Fabric {
     }
 
     /// Gets to know a sender, and waits for its end from now on.
-    fn meet(&self, host_pid: i32) -> io::Result<Arc<[i32]>> {
+    fn meet(&self, host_pid: i32) -> io::Result<()> {
         let pidfd = match watch::open(host_pid) {
             Ok(fd) => Some(Arc::new(fd)),
             Err(e) if e.raw_os_error() == Some(rustix::io::Errno::SRCH.raw_os_error()) => return Err(e),
@@ -248,14 +235,26 @@ impl Fabric {
                 None
             }
         };
-        let pids: Arc<[i32]> = self.proc.pids(host_pid)?.into();
-        // Alive after `/proc` was read: what was read is this process's.
         if pidfd.as_ref().is_some_and(watch::has_ended) {
             return Err(io::ErrorKind::NotFound.into());
         }
         let waiter = pidfd.clone().and_then(|fd| self.await_end(host_pid, fd));
-        self.shared.watch.insert(self.shared.now(), host_pid, pids.clone(), pidfd, waiter);
-        Ok(pids)
+        self.shared.watch.insert(self.shared.now(), host_pid, pidfd, waiter);
+        Ok(())
+    }
+
+    /// Whether a sender has that pid in one of its name spaces. Outside containers nothing needs to be read.
+    fn goes_by(&self, host_pid: i32, claimed: i32) -> bool {
+        if claimed == host_pid {
+            return true;
+        }
+        if let Some(pids) = self.shared.watch.pids(host_pid) {
+            return pids.contains(&claimed);
+        }
+        let Ok(pids) = self.shared.proc.pids(host_pid) else { return false };
+        let goes_by = pids.contains(&claimed);
+        self.shared.watch.note_pids(host_pid, pids.into());
+        goes_by
     }
 
     fn await_end(&self, host_pid: i32, pidfd: Arc<std::os::fd::OwnedFd>) -> Option<tokio::task::AbortHandle> {
@@ -294,7 +293,6 @@ impl Fabric {
         from: Option<&SocketAddrUnix>,
         host_pid: i32,
         m: &Poll,
-        claims: &mut Vec<Claim>,
     ) -> Result<(), Refused> {
         let shared = &self.shared;
         shared.counters.ipc_polls.bump();
@@ -305,8 +303,7 @@ impl Fabric {
             return Ok(());
         };
         let mut registry = shared.registry();
-        let polled = registry.poll(shared.now(), host_pid, m)?;
-        if let Some(handout) = polled.handout {
+        if let Some(handout) = registry.poll(shared.now(), host_pid, m)? {
             // Sent and forgotten in one step: the process may have the next request made before we go on, and
             // must not be busy with what it has in hand.
             let sent = self.send(at, &Reply::Config(handout.text), to);
@@ -324,9 +321,6 @@ impl Fabric {
         } else {
             drop(registry);
             self.send(at, &Reply::Config(Vec::new()), to);
-        }
-        if polled.unverified && m.pids.len() > 1 {
-            claims.push((Key { job_id: m.job_id, host_pid }, m.pids[1..].to_vec()));
         }
         Ok(())
     }
@@ -350,17 +344,6 @@ impl Fabric {
             self.shared.log.limited("reply", at.name, format_args!("reply not taken by its process: {e}"));
         }
         sent.is_ok()
-    }
-
-    /// Looks claimed ancestors up.
-    fn confirm(&self, claims: Vec<Claim>) {
-        for (key, claimed) in claims {
-            let real = self.proc.ancestors(key.host_pid, &claimed);
-            // Ancestors outside its name space are 0 to a process: no claim at all.
-            let made = claimed.iter().filter(|pid| **pid != 0).count();
-            self.shared.counters.ipc_wrong_ancestor.add(made.saturating_sub(real.len()) as u64);
-            self.shared.registry().confirm(key, real);
-        }
     }
 
     /// Frees what expired and who ended; at most once in a while, since a flood of strangers asks for it too.

@@ -22,18 +22,18 @@ pub(crate) struct Watch(Mutex<BTreeMap<i32, Known>>);
 struct Known {
     /// Absent where the kernel or the descriptor limit does not allow one.
     pidfd: Option<Arc<OwnedFd>>,
-    /// Its pids in every name space.
-    pids: Arc<[i32]>,
+    /// Its pids in every name space, once somebody wanted to know.
+    pids: Option<Arc<[i32]>>,
     heard: Now,
     /// Waits for its end.
     waiter: Option<AbortHandle>,
 }
 
 /// What a lookup says.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Lookup {
-    /// Known and alive; its pids.
-    Alive(Arc<[i32]>),
+    /// Known and alive.
+    Alive,
     /// Known, and has ended.
     Ended,
     Unknown,
@@ -48,7 +48,7 @@ impl Watch {
             return Lookup::Ended;
         }
         entry.heard = now;
-        Lookup::Alive(entry.pids.clone())
+        Lookup::Alive
     }
 
     /// Adds a sender. `waiter` is stopped when it is removed.
@@ -56,11 +56,24 @@ impl Watch {
         &self,
         now: Now,
         host_pid: i32,
-        pids: Arc<[i32]>,
         pidfd: Option<Arc<OwnedFd>>,
         waiter: Option<AbortHandle>,
     ) {
-        self.lock().insert(host_pid, Known { pidfd, pids, heard: now, waiter });
+        self.lock().insert(host_pid, Known { pidfd, pids: None, heard: now, waiter });
+    }
+
+    /// The pids of a sender, if they were noted.
+    pub(crate) fn pids(&self, host_pid: i32) -> Option<Arc<[i32]>> {
+        self.lock().get(&host_pid).and_then(|k| k.pids.clone())
+    }
+
+    /// Notes the pids of a sender, which were read while it was alive: it must still be.
+    pub(crate) fn note_pids(&self, host_pid: i32, pids: Arc<[i32]>) {
+        if let Some(entry) = self.lock().get_mut(&host_pid)
+            && !entry.pidfd.as_ref().is_some_and(has_ended)
+        {
+            entry.pids = Some(pids);
+        }
     }
 
     /// Removes a sender.
@@ -136,9 +149,9 @@ mod tests {
         let mut child = Command::new("sleep").arg("60").spawn().unwrap();
         let pid = i32::try_from(child.id()).unwrap();
         let watch = Watch::default();
-        watch.insert(Now::ZERO, pid, vec![pid].into(), Some(Arc::new(open(pid).unwrap())), None);
+        watch.insert(Now::ZERO, pid, Some(Arc::new(open(pid).unwrap())), None);
         assert_eq!(watch.dead(), [0; 0]);
-        assert!(matches!(watch.lookup(Now::ZERO, pid), Lookup::Alive(_)));
+        assert_eq!(watch.lookup(Now::ZERO, pid), Lookup::Alive);
         child.kill().unwrap();
         while watch.dead().is_empty() {
             std::thread::yield_now();

@@ -6,7 +6,7 @@ use common::rpc::config::{Config, TRACE_ID};
 use common::rpc::message::{CommandStatus, OnDemand};
 
 use crate::peer::Peer;
-use crate::registry::request::Outcome;
+use crate::registry::request::{Order, Outcome};
 use crate::shared::Shared;
 
 /// Checks the config, hands it out, and says who asked for what and what came of it.
@@ -20,9 +20,13 @@ pub(super) fn answer(shared: &Shared, peer: &Peer, request: &OnDemand) -> Vec<u8
     };
     shared.bury();
     let is_monitor = config.is_monitor();
-    let text = config.to_string();
+    let claims = shared.registry().claims(shared.now(), request);
+    let ancestry = shared.proc.confirm(&claims);
+    shared.counters.untrue_ancestors.add((claims.len() - ancestry.len()) as u64);
+    let config = config.to_string();
+    let order = Order { request, config: &config, is_monitor, ancestry: &ancestry };
     let mut ids = trace_id;
-    let outcome = shared.registry().on_demand(shared.now(), request, &text, is_monitor, &mut ids);
+    let outcome = shared.registry().on_demand(shared.now(), &order, &mut ids);
     shared.counters.configs_accepted.add(outcome.triggered.len() as u64);
     shared.log.notice(peer, Audit(request, Some(&outcome)));
     super::encode(&outcome.reply(is_monitor, request.extended))

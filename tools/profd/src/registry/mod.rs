@@ -52,10 +52,8 @@ pub(crate) struct Key {
 struct Process {
     /// Its pid as it knows itself; the same as the host pid outside containers.
     leaf: i32,
-    /// What it claimed on its last poll, to notice a change.
+    /// The ancestors that it claimed on its last poll. They count only where a request finds them confirmed.
     claimed: Vec<i32>,
-    /// Those claimed ancestors that the kernel confirmed.
-    ancestors: Vec<i32>,
     devices: BTreeSet<i32>,
     heard: Now,
     polled: Option<Now>,
@@ -87,15 +85,6 @@ pub(crate) struct Handout {
     pub(crate) key: Key,
     pub(crate) text: Vec<u8>,
     pub(crate) trace_id: u64,
-}
-
-/// What a poll came to.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub(crate) struct Polled {
-    /// The config, if one waits and is of a wanted type.
-    pub(crate) handout: Option<Handout>,
-    /// The process claims ancestors that are not verified yet: [`Registry::confirm`] them.
-    pub(crate) unverified: bool,
 }
 
 /// Which function a status message is about.
@@ -139,31 +128,20 @@ impl Registry {
         Ok(i32::try_from(count.count()).unwrap_or(i32::MAX))
     }
 
-    /// Takes a `req`. A process that never sent `ctxt` is taken in all the same: libkineto sends none.
-    pub(crate) fn poll(&mut self, now: Now, host_pid: i32, m: &Poll) -> Result<Polled, Refused> {
+    /// Takes a `req`. A process that never sent `ctxt` is taken in all the same: libkineto sends none. Returns
+    /// the config, if one waits and is of a wanted type.
+    pub(crate) fn poll(&mut self, now: Now, host_pid: i32, m: &Poll) -> Result<Option<Handout>, Refused> {
         let expiry = self.limits.config_expiry;
         let key = Key { job_id: m.job_id, host_pid };
         let process = self.heard(now, key, m.leaf())?;
         process.polled = Some(now);
-        let unverified = process.claimed != m.pids;
-        if unverified {
-            process.claimed.clone_from(&m.pids);
-            process.ancestors.clear();
+        let ancestors = m.pids.get(1..).unwrap_or_default();
+        if process.claimed != ancestors {
+            process.claimed = ancestors.to_vec();
         }
         let wanted = m.config_type & ACTIVITIES != 0;
-        let handout = process.waiting(now, expiry).filter(|_| wanted).map(|p| Handout {
-            key,
-            text: p.text.clone(),
-            trace_id: p.trace_id,
-        });
-        Ok(Polled { handout, unverified })
-    }
-
-    /// Keeps those ancestors that the kernel confirmed.
-    pub(crate) fn confirm(&mut self, key: Key, ancestors: Vec<i32>) {
-        if let Some(process) = self.processes.get_mut(&key) {
-            process.ancestors = ancestors;
-        }
+        let waiting = process.waiting(now, expiry).filter(|_| wanted);
+        Ok(waiting.map(|p| Handout { key, text: p.text.clone(), trace_id: p.trace_id }))
     }
 
     /// The config left: only now is it forgotten.
@@ -295,7 +273,6 @@ impl Process {
         Self {
             leaf,
             claimed: Vec::new(),
-            ancestors: Vec::new(),
             devices: BTreeSet::new(),
             heard: now,
             polled: None,
@@ -312,12 +289,6 @@ impl Process {
     /// The config that waits, unless it has waited too long.
     fn waiting(&self, now: Now, expiry: Duration) -> Option<&Pending> {
         self.pending.as_ref().filter(|p| now.saturating_sub(p.since) < expiry)
-    }
-
-    /// Whether it may be asked for by that pid: its own, in any of the name spaces it is known in, or a
-    /// confirmed ancestor's.
-    fn answers_to(&self, host_pid: i32, pid: i32) -> bool {
-        pid == self.leaf || pid == host_pid || self.ancestors.contains(&pid)
     }
 }
 

@@ -9,6 +9,24 @@ use common::rpc::message::{
 use super::report::verdict;
 use super::{Key, Now, Pending, Process, Registry, text_for};
 
+/// A process says that a pid is its ancestor's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Claim {
+    pub(crate) host_pid: i32,
+    pub(crate) ancestor: i32,
+}
+
+/// A request, and what was found out about it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Order<'a> {
+    pub(crate) request: &'a OnDemand,
+    /// The config's text, checked.
+    pub(crate) config: &'a str,
+    pub(crate) is_monitor: bool,
+    /// Those of [`Registry::claims`] that are true.
+    pub(crate) ancestry: &'a BTreeSet<Claim>,
+}
+
 /// What a request came to, before it is worded for a client.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Outcome {
@@ -30,18 +48,12 @@ pub(crate) struct Outcome {
 const MAX_JOBS: usize = 1024;
 
 impl Registry {
-    /// Hands `config` to the processes that match. `ids` gives each its trace id.
-    pub(crate) fn on_demand(
-        &mut self,
-        now: Now,
-        request: &OnDemand,
-        config: &str,
-        is_monitor: bool,
-        ids: &mut dyn FnMut() -> u64,
-    ) -> Outcome {
-        let mut outcome = self.survey(now, request);
+    /// Hands a config to the processes that match. `ids` gives each its trace id.
+    pub(crate) fn on_demand(&mut self, now: Now, order: &Order<'_>, ids: &mut dyn FnMut() -> u64) -> Outcome {
+        let Order { request, config, is_monitor, ancestry } = *order;
+        let mut outcome = self.survey(now, request, ancestry);
         let mut verdicts = Vec::new();
-        for key in self.matching(now, request) {
+        for key in self.matching(now, request, ancestry) {
             let expiry = self.limits.config_expiry;
             let Some(process) = self.processes.get_mut(&key) else { continue };
             outcome.matched.push(process.leaf);
@@ -65,23 +77,41 @@ impl Registry {
         outcome
     }
 
-    fn matching(&self, now: Now, request: &OnDemand) -> Vec<Key> {
+    /// The claims of ancestry on which a request depends: for each process of the job that does not answer to a
+    /// requested pid itself, those requested pids that it claims as ancestors.
+    pub(crate) fn claims(&self, now: Now, request: &OnDemand) -> Vec<Claim> {
+        if request.all_pids() {
+            return Vec::new();
+        }
+        let mut claims = Vec::new();
+        for (key, p) in self.live(now).filter(|(k, _)| k.job_id == request.job_id) {
+            let claimed = request.pids.iter().filter(|pid| p.claimed.contains(pid));
+            claims.extend(claimed.map(|pid| Claim { host_pid: key.host_pid, ancestor: *pid }));
+        }
+        claims
+    }
+
+    fn matching(&self, now: Now, request: &OnDemand, ancestry: &BTreeSet<Claim>) -> Vec<Key> {
+        let answers = |key: &Key, p: &Process, pid: i32| {
+            // Its own pid, in any of the name spaces that it is known in, or an ancestor's.
+            let claim = Claim { host_pid: key.host_pid, ancestor: pid };
+            pid == p.leaf || pid == key.host_pid || ancestry.contains(&claim)
+        };
         let wanted = |key: &Key, p: &Process| {
             key.job_id == request.job_id
-                && (request.all_pids() || request.pids.iter().any(|pid| p.answers_to(key.host_pid, *pid)))
+                && (request.all_pids() || request.pids.iter().any(|pid| answers(key, p, *pid)))
         };
         self.live(now).filter(|(k, p)| wanted(k, p)).map(|(k, _)| *k).collect()
     }
 
     /// What there is, and which requested pids are not among it.
-    fn survey(&self, now: Now, request: &OnDemand) -> Outcome {
+    fn survey(&self, now: Now, request: &OnDemand, ancestry: &BTreeSet<Claim>) -> Outcome {
         let mut jobs: BTreeMap<i64, u64> = BTreeMap::new();
-        let mut known = BTreeSet::new();
+        let mut known: BTreeSet<i32> = ancestry.iter().map(|claim| claim.ancestor).collect();
         for (key, p) in self.live(now) {
             *jobs.entry(key.job_id).or_default() += 1;
             if key.job_id == request.job_id {
                 known.extend([p.leaf, key.host_pid]);
-                known.extend(&p.ancestors);
             }
         }
         let asked = if request.all_pids() { &[] } else { request.pids.as_slice() };

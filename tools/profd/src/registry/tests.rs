@@ -3,7 +3,7 @@
 use common::ipc::message::{Poll, Register, State, Status};
 use common::rpc::message::{CommandStatus, FunctionState, OnDemand};
 
-use super::request::Outcome;
+use super::request::{Claim, Order, Outcome};
 use super::*;
 
 const CONFIG: &str = "ACTIVITIES_LOG_FILE=/tmp/t.json";
@@ -37,14 +37,10 @@ impl Rig {
         self.now += Duration::from_secs(seconds);
     }
 
-    /// A poll of a process outside containers; its ancestors are taken for confirmed.
+    /// A poll of a process outside containers.
     fn poll(&mut self, job_id: i64, pids: &[i32]) -> Option<Handout> {
         let m = Poll { config_type: 3, job_id, pids: pids.to_vec() };
-        let polled = self.registry.poll(self.now, pids[0], &m).unwrap();
-        if polled.unverified {
-            self.registry.confirm(Key { job_id, host_pid: pids[0] }, pids[1..].to_vec());
-        }
-        polled.handout
+        self.registry.poll(self.now, pids[0], &m).unwrap()
     }
 
     fn fetch(&mut self, job_id: i64, pid: i32) -> Option<String> {
@@ -60,11 +56,15 @@ impl Rig {
     fn ask(&mut self, job_id: i64, pids: &[i32], process_limit: u32, is_monitor: bool) -> Outcome {
         let request =
             OnDemand { config: CONFIG.into(), job_id, pids: pids.to_vec(), process_limit, extended: true };
+        // All claims are true, but those of pid 666.
+        let claims = self.registry.claims(self.now, &request);
+        let ancestry = claims.into_iter().filter(|c| c.ancestor != 666).collect();
+        let order = Order { request: &request, config: CONFIG, is_monitor, ancestry: &ancestry };
         let mut ids = || {
             self.id += 1;
             self.id
         };
-        self.registry.on_demand(self.now, &request, CONFIG, is_monitor, &mut ids)
+        self.registry.on_demand(self.now, &order, &mut ids)
     }
 
     fn report(&mut self, of: Function, pid: i32, state: State, steps: (i32, i32, i32)) {
@@ -118,7 +118,7 @@ fn configs_are_for_the_activity_profiler() {
     rig.poll(0, &[10]);
     rig.request(0, &[], 3);
     let events_only = Poll { config_type: 1, job_id: 0, pids: vec![10] };
-    assert_eq!(rig.registry.poll(rig.now, 10, &events_only).unwrap().handout, None);
+    assert_eq!(rig.registry.poll(rig.now, 10, &events_only).unwrap(), None);
     assert!(rig.fetch(0, 10).is_some());
 }
 
@@ -140,15 +140,26 @@ fn pids_match_a_process_and_its_ancestors() {
 #[test]
 fn claimed_ancestors_count_only_once_confirmed() {
     let mut rig = rig();
-    let m = Poll { config_type: 3, job_id: 0, pids: vec![10, 5] };
-    assert!(rig.registry.poll(rig.now, 10, &m).unwrap().unverified);
-    assert_eq!(rig.request(0, &[5], 1).matched, [0; 0]);
-    rig.registry.confirm(Key { job_id: 0, host_pid: 10 }, vec![5]);
+    rig.poll(0, &[10, 5, 666]);
+    rig.poll(0, &[11, 6]);
+    let ask = |pids: &[i32]| OnDemand {
+        config: CONFIG.into(),
+        job_id: 0,
+        pids: pids.to_vec(),
+        process_limit: 1,
+        extended: false,
+    };
+    let claim = |host_pid, ancestor| Claim { host_pid, ancestor };
+    assert_eq!(
+        rig.registry.claims(rig.now, &ask(&[5, 666, 6, 7])),
+        [claim(10, 5), claim(10, 666), claim(11, 6)]
+    );
+    assert_eq!(rig.registry.claims(rig.now, &ask(&[])), []);
     assert_eq!(rig.request(0, &[5], 0).matched, [10]);
-    assert!(!rig.registry.poll(rig.now, 10, &m).unwrap().unverified);
-    // A new claim drops what was confirmed for the old one.
-    let m = Poll { pids: vec![10, 6], ..m };
-    assert!(rig.registry.poll(rig.now, 10, &m).unwrap().unverified);
+    let outcome = rig.request(0, &[666], 1);
+    assert_eq!((outcome.matched, outcome.unknown_pids), (vec![], vec![666]));
+    // The last claim is the one that counts.
+    rig.poll(0, &[10]);
     assert_eq!(rig.request(0, &[5], 0).matched, [0; 0]);
 }
 

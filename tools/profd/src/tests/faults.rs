@@ -243,11 +243,13 @@ fn fault_13_a_process_cannot_speak_for_another() {
     let mut thief = Worker::start(rig.dir.path());
     thief.tell(&format!("forge {}", victim.pid));
     rig.counted("ipc.rejected.pid", 1);
-    // Nor by its ancestors: pid 1 is one of everybody's, the victim's pid only of its children's, and so the
-    // thief's. A pid that is nobody's ancestor is dropped.
-    thief.tell("poll 2147483000");
-    rig.counted("ipc.dropped.ancestors", 1);
+    // Nor by an ancestor that is not its own; one that is, counts.
+    let parent = i32::try_from(std::process::id()).unwrap();
+    thief.tell(&format!("poll {parent} 2147483000"));
     assert_eq!(rig.request(&[2_147_483_000])["processesMatched"], json!([]));
+    assert_eq!(rig.counter("requests.untrue_ancestors"), 1);
+    let of_parent = rig.request(&[parent]);
+    assert_eq!(of_parent["processesMatched"].as_array().unwrap().len(), 2, "{of_parent}");
     assert!(victim.poll().starts_with(CONFIG), "the config is still there for its owner");
 }
 
