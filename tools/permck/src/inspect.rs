@@ -225,7 +225,7 @@ impl<S: Sink> Visitor for Inspector<'_, S> {
         let link = if kind == FileType::Symlink { self.link(dir, name) } else { None };
         let demand = self.demand(&dir.node, Some(name), false);
         let root = &self.plan.roots[dir.node.root];
-        let owner = demand.owner(root.uid);
+        let owner = demand.owner(root.uid, self.plan.owners.is_some());
         let subject = Subject {
             node: &dir.node,
             name,
@@ -282,7 +282,7 @@ impl<'a, S: Sink> Inspector<'a, S> {
     fn directory(&mut self, dir: &Dir, name: &CStr, st: &Statx, told: Told, xattrs: &Xattrs) {
         let demand = self.demand(&dir.node, (!name.is_empty()).then_some(name), true);
         let root = &self.plan.roots[dir.node.root];
-        let owner = demand.owner(root.uid);
+        let owner = demand.owner(root.uid, self.plan.owners.is_some());
         let subject = Subject {
             node: &dir.node,
             name,

@@ -1,7 +1,7 @@
 //! `permck`: Audit file permissions and host hardening against one policy table.
 //!
-//! [`walk`] goes through trees, [`inspect`] turns what it meets into subjects, [`rule`] judges them, [`collect`]
-//! and [`report`] write what was found; [`cmd`] holds one file per subcommand.
+//! `walk` goes through trees, `inspect` turns what it meets into subjects, `rule` judges them, `collect`
+//! and `report` write what was found; `cmd` holds one file per subcommand.
 
 use clap::{Parser, Subcommand};
 use common::cli::{Global, Tool};

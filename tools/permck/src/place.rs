@@ -1,7 +1,8 @@
 //! What is checked once per audited path: the directories above it, and how its file system is mounted.
 
+use std::collections::BTreeSet;
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use common::finding::Finding;
 use common::policy::{Mode, shell_quote};
@@ -12,8 +13,18 @@ use crate::rule::{Judge, PLACE_RULES};
 
 /// Judges the place of one audited path.
 pub(crate) fn check(root: &Root, judge: &Judge) -> Vec<Issue> {
-    let above = root.real.ancestors().skip(1).filter_map(|dir| ancestor(root, dir, judge));
+    let above = above(root);
+    let above = above.iter().filter_map(|dir| ancestor(root, dir, judge));
     above.chain(mount(root)).map(issue).collect()
+}
+
+/// The directories above the path as it is and as it is written: where a link stands on the way, whoever can
+/// change the directory of the link can lead the way elsewhere.
+fn above(root: &Root) -> BTreeSet<PathBuf> {
+    let written = std::path::absolute(&root.path).unwrap_or_else(|_| root.real.clone());
+    let written: Vec<_> = written.ancestors().skip(1).filter_map(|dir| dir.canonicalize().ok()).collect();
+    let real = root.real.ancestors().skip(1).map(Path::to_owned);
+    real.chain(written.iter().flat_map(|dir| dir.ancestors()).map(Path::to_owned)).collect()
 }
 
 /// Whoever can change a directory above can put another tree in the place of the audited one.

@@ -78,7 +78,7 @@ fn read(list: &mut Box<dyn BufRead>, end: u8) -> Option<anyhow::Result<PathBuf>>
 /// How to walk and what to hold entries to.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct Tree {
-    /// Who may own entries, besides root: a name or number. Default: the owner of each PATH
+    /// Who may own entries, besides root: a name or number. Default: what the policy says, or the owner of each PATH
     #[arg(long, value_name = "USER")]
     owner: Vec<String>,
     /// A policy file; its rows decide before those of profiles

@@ -192,9 +192,10 @@ impl<'a> Demand<'a> {
         standard
     }
 
-    /// Who may own it, where the policy says so.
-    pub(crate) fn owner(&self, path_owner: u32) -> Option<Allowed> {
-        let general = || self.policy.and_then(|p| p.owner.as_ref());
+    /// Who may own it, where the policy says so; `given` tells that the user named the owners, who then stand in
+    /// the place of the policy's general ones.
+    pub(crate) fn owner(&self, path_owner: u32, given: bool) -> Option<Allowed> {
+        let general = || self.policy.filter(|_| !given).and_then(|p| p.owner.as_ref());
         let owners = self.row.and_then(|r| r.owner.as_ref()).or_else(general);
         owners.map(|o| o.allowed(path_owner))
     }

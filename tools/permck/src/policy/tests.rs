@@ -40,8 +40,10 @@ fn owners_and_tighter_maxima_are_kept() {
     );
     let demand = p.demand(place("a", false));
     assert_eq!(demand.standard().unwrap().max, Mode(0o440));
-    assert_eq!(demand.owner(1000), Some(Allowed::Any));
-    assert_eq!(p.demand(place("b", false)).owner(1000), Some(Allowed::Ids(vec![1000, 7])));
+    assert_eq!(demand.owner(1000, false), Some(Allowed::Any));
+    assert_eq!(p.demand(place("b", false)).owner(1000, false), Some(Allowed::Ids(vec![1000, 7])));
+    assert_eq!(p.demand(place("b", false)).owner(1000, true), None);
+    assert_eq!(demand.owner(1000, true), Some(Allowed::Any));
 }
 
 #[test]

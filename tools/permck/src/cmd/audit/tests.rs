@@ -251,6 +251,14 @@ fn a_directory_above_that_others_can_change_is_an_error() {
     assert_eq!((exit, rules_of(&records, &open)), (Exit::No, vec!["ancestor".to_owned()]));
     chmod(&open, 0o1777);
     assert_eq!(json(&tree, &[]).0, Exit::Ok);
+    // A link on the way stands in a directory, too.
+    let other = clean_dir();
+    let link = open.join("link");
+    write(&other.path().join("f"), 0o600, "x");
+    symlink(other.path(), &link).unwrap();
+    chmod(&open, 0o777);
+    assert_eq!(json(other.path(), &[]).0, Exit::Ok);
+    assert_eq!(rules_of(&json(&link.join("f"), &[]).1, &open), ["ancestor"]);
 }
 
 #[test]
