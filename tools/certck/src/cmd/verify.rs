@@ -14,6 +14,7 @@ use common::pki::{Cert, Crl, Malformed, pem, purpose};
 use common::record::certck::{Answer, Case, CaseProfile, NameKind, PeerKind, PeerName, Summary, Verdict};
 use time::OffsetDateTime;
 
+use crate::order::in_order;
 use crate::{clock, input};
 
 /// Validate certificate paths given as JSON lines
@@ -60,28 +61,21 @@ fn verify_all(
     out: &mut Out,
 ) -> anyhow::Result<()> {
     let mut input = input::open(file)?;
-    for number in 1.. {
-        let line = match input.next(b'\n', MAX_LINE) {
-            Ok(None) => break,
-            Ok(Some(line)) => line,
-            Err(e) => {
-                out.failed(format_args!("{}:{number}", input.name), &e);
-                continue;
-            }
-        };
-        if line.trim_ascii().is_empty() {
-            continue;
-        }
-        match answer(&line) {
-            Err(e) => out.failed(format_args!("{}:{number}", input.name), &e),
+    let name = input.name.clone();
+    let lines = std::iter::from_fn(move || input.next(b'\n', MAX_LINE).transpose()).zip(1u64..);
+    let lines = lines.filter(|(line, _)| !line.as_ref().is_ok_and(|l| l.trim_ascii().is_empty()));
+    let work = |(line, number): (anyhow::Result<Vec<u8>>, u64)| (line.and_then(|line| answer(&line)), number);
+    in_order(lines, work, |(verdict, number)| {
+        match verdict {
+            Err(e) => out.failed(format_args!("{name}:{number}"), &e),
             Ok(verdict) => {
                 summary.checked += 1;
                 summary.refused += u64::from(verdict.verdict == Answer::Reject);
                 write(&verdict, format, out)?;
             }
         }
-    }
-    Ok(())
+        Ok(())
+    })
 }
 
 fn write(verdict: &Verdict, format: Format, out: &mut Out) -> anyhow::Result<()> {
