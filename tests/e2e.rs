@@ -152,7 +152,7 @@ fn a_second_daemon_on_the_port_does_not_start() {
     let second = second.expect(2);
     assert!(second.stderr.contains(&d.port.to_string()), "{}", second.stderr);
     assert!(
-        second.stderr.lines().any(|l| l.starts_with("profd: 127.0.0.1:") && l.contains("taken")),
+        second.stderr.lines().any(|l| l.starts_with("profd: 127.0.0.1:") && l.contains("in use")),
         "{}",
         second.stderr
     );
@@ -194,6 +194,22 @@ fn metrics_of_the_host_are_kept() {
         serde_json::from_str(text.lines().find(|l| l.contains("Communication")).unwrap()).unwrap();
     assert_eq!(record["device_id"], -1, "{record}");
     assert_eq!(d.daemon.terminate(), Some(0));
+}
+
+/// Clients that hang up at the worst moment kill existing daemons by SIGPIPE.
+#[test]
+fn clients_that_hang_up_before_their_answer_do_not_end_the_daemon() {
+    let mut d = Deployment::plain();
+    for _ in 0..50 {
+        let mut client = std::net::TcpStream::connect(("127.0.0.1", d.port)).unwrap();
+        let frame = common::rpc::frame::encode(br#"{"fn":"getVersion"}"#).unwrap();
+        // Two requests: the second answer meets a connection that the first one's reset has closed.
+        client.write_all(&frame).unwrap();
+        client.write_all(&frame).unwrap();
+        drop(client);
+    }
+    d.profctl(&["version"]).expect(0);
+    assert!(d.daemon.0.try_wait().unwrap().is_none());
 }
 
 /// The pipeline of the manual, through a shell and jq.

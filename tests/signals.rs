@@ -3,7 +3,7 @@
 
 mod harness;
 
-use std::io::Write;
+use std::io::{BufRead, BufReader, Write};
 use std::net::TcpStream;
 use std::process::Stdio;
 
@@ -34,7 +34,7 @@ fn a_second_signal_skips_the_drain() {
         TcpStream::connect(("127.0.0.1", d.port)).is_err().then_some(())
     });
     kill(d.daemon.pid(), Signal::TERM);
-    d.daemon.status();
+    assert_eq!(d.daemon.status(), Some(0));
     assert_eq!(std::fs::read_dir(d.ipc()).unwrap().count(), 0);
 }
 
@@ -76,8 +76,10 @@ fn a_waiting_client_dies_like_one() {
     client.args(["gputrace", "--duration-ms", "600000", "--wait", "--wait-timeout", "700", "--log-file"]);
     client.arg(d.trace("never.json")).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut client = Guard(client.spawn().unwrap());
-    std::thread::sleep(std::time::Duration::from_millis(300));
+    let mut said = BufReader::new(client.0.stderr.take().unwrap()).lines().map(Result::unwrap);
+    assert!(said.any(|line| line.contains("writes")), "it never came to wait");
     kill(client.pid(), Signal::INT);
     let code = client.status();
     assert!(code.is_none() || code == Some(130), "{code:?}");
+    assert_eq!(std::fs::read_dir(d.dir.path().join("traces")).unwrap().count(), 0);
 }

@@ -47,7 +47,7 @@ impl Reader<'_, '_> {
             None => return Err(not_a_trace("is empty").into()),
             Some(b'[') => {
                 if !self.events(true)? {
-                    return Ok(());
+                    return self.unclosed();
                 }
             }
             Some(b'{') => self.object()?,
@@ -65,6 +65,15 @@ impl Reader<'_, '_> {
         }
         self.out.complete = true;
         Ok(())
+    }
+
+    /// A bare array without its end. Programs that may crash are allowed to write one; profilers close theirs,
+    /// so of a profile, something is missing.
+    fn unclosed(&self) -> Result<(), Stop> {
+        match self.dialect() {
+            Dialect::Chrome => Ok(()),
+            _ => Err(self.scan.buffer.error(Fault::Truncated("the list of events")).into()),
+        }
     }
 
     /// The object form: `traceEvents`, with metadata before and behind.
@@ -173,14 +182,18 @@ impl Reader<'_, '_> {
 
     /// What is known only at the end, however that came.
     fn finish(&mut self) {
-        let meta = &mut self.out.meta;
-        meta.dialect = match self.meaning.signs {
+        self.out.meta.dialect = self.dialect();
+        self.out.bytes = self.scan.buffer.consumed();
+    }
+
+    /// Whose trace it is, by what was read so far.
+    fn dialect(&self) -> Dialect {
+        match self.meaning.signs {
             Signs { ascend: true, .. } => Dialect::Ascend,
             Signs { kineto: true, .. } => Dialect::Kineto,
             _ if self.told_by_metadata => Dialect::Kineto,
             _ => Dialect::Chrome,
-        };
-        self.out.bytes = self.scan.buffer.consumed();
+        }
     }
 }
 
@@ -257,6 +270,18 @@ mod tests {
         let e = out.error.unwrap();
         assert_eq!((events.len(), e.place()), (1, ":3:14".to_owned()));
         assert_eq!(e.to_string(), "expected a quoted key, found `t` (byte 49)");
+    }
+
+    #[test]
+    fn only_crash_safe_writers_may_leave_the_end_out() {
+        let (events, out) = list("[{\"ph\":\"i\",\"ts\":1},\n", 5);
+        assert_eq!((events.len(), out.error.is_none(), out.complete), (1, true, false));
+        let ascend = r#"[{"name":"process_name","pid":9,"args":{"name":"Overlap Analysis"},"ph":"M"},"#;
+        let (_, out) = list(ascend, 5);
+        assert_eq!(
+            out.error.unwrap().to_string(),
+            format!("the file ends inside the list of events (byte {})", ascend.len())
+        );
     }
 
     #[test]
