@@ -1,7 +1,7 @@
 //! `profd`: The profiling daemon: RPC in front, training processes behind.
 //!
-//! Bytes, meaning and effect are apart: the decoders are in `common`, [`registry`] and [`handler`] know what a
-//! message means and touch nothing, [`connection`] and [`fabric`] move the bytes.
+//! Bytes, meaning and effect are apart: the decoders are in `common`, `registry` and `handler` know what a
+//! message means and touch nothing, `connection` and `fabric` move the bytes.
 
 use std::ffi::OsString;
 
