@@ -48,6 +48,23 @@ between slashes any number of directories, and
 is the audited path itself. Of the rows that match, the first decides. A row of a class that ends in
 .B _dir
 is for directories, one of another class for everything else; a row without a class is for both.
+.SH KEYS OF THE FILE
+.TP
+.B version
+1.
+.TP
+.B extends
+Built\-in profiles, whose rows stand after this file's own.
+.TP
+.BR owner ", " group
+Who may own entries, and which groups they may have, where no row says it. Without them, the owner of the audited
+path and root may own them, and the group is free.
+.TP
+.B path
+Rows, in the order in which they are tried.
+.TP
+.B exception
+Findings that are accepted for a time.
 .SH KEYS OF A ROW
 .TP
 .B match
