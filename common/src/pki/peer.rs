@@ -33,14 +33,9 @@ impl<V: ?Sized> Peer<V> {
         others: &[CertificateDer<'_>],
         now: UnixTime,
     ) -> Result<(), Error> {
-        let parse = |der: &CertificateDer<'_>| {
-            let cert = Cert::parse(der).map_err(|_| Error::from(CertificateError::BadEncoding))?;
-            if cert.key.kind.is_strong() {
-                return Ok(cert);
-            }
-            Err(refused(&format!("the peer's certificate has a weak key: {}", cert.key.kind)))
-        };
-        let (leaf, others) = (parse(leaf)?, others.iter().map(parse).collect::<Result<Vec<_>, _>>()?);
+        let leaf = Cert::parse(leaf).map_err(|_| Error::from(CertificateError::BadEncoding))?;
+        // What a peer sends besides its path is no reason to refuse it.
+        let others: Vec<Cert> = others.iter().filter_map(|der| Cert::parse(der).ok()).collect();
         let question = Question {
             leaf: &leaf,
             intermediates: &others,
@@ -54,7 +49,11 @@ impl<V: ?Sized> Peer<V> {
             max_depth: MAX_DEPTH,
             conformance: false,
         };
-        validate(&question).map(drop).map_err(|refusal| refused(&refusal.to_string()))
+        let path = validate(&question).map_err(|refusal| refused(&refusal.to_string()))?;
+        match path.iter().find(|cert| !cert.key.kind.is_strong()) {
+            Some(weak) => Err(refused(&format!("{}: a weak key: {}", weak.subject, weak.key.kind))),
+            None => Ok(()),
+        }
     }
 }
 

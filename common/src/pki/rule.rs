@@ -74,7 +74,7 @@ rules! {
     // Revocation.
     NO_CRL "no-crl" Warning "There is a CRL: without one, a revoked certificate is served.";
     MALFORMED_CRL "malformed-crl" Error "Each CRL is an X.509 CRL in strict DER, with well-formed extensions, none twice.";
-    CRL_ISSUER "crl-issuer" Error "Each CRL is issued by a certificate of the chain.";
+    CRL_ISSUER "crl-issuer" Warning "Each CRL is issued by a certificate of the chain, or meant for peers under another.";
     CRL_SIGNATURE "crl-signature" Error "Each CRL is signed by its issuer's key, which may sign CRLs.";
     CRL_ALGORITHM "crl-algorithm" Error "CRLs are signed like certificates, with SHA-256 or better.";
     CRL_NOT_YET_VALID "crl-not-yet-valid" Error "The thisUpdate of each CRL has passed.";

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use super::{Case, Judge, certificate};
+use crate::finding::Severity;
 use crate::pki::extension::KeyUsage;
 use crate::pki::signature::SignatureError;
 use crate::pki::{Cert, Crl, rule};
@@ -139,13 +140,18 @@ impl Judge<'_> {
         if issuers.is_empty() {
             if !authorities_broken(case) {
                 let found = format!("{who}issued by {}", crl.issuer);
-                self.add(
-                    rule::CRL_ISSUER
-                        .at(path)
-                        .found(found)
-                        .expected("a certificate of the chain as its issuer")
-                        .fix(REISSUE),
-                );
+                let mut finding = rule::CRL_ISSUER
+                    .at(path)
+                    .found(found)
+                    .expected(
+                        "a certificate of the chain as its issuer, unless it is for peers under another",
+                    )
+                    .fix(REISSUE);
+                // By itself, a list is judged by the one issuer that it must have.
+                if case.chain.items.is_empty() {
+                    finding.severity = Severity::Error;
+                }
+                self.add(finding);
             }
             return;
         }
