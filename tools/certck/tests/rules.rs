@@ -333,6 +333,22 @@ fn a_defect_is_not_reported_twice() {
     }
 }
 
+/// Peers may be under an intermediate that our own chain does not have: its CRL must be allowed beside ours, and
+/// must not be taken for ours.
+#[test]
+fn a_list_for_peers_under_another_intermediate_is_allowed() {
+    let mut pki = Pki::good();
+    pki.finish = |d| {
+        let other = Key::new();
+        append(&d.join("ca.crl"), &pem("X509 CRL", &CrlSpec::new("other", &other).sign(&other)));
+    };
+    assert_eq!(pki.judge(), (vec!["crl-issuer".to_owned()], true));
+    let mut pki = Pki::good();
+    pki.mid_crl.issuer = name("other");
+    let (found, loads) = pki.judge();
+    assert!(!loads && found.contains(&"crl-coverage".to_owned()), "{found:?}");
+}
+
 /// The second at which a validity ends is still valid, the next is not: in UTC, whatever TZ says.
 #[test]
 fn validity_is_to_the_second() {
