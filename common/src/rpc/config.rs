@@ -137,6 +137,18 @@ impl fmt::Display for Config {
     }
 }
 
+/// The file to which libkineto writes the trace of a process that was told `log_file`: with `_PID` before the first
+/// `.pt.trace.json`, or else before the first `.json`, in a directory's name too. Without either there is no place for
+/// the pid, and every process writes `log_file` itself. Seen so with the libkineto of PyTorch 2.15.
+#[must_use]
+pub fn trace_path(log_file: &str, pid: i64) -> String {
+    let suffixes = [".pt.trace.json", ".json"];
+    match suffixes.iter().find_map(|suffix| log_file.find(suffix)) {
+        Some(at) => format!("{}_{pid}{}", &log_file[..at], &log_file[at..]),
+        None => log_file.to_owned(),
+    }
+}
+
 fn is_key(key: &str) -> bool {
     !key.is_empty() && key.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_')
 }
@@ -152,6 +164,17 @@ mod tests {
         assert_eq!(config.to_string(), text);
         assert_eq!(config.output(), Some("/tmp/a \"b\"\\c=d.json"));
         assert!(!config.is_monitor());
+    }
+
+    #[test]
+    fn the_pid_goes_where_libkineto_puts_it() {
+        assert_eq!(trace_path("/tmp/t.json", 42), "/tmp/t_42.json");
+        assert_eq!(trace_path("/tmp/a.pt.trace.json", 42), "/tmp/a_42.pt.trace.json");
+        assert_eq!(trace_path("/tmp/plain", 42), "/tmp/plain");
+        assert_eq!(trace_path("/tmp/t.json.gz", 42), "/tmp/t_42.json.gz");
+        assert_eq!(trace_path("/tmp/c.json.d.json", 42), "/tmp/c_42.json.d.json");
+        assert_eq!(trace_path("/tmp/x.json.d/t.json", 42), "/tmp/x_42.json.d/t.json");
+        assert_eq!(trace_path("/tmp/x.json/t.pt.trace.json", 42), "/tmp/x.json/t_42.pt.trace.json");
     }
 
     #[test]

@@ -1,7 +1,6 @@
 //! Traces of libkineto: one JSON file per process.
 //!
-//! libkineto puts `_PID` before the first `.pt.trace.json` or else the first `.json` of the path. It writes only
-//! below one directory (`/tmp`, or `$KINETO_ONDEMAND_TRACE_DIR` of the process) and falls back to a name of its own
+//! How a file is called is [`trace_path`]'s to know. libkineto writes only below one directory (`/tmp`, or `$KINETO_ONDEMAND_TRACE_DIR` of the process) and falls back to a name of its own
 //! for any other path. A file may be written in place or renamed when it is whole.
 
 use std::collections::HashMap;
@@ -11,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use common::fsat::open_regular;
+use common::rpc::config::trace_path;
 
 use super::document::{Document, examine};
 use super::{Expected, Look, SETTLE, Trace, Traces};
@@ -19,16 +19,6 @@ use super::{Expected, Look, SETTLE, Trace, Traces};
 const ALLOWED: &str = "/tmp/";
 /// What it calls a file whose path it does not allow, up to the pid.
 const FALLBACK: &str = "libkineto_activities_";
-
-/// Where libkineto writes the trace of a process.
-pub(crate) fn path(log_file: &str, pid: i64) -> String {
-    for suffix in [".pt.trace.json", ".json"] {
-        if let Some(at) = log_file.find(suffix) {
-            return format!("{}_{pid}{}", &log_file[..at], &log_file[at..]);
-        }
-    }
-    log_file.to_owned()
-}
 
 /// What libkineto will not do with a path as the user expects.
 pub(crate) fn trouble(log_file: &str) -> Option<&'static str> {
@@ -94,7 +84,7 @@ impl Kineto {
 
     fn with_fallback(log_file: String, fallback_dir: PathBuf) -> Self {
         let mut before = HashMap::new();
-        let own = path(&log_file, 0);
+        let own = trace_path(&log_file, 0);
         for (directory, prefix) in [
             (Path::new(&own).parent().unwrap_or(Path::new("/")), stem(&log_file)),
             (&fallback_dir, FALLBACK.to_owned()),
@@ -112,7 +102,7 @@ impl Kineto {
 
     /// The places where the trace of a process may be, the likeliest first.
     fn candidates(&self, pid: i64) -> Vec<PathBuf> {
-        let mut places = vec![PathBuf::from(path(&self.log_file, pid))];
+        let mut places = vec![PathBuf::from(trace_path(&self.log_file, pid))];
         // Older versions know only `.json`; other writers put the pid before the last one.
         for at in [self.log_file.find(".json"), self.log_file.rfind(".json")].into_iter().flatten() {
             places.push(format!("{}_{pid}{}", &self.log_file[..at], &self.log_file[at..]).into());
@@ -193,7 +183,7 @@ impl Kineto {
 
 /// The beginning of the names of all traces of a log file.
 fn stem(log_file: &str) -> String {
-    let own = path(log_file, 0);
+    let own = trace_path(log_file, 0);
     let name = Path::new(&own).file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
     name.split(".json")
         .next()
@@ -223,7 +213,7 @@ impl Traces for Kineto {
     }
 
     fn directories(&self) -> Vec<PathBuf> {
-        let own = path(&self.log_file, 0);
+        let own = trace_path(&self.log_file, 0);
         let mut directories: Vec<_> = Path::new(&own).parent().map(Path::to_owned).into_iter().collect();
         directories.push(self.fallback_dir.clone());
         directories
@@ -241,15 +231,6 @@ impl Kineto {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_pid_goes_where_libkineto_puts_it() {
-        assert_eq!(path("/tmp/t.json", 42), "/tmp/t_42.json");
-        assert_eq!(path("/tmp/t.pt.trace.json", 42), "/tmp/t_42.pt.trace.json");
-        assert_eq!(path("/tmp/t.json.gz", 42), "/tmp/t_42.json.gz");
-        assert_eq!(path("/tmp/x.json.d/t.json", 42), "/tmp/x_42.json.d/t.json");
-        assert_eq!(path("/tmp/t", 42), "/tmp/t");
-    }
 
     #[test]
     fn stems_are_common_to_all_pids() {

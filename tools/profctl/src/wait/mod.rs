@@ -14,6 +14,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use clap::Args;
 use common::progress::{Unit, bar};
 use common::record::profctl::{TraceFile, TraceMissing};
+use common::rpc::config::trace_path;
 use common::text::Safe;
 
 use crate::failure::seconds;
@@ -93,7 +94,7 @@ impl Output {
     /// Where the trace of a process will appear.
     pub(crate) fn path(&self, pid: i64) -> Option<String> {
         match self {
-            Self::Kineto { log_file } => Some(kineto::path(log_file, pid)),
+            Self::Kineto { log_file } => Some(trace_path(log_file, pid)),
             _ => None,
         }
     }

@@ -1,6 +1,5 @@
 //! A config, understood: what to record or monitor, and where to.
 
-use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use common::rpc::config::{Config, LOG_FILE, TRACE_ID};
@@ -49,7 +48,7 @@ pub(crate) struct TraceRequest {
     /// The daemon's id of the request.
     pub(crate) trace_id: Option<String>,
     /// As the config names it.
-    pub(crate) log_file: PathBuf,
+    pub(crate) log_file: String,
     /// `log_file` is a directory: the request of an Ascend client.
     pub(crate) into_directory: bool,
     pub(crate) window: Window,

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 use common::fsat::AtomicFile;
 use common::policy::Class;
+use common::rpc::config::trace_path;
 
 use super::ascend;
 use super::clock::{Clock, stamp};
@@ -35,9 +36,9 @@ impl Place {
     /// Where the trace of a request goes.
     pub(crate) fn of(request: &TraceRequest, pid: i32) -> Self {
         if request.into_directory {
-            Self::Directory(request.log_file.clone())
+            Self::Directory(request.log_file.clone().into())
         } else {
-            Self::File(target::file_of(&request.log_file, pid))
+            Self::File(trace_path(&request.log_file, pid.into()).into())
         }
     }
 

@@ -5,7 +5,7 @@
 //! sticky bit keeps them off our file. What has the name already must be a regular file of our own with no
 //! other name.
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::path::{Component, Path, PathBuf};
@@ -86,16 +86,6 @@ pub(crate) fn make(parent: &OwnedFd, name: &str) -> io::Result<OwnedFd> {
     Ok(dir)
 }
 
-/// libkineto's name of the trace of a process: `_<pid>` before `.json`.
-pub(crate) fn file_of(log_file: &Path, pid: i32) -> PathBuf {
-    let mut name = log_file.as_os_str().to_owned();
-    if log_file.extension() == Some(OsStr::new("json")) {
-        name = log_file.with_extension("").into_os_string();
-    }
-    name.push(format!("_{pid}.json"));
-    name.into()
-}
-
 /// The directory and the name of an absolute path without odd components.
 fn split(path: &Path) -> Result<(PathBuf, OsString), TargetError> {
     plain(path)?;
@@ -155,14 +145,6 @@ mod tests {
 
     fn refused(path: &Path) -> String {
         Target::check(path).unwrap_err().to_string()
-    }
-
-    #[test]
-    fn names_are_those_of_libkineto() {
-        let name = |f| file_of(Path::new(f), 42).display().to_string();
-        assert_eq!(name("/data/t.json"), "/data/t_42.json");
-        assert_eq!(name("/data/t.pt.trace.json"), "/data/t.pt.trace_42.json");
-        assert_eq!(name("/data/t"), "/data/t_42.json");
     }
 
     #[test]

@@ -116,6 +116,22 @@ fn a_trace_by_time_and_a_request_that_comes_too_soon() {
 }
 
 #[test]
+fn traces_are_where_a_client_expects_those_of_libkineto() {
+    for (file, name) in
+        [("a.pt.trace.json", format!("a_{}.pt.trace.json", process::pid())), ("plain", "plain".into())]
+    {
+        let place = Place::new();
+        let daemon = Fake::start(&place.sockets);
+        daemon.config(request(&place, file, "ACTIVITIES_ITERATIONS=1"));
+        let (captured, errors) = demo(&place, &daemon, 1, &[]);
+        assert_eq!(errors, 0);
+        let path = place.traces.join(name);
+        assert_eq!(captured.records::<TraceRecord>()[0].path, path.to_str().unwrap());
+        Trace::read(&path).check();
+    }
+}
+
+#[test]
 fn a_request_cannot_make_the_job_write_elsewhere() {
     let place = Place::new();
     let daemon = Fake::start(&place.sockets);
