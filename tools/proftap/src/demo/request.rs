@@ -129,12 +129,12 @@ impl Fields<'_> {
             return Ok(Request::MonitorStop);
         }
         let interval = self.number("REPORT_INTERVAL_S", 1, 86_400)?.unwrap_or(60);
-        let duration = self.number("DURATION", 0, u64::from(u32::MAX))?.unwrap_or(0);
+        let duration = self.seconds("DURATION", u32::MAX)?;
         let kinds = self.0.get("MSPTI_ACTIVITY_KIND").unwrap_or("Marker");
         let log_file = self.0.get("NPU_MONITOR_LOG_FILE").unwrap_or("");
         Ok(Request::Monitor(MonitorRequest {
             interval: Duration::from_secs(interval),
-            duration: (duration > 0).then(|| Duration::from_secs(duration)),
+            duration: duration.filter(|d| !d.is_zero()),
             kinds: kinds.split(',').map(|k| k.trim().to_owned()).collect(),
             wants_files: !log_file.is_empty(),
         }))
@@ -146,6 +146,13 @@ impl Fields<'_> {
             None => Ok(None),
             Some(text) => in_range(text).map(Some).ok_or(RequestError::Number(key, min, max)),
         }
+    }
+
+    /// Seconds, which clients send as a decimal.
+    fn seconds(&self, key: &'static str, max: u32) -> Result<Option<Duration>, RequestError> {
+        let Some(text) = self.0.get(key) else { return Ok(None) };
+        let in_range = text.parse().ok().filter(|s| (0.0..=f64::from(max)).contains(s));
+        in_range.map(|s| Some(Duration::from_secs_f64(s))).ok_or(RequestError::Number(key, 0, max.into()))
     }
 
     fn flag(&self, key: &'static str) -> Result<bool, RequestError> {
@@ -206,6 +213,12 @@ mod tests {
         let Ok(Request::Monitor(m)) = read(start, true) else { panic!() };
         assert_eq!((m.interval.as_secs(), m.duration, m.wants_files), (1, None, false));
         assert_eq!(m.kinds, ["Kernel", "Hccl"]);
+        let lasts = |seconds: &str| read(&start.replace("DURATION=0", &format!("DURATION={seconds}")), true);
+        let Ok(Request::Monitor(m)) = lasts("1.5") else { panic!() };
+        assert_eq!(m.duration, Some(Duration::from_millis(1500)));
+        for bad in ["-1", "NaN", "inf", "1e99", "x"] {
+            assert_eq!(lasts(bad), Err(RequestError::Number("DURATION", 0, u32::MAX.into())), "{bad}");
+        }
         assert_eq!(read("NPU_MONITOR_START=false\nNPU_MONITOR_STOP=true", true), Ok(Request::MonitorStop));
     }
 }
