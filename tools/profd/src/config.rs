@@ -109,6 +109,7 @@ impl Plan {
                 users: Users::new(around.uid, flags.allow_uid.clone()),
                 senders: max_processes,
                 keep_alive,
+                drain: flags.limits.drain_timeout,
             },
             registry: registry::Limits {
                 processes: max_processes,

@@ -120,7 +120,7 @@ where
             Err(_) if served => return End::Done,
             Err(_) => return End::Timeout("sent no request in time"),
             Ok(Ok(false)) => return End::Done,
-            Ok(Ok(true)) => {}
+            Ok(Ok(true)) => shared.counters.rpc_begun.bump(),
             // A TLS client that closes without saying so has still got all it asked for.
             Ok(Err(e)) if e.kind() == std::io::ErrorKind::UnexpectedEof => return End::Done,
             Ok(Err(e)) => return End::Broken(e),

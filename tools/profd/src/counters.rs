@@ -41,6 +41,7 @@ macro_rules! counters {
 
 counters! {
     rpc_accepted "rpc.accepted"
+    rpc_begun "rpc.requests_begun"
     rpc_requests "rpc.requests"
     rpc_refused_total "rpc.refused.connections"
     rpc_refused_peer "rpc.refused.connections_of_peer"

@@ -1,5 +1,7 @@
 //! The daemon's life: check, bind, say ready, serve, drain.
 
+use std::os::fd::AsFd;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,10 +13,11 @@ use common::out::{Out, Verbosity};
 use common::pki::{LoadOptions, MtlsDir, Passphrase, Role};
 use common::policy::{Class, shell_quote};
 use common::record::profd::{Ready, Summary};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
+use tokio::time::sleep;
 use tokio_rustls::TlsAcceptor;
-use zeroize::Zeroizing;
 
 use crate::config::{FLUSH, Metrics, Plan, Tls};
 use crate::counters::Counters;
@@ -27,8 +30,10 @@ use crate::shutdown::{self, Phase, Shutdown, Signals};
 use crate::sink::{self, Queue, Sink, Sinks, jsonl::JsonLines, stream::Stream};
 use crate::{account, check, fabric, listen, server};
 
-/// Longest passphrase.
-const MAX_PASSPHRASE: u64 = 4096;
+/// How long the reader of the records may take before it gets the last one.
+const LAST_RECORD: Duration = Duration::from_secs(1);
+/// How long a flush may take after the second signal.
+const HURRY: Duration = Duration::from_millis(250);
 
 /// Whether results are records.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,6 +64,7 @@ pub(crate) fn run(plan: &Plan, uid: u32, records: Records, out: &mut Out) -> any
         tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("profd-rpc").build()?;
     // From here on a signal no longer kills: what is bound will be released.
     let mut signals = runtime.block_on(async { Signals::listen() })?;
+    let deadly = signals.deadly();
     let bound = Binding::new(plan, &runtime)?;
     let ready = bound.ready(plan, tls.is_some())?;
     let daemon = Daemon::start(plan, bound, tls, &runtime, out.diag().verbosity())?;
@@ -71,16 +77,33 @@ pub(crate) fn run(plan: &Plan, uid: u32, records: Records, out: &mut Out) -> any
     log.notice(name, "stops: no new connections, requests in progress are finished");
     daemon.trigger.advance(Phase::Draining);
     let trigger = daemon.trigger.clone();
+    let third = deadly.clone();
     runtime.spawn(async move {
         signals.next().await;
+        third.arm();
         trigger.advance(Phase::Stopping);
     });
-    let summary = daemon.finish(&runtime);
+    let Ended { summary, sinks_finished } = daemon.finish(&runtime);
+    // Nothing is left to release, and nobody listens for signals any more.
+    deadly.arm();
     runtime.shutdown_timeout(Duration::from_millis(100));
     if records == Records::Yes {
-        out.record(&summary)?;
+        // A reader that stalled gets no last record, and so knows that what it has is cut.
+        if sinks_finished && takes_more(std::io::stdout().as_fd(), LAST_RECORD) {
+            out.record(&summary)?;
+        } else {
+            out.error("standard output", "the last record is left out: the reader takes nothing");
+        }
     }
     Ok(Exit::Ok)
+}
+
+/// Whether a stream takes a line now, or within the limit. One that is closed says so when it is written to.
+fn takes_more(stream: impl AsFd, limit: Duration) -> bool {
+    let Ok(limit) = Timespec::try_from(limit) else { return false };
+    let mut fds = [PollFd::new(&stream, PollFlags::OUT)];
+    // An interruption is a signal, which has ended the process by now if it was meant to.
+    !matches!(rustix::io::retry_on_intr(|| poll(&mut fds, Some(&limit))), Ok(0))
 }
 
 /// What listens, before anything serves.
@@ -161,26 +184,24 @@ impl Daemon {
     }
 
     /// Waits until everything has ended, and says what it came to. The phase must have been moved on.
-    pub(crate) fn finish(mut self, runtime: &Runtime) -> Summary {
+    pub(crate) fn finish(mut self, runtime: &Runtime) -> Ended {
+        runtime.block_on(async {
+            let _ = self.rpc.await;
+        });
+        // The fabric goes on until what was accepted is fetched; its sockets' files go with it.
+        self.trigger.advance(Phase::Answered);
+        if let Some(ipc) = self.ipc.take() {
+            let _ = ipc.join();
+        }
         let waiting = self.shared.registry().waiting(self.shared.now());
         if waiting > 0 {
             self.shared.log.notice("ipc", format_args!("{waiting} configs were not fetched and are dropped"));
         }
-        runtime.block_on(async {
-            let _ = self.rpc.await;
+        let sinks_finished = self.sinks.take().is_none_or(|sinks| {
+            let patience = FLUSH.max(self.drain);
+            runtime.block_on(finished(sinks, patience, self.shutdown.clone()))
         });
-        // The fabric has nothing that takes time; its sockets' files go with it.
-        if let Some(ipc) = self.ipc.take() {
-            let _ = ipc.join();
-        }
-        let patience = if self.shutdown.phase() == Phase::Stopping {
-            Duration::from_millis(250)
-        } else {
-            FLUSH.max(self.drain)
-        };
-        if let Some(sinks) = self.sinks.take()
-            && !sinks.finish(patience)
-        {
+        if !sinks_finished {
             self.shared.log.error("metrics", "not everything could be written in time");
         }
         let c = &self.shared.counters;
@@ -195,7 +216,29 @@ impl Daemon {
         let text = format_args!("stopped after {requests} requests and {delivered} configs handed out");
         self.shared.log.notice("rpc", text);
         self.shared.log.flush(Duration::from_secs(1));
-        summary
+        Ended { summary, sinks_finished }
+    }
+}
+
+/// How it ended.
+#[derive(Debug)]
+pub(crate) struct Ended {
+    pub(crate) summary: Summary,
+    /// False where a sink stalls; what it writes to is best left alone.
+    pub(crate) sinks_finished: bool,
+}
+
+/// Waits for the sinks: with patience, and hardly any after the second signal.
+async fn finished(sinks: Sinks, patience: Duration, mut shutdown: Shutdown) -> bool {
+    let hurry = async {
+        shutdown.reached(Phase::Stopping).await;
+        sleep(HURRY).await;
+    };
+    tokio::select! {
+        biased;
+        () = sinks.finished() => true,
+        () = sleep(patience) => false,
+        () = hurry => false,
     }
 }
 
@@ -203,16 +246,15 @@ fn start_sinks(plan: &Plan, counters: &Arc<Counters>, log: &Log) -> anyhow::Resu
     let sink: Box<dyn Sink> = match &plan.metrics {
         None => return Ok(None),
         Some(Metrics::Files(files)) => Box::new(JsonLines::new(files.clone(), counters.clone(), log.clone())),
-        Some(Metrics::Stdout) => {
-            Box::new(Stream::new(Box::new(std::io::stdout()), counters.clone(), log.clone()))
-        }
+        Some(Metrics::Stdout) => Box::new(Stream::stdout(counters.clone(), log.clone())?),
     };
     Ok(Some(sink::start(vec![sink], plan.metric_queue, counters.clone(), log.clone())?))
 }
 
 /// The TLS side, or nothing if the directory must not serve; the findings are out then.
 pub(crate) fn acceptor(tls: &Tls, out: &mut Out) -> anyhow::Result<Option<TlsAcceptor>> {
-    let passphrase = tls.passphrase_file.as_deref().map(read_passphrase).transpose()?;
+    let read = |path: &Path| Passphrase::read(path).with_context(|| path.display().to_string());
+    let passphrase = tls.passphrase_file.as_deref().map(read).transpose()?;
     let options = LoadOptions { passphrase: passphrase.as_ref(), ..LoadOptions::now() };
     let dir = match MtlsDir::load(&tls.dir, Role::Server, &options) {
         Ok(dir) => dir,
@@ -226,23 +268,6 @@ pub(crate) fn acceptor(tls: &Tls, out: &mut Out) -> anyhow::Result<Option<TlsAcc
     };
     report(dir.warnings(), out);
     Ok(Some(TlsAcceptor::from(Arc::new(dir.server_config(tls.min)?))))
-}
-
-fn read_passphrase(path: &std::path::Path) -> anyhow::Result<Passphrase> {
-    let read = || -> std::io::Result<Vec<u8>> {
-        let (file, meta) = fsat::open_regular(path)?;
-        if let Some(f) = common::policy::check(path, &meta, Class::KeyFile).first() {
-            return Err(std::io::Error::other(f.reason()));
-        }
-        fsat::read_bounded(file, MAX_PASSPHRASE)
-    };
-    let mut bytes = Zeroizing::new(read().with_context(|| path.display().to_string())?);
-    for end in [b'\n', b'\r'] {
-        if bytes.last() == Some(&end) {
-            bytes.pop();
-        }
-    }
-    Ok(Passphrase(bytes))
 }
 
 /// One line for each finding. Failed if one of them is an error.

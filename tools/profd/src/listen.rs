@@ -97,6 +97,21 @@ mod tests {
         assert_eq!(e, format!("127.0.0.1:{port}: the port is in use: another process listens on it"));
     }
 
+    /// Nobody accepts here; with the 50 places of existing daemons the 52nd client waits until it gives up.
+    #[tokio::test]
+    async fn fault_14_connections_beyond_fifty_do_not_wait() {
+        let listeners = bind(&[at("127.0.0.1")], 0).unwrap();
+        let address = listeners[0].local_addr().unwrap();
+        let allowed = std::fs::read_to_string("/proc/sys/net/core/somaxconn").unwrap();
+        let most = allowed.trim().parse().unwrap_or(200).min(200);
+        let connect = |n| {
+            std::net::TcpStream::connect_timeout(&address, std::time::Duration::from_secs(1))
+                .unwrap_or_else(|e| panic!("client {n}: {e}"))
+        };
+        let clients: Vec<_> = (0..most).map(connect).collect();
+        assert_eq!(clients.len(), most);
+    }
+
     #[tokio::test]
     async fn all_addresses_share_a_free_port() {
         let listeners = bind(&[at("127.0.0.1"), at("127.0.0.2")], 0).unwrap();

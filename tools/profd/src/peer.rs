@@ -4,6 +4,7 @@ use std::fmt;
 use std::net::SocketAddr;
 
 use common::finding::hex;
+use common::pki::sha256;
 use rustls::pki_types::CertificateDer;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
@@ -40,15 +41,8 @@ impl Identity {
             Ok((_, certificate)) => certificate.subject().to_string(),
             Err(_) => "unreadable subject".to_owned(),
         };
-        Self { subject, fingerprint: fingerprint(certificate) }
+        Self { subject, fingerprint: hex(&sha256(certificate)[..16]) }
     }
-}
-
-fn fingerprint(certificate: &CertificateDer<'_>) -> String {
-    let suite = rustls::crypto::aws_lc_rs::cipher_suite::TLS13_AES_128_GCM_SHA256;
-    let Some(suite) = suite.tls13() else { return String::new() };
-    let hash = suite.common.hash_provider.hash(certificate);
-    hex(&hash.as_ref()[..16])
 }
 
 impl fmt::Display for Peer {

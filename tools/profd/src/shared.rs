@@ -3,6 +3,8 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
+use tokio::sync::Notify;
+
 use crate::config::OutputRoots;
 use crate::counters::Counters;
 use crate::fabric::identity::Proc;
@@ -21,6 +23,8 @@ pub(crate) struct Shared {
     pub(crate) counters: Arc<Counters>,
     pub(crate) log: Log,
     pub(crate) output_roots: OutputRoots,
+    /// Told whenever a config was fetched or forgotten.
+    pub(crate) config_left: Notify,
     shutdown: Shutdown,
     started: Instant,
 }
@@ -40,12 +44,13 @@ impl Shared {
             counters,
             log,
             output_roots,
+            config_left: Notify::new(),
             shutdown,
             started: Instant::now(),
         }
     }
 
-    /// Whether the daemon has begun to end: processes no longer fetch anything.
+    /// Whether the daemon has begun to end: nothing new is taken.
     pub(crate) fn is_stopping(&self) -> bool {
         self.shutdown.phase() > Phase::Serving
     }
@@ -79,5 +84,8 @@ impl Shared {
     pub(crate) fn count(&self, forgotten: Forgotten) {
         self.counters.processes_gone.add(forgotten.processes);
         self.counters.configs_expired.add(forgotten.configs);
+        if forgotten.configs > 0 {
+            self.config_left.notify_one();
+        }
     }
 }

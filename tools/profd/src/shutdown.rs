@@ -1,5 +1,12 @@
-//! When to stop: one value that everybody watches. The first signal drains, the second one does not wait.
+//! When to stop: one value that everybody watches. The first signal drains, the second one does not wait, and
+//! whichever comes after the orderly part ends the process as if nobody had taken it over.
 
+use std::future::pending;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::flag::register_conditional_default;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 
@@ -10,6 +17,8 @@ pub(crate) enum Phase {
     Serving,
     /// Finishing what was begun, taking nothing new.
     Draining,
+    /// The last request is answered: what waits for a process now is all that ever will.
+    Answered,
     /// Dropping everything.
     Stopping,
 }
@@ -55,27 +64,61 @@ impl Shutdown {
 pub(crate) struct Signals {
     term: Signal,
     int: Signal,
-    hup: Signal,
+    /// Absent where the daemon was started to outlive its terminal (`nohup`).
+    hup: Option<Signal>,
+    deadly: Deadly,
+}
+
+/// Gives the signals their default action back.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Deadly(Arc<AtomicBool>);
+
+impl Deadly {
+    /// From now on a signal ends the process, whatever it hangs in.
+    pub(crate) fn arm(&self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
 }
 
 impl Signals {
-    /// Takes them over from their default action.
+    /// Takes them over from their default action. What was ignored at the start stays ignored.
     pub(crate) fn listen() -> std::io::Result<Self> {
-        Ok(Self {
-            term: signal(SignalKind::terminate())?,
-            int: signal(SignalKind::interrupt())?,
-            hup: signal(SignalKind::hangup())?,
-        })
+        let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+        let deadly = Deadly::default();
+        let take = |number: i32| {
+            register_conditional_default(number, deadly.0.clone())?;
+            signal(SignalKind::from_raw(number))
+        };
+        let hup = if ignores(&status, SIGHUP) { None } else { Some(take(SIGHUP)?) };
+        Ok(Self { term: take(SIGTERM)?, int: take(SIGINT)?, hup, deadly })
+    }
+
+    /// What gives them back.
+    pub(crate) fn deadly(&self) -> Deadly {
+        self.deadly.clone()
     }
 
     /// The name of the next one.
     pub(crate) async fn next(&mut self) -> &'static str {
+        let hup = async {
+            match &mut self.hup {
+                Some(hup) => hup.recv().await,
+                None => pending().await,
+            }
+        };
         tokio::select! {
             _ = self.term.recv() => "SIGTERM",
             _ = self.int.recv() => "SIGINT",
-            _ = self.hup.recv() => "SIGHUP",
+            _ = hup => "SIGHUP",
         }
     }
+}
+
+/// Whether a process ignores a signal, by its `/proc/<pid>/status`: a mask in hex, signal 1 in its lowest bit.
+pub(crate) fn ignores(status: &str, number: i32) -> bool {
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let mask = mask.and_then(|m| u64::from_str_radix(m.trim(), 16).ok()).unwrap_or(0);
+    mask >> (number - 1) & 1 == 1
 }
 
 #[cfg(test)]
@@ -90,5 +133,12 @@ mod tests {
         trigger.advance(Phase::Draining);
         shutdown.reached(Phase::Draining).await;
         assert_eq!(shutdown.phase(), Phase::Stopping);
+    }
+    #[test]
+    fn what_is_ignored_is_read_from_the_mask() {
+        let status = "SigBlk:\t0000000000000001\nSigIgn:\t0000000000001001\nSigCgt:\t0000000000004002\n";
+        assert!(ignores(status, SIGHUP));
+        assert!(!ignores(status, SIGINT) && !ignores(status, SIGTERM));
+        assert!(!ignores("", SIGHUP));
     }
 }

@@ -17,8 +17,9 @@ use std::time::Duration;
 use common::ipc::message::{Message, Poll, Register, Reply, Status};
 use common::ipc::socket::{Received, Socket, buffer};
 use rustix::net::SocketAddrUnix;
+use tokio::sync::watch as latest;
 use tokio::task::JoinSet;
-use tokio::time::{MissedTickBehavior, interval, sleep};
+use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 
 use crate::registry::{Function, Now, Refused};
 use crate::shared::Shared;
@@ -41,6 +42,8 @@ pub(crate) struct FabricPlan {
     pub(crate) senders: usize,
     /// A sender that is not registered and was not heard for so long is forgotten.
     pub(crate) keep_alive: Duration,
+    /// How long configs that were accepted may wait to be fetched after the signal to stop.
+    pub(crate) drain: Duration,
 }
 
 struct Fabric {
@@ -69,22 +72,43 @@ pub(crate) fn start(
 impl Fabric {
     async fn run(self: Arc<Self>, sockets: Vec<Bound>, mut shutdown: Shutdown) {
         let mut tasks = JoinSet::new();
+        let (close, closed) = latest::channel(());
         for bound in sockets {
-            tasks.spawn(self.clone().listen(bound, shutdown.clone()));
+            tasks.spawn(self.clone().listen(bound, closed.clone()));
         }
         let mut tick = interval(SWEEP);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let end = self.drained(shutdown.clone());
+        let mut end = std::pin::pin!(end);
         loop {
             tokio::select! {
-                () = shutdown.reached(Phase::Draining) => break,
+                biased;
+                () = shutdown.reached(Phase::Stopping) => break,
+                () = &mut end => break,
                 _ = tick.tick() => self.sweep(),
             }
         }
+        drop(close);
         while tasks.join_next().await.is_some() {}
     }
 
-    /// One socket, until the shutdown.
-    async fn listen(self: Arc<Self>, bound: Bound, mut shutdown: Shutdown) {
+    /// Waits until the daemon ends and no config waits for its process; after the signal not longer than the plan
+    /// allows. Clients were told that those configs are on their way.
+    async fn drained(&self, mut shutdown: Shutdown) {
+        shutdown.reached(Phase::Draining).await;
+        let fetched = async {
+            shutdown.reached(Phase::Answered).await;
+            let shared = &self.shared;
+            shared.bury();
+            while shared.registry().waiting(shared.now()) > 0 {
+                shared.config_left.notified().await;
+            }
+        };
+        let _ = timeout(self.plan.drain, fetched).await;
+    }
+
+    /// One socket, until it is closed: then what has arrived is still taken.
+    async fn listen(self: Arc<Self>, bound: Bound, mut closed: latest::Receiver<()>) {
         let Bound { socket, name, answers_registration } = bound;
         let socket = match readiness::watch(socket) {
             Ok(socket) => socket,
@@ -94,7 +118,7 @@ impl Fabric {
         loop {
             let mut ready = tokio::select! {
                 biased;
-                () = shutdown.reached(Phase::Draining) => return,
+                _ = closed.changed() => break,
                 Ok(ready) = socket.readable() => ready,
             };
             let at = Door { socket: ready.get_inner(), name: &name, answers_registration };
@@ -109,6 +133,8 @@ impl Fabric {
             }
             tokio::task::yield_now().await;
         }
+        let at = Door { socket: socket.get_ref(), name: &name, answers_registration };
+        let _ = self.batch(&at, &mut buffer);
     }
 
     /// Takes at most [`BATCH`] datagrams. `WouldBlock` when there are no more.
@@ -312,6 +338,7 @@ impl Fabric {
             }
             drop(registry);
             if sent {
+                shared.config_left.notify_one();
                 shared.counters.configs_delivered.bump();
                 let handed = format_args!("trace {} handed to pid {host_pid}", handout.trace_id);
                 shared.log.notice(at.name, handed);

@@ -34,7 +34,7 @@ pub(super) fn answer(shared: &Shared, peer: &Peer, request: &OnDemand) -> Vec<u8
 
 /// The config, if processes may have it.
 fn check(shared: &Shared, request: &OnDemand) -> Result<Config, String> {
-    // A config taken now would never be fetched, and the answer would be untrue.
+    // A config taken now may never be fetched, and the answer would be untrue.
     if shared.is_stopping() {
         return Err("the daemon is stopping".to_owned());
     }

@@ -4,20 +4,20 @@
 //! are whole or absent; what could not be written is cut off and counted. Recording stops before the disk is
 //! full, and goes on when there is room again.
 
-use std::fs::File;
+use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::os::fd::AsFd;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use common::fsat::open_append;
 use common::policy::{Class, Mode};
-use common::record::Line;
 use common::record::profd::Metric;
 use time::OffsetDateTime;
 use time::macros::format_description;
 
 use super::Sink;
+use super::batch::{Batch, Lost};
 use crate::counters::Counters;
 use crate::log::Log;
 
@@ -36,17 +36,22 @@ pub(crate) struct JsonLinesPlan {
 
 /// Records to files.
 pub(crate) struct JsonLines {
+    batch: Batch,
+    files: Files,
+}
+
+/// The files, one after the other.
+struct Files {
     plan: JsonLinesPlan,
     /// `metrics-<start>-<pid>`.
     stem: String,
-    files: u64,
+    begun: u64,
     open: Option<Recording>,
-    batch: Vec<u8>,
-    lines: u64,
-    counters: Arc<Counters>,
     log: Log,
     /// Tells how much is free; tests have their own.
     free: fn(&Path) -> io::Result<u64>,
+    /// Turns a log that is recorded into one that is kept.
+    archive: fn(&File) -> io::Result<()>,
 }
 
 /// The file that is being recorded.
@@ -60,12 +65,15 @@ impl JsonLines {
         let stamp = format_description!("[year][month][day]T[hour][minute][second]Z");
         let start = OffsetDateTime::now_utc().format(stamp).unwrap_or_default();
         let stem = format!("metrics-{start}-{}", std::process::id());
-        Self { plan, stem, files: 0, open: None, batch: Vec::new(), lines: 0, counters, log, free }
+        let files = Files { plan, stem, begun: 0, open: None, log, free, archive };
+        Self { batch: Batch::new(counters), files }
     }
+}
 
-    fn write_out(&mut self) -> io::Result<()> {
+impl Files {
+    fn write_out(&mut self, text: &[u8]) -> io::Result<()> {
         let free = (self.free)(&self.plan.dir)?;
-        if free < self.plan.reserve_bytes.saturating_add(self.batch.len() as u64) {
+        if free < self.plan.reserve_bytes.saturating_add(text.len() as u64) {
             let reserve = self.plan.reserve_bytes;
             return Err(io::Error::other(format!(
                 "{free} bytes are free, and {reserve} are left alone (--metric-disk-reserve)"
@@ -75,68 +83,69 @@ impl JsonLines {
             Some(recording) => recording,
             None => self.next()?,
         };
-        let written = recording.file.write_all(&self.batch);
+        let written = recording.file.write_all(text);
         match written {
-            Ok(()) => recording.bytes += self.batch.len() as u64,
+            Ok(()) => recording.bytes += text.len() as u64,
             // Half a line would be worse than none.
             Err(_) => recording.file.set_len(recording.bytes)?,
         }
         if recording.bytes >= self.plan.file_bytes {
-            archive(&recording.file)?;
+            self.end(&recording);
         } else {
             self.open = Some(recording);
         }
         written
     }
 
+    /// Begins a file, which must be new: what an earlier daemon recorded is never added to.
     fn next(&mut self) -> io::Result<Recording> {
-        self.files += 1;
-        let name = format!("{}-{:04}.jsonl", self.stem, self.files);
-        let file = open_append(&self.plan.dir.join(name), Class::LogRecording.max())?;
-        let bytes = file.metadata()?.len();
-        Ok(Recording { file, bytes })
+        loop {
+            self.begun += 1;
+            let name = format!("{}-{:04}.jsonl", self.stem, self.begun);
+            let Mode(mode) = Class::LogRecording.max();
+            let mut how = OpenOptions::new();
+            how.append(true).create_new(true).mode(mode);
+            match how.open(self.plan.dir.join(name)) {
+                Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {}
+                file => return Ok(Recording { file: file?, bytes: 0 }),
+            }
+        }
+    }
+
+    /// Closes a file for good. Failing takes nothing back: what is written is written.
+    fn end(&self, recording: &Recording) {
+        if let Err(e) = (self.archive)(&recording.file) {
+            let reason = format_args!("cannot archive a metric file: {e}");
+            self.log.limited("metric archive", self.plan.dir.display(), reason);
+        }
     }
 }
 
 impl Sink for JsonLines {
     fn write(&mut self, metric: &Metric) {
-        if serde_json::to_writer(&mut self.batch, &Line::new(metric)).is_ok() {
-            self.batch.push(b'\n');
-            self.lines += 1;
-        }
+        self.batch.push(metric);
         if self.batch.len() >= BATCH {
             self.flush();
         }
     }
 
     fn flush(&mut self) {
-        if self.batch.is_empty() {
-            return;
+        let Self { batch, files } = self;
+        if let Err(Lost { lines, error }) = batch.flush(|text| files.write_out(text)) {
+            let reason = format_args!("{lines} metrics not recorded: {error}");
+            files.log.limited("metric file", files.plan.dir.display(), reason);
         }
-        match self.write_out() {
-            Ok(()) => self.counters.metrics_recorded.add(self.lines),
-            Err(e) => {
-                self.counters.metrics_not_written.add(self.lines);
-                let reason = format_args!("{} metrics not recorded: {e}", self.lines);
-                self.log.limited("metric file", self.plan.dir.display(), reason);
-            }
-        }
-        self.batch.clear();
-        self.lines = 0;
     }
 }
 
-impl Drop for JsonLines {
+impl Drop for Files {
     fn drop(&mut self) {
-        if let Some(recording) = self.open.take()
-            && let Err(e) = archive(&recording.file)
-        {
-            self.log.error(self.plan.dir.display(), format_args!("cannot archive the last file: {e}"));
+        if let Some(recording) = self.open.take() {
+            self.end(&recording);
         }
     }
 }
 
-/// From a log that is recorded to one that is kept.
 fn archive(file: &File) -> io::Result<()> {
     let Mode(mode) = Class::LogArchived.max();
     rustix::fs::fchmod(file.as_fd(), rustix::fs::Mode::from_raw_mode(mode))?;
@@ -160,6 +169,10 @@ mod tests {
         let log = Log::start(Verbosity::Quiet, counters.clone()).unwrap();
         let plan = JsonLinesPlan { dir: dir.to_owned(), file_bytes, reserve_bytes: 0 };
         JsonLines::new(plan, counters, log)
+    }
+
+    fn counters(sink: &JsonLines) -> &Counters {
+        sink.batch.counters()
     }
 
     fn files(dir: &Path) -> Vec<(String, u32)> {
@@ -197,24 +210,24 @@ mod tests {
         }
         let modes: Vec<u32> = files(dir.path()).iter().map(|f| f.1).collect();
         assert_eq!(modes, [0o440, 0o440]);
-        assert_eq!(sink.counters.metrics_recorded.get(), 2);
+        assert_eq!(counters(&sink).metrics_recorded.get(), 2);
     }
 
     #[test]
     fn recording_stops_before_the_disk_is_full_and_goes_on_after() {
         let dir = tempfile::tempdir().unwrap();
         let mut sink = sink(dir.path(), 1 << 20);
-        sink.plan.reserve_bytes = 100;
-        sink.free = |_| Ok(101);
+        sink.files.plan.reserve_bytes = 100;
+        sink.files.free = |_| Ok(101);
         sink.write(&metric());
         sink.flush();
         assert_eq!(files(dir.path()), []);
-        assert_eq!(sink.counters.metrics_not_written.get(), 1);
-        sink.free = |_| Ok(1 << 30);
+        assert_eq!(counters(&sink).metrics_not_written.get(), 1);
+        sink.files.free = |_| Ok(1 << 30);
         sink.write(&metric());
         sink.flush();
         assert_eq!(files(dir.path()).len(), 1);
-        assert_eq!(sink.counters.metrics_recorded.get(), 1);
+        assert_eq!(counters(&sink).metrics_recorded.get(), 1);
     }
 
     #[test]
@@ -223,6 +236,29 @@ mod tests {
         let mut sink = sink(&dir.path().join("gone"), 1 << 20);
         sink.write(&metric());
         sink.flush();
-        assert_eq!(sink.counters.metrics_not_written.get(), 1);
+        assert_eq!(counters(&sink).metrics_not_written.get(), 1);
+    }
+    #[test]
+    fn what_is_written_counts_though_the_file_cannot_be_archived() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut sink = sink(dir.path(), 1);
+        sink.files.archive = |_| Err(io::ErrorKind::PermissionDenied.into());
+        sink.write(&metric());
+        sink.flush();
+        assert_eq!(counters(&sink).metrics_recorded.get(), 1);
+        assert_eq!(counters(&sink).metrics_not_written.get(), 0);
+    }
+
+    #[test]
+    fn a_file_that_exists_is_passed_over() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut sink = sink(dir.path(), 1 << 20);
+        let taken = dir.path().join(format!("{}-0001.jsonl", sink.files.stem));
+        std::fs::write(&taken, "an earlier daemon's\n").unwrap();
+        sink.write(&metric());
+        sink.flush();
+        assert_eq!(std::fs::read_to_string(&taken).unwrap(), "an earlier daemon's\n");
+        assert_eq!(counters(&sink).metrics_recorded.get(), 1);
+        assert_eq!(files(dir.path()).len(), 2);
     }
 }

@@ -1,25 +1,24 @@
 //! Where metrics go. A queue and a thread stand before the sinks: one that stalls loses its own points, counts
 //! them, and slows nobody.
 
+pub(crate) mod batch;
 pub(crate) mod jsonl;
 pub(crate) mod metric;
 pub(crate) mod stream;
 
 use std::io;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
-use std::time::Duration;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
 use common::record::profd::Metric;
 use time::OffsetDateTime;
+use tokio::sync::oneshot;
 
 use crate::counters::Counters;
 use crate::log::Log;
 
 /// Metrics taken off the queue before what they came to is written out.
 const BURST: usize = 1024;
-/// How often a sink is tended when nothing arrives.
-const TICK: Duration = Duration::from_secs(1);
 
 /// Something that keeps metrics.
 pub(crate) trait Sink: Send {
@@ -68,7 +67,7 @@ impl Queue {
 /// The sinks' thread.
 #[derive(Debug)]
 pub(crate) struct Sinks {
-    done: Receiver<()>,
+    done: oneshot::Receiver<()>,
 }
 
 /// Starts the thread. `capacity` is how many metrics wait for it.
@@ -82,7 +81,7 @@ pub(crate) fn start(
     log: Log,
 ) -> io::Result<(Queue, Sinks)> {
     let (sender, arrivals) = sync_channel(capacity);
-    let (end, done) = sync_channel(0);
+    let (end, done) = oneshot::channel::<()>();
     let queue = Queue { sender, counters: counters.clone(), log: log.clone() };
     std::thread::Builder::new().name("profd-metrics".into()).spawn(move || {
         run(&arrivals, &mut sinks, &counters, &log);
@@ -93,20 +92,16 @@ pub(crate) fn start(
 }
 
 impl Sinks {
-    /// Waits until everything queued is written. The queues must be gone. False when it took too long.
-    pub(crate) fn finish(self, limit: Duration) -> bool {
-        self.done.recv_timeout(limit) == Err(RecvTimeoutError::Disconnected)
+    /// Waits until everything queued is written. The queues must be gone.
+    pub(crate) async fn finished(self) {
+        let _ = self.done.await;
     }
 }
 
 fn run(arrivals: &Receiver<Arrival>, sinks: &mut [Box<dyn Sink>], counters: &Counters, log: &Log) {
-    loop {
-        let first = match arrivals.recv_timeout(TICK) {
-            Ok(arrival) => Some(arrival),
-            Err(RecvTimeoutError::Timeout) => None,
-            Err(RecvTimeoutError::Disconnected) => break,
-        };
-        for arrival in first.into_iter().chain(arrivals.try_iter().take(BURST)) {
+    // Nothing is kept back while nothing arrives, so there is nothing to do then.
+    while let Ok(first) = arrivals.recv() {
+        for arrival in std::iter::once(first).chain(arrivals.try_iter().take(BURST)) {
             match metric::record(&arrival) {
                 Ok(record) => sinks.iter_mut().for_each(|s| s.write(&record)),
                 Err(e) => {
@@ -121,5 +116,4 @@ fn run(arrivals: &Receiver<Arrival>, sinks: &mut [Box<dyn Sink>], counters: &Cou
         }
         sinks.iter_mut().for_each(|s| s.flush());
     }
-    sinks.iter_mut().for_each(|s| s.flush());
 }

@@ -35,7 +35,17 @@ impl Worker {
 
     /// `poll` with further pids, or `trace STATE`; the answer of the daemon, if there is one.
     pub(super) fn tell(&mut self, line: &str) -> String {
+        self.begin(line);
+        self.answer()
+    }
+
+    /// The first half of [`Self::tell`].
+    pub(super) fn begin(&mut self, line: &str) {
         writeln!(self.stdin.as_mut().unwrap(), "{line}").unwrap();
+    }
+
+    /// The second half of [`Self::tell`].
+    pub(super) fn answer(&mut self) -> String {
         loop {
             let mut answer = String::new();
             assert!(self.stdout.read_line(&mut answer).unwrap() > 0, "the child ended");

@@ -1,6 +1,7 @@
 //! The daemon with real sockets: port 0, socket files in a temporary directory, abstract names of our own.
 
 mod child;
+mod ending;
 mod faults;
 mod ipc;
 mod rpc;

@@ -1,0 +1,93 @@
+//! Lines that wait to be written: gathered, handed over all at once, and counted by what became of them.
+
+use std::io;
+use std::sync::Arc;
+
+use common::record::Line;
+use common::record::profd::Metric;
+
+use crate::counters::Counters;
+
+/// Metrics as JSON lines that were not written yet.
+#[derive(Debug)]
+pub(crate) struct Batch {
+    text: Vec<u8>,
+    lines: u64,
+    counters: Arc<Counters>,
+}
+
+/// A batch that was not written.
+#[derive(Debug)]
+pub(crate) struct Lost {
+    /// Metrics that it held.
+    pub(crate) lines: u64,
+    pub(crate) error: io::Error,
+}
+
+impl Batch {
+    pub(crate) fn new(counters: Arc<Counters>) -> Self {
+        Self { text: Vec::new(), lines: 0, counters }
+    }
+
+    /// Adds a metric.
+    pub(crate) fn push(&mut self, metric: &Metric) {
+        let before = self.text.len();
+        if serde_json::to_writer(&mut self.text, &Line::new(metric)).is_ok() {
+            self.text.push(b'\n');
+            self.lines += 1;
+        } else {
+            self.text.truncate(before);
+            self.counters.metrics_not_written.bump();
+        }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    /// Bytes that wait.
+    pub(crate) fn len(&self) -> usize {
+        self.text.len()
+    }
+
+    /// Hands everything to `write`, if there is anything, and counts it as recorded or as not written. The batch
+    /// is empty afterwards, either way.
+    pub(crate) fn flush(&mut self, write: impl FnOnce(&[u8]) -> io::Result<()>) -> Result<(), Lost> {
+        if self.text.is_empty() {
+            return Ok(());
+        }
+        let written = write(&self.text);
+        self.text.clear();
+        let lines = std::mem::take(&mut self.lines);
+        let counter = match &written {
+            Ok(()) => &self.counters.metrics_recorded,
+            Err(_) => &self.counters.metrics_not_written,
+        };
+        counter.add(lines);
+        written.map_err(|error| Lost { lines, error })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use common::record::Record;
+
+    #[test]
+    fn every_line_is_counted_once() {
+        let counters: Arc<Counters> = Arc::default();
+        let mut batch = Batch::new(counters.clone());
+        let metric: Metric = serde_json::from_str(Metric::SAMPLE).unwrap();
+        batch.flush(|_| panic!("there is nothing to write")).unwrap();
+        batch.push(&metric);
+        batch.push(&metric);
+        let lost = batch.flush(|_| Err(io::ErrorKind::StorageFull.into())).unwrap_err();
+        assert_eq!((lost.lines, counters.metrics_not_written.get()), (2, 2));
+        batch.push(&metric);
+        let mut text = Vec::new();
+        batch.flush(|t| io::Write::write_all(&mut text, t)).unwrap();
+        assert_eq!(text, format!("{}\n", Metric::SAMPLE).into_bytes());
+        assert_eq!((counters.metrics_recorded.get(), counters.metrics_not_written.get()), (1, 2));
+    }
+}

@@ -1,0 +1,163 @@
+//! How the daemon ends: what was accepted is not lost, and nothing holds it up. Where signals matter, it is a
+//! process of its own: this test binary, started again.
+
+use std::process::{Child, ChildStdout, Command, Stdio};
+use std::sync::Arc;
+
+use common::cli::Tool;
+use common::exit::Exit;
+use common::out::{Color, Out};
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::json;
+
+use super::*;
+use crate::shared::Shared;
+use crate::{Cli, fabric, log, registry, shutdown};
+
+#[test]
+fn a_config_that_was_accepted_is_still_fetched() {
+    let rig = Rig::with(&["--drain-timeout=600s"]);
+    let process = rig.process("p");
+    process.poll();
+    assert_eq!(rig.request(&[])["activityProfilersTriggered"], json!([process.pid]));
+    let (address, trigger) = (rig.address, rig.daemon.as_ref().unwrap().trigger.clone());
+    let ends = std::thread::spawn(move || rig.stop());
+    eventually("the daemon drains", || TcpStream::connect(address).is_err());
+    assert!(process.poll().starts_with(CONFIG));
+    eventually("nothing waits, so it ends", || ends.is_finished());
+    drop((ends.join().unwrap(), trigger));
+}
+
+#[test]
+fn a_config_that_nobody_fetches_is_waited_for_until_the_deadline() {
+    let rig = Rig::with(&["--drain-timeout=50ms"]);
+    let process = rig.process("p");
+    process.poll();
+    rig.request(&[]);
+    let shared = rig.daemon.as_ref().unwrap().shared.clone();
+    rig.stop();
+    assert_eq!(shared.registry().waiting(shared.now()), 1);
+}
+
+#[test]
+fn what_has_arrived_is_taken_before_a_socket_closes() {
+    let rig = Rig::new();
+    let dir = tempfile::tempdir().unwrap();
+    let plan = plan(dir.path(), "profd-test-last-batch", &[]);
+    let bound = Binding::new(&plan, &rig.runtime).unwrap();
+    let own = Address::Path(dir.path().join("c/p"));
+    let process = Process::new(&own, &Address::in_socket_dir(&dir.path().join("d")));
+    for _ in 0..5 {
+        process.send(&metric());
+    }
+    // All is over before the fabric begins: only the last look finds them.
+    let (trigger, shutdown) = shutdown::channel();
+    trigger.advance(Phase::Stopping);
+    let counters: Arc<crate::counters::Counters> = Arc::default();
+    let log = log::Log::start(Verbosity::Quiet, counters.clone()).unwrap();
+    let registry = registry::Registry::new(plan.registry);
+    let shared = Arc::new(Shared::new(registry, plan.output_roots, counters.clone(), log, shutdown.clone()));
+    fabric::start(bound.sockets, plan.fabric, None, shared, shutdown).unwrap().join().unwrap();
+    assert_eq!(counters.metrics_received.get(), 5);
+}
+
+#[test]
+fn a_reader_that_stalls_does_not_hold_up_the_end() {
+    let daemon = Alone::start("exec", &["--use-json", "--drain-timeout=600s"]);
+    let process = daemon.process();
+    // Several times what a pipe holds, and nobody reads.
+    for _ in 0..2000 {
+        process.send(&metric());
+    }
+    daemon.kill(Signal::TERM);
+    eventually("the sockets are gone", || !daemon.dir.path().join("d/dynolog").exists());
+    daemon.kill(Signal::TERM);
+    assert_eq!(daemon.ended(), Some(2), "it was asked for a record that it could not write");
+}
+
+#[test]
+fn a_hangup_that_was_ignored_at_the_start_stays_ignored() {
+    let daemon = Alone::start("trap '' HUP; exec", &[]);
+    let status = std::fs::read_to_string(format!("/proc/{}/status", daemon.child.id())).unwrap();
+    assert!(shutdown::ignores(&status, Signal::HUP.as_raw()), "{status}");
+    daemon.kill(Signal::TERM);
+    assert_eq!(daemon.ended(), Some(0));
+}
+
+fn metric() -> Message {
+    let json =
+        br#"{"kind":"Kernel","deviceId":0,"duration":5,"timestamp":1772366400249000000,"name":"matmul"}"#;
+    Message::Data(json.to_vec())
+}
+
+const VAR: &str = "PROFD_TEST_DAEMON";
+
+/// A daemon that is a process of its own. Its standard output is read up to the first record and no further.
+struct Alone {
+    child: Child,
+    _stdout: ChildStdout,
+    dir: tempfile::TempDir,
+}
+
+impl Alone {
+    /// `how` is what the shell does before it becomes the daemon.
+    fn start(how: &str, flags: &[&str]) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        for sub in ["d", "c"] {
+            std::fs::create_dir(dir.path().join(sub)).unwrap();
+        }
+        let ipc = format!("--ipc=dir={}/d", dir.path().display());
+        let base = ["profd", "--format=json", "--certs-dir=NO_CERTS", "--port=0", "--bind=127.0.0.1"];
+        let all = [&base[..], &["--enable-ipc-monitor", &ipc], flags].concat().join(" ");
+        let mut command = Command::new("sh");
+        command.args(["-c", &format!("{how} \"$@\""), "sh"]).arg(std::env::current_exe().unwrap());
+        command.args(["--exact", "tests::ending::is_the_daemon", "--nocapture", "--test-threads=1"]);
+        command.env(VAR, all).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+        let mut child = command.spawn().unwrap();
+        let mut stdout = child.stdout.take().unwrap();
+        let mut said = Vec::new();
+        while !(said.ends_with(b"\n") && String::from_utf8_lossy(&said).contains("profd.ready")) {
+            let mut byte = [0];
+            stdout.read_exact(&mut byte).unwrap();
+            said.push(byte[0]);
+        }
+        Self { child, _stdout: stdout, dir }
+    }
+
+    fn process(&self) -> Process {
+        let own = Address::Path(self.dir.path().join("c/p"));
+        Process::new(&own, &Address::in_socket_dir(&self.dir.path().join("d")))
+    }
+
+    fn kill(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.child), signal).unwrap();
+    }
+
+    /// Its exit status; none after a signal.
+    fn ended(mut self) -> Option<i32> {
+        let mut status = None;
+        eventually("the daemon ends", || {
+            status = self.child.try_wait().unwrap();
+            status.is_some()
+        });
+        status.unwrap().code()
+    }
+}
+
+impl Drop for Alone {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Not a test but the daemon itself, when it is started as one.
+#[test]
+#[expect(clippy::exit, reason = "the test harness would report to a reader that stalls")]
+fn is_the_daemon() {
+    let Ok(args) = std::env::var(VAR) else { return };
+    let mut out = Out::new("profd", Color::Never, Verbosity::Normal);
+    let ended = Cli::try_parse_from(args.split(' ')).unwrap().run(&mut out).unwrap();
+    out.flush().unwrap();
+    std::process::exit(if ended.max(out.diag().exit()) == Exit::Ok { 0 } else { 2 });
+}
