@@ -219,7 +219,10 @@ pub struct TraceFile {
     pub pid: i64,
     /// The file, or the directory for nputrace.
     pub path: String,
-    /// The request's id, where the daemon told it.
+    /// The path's bytes in hex, where they are not UTF-8.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub path_hex: Option<String>,
+    /// The id that stands in the file; where the daemon told the request's, it is that one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trace_id: Option<String>,
     /// Size of the file; missing for a directory.
@@ -246,6 +249,9 @@ pub struct TraceMissing {
     pub pid: i64,
     /// Where it was expected, or what there is of it.
     pub path: String,
+    /// The path's bytes in hex, where they are not UTF-8.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub path_hex: Option<String>,
     /// What was there when the wait ended.
     pub reason: String,
     /// From the request to the end of the wait, milliseconds.

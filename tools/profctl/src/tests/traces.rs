@@ -59,6 +59,20 @@ fn every_trace_gets_a_record_when_it_is_complete() {
 }
 
 #[test]
+fn a_file_without_an_id_is_not_given_the_one_of_the_request() {
+    let dir = tempfile::tempdir().unwrap();
+    let log_file = dir.path().join("t.json");
+    let planted = dir.path().join("t_5.json").to_str().unwrap().to_owned();
+    let fake = daemon(vec![(planted.clone(), "{}".to_owned()), trace(dir.path(), 6)]);
+    let args = ["gputrace", "--wait", "--wait-timeout", "1s", "--log-file", log_file.to_str().unwrap()];
+    let ran = ask(fake.port, &args);
+    let files = ran.of("profctl.trace_file");
+    let ids: Vec<_> = files.iter().map(|f| (f["pid"].as_u64().unwrap(), f.get("trace_id"))).collect();
+    assert_eq!(ids, [(6, Some(&json!("66"))), (5, None)], "the doubtful one comes last");
+    assert_eq!(files[1]["path"], planted);
+}
+
+#[test]
 fn text_is_one_path_per_line_and_nothing_else() {
     let dir = tempfile::tempdir().unwrap();
     let log_file = dir.path().join("t.json");

@@ -6,10 +6,11 @@
 
 use std::collections::HashSet;
 use std::ffi::OsString;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use super::document::{Document, examine};
-use super::{Expected, Look, Trace, Traces};
+use super::{Expected, Look, Trace, Traces, stranger};
 
 /// How the names end, by framework.
 const SUFFIXES: [&str; 2] = ["_ascend_pt", "_ascend_ms"];
@@ -53,7 +54,9 @@ impl Ascend {
     fn newest(&self, pid: i64) -> Option<PathBuf> {
         let new = names(&self.dir).filter(|n| !self.known.contains(n));
         let own = new.filter_map(|n| {
-            let (found, time) = parse(n.to_str()?)?;
+            // The worker's name may be in any encoding; what is parsed is ASCII.
+            let name = n.to_string_lossy();
+            let (found, time) = parse(&name)?;
             (found == pid).then(|| (time.to_owned(), n.clone()))
         });
         let (_, name) = own.max()?;
@@ -101,7 +104,10 @@ impl Traces for Ascend {
         // The same pid on another host must find a directory of its own.
         self.known.extend(trace.file_name().map(ToOwned::to_owned));
         self.open.retain(|d| !d.starts_with(&trace));
-        Look::Complete(Trace { path: trace, size_bytes: None, remark: None })
+        let owner = std::fs::symlink_metadata(&trace).ok().map(|m| m.uid());
+        let remark = owner.and_then(stranger).map(|who| format!("{} {who}", trace.display()));
+        // No id stands in the tree of these profilers.
+        Look::Complete(Trace { path: trace, size_bytes: None, trace_id: None, remark })
     }
 
     fn directories(&self) -> Vec<PathBuf> {

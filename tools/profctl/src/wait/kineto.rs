@@ -2,6 +2,10 @@
 //!
 //! How a file is called is [`trace_path`]'s to know. libkineto writes only below one directory (`/tmp`, or `$KINETO_ONDEMAND_TRACE_DIR` of the process) and falls back to a name of its own
 //! for any other path. A file may be written in place or renamed when it is whole.
+//!
+//! The directory is often `/tmp`, where every user can put a file of any name. So what has no `trace_id` where one is
+//! due, or belongs to somebody else where the id proves nothing, is taken only when nothing better came in time; with
+//! both, it is not taken at all. Another owner alone is no fault: training often runs as a user of its own.
 
 use std::collections::HashMap;
 use std::fs::Metadata;
@@ -13,7 +17,7 @@ use common::fsat::open_regular;
 use common::rpc::config::trace_path;
 
 use super::document::{Document, examine};
-use super::{Expected, Look, SETTLE, Trace, Traces};
+use super::{Expected, Look, SETTLE, Trace, Traces, stranger};
 
 /// Where libkineto writes unless its environment names another place.
 const ALLOWED: &str = "/tmp/";
@@ -63,8 +67,26 @@ impl Identity {
 struct Sighting {
     identity: Identity,
     since: Instant,
-    /// Why this state of it is not the trace.
-    rejected: Option<String>,
+    /// What is in this state of it, or why it is no trace: read to its end once, for all who expect it.
+    content: Option<Result<Content, String>>,
+}
+
+/// What a whole document says of its origin.
+#[derive(Clone, Debug)]
+struct Content {
+    trace_id: Option<String>,
+    owner: u32,
+}
+
+/// What a file is to somebody who expects a trace.
+#[derive(Debug)]
+enum Judged {
+    /// The trace.
+    Trace(Trace),
+    /// Perhaps the trace.
+    Doubtful(Trace),
+    /// Not the trace, and why.
+    Rejected(String),
 }
 
 /// Looks for the traces of one request.
@@ -118,8 +140,8 @@ impl Kineto {
         own.then(|| format!("the process does not write to {}, and used {}", self.log_file, place.display()))
     }
 
-    /// Looks at one place: `None` when there is nothing, `Err` with the reason when it is not the trace.
-    fn look_at(&mut self, place: &Path, expected: &Expected) -> Option<Result<Trace, Option<String>>> {
+    /// Looks at one place: `None` when there is nothing, `Err` with the reason when it cannot be judged (yet).
+    fn look_at(&mut self, place: &Path, expected: &Expected) -> Option<Result<Judged, Option<String>>> {
         let meta = std::fs::symlink_metadata(place).ok()?;
         let identity = Identity::of(&meta);
         if self.before.get(place) == Some(&identity) {
@@ -127,58 +149,78 @@ impl Kineto {
         }
         match self.seen.get(place) {
             Some(sighting) if sighting.identity == identity => {
-                if let Some(reason) = &sighting.rejected {
-                    return Some(Err(Some(reason.clone())));
+                if let Some(content) = sighting.content.clone() {
+                    return Some(Ok(self.judge(place, identity, content, expected)));
                 }
                 if sighting.since.elapsed() < SETTLE {
                     return Some(Err(None));
                 }
             }
             _ => {
-                let sighting = Sighting { identity, since: Instant::now(), rejected: None };
+                let sighting = Sighting { identity, since: Instant::now(), content: None };
                 self.seen.insert(place.to_owned(), sighting);
                 return Some(Err(None));
             }
         }
-        match self.judge(place, identity, expected) {
-            Ok(Ok(trace)) => Some(Ok(trace)),
-            Ok(Err(reason)) => {
-                // Read to its end for nothing: not again until it changes.
-                if let Some(sighting) = self.seen.get_mut(place) {
-                    sighting.rejected = Some(reason.clone());
-                }
-                Some(Err(Some(reason)))
-            }
-            Err(e) => Some(Err(Some(e.to_string()))),
+        let content = match read(place, identity) {
+            Ok(content) => content,
+            Err(e) => return Some(Err(Some(e.to_string()))),
+        };
+        if let Some(sighting) = self.seen.get_mut(place) {
+            sighting.content = Some(content.clone());
         }
+        Some(Ok(self.judge(place, identity, content, expected)))
     }
 
-    /// Reads a file that has stopped changing.
     fn judge(
         &self,
         place: &Path,
         identity: Identity,
+        content: Result<Content, String>,
         expected: &Expected,
-    ) -> std::io::Result<Result<Trace, String>> {
-        let (mut file, _) = open_regular(place)?;
-        let document = examine(&mut file)?;
-        let now = file.metadata()?;
-        Ok(match document {
-            _ if Identity::of(&now) != identity => Err("still being written".to_owned()),
-            Document::Unfinished => Err(format!("{} bytes, and not the end of the document", identity.size)),
-            Document::NotJson => Err("not a JSON document".to_owned()),
-            Document::Whole { trace_id: Some(id) }
-                if expected.trace_id.as_ref().is_some_and(|e| *e != id) =>
-            {
-                Err(format!("the trace of another request (trace_id {id})"))
-            }
-            Document::Whole { .. } => Ok(Trace {
-                path: place.to_owned(),
-                size_bytes: Some(identity.size),
-                remark: self.fallback(place),
-            }),
-        })
+    ) -> Judged {
+        let Content { trace_id, owner } = match content {
+            Ok(content) => content,
+            Err(reason) => return Judged::Rejected(reason),
+        };
+        let (path, remark) = (place.to_owned(), self.fallback(place));
+        weigh(Trace { path, size_bytes: Some(identity.size), trace_id, remark }, stranger(owner), expected)
     }
+}
+
+/// Reads a file that has stopped changing: its content, or why it is no trace.
+fn read(place: &Path, identity: Identity) -> std::io::Result<Result<Content, String>> {
+    let (mut file, _) = open_regular(place)?;
+    let document = examine(&mut file)?;
+    let now = file.metadata()?;
+    Ok(match document {
+        _ if Identity::of(&now) != identity => Err("still being written".to_owned()),
+        Document::Unfinished => Err(format!("{} bytes, and not the end of the document", identity.size)),
+        Document::NotJson => Err("not a JSON document".to_owned()),
+        Document::Whole { trace_id } => {
+            Ok(Content { trace_id: trace_id.filter(|id| !id.is_empty()), owner: now.uid() })
+        }
+    })
+}
+
+/// Decides whether a whole trace is the expected one. `stranger` says whose it is, if not ours or root's.
+fn weigh(mut trace: Trace, stranger: Option<String>, expected: &Expected) -> Judged {
+    let named = |what: &str| format!("{} {what}", trace.path.display());
+    let (doubt, remark) = match (&expected.trace_id, &trace.trace_id, &stranger) {
+        (Some(due), Some(id), _) if due != id => {
+            return Judged::Rejected(format!("the trace of another request (trace_id {id})"));
+        }
+        (Some(_), None, Some(who)) => return Judged::Rejected(format!("has no trace_id, and {who}")),
+        (Some(_), None, None) => (true, Some(named("has no trace_id, and may not be of this request"))),
+        (None, _, Some(who)) => (true, Some(named(&format!("{who}, and may not be of this request")))),
+        (Some(_), Some(_), Some(who)) => (false, Some(named(who))),
+        (_, _, None) => (false, None),
+    };
+    trace.remark = match (trace.remark, remark) {
+        (Some(one), Some(two)) => Some(format!("{one}; {two}")),
+        (one, two) => one.or(two),
+    };
+    if doubt { Judged::Doubtful(trace) } else { Judged::Trace(trace) }
 }
 
 /// The beginning of the names of all traces of a log file.
@@ -196,14 +238,21 @@ fn stem(log_file: &str) -> String {
 impl Traces for Kineto {
     fn look(&mut self, expected: &Expected) -> Look {
         let mut best: Option<(PathBuf, Option<String>)> = None;
+        let mut doubtful = None;
         let places = self.candidates(expected.pid);
         for place in &places {
             match self.look_at(place, expected) {
                 None => {}
-                Some(Ok(trace)) => return Look::Complete(trace),
+                Some(Ok(Judged::Trace(trace))) => return Look::Complete(trace),
+                Some(Ok(Judged::Doubtful(trace))) => doubtful = doubtful.or(Some(trace)),
                 Some(Err(None)) => best = Some((place.clone(), None)),
-                Some(Err(reason)) => best = best.or_else(|| Some((place.clone(), reason))),
+                Some(Ok(Judged::Rejected(reason)) | Err(Some(reason))) => {
+                    best = best.or_else(|| Some((place.clone(), Some(reason))));
+                }
             }
+        }
+        if let Some(trace) = doubtful {
+            return Look::Doubtful(trace);
         }
         match best {
             Some((path, None)) => Look::Unsettled { path },
@@ -231,6 +280,42 @@ impl Kineto {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn who_wrote_it_and_which_id_it_has_decide_together() {
+        let judged = |due: Option<&str>, id: Option<&str>, uid: u32| {
+            let owned = |id: Option<&str>| id.map(str::to_owned);
+            let expected = Expected { host: "h".into(), pid: 7, trace_id: owned(due) };
+            let trace = Trace { path: "/t".into(), size_bytes: None, trace_id: owned(id), remark: None };
+            match weigh(trace, stranger(uid), &expected) {
+                Judged::Trace(t) => ("trace", t.remark.unwrap_or_default()),
+                Judged::Doubtful(t) => ("doubtful", t.remark.unwrap_or_default()),
+                Judged::Rejected(reason) => ("rejected", reason),
+            }
+        };
+        let me = rustix::process::geteuid().as_raw();
+        let other = me + 4321;
+        for known in [me, 0] {
+            assert_eq!(judged(Some("5"), Some("5"), known), ("trace", String::new()));
+            assert_eq!(judged(None, Some("5"), known), ("trace", String::new()));
+            assert_eq!(judged(None, None, known), ("trace", String::new()));
+            assert_eq!(judged(Some("5"), Some("6"), known).0, "rejected");
+            assert_eq!(judged(Some("5"), None, known).0, "doubtful");
+        }
+        let whose = format!("/t belongs to uid {other}");
+        assert_eq!(judged(Some("5"), Some("5"), other), ("trace", whose.clone()));
+        assert_eq!(judged(Some("5"), Some("6"), other).0, "rejected");
+        assert_eq!(
+            judged(Some("5"), None, other),
+            ("rejected", format!("has no trace_id, and belongs to uid {other}"))
+        );
+        for id in [None, Some("5")] {
+            assert_eq!(
+                judged(None, id, other),
+                ("doubtful", format!("{whose}, and may not be of this request"))
+            );
+        }
+    }
 
     #[test]
     fn stems_are_common_to_all_pids() {

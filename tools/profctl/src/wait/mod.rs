@@ -8,10 +8,12 @@ pub(crate) mod document;
 pub(crate) mod kineto;
 mod watch;
 
-use std::path::PathBuf;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use clap::Args;
+use common::finding::hex;
 use common::progress::{Unit, bar};
 use common::record::profctl::{TraceFile, TraceMissing};
 use common::rpc::config::trace_path;
@@ -38,7 +40,8 @@ pub(crate) struct WaitOptions {
     ///
     /// The traces must appear on this machine, or in a directory that it shares with the processes'. As text, the
     /// result is then one path per line, in the order of completion; the answers of the daemons go to standard
-    /// error.
+    /// error. A trace without the id of the request, where it should have one, counts only when the time is over
+    /// and no better one has come.
     #[arg(long)]
     wait: bool,
     /// Longest wait; by default the recording and 60 s, or 10 min when it is counted in steps
@@ -126,6 +129,8 @@ pub(crate) struct Expected {
 pub(crate) struct Trace {
     pub(crate) path: PathBuf,
     pub(crate) size_bytes: Option<u64>,
+    /// The id that stands in it.
+    pub(crate) trace_id: Option<String>,
     /// What is unusual about it.
     pub(crate) remark: Option<String>,
 }
@@ -134,6 +139,8 @@ pub(crate) struct Trace {
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Look {
     Complete(Trace),
+    /// A whole trace, of which nothing shows that it is the one: it counts if no better one comes in time.
+    Doubtful(Trace),
     /// Something has just changed: look again soon.
     Unsettled {
         path: PathBuf,
@@ -208,6 +215,7 @@ impl Wait {
                     host: expected.host,
                     pid: expected.pid,
                     path: path.to_string_lossy().into_owned(),
+                    path_hex: path_hex(&path),
                     reason,
                     waited_ms: ms(start),
                 })?;
@@ -242,9 +250,11 @@ fn watch_for(
         watch.follow(&traces.directories());
         let mut unsettled = false;
         let mut missing = Vec::new();
+        let mut doubtful = Vec::new();
         for expected in std::mem::take(&mut pending) {
             match traces.look(&expected) {
                 Look::Complete(trace) => found(&expected, trace)?,
+                Look::Doubtful(trace) => doubtful.push((expected, trace)),
                 Look::Unsettled { path } => {
                     unsettled = true;
                     missing.push((expected, path, "still being written".to_owned()));
@@ -253,13 +263,19 @@ fn watch_for(
             }
         }
         let left = deadline.saturating_duration_since(Instant::now());
-        if missing.len() <= enough {
+        if left.is_zero() {
+            for (expected, trace) in doubtful.drain(..) {
+                found(&expected, trace)?;
+            }
+        }
+        if missing.len() + doubtful.len() <= enough {
             return Ok(Vec::new());
         }
         if left.is_zero() {
             return Ok(missing);
         }
-        pending = missing.into_iter().map(|(expected, ..)| expected).collect();
+        let doubtful = doubtful.into_iter().map(|(expected, _)| expected);
+        pending = missing.into_iter().map(|(expected, ..)| expected).chain(doubtful).collect();
         watch.pause(left.min(if unsettled { SETTLE } else { SLOW }));
     }
 }
@@ -281,7 +297,8 @@ fn report(
             host: expected.host.clone(),
             pid: expected.pid,
             path,
-            trace_id: expected.trace_id.clone(),
+            path_hex: path_hex(&trace.path),
+            trace_id: trace.trace_id,
             size_bytes: trace.size_bytes,
             complete: true,
             waited_ms: ms(start),
@@ -290,6 +307,17 @@ fn report(
         writeln!(session.out.text(), "{}", Safe(&path))?;
     }
     Ok(session.out.flush()?)
+}
+
+/// What a record says of a path that is not UTF-8 beside its approximation.
+fn path_hex(path: &Path) -> Option<String> {
+    path.to_str().is_none().then(|| hex(path.as_os_str().as_bytes()))
+}
+
+/// What is to be said of a trace that neither we nor root own.
+fn stranger(uid: u32) -> Option<String> {
+    let known = uid == 0 || uid == rustix::process::geteuid().as_raw();
+    (!known).then(|| format!("belongs to uid {uid}"))
 }
 
 fn ms(start: Instant) -> u64 {

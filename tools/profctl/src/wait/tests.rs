@@ -1,5 +1,6 @@
 //! Files that appear slowly, in place, by renaming, from earlier runs, with other ids.
 
+use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io::Write;
 use std::path::Path;
@@ -84,6 +85,7 @@ fn a_file_written_in_place_and_slowly_is_waited_for() {
     writer.join().unwrap();
     assert_eq!(missing, []);
     assert_eq!(complete[0].path, place.trace("t_7.json"));
+    assert_eq!(complete[0].trace_id.as_deref(), Some("5"));
     assert_eq!(complete[0].size_bytes, Some(fs::metadata(place.trace("t_7.json")).unwrap().len()));
 }
 
@@ -133,11 +135,64 @@ fn a_file_with_another_trace_id_is_not_ours() {
 }
 
 #[test]
-fn a_file_without_a_trace_id_is_taken() {
+fn a_file_without_the_trace_id_that_is_due_is_the_last_resort() {
     let place = Place::new();
     let mut traces = place.kineto();
+    fs::write(place.trace("t_7.json"), "{}").unwrap();
+    let start = Instant::now();
+    let (complete, missing) = wait(&mut traces, vec![expected(7, Some("5"))], SHORT);
+    assert!(start.elapsed() >= SHORT, "taken at the deadline only");
+    assert_eq!((complete.len(), missing), (1, vec![]));
+    assert_eq!(complete[0].trace_id, None);
+    assert!(complete[0].remark.as_ref().unwrap().contains("has no trace_id"));
+    // Where no id is due, there is nothing to wait for.
+    let mut traces = place.kineto();
     fs::write(place.trace("t_7.json"), "{\"traceEvents\":[]}").unwrap();
-    assert_eq!(wait(&mut traces, vec![expected(7, Some("5"))], LONG).0.len(), 1);
+    let (complete, _) = wait(&mut traces, vec![expected(7, None)], LONG);
+    assert_eq!((complete.len(), complete[0].remark.as_ref()), (1, None));
+}
+
+#[test]
+fn a_planted_file_does_not_stand_for_the_trace() {
+    let place = Place::new();
+    let mut traces = place.kineto();
+    let path = place.trace("t_7.json");
+    fs::write(&path, "{}").unwrap();
+    let writer = thread::spawn(move || {
+        thread::sleep(Duration::from_millis(500));
+        fs::write(&path, document("5")).unwrap();
+    });
+    let (complete, _) = wait(&mut traces, vec![expected(7, Some("5"))], LONG);
+    writer.join().unwrap();
+    assert_eq!((complete[0].trace_id.as_deref(), complete[0].remark.as_ref()), (Some("5"), None));
+}
+
+#[test]
+fn processes_that_share_a_file_find_what_each_wrote() {
+    let place = Place::new();
+    let path = place.trace("plain");
+    let mut traces = Kineto::for_test(&path, &place.fallback());
+    let writer = thread::spawn(move || {
+        for id in ["22", "11"] {
+            fs::write(&path, document(id)).unwrap();
+            thread::sleep(Duration::from_millis(1500));
+        }
+    });
+    let (complete, missing) = wait(&mut traces, vec![expected(1, Some("11")), expected(2, Some("22"))], LONG);
+    writer.join().unwrap();
+    let ids: Vec<_> = complete.iter().map(|t| t.trace_id.as_deref()).collect();
+    assert_eq!((ids, missing), (vec![Some("22"), Some("11")], vec![]));
+}
+
+#[test]
+fn a_planted_file_does_not_hide_the_trace_in_another_place() {
+    let place = Place::new();
+    let mut traces = place.kineto();
+    fs::write(place.trace("t_7.json"), "{}").unwrap();
+    let own = place.fallback().join("libkineto_activities_7.json");
+    fs::write(&own, document("5")).unwrap();
+    let (complete, _) = wait(&mut traces, vec![expected(7, Some("5"))], LONG);
+    assert_eq!(complete[0].path, own);
 }
 
 #[test]
@@ -217,6 +272,19 @@ fn an_ascend_tree_is_complete_when_its_info_is_whole() {
     close(&dir);
     let (complete, _) = wait(&mut traces, vec![expected(7, None)], LONG);
     assert_eq!(complete[0].path, dir);
+}
+
+#[test]
+fn a_worker_name_that_is_not_utf_8_is_found_and_told_exactly() {
+    let place = Place::new();
+    let mut traces = place.ascend(false, None);
+    let dir = place.trace("").join(OsStr::from_bytes(b"h\xff_7_20240102030405001_ascend_pt"));
+    fs::create_dir(&dir).unwrap();
+    close(&dir);
+    let (complete, _) = wait(&mut traces, vec![expected(7, None)], LONG);
+    assert_eq!(complete[0].path, dir);
+    assert_eq!(path_hex(&dir), Some(hex(dir.as_os_str().as_bytes())));
+    assert_eq!(path_hex(Path::new("/tmp/t_7.json")), None);
 }
 
 #[test]
