@@ -10,6 +10,7 @@
 //! | [`record`] | the JSON lines that tools pipe to each other |
 //! | [`finding`] | a rule's verdict on a subject, as audits and start-up checks report it |
 //! | [`report`] | findings as SARIF, JUnit XML, Prometheus and Nagios |
+//! | [`duration`] | times as options take them |
 //! | [`policy`] | the table of maximum permissions |
 //! | [`fsat`] | files written atomically with their final mode, and inputs opened with care |
 //! | [`rpc`] | the client-daemon protocol: frames, messages, config text |
@@ -17,6 +18,7 @@
 //! | `pki` | certificate directories and TLS configurations (feature `tls`) |
 
 pub mod cli;
+pub mod duration;
 pub mod error;
 pub mod exit;
 pub mod finding;

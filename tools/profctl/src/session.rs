@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use clap::Args;
 use common::cli::Global;
+use common::duration::duration;
 use common::out::{Format, Out};
 use common::pki::MinVersion;
 use common::record::profctl::{Answer, Outcome, Summary};
@@ -17,7 +18,6 @@ use crate::fanout;
 use crate::reply::Refusal;
 use crate::target::{Target, targets};
 use crate::transport::Transport;
-use crate::value::duration;
 
 /// Which daemons to ask, and how.
 #[derive(Args, Debug)]

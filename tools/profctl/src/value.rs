@@ -1,7 +1,6 @@
-//! The values that options take: closed sets with their wire spellings, lists, times, numbers.
+//! The values that options take: closed sets with their wire spellings, lists, numbers.
 
 use std::fmt;
-use std::time::Duration;
 
 use clap::builder::{PossibleValue, StringValueParser, TypedValueParser};
 use clap::error::{ContextKind, ContextValue, ErrorKind};
@@ -145,24 +144,6 @@ impl<T: ValueEnum + Send + Sync + 'static> ListOf<T> {
     }
 }
 
-/// A time: seconds, or a number with the unit ms, s, m or h.
-pub(crate) fn duration(text: &str) -> Result<Duration, String> {
-    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
-    let unit = match &text[digits.len()..] {
-        "" | "s" => 1.0,
-        "ms" => 0.001,
-        "m" => 60.0,
-        "h" => 3600.0,
-        _ => return Err("the unit is ms, s, m or h".to_owned()),
-    };
-    let number: f64 = digits.parse().map_err(|_| "not a number of seconds".to_owned())?;
-    let seconds = number * unit;
-    if !(seconds > 0.0 && seconds <= 30.0 * 86400.0) {
-        return Err("must be more than 0 and at most 30 days".to_owned());
-    }
-    Ok(Duration::from_secs_f64(seconds))
-}
-
 /// A number that is finite and not negative.
 pub(crate) fn not_negative(text: &str) -> Result<f32, String> {
     match text.trim().parse::<f32>() {
@@ -234,16 +215,6 @@ mod tests {
         check::<HostSys>();
         check::<ActivityKind>();
         check::<Bool>();
-    }
-
-    #[test]
-    fn times_have_units() {
-        assert_eq!(duration("5"), Ok(Duration::from_secs(5)));
-        assert_eq!(duration("250ms"), Ok(Duration::from_millis(250)));
-        assert_eq!(duration("1.5m"), Ok(Duration::from_secs(90)));
-        for bad in ["", "s", "0", "-1", "inf", "NaN", "5 s", "5d", "1e99", "é"] {
-            assert!(duration(bad).is_err(), "{bad}");
-        }
     }
 
     #[test]

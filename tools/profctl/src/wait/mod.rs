@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use clap::Args;
+use common::duration::duration;
 use common::finding::hex;
 use common::progress::{Unit, bar};
 use common::record::profctl::{TraceFile, TraceMissing};
@@ -21,7 +22,6 @@ use common::text::Safe;
 
 use crate::failure::seconds;
 use crate::session::Session;
-use crate::value::duration;
 use watch::Watch;
 
 /// How long a file must not change before it is taken for complete.
