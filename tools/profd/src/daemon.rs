@@ -170,7 +170,7 @@ impl Daemon {
         let registry = Registry::new(plan.registry);
         let (trigger, shutdown) = shutdown::channel();
         let roots = plan.output_roots.clone();
-        let shared = Arc::new(Shared::new(registry, roots, counters, log, shutdown.clone()));
+        let shared = Arc::new(Shared::new(registry, roots, counters, log, shutdown.clone())?);
         let ipc = if bound.sockets.is_empty() {
             None
         } else {

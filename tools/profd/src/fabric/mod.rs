@@ -234,7 +234,9 @@ impl Fabric {
         match self.shared.watch.lookup(self.shared.now(), host_pid) {
             Lookup::Alive => return Ok(()),
             // It ended and its pid may be another's by now.
-            Lookup::Ended => self.shared.forget(host_pid),
+            Lookup::Ended => {
+                self.shared.forget(host_pid);
+            }
             Lookup::Unknown => {}
         }
         if self.shared.watch.len() >= self.plan.senders {
@@ -284,10 +286,10 @@ impl Fabric {
     }
 
     fn await_end(&self, host_pid: i32, pidfd: Arc<std::os::fd::OwnedFd>) -> Option<tokio::task::AbortHandle> {
-        let end = readiness::watch(pidfd.clone()).ok()?;
+        let end = readiness::watch(pidfd).ok()?;
         let shared = self.shared.clone();
         let task = tokio::spawn(async move {
-            if end.readable().await.is_ok() && shared.watch.is_watched(host_pid, &pidfd) {
+            if end.readable().await.is_ok() {
                 shared.log.detail("ipc", format_args!("pid {host_pid} has ended"));
                 shared.forget(host_pid);
             }

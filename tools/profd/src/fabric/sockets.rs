@@ -1,12 +1,13 @@
 //! Which sockets the fabric listens on: every vintage of process looks for the daemon somewhere else.
 
+use std::io::{self, ErrorKind};
 use std::path::PathBuf;
 
 use anyhow::Context;
 use common::error::HintExt;
 use common::ipc::address::{Address, CONTROL, DATA};
 use common::ipc::socket::Socket;
-use common::policy::Mode;
+use common::policy::Class;
 
 /// A pair of sockets to listen on.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -62,10 +63,10 @@ pub(crate) fn bind(places: &[Place]) -> anyhow::Result<Vec<Bound>> {
     for place in places {
         let (control, data) = place.addresses();
         for address in [control, data] {
-            let socket = Socket::bind(&address, Mode(0o600)).map_err(explain);
-            let socket = socket
-                .with_context(|| address.to_string())
-                .hint(format!("stop the other daemon, or leave `{}` out of --ipc", place.option()))?;
+            // Whoever may write to it speaks to the daemon: as private as a key.
+            let socket = Socket::bind(&address, Class::KeyFile.max()).map_err(explain);
+            let hint = socket.as_ref().err().map(|e| hint(e, place)).unwrap_or_default();
+            let socket = socket.with_context(|| address.to_string()).hint(hint)?;
             let answers_registration = !matches!(place, Place::Home(_));
             bound.push(Bound { socket, name: address.to_string(), answers_registration });
         }
@@ -73,10 +74,23 @@ pub(crate) fn bind(places: &[Place]) -> anyhow::Result<Vec<Bound>> {
     Ok(bound)
 }
 
+/// What the operator can do about a socket that cannot be bound.
+fn hint(error: &io::Error, place: &Place) -> String {
+    let first = match error.kind() {
+        ErrorKind::AddrInUse => "stop the other daemon",
+        // The whole path of a socket has 107 bytes.
+        ErrorKind::InvalidInput | ErrorKind::InvalidFilename => "choose a directory with a shorter path",
+        ErrorKind::PermissionDenied => "let this user write to the directory",
+        ErrorKind::NotFound => "make the directory",
+        _ => return format!("leave `{}` out of --ipc", place.option()),
+    };
+    format!("{first}, or leave `{}` out of --ipc", place.option())
+}
+
 /// Says what a taken abstract name means; the system's words do not.
-fn explain(error: std::io::Error) -> std::io::Error {
-    let bare = error.kind() == std::io::ErrorKind::AddrInUse && error.raw_os_error().is_some();
-    if bare { std::io::Error::new(error.kind(), "another process listens on this socket") } else { error }
+fn explain(error: io::Error) -> io::Error {
+    let bare = error.kind() == io::ErrorKind::AddrInUse && error.raw_os_error().is_some();
+    if bare { io::Error::new(error.kind(), "another process listens on this socket") } else { error }
 }
 
 #[cfg(test)]
@@ -105,5 +119,19 @@ mod tests {
         let _first = bind(&place).unwrap();
         let e = format!("{:#}", bind(&place).unwrap_err());
         assert!(e.ends_with(": another process listens on this socket"), "{e}");
+    }
+    #[test]
+    fn hints_fit_what_went_wrong() {
+        let dir = tempfile::tempdir().unwrap();
+        let hint = |dir: PathBuf| {
+            let e = bind(&[Place::Dir(dir)]).unwrap_err();
+            common::error::hint_of(&e).unwrap().to_owned()
+        };
+        let long = dir.path().join("d".repeat(120));
+        std::fs::create_dir(&long).unwrap();
+        assert_eq!(hint(long), "choose a directory with a shorter path, or leave `dir` out of --ipc");
+        assert_eq!(hint(dir.path().join("none")), "make the directory, or leave `dir` out of --ipc");
+        let _first = bind(&[Place::Dir(dir.path().to_owned())]).unwrap();
+        assert_eq!(hint(dir.path().to_owned()), "stop the other daemon, or leave `dir` out of --ipc");
     }
 }

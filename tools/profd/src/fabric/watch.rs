@@ -7,15 +7,23 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::buffer::spare_capacity;
+use rustix::event::{PollFd, PollFlags, Timespec, epoll, poll};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use tokio::task::AbortHandle;
 
 use crate::registry::Now;
 
+/// Ended senders that are looked for at once.
+const BURST: usize = 256;
+
 /// The senders that were identified and have not ended.
-#[derive(Debug, Default)]
-pub(crate) struct Watch(Mutex<BTreeMap<i32, Known>>);
+#[derive(Debug)]
+pub(crate) struct Watch {
+    known: Mutex<BTreeMap<i32, Known>>,
+    /// Watches every descriptor, so that finding the dead costs nothing while all live.
+    epoll: Arc<OwnedFd>,
+}
 
 /// A sender that was identified.
 #[derive(Debug)]
@@ -27,6 +35,7 @@ struct Known {
     heard: Now,
     /// Waits for its end.
     waiter: Option<AbortHandle>,
+    epoll: Arc<OwnedFd>,
 }
 
 /// What a lookup says.
@@ -40,6 +49,13 @@ pub(crate) enum Lookup {
 }
 
 impl Watch {
+    /// # Errors
+    /// The system has no room for an event queue.
+    pub(crate) fn new() -> io::Result<Self> {
+        let epoll = Arc::new(epoll::create(epoll::CreateFlags::CLOEXEC)?);
+        Ok(Self { known: Mutex::default(), epoll })
+    }
+
     /// Looks a sender up and notes that it was heard.
     pub(crate) fn lookup(&self, now: Now, host_pid: i32) -> Lookup {
         let mut known = self.lock();
@@ -59,7 +75,15 @@ impl Watch {
         pidfd: Option<Arc<OwnedFd>>,
         waiter: Option<AbortHandle>,
     ) {
-        self.lock().insert(host_pid, Known { pidfd, pids: None, heard: now, waiter });
+        let epoll = self.epoll.clone();
+        let mut known = self.lock();
+        // First the old entry goes, then the new one is watched.
+        known.remove(&host_pid);
+        if let (Some(fd), Ok(pid)) = (&pidfd, u64::try_from(host_pid)) {
+            // Without, its waiter still tells its end.
+            let _ = epoll::add(&epoll, fd, epoll::EventData::new_u64(pid), epoll::EventFlags::IN);
+        }
+        known.insert(host_pid, Known { pidfd, pids: None, heard: now, waiter, epoll });
     }
 
     /// The pids of a sender, if they were noted.
@@ -76,15 +100,14 @@ impl Watch {
         }
     }
 
-    /// Removes a sender.
-    pub(crate) fn remove(&self, host_pid: i32) {
-        self.lock().remove(&host_pid);
-    }
-
-    /// Whether this very descriptor is the one that is watched.
-    pub(crate) fn is_watched(&self, host_pid: i32, pidfd: &Arc<OwnedFd>) -> bool {
-        let known = self.lock();
-        known.get(&host_pid).and_then(|k| k.pidfd.as_ref()).is_some_and(|fd| Arc::ptr_eq(fd, pidfd))
+    /// Removes a sender that has ended. False if there is none, or it lives: then the pid is in use again.
+    pub(crate) fn remove_ended(&self, host_pid: i32) -> bool {
+        let mut known = self.lock();
+        let ended = known.get(&host_pid).and_then(|k| k.pidfd.as_ref()).is_some_and(has_ended);
+        if ended {
+            known.remove(&host_pid);
+        }
+        ended
     }
 
     /// How many are watched.
@@ -97,22 +120,18 @@ impl Watch {
         self.lock().retain(|pid, k| keep(*pid, k.heard));
     }
 
-    /// Every sender that has ended and was not removed yet.
+    /// Senders that have ended and were not removed yet; not all of them, if they are very many.
     pub(crate) fn dead(&self) -> Vec<i32> {
-        let known = self.lock();
-        let watched: Vec<(i32, &Arc<OwnedFd>)> =
-            known.iter().filter_map(|(pid, k)| k.pidfd.as_ref().map(|fd| (*pid, fd))).collect();
-        let mut fds: Vec<PollFd<'_>> =
-            watched.iter().map(|(_, fd)| PollFd::from_borrowed_fd(fd.as_fd(), PollFlags::IN)).collect();
-        if !matches!(poll(&mut fds, Some(&Timespec::default())), Ok(n) if n > 0) {
+        let mut events = Vec::with_capacity(BURST);
+        let at_once = Timespec::default();
+        if epoll::wait(&*self.epoll, spare_capacity(&mut events), Some(&at_once)).is_err() {
             return Vec::new();
         }
-        let ended = |fd: &PollFd<'_>| !fd.revents().is_empty();
-        watched.iter().zip(&fds).filter(|(_, fd)| ended(fd)).map(|((pid, _), _)| *pid).collect()
+        events.iter().filter_map(|event| i32::try_from(event.data.u64()).ok()).collect()
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<i32, Known>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -120,6 +139,9 @@ impl Drop for Known {
     fn drop(&mut self) {
         if let Some(waiter) = &self.waiter {
             waiter.abort();
+        }
+        if let Some(fd) = &self.pidfd {
+            let _ = epoll::delete(&*self.epoll, fd);
         }
     }
 }
@@ -148,7 +170,7 @@ mod tests {
     fn a_process_that_ended_is_dead_before_anybody_waits_for_it() {
         let mut child = Command::new("sleep").arg("60").spawn().unwrap();
         let pid = i32::try_from(child.id()).unwrap();
-        let watch = Watch::default();
+        let watch = Watch::new().unwrap();
         watch.insert(Now::ZERO, pid, Some(Arc::new(open(pid).unwrap())), None);
         assert_eq!(watch.dead(), [0; 0]);
         assert_eq!(watch.lookup(Now::ZERO, pid), Lookup::Alive);
@@ -160,5 +182,23 @@ mod tests {
         assert_eq!(watch.lookup(Now::ZERO, pid), Lookup::Ended);
         child.wait().unwrap();
         assert!(open(pid).is_err());
+        assert!(watch.remove_ended(pid) && !watch.remove_ended(pid));
+        assert_eq!(watch.dead(), [0; 0]);
+    }
+
+    #[test]
+    fn a_pid_that_is_in_use_again_stays() {
+        let mut child = Command::new("true").spawn().unwrap();
+        let ended = Arc::new(open(i32::try_from(child.id()).unwrap()).unwrap());
+        child.wait().unwrap();
+        let own = i32::try_from(std::process::id()).unwrap();
+        let watch = Watch::new().unwrap();
+        watch.insert(Now::ZERO, own, Some(ended), None);
+        assert_eq!(watch.dead(), [own]);
+        // The one who has the pid now.
+        watch.insert(Now::ZERO, own, Some(Arc::new(open(own).unwrap())), None);
+        assert_eq!(watch.dead(), [0; 0]);
+        assert!(!watch.remove_ended(own));
+        assert_eq!(watch.lookup(Now::ZERO, own), Lookup::Alive);
     }
 }

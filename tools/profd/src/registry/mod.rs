@@ -94,7 +94,7 @@ pub(crate) enum Function {
     Monitor,
 }
 
-/// What was forgotten by [`Registry::sweep`] or [`Registry::gone`].
+/// What was forgotten by [`Registry::sweep`] or [`Registry::gone`], or in passing before a sweep.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Forgotten {
     pub(crate) processes: u64,
@@ -111,11 +111,19 @@ pub(crate) struct Registry {
     jobs: BTreeMap<i32, Vec<i64>>,
     /// When a full table was last searched for room.
     searched: Option<Now>,
+    /// What was forgotten in passing; the next sweep tells.
+    untold: Forgotten,
 }
 
 impl Registry {
     pub(crate) fn new(limits: Limits) -> Self {
-        Self { limits, processes: BTreeMap::new(), jobs: BTreeMap::new(), searched: None }
+        Self {
+            limits,
+            processes: BTreeMap::new(),
+            jobs: BTreeMap::new(),
+            searched: None,
+            untold: Forgotten::default(),
+        }
     }
 
     /// Takes a `ctxt`. Returns how many processes of that job use that device.
@@ -197,7 +205,7 @@ impl Registry {
     /// Frees what has expired. Everything else looks at the time itself, so this may run as rarely as it likes.
     pub(crate) fn sweep(&mut self, now: Now) -> Forgotten {
         let Limits { keep_alive, config_expiry, .. } = self.limits;
-        let mut forgotten = Forgotten::default();
+        let mut forgotten = std::mem::take(&mut self.untold);
         let jobs = &mut self.jobs;
         self.processes.retain(|key, process| {
             let alive = process.alive(now, keep_alive);
@@ -233,6 +241,8 @@ impl Registry {
         }
         let process = self.processes.entry(key).or_insert_with(|| Process::new(leaf, now));
         if !process.alive(now, self.limits.keep_alive) {
+            self.untold.processes += 1;
+            self.untold.configs += u64::from(process.pending.is_some());
             *process = Process::new(leaf, now);
         }
         process.leaf = leaf;
@@ -245,7 +255,7 @@ impl Registry {
         let lately = |at: Now| now.saturating_sub(at) < SEARCH;
         if self.processes.len() >= self.limits.processes && !self.searched.is_some_and(lately) {
             self.searched = Some(now);
-            self.sweep(now);
+            self.untold = self.sweep(now);
         }
         if self.processes.len() >= self.limits.processes {
             return Err(Refused::Full);

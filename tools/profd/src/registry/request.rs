@@ -69,6 +69,8 @@ impl Registry {
                 outcome.beyond_limit.push(process.leaf);
             } else {
                 let trace_id = ids();
+                // One that has expired may still be there.
+                self.untold.configs += u64::from(process.pending.is_some());
                 process.pending = Some(Pending { text: text_for(config, trace_id), trace_id, since: now });
                 outcome.triggered.push(Triggered { pid: process.leaf, trace_id: trace_id.to_string() });
             }

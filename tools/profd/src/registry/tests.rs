@@ -218,6 +218,30 @@ fn fault_05_a_silent_process_is_forgotten() {
 }
 
 #[test]
+fn what_is_forgotten_in_passing_is_counted_too() {
+    // A process that comes back after it was silent for too long.
+    let mut rig = rig();
+    rig.poll(0, &[10]);
+    rig.request(0, &[], 1);
+    rig.wait(60);
+    rig.poll(0, &[10]);
+    assert_eq!(rig.registry.sweep(rig.now), Forgotten { processes: 1, configs: 1 });
+    assert_eq!(rig.registry.sweep(rig.now), Forgotten::default());
+    // A config that expired and is replaced.
+    rig.request(0, &[], 1);
+    rig.wait(30);
+    rig.request(0, &[], 1);
+    assert_eq!(rig.registry.sweep(rig.now), Forgotten { processes: 0, configs: 1 });
+    // Room that was made for a new process.
+    let mut rig = rig_with(Limits { processes: 1, ..limits() });
+    rig.poll(0, &[10]);
+    rig.request(0, &[], 1);
+    rig.wait(60);
+    rig.poll(0, &[11]);
+    assert_eq!(rig.registry.sweep(rig.now), Forgotten { processes: 1, configs: 1 });
+}
+
+#[test]
 fn fault_05_a_process_that_ended_is_gone_with_all_its_jobs() {
     let mut rig = rig();
     rig.poll(0, &[10]);
