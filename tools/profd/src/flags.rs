@@ -6,6 +6,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use clap::Args;
+use common::duration::duration;
 use common::pki::MinVersion;
 
 /// The word that stands for a certificate directory when there shall be none.
@@ -169,22 +170,6 @@ fn at_least_one(text: &str) -> Result<usize, String> {
     text.parse().ok().filter(|n| *n > 0).ok_or_else(|| "expected a whole number from 1".to_owned())
 }
 
-/// `500ms`, `5s`, `2m`, `1h`, or seconds without a unit.
-fn duration(text: &str) -> Result<Duration, String> {
-    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
-    let ms = match &text[digits.len()..] {
-        "ms" => 1,
-        "" | "s" => 1000,
-        "m" => 60 * 1000,
-        "h" => 60 * 60 * 1000,
-        _ => return Err("expected a time such as 500ms, 5s or 2m".to_owned()),
-    };
-    let n: Option<u64> = digits.parse().ok().and_then(|n: u64| n.checked_mul(ms)).filter(|n| *n > 0);
-    // A deadline a year away is none; beyond that, clocks overflow.
-    n.map(|ms| Duration::from_millis(ms).min(Duration::from_secs(365 * 24 * 3600)))
-        .ok_or_else(|| "expected a time such as 500ms, 5s or 2m, more than none".to_owned())
-}
-
 /// `100`, `64K`, `64M`, `1G`, in powers of 1024.
 fn size(text: &str) -> Result<u64, String> {
     let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
@@ -204,12 +189,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn times_and_sizes_have_units() {
-        assert_eq!(duration("500ms"), Ok(Duration::from_millis(500)));
-        assert_eq!(duration("5"), Ok(Duration::from_secs(5)));
-        assert_eq!(duration("2m"), Ok(Duration::from_secs(120)));
-        assert!(duration("0s").is_err() && duration("-1s").is_err() && duration("1y").is_err());
-        assert!(duration("99999999999999999999h").is_err());
+    fn sizes_have_units() {
         assert_eq!(size("64K"), Ok(65536));
         assert_eq!(size("0"), Ok(0));
         assert!(size("1X").is_err() && size("99999999999G").is_err());
