@@ -347,7 +347,10 @@ impl Reader {
                     .at(&path)
                     .found("does not belong here")
                     .expected(known.join(", "))
-                    .fix(format!("rm -i {}", shell_quote(&path))),
+                    .fix(match name.to_str().is_some_and(|n| n.ends_with("_certs")) {
+                        true => format!("name {}, if that is the certificate directory", shell_quote(&path)),
+                        false => "move it away, or name the directory that holds the certificates".to_owned(),
+                    }),
             });
         }
     }

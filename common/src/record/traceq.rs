@@ -92,6 +92,9 @@ pub struct Info {
     pub end: Option<String>,
     /// Numbers of the training steps in it.
     pub steps: Vec<i64>,
+    /// Calls of `Optimizer.step`, which tell the steps where none are marked.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub optimizer_steps: u64,
     /// What had to be repaired or dropped, by cause.
     pub repairs: BTreeMap<String, u64>,
 }
@@ -368,3 +371,8 @@ summary!(Summary, "traceq.summary", r#"{"type":"traceq.summary","v":1,"files":2,
     /// Records written before this one.
     records: u64,
 });
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "what serde calls it with")]
+fn is_zero(n: &u64) -> bool {
+    *n == 0
+}

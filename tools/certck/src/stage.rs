@@ -44,8 +44,9 @@ impl Stage {
     pub(crate) fn dir(&mut self, name: &str) -> anyhow::Result<()> {
         let place = self.parent.join(name);
         if place.symlink_metadata().is_ok() {
-            return Err(anyhow::anyhow!("{}: already exists", place.display()))
-                .hint("choose another directory, or remove this one first");
+            return Err(anyhow::anyhow!("{}: already exists", place.display())).hint(
+                "choose another directory; what was minted there before is renewed by `certck mint renew`",
+            );
         }
         fsat::create_dir(&self.hidden.join(name), Class::KeyDir.max())
             .with_context(|| place.display().to_string())?;

@@ -51,6 +51,7 @@ struct Survey {
     census: Census,
     devices: BTreeMap<Option<i64>, u64>,
     steps: BTreeSet<i64>,
+    updates: u64,
     lanes: Lanes,
 }
 
@@ -66,6 +67,8 @@ impl Sink for Survey {
         if event.category.on_device() && self.devices.len() < MOST {
             *self.devices.entry(event.device).or_default() += 1;
         }
+        let update = event.phase == b'X' && event.name.raw.starts_with(b"Optimizer.step#");
+        self.updates += u64::from(update && !event.category.on_device());
         if event.category == Category::Step && event.phase != b'E' && self.steps.len() < MOST {
             self.steps.extend(step_number(event.name.raw));
         }
@@ -104,6 +107,7 @@ fn describe(trace: &Trace, survey: &Survey) -> record::Info {
         start: extent.and_then(|e| wall(e.0)),
         end: extent.and_then(|e| wall(e.1)),
         steps: survey.steps.iter().copied().collect(),
+        optimizer_steps: survey.updates,
         repairs: outcome.repairs.counts(),
     }
 }
@@ -164,7 +168,7 @@ fn lines(info: &record::Info) -> Vec<(&'static str, String)> {
     lines.extend(info.span_ns.map(|s| ("span", duration(s))));
     lines.extend(info.start.clone().map(|t| ("start", t)));
     lines.extend(info.end.clone().map(|t| ("end", t)));
-    lines.push(("steps", step_list(&info.steps)));
+    lines.push(("steps", step_list(info)));
     if !info.repairs.is_empty() {
         let list: Vec<_> = info.repairs.iter().map(|(cause, n)| format!("{cause} {}", count(*n))).collect();
         lines.push(("repairs", list.join(", ")));
@@ -205,7 +209,7 @@ fn device_list(info: &record::Info) -> String {
     }
     let show = |d: &record::Device| {
         let id = d.device.map_or("unnumbered".to_owned(), |i| i.to_string());
-        let name = d.name.as_ref().map_or(String::new(), |n| format!(" {n}"));
+        let name = d.name.as_ref().map_or(String::new(), |n| format!(": {n}"));
         format!("{id}{name} ({} events)", count(d.events))
     };
     // Those with events first.
@@ -216,8 +220,12 @@ fn device_list(info: &record::Info) -> String {
     devices.into_iter().take(SHOWN).map(show).collect::<Vec<_>>().join(", ") + &more
 }
 
-fn step_list(steps: &[i64]) -> String {
+fn step_list(info: &record::Info) -> String {
+    let steps = info.steps.as_slice();
     match steps {
+        [] if info.optimizer_steps > 0 => {
+            format!("none marked; {} calls of Optimizer.step", info.optimizer_steps)
+        }
         [] => "none".to_owned(),
         [one] => one.to_string(),
         [first, .., last] if last - first == steps.len() as i64 - 1 => {

@@ -148,6 +148,9 @@ fn report(out: &Out, label: &str, outcome: &Outcome) {
     if let Some(e) = &outcome.error {
         out.error(format_args!("{label}{}", e.place()), e);
     }
+    if outcome.complete && outcome.events == 0 {
+        out.warn(label, "has no events: nothing was recorded");
+    }
     for (cause, count, line) in outcome.repairs.iter() {
         let what = format!("{cause} {count} times, first on line {line}");
         if cause == "missing_end_bracket" {

@@ -116,7 +116,13 @@ fn text(to: &mut dyn Write, by: By, entries: &[Entry], whole: i64) -> io::Result
     const R: Align = Align::Right;
     let unit = Unit::for_largest(entries.iter().map(|e| e.total).max().unwrap_or(0));
     let host = entries.iter().any(|e| e.own.is_some());
-    let mut columns = vec![("share", R), ("total", R), ("count", R), ("mean us", R), ("max us", R)];
+    let mut columns = vec![
+        (if host { "self%" } else { "share" }, R),
+        ("total", R),
+        ("count", R),
+        ("mean us", R),
+        ("max us", R),
+    ];
     if host {
         columns.insert(2, ("self", R));
     }
