@@ -48,16 +48,16 @@ complete -c proftap -n "__fish_proftap_using_subcommand run" -l exit-on-eof -d '
 complete -c proftap -n "__fish_proftap_using_subcommand run" -s q -l quiet -d 'Say nothing on standard error but errors'
 complete -c proftap -n "__fish_proftap_using_subcommand run" -s v -l verbose -d 'Say on standard error what is being done'
 complete -c proftap -n "__fish_proftap_using_subcommand run" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c proftap -n "__fish_proftap_using_subcommand demo" -l job -d 'Job id under which requests find this process [default: $SLURM_JOB_ID, else 0]' -r
-complete -c proftap -n "__fish_proftap_using_subcommand demo" -l device -d 'Index of the device that this process uses' -r
-complete -c proftap -n "__fish_proftap_using_subcommand demo" -l socket -d 'The daemon\'s socket: `abstract`, a socket file, or a directory with the socket `dynolog` in it' -r -F
-complete -c proftap -n "__fish_proftap_using_subcommand demo" -l poll-interval -d 'How often to ask the daemon for a request' -r
-complete -c proftap -n "__fish_proftap_using_subcommand demo" -l daemon-uid -d 'Believe a daemon that runs as this user, besides this process\'s own user and root' -r
 complete -c proftap -n "__fish_proftap_using_subcommand demo" -l steps -d 'Steps to train; 0 = until told to stop' -r
 complete -c proftap -n "__fish_proftap_using_subcommand demo" -l step-ms -d 'The least time of a step; what it does not need is spent waiting for data' -r
 complete -c proftap -n "__fish_proftap_using_subcommand demo" -l batch -d 'Samples in a batch: how much there is to compute' -r
 complete -c proftap -n "__fish_proftap_using_subcommand demo" -l rank -d 'Rank of this process in its job' -r
 complete -c proftap -n "__fish_proftap_using_subcommand demo" -l world-size -d 'Processes in the job; the others\' gradients are simulated' -r
+complete -c proftap -n "__fish_proftap_using_subcommand demo" -l job -d 'Job id under which requests find this process [default: $SLURM_JOB_ID, else 0]' -r
+complete -c proftap -n "__fish_proftap_using_subcommand demo" -l device -d 'Index of the device that this process uses' -r
+complete -c proftap -n "__fish_proftap_using_subcommand demo" -l socket -d 'The daemon\'s socket: `abstract`, a socket file, or a directory with the socket `dynolog` in it' -r -F
+complete -c proftap -n "__fish_proftap_using_subcommand demo" -l poll-interval -d 'How often to ask the daemon for a request' -r
+complete -c proftap -n "__fish_proftap_using_subcommand demo" -l daemon-uid -d 'Believe a daemon that runs as this user, besides this process\'s own user and root' -r
 complete -c proftap -n "__fish_proftap_using_subcommand demo" -l format -d 'Form of the result on standard output' -r -f -a "json\t'JSON Lines, one record per line, as described in profguard-records(7)'"
 complete -c proftap -n "__fish_proftap_using_subcommand demo" -l color -d 'When to colour the output' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set or TERM is dumb'
 always\t'Always'
