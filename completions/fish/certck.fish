@@ -40,6 +40,7 @@ complete -c certck -n "__fish_certck_needs_command" -s V -l version -d 'Print ve
 complete -c certck -n "__fish_certck_needs_command" -f -a "check" -d 'Judge certificate directories by every rule'
 complete -c certck -n "__fish_certck_needs_command" -f -a "crl" -d 'Check, make and fetch certificate revocation lists'
 complete -c certck -n "__fish_certck_needs_command" -f -a "mint" -d 'Make a certificate authority, a server\'s and a client\'s directory'
+complete -c certck -n "__fish_certck_needs_command" -f -a "ocsp" -d 'Ask OCSP responders whether certificates are revoked'
 complete -c certck -n "__fish_certck_needs_command" -f -a "probe" -d 'Shake hands with a live daemon, and judge what it does'
 complete -c certck -n "__fish_certck_needs_command" -f -a "revoke" -d 'Revoke certificates, and make the CRL that says so'
 complete -c certck -n "__fish_certck_needs_command" -f -a "rules" -d 'List the rules that directories and daemons are held to'
@@ -199,6 +200,23 @@ complete -c certck -n "__fish_certck_using_subcommand mint; and __fish_seen_subc
 complete -c certck -n "__fish_certck_using_subcommand mint; and __fish_seen_subcommand_from renew" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c certck -n "__fish_certck_using_subcommand mint; and __fish_seen_subcommand_from help" -f -a "renew" -d 'Issue new keys and certificates in the place of those that end soon'
 complete -c certck -n "__fish_certck_using_subcommand mint; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c certck -n "__fish_certck_using_subcommand ocsp" -l url -d 'Where to ask about the leaves [default: what each names]' -r
+complete -c certck -n "__fish_certck_using_subcommand ocsp" -l issuer -d 'Certificates of issuers that are in neither PATH nor its ca.crt' -r -F
+complete -c certck -n "__fish_certck_using_subcommand ocsp" -l timeout -d 'Seconds that the whole download may take' -r
+complete -c certck -n "__fish_certck_using_subcommand ocsp" -l max-bytes -d 'Bytes that the document may have' -r
+complete -c certck -n "__fish_certck_using_subcommand ocsp" -l https-ca -d 'Certificates that an HTTPS server must be under [default: the system\'s]' -r -F
+complete -c certck -n "__fish_certck_using_subcommand ocsp" -l format -d 'Form of the result on standard output' -r -f -a "text\t'For people, grouped by finding. Not stable between versions'
+json\t'JSON Lines, as described in profguard-records(7)'
+sarif\t'SARIF 2.1.0, for code scanning'
+junit\t'JUnit XML, one test case per rule, for pipelines'
+prometheus\t'Prometheus text format, for node_exporter\'s textfile collector'
+nagios\t'One line, and the exit status 0, 1, 2 or 3 of a monitoring plug-in'"
+complete -c certck -n "__fish_certck_using_subcommand ocsp" -l color -d 'When to colour the output' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set or TERM is dumb'
+always\t'Always'
+never\t'Never'"
+complete -c certck -n "__fish_certck_using_subcommand ocsp" -s q -l quiet -d 'Say nothing on standard error but errors'
+complete -c certck -n "__fish_certck_using_subcommand ocsp" -s v -l verbose -d 'Say on standard error what is being done'
+complete -c certck -n "__fish_certck_using_subcommand ocsp" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c certck -n "__fish_certck_using_subcommand probe" -l certs-dir -d 'A client\'s certificate directory' -r -F
 complete -c certck -n "__fish_certck_using_subcommand probe" -l host -d 'Name that the daemon\'s certificate must be good for [default: HOST]' -r
 complete -c certck -n "__fish_certck_using_subcommand probe" -l refused -d 'A directory whose client.crt and client.key must be refused: expired or revoked ones' -r -F
@@ -307,16 +325,17 @@ complete -c certck -n "__fish_certck_using_subcommand watch" -l ask-passphrase -
 complete -c certck -n "__fish_certck_using_subcommand watch" -s q -l quiet -d 'Say nothing on standard error but errors'
 complete -c certck -n "__fish_certck_using_subcommand watch" -s v -l verbose -d 'Say on standard error what is being done'
 complete -c certck -n "__fish_certck_using_subcommand watch" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c certck -n "__fish_certck_using_subcommand help; and not __fish_seen_subcommand_from check crl mint probe revoke rules show verify watch help" -f -a "check" -d 'Judge certificate directories by every rule'
-complete -c certck -n "__fish_certck_using_subcommand help; and not __fish_seen_subcommand_from check crl mint probe revoke rules show verify watch help" -f -a "crl" -d 'Check, make and fetch certificate revocation lists'
-complete -c certck -n "__fish_certck_using_subcommand help; and not __fish_seen_subcommand_from check crl mint probe revoke rules show verify watch help" -f -a "mint" -d 'Make a certificate authority, a server\'s and a client\'s directory'
-complete -c certck -n "__fish_certck_using_subcommand help; and not __fish_seen_subcommand_from check crl mint probe revoke rules show verify watch help" -f -a "probe" -d 'Shake hands with a live daemon, and judge what it does'
-complete -c certck -n "__fish_certck_using_subcommand help; and not __fish_seen_subcommand_from check crl mint probe revoke rules show verify watch help" -f -a "revoke" -d 'Revoke certificates, and make the CRL that says so'
-complete -c certck -n "__fish_certck_using_subcommand help; and not __fish_seen_subcommand_from check crl mint probe revoke rules show verify watch help" -f -a "rules" -d 'List the rules that directories and daemons are held to'
-complete -c certck -n "__fish_certck_using_subcommand help; and not __fish_seen_subcommand_from check crl mint probe revoke rules show verify watch help" -f -a "show" -d 'Show what certificates, CRLs and keys say'
-complete -c certck -n "__fish_certck_using_subcommand help; and not __fish_seen_subcommand_from check crl mint probe revoke rules show verify watch help" -f -a "verify" -d 'Validate certificate paths given as JSON lines'
-complete -c certck -n "__fish_certck_using_subcommand help; and not __fish_seen_subcommand_from check crl mint probe revoke rules show verify watch help" -f -a "watch" -d 'Check again and again, and report what changes'
-complete -c certck -n "__fish_certck_using_subcommand help; and not __fish_seen_subcommand_from check crl mint probe revoke rules show verify watch help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c certck -n "__fish_certck_using_subcommand help; and not __fish_seen_subcommand_from check crl mint ocsp probe revoke rules show verify watch help" -f -a "check" -d 'Judge certificate directories by every rule'
+complete -c certck -n "__fish_certck_using_subcommand help; and not __fish_seen_subcommand_from check crl mint ocsp probe revoke rules show verify watch help" -f -a "crl" -d 'Check, make and fetch certificate revocation lists'
+complete -c certck -n "__fish_certck_using_subcommand help; and not __fish_seen_subcommand_from check crl mint ocsp probe revoke rules show verify watch help" -f -a "mint" -d 'Make a certificate authority, a server\'s and a client\'s directory'
+complete -c certck -n "__fish_certck_using_subcommand help; and not __fish_seen_subcommand_from check crl mint ocsp probe revoke rules show verify watch help" -f -a "ocsp" -d 'Ask OCSP responders whether certificates are revoked'
+complete -c certck -n "__fish_certck_using_subcommand help; and not __fish_seen_subcommand_from check crl mint ocsp probe revoke rules show verify watch help" -f -a "probe" -d 'Shake hands with a live daemon, and judge what it does'
+complete -c certck -n "__fish_certck_using_subcommand help; and not __fish_seen_subcommand_from check crl mint ocsp probe revoke rules show verify watch help" -f -a "revoke" -d 'Revoke certificates, and make the CRL that says so'
+complete -c certck -n "__fish_certck_using_subcommand help; and not __fish_seen_subcommand_from check crl mint ocsp probe revoke rules show verify watch help" -f -a "rules" -d 'List the rules that directories and daemons are held to'
+complete -c certck -n "__fish_certck_using_subcommand help; and not __fish_seen_subcommand_from check crl mint ocsp probe revoke rules show verify watch help" -f -a "show" -d 'Show what certificates, CRLs and keys say'
+complete -c certck -n "__fish_certck_using_subcommand help; and not __fish_seen_subcommand_from check crl mint ocsp probe revoke rules show verify watch help" -f -a "verify" -d 'Validate certificate paths given as JSON lines'
+complete -c certck -n "__fish_certck_using_subcommand help; and not __fish_seen_subcommand_from check crl mint ocsp probe revoke rules show verify watch help" -f -a "watch" -d 'Check again and again, and report what changes'
+complete -c certck -n "__fish_certck_using_subcommand help; and not __fish_seen_subcommand_from check crl mint ocsp probe revoke rules show verify watch help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c certck -n "__fish_certck_using_subcommand help; and __fish_seen_subcommand_from crl" -f -a "check" -d 'Judge a CRL by the CA that must have issued it'
 complete -c certck -n "__fish_certck_using_subcommand help; and __fish_seen_subcommand_from crl" -f -a "new" -d 'Make a new CRL with what the present one revokes'
 complete -c certck -n "__fish_certck_using_subcommand help; and __fish_seen_subcommand_from crl" -f -a "fetch" -d 'Download a CRL, and replace ca.crl if it is good'

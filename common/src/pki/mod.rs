@@ -12,6 +12,7 @@
 //! | [`pem`] | PEM files taken apart |
 //! | [`cert`], [`extension`], [`name`], [`crl`], [`signature`] | the facts of certificates and CRLs |
 //! | [`path`] | path validation by RFC 5280 |
+//! | [`ocsp`] | a question to an OCSP responder, and its answer judged |
 //! | `read` | files opened with care below an open directory |
 //! | `inspect`, `judge` | a directory judged |
 //! | `peer` | what a peer must be in the handshake, beyond webpki |
@@ -22,6 +23,7 @@ pub mod crl;
 pub mod extension;
 pub mod key;
 pub mod name;
+pub mod ocsp;
 pub mod passphrase;
 pub mod path;
 pub mod pem;
@@ -53,6 +55,24 @@ pub fn utc(unix: i64) -> String {
     let format = &time::format_description::well_known::Rfc3339;
     let at = time::OffsetDateTime::from_unix_timestamp(unix).ok();
     at.and_then(|at| at.format(format).ok()).unwrap_or_else(|| unix.to_string())
+}
+
+/// ` (key compromise)` and the like, from the number of RFC 5280, 5.3.1; nothing where it says nothing.
+#[must_use]
+pub fn revocation_reason(code: Option<u8>) -> String {
+    let name = match code {
+        Some(1) => "key compromise",
+        Some(2) => "CA compromise",
+        Some(3) => "affiliation changed",
+        Some(4) => "superseded",
+        Some(5) => "cessation of operation",
+        Some(6) => "on hold",
+        Some(8) => "removed from the list",
+        Some(9) => "privilege withdrawn",
+        Some(10) => "attribute authority compromise",
+        _ => return String::new(),
+    };
+    format!(" ({name})")
 }
 
 /// The bytes of an extended key usage, from its name in RFC 5280 or its dotted numbers.

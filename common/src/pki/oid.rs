@@ -35,6 +35,10 @@ pub(crate) const RSA_PSS: [u8; 9] = [0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 1, 1
 pub(crate) const EC: [u8; 7] = [0x2a, 0x86, 0x48, 0xce, 0x3d, 2, 1];
 pub(crate) const ED25519: [u8; 3] = [0x2b, 0x65, 0x70];
 pub(crate) const OCSP: [u8; 8] = [0x2b, 6, 1, 5, 5, 7, 48, 1];
+pub(crate) const OCSP_BASIC: [u8; 9] = [0x2b, 6, 1, 5, 5, 7, 48, 1, 1];
+pub(crate) const OCSP_NONCE: [u8; 9] = [0x2b, 6, 1, 5, 5, 7, 48, 1, 2];
+pub(crate) const OCSP_SIGNING: [u8; 8] = [0x2b, 6, 1, 5, 5, 7, 3, 9];
+pub(crate) const SHA1: [u8; 5] = [0x2b, 14, 3, 2, 26];
 
 /// The name or the dotted numbers of an object identifier.
 pub(crate) fn name(oid: &[u8]) -> String {
@@ -133,6 +137,8 @@ const NAMES: &[(&str, &str)] = &[
     ("1.3.6.1.5.5.7.3.4", "emailProtection"),
     ("1.3.6.1.5.5.7.3.8", "timeStamping"),
     ("1.3.6.1.5.5.7.3.9", "OCSPSigning"),
+    ("1.3.6.1.5.5.7.48.1.2", "OCSP nonce"),
+    ("1.3.6.1.5.5.7.48.1.5", "OCSP no check"),
 ];
 
 /// The bytes of an extended key usage's name or dotted numbers.

@@ -61,7 +61,8 @@ pub struct PublicKey {
     /// What kind it is.
     pub kind: KeyKind,
     algorithm: Vec<u8>,
-    bits: Vec<u8>,
+    /// The key itself: what issuers' keys are hashed from in OCSP.
+    pub(crate) bits: Vec<u8>,
 }
 
 impl PublicKey {
@@ -128,10 +129,16 @@ impl Signature {
     /// Takes apart `SEQUENCE { signed, AlgorithmIdentifier, BIT STRING }`; returns the signed part too.
     pub(crate) fn read(bytes: &[u8]) -> Result<(Self, &[u8])> {
         let mut outer = Der::only(bytes, super::der::SEQUENCE)?;
+        let both = Self::read_from(&mut outer)?;
+        outer.done()?;
+        Ok(both)
+    }
+
+    /// The same, of a sequence that goes on after the signature.
+    pub(crate) fn read_from<'a>(outer: &mut Der<'a>) -> Result<(Self, &'a [u8])> {
         let signed = outer.raw_sequence()?;
         let algorithm = outer.raw_sequence()?.value.to_vec();
         let value = outer.bytes_of_bits()?.to_vec();
-        outer.done()?;
         Ok((Self { algorithm, consistent: false, message: signed.raw.to_vec(), value }, signed.value))
     }
 

@@ -47,12 +47,7 @@ pub fn provider() -> Arc<CryptoProvider> {
 /// SHA-256, by which certificates and keys are told apart.
 #[must_use]
 pub fn sha256(bytes: &[u8]) -> Vec<u8> {
-    match rustls::crypto::aws_lc_rs::cipher_suite::TLS13_AES_128_GCM_SHA256 {
-        rustls::SupportedCipherSuite::Tls13(suite) => {
-            suite.common.hash_provider.hash(bytes).as_ref().to_vec()
-        }
-        rustls::SupportedCipherSuite::Tls12(_) => unreachable!("the suite is one of TLS 1.3"),
-    }
+    aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, bytes).as_ref().to_vec()
 }
 
 impl MtlsDir {

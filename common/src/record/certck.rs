@@ -15,6 +15,7 @@ pub const ENTRIES: &[Entry] = &[
     entry::<Crl>(),
     entry::<Key>(),
     entry::<Written>(),
+    entry::<Ocsp>(),
     entry::<Probe>(),
     entry::<Change>(),
     entry::<Rule>(),
@@ -345,6 +346,42 @@ impl Record for Written {
     const SAMPLE: &'static str = r#"{"type":"certck.written","v":1,"what":"crl","path":"pki/ca/ca.crl","number":"02","until":"2027-11-23T10:00:00Z","revoked":1}"#;
 }
 
+/// `certck.ocsp`: what a responder says of a certificate.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Ocsp {
+    /// The certificate's file.
+    pub path: String,
+    /// Whom the certificate is about.
+    pub subject: String,
+    /// Its serial number, in hex.
+    pub serial: String,
+    /// The responder's address.
+    pub url: String,
+    /// `good`, `revoked` or `unknown`.
+    pub status: String,
+    /// Since when it is revoked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revoked_at: Option<String>,
+    /// Why, by the number of RFC 5280, 5.3.1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<u8>,
+    /// The time for which this is known.
+    pub this_update: String,
+    /// When there will be newer information.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_update: Option<String>,
+    /// The subject of the certificate that the answer is signed with.
+    pub signer: String,
+    /// Whether the answer was made for this question.
+    pub nonce: bool,
+}
+
+impl Record for Ocsp {
+    const TYPE: &'static str = "certck.ocsp";
+    const V: u32 = 1;
+    const SAMPLE: &'static str = r#"{"type":"certck.ocsp","v":1,"path":"server_certs/server.crt","subject":"CN=profguard server","serial":"4f12","url":"http://ocsp.example.org/","status":"revoked","revoked_at":"2026-11-22T10:00:00Z","reason":1,"this_update":"2026-11-23T10:00:00Z","next_update":"2026-11-24T10:00:00Z","signer":"CN=profguard CA","nonce":true}"#;
+}
+
 /// `certck.probe`: what a live daemon did in a handshake.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Probe {
@@ -403,7 +440,7 @@ pub struct Rule {
     pub severity: crate::finding::Severity,
     /// What it demands.
     pub demands: String,
-    /// The command that applies it: `check` (and every program that loads a directory) or `probe`.
+    /// The command that applies it: `check` (and every program that loads a directory), `ocsp` or `probe`.
     pub command: String,
 }
 

@@ -31,6 +31,15 @@ const REDIRECTS: u32 = 3;
 
 /// Gets a document.
 pub(crate) fn get(url: &str, limits: &Limits) -> anyhow::Result<Vec<u8>> {
+    body(agent(url, limits)?.get(url).call(), limits)
+}
+
+/// Posts a document, and gets what is answered.
+pub(crate) fn post(url: &str, kind: &str, document: &[u8], limits: &Limits) -> anyhow::Result<Vec<u8>> {
+    body(agent(url, limits)?.post(url).content_type(kind).send(document), limits)
+}
+
+fn agent(url: &str, limits: &Limits) -> anyhow::Result<ureq::Agent> {
     let scheme = url.split_once("://").map_or("", |(scheme, _)| scheme);
     if !matches!(scheme, "http" | "https") {
         bail!("only http and https addresses are fetched");
@@ -44,8 +53,13 @@ pub(crate) fn get(url: &str, limits: &Limits) -> anyhow::Result<Vec<u8>> {
             TlsConfig::builder().root_certs(roots(limits)?).unversioned_rustls_crypto_provider(provider());
         config = config.tls_config(tls.build());
     }
-    let agent: ureq::Agent = config.https_only(scheme == "https").build().into();
-    let mut response = agent.get(url).call().context("cannot be fetched")?;
+    Ok(config.https_only(scheme == "https").build().into())
+}
+
+type Response = Result<ureq::http::Response<ureq::Body>, ureq::Error>;
+
+fn body(response: Response, limits: &Limits) -> anyhow::Result<Vec<u8>> {
+    let mut response = response.context("cannot be fetched")?;
     response.body_mut().with_config().limit(limits.max_bytes).read_to_vec().context("cannot be fetched")
 }
 

@@ -40,6 +40,7 @@ enum Cmd {
     #[command(subcommand)]
     Crl(cmd::crl::Cmd),
     Mint(cmd::mint::Args),
+    Ocsp(cmd::ocsp::Args),
     Probe(cmd::probe::Args),
     Revoke(cmd::revoke::Args),
     Rules(cmd::rules::Args),
@@ -61,6 +62,7 @@ impl Tool for Cli {
             Cmd::Crl(cmd) => cmd::crl::run(&cmd, format.plain()?, out),
             Cmd::Check(args) => cmd::check::run(&args, format, out),
             Cmd::Mint(args) => cmd::mint::run(&args, format.plain()?, out),
+            Cmd::Ocsp(args) => cmd::ocsp::run(&args, format, out),
             Cmd::Probe(args) => cmd::probe::run(&args, format, out),
             Cmd::Revoke(args) => cmd::revoke::run(&args, format.plain()?, out),
             Cmd::Rules(args) => cmd::rules::run(&args, format.plain()?, out),

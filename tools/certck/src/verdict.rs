@@ -3,10 +3,13 @@
 use std::io::{self, Write};
 use std::path::Path;
 
-use common::finding::Severity;
+use common::exit::Exit;
+use common::finding::{Finding, Severity};
+use common::out::Out;
+use common::pki::rule::{self, Rule};
 use common::record::certck as record;
 use common::record::{Line, Record};
-use common::report::{End, Writer};
+use common::report::{self, End, ReportFormat, Totals, Writer, nagios_exit};
 use common::text::{Safe, safe};
 
 use crate::cmd::check::{Checked, Report};
@@ -23,10 +26,7 @@ impl Report for Text {
             let path = Path::new(&f.path);
             let file = path.strip_prefix(&checked.dir).unwrap_or(path).to_string_lossy();
             let file = if file.is_empty() { ".".into() } else { file };
-            writeln!(to, "  {:7} {}: {}", f.severity, Safe(&file), Safe(&f.reason()))?;
-            if !f.fix.is_empty() {
-                writeln!(to, "          fix: {}", Safe(&f.fix))?;
-            }
+            sentence(to, Some(&file), f)?;
         }
         Ok(())
     }
@@ -66,6 +66,80 @@ impl Report for Json {
     fn end(&mut self, to: &mut dyn Write, _end: &End, summary: &record::Summary) -> anyhow::Result<()> {
         Self::line(to, summary)
     }
+}
+
+/// What was found at something that is not a directory: a daemon, a responder.
+pub(crate) struct Elsewhere<'a> {
+    /// The rules that only such a thing can break.
+    pub(crate) own: &'static [Rule],
+    /// What they are called in the plural.
+    pub(crate) noun: &'static str,
+    /// How many were judged.
+    pub(crate) subjects: u64,
+    /// How many of them are not fit.
+    pub(crate) refused: u64,
+    pub(crate) findings: &'a [record::Finding],
+}
+
+impl Elsewhere<'_> {
+    /// Writes what was found in any format; `records` and `text` come before the findings.
+    pub(crate) fn write(
+        &self,
+        format: ReportFormat,
+        out: &mut Out,
+        records: impl FnOnce(&mut Out) -> io::Result<()>,
+        text: impl FnOnce(&mut Out) -> io::Result<()>,
+    ) -> anyhow::Result<Exit> {
+        let mut totals = Totals::default();
+        self.findings.iter().for_each(|f| totals.add(f.finding.severity));
+        let end = End { subjects: self.subjects, noun: self.noun, totals, failed: out.diag().errors() };
+        match (format, report::writer(format, source(self.own))) {
+            (_, Some(mut writer)) => {
+                self.findings.iter().try_for_each(|f| writer.finding(out.text(), &f.finding))?;
+                writer.end(out.text(), &end)?;
+            }
+            (ReportFormat::Json, None) => {
+                records(out)?;
+                self.findings.iter().try_for_each(|f| out.record(f))?;
+                out.record(&self.summary(&end))?;
+            }
+            (_, None) => {
+                text(out)?;
+                self.findings.iter().try_for_each(|f| sentence(out.text(), None, &f.finding))?;
+            }
+        }
+        Ok(match format {
+            ReportFormat::Nagios => nagios_exit(&end),
+            _ if totals.errors > 0 => Exit::No,
+            _ => Exit::Ok,
+        })
+    }
+
+    fn summary(&self, end: &End) -> record::Summary {
+        record::Summary {
+            checked: self.subjects,
+            refused: self.refused,
+            findings_error: end.totals.errors,
+            findings_warning: end.totals.warnings,
+            findings_note: end.totals.notes,
+            errors: end.failed,
+            ..record::Summary::default()
+        }
+    }
+}
+
+/// Who writes a report: the rules of directories, and those of the command.
+pub(crate) fn source(own: &'static [Rule]) -> report::Source {
+    let rules = rule::RULES.iter().chain(own);
+    let rules = rules.map(|r| report::RuleInfo { id: r.id, severity: r.severity, what: r.what });
+    report::Source { tool: "certck", version: env!("CARGO_PKG_VERSION"), rules: rules.collect() }
+}
+
+/// One finding as text: severity, file, reason, and how to mend it.
+fn sentence(to: &mut dyn Write, file: Option<&str>, f: &Finding) -> io::Result<()> {
+    let file = file.map(|file| format!("{}: ", Safe(file))).unwrap_or_default();
+    writeln!(to, "  {:7} {file}{}", f.severity, Safe(&f.reason()))?;
+    if f.fix.is_empty() { Ok(()) } else { writeln!(to, "          fix: {}", Safe(&f.fix)) }
 }
 
 /// The metrics of every audit, and when each certificate and CRL ends.

@@ -220,7 +220,7 @@ impl Judge<'_> {
                     cert.subject,
                     crate::finding::hex(&cert.serial),
                     entry.at,
-                    reason(entry.reason)
+                    crate::pki::revocation_reason(entry.reason)
                 );
                 self.add(
                     rule::REVOKED
@@ -262,20 +262,4 @@ fn part(crl: &Crl) -> Option<&'static str> {
         () if scope.only_cas || scope.only_users => Some("about only part of the certificates"),
         () => None,
     }
-}
-
-fn reason(code: Option<u8>) -> String {
-    let name = match code {
-        Some(1) => "key compromise",
-        Some(2) => "CA compromise",
-        Some(3) => "affiliation changed",
-        Some(4) => "superseded",
-        Some(5) => "cessation of operation",
-        Some(6) => "on hold",
-        Some(8) => "removed from the list",
-        Some(9) => "privilege withdrawn",
-        Some(10) => "attribute authority compromise",
-        _ => return String::new(),
-    };
-    format!(" ({name})")
 }

@@ -20,7 +20,7 @@ use crate::clock;
 use crate::order::in_order;
 use crate::source::Source;
 use crate::suppress::Suppressions;
-use crate::verdict::{Json, Metrics, Text};
+use crate::verdict::{Json, Metrics, Text, source};
 
 /// Judge certificate directories by every rule
 ///
@@ -197,10 +197,7 @@ fn check(
 
 /// The writer of a format.
 pub(crate) fn form(format: ReportFormat) -> Box<dyn Report> {
-    let rules = rule::RULES.iter().map(|r| report::RuleInfo { id: r.id, severity: r.severity, what: r.what });
-    let source =
-        report::Source { tool: "certck", version: env!("CARGO_PKG_VERSION"), rules: rules.collect() };
-    match (format, report::writer(format, source)) {
+    match (format, report::writer(format, source(&[]))) {
         (ReportFormat::Prometheus, Some(writer)) => Box::new(Metrics::new(writer)),
         (_, Some(writer)) => Box::new(Shared(writer)),
         (ReportFormat::Json, None) => Box::new(Json),

@@ -4,6 +4,7 @@ pub(crate) mod check;
 pub(crate) mod crl;
 pub(crate) mod fetch;
 pub(crate) mod mint;
+pub(crate) mod ocsp;
 pub(crate) mod probe;
 pub(crate) mod renew;
 pub(crate) mod revoke;

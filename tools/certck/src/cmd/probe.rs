@@ -1,5 +1,6 @@
 //! `certck probe`: what a live daemon does, held to the rules.
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,10 +10,10 @@ use common::error::HintExt;
 use common::exit::Exit;
 use common::finding::{Finding, Severity};
 use common::out::Out;
-use common::pki::rule::{RULES, Rule};
+use common::pki::rule::Rule;
 use common::pki::{Cert, LoadOptions, MtlsDir, PassphraseArgs, Role, inspect_peer, key, pem};
 use common::record::certck as record;
-use common::report::{self, End, ReportFormat, Totals, nagios_exit};
+use common::report::ReportFormat;
 use common::text::Safe;
 use rustls::pki_types::ServerName;
 use rustls::sign::CertifiedKey;
@@ -21,6 +22,7 @@ use time::OffsetDateTime;
 use crate::authority::{Algorithm, Authority, Validity};
 use crate::files;
 use crate::handshake::{ANY, Offer, Outcome, TLS12, shake};
+use crate::verdict::Elsewhere;
 
 /// Shake hands with a live daemon, and judge what it does
 ///
@@ -73,7 +75,7 @@ const OLD_TLS: Rule =
     Rule { id: "tls-1.2", severity: Severity::Note, what: "The daemon speaks TLS 1.3 only." };
 
 /// The rules that only a live daemon can break.
-pub(crate) const OWN: [Rule; 4] = [NO_CLIENT_AUTH, WRONG_CLIENT_ACCEPTED, CLIENT_REFUSED, OLD_TLS];
+pub(crate) static OWN: [Rule; 4] = [NO_CLIENT_AUTH, WRONG_CLIENT_ACCEPTED, CLIENT_REFUSED, OLD_TLS];
 
 pub(crate) fn run(args: &Args, format: ReportFormat, out: &mut Out) -> anyhow::Result<Exit> {
     let passphrase = args.passphrase.read()?;
@@ -223,56 +225,29 @@ fn write(
     format: ReportFormat,
     out: &mut Out,
 ) -> anyhow::Result<Exit> {
-    let mut totals = Totals::default();
-    findings.iter().for_each(|f| totals.add(f.severity));
-    let rules =
-        RULES.iter().chain(&OWN).map(|r| report::RuleInfo { id: r.id, severity: r.severity, what: r.what });
-    let source =
-        report::Source { tool: "certck", version: env!("CARGO_PKG_VERSION"), rules: rules.collect() };
-    let end = End { subjects: 1, noun: "daemons", totals, failed: 0 };
-    match (format, report::writer(format, source)) {
-        (_, Some(mut writer)) => {
-            findings.iter().try_for_each(|f| writer.finding(out.text(), f))?;
-            writer.end(out.text(), &end)?;
-        }
-        (ReportFormat::Json, None) => json(probe, findings, totals, out)?,
-        (_, None) => text(probe, findings, out)?,
-    }
-    Ok(match format {
-        ReportFormat::Nagios => nagios_exit(&end),
-        _ if totals.errors > 0 => Exit::No,
-        _ => Exit::Ok,
-    })
+    let about = |finding: &Finding| record::Finding {
+        dir: probe.address.clone(),
+        role: "server".to_owned(),
+        finding: finding.clone(),
+    };
+    let findings: Vec<_> = findings.iter().map(about).collect();
+    let refused = findings.iter().any(|f| f.finding.severity == Severity::Error);
+    let elsewhere = Elsewhere {
+        own: &OWN,
+        noun: "daemons",
+        subjects: 1,
+        refused: u64::from(refused),
+        findings: &findings,
+    };
+    elsewhere.write(format, out, |out| out.record(probe), |out| text(probe, out))
 }
 
-fn json(probe: &record::Probe, findings: &[Finding], totals: Totals, out: &mut Out) -> anyhow::Result<()> {
-    out.record(probe)?;
-    for finding in findings.iter().cloned() {
-        out.record(&record::Finding { dir: probe.address.clone(), role: "server".to_owned(), finding })?;
-    }
-    Ok(out.record(&record::Summary {
-        checked: 1,
-        refused: u64::from(totals.errors > 0),
-        findings_error: totals.errors,
-        findings_warning: totals.warnings,
-        findings_note: totals.notes,
-        ..record::Summary::default()
-    })?)
-}
-
-fn text(probe: &record::Probe, findings: &[Finding], out: &mut Out) -> anyhow::Result<()> {
+fn text(probe: &record::Probe, out: &mut Out) -> io::Result<()> {
     let exchange = probe.key_exchange.as_deref().unwrap_or("unknown key exchange");
     writeln!(out.text(), "{}: {}, {}, {exchange}", Safe(&probe.address), probe.protocol, probe.suite)?;
     writeln!(out.text(), "  presents {}", Safe(&probe.chain.join(" < ")))?;
     let asks =
         if probe.asks_for_certificate { "asks for a client certificate" } else { "asks for no certificate" };
     let takes = if probe.accepted { "takes ours" } else { "refuses ours" };
-    writeln!(out.text(), "  {asks}, {takes}; handshake in {} us", probe.handshake_us)?;
-    for f in findings {
-        writeln!(out.text(), "  {:7} {}", f.severity, Safe(&f.reason()))?;
-        if !f.fix.is_empty() {
-            writeln!(out.text(), "          fix: {}", Safe(&f.fix))?;
-        }
-    }
-    Ok(())
+    writeln!(out.text(), "  {asks}, {takes}; handshake in {} us", probe.handshake_us)
 }

@@ -5,7 +5,7 @@ use common::out::{Format, Out};
 use common::pki::rule::{RULES, Rule};
 use common::record::certck as record;
 
-use super::probe::OWN;
+use super::{ocsp, probe};
 
 /// List the rules that directories and daemons are held to
 ///
@@ -17,16 +17,20 @@ use super::probe::OWN;
   certck rules expired --format json")]
 pub(crate) struct Args {
     /// Only these
-    #[arg(value_name = "RULE", value_parser = clap::builder::PossibleValuesParser::new(RULES.iter().chain(&OWN).map(|r| r.id)), hide_possible_values = true)]
+    #[arg(value_name = "RULE", value_parser = clap::builder::PossibleValuesParser::new(all().map(|(r, _)| r.id)), hide_possible_values = true)]
     rules: Vec<String>,
 }
 
-pub(crate) fn run(args: &Args, format: Format, out: &mut Out) -> anyhow::Result<Exit> {
+/// Every rule, and the command that applies it.
+fn all() -> impl Iterator<Item = (&'static Rule, &'static str)> {
     let checked = RULES.iter().map(|r| (r, "check"));
-    let all = checked.chain(OWN.iter().map(|r| (r, "probe")));
+    checked.chain(ocsp::OWN.iter().map(|r| (r, "ocsp"))).chain(probe::OWN.iter().map(|r| (r, "probe")))
+}
+
+pub(crate) fn run(args: &Args, format: Format, out: &mut Out) -> anyhow::Result<Exit> {
     let mut listed = 0;
     let wanted = |rule: &Rule| args.rules.is_empty() || args.rules.iter().any(|id| id == rule.id);
-    for (rule, command) in all.filter(|(rule, _)| wanted(rule)) {
+    for (rule, command) in all().filter(|(rule, _)| wanted(rule)) {
         listed += 1;
         match format {
             Format::Text => writeln!(out.text(), "{:23} {:8} {}", rule.id, rule.severity, rule.what)?,

@@ -1,0 +1,253 @@
+//! `certck ocsp`: what the responders say of certificates.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, bail, ensure};
+use common::exit::Exit;
+use common::finding::Severity;
+use common::out::Out;
+use common::pki::ocsp::{Answer, Question, Refused, Status};
+use common::pki::role::LAYOUTS;
+use common::pki::rule::{REVOKED, Rule};
+use common::pki::{Cert, Crl, pem, revocation_reason, utc};
+use common::record::certck as record;
+use common::report::ReportFormat;
+use common::text::Safe;
+use time::OffsetDateTime;
+
+use crate::download::{self, Limits};
+use crate::files;
+use crate::verdict::Elsewhere;
+
+/// Ask OCSP responders whether certificates are revoked
+///
+/// Asks about the leaf and its intermediates, each at the address that it names. An answer counts only if it is
+/// signed by the certificate's issuer, or by a responder that the issuer certified for it, is about this
+/// certificate, and is in force; with a nonce it is also made for this question. An address that cannot be
+/// reached is exit status 2: it says nothing about the certificate.
+#[derive(clap::Args, Debug)]
+#[command(after_long_help = "Examples:
+  certck ocsp /etc/profguard/server_certs
+  certck ocsp --url http://ocsp.example.org/ --format json pki/server_certs
+  certck ocsp --issuer ca.pem server.pem
+  certck check \"$dir\" && certck ocsp --format nagios \"$dir\"")]
+pub(crate) struct Args {
+    /// Certificate directories, or PEM files that begin with the leaf
+    #[arg(value_name = "PATH", required = true)]
+    paths: Vec<PathBuf>,
+    /// Where to ask about the leaves [default: what each names]
+    #[arg(long, value_name = "URL")]
+    url: Option<String>,
+    /// Certificates of issuers that are in neither PATH nor its ca.crt
+    #[arg(long, value_name = "FILE")]
+    issuer: Vec<PathBuf>,
+    #[command(flatten)]
+    limits: Limits,
+}
+
+const OCSP_ANSWER: Rule = Rule {
+    id: "ocsp-answer",
+    severity: Severity::Error,
+    what: "The OCSP responder's answer is signed by who may, about the certificate, and in force.",
+};
+const OCSP_UNKNOWN: Rule =
+    Rule { id: "ocsp-unknown", severity: Severity::Error, what: "The OCSP responder knows the certificate." };
+const NO_RESPONDER: Rule =
+    Rule { id: "no-responder", severity: Severity::Note, what: "Each certificate names an OCSP responder." };
+
+/// The rules that only a responder's answer can show broken.
+pub(crate) static OWN: [Rule; 3] = [OCSP_ANSWER, OCSP_UNKNOWN, NO_RESPONDER];
+
+pub(crate) fn run(args: &Args, format: ReportFormat, out: &mut Out) -> anyhow::Result<Exit> {
+    let mut issuers = Vec::new();
+    for path in &args.issuer {
+        issuers.extend(files::certificates(path)?);
+    }
+    let mut report = Report::default();
+    for path in &args.paths {
+        if let Err(e) = ask_all(args, path, &issuers, &mut report, out) {
+            out.diag().fatal(&e);
+        }
+    }
+    let elsewhere = Elsewhere {
+        own: &OWN,
+        noun: "certificates",
+        subjects: report.answers.len() as u64,
+        refused: report.refused,
+        findings: &report.findings,
+    };
+    elsewhere.write(
+        format,
+        out,
+        |out| report.answers.iter().try_for_each(|a| out.record(a)),
+        |out| report.answers.iter().try_for_each(|a| text(a, out)),
+    )
+}
+
+/// What came of all questions.
+#[derive(Default)]
+struct Report {
+    answers: Vec<record::Ocsp>,
+    findings: Vec<record::Finding>,
+    refused: u64,
+}
+
+/// The certificates of one path, the leaf first, and what is known of their issuers.
+struct Subjects {
+    file: PathBuf,
+    chain: Vec<Cert>,
+    issuers: Vec<Cert>,
+    crls: Vec<Crl>,
+}
+
+impl Subjects {
+    fn read(path: &Path) -> anyhow::Result<Self> {
+        if !path.is_dir() {
+            let chain = files::certificates(path)?;
+            ensure!(!chain.is_empty(), "{}: holds no certificate", path.display());
+            return Ok(Self { file: path.to_owned(), chain, issuers: Vec::new(), crls: Vec::new() });
+        }
+        let there = LAYOUTS.iter().map(|l| path.join(l.leaf)).find(|leaf| leaf.symlink_metadata().is_ok());
+        let file = there.with_context(|| {
+            format!("{}: holds neither {}", path.display(), LAYOUTS.map(|l| l.leaf).join(" nor "))
+        })?;
+        // Whether the list is in order is for `check`; what it revokes is not believed here either way.
+        let blocks = files::read(&path.join("ca.crl")).and_then(|b| Ok(pem::parse(&b)?)).unwrap_or_default();
+        Ok(Self {
+            chain: files::certificates(&file)?,
+            issuers: files::certificates(&path.join("ca.crt"))?,
+            crls: blocks.iter().filter_map(|b| Crl::parse(&b.der).ok()).collect(),
+            file,
+        })
+    }
+}
+
+fn ask_all(args: &Args, path: &Path, issuers: &[Cert], report: &mut Report, out: &Out) -> anyhow::Result<()> {
+    let subjects = Subjects::read(path)?;
+    let mut asked = false;
+    let mut silent = Vec::new();
+    for (i, cert) in subjects.chain.iter().enumerate().filter(|(_, c)| !c.is_self_issued()) {
+        let Some(url) = args.url.as_ref().filter(|_| i == 0).or_else(|| responder(cert)) else {
+            silent.push(cert);
+            continue;
+        };
+        asked = true;
+        if let Err(e) = ask(args, &subjects, cert, issuers, url, report) {
+            out.diag().fatal(&e.context(url.clone()));
+        }
+    }
+    if !asked {
+        bail!("{}: no certificate names an OCSP responder: give one with --url", subjects.file.display());
+    }
+    for cert in silent {
+        let found = format!("{} names no OCSP responder", cert.subject);
+        report.add(path, NO_RESPONDER.at(&subjects.file).found(found));
+    }
+    Ok(())
+}
+
+/// The first address that can be asked.
+fn responder(cert: &Cert) -> Option<&String> {
+    let addresses = cert.extensions.authority_info_access.as_ref().map(|a| &a.value);
+    addresses.into_iter().flatten().find(|a| a.starts_with("http://") || a.starts_with("https://"))
+}
+
+fn ask(
+    args: &Args,
+    subjects: &Subjects,
+    cert: &Cert,
+    issuers: &[Cert],
+    url: &str,
+    report: &mut Report,
+) -> anyhow::Result<()> {
+    let mut known = subjects.issuers.iter().chain(&subjects.chain).chain(issuers);
+    let issuer = known
+        .find(|c| c.is_ca() && cert.is_issued_by(c))
+        .with_context(|| format!("{}: no issuer is at hand: name its file with --issuer", cert.subject))?;
+    let question = Question::new(cert, issuer, nonce()?);
+    let response = download::post(url, "application/ocsp-request", &question.der(), &args.limits)?;
+    let at = OffsetDateTime::now_utc().unix_timestamp();
+    let dir = subjects.file.as_path();
+    match question.answer(&response, &subjects.crls, at) {
+        Ok(answer) => {
+            report.judge(dir, cert, &answer);
+            report.answers.push(said(&subjects.file, cert, url, &answer));
+        }
+        Err(Refused::Responder(says)) => bail!("the responder says: {says}"),
+        Err(refused @ Refused::Answer(_)) => report.add(
+            dir,
+            OCSP_ANSWER
+                .at(dir)
+                .found(format!("{}: the answer of {url}: {refused}", cert.subject))
+                .expected("an answer that can be believed")
+                .fix("look into the responder, and at who answers in its place"),
+        ),
+    }
+    Ok(())
+}
+
+/// Bytes that nobody can have expected.
+fn nonce() -> anyhow::Result<[u8; 32]> {
+    let mut nonce = [0; 32];
+    let n = rustix::rand::getrandom(&mut nonce, rustix::rand::GetRandomFlags::empty())?;
+    ensure!(n == nonce.len(), "no random numbers");
+    Ok(nonce)
+}
+
+impl Report {
+    fn judge(&mut self, file: &Path, cert: &Cert, answer: &Answer) {
+        match answer.status {
+            Status::Good => {}
+            Status::Revoked { at, reason } => self.add(
+                file,
+                REVOKED
+                    .at(file)
+                    .found(format!("{} was revoked at {at}{}", cert.subject, revocation_reason(reason)))
+                    .expected("a certificate that is not revoked")
+                    .fix("issue a new key and certificate"),
+            ),
+            Status::Unknown => self.add(
+                file,
+                OCSP_UNKNOWN
+                    .at(file)
+                    .found(format!("{} is unknown to the responder", cert.subject))
+                    .expected("a state")
+                    .fix("ask the CA whether it issued this certificate"),
+            ),
+        }
+    }
+
+    fn add(&mut self, dir: &Path, finding: common::finding::Finding) {
+        self.refused += u64::from(finding.severity == Severity::Error);
+        let dir = dir.to_string_lossy().into_owned();
+        self.findings.push(record::Finding { dir, role: "responder".to_owned(), finding });
+    }
+}
+
+fn said(file: &Path, cert: &Cert, url: &str, answer: &Answer) -> record::Ocsp {
+    let (status, revoked_at, reason) = match answer.status {
+        Status::Good => ("good", None, None),
+        Status::Revoked { at, reason } => ("revoked", Some(utc(at.unix)), reason),
+        Status::Unknown => ("unknown", None, None),
+    };
+    record::Ocsp {
+        path: file.to_string_lossy().into_owned(),
+        subject: cert.subject.to_string(),
+        serial: common::finding::hex(&cert.serial),
+        url: url.to_owned(),
+        status: status.to_owned(),
+        revoked_at,
+        reason,
+        this_update: answer.this_update.to_string(),
+        next_update: answer.next_update.map(|t| t.to_string()),
+        signer: answer.signer.clone(),
+        nonce: answer.fresh,
+    }
+}
+
+fn text(answer: &record::Ocsp, out: &mut Out) -> std::io::Result<()> {
+    let until = answer.next_update.as_ref().map(|t| format!(" until {t}")).unwrap_or_default();
+    writeln!(out.text(), "{}: {}: {}{until}", Safe(&answer.path), Safe(&answer.subject), answer.status)?;
+    let made = if answer.nonce { "made for this question" } else { "made in advance" };
+    writeln!(out.text(), "  {} says so at {}, {made}", Safe(&answer.signer), answer.this_update)
+}
