@@ -258,10 +258,8 @@ struct Single<'a> {
 impl<'a> Data<'a> {
     fn read(data: &'a [u8]) -> Result<Self> {
         let mut data = Der::new(data);
-        if let Some(version) = data.optional(explicit(0))? {
-            if version != [der::INTEGER, 1, 0] {
-                return Err(Malformed::new("an unknown version"));
-            }
+        if data.optional(explicit(0))?.is_some_and(|version| version != [der::INTEGER, 1, 0]) {
+            return Err(Malformed::new("an unknown version"));
         }
         let responder = data.read()?;
         let responder = match responder.tag {

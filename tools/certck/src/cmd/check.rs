@@ -7,7 +7,7 @@ use anyhow::Context;
 use clap::ValueEnum;
 use common::exit::Exit;
 use common::finding::{Finding, Severity};
-use common::fsat::AtomicFile;
+use common::fsat::Output;
 use common::out::Out;
 use common::pki::{self, LoadOptions, Passphrase, PassphraseArgs, Profile, Role, rule};
 use common::policy::Mode;
@@ -141,7 +141,7 @@ pub(crate) fn run(args: &Args, format: ReportFormat, out: &mut Out) -> anyhow::R
         return check(args, format, diag, to);
     };
     let shown = || path.display().to_string();
-    let mut file = BufWriter::new(AtomicFile::create(path, Mode(0o640)).with_context(shown)?);
+    let mut file = BufWriter::new(Output::create(path, Mode(0o640)).with_context(shown)?);
     let exit = check(args, format, out.diag(), &mut file)?;
     file.into_inner().map_err(std::io::IntoInnerError::into_error)?.commit().with_context(shown)?;
     Ok(exit)

@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::Context;
 use common::exit::Exit;
 use common::finding::{Finding, Severity};
-use common::fsat::AtomicFile;
+use common::fsat::Output;
 use common::out::{Format, Out};
 use common::policy::Mode;
 use common::record::certck as record;
@@ -131,7 +131,7 @@ fn change(what: &str, key: &Key, at: OffsetDateTime, format: Format, out: &mut O
 }
 
 fn metrics(path: &std::path::Path, checked: &[Checked]) -> anyhow::Result<()> {
-    let mut file = BufWriter::new(AtomicFile::create(path, Mode(0o640))?);
+    let mut file = BufWriter::new(Output::create(path, Mode(0o640))?);
     let (mut report, mut tally) = (form(ReportFormat::Prometheus), Tally::default());
     for one in checked {
         tally.count(&one.findings);

@@ -7,7 +7,7 @@ use anyhow::Context;
 use clap::Args;
 use common::exit::Exit;
 use common::finding::Severity;
-use common::fsat::AtomicFile;
+use common::fsat::Output;
 use common::out::Out;
 use common::policy::Mode;
 use common::report::{self, End, ReportFormat, nagios_exit};
@@ -67,7 +67,7 @@ impl Audit {
             return self.write(format, color, diag, to);
         };
         let shown = || path.display().to_string();
-        let mut file = BufWriter::new(AtomicFile::create(path, Mode(0o640)).with_context(shown)?);
+        let mut file = BufWriter::new(Output::create(path, Mode(0o640)).with_context(shown)?);
         let exit = self.write(format, false, out.diag(), &mut file)?;
         file.into_inner().map_err(std::io::IntoInnerError::into_error)?.commit().with_context(shown)?;
         Ok(exit)

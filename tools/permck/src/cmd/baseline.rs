@@ -7,7 +7,7 @@ use anyhow::Context;
 use clap::Args;
 use common::exit::Exit;
 use common::finding::Severity;
-use common::fsat::AtomicFile;
+use common::fsat::Output;
 use common::out::Out;
 use common::policy::Mode;
 use common::report::End;
@@ -42,7 +42,7 @@ pub(crate) struct Baseline {
 impl Baseline {
     pub(crate) fn run(self, out: &mut Out) -> anyhow::Result<Exit> {
         let shown = || self.output.display().to_string();
-        let file = AtomicFile::create(&self.output, Mode(0o640)).with_context(shown)?;
+        let file = Output::create(&self.output, Mode(0o640)).with_context(shown)?;
         let mut file = BufWriter::new(file);
         let mut report = Json;
         let mut plan = self.tree.plan(out.diag())?;

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, anyhow};
 use clap::{Args, Subcommand};
 use common::exit::Exit;
-use common::fsat::AtomicFile;
+use common::fsat::Output;
 use common::out::{Diag, Format, Out};
 use common::policy::Mode;
 use common::progress::{self, Unit};
@@ -125,7 +125,7 @@ impl Create {
         if diag.errors() > 0 {
             return Err(anyhow!("{}: not written, because of the errors above", shown()));
         }
-        let mut file = BufWriter::new(AtomicFile::create(path, Mode(0o640)).with_context(shown)?);
+        let mut file = BufWriter::new(Output::create(path, Mode(0o640)).with_context(shown)?);
         file.write_all(&content).with_context(shown)?;
         file.into_inner().map_err(std::io::IntoInnerError::into_error)?.commit().with_context(shown)?;
         if let Some(key) = &key {
