@@ -1,5 +1,7 @@
 //! A certificate revocation list's facts (RFC 5280, section 5), read strictly. Judging them is for the rules.
 
+use std::collections::BTreeSet;
+
 use rustls::pki_types::CertificateRevocationListDer;
 
 use super::der::{self, Der, Malformed, Result, Time, context, explicit};
@@ -148,7 +150,7 @@ impl Crl {
                 // A critical certificateIssuer too: it makes the list an indirect one (RFC 5280, 5.3.3).
                 let name =
                     if id == oid::CERTIFICATE_ISSUER { "certificate issuer".into() } else { oid::name(id) };
-                if !self.unknown_critical.contains(&name) {
+                if self.unknown_critical.len() < 8 && !self.unknown_critical.contains(&name) {
                     self.unknown_critical.push(name);
                 }
             }
@@ -158,14 +160,13 @@ impl Crl {
 
     fn read_extensions(&mut self, list: &[u8]) -> Result<()> {
         let mut list = Der::only(list, der::SEQUENCE)?;
-        let mut seen: Vec<&[u8]> = Vec::new();
+        let mut seen = BTreeSet::new();
         while !list.is_empty() {
             let (id, critical, value) = read_one(&mut list)?;
-            if seen.contains(&id) {
+            if !seen.insert(id) {
                 self.broken.push(format!("{} stands twice", oid::name(id)));
                 continue;
             }
-            seen.push(id);
             if let Err(e) = self.set(id, critical, value) {
                 self.broken.push(e.within(oid::name(id)).0);
             }

@@ -1,5 +1,7 @@
 //! The extensions of certificates (RFC 5280, section 4.2), read into values.
 
+use std::collections::BTreeSet;
+
 use super::der::{self, Der, Malformed, Result, context, explicit};
 use super::name::{GeneralName, Name};
 use super::oid;
@@ -62,6 +64,8 @@ impl KeyUsage {
     pub const DIGITAL_SIGNATURE: Self = Self(1 << 0);
     pub const KEY_CERT_SIGN: Self = Self(1 << 5);
     pub const CRL_SIGN: Self = Self(1 << 6);
+    /// All that a key can be for that does nothing but sign: nonRepudiation is the fourth.
+    pub const SIGNING: Self = Self(1 << 0 | 1 << 1 | 1 << 5 | 1 << 6);
 
     /// Whether all bits of the other are set.
     #[must_use]
@@ -142,18 +146,17 @@ impl Extensions {
     pub(crate) fn read(list: &[u8]) -> Result<Self> {
         let mut list = Der::only(list, der::SEQUENCE)?;
         let mut extensions = Self::default();
-        let mut seen: Vec<&[u8]> = Vec::new();
+        let mut seen = BTreeSet::new();
         if list.is_empty() {
             extensions.broken.push("the list of extensions is empty".to_owned());
         }
         while !list.is_empty() {
             let (id, critical, value) = read_one(&mut list)?;
             extensions.count += 1;
-            if seen.contains(&id) {
+            if !seen.insert(id) {
                 extensions.broken.push(format!("{} stands twice", oid::name(id)));
                 continue;
             }
-            seen.push(id);
             if let Err(e) = extensions.set(id, critical, value) {
                 extensions.broken.push(e.within(oid::name(id)).0);
             }
@@ -299,15 +302,16 @@ pub(crate) fn authority_key_id(value: &[u8]) -> Result<AuthorityKeyId> {
 fn policies(value: &[u8]) -> Result<Vec<Vec<u8>>> {
     let mut list = Der::only(value, der::SEQUENCE)?;
     let mut policies: Vec<Vec<u8>> = Vec::new();
+    let mut seen = BTreeSet::new();
     while !list.is_empty() {
         let mut one = list.sequence()?;
-        let id = one.oid()?.to_vec();
+        let id = one.oid()?;
         one.optional(der::SEQUENCE)?;
         one.done()?;
-        if policies.contains(&id) {
+        if !seen.insert(id) {
             return Err(Malformed::new("a policy stands twice"));
         }
-        policies.push(id);
+        policies.push(id.to_vec());
     }
     if policies.is_empty() { Err(Malformed::new("the list is empty")) } else { Ok(policies) }
 }

@@ -41,6 +41,18 @@ impl KeyKind {
     }
 }
 
+impl KeyKind {
+    /// Whether it can do nothing but sign: Ed25519 and Ed448 (RFC 8410, section 5), ML-DSA (RFC 9881, section 5).
+    #[must_use]
+    pub fn only_signs(&self) -> bool {
+        match self {
+            Self::Ed25519 => true,
+            Self::Other(name) => name == "Ed448" || name.starts_with("ML-DSA-"),
+            Self::Rsa { .. } | Self::Ec(_) => false,
+        }
+    }
+}
+
 impl fmt::Display for KeyKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

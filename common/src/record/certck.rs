@@ -102,7 +102,7 @@ pub struct Case {
     /// Extended key usages that it must allow, by name or dotted numbers; by default that of `kind`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub extended_key_usages: Vec<String>,
-    /// How many intermediates there may be; 16, if absent.
+    /// How many intermediates there may be, self-issued ones not counted; 16, if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_depth: Option<u32>,
     /// What is demanded; `rfc5280`, if absent.

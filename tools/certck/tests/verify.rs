@@ -7,6 +7,8 @@ mod forge;
 use common::pki::extension::KeyUsage;
 use common::pki::path::{PeerName, Question, validate};
 use common::pki::{Cert, Crl, purpose};
+use rcgen::{KeyPair, PublicKeyData};
+
 use forge::{
     AKI, BC, CLIENT_AUTH, CRL_NUMBER, CrlSpec, DAY, EKU, Ext, KU, Key, NC, NOW, SAN, SERVER_AUTH, SKI, Spec,
     aki, bc, directory, dns, eku, email, int, ip, key_id, ku, name, nc, octets, oid, san, seq, ski, tlv, uri,
@@ -182,6 +184,21 @@ const CERTIFICATES: &[Row] = &[
     ("intermediate without keyUsage", Ok(3), |c| c.deepen().ica.drop(KU)),
     ("leaf with keyCertSign", Err("key-usage"), |c| c.leaf.set(ku(&[0, 5]))),
     ("leaf with an empty keyUsage", Err("key-usage"), |c| c.leaf.set((KU, true, tlv(3, &[0])))),
+    ("a key that only signs, for key agreement", Err("key-usage"), |c| {
+        c.leaf.spki = KeyPair::generate_for(&rcgen::PKCS_ED25519).unwrap().subject_public_key_info();
+        c.leaf.set(ku(&[0, 4]));
+    }),
+    ("a key that only signs, for signatures", Ok(2), |c| {
+        c.leaf.spki = KeyPair::generate_for(&rcgen::PKCS_ED25519).unwrap().subject_public_key_info();
+        c.leaf.set(ku(&[0, 1]));
+    }),
+    ("root of another issuer's name, signed by its own key, without a key identifier", Ok(2), |c| {
+        c.root.issuer = name("former name");
+    }),
+    ("authority key identifier with an issuer and no serial number", Err("authority-key-identifier"), |c| {
+        let issuer = tlv(0xa1, &directory(&name("root")));
+        c.leaf.set((AKI, false, seq(&[tlv(0x80, &key_id(&c.keys[0])), issuer])));
+    }),
     ("leaf without keyUsage", Ok(2), |c| c.leaf.drop(KU)),
     ("leaf that may not sign", Err("key-usage"), |c| c.leaf.set(ku(&[2]))),
     ("leaf without basicConstraints", Ok(2), |c| c.leaf.drop(BC)),
@@ -224,7 +241,11 @@ const CERTIFICATES: &[Row] = &[
         c.deepen().ica.drop(SKI)
     }),
     ("trusted intermediate without authority key identifier", Err("authority-key-identifier"), |c| {
-        (c.root.issuer, c.root.subject) = (name("above"), name("root"));
+        let above = Key::new();
+        let mut root = c.root.clone();
+        root.issuer = name("above");
+        c.more_roots.push(root.sign(&above));
+        c.root = Spec::root("else", &c.keys[0]);
     }),
     ("trusted intermediate", Ok(2), |c| {
         c.root.issuer = name("above");
@@ -301,10 +322,24 @@ const PATHS: &[Row] = &[
         c.deepen();
         c.depth = 1;
     }),
-    ("depth counts self-issued intermediates", Err("no-issuer"), |c| {
+    ("depth does not count self-issued intermediates", Ok(4), |c| {
         c.deepen();
         below(c, "ica", None);
         c.depth = 1;
+    }),
+    ("depth counts all others", Err("no-issuer"), |c| {
+        c.deepen();
+        below(c, "second", None);
+        c.depth = 1;
+    }),
+    ("an untrusted root beside the path is not what is wrong", Err("no-issuer"), |c| {
+        let other = Key::new();
+        c.leaf.issuer = name("other");
+        c.leaf.set(aki(&other));
+        c.keys[0] = other;
+        let mut root = Spec::root("other", &c.keys[0]);
+        root.drop(SKI);
+        c.more.push(root.sign(&c.keys[0]));
     }),
     ("root among the intermediates", Ok(3), |c| {
         c.deepen();
@@ -418,6 +453,21 @@ const CONSTRAINTS: &[Row] = &[
         c.root.set(nc(&[ip(&NET)], &[]));
         c.names(&[ip(&[192, 0, 3, 1])]);
         c.any_name();
+    }),
+    ("a wildcard beyond the permitted name", Err("name-constraints"), |c| {
+        c.deepen().ica.set(nc(&[dns("foo.example.com")], &[]));
+        c.names(&[dns("*.example.com")]);
+        c.names = vec![PeerName::Dns("bar.example.com".into())];
+    }),
+    ("a wildcard that stands for an excluded name", Err("name-constraints"), |c| {
+        c.deepen().ica.set(nc(&[], &[dns("foo.example.com")]));
+        c.names(&[dns("*.example.com")]);
+        c.names = vec![PeerName::Dns("bar.example.com".into())];
+    }),
+    ("a wildcard within the permitted domain", Ok(3), |c| {
+        c.deepen().ica.set(nc(&[dns("example.com")], &[dns("a.foo.example.com")]));
+        c.names(&[dns("*.example.com")]);
+        c.names = vec![PeerName::Dns("bar.example.com".into())];
     }),
     ("excluded address", Err("name-constraints"), |c| {
         c.root.set(nc(&[], &[ip(&NET)]));
@@ -670,6 +720,9 @@ const LENIENT: &[(&str, &str)] = &[
     ("serial number negative", "does not look at serial numbers"),
     ("trusted intermediate without authority key identifier", "asks less of a trusted certificate"),
     ("policy constraints that are not critical", "does not look"),
+    ("a key that only signs, for key agreement", "does not look whether a key is capable of its usages"),
+    ("authority key identifier with an issuer and no serial number", "does not look"),
+    ("a wildcard that stands for an excluded name", "takes the star for a label"),
     ("an explicit policy demanded, and none there", "looks at policies only with -policy_check"),
     ("not critical", "does not look whether name constraints are critical"),
     ("a constraint with a leading period", "takes it for all subdomains"),
@@ -689,6 +742,7 @@ const STRICT: &[(&str, &str)] = &[
     ("a root without keyUsage", "-x509_strict demands one of CAs; validation, 6.1.4 (n), does not"),
     ("last second", "ends a validity with the beginning of its last second"),
     ("any extendedKeyUsage", "-purpose does not count it"),
+    ("depth does not count self-issued intermediates", "counts them"),
     ("a forbidden way beside an allowed one", "does not go back once it has chosen an issuer"),
     ("lists that cover all reasons together", "uses such lists only with -extended_crl"),
 ];

@@ -60,7 +60,7 @@ fn allowed(work: &Work<'_, '_>, cert: &Cert, name: &GeneralName, above: &[&NameC
         }
         for tree in constraints.excluded.iter().filter(|t| same_form(&t.base, name)) {
             work.spend(&work.comparisons, COMPARISONS, "names to compare with constraints")?;
-            if within(name, &tree.base) != Some(false) {
+            if touches(name, &tree.base) != Some(false) {
                 return refuse();
             }
         }
@@ -88,27 +88,34 @@ fn within(name: &GeneralName, base: &GeneralName) -> Option<bool> {
     }
 }
 
+/// Whether some of what a name stands for lies in a subtree; `None` where that cannot be told.
+fn touches(name: &GeneralName, base: &GeneralName) -> Option<bool> {
+    match (name, base) {
+        (GeneralName::Dns(name), GeneralName::Dns(base)) => Some(dns(name, base)? || stands_for(name, base)),
+        _ => within(name, base),
+    }
+}
+
 fn directory(name: &Name, base: &Name) -> bool {
     name.is_within(base)
 }
 
-/// Zero or more labels added on the left. A wildcard is inside when all that it stands for is; it touches an
-/// excluded tree when some of it may be inside.
+/// Zero or more labels added on the left. A wildcard is inside when all that it stands for is.
 fn dns(name: &str, base: &str) -> Option<bool> {
     let plain = name.strip_prefix("*.").unwrap_or(name);
     if !is_dns_name(plain) {
         return None;
     }
-    Some(
-        base.is_empty()
-            || ends_with_label(plain, base)
-            || (plain != name && ends_with_label(base, plain) && one_more(base, plain)),
-    )
+    Some(base.is_empty() || ends_with_label(plain, base))
 }
 
-/// Whether `base` is `plain` with one more label: what `*.plain` stands for.
-fn one_more(base: &str, plain: &str) -> bool {
-    base.len() > plain.len() && !base[..base.len() - plain.len() - 1].contains('.')
+/// Whether `name` is a wildcard and `base` one of the names that it stands for: with one label in the star's
+/// place.
+fn stands_for(name: &str, base: &str) -> bool {
+    let Some(plain) = name.strip_prefix("*.") else { return false };
+    ends_with_label(base, plain)
+        && base.len() > plain.len()
+        && !base[..base.len() - plain.len() - 1].contains('.')
 }
 
 fn ends_with_label(name: &str, base: &str) -> bool {
@@ -198,9 +205,17 @@ mod tests {
         assert_eq!(dns("example.com", "Example.com"), Some(true));
         assert_eq!(dns("badexample.com", "example.com"), Some(false));
         assert_eq!(dns("*.example.com", "example.com"), Some(true));
-        // What the star stands for may be the excluded name.
-        assert_eq!(dns("*.example.com", "foo.example.com"), Some(true));
+        assert_eq!(dns("*.example.com", "foo.example.com"), Some(false));
         assert_eq!(dns(".example.com", "example.com"), None);
+    }
+
+    #[test]
+    fn a_wildcard_touches_what_it_stands_for_and_is_within_nothing_narrower() {
+        let name = |text: &str| GeneralName::Dns(text.to_owned());
+        let (star, foo) = (name("*.example.com"), name("foo.example.com"));
+        assert_eq!((within(&star, &foo), touches(&star, &foo)), (Some(false), Some(true)));
+        assert_eq!(touches(&star, &name("a.foo.example.com")), Some(false));
+        assert_eq!(touches(&name("example.com"), &foo), Some(false));
     }
 
     #[test]

@@ -49,7 +49,8 @@ pub struct Question<'a> {
     pub key_usage: KeyUsage,
     /// Names that the leaf must be good for, each of them.
     pub names: &'a [PeerName],
-    /// How many intermediates there may be, self-issued ones counted.
+    /// How many intermediates there may be that are not self-issued. With those that are, there are never more than
+    /// this or [`MAX_DEPTH`], whichever is greater.
     pub max_depth: usize,
     /// Whether certificates must also be what section 4 obliges CAs to issue. Without it, only what section 6
     /// has validation check.
@@ -142,16 +143,21 @@ impl<'a, 'q> Work<'a, 'q> {
                 }
             }
         }
-        if path.len() > self.question.max_depth {
+        if path.len() > self.question.max_depth.max(MAX_DEPTH) {
             return Ok(false);
         }
+        let counted = path.iter().skip(1).filter(|c| !c.is_self_issued()).count();
         for next in self.issuers(last) {
             self.spend(&self.steps, STEPS, "paths to try")?;
             if path.iter().any(|c| c.der == next.der || (c.subject == next.subject && c.key == next.key)) {
                 continue;
             }
+            if counted >= self.question.max_depth && !next.is_self_issued() {
+                continue;
+            }
             if let Err(e) = profile::intermediate(self.question, next) {
-                if furthest.code == "no-issuer" {
+                // What is wrong with a root that nobody trusts is not what is wrong with the path.
+                if furthest.code == "no-issuer" && !next.is_self_issued() {
                     *furthest = e;
                 }
                 continue;

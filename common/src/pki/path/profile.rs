@@ -6,6 +6,9 @@ use crate::pki::judge::serial;
 use crate::pki::name::GeneralName;
 use crate::pki::{Cert, utc};
 
+/// 2050-01-01: from then on times are GeneralizedTime, until then they must not be.
+pub(super) const YEAR_2050: i64 = 2_524_608_000;
+
 /// Where a certificate stands in the path.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Place {
@@ -105,15 +108,17 @@ fn conformance(cert: &Cert, place: Place) -> Verdict {
     if cert.subject.is_empty() && !e.subject_alt_name.as_ref().is_some_and(|s| s.critical) {
         return refuse("empty-subject", "the subject is empty, and no critical subjectAltName replaces it");
     }
-    const YEAR_2050: i64 = 2_524_608_000;
     if [cert.not_before, cert.not_after].iter().any(|t| t.generalized && t.unix < YEAR_2050) {
         return refuse("time-encoding", "a GeneralizedTime before the year 2050");
     }
     // 4.2.1.1: may be left out where the key signs itself.
     let key_id = e.authority_key_id.as_ref().is_some_and(|a| a.value.key_id.is_some());
-    let own_key = place == Place::Root && cert.is_self_issued();
-    if !(key_id || own_key) {
+    let own_key = || cert.is_self_issued() || cert.signature.verify(&cert.key).is_ok();
+    if !(key_id || place == Place::Root && own_key()) {
         return refuse("authority-key-identifier", "no authority key identifier");
+    }
+    if e.authority_key_id.as_ref().is_some_and(|a| a.value.issuer.is_some() != a.value.serial.is_some()) {
+        return refuse("authority-key-identifier", "an issuer and a serial number that do not come together");
     }
     if ca && e.subject_key_id.is_none() {
         return refuse("subject-key-identifier", "a CA without a subject key identifier");
@@ -154,6 +159,10 @@ fn usages(cert: &Cert) -> Verdict {
     }
     if !cert.is_ca() && usage.is_some_and(|k| k.has(KeyUsage::KEY_CERT_SIGN)) {
         return Err(Refusal::about("key-usage", cert, "keyCertSign without being a CA"));
+    }
+    if cert.key.kind.only_signs() && usage.is_some_and(|k| k.0 & !KeyUsage::SIGNING.0 != 0) {
+        let text = format!("a keyUsage that {} is not capable of", cert.key.kind);
+        return Err(Refusal::about("key-usage", cert, text));
     }
     let length = cert.extensions.basic_constraints.as_ref().and_then(|b| b.value.path_len);
     if length.is_some() && !(cert.is_ca() && signs) {

@@ -9,7 +9,7 @@ use crate::pki::crl::{REASONS, Scope};
 use crate::pki::extension::{DistributionPoint, KeyUsage};
 use crate::pki::judge::serial;
 use crate::pki::name::{GeneralName, Name};
-use crate::pki::{Cert, Crl};
+use crate::pki::{Cert, Crl, Time};
 
 pub(super) fn check(work: &Work<'_, '_>, path: &[&Cert], root: &Cert) -> Verdict {
     if work.question.crls.is_empty() {
@@ -80,6 +80,13 @@ fn form(work: &Work<'_, '_>, crl: &Crl) -> Verdict {
         None => return Err(unusable("has no nextUpdate")),
         Some(next) if at > next.unix => return Err(unusable("has expired")),
         Some(_) => {}
+    }
+    // Section 5.1.2.4, as of certificates.
+    let late = |t: &&Time| t.generalized && t.unix < super::profile::YEAR_2050;
+    if work.question.conformance
+        && [Some(&crl.this_update), crl.next_update.as_ref()].iter().flatten().any(late)
+    {
+        return Err(unusable("has a GeneralizedTime before the year 2050"));
     }
     let Some(number) = crl.number.as_ref().filter(|_| crl.version == 2) else {
         return if work.question.conformance { Err(unusable("has no number")) } else { Ok(()) };
