@@ -11,6 +11,8 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use zeroize::Zeroizing;
+
 use rustix::fs::{self as rfs, AtFlags, CWD, Mode as RMode, OFlags};
 
 use crate::policy::Mode;
@@ -308,6 +310,22 @@ pub fn kind(st_mode: u32) -> &'static str {
         rfs::FileType::BlockDevice => "a block device",
         _ => "of unknown type",
     }
+}
+
+/// Reads a whole regular file of at most `limit` bytes that may hold a secret: room for all of it is taken at once,
+/// so that no outgrown buffer keeps a part, and it is wiped when dropped.
+///
+/// # Errors
+/// What the system says; `FileTooLarge` beyond the limit, or when it grew while it was read.
+pub fn read_secret(file: File, meta: &Metadata, limit: u64) -> io::Result<Zeroizing<Vec<u8>>> {
+    let too_large = |text| io::Error::new(io::ErrorKind::FileTooLarge, text);
+    let room = meta.len();
+    if room > limit {
+        return Err(too_large(format!("is larger than {limit} bytes")));
+    }
+    let mut bytes = Zeroizing::new(Vec::with_capacity(room as usize + 1));
+    file.take(room + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > room { Err(too_large("grew while it was read".to_owned())) } else { Ok(bytes) }
 }
 
 /// Reads at most `limit` bytes; a longer input is an error and is not read further.

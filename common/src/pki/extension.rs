@@ -120,6 +120,26 @@ pub struct AuthorityKeyId {
     pub serial: Option<Vec<u8>>,
 }
 
+impl AuthorityKeyId {
+    /// Why it cannot mean a certificate.
+    #[must_use]
+    pub fn contradicts(&self, issuer: &super::Cert) -> Option<String> {
+        let hex = crate::finding::hex;
+        let own = issuer.extensions.subject_key_id.as_ref().map(|s| &s.value);
+        match (&self.key_id, own, &self.serial) {
+            (Some(wanted), Some(own), _) if wanted != own => {
+                Some(format!("names the issuer's key {}, which is {}", hex(wanted), hex(own)))
+            }
+            (_, _, Some(wanted)) if *wanted != issuer.serial => Some(format!(
+                "names the issuer's serial number {}, which is {}",
+                hex(wanted),
+                hex(&issuer.serial)
+            )),
+            _ => None,
+        }
+    }
+}
+
 /// policyConstraints: after how many more certificates each holds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[allow(missing_docs, reason = "the names are those of RFC 5280, section 4.2.1.11")]

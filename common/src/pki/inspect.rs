@@ -10,9 +10,9 @@ use super::judge::{Bundle, Case, Judge};
 use super::key::{self, KeyError};
 use super::name::Name;
 use super::pem::{self, Block};
-use super::read::{Content, Directory};
+use super::read::{Content, Directory, MAX_BYTES, MAX_CRL_BYTES};
 use super::role::Layout;
-use super::{Cert, Crl, LoadOptions, MtlsDir, Passphrase, Role, rule};
+use super::{Cert, Crl, LoadOptions, MtlsDir, Passphrase, Role, rule, strangers};
 use crate::finding::{Finding, Severity};
 use crate::policy::shell_quote;
 
@@ -46,9 +46,9 @@ pub fn inspect(path: &Path, role: Role, options: &LoadOptions<'_>) -> Inspection
         return Inspection { findings, dir: None, ends: Vec::new() };
     };
     let mut reader = Reader { dir, layout: role.layout(), findings };
-    let case = reader.case(role);
-    let key = reader.key(&case, options.passphrase);
-    reader.strangers();
+    let mut case = reader.case(role);
+    let key = reader.key(&mut case, options.passphrase);
+    reader.findings.extend(strangers::find(&reader.dir, reader.layout, &case.roots.items));
     let mut judge = Judge::new(options, reader.findings);
     judge.case(&case);
     let findings = judge.finish();
@@ -158,10 +158,13 @@ impl Reader {
     /// The blocks of a file, and whether the file is there at all.
     fn blocks(&mut self, name: &str, required: bool) -> (Vec<Block>, bool) {
         let path = self.dir.path(name);
-        match self.dir.read(name, &mut self.findings) {
+        let limit = if name == self.layout.crl { MAX_CRL_BYTES } else { MAX_BYTES };
+        match self.dir.read_up_to(limit, name, &mut self.findings) {
             Content::Bytes(bytes) => {
-                let blocks = pem::parse(&bytes)
-                    .map_err(|e| self.add(rule::PEM.at(&path).found(e.to_string()).expected("PEM")));
+                let blocks = pem::parse(&bytes).map_err(|e| {
+                    let fix = self.convert(name, bytes.first() == Some(&0x30));
+                    self.add(rule::PEM.at(&path).found(e.to_string()).expected("PEM").fix(fix));
+                });
                 (blocks.unwrap_or_default(), true)
             }
             Content::Absent if required => {
@@ -177,6 +180,18 @@ impl Reader {
             Content::Absent => (Vec::new(), false),
             Content::Refused => (Vec::new(), true),
         }
+    }
+
+    /// How to make a PEM file of what a file holds.
+    fn convert(&self, name: &str, der: bool) -> String {
+        let command = match name {
+            _ if !der => return "copy it again from where it was issued".to_owned(),
+            _ if name == self.layout.key => "pkey",
+            _ if name == self.layout.crl => "crl",
+            _ => "x509",
+        };
+        let file = shell_quote(&self.dir.path(name));
+        format!("umask 077; openssl {command} -inform DER -in {file} -out {file}.new && mv {file}.new {file}")
     }
 
     fn certificates(&mut self, name: &str, blocks: Vec<Block>) -> Bundle<Cert> {
@@ -242,7 +257,7 @@ impl Reader {
         bundle
     }
 
-    fn key(&mut self, case: &Case, passphrase: Option<&Passphrase>) -> Option<Arc<dyn SigningKey>> {
+    fn key(&mut self, case: &mut Case, passphrase: Option<&Passphrase>) -> Option<Arc<dyn SigningKey>> {
         let name = self.layout.key;
         let path = self.dir.path(name);
         let (blocks, present) = self.blocks(name, true);
@@ -309,10 +324,27 @@ impl Reader {
         });
     }
 
-    fn match_key(&mut self, path: &Path, key: &dyn SigningKey, case: &Case) {
-        let Some(leaf) = case.chain.items.first() else { return };
-        if key.public_key().is_some_and(|spki| spki.as_ref() == leaf.key.spki) {
-            return;
+    /// Looks for the certificate that the key belongs to. Where it is not the first, the order is what is wrong:
+    /// the others are then judged as if it stood right.
+    fn match_key(&mut self, path: &Path, key: &dyn SigningKey, case: &mut Case) {
+        let spki = key.public_key();
+        let belongs = |cert: &Cert| spki.as_ref().is_some_and(|spki| spki.as_ref() == cert.key.spki);
+        let chain = &mut case.chain.items;
+        match chain.iter().position(belongs) {
+            None if chain.is_empty() => return,
+            Some(0) => return,
+            Some(at) => {
+                let found = format!("the leaf ({}) stands as certificate {}", chain[at].subject, at + 1);
+                chain[..=at].rotate_right(1);
+                let mut finding = rule::BUNDLE_ORDER
+                    .at(&case.chain.path)
+                    .found(found)
+                    .expected("the leaf, then the issuer of each; not the root")
+                    .fix("put the leaf first, then the certificate of its issuer, and so on");
+                finding.severity = Severity::Error;
+                return self.add(finding);
+            }
+            None => {}
         }
         self.add(
             rule::KEY_MISMATCH
@@ -321,38 +353,6 @@ impl Reader {
                 .expected("the key that the certificate was issued for")
                 .fix("put the certificate and its key there together"),
         );
-    }
-
-    /// Files that do not belong here; private keys among them are worse.
-    fn strangers(&mut self) {
-        const MARK: &[u8] = b"PRIVATE KEY-----";
-        let known = self.layout.names();
-        for name in self.dir.names().iter().filter(|n| !known.iter().any(|k| *n == k)) {
-            let path = self.dir.path(name);
-            // What cannot be read is no concern: it is reported as a stranger all the same.
-            let content = self.dir.read(name, &mut Vec::new());
-            let key = matches!(content, Content::Bytes(b) if b.windows(MARK.len()).any(|w| w == MARK));
-            self.add(match (key, name == "ca.key") {
-                (true, true) => rule::STRAY_KEY
-                    .at(&path)
-                    .found("the CA's private key")
-                    .expected("the CA's key somewhere else, off the servers")
-                    .fix("move it away, and consider whether it was exposed"),
-                (true, false) => rule::STRAY_KEY
-                    .at(&path)
-                    .found("another private key")
-                    .expected(format!("{} only", self.layout.key))
-                    .fix("move it away"),
-                (false, _) => rule::UNEXPECTED_FILE
-                    .at(&path)
-                    .found("does not belong here")
-                    .expected(known.join(", "))
-                    .fix(match name.to_str().is_some_and(|n| n.ends_with("_certs")) {
-                        true => format!("name {}, if that is the certificate directory", shell_quote(&path)),
-                        false => "move it away, or name the directory that holds the certificates".to_owned(),
-                    }),
-            });
-        }
     }
 
     fn add(&mut self, finding: Finding) {

@@ -9,8 +9,8 @@ use zeroize::Zeroizing;
 use super::der::Der;
 use super::passphrase::{self, Passphrase};
 use super::pem::Block;
-use super::provider;
 use super::signature::PublicKey;
+use super::tls::signing_key;
 
 /// Whether a block's label says that it is a private key.
 #[must_use]
@@ -50,13 +50,15 @@ pub enum KeyError {
 /// # Errors
 /// It does not open, or is not a key that can be used.
 pub fn read(block: &Block, passphrase: Option<&Passphrase>) -> Result<Arc<dyn SigningKey>, KeyError> {
-    let der = plain(block, passphrase)?.to_vec();
-    let key: PrivateKeyDer<'static> = match block.label.as_str() {
+    let der = plain(block, passphrase)?;
+    let der = der.as_slice();
+    // Borrowed: a copy that the library owned would not be wiped.
+    let key: PrivateKeyDer<'_> = match block.label.as_str() {
         "RSA PRIVATE KEY" => PrivatePkcs1KeyDer::from(der).into(),
         "EC PRIVATE KEY" => PrivateSec1KeyDer::from(der).into(),
         _ => PrivatePkcs8KeyDer::from(der).into(),
     };
-    provider().key_provider.load_private_key(key).map_err(|e| KeyError::Malformed(e.to_string()))
+    signing_key(&key).map_err(|e| KeyError::Malformed(e.to_string()))
 }
 
 /// A key's bytes, opened with the passphrase if they are encrypted. What was `ENCRYPTED PRIVATE KEY` is then

@@ -14,7 +14,7 @@
 //! | [`path`] | path validation by RFC 5280 |
 //! | [`ocsp`] | a question to an OCSP responder, and its answer judged |
 //! | `read` | files opened with care below an open directory |
-//! | `inspect`, `judge` | a directory judged |
+//! | `inspect`, `judge`, `strangers` | a directory judged |
 //! | `peer` | what a peer must be in the handshake, beyond webpki |
 //! | `tls` | rustls configurations; the only place that chooses the cryptography |
 
@@ -38,6 +38,7 @@ mod load;
 mod oid;
 mod peer;
 mod read;
+mod strangers;
 mod tls;
 
 pub use cert::Cert;
@@ -46,6 +47,7 @@ pub use der::{Malformed, Time};
 pub use inspect::{End, Inspection, inspect, inspect_crl, inspect_peer};
 pub use load::{LoadError, LoadOptions, MtlsDir, Profile};
 pub use passphrase::{Passphrase, PassphraseArgs};
+pub use read::MAX_CRL_BYTES;
 pub use role::Role;
 pub use tls::{MinVersion, provider, sha256};
 

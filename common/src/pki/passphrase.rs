@@ -14,6 +14,7 @@ use pkcs8::{EncryptedPrivateKeyInfoOwned, EncryptedPrivateKeyInfoRef, der::Encod
 use rustix::termios::{LocalModes, OptionalActions, SpecialCodeIndex, Termios, tcgetattr, tcsetattr};
 use zeroize::Zeroizing;
 
+use super::der::{self, Der};
 use super::key::KeyError;
 use crate::fsat;
 use crate::policy::{self, Class};
@@ -70,8 +71,7 @@ impl PassphraseArgs {
             return Passphrase::read(path).with_context(|| path.display().to_string()).map(Some);
         }
         if let Some(fd) = self.passphrase_fd {
-            let open = || File::open(format!("/proc/self/fd/{fd}"));
-            return open()
+            return descriptor(fd)
                 .map_err(anyhow::Error::from)
                 .and_then(first_line)
                 .with_context(|| format!("descriptor {fd}"))
@@ -84,12 +84,28 @@ impl PassphraseArgs {
     }
 }
 
-fn first_line(file: File) -> anyhow::Result<Passphrase> {
+/// A descriptor that the caller left open for us, at the place where it is. Opening its name in /proc again would
+/// begin at the beginning.
+fn descriptor(fd: u32) -> io::Result<File> {
+    use rustix::process::{PidfdFlags, PidfdGetfdFlags, getpid, pidfd_getfd, pidfd_open};
+    let number = i32::try_from(fd).map_err(|_| io::Error::from(rustix::io::Errno::BADF))?;
+    let own = pidfd_open(getpid(), PidfdFlags::empty());
+    match own.and_then(|own| pidfd_getfd(own, number, PidfdGetfdFlags::empty())) {
+        Ok(copy) => Ok(copy.into()),
+        Err(rustix::io::Errno::BADF) => Err(rustix::io::Errno::BADF.into()),
+        // Kernels before 5.6, and sandboxes.
+        Err(_) => File::open(format!("/proc/self/fd/{fd}")),
+    }
+}
+
+/// Reads byte by byte, so that neither the next line is taken nor an end waited for that may not come.
+fn first_line(mut file: File) -> anyhow::Result<Passphrase> {
     // Room for all at once: no outgrown buffer keeps a part.
     let mut bytes = Zeroizing::new(Vec::with_capacity(LONGEST as usize + 2));
-    file.take(LONGEST + 1).read_to_end(&mut bytes)?;
-    let end = bytes.iter().position(|&b| b == b'\n').unwrap_or(bytes.len());
-    bytes.truncate(end);
+    let mut byte = Zeroizing::new([0]);
+    while bytes.len() as u64 <= LONGEST && file.read(&mut byte[..])? == 1 && byte[0] != b'\n' {
+        bytes.push(byte[0]);
+    }
     if bytes.last() == Some(&b'\r') {
         bytes.pop();
     }
@@ -169,9 +185,12 @@ const MOST_SCRYPT: u64 = 4;
 
 /// Opens an encrypted PKCS#8 key.
 pub(crate) fn decrypt(der: &[u8], passphrase: &Passphrase) -> Result<Zeroizing<Vec<u8>>, KeyError> {
-    let info = EncryptedPrivateKeyInfoRef::try_from(der).map_err(|_| {
-        KeyError::Malformed("not an encrypted PKCS#8 key, or encrypted in a way that is not known".into())
-    })?;
+    let info = match EncryptedPrivateKeyInfoRef::try_from(der) {
+        Ok(info) => info,
+        // The parts are there, and the library does not know the scheme: PBES1, 3DES, Camellia, …
+        Err(_) if names_a_scheme(der) => return Err(KeyError::Outdated),
+        Err(_) => return Err(KeyError::Malformed("not an encrypted PKCS#8 key".into())),
+    };
     let EncryptionScheme::Pbes2(parameters) = &info.encryption_algorithm else {
         return Err(KeyError::Outdated);
     };
@@ -183,6 +202,17 @@ pub(crate) fn decrypt(der: &[u8], passphrase: &Passphrase) -> Result<Zeroizing<V
         }
         Err(_) => Err(KeyError::WrongPassphrase),
     }
+}
+
+/// Whether bytes are an EncryptedPrivateKeyInfo (RFC 5958), whatever the algorithm.
+fn names_a_scheme(der: &[u8]) -> bool {
+    let read = || -> der::Result<()> {
+        let mut both = Der::only(der, der::SEQUENCE)?;
+        both.sequence()?.oid()?;
+        both.expect(der::OCTET_STRING)?;
+        both.done()
+    };
+    read().is_ok()
 }
 
 fn affordable(parameters: &Parameters) -> Result<(), KeyError> {

@@ -149,10 +149,7 @@ fn guess(text: &[u8]) -> String {
     let first = text.split(|&b| b == b'\n').map(<[u8]>::trim_ascii).find(|l| !l.is_empty());
     match (text.first(), first) {
         (_, None) => "the file is empty".to_owned(),
-        (Some(0x30), _) => {
-            "it looks like DER; `openssl x509 -inform DER -in FILE -out FILE.pem` converts a certificate"
-                .to_owned()
-        }
+        (Some(0x30), _) => "it looks like DER".to_owned(),
         (_, Some(line)) => {
             let line: String = String::from_utf8_lossy(line).chars().take(60).collect();
             format!("first line is `{}`", crate::text::safe(&line))

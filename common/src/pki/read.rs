@@ -13,8 +13,11 @@ use crate::finding::Finding;
 use crate::fsat;
 use crate::policy::{self, Class};
 
-/// The largest file that is read, in bytes. A CRL with ten thousand entries has a third of it.
+/// The largest file of certificates or a key that is read, in bytes.
 pub(crate) const MAX_BYTES: u64 = 1 << 20;
+
+/// The largest file of CRLs: some four hundred thousand entries.
+pub const MAX_CRL_BYTES: u64 = 16 << 20;
 
 /// An open certificate directory.
 pub(crate) struct Directory {
@@ -54,33 +57,36 @@ impl Directory {
     /// Reads a file, after its type, mode and owner were judged. `None` when it is absent; what else went wrong
     /// is a finding.
     pub(crate) fn read(&self, name: impl AsRef<Path>, findings: &mut Vec<Finding>) -> Content {
+        self.read_up_to(MAX_BYTES, name, findings)
+    }
+
+    /// The same for a file of at most `limit` bytes.
+    pub(crate) fn read_up_to(
+        &self,
+        limit: u64,
+        name: impl AsRef<Path>,
+        findings: &mut Vec<Finding>,
+    ) -> Content {
         let path = self.path(&name);
         let (file, meta) = match fsat::open_regular_at(self.as_fd(), name.as_ref()) {
             Ok(opened) => opened,
             Err(e) if e.kind() == io::ErrorKind::NotFound => return Content::Absent,
-            Err(e) => return unreadable(&path, &e, findings),
+            Err(e) => return unreadable(&path, limit, &e, findings),
         };
         findings.extend(policy::check(&path, &meta, Class::KeyFile));
-        // The room is taken at once, so that no outgrown buffer keeps half a key.
-        let mut bytes = Zeroizing::new(Vec::with_capacity(meta.len().min(MAX_BYTES) as usize + 1));
-        match io::Read::read_to_end(&mut io::Read::take(file, MAX_BYTES + 1), &mut bytes) {
-            Ok(_) if bytes.len() as u64 > MAX_BYTES => {
-                let e =
-                    io::Error::new(io::ErrorKind::FileTooLarge, format!("is larger than {MAX_BYTES} bytes"));
-                unreadable(&path, &e, findings)
-            }
-            Ok(_) => Content::Bytes(bytes),
-            Err(e) => unreadable(&path, &e, findings),
+        match fsat::read_secret(file, &meta, limit) {
+            Ok(bytes) => Content::Bytes(bytes),
+            Err(e) => unreadable(&path, limit, &e, findings),
         }
     }
 
-    /// The names in the directory, at most a thousand of them.
+    /// The names in the directory, at most a hundred thousand of them.
     pub(crate) fn names(&self) -> Vec<std::ffi::OsString> {
         use std::os::unix::ffi::OsStrExt;
         let Ok(entries) = rustix::fs::Dir::read_from(&self.file) else { return Vec::new() };
         let names =
             entries.flatten().map(|e| std::ffi::OsStr::from_bytes(e.file_name().to_bytes()).to_owned());
-        let mut names: Vec<_> = names.filter(|n| n != "." && n != "..").take(1000).collect();
+        let mut names: Vec<_> = names.filter(|n| n != "." && n != "..").take(100_000).collect();
         names.sort_unstable();
         names
     }
@@ -102,12 +108,12 @@ pub(crate) enum Content {
     Bytes(Zeroizing<Vec<u8>>),
 }
 
-fn unreadable(path: &Path, e: &io::Error, findings: &mut Vec<Finding>) -> Content {
+fn unreadable(path: &Path, limit: u64, e: &io::Error, findings: &mut Vec<Finding>) -> Content {
     findings.push(
         rule::UNREADABLE
             .at(path)
             .found(reason(e))
-            .expected(format!("a readable regular file of at most {MAX_BYTES} bytes"))
+            .expected(format!("a readable regular file of at most {limit} bytes"))
             .fix("put the file itself there, owned by the user who runs the program"),
     );
     Content::Refused

@@ -37,14 +37,14 @@ rules! {
     MODE "mode" Error "No file or directory allows more than its class of the permission table.";
     OWNER "owner" Error "The owner is the user who runs the tool, or root.";
     MISSING_FILE "missing-file" Error "The root, the leaf and the leaf's private key are there.";
-    UNREADABLE "unreadable" Error "Each file is a regular file, no link, that can be read and is at most 1 MiB.";
+    UNREADABLE "unreadable" Error "Each file is a regular file, no link, that can be read and is at most 1 MiB, or 16 MiB for CRLs.";
     UNEXPECTED_FILE "unexpected-file" Warning "Nothing lies in the directory that does not belong there.";
     STRAY_KEY "stray-key" Error "No private key lies in the directory but the leaf's: above all not the CA's.";
     // What the files consist of.
     PEM "pem" Error "Each file is well-formed PEM and holds what its name says.";
     EXTRA_CONTENT "extra-content" Warning "A file holds nothing that its name does not say.";
     SEVERAL_KEYS "several-keys" Error "The key file holds one private key.";
-    BUNDLE_ORDER "bundle-order" Warning "The leaf comes first, then each certificate's issuer; the root is left out.";
+    BUNDLE_ORDER "bundle-order" Warning "The leaf comes first (else an error), then each certificate's issuer; what is in ca.crt is left out.";
     // Every certificate.
     MALFORMED_CERTIFICATE "malformed-certificate" Error "Each certificate is X.509 in strict DER, with well-formed extensions, none twice.";
     VERSION "version" Error "Each certificate is X.509 version 3.";
@@ -53,21 +53,23 @@ rules! {
     SIGNATURE_ALGORITHM "signature-algorithm" Error "Signatures are RSA (PKCS#1 or PSS), ECDSA or Ed25519 with SHA-256 or better.";
     NOT_YET_VALID "not-yet-valid" Error "The validity of each certificate has begun.";
     EXPIRED "expired" Error "The validity of each certificate has not ended.";
-    EXPIRING "expiring" Warning "No certificate expires within the days of warning.";
+    EXPIRING "expiring" Warning "No certificate expires within the days of warning, or within the last third of its validity if that is shorter.";
     LONG_VALIDITY "long-validity" Warning "Leaves are valid for at most 825 days, CAs for at most 25 years.";
     CRITICAL_EXTENSION "critical-extension" Error "There is no critical extension that is not understood.";
+    KEY_IDENTIFIER "key-identifier" Error "The authority key identifiers of certificates and CRLs are those of their issuers.";
     // The root.
     NOT_A_CA "not-a-ca" Error "ca.crt and intermediates are CAs by their basicConstraints.";
     CA_KEY_USAGE "ca-key-usage" Error "The keyUsage of ca.crt has keyCertSign and cRLSign, of intermediates keyCertSign.";
-    CA_NOT_SELF_SIGNED "ca-not-self-signed" Warning "ca.crt is a self-signed root.";
+    CA_NOT_SELF_SIGNED "ca-not-self-signed" Warning "ca.crt holds the self-signed root of each certificate in it.";
     CA_SIGNATURE "ca-signature" Error "The signature of a self-issued ca.crt is right.";
-    SEVERAL_CAS "several-cas" Warning "ca.crt holds one root.";
+    SEVERAL_CAS "several-cas" Warning "ca.crt holds one root, and at most intermediates under it besides.";
     // The leaf.
     LEAF_IS_CA "leaf-is-ca" Error "The leaf is not a CA.";
+    LEAF_HAS_CA_KEY "leaf-has-ca-key" Error "The leaf's key is not the key of a CA: who serves could sign for everybody.";
     LEAF_KEY_USAGE "leaf-key-usage" Error "The leaf has a keyUsage, with digitalSignature.";
     EXTENDED_KEY_USAGE "extended-key-usage" Error "An extendedKeyUsage of the leaf includes its role.";
     NO_EXTENDED_KEY_USAGE "no-extended-key-usage" Note "The leaf says by an extendedKeyUsage which role it is for.";
-    NO_ALT_NAME "no-alt-name" Warning "A server's leaf has a subject alternative name: clients verify no other.";
+    NO_ALT_NAME "no-alt-name" Warning "A server's leaf has a DNS name or address as subject alternative name: clients verify no other.";
     HOST_MISMATCH "host-mismatch" Error "A server's leaf is good for the names and addresses asked for.";
     CHAIN "chain" Error "The leaf leads to ca.crt through signatures, names, path lengths and name constraints that hold.";
     CONFORMANCE "conformance" Error "In the strict profile: certificates and CRLs are what RFC 5280 obliges CAs to issue.";
@@ -79,7 +81,7 @@ rules! {
     CRL_ALGORITHM "crl-algorithm" Error "CRLs are signed like certificates, with SHA-256 or better.";
     CRL_NOT_YET_VALID "crl-not-yet-valid" Error "The thisUpdate of each CRL has passed.";
     CRL_EXPIRED "crl-expired" Error "The nextUpdate of each CRL is there and has not passed.";
-    CRL_EXPIRING "crl-expiring" Warning "No nextUpdate passes within the days of warning.";
+    CRL_EXPIRING "crl-expiring" Warning "No nextUpdate passes within the days of warning, or within the last third of the time from thisUpdate if that is shorter.";
     CRL_NUMBER "crl-number" Warning "Each CRL has a number, positive and at most 20 bytes long, not critical.";
     CRL_SCOPE "crl-scope" Error "Each CRL covers all that its issuer issued: no delta, no part, no other issuers.";
     CRL_EXTENSION "crl-extension" Error "No CRL has a critical extension that is not understood.";

@@ -124,7 +124,8 @@ const BREAKS: &[(&str, Break)] = &[
             std::os::unix::fs::symlink("x", d.join("server.key")).unwrap();
         }
     }),
-    ("unreadable", |p| p.finish = |d| std::fs::write(d.join("ca.crl"), vec![b'A'; (1 << 20) + 1]).unwrap()),
+    ("unreadable", |p| p.finish = |d| std::fs::write(d.join("ca.crt"), vec![b'A'; (1 << 20) + 1]).unwrap()),
+    ("unreadable", |p| p.finish = |d| std::fs::write(d.join("ca.crl"), vec![b'A'; (16 << 20) + 1]).unwrap()),
     ("unreadable", |p| {
         p.finish = |d| {
             let path = d.join("ca.crl");
@@ -150,6 +151,22 @@ const BREAKS: &[(&str, Break)] = &[
     ("stray-key", |p| {
         p.finish = |d| append(&d.join("server.crt"), &std::fs::read_to_string(d.join("server.key")).unwrap());
     }),
+    // The CA's key in every disguise.
+    ("stray-key", |p| p.finish = |d| std::os::unix::fs::symlink("server.key", d.join("ca.key")).unwrap()),
+    ("stray-key", |p| p.finish = |d| std::fs::write(d.join("backup.P12"), vec![0; 2 << 20]).unwrap()),
+    ("stray-key", |p| {
+        p.finish = |d| {
+            std::fs::create_dir(d.join("old")).unwrap();
+            std::fs::write(d.join("old/ca.key"), "x").unwrap();
+        }
+    }),
+    ("stray-key", |p| {
+        p.finish = |d| {
+            (0..3000).for_each(|n| std::fs::write(d.join(format!("a{n}")), "").unwrap());
+            std::fs::write(d.join("zz.key"), Key::new().pem()).unwrap();
+        }
+    }),
+    ("stray-key", |p| p.finish = |d| std::fs::write(d.join("notes"), Key::new().0.serialized_der()).unwrap()),
     ("pem", |p| p.finish = |d| std::fs::write(d.join("ca.crt"), "hello").unwrap()),
     ("pem", |p| p.finish = |d| std::fs::write(d.join("ca.crl"), "").unwrap()),
     ("pem", |p| p.finish = |d| assert!(std::fs::copy(d.join("server.crt"), d.join("server.key")).is_ok())),
@@ -159,6 +176,13 @@ const BREAKS: &[(&str, Break)] = &[
         p.finish = |d| {
             let spare = Key::new();
             append(&d.join("server.crt"), &pem("CERTIFICATE", &Spec::root("spare", &spare).sign(&spare)));
+        }
+    }),
+    ("bundle-order", |p| {
+        p.finish = |d| {
+            let text = std::fs::read_to_string(d.join("server.crt")).unwrap();
+            let second = text.rfind("-----BEGIN").unwrap();
+            std::fs::write(d.join("server.crt"), format!("{}{}", &text[second..], &text[..second])).unwrap();
         }
     }),
     ("malformed-certificate", |p| {
@@ -180,10 +204,20 @@ const BREAKS: &[(&str, Break)] = &[
     ("expired", |p| p.leaf.until = NOW - 1),
     ("expired", |p| p.root.until = NOW - 1),
     ("expired", |p| p.mid.until = NOW - 1),
-    ("expiring", |p| p.leaf.until = NOW + 3 * DAY),
+    ("expiring", |p| p.leaf.until = NOW + 3 * DAY / 24),
+    ("expiring", |p| (p.leaf.from, p.leaf.until) = (NOW - 80 * DAY, NOW + 20 * DAY)),
     ("long-validity", |p| p.leaf.until = NOW + 3000 * DAY),
     ("critical-extension", |p| p.leaf.exts.push(unknown(true))),
     ("critical-extension", |p| p.root.exts.push(unknown(true))),
+    ("key-identifier", |p| p.leaf.set(forge::aki(&Key::new()))),
+    ("key-identifier", |p| p.mid.set(forge::aki(&Key::new()))),
+    ("key-identifier", |p| {
+        p.leaf.set((forge::AKI, false, seq(&[tlv(0xa1, &forge::directory(&name("root"))), tlv(0x82, &[9])])));
+    }),
+    ("key-identifier", |p| {
+        p.mid_crl.exts.retain(|e| e.0 != forge::AKI);
+        p.mid_crl.exts.push(forge::aki(&Key::new()));
+    }),
     ("not-a-ca", |p| p.root.set(bc(false, None))),
     ("not-a-ca", |p| p.mid.drop(BC)),
     ("ca-key-usage", |p| p.root.set(ku(&[5]))),
@@ -203,11 +237,19 @@ const BREAKS: &[(&str, Break)] = &[
         }
     }),
     ("leaf-is-ca", |p| p.leaf.set(bc(true, None))),
+    ("leaf-has-ca-key", |p| {
+        p.leaf_key = Key(rcgen::KeyPair::from_pem(&p.mid_key.pem()).unwrap());
+        p.leaf.spki = p.leaf_key.spki();
+    }),
     ("leaf-key-usage", |p| p.leaf.set(ku(&[2]))),
     ("leaf-key-usage", |p| p.leaf.drop(KU)),
     ("extended-key-usage", |p| p.leaf.set(eku(&[CLIENT_AUTH]))),
     ("no-extended-key-usage", |p| p.leaf.drop(EKU)),
     ("no-alt-name", |p| (p.leaf.exts.retain(|e| e.0 != SAN), p.hosts.clear()).1),
+    ("no-alt-name", |p| {
+        p.leaf.set(san(&[forge::email("root@example.com")]));
+        p.hosts.clear();
+    }),
     ("host-mismatch", |p| p.leaf.set(san(&[dns("other.example.com")]))),
     ("chain", |p| p.leaf.issuer = name("somebody")),
     ("chain", |p| p.mid_key = Key::new()),
@@ -233,7 +275,7 @@ const BREAKS: &[(&str, Break)] = &[
     ("crl-not-yet-valid", |p| p.root_crl.this = NOW + 1),
     ("crl-expired", |p| p.root_crl.next = Some(NOW - 1)),
     ("crl-expired", |p| p.mid_crl.next = None),
-    ("crl-expiring", |p| p.mid_crl.next = Some(NOW + DAY)),
+    ("crl-expiring", |p| (p.mid_crl.this, p.mid_crl.next) = (NOW - 9 * DAY, Some(NOW + DAY))),
     ("crl-number", |p| p.mid_crl.exts.retain(|e| e.0 != forge::CRL_NUMBER)),
     ("crl-scope", |p| p.mid_crl.exts.push(("2.5.29.27", true, int(&[1])))),
     ("crl-scope", |p| p.mid_crl.exts.push(("2.5.29.28", true, seq(&[tlv(0x82, &[0xff])])))),
@@ -277,7 +319,7 @@ fn the_strict_profile_makes_errors_of_what_is_unusual() {
     pki.leaf.drop(EKU);
     assert_eq!(pki.judge(), (vec!["no-extended-key-usage".to_owned()], false));
     let mut pki = Pki::good();
-    (pki.profile, pki.leaf.until) = (Profile::Strict, NOW + DAY);
+    (pki.profile, pki.leaf.from, pki.leaf.until) = (Profile::Strict, NOW - 9 * DAY, NOW + DAY);
     assert_eq!(pki.judge(), (vec!["expiring".to_owned()], true));
 }
 
@@ -331,6 +373,49 @@ fn a_defect_is_not_reported_twice() {
             assert!(errors.iter().all(|e| *e == id), "{id}: {found:?}");
         }
     }
+}
+
+/// A certificate of a week and a list of a day are no reason for a warning from the day they are made.
+#[test]
+fn what_is_short_lived_is_not_warned_of_from_its_first_day() {
+    let mut pki = Pki::good();
+    pki.leaf.until = NOW + 6 * DAY;
+    (pki.mid_crl.this, pki.mid_crl.next) = (NOW, Some(NOW + DAY));
+    assert_eq!(pki.judge(), (vec![], true));
+}
+
+/// With the leaf behind its issuer, the order is what is wrong, and nothing else.
+#[test]
+fn a_leaf_that_stands_second_is_one_finding() {
+    let (_, swap) = BREAKS.iter().filter(|(id, _)| *id == "bundle-order").nth(1).unwrap();
+    let mut pki = Pki::good();
+    swap(&mut pki);
+    assert_eq!(pki.judge(), (vec!["bundle-order".to_owned()], false));
+}
+
+/// The issuing CA is trusted by itself, with its root beside it or not, and sent along or not.
+#[test]
+fn an_issuing_ca_in_ca_crt_is_no_link_of_the_path() {
+    let mut pki = Pki::good();
+    pki.mid.set(bc(true, Some(0)));
+    pki.finish = |d| {
+        let chain = std::fs::read_to_string(d.join("server.crt")).unwrap();
+        let issuing = &chain[chain.rfind("-----BEGIN").unwrap()..];
+        append(&d.join("ca.crt"), issuing);
+    };
+    assert_eq!(pki.judge(), (vec!["bundle-order".to_owned()], true));
+    pki.finish = |d| {
+        let chain = std::fs::read_to_string(d.join("server.crt")).unwrap();
+        let at = chain.rfind("-----BEGIN").unwrap();
+        append(&d.join("ca.crt"), &chain[at..]);
+        std::fs::write(d.join("server.crt"), &chain[..at]).unwrap();
+    };
+    assert_eq!(pki.judge(), (vec![], true));
+    pki.finish = |d| {
+        let chain = std::fs::read_to_string(d.join("server.crt")).unwrap();
+        std::fs::write(d.join("ca.crt"), &chain[chain.rfind("-----BEGIN").unwrap()..]).unwrap();
+    };
+    assert_eq!(pki.judge().0, ["ca-not-self-signed", "bundle-order", "crl-issuer"]);
 }
 
 /// Peers may be under an intermediate that our own chain does not have: its CRL must be allowed beside ours, and

@@ -2,8 +2,9 @@
 
 use std::path::Path;
 
-use super::{Case, Judge};
+use super::{Case, Judge, span};
 use crate::pki::extension::KeyUsage;
+use crate::pki::name::GeneralName;
 use crate::pki::signature::SignatureError;
 use crate::pki::{Cert, Role, oid, oid_name, rule};
 
@@ -18,16 +19,18 @@ impl Judge<'_> {
             let who = whose(root, i, roots.len());
             self.any(root, &who, path);
             self.authority(root, &who, path, KeyUsage(KeyUsage::KEY_CERT_SIGN.0 | KeyUsage::CRL_SIGN.0));
-            self.self_signed(root, &who, path);
+            self.self_signed(root, &who, path, roots);
         }
+        // An intermediate whose root is there too adds nobody that would not be trusted anyway.
+        let roots: Vec<&Cert> = roots.iter().filter(|r| r.is_self_issued() || !is_below(r, roots)).collect();
         if roots.len() > 1 {
-            let found = format!("{} certificates", roots.len());
+            let names: Vec<_> = roots.iter().map(|r| r.subject.to_string()).collect();
             self.add(
                 rule::SEVERAL_CAS
                     .at(path)
-                    .found(found)
-                    .expected("one root: each is trusted fully")
-                    .fix("remove those that issue no peer's certificate"),
+                    .found(format!("{} roots: {}", roots.len(), names.join("; ")))
+                    .expected("one: each is trusted fully")
+                    .fix("remove those under which no peer's certificate is"),
             );
         }
     }
@@ -39,6 +42,7 @@ impl Judge<'_> {
             self.any(cert, &who, path);
             if i == 0 {
                 self.leaf(cert, case.role, path);
+                self.ca_key(case, cert);
             } else {
                 self.authority(cert, &who, path, KeyUsage::KEY_CERT_SIGN);
             }
@@ -115,13 +119,13 @@ impl Judge<'_> {
                     .expected(format!("valid at {now}"))
                     .fix(REISSUE),
             );
-        } else if self.soon() > until.unix {
-            let days = (until.unix - self.at) / DAY;
+        } else if self.ends_soon(from.unix, until.unix) {
+            let left = span(until.unix - self.at);
             self.add(
                 rule::EXPIRING
                     .at(path)
-                    .found(format!("{who}expires at {until}, in {days} days"))
-                    .expected(format!("more than {} days", self.options.warn_days))
+                    .found(format!("{who}expires at {until}, in {left}"))
+                    .expected(format!("more than {}", span(self.warning(from.unix, until.unix))))
                     .fix(REISSUE),
             );
         }
@@ -157,15 +161,18 @@ impl Judge<'_> {
         }
     }
 
-    fn self_signed(&mut self, cert: &Cert, who: &str, path: &Path) {
+    fn self_signed(&mut self, cert: &Cert, who: &str, path: &Path, roots: &[Cert]) {
         if !cert.is_self_issued() {
+            if is_below(cert, roots) {
+                return;
+            }
             let found = format!("{who}issued by {}", cert.issuer);
             self.add(
                 rule::CA_NOT_SELF_SIGNED
                     .at(path)
                     .found(found)
                     .expected("a self-signed root: OpenSSL accepts no other without an option")
-                    .fix("put the root there, and this certificate after the leaf"),
+                    .fix("add its root; then this certificate may go, if those who need it send it after their leaf"),
             );
         } else if cert.signature.verify(&cert.key) == Err(SignatureError::Invalid) {
             let found = format!("{who}not signed by its own key");
@@ -196,13 +203,29 @@ impl Judge<'_> {
             );
         }
         self.extended_key_usage(cert, role, path);
-        if role == Role::Server && cert.extensions.subject_alt_name.is_none() {
+        let names = cert.extensions.subject_alt_name.iter().flat_map(|s| &s.value);
+        let hosts = names.filter(|n| matches!(n, GeneralName::Dns(_) | GeneralName::Ip(_)));
+        if role == Role::Server && hosts.count() == 0 {
             self.add(
                 rule::NO_ALT_NAME
                     .at(path)
-                    .found("no subject alternative name")
+                    .found("no DNS name or address as subject alternative name")
                     .expected("the names and addresses that clients connect to")
                     .fix(REISSUE),
+            );
+        }
+    }
+
+    /// Whoever could read the key of such a leaf could sign as the CA.
+    fn ca_key(&mut self, case: &Case, leaf: &Cert) {
+        let others = case.roots.items.iter().chain(case.chain.items.iter().skip(1));
+        if let Some(ca) = others.into_iter().find(|c| c.key.spki == leaf.key.spki) {
+            self.add(
+                rule::LEAF_HAS_CA_KEY
+                    .at(&case.chain.path)
+                    .found(format!("its key is that of {}", ca.subject))
+                    .expected("a key of its own")
+                    .fix("issue a new key and certificate, and take the CA's key for exposed"),
             );
         }
     }
@@ -233,6 +256,11 @@ impl Judge<'_> {
 }
 
 const REISSUE: &str = "issue it again";
+
+/// Whether the issuer of a certificate is among others.
+fn is_below(cert: &Cert, others: &[Cert]) -> bool {
+    others.iter().any(|other| cert.is_issued_by(other))
+}
 
 fn whose(cert: &Cert, index: usize, of: usize) -> String {
     if of > 1 { format!("certificate {} ({}): ", index + 1, cert.subject) } else { String::new() }

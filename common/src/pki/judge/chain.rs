@@ -19,7 +19,9 @@ const FIX: &str = "put the intermediates after the leaf, and the root into ca.cr
 impl Judge<'_> {
     pub(super) fn chain(&mut self, case: &Case) {
         let (Some(leaf), false) = (case.chain.items.first(), case.roots.items.is_empty()) else { return };
-        self.order(case);
+        if !self.findings.iter().any(|f| f.rule == rule::BUNDLE_ORDER.id) {
+            self.order(case);
+        }
         let path = &case.chain.path;
         match EndEntityCert::try_from(&leaf.der) {
             Err(e) => self.add(
@@ -30,6 +32,7 @@ impl Judge<'_> {
             ),
             Ok(end_entity) => {
                 self.root_path_len(case);
+                self.identifiers(case);
                 if let Err(e) = self.verify(case, &end_entity) {
                     self.explain(case, &e);
                 }
@@ -44,7 +47,7 @@ impl Judge<'_> {
     fn order(&mut self, case: &Case) {
         let chain = &case.chain.items;
         let wrong = chain.windows(2).position(|pair| pair[0].issuer != pair[1].subject);
-        let root = chain.iter().skip(1).any(|c| case.roots.items.iter().any(|r| r.der == c.der));
+        let root = chain.iter().skip(1).find(|c| case.roots.items.iter().any(|r| r.der == c.der));
         let found = match (wrong, root) {
             (Some(i), _) => format!(
                 "certificate {} ({}) did not issue certificate {} ({})",
@@ -53,25 +56,54 @@ impl Judge<'_> {
                 i + 1,
                 chain[i].subject
             ),
-            (None, true) => "the root stands among the intermediates".to_owned(),
-            (None, false) => return,
+            (None, Some(root)) => {
+                format!("{}, which is in ca.crt, stands among the intermediates", root.subject)
+            }
+            (None, None) => return,
         };
         self.add(
             rule::BUNDLE_ORDER
                 .at(&case.chain.path)
                 .found(found)
-                .expected("the leaf, then the issuer of each; not the root")
+                .expected("the leaf, then the issuer of each; not what is in ca.crt")
                 .fix("put them into this order"),
         );
     }
 
-    /// The TLS library takes no path length from a root; OpenSSL does.
+    /// OpenSSL finds no issuer whose identifier is another one.
+    fn identifiers(&mut self, case: &Case) {
+        let issuers = || case.chain.items.iter().skip(1).chain(&case.roots.items);
+        for (i, cert) in case.chain.items.iter().enumerate() {
+            let Some(id) = &cert.extensions.authority_key_id else { continue };
+            let reasons: Vec<_> =
+                issuers().filter(|c| cert.is_issued_by(c)).map(|c| id.value.contradicts(c)).collect();
+            // One that fits is enough: a CA may have several certificates.
+            if reasons.is_empty() || reasons.contains(&None) {
+                continue;
+            }
+            let who =
+                if i == 0 { String::new() } else { format!("certificate {} ({}): ", i + 1, cert.subject) };
+            let why = reasons.into_iter().flatten().next().unwrap_or_default();
+            self.add(
+                rule::KEY_IDENTIFIER
+                    .at(&case.chain.path)
+                    .found(format!("{who}{why}"))
+                    .expected("the identifier of its issuer: OpenSSL takes no other")
+                    .fix("issue it again"),
+            );
+        }
+    }
+
+    /// The TLS library takes no path length from a root; OpenSSL does. What is sent besides, though it is in ca.crt,
+    /// is not part of the path.
     fn root_path_len(&mut self, case: &Case) {
-        let intermediates = case.chain.items.iter().skip(1).filter(|c| !c.is_self_issued()).count();
+        let trusted = |c: &Cert| case.roots.items.iter().any(|r| r.der == c.der);
+        let intermediates =
+            case.chain.items.iter().skip(1).filter(|c| !c.is_self_issued() && !trusted(c)).count();
         let limit = |c: &Cert| c.extensions.basic_constraints.as_ref().and_then(|b| b.value.path_len);
         let limits: Option<Vec<u32>> = case.roots.items.iter().map(limit).collect();
         if limits.is_some_and(|limits| limits.iter().all(|&n| (n as usize) < intermediates)) {
-            let found = format!("{intermediates} intermediates, more than the path length of ca.crt allows");
+            let found = format!("more intermediates ({intermediates}) than the path length of ca.crt allows");
             self.add(
                 rule::CHAIN
                     .at(&case.chain.path)

@@ -77,8 +77,23 @@ impl<'a> Judge<'a> {
         }
     }
 
-    /// The end of the time of warning.
-    fn soon(&self) -> i64 {
-        self.at.saturating_add(i64::from(self.options.warn_days) * 86_400)
+    /// Seconds before an end at which warnings begin: as asked for, but never more than the last third of the whole,
+    /// or what is short-lived would be warned of from its first day.
+    fn warning(&self, from: i64, until: i64) -> i64 {
+        let third = until.saturating_sub(from).max(0) / 3;
+        (i64::from(self.options.warn_days) * 86_400).min(third)
+    }
+
+    /// Whether the time of warning has begun.
+    fn ends_soon(&self, from: i64, until: i64) -> bool {
+        self.at.saturating_add(self.warning(from, until)) > until
+    }
+}
+
+/// A length of time in days, or in hours where it is short.
+fn span(seconds: i64) -> String {
+    match seconds {
+        0..172_800 => format!("{} hours", seconds / 3600),
+        _ => format!("{} days", seconds / 86_400),
     }
 }

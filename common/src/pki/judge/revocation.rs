@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::{Case, Judge, certificate};
+use super::{Case, Judge, certificate, span};
 use crate::finding::Severity;
 use crate::pki::extension::KeyUsage;
 use crate::pki::signature::SignatureError;
@@ -12,13 +12,7 @@ impl Judge<'_> {
     pub(in crate::pki) fn revocation(&mut self, case: &Case) {
         let (path, crls) = (&case.crls.path, &case.crls.items);
         if !case.crl_present {
-            self.add(
-                rule::NO_CRL
-                    .at(path)
-                    .found("does not exist")
-                    .expected("a CRL")
-                    .fix("make one with `certck crl new`, or fetch it with `certck crl fetch`"),
-            );
+            self.add(rule::NO_CRL.at(path).found("does not exist").expected("a CRL").fix(renew(path)));
         }
         for (i, crl) in crls.iter().enumerate() {
             let who = if crls.len() > 1 { format!("CRL {}: ", i + 1) } else { String::new() };
@@ -53,7 +47,7 @@ impl Judge<'_> {
                     .at(path)
                     .found(found)
                     .expected("RSA, ECDSA or Ed25519 with SHA-256 or better")
-                    .fix(REISSUE),
+                    .fix(renew(path)),
             );
         }
         for unknown in &crl.unknown_critical {
@@ -63,7 +57,7 @@ impl Judge<'_> {
                     .at(path)
                     .found(found)
                     .expected("none that is not understood")
-                    .fix(REISSUE),
+                    .fix(renew(path)),
             );
         }
         if let Some(part) = part(crl) {
@@ -72,7 +66,7 @@ impl Judge<'_> {
                     .at(path)
                     .found(format!("{who}{part}"))
                     .expected("a complete list")
-                    .fix(REISSUE),
+                    .fix(renew(path)),
             );
         }
         let number = match &crl.number {
@@ -87,7 +81,7 @@ impl Judge<'_> {
                     .at(path)
                     .found(format!("{who}{why}"))
                     .expected("a number, by which a newer list is told")
-                    .fix(REISSUE),
+                    .fix(renew(path)),
             );
         }
     }
@@ -109,7 +103,7 @@ impl Judge<'_> {
                     .at(path)
                     .found(format!("{who}has no nextUpdate: it would be believed for ever"))
                     .expected("a nextUpdate")
-                    .fix(REISSUE),
+                    .fix(renew(path)),
             ),
             Some(next) if self.at > next.unix => {
                 self.add(
@@ -117,17 +111,20 @@ impl Judge<'_> {
                         .at(path)
                         .found(format!("{who}nextUpdate passed at {next}"))
                         .expected(format!("valid at {now}"))
-                        .fix(REISSUE),
+                        .fix(renew(path)),
                 );
             }
-            Some(next) if self.soon() > next.unix => {
-                let days = (next.unix - self.at) / 86_400;
+            Some(next) if self.ends_soon(crl.this_update.unix, next.unix) => {
+                let left = span(next.unix - self.at);
                 self.add(
                     rule::CRL_EXPIRING
                         .at(path)
-                        .found(format!("{who}nextUpdate passes at {next}, in {days} days"))
-                        .expected(format!("more than {} days", self.options.warn_days))
-                        .fix(REISSUE),
+                        .found(format!("{who}nextUpdate passes at {next}, in {left}"))
+                        .expected(format!(
+                            "more than {}",
+                            span(self.warning(crl.this_update.unix, next.unix))
+                        ))
+                        .fix(renew(path)),
                 );
             }
             Some(_) => {}
@@ -146,7 +143,7 @@ impl Judge<'_> {
                     .expected(
                         "a certificate of the chain as its issuer, unless it is for peers under another",
                     )
-                    .fix(REISSUE);
+                    .fix(renew(path));
                 // By itself, a list is judged by the one issuer that it must have.
                 if case.chain.items.is_empty() {
                     finding.severity = Severity::Error;
@@ -158,13 +155,13 @@ impl Judge<'_> {
         let results: Vec<_> = issuers.iter().map(|c| crl.signature.verify(&c.key)).collect();
         let good = issuers.iter().zip(&results).find(|(_, r)| r.is_ok()).map(|(c, _)| *c);
         match good {
-            Some(issuer) if may_sign(issuer) => {}
+            Some(issuer) if may_sign(issuer) => self.list_identifier(crl, who, issuer, path),
             Some(_) => self.add(
                 rule::CRL_SIGNATURE
                     .at(path)
                     .found(format!("{who}signed by a CA whose keyUsage lacks cRLSign"))
                     .expected("cRLSign")
-                    .fix(REISSUE),
+                    .fix(renew(path)),
             ),
             // An algorithm that is not accepted has its own finding.
             None if !crl.signature.is_supported() => {}
@@ -177,11 +174,24 @@ impl Judge<'_> {
                 self.add(
                     rule::CRL_SIGNATURE
                         .at(path)
-                        .found(format!("{who}{why}"))
+                        .found(format!("{who}{why}{}", keys(crl, &issuers)))
                         .expected(format!("the signature of {}", crl.issuer))
-                        .fix(REISSUE),
+                        .fix(renew(path)),
                 );
             }
+        }
+    }
+
+    /// OpenSSL finds no list whose identifier is not that of the issuer's key.
+    fn list_identifier(&mut self, crl: &Crl, who: &str, issuer: &Cert, path: &Path) {
+        if let Some(why) = crl.authority_key_id.as_ref().and_then(|id| id.contradicts(issuer)) {
+            self.add(
+                rule::KEY_IDENTIFIER
+                    .at(path)
+                    .found(format!("{who}{why}"))
+                    .expected("the identifier of its issuer: OpenSSL finds the list by no other")
+                    .fix(renew(path)),
+            );
         }
     }
 
@@ -234,7 +244,13 @@ impl Judge<'_> {
     }
 }
 
-const REISSUE: &str = "make a new one with `certck crl new`, or fetch it with `certck crl fetch`";
+/// How to get a new list. The key that signs one is not on the servers.
+fn renew(path: &Path) -> String {
+    let dir = crate::policy::shell_quote(path.parent().unwrap_or(path));
+    format!(
+        "`certck crl fetch {dir}`; or where the CA's key is, `certck crl new CA_DIR`, and copy its ca.crl here"
+    )
+}
 
 /// The certificates that may have signed a CRL.
 fn authorities(case: &Case) -> impl Iterator<Item = &Cert> {
@@ -243,6 +259,19 @@ fn authorities(case: &Case) -> impl Iterator<Item = &Cert> {
 
 fn authorities_broken(case: &Case) -> bool {
     case.roots.broken || case.roots.items.is_empty() || case.chain.broken
+}
+
+/// Which keys of one name are meant, where identifiers tell them apart.
+fn keys(crl: &Crl, issuers: &[&Cert]) -> String {
+    let wanted = crl.authority_key_id.as_ref().and_then(|id| id.key_id.as_ref());
+    let here = issuers.first().and_then(|c| c.extensions.subject_key_id.as_ref());
+    match (wanted, here) {
+        (Some(wanted), Some(here)) if *wanted != here.value => {
+            let (wanted, here) = (crate::finding::hex(wanted), crate::finding::hex(&here.value));
+            format!(": it is by the key {wanted}, and that of this name here is {here}")
+        }
+        _ => String::new(),
+    }
 }
 
 fn may_sign(issuer: &Cert) -> bool {

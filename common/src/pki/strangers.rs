@@ -1,0 +1,171 @@
+//! What lies in a certificate directory and does not belong there: private keys are worse than the rest.
+
+use std::ffi::OsStr;
+use std::os::fd::AsFd;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use rustix::fs::{AtFlags, FileType, Mode, OFlags};
+
+use super::der::{self, Der};
+use super::pem::Block;
+use super::read::{Content, Directory};
+use super::role::Layout;
+use super::{Cert, key, pem, rule};
+use crate::finding::{Finding, Severity};
+use crate::policy::shell_quote;
+
+/// How many strangers are named one by one.
+const NAMED: usize = 1000;
+
+/// Endings of names by which private keys go, alone or in a container with their certificate.
+const KEY_NAMES: [&[u8]; 5] = [b".key", b".p12", b".pfx", b".p8", b".jks"];
+
+/// What a stranger is, as far as it matters.
+enum Kind {
+    /// A private key: whose, if that is known.
+    Key(String),
+    Other(&'static str),
+}
+
+/// Judges every entry of the directory that the layout does not name.
+pub(super) fn find(dir: &Directory, layout: &Layout, roots: &[Cert]) -> Vec<Finding> {
+    let known = layout.names();
+    let mut strangers = dir.names();
+    strangers.retain(|name| !known.iter().any(|k| name == k));
+    // Those first that go by a key's name, so that no number of other files hides one.
+    strangers.sort_by_key(|name| !key_name(name));
+    let expected = known.join(", ");
+    let mut findings: Vec<Finding> = Vec::new();
+    for name in strangers.iter().take(NAMED) {
+        let path = dir.path(name);
+        findings.push(match kind(dir, name, roots) {
+            Kind::Key(what) => rule::STRAY_KEY
+                .at(&path)
+                .found(what)
+                .expected(format!("no private key but {}", layout.key))
+                .fix("move it away, off the servers if it is a CA's, and consider whether it was exposed"),
+            Kind::Other(what) => {
+                rule::UNEXPECTED_FILE.at(&path).found(what).expected(expected.as_str()).fix(advice(&path))
+            }
+        });
+    }
+    let rest = strangers.len().saturating_sub(NAMED);
+    if rest > 0 {
+        // Nobody has looked whether a key is among them.
+        let mut finding = rule::UNEXPECTED_FILE
+            .at(&dir.path(""))
+            .found(format!("{rest} more files that do not belong here"))
+            .expected(expected)
+            .fix("move them away");
+        finding.severity = Severity::Error;
+        findings.push(finding);
+    }
+    findings
+}
+
+fn key_name(name: &OsStr) -> bool {
+    let name = name.as_bytes().to_ascii_lowercase();
+    KEY_NAMES.iter().any(|end| name.ends_with(end))
+}
+
+fn advice(path: &Path) -> String {
+    match path.to_str().is_some_and(|p| p.ends_with("_certs")) {
+        true => format!("name {}, if that is the certificate directory", shell_quote(path)),
+        false => "move it away, or name the directory that holds the certificates".to_owned(),
+    }
+}
+
+fn kind(dir: &Directory, name: &OsStr, roots: &[Cert]) -> Kind {
+    // Whatever is wrong with the mode of a stranger: that it is here is reported.
+    match dir.read(name, &mut Vec::new()) {
+        Content::Bytes(bytes) => match private(&bytes, roots) {
+            Some(what) => Kind::Key(what),
+            None if name == "ca.key" => Kind::Key("has the name of the CA's private key".to_owned()),
+            None => Kind::Other("does not belong here"),
+        },
+        Content::Absent => Kind::Other("was there, and is gone"),
+        Content::Refused if is_directory(dir, name) => match holds_key(dir, name) {
+            Some(key) => Kind::Key(format!("a directory with {key}, which has the name of a private key")),
+            None => Kind::Other("is a directory"),
+        },
+        Content::Refused if key_name(name) => {
+            Kind::Key("has the name of a private key, and is no file that can be read".to_owned())
+        }
+        Content::Refused => Kind::Other("does not belong here"),
+    }
+}
+
+/// What private key some bytes are.
+fn private(bytes: &[u8], roots: &[Cert]) -> Option<String> {
+    const MARK: &[u8] = b"PRIVATE KEY-----";
+    if bytes.windows(MARK.len()).any(|w| w == MARK) {
+        let blocks = pem::parse(bytes).unwrap_or_default();
+        let whose = blocks.iter().filter(|b| key::is_private(&b.label)).find_map(|b| whose(b, roots));
+        return Some(whose.unwrap_or_else(|| "another private key".to_owned()));
+    }
+    if !is_der_key(bytes) {
+        return None;
+    }
+    let block =
+        |label: &str| Block { label: label.to_owned(), der: bytes.to_vec().into(), line: 1, headers: false };
+    let labels = ["PRIVATE KEY", "EC PRIVATE KEY", "RSA PRIVATE KEY"];
+    let whose = labels.iter().find_map(|label| whose(&block(label), roots));
+    Some(whose.unwrap_or_else(|| "another private key, in DER".to_owned()))
+}
+
+/// The CA that a key belongs to.
+fn whose(block: &Block, roots: &[Cert]) -> Option<String> {
+    let key = key::read(block, None).ok()?;
+    let spki = key.public_key()?;
+    let root = roots.iter().find(|r| r.key.spki == spki.as_ref())?;
+    Some(format!("the CA's private key: it signs as {}", root.subject))
+}
+
+/// Whether bytes are a private key in DER by their first elements: PKCS#8, SEC1, PKCS#1 and PKCS#12 begin with a
+/// small version number, encrypted PKCS#8 with an algorithm of PKCS#5 or PKCS#12.
+fn is_der_key(bytes: &[u8]) -> bool {
+    const PKCS: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1];
+    let Ok(mut outer) = Der::only(bytes, der::SEQUENCE) else { return false };
+    match outer.read() {
+        Ok(first) if first.tag == der::INTEGER => matches!(first.value, [0..=3]),
+        Ok(first) if first.tag == der::SEQUENCE => {
+            let encrypts = |oid: &[u8]| matches!(oid.strip_prefix(PKCS), Some([5 | 12, ..]));
+            Der::new(first.value).oid().is_ok_and(encrypts) && outer.expect(der::OCTET_STRING).is_ok()
+        }
+        _ => false,
+    }
+}
+
+fn is_directory(dir: &Directory, name: &OsStr) -> bool {
+    let stat = rustix::fs::statat(dir, name, AtFlags::SYMLINK_NOFOLLOW);
+    stat.is_ok_and(|s| FileType::from_raw_mode(s.st_mode) == FileType::Directory)
+}
+
+/// The first entry of a directory below that has the name of a key.
+fn holds_key(dir: &Directory, name: &OsStr) -> Option<String> {
+    let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::RDONLY | OFlags::CLOEXEC;
+    let below = rustix::fs::openat(dir.as_fd(), name, flags, Mode::empty()).ok()?;
+    let entries = rustix::fs::Dir::read_from(below).ok()?;
+    let mut names =
+        entries.flatten().take(NAMED).map(|e| OsStr::from_bytes(e.file_name().to_bytes()).to_owned());
+    Some(names.find(|n| key_name(n))?.to_string_lossy().into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_in_der_are_told_from_other_der() {
+        let pkcs8 = [0x30, 0x06, 2, 1, 0, 0x30, 1, 0];
+        let sec1 = [0x30, 0x06, 2, 1, 1, 4, 1, 0];
+        assert!(is_der_key(&pkcs8) && is_der_key(&sec1));
+        let pbes2 = [0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 5, 13];
+        assert!(is_der_key(&[&[0x30, 0x10, 0x30, 0x0b, 6, 9], &pbes2[..], &[4, 1, 9]].concat()));
+        // DH parameters begin with a large number, certificates and requests with a sequence.
+        assert!(!is_der_key(&[0x30, 0x07, 2, 2, 0x10, 0x11, 2, 1, 2]));
+        assert!(!is_der_key(&[0x30, 0x05, 0x30, 3, 0xa0, 1, 0]));
+        assert!(!is_der_key(b"text"));
+    }
+}
