@@ -50,6 +50,27 @@ impl Color {
     }
 }
 
+/// Standard output, whose errors say so: `tool: standard output: no space left on device`.
+struct Named<W>(W);
+
+fn named(error: io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("standard output: {error}"))
+}
+
+impl<W: Write> Write for Named<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self.0.write(bytes) {
+            // The one error that writers handle themselves.
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => Err(e),
+            other => other.map_err(named),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush().map_err(named)
+    }
+}
+
 /// The tool's two output streams, and the memory of whether something failed.
 pub struct Out {
     diag: Diag,
@@ -64,7 +85,7 @@ impl Out {
     pub fn new(tool: &'static str, color: Color, verbosity: Verbosity) -> Self {
         let stdout = io::stdout();
         let color = color.enabled(&stdout);
-        Self::to(Box::new(BufWriter::with_capacity(1 << 16, stdout)), tool, color, verbosity)
+        Self::to(Box::new(BufWriter::with_capacity(1 << 16, Named(stdout))), tool, color, verbosity)
     }
 
     /// Writes results to any writer; what tests use.
@@ -211,14 +232,50 @@ impl Diag {
 
     /// Says what the user can do about the line before.
     pub fn help(&self, hint: impl Display) {
-        if self.verbosity >= Verbosity::Normal {
+        let hint = hint.to_string();
+        if self.verbosity >= Verbosity::Normal && !hint.is_empty() {
             self.line(format_args!("help: {hint}"));
         }
     }
 
     /// One write per line, so that lines of several threads do not mix; a closed stderr is no reason to fail.
     fn line(&self, message: std::fmt::Arguments<'_>) {
-        let line = format!("{}: {}\n", self.tool, Safe(&message.to_string()));
+        let message = message.to_string();
+        let line = format!("{}: {}\n", self.tool, Safe(&without_numbers(&message)));
         let _ = io::stderr().lock().write_all(line.as_bytes());
+    }
+}
+
+/// A message without the numbers that the standard library puts after the system's words: ` (os error 28)`.
+fn without_numbers(message: &str) -> String {
+    const BEGIN: &str = " (os error ";
+    let mut rest = message;
+    let mut out = String::with_capacity(message.len());
+    while let Some((before, after)) = rest.split_once(BEGIN) {
+        out.push_str(before);
+        match after.split_once(')') {
+            Some((number, tail)) if number.bytes().all(|b| b.is_ascii_digit()) => rest = tail,
+            _ => {
+                out.push_str(BEGIN);
+                rest = after;
+            }
+        }
+    }
+    out.push_str(rest);
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_systems_numbers_are_left_out() {
+        let error = io::Error::from(rustix::io::Errno::NOSPC);
+        assert_eq!(
+            without_numbers(&format!("a: {error}; b: {error}")),
+            "a: No space left on device; b: No space left on device"
+        );
+        assert_eq!(without_numbers("x (os error y)"), "x (os error y)");
     }
 }

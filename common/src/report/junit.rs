@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 use std::io::{self, Write};
 
 use super::{End, Source, Writer};
-use crate::finding::{Finding, Severity};
+use crate::finding::Finding;
 use crate::text::safe;
 
 /// Findings listed per rule; more are counted.
@@ -25,7 +25,7 @@ pub struct Junit {
 struct Case {
     count: u64,
     listed: String,
-    /// Whether any finding is worse than a note, which makes the case fail.
+    /// Whether any finding is grave enough to make the case fail.
     fails: bool,
 }
 
@@ -41,7 +41,7 @@ impl Writer for Junit {
     fn finding(&mut self, _to: &mut dyn Write, f: &Finding) -> io::Result<()> {
         let case = self.cases.entry(f.rule.clone()).or_default();
         case.count += 1;
-        case.fails |= f.severity > Severity::Note;
+        case.fails |= f.severity >= self.source.fail_on;
         if case.count <= LISTED {
             let _ = writeln!(case.listed, "{}: {}", safe(&f.path), safe(&f.reason()));
             if !f.fix.is_empty() {

@@ -61,6 +61,8 @@ pub struct Source {
     pub version: &'static str,
     /// Every rule that could have been broken.
     pub rules: Vec<RuleInfo>,
+    /// The least severity that makes the exit status 1: what a pipeline must see as a failure too.
+    pub fail_on: Severity,
 }
 
 /// One rule.

@@ -132,7 +132,12 @@ impl Elsewhere<'_> {
 pub(crate) fn source(own: &'static [Rule]) -> report::Source {
     let rules = rule::RULES.iter().chain(own);
     let rules = rules.map(|r| report::RuleInfo { id: r.id, severity: r.severity, what: r.what });
-    report::Source { tool: "certck", version: env!("CARGO_PKG_VERSION"), rules: rules.collect() }
+    report::Source {
+        tool: "certck",
+        version: env!("CARGO_PKG_VERSION"),
+        rules: rules.collect(),
+        fail_on: Severity::Error,
+    }
 }
 
 /// One finding as text: severity, file, reason, and how to mend it.

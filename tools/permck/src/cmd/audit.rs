@@ -100,7 +100,7 @@ impl Audit {
     }
 
     fn report(&self, format: ReportFormat, color: bool) -> Box<dyn Report + Send> {
-        match (report::writer(format, rule::source()), format) {
+        match (report::writer(format, rule::source(self.fail_on)), format) {
             (Some(writer), _) => Box::new(Shared(writer)),
             (None, ReportFormat::Json) => Box::new(Json),
             (None, _) => Box::new(Text::new(self.limit, color, rule::heading)),

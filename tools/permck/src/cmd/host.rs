@@ -52,11 +52,12 @@ impl HostCmd {
         let host = self.host()?;
         let color = out.color();
         let (diag, to) = out.parts();
-        let mut report: Box<dyn Report + Send> = match (report::writer(format, host::source()), format) {
-            (Some(writer), _) => Box::new(Shared(writer)),
-            (None, ReportFormat::Json) => Box::new(Json),
-            (None, _) => Box::new(Text::new(0, color, host::heading)),
-        };
+        let mut report: Box<dyn Report + Send> =
+            match (report::writer(format, host::source(self.fail_on)), format) {
+                (Some(writer), _) => Box::new(Shared(writer)),
+                (None, ReportFormat::Json) => Box::new(Json),
+                (None, _) => Box::new(Text::new(0, color, host::heading)),
+            };
         let collector = Collector::new(diag, to, &mut *report, self.show.min(self.fail_on), None);
         collector.add(host.check().into_iter().map(issue).collect());
         let (totals, known) = collector.finish()?;

@@ -170,10 +170,10 @@ fn setting<'a>(line: &'a str, name: &str) -> Option<&'a str> {
 }
 
 /// All that a host audit can find.
-pub(crate) fn source() -> common::report::Source {
+pub(crate) fn source(fail_on: Severity) -> common::report::Source {
     let rules = CHECKS.iter().map(|c| RuleInfo { id: c.id, severity: c.severity, what: c.what });
     let rules = rules.chain([UNSEEN]).collect();
-    common::report::Source { tool: "permck", version: env!("CARGO_PKG_VERSION"), rules }
+    common::report::Source { tool: "permck", version: env!("CARGO_PKG_VERSION"), rules, fail_on }
 }
 
 /// What a check finds, as a heading.

@@ -189,13 +189,14 @@ pub(crate) struct Judge {
 }
 
 /// Who writes reports, and all rules.
-pub(crate) fn source() -> common::report::Source {
+pub(crate) fn source(fail_on: Severity) -> common::report::Source {
     let entry = RULES.iter().map(|r| RuleInfo { id: r.id, severity: r.severity, what: r.what });
     let place = PLACE_RULES.iter().map(|&(id, severity, what)| RuleInfo { id, severity, what });
     common::report::Source {
         tool: "permck",
         version: env!("CARGO_PKG_VERSION"),
         rules: entry.chain(place).collect(),
+        fail_on,
     }
 }
 
