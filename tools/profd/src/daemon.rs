@@ -1,7 +1,6 @@
 //! The daemon's life: check, bind, say ready, serve, drain.
 
 use std::os::fd::AsFd;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,16 +9,15 @@ use common::exit::Exit;
 use common::finding::{Finding, Severity};
 use common::fsat;
 use common::out::{Out, Verbosity};
-use common::pki::{LoadOptions, MtlsDir, Passphrase, Role};
-use common::policy::{Class, shell_quote};
+use common::policy::Class;
 use common::record::profd::{Ready, Summary};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 use tokio::time::sleep;
-use tokio_rustls::TlsAcceptor;
 
-use crate::config::{FLUSH, Metrics, Plan, Tls};
+use crate::certs::Certs;
+use crate::config::{FLUSH, Metrics, Plan};
 use crate::counters::Counters;
 use crate::fabric::sockets::{self, Bound};
 use crate::log::Log;
@@ -51,7 +49,7 @@ pub(crate) fn run(plan: &Plan, uid: u32, records: Records, out: &mut Out) -> any
     if report(&check::directories(plan, uid), out) == Exit::Failed {
         return Ok(Exit::Failed);
     }
-    let tls = match plan.tls.as_ref().map(|tls| acceptor(tls, out)).transpose()? {
+    let tls = match plan.tls.as_ref().map(|tls| Certs::load(tls, out)).transpose()? {
         Some(None) => return Ok(Exit::Failed),
         Some(tls) => tls,
         None => None,
@@ -67,7 +65,11 @@ pub(crate) fn run(plan: &Plan, uid: u32, records: Records, out: &mut Out) -> any
     let deadly = signals.deadly();
     let bound = Binding::new(plan, &runtime)?;
     let ready = bound.ready(plan, tls.is_some())?;
+    let certs = tls.clone();
     let daemon = Daemon::start(plan, bound, tls, &runtime, out.diag().verbosity())?;
+    if let Some(certs) = certs {
+        runtime.spawn(certs.keep(signals.hangups(), daemon.shared.log.clone(), daemon.shutdown.clone()));
+    }
     say_ready(&ready, records, out)?;
     notify.ready();
 
@@ -160,7 +162,7 @@ impl Daemon {
     pub(crate) fn start(
         plan: &Plan,
         bound: Binding,
-        tls: Option<TlsAcceptor>,
+        tls: Option<Arc<Certs>>,
         runtime: &Runtime,
         verbosity: Verbosity,
     ) -> anyhow::Result<Self> {
@@ -251,27 +253,8 @@ fn start_sinks(plan: &Plan, counters: &Arc<Counters>, log: &Log) -> anyhow::Resu
     Ok(Some(sink::start(vec![sink], plan.metric_queue, counters.clone(), log.clone())?))
 }
 
-/// The TLS side, or nothing if the directory must not serve; the findings are out then.
-pub(crate) fn acceptor(tls: &Tls, out: &mut Out) -> anyhow::Result<Option<TlsAcceptor>> {
-    let read = |path: &Path| Passphrase::read(path).with_context(|| path.display().to_string());
-    let passphrase = tls.passphrase_file.as_deref().map(read).transpose()?;
-    let options = LoadOptions { passphrase: passphrase.as_ref(), ..LoadOptions::now() };
-    let dir = match MtlsDir::load(&tls.dir, Role::Server, &options) {
-        Ok(dir) => dir,
-        Err(e) => {
-            report(e.findings(), out);
-            let reason = "these certificates must not serve";
-            out.error(tls.dir.display(), reason);
-            out.diag().help(format_args!("certck check {}", shell_quote(&tls.dir)));
-            return Ok(None);
-        }
-    };
-    report(dir.warnings(), out);
-    Ok(Some(TlsAcceptor::from(Arc::new(dir.server_config(tls.min)?))))
-}
-
 /// One line for each finding. Failed if one of them is an error.
-fn report(findings: &[Finding], out: &Out) -> Exit {
+pub(crate) fn report(findings: &[Finding], out: &Out) -> Exit {
     let mut exit = Exit::Ok;
     for finding in findings {
         if finding.severity == Severity::Error {

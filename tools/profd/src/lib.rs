@@ -12,6 +12,7 @@ use common::ipc::address::SOCKET_DIR_VAR;
 use common::out::{Color, Format, Out, Verbosity};
 
 mod account;
+mod certs;
 mod check;
 mod config;
 mod connection;
@@ -38,6 +39,11 @@ mod tests;
 /// Clients (profctl, or the existing dyno clients) ask it over TCP to trace training processes of this host;
 /// the processes fetch their configs from it over Unix sockets, and send it their state and metrics. It stays in
 /// the foreground; SIGTERM lets requests in progress finish, removes its sockets and ends with status 0.
+///
+/// When its certificate directory changes, by `certck crl fetch` or `certck mint renew` say, it loads it again
+/// within some seconds, or at once on SIGHUP; new connections are judged by what is there now. What must not serve
+/// is not taken, and the former certificates go on. Where it has a terminal, SIGHUP is the terminal's end, and its
+/// own.
 #[derive(Parser, Debug)]
 #[command(name = "profd", version, max_term_width = 100, after_long_help = EXAMPLES)]
 pub struct Cli {

@@ -8,8 +8,8 @@ use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
-use tokio_rustls::TlsAcceptor;
 
+use crate::certs::Certs;
 use crate::connection::{self, Limits};
 use crate::peer::Peer;
 use crate::shared::Shared;
@@ -33,7 +33,7 @@ pub(crate) struct ServerLimits {
 /// Everything that a connection needs.
 struct Server {
     shared: Arc<Shared>,
-    tls: Option<TlsAcceptor>,
+    tls: Option<Arc<Certs>>,
     limits: ServerLimits,
     gate: Gate,
     refusals: Gate,
@@ -43,7 +43,7 @@ struct Server {
 /// Serves on listeners that are already bound until the shutdown, and then drains.
 pub(crate) async fn run(
     listeners: Vec<TcpListener>,
-    tls: Option<TlsAcceptor>,
+    tls: Option<Arc<Certs>>,
     limits: ServerLimits,
     shared: Arc<Shared>,
     shutdown: Shutdown,
@@ -140,7 +140,7 @@ async fn serve(server: &Server, stream: TcpStream, address: SocketAddr, _permit:
         return connection::serve(stream, &Peer::plain(address), shared, limits, shutdown).await;
     };
     let handshake = tokio::select! {
-        h = timeout(limits.handshake, tls.accept(stream)) => h,
+        h = timeout(limits.handshake, tls.acceptor().accept(stream)) => h,
         () = shutdown.reached(Phase::Draining) => return,
     };
     let failed = |reason: &dyn std::fmt::Display| {

@@ -64,9 +64,24 @@ impl Shutdown {
 pub(crate) struct Signals {
     term: Signal,
     int: Signal,
-    /// Absent where the daemon was started to outlive its terminal (`nohup`).
+    /// Absent where the daemon was started to outlive its terminal (`nohup`), or has none.
     hup: Option<Signal>,
+    /// Without a terminal, SIGHUP means what it means to every daemon: to load again.
+    reload: Option<Signal>,
     deadly: Deadly,
+}
+
+/// The hang-ups that ask for a reload; none, where there is a terminal to hang up.
+pub(crate) struct Hangups(Option<Signal>);
+
+impl Hangups {
+    /// Waits for the next one.
+    pub(crate) async fn next(&mut self) {
+        match &mut self.0 {
+            Some(signal) => drop(signal.recv().await),
+            None => pending().await,
+        }
+    }
 }
 
 /// Gives the signals their default action back.
@@ -89,8 +104,18 @@ impl Signals {
             register_conditional_default(number, deadly.0.clone())?;
             signal(SignalKind::from_raw(number))
         };
-        let hup = if ignores(&status, SIGHUP) { None } else { Some(take(SIGHUP)?) };
-        Ok(Self { term: take(SIGTERM)?, int: take(SIGINT)?, hup, deadly })
+        let terminal = std::fs::File::open("/dev/tty").is_ok();
+        let (hup, reload) = match (ignores(&status, SIGHUP), terminal) {
+            (true, _) => (None, None),
+            (false, true) => (Some(take(SIGHUP)?), None),
+            (false, false) => (None, Some(signal(SignalKind::hangup())?)),
+        };
+        Ok(Self { term: take(SIGTERM)?, int: take(SIGINT)?, hup, reload, deadly })
+    }
+
+    /// Takes the hang-ups out that end nothing.
+    pub(crate) fn hangups(&mut self) -> Hangups {
+        Hangups(self.reload.take())
     }
 
     /// What gives them back.

@@ -10,6 +10,7 @@ mod tls;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
@@ -23,8 +24,8 @@ use common::rpc::frame;
 use common::rpc::message::OnDemand;
 use serde_json::Value;
 use tokio::runtime::Runtime;
-use tokio_rustls::TlsAcceptor;
 
+use crate::certs::Certs;
 use crate::config::{Plan, Surroundings};
 use crate::daemon::{Binding, Daemon};
 use crate::flags::Flags;
@@ -58,7 +59,7 @@ impl Rig {
         Self::start(tempfile::tempdir().unwrap(), flags, None)
     }
 
-    fn start(dir: tempfile::TempDir, flags: &[&str], tls: Option<TlsAcceptor>) -> Self {
+    fn start(dir: tempfile::TempDir, flags: &[&str], tls: Option<Arc<Certs>>) -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let name = format!("profd-test-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();

@@ -13,6 +13,7 @@ use rustls::{ClientConnection, StreamOwned};
 use serde_json::json;
 
 use super::*;
+use crate::certs::Certs;
 use crate::config::Tls;
 
 /// A minted authority with a directory for each end.
@@ -34,8 +35,8 @@ impl Minted {
 
     fn serve(&self, flags: &[&str]) -> Rig {
         let tls = Tls { dir: self.dir("server_certs"), min: MinVersion::Tls13, passphrase_file: None };
-        let acceptor = crate::daemon::acceptor(&tls, &mut silent()).unwrap();
-        Rig::start(tempfile::tempdir().unwrap(), flags, Some(acceptor.expect("fit to serve")))
+        let certs = Certs::load(&tls, &mut silent()).unwrap().expect("fit to serve");
+        Rig::start(tempfile::tempdir().unwrap(), flags, Some(certs))
     }
 
     fn client(&self) -> Arc<rustls::ClientConfig> {
@@ -108,7 +109,7 @@ fn certificates_that_fail_the_policy_do_not_serve() {
     std::fs::set_permissions(dir.join("server.key"), std::fs::Permissions::from_mode(0o644)).unwrap();
     let tls = Tls { dir, min: MinVersion::Tls13, passphrase_file: None };
     let mut out = silent();
-    assert!(crate::daemon::acceptor(&tls, &mut out).unwrap().is_none());
+    assert!(Certs::load(&tls, &mut out).unwrap().is_none());
     assert_eq!(out.diag().exit(), Exit::Failed);
     assert!(out.diag().errors() >= 2, "each finding has its line");
 }
