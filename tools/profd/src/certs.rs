@@ -118,7 +118,9 @@ fn open(tls: &Tls, passphrase: Option<&Passphrase>) -> Result<MtlsDir, LoadError
 /// By what a changed file is told: for each name that belongs into the directory its device, inode, size and the
 /// time of its last change in nanoseconds; nothing where it is not there.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Stamp(Vec<Option<(u64, u64, u64, i64, i64)>>);
+struct Stamp(Vec<Option<Change>>);
+
+type Change = (u64, u64, u64, i64, i64);
 
 impl Stamp {
     fn of(dir: &Path) -> Self {
