@@ -45,7 +45,7 @@ bench: ## Benchmarks: prints JSON lines, asserts nothing
 fuzz: ## Every fuzz target for FUZZ_SECONDS
 	fuzz/run $(FUZZ_SECONDS)
 
-interop: release ## Against parts that others wrote: OpenSSL, PyTorch (makes a virtual environment outside the tree)
+interop: release ## Against parts that others wrote: PyTorch, promtool, sarif-tools (makes virtual environments outside the tree)
 	tests/interop/run
 
 install: release ## Into DESTDIR and PREFIX, with the modes of the policy table
