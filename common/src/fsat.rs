@@ -69,6 +69,15 @@ impl AtomicFile {
         Ok(new)
     }
 
+    /// Gives the file the owner and group of what it will replace or stand beside.
+    ///
+    /// # Errors
+    /// Only root may give files away. A group that may not be given is not asked for: no mode here depends on it.
+    pub fn owned_like(self, like: &Metadata) -> io::Result<Self> {
+        own_like(&self.file, like)?;
+        Ok(self)
+    }
+
     /// Syncs the content and gives it the target's name.
     ///
     /// # Errors
@@ -149,6 +158,40 @@ pub fn write(path: &Path, mode: Mode, content: &[u8]) -> io::Result<()> {
     let mut file = AtomicFile::create(path, mode)?;
     file.write_all(content)?;
     file.commit()
+}
+
+/// Writes a whole file atomically, with the owner and group of the file before; a new one has those of its
+/// directory. What root replaces for a daemon, the daemon can read.
+///
+/// # Errors
+/// As [`AtomicFile`]; the target is as it was.
+pub fn replace(path: &Path, mode: Mode, content: &[u8]) -> io::Result<()> {
+    let parent = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let like = match path.symlink_metadata() {
+        Ok(meta) if meta.is_file() => meta,
+        _ => parent.metadata()?,
+    };
+    let mut file = AtomicFile::create(path, mode)?.owned_like(&like)?;
+    file.write_all(content)?;
+    file.commit()
+}
+
+/// Gives an open file or directory the owner and group of another.
+///
+/// # Errors
+/// Only root may give files away. A group that may not be given is not asked for.
+pub fn own_like(file: &File, like: &Metadata) -> io::Result<()> {
+    let meta = file.metadata()?;
+    let uid = (meta.uid() != like.uid()).then(|| rustix::fs::Uid::from_raw(like.uid()));
+    let gid = (meta.gid() != like.gid()).then(|| rustix::fs::Gid::from_raw(like.gid()));
+    match rfs::fchown(file, uid, gid) {
+        Err(rustix::io::Errno::PERM) if uid.is_none() => Ok(()),
+        Err(rustix::io::Errno::PERM) => Err(io::Error::new(
+            io::ErrorKind::PermissionDenied,
+            format!("belongs to uid {}, and only that user or root may replace it", like.uid()),
+        )),
+        other => Ok(other?),
+    }
 }
 
 /// Where a report goes that a user gave a name for.

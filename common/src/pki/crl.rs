@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use rustls::pki_types::CertificateRevocationListDer;
 
+use super::Cert;
 use super::der::{self, Der, Malformed, Result, Time, context, explicit};
 use super::extension::{
     AuthorityKeyId, Extension, authority_key_id, distribution_point_names, read_one, reason_bits,
@@ -117,6 +118,12 @@ impl Crl {
         }
         tbs.done()?;
         Ok(crl)
+    }
+
+    /// Whether a certificate's key signed it, and names say so too.
+    #[must_use]
+    pub fn is_issued_by(&self, issuer: &Cert) -> bool {
+        self.issuer == issuer.subject && self.signature.verify(&issuer.key).is_ok()
     }
 
     /// The entry for a serial number.

@@ -1,4 +1,4 @@
-//! A strict reader of DER (X.690): definite, minimal lengths; nothing left over.
+//! A strict reader of DER (X.690): definite, minimal lengths; nothing left over. And a writer of one element.
 //!
 //! x509-parser is not used for judging because a verdict needs what it does not keep: the exact bytes of
 //! algorithms and names, which encoding a time had, and a refusal of encodings that are not DER.
@@ -162,6 +162,20 @@ fn length(rest: &[u8]) -> Result<(usize, &[u8])> {
         return Err(Malformed::new("a length that is not minimal"));
     }
     Ok((length, rest))
+}
+
+/// Writes one element.
+pub(crate) fn tlv(tag: u8, value: &[u8]) -> Vec<u8> {
+    let n = value.len();
+    let length = n.to_be_bytes();
+    let digits = &length[length.iter().position(|&b| b != 0).unwrap_or(length.len() - 1)..];
+    let mut out = vec![tag];
+    if n >= 0x80 {
+        out.push(0x80 | digits.len() as u8);
+    }
+    out.extend(digits);
+    out.extend(value);
+    out
 }
 
 /// Demands an integer's minimal form.

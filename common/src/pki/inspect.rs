@@ -45,7 +45,7 @@ pub fn inspect(path: &Path, role: Role, options: &LoadOptions<'_>) -> Inspection
     let Some(dir) = Directory::open(path, &mut findings) else {
         return Inspection { findings, dir: None, ends: Vec::new() };
     };
-    let mut reader = Reader { dir, layout: role.layout(), findings };
+    let mut reader = Reader { dir, layout: role.layout(), staged: None, findings };
     let mut case = reader.case(role);
     let key = reader.key(&mut case, options.passphrase);
     reader.findings.extend(strangers::find(&reader.dir, reader.layout, &case.roots.items));
@@ -55,6 +55,26 @@ pub fn inspect(path: &Path, role: Role, options: &LoadOptions<'_>) -> Inspection
     let refused = findings.iter().any(|f| f.severity == Severity::Error);
     let dir = key.filter(|_| !refused).map(|key| loaded(path, &case, key, &findings));
     Inspection { findings, dir, ends: ends(&case) }
+}
+
+/// Judges a directory's certificates with other bytes in the place of the CRL's file, if some are given: what would
+/// be found if they were there. Who may read the files, and the key, are left out: whoever renews the list need be
+/// neither the daemon nor know its passphrase.
+#[must_use]
+pub fn inspect_certificates(
+    path: &Path,
+    role: Role,
+    crl: Option<&[u8]>,
+    options: &LoadOptions<'_>,
+) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    let Some(dir) = Directory::open(path, &mut findings) else { return findings };
+    let mut reader = Reader { dir, layout: role.layout(), staged: crl, findings };
+    let case = reader.case(role);
+    reader.findings.retain(|f| f.rule != rule::MODE.id && f.rule != rule::OWNER.id);
+    let mut judge = Judge::new(options, reader.findings);
+    judge.case(&case);
+    judge.finish()
 }
 
 fn ends(case: &Case) -> Vec<End> {
@@ -135,13 +155,15 @@ fn loaded(path: &Path, case: &Case, key: Arc<dyn SigningKey>, findings: &[Findin
 }
 
 /// Reads the files; what keeps it from reading one is a finding, and the next is read all the same.
-struct Reader {
+struct Reader<'a> {
     dir: Directory,
     layout: &'static Layout,
+    /// What stands for the CRL's file.
+    staged: Option<&'a [u8]>,
     findings: Vec<Finding>,
 }
 
-impl Reader {
+impl Reader<'_> {
     fn case(&mut self, role: Role) -> Case {
         let (roots, _) = self.blocks(self.layout.ca, true);
         let (chain, _) = self.blocks(self.layout.leaf, true);
@@ -159,7 +181,11 @@ impl Reader {
     fn blocks(&mut self, name: &str, required: bool) -> (Vec<Block>, bool) {
         let path = self.dir.path(name);
         let limit = if name == self.layout.crl { MAX_CRL_BYTES } else { MAX_BYTES };
-        match self.dir.read_up_to(limit, name, &mut self.findings) {
+        let content = match self.staged.filter(|_| name == self.layout.crl) {
+            Some(bytes) => self.dir.staged(limit, name, bytes, &mut self.findings),
+            None => self.dir.read_up_to(limit, name, &mut self.findings),
+        };
+        match content {
             Content::Bytes(bytes) => {
                 let blocks = pem::parse(&bytes).map_err(|e| {
                     let fix = self.convert(name, bytes.first() == Some(&0x30));

@@ -13,6 +13,7 @@
 //! | [`cert`], [`extension`], [`name`], [`crl`], [`signature`] | the facts of certificates and CRLs |
 //! | [`path`] | path validation by RFC 5280 |
 //! | [`ocsp`] | a question to an OCSP responder, and its answer judged |
+//! | [`write`] | what certificates and CRLs that we issue need beyond what rcgen writes |
 //! | `read` | files opened with care below an open directory |
 //! | `inspect`, `judge`, `strangers` | a directory judged |
 //! | `peer` | what a peer must be in the handshake, beyond webpki |
@@ -30,6 +31,7 @@ pub mod pem;
 pub mod role;
 pub mod rule;
 pub mod signature;
+pub mod write;
 
 mod der;
 mod inspect;
@@ -44,9 +46,10 @@ mod tls;
 pub use cert::Cert;
 pub use crl::Crl;
 pub use der::{Malformed, Time};
-pub use inspect::{End, Inspection, inspect, inspect_crl, inspect_peer};
+pub use inspect::{End, Inspection, inspect, inspect_certificates, inspect_crl, inspect_peer};
 pub use load::{LoadError, LoadOptions, MtlsDir, Profile};
 pub use passphrase::{Passphrase, PassphraseArgs};
+pub use path::is_dns_pattern;
 pub use read::MAX_CRL_BYTES;
 pub use role::Role;
 pub use tls::{MinVersion, provider, sha256};

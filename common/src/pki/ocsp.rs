@@ -5,7 +5,7 @@
 
 use std::fmt;
 
-use super::der::{self, Der, Malformed, Result, Time, context, explicit};
+use super::der::{self, Der, Malformed, Result, Time, context, explicit, tlv};
 use super::extension::read_one;
 use super::name::Name;
 use super::oid;
@@ -355,19 +355,6 @@ fn generalized(der: &mut Der<'_>) -> Result<Time> {
         time if time.generalized => Ok(time),
         _ => Err(Malformed::new("a time that is not a GeneralizedTime")),
     }
-}
-
-fn tlv(tag: u8, value: &[u8]) -> Vec<u8> {
-    let n = value.len();
-    let length = n.to_be_bytes();
-    let digits = &length[length.iter().position(|&b| b != 0).unwrap_or(length.len() - 1)..];
-    let mut out = vec![tag];
-    if n >= 0x80 {
-        out.push(0x80 | digits.len() as u8);
-    }
-    out.extend(digits);
-    out.extend(value);
-    out
 }
 
 fn sha1(bytes: &[u8]) -> [u8; 20] {

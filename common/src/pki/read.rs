@@ -80,6 +80,21 @@ impl Directory {
         }
     }
 
+    /// Takes bytes for those of a file, if they are not more than would be read of it.
+    pub(crate) fn staged(
+        &self,
+        limit: u64,
+        name: &str,
+        bytes: &[u8],
+        findings: &mut Vec<Finding>,
+    ) -> Content {
+        if bytes.len() as u64 <= limit {
+            return Content::Bytes(Zeroizing::new(bytes.to_vec()));
+        }
+        let e = io::Error::new(io::ErrorKind::FileTooLarge, format!("is larger than {limit} bytes"));
+        unreadable(&self.path(name), limit, &e, findings)
+    }
+
     /// The names in the directory, at most a hundred thousand of them.
     pub(crate) fn names(&self) -> Vec<std::ffi::OsString> {
         use std::os::unix::ffi::OsStrExt;

@@ -25,7 +25,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::fmt;
 
-pub use target::PeerName;
+pub use target::{PeerName, is_dns_pattern};
 
 use super::extension::KeyUsage;
 use super::{Cert, Crl};

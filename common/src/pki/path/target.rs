@@ -90,7 +90,8 @@ fn dns_matches(wanted: &str, pattern: &str) -> bool {
 }
 
 /// Whether it is a DNS name, or one with a wildcard for its first label and two more.
-pub(super) fn is_dns_pattern(text: &str) -> bool {
+#[must_use]
+pub fn is_dns_pattern(text: &str) -> bool {
     match text.strip_prefix("*.") {
         Some(rest) => is_dns_name(rest) && rest.contains('.'),
         None => is_dns_name(text),

@@ -1,0 +1,48 @@
+//! What certificates and CRLs that we issue need beyond what rcgen writes.
+
+use super::der::{self, Der, Malformed, tlv};
+use super::oid;
+
+/// Puts the names into a certificate or CRL byte by byte as they are elsewhere, and signs it again.
+///
+/// rcgen keeps one attribute of each kind and chooses the string types itself; but an issuer is found by a name
+/// that must be its own, however that is composed. `sign` is given what is to be signed, and must use the key
+/// that signed before. A CRL has no subject.
+///
+/// # Errors
+/// `signed` is neither in DER, or `sign` fails.
+pub fn rename<E: From<Malformed>>(
+    signed: &[u8],
+    issuer: &[u8],
+    subject: Option<&[u8]>,
+    sign: impl FnOnce(&[u8]) -> Result<Vec<u8>, E>,
+) -> Result<Vec<u8>, E> {
+    let mut outer = Der::only(signed, der::SEQUENCE)?;
+    let mut old = Der::new(outer.raw_sequence()?.value);
+    let algorithm = outer.raw_sequence()?.raw;
+    let (mut parts, mut sequences) = (Vec::new(), 0);
+    while !old.is_empty() {
+        let part = old.read()?;
+        // The sequences in front are: algorithm, issuer; in certificates also: validity, subject.
+        let name = match (part.tag, sequences) {
+            (der::SEQUENCE, 1) => Some(issuer),
+            (der::SEQUENCE, 3) => subject,
+            _ => None,
+        };
+        sequences += u32::from(part.tag == der::SEQUENCE);
+        parts.extend(name.unwrap_or(part.raw));
+    }
+    let tbs = tlv(der::SEQUENCE, &parts);
+    let bits = tlv(der::BIT_STRING, &[&[0], sign(&tbs)?.as_slice()].concat());
+    Ok(tlv(der::SEQUENCE, &[&tbs, algorithm, &bits].concat()))
+}
+
+/// The value of an authorityInfoAccess that names OCSP responders (RFC 5280, 4.2.2.1).
+#[must_use]
+pub fn ocsp_access(urls: &[String]) -> Vec<u8> {
+    let one = |url: &String| {
+        let pair = [tlv(der::OID, &oid::OCSP), tlv(der::context(6), url.as_bytes())].concat();
+        tlv(der::SEQUENCE, &pair)
+    };
+    tlv(der::SEQUENCE, &urls.iter().flat_map(one).collect::<Vec<_>>())
+}
