@@ -84,3 +84,23 @@ fn a_waiting_client_dies_like_one() {
     assert!(code.is_none() || code == Some(143), "{code:?}");
     assert_eq!(std::fs::read_dir(d.dir.path().join("traces")).unwrap().count(), 0);
 }
+
+#[test]
+fn a_mint_that_is_ended_leaves_no_private_key() {
+    let dir = tempfile::tempdir().unwrap();
+    let pki = dir.path().join("pki");
+    for signal in [Signal::TERM, Signal::INT] {
+        let mut mint = command("certck");
+        mint.args(["mint", "--algo", "rsa-4096"]).arg(&pki).stdout(Stdio::null());
+        let mut mint = Guard(mint.spawn().unwrap());
+        // It works in a hidden directory; making the keys takes longer than seeing that.
+        eventually("it begins", || std::fs::read_dir(&pki).ok()?.next());
+        kill(mint.pid(), signal);
+        if mint.status() == Some(0) {
+            // It was faster: then all is there.
+            assert_eq!(std::fs::read_dir(&pki).unwrap().count(), 3);
+            std::fs::remove_dir_all(&pki).unwrap();
+        }
+        assert!(!pki.exists(), "{signal:?}");
+    }
+}

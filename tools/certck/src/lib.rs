@@ -14,6 +14,7 @@ mod download;
 mod files;
 mod handshake;
 mod input;
+mod interrupt;
 mod order;
 mod plan;
 mod source;

@@ -1,16 +1,24 @@
 //! New directories that appear whole or not at all.
 //!
 //! Everything is written into a hidden directory beside its place, then moved there by renames that replace
-//! nothing. What goes wrong on the way takes back what was done.
+//! nothing. What goes wrong on the way takes back what was done, a signal included; what SIGKILL or a power cut
+//! leaves is removed by the next one who works there.
 
+use std::fs::File;
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use common::error::HintExt;
 use common::fsat;
 use common::policy::{Class, Mode};
-use rustix::fs::{CWD, RenameFlags};
+use rustix::fs::{CWD, FlockOperation, RenameFlags};
+
+use crate::interrupt::Held;
+
+/// What hidden directories are called, before 16 hex digits.
+const PREFIX: &str = ".new-";
 
 /// Directories in the making below one parent. Dropped without [`Self::commit`], it leaves nothing.
 pub(crate) struct Stage {
@@ -20,6 +28,9 @@ pub(crate) struct Stage {
     names: Vec<String>,
     moved: usize,
     done: bool,
+    signals: Held,
+    /// Says that somebody is at work in it.
+    _lock: File,
 }
 
 impl Stage {
@@ -31,13 +42,19 @@ impl Stage {
             Err(e) if e.kind() == io::ErrorKind::AlreadyExists => false,
             Err(e) => return Err(e).with_context(subject),
         };
-        let mut random = [0; 8];
-        rustix::rand::getrandom(&mut random, rustix::rand::GetRandomFlags::empty())?;
-        let hidden = parent.join(format!(".new-{}", common::finding::hex(&random)));
-        let stage =
-            Self { parent: parent.to_owned(), hidden, made_parent, names: Vec::new(), moved: 0, done: false };
-        fsat::create_dir(&stage.hidden, Class::KeyDir.max()).with_context(subject)?;
-        Ok(stage)
+        sweep(parent);
+        let signals = Held::new().with_context(subject)?;
+        let (hidden, lock) = hide(parent).with_context(subject)?;
+        Ok(Self {
+            parent: parent.to_owned(),
+            hidden,
+            made_parent,
+            names: Vec::new(),
+            moved: 0,
+            done: false,
+            signals,
+            _lock: lock,
+        })
     }
 
     /// Adds a directory, mode 0700. One that is already there is refused before anything is written.
@@ -45,7 +62,8 @@ impl Stage {
         let place = self.parent.join(name);
         if place.symlink_metadata().is_ok() {
             return Err(anyhow::anyhow!("{}: already exists", place.display())).hint(
-                "choose another directory; what was minted there before is renewed by `certck mint renew`",
+                "choose another directory; what was minted there before is renewed by `certck mint renew`, and \
+                 `certck mint leaf` adds a server or client to its authority",
             );
         }
         fsat::create_dir(&self.hidden.join(name), Class::KeyDir.max())
@@ -56,7 +74,7 @@ impl Stage {
 
     /// Adds a directory that will not be moved to its place by [`Self::commit`], and says where it is.
     pub(crate) fn unplaced(&mut self, name: &str) -> anyhow::Result<PathBuf> {
-        let path = self.hidden.join(name);
+        let path = self.making(name);
         fsat::create_dir(&path, Class::KeyDir.max()).with_context(|| path.display().to_string())?;
         Ok(path)
     }
@@ -64,18 +82,29 @@ impl Stage {
     /// Writes a file into one of the directories, mode 0600 from its creation.
     pub(crate) fn file(&self, dir: &str, name: &str, content: &[u8]) -> anyhow::Result<()> {
         const MODE: Mode = Mode(0o600);
+        self.heed()?;
         fsat::write(&self.hidden.join(dir).join(name), MODE, content)
             .with_context(|| self.parent.join(dir).join(name).display().to_string())
     }
 
     /// Where a directory is while it is being made.
-    #[cfg(test)]
-    fn hidden(&self) -> &Path {
-        &self.hidden
+    pub(crate) fn making(&self, name: &str) -> PathBuf {
+        self.hidden.join(name)
+    }
+
+    /// Takes back what was done if a signal wants the process to end, and lets it.
+    pub(crate) fn heed(&self) -> anyhow::Result<()> {
+        if !self.signals.came() {
+            return Ok(());
+        }
+        self.take_back();
+        self.signals.heed();
+        anyhow::bail!("interrupted")
     }
 
     /// Moves everything to its place.
     pub(crate) fn commit(mut self) -> anyhow::Result<()> {
+        self.heed()?;
         for name in &self.names {
             rename(&self.hidden.join(name), &self.parent.join(name))
                 .with_context(|| self.parent.join(name).display().to_string())?;
@@ -84,10 +113,8 @@ impl Stage {
         self.done = true;
         Ok(())
     }
-}
 
-impl Drop for Stage {
-    fn drop(&mut self) {
+    fn take_back(&self) {
         if !self.done {
             for name in &self.names[..self.moved] {
                 let _ = rename(&self.parent.join(name), &self.hidden.join(name));
@@ -96,6 +123,49 @@ impl Drop for Stage {
         let _ = std::fs::remove_dir_all(&self.hidden);
         if !self.done && self.made_parent {
             let _ = std::fs::remove_dir(&self.parent);
+        }
+    }
+}
+
+impl Drop for Stage {
+    fn drop(&mut self) {
+        self.take_back();
+    }
+}
+
+/// Makes a hidden directory, locked for as long as somebody is at work in it.
+fn hide(parent: &Path) -> io::Result<(PathBuf, File)> {
+    loop {
+        let mut random = [0; 8];
+        rustix::rand::getrandom(&mut random, rustix::rand::GetRandomFlags::empty())?;
+        let hidden = parent.join(format!("{PREFIX}{}", common::finding::hex(&random)));
+        fsat::create_dir(&hidden, Class::KeyDir.max())?;
+        // Whoever sweeps in this very moment has the lock and takes the directory away: another one, then.
+        if let Some(lock) = locked(&hidden) {
+            return Ok((hidden, lock));
+        }
+    }
+}
+
+/// Locks a directory that nobody is at work in, if it is still there then.
+fn locked(hidden: &Path) -> Option<File> {
+    let dir = File::open(hidden).ok()?;
+    rustix::fs::flock(&dir, FlockOperation::NonBlockingLockExclusive).ok()?;
+    let (open, there) = (dir.metadata().ok()?, hidden.symlink_metadata().ok()?);
+    ((open.dev(), open.ino()) == (there.dev(), there.ino())).then_some(dir)
+}
+
+/// Removes what somebody left who was killed: there may be private keys in it.
+fn sweep(parent: &Path) {
+    let me = rustix::process::geteuid().as_raw();
+    let Ok(entries) = std::fs::read_dir(parent) else { return };
+    for entry in entries.flatten() {
+        let name = entry.file_name();
+        let digits = name.to_str().and_then(|n| n.strip_prefix(PREFIX));
+        let ours = digits.is_some_and(|d| d.len() == 16 && d.bytes().all(|b| b.is_ascii_hexdigit()));
+        let owned = ours && entry.metadata().is_ok_and(|m| m.is_dir() && m.uid() == me);
+        if let Some(_lock) = owned.then(|| locked(&entry.path())).flatten() {
+            let _ = std::fs::remove_dir_all(entry.path());
         }
     }
 }
@@ -131,11 +201,27 @@ mod tests {
         // Somebody is faster.
         std::fs::create_dir(place.join("b")).unwrap();
         std::fs::write(place.join("b/theirs"), "x").unwrap();
-        assert!(stage.hidden().exists());
+        assert!(stage.hidden.exists());
         assert!(stage.commit().is_err());
         let left: Vec<_> = std::fs::read_dir(&place).unwrap().map(|e| e.unwrap().file_name()).collect();
         assert_eq!(left, ["b"]);
         assert!(place.join("b/theirs").exists());
+    }
+
+    #[test]
+    fn what_somebody_left_who_was_killed_is_removed_and_nothing_else() {
+        let dir = tempfile::tempdir().unwrap();
+        let at = |name: &str| dir.path().join(name);
+        for name in [".new-0123456789abcdef", ".new-notes", ".new-0123456789abcdeg"] {
+            std::fs::create_dir(at(name)).unwrap();
+            std::fs::write(at(name).join("ca.key"), "secret").unwrap();
+        }
+        let working = Stage::begin(dir.path()).unwrap();
+        let other = Stage::begin(dir.path()).unwrap();
+        assert!(working.hidden.exists() && other.hidden.exists());
+        assert!(!at(".new-0123456789abcdef").exists());
+        drop((working, other));
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 2);
     }
 
     #[test]

@@ -1,0 +1,61 @@
+//! Signals while something is half done: noted, and heeded once nothing secret lies about any more.
+
+use std::io;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
+
+use anyhow::Context;
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::{flag, low_level};
+
+/// While it lives, SIGINT and SIGTERM do not end the process.
+#[derive(Debug)]
+pub(crate) struct Held(&'static Signals);
+
+#[derive(Debug, Default)]
+struct Signals {
+    /// Nobody holds the signals: they do what they always do.
+    idle: Arc<AtomicBool>,
+    /// The signal that came; 0 is none.
+    noted: Arc<AtomicUsize>,
+}
+
+/// Handlers are installed once: taking one away does not bring the default back.
+static SIGNALS: OnceLock<Option<Signals>> = OnceLock::new();
+
+fn install() -> io::Result<Signals> {
+    let signals = Signals::default();
+    for signal in [SIGINT, SIGTERM] {
+        flag::register_conditional_default(signal, Arc::clone(&signals.idle))?;
+        flag::register_usize(signal, Arc::clone(&signals.noted), signal as usize)?;
+    }
+    Ok(signals)
+}
+
+impl Held {
+    /// Holds them from now on.
+    pub(crate) fn new() -> anyhow::Result<Self> {
+        let signals = SIGNALS.get_or_init(|| install().ok()).as_ref().context("signals cannot be held")?;
+        signals.idle.store(false, Ordering::SeqCst);
+        Ok(Self(signals))
+    }
+
+    /// Whether one came.
+    pub(crate) fn came(&self) -> bool {
+        self.0.noted.load(Ordering::SeqCst) != 0
+    }
+
+    /// Ends the process by the signal that came, as if nobody had held it.
+    pub(crate) fn heed(&self) {
+        let signal = self.0.noted.load(Ordering::SeqCst) as i32;
+        if signal != 0 {
+            let _ = low_level::emulate_default_handler(signal);
+        }
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.0.idle.store(true, Ordering::SeqCst);
+    }
+}
