@@ -16,7 +16,7 @@ pub(crate) struct Limits {
     #[arg(long, value_name = "S", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=3600))]
     timeout: u64,
     /// Bytes that the document may have
-    #[arg(long, value_name = "N", default_value_t = 10 << 20)]
+    #[arg(long, value_name = "N", default_value_t = files::MAX_BYTES)]
     max_bytes: u64,
     /// Certificates that an HTTPS server must be under [default: the system's]
     #[arg(long, value_name = "FILE")]
@@ -31,12 +31,33 @@ const REDIRECTS: u32 = 3;
 
 /// Gets a document.
 pub(crate) fn get(url: &str, limits: &Limits) -> anyhow::Result<Vec<u8>> {
-    body(agent(url, limits)?.get(url).call(), limits)
+    body(agent(url, limits)?.get(url).call(), limits).map_err(|e| without_secret(url, &e))
 }
 
 /// Posts a document, and gets what is answered.
 pub(crate) fn post(url: &str, kind: &str, document: &[u8], limits: &Limits) -> anyhow::Result<Vec<u8>> {
-    body(agent(url, limits)?.post(url).content_type(kind).send(document), limits)
+    let response = agent(url, limits)?.post(url).content_type(kind).send(document);
+    body(response, limits).map_err(|e| without_secret(url, &e))
+}
+
+/// An address as it may be shown: what stands before the `@` may be a password.
+pub(crate) fn shown(url: &str) -> String {
+    match secret(url) {
+        Some(secret) => url.replacen(secret, "***", 1),
+        None => url.to_owned(),
+    }
+}
+
+fn without_secret(url: &str, error: &anyhow::Error) -> anyhow::Error {
+    let text = format!("{error:#}");
+    anyhow::anyhow!("{}", secret(url).map_or(text.clone(), |secret| text.replace(secret, "***")))
+}
+
+/// The user and password of an address.
+fn secret(url: &str) -> Option<&str> {
+    let (_, rest) = url.split_once("://")?;
+    let authority = rest.split(['/', '?', '#']).next()?;
+    authority.rsplit_once('@').map(|(user, _)| user).filter(|user| !user.is_empty())
 }
 
 fn agent(url: &str, limits: &Limits) -> anyhow::Result<ureq::Agent> {
@@ -44,16 +65,21 @@ fn agent(url: &str, limits: &Limits) -> anyhow::Result<ureq::Agent> {
     if !matches!(scheme, "http" | "https") {
         bail!("only http and https addresses are fetched");
     }
-    let mut config = ureq::Agent::config_builder()
+    let secure = scheme == "https";
+    // A redirection may lead from http to https, though never back. It alone is no reason to refuse where the system
+    // trusts nobody.
+    let roots = match roots(limits) {
+        Err(_) if !secure && limits.https_ca.is_none() => RootCerts::new_with_certs(&[]),
+        other => other?,
+    };
+    let tls = TlsConfig::builder().root_certs(roots).unversioned_rustls_crypto_provider(provider());
+    let config = ureq::Agent::config_builder()
         .timeout_global(Some(Duration::from_secs(limits.timeout)))
         .max_redirects(REDIRECTS)
-        .user_agent(concat!("certck/", env!("CARGO_PKG_VERSION")));
-    if scheme == "https" {
-        let tls =
-            TlsConfig::builder().root_certs(roots(limits)?).unversioned_rustls_crypto_provider(provider());
-        config = config.tls_config(tls.build());
-    }
-    Ok(config.https_only(scheme == "https").build().into())
+        .user_agent(concat!("certck/", env!("CARGO_PKG_VERSION")))
+        .tls_config(tls.build())
+        .https_only(secure);
+    Ok(config.build().into())
 }
 
 type Response = Result<ureq::http::Response<ureq::Body>, ureq::Error>;
@@ -78,4 +104,19 @@ fn roots(limits: &Limits) -> anyhow::Result<RootCerts> {
     let certificates = blocks.iter().filter(|b| b.label == "CERTIFICATE" || b.label == "TRUSTED CERTIFICATE");
     let certificates: Vec<_> = certificates.map(|b| Certificate::from_der(&b.der).to_owned()).collect();
     Ok(RootCerts::new_with_certs(&certificates))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn passwords_are_not_shown() {
+        assert_eq!(shown("http://user:s3cret@host/x@y"), "http://***@host/x@y");
+        assert_eq!(shown("http://a@b:s3c@host"), "http://***@host");
+        assert_eq!(shown("http://host/x@y"), "http://host/x@y");
+        let error = anyhow::anyhow!("bad uri: http://u:s3cret@h").context("cannot be fetched");
+        let text = without_secret("http://u:s3cret@h", &error).to_string();
+        assert_eq!(text, "cannot be fetched: bad uri: http://***@h");
+    }
 }
