@@ -9,6 +9,7 @@ use super::{Entry, Record, entry, summary};
 pub const ENTRIES: &[Entry] = &[
     entry::<Finding>(),
     entry::<Minted>(),
+    entry::<Issued>(),
     entry::<Case>(),
     entry::<Verdict>(),
     entry::<Certificate>(),
@@ -321,6 +322,32 @@ impl Record for Key {
     const SAMPLE: &'static str = r#"{"type":"certck.key","v":1,"path":"server.key","line":1,"form":"PRIVATE KEY","encrypted":false,"key":"EC on P-256","key_sha256":"ff00"}"#;
 }
 
+/// `certck.issued`: a line of an authority's issued.jsonl, by which a certificate is found again that was lost.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Issued {
+    /// The serial number, in hex.
+    pub serial: String,
+    /// Whom it is about.
+    pub subject: String,
+    /// `server` or `client`.
+    pub role: String,
+    /// The names and addresses that it is good for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub hosts: Vec<String>,
+    /// The directory that it was made for, as it was named then.
+    pub path: String,
+    /// When it was issued.
+    pub at: String,
+    /// When its validity ends.
+    pub not_after: String,
+}
+
+impl Record for Issued {
+    const TYPE: &'static str = "certck.issued";
+    const V: u32 = 1;
+    const SAMPLE: &'static str = r#"{"type":"certck.issued","v":1,"serial":"4f12","subject":"CN=node17","role":"server","hosts":["node17.example.org"],"path":"pki/server_certs","at":"2026-11-23T10:00:00Z","not_after":"2027-11-23T09:55:00Z"}"#;
+}
+
 /// `certck.written`: a file or directory that was made or replaced.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Written {
@@ -331,8 +358,11 @@ pub struct Written {
     /// The path's bytes in hex, where they are not UTF-8.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub path_hex: Option<String>,
-    /// The number of a CRL, in hex; the serial number of a new certificate.
+    /// The number of a CRL, in hex. Of a directory, the same as `serial`, as it was called before.
     pub number: String,
+    /// The serial number of a directory's new certificate, in hex.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub serial: Option<String>,
     /// Until when it is good.
     pub until: String,
     /// How many certificates a CRL revokes.

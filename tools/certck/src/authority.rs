@@ -2,20 +2,23 @@
 //!
 //! Leaves files to others: everything here is made in memory.
 
-use std::net::IpAddr;
-
 use anyhow::Context;
 use clap::ValueEnum;
 use common::pki::passphrase::encrypt;
 use common::pki::pem::{self, Block};
-use common::pki::{Cert, Passphrase, Role, key};
+use common::pki::signature::{KeyKind, PublicKey};
+use common::pki::{Cert, Passphrase, Role, key, write};
 use rcgen::{
-    BasicConstraints, CertificateParams, CertificateRevocationListParams, DistinguishedName, DnType,
-    ExtendedKeyUsagePurpose, IsCa, Issuer, KeyIdMethod, KeyPair, KeyUsagePurpose, PublicKeyData,
-    RevokedCertParams, RsaKeySize, SanType, SerialNumber, SignatureAlgorithm, SigningKey,
+    BasicConstraints, CertificateParams, CertificateRevocationListParams, CrlDistributionPoint,
+    CustomExtension, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyIdMethod, KeyPair,
+    KeyUsagePurpose, PublicKeyData, RevokedCertParams, RsaKeySize, SerialNumber, SignatureAlgorithm,
+    SigningKey,
 };
-use time::OffsetDateTime;
 use zeroize::{Zeroize, Zeroizing};
+
+use crate::leaf::{Addresses, Host, Leaf, Subject, default_name};
+
+pub(crate) use crate::leaf::Validity;
 
 /// Kinds of key that can be made.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -39,6 +42,18 @@ impl Algorithm {
     /// The option's value.
     pub(crate) fn name(self) -> String {
         self.to_possible_value().map(|v| v.get_name().to_owned()).unwrap_or_default()
+    }
+
+    /// The kind of a key that was made before.
+    pub(crate) fn of(key: &PublicKey) -> anyhow::Result<Self> {
+        Ok(match &key.kind {
+            KeyKind::Ec(curve) if curve == "P-256" => Self::EcdsaP256,
+            KeyKind::Ec(curve) if curve == "P-384" => Self::EcdsaP384,
+            KeyKind::Ed25519 => Self::Ed25519,
+            KeyKind::Rsa { bits: 3072, .. } => Self::Rsa3072,
+            KeyKind::Rsa { bits: 4096, .. } => Self::Rsa4096,
+            other => anyhow::bail!("a key of the old kind, {other}, is not made: choose one with --algo"),
+        })
     }
 
     /// Makes a key.
@@ -111,24 +126,35 @@ impl SigningKey for Key {
     }
 }
 
-/// From when until when something is valid.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Validity {
-    pub(crate) from: OffsetDateTime,
-    pub(crate) until: OffsetDateTime,
-}
-
 /// A certificate as it was issued.
 pub(crate) struct Issued {
+    pub(crate) cert: Cert,
     pub(crate) pem: String,
     pub(crate) subject: String,
     pub(crate) serial: String,
     pub(crate) validity: Validity,
 }
 
+impl Issued {
+    fn of(der: &[u8], validity: Validity) -> anyhow::Result<Self> {
+        let cert = Cert::parse(der)?;
+        Ok(Self {
+            pem: pem::encode("CERTIFICATE", der).to_string(),
+            subject: cert.subject.to_string(),
+            serial: common::finding::hex(&cert.serial),
+            cert,
+            validity,
+        })
+    }
+}
+
 /// A certificate authority.
 pub(crate) struct Authority {
+    /// Signs; its name is a stand-in.
     issuer: Issuer<'static, Key>,
+    /// The authority's name in DER, as its certificate has it.
+    name: Vec<u8>,
+    key_id: KeyIdMethod,
 }
 
 impl Authority {
@@ -137,9 +163,8 @@ impl Authority {
         let mut params = params(name, validity)?;
         params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
-        let der = params.self_signed(&key).context("cannot sign the root")?;
-        let certificate = issued(der.pem(), name, &params, validity);
-        Ok((Self { issuer: Issuer::new(params, key) }, certificate))
+        let root = Issued::of(params.self_signed(&key).context("cannot sign the root")?.der(), validity)?;
+        Ok((Self::under(&root.cert, key), root))
     }
 
     /// Takes up a root that was made before.
@@ -150,8 +175,18 @@ impl Authority {
     ) -> anyhow::Result<Self> {
         let key = Key::read(key, passphrase)?;
         anyhow::ensure!(key.subject_public_key_info() == certificate.key.spki, "is not the key of ca.crt");
-        let issuer = Issuer::from_ca_cert_der(&certificate.der, key).context("cannot sign with it")?;
-        Ok(Self { issuer })
+        Ok(Self::under(certificate, key))
+    }
+
+    /// What the key may sign is not asked here: what is signed is judged as its readers will, who ask.
+    fn under(certificate: &Cert, key: Key) -> Self {
+        let id = certificate.extensions.subject_key_id.as_ref().map(|id| id.value.clone());
+        // OpenSSL finds an issuer only if what it signs names the key as the issuer's certificate does, whichever
+        // way that was hashed.
+        let key_id = id.map_or(KeyIdMethod::Sha256, KeyIdMethod::PreSpecified);
+        let mut params = CertificateParams::default();
+        params.key_identifier_method = key_id.clone();
+        Self { issuer: Issuer::new(params, key), name: certificate.subject.raw.clone(), key_id }
     }
 
     /// The root's key as a PEM file.
@@ -159,7 +194,7 @@ impl Authority {
         self.issuer.key().pem(passphrase)
     }
 
-    /// Issues a leaf for one role.
+    /// Issues a leaf that nobody has wishes for but that it is of a role.
     pub(crate) fn leaf(
         &self,
         key: &Key,
@@ -167,18 +202,37 @@ impl Authority {
         hosts: &[Host],
         validity: Validity,
     ) -> anyhow::Result<Issued> {
-        let name = format!("profguard {role}");
-        let mut params = params(&name, validity)?;
+        let (name, addresses) = (default_name(role), Addresses::default());
+        let subject = Subject::Common(&name);
+        self.issue(key, &Leaf { role, subject, hosts, validity, addresses: &addresses })
+    }
+
+    /// Issues a leaf for a key.
+    pub(crate) fn issue(&self, key: &impl PublicKeyData, leaf: &Leaf<'_>) -> anyhow::Result<Issued> {
+        let (name, subject) = match leaf.subject {
+            Subject::Common(name) => (name, None),
+            Subject::Same(name) => ("", Some(name.raw.as_slice())),
+        };
+        let mut params = params(name, leaf.validity)?;
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
-        params.extended_key_usages = vec![match role {
+        params.extended_key_usages = vec![match leaf.role {
             Role::Server => ExtendedKeyUsagePurpose::ServerAuth,
             Role::Client => ExtendedKeyUsagePurpose::ClientAuth,
         }];
-        params.subject_alt_names = hosts.iter().map(Host::san).collect::<anyhow::Result<_>>()?;
+        params.subject_alt_names = leaf.hosts.iter().map(Host::san).collect::<anyhow::Result<_>>()?;
         params.use_authority_key_identifier_extension = true;
         params.is_ca = IsCa::ExplicitNoCa;
-        let der = params.signed_by(key, &self.issuer).context("cannot sign the certificate")?;
-        Ok(issued(der.pem(), &name, &params, validity))
+        // One point with all addresses: they are places of the same list.
+        if !leaf.addresses.crl_url.is_empty() {
+            params.crl_distribution_points =
+                vec![CrlDistributionPoint { uris: leaf.addresses.crl_url.clone() }];
+        }
+        if !leaf.addresses.ocsp_url.is_empty() {
+            let value = write::ocsp_access(&leaf.addresses.ocsp_url);
+            params.custom_extensions = vec![CustomExtension::from_oid_content(INFO_ACCESS, value)];
+        }
+        let made = params.signed_by(key, &self.issuer).context("cannot sign the certificate")?;
+        Issued::of(&self.named(made.der(), subject)?, leaf.validity)
     }
 
     /// Signs a revocation list.
@@ -187,55 +241,27 @@ impl Authority {
         number: u64,
         revoked: Vec<RevokedCertParams>,
         validity: Validity,
-    ) -> anyhow::Result<String> {
+    ) -> anyhow::Result<Vec<u8>> {
         let crl = CertificateRevocationListParams {
             this_update: validity.from,
             next_update: validity.until,
             crl_number: SerialNumber::from(number),
             issuing_distribution_point: None,
             revoked_certs: revoked,
-            key_identifier_method: KeyIdMethod::Sha256,
+            key_identifier_method: self.key_id.clone(),
         };
-        let crl = crl.signed_by(&self.issuer).context("cannot sign the CRL")?;
-        Ok(pem::encode("X509 CRL", crl.der()).to_string())
+        let made = crl.signed_by(&self.issuer).context("cannot sign the CRL")?;
+        self.named(made.der(), None)
+    }
+
+    /// Puts in the authority's name as it is.
+    fn named(&self, der: &[u8], subject: Option<&[u8]>) -> anyhow::Result<Vec<u8>> {
+        write::rename(der, &self.name, subject, |tbs| self.issuer.key().sign(tbs).context("cannot sign"))
     }
 }
 
-/// A name or address that a server's certificate is good for.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Host {
-    Name(String),
-    Address(IpAddr),
-}
-
-impl Host {
-    /// Reads an IP address, or a DNS name, of which the first label may be `*`.
-    pub(crate) fn parse(text: &str) -> Result<Self, String> {
-        if let Ok(address) = text.parse() {
-            return Ok(Self::Address(address));
-        }
-        let name = text.strip_prefix("*.").unwrap_or(text);
-        rustls_pki_types::DnsName::try_from(name)
-            .map(|_| Self::Name(text.to_ascii_lowercase()))
-            .map_err(|_| "expected a DNS name or an IP address".to_owned())
-    }
-
-    fn san(&self) -> anyhow::Result<SanType> {
-        Ok(match self {
-            Self::Name(name) => SanType::DnsName(name.as_str().try_into().context("not a DNS name")?),
-            Self::Address(address) => SanType::IpAddress(*address),
-        })
-    }
-}
-
-impl std::fmt::Display for Host {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Name(name) => f.write_str(name),
-            Self::Address(address) => address.fmt(f),
-        }
-    }
-}
+/// authorityInfoAccess.
+const INFO_ACCESS: &[u64] = &[1, 3, 6, 1, 5, 5, 7, 1, 1];
 
 fn params(name: &str, validity: Validity) -> anyhow::Result<CertificateParams> {
     let mut params = CertificateParams::default();
@@ -253,27 +279,4 @@ fn random_serial() -> anyhow::Result<[u8; 16]> {
         .context("no random numbers")?;
     serial[0] = serial[0] & 0x7f | 0x40;
     Ok(serial)
-}
-
-fn issued(pem: String, name: &str, params: &CertificateParams, validity: Validity) -> Issued {
-    let serial = params.serial_number.as_ref().map(SerialNumber::to_bytes).unwrap_or_default();
-    Issued {
-        pem: pem.replace("\r\n", "\n"),
-        subject: format!("CN={name}"),
-        serial: common::finding::hex(&serial),
-        validity,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn hosts_are_names_wildcards_or_addresses() {
-        assert_eq!(Host::parse("::1"), Ok(Host::Address("::1".parse().unwrap())));
-        assert_eq!(Host::parse("*.Example.org"), Ok(Host::Name("*.example.org".into())));
-        assert!(Host::parse("a b").is_err());
-        assert!(Host::parse("").is_err());
-    }
 }

@@ -1,82 +1,192 @@
 //! The directory of a certificate authority as `certck mint` makes it: its root, its key, its CRL; one user at a
 //! time.
 
-use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail, ensure};
 use common::error::HintExt;
 use common::finding::{Finding, Severity};
-use common::fsat;
+use common::out::Out;
+use common::pki::role::LAYOUTS;
 use common::pki::{Cert, Crl, LoadOptions, Passphrase, inspect_crl};
-use common::policy::Mode;
+use common::policy::shell_quote;
 use common::record::certck::Written;
 use rcgen::{RevocationReason, RevokedCertParams, SerialNumber};
-use rustix::fs::FlockOperation;
-use time::{Duration, OffsetDateTime};
+use time::OffsetDateTime;
 
-use crate::authority::{Authority, Validity};
-use crate::{clock, files};
+use crate::authority::Authority;
+use crate::files;
+use crate::leaf::Validity;
+use crate::lists::Lists;
 
 /// An authority that nobody else changes meanwhile.
 pub(crate) struct Ca {
     pub(crate) path: PathBuf,
     pub(crate) certificate: Cert,
     pub(crate) authority: Authority,
+    encrypted: bool,
+    own: Lists,
     /// The CRL in force.
-    pub(crate) crl: Option<Crl>,
-    _lock: File,
+    crl: Option<Crl>,
 }
 
-const KEY_FILE: Mode = Mode(0o600);
+/// How a CRL follows the one before.
+pub(crate) struct Next {
+    /// What it revokes.
+    pub(crate) revoked: Vec<RevokedCertParams>,
+    /// How long it is good; as long as the one before if not given.
+    pub(crate) days: Option<u16>,
+}
+
+/// Days that a first CRL is good.
+const FIRST_DAYS: u16 = 90;
 
 impl Ca {
     /// Opens and locks the directory.
     pub(crate) fn open(path: &Path, passphrase: Option<&Passphrase>) -> anyhow::Result<Self> {
-        let shown = || path.display().to_string();
-        let lock =
-            File::open(path).with_context(shown).hint("name the directory that holds ca.crt and ca.key")?;
-        rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive)
-            .map_err(|_| anyhow::anyhow!("another certck is at work in it"))
-            .with_context(shown)?;
+        if !path.is_dir() {
+            return Err(anyhow::anyhow!("{}: is not a directory that is there", path.display()))
+                .hint("name the directory that holds ca.crt, ca.key and ca.crl");
+        }
+        let own = Lists::open(path)?;
         let certificate = files::certificate(&path.join("ca.crt"))?;
         let key = path.join("ca.key");
-        let authority = Authority::load(&certificate, &files::private_key(&key)?, passphrase)
-            .with_context(|| key.display().to_string())?;
-        let crl = match path.join("ca.crl") {
-            crl if crl.symlink_metadata().is_ok_and(|m| m.len() > 0) => Some(files::crl(&crl)?),
-            _ => None,
-        };
-        Ok(Self { path: path.to_owned(), certificate, authority, crl, _lock: lock })
+        let block = files::private_key(&key)?;
+        let encrypted = block.label == "ENCRYPTED PRIVATE KEY";
+        let authority =
+            Authority::load(&certificate, &block, passphrase).with_context(|| key.display().to_string())?;
+        if let Some(broken) = own.broken().first() {
+            bail!("{}: {broken}", own.path.display());
+        }
+        let crl = own.latest(&certificate).cloned();
+        Ok(Self { path: path.to_owned(), certificate, authority, encrypted, own, crl })
     }
 
-    /// What the CRL in force revokes.
-    pub(crate) fn revoked(&self) -> Vec<RevokedCertParams> {
-        self.crl.iter().flat_map(|crl| &crl.revoked).map(kept).collect()
+    /// Whether a passphrase opened its key.
+    pub(crate) fn is_encrypted(&self) -> bool {
+        self.encrypted
     }
 
-    /// Makes a new CRL, judges it as a peer would, and puts it into the authority's directory and the others.
-    pub(crate) fn publish(
-        &self,
-        revoked: Vec<RevokedCertParams>,
-        days: u16,
-        places: &[PathBuf],
-    ) -> anyhow::Result<Vec<Written>> {
-        let now = OffsetDateTime::now_utc().replace_nanosecond(0)?;
-        let validity =
-            Validity { from: now - Duration::minutes(5), until: now + Duration::days(i64::from(days)) };
-        let (number, count) = (self.next_number()?, revoked.len() as u64);
-        let pem = self.authority.crl(number, revoked, validity)?;
-        let own = self.path.join("ca.crl");
-        acceptable(&own, &files::crl_of(pem.as_bytes())?, &self.certificate)?;
-        let all = std::iter::once(own).chain(places.iter().map(|dir| dir.join("ca.crl")));
-        let mut written = Vec::new();
-        for path in all {
-            fsat::write(&path, KEY_FILE, pem.as_bytes()).with_context(|| path.display().to_string())?;
-            written.push(record(&path, number, validity.until, count));
+    /// The CRL in force. Without it nobody knows what was revoked: a new one would bring all of it back.
+    pub(crate) fn in_force(&self) -> anyhow::Result<&Crl> {
+        self.crl
+            .as_ref()
+            .with_context(|| format!("{}: holds no CRL by this authority", self.own.path.display()))
+            .hint(
+                "copy it back from a certificate directory that has it; or, if nothing was ever revoked, make the \
+                 first one with `certck crl new --first`",
+            )
+    }
+
+    /// What the CRL in force revokes. Where the first one is asked for there must be none.
+    pub(crate) fn revoked(&self, first: bool) -> anyhow::Result<Vec<RevokedCertParams>> {
+        if first {
+            ensure!(self.crl.is_none(), "{}: is there already: leave out --first", self.own.path.display());
+            return Ok(Vec::new());
+        }
+        Ok(self.in_force()?.revoked.iter().map(kept).collect())
+    }
+
+    /// The certificate directories that CRLs go to: locked, and known to be this authority's, before anything is
+    /// changed.
+    pub(crate) fn places(&self, dirs: &[PathBuf]) -> anyhow::Result<Vec<Lists>> {
+        let mut seen = Vec::new();
+        let mut places = Vec::new();
+        for dir in dirs {
+            let shown = || dir.display().to_string();
+            let real = dir.canonicalize().map_err(|e| match e.kind() {
+                io::ErrorKind::NotFound => anyhow::anyhow!("does not exist"),
+                _ => e.into(),
+            });
+            let real = real.with_context(shown)?;
+            if !seen.contains(&real) {
+                self.is_served_by(dir)?;
+                places.push(Lists::open(dir)?);
+                seen.push(real);
+            }
+        }
+        Ok(places)
+    }
+
+    /// Refuses a directory that this authority has nothing to do with.
+    fn is_served_by(&self, dir: &Path) -> anyhow::Result<()> {
+        let leaf = LAYOUTS.iter().map(|l| dir.join(l.leaf)).find(|leaf| leaf.symlink_metadata().is_ok());
+        let leaf = leaf.with_context(|| {
+            format!("{}: not a certificate directory: holds neither server.crt nor client.crt", dir.display())
+        })?;
+        let mut known = files::certificates(&dir.join("ca.crt"))?;
+        known.extend(files::certificates(&leaf)?);
+        let own = &self.certificate;
+        if known.iter().any(|c| c.subject == own.subject && c.key.spki == own.key.spki) {
+            return Ok(());
+        }
+        let theirs = known.first().map(named).unwrap_or_default();
+        Err(anyhow::anyhow!("{}: under {theirs}, not under {}", dir.display(), named(own)))
+            .hint("name directories whose ca.crt is this authority's")
+    }
+
+    /// Makes the next CRL, judges it as its readers would, and puts it into the authority's directory and the
+    /// others. What fails midway is reported, and the others get theirs.
+    pub(crate) fn publish(&self, next: Next, places: &[Lists], out: &Out) -> anyhow::Result<Vec<Written>> {
+        let validity = self.validity(next.days)?;
+        let number = self.next_number()?;
+        let crl = Crl::parse(&self.authority.crl(number, next.revoked, validity)?)?;
+        acceptable(&self.own.path, &crl, &self.certificate)?;
+        for place in places {
+            self.successor(&crl, place)?;
+        }
+        // The others follow the authority's own: if that cannot be replaced, they must not be ahead of it.
+        self.own.replace(&self.own.with(&crl))?;
+        let mut written = vec![record(&self.own.path, &crl)];
+        for place in places {
+            for broken in place.broken() {
+                out.warn(place.path.display(), format_args!("{broken}; it is left out"));
+            }
+            match place.replace(&place.with(&crl)) {
+                Ok(()) => written.push(record(&place.path, &crl)),
+                Err(e) => out.diag().fatal(&e),
+            }
         }
         Ok(written)
+    }
+
+    /// What [`Self::publish`] would write.
+    pub(crate) fn published(&self, days: Option<u16>, places: &[Lists]) -> anyhow::Result<Vec<Written>> {
+        let validity = self.validity(days)?;
+        let crl = Crl::parse(&self.authority.crl(self.next_number()?, self.revoked(false)?, validity)?)?;
+        Ok(std::iter::once(&self.own).chain(places).map(|place| record(&place.path, &crl)).collect())
+    }
+
+    fn validity(&self, days: Option<u16>) -> anyhow::Result<Validity> {
+        match (days, self.crl.as_ref().and_then(|crl| Some((crl.this_update, crl.next_update?)))) {
+            (None, Some((from, until))) => Validity::between(from, until),
+            (days, _) => Validity::days(days.unwrap_or(FIRST_DAYS)),
+        }
+    }
+
+    /// Refuses to put a CRL where one is that knows more.
+    fn successor(&self, new: &Crl, place: &Lists) -> anyhow::Result<()> {
+        let shown = place.path.display();
+        let source = || {
+            let (from, to) = (shell_quote(&place.path), shell_quote(&self.own.path));
+            format!("if it is the newer one, take it up: cp {from} {to}")
+        };
+        if let Some(why) = place.older(new, &self.certificate) {
+            return Err(anyhow::anyhow!("{shown}: would be replaced by an older CRL: {why}")).hint(source());
+        }
+        let lost = place
+            .latest(&self.certificate)
+            .and_then(|old| old.revoked.iter().find(|r| new.entry(&r.serial).is_none()));
+        if let Some(lost) = lost {
+            let serial = common::finding::hex(&lost.serial);
+            return Err(anyhow::anyhow!("{shown}: revokes {serial}, and the new CRL would not"))
+                .hint(source());
+        }
+        match place.refusal(&place.with(new)) {
+            Some(finding) => bail!("{shown}: would not serve with the new CRL: {}", finding.reason()),
+            None => Ok(()),
+        }
     }
 
     fn next_number(&self) -> anyhow::Result<u64> {
@@ -86,14 +196,22 @@ impl Ca {
     }
 }
 
-fn record(path: &Path, number: u64, until: OffsetDateTime, revoked: u64) -> Written {
+/// An authority by its name and the beginning of its key's hash: many have the same name.
+fn named(cert: &Cert) -> String {
+    let key = common::finding::hex(&common::pki::sha256(&cert.key.spki)[..4]);
+    format!("{} (key {key})", cert.subject)
+}
+
+/// What is said of a CRL that was written.
+pub(crate) fn record(path: &Path, crl: &Crl) -> Written {
     Written {
         what: "crl".to_owned(),
         path: path.to_string_lossy().into_owned(),
         path_hex: Finding::new("", Severity::Note, path).path_hex,
-        number: format!("{number:02x}"),
-        until: clock::rfc3339(until),
-        revoked: Some(revoked),
+        number: crl.number.as_ref().map(|n| common::finding::hex(&n.value)).unwrap_or_default(),
+        serial: None,
+        until: crl.next_update.map(|t| t.to_string()).unwrap_or_default(),
+        revoked: Some(crl.revoked.len() as u64),
     }
 }
 
@@ -130,22 +248,6 @@ pub(crate) fn acceptable(path: &Path, crl: &Crl, issuer: &Cert) -> anyhow::Resul
     let findings = inspect_crl(path, crl, issuer, &options);
     if let Some(finding) = findings.iter().find(|f| f.severity == Severity::Error) {
         bail!("{}: {}", finding.path, finding.reason());
-    }
-    Ok(())
-}
-
-/// Directories that are there: asked before anything is changed.
-pub(crate) fn directories(places: &[PathBuf]) -> anyhow::Result<()> {
-    for place in places {
-        let meta = place.metadata().map_err(|e| match e.kind() {
-            io::ErrorKind::NotFound => anyhow::anyhow!("does not exist"),
-            _ => e.into(),
-        });
-        ensure!(
-            meta.with_context(|| place.display().to_string())?.is_dir(),
-            "{}: not a directory",
-            place.display()
-        );
     }
     Ok(())
 }

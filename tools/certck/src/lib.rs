@@ -15,6 +15,9 @@ mod files;
 mod handshake;
 mod input;
 mod interrupt;
+mod issued;
+mod leaf;
+mod lists;
 mod order;
 mod plan;
 mod source;
@@ -40,7 +43,7 @@ enum Cmd {
     Check(cmd::check::Args),
     #[command(subcommand)]
     Crl(cmd::crl::Cmd),
-    Mint(cmd::mint::Args),
+    Mint(Box<cmd::mint::Args>),
     Ocsp(cmd::ocsp::Args),
     Probe(cmd::probe::Args),
     Revoke(cmd::revoke::Args),

@@ -4,11 +4,13 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail, ensure};
 use clap::ValueEnum;
-use common::pki::PassphraseArgs;
+use common::error::HintExt;
+use common::pki::{PassphraseArgs, Profile};
 use serde::Deserialize;
 
-use crate::authority::{Algorithm, Host};
+use crate::authority::Algorithm;
 use crate::files;
+use crate::leaf::{Addresses, Host, address, common_name};
 
 /// The options; what is not given comes from the file, or is a default.
 #[derive(clap::Args, Debug)]
@@ -16,7 +18,8 @@ pub(crate) struct Options {
     /// Where to make the directories; made too if it does not exist
     #[arg(value_name = "DIR", required = true)]
     pub(crate) dir: Option<PathBuf>,
-    /// Take what no option says from a TOML file: hosts, days, ca_days, crl_days, algo, name
+    /// Take what no option says from a TOML file: hosts, days, ca_days, crl_days, profile, algo, name, crl_urls,
+    /// ocsp_urls
     #[arg(long, value_name = "FILE")]
     from: Option<PathBuf>,
     /// Name or address of the server; may be repeated [default: localhost, 127.0.0.1, ::1]
@@ -31,12 +34,18 @@ pub(crate) struct Options {
     /// Days until the revocation list must have been renewed [default: as --days]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=MOST_LEAF.into()))]
     crl_days: Option<u16>,
-    /// Kind of all keys [default: ecdsa-p256]
+    /// Whom it must do for: compat takes keys of 3072-bit RSA, which the oldest peers understand, strict modern ones
+    /// [default: strict]
+    #[arg(long, value_name = "compat|strict", value_enum, hide_possible_values = true)]
+    profile: Option<Profile>,
+    /// Kind of all keys [default: ecdsa-p256, or rsa-3072 with --profile compat]
     #[arg(long, value_enum)]
     algo: Option<Algorithm>,
-    /// Common name of the root [default: profguard CA]
+    /// Common name of the root [default: profguard CA and six random digits, so that no two are taken for one]
     #[arg(long, value_name = "NAME", value_parser = common_name)]
     name: Option<String>,
+    #[command(flatten)]
+    addresses: Addresses,
     /// Encrypt all private keys with the passphrase
     #[arg(long, requires = "passphrase")]
     pub(crate) encrypt: bool,
@@ -56,6 +65,7 @@ pub(crate) struct Plan {
     pub(crate) crl_days: u16,
     pub(crate) algo: Algorithm,
     pub(crate) name: String,
+    pub(crate) addresses: Addresses,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -65,16 +75,26 @@ struct File {
     days: Option<u16>,
     ca_days: Option<u16>,
     crl_days: Option<u16>,
+    profile: Option<String>,
     algo: Option<String>,
     name: Option<String>,
+    #[serde(default)]
+    crl_urls: Vec<String>,
+    #[serde(default)]
+    ocsp_urls: Vec<String>,
 }
 
 impl Options {
     /// Decides.
     ///
     /// # Errors
-    /// The file cannot be read, or says what no option could; or the leaves would outlive the root.
+    /// The file cannot be read, or says what no option could; the leaves would outlive the root; or a passphrase is
+    /// for nothing.
     pub(crate) fn plan(&self) -> anyhow::Result<Plan> {
+        if !self.encrypt && self.passphrase.is_given() {
+            return Err(anyhow::anyhow!("a passphrase is given, and nothing is to be encrypted"))
+                .hint("add --encrypt, or leave the passphrase out");
+        }
         let file = match &self.from {
             Some(path) => read(path).with_context(|| path.display().to_string())?,
             None => File::default(),
@@ -90,17 +110,17 @@ impl Options {
             }
             (hosts, _) => hosts.to_vec(),
         };
-        let algo = match (self.algo, &file.algo) {
-            (Some(algo), _) => algo,
-            (None, Some(text)) => {
-                Algorithm::from_str(text, false).map_err(|e| anyhow::anyhow!("algo: {e}"))?
-            }
-            (None, None) => Algorithm::default(),
+        let algo = match (self.algo, value("algo", file.algo.as_deref())?) {
+            (Some(algo), _) | (None, Some(algo)) => algo,
+            (None, None) => match self.profile.or(value("profile", file.profile.as_deref())?) {
+                Some(Profile::Compat) => Algorithm::Rsa3072,
+                Some(Profile::Strict) | None => Algorithm::default(),
+            },
         };
         let name = match (&self.name, file.name) {
             (Some(name), _) => name.clone(),
             (None, Some(name)) => common_name(&name).map_err(|e| anyhow::anyhow!("name: {e}"))?,
-            (None, None) => "profguard CA".to_owned(),
+            (None, None) => unlike_others()?,
         };
         let days = self.days.or(file.days).unwrap_or(365);
         let ca_days = self.ca_days.or(file.ca_days).unwrap_or(3650);
@@ -117,8 +137,29 @@ impl Options {
             days <= ca_days,
             "the certificates would be valid for {days} days, the root for {ca_days} only"
         );
-        Ok(Plan { hosts, days, ca_days, crl_days, algo, name })
+        let addresses = Addresses {
+            crl_url: urls("crl_urls", &self.addresses.crl_url, &file.crl_urls)?,
+            ocsp_url: urls("ocsp_urls", &self.addresses.ocsp_url, &file.ocsp_urls)?,
+        };
+        Ok(Plan { hosts, days, ca_days, crl_days, algo, name, addresses })
     }
+}
+
+/// One of the values that the option of the same name has.
+fn value<T: ValueEnum>(what: &str, text: Option<&str>) -> anyhow::Result<Option<T>> {
+    text.map(|text| T::from_str(text, false).map_err(|e| anyhow::anyhow!("{what}: {e}"))).transpose()
+}
+
+fn urls(what: &str, options: &[String], file: &[String]) -> anyhow::Result<Vec<String>> {
+    let all = if options.is_empty() { file } else { options };
+    all.iter().map(|url| address(url).map_err(|e| anyhow::anyhow!("{what}: `{url}`: {e}"))).collect()
+}
+
+/// Issuers are found by their names: with the same one, a certificate under another root would look like a forged one.
+fn unlike_others() -> anyhow::Result<String> {
+    let mut random = [0; 3];
+    rustix::rand::getrandom(&mut random, rustix::rand::GetRandomFlags::empty())?;
+    Ok(format!("profguard CA {}", common::finding::hex(&random)))
 }
 
 fn read(path: &Path) -> anyhow::Result<File> {
@@ -131,12 +172,6 @@ fn read(path: &Path) -> anyhow::Result<File> {
 
 fn host(text: &str) -> anyhow::Result<Host> {
     Host::parse(text).map_err(|e| anyhow::anyhow!("hosts: `{text}`: {e}"))
-}
-
-/// RFC 5280's upper bound of a common name.
-fn common_name(text: &str) -> Result<String, String> {
-    let good = (1..=64).contains(&text.chars().count()) && !text.chars().any(char::is_control);
-    if good { Ok(text.to_owned()) } else { Err("expected 1 to 64 characters".to_owned()) }
 }
 
 #[cfg(test)]
@@ -163,6 +198,19 @@ mod tests {
     }
 
     #[test]
+    fn old_peers_get_the_keys_that_they_take() {
+        assert_eq!(plan(&["--profile", "compat"], "").unwrap().algo, Algorithm::Rsa3072);
+        assert_eq!(plan(&[], "profile = \"compat\"").unwrap().algo, Algorithm::Rsa3072);
+        assert_eq!(plan(&["--profile", "compat", "--algo", "ed25519"], "").unwrap().algo, Algorithm::Ed25519);
+        assert_eq!(plan(&["--profile", "strict"], "").unwrap().algo, Algorithm::EcdsaP256);
+    }
+
+    #[test]
+    fn no_two_authorities_have_one_name_by_chance() {
+        assert_ne!(plan(&[], "").unwrap().name, plan(&[], "").unwrap().name);
+    }
+
+    #[test]
     fn a_file_says_nothing_that_an_option_could_not() {
         for (file, word) in [
             ("days = 0", "days"),
@@ -172,6 +220,8 @@ mod tests {
             ("hosts = []", "hosts"),
             ("name = \"\"", "name"),
             ("dayz = 3", "dayz"),
+            ("profile = \"lax\"", "profile"),
+            ("crl_urls = [\"x\"]", "crl_urls"),
         ] {
             assert!(format!("{:#}", plan(&[], file).unwrap_err()).contains(word), "{file}");
         }

@@ -10,7 +10,7 @@ use common::pki::{LoadOptions, PassphraseArgs, inspect_crl};
 use common::record::certck::{Finding, Summary, Written};
 use common::text::Safe;
 
-use crate::ca::{self, Ca};
+use crate::ca::{Ca, Next};
 use crate::files;
 
 /// Check, make and fetch certificate revocation lists
@@ -42,10 +42,12 @@ pub(crate) struct Check {
 /// Make a new CRL with what the present one revokes
 ///
 /// The CRL gets the next number and a new validity. It goes into the authority's directory and into every --to
-/// directory, each replaced in one step.
+/// directory, each replaced in one step; CRLs by other CAs in the same file are kept. A directory that is not under
+/// this authority, or whose CRL knows more than the authority's, is refused before anything is written.
 #[derive(clap::Args, Debug)]
 #[command(after_long_help = "Examples:
-  certck crl new pki/ca --days 30 --to pki/server_certs --to pki/client_certs")]
+  certck crl new pki/ca --days 30 --to pki/server_certs --to pki/client_certs
+  certck crl new --first /etc/pki/lab-ca")]
 pub(crate) struct New {
     /// The authority's directory: ca.crt, ca.key, ca.crl
     #[arg(value_name = "CA_DIR")]
@@ -57,12 +59,16 @@ pub(crate) struct New {
 /// How a CRL is made and where it goes.
 #[derive(clap::Args, Debug)]
 pub(crate) struct Publish {
-    /// Days until the CRL must have been renewed
-    #[arg(long, value_name = "N", default_value_t = 90, value_parser = clap::value_parser!(u16).range(1..=3650))]
-    pub(crate) days: u16,
+    /// Days until the CRL must have been renewed [default: as many as the present one had, or 90]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=3650))]
+    pub(crate) days: Option<u16>,
     /// A certificate directory whose ca.crl is replaced too; may be repeated
     #[arg(long, value_name = "DIR")]
     pub(crate) to: Vec<PathBuf>,
+    /// There was no CRL before, and nothing is revoked: make the first one. Where the CRL was lost, copy it back
+    /// instead: without it, all that it revoked is good again
+    #[arg(long)]
+    pub(crate) first: bool,
     #[command(flatten)]
     pub(crate) passphrase: PassphraseArgs,
 }
@@ -72,10 +78,12 @@ pub(crate) fn run(cmd: &Cmd, format: Format, out: &mut Out) -> anyhow::Result<Ex
         Cmd::Check(args) => check(args, format, out),
         Cmd::Fetch(args) => super::fetch::run(args, format, out),
         Cmd::New(args) => {
-            ca::directories(&args.publish.to)?;
             let ca = Ca::open(&args.ca, args.publish.passphrase.read()?.as_ref())?;
-            report(&ca.publish(ca.revoked(), args.publish.days, &args.publish.to)?, format, out)?;
-            Ok(Exit::Ok)
+            let places = ca.places(&args.publish.to)?;
+            let next = Next { revoked: ca.revoked(args.publish.first)?, days: args.publish.days };
+            let written = ca.publish(next, &places, out)?;
+            report(&written, format, out)?;
+            Ok(out.diag().exit())
         }
     }
 }
@@ -121,11 +129,16 @@ fn check(args: &Check, format: Format, out: &mut Out) -> anyhow::Result<Exit> {
 pub(crate) fn report(written: &[Written], format: Format, out: &mut Out) -> anyhow::Result<()> {
     if format == Format::Json {
         written.iter().try_for_each(|w| out.record(w))?;
-        return Ok(out.record(&Summary { made: written.len() as u64, ..Summary::default() })?);
+        let (made, errors) = (written.len() as u64, out.diag().errors());
+        return Ok(out.record(&Summary { made, errors, ..Summary::default() })?);
     }
     for w in written {
         let revoked = w.revoked.map(|n| format!(", {n} revoked")).unwrap_or_default();
-        writeln!(out.text(), "{}: number {}{revoked}, until {}", Safe(&w.path), w.number, w.until)?;
+        let (what, number) = match &w.serial {
+            Some(serial) => ("serial", serial),
+            None => ("number", &w.number),
+        };
+        writeln!(out.text(), "{}: {what} {number}{revoked}, until {}", Safe(&w.path), w.until)?;
     }
     Ok(())
 }

@@ -1,36 +1,44 @@
 //! `certck crl fetch`: the cron job that keeps revocation alive.
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, bail, ensure};
+use anyhow::ensure;
 use common::exit::Exit;
-use common::finding::{Finding, Severity, hex};
-use common::fsat;
+use common::finding::{Finding, Severity};
 use common::out::{Format, Out};
 use common::pki::name::GeneralName;
 use common::pki::role::LAYOUTS;
-use common::pki::{Cert, Crl, pem};
-use common::policy::{Class, Mode};
-use common::record::certck::Written;
+use common::pki::rule::{CRL_ISSUER, MALFORMED_CRL, Rule};
+use common::pki::{Cert, Crl, LoadOptions, inspect_crl};
+use common::record::certck as record;
+use common::text::Safe;
 
-use super::crl::report;
+use crate::ca;
 use crate::download::{self, Limits};
-use crate::{ca, files};
+use crate::files;
+use crate::lists::Lists;
 
-/// Download a CRL, and replace ca.crl if it is good
+/// Download CRLs, and replace ca.crl if they are good
 ///
-/// The address is the one given, or the CRL distribution point of the leaf in DIR. The CRL must be signed by
-/// ca.crt or an intermediate, in force, and neither older nor numbered lower than the present one; else ca.crl
-/// stays as it is. CRLs by other issuers in the same file are kept.
+/// The addresses are the one given, or the CRL distribution points of the leaf and the intermediates in DIR: of each
+/// certificate, the first that has a good CRL. A CRL must be signed by ca.crt or an intermediate, in force, neither
+/// older nor numbered lower than the present one, and such that DIR still serves with it; else ca.crl stays as it is,
+/// and the exit status is 1. An address that cannot be reached is exit status 2: it says nothing about CRLs. CRLs by
+/// other issuers in the same file are kept, as is its owner.
+///
+/// A proxy is taken from http_proxy, https_proxy or all_proxy, but not for what no_proxy names. It is asked to CONNECT
+/// for http addresses too, which a proxy may have to be told to allow for port 80.
 #[derive(clap::Args, Debug)]
 #[command(after_long_help = "Examples:
   certck crl fetch /etc/profguard/server_certs
+  certck crl fetch pki/server_certs pki/client_certs
   certck crl fetch --url https://pki.example.org/ca.crl --timeout 10 /etc/profguard/server_certs")]
 pub(crate) struct Args {
-    /// A server's or client's certificate directory
-    #[arg(value_name = "DIR")]
-    dir: PathBuf,
-    /// Where the CRL is [default: the leaf's distribution point]
+    /// Servers' or clients' certificate directories
+    #[arg(value_name = "DIR", required = true)]
+    dirs: Vec<PathBuf>,
+    /// Where the CRL is [default: the distribution points of the leaf and its intermediates]
     #[arg(long, value_name = "URL")]
     url: Option<String>,
     /// Say what would be written, and write nothing
@@ -40,106 +48,242 @@ pub(crate) struct Args {
     limits: Limits,
 }
 
-pub(crate) fn run(args: &Args, format: Format, out: &mut Out) -> anyhow::Result<Exit> {
-    let chain = chain(&args.dir)?;
-    let url = match &args.url {
-        Some(url) => url.clone(),
-        None => address(&chain).with_context(|| args.dir.display().to_string())?,
-    };
-    let bytes = download::get(&url, &args.limits).with_context(|| url.clone())?;
-    let new = files::crl_of(&bytes).with_context(|| url.clone())?;
-    let issuer = chain.iter().find(|c| c.subject == new.issuer && c.is_ca());
-    let issuer = issuer
-        .with_context(|| format!("{url}: issued by {}, who is not in {}", new.issuer, args.dir.display()))?;
-    ca::acceptable(Path::new(&url), &new, issuer)?;
-    let path = args.dir.join("ca.crl");
-    let present = present(&path, out);
-    for old in present.iter().filter(|old| old.issuer == new.issuer) {
-        not_before(&new, old).with_context(|| url.clone())?;
-    }
-    if present.iter().any(|old| old.der == new.der) {
-        out.diag().info(&url, "unchanged");
-        report(&[], format, out)?;
-        return Ok(Exit::Ok);
-    }
-    let others = present.iter().filter(|old| old.issuer != new.issuer);
-    let text: String = std::iter::once(&new)
-        .chain(others)
-        .map(|crl| pem::encode("X509 CRL", &crl.der).to_string())
-        .collect();
-    if !args.dry_run {
-        let Mode(mode) = Class::KeyFile.max();
-        fsat::write(&path, Mode(mode), text.as_bytes()).with_context(|| path.display().to_string())?;
-    }
-    report(&[written(&path, &new)], format, out)?;
-    Ok(Exit::Ok)
-}
+const CRL_OLDER: Rule = Rule {
+    id: "crl-older",
+    severity: Severity::Error,
+    what: "A CRL that is fetched is neither older than the present one nor numbered lower.",
+};
 
-/// The root and what the leaf's file holds.
-fn chain(dir: &Path) -> anyhow::Result<Vec<Cert>> {
-    let mut chain = files::certificates(&dir.join("ca.crt"))?;
-    for layout in LAYOUTS {
-        let leaf = dir.join(layout.leaf);
-        if leaf.symlink_metadata().is_ok() {
-            chain.extend(files::certificates(&leaf)?);
+/// The rules that only a CRL that comes from elsewhere can break.
+pub(crate) static OWN: [Rule; 1] = [CRL_OLDER];
+
+pub(crate) fn run(args: &Args, format: Format, out: &mut Out) -> anyhow::Result<Exit> {
+    let mut fetch = Fetch { args, format, got: HashMap::new(), summary: record::Summary::default() };
+    for dir in &args.dirs {
+        if let Err(e) = fetch.directory(dir, out) {
+            out.diag().fatal(&e);
         }
     }
-    ensure!(!chain.is_empty(), "{}: holds no certificate", dir.display());
-    Ok(chain)
+    let mut summary = fetch.summary;
+    summary.errors = out.diag().errors();
+    if format == Format::Json {
+        out.record(&summary)?;
+    }
+    Ok(if summary.refused > 0 { Exit::No } else { Exit::Ok })
 }
 
-/// The first HTTP address among the leaves' distribution points.
-fn address(chain: &[Cert]) -> anyhow::Result<String> {
-    let points = chain.iter().filter(|c| !c.is_ca()).flat_map(|c| &c.extensions.crl_distribution_points);
-    let names = points.flat_map(|p| &p.value).flat_map(|p| &p.names);
-    let mut urls = names.filter_map(|n| match n {
+/// One run.
+struct Fetch<'a> {
+    args: &'a Args,
+    format: Format,
+    /// What was downloaded: many directories have the same addresses.
+    got: HashMap<String, Vec<u8>>,
+    summary: record::Summary,
+}
+
+/// Why a CRL from an address is not taken.
+enum Trouble {
+    /// It could not be had.
+    Dead(anyhow::Error),
+    /// It was had, and is not good.
+    Rejected(Box<Finding>),
+}
+
+impl Fetch<'_> {
+    fn directory(&mut self, dir: &Path, out: &mut Out) -> anyhow::Result<()> {
+        let chain = Chain::read(dir)?;
+        let sources = match &self.args.url {
+            Some(url) => vec![vec![url.clone()]],
+            None => chain.sources(),
+        };
+        ensure!(
+            !sources.is_empty(),
+            "{}: the certificates name no place to get a CRL from: give one with --url",
+            dir.display()
+        );
+        for addresses in sources {
+            self.source(dir, &chain, &addresses, out)?;
+        }
+        Ok(())
+    }
+
+    /// Tries addresses of one list until one has a good one. What is wrong with those before then matters little.
+    fn source(&mut self, dir: &Path, chain: &Chain, urls: &[String], out: &mut Out) -> anyhow::Result<()> {
+        let mut troubles = Vec::new();
+        for url in urls {
+            match self.address(dir, chain, url, out)? {
+                Ok(()) => {
+                    for trouble in troubles {
+                        match trouble {
+                            Trouble::Dead(e) => out.warn(dir.display(), format_args!("{e:#}")),
+                            Trouble::Rejected(f) => out.warn(&f.path, f.reason()),
+                        }
+                    }
+                    return Ok(());
+                }
+                Err(trouble) => troubles.push(trouble),
+            }
+        }
+        for trouble in troubles {
+            match trouble {
+                Trouble::Dead(e) => out.diag().fatal(&e.context(dir.display().to_string())),
+                Trouble::Rejected(finding) => self.rejected(dir, *finding, out)?,
+            }
+        }
+        Ok(())
+    }
+
+    fn address(
+        &mut self,
+        dir: &Path,
+        chain: &Chain,
+        url: &str,
+        out: &mut Out,
+    ) -> anyhow::Result<Result<(), Trouble>> {
+        let shown = download::shown(url);
+        if !self.got.contains_key(url) {
+            match download::get(url, &self.args.limits) {
+                Ok(bytes) => drop(self.got.insert(url.to_owned(), bytes)),
+                Err(e) => return Ok(Err(Trouble::Dead(e.context(shown)))),
+            }
+        }
+        let bytes = self.got.get(url).map(Vec::as_slice).unwrap_or_default();
+        let (new, issuer) = match judged(bytes, Path::new(&shown), chain, dir) {
+            Ok(good) => good,
+            Err(finding) => return Ok(Err(Trouble::Rejected(finding))),
+        };
+        // From here on nobody else changes the file: what is compared is what is replaced.
+        let lists = Lists::open(dir)?;
+        if let Some(why) = lists.older(&new, issuer) {
+            let finding = CRL_OLDER.at(Path::new(&shown)).found(why).expected("the same or a newer one");
+            return Ok(Err(Trouble::Rejected(finding.into())));
+        }
+        let text = lists.with(&new);
+        if let Some(mut finding) = lists.refusal(&text) {
+            finding.path = shown;
+            return Ok(Err(Trouble::Rejected(finding.into())));
+        }
+        self.install(&lists, &new, &text, out)?;
+        Ok(Ok(()))
+    }
+
+    fn install(&mut self, lists: &Lists, new: &Crl, text: &str, out: &mut Out) -> anyhow::Result<()> {
+        self.summary.checked += 1;
+        let written = ca::record(&lists.path, new);
+        let unchanged = lists.has(new);
+        if !unchanged {
+            for broken in lists.broken() {
+                out.warn(lists.path.display(), format_args!("{broken}; it is left out"));
+            }
+            if !self.args.dry_run {
+                lists.replace(text)?;
+            }
+            self.summary.made += 1;
+        }
+        match self.format {
+            Format::Json if unchanged => Ok(()),
+            Format::Json => Ok(out.record(&written)?),
+            Format::Text => {
+                let (number, until) = (&written.number, &written.until);
+                let what = if unchanged { "unchanged: " } else { "" };
+                let revoked = new.revoked.len();
+                let path = Safe(&written.path);
+                Ok(writeln!(out.text(), "{path}: {what}number {number}, {revoked} revoked, until {until}")?)
+            }
+        }
+    }
+
+    fn rejected(&mut self, dir: &Path, finding: Finding, out: &mut Out) -> anyhow::Result<()> {
+        self.summary.checked += 1;
+        self.summary.refused += 1;
+        self.summary.findings_error += 1;
+        let dir = dir.to_string_lossy().into_owned();
+        match self.format {
+            Format::Json => out.record(&record::Finding { dir, role: "ca".to_owned(), finding })?,
+            Format::Text => {
+                let (from, why) = (Safe(&finding.path), finding.reason());
+                writeln!(out.text(), "{}: not replaced: {from}: {}", Safe(&dir), Safe(&why))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A CRL that may take the place of an older one, and who issued it.
+fn judged<'c>(
+    bytes: &[u8],
+    from: &Path,
+    chain: &'c Chain,
+    dir: &Path,
+) -> Result<(Crl, &'c Cert), Box<Finding>> {
+    let crl = files::crl_of(bytes)
+        .map_err(|e| MALFORMED_CRL.at(from).found(format!("{e:#}")).expected("a CRL in DER or PEM"))?;
+    let named = || chain.authorities().filter(|c| c.subject == crl.issuer);
+    let signed = named().find(|c| crl.is_issued_by(c));
+    let Some(issuer) = signed.or_else(|| named().next()) else {
+        let mut finding = CRL_ISSUER
+            .at(from)
+            .found(format!("issued by {}", crl.issuer))
+            .expected(format!("a CA in {}", dir.display()));
+        finding.severity = Severity::Error;
+        return Err(finding.into());
+    };
+    let options = LoadOptions { warn_days: 0, ..LoadOptions::now() };
+    let findings = inspect_crl(from, &crl, issuer, &options);
+    match findings.into_iter().find(|f| f.severity == Severity::Error) {
+        Some(finding) => Err(finding.into()),
+        None => Ok((crl, issuer)),
+    }
+}
+
+/// The certificates of a directory.
+struct Chain {
+    roots: Vec<Cert>,
+    /// The leaf and its intermediates.
+    path: Vec<Cert>,
+}
+
+impl Chain {
+    fn read(dir: &Path) -> anyhow::Result<Self> {
+        let roots = files::certificates(&dir.join("ca.crt"))?;
+        let mut path = Vec::new();
+        for layout in LAYOUTS {
+            let leaf = dir.join(layout.leaf);
+            if leaf.symlink_metadata().is_ok() {
+                path.extend(files::certificates(&leaf)?);
+            }
+        }
+        ensure!(!roots.is_empty(), "{}: holds no certificate", dir.join("ca.crt").display());
+        Ok(Self { roots, path })
+    }
+
+    fn authorities(&self) -> impl Iterator<Item = &Cert> {
+        self.roots.iter().chain(&self.path).filter(|c| c.is_ca())
+    }
+
+    /// The addresses of each certificate's CRL, each set once.
+    fn sources(&self) -> Vec<Vec<String>> {
+        let mut sources: Vec<Vec<String>> = Vec::new();
+        for cert in self.path.iter().filter(|c| !c.is_self_issued()) {
+            let urls = addresses(cert);
+            if !urls.is_empty() && !sources.contains(&urls) {
+                sources.push(urls);
+            }
+        }
+        sources
+    }
+}
+
+/// The HTTP addresses among a certificate's distribution points. Those of other issuers are for lists that are
+/// refused here.
+fn addresses(cert: &Cert) -> Vec<String> {
+    let points = cert.extensions.crl_distribution_points.iter().flat_map(|p| &p.value);
+    let names = points.filter(|p| !p.other_issuer).flat_map(|p| &p.names);
+    let urls = names.filter_map(|n| match n {
         GeneralName::Uri(uri) if uri.starts_with("http://") || uri.starts_with("https://") => {
             Some(uri.clone())
         }
         _ => None,
     });
-    urls.next().context("the certificate names no place to get a CRL from: give one with --url")
-}
-
-/// The lists that are there. What cannot be read is replaced: that is what this command is for.
-fn present(path: &Path, out: &Out) -> Vec<Crl> {
-    let read = || -> anyhow::Result<Vec<Crl>> {
-        let blocks = pem::parse(&files::read(path)?)?;
-        blocks.iter().map(|b| Ok(Crl::parse(&b.der)?)).collect()
-    };
-    if path.symlink_metadata().is_err() {
-        return Vec::new();
-    }
-    read().unwrap_or_else(|e| {
-        out.warn(path.display(), format_args!("{e:#}; it will be replaced"));
-        Vec::new()
-    })
-}
-
-/// A list that is older than the present one would bring revoked certificates back.
-fn not_before(new: &Crl, old: &Crl) -> anyhow::Result<()> {
-    let number = |crl: &Crl| {
-        let bytes = crl.number.as_ref().map(|n| n.value.clone()).unwrap_or_default();
-        let first = bytes.iter().position(|&b| b != 0).unwrap_or(bytes.len());
-        bytes[first..].to_vec()
-    };
-    let (a, b) = (number(new), number(old));
-    if (a.len(), &a) < (b.len(), &b) {
-        bail!("its number is {}, lower than the present {}", hex(&a), hex(&b));
-    }
-    if new.this_update.unix < old.this_update.unix {
-        bail!("was made at {}, before the present one at {}", new.this_update, old.this_update);
-    }
-    Ok(())
-}
-
-fn written(path: &Path, crl: &Crl) -> Written {
-    Written {
-        what: "crl".to_owned(),
-        path: path.to_string_lossy().into_owned(),
-        path_hex: Finding::new("", Severity::Note, path).path_hex,
-        number: crl.number.as_ref().map(|n| hex(&n.value)).unwrap_or_default(),
-        until: crl.next_update.map(|t| t.to_string()).unwrap_or_default(),
-        revoked: Some(crl.revoked.len() as u64),
-    }
+    urls.collect()
 }

@@ -5,12 +5,13 @@ use std::path::{Path, PathBuf};
 use common::exit::Exit;
 use common::finding::Finding;
 use common::out::{Format, Out};
-use common::pki::{Passphrase, Role};
+use common::pki::{Passphrase, Role, pem};
 use common::record::certck::{Minted, Summary};
-use time::{Duration, OffsetDateTime};
 
-use crate::authority::{Authority, Issued, Validity};
+use crate::authority::{Authority, Issued};
 use crate::clock::rfc3339;
+use crate::issued;
+use crate::leaf::{Leaf, Subject, Validity, default_name};
 use crate::plan::{Options, Plan};
 use crate::stage::Stage;
 
@@ -18,12 +19,14 @@ use crate::stage::Stage;
 ///
 /// Makes DIR/ca (the root and its private key: keep it apart, off the servers), DIR/server_certs and
 /// DIR/client_certs, with directories of mode 0700 and files of mode 0600. All appear at once; nothing that
-/// exists is replaced.
+/// exists is replaced. `certck mint leaf` adds servers and clients to the same authority, `certck mint renew` issues
+/// again what ends soon. DIR/ca/issued.jsonl lists all that was issued.
 #[derive(clap::Args, Debug)]
 #[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 #[command(after_long_help = "Examples:
   certck mint pki
   certck mint --host node17.example.org --host 10.0.0.17 --days 90 pki
+  certck mint --profile compat --crl-url http://pki.example.org/ca.crl pki
   certck mint --from pki.toml --encrypt --ask-passphrase pki
   profd --certs-dir pki/server_certs &
   profctl --certs-dir pki/client_certs status")]
@@ -36,14 +39,13 @@ pub(crate) struct Args {
 
 #[derive(clap::Subcommand, Debug)]
 enum Cmd {
+    Leaf(super::leaf::Args),
     Renew(super::renew::Args),
 }
 
-/// How far back a validity begins: clocks of two machines differ.
-const SKEW: Duration = Duration::minutes(5);
-
 pub(crate) fn run(args: &Args, format: Format, out: &mut Out) -> anyhow::Result<Exit> {
     match (&args.cmd, &args.options.dir) {
+        (Some(Cmd::Leaf(args)), _) => super::leaf::run(args, format, out),
         (Some(Cmd::Renew(args)), _) => super::renew::run(args, format, out),
         (None, Some(dir)) => mint(&args.options, dir, format, out),
         (None, None) => anyhow::bail!("no directory is given"),
@@ -52,7 +54,8 @@ pub(crate) fn run(args: &Args, format: Format, out: &mut Out) -> anyhow::Result<
 
 fn mint(options: &Options, dir: &Path, format: Format, out: &mut Out) -> anyhow::Result<Exit> {
     let plan = options.plan()?;
-    let passphrase = options.passphrase.read()?.filter(|_| options.encrypt);
+    let passphrase = options.passphrase.read_new()?;
+    warn_if_long(plan.days, out);
     let mut stage = Stage::begin(dir)?;
     for name in [CA, SERVER, CLIENT] {
         stage.dir(name)?;
@@ -68,42 +71,66 @@ const SERVER: &str = "server_certs";
 const CLIENT: &str = "client_certs";
 
 fn make(plan: &Plan, at: &Path, stage: &Stage, lock: Option<&Passphrase>) -> anyhow::Result<Vec<Minted>> {
-    let now = OffsetDateTime::now_utc().replace_nanosecond(0)?;
-    let validity = |days: u16| Validity { from: now - SKEW, until: now + Duration::days(i64::from(days)) };
-    let (authority, root) = Authority::new(plan.algo.generate()?, &plan.name, validity(plan.ca_days))?;
-    let crl = authority.crl(1, Vec::new(), validity(plan.crl_days))?;
+    let (authority, root) = Authority::new(plan.algo.generate()?, &plan.name, Validity::days(plan.ca_days)?)?;
+    let crl = authority.crl(1, Vec::new(), Validity::days(plan.crl_days)?)?;
+    let crl = pem::encode("X509 CRL", &crl);
     stage.file(CA, "ca.crt", root.pem.as_bytes())?;
     stage.file(CA, "ca.key", authority.key_pem(lock)?.as_bytes())?;
     stage.file(CA, "ca.crl", crl.as_bytes())?;
-    let mut made = vec![minted(
-        plan,
-        at.join(CA),
-        "ca",
-        ["ca.crt", "ca.key", "ca.crl"].map(str::to_owned).into(),
-        &root,
-    )];
+    let files = ["ca.crt", "ca.key", "ca.crl", issued::FILE].map(str::to_owned);
+    let mut made = vec![minted(plan.algo.name(), at.join(CA), "ca", files.into(), &root)];
+    let mut lines = Vec::new();
     for (role, dir, hosts) in [(Role::Server, SERVER, plan.hosts.as_slice()), (Role::Client, CLIENT, &[])] {
         let (layout, key) = (role.layout(), plan.algo.generate()?);
-        let leaf = authority.leaf(&key, role, hosts, validity(plan.days))?;
+        let leaf = authority.issue(
+            &key,
+            &Leaf {
+                role,
+                subject: Subject::Common(&default_name(role)),
+                hosts,
+                validity: Validity::days(plan.days)?.within(&root.cert)?.0,
+                addresses: &plan.addresses,
+            },
+        )?;
         stage.file(dir, layout.ca, root.pem.as_bytes())?;
         stage.file(dir, layout.leaf, leaf.pem.as_bytes())?;
         stage.file(dir, layout.key, key.pem(lock)?.as_bytes())?;
         stage.file(dir, layout.crl, crl.as_bytes())?;
-        let mut record =
-            minted(plan, at.join(dir), role.name(), layout.names().map(str::to_owned).into(), &leaf);
+        let path = at.join(dir);
+        lines.extend(issued::line(&leaf, role, hosts, &path)?);
+        let files = layout.names().map(str::to_owned).into();
+        let mut record = minted(plan.algo.name(), path, role.name(), files, &leaf);
         record.hosts = hosts.iter().map(ToString::to_string).collect();
         made.push(record);
     }
+    stage.file(CA, issued::FILE, &lines)?;
     Ok(made)
 }
 
-fn minted(plan: &Plan, path: PathBuf, role: &str, files: Vec<String>, certificate: &Issued) -> Minted {
+/// Says at once what `check` would say afterwards.
+pub(super) fn warn_if_long(days: u16, out: &Out) {
+    const LONGEST: u16 = 825;
+    if days > LONGEST {
+        let why =
+            format!("longer than the {LONGEST} days that `certck check` takes for a leaf without a warning");
+        out.warn(format_args!("{days} days"), why);
+    }
+}
+
+/// What is said of a directory that was made.
+pub(super) fn minted(
+    algorithm: String,
+    path: PathBuf,
+    role: &str,
+    files: Vec<String>,
+    certificate: &Issued,
+) -> Minted {
     Minted {
         role: role.to_owned(),
         path: path.to_string_lossy().into_owned(),
         path_hex: hex_of(&path),
         files,
-        algorithm: plan.algo.name(),
+        algorithm,
         subject: certificate.subject.clone(),
         serial: certificate.serial.clone(),
         not_before: rfc3339(certificate.validity.from),
@@ -116,7 +143,7 @@ fn hex_of(path: &Path) -> Option<String> {
     Finding::new("", common::finding::Severity::Note, path).path_hex
 }
 
-fn report(made: &[Minted], format: Format, out: &mut Out) -> anyhow::Result<()> {
+pub(super) fn report(made: &[Minted], format: Format, out: &mut Out) -> anyhow::Result<()> {
     if format == Format::Json {
         made.iter().try_for_each(|m| out.record(m))?;
         return Ok(out.record(&Summary { made: made.len() as u64, ..Summary::default() })?);

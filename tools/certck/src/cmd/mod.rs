@@ -3,6 +3,7 @@
 pub(crate) mod check;
 pub(crate) mod crl;
 pub(crate) mod fetch;
+pub(crate) mod leaf;
 pub(crate) mod mint;
 pub(crate) mod ocsp;
 pub(crate) mod probe;

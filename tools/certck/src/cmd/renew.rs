@@ -3,161 +3,337 @@
 //! The new directory is made beside the old one, judged by every rule, and then exchanged with it in one step:
 //! there is no moment in which the directory is broken.
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, bail};
+use anyhow::{Context, bail, ensure};
+use common::error::HintExt;
 use common::exit::Exit;
 use common::finding::{Finding, Severity};
+use common::fsat;
 use common::out::{Format, Out};
-use common::pki::name::GeneralName;
-use common::pki::{Cert, LoadOptions, Passphrase, PassphraseArgs, Role, inspect, pem};
+use common::pki::pem::Block;
+use common::pki::role::LAYOUTS;
+use common::pki::{Cert, LoadOptions, Passphrase, PassphraseArgs, Role, inspect, key, pem};
 use common::record::certck::Written;
 use rustix::fs::{CWD, RenameFlags};
 use time::{Duration, OffsetDateTime};
 
 use super::crl::report;
-use crate::authority::{Algorithm, Host, Issued, Key, Validity};
-use crate::ca::Ca;
+use super::mint::warn_if_long;
+use crate::authority::{Algorithm, Issued, Key};
+use crate::ca::{Ca, Next};
 use crate::clock::rfc3339;
-use crate::files;
+use crate::leaf::{Addresses, Host, Leaf, Subject, Validity, hosts};
 use crate::stage::Stage;
+use crate::{files, issued};
 
 /// Issue new keys and certificates in the place of those that end soon
 ///
-/// Works on what `certck mint DIR` made. Names and roles stay; each directory is replaced in one step after its
-/// successor was checked. A CRL that ends soon is renewed too. The root is not: what it signed ends with it.
+/// Works on what `certck mint DIR` and `certck mint leaf` made. What ends soon or is revoked gets a new key and a new
+/// certificate like the old one: name, hosts, addresses, role, kind of key, length of validity, and whether the key
+/// is encrypted, which then takes the passphrase. Each directory is replaced in one step after its successor was
+/// checked, and keeps its owner. A CRL that ends soon is renewed too. The root is not: what it signed ends with it.
 #[derive(clap::Args, Debug)]
 #[command(after_long_help = "Examples:
   certck mint renew pki
-  certck mint renew --before 60 --days 90 pki && systemctl restart profd")]
+  certck mint renew pki node18_certs alice_certs
+  certck mint renew --before 60 --days 90 --role server pki && systemctl restart profd")]
 pub(crate) struct Args {
-    /// The directory given to `certck mint`
+    /// The directory given to `certck mint`, or its ca by itself
     #[arg(value_name = "DIR")]
     dir: PathBuf,
+    /// Certificate directories to renew [default: DIR/server_certs and DIR/client_certs]
+    #[arg(value_name = "LEAF_DIR")]
+    leaves: Vec<PathBuf>,
     /// Renew what ends within so many days
     #[arg(long, value_name = "N", default_value_t = 30)]
     before: u16,
     /// Renew whatever the time left
     #[arg(long, conflicts_with = "before")]
     all: bool,
-    /// Days that the new certificates are valid
-    #[arg(long, value_name = "N", default_value_t = 365, value_parser = clap::value_parser!(u16).range(1..=3650))]
-    days: u16,
-    /// Kind of the new keys
-    #[arg(long, value_enum, default_value_t)]
-    algo: Algorithm,
+    /// Renew only those of this role
+    #[arg(long, value_enum)]
+    role: Option<Role>,
+    /// Days that the new certificates are valid [default: as many as the old ones]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=3650))]
+    days: Option<u16>,
+    /// Kind of the new keys [default: as the old ones]
+    #[arg(long, value_enum)]
+    algo: Option<Algorithm>,
     /// Say what would be renewed, and change nothing
     #[arg(short = 'n', long)]
     dry_run: bool,
-    /// Encrypt the new private keys with the passphrase too
+    /// Encrypt the new private keys with the passphrase [default: if the old ones are]
     #[arg(long, requires = "passphrase")]
     encrypt: bool,
+    /// Leave the new private keys unencrypted, whatever the old ones are
+    #[arg(long, conflicts_with = "encrypt")]
+    plain: bool,
     #[command(flatten)]
     passphrase: PassphraseArgs,
 }
 
 pub(crate) fn run(args: &Args, format: Format, out: &mut Out) -> anyhow::Result<Exit> {
-    let passphrase = args.passphrase.read()?;
-    let ca = Ca::open(&args.dir.join("ca"), passphrase.as_ref())?;
-    let now = OffsetDateTime::now_utc().replace_nanosecond(0)?;
-    let soon = |end: i64| args.all || end <= (now + Duration::days(i64::from(args.before))).unix_timestamp();
-    let root_ends = ca.certificate.not_after;
-    if root_ends.unix < (now + Duration::days(i64::from(args.days))).unix_timestamp() {
-        bail!("ca: the root ends at {root_ends}, before the new certificates would: mint a new authority");
+    let passphrase = if args.encrypt { args.passphrase.read_new()? } else { args.passphrase.read()? };
+    let ca = Ca::open(&authority(&args.dir), passphrase.as_ref())?;
+    let list_ends = ca.in_force()?.next_update.map_or(0, |t| t.unix);
+    let leaves = leaves(args)?.iter().map(|dir| Old::read(dir)).collect::<anyhow::Result<Vec<_>>>()?;
+    let places = ca.places(&leaves.iter().map(|old| old.dir.clone()).collect::<Vec<_>>())?;
+    // All that can be known before is asked before anything is changed.
+    let mut due = Vec::new();
+    for old in &leaves {
+        if is_due(args, &ca, old, out)? {
+            due.push(Renewal::plan(args, &ca, old, passphrase.as_ref(), out)?);
+        }
     }
-    let places: Vec<(Role, PathBuf)> = [(Role::Server, "server_certs"), (Role::Client, "client_certs")]
-        .into_iter()
-        .map(|(role, name)| (role, args.dir.join(name)))
-        .filter(|(_, dir)| dir.symlink_metadata().is_ok())
-        .collect();
-    let lock = passphrase.as_ref().filter(|_| args.encrypt);
-    let renewal = Renewal { args, ca: &ca, now, lock };
+    args.days.into_iter().for_each(|days| warn_if_long(days, out));
     let mut written = Vec::new();
-    let list_ends = ca.crl.as_ref().and_then(|crl| crl.next_update).map_or(0, |t| t.unix);
-    if soon(list_ends) && !args.dry_run {
-        let dirs: Vec<PathBuf> = places.iter().map(|(_, dir)| dir.clone()).collect();
-        written.extend(ca.publish(ca.revoked(), args.days, &dirs)?);
+    if args.all || list_ends <= horizon(args) {
+        written.extend(match args.dry_run {
+            true => ca.published(None, &places)?,
+            false => ca.publish(Next { revoked: ca.revoked(false)?, days: None }, &places, out)?,
+        });
     }
-    for (role, dir) in &places {
-        let old = files::certificate(&dir.join(role.layout().leaf))?;
-        if soon(old.not_after.unix) {
-            written.push(renewal.one(*role, dir, &old)?);
-        } else {
-            out.diag().info(dir.display(), format_args!("good until {}", old.not_after));
+    for renewal in &due {
+        match renewal.run(&ca, args.dry_run) {
+            Ok(directory) => written.push(directory),
+            // What was replaced before stays so, and is told; the others are renewed all the same.
+            Err(e) => out.diag().fatal(&e),
         }
     }
     report(&written, format, out)?;
-    Ok(Exit::Ok)
+    Ok(out.diag().exit())
 }
 
-/// One run.
+/// The authority below what was given to `certck mint`, or what was given.
+fn authority(dir: &Path) -> PathBuf {
+    let below = dir.join("ca");
+    if below.is_dir() { below } else { dir.to_owned() }
+}
+
+fn leaves(args: &Args) -> anyhow::Result<Vec<PathBuf>> {
+    if !args.leaves.is_empty() {
+        return Ok(args.leaves.clone());
+    }
+    let usual = ["server_certs", "client_certs"].map(|name| args.dir.join(name));
+    let there: Vec<_> = usual.into_iter().filter(|dir| dir.symlink_metadata().is_ok()).collect();
+    if there.is_empty() {
+        return Err(anyhow::anyhow!("{}: holds neither server_certs nor client_certs", args.dir.display()))
+            .hint("name the certificate directories after it");
+    }
+    Ok(there)
+}
+
+/// The end of the time in which what ends is due.
+fn horizon(args: &Args) -> i64 {
+    (OffsetDateTime::now_utc() + Duration::days(args.before.into())).unix_timestamp()
+}
+
+fn is_due(args: &Args, ca: &Ca, old: &Old, out: &Out) -> anyhow::Result<bool> {
+    if args.role.is_some_and(|role| role != old.role) {
+        return Ok(false);
+    }
+    let (ends, root) = (old.cert.not_after, ca.certificate.not_after);
+    if args.all || ca.in_force()?.entry(&old.cert.serial).is_some() {
+        return Ok(true);
+    }
+    if ends.unix > horizon(args) {
+        out.diag().info(old.dir.display(), format_args!("good until {ends}"));
+        return Ok(false);
+    }
+    if ends.unix >= root.unix {
+        // A new one could not last longer.
+        out.warn(old.dir.display(), format_args!("ends with the root at {root}: make a new authority"));
+        return Ok(false);
+    }
+    Ok(true)
+}
+
+/// A directory as it is.
+struct Old {
+    /// As the user named it.
+    dir: PathBuf,
+    /// Where it is, all links followed.
+    real: PathBuf,
+    role: Role,
+    cert: Cert,
+}
+
+impl Old {
+    fn read(dir: &Path) -> anyhow::Result<Self> {
+        let real = dir.canonicalize().with_context(|| dir.display().to_string())?;
+        let layout = LAYOUTS.iter().find(|l| real.join(l.leaf).symlink_metadata().is_ok());
+        let layout = layout.with_context(|| {
+            format!("{}: not a certificate directory: holds neither server.crt nor client.crt", dir.display())
+        })?;
+        let cert = files::certificate(&dir.join(layout.leaf))?;
+        Ok(Self { dir: dir.to_owned(), real, role: layout.role, cert })
+    }
+
+    /// Refuses what would be lost with the old directory.
+    fn holds_nothing_else(&self) -> anyhow::Result<()> {
+        let known = self.role.layout().names();
+        for entry in std::fs::read_dir(&self.real).with_context(|| self.dir.display().to_string())? {
+            let name = entry?.file_name();
+            if !known.iter().any(|k| name == *k) {
+                let path = self.dir.join(name);
+                return Err(anyhow::anyhow!("{}: would be lost with the old directory", path.display()))
+                    .hint("move it away first");
+            }
+        }
+        Ok(())
+    }
+
+    /// The private key's block. Whose it is and what it allows is for `check`: only its form is looked at.
+    fn key(&self) -> anyhow::Result<Option<Block>> {
+        let path = self.real.join(self.role.layout().key);
+        let blocks = files::read(&path).and_then(|bytes| Ok(pem::parse(&bytes)?));
+        let blocks = blocks.with_context(|| self.dir.join(self.role.layout().key).display().to_string())?;
+        Ok(blocks.into_iter().find(|b| key::is_private(&b.label)))
+    }
+
+    /// What the new key is encrypted with: the passphrase that opens the old one, or that is asked for.
+    fn lock<'p>(
+        &self,
+        args: &Args,
+        passphrase: Option<&'p Passphrase>,
+    ) -> anyhow::Result<Option<&'p Passphrase>> {
+        if args.plain || args.encrypt {
+            return Ok(passphrase.filter(|_| args.encrypt));
+        }
+        match self.key()? {
+            Some(block) if block.headers || block.label == "ENCRYPTED PRIVATE KEY" => {
+                key::plain(&block, passphrase)
+                    .with_context(|| self.dir.join(self.role.layout().key).display().to_string())
+                    .hint(
+                        "the new key is encrypted as the old one: give its passphrase, or another one with \
+                         --encrypt, or --plain",
+                    )?;
+                Ok(passphrase)
+            }
+            _ => Ok(None),
+        }
+    }
+}
+
+/// One directory and what it will be.
 struct Renewal<'a> {
-    args: &'a Args,
-    ca: &'a Ca,
-    now: OffsetDateTime,
-    /// What new keys are encrypted with.
+    old: &'a Old,
+    hosts: Vec<Host>,
+    addresses: Addresses,
+    validity: Validity,
+    algo: Algorithm,
+    /// What the new key is encrypted with.
     lock: Option<&'a Passphrase>,
 }
 
-impl Renewal<'_> {
-    fn one(&self, role: Role, dir: &Path, old: &Cert) -> anyhow::Result<Written> {
-        let until = self.now + Duration::days(i64::from(self.args.days));
-        let validity = Validity { from: self.now - Duration::minutes(5), until };
-        let key = self.args.algo.generate()?;
-        let leaf = self.ca.authority.leaf(&key, role, &hosts(old)?, validity)?;
-        if !self.args.dry_run {
-            self.exchange(role, dir, &key, &leaf)?;
+impl<'a> Renewal<'a> {
+    fn plan(
+        args: &Args,
+        ca: &Ca,
+        old: &'a Old,
+        passphrase: Option<&'a Passphrase>,
+        out: &Out,
+    ) -> anyhow::Result<Self> {
+        let (shown, cert) = (|| old.dir.display().to_string(), &old.cert);
+        ensure!(cert.is_issued_by(&ca.certificate), "{}: not issued by {}", shown(), ca.certificate.subject);
+        old.holds_nothing_else()?;
+        let validity = match args.days {
+            Some(days) => Validity::days(days),
+            None => Validity::between(cert.not_before, cert.not_after),
+        };
+        let (validity, cut) = validity.with_context(shown)?.within(&ca.certificate)?;
+        if cut {
+            let end = ca.certificate.not_after;
+            out.warn(shown(), format_args!("good until {end} only: that is where the root ends"));
+        }
+        let algo = args.algo.map_or_else(|| Algorithm::of(&cert.key), Ok).with_context(shown)?;
+        Ok(Self {
+            old,
+            hosts: hosts(cert).with_context(shown)?,
+            addresses: Addresses::of(cert),
+            validity,
+            algo,
+            lock: old.lock(args, passphrase)?,
+        })
+    }
+
+    fn run(&self, ca: &Ca, dry_run: bool) -> anyhow::Result<Written> {
+        let (old, key) = (self.old, self.algo.generate()?);
+        let leaf = ca.authority.issue(
+            &key,
+            &Leaf {
+                role: old.role,
+                subject: Subject::Same(&old.cert.subject),
+                hosts: &self.hosts,
+                validity: self.validity,
+                addresses: &self.addresses,
+            },
+        )?;
+        if !dry_run {
+            self.exchange(ca, &key, &leaf)?;
         }
         Ok(Written {
             what: "directory".to_owned(),
-            path: dir.to_string_lossy().into_owned(),
-            path_hex: Finding::new("", Severity::Note, dir).path_hex,
-            number: leaf.serial,
-            until: rfc3339(validity.until),
+            path: old.dir.to_string_lossy().into_owned(),
+            path_hex: Finding::new("", Severity::Note, &old.dir).path_hex,
+            number: leaf.serial.clone(),
+            serial: Some(leaf.serial),
+            until: rfc3339(self.validity.until),
             revoked: None,
         })
     }
 
-    fn exchange(&self, role: Role, dir: &Path, key: &Key, leaf: &Issued) -> anyhow::Result<()> {
-        let layout = role.layout();
-        let mut stage = Stage::begin(dir.parent().unwrap_or(Path::new(".")))?;
+    fn exchange(&self, ca: &Ca, key: &Key, leaf: &Issued) -> anyhow::Result<()> {
+        let (old, layout) = (self.old, self.old.role.layout());
+        let mut stage = Stage::begin(old.real.parent().unwrap_or(Path::new(".")))?;
         let new = stage.unplaced("new")?;
-        let root = pem::encode("CERTIFICATE", &self.ca.certificate.der);
+        let root = pem::encode("CERTIFICATE", &ca.certificate.der);
         stage.file("new", layout.ca, root.as_bytes())?;
         stage.file("new", layout.leaf, leaf.pem.as_bytes())?;
         stage.file("new", layout.key, key.pem(self.lock)?.as_bytes())?;
         // The list in force may have come from elsewhere since.
-        let list = files::read(&dir.join(layout.crl)).or_else(|_| files::read(&self.ca.path.join("ca.crl")));
-        stage.file("new", layout.crl, &list.with_context(|| dir.join(layout.crl).display().to_string())?)?;
-        fit(&new, role, dir, self.lock)?;
+        let list = files::read(&old.real.join(layout.crl)).or_else(|_| files::read(&ca.path.join("ca.crl")));
+        stage.file(
+            "new",
+            layout.crl,
+            &list.with_context(|| old.dir.join(layout.crl).display().to_string())?,
+        )?;
+        fit(&new, old.role, &old.dir, self.lock, false)?;
+        owned_like(&new, layout.names(), &old.real).with_context(|| old.dir.display().to_string())?;
+        issued::append(ca, &issued::line(leaf, old.role, &self.hosts, &old.dir)?)?;
+        stage.heed()?;
         // The old directory is under the new one's hidden name afterwards, and goes with the stage.
-        rustix::fs::renameat_with(CWD, &new, CWD, dir, RenameFlags::EXCHANGE)
+        rustix::fs::renameat_with(CWD, &new, CWD, &old.real, RenameFlags::EXCHANGE)
             .map_err(std::io::Error::from)
-            .with_context(|| dir.display().to_string())
+            .with_context(|| old.dir.display().to_string())
     }
 }
 
-/// Refuses a successor that would not serve.
-fn fit(new: &Path, role: Role, dir: &Path, passphrase: Option<&Passphrase>) -> anyhow::Result<()> {
-    let findings =
-        inspect(new, role, &LoadOptions { warn_days: 0, passphrase, ..LoadOptions::now() }).findings;
-    match findings.iter().find(|f| f.severity == Severity::Error) {
-        Some(finding) => bail!("{}: its successor would not serve: {}", dir.display(), finding.reason()),
+/// Gives a new directory and its files the owner and group of the old one, whose daemon must be able to read them.
+fn owned_like(new: &Path, names: [&str; 4], old: &Path) -> std::io::Result<()> {
+    let like = old.metadata()?;
+    for name in names {
+        fsat::own_like(&File::open(new.join(name))?, &like)?;
+    }
+    fsat::own_like(&File::open(new)?, &like)
+}
+
+/// Refuses a new directory that would not serve. Where the key is somewhere else, nothing is asked of it.
+pub(super) fn fit(
+    new: &Path,
+    role: Role,
+    dir: &Path,
+    passphrase: Option<&Passphrase>,
+    keyless: bool,
+) -> anyhow::Result<()> {
+    let options = LoadOptions { warn_days: 0, passphrase, ..LoadOptions::now() };
+    let findings = inspect(new, role, &options).findings;
+    let key = new.join(role.layout().key).to_string_lossy().into_owned();
+    let counts = |f: &&Finding| f.severity == Severity::Error && !(keyless && f.path == key);
+    match findings.iter().find(counts) {
+        Some(finding) => bail!("{}: would not serve: {}", dir.display(), finding.reason()),
         None => Ok(()),
     }
-}
-
-/// The names that the old certificate is good for.
-fn hosts(old: &Cert) -> anyhow::Result<Vec<Host>> {
-    let names = old.extensions.subject_alt_name.iter().flat_map(|s| &s.value);
-    names
-        .map(|name| match name {
-            GeneralName::Dns(text) => Host::parse(text).map_err(anyhow::Error::msg),
-            GeneralName::Ip(bytes) => {
-                let text = GeneralName::Ip(bytes.clone()).to_string();
-                Host::parse(text.trim_start_matches("IP:")).map_err(anyhow::Error::msg)
-            }
-            other => bail!("{other}: a name of this form cannot be renewed"),
-        })
-        .collect()
 }

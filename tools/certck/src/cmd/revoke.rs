@@ -3,23 +3,29 @@
 use std::path::PathBuf;
 
 use anyhow::{Context, ensure};
+use common::error::HintExt;
 use common::exit::Exit;
 use common::out::{Format, Out};
 use rcgen::{RevocationReason, RevokedCertParams, SerialNumber};
 use time::OffsetDateTime;
 
 use super::crl::report;
-use crate::ca::{self, Ca};
+use crate::ca::{Ca, Next};
 use crate::files;
 
 /// Revoke certificates, and make the CRL that says so
 ///
 /// Adds the certificates to the authority's CRL, numbers it one higher, and puts it into the authority's
-/// directory and into every --to directory. Those that serve must be restarted or told to reload.
+/// directory and into every --to directory: name all that check certificates of this authority. Those that serve
+/// must be restarted or told to reload. What was lost is revoked by its serial number, which the authority's
+/// issued.jsonl has.
 #[derive(clap::Args, Debug)]
 #[command(after_long_help = "Examples:
-  certck revoke pki/ca lost-laptop.crt --reason key-compromise --to pki/server_certs
-  certck revoke pki/ca --serial 41d7a899abf581bf093acfe059fb5ee7")]
+  certck revoke pki/ca lost.crt --reason key-compromise \\
+    --to pki/server_certs --to pki/client_certs
+  grep laptop pki/ca/issued.jsonl
+  certck revoke pki/ca --serial 41d7a899abf581bf093acfe059fb5ee7 \\
+    --to pki/server_certs --to pki/client_certs")]
 pub(crate) struct Args {
     /// The authority's directory: ca.crt, ca.key, ca.crl
     #[arg(value_name = "CA_DIR")]
@@ -71,16 +77,10 @@ impl Reason {
 }
 
 pub(crate) fn run(args: &Args, format: Format, out: &mut Out) -> anyhow::Result<Exit> {
-    ca::directories(&args.publish.to)?;
     let ca = Ca::open(&args.ca, args.publish.passphrase.read()?.as_ref())?;
-    let mut serials: Vec<Vec<u8>> = args.serial.iter().map(|s| s.0.clone()).collect();
-    for file in &args.files {
-        let cert = files::certificate(file)?;
-        let shown = || file.display().to_string();
-        ensure!(cert.is_issued_by(&ca.certificate), "{}: not issued by {}", shown(), ca.certificate.subject);
-        serials.push(cert.serial);
-    }
-    let mut revoked = ca.revoked();
+    let serials = serials(args, &ca)?;
+    let places = ca.places(&args.publish.to)?;
+    let mut revoked = ca.revoked(args.publish.first)?;
     for serial in serials {
         if revoked.iter().any(|r| r.serial_number.as_ref() == serial) {
             out.warn(common::finding::hex(&serial), "was revoked before");
@@ -93,9 +93,30 @@ pub(crate) fn run(args: &Args, format: Format, out: &mut Out) -> anyhow::Result<
             });
         }
     }
-    let written = ca.publish(revoked, args.publish.days, &args.publish.to)?;
+    let written = ca.publish(Next { revoked, days: args.publish.days }, &places, out)?;
     report(&written, format, out)?;
-    Ok(Exit::Ok)
+    Ok(out.diag().exit())
+}
+
+/// What is to be revoked: certificates that the authority issued, but never its own, whose word would then count for
+/// nothing, this CRL included.
+fn serials(args: &Args, ca: &Ca) -> anyhow::Result<Vec<Vec<u8>>> {
+    let mut serials: Vec<Vec<u8>> = args.serial.iter().map(|s| s.0.clone()).collect();
+    for file in &args.files {
+        let cert = files::certificate(file)?;
+        let shown = || file.display().to_string();
+        ensure!(cert.is_issued_by(&ca.certificate), "{}: not issued by {}", shown(), ca.certificate.subject);
+        serials.push(cert.serial);
+    }
+    let own = &ca.certificate;
+    if own.is_self_issued() && serials.contains(&own.serial) {
+        return Err(anyhow::anyhow!(
+            "{}: the authority's own certificate",
+            common::finding::hex(&own.serial)
+        ))
+        .hint("a root is not revoked by itself: take its ca.crt away from all who trust it");
+    }
+    Ok(serials)
 }
 
 /// Hex digits, with or without colons; the number that they say must be positive.

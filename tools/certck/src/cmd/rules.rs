@@ -5,7 +5,7 @@ use common::out::{Format, Out};
 use common::pki::rule::{RULES, Rule};
 use common::record::certck as record;
 
-use super::{ocsp, probe};
+use super::{fetch, ocsp, probe};
 
 /// List the rules that directories and daemons are held to
 ///
@@ -24,7 +24,11 @@ pub(crate) struct Args {
 /// Every rule, and the command that applies it.
 fn all() -> impl Iterator<Item = (&'static Rule, &'static str)> {
     let checked = RULES.iter().map(|r| (r, "check"));
-    checked.chain(ocsp::OWN.iter().map(|r| (r, "ocsp"))).chain(probe::OWN.iter().map(|r| (r, "probe")))
+    let fetched = fetch::OWN.iter().map(|r| (r, "crl fetch"));
+    checked
+        .chain(fetched)
+        .chain(ocsp::OWN.iter().map(|r| (r, "ocsp")))
+        .chain(probe::OWN.iter().map(|r| (r, "probe")))
 }
 
 pub(crate) fn run(args: &Args, format: Format, out: &mut Out) -> anyhow::Result<Exit> {

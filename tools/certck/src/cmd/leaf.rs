@@ -1,0 +1,155 @@
+//! `certck mint leaf`: another server or client under an authority that is there.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, bail, ensure};
+use common::error::HintExt;
+use common::exit::Exit;
+use common::out::{Format, Out};
+use common::pki::{Passphrase, PassphraseArgs, Role, pem};
+use common::record::certck::Minted;
+use rcgen::CertificateSigningRequestParams;
+
+use super::mint::{minted, report, warn_if_long};
+use super::renew::fit;
+use crate::authority::{Algorithm, Issued, Key};
+use crate::ca::Ca;
+use crate::leaf::{Addresses, Host, Leaf, Subject, Validity, common_name, default_name};
+use crate::stage::Stage;
+use crate::{files, issued};
+
+/// Make another server's or client's directory under an authority that is there
+///
+/// Makes DEST_DIR with ca.crt, a new certificate and its key, and the CRL in force. It appears whole and checked, or
+/// not at all; nothing that exists is replaced. Each server and each client gets its own, so that one can be revoked
+/// without the others.
+#[derive(clap::Args, Debug)]
+#[command(after_long_help = "Examples:
+  certck mint leaf pki/ca node18_certs --role server --host node18.example.org --name node18
+  certck mint leaf pki/ca alice_certs --role client --name alice --days 90
+  certck mint leaf pki/ca node19_certs --role server --host node19.example.org --csr node19.csr")]
+pub(crate) struct Args {
+    /// The authority's directory: ca.crt, ca.key, ca.crl
+    #[arg(value_name = "CA_DIR")]
+    ca: PathBuf,
+    /// The directory to make; what it lies in must be there
+    #[arg(value_name = "DEST_DIR")]
+    dest: PathBuf,
+    /// Which end of connections it is for
+    #[arg(long, value_enum)]
+    role: Role,
+    /// Name or address that the certificate is good for; may be repeated, and a server needs one
+    #[arg(long = "host", value_name = "NAME", value_parser = Host::parse, required_if_eq("role", "server"))]
+    hosts: Vec<Host>,
+    /// Common name, by which an audit tells clients apart [default: profguard server, profguard client]
+    #[arg(long, value_name = "NAME", value_parser = common_name)]
+    name: Option<String>,
+    /// Days that the certificate is valid
+    #[arg(long, value_name = "N", default_value_t = 365, value_parser = clap::value_parser!(u16).range(1..=3650))]
+    days: u16,
+    /// Kind of the key [default: as the authority's]
+    #[arg(long, value_enum)]
+    algo: Option<Algorithm>,
+    #[command(flatten)]
+    addresses: Addresses,
+    /// Sign this request, PEM, so that the key stays where it is: DEST_DIR then has none. Of the request only the key
+    /// is taken; names are those of the options
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["algo", "encrypt"])]
+    csr: Option<PathBuf>,
+    /// Encrypt the private key with the passphrase, which opens the authority's key too, if that is encrypted
+    #[arg(long, requires = "passphrase")]
+    encrypt: bool,
+    #[command(flatten)]
+    passphrase: PassphraseArgs,
+}
+
+pub(crate) fn run(args: &Args, format: Format, out: &mut Out) -> anyhow::Result<Exit> {
+    let passphrase = if args.encrypt { args.passphrase.read_new()? } else { args.passphrase.read()? };
+    let ca = Ca::open(&args.ca, passphrase.as_ref())?;
+    if passphrase.is_some() && !args.encrypt && !ca.is_encrypted() {
+        return Err(anyhow::anyhow!("a passphrase is given, and nothing is encrypted"))
+            .hint("add --encrypt, or leave the passphrase out");
+    }
+    warn_if_long(args.days, out);
+    let (validity, cut) = Validity::days(args.days)?.within(&ca.certificate)?;
+    if cut {
+        out.warn(
+            args.ca.display(),
+            format_args!("ends at {}: so does the certificate", ca.certificate.not_after),
+        );
+    }
+    let made = make(args, &ca, validity, passphrase.as_ref().filter(|_| args.encrypt))?;
+    report(&[made], format, out)?;
+    Ok(Exit::Ok)
+}
+
+fn make(args: &Args, ca: &Ca, validity: Validity, lock: Option<&Passphrase>) -> anyhow::Result<Minted> {
+    let layout = args.role.layout();
+    let list = pem::encode("X509 CRL", &ca.in_force()?.der);
+    let (parent, name) = place(&args.dest)?;
+    let mut stage = Stage::begin(parent)?;
+    stage.dir(name)?;
+    let (leaf, key) = issue(args, ca, validity)?;
+    stage.file(name, layout.ca, pem::encode("CERTIFICATE", &ca.certificate.der).as_bytes())?;
+    stage.file(name, layout.leaf, leaf.pem.as_bytes())?;
+    stage.file(name, layout.crl, list.as_bytes())?;
+    let mut files = vec![layout.ca, layout.leaf, layout.crl];
+    if let Some(key) = key {
+        stage.file(name, layout.key, key.pem(lock)?.as_bytes())?;
+        files.insert(2, layout.key);
+    }
+    fit(&stage.making(name), args.role, &args.dest, lock, args.csr.is_some())?;
+    issued::append(ca, &issued::line(&leaf, args.role, &args.hosts, &args.dest)?)?;
+    stage.commit()?;
+    let algorithm =
+        Algorithm::of(&leaf.cert.key).map_or_else(|_| leaf.cert.key.kind.to_string(), Algorithm::name);
+    let files = files.into_iter().map(str::to_owned).collect();
+    let mut record = minted(algorithm, args.dest.clone(), args.role.name(), files, &leaf);
+    record.hosts = args.hosts.iter().map(ToString::to_string).collect();
+    Ok(record)
+}
+
+/// The certificate, and the key if it is made here.
+fn issue(args: &Args, ca: &Ca, validity: Validity) -> anyhow::Result<(Issued, Option<Key>)> {
+    let name = args.name.clone().unwrap_or_else(|| default_name(args.role));
+    let leaf = Leaf {
+        role: args.role,
+        subject: Subject::Common(&name),
+        hosts: &args.hosts,
+        validity,
+        addresses: &args.addresses,
+    };
+    if let Some(path) = &args.csr {
+        let request = request(path).with_context(|| path.display().to_string())?;
+        return Ok((ca.authority.issue(&request.public_key, &leaf)?, None));
+    }
+    let key = match args.algo {
+        Some(algo) => algo.generate()?,
+        None => Algorithm::of(&ca.certificate.key)?.generate()?,
+    };
+    Ok((ca.authority.issue(&key, &leaf)?, Some(key)))
+}
+
+/// Reads a request, whose signature shows that who sent it has the key.
+fn request(path: &Path) -> anyhow::Result<CertificateSigningRequestParams> {
+    let blocks = pem::parse(&files::read(path)?)?;
+    let mut requests = blocks.iter().filter(|b| b.label.ends_with("CERTIFICATE REQUEST"));
+    let block = requests.next().context("holds no certificate request")?;
+    ensure!(requests.next().is_none(), "holds several certificate requests");
+    CertificateSigningRequestParams::from_der(&block.der.as_slice().into())
+        .map_err(|e| anyhow::anyhow!("cannot be signed: {e}"))
+}
+
+/// Where the directory is to lie, and its name there.
+fn place(dest: &Path) -> anyhow::Result<(&Path, &str)> {
+    let shown = || dest.display().to_string();
+    let Some(name) = dest.file_name() else { bail!("{}: names no directory to make", shown()) };
+    let name = name.to_str().with_context(shown).context("the name is not UTF-8")?;
+    if dest.symlink_metadata().is_ok() {
+        return Err(anyhow::anyhow!("{}: already exists", shown()))
+            .hint("name a new directory; what is there is renewed by `certck mint renew`");
+    }
+    let parent = dest.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    ensure!(parent.is_dir(), "{}: does not exist", parent.display());
+    Ok((parent, name))
+}

@@ -1,0 +1,213 @@
+//! What a leaf says: for whom it is, for what, for how long.
+
+use std::net::IpAddr;
+
+use anyhow::{Context, ensure};
+use common::pki::name::{GeneralName, Name};
+use common::pki::{Cert, Role, Time, is_dns_pattern};
+use rcgen::SanType;
+use time::{Duration, OffsetDateTime};
+
+/// A certificate to be issued.
+pub(crate) struct Leaf<'a> {
+    pub(crate) role: Role,
+    pub(crate) subject: Subject<'a>,
+    pub(crate) hosts: &'a [Host],
+    pub(crate) validity: Validity,
+    pub(crate) addresses: &'a Addresses,
+}
+
+/// Whom a certificate is about.
+#[derive(Clone, Copy)]
+pub(crate) enum Subject<'a> {
+    /// A name of one part.
+    Common(&'a str),
+    /// The name of a certificate that was issued before, to the letter.
+    Same(&'a Name),
+}
+
+/// The common name of a leaf that nobody gave one.
+pub(crate) fn default_name(role: Role) -> String {
+    format!("profguard {role}")
+}
+
+/// RFC 5280's upper bound of a common name.
+pub(crate) fn common_name(text: &str) -> Result<String, String> {
+    let good = (1..=64).contains(&text.chars().count()) && !text.chars().any(char::is_control);
+    if good { Ok(text.to_owned()) } else { Err("expected 1 to 64 characters".to_owned()) }
+}
+
+/// From when until when something is valid.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Validity {
+    pub(crate) from: OffsetDateTime,
+    pub(crate) until: OffsetDateTime,
+}
+
+/// How far back a validity begins: clocks of two machines differ.
+const SKEW: Duration = Duration::minutes(5);
+
+impl Validity {
+    /// So many days and not a second more: 825 is the limit for a leaf, and the time before now counts.
+    pub(crate) fn days(days: u16) -> anyhow::Result<Self> {
+        Self::lasting(Duration::days(days.into()))
+    }
+
+    /// As long as something was valid before.
+    pub(crate) fn between(from: Time, until: Time) -> anyhow::Result<Self> {
+        let seconds = until.unix.saturating_sub(from.unix);
+        ensure!(seconds > 0, "was valid from {from} to {until}, which is no time: say how long with --days");
+        Self::lasting(Duration::seconds(seconds))
+    }
+
+    fn lasting(time: Duration) -> anyhow::Result<Self> {
+        let from = OffsetDateTime::now_utc().replace_nanosecond(0)? - SKEW;
+        let until = from.checked_add(time).context("ends in a year that no certificate can say")?;
+        Ok(Self { from, until })
+    }
+
+    /// Cut where the issuer ends, and whether it was.
+    ///
+    /// # Errors
+    /// The issuer has ended.
+    pub(crate) fn within(self, issuer: &Cert) -> anyhow::Result<(Self, bool)> {
+        let end = issuer.not_after;
+        ensure!(
+            end.unix > (self.from + SKEW).unix_timestamp(),
+            "{}: ended at {end}: make a new authority with `certck mint`",
+            issuer.subject
+        );
+        if self.until.unix_timestamp() <= end.unix {
+            return Ok((self, false));
+        }
+        Ok((Self { until: OffsetDateTime::from_unix_timestamp(end.unix)?, ..self }, true))
+    }
+}
+
+/// Where the state of a certificate can be asked.
+#[derive(clap::Args, Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Addresses {
+    /// Address of the CRL, to be named in the certificates: `certck crl fetch` then needs no --url; may be repeated
+    #[arg(long, value_name = "URL", value_parser = address)]
+    pub(crate) crl_url: Vec<String>,
+    /// Address of an OCSP responder, to be named in the certificates for `certck ocsp`; may be repeated
+    #[arg(long, value_name = "URL", value_parser = address)]
+    pub(crate) ocsp_url: Vec<String>,
+}
+
+impl Addresses {
+    /// Those that a certificate names.
+    pub(crate) fn of(cert: &Cert) -> Self {
+        let points = cert.extensions.crl_distribution_points.iter().flat_map(|p| &p.value);
+        let names = points.flat_map(|p| &p.names).filter_map(|name| match name {
+            GeneralName::Uri(uri) => Some(uri.clone()),
+            _ => None,
+        });
+        let responders = cert.extensions.authority_info_access.iter().flat_map(|a| a.value.clone());
+        Self { crl_url: names.collect(), ocsp_url: responders.collect() }
+    }
+}
+
+/// An address that a certificate can name.
+pub(crate) fn address(text: &str) -> Result<String, String> {
+    let rest = text.strip_prefix("http://").or_else(|| text.strip_prefix("https://"));
+    let host = rest.and_then(|rest| rest.split(['/', '?', '#']).next()).unwrap_or_default();
+    let good = !host.is_empty() && !host.contains('@') && text.bytes().all(|b| b.is_ascii_graphic());
+    if good { Ok(text.to_owned()) } else { Err("expected an http or https address, in ASCII".to_owned()) }
+}
+
+/// A name or address that a server's certificate is good for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Host {
+    Name(String),
+    Address(IpAddr),
+}
+
+impl Host {
+    /// Reads an IP address, or a DNS name, of which the first label may be `*`: what `check` will take.
+    pub(crate) fn parse(text: &str) -> Result<Self, String> {
+        if let Ok(address) = text.parse() {
+            return Ok(Self::Address(address));
+        }
+        // The dot at the end makes a name absolute where names are looked up; in a certificate it never matches.
+        let name = text.strip_suffix('.').unwrap_or(text).to_ascii_lowercase();
+        if is_dns_pattern(&name) {
+            return Ok(Self::Name(name));
+        }
+        Err(match name.strip_prefix("*.") {
+            Some(rest) if is_dns_pattern(rest) => {
+                "a `*` needs two more labels after it: clients take no `*.com`"
+            }
+            _ if name.contains('_') => "a `_` is in no host name: clients would not take it",
+            _ => "expected a DNS name or an IP address",
+        }
+        .to_owned())
+    }
+
+    /// Reads what a certificate is good for.
+    fn of(name: &GeneralName) -> anyhow::Result<Self> {
+        match name {
+            GeneralName::Dns(text) => Self::parse(text).map_err(|e| anyhow::anyhow!("{name}: {e}")),
+            GeneralName::Ip(_) => {
+                let text = name.to_string();
+                Self::parse(text.trim_start_matches("IP:")).map_err(|e| anyhow::anyhow!("{name}: {e}"))
+            }
+            other => anyhow::bail!("{other}: a name of this form cannot be renewed"),
+        }
+    }
+
+    pub(crate) fn san(&self) -> anyhow::Result<SanType> {
+        Ok(match self {
+            Self::Name(name) => SanType::DnsName(name.as_str().try_into().context("not a DNS name")?),
+            Self::Address(address) => SanType::IpAddress(*address),
+        })
+    }
+}
+
+impl std::fmt::Display for Host {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Name(name) => f.write_str(name),
+            Self::Address(address) => address.fmt(f),
+        }
+    }
+}
+
+/// The names that a certificate is good for.
+pub(crate) fn hosts(cert: &Cert) -> anyhow::Result<Vec<Host>> {
+    let names = cert.extensions.subject_alt_name.iter().flat_map(|s| &s.value);
+    names.map(Host::of).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hosts_are_names_wildcards_or_addresses() {
+        assert_eq!(Host::parse("::1"), Ok(Host::Address("::1".parse().unwrap())));
+        assert_eq!(Host::parse("*.Example.org"), Ok(Host::Name("*.example.org".into())));
+        assert_eq!(Host::parse("node1.example.org."), Ok(Host::Name("node1.example.org".into())));
+        assert_eq!(Host::parse("node1"), Ok(Host::Name("node1".into())));
+    }
+
+    /// `check --profile strict` and every client refuse them.
+    #[test]
+    fn names_that_nobody_takes_are_refused_at_once() {
+        let of = |text: &str| Host::parse(text).unwrap_err();
+        for wrong in ["a b", "", ".", "*", "-a.x", "a..b", "1.2.3", "a.*.b", "node1.."] {
+            of(wrong);
+        }
+        assert!(of("foo_bar.x").contains('_'));
+        assert!(of("*.com").contains("two"));
+        assert!(of("*.localdomain").contains("two"));
+    }
+
+    #[test]
+    fn addresses_are_http_without_secrets() {
+        assert!(address("http://pki.example.org/ca.crl").is_ok());
+        for wrong in ["ftp://x/", "http://", "http:///x", "http://u:p@x/", "http://x/\u{e4}", "x"] {
+            assert!(address(wrong).is_err(), "{wrong}");
+        }
+    }
+}

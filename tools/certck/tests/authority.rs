@@ -1,0 +1,372 @@
+//! Authorities over time: revoking, renewing, adding leaves, and all that must not be lost on the way.
+
+#![allow(clippy::unwrap_used, reason = "a test")]
+
+mod support;
+
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+
+use common::exit::Exit;
+use support::{Place, json, run};
+
+const SERVER: &str = "pki/server_certs";
+const CLIENT: &str = "pki/client_certs";
+
+#[test]
+fn a_lost_crl_revokes_nobody_less() {
+    let place = Place::minted(&[]);
+    let (ca, server) = (place.at("pki/ca"), place.at(SERVER));
+    for serial in ["11", "12"] {
+        run(&["revoke", &ca, "--serial", serial, "--to", &server]).ok();
+    }
+    let list = place.at("pki/ca/ca.crl");
+    std::fs::remove_file(&list).unwrap();
+    for command in [&["crl", "new"][..], &["revoke", "--serial", "13"], &["mint", "renew"]] {
+        run(&[command, &[&ca]].concat()).failed("holds no CRL by this authority");
+    }
+    run(&["mint", "leaf", &ca, &place.at("x"), "--role", "client"]).failed("--first");
+    assert!(!place.path().join("x").exists());
+    // Even who insists does not get an older list over a newer one.
+    run(&["crl", "new", "--first", &ca, "--to", &server]).failed("older CRL");
+    assert!(!std::fs::exists(&list).unwrap());
+    assert_eq!(place.crl(&format!("{SERVER}/ca.crl")), ("03".into(), 2));
+    std::fs::copy(place.at(&format!("{SERVER}/ca.crl")), &list).unwrap();
+    run(&["crl", "new", "--first", &ca]).failed("there already");
+    run(&["crl", "new", &ca, "--to", &server]).ok();
+    assert_eq!(place.crl(&format!("{SERVER}/ca.crl")), ("04".into(), 2));
+    // An empty file is no CRL either; a first one is made where it is asked for.
+    std::fs::write(&list, "").unwrap();
+    run(&["crl", "new", &ca]).failed("no CRL");
+    run(&["crl", "new", &ca, "--first"]).ok();
+    assert_eq!(place.crl("pki/ca/ca.crl"), ("01".into(), 0));
+}
+
+#[test]
+fn no_list_goes_where_one_is_that_knows_more() {
+    let place = Place::minted(&[]);
+    let (ca, server) = (place.at("pki/ca"), place.at(SERVER));
+    std::fs::copy(place.at("pki/ca/ca.crl"), place.at("old")).unwrap();
+    run(&["revoke", &ca, "--serial", "11", "--to", &server]).ok();
+    std::fs::copy(place.at("old"), place.at("pki/ca/ca.crl")).unwrap();
+    // The number would be the same, the serial number gone.
+    run(&["crl", "new", &ca, "--to", &server]).failed("revokes 11");
+    assert_eq!(place.crl("pki/ca/ca.crl"), ("01".into(), 0));
+    assert_eq!(place.crl(&format!("{SERVER}/ca.crl")), ("02".into(), 1));
+}
+
+#[test]
+fn a_crl_goes_only_where_the_authority_is_known_and_others_lists_stay() {
+    let (place, theirs) = (Place::minted(&[]), Place::minted(&[]));
+    let (ca, server) = (place.at("pki/ca"), place.at(SERVER));
+    std::fs::create_dir(place.at("empty")).unwrap();
+    for (to, why) in [
+        (theirs.at(SERVER), "not under"),
+        (place.at("empty"), "not a certificate directory"),
+        (place.at("pki/ca"), "not a certificate directory"),
+        (place.at("nowhere"), "does not exist"),
+    ] {
+        run(&["revoke", &ca, "--serial", "11", "--to", &server, "--to", &to]).failed(why);
+        run(&["crl", "new", &ca, "--to", &server, "--to", &to]).failed(why);
+    }
+    assert_eq!((place.crl("pki/ca/ca.crl").1, place.crl(&format!("{SERVER}/ca.crl")).1), (0, 0));
+    let both = [place.text(&format!("{SERVER}/ca.crl")), theirs.text("pki/ca/ca.crl")].concat();
+    std::fs::write(place.at(&format!("{SERVER}/ca.crl")), both).unwrap();
+    // The same directory twice, by whatever name, is one.
+    let again = format!("{server}/.");
+    let ran = json(&["revoke", &ca, "--serial", "11", "--to", &server, "--to", &again]).ok();
+    assert_eq!(ran.records("certck.written").len(), 2);
+    let lists = json(&["show", &place.at(&format!("{SERVER}/ca.crl"))]).ok().records("certck.crl");
+    let numbers: Vec<_> = lists.iter().map(|l| l["number"].as_str().unwrap()).collect();
+    assert_eq!(numbers, ["02", "01"]);
+    assert_ne!(lists[0]["issuer"], lists[1]["issuer"], "default names differ");
+}
+
+#[test]
+fn what_root_replaces_belongs_to_whom_it_belonged() {
+    const DAEMON: u32 = 1000;
+    if !rustix_root() {
+        return;
+    }
+    let place = Place::minted(&["--days", "20"]);
+    let (ca, server) = (place.at("pki/ca"), place.at(SERVER));
+    let files = ["ca.crt", "server.crt", "server.key", "ca.crl"].map(|f| format!("{server}/{f}"));
+    for path in files.iter().chain([&server]) {
+        std::os::unix::fs::chown(path, Some(DAEMON), Some(DAEMON)).unwrap();
+    }
+    let owners = || -> Vec<(u32, u32, u32)> {
+        let meta = |p: &String| std::fs::metadata(p).map(|m| (m.uid(), m.gid(), m.mode() & 0o777)).unwrap();
+        files.iter().map(meta).collect()
+    };
+    let all = vec![(DAEMON, DAEMON, 0o600); 4];
+    run(&["revoke", &ca, "--serial", "11", "--to", &server]).ok();
+    assert_eq!(owners(), all, "revoke");
+    run(&["crl", "new", &ca, "--to", &server]).ok();
+    assert_eq!(owners(), all, "crl new");
+    run(&["crl", "new", &ca]).ok();
+    let url = support::documents(vec![place.read("pki/ca/ca.crl"), place.read("pki/ca/ca.crl")]);
+    run(&["crl", "fetch", "--url", &url, &server]).ok();
+    assert_eq!(owners(), all, "crl fetch");
+    std::fs::remove_file(&files[3]).unwrap();
+    run(&["crl", "fetch", "--url", &url, &server]).ok();
+    assert_eq!(owners(), all, "a new one has its directory's owner");
+    run(&["mint", "renew", &place.at("pki")]).ok();
+    assert_eq!(owners(), all, "mint renew");
+    let meta = std::fs::metadata(&server).unwrap();
+    assert_eq!((meta.uid(), meta.mode() & 0o777), (DAEMON, 0o700));
+}
+
+fn rustix_root() -> bool {
+    std::fs::metadata("/proc/self").is_ok_and(|m| m.uid() == 0)
+}
+
+#[test]
+fn renewal_keeps_what_was() {
+    let place = Place::new();
+    let right = place.passphrase("right", "correct horse");
+    let wrong = place.passphrase("wrong", "battery staple");
+    let pki = place.at("pki");
+    let mint = ["mint", &pki, "--algo", "rsa-3072", "--days", "10", "--encrypt", "--passphrase-file", &right];
+    let urls = ["--crl-url", "http://pki.example/ca.crl", "--ocsp-url", "http://pki.example/ocsp"];
+    run(&[&mint[..], &urls].concat()).ok();
+    let leaf = format!("{SERVER}/server.crt");
+    let old = place.certificate(&leaf);
+    run(&["mint", "renew", &pki]).failed("encrypted");
+    run(&["mint", "renew", &pki, "--passphrase-file", &wrong]).failed("passphrase is wrong");
+    assert_eq!(place.certificate(&leaf), old);
+    run(&["mint", "renew", &pki, "--passphrase-file", &right]).ok();
+    let new = place.certificate(&leaf);
+    assert_ne!(new["serial"], old["serial"]);
+    for same in ["key", "subject", "names", "crl_urls"] {
+        assert_eq!(new[same], old[same], "{same}");
+    }
+    let cert = &common::pki::pem::parse(&place.read(&leaf)).unwrap()[0].der;
+    let cert = common::pki::Cert::parse(cert).unwrap();
+    assert_eq!(cert.not_after.unix - cert.not_before.unix, 10 * 86_400);
+    let responders = cert.extensions.authority_info_access.unwrap().value;
+    assert_eq!(responders, ["http://pki.example/ocsp"]);
+    assert!(place.text(&format!("{SERVER}/server.key")).contains("ENCRYPTED"));
+    let check = ["check", &place.at(SERVER), "--profile", "strict", "--passphrase-file", &right];
+    assert_eq!(run(&check).exit, Exit::Ok);
+    // Options change it.
+    let more = ["--algo", "ed25519", "--plain", "--days", "20", "--role", "server"];
+    run(&[&["mint", "renew", &pki, "--passphrase-file", &right][..], &more].concat()).ok();
+    assert_eq!(place.certificate(&leaf)["key"], "Ed25519");
+    assert!(!place.text(&format!("{SERVER}/server.key")).contains("ENCRYPTED"));
+    assert_eq!(place.certificate(&format!("{CLIENT}/client.crt"))["key"], "RSA of 3072 bits");
+}
+
+#[test]
+fn renewal_looks_before_it_replaces() {
+    let place = Place::minted(&["--days", "20", "--crl-days", "20"]);
+    let (pki, leaf) = (place.at("pki"), format!("{SERVER}/server.crt"));
+    let serial = || place.certificate(&leaf)["serial"].clone();
+    let first = serial();
+    // What would go with the old directory is no small matter.
+    let notes = place.at(&format!("{SERVER}/notes"));
+    std::fs::write(&notes, "x").unwrap();
+    run(&["mint", "renew", &pki]).failed("notes: would be lost");
+    assert_eq!((serial(), std::fs::exists(&notes).unwrap()), (first.clone(), true));
+    assert_eq!(place.crl("pki/ca/ca.crl").0, "01");
+    std::fs::remove_file(&notes).unwrap();
+    // A dry run tells of CRLs too, and changes nothing.
+    let dry = json(&["mint", "renew", "-n", &pki]).ok();
+    let whats: Vec<_> = dry.records("certck.written").iter().map(|w| w["what"].to_string()).collect();
+    assert_eq!(whats.len(), 5, "{whats:?}");
+    assert_eq!((serial(), place.crl("pki/ca/ca.crl").0), (first.clone(), "01".into()));
+    // A link is followed: the directory that serves is the one that is renewed.
+    let real = place.at("elsewhere");
+    std::fs::rename(place.at(SERVER), &real).unwrap();
+    std::os::unix::fs::symlink(&real, place.at(SERVER)).unwrap();
+    let ran = json(&["mint", "renew", &pki]).ok();
+    let directory = &ran.records("certck.written")[3];
+    assert_eq!((&directory["what"], &directory["serial"]), (&"directory".into(), &serial()));
+    assert_ne!(serial(), first);
+    assert!(std::fs::symlink_metadata(place.at(SERVER)).unwrap().is_symlink());
+    assert_eq!(place.crl("elsewhere/ca.crl").0, "02");
+    assert_eq!(std::fs::read_dir(place.path()).unwrap().count(), 2, "nothing is left behind");
+}
+
+#[test]
+fn what_is_revoked_is_renewed() {
+    let place = Place::minted(&[]);
+    let (pki, leaf) = (place.at("pki"), place.at(&format!("{CLIENT}/client.crt")));
+    let [server, client] = [SERVER, CLIENT].map(|d| place.at(d));
+    run(&["revoke", &place.at("pki/ca"), &leaf, "--to", &server, "--to", &client]).ok();
+    assert_eq!(run(&["check", &client]).exit, Exit::No);
+    let ran = json(&["mint", "renew", &pki]).ok();
+    assert_eq!(ran.records("certck.written").len(), 1);
+    assert_eq!(run(&["check", "-r", &pki]).exit, Exit::Ok);
+}
+
+#[test]
+fn a_root_that_ends_soon_bounds_what_is_renewed() {
+    let place = Place::minted(&["--days", "20", "--ca-days", "100", "--crl-days", "90"]);
+    let (pki, leaf) = (place.at("pki"), format!("{SERVER}/server.crt"));
+    // Nothing is due: nothing is wrong.
+    let ran = json(&["mint", "renew", "--before", "10", "--days", "200", &pki]).ok();
+    assert_eq!(ran.records("certck.written").len(), 0);
+    run(&["mint", "renew", "--days", "200", &pki]).ok();
+    let root = place.certificate("pki/ca/ca.crt");
+    assert_eq!(place.certificate(&leaf)["not_after"], root["not_after"]);
+    assert_eq!(run(&["check", "-r", "--profile", "strict", &pki]).exit, Exit::Ok);
+    // As long as the root cannot be outlived, there is nothing to win.
+    let serial = place.certificate(&leaf)["serial"].clone();
+    run(&["mint", "renew", "--before", "200", &pki]).ok();
+    assert_eq!(place.certificate(&leaf)["serial"], serial);
+}
+
+#[test]
+fn another_server_and_client_join() {
+    let place = Place::minted(&["--algo", "ecdsa-p384"]);
+    let (ca, node2, alice) = (place.at("pki/ca"), place.at("node2"), place.at("alice"));
+    let leaf = |dest: &str, more: &[&str]| run(&[&["mint", "leaf", &ca, dest], more].concat());
+    leaf(&node2, &["--role", "server", "--host", "node2.example", "--name", "node2", "--days", "30"]).ok();
+    leaf(&alice, &["--role", "client", "--name", "alice", "--algo", "ed25519"]).ok();
+    let (server, client) = (place.certificate("node2/server.crt"), place.certificate("alice/client.crt"));
+    assert_eq!((&server["subject"], &server["key"]), (&"CN=node2".into(), &"EC on P-384".into()));
+    assert_eq!((&client["subject"], &client["key"]), (&"CN=alice".into(), &"Ed25519".into()));
+    for (dir, host) in [(&node2, Some("node2.example")), (&alice, None)] {
+        let host = host.map(|h| vec!["--host", h]).unwrap_or_default();
+        let checked = run(&[&["check", "--profile", "strict", dir][..], &host].concat());
+        assert_eq!(checked.exit, Exit::Ok, "{}", checked.text);
+        assert_eq!(std::fs::metadata(dir).unwrap().mode() & 0o777, 0o700);
+    }
+    // Nothing is replaced, nothing is half done.
+    leaf(&alice, &["--role", "client"]).failed("already exists");
+    leaf(&place.at("node3"), &["--role", "server"]).failed("--host");
+    leaf(&place.at("a/b"), &["--role", "client"]).failed("does not exist");
+    let pass = place.passphrase("pass", "x");
+    leaf(&place.at("bob"), &["--role", "client", "--passphrase-file", &pass]).failed("--encrypt");
+    assert_eq!(std::fs::read_dir(place.path()).unwrap().count(), 4);
+    // They are on the list, and are revoked and renewed like the others.
+    let issued = place.text("pki/ca/issued.jsonl");
+    assert_eq!(issued.lines().count(), 4);
+    let line = issued.lines().find(|l| l.contains("\"CN=alice\"")).unwrap();
+    let serial = client["serial"].as_str().unwrap();
+    assert!(line.contains(serial), "{line}");
+    assert_eq!(std::fs::metadata(place.at("pki/ca/issued.jsonl")).unwrap().mode() & 0o777, 0o600);
+    run(&["revoke", &ca, "--serial", serial, "--to", &node2, "--to", &alice]).ok();
+    run(&["mint", "renew", &place.at("pki"), &node2, &alice]).ok();
+    let renewed = place.certificate("alice/client.crt");
+    assert_eq!(renewed["subject"], client["subject"]);
+    assert_ne!(renewed["serial"], client["serial"]);
+    assert_eq!(place.text("pki/ca/issued.jsonl").lines().count(), 6);
+}
+
+#[test]
+fn a_request_is_signed_and_its_key_stays_where_it_is() {
+    let place = Place::minted(&[]);
+    let request = ["req", "-new", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"];
+    let names =
+        ["-keyout", "key", "-out", "csr", "-subj", "/CN=root of all", "-addext", "subjectAltName=DNS:evil"];
+    let Some((made, text)) = place.openssl(&[&request[..], &names].concat()) else { return };
+    assert!(made, "{text}");
+    let (ca, dest) = (place.at("pki/ca"), place.at("node2"));
+    let csr = place.at("csr");
+    let args = ["mint", "leaf", &ca, &dest, "--role", "server", "--host", "node2.example", "--csr", &csr];
+    run(&args).ok();
+    let leaf = place.certificate("node2/server.crt");
+    assert_eq!(leaf["subject"], "CN=profguard server");
+    assert_eq!(leaf["names"], serde_json::json!(["DNS:node2.example"]));
+    assert!(!std::fs::exists(place.at("node2/server.key")).unwrap());
+    std::fs::copy(place.at("key"), place.at("node2/server.key")).unwrap();
+    std::fs::set_permissions(place.at("node2/server.key"), PermissionsExt::from_mode(0o600)).unwrap();
+    assert_eq!(run(&["check", "--profile", "strict", &dest]).exit, Exit::Ok);
+    // What is weak, or was changed on the way, is not signed.
+    let weak =
+        ["req", "-new", "-newkey", "rsa:2048", "-nodes", "-keyout", "k", "-out", "csr", "-subj", "/CN=x"];
+    assert!(place.openssl(&weak).unwrap().0);
+    let other = place.at("node3");
+    let again = ["mint", "leaf", &ca, &other, "--role", "client", "--csr", &csr];
+    run(&again).failed("would not serve");
+    std::fs::write(&csr, "x").unwrap();
+    run(&again).failed("csr");
+    assert!(!std::fs::exists(&other).unwrap());
+}
+
+/// Authorities that openssl made: the key's identifier is another hash, and names have parts of the same kind.
+#[test]
+fn authorities_made_by_openssl_sign_under_their_own_name() {
+    for (subject, algorithm) in [
+        ("/DC=org/DC=example/CN=Lab CA", &["ec", "-pkeyopt", "ec_paramgen_curve:P-256"][..]),
+        ("/O=Lab/CN=a+OU=b", &["ec", "-pkeyopt", "ec_paramgen_curve:P-384"]),
+        ("/C=DE/O=Müller/O=Söhne", &["rsa:3072"]),
+    ] {
+        let place = Place::new();
+        std::fs::create_dir(place.at("ca")).unwrap();
+        let common = ["req", "-x509", "-utf8", "-multivalue-rdn", "-nodes", "-days", "100", "-subj", subject];
+        let files = ["-keyout", "ca/ca.key", "-out", "ca/ca.crt"];
+        let usage = ["-addext", "keyUsage=critical,keyCertSign,cRLSign", "-newkey"];
+        let Some((made, text)) = place.openssl(&[&common[..], &files, &usage, algorithm].concat()) else {
+            return;
+        };
+        assert!(made, "{text}");
+        std::fs::set_permissions(place.at("ca/ca.key"), PermissionsExt::from_mode(0o600)).unwrap();
+        let (ca, leaf) = (place.at("ca"), place.at("leaf"));
+        run(&["revoke", &ca, "--serial", "11"]).failed("--first");
+        run(&["revoke", &ca, "--serial", "11", "--first"]).ok();
+        run(&["mint", "leaf", &ca, &leaf, "--role", "client", "--name", "x"]).ok();
+        run(&["crl", "new", &ca, "--to", &leaf]).ok();
+        assert_eq!(run(&["check", "--profile", "strict", &leaf]).exit, Exit::Ok);
+        let verify =
+            ["verify", "-x509_strict", "-crl_check_all", "-CAfile", "leaf/ca.crt", "-CRLfile", "leaf/ca.crl"];
+        let (good, text) = place.openssl(&[&verify[..], &["leaf/client.crt"]].concat()).unwrap();
+        assert!(good, "{subject}: {text}");
+        run(&["revoke", &ca, &format!("{leaf}/client.crt"), "--to", &leaf]).ok();
+        let (good, text) = place.openssl(&[&verify[..], &["leaf/client.crt"]].concat()).unwrap();
+        assert!(!good && text.contains("certificate revoked"), "{subject}: {text}");
+    }
+}
+
+#[test]
+fn an_authority_does_not_revoke_itself() {
+    let place = Place::minted(&[]);
+    let (ca, root) = (place.at("pki/ca"), place.at("pki/ca/ca.crt"));
+    run(&["revoke", &ca, &root]).failed("own certificate");
+    let serial = place.certificate("pki/ca/ca.crt")["serial"].as_str().unwrap().to_owned();
+    run(&["revoke", &ca, "--serial", &serial]).failed("own certificate");
+    assert_eq!(place.crl("pki/ca/ca.crl"), ("01".into(), 0));
+}
+
+#[test]
+fn a_crl_is_good_for_as_long_as_the_one_before() {
+    let place = Place::minted(&["--crl-days", "200"]);
+    let ca = place.at("pki/ca");
+    let days = || {
+        let crl = files_crl(&place.read("pki/ca/ca.crl"));
+        (crl.next_update.unwrap().unix - crl.this_update.unix) / 86_400
+    };
+    run(&["revoke", &ca, "--serial", "11"]).ok();
+    assert_eq!(days(), 200);
+    run(&["crl", "new", &ca, "--days", "7"]).ok();
+    assert_eq!(days(), 7);
+    run(&["crl", "new", &ca]).ok();
+    assert_eq!(days(), 7);
+}
+
+fn files_crl(pem: &[u8]) -> common::pki::Crl {
+    common::pki::Crl::parse(&common::pki::pem::parse(pem).unwrap()[0].der).unwrap()
+}
+
+#[test]
+fn what_is_minted_passes_its_own_check() {
+    // A day more than the limit by five minutes is more than the limit.
+    let place = Place::minted(&["--days", "825"]);
+    assert_eq!(run(&["check", "-r", "--profile", "strict", &place.at("pki")]).exit, Exit::Ok);
+    let (other, pass) = (place.at("other"), place.passphrase("pass", "x"));
+    for host in ["foo_bar.x", "*.com", "*.localdomain"] {
+        assert_eq!(run(&["mint", &other, "--host", host]).exit, Exit::Failed, "{host}");
+    }
+    run(&["mint", &other, "--passphrase-file", &pass]).failed("--encrypt");
+    assert!(!std::fs::exists(&other).unwrap());
+    run(&["mint", &other, "--host", "node1."]).ok();
+    let names = place.certificate("other/server_certs/server.crt")["names"].clone();
+    assert_eq!(names, serde_json::json!(["DNS:node1"]));
+}
+
+#[test]
+fn old_peers_get_rsa() {
+    let place = Place::minted(&["--profile", "compat"]);
+    let leaf = place.certificate(&format!("{SERVER}/server.crt"));
+    assert_eq!((&leaf["key"], &leaf["signature"]), (&"RSA of 3072 bits".into(), &"RSA with SHA-256".into()));
+}
