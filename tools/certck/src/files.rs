@@ -9,8 +9,8 @@ use common::pki::pem::{self, Block};
 use common::pki::{Cert, Crl, key};
 use zeroize::Zeroizing;
 
-/// The largest file that is read, in bytes.
-pub(crate) const MAX_BYTES: u64 = 16 << 20;
+/// The largest file that is read, in bytes: what is fetched is then loaded.
+pub(crate) const MAX_BYTES: u64 = common::pki::MAX_CRL_BYTES;
 
 /// A regular file's bytes.
 pub(crate) fn read(path: &Path) -> anyhow::Result<Zeroizing<Vec<u8>>> {
