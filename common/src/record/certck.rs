@@ -470,7 +470,8 @@ pub struct Rule {
     pub severity: crate::finding::Severity,
     /// What it demands.
     pub demands: String,
-    /// The command that applies it: `check` (and every program that loads a directory), `ocsp` or `probe`.
+    /// The command that applies it: `check` (and every program that loads a directory), `crl fetch`, `ocsp` or
+    /// `probe`.
     pub command: String,
 }
 

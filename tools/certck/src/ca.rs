@@ -79,6 +79,13 @@ impl Ca {
             )
     }
 
+    /// The CRL in force, if it really is: with one that is out of date, no directory serves.
+    pub(crate) fn current(&self) -> anyhow::Result<&Crl> {
+        let crl = self.in_force()?;
+        acceptable(&self.own.path, crl, &self.certificate).hint("make a new one with `certck crl new`")?;
+        Ok(crl)
+    }
+
     /// What the CRL in force revokes. Where the first one is asked for there must be none.
     pub(crate) fn revoked(&self, first: bool) -> anyhow::Result<Vec<RevokedCertParams>> {
         if first {
@@ -159,10 +166,14 @@ impl Ca {
     }
 
     fn validity(&self, days: Option<u16>) -> anyhow::Result<Validity> {
-        match (days, self.crl.as_ref().and_then(|crl| Some((crl.this_update, crl.next_update?)))) {
-            (None, Some((from, until))) => Validity::between(from, until),
-            (days, _) => Validity::days(days.unwrap_or(FIRST_DAYS)),
-        }
+        let Some(crl) = &self.crl else { return Validity::days(days.unwrap_or(FIRST_DAYS)) };
+        let mut validity = match (days, crl.next_update) {
+            (None, Some(until)) => Validity::between(crl.this_update, until)?,
+            (days, _) => Validity::days(days.unwrap_or(FIRST_DAYS))?,
+        };
+        // A list that says that it was made before the present one would be taken for an older one.
+        validity.from = validity.from.max(OffsetDateTime::from_unix_timestamp(crl.this_update.unix)?);
+        Ok(validity)
     }
 
     /// Refuses to put a CRL where one is that knows more.

@@ -1,6 +1,5 @@
 //! Single files of certificates, CRLs and keys, for commands that work on files and not on directories to serve.
 
-use std::io::Read;
 use std::path::Path;
 
 use anyhow::{Context, anyhow, bail};
@@ -14,8 +13,8 @@ pub(crate) const MAX_BYTES: u64 = common::pki::MAX_CRL_BYTES;
 
 /// A regular file's bytes.
 pub(crate) fn read(path: &Path) -> anyhow::Result<Zeroizing<Vec<u8>>> {
-    let (file, _) = fsat::open_regular(path)?;
-    Ok(Zeroizing::new(fsat::read_bounded(file.take(MAX_BYTES + 1), MAX_BYTES)?))
+    let (file, meta) = fsat::open_regular(path)?;
+    Ok(fsat::read_secret(file, &meta, MAX_BYTES)?)
 }
 
 /// The first certificate of a file, PEM or DER.
@@ -48,7 +47,7 @@ pub(crate) fn private_key(path: &Path) -> anyhow::Result<Block> {
     if let Some(finding) = common::policy::check(path, &meta, common::policy::Class::KeyFile).first() {
         bail!("{}: {}", path.display(), finding.reason());
     }
-    let bytes = Zeroizing::new(fsat::read_bounded(file.take(MAX_BYTES + 1), MAX_BYTES).with_context(shown)?);
+    let bytes = fsat::read_secret(file, &meta, MAX_BYTES).with_context(shown)?;
     let blocks = pem::parse(&bytes).with_context(shown)?;
     let found = blocks.into_iter().find(|b| key::is_private(&b.label));
     found.ok_or_else(|| anyhow!("holds no private key")).with_context(shown)

@@ -272,6 +272,8 @@ fn a_request_is_signed_and_its_key_stays_where_it_is() {
     std::fs::copy(place.at("key"), place.at("node2/server.key")).unwrap();
     std::fs::set_permissions(place.at("node2/server.key"), PermissionsExt::from_mode(0o600)).unwrap();
     assert_eq!(run(&["check", "--profile", "strict", &dest]).exit, Exit::Ok);
+    std::fs::remove_file(place.at("node2/server.key")).unwrap();
+    run(&["mint", "renew", "--all", &ca, &dest]).failed("--csr");
     // What is weak, or was changed on the way, is not signed.
     let weak =
         ["req", "-new", "-newkey", "rsa:2048", "-nodes", "-keyout", "k", "-out", "csr", "-subj", "/CN=x"];
@@ -283,6 +285,10 @@ fn a_request_is_signed_and_its_key_stays_where_it_is() {
     run(&again).failed("csr");
     assert!(!std::fs::exists(&other).unwrap());
 }
+
+/// Enough for `openssl ca` to make a CRL with a number.
+const CONFIG: &str = "[ca]\ndefault_ca=x\n[x]\ndatabase=index\ncrlnumber=number\ndefault_md=sha256\n\
+default_crl_days=9\ncrl_extensions=e\n[e]\nauthorityKeyIdentifier=keyid\n";
 
 /// Authorities that openssl made: the key's identifier is another hash, and names have parts of the same kind.
 #[test]
@@ -306,7 +312,19 @@ fn authorities_made_by_openssl_sign_under_their_own_name() {
         run(&["revoke", &ca, "--serial", "11"]).failed("--first");
         run(&["revoke", &ca, "--serial", "11", "--first"]).ok();
         run(&["mint", "leaf", &ca, &leaf, "--role", "client", "--name", "x"]).ok();
+        // The next list is never made before the last one, which openssl made a moment ago.
+        std::fs::write(place.at("config"), CONFIG).unwrap();
+        for (file, text) in [("index", ""), ("number", "10")] {
+            std::fs::write(place.at(file), text).unwrap();
+        }
+        let list =
+            ["ca", "-gencrl", "-config", "config", "-keyfile", "ca/ca.key", "-cert", "ca/ca.crt", "-out"];
+        let (made, text) = place.openssl(&[&list[..], &["leaf/ca.crl"]].concat()).unwrap();
+        assert!(made, "{text}");
+        run(&["crl", "new", &ca, "--to", &leaf]).failed("older CRL");
+        std::fs::copy(place.at("leaf/ca.crl"), place.at("ca/ca.crl")).unwrap();
         run(&["crl", "new", &ca, "--to", &leaf]).ok();
+        assert_eq!(place.crl("leaf/ca.crl"), ("11".into(), 0));
         assert_eq!(run(&["check", "--profile", "strict", &leaf]).exit, Exit::Ok);
         let verify =
             ["verify", "-x509_strict", "-crl_check_all", "-CAfile", "leaf/ca.crt", "-CRLfile", "leaf/ca.crl"];

@@ -85,7 +85,7 @@ pub(crate) fn run(args: &Args, format: Format, out: &mut Out) -> anyhow::Result<
 
 fn make(args: &Args, ca: &Ca, validity: Validity, lock: Option<&Passphrase>) -> anyhow::Result<Minted> {
     let layout = args.role.layout();
-    let list = pem::encode("X509 CRL", &ca.in_force()?.der);
+    let list = pem::encode("X509 CRL", &ca.current()?.der);
     let (parent, name) = place(&args.dest)?;
     let mut stage = Stage::begin(parent)?;
     stage.dir(name)?;

@@ -33,12 +33,13 @@ use crate::{files, issued};
 /// Works on what `certck mint DIR` and `certck mint leaf` made. What ends soon or is revoked gets a new key and a new
 /// certificate like the old one: name, hosts, addresses, role, kind of key, length of validity, and whether the key
 /// is encrypted, which then takes the passphrase. Each directory is replaced in one step after its successor was
-/// checked, and keeps its owner. A CRL that ends soon is renewed too. The root is not: what it signed ends with it.
+/// checked, and keeps its owner; profd takes it up within seconds. A CRL that ends soon is renewed too. The root is
+/// not: what it signed ends with it.
 #[derive(clap::Args, Debug)]
 #[command(after_long_help = "Examples:
   certck mint renew pki
   certck mint renew pki node18_certs alice_certs
-  certck mint renew --before 60 --days 90 --role server pki && systemctl restart profd")]
+  certck mint renew --before 60 --days 90 --role server pki")]
 pub(crate) struct Args {
     /// The directory given to `certck mint`, or its ca by itself
     #[arg(value_name = "DIR")]
@@ -239,6 +240,13 @@ impl<'a> Renewal<'a> {
         let (shown, cert) = (|| old.dir.display().to_string(), &old.cert);
         ensure!(cert.is_issued_by(&ca.certificate), "{}: not issued by {}", shown(), ca.certificate.subject);
         old.holds_nothing_else()?;
+        if old.real.join(old.role.layout().key).symlink_metadata().is_err() {
+            return Err(anyhow::anyhow!(
+                "{}: holds no key: its certificate is for another's request",
+                shown()
+            ))
+            .hint("let the host make a new request, and sign it with `certck mint leaf --csr`");
+        }
         let validity = match args.days {
             Some(days) => Validity::days(days),
             None => Validity::between(cert.not_before, cert.not_after),

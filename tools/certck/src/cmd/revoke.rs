@@ -16,9 +16,9 @@ use crate::files;
 /// Revoke certificates, and make the CRL that says so
 ///
 /// Adds the certificates to the authority's CRL, numbers it one higher, and puts it into the authority's
-/// directory and into every --to directory: name all that check certificates of this authority. Those that serve
-/// must be restarted or told to reload. What was lost is revoked by its serial number, which the authority's
-/// issued.jsonl has.
+/// directory and into every --to directory: name all that check certificates of this authority. profd takes it up
+/// within seconds; other programs that serve must be told. What was lost is revoked by its serial number, which the
+/// authority's issued.jsonl has.
 #[derive(clap::Args, Debug)]
 #[command(after_long_help = "Examples:
   certck revoke pki/ca lost.crt --reason key-compromise \\
