@@ -358,7 +358,8 @@ pub struct Written {
     /// The path's bytes in hex, where they are not UTF-8.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub path_hex: Option<String>,
-    /// The number of a CRL, in hex. Of a directory, the same as `serial`, as it was called before.
+    /// The number of a CRL, in hex. Of a directory, the same as `serial`, as it was called before; empty for what a
+    /// dry run only tells of.
     pub number: String,
     /// The serial number of a directory's new certificate, in hex.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -133,12 +133,13 @@ pub(crate) fn report(written: &[Written], format: Format, out: &mut Out) -> anyh
         return Ok(out.record(&Summary { made, errors, ..Summary::default() })?);
     }
     for w in written {
-        let revoked = w.revoked.map(|n| format!(", {n} revoked")).unwrap_or_default();
-        let (what, number) = match &w.serial {
-            Some(serial) => ("serial", serial),
-            None => ("number", &w.number),
+        let number = match &w.serial {
+            Some(serial) => format!("serial {serial}, "),
+            None if w.number.is_empty() => String::new(),
+            None => format!("number {}, ", w.number),
         };
-        writeln!(out.text(), "{}: {what} {number}{revoked}, until {}", Safe(&w.path), w.until)?;
+        let revoked = w.revoked.map(|n| format!("{n} revoked, ")).unwrap_or_default();
+        writeln!(out.text(), "{}: {number}{revoked}until {}", Safe(&w.path), w.until)?;
     }
     Ok(())
 }

@@ -268,7 +268,12 @@ impl<'a> Renewal<'a> {
     }
 
     fn run(&self, ca: &Ca, dry_run: bool) -> anyhow::Result<Written> {
-        let (old, key) = (self.old, self.algo.generate()?);
+        let old = self.old;
+        // Nobody knows the serial number of what is not issued.
+        if dry_run {
+            return Ok(self.written(None));
+        }
+        let key = self.algo.generate()?;
         let leaf = ca.authority.issue(
             &key,
             &Leaf {
@@ -279,18 +284,21 @@ impl<'a> Renewal<'a> {
                 addresses: &self.addresses,
             },
         )?;
-        if !dry_run {
-            self.exchange(ca, &key, &leaf)?;
-        }
-        Ok(Written {
+        self.exchange(ca, &key, &leaf)?;
+        Ok(self.written(Some(leaf.serial)))
+    }
+
+    fn written(&self, serial: Option<String>) -> Written {
+        let dir = &self.old.dir;
+        Written {
             what: "directory".to_owned(),
-            path: old.dir.to_string_lossy().into_owned(),
-            path_hex: Finding::new("", Severity::Note, &old.dir).path_hex,
-            number: leaf.serial.clone(),
-            serial: Some(leaf.serial),
+            path: dir.to_string_lossy().into_owned(),
+            path_hex: Finding::new("", Severity::Note, dir).path_hex,
+            number: serial.clone().unwrap_or_default(),
+            serial,
             until: rfc3339(self.validity.until),
             revoked: None,
-        })
+        }
     }
 
     fn exchange(&self, ca: &Ca, key: &Key, leaf: &Issued) -> anyhow::Result<()> {
