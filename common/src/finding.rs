@@ -101,10 +101,8 @@ impl Finding {
     /// The path's bytes, as the system knows it.
     #[must_use]
     pub fn path_bytes(&self) -> Vec<u8> {
-        let digits = self.path_hex.as_deref().map(str::as_bytes);
-        let byte =
-            |pair: &[u8]| pair.iter().fold(0, |n, &c| n << 4 | char::from(c).to_digit(16).unwrap_or(0) as u8);
-        digits.map_or_else(|| self.path.clone().into_bytes(), |d| d.chunks(2).map(byte).collect())
+        let bytes = self.path_hex.as_deref().and_then(|d| unhex(d.as_bytes()));
+        bytes.unwrap_or_else(|| self.path.clone().into_bytes())
     }
 
     /// What makes this finding the same in the next run: its rule and path, not what exactly was found. Sixteen
@@ -131,6 +129,14 @@ impl Finding {
 #[must_use]
 pub fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|b| format!("{b:02x}")).collect()
+}
+
+/// The bytes that [`hex`] wrote; `None` for what is no hexadecimal, or has an odd number of digits.
+#[must_use]
+pub fn unhex(digits: &[u8]) -> Option<Vec<u8>> {
+    let digit = |b: u8| char::from(b).to_digit(16);
+    let byte = |pair: &[u8]| Some((digit(pair[0])? << 4 | digit(*pair.get(1)?)?) as u8);
+    digits.chunks(2).map(byte).collect()
 }
 
 /// The worst severity among findings.

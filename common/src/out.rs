@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::error::hint_of;
 use crate::exit::Exit;
-use crate::record::{Line, Record};
+use crate::record::{self, Record};
 use crate::text::Safe;
 
 /// The two forms of result that every tool can write.
@@ -120,8 +120,7 @@ impl Out {
     /// # Errors
     /// What the stream says, a closed pipe included.
     pub fn record<R: Record>(&mut self, record: &R) -> io::Result<()> {
-        serde_json::to_writer(&mut self.stdout, &Line::new(record)).map_err(io::Error::from)?;
-        self.stdout.write_all(b"\n")?;
+        record::write(&mut self.stdout, record)?;
         if self.line_buffered { self.stdout.flush() } else { Ok(()) }
     }
 

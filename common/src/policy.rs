@@ -21,6 +21,12 @@ impl Mode {
         Self(st_mode & 0o7777)
     }
 
+    /// Reads an octal number such as `0640`; `None` for anything else, and beyond `07777`.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        u32::from_str_radix(text, 8).ok().filter(|m| *m <= 0o7777).map(Self)
+    }
+
     /// The bits that `maximum` does not allow.
     #[must_use]
     pub fn beyond(self, maximum: Self) -> Self {
@@ -153,10 +159,13 @@ pub fn check_owner(path: &Path, owner: u32, me: u32) -> Option<Finding> {
 }
 
 /// A path as one word of a shell: as it is, in single quotes, or, where it holds control characters or is not
-/// UTF-8, as `$'…'` with escapes (POSIX.1-2024).
+/// UTF-8, as `$'…'` with escapes (POSIX.1-2024). A name that begins with a dash is no option: it gets `./`.
 #[must_use]
 pub fn shell_quote(path: &Path) -> String {
     use std::os::unix::ffi::OsStrExt;
+    if path.as_os_str().as_bytes().first() == Some(&b'-') {
+        return shell_quote(&Path::new(".").join(path));
+    }
     let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+:@%,=".contains(c);
     match path.to_str() {
         Some(text) if !text.is_empty() && text.chars().all(plain) => text.to_owned(),
@@ -207,6 +216,12 @@ mod tests {
     fn the_fix_only_tightens() {
         let f = check_mode(Path::new("a b"), Mode(0o4777), Class::KeyFile).unwrap();
         assert_eq!(f.fix, "chmod 0600 'a b'");
+    }
+
+    #[test]
+    fn a_name_that_begins_with_a_dash_is_no_option() {
+        assert_eq!(shell_quote(Path::new("-rf")), "./-rf");
+        assert_eq!(shell_quote(Path::new("-a b")), "'./-a b'");
     }
 
     #[test]

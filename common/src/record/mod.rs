@@ -45,6 +45,15 @@ impl<'a, R: Record> Line<'a, R> {
     }
 }
 
+/// Writes a record as one line.
+///
+/// # Errors
+/// What the stream says.
+pub fn write<R: Record>(to: &mut (impl std::io::Write + ?Sized), record: &R) -> std::io::Result<()> {
+    serde_json::to_writer(&mut *to, &Line::new(record)).map_err(std::io::Error::from)?;
+    to.write_all(b"\n")
+}
+
 /// What every reader looks at first: which record this is.
 #[derive(Debug, Deserialize)]
 pub struct Head {
@@ -114,11 +123,11 @@ pub const RECORDS: &[&[Entry]] =
 
 /// The end of a tool's records: tells a complete run from a cut one.
 macro_rules! summary {
-    ($name:ident, $type:literal, $sample:literal, { $($(#[$doc:meta])* $field:ident : $ty:ty),* $(,)? }) => {
+    ($name:ident, $type:literal, $sample:literal, { $($(#[$meta:meta])* $field:ident : $ty:ty),* $(,)? }) => {
         #[doc = concat!("`", $type, "`: the last record of a run.")]
         #[derive(Clone, Debug, Default, PartialEq, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
         pub struct $name {
-            $($(#[$doc])* pub $field: $ty,)*
+            $($(#[$meta])* pub $field: $ty,)*
             /// Inputs that failed; each has a line on standard error.
             pub errors: u64,
         }

@@ -134,6 +134,22 @@ pub struct End {
     pub failed: u64,
 }
 
+impl End {
+    /// `7 entries`, `1 entry`.
+    #[must_use]
+    pub fn counted(&self) -> String {
+        let (n, noun) = (self.subjects, self.noun);
+        match noun
+            .strip_suffix("ies")
+            .map(|stem| format!("{stem}y"))
+            .or_else(|| Some(noun.strip_suffix('s')?.into()))
+        {
+            Some(one) if n == 1 => format!("1 {one}"),
+            _ => format!("{n} {noun}"),
+        }
+    }
+}
+
 /// One format.
 pub trait Writer: Send {
     /// Takes one finding.

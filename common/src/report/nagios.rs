@@ -46,7 +46,7 @@ impl Writer for Nagios {
             0 => "no findings".to_owned(),
             _ => t.to_string(),
         };
-        write!(to, "{tool} {status}: {what} in {n} {noun}")?;
+        write!(to, "{tool} {status}: {what} in {}", end.counted())?;
         if end.failed > 0 {
             write!(to, ", {} not readable", end.failed)?;
         }
