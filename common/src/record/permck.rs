@@ -56,7 +56,7 @@ impl Record for Finding {
     const SAMPLE: &'static str = r#"{"type":"permck.finding","v":1,"rule":"world-writable","severity":"error","path":"/srv/traces/a.json","found":"mode 0666 allows 0026 too much for service data","expected":"at most 0640 (data_file, told by nothing special about it)","fix":"chmod 0640 /srv/traces/a.json","class":"data_file","told_by":"nothing special about it"}"#;
 }
 
-summary!(Summary, "permck.summary", r#"{"type":"permck.summary","v":1,"entries":120,"dirs":7,"findings":2,"error_findings":1,"warning_findings":1,"note_findings":0,"accepted":1,"known":0,"vanished":0,"mounts_skipped":0,"errors":0}"#, {
+summary!(Summary, "permck.summary", r#"{"type":"permck.summary","v":1,"entries":120,"dirs":7,"findings":2,"error_findings":1,"warning_findings":1,"note_findings":0,"accepted":1,"known":0,"vanished":0,"mounts_skipped":0,"exceptions_idle":0,"baseline_gone":0,"errors":0}"#, {
     /// Entries looked at, directories among them.
     entries: u64,
     /// Directories looked at.
@@ -75,8 +75,14 @@ summary!(Summary, "permck.summary", r#"{"type":"permck.summary","v":1,"entries":
     known: u64,
     /// Entries that were gone when they were to be looked at.
     vanished: u64,
-    /// Mount points that were not entered.
+    /// Directories and files that are mounted below a path and were not looked at.
     mounts_skipped: u64,
+    /// Exceptions of the policy file that have ended or accepted nothing.
+    #[serde(default)]
+    exceptions_idle: u64,
+    /// Findings of the baseline that were not found any more.
+    #[serde(default)]
+    baseline_gone: u64,
 });
 
 /// `permck.change`: `permck fix` tightened an entry, or would have; what `permck undo` reads.
@@ -95,6 +101,24 @@ pub struct Change {
     pub inode: u64,
     /// Its owner.
     pub uid: u32,
+    /// Its group.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gid: Option<u32>,
+    /// Its size.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub size_bytes: Option<u64>,
+    /// When its content was last changed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mtime: Option<String>,
+    /// When it was created, where the file system tells.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub btime: Option<String>,
+    /// When anything of it was last changed, before this change.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ctime_before: Option<String>,
+    /// The same after this change. A line without it is written before the change is made, and one with it after.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ctime_after: Option<String>,
     /// Mode in octal, before.
     pub mode_before: String,
     /// Mode in octal, after.
@@ -110,7 +134,7 @@ pub struct Change {
 impl Record for Change {
     const TYPE: &'static str = "permck.change";
     const V: u32 = 1;
-    const SAMPLE: &'static str = r#"{"type":"permck.change","v":1,"path":"/srv/traces/a.json","rules":["world-writable"],"device":64768,"inode":131075,"uid":1000,"mode_before":"0666","mode_after":"0640","dry_run":false}"#;
+    const SAMPLE: &'static str = r#"{"type":"permck.change","v":1,"path":"/srv/traces/a.json","rules":["world-writable"],"device":64768,"inode":131075,"uid":1000,"gid":1000,"size_bytes":42,"mtime":"2026-11-23T09:00:00Z","btime":"2026-11-23T08:59:59.5Z","ctime_before":"2026-11-23T09:00:00Z","ctime_after":"2026-11-23T12:00:00.123456789Z","mode_before":"0666","mode_after":"0640","dry_run":false}"#;
 }
 
 /// `permck.refusal`: an entry that was left as it is.
@@ -131,15 +155,18 @@ impl Record for Refusal {
     const SAMPLE: &'static str = r#"{"type":"permck.refusal","v":1,"path":"/srv/traces/b","reason":"it has 2 names: the change would reach the others too"}"#;
 }
 
-summary!(FixSummary, "permck.fix_summary", r#"{"type":"permck.fix_summary","v":1,"entries":120,"changed":3,"refused":1,"left":0,"errors":0}"#, {
+summary!(FixSummary, "permck.fix_summary", r#"{"type":"permck.fix_summary","v":1,"entries":120,"changed":3,"refused":1,"left":0,"warnings":2,"errors":0}"#, {
     /// Entries looked at.
     entries: u64,
     /// Entries tightened, or that would have been.
     changed: u64,
     /// Entries that could not be tightened safely.
     refused: u64,
-    /// Findings that need a person.
+    /// Findings of severity error that need a person.
     left: u64,
+    /// Findings of severity warning, which are not mended.
+    #[serde(default)]
+    warnings: u64,
 });
 
 /// `permck.undone`: `permck undo` put a change back.

@@ -1,14 +1,18 @@
 //! What an earlier audit found: the findings that are not new.
 //!
 //! A baseline is the JSON lines of an audit. A finding is known when rule, path and what was found are the same,
-//! so a mode that got worse is new.
+//! so a mode that got worse is new. Paths are compared as absolute ones: `b`, `./b` and `/a/b` are the same.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
+use std::ffi::OsStr;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::{BufRead, BufReader, Read};
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, ensure};
+use common::finding::Finding;
 use common::record::permck as record;
 
 use crate::inspect::Issue;
@@ -19,7 +23,8 @@ const LINE: u64 = 1 << 20;
 /// The findings of an earlier audit.
 #[derive(Debug, Default)]
 pub(crate) struct Baseline {
-    known: HashSet<u64>,
+    /// Each finding, and whether it was found again.
+    known: HashMap<u64, AtomicBool>,
 }
 
 impl Baseline {
@@ -45,7 +50,9 @@ impl Baseline {
             let at = || format!("line {number}");
             let finding = common::record::read::<record::Finding>(&line).with_context(at)?;
             if let Some(f) = finding {
-                baseline.known.insert(key(&f.rule, &f.path, f.path_hex.as_deref(), &f.found));
+                let path =
+                    Finding { path_hex: f.path_hex, ..Finding::new("", f.severity, Path::new(&f.path)) };
+                baseline.known.insert(key(&f.rule, &path.path_bytes(), &f.found), AtomicBool::new(false));
             }
             complete |= common::record::read::<record::Summary>(&line).with_context(at)?.is_some();
         }
@@ -53,14 +60,24 @@ impl Baseline {
         Ok(baseline)
     }
 
+    /// Tells whether a finding is known, and remembers that it is still there.
     pub(crate) fn knows(&self, issue: &Issue) -> bool {
         let f = &issue.finding;
-        !self.known.is_empty() && self.known.contains(&key(&f.rule, &f.path, f.path_hex.as_deref(), &f.found))
+        let known = self.known.get(&key(&f.rule, &f.path_bytes(), &f.found));
+        known.inspect(|found| found.store(true, Ordering::Relaxed)).is_some()
+    }
+
+    /// How many findings were not found again, and how many there are.
+    pub(crate) fn gone(&self) -> (u64, u64) {
+        let gone = self.known.values().filter(|found| !found.load(Ordering::Relaxed)).count();
+        (gone as u64, self.known.len() as u64)
     }
 }
 
-fn key(rule: &str, path: &str, path_hex: Option<&str>, found: &str) -> u64 {
+fn key(rule: &str, path: &[u8], found: &str) -> u64 {
+    let path = Path::new(OsStr::from_bytes(path));
+    let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     let mut hasher = DefaultHasher::new();
-    (rule, path, path_hex, found).hash(&mut hasher);
+    (rule, absolute, found).hash(&mut hasher);
     hasher.finish()
 }

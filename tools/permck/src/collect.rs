@@ -25,6 +25,8 @@ pub(crate) struct Collector<'a> {
     diag: &'a Diag,
     least: Severity,
     baseline: Option<&'a Baseline>,
+    /// Whether to warn of paths that the classes do not describe.
+    foreign: bool,
 }
 
 struct State<'a> {
@@ -47,7 +49,12 @@ impl<'a> Collector<'a> {
     ) -> Self {
         let state =
             State { to, report, run: Vec::new(), totals: Totals::default(), known: 0, broken: Ok(()) };
-        Self { state: Mutex::new(state), diag, least, baseline }
+        Self { state: Mutex::new(state), diag, least, baseline, foreign: false }
+    }
+
+    /// Warns of paths of the system, because no policy tells what they are.
+    pub(crate) fn foreign(self, foreign: bool) -> Self {
+        Self { foreign, ..self }
     }
 
     fn lock(&self) -> MutexGuard<'_, State<'a>> {
@@ -56,8 +63,13 @@ impl<'a> Collector<'a> {
 
     pub(crate) fn add(&self, issues: Vec<Issue>) {
         let mut state = self.lock();
-        for issue in issues.into_iter().filter(|i| i.finding.severity >= self.least) {
-            if self.baseline.is_some_and(|b| b.knows(&issue)) {
+        for issue in issues {
+            // The baseline is told of all that is found, shown or not: what is not found is gone.
+            let known = self.baseline.is_some_and(|b| b.knows(&issue));
+            if issue.finding.severity < self.least {
+                continue;
+            }
+            if known {
                 state.known += 1;
                 continue;
             }
@@ -94,6 +106,18 @@ fn order(issue: &Issue) -> (&str, Option<&str>, &str) {
 }
 
 impl Sink for Collector<'_> {
+    fn admit(&self, root: &Root) -> Result<(), String> {
+        if self.foreign && crate::system::owns(&root.real) {
+            let reason = "is part of the system, and the classes are those of an installation of these tools";
+            self.diag.warn(root.path.display(), format_args!("{reason}: --policy FILE tells others"));
+        }
+        Ok(())
+    }
+
+    fn place(&self, issues: Vec<Issue>) {
+        self.add(issues);
+    }
+
     fn issues(&self, _root: &Root, _dir: &Dir, _subject: &Subject<'_>, issues: Vec<Issue>) {
         self.add(issues);
     }

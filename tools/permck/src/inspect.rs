@@ -8,20 +8,24 @@ use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
 use common::finding::{Finding, Severity};
+use common::out::Diag;
 use common::policy::{Class, Mode};
-use rustix::fs::{self as rfs, FileType, OFlags, Statx};
+use rustix::fs::{self as rfs, FileType, OFlags, Statx, StatxAttributes};
 use rustix::io::Errno;
 
-use crate::classify::{self, Census, Told};
+use crate::classify::{self, Census, Stray, Told};
+use crate::place;
 use crate::policy::{Demand, Place, Policy};
-use crate::rule::{Allowed, Judge, Leads, Link, RULES, Standard, Subject};
-use crate::walk::{self, Dir, Node, Visitor, kind};
+use crate::rule::{Allowed, HARD_LINK, Judge, Leads, Link, RULES, Standard, Subject};
+use crate::walk::{self, Dir, Node, Options, Visitor, kind};
 use crate::writers::Writers;
 use crate::xattr::{self, Xattrs};
 
-/// Bytes of a file's beginning that are looked at. Keys and headers are at the beginning; a configuration that
-/// embeds a key is rarely longer.
-pub(crate) const HEAD: usize = 16 << 10;
+/// Bytes of a file's beginning that are looked at, whatever it is: headers and key files are told from these.
+const HEAD: usize = 16 << 10;
+
+/// Text up to this size is read whole: a configuration or a log may hold a key anywhere.
+const WHOLE: usize = 1 << 20;
 
 /// What an audit holds entries to.
 #[derive(Debug)]
@@ -32,12 +36,23 @@ pub(crate) struct Plan {
     /// Who may own entries besides root, where the user said so.
     pub(crate) owners: Option<Vec<u32>>,
     pub(crate) policy: Policy,
+    /// The file that the policy is from, if one was given.
+    pub(crate) policy_file: Option<PathBuf>,
     /// Who writes which files, once that is asked.
     pub(crate) writers: OnceLock<Writers>,
     /// The day on which exceptions are judged.
     pub(crate) today: time::Date,
     /// Whether contents are looked at.
     pub(crate) content: bool,
+}
+
+impl Plan {
+    /// Says which exceptions of the policy file do nothing any more, after a run; how many they are.
+    pub(crate) fn idle_exceptions(&self, diag: &Diag) -> u64 {
+        let Some(path) = &self.policy_file else { return 0 };
+        let idle = self.policy.ended(self.today).chain(self.policy.idle(self.today));
+        idle.map(|text| diag.warn(path.display(), text)).count() as u64
+    }
 }
 
 /// One audited path.
@@ -47,6 +62,10 @@ pub(crate) struct Root {
     pub(crate) path: PathBuf,
     /// Without links; links that lead below it stay in the tree.
     pub(crate) real: PathBuf,
+    /// What patterns are held against begins below this: `real`, or its directory where it is a file.
+    pub(crate) base: PathBuf,
+    /// What it is mounted by: see [`walk::mount`].
+    pub(crate) mount: (bool, u64),
     /// Who may own what is below it, where no policy says so.
     pub(crate) owner: Allowed,
     /// Who owns it.
@@ -64,6 +83,12 @@ pub(crate) struct Issue {
 
 /// Where an inspector's findings go; shared by its threads.
 pub(crate) trait Sink: Sync {
+    /// Tells whether a path may be inspected at all, before it is; `Err` says why not.
+    fn admit(&self, root: &Root) -> Result<(), String>;
+
+    /// What is wrong with where a path lies, and not with an entry below it.
+    fn place(&self, issues: Vec<Issue>);
+
     /// What an entry breaks; at least one rule. `dir` is where the entry is, or itself where the subject has
     /// no name of its own.
     fn issues(&self, root: &Root, dir: &Dir, subject: &Subject<'_>, issues: Vec<Issue>);
@@ -81,6 +106,8 @@ pub(crate) struct Seen {
     pub(crate) mounts: u64,
     /// Findings that the policy accepts.
     pub(crate) accepted: u64,
+    /// Exceptions of the policy file that have ended or accepted nothing.
+    pub(crate) idle: u64,
 }
 
 impl std::ops::AddAssign for Seen {
@@ -90,12 +117,14 @@ impl std::ops::AddAssign for Seen {
         self.vanished += other.vanished;
         self.mounts += other.mounts;
         self.accepted += other.accepted;
+        self.idle += other.idle;
     }
 }
 
 /// The visitor of audits, fixes and baselines.
 pub(crate) struct Inspector<'a, S: Sink> {
     plan: &'a Plan,
+    options: Options,
     sink: &'a S,
     xattrs: xattr::Reader,
     head: Vec<u8>,
@@ -105,9 +134,10 @@ pub(crate) struct Inspector<'a, S: Sink> {
 }
 
 impl<'a, S: Sink> Inspector<'a, S> {
-    pub(crate) fn new(plan: &'a Plan, sink: &'a S) -> Self {
+    pub(crate) fn new(plan: &'a Plan, options: Options, sink: &'a S) -> Self {
         Self {
             plan,
+            options,
             sink,
             xattrs: xattr::Reader::new(),
             head: vec![0; HEAD],
@@ -116,8 +146,9 @@ impl<'a, S: Sink> Inspector<'a, S> {
         }
     }
 
-    /// Opens a regular file and reads its beginning into `self.head`; the length read.
-    fn read_head(&mut self, dir: &Dir, name: &CStr) -> rustix::io::Result<(OwnedFd, usize)> {
+    /// Opens a regular file and reads its beginning into `self.head`, or all of a text that is not large; the
+    /// length read.
+    fn read_head(&mut self, dir: &Dir, name: &CStr, size: u64) -> rustix::io::Result<(OwnedFd, usize)> {
         // Neither a FIFO nor a lease may hold us up, and an audit leaves no trace in access times.
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
         let open = |flags| rfs::openat(dir, name, flags, rfs::Mode::empty());
@@ -125,32 +156,55 @@ impl<'a, S: Sink> Inspector<'a, S> {
             Err(Errno::PERM) => open(flags),
             other => other,
         }?;
-        let length = rustix::io::read(&fd, &mut self.head[..])?;
+        let mut length = rustix::io::read(&fd, &mut self.head[..HEAD])?;
+        let more = length == HEAD && size > HEAD as u64 && size <= WHOLE as u64;
+        if more && memchr::memchr(0, &self.head[..HEAD]).is_none() {
+            self.head.resize(WHOLE, 0);
+            loop {
+                match rustix::io::read(&fd, &mut self.head[length..])? {
+                    0 => break,
+                    n => length += n,
+                }
+            }
+        }
         Ok((fd, length))
     }
 
     fn judge(&mut self, dir: &Dir, subject: &Subject<'_>) {
         let hits = RULES.iter().filter_map(|rule| Some((rule, (rule.check)(subject, &self.plan.judge)?)));
-        let mut issues = Vec::new();
-        for (rule, hit) in hits {
-            if self.plan.policy.has_exceptions() && self.accepted(subject, rule.id) {
-                self.seen.accepted += 1;
-                continue;
-            }
-            let finding = Finding::new(rule.id, rule.severity, &subject.path())
-                .found(hit.found)
-                .expected(hit.expected)
-                .fix(hit.fix);
-            let standard = subject.standard;
-            issues.push(Issue {
-                finding,
-                class: standard.map(|s| s.class.row().name),
-                told_by: standard.map(|s| s.by.to_owned()),
-            });
+        let mut found: Vec<_> = hits
+            .map(|(rule, hit)| {
+                let finding = Finding::new(rule.id, rule.severity, &subject.path());
+                finding.found(hit.found).expected(hit.expected).fix(hit.fix)
+            })
+            .collect();
+        found.extend(self.inner_mount(dir, subject));
+        if self.plan.policy.has_exceptions() {
+            let before = found.len();
+            found.retain(|f| !self.accepted(subject, &f.rule));
+            self.seen.accepted += (before - found.len()) as u64;
         }
+        advise_to_look(&mut found);
+        let issue = |finding| Issue {
+            finding,
+            class: subject.standard.map(|s| s.class.row().name),
+            told_by: subject.standard.map(|s| s.by.to_owned()),
+        };
+        let issues: Vec<Issue> = found.into_iter().map(issue).collect();
         if !issues.is_empty() {
             self.sink.issues(&self.plan.roots[dir.node.root], dir, subject, issues);
         }
+    }
+
+    /// Where mounts are crossed, each has options of its own; those of the audited path are judged with its place.
+    fn inner_mount(&self, dir: &Dir, subject: &Subject<'_>) -> Option<Finding> {
+        let top = dir.node.depth == 0 && (subject.name.is_empty() || !self.plan.roots[dir.node.root].is_dir);
+        if !self.options.cross_mounts || top || !subject.attribute(StatxAttributes::MOUNT_ROOT) {
+            return None;
+        }
+        let name = if subject.name.is_empty() { c"." } else { subject.name };
+        let fd = walk::open_entry(dir.as_fd(), name, OFlags::PATH, true).ok()?;
+        place::mount(&subject.path(), rfs::fstatvfs(&fd).ok()?.f_flag)
     }
 
     fn attributes(&mut self, dir: &Dir, name: &CStr) -> Xattrs {
@@ -201,20 +255,28 @@ impl<S: Sink> Visitor for Inspector<'_, S> {
     fn file(&mut self, dir: &Dir, census: &mut Census, name: &CStr, st: &Statx) {
         self.seen.entries += 1;
         let kind = kind(st);
+        if matches!(kind, FileType::CharacterDevice | FileType::BlockDevice) && self.in_dev(dir) {
+            return;
+        }
         let regular = kind == FileType::RegularFile;
         let (mut length, mut unread, mut open) = (0, None, None);
         if regular && self.plan.content && st.stx_size > 0 {
-            match self.read_head(dir, name) {
+            match self.read_head(dir, name, st.stx_size) {
                 Ok((fd, n)) => (open, length) = (Some(fd), n),
                 Err(e) => unread = Some(e),
             }
         }
         let (mut secret, mut told) = (None, None);
         if regular {
-            let head = &self.head[..length];
-            secret = classify::private_key(head);
-            let by_content = self.written(classify::file(name.to_bytes(), head, u32::from(st.stx_mode)), st);
-            census.add(by_content);
+            let (whole, head) = (&self.head[..length], &self.head[..length.min(HEAD)]);
+            let der = classify::der_key(head, st.stx_size);
+            secret = classify::private_key(whole).or(der);
+            let by_content = match der {
+                Some((kind, _)) => Told::key(kind),
+                None => classify::file(name.to_bytes(), head, u32::from(st.stx_mode)),
+            };
+            let by_content = self.written(by_content, st);
+            census.add(by_content, name.to_bytes());
             told = Some(by_content);
         }
         let xattrs = match &open {
@@ -225,7 +287,7 @@ impl<S: Sink> Visitor for Inspector<'_, S> {
         let link = if kind == FileType::Symlink { self.link(dir, name) } else { None };
         let demand = self.demand(&dir.node, Some(name), false);
         let root = &self.plan.roots[dir.node.root];
-        let owner = demand.owner(root.uid, self.plan.owners.is_some());
+        let owner = demand.owner(root.uid, self.plan.owners.as_deref());
         let subject = Subject {
             node: &dir.node,
             name,
@@ -236,6 +298,7 @@ impl<S: Sink> Visitor for Inspector<'_, S> {
             xattrs: &xattrs,
             link: link.as_ref(),
             secret,
+            stray: None,
             dir_owner: dir.st.stx_uid,
             unread,
         };
@@ -245,14 +308,20 @@ impl<S: Sink> Visitor for Inspector<'_, S> {
     fn dir(&mut self, dir: &Dir, census: Census) {
         self.seen.entries += 1;
         self.seen.dirs += 1;
-        let told = self.home(&dir.node).unwrap_or_else(|| census.dir(dir.node.name()));
+        // Most file systems count a directory's directories in its links.
+        let dirs = dir.st.stx_nlink.saturating_sub(2);
+        let told = self.home(&dir.node).unwrap_or_else(|| census.dir(dir.node.name(), dirs));
         let xattrs = self.attributes_of(dir.as_fd(), || dir.node.path());
-        self.directory(dir, c"", &dir.st, told, &xattrs);
+        self.directory(dir, c"", &dir.st, told, &xattrs, census.stray(dirs).as_ref());
     }
 
-    fn mount_point(&mut self, parent: &Dir, name: &CStr, st: &Statx) {
+    /// What is mounted here belongs to another tree: it is neither judged nor changed.
+    fn mount_point(&mut self, _parent: &Dir, _name: &CStr, _st: &Statx) {
         self.seen.mounts += 1;
-        self.unlisted(parent, name, st);
+    }
+
+    fn mounted(&mut self, _dir: &Dir, _census: &mut Census, _name: &CStr, _st: &Statx) {
+        self.seen.mounts += 1;
     }
 
     fn failed(&mut self, parent: &Dir, name: &CStr, st: Option<&Statx>, error: Errno) {
@@ -273,16 +342,24 @@ impl<'a, S: Sink> Inspector<'a, S> {
     fn unlisted(&mut self, parent: &Dir, name: &CStr, st: &Statx) {
         self.seen.entries += 1;
         self.seen.dirs += 1;
-        let told = Census::default().dir(name.to_bytes());
+        let told = Census::default().dir(name.to_bytes(), 0);
         let xattrs = self.attributes(parent, name);
-        self.directory(parent, name, st, told, &xattrs);
+        self.directory(parent, name, st, told, &xattrs, None);
     }
 
     /// Judges a directory: `dir` itself, or the entry `name` of it, which was not entered.
-    fn directory(&mut self, dir: &Dir, name: &CStr, st: &Statx, told: Told, xattrs: &Xattrs) {
+    fn directory(
+        &mut self,
+        dir: &Dir,
+        name: &CStr,
+        st: &Statx,
+        told: Told,
+        xattrs: &Xattrs,
+        stray: Option<&Stray>,
+    ) {
         let demand = self.demand(&dir.node, (!name.is_empty()).then_some(name), true);
         let root = &self.plan.roots[dir.node.root];
-        let owner = demand.owner(root.uid, self.plan.owners.is_some());
+        let owner = demand.owner(root.uid, self.plan.owners.as_deref());
         let subject = Subject {
             node: &dir.node,
             name,
@@ -293,6 +370,8 @@ impl<'a, S: Sink> Inspector<'a, S> {
             xattrs,
             link: None,
             secret: None,
+            // A policy that names the directory's class knows what is in it.
+            stray: stray.filter(|_| demand.standard().is_none()),
             dir_owner: st.stx_uid,
             unread: None,
         };
@@ -320,7 +399,18 @@ impl<'a, S: Sink> Inspector<'a, S> {
             return Demand::default();
         }
         node.relative(name.map(CStr::to_bytes), &mut self.below);
-        plan.policy.demand(Place { below: &self.below, root: &plan.roots[node.root].real, dir })
+        plan.policy.demand(Place { below: Some(&self.below), root: &plan.roots[node.root].base, dir })
+    }
+
+    /// Devices belong below `/dev`, where the system decides who may use them.
+    fn in_dev(&self, dir: &Dir) -> bool {
+        let root = &self.plan.roots[dir.node.root];
+        if root.base.starts_with("/dev") {
+            return true;
+        }
+        let mut below = Vec::new();
+        dir.node.relative(None, &mut below);
+        root.base.parent().is_none() && below.split(|&b| b == b'/').next() == Some(b"dev")
     }
 
     fn accepted(&mut self, subject: &Subject<'_>, rule: &str) -> bool {
@@ -328,8 +418,8 @@ impl<'a, S: Sink> Inspector<'a, S> {
         let name = (!subject.name.is_empty()).then(|| subject.name.to_bytes());
         subject.node.relative(name, &mut self.below);
         let dir = subject.kind() == FileType::Directory;
-        let place = Place { below: &self.below, root: &plan.roots[subject.node.root].real, dir };
-        plan.policy.accepts(rule, place, plan.today)
+        let place = Place { below: Some(&self.below), root: &plan.roots[subject.node.root].base, dir };
+        plan.policy.accepts(rule, place, subject.standard.map(|s| s.class), plan.today)
     }
 
     fn home(&self, node: &Arc<Node>) -> Option<Told> {
@@ -348,6 +438,16 @@ impl<'a, S: Sink> Inspector<'a, S> {
         homes
             .contains(&path)
             .then_some(Told { class: Class::HomeDir, by: "the account that it is the home of" })
+    }
+}
+
+/// What is done to a file of somebody else is done to all of its names: whoever would follow the advice about this
+/// one might give away, or lock, a file of the system.
+fn advise_to_look(findings: &mut [Finding]) {
+    if findings.iter().any(|f| f.rule == HARD_LINK) {
+        for finding in findings.iter_mut().filter(|f| f.rule != HARD_LINK) {
+            finding.fix = format!("first find out what file it is: see [{HARD_LINK}]");
+        }
     }
 }
 

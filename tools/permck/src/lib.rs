@@ -24,6 +24,7 @@ mod policy;
 mod report;
 mod rule;
 mod run;
+mod system;
 #[cfg(test)]
 mod tests;
 mod walk;

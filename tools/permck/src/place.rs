@@ -1,6 +1,7 @@
 //! What is checked once per audited path: the directories above it, and how its file system is mounted.
 
 use std::collections::BTreeSet;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
@@ -8,14 +9,33 @@ use common::finding::Finding;
 use common::policy::{Mode, shell_quote};
 use rustix::fs::StatVfsMountFlags;
 
-use crate::inspect::{Issue, Root, issue, writable_by_others};
+use crate::inspect::{Issue, Plan, Root, issue, writable_by_others};
+use crate::policy::Place;
 use crate::rule::{Judge, PLACE_RULES};
 
-/// Judges the place of one audited path.
-pub(crate) fn check(root: &Root, judge: &Judge) -> Vec<Issue> {
+/// Judges the place of one audited path: what is wrong with it, and how much of that the policy accepts.
+pub(crate) fn check(root: &Root, plan: &Plan) -> (Vec<Issue>, u64) {
     let above = above(root);
-    let above = above.iter().filter_map(|dir| ancestor(root, dir, judge));
-    above.chain(mount(root)).map(issue).collect()
+    let above = above.iter().filter_map(|dir| Some((ancestor(root, dir, &plan.judge)?, Some(dir.as_path()))));
+    let mount = rustix::fs::statvfs(&root.real).ok().and_then(|fs| mount(&root.path, fs.f_flag));
+    let mut accepted = 0;
+    let mut issues = Vec::new();
+    for (finding, dir) in above.chain(mount.map(|finding| (finding, None))) {
+        if accepts(root, plan, &finding.rule, dir) {
+            accepted += 1;
+        } else {
+            issues.push(issue(finding));
+        }
+    }
+    (issues, accepted)
+}
+
+/// An exception names the audited path, or, for what is above it, that directory.
+fn accepts(root: &Root, plan: &Plan, rule: &str, above: Option<&Path>) -> bool {
+    let below = root.real.strip_prefix(&root.base).unwrap_or(Path::new("")).as_os_str().as_bytes();
+    let own = Place { below: Some(below), root: &root.base, dir: root.is_dir };
+    let accepts = |place| plan.policy.accepts(rule, place, None, plan.today);
+    accepts(own) || above.is_some_and(|dir| accepts(Place::above(dir)))
 }
 
 /// The directories above the path as it is and as it is written: where a link stands on the way, whoever can
@@ -49,8 +69,8 @@ fn ancestor(root: &Root, dir: &Path, judge: &Judge) -> Option<Finding> {
     })
 }
 
-fn mount(root: &Root) -> Option<Finding> {
-    let flags = rustix::fs::statvfs(&root.real).ok()?.f_flag;
+/// What a mount allows that data does not need; `path` is the audited path, or a mount point below it.
+pub(crate) fn mount(path: &Path, flags: StatVfsMountFlags) -> Option<Finding> {
     let wanted = [
         (StatVfsMountFlags::NOSUID, "nosuid"),
         (StatVfsMountFlags::NODEV, "nodev"),
@@ -60,7 +80,7 @@ fn mount(root: &Root) -> Option<Finding> {
         wanted.iter().filter(|(flag, _)| !flags.contains(*flag)).map(|(_, name)| *name).collect();
     let (id, severity, _) = PLACE_RULES[1];
     (!missing.is_empty()).then(|| {
-        Finding::new(id, severity, &root.path)
+        Finding::new(id, severity, path)
             .found(format!("on a file system mounted without {}", missing.join(", ")))
             .expected("nosuid and nodev; noexec too where no programs are")
             .fix("give data its own file system with these mount options")

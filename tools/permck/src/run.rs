@@ -1,58 +1,94 @@
 //! Runs inspections over any number of paths, some at a time.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 
 use common::out::Diag;
 
-use crate::inspect::{Inspector, Issue, Plan, Seen, Sink};
+use crate::inspect::{Inspector, Plan, Root, Seen, Sink};
 use crate::walk::{self, Options};
 use crate::{cmd::tree, place};
 
 /// Paths walked together: enough for every thread, few enough for a list of millions.
 const BATCH: usize = 256;
 
-/// Directories above audited paths that are remembered as judged; then they are forgotten and judged again.
+/// Directories above audited paths, and paths, that are remembered as judged; then they are forgotten and judged
+/// again.
 const PLACES: usize = 100_000;
 
 /// Inspects every path, and hands what is found to the sink. A path that cannot be looked at is reported, and
-/// the others go on. `place` hears what is wrong with where a path lies.
+/// the others go on.
 pub(crate) fn run<S: Sink>(
     plan: &mut Plan,
-    paths: impl Iterator<Item = anyhow::Result<PathBuf>>,
+    mut paths: impl Iterator<Item = anyhow::Result<PathBuf>>,
     options: Options,
     diag: &Diag,
     sink: &S,
-    place: impl Fn(Vec<Issue>),
 ) -> anyhow::Result<Seen> {
     if !std::path::Path::new("/proc/self/fd").exists() {
         diag.error("/proc", "is not mounted: ACLs, file capabilities and links cannot be looked at");
     }
     let mut seen = Seen::default();
     let mut judged = HashSet::new();
-    let mut paths = paths.peekable();
-    while paths.peek().is_some() {
-        plan.roots.clear();
-        for path in paths.by_ref().take(BATCH) {
-            let path = path?;
-            let shown = path.display().to_string();
-            match tree::root(path, plan.owners.as_deref()) {
-                Ok(root) => plan.roots.push(root),
-                Err(e) => diag.error(shown, format_args!("{e:#}")),
-            }
+    let mut covered = Covered::default();
+    loop {
+        let batch = paths.by_ref().take(BATCH).collect::<anyhow::Result<Vec<_>>>()?;
+        if batch.is_empty() {
+            break;
         }
+        let roots = batch.into_iter().filter_map(|path| admitted(path, plan, diag, sink)).collect();
+        plan.roots = covered.sift(roots, plan.policy.is_empty());
         for root in &plan.roots {
-            let mut issues = place::check(root, &plan.judge);
+            let (mut issues, accepted) = place::check(root, plan);
+            seen.accepted += accepted;
             issues.retain(|i| judged.insert(i.finding.fingerprint()));
-            place(issues);
+            sink.place(issues);
         }
         if judged.len() > PLACES {
             judged.clear();
         }
         let roots: Vec<PathBuf> = plan.roots.iter().map(|r| r.path.clone()).collect();
-        let (inspectors, errors) = walk::walk(&roots, options, || Inspector::new(plan, sink));
+        let (inspectors, errors) = walk::walk(&roots, options, || Inspector::new(plan, options, sink));
         errors.into_iter().for_each(|e| sink.failed(e.path, e.error));
         inspectors.iter().for_each(|i| seen += i.seen);
     }
+    seen.idle = plan.idle_exceptions(diag);
     Ok(seen)
+}
+
+fn admitted<S: Sink>(path: PathBuf, plan: &Plan, diag: &Diag, sink: &S) -> Option<Root> {
+    let shown = path.display().to_string();
+    let root = match tree::root(path, plan.owners.as_deref()) {
+        Ok(root) => root,
+        Err(e) => {
+            diag.error(shown, format_args!("{e:#}"));
+            return None;
+        }
+    };
+    match sink.admit(&root) {
+        Ok(()) => Some(root),
+        Err(reason) => {
+            diag.error(shown, reason);
+            None
+        }
+    }
+}
+
+/// What was walked before: a path that is named twice is not counted twice.
+#[derive(Default)]
+struct Covered(HashMap<PathBuf, (bool, u64)>);
+
+impl Covered {
+    /// The roots that nothing else covers. With `nested`, also a path below another one is covered by that; with a
+    /// policy it is not, because patterns mean something else below it.
+    fn sift(&mut self, roots: Vec<Root>, nested: bool) -> Vec<Root> {
+        if self.0.len() > PLACES {
+            self.0.clear();
+        }
+        let fresh: Vec<Root> =
+            roots.into_iter().filter(|r| self.0.insert(r.real.clone(), r.mount).is_none()).collect();
+        // What is mounted below a path is not walked with it.
+        let above = |r: &Root| r.real.ancestors().skip(1).any(|dir| self.0.get(dir) == Some(&r.mount));
+        fresh.into_iter().filter(|r| !nested || !above(r)).collect()
+    }
 }

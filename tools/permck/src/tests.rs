@@ -64,13 +64,60 @@ pub(crate) fn clean_dir() -> tempfile::TempDir {
     dir
 }
 
-/// Runs a program that a test compares with; `None`, and a line that says so, where it is not installed.
+/// Says that a test, or a part of it, cannot be done here.
+pub(crate) fn skipped(why: impl std::fmt::Display) {
+    eprintln!("skipped: {why}");
+}
+
+/// Runs a program that a test compares with; `None`, and a line that says so, where it is not installed or may not
+/// do it.
 pub(crate) fn oracle(program: &str, args: &[&std::ffi::OsStr]) -> Option<Vec<u8>> {
     match std::process::Command::new(program).args(args).output() {
-        Ok(output) => Some(output.stdout),
+        Ok(output) if output.status.success() => Some(output.stdout),
+        Ok(output) => {
+            skipped(format_args!("{program}: {}", String::from_utf8_lossy(&output.stderr).trim_end()));
+            None
+        }
         Err(e) => {
-            eprintln!("skipped: {program}: {e}");
+            skipped(format_args!("{program}: {e}"));
             None
         }
     }
+}
+
+/// Runs a test of this program again, alone, where it may do more: in a namespace of its own that `unshare` makes
+/// with these options. Tells whether that was this run's part: the test is done then, or cannot be done here.
+pub(crate) fn elsewhere(test: &str, options: &[&str]) -> bool {
+    const INSIDE: &str = "PERMCK_TEST_ELSEWHERE";
+    if std::env::var_os(INSIDE).is_some() {
+        return false;
+    }
+    let unshare = |args: &[&std::ffi::OsStr]| {
+        std::process::Command::new("unshare").args(options).args(args).env(INSIDE, "1").output()
+    };
+    match unshare(&["true".as_ref()]) {
+        Ok(o) if o.status.success() => {}
+        Ok(o) => {
+            skipped(format_args!("unshare: {}", String::from_utf8_lossy(&o.stderr).trim_end()));
+            return true;
+        }
+        Err(e) => {
+            skipped(format_args!("unshare: {e}"));
+            return true;
+        }
+    }
+    let program = std::env::current_exe().unwrap();
+    let output =
+        unshare(&[program.as_ref(), "--exact".as_ref(), "--nocapture".as_ref(), test.as_ref()]).unwrap();
+    let text =
+        format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success() && text.contains("1 passed"), "{text}");
+    text.lines().filter(|l| l.starts_with("skipped: ")).for_each(|l| eprintln!("{l}"));
+    true
+}
+
+/// The options of [`elsewhere`] for who is root already, and for who is not and becomes root of a user namespace
+/// with a range of ids, without which nothing can be given away.
+pub(crate) fn as_root<'a>(root: &'a [&'a str], user: &'a [&'a str]) -> &'a [&'a str] {
+    if rustix::process::geteuid().is_root() { root } else { user }
 }

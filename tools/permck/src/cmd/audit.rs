@@ -9,13 +9,13 @@ use common::exit::Exit;
 use common::finding::Severity;
 use common::fsat::Output;
 use common::out::Out;
-use common::policy::Mode;
-use common::report::{self, End, ReportFormat, nagios_exit};
+use common::policy::Class;
+use common::report::{End, ReportFormat, nagios_exit};
 
 use super::tree::{Inputs, Tree};
 use crate::baseline::Baseline;
 use crate::collect::Collector;
-use crate::report::{Ending, Json, Report, Shared, Text};
+use crate::report::{self, Ending};
 use crate::rule;
 
 const EXAMPLES: &str = "\
@@ -35,6 +35,10 @@ Examples:
 ///
 /// Walks each PATH, tells what every entry is (program, key, log, configuration, data …) and holds its mode to
 /// the maximum of its class. Prints what breaks a rule, why it was told so, and how to mend it.
+///
+/// Private keys are looked for in the first 16 KiB of every file, and in all of a text up to 1 MiB. What is mounted
+/// below a PATH is not looked at without --cross-mounts. Findings that are accepted for a time are exceptions in the
+/// policy file, with a reason and an end: see profguard-policy(5).
 #[derive(Args, Debug)]
 #[command(after_long_help = EXAMPLES)]
 pub(crate) struct Audit {
@@ -67,7 +71,7 @@ impl Audit {
             return self.write(format, color, diag, to);
         };
         let shown = || path.display().to_string();
-        let mut file = BufWriter::new(Output::create(path, Mode(0o640)).with_context(shown)?);
+        let mut file = BufWriter::new(Output::create(path, Class::DataFile.max()).with_context(shown)?);
         let exit = self.write(format, false, out.diag(), &mut file)?;
         file.into_inner().map_err(std::io::IntoInnerError::into_error)?.commit().with_context(shown)?;
         Ok(exit)
@@ -81,16 +85,17 @@ impl Audit {
         to: &mut (dyn Write + Send),
     ) -> anyhow::Result<Exit> {
         let baseline = self.baseline.as_deref().map(Baseline::read).transpose()?;
-        let mut plan = self.tree.plan(diag)?;
-        let mut report = self.report(format, color);
+        let mut plan = self.tree.plan()?;
+        let mut report = report::select(format, rule::source(self.fail_on), self.limit, color, rule::heading);
         let least = self.show.min(self.fail_on);
-        let collector = Collector::new(diag, to, &mut *report, least, baseline.as_ref());
-        let place = |issues| collector.add(issues);
+        let foreign = !self.tree.has_policy();
+        let collector = Collector::new(diag, to, &mut *report, least, baseline.as_ref()).foreign(foreign);
         let options = self.tree.options();
-        let seen = crate::run::run(&mut plan, self.inputs.paths()?, options, diag, &collector, place)?;
+        let seen = crate::run::run(&mut plan, self.inputs.paths()?, options, diag, &collector)?;
         let (totals, known) = collector.finish()?;
+        let gone = self.gone(baseline.as_ref(), diag);
         let end = End { subjects: seen.entries, noun: "entries", totals, failed: diag.errors() };
-        report.end(to, &Ending { seen, known, end })?;
+        report.end(to, &Ending { seen, known, gone, end })?;
         diag.info("audit", format_args!("{} entries, {} vanished", seen.entries, seen.vanished));
         Ok(match format {
             ReportFormat::Nagios => nagios_exit(&end),
@@ -99,12 +104,16 @@ impl Audit {
         })
     }
 
-    fn report(&self, format: ReportFormat, color: bool) -> Box<dyn Report + Send> {
-        match (report::writer(format, rule::source(self.fail_on)), format) {
-            (Some(writer), _) => Box::new(Shared(writer)),
-            (None, ReportFormat::Json) => Box::new(Json),
-            (None, _) => Box::new(Text::new(self.limit, color, rule::heading)),
+    /// What was mended since would be hidden again when it came back.
+    fn gone(&self, baseline: Option<&Baseline>, diag: &common::out::Diag) -> u64 {
+        let (Some(path), Some(baseline)) = (&self.baseline, baseline) else { return 0 };
+        let (gone, all) = baseline.gone();
+        if gone > 0 {
+            let reason =
+                "are no longer there, and hidden if they come back; `permck baseline` writes it anew";
+            diag.warn(path.display(), format_args!("{gone} of its {all} findings {reason}"));
         }
+        gone
     }
 }
 

@@ -3,13 +3,13 @@
 use std::io::BufWriter;
 use std::path::PathBuf;
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 use clap::Args;
 use common::exit::Exit;
 use common::finding::Severity;
 use common::fsat::Output;
 use common::out::Out;
-use common::policy::Mode;
+use common::policy::Class;
 use common::report::End;
 
 use super::tree::{Inputs, Tree};
@@ -25,8 +25,9 @@ Examples:
 
 /// Record what an audit finds today, so that later audits report only what is new
 ///
-/// The file holds the findings of all severities as JSON lines. Audit the same paths, spelt alike, with
-/// `permck audit --baseline FILE`.
+/// The file holds the findings of all severities as JSON lines. Audit the same paths with
+/// `permck audit --baseline FILE`. When something could not be looked at, no baseline is written, and an old one
+/// stays.
 #[derive(Args, Debug)]
 #[command(after_long_help = EXAMPLES)]
 pub(crate) struct Baseline {
@@ -42,24 +43,19 @@ pub(crate) struct Baseline {
 impl Baseline {
     pub(crate) fn run(self, out: &mut Out) -> anyhow::Result<Exit> {
         let shown = || self.output.display().to_string();
-        let file = Output::create(&self.output, Mode(0o640)).with_context(shown)?;
+        let file = Output::create(&self.output, Class::DataFile.max()).with_context(shown)?;
         let mut file = BufWriter::new(file);
         let mut report = Json;
-        let mut plan = self.tree.plan(out.diag())?;
-        let collector = Collector::new(out.diag(), &mut file, &mut report, Severity::Note, None);
-        let place = |issues| collector.add(issues);
-        let seen = crate::run::run(
-            &mut plan,
-            self.inputs.paths()?,
-            self.tree.options(),
-            out.diag(),
-            &collector,
-            place,
-        )?;
+        let mut plan = self.tree.plan()?;
+        let collector = Collector::new(out.diag(), &mut file, &mut report, Severity::Note, None)
+            .foreign(!self.tree.has_policy());
+        let options = self.tree.options();
+        let seen = crate::run::run(&mut plan, self.inputs.paths()?, options, out.diag(), &collector)?;
         let (totals, known) = collector.finish()?;
         let errors = out.diag().errors();
         let end = End { subjects: seen.entries, noun: "entries", totals, failed: errors };
-        report.end(&mut file, &Ending { seen, known, end })?;
+        report.end(&mut file, &Ending { seen, known, end, ..Ending::default() })?;
+        ensure!(errors == 0, "{}: not written, because not everything could be looked at", shown());
         file.into_inner().map_err(std::io::IntoInnerError::into_error)?.commit().with_context(shown)?;
         out.diag().info(shown(), format_args!("{} findings", totals.at_least(Severity::Note)));
         Ok(Exit::Ok)

@@ -4,13 +4,15 @@ use std::path::PathBuf;
 
 use anyhow::Context;
 use clap::Args;
+use common::error::HintExt;
 use common::exit::Exit;
-use common::out::{Format, Out};
-use common::policy::Mode;
+use common::out::{Diag, Format, Out};
+use common::policy::shell_quote;
 use common::record::permck::FixSummary;
 
 use super::tree::{Inputs, Tree};
-use crate::fix::{self, Fixer};
+use crate::fix::journal::{self, Journal};
+use crate::fix::{Done, Fixer, Manner};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -25,8 +27,16 @@ Examples:
 ///
 /// Takes away permission bits that the class of an entry does not allow, setuid, setgid and sticky bits, and
 /// ACLs that grant beside the mode. It never grants anything, follows no link, and leaves alone what belongs to
-/// somebody else, has several names, or changed in between. Findings that need a person are listed. The exit
-/// status is 1 when something is left to do.
+/// somebody else, has several names, is mounted below a PATH, or changed in between. Findings of severity error that
+/// need a person, also about the directories above each PATH, are listed, and the exit status is 1 when there are
+/// any. Findings of severity warning are counted on standard error; a default ACL is one, because without it the
+/// umask decides what new entries allow.
+///
+/// Paths of the system (/etc, /usr but what is below /usr/local, /dev and the like, and directories such as / and
+/// /var/log themselves) are refused without --system: the classes are those of an installation of these tools.
+///
+/// Each change is written down before it is made and again after it. When that cannot be done, the run ends with
+/// status 2 and changes nothing more.
 #[derive(Args, Debug)]
 #[command(after_long_help = EXAMPLES)]
 pub(crate) struct Fix {
@@ -40,44 +50,78 @@ pub(crate) struct Fix {
     /// Where changes are written down, for `permck undo`. Default: permck-fix-TIME.jsonl
     #[arg(long, value_name = "FILE", conflicts_with = "dry_run")]
     record: Option<PathBuf>,
+    /// Tighten paths of the system, too
+    #[arg(long)]
+    system: bool,
 }
 
 impl Fix {
     pub(crate) fn run(self, format: Format, out: &mut Out) -> anyhow::Result<Exit> {
-        let mut plan = self.tree.plan(out.diag())?;
-        let path = self.record.unwrap_or_else(|| fix::default_record(time::OffsetDateTime::now_utc()));
-        let record = if self.dry_run { None } else { Some(common::fsat::open_append(&path, Mode(0o600))) };
-        let record = record.transpose().with_context(|| path.display().to_string())?;
-        let (diag, to) = out.parts();
-        let fixer = Fixer::new(diag, to, record, format);
+        let mut plan = self.tree.plan()?;
         let options = self.tree.options();
-        // Where the trees lie is for people to mend: `permck audit` tells.
-        let seen = crate::run::run(&mut plan, self.inputs.paths()?, options, diag, &fixer, |_| ())?;
-        let done = fixer.finish()?;
-        if !self.dry_run && done.changed == 0 {
-            remove_if_empty(&path);
-        } else if !self.dry_run {
-            out.diag()
-                .help(format_args!("`permck undo {}` puts it back", common::policy::shell_quote(&path)));
+        let manner = Manner { format, cross_mounts: options.cross_mounts, system: self.system };
+        let path =
+            self.record.clone().unwrap_or_else(|| journal::default_path(time::OffsetDateTime::now_utc()));
+        let shown = || path.display().to_string();
+        let journal = if self.dry_run { None } else { Some(self.journal(&path)?) };
+        let (diag, to) = out.parts();
+        let fixer = Fixer::new(diag, to, journal, manner);
+        let ran = crate::run::run(&mut plan, self.inputs.paths()?, options, diag, &fixer);
+        let (done, record, output) = fixer.finish();
+        if !self.dry_run {
+            after(&path, &done, diag);
         }
+        record.map_err(|e| anyhow::anyhow!(crate::io_reason(&e))).with_context(shown)?;
+        output?;
+        let seen = ran?;
+        remarks(&done, self.dry_run, diag);
         if format == Format::Json {
             out.record(&FixSummary {
                 entries: seen.entries,
                 changed: done.changed,
                 refused: done.refused,
                 left: done.left,
+                warnings: done.warnings.values().sum(),
                 errors: out.diag().errors(),
             })?;
         }
         let open = done.refused + done.left + if self.dry_run { done.changed } else { 0 };
         Ok(if open > 0 { Exit::No } else { Exit::Ok })
     }
+
+    fn journal(&self, path: &std::path::Path) -> anyhow::Result<Journal> {
+        let opened = Journal::open(path).map_err(|e| anyhow::anyhow!(crate::io_reason(&e)));
+        let opened = opened.with_context(|| path.display().to_string());
+        if self.record.is_some() {
+            opened
+        } else {
+            opened.hint("--record FILE names where changes are written down")
+        }
+    }
 }
 
 /// A run that changed nothing leaves no record, unless one was there before.
-fn remove_if_empty(path: &std::path::Path) {
-    if std::fs::symlink_metadata(path).is_ok_and(|m| m.is_file() && m.len() == 0) {
+fn after(path: &std::path::Path, done: &Done, diag: &Diag) {
+    if done.changed > 0 {
+        diag.help(format_args!("`permck undo {}` puts it back", shell_quote(path)));
+    } else if std::fs::symlink_metadata(path).is_ok_and(|m| m.is_file() && m.len() == 0) {
         let _ = std::fs::remove_file(path);
+    }
+}
+
+/// What the run says besides the changes.
+fn remarks(done: &Done, dry_run: bool, diag: &Diag) {
+    let total: u64 = done.warnings.values().sum();
+    if total > 0 {
+        let rules: Vec<_> = done.warnings.iter().map(|(rule, n)| format!("{n} {rule}")).collect();
+        let s = if total == 1 { "" } else { "s" };
+        diag.warn("fix", format_args!("{total} warning{s} left: {}; `permck audit` tells", rules.join(", ")));
+    }
+    if done.locked > 0 {
+        let will = if dry_run { "would be" } else { "are" };
+        let what = "programs that others could run and that";
+        diag.warn("fix", format_args!("{what} {will} left to root's group: {}", done.locked));
+        diag.help("chgrp them to the group of the account that runs them");
     }
 }
 

@@ -7,13 +7,13 @@ use clap::Args;
 use common::exit::Exit;
 use common::finding::Severity;
 use common::out::Out;
-use common::report::{self, End, ReportFormat, nagios_exit};
+use common::report::{End, ReportFormat, nagios_exit};
 
 use crate::collect::Collector;
 use crate::host::{self, Host};
 use crate::ids::Ids;
 use crate::inspect::{Seen, issue};
-use crate::report::{Ending, Json, Report, Shared, Text};
+use crate::report::{self, Ending};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -52,18 +52,13 @@ impl HostCmd {
         let host = self.host()?;
         let color = out.color();
         let (diag, to) = out.parts();
-        let mut report: Box<dyn Report + Send> =
-            match (report::writer(format, host::source(self.fail_on)), format) {
-                (Some(writer), _) => Box::new(Shared(writer)),
-                (None, ReportFormat::Json) => Box::new(Json),
-                (None, _) => Box::new(Text::new(0, color, host::heading)),
-            };
+        let mut report = report::select(format, host::source(self.fail_on), 0, color, host::heading);
         let collector = Collector::new(diag, to, &mut *report, self.show.min(self.fail_on), None);
         collector.add(host.check().into_iter().map(issue).collect());
         let (totals, known) = collector.finish()?;
         let end = End { subjects: host::CHECKS.len() as u64, noun: "checks", totals, failed: diag.errors() };
         let seen = Seen { entries: end.subjects, ..Seen::default() };
-        report.end(to, &Ending { seen, known, end })?;
+        report.end(to, &Ending { seen, known, end, ..Ending::default() })?;
         Ok(match format {
             ReportFormat::Nagios => nagios_exit(&end),
             _ if totals.at_least(self.fail_on) > 0 => Exit::No,

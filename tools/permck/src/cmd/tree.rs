@@ -2,21 +2,19 @@
 
 use std::io::{BufRead, BufReader, IsTerminal, Read};
 use std::os::unix::ffi::OsStringExt;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 use anyhow::{Context, ensure};
 use clap::Args;
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
-use common::out::Diag;
 
 use crate::ids::Ids;
 use crate::inspect::{Plan, Root};
 use crate::policy::Policy;
-use crate::policy::profile::{self, PROFILES};
+use crate::policy::profile::PROFILES;
 use crate::rule::{Allowed, Judge};
-use crate::walk::Options;
+use crate::walk::{self, Options};
 
 /// Longest path that is read from a list.
 const PATH: u64 = 1 << 20;
@@ -106,23 +104,30 @@ impl Tree {
     }
 
     /// Reads what entries are held to; the roots come later.
-    pub(crate) fn plan(&self, diag: &Diag) -> anyhow::Result<Plan> {
+    pub(crate) fn plan(&self) -> anyhow::Result<Plan> {
         let ids = Ids::load(Path::new("/"));
         let owners = self.owners(&ids)?;
         let policy = self.policy(&ids)?;
-        let today = time::OffsetDateTime::now_utc().date();
-        if let Some(path) = &self.policy {
-            policy.expired(today).for_each(|e| diag.warn(path.display(), e));
+        if policy.needs_account() {
+            let account = owners.clone().unwrap_or_else(|| vec![rustix::process::geteuid().as_raw()]);
+            let reason = "--owner: root is not the account that the policy asks for";
+            ensure!(!account.contains(&0), "{reason}: name the unprivileged account that runs the tools");
         }
         Ok(Plan {
             judge: Judge { ids },
             roots: Vec::new(),
             owners,
             policy,
+            policy_file: self.policy.clone(),
             writers: OnceLock::new(),
-            today,
+            today: time::OffsetDateTime::now_utc().date(),
             content: !self.no_content,
         })
+    }
+
+    /// Tells whether the classes are told from a policy, and not only from what files are.
+    pub(crate) fn has_policy(&self) -> bool {
+        self.policy.is_some() || !self.profile.is_empty()
     }
 
     fn policy(&self, ids: &Ids) -> anyhow::Result<Policy> {
@@ -134,8 +139,7 @@ impl Tree {
             policy.add(&text, ids).map_err(|e| anyhow::anyhow!("{shown}:{}{e}", separator(&e)))?;
         }
         for name in &self.profile {
-            let text = profile::find(name).with_context(|| format!("no profile is called {name:?}"))?;
-            policy.add(text, ids).with_context(|| format!("profile {name}"))?;
+            policy.add_profile(name, ids).with_context(|| format!("profile {name}"))?;
         }
         Ok(policy)
     }
@@ -152,15 +156,15 @@ impl Tree {
 
 /// Looks up one path to audit.
 pub(crate) fn root(path: PathBuf, owners: Option<&[u32]>) -> anyhow::Result<Root> {
-    let reason = |e: std::io::Error| anyhow::anyhow!(crate::io_reason(&e));
-    let real = path.canonicalize().map_err(reason)?;
-    let meta = real.metadata().map_err(reason)?;
-    let uid = meta.uid();
-    let mut ids = owners.map_or_else(|| vec![uid], <[u32]>::to_vec);
+    let real = path.canonicalize().map_err(|e| anyhow::anyhow!(crate::io_reason(&e)))?;
+    let st = walk::stat_path(&real).map_err(|e| anyhow::anyhow!(crate::reason(e)))?;
+    let mut ids = owners.map_or_else(|| vec![st.stx_uid], <[u32]>::to_vec);
     if !ids.contains(&0) {
         ids.push(0);
     }
-    Ok(Root { path, real, owner: Allowed::Ids(ids), uid, is_dir: meta.is_dir() })
+    let is_dir = walk::kind(&st) == rustix::fs::FileType::Directory;
+    let base = if is_dir { real.clone() } else { real.parent().unwrap_or(&real).to_owned() };
+    Ok(Root { path, base, real, owner: Allowed::Ids(ids), uid: st.stx_uid, is_dir, mount: walk::mount(&st) })
 }
 
 /// The names of the profiles, with what each is for.

@@ -1,19 +1,17 @@
 //! `permck undo`: put back what `permck fix` changed.
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read};
 use std::path::PathBuf;
 
 use anyhow::{Context, ensure};
 use clap::Args;
 use common::exit::Exit;
-use common::out::{Format, Out};
+use common::out::{Diag, Format, Out};
 use common::record::permck::{Change, Refusal, UndoSummary, Undone};
 use common::text::Safe;
 
-use crate::fix;
-
-/// A line of a record is a path and some numbers.
-const LINE: u64 = 1 << 20;
+use crate::fix::Undoer;
+use crate::fix::journal::LINE;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -23,7 +21,9 @@ Examples:
 /// Put back what `permck fix` changed
 ///
 /// Reads the file that `permck fix` wrote and undoes its changes, the last first. An entry that was replaced,
-/// given to somebody else or changed since is left alone and listed; the exit status is 1 then.
+/// given to somebody else or changed since, in content or otherwise, is left alone and listed; the exit status is 1
+/// then. What a killed `permck fix` may or may not have changed is put back where size and times prove that it is
+/// the same file, and setuid and setgid bits never are. A last line that was cut short is passed over with a warning.
 #[derive(Args, Debug)]
 #[command(after_long_help = EXAMPLES)]
 pub(crate) struct Undo {
@@ -37,10 +37,11 @@ pub(crate) struct Undo {
 
 impl Undo {
     pub(crate) fn run(self, format: Format, out: &mut Out) -> anyhow::Result<Exit> {
-        let changes = self.read().with_context(|| self.file.display().to_string())?;
+        let changes = self.read(out.diag()).with_context(|| self.file.display().to_string())?;
         let mut summary = UndoSummary::default();
+        let mut undoer = Undoer::new(self.dry_run);
         for change in changes.iter().rev().filter(|c| !c.dry_run) {
-            match fix::undo(change, self.dry_run) {
+            match undoer.undo(change) {
                 Ok(false) => summary.unchanged += 1,
                 Ok(true) => {
                     summary.undone += 1;
@@ -53,7 +54,13 @@ impl Undo {
                     match format {
                         Format::Json => out.record(&refusal)?,
                         Format::Text => {
-                            writeln!(out.text(), "left {}: {}", Safe(&refusal.path), Safe(&refusal.reason))?;
+                            let left = if self.dry_run { "would leave" } else { "left" };
+                            writeln!(
+                                out.text(),
+                                "{left} {}: {}",
+                                Safe(&refusal.path),
+                                Safe(&refusal.reason)
+                            )?;
                         }
                     }
                 }
@@ -85,20 +92,43 @@ impl Undo {
 
     /// The changes in the order in which they were made. The whole file is read before anything is changed, so
     /// that a broken one changes nothing.
-    fn read(&self) -> anyhow::Result<Vec<Change>> {
+    fn read(&self, diag: &Diag) -> anyhow::Result<Vec<Change>> {
         let (file, meta) = common::fsat::open_regular(&self.file)?;
         crate::trusted(&meta)?;
-        let mut reader = BufReader::new(file);
-        let mut changes = Vec::new();
-        for number in 1.. {
-            let mut line = String::new();
-            if std::io::Read::take(&mut reader, LINE).read_line(&mut line)? == 0 {
-                break;
-            }
-            ensure!((line.len() as u64) < LINE, "line {number} is longer than {LINE} bytes");
-            let change = common::record::read(&line).with_context(|| format!("line {number}"))?;
-            changes.extend(change);
+        let (changes, cut) = parse(BufReader::new(file))?;
+        if let Some(number) = cut {
+            let reason = "is cut short and passed over: the change was not made";
+            diag.warn(self.file.display(), format_args!("line {number}: {reason}"));
         }
         Ok(changes)
     }
+}
+
+/// The changes of a record, and the number of its last line if that was cut short.
+pub(crate) fn parse(mut reader: impl BufRead) -> anyhow::Result<(Vec<Change>, Option<u64>)> {
+    let mut changes = Vec::new();
+    for number in 1.. {
+        let mut line = Vec::new();
+        if reader.by_ref().take(LINE).read_until(b'\n', &mut line)? == 0 {
+            break;
+        }
+        ensure!((line.len() as u64) < LINE, "line {number} is longer than {LINE} bytes");
+        let whole = line.last() == Some(&b'\n');
+        let change = std::str::from_utf8(&line).context("is not UTF-8");
+        match change.and_then(|text| Ok(common::record::read(text)?)) {
+            Ok(change) => change.into_iter().for_each(|c| add(&mut changes, c)),
+            Err(_) if !whole => return Ok((changes, Some(number))),
+            Err(e) => return Err(e.context(format!("line {number}"))),
+        }
+    }
+    Ok((changes, None))
+}
+
+/// The line after a change stands for the one before it.
+fn add(changes: &mut Vec<Change>, change: Change) {
+    let before = |c: &Change| Change { ctime_after: None, ..c.clone() };
+    if changes.last().is_some_and(|last| last.ctime_after.is_none() && *last == before(&change)) {
+        changes.pop();
+    }
+    changes.push(change);
 }

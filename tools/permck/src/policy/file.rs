@@ -40,7 +40,8 @@ pub(crate) struct Row {
     /// A maximum mode in octal, which can only be tighter than the class's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) max: Option<String>,
-    /// User names or numbers, or `path` (the owner of the audited path), `self` (who runs permck), `any`.
+    /// User names or numbers, or `path` (the owner of the audited path), `self` (who runs permck), `account` (whom
+    /// `--owner` names, or else who runs permck, who must not be root then), `any`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) owner: Option<Vec<String>>,
     /// Group names or numbers, or `any`.
@@ -59,10 +60,37 @@ pub(crate) struct Exception {
     pub(crate) r#match: Vec<String>,
     /// Ids of rules.
     pub(crate) rules: Vec<String>,
+    /// Classes: only findings about entries that are held to one of them. Without it, about all.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) classes: Vec<String>,
     /// Why it is accepted.
     pub(crate) reason: String,
     /// The last day on which it is, `"2027-01-31"`.
-    pub(crate) until: String,
+    #[schemars(with = "String")]
+    pub(crate) until: Day,
+}
+
+/// A day: in quotes, as everything else in the file, or as TOML writes dates.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(untagged, expecting = "expected a day such as \"2027-01-31\"")]
+pub(crate) enum Day {
+    Text(String),
+    Toml(toml::value::Datetime),
+}
+
+impl Default for Day {
+    fn default() -> Self {
+        Self::Text(String::new())
+    }
+}
+
+impl Day {
+    pub(crate) fn text(&self) -> String {
+        match self {
+            Self::Text(text) => text.clone(),
+            Self::Toml(date) => date.to_string(),
+        }
+    }
 }
 
 /// A file that cannot be used: where and why.

@@ -35,7 +35,7 @@ until = "2027\-01\-31"
 .fi
 .SH PATTERNS
 Patterns are held against the path below the audited path, or, where they begin with a slash, against the whole path
-without links.
+without links. A file that is audited by itself stands below its directory.
 .B *
 and
 .B ?
@@ -82,6 +82,10 @@ User names or numbers, or
 (the owner of the audited path),
 .B self
 (who runs permck),
+.B account
+(whom
+.B \-\-owner
+names, or else who runs permck; root is refused),
 .BR any .
 .TP
 .B group
@@ -96,13 +100,19 @@ Why; findings quote it.
 Patterns.
 .TP
 .B rules
-Ids of the rules whose findings are accepted.
+Ids of the rules whose findings are accepted. A finding
+.B ancestor
+is accepted where a pattern matches the directory above, as an absolute path, or the audited path.
+.TP
+.B classes
+Classes; only findings about entries that are held to one of them are accepted then.
 .TP
 .B reason
 Why they are accepted; it must not be empty.
 .TP
 .B until
-The last day on which they are. After it they are findings again, and a warning names the exception.
+The last day on which they are. After it they are findings again, and a warning names the exception; so it does
+where an exception accepts nothing.
 "#;
 
 /// The page, dated.

@@ -4,6 +4,7 @@
 //! entry the first decides; where none does, the class is told from the content.
 
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use common::policy::{Class, Mode};
 use time::Date;
@@ -48,16 +49,22 @@ struct Row {
 struct Owners {
     any: bool,
     path: bool,
+    /// The account that runs the tools, and nobody else: see [`Policy::needs_account`].
+    account: bool,
     ids: Vec<u32>,
 }
 
 impl Owners {
-    fn allowed(&self, path_owner: u32) -> Allowed {
+    fn allowed(&self, path_owner: u32, given: Option<&[u32]>) -> Allowed {
         if self.any {
             return Allowed::Any;
         }
         let own = self.path.then_some(path_owner);
-        Allowed::Ids(own.into_iter().chain(self.ids.iter().copied()).collect())
+        let mut ids: Vec<u32> = own.into_iter().chain(self.ids.iter().copied()).collect();
+        if self.account {
+            ids.extend(given.map_or_else(|| vec![rustix::process::geteuid().as_raw()], <[u32]>::to_vec));
+        }
+        Allowed::Ids(ids)
     }
 }
 
@@ -65,15 +72,21 @@ impl Owners {
 struct Exception {
     globs: Vec<Glob>,
     rules: Vec<String>,
-    pub(crate) until: Date,
+    /// Only entries that are held to these; all, where it is empty.
+    classes: Vec<Class>,
+    until: Date,
     reason: String,
+    /// Its place in the policy file; none in a profile, whose exceptions need not match anything.
+    number: Option<usize>,
+    /// Whether it accepted something.
+    used: AtomicBool,
 }
 
 /// An entry as a policy sees it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Place<'a> {
-    /// Below the audited path.
-    pub(crate) below: &'a [u8],
+    /// Below the audited path; none for what is above it.
+    pub(crate) below: Option<&'a [u8]>,
     /// The audited path without links.
     pub(crate) root: &'a Path,
     pub(crate) dir: bool,
@@ -87,16 +100,21 @@ pub(crate) struct Demand<'a> {
 }
 
 impl Policy {
-    /// Adds a file's rows after those that are there, and those of the profiles that it extends after them.
+    /// Adds a policy file's rows after those that are there, and those of the profiles that it extends after them.
     pub(crate) fn add(&mut self, text: &str, ids: &Ids) -> Result<(), Bad> {
+        self.extend(text, ids, true)
+    }
+
+    /// Adds the rows of a built-in profile.
+    pub(crate) fn add_profile(&mut self, name: &str, ids: &Ids) -> Result<(), Bad> {
+        let text = profile::find(name).ok_or_else(|| Bad::new(format!("no profile is called {name:?}")))?;
+        self.extend(text, ids, false)
+    }
+
+    fn extend(&mut self, text: &str, ids: &Ids, own: bool) -> Result<(), Bad> {
         let file = file::parse(text)?;
-        self.compile(&file, ids)?;
-        for name in &file.extends {
-            let text =
-                profile::find(name).ok_or_else(|| Bad::new(format!("no profile is called {name:?}")))?;
-            self.add(text, ids)?;
-        }
-        Ok(())
+        self.compile(&file, ids, own)?;
+        file.extends.iter().try_for_each(|name| self.add_profile(name, ids))
     }
 
     /// Reads a policy file, which nobody but root and we may be able to change.
@@ -108,7 +126,7 @@ impl Policy {
         String::from_utf8(bytes).map_err(|_| anyhow::anyhow!("is not UTF-8"))
     }
 
-    fn compile(&mut self, file: &File, ids: &Ids) -> Result<(), Bad> {
+    fn compile(&mut self, file: &File, ids: &Ids, own: bool) -> Result<(), Bad> {
         if self.owner.is_none() {
             self.owner = file.owner.as_deref().map(|names| owners(names, ids)).transpose()?;
         }
@@ -121,7 +139,7 @@ impl Policy {
         }
         for (i, e) in file.exception.iter().enumerate() {
             let exception = exception(e).map_err(|e| Bad::new(format!("exception {}: {e}", i + 1)))?;
-            self.exceptions.push(exception);
+            self.exceptions.push(Exception { number: own.then_some(i + 1), ..exception });
         }
         Ok(())
     }
@@ -134,20 +152,38 @@ impl Policy {
         Demand { row, policy: Some(self) }
     }
 
-    /// Tells whether a finding is accepted today.
-    pub(crate) fn accepts(&self, rule: &str, place: Place<'_>, today: Date) -> bool {
+    /// Tells whether a finding about an entry of this class is accepted today.
+    pub(crate) fn accepts(&self, rule: &str, place: Place<'_>, class: Option<Class>, today: Date) -> bool {
         let mut whole = None;
-        self.exceptions.iter().any(|e| {
+        let accepting = self.exceptions.iter().filter(|e| {
             e.until >= today
                 && e.rules.iter().any(|r| r == rule)
+                && (e.classes.is_empty() || class.is_some_and(|c| e.classes.contains(&c)))
                 && e.globs.iter().any(|g| place.is(g, &mut whole))
-        })
+        });
+        // All that match have accepted it: none of them is idle.
+        accepting.map(|e| e.used.store(true, Ordering::Relaxed)).count() > 0
     }
 
-    /// The exceptions that have ended, in words.
-    pub(crate) fn expired(&self, today: Date) -> impl Iterator<Item = String> + '_ {
-        let ended = self.exceptions.iter().filter(move |e| e.until < today);
-        ended.map(|e| format!("exception for {} ended on {}: {}", e.rules.join(", "), e.until, e.reason))
+    /// The exceptions of the policy file that have ended, in words.
+    pub(crate) fn ended(&self, today: Date) -> impl Iterator<Item = String> + '_ {
+        let ended = self.exceptions.iter().filter(move |e| e.number.is_some() && e.until < today);
+        ended.map(|e| format!("{} ended on {}: {}", e.name(), e.until, e.reason))
+    }
+
+    /// The exceptions of the policy file that have not ended and accepted nothing, in words.
+    pub(crate) fn idle(&self, today: Date) -> impl Iterator<Item = String> + '_ {
+        let idle = self
+            .exceptions
+            .iter()
+            .filter(move |e| e.number.is_some() && e.until >= today && !e.used.load(Ordering::Relaxed));
+        idle.map(|e| format!("{} accepted nothing: {}", e.name(), e.reason))
+    }
+
+    /// Tells whether it names the account that runs the tools as an owner, which must be known then.
+    pub(crate) fn needs_account(&self) -> bool {
+        let rows = self.rows.iter().filter_map(|r| r.owner.as_ref());
+        rows.chain(&self.owner).any(|o| o.account)
     }
 
     /// Tells whether it says nothing about classes and owners.
@@ -160,15 +196,26 @@ impl Policy {
     }
 }
 
-impl Place<'_> {
+impl Exception {
+    fn name(&self) -> String {
+        format!("exception {} for {}", self.number.unwrap_or_default(), self.rules.join(", "))
+    }
+}
+
+impl<'p> Place<'p> {
+    /// The place of a directory above the audited path: only absolute patterns can name it.
+    pub(crate) fn above(dir: &'p Path) -> Self {
+        Self { below: None, root: dir, dir: true }
+    }
+
     fn is(&self, glob: &Glob, whole: &mut Option<Vec<u8>>) -> bool {
         if !glob.absolute {
-            return glob.matches(self.below);
+            return self.below.is_some_and(|below| glob.matches(below));
         }
         let whole = whole.get_or_insert_with(|| {
             let mut path = self.root.as_os_str().as_encoded_bytes().to_vec();
             path.push(b'/');
-            path.extend_from_slice(self.below);
+            path.extend_from_slice(self.below.unwrap_or_default());
             path
         });
         glob.matches(whole)
@@ -192,12 +239,12 @@ impl<'a> Demand<'a> {
         standard
     }
 
-    /// Who may own it, where the policy says so; `given` tells that the user named the owners, who then stand in
-    /// the place of the policy's general ones.
-    pub(crate) fn owner(&self, path_owner: u32, given: bool) -> Option<Allowed> {
-        let general = || self.policy.filter(|_| !given).and_then(|p| p.owner.as_ref());
-        let owners = self.row.and_then(|r| r.owner.as_ref()).or_else(general);
-        owners.map(|o| o.allowed(path_owner))
+    /// Who may own it, where the policy says so. `given` are the owners that the user named: they stand in the
+    /// place of the policy's general ones, and are the account where the policy asks for that.
+    pub(crate) fn owner(&self, path_owner: u32, given: Option<&[u32]>) -> Option<Allowed> {
+        let general = self.policy.and_then(|p| p.owner.as_ref()).filter(|o| given.is_none() || o.account);
+        let owners = self.row.and_then(|r| r.owner.as_ref()).or(general);
+        owners.map(|o| o.allowed(path_owner, given))
     }
 
     /// Which group it may have.
@@ -212,7 +259,7 @@ impl<'a> Demand<'a> {
 fn compile(number: usize, row: &file::Row, ids: &Ids) -> Result<Row, String> {
     let class = row.class.as_deref().map(|name| Class::from_name(name).ok_or_else(|| unknown_class(name)));
     let class = class.transpose()?;
-    let max = row.max.as_deref().map(octal).transpose()?;
+    let max = row.max.as_deref().map(maximum).transpose()?;
     if let (Some(class), Some(max)) = (class, max)
         && max.beyond(class.max()).0 != 0
     {
@@ -239,9 +286,19 @@ fn exception(e: &file::Exception) -> Result<Exception, String> {
     if e.rules.is_empty() || e.reason.trim().is_empty() {
         return Err("needs rules and a reason".into());
     }
-    let until = Date::parse(&e.until, format_description!("[year]-[month]-[day]"));
-    let until = until.map_err(|_| format!("until {:?} is no day such as \"2027-01-31\"", e.until))?;
-    Ok(Exception { globs: globs(&e.r#match)?, rules: e.rules.clone(), until, reason: e.reason.clone() })
+    let day = e.until.text();
+    let until = Date::parse(&day, format_description!("[year]-[month]-[day]"));
+    let until = until.map_err(|_| format!("until {day:?} is no day such as \"2027-01-31\""))?;
+    let class = |name: &String| Class::from_name(name).ok_or_else(|| unknown_class(name));
+    Ok(Exception {
+        globs: globs(&e.r#match)?,
+        rules: e.rules.clone(),
+        classes: e.classes.iter().map(class).collect::<Result<_, _>>()?,
+        until,
+        reason: e.reason.clone(),
+        number: None,
+        used: AtomicBool::new(false),
+    })
 }
 
 fn globs(patterns: &[String]) -> Result<Vec<Glob>, String> {
@@ -256,9 +313,8 @@ fn unknown_class(name: &str) -> String {
     format!("no class is called {name:?}; there are {}", known.join(", "))
 }
 
-fn octal(text: &str) -> Result<Mode, String> {
-    let mode = u32::from_str_radix(text, 8).ok().filter(|m| *m <= 0o7777);
-    mode.map(Mode).ok_or_else(|| format!("max {text:?} is no octal mode such as \"0640\""))
+fn maximum(text: &str) -> Result<Mode, String> {
+    Mode::parse(text).ok_or_else(|| format!("max {text:?} is no octal mode such as \"0640\""))
 }
 
 fn owners(names: &[String], ids: &Ids) -> Result<Owners, Bad> {
@@ -267,6 +323,7 @@ fn owners(names: &[String], ids: &Ids) -> Result<Owners, Bad> {
         match name.as_str() {
             "any" => owners.any = true,
             "path" => owners.path = true,
+            "account" => owners.account = true,
             "self" => owners.ids.push(rustix::process::geteuid().as_raw()),
             name => {
                 owners.ids.push(ids.uid(name).ok_or_else(|| Bad::new(format!("no user is called {name:?}")))?)

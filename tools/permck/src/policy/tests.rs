@@ -11,7 +11,7 @@ fn policy(text: &str) -> Policy {
 }
 
 fn place(below: &str, dir: bool) -> Place<'_> {
-    Place { below: below.as_bytes(), root: Path::new("/opt/x"), dir }
+    Place { below: Some(below.as_bytes()), root: Path::new("/opt/x"), dir }
 }
 
 fn class(policy: &Policy, below: &str, dir: bool) -> Option<Class> {
@@ -40,10 +40,10 @@ fn owners_and_tighter_maxima_are_kept() {
     );
     let demand = p.demand(place("a", false));
     assert_eq!(demand.standard().unwrap().max, Mode(0o440));
-    assert_eq!(demand.owner(1000, false), Some(Allowed::Any));
-    assert_eq!(p.demand(place("b", false)).owner(1000, false), Some(Allowed::Ids(vec![1000, 7])));
-    assert_eq!(p.demand(place("b", false)).owner(1000, true), None);
-    assert_eq!(demand.owner(1000, true), Some(Allowed::Any));
+    assert_eq!(demand.owner(1000, None), Some(Allowed::Any));
+    assert_eq!(p.demand(place("b", false)).owner(1000, None), Some(Allowed::Ids(vec![1000, 7])));
+    assert_eq!(p.demand(place("b", false)).owner(1000, Some(&[5])), None);
+    assert_eq!(demand.owner(1000, Some(&[5])), Some(Allowed::Any));
 }
 
 #[test]
@@ -51,12 +51,40 @@ fn exceptions_end() {
     let p = policy(
         "version = 1\n[[exception]]\nmatch = ['bin/*']\nrules = ['special-bits']\nreason = 'r'\nuntil = '2027-01-31'\n",
     );
-    let accepts = |rule, below, today| p.accepts(rule, place(below, false), today);
+    let accepts = |rule, below, today| p.accepts(rule, place(below, false), None, today);
     assert!(accepts("special-bits", "bin/x", date!(2027 - 01 - 31)));
     assert!(!accepts("special-bits", "bin/x", date!(2027 - 02 - 01)));
     assert!(!accepts("mode", "bin/x", date!(2027 - 01 - 01)));
     assert!(!accepts("special-bits", "x", date!(2027 - 01 - 01)));
-    assert_eq!(p.expired(date!(2027 - 02 - 01)).count(), 1);
+    assert_eq!((p.ended(date!(2027 - 02 - 01)).count(), p.idle(date!(2027 - 01 - 01)).count()), (1, 0));
+    let idle = policy(
+        "version = 1\n[[exception]]\nmatch = ['x']\nrules = ['mode']\nclasses = ['key_dir']\nreason = 'r'\n\
+         until = 2027-01-31\n",
+    );
+    let today = date!(2027 - 01 - 01);
+    assert!(!idle.accepts("mode", place("x", true), Some(Class::DataDir), today));
+    assert_eq!(idle.idle(today).collect::<Vec<_>>(), ["exception 1 for mode accepted nothing: r"]);
+    assert!(idle.accepts("mode", place("x", true), Some(Class::KeyDir), today));
+    assert_eq!(idle.idle(today).count(), 0);
+}
+
+#[test]
+fn the_account_is_whom_the_user_names_and_not_root() {
+    let p = policy("version = 1\nowner = ['account']\n");
+    assert!(p.needs_account() && !policy("version = 1\nowner = ['self']\n").needs_account());
+    let owner = |given| p.demand(place("b", false)).owner(0, given);
+    assert_eq!(owner(Some(&[7][..])), Some(Allowed::Ids(vec![7])));
+    assert_eq!(owner(None), Some(Allowed::Ids(vec![rustix::process::geteuid().as_raw()])));
+}
+
+#[test]
+fn absolute_patterns_and_those_above_match_whole_paths() {
+    let p = policy(
+        "version = 1\n[[exception]]\nmatch = ['/opt']\nrules = ['ancestor']\nreason = 'r'\nuntil = '2027-01-31'\n",
+    );
+    let accepts =
+        |dir: &str| p.accepts("ancestor", Place::above(Path::new(dir)), None, date!(2027 - 01 - 01));
+    assert!(accepts("/opt") && !accepts("/"));
 }
 
 #[test]
@@ -80,6 +108,7 @@ fn what_is_wrong_is_told_with_its_place() {
     let exception = "version = 1\n[[exception]]\nmatch = ['a']\nrules = ['mode']\nreason = 'r'\n";
     assert!(bad(exception).contains("until"));
     assert!(bad(&format!("{exception}until = 'soon'\n")).contains("is no day"));
+    assert!(bad(&format!("{exception}until = 3\n")).contains("expected a day such as"));
 }
 
 #[test]
@@ -92,6 +121,9 @@ fn every_profile_compiles_and_every_row_can_match() {
     let certs = policy(profile::find("certs").unwrap());
     assert_eq!(class(&certs, "", true), Some(Class::KeyDir));
     assert_eq!(class(&certs, "server.key", false), Some(Class::KeyFile));
+    let msmonitor = policy(profile::find("msmonitor").unwrap());
+    assert_eq!(class(&msmonitor, "plugin/client.py", false), Some(Class::ProgramFile));
+    assert_eq!(class(&msmonitor, "x/client.key", false), Some(Class::KeyFile));
     let ascend = policy(profile::find("ascend").unwrap());
     let data = "h_1_20260101000000000_ascend_pt/ASCEND_PROFILER_OUTPUT/trace_view.json";
     assert_eq!(class(&ascend, data, false), Some(Class::DataFile));

@@ -3,7 +3,6 @@
 use std::io::{self, Write};
 
 use common::record::permck as record;
-use common::record::{Line, Record};
 
 use super::{Ending, Report};
 use crate::inspect::Issue;
@@ -25,11 +24,11 @@ impl Report for Json {
             class: issue.class.map(str::to_owned),
             told_by: issue.told_by.clone(),
         };
-        line(to, &finding)
+        common::record::write(to, &finding)
     }
 
     fn end(&mut self, to: &mut dyn Write, ending: &Ending) -> io::Result<()> {
-        let Ending { seen, known, end } = ending;
+        let Ending { seen, known, gone, end } = ending;
         let summary = record::Summary {
             entries: seen.entries,
             dirs: seen.dirs,
@@ -41,13 +40,10 @@ impl Report for Json {
             known: *known,
             vanished: seen.vanished,
             mounts_skipped: seen.mounts,
+            exceptions_idle: seen.idle,
+            baseline_gone: *gone,
             errors: end.failed,
         };
-        line(to, &summary)
+        common::record::write(to, &summary)
     }
-}
-
-fn line<R: Record>(to: &mut dyn Write, record: &R) -> io::Result<()> {
-    serde_json::to_writer(&mut *to, &Line::new(record)).map_err(io::Error::from)?;
-    to.write_all(b"\n")
 }

@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use common::report::{End, Writer};
+use common::report::{self, End, ReportFormat, Source, Writer};
 
 use crate::inspect::{Issue, Seen};
 
@@ -10,7 +10,7 @@ mod json;
 mod text;
 
 pub(crate) use json::Json;
-pub(crate) use text::Text;
+use text::Text;
 
 /// A format.
 pub(crate) trait Report {
@@ -21,17 +21,34 @@ pub(crate) trait Report {
     fn end(&mut self, to: &mut dyn Write, ending: &Ending) -> io::Result<()>;
 }
 
+/// The report in a format. `limit` and `color` are for text, and so is what a rule finds, as a heading.
+pub(crate) fn select(
+    format: ReportFormat,
+    source: Source,
+    limit: usize,
+    color: bool,
+    heading: fn(&str) -> &'static str,
+) -> Box<dyn Report + Send> {
+    match (report::writer(format, source), format) {
+        (Some(writer), _) => Box::new(Shared(writer)),
+        (None, ReportFormat::Json) => Box::new(Json),
+        (None, _) => Box::new(Text::new(limit, color, heading)),
+    }
+}
+
 /// What is known at the end of an audit.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Ending {
     pub(crate) seen: Seen,
     /// Findings that the baseline knows.
     pub(crate) known: u64,
+    /// Findings of the baseline that were not found any more.
+    pub(crate) gone: u64,
     pub(crate) end: End,
 }
 
 /// A format that all tools write.
-pub(crate) struct Shared(pub(crate) Box<dyn Writer>);
+struct Shared(Box<dyn Writer>);
 
 impl Report for Shared {
     fn issue(&mut self, to: &mut dyn Write, issue: &Issue) -> io::Result<()> {

@@ -81,7 +81,7 @@ impl Report for Text {
         }
         let totals = ending.end.totals;
         if totals.at_least(Severity::Note) > 0 {
-            writeln!(to, "{totals} in {} {}", ending.end.subjects, ending.end.noun)?;
+            writeln!(to, "{totals} in {}", ending.end.counted())?;
         }
         Ok(())
     }

@@ -66,7 +66,7 @@ fn names(acl: &Acl, judge: &Judge) -> String {
 
 /// `setfacl -b` alone would leave the mask in the group's bits.
 fn remove(s: &Subject<'_>) -> String {
-    format!("chmod {} {1} && setfacl -b {1}", without_acl(s), s.quoted())
+    format!("{} && setfacl -b {}", s.chmod(without_acl(s)), s.quoted())
 }
 
 /// The mode that leaves each what it really has and takes away what its class does not allow.

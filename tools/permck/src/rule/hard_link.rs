@@ -3,10 +3,10 @@
 use common::finding::Severity;
 use rustix::fs::FileType;
 
-use super::{Hit, Judge, Rule, Subject};
+use super::{HARD_LINK, Hit, Judge, Rule, Subject};
 
 pub(crate) static RULE: Rule = Rule {
-    id: "hard-link",
+    id: HARD_LINK,
     severity: Severity::Error,
     what: "it is a hard link to a file of somebody else",
     check,
@@ -22,6 +22,9 @@ fn check(s: &Subject<'_>, judge: &Judge) -> Option<Hit> {
             judge.ids.user(s.dir_owner)
         ),
         expected: "files of the directory's owner, or with one name".into(),
-        fix: format!("rm {} after checking what it is", s.quoted()),
+        fix: format!(
+            "find out what else it is called (find MOUNT -xdev -samefile {0}), then rm {0} if it does not belong here",
+            s.quoted()
+        ),
     })
 }

@@ -10,9 +10,10 @@ use common::policy::{Class, Mode};
 use common::report::RuleInfo;
 use rustix::fs::{FileType, Statx, StatxAttributes};
 
+use crate::classify::Stray;
 use crate::ids::Ids;
 use crate::walk::{Node, kind};
-use crate::xattr::Xattrs;
+use crate::xattr::{Acl, Xattrs};
 
 pub(crate) mod acl;
 mod capability;
@@ -38,7 +39,7 @@ pub(crate) struct Rule {
 }
 
 /// Every rule about one entry, gravest first.
-pub(crate) static RULES: [&Rule; 20] = [
+pub(crate) static RULES: [&Rule; 21] = [
     &secret::RULE,
     &mode::WORLD_WRITABLE,
     &mode::GROUP_WRITABLE,
@@ -52,6 +53,7 @@ pub(crate) static RULES: [&Rule; 20] = [
     &hard_link::RULE,
     &types::DEVICE,
     &acl::DEFAULT,
+    &secret::STRAY,
     &link::DANGLING,
     &link::OUTSIDE,
     &name::RULE,
@@ -60,6 +62,9 @@ pub(crate) static RULES: [&Rule; 20] = [
     &types::FIFO,
     &special::IMMUTABLE,
 ];
+
+/// The rule that makes all advice about an entry wait: see [`crate::inspect`].
+pub(crate) const HARD_LINK: &str = "hard-link";
 
 /// Ids of what is checked once per audited path, beside [`RULES`]: see [`crate::place`].
 pub(crate) const PLACE_RULES: [(&str, Severity, &str); 2] = [
@@ -139,6 +144,8 @@ pub(crate) struct Subject<'a> {
     pub(crate) link: Option<&'a Link>,
     /// A private key in the content: its kind and where it begins.
     pub(crate) secret: Option<(&'static str, usize)>,
+    /// Private keys in a directory that is mainly for other things.
+    pub(crate) stray: Option<&'a Stray>,
     /// Owner of the directory that it is in.
     pub(crate) dir_owner: u32,
     /// Why the content could not be read.
@@ -167,6 +174,13 @@ impl Subject<'_> {
         common::policy::shell_quote(&self.path())
     }
 
+    /// What the mode grants: with an ACL the group's bits show the mask, and what the group gets is in the ACL.
+    pub(crate) fn granted(&self) -> Mode {
+        let mode = self.mode();
+        let group = self.xattrs.access.as_ref().filter(|a| !a.broken).and_then(Acl::owning_group);
+        group.map_or(mode, |bits| Mode(mode.0 & 0o7707 | bits << 3))
+    }
+
     /// The mode that it should have: what it has, less what its class does not allow.
     pub(crate) fn tightened(&self) -> Mode {
         let mode = self.mode();
@@ -175,6 +189,20 @@ impl Subject<'_> {
             // Sockets and FIFOs keep what owner and group have.
             None => Mode(mode.0 & 0o770),
         }
+    }
+
+    /// The command that tightens it to a mode. Four digits would leave a directory its setuid and setgid bits.
+    pub(crate) fn chmod(&self, mode: Mode) -> String {
+        let special = self.kind() == FileType::Directory && self.mode().0 & !mode.0 & 0o6000 != 0;
+        format!("chmod {}{mode} {}", if special { "0" } else { "" }, self.quoted())
+    }
+
+    /// Tells whether a mode keeps an account from a program that everybody may run now and that is root's: only
+    /// the group is left then, and root's own has nobody in it.
+    pub(crate) fn locks_out(&self, mode: Mode) -> bool {
+        let program = |s: Standard<'_>| matches!(s.class, Class::ProgramFile | Class::ProgramDir);
+        let loses = self.mode().0 & !mode.0 & 0o001 != 0;
+        loses && self.st.stx_gid == 0 && self.standard.is_some_and(program)
     }
 
     pub(crate) fn attribute(&self, flag: StatxAttributes) -> bool {

@@ -35,7 +35,7 @@ pub(crate) static RULE: Rule = Rule {
 
 /// The bits beyond the maximum, special bits left to their own rule.
 fn excess(s: &Subject<'_>) -> Option<u32> {
-    let mode = s.mode();
+    let mode = s.granted();
     match (s.standard, s.kind()) {
         (Some(standard), _) => Some(mode.beyond(standard.max).0 & 0o777),
         // A link's mode means nothing, and a device in a tree is a finding of its own.
@@ -45,8 +45,11 @@ fn excess(s: &Subject<'_>) -> Option<u32> {
 }
 
 fn hit(s: &Subject<'_>) -> Hit {
-    let mode = s.mode();
-    let fix = format!("chmod {} {}", s.tightened(), s.quoted());
+    let mode = s.granted();
+    let mut fix = s.chmod(s.tightened());
+    if s.locks_out(s.tightened()) {
+        fix = format!("chgrp GROUP {} && {fix}  # GROUP: that of the account that runs it", s.quoted());
+    }
     match s.standard {
         Some(standard) => {
             let row = standard.class.row();

@@ -1,7 +1,9 @@
 //! Private keys in files that are not held to the mode of a key.
 
+use std::os::unix::ffi::OsStrExt;
+
 use common::finding::Severity;
-use common::policy::Class;
+use common::policy::{Class, shell_quote};
 
 use super::{Hit, Judge, Rule, Subject};
 
@@ -11,6 +13,29 @@ pub(crate) static RULE: Rule = Rule {
     what: "it holds a private key and is not kept as one",
     check,
 };
+
+/// Its directory is open to others, as its other files need it.
+pub(crate) static STRAY: Rule = Rule {
+    id: "stray-key",
+    severity: Severity::Warning,
+    what: "a private key lies among other things",
+    check: stray,
+};
+
+fn stray(s: &Subject<'_>, _: &Judge) -> Option<Hit> {
+    let stray = s.stray.filter(|_| s.mode().0 & 0o077 != 0)?;
+    let key = s.path().join(std::ffi::OsStr::from_bytes(&stray.name));
+    let more = if stray.keys > 1 { format!(" and {} more", stray.keys - 1) } else { String::new() };
+    Some(Hit {
+        found: format!("private key {}{more} beside {} other entries", safe(&stray.name), stray.others),
+        expected: "private keys in a directory of their own, mode 0700".into(),
+        fix: format!("move {} to a key directory, and the setting that names it", shell_quote(&key)),
+    })
+}
+
+fn safe(name: &[u8]) -> String {
+    common::text::safe(&String::from_utf8_lossy(name))
+}
 
 fn check(s: &Subject<'_>, _: &Judge) -> Option<Hit> {
     let (kind, at) = s.secret?;

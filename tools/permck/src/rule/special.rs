@@ -31,7 +31,7 @@ fn check(s: &Subject<'_>, _: &Judge) -> Option<Hit> {
     Some(Hit {
         found: format!("mode {mode} is {}", set.join(", ")),
         expected: "none of setuid, setgid, sticky".into(),
-        fix: format!("chmod {} {}", s.tightened(), s.quoted()),
+        fix: s.chmod(s.tightened()),
     })
 }
 

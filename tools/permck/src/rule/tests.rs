@@ -70,6 +70,7 @@ fn plain<'a>(node: &'a Node, name: &'a CStr, st: &'a Statx) -> Subject<'a> {
         xattrs: &NONE,
         link: None,
         secret: None,
+        stray: None,
         dir_owner: st.stx_uid,
         unread: None,
     }

@@ -20,7 +20,7 @@ pub(crate) static DEVICE: Rule = Rule {
                 s.mode()
             ),
             expected: "devices only below /dev".into(),
-            fix: format!("rm {}", s.quoted()),
+            fix: format!("rm {} if nothing needs it", s.quoted()),
         })
     },
 };

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use rustix::fs::{FileType, RawDir};
 use rustix::io::Errno;
 
-use super::{Dir, Node, Options, Visitor, fstat, kind, open_dir, stat};
+use super::{Dir, Node, Options, Visitor, fstat, kind, mount, open_dir, stat};
 
 /// Names of directories kept at once, per directory being read; then they are walked before more are read.
 const NAMES: usize = 1 << 20;
@@ -56,9 +56,14 @@ impl<V: Visitor> Listing<V> {
     }
 
     /// The next directory to walk, after reading on where none is waiting; `None` when this one is done.
-    pub(super) fn next(&mut self, buffer: &mut [MaybeUninit<u8>], visitor: &mut V) -> Option<Pending> {
+    pub(super) fn next(
+        &mut self,
+        buffer: &mut [MaybeUninit<u8>],
+        options: Options,
+        visitor: &mut V,
+    ) -> Option<Pending> {
         while self.names.is_empty() && self.state.is_some() {
-            self.read(buffer, visitor);
+            self.read(buffer, options, visitor);
         }
         let end = self.names.len().checked_sub(1)?;
         let start = memchr::memrchr(0, &self.names[..end]).map_or(0, |i| i + 1);
@@ -78,7 +83,7 @@ impl<V: Visitor> Listing<V> {
     }
 
     /// Reads entries until the directory ends or enough directories wait.
-    fn read(&mut self, buffer: &mut [MaybeUninit<u8>], visitor: &mut V) {
+    fn read(&mut self, buffer: &mut [MaybeUninit<u8>], options: Options, visitor: &mut V) {
         let Some(mut state) = self.state.take() else { return };
         let fd: &OwnedFd = &self.dir.fd;
         let mut raw = RawDir::new(fd, buffer);
@@ -113,6 +118,9 @@ impl<V: Visitor> Listing<V> {
                 // The list was older than the file, or the file system does not tell types.
                 Ok(st) if kind(&st) == FileType::Directory => {
                     self.names.extend_from_slice(name.to_bytes_with_nul());
+                }
+                Ok(st) if !options.cross_mounts && mount(&st) != mount(&self.dir.st) => {
+                    visitor.mounted(&self.dir, &mut state, name, &st);
                 }
                 Ok(st) => visitor.file(&self.dir, &mut state, name, &st),
                 Err(Errno::NOENT) => visitor.vanished(),

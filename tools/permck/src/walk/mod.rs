@@ -42,6 +42,11 @@ pub(crate) trait Visitor: Send {
     /// A directory that is not entered: another file system's root.
     fn mount_point(&mut self, parent: &Dir, name: &CStr, st: &Statx);
 
+    /// An entry that is not a directory and that is mounted over another one, where mounts are not crossed.
+    fn mounted(&mut self, dir: &Dir, state: &mut Self::State, name: &CStr, st: &Statx) {
+        self.file(dir, state, name, st);
+    }
+
     /// Something that could not be looked at; `st` where at least that is known.
     fn failed(&mut self, parent: &Dir, name: &CStr, st: Option<&Statx>, error: Errno);
 
@@ -58,11 +63,18 @@ pub(crate) struct Node {
     pub(crate) root: usize,
     /// 0 for a root.
     pub(crate) depth: u32,
+    /// A root that is a file: the name is the file's whole path as it was given, also where that is a link.
+    file: bool,
 }
 
 impl Node {
     fn root(path: &[u8], root: usize) -> Arc<Self> {
-        Arc::new(Self { parent: None, name: path.into(), root, depth: 0 })
+        Arc::new(Self { parent: None, name: path.into(), root, depth: 0, file: false })
+    }
+
+    /// The directory of a root that is a file.
+    fn of_file(path: &[u8], root: usize) -> Arc<Self> {
+        Arc::new(Self { parent: None, name: path.into(), root, depth: 0, file: true })
     }
 
     fn child(self: &Arc<Self>, name: &[u8]) -> Arc<Self> {
@@ -71,6 +83,7 @@ impl Node {
             name: name.into(),
             root: self.root,
             depth: self.depth + 1,
+            file: false,
         })
     }
 
@@ -86,7 +99,7 @@ impl Node {
 
     /// The path of an entry of this directory.
     pub(crate) fn path_of(&self, name: &CStr) -> PathBuf {
-        self.join(Some(name.to_bytes()))
+        self.join((!self.file).then_some(name.to_bytes()))
     }
 
     /// Writes the path below the root into `into`, with `name` at its end.
@@ -167,14 +180,23 @@ pub(crate) struct RootError {
     pub(crate) error: Errno,
 }
 
+/// What is asked of every entry: the time of birth tells a file from another one with its inode number, the mount
+/// tells what lies here from what was mounted here.
+const WANTED: StatxFlags = StatxFlags::BASIC_STATS.union(StatxFlags::BTIME).union(StatxFlags::MNT_ID);
+
 /// The metadata of an entry, links not followed, automounts not started.
 pub(crate) fn stat(dir: impl AsFd, name: &CStr) -> rustix::io::Result<Statx> {
-    rfs::statx(dir, name, AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT, StatxFlags::BASIC_STATS)
+    rfs::statx(dir, name, AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT, WANTED)
+}
+
+/// The metadata of a path without links.
+pub(crate) fn stat_path(path: &std::path::Path) -> rustix::io::Result<Statx> {
+    rfs::statx(CWD, path, AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT, WANTED)
 }
 
 /// The metadata of an open file.
 pub(crate) fn fstat(fd: impl AsFd) -> rustix::io::Result<Statx> {
-    rfs::statx(fd, c"", AtFlags::EMPTY_PATH, StatxFlags::BASIC_STATS)
+    rfs::statx(fd, c"", AtFlags::EMPTY_PATH, WANTED)
 }
 
 /// The type of a file.
@@ -187,20 +209,35 @@ pub(crate) fn device(st: &Statx) -> u64 {
     rfs::makedev(st.stx_dev_major, st.stx_dev_minor)
 }
 
+/// What an entry is mounted by: two entries with the same answer are on one mount. A bind mount has the device of
+/// what it shows, and on an overlay the files of one directory have several; only kernels before 5.8 know no more
+/// than devices.
+pub(crate) fn mount(st: &Statx) -> (bool, u64) {
+    let told = StatxFlags::from_bits_retain(st.stx_mask).contains(StatxFlags::MNT_ID);
+    (told, if told { st.stx_mnt_id } else { device(st) })
+}
+
 /// Opens a directory below `parent` for listing: no link, and no mount point unless asked for.
 fn open_dir(parent: BorrowedFd<'_>, name: &CStr, options: Options) -> rustix::io::Result<OwnedFd> {
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let mut resolve = ResolveFlags::NO_SYMLINKS;
-    if !options.cross_mounts {
-        resolve |= ResolveFlags::NO_XDEV;
-    }
+    open_entry(parent, name, OFlags::RDONLY | OFlags::DIRECTORY, options.cross_mounts)
+}
+
+/// Opens an entry of `parent`: never through a link, and nothing that is mounted there unless asked for.
+pub(crate) fn open_entry(
+    parent: BorrowedFd<'_>,
+    name: &CStr,
+    flags: OFlags,
+    cross_mounts: bool,
+) -> rustix::io::Result<OwnedFd> {
+    let flags = flags | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let resolve = if cross_mounts { ResolveFlags::empty() } else { ResolveFlags::NO_XDEV };
     match rfs::openat2(parent, name, flags, Mode::empty(), resolve) {
         // Old kernels, and sandboxes that know no openat2.
         Err(Errno::NOSYS | Errno::PERM) => {}
         other => return other,
     }
     let fd = rfs::openat(parent, name, flags, Mode::empty())?;
-    if !options.cross_mounts && device(&fstat(&fd)?) != device(&fstat(parent)?) {
+    if !cross_mounts && mount(&fstat(&fd)?) != mount(&fstat(parent)?) {
         return Err(Errno::XDEV);
     }
     Ok(fd)

@@ -5,13 +5,13 @@ use std::mem::MaybeUninit;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
-use rustix::fs::Statx;
+use rustix::fs::{FileType, Statx};
 use rustix::io::Errno;
 
 use super::listing::{Listing, Pending};
-use super::{Dir, Node, Options, RootError, Visitor, fstat, open_root, stat};
+use super::{Dir, Node, Options, RootError, Visitor, fstat, kind, open_root, stat};
 
 /// Bytes of directory entries asked for at once.
 const BUFFER: usize = 64 << 10;
@@ -25,10 +25,12 @@ pub(crate) fn walk<V: Visitor>(
 ) -> (Vec<V>, Vec<RootError>) {
     let (mut work, mut errors) = (Vec::new(), Vec::new());
     for (i, path) in roots.iter().enumerate() {
-        let opened = open(path, path, i).map(|dir| Work::Root(dir.into())).or_else(|e| match e {
-            Errno::NOTDIR => file(path, i),
-            e => Err(e),
-        });
+        let opened = open(path, Node::root(path.as_os_str().as_bytes(), i))
+            .map(|dir| Work::Root(dir.into()))
+            .or_else(|e| match e {
+                Errno::NOTDIR => file(path, i),
+                e => Err(e),
+            });
         match opened {
             Ok(found) => work.push(found),
             Err(error) => errors.push(RootError { path: path.clone(), error }),
@@ -57,21 +59,31 @@ pub(crate) fn walk<V: Visitor>(
     (visitors, errors)
 }
 
-/// Opens a directory that stands at the top of a walk; it is shown as `shown`.
-fn open(path: &Path, shown: &Path, root: usize) -> rustix::io::Result<Dir> {
+/// Opens a directory that stands at the top of a walk, with the node that it gets.
+fn open(path: &Path, node: Arc<Node>) -> rustix::io::Result<Dir> {
     let fd = open_root(path)?;
     let st = fstat(&fd)?;
-    Ok(Dir { fd: fd.into(), node: Node::root(shown.as_os_str().as_bytes(), root), st })
+    Ok(Dir { fd: fd.into(), node, st })
 }
 
-/// A root that is no directory is seen as an entry of its directory.
+/// A root that is no directory is seen as an entry of its directory. A link was named by the user, and is followed
+/// as one to a directory is; it is shown as it was named.
 fn file(path: &Path, root: usize) -> rustix::io::Result<Work> {
+    let (dir, name, st) = entry(path, path, root)?;
+    if kind(&st) != FileType::Symlink {
+        return Ok(Work::File(Box::new((dir, name, st))));
+    }
+    let real = path.canonicalize().map_err(|e| Errno::from_io_error(&e).unwrap_or(Errno::INVAL))?;
+    entry(&real, path, root).map(|file| Work::File(Box::new(file)))
+}
+
+fn entry(path: &Path, shown: &Path, root: usize) -> rustix::io::Result<(Dir, CString, Statx)> {
     let name = path.file_name().and_then(|n| CString::new(n.as_bytes()).ok()).ok_or(Errno::INVAL)?;
-    let shown = path.parent().unwrap_or(Path::new("/"));
-    let parent = if shown.as_os_str().is_empty() { Path::new(".") } else { shown };
-    let dir = open(parent, shown, root)?;
+    let parent = path.parent().unwrap_or(Path::new("/"));
+    let parent = if parent.as_os_str().is_empty() { Path::new(".") } else { parent };
+    let dir = open(parent, Node::of_file(shown.as_os_str().as_bytes(), root))?;
     let st = stat(&dir, &name)?;
-    Ok(Work::File(Box::new((dir, name, st))))
+    Ok((dir, name, st))
 }
 
 enum Work {
@@ -168,14 +180,14 @@ fn descend<V: Visitor>(
 ) {
     let mut stack: Vec<Listing<V>> = first.into_iter().collect();
     while let Some(top) = stack.last_mut() {
-        let Some(pending) = top.next(buffer, visitor) else {
+        let Some(pending) = top.next(buffer, options, visitor) else {
             stack.pop();
             continue;
         };
         if pool.hungry.load(Ordering::Relaxed) > 0 {
             // The directory nearest to the root has the most below it.
             if let Some(listing) = stack.iter_mut().find(|l| l.can_share())
-                && let Some(share) = listing.next(buffer, visitor)
+                && let Some(share) = listing.next(buffer, options, visitor)
             {
                 pool.give(share);
             }

@@ -5,7 +5,7 @@ use std::os::unix::fs::{MetadataExt, symlink};
 use std::path::Path;
 
 use super::*;
-use crate::tests::{chmod, clean_dir, oracle, permck, write};
+use crate::tests::{as_root, chmod, clean_dir, elsewhere, oracle, permck, skipped, write};
 
 fn mode(path: &Path) -> u32 {
     std::fs::symlink_metadata(path).unwrap().mode() & 0o7777
@@ -76,8 +76,7 @@ fn an_acl_is_removed_without_giving_the_group_its_mask_and_put_back() {
     write(&path, 0o600, "x");
     let acl = ["-m".as_ref(), OsStr::new("u:65534:rw,g::r,m::rw"), path.as_ref()];
     if oracle("setfacl", &acl).is_none() || mode(&path) != 0o660 {
-        eprintln!("skipped: no ACLs here");
-        return;
+        return skipped("no ACLs can be set here");
     }
     let show = || oracle("getfacl", &["-npE".as_ref(), path.as_ref()]).unwrap();
     let before = show();
@@ -108,6 +107,198 @@ fn undo_leaves_alone_what_is_no_longer_what_was_changed() {
     assert_eq!(exit, Exit::No, "{text}");
     assert_eq!((mode(&a), mode(&victim), mode(&c)), (0o400, 0o640, 0o666));
     assert!(text.contains("it was changed since: mode 0400, not 0640"), "{text}");
+}
+
+fn undo(record: &Path) -> (Exit, String) {
+    permck(&[OsStr::new("undo"), record.as_ref()])
+}
+
+/// A file of nobody with the setgid bit of root: what nobody writes into it since does not get root's group.
+#[test]
+fn undo_gives_no_powers_to_what_was_written_since() {
+    let (dir, place) = (clean_dir(), clean_dir());
+    let (kept, rewritten) = (dir.path().join("kept"), dir.path().join("rewritten"));
+    for path in [&kept, &rewritten] {
+        write(path, 0o2755, "#!/bin/sh\n");
+    }
+    let record = place.path().join("r");
+    fix(&record, dir.path());
+    assert_eq!(mode(&rewritten), 0o550);
+    let times = std::fs::metadata(&rewritten).unwrap();
+    chmod(&rewritten, 0o750);
+    std::fs::write(&rewritten, "#!/bin/sb\n").unwrap();
+    // The owner sets size, modification time and mode as they were.
+    let file = std::fs::File::options().write(true).open(&rewritten).unwrap();
+    file.set_modified(times.modified().unwrap()).unwrap();
+    chmod(&rewritten, 0o550);
+    let (exit, text) = undo(&record);
+    assert_eq!((exit, mode(&rewritten), mode(&kept)), (Exit::No, 0o550, 0o2755), "{text}");
+    assert!(text.contains("rewritten: it was changed since: last at "), "{text}");
+}
+
+/// A new file with the inode number of the old one is not opened to everybody.
+#[test]
+fn undo_does_not_open_a_new_file_with_an_old_number() {
+    let (dir, place) = (clean_dir(), clean_dir());
+    let (path, record) = (dir.path().join("f"), place.path().join("r"));
+    for i in 0..20 {
+        write(&path, 0o666, "x");
+        let number = std::fs::metadata(&path).unwrap().ino();
+        let _ = std::fs::remove_file(&record);
+        assert_eq!(fix(&record, dir.path()).0, Exit::Ok);
+        std::fs::remove_file(&path).unwrap();
+        write(&path, 0o640, "s");
+        assert_eq!((undo(&record).0, mode(&path)), (Exit::No, 0o640), "{i}");
+        std::fs::remove_file(&path).unwrap();
+        if std::fs::metadata(&record).unwrap().ino() == number {
+            return;
+        }
+    }
+}
+
+/// Changed twice, under two policies and into one record: both are undone.
+#[test]
+fn two_changes_of_one_file_are_undone_one_after_the_other() {
+    let (dir, place) = (clean_dir(), clean_dir());
+    let (path, record, policy) = (dir.path().join("f"), place.path().join("r"), place.path().join("p.toml"));
+    write(&path, 0o666, "x");
+    write(&policy, 0o600, "version = 1\n[[path]]\nmatch = ['f']\nclass = 'key_file'\n");
+    fix(&record, dir.path());
+    let args =
+        ["fix".as_ref(), "--policy".as_ref(), policy.as_os_str(), "--record".as_ref(), record.as_ref()];
+    permck(&[&args[..], &[dir.path().as_ref()]].concat());
+    assert_eq!(mode(&path), 0o600);
+    assert_eq!((undo(&record).0, mode(&path)), (Exit::Ok, 0o666));
+}
+
+/// As a killed run leaves it: the change may or may not have been made, and a line may be cut.
+#[test]
+fn what_a_killed_run_left_is_undone_where_that_is_safe() {
+    let (dir, place) = (clean_dir(), clean_dir());
+    let (plain, powers, record) =
+        (dir.path().join("plain"), dir.path().join("powers"), place.path().join("r"));
+    write(&plain, 0o666, "x");
+    write(&powers, 0o4750, "x");
+    fix(&record, dir.path());
+    let text = std::fs::read_to_string(&record).unwrap();
+    let first: Vec<_> = text.lines().filter(|l| !l.contains("ctime_after")).collect();
+    // The directory is one of programs, and is changed, too.
+    assert_eq!((first.len(), text.lines().count()), (3, 6));
+    write(&record, 0o600, format!("{}\n{}", first.join("\n"), &first[0][..40]));
+    // Nobody adds to a record that ends in half a line.
+    assert_eq!(fix(&record, dir.path()).0, Exit::Failed);
+    let (exit, text) = undo(&record);
+    assert_eq!((exit, mode(&powers)), (Exit::No, 0o550), "{text}");
+    assert!(mode(&plain) == 0o666 || text.contains("does not prove"), "{text}");
+    write(&record, 0o600, "{}\nnot json");
+    assert_eq!(undo(&record).0, Exit::Failed);
+}
+
+/// Neither a mounted directory nor a mounted file below the path is changed.
+#[test]
+fn what_is_mounted_below_a_path_is_not_changed() {
+    let (root, user) = (["-m"], ["-m", "--map-root-user"]);
+    if elsewhere("cmd::fix::tests::what_is_mounted_below_a_path_is_not_changed", as_root(&root, &user)) {
+        return;
+    }
+    let (dir, other) = (clean_dir(), clean_dir());
+    let path = |name: &str| dir.path().join(name);
+    std::fs::create_dir(path("mnt")).unwrap();
+    std::fs::create_dir(other.path().join("d")).unwrap();
+    chmod(&other.path().join("d"), 0o777);
+    for file in [path("file"), path("own"), other.path().join("f"), other.path().join("d/f")] {
+        write(&file, 0o666, "x");
+    }
+    let bind = |from: &Path, to: &Path| oracle("mount", &["--bind".as_ref(), from.as_ref(), to.as_ref()]);
+    let dirs = bind(&other.path().join("d"), &path("mnt"));
+    if dirs.is_none() || bind(&other.path().join("f"), &path("file")).is_none() {
+        return skipped("no right to mount");
+    }
+    // In a user namespace the directories above belong to nobody and are left, so that the status tells nothing.
+    let record = other.path().join("r");
+    fix(&record, dir.path());
+    let modes = || ["d", "d/f", "f"].map(|name| mode(&other.path().join(name)));
+    assert_eq!((modes(), mode(&path("own"))), ([0o777, 0o666, 0o666], 0o640));
+    // A mounted file that is named is meant, and so are all where mounts are crossed.
+    fix(&record, &path("file"));
+    assert_eq!(modes(), [0o777, 0o666, 0o640]);
+    let args = [OsStr::new("fix"), "--cross-mounts".as_ref(), "--record".as_ref(), record.as_ref()];
+    permck(&[&args[..], &[dir.path().as_ref()]].concat());
+    assert_eq!(modes(), [0o750, 0o640, 0o640]);
+}
+
+/// A record on a full disk: what is in it is whole, no change is without a line, and no more are made.
+#[test]
+fn a_full_disk_ends_the_run_with_a_record_that_can_be_undone() {
+    let (root, user) = (["-m"], ["-m", "--map-root-user"]);
+    if elsewhere(
+        "cmd::fix::tests::a_full_disk_ends_the_run_with_a_record_that_can_be_undone",
+        as_root(&root, &user),
+    ) {
+        return;
+    }
+    let (dir, place) = (clean_dir(), clean_dir());
+    let mount = ["-t", "tmpfs", "-o", "size=8k,mode=700", "none"].map(OsStr::new);
+    if oracle("mount", &[&mount[..], &[place.path().as_ref()]].concat()).is_none() {
+        return skipped("no right to mount");
+    }
+    let paths: Vec<_> = (0..100).map(|i| dir.path().join(format!("f{i}"))).collect();
+    for path in &paths {
+        write(path, 0o666, "x");
+    }
+    let record = place.path().join("r");
+    assert_eq!(fix(&record, dir.path()).0, Exit::Failed);
+    let changed = || paths.iter().filter(|p| mode(p) == 0o640).count();
+    let lines = std::fs::read_to_string(&record).unwrap();
+    assert!(lines.ends_with('\n') && changed() > 0 && changed() < 20, "{}", changed());
+    assert_eq!(lines.lines().count().div_ceil(2), changed());
+    assert_eq!((undo(&record).0, changed()), (Exit::Ok, 0));
+}
+
+/// Deeper than the system takes a path at once.
+#[test]
+fn deep_trees_are_fixed_and_undone() {
+    let (dir, place) = (clean_dir(), clean_dir());
+    let mut fd = std::os::fd::OwnedFd::from(std::fs::File::open(dir.path()).unwrap());
+    for _ in 0..3000 {
+        rustix::fs::mkdirat(&fd, "dd", rustix::fs::Mode::RWXU).unwrap();
+        fd = rustix::fs::openat(&fd, "dd", rustix::fs::OFlags::DIRECTORY, rustix::fs::Mode::empty()).unwrap();
+    }
+    let flags = rustix::fs::OFlags::CREATE | rustix::fs::OFlags::WRONLY;
+    let file = rustix::fs::openat(&fd, "f", flags, rustix::fs::Mode::RUSR).unwrap();
+    let set = |bits| rustix::fs::fchmod(&file, rustix::fs::Mode::from_raw_mode(bits)).unwrap();
+    let get = || rustix::fs::fstat(&file).unwrap().st_mode & 0o7777;
+    set(0o666);
+    let record = place.path().join("r");
+    assert_eq!((fix(&record, dir.path()).0, get()), (Exit::Ok, 0o640));
+    let (exit, text) = undo(&record);
+    assert_eq!((exit, get()), (Exit::Ok, 0o666), "{text}");
+}
+
+#[test]
+fn what_an_audit_finds_and_fix_cannot_mend_is_left_and_listed() {
+    let (dir, place) = (clean_dir(), clean_dir());
+    let tree = dir.path().join("t");
+    std::fs::create_dir(&tree).unwrap();
+    chmod(&tree, 0o700);
+    chmod(dir.path(), 0o777);
+    symlink("nowhere", tree.join("link")).unwrap();
+    let (exit, text) = fix(&place.path().join("r"), &tree);
+    assert_eq!(exit, Exit::No);
+    assert!(text.starts_with(&format!("left {}: directory above ", dir.path().display())), "{text}");
+    assert!(text.contains("[ancestor]") && text.lines().count() == 1, "{text}");
+    chmod(dir.path(), 0o700);
+    let args = ["--format", "json", "--record"].map(OsStr::new);
+    let record = place.path().join("r");
+    let (exit, text) = permck(&[&["fix".as_ref()], &args[..], &[record.as_ref(), tree.as_ref()]].concat());
+    assert!(exit == Exit::Ok && text.contains("\"left\":0,\"warnings\":1"), "{text}");
+}
+
+#[test]
+fn paths_of_the_system_are_refused() {
+    for path in ["/etc/passwd", "/usr", "/"] {
+        assert_eq!(permck(&["fix", "-n", path]), (Exit::Failed, String::new()), "{path}");
+    }
 }
 
 #[test]

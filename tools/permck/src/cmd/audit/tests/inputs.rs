@@ -1,0 +1,158 @@
+//! What is audited: links that the user names, single files, mounts, paths named twice, baselines of them.
+
+use std::path::PathBuf;
+
+use super::*;
+use crate::tests::as_root;
+
+fn rules_and_paths(args: &[&OsStr]) -> (Exit, Vec<(String, String)>) {
+    let mut all: Vec<&OsStr> = ["audit", "--format", "json"].map(OsStr::new).to_vec();
+    all.extend(args);
+    let (exit, text) = permck(&all);
+    (exit, findings(&text))
+}
+
+#[test]
+fn a_named_link_to_a_file_is_followed_and_shown_as_named() {
+    let dir = clean_dir();
+    let (key, link) = (dir.path().join("k.pem"), dir.path().join("link"));
+    write(&key, 0o644, KEY);
+    symlink("k.pem", &link).unwrap();
+    let wanted = vec![("mode".to_owned(), link.display().to_string())];
+    assert_eq!(rules_and_paths(&[link.as_ref()]), (Exit::No, wanted.clone()));
+    let list = dir.path().join("list");
+    write(&list, 0o600, format!("{}\n", link.display()));
+    assert_eq!(rules_and_paths(&["--files-from".as_ref(), list.as_ref()]), (Exit::No, wanted));
+}
+
+#[test]
+fn patterns_match_a_file_that_is_named_itself() {
+    let dir = clean_dir();
+    let file = dir.path().join("x.bin");
+    write(&file, 0o640, "x");
+    for pattern in [file.canonicalize().unwrap().display().to_string(), "x.bin".to_owned()] {
+        let policy = dir.path().join("p.toml");
+        let row = format!("version = 1\n[[path]]\nmatch = ['{pattern}']\nclass = 'key_file'\n");
+        write(&policy, 0o600, row);
+        let found = rules_and_paths(&["--policy".as_ref(), policy.as_ref(), file.as_ref()]);
+        assert_eq!(found, (Exit::No, vec![("mode".to_owned(), file.display().to_string())]), "{pattern}");
+    }
+}
+
+#[test]
+fn exceptions_hold_for_where_a_path_lies_and_idle_ones_are_counted() {
+    let dir = clean_dir();
+    let (open, policy) = (dir.path().join("open"), dir.path().join("p.toml"));
+    let tree = open.join("tree");
+    std::fs::create_dir_all(&tree).unwrap();
+    chmod(&tree, 0o700);
+    chmod(&open, 0o777);
+    let exception = |pattern: &str| {
+        let rules = "rules = ['ancestor', 'mount-options']\nreason = 'r'\nuntil = 9999-12-31\n";
+        let idle =
+            "[[exception]]\nmatch = ['nothing']\nrules = ['mode']\nreason = 'r'\nuntil = '9999-12-31'\n";
+        write(&policy, 0o600, format!("version = 1\n[[exception]]\nmatch = ['{pattern}']\n{rules}{idle}"));
+        json(&tree, &["--show", "note", "--policy", policy.to_str().unwrap()])
+    };
+    let (exit, records) = exception(open.canonicalize().unwrap().to_str().unwrap());
+    assert_eq!((exit, rules_of(&records, &open)), (Exit::Ok, vec![]), "{records}");
+    assert!(records.contains("\"exceptions_idle\":1"), "{records}");
+    assert_eq!(rules_of(&exception("other").1, &open), ["ancestor"]);
+    let (exit, records) = exception(".");
+    assert_eq!((exit, findings(&records)), (Exit::Ok, vec![]), "{records}");
+}
+
+#[test]
+fn what_is_named_twice_is_counted_once() {
+    let dir = clean_dir();
+    let sub = dir.path().join("sub");
+    std::fs::create_dir(&sub).unwrap();
+    chmod(&sub, 0o700);
+    let bad = sub.join("bad");
+    write(&bad, 0o666, "x");
+    let wanted = (Exit::No, vec![("world-writable".to_owned(), bad.display().to_string())]);
+    let (tree, again) = (dir.path().as_os_str(), dir.path().join("."));
+    for paths in [[tree, sub.as_ref()], [sub.as_ref(), tree], [tree, again.as_ref()]] {
+        let (exit, found) = rules_and_paths(&paths);
+        let found: Vec<_> = found.into_iter().map(|(r, p)| (r, PathBuf::from(p))).collect();
+        let bad = found.iter().map(|(r, p)| (r.clone(), p.canonicalize().unwrap().display().to_string()));
+        assert_eq!(
+            (exit, bad.collect()),
+            (wanted.0, vec![(wanted.1[0].0.clone(), canonical(&wanted.1[0].1))])
+        );
+    }
+}
+
+fn canonical(path: &str) -> String {
+    Path::new(path).canonicalize().unwrap().display().to_string()
+}
+
+#[test]
+fn a_baseline_is_whole_knows_paths_however_spelt_and_tells_what_is_gone() {
+    let (dir, place) = (clean_dir(), clean_dir());
+    let key = dir.path().join("key.pem");
+    write(&key, 0o640, KEY);
+    let base = place.path().join("base");
+    let baseline =
+        |path: &Path| permck(&["baseline".as_ref(), "-o".as_ref(), base.as_os_str(), path.as_os_str()]).0;
+    let dotted = dir.path().join("./.");
+    assert_eq!(baseline(&dotted), Exit::Ok);
+    let with = ["--baseline", base.to_str().unwrap()];
+    assert_eq!(json(dir.path(), &with).0, Exit::Ok);
+    let old = std::fs::read(&base).unwrap();
+    assert_eq!(baseline(Path::new("/nowhere/at/all")), Exit::Failed);
+    assert_eq!(std::fs::read(&base).unwrap(), old);
+    chmod(&key, 0o600);
+    assert!(json(dir.path(), &with).1.contains("\"baseline_gone\":1"));
+}
+
+/// Neither a directory nor a file that is mounted below a path is judged, unless mounts are crossed; then each mount's
+/// options are.
+#[test]
+fn mounts_below_a_path_are_left_out() {
+    let (root, user) = (["-m"], ["-m", "--map-root-user"]);
+    if elsewhere("cmd::audit::tests::inputs::mounts_below_a_path_are_left_out", as_root(&root, &user)) {
+        return;
+    }
+    let (dir, other) = (clean_dir(), clean_dir());
+    let path = |name: &str| dir.path().join(name);
+    std::fs::create_dir(path("mnt")).unwrap();
+    chmod(&path("mnt"), 0o700);
+    write(&path("file"), 0o600, "x");
+    write(&other.path().join("bad"), 0o666, "x");
+    let bind = |from: &Path, to: &Path| oracle("mount", &["--bind".as_ref(), from.as_ref(), to.as_ref()]);
+    if bind(other.path(), &path("mnt")).is_none() || bind(&other.path().join("bad"), &path("file")).is_none()
+    {
+        return skipped("no right to mount");
+    }
+    let (_, records) = json(dir.path(), &[]);
+    // In a user namespace the directories above belong to nobody.
+    let below = |p: &str| Path::new(p).starts_with(dir.path());
+    assert!(!findings(&records).iter().any(|(_, p)| below(p)), "{records}");
+    assert!(records.contains("\"mounts_skipped\":2"), "{records}");
+    let (_, records) = json(dir.path(), &["--cross-mounts", "--show", "note"]);
+    assert_eq!(rules_of(&records, &path("mnt/bad")), ["world-writable"]);
+    let options = |path: &Path| rules_of(&records, path).contains(&"mount-options".to_owned());
+    assert_eq!(options(&path("mnt")), options(dir.path()), "{records}");
+    // A mounted file that is named is meant.
+    assert_eq!(rules_of(&json(&path("file"), &[]).1, &path("file")), ["world-writable"]);
+}
+
+/// Root is not the account that owns a toolkit, and is not added to it.
+#[test]
+fn a_toolkit_belongs_to_the_account_that_is_named() {
+    let dir = clean_dir();
+    write(&dir.path().join("set_env.sh"), 0o500, "#!/bin/sh\n");
+    let me = rustix::process::geteuid().as_raw();
+    let (exit, records) = json(dir.path(), &["--profile", "cann", "--owner", "1"]);
+    let told = rules_of(&records, &dir.path().join("set_env.sh"));
+    assert_eq!((exit, told.first().map(String::as_str)), (Exit::No, Some("owner")), "{records}");
+    let own = json(dir.path(), &["--profile", "cann"]);
+    if me == 0 {
+        assert_eq!(own, (Exit::Failed, String::new()));
+        std::os::unix::fs::chown(dir.path(), Some(1), None).unwrap();
+        std::os::unix::fs::chown(dir.path().join("set_env.sh"), Some(1), None).unwrap();
+        let (_, records) = json(dir.path(), &["--profile", "cann", "--owner", "1"]);
+        assert!(!records.contains("\"owner\""), "{records}");
+    }
+}

@@ -1,0 +1,145 @@
+//! Puts changes back, where the entry is provably the one that was changed and nothing has happened to it since.
+
+use std::collections::HashMap;
+use std::ffi::OsStr;
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Component, Path, PathBuf};
+
+use common::finding::unhex;
+use common::policy::Mode;
+use common::record::permck::Change;
+use rustix::fs::{self as rfs, OFlags, Statx};
+use rustix::io::Errno;
+
+use super::identity::{Rights, born, moment};
+use super::{attribute, proc_path};
+use crate::walk::{device, fstat};
+use crate::xattr;
+
+/// Undoes the changes of one record, the last first.
+pub(crate) struct Undoer {
+    dry_run: bool,
+    rights: Rights,
+    /// Of entries that were changed more than once: the times of change before the change that was undone, and
+    /// after it was.
+    undone: HashMap<(u64, u64), (Option<String>, String)>,
+}
+
+impl Undoer {
+    pub(crate) fn new(dry_run: bool) -> Self {
+        Self { dry_run, rights: Rights::own(), undone: HashMap::new() }
+    }
+
+    /// Puts one change back. `Ok(false)` where it never happened or was put back before.
+    pub(crate) fn undo(&mut self, change: &Change) -> Result<bool, String> {
+        let fd = open(&path_of(change)?)?;
+        let st = fstat(&fd).map_err(crate::reason)?;
+        same_entry(&st, change)?;
+        let (before, after) = (octal(&change.mode_before)?, octal(&change.mode_after)?);
+        let now = Mode::of(u32::from(st.stx_mode));
+        let place = proc_path(&fd);
+        let acl = change.acl_removed_hex.as_deref().map(bytes).transpose()?;
+        let acl_there = attribute(&place, xattr::ACCESS).map_err(crate::reason)?.is_some();
+        if now == before && acl_there == acl.is_some() {
+            return Ok(false);
+        }
+        if now != after || acl_there {
+            return Err(format!("it was changed since: mode {now}, not {after}"));
+        }
+        let powers = before.beyond(after).0 & 0o6000 != 0;
+        self.unchanged(&st, change, powers)?;
+        self.rights.check(st.stx_uid)?;
+        if self.dry_run {
+            return Ok(true);
+        }
+        if let Some(acl) = &acl {
+            rfs::setxattr(&place, xattr::ACCESS, acl, rfs::XattrFlags::empty()).map_err(crate::reason)?;
+        }
+        let chmod = |mode: Mode| rfs::chmod(&place, rfs::Mode::from_raw_mode(mode.0)).map_err(crate::reason);
+        chmod(before)?;
+        let then = fstat(&fd).map_err(crate::reason)?;
+        // Its owner may have been writing it in this moment.
+        if powers && content(&then) != content(&st) {
+            chmod(after)?;
+            return Err("it was changed while it was put back".into());
+        }
+        self.undone.insert((device(&st), st.stx_ino), (change.ctime_before.clone(), moment(&then.stx_ctime)));
+        Ok(true)
+    }
+
+    /// Nothing has happened to it since the change. The time of change cannot be set by its owner; without it,
+    /// because the run was killed between the change and its second line, the others are believed where no powers
+    /// depend on it.
+    fn unchanged(&self, st: &Statx, change: &Change, powers: bool) -> Result<(), String> {
+        let now = moment(&st.stx_ctime);
+        let Some(after) = &change.ctime_after else {
+            let known = (change.size_bytes, change.mtime.as_ref(), change.btime.is_some());
+            if powers || known != (Some(st.stx_size), Some(&moment(&st.stx_mtime)), true) {
+                return Err("the record does not prove that it is unchanged".into());
+            }
+            return Ok(());
+        };
+        // Changed twice by us, and the later change is undone: it is as the earlier one left it.
+        let ours = self.undone.get(&(change.device, change.inode));
+        let ours = ours.is_some_and(|(before, undone)| before.as_ref() == Some(after) && *undone == now);
+        if now == *after || ours {
+            return Ok(());
+        }
+        Err(format!("it was changed since: last at {now}"))
+    }
+}
+
+fn content(st: &Statx) -> (u64, String) {
+    (st.stx_size, moment(&st.stx_mtime))
+}
+
+fn same_entry(st: &Statx, change: &Change) -> Result<(), String> {
+    let same = (device(st), st.stx_ino, st.stx_uid) == (change.device, change.inode, change.uid);
+    let same_group = change.gid.is_none_or(|gid| gid == st.stx_gid);
+    let same_birth = change.btime.is_none() || born(st).is_none() || change.btime == born(st);
+    if same && same_group && same_birth {
+        return Ok(());
+    }
+    Err("it is another file now, or has another owner or group".into())
+}
+
+/// Opens an absolute path name by name: none is a link, and all of them together may be longer than the system
+/// takes at once.
+fn open(path: &Path) -> Result<OwnedFd, String> {
+    let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let mut names = path.components().filter_map(|c| match c {
+        Component::Normal(name) => Some(name),
+        _ => None,
+    });
+    let mut fd = rfs::open("/", flags | OFlags::DIRECTORY, rfs::Mode::empty()).map_err(crate::reason)?;
+    let mut next = names.next();
+    while let Some(name) = next {
+        next = names.next();
+        let flags = if next.is_some() { flags | OFlags::DIRECTORY } else { flags };
+        fd = rfs::openat(&fd, name, flags, rfs::Mode::empty()).map_err(|e| match e {
+            Errno::NOTDIR => "a link or a file is in its way".to_owned(),
+            e => crate::reason(e),
+        })?;
+    }
+    Ok(fd)
+}
+
+fn path_of(change: &Change) -> Result<PathBuf, String> {
+    let path = match &change.path_hex {
+        Some(hex) => PathBuf::from(OsStr::from_bytes(&bytes(hex)?)),
+        None => PathBuf::from(&change.path),
+    };
+    if path.is_absolute() && !path.components().any(|c| c == Component::ParentDir) {
+        return Ok(path);
+    }
+    Err("the record names no absolute path".into())
+}
+
+fn octal(text: &str) -> Result<Mode, String> {
+    Mode::parse(text).ok_or_else(|| format!("the record's mode {text:?} is none"))
+}
+
+fn bytes(hex: &str) -> Result<Vec<u8>, String> {
+    unhex(hex.as_bytes()).ok_or_else(|| "the record's hex is none".into())
+}
