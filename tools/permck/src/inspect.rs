@@ -64,6 +64,8 @@ pub(crate) struct Root {
     pub(crate) real: PathBuf,
     /// What patterns are held against begins below this: `real`, or its directory where it is a file.
     pub(crate) base: PathBuf,
+    /// Its device and inode number: what is walked is what was judged.
+    pub(crate) id: (u64, u64),
     /// What it is mounted by: see [`walk::mount`].
     pub(crate) mount: (bool, u64),
     /// Who may own what is below it, where no policy says so.

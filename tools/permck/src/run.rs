@@ -1,12 +1,13 @@
 //! Runs inspections over any number of paths, some at a time.
 
 use std::collections::{HashMap, HashSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use common::out::Diag;
+use rustix::fs::{self as rfs, Access};
 
 use crate::inspect::{Inspector, Plan, Root, Seen, Sink};
-use crate::walk::{self, Options};
+use crate::walk::{self, Options, Start};
 use crate::{cmd::tree, place};
 
 /// Paths walked together: enough for every thread, few enough for a list of millions.
@@ -47,8 +48,8 @@ pub(crate) fn run<S: Sink>(
         if judged.len() > PLACES {
             judged.clear();
         }
-        let roots: Vec<PathBuf> = plan.roots.iter().map(|r| r.path.clone()).collect();
-        let (inspectors, errors) = walk::walk(&roots, options, || Inspector::new(plan, options, sink));
+        let starts: Vec<_> = plan.roots.iter().map(|r| Start { path: &r.path, same: Some(r.id) }).collect();
+        let (inspectors, errors) = walk::walk_from(&starts, options, || Inspector::new(plan, options, sink));
         errors.into_iter().for_each(|e| sink.failed(e.path, e.error));
         inspectors.iter().for_each(|i| seen += i.seen);
     }
@@ -87,8 +88,13 @@ impl Covered {
         }
         let fresh: Vec<Root> =
             roots.into_iter().filter(|r| self.0.insert(r.real.clone(), r.mount).is_none()).collect();
-        // What is mounted below a path is not walked with it.
-        let above = |r: &Root| r.real.ancestors().skip(1).any(|dir| self.0.get(dir) == Some(&r.mount));
-        fresh.into_iter().filter(|r| !nested || !above(r)).collect()
+        fresh.into_iter().filter(|r| !nested || !self.reaches(r)).collect()
+    }
+
+    /// A walk from above reaches a path on the same mount, when it can read all directories on the way.
+    fn reaches(&self, root: &Root) -> bool {
+        let readable = |dir: &&Path| rfs::access(*dir, Access::READ_OK | Access::EXEC_OK).is_ok();
+        let mut above = root.real.ancestors().skip(1).take_while(readable);
+        above.any(|dir| self.0.get(dir) == Some(&root.mount))
     }
 }

@@ -76,7 +76,8 @@ fn read(list: &mut Box<dyn BufRead>, end: u8) -> Option<anyhow::Result<PathBuf>>
 /// How to walk and what to hold entries to.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct Tree {
-    /// Who may own entries, besides root: a name or number. Default: what the policy says, or the owner of each PATH
+    /// Who may own entries, besides root: a name or number. Default: what the policy says, or the owner of each PATH.
+    /// Where a policy asks for the account that runs the tools, as the profile cann does, it is this one, without root
     #[arg(long, value_name = "USER")]
     owner: Vec<String>,
     /// A policy file; its rows decide before those of profiles
@@ -88,7 +89,7 @@ pub(crate) struct Tree {
     /// Do not look into files: tell classes by names only, and see no keys in wrong places
     #[arg(long)]
     no_content: bool,
-    /// Go below mount points
+    /// Look at what is mounted below a PATH, too: directories and files
     #[arg(long)]
     cross_mounts: bool,
     /// Threads that walk. Default: one per processor
@@ -164,7 +165,16 @@ pub(crate) fn root(path: PathBuf, owners: Option<&[u32]>) -> anyhow::Result<Root
     }
     let is_dir = walk::kind(&st) == rustix::fs::FileType::Directory;
     let base = if is_dir { real.clone() } else { real.parent().unwrap_or(&real).to_owned() };
-    Ok(Root { path, base, real, owner: Allowed::Ids(ids), uid: st.stx_uid, is_dir, mount: walk::mount(&st) })
+    Ok(Root {
+        path,
+        base,
+        real,
+        owner: Allowed::Ids(ids),
+        uid: st.stx_uid,
+        is_dir,
+        id: (walk::device(&st), st.stx_ino),
+        mount: walk::mount(&st),
+    })
 }
 
 /// The names of the profiles, with what each is for.

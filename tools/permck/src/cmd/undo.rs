@@ -97,8 +97,7 @@ impl Undo {
         crate::trusted(&meta)?;
         let (changes, cut) = parse(BufReader::new(file))?;
         if let Some(number) = cut {
-            let reason = "is cut short and passed over: the change was not made";
-            diag.warn(self.file.display(), format_args!("line {number}: {reason}"));
+            diag.warn(self.file.display(), format_args!("line {number} is cut short and passed over"));
         }
         Ok(changes)
     }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use rustix::fs::{FileType, RawDir};
 use rustix::io::Errno;
 
-use super::{Dir, Node, Options, Visitor, fstat, kind, mount, open_dir, stat};
+use super::{Dir, Node, Options, Visitor, fstat, is_mounted, kind, open_dir, stat};
 
 /// Names of directories kept at once, per directory being read; then they are walked before more are read.
 const NAMES: usize = 1 << 20;
@@ -119,7 +119,7 @@ impl<V: Visitor> Listing<V> {
                 Ok(st) if kind(&st) == FileType::Directory => {
                     self.names.extend_from_slice(name.to_bytes_with_nul());
                 }
-                Ok(st) if !options.cross_mounts && mount(&st) != mount(&self.dir.st) => {
+                Ok(st) if !options.cross_mounts && is_mounted(&self.dir.st, &st) => {
                     visitor.mounted(&self.dir, &mut state, name, &st);
                 }
                 Ok(st) => visitor.file(&self.dir, &mut state, name, &st),

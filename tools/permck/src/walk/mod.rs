@@ -17,7 +17,7 @@ use std::sync::Arc;
 use rustix::fs::{self as rfs, AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags, Statx, StatxFlags};
 use rustix::io::Errno;
 
-pub(crate) use pool::walk;
+pub(crate) use pool::{Start, walk, walk_from};
 
 /// How to walk.
 #[derive(Clone, Copy, Debug)]
@@ -217,8 +217,15 @@ pub(crate) fn mount(st: &Statx) -> (bool, u64) {
     (told, if told { st.stx_mnt_id } else { device(st) })
 }
 
+/// Tells whether an entry is mounted over its directory's own. Where the kernel does not tell mounts, devices would
+/// say so of every file of an overlay.
+fn is_mounted(dir: &Statx, st: &Statx) -> bool {
+    let ((told, there), (_, here)) = (mount(dir), mount(st));
+    told && there != here
+}
+
 /// Opens a directory below `parent` for listing: no link, and no mount point unless asked for.
-fn open_dir(parent: BorrowedFd<'_>, name: &CStr, options: Options) -> rustix::io::Result<OwnedFd> {
+pub(crate) fn open_dir(parent: BorrowedFd<'_>, name: &CStr, options: Options) -> rustix::io::Result<OwnedFd> {
     open_entry(parent, name, OFlags::RDONLY | OFlags::DIRECTORY, options.cross_mounts)
 }
 

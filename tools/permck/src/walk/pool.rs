@@ -11,29 +11,41 @@ use rustix::fs::{FileType, Statx};
 use rustix::io::Errno;
 
 use super::listing::{Listing, Pending};
-use super::{Dir, Node, Options, RootError, Visitor, fstat, kind, open_root, stat};
+use super::{Dir, Node, Options, RootError, Visitor, device, fstat, kind, open_root, stat};
 
 /// Bytes of directory entries asked for at once.
 const BUFFER: usize = 64 << 10;
 
-/// Walks the trees below `roots`, which are directories, and hands back the visitors. A root that cannot be
-/// opened is reported, and the others are walked.
+/// Where a walk begins.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Start<'a> {
+    pub(crate) path: &'a Path,
+    /// Device and inode number, where the path was looked at before: what stands there now must be the same.
+    pub(crate) same: Option<(u64, u64)>,
+}
+
+/// Walks the trees below `roots`, and hands back the visitors. A root that cannot be opened is reported, and the
+/// others are walked.
 pub(crate) fn walk<V: Visitor>(
     roots: &[PathBuf],
+    options: Options,
+    visitor: impl FnMut() -> V,
+) -> (Vec<V>, Vec<RootError>) {
+    let starts: Vec<_> = roots.iter().map(|path| Start { path, same: None }).collect();
+    walk_from(&starts, options, visitor)
+}
+
+/// [`walk`] from places that may have been looked at before.
+pub(crate) fn walk_from<V: Visitor>(
+    starts: &[Start<'_>],
     options: Options,
     mut visitor: impl FnMut() -> V,
 ) -> (Vec<V>, Vec<RootError>) {
     let (mut work, mut errors) = (Vec::new(), Vec::new());
-    for (i, path) in roots.iter().enumerate() {
-        let opened = open(path, Node::root(path.as_os_str().as_bytes(), i))
-            .map(|dir| Work::Root(dir.into()))
-            .or_else(|e| match e {
-                Errno::NOTDIR => file(path, i),
-                e => Err(e),
-            });
-        match opened {
+    for (i, start) in starts.iter().enumerate() {
+        match begin(start, i) {
             Ok(found) => work.push(found),
-            Err(error) => errors.push(RootError { path: path.clone(), error }),
+            Err(error) => errors.push(RootError { path: start.path.to_owned(), error }),
         }
     }
     work.reverse();
@@ -57,6 +69,25 @@ pub(crate) fn walk<V: Visitor>(
         }
     });
     (visitors, errors)
+}
+
+fn begin(start: &Start<'_>, i: usize) -> rustix::io::Result<Work> {
+    let path = start.path;
+    let opened = open(path, Node::root(path.as_os_str().as_bytes(), i)).map(|dir| Work::Root(dir.into()));
+    let work = opened.or_else(|e| match e {
+        Errno::NOTDIR => file(path, i),
+        e => Err(e),
+    })?;
+    let st = match &work {
+        Work::File(file) => &file.2,
+        Work::Root(dir) => &dir.st,
+        Work::Below(_) => return Ok(work),
+    };
+    match start.same {
+        // A link on the way leads elsewhere now.
+        Some(same) if same != (device(st), st.stx_ino) => Err(Errno::STALE),
+        _ => Ok(work),
+    }
 }
 
 /// Opens a directory that stands at the top of a walk, with the node that it gets.
