@@ -14,6 +14,8 @@ mod classify;
 mod cmd;
 mod collect;
 mod fix;
+#[doc(hidden)]
+pub mod fuzz;
 mod host;
 mod ids;
 mod inspect;
