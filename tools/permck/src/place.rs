@@ -13,21 +13,17 @@ use crate::inspect::{Issue, Plan, Root, issue, writable_by_others};
 use crate::policy::Place;
 use crate::rule::{Judge, PLACE_RULES};
 
-/// Judges the place of one audited path: what is wrong with it, and how much of that the policy accepts.
-pub(crate) fn check(root: &Root, plan: &Plan) -> (Vec<Issue>, u64) {
+/// Judges the place of one audited path: what is wrong with it, and whether the policy accepts that.
+pub(crate) fn check(root: &Root, plan: &Plan) -> Vec<(Issue, bool)> {
     let above = above(root);
     let above = above.iter().filter_map(|dir| Some((ancestor(root, dir, &plan.judge)?, Some(dir.as_path()))));
     let mount = rustix::fs::statvfs(&root.real).ok().and_then(|fs| mount(&root.path, fs.f_flag));
-    let mut accepted = 0;
-    let mut issues = Vec::new();
-    for (finding, dir) in above.chain(mount.map(|finding| (finding, None))) {
-        if accepts(root, plan, &finding.rule, dir) {
-            accepted += 1;
-        } else {
-            issues.push(issue(finding));
-        }
-    }
-    (issues, accepted)
+    let found = above.chain(mount.map(|finding| (finding, None)));
+    let judged = found.map(|(finding, dir)| {
+        let accepted = accepts(root, plan, &finding.rule, dir);
+        (issue(finding), accepted)
+    });
+    judged.collect()
 }
 
 /// An exception names the audited path, or, for what is above it, that directory.

@@ -40,10 +40,12 @@ pub(crate) fn run<S: Sink>(
         let roots = batch.into_iter().filter_map(|path| admitted(path, plan, diag, sink)).collect();
         plan.roots = covered.sift(roots, plan.policy.is_empty());
         for root in &plan.roots {
-            let (mut issues, accepted) = place::check(root, plan);
-            seen.accepted += accepted;
-            issues.retain(|i| judged.insert(i.finding.fingerprint()));
-            sink.place(issues);
+            let mut issues = place::check(root, plan);
+            // Paths that lie side by side have the same directories above them.
+            issues.retain(|(issue, accepted)| judged.insert((issue.finding.fingerprint(), *accepted)));
+            let (accepted, open): (Vec<_>, Vec<_>) = issues.into_iter().partition(|(_, accepted)| *accepted);
+            seen.accepted += accepted.len() as u64;
+            sink.place(open.into_iter().map(|(issue, _)| issue).collect());
         }
         if judged.len() > PLACES {
             judged.clear();

@@ -18,27 +18,37 @@ pub(super) fn moment(at: &StatxTimestamp) -> String {
 }
 
 /// Whose entries this process may change.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Rights {
     uid: u32,
-    /// It has the capability to change those of everybody.
-    all: bool,
+    /// First ids and lengths of what it may change, beside its own.
+    others: Vec<(u32, u32)>,
 }
 
 impl Rights {
-    /// Those of this process.
+    /// Those of this process: with the capability, it may change what belongs to the users of its namespace.
     pub(super) fn own() -> Self {
         const CAP_FOWNER: u64 = 1 << 3;
-        let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+        let read = |name: &str| std::fs::read_to_string(format!("/proc/self/{name}")).unwrap_or_default();
+        let status = read("status");
         let effective = status.lines().find_map(|l| l.strip_prefix("CapEff:"));
-        let effective = effective.and_then(|hex| u64::from_str_radix(hex.trim(), 16).ok());
-        let uid = rustix::process::geteuid().as_raw();
-        Self { uid, all: effective.map_or(uid == 0, |caps| caps & CAP_FOWNER != 0) }
+        let effective = effective.and_then(|hex| u64::from_str_radix(hex.trim(), 16).ok()).unwrap_or(0);
+        let range = |line: &str| {
+            let numbers: Vec<u32> = line.split_whitespace().filter_map(|n| n.parse().ok()).collect();
+            Some((*numbers.first()?, *numbers.get(2)?))
+        };
+        let others = if effective & CAP_FOWNER == 0 {
+            Vec::new()
+        } else {
+            read("uid_map").lines().filter_map(range).collect()
+        };
+        Self { uid: rustix::process::geteuid().as_raw(), others }
     }
 
     /// Refuses what the system would refuse, so that a dry run promises no more than a real one does.
-    pub(super) fn check(self, owner: u32) -> Result<(), String> {
-        if self.all || self.uid == owner {
+    pub(super) fn check(&self, owner: u32) -> Result<(), String> {
+        let theirs = |(first, length): &(u32, u32)| owner.checked_sub(*first).is_some_and(|n| n < *length);
+        if self.uid == owner || self.others.iter().any(theirs) {
             return Ok(());
         }
         Err(format!("only its owner, uid {owner}, or root can change it"))
@@ -51,9 +61,11 @@ mod tests {
 
     #[test]
     fn only_the_owner_and_who_may_all_can_change_an_entry() {
-        let rights = |uid, all| Rights { uid, all };
-        assert!(rights(7, false).check(7).is_ok() && rights(7, true).check(8).is_ok());
-        assert_eq!(rights(7, false).check(8).unwrap_err(), "only its owner, uid 8, or root can change it");
+        let rights = |uid, others: &[(u32, u32)]| Rights { uid, others: others.to_vec() };
+        assert!(rights(7, &[]).check(7).is_ok() && rights(7, &[(0, u32::MAX)]).check(8).is_ok());
+        let refused = rights(7, &[(0, 1), (10, 5)]);
+        assert_eq!(refused.check(8).unwrap_err(), "only its owner, uid 8, or root can change it");
+        assert!(refused.check(9).is_err() && refused.check(10).is_ok() && refused.check(15).is_err());
         assert!(Rights::own().check(rustix::process::geteuid().as_raw()).is_ok());
     }
 }

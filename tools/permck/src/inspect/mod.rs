@@ -2,7 +2,7 @@
 //! a [`Subject`], the rules judge it, and what they find goes to a [`Sink`].
 
 use std::ffi::CStr;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStringExt;
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
@@ -16,16 +16,14 @@ use rustix::io::Errno;
 use crate::classify::{self, Census, Stray, Told};
 use crate::place;
 use crate::policy::{Demand, Place, Policy};
-use crate::rule::{Allowed, HARD_LINK, Judge, Leads, Link, RULES, Standard, Subject};
+use crate::rule::{Allowed, HARD_LINK, Judge, RULES, Standard, Subject};
 use crate::walk::{self, Dir, Node, Options, Visitor, kind};
 use crate::writers::Writers;
 use crate::xattr::{self, Xattrs};
 
-/// Bytes of a file's beginning that are looked at, whatever it is: headers and key files are told from these.
-const HEAD: usize = 16 << 10;
+mod read;
 
-/// Text up to this size is read whole: a configuration or a log may hold a key anywhere.
-const WHOLE: usize = 1 << 20;
+use read::HEAD;
 
 /// What an audit holds entries to.
 #[derive(Debug)]
@@ -148,30 +146,6 @@ impl<'a, S: Sink> Inspector<'a, S> {
         }
     }
 
-    /// Opens a regular file and reads its beginning into `self.head`, or all of a text that is not large; the
-    /// length read.
-    fn read_head(&mut self, dir: &Dir, name: &CStr, size: u64) -> rustix::io::Result<(OwnedFd, usize)> {
-        // Neither a FIFO nor a lease may hold us up, and an audit leaves no trace in access times.
-        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
-        let open = |flags| rfs::openat(dir, name, flags, rfs::Mode::empty());
-        let fd = match open(flags | OFlags::NOATIME) {
-            Err(Errno::PERM) => open(flags),
-            other => other,
-        }?;
-        let mut length = rustix::io::read(&fd, &mut self.head[..HEAD])?;
-        let more = length == HEAD && size > HEAD as u64 && size <= WHOLE as u64;
-        if more && memchr::memchr(0, &self.head[..HEAD]).is_none() {
-            self.head.resize(WHOLE, 0);
-            loop {
-                match rustix::io::read(&fd, &mut self.head[length..])? {
-                    0 => break,
-                    n => length += n,
-                }
-            }
-        }
-        Ok((fd, length))
-    }
-
     fn judge(&mut self, dir: &Dir, subject: &Subject<'_>) {
         let hits = RULES.iter().filter_map(|rule| Some((rule, (rule.check)(subject, &self.plan.judge)?)));
         let mut found: Vec<_> = hits
@@ -207,47 +181,6 @@ impl<'a, S: Sink> Inspector<'a, S> {
         let name = if subject.name.is_empty() { c"." } else { subject.name };
         let fd = walk::open_entry(dir.as_fd(), name, OFlags::PATH, true).ok()?;
         place::mount(&subject.path(), rfs::fstatvfs(&fd).ok()?.f_flag)
-    }
-
-    fn attributes(&mut self, dir: &Dir, name: &CStr) -> Xattrs {
-        let found = self.xattrs.read(dir.as_fd(), name);
-        self.seen_attributes(found, || dir.node.path_of(name))
-    }
-
-    fn attributes_of(&mut self, file: BorrowedFd<'_>, path: impl Fn() -> PathBuf) -> Xattrs {
-        let found = self.xattrs.read_open(file);
-        self.seen_attributes(found, path)
-    }
-
-    fn seen_attributes(&self, found: rustix::io::Result<Xattrs>, path: impl Fn() -> PathBuf) -> Xattrs {
-        match found {
-            Ok(found) => found,
-            Err(Errno::NOENT) => Xattrs::default(),
-            Err(e) => {
-                self.sink.failed(path(), e);
-                Xattrs::default()
-            }
-        }
-    }
-
-    /// Where a link leads, as the kernel resolves it; nothing is opened but the place.
-    fn link(&self, dir: &Dir, name: &CStr) -> Option<Link> {
-        let target = rfs::readlinkat(dir, name, Vec::new()).ok()?;
-        let target = PathBuf::from(std::ffi::OsString::from_vec(target.into_bytes()));
-        let leads = match rfs::openat(dir, name, OFlags::PATH | OFlags::CLOEXEC, rfs::Mode::empty()) {
-            Err(Errno::NOENT | Errno::LOOP | Errno::NOTDIR | Errno::NAMETOOLONG) => Leads::Nowhere,
-            Err(_) => Leads::Unknown,
-            Ok(fd) => {
-                let real = rfs::readlink(format!("/proc/self/fd/{}", fd.as_raw_fd()), Vec::new()).ok();
-                let real = real.map(|r| PathBuf::from(std::ffi::OsString::from_vec(r.into_bytes())));
-                match real {
-                    Some(real) if real.starts_with(&self.plan.roots[dir.node.root].real) => Leads::Inside,
-                    Some(real) => Leads::Outside(real),
-                    None => Leads::Unknown,
-                }
-            }
-        };
-        Some(Link { target, leads })
     }
 }
 

@@ -1,0 +1,143 @@
+//! Finds private keys in what was read of a file, whatever the file is.
+
+use memchr::memmem;
+
+/// Finds a private key in what was read of a file: its kind and where it starts.
+pub(crate) fn private_key(text: &[u8]) -> Option<(&'static str, usize)> {
+    let mut from = 0;
+    while let Some(at) = memmem::find(&text[from..], b"-----BEGIN ").map(|i| from + i) {
+        // A key has lines of base64 after its label; code that only mentions the label has not.
+        if let Some(label) = pem_label(&text[at..])
+            && let Some(kind) = private_label(label)
+            && base64_follows(&text[at + 11 + label.len() + 5..])
+        {
+            return Some((kind, at));
+        }
+        from = at + 11;
+    }
+    let age = memmem::find(text, b"AGE-SECRET-KEY-1")?;
+    let body = text[age + 16..].iter().take_while(|b| b.is_ascii_alphanumeric()).count();
+    (body >= 50).then_some(("age secret key", age))
+}
+
+/// Tells a line of key material, also where line ends are written as `\n` or `\r\n` inside a string.
+fn base64_follows(after: &[u8]) -> bool {
+    const HEADERS: [&[u8]; 5] = [b"Version:", b"Comment:", b"Hash:", b"MessageID:", b"Charset:"];
+    let mut rest = line_end(after);
+    // Encrypted keys of the old form begin with headers.
+    if rest.starts_with(b"Proc-Type:") {
+        return true;
+    }
+    // So do OpenPGP's, and there are only a few.
+    for _ in 0..8 {
+        if !HEADERS.iter().any(|h| rest.starts_with(h)) {
+            break;
+        }
+        let Some(end) = memchr::memchr2(b'\n', b'\\', rest) else { return false };
+        rest = line_end(&rest[end..]);
+    }
+    rest.iter().take_while(|b| b.is_ascii_alphanumeric() || b"+/=".contains(b)).count() >= 32
+}
+
+/// What follows after line ends, written or real.
+fn line_end(mut text: &[u8]) -> &[u8] {
+    loop {
+        text = text.trim_ascii_start();
+        match text.strip_prefix(b"\\n").or_else(|| text.strip_prefix(b"\\r")) {
+            Some(rest) => text = rest,
+            None => return text,
+        }
+    }
+}
+
+/// The labels of private keys.
+pub(super) fn private_label(label: &[u8]) -> Option<&'static str> {
+    match label {
+        b"PGP PRIVATE KEY BLOCK" => Some("PGP private key"),
+        l if l.ends_with(b"PRIVATE KEY") => Some("PEM private key"),
+        _ => None,
+    }
+}
+
+/// Tells a private key in DER by its form, whatever the file is called: a sequence as long as the file that begins
+/// as PKCS#8, PKCS#1, SEC 1, or encrypted PKCS#8 do.
+pub(crate) fn der_key(head: &[u8], size: u64) -> Option<(&'static str, usize)> {
+    let (length, body) = der_sequence(head)?;
+    if (head.len() - body.len()) as u64 + length != size {
+        return None;
+    }
+    let pkcs8 =
+        |after: &[u8]| der_sequence(after).is_some_and(|(_, algorithm)| algorithm.starts_with(b"\x06"));
+    let private = match body {
+        // The version, and the algorithm, or the first number of RSA.
+        [2, 1, 0, after @ ..] => pkcs8(after) || after.starts_with(b"\x02\x82"),
+        // The version, and the algorithm, or the number of an elliptic curve and then the curve.
+        [2, 1, 1, after @ ..] => pkcs8(after) || matches!(after, [4, 28 | 32 | 48 | 66, ..]),
+        // PBES2 (1.2.840.113549.1.5.13).
+        _ => der_sequence(body)
+            .is_some_and(|(_, a)| a.starts_with(b"\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x05\x0d")),
+    };
+    private.then_some(("DER private key", 0))
+}
+
+/// The announced length of a DER sequence, and what of its content is there.
+fn der_sequence(bytes: &[u8]) -> Option<(u64, &[u8])> {
+    match bytes {
+        [0x30, n @ 0..=0x7f, body @ ..] => Some((u64::from(*n), body)),
+        [0x30, 0x81, n, body @ ..] => Some((u64::from(*n), body)),
+        [0x30, 0x82, a, b, body @ ..] => Some((u64::from(*a) << 8 | u64::from(*b), body)),
+        _ => None,
+    }
+}
+
+/// What stands between `-----BEGIN ` and the next five dashes.
+pub(super) fn pem_label(block: &[u8]) -> Option<&[u8]> {
+    let label = block.strip_prefix(b"-----BEGIN ")?;
+    let end = memmem::find(label.get(..80).unwrap_or(label), b"-----")?;
+    Some(&label[..end])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn embedded_keys_are_found_where_they_start() {
+        let key = "-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2VwBCIEIJ1hsZ3v/VpguoRK9JLsLMREScVpe5iQ\n";
+        let yaml = format!("tls:\n  key: |\n    {}", key.replace('\n', "\n    "));
+        assert_eq!(private_key(yaml.as_bytes()), Some(("PEM private key", 18)));
+        let json = format!("{{\"key\":\"{}\"}}", key.replace('\n', "\\n"));
+        assert_eq!(private_key(json.as_bytes()), Some(("PEM private key", 8)));
+    }
+
+    #[test]
+    fn keys_are_found_in_strings_and_after_headers_of_openpgp() {
+        let line = "MC4CAQAwBQYDK2VwBCIEIJ1hsZ3v/VpguoRK9JLsLMREScVpe5iQ";
+        let crlf = format!("{{\"key\":\"-----BEGIN PRIVATE KEY-----\\r\\n{line}\\r\\n\"}}");
+        assert_eq!(private_key(crlf.as_bytes()), Some(("PEM private key", 8)));
+        let pgp =
+            format!("x\n-----BEGIN PGP PRIVATE KEY BLOCK-----\nVersion: GnuPG v2\nComment: a: b\n\n{line}\n");
+        assert_eq!(private_key(pgp.as_bytes()), Some(("PGP private key", 2)));
+        assert_eq!(
+            crate::classify::file(b"x", &pgp.as_bytes()[2..], 0).class,
+            common::policy::Class::KeyFile
+        );
+    }
+
+    #[test]
+    fn der_keys_are_told_by_their_form() {
+        let ed25519 =
+            [&b"\x30\x2e\x02\x01\0\x30\x05\x06\x03\x2b\x65\x70\x04\x22\x04\x20"[..], &[7; 32]].concat();
+        assert_eq!(der_key(&ed25519, 48), Some(("DER private key", 0)));
+        let sec1 = [
+            &b"\x30\x31\x02\x01\x01\x04\x20"[..],
+            &[7; 32],
+            b"\xa0\x0a\x06\x08\x2a\x86\x48\xce\x3d\x03\x01\x07",
+        ]
+        .concat();
+        assert_eq!(der_key(&sec1, sec1.len() as u64), Some(("DER private key", 0)));
+        // Neither a longer file that begins so, nor a certificate.
+        assert_eq!(der_key(&ed25519, 49), None);
+        assert_eq!(der_key(b"\x30\x06\x30\x04\x02\x01\x02\x05", 8), None);
+    }
+}
