@@ -163,7 +163,9 @@ impl Create {
             summary.size_bytes += d.stamp.size;
             match format {
                 Format::Text => text::write(to, &files[i].path, &d.sha256)?,
-                Format::Json => record(to, &text::record(&files[i].path, &d.sha256, d.stamp.size))?,
+                Format::Json => {
+                    common::record::write(to, &text::record(&files[i].path, &d.sha256, d.stamp.size))?
+                }
             }
             Ok(())
         };
@@ -190,15 +192,10 @@ impl Create {
         bar.finish_and_clear();
         if format == Format::Json {
             summary.errors = diag.errors();
-            record(to, &summary)?;
+            common::record::write(to, &summary)?;
         }
         Ok(())
     }
-}
-
-fn record<R: common::record::Record>(to: &mut dyn Write, record: &R) -> std::io::Result<()> {
-    serde_json::to_writer(&mut *to, &common::record::Line::new(record)).map_err(std::io::Error::from)?;
-    to.write_all(b"\n")
 }
 
 impl Verify {

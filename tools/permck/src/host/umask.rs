@@ -52,7 +52,7 @@ fn setting(line: &str) -> Option<u32> {
 }
 
 pub(super) fn octal(text: &str) -> Option<u32> {
-    u32::from_str_radix(text.trim(), 8).ok().filter(|m| *m <= 0o777)
+    Mode::parse(text.trim()).map(|m| m.0).filter(|m| *m <= 0o777)
 }
 
 pub(super) fn judge(

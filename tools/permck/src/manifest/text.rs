@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
-use common::finding::hex;
+use common::finding::{hex, unhex};
 use common::record::permck::Digest as Record;
 
 use super::Sha256;
@@ -107,9 +107,4 @@ fn unescape(name: &[u8]) -> Option<Vec<u8>> {
 
 fn digest(digits: &[u8]) -> Result<Sha256, &'static str> {
     unhex(digits).and_then(|b| b.try_into().ok()).ok_or("has no SHA-256 of 64 hexadecimal digits")
-}
-
-fn unhex(digits: &[u8]) -> Option<Vec<u8>> {
-    let digit = |b: u8| char::from(b).to_digit(16);
-    digits.chunks(2).map(|p| Some((digit(p[0])? << 4 | digit(*p.get(1)?)?) as u8)).collect()
 }
