@@ -81,6 +81,7 @@ impl Census {
 fn named_dir(name: &[u8]) -> Option<Told> {
     let name = name.rsplit(|&b| b == b'/').find(|n| !n.is_empty()).unwrap_or(name);
     Some(match name.to_ascii_lowercase().as_slice() {
+        b".ssh" | b".gnupg" => told(Class::KeyDir, "its name"),
         b"tmp" | b"temp" => told(Class::TmpDir, "its name"),
         b"upgrade" | b"patch" | b"maintenance" => told(Class::UpgradeDir, "its name"),
         b"log" | b"logs" => told(Class::LogDir, "its name"),

@@ -250,5 +250,6 @@ mod tests {
         assert_eq!(census(&[("a", b""), ("b", b""), ("k", b"-----BEGIN CERTIFICATE-----")]), Class::DataDir);
         assert_eq!(census(&[]), Class::DataDir);
         assert_eq!(Census::default().dir(b"/var/log", 0).class, Class::LogDir);
+        assert_eq!(Census::default().dir(b"/home/ann/.ssh", 0).class, Class::KeyDir);
     }
 }

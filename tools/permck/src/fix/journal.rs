@@ -29,7 +29,10 @@ impl Journal {
             Errno::WOULDBLOCK => io::Error::other("another permck is writing it"),
             e => e.into(),
         })?;
-        let length = file.metadata()?.len();
+        // Nor would it undo what others could have written down.
+        let meta = file.metadata()?;
+        crate::trusted(&meta).map_err(|e| io::Error::other(e.to_string()))?;
+        let length = meta.len();
         if length > 0 && !ends_whole(path, length)? {
             return Err(io::Error::other("its last line is cut short: name another file"));
         }

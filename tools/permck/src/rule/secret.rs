@@ -23,7 +23,8 @@ pub(crate) static STRAY: Rule = Rule {
 };
 
 fn stray(s: &Subject<'_>, _: &Judge) -> Option<Hit> {
-    let stray = s.stray.filter(|_| s.mode().0 & 0o077 != 0)?;
+    let key_dir = s.standard.is_some_and(|st| st.class == Class::KeyDir);
+    let stray = s.stray.filter(|_| s.mode().0 & 0o077 != 0 && !key_dir)?;
     let key = s.path().join(std::ffi::OsStr::from_bytes(&stray.name));
     let more = if stray.keys > 1 { format!(" and {} more", stray.keys - 1) } else { String::new() };
     Some(Hit {

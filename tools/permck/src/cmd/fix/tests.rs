@@ -307,6 +307,9 @@ fn a_record_that_others_could_have_written_is_refused() {
     let record = place.path().join("r");
     write(&record, 0o666, "");
     assert_eq!(permck(&["undo".as_ref(), record.as_os_str()]).0, Exit::Failed);
+    let dir = clean_dir();
+    write(&dir.path().join("f"), 0o666, "x");
+    assert_eq!((fix(&record, dir.path()).0, mode(&dir.path().join("f"))), (Exit::Failed, 0o666));
     write(&record, 0o600, "not json\n");
     assert_eq!(permck(&["undo".as_ref(), record.as_os_str()]).0, Exit::Failed);
 }
