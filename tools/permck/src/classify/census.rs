@@ -47,7 +47,7 @@ impl Census {
         *field = field.saturating_add(1);
     }
 
-    /// The private keys, where at least half of a directory is something else; `dirs` is how many directories are
+    /// The private keys, where more than half of a directory is something else; `dirs` is how many directories are
     /// in it.
     pub(crate) fn stray(&self, dirs: u32) -> Option<Stray> {
         let others = [self.programs, self.configs, self.logs, self.debug, self.data, dirs];
