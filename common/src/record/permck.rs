@@ -295,7 +295,8 @@ impl std::fmt::Display for DeletionReason {
     }
 }
 
-/// `permck.deletion`: `permck clean` deleted a file, or would have.
+/// `permck.deletion`: `permck clean` deletes a file, or would have. It is written before the file goes; a
+/// `permck.refusal` of the same path after it says that the system refused.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Deletion {
     /// The file.

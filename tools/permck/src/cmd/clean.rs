@@ -1,43 +1,30 @@
 //! `permck clean`: retention for generated traces and logs, by age and by total size.
 
-use std::ffi::CString;
-use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use anyhow::ensure;
+use anyhow::{anyhow, ensure};
 use clap::Args;
+use common::duration::age;
 use common::exit::Exit;
 use common::finding::hex;
 use common::out::{Diag, Format, Out};
-use common::record::permck::{CleanSummary, Deletion, DeletionReason};
+use common::record::permck::{CleanSummary, Deletion, DeletionReason, Refusal};
 use common::text::Safe;
-use rustix::fs::{self as rfs, AtFlags, OFlags, ResolveFlags};
 
 use super::tree::Inputs;
-use crate::manifest::list::{Listed, list};
 use crate::policy::glob::Glob;
-use crate::walk::{Options, device, stat};
 use crate::writers::Writers;
+
+mod generated;
+mod remove;
+mod survey;
+
+use remove::Target;
+use survey::{Candidate, Survey, Wanted};
 
 /// How long what is known of open files is believed.
 const FRESH: Duration = Duration::from_secs(1);
-
-/// Files that traces and logs are, where the user does not say which.
-const GENERATED: [&str; 12] = [
-    "**/*.trace.json",
-    "**/*.trace.json.gz",
-    "**/*_[0-9]*.json",
-    "**/*_[0-9]*.json.gz",
-    "**/*_ascend_pt/**",
-    "**/PROF_*/**",
-    "**/msmonitor_*.db",
-    "**/msmonitor_*.jsonl",
-    "**/trace_view.json",
-    "**/*.log",
-    "**/*.log.*",
-    "**/*.log-*",
-];
 
 const EXAMPLES: &str = "\
 Examples:
@@ -52,7 +39,15 @@ Examples:
 ///
 /// Deletes regular files below each PATH that are older than --older-than, and then the oldest until what is left
 /// takes at most --keep. Never follows a link, never leaves the tree, and never deletes a file that is open for
-/// writing or was changed less than --idle ago.
+/// writing or was changed less than --idle ago. Each file's record is written out before the file goes: where it
+/// cannot be, because the disk is full or the reader has gone, nothing more is deleted and the exit status is 2.
+///
+/// Without --match only generated files are taken, and only where it is certain that they are. By content: *.json
+/// and *.json.gz that begin like a trace (`traceEvents`; `schemaVersion` with `deviceProperties`; an array of
+/// events), *.log whose first line begins with a time or a level, msmonitor_PID_TIME_RANK.db and .jsonl, and
+/// metrics-TIME-PID-N.jsonl of profd. By layout: what the profiler made in HOST_PID_TIME_ascend_pt, …_ascend_ms and
+/// PROF_N_TIME_ID directories, not what others put beside it. By name: rotated logs, *.log.N, *.log-YYYYMMDD,
+/// *.log-YYYYMMDDHH and *.log.YYYY-MM-DD, also with .gz, .xz, .zst or .bz2.
 #[derive(Args, Debug)]
 #[command(after_long_help = EXAMPLES)]
 pub(crate) struct Clean {
@@ -64,11 +59,10 @@ pub(crate) struct Clean {
     /// Delete the oldest files until the rest takes at most this: `50GiB`, `10GB`, bytes
     #[arg(long, value_name = "SIZE", value_parser = size)]
     keep: Option<u64>,
-    /// Which files may be deleted: patterns below each PATH. Default: traces and logs by their usual names
+    /// Which files may be deleted: patterns below each PATH. Default: generated traces and logs
     ///
-    /// `*` and `?` match within a name, `**` any number of directories. Without this option: *.trace.json and
-    /// *_NUMBER.json (gzip too), everything in *_ascend_pt and PROF_* trees, msmonitor_*.db and msmonitor_*.jsonl,
-    /// trace_view.json, *.log and rotated logs.
+    /// `*` and `?` match within a name, `**` any number of directories. Content is not looked at: what matches is
+    /// deleted.
     #[arg(long = "match", value_name = "PATTERN")]
     patterns: Vec<String>,
     /// Spare files that were changed less than this ago
@@ -82,50 +76,34 @@ pub(crate) struct Clean {
     dry_run: bool,
 }
 
-/// One file that may be deleted.
-struct Candidate {
-    file: Listed,
-    /// Index of the path that it is below.
-    root: usize,
-}
-
 impl Clean {
     pub(crate) fn run(self, format: Format, out: &mut Out) -> anyhow::Result<Exit> {
-        let globs = self.globs()?;
+        let wanted = self.wanted()?;
         let roots = self.inputs.paths()?.collect::<anyhow::Result<Vec<_>>>()?;
         let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs() as i64);
-        let candidates = candidates(&roots, &globs, out.diag());
+        let survey = Survey::of(&roots, &wanted, out.diag());
         let mut summary = CleanSummary {
-            files: candidates.len() as u64,
-            size_bytes: candidates.iter().map(|c| c.file.size).sum(),
+            files: survey.files.len() as u64,
+            size_bytes: survey.files.iter().map(|c| c.size).sum(),
             ..CleanSummary::default()
         };
         let mut left = summary.size_bytes;
         let mut guard = Guard::new(out.diag());
-        for candidate in &candidates {
-            let Some(reason) = self.reason(&candidate.file, now, left) else { continue };
-            let spared =
-                now - candidate.file.mtime < self.idle.as_secs() as i64 || guard.writing(&candidate.file);
-            if spared {
+        for file in &survey.files {
+            let Some(reason) = self.reason(file, now, left) else { continue };
+            if let Some(why) = self.spared(file, now, &survey, &mut guard) {
+                out.diag().info(survey.path(file).display(), format_args!("spared: {why}"));
                 summary.spared += 1;
                 continue;
             }
-            let path = &candidate.file.path;
-            if !self.dry_run
-                && let Err(e) = delete(&roots[candidate.root], &candidate.file, self.prune)
-            {
-                out.error(path.display(), e);
-                continue;
+            if self.take(&survey, file, &roots, reason, summary.deleted, format, out)? {
+                left -= file.size;
+                summary.deleted += 1;
+                summary.deleted_bytes += file.size;
             }
-            left -= candidate.file.size;
-            summary.deleted += 1;
-            summary.deleted_bytes += candidate.file.size;
-            self.tell(&candidate.file, reason, format, out)?;
         }
         summary.errors = out.diag().errors();
-        if format == Format::Json {
-            out.record(&summary)?;
-        }
+        self.total(&summary, format, out)?;
         if self.keep.is_some_and(|keep| left > keep) {
             out.warn(
                 "clean",
@@ -138,22 +116,71 @@ impl Clean {
         Ok(Exit::Ok)
     }
 
-    fn globs(&self) -> anyhow::Result<Vec<Glob>> {
-        let patterns: Vec<&str> = match self.patterns.is_empty() {
-            true => GENERATED.to_vec(),
-            false => self.patterns.iter().map(String::as_str).collect(),
-        };
-        let globs = patterns.iter().map(|p| Glob::parse(p).map_err(|e| anyhow::anyhow!("--match: {e}")));
+    fn wanted(&self) -> anyhow::Result<Wanted> {
+        if self.patterns.is_empty() {
+            return Ok(Wanted::Generated);
+        }
+        let globs = self.patterns.iter().map(|p| Glob::parse(p).map_err(|e| anyhow!("--match: {e}")));
         let globs = globs.collect::<anyhow::Result<Vec<_>>>()?;
         ensure!(
             globs.iter().all(|g| !g.absolute),
             "--match: patterns are below each PATH and begin without a slash"
         );
-        Ok(globs)
+        Ok(Wanted::Match(globs))
+    }
+
+    /// Why a file that is due stays.
+    fn spared(&self, file: &Candidate, now: i64, survey: &Survey, guard: &mut Guard) -> Option<&'static str> {
+        if now - file.mtime < self.idle.as_secs() as i64 {
+            return Some("changed less than --idle ago");
+        }
+        guard.writing(survey.device(file), file.inode).then_some("it is open for writing")
+    }
+
+    /// Records a file and deletes it; whether it is gone, or would be.
+    #[expect(clippy::too_many_arguments, reason = "what a deletion is recorded with")]
+    fn take(
+        &self,
+        survey: &Survey,
+        file: &Candidate,
+        roots: &[PathBuf],
+        reason: DeletionReason,
+        before: u64,
+        format: Format,
+        out: &mut Out,
+    ) -> anyhow::Result<bool> {
+        let path = survey.path(file);
+        if self.dry_run {
+            self.tell(&path, file, reason, format, out)?;
+            return Ok(true);
+        }
+        let target = match Target::aim(&roots[survey.root(file)], survey, file) {
+            Ok(target) => target,
+            Err(e) => {
+                out.error(path.display(), e);
+                return Ok(false);
+            }
+        };
+        // Not as an error of the stream: that a reader has gone is no success here.
+        let stopped = |e: std::io::Error| {
+            let reason = crate::io_reason(&e);
+            anyhow!(
+                "standard output: {reason}; nothing is deleted without a record: stopped after {before} files"
+            )
+        };
+        self.tell(&path, file, reason, format, out).and_then(|()| out.flush()).map_err(stopped)?;
+        match target.delete(self.prune) {
+            Ok(()) => Ok(true),
+            Err(e) => {
+                out.error(path.display(), &e);
+                refuse(&path, e, format, out).map_err(stopped)?;
+                Ok(false)
+            }
+        }
     }
 
     /// Why a file goes, when `left` bytes are there: candidates come oldest first.
-    fn reason(&self, file: &Listed, now: i64, left: u64) -> Option<DeletionReason> {
+    fn reason(&self, file: &Candidate, now: i64, left: u64) -> Option<DeletionReason> {
         let old = |age: Duration| now.saturating_sub(file.mtime) > age.as_secs() as i64;
         if self.older_than.is_some_and(old) {
             return Some(DeletionReason::Age);
@@ -163,21 +190,21 @@ impl Clean {
 
     fn tell(
         &self,
-        file: &Listed,
+        path: &Path,
+        file: &Candidate,
         reason: DeletionReason,
         format: Format,
         out: &mut Out,
-    ) -> anyhow::Result<()> {
-        let path = &file.path;
+    ) -> std::io::Result<()> {
         match format {
             Format::Text => {
                 let would = if self.dry_run { "would delete" } else { "deleted" };
                 let path = path.to_string_lossy();
-                writeln!(out.text(), "{would} {} ({} bytes, {reason})", Safe(&path), file.size)?;
+                writeln!(out.text(), "{would} {} ({} bytes, {reason})", Safe(&path), file.size)
             }
             Format::Json => out.record(&Deletion {
                 path: path.to_string_lossy().into_owned(),
-                path_hex: path.to_str().is_none().then(|| hex(path.as_os_str().as_bytes())),
+                path_hex: path_hex(path),
                 size_bytes: file.size,
                 changed: time::OffsetDateTime::from_unix_timestamp(file.mtime)
                     .ok()
@@ -185,29 +212,45 @@ impl Clean {
                     .unwrap_or_default(),
                 reason,
                 dry_run: self.dry_run,
-            })?,
+            }),
         }
-        Ok(())
+    }
+
+    /// The last line; in text only where there is something to tell.
+    fn total(&self, summary: &CleanSummary, format: Format, out: &mut Out) -> std::io::Result<()> {
+        if format == Format::Json {
+            return out.record(summary);
+        }
+        let s = summary;
+        if s.deleted + s.spared == 0 {
+            return Ok(());
+        }
+        let would = if self.dry_run { "would delete" } else { "deleted" };
+        let (left, bytes) = (s.files - s.deleted, s.size_bytes - s.deleted_bytes);
+        writeln!(
+            out.text(),
+            "{would} {} files, {} bytes; {} in use; {left} files, {bytes} bytes are left",
+            s.deleted,
+            s.deleted_bytes,
+            s.spared
+        )
     }
 }
 
-/// The files that may be deleted, oldest first.
-fn candidates(roots: &[PathBuf], globs: &[Glob], diag: &Diag) -> Vec<Candidate> {
-    let threads = std::thread::available_parallelism().map_or(1, Into::into);
-    let mut all = Vec::new();
-    for (root, path) in roots.iter().enumerate() {
-        let files = list(std::slice::from_ref(path), Options { threads, cross_mounts: false }, diag);
-        let below = |file: &Listed| {
-            let below = file.path.strip_prefix(path).unwrap_or(&file.path).as_os_str().as_bytes();
-            globs.iter().any(|g| g.matches(below))
-        };
-        all.extend(files.into_iter().filter(below).map(|file| Candidate { file, root }));
+fn path_hex(path: &Path) -> Option<String> {
+    use std::os::unix::ffi::OsStrExt;
+    path.to_str().is_none().then(|| hex(path.as_os_str().as_bytes()))
+}
+
+/// Takes a record back: the system refused at last.
+fn refuse(path: &Path, reason: String, format: Format, out: &mut Out) -> std::io::Result<()> {
+    match format {
+        Format::Text => writeln!(out.text(), "not deleted {} ({reason})", Safe(&path.to_string_lossy())),
+        Format::Json => {
+            let path_hex = path_hex(path);
+            out.record(&Refusal { path: path.to_string_lossy().into_owned(), path_hex, reason })
+        }
     }
-    all.sort_by(|a, b| (a.file.mtime, &a.file.path).cmp(&(b.file.mtime, &b.file.path)));
-    // Paths that overlap name a file twice.
-    let mut seen = std::collections::HashSet::new();
-    all.retain(|c| seen.insert((c.file.device, c.file.inode, c.file.path.clone())));
-    all
 }
 
 /// Knows which files are being written, and looks again when that is old.
@@ -229,61 +272,13 @@ impl Guard {
         Self { writers, at: Instant::now() }
     }
 
-    fn writing(&mut self, file: &Listed) -> bool {
+    fn writing(&mut self, device: u64, inode: u64) -> bool {
         if self.at.elapsed() > FRESH {
             self.writers = Writers::scan();
             self.at = Instant::now();
         }
-        self.writers.has(file.device, file.inode)
+        self.writers.has(device, inode)
     }
-}
-
-/// Deletes a file by way of its directory's descriptor, which is reached from the root without links, if it is
-/// still the one that was judged.
-fn delete(root: &Path, file: &Listed, prune: bool) -> Result<(), String> {
-    let below = file.path.strip_prefix(root).map_err(|_| "is not below its path")?;
-    let (Some(parent), Some(name)) = (below.parent(), below.file_name()) else {
-        return Err("is the path itself: name its directory".into());
-    };
-    let name = CString::new(name.as_bytes()).map_err(|_| "holds a NUL byte")?;
-    let top = rfs::open(root, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, rfs::Mode::empty())
-        .map_err(crate::reason)?;
-    let parent = if parent.as_os_str().is_empty() { Path::new(".") } else { parent };
-    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_XDEV;
-    let dir = rfs::openat2(&top, parent, flags, rfs::Mode::empty(), resolve).map_err(crate::reason)?;
-    let st = stat(&dir, &name).map_err(crate::reason)?;
-    let now = (device(&st), st.stx_ino, st.stx_size, st.stx_mtime.tv_sec);
-    if now != (file.device, file.inode, file.size, file.mtime) {
-        return Err("changed while it was looked at".into());
-    }
-    rfs::unlinkat(&dir, &name, AtFlags::empty()).map_err(crate::reason)?;
-    if prune {
-        drop(dir);
-        remove_empty(&top, parent, resolve);
-    }
-    Ok(())
-}
-
-/// Removes directories that are empty now, upwards, but never the root. The system refuses one that is not empty.
-fn remove_empty(top: &impl std::os::fd::AsFd, mut dir: &Path, resolve: ResolveFlags) {
-    while let (Some(parent), Some(name)) = (dir.parent(), dir.file_name()) {
-        let above = if parent.as_os_str().is_empty() { Path::new(".") } else { parent };
-        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let Ok(fd) = rfs::openat2(top, above, flags, rfs::Mode::empty(), resolve) else { return };
-        if rfs::unlinkat(&fd, name, AtFlags::REMOVEDIR).is_err() {
-            return;
-        }
-        dir = parent;
-    }
-}
-
-/// Reads `14d`.
-fn age(text: &str) -> Result<Duration, String> {
-    let units = [("s", 1), ("m", 60), ("h", 3600), ("d", 86400), ("w", 604_800)];
-    number(text, &units)
-        .map(Duration::from_secs)
-        .ok_or_else(|| "is no age such as 90s, 30m, 12h or 14d".into())
 }
 
 /// Reads `50GiB`.

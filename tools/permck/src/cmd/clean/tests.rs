@@ -13,10 +13,20 @@ fn aged(path: &Path, hours: u64, size: usize) {
     if let Some(parent) = path.parent() {
         std::fs::create_dir_all(parent).unwrap();
     }
-    write(path, 0o640, vec![b'x'; size]);
+    write(path, 0o640, content(path, size));
     let then = SystemTime::now() - Duration::from_secs(hours * HOUR);
     let file = std::fs::File::options().write(true).open(path).unwrap();
     file.set_times(FileTimes::new().set_modified(then)).unwrap();
+}
+
+/// A log begins with a time; anything else is as it comes.
+fn content(path: &Path, size: usize) -> Vec<u8> {
+    let mut content = vec![b'x'; size];
+    if path.extension() == Some("log".as_ref()) {
+        content.splice(..size.min(10), *b"2026-01-01").for_each(drop);
+        content.truncate(size);
+    }
+    content
 }
 
 fn clean(dir: &Path, more: &[&str]) -> (Exit, String) {
@@ -27,14 +37,17 @@ fn clean(dir: &Path, more: &[&str]) -> (Exit, String) {
 }
 
 fn names(dir: &Path) -> Vec<String> {
-    let mut names: Vec<_> = list(
-        &[dir.to_owned()],
-        Options { threads: 1, cross_mounts: false },
-        &Diag::new("t", common::out::Verbosity::Quiet),
-    )
-    .into_iter()
-    .map(|f| f.path.strip_prefix(dir).unwrap().display().to_string())
-    .collect();
+    let mut names = Vec::new();
+    let mut dirs = vec![dir.to_owned()];
+    while let Some(next) = dirs.pop() {
+        for entry in std::fs::read_dir(next).unwrap().map(|e| e.unwrap()) {
+            match entry.file_type().unwrap() {
+                t if t.is_dir() => dirs.push(entry.path()),
+                t if t.is_file() => names.push(entry.path().strip_prefix(dir).unwrap().display().to_string()),
+                _ => {}
+            }
+        }
+    }
     names.sort();
     names
 }
@@ -46,7 +59,7 @@ fn old_files_go_and_then_the_oldest_until_the_rest_fits() {
         aged(&dir.path().join(name), hours, 1000);
     }
     let (exit, text) = clean(dir.path(), &["--older-than", "14d", "--keep", "2000", "-n"]);
-    assert_eq!((exit, text.lines().count(), names(dir.path()).len()), (Exit::Ok, 2, 5));
+    assert_eq!((exit, text.lines().count(), names(dir.path()).len()), (Exit::Ok, 3, 5));
     assert!(
         text.starts_with(&format!("would delete {}/a.log (1000 bytes, age)\n", dir.path().display())),
         "{text}"
@@ -88,14 +101,12 @@ fn a_directory_that_becomes_a_link_in_between_is_not_entered() {
     let (dir, other) = (clean_dir(), clean_dir());
     aged(&other.path().join("f.log"), 1000, 10);
     aged(&dir.path().join("sub/f.log"), 1000, 10);
-    let found = candidates(
-        &[dir.path().to_owned()],
-        &[Glob::parse("**").unwrap()],
-        &Diag::new("t", common::out::Verbosity::Quiet),
-    );
+    let wanted = Wanted::Match(vec![Glob::parse("**").unwrap()]);
+    let diag = Diag::new("t", common::out::Verbosity::Quiet);
+    let survey = Survey::of(&[dir.path().to_owned()], &wanted, &diag);
     std::fs::remove_dir_all(dir.path().join("sub")).unwrap();
     symlink(other.path(), dir.path().join("sub")).unwrap();
-    assert!(delete(dir.path(), &found[0].file, true).is_err());
+    assert!(Target::aim(dir.path(), &survey, &survey.files[0]).is_err());
     assert!(other.path().join("f.log").exists());
 }
 
@@ -111,9 +122,77 @@ fn emptied_directories_go_with_prune_and_the_root_stays() {
 
 #[test]
 fn ages_and_sizes_are_read() {
-    assert_eq!((age("14d"), age("90s")), (Ok(Duration::from_secs(14 * 86400)), Ok(Duration::from_secs(90))));
     assert_eq!((size("50GiB"), size("10"), size("2 MB")), (Ok(50 << 30), Ok(10), Ok(2_000_000)));
-    for bad in ["", "d", "-1d", "1y", "99999999999999999999d", "9223372036854775807w"] {
-        assert!(age(bad).is_err(), "{bad}");
+    for bad in ["", "d", "-1", "1y", "99999999999999999999", "9223372036854775807TiB"] {
+        assert!(size(bad).is_err(), "{bad}");
     }
+}
+
+/// Takes so many bytes, and then is full or gone.
+struct Broken(usize, std::io::ErrorKind);
+
+impl std::io::Write for Broken {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0 = self.0.checked_sub(bytes.len()).ok_or(self.1)?;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn nothing_goes_without_a_record() {
+    use clap::Parser;
+    use common::cli::Tool;
+    for (room, gone) in [(0, 0), (300, 1)] {
+        for (kind, format) in
+            [(std::io::ErrorKind::BrokenPipe, "text"), (std::io::ErrorKind::StorageFull, "json")]
+        {
+            let dir = clean_dir();
+            (0..20).for_each(|i| aged(&dir.path().join(format!("{i}.log")), 100 - i, 10));
+            let cli = crate::Cli::try_parse_from([
+                "permck",
+                "clean",
+                "--keep",
+                "0",
+                "--format",
+                format,
+                dir.path().to_str().unwrap(),
+            ]);
+            // Buffered as standard output is.
+            let to = std::io::BufWriter::with_capacity(1 << 16, Broken(room, kind));
+            let mut out = Out::to(Box::new(to), "permck", false, common::out::Verbosity::Quiet);
+            let error = cli.unwrap().run(&mut out).unwrap_err();
+            // main takes this for success.
+            assert!(!common::error::is_broken_pipe(&error), "{error}");
+            let left = names(dir.path()).len();
+            assert!(if gone == 0 { left == 20 } else { (10..20).contains(&left) }, "{format} {room} {left}");
+        }
+    }
+}
+
+#[test]
+fn only_what_is_certainly_generated_goes_and_a_total_ends_the_text() {
+    let dir = clean_dir();
+    for name in ["config_2.json", "notes.log.md", "000003.log.md", "model.db", "app.log.1"] {
+        aged(&dir.path().join(name), 1000, 10);
+    }
+    let trace = dir.path().join("run_1.json");
+    aged(&trace, 1000, 0);
+    std::fs::write(&trace, "{\"traceEvents\":[]}").unwrap();
+    let (exit, text) = clean(dir.path(), &["--keep", "0", "--idle", "0s"]);
+    assert_eq!(exit, Exit::Ok, "{text}");
+    assert!(text.ends_with("deleted 2 files, 28 bytes; 0 in use; 0 files, 0 bytes are left\n"), "{text}");
+    assert_eq!(names(dir.path()), ["000003.log.md", "config_2.json", "model.db", "notes.log.md"]);
+}
+
+#[test]
+fn paths_that_overlap_name_a_file_once() {
+    let dir = clean_dir();
+    aged(&dir.path().join("sub/a.log"), 1000, 10);
+    let sub = dir.path().join("sub");
+    let (exit, text) = clean(dir.path(), &["--older-than", "1d", sub.to_str().unwrap()]);
+    assert_eq!((exit, text.lines().count()), (Exit::Ok, 2), "{text}");
 }

@@ -1,0 +1,319 @@
+//! Tells generated traces and logs from everything else, without a doubt or not at all: what is taken for one is
+//! deleted.
+//!
+//! Names that anybody could give to a file of another kind (`config_2.json`, `redo.log`) decide nothing: there the
+//! beginning of the content does. Names decide alone only where no other program writes such ones.
+
+use std::io::Read;
+
+use memchr::memmem;
+
+/// Bytes by which content is judged.
+pub(super) const HEAD: usize = 1 << 10;
+
+/// What tells whether a file was generated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// Where it lies or how it is called says all.
+    Certain,
+    /// A trace, if its content is.
+    Trace { gzip: bool },
+    /// A log, if its content is.
+    Log,
+    /// A database of msMonitor, if its content is one.
+    Database,
+    /// Records of msMonitor or profd, if its content is.
+    Records,
+}
+
+/// The kind of a file by its path; `None` for what is never generated.
+pub(super) fn kind(path: &[u8]) -> Option<Kind> {
+    let name = path.rsplit(|&b| b == b'/').next().unwrap_or(path);
+    if in_profile(path) || rotated(name) {
+        return Some(Kind::Certain);
+    }
+    Some(match () {
+        () if name.ends_with(b".json") => Kind::Trace { gzip: false },
+        () if name.ends_with(b".json.gz") => Kind::Trace { gzip: true },
+        () if name.ends_with(b".log") => Kind::Log,
+        () if msmonitor(name, b".db") => Kind::Database,
+        () if msmonitor(name, b".jsonl") || metrics(name) => Kind::Records,
+        () => return None,
+    })
+}
+
+/// Tells whether a file that begins like this is what its name promises.
+pub(super) fn confirms(kind: Kind, head: &[u8]) -> bool {
+    match kind {
+        Kind::Certain => true,
+        Kind::Trace { gzip: false } => trace(head),
+        Kind::Trace { gzip: true } => {
+            // The compressed beginning is all that was read: it ends early, and that is no fault.
+            let mut plain = Vec::new();
+            let _ = flate2::read::GzDecoder::new(head).take(HEAD as u64).read_to_end(&mut plain);
+            trace(&plain)
+        }
+        Kind::Log => log(head),
+        Kind::Database => head.starts_with(b"SQLite format 3\0"),
+        Kind::Records => head.starts_with(b"{\""),
+    }
+}
+
+/// A file of an Ascend profiler's directory: the directory's name is complete, and the file lies in one of the
+/// parts that the profiler makes there. What a user puts beside them is left alone.
+fn in_profile(path: &[u8]) -> bool {
+    let names: Vec<&[u8]> = path.split(|&b| b == b'/').filter(|n| !n.is_empty()).collect();
+    names.windows(2).enumerate().any(|(i, pair)| {
+        let last = i + 2 == names.len();
+        (torch(pair[0]) && torch_part(pair[1], last)) || (cann(pair[0]) && cann_part(pair[1], last))
+    })
+}
+
+/// `{worker}_{pid}_{time}_ascend_pt`, of PyTorch or MindSpore; the time has 14 or 17 digits.
+fn torch(name: &[u8]) -> bool {
+    let stem = name.strip_suffix(b"_ascend_pt").or_else(|| name.strip_suffix(b"_ascend_ms"));
+    let mut fields = stem.unwrap_or_default().rsplitn(3, |&b| b == b'_');
+    let time = fields.next().is_some_and(|t| matches!(t.len(), 14 | 17) && digits(t));
+    time && fields.next().is_some_and(digits) && fields.next().is_some_and(|worker| !worker.is_empty())
+}
+
+fn torch_part(name: &[u8], is_file: bool) -> bool {
+    match is_file {
+        true => {
+            let rank = name.strip_prefix(b"profiler_info").and_then(|n| n.strip_suffix(b".json"));
+            rank.is_some_and(|r| r.is_empty() || r.strip_prefix(b"_").is_some_and(digits))
+                || matches!(name, b"profiler_metadata.json" | b"analyse.done")
+        }
+        false => {
+            matches!(name, b"ASCEND_PROFILER_OUTPUT" | b"FRAMEWORK" | b"logs")
+                || name.starts_with(b"PROF_")
+                || name.strip_prefix(b"PLATFORM_").is_some_and(digits)
+        }
+    }
+}
+
+/// `PROF_{number}_{time}_{letters}`.
+fn cann(name: &[u8]) -> bool {
+    let fields: Vec<&[u8]> = name.split(|&b| b == b'_').collect();
+    matches!(fields[..], [b"PROF", number, time, id]
+        if digits(number) && digits(time) && !id.is_empty() && id.iter().all(u8::is_ascii_alphanumeric))
+}
+
+fn cann_part(name: &[u8], is_file: bool) -> bool {
+    match is_file {
+        true => name.strip_prefix(b"msprof_").and_then(|n| n.strip_suffix(b".db")).is_some_and(digits),
+        false => {
+            matches!(name, b"host" | b"analyze" | b"mindstudio_profiler_output" | b"mindstudio_profiler_log")
+                || name.strip_prefix(b"device_").is_some_and(digits)
+        }
+    }
+}
+
+/// A log that was set aside: `x.log.7`, `x.log-20260131`, `x.log.2026-01-31`, compressed or not.
+fn rotated(name: &[u8]) -> bool {
+    let packed = [&b".gz"[..], b".xz", b".zst", b".bz2"];
+    let plain = packed.iter().find_map(|end| name.strip_suffix(*end)).unwrap_or(name);
+    let Some(at) = memmem::rfind(plain, b".log").filter(|at| *at > 0) else { return false };
+    match &plain[at + 4..] {
+        [b'.', number @ ..] if number.len() <= 3 && digits(number) => true,
+        [b'-', day @ ..] => matches!(day.len(), 8 | 10) && digits(day) && date(&day[..8]),
+        [b'.', y1, y2, y3, y4, b'-', m1, m2, b'-', d1, d2] => date(&[*y1, *y2, *y3, *y4, *m1, *m2, *d1, *d2]),
+        _ => false,
+    }
+}
+
+/// `YYYYMMDD`.
+fn date(text: &[u8]) -> bool {
+    let number = |part: &[u8]| part.iter().fold(0, |n, b| n * 10 + u32::from(b.wrapping_sub(b'0')));
+    text.len() == 8
+        && digits(text)
+        && (1970..2200).contains(&number(&text[..4]))
+        && (1..=12).contains(&number(&text[4..6]))
+        && (1..=31).contains(&number(&text[6..]))
+}
+
+/// `msmonitor_{pid}_{time}_{rank}`; the rank may be -1.
+fn msmonitor(name: &[u8], end: &[u8]) -> bool {
+    let stem = name.strip_prefix(b"msmonitor_").and_then(|n| n.strip_suffix(end)).unwrap_or_default();
+    let fields: Vec<&[u8]> = stem.split(|&b| b == b'_').collect();
+    let rank = |r: &[u8]| digits(r.strip_prefix(b"-").unwrap_or(r));
+    matches!(fields[..], [pid, time, r] if digits(pid) && time.len() == 17 && digits(time) && rank(r))
+}
+
+/// `metrics-20260301T120000Z-812-0001.jsonl` of profd.
+fn metrics(name: &[u8]) -> bool {
+    let stem = name.strip_prefix(b"metrics-").and_then(|n| n.strip_suffix(b".jsonl")).unwrap_or_default();
+    let fields: Vec<&[u8]> = stem.split(|&b| b == b'-').collect();
+    matches!(fields[..], [time, pid, n]
+        if time.len() == 16 && date(&time[..8]) && time[8] == b'T' && time[15] == b'Z' && digits(pid) && digits(n))
+}
+
+/// The JSON of a trace: an object with `traceEvents`, or with the two keys by which PyTorch begins one, or an
+/// array of events.
+fn trace(head: &[u8]) -> bool {
+    let head = head.strip_prefix(b"\xef\xbb\xbf").unwrap_or(head).trim_ascii_start();
+    let has = |key: &[u8], value: fn(&[u8]) -> bool| has(head, key, value);
+    match head.first() {
+        Some(b'{') => {
+            has(b"\"traceEvents\"", |v| v.starts_with(b"["))
+                || has(b"\"schemaVersion\"", |v| v.first().is_some_and(u8::is_ascii_digit))
+                    && (has(b"\"deviceProperties\"", |v| v.starts_with(b"["))
+                        || has(b"\"computeProperties\"", |v| v.starts_with(b"[")))
+        }
+        Some(b'[') => {
+            has(b"\"ph\"", |v| matches!(v, [b'"', phase, b'"', ..] if phase.is_ascii_alphabetic()))
+                && has(b"\"pid\"", |_| true)
+        }
+        _ => false,
+    }
+}
+
+/// Tells whether a key stands in the text, with such a value.
+fn has(text: &[u8], key: &[u8], value: fn(&[u8]) -> bool) -> bool {
+    memmem::find_iter(text, key).any(|at| {
+        let rest = text[at + key.len()..].trim_ascii_start();
+        rest.strip_prefix(b":").is_some_and(|v| value(v.trim_ascii_start()))
+    })
+}
+
+/// Text whose first line begins with a time or a level.
+fn log(head: &[u8]) -> bool {
+    let line = head.trim_ascii_start().split(|&b| b == b'\n').next().unwrap_or_default();
+    let line = line.trim_ascii_start();
+    !head.contains(&0) && (level(line) || time(line.strip_prefix(b"[").unwrap_or(line)))
+}
+
+fn level(line: &[u8]) -> bool {
+    const LEVELS: [&[u8]; 9] =
+        [b"TRACE", b"DEBUG", b"INFO", b"NOTICE", b"WARN", b"WARNING", b"ERROR", b"FATAL", b"CRITICAL"];
+    let line = line.strip_prefix(b"[").or_else(|| line.strip_prefix(b"<")).unwrap_or(line);
+    LEVELS
+        .iter()
+        .any(|l| line.strip_prefix(*l).is_some_and(|rest| rest.first().is_some_and(|b| b"]>: ".contains(b))))
+}
+
+/// A time as logs begin with one: `2026-01-31…`, `2026/01/31…`, glog's `I0131 12:00:00`, syslog's `Jan 31 12:00:00`.
+fn time(line: &[u8]) -> bool {
+    const MONTHS: [&[u8; 3]; 12] =
+        [b"Jan", b"Feb", b"Mar", b"Apr", b"May", b"Jun", b"Jul", b"Aug", b"Sep", b"Oct", b"Nov", b"Dec"];
+    match line {
+        [y1, y2, y3, y4, a @ (b'-' | b'/'), m1, m2, b, d1, d2, ..] if a == b => {
+            date(&[*y1, *y2, *y3, *y4, *m1, *m2, *d1, *d2])
+        }
+        [b'I' | b'W' | b'E' | b'F', a, b, c, d, b' ', e, f, b':', ..] => digits(&[*a, *b, *c, *d, *e, *f]),
+        [month @ ..] if month.len() >= 15 && MONTHS.iter().any(|m| month.starts_with(*m)) => {
+            month[3] == b' ' && month[9] == b':' && month[12] == b':'
+        }
+        _ => false,
+    }
+}
+
+fn digits(text: &[u8]) -> bool {
+    !text.is_empty() && text.iter().all(u8::is_ascii_digit)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn taken(path: &str, head: &[u8]) -> bool {
+        kind(path.as_bytes()).is_some_and(|k| confirms(k, head))
+    }
+
+    #[test]
+    fn ordinary_files_are_left_alone_whatever_they_are_called() {
+        for name in [
+            "config_2.json",
+            "layer_12_config.json",
+            "tokenizer_32000.json",
+            "model_00001.json",
+            "vocab_50257.json",
+            "notes.log.md",
+            "changelog.log-notes",
+            "000003.log",
+            "redo.log",
+            "x86_64.snapshot.json",
+            "x.log.old.txt",
+            "app.log.2026",
+            "app.log-20261399",
+            "app.log.1234",
+            ".log.1",
+            "x.json",
+            "trace.json",
+            "a_1_20260101000000_ascend_pt.tar",
+            "PROF_notes/host/x",
+            "my_ascend_pt/logs/x",
+            "h_1_20260101000000000_ascend_pt/notes.txt",
+            "PROF_1_2_A/paper.md",
+            "h_1_20260101000000000_ascend_pt/mine/x",
+            "msmonitor_x.db",
+            "msmonitor_1_20260101000000000_0.db",
+        ] {
+            for head in [
+                &b""[..],
+                b"x",
+                b"{\"schemaVersion\": 2, \"mediaType\": \"x\"}",
+                b"{\"a\": [1]}",
+                b"[]",
+                b"[{\"pid\": 1}]",
+                b"\x00\x01\x02",
+                b"{\"about\": \"traceEvents\"}",
+                b"2026 was a year",
+            ] {
+                assert!(!taken(name, head), "{name} {}", String::from_utf8_lossy(head));
+            }
+        }
+    }
+
+    #[test]
+    fn traces_are_told_by_their_content() {
+        let torch = br#"{ "schemaVersion": 1, "deviceProperties": [ ], "traceEvents": [ "#;
+        for head in [
+            &torch[..],
+            b"{\"traceEvents\":[]}",
+            b"[\n{\"name\": \"process_name\", \"pid\": 1, \"args\": {}, \"ph\": \"M\"}",
+            b"\xef\xbb\xbf {\"displayTimeUnit\":\"ms\", \"traceEvents\" : [",
+        ] {
+            assert!(taken("any_4242.json", head), "{}", String::from_utf8_lossy(head));
+        }
+        let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+        std::io::Write::write_all(&mut packed, torch).unwrap();
+        let packed = packed.finish().unwrap();
+        assert!(taken("a.pt.trace.json.gz", &packed));
+        // Cut short, as the beginning of a large file is.
+        assert!(taken("a.pt.trace.json.gz", &packed[..packed.len() - 9]));
+        assert!(!taken("a.json.gz", torch) && !taken("a.txt", torch));
+    }
+
+    #[test]
+    fn profiles_logs_and_records_are_told_by_layout_name_and_content() {
+        for path in [
+            "h_1_20260101000000000_ascend_pt/ASCEND_PROFILER_OUTPUT/kernel_details.csv",
+            "a.b_c_77_20260101000000_ascend_ms/FRAMEWORK/torch.op_range",
+            "h_1_20260101000000000_ascend_pt/profiler_info_3.json",
+            "x/PROF_000001_20260101000000000_ABCDEF/device_0/data/x.bin",
+            "PROF_1_20260101_AB/msprof_20260101000000.db",
+            "x.log.1",
+            "x.log.12.gz",
+            "x.log-20260131",
+            "x.log-2026013123.zst",
+            "x.log.2026-01-31",
+        ] {
+            assert!(taken(path, b""), "{path}");
+        }
+        for head in [
+            "2026-01-31T00:00:00Z x",
+            "[2026-01-31 00:00] x",
+            "I0131 12:00:00.1 1 x.cc",
+            "[INFO] RUNTIME(1)",
+            "Jan 31 12:00:00 host x",
+            "WARNING: x",
+            "\n2026/01/31 x",
+        ] {
+            assert!(taken("x.log", head.as_bytes()), "{head}");
+        }
+        assert!(taken("msmonitor_12_20260131120000123_-1.db", b"SQLite format 3\0"));
+        assert!(taken("msmonitor_12_20260131120000123_0.jsonl", b"{\"a\":1}"));
+        assert!(taken("metrics-20260301T120000Z-812-0001.jsonl", b"{\"type\":\"profd.metric\""));
+    }
+}
