@@ -56,7 +56,7 @@ mod tests {
 
     #[test]
     fn ages_have_units_up_to_weeks() {
-        let hours = |n| Ok(Duration::from_secs(n * 3600));
+        let hours = |n: u64| Ok(Duration::from_secs(n * 3600));
         assert_eq!(
             (age("14d"), age("2w"), age("1.5h")),
             (hours(336), hours(336), Ok(Duration::from_secs(5400)))

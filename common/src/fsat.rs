@@ -78,6 +78,14 @@ impl AtomicFile {
         Ok(self)
     }
 
+    /// What the system knows of the new file: whoever walks the directory meanwhile must not take it for another.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn metadata(&self) -> io::Result<Metadata> {
+        self.file.metadata()
+    }
+
     /// Syncs the content and gives it the target's name.
     ///
     /// # Errors

@@ -267,13 +267,16 @@ impl Record for Verdict {
         r#"{"type":"permck.verdict","v":1,"path":"models/a.safetensors","status":"changed"}"#;
 }
 
-summary!(ManifestSummary, "permck.manifest_summary", r#"{"type":"permck.manifest_summary","v":1,"files":12,"size_bytes":123456,"differences":0,"errors":0}"#, {
+summary!(ManifestSummary, "permck.manifest_summary", r#"{"type":"permck.manifest_summary","v":1,"files":12,"size_bytes":123456,"differences":0,"links":0,"errors":0}"#, {
     /// Files hashed.
     files: u64,
     /// Bytes in them.
     size_bytes: u64,
     /// Files that differ from the manifest.
     differences: u64,
+    /// Symbolic links that were not followed.
+    #[serde(default)]
+    links: u64,
 });
 
 /// Why a file was deleted.

@@ -1,28 +1,21 @@
 //! `permck manifest`: SHA-256 of model weights and other inputs, made and verified.
 
-use std::collections::HashSet;
-use std::io::{BufWriter, Write};
+use std::io::Write;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, anyhow};
 use clap::{Args, Subcommand};
 use common::exit::Exit;
-use common::fsat::Output;
 use common::out::{Diag, Format, Out};
-use common::policy::Mode;
 use common::progress::{self, Unit};
-use common::record::permck::{ManifestSummary, Verdict, VerifyStatus};
-use common::text::Safe;
+use indicatif::ProgressBar;
+use rustix::process::{Resource, Rlimit};
 
 use super::tree::Inputs;
-use crate::manifest::list::{Listed, list};
-use crate::manifest::partial::Partial;
-use crate::manifest::text::{self, Entry};
-use crate::manifest::{Digest, Failure, hash_all, sign};
-use crate::walk::Options;
+use crate::manifest::{partial, sign};
 
-/// Manifests of some ten million files; more is refused and not read.
-const LIMIT: u64 = 2 << 30;
+mod create;
+mod verify;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -33,7 +26,9 @@ Examples:
   permck manifest create -o weights.sha256 --sign sign.key models/
       Sign it: weights.sha256.sig.
   permck manifest verify --manifest weights.sha256 --key sign.pub models/
-      Tell what changed, is missing, or is new; exit 1 if anything.";
+      Tell what changed, is missing, or is new; exit 1 if anything.
+  permck manifest create -C /srv/hub --follow -o hub.sha256 snapshots/
+      A cache of links: hash what they lead to, under the links' names, relative to /srv/hub.";
 
 /// Make and verify SHA-256 manifests of model weights and other inputs
 #[derive(Args, Debug)]
@@ -51,8 +46,10 @@ enum Action {
 
 /// Hash every regular file below the paths
 ///
-/// Writes lines that sha256sum reads, or JSON lines, sorted by path. Links are not followed. With --output, a
-/// run that was cut short goes on with --resume where it was.
+/// Writes lines that sha256sum reads, or JSON lines, sorted by path. A path that is a link is followed; links below
+/// the paths are with --follow, and otherwise left out, counted and warned of. The manifest itself, its signature
+/// and the record of a cut run are left out, too. With --output, a run that was cut short goes on with --resume
+/// where it was.
 #[derive(Args, Debug)]
 #[command(after_long_help = EXAMPLES)]
 struct Create {
@@ -67,15 +64,16 @@ struct Create {
     /// Sign the manifest with this Ed25519 private key (PEM, PKCS#8); the signature is written to FILE.sig
     #[arg(long, value_name = "KEY", requires = "output")]
     sign: Option<PathBuf>,
-    /// Files hashed at the same time. Default: one per processor
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
-    threads: Option<u16>,
+    #[command(flatten)]
+    how: How,
 }
 
 /// Compare files with a manifest
 ///
 /// Reports files that changed, are missing, changed while they were read, and, with paths, files below them that
-/// the manifest does not name. Silent when all is as it was.
+/// the manifest does not name. Silent when all is as it was. Reads what sha256sum writes, with --tag, too, and JSON
+/// lines; the latter must end with their summary, so that a cut manifest is told. A name that is a link is followed,
+/// as sha256sum does.
 #[derive(Args, Debug)]
 #[command(after_long_help = EXAMPLES)]
 struct Verify {
@@ -88,6 +86,19 @@ struct Verify {
     /// The Ed25519 public key (PEM) that must have signed the manifest
     #[arg(long, value_name = "KEY")]
     key: Option<PathBuf>,
+    #[command(flatten)]
+    how: How,
+}
+
+/// What making and verifying share.
+#[derive(Args, Clone, Debug)]
+struct How {
+    /// Take the files' names as relative to DIR; other options are not
+    #[arg(short = 'C', long, value_name = "DIR")]
+    directory: Option<PathBuf>,
+    /// Follow symbolic links below the paths
+    #[arg(long)]
+    follow: bool,
     /// Files hashed at the same time. Default: one per processor
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
     threads: Option<u16>,
@@ -95,6 +106,7 @@ struct Verify {
 
 impl Manifest {
     pub(crate) fn run(self, format: Format, out: &mut Out) -> anyhow::Result<Exit> {
+        deep();
         match self.action {
             Action::Create(create) => create.run(format, out),
             Action::Verify(verify) => verify.run(format, out),
@@ -102,188 +114,43 @@ impl Manifest {
     }
 }
 
-fn options(threads: Option<u16>) -> Options {
-    let processors = || std::thread::available_parallelism().map_or(1, Into::into);
-    Options { threads: threads.map_or_else(processors, usize::from), cross_mounts: false }
-}
-
-impl Create {
-    fn run(self, format: Format, out: &mut Out) -> anyhow::Result<Exit> {
-        let key = self.sign.as_deref().map(sign::private).transpose()?;
-        let paths = self.inputs.paths()?.collect::<anyhow::Result<Vec<_>>>()?;
-        let (diag, to) = out.parts();
-        let files = list(&paths, options(self.threads), diag);
-        let Some(path) = &self.output else {
-            self.write(&files, None, format, diag, to)?;
-            return Ok(Exit::Ok);
-        };
-        let shown = || path.display().to_string();
-        let mut partial = Partial::open(path, self.resume).with_context(|| format!("{}.partial", shown()))?;
-        let mut content = Vec::new();
-        self.write(&files, Some(&mut partial), format, diag, &mut content)?;
-        // A manifest that lacks files is not put in the place of one that does not.
-        if diag.errors() > 0 {
-            return Err(anyhow!("{}: not written, because of the errors above", shown()));
-        }
-        let mut file = BufWriter::new(Output::create(path, Mode(0o640)).with_context(shown)?);
-        file.write_all(&content).with_context(shown)?;
-        file.into_inner().map_err(std::io::IntoInnerError::into_error)?.commit().with_context(shown)?;
-        if let Some(key) = &key {
-            let beside = sign::beside(path);
-            let signature = sign::sign(key, &content);
-            common::fsat::write(&beside, Mode(0o640), &signature)
-                .with_context(|| beside.display().to_string())?;
-        }
-        partial.remove().with_context(|| format!("{}.partial", shown()))?;
-        Ok(Exit::Ok)
-    }
-
-    fn write(
-        &self,
-        files: &[Listed],
-        mut partial: Option<&mut Partial>,
-        format: Format,
-        diag: &Diag,
-        to: &mut dyn Write,
-    ) -> anyhow::Result<()> {
-        let known: Vec<Option<Digest>> =
-            files.iter().map(|f| partial.as_ref().and_then(|p| p.known(&f.path)).cloned()).collect();
-        let (left, places): (Vec<PathBuf>, Vec<usize>) = files
-            .iter()
-            .enumerate()
-            .filter(|(i, _)| known[*i].is_none())
-            .map(|(i, f)| (f.path.clone(), i))
-            .unzip();
-        let total = files.iter().enumerate().filter(|(i, _)| known[*i].is_none()).map(|(_, f)| f.size).sum();
-        let bar = progress::bar(diag, Unit::Bytes, Some(total), "hashing");
-        let mut summary = ManifestSummary::default();
-        let mut done = 0;
-        let mut put = |i: usize, d: &Digest, summary: &mut ManifestSummary| -> anyhow::Result<()> {
-            summary.files += 1;
-            summary.size_bytes += d.stamp.size;
-            match format {
-                Format::Text => text::write(to, &files[i].path, &d.sha256)?,
-                Format::Json => {
-                    common::record::write(to, &text::record(&files[i].path, &d.sha256, d.stamp.size))?
-                }
-            }
-            Ok(())
-        };
-        hash_all(&left, options(self.threads).threads, &bar, |n, result| {
-            // Those that were known come in their turn.
-            for (i, known) in known.iter().enumerate().take(places[n]).skip(done) {
-                known.as_ref().map_or(Ok(()), |d| put(i, d, &mut summary))?;
-            }
-            done = places[n] + 1;
-            match result {
-                Ok(digest) => {
-                    if let Some(p) = &mut partial {
-                        p.add(&left[n], &digest)?;
-                    }
-                    put(places[n], &digest, &mut summary)?;
-                }
-                Err(e) => diag.error(left[n].display(), e),
-            }
-            Ok(())
-        })?;
-        for (i, known) in known.iter().enumerate().skip(done) {
-            known.as_ref().map_or(Ok(()), |d| put(i, d, &mut summary))?;
-        }
-        bar.finish_and_clear();
-        if format == Format::Json {
-            summary.errors = diag.errors();
-            common::record::write(to, &summary)?;
-        }
-        Ok(())
+impl How {
+    fn threads(&self) -> usize {
+        let processors = || std::thread::available_parallelism().map_or(1, Into::into);
+        self.threads.map_or_else(processors, usize::from)
     }
 }
 
-impl Verify {
-    fn run(self, format: Format, out: &mut Out) -> anyhow::Result<Exit> {
-        let shown = || self.manifest.display().to_string();
-        let (file, _) = common::fsat::open_regular(&self.manifest)
-            .map_err(|e| anyhow!(crate::io_reason(&e)))
-            .with_context(shown)?;
-        let content = common::fsat::read_bounded(file, LIMIT).with_context(shown)?;
-        if let Some(key) = &self.key
-            && !sign::verify(key, &self.manifest, &content)?
-        {
-            // Nothing in it can be believed.
-            self.tell(format, out, &self.manifest, VerifyStatus::BadSignature)?;
-            return Ok(Exit::No);
-        }
-        let entries = parse(&content).with_context(shown)?;
-        let (diag, _) = out.parts();
-        let total =
-            entries.iter().filter_map(|e| std::fs::symlink_metadata(&e.path).ok()).map(|m| m.len()).sum();
-        let bar = progress::bar(diag, Unit::Bytes, Some(total), "verifying");
-        let files: Vec<PathBuf> = entries.iter().map(|e| e.path.clone()).collect();
-        let mut summary = ManifestSummary::default();
-        let mut wrong = Vec::new();
-        hash_all(&files, options(self.threads).threads, &bar, |i, result| {
-            let status = match result {
-                Ok(d) => {
-                    summary.files += 1;
-                    summary.size_bytes += d.stamp.size;
-                    if d.sha256 == entries[i].sha256 {
-                        return Ok(());
-                    }
-                    VerifyStatus::Changed
-                }
-                Err(Failure::Unstable) => VerifyStatus::Unstable,
-                Err(Failure::Io(e)) if e.kind() == std::io::ErrorKind::NotFound => VerifyStatus::Missing,
-                Err(e) => {
-                    diag.error(files[i].display(), e);
-                    return Ok(());
-                }
-            };
-            wrong.push((files[i].clone(), status));
-            Ok(())
-        })?;
-        bar.finish_and_clear();
-        wrong.extend(self.new_files(&files, diag).into_iter().map(|path| (path, VerifyStatus::New)));
-        for (path, status) in &wrong {
-            self.tell(format, out, path, *status)?;
-        }
-        if format == Format::Json {
-            summary.differences = wrong.len() as u64;
-            summary.errors = out.diag().errors();
-            out.record(&summary)?;
-        }
-        Ok(if wrong.is_empty() { Exit::Ok } else { Exit::No })
-    }
-
-    fn new_files(&self, named: &[PathBuf], diag: &Diag) -> Vec<PathBuf> {
-        // `./a` in one and `a` in the other are the same.
-        let plain = |p: &Path| p.components().collect::<PathBuf>();
-        let plain = |p: &Path| plain(p).strip_prefix(".").map_or_else(|_| plain(p), Path::to_owned);
-        let named: HashSet<PathBuf> = named.iter().map(|p| plain(p)).collect();
-        let found =
-            if self.paths.is_empty() { Vec::new() } else { list(&self.paths, options(self.threads), diag) };
-        found.into_iter().map(|f| f.path).filter(|p| !named.contains(&plain(p))).collect()
-    }
-
-    fn tell(&self, format: Format, out: &mut Out, path: &Path, status: VerifyStatus) -> anyhow::Result<()> {
-        use std::os::unix::ffi::OsStrExt;
-        match format {
-            Format::Text => writeln!(out.text(), "{}: {status}", Safe(&path.to_string_lossy()))?,
-            Format::Json => out.record(&Verdict {
-                path: path.to_string_lossy().into_owned(),
-                path_hex: path.to_str().is_none().then(|| common::finding::hex(path.as_os_str().as_bytes())),
-                status,
-            })?,
-        }
-        Ok(())
-    }
+/// Files that belong to a manifest and not into it, by device and inode: what is there of itself, its signature and
+/// its record, and what standard output writes to.
+fn own(manifest: Option<&Path>) -> Vec<(u64, u64)> {
+    let files = manifest.map(|m| [m.to_owned(), sign::beside(m), partial::beside(m)]);
+    let id = |path: PathBuf| std::fs::metadata(path).ok().map(|m| (m.dev(), m.ino()));
+    let mut own: Vec<_> = files.into_iter().flatten().filter_map(id).collect();
+    own.extend(rustix::fs::fstat(rustix::stdio::stdout()).ok().map(|st| (st.st_dev, st.st_ino)));
+    own
 }
 
-fn parse(content: &[u8]) -> anyhow::Result<Vec<Entry>> {
-    let mut entries = Vec::new();
-    for (i, line) in content.split(|&b| b == b'\n').enumerate() {
-        let entry = text::parse(line).map_err(|e| anyhow!("line {}: {e}", i + 1))?;
-        entries.extend(entry);
+/// A bar for so many bytes, which are counted only where it is seen.
+fn bar(diag: &Diag, what: &str, total: impl FnOnce() -> u64) -> ProgressBar {
+    let bar = progress::bar(diag, Unit::Bytes, Some(0), what);
+    if !bar.is_hidden() {
+        bar.set_length(total());
     }
-    Ok(entries)
+    bar
+}
+
+/// Allows as many open files as there may be: a deep tree takes one for each of its levels.
+fn deep() {
+    let limit = rustix::process::getrlimit(Resource::Nofile);
+    let most = Rlimit { current: limit.maximum, maximum: limit.maximum };
+    // What it was is enough for any usual tree.
+    let _ = rustix::process::setrlimit(Resource::Nofile, most);
+}
+
+fn record<R: common::record::Record>(to: &mut dyn Write, record: &R) -> std::io::Result<()> {
+    serde_json::to_writer(&mut *to, &common::record::Line::new(record)).map_err(std::io::Error::from)?;
+    to.write_all(b"\n")
 }
 
 #[cfg(test)]

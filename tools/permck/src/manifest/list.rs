@@ -1,66 +1,312 @@
-//! Lists the regular files below paths, sorted, with their sizes.
+//! Lists the regular files below paths one by one, in the order of their paths, in memory that holds the names of
+//! the directories on the way and no more.
 
-use std::ffi::CStr;
-use std::path::PathBuf;
+use std::collections::BTreeMap;
+use std::ffi::{CStr, CString};
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use common::out::Diag;
-use rustix::fs::{FileType, Statx};
+use rustix::fs::{self as rfs, AtFlags, CWD, FileType, OFlags, RawDir, Statx, StatxFlags};
 use rustix::io::Errno;
 
-use crate::walk::{self, Dir, Options, Visitor, kind};
+use crate::walk::{self, device, kind};
 
-/// A regular file.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+/// Bytes of directory entries asked for at once.
+const BUFFER: usize = 64 << 10;
+
+/// A regular file, by its directory and name there.
+#[derive(Clone, Debug)]
 pub(crate) struct Listed {
+    pub(crate) dir: Arc<OwnedFd>,
+    pub(crate) name: CString,
+    /// As it is shown and stands in the manifest.
     pub(crate) path: PathBuf,
     pub(crate) size: u64,
-    /// Modification time in seconds since the epoch.
-    pub(crate) mtime: i64,
-    pub(crate) device: u64,
-    pub(crate) inode: u64,
+    /// Whether the name may be a link.
+    pub(crate) follow: bool,
 }
 
-/// All regular files below `paths`, sorted by path; what cannot be seen is reported.
-pub(crate) fn list(paths: &[PathBuf], options: Options, diag: &Diag) -> Vec<Listed> {
-    let (listers, errors) = walk::walk(paths, options, || Lister { files: Vec::new(), diag });
-    for e in errors {
-        diag.error(e.path.display(), crate::reason(e.error));
-    }
-    let mut files: Vec<_> = listers.into_iter().flat_map(|l| l.files).collect();
-    files.sort_unstable();
-    files.dedup();
-    files
+/// What to list.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Reach {
+    /// Whether links below the paths are followed; the paths themselves always are.
+    pub(crate) follow: bool,
+    /// Files that are no part of it, by device and inode: the manifest itself.
+    pub(crate) without: Vec<(u64, u64)>,
 }
 
-struct Lister<'a> {
-    files: Vec<Listed>,
+/// The files, as an iterator. What cannot be seen is reported; links that were not followed are counted.
+pub(crate) struct Files<'a> {
+    base: Arc<OwnedFd>,
+    reach: Reach,
     diag: &'a Diag,
+    /// The given paths, sorted, and whether each was met below another one already.
+    roots: BTreeMap<PathBuf, bool>,
+    levels: Vec<Level>,
+    /// The directory at hand.
+    path: Vec<u8>,
+    buffer: Vec<MaybeUninit<u8>>,
+    /// Links that were not followed, and the first of them.
+    pub(crate) links: u64,
+    first: PathBuf,
 }
 
-impl Visitor for Lister<'_> {
-    type State = ();
+/// A directory on the way.
+struct Level {
+    dir: Arc<OwnedFd>,
+    id: (u64, u64),
+    /// Length of the path above it.
+    above: usize,
+    /// Its names, each with its terminator, and where those that are left begin, the last first.
+    names: Vec<u8>,
+    left: Vec<u32>,
+}
 
-    fn file(&mut self, dir: &Dir, (): &mut (), name: &CStr, st: &Statx) {
-        if kind(st) == FileType::RegularFile {
-            self.files.push(Listed {
-                path: dir.node.path_of(name),
-                size: st.stx_size,
-                mtime: st.stx_mtime.tv_sec,
-                device: walk::device(st),
-                inode: st.stx_ino,
-            });
+impl<'a> Files<'a> {
+    /// `base` is the directory to which relative paths are relative.
+    pub(crate) fn below(base: &Arc<OwnedFd>, paths: &[PathBuf], reach: Reach, diag: &'a Diag) -> Self {
+        Self {
+            base: Arc::clone(base),
+            reach,
+            diag,
+            roots: paths.iter().map(|p| (p.clone(), false)).collect(),
+            levels: Vec::new(),
+            path: Vec::new(),
+            buffer: vec![MaybeUninit::uninit(); BUFFER],
+            links: 0,
+            first: PathBuf::new(),
         }
     }
 
-    fn dir(&mut self, _dir: &Dir, (): ()) {}
-
-    fn mount_point(&mut self, parent: &Dir, name: &CStr, _st: &Statx) {
-        self.diag.warn(parent.node.path_of(name).display(), "another file system, not entered");
+    /// Says how many links were not followed, once it is at its end.
+    pub(crate) fn tell_links(&self) {
+        if self.links > 0 {
+            let n = self.links;
+            let first = self.first.display();
+            self.diag.warn(
+                &first,
+                format_args!(
+                    "{n} symbolic link{} not followed, this one first",
+                    if n == 1 { " was" } else { "s were" }
+                ),
+            );
+            self.diag.help("--follow takes in what they lead to");
+        }
     }
 
-    fn failed(&mut self, parent: &Dir, name: &CStr, _st: Option<&Statx>, error: Errno) {
-        self.diag.error(parent.node.path_of(name).display(), crate::reason(error));
+    fn error(&self, path: &Path, why: impl std::fmt::Display) {
+        self.diag.error(path.display(), why);
     }
 
-    fn vanished(&mut self) {}
+    /// Begins with a path that was given.
+    fn root(&mut self, path: &Path) -> Option<Listed> {
+        let Ok(name) = CString::new(path.as_os_str().as_bytes()) else {
+            self.error(path, "holds a NUL byte");
+            return None;
+        };
+        self.path.clear();
+        let base = Arc::clone(&self.base);
+        self.path.extend_from_slice(path.as_os_str().as_bytes());
+        match look(&base, &name, true) {
+            Ok(st) if kind(&st) == FileType::Directory => {
+                let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+                self.enter(rfs::openat(&base, &name, flags, rfs::Mode::empty()), 0);
+            }
+            Ok(st) if kind(&st) == FileType::RegularFile => {
+                return self.file(base, name, path.to_owned(), &st, true);
+            }
+            Ok(st) => {
+                let kind = common::fsat::kind(u32::from(st.stx_mode));
+                self.error(path, format_args!("is {kind}, not a regular file"));
+            }
+            Err(e) => self.error(path, crate::reason(e)),
+        }
+        None
+    }
+
+    /// Looks at an entry of the directory at hand.
+    fn entry(&mut self, dir: Arc<OwnedFd>, name: CString) -> Option<Listed> {
+        let path = self.child(&name);
+        // A path that was given is followed wherever it is met.
+        let named = self.roots.len() > 1 && self.roots.contains_key(&path);
+        if named {
+            self.roots.insert(path.clone(), true);
+        }
+        let st = match look(&dir, &name, false) {
+            Ok(st) => st,
+            // It is gone.
+            Err(Errno::NOENT) => return None,
+            Err(e) => {
+                self.error(&path, crate::reason(e));
+                return None;
+            }
+        };
+        match kind(&st) {
+            FileType::RegularFile => self.file(dir, name, path, &st, false),
+            FileType::Directory => {
+                let options = walk::Options { threads: 1, cross_mounts: false };
+                let opened = walk::open_dir(dir.as_fd(), &name, options);
+                self.descend(&path, &name, opened);
+                None
+            }
+            FileType::Symlink if named || self.reach.follow => self.link(dir, name, path),
+            FileType::Symlink => {
+                if self.links == 0 {
+                    self.first = path;
+                }
+                self.links += 1;
+                None
+            }
+            _ => None,
+        }
+    }
+
+    fn link(&mut self, dir: Arc<OwnedFd>, name: CString, path: PathBuf) -> Option<Listed> {
+        match look(&dir, &name, true) {
+            Ok(st) if kind(&st) == FileType::RegularFile => self.file(dir, name, path, &st, true),
+            Ok(st) if kind(&st) == FileType::Directory => {
+                let id = (device(&st), st.stx_ino);
+                if self.levels.iter().any(|l| l.id == id) {
+                    self.diag.warn(path.display(), "leads back to a directory above it, not followed again");
+                } else {
+                    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+                    let opened = rfs::openat(&dir, &name, flags, rfs::Mode::empty());
+                    self.descend(&path, &name, opened);
+                }
+                None
+            }
+            Ok(_) => None,
+            Err(Errno::NOENT) => {
+                self.error(&path, "is a link that leads nowhere");
+                None
+            }
+            Err(e) => {
+                self.error(&path, crate::reason(e));
+                None
+            }
+        }
+    }
+
+    fn file(
+        &self,
+        dir: Arc<OwnedFd>,
+        name: CString,
+        path: PathBuf,
+        st: &Statx,
+        follow: bool,
+    ) -> Option<Listed> {
+        let own = self.reach.without.contains(&(device(st), st.stx_ino));
+        (!own).then_some(Listed { dir, name, path, size: st.stx_size, follow })
+    }
+
+    /// Goes into a directory below the one at hand.
+    fn descend(&mut self, path: &Path, name: &CStr, opened: rustix::io::Result<OwnedFd>) {
+        match opened {
+            Err(Errno::XDEV) => self.diag.warn(path.display(), "another file system, not entered"),
+            // It is gone, or turned into something else.
+            Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => {}
+            opened => {
+                let above = self.path.len();
+                separate(&mut self.path);
+                self.path.extend_from_slice(name.to_bytes());
+                self.enter(opened, above);
+            }
+        }
+    }
+
+    /// Reads the directory whose path is at hand; `above` is the length of the path to go back to.
+    fn enter(&mut self, opened: rustix::io::Result<OwnedFd>, above: usize) {
+        let level = opened.and_then(|dir| Level::read(dir, above, &mut self.buffer));
+        match level {
+            Ok(level) => self.levels.push(level),
+            Err(e) => {
+                self.error(Path::new(std::ffi::OsStr::from_bytes(&self.path)), crate::reason(e));
+                self.path.truncate(above);
+            }
+        }
+    }
+
+    fn child(&self, name: &CStr) -> PathBuf {
+        let mut path = Vec::with_capacity(self.path.len() + name.to_bytes().len() + 1);
+        path.extend_from_slice(&self.path);
+        separate(&mut path);
+        path.extend_from_slice(name.to_bytes());
+        std::ffi::OsString::from_vec(path).into()
+    }
+}
+
+impl Iterator for Files<'_> {
+    type Item = Listed;
+
+    fn next(&mut self) -> Option<Listed> {
+        loop {
+            let found = if let Some(level) = self.levels.last_mut() {
+                let Some(at) = level.left.pop() else {
+                    self.path.truncate(level.above);
+                    self.levels.pop();
+                    continue;
+                };
+                let name = CStr::from_bytes_until_nul(&level.names[at as usize..]).unwrap_or_default();
+                let (dir, name) = (Arc::clone(&level.dir), name.to_owned());
+                self.entry(dir, name)
+            } else {
+                let (path, met) = self.roots.pop_first()?;
+                // Its own name is met no more: `contains_key` speaks of paths still to come.
+                if met { None } else { self.root(&path) }
+            };
+            if found.is_some() {
+                return found;
+            }
+        }
+    }
+}
+
+impl Level {
+    fn read(dir: OwnedFd, above: usize, buffer: &mut [MaybeUninit<u8>]) -> rustix::io::Result<Self> {
+        let st = walk::fstat(&dir)?;
+        let (mut names, mut left) = (Vec::new(), Vec::new());
+        let mut raw = RawDir::new(&dir, buffer);
+        while let Some(entry) = raw.next() {
+            let entry = match entry {
+                // It was removed while it is read.
+                Err(Errno::NOENT) => break,
+                entry => entry?,
+            };
+            if !matches!(entry.file_name().to_bytes(), b"." | b"..") {
+                left.push(u32::try_from(names.len()).map_err(|_| Errno::NOMEM)?);
+                names.extend_from_slice(entry.file_name().to_bytes_with_nul());
+            }
+        }
+        let name = |at: &u32| CStr::from_bytes_until_nul(&names[*at as usize..]).unwrap_or_default();
+        left.sort_unstable_by(|a, b| name(b).cmp(name(a)));
+        Ok(Self { dir: dir.into(), id: (device(&st), st.stx_ino), above, names, left })
+    }
+}
+
+fn separate(path: &mut Vec<u8>) {
+    if path.last().is_some_and(|&b| b != b'/') {
+        path.push(b'/');
+    }
+}
+
+fn look(dir: &OwnedFd, name: &CStr, follow: bool) -> rustix::io::Result<Statx> {
+    let links = if follow { AtFlags::empty() } else { AtFlags::SYMLINK_NOFOLLOW };
+    rfs::statx(dir, name, links | AtFlags::NO_AUTOMOUNT, StatxFlags::BASIC_STATS)
+}
+
+/// Opens the directory to which relative paths are relative.
+pub(crate) fn base(path: Option<&Path>) -> rustix::io::Result<Arc<OwnedFd>> {
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    rfs::openat(CWD, path.unwrap_or(Path::new(".")), flags, rfs::Mode::empty()).map(Arc::new)
+}
+
+/// A file by its path, as a manifest names it: through links, as sha256sum goes.
+pub(crate) fn named(base: &Arc<OwnedFd>, path: &Path) -> Option<Listed> {
+    let name = CString::new(path.as_os_str().as_bytes()).ok()?;
+    let size = look(base, &name, true).map_or(0, |st| st.stx_size);
+    Some(Listed { dir: Arc::clone(base), name, path: path.to_owned(), size, follow: true })
 }

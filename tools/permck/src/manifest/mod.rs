@@ -2,18 +2,20 @@
 
 use std::fs::File;
 use std::io::{self, Read};
-use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::mpsc;
+use std::os::fd::OwnedFd;
 
 use aws_lc_rs::digest;
 use indicatif::ProgressBar;
+use rustix::fs::{self as rfs, AtFlags, FileType, OFlags, Stat};
 
 pub(crate) mod list;
 pub(crate) mod partial;
+mod pool;
 pub(crate) mod sign;
 pub(crate) mod text;
+
+use list::Listed;
+pub(crate) use pool::{Done, hash_all};
 
 /// Bytes read at once: large enough for a disk's bandwidth, small enough to stay in the cache while it is hashed.
 const BLOCK: usize = 256 << 10;
@@ -31,9 +33,16 @@ pub(crate) struct Stamp {
 }
 
 impl Stamp {
-    pub(crate) fn of(meta: &std::fs::Metadata) -> Self {
-        let times = [meta.mtime(), meta.mtime_nsec(), meta.ctime(), meta.ctime_nsec()];
-        Self { size: meta.size(), inode: meta.ino(), times }
+    /// Times and sizes have other types on other systems.
+    #[allow(
+        clippy::unnecessary_cast,
+        clippy::cast_lossless,
+        reason = "their types differ between architectures"
+    )]
+    pub(crate) fn of(st: &Stat) -> Self {
+        let times =
+            [st.st_mtime as i64, st.st_mtime_nsec as i64, st.st_ctime as i64, st.st_ctime_nsec as i64];
+        Self { size: st.st_size as u64, inode: st.st_ino as u64, times }
     }
 }
 
@@ -54,28 +63,59 @@ pub(crate) enum Failure {
 }
 
 /// Hashes a regular file; what it grows or loses in between is an error.
-pub(crate) fn hash(path: &Path, buffer: &mut [u8], bar: &ProgressBar) -> Result<Digest, Failure> {
-    let (mut file, meta) = common::fsat::open_regular(path)?;
-    let before = Stamp::of(&meta);
-    let _ = rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::Sequential);
-    let sha256 = stream(&mut file, buffer, bar)?;
-    let after = Stamp::of(&file.metadata()?);
+pub(crate) fn hash(listed: &Listed, buffer: &mut [u8], bar: &ProgressBar) -> Result<Digest, Failure> {
+    let mut file = open(listed)?;
+    let before = stamp(&file)?;
+    if before.size > BLOCK as u64 {
+        let _ = rfs::fadvise(&file, 0, None, rfs::Advice::Sequential);
+    }
+    let sha256 = stream(&mut file, before.size, buffer, bar)?;
+    let after = stamp(&file)?;
     // The name may lead to another file by now, too.
-    let named = std::fs::symlink_metadata(path).map(|m| Stamp::of(&m));
-    if before != after || named.is_ok_and(|n| n.inode != after.inode) {
+    let inode = rfs::statat(&listed.dir, &listed.name, links(listed.follow)).map(|st| Stamp::of(&st).inode);
+    if before != after || inode.is_ok_and(|inode| inode != after.inode) {
         return Err(Failure::Unstable);
     }
     Ok(Digest { sha256, stamp: after })
 }
 
-fn stream(file: &mut File, buffer: &mut [u8], bar: &ProgressBar) -> io::Result<Sha256> {
+/// What follows links where the file may be one.
+fn links(follow: bool) -> AtFlags {
+    if follow { AtFlags::empty() } else { AtFlags::SYMLINK_NOFOLLOW }
+}
+
+/// Never waits for a FIFO, and never reads from one.
+fn open(listed: &Listed) -> io::Result<File> {
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+    let flags = if listed.follow { flags } else { flags | OFlags::NOFOLLOW };
+    let fd: OwnedFd = rfs::openat(&listed.dir, &listed.name, flags, rfs::Mode::empty())?;
+    let mode = rfs::fstat(&fd)?.st_mode;
+    if FileType::from_raw_mode(mode) != FileType::RegularFile {
+        let kind = common::fsat::kind(mode);
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, format!("is {kind}, not a regular file")));
+    }
+    Ok(fd.into())
+}
+
+fn stamp(file: &File) -> io::Result<Stamp> {
+    Ok(Stamp::of(&rfs::fstat(file)?))
+}
+
+/// Reads to the end. Where that is known by the size, nothing more is asked for: who grows the file meanwhile is
+/// found out by its size afterwards.
+fn stream(file: &mut File, size: u64, buffer: &mut [u8], bar: &ProgressBar) -> io::Result<Sha256> {
     let mut context = digest::Context::new(&digest::SHA256);
+    let mut read = 0;
     loop {
         match file.read(buffer) {
             Ok(0) => break,
             Ok(n) => {
                 context.update(&buffer[..n]);
+                read += n as u64;
                 bar.inc(n as u64);
+                if read == size {
+                    break;
+                }
             }
             Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
             Err(e) => return Err(e),
@@ -84,45 +124,6 @@ fn stream(file: &mut File, buffer: &mut [u8], bar: &ProgressBar) -> io::Result<S
     let mut sha256 = [0; 32];
     sha256.copy_from_slice(context.finish().as_ref());
     Ok(sha256)
-}
-
-/// Hashes files on several threads; `each` hears of them in their order, with their number.
-pub(crate) fn hash_all(
-    files: &[PathBuf],
-    threads: usize,
-    bar: &ProgressBar,
-    mut each: impl FnMut(usize, Result<Digest, Failure>) -> anyhow::Result<()>,
-) -> anyhow::Result<()> {
-    let next = AtomicUsize::new(0);
-    let (send, receive) = mpsc::sync_channel(1024);
-    std::thread::scope(|scope| {
-        for _ in 0..threads.clamp(1, files.len().max(1)) {
-            let (send, next) = (send.clone(), &next);
-            scope.spawn(move || {
-                let mut buffer = vec![0; BLOCK];
-                loop {
-                    let i = next.fetch_add(1, Ordering::Relaxed);
-                    let Some(path) = files.get(i) else { break };
-                    // Whoever listens gave up: so do we.
-                    if send.send((i, hash(path, &mut buffer, bar))).is_err() {
-                        break;
-                    }
-                }
-            });
-        }
-        drop(send);
-        // Out of order only by as many as there are threads, but for one very large file.
-        let mut waiting = std::collections::BTreeMap::new();
-        let mut turn = 0;
-        for (i, result) in receive {
-            waiting.insert(i, result);
-            while let Some(result) = waiting.remove(&turn) {
-                each(turn, result)?;
-                turn += 1;
-            }
-        }
-        Ok(())
-    })
 }
 
 #[cfg(test)]

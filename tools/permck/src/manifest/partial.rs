@@ -7,45 +7,80 @@ use std::io::{self, BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 
 use common::finding::hex;
-use common::policy::Mode;
+use common::policy::Class;
+use rustix::fs as rfs;
 
-use super::{Digest, Stamp, text};
+use super::list::Listed;
+use super::{Digest, Stamp, links, text};
+
+/// Lines are written out together until they stand for this many bytes or are this many: a killed run reads so
+/// much again.
+const BYTES: u64 = 16 << 20;
+const LINES: usize = 1024;
+
+/// What an earlier run had hashed.
+#[derive(Debug, Default)]
+pub(crate) struct Known(HashMap<PathBuf, Digest>);
+
+impl Known {
+    /// The digest of a file that has not changed since it was hashed.
+    pub(crate) fn digest(&self, file: &Listed) -> Option<Digest> {
+        if self.0.is_empty() {
+            return None;
+        }
+        let digest = self.0.get(&file.path)?;
+        let now = rfs::statat(&file.dir, &file.name, links(file.follow)).ok()?;
+        let regular = rfs::FileType::from_raw_mode(now.st_mode) == rfs::FileType::RegularFile;
+        (regular && Stamp::of(&now) == digest.stamp).then(|| digest.clone())
+    }
+}
 
 /// The record of what was hashed, while a manifest is made.
 #[derive(Debug)]
 pub(crate) struct Partial {
     path: PathBuf,
     file: File,
-    known: HashMap<PathBuf, Digest>,
+    waiting: Vec<u8>,
+    /// Lines that wait, and bytes in their files.
+    lines: usize,
+    bytes: u64,
+}
+
+/// Where the record of a manifest is.
+pub(crate) fn beside(manifest: &Path) -> PathBuf {
+    let mut name = manifest.as_os_str().to_owned();
+    name.push(".partial");
+    name.into()
 }
 
 impl Partial {
-    /// Opens the record beside `manifest`; what it holds is kept with `resume` and dropped without.
-    pub(crate) fn open(manifest: &Path, resume: bool) -> io::Result<Self> {
-        let mut name = manifest.as_os_str().to_owned();
-        name.push(".partial");
-        let path = PathBuf::from(name);
+    /// Opens the record beside `manifest`; what it holds is handed back with `resume` and dropped without.
+    pub(crate) fn open(manifest: &Path, resume: bool) -> io::Result<(Self, Known)> {
+        let path = beside(manifest);
         let known = if resume { read(&path)? } else { HashMap::new() };
-        let file = common::fsat::open_append(&path, Mode(0o600))?;
+        let file = common::fsat::open_append(&path, Class::DataFile.max())?;
         if !resume {
             file.set_len(0)?;
         }
-        Ok(Self { path, file, known })
+        Ok((Self { path, file, waiting: Vec::new(), lines: 0, bytes: 0 }, Known(known)))
     }
 
-    /// The digest of a file that has not changed since it was hashed.
-    pub(crate) fn known(&self, path: &Path) -> Option<&Digest> {
-        let digest = self.known.get(path)?;
-        let now = std::fs::symlink_metadata(path).ok()?;
-        (now.is_file() && Stamp::of(&now) == digest.stamp).then_some(digest)
-    }
-
-    /// Adds a digest; a line at once, so that a killed run loses only files that it was reading.
+    /// Adds a digest.
     pub(crate) fn add(&mut self, path: &Path, d: &Digest) -> io::Result<()> {
         let [a, b, c, e] = d.stamp.times;
-        let mut line = format!("{} {} {a} {b} {c} {e} ", d.stamp.size, d.stamp.inode).into_bytes();
-        text::write(&mut line, path, &d.sha256)?;
-        self.file.write_all(&line)
+        write!(self.waiting, "{} {} {a} {b} {c} {e} ", d.stamp.size, d.stamp.inode)?;
+        text::write(&mut self.waiting, path, &d.sha256)?;
+        self.lines += 1;
+        self.bytes += d.stamp.size;
+        if self.lines >= LINES || self.bytes >= BYTES { self.flush() } else { Ok(()) }
+    }
+
+    /// Writes out what waits.
+    pub(crate) fn flush(&mut self) -> io::Result<()> {
+        self.file.write_all(&self.waiting)?;
+        self.waiting.clear();
+        (self.lines, self.bytes) = (0, 0);
+        Ok(())
     }
 
     /// The manifest is complete: the record is not needed any more.

@@ -3,6 +3,9 @@
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 
+use std::path::Path;
+use std::sync::atomic::Ordering;
+
 use super::text;
 use super::*;
 
@@ -19,6 +22,23 @@ fn any_name_survives_a_line_of_either_form() {
         let record = serde_json::to_string(&common::record::Line::new(&record)).unwrap();
         assert_eq!(text::parse(record.as_bytes()).unwrap().unwrap(), entry);
     }
+}
+
+/// Against coreutils: `sha256sum --tag`, and comments, which `sha256sum -c` skips.
+#[test]
+fn tagged_lines_and_comments_are_read() {
+    let dir = tempfile::tempdir().unwrap();
+    for name in ["plain", "a) = b", "new\nline", "back\\slash"] {
+        let path = dir.path().join(name);
+        std::fs::write(&path, name).unwrap();
+        let args = ["--tag".as_ref(), path.as_os_str()];
+        let Some(line) = crate::tests::oracle("sha256sum", &args) else { return };
+        let entry = text::parse(line.strip_suffix(b"\n").unwrap()).unwrap().unwrap();
+        assert_eq!(entry.path, path);
+        assert_eq!(entry.sha256[..], *digest::digest(&digest::SHA256, name.as_bytes()).as_ref());
+    }
+    assert_eq!(text::parse(b"# a comment"), Ok(None));
+    assert!(text::parse(b"MD5 (x) = 00").is_err() && text::parse(b"SHA256 (x) = 00").is_err());
 }
 
 #[test]
@@ -42,9 +62,10 @@ fn a_file_that_is_replaced_while_it_is_read_is_unstable() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("f");
     std::fs::write(&path, "a").unwrap();
+    let listed = list::named(&list::base(None).unwrap(), &path).unwrap();
     let mut buffer = vec![0; 10];
     let bar = ProgressBar::hidden();
-    assert!(hash(&path, &mut buffer, &bar).is_ok());
+    assert!(hash(&listed, &mut buffer, &bar).is_ok());
     // A writer that rewrites it between the two looks.
     let stop = std::sync::atomic::AtomicBool::new(false);
     let unstable = std::thread::scope(|scope| {
@@ -53,7 +74,8 @@ fn a_file_that_is_replaced_while_it_is_read_is_unstable() {
                 std::fs::write(&path, vec![0; 4096]).unwrap();
             }
         });
-        let unstable = (0..20_000).any(|_| matches!(hash(&path, &mut buffer, &bar), Err(Failure::Unstable)));
+        let unstable =
+            (0..20_000).any(|_| matches!(hash(&listed, &mut buffer, &bar), Err(Failure::Unstable)));
         stop.store(true, Ordering::Relaxed);
         unstable
     });

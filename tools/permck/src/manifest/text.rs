@@ -6,7 +6,7 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
 use common::finding::{hex, unhex};
-use common::record::permck::Digest as Record;
+use common::record::permck::{Digest as Record, ManifestSummary};
 
 use super::Sha256;
 
@@ -50,11 +50,50 @@ pub(crate) fn record(path: &Path, sha256: &Sha256, size: u64) -> Record {
     }
 }
 
-/// Reads a line of either form; `None` for records of other types and empty lines.
+/// Reads a whole manifest. Records must be as many as their summary says, which stands at the end: without it the
+/// manifest was cut. Lines of sha256sum have no such end; one without any line is refused.
+pub(crate) fn entries(content: &[u8]) -> Result<Vec<Entry>, String> {
+    let mut entries = Vec::new();
+    // Where the records began whose summary has not come yet.
+    let mut open: Option<usize> = None;
+    for (i, line) in content.split(|&b| b == b'\n').enumerate() {
+        let place = |e: &dyn std::fmt::Display| format!("line {}: {e}", i + 1);
+        if let Some(summary) = summary(line) {
+            let named = (entries.len() - open.take().unwrap_or(entries.len())) as u64;
+            if summary.files != named {
+                let n = summary.files;
+                return Err(place(&format_args!(
+                    "the summary counts {n} files, and {named} stand before it"
+                )));
+            }
+            if summary.errors > 0 {
+                let n = summary.errors;
+                return Err(place(&format_args!("it lacks files: {n} could not be read when it was made")));
+            }
+        } else if let Some(entry) = parse(line).map_err(|e| place(&e))? {
+            if line.first() == Some(&b'{') {
+                open.get_or_insert(entries.len());
+            }
+            entries.push(entry);
+        }
+    }
+    match open {
+        Some(_) => Err("has no summary at its end: it was cut".into()),
+        None if entries.is_empty() => Err("names no file".into()),
+        None => Ok(entries),
+    }
+}
+
+fn summary(line: &[u8]) -> Option<ManifestSummary> {
+    let text = std::str::from_utf8(line).ok().filter(|l| l.starts_with('{'))?;
+    common::record::read(text).ok().flatten()
+}
+
+/// Reads a line of either form; `None` for records of other types, empty lines and comments.
 pub(crate) fn parse(line: &[u8]) -> Result<Option<Entry>, &'static str> {
     let line = line.strip_suffix(b"\r").unwrap_or(line);
     match line.first() {
-        None => Ok(None),
+        None | Some(b'#') => Ok(None),
         Some(b'{') => json(line),
         Some(_) => sum(line).map(Some),
     }
@@ -76,11 +115,25 @@ fn sum(line: &[u8]) -> Result<Entry, &'static str> {
         Some(rest) => (true, rest),
         None => (false, line),
     };
+    if let Some(tagged) = line.strip_prefix(b"SHA256 (") {
+        return tag(tagged, escaped);
+    }
     let (digits, rest) = line.split_at_checked(64).ok_or("is no line of sha256sum")?;
     let sha256 = digest(digits)?;
     // Two blanks, or a blank and the star of binary mode.
     let name =
         rest.strip_prefix(b"  ").or_else(|| rest.strip_prefix(b" *")).ok_or("is no line of sha256sum")?;
+    entry(name, escaped, sha256)
+}
+
+/// `SHA256 (name) = digits`, as `sha256sum --tag` and the BSDs write it.
+fn tag(line: &[u8], escaped: bool) -> Result<Entry, &'static str> {
+    // The name may hold anything, the digest nothing but digits.
+    let at = memchr::memmem::rfind(line, b") = ").ok_or("is no line of sha256sum --tag")?;
+    entry(&line[..at], escaped, digest(&line[at + 4..])?)
+}
+
+fn entry(name: &[u8], escaped: bool, sha256: Sha256) -> Result<Entry, &'static str> {
     let name = if escaped { unescape(name).ok_or("has a bad escape")? } else { name.to_vec() };
     if name.is_empty() || name.contains(&0) {
         return Err("names no file");

@@ -4,6 +4,9 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 
 use super::*;
+use crate::manifest::list::{self, Files, Reach};
+use crate::manifest::partial::Partial;
+use crate::manifest::{Digest, Stamp};
 use crate::tests::{clean_dir, oracle, permck, write};
 
 fn create(output: &Path, tree: &Path, more: &[&str]) -> Exit {
@@ -18,6 +21,14 @@ fn verify(manifest: &Path, more: &[&OsStr]) -> (Exit, String) {
         vec!["manifest".as_ref(), "verify".as_ref(), "--manifest".as_ref(), manifest.as_ref()];
     args.extend(more);
     permck(&args)
+}
+
+fn files(dir: &Path) -> Vec<PathBuf> {
+    let diag = Diag::new("t", common::out::Verbosity::Quiet);
+    let files = Files::below(&list::base(None).unwrap(), &[dir.to_owned()], Reach::default(), &diag);
+    let files: Vec<_> = files.map(|f| f.path).collect();
+    assert!(files.is_sorted());
+    files
 }
 
 fn grow(dir: &Path) {
@@ -37,12 +48,7 @@ fn sha256sum_reads_ours_and_we_read_its() {
     let ours = place.path().join("ours");
     assert_eq!(create(&ours, dir.path(), &[]), Exit::Ok);
     assert_eq!(verify(&ours, &[dir.path().as_ref()]), (Exit::Ok, String::new()));
-    let mut files: Vec<PathBuf> =
-        list(&[dir.path().to_owned()], options(Some(1)), &Diag::new("t", common::out::Verbosity::Quiet))
-            .into_iter()
-            .map(|f| f.path)
-            .collect();
-    files.sort();
+    let files = files(dir.path());
     let args: Vec<&OsStr> = files.iter().map(|f| f.as_os_str()).collect();
     let Some(theirs) = oracle("sha256sum", &args) else { return };
     assert_eq!(String::from_utf8_lossy(&std::fs::read(&ours).unwrap()), String::from_utf8_lossy(&theirs));
@@ -125,10 +131,11 @@ fn a_cut_run_goes_on_and_trusts_only_what_is_unchanged() {
     grow(dir.path());
     let (manifest, partial) = (place.path().join("m"), place.path().join("m.partial"));
     // A file that cannot be hashed cuts the run: here one whose digest is already recorded, with wrong content.
-    let mut record = Partial::open(&manifest, false).unwrap();
-    let stamp = |name: &str| crate::manifest::Stamp::of(&dir.path().join(name).metadata().unwrap());
+    let (mut record, _) = Partial::open(&manifest, false).unwrap();
+    let stamp = |name: &str| Stamp::of(&rustix::fs::stat(dir.path().join(name)).unwrap());
     record.add(&dir.path().join("small"), &Digest { sha256: [9; 32], stamp: stamp("small") }).unwrap();
     record.add(&dir.path().join("large"), &Digest { sha256: [9; 32], stamp: stamp("small") }).unwrap();
+    record.flush().unwrap();
     drop(record);
     assert_eq!(create(&manifest, dir.path(), &["--resume"]), Exit::Ok);
     assert!(!partial.exists());
@@ -141,4 +148,102 @@ fn a_cut_run_goes_on_and_trusts_only_what_is_unchanged() {
     // Without --resume everything is hashed.
     assert_eq!(create(&manifest, dir.path(), &[]), Exit::Ok);
     assert_eq!(verify(&manifest, &[]).0, Exit::Ok);
+}
+
+#[test]
+fn a_cut_or_empty_manifest_is_no_good_one() {
+    let (dir, place) = (clean_dir(), clean_dir());
+    grow(dir.path());
+    let manifest = place.path().join("m");
+    for empty in ["", "\n", "# nothing\n"] {
+        write(&manifest, 0o640, empty);
+        assert_eq!(verify(&manifest, &[]).0, Exit::Failed, "{empty:?}");
+    }
+    assert_eq!(create(&manifest, dir.path(), &["--format", "json"]), Exit::Ok);
+    assert_eq!(verify(&manifest, &[]).0, Exit::Ok);
+    let whole = std::fs::read_to_string(&manifest).unwrap();
+    let lines: Vec<&str> = whole.lines().collect();
+    for cut in 0..lines.len() {
+        write(&manifest, 0o640, lines[..cut].join("\n"));
+        assert_eq!(verify(&manifest, &[]).0, Exit::Failed, "the first {cut} lines");
+    }
+    // A line that was taken out of the middle.
+    write(&manifest, 0o640, [&lines[..1], &lines[2..]].concat().join("\n"));
+    assert_eq!(verify(&manifest, &[]).0, Exit::Failed);
+    // Nothing to name is an error at once.
+    let nothing = clean_dir();
+    assert_eq!(create(&manifest, nothing.path(), &[]), Exit::Failed);
+}
+
+#[test]
+fn links_are_followed_where_they_are_named_or_asked_for() {
+    use std::os::unix::fs::symlink;
+    let (hub, place) = (clean_dir(), clean_dir());
+    let at = |p: &str| hub.path().join(p);
+    std::fs::create_dir(at("blobs")).unwrap();
+    std::fs::create_dir(at("snap")).unwrap();
+    write(&at("blobs/abc"), 0o640, "weights");
+    symlink("../blobs/abc", at("snap/model.safetensors")).unwrap();
+    symlink("..", at("snap/up")).unwrap();
+    let manifest = place.path().join("m");
+    let lines = || std::fs::read_to_string(&manifest).unwrap();
+    assert_eq!(create(&manifest, &at("snap/model.safetensors"), &[]), Exit::Ok);
+    assert!(lines().ends_with("/snap/model.safetensors\n"), "{}", lines());
+    assert_eq!(verify(&manifest, &[]), (Exit::Ok, String::new()));
+    // Alone they are nothing, and that is told.
+    assert_eq!(create(&manifest, &at("snap"), &[]), Exit::Failed);
+    assert_eq!(create(&manifest, hub.path(), &[]), Exit::Ok);
+    assert_eq!(lines().lines().count(), 1);
+    // A link that leads up ends by itself.
+    let snap = at("snap");
+    assert_eq!(create(&manifest, &snap, &["--follow"]), Exit::Ok);
+    assert!(lines().contains("/snap/model.safetensors\n") && lines().contains("/snap/up/blobs/abc\n"));
+    assert_eq!(verify(&manifest, &["--follow".as_ref(), snap.as_ref()]), (Exit::Ok, String::new()));
+    symlink("nowhere", at("snap/dangling")).unwrap();
+    assert_eq!(create(&manifest, &snap, &["--follow"]), Exit::Failed);
+    // A link that is named beside its directory.
+    let link = at("snap/model.safetensors");
+    assert_eq!(create(&manifest, &snap, &[link.to_str().unwrap()]), Exit::Ok);
+    assert_eq!(lines().lines().count(), 1);
+}
+
+#[test]
+fn a_manifest_in_its_own_tree_is_no_part_of_it() {
+    let dir = clean_dir();
+    grow(dir.path());
+    let manifest = dir.path().join("sums.sha");
+    for more in [&[][..], &["--resume"]] {
+        write(&dir.path().join("sums.sha.sig"), 0o640, "x");
+        assert_eq!(create(&manifest, dir.path(), more), Exit::Ok);
+        assert!(!String::from_utf8_lossy(&std::fs::read(&manifest).unwrap()).contains("sums.sha"));
+        assert_eq!(verify(&manifest, &[dir.path().as_ref()]), (Exit::Ok, String::new()));
+    }
+}
+
+#[test]
+fn names_are_relative_to_the_given_directory() {
+    let (dir, place) = (clean_dir(), clean_dir());
+    grow(dir.path());
+    let manifest = place.path().join("m");
+    let at = dir.path().to_str().unwrap();
+    assert_eq!(create(&manifest, Path::new("."), &["-C", at]), Exit::Ok);
+    assert!(String::from_utf8_lossy(&std::fs::read(&manifest).unwrap()).contains("  ./small\n"));
+    let within = ["-C".as_ref(), dir.path().as_os_str(), ".".as_ref()];
+    assert_eq!(verify(&manifest, &within), (Exit::Ok, String::new()));
+    assert_eq!(verify(&manifest, &[]).1.matches("missing").count(), 6);
+}
+
+#[test]
+fn many_small_files_and_a_large_one_come_in_order() {
+    let (dir, place) = (clean_dir(), clean_dir());
+    for i in 0..1500 {
+        write(&dir.path().join(format!("{i}")), 0o640, format!("{i}"));
+    }
+    write(&dir.path().join("0.large"), 0o640, vec![0; 3 << 20]);
+    let manifest = place.path().join("m");
+    assert_eq!(create(&manifest, dir.path(), &["--threads", "4"]), Exit::Ok);
+    let text = std::fs::read_to_string(&manifest).unwrap();
+    let named: Vec<_> = text.lines().map(|l| PathBuf::from(&l[66..])).collect();
+    assert_eq!(named, files(dir.path()));
+    assert_eq!(verify(&manifest, &[dir.path().as_ref()]), (Exit::Ok, String::new()));
 }

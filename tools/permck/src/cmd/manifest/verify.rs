@@ -1,0 +1,134 @@
+//! Compares files with a manifest.
+
+use std::collections::HashSet;
+use std::io::ErrorKind;
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::{Context, anyhow};
+use common::exit::Exit;
+use common::out::{Diag, Format, Out};
+use common::record::permck::{ManifestSummary, Verdict, VerifyStatus};
+use common::text::Safe;
+
+use super::{Verify, bar, own};
+use crate::manifest::list::{self, Files, Reach};
+use crate::manifest::partial::Known;
+use crate::manifest::text::Entry;
+use crate::manifest::{Done, Failure, hash_all, sign, text};
+
+/// Manifests of some ten million files; more is refused and not read.
+const LIMIT: u64 = 2 << 30;
+
+/// What differs, and the counts.
+type Outcome = (Vec<(PathBuf, VerifyStatus)>, ManifestSummary);
+
+impl Verify {
+    pub(super) fn run(self, format: Format, out: &mut Out) -> anyhow::Result<Exit> {
+        let shown = || self.manifest.display().to_string();
+        let (file, _) = common::fsat::open_regular(&self.manifest)
+            .map_err(|e| anyhow!(crate::io_reason(&e)))
+            .with_context(shown)?;
+        let content = common::fsat::read_bounded(file, LIMIT).with_context(shown)?;
+        if let Some(key) = &self.key
+            && !sign::verify(key, &self.manifest, &content)?
+        {
+            // Nothing in it can be believed.
+            tell(format, out, &self.manifest, VerifyStatus::BadSignature)?;
+            return Ok(Exit::No);
+        }
+        let entries = text::entries(&content).map_err(|e| anyhow!(e)).with_context(shown)?;
+        drop(content);
+        let (wrong, mut summary) = self.compare(&entries, out.diag())?;
+        for (path, status) in &wrong {
+            tell(format, out, path, *status)?;
+        }
+        if format == Format::Json {
+            summary.differences = wrong.len() as u64;
+            summary.errors = out.diag().errors();
+            out.record(&summary)?;
+        }
+        if wrong.iter().filter(|(_, s)| *s == VerifyStatus::Missing).count() == entries.len() {
+            let here = self.how.directory.as_deref().unwrap_or(Path::new("."));
+            out.diag().help(format_args!(
+                "no file of the manifest is there: its names are taken from {}; -C DIR takes them from DIR",
+                here.display()
+            ));
+        }
+        Ok(if wrong.is_empty() { Exit::Ok } else { Exit::No })
+    }
+
+    fn compare(&self, entries: &[Entry], diag: &Diag) -> anyhow::Result<Outcome> {
+        let directory = self.how.directory.as_deref();
+        let shown = || directory.unwrap_or(Path::new(".")).display().to_string();
+        let base = list::base(directory).map_err(|e| anyhow!(crate::reason(e))).with_context(shown)?;
+        let bar = bar(diag, "verifying", || {
+            entries.iter().filter_map(|e| list::named(&base, &e.path)).map(|f| f.size).sum()
+        });
+        let mut files = entries.iter().filter_map(|e| list::named(&base, &e.path));
+        let mut wanted = entries.iter();
+        let mut summary = ManifestSummary::default();
+        let mut wrong = Vec::new();
+        hash_all(&mut files, self.how.threads(), &Known::default(), &bar, |done| {
+            let wanted = wanted.next();
+            if let Ok(d) = &done.result {
+                summary.files += 1;
+                summary.size_bytes += d.stamp.size;
+                if wanted.is_some_and(|w| w.sha256 == d.sha256) {
+                    return Ok(());
+                }
+            }
+            wrong.extend(status(done, diag));
+            Ok(())
+        })?;
+        bar.finish_and_clear();
+        let (new, links) = self.new_files(entries, &base, diag);
+        wrong.extend(new.into_iter().map(|path| (path, VerifyStatus::New)));
+        summary.links = links;
+        Ok((wrong, summary))
+    }
+
+    /// Files below the paths that no entry names, and how many links were not followed.
+    fn new_files(&self, entries: &[Entry], base: &Arc<OwnedFd>, diag: &Diag) -> (Vec<PathBuf>, u64) {
+        if self.paths.is_empty() {
+            return (Vec::new(), 0);
+        }
+        // `./a` in one and `a` in the other are the same.
+        let plain = |p: &Path| p.components().collect::<PathBuf>();
+        let plain = |p: &Path| plain(p).strip_prefix(".").map_or_else(|_| plain(p), Path::to_owned);
+        let named: HashSet<PathBuf> = entries.iter().map(|e| plain(&e.path)).collect();
+        let reach = Reach { follow: self.how.follow, without: own(Some(&self.manifest)) };
+        let mut files = Files::below(base, &self.paths, reach, diag);
+        let new = files.by_ref().map(|f| f.path).filter(|p| !named.contains(&plain(p))).collect();
+        files.tell_links();
+        (new, files.links)
+    }
+}
+
+/// How a file differs whose digest is another one, or none; what cannot be read is reported.
+fn status(done: Done, diag: &Diag) -> Option<(PathBuf, VerifyStatus)> {
+    let status = match done.result {
+        Ok(_) => VerifyStatus::Changed,
+        Err(Failure::Unstable) => VerifyStatus::Unstable,
+        Err(Failure::Io(e)) if e.kind() == ErrorKind::NotFound => VerifyStatus::Missing,
+        Err(e) => {
+            diag.error(done.path.display(), e);
+            return None;
+        }
+    };
+    Some((done.path, status))
+}
+
+fn tell(format: Format, out: &mut Out, path: &Path, status: VerifyStatus) -> anyhow::Result<()> {
+    use std::os::unix::ffi::OsStrExt;
+    match format {
+        Format::Text => writeln!(out.text(), "{}: {status}", Safe(&path.to_string_lossy()))?,
+        Format::Json => out.record(&Verdict {
+            path: path.to_string_lossy().into_owned(),
+            path_hex: path.to_str().is_none().then(|| common::finding::hex(path.as_os_str().as_bytes())),
+            status,
+        })?,
+    }
+    Ok(())
+}

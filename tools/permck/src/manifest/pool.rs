@@ -1,0 +1,142 @@
+//! Hashes files on several threads and hands their digests on in the order in which the files came.
+//!
+//! Small files go to a thread in batches: handing over each by itself costs more than hashing it. How far the
+//! threads may run ahead of the slowest is bounded, and so is memory.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::mpsc;
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+
+use indicatif::ProgressBar;
+
+use super::list::Listed;
+use super::partial::Known;
+use super::{BLOCK, Digest, Failure, hash};
+
+/// A batch ends with this many files, or this many bytes.
+const FILES: usize = 64;
+const BYTES: u64 = 1 << 20;
+
+/// Batches that may be done and wait for an earlier one.
+const AHEAD: usize = 256;
+
+/// A file that was dealt with.
+pub(crate) struct Done {
+    pub(crate) path: PathBuf,
+    pub(crate) result: Result<Digest, Failure>,
+    /// Whether it was read, and its digest not known before.
+    pub(crate) fresh: bool,
+}
+
+/// Hashes every file; `each` hears of them in their order. The first error of `each` ends it.
+pub(crate) fn hash_all<F: Iterator<Item = Listed> + Send>(
+    files: &mut F,
+    threads: usize,
+    known: &Known,
+    bar: &ProgressBar,
+    mut each: impl FnMut(Done) -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
+    let pool =
+        Pool { feed: Mutex::new(Feed { files, batches: 0, turn: 0, stopped: false }), wake: Condvar::new() };
+    let (send, receive) = mpsc::channel();
+    std::thread::scope(|scope| {
+        for _ in 0..threads.max(1) {
+            let (send, pool) = (send.clone(), &pool);
+            scope.spawn(move || {
+                let _stop = Stop { pool, always: false };
+                let mut buffer = vec![0; BLOCK];
+                while let Some((n, batch)) = pool.take() {
+                    let done: Vec<Done> =
+                        batch.into_iter().map(|f| one(f, known, &mut buffer, bar)).collect();
+                    // Whoever listens gave up: so do we.
+                    if send.send((n, done)).is_err() {
+                        break;
+                    }
+                }
+            });
+        }
+        drop(send);
+        let _stop = Stop { pool: &pool, always: true };
+        let mut waiting = BTreeMap::new();
+        let mut turn = 0;
+        for (n, done) in receive {
+            waiting.insert(n, done);
+            while let Some(done) = waiting.remove(&turn) {
+                turn += 1;
+                pool.advance(turn);
+                done.into_iter().try_for_each(&mut each)?;
+            }
+        }
+        Ok(())
+    })
+}
+
+fn one(file: Listed, known: &Known, buffer: &mut [u8], bar: &ProgressBar) -> Done {
+    if let Some(digest) = known.digest(&file) {
+        bar.inc(digest.stamp.size);
+        return Done { path: file.path, result: Ok(digest), fresh: false };
+    }
+    let result = hash(&file, buffer, bar);
+    Done { path: file.path, result, fresh: true }
+}
+
+struct Pool<'a, F> {
+    feed: Mutex<Feed<'a, F>>,
+    wake: Condvar,
+}
+
+struct Feed<'a, F> {
+    files: &'a mut F,
+    /// Batches handed out.
+    batches: usize,
+    /// The batch whose turn it is.
+    turn: usize,
+    stopped: bool,
+}
+
+impl<'a, F: Iterator<Item = Listed>> Pool<'a, F> {
+    fn take(&self) -> Option<(usize, Vec<Listed>)> {
+        let mut feed = self.lock();
+        while feed.batches >= feed.turn + AHEAD && !feed.stopped {
+            feed = self.wake.wait(feed).unwrap_or_else(PoisonError::into_inner);
+        }
+        if feed.stopped {
+            return None;
+        }
+        let (mut batch, mut bytes) = (Vec::new(), 0);
+        while batch.len() < FILES && bytes < BYTES {
+            let Some(file) = feed.files.next() else { break };
+            bytes += file.size;
+            batch.push(file);
+        }
+        feed.batches += 1;
+        (!batch.is_empty()).then(|| (feed.batches - 1, batch))
+    }
+
+    fn advance(&self, turn: usize) {
+        self.lock().turn = turn;
+        self.wake.notify_all();
+    }
+}
+
+impl<'a, F> Pool<'a, F> {
+    fn lock(&self) -> MutexGuard<'_, Feed<'a, F>> {
+        self.feed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Ends the others' work when its holder ends: the listener in any case, a worker by a panic.
+struct Stop<'p, 'a, F> {
+    pool: &'p Pool<'a, F>,
+    always: bool,
+}
+
+impl<F> Drop for Stop<'_, '_, F> {
+    fn drop(&mut self) {
+        if self.always || std::thread::panicking() {
+            self.pool.lock().stopped = true;
+            self.pool.wake.notify_all();
+        }
+    }
+}
