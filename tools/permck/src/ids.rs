@@ -6,14 +6,16 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
-/// Account files are small; more than this is not one.
-const LIMIT: u64 = 16 << 20;
+use crate::host::root::Root;
 
 /// What the account files say.
 #[derive(Debug, Default)]
 pub(crate) struct Ids {
     users: HashMap<u32, String>,
     groups: HashMap<u32, String>,
+    /// The group that each account has by itself, and the members that groups name, by the names of users.
+    primary: HashMap<String, u32>,
+    members: Vec<(String, u32)>,
     /// Home directories of accounts, but `/` and the system's own.
     pub(crate) homes: Vec<PathBuf>,
     /// Whether an id that is not in the files is known to be nobody's.
@@ -21,13 +23,14 @@ pub(crate) struct Ids {
 }
 
 impl Ids {
-    /// Reads `etc/passwd`, `etc/group` and `etc/nsswitch.conf` below `root`.
+    /// Reads the account files below `root`.
     pub(crate) fn load(root: &Path) -> Self {
-        let read = |name: &str| {
-            let file = std::fs::File::open(root.join("etc").join(name)).ok()?;
-            let bytes = common::fsat::read_bounded(file, LIMIT).ok()?;
-            Some(String::from_utf8_lossy(&bytes).into_owned())
-        };
+        Root::open(root).map_or_else(|_| Self::default(), |root| Self::of(&root))
+    }
+
+    /// Reads `etc/passwd`, `etc/group` and `etc/nsswitch.conf` of a root.
+    pub(crate) fn of(root: &Root) -> Self {
+        let read = |name: &str| root.read(&format!("etc/{name}")).ok();
         let (passwd, group) = (read("passwd"), read("group"));
         let complete =
             passwd.is_some() && group.is_some() && files_only(&read("nsswitch.conf").unwrap_or_default());
@@ -41,6 +44,9 @@ impl Ids {
                 && let Ok(id) = id.parse()
             {
                 ids.groups.entry(id).or_insert_with(|| name.to_owned());
+                let members = fields.get(3).into_iter().flat_map(|m| m.split(','));
+                ids.members
+                    .extend(members.map(str::trim).filter(|m| !m.is_empty()).map(|m| (m.to_owned(), id)));
             }
         }
         ids
@@ -48,9 +54,12 @@ impl Ids {
 
     fn add_user(&mut self, line: &str) {
         let fields: Vec<&str> = line.split(':').collect();
-        let [name, _, id, _, _, home, ..] = fields[..] else { return };
+        let [name, _, id, gid, _, home, ..] = fields[..] else { return };
         let Ok(id) = id.parse() else { return };
         self.users.entry(id).or_insert_with(|| name.to_owned());
+        if let Ok(gid) = gid.parse() {
+            self.primary.entry(name.to_owned()).or_insert(gid);
+        }
         // System accounts have homes like /bin and /var/spool/x, which are no home directories.
         if id == 0 || (1000..65534).contains(&id) {
             let home = PathBuf::from(home);
@@ -74,6 +83,24 @@ impl Ids {
 
     pub(crate) fn gid(&self, name: &str) -> Option<u32> {
         name.parse().ok().or_else(|| self.groups.iter().find(|(_, n)| *n == name).map(|(id, _)| *id))
+    }
+
+    /// Whether there is an account of this name or number; `None` where other sources than the files may know it.
+    pub(crate) fn has_user(&self, name: &str) -> Option<bool> {
+        let known = self.primary.contains_key(name)
+            || name.parse().is_ok_and(|uid: u32| self.users.contains_key(&uid));
+        (known || self.complete).then_some(known)
+    }
+
+    /// The groups of an account: its own, and those that name it.
+    pub(crate) fn groups_of(&self, user: &str) -> Vec<(String, u32)> {
+        let own = self.primary.get(user).copied();
+        let named = self.members.iter().filter(|(name, _)| name == user).map(|(_, id)| *id);
+        let mut ids: Vec<u32> = own.into_iter().chain(named).collect();
+        ids.sort_unstable();
+        ids.dedup();
+        let name = |id: u32| (self.group_name(id).unwrap_or_default().to_owned(), id);
+        ids.into_iter().map(name).collect()
     }
 
     /// Tells whether no account has this user id, as far as the files can tell.

@@ -2,6 +2,7 @@
 
 use common::finding::{Finding, Severity};
 
+use super::sudoers::{Include, Sudoers, Who};
 use super::{Check, Host, unseen};
 
 pub(super) static CHECK: Check = Check {
@@ -19,7 +20,12 @@ pub(super) static CHECK: Check = Check {
                     .finding(format!("account {user}"))
                     .found("is root")
                     .expected("an account of its own without privileges")
-                    .fix("run the tools as another user: useradd --system profguard"),
+                    .fix(match host.live {
+                        true => "run the tools as another user: useradd --system profguard",
+                        false => {
+                            "give the image an account of its own for the tools: useradd --system profguard"
+                        }
+                    }),
             );
             return found;
         }
@@ -46,56 +52,77 @@ const POWERFUL: [(&str, &str); 12] = [
 ];
 
 fn groups(host: &Host, check: &Check, user: &str) -> Vec<Finding> {
-    let text = match host.read("etc/group") {
-        Ok(text) => text,
-        Err(e) => return vec![unseen(host.shown("etc/group"), crate::io_reason(&e))],
-    };
-    let primary = primary_group(host, user);
-    let member = |line: &&str| {
-        let fields: Vec<&str> = line.split(':').collect();
-        fields.get(3).is_some_and(|m| m.split(',').any(|m| m == user))
-            || fields.get(2).is_some_and(|id| Some(*id) == primary.as_deref())
-    };
-    let names = text.lines().filter(member).filter_map(|l| l.split(':').next());
-    let powerful = names.filter_map(|name| POWERFUL.iter().find(|(n, _)| *n == name));
+    if let Err(e) = host.read("etc/group") {
+        return vec![unseen(host.shown("etc/group"), crate::io_reason(&e))];
+    }
+    let groups = host.ids.groups_of(user);
+    let powerful = groups.iter().filter_map(|(name, _)| POWERFUL.iter().find(|(n, _)| n == name));
     let finding = |(name, why): &(&str, &str)| {
         check
             .finding(format!("account {user}"))
             .found(format!("is in group {name}, which {why}"))
             .expected("no privileged group")
-            .fix(format!("gpasswd -d {user} {name}"))
+            .fix(match host.live {
+                true => format!("gpasswd -d {user} {name}"),
+                false => format!("take {user} out of {name} in {}", host.shown("etc/group").display()),
+            })
     };
     powerful.map(finding).collect()
 }
 
-fn primary_group(host: &Host, user: &str) -> Option<String> {
-    let passwd = host.read("etc/passwd").ok()?;
-    let line = passwd.lines().find(|l| l.split(':').next() == Some(user))?;
-    line.split(':').nth(3).map(str::to_owned)
-}
-
-/// Rules of sudo that name the account; those for groups are told by the groups.
+/// Rules of sudo that the account may use, by its name, number or groups.
 fn sudo(host: &Host, check: &Check, user: &str) -> Vec<Finding> {
-    let names = host.names("etc/sudoers.d");
-    // sudo itself skips names with dots and backups.
-    let names = names.into_iter().filter(|n| !n.contains('.') && !n.ends_with('~'));
-    let files = std::iter::once("etc/sudoers".to_owned()).chain(names.map(|n| format!("etc/sudoers.d/{n}")));
     let mut found = Vec::new();
-    for path in files {
-        match host.read(&path) {
-            Ok(text) => {
-                let rules = text.lines().map(str::trim).filter(|l| l.split_whitespace().next() == Some(user));
-                found.extend(rules.map(|rule| {
-                    check
-                        .finding(host.shown(&path))
-                        .found(format!("gives {user} sudo rights: {rule}"))
-                        .expected("none")
-                        .fix("remove the line with visudo")
-                }));
-            }
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => {}
-            Err(e) => found.push(unseen(host.shown(&path), crate::io_reason(&e))),
+    let mut sudoers = Sudoers::default();
+    read(host, "etc/sudoers", &mut sudoers, &mut found, 0);
+    let groups = host.ids.groups_of(user);
+    let who = Who { name: user, uid: host.ids.uid(user), groups: &groups };
+    for rule in &sudoers.rules {
+        let place = host.shown(&rule.file);
+        match sudoers.applies(rule, who) {
+            Some(false) => {}
+            Some(true) => found.push(
+                check
+                    .finding(place)
+                    .found(format!("gives {user} sudo rights: {}", rule.text))
+                    .expected("none")
+                    .fix(match host.live {
+                        true => format!("remove the line with visudo -f /{}", rule.file),
+                        false => "remove the line, or whom it names".to_owned(),
+                    }),
+            ),
+            None => found
+                .push(unseen(place, format!("whether this is for {user} is not known here: {}", rule.text))),
         }
     }
     found
+}
+
+/// Reads a file of sudo's and what it includes; included circles end.
+fn read(host: &Host, path: &str, sudoers: &mut Sudoers, found: &mut Vec<Finding>, depth: u32) {
+    let text = match host.read(path) {
+        Ok(text) => text,
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return,
+        Err(e) => return found.push(unseen(host.shown(path), crate::io_reason(&e))),
+    };
+    for include in sudoers.add(path, &text) {
+        if depth >= 8 {
+            return found.push(unseen(host.shown(path), "includes too deeply"));
+        }
+        // A relative path begins at the file that includes it.
+        let place = |p: &str| match p.strip_prefix('/') {
+            Some(p) => p.trim_start_matches('/').to_owned(),
+            None => path.rsplit_once('/').map_or_else(|| p.to_owned(), |(dir, _)| format!("{dir}/{p}")),
+        };
+        match include {
+            Include::File(p) => read(host, &place(&p), sudoers, found, depth + 1),
+            Include::Directory(p) => {
+                let dir = place(p.trim_end_matches('/'));
+                // sudo itself skips names with dots and backups.
+                for name in host.names(&dir).into_iter().filter(|n| !n.contains('.') && !n.ends_with('~')) {
+                    read(host, &format!("{dir}/{name}"), sudoers, found, depth + 1);
+                }
+            }
+        }
+    }
 }

@@ -3,28 +3,25 @@
 //! A [`Host`] is a root directory, running or not. Checks read files below it, through links as that system would
 //! resolve them, and say what they could not see. One file per subject; [`CHECKS`] lists them all.
 
-use std::fs::File;
 use std::io;
-use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
 use common::finding::{Finding, Severity};
 use common::report::RuleInfo;
-use rustix::fs::{self as rfs, CWD, OFlags, ResolveFlags};
 
 use crate::ids::Ids;
+use root::Root;
 
 mod account;
 mod cann;
 mod clock;
 mod kernel;
 mod listen;
+pub(crate) mod root;
+mod sudoers;
 mod tmp;
 mod umask;
 mod unit;
-
-/// Configuration and /proc files are small; more than this of one is not read.
-const LIMIT: u64 = 16 << 20;
 
 /// One subject.
 pub(crate) struct Check {
@@ -57,8 +54,7 @@ pub(crate) const UNSEEN: RuleInfo =
 
 /// A system to look at.
 pub(crate) struct Host {
-    root: PathBuf,
-    fd: OwnedFd,
+    root: Root,
     /// Whether it is the running system: `/proc` is its own.
     pub(crate) live: bool,
     pub(crate) ids: Ids,
@@ -72,10 +68,9 @@ pub(crate) struct Host {
 
 impl Host {
     pub(crate) fn open(root: &Path, live: bool, user: Option<String>, port: u16) -> io::Result<Self> {
-        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let fd = rfs::openat(CWD, root, flags, rfs::Mode::empty())?;
-        let ids = Ids::load(root);
-        Ok(Self { root: root.to_owned(), fd, live, ids, user, port, env: Vec::new() })
+        let root = Root::open(root)?;
+        let ids = Ids::of(&root);
+        Ok(Self { root, live, ids, user, port, env: Vec::new() })
     }
 
     /// Runs every check.
@@ -83,43 +78,29 @@ impl Host {
         CHECKS.iter().flat_map(|check| (check.run)(self, check)).collect()
     }
 
-    /// Opens a file as the system itself would see it: links lead to below the root.
-    fn file(&self, path: &str, flags: OFlags) -> io::Result<OwnedFd> {
-        // openat2 refuses what means nothing to a descriptor of a mere place.
-        let careful = OFlags::NONBLOCK | OFlags::NOCTTY;
-        let flags =
-            flags | OFlags::CLOEXEC | if flags.contains(OFlags::PATH) { OFlags::empty() } else { careful };
-        if self.root == Path::new("/") {
-            return Ok(rfs::openat(&self.fd, path, flags, rfs::Mode::empty())?);
-        }
-        Ok(rfs::openat2(&self.fd, path, flags, rfs::Mode::empty(), ResolveFlags::IN_ROOT)?)
-    }
-
     /// Reads a text file, given without the first slash.
     pub(crate) fn read(&self, path: &str) -> io::Result<String> {
-        let file = File::from(self.file(path, OFlags::RDONLY)?);
-        let bytes = common::fsat::read_bounded(file, LIMIT)?;
-        Ok(String::from_utf8_lossy(&bytes).into_owned())
+        self.root.read(path)
     }
 
     /// The names in a directory, sorted; none where there is no such directory.
     pub(crate) fn names(&self, path: &str) -> Vec<String> {
-        let Ok(dir) = self.file(path, OFlags::RDONLY | OFlags::DIRECTORY) else { return Vec::new() };
-        let Ok(dir) = rfs::Dir::new(dir) else { return Vec::new() };
-        let names = dir.flatten().map(|e| e.file_name().to_string_lossy().into_owned());
-        let mut names: Vec<_> = names.filter(|n| n != "." && n != "..").collect();
-        names.sort();
-        names
+        self.root.names(path)
     }
 
     /// The metadata of what a path leads to.
-    pub(crate) fn stat(&self, path: &str) -> io::Result<rfs::Stat> {
-        Ok(rfs::fstat(self.file(path, OFlags::PATH)?)?)
+    pub(crate) fn stat(&self, path: &str) -> io::Result<rustix::fs::Stat> {
+        self.root.stat(path)
+    }
+
+    /// Where a link leads, as it is written.
+    pub(crate) fn link(&self, path: &str) -> Option<String> {
+        self.root.link(path)
     }
 
     /// A path as the user can find it.
     pub(crate) fn shown(&self, path: &str) -> PathBuf {
-        self.root.join(path)
+        self.root.shown(path)
     }
 
     /// A kernel setting: from the running kernel, or what the image's files would set, and where it stands.

@@ -42,7 +42,9 @@ fn checks_have_unique_ids() {
 fn a_bad_image_is_told_from_its_files() {
     let mut files = ACCOUNTS.to_vec();
     files.extend([
-        ("etc/sudoers", "root ALL=(ALL) ALL\nann ALL=(ALL) NOPASSWD: ALL\n"),
+        ("etc/sudoers", "root ALL=(ALL) ALL\n@includedir /etc/sudoers.d\nann ALL=(ALL) NOPASSWD: ALL\n"),
+        ("etc/sudoers.d/docker", "%docker ALL=/usr/bin/docker\n"),
+        ("etc/sudoers.d/old.bak", "ann ALL=ALL\n"),
         ("etc/login.defs", "#UMASK 077\nUMASK\t\t022\n"),
         ("etc/sysctl.d/10-a.conf", "kernel.randomize_va_space = 2\nnet/ipv6/bindv6only=0\n"),
         ("etc/sysctl.d/20-b.conf", "kernel.randomize_va_space=1\n"),
@@ -62,6 +64,7 @@ fn a_bad_image_is_told_from_its_files() {
     for wanted in [
         "account: is in group docker, which can start containers as root",
         "account: gives ann sudo rights: ann ALL=(ALL) NOPASSWD: ALL",
+        "account: gives ann sudo rights: %docker ALL=/usr/bin/docker",
         "umask: umask 0022 of logins",
         "aslr: kernel.randomize_va_space is 1",
         "bindv6only: net.ipv6.bindv6only is 0",
@@ -131,6 +134,20 @@ fn what_cannot_be_seen_is_said() {
     let unseen: Vec<_> = host(dir.path(), true).check().into_iter().filter(|f| f.rule == UNSEEN.id).collect();
     assert!(unseen.iter().any(|f| f.path == "kernel.randomize_va_space"), "{unseen:#?}");
     assert!(unseen.iter().any(|f| f.path.ends_with("etc/group")), "{unseen:#?}");
+}
+
+/// A FIFO in the place of an account file, and a link out of the image to the host's own.
+#[test]
+fn account_files_of_an_image_are_read_without_waiting_and_from_the_image_only() {
+    let dir = root(&[("etc/hostname", "x")]);
+    let fifo = dir.path().join("etc/passwd");
+    rustix::fs::mknodat(rustix::fs::CWD, &fifo, rustix::fs::FileType::Fifo, rustix::fs::Mode::RUSR, 0)
+        .unwrap();
+    assert_eq!(crate::ids::Ids::load(dir.path()).user_name(0), None);
+    std::fs::remove_file(&fifo).unwrap();
+    std::os::unix::fs::symlink("/etc/shadow-of-the-image", &fifo).unwrap();
+    std::os::unix::fs::symlink("/etc/passwd", dir.path().join("etc/group")).unwrap();
+    assert_eq!(crate::ids::Ids::load(dir.path()).user_name(0), None);
 }
 
 #[test]

@@ -85,15 +85,11 @@ impl<'a> Files<'a> {
     /// Says how many links were not followed, once it is at its end.
     pub(crate) fn tell_links(&self) {
         if self.links > 0 {
-            let n = self.links;
             let first = self.first.display();
-            self.diag.warn(
-                &first,
-                format_args!(
-                    "{n} symbolic link{} not followed, this one first",
-                    if n == 1 { " was" } else { "s were" }
-                ),
-            );
+            match self.links {
+                1 => self.diag.warn(&first, "is a symbolic link, not followed"),
+                n => self.diag.warn(&first, format_args!("one of {n} symbolic links that were not followed")),
+            }
             self.diag.help("--follow takes in what they lead to");
         }
     }
@@ -132,7 +128,7 @@ impl<'a> Files<'a> {
     fn entry(&mut self, dir: Arc<OwnedFd>, name: CString) -> Option<Listed> {
         let path = self.child(&name);
         // A path that was given is followed wherever it is met.
-        let named = self.roots.len() > 1 && self.roots.contains_key(&path);
+        let named = self.roots.contains_key(&path);
         if named {
             self.roots.insert(path.clone(), true);
         }
@@ -255,7 +251,6 @@ impl Iterator for Files<'_> {
                 self.entry(dir, name)
             } else {
                 let (path, met) = self.roots.pop_first()?;
-                // Its own name is met no more: `contains_key` speaks of paths still to come.
                 if met { None } else { self.root(&path) }
             };
             if found.is_some() {

@@ -201,7 +201,10 @@ fn links_are_followed_where_they_are_named_or_asked_for() {
     assert_eq!(verify(&manifest, &["--follow".as_ref(), snap.as_ref()]), (Exit::Ok, String::new()));
     symlink("nowhere", at("snap/dangling")).unwrap();
     assert_eq!(create(&manifest, &snap, &["--follow"]), Exit::Failed);
-    // A link that is named beside its directory.
+    // A file, and a link, that are named beside their directory, come once.
+    let blob = at("blobs/abc");
+    assert_eq!(create(&manifest, &at("blobs"), &[blob.to_str().unwrap()]), Exit::Ok);
+    assert_eq!(lines().lines().count(), 1);
     let link = at("snap/model.safetensors");
     assert_eq!(create(&manifest, &snap, &[link.to_str().unwrap()]), Exit::Ok);
     assert_eq!(lines().lines().count(), 1);

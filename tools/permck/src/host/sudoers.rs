@@ -1,0 +1,211 @@
+//! The sudoers language, as far as it tells whom a rule is for: lists, aliases, groups, ids, and included files.
+//! What the rule allows is shown as it is written, and not judged.
+
+use std::collections::HashMap;
+
+/// A rule, and the file that it stands in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Rule {
+    pub(crate) file: String,
+    /// As it is written, on one line.
+    pub(crate) text: String,
+    users: Vec<String>,
+}
+
+/// All rules of a host.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Sudoers {
+    pub(crate) rules: Vec<Rule>,
+    aliases: HashMap<String, Vec<String>>,
+}
+
+/// What a line includes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Include {
+    File(String),
+    Directory(String),
+}
+
+/// For whom rules are looked up.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Who<'a> {
+    pub(crate) name: &'a str,
+    pub(crate) uid: Option<u32>,
+    /// Names and numbers of groups.
+    pub(crate) groups: &'a [(String, u32)],
+}
+
+impl Sudoers {
+    /// Adds the rules of one file; what it includes comes back.
+    pub(crate) fn add(&mut self, file: &str, text: &str) -> Vec<Include> {
+        let mut includes = Vec::new();
+        // A backslash joins lines.
+        for line in text.replace("\\\n", " ").lines().map(str::trim) {
+            if let Some(include) = include(line) {
+                includes.push(include);
+                continue;
+            }
+            let line = uncomment(line);
+            let first = line.split_whitespace().next().unwrap_or("");
+            match first {
+                "" => {}
+                "User_Alias" => self.alias(line["User_Alias".len()..].trim()),
+                "Runas_Alias" | "Host_Alias" | "Cmnd_Alias" | "Cmd_Alias" => {}
+                first if first.starts_with("Defaults") => {}
+                _ => self.rules.extend(rule(file, line)),
+            }
+        }
+        includes
+    }
+
+    /// `NAME = a, b : OTHER = c`.
+    fn alias(&mut self, text: &str) {
+        for part in text.split(':') {
+            if let Some((name, members)) = part.split_once('=') {
+                self.aliases.insert(name.trim().to_owned(), list(members));
+            }
+        }
+    }
+
+    /// Tells whether a rule is for somebody; `None` where it names a netgroup or another source that is not read.
+    pub(crate) fn applies(&self, rule: &Rule, who: Who<'_>) -> Option<bool> {
+        self.matches(&rule.users, who, 0)
+    }
+
+    /// The last item that matches decides, as sudo has it.
+    fn matches(&self, items: &[String], who: Who<'_>, depth: u32) -> Option<bool> {
+        let mut unsure = false;
+        for item in items.iter().rev() {
+            let plain = item.trim_start_matches('!');
+            let negated = (item.len() - plain.len()) % 2 == 1;
+            match self.item(plain, who, depth) {
+                Some(true) => return (!unsure).then_some(!negated),
+                Some(false) => {}
+                None => unsure = true,
+            }
+        }
+        (!unsure).then_some(false)
+    }
+
+    fn item(&self, item: &str, who: Who<'_>, depth: u32) -> Option<bool> {
+        // Aliases may name each other, and a hostile file may close a circle.
+        if let Some(members) = self.aliases.get(item).filter(|_| depth < 16) {
+            return self.matches(members, who, depth + 1);
+        }
+        if let Some(gid) = item.strip_prefix("%#") {
+            let gid: u32 = gid.parse().ok()?;
+            return Some(who.groups.iter().any(|(_, id)| *id == gid));
+        }
+        if item.starts_with("%:") || item.starts_with('+') {
+            return None;
+        }
+        if let Some(group) = item.strip_prefix('%') {
+            return Some(who.groups.iter().any(|(name, _)| name == group));
+        }
+        if let Some(uid) = item.strip_prefix('#') {
+            return Some(uid.parse().ok() == who.uid && who.uid.is_some());
+        }
+        Some(item == "ALL" || item == who.name)
+    }
+}
+
+/// `users hosts = commands`.
+fn rule(file: &str, line: &str) -> Option<Rule> {
+    let (left, _) = line.split_once('=')?;
+    let mut users = list(left);
+    // The last of them is followed by the hosts, after a blank.
+    let n = users.iter().position(|u| u.contains(char::is_whitespace))?;
+    users.truncate(n + 1);
+    if let Some(last) = users.last_mut() {
+        *last = last.split_whitespace().next()?.to_owned();
+    }
+    let text = line.split_whitespace().collect::<Vec<_>>().join(" ");
+    Some(Rule { file: file.to_owned(), text, users: users.iter().map(|u| unquote(u)).collect() })
+}
+
+fn list(text: &str) -> Vec<String> {
+    text.split(',').map(|item| unquote(item.trim())).filter(|i| !i.is_empty()).collect()
+}
+
+fn unquote(item: &str) -> String {
+    item.replace('"', "").replace("\\ ", " ").replace("! ", "!")
+}
+
+/// `#` begins a comment, but not where a number follows: that is an id.
+fn uncomment(line: &str) -> &str {
+    let mut at = 0;
+    while let Some(found) = line[at..].find('#') {
+        let hash = at + found;
+        if !line[hash + 1..].starts_with(|c: char| c.is_ascii_digit()) {
+            return line[..hash].trim_end();
+        }
+        at = hash + 1;
+    }
+    line
+}
+
+fn include(line: &str) -> Option<Include> {
+    let words = line.strip_prefix('#').or_else(|| line.strip_prefix('@'))?;
+    let (what, path) = words.split_once(char::is_whitespace)?;
+    let path = path.trim().trim_matches('"').replace("\\ ", " ");
+    match what {
+        "include" => Some(Include::File(path)),
+        "includedir" => Some(Include::Directory(path)),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn applies(text: &str) -> Vec<Option<bool>> {
+        let mut sudoers = Sudoers::default();
+        sudoers.add("f", text);
+        let groups = [("ann".to_owned(), 1000), ("devs".to_owned(), 77)];
+        let who = Who { name: "ann", uid: Some(1000), groups: &groups };
+        sudoers.rules.iter().map(|r| sudoers.applies(r, who)).collect()
+    }
+
+    #[test]
+    fn rules_are_for_users_groups_ids_and_aliases() {
+        for yes in [
+            "ann ALL=(ALL) ALL",
+            "%devs ALL=(ALL) NOPASSWD: ALL",
+            "%#77 ALL = ALL",
+            "#1000 ALL=(ALL) ALL",
+            "ALL ALL=(ALL) ALL",
+            "bob, ann ALL = ALL",
+            "bob,\\\n  ann,eve ALL=ALL # why",
+            "User_Alias ADMINS = bob, %devs : X = y\nADMINS ALL=ALL",
+            "User_Alias A = B\nUser_Alias B = ann\nA ALL=ALL",
+            "ALL, !bob ALL=ALL",
+            "\"ann\" ALL=ALL",
+        ] {
+            assert_eq!(applies(yes), [Some(true)], "{yes}");
+        }
+        for no in [
+            "bob ALL=ALL",
+            "%wheel ALL=ALL",
+            "#1001 ALL=ALL",
+            "ALL, !ann ALL=ALL",
+            "!ann ALL=ALL",
+            "User_Alias A = A\nA ALL=ALL",
+        ] {
+            assert_eq!(applies(no), [Some(false)], "{no}");
+        }
+        assert_eq!(applies("+net ALL=ALL"), [None]);
+        assert!(applies("Defaults:ann !requiretty\nCmnd_Alias X = /bin/ls\n# ann ALL=ALL\n\n").is_empty());
+    }
+
+    #[test]
+    fn included_files_are_named() {
+        let mut sudoers = Sudoers::default();
+        let includes =
+            sudoers.add("f", "#includedir /etc/sudoers.d\n@include \"/etc/my file\"\n# include nothing\n");
+        assert_eq!(
+            includes,
+            [Include::Directory("/etc/sudoers.d".into()), Include::File("/etc/my file".into())]
+        );
+    }
+}
