@@ -1,7 +1,6 @@
-//! Who listens on the daemon's port, on which addresses, and whether a firewall restricts it.
+//! Who listens on the daemon's port, and on which addresses.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use std::process::{Command, Stdio};
 
 use common::finding::{Finding, Severity};
 
@@ -25,28 +24,21 @@ pub(super) static LISTEN: Check = Check {
                 .finding(format!("port {}", host.port))
                 .found(format!("{} listens on {}, every address of this host", who(host, &l), l.address))
                 .expected("one address, best of a network of its own")
-                .fix("bind the daemon to one address: profd --listen ADDRESS")
+                .fix("bind the daemon to one address: profd --bind ADDRESS")
         };
         listeners.into_iter().filter(open).map(finding).collect()
     },
 };
 
-pub(super) static FIREWALL: Check = Check {
-    id: "firewall",
-    severity: Severity::Warning,
-    what: "no firewall rule restricts the daemon's port",
-    run: firewall,
-};
-
 /// A socket that listens on the port.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Listener {
-    address: IpAddr,
+pub(super) struct Listener {
+    pub(super) address: IpAddr,
     uid: u32,
     inode: u64,
 }
 
-fn listeners(host: &Host) -> Result<Vec<Listener>, Box<Finding>> {
+pub(super) fn listeners(host: &Host) -> Result<Vec<Listener>, Box<Finding>> {
     let mut found = Vec::new();
     for table in ["proc/net/tcp", "proc/net/tcp6"] {
         match host.read(table) {
@@ -103,75 +95,6 @@ fn who(host: &Host, listener: &Listener) -> String {
     format!("a process of {user}")
 }
 
-fn firewall(host: &Host, check: &Check) -> Vec<Finding> {
-    let finding = |place: &str| {
-        check
-            .finding(format!("port {}", host.port))
-            .found(format!("{place} neither names the port nor drops what it does not name"))
-            .expected("a rule that lets only the clients' addresses reach the port")
-            .fix(format!("nft add rule inet filter input tcp dport {} ip saddr != CLIENTS drop", host.port))
-    };
-    if !host.live {
-        return offline(host).map(|text| restricts(&text, host.port)).map_or_else(
-            || vec![unseen("firewall", "this root has no firewall configuration that is known")],
-            |ok| if ok { Vec::new() } else { vec![finding("the firewall configuration")] },
-        );
-    }
-    // A port that only this host can reach needs no firewall, and one that nobody serves neither.
-    match listeners(host) {
-        Ok(l) if l.iter().all(|l| l.address.is_loopback()) => return Vec::new(),
-        Ok(_) => {}
-        Err(note) => return vec![*note],
-    }
-    let commands = [("nft", vec!["list", "ruleset"]), ("iptables-save", vec![]), ("ip6tables-save", vec![])];
-    let answers: Vec<String> = commands.iter().filter_map(|(name, args)| output(name, args)).collect();
-    if answers.is_empty() {
-        let why = "neither nft nor iptables could be asked: they are not installed, or want root";
-        return vec![unseen("firewall", why)];
-    }
-    if answers.iter().any(|text| restricts(text, host.port)) {
-        Vec::new()
-    } else {
-        vec![finding("the ruleset")]
-    }
-}
-
-/// What a program of the system answers, where it can be asked.
-fn output(program: &str, args: &[&str]) -> Option<String> {
-    let place = ["/usr/sbin", "/sbin", "/usr/bin", "/bin"].iter().map(|d| format!("{d}/{program}"));
-    let path = place.into_iter().find(|p| std::path::Path::new(p).exists())?;
-    let answer = Command::new(path).args(args).stdin(Stdio::null()).stderr(Stdio::null()).output().ok()?;
-    answer.status.success().then(|| String::from_utf8_lossy(&answer.stdout).into_owned())
-}
-
-fn offline(host: &Host) -> Option<String> {
-    let known = [
-        "etc/nftables.conf",
-        "etc/sysconfig/nftables.conf",
-        "etc/iptables/rules.v4",
-        "etc/sysconfig/iptables",
-    ];
-    let texts: Vec<_> = known.iter().filter_map(|path| host.read(path).ok()).collect();
-    (!texts.is_empty()).then(|| texts.join("\n"))
-}
-
-/// Tells whether a ruleset names the port, or drops on input what it does not name.
-fn restricts(ruleset: &str, port: u16) -> bool {
-    let port = port.to_string();
-    let names_port = |line: &str| {
-        let mut words =
-            line.split(|c: char| !c.is_ascii_alphanumeric() && c != '-').filter(|w| !w.is_empty());
-        words.any(|w| matches!(w, "dport" | "--dport" | "--dports"))
-            && line.split(|c: char| !c.is_ascii_digit()).any(|n| n == port)
-    };
-    let drops = |line: &str| {
-        (line.contains("hook input") && line.contains("policy drop"))
-            || line.starts_with(":INPUT DROP")
-            || line.starts_with(":INPUT REJECT")
-    };
-    ruleset.lines().map(str::trim).filter(|l| !l.starts_with('#')).any(|l| names_port(l) || drops(l))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -196,22 +119,5 @@ mod tests {
         assert_eq!(found.len(), 1);
         assert!(found[0].address.is_loopback());
         assert!(who(&host, &found[0]).contains(&format!("pid {}", std::process::id())));
-    }
-
-    #[test]
-    fn rulesets_that_name_the_port_or_drop_the_rest_restrict_it() {
-        for yes in [
-            "table inet f { chain i { type filter hook input priority 0; policy drop; } }",
-            "tcp dport { 22, 1778 } ip saddr 10.0.0.0/8 accept",
-            "-A INPUT -p tcp -m tcp --dport 1778 -j DROP",
-            ":INPUT DROP [0:0]",
-        ] {
-            assert!(restricts(yes, 1778), "{yes}");
-        }
-        for no in
-            ["", "# dport 1778", "tcp dport 17780 accept", ":INPUT ACCEPT [0:0]", "counter packets 1778"]
-        {
-            assert!(!restricts(no, 1778), "{no}");
-        }
     }
 }

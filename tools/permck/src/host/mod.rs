@@ -15,6 +15,7 @@ use root::Root;
 mod account;
 mod cann;
 mod clock;
+mod firewall;
 mod kernel;
 mod listen;
 pub(crate) mod root;
@@ -41,7 +42,7 @@ pub(crate) static CHECKS: [&Check; 13] = [
     &kernel::CORE,
     &kernel::BINDV6ONLY,
     &listen::LISTEN,
-    &listen::FIREWALL,
+    &firewall::CHECK,
     &tmp::CHECK,
     &unit::CHECK,
     &cann::CHECK,

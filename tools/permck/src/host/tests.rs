@@ -68,7 +68,7 @@ fn a_bad_image_is_told_from_its_files() {
         "umask: umask 0022 of logins",
         "aslr: kernel.randomize_va_space is 1",
         "bindv6only: net.ipv6.bindv6only is 0",
-        "firewall: the firewall configuration neither names the port nor drops what it does not name",
+        "firewall: nothing in the firewall keeps other hosts from the port",
         "tmp: mode 0777 without the sticky bit",
         "unit: names no User: the daemon runs as root",
         "unit: has no PrivateTmp: it shares /tmp with everybody",

@@ -1,0 +1,310 @@
+//! Whether a firewall keeps others from the daemon's port: rulesets are followed as the kernel would follow them
+//! for a new TCP connection from a source that no rule names.
+//!
+//! What such a packet meets is known (`yes`), not met (`no`), or not decidable here (`unsure`: an interface, a
+//! destination, a set that changes). IPv4 and IPv6 are told apart.
+
+use std::process::{Command, Stdio};
+
+use common::finding::{Finding, Severity};
+
+use super::listen::listeners;
+use super::{Check, Host, unseen};
+
+pub(crate) mod iptables;
+pub(crate) mod nft;
+
+pub(super) static CHECK: Check = Check {
+    id: "firewall",
+    severity: Severity::Warning,
+    what: "no firewall rule restricts the daemon's port",
+    run: firewall,
+};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Family {
+    V4,
+    V6,
+}
+
+impl Family {
+    fn name(self) -> &'static str {
+        match self {
+            Self::V4 => "IPv4",
+            Self::V6 => "IPv6",
+        }
+    }
+}
+
+/// Whether the packet meets a condition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Met {
+    No,
+    Unsure,
+    Yes,
+}
+
+impl Met {
+    pub(crate) fn of(yes: bool) -> Self {
+        if yes { Self::Yes } else { Self::No }
+    }
+
+    pub(crate) fn unless(self, negated: bool) -> Self {
+        match self {
+            Self::Yes if negated => Self::No,
+            Self::No if negated => Self::Yes,
+            met => met,
+        }
+    }
+}
+
+/// What becomes of the packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fate {
+    Accept,
+    Drop,
+    Unsure,
+}
+
+/// What a rule does with a packet that it meets.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    Accept,
+    Drop,
+    Return,
+    Jump(String),
+    Goto(String),
+    /// A queue to a program, a map: not decidable here.
+    Unknown,
+}
+
+/// A rule for one family: when, and what then. Rules without a verdict only count or log.
+pub(crate) type Rule = (Met, Verdict);
+
+/// Calls nested deeper are circles.
+const DEPTH: u32 = 32;
+
+/// Follows the rules of a chain with this policy.
+pub(crate) fn base(chain: &str, policy: Fate, rules: &dyn Fn(&str) -> Option<Vec<Rule>>) -> Fate {
+    follow(chain, Some(policy), rules, 0).unwrap_or(policy)
+}
+
+/// Follows the rules of a chain; `None` where the packet comes out at its end and there is no policy.
+fn follow(
+    chain: &str,
+    policy: Option<Fate>,
+    rules: &dyn Fn(&str) -> Option<Vec<Rule>>,
+    depth: u32,
+) -> Option<Fate> {
+    let Some(list) = rules(chain).filter(|_| depth < DEPTH) else { return Some(Fate::Unsure) };
+    // What a rule that may be met would have done.
+    let (mut accepted, mut dropped) = (false, false);
+    let settle = |fate: Option<Fate>, accepted: bool, dropped: bool| match fate {
+        Some(Fate::Accept) if dropped => Some(Fate::Unsure),
+        Some(Fate::Drop) if accepted => Some(Fate::Unsure),
+        None if accepted || dropped => Some(Fate::Unsure),
+        fate => fate,
+    };
+    for (met, verdict) in list {
+        if met == Met::No {
+            continue;
+        }
+        let (fate, leaves) = match &verdict {
+            Verdict::Accept => (Some(Fate::Accept), true),
+            Verdict::Drop => (Some(Fate::Drop), true),
+            Verdict::Return => (policy, true),
+            Verdict::Unknown => (Some(Fate::Unsure), true),
+            Verdict::Jump(to) => (follow(to, None, rules, depth + 1), false),
+            Verdict::Goto(to) => (follow(to, policy, rules, depth + 1), true),
+        };
+        match (met, fate) {
+            (Met::Yes, None) if !leaves => {}
+            (Met::Yes, Some(Fate::Unsure)) if !leaves => (accepted, dropped) = (true, true),
+            (Met::Yes, fate) => return settle(fate, accepted, dropped),
+            (_, Some(Fate::Accept)) => accepted = true,
+            (_, Some(Fate::Drop)) => dropped = true,
+            (_, Some(Fate::Unsure)) => (accepted, dropped) = (true, true),
+            // A rule that may end the chain before the rest of it.
+            (_, None) if leaves => (accepted, dropped) = (true, true),
+            (_, None) => {}
+        }
+    }
+    settle(policy, accepted, dropped)
+}
+
+/// One drop is enough; a doubt anywhere is a doubt.
+pub(crate) fn worst(fates: impl IntoIterator<Item = Fate>) -> Fate {
+    fates.into_iter().fold(Fate::Accept, |all, fate| match (all, fate) {
+        (Fate::Drop, _) | (_, Fate::Drop) => Fate::Drop,
+        (Fate::Unsure, _) | (_, Fate::Unsure) => Fate::Unsure,
+        _ => Fate::Accept,
+    })
+}
+
+/// The rulesets of a host, and the names that services have for the port.
+#[derive(Debug, Default)]
+struct Rulesets {
+    nft: Vec<String>,
+    v4: Vec<String>,
+    v6: Vec<String>,
+}
+
+impl Rulesets {
+    fn fate(&self, family: Family, port: &Port) -> Option<Fate> {
+        let nft = self.nft.iter().map(|text| nft::fate(text, family, port));
+        let tables = if family == Family::V4 { &self.v4 } else { &self.v6 };
+        let fates: Vec<Fate> = nft.chain(tables.iter().map(|text| iptables::fate(text, port))).collect();
+        (!fates.is_empty()).then(|| worst(fates))
+    }
+}
+
+/// The port, and what `/etc/services` calls it.
+#[derive(Clone, Debug)]
+pub(crate) struct Port {
+    pub(crate) number: u16,
+    pub(crate) names: Vec<String>,
+}
+
+impl Port {
+    fn of(host: &Host) -> Self {
+        let services = host.read("etc/services").unwrap_or_default();
+        let number = host.port;
+        let wanted = format!("{number}/tcp");
+        let lines = services.lines().map(|l| l.split('#').next().unwrap_or(""));
+        let fields = lines.map(|l| l.split_whitespace().collect::<Vec<_>>());
+        let named = fields.filter(|f| f.get(1).is_some_and(|p| *p == wanted));
+        let names = named.flat_map(|f| {
+            f.into_iter().enumerate().filter(|(i, _)| *i != 1).map(|(_, n)| n.to_owned()).collect::<Vec<_>>()
+        });
+        Self { number, names: names.collect() }
+    }
+
+    /// Whether one of `1778`, `1700-1800`, `1700:1800`, `ssh` is the port.
+    pub(crate) fn is(&self, text: &str) -> Met {
+        let bound = |t: &str, open: u16| if t.is_empty() { Some(open) } else { t.parse::<u16>().ok() };
+        if let Some((low, high)) = text.split_once(':').or_else(|| text.split_once('-'))
+            && let (Some(low), Some(high)) = (bound(low, 0), bound(high, u16::MAX))
+        {
+            return Met::of((low..=high).contains(&self.number));
+        }
+        match text.parse::<u16>() {
+            Ok(port) => Met::of(port == self.number),
+            Err(_) if text.starts_with(['@', '$']) => Met::Unsure,
+            Err(_) => Met::of(self.names.iter().any(|n| n == text)),
+        }
+    }
+}
+
+fn firewall(host: &Host, check: &Check) -> Vec<Finding> {
+    let mut families = vec![Family::V4, Family::V6];
+    if host.live {
+        // A port that only this host can reach needs no firewall, and one that nobody serves neither.
+        let open = match listeners(host) {
+            Ok(l) => {
+                l.into_iter().filter(|l| !l.address.is_loopback()).map(|l| l.address).collect::<Vec<_>>()
+            }
+            Err(note) => return vec![*note],
+        };
+        // A socket on all IPv6 addresses usually takes IPv4, too.
+        let v6 = open.iter().any(std::net::IpAddr::is_ipv6);
+        let v4 = open.iter().any(|a| a.is_ipv4() || a.is_unspecified());
+        families.retain(|f| if *f == Family::V4 { v4 } else { v6 });
+    }
+    if families.is_empty() {
+        return Vec::new();
+    }
+    let rulesets = if host.live { running() } else { configured(host) };
+    let port = Port::of(host);
+    let mut found = Vec::new();
+    for family in families {
+        let subject = format!("port {}, {}", port.number, family.name());
+        match rulesets.fate(family, &port) {
+            Some(Fate::Drop) => {}
+            Some(Fate::Unsure) => found.push(unseen(
+                subject,
+                "the firewall has rules that may restrict the port, but by what cannot be told here: interfaces, destinations, sets",
+            )),
+            Some(Fate::Accept) => found.push(open(host, check, &subject, family)),
+            None if host.live => found.push(unseen(
+                subject,
+                "neither nft nor iptables could be asked for rules: they are not installed, or want root",
+            )),
+            None => found.push(unseen(subject, "this root has no firewall configuration that is known")),
+        }
+    }
+    found
+}
+
+fn open(host: &Host, check: &Check, subject: &str, family: Family) -> Finding {
+    let ip = if family == Family::V4 { "ip" } else { "ip6" };
+    let rule = format!("tcp dport {} {ip} saddr != CLIENTS drop", host.port);
+    let fix = match host.live {
+        true => format!(
+            "nft add table inet profguard; nft add chain inet profguard input '{{ type filter hook input priority -1; }}'; \
+             nft add rule inet profguard input {rule}, with the clients' network for CLIENTS"
+        ),
+        false => format!(
+            "in {}: table inet profguard {{ chain input {{ type filter hook input priority -1; {rule} }} }}, with the \
+             clients' network for CLIENTS",
+            host.shown("etc/nftables.conf").display()
+        ),
+    };
+    check
+        .finding(subject)
+        .found("nothing in the firewall keeps other hosts from the port")
+        .expected("a rule that lets only the clients' addresses reach the port")
+        .fix(fix)
+}
+
+fn running() -> Rulesets {
+    let ask = |program, args: &[&str]| output(program, args).into_iter().collect();
+    Rulesets {
+        nft: ask("nft", &["-nn", "list", "ruleset"]),
+        v4: ask("iptables-save", &[]),
+        v6: ask("ip6tables-save", &[]),
+    }
+}
+
+/// What a program of the system answers, where it can be asked.
+fn output(program: &str, args: &[&str]) -> Option<String> {
+    let place = ["/usr/sbin", "/sbin", "/usr/bin", "/bin"].iter().map(|d| format!("{d}/{program}"));
+    let path = place.into_iter().find(|p| std::path::Path::new(p).exists())?;
+    let answer = Command::new(path).args(args).stdin(Stdio::null()).stderr(Stdio::null()).output().ok()?;
+    answer.status.success().then(|| String::from_utf8_lossy(&answer.stdout).into_owned())
+}
+
+fn configured(host: &Host) -> Rulesets {
+    let read = |paths: &[&str]| paths.iter().filter_map(|path| host.read(path).ok()).collect::<Vec<_>>();
+    let nft = read(&["etc/nftables.conf", "etc/sysconfig/nftables.conf"]);
+    Rulesets {
+        nft: nft.iter().map(|text| included(host, text, 0)).collect(),
+        v4: read(&["etc/iptables/rules.v4", "etc/sysconfig/iptables"]),
+        v6: read(&["etc/iptables/rules.v6", "etc/sysconfig/ip6tables"]),
+    }
+}
+
+/// A configuration of nft with what it includes in its place.
+fn included(host: &Host, text: &str, depth: u32) -> String {
+    let mut whole = String::new();
+    for line in text.lines() {
+        let path = line.trim().strip_prefix("include").map(|p| p.trim().trim_matches(['"', '\'']));
+        let Some(path) = path.filter(|p| p.starts_with('/') && depth < 8) else {
+            whole.push_str(line);
+            whole.push('\n');
+            continue;
+        };
+        let (dir, name) = path.trim_start_matches('/').rsplit_once('/').unwrap_or(("", path));
+        let wanted = |n: &String| match name.split_once('*') {
+            Some((start, end)) => n.starts_with(start) && n.ends_with(end),
+            None => n == name,
+        };
+        for name in host.names(dir).iter().filter(|n| wanted(n)) {
+            let text = host.read(&format!("{dir}/{name}")).unwrap_or_default();
+            whole.push_str(&included(host, &text, depth + 1));
+        }
+    }
+    whole
+}
+
+#[cfg(test)]
+pub(crate) mod tests;

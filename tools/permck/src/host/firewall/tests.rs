@@ -1,0 +1,162 @@
+//! Rulesets, and what becomes of a stranger's connection to port 1778.
+
+use super::*;
+
+pub(crate) fn port() -> Port {
+    Port { number: 1778, names: vec!["prodigy-internet".into()] }
+}
+
+fn nft(rules: &str) -> (Fate, Fate) {
+    let text = if rules.contains("table") {
+        rules.to_owned()
+    } else {
+        format!(
+            "table inet f {{\n chain in {{\n type filter hook input priority 0; policy accept;\n {rules}\n }}\n}}"
+        )
+    };
+    (nft::fate(&text, Family::V4, &port()), nft::fate(&text, Family::V6, &port()))
+}
+
+fn iptables(rules: &str) -> Fate {
+    let policies = if rules.contains(":INPUT") { "" } else { ":INPUT ACCEPT [0:0]\n" };
+    iptables::fate(&format!("*filter\n{policies}:FORWARD DROP [0:0]\n{rules}\nCOMMIT\n"), &port())
+}
+
+use Fate::{Accept, Drop, Unsure};
+
+#[test]
+fn a_mention_of_the_port_restricts_nothing() {
+    for rules in [
+        "",
+        "tcp dport 1778 accept",
+        "udp dport 1778 drop",
+        "tcp sport 1778 accept",
+        "tcp dport 17780 drop",
+        "# tcp dport 1778 drop",
+        "counter packets 1778 bytes 0",
+        "tcp dport { 22, 80 } drop",
+        "tcp dport 1778 ip saddr 10.0.0.0/8 accept",
+        "ip saddr 192.0.2.7 tcp dport 1778 drop",
+        "tcp dport 1778 accept\ntcp dport 1778 drop",
+        "ct state invalid drop",
+        "tcp dport 1778 limit rate over 10/second drop",
+        "tcp dport 1778 log prefix \"drop\"",
+        "table inet f { chain out { type filter hook output priority 0; policy drop; udp dport 1778 accept } }",
+        "table inet f { chain in { tcp dport 1778 drop; } }",
+        "table inet f { flags dormant; chain in { type filter hook input priority 0; policy drop; } }",
+        "table inet f { chain in { type filter hook input priority 0; policy drop; ct state vmap { established : accept, new : accept } } }",
+    ] {
+        assert_eq!(nft(rules), (Accept, Accept), "{rules}");
+    }
+    for rules in [
+        "",
+        "-A INPUT -p tcp -m tcp --dport 1778 -j ACCEPT",
+        "-A INPUT -p udp --dport 1778 -j DROP",
+        "-A INPUT -s 192.0.2.7/32 -p tcp --dport 1778 -j DROP",
+        "-A INPUT -p tcp --dport 1778 -j LOG --log-prefix \"DROP \"",
+        "-A INPUT -p tcp ! --dport 1778 -j DROP",
+        "-A OUTPUT -p tcp --dport 1778 -j DROP",
+        "-A INPUT -m conntrack --ctstate INVALID -j DROP",
+        ":INPUT DROP [0:0]\n-A INPUT -p tcp -m multiport --dports 22,1700:1800 -j ACCEPT",
+    ] {
+        assert_eq!(iptables(rules), Accept, "{rules}");
+    }
+}
+
+#[test]
+fn what_keeps_strangers_out_restricts_it() {
+    for rules in [
+        "tcp dport 1778 drop",
+        "tcp dport 1700-1800 ip saddr != 10.0.0.0/8 drop\ntcp dport 1778 ip6 saddr != fd00::/8 drop",
+        "tcp dport { 22, 1778 } reject with tcp reset",
+        "tcp dport prodigy-internet drop",
+        "meta l4proto tcp th dport != 22 counter packets 1 bytes 2 drop",
+        "tcp dport 1778 jump guard\n }\n chain guard {\n ip saddr 10.0.0.0/8 accept\n ip6 saddr @friends accept\n drop",
+        "tcp dport vmap { 22 : accept, 1778 : drop }",
+        "iifname \"lo\" accept\nct state established,related accept\ntcp dport 22 accept\ndrop",
+        "table inet f {\n chain in {\n type filter hook input priority filter;\n policy drop;\n ct state established accept\n }\n}",
+        "define P = 1778\ntable inet f { set ports { type inet_service; elements = { 22, $P } } chain in { type filter hook input priority 0; tcp dport @ports drop } }",
+        "add table inet f\nadd chain inet f in { type filter hook input priority 0; policy accept; }\nadd rule inet f in tcp dport { 1778 } drop",
+        "table inet a { chain x { type filter hook input priority 5; policy accept; } }\ntable inet b { chain y { type filter hook prerouting priority -300; tcp dport 1778 drop } }",
+    ] {
+        assert_eq!(nft(rules), (Drop, Drop), "{rules}");
+    }
+    for rules in [
+        "-A INPUT -p tcp -m tcp --dport 1778 -j DROP",
+        "-A INPUT ! -s 10.0.0.0/8 -p tcp --dport 1700:1800 -j REJECT --reject-with tcp-reset",
+        ":INPUT DROP [0:0]\n-A INPUT -i lo -j ACCEPT\n-A INPUT -m state --state RELATED,ESTABLISHED -j ACCEPT",
+        ":INPUT ACCEPT [0:0]\n:guard - [0:0]\n-A INPUT -p tcp -j guard\n-A guard -s 10.0.0.0/8 -j RETURN\n-A guard -p tcp -m multiport --dports 80,1778 -m comment --comment \"x -j ACCEPT\" -j DROP",
+        "[5:7] -A INPUT -p tcp --dport 1778 -m set ! --match-set friends src -j DROP",
+    ] {
+        assert_eq!(iptables(rules), Drop, "{rules}");
+    }
+}
+
+#[test]
+fn families_are_told_apart() {
+    assert_eq!(nft("tcp dport 1778 ip saddr != 10.0.0.0/8 drop"), (Drop, Accept));
+    assert_eq!(
+        nft("table ip6 f { chain i { type filter hook input priority 0; policy drop; } }"),
+        (Accept, Drop)
+    );
+    assert_eq!(nft("meta nfproto ipv6 tcp dport 1778 drop"), (Accept, Drop));
+}
+
+#[test]
+fn what_depends_on_more_is_said_to() {
+    for rules in [
+        "iifname \"eth0\" tcp dport 1778 drop",
+        "ip daddr 192.0.2.1 tcp dport 1778 drop\nip6 daddr 2001:db8::1 drop",
+        "tcp dport @changing drop",
+        "tcp dport 1778 queue",
+        "tcp dport 1778 jump nowhere",
+        "table inet f { chain in { type filter hook input priority 0; policy drop; iifname \"eth1\" accept } }",
+    ] {
+        assert_eq!(nft(rules), (Unsure, Unsure), "{rules}");
+    }
+    assert_eq!(iptables("-A INPUT -i eth0 -p tcp --dport 1778 -j DROP"), Unsure);
+    assert_eq!(iptables("-A INPUT -p tcp -m geoip --source-country XX -j DROP"), Unsure);
+}
+
+#[test]
+fn any_words_are_read_without_harm() {
+    let pieces = [
+        "table",
+        "inet",
+        "chain",
+        "{",
+        "}",
+        ";",
+        "\n",
+        "type filter hook input",
+        "policy drop",
+        "tcp dport",
+        "1778",
+        "!=",
+        "@s",
+        "$d",
+        "vmap",
+        ":",
+        ",",
+        "jump x",
+        "set s",
+        "elements =",
+        "define",
+        "\"",
+        "#",
+        "add rule",
+        ".",
+        "-A INPUT",
+    ];
+    let mut state = 3_u64;
+    for _ in 0..20_000 {
+        let mut text = String::new();
+        for _ in 0..20 {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            text += pieces[(state >> 33) as usize % pieces.len()];
+            text += " ";
+        }
+        nft::fate(&text, Family::V4, &port());
+        iptables::fate(&text, &port());
+    }
+}
