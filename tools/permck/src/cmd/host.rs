@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 use clap::Args;
 use common::exit::Exit;
 use common::finding::Severity;
@@ -11,7 +11,6 @@ use common::report::{End, ReportFormat, nagios_exit};
 
 use crate::collect::Collector;
 use crate::host::{self, Host};
-use crate::ids::Ids;
 use crate::inspect::{Seen, issue};
 use crate::report::{self, Ending};
 
@@ -26,7 +25,8 @@ Examples:
 
 /// Audit the host: account, umask, kernel settings, listeners, firewall, units, CANN, clock
 ///
-/// Reads only, and works without privileges; what it could not see is listed as notes.
+/// Reads only, and works without privileges; what it could not see is listed as notes. There are no exceptions and
+/// no baseline: --show and --fail-on say what counts. With --root the advice is for the files of that system.
 #[derive(Args, Debug)]
 #[command(after_long_help = EXAMPLES)]
 pub(crate) struct HostCmd {
@@ -45,6 +45,9 @@ pub(crate) struct HostCmd {
     /// Least severity that is shown
     #[arg(long, value_enum, default_value_t = Severity::Note, value_name = "SEVERITY")]
     show: Severity,
+    /// Findings shown per rule in text; 0 shows all
+    #[arg(long, default_value_t = 20, value_name = "N")]
+    limit: usize,
 }
 
 impl HostCmd {
@@ -52,7 +55,8 @@ impl HostCmd {
         let host = self.host()?;
         let color = out.color();
         let (diag, to) = out.parts();
-        let mut report = report::select(format, host::source(self.fail_on), 0, color, host::heading);
+        let mut report =
+            report::select(format, host::source(self.fail_on), self.limit, color, host::heading);
         let collector = Collector::new(diag, to, &mut *report, self.show.min(self.fail_on), None);
         collector.add(host.check().into_iter().map(issue).collect());
         let (totals, known) = collector.finish()?;
@@ -70,19 +74,74 @@ impl HostCmd {
         let live = self.root.is_none();
         let root = self.root.as_deref().unwrap_or(Path::new("/"));
         let shown = || root.display().to_string();
-        let me = || {
-            let uid = rustix::process::geteuid().as_raw();
-            Ids::load(root).user_name(uid).map_or_else(|| uid.to_string(), str::to_owned)
-        };
-        let user = self.user.clone().or_else(|| live.then(me));
-        let mut host = Host::open(root, live, user, self.port)
+        let mut host = Host::open(root, live, self.user.clone(), self.port)
             .map_err(|e| anyhow::anyhow!(crate::io_reason(&e)))
             .with_context(shown)?;
-        if live && self.user.is_none() {
+        let system = ["etc", "usr", "bin"].iter().any(|dir| host.stat(dir).is_ok());
+        ensure!(system, "{}: holds no system: etc, usr and bin are not there", shown());
+        if let Some(user) = &self.user {
+            known(&host, user)?;
+        } else if live {
+            let uid = rustix::process::geteuid().as_raw();
+            host.user = Some(host.ids.user_name(uid).map_or_else(|| uid.to_string(), str::to_owned));
             host.env = std::env::vars_os()
                 .filter_map(|(n, v)| Some((n.into_string().ok()?, v.into_string().ok()?)))
                 .collect();
         }
         Ok(host)
+    }
+}
+
+/// An account that is not there is a mistake, and all that is said of it would be wrong.
+fn known(host: &Host, user: &str) -> anyhow::Result<()> {
+    let there = match host.ids.has_user(user) {
+        Some(there) => there,
+        // The name service knows more than the files.
+        None if host.live => host.asked(user),
+        None => {
+            let passwd = host.read("etc/passwd");
+            let shown = || host.shown("etc/passwd").display().to_string();
+            passwd.map_err(|e| anyhow::anyhow!(crate::io_reason(&e))).with_context(shown)?;
+            return Ok(());
+        }
+    };
+    ensure!(there, "--user {user}: no such user{}", if host.live { "" } else { " in this root" });
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tests::{clean_dir, permck, write};
+
+    #[test]
+    fn an_account_that_is_not_there_and_an_empty_root_are_errors() {
+        assert_eq!(permck(&["host", "--user", "no-such-user-here"]).0, Exit::Failed);
+        let dir = clean_dir();
+        let root = dir.path().to_str().unwrap();
+        assert_eq!(permck(&["host", "--root", root]).0, Exit::Failed);
+        std::fs::create_dir(dir.path().join("etc")).unwrap();
+        assert_eq!(permck(&["host", "--root", root, "--user", "ann"]).0, Exit::Failed);
+        let (exit, text) = permck(&["host", "--root", root]);
+        assert_eq!(exit, Exit::Ok);
+        assert!(text.contains("etc/passwd: no such file or directory"), "{text}");
+        write(&dir.path().join("etc/passwd"), 0o644, "ann:x:1000:1000::/home/ann:/bin/sh\n");
+        write(&dir.path().join("etc/group"), 0o644, "ann:x:1000:\n");
+        assert_eq!(permck(&["host", "--root", root, "--user", "ann"]).0, Exit::Ok);
+        assert_eq!(permck(&["host", "--root", root, "--user", "bob"]).0, Exit::Failed);
+    }
+
+    /// Several findings of one rule about one file are all shown, or counted.
+    #[test]
+    fn no_finding_is_hidden_by_another_of_the_same_file() {
+        let dir = clean_dir();
+        let units = dir.path().join("etc/systemd/system");
+        std::fs::create_dir_all(&units).unwrap();
+        write(&units.join("profd.service"), 0o644, "[Service]\nExecStart=/bin/profd\n");
+        let root = dir.path().to_str().unwrap();
+        let (_, text) = permck(&["host", "--root", root]);
+        assert!(text.contains("has no SystemCallFilter") && text.contains("has no LimitCORE"), "{text}");
+        assert!(!text.contains("more; --limit"), "{text}");
+        assert!(permck(&["host", "--root", root, "--limit", "3"]).1.contains("14 more; --limit 0 shows all"));
     }
 }

@@ -10,10 +10,14 @@ pub(super) static CHECK: Check = Check {
     severity: Severity::Warning,
     what: "the account that runs the tools has more power than they need",
     run: |host, check| {
-        let Some(user) = &host.user else {
-            return vec![unseen("account", "no account given: --user names the one that will run the tools")];
-        };
         let mut found = Vec::new();
+        if let Err(e) = host.read("etc/passwd") {
+            found.push(unseen(host.shown("etc/passwd"), crate::io_reason(&e)));
+        }
+        let Some(user) = &host.user else {
+            found.push(unseen("account", "no account given: --user names the one that will run the tools"));
+            return found;
+        };
         if host.ids.uid(user) == Some(0) {
             found.push(
                 check

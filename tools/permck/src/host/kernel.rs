@@ -57,8 +57,15 @@ fn setting(host: &Host, check: &Check, name: &str, least: i64) -> Option<Finding
             .finding(place)
             .found(format!("{name} is {value}"))
             .expected(format!("{least}{}", if least == 1 { " or more" } else { "" }))
-            .fix(format!("sysctl -w {name}={least}, and the same line in /etc/sysctl.d/60-profguard.conf"))
+            .fix(set(host, name, least))
     })
+}
+
+/// How to set it for good: now, where the system runs, and in a file that is read at the next start.
+fn set(host: &Host, name: &str, value: i64) -> String {
+    let file = host.shown("etc/sysctl.d/60-profguard.conf");
+    let line = format!("`{name} = {value}` in {}", file.display());
+    if host.live { format!("write {line}, then sysctl --system") } else { format!("write {line}") }
 }
 
 fn core(host: &Host, check: &Check) -> Vec<Finding> {
@@ -74,7 +81,7 @@ fn core(host: &Host, check: &Check) -> Vec<Finding> {
                 .finding(place)
                 .found(format!("fs.suid_dumpable is {value}: privileged programs dump core"))
                 .expected("0")
-                .fix("sysctl -w fs.suid_dumpable=0"),
+                .fix(set(host, "fs.suid_dumpable", 0)),
         );
     }
     if !host.live {
@@ -91,7 +98,7 @@ fn core(host: &Host, check: &Check) -> Vec<Finding> {
                 .finding("/proc/self/limits")
                 .found(format!("core files of this process may have {} bytes", soft.unwrap_or("?")))
                 .expected("0")
-                .fix("ulimit -c 0; in units LimitCORE=0"),
+                .fix("ulimit -c 0 in the shell or script that starts the tools; LimitCORE=0 in units"),
         );
     }
     found

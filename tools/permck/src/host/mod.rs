@@ -104,6 +104,11 @@ impl Host {
         self.root.shown(path)
     }
 
+    /// Whether the name service of the running system knows a user.
+    pub(crate) fn asked(&self, user: &str) -> bool {
+        firewall::output("getent", &["passwd", "--", user]).is_some()
+    }
+
     /// A kernel setting: from the running kernel, or what the image's files would set, and where it stands.
     pub(crate) fn sysctl(&self, name: &str) -> Result<(String, String), String> {
         let proc = format!("proc/sys/{}", name.replace('.', "/"));

@@ -29,6 +29,70 @@ const ACCOUNTS: [(&str, &str); 2] = [
     ("etc/group", "root:x:0:\nann:x:1000:\ndocker:x:999:bob,ann\n"),
 ];
 
+fn units(files: &[(&str, &str)]) -> Vec<String> {
+    let dir = root(files);
+    std::os::unix::fs::symlink("/dev/null", dir.path().join("etc/systemd/system/dynolog.service")).unwrap();
+    found(&host(dir.path(), false))
+        .into_iter()
+        .filter_map(|f| Some(f.strip_prefix("unit: ")?.to_owned()))
+        .collect()
+}
+
+#[test]
+fn units_are_the_daemons_by_what_they_start_and_not_when_masked() {
+    let start =
+        "[Service]\nUser=x\nExecStart=-/usr/bin/env A=b /opt/bin/profd --port 1 --bind 10.0.0.1 --bind=::\n";
+    let lib = "usr/lib/systemd/system/dynolog.service";
+    let all = units(&[
+        ("etc/systemd/system/metrics@.service", start),
+        (lib, "[Service]\nExecStart=/bin/dynolog\n"),
+    ]);
+    assert!(all.contains(&"starts the daemon with --bind ::: on every address".to_owned()), "{all:?}");
+    assert!(all.iter().any(|f| f.starts_with("has no SystemCallFilter")), "{all:?}");
+    // The other one is masked.
+    assert!(!all.iter().any(|f| f.contains("as root")), "{all:?}");
+    // Drop-ins for the template, for its kind, and one that is hidden by an empty file of the same name.
+    let all = units(&[
+        ("etc/systemd/system/met-rics@.service", start),
+        ("usr/lib/systemd/system/met-.service.d/a.conf", "[Service]\nSystemCallFilter=@system-service\n"),
+        (
+            "etc/systemd/system/met-rics@.service.d/b.conf",
+            "[Service]\nExecStart=\nExecStart=profd\nCapabilityBoundingSet=\n",
+        ),
+        ("usr/lib/systemd/system/met-rics@.service.d/c.conf", "[Service]\nUser=root\n"),
+        ("etc/systemd/system/met-rics@.service.d/c.conf", ""),
+    ]);
+    for absent in ["SystemCallFilter", "--bind", "CapabilityBoundingSet", "root"] {
+        assert!(!all.iter().any(|f| f.contains(absent)), "{absent} in {all:?}");
+    }
+    // Others may only speak of it.
+    let other = "[Service]\nExecStart=/usr/bin/profctl status --name profd\n";
+    assert!(units(&[("etc/systemd/system/x.service", other)]).is_empty());
+}
+
+/// What an audit of an image advises does not touch the host that it runs on.
+#[test]
+fn advice_for_an_image_changes_the_image() {
+    let mut files = ACCOUNTS.to_vec();
+    files.extend([
+        ("etc/sysctl.d/a.conf", "kernel.randomize_va_space = 1\n"),
+        ("etc/login.defs", "UMASK 022\n"),
+        ("etc/systemd/system/profd.service", "[Service]\nExecStart=/bin/profd\n"),
+        ("etc/nftables.conf", ""),
+        ("etc/sudoers", "ann ALL=ALL\n"),
+    ]);
+    let dir = root(&files);
+    let root = dir.path().display().to_string();
+    for finding in host(dir.path(), false).check().iter().filter(|f| f.rule != UNSEEN.id) {
+        let fix = &finding.fix;
+        for live in ["systemctl", "sysctl -", "gpasswd", "nft add", "visudo", "…"] {
+            assert!(!fix.contains(live), "{fix}");
+        }
+        let words = fix.contains(&root) || finding.rule == "account" || fix.starts_with("chmod");
+        assert!(words, "{finding:?}");
+    }
+}
+
 #[test]
 fn checks_have_unique_ids() {
     let mut ids: Vec<_> = source(Severity::Error).rules.iter().map(|r| r.id).collect();

@@ -38,7 +38,8 @@ fn logins(host: &Host, check: &Check) -> Vec<Finding> {
         let text = host.read(&path).unwrap_or_default();
         // The last one wins, as when the file is run.
         let Some(umask) = text.lines().filter_map(setting).next_back() else { continue };
-        let fix = format!("set umask 027 in {}", host.shown(&path).display());
+        let line = if path.ends_with("login.defs") { "UMASK 027" } else { "umask 027" };
+        let fix = format!("write `{line}` in {} instead", host.shown(&path).display());
         found.extend(judge(check, host.shown(&path), "logins", umask, &fix));
     }
     found

@@ -21,7 +21,8 @@ pub(crate) struct Text {
 #[derive(Default)]
 struct Group {
     count: u64,
-    first: BTreeMap<(String, String), Issue>,
+    /// By path and what was found: one file can break a rule in several ways.
+    first: BTreeMap<(String, String, String), Issue>,
 }
 
 impl Text {
@@ -63,7 +64,7 @@ impl Report for Text {
         let rank = GRAVEST_FIRST.iter().position(|s| *s == f.severity).unwrap_or(0) as u8;
         let group = self.groups.entry((rank, f.rule.clone())).or_default();
         group.count += 1;
-        let key = (f.path.clone(), f.path_hex.clone().unwrap_or_default());
+        let key = (f.path.clone(), f.path_hex.clone().unwrap_or_default(), f.found.clone());
         let full = self.limit > 0 && group.first.len() >= self.limit;
         if full && group.first.last_key_value().is_some_and(|(last, _)| *last < key) {
             return Ok(());

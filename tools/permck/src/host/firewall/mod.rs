@@ -4,6 +4,7 @@
 //! What such a packet meets is known (`yes`), not met (`no`), or not decidable here (`unsure`: an interface, a
 //! destination, a set that changes). IPv4 and IPv6 are told apart.
 
+use std::cell::Cell;
 use std::process::{Command, Stdio};
 
 use common::finding::{Finding, Severity};
@@ -84,9 +85,12 @@ pub(crate) type Rule = (Met, Verdict);
 /// Calls nested deeper are circles.
 const DEPTH: u32 = 32;
 
+/// More calls than this are made to keep us busy.
+const CALLS: u32 = 2_000;
+
 /// Follows the rules of a chain with this policy.
 pub(crate) fn base(chain: &str, policy: Fate, rules: &dyn Fn(&str) -> Option<Vec<Rule>>) -> Fate {
-    follow(chain, Some(policy), rules, 0).unwrap_or(policy)
+    follow(chain, Some(policy), rules, 0, &Cell::new(0)).unwrap_or(policy)
 }
 
 /// Follows the rules of a chain; `None` where the packet comes out at its end and there is no policy.
@@ -95,8 +99,11 @@ fn follow(
     policy: Option<Fate>,
     rules: &dyn Fn(&str) -> Option<Vec<Rule>>,
     depth: u32,
+    calls: &Cell<u32>,
 ) -> Option<Fate> {
-    let Some(list) = rules(chain).filter(|_| depth < DEPTH) else { return Some(Fate::Unsure) };
+    calls.set(calls.get() + 1);
+    let within = depth < DEPTH && calls.get() < CALLS;
+    let Some(list) = rules(chain).filter(|_| within) else { return Some(Fate::Unsure) };
     // What a rule that may be met would have done.
     let (mut accepted, mut dropped) = (false, false);
     let settle = |fate: Option<Fate>, accepted: bool, dropped: bool| match fate {
@@ -114,8 +121,8 @@ fn follow(
             Verdict::Drop => (Some(Fate::Drop), true),
             Verdict::Return => (policy, true),
             Verdict::Unknown => (Some(Fate::Unsure), true),
-            Verdict::Jump(to) => (follow(to, None, rules, depth + 1), false),
-            Verdict::Goto(to) => (follow(to, policy, rules, depth + 1), true),
+            Verdict::Jump(to) => (follow(to, None, rules, depth + 1, calls), false),
+            Verdict::Goto(to) => (follow(to, policy, rules, depth + 1, calls), true),
         };
         match (met, fate) {
             (Met::Yes, None) if !leaves => {}
@@ -266,7 +273,7 @@ fn running() -> Rulesets {
 }
 
 /// What a program of the system answers, where it can be asked.
-fn output(program: &str, args: &[&str]) -> Option<String> {
+pub(super) fn output(program: &str, args: &[&str]) -> Option<String> {
     let place = ["/usr/sbin", "/sbin", "/usr/bin", "/bin"].iter().map(|d| format!("{d}/{program}"));
     let path = place.into_iter().find(|p| std::path::Path::new(p).exists())?;
     let answer = Command::new(path).args(args).stdin(Stdio::null()).stderr(Stdio::null()).output().ok()?;
