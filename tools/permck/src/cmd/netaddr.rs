@@ -3,7 +3,7 @@
 use std::ffi::CStr;
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use clap::Args;
@@ -19,11 +19,17 @@ use rustix::io::Errno;
 use super::tree::Inputs;
 use crate::classify;
 use crate::netaddr::allow::Allow;
-use crate::netaddr::{Address, scan};
+use crate::netaddr::{Address, Style, is_configuration, scan};
 use crate::walk::{self, Dir, Options, Visitor, kind};
 
 /// Longer lines are looked at in pieces of this length; an address across a cut may be missed.
 const LINE: u64 = 1 << 20;
+
+/// Longest allow list.
+const LIST: u64 = 16 << 20;
+
+/// Configuration is smaller; JSON that is larger is data.
+const CONFIGURATION: u64 = 16 << 20;
 
 /// Bytes by which a file's class is told.
 const HEAD: usize = 8 << 10;
@@ -32,20 +38,28 @@ const EXAMPLES: &str = "\
 Examples:
   permck netaddr /opt/profguard
       Which public addresses do its configuration and scripts name?
-  permck netaddr --allow published.txt --format json . | jq -r .address | sort -u
+  permck netaddr --allow published.txt --format json . | jq -r 'select(.address).address' | sort -u
       Which of them are not on the published list?";
 
 /// List public network addresses in configuration and scripts
 ///
 /// Finds IPv4 and IPv6 addresses, URLs, host names and mail addresses, each with file, line and column. Private,
 /// loopback, documentation and example ranges are told apart and shown with --all-scopes. The exit status is 1
-/// when a public address is not on the allow list.
+/// when a public address is not on the allow list. Logins in URLs are shown as `***`.
+///
+/// Looks into scripts, configuration, JSON and XML of up to 16 MiB, Dockerfiles and Makefiles; --all-files into every
+/// text. A dotted word counts as a host where that is clear: in a URL or a container image, with a port, as the
+/// value of a key such as server, host, endpoint, registry, url or proxy, or by a well-known top-level domain that is
+/// no suffix of files.
 #[derive(Args, Debug)]
 #[command(after_long_help = EXAMPLES)]
 pub(crate) struct Netaddr {
     #[command(flatten)]
     inputs: Inputs,
-    /// A list of allowed hosts, *.domains and networks, one per line, # for comments
+    /// A list of allowed hosts, *.domains, addresses, networks and ranges, one per line, # for comments
+    ///
+    /// `*.vendor.com` and `.vendor.com` allow every host below vendor.com, and not vendor.com itself. The file must
+    /// belong to this user or root, and nobody else may write to it.
     #[arg(long, value_name = "FILE")]
     allow: Vec<PathBuf>,
     /// Show addresses that are not public, too
@@ -90,13 +104,21 @@ impl Netaddr {
         let mut allow = Allow::default();
         for path in &self.allow {
             let shown = path.display().to_string();
-            let text = std::fs::read_to_string(path).with_context(|| shown.clone())?;
+            let text = list(path).with_context(|| shown.clone())?;
             for (i, line) in text.lines().enumerate() {
                 allow.add(line).map_err(|e| anyhow::anyhow!("{shown}:{}: {e}", i + 1))?;
             }
         }
         Ok(allow)
     }
+}
+
+/// Reads a list that only we or root could have written.
+fn list(path: &Path) -> anyhow::Result<String> {
+    let (file, meta) = common::fsat::open_regular(path).map_err(|e| anyhow::anyhow!(crate::io_reason(&e)))?;
+    crate::trusted(&meta)?;
+    let bytes = common::fsat::read_bounded(file, LIST)?;
+    String::from_utf8(bytes).map_err(|_| anyhow::anyhow!("is not UTF-8"))
 }
 
 /// An address and where it stands.
@@ -148,14 +170,16 @@ impl Scanner<'_> {
         &mut self,
         file: File,
         name: &[u8],
-        mode: u32,
+        st: &Statx,
         path: impl Fn() -> PathBuf,
     ) -> std::io::Result<()> {
         let mut reader = BufReader::with_capacity(64 << 10, file);
         let head = reader.fill_buf()?;
         let head = &head[..head.len().min(HEAD)];
-        let class = classify::file(name, head, mode).class;
-        let wanted = matches!(class, Class::ConfigFile | Class::ProgramFile | Class::CryptoScript);
+        let class = classify::file(name, head, u32::from(st.stx_mode)).class;
+        let named = is_configuration(name) && st.stx_size <= CONFIGURATION;
+        let wanted = named || matches!(class, Class::ConfigFile | Class::ProgramFile | Class::CryptoScript);
+        let style = Style::of(name);
         // Binary files hold no addresses that anybody wrote there by hand.
         if !(wanted || self.cmd.all_files) || head.contains(&0) {
             return Ok(());
@@ -167,7 +191,7 @@ impl Scanner<'_> {
             if reader.by_ref().take(LINE).read_until(b'\n', &mut line)? == 0 {
                 return Ok(());
             }
-            for mut address in scan(&line) {
+            for mut address in scan(&line, style) {
                 if address.scope == AddressScope::Public && self.allow.admits(&address.host) {
                     self.allowed += 1;
                 } else if address.scope == AddressScope::Public || self.cmd.all_scopes {
@@ -197,7 +221,7 @@ impl Visitor for Scanner<'_> {
         let opened = rfs::openat(dir, name, flags, rfs::Mode::empty());
         let read = opened
             .map_err(std::io::Error::from)
-            .and_then(|fd| self.read(fd.into(), name.to_bytes(), u32::from(st.stx_mode), path));
+            .and_then(|fd| self.read(fd.into(), name.to_bytes(), st, path));
         if let Err(e) = read {
             self.diag.error(path().display(), crate::io_reason(&e));
         }
@@ -218,11 +242,9 @@ impl Visitor for Scanner<'_> {
 
 #[cfg(test)]
 mod tests {
-    use std::ffi::OsStr;
-    use std::path::Path;
-
     use super::*;
     use crate::tests::{clean_dir, permck, write};
+    use std::ffi::OsStr;
 
     fn netaddr(dir: &Path, more: &[&str]) -> (Exit, String) {
         let mut args: Vec<&OsStr> = vec!["netaddr".as_ref()];
@@ -254,5 +276,30 @@ mod tests {
         assert_eq!(exit, Exit::Ok);
         let summary = r#"{"type":"permck.netaddr_summary","v":1,"files":1,"public":0,"other":0,"allowed":2,"errors":0}"#;
         assert_eq!(json.trim_end(), summary);
+    }
+
+    #[test]
+    fn lists_are_files_of_ours_and_every_line_means_something() {
+        let dir = clean_dir();
+        let list = dir.path().join("list");
+        let with = |list: &Path| netaddr(dir.path(), &["--allow", list.to_str().unwrap()]).0;
+        write(&list, 0o640, "vendor.com\n");
+        assert_eq!(with(&list), Exit::Ok);
+        write(&list, 0o640, "vendor.com\n*github*\n");
+        assert_eq!(with(&list), Exit::Failed);
+        write(&list, 0o666, "vendor.com\n");
+        assert_eq!(with(&list), Exit::Failed);
+        let fifo = dir.path().join("fifo");
+        rfs::mknodat(rfs::CWD, &fifo, FileType::Fifo, rfs::Mode::RUSR, 0).unwrap();
+        assert_eq!(with(&fifo), Exit::Failed);
+    }
+
+    #[test]
+    fn json_xml_and_dockerfiles_are_looked_into() {
+        let dir = clean_dir();
+        write(&dir.path().join("a.json"), 0o640, r#"{"server": "8.8.8.8"}"#);
+        write(&dir.path().join("b.xml"), 0o640, "<a>https://vendor.com/</a>");
+        write(&dir.path().join("Dockerfile"), 0o640, "FROM nvcr.io/nvidia/pytorch:24.01\n");
+        assert_eq!(netaddr(dir.path(), &[]).1.lines().count(), 3);
     }
 }

