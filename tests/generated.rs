@@ -157,7 +157,6 @@ fn exit_status() -> String {
 
 fn see_also(command: &Command, section: &str) -> String {
     let name = command.get_display_name().unwrap_or(command.get_name());
-    let tool = name.split('-').next().unwrap_or(name);
     let mut refs: Vec<_> =
         tools().into_iter().map(|(c, s)| (c.get_name().to_owned(), s.to_owned())).collect();
     refs.retain(|(n, _)| n != name);
@@ -165,7 +164,8 @@ fn see_also(command: &Command, section: &str) -> String {
         command
             .get_subcommands()
             .filter(|c| !c.is_hide_set())
-            .map(|c| (format!("{tool}-{}", c.get_name()), section.to_owned())),
+            // The name of its page, which holds those of all commands above it.
+            .map(|c| (c.get_display_name().unwrap_or(c.get_name()).to_owned(), section.to_owned())),
     );
     refs.push(("profguard-records".to_owned(), "7".to_owned()));
     refs.sort_by(|a, b| (&a.1, &a.0).cmp(&(&b.1, &b.0)));
@@ -206,6 +206,28 @@ fn record_section(entry: &Entry) -> String {
         section.push_str(&format!(".TP\n.B {}\n{}{note}\n", roff(name), text(&field["description"])));
     }
     section + &format!(".PP\nExample:\n.PP\n.nf\n{}\n.fi\n", roff(entry.sample))
+}
+
+/// A page that refers to a page of ours refers to one that is there.
+#[test]
+fn references_lead_to_pages() {
+    let mut files = Files::new();
+    for (command, section) in tools() {
+        let mut command = command.disable_help_subcommand(true);
+        command.build();
+        pages(&command, section, &mut files);
+    }
+    let others = ["man/profguard-records.7", "man/profguard-policy.5"].map(PathBuf::from);
+    for (path, page) in &files {
+        let page = String::from_utf8_lossy(page).replace("\\-", "-");
+        let (_, refs) = page.split_once(".SH SEE ALSO\n").unwrap();
+        for line in refs.lines().filter_map(|l| l.strip_prefix(".BR ")) {
+            let (name, section) = line.trim_end_matches(',').split_once(' ').unwrap();
+            let wanted = PathBuf::from(format!("man/{name}.{}", section.trim_matches(['(', ')'])));
+            let there = files.contains_key(&wanted) || others.contains(&wanted);
+            assert!(there, "{} refers to {}", path.display(), wanted.display());
+        }
+    }
 }
 
 #[test]
