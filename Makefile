@@ -5,6 +5,8 @@ PREFIX  ?= /usr/local
 DESTDIR ?=
 TOOLS   := certck permck profctl profd proftap traceq
 FUZZ_SECONDS ?= 10
+# Entries of the tree that permck is measured on; a million takes some minutes.
+BENCH_ENTRIES ?= 1000000
 
 .DEFAULT_GOAL := build
 .PHONY: help build release demo test check fmt bless bench fuzz interop install uninstall clean
@@ -41,6 +43,8 @@ bless: ## Rewrite generated files and goldens: man, completions, schema, transcr
 
 bench: ## Benchmarks: prints JSON lines, asserts nothing
 	$(CARGO) bench --workspace
+	$(CARGO) build --release --quiet --bin permck
+	@sh tools/permck/bench/audit.sh $${CARGO_TARGET_DIR:-target}/release/permck $(BENCH_ENTRIES)
 
 fuzz: ## Every fuzz target for FUZZ_SECONDS
 	fuzz/run $(FUZZ_SECONDS)
