@@ -2,7 +2,13 @@
 
 use common::policy::TABLE;
 
+use crate::host::firewall::{Family, Port, iptables, nft};
+use crate::host::sudoers::{Sudoers, Who};
+use crate::host::unit::file::Settings;
 use crate::ids::Ids;
+use crate::manifest::text;
+use crate::netaddr::allow::Allow;
+use crate::netaddr::{Style, scan};
 use crate::policy::glob::Glob;
 use crate::policy::{Place, Policy};
 use crate::xattr::{Acl, Capability};
@@ -52,5 +58,51 @@ pub fn content(name: &[u8], head: &[u8]) {
     assert_eq!(TABLE[told.class as usize].class, told.class);
     for (_, at) in classify::private_key(head).into_iter().chain(classify::der_key(head, head.len() as u64)) {
         assert!(at < head.len());
+    }
+}
+
+/// A manifest: what was read is written as a line that reads as the same.
+pub fn manifest(bytes: &[u8]) {
+    let Ok(entries) = text::entries(bytes) else { return };
+    assert!(!entries.is_empty(), "an empty manifest is none");
+    for entry in entries {
+        let mut line = Vec::new();
+        assert!(text::write(&mut line, &entry.path, &entry.sha256).is_ok());
+        let again = text::parse(line.strip_suffix(b"\n").unwrap_or(&line));
+        assert_eq!(again, Ok(Some(entry)));
+    }
+}
+
+/// Lines with addresses, and the same as an allow list.
+pub fn netaddr(bytes: &[u8]) {
+    let mut allow = Allow::default();
+    for line in bytes.split_inclusive(|&b| b == b'\n') {
+        for style in [Style::Code, Style::Configuration] {
+            let mut end = 0;
+            for a in scan(line, style) {
+                assert!(a.at >= end && a.at + a.len <= line.len(), "addresses stand one behind the other");
+                end = a.at + a.len;
+                allow.admits(&a.host);
+            }
+        }
+        let _ = std::str::from_utf8(line).map(|l| allow.add(l));
+    }
+}
+
+/// Configuration of a host.
+pub fn host(bytes: &[u8]) {
+    let text = String::from_utf8_lossy(bytes);
+    let port = Port { number: 1778, names: Vec::new() };
+    nft::fate(&text, Family::V4, &port);
+    nft::fate(&text, Family::V6, &port);
+    iptables::fate(&text, &port);
+    Settings::default().read(&text);
+    let mut sudoers = Sudoers::default();
+    sudoers.add("f", &text);
+    let groups = [("g".to_owned(), 1)];
+    let who = Who { name: "a", uid: Some(1), groups: &groups };
+    for rule in &sudoers.rules {
+        sudoers.applies(rule, who);
+        assert!(!rule.file.is_empty());
     }
 }

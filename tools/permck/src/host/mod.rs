@@ -15,14 +15,14 @@ use root::Root;
 mod account;
 mod cann;
 mod clock;
-mod firewall;
+pub(crate) mod firewall;
 mod kernel;
 mod listen;
 pub(crate) mod root;
-mod sudoers;
+pub(crate) mod sudoers;
 mod tmp;
 mod umask;
-mod unit;
+pub(crate) mod unit;
 
 /// One subject.
 pub(crate) struct Check {

@@ -50,6 +50,14 @@ fn broken_lines_are_told() {
         &format!("{}  ", "0".repeat(64)),
         &format!("{}  f", "g".repeat(64)),
         "{}",
+        &format!(
+            r#"{{"type":"permck.digest","v":1,"path":"","sha256":"{}","size_bytes":0}}"#,
+            "0".repeat(64)
+        ),
+        &format!(
+            r#"{{"type":"permck.digest","v":1,"path":"a\u0000","sha256":"{}","size_bytes":0}}"#,
+            "0".repeat(64)
+        ),
     ] {
         assert!(text::parse(line.as_bytes()).is_err(), "{line}");
     }

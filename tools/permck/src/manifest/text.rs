@@ -103,11 +103,10 @@ fn json(line: &[u8]) -> Result<Option<Entry>, &'static str> {
     let text = std::str::from_utf8(line).map_err(|_| "is not UTF-8")?;
     let Some(r) = common::record::read::<Record>(text).map_err(|_| "is no record")? else { return Ok(None) };
     let path = match &r.path_hex {
-        Some(digits) => OsString::from_vec(unhex(digits.as_bytes()).ok_or("has a bad path_hex")?),
-        None => r.path.into(),
+        Some(digits) => unhex(digits.as_bytes()).ok_or("has a bad path_hex")?,
+        None => r.path.into_bytes(),
     };
-    let sha256 = digest(r.sha256.as_bytes())?;
-    Ok(Some(Entry { path: path.into(), sha256 }))
+    entry(&path, false, digest(r.sha256.as_bytes())?).map(Some)
 }
 
 fn sum(line: &[u8]) -> Result<Entry, &'static str> {
