@@ -78,14 +78,6 @@ impl AtomicFile {
         Ok(self)
     }
 
-    /// What the system knows of the new file: whoever walks the directory meanwhile must not take it for another.
-    ///
-    /// # Errors
-    /// What the system says.
-    pub fn metadata(&self) -> io::Result<Metadata> {
-        self.file.metadata()
-    }
-
     /// Syncs the content and gives it the target's name.
     ///
     /// # Errors
@@ -242,6 +234,24 @@ impl Output {
             )),
             Ok(_) => through(path),
             Err(_) => AtomicFile::create(path, mode).map(|file| Self(Kind::Replaced(file))),
+        }
+    }
+
+    /// Whether it is a file, which is replaced, and not something that is written to.
+    #[must_use]
+    pub fn is_file(&self) -> bool {
+        matches!(self.0, Kind::Replaced(_))
+    }
+
+    /// What the system knows of the file that is being written: whoever walks its directory meanwhile must not take
+    /// it for another.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn metadata(&self) -> io::Result<Metadata> {
+        match &self.0 {
+            Kind::Replaced(file) => file.file.metadata(),
+            Kind::Written(file) => file.metadata(),
         }
     }
 

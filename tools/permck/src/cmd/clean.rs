@@ -164,9 +164,7 @@ impl Clean {
         // Not as an error of the stream: that a reader has gone is no success here.
         let stopped = |e: std::io::Error| {
             let reason = crate::io_reason(&e);
-            anyhow!(
-                "standard output: {reason}; nothing is deleted without a record: stopped after {before} files"
-            )
+            anyhow!("{reason}; nothing is deleted without a record: stopped after {before} files")
         };
         self.tell(&path, file, reason, format, out).and_then(|()| out.flush()).map_err(stopped)?;
         match target.delete(self.prune) {

@@ -1,12 +1,15 @@
 //! `permck host`: is this host, or the root of an image, fit to run the tools?
 
+use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, ensure};
 use clap::Args;
 use common::exit::Exit;
 use common::finding::Severity;
-use common::out::Out;
+use common::fsat::Output;
+use common::out::{Diag, Out};
+use common::policy::Class;
 use common::report::{End, ReportFormat, nagios_exit};
 
 use crate::collect::Collector;
@@ -45,6 +48,9 @@ pub(crate) struct HostCmd {
     /// Least severity that is shown
     #[arg(long, value_enum, default_value_t = Severity::Note, value_name = "SEVERITY")]
     show: Severity,
+    /// Write the report to FILE instead of standard output; a regular file is replaced in one step
+    #[arg(short, long, value_name = "FILE")]
+    output: Option<PathBuf>,
     /// Findings shown per rule in text; 0 shows all
     #[arg(long, default_value_t = 20, value_name = "N")]
     limit: usize,
@@ -53,8 +59,26 @@ pub(crate) struct HostCmd {
 impl HostCmd {
     pub(crate) fn run(self, format: ReportFormat, out: &mut Out) -> anyhow::Result<Exit> {
         let host = self.host()?;
-        let color = out.color();
-        let (diag, to) = out.parts();
+        let Some(path) = &self.output else {
+            let color = out.color();
+            let (diag, to) = out.parts();
+            return self.write(&host, format, color, diag, to);
+        };
+        let shown = || path.display().to_string();
+        let mut file = BufWriter::new(Output::create(path, Class::DataFile.max()).with_context(shown)?);
+        let exit = self.write(&host, format, false, out.diag(), &mut file)?;
+        file.into_inner().map_err(std::io::IntoInnerError::into_error)?.commit().with_context(shown)?;
+        Ok(exit)
+    }
+
+    fn write(
+        &self,
+        host: &Host,
+        format: ReportFormat,
+        color: bool,
+        diag: &Diag,
+        to: &mut (dyn Write + Send),
+    ) -> anyhow::Result<Exit> {
         let mut report =
             report::select(format, host::source(self.fail_on), self.limit, color, host::heading);
         let collector = Collector::new(diag, to, &mut *report, self.show.min(self.fail_on), None);

@@ -201,7 +201,7 @@ fn time(line: &[u8]) -> bool {
             date(&[*y1, *y2, *y3, *y4, *m1, *m2, *d1, *d2])
         }
         [b'I' | b'W' | b'E' | b'F', a, b, c, d, b' ', e, f, b':', ..] => digits(&[*a, *b, *c, *d, *e, *f]),
-        [month @ ..] if month.len() >= 15 && MONTHS.iter().any(|m| month.starts_with(*m)) => {
+        month if month.len() >= 15 && MONTHS.iter().any(|m| month.starts_with(*m)) => {
             month[3] == b' ' && month[9] == b':' && month[12] == b':'
         }
         _ => false,

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, anyhow, ensure};
 use common::exit::Exit;
-use common::fsat::AtomicFile;
+use common::fsat::Output;
 use common::out::{Diag, Format, Out};
 use common::policy::Class;
 use common::record::permck::ManifestSummary;
@@ -30,13 +30,21 @@ impl Create {
             return Ok(Exit::Ok);
         };
         let shown = || path.display().to_string();
-        let (mut partial, known) =
-            Partial::open(path, self.resume).with_context(|| format!("{}.partial", shown()))?;
-        let file = AtomicFile::create(path, Class::DataFile.max()).with_context(shown)?;
+        let file = Output::create(path, Class::DataFile.max()).with_context(shown)?;
+        // Beside a pipe or device nothing is put: it is written to, and that is all.
+        let beside = file.is_file();
+        ensure!(
+            beside || (key.is_none() && !self.resume),
+            "{}: is no file: --sign and --resume need one",
+            shown()
+        );
+        let partial = beside.then(|| Partial::open(path, self.resume)).transpose();
+        let partial = partial.with_context(|| format!("{}.partial", shown()))?;
+        let (mut partial, known) = partial.map_or((None, Known::default()), |(p, k)| (Some(p), k));
         let mut without = own(Some(path));
         without.extend(file.metadata().ok().map(|m| (m.dev(), m.ino())));
         let mut file = Tee { file: BufWriter::new(file), copy: key.is_some().then(Vec::new) };
-        self.write(&paths, without, (&known, Some(&mut partial)), format, diag, &mut file)?;
+        self.write(&paths, without, (&known, partial.as_mut()), format, diag, &mut file)?;
         // A manifest that lacks files is not put in the place of one that does not.
         if diag.errors() > 0 {
             return Err(anyhow!("{}: not written, because of the errors above", shown()));
@@ -48,7 +56,7 @@ impl Create {
             common::fsat::write(&beside, Class::DataFile.max(), &sign::sign(key, content))
                 .with_context(|| beside.display().to_string())?;
         }
-        partial.remove().with_context(|| format!("{}.partial", shown()))?;
+        partial.map_or(Ok(()), Partial::remove).with_context(|| format!("{}.partial", shown()))?;
         Ok(Exit::Ok)
     }
 
@@ -108,7 +116,7 @@ impl Create {
 
 /// Where the manifest goes, and a copy of it where it is to be signed: an Ed25519 signature is of the whole.
 struct Tee {
-    file: BufWriter<AtomicFile>,
+    file: BufWriter<Output>,
     copy: Option<Vec<u8>>,
 }
 
