@@ -88,55 +88,55 @@ const DEPTH: u32 = 32;
 /// More calls than this are made to keep us busy.
 const CALLS: u32 = 2_000;
 
+/// What may become of a packet in a chain: a set of these.
+type Outcomes = u8;
+const ACCEPT: Outcomes = 1;
+const DROP: Outcomes = 2;
+/// It comes out at the end, and what called the chain goes on.
+const THROUGH: Outcomes = 4;
+const ANY: Outcomes = ACCEPT | DROP | THROUGH;
+
 /// Follows the rules of a chain with this policy.
 pub(crate) fn base(chain: &str, policy: Fate, rules: &dyn Fn(&str) -> Option<Vec<Rule>>) -> Fate {
-    follow(chain, Some(policy), rules, 0, &Cell::new(0)).unwrap_or(policy)
+    let outcomes = follow(chain, rules, 0, &Cell::new(0));
+    let end = match policy {
+        _ if outcomes & THROUGH == 0 => 0,
+        Fate::Accept => ACCEPT,
+        Fate::Drop => DROP,
+        Fate::Unsure => ACCEPT | DROP,
+    };
+    match outcomes & !THROUGH | end {
+        ACCEPT => Fate::Accept,
+        DROP => Fate::Drop,
+        _ => Fate::Unsure,
+    }
 }
 
-/// Follows the rules of a chain; `None` where the packet comes out at its end and there is no policy.
-fn follow(
-    chain: &str,
-    policy: Option<Fate>,
-    rules: &dyn Fn(&str) -> Option<Vec<Rule>>,
-    depth: u32,
-    calls: &Cell<u32>,
-) -> Option<Fate> {
+fn follow(chain: &str, rules: &dyn Fn(&str) -> Option<Vec<Rule>>, depth: u32, calls: &Cell<u32>) -> Outcomes {
     calls.set(calls.get() + 1);
     let within = depth < DEPTH && calls.get() < CALLS;
-    let Some(list) = rules(chain).filter(|_| within) else { return Some(Fate::Unsure) };
-    // What a rule that may be met would have done.
-    let (mut accepted, mut dropped) = (false, false);
-    let settle = |fate: Option<Fate>, accepted: bool, dropped: bool| match fate {
-        Some(Fate::Accept) if dropped => Some(Fate::Unsure),
-        Some(Fate::Drop) if accepted => Some(Fate::Unsure),
-        None if accepted || dropped => Some(Fate::Unsure),
-        fate => fate,
-    };
-    for (met, verdict) in list {
-        if met == Met::No {
-            continue;
-        }
-        let (fate, leaves) = match &verdict {
-            Verdict::Accept => (Some(Fate::Accept), true),
-            Verdict::Drop => (Some(Fate::Drop), true),
-            Verdict::Return => (policy, true),
-            Verdict::Unknown => (Some(Fate::Unsure), true),
-            Verdict::Jump(to) => (follow(to, None, rules, depth + 1, calls), false),
-            Verdict::Goto(to) => (follow(to, policy, rules, depth + 1, calls), true),
+    let Some(list) = rules(chain).filter(|_| within) else { return ANY };
+    let mut outcomes = 0;
+    for (met, verdict) in list.iter().filter(|(met, _)| *met != Met::No) {
+        let call = |to: &str| follow(to, rules, depth + 1, calls);
+        // What it leads to, and whether the next rule may be reached from it.
+        let (to, goes_on) = match verdict {
+            Verdict::Accept => (ACCEPT, false),
+            Verdict::Drop => (DROP, false),
+            Verdict::Return => (THROUGH, false),
+            Verdict::Unknown => (ACCEPT | DROP, true),
+            Verdict::Goto(to) => (call(to), false),
+            Verdict::Jump(to) => {
+                let to = call(to);
+                (to & !THROUGH, to & THROUGH != 0)
+            }
         };
-        match (met, fate) {
-            (Met::Yes, None) if !leaves => {}
-            (Met::Yes, Some(Fate::Unsure)) if !leaves => (accepted, dropped) = (true, true),
-            (Met::Yes, fate) => return settle(fate, accepted, dropped),
-            (_, Some(Fate::Accept)) => accepted = true,
-            (_, Some(Fate::Drop)) => dropped = true,
-            (_, Some(Fate::Unsure)) => (accepted, dropped) = (true, true),
-            // A rule that may end the chain before the rest of it.
-            (_, None) if leaves => (accepted, dropped) = (true, true),
-            (_, None) => {}
+        outcomes |= to;
+        if *met == Met::Yes && !goes_on {
+            return outcomes;
         }
     }
-    settle(policy, accepted, dropped)
+    outcomes | THROUGH
 }
 
 /// One drop is enough; a doubt anywhere is a doubt.

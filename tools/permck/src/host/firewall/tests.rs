@@ -86,6 +86,8 @@ fn what_keeps_strangers_out_restricts_it() {
         "-A INPUT ! -s 10.0.0.0/8 -p tcp --dport 1700:1800 -j REJECT --reject-with tcp-reset",
         ":INPUT DROP [0:0]\n-A INPUT -i lo -j ACCEPT\n-A INPUT -m state --state RELATED,ESTABLISHED -j ACCEPT",
         ":INPUT ACCEPT [0:0]\n:guard - [0:0]\n-A INPUT -p tcp -j guard\n-A guard -s 10.0.0.0/8 -j RETURN\n-A guard -p tcp -m multiport --dports 80,1778 -m comment --comment \"x -j ACCEPT\" -j DROP",
+        // As ufw writes it: who returns from an unsure rule is dropped all the same.
+        ":INPUT DROP [0:0]\n:not-local - [0:0]\n-A INPUT -j not-local\n-A not-local -m addrtype --dst-type LOCAL -j RETURN\n-A not-local -m limit --limit 3/min -j LOG\n-A not-local -j DROP",
         "[5:7] -A INPUT -p tcp --dport 1778 -m set ! --match-set friends src -j DROP",
     ] {
         assert_eq!(iptables(rules), Drop, "{rules}");
