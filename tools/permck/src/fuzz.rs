@@ -106,3 +106,40 @@ pub fn host(bytes: &[u8]) {
         assert!(!rule.file.is_empty());
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The seeds, and what becomes of them when bytes are changed, cut out and repeated.
+    #[test]
+    fn seeds_and_what_grows_from_them_do_no_harm() {
+        let seeds = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/seeds");
+        let mut state = 5_u64;
+        let mut random = |below: usize| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            (state >> 33) as usize % below.max(1)
+        };
+        let targets: [(&str, fn(&[u8])); 3] =
+            [("permck_manifest", manifest), ("permck_netaddr", netaddr), ("permck_host", host)];
+        for (name, target) in targets {
+            for seed in std::fs::read_dir(seeds.join(name)).unwrap() {
+                let seed = std::fs::read(seed.unwrap().path()).unwrap();
+                target(&seed);
+                for _ in 0..400 {
+                    let mut bytes = seed.clone();
+                    for _ in 0..random(4) + 1 {
+                        let (a, b) = (random(bytes.len()), random(bytes.len()));
+                        match random(3) {
+                            0 => drop(bytes.drain(a.min(b)..a.max(b))),
+                            1 => bytes.extend_from_within(a.min(b)..a.max(b)),
+                            _ if a < bytes.len() => bytes[a] = random(256) as u8,
+                            _ => {}
+                        }
+                    }
+                    target(&bytes);
+                }
+            }
+        }
+    }
+}
