@@ -180,6 +180,9 @@ impl Scanner<'_> {
         let named = is_configuration(name) && st.stx_size <= CONFIGURATION;
         let wanted = named || matches!(class, Class::ConfigFile | Class::ProgramFile | Class::CryptoScript);
         let style = Style::of(name);
+        if is_configuration(name) && !(named || wanted || self.cmd.all_files) {
+            self.diag.info(path().display(), "is larger than configuration is: --all-files looks into it");
+        }
         // Binary files hold no addresses that anybody wrote there by hand.
         if !(wanted || self.cmd.all_files) || head.contains(&0) {
             return Ok(());
