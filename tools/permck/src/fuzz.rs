@@ -109,6 +109,8 @@ pub fn host(bytes: &[u8]) {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
 
     /// The seeds, and what becomes of them when bytes are changed, cut out and repeated.
@@ -120,7 +122,8 @@ mod tests {
             state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
             (state >> 33) as usize % below.max(1)
         };
-        let targets: [(&str, fn(&[u8])); 3] =
+        type Target = fn(&[u8]);
+        let targets: [(&str, Target); 3] =
             [("permck_manifest", manifest), ("permck_netaddr", netaddr), ("permck_host", host)];
         for (name, target) in targets {
             for seed in std::fs::read_dir(seeds.join(name)).unwrap() {

@@ -91,7 +91,7 @@ impl Clean {
         let mut guard = Guard::new(out.diag());
         for file in &survey.files {
             let Some(reason) = self.reason(file, now, left) else { continue };
-            if let Some(why) = self.spared(file, now, &survey, &mut guard) {
+            if let Some(why) = self.spared(file, now, &mut guard) {
                 out.diag().info(survey.path(file).display(), format_args!("spared: {why}"));
                 summary.spared += 1;
                 continue;
@@ -130,11 +130,11 @@ impl Clean {
     }
 
     /// Why a file that is due stays.
-    fn spared(&self, file: &Candidate, now: i64, survey: &Survey, guard: &mut Guard) -> Option<&'static str> {
+    fn spared(&self, file: &Candidate, now: i64, guard: &mut Guard) -> Option<&'static str> {
         if now - file.mtime < self.idle.as_secs() as i64 {
             return Some("changed less than --idle ago");
         }
-        guard.writing(survey.device(file), file.inode).then_some("it is open for writing")
+        guard.writing(file.device, file.inode).then_some("it is open for writing")
     }
 
     /// Records a file and deletes it; whether it is gone, or would be.

@@ -79,8 +79,7 @@ impl HostCmd {
         diag: &Diag,
         to: &mut (dyn Write + Send),
     ) -> anyhow::Result<Exit> {
-        let mut report =
-            report::select(format, host::source(self.fail_on), self.limit, color, host::heading);
+        let mut report = report::select(format, host::source(self.fail_on), self.limit, color, host::heading);
         let collector = Collector::new(diag, to, &mut *report, self.show.min(self.fail_on), None);
         collector.add(host.check().into_iter().map(issue).collect());
         let (totals, known) = collector.finish()?;

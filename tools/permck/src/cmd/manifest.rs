@@ -1,6 +1,5 @@
 //! `permck manifest`: SHA-256 of model weights and other inputs, made and verified.
 
-use std::io::Write;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
@@ -146,11 +145,6 @@ fn deep() {
     let most = Rlimit { current: limit.maximum, maximum: limit.maximum };
     // What it was is enough for any usual tree.
     let _ = rustix::process::setrlimit(Resource::Nofile, most);
-}
-
-fn record<R: common::record::Record>(to: &mut dyn Write, record: &R) -> std::io::Result<()> {
-    serde_json::to_writer(&mut *to, &common::record::Line::new(record)).map_err(std::io::Error::from)?;
-    to.write_all(b"\n")
 }
 
 #[cfg(test)]

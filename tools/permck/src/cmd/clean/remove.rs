@@ -35,7 +35,7 @@ impl<'a> Target<'a> {
         let name = survey.name(file);
         let st = stat(&dir, name).map_err(crate::reason)?;
         let now = (device(&st), st.stx_ino, st.stx_size, st.stx_mtime.tv_sec);
-        if now != (survey.device(file), file.inode, file.size, file.mtime) {
+        if now != (file.device, file.inode, file.size, file.mtime) {
             return Err("changed while it was looked at".into());
         }
         let may = Access::WRITE_OK | Access::EXEC_OK;

@@ -33,6 +33,8 @@ pub(super) struct Candidate {
     /// Modification time in seconds since the epoch.
     pub(super) mtime: i64,
     pub(super) inode: u64,
+    /// Its own: on an overlay the files of one directory have several.
+    pub(super) device: u64,
 }
 
 /// A directory that holds candidates.
@@ -87,10 +89,6 @@ impl Survey {
 
     pub(super) fn path(&self, file: &Candidate) -> PathBuf {
         self.place(file).node.path_of(self.name(file))
-    }
-
-    pub(super) fn device(&self, file: &Candidate) -> u64 {
-        self.place(file).device
     }
 
     fn place(&self, file: &Candidate) -> &Place {
@@ -178,8 +176,7 @@ impl Visitor for Surveyor<'_> {
     type State = Option<u32>;
 
     fn file(&mut self, dir: &Dir, state: &mut Self::State, name: &CStr, st: &Statx) {
-        // A file that is a mount point of its own cannot be deleted.
-        if kind(st) != FileType::RegularFile || device(st) != device(&dir.st) || !self.wants(dir, name) {
+        if kind(st) != FileType::RegularFile || !self.wants(dir, name) {
             return;
         }
         let found = &mut self.found;
@@ -190,8 +187,8 @@ impl Visitor for Surveyor<'_> {
         });
         let at = found.names.len();
         found.names.extend_from_slice(name.to_bytes_with_nul());
-        let (size, mtime, inode) = (st.stx_size, st.stx_mtime.tv_sec, st.stx_ino);
-        found.files.push(Candidate { dir: number, name: at, size, mtime, inode });
+        let (size, mtime, inode, device) = (st.stx_size, st.stx_mtime.tv_sec, st.stx_ino, device(st));
+        found.files.push(Candidate { dir: number, name: at, size, mtime, inode, device });
     }
 
     fn dir(&mut self, _dir: &Dir, _state: Self::State) {}

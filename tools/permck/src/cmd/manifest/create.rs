@@ -14,7 +14,7 @@ use common::record::permck::ManifestSummary;
 use rustix::fs::{FileType, Statx};
 use rustix::io::Errno;
 
-use super::{Create, bar, own, record};
+use super::{Create, bar, own};
 use crate::manifest::list::{self, Files, Reach};
 use crate::manifest::partial::{Known, Partial};
 use crate::manifest::{Done, hash_all, sign, text};
@@ -91,7 +91,9 @@ impl Create {
             summary.size_bytes += digest.stamp.size;
             match format {
                 Format::Text => text::write(to, &done.path, &digest.sha256)?,
-                Format::Json => record(to, &text::record(&done.path, &digest.sha256, digest.stamp.size))?,
+                Format::Json => {
+                    common::record::write(to, &text::record(&done.path, &digest.sha256, digest.stamp.size))?
+                }
             }
             Ok(())
         };
@@ -104,7 +106,7 @@ impl Create {
         summary.links = files.links;
         summary.errors = diag.errors();
         if format == Format::Json {
-            record(to, &summary)?;
+            common::record::write(to, &summary)?;
         }
         ensure!(
             summary.files + summary.errors > 0,
