@@ -13,7 +13,7 @@ use super::pem::{self, Block};
 use super::read::{Content, Directory, MAX_BYTES, MAX_CRL_BYTES};
 use super::role::Layout;
 use super::{Cert, Crl, LoadOptions, MtlsDir, Passphrase, Role, rule, strangers};
-use crate::finding::{Finding, Severity};
+use crate::finding::{Finding, Severity, hex};
 use crate::policy::shell_quote;
 
 /// Everything that was found in a directory, and its content if it can serve.
@@ -34,6 +34,8 @@ pub struct End {
     pub path: PathBuf,
     /// The certificate's subject, or the CRL's issuer.
     pub name: String,
+    /// The certificate's serial number, or the CRL's number, in hex: what tells two of one name apart.
+    pub serial: String,
     /// Seconds since 1970, UTC.
     pub at: i64,
 }
@@ -78,12 +80,19 @@ pub fn inspect_certificates(
 }
 
 fn ends(case: &Case) -> Vec<End> {
-    let end = |path: &Path, name: &Name, at| End { path: path.to_owned(), name: name.to_string(), at };
-    let certs = |b: &Bundle<Cert>| {
-        b.items.iter().map(|c| end(&b.path, &c.subject, c.not_after.unix)).collect::<Vec<_>>()
+    let end = |path: &Path, name: &Name, serial: &[u8], at| End {
+        path: path.to_owned(),
+        name: name.to_string(),
+        serial: hex(serial),
+        at,
     };
-    let crls =
-        case.crls.items.iter().filter_map(|c| Some(end(&case.crls.path, &c.issuer, c.next_update?.unix)));
+    let certs = |b: &Bundle<Cert>| {
+        b.items.iter().map(|c| end(&b.path, &c.subject, &c.serial, c.not_after.unix)).collect::<Vec<_>>()
+    };
+    let crls = case.crls.items.iter().filter_map(|c| {
+        let number = c.number.as_ref().map_or(&[][..], |n| &n.value);
+        Some(end(&case.crls.path, &c.issuer, number, c.next_update?.unix))
+    });
     [certs(&case.roots), certs(&case.chain)].concat().into_iter().chain(crls).collect()
 }
 

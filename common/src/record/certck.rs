@@ -8,6 +8,7 @@ use super::{Entry, Record, entry, summary};
 /// All of them.
 pub const ENTRIES: &[Entry] = &[
     entry::<Finding>(),
+    entry::<Directory>(),
     entry::<Minted>(),
     entry::<Issued>(),
     entry::<Case>(),
@@ -39,6 +40,35 @@ impl Record for Finding {
     const TYPE: &'static str = "certck.finding";
     const V: u32 = 1;
     const SAMPLE: &'static str = r#"{"type":"certck.finding","v":1,"dir":"server_certs","role":"server","rule":"expired","severity":"error","path":"server_certs/server.crt","found":"expired at 2026-11-22T10:00:00Z","expected":"valid at 2026-11-23T10:00:00Z","fix":"issue a new certificate"}"#;
+}
+
+/// `certck.directory`: a directory that was judged, after its findings; or one that could not be, after the finding
+/// `directory` that says why.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Directory {
+    /// The directory.
+    pub dir: String,
+    /// The directory's bytes in hex, where they are not UTF-8.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dir_hex: Option<String>,
+    /// The role that it was judged for.
+    pub role: String,
+    /// Whether a daemon or client would start with it, whatever is suppressed.
+    pub fit: bool,
+    /// Findings of severity error that count.
+    pub errors: u64,
+    /// Findings of severity warning that count.
+    pub warnings: u64,
+    /// Findings of severity note that count.
+    pub notes: u64,
+    /// Findings that a suppression file takes out.
+    pub suppressed: u64,
+}
+
+impl Record for Directory {
+    const TYPE: &'static str = "certck.directory";
+    const V: u32 = 1;
+    const SAMPLE: &'static str = r#"{"type":"certck.directory","v":1,"dir":"server_certs","role":"server","fit":false,"errors":1,"warnings":0,"notes":2,"suppressed":0}"#;
 }
 
 /// `certck.minted`: a directory of new keys and certificates.
@@ -483,7 +513,7 @@ impl Record for Rule {
 }
 
 summary!(Summary, "certck.summary", r#"{"type":"certck.summary","v":1,"checked":2,"refused":1,"findings_error":1,"findings_warning":0,"findings_note":2,"suppressed":0,"made":0,"errors":0}"#, {
-    /// Directories or certificates that were judged.
+    /// Directories or certificates that were judged; what could not be is in `errors`, its findings too.
     checked: u64,
     /// Of those, how many are not fit.
     refused: u64,

@@ -1,6 +1,6 @@
 //! `certck probe`: what a live daemon does, held to the rules.
 
-use std::io;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,7 +22,7 @@ use time::OffsetDateTime;
 use crate::authority::{Algorithm, Authority, Validity};
 use crate::files;
 use crate::handshake::{ANY, Offer, Outcome, TLS12, shake};
-use crate::verdict::Elsewhere;
+use crate::verdict::{Elsewhere, line};
 
 /// Shake hands with a live daemon, and judge what it does
 ///
@@ -238,16 +238,18 @@ fn write(
         subjects: 1,
         refused: u64::from(refused),
         findings: &findings,
+        ..Elsewhere::default()
     };
-    elsewhere.write(format, out, |out| out.record(probe), |out| text(probe, out))
+    let (diag, to) = out.parts();
+    elsewhere.write(format, diag, to, |to| line(to, probe), |to| text(probe, to))
 }
 
-fn text(probe: &record::Probe, out: &mut Out) -> io::Result<()> {
+fn text(probe: &record::Probe, to: &mut dyn Write) -> io::Result<()> {
     let exchange = probe.key_exchange.as_deref().unwrap_or("unknown key exchange");
-    writeln!(out.text(), "{}: {}, {}, {exchange}", Safe(&probe.address), probe.protocol, probe.suite)?;
-    writeln!(out.text(), "  presents {}", Safe(&probe.chain.join(" < ")))?;
+    writeln!(to, "{}: {}, {}, {exchange}", Safe(&probe.address), probe.protocol, probe.suite)?;
+    writeln!(to, "  presents {}", Safe(&probe.chain.join(" < ")))?;
     let asks =
         if probe.asks_for_certificate { "asks for a client certificate" } else { "asks for no certificate" };
     let takes = if probe.accepted { "takes ours" } else { "refuses ours" };
-    writeln!(out.text(), "  {asks}, {takes}; handshake in {} us", probe.handshake_us)
+    writeln!(to, "  {asks}, {takes}; handshake in {} us", probe.handshake_us)
 }

@@ -22,7 +22,7 @@ pub(crate) struct Args {
 }
 
 /// Every rule, and the command that applies it.
-fn all() -> impl Iterator<Item = (&'static Rule, &'static str)> {
+pub(crate) fn all() -> impl Iterator<Item = (&'static Rule, &'static str)> {
     let checked = RULES.iter().map(|r| (r, "check"));
     let fetched = fetch::OWN.iter().map(|r| (r, "crl fetch"));
     checked

@@ -1,12 +1,10 @@
 //! `certck show`: what certificates, CRLs and keys say, without judging them.
 
-use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, anyhow};
 use common::exit::Exit;
 use common::finding::hex;
-use common::fsat;
 use common::out::{Format, Out};
 use common::pki::name::GeneralName;
 use common::pki::pem::{self, Block};
@@ -58,16 +56,9 @@ pub(crate) fn run(args: &Args, format: Format, out: &mut Out) -> anyhow::Result<
     Ok(Exit::Ok)
 }
 
-/// A file that is a regular one, or standard input: bounded either way.
+/// A file, a pipe or standard input, whole.
 fn read(path: &Path) -> anyhow::Result<Zeroizing<Vec<u8>>> {
-    let bytes = if path == Path::new("-") {
-        input::open(path)?;
-        fsat::read_bounded(std::io::stdin().lock(), MAX_BYTES)?
-    } else {
-        let (file, _) = fsat::open_regular(path)?;
-        fsat::read_bounded(file.take(MAX_BYTES + 1), MAX_BYTES)?
-    };
-    Ok(Zeroizing::new(bytes))
+    Ok(Zeroizing::new(input::open(path)?.all(MAX_BYTES)?))
 }
 
 /// The blocks of a file: those of PEM, or the one that DER is.
