@@ -461,16 +461,32 @@ pub struct Probe {
     pub asks_for_certificate: bool,
     /// Whether it also speaks TLS 1.2.
     pub tls12: bool,
+    /// The newest TLS before 1.2 that it speaks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub old_tls: Option<String>,
     /// Whether it took this directory's certificate.
     pub accepted: bool,
+    /// What it must refuse, and was shown.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tried: Vec<Tried>,
     /// Time to connect and shake hands, in microseconds.
     pub handshake_us: u64,
+}
+
+/// A client that a daemon must refuse.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Tried {
+    /// `no certificate`, `unknown CA`, `expired`, `revoked`, `not for clients`, or a directory given with --refused.
+    pub what: String,
+    /// Whether it was refused; absent where that could not be found out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refused: Option<bool>,
 }
 
 impl Record for Probe {
     const TYPE: &'static str = "certck.probe";
     const V: u32 = 1;
-    const SAMPLE: &'static str = r#"{"type":"certck.probe","v":1,"address":"node17:1778","protocol":"TLSv1_3","suite":"TLS13_AES_256_GCM_SHA384","key_exchange":"X25519MLKEM768","chain":["CN=profguard server"],"asks_for_certificate":true,"tls12":false,"accepted":true,"handshake_us":1850}"#;
+    const SAMPLE: &'static str = r#"{"type":"certck.probe","v":1,"address":"node17:1778","protocol":"TLSv1_3","suite":"TLS13_AES_256_GCM_SHA384","key_exchange":"X25519MLKEM768","chain":["CN=profguard server"],"asks_for_certificate":true,"tls12":false,"accepted":true,"tried":[{"what":"no certificate","refused":true},{"what":"unknown CA","refused":true}],"handshake_us":1850}"#;
 }
 
 /// `certck.change`: a finding that appeared, or is gone, since the round before.

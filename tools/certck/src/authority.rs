@@ -235,6 +235,11 @@ impl Authority {
         Issued::of(&self.named(made.der(), subject)?, leaf.validity)
     }
 
+    /// Signs a certificate that is not written anywhere.
+    pub(crate) fn sign(&self, key: &Key, params: &CertificateParams) -> anyhow::Result<String> {
+        Ok(params.signed_by(key, &self.issuer).context("cannot sign the certificate")?.pem())
+    }
+
     /// Signs a revocation list.
     pub(crate) fn crl(
         &self,

@@ -231,7 +231,9 @@ impl Elsewhere<'_> {
             }
             (_, None) => {
                 text(to)?;
-                self.findings.iter().try_for_each(|f| sentence(to, None, &f.finding))?;
+                // One subject has been named already.
+                let path = |f: &record::Finding| (self.subjects > 1).then(|| f.finding.path.clone());
+                self.findings.iter().try_for_each(|f| sentence(to, path(f).as_deref(), &f.finding))?;
                 if self.suppressed > 0 {
                     writeln!(to, "{} suppressed", many(self.suppressed, "finding"))?;
                 }
