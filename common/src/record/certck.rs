@@ -16,6 +16,7 @@ pub const ENTRIES: &[Entry] = &[
     entry::<Certificate>(),
     entry::<Crl>(),
     entry::<Key>(),
+    entry::<Request>(),
     entry::<Written>(),
     entry::<Ocsp>(),
     entry::<Probe>(),
@@ -263,6 +264,21 @@ pub struct Certificate {
     /// Where to get a CRL.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub crl_urls: Vec<String>,
+    /// Where to ask for its revocation by OCSP.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ocsp_urls: Vec<String>,
+    /// Where names below this CA must lie.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub permitted_names: Vec<String>,
+    /// Where no name below this CA may lie.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub excluded_names: Vec<String>,
+    /// Policies.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub policies: Vec<String>,
+    /// The extensions that are critical, by the names of RFC 5280.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub critical_extensions: Vec<String>,
     /// The key's identifier, in hex.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub subject_key_id: Option<String>,
@@ -334,10 +350,13 @@ pub struct Key {
     pub path: String,
     /// The line of the file that it begins on; 1 for DER.
     pub line: u64,
-    /// The PEM label: the form that it is in.
+    /// The PEM label of the form that it is in, whether or not it is PEM.
     pub form: String,
     /// Whether it is encrypted.
     pub encrypted: bool,
+    /// How it is encrypted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub encryption: Option<String>,
     /// Kind and size.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key: Option<String>,
@@ -376,6 +395,42 @@ impl Record for Issued {
     const TYPE: &'static str = "certck.issued";
     const V: u32 = 1;
     const SAMPLE: &'static str = r#"{"type":"certck.issued","v":1,"serial":"4f12","subject":"CN=node17","role":"server","hosts":["node17.example.org"],"path":"pki/server_certs","at":"2026-11-23T10:00:00Z","not_after":"2027-11-23T09:55:00Z"}"#;
+}
+
+/// `certck.request`: what a certificate signing request asks for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Request {
+    /// The file.
+    pub path: String,
+    /// The line of the file that it begins on; 1 for DER.
+    pub line: u64,
+    /// Whom the certificate is to be about.
+    pub subject: String,
+    /// Kind and size of the public key.
+    pub key: String,
+    /// What it is signed by.
+    pub signature: String,
+    /// Whether it is signed by the key that it is about.
+    pub signed_by_key: bool,
+    /// Whether it asks to be a CA.
+    pub ca: bool,
+    /// Key usages.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub key_usages: Vec<String>,
+    /// Extended key usages.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub extended_key_usages: Vec<String>,
+    /// Subject alternative names, each with its form before a colon.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub names: Vec<String>,
+    /// SHA-256 of the public key (SubjectPublicKeyInfo), in hex.
+    pub key_sha256: String,
+}
+
+impl Record for Request {
+    const TYPE: &'static str = "certck.request";
+    const V: u32 = 1;
+    const SAMPLE: &'static str = r#"{"type":"certck.request","v":1,"path":"server.csr","line":1,"subject":"CN=node17","key":"EC on P-256","signature":"ECDSA with SHA-256","signed_by_key":true,"ca":false,"names":["DNS:node17.example.org"],"key_sha256":"ff00"}"#;
 }
 
 /// `certck.written`: a file or directory that was made or replaced.

@@ -12,6 +12,7 @@ mod ca;
 mod clock;
 mod cmd;
 mod decoy;
+mod describe;
 mod download;
 mod files;
 mod handshake;
