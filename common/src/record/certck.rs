@@ -570,17 +570,26 @@ pub struct Rule {
     pub rule: String,
     /// How bad it is to break it, in the compatible profile.
     pub severity: crate::finding::Severity,
+    /// How bad it is in the strict profile.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub strict: Option<crate::finding::Severity>,
     /// What it demands.
     pub demands: String,
     /// The command that applies it: `check` (and every program that loads a directory), `crl fetch`, `ocsp` or
     /// `probe`.
     pub command: String,
+    /// Why it is there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub why: Option<String>,
+    /// How to mend what breaks it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mend: Option<String>,
 }
 
 impl Record for Rule {
     const TYPE: &'static str = "certck.rule";
     const V: u32 = 1;
-    const SAMPLE: &'static str = r#"{"type":"certck.rule","v":1,"rule":"expired","severity":"error","demands":"The validity of each certificate has not ended.","command":"check"}"#;
+    const SAMPLE: &'static str = r#"{"type":"certck.rule","v":1,"rule":"expired","severity":"error","strict":"error","demands":"The validity of each certificate has not ended.","command":"check","why":"Peers refuse it.","mend":"Issue it again."}"#;
 }
 
 summary!(Summary, "certck.summary", r#"{"type":"certck.summary","v":1,"checked":2,"refused":1,"findings_error":1,"findings_warning":0,"findings_note":2,"suppressed":0,"made":0,"errors":0}"#, {

@@ -14,6 +14,7 @@ mod cmd;
 mod decoy;
 mod describe;
 mod download;
+mod explain;
 mod files;
 mod handshake;
 mod input;

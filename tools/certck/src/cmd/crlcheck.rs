@@ -20,7 +20,7 @@ use crate::verdict::sentence;
 /// complete; and whether the CA is one that may sign CRLs now. Where --ca holds several certificates, each CRL is
 /// judged by the one that issued it.
 #[derive(clap::Args, Debug)]
-#[command(after_long_help = "Examples:
+#[command(arg = common::report::plain_format(), after_long_help = "Examples:
   certck crl check --ca pki/ca/ca.crt pki/server_certs/ca.crl
   certck crl check --ca /etc/profguard/server_certs/ca.crt --format json new.crl && mv new.crl ca.crl")]
 pub(crate) struct Args {

@@ -20,7 +20,7 @@ use crate::{describe, input};
 /// same hash as its certificate's; of an encrypted one, how it is encrypted. Links are followed and pipes read, at
 /// most 64 MiB of each. What cannot be shown is an error, and the rest is shown all the same.
 #[derive(clap::Args, Debug)]
-#[command(after_long_help = "Examples:
+#[command(arg = common::report::plain_format(), after_long_help = "Examples:
   certck show /etc/profguard/server_certs/*.crt
   certck show --format json - < server.crt | jq -r .not_after
   certck show <(openssl s_client -connect node17:1778 -showcerts < /dev/null)")]

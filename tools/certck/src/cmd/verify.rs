@@ -24,7 +24,7 @@ use crate::{clock, input};
 /// `certck check`. The records are described in profguard-records(7): certck.case and certck.verdict. Exit status
 /// 1 means that at least one case was rejected.
 #[derive(clap::Args, Debug)]
-#[command(after_long_help = "Examples:
+#[command(arg = common::report::plain_format(), after_long_help = "Examples:
   certck verify --format json - < cases.jsonl
   certck verify cases.jsonl | grep reject")]
 pub(crate) struct Args {

@@ -35,7 +35,7 @@ use crate::verdict::form;
 /// It ends after --count rounds, or on SIGTERM or SIGINT, with the exit status that `certck check` would have given
 /// last: 2 if anything failed since it began.
 #[derive(clap::Args, Debug)]
-#[command(after_long_help = "Examples:
+#[command(arg = common::report::plain_format(), after_long_help = "Examples:
   certck watch --interval 3600 --prometheus /var/lib/node_exporter/certck.prom /etc/profguard/server_certs
   certck watch --format json -r /etc | jq -r 'select(.type==\"certck.change\" and .change==\"new\").finding.rule'")]
 pub(crate) struct Args {
