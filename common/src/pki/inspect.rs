@@ -79,6 +79,41 @@ pub fn inspect_certificates(
     judge.finish()
 }
 
+/// The files of an authority's directory, as `certck mint` makes it: its root in the place of a leaf.
+const AUTHORITY: Layout =
+    Layout { role: Role::Server, ca: "ca.crt", leaf: "ca.crt", key: "ca.key", crl: "ca.crl" };
+
+/// What `certck mint` keeps beside them: a line for each certificate that was issued.
+const ISSUED: &str = "issued.jsonl";
+
+/// Judges the directory of an authority: its root, the key that belongs to it, its CRL. Nobody serves from it.
+#[must_use]
+pub fn inspect_authority(path: &Path, options: &LoadOptions<'_>) -> Inspection {
+    let mut findings = Vec::new();
+    let Some(dir) = Directory::open(path, &mut findings) else {
+        return Inspection { findings, dir: None, ends: Vec::new() };
+    };
+    let mut reader = Reader { dir, layout: &AUTHORITY, staged: None, findings };
+    let (roots, _) = reader.blocks(AUTHORITY.ca, true);
+    let roots = reader.certificates(AUTHORITY.ca, roots);
+    let (crls, crl_present) = reader.blocks(AUTHORITY.crl, false);
+    let crls = reader.crls(AUTHORITY.crl, crls);
+    let chain = Bundle { path: roots.path.clone(), items: roots.items.clone(), broken: roots.broken };
+    let mut case = Case { role: Role::Server, roots, chain, crls, crl_present };
+    reader.key(&mut case, options.passphrase);
+    // Encrypted is how an authority's key should lie there, and nobody starts with it unattended.
+    let closed = KeyError::Encrypted.to_string();
+    reader.findings.retain(|f| f.rule != rule::KEY_ENCRYPTED.id || f.found != closed);
+    let mut strangers = strangers::find(&reader.dir, reader.layout, &[]);
+    let issued = reader.dir.path(ISSUED);
+    strangers.retain(|f| Path::new(&f.path) != issued);
+    reader.findings.extend(strangers);
+    case.chain.items.clear();
+    let mut judge = Judge::new(options, reader.findings);
+    judge.keeper(&case);
+    Inspection { findings: judge.finish(), dir: None, ends: ends(&case) }
+}
+
 fn ends(case: &Case) -> Vec<End> {
     let end = |path: &Path, name: &Name, serial: &[u8], at| End {
         path: path.to_owned(),

@@ -48,7 +48,9 @@ mod tls;
 pub use cert::Cert;
 pub use crl::Crl;
 pub use der::{Malformed, Time};
-pub use inspect::{End, Inspection, inspect, inspect_certificates, inspect_crl, inspect_peer};
+pub use inspect::{
+    End, Inspection, inspect, inspect_authority, inspect_certificates, inspect_crl, inspect_peer,
+};
 pub use load::{LoadError, LoadOptions, MtlsDir, Profile};
 pub use passphrase::{Passphrase, PassphraseArgs};
 pub use path::is_dns_pattern;

@@ -30,7 +30,8 @@ pub const ENTRIES: &[Entry] = &[
 pub struct Finding {
     /// The directory, or the CRL, that was checked.
     pub dir: String,
-    /// The role that it was checked for: `server` or `client`; `ca` for a CRL by itself.
+    /// The role that it was checked for: `server` or `client`; `ca` for an authority's directory, and for a CRL by
+    /// itself.
     pub role: String,
     /// What was found.
     #[serde(flatten)]

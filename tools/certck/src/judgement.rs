@@ -15,7 +15,7 @@ use crate::suppress::Suppressions;
 /// What a directory is held to.
 #[derive(clap::Args, Clone, Debug)]
 pub(crate) struct Demands {
-    /// Which end the directories are for
+    /// What the directories are for
     #[arg(long, value_enum, default_value_t, value_name = "ROLE")]
     role: RoleChoice,
     /// Name or address that a server's certificate must be good for; may be repeated
@@ -50,19 +50,42 @@ pub(crate) enum RoleChoice {
     Server,
     /// A client's
     Client,
+    /// An authority's, with its ca.key
+    Ca,
 }
 
 impl RoleChoice {
     /// Decides for one directory. Nothing to go by counts as a server's, whose missing files are then reported.
-    fn decide(self, dir: &Path) -> Role {
-        let has = |role: Role| {
-            [role.layout().leaf, role.layout().key].iter().any(|f| dir.join(f).symlink_metadata().is_ok())
-        };
+    fn decide(self, dir: &Path) -> Purpose {
+        let lies = |name: &str| dir.join(name).symlink_metadata().is_ok();
+        let has = |role: Role| [role.layout().leaf, role.layout().key].into_iter().any(lies);
         match self {
-            Self::Server => Role::Server,
-            Self::Client => Role::Client,
-            Self::Auto if has(Role::Client) && !has(Role::Server) => Role::Client,
-            Self::Auto => Role::Server,
+            Self::Server => Purpose::Serving(Role::Server),
+            Self::Client => Purpose::Serving(Role::Client),
+            Self::Ca => Purpose::Authority,
+            Self::Auto if has(Role::Server) => Purpose::Serving(Role::Server),
+            Self::Auto if has(Role::Client) => Purpose::Serving(Role::Client),
+            Self::Auto if lies("ca.key") => Purpose::Authority,
+            Self::Auto => Purpose::Serving(Role::Server),
+        }
+    }
+}
+
+/// What a directory is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// One end of connections.
+    Serving(Role),
+    /// An authority's work: nobody connects with it.
+    Authority,
+}
+
+impl Purpose {
+    /// `server`, `client` or `ca`.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Serving(role) => role.name(),
+            Self::Authority => "ca",
         }
     }
 }
@@ -86,7 +109,10 @@ impl Judge<'_> {
             passphrase: self.passphrase,
         };
         let role = self.demands.role.decide(&dir);
-        let inspection = pki::inspect(&dir, role, &options);
+        let inspection = match role {
+            Purpose::Serving(role) => pki::inspect(&dir, role, &options),
+            Purpose::Authority => pki::inspect_authority(&dir, &options),
+        };
         let mut findings = inspection.findings;
         let readable = !findings.iter().any(|f| f.rule == rule::DIRECTORY.id);
         // Nobody can live with a directory that is not there.
@@ -98,7 +124,7 @@ impl Judge<'_> {
 /// What was found out about one directory.
 pub(crate) struct Checked {
     pub(crate) dir: PathBuf,
-    pub(crate) role: Role,
+    pub(crate) role: Purpose,
     /// Whether it could be judged at all. If not, the one finding says why: a failure, not a verdict.
     pub(crate) readable: bool,
     /// What counts.
@@ -136,7 +162,7 @@ impl Tally {
             return;
         }
         match checked.role {
-            Role::Server => self.servers += 1,
+            Purpose::Serving(Role::Server) => self.servers += 1,
             _ => _ = self.others.get_or_insert_with(|| checked.dir.clone()),
         }
         self.summary.checked += 1;
@@ -169,9 +195,12 @@ mod tests {
     #[test]
     fn the_role_is_told_by_the_files() {
         let dir = tempfile::tempdir().unwrap();
-        assert_eq!(RoleChoice::Auto.decide(dir.path()), Role::Server);
+        let decide = |choice: RoleChoice| choice.decide(dir.path()).name();
+        assert_eq!(decide(RoleChoice::Auto), "server");
+        std::fs::write(dir.path().join("ca.key"), "").unwrap();
+        assert_eq!(decide(RoleChoice::Auto), "ca");
         std::fs::write(dir.path().join("client.key"), "").unwrap();
-        assert_eq!(RoleChoice::Auto.decide(dir.path()), Role::Client);
-        assert_eq!(RoleChoice::Server.decide(dir.path()), Role::Server);
+        assert_eq!(decide(RoleChoice::Auto), "client");
+        assert_eq!((decide(RoleChoice::Server), decide(RoleChoice::Ca)), ("server", "ca"));
     }
 }

@@ -38,7 +38,7 @@ impl Report for Metrics {
     fn checked(&mut self, to: &mut dyn Write, checked: &Checked) -> anyhow::Result<()> {
         checked.findings.iter().try_for_each(|f| self.shared.finding(to, f))?;
         let dir = label(&checked.dir.to_string_lossy());
-        keep(&mut self.fit, format!("dir=\"{dir}\",role=\"{}\"", checked.role), checked.fit().into());
+        keep(&mut self.fit, format!("dir=\"{dir}\",role=\"{}\"", checked.role.name()), checked.fit().into());
         for e in &checked.ends {
             let (path, name) = (label(&e.path.to_string_lossy()), label(&e.name));
             keep(&mut self.ends, format!("path=\"{path}\",name=\"{name}\",serial=\"{}\"", e.serial), e.at);

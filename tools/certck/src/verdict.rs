@@ -13,7 +13,7 @@ use common::record::{Line, Record};
 use common::report::{self, End, ReportFormat, Totals, Writer, nagios_exit};
 use common::text::{Safe, safe};
 
-use crate::judgement::Checked;
+use crate::judgement::{Checked, Purpose};
 use crate::metrics::Metrics;
 
 /// A form of the result.
@@ -47,12 +47,14 @@ impl Report for Text {
         if !checked.readable {
             return Ok(());
         }
-        let verdict = match checked.fit() {
-            true => "fit to serve",
-            false if checked.of(Severity::Error) == 0 => "not fit to serve, suppressed",
-            false => "not fit to serve",
+        let what = if checked.role == Purpose::Authority { "issue" } else { "serve" };
+        let (not, suppressed) = match checked.fit() {
+            true => ("", ""),
+            false if checked.of(Severity::Error) == 0 => ("not ", ", suppressed"),
+            false => ("not ", ""),
         };
-        writeln!(to, "{} ({}): {verdict}", Safe(&checked.dir.to_string_lossy()), checked.role)?;
+        let (dir, role) = (checked.dir.to_string_lossy(), checked.role.name());
+        writeln!(to, "{} ({role}): {not}fit to {what}{suppressed}", Safe(&dir))?;
         for f in &checked.findings {
             let path = Path::new(&f.path);
             let file = path.strip_prefix(&checked.dir).unwrap_or(path).to_string_lossy();
@@ -64,7 +66,7 @@ impl Report for Text {
 
     fn end(&mut self, to: &mut dyn Write, _end: &End, summary: &record::Summary) -> anyhow::Result<()> {
         if summary.checked > 1 {
-            writeln!(to, "{} directories, {} not fit to serve", summary.checked, summary.refused)?;
+            writeln!(to, "{} directories, {} not fit", summary.checked, summary.refused)?;
         }
         if summary.suppressed > 0 {
             writeln!(to, "{} suppressed", many(summary.suppressed, "finding"))?;

@@ -150,3 +150,33 @@ fn a_watch_reads_a_pipe_once_and_survives_a_textfile_that_cannot_be_written() {
     // A time that stands still is nothing to watch.
     assert_eq!(certck(&["watch", "--count", "1", "--at", "2026-11-23", &server]).0, Exit::Failed);
 }
+
+#[test]
+fn an_authority_is_judged_as_one() {
+    let dir = tempfile::tempdir().unwrap();
+    let pass = put(&dir.path().join("pass"), 0o600, "correct horse");
+    let wrong = put(&dir.path().join("wrong"), 0o600, "battery staple");
+    let pki = dir.path().join("pki").to_str().unwrap().to_owned();
+    assert_eq!(certck(&["mint", "--encrypt", "--passphrase-file", &pass, &pki]).0, Exit::Ok);
+    let ca = format!("{pki}/ca");
+    let check = |more: &[&str]| {
+        let (exit, text) = certck(&[&["check", "--format", "json", &ca], more].concat());
+        let rules =
+            records(&text, "certck.finding").into_iter().map(|f| f["rule"].as_str().unwrap().to_owned());
+        (exit, rules.collect::<Vec<_>>().join(" "))
+    };
+    // Open or not, it is in order; and it is an authority's.
+    assert_eq!(check(&["--profile", "strict"]), (Exit::Ok, String::new()));
+    assert_eq!(check(&["--passphrase-file", &pass]), (Exit::Ok, String::new()));
+    assert_eq!(check(&["--passphrase-file", &wrong]), (Exit::No, "key-encrypted".to_owned()));
+    assert!(certck(&["check", &ca]).1.ends_with("ca (ca): fit to issue\n"));
+    assert!(check(&["--role", "server"]).1.contains("missing-file"));
+    // Another authority's key, and a list that has expired.
+    let (_other, theirs) = minted();
+    std::fs::copy(format!("{theirs}/ca/ca.key"), format!("{ca}/ca.key")).unwrap();
+    assert_eq!(check(&[]), (Exit::No, "key-mismatch".to_owned()));
+    std::fs::copy(format!("{theirs}/ca/ca.crt"), format!("{ca}/ca.crt")).unwrap();
+    std::fs::copy(format!("{theirs}/ca/ca.crl"), format!("{ca}/ca.crl")).unwrap();
+    assert_eq!(check(&["--at", "2199-01-01"]).1, "expired crl-expired");
+    assert_eq!(check(&["--host", "localhost"]).0, Exit::Failed);
+}

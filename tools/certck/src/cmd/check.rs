@@ -23,7 +23,9 @@ use crate::verdict::{Report, form};
 /// Judge certificate directories by every rule
 ///
 /// Says of each directory whether profd or profctl would start with it, and names every rule that it breaks, the
-/// file, what was found, what was expected and how to mend it. All times are UTC.
+/// file, what was found, what was expected and how to mend it. All times are UTC. A directory with a ca.key and no
+/// leaf is an authority's, as `certck mint` makes it: its root, key and CRL are judged, and whether they belong
+/// together; the key may be encrypted. With -r, authorities are found only where they are named.
 ///
 /// Exit status 1 means that a directory is not fit, or that there was none to judge; 2 that one could not be judged.
 /// With --format nagios the statuses are those of monitoring plug-ins: 0 fine, 1 warnings, 2 errors, 3 when it could
@@ -155,11 +157,14 @@ impl<'a> Reports<'a> {
     fn end(mut self, args: &Args) -> anyhow::Result<Exit> {
         match self.tally.unasked(&args.demands) {
             Some((dir, true)) => {
-                let reason = format!("is judged for servers only, and {} is a client's", dir.display());
+                let reason = format!("is judged for servers only, and {} is no server's", dir.display());
                 self.trouble("--host", &reason);
             }
             Some((dir, false)) => {
-                self.diag.warn("--host", format_args!("is not judged for {}, a client's", dir.display()));
+                self.diag.warn(
+                    "--host",
+                    format_args!("is not judged for {}, which is no server's", dir.display()),
+                );
             }
             None => {}
         }

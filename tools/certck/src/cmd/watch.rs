@@ -127,7 +127,7 @@ fn told(args: &Args, checked: &[Checked], troubles: &mut Troubles, diag: &Diag) 
     let mut tally = Tally::default();
     checked.iter().for_each(|one| tally.count(one));
     if let Some((dir, _)) = tally.unasked(&args.demands) {
-        troubles.add(&anyhow::anyhow!("--host: is not judged for {}, a client's", dir.display()));
+        troubles.add(&anyhow::anyhow!("--host: is not judged for {}, which is no server's", dir.display()));
     }
     let failed = checked.iter().filter(|one| !one.readable).count() as u64;
     tally.summary.errors = troubles.now.len() as u64 + failed;
