@@ -97,3 +97,27 @@ impl Cmd {
         }
     }
 }
+
+/// The readers of files that only this tool has, for the fuzzer: each answers whether the text was one.
+#[doc(hidden)]
+pub mod fuzz {
+    use time::OffsetDateTime;
+
+    /// A file of suppressions.
+    #[must_use]
+    pub fn suppressions(text: &str) -> bool {
+        crate::suppress::Suppressions::parse(text, OffsetDateTime::UNIX_EPOCH).is_ok()
+    }
+
+    /// What `certck mint --from` takes.
+    #[must_use]
+    pub fn plan(text: &str) -> bool {
+        crate::plan::of_file(text).is_ok()
+    }
+
+    /// A line of `certck verify`.
+    #[must_use]
+    pub fn case(line: &[u8]) -> bool {
+        crate::cmd::verify::answer(line).is_ok()
+    }
+}

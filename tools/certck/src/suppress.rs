@@ -57,7 +57,7 @@ impl Suppressions {
         Self::parse(&text, at).with_context(shown)
     }
 
-    fn parse(text: &str, at: OffsetDateTime) -> anyhow::Result<Self> {
+    pub(crate) fn parse(text: &str, at: OffsetDateTime) -> anyhow::Result<Self> {
         let file: File = toml::from_str(text).map_err(|e| anyhow!("{}", told(text, &e)))?;
         let mut suppressions = Self::default();
         for mut entry in file.suppress {

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use common::exit::Exit;
 use common::finding::{Finding, Severity, hex};
-use common::out::Diag;
+use common::out::{Diag, without_numbers};
 use common::pki::rule::{self, Rule};
 use common::record::certck as record;
 use common::record::{Line, Record};
@@ -182,7 +182,7 @@ pub(crate) fn unknown(why: &str) -> String {
 
 /// One line without the bar that would begin the performance data.
 fn plain(text: &str) -> String {
-    safe(text).replace('|', "/")
+    safe(&without_numbers(text)).replace('|', "/")
 }
 
 /// What was found at something that is not a directory: a daemon, a responder.
