@@ -49,7 +49,7 @@ pub(crate) fn of_authority(
     let server = Flaw { usage: ExtendedKeyUsagePurpose::ServerAuth, ..Flaw::default() };
     let mut decoys =
         vec![decoy(&ca.authority, "expired", expired)?, decoy(&ca.authority, "not for clients", server)?];
-    if let Some(entry) = ca.crl.as_ref().and_then(|crl| crl.revoked.last()) {
+    if let Some(entry) = ca.in_force().ok().and_then(|crl| crl.revoked.last()) {
         let serial = Some(SerialNumber::from_slice(&entry.serial));
         decoys.push(decoy(&ca.authority, "revoked", Flaw { serial, ..Flaw::default() })?);
     }
@@ -92,8 +92,8 @@ fn decoy(authority: &Authority, what: &str, flaw: Flaw) -> anyhow::Result<Decoy>
     params.use_authority_key_identifier_extension = true;
     params.is_ca = IsCa::ExplicitNoCa;
     let key = Algorithm::EcdsaP256.generate()?;
-    let one = |text: &str| pem::parse(text.as_bytes()).map(|mut blocks| blocks.remove(0));
-    let certificate = one(&authority.sign(&key, &params)?)?.der.to_vec().into();
-    let key = key::read(&one(&key.pem(None)?)?, None)?;
+    let block = pem::parse(key.pem(None)?.as_bytes())?.remove(0);
+    let certificate = authority.sign(&key, &params)?.into();
+    let key = key::read(&block, None)?;
     Ok(Decoy { what: what.to_owned(), certificate: CertifiedKey::new(vec![certificate], key) })
 }

@@ -21,7 +21,18 @@ fn each_command_offers_the_formats_that_it_writes() {
     for path in [&["check"][..], &["probe"], &["ocsp"]] {
         assert_eq!(formats(path), 6, "{path:?}");
     }
-    for path in [&["verify"][..], &["rules"], &["show"], &["watch"], &["crl", "check"]] {
+    for path in [
+        &["verify"][..],
+        &["rules"],
+        &["show"],
+        &["watch"],
+        &["crl", "check"],
+        &["crl", "new"],
+        &["crl", "fetch"],
+        &["mint"],
+        &["mint", "renew"],
+        &["revoke"],
+    ] {
         assert_eq!(formats(path), 2, "{path:?}");
     }
     // Before the command and after it.

@@ -25,7 +25,7 @@ pub(crate) enum Cmd {
 /// directory, each replaced in one step; CRLs by other CAs in the same file are kept. A directory that is not under
 /// this authority, or whose CRL knows more than the authority's, is refused before anything is written.
 #[derive(clap::Args, Debug)]
-#[command(after_long_help = "Examples:
+#[command(arg = common::report::plain_format(), after_long_help = "Examples:
   certck crl new pki/ca --days 30 --to pki/server_certs --to pki/client_certs
   certck crl new --first /etc/pki/lab-ca")]
 pub(crate) struct New {
