@@ -94,7 +94,7 @@ fn a_mint_that_is_ended_leaves_no_private_key() {
         mint.args(["mint", "--algo", "rsa-4096"]).arg(&pki).stdout(Stdio::null());
         let mut mint = Guard(mint.spawn().unwrap());
         // It works in a hidden directory; making the keys takes longer than seeing that.
-        eventually("it begins", || std::fs::read_dir(&pki).ok()?.next());
+        let _begun = eventually("it begins", || std::fs::read_dir(&pki).ok()?.next());
         kill(mint.pid(), signal);
         if mint.status() == Some(0) {
             // It was faster: then all is there.

@@ -9,7 +9,7 @@ use common::finding::{Finding, Severity, hex};
 use common::out::{Diag, without_numbers};
 use common::pki::rule::{self, Rule};
 use common::record::certck as record;
-use common::record::{Line, Record};
+use common::record::write as line;
 use common::report::{self, End, ReportFormat, Totals, Writer, nagios_exit};
 use common::text::{Safe, safe};
 
@@ -82,12 +82,6 @@ pub(crate) fn many(n: u64, noun: &str) -> String {
 
 /// JSON lines.
 struct Json;
-
-/// Writes one line.
-pub(crate) fn line<R: Record>(to: &mut dyn Write, record: &R) -> io::Result<()> {
-    serde_json::to_writer(&mut *to, &Line::new(record)).map_err(io::Error::from)?;
-    to.write_all(b"\n")
-}
 
 impl Report for Json {
     fn checked(&mut self, to: &mut dyn Write, checked: &Checked) -> anyhow::Result<()> {
@@ -162,17 +156,11 @@ fn plugin_line(
     let (text, data) = line.trim_end().split_once(" | ").unwrap_or((line.trim_end(), ""));
     let text = match (end.subjects, end.failed) {
         (0, 0) => unknown(&format!("there are no {} to judge", end.noun)),
-        // The plural is also the name of a value, which stays the same.
-        (1, _) => text.replacen(&format!(" in 1 {}", end.noun), &format!(" in 1 {}", one(end.noun)), 1),
         _ => text.to_owned(),
     };
     let suppressed = if suppressed > 0 { format!("; {suppressed} suppressed") } else { String::new() };
     let trouble = trouble.map(|t| format!("; {}", plain(t))).unwrap_or_default();
     writeln!(to, "{text}{suppressed}{trouble} | {data}")
-}
-
-fn one(noun: &str) -> String {
-    noun.strip_suffix("ies").map_or_else(|| noun.trim_end_matches('s').to_owned(), |n| format!("{n}y"))
 }
 
 /// What a monitoring system is told when nothing could be found out.

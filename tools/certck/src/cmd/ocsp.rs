@@ -12,13 +12,14 @@ use common::pki::role::LAYOUTS;
 use common::pki::rule::{REVOKED, Rule};
 use common::pki::{Cert, Crl, pem, revocation_reason, utc};
 use common::record::certck as record;
+use common::record::write as line;
 use common::report::ReportFormat;
 use common::text::Safe;
 use time::OffsetDateTime;
 
 use crate::download::{self, Limits};
 use crate::files;
-use crate::verdict::{Elsewhere, line};
+use crate::verdict::Elsewhere;
 
 /// Ask OCSP responders whether certificates are revoked
 ///

@@ -15,6 +15,7 @@ use common::pki::rule::Rule;
 use common::pki::{Cert, LoadOptions, MtlsDir, PassphraseArgs, Role, inspect_peer};
 use common::policy::Mode;
 use common::record::certck as record;
+use common::record::write as line;
 use common::report::ReportFormat;
 use common::text::Safe;
 use rustls::pki_types::ServerName;
@@ -25,7 +26,7 @@ use crate::decoy::{self, Decoy};
 use crate::handshake::{ANY, Offer, Outcome, TLS12, shake};
 use crate::order::in_order;
 use crate::suppress::Suppressions;
-use crate::verdict::{Elsewhere, line};
+use crate::verdict::Elsewhere;
 use crate::{judgement, oldtls};
 
 /// Shake hands with live daemons, and judge what they do
