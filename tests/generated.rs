@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{Command, CommandFactory};
 use clap_complete::Shell;
-use common::exit::{Exit, MEANINGS};
+use common::exit::{Exit, MEANINGS, PLUGIN};
 use common::record::{Entry, RECORDS};
 
 /// Every tool: its command and the section of its manual page. The one list to extend for a new tool.
@@ -106,7 +106,7 @@ fn pages(command: &Command, section: &str, files: &mut Files) {
     if command.get_after_help().is_some() || command.get_after_long_help().is_some() {
         page.extend_from_slice(examples(command).as_bytes());
     }
-    page.extend_from_slice(exit_status().as_bytes());
+    page.extend_from_slice(exit_status(command).as_bytes());
     page.extend_from_slice(see_also(command, section).as_bytes());
     files.insert(format!("man/{name}.{section}").into(), tidy(&page));
     command.get_subcommands().filter(|c| !c.is_hide_set()).for_each(|c| pages(c, section, files));
@@ -150,9 +150,12 @@ fn examples(command: &Command) -> String {
     page
 }
 
-fn exit_status() -> String {
+fn exit_status(command: &Command) -> String {
     let rows = MEANINGS.iter().map(|(exit, meaning)| format!(".TP\n.B {}\n{}\n", *exit as u8, roff(meaning)));
-    format!(".SH EXIT STATUS\n{}", rows.collect::<String>())
+    let plugin =
+        command.get_arguments().flat_map(clap::Arg::get_possible_values).any(|v| v.get_name() == "nagios");
+    let plugin = if plugin { format!(".PP\n{}\n", roff(PLUGIN)) } else { String::new() };
+    format!(".SH EXIT STATUS\n{}{plugin}", rows.collect::<String>())
 }
 
 fn see_also(command: &Command, section: &str) -> String {

@@ -94,7 +94,7 @@ fn a_mint_that_is_ended_leaves_no_private_key() {
         mint.args(["mint", "--algo", "rsa-4096"]).arg(&pki).stdout(Stdio::null());
         let mut mint = Guard(mint.spawn().unwrap());
         // It works in a hidden directory; making the keys takes longer than seeing that.
-        drop(eventually("it begins", || std::fs::read_dir(&pki).ok()?.next()));
+        let _begun = eventually("it begins", || std::fs::read_dir(&pki).ok()?.next());
         kill(mint.pid(), signal);
         if mint.status() == Some(0) {
             // It was faster: then all is there.
@@ -103,4 +103,21 @@ fn a_mint_that_is_ended_leaves_no_private_key() {
         }
         assert!(!pki.exists(), "{signal:?}");
     }
+}
+
+#[test]
+fn a_watch_of_certificates_ends_with_a_summary() {
+    let dir = tempfile::tempdir().unwrap();
+    let pki = dir.path().join("pki");
+    harness::run("certck", &["mint".as_ref(), pki.as_os_str()]).expect(0);
+    std::fs::remove_file(pki.join("server_certs/ca.crl")).unwrap();
+    let mut watch = command("certck");
+    watch.args(["watch", "--format", "json"]).arg(pki.join("server_certs")).stdout(Stdio::piped());
+    let mut watch = Guard(watch.stderr(Stdio::piped()).spawn().unwrap());
+    let mut lines = BufReader::new(watch.0.stdout.take().unwrap()).lines().map(Result::unwrap);
+    assert!(lines.next().unwrap().contains("no-crl"));
+    // The next round would come in five minutes.
+    kill(watch.pid(), Signal::TERM);
+    assert!(lines.next().unwrap().contains("\"certck.summary\""));
+    assert_eq!((lines.next(), watch.status()), (None, Some(0)));
 }

@@ -120,29 +120,51 @@ fn usage<T: Tool>(error: &clap::Error) -> ExitCode {
         };
     }
     let diag = Diag::new(T::NAME, Verbosity::Normal);
-    let text = error.render().to_string();
-    let (mut message, usage) = reduce(&text);
+    let mut reduced = reduce(&error.render().to_string());
     // Here the text is the whole help.
     if error.kind() == clap::error::ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
-        message = "no subcommand was given".to_owned();
+        reduced.message = "no subcommand was given".to_owned();
     }
-    diag.error("usage", message);
-    diag.help(usage.unwrap_or_else(|| format!("see `{} --help`", T::NAME)));
+    diag.error("usage", reduced.message);
+    reduced.tips.iter().for_each(|tip| diag.help(tip));
+    let command = subcommand(T::command(), T::rewrite(std::env::args_os().collect()));
+    diag.help(reduced.usage.unwrap_or_else(|| format!("see `{command} --help`")));
     Exit::Failed.into()
 }
 
-/// Folds clap's paragraphs into one line, and picks its usage line out as the hint.
-fn reduce(text: &str) -> (String, Option<String>) {
-    let mut usage = None;
+/// The command that the arguments reached, as one types it.
+fn subcommand(mut command: clap::Command, args: Vec<OsString>) -> String {
+    let mut name = command.get_name().to_owned();
+    for arg in args.iter().skip(1) {
+        if let Some(sub) = command.find_subcommand(arg) {
+            name = format!("{name} {}", sub.get_name());
+            command = sub.clone();
+        }
+    }
+    name
+}
+
+/// What clap says, taken apart.
+struct Reduced {
+    message: String,
+    usage: Option<String>,
+    tips: Vec<String>,
+}
+
+/// Folds clap's paragraphs into one line, and picks its tips and its usage line out as hints.
+fn reduce(text: &str) -> Reduced {
+    let (mut usage, mut tips) = (None, Vec::new());
     let mut parts = Vec::new();
     for line in text.lines().map(str::trim).filter(|l| !l.is_empty()) {
         if let Some(u) = line.strip_prefix("Usage: ") {
             usage = Some(format!("usage: {u}"));
+        } else if let Some(tip) = line.strip_prefix("tip: ") {
+            tips.push(tip.to_owned());
         } else if !line.starts_with("For more information") {
             parts.push(line.strip_prefix("error: ").unwrap_or(line));
         }
     }
-    (parts.join(" "), usage)
+    Reduced { message: parts.join(" "), usage, tips }
 }
 
 #[cfg(test)]
@@ -153,8 +175,26 @@ mod tests {
     fn usage_errors_fold_into_one_line() {
         let text = "error: the following required arguments were not provided:\n  --log-file <FILE>\n\n\
                     Usage: profctl gputrace --log-file <FILE>\n\nFor more information, try '--help'.\n";
-        let (message, usage) = reduce(text);
-        assert_eq!(message, "the following required arguments were not provided: --log-file <FILE>");
-        assert_eq!(usage.as_deref(), Some("usage: profctl gputrace --log-file <FILE>"));
+        let reduced = reduce(text);
+        assert_eq!(reduced.message, "the following required arguments were not provided: --log-file <FILE>");
+        assert_eq!(reduced.usage.as_deref(), Some("usage: profctl gputrace --log-file <FILE>"));
+    }
+
+    #[test]
+    fn tips_are_hints_of_their_own() {
+        let text = "error: unexpected argument '--bad' found\n\n  tip: to pass '--bad' as a value, use '-- --bad'\n\n\
+                    Usage: certck check <DIR>...\n";
+        let reduced = reduce(text);
+        assert_eq!(reduced.message, "unexpected argument '--bad' found");
+        assert_eq!(reduced.tips, ["to pass '--bad' as a value, use '-- --bad'"]);
+    }
+
+    #[test]
+    fn the_subcommand_that_was_meant_is_named() {
+        let list = clap::Command::new("list");
+        let command = clap::Command::new("tool").subcommand(clap::Command::new("crl").subcommand(list));
+        let reached = |args: &[&str]| subcommand(command.clone(), args.iter().map(OsString::from).collect());
+        assert_eq!(reached(&["/bin/tool", "-q", "crl", "list", "crl"]), "tool crl list");
+        assert_eq!(reached(&["tool", "--bad"]), "tool");
     }
 }

@@ -32,3 +32,7 @@ pub const MEANINGS: [(Exit, &str); 3] = [
         "It could not be done, or not all of it: bad usage, an unreadable file, an unreachable host.",
     ),
 ];
+
+/// What the EXIT STATUS section adds for a command that has `--format nagios`.
+pub const PLUGIN: &str = "With --format nagios, the statuses are those of monitoring plug-ins: 0 all is well, 1 warnings, \
+2 errors, 3 it could not be found out. A mistake in the command line is 2 all the same.";

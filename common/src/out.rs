@@ -246,7 +246,8 @@ impl Diag {
 }
 
 /// A message without the numbers that the standard library puts after the system's words: ` (os error 28)`.
-fn without_numbers(message: &str) -> String {
+#[must_use]
+pub fn without_numbers(message: &str) -> String {
     const BEGIN: &str = " (os error ";
     let mut rest = message;
     let mut out = String::with_capacity(message.len());

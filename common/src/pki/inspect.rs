@@ -13,7 +13,7 @@ use super::pem::{self, Block};
 use super::read::{Content, Directory, MAX_BYTES, MAX_CRL_BYTES};
 use super::role::Layout;
 use super::{Cert, Crl, LoadOptions, MtlsDir, Passphrase, Role, rule, strangers};
-use crate::finding::{Finding, Severity};
+use crate::finding::{Finding, Severity, hex};
 use crate::policy::shell_quote;
 
 /// Everything that was found in a directory, and its content if it can serve.
@@ -34,6 +34,8 @@ pub struct End {
     pub path: PathBuf,
     /// The certificate's subject, or the CRL's issuer.
     pub name: String,
+    /// The certificate's serial number, or the CRL's number, in hex: what tells two of one name apart.
+    pub serial: String,
     /// Seconds since 1970, UTC.
     pub at: i64,
 }
@@ -77,13 +79,55 @@ pub fn inspect_certificates(
     judge.finish()
 }
 
-fn ends(case: &Case) -> Vec<End> {
-    let end = |path: &Path, name: &Name, at| End { path: path.to_owned(), name: name.to_string(), at };
-    let certs = |b: &Bundle<Cert>| {
-        b.items.iter().map(|c| end(&b.path, &c.subject, c.not_after.unix)).collect::<Vec<_>>()
+/// The files of an authority's directory, as `certck mint` makes it: its root in the place of a leaf.
+const AUTHORITY: Layout =
+    Layout { role: Role::Server, ca: "ca.crt", leaf: "ca.crt", key: "ca.key", crl: "ca.crl" };
+
+/// What `certck mint` keeps beside them: a line for each certificate that was issued.
+const ISSUED: &str = "issued.jsonl";
+
+/// Judges the directory of an authority: its root, the key that belongs to it, its CRL. Nobody serves from it.
+#[must_use]
+pub fn inspect_authority(path: &Path, options: &LoadOptions<'_>) -> Inspection {
+    let mut findings = Vec::new();
+    let Some(dir) = Directory::open(path, &mut findings) else {
+        return Inspection { findings, dir: None, ends: Vec::new() };
     };
-    let crls =
-        case.crls.items.iter().filter_map(|c| Some(end(&case.crls.path, &c.issuer, c.next_update?.unix)));
+    let mut reader = Reader { dir, layout: &AUTHORITY, staged: None, findings };
+    let (roots, _) = reader.blocks(AUTHORITY.ca, true);
+    let roots = reader.certificates(AUTHORITY.ca, roots);
+    let (crls, crl_present) = reader.blocks(AUTHORITY.crl, false);
+    let crls = reader.crls(AUTHORITY.crl, crls);
+    let chain = Bundle { path: roots.path.clone(), items: roots.items.clone(), broken: roots.broken };
+    let mut case = Case { role: Role::Server, roots, chain, crls, crl_present };
+    reader.key(&mut case, options.passphrase);
+    // Encrypted is how an authority's key should lie there, and nobody starts with it unattended.
+    let closed = KeyError::Encrypted.to_string();
+    reader.findings.retain(|f| f.rule != rule::KEY_ENCRYPTED.id || f.found != closed);
+    let mut strangers = strangers::find(&reader.dir, reader.layout, &[]);
+    let issued = reader.dir.path(ISSUED);
+    strangers.retain(|f| Path::new(&f.path) != issued);
+    reader.findings.extend(strangers);
+    case.chain.items.clear();
+    let mut judge = Judge::new(options, reader.findings);
+    judge.keeper(&case);
+    Inspection { findings: judge.finish(), dir: None, ends: ends(&case) }
+}
+
+fn ends(case: &Case) -> Vec<End> {
+    let end = |path: &Path, name: &Name, serial: &[u8], at| End {
+        path: path.to_owned(),
+        name: name.to_string(),
+        serial: hex(serial),
+        at,
+    };
+    let certs = |b: &Bundle<Cert>| {
+        b.items.iter().map(|c| end(&b.path, &c.subject, &c.serial, c.not_after.unix)).collect::<Vec<_>>()
+    };
+    let crls = case.crls.items.iter().filter_map(|c| {
+        let number = c.number.as_ref().map_or(&[][..], |n| &n.value);
+        Some(end(&case.crls.path, &c.issuer, number, c.next_update?.unix))
+    });
     [certs(&case.roots), certs(&case.chain)].concat().into_iter().chain(crls).collect()
 }
 

@@ -11,6 +11,7 @@
 //! | [`key`], [`passphrase`] | private keys, and what opens them |
 //! | [`pem`] | PEM files taken apart |
 //! | [`cert`], [`extension`], [`name`], [`crl`], [`signature`] | the facts of certificates and CRLs |
+//! | [`request`] | the facts of certificate signing requests |
 //! | [`path`] | path validation by RFC 5280 |
 //! | [`ocsp`] | a question to an OCSP responder, and its answer judged |
 //! | [`write`] | what certificates and CRLs that we issue need beyond what rcgen writes |
@@ -28,6 +29,7 @@ pub mod ocsp;
 pub mod passphrase;
 pub mod path;
 pub mod pem;
+pub mod request;
 pub mod role;
 pub mod rule;
 pub mod signature;
@@ -46,7 +48,9 @@ mod tls;
 pub use cert::Cert;
 pub use crl::Crl;
 pub use der::{Malformed, Time};
-pub use inspect::{End, Inspection, inspect, inspect_certificates, inspect_crl, inspect_peer};
+pub use inspect::{
+    End, Inspection, inspect, inspect_authority, inspect_certificates, inspect_crl, inspect_peer,
+};
 pub use load::{LoadError, LoadOptions, MtlsDir, Profile};
 pub use passphrase::{Passphrase, PassphraseArgs};
 pub use path::is_dns_pattern;

@@ -38,6 +38,8 @@ pub(crate) const OCSP: [u8; 8] = [0x2b, 6, 1, 5, 5, 7, 48, 1];
 pub(crate) const OCSP_BASIC: [u8; 9] = [0x2b, 6, 1, 5, 5, 7, 48, 1, 1];
 pub(crate) const OCSP_NONCE: [u8; 9] = [0x2b, 6, 1, 5, 5, 7, 48, 1, 2];
 pub(crate) const OCSP_SIGNING: [u8; 8] = [0x2b, 6, 1, 5, 5, 7, 3, 9];
+/// 1.2.840.113549.1.9.14: the extensions that a request asks for.
+pub(crate) const EXTENSION_REQUEST: [u8; 9] = [0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 9, 14];
 pub(crate) const SHA1: [u8; 5] = [0x2b, 14, 3, 2, 26];
 
 /// The name or the dotted numbers of an object identifier.

@@ -225,6 +225,35 @@ pub(crate) fn decrypt(der: &[u8], passphrase: &Passphrase) -> Result<Zeroizing<V
     }
 }
 
+/// How an encrypted PKCS#8 key is encrypted, in words. What is secret stays so: salts and costs are not.
+///
+/// # Errors
+/// It is not an encrypted PKCS#8 key.
+pub fn scheme(der: &[u8]) -> Result<String, KeyError> {
+    let info = match EncryptedPrivateKeyInfoRef::try_from(der) {
+        Ok(info) => info,
+        Err(_) if names_a_scheme(der) => return Ok("a scheme that is outdated or not known".to_owned()),
+        Err(_) => return Err(KeyError::Malformed("not an encrypted PKCS#8 key".into())),
+    };
+    let EncryptionScheme::Pbes2(parameters) = &info.encryption_algorithm else {
+        return Ok("PBES1, which is not secure any more".to_owned());
+    };
+    let derived = match &parameters.kdf {
+        Kdf::Pbkdf2(p) => format!("PBKDF2 with {:?}, {} rounds", p.prf, p.iteration_count),
+        Kdf::Scrypt(p) => {
+            format!("scrypt with N={}, r={}, p={}", p.cost_parameter, p.block_size, p.parallelization)
+        }
+        _ => "an unknown derivation".to_owned(),
+    };
+    let cipher = match &parameters.encryption {
+        pbes2::EncryptionScheme::Aes128Cbc { .. } => "AES-128-CBC",
+        pbes2::EncryptionScheme::Aes192Cbc { .. } => "AES-192-CBC",
+        pbes2::EncryptionScheme::Aes256Cbc { .. } => "AES-256-CBC",
+        _ => "another cipher",
+    };
+    Ok(format!("PBES2: {derived}; {cipher}"))
+}
+
 /// Whether bytes are an EncryptedPrivateKeyInfo (RFC 5958), whatever the algorithm.
 fn names_a_scheme(der: &[u8]) -> bool {
     let read = || -> der::Result<()> {

@@ -30,7 +30,9 @@ enum Kind {
 
 /// Judges every entry of the directory that the layout does not name.
 pub(super) fn find(dir: &Directory, layout: &Layout, roots: &[Cert]) -> Vec<Finding> {
-    let known = layout.names();
+    let mut known = layout.names().to_vec();
+    // An authority's root stands in the place of its leaf.
+    known.dedup();
     let mut strangers = dir.names();
     strangers.retain(|name| !known.iter().any(|k| name == k));
     // Those first that go by a key's name, so that no number of other files hides one.

@@ -8,6 +8,7 @@ use super::{Entry, Record, entry, summary};
 /// All of them.
 pub const ENTRIES: &[Entry] = &[
     entry::<Finding>(),
+    entry::<Directory>(),
     entry::<Minted>(),
     entry::<Issued>(),
     entry::<Case>(),
@@ -15,6 +16,7 @@ pub const ENTRIES: &[Entry] = &[
     entry::<Certificate>(),
     entry::<Crl>(),
     entry::<Key>(),
+    entry::<Request>(),
     entry::<Written>(),
     entry::<Ocsp>(),
     entry::<Probe>(),
@@ -28,7 +30,8 @@ pub const ENTRIES: &[Entry] = &[
 pub struct Finding {
     /// The directory, or the CRL, that was checked.
     pub dir: String,
-    /// The role that it was checked for: `server` or `client`; `ca` for a CRL by itself.
+    /// The role that it was checked for: `server` or `client`; `ca` for an authority's directory, and for a CRL by
+    /// itself.
     pub role: String,
     /// What was found.
     #[serde(flatten)]
@@ -39,6 +42,35 @@ impl Record for Finding {
     const TYPE: &'static str = "certck.finding";
     const V: u32 = 1;
     const SAMPLE: &'static str = r#"{"type":"certck.finding","v":1,"dir":"server_certs","role":"server","rule":"expired","severity":"error","path":"server_certs/server.crt","found":"expired at 2026-11-22T10:00:00Z","expected":"valid at 2026-11-23T10:00:00Z","fix":"issue a new certificate"}"#;
+}
+
+/// `certck.directory`: a directory that was judged, after its findings; or one that could not be, after the finding
+/// `directory` that says why.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Directory {
+    /// The directory.
+    pub dir: String,
+    /// The directory's bytes in hex, where they are not UTF-8.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dir_hex: Option<String>,
+    /// The role that it was judged for.
+    pub role: String,
+    /// Whether a daemon or client would start with it, whatever is suppressed.
+    pub fit: bool,
+    /// Findings of severity error that count.
+    pub errors: u64,
+    /// Findings of severity warning that count.
+    pub warnings: u64,
+    /// Findings of severity note that count.
+    pub notes: u64,
+    /// Findings that a suppression file takes out.
+    pub suppressed: u64,
+}
+
+impl Record for Directory {
+    const TYPE: &'static str = "certck.directory";
+    const V: u32 = 1;
+    const SAMPLE: &'static str = r#"{"type":"certck.directory","v":1,"dir":"server_certs","role":"server","fit":false,"errors":1,"warnings":0,"notes":2,"suppressed":0}"#;
 }
 
 /// `certck.minted`: a directory of new keys and certificates.
@@ -233,6 +265,21 @@ pub struct Certificate {
     /// Where to get a CRL.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub crl_urls: Vec<String>,
+    /// Where to ask for its revocation by OCSP.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ocsp_urls: Vec<String>,
+    /// Where names below this CA must lie.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub permitted_names: Vec<String>,
+    /// Where no name below this CA may lie.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub excluded_names: Vec<String>,
+    /// Policies.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub policies: Vec<String>,
+    /// The extensions that are critical, by the names of RFC 5280.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub critical_extensions: Vec<String>,
     /// The key's identifier, in hex.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub subject_key_id: Option<String>,
@@ -304,10 +351,13 @@ pub struct Key {
     pub path: String,
     /// The line of the file that it begins on; 1 for DER.
     pub line: u64,
-    /// The PEM label: the form that it is in.
+    /// The PEM label of the form that it is in, whether or not it is PEM.
     pub form: String,
     /// Whether it is encrypted.
     pub encrypted: bool,
+    /// How it is encrypted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub encryption: Option<String>,
     /// Kind and size.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key: Option<String>,
@@ -346,6 +396,42 @@ impl Record for Issued {
     const TYPE: &'static str = "certck.issued";
     const V: u32 = 1;
     const SAMPLE: &'static str = r#"{"type":"certck.issued","v":1,"serial":"4f12","subject":"CN=node17","role":"server","hosts":["node17.example.org"],"path":"pki/server_certs","at":"2026-11-23T10:00:00Z","not_after":"2027-11-23T09:55:00Z"}"#;
+}
+
+/// `certck.request`: what a certificate signing request asks for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Request {
+    /// The file.
+    pub path: String,
+    /// The line of the file that it begins on; 1 for DER.
+    pub line: u64,
+    /// Whom the certificate is to be about.
+    pub subject: String,
+    /// Kind and size of the public key.
+    pub key: String,
+    /// What it is signed by.
+    pub signature: String,
+    /// Whether it is signed by the key that it is about.
+    pub signed_by_key: bool,
+    /// Whether it asks to be a CA.
+    pub ca: bool,
+    /// Key usages.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub key_usages: Vec<String>,
+    /// Extended key usages.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub extended_key_usages: Vec<String>,
+    /// Subject alternative names, each with its form before a colon.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub names: Vec<String>,
+    /// SHA-256 of the public key (SubjectPublicKeyInfo), in hex.
+    pub key_sha256: String,
+}
+
+impl Record for Request {
+    const TYPE: &'static str = "certck.request";
+    const V: u32 = 1;
+    const SAMPLE: &'static str = r#"{"type":"certck.request","v":1,"path":"server.csr","line":1,"subject":"CN=node17","key":"EC on P-256","signature":"ECDSA with SHA-256","signed_by_key":true,"ca":false,"names":["DNS:node17.example.org"],"key_sha256":"ff00"}"#;
 }
 
 /// `certck.written`: a file or directory that was made or replaced.
@@ -431,16 +517,32 @@ pub struct Probe {
     pub asks_for_certificate: bool,
     /// Whether it also speaks TLS 1.2.
     pub tls12: bool,
+    /// The newest TLS before 1.2 that it speaks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub old_tls: Option<String>,
     /// Whether it took this directory's certificate.
     pub accepted: bool,
+    /// What it must refuse, and was shown.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tried: Vec<Tried>,
     /// Time to connect and shake hands, in microseconds.
     pub handshake_us: u64,
+}
+
+/// A client that a daemon must refuse.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Tried {
+    /// `no certificate`, `unknown CA`, `expired`, `revoked`, `not for clients`, or a directory given with --refused.
+    pub what: String,
+    /// Whether it was refused; absent where that could not be found out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refused: Option<bool>,
 }
 
 impl Record for Probe {
     const TYPE: &'static str = "certck.probe";
     const V: u32 = 1;
-    const SAMPLE: &'static str = r#"{"type":"certck.probe","v":1,"address":"node17:1778","protocol":"TLSv1_3","suite":"TLS13_AES_256_GCM_SHA384","key_exchange":"X25519MLKEM768","chain":["CN=profguard server"],"asks_for_certificate":true,"tls12":false,"accepted":true,"handshake_us":1850}"#;
+    const SAMPLE: &'static str = r#"{"type":"certck.probe","v":1,"address":"node17:1778","protocol":"TLSv1_3","suite":"TLS13_AES_256_GCM_SHA384","key_exchange":"X25519MLKEM768","chain":["CN=profguard server"],"asks_for_certificate":true,"tls12":false,"accepted":true,"tried":[{"what":"no certificate","refused":true},{"what":"unknown CA","refused":true}],"handshake_us":1850}"#;
 }
 
 /// `certck.change`: a finding that appeared, or is gone, since the round before.
@@ -469,21 +571,30 @@ pub struct Rule {
     pub rule: String,
     /// How bad it is to break it, in the compatible profile.
     pub severity: crate::finding::Severity,
+    /// How bad it is in the strict profile.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub strict: Option<crate::finding::Severity>,
     /// What it demands.
     pub demands: String,
     /// The command that applies it: `check` (and every program that loads a directory), `crl fetch`, `ocsp` or
     /// `probe`.
     pub command: String,
+    /// Why it is there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub why: Option<String>,
+    /// How to mend what breaks it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mend: Option<String>,
 }
 
 impl Record for Rule {
     const TYPE: &'static str = "certck.rule";
     const V: u32 = 1;
-    const SAMPLE: &'static str = r#"{"type":"certck.rule","v":1,"rule":"expired","severity":"error","demands":"The validity of each certificate has not ended.","command":"check"}"#;
+    const SAMPLE: &'static str = r#"{"type":"certck.rule","v":1,"rule":"expired","severity":"error","strict":"error","demands":"The validity of each certificate has not ended.","command":"check","why":"Peers refuse it.","mend":"Issue it again."}"#;
 }
 
 summary!(Summary, "certck.summary", r#"{"type":"certck.summary","v":1,"checked":2,"refused":1,"findings_error":1,"findings_warning":0,"findings_note":2,"suppressed":0,"made":0,"errors":0}"#, {
-    /// Directories or certificates that were judged.
+    /// Directories or certificates that were judged; what could not be is in `errors`, its findings too.
     checked: u64,
     /// Of those, how many are not fit.
     refused: u64,

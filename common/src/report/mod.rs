@@ -52,6 +52,26 @@ impl ReportFormat {
     }
 }
 
+/// `--format` of a command that writes text and records only, in a tool that has all the formats: put on the command,
+/// it takes the place of the tool's own, in help, completion and parsing.
+#[must_use]
+pub fn plain_format() -> clap::Arg {
+    use clap::ValueEnum;
+    use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
+    let plain = [ReportFormat::Text, ReportFormat::Json];
+    let values: Vec<PossibleValue> = plain.iter().filter_map(ValueEnum::to_possible_value).collect();
+    let parser = PossibleValuesParser::new(values)
+        .map(|name| if name == "json" { ReportFormat::Json } else { ReportFormat::Text });
+    clap::Arg::new("format")
+        .long("format")
+        .value_name("FORMAT")
+        .help("Form of the result on standard output")
+        .help_heading("Common options")
+        .default_value("text")
+        .global(true)
+        .value_parser(parser)
+}
+
 /// Who writes a report, and by which rules.
 #[derive(Clone, Debug)]
 pub struct Source {

@@ -16,7 +16,7 @@ use rcgen::{
 };
 use zeroize::{Zeroize, Zeroizing};
 
-use crate::leaf::{Addresses, Host, Leaf, Subject, default_name};
+use crate::leaf::{Host, Leaf, Subject};
 
 pub(crate) use crate::leaf::Validity;
 
@@ -194,19 +194,6 @@ impl Authority {
         self.issuer.key().pem(passphrase)
     }
 
-    /// Issues a leaf that nobody has wishes for but that it is of a role.
-    pub(crate) fn leaf(
-        &self,
-        key: &Key,
-        role: Role,
-        hosts: &[Host],
-        validity: Validity,
-    ) -> anyhow::Result<Issued> {
-        let (name, addresses) = (default_name(role), Addresses::default());
-        let subject = Subject::Common(&name);
-        self.issue(key, &Leaf { role, subject, hosts, validity, addresses: &addresses })
-    }
-
     /// Issues a leaf for a key.
     pub(crate) fn issue(&self, key: &impl PublicKeyData, leaf: &Leaf<'_>) -> anyhow::Result<Issued> {
         let (name, subject) = match leaf.subject {
@@ -233,6 +220,12 @@ impl Authority {
         }
         let made = params.signed_by(key, &self.issuer).context("cannot sign the certificate")?;
         Issued::of(&self.named(made.der(), subject)?, leaf.validity)
+    }
+
+    /// Signs a certificate that is not written anywhere.
+    pub(crate) fn sign(&self, key: &Key, params: &CertificateParams) -> anyhow::Result<Vec<u8>> {
+        let made = params.signed_by(key, &self.issuer).context("cannot sign the certificate")?;
+        self.named(made.der(), None)
     }
 
     /// Signs a revocation list.

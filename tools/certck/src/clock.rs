@@ -1,7 +1,8 @@
 //! Points in time as the tool reads and writes them: RFC 3339, always UTC.
 
-use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
+use time::macros::format_description;
+use time::{Date, OffsetDateTime};
 
 /// `2026-11-23T10:00:00Z`.
 pub(crate) fn rfc3339(at: OffsetDateTime) -> String {
@@ -9,11 +10,14 @@ pub(crate) fn rfc3339(at: OffsetDateTime) -> String {
     at.format(&Rfc3339).unwrap_or_else(|_| at.unix_timestamp().to_string())
 }
 
-/// Reads an RFC 3339 time with its offset, or a number of seconds since 1970.
+/// Reads an RFC 3339 time with its offset, a date, which begins at midnight UTC, or a number of seconds since 1970.
 pub(crate) fn parse(text: &str) -> Result<OffsetDateTime, String> {
-    let wrong = || "expected a time such as 2026-11-23T10:00:00Z, or seconds since 1970".to_owned();
+    let wrong = || "expected a time such as 2026-11-23T10:00:00Z, a date, or seconds since 1970".to_owned();
     if let Ok(seconds) = text.parse() {
         return OffsetDateTime::from_unix_timestamp(seconds).map_err(|_| wrong());
+    }
+    if let Ok(day) = Date::parse(text, format_description!("[year]-[month]-[day]")) {
+        return Ok(day.midnight().assume_utc());
     }
     OffsetDateTime::parse(text, &Rfc3339).map_err(|_| wrong())
 }
@@ -27,6 +31,7 @@ mod tests {
         let at = parse("2026-11-23T02:00:00-08:00").unwrap();
         assert_eq!(rfc3339(at), "2026-11-23T10:00:00Z");
         assert_eq!(parse("1795428000").unwrap(), at);
-        assert!(parse("tomorrow").is_err());
+        assert_eq!(rfc3339(parse("2026-11-23").unwrap()), "2026-11-23T00:00:00Z");
+        assert!(parse("tomorrow").is_err() && parse("2026-13-01").is_err());
     }
 }

@@ -22,11 +22,6 @@ pub(crate) fn certificate(path: &Path) -> anyhow::Result<Cert> {
     one(path, "CERTIFICATE", |der| Ok(Cert::parse(der)?)).with_context(|| path.display().to_string())
 }
 
-/// The first CRL of a file, PEM or DER.
-pub(crate) fn crl(path: &Path) -> anyhow::Result<Crl> {
-    one(path, "X509 CRL", |der| Ok(Crl::parse(der)?)).with_context(|| path.display().to_string())
-}
-
 /// All certificates of a file, PEM.
 pub(crate) fn certificates(path: &Path) -> anyhow::Result<Vec<Cert>> {
     let shown = || path.display().to_string();

@@ -1,6 +1,9 @@
 //! One handshake with a live server, whose certificate is recorded instead of judged: judging comes after.
+//!
+//! A server refuses a client with an alert, or by closing once it has seen the client's certificate. Whatever else
+//! goes wrong (nobody there, an early reset, silence) says nothing about what it refuses, and is an error.
 
-use std::io::{ErrorKind, Read};
+use std::io::{self, ErrorKind, Read, Write};
 use std::net::{TcpStream, ToSocketAddrs};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -38,27 +41,62 @@ pub(crate) struct Offer {
 pub(crate) const ANY: &[&SupportedProtocolVersion] = &[&rustls::version::TLS13, &rustls::version::TLS12];
 pub(crate) const TLS12: &[&SupportedProtocolVersion] = &[&rustls::version::TLS12];
 
-/// How long a server that says nothing after the handshake is waited for: in TLS 1.3 it refuses a client only
-/// after the client is done.
+/// How long a server that says nothing after the handshake is waited for at least: in TLS 1.3 it refuses a client
+/// only after the client is done. On a slow line, as long as three handshakes.
 const SILENCE: Duration = Duration::from_millis(500);
 
-/// Connects to the first of the host's addresses that answers.
-fn connect(address: &str, timeout: Duration) -> anyhow::Result<TcpStream> {
-    let mut last = anyhow!("has no address");
-    for socket in address.to_socket_addrs().context("cannot be resolved")? {
-        match TcpStream::connect_timeout(&socket, timeout) {
-            Ok(stream) => {
-                stream.set_read_timeout(Some(timeout))?;
-                stream.set_write_timeout(Some(timeout))?;
-                return Ok(stream);
+/// A connection on which nothing lasts beyond a deadline, however slowly the other side goes on.
+pub(crate) struct Timed {
+    tcp: TcpStream,
+    deadline: Instant,
+}
+
+impl Timed {
+    /// Connects to the first of the host's addresses that answers.
+    pub(crate) fn connect(address: &str, timeout: Duration) -> anyhow::Result<Self> {
+        let deadline = Instant::now() + timeout;
+        let mut last = anyhow!("has no address");
+        for socket in address.to_socket_addrs().context("cannot be resolved")? {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                break;
             }
-            Err(e) => last = e.into(),
+            match TcpStream::connect_timeout(&socket, left) {
+                Ok(tcp) => return Ok(Self { tcp, deadline }),
+                Err(e) => last = e.into(),
+            }
         }
+        Err(last)
     }
-    Err(last)
+
+    fn left(&self) -> io::Result<Duration> {
+        let left = self.deadline.saturating_duration_since(Instant::now());
+        if left.is_zero() { Err(ErrorKind::TimedOut.into()) } else { Ok(left) }
+    }
+}
+
+impl Read for Timed {
+    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+        self.tcp.set_read_timeout(Some(self.left()?))?;
+        self.tcp.read(bytes)
+    }
+}
+
+impl Write for Timed {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.tcp.set_write_timeout(Some(self.left()?))?;
+        self.tcp.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.tcp.flush()
+    }
 }
 
 /// Shakes hands once.
+///
+/// # Errors
+/// No handshake came about, for another reason than that the server refuses our certificate.
 pub(crate) fn shake(
     address: &str,
     name: &ServerName<'static>,
@@ -72,14 +110,11 @@ pub(crate) fn shake(
         .with_custom_certificate_verifier(seen.clone())
         .with_client_cert_resolver(asked.clone());
     let begin = Instant::now();
-    let mut tcp = connect(address, timeout)?;
+    let mut tcp = Timed::connect(address, timeout)?;
     let mut tls = ClientConnection::new(Arc::new(config), name.clone())?;
     let shaken = loop {
         if !tls.is_handshaking() {
             break Ok(());
-        }
-        if begin.elapsed() > timeout {
-            bail!("no handshake within {} s", timeout.as_secs());
         }
         if let Err(e) = tls.complete_io(&mut tcp) {
             break Err(e);
@@ -87,9 +122,14 @@ pub(crate) fn shake(
     };
     let took = begin.elapsed();
     let accepted = match shaken {
-        Ok(()) => goes_on(&mut tls, &mut tcp),
-        // A refusal of our certificate, where one was asked for, is an answer.
-        Err(_) if asked.was() && tls.protocol_version().is_some() => false,
+        // Who asked for no certificate cannot refuse ours.
+        Ok(()) if !asked.was() => true,
+        Ok(()) => {
+            tcp.deadline = tcp.deadline.min(Instant::now() + SILENCE.max(took * 3));
+            goes_on(&mut tls, &mut tcp)?
+        }
+        Err(e) if asked.was() && is_refusal(&e) => false,
+        Err(e) if timed_out(&e) => bail!("no handshake within {} s", timeout.as_secs()),
         Err(e) => return Err(e).context("no handshake"),
     };
     let chain = seen.chain.lock().map(|c| c.clone()).unwrap_or_default();
@@ -105,13 +145,38 @@ pub(crate) fn shake(
 }
 
 /// Whether the server stays: it refuses with an alert or by closing.
-fn goes_on(tls: &mut ClientConnection, tcp: &mut TcpStream) -> bool {
-    let _ = tcp.set_read_timeout(Some(SILENCE));
+fn goes_on(tls: &mut ClientConnection, tcp: &mut Timed) -> anyhow::Result<bool> {
     let mut byte = [0];
-    match rustls::Stream::new(tls, tcp).read(&mut byte) {
-        Ok(n) => n > 0,
-        Err(e) => matches!(e.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut),
+    loop {
+        // A ticket is made from all of the handshake: who sends one has taken our part of it.
+        if tls.tls13_tickets_received() > 0 {
+            return Ok(true);
+        }
+        match tls.reader().read(&mut byte) {
+            Ok(n) => return Ok(n > 0),
+            Err(e) if e.kind() == ErrorKind::UnexpectedEof => return Ok(false),
+            // There is nothing to read yet.
+            Err(_) => {}
+        }
+        match tls.complete_io(tcp) {
+            Ok((0, 0)) => return Ok(false),
+            Ok(_) => {}
+            Err(e) if timed_out(&e) => return Ok(true),
+            Err(e) if is_refusal(&e) => return Ok(false),
+            Err(e) => return Err(e).context("after the handshake"),
+        }
     }
+}
+
+fn timed_out(e: &io::Error) -> bool {
+    matches!(e.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut)
+}
+
+/// An alert, or an end: closing while our last words are still under way arrives as a reset.
+fn is_refusal(e: &io::Error) -> bool {
+    let inner = e.get_ref().and_then(|inner| inner.downcast_ref::<Error>());
+    let ended = [ErrorKind::UnexpectedEof, ErrorKind::ConnectionReset, ErrorKind::BrokenPipe];
+    matches!(inner, Some(Error::AlertReceived(_))) || inner.is_none() && ended.contains(&e.kind())
 }
 
 /// Shows a certificate, and remembers that it was asked for.

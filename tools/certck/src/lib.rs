@@ -2,6 +2,7 @@
 
 use clap::{Parser, Subcommand};
 use common::cli::{Global, Tool};
+use common::error::is_broken_pipe;
 use common::exit::Exit;
 use common::out::{Color, Out, Verbosity};
 use common::report::ReportFormat;
@@ -10,14 +11,20 @@ mod authority;
 mod ca;
 mod clock;
 mod cmd;
+mod decoy;
+mod describe;
 mod download;
+mod explain;
 mod files;
 mod handshake;
 mod input;
 mod interrupt;
 mod issued;
+mod judgement;
 mod leaf;
 mod lists;
+mod metrics;
+mod oldtls;
 mod order;
 mod plan;
 mod source;
@@ -62,17 +69,55 @@ impl Tool for Cli {
 
     fn run(self, out: &mut Out) -> anyhow::Result<Exit> {
         let format = self.global.format;
-        match self.cmd {
-            Cmd::Crl(cmd) => cmd::crl::run(&cmd, format.plain()?, out),
-            Cmd::Check(args) => cmd::check::run(&args, format, out),
-            Cmd::Mint(args) => cmd::mint::run(&args, format.plain()?, out),
-            Cmd::Ocsp(args) => cmd::ocsp::run(&args, format, out),
-            Cmd::Probe(args) => cmd::probe::run(&args, format, out),
-            Cmd::Revoke(args) => cmd::revoke::run(&args, format.plain()?, out),
-            Cmd::Rules(args) => cmd::rules::run(&args, format.plain()?, out),
-            Cmd::Show(args) => cmd::show::run(&args, format.plain()?, out),
-            Cmd::Watch(args) => cmd::watch::run(&args, format.plain()?, out),
-            Cmd::Verify(args) => cmd::verify::run(&args, format.plain()?, out),
+        match self.cmd.run(format, out) {
+            // A monitoring system reads standard output, and takes a 2 for what was found out to be critical.
+            Err(e) if format == ReportFormat::Nagios && !is_broken_pipe(&e) => {
+                writeln!(out.text(), "{}", verdict::unknown(&format!("{e:#}")))?;
+                out.diag().fatal(&e);
+                Ok(Exit::Unknown)
+            }
+            result => result,
         }
+    }
+}
+
+impl Cmd {
+    fn run(self, format: ReportFormat, out: &mut Out) -> anyhow::Result<Exit> {
+        match self {
+            Self::Crl(cmd) => cmd::crl::run(&cmd, format.plain()?, out),
+            Self::Check(args) => cmd::check::run(&args, format, out),
+            Self::Mint(args) => cmd::mint::run(&args, format.plain()?, out),
+            Self::Ocsp(args) => cmd::ocsp::run(&args, format, out),
+            Self::Probe(args) => cmd::probe::run(&args, format, out),
+            Self::Revoke(args) => cmd::revoke::run(&args, format.plain()?, out),
+            Self::Rules(args) => cmd::rules::run(&args, format.plain()?, out),
+            Self::Show(args) => cmd::show::run(&args, format.plain()?, out),
+            Self::Watch(args) => cmd::watch::run(&args, format.plain()?, out),
+            Self::Verify(args) => cmd::verify::run(&args, format.plain()?, out),
+        }
+    }
+}
+
+/// The readers of files that only this tool has, for the fuzzer: each answers whether the text was one.
+#[doc(hidden)]
+pub mod fuzz {
+    use time::OffsetDateTime;
+
+    /// A file of suppressions.
+    #[must_use]
+    pub fn suppressions(text: &str) -> bool {
+        crate::suppress::Suppressions::parse(text, OffsetDateTime::UNIX_EPOCH).is_ok()
+    }
+
+    /// What `certck mint --from` takes.
+    #[must_use]
+    pub fn plan(text: &str) -> bool {
+        crate::plan::of_file(text).is_ok()
+    }
+
+    /// A line of `certck verify`.
+    #[must_use]
+    pub fn case(line: &[u8]) -> bool {
+        crate::cmd::verify::answer(line).is_ok()
     }
 }

@@ -164,14 +164,22 @@ fn unlike_others() -> anyhow::Result<String> {
 
 fn read(path: &Path) -> anyhow::Result<File> {
     let text = String::from_utf8(files::read(path)?.to_vec()).context("not UTF-8 text")?;
-    toml::from_str(&text).map_err(|e| {
-        let lines: Vec<_> = e.to_string().lines().map(|l| l.trim().to_owned()).collect();
-        anyhow::anyhow!("{}", lines.join(" "))
-    })
+    toml::from_str(&text).map_err(|e| anyhow::anyhow!("{}", crate::suppress::told(&text, &e)))
 }
 
 fn host(text: &str) -> anyhow::Result<Host> {
     Host::parse(text).map_err(|e| anyhow::anyhow!("hosts: `{text}`: {e}"))
+}
+
+/// What a file alone makes of a plan.
+pub(crate) fn of_file(text: &str) -> anyhow::Result<Plan> {
+    #[derive(clap::Parser)]
+    struct Alone {
+        #[command(flatten)]
+        options: Options,
+    }
+    let alone = <Alone as clap::Parser>::try_parse_from(["mint", "dir"])?;
+    alone.options.merge(toml::from_str(text)?)
 }
 
 #[cfg(test)]

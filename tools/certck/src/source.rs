@@ -1,23 +1,32 @@
-//! Which directories a command works on: those named, those below, those that a list names.
+//! Which directories a command works on: those named, those below, those that a list names; each once.
 
+use std::collections::HashSet;
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
-use std::path::PathBuf;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 
-use anyhow::Context;
+use anyhow::{Context, anyhow};
+use common::pki::role::LAYOUTS;
 
 use crate::input;
 
 /// The arguments of commands that take directories.
-#[derive(clap::Args, Debug)]
+#[derive(clap::Args, Clone, Debug)]
 pub(crate) struct Source {
-    /// Directories of certificates
+    /// Directories of certificates; one that is named twice counts once
     #[arg(value_name = "DIR", required_unless_present = "files_from")]
     dirs: Vec<PathBuf>,
-    /// Look below each DIR for every directory that holds a ca.crt beside a leaf or its key
+    /// Look below each DIR for every directory that holds a leaf or a leaf's key, by their names
+    ///
+    /// That is server.crt, server.key, client.crt or client.key: a directory whose ca.crt was lost is found too.
+    /// Links are not followed.
     #[arg(short, long)]
     recursive: bool,
     /// Take directories from FILE too, one per line; `-` is standard input
+    ///
+    /// Lines are taken as they are: spaces, quotes, `#` and carriage returns belong to the path. Empty lines are
+    /// passed over. A line of more than 65536 bytes is an error.
     #[arg(long, value_name = "FILE")]
     files_from: Option<PathBuf>,
     /// The list is separated by NUL bytes instead of newlines
@@ -45,15 +54,40 @@ impl Source {
         let listed = self.files_from.as_deref().map(|path| self.listed(path)).transpose()?;
         let named = self.dirs.clone().into_iter().map(Ok).chain(listed.into_iter().flatten());
         let recursive = self.recursive;
-        Ok(named.flat_map(move |item| match item {
+        let all = named.flat_map(move |item| match item {
             Ok(dir) if recursive => below(&dir),
             item => vec![item],
+        });
+        let mut seen = HashSet::new();
+        Ok(all.filter(move |item| {
+            let id = item.as_ref().ok().and_then(|dir| identity(dir));
+            id.is_none_or(|id| seen.insert(id))
         }))
     }
 
-    fn listed(&self, path: &std::path::Path) -> anyhow::Result<impl Iterator<Item = Item> + Send + use<>> {
-        let mut input = input::open(path)?;
-        let (end, shown) = (if self.null { 0 } else { b'\n' }, path.display().to_string());
+    /// The same directories for whoever asks for them more than once: a list that can be read only once is read
+    /// now. What is wrong with single lines goes to `failed`.
+    ///
+    /// # Errors
+    /// The list cannot be opened.
+    pub(crate) fn lasting(&self, mut failed: impl FnMut(anyhow::Error)) -> anyhow::Result<Self> {
+        let mut lasting = self.clone();
+        let once = |path: &&PathBuf| !path.metadata().is_ok_and(|meta| meta.is_file());
+        let Some(path) = self.files_from.as_ref().filter(once) else { return Ok(lasting) };
+        for item in self.listed(path)? {
+            match item {
+                Ok(dir) => lasting.dirs.push(dir),
+                Err(e) => failed(e),
+            }
+        }
+        lasting.files_from = None;
+        Ok(lasting)
+    }
+
+    fn listed(&self, path: &Path) -> anyhow::Result<impl Iterator<Item = Item> + Send + use<>> {
+        let shown = path.display().to_string();
+        let mut input = input::open(path).with_context(|| shown.clone())?;
+        let end = if self.null { 0 } else { b'\n' };
         let paths =
             std::iter::from_fn(move || input.next(end, LONGEST).with_context(|| shown.clone()).transpose());
         let named = paths.filter(|p| !p.as_ref().is_ok_and(Vec::is_empty));
@@ -61,36 +95,72 @@ impl Source {
     }
 }
 
+/// What tells that two paths lead to one directory; nothing for a path that leads nowhere.
+fn identity(dir: &Path) -> Option<(u64, u64)> {
+    dir.metadata().ok().map(|meta| (meta.dev(), meta.ino()))
+}
+
 /// Every certificate directory in a tree, sorted; links are not followed.
-fn below(dir: &std::path::Path) -> Vec<Item> {
-    let is_one = |path: &std::path::Path| {
-        let has = |name: &str| path.join(name).symlink_metadata().is_ok();
-        has("ca.crt") && ["server.crt", "server.key", "client.crt", "client.key"].into_iter().any(has)
+fn below(dir: &Path) -> Vec<Item> {
+    // One file of a leaf is enough: what is lost beside it is for the rules to say.
+    let is_one = |path: &Path| {
+        let leaves = LAYOUTS.iter().flat_map(|layout| [layout.leaf, layout.key]);
+        leaves.into_iter().any(|name| path.join(name).symlink_metadata().is_ok())
     };
     let entries = walkdir::WalkDir::new(dir).sort_by_file_name();
     let directories = entries.into_iter().filter(|e| e.as_ref().map_or(true, |e| e.file_type().is_dir()));
     directories
         .filter_map(|entry| match entry {
             Ok(e) => is_one(e.path()).then(|| Ok(e.into_path())),
-            Err(e) => Some(Err(e).with_context(|| dir.display().to_string())),
+            Err(e) => Some(Err(walk_error(dir, &e))),
         })
         .collect()
+}
+
+/// `path: reason`.
+fn walk_error(dir: &Path, error: &walkdir::Error) -> anyhow::Error {
+    let path = error.path().unwrap_or(dir).display();
+    match error.io_error() {
+        Some(e) if e.kind() == std::io::ErrorKind::NotFound => anyhow!("{path}: does not exist"),
+        Some(e) if e.kind() == std::io::ErrorKind::PermissionDenied => anyhow!("{path}: permission denied"),
+        Some(e) => anyhow!("{path}: {e}"),
+        None => anyhow!("{path}: {error}"),
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn source(dirs: &[&Path], recursive: bool) -> Source {
+        let dirs = dirs.iter().map(|d| d.to_path_buf()).collect();
+        Source { dirs, recursive, files_from: None, null: false }
+    }
+
     #[test]
-    fn directories_below_are_those_with_certificates() {
+    fn directories_below_are_those_with_a_leaf_or_its_key() {
         let dir = tempfile::tempdir().unwrap();
-        for (sub, files) in
-            [("a/server", &["ca.crt", "server.key"][..]), ("a/ca", &["ca.crt", "ca.key"]), ("b", &[])]
-        {
+        for (sub, files) in [
+            ("a/server", &["ca.crt", "server.key"][..]),
+            ("a/other", &["ca.crt", "x.key"]),
+            ("b", &[]),
+            ("c", &["client.crt"]),
+        ] {
             std::fs::create_dir_all(dir.path().join(sub)).unwrap();
             files.iter().for_each(|f| std::fs::write(dir.path().join(sub).join(f), "").unwrap());
         }
         let found: Vec<_> = below(dir.path()).into_iter().map(Result::unwrap).collect();
-        assert_eq!(found, [dir.path().join("a/server")]);
+        assert_eq!(found, [dir.path().join("a/server"), dir.path().join("c")]);
+        let error = below(&dir.path().join("no")).remove(0).unwrap_err().to_string();
+        assert_eq!(error, format!("{}: does not exist", dir.path().join("no").display()));
+    }
+
+    #[test]
+    fn a_directory_counts_once_whatever_it_is_called() {
+        let dir = tempfile::tempdir().unwrap();
+        let (plain, odd) = (dir.path().join("a"), dir.path().join("a/../a/."));
+        std::fs::create_dir(&plain).unwrap();
+        let found: Vec<_> = source(&[&odd, &plain], false).items().unwrap().map(Result::unwrap).collect();
+        assert_eq!(found, [odd]);
     }
 }

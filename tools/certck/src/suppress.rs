@@ -1,13 +1,15 @@
 //! Findings that somebody has decided to live with for a while: a file of rules, paths, reasons and end dates.
 //!
-//! Only `certck check` reads it. A daemon that starts on a directory knows no suppressions.
+//! Only `certck` reads it. A daemon that starts on a directory knows no suppressions.
 
+use std::ffi::OsString;
 use std::io::Read;
-use std::path::Path;
+use std::os::unix::ffi::OsStringExt;
+use std::path::{Component, Path, PathBuf};
 
-use anyhow::{Context, bail, ensure};
+use anyhow::{Context, anyhow, ensure};
 use common::finding::Finding;
-use common::pki::rule::RULES;
+use common::pki::rule::Rule;
 use serde::Deserialize;
 use time::macros::format_description;
 use time::{Date, OffsetDateTime};
@@ -32,36 +34,38 @@ struct Entry {
     /// The rule's id.
     rule: String,
     /// A path that the finding's path is or lies below; every path, if absent.
-    path: Option<String>,
+    path: Option<PathBuf>,
     /// Why.
     reason: String,
-    /// The last day on which it counts, UTC.
-    until: String,
+    /// The last day on which it counts, UTC: as TOML's own date, or quoted.
+    until: toml::Value,
 }
 
 const MAX_BYTES: u64 = 1 << 20;
 
 impl Suppressions {
-    /// Reads a file and keeps what counts at a time.
-    pub(crate) fn read(path: &Path, at: OffsetDateTime) -> anyhow::Result<Self> {
+    /// Reads a file, if there is one, and keeps what counts at a time.
+    ///
+    /// # Errors
+    /// It cannot be read, or says what cannot be: an unknown rule, no reason, no date.
+    pub(crate) fn read(path: Option<&Path>, at: OffsetDateTime) -> anyhow::Result<Self> {
+        let Some(path) = path else { return Ok(Self::default()) };
         let shown = || path.display().to_string();
         let (file, _) = common::fsat::open_regular(path).with_context(shown)?;
         let bytes = common::fsat::read_bounded(file.take(MAX_BYTES + 1), MAX_BYTES).with_context(shown)?;
-        let text = String::from_utf8(bytes).with_context(shown)?;
+        let text = String::from_utf8(bytes).map_err(|_| anyhow!("not UTF-8 text")).with_context(shown)?;
         Self::parse(&text, at).with_context(shown)
     }
 
-    fn parse(text: &str, at: OffsetDateTime) -> anyhow::Result<Self> {
-        let file: File = match toml::from_str(text) {
-            Ok(file) => file,
-            Err(e) => bail!("{}", e.to_string().lines().map(str::trim).collect::<Vec<_>>().join(" ")),
-        };
+    pub(crate) fn parse(text: &str, at: OffsetDateTime) -> anyhow::Result<Self> {
+        let file: File = toml::from_str(text).map_err(|e| anyhow!("{}", told(text, &e)))?;
         let mut suppressions = Self::default();
-        for entry in file.suppress {
-            ensure!(RULES.iter().any(|r| r.id == entry.rule), "there is no rule `{}`", entry.rule);
+        for mut entry in file.suppress {
+            ensure!(known(&entry.rule), "there is no rule `{}`: see `certck rules`", entry.rule);
             ensure!(!entry.reason.trim().is_empty(), "rule `{}`: no reason is given", entry.rule);
-            let until = Date::parse(&entry.until, format_description!("[year]-[month]-[day]"))
+            let until = date(&entry.until)
                 .with_context(|| format!("rule `{}`: `until` is no date like 2027-01-31", entry.rule))?;
+            entry.path = entry.path.map(|path| absolute(&path));
             if until < at.to_offset(time::UtcOffset::UTC).date() {
                 suppressions.ended.push(format!("rule `{}` ended on {until}: {}", entry.rule, entry.reason));
             } else {
@@ -73,10 +77,54 @@ impl Suppressions {
 
     /// Whether a finding is one of those.
     pub(crate) fn cover(&self, finding: &Finding) -> bool {
-        let below =
-            |entry: &Entry| entry.path.as_ref().is_none_or(|path| Path::new(&finding.path).starts_with(path));
-        self.entries.iter().any(|entry| entry.rule == finding.rule && below(entry))
+        let mut of_rule = self.entries.iter().filter(|entry| entry.rule == finding.rule).peekable();
+        if of_rule.peek().is_none() {
+            return false;
+        }
+        let path = absolute(Path::new(&OsString::from_vec(finding.path_bytes())));
+        of_rule.any(|entry| entry.path.as_ref().is_none_or(|above| path.starts_with(above)))
     }
+
+    /// Takes out the findings that are among those, and returns them.
+    pub(crate) fn split(&self, findings: &mut Vec<Finding>) -> Vec<Finding> {
+        findings.extract_if(.., |finding| self.cover(finding)).collect()
+    }
+}
+
+fn known(id: &str) -> bool {
+    super::cmd::rules::all().any(|(rule, _): (&Rule, _)| rule.id == id)
+}
+
+/// A day, written as TOML's own date or in quotes.
+fn date(value: &toml::Value) -> Option<Date> {
+    let text = match value {
+        toml::Value::String(text) => text.clone(),
+        toml::Value::Datetime(day) => day.to_string(),
+        _ => return None,
+    };
+    Date::parse(&text, format_description!("[year]-[month]-[day]")).ok()
+}
+
+/// A path from the root on, without `.` and `..`, as its text says: nothing is looked up, since what it names may
+/// be gone.
+fn absolute(path: &Path) -> PathBuf {
+    let mut all = PathBuf::new();
+    for part in std::path::absolute(path).unwrap_or_else(|_| path.to_owned()).components() {
+        match part {
+            Component::ParentDir => _ = all.pop(),
+            part => all.push(part),
+        }
+    }
+    all
+}
+
+/// What is wrong with a TOML text, in one line: `line 3, column 1: …`.
+pub(crate) fn told(text: &str, error: &toml::de::Error) -> String {
+    let message = error.message().lines().map(str::trim).collect::<Vec<_>>().join(" ");
+    let Some(before) = error.span().and_then(|span| text.get(..span.start)) else { return message };
+    let line = before.matches('\n').count() + 1;
+    let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
+    format!("line {line}, column {column}: {message}")
 }
 
 #[cfg(test)]
@@ -106,12 +154,34 @@ mod tests {
     }
 
     #[test]
+    fn the_spelling_of_a_path_does_not_count() {
+        let here = std::env::current_dir().unwrap();
+        let spelled = ["x/y", "./x/y", "x/./z/../y", here.join("x/y").to_str().unwrap()].map(str::to_owned);
+        for (a, b) in spelled.iter().flat_map(|a| spelled.iter().map(move |b| (a, b))) {
+            let s = Suppressions::parse(&TEXT.replace("/etc/a", a), OffsetDateTime::UNIX_EPOCH).unwrap();
+            assert!(s.cover(&rule::NO_CRL.at(&Path::new(b).join("ca.crl"))), "{a} {b}");
+        }
+    }
+
+    #[test]
     fn what_is_wrong_with_the_file_is_said_in_one_line() {
         let error =
             |text: &str| format!("{:#}", Suppressions::parse(text, OffsetDateTime::UNIX_EPOCH).unwrap_err());
-        assert_eq!(error(&TEXT.replace("no-crl", "nocrl")), "there is no rule `nocrl`");
+        assert_eq!(error(&TEXT.replace("no-crl", "nocrl")), "there is no rule `nocrl`: see `certck rules`");
         assert!(error(&TEXT.replace("2026-12-31", "soon")).contains("no date"));
-        assert!(!error("suppress = 3").contains('\n'));
+        assert!(error(&TEXT.replace("\"2026-12-31\"", "3")).contains("no date"));
+        assert!(error(&TEXT.replace("\"2026-12-31\"", "2026-12-31T10:00:00Z")).contains("no date"));
+        assert!(error("suppress = 3").starts_with("line 1, column 12: invalid type: integer"));
+        assert!(
+            error(&TEXT.replace("rule =", "role =")).starts_with("line 3, column 9: unknown field `role`")
+        );
         assert!(error(&TEXT.replace("the PKI has no CRL yet", "")).contains("no reason"));
+    }
+
+    #[test]
+    fn a_date_needs_no_quotes() {
+        let text = TEXT.replace("\"2026-12-31\"", "2026-12-31");
+        assert_eq!(Suppressions::parse(&text, datetime!(2026-12-31 0:00 UTC)).unwrap().entries.len(), 1);
+        assert_eq!(Suppressions::parse(&text, datetime!(2027-01-01 0:00 UTC)).unwrap().ended.len(), 1);
     }
 }

@@ -1,27 +1,60 @@
-//! How `certck check` shows what it found: text, JSON lines, and metrics with the end of each validity.
+//! What a check came to, in every form: sentences, JSON lines, and the formats that all audits share.
 
 use std::io::{self, Write};
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use common::exit::Exit;
-use common::finding::{Finding, Severity};
-use common::out::Out;
+use common::finding::{Finding, Severity, hex};
+use common::out::{Diag, without_numbers};
 use common::pki::rule::{self, Rule};
 use common::record::certck as record;
-use common::record::{Line, Record};
+use common::record::write as line;
 use common::report::{self, End, ReportFormat, Totals, Writer, nagios_exit};
 use common::text::{Safe, safe};
 
-use crate::cmd::check::{Checked, Report};
+use crate::judgement::{Checked, Purpose};
+use crate::metrics::Metrics;
+
+/// A form of the result.
+pub(crate) trait Report {
+    /// Takes one directory, judged or not.
+    fn checked(&mut self, to: &mut dyn Write, checked: &Checked) -> anyhow::Result<()>;
+
+    /// Ends the report.
+    fn end(&mut self, to: &mut dyn Write, end: &End, summary: &record::Summary) -> anyhow::Result<()>;
+
+    /// Takes what could not be done, for forms that are read without standard error.
+    fn trouble(&mut self, _text: &str) {}
+}
+
+/// The writer of a format.
+pub(crate) fn form(format: ReportFormat) -> Box<dyn Report> {
+    match (format, report::writer(format, source(&[]))) {
+        (ReportFormat::Prometheus, Some(writer)) => Box::new(Metrics::new(writer)),
+        (ReportFormat::Nagios, Some(writer)) => Box::new(Plugin(writer, None)),
+        (_, Some(writer)) => Box::new(Shared(writer)),
+        (ReportFormat::Json, None) => Box::new(Json),
+        (_, None) => Box::new(Text),
+    }
+}
 
 /// Sentences, grouped by directory.
-pub(crate) struct Text;
+struct Text;
 
 impl Report for Text {
     fn checked(&mut self, to: &mut dyn Write, checked: &Checked) -> anyhow::Result<()> {
-        let refused = checked.findings.iter().any(|f| f.severity == Severity::Error);
-        let verdict = if refused { "not fit to serve" } else { "fit to serve" };
-        writeln!(to, "{} ({}): {verdict}", Safe(&checked.dir.to_string_lossy()), checked.role)?;
+        if !checked.readable {
+            return Ok(());
+        }
+        let what = if checked.role == Purpose::Authority { "issue" } else { "serve" };
+        let (not, suppressed) = match checked.fit() {
+            true => ("", ""),
+            false if checked.of(Severity::Error) == 0 => ("not ", ", suppressed"),
+            false => ("not ", ""),
+        };
+        let (dir, role) = (checked.dir.to_string_lossy(), checked.role.name());
+        writeln!(to, "{} ({role}): {not}fit to {what}{suppressed}", Safe(&dir))?;
         for f in &checked.findings {
             let path = Path::new(&f.path);
             let file = path.strip_prefix(&checked.dir).unwrap_or(path).to_string_lossy();
@@ -33,42 +66,115 @@ impl Report for Text {
 
     fn end(&mut self, to: &mut dyn Write, _end: &End, summary: &record::Summary) -> anyhow::Result<()> {
         if summary.checked > 1 {
-            writeln!(to, "{} directories, {} not fit to serve", summary.checked, summary.refused)?;
+            writeln!(to, "{} directories, {} not fit", summary.checked, summary.refused)?;
         }
         if summary.suppressed > 0 {
-            writeln!(to, "{} findings suppressed", summary.suppressed)?;
+            writeln!(to, "{} suppressed", many(summary.suppressed, "finding"))?;
         }
         Ok(())
     }
 }
 
-/// JSON lines.
-pub(crate) struct Json;
-
-impl Json {
-    fn line<R: Record>(to: &mut dyn Write, record: &R) -> anyhow::Result<()> {
-        serde_json::to_writer(&mut *to, &Line::new(record)).map_err(io::Error::from)?;
-        Ok(to.write_all(b"\n")?)
-    }
+/// `1 finding`, `2 findings`.
+pub(crate) fn many(n: u64, noun: &str) -> String {
+    format!("{n} {noun}{}", if n == 1 { "" } else { "s" })
 }
+
+/// JSON lines.
+struct Json;
 
 impl Report for Json {
     fn checked(&mut self, to: &mut dyn Write, checked: &Checked) -> anyhow::Result<()> {
-        let dir = checked.dir.to_string_lossy();
-        checked.findings.iter().cloned().try_for_each(|finding| {
-            Self::line(
-                to,
-                &record::Finding { dir: dir.to_string(), role: checked.role.name().to_owned(), finding },
-            )
-        })
+        let (dir, role) = (checked.dir.to_string_lossy().into_owned(), checked.role.name().to_owned());
+        for finding in checked.findings.iter().cloned() {
+            line(to, &record::Finding { dir: dir.clone(), role: role.clone(), finding })?;
+        }
+        let bytes = checked.dir.as_os_str().as_bytes();
+        Ok(line(
+            to,
+            &record::Directory {
+                dir,
+                dir_hex: checked.dir.to_str().is_none().then(|| hex(bytes)),
+                role,
+                fit: checked.fit(),
+                errors: checked.of(Severity::Error),
+                warnings: checked.of(Severity::Warning),
+                notes: checked.of(Severity::Note),
+                suppressed: checked.suppressed.len() as u64,
+            },
+        )?)
     }
 
     fn end(&mut self, to: &mut dyn Write, _end: &End, summary: &record::Summary) -> anyhow::Result<()> {
-        Self::line(to, summary)
+        Ok(line(to, summary)?)
     }
 }
 
+/// The formats that all audits share.
+struct Shared(Box<dyn Writer>);
+
+impl Report for Shared {
+    fn checked(&mut self, to: &mut dyn Write, checked: &Checked) -> anyhow::Result<()> {
+        Ok(checked.findings.iter().try_for_each(|f| self.0.finding(to, f))?)
+    }
+
+    fn end(&mut self, to: &mut dyn Write, end: &End, _summary: &record::Summary) -> anyhow::Result<()> {
+        Ok(self.0.end(to, end)?)
+    }
+}
+
+/// The line for a monitoring system, and the first thing that could not be done.
+struct Plugin(Box<dyn Writer>, Option<String>);
+
+impl Report for Plugin {
+    fn checked(&mut self, to: &mut dyn Write, checked: &Checked) -> anyhow::Result<()> {
+        // What could not be judged is unknown, not critical.
+        let judged = checked.findings.iter().filter(|_| checked.readable);
+        Ok(judged.into_iter().try_for_each(|f| self.0.finding(to, f))?)
+    }
+
+    fn end(&mut self, to: &mut dyn Write, end: &End, summary: &record::Summary) -> anyhow::Result<()> {
+        Ok(plugin_line(self.0.as_mut(), to, end, summary.suppressed, self.1.as_deref())?)
+    }
+
+    fn trouble(&mut self, text: &str) {
+        self.1.get_or_insert_with(|| text.to_owned());
+    }
+}
+
+/// The shared line, with what only this tool knows before the performance data.
+fn plugin_line(
+    writer: &mut dyn Writer,
+    to: &mut dyn Write,
+    end: &End,
+    suppressed: u64,
+    trouble: Option<&str>,
+) -> io::Result<()> {
+    let mut line = Vec::new();
+    writer.end(&mut line, end)?;
+    let line = String::from_utf8_lossy(&line);
+    let (text, data) = line.trim_end().split_once(" | ").unwrap_or((line.trim_end(), ""));
+    let text = match (end.subjects, end.failed) {
+        (0, 0) => unknown(&format!("there are no {} to judge", end.noun)),
+        _ => text.to_owned(),
+    };
+    let suppressed = if suppressed > 0 { format!("; {suppressed} suppressed") } else { String::new() };
+    let trouble = trouble.map(|t| format!("; {}", plain(t))).unwrap_or_default();
+    writeln!(to, "{text}{suppressed}{trouble} | {data}")
+}
+
+/// What a monitoring system is told when nothing could be found out.
+pub(crate) fn unknown(why: &str) -> String {
+    format!("CERTCK UNKNOWN: {}", plain(why))
+}
+
+/// One line without the bar that would begin the performance data.
+fn plain(text: &str) -> String {
+    safe(&without_numbers(text)).replace('|', "/")
+}
+
 /// What was found at something that is not a directory: a daemon, a responder.
+#[derive(Default)]
 pub(crate) struct Elsewhere<'a> {
     /// The rules that only such a thing can break.
     pub(crate) own: &'static [Rule],
@@ -79,6 +185,10 @@ pub(crate) struct Elsewhere<'a> {
     /// How many of them are not fit.
     pub(crate) refused: u64,
     pub(crate) findings: &'a [record::Finding],
+    /// Findings that do not count.
+    pub(crate) suppressed: u64,
+    /// The first thing that could not be done.
+    pub(crate) trouble: Option<&'a str>,
 }
 
 impl Elsewhere<'_> {
@@ -86,26 +196,37 @@ impl Elsewhere<'_> {
     pub(crate) fn write(
         &self,
         format: ReportFormat,
-        out: &mut Out,
-        records: impl FnOnce(&mut Out) -> io::Result<()>,
-        text: impl FnOnce(&mut Out) -> io::Result<()>,
+        diag: &Diag,
+        to: &mut dyn Write,
+        records: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+        text: impl FnOnce(&mut dyn Write) -> io::Result<()>,
     ) -> anyhow::Result<Exit> {
         let mut totals = Totals::default();
         self.findings.iter().for_each(|f| totals.add(f.finding.severity));
-        let end = End { subjects: self.subjects, noun: self.noun, totals, failed: out.diag().errors() };
+        let end = End { subjects: self.subjects, noun: self.noun, totals, failed: diag.errors() };
         match (format, report::writer(format, source(self.own))) {
             (_, Some(mut writer)) => {
-                self.findings.iter().try_for_each(|f| writer.finding(out.text(), &f.finding))?;
-                writer.end(out.text(), &end)?;
+                self.findings.iter().try_for_each(|f| writer.finding(to, &f.finding))?;
+                match format {
+                    ReportFormat::Nagios => {
+                        plugin_line(writer.as_mut(), to, &end, self.suppressed, self.trouble)?;
+                    }
+                    _ => writer.end(to, &end)?,
+                }
             }
             (ReportFormat::Json, None) => {
-                records(out)?;
-                self.findings.iter().try_for_each(|f| out.record(f))?;
-                out.record(&self.summary(&end))?;
+                records(to)?;
+                self.findings.iter().try_for_each(|f| line(to, f))?;
+                line(to, &self.summary(&end))?;
             }
             (_, None) => {
-                text(out)?;
-                self.findings.iter().try_for_each(|f| sentence(out.text(), None, &f.finding))?;
+                text(to)?;
+                // One subject has been named already.
+                let path = |f: &record::Finding| (self.subjects > 1).then(|| f.finding.path.clone());
+                self.findings.iter().try_for_each(|f| sentence(to, path(f).as_deref(), &f.finding))?;
+                if self.suppressed > 0 {
+                    writeln!(to, "{} suppressed", many(self.suppressed, "finding"))?;
+                }
             }
         }
         Ok(match format {
@@ -122,6 +243,7 @@ impl Elsewhere<'_> {
             findings_error: end.totals.errors,
             findings_warning: end.totals.warnings,
             findings_note: end.totals.notes,
+            suppressed: self.suppressed,
             errors: end.failed,
             ..record::Summary::default()
         }
@@ -141,56 +263,8 @@ pub(crate) fn source(own: &'static [Rule]) -> report::Source {
 }
 
 /// One finding as text: severity, file, reason, and how to mend it.
-fn sentence(to: &mut dyn Write, file: Option<&str>, f: &Finding) -> io::Result<()> {
+pub(crate) fn sentence(to: &mut dyn Write, file: Option<&str>, f: &Finding) -> io::Result<()> {
     let file = file.map(|file| format!("{}: ", Safe(file))).unwrap_or_default();
     writeln!(to, "  {:7} {file}{}", f.severity, Safe(&f.reason()))?;
     if f.fix.is_empty() { Ok(()) } else { writeln!(to, "          fix: {}", Safe(&f.fix)) }
-}
-
-/// The metrics of every audit, and when each certificate and CRL ends.
-pub(crate) struct Metrics {
-    shared: Box<dyn Writer>,
-    ends: Vec<String>,
-}
-
-impl Metrics {
-    pub(crate) fn new(shared: Box<dyn Writer>) -> Self {
-        Self { shared, ends: Vec::new() }
-    }
-}
-
-impl Report for Metrics {
-    fn checked(&mut self, to: &mut dyn Write, checked: &Checked) -> anyhow::Result<()> {
-        checked.findings.iter().try_for_each(|f| self.shared.finding(to, f))?;
-        let fit = u8::from(checked.findings.iter().all(|f| f.severity < Severity::Error));
-        let dir = label(&checked.dir.to_string_lossy());
-        self.ends.push(format!("certck_fit{{dir=\"{dir}\",role=\"{}\"}} {fit}", checked.role));
-        self.ends.extend(checked.ends.iter().map(|e| {
-            let (path, name) = (label(&e.path.to_string_lossy()), label(&e.name));
-            format!("certck_end_timestamp_seconds{{path=\"{path}\",name=\"{name}\"}} {}", e.at)
-        }));
-        Ok(())
-    }
-
-    fn end(&mut self, to: &mut dyn Write, end: &End, _summary: &record::Summary) -> anyhow::Result<()> {
-        self.shared.end(to, end)?;
-        let metrics = [
-            ("certck_fit", "Whether a directory is fit to serve."),
-            ("certck_end_timestamp_seconds", "When a certificate's validity or a CRL's nextUpdate ends."),
-        ];
-        // Lines of one metric stand together.
-        self.ends.sort_unstable();
-        for (metric, help) in metrics {
-            writeln!(to, "# HELP {metric} {help}\n# TYPE {metric} gauge")?;
-            for line in self.ends.iter().filter(|l| l.starts_with(metric)) {
-                writeln!(to, "{line}")?;
-            }
-        }
-        Ok(())
-    }
-}
-
-/// A label's value as the text format wants it.
-fn label(text: &str) -> String {
-    safe(text).replace('\\', "\\\\").replace('"', "\\\"")
 }

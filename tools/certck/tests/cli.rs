@@ -101,7 +101,7 @@ fn suppressed_findings_do_not_count() {
     assert_eq!(certck(&args).0, Exit::No);
     let (exit, text) = certck(&[&args[..], &["--suppress", list.to_str().unwrap()]].concat());
     assert_eq!(exit, Exit::Ok);
-    assert!(text.contains("1 findings suppressed"), "{text}");
+    assert!(text.contains("1 finding suppressed"), "{text}");
 }
 
 #[test]

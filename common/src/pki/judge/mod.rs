@@ -63,6 +63,13 @@ impl<'a> Judge<'a> {
         self.last_word(case);
     }
 
+    /// Holds what an authority keeps to the rules for it.
+    pub(super) fn keeper(&mut self, case: &Case) {
+        self.clock(case);
+        self.roots(case);
+        self.revocation(case);
+    }
+
     fn add(&mut self, finding: Finding) {
         self.findings.push(finding);
     }

@@ -4,39 +4,19 @@ use std::path::PathBuf;
 
 use clap::Subcommand;
 use common::exit::Exit;
-use common::finding::Severity;
 use common::out::{Format, Out};
-use common::pki::{LoadOptions, PassphraseArgs, inspect_crl};
-use common::record::certck::{Finding, Summary, Written};
+use common::pki::PassphraseArgs;
+use common::record::certck::{Summary, Written};
 use common::text::Safe;
 
 use crate::ca::{Ca, Next};
-use crate::files;
 
 /// Check, make and fetch certificate revocation lists
 #[derive(Subcommand, Debug)]
 pub(crate) enum Cmd {
-    Check(Check),
+    Check(super::crlcheck::Args),
     New(New),
     Fetch(super::fetch::Args),
-}
-
-/// Judge a CRL by the CA that must have issued it
-///
-/// Says whether the CRL is in strict DER, signed by the CA's key, in force now, numbered, and complete.
-#[derive(clap::Args, Debug)]
-#[command(after_long_help = "Examples:
-  certck crl check --ca pki/ca/ca.crt pki/server_certs/ca.crl")]
-pub(crate) struct Check {
-    /// The CRL, PEM or DER
-    #[arg(value_name = "FILE", required = true)]
-    files: Vec<PathBuf>,
-    /// The certificate of the CA
-    #[arg(long, value_name = "FILE")]
-    ca: PathBuf,
-    /// Warn of a nextUpdate within so many days
-    #[arg(long, value_name = "N", default_value_t = 30)]
-    warn_days: u32,
 }
 
 /// Make a new CRL with what the present one revokes
@@ -45,7 +25,7 @@ pub(crate) struct Check {
 /// directory, each replaced in one step; CRLs by other CAs in the same file are kept. A directory that is not under
 /// this authority, or whose CRL knows more than the authority's, is refused before anything is written.
 #[derive(clap::Args, Debug)]
-#[command(after_long_help = "Examples:
+#[command(arg = common::report::plain_format(), after_long_help = "Examples:
   certck crl new pki/ca --days 30 --to pki/server_certs --to pki/client_certs
   certck crl new --first /etc/pki/lab-ca")]
 pub(crate) struct New {
@@ -75,7 +55,7 @@ pub(crate) struct Publish {
 
 pub(crate) fn run(cmd: &Cmd, format: Format, out: &mut Out) -> anyhow::Result<Exit> {
     match cmd {
-        Cmd::Check(args) => check(args, format, out),
+        Cmd::Check(args) => super::crlcheck::run(args, format, out),
         Cmd::Fetch(args) => super::fetch::run(args, format, out),
         Cmd::New(args) => {
             let ca = Ca::open(&args.ca, args.publish.passphrase.read()?.as_ref())?;
@@ -86,43 +66,6 @@ pub(crate) fn run(cmd: &Cmd, format: Format, out: &mut Out) -> anyhow::Result<Ex
             Ok(out.diag().exit())
         }
     }
-}
-
-fn check(args: &Check, format: Format, out: &mut Out) -> anyhow::Result<Exit> {
-    let issuer = files::certificate(&args.ca)?;
-    let options = LoadOptions { warn_days: args.warn_days, ..LoadOptions::now() };
-    let mut summary = Summary::default();
-    for file in &args.files {
-        let crl = match files::crl(file) {
-            Ok(crl) => crl,
-            Err(e) => {
-                out.diag().fatal(&e);
-                continue;
-            }
-        };
-        let findings = inspect_crl(file, &crl, &issuer, &options);
-        let of = |severity| findings.iter().filter(|f| f.severity == severity).count() as u64;
-        summary.checked += 1;
-        summary.refused += u64::from(of(Severity::Error) > 0);
-        summary.findings_error += of(Severity::Error);
-        summary.findings_warning += of(Severity::Warning);
-        let path = file.to_string_lossy().into_owned();
-        if format == Format::Text {
-            let verdict = if of(Severity::Error) > 0 { "not fit" } else { "fit" };
-            writeln!(out.text(), "{}: {verdict}, {} revoked", Safe(&path), crl.revoked.len())?;
-        }
-        for finding in findings {
-            match format {
-                Format::Text => writeln!(out.text(), "  {:7} {}", finding.severity, Safe(&finding.reason()))?,
-                Format::Json => out.record(&Finding { dir: path.clone(), role: "ca".to_owned(), finding })?,
-            }
-        }
-    }
-    summary.errors = out.diag().errors();
-    if format == Format::Json {
-        out.record(&summary)?;
-    }
-    Ok(if summary.refused > 0 { Exit::No } else { Exit::Ok })
 }
 
 /// Says what was written.

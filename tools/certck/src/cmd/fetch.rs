@@ -30,7 +30,7 @@ use crate::lists::Lists;
 /// A proxy is taken from http_proxy, https_proxy or all_proxy, but not for what no_proxy names. It is asked to CONNECT
 /// for http addresses too, which a proxy may have to be told to allow for port 80.
 #[derive(clap::Args, Debug)]
-#[command(after_long_help = "Examples:
+#[command(arg = common::report::plain_format(), after_long_help = "Examples:
   certck crl fetch /etc/profguard/server_certs
   certck crl fetch pki/server_certs pki/client_certs
   certck crl fetch --url https://pki.example.org/ca.crl --timeout 10 /etc/profguard/server_certs")]

@@ -24,7 +24,7 @@ use crate::{files, issued};
 /// not at all; nothing that exists is replaced. Each server and each client gets its own, so that one can be revoked
 /// without the others.
 #[derive(clap::Args, Debug)]
-#[command(after_long_help = "Examples:
+#[command(arg = common::report::plain_format(), after_long_help = "Examples:
   certck mint leaf pki/ca node18_certs --role server --host node18.example.org --name node18
   certck mint leaf pki/ca alice_certs --role client --name alice --days 90
   certck mint leaf pki/ca node19_certs --role server --host node19.example.org --csr node19.csr")]

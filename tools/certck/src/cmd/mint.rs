@@ -23,7 +23,7 @@ use crate::stage::Stage;
 /// again what ends soon. DIR/ca/issued.jsonl lists all that was issued.
 #[derive(clap::Args, Debug)]
 #[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
-#[command(after_long_help = "Examples:
+#[command(arg = common::report::plain_format(), after_long_help = "Examples:
   certck mint pki
   certck mint --host node17.example.org --host 10.0.0.17 --days 90 pki
   certck mint --profile compat --crl-url http://pki.example.org/ca.crl pki

@@ -2,6 +2,7 @@
 
 pub(crate) mod check;
 pub(crate) mod crl;
+pub(crate) mod crlcheck;
 pub(crate) mod fetch;
 pub(crate) mod leaf;
 pub(crate) mod mint;

@@ -1,5 +1,6 @@
 //! `certck ocsp`: what the responders say of certificates.
 
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail, ensure};
@@ -11,6 +12,7 @@ use common::pki::role::LAYOUTS;
 use common::pki::rule::{REVOKED, Rule};
 use common::pki::{Cert, Crl, pem, revocation_reason, utc};
 use common::record::certck as record;
+use common::record::write as line;
 use common::report::ReportFormat;
 use common::text::Safe;
 use time::OffsetDateTime;
@@ -75,12 +77,15 @@ pub(crate) fn run(args: &Args, format: ReportFormat, out: &mut Out) -> anyhow::R
         subjects: report.answers.len() as u64,
         refused: report.refused,
         findings: &report.findings,
+        ..Elsewhere::default()
     };
+    let (diag, to) = out.parts();
     elsewhere.write(
         format,
-        out,
-        |out| report.answers.iter().try_for_each(|a| out.record(a)),
-        |out| report.answers.iter().try_for_each(|a| text(a, out)),
+        diag,
+        to,
+        |to| report.answers.iter().try_for_each(|a| line(to, a)),
+        |to| report.answers.iter().try_for_each(|a| text(a, to)),
     )
 }
 
@@ -245,9 +250,9 @@ fn said(file: &Path, cert: &Cert, url: &str, answer: &Answer) -> record::Ocsp {
     }
 }
 
-fn text(answer: &record::Ocsp, out: &mut Out) -> std::io::Result<()> {
+fn text(answer: &record::Ocsp, to: &mut dyn Write) -> std::io::Result<()> {
     let until = answer.next_update.as_ref().map(|t| format!(" until {t}")).unwrap_or_default();
-    writeln!(out.text(), "{}: {}: {}{until}", Safe(&answer.path), Safe(&answer.subject), answer.status)?;
+    writeln!(to, "{}: {}: {}{until}", Safe(&answer.path), Safe(&answer.subject), answer.status)?;
     let made = if answer.nonce { "made for this question" } else { "made in advance" };
-    writeln!(out.text(), "  {} says so at {}, {made}", Safe(&answer.signer), answer.this_update)
+    writeln!(to, "  {} says so at {}, {made}", Safe(&answer.signer), answer.this_update)
 }

@@ -1,48 +1,63 @@
-//! `certck probe`: what a live daemon does, held to the rules.
+//! `certck probe`: what live daemons do, held to the rules.
 
-use std::io;
+use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, anyhow};
+use anyhow::Context;
 use common::error::HintExt;
 use common::exit::Exit;
 use common::finding::{Finding, Severity};
-use common::out::Out;
+use common::fsat::Output;
+use common::out::{Diag, Out};
 use common::pki::rule::Rule;
-use common::pki::{Cert, LoadOptions, MtlsDir, PassphraseArgs, Role, inspect_peer, key, pem};
+use common::pki::{Cert, LoadOptions, MtlsDir, PassphraseArgs, Role, inspect_peer};
+use common::policy::Mode;
 use common::record::certck as record;
+use common::record::write as line;
 use common::report::ReportFormat;
 use common::text::Safe;
 use rustls::pki_types::ServerName;
 use rustls::sign::CertifiedKey;
 use time::OffsetDateTime;
 
-use crate::authority::{Algorithm, Authority, Validity};
-use crate::files;
+use crate::decoy::{self, Decoy};
 use crate::handshake::{ANY, Offer, Outcome, TLS12, shake};
+use crate::order::in_order;
+use crate::suppress::Suppressions;
 use crate::verdict::Elsewhere;
+use crate::{judgement, oldtls};
 
-/// Shake hands with a live daemon, and judge what it does
+/// Shake hands with live daemons, and judge what they do
 ///
-/// Says which TLS it speaks and which chain it presents, and holds the chain to the rules of `certck check`.
-/// Then tries what must be refused: no client certificate, and one by an unknown CA.
+/// Says which TLS each speaks and which chain it presents, and holds the chain to the rules of `certck check`.
+/// Then tries what must be refused: no client certificate, and one by an unknown CA; with --ca also an expired one,
+/// one that is for servers only, and one whose serial number the CA's CRL revokes. These are made in memory, and
+/// written nowhere. Only an alert, or the end of the connection once our certificate was sent, counts as a refusal.
+///
+/// Exit status 1 means that a daemon is not as it should be; 2 that one could not be reached, or that something could
+/// not be found out. With --format nagios that is 3, and 2 is a daemon that is not as it should be.
 #[derive(clap::Args, Debug)]
 #[command(after_long_help = "Examples:
   certck probe node17:1778 --certs-dir pki/client_certs
+  certck probe node17:1778 node18:1778 --certs-dir pki/client_certs --ca pki/ca
   certck probe 10.0.0.17:1778 --host node17.example.org --certs-dir pki/client_certs --format json
   certck probe node17:1778 --certs-dir pki/client_certs --refused old/client_certs")]
 pub(crate) struct Args {
-    /// Where the daemon listens
-    #[arg(value_name = "HOST:PORT")]
-    address: String,
+    /// Where the daemons listen
+    #[arg(value_name = "HOST:PORT", required = true, value_parser = address)]
+    addresses: Vec<Address>,
     /// A client's certificate directory
     #[arg(long, value_name = "DIR")]
     certs_dir: PathBuf,
-    /// Name that the daemon's certificate must be good for [default: HOST]
-    #[arg(long, value_name = "NAME")]
+    /// Name that each daemon's certificate must be good for [default: HOST]
+    #[arg(long, value_name = "NAME", value_parser = judgement::host)]
     host: Option<String>,
+    /// The directory of the CA that issued the client's certificate, with its ca.key: to make clients that must be
+    /// refused
+    #[arg(long, value_name = "CA_DIR")]
+    ca: Option<PathBuf>,
     /// A directory whose client.crt and client.key must be refused: expired or revoked ones
     #[arg(long, value_name = "DIR")]
     refused: Vec<PathBuf>,
@@ -52,8 +67,28 @@ pub(crate) struct Args {
     /// Warn of a validity that ends within so many days
     #[arg(long, value_name = "N", default_value_t = 30)]
     warn_days: u32,
+    /// Do not count the findings that FILE lists with a reason and an end date; a path there is HOST:PORT
+    #[arg(long, value_name = "FILE")]
+    suppress: Option<PathBuf>,
+    /// Write the report to FILE, replaced in one step, instead of standard output
+    #[arg(short, long, value_name = "FILE")]
+    output: Option<PathBuf>,
     #[command(flatten)]
     passphrase: PassphraseArgs,
+}
+
+/// Where a daemon listens, and the host's name in it.
+#[derive(Clone, Debug)]
+struct Address {
+    text: String,
+    host: String,
+}
+
+fn address(text: &str) -> Result<Address, String> {
+    let (host, port) = text.rsplit_once(':').ok_or("expected HOST:PORT")?;
+    port.parse::<u16>().map_err(|_| format!("`{port}` is no port"))?;
+    let host = judgement::host(host.trim_matches(['[', ']']))?;
+    Ok(Address { text: text.to_owned(), host })
 }
 
 const NO_CLIENT_AUTH: Rule = Rule {
@@ -64,73 +99,112 @@ const NO_CLIENT_AUTH: Rule = Rule {
 const WRONG_CLIENT_ACCEPTED: Rule = Rule {
     id: "wrong-client-accepted",
     severity: Severity::Error,
-    what: "The daemon refuses client certificates that are by an unknown CA, expired or revoked.",
+    what: "The daemon refuses client certificates that are by an unknown CA, expired, revoked or not for clients.",
 };
 const CLIENT_REFUSED: Rule = Rule {
     id: "client-refused",
     severity: Severity::Error,
     what: "The daemon takes a good client certificate.",
 };
+const OBSOLETE_TLS: Rule =
+    Rule { id: "obsolete-tls", severity: Severity::Error, what: "The daemon speaks no TLS before 1.2." };
 const OLD_TLS: Rule =
     Rule { id: "tls-1.2", severity: Severity::Note, what: "The daemon speaks TLS 1.3 only." };
 
 /// The rules that only a live daemon can break.
-pub(crate) static OWN: [Rule; 4] = [NO_CLIENT_AUTH, WRONG_CLIENT_ACCEPTED, CLIENT_REFUSED, OLD_TLS];
+pub(crate) static OWN: [Rule; 5] =
+    [NO_CLIENT_AUTH, WRONG_CLIENT_ACCEPTED, CLIENT_REFUSED, OBSOLETE_TLS, OLD_TLS];
 
 pub(crate) fn run(args: &Args, format: ReportFormat, out: &mut Out) -> anyhow::Result<Exit> {
+    let (diag, to) = out.parts();
     let passphrase = args.passphrase.read()?;
     let options = LoadOptions { passphrase: passphrase.as_ref(), ..LoadOptions::now() };
     let dir = MtlsDir::load(&args.certs_dir, Role::Client, &options)
         .hint(format!("see `certck check {}`", args.certs_dir.display()))?;
-    let probe = Probe::new(args)?;
-    let good = probe.shake(Some(dir.certified_key().clone())).with_context(|| args.address.clone())?;
-    let mut findings = probe.judge(&good, &dir);
-    findings.extend(probe.refusals(&good)?);
+    let mut decoys = vec![decoy::stranger()?];
+    if let Some(ca) = &args.ca {
+        decoys.extend(decoy::of_authority(ca, passphrase.as_ref(), &dir)?);
+    }
     for refused in &args.refused {
-        findings.extend(probe.must_refuse(refused)?);
+        decoys.push(decoy::of_directory(refused, passphrase.as_ref())?);
     }
-    let old = probe.old();
-    if old {
-        findings.push(
-            OLD_TLS
-                .at(probe.name())
-                .found("TLS 1.2 is spoken too")
-                .expected("TLS 1.3 only, unless old peers need it"),
-        );
-    }
-    write(&probe.record(&good, old), &findings, format, out)
+    let suppressions = Suppressions::read(args.suppress.as_deref(), OffsetDateTime::now_utc())?;
+    suppressions.ended.iter().for_each(|ended| diag.warn("suppression", ended));
+    let mut report = Report::default();
+    let probe = |address: &Address| Probe { args, address, dir: &dir, decoys: &decoys }.run();
+    in_order(args.addresses.iter(), probe, |probed| {
+        report.take(probed, &suppressions, diag);
+        Ok::<_, anyhow::Error>(())
+    })?;
+    let Some(path) = &args.output else { return report.write(format, diag, to) };
+    let shown = || path.display().to_string();
+    let mut file = BufWriter::new(Output::create(path, Mode(0o640)).with_context(shown)?);
+    let exit = report.write(format, diag, &mut file)?;
+    file.into_inner().map_err(io::IntoInnerError::into_error)?.commit().with_context(shown)?;
+    Ok(exit)
 }
 
+/// One daemon, and what it is shown.
 struct Probe<'a> {
     args: &'a Args,
-    host: String,
-    name: ServerName<'static>,
-    timeout: Duration,
+    address: &'a Address,
+    dir: &'a MtlsDir,
+    decoys: &'a [Decoy],
 }
 
-impl<'a> Probe<'a> {
-    fn new(args: &'a Args) -> anyhow::Result<Self> {
-        let (host, _) =
-            args.address.rsplit_once(':').ok_or_else(|| anyhow!("{}: not HOST:PORT", args.address))?;
-        let host = args.host.as_deref().unwrap_or(host).trim_matches(['[', ']']).to_owned();
-        let name = ServerName::try_from(host.clone()).with_context(|| host.clone())?;
-        Ok(Self { args, host, name, timeout: Duration::from_secs(args.timeout) })
+/// What one daemon did, as far as it was found out.
+#[derive(Default)]
+struct Probed {
+    address: String,
+    record: Option<record::Probe>,
+    findings: Vec<Finding>,
+    failures: Vec<anyhow::Error>,
+}
+
+impl Probe<'_> {
+    fn run(self) -> Probed {
+        let mut probed = Probed { address: self.address.text.clone(), ..Probed::default() };
+        let good = match self.shake(Some(self.dir.certified_key().clone())) {
+            Ok(good) => good,
+            Err(e) => {
+                probed.failures.push(e);
+                return probed;
+            }
+        };
+        probed.findings = self.judge(&good);
+        let mut record = self.record(&good);
+        self.refusals(&good, &mut record.tried, &mut probed);
+        self.versions(&mut record, &mut probed);
+        probed.record = Some(record);
+        probed
     }
 
     fn name(&self) -> &Path {
-        Path::new(&self.args.address)
+        Path::new(&self.address.text)
+    }
+
+    fn timeout(&self) -> Duration {
+        Duration::from_secs(self.args.timeout)
     }
 
     fn shake(&self, certificate: Option<CertifiedKey>) -> anyhow::Result<Outcome> {
-        let offer = Offer { versions: ANY, certificate: certificate.map(Arc::new) };
-        shake(&self.args.address, &self.name, &offer, self.timeout)
+        self.shake_by(&Offer { versions: ANY, certificate: certificate.map(Arc::new) })
+    }
+
+    fn shake_by(&self, offer: &Offer) -> anyhow::Result<Outcome> {
+        let name = ServerName::try_from(self.host().clone())?;
+        shake(&self.address.text, &name, offer, self.timeout())
+    }
+
+    fn host(&self) -> &String {
+        self.args.host.as_ref().unwrap_or(&self.address.host)
     }
 
     /// The chain that was shown, and whether we were let in.
-    fn judge(&self, good: &Outcome, dir: &MtlsDir) -> Vec<Finding> {
-        let hosts = [self.host.clone()];
+    fn judge(&self, good: &Outcome) -> Vec<Finding> {
+        let hosts = [self.host().clone()];
         let options = LoadOptions { hosts: &hosts, warn_days: self.args.warn_days, ..LoadOptions::now() };
-        let mut findings = inspect_peer(self.name(), &good.chain, Role::Server, dir, &options);
+        let mut findings = inspect_peer(self.name(), &good.chain, Role::Server, self.dir, &options);
         if !good.accepted {
             let expected = format!("the certificate of {}", self.args.certs_dir.display());
             findings.push(CLIENT_REFUSED.at(self.name()).found("our certificate is refused").expected(expected).fix("look into the daemon's log; see that both ends have the same ca.crt and a CRL that is in force"));
@@ -138,116 +212,172 @@ impl<'a> Probe<'a> {
         findings
     }
 
-    /// What must be refused whatever the daemon's CA is: nobody, and somebody of another CA.
-    fn refusals(&self, good: &Outcome) -> anyhow::Result<Vec<Finding>> {
-        let mut findings = Vec::new();
-        let let_in = |outcome: anyhow::Result<Outcome>| outcome.is_ok_and(|o| o.accepted);
-        if !good.asked || let_in(self.shake(None)) {
-            let found = if good.asked {
-                "serves clients without a certificate"
-            } else {
-                "asks for no client certificate"
+    /// What must be refused: nobody, and everybody with whom something is wrong.
+    fn refusals(&self, good: &Outcome, tried: &mut Vec<record::Tried>, probed: &mut Probed) {
+        let open = if good.asked { self.refuses("no certificate", None, tried, probed) } else { Some(false) };
+        if open == Some(false) {
+            let found = match good.asked {
+                true => "serves clients without a certificate",
+                false => "asks for no client certificate",
             };
-            findings.push(
+            probed.findings.push(
                 NO_CLIENT_AUTH
                     .at(self.name())
                     .found(found)
                     .expected("a client certificate demanded")
                     .fix("start the daemon with --certs-dir"),
             );
-        } else if let_in(self.shake(Some(stranger()?))) {
-            findings.push(
-                WRONG_CLIENT_ACCEPTED
+            return;
+        }
+        for decoy in self.decoys {
+            // Who refuses a good client of this CA refuses the others for the same reason.
+            if !good.accepted && decoy.what != "unknown CA" {
+                continue;
+            }
+            if self.refuses(&decoy.what, Some(decoy.certificate.clone()), tried, probed) == Some(false) {
+                probed.findings.push(self.wrong_client(&decoy.what));
+            }
+        }
+    }
+
+    /// Whether a client is refused; what kept us from finding out is a failure.
+    fn refuses(
+        &self,
+        what: &str,
+        certificate: Option<CertifiedKey>,
+        tried: &mut Vec<record::Tried>,
+        probed: &mut Probed,
+    ) -> Option<bool> {
+        let refused = match self.shake(certificate) {
+            Ok(outcome) => Some(!outcome.accepted),
+            Err(e) => {
+                probed.failures.push(e.context(format!("when shown a client that must be refused ({what})")));
+                None
+            }
+        };
+        tried.push(record::Tried { what: what.to_owned(), refused });
+        refused
+    }
+
+    fn wrong_client(&self, what: &str) -> Finding {
+        let (found, fix) = match what {
+            "unknown CA" => {
+                ("serves a client whose CA it cannot know".to_owned(), "give the daemon the right ca.crt")
+            }
+            "expired" => {
+                ("serves a client whose certificate has expired".to_owned(), "look at the daemon's clock")
+            }
+            "not for clients" => {
+                ("serves a client whose certificate is for servers only".to_owned(), "replace the daemon")
+            }
+            "revoked" => (
+                "serves a client whose serial number the CA has revoked".to_owned(),
+                "give the daemon the CA's present CRL",
+            ),
+            dir => (format!("serves the client of {dir}"), "see that the daemon has a CRL that is in force"),
+        };
+        WRONG_CLIENT_ACCEPTED.at(self.name()).found(found).expected("a refusal").fix(fix)
+    }
+
+    /// Which TLS is spoken besides.
+    fn versions(&self, record: &mut record::Probe, probed: &mut Probed) {
+        let offer = Offer { versions: TLS12, certificate: None };
+        // A refusal of our missing certificate comes after the version is agreed upon; any other end is a no.
+        record.tls12 = self.shake_by(&offer).is_ok_and(|o| o.protocol == "TLSv1_2");
+        if record.tls12 {
+            probed.findings.push(
+                OLD_TLS
                     .at(self.name())
-                    .found("serves a client whose CA it cannot know")
-                    .expected("a refusal"),
+                    .found("TLS 1.2 is spoken too")
+                    .expected("TLS 1.3 only, unless old peers need it"),
             );
         }
-        Ok(findings)
+        match oldtls::spoken(&self.address.text, self.timeout()) {
+            Ok(old) => record.old_tls = old.map(str::to_owned),
+            Err(e) => probed.failures.push(e),
+        }
+        if let Some(old) = &record.old_tls {
+            probed.findings.push(
+                OBSOLETE_TLS
+                    .at(self.name())
+                    .found(format!("{old} is spoken"))
+                    .expected("TLS 1.2 or newer")
+                    .fix("replace the daemon, or what terminates TLS in front of it"),
+            );
+        }
     }
 
-    fn must_refuse(&self, dir: &Path) -> anyhow::Result<Option<Finding>> {
-        let layout = Role::Client.layout();
-        let chain = files::certificates(&dir.join(layout.leaf))?.into_iter().map(|c| c.der).collect();
-        let block = files::private_key(&dir.join(layout.key))?;
-        let key = key::read(&block, None).map_err(|e| anyhow!("{}: {e}", dir.join(layout.key).display()))?;
-        let accepted = self.shake(Some(CertifiedKey::new(chain, key))).is_ok_and(|o| o.accepted);
-        let found = || format!("serves the client of {}", dir.display());
-        Ok(accepted.then(|| {
-            WRONG_CLIENT_ACCEPTED
-                .at(self.name())
-                .found(found())
-                .expected("a refusal")
-                .fix("see that the daemon has a CRL that is in force")
-        }))
-    }
-
-    /// Whether TLS 1.2 is spoken.
-    fn old(&self) -> bool {
-        let offer = Offer { versions: TLS12, certificate: None };
-        // A refusal of our missing certificate comes after the version is agreed upon.
-        shake(&self.args.address, &self.name, &offer, self.timeout).is_ok_and(|o| o.protocol == "TLSv1_2")
-    }
-
-    fn record(&self, good: &Outcome, tls12: bool) -> record::Probe {
+    fn record(&self, good: &Outcome) -> record::Probe {
         let subject = |der: &rustls::pki_types::CertificateDer<'_>| {
             Cert::parse(der).map_or_else(|_| "(unreadable)".to_owned(), |c| c.subject.to_string())
         };
         record::Probe {
-            address: self.args.address.clone(),
+            address: self.address.text.clone(),
             protocol: good.protocol.clone(),
             suite: good.suite.clone(),
             key_exchange: good.key_exchange.clone(),
             chain: good.chain.iter().map(subject).collect(),
             asks_for_certificate: good.asked,
-            tls12,
+            tls12: false,
+            old_tls: None,
             accepted: good.accepted,
+            tried: Vec::new(),
             handshake_us: u64::try_from(good.took.as_micros()).unwrap_or(u64::MAX),
         }
     }
 }
 
-/// A client of a CA that was made a moment ago.
-fn stranger() -> anyhow::Result<CertifiedKey> {
-    let now = OffsetDateTime::now_utc();
-    let validity = Validity { from: now - time::Duration::HOUR, until: now + time::Duration::DAY };
-    let (authority, _) = Authority::new(Algorithm::EcdsaP256.generate()?, "certck probe", validity)?;
-    let key = Algorithm::EcdsaP256.generate()?;
-    let leaf = authority.leaf(&key, Role::Client, &[], validity)?;
-    let certificate = pem::parse(leaf.pem.as_bytes())?.remove(0).der.to_vec().into();
-    let block = pem::parse(key.pem(None)?.as_bytes())?.remove(0);
-    Ok(CertifiedKey::new(vec![certificate], key::read(&block, None)?))
+/// What came of all daemons.
+#[derive(Default)]
+struct Report {
+    probes: Vec<record::Probe>,
+    findings: Vec<record::Finding>,
+    refused: u64,
+    suppressed: u64,
+    trouble: Option<String>,
 }
 
-fn write(
-    probe: &record::Probe,
-    findings: &[Finding],
-    format: ReportFormat,
-    out: &mut Out,
-) -> anyhow::Result<Exit> {
-    let about = |finding: &Finding| record::Finding {
-        dir: probe.address.clone(),
-        role: "server".to_owned(),
-        finding: finding.clone(),
-    };
-    let findings: Vec<_> = findings.iter().map(about).collect();
-    let refused = findings.iter().any(|f| f.finding.severity == Severity::Error);
-    let elsewhere = Elsewhere {
-        own: &OWN,
-        noun: "daemons",
-        subjects: 1,
-        refused: u64::from(refused),
-        findings: &findings,
-    };
-    elsewhere.write(format, out, |out| out.record(probe), |out| text(probe, out))
+impl Report {
+    fn take(&mut self, mut probed: Probed, suppressions: &Suppressions, diag: &Diag) {
+        self.suppressed += suppressions.split(&mut probed.findings).len() as u64;
+        self.refused += u64::from(probed.findings.iter().any(|f| f.severity == Severity::Error));
+        self.findings.extend(probed.findings.into_iter().map(|finding| record::Finding {
+            dir: probed.address.clone(),
+            role: "server".to_owned(),
+            finding,
+        }));
+        self.probes.extend(probed.record);
+        for failure in probed.failures {
+            let failure = failure.context(probed.address.clone());
+            self.trouble.get_or_insert_with(|| format!("{failure:#}"));
+            diag.fatal(&failure);
+        }
+    }
+
+    fn write(&self, format: ReportFormat, diag: &Diag, to: &mut dyn Write) -> anyhow::Result<Exit> {
+        let elsewhere = Elsewhere {
+            own: &OWN,
+            noun: "daemons",
+            subjects: self.probes.len() as u64,
+            refused: self.refused,
+            findings: &self.findings,
+            suppressed: self.suppressed,
+            trouble: self.trouble.as_deref(),
+        };
+        let records = |to: &mut dyn Write| self.probes.iter().try_for_each(|p| line(to, p));
+        elsewhere.write(format, diag, to, records, |to| self.probes.iter().try_for_each(|p| text(p, to)))
+    }
 }
 
-fn text(probe: &record::Probe, out: &mut Out) -> io::Result<()> {
+fn text(probe: &record::Probe, to: &mut dyn Write) -> io::Result<()> {
     let exchange = probe.key_exchange.as_deref().unwrap_or("unknown key exchange");
-    writeln!(out.text(), "{}: {}, {}, {exchange}", Safe(&probe.address), probe.protocol, probe.suite)?;
-    writeln!(out.text(), "  presents {}", Safe(&probe.chain.join(" < ")))?;
+    writeln!(to, "{}: {}, {}, {exchange}", Safe(&probe.address), probe.protocol, probe.suite)?;
+    writeln!(to, "  presents {}", Safe(&probe.chain.join(" < ")))?;
     let asks =
         if probe.asks_for_certificate { "asks for a client certificate" } else { "asks for no certificate" };
     let takes = if probe.accepted { "takes ours" } else { "refuses ours" };
-    writeln!(out.text(), "  {asks}, {takes}; handshake in {} us", probe.handshake_us)
+    writeln!(to, "  {asks}, {takes}; handshake in {} us", probe.handshake_us)?;
+    let refused = probe.tried.iter().filter(|t| t.refused == Some(true));
+    let refused: Vec<_> = refused.map(|t| t.what.as_str()).collect();
+    if refused.is_empty() { Ok(()) } else { writeln!(to, "  refuses: {}", Safe(&refused.join(", "))) }
 }

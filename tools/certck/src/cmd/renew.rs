@@ -36,7 +36,7 @@ use crate::{files, issued};
 /// checked, and keeps its owner; profd takes it up within seconds. A CRL that ends soon is renewed too. The root is
 /// not: what it signed ends with it.
 #[derive(clap::Args, Debug)]
-#[command(after_long_help = "Examples:
+#[command(arg = common::report::plain_format(), after_long_help = "Examples:
   certck mint renew pki
   certck mint renew pki node18_certs alice_certs
   certck mint renew --before 60 --days 90 --role server pki")]

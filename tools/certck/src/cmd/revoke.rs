@@ -20,7 +20,7 @@ use crate::files;
 /// within seconds; other programs that serve must be told. What was lost is revoked by its serial number, which the
 /// authority's issued.jsonl has.
 #[derive(clap::Args, Debug)]
-#[command(after_long_help = "Examples:
+#[command(arg = common::report::plain_format(), after_long_help = "Examples:
   certck revoke pki/ca lost.crt --reason key-compromise \\
     --to pki/server_certs --to pki/client_certs
   grep laptop pki/ca/issued.jsonl

@@ -1,28 +1,33 @@
 //! `certck rules`: what directories and daemons are held to.
 
+use std::io;
+
 use common::exit::Exit;
+use common::finding::Severity;
 use common::out::{Format, Out};
-use common::pki::rule::{RULES, Rule};
+use common::pki::rule::{FORESIGHT, RULES, Rule};
 use common::record::certck as record;
 
 use super::{fetch, ocsp, probe};
+use crate::explain::reason;
 
 /// List the rules that directories and daemons are held to
 ///
 /// The severity is that of the compatible profile; the strict one makes errors of all but `expiring`,
-/// `crl-expiring` and `clock`.
+/// `crl-expiring` and `clock`. A rule that is named is explained: why it is there, and how to mend what breaks it.
 #[derive(clap::Args, Debug)]
-#[command(after_long_help = "Examples:
+#[command(arg = common::report::plain_format(), after_long_help = "Examples:
   certck rules
+  certck rules stray-key
   certck rules expired --format json")]
 pub(crate) struct Args {
-    /// Only these
+    /// Only these, explained
     #[arg(value_name = "RULE", value_parser = clap::builder::PossibleValuesParser::new(all().map(|(r, _)| r.id)), hide_possible_values = true)]
     rules: Vec<String>,
 }
 
 /// Every rule, and the command that applies it.
-fn all() -> impl Iterator<Item = (&'static Rule, &'static str)> {
+pub(crate) fn all() -> impl Iterator<Item = (&'static Rule, &'static str)> {
     let checked = RULES.iter().map(|r| (r, "check"));
     let fetched = fetch::OWN.iter().map(|r| (r, "crl fetch"));
     checked
@@ -33,21 +38,52 @@ fn all() -> impl Iterator<Item = (&'static Rule, &'static str)> {
 
 pub(crate) fn run(args: &Args, format: Format, out: &mut Out) -> anyhow::Result<Exit> {
     let mut listed = 0;
-    let wanted = |rule: &Rule| args.rules.is_empty() || args.rules.iter().any(|id| id == rule.id);
+    let named = !args.rules.is_empty();
+    let wanted = |rule: &Rule| !named || args.rules.iter().any(|id| id == rule.id);
     for (rule, command) in all().filter(|(rule, _)| wanted(rule)) {
         listed += 1;
         match format {
-            Format::Text => writeln!(out.text(), "{:23} {:8} {}", rule.id, rule.severity, rule.what)?,
-            Format::Json => out.record(&record::Rule {
-                rule: rule.id.to_owned(),
-                severity: rule.severity,
-                demands: rule.what.to_owned(),
-                command: command.to_owned(),
-            })?,
+            Format::Json => out.record(&record(rule, command))?,
+            Format::Text => {
+                writeln!(out.text(), "{:23} {:8} {}", rule.id, rule.severity, rule.what)?;
+                if named {
+                    explain(rule, command, out)?;
+                }
+            }
         }
     }
     if format == Format::Json {
         out.record(&record::Summary { checked: listed, ..record::Summary::default() })?;
     }
     Ok(Exit::Ok)
+}
+
+/// Only what is read from directories has profiles, and of that not what looks ahead.
+fn strict(rule: &Rule, command: &str) -> Severity {
+    let lasting = command == "check" && !FORESIGHT.iter().any(|r| r.id == rule.id);
+    if lasting { Severity::Error } else { rule.severity }
+}
+
+fn record(rule: &Rule, command: &str) -> record::Rule {
+    let reason = reason(rule.id);
+    record::Rule {
+        rule: rule.id.to_owned(),
+        severity: rule.severity,
+        strict: Some(strict(rule, command)),
+        demands: rule.what.to_owned(),
+        command: command.to_owned(),
+        why: reason.as_ref().map(|r| r.why.to_owned()),
+        mend: reason.map(|r| r.mend.to_owned()),
+    }
+}
+
+fn explain(rule: &Rule, command: &str, out: &mut Out) -> io::Result<()> {
+    let by = match command {
+        "check" => "certck check, and every program that loads a directory".to_owned(),
+        command => format!("certck {command}"),
+    };
+    writeln!(out.text(), "  severity  {}; in the strict profile {}", rule.severity, strict(rule, command))?;
+    writeln!(out.text(), "  applied   by {by}")?;
+    let Some(reason) = reason(rule.id) else { return Ok(()) };
+    writeln!(out.text(), "  why       {}\n  mend      {}", reason.why, reason.mend)
 }

@@ -22,9 +22,10 @@ use crate::{clock, input};
 /// Reads one case per line (a peer's certificate, intermediates, roots, CRLs, all PEM text; the time; what the
 /// peer must be) and writes one verdict per line. The rules are those of RFC 5280, not the policy of
 /// `certck check`. The records are described in profguard-records(7): certck.case and certck.verdict. Exit status
-/// 1 means that at least one case was rejected.
+/// 1 means that at least one case was rejected. A line may have 32 MiB; an input whose line does not end within
+/// another 64 MiB is given up, and a FIFO that nobody opens for writing within 5 s.
 #[derive(clap::Args, Debug)]
-#[command(after_long_help = "Examples:
+#[command(arg = common::report::plain_format(), after_long_help = "Examples:
   certck verify --format json - < cases.jsonl
   certck verify cases.jsonl | grep reject")]
 pub(crate) struct Args {
@@ -90,7 +91,7 @@ fn write(verdict: &Verdict, format: Format, out: &mut Out) -> anyhow::Result<()>
 }
 
 /// Answers one line. What is wrong with a certificate is a verdict; what is wrong with the case is an error.
-fn answer(line: &[u8]) -> anyhow::Result<Verdict> {
+pub(crate) fn answer(line: &[u8]) -> anyhow::Result<Verdict> {
     let case: Case = serde_json::from_slice(line).context("not a certck.case")?;
     let verdict = match decide(&case)? {
         Ok(path) => Verdict { id: case.id, verdict: Answer::Accept, reason: None, detail: None, path },

@@ -1,31 +1,41 @@
 //! `certck watch`: the check again and again, and what changed since.
 
 use std::collections::BTreeSet;
-use std::io::{BufWriter, Write};
 use std::path::PathBuf;
-use std::time::Duration;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, channel};
+use std::time::{Duration, Instant};
 
-use anyhow::Context;
 use common::exit::Exit;
-use common::finding::{Finding, Severity};
-use common::fsat::Output;
-use common::out::{Format, Out};
-use common::policy::Mode;
+use common::finding::Finding;
+use common::out::{Diag, Format, Out};
+use common::pki::rule::DIRECTORY;
 use common::record::certck as record;
 use common::report::ReportFormat;
 use common::text::Safe;
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
 use time::OffsetDateTime;
 
-use super::check::{Checked, Demands, Tally, form, judge};
 use crate::clock::rfc3339;
+use crate::judgement::{Checked, Demands, Judge, Tally};
+use crate::metrics;
 use crate::source::Source;
+use crate::suppress::Suppressions;
+use crate::verdict::form;
 
 /// Check again and again, and report what changes
 ///
 /// Says each finding once when it appears and once when it is gone. With --prometheus, the state of every round
-/// is a textfile for node_exporter, replaced in one step.
+/// is a textfile for node_exporter, replaced in one step. A list that is not a regular file is read once; the
+/// directories that it names, or that are found below them, are looked up again in each round. What fails in a round
+/// is said once while it lasts; the next round comes all the same.
+///
+/// It ends after --count rounds, or on SIGTERM or SIGINT, with the exit status that `certck check` would have given
+/// last: 2 if anything failed since it began.
 #[derive(clap::Args, Debug)]
-#[command(after_long_help = "Examples:
+#[command(arg = common::report::plain_format(), after_long_help = "Examples:
   certck watch --interval 3600 --prometheus /var/lib/node_exporter/certck.prom /etc/profguard/server_certs
   certck watch --format json -r /etc | jq -r 'select(.type==\"certck.change\" and .change==\"new\").finding.rule'")]
 pub(crate) struct Args {
@@ -46,18 +56,30 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: &Args, format: Format, out: &mut Out) -> anyhow::Result<Exit> {
     let passphrase = args.demands.passphrase.read()?;
+    let mut suppressions = Suppressions::read(args.demands.suppress.as_deref(), OffsetDateTime::now_utc())?;
+    for ended in &suppressions.ended {
+        out.warn("suppression", ended);
+    }
+    let source = args.source.lasting(|e| out.diag().fatal(&e))?;
+    let stop = Stop::listen()?;
     out.flush_each_record();
     let mut known: BTreeSet<Key> = BTreeSet::new();
-    let mut round = 0;
-    loop {
-        let at = OffsetDateTime::now_utc();
-        let mut checked = Vec::new();
-        for dir in args.source.items()? {
-            match dir {
-                Ok(dir) => checked.push(judge(dir, &args.demands, at, passphrase.as_ref())),
-                Err(e) => out.diag().fatal(&e),
-            }
+    let (mut troubles, mut last) = (Troubles::default(), Tally::default());
+    for round in 1.. {
+        let (at, begun) = (OffsetDateTime::now_utc(), Instant::now());
+        match Suppressions::read(args.demands.suppress.as_deref(), at) {
+            Ok(read) => suppressions = read,
+            // What was suppressed in the round before still is.
+            Err(e) => troubles.add(&e),
         }
+        let judge = Judge {
+            demands: &args.demands,
+            at,
+            passphrase: passphrase.as_ref(),
+            suppressions: &suppressions,
+        };
+        // Half a round says nothing about what is gone.
+        let Some(checked) = one_round(&source, &judge, &stop, &mut troubles) else { break };
         let now: BTreeSet<Key> =
             checked.iter().flat_map(|c| c.findings.iter().map(|f| Key::new(c, f))).collect();
         for gone in known.difference(&now) {
@@ -67,16 +89,128 @@ pub(crate) fn run(args: &Args, format: Format, out: &mut Out) -> anyhow::Result<
             change("new", new, at, format, out)?;
         }
         out.flush()?;
-        if let Some(path) = &args.prometheus {
-            metrics(path, &checked).with_context(|| path.display().to_string())?;
-        }
-        let refused = now.iter().any(|k| k.finding.severity == Severity::Error);
+        last = told(args, &checked, &mut troubles, out.diag())?;
         known = now;
-        round += 1;
-        if args.count.is_some_and(|n| round >= n) {
-            return Ok(if refused { Exit::No } else { Exit::Ok });
+        let rest = Duration::from_secs(args.interval).saturating_sub(begun.elapsed());
+        if args.count == Some(round) || stop.within(rest) {
+            break;
         }
-        std::thread::sleep(Duration::from_secs(args.interval));
+    }
+    end(last, &known, format, out)
+}
+
+/// Judges every directory once; `None` when a signal came meanwhile.
+fn one_round(
+    source: &Source,
+    judge: &Judge<'_>,
+    stop: &Stop,
+    troubles: &mut Troubles,
+) -> Option<Vec<Checked>> {
+    let mut checked = Vec::new();
+    match source.items() {
+        Ok(items) => {
+            for item in items {
+                match item {
+                    _ if stop.asked() => return None,
+                    Ok(dir) => checked.push(judge.judge(dir)),
+                    Err(e) => troubles.add(&e),
+                }
+            }
+        }
+        Err(e) => troubles.add(&e),
+    }
+    Some(checked)
+}
+
+/// Counts a round, says what failed in it, and writes the textfile.
+fn told(args: &Args, checked: &[Checked], troubles: &mut Troubles, diag: &Diag) -> anyhow::Result<Tally> {
+    let mut tally = Tally::default();
+    checked.iter().for_each(|one| tally.count(one));
+    if let Some((dir, _)) = tally.unasked(&args.demands) {
+        troubles.add(&anyhow::anyhow!("--host: is not judged for {}, which is no server's", dir.display()));
+    }
+    let failed = checked.iter().filter(|one| !one.readable).count() as u64;
+    tally.summary.errors = troubles.now.len() as u64 + failed;
+    if let Some(path) = &args.prometheus {
+        let mut metrics = form(ReportFormat::Prometheus);
+        checked.iter().try_for_each(|one| metrics.checked(&mut std::io::sink(), one))?;
+        if let Err(e) = metrics::write(path, metrics.as_mut(), &tally) {
+            troubles.add(&e);
+        }
+    }
+    troubles.say(diag);
+    Ok(tally)
+}
+
+/// What the last round came to, in the words and with the status of `certck check`.
+fn end(mut tally: Tally, known: &BTreeSet<Key>, format: Format, out: &mut Out) -> anyhow::Result<Exit> {
+    for key in known.iter().filter(|k| k.finding.rule == DIRECTORY.id) {
+        out.error(&key.finding.path, key.finding.reason());
+    }
+    let nothing = tally.summary.checked == 0 && out.diag().errors() == 0;
+    if nothing {
+        out.warn("nothing to check", "no certificate directory was found");
+    }
+    tally.summary.errors = out.diag().errors();
+    if format == Format::Json {
+        out.record(&tally.summary)?;
+    }
+    Ok(if tally.summary.refused > 0 || nothing { Exit::No } else { Exit::Ok })
+}
+
+/// SIGTERM and SIGINT. The second one ends the process as it would any other.
+struct Stop {
+    asked: Arc<AtomicBool>,
+    signals: Receiver<()>,
+}
+
+impl Stop {
+    fn listen() -> anyhow::Result<Self> {
+        let (asked, (send, signals)) = (Arc::new(AtomicBool::new(false)), channel());
+        // Asked before it is set below: so the first signal is not the last.
+        for signal in [SIGTERM, SIGINT] {
+            signal_hook::flag::register_conditional_default(signal, asked.clone())?;
+        }
+        let mut come = Signals::new([SIGTERM, SIGINT])?;
+        let set = asked.clone();
+        std::thread::spawn(move || {
+            if come.forever().next().is_some() {
+                set.store(true, Ordering::SeqCst);
+                let _ = send.send(());
+            }
+        });
+        Ok(Self { asked, signals })
+    }
+
+    fn asked(&self) -> bool {
+        self.asked.load(Ordering::SeqCst)
+    }
+
+    /// Waits, and tells whether one came.
+    fn within(&self, time: Duration) -> bool {
+        self.signals.recv_timeout(time).is_ok()
+    }
+}
+
+/// What failed in this round, and in the one before, of which nothing is said again.
+#[derive(Default)]
+struct Troubles {
+    before: BTreeSet<String>,
+    now: BTreeSet<String>,
+}
+
+impl Troubles {
+    fn add(&mut self, error: &anyhow::Error) {
+        self.now.insert(format!("{error:#}"));
+    }
+
+    /// Ends a round.
+    fn say(&mut self, diag: &Diag) {
+        let now = std::mem::take(&mut self.now);
+        for new in now.difference(&self.before) {
+            diag.fatal(&anyhow::anyhow!("{new}"));
+        }
+        self.before = now;
     }
 }
 
@@ -128,17 +262,4 @@ fn change(what: &str, key: &Key, at: OffsetDateTime, format: Format, out: &mut O
     let line =
         format!("{} {what:4} {:7} {}: {}", rfc3339(at), finding.severity, finding.path, finding.reason());
     Ok(writeln!(out.text(), "{}", Safe(&line))?)
-}
-
-fn metrics(path: &std::path::Path, checked: &[Checked]) -> anyhow::Result<()> {
-    let mut file = BufWriter::new(Output::create(path, Mode(0o640))?);
-    let (mut report, mut tally) = (form(ReportFormat::Prometheus), Tally::default());
-    for one in checked {
-        tally.count(&one.findings);
-        report.checked(&mut file, one)?;
-    }
-    report.end(&mut file, &tally.end(), &tally.summary)?;
-    file.flush()?;
-    file.into_inner().map_err(std::io::IntoInnerError::into_error)?.commit()?;
-    Ok(())
 }

@@ -1,0 +1,41 @@
+//! A private key's file: PEM or DER, plain or encrypted; and a signing request, which is told from a key.
+#![no_main]
+
+use common::pki::key::{self, is_private};
+use common::pki::passphrase::scheme;
+use common::pki::pem::{self, Block};
+use common::pki::request::Request;
+use common::pki::Passphrase;
+use libfuzzer_sys::fuzz_target;
+use zeroize::Zeroizing;
+
+/// What the seeds are encrypted with.
+const PASSPHRASE: &[u8] = b"seed";
+
+fuzz_target!(|bytes: &[u8]| {
+    let blocks = pem::parse(bytes).unwrap_or_else(|_| {
+        let der = |label: &str| Block {
+            label: label.to_owned(),
+            der: Zeroizing::new(bytes.to_vec()),
+            line: 1,
+            headers: false,
+        };
+        ["PRIVATE KEY", "RSA PRIVATE KEY", "EC PRIVATE KEY", "ENCRYPTED PRIVATE KEY"].map(der).into()
+    });
+    let passphrase = Passphrase(Zeroizing::new(PASSPHRASE.to_vec()));
+    for block in &blocks {
+        let _ = Request::parse(&block.der).map(|r| (r.is_ca(), r.is_signed_by_key()));
+        if is_private(&block.label) {
+            let _ = key::read(block, None).map(|key| key::public(key.as_ref()).map(|p| p.kind.to_string()));
+            if cheap(block) {
+                let _ = key::read(block, Some(&passphrase));
+            }
+        }
+    }
+});
+
+/// Whether opening takes no time that the fuzzer would miss: that it is bounded is for a unit test.
+fn cheap(block: &Block) -> bool {
+    let Ok(text) = scheme(&block.der) else { return true };
+    text.split(|c: char| !c.is_ascii_digit()).filter_map(|n| n.parse::<u64>().ok()).all(|n| n <= 2048)
+}

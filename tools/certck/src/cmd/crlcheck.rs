@@ -1,0 +1,182 @@
+//! `certck crl check`: revocation lists by themselves, held against the CA that must have issued them.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, ensure};
+use common::exit::Exit;
+use common::finding::{Finding, Severity};
+use common::out::{Format, Out};
+use common::pki::pem::{self, Block};
+use common::pki::{Cert, Crl, LoadOptions, inspect_crl, rule, utc};
+use common::record::certck as record;
+use common::text::Safe;
+
+use crate::files;
+use crate::verdict::sentence;
+
+/// Judge CRLs by the CA that must have issued them
+///
+/// Says of each CRL of each file whether it is in strict DER, signed by the CA's key, in force now, numbered, and
+/// complete; and whether the CA is one that may sign CRLs now. Where --ca holds several certificates, each CRL is
+/// judged by the one that issued it.
+#[derive(clap::Args, Debug)]
+#[command(arg = common::report::plain_format(), after_long_help = "Examples:
+  certck crl check --ca pki/ca/ca.crt pki/server_certs/ca.crl
+  certck crl check --ca /etc/profguard/server_certs/ca.crt --format json new.crl && mv new.crl ca.crl")]
+pub(crate) struct Args {
+    /// The CRLs, PEM or DER
+    #[arg(value_name = "FILE", required = true)]
+    files: Vec<PathBuf>,
+    /// The certificates of the CA, PEM or DER
+    #[arg(long, value_name = "FILE")]
+    ca: PathBuf,
+    /// Warn of a nextUpdate within so many days
+    #[arg(long, value_name = "N", default_value_t = 30)]
+    warn_days: u32,
+}
+
+pub(crate) fn run(args: &Args, format: Format, out: &mut Out) -> anyhow::Result<Exit> {
+    let authorities = authorities(&args.ca).with_context(|| args.ca.display().to_string())?;
+    let options = LoadOptions { warn_days: args.warn_days, ..LoadOptions::now() };
+    let mut summary = record::Summary::default();
+    for file in &args.files {
+        match blocks(file, "X509 CRL").with_context(|| file.display().to_string()) {
+            Err(e) => out.diag().fatal(&e),
+            Ok(blocks) => {
+                let several = blocks.len() > 1;
+                for block in blocks {
+                    let judged = Judged::new(args, file, &block, several, &authorities, &options);
+                    judged.count(&mut summary);
+                    judged.write(format, out)?;
+                }
+            }
+        }
+    }
+    summary.errors = out.diag().errors();
+    if format == Format::Json {
+        out.record(&summary)?;
+    }
+    Ok(if summary.refused > 0 { Exit::No } else { Exit::Ok })
+}
+
+/// Every certificate of a file.
+fn authorities(path: &Path) -> anyhow::Result<Vec<Cert>> {
+    blocks(path, "CERTIFICATE")?.iter().map(|b| Ok(Cert::parse(&b.der)?)).collect()
+}
+
+/// The blocks of a kind: those of PEM, or the one that DER is.
+fn blocks(path: &Path, label: &str) -> anyhow::Result<Vec<Block>> {
+    let bytes = files::read(path)?;
+    if bytes.first() == Some(&0x30) {
+        return Ok(vec![Block { label: label.to_owned(), der: bytes, line: 1, headers: false }]);
+    }
+    let mut blocks = pem::parse(&bytes)?;
+    blocks.retain(|b| b.label == label);
+    ensure!(!blocks.is_empty(), "holds no `{label}` block");
+    Ok(blocks)
+}
+
+/// One CRL, and what was found.
+struct Judged {
+    /// The file; with the line, where there are several in it.
+    name: String,
+    path: String,
+    revoked: usize,
+    findings: Vec<Finding>,
+}
+
+impl Judged {
+    fn new(
+        args: &Args,
+        file: &Path,
+        block: &Block,
+        several: bool,
+        authorities: &[Cert],
+        options: &LoadOptions<'_>,
+    ) -> Self {
+        let path = file.to_string_lossy().into_owned();
+        let name = if several { format!("{path}:{}", block.line) } else { path.clone() };
+        let (revoked, mut findings) = match Crl::parse(&block.der) {
+            Ok(crl) => {
+                let mut findings = Vec::new();
+                if let Some(issuer) = issuer(&crl, authorities) {
+                    findings = inspect_crl(file, &crl, issuer, options);
+                    findings.extend(unfit(&args.ca, issuer, options));
+                }
+                (crl.revoked.len(), findings)
+            }
+            Err(e) => {
+                let found = rule::MALFORMED_CRL.at(file).found(e.to_string()).expected("a CRL in DER");
+                (0, vec![found])
+            }
+        };
+        if several {
+            findings.iter_mut().for_each(|f| f.found = format!("line {}: {}", block.line, f.found));
+        }
+        Self { name, path, revoked, findings }
+    }
+
+    fn of(&self, severity: Severity) -> u64 {
+        self.findings.iter().filter(|f| f.severity == severity).count() as u64
+    }
+
+    fn count(&self, summary: &mut record::Summary) {
+        summary.checked += 1;
+        summary.refused += u64::from(self.of(Severity::Error) > 0);
+        summary.findings_error += self.of(Severity::Error);
+        summary.findings_warning += self.of(Severity::Warning);
+        summary.findings_note += self.of(Severity::Note);
+    }
+
+    fn write(self, format: Format, out: &mut Out) -> anyhow::Result<()> {
+        if format == Format::Json {
+            for finding in self.findings {
+                out.record(&record::Finding { dir: self.path.clone(), role: "ca".to_owned(), finding })?;
+            }
+            return Ok(());
+        }
+        let verdict = if self.of(Severity::Error) > 0 { "not fit" } else { "fit" };
+        writeln!(out.text(), "{}: {verdict}, {} revoked", Safe(&self.name), self.revoked)?;
+        for finding in &self.findings {
+            let elsewhere = (finding.path != self.path).then_some(finding.path.as_str());
+            sentence(out.text(), elsewhere, finding)?;
+        }
+        Ok(())
+    }
+}
+
+/// Who issued a CRL: by name and key, else by name, else whoever is there, which the rules then say.
+fn issuer<'a>(crl: &Crl, authorities: &'a [Cert]) -> Option<&'a Cert> {
+    let signed = authorities.iter().find(|c| crl.is_issued_by(c));
+    let named = || authorities.iter().find(|c| c.subject == crl.issuer);
+    signed.or_else(named).or(authorities.first())
+}
+
+/// Why a certificate is no CA whose CRLs count now. That it may sign CRLs is a rule of the CRL.
+fn unfit(path: &Path, issuer: &Cert, options: &LoadOptions<'_>) -> Vec<Finding> {
+    let (at, now) = (options.at.unix_timestamp(), utc(options.at.unix_timestamp()));
+    let mut findings = Vec::new();
+    if !issuer.is_ca() {
+        findings.push(
+            rule::NOT_A_CA
+                .at(path)
+                .found(format!("{} is no CA by its basicConstraints", issuer.subject))
+                .expected("the certificate of the CA")
+                .fix("name the file that holds the CA's certificate with --ca"),
+        );
+    }
+    if at < issuer.not_before.unix {
+        let found = format!("{} is valid from {} on", issuer.subject, issuer.not_before);
+        findings.push(rule::NOT_YET_VALID.at(path).found(found).expected(format!("valid at {now}")));
+    }
+    if at > issuer.not_after.unix {
+        findings.push(
+            rule::EXPIRED
+                .at(path)
+                .found(format!("{} expired at {}", issuer.subject, issuer.not_after))
+                .expected(format!("valid at {now}"))
+                .fix("renew the CA: nothing that it signed counts any more"),
+        );
+    }
+    findings
+}

@@ -1,0 +1,99 @@
+//! Clients that a daemon must refuse: made in memory, shown once, written nowhere.
+
+use std::path::Path;
+
+use anyhow::{Context, anyhow, ensure};
+use common::pki::{Cert, MtlsDir, Passphrase, Role, key, pem};
+use rcgen::{
+    CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, KeyUsagePurpose,
+    SerialNumber,
+};
+use rustls::sign::CertifiedKey;
+use time::{Duration, OffsetDateTime};
+
+use crate::authority::{Algorithm, Authority, Validity};
+use crate::ca::Ca;
+use crate::files;
+
+/// A client, and what is wrong with it.
+pub(crate) struct Decoy {
+    pub(crate) what: String,
+    pub(crate) certificate: CertifiedKey,
+}
+
+/// A client of a CA that was made a moment ago.
+pub(crate) fn stranger() -> anyhow::Result<Decoy> {
+    let now = OffsetDateTime::now_utc();
+    let validity = Validity { from: now - Duration::HOUR, until: now + Duration::DAY };
+    let (authority, _) = Authority::new(Algorithm::EcdsaP256.generate()?, "certck probe", validity)?;
+    decoy(&authority, "unknown CA", Flaw::default())
+}
+
+/// Clients of the daemon's own CA: an expired one, one that is for servers only, and one with the serial number of a
+/// certificate that the CA has revoked, if it has revoked any.
+pub(crate) fn of_authority(
+    dir: &Path,
+    passphrase: Option<&Passphrase>,
+    client: &MtlsDir,
+) -> anyhow::Result<Vec<Decoy>> {
+    let ca = Ca::open(dir, passphrase)?;
+    // A refusal by a daemon that does not know the CA would prove nothing.
+    let certs = client.chain().iter().filter_map(|der| Cert::parse(der).ok());
+    ensure!(
+        certs.into_iter().any(|cert| cert.is_issued_by(&ca.certificate)),
+        "{}: did not issue the certificate of {}",
+        dir.display(),
+        client.path().display()
+    );
+    let expired = Flaw { age: Duration::days(10), ..Flaw::default() };
+    let server = Flaw { usage: ExtendedKeyUsagePurpose::ServerAuth, ..Flaw::default() };
+    let mut decoys =
+        vec![decoy(&ca.authority, "expired", expired)?, decoy(&ca.authority, "not for clients", server)?];
+    if let Some(entry) = ca.in_force().ok().and_then(|crl| crl.revoked.last()) {
+        let serial = Some(SerialNumber::from_slice(&entry.serial));
+        decoys.push(decoy(&ca.authority, "revoked", Flaw { serial, ..Flaw::default() })?);
+    }
+    Ok(decoys)
+}
+
+/// The client of a directory that must be refused as a whole.
+pub(crate) fn of_directory(dir: &Path, passphrase: Option<&Passphrase>) -> anyhow::Result<Decoy> {
+    let layout = Role::Client.layout();
+    let chain = files::certificates(&dir.join(layout.leaf))?.into_iter().map(|c| c.der).collect();
+    let block = files::private_key(&dir.join(layout.key))?;
+    let shown = || dir.join(layout.key).display().to_string();
+    let key = key::read(&block, passphrase).map_err(|e| anyhow!("{e}")).with_context(shown)?;
+    let what = dir.to_string_lossy().into_owned();
+    Ok(Decoy { what, certificate: CertifiedKey::new(chain, key) })
+}
+
+/// How a decoy differs from a good client.
+struct Flaw {
+    age: Duration,
+    usage: ExtendedKeyUsagePurpose,
+    serial: Option<SerialNumber>,
+}
+
+impl Default for Flaw {
+    fn default() -> Self {
+        Self { age: Duration::ZERO, usage: ExtendedKeyUsagePurpose::ClientAuth, serial: None }
+    }
+}
+
+fn decoy(authority: &Authority, what: &str, flaw: Flaw) -> anyhow::Result<Decoy> {
+    let begin = OffsetDateTime::now_utc() - Duration::HOUR - flaw.age;
+    let mut params = CertificateParams::default();
+    params.distinguished_name = DistinguishedName::new();
+    params.distinguished_name.push(DnType::CommonName, "certck probe");
+    (params.not_before, params.not_after) = (begin, begin + Duration::DAY);
+    params.serial_number = flaw.serial;
+    params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+    params.extended_key_usages = vec![flaw.usage];
+    params.use_authority_key_identifier_extension = true;
+    params.is_ca = IsCa::ExplicitNoCa;
+    let key = Algorithm::EcdsaP256.generate()?;
+    let block = pem::parse(key.pem(None)?.as_bytes())?.remove(0);
+    let certificate = authority.sign(&key, &params)?.into();
+    let key = key::read(&block, None)?;
+    Ok(Decoy { what: what.to_owned(), certificate: CertifiedKey::new(vec![certificate], key) })
+}

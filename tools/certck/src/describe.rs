@@ -1,0 +1,168 @@
+//! Certificates, CRLs, requests and keys as records: facts, no judgement, and nothing of a private key that is
+//! secret.
+
+use std::net::IpAddr;
+
+use common::finding::hex;
+use common::pki::extension::{Extension, Extensions, Subtree};
+use common::pki::key::{self, KeyError};
+use common::pki::name::GeneralName;
+use common::pki::passphrase;
+use common::pki::pem::Block;
+use common::pki::request::Request;
+use common::pki::{Cert, Crl, oid_name, sha256};
+use common::record::certck as record;
+
+pub(crate) fn certificate(cert: &Cert, path: String, line: u64) -> record::Certificate {
+    let e = &cert.extensions;
+    let uris = |names: &[GeneralName]| -> Vec<String> {
+        let uri = |n: &GeneralName| if let GeneralName::Uri(u) = n { Some(u.clone()) } else { None };
+        names.iter().filter_map(uri).collect()
+    };
+    let unknown = e
+        .unknown
+        .iter()
+        .map(|u| if u.critical { format!("{} (critical)", u.value) } else { u.value.clone() });
+    let constraints = e.name_constraints.as_ref().map(|n| &n.value);
+    record::Certificate {
+        path,
+        line,
+        subject: cert.subject.to_string(),
+        issuer: cert.issuer.to_string(),
+        serial: hex(&cert.serial),
+        version: cert.version,
+        not_before: cert.not_before.to_string(),
+        not_after: cert.not_after.to_string(),
+        key: cert.key.kind.to_string(),
+        signature: cert.signature.name(),
+        ca: cert.is_ca(),
+        path_length: e.basic_constraints.as_ref().and_then(|b| b.value.path_len),
+        key_usages: key_usages(e),
+        extended_key_usages: extended_key_usages(e),
+        names: names(e),
+        crl_urls: e
+            .crl_distribution_points
+            .iter()
+            .flat_map(|p| &p.value)
+            .flat_map(|p| uris(&p.names))
+            .collect(),
+        ocsp_urls: e.authority_info_access.iter().flat_map(|a| a.value.clone()).collect(),
+        permitted_names: constraints.iter().flat_map(|c| &c.permitted).map(subtree).collect(),
+        excluded_names: constraints.iter().flat_map(|c| &c.excluded).map(subtree).collect(),
+        policies: e.policies.iter().flat_map(|p| &p.value).map(|oid| oid_name(oid)).collect(),
+        critical_extensions: critical(e),
+        subject_key_id: e.subject_key_id.as_ref().map(|s| hex(&s.value)),
+        authority_key_id: e.authority_key_id.as_ref().and_then(|a| a.value.key_id.as_ref()).map(|k| hex(k)),
+        other_extensions: unknown.chain(e.broken.iter().cloned()).collect(),
+        sha256: hex(&sha256(&cert.der)),
+        key_sha256: hex(&sha256(&cert.key.spki)),
+    }
+}
+
+fn key_usages(e: &Extensions) -> Vec<String> {
+    e.key_usage.iter().flat_map(|k| k.value.names()).map(str::to_owned).collect()
+}
+
+fn extended_key_usages(e: &Extensions) -> Vec<String> {
+    e.extended_key_usage.iter().flat_map(|k| &k.value).map(|u| oid_name(u)).collect()
+}
+
+fn names(e: &Extensions) -> Vec<String> {
+    e.subject_alt_name.iter().flat_map(|s| &s.value).map(ToString::to_string).collect()
+}
+
+/// The critical ones among the extensions that are understood; the others are listed apart.
+fn critical(e: &Extensions) -> Vec<String> {
+    fn is<T>(extension: &Option<Extension<T>>) -> bool {
+        extension.as_ref().is_some_and(|e| e.critical)
+    }
+    let all = [
+        (is(&e.basic_constraints), "basicConstraints"),
+        (is(&e.key_usage), "keyUsage"),
+        (is(&e.extended_key_usage), "extKeyUsage"),
+        (is(&e.subject_alt_name), "subjectAltName"),
+        (is(&e.name_constraints), "nameConstraints"),
+        (is(&e.subject_key_id), "subjectKeyIdentifier"),
+        (is(&e.authority_key_id), "authorityKeyIdentifier"),
+        (is(&e.policies), "certificatePolicies"),
+        (is(&e.policy_mappings), "policyMappings"),
+        (is(&e.policy_constraints), "policyConstraints"),
+        (is(&e.inhibit_any_policy), "inhibitAnyPolicy"),
+        (is(&e.crl_distribution_points), "cRLDistributionPoints"),
+        (is(&e.authority_info_access), "authorityInfoAccess"),
+    ];
+    all.into_iter().filter(|(critical, _)| *critical).map(|(_, name)| name.to_owned()).collect()
+}
+
+/// A subtree of names; of addresses, with the length of its prefix.
+fn subtree(tree: &Subtree) -> String {
+    let GeneralName::Ip(bytes) = &tree.base else { return tree.base.to_string() };
+    let (address, mask) = bytes.split_at(bytes.len() / 2);
+    let address = match (<[u8; 4]>::try_from(address), <[u8; 16]>::try_from(address)) {
+        (Ok(four), _) => IpAddr::from(four),
+        (_, Ok(sixteen)) => IpAddr::from(sixteen),
+        _ => return tree.base.to_string(),
+    };
+    let bits: u32 = mask.iter().map(|b| b.leading_ones()).take_while(|n| *n > 0).sum();
+    format!("IP:{address}/{bits}")
+}
+
+pub(crate) fn list(crl: &Crl, path: String, line: u64) -> record::Crl {
+    let revoked = crl.revoked.iter().map(|r| record::Revoked {
+        serial: hex(&r.serial),
+        at: r.at.to_string(),
+        reason: r.reason,
+    });
+    record::Crl {
+        path,
+        line,
+        issuer: crl.issuer.to_string(),
+        number: crl.number.as_ref().map(|n| hex(&n.value)),
+        this_update: crl.this_update.to_string(),
+        next_update: crl.next_update.map(|t| t.to_string()),
+        signature: crl.signature.name(),
+        revoked: revoked.collect(),
+        sha256: hex(&sha256(&crl.der)),
+    }
+}
+
+pub(crate) fn request(request: &Request, path: String, line: u64) -> record::Request {
+    let e = &request.extensions;
+    record::Request {
+        path,
+        line,
+        subject: request.subject.to_string(),
+        key: request.key.kind.to_string(),
+        signature: request.signature.name(),
+        signed_by_key: request.is_signed_by_key(),
+        ca: request.is_ca(),
+        key_usages: key_usages(e),
+        extended_key_usages: extended_key_usages(e),
+        names: names(e),
+        key_sha256: hex(&sha256(&request.key.spki)),
+    }
+}
+
+/// What can be said of a private key. One that is encrypted is not opened.
+///
+/// # Errors
+/// It is not a key that can be used.
+pub(crate) fn private(block: &Block, path: String, line: u64) -> Result<record::Key, KeyError> {
+    let form = block.label.clone();
+    let mut key =
+        record::Key { path, line, form, encrypted: true, encryption: None, key: None, key_sha256: None };
+    match key::read(block, None) {
+        Ok(read) => {
+            let public = key::public(read.as_ref());
+            key.encrypted = false;
+            key.key = public.as_ref().map(|p| p.kind.to_string());
+            key.key_sha256 = public.map(|p| hex(&sha256(&p.spki)));
+        }
+        Err(KeyError::Encrypted) => key.encryption = Some(passphrase::scheme(&block.der)?),
+        Err(KeyError::Traditional) => {
+            key.encryption = Some("OpenSSL's old form, which is not secure any more".to_owned());
+        }
+        Err(e) => return Err(e),
+    }
+    Ok(key)
+}

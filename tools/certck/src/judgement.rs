@@ -1,0 +1,206 @@
+//! One directory judged, as `check` and `watch` do it: what is demanded, what was found, and what of it counts.
+
+use std::path::{Path, PathBuf};
+
+use clap::ValueEnum;
+use common::finding::{Finding, Severity};
+use common::pki::{self, LoadOptions, Passphrase, PassphraseArgs, Profile, Role, rule};
+use common::record::certck as record;
+use common::report::{End, Totals};
+use rustls::pki_types::ServerName;
+use time::OffsetDateTime;
+
+use crate::suppress::Suppressions;
+
+/// What a directory is held to.
+#[derive(clap::Args, Clone, Debug)]
+pub(crate) struct Demands {
+    /// What the directories are for
+    #[arg(long, value_enum, default_value_t, value_name = "ROLE")]
+    role: RoleChoice,
+    /// Name or address that a server's certificate must be good for; may be repeated
+    #[arg(long = "host", value_name = "NAME", value_parser = host)]
+    pub(crate) hosts: Vec<String>,
+    /// Warn of a validity that ends within so many days
+    #[arg(long, value_name = "N", default_value_t = 30)]
+    warn_days: u32,
+    /// How much is demanded
+    #[arg(long, value_enum, default_value_t)]
+    profile: Profile,
+    /// Do not count the findings that FILE lists with a reason and an end date
+    #[arg(long, value_name = "FILE")]
+    pub(crate) suppress: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) passphrase: PassphraseArgs,
+}
+
+/// What the TLS library can compare with a certificate.
+pub(crate) fn host(text: &str) -> Result<String, String> {
+    let good = ServerName::try_from(text).map(|_| text.to_owned());
+    good.map_err(|_| "expected a DNS name or an IP address".to_owned())
+}
+
+/// What `--role` can be.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum RoleChoice {
+    /// Told by the files in the directory
+    #[default]
+    Auto,
+    /// A daemon's
+    Server,
+    /// A client's
+    Client,
+    /// An authority's, with its ca.key
+    Ca,
+}
+
+impl RoleChoice {
+    /// Decides for one directory. Nothing to go by counts as a server's, whose missing files are then reported.
+    fn decide(self, dir: &Path) -> Purpose {
+        let lies = |name: &str| dir.join(name).symlink_metadata().is_ok();
+        let has = |role: Role| [role.layout().leaf, role.layout().key].into_iter().any(lies);
+        match self {
+            Self::Server => Purpose::Serving(Role::Server),
+            Self::Client => Purpose::Serving(Role::Client),
+            Self::Ca => Purpose::Authority,
+            Self::Auto if has(Role::Server) => Purpose::Serving(Role::Server),
+            Self::Auto if has(Role::Client) => Purpose::Serving(Role::Client),
+            Self::Auto if lies("ca.key") => Purpose::Authority,
+            Self::Auto => Purpose::Serving(Role::Server),
+        }
+    }
+}
+
+/// What a directory is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// One end of connections.
+    Serving(Role),
+    /// An authority's work: nobody connects with it.
+    Authority,
+}
+
+impl Purpose {
+    /// `server`, `client` or `ca`.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Serving(role) => role.name(),
+            Self::Authority => "ca",
+        }
+    }
+}
+
+/// Who judges: the demands, the time, and what is suppressed.
+pub(crate) struct Judge<'a> {
+    pub(crate) demands: &'a Demands,
+    pub(crate) at: OffsetDateTime,
+    pub(crate) passphrase: Option<&'a Passphrase>,
+    pub(crate) suppressions: &'a Suppressions,
+}
+
+impl Judge<'_> {
+    /// Judges one directory.
+    pub(crate) fn judge(&self, dir: PathBuf) -> Checked {
+        let options = LoadOptions {
+            at: self.at,
+            hosts: &self.demands.hosts,
+            warn_days: self.demands.warn_days,
+            profile: self.demands.profile,
+            passphrase: self.passphrase,
+        };
+        let role = self.demands.role.decide(&dir);
+        let inspection = match role {
+            Purpose::Serving(role) => pki::inspect(&dir, role, &options),
+            Purpose::Authority => pki::inspect_authority(&dir, &options),
+        };
+        let mut findings = inspection.findings;
+        let readable = !findings.iter().any(|f| f.rule == rule::DIRECTORY.id);
+        // Nobody can live with a directory that is not there.
+        let suppressed = if readable { self.suppressions.split(&mut findings) } else { Vec::new() };
+        Checked { dir, role, readable, findings, suppressed, ends: inspection.ends }
+    }
+}
+
+/// What was found out about one directory.
+pub(crate) struct Checked {
+    pub(crate) dir: PathBuf,
+    pub(crate) role: Purpose,
+    /// Whether it could be judged at all. If not, the one finding says why: a failure, not a verdict.
+    pub(crate) readable: bool,
+    /// What counts.
+    pub(crate) findings: Vec<Finding>,
+    /// What was found and does not count.
+    pub(crate) suppressed: Vec<Finding>,
+    pub(crate) ends: Vec<pki::End>,
+}
+
+impl Checked {
+    /// Whether a daemon or client would start with it: no suppression changes that.
+    pub(crate) fn fit(&self) -> bool {
+        self.findings.iter().chain(&self.suppressed).all(|f| f.severity < Severity::Error)
+    }
+
+    /// Findings of one severity that count.
+    pub(crate) fn of(&self, severity: Severity) -> u64 {
+        self.findings.iter().filter(|f| f.severity == severity).count() as u64
+    }
+}
+
+/// What was counted so far.
+#[derive(Default)]
+pub(crate) struct Tally {
+    pub(crate) summary: record::Summary,
+    /// Directories by whether names are judged in them.
+    servers: u64,
+    others: Option<PathBuf>,
+}
+
+impl Tally {
+    /// Counts one directory; one that could not be judged is among the errors, not here.
+    pub(crate) fn count(&mut self, checked: &Checked) {
+        if !checked.readable {
+            return;
+        }
+        match checked.role {
+            Purpose::Serving(Role::Server) => self.servers += 1,
+            _ => _ = self.others.get_or_insert_with(|| checked.dir.clone()),
+        }
+        self.summary.checked += 1;
+        self.summary.refused += u64::from(checked.of(Severity::Error) > 0);
+        self.summary.findings_error += checked.of(Severity::Error);
+        self.summary.findings_warning += checked.of(Severity::Warning);
+        self.summary.findings_note += checked.of(Severity::Note);
+        self.summary.suppressed += checked.suppressed.len() as u64;
+    }
+
+    /// A directory whose names nobody judged, though names were asked for; and whether there was none in which they
+    /// were.
+    pub(crate) fn unasked(&self, demands: &Demands) -> Option<(&Path, bool)> {
+        let other = self.others.as_deref().filter(|_| !demands.hosts.is_empty())?;
+        Some((other, self.servers == 0))
+    }
+
+    pub(crate) fn end(&self) -> End {
+        let s = &self.summary;
+        let totals =
+            Totals { errors: s.findings_error, warnings: s.findings_warning, notes: s.findings_note };
+        End { subjects: s.checked, noun: "directories", totals, failed: s.errors }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_role_is_told_by_the_files() {
+        let dir = tempfile::tempdir().unwrap();
+        let decide = |choice: RoleChoice| choice.decide(dir.path()).name();
+        assert_eq!(decide(RoleChoice::Auto), "server");
+        std::fs::write(dir.path().join("ca.key"), "").unwrap();
+        assert_eq!(decide(RoleChoice::Auto), "ca");
+        std::fs::write(dir.path().join("client.key"), "").unwrap();
+        assert_eq!(decide(RoleChoice::Auto), "client");
+        assert_eq!((decide(RoleChoice::Server), decide(RoleChoice::Ca)), ("server", "ca"));
+    }
+}

@@ -1,0 +1,81 @@
+//! The metrics of every audit, and beside them: which directory is fit, and when each certificate and CRL ends.
+
+use std::collections::BTreeMap;
+use std::io::{BufWriter, Write};
+use std::path::Path;
+
+use anyhow::Context;
+use common::fsat::Output;
+use common::policy::Mode;
+use common::record::certck as record;
+use common::report::{End, Writer};
+use common::text::safe;
+
+use crate::judgement::{Checked, Tally};
+use crate::verdict::Report;
+
+/// Metrics as node_exporter's textfile collector reads them.
+pub(crate) struct Metrics {
+    shared: Box<dyn Writer>,
+    /// Values by labels, so that no series stands twice: a scraper would refuse the whole file.
+    fit: BTreeMap<String, i64>,
+    ends: BTreeMap<String, i64>,
+}
+
+impl Metrics {
+    pub(crate) fn new(shared: Box<dyn Writer>) -> Self {
+        Self { shared, fit: BTreeMap::new(), ends: BTreeMap::new() }
+    }
+}
+
+/// Keeps the lesser of two values: unfit, and what ends first.
+fn keep(series: &mut BTreeMap<String, i64>, labels: String, value: i64) {
+    let kept = series.entry(labels).or_insert(value);
+    *kept = value.min(*kept);
+}
+
+impl Report for Metrics {
+    fn checked(&mut self, to: &mut dyn Write, checked: &Checked) -> anyhow::Result<()> {
+        checked.findings.iter().try_for_each(|f| self.shared.finding(to, f))?;
+        let dir = label(&checked.dir.to_string_lossy());
+        keep(&mut self.fit, format!("dir=\"{dir}\",role=\"{}\"", checked.role.name()), checked.fit().into());
+        for e in &checked.ends {
+            let (path, name) = (label(&e.path.to_string_lossy()), label(&e.name));
+            keep(&mut self.ends, format!("path=\"{path}\",name=\"{name}\",serial=\"{}\"", e.serial), e.at);
+        }
+        Ok(())
+    }
+
+    fn end(&mut self, to: &mut dyn Write, end: &End, _summary: &record::Summary) -> anyhow::Result<()> {
+        self.shared.end(to, end)?;
+        let metrics = [
+            ("certck_fit", "Whether a daemon or client would start with a directory.", &self.fit),
+            (
+                "certck_end_timestamp_seconds",
+                "When a certificate's validity or a CRL's nextUpdate ends.",
+                &self.ends,
+            ),
+        ];
+        for (metric, help, series) in metrics {
+            writeln!(to, "# HELP {metric} {help}\n# TYPE {metric} gauge")?;
+            for (labels, value) in series {
+                writeln!(to, "{metric}{{{labels}}} {value}")?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Replaces a textfile in one step.
+pub(crate) fn write(path: &Path, metrics: &mut dyn Report, tally: &Tally) -> anyhow::Result<()> {
+    let shown = || path.display().to_string();
+    let mut file = BufWriter::new(Output::create(path, Mode(0o640)).with_context(shown)?);
+    metrics.end(&mut file, &tally.end(), &tally.summary).with_context(shown)?;
+    let file = file.into_inner().map_err(std::io::IntoInnerError::into_error).with_context(shown)?;
+    file.commit().with_context(shown)
+}
+
+/// A label's value as the text format wants it.
+fn label(text: &str) -> String {
+    safe(text).replace('\\', "\\\\").replace('"', "\\\"")
+}

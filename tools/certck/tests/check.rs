@@ -1,0 +1,182 @@
+//! `certck check` and `certck watch`: what counts, what is said, and with which status.
+
+#![allow(clippy::unwrap_used, reason = "a test")]
+
+mod command;
+
+use command::{certck, minted, put, records};
+use common::exit::Exit;
+
+#[test]
+fn nothing_to_check_is_no_success() {
+    let (dir, pki) = minted();
+    let empty = dir.path().join("empty");
+    std::fs::create_dir(&empty).unwrap();
+    let none = put(&dir.path().join("none"), 0o600, "\n\n");
+    for args in [&["-r", empty.to_str().unwrap()][..], &["--files-from", &none]] {
+        assert_eq!(certck(&[&["check"], args].concat()).0, Exit::No);
+        let (exit, text) = certck(&[&["check", "--format", "nagios"], args].concat());
+        assert_eq!(exit, Exit::Unknown);
+        assert!(text.starts_with("CERTCK UNKNOWN: there are no directories"), "{text}");
+        assert_eq!(certck(&[&["watch", "--count", "1"], args].concat()).0, Exit::No);
+    }
+    // A directory that lost its root is found, and judged.
+    std::fs::remove_file(format!("{pki}/server_certs/ca.crt")).unwrap();
+    let (exit, text) = certck(&["check", "-r", "--format", "json", &pki]);
+    assert_eq!(exit, Exit::No);
+    assert_eq!(records(&text, "certck.finding")[0]["rule"], "missing-file");
+}
+
+#[test]
+fn every_directory_has_a_record_even_one_that_is_not_there() {
+    let (_dir, pki) = minted();
+    let server = format!("{pki}/server_certs");
+    let (exit, text) = certck(&["check", "--format", "json", "/nowhere/x", &server]);
+    assert_eq!(exit, Exit::Failed);
+    let directories = records(&text, "certck.directory");
+    let of = |i: usize| (directories[i]["dir"].as_str().unwrap(), directories[i]["fit"].as_bool().unwrap());
+    assert_eq!((of(0), of(1)), (("/nowhere/x", false), (server.as_str(), true)));
+    assert_eq!(records(&text, "certck.finding")[0]["rule"], "directory");
+    let (exit, text) = certck(&["check", "--format", "nagios", "/nowhere/x", &server]);
+    assert_eq!(exit, Exit::Unknown);
+    assert!(text.contains("in 1 directory, 1 not readable; /nowhere/x: does not exist"), "{text}");
+    assert_eq!(certck(&["watch", "--count", "1", "/nowhere/x"]).0, Exit::Failed);
+}
+
+#[test]
+fn hosts_are_judged_for_servers_only_and_that_is_said() {
+    let (_dir, pki) = minted();
+    let [server, client] = ["server_certs", "client_certs"].map(|d| format!("{pki}/{d}"));
+    let check = |args: &[&str]| certck(&[&["check", "--host", "localhost"], args].concat()).0;
+    assert_eq!(check(&[&client]), Exit::Failed);
+    assert_eq!(check(&[&client, "--format", "nagios"]), Exit::Unknown);
+    assert_eq!(check(&[&client, &server]), Exit::Ok);
+    assert_eq!(certck(&["check", "--host", "a b", &server]).0, Exit::Failed);
+}
+
+#[test]
+fn a_monitoring_system_is_told_why_nothing_is_known() {
+    let (dir, pki) = minted();
+    let server = format!("{pki}/server_certs");
+    let broken = put(&dir.path().join("s.toml"), 0o600, "suppress = 3");
+    for (args, why) in [
+        (&["check", &server, "--suppress", &broken][..], "line 1, column 12"),
+        (&["check", "--files-from", "/nowhere/list"], "/nowhere/list: does not exist"),
+        (&["probe", "127.0.0.1:1", "--certs-dir", "/nowhere/x"], "/nowhere/x"),
+    ] {
+        let (exit, text) = certck(&[args, &["--format", "nagios"]].concat());
+        assert_eq!(exit, Exit::Unknown, "{args:?}");
+        assert!(text.starts_with("CERTCK UNKNOWN: ") && text.contains(why), "{text}");
+        assert_eq!(text.lines().count(), 1);
+    }
+}
+
+/// A list that takes out one rule for a path.
+fn suppression(dir: &std::path::Path, rule: &str, path: &str) -> String {
+    let text = format!(
+        "[[suppress]]\nrule = \"{rule}\"\npath = \"{path}\"\nreason = \"known\"\nuntil = 2999-01-01\n"
+    );
+    put(&dir.join(format!("{rule}.toml")), 0o600, text)
+}
+
+#[test]
+fn a_suppressed_error_keeps_the_directory_unfit() {
+    let (dir, pki) = minted();
+    let server = format!("{pki}/server_certs");
+    let _ = put(&std::path::Path::new(&server).join("old.key"), 0o600, "-----BEGIN PRIVATE KEY-----\n");
+    let list = suppression(dir.path(), "stray-key", &format!("{pki}/x/../server_certs"));
+    let check = |format: &str| certck(&["check", "--suppress", &list, "--format", format, &server]);
+    let (exit, text) = check("text");
+    assert_eq!(exit, Exit::Ok);
+    assert!(text.contains(": not fit to serve, suppressed\n1 finding suppressed\n"), "{text}");
+    let directory = &records(&check("json").1, "certck.directory")[0];
+    assert_eq!((&directory["fit"], &directory["suppressed"]), (&false.into(), &1.into()));
+    assert!(check("prometheus").1.contains("certck_fit{dir=\"") && check("prometheus").1.contains("} 0\n"));
+    assert!(check("nagios").1.contains("in 1 directory; 1 suppressed | "), "{}", check("nagios").1);
+    let (exit, text) = certck(&["watch", "--count", "1", "--suppress", &list, &server]);
+    assert_eq!((exit, text.as_str()), (Exit::Ok, ""));
+}
+
+/// The labels of each series.
+fn series(text: &str) -> Vec<&str> {
+    text.lines().filter(|l| !l.starts_with('#')).map(|l| l.rsplit_once(' ').unwrap().0).collect()
+}
+
+#[test]
+fn no_series_stands_twice() {
+    let (dir, pki) = minted();
+    let (_other, theirs) = minted();
+    let server = format!("{pki}/server_certs");
+    // Two roots of one name.
+    let roots = [&pki, &theirs].map(|p| std::fs::read_to_string(format!("{p}/ca/ca.crt")).unwrap()).concat();
+    let _ = put(&std::path::Path::new(&server).join("ca.crt"), 0o600, roots);
+    let prom = dir.path().join("certck.prom");
+    let same = format!("{server}/../server_certs");
+    let args = ["--prometheus", prom.to_str().unwrap(), &server, &same, &server];
+    let (exit, text) = certck(&[&["check", "--format", "json"], &args[..]].concat());
+    assert_eq!(exit, Exit::Ok);
+    assert_eq!(records(&text, "certck.summary")[0]["checked"], 1);
+    let text = std::fs::read_to_string(&prom).unwrap();
+    let mut all = series(&text);
+    let n = all.len();
+    assert_eq!(all.iter().filter(|s| s.contains("ca.crt\"")).count(), 2, "{text}");
+    all.sort_unstable();
+    all.dedup();
+    assert_eq!(all.len(), n, "{text}");
+    // A report that was asked for is there though the metrics cannot be.
+    let (exit, text) = certck(&["check", "--format", "json", "--prometheus", "/nowhere/x/p", &server]);
+    assert_eq!(exit, Exit::Failed);
+    assert_eq!(records(&text, "certck.summary")[0]["errors"], 1);
+}
+
+#[test]
+fn a_watch_reads_a_pipe_once_and_survives_a_textfile_that_cannot_be_written() {
+    let (dir, pki) = minted();
+    let [server, fifo] =
+        [format!("{pki}/server_certs"), dir.path().join("fifo").to_str().unwrap().to_owned()];
+    std::fs::remove_file(format!("{server}/ca.crl")).unwrap();
+    let (kind, mode) = (rustix::fs::FileType::Fifo, rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR);
+    rustix::fs::mknodat(rustix::fs::CWD, &fifo, kind, mode, 0).unwrap();
+    let (to, list) = (fifo.clone(), format!("{server}\n"));
+    let writer = std::thread::spawn(move || std::fs::write(to, list).unwrap());
+    let args = ["watch", "--interval", "1", "--count", "2", "--format", "json", "--files-from", &fifo];
+    let (exit, text) = certck(&[&args[..], &["--prometheus", "/nowhere/x/p"]].concat());
+    writer.join().unwrap();
+    assert_eq!(exit, Exit::Failed);
+    let changes = records(&text, "certck.change");
+    assert_eq!((changes.len(), &changes[0]["change"]), (1, &"new".into()), "{text}");
+    let summary = &records(&text, "certck.summary")[0];
+    assert_eq!((&summary["checked"], &summary["errors"]), (&1.into(), &1.into()));
+    // A time that stands still is nothing to watch.
+    assert_eq!(certck(&["watch", "--count", "1", "--at", "2026-11-23", &server]).0, Exit::Failed);
+}
+
+#[test]
+fn an_authority_is_judged_as_one() {
+    let dir = tempfile::tempdir().unwrap();
+    let pass = put(&dir.path().join("pass"), 0o600, "correct horse");
+    let wrong = put(&dir.path().join("wrong"), 0o600, "battery staple");
+    let pki = dir.path().join("pki").to_str().unwrap().to_owned();
+    assert_eq!(certck(&["mint", "--encrypt", "--passphrase-file", &pass, &pki]).0, Exit::Ok);
+    let ca = format!("{pki}/ca");
+    let check = |more: &[&str]| {
+        let (exit, text) = certck(&[&["check", "--format", "json", &ca], more].concat());
+        let rules =
+            records(&text, "certck.finding").into_iter().map(|f| f["rule"].as_str().unwrap().to_owned());
+        (exit, rules.collect::<Vec<_>>().join(" "))
+    };
+    // Open or not, it is in order; and it is an authority's.
+    assert_eq!(check(&["--profile", "strict"]), (Exit::Ok, String::new()));
+    assert_eq!(check(&["--passphrase-file", &pass]), (Exit::Ok, String::new()));
+    assert_eq!(check(&["--passphrase-file", &wrong]), (Exit::No, "key-encrypted".to_owned()));
+    assert!(certck(&["check", &ca]).1.ends_with("ca (ca): fit to issue\n"));
+    assert!(check(&["--role", "server"]).1.contains("missing-file"));
+    // Another authority's key, and a list that has expired.
+    let (_other, theirs) = minted();
+    std::fs::copy(format!("{theirs}/ca/ca.key"), format!("{ca}/ca.key")).unwrap();
+    assert_eq!(check(&[]), (Exit::No, "key-mismatch".to_owned()));
+    std::fs::copy(format!("{theirs}/ca/ca.crt"), format!("{ca}/ca.crt")).unwrap();
+    std::fs::copy(format!("{theirs}/ca/ca.crl"), format!("{ca}/ca.crl")).unwrap();
+    assert_eq!(check(&["--at", "2199-01-01"]).1, "expired crl-expired");
+    assert_eq!(check(&["--host", "localhost"]).0, Exit::Failed);
+}

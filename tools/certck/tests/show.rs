@@ -1,0 +1,114 @@
+//! `certck show` and `certck crl check`: what single files say, and what is wrong with lists by themselves.
+
+#![allow(clippy::unwrap_used, reason = "a test")]
+
+mod command;
+mod forge;
+
+use std::path::Path;
+
+use command::{certck, minted, put, records};
+use common::exit::Exit;
+use common::pki::pem::parse;
+use forge::{CrlSpec, DAY, Key, Spec, pem};
+
+fn show(args: &[&str]) -> (Exit, String) {
+    certck(&[&["show", "--format", "json"], args].concat())
+}
+
+#[test]
+fn links_and_pipes_are_read() {
+    let (dir, pki) = minted();
+    let (leaf, link) = (format!("{pki}/server_certs/server.crt"), dir.path().join("link"));
+    std::os::unix::fs::symlink(&leaf, &link).unwrap();
+    let (exit, text) = show(&[link.to_str().unwrap()]);
+    assert_eq!((exit, records(&text, "certck.certificate").len()), (Exit::Ok, 1));
+    let critical = records(&text, "certck.certificate")[0]["critical_extensions"].clone();
+    assert!(critical.as_array().unwrap().contains(&"keyUsage".into()), "{critical}");
+    let (exit, text) = certck(&["show", "/nowhere/x", dir.path().to_str().unwrap(), &leaf]);
+    assert_eq!((exit, text.contains(": certificate\n")), (Exit::Failed, true));
+}
+
+#[test]
+fn what_is_none_of_these_is_an_error() {
+    let dir = tempfile::tempdir().unwrap();
+    let at = |name: &str| dir.path().join(name);
+    let junk = pem("PRIVATE KEY", &[0x30, 1, 0]);
+    for (name, content) in [("der", &b"\x30\x01\x00"[..]), ("text", b"hello"), ("key", junk.as_bytes())] {
+        let (exit, text) = certck(&["show", &put(&at(name), 0o600, content)]);
+        assert_eq!((exit, text.as_str()), (Exit::Failed, ""), "{name}");
+    }
+}
+
+#[test]
+fn every_form_of_key_is_told_and_none_is_shown() {
+    let dir = tempfile::tempdir().unwrap();
+    let at = |name: &str| dir.path().join(name);
+    let pass = put(&at("pass"), 0o600, "correct horse");
+    let pki = at("pki").to_str().unwrap().to_owned();
+    assert_eq!(certck(&["mint", "--encrypt", "--passphrase-file", &pass, &pki]).0, Exit::Ok);
+    let pem = std::fs::read_to_string(format!("{pki}/server_certs/server.key")).unwrap();
+    let der = put(&at("der"), 0o600, &*parse(pem.as_bytes()).unwrap()[0].der);
+    for file in [&format!("{pki}/server_certs/server.key"), &der] {
+        let (exit, text) = show(&[file]);
+        let key = &records(&text, "certck.key")[0];
+        assert_eq!((exit, &key["form"]), (Exit::Ok, &"ENCRYPTED PRIVATE KEY".into()));
+        let how = key["encryption"].as_str().unwrap();
+        assert!(how.contains("PBKDF2") && how.contains("600000 rounds; AES-256-CBC"), "{how}");
+    }
+    // Unencrypted DER: PKCS#8.
+    let key = Key::new();
+    let der = put(&at("plain"), 0o600, key.0.serialize_der());
+    let (exit, text) = show(&[&der]);
+    assert_eq!((exit, &records(&text, "certck.key")[0]["form"]), (Exit::Ok, &"PRIVATE KEY".into()));
+    assert!(!text.contains(&common::finding::hex(&key.0.serialize_der()[40..60])));
+}
+
+/// A root and a list by it, written below a directory.
+fn issue(dir: &Path, change: impl FnOnce(&mut Spec, &mut CrlSpec)) -> (String, String) {
+    let now = time::OffsetDateTime::now_utc().unix_timestamp();
+    let key = Key::new();
+    let (mut root, mut crl) = (Spec::root("root", &key), CrlSpec::new("root", &key));
+    (root.from, root.until) = (now - 9 * DAY, now + 90 * DAY);
+    (crl.this, crl.next) = (now - DAY, Some(now + 60 * DAY));
+    change(&mut root, &mut crl);
+    let name = |kind: &str| dir.join(format!("{}.{kind}", std::fs::read_dir(dir).unwrap().count()));
+    let root = put(&name("crt"), 0o600, pem("CERTIFICATE", &root.sign(&key)));
+    (root, put(&name("crl"), 0o600, pem("X509 CRL", &crl.sign(&key))))
+}
+
+#[test]
+fn every_list_of_a_file_is_judged_by_the_ca_that_issued_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let read = |path: &str| std::fs::read_to_string(path).unwrap();
+    let (ca, crl) = issue(dir.path(), |_, _| {});
+    let (other_ca, other_crl) = issue(dir.path(), |_, _| {});
+    let both_cas = put(&dir.path().join("cas"), 0o600, read(&ca) + &read(&other_ca));
+    let both_crls = put(&dir.path().join("crls"), 0o600, read(&crl) + &read(&other_crl));
+    let check = |ca: &str, crl: &str| certck(&["crl", "check", "--ca", ca, crl]);
+    assert_eq!(check(&both_cas, &other_crl).0, Exit::Ok);
+    let (exit, text) = check(&both_cas, &both_crls);
+    assert_eq!((exit, text.matches(": fit, 0 revoked\n").count()), (Exit::Ok, 2), "{text}");
+    // The second list is another CA's, of the same name.
+    let (exit, text) = check(&ca, &both_crls);
+    assert_eq!(exit, Exit::No);
+    assert!(
+        text.contains("not signed by the key of its issuer") && text.contains("          fix: "),
+        "{text}"
+    );
+}
+
+#[test]
+fn a_list_is_not_fit_by_a_ca_that_is_not() {
+    let dir = tempfile::tempdir().unwrap();
+    let rules = |change: fn(&mut Spec, &mut CrlSpec)| {
+        let (ca, crl) = issue(dir.path(), change);
+        let (exit, text) = certck(&["crl", "check", "--format", "json", "--ca", &ca, &crl]);
+        let rules = records(&text, "certck.finding").into_iter().map(|f| f["rule"].to_string());
+        (exit, rules.collect::<Vec<_>>().join(" "))
+    };
+    assert_eq!(rules(|root, _| root.until = root.from + DAY), (Exit::No, "\"expired\"".into()));
+    assert_eq!(rules(|root, _| root.from = root.until - DAY), (Exit::No, "\"not-yet-valid\"".into()));
+    assert_eq!(rules(|root, _| root.set(forge::bc(false, None))), (Exit::No, "\"not-a-ca\"".into()));
+    assert_eq!(rules(|_, crl| crl.next = None).0, Exit::No);
+}
