@@ -1,0 +1,157 @@
+//! Files written atomically with their final mode, and inputs opened with care.
+//!
+//! | module | holds |
+//! |---|---|
+//! | `atomic` | files that appear whole, with their final mode and owner |
+//! | `output` | reports that go where a user said: to a file, or to what is none |
+
+mod atomic;
+mod output;
+
+use std::fs::{File, Metadata};
+use std::io::{self, Read};
+use std::os::fd::AsFd;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+use rustix::fs::{self as rfs, CWD, Mode as RMode, OFlags};
+use zeroize::Zeroizing;
+
+use crate::policy::Mode;
+
+pub use atomic::{AtomicFile, own_like, replace, write};
+pub use output::Output;
+
+/// Creates a directory with its final mode. An existing one is an error.
+///
+/// # Errors
+/// What the system says.
+pub fn create_dir(path: &Path, mode: Mode) -> io::Result<()> {
+    // Created tighter than asked for or equal, then set to the letter through the descriptor.
+    rfs::mkdir(path, RMode::from_raw_mode(mode.0 & 0o700))?;
+    let dir = rfs::open(path, OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC, RMode::empty())?;
+    rfs::fchmod(&dir, RMode::from_raw_mode(mode.0))?;
+    Ok(())
+}
+
+/// Opens a file for appending, created with `mode` when it is new; never through a symbolic link, never
+/// anything but a regular file.
+///
+/// # Errors
+/// What the system says; `ELOOP` for a link.
+pub fn open_append(path: &Path, mode: Mode) -> io::Result<File> {
+    let flags = OFlags::CREATE | OFlags::APPEND | OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    // A FIFO without a reader must not hold us up.
+    let fd = rfs::open(path, flags | OFlags::NONBLOCK, RMode::from_raw_mode(mode.0))?;
+    let file = File::from(fd);
+    regular(&file)?;
+    Ok(file)
+}
+
+/// Opens a regular file for reading without following a link in its last component and without blocking on
+/// a FIFO or device.
+///
+/// # Errors
+/// What the system says; `InvalidInput` for anything but a regular file.
+pub fn open_regular(path: &Path) -> io::Result<(File, Metadata)> {
+    open_regular_at(CWD, path)
+}
+
+/// [`open_regular`] below an open directory: what is read then is what that directory held, whatever happens to
+/// its name.
+///
+/// # Errors
+/// As [`open_regular`].
+pub fn open_regular_at(dir: impl AsFd, path: &Path) -> io::Result<(File, Metadata)> {
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC | OFlags::NOCTTY;
+    let file = match rfs::openat(dir, path, flags, RMode::empty()) {
+        Err(rustix::io::Errno::LOOP) => {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "is a symbolic link"));
+        }
+        other => File::from(other?),
+    };
+    let meta = regular(&file)?;
+    Ok((file, meta))
+}
+
+fn regular(file: &File) -> io::Result<Metadata> {
+    let meta = file.metadata()?;
+    if meta.is_file() {
+        return Ok(meta);
+    }
+    Err(not_regular(meta.mode()))
+}
+
+fn not_regular(st_mode: u32) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidInput, format!("is {}, not a regular file", kind(st_mode)))
+}
+
+/// The type of a file in words, from its `st_mode`.
+#[must_use]
+pub fn kind(st_mode: u32) -> &'static str {
+    match rfs::FileType::from_raw_mode(st_mode) {
+        rfs::FileType::RegularFile => "a regular file",
+        rfs::FileType::Directory => "a directory",
+        rfs::FileType::Symlink => "a symbolic link",
+        rfs::FileType::Fifo => "a FIFO",
+        rfs::FileType::Socket => "a socket",
+        rfs::FileType::CharacterDevice => "a character device",
+        rfs::FileType::BlockDevice => "a block device",
+        _ => "of unknown type",
+    }
+}
+
+/// Reads a whole regular file of at most `limit` bytes that may hold a secret: room for all of it is taken at once,
+/// so that no outgrown buffer keeps a part, and it is wiped when dropped.
+///
+/// # Errors
+/// What the system says; `FileTooLarge` beyond the limit, or when it grew while it was read.
+pub fn read_secret(file: File, meta: &Metadata, limit: u64) -> io::Result<Zeroizing<Vec<u8>>> {
+    let too_large = |text| io::Error::new(io::ErrorKind::FileTooLarge, text);
+    let room = meta.len();
+    if room > limit {
+        return Err(too_large(format!("is larger than {limit} bytes")));
+    }
+    let mut bytes = Zeroizing::new(Vec::with_capacity(room as usize + 1));
+    file.take(room + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > room { Err(too_large("grew while it was read".to_owned())) } else { Ok(bytes) }
+}
+
+/// Reads at most `limit` bytes; a longer input is an error and is not read further.
+///
+/// # Errors
+/// What the reader says; `FileTooLarge` beyond the limit.
+pub fn read_bounded(reader: impl Read, limit: u64) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    reader.take(limit.saturating_add(1)).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > limit {
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, format!("is larger than {limit} bytes")));
+    }
+    Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_regular_files_are_opened() {
+        let dir = tempfile::tempdir().unwrap();
+        let link = dir.path().join("link");
+        std::os::unix::fs::symlink("/etc/passwd", &link).unwrap();
+        assert_eq!(open_regular(&link).unwrap_err().to_string(), "is a symbolic link");
+        assert!(open_append(&link, Mode(0o600)).is_err());
+        let fifo = dir.path().join("fifo");
+        rfs::mknodat(CWD, &fifo, rfs::FileType::Fifo, RMode::RUSR, 0).unwrap();
+        assert_eq!(open_regular(&fifo).unwrap_err().to_string(), "is a FIFO, not a regular file");
+    }
+
+    #[test]
+    fn directories_get_their_mode_whatever_the_umask() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("d");
+        create_dir(&path, Mode(0o750)).unwrap();
+        assert_eq!(std::fs::symlink_metadata(&path).unwrap().mode() & 0o7777, 0o750);
+        assert!(create_dir(&path, Mode(0o750)).is_err());
+    }
+}

@@ -1,0 +1,170 @@
+//! Reports that go where a user said.
+
+use std::fs::{File, Metadata};
+use std::io::{self, Write};
+use std::os::fd::AsFd;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+use rustix::fs::{self as rfs, Mode as RMode, OFlags};
+
+use super::AtomicFile;
+use crate::policy::Mode;
+
+/// Where a report goes that a user gave a name for.
+///
+/// A file is replaced in one step, and keeps the group and mode that it had, less what would let others write:
+/// who made it readable for a collector meant it. What is no file is written to: a terminal, a FIFO, `/dev/null`,
+/// `/dev/stdout`; and `-` is standard output.
+#[derive(Debug)]
+pub struct Output(Kind);
+
+#[derive(Debug)]
+enum Kind {
+    Replaced(AtomicFile),
+    Written(File),
+}
+
+impl Output {
+    /// Opens it; `mode` is for a file that is new.
+    ///
+    /// # Errors
+    /// It is a link to a file, a directory or a socket, or what the system says.
+    pub fn create(path: &Path, mode: Mode) -> io::Result<Self> {
+        if path == Path::new("-") {
+            return Ok(Self(Kind::Written(io::stdout().as_fd().try_clone_to_owned()?.into())));
+        }
+        // Links below these lead to open descriptors, which are written to whatever they are.
+        if path.starts_with("/dev") || path.starts_with("/proc") {
+            return through(path);
+        }
+        match path.symlink_metadata() {
+            Ok(meta) if meta.is_file() => {
+                let file = AtomicFile::create(path, Mode(meta.mode() & 0o755))?;
+                // Who may not give the file this group keeps their own.
+                let _ = rfs::fchown(file.file(), None, Some(rustix::fs::Gid::from_raw(meta.gid())));
+                Ok(Self(Kind::Replaced(file)))
+            }
+            Ok(meta) if meta.is_symlink() => Err(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                "is a symbolic link: name the file that it leads to",
+            )),
+            Ok(_) => through(path),
+            Err(_) => AtomicFile::create(path, mode).map(|file| Self(Kind::Replaced(file))),
+        }
+    }
+
+    /// Whether it is a file, which is replaced, and not something that is written to.
+    #[must_use]
+    pub fn is_file(&self) -> bool {
+        matches!(self.0, Kind::Replaced(_))
+    }
+
+    /// What the system knows of the file that is being written: whoever walks its directory meanwhile must not take
+    /// it for another.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn metadata(&self) -> io::Result<Metadata> {
+        match &self.0 {
+            Kind::Replaced(file) => file.file().metadata(),
+            Kind::Written(file) => file.metadata(),
+        }
+    }
+
+    /// Ends the report.
+    ///
+    /// # Errors
+    /// As [`AtomicFile::commit`].
+    pub fn commit(self) -> io::Result<()> {
+        match self.0 {
+            Kind::Replaced(file) => file.commit(),
+            Kind::Written(mut file) => file.flush(),
+        }
+    }
+}
+
+/// Opens what is no regular file for writing. A FIFO that nobody reads is an error, not a wait.
+fn through(path: &Path) -> io::Result<Output> {
+    let flags = OFlags::WRONLY | OFlags::NONBLOCK | OFlags::CLOEXEC | OFlags::NOCTTY;
+    let file = match rfs::open(path, flags, RMode::empty()) {
+        Err(rustix::io::Errno::NXIO) => return Err(io::Error::other("nobody reads it")),
+        other => File::from(other?),
+    };
+    rfs::fcntl_setfl(&file, rfs::fcntl_getfl(&file)? - OFlags::NONBLOCK)?;
+    Ok(Output(Kind::Written(file)))
+}
+
+impl Write for Output {
+    fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
+        match &mut self.0 {
+            Kind::Replaced(file) => file.write(buf),
+            Kind::Written(file) => file.write(buf),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        match &mut self.0 {
+            Kind::Replaced(file) => file.flush(),
+            Kind::Written(file) => file.flush(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Read;
+
+    use rustix::fs::CWD;
+
+    fn mode_of(path: &Path) -> u32 {
+        std::fs::symlink_metadata(path).unwrap().mode() & 0o7777
+    }
+
+    #[test]
+    fn a_report_never_takes_the_place_of_what_is_no_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = |name: &str| dir.path().join(name);
+        let put = |path: &Path| {
+            let mut output = Output::create(path, Mode(0o640))?;
+            output.write_all(b"report")?;
+            output.commit()
+        };
+        // A FIFO without a reader is refused at once; with one, it is written to.
+        rfs::mknodat(CWD, path("fifo"), rfs::FileType::Fifo, RMode::RUSR | RMode::WUSR, 0).unwrap();
+        assert_eq!(put(&path("fifo")).unwrap_err().to_string(), "nobody reads it");
+        let flags = OFlags::RDONLY | OFlags::NONBLOCK;
+        let mut reader = File::from(rfs::open(path("fifo"), flags, RMode::empty()).unwrap());
+        put(&path("fifo")).unwrap();
+        let mut text = String::new();
+        reader.read_to_string(&mut text).unwrap();
+        assert_eq!(text, "report");
+        assert!(AtomicFile::create(&path("fifo"), Mode(0o640)).is_err());
+        // A link to a file is neither replaced nor followed.
+        std::fs::write(path("file"), "precious").unwrap();
+        std::os::unix::fs::symlink(path("file"), path("link")).unwrap();
+        assert!(put(&path("link")).unwrap_err().to_string().contains("symbolic link"));
+        assert_eq!(std::fs::read(path("file")).unwrap(), b"precious");
+        put(Path::new("/dev/null")).unwrap();
+        assert!(put(dir.path()).is_err());
+    }
+
+    #[test]
+    fn a_report_keeps_the_mode_that_was_given_to_it_but_nobody_else_may_write() {
+        use std::os::unix::fs::PermissionsExt;
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("node.prom");
+        for (before, after) in
+            [(None, 0o640), (Some(0o644), 0o644), (Some(0o666), 0o644), (Some(0o600), 0o600)]
+        {
+            if let Some(mode) = before {
+                std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
+            }
+            let mut output = Output::create(&path, Mode(0o640)).unwrap();
+            output.write_all(b"x").unwrap();
+            output.commit().unwrap();
+            assert_eq!(mode_of(&path), after);
+        }
+    }
+}
