@@ -1,0 +1,189 @@
+//! Records of `certck show`: what files say.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::record::Record;
+
+/// `certck.certificate`: what a certificate says.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Certificate {
+    /// The file.
+    pub path: String,
+    /// The line of the file that it begins on; 1 for DER.
+    pub line: u64,
+    /// Whom it is about.
+    pub subject: String,
+    /// Who signed it.
+    pub issuer: String,
+    /// Its serial number, in hex.
+    pub serial: String,
+    /// X.509 version.
+    pub version: u32,
+    /// When its validity begins.
+    pub not_before: String,
+    /// The last second of its validity.
+    pub not_after: String,
+    /// Kind and size of the public key.
+    pub key: String,
+    /// What it is signed by.
+    pub signature: String,
+    /// Whether it is a CA's.
+    pub ca: bool,
+    /// How many intermediates may follow.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub path_length: Option<u32>,
+    /// Key usages.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub key_usages: Vec<String>,
+    /// Extended key usages.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub extended_key_usages: Vec<String>,
+    /// Subject alternative names, each with its form before a colon.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub names: Vec<String>,
+    /// Where to get a CRL.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub crl_urls: Vec<String>,
+    /// Where to ask for its revocation by OCSP.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ocsp_urls: Vec<String>,
+    /// Where names below this CA must lie.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub permitted_names: Vec<String>,
+    /// Where no name below this CA may lie.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub excluded_names: Vec<String>,
+    /// Policies.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub policies: Vec<String>,
+    /// The extensions that are critical, by the names of RFC 5280.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub critical_extensions: Vec<String>,
+    /// The key's identifier, in hex.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subject_key_id: Option<String>,
+    /// The signer's key's identifier, in hex.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub authority_key_id: Option<String>,
+    /// Extensions that are not understood or cannot be read.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub other_extensions: Vec<String>,
+    /// SHA-256 of the certificate, in hex.
+    pub sha256: String,
+    /// SHA-256 of the public key (SubjectPublicKeyInfo), in hex.
+    pub key_sha256: String,
+}
+
+impl Record for Certificate {
+    const TYPE: &'static str = "certck.certificate";
+    const V: u32 = 1;
+    const SAMPLE: &'static str = r#"{"type":"certck.certificate","v":1,"path":"server.crt","line":1,"subject":"CN=profguard server","issuer":"CN=profguard CA","serial":"4f12","version":3,"not_before":"2026-11-23T10:00:00Z","not_after":"2027-11-23T10:00:00Z","key":"EC on P-256","signature":"ECDSA with SHA-256","ca":false,"key_usages":["digitalSignature"],"extended_key_usages":["serverAuth"],"names":["DNS:localhost","IP:127.0.0.1"],"sha256":"00ff","key_sha256":"ff00"}"#;
+}
+
+/// `certck.crl`: what a revocation list says.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Crl {
+    /// The file.
+    pub path: String,
+    /// The line of the file that it begins on; 1 for DER.
+    pub line: u64,
+    /// Who signed it.
+    pub issuer: String,
+    /// Its number, in hex.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub number: Option<String>,
+    /// When it was made.
+    pub this_update: String,
+    /// When the next one is due.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_update: Option<String>,
+    /// What it is signed by.
+    pub signature: String,
+    /// What it revokes.
+    pub revoked: Vec<Revoked>,
+    /// SHA-256 of the list, in hex.
+    pub sha256: String,
+}
+
+/// An entry of a revocation list.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Revoked {
+    /// The serial number, in hex.
+    pub serial: String,
+    /// When it was revoked.
+    pub at: String,
+    /// Why, by the number of RFC 5280, 5.3.1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<u8>,
+}
+
+impl Record for Crl {
+    const TYPE: &'static str = "certck.crl";
+    const V: u32 = 1;
+    const SAMPLE: &'static str = r#"{"type":"certck.crl","v":1,"path":"ca.crl","line":1,"issuer":"CN=profguard CA","number":"01","this_update":"2026-11-23T10:00:00Z","next_update":"2027-11-23T10:00:00Z","signature":"ECDSA with SHA-256","revoked":[{"serial":"4f12","at":"2026-11-23T10:00:00Z","reason":1}],"sha256":"00ff"}"#;
+}
+
+/// `certck.key`: what can be said of a private key without showing it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Key {
+    /// The file.
+    pub path: String,
+    /// The line of the file that it begins on; 1 for DER.
+    pub line: u64,
+    /// The PEM label of the form that it is in, whether or not it is PEM.
+    pub form: String,
+    /// Whether it is encrypted.
+    pub encrypted: bool,
+    /// How it is encrypted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub encryption: Option<String>,
+    /// Kind and size.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<String>,
+    /// SHA-256 of the public key (SubjectPublicKeyInfo), in hex: the same as its certificate's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key_sha256: Option<String>,
+}
+
+impl Record for Key {
+    const TYPE: &'static str = "certck.key";
+    const V: u32 = 1;
+    const SAMPLE: &'static str = r#"{"type":"certck.key","v":1,"path":"server.key","line":1,"form":"PRIVATE KEY","encrypted":false,"key":"EC on P-256","key_sha256":"ff00"}"#;
+}
+
+/// `certck.request`: what a certificate signing request asks for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Request {
+    /// The file.
+    pub path: String,
+    /// The line of the file that it begins on; 1 for DER.
+    pub line: u64,
+    /// Whom the certificate is to be about.
+    pub subject: String,
+    /// Kind and size of the public key.
+    pub key: String,
+    /// What it is signed by.
+    pub signature: String,
+    /// Whether it is signed by the key that it is about.
+    pub signed_by_key: bool,
+    /// Whether it asks to be a CA.
+    pub ca: bool,
+    /// Key usages.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub key_usages: Vec<String>,
+    /// Extended key usages.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub extended_key_usages: Vec<String>,
+    /// Subject alternative names, each with its form before a colon.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub names: Vec<String>,
+    /// SHA-256 of the public key (SubjectPublicKeyInfo), in hex.
+    pub key_sha256: String,
+}
+
+impl Record for Request {
+    const TYPE: &'static str = "certck.request";
+    const V: u32 = 1;
+    const SAMPLE: &'static str = r#"{"type":"certck.request","v":1,"path":"server.csr","line":1,"subject":"CN=node17","key":"EC on P-256","signature":"ECDSA with SHA-256","signed_by_key":true,"ca":false,"names":["DNS:node17.example.org"],"key_sha256":"ff00"}"#;
+}

@@ -1,0 +1,125 @@
+//! Records of `certck verify`: questions and answers.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::record::Record;
+
+/// `certck.case`: a question for `certck verify`. All certificates and CRLs are PEM text.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Case {
+    /// What the verdict is known by.
+    pub id: String,
+    /// The peer's certificate.
+    pub peer: String,
+    /// What else the peer sent; certificates that cannot be read are passed over.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub intermediates: Vec<String>,
+    /// What is trusted; certificates that cannot be read are passed over.
+    pub roots: Vec<String>,
+    /// Revocation lists. If there are any, every certificate below the root must be found good by one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub crls: Vec<String>,
+    /// The time of validation, RFC 3339; now, if absent. Fractions of a second are dropped.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub time: Option<String>,
+    /// What the peer is: decides the extended key usage where none is given.
+    pub kind: PeerKind,
+    /// Names that the peer's certificate must be good for, each of them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub names: Vec<PeerName>,
+    /// Key usages that the peer's certificate must allow, by their names in RFC 5280.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub key_usages: Vec<String>,
+    /// Extended key usages that it must allow, by name or dotted numbers; by default that of `kind`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub extended_key_usages: Vec<String>,
+    /// How many intermediates there may be, self-issued ones not counted; 16, if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_depth: Option<u32>,
+    /// What is demanded; `rfc5280`, if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub profile: Option<CaseProfile>,
+}
+
+/// What a peer is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum PeerKind {
+    /// A server, seen by a client.
+    Server,
+    /// A client, seen by a server.
+    Client,
+}
+
+/// What is demanded of a path.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum CaseProfile {
+    /// Section 6 of RFC 5280, and of every certificate what sections 4 and 5 oblige conforming CAs to.
+    #[default]
+    Rfc5280,
+    /// Section 6 alone.
+    Path,
+}
+
+/// A name that a peer must have.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct PeerName {
+    /// Its form.
+    pub kind: NameKind,
+    /// The name.
+    pub value: String,
+}
+
+/// The forms of names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum NameKind {
+    /// A DNS name.
+    Dns,
+    /// An IP address.
+    Ip,
+    /// An e-mail address.
+    Email,
+}
+
+impl Record for Case {
+    const TYPE: &'static str = "certck.case";
+    const V: u32 = 1;
+    const SAMPLE: &'static str = r#"{"type":"certck.case","v":1,"id":"a","peer":"-----BEGIN CERTIFICATE-----\n...","intermediates":["-----BEGIN CERTIFICATE-----\n..."],"roots":["-----BEGIN CERTIFICATE-----\n..."],"time":"2026-11-23T10:00:00Z","kind":"server","names":[{"kind":"dns","value":"example.com"}],"key_usages":["digitalSignature"],"extended_key_usages":["serverAuth"],"max_depth":4,"profile":"rfc5280"}"#;
+}
+
+/// `certck.verdict`: the answer to a case.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Verdict {
+    /// The case's id.
+    pub id: String,
+    /// The answer.
+    pub verdict: Answer,
+    /// Why it was rejected: a stable word.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// Why it was rejected: in words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub detail: Option<String>,
+    /// The subjects of the path that was accepted, the peer's first, the root's last.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub path: Vec<String>,
+}
+
+/// The two answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Answer {
+    /// There is a valid path.
+    Accept,
+    /// There is none.
+    Reject,
+}
+
+impl Record for Verdict {
+    const TYPE: &'static str = "certck.verdict";
+    const V: u32 = 1;
+    const SAMPLE: &'static str = r#"{"type":"certck.verdict","v":1,"id":"a","verdict":"reject","reason":"expired","detail":"CN=leaf: expired at 2026-11-22T10:00:00Z"}"#;
+}
