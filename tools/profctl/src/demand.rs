@@ -64,6 +64,13 @@ impl Demand {
     /// # Errors
     /// What standard output says.
     pub(crate) fn run(self, mut session: Session<'_>) -> anyhow::Result<Exit> {
+        if let Some(dir) = self.wait.and_then(|_| self.output.missing()) {
+            return Err(anyhow!(
+                "{}: is no directory of this machine, so no trace could be seen in it",
+                dir.display()
+            ))
+            .hint("make it, or leave out --wait");
+        }
         // What is there before the request is not its result.
         let mut wait = self.wait.as_ref().map(|plan| Wait::new(self.output.clone(), *plan, Instant::now()));
         let request = self.request.clone();

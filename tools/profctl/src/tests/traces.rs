@@ -119,6 +119,16 @@ fn nothing_triggered_is_nothing_to_wait_for() {
     assert_eq!((ran.exit, ran.of("profctl.trace_missing").len()), (Exit::No, 0));
 }
 
+/// Asked for in vain: the processes would write nothing, and the wait would be to its deadline.
+#[test]
+fn a_directory_that_is_not_there_is_told_before_anybody_is_asked() {
+    let dir = tempfile::tempdir().unwrap();
+    let log_file = dir.path().join("nowhere/t.json");
+    let fake = daemon(Vec::new());
+    let ran = ask(fake.port, &["gputrace", "--wait", "--log-file", log_file.to_str().unwrap()]);
+    assert_eq!((ran.exit, ran.of("profctl.request").len()), (Exit::Failed, 0));
+}
+
 #[test]
 fn without_wait_the_paths_are_told() {
     let fake = daemon(Vec::new());

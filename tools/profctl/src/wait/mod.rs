@@ -102,6 +102,13 @@ impl Output {
         }
     }
 
+    /// The directory that the processes do not make themselves, if it is not there: waiting would be in vain.
+    pub(crate) fn missing(&self) -> Option<PathBuf> {
+        let Self::Kineto { log_file } = self else { return None };
+        let parent = Path::new(log_file).parent().filter(|p| !p.as_os_str().is_empty())?;
+        (!parent.is_dir()).then(|| parent.to_owned())
+    }
+
     /// Where it will appear, with `*` for what is not known yet.
     pub(crate) fn pattern(&self, pid: i64) -> Option<String> {
         match self {
