@@ -2,12 +2,14 @@
 
 #![allow(clippy::unwrap_used, reason = "a test")]
 
+mod command;
 mod support;
 
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 
+use command::{json, run};
 use common::exit::Exit;
-use support::{Place, json, run};
+use support::Place;
 
 const SERVER: &str = "pki/server_certs";
 const CLIENT: &str = "pki/client_certs";

@@ -2,53 +2,16 @@
 
 #![allow(clippy::unwrap_used, reason = "a test")]
 
-use std::io::{self, Write};
+mod command;
+
+use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
-use clap::Parser;
-use common::cli::Tool;
+use command::{certck, minted, records};
 use common::exit::Exit;
-use common::out::{Out, Verbosity};
 use serde_json::Value;
-
-#[derive(Clone, Default)]
-struct Buffer(Arc<Mutex<Vec<u8>>>);
-
-impl Write for Buffer {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-/// Runs a command; the exit status as `main` would make it, and what went to standard output.
-fn certck(args: &[&str]) -> (Exit, String) {
-    let cli = certck::Cli::try_parse_from([&["certck"], args].concat()).unwrap();
-    let buffer = Buffer::default();
-    let mut out = Out::to(Box::new(buffer.clone()), "certck", false, Verbosity::Quiet);
-    let exit = cli.run(&mut out).map_or(Exit::Failed, |exit| exit.max(out.diag().exit()));
-    drop(out);
-    let text = String::from_utf8(buffer.0.lock().unwrap().clone()).unwrap();
-    (exit, text)
-}
-
-fn records(text: &str, kind: &str) -> Vec<Value> {
-    let lines = text.lines().map(|l| serde_json::from_str::<Value>(l).unwrap());
-    lines.filter(|v| v["type"] == kind).collect()
-}
-
-fn minted() -> (tempfile::TempDir, String) {
-    let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join("pki").to_str().unwrap().to_owned();
-    assert_eq!(certck(&["mint", &path]).0, Exit::Ok);
-    (dir, path)
-}
 
 #[test]
 fn mint_makes_directories_with_their_final_modes() {

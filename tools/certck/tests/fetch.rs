@@ -2,10 +2,12 @@
 
 #![allow(clippy::unwrap_used, reason = "a test")]
 
+mod command;
 mod support;
 
+use command::{Ran, json, run};
 use common::exit::Exit;
-use support::{Place, Ran, documents, json, run, serve};
+use support::{Place, documents, serve};
 
 const SERVER: &str = "pki/server_certs";
 const LIST: &str = "pki/server_certs/ca.crl";

@@ -2,41 +2,19 @@
 
 #![allow(clippy::unwrap_used, clippy::print_stderr, reason = "a test")]
 
+mod command;
+
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::{Arc, Mutex};
 
-use clap::Parser;
-use common::cli::Tool;
 use common::exit::Exit;
-use common::out::{Out, Verbosity};
 use serde_json::Value;
-
-#[derive(Clone, Default)]
-struct Buffer(Arc<Mutex<Vec<u8>>>);
-
-impl Write for Buffer {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
 
 /// Runs `certck ocsp --format json`; the exit status, and the lines.
 fn ocsp(args: &[&str]) -> (Exit, Vec<Value>) {
-    let all = [&["certck", "--format", "json", "ocsp", "--timeout", "10"], args].concat();
-    let buffer = Buffer::default();
-    let mut out = Out::to(Box::new(buffer.clone()), "certck", false, Verbosity::Quiet);
-    let exit = certck::Cli::try_parse_from(all).unwrap().run(&mut out);
-    let exit = exit.map_or(Exit::Failed, |exit| exit.max(out.diag().exit()));
-    drop(out);
-    let text = String::from_utf8(buffer.0.lock().unwrap().clone()).unwrap();
+    let (exit, text) = command::certck(&[&["--format", "json", "ocsp", "--timeout", "10"], args].concat());
     (exit, text.lines().map(|l| serde_json::from_str(l).unwrap()).collect())
 }
 

@@ -27,17 +27,64 @@ impl Write for Buffer {
     }
 }
 
-/// The exit status as `main` would make it, and what went to standard output; a mistake in the command line is 2.
-pub(crate) fn certck(args: &[&str]) -> (Exit, String) {
-    let Ok(cli) = certck::Cli::try_parse_from([&["certck"], args].concat()) else {
-        return (Exit::Failed, String::new());
+/// What came of a command: the exit status as `main` would make it, standard output, and the error.
+pub(crate) struct Ran {
+    pub(crate) exit: Exit,
+    pub(crate) text: String,
+    pub(crate) error: String,
+}
+
+impl Ran {
+    /// The records of a kind.
+    pub(crate) fn records(&self, kind: &str) -> Vec<Value> {
+        records(&self.text, kind)
+    }
+
+    /// Demands success.
+    #[track_caller]
+    pub(crate) fn ok(self) -> Self {
+        assert_eq!((self.exit, self.error.as_str()), (Exit::Ok, ""), "{}", self.text);
+        self
+    }
+
+    /// Demands that the command could not do it, for a reason with these words.
+    #[track_caller]
+    pub(crate) fn failed(self, words: &str) -> Self {
+        assert_eq!(self.exit, Exit::Failed, "{}", self.text);
+        assert!(self.error.contains(words), "{}", self.error);
+        self
+    }
+}
+
+/// Runs a command with its records in JSON, if it has a word for it.
+pub(crate) fn run(args: &[&str]) -> Ran {
+    let cli = match certck::Cli::try_parse_from([&["certck"], args].concat()) {
+        Ok(cli) => cli,
+        Err(e) => return Ran { exit: Exit::Failed, text: String::new(), error: e.to_string() },
     };
     let buffer = Buffer::default();
     let mut out = Out::to(Box::new(buffer.clone()), "certck", false, Verbosity::Quiet);
-    let exit = cli.run(&mut out).map_or(Exit::Failed, |exit| exit.max(out.diag().exit()));
+    let (exit, error) = match cli.run(&mut out) {
+        Ok(exit) => (exit.max(out.diag().exit()), String::new()),
+        Err(e) => {
+            let hint = common::error::hint_of(&e).unwrap_or_default();
+            (Exit::Failed, format!("{e:#}; {hint}"))
+        }
+    };
     drop(out);
     let text = String::from_utf8(buffer.0.lock().unwrap().clone()).unwrap();
-    (exit, text)
+    Ran { exit, text, error }
+}
+
+/// [`run`] with records.
+pub(crate) fn json(args: &[&str]) -> Ran {
+    run(&[args, &["--format", "json"]].concat())
+}
+
+/// The exit status, and what went to standard output; a mistake in the command line is 2.
+pub(crate) fn certck(args: &[&str]) -> (Exit, String) {
+    let ran = run(args);
+    (ran.exit, ran.text)
 }
 
 pub(crate) fn records(text: &str, kind: &str) -> Vec<Value> {

@@ -2,84 +2,12 @@
 
 #![allow(dead_code, reason = "each test uses a part")]
 
-use std::io::{self, Read, Write};
+use std::io::{Read, Write};
 use std::path::Path;
-use std::sync::{Arc, Mutex};
 
-use clap::Parser;
-use common::cli::Tool;
-use common::exit::Exit;
-use common::out::{Out, Verbosity};
 use serde_json::Value;
 
-#[derive(Clone, Default)]
-struct Buffer(Arc<Mutex<Vec<u8>>>);
-
-impl Write for Buffer {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-/// What came of a command: the exit status as `main` would make it, standard output, and the error.
-pub(crate) struct Ran {
-    pub(crate) exit: Exit,
-    pub(crate) text: String,
-    pub(crate) error: String,
-}
-
-impl Ran {
-    /// The records of a kind.
-    pub(crate) fn records(&self, kind: &str) -> Vec<Value> {
-        let lines = self.text.lines().map(|l| serde_json::from_str::<Value>(l).unwrap());
-        lines.filter(|v| v["type"] == kind).collect()
-    }
-
-    /// Demands success.
-    #[track_caller]
-    pub(crate) fn ok(self) -> Self {
-        assert_eq!((self.exit, self.error.as_str()), (Exit::Ok, ""), "{}", self.text);
-        self
-    }
-
-    /// Demands that the command could not do it, for a reason with these words.
-    #[track_caller]
-    pub(crate) fn failed(self, words: &str) -> Self {
-        assert_eq!(self.exit, Exit::Failed, "{}", self.text);
-        assert!(self.error.contains(words), "{}", self.error);
-        self
-    }
-}
-
-/// Runs a command with its records in JSON, if it has a word for it.
-pub(crate) fn run(args: &[&str]) -> Ran {
-    let cli = match certck::Cli::try_parse_from([&["certck"], args].concat()) {
-        Ok(cli) => cli,
-        Err(e) => return Ran { exit: Exit::Failed, text: String::new(), error: e.to_string() },
-    };
-    let buffer = Buffer::default();
-    let mut out = Out::to(Box::new(buffer.clone()), "certck", false, Verbosity::Quiet);
-    let (exit, error) = match cli.run(&mut out) {
-        Ok(exit) => (exit.max(out.diag().exit()), String::new()),
-        Err(e) => {
-            let hint = common::error::hint_of(&e).unwrap_or_default();
-            (Exit::Failed, format!("{e:#}; {hint}"))
-        }
-    };
-    drop(out);
-    let text = String::from_utf8(buffer.0.lock().unwrap().clone()).unwrap();
-    Ran { exit, text, error }
-}
-
-/// [`run`] with records.
-pub(crate) fn json(args: &[&str]) -> Ran {
-    run(&[args, &["--format", "json"]].concat())
-}
+use crate::command::{json, run};
 
 /// A place for a test's files.
 pub(crate) struct Place(tempfile::TempDir);
