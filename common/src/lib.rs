@@ -25,6 +25,7 @@ pub mod finding;
 pub mod fsat;
 pub mod ipc;
 pub mod out;
+pub mod passwd;
 #[cfg(feature = "tls")]
 pub mod pki;
 pub mod policy;

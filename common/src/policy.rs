@@ -127,8 +127,13 @@ impl Class {
 /// read is the usual state of an installation.
 #[must_use]
 pub fn check(path: &Path, meta: &std::fs::Metadata, class: Class) -> Vec<Finding> {
-    let me = rustix::process::geteuid().as_raw();
-    [check_mode(path, Mode::of(meta.mode()), class), check_owner(path, meta.uid(), me)]
+    check_for(path, meta, class, rustix::process::geteuid().as_raw())
+}
+
+/// The same for the files of another user: what is right for the process that will read them.
+#[must_use]
+pub fn check_for(path: &Path, meta: &std::fs::Metadata, class: Class, user: u32) -> Vec<Finding> {
+    [check_mode(path, Mode::of(meta.mode()), class), check_owner(path, meta.uid(), user)]
         .into_iter()
         .flatten()
         .collect()
@@ -147,14 +152,18 @@ pub fn check_mode(path: &Path, mode: Mode, class: Class) -> Option<Finding> {
     })
 }
 
-/// Rule `owner`: the user who runs the tool, or root.
+/// Rule `owner`: the user whose files they are, or root.
 #[must_use]
-pub fn check_owner(path: &Path, owner: u32, me: u32) -> Option<Finding> {
-    (owner != me && owner != 0).then(|| {
+pub fn check_owner(path: &Path, owner: u32, user: u32) -> Option<Finding> {
+    (owner != user && owner != 0).then(|| {
+        let who = if user == rustix::process::geteuid().as_raw() { " (this process)" } else { "" };
         Finding::new("owner", Severity::Error, path)
             .found(format!("owned by uid {owner}"))
-            .expected(format!("uid {me} (this process) or root"))
-            .fix(format!("chown {me} {}", shell_quote(path)))
+            .expected(format!("uid {user}{who} or root"))
+            .fix(format!(
+                "run it as the files' owner, or give them to who does: chown {user} {}",
+                shell_quote(path)
+            ))
     })
 }
 

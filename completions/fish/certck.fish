@@ -57,6 +57,7 @@ complete -c certck -n "__fish_certck_using_subcommand check" -l host -d 'Name or
 complete -c certck -n "__fish_certck_using_subcommand check" -l warn-days -d 'Warn of a validity that ends within so many days' -r
 complete -c certck -n "__fish_certck_using_subcommand check" -l profile -d 'How much is demanded' -r -f -a "compat\t'What is needed to serve safely with old and new peers; what is only unusual is a warning'
 strict\t'Besides, what RFC 5280 obliges CAs to; and what is unusual is an error'"
+complete -c certck -n "__fish_certck_using_subcommand check" -l owner -d 'Whose the directories must be, besides root\'s: the user whose program starts with them, by name or number [default: who runs certck; for root, who owns each directory]' -r
 complete -c certck -n "__fish_certck_using_subcommand check" -l suppress -d 'Do not count the findings that FILE lists with a reason and an end date' -r -F
 complete -c certck -n "__fish_certck_using_subcommand check" -l passphrase-file -d 'Take the passphrase of the private key from the first line of FILE, mode 0600 or tighter' -r -F
 complete -c certck -n "__fish_certck_using_subcommand check" -l passphrase-fd -d 'Take the passphrase of the private key from the first line of descriptor N' -r
@@ -310,6 +311,7 @@ complete -c certck -n "__fish_certck_using_subcommand watch" -l host -d 'Name or
 complete -c certck -n "__fish_certck_using_subcommand watch" -l warn-days -d 'Warn of a validity that ends within so many days' -r
 complete -c certck -n "__fish_certck_using_subcommand watch" -l profile -d 'How much is demanded' -r -f -a "compat\t'What is needed to serve safely with old and new peers; what is only unusual is a warning'
 strict\t'Besides, what RFC 5280 obliges CAs to; and what is unusual is an error'"
+complete -c certck -n "__fish_certck_using_subcommand watch" -l owner -d 'Whose the directories must be, besides root\'s: the user whose program starts with them, by name or number [default: who runs certck; for root, who owns each directory]' -r
 complete -c certck -n "__fish_certck_using_subcommand watch" -l suppress -d 'Do not count the findings that FILE lists with a reason and an end date' -r -F
 complete -c certck -n "__fish_certck_using_subcommand watch" -l passphrase-file -d 'Take the passphrase of the private key from the first line of FILE, mode 0600 or tighter' -r -F
 complete -c certck -n "__fish_certck_using_subcommand watch" -l passphrase-fd -d 'Take the passphrase of the private key from the first line of descriptor N' -r

@@ -12,6 +12,7 @@ use std::ffi::OsStr;
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -164,6 +165,17 @@ impl Drop for Guard {
     }
 }
 
+/// What a process has said so far.
+pub struct Log(Arc<Mutex<String>>);
+
+impl Log {
+    /// Waits for some words.
+    #[track_caller]
+    pub fn says(&self, words: &str) {
+        eventually(words, || self.0.lock().expect("no panics").contains(words).then_some(()));
+    }
+}
+
 /// Certificates, a running daemon, and room for traces, all in one private directory.
 pub struct Deployment {
     /// The directory.
@@ -212,6 +224,19 @@ impl Deployment {
         };
         let port = port(&record);
         Self { dir, daemon, port, tls }
+    }
+
+    /// What the daemon writes to standard error from now on.
+    pub fn log(&mut self) -> Log {
+        let stderr = self.daemon.0.stderr.take().expect("piped");
+        let text: Arc<Mutex<String>> = Arc::default();
+        let all = text.clone();
+        std::thread::spawn(move || {
+            for line in BufReader::new(stderr).lines().map_while(Result::ok) {
+                all.lock().expect("no panics").push_str(&format!("{line}\n"));
+            }
+        });
+        Log(text)
     }
 
     /// The directory of the IPC sockets, for `KINETO_IPC_SOCKET_DIR`.

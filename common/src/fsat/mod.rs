@@ -48,6 +48,26 @@ pub fn open_append(path: &Path, mode: Mode) -> io::Result<File> {
     Ok(file)
 }
 
+/// A copy of a descriptor that our caller left open, at the place where it is. Opening its name in /proc again would
+/// begin at the beginning.
+///
+/// # Errors
+/// It is not open.
+pub fn descriptor(fd: u32) -> io::Result<File> {
+    use rustix::process::{PidfdFlags, PidfdGetfdFlags, getpid, pidfd_getfd, pidfd_open};
+    let number = i32::try_from(fd).map_err(|_| io::Error::from(rustix::io::Errno::BADF))?;
+    let own = pidfd_open(getpid(), PidfdFlags::empty());
+    match own.and_then(|own| pidfd_getfd(own, number, PidfdGetfdFlags::empty())) {
+        Ok(copy) => Ok(copy.into()),
+        Err(rustix::io::Errno::BADF) => Err(rustix::io::Errno::BADF.into()),
+        // Kernels before 5.6, and sandboxes.
+        Err(_) => {
+            let path = format!("/proc/self/fd/{fd}");
+            File::options().read(true).append(true).open(&path).or_else(|_| File::open(&path))
+        }
+    }
+}
+
 /// Opens a regular file for reading without following a link in its last component and without blocking on
 /// a FIFO or device.
 ///

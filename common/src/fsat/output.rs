@@ -2,13 +2,12 @@
 
 use std::fs::{File, Metadata};
 use std::io::{self, Write};
-use std::os::fd::AsFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use rustix::fs::{self as rfs, Mode as RMode, OFlags};
 
-use super::AtomicFile;
+use super::{AtomicFile, descriptor};
 use crate::policy::Mode;
 
 /// Where a report goes that a user gave a name for.
@@ -31,12 +30,8 @@ impl Output {
     /// # Errors
     /// It is a link to a file, a directory or a socket, or what the system says.
     pub fn create(path: &Path, mode: Mode) -> io::Result<Self> {
-        if path == Path::new("-") {
-            return Ok(Self(Kind::Written(io::stdout().as_fd().try_clone_to_owned()?.into())));
-        }
-        // Links below these lead to open descriptors, which are written to whatever they are.
-        if path.starts_with("/dev") || path.starts_with("/proc") {
-            return through(path);
+        if let Some(number) = descriptor_of(path) {
+            return Ok(Self(Kind::Written(descriptor(number)?)));
         }
         match path.symlink_metadata() {
             Ok(meta) if meta.is_file() => {
@@ -81,6 +76,15 @@ impl Output {
             Kind::Replaced(file) => file.commit(),
             Kind::Written(mut file) => file.flush(),
         }
+    }
+}
+
+/// The open descriptor that a name stands for. Such are written to where they stand, whatever they are.
+fn descriptor_of(path: &Path) -> Option<u32> {
+    match path.to_str()? {
+        "-" | "/dev/stdout" => Some(1),
+        "/dev/stderr" => Some(2),
+        text => text.strip_prefix("/dev/fd/").or_else(|| text.strip_prefix("/proc/self/fd/"))?.parse().ok(),
     }
 }
 
@@ -147,6 +151,18 @@ mod tests {
         assert!(put(&path("link")).unwrap_err().to_string().contains("symbolic link"));
         assert_eq!(std::fs::read(path("file")).unwrap(), b"precious");
         put(Path::new("/dev/null")).unwrap();
+        // What a descriptor stands for is written to where it stands.
+        let mut log = File::options().create(true).append(true).read(true).open(path("log")).unwrap();
+        log.write_all(b"before, ").unwrap();
+        put(Path::new(&format!("/dev/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&log)))).unwrap();
+        assert_eq!(std::fs::read(path("log")).unwrap(), b"before, report");
+        // A file system below /dev has files like any other.
+        if Path::new("/dev/shm").is_dir() {
+            let shm = tempfile::NamedTempFile::new_in("/dev/shm").unwrap();
+            std::fs::write(shm.path(), "much longer than the report").unwrap();
+            put(shm.path()).unwrap();
+            assert_eq!(std::fs::read(shm.path()).unwrap(), b"report");
+        }
         assert!(put(dir.path()).is_err());
     }
 

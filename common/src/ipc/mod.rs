@@ -5,6 +5,5 @@
 //! the kernel's word on who sent what.
 
 pub mod address;
-pub mod home;
 pub mod message;
 pub mod socket;

@@ -126,6 +126,32 @@ impl Crl {
         self.issuer == issuer.subject && self.signature.verify(&issuer.key).is_ok()
     }
 
+    /// Why this list must not take the place of another by the same issuer, if so: an older one would bring revoked
+    /// certificates back.
+    #[must_use]
+    pub fn older_than(&self, present: &Self) -> Option<String> {
+        let shown = |crl: &Self| crl.number.as_ref().map(|n| crate::finding::hex(&n.value));
+        match (shown(self), shown(present)) {
+            (None, Some(there)) => return Some(format!("it has no number, and the present one has {there}")),
+            (Some(here), Some(there)) if self.digits() < present.digits() => {
+                return Some(format!("its number is {here}, lower than the present {there}"));
+            }
+            _ => {}
+        }
+        (self.this_update.unix < present.this_update.unix).then(|| {
+            let (made, before) = (self.this_update, present.this_update);
+            format!("it was made at {made}, before the present one at {before}")
+        })
+    }
+
+    /// Its number, so that it compares.
+    #[must_use]
+    pub fn digits(&self) -> (usize, Vec<u8>) {
+        let bytes = self.number.as_ref().map(|n| n.value.as_slice()).unwrap_or_default();
+        let first = bytes.iter().position(|&b| b != 0).unwrap_or(bytes.len());
+        (bytes.len() - first, bytes[first..].to_vec())
+    }
+
     /// The entry for a serial number.
     #[must_use]
     pub fn entry(&self, serial: &[u8]) -> Option<&Revoked> {

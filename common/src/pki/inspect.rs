@@ -44,7 +44,7 @@ pub struct End {
 #[must_use]
 pub fn inspect(path: &Path, role: Role, options: &LoadOptions<'_>) -> Inspection {
     let mut findings = Vec::new();
-    let Some(dir) = Directory::open(path, &mut findings) else {
+    let Some(dir) = Directory::open(path, options.owner, &mut findings) else {
         return Inspection { findings, dir: None, ends: Vec::new() };
     };
     let mut reader = Reader { dir, layout: role.layout(), staged: None, findings };
@@ -70,7 +70,7 @@ pub fn inspect_certificates(
     options: &LoadOptions<'_>,
 ) -> Vec<Finding> {
     let mut findings = Vec::new();
-    let Some(dir) = Directory::open(path, &mut findings) else { return findings };
+    let Some(dir) = Directory::open(path, options.owner, &mut findings) else { return findings };
     let mut reader = Reader { dir, layout: role.layout(), staged: crl, findings };
     let case = reader.case(role);
     reader.findings.retain(|f| f.rule != rule::MODE.id && f.rule != rule::OWNER.id);
@@ -90,7 +90,7 @@ const ISSUED: &str = "issued.jsonl";
 #[must_use]
 pub fn inspect_authority(path: &Path, options: &LoadOptions<'_>) -> Inspection {
     let mut findings = Vec::new();
-    let Some(dir) = Directory::open(path, &mut findings) else {
+    let Some(dir) = Directory::open(path, options.owner, &mut findings) else {
         return Inspection { findings, dir: None, ends: Vec::new() };
     };
     let mut reader = Reader { dir, layout: &AUTHORITY, staged: None, findings };

@@ -7,7 +7,7 @@ use rustls::pki_types::{CertificateDer, CertificateRevocationListDer};
 use rustls::sign::CertifiedKey;
 use time::OffsetDateTime;
 
-use super::{Passphrase, Role, inspect};
+use super::{Cert, Crl, Passphrase, Role, inspect};
 use crate::finding::{Finding, Severity};
 
 /// What a directory is judged by. `LoadOptions { warn_days: 7, ..LoadOptions::now() }` sets one value.
@@ -23,6 +23,20 @@ pub struct LoadOptions<'a> {
     pub warn_days: u32,
     /// How much is demanded.
     pub profile: Profile,
+    /// Whose the directory and its files must be.
+    pub owner: Owner,
+}
+
+/// Whose a directory and its files must be, besides root's.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Owner {
+    /// The user who runs this process: what a program demands that starts with it.
+    #[default]
+    Process,
+    /// Another user, whose program will start with it.
+    User(u32),
+    /// Whoever owns the directory: what can be demanded by root, who runs the check for others.
+    Directory,
 }
 
 /// How much is demanded of a directory.
@@ -45,6 +59,7 @@ impl LoadOptions<'_> {
             hosts: &[],
             warn_days: 30,
             profile: Profile::Compat,
+            owner: Owner::Process,
         }
     }
 }
@@ -127,6 +142,26 @@ impl MtlsDir {
     #[must_use]
     pub fn role(&self) -> Role {
         self.role
+    }
+
+    /// Why it must not take the place of a former one that is in use, if so: a revocation list by a CA that it still
+    /// knows is lost, or an older one is there, and those that it revoked would be served again.
+    #[must_use]
+    pub fn forgets(&self, former: &Self) -> Option<String> {
+        let lists = |dir: &Self| dir.crls.iter().filter_map(|der| Crl::parse(der).ok()).collect::<Vec<_>>();
+        let known = self.roots.iter().chain(&self.identity.cert).filter_map(|der| Cert::parse(der).ok());
+        let known: Vec<Cert> = known.collect();
+        let now = lists(self);
+        for old in lists(former).iter().filter(|old| known.iter().any(|ca| old.is_issued_by(ca))) {
+            let mut successors = now.iter().filter(|new| new.issuer == old.issuer).peekable();
+            if successors.peek().is_none() {
+                return Some(format!("the CRL by {} is lost", old.issuer));
+            }
+            if let Some(why) = successors.filter_map(|new| new.older_than(old)).next() {
+                return Some(format!("the CRL by {} is an older one: {why}", old.issuer));
+            }
+        }
+        None
     }
 
     /// The leaf, then its intermediates.

@@ -51,7 +51,7 @@ pub use der::{Malformed, Time};
 pub use inspect::{
     End, Inspection, inspect, inspect_authority, inspect_certificates, inspect_crl, inspect_peer,
 };
-pub use load::{LoadError, LoadOptions, MtlsDir, Profile};
+pub use load::{LoadError, LoadOptions, MtlsDir, Owner, Profile};
 pub use passphrase::{Passphrase, PassphraseArgs};
 pub use path::is_dns_pattern;
 pub use read::MAX_CRL_BYTES;

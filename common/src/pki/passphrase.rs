@@ -71,7 +71,7 @@ impl PassphraseArgs {
             return Passphrase::read(path).with_context(|| path.display().to_string()).map(Some);
         }
         if let Some(fd) = self.passphrase_fd {
-            return descriptor(fd)
+            return fsat::descriptor(fd)
                 .map_err(anyhow::Error::from)
                 .and_then(first_line)
                 .with_context(|| format!("descriptor {fd}"))
@@ -102,20 +102,6 @@ impl PassphraseArgs {
     #[must_use]
     pub fn is_given(&self) -> bool {
         self.passphrase_file.is_some() || self.passphrase_fd.is_some() || self.ask_passphrase
-    }
-}
-
-/// A descriptor that the caller left open for us, at the place where it is. Opening its name in /proc again would
-/// begin at the beginning.
-fn descriptor(fd: u32) -> io::Result<File> {
-    use rustix::process::{PidfdFlags, PidfdGetfdFlags, getpid, pidfd_getfd, pidfd_open};
-    let number = i32::try_from(fd).map_err(|_| io::Error::from(rustix::io::Errno::BADF))?;
-    let own = pidfd_open(getpid(), PidfdFlags::empty());
-    match own.and_then(|own| pidfd_getfd(own, number, PidfdGetfdFlags::empty())) {
-        Ok(copy) => Ok(copy.into()),
-        Err(rustix::io::Errno::BADF) => Err(rustix::io::Errno::BADF.into()),
-        // Kernels before 5.6, and sandboxes.
-        Err(_) => File::open(format!("/proc/self/fd/{fd}")),
     }
 }
 

@@ -21,6 +21,8 @@ pub struct Block {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[allow(missing_docs, reason = "the messages say it")]
 pub enum PemError {
+    #[error("more than {MAX_BLOCKS} blocks")]
+    TooMany,
     #[error("no PEM block found ({hint})")]
     None { hint: String },
     #[error("line {line}: `{label}` block has no end line")]
@@ -33,6 +35,9 @@ pub enum PemError {
     Empty { line: usize, label: String },
 }
 
+/// The most blocks that are read of one file: no bundle of certificates has a tenth.
+const MAX_BLOCKS: usize = 4096;
+
 /// Takes a file apart.
 ///
 /// # Errors
@@ -42,6 +47,9 @@ pub fn parse(text: &[u8]) -> Result<Vec<Block>, PemError> {
     let mut lines = text.split(|&b| b == b'\n').map(<[u8]>::trim_ascii).enumerate();
     while let Some((at, line)) = lines.next() {
         if let Some(label) = boundary(line, b"-----BEGIN ") {
+            if blocks.len() == MAX_BLOCKS {
+                return Err(PemError::TooMany);
+            }
             blocks.push(block(label, at + 1, &mut lines)?);
         }
     }
@@ -54,10 +62,11 @@ pub fn parse(text: &[u8]) -> Result<Vec<Block>, PemError> {
 fn block<'a>(
     label: &[u8],
     line: usize,
-    lines: &mut impl Iterator<Item = (usize, &'a [u8])>,
+    lines: &mut (impl Iterator<Item = (usize, &'a [u8])> + Clone),
 ) -> Result<Block, PemError> {
     let label = String::from_utf8_lossy(label).into_owned();
-    let mut decoder = Decoder::default();
+    let inside = lines.clone().map(|(_, text)| text).take_while(|text| !text.starts_with(b"-----"));
+    let mut decoder = Decoder::with_room(inside.map(<[u8]>::len).sum::<usize>() / 4 * 3 + 3);
     let mut headers = false;
     for (at, text) in lines {
         if let Some(end) = boundary(text, b"-----END ") {
@@ -94,15 +103,16 @@ struct Decoder {
 }
 
 impl Decoder {
+    /// Takes the room for a whole block at once, so that no copy of a key stays behind in a vector that was outgrown.
+    fn with_room(bytes: usize) -> Self {
+        Self { out: Zeroizing::new(Vec::with_capacity(bytes)), ..Self::default() }
+    }
+
     fn is_fresh(&self) -> bool {
         self.out.is_empty() && self.count == 0
     }
 
     fn feed(&mut self, text: &[u8]) -> bool {
-        // One allocation per block, so that no copy of a key stays behind in a vector that was outgrown.
-        if self.out.capacity() == 0 {
-            self.out.reserve(1 << 14);
-        }
         text.iter().all(|&c| self.push(c))
     }
 
@@ -150,10 +160,12 @@ fn guess(text: &[u8]) -> String {
     match (text.first(), first) {
         (_, None) => "the file is empty".to_owned(),
         (Some(0x30), _) => "it looks like DER".to_owned(),
-        (_, Some(line)) => {
+        // Nothing else is quoted: it may be a key without its first line, or a passphrase.
+        (_, Some(line)) if line.starts_with(b"-----") => {
             let line: String = String::from_utf8_lossy(line).chars().take(60).collect();
             format!("first line is `{}`", crate::text::safe(&line))
         }
+        _ => "no line begins with `-----BEGIN`".to_owned(),
     }
 }
 
@@ -199,7 +211,15 @@ mod tests {
         assert_eq!(err(b"-----BEGIN A-----\n-----END A-----"), "line 1: `A` block is empty");
         assert_eq!(err(b"-----BEGIN A-----\nAAAA\n-----END B-----"), "line 3: `A` block ends as `B`");
         assert_eq!(err(b""), "no PEM block found (the file is empty)");
-        assert_eq!(err(b"hello\x1b\n"), "no PEM block found (first line is `hello\\x1b`)");
+        assert_eq!(err(b"secret\n"), "no PEM block found (no line begins with `-----BEGIN`)");
+        assert_eq!(
+            err(b"-----END A\x1b-----\n"),
+            "no PEM block found (first line is `-----END A\\x1b-----`)"
+        );
+        assert_eq!(
+            parse(&b"-----BEGIN A-----\nAAAA\n-----END A-----\n".repeat(5000)).unwrap_err(),
+            PemError::TooMany
+        );
         assert!(err(&[0x30, 0x82]).contains("looks like DER"));
     }
 

@@ -3,12 +3,13 @@
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{Mode, OFlags};
 use zeroize::Zeroizing;
 
-use super::rule;
+use super::{Owner, rule};
 use crate::finding::Finding;
 use crate::fsat;
 use crate::policy::{self, Class};
@@ -23,26 +24,39 @@ pub const MAX_CRL_BYTES: u64 = 16 << 20;
 pub(crate) struct Directory {
     file: File,
     path: PathBuf,
+    /// Whose its files must be.
+    user: u32,
 }
 
 impl Directory {
     /// Opens a directory, and judges its mode and owner. A link is followed, since the user named it; what it
     /// leads to is judged.
-    pub(crate) fn open(path: &Path, findings: &mut Vec<Finding>) -> Option<Self> {
+    pub(crate) fn open(path: &Path, owner: Owner, findings: &mut Vec<Finding>) -> Option<Self> {
         let flags = OFlags::DIRECTORY | OFlags::RDONLY | OFlags::CLOEXEC;
         let opened = rustix::fs::open(path, flags, Mode::empty()).map(File::from).map_err(io::Error::from);
         match opened.and_then(|file| file.metadata().map(|meta| (file, meta))) {
             Ok((file, meta)) => {
-                findings.extend(policy::check(path, &meta, Class::KeyDir));
-                Some(Self { file, path: path.to_owned() })
+                let user = match owner {
+                    Owner::Process => rustix::process::geteuid().as_raw(),
+                    Owner::User(uid) => uid,
+                    Owner::Directory => meta.uid(),
+                };
+                findings.extend(policy::check_for(path, &meta, Class::KeyDir, user));
+                Some(Self { file, path: path.to_owned(), user })
             }
             Err(e) => {
+                let fix = match e.kind() {
+                    io::ErrorKind::PermissionDenied => {
+                        "run it as the directory's owner; each directory above it must be passable"
+                    }
+                    _ => "copy it from where it was minted, with its modes: `cp -rp` or `rsync -a`",
+                };
                 findings.push(
                     rule::DIRECTORY
                         .at(path)
                         .found(reason(&e))
                         .expected("a directory of certificates")
-                        .fix(format!("make it with `certck mint {}`", policy::shell_quote(path))),
+                        .fix(fix),
                 );
                 None
             }
@@ -73,7 +87,7 @@ impl Directory {
             Err(e) if e.kind() == io::ErrorKind::NotFound => return Content::Absent,
             Err(e) => return unreadable(&path, limit, &e, findings),
         };
-        findings.extend(policy::check(&path, &meta, Class::KeyFile));
+        findings.extend(policy::check_for(&path, &meta, Class::KeyFile, self.user));
         match fsat::read_secret(file, &meta, limit) {
             Ok(bytes) => Content::Bytes(bytes),
             Err(e) => unreadable(&path, limit, &e, findings),

@@ -18,6 +18,16 @@ use crate::policy::shell_quote;
 /// How many strangers are named one by one.
 const NAMED: usize = 1000;
 
+/// What looking into strangers may cost in all: an RSA key takes a tenth of a second to be judged.
+struct Budget {
+    bytes: usize,
+    keys: u32,
+}
+
+impl Budget {
+    const ALL: Self = Self { bytes: 32 << 20, keys: 16 };
+}
+
 /// Endings of names by which private keys go, alone or in a container with their certificate.
 const KEY_NAMES: [&[u8]; 5] = [b".key", b".p12", b".pfx", b".p8", b".jks"];
 
@@ -26,6 +36,8 @@ enum Kind {
     /// A private key: whose, if that is known.
     Key(String),
     Other(&'static str),
+    /// It could not be looked into, and may be a key.
+    Unknown(&'static str),
 }
 
 /// Judges every entry of the directory that the layout does not name.
@@ -39,17 +51,19 @@ pub(super) fn find(dir: &Directory, layout: &Layout, roots: &[Cert]) -> Vec<Find
     strangers.sort_by_key(|name| !key_name(name));
     let expected = known.join(", ");
     let mut findings: Vec<Finding> = Vec::new();
+    let mut budget = Budget::ALL;
     for name in strangers.iter().take(NAMED) {
         let path = dir.path(name);
-        findings.push(match kind(dir, name, roots) {
+        let unexpected =
+            |what| rule::UNEXPECTED_FILE.at(&path).found(what).expected(expected.as_str()).fix(advice(&path));
+        findings.push(match kind(dir, name, roots, &mut budget) {
             Kind::Key(what) => rule::STRAY_KEY
                 .at(&path)
                 .found(what)
                 .expected(format!("no private key but {}", layout.key))
                 .fix("move it away, off the servers if it is a CA's, and consider whether it was exposed"),
-            Kind::Other(what) => {
-                rule::UNEXPECTED_FILE.at(&path).found(what).expected(expected.as_str()).fix(advice(&path))
-            }
+            Kind::Other(what) => unexpected(what),
+            Kind::Unknown(what) => Finding { severity: Severity::Error, ..unexpected(what) },
         });
     }
     let rest = strangers.len().saturating_sub(NAMED);
@@ -78,14 +92,20 @@ fn advice(path: &Path) -> String {
     }
 }
 
-fn kind(dir: &Directory, name: &OsStr, roots: &[Cert]) -> Kind {
+fn kind(dir: &Directory, name: &OsStr, roots: &[Cert], budget: &mut Budget) -> Kind {
+    if budget.bytes == 0 {
+        return Kind::Unknown("is one of too many to be looked into");
+    }
     // Whatever is wrong with the mode of a stranger: that it is here is reported.
     match dir.read(name, &mut Vec::new()) {
-        Content::Bytes(bytes) => match private(&bytes, roots) {
-            Some(what) => Kind::Key(what),
-            None if name == "ca.key" => Kind::Key("has the name of the CA's private key".to_owned()),
-            None => Kind::Other("does not belong here"),
-        },
+        Content::Bytes(bytes) => {
+            budget.bytes = budget.bytes.saturating_sub(bytes.len());
+            match private(&bytes, roots, budget) {
+                Some(what) => Kind::Key(what),
+                None if name == "ca.key" => Kind::Key("has the name of the CA's private key".to_owned()),
+                None => Kind::Other("does not belong here"),
+            }
+        }
         Content::Absent => Kind::Other("was there, and is gone"),
         Content::Refused if is_directory(dir, name) => match holds_key(dir, name) {
             Some(key) => Kind::Key(format!("a directory with {key}, which has the name of a private key")),
@@ -94,16 +114,16 @@ fn kind(dir: &Directory, name: &OsStr, roots: &[Cert]) -> Kind {
         Content::Refused if key_name(name) => {
             Kind::Key("has the name of a private key, and is no file that can be read".to_owned())
         }
-        Content::Refused => Kind::Other("does not belong here"),
+        Content::Refused => Kind::Unknown("is no file that can be read: it may hold a key"),
     }
 }
 
 /// What private key some bytes are.
-fn private(bytes: &[u8], roots: &[Cert]) -> Option<String> {
+fn private(bytes: &[u8], roots: &[Cert], budget: &mut Budget) -> Option<String> {
     const MARK: &[u8] = b"PRIVATE KEY-----";
     if bytes.windows(MARK.len()).any(|w| w == MARK) {
         let blocks = pem::parse(bytes).unwrap_or_default();
-        let whose = blocks.iter().filter(|b| key::is_private(&b.label)).find_map(|b| whose(b, roots));
+        let whose = blocks.iter().filter(|b| key::is_private(&b.label)).find_map(|b| whose(b, roots, budget));
         return Some(whose.unwrap_or_else(|| "another private key".to_owned()));
     }
     if !is_der_key(bytes) {
@@ -112,12 +132,13 @@ fn private(bytes: &[u8], roots: &[Cert]) -> Option<String> {
     let block =
         |label: &str| Block { label: label.to_owned(), der: bytes.to_vec().into(), line: 1, headers: false };
     let labels = ["PRIVATE KEY", "EC PRIVATE KEY", "RSA PRIVATE KEY"];
-    let whose = labels.iter().find_map(|label| whose(&block(label), roots));
+    let whose = labels.iter().find_map(|label| whose(&block(label), roots, budget));
     Some(whose.unwrap_or_else(|| "another private key, in DER".to_owned()))
 }
 
 /// The CA that a key belongs to.
-fn whose(block: &Block, roots: &[Cert]) -> Option<String> {
+fn whose(block: &Block, roots: &[Cert], budget: &mut Budget) -> Option<String> {
+    budget.keys = budget.keys.checked_sub(1)?;
     let key = key::read(block, None).ok()?;
     let spki = key.public_key()?;
     let root = roots.iter().find(|r| r.key.spki == spki.as_ref())?;

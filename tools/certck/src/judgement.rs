@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::ValueEnum;
 use common::finding::{Finding, Severity};
-use common::pki::{self, LoadOptions, Passphrase, PassphraseArgs, Profile, Role, rule};
+use common::pki::{self, LoadOptions, Owner, Passphrase, PassphraseArgs, Profile, Role, rule};
 use common::record::certck as record;
 use common::report::{End, Totals};
 use rustls::pki_types::ServerName;
@@ -27,6 +27,10 @@ pub(crate) struct Demands {
     /// How much is demanded
     #[arg(long, value_enum, default_value_t)]
     profile: Profile,
+    /// Whose the directories must be, besides root's: the user whose program starts with them, by name or number
+    /// [default: who runs certck; for root, who owns each directory]
+    #[arg(long, value_name = "USER", value_parser = user)]
+    owner: Option<u32>,
     /// Do not count the findings that FILE lists with a reason and an end date
     #[arg(long, value_name = "FILE")]
     pub(crate) suppress: Option<PathBuf>,
@@ -38,6 +42,10 @@ pub(crate) struct Demands {
 pub(crate) fn host(text: &str) -> Result<String, String> {
     let good = ServerName::try_from(text).map(|_| text.to_owned());
     good.map_err(|_| "expected a DNS name or an IP address".to_owned())
+}
+
+fn user(text: &str) -> Result<u32, String> {
+    common::passwd::uid_of(text).ok_or_else(|| "no such user: give the number".to_owned())
 }
 
 /// What `--role` can be.
@@ -107,6 +115,12 @@ impl Judge<'_> {
             warn_days: self.demands.warn_days,
             profile: self.demands.profile,
             passphrase: self.passphrase,
+            owner: match self.demands.owner {
+                Some(uid) => Owner::User(uid),
+                // Root checks for those whose daemons start, and is seldom one of them.
+                None if rustix::process::geteuid().is_root() => Owner::Directory,
+                None => Owner::Process,
+            },
         };
         let role = self.demands.role.decide(&dir);
         let inspection = match role {

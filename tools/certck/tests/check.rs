@@ -180,3 +180,44 @@ fn an_authority_is_judged_as_one() {
     assert_eq!(check(&["--at", "2199-01-01"]).1, "expired crl-expired");
     assert_eq!(check(&["--host", "localhost"]).0, Exit::Failed);
 }
+
+/// A key that has lost its first line, a passphrase in the wrong place: whatever it is, it is not shown.
+#[test]
+fn no_content_is_quoted() {
+    let (_dir, pki) = minted();
+    let key = format!("{pki}/server_certs/server.key");
+    let text = std::fs::read_to_string(&key).unwrap();
+    let secret = text.lines().nth(1).unwrap().to_owned();
+    std::fs::write(&key, text.split_once('\n').unwrap().1).unwrap();
+    for format in ["text", "json", "sarif", "nagios", "junit"] {
+        let (exit, text) = certck(&["--format", format, "check", &format!("{pki}/server_certs")]);
+        assert_ne!(exit, Exit::Ok);
+        assert!(!text.contains(&secret[..12]), "{format}: {text}");
+    }
+}
+
+/// Root checks for the accounts whose daemons start with the directories.
+#[test]
+fn the_owner_is_the_one_who_will_start_with_it() {
+    if !rustix::process::geteuid().is_root() {
+        return eprintln!("skipped: only root can give files away");
+    }
+    let (_dir, pki) = minted();
+    let server = format!("{pki}/server_certs");
+    let own = |name: &str, uid| {
+        let path = std::path::Path::new(&server).join(name);
+        std::os::unix::fs::chown(path, Some(uid), Some(uid)).unwrap();
+    };
+    for name in ["", "ca.crt", "ca.crl", "server.crt", "server.key"] {
+        own(name, 4711);
+    }
+    assert_eq!(certck(&["check", &server]).0, Exit::Ok);
+    assert_eq!(certck(&["check", "--owner", "4711", &server]).0, Exit::Ok);
+    assert_eq!(certck(&["check", "--owner", "4712", &server]).0, Exit::No);
+    own("server.key", 4712);
+    let (exit, text) = certck(&["--format", "json", "check", &server]);
+    assert_eq!((exit, records(&text, "certck.finding").len()), (Exit::No, 1));
+    // A program that starts with it is not asked whose it may be.
+    let options = common::pki::LoadOptions::now();
+    assert!(common::pki::MtlsDir::load(server.as_ref(), common::pki::Role::Server, &options).is_err());
+}

@@ -384,6 +384,21 @@ fn what_is_short_lived_is_not_warned_of_from_its_first_day() {
     assert_eq!(pki.judge(), (vec![], true));
 }
 
+/// What nobody can look into may be the CA's key: not knowing is no reason to serve.
+#[test]
+fn a_stranger_that_cannot_be_looked_into_is_an_error() {
+    for hide in [
+        |d: &Path| std::os::unix::fs::symlink("/etc/hostname", d.join("rootkey.pem")).unwrap(),
+        |d: &Path| std::fs::write(d.join("backup.tar"), vec![0; (1 << 20) + 1]).unwrap(),
+        |d: &Path| (0..40).for_each(|n| std::fs::write(d.join(format!("{n}")), vec![0; 1 << 20]).unwrap()),
+    ] {
+        let mut pki = Pki::good();
+        pki.finish = hide;
+        let (found, loads) = pki.judge();
+        assert!(!loads && found.iter().all(|f| f == "unexpected-file"), "{found:?}");
+    }
+}
+
 /// With the leaf behind its issuer, the order is what is wrong, and nothing else.
 #[test]
 fn a_leaf_that_stands_second_is_one_finding() {

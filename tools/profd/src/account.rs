@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use common::ipc::home;
+use common::passwd;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 /// Descriptors beside those of connections and processes.
@@ -11,7 +11,7 @@ const SPARE: u64 = 64;
 /// The home directory of a user. Processes look there for the sockets, whatever `HOME` says; that variable counts
 /// only for users who are in a directory service instead of the password file.
 pub(crate) fn home(uid: u32) -> Option<PathBuf> {
-    home::of_user(uid)
+    passwd::of_user(uid)
         .or_else(|| std::env::var_os("HOME").map(PathBuf::from))
         .filter(|home| home.is_absolute() && home.is_dir())
 }

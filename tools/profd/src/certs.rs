@@ -9,11 +9,11 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
-use anyhow::Context;
-use common::exit::Exit;
+use anyhow::{Context, bail};
 use common::out::Out;
 use common::pki::{LoadError, LoadOptions, MtlsDir, Passphrase, Role};
 use common::policy::shell_quote;
+use rustls::ServerConfig;
 use tokio::time::sleep;
 use tokio_rustls::TlsAcceptor;
 
@@ -25,11 +25,15 @@ use crate::shutdown::{Hangups, Phase, Shutdown};
 /// How often the directory is looked at.
 const LOOK: Duration = Duration::from_secs(2);
 
+/// How many looks at a directory that changes all the time.
+const PATIENCE: u32 = 4;
+
 /// See the module.
 pub(crate) struct Certs {
     tls: Tls,
-    passphrase: Option<Passphrase>,
     acceptor: RwLock<TlsAcceptor>,
+    /// What is served with: what comes after it must not know less of who is revoked.
+    served: Mutex<MtlsDir>,
     /// The state of the files that was loaded or refused last.
     judged: Mutex<Stamp>,
 }
@@ -37,11 +41,9 @@ pub(crate) struct Certs {
 impl Certs {
     /// Loads them; nothing, if they must not serve: the findings are out then.
     pub(crate) fn load(tls: &Tls, out: &mut Out) -> anyhow::Result<Option<Arc<Self>>> {
-        let read = |path: &Path| Passphrase::read(path).with_context(|| path.display().to_string());
-        let passphrase = tls.passphrase_file.as_deref().map(read).transpose()?;
         // Taken before the files are read: a change in between is seen as one.
         let stamp = Stamp::of(&tls.dir);
-        let dir = match open(tls, passphrase.as_ref()) {
+        let dir = match open(tls, passphrase(tls)?.as_ref()) {
             Ok(dir) => dir,
             Err(e) => {
                 report(e.findings(), out);
@@ -50,14 +52,12 @@ impl Certs {
                 return Ok(None);
             }
         };
-        if report(dir.warnings(), out) == Exit::Failed {
-            return Ok(None);
-        }
+        report(dir.warnings(), out);
         let acceptor = TlsAcceptor::from(Arc::new(dir.server_config(tls.min)?));
         Ok(Some(Arc::new(Self {
             tls: tls.clone(),
-            passphrase,
             acceptor: RwLock::new(acceptor),
+            served: Mutex::new(dir),
             judged: Mutex::new(stamp),
         })))
     }
@@ -70,6 +70,7 @@ impl Certs {
     /// Loads them again when they change or a hang-up asks for it, until the daemon ends.
     pub(crate) async fn keep(self: Arc<Self>, mut hangups: Hangups, log: Log, mut shutdown: Shutdown) {
         let mut before = self.last();
+        let mut unsettled = 0;
         loop {
             let asked = tokio::select! {
                 () = shutdown.reached(Phase::Draining) => return,
@@ -77,8 +78,11 @@ impl Certs {
                 () = sleep(LOOK) => false,
             };
             let now = Stamp::of(&self.tls.dir);
-            // Files that are being copied one by one are left alone until nothing changes any more.
-            if asked || (now != self.last() && now == before) {
+            // Files that are being copied one by one are left alone until nothing changes any more, for a while.
+            let changed = now != self.last();
+            unsettled = if changed && now != before { unsettled + 1 } else { 0 };
+            if asked || (changed && (unsettled == 0 || unsettled > PATIENCE)) {
+                unsettled = 0;
                 let (certs, log, now) = (self.clone(), log.clone(), now.clone());
                 let _ = tokio::task::spawn_blocking(move || certs.reload(now, asked, &log)).await;
             }
@@ -90,12 +94,19 @@ impl Certs {
         self.judged.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// What is there now, if it may serve in the place of what is served with.
+    fn successor(&self, served: &MtlsDir) -> anyhow::Result<(ServerConfig, MtlsDir)> {
+        let dir = open(&self.tls, passphrase(&self.tls)?.as_ref())?;
+        if let Some(why) = dir.forgets(served) {
+            bail!("{why}: whom it revokes would be served again (a restart takes it all the same)");
+        }
+        Ok((dir.server_config(self.tls.min)?, dir))
+    }
+
     fn reload(&self, now: Stamp, asked: bool, log: &Log) {
         let subject = self.tls.dir.display();
-        let loaded = open(&self.tls, self.passphrase.as_ref())
-            .map_err(anyhow::Error::from)
-            .and_then(|dir| Ok((dir.server_config(self.tls.min)?, dir)));
-        match loaded {
+        let mut served = self.served.lock().unwrap_or_else(PoisonError::into_inner);
+        match self.successor(&served) {
             Ok((config, dir)) => {
                 *self.acceptor.write().unwrap_or_else(PoisonError::into_inner) =
                     TlsAcceptor::from(Arc::new(config));
@@ -104,11 +115,18 @@ impl Certs {
                 for finding in dir.warnings() {
                     log.notice(&finding.path, finding.reason());
                 }
+                *served = dir;
             }
             Err(e) => log.error(&subject, format_args!("the former certificates go on, since {e:#}")),
         }
         *self.judged.lock().unwrap_or_else(PoisonError::into_inner) = now;
     }
+}
+
+/// Read whenever it is needed, and kept no longer.
+fn passphrase(tls: &Tls) -> anyhow::Result<Option<Passphrase>> {
+    let read = |path: &Path| Passphrase::read(path).with_context(|| path.display().to_string());
+    tls.passphrase_file.as_deref().map(read).transpose()
 }
 
 fn open(tls: &Tls, passphrase: Option<&Passphrase>) -> Result<MtlsDir, LoadError> {

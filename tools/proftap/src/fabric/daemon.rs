@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use common::ipc::address::{Address, CLIENT_PREFIX, CONTROL, DATA, SOCKET_DIR_VAR};
-use common::ipc::home;
+use common::passwd;
 
 /// A place where a daemon may listen.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,7 +31,7 @@ pub(super) fn choose(socket: Option<&Path>, uid: u32) -> (Vec<Daemon>, Own) {
         Some(path) => at_file(path),
         None => match variable() {
             Some(dir) => in_dir(&dir),
-            None => (anywhere(home::of_user(uid)), Own::Abstract),
+            None => (anywhere(passwd::of_user(uid)), Own::Abstract),
         },
     }
 }
