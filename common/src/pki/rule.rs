@@ -74,7 +74,7 @@ rules! {
     CHAIN "chain" Error "The leaf leads to ca.crt through signatures, names, path lengths and name constraints that hold.";
     CONFORMANCE "conformance" Error "In the strict profile: certificates and CRLs are what RFC 5280 obliges CAs to issue.";
     // Revocation.
-    NO_CRL "no-crl" Warning "There is a CRL: without one, a revoked certificate is served.";
+    NO_CRL "no-crl" Warning "There is a CRL: without one, a revoked certificate is served. An authority needs its own to sign anything.";
     MALFORMED_CRL "malformed-crl" Error "Each CRL is an X.509 CRL in strict DER, with well-formed extensions, none twice.";
     CRL_ISSUER "crl-issuer" Warning "Each CRL is issued by a certificate of the chain, or meant for peers under another.";
     CRL_SIGNATURE "crl-signature" Error "Each CRL is signed by its issuer's key, which may sign CRLs.";

@@ -221,3 +221,32 @@ fn the_owner_is_the_one_who_will_start_with_it() {
     let options = common::pki::LoadOptions::now();
     assert!(common::pki::MtlsDir::load(server.as_ref(), common::pki::Role::Server, &options).is_err());
 }
+
+#[test]
+fn an_authority_without_its_own_crl_cannot_issue() {
+    let (_dir, pki) = minted();
+    let (_other, theirs) = minted();
+    let [ca, list] = ["ca", "ca/ca.crl"].map(|name| format!("{pki}/{name}"));
+    let check = || {
+        let (exit, text) = certck(&["check", "--format", "json", &ca]);
+        (exit, records(&text, "certck.finding"))
+    };
+    let unfit = |rule: &str| {
+        let (exit, findings) = check();
+        let seen: Vec<_> = findings.iter().map(|f| f["rule"].as_str().unwrap()).collect();
+        assert_eq!((exit, seen), (Exit::No, vec![rule]));
+        let fix = findings[0]["fix"].as_str().unwrap();
+        assert!(fix.contains("copy it back") && fix.contains(&format!("crl new --first {ca}")), "{fix}");
+        assert_eq!(certck(&["crl", "new", &ca]).0, Exit::Failed);
+    };
+    std::fs::copy(format!("{theirs}/ca/ca.crl"), &list).unwrap();
+    unfit("crl-issuer");
+    std::fs::remove_file(&list).unwrap();
+    unfit("no-crl");
+    assert_eq!(certck(&["crl", "new", "--first", &ca]).0, Exit::Ok);
+    assert_eq!(check(), (Exit::Ok, Vec::new()));
+    // One that is there and has ended is mended where the key is.
+    let (_, text) = certck(&["check", "--format", "json", "--at", "2199-01-01", &ca]);
+    let ended = records(&text, "certck.finding").into_iter().find(|f| f["rule"] == "crl-expired").unwrap();
+    assert_eq!(ended["fix"], format!("`certck crl new {ca}`, with --to for each directory that needs it"));
+}

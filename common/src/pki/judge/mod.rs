@@ -31,17 +31,26 @@ pub(super) struct Case {
     pub(super) crl_present: bool,
 }
 
+/// What an authority has of the list that it signed last.
+#[derive(Clone, Copy)]
+pub(super) enum Kept {
+    Own,
+    Lost,
+}
+
 /// The rules at work.
 pub(super) struct Judge<'a> {
     options: &'a LoadOptions<'a>,
     at: i64,
+    /// Set where an authority itself is judged, who gets lists from nobody else.
+    keeper: Option<Kept>,
     findings: Vec<Finding>,
 }
 
 impl<'a> Judge<'a> {
     /// Begins with what reading found.
     pub(super) fn new(options: &'a LoadOptions<'a>, findings: Vec<Finding>) -> Self {
-        Self { options, at: options.at.unix_timestamp(), findings }
+        Self { options, at: options.at.unix_timestamp(), keeper: None, findings }
     }
 
     /// All that was found; in the strict profile, what is unusual is an error.
@@ -65,6 +74,8 @@ impl<'a> Judge<'a> {
 
     /// Holds what an authority keeps to the rules for it.
     pub(super) fn keeper(&mut self, case: &Case) {
+        let own = |crl: &Crl| case.roots.items.iter().any(|root| crl.is_issued_by(root));
+        self.keeper = Some(if case.crls.items.iter().any(own) { Kept::Own } else { Kept::Lost });
         self.clock(case);
         self.roots(case);
         self.revocation(case);

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::{Case, Judge, certificate, span};
+use super::{Case, Judge, Kept, certificate, span};
 use crate::finding::Severity;
 use crate::pki::extension::KeyUsage;
 use crate::pki::signature::SignatureError;
@@ -12,7 +12,12 @@ impl Judge<'_> {
     pub(in crate::pki) fn revocation(&mut self, case: &Case) {
         let (path, crls) = (&case.crls.path, &case.crls.items);
         if !case.crl_present {
-            self.add(rule::NO_CRL.at(path).found("does not exist").expected("a CRL").fix(renew(path)));
+            let mut finding = rule::NO_CRL.at(path).found("does not exist").expected("a CRL");
+            // Without its last list, nobody knows what an authority has revoked: it signs nothing more.
+            if self.keeper.is_some() {
+                finding.severity = Severity::Error;
+            }
+            self.add(finding.fix(self.renew(path)));
         }
         for (i, crl) in crls.iter().enumerate() {
             let who = if crls.len() > 1 { format!("CRL {}: ", i + 1) } else { String::new() };
@@ -24,6 +29,21 @@ impl Judge<'_> {
             self.coverage(case);
         }
         self.revoked(case);
+    }
+
+    /// How to get a new list. The key that signs one is not on the servers.
+    fn renew(&self, path: &Path) -> String {
+        let dir = crate::policy::shell_quote(path.parent().unwrap_or(path));
+        match self.keeper {
+            None => format!(
+                "`certck crl fetch {dir}`; or where the CA's key is, `certck crl new CA_DIR`, and copy its ca.crl here"
+            ),
+            Some(Kept::Own) => format!("`certck crl new {dir}`, with --to for each directory that needs it"),
+            Some(Kept::Lost) => format!(
+                "copy it back from a certificate directory that has it; only if there never was one: \
+                 `certck crl new --first {dir}`"
+            ),
+        }
     }
 
     fn form(&mut self, crl: &Crl, who: &str, path: &Path) {
@@ -47,7 +67,7 @@ impl Judge<'_> {
                     .at(path)
                     .found(found)
                     .expected("RSA, ECDSA or Ed25519 with SHA-256 or better")
-                    .fix(renew(path)),
+                    .fix(self.renew(path)),
             );
         }
         for unknown in &crl.unknown_critical {
@@ -57,7 +77,7 @@ impl Judge<'_> {
                     .at(path)
                     .found(found)
                     .expected("none that is not understood")
-                    .fix(renew(path)),
+                    .fix(self.renew(path)),
             );
         }
         if let Some(part) = part(crl) {
@@ -66,7 +86,7 @@ impl Judge<'_> {
                     .at(path)
                     .found(format!("{who}{part}"))
                     .expected("a complete list")
-                    .fix(renew(path)),
+                    .fix(self.renew(path)),
             );
         }
         let number = match &crl.number {
@@ -81,7 +101,7 @@ impl Judge<'_> {
                     .at(path)
                     .found(format!("{who}{why}"))
                     .expected("a number, by which a newer list is told")
-                    .fix(renew(path)),
+                    .fix(self.renew(path)),
             );
         }
     }
@@ -103,7 +123,7 @@ impl Judge<'_> {
                     .at(path)
                     .found(format!("{who}has no nextUpdate: it would be believed for ever"))
                     .expected("a nextUpdate")
-                    .fix(renew(path)),
+                    .fix(self.renew(path)),
             ),
             Some(next) if self.at > next.unix => {
                 self.add(
@@ -111,7 +131,7 @@ impl Judge<'_> {
                         .at(path)
                         .found(format!("{who}nextUpdate passed at {next}"))
                         .expected(format!("valid at {now}"))
-                        .fix(renew(path)),
+                        .fix(self.renew(path)),
                 );
             }
             Some(next) if self.ends_soon(crl.this_update.unix, next.unix) => {
@@ -124,7 +144,7 @@ impl Judge<'_> {
                             "more than {}",
                             span(self.warning(crl.this_update.unix, next.unix))
                         ))
-                        .fix(renew(path)),
+                        .fix(self.renew(path)),
                 );
             }
             Some(_) => {}
@@ -143,7 +163,7 @@ impl Judge<'_> {
                     .expected(
                         "a certificate of the chain as its issuer, unless it is for peers under another",
                     )
-                    .fix(renew(path));
+                    .fix(self.renew(path));
                 // By itself, a list is judged by the one issuer that it must have.
                 if case.chain.items.is_empty() {
                     finding.severity = Severity::Error;
@@ -161,7 +181,7 @@ impl Judge<'_> {
                     .at(path)
                     .found(format!("{who}signed by a CA whose keyUsage lacks cRLSign"))
                     .expected("cRLSign")
-                    .fix(renew(path)),
+                    .fix(self.renew(path)),
             ),
             // An algorithm that is not accepted has its own finding.
             None if !crl.signature.is_supported() => {}
@@ -176,7 +196,7 @@ impl Judge<'_> {
                         .at(path)
                         .found(format!("{who}{why}{}", keys(crl, &issuers)))
                         .expected(format!("the signature of {}", crl.issuer))
-                        .fix(renew(path)),
+                        .fix(self.renew(path)),
                 );
             }
         }
@@ -190,7 +210,7 @@ impl Judge<'_> {
                     .at(path)
                     .found(format!("{who}{why}"))
                     .expected("the identifier of its issuer: OpenSSL finds the list by no other")
-                    .fix(renew(path)),
+                    .fix(self.renew(path)),
             );
         }
     }
@@ -242,14 +262,6 @@ impl Judge<'_> {
             }
         }
     }
-}
-
-/// How to get a new list. The key that signs one is not on the servers.
-fn renew(path: &Path) -> String {
-    let dir = crate::policy::shell_quote(path.parent().unwrap_or(path));
-    format!(
-        "`certck crl fetch {dir}`; or where the CA's key is, `certck crl new CA_DIR`, and copy its ca.crl here"
-    )
 }
 
 /// The certificates that may have signed a CRL.
