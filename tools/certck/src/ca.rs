@@ -117,7 +117,7 @@ impl Ca {
     }
 
     /// Refuses a directory that this authority has nothing to do with.
-    fn is_served_by(&self, dir: &Path) -> anyhow::Result<()> {
+    pub(crate) fn is_served_by(&self, dir: &Path) -> anyhow::Result<()> {
         let leaf = LAYOUTS.iter().map(|l| dir.join(l.leaf)).find(|leaf| leaf.symlink_metadata().is_ok());
         let leaf = leaf.with_context(|| {
             format!("{}: not a certificate directory: holds neither server.crt nor client.crt", dir.display())

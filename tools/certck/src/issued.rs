@@ -1,13 +1,16 @@
 //! What an authority has issued: a line for each certificate in its directory, so that one that was lost can still
 //! be revoked by its serial number.
 
+use std::collections::HashSet;
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context;
+use common::finding::hex;
 use common::fsat;
+use common::out::Out;
 use common::pki::Role;
-use common::policy::{Class, Mode};
+use common::policy::{Class, Mode, shell_quote};
 use common::record::Line;
 use common::record::certck as record;
 use time::OffsetDateTime;
@@ -15,6 +18,7 @@ use time::OffsetDateTime;
 use crate::authority::Issued;
 use crate::ca::Ca;
 use crate::clock::rfc3339;
+use crate::files;
 use crate::leaf::Host;
 
 /// The file's name.
@@ -47,4 +51,75 @@ pub(crate) fn append(ca: &Ca, line: &[u8]) -> anyhow::Result<()> {
         file.sync_all()
     };
     write().with_context(|| path.display().to_string())
+}
+
+/// What an authority's file tells, as far as it can be read.
+pub(crate) struct Known {
+    serials: HashSet<String>,
+    dirs: Vec<PathBuf>,
+}
+
+impl Known {
+    /// `None` where there is no such file: of what others have issued, nothing is known.
+    pub(crate) fn read(ca: &Path) -> Option<Self> {
+        let text = files::read(&ca.join(FILE)).ok()?;
+        let mut known = Self { serials: HashSet::new(), dirs: Vec::new() };
+        let lines =
+            text.split(|&b| b == b'\n').filter_map(|l| serde_json::from_slice::<record::Issued>(l).ok());
+        for line in lines {
+            known.serials.insert(line.serial);
+            let dir = PathBuf::from(line.path);
+            if !known.dirs.contains(&dir) {
+                known.dirs.push(dir);
+            }
+        }
+        Some(known)
+    }
+
+    /// Whether a serial number was issued here.
+    pub(crate) fn has(&self, serial: &[u8]) -> bool {
+        self.serials.contains(&hex(serial))
+    }
+
+    /// The directories on this machine that have a list by the authority and are not among those that got the new
+    /// one.
+    fn left_out(&self, ca: &Ca, to: &[PathBuf]) -> Vec<&Path> {
+        let mut seen: Vec<PathBuf> = to.iter().filter_map(|dir| dir.canonicalize().ok()).collect();
+        let mut left = Vec::new();
+        for dir in &self.dirs {
+            let Ok(real) = dir.join("ca.crl").metadata().and_then(|_| dir.canonicalize()) else { continue };
+            if !seen.contains(&real) && ca.is_served_by(dir).is_ok() {
+                left.push(dir.as_path());
+                seen.push(real);
+            }
+        }
+        left
+    }
+}
+
+/// Says which directories go on with the list of before: what was revoked is served there until it ends.
+pub(crate) fn remind(ca: &Ca, to: &[PathBuf], out: &Out) {
+    let Some(known) = Known::read(&ca.path) else { return };
+    let left: Vec<String> = known.left_out(ca, to).into_iter().map(shell_quote).collect();
+    if !left.is_empty() {
+        let option = if left.len() == 1 { "give it with --to" } else { "give each with --to" };
+        out.warn("not updated", format_args!("{}: {option}", left.join(", ")));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_that_cannot_be_read_hide_no_others() {
+        use common::record::Record;
+        let dir = tempfile::tempdir().unwrap();
+        assert!(Known::read(dir.path()).is_none());
+        let sample = record::Issued::SAMPLE;
+        std::fs::write(dir.path().join(FILE), format!("{{}}\nx\n\n{sample}\n{sample}\n")).unwrap();
+        let known = Known::read(dir.path()).unwrap();
+        assert!(known.has(&[0x4f, 0x12]) && !known.has(&[0x4f]));
+        assert_eq!(known.dirs, [Path::new("pki/server_certs")]);
+    }
 }

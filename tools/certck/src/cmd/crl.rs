@@ -10,6 +10,7 @@ use common::record::certck::{Summary, Written};
 use common::text::Safe;
 
 use crate::ca::{Ca, Next};
+use crate::issued;
 
 /// Check, make and fetch certificate revocation lists
 #[derive(Subcommand, Debug)]
@@ -63,6 +64,7 @@ pub(crate) fn run(cmd: &Cmd, format: Format, out: &mut Out) -> anyhow::Result<Ex
             let next = Next { revoked: ca.revoked(args.publish.first)?, days: args.publish.days };
             let written = ca.publish(next, &places, out)?;
             report(&written, format, out)?;
+            issued::remind(&ca, &args.publish.to, out);
             Ok(out.diag().exit())
         }
     }

@@ -11,14 +11,15 @@ use time::OffsetDateTime;
 
 use super::crl::report;
 use crate::ca::{Ca, Next};
-use crate::files;
+use crate::{files, issued};
 
 /// Revoke certificates, and make the CRL that says so
 ///
 /// Adds the certificates to the authority's CRL, numbers it one higher, and puts it into the authority's
 /// directory and into every --to directory: name all that check certificates of this authority. profd takes it up
 /// within seconds; other programs that serve must be told. What was lost is revoked by its serial number, which the
-/// authority's issued.jsonl has.
+/// authority's issued.jsonl has; of a number that is not there, and of directories there that did not get the new
+/// CRL, a warning tells.
 #[derive(clap::Args, Debug)]
 #[command(arg = common::report::plain_format(), after_long_help = "Examples:
   certck revoke pki/ca lost.crt --reason key-compromise \\
@@ -78,7 +79,7 @@ impl Reason {
 
 pub(crate) fn run(args: &Args, format: Format, out: &mut Out) -> anyhow::Result<Exit> {
     let ca = Ca::open(&args.ca, args.publish.passphrase.read()?.as_ref())?;
-    let serials = serials(args, &ca)?;
+    let serials = serials(args, &ca, out)?;
     let places = ca.places(&args.publish.to)?;
     let mut revoked = ca.revoked(args.publish.first)?;
     for serial in serials {
@@ -95,13 +96,21 @@ pub(crate) fn run(args: &Args, format: Format, out: &mut Out) -> anyhow::Result<
     }
     let written = ca.publish(Next { revoked, days: args.publish.days }, &places, out)?;
     report(&written, format, out)?;
+    issued::remind(&ca, &args.publish.to, out);
     Ok(out.diag().exit())
 }
 
 /// What is to be revoked: certificates that the authority issued, but never its own, whose word would then count for
 /// nothing, this CRL included.
-fn serials(args: &Args, ca: &Ca) -> anyhow::Result<Vec<Vec<u8>>> {
+fn serials(args: &Args, ca: &Ca, out: &Out) -> anyhow::Result<Vec<Vec<u8>>> {
     let mut serials: Vec<Vec<u8>> = args.serial.iter().map(|s| s.0.clone()).collect();
+    // What was issued elsewhere with the same key is on no list; and a slip of the pen revokes nobody.
+    if let Some(known) = issued::Known::read(&ca.path) {
+        for serial in serials.iter().filter(|s| !known.has(s)) {
+            let why = format!("revoked, but was not issued here as far as {} tells", issued::FILE);
+            out.warn(common::finding::hex(serial), why);
+        }
+    }
     for file in &args.files {
         let cert = files::certificate(file)?;
         let shown = || file.display().to_string();
