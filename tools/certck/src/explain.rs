@@ -71,6 +71,7 @@ const REASONS: &[(&str, &str, &str)] = &[
     ("ocsp-answer", "An answer that anybody could have made says nothing.", "Look into the responder, and at who answers in its place."),
     ("ocsp-unknown", "The responder has never heard of the certificate: it is forged, or the responder is another CA's.", "Ask the CA whether it issued this certificate."),
     ("no-responder", "A certificate that names no responder can be revoked by a CRL only.", "Use a CRL, or name the responder with --url."),
+    ("no-tls", "Without TLS nobody knows who is at the other end, and everybody on the way can read along.", "See that the port is the daemon's, and that it was started with --certs-dir."),
     ("no-client-auth", "Whoever reaches the port can do what a client can do.", "Start the daemon with --certs-dir."),
     ("wrong-client-accepted", "A daemon that looks at certificates and takes every one protects nothing.", "Give the daemon the right ca.crt and a CRL that is in force."),
     ("client-refused", "The clients that were issued certificates cannot use them.", "See that both ends have the same ca.crt, and CRLs that are in force."),

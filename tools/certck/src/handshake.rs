@@ -41,6 +41,18 @@ pub(crate) struct Offer {
 pub(crate) const ANY: &[&SupportedProtocolVersion] = &[&rustls::version::TLS13, &rustls::version::TLS12];
 pub(crate) const TLS12: &[&SupportedProtocolVersion] = &[&rustls::version::TLS12];
 
+/// What the server says is not TLS.
+#[derive(Debug)]
+pub(crate) struct NoTls;
+
+impl std::fmt::Display for NoTls {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("what it says is not TLS")
+    }
+}
+
+impl std::error::Error for NoTls {}
+
 /// How long a server that says nothing after the handshake is waited for at least: in TLS 1.3 it refuses a client
 /// only after the client is done. On a slow line, as long as three handshakes.
 const SILENCE: Duration = Duration::from_millis(500);
@@ -96,7 +108,8 @@ impl Write for Timed {
 /// Shakes hands once.
 ///
 /// # Errors
-/// No handshake came about, for another reason than that the server refuses our certificate.
+/// No handshake came about, for another reason than that the server refuses our certificate; [`NoTls`] if it speaks
+/// something else.
 pub(crate) fn shake(
     address: &str,
     name: &ServerName<'static>,
@@ -130,6 +143,7 @@ pub(crate) fn shake(
         }
         Err(e) if asked.was() && is_refusal(&e) => false,
         Err(e) if timed_out(&e) => bail!("no handshake within {} s", timeout.as_secs()),
+        Err(e) if tls.protocol_version().is_none() && is_foreign(&e) => return Err(NoTls.into()),
         Err(e) => return Err(e).context("no handshake"),
     };
     let chain = seen.chain.lock().map(|c| c.clone()).unwrap_or_default();
@@ -177,6 +191,12 @@ fn is_refusal(e: &io::Error) -> bool {
     let inner = e.get_ref().and_then(|inner| inner.downcast_ref::<Error>());
     let ended = [ErrorKind::UnexpectedEof, ErrorKind::ConnectionReset, ErrorKind::BrokenPipe];
     matches!(inner, Some(Error::AlertReceived(_))) || inner.is_none() && ended.contains(&e.kind())
+}
+
+/// Bytes that are no record of TLS.
+fn is_foreign(e: &io::Error) -> bool {
+    let inner = e.get_ref().and_then(|inner| inner.downcast_ref::<Error>());
+    matches!(inner, Some(Error::InvalidMessage(_)))
 }
 
 /// Shows a certificate, and remembers that it was asked for.

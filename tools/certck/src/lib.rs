@@ -23,6 +23,7 @@ mod issued;
 mod judgement;
 mod leaf;
 mod lists;
+mod live;
 mod metrics;
 mod oldtls;
 mod order;

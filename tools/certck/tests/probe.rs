@@ -196,3 +196,21 @@ fn an_address_has_a_host_and_a_port() {
         assert_eq!(probe(&pki, wrong, &[]).0, Exit::Failed, "{wrong}");
     }
 }
+
+#[test]
+fn a_daemon_that_speaks_no_tls_is_a_verdict() {
+    let (_dir, pki) = minted();
+    let address = listen(|mut stream, _| {
+        let _ = stream.write_all(b"220 ready\r\n");
+        let _ = stream.read_to_end(&mut Vec::new());
+    });
+    let (exit, record, rules) = probe(&pki, &address, &[]);
+    assert_eq!((exit, record, rules.join(" ").as_str()), (Exit::No, None, "no-tls"));
+    let certs = format!("{pki}/client_certs");
+    let (exit, text) = certck(&["probe", &address, "--certs-dir", &certs]);
+    assert_eq!(exit, Exit::No);
+    assert!(text.starts_with(&format!("{address}: no TLS\n  error   what it says is not TLS")), "{text}");
+    let (exit, text) = certck(&["probe", &address, "--certs-dir", &certs, "--format", "nagios"]);
+    assert_eq!(exit, Exit::Failed, "critical");
+    assert!(text.starts_with("CERTCK CRITICAL: ") && text.contains("in 1 daemon"), "{text}");
+}

@@ -11,7 +11,6 @@ use common::exit::Exit;
 use common::finding::{Finding, Severity};
 use common::fsat::Output;
 use common::out::{Diag, Out};
-use common::pki::rule::Rule;
 use common::pki::{Cert, LoadOptions, MtlsDir, PassphraseArgs, Role, inspect_peer};
 use common::policy::Mode;
 use common::record::certck as record;
@@ -23,7 +22,8 @@ use rustls::sign::CertifiedKey;
 use time::OffsetDateTime;
 
 use crate::decoy::{self, Decoy};
-use crate::handshake::{ANY, Offer, Outcome, TLS12, shake};
+use crate::handshake::{ANY, NoTls, Offer, Outcome, TLS12, shake};
+use crate::live::{self, CLIENT_REFUSED, NO_CLIENT_AUTH, NO_TLS, OBSOLETE_TLS, OLD_TLS, OWN};
 use crate::order::in_order;
 use crate::suppress::Suppressions;
 use crate::verdict::Elsewhere;
@@ -91,30 +91,6 @@ fn address(text: &str) -> Result<Address, String> {
     Ok(Address { text: text.to_owned(), host })
 }
 
-const NO_CLIENT_AUTH: Rule = Rule {
-    id: "no-client-auth",
-    severity: Severity::Error,
-    what: "The daemon serves nobody without a client certificate.",
-};
-const WRONG_CLIENT_ACCEPTED: Rule = Rule {
-    id: "wrong-client-accepted",
-    severity: Severity::Error,
-    what: "The daemon refuses client certificates that are by an unknown CA, expired, revoked or not for clients.",
-};
-const CLIENT_REFUSED: Rule = Rule {
-    id: "client-refused",
-    severity: Severity::Error,
-    what: "The daemon takes a good client certificate.",
-};
-const OBSOLETE_TLS: Rule =
-    Rule { id: "obsolete-tls", severity: Severity::Error, what: "The daemon speaks no TLS before 1.2." };
-const OLD_TLS: Rule =
-    Rule { id: "tls-1.2", severity: Severity::Note, what: "The daemon speaks TLS 1.3 only." };
-
-/// The rules that only a live daemon can break.
-pub(crate) static OWN: [Rule; 5] =
-    [NO_CLIENT_AUTH, WRONG_CLIENT_ACCEPTED, CLIENT_REFUSED, OBSOLETE_TLS, OLD_TLS];
-
 pub(crate) fn run(args: &Args, format: ReportFormat, out: &mut Out) -> anyhow::Result<Exit> {
     let (diag, to) = out.parts();
     let passphrase = args.passphrase.read()?;
@@ -167,7 +143,10 @@ impl Probe<'_> {
         let good = match self.shake(Some(self.dir.certified_key().clone())) {
             Ok(good) => good,
             Err(e) => {
-                probed.failures.push(e);
+                match e.downcast_ref::<NoTls>() {
+                    Some(why) => probed.findings.push(live::no_tls(self.name(), why)),
+                    None => probed.failures.push(e),
+                }
                 return probed;
             }
         };
@@ -235,7 +214,7 @@ impl Probe<'_> {
                 continue;
             }
             if self.refuses(&decoy.what, Some(decoy.certificate.clone()), tried, probed) == Some(false) {
-                probed.findings.push(self.wrong_client(&decoy.what));
+                probed.findings.push(live::wrong_client(self.name(), &decoy.what));
             }
         }
     }
@@ -257,26 +236,6 @@ impl Probe<'_> {
         };
         tried.push(record::Tried { what: what.to_owned(), refused });
         refused
-    }
-
-    fn wrong_client(&self, what: &str) -> Finding {
-        let (found, fix) = match what {
-            "unknown CA" => {
-                ("serves a client whose CA it cannot know".to_owned(), "give the daemon the right ca.crt")
-            }
-            "expired" => {
-                ("serves a client whose certificate has expired".to_owned(), "look at the daemon's clock")
-            }
-            "not for clients" => {
-                ("serves a client whose certificate is for servers only".to_owned(), "replace the daemon")
-            }
-            "revoked" => (
-                "serves a client whose serial number the CA has revoked".to_owned(),
-                "give the daemon the CA's present CRL",
-            ),
-            dir => (format!("serves the client of {dir}"), "see that the daemon has a CRL that is in force"),
-        };
-        WRONG_CLIENT_ACCEPTED.at(self.name()).found(found).expected("a refusal").fix(fix)
     }
 
     /// Which TLS is spoken besides.
@@ -331,6 +290,8 @@ impl Probe<'_> {
 #[derive(Default)]
 struct Report {
     probes: Vec<record::Probe>,
+    /// Where something else than TLS is spoken.
+    foreign: Vec<String>,
     findings: Vec<record::Finding>,
     refused: u64,
     suppressed: u64,
@@ -339,6 +300,9 @@ struct Report {
 
 impl Report {
     fn take(&mut self, mut probed: Probed, suppressions: &Suppressions, diag: &Diag) {
+        if probed.findings.iter().any(|f| f.rule == NO_TLS.id) {
+            self.foreign.push(probed.address.clone());
+        }
         self.suppressed += suppressions.split(&mut probed.findings).len() as u64;
         self.refused += u64::from(probed.findings.iter().any(|f| f.severity == Severity::Error));
         self.findings.extend(probed.findings.into_iter().map(|finding| record::Finding {
@@ -358,14 +322,18 @@ impl Report {
         let elsewhere = Elsewhere {
             own: &OWN,
             noun: "daemons",
-            subjects: self.probes.len() as u64,
+            subjects: (self.probes.len() + self.foreign.len()) as u64,
             refused: self.refused,
             findings: &self.findings,
             suppressed: self.suppressed,
             trouble: self.trouble.as_deref(),
         };
         let records = |to: &mut dyn Write| self.probes.iter().try_for_each(|p| line(to, p));
-        elsewhere.write(format, diag, to, records, |to| self.probes.iter().try_for_each(|p| text(p, to)))
+        let texts = |to: &mut dyn Write| {
+            self.probes.iter().try_for_each(|p| text(p, to))?;
+            self.foreign.iter().try_for_each(|address| writeln!(to, "{}: no TLS", Safe(address)))
+        };
+        elsewhere.write(format, diag, to, records, texts)
     }
 }
 

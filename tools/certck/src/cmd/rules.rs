@@ -8,7 +8,7 @@ use common::out::{Format, Out};
 use common::pki::rule::{FORESIGHT, RULES, Rule};
 use common::record::certck as record;
 
-use super::{fetch, ocsp, probe};
+use super::{fetch, ocsp};
 use crate::explain::reason;
 
 /// List the rules that directories and daemons are held to
@@ -33,7 +33,7 @@ pub(crate) fn all() -> impl Iterator<Item = (&'static Rule, &'static str)> {
     checked
         .chain(fetched)
         .chain(ocsp::OWN.iter().map(|r| (r, "ocsp")))
-        .chain(probe::OWN.iter().map(|r| (r, "probe")))
+        .chain(crate::live::OWN.iter().map(|r| (r, "probe")))
 }
 
 pub(crate) fn run(args: &Args, format: Format, out: &mut Out) -> anyhow::Result<Exit> {
