@@ -3,17 +3,22 @@
 //! Everything is written into a hidden directory beside its place, then moved there by renames that replace
 //! nothing. What goes wrong on the way takes back what was done, a signal included; what SIGKILL or a power cut
 //! leaves is removed by the next one who works there.
+//!
+//! Whoever may write to the parent can rename the hidden directory and put another in its place. So it is found by
+//! its name only once; all that root makes, gives away and moves later is reached through its descriptor, below
+//! which nobody else can change anything.
 
-use std::fs::File;
-use std::io;
+use std::fs::{File, Metadata};
+use std::io::{self, Write};
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use common::error::HintExt;
-use common::fsat;
+use common::fsat::{self, AtomicFile};
 use common::policy::{Class, Mode};
-use rustix::fs::{CWD, FlockOperation, RenameFlags};
+use rustix::fs::{CWD, FlockOperation, OFlags, RenameFlags};
 
 use crate::interrupt::Held;
 
@@ -29,8 +34,8 @@ pub(crate) struct Stage {
     moved: usize,
     done: bool,
     signals: Held,
-    /// Says that somebody is at work in it.
-    _lock: File,
+    /// The hidden directory; its lock says that somebody is at work in it.
+    dir: File,
 }
 
 impl Stage {
@@ -44,7 +49,7 @@ impl Stage {
         };
         sweep(parent);
         let signals = Held::new().with_context(subject)?;
-        let (hidden, lock) = hide(parent).with_context(subject)?;
+        let (hidden, dir) = hide(parent).with_context(subject)?;
         Ok(Self {
             parent: parent.to_owned(),
             hidden,
@@ -53,7 +58,7 @@ impl Stage {
             moved: 0,
             done: false,
             signals,
-            _lock: lock,
+            dir,
         })
     }
 
@@ -66,8 +71,7 @@ impl Stage {
                  `certck mint leaf` adds a server or client to its authority",
             );
         }
-        fsat::create_dir(&self.hidden.join(name), Class::KeyDir.max())
-            .with_context(|| place.display().to_string())?;
+        self.make(name).with_context(|| place.display().to_string())?;
         self.names.push(name.to_owned());
         Ok(())
     }
@@ -75,16 +79,45 @@ impl Stage {
     /// Adds a directory that will not be moved to its place by [`Self::commit`], and says where it is.
     pub(crate) fn unplaced(&mut self, name: &str) -> anyhow::Result<PathBuf> {
         let path = self.making(name);
-        fsat::create_dir(&path, Class::KeyDir.max()).with_context(|| path.display().to_string())?;
+        self.make(name).with_context(|| path.display().to_string())?;
         Ok(path)
+    }
+
+    fn make(&self, name: &str) -> io::Result<()> {
+        let Mode(mode) = Class::KeyDir.max();
+        let mode = rustix::fs::Mode::from_raw_mode(mode);
+        rustix::fs::mkdirat(&self.dir, name, mode)?;
+        Ok(rustix::fs::fchmod(self.open(name)?, mode)?)
+    }
+
+    fn open(&self, name: &str) -> io::Result<OwnedFd> {
+        below(&self.dir, name, OFlags::DIRECTORY)
     }
 
     /// Writes a file into one of the directories, mode 0600 from its creation.
     pub(crate) fn file(&self, dir: &str, name: &str, content: &[u8]) -> anyhow::Result<()> {
         const MODE: Mode = Mode(0o600);
         self.heed()?;
-        fsat::write(&self.hidden.join(dir).join(name), MODE, content)
-            .with_context(|| self.parent.join(dir).join(name).display().to_string())
+        let write = || {
+            let mut file = AtomicFile::create_at(self.open(dir)?, Path::new(name), MODE)?;
+            file.write_all(content)?;
+            file.commit()
+        };
+        write().with_context(|| self.parent.join(dir).join(name).display().to_string())
+    }
+
+    /// Gives one of the directories and its files to an owner and group.
+    pub(crate) fn give(&self, dir: &str, names: &[&str], like: &Metadata) -> io::Result<()> {
+        let fd = self.open(dir)?;
+        for name in names {
+            fsat::own_like(&below(&fd, name, OFlags::NONBLOCK)?.into(), like)?;
+        }
+        fsat::own_like(&fd.into(), like)
+    }
+
+    /// Puts one of the directories where another is, which is then in its place here, and goes with the rest.
+    pub(crate) fn exchange(&self, dir: &str, with: &Path) -> io::Result<()> {
+        Ok(rustix::fs::renameat_with(&self.dir, dir, CWD, with, RenameFlags::EXCHANGE)?)
     }
 
     /// Where a directory is while it is being made.
@@ -106,7 +139,8 @@ impl Stage {
     pub(crate) fn commit(mut self) -> anyhow::Result<()> {
         self.heed()?;
         for name in &self.names {
-            rename(&self.hidden.join(name), &self.parent.join(name))
+            rustix::fs::renameat_with(&self.dir, name, CWD, self.parent.join(name), RenameFlags::NOREPLACE)
+                .map_err(io::Error::from)
                 .with_context(|| self.parent.join(name).display().to_string())?;
             self.moved += 1;
         }
@@ -117,10 +151,13 @@ impl Stage {
     fn take_back(&self) {
         if !self.done {
             for name in &self.names[..self.moved] {
-                let _ = rename(&self.parent.join(name), &self.hidden.join(name));
+                let place = self.parent.join(name);
+                let _ = rustix::fs::renameat_with(CWD, place, &self.dir, name, RenameFlags::NOREPLACE);
             }
         }
-        let _ = std::fs::remove_dir_all(&self.hidden);
+        if is_at(&self.dir, &self.hidden) {
+            let _ = std::fs::remove_dir_all(&self.hidden);
+        }
         if !self.done && self.made_parent {
             let _ = std::fs::remove_dir(&self.parent);
         }
@@ -141,18 +178,22 @@ fn hide(parent: &Path) -> io::Result<(PathBuf, File)> {
         let hidden = parent.join(format!("{PREFIX}{}", common::finding::hex(&random)));
         fsat::create_dir(&hidden, Class::KeyDir.max())?;
         // Whoever sweeps in this very moment has the lock and takes the directory away: another one, then.
-        if let Some(lock) = locked(&hidden) {
-            return Ok((hidden, lock));
+        let Some(lock) = locked(&hidden) else { continue };
+        let meta = lock.metadata()?;
+        // One that others may write to was put in the place of ours.
+        if meta.uid() != rustix::process::geteuid().as_raw() || meta.mode() & 0o077 != 0 {
+            return Err(io::Error::other("what is made there does not stay as it was made"));
         }
+        return Ok((hidden, lock));
     }
 }
 
 /// Locks a directory that nobody is at work in, if it is still there then.
 fn locked(hidden: &Path) -> Option<File> {
-    let dir = File::open(hidden).ok()?;
+    let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::RDONLY | OFlags::CLOEXEC;
+    let dir = File::from(rustix::fs::open(hidden, flags, rustix::fs::Mode::empty()).ok()?);
     rustix::fs::flock(&dir, FlockOperation::NonBlockingLockExclusive).ok()?;
-    let (open, there) = (dir.metadata().ok()?, hidden.symlink_metadata().ok()?);
-    ((open.dev(), open.ino()) == (there.dev(), there.ino())).then_some(dir)
+    is_at(&dir, hidden).then_some(dir)
 }
 
 /// Removes what somebody left who was killed: there may be private keys in it.
@@ -170,8 +211,16 @@ fn sweep(parent: &Path) {
     }
 }
 
-fn rename(from: &Path, to: &Path) -> io::Result<()> {
-    Ok(rustix::fs::renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE)?)
+/// Opens what is in a directory, and no link.
+fn below(dir: impl AsFd, name: &str, flags: OFlags) -> io::Result<OwnedFd> {
+    let flags = flags | OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    Ok(rustix::fs::openat(dir, name, flags, rustix::fs::Mode::empty())?)
+}
+
+/// Whether an open directory is the one that a path names.
+fn is_at(dir: &File, path: &Path) -> bool {
+    let (Ok(open), Ok(there)) = (dir.metadata(), path.symlink_metadata()) else { return false };
+    (open.dev(), open.ino()) == (there.dev(), there.ino())
 }
 
 #[cfg(test)]
@@ -222,6 +271,29 @@ mod tests {
         assert!(!at(".new-0123456789abcdef").exists());
         drop((working, other));
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 2);
+    }
+
+    #[test]
+    fn another_directory_in_the_place_of_the_hidden_one_gets_and_gives_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let at = |name: &str| dir.path().join(name);
+        std::fs::write(at("theirs"), "secret").unwrap();
+        std::fs::create_dir(at("old")).unwrap();
+        let mut stage = Stage::begin(dir.path()).unwrap();
+        let new = stage.unplaced("new").unwrap();
+        stage.file("new", "f", b"x").unwrap();
+        std::fs::rename(&stage.hidden, at("aside")).unwrap();
+        std::fs::create_dir_all(&new).unwrap();
+        std::os::unix::fs::symlink(at("theirs"), new.join("g")).unwrap();
+        stage.file("new", "g", b"y").unwrap();
+        assert!(new.join("g").is_symlink() && !at("aside/new/g").is_symlink());
+        stage.give("new", &["f", "g"], &at("old").metadata().unwrap()).unwrap();
+        std::os::unix::fs::symlink(at("theirs"), at("aside/new/h")).unwrap();
+        assert!(stage.give("new", &["h"], &at("old").metadata().unwrap()).is_err());
+        stage.exchange("new", &at("old")).unwrap();
+        assert_eq!(std::fs::read(at("old/g")).unwrap(), b"y");
+        drop(stage);
+        assert!(new.join("g").is_symlink());
     }
 
     #[test]

@@ -3,20 +3,17 @@
 //! The new directory is made beside the old one, judged by every rule, and then exchanged with it in one step:
 //! there is no moment in which the directory is broken.
 
-use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail, ensure};
 use common::error::HintExt;
 use common::exit::Exit;
 use common::finding::{Finding, Severity};
-use common::fsat;
 use common::out::{Format, Out};
 use common::pki::pem::Block;
 use common::pki::role::LAYOUTS;
 use common::pki::{Cert, LoadOptions, Passphrase, PassphraseArgs, Role, inspect, key, pem};
 use common::record::certck::Written;
-use rustix::fs::{CWD, RenameFlags};
 use time::{Duration, OffsetDateTime};
 
 use super::crl::report;
@@ -317,23 +314,14 @@ impl<'a> Renewal<'a> {
             &list.with_context(|| old.dir.join(layout.crl).display().to_string())?,
         )?;
         fit(&new, old.role, &old.dir, self.lock, false)?;
-        owned_like(&new, layout.names(), &old.real).with_context(|| old.dir.display().to_string())?;
+        // The daemon must be able to read them.
+        let give = || stage.give("new", &layout.names(), &old.real.metadata()?);
+        give().with_context(|| old.dir.display().to_string())?;
         issued::append(ca, &issued::line(leaf, old.role, &self.hosts, &old.dir)?)?;
         stage.heed()?;
         // The old directory is under the new one's hidden name afterwards, and goes with the stage.
-        rustix::fs::renameat_with(CWD, &new, CWD, &old.real, RenameFlags::EXCHANGE)
-            .map_err(std::io::Error::from)
-            .with_context(|| old.dir.display().to_string())
+        stage.exchange("new", &old.real).with_context(|| old.dir.display().to_string())
     }
-}
-
-/// Gives a new directory and its files the owner and group of the old one, whose daemon must be able to read them.
-fn owned_like(new: &Path, names: [&str; 4], old: &Path) -> std::io::Result<()> {
-    let like = old.metadata()?;
-    for name in names {
-        fsat::own_like(&File::open(new.join(name))?, &like)?;
-    }
-    fsat::own_like(&File::open(new)?, &like)
 }
 
 /// Refuses a new directory that would not serve. Where the key is somewhere else, nothing is asked of it.
