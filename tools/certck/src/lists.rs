@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -171,14 +172,23 @@ fn digits(crl: &Crl) -> (usize, Vec<u8>) {
     (bytes.len() - first, bytes[first..].to_vec())
 }
 
+/// Whether an open directory is the one that a path leads to.
+fn is_at(dir: &File, path: &Path) -> io::Result<bool> {
+    let (open, there) = (dir.metadata()?, path.metadata()?);
+    Ok((open.dev(), open.ino()) == (there.dev(), there.ino()))
+}
+
 /// Locks a directory for who changes it. Another certck at work in it is waited for, though not for long.
 pub(crate) fn lock(dir: &Path) -> anyhow::Result<File> {
     const PATIENCE: Duration = Duration::from_secs(5);
-    let lock = File::open(dir)?;
     let begin = Instant::now();
     loop {
+        let lock = File::open(dir)?;
         match rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => return Ok(lock),
+            Ok(()) if is_at(&lock, dir)? => return Ok(lock),
+            // It was exchanged for a renewed one meanwhile: whoever works there now has another lock.
+            Ok(()) if begin.elapsed() < PATIENCE => {}
+            Ok(()) => anyhow::bail!("is replaced all the time"),
             Err(rustix::io::Errno::WOULDBLOCK) if begin.elapsed() < PATIENCE => {
                 std::thread::sleep(Duration::from_millis(20));
             }
@@ -198,6 +208,27 @@ mod tests {
         assert_eq!((cut(""), cut("\n"), cut("x")), (0, 0, 1));
         assert_eq!(cut("words\n-----BEGIN A-----\nx\n-----BEGIN B-----\n"), 2);
         assert_eq!(cut("words -----BEGIN A-----"), 1);
+    }
+
+    #[test]
+    fn the_lock_is_that_of_the_directory_that_is_there() {
+        let dir = tempfile::tempdir().unwrap();
+        let (old, new) = (dir.path().join("old"), dir.path().join("new"));
+        std::fs::create_dir(&old).unwrap();
+        std::fs::create_dir(&new).unwrap();
+        let held = lock(&old).unwrap();
+        let (place, waiting) = (
+            old.clone(),
+            std::thread::spawn({
+                let old = old.clone();
+                move || lock(&old)
+            }),
+        );
+        std::thread::sleep(Duration::from_millis(60));
+        std::fs::rename(&old, dir.path().join("gone")).unwrap();
+        std::fs::rename(&new, &old).unwrap();
+        drop(held);
+        assert!(is_at(&waiting.join().unwrap().unwrap(), &place).unwrap());
     }
 
     #[test]
