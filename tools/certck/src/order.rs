@@ -1,11 +1,11 @@
 //! Work done on all cores, with the results in the order of the work.
 
 use std::collections::BTreeMap;
-use std::sync::Mutex;
 use std::sync::mpsc::sync_channel;
+use std::sync::{Condvar, Mutex};
 use std::thread;
 
-/// How many results may wait for an earlier one.
+/// How many items may be begun whose results are not handed over: as many results wait for an earlier one.
 const WAITING: usize = 256;
 
 /// Does `work` on each item and hands the results to `sink`, in order. One item is done without a thread.
@@ -24,19 +24,28 @@ pub(crate) fn in_order<T: Send, R: Send, E>(
         return std::iter::once(first).chain(items).try_for_each(|item| sink(work(item)));
     }
     let source = Mutex::new(std::iter::once(first).chain(items).enumerate());
+    let window = Window::default();
     thread::scope(|scope| {
+        let _open = Open(&window);
         let (send, receive) = sync_channel(WAITING);
         for _ in 0..threads {
             let (send, source, work) = (send.clone(), &source, &work);
+            let window = &window;
             scope.spawn(move || {
+                // The others must not wait for a result that a panic has taken along.
+                let open = Open(window);
                 loop {
                     let next = source.lock().ok().and_then(|mut s| s.next());
-                    let Some((i, item)) = next else { return };
+                    let Some((i, item)) = next else { break };
+                    if !window.waits_for(i) {
+                        break;
+                    }
                     // The other end is gone when the sink has failed.
                     if send.send((i, work(item))).is_err() {
-                        return;
+                        break;
                     }
                 }
+                std::mem::forget(open);
             });
         }
         drop(send);
@@ -47,15 +56,85 @@ pub(crate) fn in_order<T: Send, R: Send, E>(
             while let Some(result) = waiting.remove(&due) {
                 due += 1;
                 sink(result)?;
+                window.moves_to(due);
             }
         }
         Ok(())
     })
 }
 
+/// How far the work may be ahead of what was handed over.
+#[derive(Default)]
+struct Window {
+    /// What is due, and whether nothing will be any more.
+    state: Mutex<(usize, bool)>,
+    moved: Condvar,
+}
+
+impl Window {
+    /// Waits until an item may be begun; false if none may any more.
+    fn waits_for(&self, item: usize) -> bool {
+        let Ok(state) = self.state.lock() else { return false };
+        let ahead = |(due, closed): &mut (usize, bool)| !*closed && item >= *due + WAITING;
+        self.moved.wait_while(state, ahead).is_ok_and(|state| !state.1)
+    }
+
+    fn moves_to(&self, due: usize) {
+        if let Ok(mut state) = self.state.lock() {
+            state.0 = due;
+        }
+        self.moved.notify_all();
+    }
+
+    fn close(&self) {
+        if let Ok(mut state) = self.state.lock() {
+            state.1 = true;
+        }
+        self.moved.notify_all();
+    }
+}
+
+/// Closes the window when it is dropped.
+struct Open<'a>(&'a Window);
+
+impl Drop for Open<'_> {
+    fn drop(&mut self) {
+        self.0.close();
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
     use super::*;
+
+    #[test]
+    fn one_that_is_slow_holds_up_the_others_before_they_pile_up() {
+        let begun = AtomicUsize::new(0);
+        let work = |n: usize| {
+            if n == 0 {
+                thread::sleep(std::time::Duration::from_millis(200));
+                begun.load(Ordering::SeqCst)
+            } else {
+                begun.fetch_add(1, Ordering::SeqCst)
+            }
+        };
+        let mut first = None;
+        in_order(0..10 * WAITING, work, |n| {
+            first.get_or_insert(n);
+            Ok::<_, ()>(())
+        })
+        .unwrap();
+        assert!(first.unwrap() < WAITING, "{first:?}");
+    }
+
+    #[test]
+    #[should_panic(expected = "a scoped thread panicked")]
+    fn a_panic_is_not_waited_for() {
+        let work = |n: usize| assert!(n > 0, "the first");
+        let _ = in_order(0..10 * WAITING, work, |()| Ok::<_, ()>(()));
+    }
 
     #[test]
     fn results_come_in_the_order_of_the_work() {
