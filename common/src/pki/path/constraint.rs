@@ -6,7 +6,7 @@ use crate::pki::Cert;
 use crate::pki::extension::NameConstraints;
 use crate::pki::name::{GeneralName, Name};
 
-const COMPARISONS: u32 = 100_000;
+pub(super) const COMPARISONS: u32 = 100_000;
 
 /// Holds every certificate of the path to the constraints of all above it.
 pub(super) fn check(work: &Work<'_, '_>, path: &[&Cert], root: &Cert) -> Verdict {

@@ -99,7 +99,7 @@ pub type Path<'a> = Vec<&'a Cert>;
 pub fn validate<'a>(question: &Question<'a>) -> Result<Path<'a>, Refusal> {
     let work = Work::new(question);
     profile::leaf(question)?;
-    target::check(question)?;
+    target::check(&work)?;
     let mut path = vec![question.leaf];
     let mut furthest = Refusal::about("no-issuer", question.leaf, "leads to no trusted root");
     match work.extend(&mut path, &mut furthest) {

@@ -3,7 +3,8 @@
 use std::fmt;
 use std::net::IpAddr;
 
-use super::{Question, Refusal, Verdict};
+use super::constraint::COMPARISONS;
+use super::{Question, Refusal, Verdict, Work};
 use crate::pki::name::{GeneralName, address};
 use crate::pki::{Cert, oid, oid_name};
 
@@ -28,11 +29,11 @@ impl fmt::Display for PeerName {
     }
 }
 
-pub(super) fn check(question: &Question<'_>) -> Verdict {
+pub(super) fn check(work: &Work<'_, '_>) -> Verdict {
+    let question = work.question;
     let leaf = question.leaf;
     for name in question.names {
-        let names = leaf.extensions.subject_alt_name.iter().flat_map(|s| &s.value);
-        if !names.into_iter().any(|n| matches(name, n)) {
+        if !has(work, leaf, name)? {
             return Err(Refusal::about("name-mismatch", leaf, format_args!("not good for {name}")));
         }
     }
@@ -42,6 +43,17 @@ pub(super) fn check(question: &Question<'_>) -> Verdict {
         return Err(Refusal::about("key-usage", leaf, text));
     }
     purposes(question, leaf)
+}
+
+fn has(work: &Work<'_, '_>, leaf: &Cert, wanted: &PeerName) -> Verdict<bool> {
+    for name in leaf.extensions.subject_alt_name.iter().flat_map(|s| &s.value) {
+        // Both lists come from elsewhere, and may be long.
+        work.spend(&work.comparisons, COMPARISONS, "names to compare")?;
+        if matches(wanted, name) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// Section 4.2.1.12: without the extension, any purpose; anyExtendedKeyUsage is any, too.
