@@ -181,6 +181,46 @@ fn what_is_no_answer_is_a_failure_or_a_finding_and_never_a_good_state() {
     assert_eq!((exit, finding(&lines)), (Exit::Failed, None));
 }
 
+#[test]
+fn a_monitoring_system_is_told_and_nobody_sees_the_password() {
+    let Some(pki) = Pki::make() else { return };
+    let path = |name: &str| pki.path(name).to_str().unwrap().to_owned();
+    let nagios = |url: &str| {
+        let args = ["--format", "nagios", "ocsp", "--timeout", "10", "--url", url, "--issuer"];
+        command::certck(&[&args[..], &[&path("ca.pem"), &path("good.pem")]].concat())
+    };
+    // What cannot be believed is a verdict on one certificate.
+    let server = answering(b"<html>");
+    let (exit, text) = nagios(&server.replace("http://", "http://bob:hunter2@"));
+    assert_eq!(exit, Exit::Failed, "critical: {text}");
+    assert!(text.starts_with("CERTCK CRITICAL: ") && text.contains("in 1 certificate"), "{text}");
+    // Who is not there says nothing.
+    let (exit, text) = nagios("http://bob:hunter2@127.0.0.1:1/");
+    assert_eq!(exit, Exit::Unknown);
+    assert!(text.contains("good.pem: CN=good: http://***@127.0.0.1:1/: "), "{text}");
+    let server = answering(b"<html>").replace("http://", "http://bob:hunter2@");
+    let (_, lines) = ocsp(&["--issuer", &path("ca.pem"), "--url", &server, &path("good.pem")]);
+    assert!(finding(&lines).unwrap().1.contains("***@") && !format!("{lines:?}").contains("hunter2"));
+    let server = Responder::start(pki.dir(), "ca", &["-ndays", "1"]);
+    let url = server.url.replace("http://", "http://bob:hunter2@");
+    let (exit, lines) = ocsp(&["--issuer", &path("ca.pem"), "--url", &url, &path("good.pem")]);
+    assert!(exit == Exit::Ok && !format!("{lines:?}").contains("hunter2"), "{lines:?}");
+}
+
+/// A server that answers one question with these bytes, whatever it is asked.
+fn answering(answer: &'static [u8]) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/", listener.local_addr().unwrap());
+    std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        request_of(&mut stream);
+        let head =
+            format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", answer.len());
+        let _ = stream.write_all(&[head.as_bytes(), answer].concat());
+    });
+    url
+}
+
 /// Asks about the revoked leaf at a server that answers with these bytes, whatever it is asked.
 fn replay(pki: &Pki, answer: &[u8]) -> (Exit, Vec<Value>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();

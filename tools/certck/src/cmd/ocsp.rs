@@ -68,15 +68,16 @@ pub(crate) fn run(args: &Args, format: ReportFormat, out: &mut Out) -> anyhow::R
     let mut report = Report::default();
     for path in &args.paths {
         if let Err(e) = ask_all(args, path, &issuers, &mut report, out) {
-            out.diag().fatal(&e);
+            report.failed(&e, out);
         }
     }
     let elsewhere = Elsewhere {
         own: &OWN,
         noun: "certificates",
-        subjects: report.answers.len() as u64,
+        subjects: report.judged,
         refused: report.refused,
         findings: &report.findings,
+        trouble: report.trouble.as_deref(),
         ..Elsewhere::default()
     };
     let (diag, to) = out.parts();
@@ -94,7 +95,11 @@ pub(crate) fn run(args: &Args, format: ReportFormat, out: &mut Out) -> anyhow::R
 struct Report {
     answers: Vec<record::Ocsp>,
     findings: Vec<record::Finding>,
+    /// Certificates about which a responder said something, believed or not.
+    judged: u64,
     refused: u64,
+    /// The first thing that could not be done.
+    trouble: Option<String>,
 }
 
 /// The certificates of one path, the leaf first, and what is known of their issuers.
@@ -138,7 +143,8 @@ fn ask_all(args: &Args, path: &Path, issuers: &[Cert], report: &mut Report, out:
         };
         asked = true;
         if let Err(e) = ask(args, &subjects, cert, issuers, url, report) {
-            out.diag().fatal(&e.context(url.clone()));
+            let about = format!("{}: {}: {}", subjects.file.display(), cert.subject, download::shown(url));
+            report.failed(&e.context(about), out);
         }
     }
     if !asked {
@@ -168,11 +174,12 @@ fn ask(
     let mut known = subjects.issuers.iter().chain(&subjects.chain).chain(issuers);
     let issuer = known
         .find(|c| c.is_ca() && cert.is_issued_by(c))
-        .with_context(|| format!("{}: no issuer is at hand: name its file with --issuer", cert.subject))?;
+        .context("no issuer is at hand: name its file with --issuer")?;
     let question = Question::new(cert, issuer, nonce()?);
     let response = download::post(url, "application/ocsp-request", &question.der(), &args.limits)?;
     let at = OffsetDateTime::now_utc().unix_timestamp();
     let dir = subjects.file.as_path();
+    let url = &download::shown(url);
     match question.answer(&response, &subjects.crls, at) {
         Ok(answer) => {
             report.judge(dir, cert, &answer);
@@ -188,6 +195,7 @@ fn ask(
                 .fix("look into the responder, and at who answers in its place"),
         ),
     }
+    report.judged += 1;
     Ok(())
 }
 
@@ -220,6 +228,12 @@ impl Report {
                     .fix("ask the CA whether it issued this certificate"),
             ),
         }
+    }
+
+    /// Says what could not be done, to a monitoring system too.
+    fn failed(&mut self, error: &anyhow::Error, out: &Out) {
+        self.trouble.get_or_insert_with(|| format!("{error:#}"));
+        out.diag().fatal(error);
     }
 
     fn add(&mut self, dir: &Path, finding: common::finding::Finding) {
