@@ -914,6 +914,17 @@ fn what_is_made_to_be_expensive_is_refused() {
     };
     assert_eq!(timed("few names", &named(100)), Ok(2));
     assert_eq!(timed("many names", &named(2000)), Err("too-much-work"));
+
+    // As many names to be good for as the leaf has, the fitting one last.
+    let wanted = |size: usize| {
+        let mut chain = Chain::new();
+        chain.names(&(0..size).map(|n| dns(&format!("h{n}.example.com"))).collect::<Vec<_>>());
+        let names = (0..size).map(|_| PeerName::Dns(format!("h{}.example.com", size - 1)));
+        chain.names = names.collect();
+        chain
+    };
+    assert_eq!(timed("few names wanted", &wanted(100)), Ok(2));
+    assert_eq!(timed("many names wanted", &wanted(2000)), Err("too-much-work"));
 }
 
 type Defect = (&'static str, fn(&mut Spec));
