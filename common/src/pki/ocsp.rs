@@ -3,17 +3,16 @@
 //! Nothing here does I/O: [`Question::der`] is what a responder is sent, [`Question::answer`] judges what came
 //! back, with the clock passed in.
 
+mod response;
+
 use std::fmt;
 
-use super::der::{self, Der, Malformed, Result, Time, context, explicit, tlv};
-use super::extension::read_one;
-use super::name::Name;
+use response::Data;
+
+use super::der::{self, Der, Malformed, Result, Time, explicit, tlv};
 use super::oid;
 use super::signature::Signature;
-use super::{Cert, Crl, utc};
-
-/// Seconds that a responder's clock may be ahead of ours.
-const SKEW: i64 = 300;
+use super::{Cert, Crl};
 
 /// How many certificates of an answer are read: a responder sends one or two.
 const CERTIFICATES: usize = 16;
@@ -119,12 +118,8 @@ impl<'a> Question<'a> {
         let certificates = parts.optional(explicit(0))?.map(certificates).transpose()?.unwrap_or_default();
         parts.done()?;
         let data = Data::read(data)?;
-        let signer = self.signer(&data, &certificates, &signature)?;
-        if signer.key.spki != self.issuer.key.spki {
-            let subject = &signer.subject;
-            delegate(signer, self.issuer, crls, at)
-                .or_else(|why| refuse(format_args!("signed by {subject}, who may not: {why}")))?;
-        };
+        let signers = self.signers(&data, &certificates, &signature)?;
+        let signer = self.entitled(&signers, crls, at)?;
         let fresh = match &data.nonce {
             Some(nonce) if *nonce == self.nonce => true,
             Some(_) => return refuse("the nonce is another one: this is the answer to another question"),
@@ -144,21 +139,46 @@ impl<'a> Question<'a> {
         })
     }
 
-    /// Who signed: the issuer of the certificate, or somebody whose certificate came with the answer.
-    fn signer<'c>(
+    /// Who signed: the issuer of the certificate, or somebody whose certificate came with the answer. A responder
+    /// may send several for one key, an old one among them.
+    fn signers<'c>(
         &'c self,
         data: &Data<'_>,
         certificates: &'c [Cert],
         signature: &Signature,
-    ) -> std::result::Result<&'c Cert, Refused> {
+    ) -> std::result::Result<Vec<&'c Cert>, Refused> {
         if !signature.is_supported() {
             return refuse(format_args!("signed with {}, which is too weak", signature.name()));
         }
         let named = || std::iter::once(self.issuer).chain(certificates).filter(|c| data.responder.is(c));
-        match (named().find(|c| signature.verify(&c.key).is_ok()), named().next()) {
-            (Some(signer), _) => Ok(signer),
-            (None, Some(named)) => refuse(format_args!("not signed by the key of {}", named.subject)),
-            (None, None) => refuse("the certificate of the responder is not with the answer"),
+        let signers: Vec<_> = named().filter(|c| signature.verify(&c.key).is_ok()).collect();
+        match named().next() {
+            Some(named) if signers.is_empty() => {
+                refuse(format_args!("not signed by the key of {}", named.subject))
+            }
+            None => refuse("the certificate of the responder is not with the answer"),
+            _ => Ok(signers),
+        }
+    }
+
+    /// The first signer who may sign, or why the first one may not.
+    fn entitled<'c>(
+        &self,
+        signers: &[&'c Cert],
+        crls: &[Crl],
+        at: i64,
+    ) -> std::result::Result<&'c Cert, Refused> {
+        let mut first = None;
+        for signer in signers {
+            match delegate(signer, self.issuer, crls, at) {
+                _ if signer.key.spki == self.issuer.key.spki => return Ok(signer),
+                Ok(()) => return Ok(signer),
+                Err(why) => _ = first.get_or_insert((&signer.subject, why)),
+            }
+        }
+        match first {
+            Some((subject, why)) => refuse(format_args!("signed by {subject}, who may not: {why}")),
+            None => refuse("signed by nobody"),
         }
     }
 }
@@ -222,139 +242,6 @@ fn certificates(list: &[u8]) -> Result<Vec<Cert>> {
         certificates.extend(Cert::parse(list.raw_sequence()?.raw));
     }
     Ok(certificates)
-}
-
-/// ResponseData.
-struct Data<'a> {
-    responder: Responder<'a>,
-    singles: Vec<Single<'a>>,
-    nonce: Option<&'a [u8]>,
-}
-
-enum Responder<'a> {
-    Name(Name),
-    /// The SHA-1 hash of its key.
-    Key(&'a [u8]),
-}
-
-impl Responder<'_> {
-    fn is(&self, cert: &Cert) -> bool {
-        match self {
-            Self::Name(name) => *name == cert.subject,
-            Self::Key(hash) => *hash == sha1(&cert.key.bits),
-        }
-    }
-}
-
-/// SingleResponse.
-struct Single<'a> {
-    /// CertID: hash algorithm, hashes of the issuer's name and key, serial number.
-    id: (&'a [u8], &'a [u8], &'a [u8], &'a [u8]),
-    status: Status,
-    this_update: Time,
-    next_update: Option<Time>,
-}
-
-impl<'a> Data<'a> {
-    fn read(data: &'a [u8]) -> Result<Self> {
-        let mut data = Der::new(data);
-        if data.optional(explicit(0))?.is_some_and(|version| version != [der::INTEGER, 1, 0]) {
-            return Err(Malformed::new("an unknown version"));
-        }
-        let responder = data.read()?;
-        let responder = match responder.tag {
-            t if t == explicit(1) => {
-                let mut inner = Der::new(responder.value);
-                let name = Name::read(&mut inner)?;
-                inner.done()?;
-                Responder::Name(name)
-            }
-            t if t == explicit(2) => {
-                let mut inner = Der::new(responder.value);
-                let hash = inner.expect(der::OCTET_STRING)?;
-                inner.done()?;
-                Responder::Key(hash)
-            }
-            _ => return Err(Malformed::new("no responder")),
-        };
-        generalized(&mut data).map_err(|e| e.within("producedAt"))?;
-        let mut list = data.sequence()?;
-        let mut singles = Vec::new();
-        while !list.is_empty() {
-            singles.push(Single::read(&mut list.sequence()?).map_err(|e| e.within("a single response"))?);
-        }
-        let nonce = data.optional(explicit(1))?.map(extensions).transpose()?.flatten();
-        data.done()?;
-        Ok(Self { responder, singles, nonce })
-    }
-}
-
-impl<'a> Single<'a> {
-    fn read(single: &mut Der<'a>) -> Result<Self> {
-        let mut id = single.sequence()?;
-        // Parameters of the algorithm are absent or NULL, as the responder likes.
-        let algorithm = id.sequence()?.oid()?;
-        let (name, key) = (id.expect(der::OCTET_STRING)?, id.expect(der::OCTET_STRING)?);
-        let serial = id.integer()?;
-        id.done()?;
-        let status = single.read()?;
-        let status = match status.tag {
-            t if t == context(0) => Status::Good,
-            t if t == explicit(1) => {
-                let mut revoked = Der::new(status.value);
-                let at = generalized(&mut revoked)?;
-                let reason = revoked.optional(explicit(0))?;
-                revoked.done()?;
-                let reason = reason.map(|r| Der::new(r).expect(der::ENUMERATED)).transpose()?;
-                Status::Revoked { at, reason: reason.and_then(|r| r.first().copied()) }
-            }
-            t if t == context(2) => Status::Unknown,
-            _ => return Err(Malformed::new("an unknown state")),
-        };
-        let this_update = generalized(single)?;
-        let next_update = single.optional(explicit(0))?.map(|t| generalized(&mut Der::new(t))).transpose()?;
-        single.optional(explicit(1))?.map(extensions).transpose()?;
-        single.done()?;
-        Ok(Self { id: (algorithm, name, key, serial), status, this_update, next_update })
-    }
-
-    /// Without a nonce and without an end, an answer could be any old one, kept by who does not want us to know.
-    fn in_force(&self, at: i64, fresh: bool) -> std::result::Result<(), Refused> {
-        if self.this_update.unix > at.saturating_add(SKEW) {
-            return refuse(format_args!(
-                "made for the time from {}, and it is {}",
-                self.this_update,
-                utc(at)
-            ));
-        }
-        match self.next_update {
-            Some(next) if next.unix < at => refuse(format_args!("out of date since {next}")),
-            None if !fresh => refuse("says neither until when it is good nor that it was made for us"),
-            _ => Ok(()),
-        }
-    }
-}
-
-/// The nonce, if it is there; a critical extension that is not understood is an error.
-fn extensions(list: &[u8]) -> Result<Option<&[u8]>> {
-    let mut list = Der::only(list, der::SEQUENCE)?;
-    let mut nonce = None;
-    while !list.is_empty() {
-        let (id, critical, value) = read_one(&mut list)?;
-        if id == oid::OCSP_NONCE {
-            nonce = Some(Der::new(value).expect(der::OCTET_STRING)?);
-        } else if critical {
-            return Err(Malformed(format!("critical extension {}", oid::name(id))));
-        }
-    }
-    Ok(nonce)
-}
-
-fn generalized(der: &mut Der<'_>) -> Result<Time> {
-    match Time::read(der)? {
-        time if time.generalized => Ok(time),
-        _ => Err(Malformed::new("a time that is not a GeneralizedTime")),
-    }
 }
 
 fn sha1(bytes: &[u8]) -> [u8; 20] {

@@ -140,6 +140,7 @@ impl Ca {
         let number = self.next_number()?;
         let crl = Crl::parse(&self.authority.crl(number, next.revoked, validity)?)?;
         acceptable(&self.own.path, &crl, &self.certificate)?;
+        self.keeps(&crl)?;
         for place in places {
             self.successor(&crl, place)?;
         }
@@ -176,6 +177,15 @@ impl Ca {
         Ok(validity)
     }
 
+    /// Refuses a CRL that does not say all that the one before says: other software revokes serial numbers that
+    /// cannot be written here.
+    fn keeps(&self, new: &Crl) -> anyhow::Result<()> {
+        let Some(serial) = self.crl.as_ref().and_then(|old| lost(old, new)) else { return Ok(()) };
+        let shown = self.own.path.display();
+        Err(anyhow::anyhow!("{shown}: revokes {serial}, which is no positive number: it would be lost"))
+            .hint("make this authority's CRLs with the software that made this one")
+    }
+
     /// Refuses to put a CRL where one is that knows more.
     fn successor(&self, new: &Crl, place: &Lists) -> anyhow::Result<()> {
         let shown = place.path.display();
@@ -186,11 +196,7 @@ impl Ca {
         if let Some(why) = place.older(new, &self.certificate) {
             return Err(anyhow::anyhow!("{shown}: would be replaced by an older CRL: {why}")).hint(source());
         }
-        let lost = place
-            .latest(&self.certificate)
-            .and_then(|old| old.revoked.iter().find(|r| new.entry(&r.serial).is_none()));
-        if let Some(lost) = lost {
-            let serial = common::finding::hex(&lost.serial);
+        if let Some(serial) = place.latest(&self.certificate).and_then(|old| lost(old, new)) {
             return Err(anyhow::anyhow!("{shown}: revokes {serial}, and the new CRL would not"))
                 .hint(source());
         }
@@ -211,6 +217,12 @@ impl Ca {
 fn named(cert: &Cert) -> String {
     let key = common::finding::hex(&common::pki::sha256(&cert.key.spki)[..4]);
     format!("{} (key {key})", cert.subject)
+}
+
+/// The first serial number that an old list revokes and a new one does not.
+fn lost(old: &Crl, new: &Crl) -> Option<String> {
+    let entry = old.revoked.iter().find(|r| new.entry(&r.serial).is_none())?;
+    Some(common::finding::hex(&entry.serial))
 }
 
 /// What is said of a CRL that was written.

@@ -340,6 +340,21 @@ fn authorities_made_by_openssl_sign_under_their_own_name() {
 }
 
 #[test]
+fn what_cannot_be_written_again_is_not_lost() {
+    let place = Place::minted(&[]);
+    std::fs::write(place.at("config"), CONFIG).unwrap();
+    std::fs::write(place.at("number"), "10").unwrap();
+    let index = "R\t491231235959Z\t251101000000Z\t-7F00\tunknown\t/CN=x\n";
+    std::fs::write(place.at("index"), index).unwrap();
+    let list = ["ca", "-gencrl", "-config", "config", "-keyfile", "pki/ca/ca.key", "-cert", "pki/ca/ca.crt"];
+    let Some((made, text)) = place.openssl(&[&list[..], &["-out", "pki/ca/ca.crl"]].concat()) else { return };
+    assert!(made, "{text}");
+    let before = place.crl("pki/ca/ca.crl");
+    run(&["crl", "new", &place.at("pki/ca")]).failed("8100, which is no positive number");
+    assert_eq!((place.crl("pki/ca/ca.crl"), before), (("10".into(), 1), ("10".into(), 1)));
+}
+
+#[test]
 fn an_authority_does_not_revoke_itself() {
     let place = Place::minted(&[]);
     let (ca, root) = (place.at("pki/ca"), place.at("pki/ca/ca.crt"));

@@ -140,6 +140,19 @@ fn openssl_responders_are_believed_when_they_may() {
 }
 
 #[test]
+fn of_several_certificates_of_one_responder_the_one_that_may_counts() {
+    let Some(pki) = Pki::make() else { return };
+    std::fs::write(pki.path("ext"), "extendedKeyUsage=serverAuth\n").unwrap();
+    std::fs::copy(pki.path("delegate.key"), pki.path("twin.key")).unwrap();
+    let sign = ["x509", "-req", "-CA", "ca.pem", "-CAkey", "ca.key", "-days", "20", "-extfile", "ext"];
+    let files = ["-set_serial", "5", "-in", "delegate.csr", "-out", "twin.pem"];
+    assert!(openssl(pki.dir(), &[&sign[..], &files].concat()));
+    assert_eq!(pki.ask("good", "twin", &["-ndays", "1"]).0, Exit::No);
+    let (exit, lines) = pki.ask("good", "twin", &["-ndays", "1", "-rother", "delegate.pem"]);
+    assert_eq!((exit, finding(&lines)), (Exit::Ok, None));
+}
+
+#[test]
 fn answers_that_anybody_could_have_made_are_not_believed() {
     let Some(pki) = Pki::make() else { return };
     // A leaf of the same CA that is not for OCSP, and a signature that does not hold.
