@@ -250,3 +250,19 @@ fn an_authority_without_its_own_crl_cannot_issue() {
     let ended = records(&text, "certck.finding").into_iter().find(|f| f["rule"] == "crl-expired").unwrap();
     assert_eq!(ended["fix"], format!("`certck crl new {ca}`, with --to for each directory that needs it"));
 }
+
+#[test]
+fn a_leaf_among_the_cas_is_one_finding() {
+    let (_dir, pki) = minted();
+    let [ca, leaf] = ["ca.crt", "server.crt"].map(|name| format!("{pki}/server_certs/{name}"));
+    let both = [&ca, &leaf].map(|path| std::fs::read_to_string(path).unwrap()).concat();
+    std::fs::write(&ca, both).unwrap();
+    let (exit, text) = certck(&["check", "--format", "json", &format!("{pki}/server_certs")]);
+    let findings = records(&text, "certck.finding");
+    assert_eq!((exit, findings.len()), (Exit::No, 1), "{text}");
+    assert!(findings[0]["found"].as_str().unwrap().contains("the leaf of server.crt stands here"), "{text}");
+    assert_eq!(
+        (&findings[0]["rule"], &findings[0]["fix"]),
+        (&"not-a-ca".into(), &"delete that block".into())
+    );
+}

@@ -17,6 +17,17 @@ impl Judge<'_> {
         let (path, roots) = (&case.roots.path, &case.roots.items);
         for (i, root) in roots.iter().enumerate() {
             let who = whose(root, i, roots.len());
+            // All that would be said of it as a root is beside the point.
+            if case.chain.items.first().is_some_and(|leaf| leaf.der == root.der && !leaf.is_self_issued()) {
+                self.add(
+                    rule::NOT_A_CA
+                        .at(path)
+                        .found(format!("{who}the leaf of {} stands here", file_name(&case.chain.path)))
+                        .expected("CAs only")
+                        .fix("delete that block"),
+                );
+                continue;
+            }
             self.any(root, &who, path);
             self.authority(root, &who, path, KeyUsage(KeyUsage::KEY_CERT_SIGN.0 | KeyUsage::CRL_SIGN.0));
             self.self_signed(root, &who, path, roots);
@@ -219,7 +230,8 @@ impl Judge<'_> {
     /// Whoever could read the key of such a leaf could sign as the CA.
     fn ca_key(&mut self, case: &Case, leaf: &Cert) {
         let others = case.roots.items.iter().chain(case.chain.items.iter().skip(1));
-        if let Some(ca) = others.into_iter().find(|c| c.key.spki == leaf.key.spki) {
+        let another = |c: &&Cert| c.key.spki == leaf.key.spki && (c.der != leaf.der || leaf.is_self_issued());
+        if let Some(ca) = others.into_iter().find(another) {
             self.add(
                 rule::LEAF_HAS_CA_KEY
                     .at(&case.chain.path)
@@ -260,6 +272,10 @@ const REISSUE: &str = "issue it again";
 /// Whether the issuer of a certificate is among others.
 fn is_below(cert: &Cert, others: &[Cert]) -> bool {
     others.iter().any(|other| cert.is_issued_by(other))
+}
+
+fn file_name(path: &Path) -> String {
+    path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned()
 }
 
 fn whose(cert: &Cert, index: usize, of: usize) -> String {
