@@ -21,7 +21,7 @@ pub(crate) struct Demands {
     /// Name or address that a server's certificate must be good for; may be repeated
     #[arg(long = "host", value_name = "NAME", value_parser = host)]
     pub(crate) hosts: Vec<String>,
-    /// Warn of a validity that ends within so many days
+    /// Warn of a validity that ends within so many days, at most within its last third
     #[arg(long, value_name = "N", default_value_t = 30)]
     warn_days: u32,
     /// How much is demanded

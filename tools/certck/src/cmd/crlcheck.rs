@@ -30,7 +30,7 @@ pub(crate) struct Args {
     /// The certificates of the CA, PEM or DER
     #[arg(long, value_name = "FILE")]
     ca: PathBuf,
-    /// Warn of a nextUpdate within so many days
+    /// Warn of a nextUpdate within so many days, at most within the last third of the time from thisUpdate
     #[arg(long, value_name = "N", default_value_t = 30)]
     warn_days: u32,
 }

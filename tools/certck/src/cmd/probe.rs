@@ -64,7 +64,7 @@ pub(crate) struct Args {
     /// Seconds that each handshake may take
     #[arg(long, value_name = "S", default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=300))]
     timeout: u64,
-    /// Warn of a validity that ends within so many days
+    /// Warn of a validity that ends within so many days, at most within its last third
     #[arg(long, value_name = "N", default_value_t = 30)]
     warn_days: u32,
     /// Do not count the findings that FILE lists with a reason and an end date; a path there is HOST:PORT
