@@ -61,7 +61,7 @@ const REASONS: &[(&str, &str, &str)] = &[
     ("crl-scope", "A list of a part does not say what is revoked besides.", "Use the CA's complete list."),
     ("crl-extension", "Its issuer says that who does not understand the extension must not use the list.", "Have the list made again without it."),
     ("crl-coverage", "Once there are lists, a certificate about which none says anything is refused.", "Append the list of each CA in the chain to ca.crl."),
-    ("revoked", "Somebody decided that this certificate must not be served any more.", "Issue a new key and certificate."),
+    ("revoked", "Somebody decided that this certificate must not be served any more.", "Issue a new key and certificate if its holder may come in again: `certck mint renew --revoked`."),
     ("malformed-key", "Without a key that works there is no handshake.", "Issue a new key and certificate, or convert the key with `openssl pkcs8 -topk8`."),
     ("key-encrypted", "A key that does not open is of no use to the program that starts unattended.", "Give the passphrase with --passphrase-file or --passphrase-fd; convert old forms with `openssl pkcs8 -topk8 -v2 aes-256-cbc`."),
     ("key-mismatch", "Certificate and key were replaced one without the other.", "Put the certificate and its key there together; `certck show` prints the hash by which they match."),

@@ -111,7 +111,7 @@ fn what_root_replaces_belongs_to_whom_it_belonged() {
     std::fs::remove_file(&files[3]).unwrap();
     run(&["crl", "fetch", "--url", &url, &server]).ok();
     assert_eq!(owners(), all, "a new one has its directory's owner");
-    run(&["mint", "renew", &place.at("pki")]).ok();
+    run(&["mint", "renew", "--before", "30", &place.at("pki")]).ok();
     assert_eq!(owners(), all, "mint renew");
     let meta = std::fs::metadata(&server).unwrap();
     assert_eq!((meta.uid(), meta.mode() & 0o777), (DAEMON, 0o700));
@@ -132,10 +132,11 @@ fn renewal_keeps_what_was() {
     run(&[&mint[..], &urls].concat()).ok();
     let leaf = format!("{SERVER}/server.crt");
     let old = place.certificate(&leaf);
-    run(&["mint", "renew", &pki]).failed("encrypted");
-    run(&["mint", "renew", &pki, "--passphrase-file", &wrong]).failed("passphrase is wrong");
+    run(&["mint", "renew", "--before", "30", &pki]).failed("encrypted");
+    run(&["mint", "renew", "--before", "30", &pki, "--passphrase-file", &wrong])
+        .failed("passphrase is wrong");
     assert_eq!(place.certificate(&leaf), old);
-    run(&["mint", "renew", &pki, "--passphrase-file", &right]).ok();
+    run(&["mint", "renew", "--before", "30", &pki, "--passphrase-file", &right]).ok();
     let new = place.certificate(&leaf);
     assert_ne!(new["serial"], old["serial"]);
     for same in ["key", "subject", "names", "crl_urls"] {
@@ -151,7 +152,7 @@ fn renewal_keeps_what_was() {
     assert_eq!(run(&check).exit, Exit::Ok);
     // Options change it.
     let more = ["--algo", "ed25519", "--plain", "--days", "20", "--role", "server"];
-    run(&[&["mint", "renew", &pki, "--passphrase-file", &right][..], &more].concat()).ok();
+    run(&[&["mint", "renew", "--before", "30", &pki, "--passphrase-file", &right][..], &more].concat()).ok();
     assert_eq!(place.certificate(&leaf)["key"], "Ed25519");
     assert!(!place.text(&format!("{SERVER}/server.key")).contains("ENCRYPTED"));
     assert_eq!(place.certificate(&format!("{CLIENT}/client.crt"))["key"], "RSA of 3072 bits");
@@ -166,12 +167,12 @@ fn renewal_looks_before_it_replaces() {
     // What would go with the old directory is no small matter.
     let notes = place.at(&format!("{SERVER}/notes"));
     std::fs::write(&notes, "x").unwrap();
-    run(&["mint", "renew", &pki]).failed("notes: would be lost");
+    run(&["mint", "renew", "--before", "30", &pki]).failed("notes: would be lost");
     assert_eq!((serial(), std::fs::exists(&notes).unwrap()), (first.clone(), true));
     assert_eq!(place.crl("pki/ca/ca.crl").0, "01");
     std::fs::remove_file(&notes).unwrap();
     // A dry run tells of CRLs too, and changes nothing.
-    let dry = json(&["mint", "renew", "-n", &pki]).ok();
+    let dry = json(&["mint", "renew", "--before", "30", "-n", &pki]).ok();
     let whats: Vec<_> = dry.records("certck.written").iter().map(|w| w["what"].to_string()).collect();
     assert_eq!(whats.len(), 5, "{whats:?}");
     assert!(dry.records("certck.written").iter().all(|w| w.get("serial").is_none()));
@@ -180,7 +181,7 @@ fn renewal_looks_before_it_replaces() {
     let real = place.at("elsewhere");
     std::fs::rename(place.at(SERVER), &real).unwrap();
     std::os::unix::fs::symlink(&real, place.at(SERVER)).unwrap();
-    let ran = json(&["mint", "renew", &pki]).ok();
+    let ran = json(&["mint", "renew", "--before", "30", &pki]).ok();
     let directory = &ran.records("certck.written")[3];
     assert_eq!((&directory["what"], &directory["serial"]), (&"directory".into(), &serial()));
     assert_ne!(serial(), first);
@@ -190,15 +191,30 @@ fn renewal_looks_before_it_replaces() {
 }
 
 #[test]
-fn what_is_revoked_is_renewed() {
+fn what_is_revoked_is_renewed_only_when_that_is_asked_for() {
     let place = Place::minted(&[]);
     let (pki, leaf) = (place.at("pki"), place.at(&format!("{CLIENT}/client.crt")));
     let [server, client] = [SERVER, CLIENT].map(|d| place.at(d));
     run(&["revoke", &place.at("pki/ca"), &leaf, "--to", &server, "--to", &client]).ok();
     assert_eq!(run(&["check", &client]).exit, Exit::No);
-    let ran = json(&["mint", "renew", &pki]).ok();
+    for all in [&[][..], &["--all", "--role", "client"]] {
+        let ran = json(&[&["mint", "renew", &pki], all].concat());
+        assert_eq!(ran.exit, Exit::No);
+        assert!(ran.records("certck.written").iter().all(|w| w["what"] == "crl"), "{}", ran.text);
+    }
+    json(&["mint", "renew", "--role", "server", &pki]).ok();
+    let ran = json(&["mint", "renew", "--revoked", &pki]).ok();
     assert_eq!(ran.records("certck.written").len(), 1);
     assert_eq!(run(&["check", "-r", &pki]).exit, Exit::Ok);
+}
+
+#[test]
+fn what_is_short_lived_is_not_renewed_from_its_first_day() {
+    let place = Place::minted(&["--days", "30", "--crl-days", "7"]);
+    let ran = json(&["mint", "renew", "-n", &place.at("pki")]).ok();
+    assert_eq!(ran.records("certck.written").len(), 0, "{}", ran.text);
+    let ran = json(&["mint", "renew", "-n", "--before", "30", &place.at("pki")]).ok();
+    assert_eq!(ran.records("certck.written").len(), 5);
 }
 
 #[test]
@@ -208,7 +224,7 @@ fn a_root_that_ends_soon_bounds_what_is_renewed() {
     // Nothing is due: nothing is wrong.
     let ran = json(&["mint", "renew", "--before", "10", "--days", "200", &pki]).ok();
     assert_eq!(ran.records("certck.written").len(), 0);
-    run(&["mint", "renew", "--days", "200", &pki]).ok();
+    run(&["mint", "renew", "--before", "30", "--days", "200", &pki]).ok();
     let root = place.certificate("pki/ca/ca.crt");
     assert_eq!(place.certificate(&leaf)["not_after"], root["not_after"]);
     assert_eq!(run(&["check", "-r", "--profile", "strict", &pki]).exit, Exit::Ok);
@@ -249,11 +265,11 @@ fn another_server_and_client_join() {
     assert!(line.contains(serial), "{line}");
     assert_eq!(std::fs::metadata(place.at("pki/ca/issued.jsonl")).unwrap().mode() & 0o777, 0o600);
     run(&["revoke", &ca, "--serial", serial, "--to", &node2, "--to", &alice]).ok();
-    run(&["mint", "renew", &place.at("pki"), &node2, &alice]).ok();
+    run(&["mint", "renew", "--revoked", &place.at("pki"), &node2, &alice]).ok();
     let renewed = place.certificate("alice/client.crt");
     assert_eq!(renewed["subject"], client["subject"]);
     assert_ne!(renewed["serial"], client["serial"]);
-    assert_eq!(place.text("pki/ca/issued.jsonl").lines().count(), 6);
+    assert_eq!(place.text("pki/ca/issued.jsonl").lines().count(), 5);
 }
 
 #[test]

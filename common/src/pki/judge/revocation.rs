@@ -257,7 +257,7 @@ impl Judge<'_> {
                         .at(&case.chain.path)
                         .found(found)
                         .expected("a certificate that is not revoked")
-                        .fix("issue a new key and certificate"),
+                        .fix("a new key and certificate, if its holder may come in again: `certck mint renew --revoked`"),
                 );
             }
         }

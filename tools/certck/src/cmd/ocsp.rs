@@ -217,7 +217,7 @@ impl Report {
                     .at(file)
                     .found(format!("{} was revoked at {at}{}", cert.subject, revocation_reason(reason)))
                     .expected("a certificate that is not revoked")
-                    .fix("issue a new key and certificate"),
+                    .fix("a new key and certificate, if its holder may come in again"),
             ),
             Status::Unknown => self.add(
                 file,

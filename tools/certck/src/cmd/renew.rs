@@ -14,7 +14,7 @@ use common::pki::pem::Block;
 use common::pki::role::LAYOUTS;
 use common::pki::{Cert, LoadOptions, Passphrase, PassphraseArgs, Role, inspect, key, pem};
 use common::record::certck::Written;
-use time::{Duration, OffsetDateTime};
+use time::OffsetDateTime;
 
 use super::crl::report;
 use super::mint::warn_if_long;
@@ -27,15 +27,17 @@ use crate::{files, issued};
 
 /// Issue new keys and certificates in the place of those that end soon
 ///
-/// Works on what `certck mint DIR` and `certck mint leaf` made. What ends soon or is revoked gets a new key and a new
-/// certificate like the old one: name, hosts, addresses, role, kind of key, length of validity, and whether the key
+/// Works on what `certck mint DIR` and `certck mint leaf` made. What ends soon gets a new key and a new certificate
+/// like the old one: name, hosts, addresses, role, kind of key, length of validity, and whether the key
 /// is encrypted, which then takes the passphrase. Each directory is replaced in one step after its successor was
 /// checked, and keeps its owner; profd takes it up within seconds. A CRL that ends soon is renewed too. The root is
-/// not: what it signed ends with it.
+/// not: what it signed ends with it. What is revoked is left as it is and told, with exit status 1, unless --revoked
+/// is given: a cron job must not undo a revocation.
 #[derive(clap::Args, Debug)]
 #[command(arg = common::report::plain_format(), after_long_help = "Examples:
   certck mint renew pki
   certck mint renew pki node18_certs alice_certs
+  certck mint renew --revoked pki pki/server_certs
   certck mint renew --before 60 --days 90 --role server pki")]
 pub(crate) struct Args {
     /// The directory given to `certck mint`, or its ca by itself
@@ -44,12 +46,15 @@ pub(crate) struct Args {
     /// Certificate directories to renew [default: DIR/server_certs and DIR/client_certs]
     #[arg(value_name = "LEAF_DIR")]
     leaves: Vec<PathBuf>,
-    /// Renew what ends within so many days
-    #[arg(long, value_name = "N", default_value_t = 30)]
-    before: u16,
+    /// Renew what ends within so many days [default: 30, or the last third of its validity if that is shorter]
+    #[arg(long, value_name = "N")]
+    before: Option<u16>,
     /// Renew whatever the time left
     #[arg(long, conflicts_with = "before")]
     all: bool,
+    /// Renew what is revoked, too: whoever was to be kept out comes in again with what is made
+    #[arg(long)]
+    revoked: bool,
     /// Renew only those of this role
     #[arg(long, value_enum)]
     role: Option<Role>,
@@ -75,19 +80,27 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args, format: Format, out: &mut Out) -> anyhow::Result<Exit> {
     let passphrase = if args.encrypt { args.passphrase.read_new()? } else { args.passphrase.read()? };
     let ca = Ca::open(&authority(&args.dir), passphrase.as_ref())?;
-    let list_ends = ca.in_force()?.next_update.map_or(0, |t| t.unix);
+    let list = ca.in_force()?;
+    let list_is_due = list.next_update.is_none_or(|end| ends_soon(args, list.this_update.unix, end.unix));
     let leaves = leaves(args)?.iter().map(|dir| Old::read(dir)).collect::<anyhow::Result<Vec<_>>>()?;
     let places = ca.places(&leaves.iter().map(|old| old.dir.clone()).collect::<Vec<_>>())?;
     // All that can be known before is asked before anything is changed.
     let mut due = Vec::new();
+    let mut kept_out = false;
     for old in &leaves {
-        if is_due(args, &ca, old, out)? {
+        if !args.revoked && concerned(args, old) && ca.in_force()?.entry(&old.cert.serial).is_some() {
+            out.warn(
+                old.dir.display(),
+                "is revoked, and not renewed: give --revoked if it is to be used again",
+            );
+            kept_out = true;
+        } else if is_due(args, &ca, old, out)? {
             due.push(Renewal::plan(args, &ca, old, passphrase.as_ref(), out)?);
         }
     }
     args.days.into_iter().for_each(|days| warn_if_long(days, out));
     let mut written = Vec::new();
-    if args.all || list_ends <= horizon(args) {
+    if args.all || list_is_due {
         written.extend(match args.dry_run {
             true => ca.published(None, &places)?,
             false => ca.publish(Next { revoked: ca.revoked(false)?, days: None }, &places, out)?,
@@ -101,7 +114,7 @@ pub(crate) fn run(args: &Args, format: Format, out: &mut Out) -> anyhow::Result<
         }
     }
     report(&written, format, out)?;
-    Ok(out.diag().exit())
+    Ok(if kept_out { Exit::No.max(out.diag().exit()) } else { out.diag().exit() })
 }
 
 /// The authority below what was given to `certck mint`, or what was given.
@@ -123,20 +136,29 @@ fn leaves(args: &Args) -> anyhow::Result<Vec<PathBuf>> {
     Ok(there)
 }
 
-/// The end of the time in which what ends is due.
-fn horizon(args: &Args) -> i64 {
-    (OffsetDateTime::now_utc() + Duration::days(args.before.into())).unix_timestamp()
+/// Whether what is good for some time is due. By default when `check` begins to warn of it: what is short-lived would
+/// be due from its first day.
+fn ends_soon(args: &Args, from: i64, until: i64) -> bool {
+    let third = until.saturating_sub(from).max(0) / 3;
+    let before = args.before.map_or((30 * DAY).min(third), |days| i64::from(days) * DAY);
+    until.saturating_sub(before) <= OffsetDateTime::now_utc().unix_timestamp()
+}
+
+const DAY: i64 = 86_400;
+
+fn concerned(args: &Args, old: &Old) -> bool {
+    args.role.is_none_or(|role| role == old.role)
 }
 
 fn is_due(args: &Args, ca: &Ca, old: &Old, out: &Out) -> anyhow::Result<bool> {
-    if args.role.is_some_and(|role| role != old.role) {
+    if !concerned(args, old) {
         return Ok(false);
     }
     let (ends, root) = (old.cert.not_after, ca.certificate.not_after);
     if args.all || ca.in_force()?.entry(&old.cert.serial).is_some() {
         return Ok(true);
     }
-    if ends.unix > horizon(args) {
+    if !ends_soon(args, old.cert.not_before.unix, ends.unix) {
         out.diag().info(old.dir.display(), format_args!("good until {ends}"));
         return Ok(false);
     }
