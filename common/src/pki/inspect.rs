@@ -6,6 +6,7 @@ use std::sync::Arc;
 use rustls::pki_types::CertificateDer;
 use rustls::sign::{CertifiedKey, SigningKey};
 
+use super::der::{self, Der};
 use super::judge::{Bundle, Case, Judge};
 use super::key::{self, KeyError};
 use super::name::Name;
@@ -198,6 +199,13 @@ fn loaded(path: &Path, case: &Case, key: Arc<dyn SigningKey>, findings: &[Findin
     }
 }
 
+/// Whether bytes are a PFX of PKCS#12: a sequence that begins with the number 3 and goes on with another one.
+fn is_pkcs12(bytes: &[u8]) -> bool {
+    let Ok(mut outer) = Der::only(bytes, der::SEQUENCE) else { return false };
+    let version = outer.read().is_ok_and(|first| first.tag == der::INTEGER && first.value == [3]);
+    version && outer.read().is_ok_and(|next| next.tag == der::SEQUENCE)
+}
+
 /// Reads the files; what keeps it from reading one is a finding, and the next is read all the same.
 struct Reader<'a> {
     dir: Directory,
@@ -232,8 +240,13 @@ impl Reader<'_> {
         match content {
             Content::Bytes(bytes) => {
                 let blocks = pem::parse(&bytes).map_err(|e| {
-                    let fix = self.convert(name, bytes.first() == Some(&0x30));
-                    self.add(rule::PEM.at(&path).found(e.to_string()).expected("PEM").fix(fix));
+                    let (found, fix) = match is_pkcs12(&bytes) {
+                        true => {
+                            ("PKCS#12, a container of keys and certificates".to_owned(), self.unpack(name))
+                        }
+                        false => (e.to_string(), self.convert(name, bytes.first() == Some(&0x30))),
+                    };
+                    self.add(rule::PEM.at(&path).found(found).expected("PEM").fix(fix));
                 });
                 (blocks.unwrap_or_default(), true)
             }
@@ -261,7 +274,21 @@ impl Reader<'_> {
             _ => "x509",
         };
         let file = shell_quote(&self.dir.path(name));
-        format!("umask 077; openssl {command} -inform DER -in {file} -out {file}.new && mv {file}.new {file}")
+        format!(
+            "(umask 077; openssl {command} -inform DER -in {file} -out {file}.new && mv {file}.new {file})"
+        )
+    }
+
+    /// How to take what belongs into a file out of a container, which has the key and the chain, too.
+    fn unpack(&self, name: &str) -> String {
+        let what = match name {
+            _ if name == self.layout.key => "-nocerts -nodes",
+            _ if name == self.layout.leaf => "-nokeys -clcerts",
+            _ if name == self.layout.ca => "-nokeys -cacerts",
+            _ => return "get the CRL from the CA: there is none in such a container".to_owned(),
+        };
+        let file = shell_quote(&self.dir.path(name));
+        format!("(umask 077; openssl pkcs12 {what} -in {file} -out {file}.new && mv {file}.new {file})")
     }
 
     fn certificates(&mut self, name: &str, blocks: Vec<Block>) -> Bundle<Cert> {
@@ -377,7 +404,7 @@ impl Reader<'_> {
                 .at(path)
                 .found(found)
                 .expected("a key that can be read")
-                .fix(format!("give the passphrase, or decrypt the key: umask 077; openssl pkey {new}")),
+                .fix(format!("give the passphrase, or decrypt the key: (umask 077; openssl pkey {new})")),
             KeyError::WrongPassphrase => {
                 rule::KEY_ENCRYPTED.at(path).found(found).expected("the passphrase of this key")
             }
@@ -385,7 +412,7 @@ impl Reader<'_> {
                 .at(path)
                 .found(found)
                 .expected("PKCS#8 with PBES2")
-                .fix(format!("umask 077; openssl pkcs8 -topk8 -v2 aes-256-cbc {new}")),
+                .fix(format!("(umask 077; openssl pkcs8 -topk8 -v2 aes-256-cbc {new})")),
             KeyError::Malformed(_) => rule::MALFORMED_KEY
                 .at(path)
                 .found(found)

@@ -266,3 +266,27 @@ fn a_leaf_among_the_cas_is_one_finding() {
         (&"not-a-ca".into(), &"delete that block".into())
     );
 }
+
+/// The commands that findings give are run as they stand.
+#[test]
+fn a_container_is_told_and_taken_apart() {
+    let (_dir, pki) = minted();
+    let server = format!("{pki}/server_certs");
+    let shell =
+        |command: &str| std::process::Command::new("sh").args(["-ec", command]).current_dir(&server).status();
+    let pack = "openssl version >/dev/null || exit 3
+        openssl pkcs12 -export -in server.crt -inkey server.key -certfile ca.crt -passout pass: -out x 2>/dev/null
+        cat x >server.crt; cat x >server.key; rm x";
+    if !shell(pack).unwrap().success() {
+        return;
+    }
+    let check = || records(&certck(&["check", "--format", "json", &server]).1, "certck.finding");
+    let findings = check();
+    assert_eq!(findings.len(), 2, "{findings:?}");
+    for finding in findings {
+        assert_eq!(finding["found"], "PKCS#12, a container of keys and certificates");
+        let fix = finding["fix"].as_str().unwrap().replace(" -in ", " -passin pass: -in ");
+        assert!(shell(&fix).unwrap().success(), "{fix}");
+    }
+    assert_eq!(check(), Vec::<serde_json::Value>::new());
+}
