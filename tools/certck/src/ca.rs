@@ -145,13 +145,13 @@ impl Ca {
             self.successor(&crl, place)?;
         }
         // The others follow the authority's own: if that cannot be replaced, they must not be ahead of it.
-        self.own.replace(&self.own.with(&crl))?;
+        self.own.replace(&self.own.with(&crl, &self.certificate))?;
         let mut written = vec![record(&self.own.path, &crl)];
         for place in places {
             for broken in place.broken() {
                 out.warn(place.path.display(), format_args!("{broken}; it is left out"));
             }
-            match place.replace(&place.with(&crl)) {
+            match place.replace(&place.with(&crl, &self.certificate)) {
                 Ok(()) => written.push(record(&place.path, &crl)),
                 Err(e) => out.diag().fatal(&e),
             }
@@ -200,7 +200,7 @@ impl Ca {
             return Err(anyhow::anyhow!("{shown}: revokes {serial}, and the new CRL would not"))
                 .hint(source());
         }
-        match place.refusal(&place.with(new)) {
+        match place.refusal(&place.with(new, &self.certificate)) {
             Some(finding) => bail!("{shown}: would not serve with the new CRL: {}", finding.reason()),
             None => Ok(()),
         }

@@ -61,9 +61,10 @@ impl Lists {
         self.present.by(issuer).find_map(|old| older(new, old))
     }
 
-    /// The file with the list in the place of those by the same issuer. Those by others stay.
-    pub(crate) fn with(&self, new: &Crl) -> String {
-        let others = self.present.lists.iter().filter(|old| old.issuer != new.issuer);
+    /// The file with the list in the place of those by the same issuer. Those by others stay, by others of the same
+    /// name too.
+    pub(crate) fn with(&self, new: &Crl, issuer: &Cert) -> String {
+        let others = self.present.lists.iter().filter(|old| !old.is_issued_by(issuer));
         std::iter::once(new).chain(others).map(|crl| pem::encode("X509 CRL", &crl.der).to_string()).collect()
     }
 

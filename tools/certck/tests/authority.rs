@@ -371,6 +371,24 @@ fn what_cannot_be_written_again_is_not_lost() {
 }
 
 #[test]
+fn the_list_of_another_authority_of_the_same_name_stays() {
+    let place = Place::new();
+    let [ours, theirs] = ["ours", "theirs"].map(|name| place.at(name));
+    for pki in [&ours, &theirs] {
+        run(&["mint", pki, "--name", "Lab CA"]).ok();
+    }
+    let server = place.at("ours/server_certs");
+    for file in ["ca.crt", "ca.crl"] {
+        let both = [place.text(&format!("ours/ca/{file}")), place.text(&format!("theirs/ca/{file}"))];
+        std::fs::write(place.at(&format!("ours/server_certs/{file}")), both.concat()).unwrap();
+    }
+    run(&["crl", "new", &place.at("ours/ca"), "--to", &server]).ok();
+    let lists = json(&["show", &format!("{server}/ca.crl")]).ok().records("certck.crl");
+    let numbers: Vec<_> = lists.iter().map(|l| l["number"].as_str().unwrap()).collect();
+    assert_eq!(numbers, ["02", "01"]);
+}
+
+#[test]
 fn an_authority_does_not_revoke_itself() {
     let place = Place::minted(&[]);
     let (ca, root) = (place.at("pki/ca"), place.at("pki/ca/ca.crt"));

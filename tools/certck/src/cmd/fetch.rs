@@ -158,7 +158,7 @@ impl Fetch<'_> {
             let finding = CRL_OLDER.at(Path::new(&shown)).found(why).expected("the same or a newer one");
             return Ok(Err(Trouble::Rejected(finding.into())));
         }
-        let text = lists.with(&new);
+        let text = lists.with(&new, issuer);
         if let Some(mut finding) = lists.refusal(&text) {
             finding.path = shown;
             return Ok(Err(Trouble::Rejected(finding.into())));
