@@ -22,7 +22,7 @@ use crate::{describe, input};
 #[derive(clap::Args, Debug)]
 #[command(arg = common::report::plain_format(), after_long_help = "Examples:
   certck show /etc/profguard/server_certs/*.crt
-  certck show --format json - < server.crt | jq -r .not_after
+  certck show --format json - < server.crt | jq -r 'select(.not_after) | .not_after'
   certck show <(openssl s_client -connect node17:1778 -showcerts < /dev/null)")]
 pub(crate) struct Args {
     /// Files; `-` and none mean standard input
