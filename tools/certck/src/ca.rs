@@ -45,6 +45,7 @@ const FIRST_DAYS: u16 = 90;
 impl Ca {
     /// Opens and locks the directory.
     pub(crate) fn open(path: &Path, passphrase: Option<&Passphrase>) -> anyhow::Result<Self> {
+        let path = &authority(path);
         if !path.is_dir() {
             return Err(anyhow::anyhow!("{}: is not a directory that is there", path.display()))
                 .hint("name the directory that holds ca.crt, ca.key and ca.crl");
@@ -211,6 +212,12 @@ impl Ca {
         let number = number.value.iter().try_fold(0u64, |n, &b| n.checked_mul(256)?.checked_add(b.into()));
         number.and_then(|n| n.checked_add(1)).context("ca.crl: its number is too large to be counted on")
     }
+}
+
+/// The directory that was named, or the authority below what was given to `certck mint`.
+fn authority(dir: &Path) -> PathBuf {
+    let below = dir.join("ca");
+    if below.is_dir() && !dir.join("ca.crt").exists() { below } else { dir.to_owned() }
 }
 
 /// An authority by its name and the beginning of its key's hash: many have the same name.

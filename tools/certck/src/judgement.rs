@@ -73,7 +73,7 @@ impl RoleChoice {
             Self::Ca => Purpose::Authority,
             Self::Auto if has(Role::Server) => Purpose::Serving(Role::Server),
             Self::Auto if has(Role::Client) => Purpose::Serving(Role::Client),
-            Self::Auto if lies("ca.key") => Purpose::Authority,
+            Self::Auto if lies("ca.key") || lies("issued.jsonl") => Purpose::Authority,
             Self::Auto => Purpose::Serving(Role::Server),
         }
     }
@@ -124,6 +124,9 @@ impl Judge<'_> {
         };
         let role = self.demands.role.decide(&dir);
         let inspection = match role {
+            Purpose::Serving(Role::Server) if self.demands.role == RoleChoice::Auto && is_parent(&dir) => {
+                parent(&dir)
+            }
             Purpose::Serving(role) => pki::inspect(&dir, role, &options),
             Purpose::Authority => pki::inspect_authority(&dir, &options),
         };
@@ -133,6 +136,34 @@ impl Judge<'_> {
         let suppressed = if readable { self.suppressions.split(&mut findings) } else { Vec::new() };
         Checked { dir, role, readable, findings, suppressed, ends: inspection.ends }
     }
+}
+
+/// Directories below that `certck mint` would have made, or `mint leaf`.
+fn made_below(dir: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(dir).into_iter().flatten().flatten().take(1000);
+    let directories = entries.filter(|e| e.file_type().is_ok_and(|t| t.is_dir()));
+    let names = directories.filter_map(|e| e.file_name().into_string().ok());
+    let mut names: Vec<_> = names.filter(|name| name == "ca" || name.ends_with("_certs")).collect();
+    names.sort_unstable();
+    names
+}
+
+/// Whether a directory holds certificate directories instead of certificates.
+fn is_parent(dir: &Path) -> bool {
+    let layout = Role::Server.layout().names().into_iter();
+    layout.chain(["ca.key"]).all(|name| dir.join(name).symlink_metadata().is_err())
+        && !made_below(dir).is_empty()
+}
+
+/// What is said of a directory that holds others: that all files are missing would not help.
+fn parent(dir: &Path) -> pki::Inspection {
+    let names = made_below(dir).join(", ");
+    let finding = rule::MISSING_FILE
+        .at(dir)
+        .found(format!("no certificates, but the directories {names}"))
+        .expected("a certificate directory")
+        .fix("name those below it, or give -r");
+    pki::Inspection { findings: vec![finding], dir: None, ends: Vec::new() }
 }
 
 /// What was found out about one directory.
@@ -211,6 +242,9 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let decide = |choice: RoleChoice| choice.decide(dir.path()).name();
         assert_eq!(decide(RoleChoice::Auto), "server");
+        std::fs::write(dir.path().join("issued.jsonl"), "").unwrap();
+        assert_eq!(decide(RoleChoice::Auto), "ca");
+        std::fs::remove_file(dir.path().join("issued.jsonl")).unwrap();
         std::fs::write(dir.path().join("ca.key"), "").unwrap();
         assert_eq!(decide(RoleChoice::Auto), "ca");
         std::fs::write(dir.path().join("client.key"), "").unwrap();

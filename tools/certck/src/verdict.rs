@@ -35,12 +35,16 @@ pub(crate) fn form(format: ReportFormat) -> Box<dyn Report> {
         (ReportFormat::Nagios, Some(writer)) => Box::new(Plugin(writer, None)),
         (_, Some(writer)) => Box::new(Shared(writer)),
         (ReportFormat::Json, None) => Box::new(Json),
-        (_, None) => Box::new(Text),
+        (_, None) => Box::<Text>::default(),
     }
 }
 
 /// Sentences, grouped by directory.
-struct Text;
+#[derive(Default)]
+struct Text {
+    /// Directories that are not fit for what is suppressed only.
+    suppressed: u64,
+}
 
 impl Report for Text {
     fn checked(&mut self, to: &mut dyn Write, checked: &Checked) -> anyhow::Result<()> {
@@ -53,6 +57,7 @@ impl Report for Text {
             false if checked.of(Severity::Error) == 0 => ("not ", ", suppressed"),
             false => ("not ", ""),
         };
+        self.suppressed += u64::from(!suppressed.is_empty());
         let (dir, role) = (checked.dir.to_string_lossy(), checked.role.name());
         writeln!(to, "{} ({role}): {not}fit to {what}{suppressed}", Safe(&dir))?;
         for f in &checked.findings {
@@ -66,7 +71,11 @@ impl Report for Text {
 
     fn end(&mut self, to: &mut dyn Write, _end: &End, summary: &record::Summary) -> anyhow::Result<()> {
         if summary.checked > 1 {
-            writeln!(to, "{} directories, {} not fit", summary.checked, summary.refused)?;
+            let suppressed = match self.suppressed {
+                0 => String::new(),
+                n => format!(", {n} not fit, suppressed"),
+            };
+            writeln!(to, "{} directories, {} not fit{suppressed}", summary.checked, summary.refused)?;
         }
         if summary.suppressed > 0 {
             writeln!(to, "{} suppressed", many(summary.suppressed, "finding"))?;

@@ -389,6 +389,16 @@ fn the_list_of_another_authority_of_the_same_name_stays() {
 }
 
 #[test]
+fn an_authority_is_found_below_what_was_minted() {
+    let place = Place::minted(&[]);
+    let pki = place.at("pki");
+    run(&["crl", "new", &pki]).ok();
+    run(&["revoke", &pki, "--serial", "11"]).ok();
+    run(&["mint", "leaf", &pki, &place.at("x"), "--role", "client"]).ok();
+    assert_eq!(place.crl("pki/ca/ca.crl"), ("03".into(), 1));
+}
+
+#[test]
 fn an_authority_does_not_revoke_itself() {
     let place = Place::minted(&[]);
     let (ca, root) = (place.at("pki/ca"), place.at("pki/ca/ca.crt"));

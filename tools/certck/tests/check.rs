@@ -290,3 +290,16 @@ fn a_container_is_told_and_taken_apart() {
     }
     assert_eq!(check(), Vec::<serde_json::Value>::new());
 }
+
+#[test]
+fn a_directory_of_directories_is_one_finding() {
+    let (_dir, pki) = minted();
+    let (exit, text) = certck(&["check", &pki]);
+    assert_eq!(exit, Exit::No);
+    assert!(text.contains("the directories ca, client_certs, server_certs"), "{text}");
+    assert!(text.contains("fix: name those below it, or give -r") && text.lines().count() == 3, "{text}");
+    // An authority whose key is somewhere else is one still.
+    std::fs::remove_file(format!("{pki}/ca/ca.key")).unwrap();
+    let (exit, text) = certck(&["check", &format!("{pki}/ca")]);
+    assert!(exit == Exit::No && text.contains("ca (ca): not fit to issue"), "{text}");
+}

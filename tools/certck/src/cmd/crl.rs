@@ -30,7 +30,7 @@ pub(crate) enum Cmd {
   certck crl new pki/ca --days 30 --to pki/server_certs --to pki/client_certs
   certck crl new --first /etc/pki/lab-ca")]
 pub(crate) struct New {
-    /// The authority's directory: ca.crt, ca.key, ca.crl
+    /// The authority's directory: ca.crt, ca.key, ca.crl; or the one given to `certck mint`
     #[arg(value_name = "CA_DIR")]
     ca: PathBuf,
     #[command(flatten)]

@@ -29,7 +29,7 @@ use crate::{files, issued};
   certck mint leaf pki/ca alice_certs --role client --name alice --days 90
   certck mint leaf pki/ca node19_certs --role server --host node19.example.org --csr node19.csr")]
 pub(crate) struct Args {
-    /// The authority's directory: ca.crt, ca.key, ca.crl
+    /// The authority's directory: ca.crt, ca.key, ca.crl; or the one given to `certck mint`
     #[arg(value_name = "CA_DIR")]
     ca: PathBuf,
     /// The directory to make; what it lies in must be there

@@ -79,7 +79,7 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: &Args, format: Format, out: &mut Out) -> anyhow::Result<Exit> {
     let passphrase = if args.encrypt { args.passphrase.read_new()? } else { args.passphrase.read()? };
-    let ca = Ca::open(&authority(&args.dir), passphrase.as_ref())?;
+    let ca = Ca::open(&args.dir, passphrase.as_ref())?;
     let list = ca.in_force()?;
     let list_is_due = list.next_update.is_none_or(|end| ends_soon(args, list.this_update.unix, end.unix));
     let leaves = leaves(args)?.iter().map(|dir| Old::read(dir)).collect::<anyhow::Result<Vec<_>>>()?;
@@ -115,12 +115,6 @@ pub(crate) fn run(args: &Args, format: Format, out: &mut Out) -> anyhow::Result<
     }
     report(&written, format, out)?;
     Ok(if kept_out { Exit::No.max(out.diag().exit()) } else { out.diag().exit() })
-}
-
-/// The authority below what was given to `certck mint`, or what was given.
-fn authority(dir: &Path) -> PathBuf {
-    let below = dir.join("ca");
-    if below.is_dir() { below } else { dir.to_owned() }
 }
 
 fn leaves(args: &Args) -> anyhow::Result<Vec<PathBuf>> {

@@ -28,7 +28,7 @@ use crate::{files, issued};
   certck revoke pki/ca --serial 41d7a899abf581bf093acfe059fb5ee7 \\
     --to pki/server_certs --to pki/client_certs")]
 pub(crate) struct Args {
-    /// The authority's directory: ca.crt, ca.key, ca.crl
+    /// The authority's directory: ca.crt, ca.key, ca.crl; or the one given to `certck mint`
     #[arg(value_name = "CA_DIR")]
     ca: PathBuf,
     /// Certificates to revoke
