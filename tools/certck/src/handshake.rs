@@ -8,7 +8,7 @@ use std::net::{TcpStream, ToSocketAddrs};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, anyhow, bail};
+use anyhow::{Context, anyhow};
 use common::pki::provider;
 use rustls::client::ResolvesClientCert;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
@@ -53,6 +53,18 @@ impl std::fmt::Display for NoTls {
 
 impl std::error::Error for NoTls {}
 
+/// The server took longer than it may.
+#[derive(Debug)]
+pub(crate) struct TooSlow(Duration);
+
+impl std::fmt::Display for TooSlow {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "no handshake within {} s", self.0.as_secs())
+    }
+}
+
+impl std::error::Error for TooSlow {}
+
 /// How long a server that says nothing after the handshake is waited for at least: in TLS 1.3 it refuses a client
 /// only after the client is done. On a slow line, as long as three handshakes.
 const SILENCE: Duration = Duration::from_millis(500);
@@ -68,12 +80,15 @@ impl Timed {
     pub(crate) fn connect(address: &str, timeout: Duration) -> anyhow::Result<Self> {
         let deadline = Instant::now() + timeout;
         let mut last = anyhow!("has no address");
-        for socket in address.to_socket_addrs().context("cannot be resolved")? {
+        let sockets: Vec<_> = address.to_socket_addrs().context("cannot be resolved")?.collect();
+        for (socket, others) in sockets.iter().zip((1..=sockets.len()).rev()) {
+            // One that is silent must not take the time of those after it.
             let left = deadline.saturating_duration_since(Instant::now());
-            if left.is_zero() {
+            let share = left / u32::try_from(others).unwrap_or(u32::MAX);
+            if share.is_zero() {
                 break;
             }
-            match TcpStream::connect_timeout(&socket, left) {
+            match TcpStream::connect_timeout(socket, share) {
                 Ok(tcp) => return Ok(Self { tcp, deadline }),
                 Err(e) => last = e.into(),
             }
@@ -142,7 +157,7 @@ pub(crate) fn shake(
             goes_on(&mut tls, &mut tcp)?
         }
         Err(e) if asked.was() && is_refusal(&e) => false,
-        Err(e) if timed_out(&e) => bail!("no handshake within {} s", timeout.as_secs()),
+        Err(e) if timed_out(&e) => return Err(TooSlow(timeout).into()),
         Err(e) if tls.protocol_version().is_none() && is_foreign(&e) => return Err(NoTls.into()),
         Err(e) => return Err(e).context("no handshake"),
     };

@@ -151,7 +151,8 @@ fn a_handshake_ends_in_time_however_slowly_it_goes() {
     });
     let begin = Instant::now();
     assert_eq!(probe(&pki, &address, &["--timeout", "1"]).0, Exit::Failed);
-    assert!(begin.elapsed() < Duration::from_secs(5), "{:?}", begin.elapsed());
+    // It would go on for an hour.
+    assert!(begin.elapsed() < Duration::from_secs(60), "{:?}", begin.elapsed());
 }
 
 #[test]

@@ -22,7 +22,7 @@ use rustls::sign::CertifiedKey;
 use time::OffsetDateTime;
 
 use crate::decoy::{self, Decoy};
-use crate::handshake::{ANY, NoTls, Offer, Outcome, TLS12, shake};
+use crate::handshake::{ANY, NoTls, Offer, Outcome, TLS12, TooSlow, shake};
 use crate::live::{self, CLIENT_REFUSED, NO_CLIENT_AUTH, NO_TLS, OBSOLETE_TLS, OLD_TLS, OWN};
 use crate::order::in_order;
 use crate::suppress::Suppressions;
@@ -241,8 +241,16 @@ impl Probe<'_> {
     /// Which TLS is spoken besides.
     fn versions(&self, record: &mut record::Probe, probed: &mut Probed) {
         let offer = Offer { versions: TLS12, certificate: None };
-        // A refusal of our missing certificate comes after the version is agreed upon; any other end is a no.
-        record.tls12 = self.shake_by(&offer).is_ok_and(|o| o.protocol == "TLSv1_2");
+        // A refusal of our missing certificate comes after the version is agreed upon; any other end is a no, but not
+        // silence.
+        record.tls12 = match self.shake_by(&offer) {
+            Ok(outcome) => outcome.protocol == "TLSv1_2",
+            Err(e) if e.is::<TooSlow>() => {
+                probed.failures.push(e.context("when offered TLS 1.2"));
+                false
+            }
+            Err(_) => false,
+        };
         if record.tls12 {
             probed.findings.push(
                 OLD_TLS
