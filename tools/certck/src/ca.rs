@@ -164,7 +164,8 @@ impl Ca {
     pub(crate) fn published(&self, days: Option<u16>, places: &[Lists]) -> anyhow::Result<Vec<Written>> {
         let validity = self.validity(days)?;
         let crl = Crl::parse(&self.authority.crl(self.next_number()?, self.revoked(false)?, validity)?)?;
-        Ok(std::iter::once(&self.own).chain(places).map(|place| record(&place.path, &crl)).collect())
+        let told = |place: &Lists| Written { dry_run: true, ..record(&place.path, &crl) };
+        Ok(std::iter::once(&self.own).chain(places).map(told).collect())
     }
 
     fn validity(&self, days: Option<u16>) -> anyhow::Result<Validity> {
@@ -242,6 +243,7 @@ pub(crate) fn record(path: &Path, crl: &Crl) -> Written {
         serial: None,
         until: crl.next_update.map(|t| t.to_string()).unwrap_or_default(),
         revoked: Some(crl.revoked.len() as u64),
+        dry_run: false,
     }
 }
 

@@ -175,7 +175,10 @@ fn renewal_looks_before_it_replaces() {
     let dry = json(&["mint", "renew", "--before", "30", "-n", &pki]).ok();
     let whats: Vec<_> = dry.records("certck.written").iter().map(|w| w["what"].to_string()).collect();
     assert_eq!(whats.len(), 5, "{whats:?}");
-    assert!(dry.records("certck.written").iter().all(|w| w.get("serial").is_none()));
+    assert!(dry.records("certck.written").iter().all(|w| w.get("serial").is_none() && w["dry_run"] == true));
+    assert_eq!(dry.records("certck.summary")[0]["made"], 0);
+    let dry = run(&["mint", "renew", "--before", "30", "-n", &pki]).ok();
+    assert!(dry.text.lines().all(|line| line.starts_with("would write ")), "{}", dry.text);
     assert_eq!((serial(), place.crl("pki/ca/ca.crl").0), (first.clone(), "01".into()));
     // A link is followed: the directory that serves is the one that is renewed.
     let real = place.at("elsewhere");

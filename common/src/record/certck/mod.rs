@@ -159,6 +159,9 @@ pub struct Written {
     /// How many certificates a CRL revokes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub revoked: Option<u64>,
+    /// Whether it is only told of: a dry run writes nothing.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub dry_run: bool,
 }
 
 impl Record for Written {

@@ -74,7 +74,8 @@ pub(crate) fn run(cmd: &Cmd, format: Format, out: &mut Out) -> anyhow::Result<Ex
 pub(crate) fn report(written: &[Written], format: Format, out: &mut Out) -> anyhow::Result<()> {
     if format == Format::Json {
         written.iter().try_for_each(|w| out.record(w))?;
-        let (made, errors) = (written.len() as u64, out.diag().errors());
+        let made = written.iter().filter(|w| !w.dry_run).count() as u64;
+        let errors = out.diag().errors();
         return Ok(out.record(&Summary { made, errors, ..Summary::default() })?);
     }
     for w in written {
@@ -84,7 +85,8 @@ pub(crate) fn report(written: &[Written], format: Format, out: &mut Out) -> anyh
             None => format!("number {}, ", w.number),
         };
         let revoked = w.revoked.map(|n| format!("{n} revoked, ")).unwrap_or_default();
-        writeln!(out.text(), "{}: {number}{revoked}until {}", Safe(&w.path), w.until)?;
+        let would = if w.dry_run { "would write " } else { "" };
+        writeln!(out.text(), "{would}{}: {number}{revoked}until {}", Safe(&w.path), w.until)?;
     }
     Ok(())
 }

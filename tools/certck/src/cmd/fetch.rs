@@ -10,8 +10,9 @@ use common::out::{Format, Out};
 use common::pki::name::GeneralName;
 use common::pki::role::LAYOUTS;
 use common::pki::rule::{CRL_ISSUER, MALFORMED_CRL, Rule};
-use common::pki::{Cert, Crl, LoadOptions, inspect_crl};
+use common::pki::{Cert, Crl, LoadOptions, Role, inspect_crl};
 use common::record::certck as record;
+use common::record::certck::Written;
 use common::text::Safe;
 
 use crate::ca;
@@ -155,7 +156,9 @@ impl Fetch<'_> {
         // From here on nobody else changes the file: what is compared is what is replaced.
         let lists = Lists::open(dir)?;
         if let Some(why) = lists.older(&new, issuer) {
-            let finding = CRL_OLDER.at(Path::new(&shown)).found(why).expected("the same or a newer one");
+            let finding = CRL_OLDER.at(Path::new(&shown)).found(why).expected("the same or a newer one").fix(
+                "look at who answers at the address; if the present one is wrong, put the right one there by hand",
+            );
             return Ok(Err(Trouble::Rejected(finding.into())));
         }
         let text = lists.with(&new, issuer);
@@ -169,7 +172,7 @@ impl Fetch<'_> {
 
     fn install(&mut self, lists: &Lists, new: &Crl, text: &str, out: &mut Out) -> anyhow::Result<()> {
         self.summary.checked += 1;
-        let written = ca::record(&lists.path, new);
+        let written = Written { dry_run: self.args.dry_run, ..ca::record(&lists.path, new) };
         let unchanged = lists.has(new);
         if !unchanged {
             for broken in lists.broken() {
@@ -177,18 +180,23 @@ impl Fetch<'_> {
             }
             if !self.args.dry_run {
                 lists.replace(text)?;
+                self.summary.made += 1;
             }
-            self.summary.made += 1;
         }
         match self.format {
             Format::Json if unchanged => Ok(()),
             Format::Json => Ok(out.record(&written)?),
             Format::Text => {
                 let (number, until) = (&written.number, &written.until);
-                let what = if unchanged { "unchanged: " } else { "" };
                 let revoked = new.revoked.len();
-                let path = Safe(&written.path);
-                Ok(writeln!(out.text(), "{path}: {what}number {number}, {revoked} revoked, until {until}")?)
+                let list = format!("number {number}, {revoked} revoked, until {until}");
+                if unchanged {
+                    // From cron, each line is a mail.
+                    out.diag().info(lists.path.display(), format_args!("unchanged: {list}"));
+                    return Ok(());
+                }
+                let would = if written.dry_run { "would write " } else { "" };
+                Ok(writeln!(out.text(), "{would}{}: {list}", Safe(&written.path))?)
             }
         }
     }
@@ -197,9 +205,11 @@ impl Fetch<'_> {
         self.summary.checked += 1;
         self.summary.refused += 1;
         self.summary.findings_error += 1;
+        let client = dir.join(Role::Client.layout().leaf).symlink_metadata().is_ok();
+        let role = if client { Role::Client } else { Role::Server };
         let dir = dir.to_string_lossy().into_owned();
         match self.format {
-            Format::Json => out.record(&record::Finding { dir, role: "ca".to_owned(), finding })?,
+            Format::Json => out.record(&record::Finding { dir, role: role.name().to_owned(), finding })?,
             Format::Text => {
                 let (from, why) = (Safe(&finding.path), finding.reason());
                 writeln!(out.text(), "{}: not replaced: {from}: {}", Safe(&dir), Safe(&why))?;

@@ -301,6 +301,7 @@ impl<'a> Renewal<'a> {
         Ok(self.written(Some(leaf.serial)))
     }
 
+    /// Without a serial number, nothing was issued.
     fn written(&self, serial: Option<String>) -> Written {
         let dir = &self.old.dir;
         Written {
@@ -308,6 +309,7 @@ impl<'a> Renewal<'a> {
             path: dir.to_string_lossy().into_owned(),
             path_hex: Finding::new("", Severity::Note, dir).path_hex,
             number: serial.clone().unwrap_or_default(),
+            dry_run: serial.is_none(),
             serial,
             until: rfc3339(self.validity.until),
             revoked: None,
