@@ -46,7 +46,7 @@ impl Source {
         (!self.recursive && self.files_from.is_none()).then_some(self.dirs.len() as u64)
     }
 
-    /// The directories, found while they are asked for.
+    /// The directories, one after the other; of a tree, all are found when its turn comes.
     ///
     /// # Errors
     /// The list cannot be opened.
