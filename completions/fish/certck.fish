@@ -54,7 +54,7 @@ server\t'A daemon\'s'
 client\t'A client\'s'
 ca\t'An authority\'s, with its ca.key'"
 complete -c certck -n "__fish_certck_using_subcommand check" -l host -d 'Name or address that a server\'s certificate must be good for; may be repeated' -r
-complete -c certck -n "__fish_certck_using_subcommand check" -l warn-days -d 'Warn of a validity that ends within so many days' -r
+complete -c certck -n "__fish_certck_using_subcommand check" -l warn-days -d 'Warn of a validity that ends within so many days, at most within its last third' -r
 complete -c certck -n "__fish_certck_using_subcommand check" -l profile -d 'How much is demanded' -r -f -a "compat\t'What is needed to serve safely with old and new peers; what is only unusual is a warning'
 strict\t'Besides, what RFC 5280 obliges CAs to; and what is unusual is an error'"
 complete -c certck -n "__fish_certck_using_subcommand check" -l owner -d 'Whose the directories must be, besides root\'s: the user whose program starts with them, by name or number [default: who runs certck; for root, who owns each directory]' -r
@@ -96,7 +96,7 @@ complete -c certck -n "__fish_certck_using_subcommand crl; and not __fish_seen_s
 complete -c certck -n "__fish_certck_using_subcommand crl; and not __fish_seen_subcommand_from check new fetch help" -f -a "fetch" -d 'Download CRLs, and replace ca.crl if they are good'
 complete -c certck -n "__fish_certck_using_subcommand crl; and not __fish_seen_subcommand_from check new fetch help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c certck -n "__fish_certck_using_subcommand crl; and __fish_seen_subcommand_from check" -l ca -d 'The certificates of the CA, PEM or DER' -r -F
-complete -c certck -n "__fish_certck_using_subcommand crl; and __fish_seen_subcommand_from check" -l warn-days -d 'Warn of a nextUpdate within so many days' -r
+complete -c certck -n "__fish_certck_using_subcommand crl; and __fish_seen_subcommand_from check" -l warn-days -d 'Warn of a nextUpdate within so many days, at most within the last third of the time from thisUpdate' -r
 complete -c certck -n "__fish_certck_using_subcommand crl; and __fish_seen_subcommand_from check" -l format -d 'Form of the result on standard output' -r -f -a "text\t'For people, grouped by finding. Not stable between versions'
 json\t'JSON Lines, as described in profguard-records(7)'"
 complete -c certck -n "__fish_certck_using_subcommand crl; and __fish_seen_subcommand_from check" -l color -d 'When to colour the output' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set or TERM is dumb'
@@ -191,7 +191,7 @@ complete -c certck -n "__fish_certck_using_subcommand mint; and __fish_seen_subc
 complete -c certck -n "__fish_certck_using_subcommand mint; and __fish_seen_subcommand_from leaf" -s q -l quiet -d 'Say nothing on standard error but errors'
 complete -c certck -n "__fish_certck_using_subcommand mint; and __fish_seen_subcommand_from leaf" -s v -l verbose -d 'Say on standard error what is being done'
 complete -c certck -n "__fish_certck_using_subcommand mint; and __fish_seen_subcommand_from leaf" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c certck -n "__fish_certck_using_subcommand mint; and __fish_seen_subcommand_from renew" -l before -d 'Renew what ends within so many days' -r
+complete -c certck -n "__fish_certck_using_subcommand mint; and __fish_seen_subcommand_from renew" -l before -d 'Renew what ends within so many days [default: 30, or the last third of its validity if that is shorter]' -r
 complete -c certck -n "__fish_certck_using_subcommand mint; and __fish_seen_subcommand_from renew" -l role -d 'Renew only those of this role' -r -f -a "server\t'The daemon\'s: `server.crt` and `server.key`'
 client\t'The client\'s: `client.crt` and `client.key`'"
 complete -c certck -n "__fish_certck_using_subcommand mint; and __fish_seen_subcommand_from renew" -l days -d 'Days that the new certificates are valid [default: as many as the old ones]' -r
@@ -208,6 +208,7 @@ complete -c certck -n "__fish_certck_using_subcommand mint; and __fish_seen_subc
 always\t'Always'
 never\t'Never'"
 complete -c certck -n "__fish_certck_using_subcommand mint; and __fish_seen_subcommand_from renew" -l all -d 'Renew whatever the time left'
+complete -c certck -n "__fish_certck_using_subcommand mint; and __fish_seen_subcommand_from renew" -l revoked -d 'Renew what is revoked, too: whoever was to be kept out comes in again with what is made'
 complete -c certck -n "__fish_certck_using_subcommand mint; and __fish_seen_subcommand_from renew" -s n -l dry-run -d 'Say what would be renewed, and change nothing'
 complete -c certck -n "__fish_certck_using_subcommand mint; and __fish_seen_subcommand_from renew" -l encrypt -d 'Encrypt the new private keys with the passphrase [default: if the old ones are]'
 complete -c certck -n "__fish_certck_using_subcommand mint; and __fish_seen_subcommand_from renew" -l plain -d 'Leave the new private keys unencrypted, whatever the old ones are'
@@ -240,7 +241,7 @@ complete -c certck -n "__fish_certck_using_subcommand probe" -l host -d 'Name th
 complete -c certck -n "__fish_certck_using_subcommand probe" -l ca -d 'The directory of the CA that issued the client\'s certificate, with its ca.key: to make clients that must be refused' -r -F
 complete -c certck -n "__fish_certck_using_subcommand probe" -l refused -d 'A directory whose client.crt and client.key must be refused: expired or revoked ones' -r -F
 complete -c certck -n "__fish_certck_using_subcommand probe" -l timeout -d 'Seconds that each handshake may take' -r
-complete -c certck -n "__fish_certck_using_subcommand probe" -l warn-days -d 'Warn of a validity that ends within so many days' -r
+complete -c certck -n "__fish_certck_using_subcommand probe" -l warn-days -d 'Warn of a validity that ends within so many days, at most within its last third' -r
 complete -c certck -n "__fish_certck_using_subcommand probe" -l suppress -d 'Do not count the findings that FILE lists with a reason and an end date; a path there is HOST:PORT' -r -F
 complete -c certck -n "__fish_certck_using_subcommand probe" -s o -l output -d 'Write the report to FILE, replaced in one step, instead of standard output' -r -F
 complete -c certck -n "__fish_certck_using_subcommand probe" -l passphrase-file -d 'Take the passphrase of the private key from the first line of FILE, mode 0600 or tighter' -r -F
@@ -308,7 +309,7 @@ server\t'A daemon\'s'
 client\t'A client\'s'
 ca\t'An authority\'s, with its ca.key'"
 complete -c certck -n "__fish_certck_using_subcommand watch" -l host -d 'Name or address that a server\'s certificate must be good for; may be repeated' -r
-complete -c certck -n "__fish_certck_using_subcommand watch" -l warn-days -d 'Warn of a validity that ends within so many days' -r
+complete -c certck -n "__fish_certck_using_subcommand watch" -l warn-days -d 'Warn of a validity that ends within so many days, at most within its last third' -r
 complete -c certck -n "__fish_certck_using_subcommand watch" -l profile -d 'How much is demanded' -r -f -a "compat\t'What is needed to serve safely with old and new peers; what is only unusual is a warning'
 strict\t'Besides, what RFC 5280 obliges CAs to; and what is unusual is an error'"
 complete -c certck -n "__fish_certck_using_subcommand watch" -l owner -d 'Whose the directories must be, besides root\'s: the user whose program starts with them, by name or number [default: who runs certck; for root, who owns each directory]' -r
