@@ -48,6 +48,10 @@ Examples:
 /// metrics-TIME-PID-N.jsonl of profd. By layout: what the profiler made in HOST_PID_TIME_ascend_pt, …_ascend_ms and
 /// PROF_N_TIME_ID directories, not what others put beside it. By name: rotated logs, *.log.N, *.log-YYYYMMDD,
 /// *.log-YYYYMMDDHH and *.log.YYYY-MM-DD, also with .gz, .xz, .zst or .bz2.
+///
+/// Refused without --system, also with --dry-run: / and the directories directly below it, such as /tmp, /home, /srv
+/// and /data, and what is part of the system (/etc, /usr but what is below /usr/local, /var/log itself and the like).
+/// They hold trees of all sorts: name the directory that the traces are in.
 #[derive(Args, Debug)]
 #[command(after_long_help = EXAMPLES)]
 pub(crate) struct Clean {
@@ -74,12 +78,16 @@ pub(crate) struct Clean {
     /// Delete nothing, show what would be deleted
     #[arg(short = 'n', long)]
     dry_run: bool,
+    /// Delete below /, directories directly below it, and paths of the system, too
+    #[arg(long)]
+    system: bool,
 }
 
 impl Clean {
     pub(crate) fn run(self, format: Format, out: &mut Out) -> anyhow::Result<Exit> {
         let wanted = self.wanted()?;
         let roots = self.inputs.paths()?.collect::<anyhow::Result<Vec<_>>>()?;
+        let roots: Vec<_> = roots.into_iter().filter(|path| self.admits(path, out.diag())).collect();
         let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs() as i64);
         let survey = Survey::of(&roots, &wanted, out.diag());
         let mut summary = CleanSummary {
@@ -114,6 +122,16 @@ impl Clean {
             return Ok(Exit::No);
         }
         Ok(Exit::Ok)
+    }
+
+    /// Whether deleting below a path was asked for; one that is not there is reported by the walk.
+    fn admits(&self, path: &Path, diag: &Diag) -> bool {
+        let refused = !self.system && path.canonicalize().is_ok_and(|real| crate::system::holds_all_sorts(&real));
+        if refused {
+            let reason = "holds trees of all sorts, or is part of the system: name the directory of the traces";
+            diag.error(path.display(), format_args!("{reason}, or give --system"));
+        }
+        !refused
     }
 
     fn wanted(&self) -> anyhow::Result<Wanted> {

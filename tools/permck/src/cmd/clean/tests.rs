@@ -196,3 +196,22 @@ fn paths_that_overlap_name_a_file_once() {
     let (exit, text) = clean(dir.path(), &["--older-than", "1d", sub.to_str().unwrap()]);
     assert_eq!((exit, text.lines().count()), (Exit::Ok, 2), "{text}");
 }
+
+/// Not even looked at: a dry run of what is refused would promise what does not happen.
+#[test]
+fn directories_of_all_sorts_are_refused_and_others_go_on() {
+    let dir = clean_dir();
+    aged(&dir.path().join("a.log"), 500, 10);
+    symlink("/", dir.path().join("top")).unwrap();
+    let top = dir.path().join("top");
+    for path in ["/", "/tmp", "/var", "/home", "/root", "/etc/ssl", "/tmp/../tmp/.", top.to_str().unwrap()] {
+        if !Path::new(path).exists() {
+            continue;
+        }
+        let (exit, text) = clean(dir.path(), &["-n", "--older-than", "36500d", path]);
+        assert_eq!((exit, text.as_str()), (Exit::Failed, ""), "{path}");
+    }
+    let (exit, text) = clean(dir.path(), &["--older-than", "14d", "/"]);
+    assert_eq!(exit, Exit::Failed);
+    assert!(text.starts_with("deleted ") && names(dir.path()).is_empty(), "{text}");
+}
