@@ -8,7 +8,6 @@ use common::exit::Exit;
 use common::out::{Diag, Format, Out};
 use common::progress::{self, Unit};
 use indicatif::ProgressBar;
-use rustix::process::{Resource, Rlimit};
 
 use super::tree::Inputs;
 use crate::manifest::{partial, sign};
@@ -105,7 +104,6 @@ struct How {
 
 impl Manifest {
     pub(crate) fn run(self, format: Format, out: &mut Out) -> anyhow::Result<Exit> {
-        deep();
         match self.action {
             Action::Create(create) => create.run(format, out),
             Action::Verify(verify) => verify.run(format, out),
@@ -137,14 +135,6 @@ fn bar(diag: &Diag, what: &str, total: impl FnOnce() -> u64) -> ProgressBar {
         bar.set_length(total());
     }
     bar
-}
-
-/// Allows as many open files as there may be: a deep tree takes one for each of its levels.
-fn deep() {
-    let limit = rustix::process::getrlimit(Resource::Nofile);
-    let most = Rlimit { current: limit.maximum, maximum: limit.maximum };
-    // What it was is enough for any usual tree.
-    let _ = rustix::process::setrlimit(Resource::Nofile, most);
 }
 
 #[cfg(test)]

@@ -23,7 +23,7 @@ use rustix::io::Errno;
 use crate::inspect::{Issue, Root, Sink};
 use crate::rule::Subject;
 use crate::walk::{self, Dir, device, fstat, kind};
-use crate::xattr;
+use crate::xattr::{self, Acl};
 use identity::{Rights, born, moment};
 
 mod identity;
@@ -102,7 +102,6 @@ impl<'a> Fixer<'a> {
         refuse(s)?;
         self.rights.check(s.st.stx_uid)?;
         let acl = rules.iter().any(|r| r == "acl");
-        let after = if acl { crate::rule::acl::without_acl(s) } else { s.tightened() };
         let fd = self.open(root, dir, s.name).map_err(crate::reason)?;
         if !same(&fstat(&fd).map_err(crate::reason)?, s.st) {
             return Err("it changed while it was looked at".into());
@@ -111,7 +110,12 @@ impl<'a> Fixer<'a> {
             return Err("its file system is mounted read-only".into());
         }
         let place = proc_path(&fd);
-        let removed = if acl { attribute(&place, xattr::ACCESS).map_err(crate::reason)? } else { None };
+        let there = attribute(&place, xattr::ACCESS).map_err(crate::reason)?;
+        if there.as_deref().map(Acl::parse) != s.xattrs.access {
+            return Err("its ACL changed while it was looked at".into());
+        }
+        let after = if acl { crate::rule::acl::without_acl(s) } else { s.tightened() };
+        let removed = there.filter(|_| acl);
         let path = real(root, s);
         let mut change = Change {
             path: path.to_string_lossy().into_owned(),
@@ -135,9 +139,11 @@ impl<'a> Fixer<'a> {
         let mut journal = lock(journal);
         let start = journal.end();
         self.write_down(&mut journal, &change)?;
-        if let Err(e) = tighten(&place, s.mode(), after, removed.is_some()) {
+        if let Err((e, undone)) = tighten(&place, s.mode(), after, removed.is_some()) {
             // It was not made, and must not stand there as if it were.
-            journal.cut(start).map_err(|e| self.broken(e))?;
+            if undone {
+                journal.cut(start).map_err(|e| self.broken(e))?;
+            }
             return Err(crate::reason(e));
         }
         change.ctime_after = Some(moment(&fstat(&fd).map_err(crate::reason)?.stx_ctime));
@@ -329,12 +335,13 @@ fn same(now: &Statx, judged: &Statx) -> bool {
         && (now.stx_nlink == judged.stx_nlink || kind(now) == FileType::Directory)
 }
 
-/// Bits first: with an ACL they are its mask, so nobody has more in between. Either all of it is done or nothing.
-fn tighten(place: &str, before: Mode, after: Mode, acl: bool) -> rustix::io::Result<()> {
-    rfs::chmod(place, rfs::Mode::from_raw_mode(after.0))?;
+/// Bits first: with an ACL they are its mask, so nobody has more in between. Either all of it is done or nothing, as
+/// far as the system lets us: the error comes with whether nothing is.
+fn tighten(place: &str, before: Mode, after: Mode, acl: bool) -> Result<(), (Errno, bool)> {
+    let chmod = |mode: Mode| rfs::chmod(place, rfs::Mode::from_raw_mode(mode.0));
+    chmod(after).map_err(|e| (e, true))?;
     if acl && let Err(e) = rfs::removexattr(place, xattr::ACCESS) {
-        rfs::chmod(place, rfs::Mode::from_raw_mode(before.0))?;
-        return Err(e);
+        return Err((e, chmod(before).is_ok()));
     }
     Ok(())
 }

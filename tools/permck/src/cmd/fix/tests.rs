@@ -338,3 +338,14 @@ fn a_race_never_reaches_outside() {
     });
     assert_eq!(mode(&victim), 0o666);
 }
+
+#[test]
+fn a_file_that_is_no_record_is_not_written_to() {
+    let (dir, place) = (clean_dir(), clean_dir());
+    write(&dir.path().join("f"), 0o666, "x");
+    let notes = place.path().join("notes.txt");
+    write(&notes, 0o600, "remember the milk\n");
+    assert_eq!(fix(&notes, dir.path()), (Exit::Failed, String::new()));
+    assert_eq!(std::fs::read_to_string(&notes).unwrap(), "remember the milk\n");
+    assert_eq!(mode(&dir.path().join("f")), 0o666);
+}

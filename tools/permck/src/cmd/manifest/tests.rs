@@ -250,3 +250,19 @@ fn many_small_files_and_a_large_one_come_in_order() {
     assert_eq!(named, files(dir.path()));
     assert_eq!(verify(&manifest, &[dir.path().as_ref()]), (Exit::Ok, String::new()));
 }
+
+#[test]
+fn somebodys_file_beside_the_manifest_is_not_taken_for_its_record() {
+    let (dir, place) = (clean_dir(), clean_dir());
+    grow(dir.path());
+    let (manifest, other) = (place.path().join("m"), place.path().join("m.partial"));
+    write(&other, 0o640, "precious");
+    assert_eq!(create(&manifest, dir.path(), &[]), Exit::Failed);
+    assert_eq!(create(&manifest, dir.path(), &["--resume"]), Exit::Failed);
+    assert_eq!(std::fs::read_to_string(&other).unwrap(), "precious");
+    std::fs::remove_file(&other).unwrap();
+    let (running, _) = Partial::open(&manifest, false).unwrap();
+    assert_eq!(create(&manifest, dir.path(), &[]), Exit::Failed);
+    drop(running);
+    assert_eq!(create(&manifest, dir.path(), &[]), Exit::Ok);
+}
