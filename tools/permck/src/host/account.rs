@@ -1,5 +1,7 @@
 //! The account that runs the tools: not root, in no group that is as good as root, without general sudo rights.
 
+use std::collections::BTreeSet;
+
 use common::finding::{Finding, Severity};
 
 use super::sudoers::{Include, Sudoers, Who};
@@ -38,6 +40,9 @@ pub(super) static CHECK: Check = Check {
         found
     },
 };
+
+/// More files than sudo can be meant to read; each takes a call.
+const INCLUDES: usize = 500;
 
 /// Groups whose members can become root, or read what only root should.
 const POWERFUL: [(&str, &str); 12] = [
@@ -78,7 +83,7 @@ fn groups(host: &Host, check: &Check, user: &str) -> Vec<Finding> {
 fn sudo(host: &Host, check: &Check, user: &str) -> Vec<Finding> {
     let mut found = Vec::new();
     let mut sudoers = Sudoers::default();
-    read(host, "etc/sudoers", &mut sudoers, &mut found, 0);
+    read(host, "etc/sudoers", &mut sudoers, &mut found, &mut BTreeSet::new());
     let groups = host.ids.groups_of(user);
     let who = Who { name: user, uid: host.ids.uid(user), groups: &groups };
     for rule in &sudoers.rules {
@@ -102,29 +107,38 @@ fn sudo(host: &Host, check: &Check, user: &str) -> Vec<Finding> {
     found
 }
 
-/// Reads a file of sudo's and what it includes; included circles end.
-fn read(host: &Host, path: &str, sudoers: &mut Sudoers, found: &mut Vec<Finding>, depth: u32) {
+/// Reads a file of sudo's and what it includes, each once: a hostile file includes itself over and over.
+fn read(
+    host: &Host,
+    path: &str,
+    sudoers: &mut Sudoers,
+    found: &mut Vec<Finding>,
+    files: &mut BTreeSet<String>,
+) {
+    if !files.insert(path.to_owned()) {
+        return;
+    }
+    if files.len() > INCLUDES {
+        return found.push(unseen(host.shown(path), "too many files are included"));
+    }
     let text = match host.read(path) {
         Ok(text) => text,
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => return,
         Err(e) => return found.push(unseen(host.shown(path), crate::io_reason(&e))),
     };
     for include in sudoers.add(path, &text) {
-        if depth >= 8 {
-            return found.push(unseen(host.shown(path), "includes too deeply"));
-        }
         // A relative path begins at the file that includes it.
         let place = |p: &str| match p.strip_prefix('/') {
             Some(p) => p.trim_start_matches('/').to_owned(),
             None => path.rsplit_once('/').map_or_else(|| p.to_owned(), |(dir, _)| format!("{dir}/{p}")),
         };
         match include {
-            Include::File(p) => read(host, &place(&p), sudoers, found, depth + 1),
+            Include::File(p) => read(host, &place(&p), sudoers, found, files),
             Include::Directory(p) => {
                 let dir = place(p.trim_end_matches('/'));
                 // sudo itself skips names with dots and backups.
                 for name in host.names(&dir).into_iter().filter(|n| !n.contains('.') && !n.ends_with('~')) {
-                    read(host, &format!("{dir}/{name}"), sudoers, found, depth + 1);
+                    read(host, &format!("{dir}/{name}"), sudoers, found, files);
                 }
             }
         }

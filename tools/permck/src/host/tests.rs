@@ -244,3 +244,17 @@ fn the_environment_of_a_toolkit_is_held_against_it() {
         ]
     );
 }
+
+#[test]
+fn files_that_include_themselves_are_read_once() {
+    let mut files = ACCOUNTS.to_vec();
+    let (sudoers, nft) = ("@include /etc/sudoers\n".repeat(12), "include \"/etc/nftables.conf\"\n".repeat(12));
+    let nft = nft + "include \"nftables.d/*.nft\"\n";
+    files.push(("etc/sudoers", &sudoers));
+    files.push(("etc/nftables.conf", &nft));
+    let drop = "table inet f { chain i { type filter hook input priority 0; policy drop; } }\n";
+    files.push(("etc/nftables.d/a.nft", drop));
+    let dir = root(&files);
+    let found = found(&host(dir.path(), false));
+    assert!(!found.iter().any(|f| f.contains("nothing in the firewall")), "{found:?}");
+}

@@ -4,7 +4,7 @@
 //! What such a packet meets is known (`yes`), not met (`no`), or not decidable here (`unsure`: an interface, a
 //! destination, a set that changes). IPv4 and IPv6 are told apart.
 
-use std::cell::Cell;
+use std::collections::{BTreeSet, HashMap};
 use std::process::{Command, Stdio};
 
 use common::finding::{Finding, Severity};
@@ -88,6 +88,9 @@ const DEPTH: u32 = 32;
 /// More calls than this are made to keep us busy.
 const CALLS: u32 = 2_000;
 
+/// More files included are made to keep us busy, too.
+const INCLUDES: usize = 500;
+
 /// What may become of a packet in a chain: a set of these.
 type Outcomes = u8;
 const ACCEPT: Outcomes = 1;
@@ -97,8 +100,8 @@ const THROUGH: Outcomes = 4;
 const ANY: Outcomes = ACCEPT | DROP | THROUGH;
 
 /// Follows the rules of a chain with this policy.
-pub(crate) fn base(chain: &str, policy: Fate, rules: &dyn Fn(&str) -> Option<Vec<Rule>>) -> Fate {
-    let outcomes = follow(chain, rules, 0, &Cell::new(0));
+pub(crate) fn base<'a>(chain: &str, policy: Fate, rules: &mut dyn FnMut(&str) -> Option<&'a [Rule]>) -> Fate {
+    let outcomes = Follower { rules, calls: 0, known: HashMap::new() }.follow(chain, 0);
     let end = match policy {
         _ if outcomes & THROUGH == 0 => 0,
         Fate::Accept => ACCEPT,
@@ -112,31 +115,75 @@ pub(crate) fn base(chain: &str, policy: Fate, rules: &dyn Fn(&str) -> Option<Vec
     }
 }
 
-fn follow(chain: &str, rules: &dyn Fn(&str) -> Option<Vec<Rule>>, depth: u32, calls: &Cell<u32>) -> Outcomes {
-    calls.set(calls.get() + 1);
-    let within = depth < DEPTH && calls.get() < CALLS;
-    let Some(list) = rules(chain).filter(|_| within) else { return ANY };
-    let mut outcomes = 0;
-    for (met, verdict) in list.iter().filter(|(met, _)| *met != Met::No) {
-        let call = |to: &str| follow(to, rules, depth + 1, calls);
-        // What it leads to, and whether the next rule may be reached from it.
-        let (to, goes_on) = match verdict {
-            Verdict::Accept => (ACCEPT, false),
-            Verdict::Drop => (DROP, false),
-            Verdict::Return => (THROUGH, false),
-            Verdict::Unknown => (ACCEPT | DROP, true),
-            Verdict::Goto(to) => (call(to), false),
-            Verdict::Jump(to) => {
-                let to = call(to);
-                (to & !THROUGH, to & THROUGH != 0)
-            }
-        };
-        outcomes |= to;
-        if *met == Met::Yes && !goes_on {
-            return outcomes;
+/// Follows chains, each once: what a stranger's packet meets in one is the same whoever calls it.
+struct Follower<'a, 'r> {
+    rules: &'r mut dyn FnMut(&str) -> Option<&'a [Rule]>,
+    calls: u32,
+    known: HashMap<String, Outcomes>,
+}
+
+impl Follower<'_, '_> {
+    fn follow(&mut self, chain: &str, depth: u32) -> Outcomes {
+        if let Some(known) = self.known.get(chain) {
+            return *known;
         }
+        self.calls += 1;
+        if depth >= DEPTH || self.calls >= CALLS {
+            return ANY;
+        }
+        // Whoever comes here again before it is known is in a circle.
+        self.known.insert(chain.to_owned(), ANY);
+        let outcomes = (self.rules)(chain).map_or(ANY, |list| self.list(list, depth));
+        self.known.insert(chain.to_owned(), outcomes);
+        outcomes
     }
-    outcomes | THROUGH
+
+    fn list(&mut self, list: &[Rule], depth: u32) -> Outcomes {
+        let mut outcomes = 0;
+        for (met, verdict) in list.iter().filter(|(met, _)| *met != Met::No) {
+            // What it leads to, and whether the next rule may be reached from it.
+            let (to, goes_on) = match verdict {
+                Verdict::Accept => (ACCEPT, false),
+                Verdict::Drop => (DROP, false),
+                Verdict::Return => (THROUGH, false),
+                Verdict::Unknown => (ACCEPT | DROP, true),
+                Verdict::Goto(to) => (self.follow(to, depth + 1), false),
+                Verdict::Jump(to) => {
+                    let to = self.follow(to, depth + 1);
+                    (to & !THROUGH, to & THROUGH != 0)
+                }
+            };
+            outcomes |= to;
+            if *met == Met::Yes && !goes_on {
+                return outcomes;
+            }
+        }
+        outcomes | THROUGH
+    }
+}
+
+/// Whether a rule with a limit is met: a limited accept lets through what it meets, now and then; a limited drop keeps
+/// nobody out; and what leads elsewhere does so for some packets and not for others.
+fn within_limit(limited: bool, verdict: &Verdict) -> Met {
+    match verdict {
+        _ if !limited => Met::Yes,
+        Verdict::Accept => Met::Yes,
+        Verdict::Drop => Met::No,
+        _ => Met::Unsure,
+    }
+}
+
+/// Whether an address is that of a source that no rule names: it is not in a network, but in one as wide as an eighth
+/// of all addresses or more it may be.
+fn everybody(address: &str) -> Met {
+    let Some((network, bits)) = address.split_once('/') else { return Met::No };
+    match bits {
+        "0" | "0.0.0.0" | "::" => Met::Yes,
+        // All unicast addresses in use.
+        "3" if network.contains(':') => Met::Yes,
+        "1" | "2" | "3" | "128.0.0.0" | "192.0.0.0" | "224.0.0.0" => Met::Unsure,
+        _ => Met::No,
+    }
 }
 
 /// One drop is enough; a doubt anywhere is a doubt.
@@ -284,30 +331,35 @@ fn configured(host: &Host) -> Rulesets {
     let read = |paths: &[&str]| paths.iter().filter_map(|path| host.read(path).ok()).collect::<Vec<_>>();
     let nft = read(&["etc/nftables.conf", "etc/sysconfig/nftables.conf"]);
     Rulesets {
-        nft: nft.iter().map(|text| included(host, text, 0)).collect(),
+        nft: nft.iter().map(|text| included(host, text, &mut BTreeSet::new())).collect(),
         v4: read(&["etc/iptables/rules.v4", "etc/sysconfig/iptables"]),
         v6: read(&["etc/iptables/rules.v6", "etc/sysconfig/ip6tables"]),
     }
 }
 
-/// A configuration of nft with what it includes in its place.
-fn included(host: &Host, text: &str, depth: u32) -> String {
+/// A configuration of nft with what it includes in its place, each file once: one may include itself over and over.
+fn included(host: &Host, text: &str, files: &mut BTreeSet<String>) -> String {
     let mut whole = String::new();
     for line in text.lines() {
-        let path = line.trim().strip_prefix("include").map(|p| p.trim().trim_matches(['"', '\'']));
-        let Some(path) = path.filter(|p| p.starts_with('/') && depth < 8) else {
+        let path = line.trim().strip_prefix("include").map(|p| p.trim().trim_matches(['"', '\'', ';']));
+        let Some(path) = path.filter(|p| !p.is_empty() && files.len() < INCLUDES) else {
             whole.push_str(line);
             whole.push('\n');
             continue;
         };
-        let (dir, name) = path.trim_start_matches('/').rsplit_once('/').unwrap_or(("", path));
+        // nft looks in the directory where it was compiled to, which is /etc.
+        let path = path.strip_prefix('/').map_or_else(|| format!("etc/{path}"), |p| p.trim_start_matches('/').to_owned());
+        let (dir, name) = path.rsplit_once('/').unwrap_or(("", &path));
         let wanted = |n: &String| match name.split_once('*') {
             Some((start, end)) => n.starts_with(start) && n.ends_with(end),
             None => n == name,
         };
         for name in host.names(dir).iter().filter(|n| wanted(n)) {
-            let text = host.read(&format!("{dir}/{name}")).unwrap_or_default();
-            whole.push_str(&included(host, &text, depth + 1));
+            let path = format!("{dir}/{name}");
+            if files.insert(path.clone()) {
+                let text = host.read(&path).unwrap_or_default();
+                whole.push_str(&included(host, &text, files));
+            }
         }
     }
     whole
