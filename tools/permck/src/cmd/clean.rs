@@ -52,7 +52,7 @@ Examples:
 /// and /data, and what is part of the system (/etc, /usr but what is below /usr/local, /var/log itself and the like).
 /// They hold trees of all sorts: name the directory that the traces are in.
 #[derive(Args, Debug)]
-#[command(after_long_help = EXAMPLES)]
+#[command(arg = common::report::plain_format(), after_long_help = EXAMPLES)]
 pub(crate) struct Clean {
     #[command(flatten)]
     inputs: Inputs,

@@ -38,7 +38,7 @@ Examples:
 /// Each change is written down before it is made and again after it. When that cannot be done, the run ends with
 /// status 2 and changes nothing more.
 #[derive(Args, Debug)]
-#[command(after_long_help = EXAMPLES)]
+#[command(arg = common::report::plain_format(), after_long_help = EXAMPLES)]
 pub(crate) struct Fix {
     #[command(flatten)]
     inputs: Inputs,
