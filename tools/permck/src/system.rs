@@ -58,7 +58,9 @@ mod tests {
         for path in ["/", "/tmp", "/home", "/root", "/srv", "/data", "/var", "/var/tmp", "/etc/profguard"] {
             assert!(holds_all_sorts(Path::new(path)), "{path}");
         }
-        for path in ["/tmp/x", "/home/ann", "/srv/traces", "/data/traces", "/var/log/profguard", "/opt/profguard"] {
+        for path in
+            ["/tmp/x", "/home/ann", "/srv/traces", "/data/traces", "/var/log/profguard", "/opt/profguard"]
+        {
             assert!(!holds_all_sorts(Path::new(path)), "{path}");
         }
     }

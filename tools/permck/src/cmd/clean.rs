@@ -117,8 +117,7 @@ impl Clean {
         let mut left = survey.taken();
         let mut guard = Guard::new(out.diag());
         for batch in survey.files.chunks(BATCH) {
-            let due: Vec<_> =
-                batch.iter().filter(|f| self.reason(f, now, left).is_some()).copied().collect();
+            let due: Vec<_> = batch.iter().filter(|f| self.reason(f, now, left).is_some()).copied().collect();
             if !due.is_empty() {
                 guard.watch(&roots, &survey, &due);
             }
@@ -153,9 +152,11 @@ impl Clean {
 
     /// Whether deleting below a path was asked for; one that is not there is reported by the walk.
     fn admits(&self, path: &Path, diag: &Diag) -> bool {
-        let refused = !self.system && path.canonicalize().is_ok_and(|real| crate::system::holds_all_sorts(&real));
+        let refused =
+            !self.system && path.canonicalize().is_ok_and(|real| crate::system::holds_all_sorts(&real));
         if refused {
-            let reason = "holds trees of all sorts, or is part of the system: name the directory of the traces";
+            let reason =
+                "holds trees of all sorts, or is part of the system: name the directory of the traces";
             diag.error(path.display(), format_args!("{reason}, or give --system"));
         }
         !refused

@@ -3,6 +3,8 @@
 use std::collections::BTreeSet;
 
 use common::finding::{Finding, Severity};
+use common::policy::{Class, Mode, shell_quote};
+use rustix::fs::FileType;
 
 use super::sudoers::{Include, Sudoers, Who};
 use super::{Check, Host, unseen};
@@ -24,7 +26,11 @@ pub(super) static CHECK: Check = Check {
             found.push(
                 check
                     .finding(format!("account {user}"))
-                    .found("is root")
+                    .found(if user == "root" {
+                        "is root"
+                    } else {
+                        "has uid 0: it is root under another name"
+                    })
                     .expected("an account of its own without privileges")
                     .fix(match host.live {
                         true => "run the tools as another user: useradd --system profguard",
@@ -35,11 +41,31 @@ pub(super) static CHECK: Check = Check {
             );
             return found;
         }
+        found.extend(home(host, check, user));
         found.extend(groups(host, check, user));
         found.extend(sudo(host, check, user));
         found
     },
 };
+
+/// Whoever can look into its home directory can read what it leaves there, and whoever can write, what it starts.
+fn home(host: &Host, check: &Check, user: &str) -> Option<Finding> {
+    let home = host.ids.home(user)?;
+    let below = home.strip_prefix("/").ok()?.to_str().filter(|h| !h.is_empty())?;
+    // Accounts of the system have homes like /bin, which are none.
+    if crate::system::owns(home) {
+        return None;
+    }
+    let st = host.stat(below).ok()?;
+    let (mode, most) = (Mode::of(st.st_mode), Class::HomeDir.max());
+    let directory = FileType::from_raw_mode(st.st_mode) == FileType::Directory;
+    (directory && mode.beyond(most).0 & 0o777 != 0).then(|| {
+        let place = host.shown(below);
+        let finding = check.finding(&place).found(format!("home directory of {user} with mode {mode}"));
+        let fix = format!("chmod {} {}", Mode(mode.0 & most.0), shell_quote(&place));
+        finding.expected(format!("at most {most}")).fix(fix)
+    })
+}
 
 /// More files than sudo can be meant to read; each takes a call.
 const INCLUDES: usize = 500;

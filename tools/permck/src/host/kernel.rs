@@ -61,10 +61,19 @@ fn setting(host: &Host, check: &Check, name: &str, least: i64) -> Option<Finding
     })
 }
 
-/// How to set it for good: now, where the system runs, and in a file that is read at the next start.
+/// How to set it for good: now, where the system runs, and in a file that is read at the next start. Where a file
+/// sets it already, ours must have the last word, or that file must change.
 fn set(host: &Host, name: &str, value: i64) -> String {
-    let file = host.shown("etc/sysctl.d/60-profguard.conf");
-    let line = format!("`{name} = {value}` in {}", file.display());
+    const OURS: &str = "etc/sysctl.d/99-profguard.conf";
+    let there = host.sysctl_file(name).map(|(_, path)| path);
+    let last = |path: &&String| {
+        *path == "etc/sysctl.conf" || path.rsplit('/').next().is_some_and(|n| n >= "99-profguard.conf")
+    };
+    let (file, set) = match there.as_ref().filter(last) {
+        Some(path) => (path.as_str(), ", which sets it now"),
+        None => (OURS, ""),
+    };
+    let line = format!("`{name} = {value}` in {}{set}", host.shown(file).display());
     if host.live { format!("write {line}, then sysctl --system") } else { format!("write {line}") }
 }
 

@@ -61,7 +61,8 @@ impl Guard {
             let Some(watch) = &self.watch else { break };
             // One that cannot be watched is looked for again when it is its turn.
             if let Some(path) = remove::way(&roots[survey.root(file)], survey, file)
-                && let Ok(wd) = inotify::add_watch(watch, path.as_path(), WatchFlags::OPEN | WatchFlags::DONT_FOLLOW)
+                && let Ok(wd) =
+                    inotify::add_watch(watch, path.as_path(), WatchFlags::OPEN | WatchFlags::DONT_FOLLOW)
             {
                 self.watched.insert((file.device, file.inode), wd);
             }

@@ -279,7 +279,10 @@ fn what_makes_no_room_does_not_go_for_room() {
     aged(&dir.path().join("twice.log"), 200, 1000);
     std::fs::hard_link(dir.path().join("twice.log"), dir.path().join("again.log")).unwrap();
     aged(&dir.path().join("once.log"), 100, 1000);
-    assert_eq!(clean(dir.path(), &["--keep", "100KiB", "--idle", "0s", "--match", "*"]), (Exit::Ok, String::new()));
+    assert_eq!(
+        clean(dir.path(), &["--keep", "100KiB", "--idle", "0s", "--match", "*"]),
+        (Exit::Ok, String::new())
+    );
     assert_eq!(clean(dir.path(), &["--keep", "0", "--idle", "0s", "--match", "*"]).0, Exit::No);
     assert_eq!(names(dir.path()), ["again.log", "twice.log"]);
 }

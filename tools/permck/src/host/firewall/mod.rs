@@ -251,25 +251,28 @@ impl Port {
 
 fn firewall(host: &Host, check: &Check) -> Vec<Finding> {
     let mut families = vec![Family::V4, Family::V6];
+    let mut served = true;
     if host.live {
-        // A port that only this host can reach needs no firewall, and one that nobody serves neither.
-        let open = match listeners(host) {
-            Ok(l) => {
-                l.into_iter().filter(|l| !l.address.is_loopback()).map(|l| l.address).collect::<Vec<_>>()
-            }
+        let listeners = match listeners(host) {
+            Ok(l) => l.into_iter().map(|l| l.address).collect::<Vec<_>>(),
             Err(note) => return vec![*note],
         };
-        // A socket on all IPv6 addresses usually takes IPv4, too.
-        let v6 = open.iter().any(std::net::IpAddr::is_ipv6);
-        let v4 = open.iter().any(|a| a.is_ipv4() || a.is_unspecified());
-        families.retain(|f| if *f == Family::V4 { v4 } else { v6 });
+        served = !listeners.is_empty();
+        if served {
+            // A port that only this host can reach needs no firewall.
+            let open: Vec<_> = listeners.into_iter().filter(|a| !a.is_loopback()).collect();
+            // A socket on all IPv6 addresses usually takes IPv4, too.
+            let v6 = open.iter().any(std::net::IpAddr::is_ipv6);
+            let v4 = open.iter().any(|a| a.is_ipv4() || a.is_unspecified());
+            families.retain(|f| if *f == Family::V4 { v4 } else { v6 });
+        }
     }
     if families.is_empty() {
         return Vec::new();
     }
     let rulesets = if host.live { running() } else { configured(host) };
     let port = Port::of(host);
-    let mut found = Vec::new();
+    let mut found = if host.live { Vec::new() } else { not_loaded(host, check) };
     for family in families {
         let subject = format!("port {}, {}", port.number, family.name());
         match rulesets.fate(family, &port) {
@@ -278,7 +281,14 @@ fn firewall(host: &Host, check: &Check) -> Vec<Finding> {
                 subject,
                 "the firewall has rules that may restrict the port, but by what cannot be told here: interfaces, destinations, sets",
             )),
-            Some(Fate::Accept) => found.push(open(host, check, &subject, family)),
+            Some(Fate::Accept) => {
+                let mut finding = open(host, check, &subject, family);
+                if !served {
+                    finding.severity = Severity::Note;
+                    finding.found = "nothing listens here yet, and nothing in the firewall would keep other hosts out".into();
+                }
+                found.push(finding);
+            }
             None if host.live => found.push(unseen(
                 subject,
                 "neither nft nor iptables could be asked for rules: they are not installed, or want root",
@@ -337,6 +347,28 @@ fn configured(host: &Host) -> Rulesets {
     }
 }
 
+/// Files of rules that nothing loads when the image starts.
+fn not_loaded(host: &Host, check: &Check) -> Vec<Finding> {
+    let files: [(&str, &[&str]); 6] = [
+        ("etc/nftables.conf", &["nftables"]),
+        ("etc/sysconfig/nftables.conf", &["nftables"]),
+        ("etc/iptables/rules.v4", &["netfilter-persistent", "iptables"]),
+        ("etc/iptables/rules.v6", &["netfilter-persistent", "ip6tables"]),
+        ("etc/sysconfig/iptables", &["iptables"]),
+        ("etc/sysconfig/ip6tables", &["ip6tables"]),
+    ];
+    let idle = files.into_iter().filter(|(path, units)| host.stat(path).is_ok() && !host.enabled(units));
+    let finding = |(path, units): (&str, &[&str])| {
+        let place = host.shown(&format!("etc/systemd/system/multi-user.target.wants/{}.service", units[0]));
+        check
+            .finding(host.shown(path))
+            .found(format!("no service loads it at the start: {} is not enabled", units.join(" or ")))
+            .expected("rules that are there before the daemon is")
+            .fix(format!("link {} to the unit of that name", place.display()))
+    };
+    idle.map(finding).collect()
+}
+
 /// A configuration of nft with what it includes in its place, each file once: one may include itself over and over.
 fn included(host: &Host, text: &str, files: &mut BTreeSet<String>) -> String {
     let mut whole = String::new();
@@ -348,7 +380,9 @@ fn included(host: &Host, text: &str, files: &mut BTreeSet<String>) -> String {
             continue;
         };
         // nft looks in the directory where it was compiled to, which is /etc.
-        let path = path.strip_prefix('/').map_or_else(|| format!("etc/{path}"), |p| p.trim_start_matches('/').to_owned());
+        let path = path
+            .strip_prefix('/')
+            .map_or_else(|| format!("etc/{path}"), |p| p.trim_start_matches('/').to_owned());
         let (dir, name) = path.rsplit_once('/').unwrap_or(("", &path));
         let wanted = |n: &String| match name.split_once('*') {
             Some((start, end)) => n.starts_with(start) && n.ends_with(end),

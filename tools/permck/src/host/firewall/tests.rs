@@ -123,7 +123,8 @@ fn what_depends_on_more_is_said_to() {
 /// Over its limit the packet goes on, and under it not.
 #[test]
 fn limits_decide_nothing_for_sure() {
-    let flood = ":flood - [0:0]\n-A INPUT -p tcp -j flood\n-A flood -m limit --limit 9/s -j RETURN\n-A flood -j DROP";
+    let flood =
+        ":flood - [0:0]\n-A INPUT -p tcp -j flood\n-A flood -m limit --limit 9/s -j RETURN\n-A flood -j DROP";
     assert_eq!(iptables(flood), Unsure);
     assert_eq!(nft("jump f\n }\n chain f {\n limit rate 9/second return\n drop"), (Unsure, Unsure));
 }
@@ -139,7 +140,10 @@ fn sets_that_are_filled_elsewhere_and_wide_networks_are_not_taken_for_nobody() {
         "table inet f {{ chain in {{ {drop} ip saddr {{ 0.0.0.0/1, 128.0.0.0/1 }} accept; ip6 saddr 2000::/3 accept }} }}"
     );
     assert_eq!(nft(&halves), (Unsure, Accept));
-    assert_eq!(iptables(":INPUT DROP [0:0]\n-A INPUT -s 0.0.0.0/1 -j ACCEPT\n-A INPUT -s 128.0.0.0/1 -j ACCEPT"), Unsure);
+    assert_eq!(
+        iptables(":INPUT DROP [0:0]\n-A INPUT -s 0.0.0.0/1 -j ACCEPT\n-A INPUT -s 128.0.0.0/1 -j ACCEPT"),
+        Unsure
+    );
 }
 
 /// Rulesets made to keep us busy.
@@ -148,7 +152,8 @@ fn many_calls_take_no_longer_than_their_text() {
     let start = std::time::Instant::now();
     let text = "-A INPUT -j A\n".to_owned() + &"-A A -j A\n".repeat(20_000);
     assert_eq!(iptables(&text), Unsure);
-    let many: String = (0..2_000).map(|i| format!("chain c{i} {{ jump c{}; jump c{0}; drop; }}\n", i + 1)).collect();
+    let many: String =
+        (0..2_000).map(|i| format!("chain c{i} {{ jump c{}; jump c{0}; drop; }}\n", i + 1)).collect();
     nft(&format!("table inet f {{ chain in {{ type filter hook input priority 0; jump c0 }}\n{many} }}"));
     nft(&"jump A\n".repeat(5_000));
     // It was minutes.

@@ -21,7 +21,8 @@ pub(crate) fn fate(text: &str, family: Family, port: &Port) -> Fate {
     worst(tables.flat_map(|table| {
         let eval = Eval { table, ruleset: &ruleset, family, port };
         let rules = |c: &Chain| c.rules.iter().filter_map(|r| eval.rule(r)).flatten().collect::<Vec<Rule>>();
-        let chains: HashMap<&str, Vec<Rule>> = table.chains.iter().map(|c| (c.name.as_str(), rules(c))).collect();
+        let chains: HashMap<&str, Vec<Rule>> =
+            table.chains.iter().map(|c| (c.name.as_str(), rules(c))).collect();
         let mut rules = |name: &str| chains.get(name).map(Vec::as_slice);
         let input = table.chains.iter().filter(|c| matches!(c.hook.as_str(), "input" | "prerouting"));
         input
@@ -151,7 +152,9 @@ impl<'a> Eval<'a> {
         match set.or(define) {
             None => value.items.push(text),
             // An empty one is filled by other means.
-            Some(Some(items)) if depth < 8 && !items.is_empty() => items.iter().for_each(|t| self.item(t, value, depth + 1)),
+            Some(Some(items)) if depth < 8 && !items.is_empty() => {
+                items.iter().for_each(|t| self.item(t, value, depth + 1))
+            }
             Some(_) => value.unknown = true,
         }
     }
@@ -179,9 +182,7 @@ impl<'a> Eval<'a> {
             ("meta", "nfproto") => any(&|p| Met::of(p == if own == "ip" { "ipv4" } else { "ipv6" })),
             ("ip" | "ip6", _) if name != own => return Met::No,
             // A source that no rule names is in no set of addresses, whether that is written down or not.
-            ("ip" | "ip6", "saddr") => {
-                value.items.iter().map(|a| everybody(a)).max().unwrap_or(Met::No)
-            }
+            ("ip" | "ip6", "saddr") => value.items.iter().map(|a| everybody(a)).max().unwrap_or(Met::No),
             ("ether", "saddr") => Met::No,
             _ => Met::Unsure,
         };
