@@ -96,7 +96,13 @@ impl Audit {
         let gone = self.gone(baseline.as_ref(), diag);
         let end = End { subjects: seen.entries, noun: "entries", totals, failed: diag.errors() };
         report.end(to, &Ending { seen, known, gone, end })?;
-        diag.info("audit", format_args!("{} entries, {} vanished", seen.entries, seen.vanished));
+        diag.info(
+            "audit",
+            format_args!(
+                "{} entries, {} vanished, {} findings accepted",
+                seen.entries, seen.vanished, seen.accepted
+            ),
+        );
         Ok(match format {
             ReportFormat::Nagios => nagios_exit(&end),
             _ if totals.at_least(self.fail_on) > 0 => Exit::No,
