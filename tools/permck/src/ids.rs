@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use crate::host::root::Root;
 
 /// What the account files say.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Ids {
     users: HashMap<u32, String>,
     /// Also of those whose number is another's, too: root under a second name.
@@ -102,6 +102,11 @@ impl Ids {
         let known = self.primary.contains_key(name)
             || name.parse().is_ok_and(|uid: u32| self.users.contains_key(&uid));
         (known || self.complete).then_some(known)
+    }
+
+    /// An account's own group.
+    pub(crate) fn group_of(&self, uid: u32) -> Option<u32> {
+        self.primary.get(self.user_name(uid)?).copied()
     }
 
     /// The groups of an account: its own, and those that name it.

@@ -19,6 +19,7 @@ pub(crate) mod acl;
 mod capability;
 mod hard_link;
 mod link;
+pub(crate) mod lockout;
 mod mode;
 mod name;
 mod owner;
@@ -197,21 +198,13 @@ impl Subject<'_> {
         format!("chmod {}{mode} {}", if special { "0" } else { "" }, self.quoted())
     }
 
-    /// Tells whether a mode keeps an account from a program that everybody may run now and that is root's: only
-    /// the group is left then, and root's own has nobody in it.
-    pub(crate) fn locks_out(&self, mode: Mode) -> bool {
-        let program = |s: Standard<'_>| matches!(s.class, Class::ProgramFile | Class::ProgramDir);
-        let loses = self.mode().0 & !mode.0 & 0o001 != 0;
-        loses && self.st.stx_gid == 0 && self.standard.is_some_and(program)
-    }
-
     pub(crate) fn attribute(&self, flag: StatxAttributes) -> bool {
         self.st.stx_attributes.contains(flag)
     }
 }
 
 /// What all subjects are judged by.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Judge {
     pub(crate) ids: Ids,
 }

@@ -349,3 +349,38 @@ fn a_file_that_is_no_record_is_not_written_to() {
     assert_eq!(std::fs::read_to_string(&notes).unwrap(), "remember the milk\n");
     assert_eq!(mode(&dir.path().join("f")), 0o666);
 }
+
+/// The directories on the way to what is the account's are root's, and so are its programs.
+#[test]
+fn nothing_is_cut_off_from_the_account() {
+    let (dir, place) = (clean_dir(), clean_dir());
+    let etc = dir.path().join("etc");
+    let (certs, conf, key) = (etc.join("server_certs"), etc.join("profd.toml"), etc.join("x.key"));
+    std::fs::create_dir_all(&certs).unwrap();
+    write(&conf, 0o666, "port = 1\n");
+    write(&key, 0o644, "-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2VwBCIEINTuctv5E1hK1bbY8fdp+K06/nwoy/HU++CXqI9EdVhC\n-----END PRIVATE KEY-----\n");
+    [dir.path(), &etc].into_iter().for_each(|d| chmod(d, 0o755));
+    chmod(&certs, 0o700);
+    if std::os::unix::fs::chown(&certs, Some(4001), Some(4001)).is_err() || mode(&conf) != 0o666 {
+        return skipped("no right to give files away");
+    }
+    let run = || {
+        let args = ["fix", "--owner", "4001", "--record"].map(OsStr::new);
+        permck(&[&args[..], &[place.path().join("r").as_ref(), dir.path().as_os_str()]].concat())
+    };
+    let (exit, text) = run();
+    assert_eq!(exit, Exit::No);
+    assert_eq!([dir.path(), &etc, &conf, &key].map(mode), [0o755, 0o755, 0o644, 0o600], "{text}");
+    let real = etc.canonicalize().unwrap();
+    let left =
+        format!("left {}: others keep reading it: uid 4001 would be cut off, `chgrp 4001 ", real.display());
+    assert!(text.contains(&left), "{text}");
+    let audit = ["audit", "--owner", "4001"].map(OsStr::new);
+    let (_, advice) = permck(&[&audit[..], &[dir.path().as_os_str()]].concat());
+    assert!(advice.contains(&format!("fix: chgrp 4001 {0} && chmod 0750 {0}", etc.display())), "{advice}");
+    for path in [dir.path(), &etc, &conf] {
+        std::os::unix::fs::chown(path, None, Some(4001)).unwrap();
+    }
+    let (exit, text) = run();
+    assert_eq!((exit, [dir.path(), &etc, &conf].map(mode)), (Exit::Ok, [0o750, 0o750, 0o640]), "{text}");
+}
