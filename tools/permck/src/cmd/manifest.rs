@@ -69,7 +69,7 @@ struct Create {
 /// Compare files with a manifest
 ///
 /// Reports files that changed, are missing, changed while they were read, and, with paths, files below them that
-/// the manifest does not name. Silent when all is as it was. Reads what sha256sum writes, with --tag, too, and JSON
+/// the manifest does not name; also symbolic links that it does not name and that lead elsewhere than below the paths. Silent when all is as it was. Reads what sha256sum writes, with --tag, too, and JSON
 /// lines; the latter must end with their summary, so that a cut manifest is told. A name that is a link is followed,
 /// as sha256sum does.
 #[derive(Args, Debug)]
