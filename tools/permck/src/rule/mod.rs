@@ -68,9 +68,10 @@ pub(crate) static RULES: [&Rule; 21] = [
 pub(crate) const HARD_LINK: &str = "hard-link";
 
 /// Ids of what is checked once per audited path, beside [`RULES`]: see [`crate::place`].
-pub(crate) const PLACE_RULES: [(&str, Severity, &str); 2] = [
+pub(crate) const PLACE_RULES: [(&str, Severity, &str); 3] = [
     ("ancestor", Severity::Error, "a directory above the path can be changed by others"),
     ("mount-options", Severity::Note, "the file system is mounted without protection"),
+    ("mounts", Severity::Note, "what is mounted below the path was not looked at"),
 ];
 
 /// What a rule says about a subject that breaks it.
