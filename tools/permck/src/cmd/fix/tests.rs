@@ -219,6 +219,9 @@ fn what_is_mounted_below_a_path_is_not_changed() {
     fix(&record, dir.path());
     let modes = || ["d", "d/f", "f"].map(|name| mode(&other.path().join(name)));
     assert_eq!((modes(), mode(&path("own"))), ([0o777, 0o666, 0o666], 0o640));
+    let audit = ["audit", "--show", "note", "--format", "json"].map(OsStr::new);
+    let (_, records) = permck(&[&audit[..], &[dir.path().as_os_str()]].concat());
+    assert_eq!(records.matches("\"rule\":\"mounts\"").count(), 2, "{records}");
     // A mounted file that is named is meant, and so are all where mounts are crossed.
     fix(&record, &path("file"));
     assert_eq!(modes(), [0o777, 0o666, 0o640]);
