@@ -308,7 +308,7 @@ fn advice_about_a_setting_wins_over_what_is_there() {
         ("etc/sysctl.d/99-x.conf", "etc/sysctl.d/99-x.conf"),
         ("etc/sysctl.conf", "etc/sysctl.conf"),
         ("etc/sysctl.d/10-x.conf", "etc/sysctl.d/99-profguard.conf"),
-        ("usr/local/lib/sysctl.d/x.conf", "usr/local/lib/sysctl.d/x.conf"),
+        ("usr/local/lib/sysctl.d/x.conf", "etc/sysctl.d/zz-profguard.conf"),
     ] {
         let dir = root(&[(file, "kernel.randomize_va_space = 0\n")]);
         let all = host(dir.path(), false).check();

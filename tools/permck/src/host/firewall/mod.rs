@@ -4,7 +4,7 @@
 //! What such a packet meets is known (`yes`), not met (`no`), or not decidable here (`unsure`: an interface, a
 //! destination, a set that changes). IPv4 and IPv6 are told apart.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::process::{Command, Stdio};
 
 use common::finding::{Finding, Severity};
@@ -12,6 +12,7 @@ use common::finding::{Finding, Severity};
 use super::listen::listeners;
 use super::{Check, Host, unseen};
 
+mod files;
 pub(crate) mod iptables;
 pub(crate) mod nft;
 
@@ -87,9 +88,6 @@ const DEPTH: u32 = 32;
 
 /// More calls than this are made to keep us busy.
 const CALLS: u32 = 2_000;
-
-/// More files included are made to keep us busy, too.
-const INCLUDES: usize = 500;
 
 /// What may become of a packet in a chain: a set of these.
 type Outcomes = u8;
@@ -270,9 +268,9 @@ fn firewall(host: &Host, check: &Check) -> Vec<Finding> {
     if families.is_empty() {
         return Vec::new();
     }
-    let rulesets = if host.live { running() } else { configured(host) };
+    let rulesets = if host.live { running() } else { files::configured(host) };
     let port = Port::of(host);
-    let mut found = if host.live { Vec::new() } else { not_loaded(host, check) };
+    let mut found = if host.live { Vec::new() } else { files::not_loaded(host, check) };
     for family in families {
         let subject = format!("port {}, {}", port.number, family.name());
         match rulesets.fate(family, &port) {
@@ -335,68 +333,6 @@ pub(super) fn output(program: &str, args: &[&str]) -> Option<String> {
     let path = place.into_iter().find(|p| std::path::Path::new(p).exists())?;
     let answer = Command::new(path).args(args).stdin(Stdio::null()).stderr(Stdio::null()).output().ok()?;
     answer.status.success().then(|| String::from_utf8_lossy(&answer.stdout).into_owned())
-}
-
-fn configured(host: &Host) -> Rulesets {
-    let read = |paths: &[&str]| paths.iter().filter_map(|path| host.read(path).ok()).collect::<Vec<_>>();
-    let nft = read(&["etc/nftables.conf", "etc/sysconfig/nftables.conf"]);
-    Rulesets {
-        nft: nft.iter().map(|text| included(host, text, &mut BTreeSet::new())).collect(),
-        v4: read(&["etc/iptables/rules.v4", "etc/sysconfig/iptables"]),
-        v6: read(&["etc/iptables/rules.v6", "etc/sysconfig/ip6tables"]),
-    }
-}
-
-/// Files of rules that nothing loads when the image starts.
-fn not_loaded(host: &Host, check: &Check) -> Vec<Finding> {
-    let files: [(&str, &[&str]); 6] = [
-        ("etc/nftables.conf", &["nftables"]),
-        ("etc/sysconfig/nftables.conf", &["nftables"]),
-        ("etc/iptables/rules.v4", &["netfilter-persistent", "iptables"]),
-        ("etc/iptables/rules.v6", &["netfilter-persistent", "ip6tables"]),
-        ("etc/sysconfig/iptables", &["iptables"]),
-        ("etc/sysconfig/ip6tables", &["ip6tables"]),
-    ];
-    let idle = files.into_iter().filter(|(path, units)| host.stat(path).is_ok() && !host.enabled(units));
-    let finding = |(path, units): (&str, &[&str])| {
-        let place = host.shown(&format!("etc/systemd/system/multi-user.target.wants/{}.service", units[0]));
-        check
-            .finding(host.shown(path))
-            .found(format!("no service loads it at the start: {} is not enabled", units.join(" or ")))
-            .expected("rules that are there before the daemon is")
-            .fix(format!("link {} to the unit of that name", place.display()))
-    };
-    idle.map(finding).collect()
-}
-
-/// A configuration of nft with what it includes in its place, each file once: one may include itself over and over.
-fn included(host: &Host, text: &str, files: &mut BTreeSet<String>) -> String {
-    let mut whole = String::new();
-    for line in text.lines() {
-        let path = line.trim().strip_prefix("include").map(|p| p.trim().trim_matches(['"', '\'', ';']));
-        let Some(path) = path.filter(|p| !p.is_empty() && files.len() < INCLUDES) else {
-            whole.push_str(line);
-            whole.push('\n');
-            continue;
-        };
-        // nft looks in the directory where it was compiled to, which is /etc.
-        let path = path
-            .strip_prefix('/')
-            .map_or_else(|| format!("etc/{path}"), |p| p.trim_start_matches('/').to_owned());
-        let (dir, name) = path.rsplit_once('/').unwrap_or(("", &path));
-        let wanted = |n: &String| match name.split_once('*') {
-            Some((start, end)) => n.starts_with(start) && n.ends_with(end),
-            None => n == name,
-        };
-        for name in host.names(dir).iter().filter(|n| wanted(n)) {
-            let path = format!("{dir}/{name}");
-            if files.insert(path.clone()) {
-                let text = host.read(&path).unwrap_or_default();
-                whole.push_str(&included(host, &text, files));
-            }
-        }
-    }
-    whole
 }
 
 #[cfg(test)]
