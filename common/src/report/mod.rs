@@ -197,12 +197,19 @@ pub fn writer(format: ReportFormat, source: Source) -> Option<Box<dyn Writer>> {
     })
 }
 
-/// The exit status of a monitoring plug-in: 0 fine, 1 warnings, 2 errors, 3 when it could not be found out.
+/// The exit status of a monitoring plug-in: 0 fine, 1 warnings, 2 errors, 3 when it could not be found out, or when
+/// there was nothing to look at.
 #[must_use]
 pub fn nagios_exit(end: &End) -> Exit {
+    nagios_exit_from(end, Severity::Error)
+}
+
+/// [`nagios_exit`] where findings of this severity are critical already.
+#[must_use]
+pub fn nagios_exit_from(end: &End, fail_on: Severity) -> Exit {
     match end.totals {
-        Totals { errors: 1.., .. } => Exit::Failed,
-        _ if end.failed > 0 => Exit::Unknown,
+        totals if totals.at_least(fail_on) > 0 => Exit::Failed,
+        _ if end.failed > 0 || end.subjects == 0 => Exit::Unknown,
         Totals { warnings: 1.., .. } => Exit::No,
         _ => Exit::Ok,
     }

@@ -1,8 +1,8 @@
-//! One line for a monitoring system, with performance data; [`super::nagios_exit`] is the status that goes with it.
+//! One line for a monitoring system, with performance data; [`super::nagios_exit_from`] is the status that goes with it.
 
 use std::io::{self, Write};
 
-use super::{End, Source, Writer, nagios_exit};
+use super::{End, Source, Writer, nagios_exit_from};
 use crate::exit::Exit;
 use crate::finding::{Finding, Severity};
 use crate::text::safe;
@@ -34,7 +34,7 @@ impl Writer for Nagios {
     }
 
     fn end(&mut self, to: &mut dyn Write, end: &End) -> io::Result<()> {
-        let status = match nagios_exit(end) {
+        let status = match nagios_exit_from(end, self.source.fail_on) {
             Exit::Ok => "OK",
             Exit::No => "WARNING",
             Exit::Failed => "CRITICAL",

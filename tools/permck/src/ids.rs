@@ -9,13 +9,17 @@ use std::path::{Path, PathBuf};
 use crate::host::root::Root;
 
 /// What the account files say.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Ids {
     users: HashMap<u32, String>,
+    /// Also of those whose number is another's, too: root under a second name.
+    uids: HashMap<String, u32>,
     groups: HashMap<u32, String>,
     /// The group that each account has by itself, and the members that groups name, by the names of users.
     primary: HashMap<String, u32>,
     members: Vec<(String, u32)>,
+    /// Where each account is at home.
+    home_of: HashMap<String, PathBuf>,
     /// Home directories of accounts, but `/` and the system's own.
     pub(crate) homes: Vec<PathBuf>,
     /// Whether an id that is not in the files is known to be nobody's.
@@ -57,6 +61,8 @@ impl Ids {
         let [name, _, id, gid, _, home, ..] = fields[..] else { return };
         let Ok(id) = id.parse() else { return };
         self.users.entry(id).or_insert_with(|| name.to_owned());
+        self.uids.entry(name.to_owned()).or_insert(id);
+        self.home_of.entry(name.to_owned()).or_insert_with(|| home.into());
         if let Ok(gid) = gid.parse() {
             self.primary.entry(name.to_owned()).or_insert(gid);
         }
@@ -78,7 +84,13 @@ impl Ids {
     }
 
     pub(crate) fn uid(&self, name: &str) -> Option<u32> {
-        name.parse().ok().or_else(|| self.users.iter().find(|(_, n)| *n == name).map(|(id, _)| *id))
+        name.parse().ok().or_else(|| self.uids.get(name).copied())
+    }
+
+    /// Where an account is at home, as its entry says.
+    pub(crate) fn home(&self, user: &str) -> Option<&Path> {
+        let name = user.parse().ok().and_then(|uid: u32| self.user_name(uid)).unwrap_or(user);
+        self.home_of.get(name).map(PathBuf::as_path)
     }
 
     pub(crate) fn gid(&self, name: &str) -> Option<u32> {
@@ -90,6 +102,11 @@ impl Ids {
         let known = self.primary.contains_key(name)
             || name.parse().is_ok_and(|uid: u32| self.users.contains_key(&uid));
         (known || self.complete).then_some(known)
+    }
+
+    /// An account's own group.
+    pub(crate) fn group_of(&self, uid: u32) -> Option<u32> {
+        self.primary.get(self.user_name(uid)?).copied()
     }
 
     /// The groups of an account: its own, and those that name it.

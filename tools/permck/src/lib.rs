@@ -8,6 +8,7 @@ use common::cli::{Global, Tool};
 use common::exit::Exit;
 use common::out::{Color, Out, Verbosity};
 use common::report::ReportFormat;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 mod baseline;
 mod classify;
@@ -63,6 +64,7 @@ impl Tool for Cli {
     }
 
     fn run(self, out: &mut Out) -> anyhow::Result<Exit> {
+        deep();
         let format = self.global.format;
         match self.cmd {
             Cmd::Audit(audit) => audit.run(format, out),
@@ -87,6 +89,14 @@ pub fn policy_schema() -> schemars::Schema {
 #[must_use]
 pub fn policy_page(date: &str) -> String {
     policy::manual::page(date)
+}
+
+/// Allows as many open files as there may be: a deep tree takes one for each of its levels, and more for what lies
+/// beside them.
+fn deep() {
+    let limit = getrlimit(Resource::Nofile);
+    // What it was is enough for any usual tree.
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
 }
 
 /// Refuses an input that others could have written: its owner is we or root, and only the owner can write it.

@@ -83,6 +83,14 @@ pub(crate) fn mount(path: &Path, flags: StatVfsMountFlags) -> Option<Finding> {
     })
 }
 
+/// What is mounted below an audited path, and not looked at.
+pub(crate) fn passed_over(path: &Path) -> Finding {
+    let (id, severity, _) = PLACE_RULES[2];
+    Finding::new(id, severity, path)
+        .found("mounted here, and not looked at")
+        .fix("--cross-mounts looks at it, too; or audit it by itself")
+}
+
 fn safe(path: &Path) -> String {
     common::text::safe(&path.to_string_lossy())
 }

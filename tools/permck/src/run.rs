@@ -37,6 +37,7 @@ pub(crate) fn run<S: Sink>(
         if batch.is_empty() {
             break;
         }
+        seen.paths += batch.len() as u64;
         let roots = batch.into_iter().filter_map(|path| admitted(path, plan, diag, sink)).collect();
         plan.roots = covered.sift(roots, plan.policy.is_empty());
         for root in &plan.roots {
@@ -56,6 +57,11 @@ pub(crate) fn run<S: Sink>(
         inspectors.iter().for_each(|i| seen += i.seen);
     }
     seen.idle = plan.idle_exceptions(diag);
+    if seen.mounts > 0 {
+        let (n, is) = (seen.mounts, if seen.mounts == 1 { "thing that is" } else { "things that are" });
+        let text = format_args!("{n} {is} mounted below the paths: not looked at without --cross-mounts");
+        diag.warn("mounts", text);
+    }
     Ok(seen)
 }
 

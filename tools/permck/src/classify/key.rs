@@ -15,9 +15,10 @@ pub(crate) fn private_key(text: &[u8]) -> Option<(&'static str, usize)> {
         }
         from = at + 11;
     }
-    let age = memmem::find(text, b"AGE-SECRET-KEY-1")?;
-    let body = text[age + 16..].iter().take_while(|b| b.is_ascii_alphanumeric()).count();
-    (body >= 50).then_some(("age secret key", age))
+    // One that is only mentioned may stand before one that is there.
+    let body = |at: &usize| text[at + 16..].iter().take_while(|b| b.is_ascii_alphanumeric()).count() >= 50;
+    let age = memmem::find_iter(text, b"AGE-SECRET-KEY-1").find(body);
+    age.map(|at| ("age secret key", at))
 }
 
 /// Tells a line of key material, also where line ends are written as `\n` or `\r\n` inside a string.
@@ -36,7 +37,21 @@ fn base64_follows(after: &[u8]) -> bool {
         let Some(end) = memchr::memchr2(b'\n', b'\\', rest) else { return false };
         rest = line_end(&rest[end..]);
     }
-    rest.iter().take_while(|b| b.is_ascii_alphanumeric() || b"+/=".contains(b)).count() >= 32
+    let long = |text: &[u8]| {
+        text.iter().take_while(|b| b.is_ascii_alphanumeric() || b"+/=".contains(b)).count() >= 32
+    };
+    long(rest) || next_string(rest).is_some_and(long)
+}
+
+/// What a string holds that follows another one's end, as programs write texts of several lines: a key, if it begins
+/// as the base64 of keys does, because what follows in code is mostly code.
+fn next_string(text: &[u8]) -> Option<&[u8]> {
+    let rest = text.strip_prefix(b"\"").or_else(|| text.strip_prefix(b"'"))?;
+    let between = |b: &u8| b.is_ascii_whitespace() || b"+,\\.".contains(b);
+    let skip = rest.iter().position(|b| !between(b))?;
+    let rest = &rest[skip..];
+    let rest = rest.strip_prefix(b"\"").or_else(|| rest.strip_prefix(b"'"))?;
+    (rest.starts_with(b"M") || rest.starts_with(b"b3Bl")).then_some(rest)
 }
 
 /// What follows after line ends, written or real.
@@ -122,6 +137,17 @@ mod tests {
             crate::classify::file(b"x", &pgp.as_bytes()[2..], 0).class,
             common::policy::Class::KeyFile
         );
+    }
+
+    #[test]
+    fn keys_are_found_in_strings_line_by_line_and_behind_a_mention() {
+        let line = "MC4CAQAwBQYDK2VwBCIEIJ1hsZ3v/VpguoRK9JLsLMREScVpe5iQ";
+        let c = format!("char k[] =\n  \"-----BEGIN PRIVATE KEY-----\\n\"\n  \"{line}\\n\";");
+        assert_eq!(private_key(c.as_bytes()), Some(("PEM private key", 14)));
+        let code = b"x('-----BEGIN PRIVATE KEY-----', 'a_very_long_name_that_is_no_key_at_all_0123456789')";
+        assert_eq!(private_key(code), None);
+        let age = format!("# AGE-SECRET-KEY-1...\nAGE-SECRET-KEY-1{}", "Q".repeat(58));
+        assert_eq!(private_key(age.as_bytes()), Some(("age secret key", 22)));
     }
 
     #[test]

@@ -10,7 +10,7 @@ use common::finding::Severity;
 use common::fsat::Output;
 use common::out::Out;
 use common::policy::Class;
-use common::report::{End, ReportFormat, nagios_exit};
+use common::report::{End, ReportFormat, nagios_exit_from};
 
 use super::tree::{Inputs, Tree};
 use crate::baseline::Baseline;
@@ -50,9 +50,12 @@ pub(crate) struct Audit {
     #[arg(long, value_name = "FILE")]
     baseline: Option<PathBuf>,
     /// Write the report to FILE, replaced in one step, instead of standard output
+    ///
+    /// A new file gets mode 0640. An existing one keeps its mode and group: where another account reads it, such as
+    /// node_exporter, create it once with the mode that is wanted.
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
-    /// Least severity that makes the exit status 1
+    /// Least severity that makes the exit status 1; with --format nagios, that is critical
     #[arg(long, value_enum, default_value_t = Severity::Error, value_name = "SEVERITY")]
     fail_on: Severity,
     /// Least severity that is shown
@@ -92,13 +95,24 @@ impl Audit {
         let collector = Collector::new(diag, to, &mut *report, least, baseline.as_ref()).foreign(foreign);
         let options = self.tree.options();
         let seen = crate::run::run(&mut plan, self.inputs.paths()?, options, diag, &collector)?;
+        if seen.paths == 0 {
+            diag.warn("--files-from", "names no path: nothing was looked at");
+        }
         let (totals, known) = collector.finish()?;
         let gone = self.gone(baseline.as_ref(), diag);
         let end = End { subjects: seen.entries, noun: "entries", totals, failed: diag.errors() };
         report.end(to, &Ending { seen, known, gone, end })?;
-        diag.info("audit", format_args!("{} entries, {} vanished", seen.entries, seen.vanished));
+        diag.info(
+            "audit",
+            format_args!(
+                "{} entries, {} vanished, {} findings accepted",
+                seen.entries, seen.vanished, seen.accepted
+            ),
+        );
         Ok(match format {
-            ReportFormat::Nagios => nagios_exit(&end),
+            ReportFormat::Nagios => nagios_exit_from(&end, self.fail_on),
+            // What lists the paths may have failed: that is not well.
+            _ if seen.paths == 0 => Exit::No,
             _ if totals.at_least(self.fail_on) > 0 => Exit::No,
             _ => Exit::Ok,
         })

@@ -1,7 +1,7 @@
 //! `permck clean`: retention for generated traces and logs, by age and by total size.
 
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{anyhow, ensure};
 use clap::Args;
@@ -14,17 +14,15 @@ use common::text::Safe;
 
 use super::tree::Inputs;
 use crate::policy::glob::Glob;
-use crate::writers::Writers;
 
 mod generated;
+mod guard;
 mod remove;
 mod survey;
 
+use guard::{BATCH, Guard};
 use remove::Target;
 use survey::{Candidate, Survey, Wanted};
-
-/// How long what is known of open files is believed.
-const FRESH: Duration = Duration::from_secs(1);
 
 const EXAMPLES: &str = "\
 Examples:
@@ -39,7 +37,8 @@ Examples:
 ///
 /// Deletes regular files below each PATH that are older than --older-than, and then the oldest until what is left
 /// takes at most --keep. Never follows a link, never leaves the tree, and never deletes a file that is open for
-/// writing or was changed less than --idle ago. Each file's record is written out before the file goes: where it
+/// writing, as far as /proc shows to who runs it, was opened by anybody since that was looked up, or was changed less
+/// than --idle ago. Each file's record is written out before the file goes: where it
 /// cannot be, because the disk is full or the reader has gone, nothing more is deleted and the exit status is 2.
 ///
 /// Without --match only generated files are taken, and only where it is certain that they are. By content: *.json
@@ -48,8 +47,12 @@ Examples:
 /// metrics-TIME-PID-N.jsonl of profd. By layout: what the profiler made in HOST_PID_TIME_ascend_pt, …_ascend_ms and
 /// PROF_N_TIME_ID directories, not what others put beside it. By name: rotated logs, *.log.N, *.log-YYYYMMDD,
 /// *.log-YYYYMMDDHH and *.log.YYYY-MM-DD, also with .gz, .xz, .zst or .bz2.
+///
+/// Refused without --system, also with --dry-run: / and the directories directly below it, such as /tmp, /home, /srv
+/// and /data, and what is part of the system (/etc, /usr but what is below /usr/local, /var/log itself and the like).
+/// They hold trees of all sorts: name the directory that the traces are in.
 #[derive(Args, Debug)]
-#[command(after_long_help = EXAMPLES)]
+#[command(arg = common::report::plain_format(), after_long_help = EXAMPLES)]
 pub(crate) struct Clean {
     #[command(flatten)]
     inputs: Inputs,
@@ -57,6 +60,9 @@ pub(crate) struct Clean {
     #[arg(long, value_name = "AGE", value_parser = age, required_unless_present = "keep")]
     older_than: Option<Duration>,
     /// Delete the oldest files until the rest takes at most this: `50GiB`, `10GB`, bytes
+    ///
+    /// What counts is what a file takes on disk. A file with other names counts once, and does not go for this: that
+    /// would make no room.
     #[arg(long, value_name = "SIZE", value_parser = size)]
     keep: Option<u64>,
     /// Which files may be deleted: patterns below each PATH. Default: generated traces and logs
@@ -74,12 +80,33 @@ pub(crate) struct Clean {
     /// Delete nothing, show what would be deleted
     #[arg(short = 'n', long)]
     dry_run: bool,
+    /// Delete below /, directories directly below it, and paths of the system, too
+    #[arg(long)]
+    system: bool,
+}
+
+/// What all deletions of a run share.
+struct Run<'a> {
+    survey: &'a Survey,
+    roots: &'a [PathBuf],
+    /// Files deleted so far.
+    before: u64,
+    format: Format,
+}
+
+/// What became of a file that was due.
+enum Fate {
+    Gone,
+    /// It is being written, or was changed a moment ago.
+    Spared,
+    Refused,
 }
 
 impl Clean {
     pub(crate) fn run(self, format: Format, out: &mut Out) -> anyhow::Result<Exit> {
         let wanted = self.wanted()?;
         let roots = self.inputs.paths()?.collect::<anyhow::Result<Vec<_>>>()?;
+        let roots: Vec<_> = roots.into_iter().filter(|path| self.admits(path, out.diag())).collect();
         let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs() as i64);
         let survey = Survey::of(&roots, &wanted, out.diag());
         let mut summary = CleanSummary {
@@ -87,19 +114,26 @@ impl Clean {
             size_bytes: survey.files.iter().map(|c| c.size).sum(),
             ..CleanSummary::default()
         };
-        let mut left = summary.size_bytes;
+        let mut left = survey.taken();
         let mut guard = Guard::new(out.diag());
-        for file in &survey.files {
-            let Some(reason) = self.reason(file, now, left) else { continue };
-            if let Some(why) = self.spared(file, now, &mut guard) {
-                out.diag().info(survey.path(file).display(), format_args!("spared: {why}"));
-                summary.spared += 1;
-                continue;
+        for batch in survey.files.chunks(BATCH) {
+            let due: Vec<_> = batch.iter().filter(|f| self.reason(f, now, left).is_some()).copied().collect();
+            if !due.is_empty() {
+                guard.watch(&roots, &survey, &due);
             }
-            if self.take(&survey, file, &roots, reason, summary.deleted, format, out)? {
-                left -= file.size;
-                summary.deleted += 1;
-                summary.deleted_bytes += file.size;
+            for file in &due {
+                // What went before it may have made room.
+                let Some(reason) = self.reason(file, now, left) else { continue };
+                let run = Run { survey: &survey, roots: &roots, before: summary.deleted, format };
+                match self.take(&run, file, (reason, now), &mut guard, out)? {
+                    Fate::Gone => {
+                        left -= if file.shared { 0 } else { file.taken };
+                        summary.deleted += 1;
+                        summary.deleted_bytes += file.size;
+                    }
+                    Fate::Spared => summary.spared += 1,
+                    Fate::Refused => {}
+                }
             }
         }
         summary.errors = out.diag().errors();
@@ -114,6 +148,18 @@ impl Clean {
             return Ok(Exit::No);
         }
         Ok(Exit::Ok)
+    }
+
+    /// Whether deleting below a path was asked for; one that is not there is reported by the walk.
+    fn admits(&self, path: &Path, diag: &Diag) -> bool {
+        let refused =
+            !self.system && path.canonicalize().is_ok_and(|real| crate::system::holds_all_sorts(&real));
+        if refused {
+            let reason =
+                "holds trees of all sorts, or is part of the system: name the directory of the traces";
+            diag.error(path.display(), format_args!("{reason}, or give --system"));
+        }
+        !refused
     }
 
     fn wanted(&self) -> anyhow::Result<Wanted> {
@@ -134,45 +180,51 @@ impl Clean {
         if now - file.mtime < self.idle.as_secs() as i64 {
             return Some("changed less than --idle ago");
         }
-        guard.writing(file.device, file.inode).then_some("it is open for writing")
+        guard.objects(file)
     }
 
-    /// Records a file and deletes it; whether it is gone, or would be.
-    #[expect(clippy::too_many_arguments, reason = "what a deletion is recorded with")]
+    /// Records a file and deletes it, or tells that it would.
     fn take(
         &self,
-        survey: &Survey,
+        run: &Run<'_>,
         file: &Candidate,
-        roots: &[PathBuf],
-        reason: DeletionReason,
-        before: u64,
-        format: Format,
+        (reason, now): (DeletionReason, i64),
+        guard: &mut Guard,
         out: &mut Out,
-    ) -> anyhow::Result<bool> {
-        let path = survey.path(file);
-        if self.dry_run {
-            self.tell(&path, file, reason, format, out)?;
-            return Ok(true);
+    ) -> anyhow::Result<Fate> {
+        let path = run.survey.path(file);
+        if let Some(why) = self.spared(file, now, guard) {
+            out.diag().info(path.display(), format_args!("spared: {why}"));
+            return Ok(Fate::Spared);
         }
-        let target = match Target::aim(&roots[survey.root(file)], survey, file) {
+        if self.dry_run {
+            self.tell(&path, file, reason, run.format, out)?;
+            return Ok(Fate::Gone);
+        }
+        let target = match Target::aim(&run.roots[run.survey.root(file)], run.survey, file) {
             Ok(target) => target,
             Err(e) => {
                 out.error(path.display(), e);
-                return Ok(false);
+                return Ok(Fate::Refused);
             }
         };
         // Not as an error of the stream: that a reader has gone is no success here.
         let stopped = |e: std::io::Error| {
-            let reason = crate::io_reason(&e);
+            let (reason, before) = (crate::io_reason(&e), run.before);
             anyhow!("{reason}; nothing is deleted without a record: stopped after {before} files")
         };
-        self.tell(&path, file, reason, format, out).and_then(|()| out.flush()).map_err(stopped)?;
-        match target.delete(self.prune) {
-            Ok(()) => Ok(true),
+        self.tell(&path, file, reason, run.format, out).and_then(|()| out.flush()).map_err(stopped)?;
+        // Whoever reads the record may have taken long to do so.
+        if let Some(why) = guard.objects(file) {
+            refuse(&path, why.into(), run.format, out).map_err(stopped)?;
+            return Ok(Fate::Spared);
+        }
+        match target.unchanged().and_then(|()| target.delete(self.prune)) {
+            Ok(()) => Ok(Fate::Gone),
             Err(e) => {
                 out.error(path.display(), &e);
-                refuse(&path, e, format, out).map_err(stopped)?;
-                Ok(false)
+                refuse(&path, e, run.format, out).map_err(stopped)?;
+                Ok(Fate::Refused)
             }
         }
     }
@@ -183,7 +235,8 @@ impl Clean {
         if self.older_than.is_some_and(old) {
             return Some(DeletionReason::Age);
         }
-        self.keep.is_some_and(|keep| left > keep).then_some(DeletionReason::Size)
+        // One name of several makes no room.
+        self.keep.is_some_and(|keep| left > keep && !file.shared).then_some(DeletionReason::Size)
     }
 
     fn tell(
@@ -248,34 +301,6 @@ fn refuse(path: &Path, reason: String, format: Format, out: &mut Out) -> std::io
             let path_hex = path_hex(path);
             out.record(&Refusal { path: path.to_string_lossy().into_owned(), path_hex, reason })
         }
-    }
-}
-
-/// Knows which files are being written, and looks again when that is old.
-struct Guard {
-    writers: Writers,
-    at: Instant,
-}
-
-impl Guard {
-    fn new(diag: &Diag) -> Self {
-        let writers = Writers::scan();
-        if writers.hidden > 0 {
-            let n = writers.hidden;
-            diag.info(
-                "clean",
-                format_args!("the open files of {n} processes cannot be seen; --idle guards theirs"),
-            );
-        }
-        Self { writers, at: Instant::now() }
-    }
-
-    fn writing(&mut self, device: u64, inode: u64) -> bool {
-        if self.at.elapsed() > FRESH {
-            self.writers = Writers::scan();
-            self.at = Instant::now();
-        }
-        self.writers.has(device, inode)
     }
 }
 

@@ -32,13 +32,17 @@ Examples:
 /// any. Findings of severity warning are counted on standard error; a default ACL is one, because without it the
 /// umask decides what new entries allow.
 ///
+/// Where an account is known, by --owner, the policy or the owner of the PATH, nothing is cut off from it: what it has
+/// only as one of the others, because neither the owner nor the group of an entry is its own, stays, and is listed with
+/// what to do first. Private keys are closed all the same.
+///
 /// Paths of the system (/etc, /usr but what is below /usr/local, /dev and the like, and directories such as / and
 /// /var/log themselves) are refused without --system: the classes are those of an installation of these tools.
 ///
 /// Each change is written down before it is made and again after it. When that cannot be done, the run ends with
 /// status 2 and changes nothing more.
 #[derive(Args, Debug)]
-#[command(after_long_help = EXAMPLES)]
+#[command(arg = common::report::plain_format(), after_long_help = EXAMPLES)]
 pub(crate) struct Fix {
     #[command(flatten)]
     inputs: Inputs,
@@ -65,7 +69,7 @@ impl Fix {
         let shown = || path.display().to_string();
         let journal = if self.dry_run { None } else { Some(self.journal(&path)?) };
         let (diag, to) = out.parts();
-        let fixer = Fixer::new(diag, to, journal, manner);
+        let fixer = Fixer::new(diag, to, journal, manner, plan.judge.clone());
         let ran = crate::run::run(&mut plan, self.inputs.paths()?, options, diag, &fixer);
         let (done, record, output) = fixer.finish();
         if !self.dry_run {
@@ -119,9 +123,9 @@ fn remarks(done: &Done, dry_run: bool, diag: &Diag) {
     }
     if done.locked > 0 {
         let will = if dry_run { "would be" } else { "are" };
-        let what = "programs that others could run and that";
+        let what = "entries that others could use and that";
         diag.warn("fix", format_args!("{what} {will} left to root's group: {}", done.locked));
-        diag.help("chgrp them to the group of the account that runs them");
+        diag.help("chgrp them to the group of the account that uses them; --owner names it, and nothing is cut off from it");
     }
 }
 

@@ -10,7 +10,7 @@ use common::finding::Severity;
 use common::fsat::Output;
 use common::out::{Diag, Out};
 use common::policy::Class;
-use common::report::{End, ReportFormat, nagios_exit};
+use common::report::{End, ReportFormat, nagios_exit_from};
 
 use crate::collect::Collector;
 use crate::host::{self, Host};
@@ -42,13 +42,16 @@ pub(crate) struct HostCmd {
     /// The daemon's port
     #[arg(long, value_name = "PORT", default_value_t = 1778)]
     port: u16,
-    /// Least severity that makes the exit status 1
+    /// Least severity that makes the exit status 1; with --format nagios, that is critical
     #[arg(long, value_enum, default_value_t = Severity::Error, value_name = "SEVERITY")]
     fail_on: Severity,
     /// Least severity that is shown
     #[arg(long, value_enum, default_value_t = Severity::Note, value_name = "SEVERITY")]
     show: Severity,
     /// Write the report to FILE instead of standard output; a regular file is replaced in one step
+    ///
+    /// A new file gets mode 0640. An existing one keeps its mode and group: where another account reads it, such as
+    /// node_exporter, create it once with the mode that is wanted.
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
     /// Findings shown per rule in text; 0 shows all
@@ -87,7 +90,7 @@ impl HostCmd {
         let seen = Seen { entries: end.subjects, ..Seen::default() };
         report.end(to, &Ending { seen, known, end, ..Ending::default() })?;
         Ok(match format {
-            ReportFormat::Nagios => nagios_exit(&end),
+            ReportFormat::Nagios => nagios_exit_from(&end, self.fail_on),
             _ if totals.at_least(self.fail_on) > 0 => Exit::No,
             _ => Exit::Ok,
         })

@@ -8,7 +8,6 @@ use common::exit::Exit;
 use common::out::{Diag, Format, Out};
 use common::progress::{self, Unit};
 use indicatif::ProgressBar;
-use rustix::process::{Resource, Rlimit};
 
 use super::tree::Inputs;
 use crate::manifest::{partial, sign};
@@ -31,7 +30,7 @@ Examples:
 
 /// Make and verify SHA-256 manifests of model weights and other inputs
 #[derive(Args, Debug)]
-#[command(after_long_help = EXAMPLES)]
+#[command(arg = common::report::plain_format(), after_long_help = EXAMPLES)]
 pub(crate) struct Manifest {
     #[command(subcommand)]
     action: Action,
@@ -70,7 +69,7 @@ struct Create {
 /// Compare files with a manifest
 ///
 /// Reports files that changed, are missing, changed while they were read, and, with paths, files below them that
-/// the manifest does not name. Silent when all is as it was. Reads what sha256sum writes, with --tag, too, and JSON
+/// the manifest does not name; also symbolic links that it does not name and that lead elsewhere than below the paths. Silent when all is as it was. Reads what sha256sum writes, with --tag, too, and JSON
 /// lines; the latter must end with their summary, so that a cut manifest is told. A name that is a link is followed,
 /// as sha256sum does.
 #[derive(Args, Debug)]
@@ -105,7 +104,6 @@ struct How {
 
 impl Manifest {
     pub(crate) fn run(self, format: Format, out: &mut Out) -> anyhow::Result<Exit> {
-        deep();
         match self.action {
             Action::Create(create) => create.run(format, out),
             Action::Verify(verify) => verify.run(format, out),
@@ -137,14 +135,6 @@ fn bar(diag: &Diag, what: &str, total: impl FnOnce() -> u64) -> ProgressBar {
         bar.set_length(total());
     }
     bar
-}
-
-/// Allows as many open files as there may be: a deep tree takes one for each of its levels.
-fn deep() {
-    let limit = rustix::process::getrlimit(Resource::Nofile);
-    let most = Rlimit { current: limit.maximum, maximum: limit.maximum };
-    // What it was is enough for any usual tree.
-    let _ = rustix::process::setrlimit(Resource::Nofile, most);
 }
 
 #[cfg(test)]

@@ -47,12 +47,17 @@ Examples:
 /// loopback, documentation and example ranges are told apart and shown with --all-scopes. The exit status is 1
 /// when a public address is not on the allow list. Logins in URLs are shown as `***`.
 ///
-/// Looks into scripts, configuration, JSON and XML of up to 16 MiB, Dockerfiles and Makefiles; --all-files into every
-/// text. A dotted word counts as a host where that is clear: in a URL or a container image, with a port, as the
-/// value of a key such as server, host, endpoint, registry, url or proxy, or by a well-known top-level domain that is
+/// Looks into scripts, told by their first line or name; configuration: *.conf, *.cfg, *.cnf, *.ini, *.toml, *.yaml,
+/// *.yml, *.env, *.properties, *.service, *.socket, *.timer; and, up to 16 MiB, *.json, *.jsonc, *.json5, *.ipynb, *.xml,
+/// *.js, *.mjs, *.ts, *.tf, *.hcl, *.j2, *.tmpl, *.list, *.repo, *.sources, *.mount, *.dockerfile, Dockerfile, Dockerfile.*,
+/// Containerfile, Makefile, CMakeLists.txt, Jenkinsfile, crontab, hosts, fstab, requirements.txt, constraints.txt, config,
+/// ssh_config, sshd_config, known_hosts, .npmrc, .pypirc, .gitmodules and .netrc. --all-files looks into every text.
+///
+/// A dotted word counts as a host where that is clear: in a URL or a container image, with a port, as the
+/// value of a key such as server, host, endpoint, registry, url or proxy, before `:/` as scp has it, or by a well-known top-level domain that is
 /// no suffix of files.
 #[derive(Args, Debug)]
-#[command(after_long_help = EXAMPLES)]
+#[command(arg = common::report::plain_format(), after_long_help = EXAMPLES)]
 pub(crate) struct Netaddr {
     #[command(flatten)]
     inputs: Inputs,
@@ -304,5 +309,30 @@ mod tests {
         write(&dir.path().join("b.xml"), 0o640, "<a>https://vendor.com/</a>");
         write(&dir.path().join("Dockerfile"), 0o640, "FROM nvcr.io/nvidia/pytorch:24.01\n");
         assert_eq!(netaddr(dir.path(), &[]).1.lines().count(), 3);
+    }
+
+    #[test]
+    fn the_help_names_what_is_looked_into() {
+        use clap::CommandFactory;
+        let mut cli = crate::Cli::command();
+        let help = cli.find_subcommand_mut("netaddr").unwrap().render_long_help().to_string();
+        for name in crate::netaddr::NAMES {
+            assert!(help.contains(name), "{name}");
+        }
+        for end in crate::netaddr::ENDS {
+            assert!(help.contains(&format!("*{end}")), "{end}");
+        }
+    }
+
+    #[test]
+    fn crontabs_requirements_notebooks_and_remote_copies_are_looked_into() {
+        let dir = clean_dir();
+        write(&dir.path().join("crontab"), 0o640, "* * * * * root curl -s http://vendor.cn/x\n");
+        write(&dir.path().join("requirements.txt"), 0o640, "--index-url https://vendor.cn/simple\n");
+        write(&dir.path().join("config"), 0o640, "HostName bastion.vendor.cn\n");
+        write(&dir.path().join("a.ipynb"), 0o640, "{\"source\": [\"https://vendor.cn/\"]}");
+        write(&dir.path().join("run.sh"), 0o750, "#!/bin/sh\nscp x store.vendor.io:/srv\n");
+        let (_, text) = netaddr(dir.path(), &[]);
+        assert_eq!(text.lines().count(), 5, "{text}");
     }
 }

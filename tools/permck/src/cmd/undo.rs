@@ -25,7 +25,7 @@ Examples:
 /// then. What a killed `permck fix` may or may not have changed is put back where size and times prove that it is
 /// the same file, and setuid and setgid bits never are. A last line that was cut short is passed over with a warning.
 #[derive(Args, Debug)]
-#[command(after_long_help = EXAMPLES)]
+#[command(arg = common::report::plain_format(), after_long_help = EXAMPLES)]
 pub(crate) struct Undo {
     /// What `permck fix` wrote
     #[arg(value_name = "FILE")]

@@ -1,7 +1,7 @@
 //! The record of a fix: a line before each change, and one after it. What stands in the file is whole.
 
 use std::fs::File;
-use std::io::{self, Write};
+use std::io::{self, BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 
 use common::policy::Class;
@@ -33,6 +33,9 @@ impl Journal {
         let meta = file.metadata()?;
         crate::trusted(&meta).map_err(|e| io::Error::other(e.to_string()))?;
         let length = meta.len();
+        if length > 0 && !is_record(path)? {
+            return Err(io::Error::other("is there, and no record of changes: name another file"));
+        }
         if length > 0 && !ends_whole(path, length)? {
             return Err(io::Error::other("its last line is cut short: name another file"));
         }
@@ -72,6 +75,15 @@ impl Journal {
     pub(super) fn sync(&self) -> io::Result<()> {
         self.file.sync_all()
     }
+}
+
+/// What does not begin with a change, `permck undo` would not read either.
+fn is_record(path: &Path) -> io::Result<bool> {
+    let (file, _) = common::fsat::open_regular(path)?;
+    let mut line = Vec::new();
+    BufReader::new(file.take(LINE)).read_until(b'\n', &mut line)?;
+    let change = std::str::from_utf8(&line).ok().and_then(|l| common::record::read::<Change>(l).ok());
+    Ok(change.flatten().is_some())
 }
 
 fn ends_whole(path: &Path, length: u64) -> io::Result<bool> {

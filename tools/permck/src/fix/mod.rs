@@ -21,9 +21,10 @@ use rustix::fs::{self as rfs, FileType, OFlags, StatVfsMountFlags, Statx, StatxA
 use rustix::io::Errno;
 
 use crate::inspect::{Issue, Root, Sink};
-use crate::rule::Subject;
+use crate::rule::lockout::{self, Lockout};
+use crate::rule::{Judge, Subject};
 use crate::walk::{self, Dir, device, fstat, kind};
-use crate::xattr;
+use crate::xattr::{self, Acl};
 use identity::{Rights, born, moment};
 
 mod identity;
@@ -56,7 +57,7 @@ pub(crate) struct Done {
     pub(crate) left: u64,
     /// Findings of severity warning by rule: they are not mended.
     pub(crate) warnings: BTreeMap<String, u64>,
-    /// Programs of root's group that others could run before.
+    /// Entries of root's group that others could use before.
     pub(crate) locked: u64,
 }
 
@@ -68,6 +69,7 @@ pub(crate) struct Fixer<'a> {
     journal: Option<Mutex<Journal>>,
     manner: Manner,
     rights: Rights,
+    judge: Judge,
 }
 
 struct State<'a> {
@@ -85,10 +87,11 @@ impl<'a> Fixer<'a> {
         to: &'a mut (dyn Write + Send),
         journal: Option<Journal>,
         manner: Manner,
+        judge: Judge,
     ) -> Self {
         let state = State { to, done: Done::default(), output: Ok(()), record: Ok(()) };
         let journal = journal.map(Mutex::new);
-        Self { diag, state: Mutex::new(state), journal, manner, rights: Rights::own() }
+        Self { diag, state: Mutex::new(state), journal, manner, rights: Rights::own(), judge }
     }
 
     /// What was done, and what became of the record and the output, once every change is on disk.
@@ -98,11 +101,16 @@ impl<'a> Fixer<'a> {
         (state.done, state.record.and(synced), state.output)
     }
 
-    fn mend(&self, root: &Root, dir: &Dir, s: &Subject<'_>, rules: Vec<String>) -> Result<Change, String> {
+    fn mend(
+        &self,
+        root: &Root,
+        dir: &Dir,
+        s: &Subject<'_>,
+        rules: Vec<String>,
+    ) -> Result<Option<Change>, String> {
         refuse(s)?;
         self.rights.check(s.st.stx_uid)?;
         let acl = rules.iter().any(|r| r == "acl");
-        let after = if acl { crate::rule::acl::without_acl(s) } else { s.tightened() };
         let fd = self.open(root, dir, s.name).map_err(crate::reason)?;
         if !same(&fstat(&fd).map_err(crate::reason)?, s.st) {
             return Err("it changed while it was looked at".into());
@@ -111,7 +119,20 @@ impl<'a> Fixer<'a> {
             return Err("its file system is mounted read-only".into());
         }
         let place = proc_path(&fd);
-        let removed = if acl { attribute(&place, xattr::ACCESS).map_err(crate::reason)? } else { None };
+        let there = attribute(&place, xattr::ACCESS).map_err(crate::reason)?;
+        if there.as_deref().map(Acl::parse) != s.xattrs.access {
+            return Err("its ACL changed while it was looked at".into());
+        }
+        let wanted = if acl { crate::rule::acl::without_acl(s) } else { s.tightened() };
+        let after = match self.cut_off(s) {
+            // Writing is taken away all the same.
+            Some(_) => Mode(wanted.0 | lockout::lost(s, wanted)),
+            None => wanted,
+        };
+        if after == s.mode() && !acl {
+            return Ok(None);
+        }
+        let removed = there.filter(|_| acl);
         let path = real(root, s);
         let mut change = Change {
             path: path.to_string_lossy().into_owned(),
@@ -131,19 +152,28 @@ impl<'a> Fixer<'a> {
             acl_removed_hex: removed.as_deref().map(hex),
             dry_run: self.journal.is_none(),
         };
-        let Some(journal) = &self.journal else { return Ok(change) };
+        let Some(journal) = &self.journal else { return Ok(Some(change)) };
         let mut journal = lock(journal);
         let start = journal.end();
         self.write_down(&mut journal, &change)?;
-        if let Err(e) = tighten(&place, s.mode(), after, removed.is_some()) {
+        if let Err((e, undone)) = tighten(&place, s.mode(), after, removed.is_some()) {
             // It was not made, and must not stand there as if it were.
-            journal.cut(start).map_err(|e| self.broken(e))?;
+            if undone {
+                journal.cut(start).map_err(|e| self.broken(e))?;
+            }
             return Err(crate::reason(e));
         }
         change.ctime_after = Some(moment(&fstat(&fd).map_err(crate::reason)?.stx_ctime));
         // The change is made and its first line is there: whatever becomes of the second, it counts.
         let _ = self.write_down(&mut journal, &change);
-        Ok(change)
+        Ok(Some(change))
+    }
+
+    /// Whether an account that is known would lose what it has as one of the others. A private key is closed whoever
+    /// that keeps out.
+    fn cut_off(&self, s: &Subject<'_>) -> Option<Lockout> {
+        let lockout = lockout::of(s, s.tightened(), &self.judge)?;
+        (s.secret.is_none() && lockout != Lockout::Anybody).then_some(lockout)
     }
 
     /// A user who names a mounted file means that file; below a directory, what is mounted is not the tree's.
@@ -229,7 +259,13 @@ impl Sink for Fixer<'_> {
         let mut refused = 0;
         if !mendable.is_empty() {
             match self.mend(root, dir, subject, mendable.into_iter().map(|i| i.finding.rule).collect()) {
-                Ok(done) => change = Some(done),
+                Ok(done) => {
+                    change = done;
+                    if let Some(lockout) = self.cut_off(subject) {
+                        refused = 1;
+                        reasons.insert(0, lockout.reason(subject, &self.judge));
+                    }
+                }
                 Err(reason) => {
                     refused = 1;
                     reasons.insert(0, reason);
@@ -244,11 +280,12 @@ impl Sink for Fixer<'_> {
             state.done.warn(issue.finding.rule);
         }
         if let Some(change) = change {
-            state.done.locked += u64::from(subject.locks_out(subject.tightened()));
+            let lockout = lockout::of(subject, subject.tightened(), &self.judge);
+            state.done.locked += u64::from(lockout == Some(Lockout::Anybody));
             state.write(self.manner.format, &change, || format!("{}", Shown(&change)));
         }
         if !reasons.is_empty() {
-            let path = subject.path();
+            let path = real(root, subject);
             reasons.into_iter().for_each(|reason| self.left(&mut state, &path, reason));
         }
     }
@@ -329,12 +366,13 @@ fn same(now: &Statx, judged: &Statx) -> bool {
         && (now.stx_nlink == judged.stx_nlink || kind(now) == FileType::Directory)
 }
 
-/// Bits first: with an ACL they are its mask, so nobody has more in between. Either all of it is done or nothing.
-fn tighten(place: &str, before: Mode, after: Mode, acl: bool) -> rustix::io::Result<()> {
-    rfs::chmod(place, rfs::Mode::from_raw_mode(after.0))?;
+/// Bits first: with an ACL they are its mask, so nobody has more in between. Either all of it is done or nothing, as
+/// far as the system lets us: the error comes with whether nothing is.
+fn tighten(place: &str, before: Mode, after: Mode, acl: bool) -> Result<(), (Errno, bool)> {
+    let chmod = |mode: Mode| rfs::chmod(place, rfs::Mode::from_raw_mode(mode.0));
+    chmod(after).map_err(|e| (e, true))?;
     if acl && let Err(e) = rfs::removexattr(place, xattr::ACCESS) {
-        rfs::chmod(place, rfs::Mode::from_raw_mode(before.0))?;
-        return Err(e);
+        return Err((e, chmod(before).is_ok()));
     }
     Ok(())
 }

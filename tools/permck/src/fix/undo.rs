@@ -64,6 +64,11 @@ impl Undoer {
             chmod(after)?;
             return Err("it was changed while it was put back".into());
         }
+        // The system takes setgid away where its owner is not in the group, and says nothing.
+        let got = Mode::of(u32::from(then.stx_mode));
+        if got != before {
+            return Err(format!("the system gave it mode {got}, not {before}: root can put it back"));
+        }
         self.undone.insert((device(&st), st.stx_ino), (change.ctime_before.clone(), moment(&then.stx_ctime)));
         Ok(true)
     }

@@ -1,6 +1,10 @@
 //! The account that runs the tools: not root, in no group that is as good as root, without general sudo rights.
 
+use std::collections::BTreeSet;
+
 use common::finding::{Finding, Severity};
+use common::policy::{Class, Mode, shell_quote};
+use rustix::fs::FileType;
 
 use super::sudoers::{Include, Sudoers, Who};
 use super::{Check, Host, unseen};
@@ -22,7 +26,11 @@ pub(super) static CHECK: Check = Check {
             found.push(
                 check
                     .finding(format!("account {user}"))
-                    .found("is root")
+                    .found(if user == "root" {
+                        "is root"
+                    } else {
+                        "has uid 0: it is root under another name"
+                    })
                     .expected("an account of its own without privileges")
                     .fix(match host.live {
                         true => "run the tools as another user: useradd --system profguard",
@@ -33,11 +41,34 @@ pub(super) static CHECK: Check = Check {
             );
             return found;
         }
+        found.extend(home(host, check, user));
         found.extend(groups(host, check, user));
         found.extend(sudo(host, check, user));
         found
     },
 };
+
+/// Whoever can look into its home directory can read what it leaves there, and whoever can write, what it starts.
+fn home(host: &Host, check: &Check, user: &str) -> Option<Finding> {
+    let home = host.ids.home(user)?;
+    let below = home.strip_prefix("/").ok()?.to_str().filter(|h| !h.is_empty())?;
+    // Accounts of the system have homes like /bin, which are none.
+    if crate::system::owns(home) {
+        return None;
+    }
+    let st = host.stat(below).ok()?;
+    let (mode, most) = (Mode::of(st.st_mode), Class::HomeDir.max());
+    let directory = FileType::from_raw_mode(st.st_mode) == FileType::Directory;
+    (directory && mode.beyond(most).0 & 0o777 != 0).then(|| {
+        let place = host.shown(below);
+        let finding = check.finding(&place).found(format!("home directory of {user} with mode {mode}"));
+        let fix = format!("chmod {} {}", Mode(mode.0 & most.0), shell_quote(&place));
+        finding.expected(format!("at most {most}")).fix(fix)
+    })
+}
+
+/// More files than sudo can be meant to read; each takes a call.
+const INCLUDES: usize = 500;
 
 /// Groups whose members can become root, or read what only root should.
 const POWERFUL: [(&str, &str); 12] = [
@@ -78,7 +109,7 @@ fn groups(host: &Host, check: &Check, user: &str) -> Vec<Finding> {
 fn sudo(host: &Host, check: &Check, user: &str) -> Vec<Finding> {
     let mut found = Vec::new();
     let mut sudoers = Sudoers::default();
-    read(host, "etc/sudoers", &mut sudoers, &mut found, 0);
+    read(host, "etc/sudoers", &mut sudoers, &mut found, &mut BTreeSet::new());
     let groups = host.ids.groups_of(user);
     let who = Who { name: user, uid: host.ids.uid(user), groups: &groups };
     for rule in &sudoers.rules {
@@ -102,29 +133,38 @@ fn sudo(host: &Host, check: &Check, user: &str) -> Vec<Finding> {
     found
 }
 
-/// Reads a file of sudo's and what it includes; included circles end.
-fn read(host: &Host, path: &str, sudoers: &mut Sudoers, found: &mut Vec<Finding>, depth: u32) {
+/// Reads a file of sudo's and what it includes, each once: a hostile file includes itself over and over.
+fn read(
+    host: &Host,
+    path: &str,
+    sudoers: &mut Sudoers,
+    found: &mut Vec<Finding>,
+    files: &mut BTreeSet<String>,
+) {
+    if !files.insert(path.to_owned()) {
+        return;
+    }
+    if files.len() > INCLUDES {
+        return found.push(unseen(host.shown(path), "too many files are included"));
+    }
     let text = match host.read(path) {
         Ok(text) => text,
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => return,
         Err(e) => return found.push(unseen(host.shown(path), crate::io_reason(&e))),
     };
     for include in sudoers.add(path, &text) {
-        if depth >= 8 {
-            return found.push(unseen(host.shown(path), "includes too deeply"));
-        }
         // A relative path begins at the file that includes it.
         let place = |p: &str| match p.strip_prefix('/') {
             Some(p) => p.trim_start_matches('/').to_owned(),
             None => path.rsplit_once('/').map_or_else(|| p.to_owned(), |(dir, _)| format!("{dir}/{p}")),
         };
         match include {
-            Include::File(p) => read(host, &place(&p), sudoers, found, depth + 1),
+            Include::File(p) => read(host, &place(&p), sudoers, found, files),
             Include::Directory(p) => {
                 let dir = place(p.trim_end_matches('/'));
                 // sudo itself skips names with dots and backups.
                 for name in host.names(&dir).into_iter().filter(|n| !n.contains('.') && !n.ends_with('~')) {
-                    read(host, &format!("{dir}/{name}"), sudoers, found, depth + 1);
+                    read(host, &format!("{dir}/{name}"), sudoers, found, files);
                 }
             }
         }

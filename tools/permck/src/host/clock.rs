@@ -10,7 +10,14 @@ pub(super) static CHECK: Check = Check {
     what: "the clock is not synchronised",
     run: |host, check| {
         if !host.live {
-            return Vec::new();
+            let enabled = host.enabled(&SERVICES);
+            let note = || {
+                unseen(
+                    host.shown("etc/systemd/system"),
+                    "no time service is enabled; a container has its host's clock",
+                )
+            };
+            return if enabled { Vec::new() } else { vec![note()] };
         }
         // What systemd-timesyncd leaves once it has reached a server.
         if host.stat("run/systemd/timesync/synchronized").is_ok() || service(host).is_some() {
@@ -24,6 +31,10 @@ pub(super) static CHECK: Check = Check {
         vec![finding.expected("one of them").fix("systemctl enable --now chronyd")]
     },
 };
+
+/// Time services, as units are called.
+const SERVICES: [&str; 9] =
+    ["chronyd", "chrony", "ntpd", "ntp", "ntpsec", "ntpd-rs", "openntpd", "systemd-timesyncd", "ptp4l"];
 
 /// The name of a running time service.
 fn service(host: &Host) -> Option<String> {

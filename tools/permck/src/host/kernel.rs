@@ -61,10 +61,23 @@ fn setting(host: &Host, check: &Check, name: &str, least: i64) -> Option<Finding
     })
 }
 
-/// How to set it for good: now, where the system runs, and in a file that is read at the next start.
+/// How to set it for good: now, where the system runs, and in a file that is read at the next start. Where a file
+/// sets it already, ours must have the last word, or that file must change if it is the administrator's own.
 fn set(host: &Host, name: &str, value: i64) -> String {
-    let file = host.shown("etc/sysctl.d/60-profguard.conf");
-    let line = format!("`{name} = {value}` in {}", file.display());
+    const OURS: &str = "99-profguard.conf";
+    let there = host.sysctl_file(name);
+    let good = |v: &str| v.parse::<i64>().is_ok_and(|v| v == value || (value > 0 && v > value));
+    if let Some((_, path)) = there.as_ref().filter(|(v, _)| host.live && good(v)) {
+        let path = host.shown(path);
+        return format!("sysctl --system: {} has the right value, and it is not in force", path.display());
+    }
+    let last = |path: &&str| *path == "etc/sysctl.conf" || path.rsplit('/').next().is_some_and(|n| n >= OURS);
+    let (file, set) = match there.as_ref().map(|(_, path)| path.as_str()).filter(last) {
+        Some(path) if path.starts_with("etc/") => (path.to_owned(), ", which sets it now"),
+        Some(_) => ("etc/sysctl.d/zz-profguard.conf".to_owned(), ""),
+        None => (format!("etc/sysctl.d/{OURS}"), ""),
+    };
+    let line = format!("`{name} = {value}` in {}{set}", host.shown(&file).display());
     if host.live { format!("write {line}, then sysctl --system") } else { format!("write {line}") }
 }
 

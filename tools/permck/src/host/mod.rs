@@ -33,7 +33,7 @@ pub(crate) struct Check {
 }
 
 /// Every subject, in the order in which they are checked.
-pub(crate) static CHECKS: [&Check; 13] = [
+pub(crate) static CHECKS: [&Check; 14] = [
     &account::CHECK,
     &umask::CHECK,
     &kernel::ASLR,
@@ -45,6 +45,7 @@ pub(crate) static CHECKS: [&Check; 13] = [
     &firewall::CHECK,
     &tmp::CHECK,
     &unit::CHECK,
+    &unit::NO_TLS,
     &cann::CHECK,
     &clock::CHECK,
 ];
@@ -116,20 +117,41 @@ impl Host {
             let value = self.read(&proc).map_err(|e| crate::io_reason(&e))?;
             return Ok((value.trim().to_owned(), format!("/{proc}")));
         }
+        let found =
+            self.sysctl_file(name).map(|(value, path)| (value, self.shown(&path).display().to_string()));
+        found.ok_or_else(|| format!("{name} is set by no file of this root"))
+    }
+
+    /// The value that the files give a kernel setting, and the file that has the last word.
+    pub(crate) fn sysctl_file(&self, name: &str) -> Option<(String, String)> {
         let mut found = None;
         for path in self.sysctl_files() {
             let text = self.read(&path).unwrap_or_default();
             if let Some(value) = text.lines().filter_map(|l| setting(l, name)).next_back() {
-                found = Some((value.to_owned(), self.shown(&path).display().to_string()));
+                found = Some((value.to_owned(), path));
             }
         }
-        found.ok_or_else(|| format!("{name} is set by no file of this root"))
+        found
+    }
+
+    /// Whether one of these services is started with the system.
+    pub(crate) fn enabled(&self, services: &[&str]) -> bool {
+        let places = ["etc/systemd/system", "usr/lib/systemd/system", "lib/systemd/system", "etc/runlevels"];
+        let starts = |place: &&str, dir: &String| {
+            dir.ends_with(".wants") || dir.ends_with(".requires") || *place == "etc/runlevels"
+        };
+        places.iter().any(|place| {
+            let dirs = self.names(place).into_iter().filter(|dir| starts(place, dir));
+            dirs.flat_map(|dir| self.names(&format!("{place}/{dir}")))
+                .any(|name| services.contains(&name.trim_end_matches(".service")))
+        })
     }
 
     /// The files in the order in which they are read; the last setting wins.
     fn sysctl_files(&self) -> Vec<String> {
         let mut by_name = std::collections::BTreeMap::new();
-        for dir in ["usr/lib/sysctl.d", "run/sysctl.d", "etc/sysctl.d"] {
+        let dirs = ["lib", "usr/lib", "usr/local/lib", "run", "etc"].map(|dir| format!("{dir}/sysctl.d"));
+        for dir in &dirs {
             for name in self.names(dir).into_iter().filter(|n| n.ends_with(".conf")) {
                 by_name.insert(name.clone(), format!("{dir}/{name}"));
             }

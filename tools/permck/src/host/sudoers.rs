@@ -19,6 +19,9 @@ pub(crate) struct Sudoers {
     aliases: HashMap<String, Vec<String>>,
 }
 
+/// What is known of aliases: whether each is for somebody.
+type Told<'a> = HashMap<&'a str, Option<bool>>;
+
 /// What a line includes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Include {
@@ -69,16 +72,16 @@ impl Sudoers {
 
     /// Tells whether a rule is for somebody; `None` where it names a netgroup or another source that is not read.
     pub(crate) fn applies(&self, rule: &Rule, who: Who<'_>) -> Option<bool> {
-        self.matches(&rule.users, who, 0)
+        self.matches(&rule.users, who, &mut Told::new())
     }
 
     /// The last item that matches decides, as sudo has it.
-    fn matches(&self, items: &[String], who: Who<'_>, depth: u32) -> Option<bool> {
+    fn matches<'a>(&'a self, items: &'a [String], who: Who<'_>, told: &mut Told<'a>) -> Option<bool> {
         let mut unsure = false;
         for item in items.iter().rev() {
             let plain = item.trim_start_matches('!');
             let negated = (item.len() - plain.len()) % 2 == 1;
-            match self.item(plain, who, depth) {
+            match self.item(plain, who, told) {
                 Some(true) => return (!unsure).then_some(!negated),
                 Some(false) => {}
                 None => unsure = true,
@@ -87,10 +90,16 @@ impl Sudoers {
         (!unsure).then_some(false)
     }
 
-    fn item(&self, item: &str, who: Who<'_>, depth: u32) -> Option<bool> {
-        // Aliases may name each other, and a hostile file may close a circle.
-        if let Some(members) = self.aliases.get(item).filter(|_| depth < 16) {
-            return self.matches(members, who, depth + 1);
+    fn item<'a>(&'a self, item: &'a str, who: Who<'_>, told: &mut Told<'a>) -> Option<bool> {
+        if let Some(members) = self.aliases.get(item) {
+            // Aliases may name each other, and a hostile file may close a circle, or name one over and over.
+            if let Some(answer) = told.get(item) {
+                return *answer;
+            }
+            told.insert(item, Some(false));
+            let answer = self.matches(members, who, told);
+            told.insert(item, answer);
+            return answer;
         }
         if let Some(gid) = item.strip_prefix("%#") {
             let gid: u32 = gid.parse().ok()?;
@@ -191,6 +200,7 @@ mod tests {
             "ALL, !ann ALL=ALL",
             "!ann ALL=ALL",
             "User_Alias A = A\nA ALL=ALL",
+            "User_Alias A = A, A, A, A, A, A, A, A, A, A, A, A, A\nA ALL=ALL",
         ] {
             assert_eq!(applies(no), [Some(false)], "{no}");
         }

@@ -244,3 +244,97 @@ fn the_environment_of_a_toolkit_is_held_against_it() {
         ]
     );
 }
+
+#[test]
+fn files_that_include_themselves_are_read_once() {
+    let mut files = ACCOUNTS.to_vec();
+    let (sudoers, nft) =
+        ("@include /etc/sudoers\n".repeat(12), "include \"/etc/nftables.conf\"\n".repeat(12));
+    let nft = nft + "include \"nftables.d/*.nft\"\n";
+    files.push(("etc/sudoers", &sudoers));
+    files.push(("etc/nftables.conf", &nft));
+    let drop = "table inet f { chain i { type filter hook input priority 0; policy drop; } }\n";
+    files.push(("etc/nftables.d/a.nft", drop));
+    let dir = root(&files);
+    let found = found(&host(dir.path(), false));
+    assert!(!found.iter().any(|f| f.contains("nothing in the firewall")), "{found:?}");
+}
+
+#[test]
+fn a_unit_without_certificates_or_bounds_is_told() {
+    let unit = |exec: &str| {
+        let text = format!(
+            "[Service]\nUser=prof\nExecStart={exec}\nCapabilityBoundingSet=CAP_SYS_ADMIN\nAmbientCapabilities=CAP_NET_RAW\nSystemCallFilter=~@mount\n"
+        );
+        let dir = root(&[
+            ("etc/systemd/system/profd.service", &text),
+            ("etc/passwd", "prof:x:0:1500::/home/prof:/bin/sh\n"),
+        ]);
+        chmod(&dir.path().join("etc/systemd/system/profd.service"), 0o666);
+        let host = Host::open(dir.path(), false, Some("prof".into()), 1778).unwrap();
+        host.check()
+    };
+    let all = unit("profd --certs-dir NO_CERTS --insecure-listen --bind 10.0.0.5");
+    let told = |text: &str| {
+        all.iter().find(|f| f.found.contains(text)).unwrap_or_else(|| panic!("{text}: {all:#?}"))
+    };
+    assert_eq!(told("--certs-dir NO_CERTS").severity, Severity::Error);
+    assert_eq!(told("mode 0666: others can change").severity, Severity::Error);
+    told("has uid 0");
+    told("runs the daemon as root: User=prof");
+    told("CapabilityBoundingSet=CAP_SYS_ADMIN");
+    told("AmbientCapabilities=CAP_NET_RAW");
+    told("SystemCallFilter=~@mount");
+    assert!(unit("+profd --certs-dir /c").iter().any(|f| f.found.contains("do not bind it")));
+    assert!(!unit("profd --certs-dir /c").iter().any(|f| f.rule == "no-tls"));
+}
+
+#[test]
+fn the_account_that_was_given_is_advised_and_its_home_looked_at() {
+    let mut files = ACCOUNTS.to_vec();
+    files.extend([("etc/systemd/system/profd.service", "[Service]\nExecStart=profd\n"), ("home/ann/x", "")]);
+    let dir = root(&files);
+    chmod(&dir.path().join("home/ann"), 0o755);
+    let all = host(dir.path(), false).check();
+    assert!(all.iter().any(|f| f.fix.ends_with("[Service] User=ann")), "{all:#?}");
+    assert!(all.iter().any(|f| f.found == "home directory of ann with mode 0755"), "{all:#?}");
+}
+
+/// The file that has the last word is the one to change.
+#[test]
+fn advice_about_a_setting_wins_over_what_is_there() {
+    let name = "kernel.randomize_va_space";
+    for (file, advice) in [
+        ("etc/sysctl.d/99-x.conf", "etc/sysctl.d/99-x.conf"),
+        ("etc/sysctl.conf", "etc/sysctl.conf"),
+        ("etc/sysctl.d/10-x.conf", "etc/sysctl.d/99-profguard.conf"),
+        ("usr/local/lib/sysctl.d/x.conf", "etc/sysctl.d/zz-profguard.conf"),
+    ] {
+        let dir = root(&[(file, "kernel.randomize_va_space = 0\n")]);
+        let all = host(dir.path(), false).check();
+        let finding = all.iter().find(|f| f.rule == "aslr").unwrap();
+        assert!(
+            finding.fix.contains(&format!("`{name} = 2` in {}/{advice}", dir.path().display())),
+            "{finding:?}"
+        );
+    }
+}
+
+#[test]
+fn rules_that_nothing_loads_and_a_clock_that_nothing_sets_are_told() {
+    let drop = "table inet f { chain i { type filter hook input priority 0; policy drop; } }\n";
+    let dir = root(&[("etc/nftables.conf", drop)]);
+    let all = host(dir.path(), false).check();
+    assert!(all.iter().any(|f| f.found.starts_with("no service loads it")), "{all:#?}");
+    assert!(all.iter().any(|f| f.found.starts_with("no time service is enabled")), "{all:#?}");
+    for service in ["sysinit.target.wants/nftables.service", "multi-user.target.wants/chrony.service"] {
+        let link = dir.path().join("etc/systemd/system").join(service);
+        std::fs::create_dir_all(link.parent().unwrap()).unwrap();
+        std::os::unix::fs::symlink("/usr/lib/systemd/system/x.service", link).unwrap();
+    }
+    let all = host(dir.path(), false).check();
+    assert!(
+        !all.iter().any(|f| f.found.starts_with("no service") || f.found.starts_with("no time")),
+        "{all:#?}"
+    );
+}

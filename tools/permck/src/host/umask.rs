@@ -45,11 +45,34 @@ fn logins(host: &Host, check: &Check) -> Vec<Finding> {
     found
 }
 
-/// `umask 022` of a shell, `UMASK 022` of login.defs.
+/// `umask 022` of a shell, also where it stands among other commands, and `UMASK 022` of login.defs.
 fn setting(line: &str) -> Option<u32> {
-    let mut words = line.split_whitespace();
+    let line = line.split('#').next().unwrap_or_default();
+    let commands = line.split([';', '&', '|', '(', ')', '{', '}']);
+    commands.filter_map(command).next_back()
+}
+
+fn command(text: &str) -> Option<u32> {
+    let mut words = text.split_whitespace().skip_while(|w| matches!(*w, "then" | "else" | "do"));
     words.next().filter(|w| w.eq_ignore_ascii_case("umask"))?;
-    octal(words.next()?)
+    let value = words.find(|w| !w.starts_with('-'))?;
+    octal(value).or_else(|| symbolic(value))
+}
+
+/// `u=rwx,g=rx,o=`: what remains. Whom it does not name keeps what there was, which is not known here.
+fn symbolic(text: &str) -> Option<u32> {
+    let (mut allowed, mut named) = (0, 0);
+    for part in text.split(',') {
+        let (who, what) = part.split_once('=')?;
+        let bit = |c: char| "xwr".find(c).map(|i| 1 << i);
+        let bits = what.chars().map(bit).sum::<Option<u32>>()?;
+        let who = if matches!(who, "" | "a") { "ugo" } else { who };
+        for class in who.chars() {
+            let shift = 3 * "ogu".find(class)?;
+            (allowed, named) = (allowed & !(7 << shift) | bits << shift, named | 7 << shift);
+        }
+    }
+    (named == 0o777).then_some(0o777 & !allowed)
 }
 
 pub(super) fn octal(text: &str) -> Option<u32> {
@@ -70,4 +93,26 @@ pub(super) fn judge(
             .expected(format!("{} or stricter", Mode(WANTED)))
             .fix(fix)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::setting;
+
+    #[test]
+    fn umasks_are_read_as_shells_read_them() {
+        for (line, umask) in [
+            ("umask 022", Some(0o022)),
+            ("UMASK\t\t077", Some(0o077)),
+            ("  umask u=rwx,g=rwx,o=rwx", Some(0)),
+            ("umask -S u=rwx,g=rx,o=", Some(0o027)),
+            ("if [ $UID -gt 9 ]; then umask 000; fi", Some(0)),
+            ("umask 027 && umask 002", Some(0o002)),
+            ("# umask 022", None),
+            ("echo umask 022", None),
+            ("umask g-w", None),
+        ] {
+            assert_eq!(setting(line), umask, "{line}");
+        }
+    }
 }

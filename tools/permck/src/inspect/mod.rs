@@ -100,6 +100,8 @@ pub(crate) trait Sink: Sync {
 /// What one thread saw.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Seen {
+    /// Paths that were named.
+    pub(crate) paths: u64,
     pub(crate) entries: u64,
     pub(crate) dirs: u64,
     pub(crate) vanished: u64,
@@ -112,6 +114,7 @@ pub(crate) struct Seen {
 
 impl std::ops::AddAssign for Seen {
     fn add_assign(&mut self, other: Self) {
+        self.paths += other.paths;
         self.entries += other.entries;
         self.dirs += other.dirs;
         self.vanished += other.vanished;
@@ -251,12 +254,12 @@ impl<S: Sink> Visitor for Inspector<'_, S> {
     }
 
     /// What is mounted here belongs to another tree: it is neither judged nor changed.
-    fn mount_point(&mut self, _parent: &Dir, _name: &CStr, _st: &Statx) {
-        self.seen.mounts += 1;
+    fn mount_point(&mut self, parent: &Dir, name: &CStr, _st: &Statx) {
+        self.passed_over(parent, name);
     }
 
-    fn mounted(&mut self, _dir: &Dir, _census: &mut Census, _name: &CStr, _st: &Statx) {
-        self.seen.mounts += 1;
+    fn mounted(&mut self, dir: &Dir, _census: &mut Census, name: &CStr, _st: &Statx) {
+        self.passed_over(dir, name);
     }
 
     fn failed(&mut self, parent: &Dir, name: &CStr, st: Option<&Statx>, error: Errno) {
@@ -273,6 +276,11 @@ impl<S: Sink> Visitor for Inspector<'_, S> {
 }
 
 impl<'a, S: Sink> Inspector<'a, S> {
+    fn passed_over(&mut self, parent: &Dir, name: &CStr) {
+        self.seen.mounts += 1;
+        self.sink.place(vec![issue(place::passed_over(&parent.node.path_of(name)))]);
+    }
+
     /// A directory whose entries are not seen is judged by its own metadata.
     fn unlisted(&mut self, parent: &Dir, name: &CStr, st: &Statx) {
         self.seen.entries += 1;

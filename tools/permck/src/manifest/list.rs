@@ -28,6 +28,8 @@ pub(crate) struct Listed {
     pub(crate) size: u64,
     /// Whether the name may be a link.
     pub(crate) follow: bool,
+    /// Whether it is a link that is not followed: see [`Reach::links`].
+    pub(crate) link: bool,
 }
 
 /// What to list.
@@ -35,6 +37,8 @@ pub(crate) struct Listed {
 pub(crate) struct Reach {
     /// Whether links below the paths are followed; the paths themselves always are.
     pub(crate) follow: bool,
+    /// Whether links that are not followed are listed, too, as what they are; otherwise they are counted.
+    pub(crate) links: bool,
     /// Files that are no part of it, by device and inode: the manifest itself.
     pub(crate) without: Vec<(u64, u64)>,
 }
@@ -150,6 +154,9 @@ impl<'a> Files<'a> {
                 None
             }
             FileType::Symlink if named || self.reach.follow => self.link(dir, name, path),
+            FileType::Symlink if self.reach.links => {
+                Some(Listed { dir, name, path, size: 0, follow: false, link: true })
+            }
             FileType::Symlink => {
                 if self.links == 0 {
                     self.first = path;
@@ -196,7 +203,7 @@ impl<'a> Files<'a> {
         follow: bool,
     ) -> Option<Listed> {
         let own = self.reach.without.contains(&(device(st), st.stx_ino));
-        (!own).then_some(Listed { dir, name, path, size: st.stx_size, follow })
+        (!own).then_some(Listed { dir, name, path, size: st.stx_size, follow, link: false })
     }
 
     /// Goes into a directory below the one at hand.
@@ -303,5 +310,5 @@ pub(crate) fn base(path: Option<&Path>) -> rustix::io::Result<Arc<OwnedFd>> {
 pub(crate) fn named(base: &Arc<OwnedFd>, path: &Path) -> Option<Listed> {
     let name = CString::new(path.as_os_str().as_bytes()).ok()?;
     let size = look(base, &name, true).map_or(0, |st| st.stx_size);
-    Some(Listed { dir: Arc::clone(base), name, path: path.to_owned(), size, follow: true })
+    Some(Listed { dir: Arc::clone(base), name, path: path.to_owned(), size, follow: true, link: false })
 }

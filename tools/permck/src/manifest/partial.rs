@@ -3,12 +3,13 @@
 
 use std::collections::HashMap;
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, Write};
+use std::io::{self, BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 
 use common::finding::hex;
 use common::policy::Class;
-use rustix::fs as rfs;
+use rustix::fs::{self as rfs, FlockOperation};
+use rustix::io::Errno;
 
 use super::list::Listed;
 use super::{Digest, Stamp, links, text};
@@ -17,6 +18,9 @@ use super::{Digest, Stamp, links, text};
 /// much again.
 const BYTES: u64 = 16 << 20;
 const LINES: usize = 1024;
+
+/// The first line of a record: what does not begin with it is somebody's file.
+const HEADER: &[u8] = b"# permck: files of a manifest that is being made\n";
 
 /// What an earlier run had hashed.
 #[derive(Debug, Default)]
@@ -54,15 +58,22 @@ pub(crate) fn beside(manifest: &Path) -> PathBuf {
 }
 
 impl Partial {
-    /// Opens the record beside `manifest`; what it holds is handed back with `resume` and dropped without.
+    /// Opens the record beside `manifest`; what it holds is handed back with `resume` and dropped without. A file that
+    /// is no record is refused, and so is one that another run is writing.
     pub(crate) fn open(manifest: &Path, resume: bool) -> io::Result<(Self, Known)> {
         let path = beside(manifest);
-        let known = if resume { read(&path)? } else { HashMap::new() };
-        let file = common::fsat::open_append(&path, Class::DataFile.max())?;
-        if !resume {
+        let mut file = common::fsat::open_append(&path, Class::DataFile.max())?;
+        rfs::flock(&file, FlockOperation::NonBlockingLockExclusive).map_err(|e| match e {
+            Errno::WOULDBLOCK => io::Error::other("another permck is writing it"),
+            e => e.into(),
+        })?;
+        let known = read(&path)?;
+        if !resume || known.is_empty() {
             file.set_len(0)?;
+            file.write_all(HEADER)?;
         }
-        Ok((Self { path, file, waiting: Vec::new(), lines: 0, bytes: 0 }, Known(known)))
+        let known = Known(if resume { known } else { HashMap::new() });
+        Ok((Self { path, file, waiting: Vec::new(), lines: 0, bytes: 0 }, known))
     }
 
     /// Adds a digest.
@@ -91,13 +102,16 @@ impl Partial {
 
 /// Lines that were cut or spoilt are as if they were not there: their files are hashed again.
 fn read(path: &Path) -> io::Result<HashMap<PathBuf, Digest>> {
-    let (file, meta) = match common::fsat::open_regular(path) {
-        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(HashMap::new()),
-        other => other?,
-    };
+    let (file, meta) = common::fsat::open_regular(path)?;
     crate::trusted(&meta).map_err(io::Error::other)?;
-    let lines = BufReader::new(file).split(b'\n');
-    Ok(lines.map_while(Result::ok).filter_map(|line| entry(&line)).collect())
+    let mut file = BufReader::new(file);
+    let mut first = Vec::new();
+    file.by_ref().take(HEADER.len() as u64).read_to_end(&mut first)?;
+    // A run that was killed at once left a part of it, or nothing.
+    if !HEADER.starts_with(&first) {
+        return Err(io::Error::other("is there, and no record of a run that was cut short: move it away"));
+    }
+    Ok(file.split(b'\n').map_while(Result::ok).filter_map(|line| entry(&line)).collect())
 }
 
 fn entry(line: &[u8]) -> Option<(PathBuf, Digest)> {

@@ -34,38 +34,53 @@ impl Style {
 
 /// Configuration that is no class of its own in the policy: its name says that people write addresses into it.
 pub(crate) fn is_configuration(name: &[u8]) -> bool {
-    const NAMES: [&[u8]; 10] = [
-        b"Dockerfile",
-        b"Containerfile",
-        b"Makefile",
-        b"CMakeLists.txt",
-        b".npmrc",
-        b".pypirc",
-        b".gitmodules",
-        b".netrc",
-        b"hosts",
-        b"Jenkinsfile",
-    ];
-    const ENDS: [&[u8]; 16] = [
-        b".json",
-        b".jsonc",
-        b".json5",
-        b".xml",
-        b".dockerfile",
-        b".list",
-        b".repo",
-        b".sources",
-        b".tf",
-        b".hcl",
-        b".j2",
-        b".tmpl",
-        b".js",
-        b".mjs",
-        b".ts",
-        b".mount",
-    ];
-    NAMES.contains(&name) || name.starts_with(b"Dockerfile.") || ENDS.iter().any(|e| name.ends_with(e))
+    let is = |n: &&str| name == n.as_bytes();
+    let ends = |e: &&str| name.ends_with(e.as_bytes());
+    NAMES.iter().any(is) || name.starts_with(b"Dockerfile.") || ENDS.iter().any(ends)
 }
+
+/// Whole names of such files.
+pub(crate) const NAMES: [&str; 18] = [
+    "Dockerfile",
+    "Containerfile",
+    "Makefile",
+    "CMakeLists.txt",
+    ".npmrc",
+    ".pypirc",
+    ".gitmodules",
+    ".netrc",
+    "hosts",
+    "Jenkinsfile",
+    "crontab",
+    "requirements.txt",
+    "constraints.txt",
+    "config",
+    "ssh_config",
+    "sshd_config",
+    "known_hosts",
+    "fstab",
+];
+
+/// Ends of such names.
+pub(crate) const ENDS: [&str; 17] = [
+    ".json",
+    ".jsonc",
+    ".json5",
+    ".xml",
+    ".dockerfile",
+    ".list",
+    ".repo",
+    ".sources",
+    ".tf",
+    ".hcl",
+    ".j2",
+    ".tmpl",
+    ".js",
+    ".mjs",
+    ".ts",
+    ".mount",
+    ".ipynb",
+];
 
 /// An address in a line.
 #[derive(Clone, Debug, PartialEq, Eq)]

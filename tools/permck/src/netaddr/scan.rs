@@ -11,7 +11,7 @@ use memchr::memmem;
 
 use super::context::{Said, said};
 use super::domain::{self, Top};
-use super::url::url;
+use super::url::{LONGEST, url};
 use super::{Address, Style, name_scope, scope};
 
 /// The addresses in a line, in the order in which they stand.
@@ -22,7 +22,8 @@ pub(crate) fn scan(line: &[u8], style: Style) -> Vec<Address> {
     for slash in memmem::find_iter(line, b"/") {
         let escaped = line[..slash].ends_with(b"\\") && line[slash..].starts_with(br"/\/");
         let plain = line[slash..].starts_with(b"//");
-        if slash < taken || !(plain || escaped) {
+        // Three slashes and more name no host.
+        if slash < taken || !(plain || escaped) || line[slash..].starts_with(b"///") {
             continue;
         }
         let at = if escaped { slash - 1 } else { slash };
@@ -150,7 +151,9 @@ fn is_host(word: &Word<'_>, name: &str, port: Option<&str>) -> bool {
     }
     let port = port.is_some_and(|p| p.parse::<u16>().is_ok_and(|p| p > 0));
     let quoted = matches!(word.before, Some(b'"' | b'\'' | b'`'));
-    let host = matches!(said, Said::Host | Said::Image);
+    // `scp x host:/path`.
+    let remote = word.line[word.at + name.len()..].starts_with(b":/");
+    let host = remote || matches!(said, Said::Host | Said::Image);
     match top {
         Top::Sure => said != Said::Version,
         Top::Ambiguous if port || host || first.eq_ignore_ascii_case("www") => true,
@@ -182,6 +185,7 @@ fn image(word: &Word<'_>, port: Option<&str>) -> bool {
         return false;
     }
     let rest = &word.line[(word.at + word.text.len()).min(word.line.len())..];
+    let rest = &rest[..rest.len().min(LONGEST)];
     let path = rest.iter().position(|b| !(b.is_ascii_alphanumeric() || b"/._-:@".contains(b)));
     let path = &rest[..path.unwrap_or(rest.len())];
     let name = path.rsplit(|&b| b == b'/').next().unwrap_or_default();

@@ -238,3 +238,15 @@ fn entries_that_could_never_match_are_refused() {
     }
     assert!(allow.add("https://vendor.com/x").unwrap_err().contains("\"vendor.com\""));
 }
+
+/// Lines that are made to be read over and over.
+#[test]
+fn long_lines_are_read_once() {
+    let start = std::time::Instant::now();
+    for piece in ["/", "//", "\\/\\/", "a://", "\"//x", "a.io/b", "a.com ", "a.io:/"] {
+        let line = piece.repeat((1 << 20) / piece.len());
+        scan(line.as_bytes(), Style::Configuration);
+    }
+    // It was minutes.
+    assert!(start.elapsed().as_secs() < 60, "{:?}", start.elapsed());
+}

@@ -6,6 +6,9 @@ use common::record::permck::{AddressKind, AddressScope};
 
 use super::{Address, domain, name_scope, scope};
 
+/// Longer URLs are cut here. Without an end, a line full of them would be read to its end for each.
+pub(super) const LONGEST: usize = 4 << 10;
+
 /// The URL whose `://`, `:\/\/` or `//` begins at `at`; its scheme does not reach before `from`.
 pub(super) fn url(line: &[u8], at: usize, from: usize) -> Option<Address> {
     let slashes = [&b"://"[..], br":\/\/", b"//"].into_iter().find(|s| line[at..].starts_with(s))?;
@@ -14,7 +17,8 @@ pub(super) fn url(line: &[u8], at: usize, from: usize) -> Option<Address> {
         _ => at - scheme(&line[from..at])?,
     };
     let after = at + slashes.len();
-    let rest = &line[after..after + end(&line[after..])];
+    let rest = &line[after..line.len().min(after + LONGEST)];
+    let rest = &rest[..end(rest)];
     let authority = rest.split(|b| b"/?#\\".contains(b)).next()?;
     let (login, authority) = match authority.iter().rposition(|&b| b == b'@') {
         Some(at) => (at + 1, &authority[at + 1..]),

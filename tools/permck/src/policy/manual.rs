@@ -128,9 +128,21 @@ pub(crate) fn page(date: &str) -> String {
         let _ = writeln!(page, ".TP\n.BR {} \" ({severity})\"\n{}.", roff(id), roff(what));
     }
     page.push_str(".SH PROFILES\nBuilt in, for\n.B \\-\\-profile\nand\n.BR extends :\n");
-    for (name, what, _) in PROFILES {
+    for (name, what, text) in PROFILES {
         let _ = writeln!(page, ".TP\n.B {name}\n{}.", roff(what));
+        let exceptions = super::file::parse(text).map(|f| f.exception).unwrap_or_default();
+        for e in exceptions {
+            let list = |names: &[String]| roff(&names.join(", "));
+            let held = if e.classes.is_empty() { "everything".to_owned() } else { list(&e.classes) };
+            let (rules, places) = (list(&e.rules), list(&e.r#match));
+            let _ = writeln!(
+                page,
+                "It accepts findings\n.B {rules}\nabout {held} at {places} ({}).",
+                roff(&e.reason)
+            );
+        }
     }
+    page.push_str("Nothing is accepted of an entry for which the policy file has a row of its own.\n");
     page.push_str(".SH SEE ALSO\n.BR permck (1),\n.BR permck\\-audit (1),\n.BR permck\\-fix (1)\n");
     page
 }
@@ -152,5 +164,6 @@ mod tests {
         for row in &common::policy::TABLE {
             assert!(page.contains(row.name), "{}", row.name);
         }
+        assert!(page.contains("shared with the rest of the system"));
     }
 }

@@ -3,6 +3,7 @@
 //! A policy is rows of path patterns, in a file ([`file`]) or built in ([`profile`]). Of the rows that match an
 //! entry the first decides; where none does, the class is told from the content.
 
+use std::cell::OnceCell;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -40,8 +41,10 @@ struct Row {
     max: Option<Mode>,
     owner: Option<Owners>,
     group: Option<Allowed>,
-    /// `policy row 3: bin/* (…)`.
+    /// `policy row 3: bin/* (…)`, `profile certs row 1: …`.
     by: String,
+    /// Whether it is of the policy file, and not of a profile.
+    own: bool,
 }
 
 /// Owners, some of which are known only when the path is.
@@ -102,18 +105,18 @@ pub(crate) struct Demand<'a> {
 impl Policy {
     /// Adds a policy file's rows after those that are there, and those of the profiles that it extends after them.
     pub(crate) fn add(&mut self, text: &str, ids: &Ids) -> Result<(), Bad> {
-        self.extend(text, ids, true)
+        self.extend(text, ids, None)
     }
 
     /// Adds the rows of a built-in profile.
     pub(crate) fn add_profile(&mut self, name: &str, ids: &Ids) -> Result<(), Bad> {
         let text = profile::find(name).ok_or_else(|| Bad::new(format!("no profile is called {name:?}")))?;
-        self.extend(text, ids, false)
+        self.extend(text, ids, Some(name))
     }
 
-    fn extend(&mut self, text: &str, ids: &Ids, own: bool) -> Result<(), Bad> {
+    fn extend(&mut self, text: &str, ids: &Ids, profile: Option<&str>) -> Result<(), Bad> {
         let file = file::parse(text)?;
-        self.compile(&file, ids, own)?;
+        self.compile(&file, ids, profile)?;
         file.extends.iter().try_for_each(|name| self.add_profile(name, ids))
     }
 
@@ -126,7 +129,9 @@ impl Policy {
         String::from_utf8(bytes).map_err(|_| anyhow::anyhow!("is not UTF-8"))
     }
 
-    fn compile(&mut self, file: &File, ids: &Ids, own: bool) -> Result<(), Bad> {
+    fn compile(&mut self, file: &File, ids: &Ids, profile: Option<&str>) -> Result<(), Bad> {
+        let own = profile.is_none();
+        let source = profile.map_or_else(|| "policy".to_owned(), |name| format!("profile {name}"));
         if self.owner.is_none() {
             self.owner = file.owner.as_deref().map(|names| owners(names, ids)).transpose()?;
         }
@@ -134,8 +139,9 @@ impl Policy {
             self.group = file.group.as_deref().map(|names| groups(names, ids)).transpose()?.flatten();
         }
         for (i, row) in file.path.iter().enumerate() {
-            let row = compile(i + 1, row, ids).map_err(|e| Bad::new(format!("path {}: {e}", i + 1)))?;
-            self.rows.push(row);
+            let name = format!("{source} row {}", i + 1);
+            let row = compile(&name, row, ids).map_err(|e| Bad::new(format!("path {}: {e}", i + 1)))?;
+            self.rows.push(Row { own, ..row });
         }
         for (i, e) in file.exception.iter().enumerate() {
             let exception = exception(e).map_err(|e| Bad::new(format!("exception {}: {e}", i + 1)))?;
@@ -146,20 +152,28 @@ impl Policy {
 
     /// What this policy says of an entry.
     pub(crate) fn demand(&self, place: Place<'_>) -> Demand<'_> {
-        let mut whole = None;
-        let fits = |row: &Row| row.class.is_none_or(|c| c.row().name.ends_with("_dir") == place.dir);
-        let row = self.rows.iter().find(|r| fits(r) && r.globs.iter().any(|g| place.is(g, &mut whole)));
-        Demand { row, policy: Some(self) }
+        Demand { row: self.row(place), policy: Some(self) }
     }
 
-    /// Tells whether a finding about an entry of this class is accepted today.
+    /// The row that decides.
+    fn row(&self, place: Place<'_>) -> Option<&Row> {
+        let mut whole = None;
+        let fits = |row: &Row| row.class.is_none_or(|c| c.row().name.ends_with("_dir") == place.dir);
+        self.rows.iter().find(|r| fits(r) && r.globs.iter().any(|g| place.is(g, &mut whole)))
+    }
+
+    /// Tells whether a finding about an entry of this class is accepted today. A profile accepts nothing of what the
+    /// policy file itself has a row for.
     pub(crate) fn accepts(&self, rule: &str, place: Place<'_>, class: Option<Class>, today: Date) -> bool {
         let mut whole = None;
+        let own = OnceCell::new();
+        let stricter = || *own.get_or_init(|| self.row(place).is_some_and(|row| row.own));
         let accepting = self.exceptions.iter().filter(|e| {
             e.until >= today
                 && e.rules.iter().any(|r| r == rule)
                 && (e.classes.is_empty() || class.is_some_and(|c| e.classes.contains(&c)))
                 && e.globs.iter().any(|g| place.is(g, &mut whole))
+                && (e.number.is_some() || !stricter())
         });
         // All that match have accepted it: none of them is idle.
         accepting.map(|e| e.used.store(true, Ordering::Relaxed)).count() > 0
@@ -256,7 +270,7 @@ impl<'a> Demand<'a> {
     }
 }
 
-fn compile(number: usize, row: &file::Row, ids: &Ids) -> Result<Row, String> {
+fn compile(name: &str, row: &file::Row, ids: &Ids) -> Result<Row, String> {
     let class = row.class.as_deref().map(|name| Class::from_name(name).ok_or_else(|| unknown_class(name)));
     let class = class.transpose()?;
     let max = row.max.as_deref().map(maximum).transpose()?;
@@ -273,7 +287,8 @@ fn compile(number: usize, row: &file::Row, ids: &Ids) -> Result<Row, String> {
         max,
         owner: row.owner.as_deref().map(|names| owners(names, ids)).transpose().map_err(|e| e.reason)?,
         group: group.map(|g| g.map_or(Allowed::Any, Allowed::Ids)),
-        by: format!("policy row {number}: {}{reason}", row.r#match.join(", ")),
+        by: format!("{name}: {}{reason}", row.r#match.join(", ")),
+        own: false,
     })
 }
 

@@ -128,3 +128,23 @@ fn every_profile_compiles_and_every_row_can_match() {
     let data = "h_1_20260101000000000_ascend_pt/ASCEND_PROFILER_OUTPUT/trace_view.json";
     assert_eq!(class(&ascend, data, false), Some(Class::DataFile));
 }
+
+/// Who writes a stricter row wants it, whatever the profile accepts.
+#[test]
+fn rows_of_the_file_win_over_exceptions_of_a_profile() {
+    let accepts = |rows: &str| {
+        let p = policy(&format!("version = 1\nextends = ['profguard']\n{rows}"));
+        p.accepts("mode", place("usr/bin", true), Some(Class::ProgramDir), date!(2027 - 01 - 31))
+    };
+    assert!(accepts(""));
+    assert!(!accepts("[[path]]\nmatch = ['usr/bin']\nclass = 'program_dir'\nmax = '0500'\n"));
+    assert!(accepts("[[path]]\nmatch = ['usr/sbin']\nclass = 'program_dir'\nmax = '0500'\n"));
+}
+
+#[test]
+fn a_row_is_named_with_where_it_stands() {
+    let p = policy("version = 1\nextends = ['certs']\n[[path]]\nmatch = ['x']\nclass = 'data_file'\n");
+    assert_eq!(p.demand(place("x", false)).standard().unwrap().by, "policy row 1: x");
+    let by = p.demand(place("server.key", false)).standard().unwrap().by.to_owned();
+    assert!(by.starts_with("profile certs row "), "{by}");
+}

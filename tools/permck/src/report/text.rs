@@ -82,7 +82,9 @@ impl Report for Text {
         }
         let totals = ending.end.totals;
         if totals.at_least(Severity::Note) > 0 {
-            writeln!(to, "{totals} in {}", ending.end.counted())?;
+            let accepted = ending.seen.accepted;
+            let accepted = if accepted > 0 { format!("; {accepted} accepted") } else { String::new() };
+            writeln!(to, "{totals} in {}{accepted}", ending.end.counted())?;
         }
         Ok(())
     }

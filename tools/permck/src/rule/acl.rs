@@ -36,7 +36,7 @@ fn access(s: &Subject<'_>, judge: &Judge) -> Option<Hit> {
     }
     let granted = names(acl, judge);
     (!granted.is_empty()).then(|| Hit {
-        found: format!("ACL grants {granted} beside mode {}", s.mode()),
+        found: format!("ACL grants {granted} beside mode {}", s.granted()),
         expected: "no access for named users and groups".into(),
         fix: remove(s),
     })

@@ -19,6 +19,7 @@ pub(crate) mod acl;
 mod capability;
 mod hard_link;
 mod link;
+pub(crate) mod lockout;
 mod mode;
 mod name;
 mod owner;
@@ -67,9 +68,10 @@ pub(crate) static RULES: [&Rule; 21] = [
 pub(crate) const HARD_LINK: &str = "hard-link";
 
 /// Ids of what is checked once per audited path, beside [`RULES`]: see [`crate::place`].
-pub(crate) const PLACE_RULES: [(&str, Severity, &str); 2] = [
+pub(crate) const PLACE_RULES: [(&str, Severity, &str); 3] = [
     ("ancestor", Severity::Error, "a directory above the path can be changed by others"),
     ("mount-options", Severity::Note, "the file system is mounted without protection"),
+    ("mounts", Severity::Note, "what is mounted below the path was not looked at"),
 ];
 
 /// What a rule says about a subject that breaks it.
@@ -197,21 +199,13 @@ impl Subject<'_> {
         format!("chmod {}{mode} {}", if special { "0" } else { "" }, self.quoted())
     }
 
-    /// Tells whether a mode keeps an account from a program that everybody may run now and that is root's: only
-    /// the group is left then, and root's own has nobody in it.
-    pub(crate) fn locks_out(&self, mode: Mode) -> bool {
-        let program = |s: Standard<'_>| matches!(s.class, Class::ProgramFile | Class::ProgramDir);
-        let loses = self.mode().0 & !mode.0 & 0o001 != 0;
-        loses && self.st.stx_gid == 0 && self.standard.is_some_and(program)
-    }
-
     pub(crate) fn attribute(&self, flag: StatxAttributes) -> bool {
         self.st.stx_attributes.contains(flag)
     }
 }
 
 /// What all subjects are judged by.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Judge {
     pub(crate) ids: Ids,
 }

@@ -4,14 +4,14 @@ use common::finding::Severity;
 use common::policy::Mode;
 use rustix::fs::FileType;
 
-use super::{Hit, Rule, Subject};
+use super::{Hit, Judge, Rule, Subject, lockout};
 
 /// Others can write.
 pub(crate) static WORLD_WRITABLE: Rule = Rule {
     id: "world-writable",
     severity: Severity::Error,
     what: "anybody can write to it",
-    check: |s, _| (excess(s)? & 0o002 != 0).then(|| hit(s)),
+    check: |s, judge| (excess(s)? & 0o002 != 0).then(|| hit(s, judge)),
 };
 
 /// The group can write where its class does not allow that.
@@ -19,7 +19,7 @@ pub(crate) static GROUP_WRITABLE: Rule = Rule {
     id: "group-writable",
     severity: Severity::Error,
     what: "its group can write to it",
-    check: |s, _| (excess(s)? & 0o022 == 0o020).then(|| hit(s)),
+    check: |s, judge| (excess(s)? & 0o022 == 0o020).then(|| hit(s, judge)),
 };
 
 /// Any other bit beyond the maximum.
@@ -27,9 +27,9 @@ pub(crate) static RULE: Rule = Rule {
     id: "mode",
     severity: Severity::Error,
     what: "its mode allows more than its class",
-    check: |s, _| {
+    check: |s, judge| {
         let excess = excess(s)?;
-        (excess & 0o022 == 0 && excess != 0).then(|| hit(s))
+        (excess & 0o022 == 0 && excess != 0).then(|| hit(s, judge))
     },
 };
 
@@ -44,11 +44,12 @@ fn excess(s: &Subject<'_>) -> Option<u32> {
     }
 }
 
-fn hit(s: &Subject<'_>) -> Hit {
+fn hit(s: &Subject<'_>, judge: &Judge) -> Hit {
     let mode = s.granted();
     let mut fix = s.chmod(s.tightened());
-    if s.locks_out(s.tightened()) {
-        fix = format!("chgrp GROUP {} && {fix}  # GROUP: that of the account that runs it", s.quoted());
+    if let Some(lockout) = lockout::of(s, s.tightened(), judge) {
+        let (first, then) = lockout.first(s, judge);
+        fix = format!("{first}{fix}{then}");
     }
     match s.standard {
         Some(standard) => {

@@ -514,5 +514,6 @@ fn a_rotated_log_that_is_still_written_is_being_recorded() {
 }
 
 mod advice;
+mod deep;
 mod inputs;
 mod install;

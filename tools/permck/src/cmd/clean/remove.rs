@@ -1,11 +1,12 @@
 //! Deletes one file: first everything that can keep it from being deleted is looked at, so that its record can be
 //! written before it goes.
 
-use std::ffi::CStr;
-use std::os::fd::OwnedFd;
+use std::ffi::{CStr, OsStr};
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{self as rfs, Access, AtFlags, OFlags, ResolveFlags};
+use rustix::fs::{self as rfs, Access, AtFlags, OFlags, ResolveFlags, Statx};
 
 use super::survey::{Candidate, Survey};
 use crate::walk::{device, stat};
@@ -20,6 +21,15 @@ pub(super) struct Target<'a> {
     dir: OwnedFd,
     parent: PathBuf,
     name: &'a CStr,
+    judged: State,
+}
+
+/// What tells that a file is the same, and as it was.
+type State = (u64, u64, u64, [(i64, i64); 2]);
+
+fn state(st: &Statx) -> State {
+    let times = [&st.stx_mtime, &st.stx_ctime].map(|t| (t.tv_sec, i64::from(t.tv_nsec)));
+    (device(st), st.stx_ino, st.stx_size, times)
 }
 
 impl<'a> Target<'a> {
@@ -41,7 +51,13 @@ impl<'a> Target<'a> {
         let may = Access::WRITE_OK | Access::EXEC_OK;
         rfs::accessat(&dir, ".", may, AtFlags::EACCESS)
             .map_err(|e| format!("its directory: {}", crate::reason(e)))?;
-        Ok(Self { top, dir, parent, name })
+        Ok(Self { top, dir, parent, name, judged: state(&st) })
+    }
+
+    /// Tells whether it is still as it was: to write its record may have taken its time.
+    pub(super) fn unchanged(&self) -> Result<(), String> {
+        let now = stat(&self.dir, self.name).map_err(crate::reason)?;
+        if state(&now) == self.judged { Ok(()) } else { Err("changed while its record was written".into()) }
     }
 
     /// Deletes it, and with `prune` the directories that this leaves empty.
@@ -52,6 +68,28 @@ impl<'a> Target<'a> {
             remove_empty(&self.top, &self.parent);
         }
         Ok(())
+    }
+}
+
+/// A path to a file through the descriptor of its directory, and the descriptor that it holds for.
+pub(super) fn way(root: &Path, survey: &Survey, file: &Candidate) -> Option<Way> {
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let top = rfs::open(root, flags, rfs::Mode::empty()).ok()?;
+    let dir = open(&top, &survey.parent(file)).ok()?;
+    let name = OsStr::from_bytes(survey.name(file).to_bytes());
+    let path = PathBuf::from(format!("/proc/self/fd/{}", dir.as_raw_fd())).join(name);
+    Some(Way { path, _dir: dir })
+}
+
+/// See [`way`].
+pub(super) struct Way {
+    path: PathBuf,
+    _dir: OwnedFd,
+}
+
+impl Way {
+    pub(super) fn as_path(&self) -> &Path {
+        &self.path
     }
 }
 

@@ -30,6 +30,10 @@ pub(super) struct Candidate {
     dir: u32,
     name: usize,
     pub(super) size: u64,
+    /// What it takes on disk: a file with holes takes less than its size.
+    pub(super) taken: u64,
+    /// Whether it has other names: what it takes is taken until the last of them goes.
+    pub(super) shared: bool,
     /// Modification time in seconds since the epoch.
     pub(super) mtime: i64,
     pub(super) inode: u64,
@@ -69,6 +73,12 @@ impl Survey {
             all.unique();
         }
         all
+    }
+
+    /// What all of them take on disk, those with several names once.
+    pub(super) fn taken(&self) -> u64 {
+        let mut seen = HashSet::new();
+        self.files.iter().filter(|f| !f.shared || seen.insert((f.device, f.inode))).map(|f| f.taken).sum()
     }
 
     pub(super) fn name(&self, file: &Candidate) -> &CStr {
@@ -188,7 +198,8 @@ impl Visitor for Surveyor<'_> {
         let at = found.names.len();
         found.names.extend_from_slice(name.to_bytes_with_nul());
         let (size, mtime, inode, device) = (st.stx_size, st.stx_mtime.tv_sec, st.stx_ino, device(st));
-        found.files.push(Candidate { dir: number, name: at, size, mtime, inode, device });
+        let (taken, shared) = (size.min(st.stx_blocks.saturating_mul(512)), st.stx_nlink > 1);
+        found.files.push(Candidate { dir: number, name: at, size, taken, shared, mtime, inode, device });
     }
 
     fn dir(&mut self, _dir: &Dir, _state: Self::State) {}

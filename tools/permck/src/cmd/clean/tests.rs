@@ -196,3 +196,93 @@ fn paths_that_overlap_name_a_file_once() {
     let (exit, text) = clean(dir.path(), &["--older-than", "1d", sub.to_str().unwrap()]);
     assert_eq!((exit, text.lines().count()), (Exit::Ok, 2), "{text}");
 }
+
+/// Not even looked at: a dry run of what is refused would promise what does not happen.
+#[test]
+fn directories_of_all_sorts_are_refused_and_others_go_on() {
+    let dir = clean_dir();
+    aged(&dir.path().join("a.log"), 500, 10);
+    symlink("/", dir.path().join("top")).unwrap();
+    let top = dir.path().join("top");
+    for path in ["/", "/tmp", "/var", "/home", "/root", "/etc/ssl", "/tmp/../tmp/.", top.to_str().unwrap()] {
+        if !Path::new(path).exists() {
+            continue;
+        }
+        let (exit, text) = clean(dir.path(), &["-n", "--older-than", "36500d", path]);
+        assert_eq!((exit, text.as_str()), (Exit::Failed, ""), "{path}");
+    }
+    let (exit, text) = clean(dir.path(), &["--older-than", "14d", "/"]);
+    assert_eq!(exit, Exit::Failed);
+    assert!(text.starts_with("deleted ") && names(dir.path()).is_empty(), "{text}");
+}
+
+/// Takes records, and meets the files that they are about.
+struct Meets<F>(F);
+
+impl<F: FnMut(&str)> std::io::Write for Meets<F> {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        (self.0)(std::str::from_utf8(bytes).unwrap());
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+fn clean_while(dir: &Path, meets: impl FnMut(&str) + Send + 'static) -> Exit {
+    use clap::Parser;
+    use common::cli::Tool;
+    let args = ["permck", "clean", "--keep", "0", "--idle", "1h", dir.to_str().unwrap()];
+    let mut out = Out::to(Box::new(Meets(meets)), "permck", false, common::out::Verbosity::Quiet);
+    crate::Cli::try_parse_from(args).unwrap().run(&mut out).unwrap()
+}
+
+/// A writer that opens files once deletions have begun keeps them.
+#[test]
+fn a_file_that_is_opened_in_between_stays() {
+    let dir = clean_dir();
+    (0..2000).for_each(|i| aged(&dir.path().join(format!("{i:04}.log")), 100, 20));
+    let (place, mut open) = (dir.path().to_owned(), Vec::new());
+    let exit = clean_while(dir.path(), move |_| {
+        if open.is_empty() {
+            let late = (0..2000).step_by(10).map(|i| place.join(format!("{i:04}.log")));
+            let late = late.filter_map(|p| std::fs::File::options().append(true).open(p).ok());
+            open.extend(late);
+        }
+    });
+    assert_eq!((exit, names(dir.path()).len()), (Exit::No, 200));
+}
+
+/// The record may take its time on the way: what lies there then is another file.
+#[test]
+fn a_file_that_is_replaced_while_its_record_is_written_stays() {
+    let dir = clean_dir();
+    let path = dir.path().join("a.log");
+    aged(&path, 100, 20);
+    let (new, old) = (dir.path().join("new"), path.clone());
+    clean_while(dir.path(), move |_| {
+        if !new.exists() {
+            std::fs::write(&new, "precious").unwrap();
+            std::fs::rename(&new, &old).unwrap();
+        }
+    });
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), "precious");
+}
+
+#[test]
+fn what_makes_no_room_does_not_go_for_room() {
+    let dir = clean_dir();
+    let hole = dir.path().join("hole.log");
+    aged(&hole, 300, 20);
+    std::fs::File::options().write(true).open(&hole).unwrap().set_len(1 << 30).unwrap();
+    aged(&dir.path().join("twice.log"), 200, 1000);
+    std::fs::hard_link(dir.path().join("twice.log"), dir.path().join("again.log")).unwrap();
+    aged(&dir.path().join("once.log"), 100, 1000);
+    assert_eq!(
+        clean(dir.path(), &["--keep", "100KiB", "--idle", "0s", "--match", "*"]),
+        (Exit::Ok, String::new())
+    );
+    assert_eq!(clean(dir.path(), &["--keep", "0", "--idle", "0s", "--match", "*"]).0, Exit::No);
+    assert_eq!(names(dir.path()), ["again.log", "twice.log"]);
+}

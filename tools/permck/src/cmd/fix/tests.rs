@@ -219,6 +219,9 @@ fn what_is_mounted_below_a_path_is_not_changed() {
     fix(&record, dir.path());
     let modes = || ["d", "d/f", "f"].map(|name| mode(&other.path().join(name)));
     assert_eq!((modes(), mode(&path("own"))), ([0o777, 0o666, 0o666], 0o640));
+    let audit = ["audit", "--show", "note", "--format", "json"].map(OsStr::new);
+    let (_, records) = permck(&[&audit[..], &[dir.path().as_os_str()]].concat());
+    assert_eq!(records.matches("\"rule\":\"mounts\"").count(), 2, "{records}");
     // A mounted file that is named is meant, and so are all where mounts are crossed.
     fix(&record, &path("file"));
     assert_eq!(modes(), [0o777, 0o666, 0o640]);
@@ -337,4 +340,55 @@ fn a_race_never_reaches_outside() {
         stop.store(true, std::sync::atomic::Ordering::Relaxed);
     });
     assert_eq!(mode(&victim), 0o666);
+}
+
+#[test]
+fn a_file_that_is_no_record_is_not_written_to() {
+    let (dir, place) = (clean_dir(), clean_dir());
+    write(&dir.path().join("f"), 0o666, "x");
+    let notes = place.path().join("notes.txt");
+    write(&notes, 0o600, "remember the milk\n");
+    assert_eq!(fix(&notes, dir.path()), (Exit::Failed, String::new()));
+    assert_eq!(std::fs::read_to_string(&notes).unwrap(), "remember the milk\n");
+    assert_eq!(mode(&dir.path().join("f")), 0o666);
+}
+
+/// The directories on the way to what is the account's are root's, and so are its programs.
+#[test]
+fn nothing_is_cut_off_from_the_account() {
+    let (dir, place) = (clean_dir(), clean_dir());
+    let etc = dir.path().join("etc");
+    let (certs, conf, key) = (etc.join("server_certs"), etc.join("profd.toml"), etc.join("x.key"));
+    std::fs::create_dir_all(&certs).unwrap();
+    write(&conf, 0o666, "port = 1\n");
+    write(
+        &key,
+        0o644,
+        "-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2VwBCIEINTuctv5E1hK1bbY8fdp+K06/nwoy/HU++CXqI9EdVhC\n-----END PRIVATE KEY-----\n",
+    );
+    [dir.path(), &etc].into_iter().for_each(|d| chmod(d, 0o755));
+    chmod(&certs, 0o700);
+    if std::os::unix::fs::chown(&certs, Some(4001), Some(4001)).is_err() || mode(&conf) != 0o666 {
+        return skipped("no right to give files away");
+    }
+    let run = || {
+        let args = ["fix", "--owner", "4001", "--record"].map(OsStr::new);
+        permck(&[&args[..], &[place.path().join("r").as_ref(), dir.path().as_os_str()]].concat())
+    };
+    let (exit, text) = run();
+    assert_eq!(exit, Exit::No);
+    assert_eq!([dir.path(), &etc, &conf, &key].map(mode), [0o755, 0o755, 0o644, 0o600], "{text}");
+    let real = etc.canonicalize().unwrap();
+    let left =
+        format!("left {}: others keep reading it: uid 4001 would be cut off, `chgrp 4001 ", real.display());
+    assert!(text.contains(&left), "{text}");
+    let audit = ["audit", "--owner", "4001"].map(OsStr::new);
+    let (_, advice) = permck(&[&audit[..], &[dir.path().as_os_str()]].concat());
+    assert!(advice.contains(&format!("fix: chgrp 4001 {0} && chmod 0750 {0}", etc.display())), "{advice}");
+    for path in [dir.path(), &etc, &conf] {
+        std::os::unix::fs::chown(path, None, Some(4001)).unwrap();
+    }
+    let (_, text) = run();
+    assert_eq!([dir.path(), &etc, &conf].map(mode), [0o750, 0o750, 0o640], "{text}");
+    assert!(!text.contains("cut off"), "{text}");
 }

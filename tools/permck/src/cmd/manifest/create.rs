@@ -44,7 +44,8 @@ impl Create {
         let mut without = own(Some(path));
         without.extend(file.metadata().ok().map(|m| (m.dev(), m.ino())));
         let mut file = Tee { file: BufWriter::new(file), copy: key.is_some().then(Vec::new) };
-        self.write(&paths, without, (&known, partial.as_mut()), format, diag, &mut file)?;
+        let written = self.write(&paths, without, (&known, partial.as_mut()), format, diag, &mut file);
+        written.with_context(shown)?;
         // A manifest that lacks files is not put in the place of one that does not.
         if diag.errors() > 0 {
             return Err(anyhow!("{}: not written, because of the errors above", shown()));
@@ -72,7 +73,7 @@ impl Create {
         let directory = self.how.directory.as_deref();
         let shown = || directory.unwrap_or(Path::new(".")).display().to_string();
         let base = list::base(directory).map_err(|e| anyhow!(crate::reason(e))).with_context(shown)?;
-        let reach = Reach { follow: self.how.follow, without };
+        let reach = Reach { follow: self.how.follow, links: false, without };
         let bar = bar(diag, "hashing", || total(directory, paths));
         let mut files = Files::below(&base, paths, reach, diag);
         let mut summary = ManifestSummary::default();

@@ -250,3 +250,58 @@ fn many_small_files_and_a_large_one_come_in_order() {
     assert_eq!(named, files(dir.path()));
     assert_eq!(verify(&manifest, &[dir.path().as_ref()]), (Exit::Ok, String::new()));
 }
+
+#[test]
+fn somebodys_file_beside_the_manifest_is_not_taken_for_its_record() {
+    let (dir, place) = (clean_dir(), clean_dir());
+    grow(dir.path());
+    let (manifest, other) = (place.path().join("m"), place.path().join("m.partial"));
+    write(&other, 0o640, "precious");
+    assert_eq!(create(&manifest, dir.path(), &[]), Exit::Failed);
+    assert_eq!(create(&manifest, dir.path(), &["--resume"]), Exit::Failed);
+    assert_eq!(std::fs::read_to_string(&other).unwrap(), "precious");
+    std::fs::remove_file(&other).unwrap();
+    let (running, _) = Partial::open(&manifest, false).unwrap();
+    assert_eq!(create(&manifest, dir.path(), &[]), Exit::Failed);
+    drop(running);
+    assert_eq!(create(&manifest, dir.path(), &[]), Exit::Ok);
+}
+
+/// Whoever adds a link to a tree of weights leads its reader elsewhere.
+#[test]
+fn a_link_that_the_manifest_does_not_name_is_new() {
+    let (dir, place) = (clean_dir(), clean_dir());
+    write(&dir.path().join("a"), 0o640, "x");
+    let manifest = place.path().join("m");
+    assert_eq!(create(&manifest, dir.path(), &[]), Exit::Ok);
+    assert_eq!(verify(&manifest, &[dir.path().as_ref()]), (Exit::Ok, String::new()));
+    std::os::unix::fs::symlink("/etc/passwd", dir.path().join("b")).unwrap();
+    let (exit, text) = verify(&manifest, &[dir.path().as_ref()]);
+    assert_eq!((exit, text), (Exit::No, format!("{}: new\n", dir.path().join("b").display())));
+    // Those that it names were verified.
+    std::fs::remove_file(&manifest).unwrap();
+    std::fs::remove_file(dir.path().join("b")).unwrap();
+    std::os::unix::fs::symlink("a", dir.path().join("b")).unwrap();
+    assert_eq!(create(&manifest, dir.path(), &["--follow"]), Exit::Ok);
+    assert_eq!(verify(&manifest, &[dir.path().as_ref()]), (Exit::Ok, String::new()));
+    let json = verify(&manifest, &["--format".as_ref(), "json".as_ref(), dir.path().as_ref()]).1;
+    assert!(json.contains("\"links\":0"), "{json}");
+}
+
+#[test]
+fn names_are_compared_as_the_files_that_they_are() {
+    let (dir, place) = (clean_dir(), clean_dir());
+    grow(dir.path());
+    std::fs::remove_file(dir.path().join("link")).unwrap();
+    let (whole, below) = (place.path().join("whole"), place.path().join("below"));
+    let at = dir.path().to_str().unwrap();
+    assert_eq!(create(&whole, dir.path(), &[]), Exit::Ok);
+    assert_eq!(create(&below, Path::new("."), &["-C", at]), Exit::Ok);
+    let to: &[&OsStr] = &["-C".as_ref(), at.as_ref()];
+    for manifest in [&whole, &below] {
+        for path in [at, ".", "sub/.."] {
+            let args = [to, &[path.as_ref()]].concat();
+            assert_eq!(verify(manifest, &args), (Exit::Ok, String::new()), "{path}");
+        }
+    }
+}

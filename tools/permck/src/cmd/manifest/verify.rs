@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::io::ErrorKind;
 use std::os::fd::OwnedFd;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, anyhow};
@@ -89,21 +89,63 @@ impl Verify {
         Ok((wrong, summary))
     }
 
-    /// Files below the paths that no entry names, and how many links were not followed.
+    /// Files below the paths that no entry names, and how many links were passed over. A link that no entry names is
+    /// new, too, because whoever follows it may come to any file; but not where it leads to what is looked at anyway.
     fn new_files(&self, entries: &[Entry], base: &Arc<OwnedFd>, diag: &Diag) -> (Vec<PathBuf>, u64) {
         if self.paths.is_empty() {
             return (Vec::new(), 0);
         }
-        // `./a` in one and `a` in the other are the same.
-        let plain = |p: &Path| p.components().collect::<PathBuf>();
-        let plain = |p: &Path| plain(p).strip_prefix(".").map_or_else(|_| plain(p), Path::to_owned);
-        let named: HashSet<PathBuf> = entries.iter().map(|e| plain(&e.path)).collect();
-        let reach = Reach { follow: self.how.follow, without: own(Some(&self.manifest)) };
-        let mut files = Files::below(base, &self.paths, reach, diag);
-        let new = files.by_ref().map(|f| f.path).filter(|p| !named.contains(&plain(p))).collect();
-        files.tell_links();
-        (new, files.links)
+        let whole = Whole::below(self.how.directory.as_deref());
+        let named: HashSet<PathBuf> = entries.iter().map(|e| whole.path(&e.path)).collect();
+        let roots: Vec<_> = self.paths.iter().filter_map(|p| whole.real(p)).collect();
+        let stays = |link: &Path| whole.real(link).is_some_and(|to| roots.iter().any(|r| to.starts_with(r)));
+        let without = own(Some(&self.manifest));
+        let reach = Reach { follow: self.how.follow, links: true, without };
+        let (mut new, mut links) = (Vec::new(), 0);
+        for file in Files::below(base, &self.paths, reach, diag) {
+            if named.contains(&whole.path(&file.path)) {
+                continue;
+            }
+            if file.link && stays(&file.path) {
+                links += 1;
+            } else {
+                new.push(file.path);
+            }
+        }
+        (new, links)
     }
+}
+
+/// Paths made whole, so that two names of one file are the same: relative and absolute, with `.` and `..`. Links on the
+/// way are not resolved, because a manifest names them as they are.
+struct Whole(PathBuf);
+
+impl Whole {
+    fn below(directory: Option<&Path>) -> Self {
+        let base = std::path::absolute(directory.unwrap_or(Path::new("."))).unwrap_or_default();
+        Self(normal(&base))
+    }
+
+    fn path(&self, path: &Path) -> PathBuf {
+        normal(&self.0.join(path))
+    }
+
+    /// Where it leads in the end; `None` for nowhere.
+    fn real(&self, path: &Path) -> Option<PathBuf> {
+        self.0.join(path).canonicalize().ok()
+    }
+}
+
+fn normal(path: &Path) -> PathBuf {
+    let mut plain = PathBuf::new();
+    for part in path.components() {
+        match part {
+            Component::CurDir => {}
+            Component::ParentDir => drop(plain.pop()),
+            part => plain.push(part),
+        }
+    }
+    plain
 }
 
 /// How a file differs whose digest is another one, or none; what cannot be read is reported.

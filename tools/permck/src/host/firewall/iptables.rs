@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::{Fate, Met, Port, Rule, Verdict, base, worst};
+use super::{Fate, Met, Port, Rule, Verdict, base, everybody, within_limit, worst};
 
 /// What becomes of a new connection to the port. A file is of one family.
 pub(crate) fn fate(text: &str, port: &Port) -> Fate {
@@ -12,8 +12,8 @@ pub(crate) fn fate(text: &str, port: &Port) -> Fate {
         let (table, chain) = name.split_once(' ')?;
         let table = tables.get(table)?;
         let policy = *table.policies.get(chain)?;
-        let rules = |name: &str| table.chains.get(name).cloned();
-        Some(base(chain, policy, &rules))
+        let mut rules = |name: &str| table.chains.get(name).map(Vec::as_slice);
+        Some(base(chain, policy, &mut rules))
     }))
 }
 
@@ -120,7 +120,7 @@ fn rule(args: &[String], port: &Port) -> Option<Rule> {
                 value();
                 Met::Unsure
             }
-            "-s" | "--source" | "--src" => everybody(value()),
+            "-s" | "--source" | "--src" => value().split(',').map(everybody).max().unwrap_or(Met::No),
             "--src-range" | "--mac-source" => {
                 value();
                 Met::No
@@ -163,10 +163,8 @@ fn rule(args: &[String], port: &Port) -> Option<Rule> {
         };
         met = met.min(one.unless(std::mem::take(&mut negated)));
     }
-    // A limited accept lets through what it meets, now and then; a limited drop keeps nobody out.
     let verdict = verdict?;
-    let met = if limited && verdict != Verdict::Accept { met.min(Met::No) } else { met };
-    Some((met, verdict))
+    Some((met.min(within_limit(limited, &verdict)), verdict))
 }
 
 /// What a target does; `None` where the packet goes on.
@@ -180,9 +178,4 @@ fn target(name: &str) -> Option<Verdict> {
         | "CLASSIFY" | "TOS" | "DSCP" | "TCPMSS" | "TTL" | "HL" | "SECMARK" | "CONNSECMARK" => return None,
         chain => Verdict::Jump(chain.to_owned()),
     })
-}
-
-/// An address that is not everybody's is not that of a source that no rule names.
-fn everybody(address: &str) -> Met {
-    Met::of(matches!(address, "0.0.0.0/0" | "::/0" | "0/0" | "0.0.0.0/0.0.0.0"))
 }

@@ -4,7 +4,7 @@
 //! What such a packet meets is known (`yes`), not met (`no`), or not decidable here (`unsure`: an interface, a
 //! destination, a set that changes). IPv4 and IPv6 are told apart.
 
-use std::cell::Cell;
+use std::collections::HashMap;
 use std::process::{Command, Stdio};
 
 use common::finding::{Finding, Severity};
@@ -12,6 +12,7 @@ use common::finding::{Finding, Severity};
 use super::listen::listeners;
 use super::{Check, Host, unseen};
 
+mod files;
 pub(crate) mod iptables;
 pub(crate) mod nft;
 
@@ -97,8 +98,8 @@ const THROUGH: Outcomes = 4;
 const ANY: Outcomes = ACCEPT | DROP | THROUGH;
 
 /// Follows the rules of a chain with this policy.
-pub(crate) fn base(chain: &str, policy: Fate, rules: &dyn Fn(&str) -> Option<Vec<Rule>>) -> Fate {
-    let outcomes = follow(chain, rules, 0, &Cell::new(0));
+pub(crate) fn base<'a>(chain: &str, policy: Fate, rules: &mut dyn FnMut(&str) -> Option<&'a [Rule]>) -> Fate {
+    let outcomes = Follower { rules, calls: 0, known: HashMap::new() }.follow(chain, 0);
     let end = match policy {
         _ if outcomes & THROUGH == 0 => 0,
         Fate::Accept => ACCEPT,
@@ -112,31 +113,75 @@ pub(crate) fn base(chain: &str, policy: Fate, rules: &dyn Fn(&str) -> Option<Vec
     }
 }
 
-fn follow(chain: &str, rules: &dyn Fn(&str) -> Option<Vec<Rule>>, depth: u32, calls: &Cell<u32>) -> Outcomes {
-    calls.set(calls.get() + 1);
-    let within = depth < DEPTH && calls.get() < CALLS;
-    let Some(list) = rules(chain).filter(|_| within) else { return ANY };
-    let mut outcomes = 0;
-    for (met, verdict) in list.iter().filter(|(met, _)| *met != Met::No) {
-        let call = |to: &str| follow(to, rules, depth + 1, calls);
-        // What it leads to, and whether the next rule may be reached from it.
-        let (to, goes_on) = match verdict {
-            Verdict::Accept => (ACCEPT, false),
-            Verdict::Drop => (DROP, false),
-            Verdict::Return => (THROUGH, false),
-            Verdict::Unknown => (ACCEPT | DROP, true),
-            Verdict::Goto(to) => (call(to), false),
-            Verdict::Jump(to) => {
-                let to = call(to);
-                (to & !THROUGH, to & THROUGH != 0)
-            }
-        };
-        outcomes |= to;
-        if *met == Met::Yes && !goes_on {
-            return outcomes;
+/// Follows chains, each once: what a stranger's packet meets in one is the same whoever calls it.
+struct Follower<'a, 'r> {
+    rules: &'r mut dyn FnMut(&str) -> Option<&'a [Rule]>,
+    calls: u32,
+    known: HashMap<String, Outcomes>,
+}
+
+impl Follower<'_, '_> {
+    fn follow(&mut self, chain: &str, depth: u32) -> Outcomes {
+        if let Some(known) = self.known.get(chain) {
+            return *known;
         }
+        self.calls += 1;
+        if depth >= DEPTH || self.calls >= CALLS {
+            return ANY;
+        }
+        // Whoever comes here again before it is known is in a circle.
+        self.known.insert(chain.to_owned(), ANY);
+        let outcomes = (self.rules)(chain).map_or(ANY, |list| self.list(list, depth));
+        self.known.insert(chain.to_owned(), outcomes);
+        outcomes
     }
-    outcomes | THROUGH
+
+    fn list(&mut self, list: &[Rule], depth: u32) -> Outcomes {
+        let mut outcomes = 0;
+        for (met, verdict) in list.iter().filter(|(met, _)| *met != Met::No) {
+            // What it leads to, and whether the next rule may be reached from it.
+            let (to, goes_on) = match verdict {
+                Verdict::Accept => (ACCEPT, false),
+                Verdict::Drop => (DROP, false),
+                Verdict::Return => (THROUGH, false),
+                Verdict::Unknown => (ACCEPT | DROP, true),
+                Verdict::Goto(to) => (self.follow(to, depth + 1), false),
+                Verdict::Jump(to) => {
+                    let to = self.follow(to, depth + 1);
+                    (to & !THROUGH, to & THROUGH != 0)
+                }
+            };
+            outcomes |= to;
+            if *met == Met::Yes && !goes_on {
+                return outcomes;
+            }
+        }
+        outcomes | THROUGH
+    }
+}
+
+/// Whether a rule with a limit is met: a limited accept lets through what it meets, now and then; a limited drop keeps
+/// nobody out; and what leads elsewhere does so for some packets and not for others.
+fn within_limit(limited: bool, verdict: &Verdict) -> Met {
+    match verdict {
+        _ if !limited => Met::Yes,
+        Verdict::Accept => Met::Yes,
+        Verdict::Drop => Met::No,
+        _ => Met::Unsure,
+    }
+}
+
+/// Whether an address is that of a source that no rule names: it is not in a network, but in one as wide as an eighth
+/// of all addresses or more it may be.
+fn everybody(address: &str) -> Met {
+    let Some((network, bits)) = address.split_once('/') else { return Met::No };
+    match bits {
+        "0" | "0.0.0.0" | "::" => Met::Yes,
+        // All unicast addresses in use.
+        "3" if network.contains(':') => Met::Yes,
+        "1" | "2" | "3" | "128.0.0.0" | "192.0.0.0" | "224.0.0.0" => Met::Unsure,
+        _ => Met::No,
+    }
 }
 
 /// One drop is enough; a doubt anywhere is a doubt.
@@ -204,25 +249,28 @@ impl Port {
 
 fn firewall(host: &Host, check: &Check) -> Vec<Finding> {
     let mut families = vec![Family::V4, Family::V6];
+    let mut served = true;
     if host.live {
-        // A port that only this host can reach needs no firewall, and one that nobody serves neither.
-        let open = match listeners(host) {
-            Ok(l) => {
-                l.into_iter().filter(|l| !l.address.is_loopback()).map(|l| l.address).collect::<Vec<_>>()
-            }
+        let listeners = match listeners(host) {
+            Ok(l) => l.into_iter().map(|l| l.address).collect::<Vec<_>>(),
             Err(note) => return vec![*note],
         };
-        // A socket on all IPv6 addresses usually takes IPv4, too.
-        let v6 = open.iter().any(std::net::IpAddr::is_ipv6);
-        let v4 = open.iter().any(|a| a.is_ipv4() || a.is_unspecified());
-        families.retain(|f| if *f == Family::V4 { v4 } else { v6 });
+        served = !listeners.is_empty();
+        if served {
+            // A port that only this host can reach needs no firewall.
+            let open: Vec<_> = listeners.into_iter().filter(|a| !a.is_loopback()).collect();
+            // A socket on all IPv6 addresses usually takes IPv4, too.
+            let v6 = open.iter().any(std::net::IpAddr::is_ipv6);
+            let v4 = open.iter().any(|a| a.is_ipv4() || a.is_unspecified());
+            families.retain(|f| if *f == Family::V4 { v4 } else { v6 });
+        }
     }
     if families.is_empty() {
         return Vec::new();
     }
-    let rulesets = if host.live { running() } else { configured(host) };
+    let rulesets = if host.live { running() } else { files::configured(host) };
     let port = Port::of(host);
-    let mut found = Vec::new();
+    let mut found = if host.live { Vec::new() } else { files::not_loaded(host, check) };
     for family in families {
         let subject = format!("port {}, {}", port.number, family.name());
         match rulesets.fate(family, &port) {
@@ -231,7 +279,14 @@ fn firewall(host: &Host, check: &Check) -> Vec<Finding> {
                 subject,
                 "the firewall has rules that may restrict the port, but by what cannot be told here: interfaces, destinations, sets",
             )),
-            Some(Fate::Accept) => found.push(open(host, check, &subject, family)),
+            Some(Fate::Accept) => {
+                let mut finding = open(host, check, &subject, family);
+                if !served {
+                    finding.severity = Severity::Note;
+                    finding.found = "nothing listens here yet, and nothing in the firewall would keep other hosts out".into();
+                }
+                found.push(finding);
+            }
             None if host.live => found.push(unseen(
                 subject,
                 "neither nft nor iptables could be asked for rules: they are not installed, or want root",
@@ -278,39 +333,6 @@ pub(super) fn output(program: &str, args: &[&str]) -> Option<String> {
     let path = place.into_iter().find(|p| std::path::Path::new(p).exists())?;
     let answer = Command::new(path).args(args).stdin(Stdio::null()).stderr(Stdio::null()).output().ok()?;
     answer.status.success().then(|| String::from_utf8_lossy(&answer.stdout).into_owned())
-}
-
-fn configured(host: &Host) -> Rulesets {
-    let read = |paths: &[&str]| paths.iter().filter_map(|path| host.read(path).ok()).collect::<Vec<_>>();
-    let nft = read(&["etc/nftables.conf", "etc/sysconfig/nftables.conf"]);
-    Rulesets {
-        nft: nft.iter().map(|text| included(host, text, 0)).collect(),
-        v4: read(&["etc/iptables/rules.v4", "etc/sysconfig/iptables"]),
-        v6: read(&["etc/iptables/rules.v6", "etc/sysconfig/ip6tables"]),
-    }
-}
-
-/// A configuration of nft with what it includes in its place.
-fn included(host: &Host, text: &str, depth: u32) -> String {
-    let mut whole = String::new();
-    for line in text.lines() {
-        let path = line.trim().strip_prefix("include").map(|p| p.trim().trim_matches(['"', '\'']));
-        let Some(path) = path.filter(|p| p.starts_with('/') && depth < 8) else {
-            whole.push_str(line);
-            whole.push('\n');
-            continue;
-        };
-        let (dir, name) = path.trim_start_matches('/').rsplit_once('/').unwrap_or(("", path));
-        let wanted = |n: &String| match name.split_once('*') {
-            Some((start, end)) => n.starts_with(start) && n.ends_with(end),
-            None => n == name,
-        };
-        for name in host.names(dir).iter().filter(|n| wanted(n)) {
-            let text = host.read(&format!("{dir}/{name}")).unwrap_or_default();
-            whole.push_str(&included(host, &text, depth + 1));
-        }
-    }
-    whole
 }
 
 #[cfg(test)]

@@ -120,6 +120,46 @@ fn what_depends_on_more_is_said_to() {
     assert_eq!(iptables("-A INPUT -p tcp -m geoip --source-country XX -j DROP"), Unsure);
 }
 
+/// Over its limit the packet goes on, and under it not.
+#[test]
+fn limits_decide_nothing_for_sure() {
+    let flood =
+        ":flood - [0:0]\n-A INPUT -p tcp -j flood\n-A flood -m limit --limit 9/s -j RETURN\n-A flood -j DROP";
+    assert_eq!(iptables(flood), Unsure);
+    assert_eq!(nft("jump f\n }\n chain f {\n limit rate 9/second return\n drop"), (Unsure, Unsure));
+}
+
+#[test]
+fn sets_that_are_filled_elsewhere_and_wide_networks_are_not_taken_for_nobody() {
+    let drop = "type filter hook input priority 0; policy drop;";
+    let filled = format!(
+        "table inet f {{ set ports {{ type inet_service; }}\n chain in {{ {drop} tcp dport @ports accept }} }}\nadd element inet f ports {{ 1778 }}"
+    );
+    assert_eq!(nft(&filled), (Unsure, Unsure));
+    let halves = format!(
+        "table inet f {{ chain in {{ {drop} ip saddr {{ 0.0.0.0/1, 128.0.0.0/1 }} accept; ip6 saddr 2000::/3 accept }} }}"
+    );
+    assert_eq!(nft(&halves), (Unsure, Accept));
+    assert_eq!(
+        iptables(":INPUT DROP [0:0]\n-A INPUT -s 0.0.0.0/1 -j ACCEPT\n-A INPUT -s 128.0.0.0/1 -j ACCEPT"),
+        Unsure
+    );
+}
+
+/// Rulesets made to keep us busy.
+#[test]
+fn many_calls_take_no_longer_than_their_text() {
+    let start = std::time::Instant::now();
+    let text = "-A INPUT -j A\n".to_owned() + &"-A A -j A\n".repeat(20_000);
+    assert_eq!(iptables(&text), Unsure);
+    let many: String =
+        (0..2_000).map(|i| format!("chain c{i} {{ jump c{}; jump c{0}; drop; }}\n", i + 1)).collect();
+    nft(&format!("table inet f {{ chain in {{ type filter hook input priority 0; jump c0 }}\n{many} }}"));
+    nft(&"jump A\n".repeat(5_000));
+    // It was minutes.
+    assert!(start.elapsed().as_secs() < 60);
+}
+
 #[test]
 fn circles_of_chains_end() {
     let text = "-A INPUT -p tcp -j x\n".to_owned() + &"-A x -p tcp -j x\n".repeat(50);

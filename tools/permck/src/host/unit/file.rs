@@ -20,6 +20,8 @@ pub(crate) struct Unit {
     pub(crate) name: String,
     /// Its file, below the root.
     pub(crate) path: String,
+    /// Its file and drop-ins.
+    pub(crate) files: Vec<String>,
     pub(crate) settings: Settings,
 }
 
@@ -80,10 +82,12 @@ fn unit(host: &Host, name: String) -> Option<Unit> {
     }
     let mut settings = Settings::default();
     settings.read(&host.read(&path).ok()?);
+    let mut files = vec![path.clone()];
     for drop_in in drop_ins(host, &name) {
         settings.read(&host.read(&drop_in).unwrap_or_default());
+        files.push(drop_in);
     }
-    Some(Unit { name, path, settings })
+    Some(Unit { name, path, files, settings })
 }
 
 fn is_there(host: &Host, path: &str) -> bool {

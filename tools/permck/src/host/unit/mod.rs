@@ -1,13 +1,20 @@
 //! The daemon's systemd units, whatever they are called: their user, umask, sandbox and addresses.
 
 use common::finding::{Finding, Severity};
+use common::policy::{Mode, shell_quote};
+
+use crate::inspect::writable_by_others;
 
 use super::umask::{judge, octal};
 use super::{Check, Host, unseen};
 
+mod command;
 pub(crate) mod file;
+mod sandbox;
 
+use command::{Command, NAMES};
 use file::{Settings, Unit};
+use sandbox::sandbox;
 
 pub(super) static CHECK: Check = Check {
     id: "unit",
@@ -19,144 +26,112 @@ pub(super) static CHECK: Check = Check {
     },
 };
 
-/// The daemon, and the one that it replaces.
-const NAMES: [&str; 2] = ["profd", "dynolog"];
-
-/// Programs that start another one.
-const STARTERS: [&str; 12] = [
-    "env", "sh", "bash", "dash", "nice", "ionice", "numactl", "taskset", "chrt", "setpriv", "stdbuf", "exec",
-];
-
 const YES: [&str; 6] = ["yes", "true", "on", "1", "y", "t"];
 
-/// Directives that must be on, or have one of these values.
-const WANTED: [(&str, &[&str], &str); 12] = [
-    ("NoNewPrivileges", &["yes", "true", "on", "1"], "it could gain privileges by running setuid programs"),
-    ("ProtectSystem", &["strict", "full"], "it could write to the system's programs and settings"),
-    ("ProtectHome", &["yes", "true", "on", "1", "read-only", "tmpfs"], "it could write to home directories"),
-    ("PrivateTmp", &["yes", "true", "on", "1", "disconnected"], "it shares /tmp with everybody"),
-    ("PrivateDevices", &["yes", "true", "on", "1"], "it could open devices"),
-    ("ProtectKernelTunables", &["yes", "true", "on", "1"], "it could change kernel settings"),
-    ("ProtectKernelModules", &["yes", "true", "on", "1"], "it could load kernel modules"),
-    ("ProtectControlGroups", &["yes", "true", "on", "1"], "it could change control groups"),
-    ("RestrictSUIDSGID", &["yes", "true", "on", "1"], "it could create setuid files"),
-    ("LockPersonality", &["yes", "true", "on", "1"], "it could change its execution domain"),
-    ("MemoryDenyWriteExecute", &["yes", "true", "on", "1"], "it could run what it wrote to memory"),
-    ("LimitCORE", &["0", "0:0"], "a crash could write keys to disk"),
-];
-
-/// Directives that must be there at all, with what serves the daemon.
-const PRESENT: [(&str, &str, &str); 3] = [
-    ("RestrictAddressFamilies", "AF_UNIX AF_INET AF_INET6", "it could open sockets of any kind"),
-    ("SystemCallFilter", "@system-service", "it could make any system call"),
-    ("CapabilityBoundingSet", "", "it could keep every capability"),
-];
+pub(super) static NO_TLS: Check = Check {
+    id: "no-tls",
+    severity: Severity::Error,
+    what: "the daemon's systemd unit starts it without certificates",
+    run: |host, check| {
+        let units = file::units(host);
+        units.iter().filter(|u| is_daemon(u)).flat_map(|u| no_tls(host, check, u)).collect()
+    },
+};
 
 /// A unit of the daemon: by its name, or because it runs it.
 fn is_daemon(unit: &Unit) -> bool {
     let stem = unit.name.trim_end_matches(".service").split('@').next().unwrap_or_default();
-    NAMES.contains(&stem) || unit.settings.all("ExecStart").iter().any(|line| arguments(line).is_some())
-}
-
-/// What follows the daemon's program in a command line; `None` where it runs another one.
-fn arguments(line: &str) -> Option<Vec<String>> {
-    let words: Vec<String> = line.split_whitespace().map(|w| w.replace(['"', '\''], "")).collect();
-    let base = |word: &str| word.rsplit('/').next().unwrap_or_default().to_owned();
-    // `@-:+!` say how to start it.
-    let first = base(words.first()?.trim_start_matches(['@', '-', ':', '+', '!', '|']));
-    let at = match NAMES.contains(&first.as_str()) {
-        true => 0,
-        // Programs that run what they are given; others may have the name among their arguments.
-        false if STARTERS.contains(&first.as_str()) => {
-            words.iter().position(|w| NAMES.contains(&base(w).as_str()))?
-        }
-        false => return None,
-    };
-    Some(words[at + 1..].to_vec())
+    NAMES.contains(&stem) || unit.settings.all("ExecStart").iter().any(|line| Command::parse(line).is_some())
 }
 
 fn unit(host: &Host, check: &Check, unit: &Unit) -> Vec<Finding> {
     let place = host.shown(&unit.path);
-    let edit = |line: &str| match host.live {
-        true => format!("systemctl edit {}, [Service] {line}", unit.name),
-        false => {
-            let drop_in = format!("etc/systemd/system/{}.d/50-profguard.conf", unit.name);
-            format!("in {}: [Service] {line}", host.shown(&drop_in).display())
-        }
-    };
+    let edit = |line: &str| edit(host, unit, line);
     let tell =
         |text: String, wanted: &str| check.finding(&place).found(text).expected(wanted).fix(edit(wanted));
     let mut found = Vec::new();
-    found.extend(account(&unit.settings, &tell));
+    found.extend(account(host, &unit.settings, &tell));
     found.extend(sandbox(&unit.settings, &tell));
     let umask = unit.settings.get("UMask").and_then(octal).unwrap_or(0o022);
     found.extend(judge(check, &place, &unit.name, umask, &edit("UMask=0027")));
-    for line in unit.settings.all("ExecStart") {
-        let Some(arguments) = arguments(line) else { continue };
-        found.extend(everywhere(&arguments).map(|address| {
+    for command in commands(unit) {
+        if command.privileged {
+            let text = "starts the daemon with + or !: User and the like do not bind it".to_owned();
+            found.push(tell(text, "ExecStart= and then the command without it"));
+        }
+        found.extend(command.everywhere().map(|address| {
             let finding = check
                 .finding(&place)
                 .found(format!("starts the daemon with --bind {address}: on every address"));
             finding
                 .expected("--bind with one address, best of a network of its own")
-                .fix(edit("ExecStart= and then ExecStart=… with --bind ADDRESS"))
+                .fix(edit("ExecStart= and then the command with --bind ADDRESS"))
         }));
-        if arguments.iter().any(|a| a.starts_with('$')) {
+        if command.variable {
             found.push(unseen(
                 &place,
                 "its options come from a variable: the addresses that it binds to are not known",
             ));
         }
     }
+    found.extend(unit.files.iter().filter_map(|path| changeable(host, path)));
     found
 }
 
-fn account(settings: &Settings, tell: &dyn Fn(String, &str) -> Finding) -> Option<Finding> {
+/// The daemon's command lines in a unit.
+fn commands(unit: &Unit) -> impl Iterator<Item = Command> + '_ {
+    unit.settings.all("ExecStart").iter().filter_map(|line| Command::parse(line))
+}
+
+/// How to change a setting of a unit.
+fn edit(host: &Host, unit: &Unit, line: &str) -> String {
+    if host.live {
+        return format!("systemctl edit {}, [Service] {line}", unit.name);
+    }
+    let drop_in = format!("etc/systemd/system/{}.d/50-profguard.conf", unit.name);
+    format!("in {}: [Service] {line}", host.shown(&drop_in).display())
+}
+
+fn no_tls(host: &Host, check: &Check, unit: &Unit) -> Vec<Finding> {
+    let finding = |option: &str| {
+        check
+            .finding(host.shown(&unit.path))
+            .found(format!("starts the daemon with {option}: whoever reaches its port controls it"))
+            .expected("--certs-dir with a directory that certck check finds good")
+            .fix(edit(host, unit, "ExecStart= and then the command with --certs-dir DIR"))
+    };
+    commands(unit).filter_map(|c| c.without_tls()).map(finding).collect()
+}
+
+/// Whoever can change a unit's file decides what root starts. The files of an unpacked image may belong to whoever
+/// unpacked it.
+fn changeable(host: &Host, path: &str) -> Option<Finding> {
+    let (st, root) = (host.stat(path).ok()?, host.stat(".").ok()?);
+    let (mode, place) = (Mode::of(st.st_mode), host.shown(path));
+    let foreign = st.st_uid != 0 && st.st_uid != root.st_uid;
+    let fix = match (foreign, writable_by_others(mode)) {
+        (false, false) => return None,
+        (true, _) => format!("chown root {}", shell_quote(&place)),
+        (false, true) => format!("chmod go-w {}", shell_quote(&place)),
+    };
+    let found =
+        format!("owned by {} with mode {mode}: others can change what root starts", host.ids.user(st.st_uid));
+    let finding = Finding::new(CHECK.id, Severity::Error, &place).found(found);
+    Some(finding.expected("root's, and writable by root only").fix(fix))
+}
+
+fn account(host: &Host, settings: &Settings, tell: &dyn Fn(String, &str) -> Finding) -> Option<Finding> {
+    let root = |user: &str| host.ids.uid(user) == Some(0) || user == "root";
+    let given = host.user.as_deref().filter(|u| !root(u)).unwrap_or("profguard");
+    let wanted = format!("User={given}");
     match settings.get("User") {
         _ if dynamic(settings) => None,
-        None => Some(tell("names no User: the daemon runs as root".into(), "User=profguard")),
-        Some("root" | "0") => Some(tell("runs the daemon as root".into(), "User=profguard")),
+        None => Some(tell("names no User: the daemon runs as root".into(), &wanted)),
+        Some(user) if root(user) => Some(tell(format!("runs the daemon as root: User={user}"), &wanted)),
         Some(_) => None,
     }
 }
 
 fn dynamic(settings: &Settings) -> bool {
     settings.get("DynamicUser").is_some_and(|v| YES.contains(&v))
-}
-
-fn sandbox(settings: &Settings, tell: &dyn Fn(String, &str) -> Finding) -> Vec<Finding> {
-    let mut found = Vec::new();
-    for (key, values, why) in WANTED {
-        // A dynamic user brings some of them with it.
-        let implied = dynamic(settings)
-            && matches!(
-                key,
-                "NoNewPrivileges" | "ProtectSystem" | "ProtectHome" | "PrivateTmp" | "RestrictSUIDSGID"
-            );
-        let value = settings.get(key);
-        if !implied && !value.is_some_and(|v| values.iter().any(|w| w.eq_ignore_ascii_case(v))) {
-            let now = value.map_or_else(|| format!("has no {key}"), |v| format!("has {key}={v}"));
-            found.push(tell(format!("{now}: {why}"), &format!("{key}={}", values[0])));
-        }
-    }
-    for (key, value, why) in PRESENT {
-        // No capability is the best set of them; nothing in the others allows all.
-        let there = if value.is_empty() { settings.has(key) } else { settings.get(key).is_some() };
-        if !there {
-            found.push(tell(format!("has no {key}: {why}"), &format!("{key}={value}")));
-        }
-    }
-    found
-}
-
-/// The address of a `--bind` that means all of them.
-fn everywhere(arguments: &[String]) -> Option<&str> {
-    let values = arguments.iter().enumerate().filter_map(|(i, a)| match a.strip_prefix("--bind") {
-        Some("") => arguments.get(i + 1).map(String::as_str),
-        Some(value) => value.strip_prefix('='),
-        None => None,
-    });
-    let address = |v: &str| v.parse().ok().or_else(|| Some(v.parse::<std::net::SocketAddr>().ok()?.ip()));
-    let mut values = values;
-    values.find(|v| address(v).is_some_and(|ip: std::net::IpAddr| ip.is_unspecified()))
 }

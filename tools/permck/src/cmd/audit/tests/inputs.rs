@@ -156,3 +156,24 @@ fn a_toolkit_belongs_to_the_account_that_is_named() {
         assert!(!records.contains("\"owner\""), "{records}");
     }
 }
+
+/// What lists the paths may have failed.
+#[test]
+fn no_paths_at_all_are_not_well() {
+    assert_eq!(permck(&["audit", "--files-from", "/dev/null"]).0, Exit::No);
+    let (exit, line) = permck(&["audit", "--files-from", "/dev/null", "--format", "nagios"]);
+    assert!(exit == Exit::Unknown && line.starts_with("PERMCK UNKNOWN: "), "{line}");
+}
+
+#[test]
+fn a_monitoring_system_is_told_of_what_fails() {
+    let dir = clean_dir();
+    std::os::unix::fs::symlink("nowhere", dir.path().join("l")).unwrap();
+    let run = |more: &[&str]| {
+        permck(&[&["audit", "--format", "nagios"], more, &[dir.path().to_str().unwrap()]].concat())
+    };
+    let (exit, line) = run(&[]);
+    assert!(exit == Exit::No && line.starts_with("PERMCK WARNING"), "{line}");
+    let (exit, line) = run(&["--fail-on", "warning"]);
+    assert!(exit == Exit::Failed && line.starts_with("PERMCK CRITICAL"), "{line}");
+}

@@ -73,3 +73,18 @@ fn a_certificate_directory_is_held_to_0700_by_the_profile_too() {
     chmod(dir.path(), 0o755);
     assert_eq!(json(dir.path(), &["--profile", "profguard"]).0, Exit::No);
 }
+
+/// As distributions install them.
+#[test]
+fn manual_pages_and_completions_are_for_everybody() {
+    let dir = clean_dir();
+    let share = dir.path().join("share");
+    for file in ["man/man1/permck.1.gz", "bash-completion/completions/permck", "zsh/site-functions/_permck"] {
+        let path = share.join(file);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        write(&path, 0o644, "x");
+    }
+    assert_eq!(findings(&json(dir.path(), &["--profile", "profguard"]).1), vec![]);
+    write(&share.join("man/man1/permck.1.gz"), 0o664, "x");
+    assert_eq!(json(dir.path(), &["--profile", "profguard"]).0, Exit::No);
+}

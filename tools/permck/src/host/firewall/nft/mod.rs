@@ -2,9 +2,11 @@
 
 mod parse;
 
-use parse::{Ruleset, Table, Token, word};
+use std::collections::HashMap;
 
-use super::{Family, Fate, Met, Port, Rule, Verdict, base, worst};
+use parse::{Chain, Ruleset, Table, Token, word};
+
+use super::{Family, Fate, Met, Port, Rule, Verdict, base, everybody, within_limit, worst};
 
 /// What becomes of a new connection of this family to the port.
 pub(crate) fn fate(text: &str, family: Family, port: &Port) -> Fate {
@@ -17,16 +19,16 @@ pub(crate) fn fate(text: &str, family: Family, port: &Port) -> Fate {
     };
     let tables = ruleset.tables.iter().filter(wanted).filter(|t| !t.dormant);
     worst(tables.flat_map(|table| {
-        let rules = |name: &str| {
-            let chain = table.chains.iter().find(|c| c.name == name)?;
-            let eval = Eval { table, ruleset: &ruleset, family, port };
-            Some(chain.rules.iter().filter_map(|r| eval.rule(r)).flatten().collect())
-        };
+        let eval = Eval { table, ruleset: &ruleset, family, port };
+        let rules = |c: &Chain| c.rules.iter().filter_map(|r| eval.rule(r)).flatten().collect::<Vec<Rule>>();
+        let chains: HashMap<&str, Vec<Rule>> =
+            table.chains.iter().map(|c| (c.name.as_str(), rules(c))).collect();
+        let mut rules = |name: &str| chains.get(name).map(Vec::as_slice);
         let input = table.chains.iter().filter(|c| matches!(c.hook.as_str(), "input" | "prerouting"));
         input
             // Addresses are translated elsewhere, and what is dropped there is rare.
             .filter(|c| c.kind == "filter")
-            .map(|c| base(&c.name, if c.drops { Fate::Drop } else { Fate::Accept }, &rules))
+            .map(|c| base(&c.name, if c.drops { Fate::Drop } else { Fate::Accept }, &mut rules))
             .collect::<Vec<_>>()
     }))
 }
@@ -149,7 +151,10 @@ impl<'a> Eval<'a> {
         let define = text.strip_prefix('$').map(|n| self.ruleset.defines.get(n));
         match set.or(define) {
             None => value.items.push(text),
-            Some(Some(items)) if depth < 8 => items.iter().for_each(|t| self.item(t, value, depth + 1)),
+            // An empty one is filled by other means.
+            Some(Some(items)) if depth < 8 && !items.is_empty() => {
+                items.iter().for_each(|t| self.item(t, value, depth + 1))
+            }
             Some(_) => value.unknown = true,
         }
     }
@@ -177,9 +182,7 @@ impl<'a> Eval<'a> {
             ("meta", "nfproto") => any(&|p| Met::of(p == if own == "ip" { "ipv4" } else { "ipv6" })),
             ("ip" | "ip6", _) if name != own => return Met::No,
             // A source that no rule names is in no set of addresses, whether that is written down or not.
-            ("ip" | "ip6", "saddr") => {
-                Met::of(value.items.iter().any(|a| matches!(*a, "0.0.0.0/0" | "::/0")))
-            }
+            ("ip" | "ip6", "saddr") => value.items.iter().map(|a| everybody(a)).max().unwrap_or(Met::No),
             ("ether", "saddr") => Met::No,
             _ => Met::Unsure,
         };
@@ -223,7 +226,5 @@ fn verdict(name: &str, to: &str, met: Met, limited: bool) -> Option<Rule> {
         "queue" => Verdict::Unknown,
         _ => return None,
     };
-    // A limited accept lets through what it meets, now and then; a limited drop keeps nobody out.
-    let met = if limited && verdict != Verdict::Accept { Met::No } else { met };
-    Some((met, verdict))
+    Some((met.min(within_limit(limited, &verdict)), verdict))
 }

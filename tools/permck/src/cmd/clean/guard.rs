@@ -1,0 +1,111 @@
+//! Knows which files are being written, and which were opened since it looked.
+//!
+//! A look through /proc takes too long for each file of a million, and what it tells is old at once. So files are
+//! watched first, some at a time, and then looked for: who opened one before is seen by the look, who opens one
+//! later by the watch.
+
+use std::collections::{HashMap, HashSet};
+use std::mem::MaybeUninit;
+use std::os::fd::OwnedFd;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use common::out::Diag;
+use rustix::fs::inotify::{self, CreateFlags, ReadFlags, WatchFlags};
+use rustix::io::Errno;
+
+use super::remove;
+use super::survey::{Candidate, Survey};
+use crate::writers::Writers;
+
+/// Files watched at a time: far fewer than the system allows, enough to make a look through /proc cheap.
+pub(super) const BATCH: usize = 512;
+
+/// How long a look is believed where a file cannot be watched.
+const FRESH: Duration = Duration::from_millis(20);
+
+/// Device and inode.
+type Id = (u64, u64);
+
+pub(super) struct Guard {
+    writers: Writers,
+    at: Instant,
+    watch: Option<OwnedFd>,
+    watched: HashMap<Id, i32>,
+    opened: HashSet<i32>,
+    /// Events were lost: anything may have been opened.
+    lost: bool,
+}
+
+impl Guard {
+    pub(super) fn new(diag: &Diag) -> Self {
+        let writers = Writers::scan();
+        if writers.hidden > 0 {
+            let n = writers.hidden;
+            diag.info(
+                "clean",
+                format_args!("the open files of {n} processes cannot be seen; --idle guards theirs"),
+            );
+        }
+        let (watched, opened) = (HashMap::new(), HashSet::new());
+        Self { writers, at: Instant::now(), watch: None, watched, opened, lost: false }
+    }
+
+    /// Watches these files and no others, and then looks who writes them.
+    pub(super) fn watch(&mut self, roots: &[PathBuf], survey: &Survey, files: &[Candidate]) {
+        self.watch = inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK).ok();
+        self.watched.clear();
+        self.opened.clear();
+        self.lost = false;
+        for file in files {
+            let Some(watch) = &self.watch else { break };
+            // One that cannot be watched is looked for again when it is its turn.
+            if let Some(path) = remove::way(&roots[survey.root(file)], survey, file)
+                && let Ok(wd) =
+                    inotify::add_watch(watch, path.as_path(), WatchFlags::OPEN | WatchFlags::DONT_FOLLOW)
+            {
+                self.watched.insert((file.device, file.inode), wd);
+            }
+        }
+        self.look();
+    }
+
+    /// Why a file is not to be deleted now.
+    pub(super) fn objects(&mut self, file: &Candidate) -> Option<&'static str> {
+        let id = (file.device, file.inode);
+        let watched = self.watched.get(&id).copied();
+        if watched.is_none() && self.at.elapsed() > FRESH {
+            self.look();
+        }
+        if self.writers.has(file.device, file.inode) {
+            return Some("it is open for writing");
+        }
+        self.drain();
+        let opened = watched.is_some_and(|wd| self.lost || self.opened.contains(&wd));
+        opened.then_some("it was opened a moment ago")
+    }
+
+    fn look(&mut self) {
+        self.writers = Writers::scan();
+        self.at = Instant::now();
+    }
+
+    fn drain(&mut self) {
+        let Some(watch) = &self.watch else { return };
+        let mut buffer = [MaybeUninit::uninit(); 4096];
+        let mut events = inotify::Reader::new(watch, &mut buffer);
+        loop {
+            match events.next() {
+                Ok(event) if event.events().contains(ReadFlags::QUEUE_OVERFLOW) => self.lost = true,
+                // Also that a watch has ended, with the file.
+                Ok(event) => drop(self.opened.insert(event.wd())),
+                Err(Errno::INTR) => {}
+                Err(Errno::WOULDBLOCK) => return,
+                Err(_) => {
+                    self.lost = true;
+                    return;
+                }
+            }
+        }
+    }
+}

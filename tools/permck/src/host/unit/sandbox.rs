@@ -1,0 +1,101 @@
+//! What a unit lets the daemon do that it does not need.
+
+use common::finding::Finding;
+
+use super::dynamic;
+use super::file::Settings;
+
+/// Directives that must be on, or have one of these values.
+const WANTED: [(&str, &[&str], &str); 12] = [
+    ("NoNewPrivileges", &["yes", "true", "on", "1"], "it could gain privileges by running setuid programs"),
+    ("ProtectSystem", &["strict", "full"], "it could write to the system's programs and settings"),
+    ("ProtectHome", &["yes", "true", "on", "1", "read-only", "tmpfs"], "it could write to home directories"),
+    ("PrivateTmp", &["yes", "true", "on", "1", "disconnected"], "it shares /tmp with everybody"),
+    ("PrivateDevices", &["yes", "true", "on", "1"], "it could open devices"),
+    ("ProtectKernelTunables", &["yes", "true", "on", "1"], "it could change kernel settings"),
+    ("ProtectKernelModules", &["yes", "true", "on", "1"], "it could load kernel modules"),
+    ("ProtectControlGroups", &["yes", "true", "on", "1"], "it could change control groups"),
+    ("RestrictSUIDSGID", &["yes", "true", "on", "1"], "it could create setuid files"),
+    ("LockPersonality", &["yes", "true", "on", "1"], "it could change its execution domain"),
+    ("MemoryDenyWriteExecute", &["yes", "true", "on", "1"], "it could run what it wrote to memory"),
+    ("LimitCORE", &["0", "0:0"], "a crash could write keys to disk"),
+];
+
+/// Directives that must be there at all, with what serves the daemon.
+const PRESENT: [(&str, &str, &str); 3] = [
+    ("RestrictAddressFamilies", "AF_UNIX AF_INET AF_INET6", "it could open sockets of any kind"),
+    ("SystemCallFilter", "@system-service", "it could make any system call"),
+    ("CapabilityBoundingSet", "", "it could keep every capability"),
+];
+
+/// Capabilities that make whoever has them as good as root.
+const POWERFUL: [&str; 14] = [
+    "CAP_SYS_ADMIN",
+    "CAP_SYS_PTRACE",
+    "CAP_SYS_MODULE",
+    "CAP_SYS_RAWIO",
+    "CAP_DAC_OVERRIDE",
+    "CAP_DAC_READ_SEARCH",
+    "CAP_SETUID",
+    "CAP_SETGID",
+    "CAP_SETFCAP",
+    "CAP_SETPCAP",
+    "CAP_CHOWN",
+    "CAP_FOWNER",
+    "CAP_NET_ADMIN",
+    "CAP_BPF",
+];
+
+pub(super) fn sandbox(settings: &Settings, tell: &dyn Fn(String, &str) -> Finding) -> Vec<Finding> {
+    let mut found = Vec::new();
+    for (key, values, why) in WANTED {
+        // A dynamic user brings some of them with it.
+        let implied = dynamic(settings)
+            && matches!(
+                key,
+                "NoNewPrivileges" | "ProtectSystem" | "ProtectHome" | "PrivateTmp" | "RestrictSUIDSGID"
+            );
+        let value = settings.get(key);
+        if !implied && !value.is_some_and(|v| values.iter().any(|w| w.eq_ignore_ascii_case(v))) {
+            let now = value.map_or_else(|| format!("has no {key}"), |v| format!("has {key}={v}"));
+            found.push(tell(format!("{now}: {why}"), &format!("{key}={}", values[0])));
+        }
+    }
+    for (key, value, why) in PRESENT {
+        // No capability is the best set of them; nothing in the others allows all.
+        let there = if value.is_empty() { settings.has(key) } else { settings.get(key).is_some() };
+        if !there {
+            found.push(tell(format!("has no {key}: {why}"), &format!("{key}={value}")));
+        }
+    }
+    found.extend(
+        ["SystemCallFilter", "RestrictAddressFamilies"]
+            .into_iter()
+            .filter_map(|key| all_but(settings, key, tell)),
+    );
+    found.extend(capabilities(settings, tell));
+    found
+}
+
+/// A list of what is forbidden allows all that its author did not think of.
+fn all_but(settings: &Settings, key: &str, tell: &dyn Fn(String, &str) -> Finding) -> Option<Finding> {
+    let first = settings.all(key).first().filter(|v| v.starts_with('~'))?;
+    let (_, wanted, _) = PRESENT.iter().find(|(k, ..)| *k == key)?;
+    Some(tell(format!("has {key}={first}: it allows all others"), &format!("{key}={wanted}")))
+}
+
+fn capabilities(settings: &Settings, tell: &dyn Fn(String, &str) -> Finding) -> Vec<Finding> {
+    let mut found = Vec::new();
+    let bounding = settings.all("CapabilityBoundingSet");
+    let powerful =
+        |v: &&String| v.starts_with('~') || POWERFUL.iter().any(|c| v.to_ascii_uppercase().contains(c));
+    if let Some(value) = bounding.iter().find(powerful) {
+        let text = format!("has CapabilityBoundingSet={value}: it could become as good as root");
+        found.push(tell(text, "CapabilityBoundingSet="));
+    }
+    if let Some(value) = settings.get("AmbientCapabilities") {
+        let text = format!("has AmbientCapabilities={value}: the daemon needs none");
+        found.push(tell(text, "AmbientCapabilities="));
+    }
+    found
+}
