@@ -57,7 +57,7 @@ cann\t'a CANN toolkit that belongs to the unprivileged user who runs the tools'"
 complete -c permck -n "__fish_permck_using_subcommand audit" -l threads -d 'Threads that walk. Default: one per processor' -r
 complete -c permck -n "__fish_permck_using_subcommand audit" -l baseline -d 'Report only what is not in FILE, which `permck baseline` wrote' -r -F
 complete -c permck -n "__fish_permck_using_subcommand audit" -s o -l output -d 'Write the report to FILE, replaced in one step, instead of standard output' -r -F
-complete -c permck -n "__fish_permck_using_subcommand audit" -l fail-on -d 'Least severity that makes the exit status 1' -r -f -a "note\t'Worth knowing; changes nothing'
+complete -c permck -n "__fish_permck_using_subcommand audit" -l fail-on -d 'Least severity that makes the exit status 1; with --format nagios, that is critical' -r -f -a "note\t'Worth knowing; changes nothing'
 warning\t'Allowed, and probably not meant'
 error\t'Must not be deployed: the exit status is 1, and a daemon does not start'"
 complete -c permck -n "__fish_permck_using_subcommand audit" -l show -d 'Least severity that is shown' -r -f -a "note\t'Worth knowing; changes nothing'
@@ -90,11 +90,7 @@ cann\t'a CANN toolkit that belongs to the unprivileged user who runs the tools'"
 complete -c permck -n "__fish_permck_using_subcommand fix" -l threads -d 'Threads that walk. Default: one per processor' -r
 complete -c permck -n "__fish_permck_using_subcommand fix" -l record -d 'Where changes are written down, for `permck undo`. Default: permck-fix-TIME.jsonl' -r -F
 complete -c permck -n "__fish_permck_using_subcommand fix" -l format -d 'Form of the result on standard output' -r -f -a "text\t'For people, grouped by finding. Not stable between versions'
-json\t'JSON Lines, as described in profguard-records(7)'
-sarif\t'SARIF 2.1.0, for code scanning'
-junit\t'JUnit XML, one test case per rule, for pipelines'
-prometheus\t'Prometheus text format, for node_exporter\'s textfile collector'
-nagios\t'One line, and the exit status 0, 1, 2 or 3 of a monitoring plug-in'"
+json\t'JSON Lines, as described in profguard-records(7)'"
 complete -c permck -n "__fish_permck_using_subcommand fix" -l color -d 'When to colour the output' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set or TERM is dumb'
 always\t'Always'
 never\t'Never'"
@@ -107,11 +103,7 @@ complete -c permck -n "__fish_permck_using_subcommand fix" -s q -l quiet -d 'Say
 complete -c permck -n "__fish_permck_using_subcommand fix" -s v -l verbose -d 'Say on standard error what is being done'
 complete -c permck -n "__fish_permck_using_subcommand fix" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c permck -n "__fish_permck_using_subcommand undo" -l format -d 'Form of the result on standard output' -r -f -a "text\t'For people, grouped by finding. Not stable between versions'
-json\t'JSON Lines, as described in profguard-records(7)'
-sarif\t'SARIF 2.1.0, for code scanning'
-junit\t'JUnit XML, one test case per rule, for pipelines'
-prometheus\t'Prometheus text format, for node_exporter\'s textfile collector'
-nagios\t'One line, and the exit status 0, 1, 2 or 3 of a monitoring plug-in'"
+json\t'JSON Lines, as described in profguard-records(7)'"
 complete -c permck -n "__fish_permck_using_subcommand undo" -l color -d 'When to colour the output' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set or TERM is dumb'
 always\t'Always'
 never\t'Never'"
@@ -122,7 +114,7 @@ complete -c permck -n "__fish_permck_using_subcommand undo" -s h -l help -d 'Pri
 complete -c permck -n "__fish_permck_using_subcommand host" -l root -d 'Audit the system below DIR, which is not running' -r -F
 complete -c permck -n "__fish_permck_using_subcommand host" -l user -d 'The account that runs, or will run, the tools. Default: who runs permck' -r
 complete -c permck -n "__fish_permck_using_subcommand host" -l port -d 'The daemon\'s port' -r
-complete -c permck -n "__fish_permck_using_subcommand host" -l fail-on -d 'Least severity that makes the exit status 1' -r -f -a "note\t'Worth knowing; changes nothing'
+complete -c permck -n "__fish_permck_using_subcommand host" -l fail-on -d 'Least severity that makes the exit status 1; with --format nagios, that is critical' -r -f -a "note\t'Worth knowing; changes nothing'
 warning\t'Allowed, and probably not meant'
 error\t'Must not be deployed: the exit status is 1, and a daemon does not start'"
 complete -c permck -n "__fish_permck_using_subcommand host" -l show -d 'Least severity that is shown' -r -f -a "note\t'Worth knowing; changes nothing'
@@ -168,11 +160,7 @@ complete -c permck -n "__fish_permck_using_subcommand baseline" -s q -l quiet -d
 complete -c permck -n "__fish_permck_using_subcommand baseline" -s v -l verbose -d 'Say on standard error what is being done'
 complete -c permck -n "__fish_permck_using_subcommand baseline" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c permck -n "__fish_permck_using_subcommand manifest; and not __fish_seen_subcommand_from create verify help" -l format -d 'Form of the result on standard output' -r -f -a "text\t'For people, grouped by finding. Not stable between versions'
-json\t'JSON Lines, as described in profguard-records(7)'
-sarif\t'SARIF 2.1.0, for code scanning'
-junit\t'JUnit XML, one test case per rule, for pipelines'
-prometheus\t'Prometheus text format, for node_exporter\'s textfile collector'
-nagios\t'One line, and the exit status 0, 1, 2 or 3 of a monitoring plug-in'"
+json\t'JSON Lines, as described in profguard-records(7)'"
 complete -c permck -n "__fish_permck_using_subcommand manifest; and not __fish_seen_subcommand_from create verify help" -l color -d 'When to colour the output' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set or TERM is dumb'
 always\t'Always'
 never\t'Never'"
@@ -188,11 +176,7 @@ complete -c permck -n "__fish_permck_using_subcommand manifest; and __fish_seen_
 complete -c permck -n "__fish_permck_using_subcommand manifest; and __fish_seen_subcommand_from create" -s C -l directory -d 'Take the files\' names as relative to DIR; other options are not' -r -F
 complete -c permck -n "__fish_permck_using_subcommand manifest; and __fish_seen_subcommand_from create" -l threads -d 'Files hashed at the same time. Default: one per processor' -r
 complete -c permck -n "__fish_permck_using_subcommand manifest; and __fish_seen_subcommand_from create" -l format -d 'Form of the result on standard output' -r -f -a "text\t'For people, grouped by finding. Not stable between versions'
-json\t'JSON Lines, as described in profguard-records(7)'
-sarif\t'SARIF 2.1.0, for code scanning'
-junit\t'JUnit XML, one test case per rule, for pipelines'
-prometheus\t'Prometheus text format, for node_exporter\'s textfile collector'
-nagios\t'One line, and the exit status 0, 1, 2 or 3 of a monitoring plug-in'"
+json\t'JSON Lines, as described in profguard-records(7)'"
 complete -c permck -n "__fish_permck_using_subcommand manifest; and __fish_seen_subcommand_from create" -l color -d 'When to colour the output' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set or TERM is dumb'
 always\t'Always'
 never\t'Never'"
@@ -207,11 +191,7 @@ complete -c permck -n "__fish_permck_using_subcommand manifest; and __fish_seen_
 complete -c permck -n "__fish_permck_using_subcommand manifest; and __fish_seen_subcommand_from verify" -s C -l directory -d 'Take the files\' names as relative to DIR; other options are not' -r -F
 complete -c permck -n "__fish_permck_using_subcommand manifest; and __fish_seen_subcommand_from verify" -l threads -d 'Files hashed at the same time. Default: one per processor' -r
 complete -c permck -n "__fish_permck_using_subcommand manifest; and __fish_seen_subcommand_from verify" -l format -d 'Form of the result on standard output' -r -f -a "text\t'For people, grouped by finding. Not stable between versions'
-json\t'JSON Lines, as described in profguard-records(7)'
-sarif\t'SARIF 2.1.0, for code scanning'
-junit\t'JUnit XML, one test case per rule, for pipelines'
-prometheus\t'Prometheus text format, for node_exporter\'s textfile collector'
-nagios\t'One line, and the exit status 0, 1, 2 or 3 of a monitoring plug-in'"
+json\t'JSON Lines, as described in profguard-records(7)'"
 complete -c permck -n "__fish_permck_using_subcommand manifest; and __fish_seen_subcommand_from verify" -l color -d 'When to colour the output' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set or TERM is dumb'
 always\t'Always'
 never\t'Never'"
@@ -225,11 +205,7 @@ complete -c permck -n "__fish_permck_using_subcommand manifest; and __fish_seen_
 complete -c permck -n "__fish_permck_using_subcommand netaddr" -l files-from -d 'Read more paths from FILE, one per line; `-` is standard input' -r -F
 complete -c permck -n "__fish_permck_using_subcommand netaddr" -l allow -d 'A list of allowed hosts, *.domains, addresses, networks and ranges, one per line, # for comments' -r -F
 complete -c permck -n "__fish_permck_using_subcommand netaddr" -l format -d 'Form of the result on standard output' -r -f -a "text\t'For people, grouped by finding. Not stable between versions'
-json\t'JSON Lines, as described in profguard-records(7)'
-sarif\t'SARIF 2.1.0, for code scanning'
-junit\t'JUnit XML, one test case per rule, for pipelines'
-prometheus\t'Prometheus text format, for node_exporter\'s textfile collector'
-nagios\t'One line, and the exit status 0, 1, 2 or 3 of a monitoring plug-in'"
+json\t'JSON Lines, as described in profguard-records(7)'"
 complete -c permck -n "__fish_permck_using_subcommand netaddr" -l color -d 'When to colour the output' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set or TERM is dumb'
 always\t'Always'
 never\t'Never'"
@@ -245,17 +221,14 @@ complete -c permck -n "__fish_permck_using_subcommand clean" -l keep -d 'Delete 
 complete -c permck -n "__fish_permck_using_subcommand clean" -l match -d 'Which files may be deleted: patterns below each PATH. Default: generated traces and logs' -r
 complete -c permck -n "__fish_permck_using_subcommand clean" -l idle -d 'Spare files that were changed less than this ago' -r
 complete -c permck -n "__fish_permck_using_subcommand clean" -l format -d 'Form of the result on standard output' -r -f -a "text\t'For people, grouped by finding. Not stable between versions'
-json\t'JSON Lines, as described in profguard-records(7)'
-sarif\t'SARIF 2.1.0, for code scanning'
-junit\t'JUnit XML, one test case per rule, for pipelines'
-prometheus\t'Prometheus text format, for node_exporter\'s textfile collector'
-nagios\t'One line, and the exit status 0, 1, 2 or 3 of a monitoring plug-in'"
+json\t'JSON Lines, as described in profguard-records(7)'"
 complete -c permck -n "__fish_permck_using_subcommand clean" -l color -d 'When to colour the output' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set or TERM is dumb'
 always\t'Always'
 never\t'Never'"
 complete -c permck -n "__fish_permck_using_subcommand clean" -s 0 -l null -d 'Paths in --files-from end with a NUL byte instead of a line end'
 complete -c permck -n "__fish_permck_using_subcommand clean" -l prune -d 'Delete directories that this leaves empty, too'
 complete -c permck -n "__fish_permck_using_subcommand clean" -s n -l dry-run -d 'Delete nothing, show what would be deleted'
+complete -c permck -n "__fish_permck_using_subcommand clean" -l system -d 'Delete below /, directories directly below it, and paths of the system, too'
 complete -c permck -n "__fish_permck_using_subcommand clean" -s q -l quiet -d 'Say nothing on standard error but errors'
 complete -c permck -n "__fish_permck_using_subcommand clean" -s v -l verbose -d 'Say on standard error what is being done'
 complete -c permck -n "__fish_permck_using_subcommand clean" -s h -l help -d 'Print help (see more with \'--help\')'
