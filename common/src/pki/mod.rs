@@ -14,7 +14,7 @@
 //! | [`request`] | the facts of certificate signing requests |
 //! | [`path`] | path validation by RFC 5280 |
 //! | [`ocsp`] | a question to an OCSP responder, and its answer judged |
-//! | [`write`] | what certificates and CRLs that we issue need beyond what rcgen writes |
+//! | [`mod@write`] | what certificates and CRLs that we issue need beyond what rcgen writes |
 //! | `read` | files opened with care below an open directory |
 //! | `inspect`, `judge`, `strangers` | a directory judged |
 //! | `peer` | what a peer must be in the handshake, beyond webpki |
