@@ -1,8 +1,7 @@
 //! The protocol between daemon and training processes: Unix datagrams on the same host.
 //!
 //! [`message`] is bytes to meaning without I/O; [`address`] names the sockets of every known vintage of peer;
-//! [`home`] finds the home directories that some of them are in; [`socket`] is a datagram socket that reports
-//! the kernel's word on who sent what.
+//! [`socket`] is a datagram socket that reports the kernel's word on who sent what.
 
 pub mod address;
 pub mod message;
