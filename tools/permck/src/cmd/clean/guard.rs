@@ -70,6 +70,11 @@ impl Guard {
         self.look();
     }
 
+    /// Why a file was not to be deleted when processes were last looked at.
+    pub(super) fn knows(&self, file: &Candidate) -> Option<&'static str> {
+        self.writers.has(file.device, file.inode).then_some("it is open for writing")
+    }
+
     /// Why a file is not to be deleted now.
     pub(super) fn objects(&mut self, file: &Candidate) -> Option<&'static str> {
         let id = (file.device, file.inode);
@@ -77,8 +82,8 @@ impl Guard {
         if watched.is_none() && self.at.elapsed() > FRESH {
             self.look();
         }
-        if self.writers.has(file.device, file.inode) {
-            return Some("it is open for writing");
+        if let Some(why) = self.knows(file) {
+            return Some(why);
         }
         self.drain();
         let opened = watched.is_some_and(|wd| self.lost || self.opened.contains(&wd));
