@@ -39,8 +39,13 @@ fn main() -> anyhow::Result<()> {
         return child(name, Path::new(dir));
     }
     let wanted: Vec<&String> = args.iter().filter(|a| !a.starts_with('-')).collect();
-    let measurements: [(&str, Measurement); 4] =
-        [("rpc", rpc), ("polls", polls), ("burst", burst), ("trigger", trigger)];
+    if let [flag, port, tls] = args.as_slice()
+        && flag == "--strangers"
+    {
+        return hold_connections(port.parse()?, tls == "tls");
+    }
+    let measurements: [(&str, Measurement); 5] =
+        [("rpc", rpc), ("strangers", strangers), ("polls", polls), ("burst", burst), ("trigger", trigger)];
     for (name, run) in measurements {
         if wanted.is_empty() || wanted.iter().any(|w| *w == name) {
             run()?;
@@ -58,7 +63,12 @@ struct Daemon {
 }
 
 impl Daemon {
+    /// With room for many connections from this one address.
     fn start(tls: bool) -> anyhow::Result<Self> {
+        Self::start_with(tls, &["--max-connections-per-peer=1024", "--max-pending-connections-per-peer=512"])
+    }
+
+    fn start_with(tls: bool, options: &[&str]) -> anyhow::Result<Self> {
         let dir = tempfile::tempdir()?;
         let pki = dir.path().join("pki");
         let (certs, tls) = if tls {
@@ -73,7 +83,8 @@ impl Daemon {
         };
         let mut child = Command::new(env!("CARGO_BIN_EXE_profd"))
             .args(["--port=0", "--bind=127.0.0.1", "--format=json", "--quiet", "--enable-ipc-monitor"])
-            .args(["--max-connections-per-peer=1024", "--certs-dir"])
+            .args(options)
+            .arg("--certs-dir")
             .arg(certs)
             .arg(format!("--ipc=dir={}", dir.path().display()))
             .stdout(Stdio::piped())
@@ -116,6 +127,88 @@ fn rpc() -> anyhow::Result<()> {
                 say(&line)?;
             }
         }
+    }
+    Ok(())
+}
+
+/// Silent and dripping connections of one address, whose owner opens another one for each that is closed.
+const SILENT: usize = 1000;
+const DRIPPING: usize = 100;
+
+/// One client that asks again and again, beside a thousand silent connections of its own address, at default settings.
+fn strangers() -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    for tls in [false, true] {
+        let daemon = Daemon::start_with(tls, &[])?;
+        for beside in [false, true] {
+            let mut holder = None;
+            if beside {
+                let mut command = Command::new(std::env::current_exe()?);
+                command.args(["--strangers", &daemon.port.to_string(), if tls { "tls" } else { "plain" }]);
+                let mut child = Reaped(command.stdout(Stdio::piped()).spawn()?);
+                let stdout = child.0.stdout.take().ok_or_else(|| anyhow::anyhow!("no standard output"))?;
+                BufReader::new(stdout).read_line(&mut String::new())?;
+                holder = Some(child);
+            }
+            let (mut latencies, failed) = runtime.block_on(ask_alone(&daemon));
+            drop(holder);
+            let mut line = json!({
+                "bench": "strangers", "tls": tls, "silent": if beside { SILENT } else { 0 },
+                "dripping": if beside { DRIPPING } else { 0 }, "failed": failed,
+            });
+            summarise(&mut line, &mut latencies, SPAN);
+            say(&line)?;
+        }
+    }
+    Ok(())
+}
+
+/// One request a connection, a hundred a second at most; how long each took, and how many failed.
+async fn ask_alone(daemon: &Daemon) -> (Vec<Duration>, u64) {
+    let (end, mut latencies, mut failed) = (Instant::now() + SPAN, Vec::new(), 0);
+    while Instant::now() < end {
+        let start = Instant::now();
+        let answer = async { ask(&mut connect(daemon).await?, br#"{"fn":"getStatus"}"#).await };
+        match answer.await {
+            Ok(_) => latencies.push(start.elapsed()),
+            Err(_) => failed += 1,
+        }
+        tokio::time::sleep(Duration::from_millis(10).saturating_sub(start.elapsed())).await;
+    }
+    (latencies, failed)
+}
+
+/// The child of [`strangers`]: holds connections until it is killed, for a minute at most.
+fn hold_connections(port: u16, tls: bool) -> anyhow::Result<()> {
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile);
+    let raised = rustix::process::Rlimit { current: limit.maximum, maximum: limit.maximum };
+    rustix::process::setrlimit(rustix::process::Resource::Nofile, raised)?;
+    // The beginning of a ClientHello, or of a request of 64 bytes.
+    let first: &[u8] =
+        if tls { b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" } else { b"\x40\0\0\0{\"fn\"   " };
+    let open = || -> std::io::Result<std::net::TcpStream> {
+        let stream = std::net::TcpStream::connect(("127.0.0.1", port))?;
+        stream.set_nonblocking(true)?;
+        Ok(stream)
+    };
+    let mut peers = Vec::new();
+    for _ in 0..SILENT + DRIPPING {
+        peers.push((open()?, 0));
+    }
+    writeln!(std::io::stdout(), "ready")?;
+    let end = Instant::now() + Duration::from_secs(60);
+    while Instant::now() < end {
+        for (n, (stream, sent)) in peers.iter_mut().enumerate() {
+            if n >= SILENT && stream.write_all(&first[*sent..=*sent]).is_ok() {
+                *sent = (*sent + 1).min(first.len() - 1);
+            }
+            let open_still =
+                matches!(stream.read(&mut [0; 64]), Err(e) if e.kind() == std::io::ErrorKind::WouldBlock);
+            if !open_still && let Ok(again) = open() {
+                (*stream, *sent) = (again, 0);
+            }
+        }
+        std::thread::sleep(Duration::from_millis(50));
     }
     Ok(())
 }

@@ -118,8 +118,145 @@ fn what_must_not_serve_is_not_taken() {
     let log = d.log();
     let key = certs(&d, "server_certs").join("server.key");
     std::fs::set_permissions(&key, Permissions::from_mode(0o666)).unwrap();
-    log.says("the former certificates go on");
+    log.says("the former certificates stay in use");
     log.says("0666");
     d.profctl(&["version"]).expect(0);
     assert_eq!(d.daemon.terminate(), Some(0));
+}
+
+/// Something that is wrong in the daemon's directory, and the words by which it is reported.
+type Fault = (&'static str, fn(&Deployment), &'static str);
+
+/// Each keeps the directory from being loaded as a whole.
+const FAULTS: [Fault; 10] = [
+    (
+        "a copy of the key",
+        |d| {
+            std::fs::copy(server(d, "server.key"), server(d, "server.key.bak")).unwrap();
+        },
+        "server.key.bak",
+    ),
+    ("a file that others can read", |d| chmod(&server(d, "server.crt"), 0o644), "0644"),
+    ("a directory that others can enter", |d| chmod(&certs(d, "server_certs"), 0o755), "0755"),
+    (
+        "an old root that has expired",
+        |d| {
+            let old = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/expired-root.crt");
+            append(&server(d, "ca.crt"), &std::fs::read_to_string(old).unwrap());
+        },
+        "expired at 2026-01-01",
+    ),
+    ("a key that is gone", |d| std::fs::remove_file(server(d, "server.key")).unwrap(), "server.key"),
+    ("a leaf that is gone", |d| std::fs::remove_file(server(d, "server.crt")).unwrap(), "server.crt"),
+    (
+        "a leaf that is not a certificate",
+        |d| std::fs::write(server(d, "server.crt"), "x").unwrap(),
+        "server.crt",
+    ),
+    ("a root that is cut", |d| std::fs::write(server(d, "ca.crt"), "-----BEGIN CERT").unwrap(), "ca.crt"),
+    (
+        "a directory in it",
+        |d| {
+            std::fs::create_dir(server(d, "old")).unwrap();
+            std::fs::copy(server(d, "server.key"), server(d, "old/server.key")).unwrap();
+        },
+        "old",
+    ),
+    (
+        "a leaf that is revoked too",
+        |d| {
+            let (ca, leaf, to) = (certs(d, "ca"), server(d, "server.crt"), certs(d, "server_certs"));
+            let done =
+                run("certck", &[os("revoke"), ca.as_ref(), leaf.as_ref(), os("--to"), to.as_ref()]).expect(1);
+            assert!(done.stdout.contains("revoked"), "{}", done.stdout);
+        },
+        "revoked",
+    ),
+];
+
+fn os(text: &str) -> &std::ffi::OsStr {
+    text.as_ref()
+}
+
+fn server(d: &Deployment, name: &str) -> PathBuf {
+    certs(d, "server_certs").join(name)
+}
+
+fn chmod(path: &std::path::Path, mode: u32) {
+    std::fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
+}
+
+fn append(path: &std::path::Path, text: &str) {
+    let before = std::fs::read_to_string(path).unwrap();
+    std::fs::write(path, before + text).unwrap();
+}
+
+/// A second client, who is not revoked.
+fn status_by_another(d: &Deployment) -> serde_json::Value {
+    let (ca, dir) = (certs(d, "ca"), certs(d, "bob"));
+    if !dir.exists() {
+        run("certck", &[os("mint"), os("leaf"), ca.as_ref(), dir.as_ref(), os("--role"), os("client")])
+            .expect(0);
+    }
+    let port = d.port.to_string();
+    let at = ["--hostname", "127.0.0.1", "--port", &port, "--format", "json", "status"].map(os);
+    let status = run("profctl", &[&[os("--certs-dir"), dir.as_ref()], &at[..]].concat()).expect(0);
+    status.of_type("profctl.status")[0]["certificates"].clone()
+}
+
+#[test]
+fn a_revocation_arrives_whatever_else_is_wrong_in_the_directory() {
+    std::thread::scope(|scope| {
+        for fault in &FAULTS {
+            scope.spawn(|| a_revocation_arrives_despite(fault));
+        }
+    });
+}
+
+fn a_revocation_arrives_despite((what, make, words): &Fault) {
+    let mut d = Deployment::with_tls();
+    let log = d.log();
+    let bob = status_by_another(&d);
+    assert_eq!((&bob["crls"][0]["number"], &bob["reload_error"]), (&"01".into(), &serde_json::Value::Null));
+    make(&d);
+    log.says("reload failed, the former certificates stay in use");
+    d.profctl(&["version"]).expect(0);
+
+    let (ca, leaf, to) =
+        (certs(&d, "ca"), certs(&d, "client_certs").join("client.crt"), certs(&d, "server_certs"));
+    let revoke = run("certck", &[os("revoke"), ca.as_ref(), leaf.as_ref(), os("--to"), to.as_ref()]);
+    let revoke = revoke.expect(1);
+    assert!(revoke.stdout.contains(words), "{what}: {}", revoke.stdout);
+    assert!(
+        revoke.stdout.contains("a running profd takes the new CRL and nothing else"),
+        "{}",
+        revoke.stdout
+    );
+    let refused = eventually(what, || {
+        let done = d.profctl(&["version"]);
+        (done.status != Some(0)).then_some(done)
+    });
+    assert!(refused.stderr.to_lowercase().contains("revoked"), "{what}: {}", refused.stderr);
+    if !words.contains("revoked") {
+        let bob = status_by_another(&d);
+        assert_eq!(
+            (&bob["crls"][0]["number"], &bob["crls"][0]["revoked"]),
+            (&"02".into(), &1.into()),
+            "{what}"
+        );
+        assert!(bob["reload_error"].is_string(), "{what}: {bob}");
+    }
+}
+
+/// What is made good without a file being changed, or in any order, is taken in the end.
+#[test]
+fn a_fault_that_is_fixed_ends_the_failure() {
+    let mut d = Deployment::with_tls();
+    let log = d.log();
+    std::fs::copy(server(&d, "server.key"), server(&d, "server.key.bak")).unwrap();
+    log.says("reload failed");
+    assert!(status_by_another(&d)["reload_failed_at"].is_string());
+    std::fs::remove_file(server(&d, "server.key.bak")).unwrap();
+    log.says("certificates reloaded");
+    assert!(status_by_another(&d)["reload_failed_at"].is_null());
 }

@@ -8,8 +8,10 @@ complete -c profd -l ipc -d 'Where processes find the daemon: abstract[=NAME], h
 complete -c profd -l allow-uid -d 'Serve processes of this user too, by number; may be given again [default: the daemon\'s own user]' -r
 complete -c profd -l output-root -d 'Refuse configs that write outside this directory; may be given again [default: any path]' -r -F
 complete -c profd -l metric-log-dir -d 'Record metrics of the processes as JSON lines in this directory' -r -F
-complete -c profd -l max-connections -d 'Most connections; further ones are told that the daemon is busy' -r
-complete -c profd -l max-connections-per-peer -d 'Most connections from one address' -r
+complete -c profd -l max-connections -d 'Maximum number of established connections' -r
+complete -c profd -l max-connections-per-peer -d 'Maximum number of established connections from one address (IPv6: from one /64)' -r
+complete -c profd -l max-pending-connections -d 'Maximum number of pending connections: those that are not established yet' -r
+complete -c profd -l max-pending-connections-per-peer -d 'Maximum number of pending connections from one address (IPv6: from one /64)' -r
 complete -c profd -l max-request -d 'Longest request' -r
 complete -c profd -l handshake-timeout -d 'Time for a TLS handshake' -r
 complete -c profd -l read-timeout -d 'Time for a whole request' -r

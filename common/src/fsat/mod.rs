@@ -44,7 +44,7 @@ pub fn open_append(path: &Path, mode: Mode) -> io::Result<File> {
     // A FIFO without a reader must not hold us up.
     let fd = rfs::open(path, flags | OFlags::NONBLOCK, RMode::from_raw_mode(mode.0))?;
     let file = File::from(fd);
-    regular(&file)?;
+    require_regular(&file)?;
     Ok(file)
 }
 
@@ -90,11 +90,15 @@ pub fn open_regular_at(dir: impl AsFd, path: &Path) -> io::Result<(File, Metadat
         }
         other => File::from(other?),
     };
-    let meta = regular(&file)?;
+    let meta = require_regular(&file)?;
     Ok((file, meta))
 }
 
-fn regular(file: &File) -> io::Result<Metadata> {
+/// The metadata of a file that is open, if it is a regular one.
+///
+/// # Errors
+/// `InvalidInput` for anything but a regular file.
+pub fn require_regular(file: &File) -> io::Result<Metadata> {
     let meta = file.metadata()?;
     if meta.is_file() {
         return Ok(meta);

@@ -71,6 +71,7 @@ impl Default for LoadOptions<'_> {
 }
 
 /// A certificate directory in which nothing is wrong that keeps it from serving.
+#[derive(Clone)]
 pub struct MtlsDir {
     pub(super) path: PathBuf,
     pub(super) role: Role,

@@ -11,6 +11,7 @@
 //! | [`key`], [`passphrase`] | private keys, and what opens them |
 //! | [`pem`] | PEM files taken apart |
 //! | [`cert`], [`extension`], [`name`], [`crl`], [`signature`] | the facts of certificates and CRLs |
+//! | `crl_file`, `crl_update` | a file of CRLs; newer CRLs for a directory that is in use |
 //! | [`request`] | the facts of certificate signing requests |
 //! | [`path`] | path validation by RFC 5280 |
 //! | [`ocsp`] | a question to an OCSP responder, and its answer judged |
@@ -35,6 +36,8 @@ pub mod rule;
 pub mod signature;
 pub mod write;
 
+mod crl_file;
+mod crl_update;
 mod der;
 mod inspect;
 mod judge;
@@ -47,6 +50,8 @@ mod tls;
 
 pub use cert::Cert;
 pub use crl::Crl;
+pub use crl_file::CrlFile;
+pub use crl_update::CrlUpdate;
 pub use der::{Malformed, Time};
 pub use inspect::{
     End, Inspection, inspect, inspect_authority, inspect_certificates, inspect_crl, inspect_peer,

@@ -84,12 +84,50 @@ pub struct Status {
     /// What the daemon counted since it started; from profd only.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub counters: BTreeMap<String, u64>,
+    /// The certificates that the daemon serves with; from profd with TLS only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub certificates: Option<Certificates>,
+}
+
+/// The certificates that a daemon serves with.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Certificates {
+    /// When its directory was last loaded as a whole.
+    pub loaded_at: String,
+    /// The CRLs in use. A newer one is in use as soon as it is there, even if the reload fails.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub crls: Vec<CrlInUse>,
+    /// When the last reload was tried, if it failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reload_failed_at: Option<String>,
+    /// Why it failed: the directory as it is now is not in use.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reload_error: Option<String>,
+}
+
+/// One CRL that a daemon uses.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct CrlInUse {
+    /// The name of the CA.
+    pub issuer: String,
+    /// The CRL's number, in hex.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub number: Option<String>,
+    /// When it was made.
+    pub this_update: String,
+    /// When the next one is due; after that, clients under this CA are refused.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_update: Option<String>,
+    /// Since it was made by the daemon's clock, seconds.
+    pub age_s: i64,
+    /// Revoked certificates.
+    pub revoked: u64,
 }
 
 impl Record for Status {
     const TYPE: &'static str = "profctl.status";
     const V: u32 = 1;
-    const SAMPLE: &'static str = r#"{"type":"profctl.status","v":1,"host":"node1","port":1778,"address":"192.0.2.1:1778","outcome":"done","elapsed_ms":3,"nputrace":"Idle","npumonitor":"Uninitialized","current_step":120,"uptime_s":3600,"processes":[{"pid":4242,"job_id":0,"device":0,"last_poll_ms":850,"nputrace":"Idle","current_step":120}],"processes_omitted":0,"counters":{"ipc.polls":720}}"#;
+    const SAMPLE: &'static str = r#"{"type":"profctl.status","v":1,"host":"node1","port":1778,"address":"192.0.2.1:1778","outcome":"done","elapsed_ms":3,"nputrace":"Idle","npumonitor":"Uninitialized","current_step":120,"uptime_s":3600,"processes":[{"pid":4242,"job_id":0,"device":0,"last_poll_ms":850,"nputrace":"Idle","current_step":120}],"processes_omitted":0,"counters":{"ipc.polls":720},"certificates":{"loaded_at":"2026-11-23T10:00:00Z","crls":[{"issuer":"CN=profguard CA","number":"02","this_update":"2026-11-23T09:00:00Z","next_update":"2027-02-21T09:00:00Z","age_s":3600,"revoked":1}],"reload_failed_at":"2026-11-23T10:00:05Z","reload_error":"server.key.bak: another private key [stray-key]"}}"#;
 }
 
 /// One registered process.

@@ -293,6 +293,50 @@ pub struct StatusDetail {
     /// Seconds since the daemon started.
     #[serde(default)]
     pub uptime_s: u64,
+    /// The certificates in use, of a daemon that serves TLS.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub certificates: Option<CertificateStatus>,
+}
+
+/// The certificates that a daemon serves with.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CertificateStatus {
+    /// When the directory was last loaded as a whole; RFC 3339, UTC.
+    pub loaded_at: String,
+    /// The CRLs in use; none where the directory has none.
+    #[serde(default)]
+    pub crls: Vec<CrlStatus>,
+    /// Why the directory as it is now is not in use, if so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reload_failure: Option<ReloadFailure>,
+}
+
+/// One CRL that a daemon uses.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CrlStatus {
+    /// The name of the CA.
+    pub issuer: String,
+    /// The CRL's number in hex, if it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub number: Option<String>,
+    /// When it was made; RFC 3339, UTC.
+    pub this_update: String,
+    /// When the next one is due, after which every client of this CA is refused.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_update: Option<String>,
+    /// Seconds since it was made, by the daemon's clock.
+    pub age_s: i64,
+    /// Revoked certificates.
+    pub revoked: u64,
+}
+
+/// A reload that failed.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReloadFailure {
+    /// When it was last tried; RFC 3339, UTC.
+    pub at: String,
+    /// The first thing that is wrong.
+    pub reason: String,
 }
 
 /// One registered process.

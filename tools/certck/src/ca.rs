@@ -8,7 +8,6 @@ use anyhow::{Context, bail, ensure};
 use common::error::HintExt;
 use common::finding::{Finding, Severity};
 use common::out::Out;
-use common::pki::role::LAYOUTS;
 use common::pki::{Cert, Crl, LoadOptions, Passphrase, inspect_crl};
 use common::policy::shell_quote;
 use common::record::certck::Written;
@@ -18,7 +17,7 @@ use time::OffsetDateTime;
 use crate::authority::Authority;
 use crate::files;
 use crate::leaf::Validity;
-use crate::lists::Lists;
+use crate::lists::{self, Lists};
 
 /// An authority that nobody else changes meanwhile.
 pub(crate) struct Ca {
@@ -117,21 +116,36 @@ impl Ca {
         Ok(places)
     }
 
-    /// Refuses a directory that this authority has nothing to do with.
+    /// Refuses a directory that this authority has nothing to do with. Its root, a certificate of its chain or its CRL
+    /// shows whose it is: one file that is broken or missing must not keep a revocation out.
     pub(crate) fn is_served_by(&self, dir: &Path) -> anyhow::Result<()> {
-        let leaf = LAYOUTS.iter().map(|l| dir.join(l.leaf)).find(|leaf| leaf.symlink_metadata().is_ok());
-        let leaf = leaf.with_context(|| {
+        let layout = lists::layout_of(dir).with_context(|| {
             format!("{}: not a certificate directory: holds neither server.crt nor client.crt", dir.display())
         })?;
-        let mut known = files::certificates(&dir.join("ca.crt"))?;
-        known.extend(files::certificates(&leaf)?);
         let own = &self.certificate;
-        if known.iter().any(|c| c.subject == own.subject && c.key.spki == own.key.spki) {
+        let mut foreign = None;
+        let mut unreadable = None;
+        for name in [layout.ca, layout.leaf] {
+            match files::certificates(&dir.join(name)) {
+                Ok(known) if known.iter().any(|c| c.subject == own.subject && c.key.spki == own.key.spki) => {
+                    return Ok(());
+                }
+                Ok(known) => foreign = foreign.or_else(|| known.first().map(named)),
+                Err(e) => unreadable = unreadable.or(Some(e)),
+            }
+        }
+        let crls = lists::read_crls(&dir.join(layout.crl)).unwrap_or_default();
+        if crls.crls.iter().any(|crl| crl.is_issued_by(own)) {
             return Ok(());
         }
-        let theirs = known.first().map(named).unwrap_or_default();
-        Err(anyhow::anyhow!("{}: under {theirs}, not under {}", dir.display(), named(own)))
-            .hint("name directories whose ca.crt is this authority's")
+        match (foreign, unreadable) {
+            (None, Some(e)) => Err(e),
+            (theirs, _) => {
+                let theirs = theirs.unwrap_or_default();
+                Err(anyhow::anyhow!("{}: under {theirs}, not under {}", dir.display(), named(own)))
+                    .hint("name directories whose ca.crt is this authority's")
+            }
+        }
     }
 
     /// Makes the next CRL, judges it as its readers would, and puts it into the authority's directory and the

@@ -198,7 +198,7 @@ fn what_is_revoked_is_renewed_only_when_that_is_asked_for() {
     let place = Place::minted(&[]);
     let (pki, leaf) = (place.at("pki"), place.at(&format!("{CLIENT}/client.crt")));
     let [server, client] = [SERVER, CLIENT].map(|d| place.at(d));
-    run(&["revoke", &place.at("pki/ca"), &leaf, "--to", &server, "--to", &client]).ok();
+    run(&["revoke", &place.at("pki/ca"), &leaf, "--to", &server, "--to", &client]).no("[revoked]");
     assert_eq!(run(&["check", &client]).exit, Exit::No);
     for all in [&[][..], &["--all", "--role", "client"]] {
         let ran = json(&[&["mint", "renew", &pki], all].concat());
@@ -267,7 +267,7 @@ fn another_server_and_client_join() {
     let serial = client["serial"].as_str().unwrap();
     assert!(line.contains(serial), "{line}");
     assert_eq!(std::fs::metadata(place.at("pki/ca/issued.jsonl")).unwrap().mode() & 0o777, 0o600);
-    run(&["revoke", &ca, "--serial", serial, "--to", &node2, "--to", &alice]).ok();
+    run(&["revoke", &ca, "--serial", serial, "--to", &node2, "--to", &alice]).no("[revoked]");
     run(&["mint", "renew", "--revoked", &place.at("pki"), &node2, &alice]).ok();
     let renewed = place.certificate("alice/client.crt");
     assert_eq!(renewed["subject"], client["subject"]);
@@ -352,7 +352,7 @@ fn authorities_made_by_openssl_sign_under_their_own_name() {
             ["verify", "-x509_strict", "-crl_check_all", "-CAfile", "leaf/ca.crt", "-CRLfile", "leaf/ca.crl"];
         let (good, text) = place.openssl(&[&verify[..], &["leaf/client.crt"]].concat()).unwrap();
         assert!(good, "{subject}: {text}");
-        run(&["revoke", &ca, &format!("{leaf}/client.crt"), "--to", &leaf]).ok();
+        run(&["revoke", &ca, &format!("{leaf}/client.crt"), "--to", &leaf]).no("[revoked]");
         let (good, text) = place.openssl(&[&verify[..], &["leaf/client.crt"]].concat()).unwrap();
         assert!(!good && text.contains("certificate revoked"), "{subject}: {text}");
     }

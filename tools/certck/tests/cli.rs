@@ -134,7 +134,9 @@ fn what_is_revoked_is_refused_everywhere_and_stays_revoked() {
         let (exit, text) = certck(
             &[&["revoke", "--format", "json", "--reason", "key-compromise", &ca, &leaf][..], &to].concat(),
         );
-        assert_eq!(exit, Exit::Ok);
+        // The client's directory has the new list, and does not load any more.
+        assert_eq!(exit, Exit::No);
+        assert_eq!(records(&text, "certck.finding")[0]["rule"], "revoked");
         let written = records(&text, "certck.written");
         assert_eq!(written.len(), 3);
         assert_eq!((&written[0]["number"], &written[0]["revoked"]), (&"02".into(), &1.into()));
@@ -145,7 +147,7 @@ fn what_is_revoked_is_refused_everywhere_and_stays_revoked() {
         assert!(finding["found"].as_str().unwrap().contains("key compromise"));
         assert_eq!(certck(&["check", &server]).0, Exit::Ok);
         // A new list, and the same certificate once more: nothing is lost, nothing doubled.
-        assert_eq!(certck(&[&["crl", "new", &ca][..], &to].concat()).0, Exit::Ok);
+        assert_eq!(certck(&[&["crl", "new", &ca][..], &to].concat()).0, Exit::No);
         assert_eq!(certck(&["revoke", &ca, &leaf]).0, Exit::Ok);
         let (_, text) = certck(&["show", "--format", "json", &format!("{ca}/ca.crl")]);
         let crl = &records(&text, "certck.crl")[0];

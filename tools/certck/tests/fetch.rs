@@ -107,7 +107,8 @@ fn a_document_is_no_larger_than_what_is_loaded() {
 fn a_list_that_revokes_the_directory_itself_is_installed() {
     let place = Place::minted(&[]);
     run(&["revoke", &place.at("pki/ca"), &place.at("pki/server_certs/server.crt")]).ok();
-    fetch(&place, &documents(vec![place.read("pki/ca/ca.crl")])).ok();
+    let fetched = fetch(&place, &documents(vec![place.read("pki/ca/ca.crl")]));
+    assert_eq!((fetched.exit, rule(&fetched)), (Exit::No, "revoked".to_owned()));
     assert_eq!(place.crl(LIST), ("02".into(), 1));
     assert_eq!(run(&["check", &place.at(SERVER)]).exit, Exit::No);
 }

@@ -12,6 +12,7 @@ use common::pki::MinVersion;
 use common::rpc::config::{Config, LOG_FILE};
 
 use crate::connection;
+use crate::connections::{ConnectionLimits, PoolLimits};
 use crate::fabric::FabricPlan;
 use crate::fabric::identity::Users;
 use crate::fabric::sockets::{ABSTRACT, Place};
@@ -210,8 +211,16 @@ fn absolute(dir: &Path) -> anyhow::Result<PathBuf> {
 fn server_limits(flags: &LimitFlags) -> anyhow::Result<ServerLimits> {
     let request = usize::try_from(flags.max_request).ok().filter(|n| (64..=1 << 24).contains(n));
     Ok(ServerLimits {
-        connections: flags.max_connections,
-        per_peer: flags.max_connections_per_peer,
+        connections: ConnectionLimits {
+            pending: PoolLimits {
+                total: flags.max_pending_connections,
+                per_peer: flags.max_pending_connections_per_peer,
+            },
+            established: PoolLimits {
+                total: flags.max_connections,
+                per_peer: flags.max_connections_per_peer,
+            },
+        },
         connection: connection::Limits {
             handshake: flags.handshake_timeout,
             read: flags.read_timeout,

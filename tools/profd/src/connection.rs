@@ -5,8 +5,10 @@ use std::time::Duration;
 use common::rpc::frame::{self, FrameError, PREFIX};
 use common::rpc::message::{Failure, Request, RequestError};
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader};
+use tokio::sync::Notify;
 use tokio::time::timeout;
 
+use crate::connections::{ConnectionPlace, Full};
 use crate::peer::Peer;
 use crate::shared::Shared;
 use crate::shutdown::{Phase, Shutdown};
@@ -31,6 +33,9 @@ pub(crate) struct Limits {
 const LINGER: Duration = Duration::from_secs(1);
 const LINGER_BYTES: u64 = 256 * 1024;
 
+/// How long a connection that must go may take to be told so.
+const CLOSE_LIMIT: Duration = Duration::from_millis(100);
+
 /// Why a connection ended other than by the client's leave.
 enum End {
     /// The peer closed, or we are shutting down between requests.
@@ -41,15 +46,30 @@ enum End {
     Broken(std::io::Error),
     BadFrame(FrameError),
     BadRequest(RequestError),
+    /// The first request is complete, and there is no place for its client.
+    Full(Full),
+    /// The place is another connection's now.
+    Closed {
+        served: bool,
+    },
 }
 
 /// Serves one client to its end.
-pub(crate) async fn serve<S>(stream: S, peer: &Peer, shared: &Shared, limits: &Limits, shutdown: Shutdown)
-where
+///
+/// Over TLS its place is an established one; over plain TCP it becomes one with the first request.
+pub(crate) async fn serve<S>(
+    stream: S,
+    peer: &Peer,
+    shared: &Shared,
+    limits: &Limits,
+    place: &ConnectionPlace,
+    shutdown: Shutdown,
+) where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     let mut stream = BufReader::with_capacity(4096, stream);
-    let end = requests(&mut stream, peer, shared, limits, shutdown).await;
+    let closing = place.closing();
+    let end = requests(&mut stream, peer, shared, limits, place, &closing, shutdown).await;
     let counters = &shared.counters;
     let reason = match end {
         End::Done => {
@@ -76,8 +96,43 @@ where
             shared.log.limited("rpc request", peer, format_args!("refused: {e}"));
             e.to_string()
         }
+        End::Full(full) => return turn_away(&mut stream, peer, full, shared, limits).await,
+        End::Closed { served: true } => {
+            counters.rpc_closed_idle.bump();
+            return;
+        }
+        End::Closed { served: false } => {
+            counters.rpc_closed_pending.bump();
+            // There is room for it in the socket, since nothing was sent before; there is no waiting for more.
+            let reason = "busy: closed for a newer connection, because no request came";
+            let _ = timeout(CLOSE_LIMIT, send_failure(&mut stream, reason)).await;
+            return;
+        }
     };
     refuse(&mut stream, &reason, limits.write).await;
+}
+
+/// Tells a client that has proved itself that the daemon has no place for it.
+pub(crate) async fn turn_away<S>(stream: &mut S, peer: &Peer, full: Full, shared: &Shared, limits: &Limits)
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let counters = &shared.counters;
+    match full {
+        Full::Total(_) => counters.rpc_refused_total.bump(),
+        Full::PerPeer(_) => counters.rpc_refused_peer.bump(),
+    }
+    let reason = busy(full, "connections with a request in progress");
+    shared.log.limited("rpc full", peer, &reason);
+    refuse(stream, &reason, limits.write).await;
+}
+
+/// Why there is no place, in words.
+pub(crate) fn busy(full: Full, counted: &str) -> String {
+    match full {
+        Full::Total(n) => format!("busy: the limit of {n} {counted} is reached"),
+        Full::PerPeer(n) => format!("busy: the limit of {n} {counted} from one address is reached"),
+    }
 }
 
 /// Says why, and gives the peer the time to read it.
@@ -85,16 +140,17 @@ pub(crate) async fn refuse<S>(stream: &mut S, reason: &str, limit: Duration)
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    let Ok(body) = serde_json::to_vec(&Failure::new(reason)) else { return };
-    let Ok(frame) = frame::encode(&body) else { return };
-    let said = async {
-        stream.write_all(&frame).await?;
-        stream.shutdown().await
-    };
-    if matches!(timeout(limit, said).await, Ok(Ok(()))) {
+    if matches!(timeout(limit, send_failure(stream, reason)).await, Ok(Ok(()))) {
         let mut rest = stream.take(LINGER_BYTES);
         let _ = timeout(LINGER, tokio::io::copy(&mut rest, &mut tokio::io::sink())).await;
     }
+}
+
+async fn send_failure<S: AsyncWrite + Unpin>(stream: &mut S, reason: &str) -> std::io::Result<()> {
+    let body = serde_json::to_vec(&Failure::new(reason)).map_err(std::io::Error::other)?;
+    let frame = frame::encode(&body).map_err(std::io::Error::other)?;
+    stream.write_all(&frame).await?;
+    stream.shutdown().await
 }
 
 async fn requests<S>(
@@ -102,6 +158,8 @@ async fn requests<S>(
     peer: &Peer,
     shared: &Shared,
     limits: &Limits,
+    place: &ConnectionPlace,
+    closing: &Notify,
     mut shutdown: Shutdown,
 ) -> End
 where
@@ -114,6 +172,7 @@ where
         let more = tokio::select! {
             biased;
             more = timeout(if served { limits.idle } else { limits.read }, stream.fill_buf()) => more.map(|r| r.map(|b| !b.is_empty())),
+            () = closing.notified() => return End::Closed { served },
             () = shutdown.reached(Phase::Draining) => return End::Done,
         };
         match more {
@@ -125,7 +184,12 @@ where
             Ok(Err(e)) if e.kind() == std::io::ErrorKind::UnexpectedEof => return End::Done,
             Ok(Err(e)) => return End::Broken(e),
         }
-        let body = match timeout(limits.read, read_frame(stream, limits.request)).await {
+        let body = tokio::select! {
+            biased;
+            body = timeout(limits.read, read_frame(stream, limits.request)) => body,
+            () = closing.notified() => return End::Closed { served },
+        };
+        let body = match body {
             Err(_) => return End::Timeout("request not complete in time"),
             Ok(Err(end)) => return end,
             Ok(Ok(body)) => body,
@@ -134,6 +198,16 @@ where
             Ok(request) => request,
             Err(e) => return End::BadRequest(e),
         };
+        if !served
+            && shared.certs.is_none()
+            && let Err(full) = place.establish()
+        {
+            return End::Full(full);
+        }
+        // Another connection may have got the place while the request came in: then nothing is done for it.
+        if !place.begin_request() {
+            return End::Closed { served };
+        }
         shared.counters.rpc_requests.bump();
         let reply = crate::handler::answer(shared, peer, &request);
         match timeout(limits.write, write_frame(stream, &reply)).await {
@@ -141,6 +215,7 @@ where
             Ok(Err(e)) => return End::Broken(e),
             Ok(Ok(())) => {}
         }
+        place.end_request();
         served = true;
         if shared.is_stopping() {
             return End::Done;

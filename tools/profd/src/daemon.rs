@@ -54,7 +54,8 @@ pub(crate) fn run(plan: &Plan, uid: u32, records: Records, out: &mut Out) -> any
         Some(tls) => tls,
         None => None,
     };
-    let (connections, processes) = (plan.server.connections, plan.registry.processes);
+    let limits = plan.server.connections;
+    let (connections, processes) = (limits.pending.total + limits.established.total, plan.registry.processes);
     if let Some(shortage) = account::raise_descriptors(connections, processes) {
         out.warn("descriptors", shortage);
     }
@@ -172,14 +173,14 @@ impl Daemon {
         let registry = Registry::new(plan.registry);
         let (trigger, shutdown) = shutdown::channel();
         let roots = plan.output_roots.clone();
-        let shared = Arc::new(Shared::new(registry, roots, counters, log, shutdown.clone())?);
+        let shared = Arc::new(Shared::new(registry, roots, tls, counters, log, shutdown.clone())?);
         let ipc = if bound.sockets.is_empty() {
             None
         } else {
             let plan = plan.fabric.clone();
             Some(fabric::start(bound.sockets, plan, queue, shared.clone(), shutdown.clone())?)
         };
-        let rpc = server::run(bound.listeners, tls, plan.server, shared.clone(), shutdown.clone());
+        let rpc = server::run(bound.listeners, plan.server, shared.clone(), shutdown.clone());
         let rpc = runtime.spawn(rpc);
         let drain = plan.server.drain;
         Ok(Self { shared, trigger: Arc::new(trigger), shutdown, rpc, ipc, sinks, drain })

@@ -96,12 +96,25 @@ pub(crate) struct Flags {
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Limits")]
 pub(crate) struct LimitFlags {
-    /// Most connections; further ones are told that the daemon is busy
+    /// Maximum number of established connections
+    ///
+    /// A connection is established once its client certificate is verified or, over plain TCP, its first request is
+    /// complete. When the limit is reached, the connection that has been idle longest is closed for the new one; if
+    /// none is idle, the new client gets the error `busy`.
     #[arg(long, value_name = "N", default_value_t = 1024, value_parser = at_least_one)]
     pub(crate) max_connections: usize,
-    /// Most connections from one address
+    /// Maximum number of established connections from one address (IPv6: from one /64)
     #[arg(long, value_name = "N", default_value_t = 256, value_parser = at_least_one)]
     pub(crate) max_connections_per_peer: usize,
+    /// Maximum number of pending connections: those that are not established yet
+    ///
+    /// When the limit is reached, the oldest silent connection of the address that has most of them is closed for
+    /// the new one, so silent peers do not shut out clients.
+    #[arg(long, value_name = "N", default_value_t = 2048, value_parser = at_least_one)]
+    pub(crate) max_pending_connections: usize,
+    /// Maximum number of pending connections from one address (IPv6: from one /64)
+    #[arg(long, value_name = "N", default_value_t = 1024, value_parser = at_least_one)]
+    pub(crate) max_pending_connections_per_peer: usize,
     /// Longest request
     #[arg(long, value_name = "SIZE", default_value = "64K", value_parser = size)]
     pub(crate) max_request: u64,

@@ -16,6 +16,7 @@ mod certs;
 mod check;
 mod config;
 mod connection;
+mod connections;
 mod counters;
 mod daemon;
 mod fabric;
@@ -40,10 +41,11 @@ mod tests;
 /// the processes fetch their configs from it over Unix sockets, and send it their state and metrics. It stays in
 /// the foreground; SIGTERM lets requests in progress finish, removes its sockets and ends with status 0.
 ///
-/// When its certificate directory changes, by `certck crl fetch` or `certck mint renew` say, it loads it again
-/// within some seconds, or at once on SIGHUP; new connections are judged by what is there now. What must not serve
-/// is not taken, and the former certificates go on. Where it has a terminal, SIGHUP is the terminal's end, and its
-/// own.
+/// When its certificate directory changes, for example by `certck crl fetch` or `certck mint renew`, it is loaded again
+/// within a second or two, or at once on SIGHUP. If `certck check` would report an error, the former certificates stay
+/// in use and `profctl status` shows the reason. A newer CRL is taken all the same, as soon as it is there: it must be
+/// signed by a CA that is in use, be valid now, and not be older than the present one. Connections that are open are
+/// not closed. With a controlling terminal, SIGHUP terminates the daemon.
 #[derive(Parser, Debug)]
 #[command(name = "profd", version, max_term_width = 100, after_long_help = EXAMPLES)]
 pub struct Cli {

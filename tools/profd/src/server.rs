@@ -1,30 +1,27 @@
-//! The RPC side: accepts, counts and bounds connections, and drains them in the end.
+//! The RPC side: accepts connections, serves each on a task of its own, and drains them in the end.
 
-use std::collections::HashMap;
-use std::net::{IpAddr, SocketAddr};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
+use rustls::server::Acceptor;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
+use tokio_rustls::LazyConfigAcceptor;
+use tokio_rustls::server::TlsStream;
 
 use crate::certs::Certs;
 use crate::connection::{self, Limits};
+use crate::connections::{ConnectionLimits, ConnectionPlace, ConnectionTable};
 use crate::peer::Peer;
 use crate::shared::Shared;
 use crate::shutdown::{Phase, Shutdown};
 
-/// Refused clients that are being told why; those beyond are only closed.
-const REFUSALS: usize = 64;
-
 /// How the server treats connections.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ServerLimits {
-    /// Most connections.
-    pub(crate) connections: usize,
-    /// Most connections from one address (IPv6: from one /64).
-    pub(crate) per_peer: usize,
+    pub(crate) connections: ConnectionLimits,
     pub(crate) connection: Limits,
     /// How long requests in progress may take after the signal to stop.
     pub(crate) drain: Duration,
@@ -33,29 +30,20 @@ pub(crate) struct ServerLimits {
 /// Everything that a connection needs.
 struct Server {
     shared: Arc<Shared>,
-    tls: Option<Arc<Certs>>,
     limits: ServerLimits,
-    gate: Gate,
-    refusals: Gate,
+    table: ConnectionTable,
     shutdown: Shutdown,
 }
 
 /// Serves on listeners that are already bound until the shutdown, and then drains.
 pub(crate) async fn run(
     listeners: Vec<TcpListener>,
-    tls: Option<Arc<Certs>>,
     limits: ServerLimits,
     shared: Arc<Shared>,
     shutdown: Shutdown,
 ) {
-    let server = Arc::new(Server {
-        shared,
-        tls,
-        limits,
-        gate: Gate::new(limits.connections, limits.per_peer),
-        refusals: Gate::new(REFUSALS, REFUSALS),
-        shutdown,
-    });
+    let table = ConnectionTable::new(limits.connections);
+    let server = Arc::new(Server { shared, limits, table, shutdown });
     let mut loops = JoinSet::new();
     for listener in listeners {
         loops.spawn(accept_loop(server.clone(), listener));
@@ -78,6 +66,8 @@ async fn accept_loop(server: Arc<Server>, listener: TcpListener) {
             Ok((stream, address)) => {
                 backoff = Duration::ZERO;
                 admit(&server, &mut connections, stream, address);
+                // What was accepted is read before more comes in: a client that speaks at once is then seen to.
+                tokio::task::yield_now().await;
             }
             Err(e) => {
                 // Out of descriptors, mostly: trying again at once would only burn the processor.
@@ -103,44 +93,34 @@ fn admit(server: &Arc<Server>, connections: &mut JoinSet<()>, stream: TcpStream,
     let counters = &server.shared.counters;
     // Replies are small and whole; without this the last one may wait for an acknowledgement.
     let _ = stream.set_nodelay(true);
-    let reason = match server.gate.enter(address.ip()) {
-        Ok(permit) => {
+    match server.table.admit(address.ip()) {
+        Ok(place) => {
             counters.rpc_accepted.bump();
             let server = server.clone();
-            connections.spawn(async move { serve(&server, stream, address, permit).await });
-            return;
+            connections.spawn(async move { serve(&server, stream, address, place).await });
         }
-        Err(Full::Total) => {
-            counters.rpc_refused_total.bump();
-            format!("busy: the limit of {} connections is reached", server.limits.connections)
+        Err(full) => {
+            counters.rpc_refused_pending.bump();
+            let reason = connection::busy(full, "unfinished handshakes");
+            server.shared.log.limited("rpc pending full", Peer::plain(address), reason);
         }
-        Err(Full::Peer) => {
-            counters.rpc_refused_peer.bump();
-            format!("busy: the limit of {} connections from one address is reached", server.limits.per_peer)
-        }
-    };
-    server.shared.log.limited("rpc full", Peer::plain(address), &reason);
-    // Telling a TLS client would cost a handshake; it sees the connection close.
-    if server.tls.is_none()
-        && let Ok(permit) = server.refusals.enter(address.ip())
-    {
-        let limit = server.limits.connection.write;
-        connections.spawn(async move {
-            let _permit = permit;
-            let mut stream = stream;
-            connection::refuse(&mut stream, &reason, limit).await;
-        });
     }
 }
 
-async fn serve(server: &Server, stream: TcpStream, address: SocketAddr, _permit: Permit) {
+async fn serve(server: &Server, stream: TcpStream, address: SocketAddr, place: ConnectionPlace) {
     let (shared, limits) = (&*server.shared, &server.limits.connection);
     let mut shutdown = server.shutdown.clone();
-    let Some(tls) = &server.tls else {
-        return connection::serve(stream, &Peer::plain(address), shared, limits, shutdown).await;
+    let Some(certs) = &shared.certs else {
+        let peer = Peer::plain(address);
+        return connection::serve(stream, &peer, shared, limits, &place, shutdown).await;
     };
+    let closing = place.closing();
     let handshake = tokio::select! {
-        h = timeout(limits.handshake, tls.acceptor().accept(stream)) => h,
+        h = timeout(limits.handshake, accept_tls(stream, certs, &place)) => h,
+        () = closing.notified() => {
+            shared.counters.rpc_closed_pending.bump();
+            return;
+        }
         () = shutdown.reached(Phase::Draining) => return,
     };
     let failed = |reason: &dyn std::fmt::Display| {
@@ -151,110 +131,24 @@ async fn serve(server: &Server, stream: TcpStream, address: SocketAddr, _permit:
     match handshake {
         Err(_) => failed(&"not complete in time"),
         Ok(Err(e)) => failed(&e),
-        Ok(Ok(stream)) => {
+        Ok(Ok(mut stream)) => {
             let certificates = stream.get_ref().1.peer_certificates();
             let peer = Peer::verified(address, certificates.and_then(<[_]>::first));
-            connection::serve(stream, &peer, shared, limits, shutdown).await;
-        }
-    }
-}
-
-/// Counts connections in and out.
-#[derive(Clone, Debug)]
-struct Gate {
-    total: usize,
-    per_peer: usize,
-    inside: Arc<Mutex<Inside>>,
-}
-
-#[derive(Debug, Default)]
-struct Inside {
-    total: usize,
-    by_peer: HashMap<IpAddr, usize>,
-}
-
-/// Which limit is reached.
-#[derive(Debug, PartialEq, Eq)]
-enum Full {
-    Total,
-    Peer,
-}
-
-/// A place inside; leaving is dropping it.
-#[derive(Debug)]
-struct Permit {
-    peer: IpAddr,
-    inside: Arc<Mutex<Inside>>,
-}
-
-impl Gate {
-    fn new(total: usize, per_peer: usize) -> Self {
-        Self { total, per_peer, inside: Arc::default() }
-    }
-
-    fn enter(&self, address: IpAddr) -> Result<Permit, Full> {
-        let peer = group(address);
-        let mut inside = self.inside.lock().unwrap_or_else(PoisonError::into_inner);
-        if inside.total >= self.total {
-            return Err(Full::Total);
-        }
-        let of_peer = inside.by_peer.entry(peer).or_default();
-        if *of_peer >= self.per_peer {
-            return Err(Full::Peer);
-        }
-        *of_peer += 1;
-        inside.total += 1;
-        Ok(Permit { peer, inside: self.inside.clone() })
-    }
-}
-
-impl Drop for Permit {
-    fn drop(&mut self) {
-        let mut inside = self.inside.lock().unwrap_or_else(PoisonError::into_inner);
-        inside.total -= 1;
-        if let Some(n) = inside.by_peer.get_mut(&self.peer) {
-            *n -= 1;
-            if *n == 0 {
-                inside.by_peer.remove(&self.peer);
+            match place.establish() {
+                Ok(()) => connection::serve(stream, &peer, shared, limits, &place, shutdown).await,
+                Err(full) => connection::turn_away(&mut stream, &peer, full, shared, limits).await,
             }
         }
     }
 }
 
-/// The address that stands for a peer: one host may use a whole IPv6 /64.
-fn group(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        v4 @ IpAddr::V4(_) => v4,
-        IpAddr::V6(v6) if v6.is_loopback() => v6.into(),
-        IpAddr::V6(v6) => {
-            let [a, b, c, d, ..] = v6.segments();
-            IpAddr::from([a, b, c, d, 0, 0, 0, 0])
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_gate_counts_in_and_out() {
-        let gate = Gate::new(2, 1);
-        let (a, b, c) =
-            (IpAddr::from([10, 0, 0, 1]), IpAddr::from([10, 0, 0, 2]), IpAddr::from([10, 0, 0, 3]));
-        let first = gate.enter(a).unwrap();
-        assert_eq!(gate.enter(a).unwrap_err(), Full::Peer);
-        let _second = gate.enter(b).unwrap();
-        assert_eq!(gate.enter(c).unwrap_err(), Full::Total);
-        drop(first);
-        assert!(gate.enter(c).is_ok());
-    }
-
-    #[test]
-    fn one_network_of_ipv6_is_one_peer() {
-        let at = |s: &str| group(s.parse().unwrap());
-        assert_eq!(at("2001:db8::1"), at("2001:db8::ffff:1"));
-        assert_ne!(at("2001:db8::1"), at("2001:db8:0:1::1"));
-        assert_eq!(at("::ffff:10.0.0.1"), at("10.0.0.1"));
-    }
+/// The TLS handshake. The client's first message is read to its end before anything is computed for it.
+async fn accept_tls(
+    stream: TcpStream,
+    certs: &Certs,
+    place: &ConnectionPlace,
+) -> std::io::Result<TlsStream<TcpStream>> {
+    let hello = LazyConfigAcceptor::new(Acceptor::default(), stream).await?;
+    place.begin_handshake();
+    hello.into_stream(certs.config()).await
 }

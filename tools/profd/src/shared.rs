@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use tokio::sync::Notify;
 
+use crate::certs::Certs;
 use crate::config::OutputRoots;
 use crate::counters::Counters;
 use crate::fabric::identity::Proc;
@@ -24,6 +25,8 @@ pub(crate) struct Shared {
     pub(crate) counters: Arc<Counters>,
     pub(crate) log: Log,
     pub(crate) output_roots: OutputRoots,
+    /// What TLS connections are served with; `None` with plain TCP.
+    pub(crate) certs: Option<Arc<Certs>>,
     /// Told whenever a config was fetched or forgotten.
     pub(crate) config_left: Notify,
     shutdown: Shutdown,
@@ -36,6 +39,7 @@ impl Shared {
     pub(crate) fn new(
         registry: Registry,
         output_roots: OutputRoots,
+        certs: Option<Arc<Certs>>,
         counters: Arc<Counters>,
         log: Log,
         shutdown: Shutdown,
@@ -47,6 +51,7 @@ impl Shared {
             counters,
             log,
             output_roots,
+            certs,
             config_left: Notify::new(),
             shutdown,
             started: Instant::now(),
@@ -117,7 +122,7 @@ mod tests {
         let log = Log::start(Verbosity::Quiet, counters.clone()).unwrap();
         let (_trigger, shutdown) = crate::shutdown::channel();
         let registry = Registry::new(limits);
-        let shared = Shared::new(registry, OutputRoots::default(), counters, log, shutdown).unwrap();
+        let shared = Shared::new(registry, OutputRoots::default(), None, counters, log, shutdown).unwrap();
         let open = |pid| Arc::new(crate::fabric::watch::open(pid).unwrap());
         let knows = |pid| shared.registry().knows(pid);
         let mut child = std::process::Command::new("true").spawn().unwrap();

@@ -93,9 +93,10 @@ enum Trouble {
 impl Fetch<'_> {
     fn directory(&mut self, dir: &Path, out: &mut Out) -> anyhow::Result<()> {
         let chain = Chain::read(dir)?;
-        let sources = match &self.args.url {
-            Some(url) => vec![vec![url.clone()]],
-            None => chain.sources(),
+        let sources = match (&self.args.url, &chain.unreadable) {
+            (Some(url), _) => vec![vec![url.clone()]],
+            (None, None) => chain.sources(),
+            (None, Some(e)) => anyhow::bail!("{e}"),
         };
         ensure!(
             !sources.is_empty(),
@@ -183,22 +184,14 @@ impl Fetch<'_> {
                 self.summary.made += 1;
             }
         }
-        match self.format {
-            Format::Json if unchanged => Ok(()),
-            Format::Json => Ok(out.record(&written)?),
-            Format::Text => {
-                let (number, until) = (&written.number, &written.until);
-                let revoked = new.revoked.len();
-                let list = format!("number {number}, {revoked} revoked, until {until}");
-                if unchanged {
-                    // From cron, each line is a mail.
-                    out.diag().info(lists.path.display(), format_args!("unchanged: {list}"));
-                    return Ok(());
-                }
-                let would = if written.dry_run { "would write " } else { "" };
-                Ok(writeln!(out.text(), "{would}{}: {list}", Safe(&written.path))?)
-            }
+        if unchanged {
+            // From cron, each line is a mail.
+            let list = format!("number {}, until {}", written.number, written.until);
+            out.diag().info(lists.path.display(), format_args!("unchanged: {list}"));
+            return Ok(());
         }
+        super::crl::report_written(&written, self.format, out)?;
+        super::crl::report_load_errors(lists, self.format, &mut self.summary, out)
     }
 
     fn rejected(&mut self, dir: &Path, finding: Finding, out: &mut Out) -> anyhow::Result<()> {
@@ -251,20 +244,25 @@ struct Chain {
     roots: Vec<Cert>,
     /// The leaf and its intermediates.
     path: Vec<Cert>,
+    /// Why the leaf could not be read: it is needed for its addresses only.
+    unreadable: Option<String>,
 }
 
 impl Chain {
     fn read(dir: &Path) -> anyhow::Result<Self> {
         let roots = files::certificates(&dir.join("ca.crt"))?;
-        let mut path = Vec::new();
+        ensure!(!roots.is_empty(), "{}: holds no certificate", dir.join("ca.crt").display());
+        let (mut path, mut unreadable) = (Vec::new(), None);
         for layout in LAYOUTS {
             let leaf = dir.join(layout.leaf);
             if leaf.symlink_metadata().is_ok() {
-                path.extend(files::certificates(&leaf)?);
+                match files::certificates(&leaf) {
+                    Ok(certificates) => path.extend(certificates),
+                    Err(e) => unreadable = Some(format!("{e:#}")),
+                }
             }
         }
-        ensure!(!roots.is_empty(), "{}: holds no certificate", dir.join("ca.crt").display());
-        Ok(Self { roots, path })
+        Ok(Self { roots, path, unreadable })
     }
 
     fn authorities(&self) -> impl Iterator<Item = &Cert> {

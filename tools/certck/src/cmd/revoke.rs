@@ -9,7 +9,7 @@ use common::out::{Format, Out};
 use rcgen::{RevocationReason, RevokedCertParams, SerialNumber};
 use time::OffsetDateTime;
 
-use super::crl::report;
+use super::crl::report_published;
 use crate::ca::{Ca, Next};
 use crate::{files, issued};
 
@@ -17,7 +17,9 @@ use crate::{files, issued};
 ///
 /// Adds the certificates to the authority's CRL, numbers it one higher, and puts it into the authority's
 /// directory and into every --to directory: name all that check certificates of this authority. profd takes it up
-/// within seconds; other programs that serve must be told. What was lost is revoked by its serial number, which the
+/// within seconds; other programs that serve must be told. If such a directory would not be loaded as a whole, because of
+/// another file's mode for example, that is printed and the exit status is 1; a running profd takes the new CRL all the
+/// same. What was lost is revoked by its serial number, which the
 /// authority's issued.jsonl has; of a number that is not there, and of directories there that did not get the new
 /// CRL, a warning tells.
 #[derive(clap::Args, Debug)]
@@ -95,9 +97,9 @@ pub(crate) fn run(args: &Args, format: Format, out: &mut Out) -> anyhow::Result<
         }
     }
     let written = ca.publish(Next { revoked, days: args.publish.days }, &places, out)?;
-    report(&written, format, out)?;
+    let exit = report_published(&written, &places, format, out)?;
     issued::remind(&ca, &args.publish.to, out);
-    Ok(out.diag().exit())
+    Ok(exit)
 }
 
 /// What is to be revoked: certificates that the authority issued, but never its own, whose word would then count for

@@ -47,6 +47,14 @@ impl Ran {
         self
     }
 
+    /// Demands that the answer was no, with these words.
+    #[track_caller]
+    pub(crate) fn no(self, words: &str) -> Self {
+        assert_eq!(self.exit, Exit::No, "{}", self.text);
+        assert!(self.text.contains(words), "{words}: {}", self.text);
+        self
+    }
+
     /// Demands that the command could not do it, for a reason with these words.
     #[track_caller]
     pub(crate) fn failed(self, words: &str) -> Self {

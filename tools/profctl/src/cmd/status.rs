@@ -3,7 +3,10 @@
 use clap::Args;
 use common::exit::Exit;
 use common::record::profctl as record;
-use common::rpc::message::{FunctionState, ProcessStatus, Request, StatusReply};
+use common::rpc::message::{
+    CertificateStatus, CrlStatus, FunctionState, ProcessStatus, Request, StatusReply,
+};
+use common::text::Safe;
 
 use crate::failure::seconds;
 use crate::reply::{declined, decode};
@@ -12,7 +15,8 @@ use crate::session::Session;
 /// Print the state of the daemon and of the processes it knows
 ///
 /// The table of processes comes from profd; existing daemons only say that they are alive (dynolog) or one state
-/// for all processes together (msMonitor).
+/// for all processes together (msMonitor). profd also reports the CRLs that it uses, and why its certificates could
+/// not be reloaded when they last changed: it then goes on with the former ones, and takes newer CRLs only.
 #[derive(Args, Debug)]
 #[command(
     after_long_help = "Examples:\n  profctl status\n  profctl --format json status | jq '.processes[].pid'"
@@ -34,8 +38,8 @@ impl Status {
                 session.out.record(&status_record(answer, reply.unwrap_or_default()))?;
             } else if let Some(reply) = reply {
                 session.line(&answer, &headline(&reply))?;
-                for line in table(&reply) {
-                    writeln!(session.out.text(), "  {line}")?;
+                for line in certificate_lines(&reply).iter().chain(&table(&reply)) {
+                    writeln!(session.out.text(), "  {}", Safe(line))?;
                 }
             } else if let Some(text) = declined(&answer) {
                 session.line(&answer, &text)?;
@@ -72,7 +76,25 @@ fn status_record(answer: record::Answer, reply: StatusReply) -> record::Status {
         uptime_s: detail.as_ref().map(|d| d.uptime_s),
         processes: detail.as_ref().map(|d| d.processes.iter().map(process).collect()),
         processes_omitted: detail.as_ref().map(|d| d.processes_omitted),
+        certificates: detail.as_ref().and_then(|d| d.certificates.as_ref()).map(certificates),
         counters: detail.map(|d| d.counters).unwrap_or_default(),
+    }
+}
+
+fn certificates(status: &CertificateStatus) -> record::Certificates {
+    let crl = |crl: &CrlStatus| record::CrlInUse {
+        issuer: crl.issuer.clone(),
+        number: crl.number.clone(),
+        this_update: crl.this_update.clone(),
+        next_update: crl.next_update.clone(),
+        age_s: crl.age_s,
+        revoked: crl.revoked,
+    };
+    record::Certificates {
+        loaded_at: status.loaded_at.clone(),
+        crls: status.crls.iter().map(crl).collect(),
+        reload_failed_at: status.reload_failure.as_ref().map(|f| f.at.clone()),
+        reload_error: status.reload_failure.as_ref().map(|f| f.reason.clone()),
     }
 }
 
@@ -108,6 +130,37 @@ fn headline(reply: &StatusReply) -> String {
         parts.push(format!("up {} s", detail.uptime_s));
     }
     parts.join(", ")
+}
+
+/// Why the last reload of the certificates failed, and each CRL in use.
+fn certificate_lines(reply: &StatusReply) -> Vec<String> {
+    let Some(status) = reply.detail.as_ref().and_then(|d| d.certificates.as_ref()) else { return Vec::new() };
+    let failure = status.reload_failure.as_ref().map(|f| {
+        format!(
+            "certificates: reload failed at {}, those of {} are in use: {}",
+            f.at, status.loaded_at, f.reason
+        )
+    });
+    let crls = status.crls.iter().map(|crl| {
+        let number = crl.number.as_deref().unwrap_or("without a number");
+        let due = crl.next_update.as_ref().map(|at| format!(", next due {at}")).unwrap_or_default();
+        format!("CRL {number} by {}: {} old, {} revoked{due}", crl.issuer, age(crl.age_s), crl.revoked)
+    });
+    let mut lines: Vec<String> = failure.into_iter().chain(crls).collect();
+    if status.crls.is_empty() {
+        lines.push("no CRL: revoked certificates are served".to_owned());
+    }
+    lines
+}
+
+/// An age in its largest unit, from seconds.
+fn age(seconds: i64) -> String {
+    match seconds {
+        ..120 => format!("{seconds} s"),
+        120..7200 => format!("{} min", seconds / 60),
+        7200..172_800 => format!("{} h", seconds / 3600),
+        _ => format!("{} days", seconds / 86_400),
+    }
 }
 
 /// The processes, one line each.
@@ -156,5 +209,24 @@ mod tests {
         );
         assert_eq!(headline(&ours), "alive, nputrace Idle, npumonitor Idle, 3 processes, up 60 s");
         assert_eq!(table(&ours), ["pid 7       job 3, asked 1.5 s ago", "and 2 more"]);
+    }
+    #[test]
+    fn the_crl_and_a_failed_reload_are_shown() {
+        let with = |certificates: &str| {
+            let detail = format!(r#"{{"detail":{{"processes":[],"certificates":{certificates}}}}}"#);
+            certificate_lines(&reply(&detail))
+        };
+        let crl =
+            r#"{"issuer":"CN=X","number":"02","this_update":"t","next_update":"n","age_s":7300,"revoked":1}"#;
+        let failed = format!(
+            r#"{{"loaded_at":"l","crls":[{crl}],"reload_failure":{{"at":"a","reason":"server.key.bak: a key"}}}}"#
+        );
+        let lines = [
+            "certificates: reload failed at a, those of l are in use: server.key.bak: a key",
+            "CRL 02 by CN=X: 2 h old, 1 revoked, next due n",
+        ];
+        assert_eq!(with(&failed), lines);
+        assert_eq!(with(r#"{"loaded_at":"l"}"#), ["no CRL: revoked certificates are served"]);
+        assert!(certificate_lines(&reply(r#"{"status":1}"#)).is_empty());
     }
 }

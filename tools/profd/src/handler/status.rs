@@ -20,6 +20,7 @@ pub(super) fn answer(shared: &Shared, peer: &Peer, extended: bool) -> Vec<u8> {
             processes_omitted,
             counters: shared.counters.snapshot(),
             uptime_s: now.as_secs(),
+            certificates: shared.certs.as_ref().map(|certs| certs.status()),
         });
     }
     shared.log.detail(peer, "getStatus");

@@ -56,8 +56,9 @@ fn what_has_arrived_is_taken_before_a_socket_closes() {
     let counters: Arc<crate::counters::Counters> = Arc::default();
     let log = log::Log::start(Verbosity::Quiet, counters.clone()).unwrap();
     let registry = registry::Registry::new(plan.registry);
-    let shared =
-        Arc::new(Shared::new(registry, plan.output_roots, counters.clone(), log, shutdown.clone()).unwrap());
+    let shared = Arc::new(
+        Shared::new(registry, plan.output_roots, None, counters.clone(), log, shutdown.clone()).unwrap(),
+    );
     fabric::start(bound.sockets, plan.fabric, None, shared, shutdown).unwrap().join().unwrap();
     assert_eq!(counters.metrics_received.get(), 5);
 }

@@ -5,6 +5,7 @@ mod ending;
 mod faults;
 mod ipc;
 mod rpc;
+mod strangers;
 mod tls;
 
 use std::io::{Read, Write};

@@ -100,36 +100,6 @@ fn a_config_that_would_add_keys_is_refused() {
 }
 
 #[test]
-fn too_many_connections_are_told_so() {
-    let rig = Rig::with(&["--max-connections=2"]);
-    let held: Vec<Client> = (0..2)
-        .map(|_| {
-            let mut client = rig.connect();
-            client.ask(&json!({"fn": "getVersion"}));
-            client
-        })
-        .collect();
-    let mut third = rig.connect();
-    third.send(br#"{"fn":"getVersion"}"#);
-    assert_eq!(third.refusal(), "busy: the limit of 2 connections is reached");
-    assert_eq!(rig.counter("rpc.refused.connections"), 1);
-    drop(held);
-    eventually("there is room again", || {
-        let mut client = rig.connect();
-        client.send(br#"{"fn":"getVersion"}"#);
-        client.reply().is_some_and(|r| r["version"].is_string())
-    });
-}
-
-#[test]
-fn one_address_cannot_take_all_connections() {
-    let rig = Rig::with(&["--max-connections-per-peer=1"]);
-    let mut first = rig.connect();
-    first.ask(&json!({"fn": "getVersion"}));
-    assert_eq!(rig.connect().refusal(), "busy: the limit of 1 connections from one address is reached");
-}
-
-#[test]
 fn a_request_in_progress_is_finished_and_an_idle_client_is_not_waited_for() {
     let rig = Rig::with(&["--drain-timeout=600s", "--read-timeout=600s", "--idle-timeout=600s"]);
     let (mut idle, mut busy) = (rig.connect(), rig.connect());

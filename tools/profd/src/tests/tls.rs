@@ -17,10 +17,10 @@ use crate::certs::Certs;
 use crate::config::Tls;
 
 /// A minted authority with a directory for each end.
-struct Minted(tempfile::TempDir);
+pub(super) struct Minted(tempfile::TempDir);
 
 impl Minted {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let root = dir.path().join("pki");
         let args = ["certck", "mint", root.to_str().unwrap()];
@@ -33,13 +33,13 @@ impl Minted {
         self.0.path().join("pki").join(name)
     }
 
-    fn serve(&self, flags: &[&str]) -> Rig {
+    pub(super) fn serve(&self, flags: &[&str]) -> Rig {
         let tls = Tls { dir: self.dir("server_certs"), min: MinVersion::Tls13, passphrase_file: None };
         let certs = Certs::load(&tls, &mut silent()).unwrap().expect("fit to serve");
         Rig::start(tempfile::tempdir().unwrap(), flags, Some(certs))
     }
 
-    fn client(&self) -> Arc<rustls::ClientConfig> {
+    pub(super) fn client(&self) -> Arc<rustls::ClientConfig> {
         let dir = MtlsDir::load(&self.dir("client_certs"), Role::Client, &LoadOptions::now()).unwrap();
         Arc::new(dir.client_config(MinVersion::Tls13).unwrap())
     }
@@ -50,7 +50,7 @@ fn silent() -> Out {
 }
 
 /// One request; an error of the handshake or of the daemon's closing.
-fn ask(rig: &Rig, config: Arc<rustls::ClientConfig>) -> std::io::Result<Value> {
+pub(super) fn ask(rig: &Rig, config: Arc<rustls::ClientConfig>) -> std::io::Result<Value> {
     let name = ServerName::try_from("localhost").unwrap();
     let connection = ClientConnection::new(config, name).unwrap();
     let tcp = TcpStream::connect(rig.address)?;

@@ -1,0 +1,105 @@
+//! A file of CRLs read block by block: a fault in one CRL hides none of the others.
+
+use super::{Crl, pem};
+
+/// The label of a CRL's PEM block (RFC 7468, section 6).
+const LABEL: &str = "X509 CRL";
+
+/// The most blocks that are read of one file.
+const MAX_BLOCKS: usize = 4096;
+
+/// The CRLs of a file, and the blocks that could not be read.
+#[derive(Debug, Default)]
+pub struct CrlFile {
+    /// In the order of the file.
+    pub crls: Vec<Crl>,
+    /// Why each other block is not a CRL, with the line on which it begins.
+    pub broken: Vec<String>,
+}
+
+impl CrlFile {
+    /// Reads PEM, or one CRL in DER.
+    #[must_use]
+    pub fn parse(bytes: &[u8]) -> Self {
+        let mut file = Self::default();
+        if bytes.first() == Some(&0x30) {
+            file.add(Crl::parse(bytes).map_err(|e| e.to_string()));
+            return file;
+        }
+        let mut line = 1;
+        for (n, part) in split_at_blocks(bytes).into_iter().enumerate() {
+            if n == MAX_BLOCKS {
+                file.broken
+                    .push(format!("more than {MAX_BLOCKS} blocks: those from line {line} on are not read"));
+                break;
+            }
+            file.add(parse_block(part).map_err(|e| format!("block at line {line}: {e}")));
+            line += part.iter().filter(|&&b| b == b'\n').count();
+        }
+        file
+    }
+
+    fn add(&mut self, crl: Result<Crl, String>) {
+        match crl {
+            Ok(crl) => self.crls.push(crl),
+            Err(e) => self.broken.push(e),
+        }
+    }
+}
+
+fn parse_block(part: &[u8]) -> Result<Crl, String> {
+    let blocks = pem::parse(part).map_err(|e| e.to_string())?;
+    match blocks.as_slice() {
+        [block] if block.label == LABEL => Crl::parse(&block.der).map_err(|e| e.to_string()),
+        _ => Err("not a CRL".to_owned()),
+    }
+}
+
+/// Cuts a text before each line that begins a block. Text before the first block belongs to no part, unless there is
+/// no block at all. A byte order mark, as Windows editors write it, is skipped.
+fn split_at_blocks(text: &[u8]) -> Vec<&[u8]> {
+    const BEGIN: &[u8] = b"-----BEGIN ";
+    let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text);
+    let mut cuts = Vec::new();
+    let mut at = 0;
+    for line in text.split_inclusive(|&b| b == b'\n') {
+        if line.trim_ascii_start().starts_with(BEGIN) {
+            cuts.push(at);
+        }
+        at += line.len();
+    }
+    if cuts.is_empty() && !text.trim_ascii().is_empty() {
+        cuts.push(0);
+    }
+    cuts.push(text.len());
+    cuts.windows(2).map(|w| &text[w[0]..w[1]]).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_is_cut_at_its_blocks() {
+        let cut = |text: &str| split_at_blocks(text.as_bytes()).len();
+        assert_eq!((cut(""), cut("\n"), cut("x")), (0, 0, 1));
+        assert_eq!(cut("words\n-----BEGIN A-----\nx\n  -----BEGIN B-----\n"), 2);
+        assert_eq!(cut("words -----BEGIN A-----"), 1);
+        assert!(split_at_blocks(b"\xef\xbb\xbf-----BEGIN A-----\n")[0].starts_with(b"-----"));
+    }
+
+    #[test]
+    fn a_broken_block_is_named_with_its_line() {
+        let file =
+            CrlFile::parse(b"-----BEGIN X509 CRL-----\nAAAA\n-----END X509 CRL-----\n-----BEGIN A-----\n");
+        assert!(file.crls.is_empty());
+        assert_eq!(file.broken.len(), 2);
+        assert!(file.broken[1].starts_with("block at line 4: "), "{:?}", file.broken);
+    }
+
+    #[test]
+    fn the_number_of_blocks_is_bounded() {
+        let file = CrlFile::parse(&b"-----BEGIN A-----\nAAAA\n-----END A-----\n".repeat(MAX_BLOCKS + 10));
+        assert_eq!(file.broken.len(), MAX_BLOCKS + 1);
+    }
+}

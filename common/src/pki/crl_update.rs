@@ -1,0 +1,111 @@
+//! Newer CRLs for a directory that is already in use: each is judged alone, by the certificates in use.
+//!
+//! A revocation must reach a running program whatever else is wrong in its directory. A CRL proves by its signature
+//! who made it, so neither its file's mode nor its neighbours matter: what is signed by a CA in use, in force and not
+//! older than the present CRL only makes the program stricter.
+
+use std::io;
+use std::path::Path;
+
+use rustix::fs::{Mode, OFlags};
+use time::OffsetDateTime;
+
+use super::read::MAX_CRL_BYTES;
+use super::{Cert, Crl, CrlFile, LoadOptions, MtlsDir, inspect_crl};
+use crate::finding::{Severity, hex};
+use crate::fsat;
+
+/// What the CRLs of a file change in a directory that is in use.
+#[derive(Debug, Default)]
+pub struct CrlUpdate {
+    /// The directory with the CRLs that were taken; `None` if none was.
+    pub dir: Option<MtlsDir>,
+    /// The CRLs that were taken.
+    pub taken: Vec<Crl>,
+    /// The CRLs that were not, each with the reason. One that is in use already is not among them.
+    pub declined: Vec<String>,
+}
+
+impl MtlsDir {
+    /// The directory with each CRL of its file that is newer than the one in use: signed by a CA that is in use,
+    /// valid at `at`, complete, and neither numbered lower nor made earlier than that CA's present CRL. Roots, chain
+    /// and key stay as they were loaded; modes, owners and other files are not looked at.
+    ///
+    /// # Errors
+    /// The file cannot be read: it is missing, not a regular file, or too large.
+    pub fn read_newer_crls(&self, at: OffsetDateTime) -> io::Result<CrlUpdate> {
+        let bytes = read_crl_file(&self.path.join(self.role.layout().crl))?;
+        Ok(self.take_newer_crls(&CrlFile::parse(&bytes), at))
+    }
+
+    /// [`Self::read_newer_crls`] for a file that was read already.
+    #[must_use]
+    pub fn take_newer_crls(&self, file: &CrlFile, at: OffsetDateTime) -> CrlUpdate {
+        let path = self.path.join(self.role.layout().crl);
+        let issuers = self.issuers();
+        let options = LoadOptions { at, warn_days: 0, ..LoadOptions::now() };
+        let mut update = CrlUpdate { declined: file.broken.clone(), ..CrlUpdate::default() };
+        let mut present: Vec<Crl> = self.crls().collect();
+        for crl in file.crls.iter().filter(|crl| !self.crls.contains(&crl.der)) {
+            match judge_replacement(&path, crl, &issuers, &present, &options) {
+                Ok(issuer) => {
+                    present.retain(|old| !old.is_issued_by(issuer));
+                    present.push(crl.clone());
+                    update.taken.push(crl.clone());
+                }
+                Err(reason) => update.declined.push(format!("{}: {reason}", title(crl))),
+            }
+        }
+        if !update.taken.is_empty() {
+            update.dir =
+                Some(Self { crls: present.into_iter().map(|crl| crl.der).collect(), ..self.clone() });
+        }
+        update
+    }
+
+    /// The CRLs in use.
+    pub fn crls(&self) -> impl Iterator<Item = Crl> {
+        self.crls.iter().filter_map(|der| Crl::parse(der).ok())
+    }
+
+    /// The CAs whose CRLs can be verified: the roots, and the intermediates of the directory's own chain.
+    fn issuers(&self) -> Vec<Cert> {
+        let certificates = self.roots.iter().chain(&self.identity.cert);
+        certificates.filter_map(|der| Cert::parse(der).ok()).filter(Cert::is_ca).collect()
+    }
+}
+
+/// `CRL 03 by CN=X`, the number in hex as elsewhere.
+fn title(crl: &Crl) -> String {
+    match &crl.number {
+        Some(number) => format!("CRL {} by {}", hex(&number.value), crl.issuer),
+        None => format!("CRL without a number by {}", crl.issuer),
+    }
+}
+
+/// The issuer of a CRL that may replace the present ones by that issuer, or why it may not.
+fn judge_replacement<'a>(
+    path: &Path,
+    crl: &Crl,
+    issuers: &'a [Cert],
+    present: &[Crl],
+    options: &LoadOptions<'_>,
+) -> Result<&'a Cert, String> {
+    let issuer = issuers.iter().find(|ca| crl.is_issued_by(ca));
+    let issuer = issuer.ok_or("not signed by a CA that is in use")?;
+    let findings = inspect_crl(path, crl, issuer, options);
+    if let Some(finding) = findings.iter().find(|f| f.severity == Severity::Error) {
+        return Err(finding.reason());
+    }
+    let mut older =
+        present.iter().filter(|old| old.is_issued_by(issuer)).filter_map(|old| crl.older_than(old));
+    older.next().map_or(Ok(issuer), Err)
+}
+
+/// Reads the file, through a symbolic link too: the signature says whose the content is, not the place.
+fn read_crl_file(path: &Path) -> io::Result<Vec<u8>> {
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC | OFlags::NOCTTY;
+    let file = std::fs::File::from(rustix::fs::open(path, flags, Mode::empty())?);
+    fsat::require_regular(&file)?;
+    fsat::read_bounded(file, MAX_CRL_BYTES)
+}
