@@ -5,6 +5,7 @@
 mod support;
 
 use std::collections::HashMap;
+use std::io::Read;
 use std::path::Path;
 
 use common::exit::Exit;
@@ -158,15 +159,29 @@ fn every_shared_file_is_read_or_refused() {
     assert!(read > 60 && refused > 60, "{read} {refused}");
 }
 
-/// The samples' own layout tells which of them are Chrome traces.
+/// Whether a file is a Chrome trace, by its content: an object with `traceEvents`, or an array whose first element has
+/// a phase. Rows of other JSON files have none.
 fn is_chrome_trace(path: &Path) -> bool {
-    let path = path.to_str().unwrap();
-    let not = ["_et.json.gz", ".raw.gz", "gpu_metrics_readme"];
-    let kineto = path.contains("/hta/") || path.contains("/kineto/") || path.contains("/tracelens/");
-    let others = ["trace_view", "graph_debug.json", "event_list.json", "/trace-event/", "/profiles/Chrome/"];
-    !not.iter().any(|n| path.ends_with(n))
-        && ((kineto && (path.ends_with(".json.gz") || path.ends_with(".json")))
-            || others.iter().any(|o| path.contains(o)))
+    #[derive(serde::Deserialize)]
+    struct Document {
+        #[serde(rename = "traceEvents")]
+        _events: Vec<serde::de::IgnoredAny>,
+    }
+    let bytes = std::fs::read(path).unwrap();
+    let mut text = Vec::new();
+    if bytes.starts_with(b"\x1f\x8b") {
+        flate2::read::MultiGzDecoder::new(bytes.as_slice()).read_to_end(&mut text).unwrap();
+    } else {
+        text = bytes;
+    }
+    let first_element = text
+        .trim_ascii_start()
+        .strip_prefix(b"[")
+        .map(|rest| serde_json::Deserializer::from_slice(rest).into_iter::<serde_json::Value>().next());
+    match first_element {
+        Some(first) => first.is_some_and(|e| e.is_ok_and(|e| e.get("ph").is_some())),
+        None => serde_json::from_slice::<Document>(&text).is_ok(),
+    }
 }
 
 /// Two ranks of one job, as HTA's rule of steps has it: the launches decide, and no step is dropped.
