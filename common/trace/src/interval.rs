@@ -2,11 +2,11 @@
 
 /// Times covered, as disjoint pieces in order; pieces that touch are one.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Set(Vec<(i64, i64)>);
+pub struct IntervalSet(Vec<(i64, i64)>);
 
-impl Set {
+impl IntervalSet {
     /// The union of spans in any order. Empty and reversed ones cover nothing.
-    pub(crate) fn union(mut spans: Vec<(i64, i64)>) -> Self {
+    pub fn union(mut spans: Vec<(i64, i64)>) -> Self {
         spans.retain(|(start, end)| start < end);
         spans.sort_unstable();
         spans.dedup_by(|next, kept| {
@@ -20,12 +20,12 @@ impl Set {
     }
 
     /// How much time it covers.
-    pub(crate) fn length(&self) -> i64 {
+    pub fn length(&self) -> i64 {
         self.0.iter().map(|(start, end)| end - start).sum()
     }
 
     /// What is covered here and not there.
-    pub(crate) fn minus(&self, other: &Self) -> Self {
+    pub fn difference(&self, other: &Self) -> Self {
         let mut out = Vec::new();
         let mut cuts = other.0.iter().peekable();
         for &(mut start, end) in &self.0 {
@@ -54,22 +54,22 @@ impl Set {
     }
 
     /// The pieces.
-    pub(crate) fn pieces(&self) -> &[(i64, i64)] {
+    pub fn intervals(&self) -> &[(i64, i64)] {
         &self.0
     }
 }
 
 /// A union that grows span by span. Spans that come nearly in order, nested ones above all, cost no memory.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Growing {
+pub struct UnionBuilder {
     ordered: Vec<(i64, i64)>,
     late: Vec<(i64, i64)>,
 }
 
-impl Growing {
+impl UnionBuilder {
     /// Adds a span.
     #[inline]
-    pub(crate) fn add(&mut self, start: i64, end: i64) {
+    pub fn add(&mut self, start: i64, end: i64) {
         if start >= end {
             return;
         }
@@ -77,7 +77,7 @@ impl Growing {
             Some(last) if start < last.0 => {
                 if end > last.1 || !self.late.last().is_some_and(|l| l.0 <= start && end <= l.1) {
                     self.late.push((start, end));
-                    self.compact();
+                    self.merge_late();
                 }
             }
             Some(last) if start <= last.1 => last.1 = last.1.max(end),
@@ -86,16 +86,16 @@ impl Growing {
     }
 
     /// Merges what came late, once there is enough of it to be worth the sorting.
-    fn compact(&mut self) {
+    fn merge_late(&mut self) {
         if self.late.len() > self.ordered.len().max(4096) {
             self.ordered = std::mem::take(self).finish().0;
         }
     }
 
     /// The union.
-    pub(crate) fn finish(mut self) -> Set {
+    pub fn finish(mut self) -> IntervalSet {
         self.ordered.append(&mut self.late);
-        Set::union(self.ordered)
+        IntervalSet::union(self.ordered)
     }
 }
 
@@ -118,11 +118,11 @@ mod tests {
         #[test]
         fn sets_agree_with_counting(a in spans(), b in spans()) {
             let (ta, tb) = (ticks(&a), ticks(&b));
-            let (sa, sb) = (Set::union(a.clone()), Set::union(b));
+            let (sa, sb) = (IntervalSet::union(a.clone()), IntervalSet::union(b));
             prop_assert_eq!(sa.length() as usize, ta.iter().filter(|t| **t).count());
             let both: Vec<bool> = ta.iter().zip(&tb).map(|(x, y)| *x && !*y).collect();
-            prop_assert_eq!(ticks(sa.minus(&sb).pieces()), both);
-            let mut growing = Growing::default();
+            prop_assert_eq!(ticks(sa.difference(&sb).intervals()), both);
+            let mut growing = UnionBuilder::default();
             a.iter().for_each(|(s, e)| growing.add(*s, *e));
             prop_assert_eq!(growing.finish(), sa);
         }
@@ -130,7 +130,7 @@ mod tests {
 
     #[test]
     fn late_spans_are_merged_on_the_way() {
-        let mut growing = Growing::default();
+        let mut growing = UnionBuilder::default();
         (0..20_000).rev().for_each(|i| growing.add(i * 10, i * 10 + 5));
         assert!(growing.late.len() <= 10_001);
         assert_eq!(growing.finish().length(), 100_000);

@@ -10,7 +10,7 @@ use clap::Args;
 use common::error::HintExt;
 use common::out::Out;
 
-use crate::read::{self, ascend};
+use trace::read::{self, ascend};
 
 /// The longest line of a list.
 const LINE_LIMIT: u64 = 1 << 20;
@@ -27,7 +27,7 @@ pub(crate) struct Inputs {
     /// records are skipped.
     #[arg(long, value_name = "FILE", conflicts_with = "paths")]
     files_from: Option<PathBuf>,
-    /// Names in --files-from end in NUL, not in a line end
+    /// NameTable in --files-from end in NUL, not in a line end
     #[arg(short = '0', long = "null", requires = "files_from")]
     null: bool,
 }
@@ -60,12 +60,12 @@ impl Inputs {
         mut each: impl FnMut(&mut Out, &Input) -> anyhow::Result<()>,
     ) -> anyhow::Result<u64> {
         let Some(list) = &self.files_from else {
-            let inputs = self.plain()?;
+            let inputs = self.named_inputs()?;
             inputs.iter().try_for_each(|input| each(out, input))?;
             return Ok(inputs.len() as u64);
         };
         let label = list.display().to_string();
-        let mut list = self.list(list)?;
+        let mut list = self.open_list(list)?;
         let mut seen = 0;
         while let Some(name) = next_name(&mut list, self.null).with_context(|| label.clone())? {
             match parse_name(name, self.null) {
@@ -81,7 +81,7 @@ impl Inputs {
     }
 
     /// Every trace at once, for commands that must know how many there are. Not for lists.
-    fn plain(&self) -> anyhow::Result<Vec<Input>> {
+    fn named_inputs(&self) -> anyhow::Result<Vec<Input>> {
         let named = |p: &PathBuf| if p.as_os_str() == "-" { Input::Stdin } else { Input::Path(p.clone()) };
         let inputs: Vec<_> = self.paths.iter().map(named).collect();
         if !inputs.is_empty() {
@@ -99,7 +99,7 @@ impl Inputs {
         self.files_from.is_some() || self.paths.len() > 1
     }
 
-    fn list(&self, path: &Path) -> anyhow::Result<Box<dyn BufRead>> {
+    fn open_list(&self, path: &Path) -> anyhow::Result<Box<dyn BufRead>> {
         if path.as_os_str() == "-" {
             return Ok(Box::new(BufReader::new(io::stdin())));
         }
@@ -174,22 +174,22 @@ impl Input {
                 let path = PathBuf::from("-");
                 return Ok((Opened { path, size: None, rank: None }, Box::new(io::stdin())));
             }
-            Self::Path(path) if path.is_dir() => match ascend::timeline(path) {
+            Self::Path(path) if path.is_dir() => match ascend::find_timeline(path) {
                 Some(timeline) => timeline,
                 None => {
-                    let (reason, hint) = ascend::without_timeline(path);
+                    let (reason, hint) = ascend::describe_missing_timeline(path);
                     return Err(anyhow::anyhow!(reason)).hint(hint);
                 }
             },
             Self::Path(path) => path.clone(),
         };
-        let (file, size) = match read::open(&path) {
+        let (file, size) = match read::open_trace_file(&path) {
             Err(e) if e.to_string().contains("FIFO") => {
                 return Err(e).hint("pipe it in: `traceq … - < FIFO`");
             }
             opened => opened?,
         };
-        let rank = ascend::rank(&path);
+        let rank = ascend::rank_of_timeline(&path);
         Ok((Opened { path, size: Some(size), rank }, Box::new(file)))
     }
 }

@@ -1,14 +1,11 @@
 //! `traceq`: what is in these traces?
 //!
-//! `read` turns bytes into events of the `model`, one file per format; `analysis` turns events into numbers;
-//! `write` and the records of `common` show them; `cmd` has one file per subcommand and ties the rest together.
-//! Readers stream: memory depends on what an analysis keeps, not on the file.
+//! The crate `trace` reads the formats; `analysis` turns events into numbers; `write` and the records of `common` show
+//! them; `cmd` has one file per subcommand and ties the rest together.
 
 mod analysis;
 mod cmd;
 mod input;
-mod model;
-mod read;
 mod write;
 
 use clap::{Parser, Subcommand};
@@ -68,11 +65,13 @@ pub fn fuzz_trace(bytes: &[u8]) {
     let mut ranking = Ranking::new(&[By::Kernel, By::Op, By::Other]);
     let mut rows = FuzzRows;
     let mut both = (&mut ranking, &mut rows);
-    let outcome =
-        read::read(Box::new(std::io::Cursor::new(bytes.to_vec())), &mut (&mut collected, &mut both));
+    let outcome = trace::read::read_trace(
+        Box::new(std::io::Cursor::new(bytes.to_vec())),
+        &mut (&mut collected, &mut both),
+    );
     let Ok(outcome) = outcome else { return };
     let options = analysis::sum::Options { include_unlinked: false, cut: !outcome.complete };
-    let sums = analysis::sum::sum(collected, outcome.meta.dialect, options);
+    let sums = analysis::sum::sum_trace(collected, outcome.meta.dialect, options);
     for split in sums.steps.iter().filter_map(|r| r.split).chain(sums.totals.iter().filter_map(|r| r.split)) {
         let parts = [split.compute, split.exposed_communication, split.exposed_memcpy, split.idle()];
         assert_eq!(parts.iter().sum::<i64>(), split.total, "the parts make the whole");
@@ -85,11 +84,11 @@ pub fn fuzz_trace(bytes: &[u8]) {
 /// Shows every event in every form.
 struct FuzzRows;
 
-impl model::Sink for FuzzRows {
-    fn event(&mut self, event: &model::Event<'_>) -> anyhow::Result<()> {
-        write::event::line(&mut std::io::sink(), event)?;
-        write::event::cells(event, "", true);
-        serde_json::to_string(&write::event::record(event, None, true))?;
+impl trace::model::EventSink for FuzzRows {
+    fn event(&mut self, event: &trace::model::Event<'_>) -> anyhow::Result<()> {
+        write::event::write_json_line(&mut std::io::sink(), event)?;
+        write::event::csv_cells(event, "", true);
+        serde_json::to_string(&write::event::event_record(event, None, true))?;
         Ok(())
     }
 }

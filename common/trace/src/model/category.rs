@@ -3,7 +3,7 @@
 /// What kind of thing an event is, whatever its producer calls it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, clap::ValueEnum)]
 #[value(rename_all = "snake_case")]
-pub(crate) enum Category {
+pub enum Category {
     /// One training step on the host.
     Step,
     /// A framework operator on the host.
@@ -37,7 +37,7 @@ pub(crate) enum Category {
 
 impl Category {
     /// All of them, in the order of the model.
-    pub(crate) const ALL: [Self; 14] = [
+    pub const ALL: [Self; 14] = [
         Self::Step,
         Self::CpuOp,
         Self::Python,
@@ -55,7 +55,7 @@ impl Category {
     ];
 
     /// The name in records.
-    pub(crate) fn name(self) -> &'static str {
+    pub fn name(self) -> &'static str {
         match self {
             Self::Step => "step",
             Self::CpuOp => "cpu_op",
@@ -75,13 +75,13 @@ impl Category {
     }
 
     /// Tells work on a device.
-    pub(crate) fn on_device(self) -> bool {
+    pub fn is_on_device(self) -> bool {
         matches!(self, Self::Kernel | Self::Memcpy | Self::Memset | Self::Collective)
     }
 }
 
 /// Tells a communication kernel by its name: `nccl`, `rccl` or `cross_device_reduce`, anywhere, in any case.
-pub(crate) fn is_collective(name: &[u8]) -> bool {
+pub fn is_collective(name: &[u8]) -> bool {
     // All three are found by a letter that is rare enough: look at every `c`.
     let lower = |i: usize| name.get(i).map(u8::to_ascii_lowercase);
     memchr::memchr2_iter(b'c', b'C', name).any(|i| {
@@ -95,7 +95,7 @@ pub(crate) fn is_collective(name: &[u8]) -> bool {
 const CROSS: &[u8] = b"cross_device_reduce";
 
 /// Tells the copies that ROCm runs, and reports, as kernels.
-pub(crate) fn is_copy_kernel(name: &[u8]) -> bool {
+pub fn is_copy_kernel(name: &[u8]) -> bool {
     let name = name.strip_suffix(b".kd").unwrap_or(name);
     if let Some(rest) = name.strip_prefix(b"MEMORY_COPY_") {
         return matches!(rest, b"HOST_TO_DEVICE" | b"DEVICE_TO_HOST" | b"DEVICE_TO_DEVICE");

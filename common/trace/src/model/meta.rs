@@ -2,23 +2,23 @@
 
 use std::collections::BTreeMap;
 
-use super::{Category, Event, Sink};
+use super::{Category, Event, EventSink};
 
 /// Whose trace it is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum Dialect {
+pub enum Dialect {
     /// PyTorch's libkineto, or a program that writes like it.
     Kineto,
     /// The Ascend PyTorch Profiler, or msprof.
     Ascend,
-    /// Any other producer of the Trace Event Format.
+    /// Any other producer of the Trace Event TraceFormat.
     #[default]
     Chrome,
 }
 
 impl Dialect {
     /// The name in records.
-    pub(crate) fn name(self) -> &'static str {
+    pub fn name(self) -> &'static str {
         match self {
             Self::Kineto => "kineto",
             Self::Ascend => "ascend",
@@ -29,26 +29,33 @@ impl Dialect {
 
 /// What a trace says about itself.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Meta {
-    pub(crate) dialect: Dialect,
+pub struct TraceMeta {
+    /// Whose trace it is.
+    pub dialect: Dialect,
     /// Hints at the producer's version and vintage, for people.
-    pub(crate) hints: Vec<String>,
+    pub hints: Vec<String>,
     /// Nanoseconds to add to a time to come to the Unix epoch; absent if the file does not say.
-    pub(crate) base_ns: Option<i64>,
-    pub(crate) rank: Option<i64>,
-    pub(crate) world_size: Option<i64>,
-    pub(crate) backend: Option<String>,
-    pub(crate) trace_id: Option<String>,
-    pub(crate) trace_name: Option<String>,
-    pub(crate) host: Option<String>,
-    /// Names of devices by index.
-    pub(crate) devices: BTreeMap<i64, String>,
+    pub base_ns: Option<i64>,
+    /// Rank of the process in its job.
+    pub rank: Option<i64>,
+    /// Number of ranks in the job.
+    pub world_size: Option<i64>,
+    /// Backend of the collectives, such as `nccl`.
+    pub backend: Option<String>,
+    /// Id of the request that the trace answers (`REQUEST_TRACE_ID`).
+    pub trace_id: Option<String>,
+    /// The path that the profiler wrote to.
+    pub trace_name: Option<String>,
+    /// Name of the host.
+    pub host: Option<String>,
+    /// NameTable of devices by index.
+    pub devices: BTreeMap<i64, String>,
 }
 
-impl Meta {
+impl TraceMeta {
     /// What to add to a time of the file to come to the Unix epoch. Times that are absolute already are told
     /// by their size: later than the year 2001.
-    pub(crate) fn epoch_offset(&self, start: i64) -> Option<i64> {
+    pub fn epoch_offset(&self, start: i64) -> Option<i64> {
         const IN_2001: i64 = 1_000_000_000_000_000_000;
         self.base_ns.or((start >= IN_2001).then_some(0))
     }
@@ -56,41 +63,41 @@ impl Meta {
 
 /// How often something had to be repaired or dropped, by cause, with the line of the first time.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Repairs(BTreeMap<&'static str, (u64, u64)>);
+pub struct RepairCounts(BTreeMap<&'static str, (u64, u64)>);
 
-impl Repairs {
+impl RepairCounts {
     /// Counts one; `line` is asked for only the first time.
-    pub(crate) fn count(&mut self, cause: &'static str, line: impl FnOnce() -> u64) {
+    pub fn count_repair(&mut self, cause: &'static str, line: impl FnOnce() -> u64) {
         self.0.entry(cause).and_modify(|(n, _)| *n += 1).or_insert_with(|| (1, line()));
     }
 
     /// Causes with their counts and the line of the first time, in alphabetical order.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (&'static str, u64, u64)> {
+    pub fn iter(&self) -> impl Iterator<Item = (&'static str, u64, u64)> {
         self.0.iter().map(|(cause, (n, line))| (*cause, *n, *line))
     }
 
     /// Counts by cause.
-    pub(crate) fn counts(&self) -> BTreeMap<String, u64> {
+    pub fn counts(&self) -> BTreeMap<String, u64> {
         self.iter().map(|(cause, n, _)| (cause.to_owned(), n)).collect()
     }
 }
 
 /// Counts events by category and finds the time they span.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Census {
+pub struct EventCounts {
     counts: [u64; Category::ALL.len()],
     /// First start and last end of what has a time.
-    pub(crate) extent: Option<(i64, i64)>,
+    pub extent: Option<(i64, i64)>,
 }
 
-impl Census {
+impl EventCounts {
     /// Categories that occur, with their counts.
-    pub(crate) fn counts(&self) -> impl Iterator<Item = (Category, u64)> {
+    pub fn counts(&self) -> impl Iterator<Item = (Category, u64)> {
         Category::ALL.into_iter().zip(self.counts).filter(|(_, n)| *n > 0)
     }
 }
 
-impl Sink for Census {
+impl EventSink for EventCounts {
     fn event(&mut self, event: &Event<'_>) -> anyhow::Result<()> {
         self.counts[event.category as usize] += 1;
         if let (Some(start), false) = (event.start, event.phase == b'M') {

@@ -2,24 +2,24 @@
 
 use std::collections::HashMap;
 
-use super::{Id, Text};
+use super::{EventId, RawText};
 
-/// Names by number.
+/// NameTable by number.
 #[derive(Default)]
-pub(crate) struct Names {
+pub struct NameTable {
     numbers: HashMap<Box<[u8]>, u32>,
     names: Vec<String>,
 }
 
-impl Names {
+impl NameTable {
     /// The number of a name.
-    pub(crate) fn intern(&mut self, name: Text<'_>) -> u32 {
+    pub fn intern(&mut self, name: RawText<'_>) -> u32 {
         if let Some(&n) = self.numbers.get(name.raw) {
             return n;
         }
         let n = if name.escaped {
             // The same name may also be spelled with other escapes, or without.
-            self.intern(Text::from(name.decode().as_ref()))
+            self.intern(RawText::from(name.decode().as_ref()))
         } else {
             let n = u32::try_from(self.names.len()).unwrap_or(u32::MAX);
             self.names.push(name.decode().into_owned());
@@ -30,14 +30,14 @@ impl Names {
     }
 
     /// The name of a number.
-    pub(crate) fn name(&self, number: u32) -> &str {
+    pub fn name(&self, number: u32) -> &str {
         self.names.get(number as usize).map_or("", String::as_str)
     }
 }
 
 /// Threads by number: one per pair of process and thread id.
 #[derive(Default)]
-pub(crate) struct Lanes {
+pub struct ThreadTable {
     numbers: HashMap<(Key, Key), u32>,
     /// Most events stay on the thread of the one before.
     last: Option<((i64, i64), u32)>,
@@ -50,21 +50,21 @@ enum Key {
     Text(Box<[u8]>),
 }
 
-impl From<Id<'_>> for Key {
-    fn from(id: Id<'_>) -> Self {
+impl From<EventId<'_>> for Key {
+    fn from(id: EventId<'_>) -> Self {
         match id {
-            Id::None => Self::None,
-            Id::Number(n) => Self::Number(n),
-            Id::Text(t) => Self::Text(t.raw.into()),
+            EventId::None => Self::None,
+            EventId::Number(n) => Self::Number(n),
+            EventId::Text(t) => Self::Text(t.raw.into()),
         }
     }
 }
 
-impl Lanes {
+impl ThreadTable {
     /// The number of a thread.
     #[inline]
-    pub(crate) fn intern(&mut self, pid: Id<'_>, tid: Id<'_>) -> u32 {
-        if let (Id::Number(p), Id::Number(t)) = (pid, tid) {
+    pub fn intern(&mut self, pid: EventId<'_>, tid: EventId<'_>) -> u32 {
+        if let (EventId::Number(p), EventId::Number(t)) = (pid, tid) {
             if let Some((_, n)) = self.last.filter(|(key, _)| *key == (p, t)) {
                 return n;
             }
@@ -75,13 +75,13 @@ impl Lanes {
         self.look_up(pid, tid)
     }
 
-    fn look_up(&mut self, pid: Id<'_>, tid: Id<'_>) -> u32 {
+    fn look_up(&mut self, pid: EventId<'_>, tid: EventId<'_>) -> u32 {
         let next = u32::try_from(self.numbers.len()).unwrap_or(u32::MAX);
         *self.numbers.entry((pid.into(), tid.into())).or_insert(next)
     }
 
     /// How many there are.
-    pub(crate) fn len(&self) -> usize {
+    pub fn count_threads(&self) -> usize {
         self.numbers.len()
     }
 }
@@ -92,22 +92,22 @@ mod tests {
 
     #[test]
     fn numbers_and_texts_are_different_threads() {
-        let mut lanes = Lanes::default();
-        let text = Id::Text("7".into());
-        let a = lanes.intern(Id::Number(1), Id::Number(7));
-        assert_ne!(a, lanes.intern(Id::Number(1), text));
-        assert_ne!(a, lanes.intern(Id::None, Id::Number(7)));
-        assert_eq!(a, lanes.intern(Id::Number(1), Id::Number(7)));
-        assert_eq!(lanes.len(), 3);
+        let mut lanes = ThreadTable::default();
+        let text = EventId::Text("7".into());
+        let a = lanes.intern(EventId::Number(1), EventId::Number(7));
+        assert_ne!(a, lanes.intern(EventId::Number(1), text));
+        assert_ne!(a, lanes.intern(EventId::None, EventId::Number(7)));
+        assert_eq!(a, lanes.intern(EventId::Number(1), EventId::Number(7)));
+        assert_eq!(lanes.count_threads(), 3);
     }
 
     #[test]
     fn names_come_back() {
-        let mut names = Names::default();
+        let mut names = NameTable::default();
         let n = names.intern("a".into());
         assert_eq!(n, names.intern("a".into()));
         assert_ne!(n, names.intern("b".into()));
         assert_eq!(names.name(n), "a");
-        assert_eq!(n, names.intern(Text { raw: br"\u0061", escaped: true }));
+        assert_eq!(n, names.intern(RawText { raw: br"\u0061", escaped: true }));
     }
 }

@@ -1,30 +1,30 @@
-//! Text as it stands in the file, decoded only when somebody wants it.
+//! RawText as it stands in the file, decoded only when somebody wants it.
 
 use std::borrow::Cow;
 
 /// The inside of a JSON string.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub(crate) struct Text<'a> {
+pub struct RawText<'a> {
     /// Between the quotes.
-    pub(crate) raw: &'a [u8],
+    pub raw: &'a [u8],
     /// Whether it holds a backslash.
-    pub(crate) escaped: bool,
+    pub escaped: bool,
 }
 
-impl<'a> Text<'a> {
+impl<'a> RawText<'a> {
     /// The text without its escapes; bytes that are not UTF-8 and lone surrogates become U+FFFD.
-    pub(crate) fn decode(self) -> Cow<'a, str> {
+    pub fn decode(self) -> Cow<'a, str> {
         if self.escaped { Cow::Owned(unescape(self.raw)) } else { String::from_utf8_lossy(self.raw) }
     }
 
     /// Tells whether there is no text.
-    pub(crate) fn is_empty(self) -> bool {
+    pub fn is_empty(self) -> bool {
         self.raw.is_empty()
     }
 }
 
-impl<'a> From<&'a str> for Text<'a> {
-    /// Text without escapes.
+impl<'a> From<&'a str> for RawText<'a> {
+    /// RawText without escapes.
     fn from(s: &'a str) -> Self {
         Self { raw: s.as_bytes(), escaped: false }
     }
@@ -37,12 +37,12 @@ fn unescape(raw: &[u8]) -> String {
         out.extend_from_slice(&rest[..i]);
         let used = match rest.get(i + 1) {
             Some(b'u') => {
-                let (c, used) = code_point(&rest[i..]);
+                let (c, used) = decode_unicode_escape(&rest[i..]);
                 out.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes());
                 used
             }
             Some(c) => {
-                out.push(simple(*c));
+                out.push(unescape_letter(*c));
                 2
             }
             None => 1,
@@ -56,7 +56,7 @@ fn unescape(raw: &[u8]) -> String {
     }
 }
 
-fn simple(c: u8) -> u8 {
+fn unescape_letter(c: u8) -> u8 {
     match c {
         b'b' => 8,
         b'f' => 12,
@@ -68,9 +68,9 @@ fn simple(c: u8) -> u8 {
 }
 
 /// The character of a `\uXXXX`, or of a surrogate pair of them, and how many bytes it took.
-fn code_point(text: &[u8]) -> (char, usize) {
-    let high = unit(text);
-    let low = text.get(6..).map_or(0, unit);
+fn decode_unicode_escape(text: &[u8]) -> (char, usize) {
+    let high = parse_hex_unit(text);
+    let low = text.get(6..).map_or(0, parse_hex_unit);
     if (0xd800..0xdc00).contains(&high) && (0xdc00..0xe000).contains(&low) {
         let c = 0x10000 + ((high - 0xd800) << 10) + (low - 0xdc00);
         return (char::from_u32(c).unwrap_or(char::REPLACEMENT_CHARACTER), 12);
@@ -79,7 +79,7 @@ fn code_point(text: &[u8]) -> (char, usize) {
 }
 
 /// The four hexadecimal digits of a `\uXXXX`; 0 if this is none.
-fn unit(text: &[u8]) -> u32 {
+fn parse_hex_unit(text: &[u8]) -> u32 {
     match text {
         [b'\\', b'u', digits @ ..] if digits.len() >= 4 => {
             std::str::from_utf8(&digits[..4]).ok().and_then(|d| u32::from_str_radix(d, 16).ok()).unwrap_or(0)
@@ -94,8 +94,8 @@ mod tests {
 
     #[test]
     fn escapes_decode() {
-        let decode = |s: &str| Text { raw: s.as_bytes(), escaped: true }.decode().into_owned();
+        let decode = |s: &str| RawText { raw: s.as_bytes(), escaped: true }.decode().into_owned();
         assert_eq!(decode(r#"a\"b\\c\/\n\u00e9\ud83d\ude00\ud800x"#), "a\"b\\c/\n\u{e9}\u{1f600}\u{fffd}x");
-        assert_eq!(Text { raw: b"\xff", escaped: false }.decode(), "\u{fffd}");
+        assert_eq!(RawText { raw: b"\xff", escaped: false }.decode(), "\u{fffd}");
     }
 }

@@ -8,25 +8,25 @@ const BLOCK: usize = 256 * 1024;
 const BLOCKS: usize = 4;
 
 /// The blocks of a source, read ahead.
-pub(super) struct Ahead {
+pub(super) struct ReadAhead {
     blocks: Receiver<io::Result<Vec<u8>>>,
     current: Vec<u8>,
     used: usize,
 }
 
-impl Ahead {
+impl ReadAhead {
     /// Starts reading. The thread ends with the source, with its first error, or soon after this is dropped.
     ///
     /// # Errors
     /// The system has no thread to give.
     pub(super) fn new(source: impl Read + Send + 'static) -> io::Result<Self> {
         let (send, blocks) = sync_channel(BLOCKS);
-        std::thread::Builder::new().name("inflate".to_owned()).spawn(move || pump(source, &send))?;
+        std::thread::Builder::new().name("inflate".to_owned()).spawn(move || send_blocks(source, &send))?;
         Ok(Self { blocks, current: Vec::new(), used: 0 })
     }
 }
 
-fn pump(mut source: impl Read, send: &SyncSender<io::Result<Vec<u8>>>) {
+fn send_blocks(mut source: impl Read, send: &SyncSender<io::Result<Vec<u8>>>) {
     loop {
         let mut block = Vec::with_capacity(BLOCK);
         // Short of an error this fills the block or reaches the end; bytes before an error are kept.
@@ -43,7 +43,7 @@ fn pump(mut source: impl Read, send: &SyncSender<io::Result<Vec<u8>>>) {
     }
 }
 
-impl Read for Ahead {
+impl Read for ReadAhead {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         if self.used == self.current.len() {
             match self.blocks.recv() {
@@ -83,14 +83,14 @@ mod tests {
     fn everything_arrives_in_order() {
         let bytes: Vec<u8> = (0..2_000_000u32).map(|i| ((i * 7) >> 3) as u8).collect();
         let mut out = Vec::new();
-        Ahead::new(io::Cursor::new(bytes.clone())).unwrap().read_to_end(&mut out).unwrap();
+        ReadAhead::new(io::Cursor::new(bytes.clone())).unwrap().read_to_end(&mut out).unwrap();
         assert!(out == bytes);
     }
 
     #[test]
     fn what_came_before_an_error_arrives_too() {
         let mut out = Vec::new();
-        let e = Ahead::new(Failing(300_001)).unwrap().read_to_end(&mut out).unwrap_err();
+        let e = ReadAhead::new(Failing(300_001)).unwrap().read_to_end(&mut out).unwrap_err();
         assert_eq!((out.len(), e.to_string()), (300_001, "gone".to_owned()));
     }
 }

@@ -3,38 +3,38 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::model::{Category, Role};
+use crate::model::{Category, ProcessRole};
 
 /// The role of a process, by its name.
-pub(super) fn role(process: &str) -> Role {
+pub(super) fn role_of_process_name(process: &str) -> ProcessRole {
     match process {
-        "Ascend Hardware" => Role::Hardware,
-        "Communication" | "HCCL" => Role::Communication,
-        "Overlap Analysis" => Role::Overlap,
-        "CANN" => Role::Cann,
-        _ => Role::None,
+        "Ascend Hardware" => ProcessRole::Hardware,
+        "Communication" | "HCCL" => ProcessRole::Communication,
+        "Overlap Analysis" => ProcessRole::Overlap,
+        "CANN" => ProcessRole::Cann,
+        _ => ProcessRole::None,
     }
 }
 
 /// The device of a process, by its label `NPU <id>`. Older exporters write just `NPU`.
-pub(super) fn device(label: &str) -> Option<i64> {
+pub(super) fn device_of_label(label: &str) -> Option<i64> {
     label.strip_prefix("NPU")?.trim().parse().ok()
 }
 
 /// The category of an event without one, by its process.
-pub(super) fn category(role: Role, name: &[u8], task_type: &[u8]) -> Category {
+pub(super) fn classify_row(role: ProcessRole, name: &[u8], task_type: &[u8]) -> Category {
     match role {
-        Role::Hardware => task(task_type),
+        ProcessRole::Hardware => classify_task(task_type),
         // Parts of an operation (Notify_Wait, Memcpy, ...) stand in the same process; they are not counted again.
-        Role::Communication if starts_with_ignoring_case(name, b"hcom_") => Category::Collective,
-        Role::Overlap => Category::Marker,
-        Role::Cann => Category::Api,
-        Role::Communication | Role::None => Category::Other,
+        ProcessRole::Communication if starts_with_ignoring_case(name, b"hcom_") => Category::Collective,
+        ProcessRole::Overlap => Category::Marker,
+        ProcessRole::Cann => Category::Api,
+        ProcessRole::Communication | ProcessRole::None => Category::Other,
     }
 }
 
 /// The categories that the framework part of the file carries.
-pub(super) fn framework(cat: &[u8]) -> Option<Category> {
+pub(super) fn classify_framework_event(cat: &[u8]) -> Option<Category> {
     match cat {
         b"enqueue" | b"dequeue" => Some(Category::Api),
         b"GC" => Some(Category::Python),
@@ -42,7 +42,7 @@ pub(super) fn framework(cat: &[u8]) -> Option<Category> {
     }
 }
 
-fn task(task_type: &[u8]) -> Category {
+fn classify_task(task_type: &[u8]) -> Category {
     const COMPUTE: [&[u8]; 7] = [b"KERNEL_", b"AI_", b"AIV", b"MIX_", b"FFTS_PLUS", b"DSA_SQE", b"DVPP"];
     const COPY: [&[u8]; 2] = [b"MEMCPY", b"SDMA"];
     if COMPUTE.iter().any(|p| task_type.starts_with(p)) {
@@ -59,7 +59,7 @@ fn starts_with_ignoring_case(name: &[u8], prefix: &[u8]) -> bool {
 }
 
 /// The timeline of an `*_ascend_pt` directory, or of its `ASCEND_PROFILER_OUTPUT`.
-pub(crate) fn timeline(dir: &Path) -> Option<PathBuf> {
+pub fn find_timeline(dir: &Path) -> Option<PathBuf> {
     ["ASCEND_PROFILER_OUTPUT/trace_view.json", "trace_view.json"]
         .iter()
         .map(|name| dir.join(name))
@@ -67,7 +67,7 @@ pub(crate) fn timeline(dir: &Path) -> Option<PathBuf> {
 }
 
 /// Why a directory has no timeline, as far as what lies in it tells, and what can be done.
-pub(crate) fn without_timeline(dir: &Path) -> (&'static str, &'static str) {
+pub fn describe_missing_timeline(dir: &Path) -> (&'static str, &'static str) {
     let has = |test: &dyn Fn(&str) -> bool| {
         let places = [dir.to_owned(), dir.join("ASCEND_PROFILER_OUTPUT")];
         let names = places.iter().filter_map(|p| std::fs::read_dir(p).ok()).flatten();
@@ -88,7 +88,7 @@ pub(crate) fn without_timeline(dir: &Path) -> (&'static str, &'static str) {
 }
 
 /// The rank of a timeline, by the name of the `profiler_info_{rank}.json` of its tree.
-pub(crate) fn rank(timeline: &Path) -> Option<i64> {
+pub fn rank_of_timeline(timeline: &Path) -> Option<i64> {
     let output = timeline.parent()?;
     let tree = if output.file_name()? == "ASCEND_PROFILER_OUTPUT" { output.parent()? } else { output };
     let tree = if tree.as_os_str().is_empty() { Path::new(".") } else { tree };
@@ -106,12 +106,18 @@ mod tests {
 
     #[test]
     fn rows_are_told_by_process_and_task_type() {
-        assert_eq!(category(Role::Hardware, b"MatMul", b"KERNEL_AICORE"), Category::Kernel);
-        assert_eq!(category(Role::Hardware, b"x", b"MEMCPY_ASYNC"), Category::Memcpy);
-        assert_eq!(category(Role::Hardware, b"x", b"EVENT_WAIT_SQE"), Category::Other);
-        assert_eq!(category(Role::Communication, b"hcom_allReduce__1_2_3", b""), Category::Collective);
-        assert_eq!(category(Role::Communication, b"Notify_Wait", b"Notify_Wait"), Category::Other);
-        assert_eq!((device("NPU 3"), device("NPU"), device("CPU")), (Some(3), None, None));
+        assert_eq!(classify_row(ProcessRole::Hardware, b"MatMul", b"KERNEL_AICORE"), Category::Kernel);
+        assert_eq!(classify_row(ProcessRole::Hardware, b"x", b"MEMCPY_ASYNC"), Category::Memcpy);
+        assert_eq!(classify_row(ProcessRole::Hardware, b"x", b"EVENT_WAIT_SQE"), Category::Other);
+        assert_eq!(
+            classify_row(ProcessRole::Communication, b"hcom_allReduce__1_2_3", b""),
+            Category::Collective
+        );
+        assert_eq!(classify_row(ProcessRole::Communication, b"Notify_Wait", b"Notify_Wait"), Category::Other);
+        assert_eq!(
+            (device_of_label("NPU 3"), device_of_label("NPU"), device_of_label("CPU")),
+            (Some(3), None, None)
+        );
     }
 
     #[test]
@@ -120,15 +126,15 @@ mod tests {
         let out = dir.path().join("ASCEND_PROFILER_OUTPUT");
         std::fs::create_dir(&out).unwrap();
         std::fs::write(dir.path().join("profiler_info_12.json"), "{}").unwrap();
-        assert_eq!(timeline(dir.path()), None);
-        assert!(without_timeline(dir.path()).0.contains("no profile"));
+        assert_eq!(find_timeline(dir.path()), None);
+        assert!(describe_missing_timeline(dir.path()).0.contains("no profile"));
         std::fs::create_dir(dir.path().join("FRAMEWORK")).unwrap();
-        assert!(without_timeline(dir.path()).0.contains("not been analysed"));
+        assert!(describe_missing_timeline(dir.path()).0.contains("not been analysed"));
         std::fs::write(out.join("ascend_pytorch_profiler_12.db"), "").unwrap();
-        assert!(without_timeline(dir.path()).0.contains("as a database"));
+        assert!(describe_missing_timeline(dir.path()).0.contains("as a database"));
         std::fs::write(out.join("trace_view.json"), "[]").unwrap();
-        let path = timeline(dir.path()).unwrap();
+        let path = find_timeline(dir.path()).unwrap();
         assert_eq!(path, out.join("trace_view.json"));
-        assert_eq!((rank(&path), timeline(&out)), (Some(12), Some(path)));
+        assert_eq!((rank_of_timeline(&path), find_timeline(&out)), (Some(12), Some(path)));
     }
 }

@@ -1,12 +1,12 @@
 //! A refillable block of input, with the position of every byte in it.
 //!
-//! The scanner looks at [`Buffer::rest`] and asks for [`Buffer::more`] when it runs out. Bytes from the mark on
+//! The scanner looks at [`InputBuffer::rest`] and asks for [`InputBuffer::more`] when it runs out. Bytes from the mark on
 //! are kept together across refills, so that one event's text can be borrowed whole; everything before is
 //! forgotten, apart from how many lines and bytes it was. What the bytes mean is left to [`super::json`].
 
 use std::io::{self, Read};
 
-use super::error::{Fault, Position, ReadError};
+use super::error::{InputPosition, ReadError, ReadFault};
 
 /// How much is asked for at a time.
 const BLOCK: usize = 256 * 1024;
@@ -15,7 +15,7 @@ const BLOCK: usize = 256 * 1024;
 pub(crate) const KEEP_LIMIT: usize = 64 * 1024 * 1024;
 
 /// A window into the input.
-pub(crate) struct Buffer<'r> {
+pub(crate) struct InputBuffer<'r> {
     source: Box<dyn Read + 'r>,
     bytes: Vec<u8>,
     /// The next byte to look at.
@@ -30,7 +30,7 @@ pub(crate) struct Buffer<'r> {
     done: bool,
 }
 
-impl<'r> Buffer<'r> {
+impl<'r> InputBuffer<'r> {
     /// A window at the beginning of `source`.
     pub(crate) fn new(source: Box<dyn Read + 'r>) -> Self {
         Self {
@@ -68,9 +68,9 @@ impl<'r> Buffer<'r> {
         self.pos - self.mark.unwrap_or(0).min(self.pos)
     }
 
-    /// Text kept since the mark, by offsets from it.
+    /// RawText kept since the mark, by offsets from it.
     #[inline]
-    pub(super) fn kept(&self, start: usize, end: usize) -> &[u8] {
+    pub(super) fn kept_text(&self, start: usize, end: usize) -> &[u8] {
         let mark = self.mark.unwrap_or(0);
         &self.bytes[mark + start..mark + end]
     }
@@ -80,13 +80,13 @@ impl<'r> Buffer<'r> {
     /// # Errors
     /// What the source says, or the kept text grew beyond [`KEEP_LIMIT`].
     #[cold]
-    pub(super) fn more(&mut self) -> Result<bool, ReadError> {
+    pub(super) fn fill_more(&mut self) -> Result<bool, ReadError> {
         if self.done {
             return Ok(false);
         }
-        self.forget();
+        self.drop_consumed();
         if self.end >= KEEP_LIMIT {
-            return Err(self.error(Fault::TooLong(KEEP_LIMIT)));
+            return Err(self.error_here(ReadFault::TooLong(KEEP_LIMIT)));
         }
         let room = BLOCK.max(self.end).min(KEEP_LIMIT - self.end);
         if self.bytes.len() < self.end + room {
@@ -105,14 +105,14 @@ impl<'r> Buffer<'r> {
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
                 Err(e) => {
                     self.done = true;
-                    return Err(self.error(Fault::from(e)));
+                    return Err(self.error_here(ReadFault::from(e)));
                 }
             }
         }
     }
 
     /// Drops what lies before the mark, or before the position.
-    fn forget(&mut self) {
+    fn drop_consumed(&mut self) {
         let keep = self.mark.unwrap_or(self.pos);
         let gone = &self.bytes[..keep];
         if let Some(last) = memchr::memrchr(b'\n', gone) {
@@ -127,25 +127,25 @@ impl<'r> Buffer<'r> {
     }
 
     /// How many bytes lie before the position.
-    pub(crate) fn consumed(&self) -> u64 {
+    pub(crate) fn bytes_consumed(&self) -> u64 {
         self.dropped + self.pos as u64
     }
 
     /// Where the position is, as people count.
-    pub(crate) fn position(&self) -> Position {
+    pub(crate) fn position(&self) -> InputPosition {
         let seen = &self.bytes[..self.pos];
         let line_start =
             memchr::memrchr(b'\n', seen).map_or(self.line_start, |i| self.dropped + i as u64 + 1);
-        Position {
+        InputPosition {
             line: self.lines + memchr::memchr_iter(b'\n', seen).count() as u64 + 1,
-            column: self.consumed() - line_start + 1,
-            offset: self.consumed(),
+            column: self.bytes_consumed() - line_start + 1,
+            offset: self.bytes_consumed(),
         }
     }
 
     /// An error at the position.
     #[cold]
-    pub(super) fn error(&self, fault: Fault) -> ReadError {
+    pub(super) fn error_here(&self, fault: ReadFault) -> ReadError {
         ReadError::new(self.position(), fault)
     }
 }
@@ -153,15 +153,15 @@ impl<'r> Buffer<'r> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::read::testing::Drip;
+    use crate::read::testing::DripReader;
 
     #[test]
     fn positions_and_kept_text_survive_refills() {
         let text = "ab\ncd\n\nefgh";
-        let mut b = Buffer::new(Box::new(Drip::new(text.as_bytes(), 2)));
+        let mut b = InputBuffer::new(Box::new(DripReader::new(text.as_bytes(), 2)));
         for (i, c) in text.bytes().enumerate() {
             if b.rest().is_empty() {
-                assert!(b.more().unwrap());
+                assert!(b.fill_more().unwrap());
             }
             if i == 4 {
                 b.mark();
@@ -173,8 +173,8 @@ mod tests {
             assert_eq!((at.offset as usize, b.rest()[0]), (i, c));
             b.pos += 1;
         }
-        assert_eq!(b.kept(0, 4), b"d\n\ne");
-        assert!(!b.more().unwrap());
-        assert!(!b.more().unwrap());
+        assert_eq!(b.kept_text(0, 4), b"d\n\ne");
+        assert!(!b.fill_more().unwrap());
+        assert!(!b.fill_more().unwrap());
     }
 }

@@ -1,67 +1,74 @@
-//! The Trace Event Format: an array of events, or an object with `traceEvents` and metadata around it.
+//! The Trace Event TraceFormat: an array of events, or an object with `traceEvents` and metadata around it.
 //!
 //! One reader for all producers: libkineto, the Ascend exporters and everybody else write the same events with
 //! different categories ([`super::kineto`], [`super::ascend`]). Metadata may stand behind the events, so what
 //! the trace says about itself is complete only when it has been read.
 
-use super::error::{Fault, Position, ReadError};
-use super::event::{Fields, Meaning, Signs};
-use super::json::Scanner;
-use super::{Outcome, kineto};
-use crate::model::{Dialect, Sink};
+use super::error::{InputPosition, ReadError, ReadFault};
+use super::event::{DialectSigns, EventDecoder, EventFields};
+use super::json::JsonScanner;
+use super::{ReadOutcome, kineto};
+use crate::model::{Dialect, EventSink};
 
 /// How many keys of an object that is no trace are named.
 const KEYS_SHOWN: usize = 4;
 
 /// Reading stops because of the input, or because the sink cannot go on.
-pub(super) enum Stop {
+pub(super) enum ReadStop {
     Read(ReadError),
-    Sink(anyhow::Error),
+    EventSink(anyhow::Error),
 }
 
-impl From<ReadError> for Stop {
+impl From<ReadError> for ReadStop {
     fn from(e: ReadError) -> Self {
         Self::Read(e)
     }
 }
 
 /// Reads a whole document; `out` holds what was found, however it ends.
-pub(super) fn read(scan: Scanner<'_>, sink: &mut dyn Sink, out: &mut Outcome) -> Result<(), Stop> {
-    let mut reader = Reader { scan, sink, out, meaning: Meaning::default(), told_by_metadata: false };
-    let result = reader.document();
+pub(super) fn read_document(
+    scan: JsonScanner<'_>,
+    sink: &mut dyn EventSink,
+    out: &mut ReadOutcome,
+) -> Result<(), ReadStop> {
+    let mut reader =
+        ChromeReader { scan, sink, out, decoder: EventDecoder::default(), told_by_metadata: false };
+    let result = reader.read_root();
     reader.finish();
     result
 }
 
-struct Reader<'r, 's> {
-    scan: Scanner<'r>,
-    sink: &'s mut dyn Sink,
-    out: &'s mut Outcome,
-    meaning: Meaning,
+struct ChromeReader<'r, 's> {
+    scan: JsonScanner<'r>,
+    sink: &'s mut dyn EventSink,
+    out: &'s mut ReadOutcome,
+    decoder: EventDecoder,
     told_by_metadata: bool,
 }
 
-impl Reader<'_, '_> {
-    fn document(&mut self) -> Result<(), Stop> {
-        match self.scan.peek()? {
-            None => return Err(not_a_trace("is empty").into()),
+impl ChromeReader<'_, '_> {
+    fn read_root(&mut self) -> Result<(), ReadStop> {
+        match self.scan.peek_byte()? {
+            None => return Err(not_a_trace_error("is empty").into()),
             Some(b'[') => {
-                if !self.events(true)? {
-                    return self.unclosed();
+                if !self.read_events(true)? {
+                    return self.accept_unclosed_array();
                 }
             }
-            Some(b'{') => self.object()?,
-            Some(_) => return Err(not_a_trace("is not a trace: neither a JSON object nor an array").into()),
+            Some(b'{') => self.read_object()?,
+            Some(_) => {
+                return Err(not_a_trace_error("is not a trace: neither a JSON object nor an array").into());
+            }
         }
         if self.out.events == 0 && self.out.without_phase > 0 {
             let n = self.out.without_phase;
-            return Err(not_a_trace(format!(
+            return Err(not_a_trace_error(format!(
                 "is not a trace: none of its {n} objects is an event with a `ph`"
             ))
             .into());
         }
-        if self.scan.peek()?.is_some() {
-            return Err(self.scan.syntax("unexpected text after the end of the trace").into());
+        if self.scan.peek_byte()?.is_some() {
+            return Err(self.scan.syntax_error("unexpected text after the end of the trace").into());
         }
         self.out.complete = true;
         Ok(())
@@ -69,160 +76,162 @@ impl Reader<'_, '_> {
 
     /// A bare array without its end. Programs that may crash are allowed to write one; profilers close theirs,
     /// so of a profile, something is missing.
-    fn unclosed(&self) -> Result<(), Stop> {
-        match self.dialect() {
+    fn accept_unclosed_array(&self) -> Result<(), ReadStop> {
+        match self.decide_dialect() {
             Dialect::Chrome => Ok(()),
-            _ => Err(self.scan.buffer.error(Fault::Truncated("the list of events")).into()),
+            _ => Err(self.scan.buffer.error_here(ReadFault::Truncated("the list of events")).into()),
         }
     }
 
     /// The object form: `traceEvents`, with metadata before and behind.
-    fn object(&mut self) -> Result<(), Stop> {
+    fn read_object(&mut self) -> Result<(), ReadStop> {
         let mut others = Vec::new();
         let mut found = false;
-        let mut more = self.scan.open(b'}')?;
+        let mut more = self.scan.open_bracket(b'}')?;
         while more {
             self.scan.buffer.mark();
-            let key = self.scan.key()?;
-            let key = self.scan.text(key).decode().into_owned();
+            let key = self.scan.scan_key()?;
+            let key = self.scan.text_of(key).decode().into_owned();
             self.scan.buffer.unmark();
             if key == "traceEvents" {
                 found = true;
-                match self.scan.token("an object")? {
-                    b'[' => _ = self.events(false)?,
-                    _ => return Err(self.scan.syntax("expected an array for `traceEvents`").into()),
+                match self.scan.expect_byte("an object")? {
+                    b'[' => _ = self.read_events(false)?,
+                    _ => return Err(self.scan.syntax_error("expected an array for `traceEvents`").into()),
                 }
             } else {
-                self.metadata(&key)?;
+                self.read_metadata(&key)?;
                 // For an error message: more than a few are of no use, and they cost memory.
                 others.extend((others.len() <= KEYS_SHOWN).then_some(key));
             }
-            more = self.scan.next(b'}')?;
+            more = self.scan.next_element(b'}')?;
         }
-        if found { Ok(()) } else { Err(no_events(&others).into()) }
+        if found { Ok(()) } else { Err(no_events_error(&others).into()) }
     }
 
-    fn metadata(&mut self, key: &str) -> Result<(), ReadError> {
+    fn read_metadata(&mut self, key: &str) -> Result<(), ReadError> {
         if !kineto::KEYS.contains(&key) {
-            return self.scan.skip();
+            return self.scan.skip_value();
         }
         self.scan.buffer.mark();
-        let value = self.scan.value()?;
+        let value = self.scan.read_value()?;
         self.scan.buffer.unmark();
-        self.told_by_metadata |= kineto::metadata(&mut self.out.meta, key, &value);
+        self.told_by_metadata |= kineto::read_metadata(&mut self.out.meta, key, &value);
         Ok(())
     }
 
     /// The events between brackets. `false` if the closing bracket was never written, which a bare array is
     /// allowed to leave out: programs that may crash append events one by one.
-    fn events(&mut self, bare: bool) -> Result<bool, Stop> {
+    fn read_events(&mut self, bare: bool) -> Result<bool, ReadStop> {
         self.scan.advance();
         let mut comma = false;
         loop {
-            match self.scan.peek()? {
+            match self.scan.peek_byte()? {
                 None if bare => {
-                    self.repair("missing_end_bracket");
+                    self.count_repair("missing_end_bracket");
                     return Ok(false);
                 }
-                None => return Err(self.scan.buffer.error(Fault::Truncated("`traceEvents`")).into()),
+                None => {
+                    return Err(self.scan.buffer.error_here(ReadFault::Truncated("`traceEvents`")).into());
+                }
                 Some(b']') => break,
-                Some(b'{') => self.event()?,
+                Some(b'{') => self.read_event()?,
                 Some(_) if self.out.events + self.out.without_phase == 0 => {
-                    return Err(not_a_trace(
+                    return Err(not_a_trace_error(
                         "is not a trace: its list begins with something that is no event",
                     )
                     .into());
                 }
                 Some(_) => {
-                    self.scan.skip()?;
-                    self.repair("not_an_event");
+                    self.scan.skip_value()?;
+                    self.count_repair("not_an_event");
                 }
             }
-            comma = self.scan.peek()? == Some(b',');
-            match self.scan.peek()? {
+            comma = self.scan.peek_byte()? == Some(b',');
+            match self.scan.peek_byte()? {
                 Some(b',') => self.scan.advance(),
-                Some(b'{') => self.repair("missing_comma"),
+                Some(b'{') => self.count_repair("missing_comma"),
                 None | Some(b']') => {}
-                Some(_) => return Err(self.scan.syntax("expected `,` or `]` after an event").into()),
+                Some(_) => return Err(self.scan.syntax_error("expected `,` or `]` after an event").into()),
             }
         }
         if comma {
-            self.repair("trailing_comma");
+            self.count_repair("trailing_comma");
         }
         self.scan.advance();
         Ok(true)
     }
 
-    fn event(&mut self) -> Result<(), Stop> {
+    fn read_event(&mut self) -> Result<(), ReadStop> {
         self.scan.buffer.mark();
-        let fields = Fields::read(&mut self.scan)?;
+        let fields = EventFields::read_fields(&mut self.scan)?;
         let result = self.pass_on(&fields);
         self.scan.buffer.unmark();
-        result.map_err(Stop::Sink)
+        result.map_err(ReadStop::EventSink)
     }
 
-    /// Gives the event its meaning and hands it to the sink.
-    fn pass_on(&mut self, fields: &Fields) -> anyhow::Result<()> {
-        let Some(event) = self.meaning.event(&self.scan, fields) else {
+    /// Gives the event its decoder and hands it to the sink.
+    fn pass_on(&mut self, fields: &EventFields) -> anyhow::Result<()> {
+        let Some(event) = self.decoder.decode_event(&self.scan, fields) else {
             self.out.without_phase += 1;
-            self.repair("no_phase");
+            self.count_repair("no_phase");
             return Ok(());
         };
         self.out.events += 1;
         self.sink.event(&event)?;
-        while let Some(cause) = self.meaning.faults.pop() {
-            self.repair(cause);
+        while let Some(cause) = self.decoder.faults.pop() {
+            self.count_repair(cause);
         }
         Ok(())
     }
 
-    fn repair(&mut self, cause: &'static str) {
-        self.out.repairs.count(cause, || self.scan.buffer.position().line);
+    fn count_repair(&mut self, cause: &'static str) {
+        self.out.repairs.count_repair(cause, || self.scan.buffer.position().line);
     }
 
     /// What is known only at the end, however that came.
     fn finish(&mut self) {
-        self.out.meta.dialect = self.dialect();
-        self.out.bytes = self.scan.buffer.consumed();
+        self.out.meta.dialect = self.decide_dialect();
+        self.out.bytes = self.scan.buffer.bytes_consumed();
     }
 
     /// Whose trace it is, by what was read so far.
-    fn dialect(&self) -> Dialect {
-        match self.meaning.signs {
-            Signs { ascend: true, .. } => Dialect::Ascend,
-            Signs { kineto: true, .. } => Dialect::Kineto,
+    fn decide_dialect(&self) -> Dialect {
+        match self.decoder.signs {
+            DialectSigns { ascend: true, .. } => Dialect::Ascend,
+            DialectSigns { kineto: true, .. } => Dialect::Kineto,
             _ if self.told_by_metadata => Dialect::Kineto,
             _ => Dialect::Chrome,
         }
     }
 }
 
-fn not_a_trace(what: impl Into<String>) -> ReadError {
-    ReadError::new(Position::default(), Fault::NotATrace(what.into()))
+fn not_a_trace_error(what: impl Into<String>) -> ReadError {
+    ReadError::new(InputPosition::default(), ReadFault::NotATrace(what.into()))
 }
 
 /// An object without events, with the first few keys that it has instead.
-fn no_events(keys: &[String]) -> ReadError {
+fn no_events_error(keys: &[String]) -> ReadError {
     let mut list = keys.iter().take(KEYS_SHOWN).map(|k| format!("`{k}`")).collect::<Vec<_>>().join(", ");
     if keys.len() > KEYS_SHOWN {
         list.push_str(", …");
     }
     let has = if keys.is_empty() { String::new() } else { format!(" (it has {list})") };
-    not_a_trace(format!("is not a trace: its object has no `traceEvents`{has}"))
+    not_a_trace_error(format!("is not a trace: its object has no `traceEvents`{has}"))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::model::Event;
-    use crate::read::buffer::Buffer;
-    use crate::read::testing::Drip;
+    use crate::read::buffer::InputBuffer;
+    use crate::read::testing::DripReader;
 
     /// Every event, spelled out.
     #[derive(Default)]
     struct List(Vec<String>);
 
-    impl Sink for List {
+    impl EventSink for List {
         fn event(&mut self, e: &Event<'_>) -> anyhow::Result<()> {
             let args = String::from_utf8_lossy(e.args);
             let name = e.name.decode();
@@ -235,10 +244,10 @@ mod tests {
         }
     }
 
-    fn list(text: &str, step: usize) -> (Vec<String>, Outcome) {
-        let (mut list, mut out) = (List::default(), Outcome::default());
-        let buffer = Buffer::new(Box::new(Drip::new(text.as_bytes(), step)));
-        if let Err(Stop::Read(e)) = read(Scanner::new(buffer), &mut list, &mut out) {
+    fn list(text: &str, step: usize) -> (Vec<String>, ReadOutcome) {
+        let (mut list, mut out) = (List::default(), ReadOutcome::default());
+        let buffer = InputBuffer::new(Box::new(DripReader::new(text.as_bytes(), step)));
+        if let Err(ReadStop::Read(e)) = read_document(JsonScanner::new(buffer), &mut list, &mut out) {
             out.error = Some(e);
         }
         (list.0, out)

@@ -15,7 +15,7 @@ pub(crate) fn nanos_from_micros(text: &[u8]) -> Option<i64> {
         [b'-', rest @ ..] => (true, rest),
         _ => (false, text),
     };
-    let magnitude = plain(digits).or_else(|| scientific(digits))?;
+    let magnitude = parse_plain(digits).or_else(|| parse_scientific(digits))?;
     let nanos = i64::try_from(magnitude).ok()?;
     let nanos = if negative { -nanos } else { nanos };
     (EARLIEST..=LATEST).contains(&nanos).then_some(nanos)
@@ -23,7 +23,7 @@ pub(crate) fn nanos_from_micros(text: &[u8]) -> Option<i64> {
 
 /// The common form: at most 15 or so digits, a point, any fraction, no exponent.
 #[inline]
-fn plain(digits: &[u8]) -> Option<u128> {
+fn parse_plain(digits: &[u8]) -> Option<u128> {
     let mut whole: u64 = 0;
     let mut i = 0;
     while let Some(d) = digits.get(i).map(|b| b.wrapping_sub(b'0')).filter(|d| *d <= 9) {
@@ -42,7 +42,7 @@ fn plain(digits: &[u8]) -> Option<u128> {
     }
     let fraction = &digits[i + 1..];
     for (b, weight) in fraction.iter().zip([100, 10, 1]) {
-        nanos += u128::from(digit(*b)?) * weight;
+        nanos += u128::from(digit_value(*b)?) * weight;
     }
     let rest = fraction.get(3..).unwrap_or(&[]);
     if !rest.iter().all(u8::is_ascii_digit) {
@@ -52,7 +52,7 @@ fn plain(digits: &[u8]) -> Option<u128> {
 }
 
 /// With an exponent, as a spreadsheet or a careless printer leaves it.
-fn scientific(digits: &[u8]) -> Option<u128> {
+fn parse_scientific(digits: &[u8]) -> Option<u128> {
     let split = digits.iter().position(|b| matches!(b, b'e' | b'E'))?;
     let exponent: i32 = std::str::from_utf8(&digits[split + 1..]).ok()?.parse().ok()?;
     let mantissa = &digits[..split];
@@ -60,7 +60,7 @@ fn scientific(digits: &[u8]) -> Option<u128> {
     let mut value: u128 = 0;
     let mut fraction = 0;
     for (i, b) in mantissa.iter().enumerate().filter(|(i, _)| *i != point) {
-        value = value.checked_mul(10)?.checked_add(u128::from(digit(*b)?))?;
+        value = value.checked_mul(10)?.checked_add(u128::from(digit_value(*b)?))?;
         fraction += i32::from(i > point);
     }
     if mantissa.is_empty() {
@@ -77,13 +77,13 @@ fn scientific(digits: &[u8]) -> Option<u128> {
     }
 }
 
-fn digit(b: u8) -> Option<u8> {
+fn digit_value(b: u8) -> Option<u8> {
     Some(b.wrapping_sub(b'0')).filter(|d| *d <= 9)
 }
 
 /// An integer, as text of decimal digits or of `0x` and hexadecimal digits; a fraction of zeros is allowed.
 #[inline]
-pub(crate) fn integer(text: &[u8]) -> Option<i64> {
+pub(crate) fn parse_integer(text: &[u8]) -> Option<i64> {
     let text = text.trim_ascii();
     if let Some(hex) = text.strip_prefix(b"0x").or_else(|| text.strip_prefix(b"0X")) {
         return i64::from_str_radix(std::str::from_utf8(hex).ok()?, 16).ok();
@@ -144,7 +144,7 @@ mod tests {
             ("0x", None),
         ];
         for (text, value) in cases {
-            assert_eq!(integer(text.as_bytes()), value, "{text}");
+            assert_eq!(parse_integer(text.as_bytes()), value, "{text}");
         }
     }
 }

@@ -5,36 +5,38 @@ use std::io;
 
 /// A place in the (uncompressed) input. Lines and columns count from one, columns in bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Position {
-    pub(crate) line: u64,
-    pub(crate) column: u64,
+pub struct InputPosition {
+    /// Line, counted from one.
+    pub line: u64,
+    /// Column in bytes, counted from one.
+    pub column: u64,
     /// Bytes before it.
-    pub(crate) offset: u64,
+    pub offset: u64,
 }
 
 /// Reading stopped here, for this reason. Boxed, so that the scanner's results fit into registers: errors are
 /// rare, and tokens are many.
 #[derive(Debug)]
-pub(crate) struct ReadError(Box<Located>);
+pub struct ReadError(Box<LocatedFault>);
 
 /// What a [`ReadError`] holds.
 #[derive(Debug)]
-pub(crate) struct Located {
-    pub(crate) at: Position,
-    pub(crate) fault: Fault,
+pub struct LocatedFault {
+    pub at: InputPosition,
+    pub fault: ReadFault,
 }
 
 impl std::ops::Deref for ReadError {
-    type Target = Located;
+    type Target = LocatedFault;
 
-    fn deref(&self) -> &Located {
+    fn deref(&self) -> &LocatedFault {
         &self.0
     }
 }
 
 /// Why reading stopped.
 #[derive(Debug)]
-pub(crate) enum Fault {
+pub enum ReadFault {
     /// The text is not what the format wants here.
     Syntax(String),
     /// Whatever this is, it is not a trace.
@@ -53,7 +55,7 @@ pub(crate) enum Fault {
     Io(io::Error),
 }
 
-impl fmt::Display for Fault {
+impl fmt::Display for ReadFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Syntax(what) | Self::NotATrace(what) => f.write_str(what),
@@ -67,7 +69,7 @@ impl fmt::Display for Fault {
     }
 }
 
-impl From<io::Error> for Fault {
+impl From<io::Error> for ReadFault {
     /// Tells what the decompressor says from what the system says.
     fn from(e: io::Error) -> Self {
         match e.kind() {
@@ -80,14 +82,14 @@ impl From<io::Error> for Fault {
 
 impl ReadError {
     /// A fault at a place.
-    pub(crate) fn new(at: Position, fault: Fault) -> Self {
-        Self(Box::new(Located { at, fault }))
+    pub fn new(at: InputPosition, fault: ReadFault) -> Self {
+        Self(Box::new(LocatedFault { at, fault }))
     }
 
     /// `:LINE:COLUMN`, to stand behind the file's name; empty where the place says nothing.
-    pub(crate) fn place(&self) -> String {
+    pub fn place(&self) -> String {
         match self.fault {
-            Fault::NotATrace(_) => String::new(),
+            ReadFault::NotATrace(_) => String::new(),
             _ => format!(":{}:{}", self.at.line, self.at.column),
         }
     }
@@ -95,7 +97,7 @@ impl ReadError {
 
 impl fmt::Display for ReadError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if let Fault::NotATrace(what) = &self.fault {
+        if let ReadFault::NotATrace(what) = &self.fault {
             return f.write_str(what);
         }
         write!(f, "{} (byte {})", self.fault, self.at.offset)

@@ -7,9 +7,9 @@
 
 use memchr::memchr2;
 
-use super::buffer::Buffer;
-use super::error::{Fault, ReadError};
-use crate::model::Text;
+use super::buffer::InputBuffer;
+use super::error::{ReadError, ReadFault};
+use crate::model::RawText;
 
 /// How deep brackets may nest.
 pub(crate) const DEPTH_LIMIT: u32 = 128;
@@ -17,7 +17,7 @@ pub(crate) const DEPTH_LIMIT: u32 = 128;
 /// A string's text between its quotes, or a number's text, by offsets from the buffer's mark. Small, because
 /// every event has dozens; offsets fit because kept text is limited ([`super::buffer::KEEP_LIMIT`]).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Span {
+pub(crate) struct TextSpan {
     start: u32,
     /// The end, and whether there is a backslash inside in the topmost bit.
     end: u32,
@@ -25,7 +25,7 @@ pub(crate) struct Span {
 
 const ESCAPED: u32 = 1 << 31;
 
-impl Span {
+impl TextSpan {
     /// Without a mark offsets may be too large for a span; they mean nothing then, and are not used.
     #[inline]
     fn new(start: usize, end: usize, escaped: bool) -> Self {
@@ -39,34 +39,34 @@ impl Span {
 
 /// A value without structure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Scalar {
-    String(Span),
-    Number(Span),
+pub(crate) enum JsonScalar {
+    String(TextSpan),
+    Number(TextSpan),
     True,
     False,
     Null,
     /// `NaN`, `inf`, `N/A` and the like.
     NotANumber,
     /// An object or array, skipped.
-    Nested(Span),
+    Nested(TextSpan),
 }
 
 /// The scanner.
-pub(crate) struct Scanner<'r> {
-    pub(super) buffer: Buffer<'r>,
+pub(crate) struct JsonScanner<'r> {
+    pub(super) buffer: InputBuffer<'r>,
 }
 
 type Result<T> = std::result::Result<T, ReadError>;
 
-impl<'r> Scanner<'r> {
+impl<'r> JsonScanner<'r> {
     /// Scans what the buffer gives.
-    pub(crate) fn new(buffer: Buffer<'r>) -> Self {
+    pub(crate) fn new(buffer: InputBuffer<'r>) -> Self {
         Self { buffer }
     }
 
     /// Skips white space and shows the next byte. `None` at the end of the input.
     #[inline]
-    pub(crate) fn peek(&mut self) -> Result<Option<u8>> {
+    pub(crate) fn peek_byte(&mut self) -> Result<Option<u8>> {
         loop {
             let rest = self.buffer.rest();
             if let Some(i) = rest.iter().position(|b| !matches!(b, b' ' | b'\n' | b'\r' | b'\t')) {
@@ -75,18 +75,18 @@ impl<'r> Scanner<'r> {
                 return Ok(Some(byte));
             }
             self.buffer.pos += rest.len();
-            if !self.buffer.more()? {
+            if !self.buffer.fill_more()? {
                 return Ok(None);
             }
         }
     }
 
-    /// [`Self::peek`] inside something that must not end here.
+    /// [`Self::peek_byte`] inside something that must not end here.
     #[inline]
-    pub(crate) fn token(&mut self, inside: &'static str) -> Result<u8> {
-        match self.peek()? {
+    pub(crate) fn expect_byte(&mut self, inside: &'static str) -> Result<u8> {
+        match self.peek_byte()? {
             Some(byte) => Ok(byte),
-            None => Err(self.buffer.error(Fault::Truncated(inside))),
+            None => Err(self.buffer.error_here(ReadFault::Truncated(inside))),
         }
     }
 
@@ -98,20 +98,20 @@ impl<'r> Scanner<'r> {
 
     /// An error here.
     #[cold]
-    pub(crate) fn syntax(&self, what: impl Into<String>) -> ReadError {
-        self.buffer.error(Fault::Syntax(what.into()))
+    pub(crate) fn syntax_error(&self, what: impl Into<String>) -> ReadError {
+        self.buffer.error_here(ReadFault::Syntax(what.into()))
     }
 
     #[cold]
-    fn unexpected(&self, byte: u8, wanted: &str) -> ReadError {
+    fn unexpected_byte(&self, byte: u8, wanted: &str) -> ReadError {
         let shown =
             if byte.is_ascii_graphic() { format!("`{}`", byte as char) } else { format!("byte {byte:#04x}") };
-        self.syntax(format!("expected {wanted}, found {shown}"))
+        self.syntax_error(format!("expected {wanted}, found {shown}"))
     }
 
     /// The string whose quote is next.
     #[inline]
-    pub(crate) fn string(&mut self) -> Result<Span> {
+    pub(crate) fn scan_string(&mut self) -> Result<TextSpan> {
         self.buffer.pos += 1;
         let start = self.buffer.offset();
         let mut escaped = false;
@@ -122,17 +122,17 @@ impl<'r> Scanner<'r> {
                     self.buffer.pos += i;
                     let end = self.buffer.offset();
                     self.buffer.pos += 1;
-                    return Ok(Span::new(start, end, escaped));
+                    return Ok(TextSpan::new(start, end, escaped));
                 }
                 Some(i) => {
                     self.buffer.pos += i + 1;
-                    self.escape()?;
+                    self.scan_escape()?;
                     escaped = true;
                 }
                 None => {
                     self.buffer.pos += rest.len();
-                    if !self.buffer.more()? {
-                        return Err(self.buffer.error(Fault::Truncated("a string")));
+                    if !self.buffer.fill_more()? {
+                        return Err(self.buffer.error_here(ReadFault::Truncated("a string")));
                     }
                 }
             }
@@ -140,21 +140,21 @@ impl<'r> Scanner<'r> {
     }
 
     /// What follows a backslash.
-    fn escape(&mut self) -> Result<()> {
-        match self.byte("a string")? {
+    fn scan_escape(&mut self) -> Result<()> {
+        match self.next_byte("a string")? {
             b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't' => Ok(()),
-            b'u' => (0..4).try_for_each(|_| match self.byte("a string")? {
+            b'u' => (0..4).try_for_each(|_| match self.next_byte("a string")? {
                 b if b.is_ascii_hexdigit() => Ok(()),
-                b => Err(self.unexpected(b, "four hexadecimal digits after `\\u`")),
+                b => Err(self.unexpected_byte(b, "four hexadecimal digits after `\\u`")),
             }),
-            b => Err(self.unexpected(b, "an escape character after `\\`")),
+            b => Err(self.unexpected_byte(b, "an escape character after `\\`")),
         }
     }
 
     /// The next byte, white space or not.
-    fn byte(&mut self, inside: &'static str) -> Result<u8> {
-        if self.buffer.rest().is_empty() && !self.buffer.more()? {
-            return Err(self.buffer.error(Fault::Truncated(inside)));
+    fn next_byte(&mut self, inside: &'static str) -> Result<u8> {
+        if self.buffer.rest().is_empty() && !self.buffer.fill_more()? {
+            return Err(self.buffer.error_here(ReadFault::Truncated(inside)));
         }
         let byte = self.buffer.rest()[0];
         self.buffer.pos += 1;
@@ -163,23 +163,23 @@ impl<'r> Scanner<'r> {
 
     /// A member's key and the colon behind it. The key's quote, or what is there instead, is next.
     #[inline]
-    pub(crate) fn key(&mut self) -> Result<Span> {
-        match self.token("an object")? {
+    pub(crate) fn scan_key(&mut self) -> Result<TextSpan> {
+        match self.expect_byte("an object")? {
             b'"' => {}
-            b => return Err(self.unexpected(b, "a quoted key")),
+            b => return Err(self.unexpected_byte(b, "a quoted key")),
         }
-        let key = self.string()?;
-        match self.token("an object")? {
+        let key = self.scan_string()?;
+        match self.expect_byte("an object")? {
             b':' => self.advance(),
-            b => return Err(self.unexpected(b, "`:` after the key")),
+            b => return Err(self.unexpected_byte(b, "`:` after the key")),
         }
         Ok(key)
     }
 
     /// Opens an object whose brace is next. `true` if it has a first member.
-    pub(crate) fn open(&mut self, close: u8) -> Result<bool> {
+    pub(crate) fn open_bracket(&mut self, close: u8) -> Result<bool> {
         self.advance();
-        let empty = self.token("an object or array")? == close;
+        let empty = self.expect_byte("an object or array")? == close;
         if empty {
             self.advance();
         }
@@ -188,8 +188,8 @@ impl<'r> Scanner<'r> {
 
     /// Steps over the comma behind a member or element (`true`), or over the closing bracket (`false`).
     #[inline]
-    pub(crate) fn next(&mut self, close: u8) -> Result<bool> {
-        match self.token("an object or array")? {
+    pub(crate) fn next_element(&mut self, close: u8) -> Result<bool> {
+        match self.expect_byte("an object or array")? {
             b',' => {
                 self.advance();
                 Ok(true)
@@ -198,20 +198,20 @@ impl<'r> Scanner<'r> {
                 self.advance();
                 Ok(false)
             }
-            b if close == b'}' => Err(self.unexpected(b, "`,` or `}`")),
-            b => Err(self.unexpected(b, "`,` or `]`")),
+            b if close == b'}' => Err(self.unexpected_byte(b, "`,` or `}`")),
+            b => Err(self.unexpected_byte(b, "`,` or `]`")),
         }
     }
 
     /// A number whose first character is next.
     #[inline]
-    pub(crate) fn number(&mut self) -> Result<Span> {
+    pub(crate) fn scan_number(&mut self) -> Result<TextSpan> {
         let start = self.buffer.offset();
-        if let Some(length) = plain_number(self.buffer.rest()) {
+        if let Some(length) = plain_number_length(self.buffer.rest()) {
             self.buffer.pos += length;
-            return Ok(self.since(start));
+            return Ok(self.span_since(start));
         }
-        let mut grammar = Number::Start;
+        let mut grammar = NumberState::Start;
         loop {
             let rest = self.buffer.rest();
             let mut used = 0;
@@ -224,32 +224,32 @@ impl<'r> Scanner<'r> {
             }
             let ended = used < rest.len();
             self.buffer.pos += used;
-            if ended || !self.buffer.more()? {
+            if ended || !self.buffer.fill_more()? {
                 break;
             }
         }
-        if grammar == Number::Minus && self.buffer.rest().first().is_some_and(u8::is_ascii_alphabetic) {
-            return match self.word()? {
-                Scalar::NotANumber => Ok(Span::new(start, start, false)),
-                _ => Err(self.syntax("expected a digit after `-`")),
+        if grammar == NumberState::Minus && self.buffer.rest().first().is_some_and(u8::is_ascii_alphabetic) {
+            return match self.scan_word()? {
+                JsonScalar::NotANumber => Ok(TextSpan::new(start, start, false)),
+                _ => Err(self.syntax_error("expected a digit after `-`")),
             };
         }
-        if !grammar.complete() {
+        if !grammar.is_complete() {
             return Err(match self.buffer.rest().first() {
-                Some(&b) => self.unexpected(b, "a digit"),
-                None => self.buffer.error(Fault::Truncated("a number")),
+                Some(&b) => self.unexpected_byte(b, "a digit"),
+                None => self.buffer.error_here(ReadFault::Truncated("a number")),
             });
         }
-        Ok(self.since(start))
+        Ok(self.span_since(start))
     }
 
     /// `true`, `false`, `null`, or a word that stands for a missing number.
-    fn word(&mut self) -> Result<Scalar> {
+    fn scan_word(&mut self) -> Result<JsonScalar> {
         let at = self.buffer.position();
         let mut word = [0u8; 9];
         let mut len = 0;
         loop {
-            if self.buffer.rest().is_empty() && !self.buffer.more()? {
+            if self.buffer.rest().is_empty() && !self.buffer.fill_more()? {
                 break;
             }
             let b = self.buffer.rest()[0];
@@ -264,69 +264,69 @@ impl<'r> Scanner<'r> {
         }
         match &word[..len.min(word.len())] {
             _ if len > word.len() => {}
-            b"true" => return Ok(Scalar::True),
-            b"false" => return Ok(Scalar::False),
-            b"null" => return Ok(Scalar::Null),
-            w if is_missing_number(w) => return Ok(Scalar::NotANumber),
+            b"true" => return Ok(JsonScalar::True),
+            b"false" => return Ok(JsonScalar::False),
+            b"null" => return Ok(JsonScalar::Null),
+            w if is_missing_number(w) => return Ok(JsonScalar::NotANumber),
             [] => {
-                let b = self.byte("a value")?;
+                let b = self.next_byte("a value")?;
                 self.buffer.pos -= 1;
-                return Err(self.unexpected(b, "a value"));
+                return Err(self.unexpected_byte(b, "a value"));
             }
             w if self.buffer.rest().is_empty()
                 && [&b"true"[..], b"false", b"null"].iter().any(|l| l.starts_with(w)) =>
             {
-                return Err(self.buffer.error(Fault::Truncated("a word")));
+                return Err(self.buffer.error_here(ReadFault::Truncated("a word")));
             }
             _ => {}
         }
         let shown = String::from_utf8_lossy(&word[..len.min(word.len())]).into_owned();
-        Err(ReadError::new(at, Fault::Syntax(format!("expected a value, found `{shown}`"))))
+        Err(ReadError::new(at, ReadFault::Syntax(format!("expected a value, found `{shown}`"))))
     }
 
     /// Any value. Objects and arrays are skipped, their text kept if there is a mark.
     #[inline]
-    pub(crate) fn scalar(&mut self) -> Result<Scalar> {
-        match self.token("a value")? {
-            b'"' => self.string().map(Scalar::String),
-            b'-' | b'0'..=b'9' => self.number().map(number_or_missing),
+    pub(crate) fn scan_scalar(&mut self) -> Result<JsonScalar> {
+        match self.expect_byte("a value")? {
+            b'"' => self.scan_string().map(JsonScalar::String),
+            b'-' | b'0'..=b'9' => self.scan_number().map(number_or_missing),
             b'{' | b'[' => {
                 let start = self.buffer.offset();
-                self.skip()?;
-                Ok(Scalar::Nested(self.since(start)))
+                self.skip_value()?;
+                Ok(JsonScalar::Nested(self.span_since(start)))
             }
-            _ => self.word(),
+            _ => self.scan_word(),
         }
     }
 
     /// Skips any value, checking its structure.
-    pub(crate) fn skip(&mut self) -> Result<()> {
-        let mut nesting = Nesting::default();
+    pub(crate) fn skip_value(&mut self) -> Result<()> {
+        let mut nesting = BracketStack::default();
         loop {
-            match self.token("a value")? {
-                b'"' => _ = self.string()?,
-                b'-' | b'0'..=b'9' => _ = self.number()?,
+            match self.expect_byte("a value")? {
+                b'"' => _ = self.scan_string()?,
+                b'-' | b'0'..=b'9' => _ = self.scan_number()?,
                 b'{' => {
                     self.check_depth(&nesting)?;
-                    if self.open(b'}')? {
+                    if self.open_bracket(b'}')? {
                         nesting.push(true);
-                        self.key()?;
+                        self.scan_key()?;
                         continue;
                     }
                 }
                 b'[' => {
                     self.check_depth(&nesting)?;
-                    if self.open(b']')? {
+                    if self.open_bracket(b']')? {
                         nesting.push(false);
                         continue;
                     }
                 }
-                _ => _ = self.word()?,
+                _ => _ = self.scan_word()?,
             }
             while let Some(object) = nesting.top() {
-                if self.next(if object { b'}' } else { b']' })? {
+                if self.next_element(if object { b'}' } else { b']' })? {
                     if object {
-                        self.key()?;
+                        self.scan_key()?;
                     }
                     break;
                 }
@@ -340,35 +340,35 @@ impl<'r> Scanner<'r> {
 
     /// Tells whether one more bracket may open.
     #[inline]
-    fn check_depth(&self, nesting: &Nesting) -> Result<()> {
+    fn check_depth(&self, nesting: &BracketStack) -> Result<()> {
         if nesting.depth < DEPTH_LIMIT {
             Ok(())
         } else {
-            Err(self.buffer.error(Fault::TooDeep(DEPTH_LIMIT as usize)))
+            Err(self.buffer.error_here(ReadFault::TooDeep(DEPTH_LIMIT as usize)))
         }
     }
 
     /// Everything from an offset to here.
-    pub(super) fn since(&self, start: usize) -> Span {
-        Span::new(start, self.buffer.offset(), false)
+    pub(super) fn span_since(&self, start: usize) -> TextSpan {
+        TextSpan::new(start, self.buffer.offset(), false)
     }
 
     /// The text of a span; the mark must be the one it was scanned under.
     #[inline]
-    pub(crate) fn text(&self, span: Span) -> Text<'_> {
+    pub(crate) fn text_of(&self, span: TextSpan) -> RawText<'_> {
         let end = span.end & !ESCAPED;
-        Text { raw: self.buffer.kept(span.start as usize, end as usize), escaped: span.end != end }
+        RawText { raw: self.buffer.kept_text(span.start as usize, end as usize), escaped: span.end != end }
     }
 }
 
 /// A number, or the sign of a missing one.
-fn number_or_missing(span: Span) -> Scalar {
-    if span.is_empty() { Scalar::NotANumber } else { Scalar::Number(span) }
+fn number_or_missing(span: TextSpan) -> JsonScalar {
+    if span.is_empty() { JsonScalar::NotANumber } else { JsonScalar::Number(span) }
 }
 
 /// The length of a number without an exponent that ends before the bytes do; what most numbers are.
 #[inline]
-fn plain_number(rest: &[u8]) -> Option<usize> {
+fn plain_number_length(rest: &[u8]) -> Option<usize> {
     let digits = |from: usize| from + rest[from..].iter().take_while(|b| b.is_ascii_digit()).count();
     let first = usize::from(rest[0] == b'-');
     let whole = digits(first);
@@ -401,12 +401,12 @@ pub(crate) fn is_missing_number(word: &[u8]) -> bool {
 
 /// Which brackets are open: one bit each.
 #[derive(Default)]
-struct Nesting {
+struct BracketStack {
     objects: u128,
     depth: u32,
 }
 
-impl Nesting {
+impl BracketStack {
     fn push(&mut self, object: bool) {
         self.objects = self.objects << 1 | u128::from(object);
         self.depth += 1;
@@ -424,7 +424,7 @@ impl Nesting {
 
 /// Where in a number's grammar we are.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Number {
+enum NumberState {
     Start,
     Minus,
     Zero,
@@ -436,7 +436,7 @@ enum Number {
     ExponentDigits,
 }
 
-impl Number {
+impl NumberState {
     #[inline]
     fn step(self, b: u8) -> Option<Self> {
         match (self, b) {
@@ -455,7 +455,7 @@ impl Number {
         }
     }
 
-    fn complete(self) -> bool {
+    fn is_complete(self) -> bool {
         matches!(self, Self::Zero | Self::Integer | Self::Fraction | Self::ExponentDigits)
     }
 }

@@ -2,15 +2,15 @@
 
 use serde_json::Value;
 
-use crate::model::{Category, Meta, is_collective, is_copy_kernel};
+use crate::model::{Category, TraceMeta, is_collective, is_copy_kernel};
 
 /// The category of an event with a duration, by the file's spelling and the event's name. `None` if the
 /// spelling is not one of libkineto's.
 #[inline]
-pub(super) fn category(cat: &[u8], name: &[u8]) -> Option<Category> {
+pub(super) fn classify_category(cat: &[u8], name: &[u8]) -> Option<Category> {
     Some(match cat {
-        b"cpu_op" | b"Operator" => step_or(Category::CpuOp, name),
-        b"user_annotation" | b"User Annotation" => step_or(Category::Marker, name),
+        b"cpu_op" | b"Operator" => step_or_category(Category::CpuOp, name),
+        b"user_annotation" | b"User Annotation" => step_or_category(Category::Marker, name),
         b"python_function" | b"PythonFunction" => Category::Python,
         b"cuda_runtime"
         | b"cuda_driver"
@@ -22,8 +22,8 @@ pub(super) fn category(cat: &[u8], name: &[u8]) -> Option<Category> {
         | b"privateuse1_runtime"
         | b"privateuse1_driver"
         | b"hpu_op" => Category::Runtime,
-        b"kernel" | b"Kernel" => kernel(name),
-        b"mtia_ccp_events" => mtia(name),
+        b"kernel" | b"Kernel" => classify_kernel(name),
+        b"mtia_ccp_events" => classify_mtia(name),
         b"collective_comm" => Category::Collective,
         b"gpu_memcpy" | b"Memcpy" => Category::Memcpy,
         b"gpu_memset" | b"Memset" => Category::Memset,
@@ -40,16 +40,16 @@ pub(super) fn category(cat: &[u8], name: &[u8]) -> Option<Category> {
 }
 
 /// `ProfilerStep#N` marks a step, whichever category carries it.
-fn step_or(category: Category, name: &[u8]) -> Category {
+fn step_or_category(category: Category, name: &[u8]) -> Category {
     if name.starts_with(b"ProfilerStep#") { Category::Step } else { category }
 }
 
 /// The number of a `ProfilerStep#N`.
-pub(crate) fn step_number(name: &[u8]) -> Option<i64> {
+pub fn step_number(name: &[u8]) -> Option<i64> {
     std::str::from_utf8(name.strip_prefix(b"ProfilerStep#")?).ok()?.trim().parse().ok()
 }
 
-fn kernel(name: &[u8]) -> Category {
+fn classify_kernel(name: &[u8]) -> Category {
     if is_collective(name) {
         Category::Collective
     } else if is_copy_kernel(name) {
@@ -60,30 +60,30 @@ fn kernel(name: &[u8]) -> Category {
 }
 
 /// MTIA lists waits and copies among its device events.
-fn mtia(name: &[u8]) -> Category {
+fn classify_mtia(name: &[u8]) -> Category {
     match name {
         _ if name.starts_with(b"event_wait") => Category::Other,
         _ if name.starts_with(b"dma") => Category::Memcpy,
-        _ => kernel(name),
+        _ => classify_kernel(name),
     }
 }
 
 /// Takes one member of the root object. `false` if it is none of libkineto's.
-pub(super) fn metadata(meta: &mut Meta, key: &str, value: &Value) -> bool {
+pub(super) fn read_metadata(meta: &mut TraceMeta, key: &str, value: &Value) -> bool {
     match key {
-        "schemaVersion" => hint(meta, "schema", value),
-        "baseTimeNanoseconds" | "baseTimeNanosecond" => meta.base_ns = whole(value),
-        "distributedInfo" => distributed(meta, value),
-        "deviceProperties" | "computeProperties" => devices(meta, value),
-        "trace_id" => meta.trace_id = text(value),
-        "traceName" => meta.trace_name = text(value),
-        "host_name" => meta.host = text(value),
+        "schemaVersion" => add_hint(meta, "schema", value),
+        "baseTimeNanoseconds" | "baseTimeNanosecond" => meta.base_ns = as_whole_number(value),
+        "distributedInfo" => read_distributed_info(meta, value),
+        "deviceProperties" | "computeProperties" => read_devices(meta, value),
+        "trace_id" => meta.trace_id = as_text(value),
+        "traceName" => meta.trace_name = as_text(value),
+        "host_name" => meta.host = as_text(value),
         "cuda_runtime_version"
         | "cuda_driver_version"
         | "cupti_version"
         | "hip_runtime_version"
         | "hip_driver_version"
-        | "roctracer_version" => hint(meta, key, value),
+        | "roctracer_version" => add_hint(meta, key, value),
         _ => return false,
     }
     true
@@ -107,33 +107,33 @@ pub(super) const KEYS: [&str; 14] = [
     "roctracer_version",
 ];
 
-fn hint(meta: &mut Meta, key: &str, value: &Value) {
-    if let Some(v) = text(value) {
+fn add_hint(meta: &mut TraceMeta, key: &str, value: &Value) {
+    if let Some(v) = as_text(value) {
         meta.hints.push(format!("{key} {v}"));
     }
 }
 
-fn distributed(meta: &mut Meta, value: &Value) {
-    meta.rank = value.get("rank").and_then(whole).or(meta.rank);
-    meta.world_size = value.get("world_size").and_then(whole).or(meta.world_size);
-    meta.backend = value.get("backend").and_then(text).or_else(|| meta.backend.take());
+fn read_distributed_info(meta: &mut TraceMeta, value: &Value) {
+    meta.rank = value.get("rank").and_then(as_whole_number).or(meta.rank);
+    meta.world_size = value.get("world_size").and_then(as_whole_number).or(meta.world_size);
+    meta.backend = value.get("backend").and_then(as_text).or_else(|| meta.backend.take());
 }
 
-fn devices(meta: &mut Meta, value: &Value) {
+fn read_devices(meta: &mut TraceMeta, value: &Value) {
     const MOST: usize = 4096;
     for device in value.as_array().into_iter().flatten().take(MOST) {
-        if let Some(id) = device.get("id").and_then(whole) {
-            meta.devices.insert(id, device.get("name").and_then(text).unwrap_or_default());
+        if let Some(id) = device.get("id").and_then(as_whole_number) {
+            meta.devices.insert(id, device.get("name").and_then(as_text).unwrap_or_default());
         }
     }
 }
 
 /// An integer that may be written as text.
-pub(super) fn whole(value: &Value) -> Option<i64> {
+pub(super) fn as_whole_number(value: &Value) -> Option<i64> {
     value.as_i64().or_else(|| value.as_str()?.trim().parse().ok())
 }
 
-fn text(value: &Value) -> Option<String> {
+fn as_text(value: &Value) -> Option<String> {
     match value {
         Value::String(s) => Some(s.clone()),
         Value::Number(n) => Some(n.to_string()),
@@ -147,20 +147,20 @@ mod tests {
 
     #[test]
     fn steps_and_kernels_are_told_by_name() {
-        assert_eq!(category(b"cpu_op", b"ProfilerStep#3"), Some(Category::Step));
-        assert_eq!(category(b"gpu_user_annotation", b"ProfilerStep#3"), Some(Category::Marker));
-        assert_eq!(category(b"Kernel", b"ncclKernel_AllReduce"), Some(Category::Collective));
-        assert_eq!(category(b"kernel", b"__amd_rocclr_copyBuffer.kd"), Some(Category::Memcpy));
-        assert_eq!(category(b"net", b"x"), None);
+        assert_eq!(classify_category(b"cpu_op", b"ProfilerStep#3"), Some(Category::Step));
+        assert_eq!(classify_category(b"gpu_user_annotation", b"ProfilerStep#3"), Some(Category::Marker));
+        assert_eq!(classify_category(b"Kernel", b"ncclKernel_AllReduce"), Some(Category::Collective));
+        assert_eq!(classify_category(b"kernel", b"__amd_rocclr_copyBuffer.kd"), Some(Category::Memcpy));
+        assert_eq!(classify_category(b"net", b"x"), None);
         assert_eq!(step_number(b"ProfilerStep#551"), Some(551));
         assert_eq!(step_number(b"ProfilerStep#"), None);
     }
 
     #[test]
     fn rank_may_be_text() {
-        let mut meta = Meta::default();
+        let mut meta = TraceMeta::default();
         let info = serde_json::json!({"rank": "3", "world_size": 8, "backend": "nccl", "ranks": "[0, 1]"});
-        assert!(metadata(&mut meta, "distributedInfo", &info));
+        assert!(read_metadata(&mut meta, "distributedInfo", &info));
         assert_eq!((meta.rank, meta.world_size, meta.backend.as_deref()), (Some(3), Some(8), Some("nccl")));
     }
 }

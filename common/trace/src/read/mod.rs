@@ -4,14 +4,14 @@
 //! counts; where it had to stop it says, and what came before stands.
 
 mod ahead;
-pub(crate) mod ascend;
+pub mod ascend;
 mod buffer;
 mod chrome;
 mod decimal;
 mod error;
 mod event;
 mod json;
-pub(crate) mod kineto;
+pub mod kineto;
 mod process;
 mod source;
 #[cfg(test)]
@@ -20,29 +20,29 @@ mod value;
 
 use std::io::Read;
 
-use crate::model::{Meta, Repairs, Sink};
-use buffer::Buffer;
-use json::Scanner;
+use crate::model::{EventSink, RepairCounts, TraceMeta};
+use buffer::InputBuffer;
+use json::JsonScanner;
 
-pub(crate) use error::{Fault, Position, ReadError};
-pub(crate) use source::open;
-pub(crate) use value::arguments;
+pub use error::{InputPosition, ReadError, ReadFault};
+pub use source::open_trace_file;
+pub use value::parse_arguments;
 
 /// A format that can be read.
-pub(crate) struct Format {
+pub struct TraceFormat {
     /// The name in records and messages.
-    pub(crate) name: &'static str,
+    pub name: &'static str,
     /// Tells the format by the first bytes.
     recognise: fn(&[u8]) -> bool,
     /// Reads a document.
-    read: fn(Scanner<'_>, &mut dyn Sink, &mut Outcome) -> Result<(), chrome::Stop>,
+    read: fn(JsonScanner<'_>, &mut dyn EventSink, &mut ReadOutcome) -> Result<(), chrome::ReadStop>,
 }
 
 /// Every format, the surest signs first.
-pub(crate) const FORMATS: &[Format] = &[Format {
+pub const FORMATS: &[TraceFormat] = &[TraceFormat {
     name: "Chrome trace (JSON)",
     recognise: |head| matches!(head.trim_ascii_start().first(), Some(b'{' | b'[') | None),
-    read: chrome::read,
+    read: chrome::read_document,
 }];
 
 /// Files that are often handed over by mistake, by their first bytes.
@@ -57,19 +57,21 @@ const OTHERS: [(&[u8], &str); 6] = [
 
 /// What came of reading one input, besides the events.
 #[derive(Debug, Default)]
-pub(crate) struct Outcome {
-    pub(crate) meta: Meta,
-    pub(crate) repairs: Repairs,
+pub struct ReadOutcome {
+    /// What the trace says about itself.
+    pub meta: TraceMeta,
+    /// What had to be repaired or dropped.
+    pub repairs: RepairCounts,
     /// Events handed to the sink.
-    pub(crate) events: u64,
+    pub events: u64,
     /// Bytes read, after decompression.
-    pub(crate) bytes: u64,
+    pub bytes: u64,
     /// The input was compressed.
-    pub(crate) gzip: bool,
+    pub gzip: bool,
     /// The document was read to its end.
-    pub(crate) complete: bool,
+    pub complete: bool,
     /// Why it was not.
-    pub(crate) error: Option<ReadError>,
+    pub error: Option<ReadError>,
     /// Objects among the events that are none.
     without_phase: u64,
 }
@@ -78,43 +80,47 @@ pub(crate) struct Outcome {
 ///
 /// # Errors
 /// Only what the sink says. Faults of the input are in the outcome, with what could be read before them.
-pub(crate) fn read(source: Box<dyn Read + Send>, sink: &mut dyn Sink) -> anyhow::Result<Outcome> {
-    let mut out = Outcome::default();
-    let (source, gzip) = match source::decompress(source) {
+pub fn read_trace(source: Box<dyn Read + Send>, sink: &mut dyn EventSink) -> anyhow::Result<ReadOutcome> {
+    let mut out = ReadOutcome::default();
+    let (source, gzip) = match source::decompress_input(source) {
         Ok(opened) => opened,
         Err(fault) => {
-            out.error = Some(ReadError::new(Position::default(), fault));
+            out.error = Some(ReadError::new(InputPosition::default(), fault));
             return Ok(out);
         }
     };
     out.gzip = gzip;
-    match parse(source, sink, &mut out) {
+    match parse_document(source, sink, &mut out) {
         Ok(()) => {}
-        Err(chrome::Stop::Read(e)) => out.error = Some(e),
-        Err(chrome::Stop::Sink(e)) => return Err(e),
+        Err(chrome::ReadStop::Read(e)) => out.error = Some(e),
+        Err(chrome::ReadStop::EventSink(e)) => return Err(e),
     }
     Ok(out)
 }
 
-fn parse(source: Box<dyn Read>, sink: &mut dyn Sink, out: &mut Outcome) -> Result<(), chrome::Stop> {
-    let mut buffer = Buffer::new(source);
+fn parse_document(
+    source: Box<dyn Read>,
+    sink: &mut dyn EventSink,
+    out: &mut ReadOutcome,
+) -> Result<(), chrome::ReadStop> {
+    let mut buffer = InputBuffer::new(source);
     // A source may give a byte at a time; the longest sign is looked for in this many.
     const HEAD: usize = 512;
-    while buffer.rest().len() < HEAD && buffer.more()? {}
+    while buffer.rest().len() < HEAD && buffer.fill_more()? {}
     if buffer.rest().starts_with(b"\xef\xbb\xbf") {
         buffer.pos += 3;
     }
     let head = buffer.rest();
     match FORMATS.iter().find(|f| (f.recognise)(&head[..head.len().min(HEAD)])) {
-        Some(format) => (format.read)(Scanner::new(buffer), sink, out),
+        Some(format) => (format.read)(JsonScanner::new(buffer), sink, out),
         None => {
-            let fault = Fault::NotATrace(unrecognised(head));
-            Err(ReadError::new(Position::default(), fault).into())
+            let fault = ReadFault::NotATrace(describe_unrecognised(head));
+            Err(ReadError::new(InputPosition::default(), fault).into())
         }
     }
 }
 
-fn unrecognised(head: &[u8]) -> String {
+fn describe_unrecognised(head: &[u8]) -> String {
     if let Some((_, what)) = OTHERS.iter().find(|(magic, _)| head.starts_with(magic)) {
         return format!("is not a trace: it is {what}");
     }

@@ -2,29 +2,29 @@
 
 use std::collections::HashMap;
 
-use crate::model::{Id, Role};
+use crate::model::{EventId, ProcessRole};
 
-/// Processes by number. Only numbered processes matter: rows that are told by their process have numbers.
+/// ProcessTable by number. Only numbered processes matter: rows that are told by their process have numbers.
 #[derive(Default)]
-pub(super) struct Processes {
+pub(super) struct ProcessTable {
     known: HashMap<i64, Process>,
     /// Most events stay in the process of the one before.
-    last: Option<(i64, Role, Option<i64>)>,
+    last: Option<(i64, ProcessRole, Option<i64>)>,
 }
 
 #[derive(Default)]
 struct Process {
-    role: Role,
+    role: ProcessRole,
     device: Option<i64>,
     /// Events have been seen that its name would have told more about.
     asked: bool,
 }
 
-impl Processes {
+impl ProcessTable {
     /// Sets a process's role. `true` if that comes too late for some of its events.
-    pub(super) fn name(&mut self, pid: Id<'_>, role: Role) -> bool {
-        let Id::Number(pid) = pid else { return false };
-        if role == Role::None {
+    pub(super) fn set_role(&mut self, pid: EventId<'_>, role: ProcessRole) -> bool {
+        let EventId::Number(pid) = pid else { return false };
+        if role == ProcessRole::None {
             return false;
         }
         self.last = None;
@@ -35,16 +35,16 @@ impl Processes {
     }
 
     /// Sets a process's device.
-    pub(super) fn label(&mut self, pid: Id<'_>, device: Option<i64>) {
-        if let (Id::Number(pid), Some(_)) = (pid, device) {
+    pub(super) fn set_device(&mut self, pid: EventId<'_>, device: Option<i64>) {
+        if let (EventId::Number(pid), Some(_)) = (pid, device) {
             self.last = None;
             self.known.entry(pid).or_default().device = device;
         }
     }
 
-    /// Role and device of a process.
-    pub(super) fn of(&mut self, pid: Id<'_>) -> (Role, Option<i64>) {
-        let Id::Number(pid) = pid else { return (Role::None, None) };
+    /// ProcessRole and device of a process.
+    pub(super) fn role_and_device(&mut self, pid: EventId<'_>) -> (ProcessRole, Option<i64>) {
+        let EventId::Number(pid) = pid else { return (ProcessRole::None, None) };
         if let Some((_, role, device)) = self.last.filter(|(last, ..)| *last == pid) {
             return (role, device);
         }

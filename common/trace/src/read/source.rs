@@ -8,8 +8,8 @@ use std::path::Path;
 use flate2::bufread::MultiGzDecoder;
 use rustix::fs::OFlags;
 
-use super::ahead::Ahead;
-use super::error::Fault;
+use super::ahead::ReadAhead;
+use super::error::ReadFault;
 
 /// How much compressed input is read at a time.
 const BLOCK: usize = 128 * 1024;
@@ -19,7 +19,7 @@ const BLOCK: usize = 128 * 1024;
 ///
 /// # Errors
 /// What the system says; `InvalidInput` for anything but a regular file.
-pub(crate) fn open(path: &Path) -> io::Result<(File, u64)> {
+pub fn open_trace_file(path: &Path) -> io::Result<(File, u64)> {
     let flags = OFlags::NONBLOCK | OFlags::CLOEXEC | OFlags::NOCTTY;
     let file = File::options().read(true).custom_flags(flags.bits().cast_signed()).open(path)?;
     let meta = file.metadata()?;
@@ -31,26 +31,26 @@ pub(crate) fn open(path: &Path) -> io::Result<(File, u64)> {
 }
 
 /// The input without its compression, and whether it had one.
-pub(super) fn decompress(mut source: Box<dyn Read + Send>) -> Result<(Box<dyn Read>, bool), Fault> {
+pub(super) fn decompress_input(mut source: Box<dyn Read + Send>) -> Result<(Box<dyn Read>, bool), ReadFault> {
     let mut head = [0; 2];
-    let n = fill(&mut source, &mut head)?;
+    let n = fill_buffer(&mut source, &mut head)?;
     let gzip = head[..n] == [0x1f, 0x8b];
     let whole = io::Cursor::new(head).take(n as u64).chain(source);
     if !gzip {
         return Ok((Box::new(whole), false));
     }
     let inflated = MultiGzDecoder::new(BufReader::with_capacity(BLOCK, whole));
-    Ok((Box::new(Ahead::new(inflated).map_err(Fault::Io)?), true))
+    Ok((Box::new(ReadAhead::new(inflated).map_err(ReadFault::Io)?), true))
 }
 
-fn fill(source: &mut impl Read, buf: &mut [u8]) -> Result<usize, Fault> {
+fn fill_buffer(source: &mut impl Read, buf: &mut [u8]) -> Result<usize, ReadFault> {
     let mut n = 0;
     while n < buf.len() {
         match source.read(&mut buf[n..]) {
             Ok(0) => break,
             Ok(k) => n += k,
             Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-            Err(e) => return Err(Fault::Io(e)),
+            Err(e) => return Err(ReadFault::Io(e)),
         }
     }
     Ok(n)

@@ -3,18 +3,18 @@
 use std::io::{self, Read};
 
 /// A source that gives a few bytes at a time, so that everything is cut everywhere.
-pub(crate) struct Drip<'a> {
+pub(crate) struct DripReader<'a> {
     rest: &'a [u8],
     step: usize,
 }
 
-impl<'a> Drip<'a> {
+impl<'a> DripReader<'a> {
     pub(crate) fn new(bytes: &'a [u8], step: usize) -> Self {
-        Drip { rest: bytes, step }
+        DripReader { rest: bytes, step }
     }
 }
 
-impl Read for Drip<'_> {
+impl Read for DripReader<'_> {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         let n = self.step.min(self.rest.len()).min(buf.len());
         buf[..n].copy_from_slice(&self.rest[..n]);

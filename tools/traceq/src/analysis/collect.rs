@@ -3,10 +3,12 @@
 
 use std::collections::HashMap;
 
-use super::interval::Growing;
 use super::steps::{Step, Steps, Update};
-use crate::model::{Category, Census, Event, Id, Lanes, Names, Pairs, Role, Sink};
-use crate::read::kineto::step_number;
+use trace::interval::UnionBuilder;
+use trace::model::{
+    BeginEndPairs, Category, Event, EventCounts, EventId, EventSink, NameTable, ProcessRole, ThreadTable,
+};
+use trace::read::kineto::step_number;
 
 /// A device that is not known; such work stays together.
 pub(crate) const NO_DEVICE: i64 = i64::MIN;
@@ -63,15 +65,15 @@ pub(crate) struct Arrow {
 /// What was kept.
 #[derive(Default)]
 pub(crate) struct Collected {
-    pub(crate) census: Census,
+    pub(crate) census: EventCounts,
     pub(crate) work: Vec<Work>,
     pub(crate) launches: Vec<Launch>,
     pub(crate) steps: Vec<Step>,
     pub(crate) updates: Vec<Update>,
     /// Host time in operators, by thread.
-    pub(crate) operators: HashMap<u32, Growing>,
+    pub(crate) operators: HashMap<u32, UnionBuilder>,
     /// Host time in anything, by thread, for traces of programs that have no operators.
-    pub(crate) others: HashMap<u32, Growing>,
+    pub(crate) others: HashMap<u32, UnionBuilder>,
     pub(crate) pieces: Vec<Piece>,
     /// Operator ends and device ends of arrows.
     pub(crate) tails: Vec<Arrow>,
@@ -81,16 +83,16 @@ pub(crate) struct Collected {
     /// Begins without an end, and the reverse.
     pub(crate) unclosed: u64,
     pub(crate) unopened: u64,
-    lanes: Lanes,
-    names: Names,
-    pairs: Pairs,
+    lanes: ThreadTable,
+    names: NameTable,
+    pairs: BeginEndPairs,
 }
 
 impl Collected {
     /// Brings begins and ends together; call once, after the last event.
-    pub(crate) fn finish(&mut self) {
+    pub(crate) fn close_open_spans(&mut self) {
         let any = self.names.intern("".into());
-        let matched = std::mem::take(&mut self.pairs).finish(any);
+        let matched = std::mem::take(&mut self.pairs).match_pairs(any);
         (self.unclosed, self.unopened) = (matched.unclosed, matched.unopened);
         for pair in matched.pairs {
             let category = Category::ALL[pair.tag as usize % Category::ALL.len()];
@@ -122,13 +124,13 @@ impl Collected {
         Steps::new(marks)
     }
 
-    fn complete(&mut self, event: &Event<'_>, start: i64, end: i64) {
-        if event.name.raw.starts_with(b"Optimizer.step#") && !event.category.on_device() {
+    fn take_span(&mut self, event: &Event<'_>, start: i64, end: i64) {
+        if event.name.raw.starts_with(b"Optimizer.step#") && !event.category.is_on_device() {
             let name = self.names.intern(event.name);
             self.updates.push(Update { name, start, end });
         }
         match event.category {
-            c if c.on_device() => self.device_work(event, start, end),
+            c if c.is_on_device() => self.take_device_work(event, start, end),
             Category::Runtime => self.launches.extend(event.correlation.map(|correlation| Launch {
                 correlation,
                 at: start,
@@ -144,23 +146,28 @@ impl Collected {
                 end,
                 partial: false,
             })),
-            Category::Other if event.role == Role::None => {
+            Category::Other if event.role == ProcessRole::None => {
                 let lane = self.lanes.intern(event.pid, event.tid);
                 self.others.entry(lane).or_default().add(start, end);
             }
-            Category::Marker if event.role == Role::Overlap => {
+            Category::Marker if event.role == ProcessRole::Overlap => {
                 let device = event.device.unwrap_or(NO_DEVICE);
-                self.pieces.extend(lane(event.name.raw).map(|lane| Piece { device, lane, start, end }));
+                self.pieces.extend(overlap_lane(event.name.raw).map(|lane| Piece {
+                    device,
+                    lane,
+                    start,
+                    end,
+                }));
             }
             _ => {}
         }
-        if matches!(event.role, Role::Hardware | Role::Communication) {
+        if matches!(event.role, ProcessRole::Hardware | ProcessRole::Communication) {
             let lane = self.lanes.intern(event.pid, event.tid);
             self.tasks.push((lane, start, end));
         }
     }
 
-    fn device_work(&mut self, event: &Event<'_>, start: i64, end: i64) {
+    fn take_device_work(&mut self, event: &Event<'_>, start: i64, end: i64) {
         let device = event.device.unwrap_or(NO_DEVICE);
         let (correlation, external) = (event.correlation, event.external.is_some());
         self.work.push(Work { start, end, device, correlation, category: event.category, external });
@@ -169,8 +176,8 @@ impl Collected {
         }
     }
 
-    fn arrow(&mut self, event: &Event<'_>) {
-        if let (b"async_npu", Id::Number(id), Some(at)) = (event.cat.raw, event.flow, event.start) {
+    fn take_arrow(&mut self, event: &Event<'_>) {
+        if let (b"async_npu", EventId::Number(id), Some(at)) = (event.cat.raw, event.flow, event.start) {
             let lane = self.lanes.intern(event.pid, event.tid);
             match event.phase {
                 b's' => self.tails.push(Arrow { id, at, lane }),
@@ -180,30 +187,30 @@ impl Collected {
         }
     }
 
-    fn edge(&mut self, event: &Event<'_>, at: i64) {
+    fn take_edge(&mut self, event: &Event<'_>, at: i64) {
         let lane = self.lanes.intern(event.pid, event.tid);
         let name = self.names.intern(event.name);
         match event.phase {
-            b'B' => self.pairs.begin(lane, at, name, event.category as u32),
-            _ => self.pairs.end(lane, at, name),
+            b'B' => self.pairs.push_begin(lane, at, name, event.category as u32),
+            _ => self.pairs.push_end(lane, at, name),
         }
     }
 }
 
-impl Sink for Collected {
+impl EventSink for Collected {
     fn event(&mut self, event: &Event<'_>) -> anyhow::Result<()> {
         self.census.event(event)?;
         match (event.phase, event.start, event.span()) {
-            (b'X', _, Some((start, end))) => self.complete(event, start, end),
-            (b's' | b'f', ..) => self.arrow(event),
-            (b'B' | b'E', Some(at), _) => self.edge(event, at),
+            (b'X', _, Some((start, end))) => self.take_span(event, start, end),
+            (b's' | b'f', ..) => self.take_arrow(event),
+            (b'B' | b'E', Some(at), _) => self.take_edge(event, at),
             _ => {}
         }
         Ok(())
     }
 }
 
-fn lane(name: &[u8]) -> Option<Lane> {
+fn overlap_lane(name: &[u8]) -> Option<Lane> {
     match name {
         b"Computing" => Some(Lane::Computing),
         b"Communication" => Some(Lane::Communication),

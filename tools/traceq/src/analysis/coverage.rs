@@ -1,6 +1,6 @@
 //! How much host time operators take up to any moment: per thread the union, summed over threads.
 
-use super::interval::Set;
+use trace::interval::IntervalSet;
 
 /// A running total over time, answered by binary search.
 #[derive(Debug, Default)]
@@ -11,8 +11,9 @@ pub(crate) struct Coverage {
 
 impl Coverage {
     /// From one set per thread.
-    pub(crate) fn new(threads: &[Set]) -> Self {
-        let edges = threads.iter().flat_map(|t| t.pieces()).flat_map(|&(start, end)| [(start, 1), (end, -1)]);
+    pub(crate) fn new(threads: &[IntervalSet]) -> Self {
+        let edges =
+            threads.iter().flat_map(|t| t.intervals()).flat_map(|&(start, end)| [(start, 1), (end, -1)]);
         let mut edges: Vec<(i64, i64)> = edges.collect();
         edges.sort_unstable();
         let mut points: Vec<(i64, i64, i64)> = Vec::new();
@@ -28,7 +29,7 @@ impl Coverage {
     }
 
     /// The sum until a moment.
-    pub(crate) fn until(&self, moment: i64) -> i64 {
+    pub(crate) fn covered_until(&self, moment: i64) -> i64 {
         match self.points.partition_point(|(at, ..)| *at <= moment).checked_sub(1) {
             Some(i) => {
                 let (at, busy, sum) = self.points[i];
@@ -39,7 +40,7 @@ impl Coverage {
     }
 
     /// The sum over everything.
-    pub(crate) fn total(&self) -> i64 {
+    pub(crate) fn total_covered(&self) -> i64 {
         self.points.last().map_or(0, |(.., sum)| *sum)
     }
 }
@@ -50,9 +51,11 @@ mod tests {
 
     #[test]
     fn threads_add_up() {
-        let coverage = Coverage::new(&[Set::union(vec![(0, 10), (20, 30)]), Set::union(vec![(5, 25)])]);
-        let sums: Vec<_> = [-1, 0, 5, 7, 10, 22, 25, 30, 99].iter().map(|t| coverage.until(*t)).collect();
+        let coverage =
+            Coverage::new(&[IntervalSet::union(vec![(0, 10), (20, 30)]), IntervalSet::union(vec![(5, 25)])]);
+        let sums: Vec<_> =
+            [-1, 0, 5, 7, 10, 22, 25, 30, 99].iter().map(|t| coverage.covered_until(*t)).collect();
         assert_eq!(sums, [0, 0, 5, 9, 15, 29, 35, 40, 40]);
-        assert_eq!((coverage.total(), Coverage::default().total()), (40, 0));
+        assert_eq!((coverage.total_covered(), Coverage::default().total_covered()), (40, 0));
     }
 }

@@ -2,7 +2,7 @@
 
 pub(crate) mod collect;
 pub(crate) mod coverage;
-pub(crate) mod interval;
+
 pub(crate) mod overlap;
 pub(crate) mod rank;
 pub(crate) mod selftime;

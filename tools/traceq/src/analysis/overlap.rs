@@ -13,7 +13,7 @@ use super::steps::Step;
 
 /// What the lanes say of one stretch of time on one device.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Lanes {
+pub(crate) struct OverlapLanes {
     sums: [i64; 5],
     extent: Option<(i64, i64)>,
     /// First start of computation or communication.
@@ -21,7 +21,7 @@ pub(crate) struct Lanes {
     pub(crate) pieces: u64,
 }
 
-impl Lanes {
+impl OverlapLanes {
     fn add(&mut self, piece: &Piece) {
         self.pieces += 1;
         let sum = &mut self.sums[piece.lane as usize];
@@ -72,20 +72,20 @@ impl Lanes {
 
 /// The lanes of a timeline by device: over everything, and by step.
 #[derive(Debug, Default)]
-pub(crate) struct Analysed {
-    pub(crate) whole: BTreeMap<i64, Lanes>,
-    pub(crate) steps: BTreeMap<(i64, usize), Lanes>,
+pub(crate) struct DividedLanes {
+    pub(crate) whole: BTreeMap<i64, OverlapLanes>,
+    pub(crate) steps: BTreeMap<(i64, usize), OverlapLanes>,
     /// Pieces outside all steps.
     pub(crate) outside: u64,
 }
 
 /// Divides the lanes between the steps.
-pub(crate) fn analyse(collected: &Collected, steps: &[Step]) -> Analysed {
+pub(crate) fn divide_lanes(collected: &Collected, steps: &[Step]) -> DividedLanes {
     let ranges = device_ranges(collected, steps);
-    let mut out = Analysed::default();
+    let mut out = DividedLanes::default();
     for piece in &collected.pieces {
         out.whole.entry(piece.device).or_default().add(piece);
-        match find(&ranges, piece.start) {
+        match find_range(&ranges, piece.start) {
             Some(step) => out.steps.entry((piece.device, step)).or_default().add(piece),
             None => out.outside += 1,
         }
@@ -94,21 +94,21 @@ pub(crate) fn analyse(collected: &Collected, steps: &[Step]) -> Analysed {
 }
 
 /// The range whose start is the latest at or before the moment, if it holds it.
-fn find(ranges: &[(i64, i64, usize)], moment: i64) -> Option<usize> {
+fn find_range(ranges: &[(i64, i64, usize)], moment: i64) -> Option<usize> {
     let after = ranges.partition_point(|(start, ..)| *start <= moment);
     let (_, end, step) = *ranges.get(after.checked_sub(1)?)?;
     (moment < end).then_some(step)
 }
 
 /// What one launching operator caused on the device: first start and last end.
-struct Caused {
+struct LaunchedWork {
     at: i64,
     start: Option<i64>,
     end: Option<i64>,
 }
 
 /// Launching operators by time.
-fn launches(collected: &Collected) -> Vec<Caused> {
+fn launching_operators(collected: &Collected) -> Vec<LaunchedWork> {
     let heads: HashMap<i64, (i64, u32)> = collected.heads.iter().map(|h| (h.id, (h.at, h.lane))).collect();
     let mut ends: HashMap<(u32, i64), i64> = HashMap::new();
     for &(lane, start, end) in &collected.tasks {
@@ -119,7 +119,7 @@ fn launches(collected: &Collected) -> Vec<Caused> {
     tails.sort_unstable_by_key(|t| t.at);
     let caused = |group: &[Arrow]| {
         let heads = group.iter().filter_map(|t| heads.get(&t.id)).copied();
-        Caused {
+        LaunchedWork {
             at: group[0].at,
             start: heads.clone().map(|(at, _)| at).min(),
             end: heads.map(|(at, lane)| ends.get(&(lane, at)).copied().unwrap_or(at)).max(),
@@ -130,7 +130,7 @@ fn launches(collected: &Collected) -> Vec<Caused> {
 
 /// Start, end and index of every step, on the device, by start.
 fn device_ranges(collected: &Collected, steps: &[Step]) -> Vec<(i64, i64, usize)> {
-    let launches = launches(collected);
+    let launches = launching_operators(collected);
     let range = |(i, step): (usize, &Step)| {
         let from = launches.partition_point(|l| l.at < step.start);
         let to = launches.partition_point(|l| l.at < step.end);

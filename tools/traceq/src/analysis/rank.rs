@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use super::selftime::{Span, self_times};
-use crate::model::{Category, Event, Lanes, Names, Pairs, Sink};
+use trace::model::{BeginEndPairs, Category, Event, EventSink, NameTable, ThreadTable};
 
 /// A kind of event to rank.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, clap::ValueEnum)]
@@ -38,9 +38,9 @@ impl By {
         }
     }
 
-    fn of(category: Category) -> Option<Self> {
+    fn of_category(category: Category) -> Option<Self> {
         Some(match category {
-            c if c.on_device() => Self::Kernel,
+            c if c.is_on_device() => Self::Kernel,
             Category::CpuOp => Self::Op,
             Category::Runtime => Self::Runtime,
             Category::Python => Self::Python,
@@ -80,9 +80,9 @@ pub(crate) enum Order {
 /// Collects the kinds that are wanted.
 pub(crate) struct Ranking {
     wanted: Vec<By>,
-    names: Names,
-    lanes: Lanes,
-    pairs: Pairs,
+    names: NameTable,
+    lanes: ThreadTable,
+    pairs: BeginEndPairs,
     device: HashMap<u32, Entry>,
     /// Host spans by kind: their self times can be told only in the order of time.
     spans: HashMap<By, Vec<Span>>,
@@ -99,9 +99,9 @@ impl Ranking {
     pub(crate) fn new(wanted: &[By]) -> Self {
         Self {
             wanted: wanted.to_vec(),
-            names: Names::default(),
-            lanes: Lanes::default(),
-            pairs: Pairs::default(),
+            names: NameTable::default(),
+            lanes: ThreadTable::default(),
+            pairs: BeginEndPairs::default(),
             device: HashMap::new(),
             spans: HashMap::new(),
         }
@@ -110,11 +110,11 @@ impl Ranking {
     /// The entries of one kind, the first `n` of that order, and the sum that shares are of.
     pub(crate) fn top(&mut self, by: By, order: Order, n: usize) -> (Vec<Entry>, i64) {
         self.close_pairs();
-        let entries = if by == By::Kernel { std::mem::take(&mut self.device) } else { self.host(by) };
+        let entries = if by == By::Kernel { std::mem::take(&mut self.device) } else { self.host_entries(by) };
         let mut entries: Vec<(u32, Entry)> = entries.into_iter().collect();
         let weight = |e: &Entry| e.own.unwrap_or(e.total);
         let whole = entries.iter().fold(0i64, |sum, (_, e)| sum.saturating_add(weight(e)));
-        // Names in the order of their first appearance break ties, so that runs agree.
+        // NameTable in the order of their first appearance break ties, so that runs agree.
         entries.sort_by_key(|(number, e)| {
             let key = match order {
                 Order::Total => e.total,
@@ -128,12 +128,12 @@ impl Ranking {
         (entries.into_iter().map(name).collect(), whole)
     }
 
-    fn host(&mut self, by: By) -> HashMap<u32, Entry> {
+    fn host_entries(&mut self, by: By) -> HashMap<u32, Entry> {
         let mut spans = self.spans.remove(&by).unwrap_or_default();
         let mut entries: HashMap<u32, Entry> = HashMap::new();
         for span in &spans {
             let entry = entries.entry(span.name).or_default();
-            entry.add(span.end - span.start);
+            entry.add_duration(span.end - span.start);
             entry.own = Some(0);
         }
         self_times(&mut spans, |name, time| {
@@ -146,15 +146,15 @@ impl Ranking {
 
     fn close_pairs(&mut self) {
         let any = self.names.intern("".into());
-        for pair in std::mem::take(&mut self.pairs).finish(any).pairs {
-            let kind = By::of(Category::ALL[pair.tag as usize % Category::ALL.len()]);
-            self.put(kind, pair.lane, pair.name, pair.start, pair.end);
+        for pair in std::mem::take(&mut self.pairs).match_pairs(any).pairs {
+            let kind = By::of_category(Category::ALL[pair.tag as usize % Category::ALL.len()]);
+            self.count_span(kind, pair.lane, pair.name, pair.start, pair.end);
         }
     }
 
-    fn put(&mut self, kind: Option<By>, lane: u32, name: u32, start: i64, end: i64) {
+    fn count_span(&mut self, kind: Option<By>, lane: u32, name: u32, start: i64, end: i64) {
         match kind.filter(|k| self.wanted.contains(k)) {
-            Some(By::Kernel) => self.device.entry(name).or_default().add(end - start),
+            Some(By::Kernel) => self.device.entry(name).or_default().add_duration(end - start),
             Some(by) => self.spans.entry(by).or_default().push(Span { lane, name, start, end }),
             None => {}
         }
@@ -162,7 +162,7 @@ impl Ranking {
 }
 
 impl Entry {
-    fn add(&mut self, dur: i64) {
+    fn add_duration(&mut self, dur: i64) {
         self.min = if self.count == 0 { dur } else { self.min.min(dur) };
         self.max = self.max.max(dur);
         self.count += 1;
@@ -170,18 +170,18 @@ impl Entry {
     }
 }
 
-impl Sink for Ranking {
+impl EventSink for Ranking {
     fn event(&mut self, event: &Event<'_>) -> anyhow::Result<()> {
-        let kind = By::of(event.category).filter(|k| self.wanted.contains(k));
+        let kind = By::of_category(event.category).filter(|k| self.wanted.contains(k));
         if kind.is_none() || !matches!(event.phase, b'X' | b'B' | b'E') {
             return Ok(());
         }
         let lane = self.lanes.intern(event.pid, event.tid);
         let name = self.names.intern(event.name);
         match (event.phase, event.start, event.span()) {
-            (_, _, Some((start, end))) => self.put(kind, lane, name, start, end),
-            (b'B', Some(at), _) => self.pairs.begin(lane, at, name, event.category as u32),
-            (b'E', Some(at), _) => self.pairs.end(lane, at, name),
+            (_, _, Some((start, end))) => self.count_span(kind, lane, name, start, end),
+            (b'B', Some(at), _) => self.pairs.push_begin(lane, at, name, event.category as u32),
+            (b'E', Some(at), _) => self.pairs.push_end(lane, at, name),
             _ => {}
         }
         Ok(())
@@ -191,15 +191,15 @@ impl Sink for Ranking {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::Id;
+    use trace::model::EventId;
 
     fn event(category: Category, name: &'static str, start: i64, dur: i64) -> Event<'static> {
         Event {
             phase: b'X',
             category,
             name: name.into(),
-            pid: Id::Number(1),
-            tid: Id::Number(1),
+            pid: EventId::Number(1),
+            tid: EventId::Number(1),
             start: Some(start),
             dur: Some(dur),
             ..Event::default()

@@ -1,7 +1,7 @@
 //! How time on a device divides between computation, communication, copies and nothing.
 
-use super::interval::Set;
-use crate::model::Category;
+use trace::interval::IntervalSet;
+use trace::model::Category;
 
 /// The division. `compute + exposed_communication + exposed_memcpy + idle = total`, always.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -36,15 +36,15 @@ impl Split {
             spans[kind].push((start, end));
         }
         let (first, last) = extent?;
-        let [compute, communication, memcpy] = spans.map(Set::union);
-        let exposed = communication.minus(&compute);
+        let [compute, communication, memcpy] = spans.map(IntervalSet::union);
+        let exposed = communication.difference(&compute);
         Some(Self {
             total: last - first,
             compute: compute.length(),
             communication: communication.length(),
             exposed_communication: exposed.length(),
             memcpy: memcpy.length(),
-            exposed_memcpy: memcpy.minus(&compute).minus(&communication).length(),
+            exposed_memcpy: memcpy.difference(&compute).difference(&communication).length(),
         })
     }
 

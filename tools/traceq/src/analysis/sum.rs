@@ -7,11 +7,11 @@ use std::collections::BTreeMap;
 
 use super::collect::{Collected, Launch, NO_DEVICE, Work};
 use super::coverage::Coverage;
-use super::interval::Set;
-use super::overlap::{self, Lanes};
+use super::overlap::{self, OverlapLanes};
 use super::split::Split;
 use super::steps::{Step, Steps};
-use crate::model::{Category, Dialect};
+use trace::interval::IntervalSet;
+use trace::model::{Category, Dialect};
 
 /// One step on one device, or on none.
 #[derive(Clone, Debug)]
@@ -19,7 +19,7 @@ pub(crate) struct StepRow {
     pub(crate) device: Option<i64>,
     pub(crate) step: Step,
     pub(crate) split: Option<Split>,
-    pub(crate) lanes: Option<Lanes>,
+    pub(crate) lanes: Option<OverlapLanes>,
     pub(crate) host_op: i64,
     pub(crate) device_events: u64,
     pub(crate) launches_without_event: u64,
@@ -30,7 +30,7 @@ pub(crate) struct StepRow {
 pub(crate) struct TotalRow {
     pub(crate) device: Option<i64>,
     pub(crate) split: Option<Split>,
-    pub(crate) lanes: Option<Lanes>,
+    pub(crate) lanes: Option<OverlapLanes>,
     pub(crate) device_events: u64,
     pub(crate) kernels: u64,
     pub(crate) collectives: u64,
@@ -62,13 +62,13 @@ pub(crate) struct Options {
 }
 
 /// Sums up.
-pub(crate) fn sum(mut collected: Collected, dialect: Dialect, options: Options) -> Sums {
-    collected.finish();
+pub(crate) fn sum_trace(mut collected: Collected, dialect: Dialect, options: Options) -> Sums {
+    collected.close_open_spans();
     let steps = collected.take_steps(options.cut);
     let coverage = host_time(&mut collected, dialect);
     let mut sums = Sums {
         span: collected.census.extent.map_or(0, |(a, b)| b - a),
-        host_op: coverage.total(),
+        host_op: coverage.total_covered(),
         step_count: steps.all().len() as u64,
         partial_steps: steps.all().iter().filter(|s| s.partial).count() as u64,
         derived_steps: steps.derived,
@@ -78,9 +78,9 @@ pub(crate) fn sum(mut collected: Collected, dialect: Dialect, options: Options) 
     sums.exclude("begin_without_end", collected.unclosed);
     sums.exclude("end_without_begin", collected.unopened);
     if collected.pieces.iter().any(|p| p.lane != super::collect::Lane::Receive) {
-        by_lanes(&mut sums, &collected, &steps, &coverage);
+        sum_by_lanes(&mut sums, &collected, &steps, &coverage);
     } else {
-        by_work(&mut sums, collected, &steps, &coverage, options);
+        sum_by_work(&mut sums, collected, &steps, &coverage, options);
     }
     sums
 }
@@ -100,61 +100,61 @@ fn host_time(collected: &mut Collected, dialect: Dialect) -> Coverage {
     if dialect == Dialect::Chrome && threads.is_empty() {
         threads = others;
     }
-    let sets: Vec<Set> = threads.into_values().map(super::interval::Growing::finish).collect();
+    let sets: Vec<IntervalSet> = threads.into_values().map(trace::interval::UnionBuilder::finish).collect();
     Coverage::new(&sets)
 }
 
-fn host_op(coverage: &Coverage, step: &Step) -> i64 {
-    coverage.until(step.end).saturating_sub(coverage.until(step.start))
+fn host_op_time(coverage: &Coverage, step: &Step) -> i64 {
+    coverage.covered_until(step.end).saturating_sub(coverage.covered_until(step.start))
 }
 
-fn device(device: i64) -> Option<i64> {
+fn known_device(device: i64) -> Option<i64> {
     (device != NO_DEVICE).then_some(device)
 }
 
-fn by_lanes(sums: &mut Sums, collected: &Collected, steps: &Steps, coverage: &Coverage) {
-    let analysed = overlap::analyse(collected, steps.all());
+fn sum_by_lanes(sums: &mut Sums, collected: &Collected, steps: &Steps, coverage: &Coverage) {
+    let analysed = overlap::divide_lanes(collected, steps.all());
     if !steps.all().is_empty() {
         sums.exclude("outside_steps", analysed.outside);
     }
     for (&(id, i), lanes) in &analysed.steps {
         let step = steps.all()[i];
         sums.steps.push(StepRow {
-            device: device(id),
+            device: known_device(id),
             step,
             split: Some(lanes.split()),
             lanes: Some(*lanes),
-            host_op: host_op(coverage, &step),
+            host_op: host_op_time(coverage, &step),
             device_events: lanes.pieces,
             launches_without_event: 0,
         });
     }
     add_idle_steps(sums, steps, coverage, &BTreeMap::new());
     for (&id, lanes) in &analysed.whole {
-        let mut row = total(id, collected.work.iter().filter(|w| w.device == id));
+        let mut row = total_of_device(id, collected.work.iter().filter(|w| w.device == id));
         row.split = Some(lanes.split());
         row.lanes = Some(*lanes);
         sums.totals.push(row);
     }
 }
 
-fn by_work(sums: &mut Sums, collected: Collected, steps: &Steps, coverage: &Coverage, options: Options) {
+fn sum_by_work(sums: &mut Sums, collected: Collected, steps: &Steps, coverage: &Coverage, options: Options) {
     let Collected { mut work, mut launches, .. } = collected;
     launches.sort_unstable();
     launches.dedup_by_key(|l| l.correlation);
     leave_out_unlinked(sums, &mut work, &launches, options);
     let missing = missing_events(&work, &launches, steps);
-    let mut keyed = assign(sums, work, &launches, steps);
+    let mut keyed = assign_to_steps(sums, work, &launches, steps);
     keyed.sort_unstable_by_key(|(step, w)| (w.device, *step));
     for group in keyed.chunk_by(|a, b| (a.1.device, a.0) == (b.1.device, b.0)) {
         let (Some(i), first) = (group[0].0, &group[0].1) else { continue };
         let step = steps.all()[i];
         sums.steps.push(StepRow {
-            device: device(first.device),
+            device: known_device(first.device),
             step,
             split: Split::of(group.iter().map(|(_, w)| (w.start, w.end, w.category))),
             lanes: None,
-            host_op: host_op(coverage, &step),
+            host_op: host_op_time(coverage, &step),
             device_events: group.len() as u64,
             launches_without_event: missing.get(&i).copied().unwrap_or(0),
         });
@@ -162,7 +162,7 @@ fn by_work(sums: &mut Sums, collected: Collected, steps: &Steps, coverage: &Cove
     add_idle_steps(sums, steps, coverage, &missing);
     for group in keyed.chunk_by(|a, b| a.1.device == b.1.device) {
         let works = group.iter().map(|(_, w)| w);
-        let mut row = total(group[0].1.device, works.clone());
+        let mut row = total_of_device(group[0].1.device, works.clone());
         row.split = Split::of(works.map(|w| (w.start, w.end, w.category)));
         sums.totals.push(row);
     }
@@ -181,7 +181,7 @@ fn add_idle_steps(sums: &mut Sums, steps: &Steps, coverage: &Coverage, missing: 
         step,
         split: None,
         lanes: None,
-        host_op: host_op(coverage, &step),
+        host_op: host_op_time(coverage, &step),
         device_events: 0,
         launches_without_event: missing.get(&i).copied().unwrap_or(0),
     });
@@ -189,8 +189,8 @@ fn add_idle_steps(sums: &mut Sums, steps: &Steps, coverage: &Coverage, missing: 
     sums.steps.sort_by_key(|r| (r.step.start, r.device));
 }
 
-fn total<'a>(id: i64, work: impl Iterator<Item = &'a Work>) -> TotalRow {
-    let mut row = TotalRow { device: device(id), ..TotalRow::default() };
+fn total_of_device<'a>(id: i64, work: impl Iterator<Item = &'a Work>) -> TotalRow {
+    let mut row = TotalRow { device: known_device(id), ..TotalRow::default() };
     for w in work {
         row.device_events += 1;
         match w.category {
@@ -220,7 +220,7 @@ fn leave_out_unlinked(sums: &mut Sums, work: &mut Vec<Work>, launches: &[Launch]
 }
 
 /// Tells of each piece of work in which step it was launched.
-fn assign(
+fn assign_to_steps(
     sums: &mut Sums,
     work: Vec<Work>,
     launches: &[Launch],

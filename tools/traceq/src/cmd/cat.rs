@@ -12,9 +12,9 @@ use common::out::Out;
 use super::{Format, Tally};
 use crate::analysis::collect::Collected;
 use crate::input::{Input, Inputs};
-use crate::model::{Category, Event, Sink};
-use crate::read;
 use crate::write::event;
+use trace::model::{Category, Event, EventSink};
+use trace::read;
 
 /// Write the events, as they stand in the file: text, JSON Lines or CSV
 ///
@@ -56,23 +56,23 @@ impl Cat {
         let several = self.inputs.several();
         let mut header = format == Format::Csv;
         let named = self.inputs.each(out, |out, input| {
-            let Some((opened, source)) = super::open(out, input) else { return Ok(()) };
-            let window = self.step.map(|n| Window::find(input, n)).transpose()?;
+            let Some((opened, source)) = super::open_input(out, input) else { return Ok(()) };
+            let window = self.step.map(|n| StepWindow::find_step(input, n)).transpose()?;
             if std::mem::take(&mut header) {
                 csv_row(out.text(), event::COLUMNS)?;
             }
             let path = opened.path.to_string_lossy().into_owned();
             let (cat, path) = (&self, several.then_some(path.as_str()));
             let mut writer = Writer { cat, window: window.as_ref(), format, path, out, written: 0 };
-            let outcome = read::read(source, &mut writer)?;
+            let outcome = read::read_trace(source, &mut writer)?;
             tally.records += writer.written;
-            super::conclude(out, &mut tally, opened, outcome);
+            super::count_outcome(out, &mut tally, opened, outcome);
             Ok(())
         })?;
         tally.finish(out, format == Format::Json, named)
     }
 
-    fn wants(&self, event: &Event<'_>) -> bool {
+    fn wants_event(&self, event: &Event<'_>) -> bool {
         (self.category.is_empty() || self.category.contains(&event.category))
             && self.name.as_ref().is_none_or(|part| event.name.decode().contains(part.as_str()))
             && self
@@ -85,24 +85,26 @@ impl Cat {
 /// Writes the events that are wanted.
 struct Writer<'a> {
     cat: &'a Cat,
-    window: Option<&'a Window>,
+    window: Option<&'a StepWindow>,
     format: Format,
     path: Option<&'a str>,
     out: &'a mut Out,
     written: u64,
 }
 
-impl Sink for Writer<'_> {
+impl EventSink for Writer<'_> {
     fn event(&mut self, event: &Event<'_>) -> anyhow::Result<()> {
-        if !self.cat.wants(event) || self.window.is_some_and(|w| !w.holds(event)) {
+        if !self.cat.wants_event(event) || self.window.is_some_and(|w| !w.holds_event(event)) {
             return Ok(());
         }
         self.written += 1;
         let with_args = !self.cat.no_args;
         match self.format {
-            Format::Text => event::line(self.out.text(), event)?,
-            Format::Json => self.out.record(&event::record(event, self.path, with_args))?,
-            Format::Csv => csv_row(self.out.text(), event::cells(event, self.path.unwrap_or(""), with_args))?,
+            Format::Text => event::write_json_line(self.out.text(), event)?,
+            Format::Json => self.out.record(&event::event_record(event, self.path, with_args))?,
+            Format::Csv => {
+                csv_row(self.out.text(), event::csv_cells(event, self.path.unwrap_or(""), with_args))?
+            }
         }
         Ok(())
     }
@@ -115,14 +117,14 @@ fn csv_row<const N: usize>(to: &mut dyn Write, cells: [impl AsRef<[u8]>; N]) -> 
 }
 
 /// Where a step is: its time on the host, and what it launched.
-struct Window {
+struct StepWindow {
     spans: Vec<(i64, i64)>,
     launched: HashSet<i64>,
 }
 
-impl Window {
+impl StepWindow {
     /// Looks for a step in a trace.
-    fn find(input: &Input, number: i64) -> anyhow::Result<Self> {
+    fn find_step(input: &Input, number: i64) -> anyhow::Result<Self> {
         if *input == Input::Stdin {
             return Err(anyhow::anyhow!(
                 "usage: --step reads the trace twice, and standard input can be read once"
@@ -131,8 +133,8 @@ impl Window {
         }
         let (_, source) = input.open().with_context(|| input.label())?;
         let mut collected = Collected::default();
-        read::read(source, &mut collected)?;
-        collected.finish();
+        read::read_trace(source, &mut collected)?;
+        collected.close_open_spans();
         let steps = collected.take_steps(false);
         let of_step = |moment: i64| steps.at(moment).is_some_and(|i| steps.all()[i].number == number);
         Ok(Self {
@@ -141,8 +143,8 @@ impl Window {
         })
     }
 
-    fn holds(&self, event: &Event<'_>) -> bool {
-        if let (true, Some(correlation)) = (event.category.on_device(), event.correlation) {
+    fn holds_event(&self, event: &Event<'_>) -> bool {
+        if let (true, Some(correlation)) = (event.category.is_on_device(), event.correlation) {
             return self.launched.contains(&correlation);
         }
         event.start.is_some_and(|s| self.spans.iter().any(|(from, to)| (*from..*to).contains(&s)))

@@ -11,9 +11,9 @@ use common::text::safe;
 
 use super::{Format, Tally, Trace};
 use crate::input::Inputs;
-use crate::model::{Category, Census, Event, Lanes, Sink};
-use crate::read::kineto::step_number;
-use crate::write::units::{bytes, count, duration, wall_clock};
+use crate::write::units::{format_bytes, format_count, format_duration, format_wall_clock};
+use trace::model::{Category, Event, EventCounts, EventSink, ThreadTable};
+use trace::read::kineto::step_number;
 
 /// Say what a trace is: format, producer, rank, devices, time span, steps, completeness
 #[derive(Args, Debug)]
@@ -36,9 +36,9 @@ impl Info {
             &mut tally,
             Survey::default,
             |out, tally, trace, survey| {
-                let info = describe(&trace, &survey);
+                let info = info_record(&trace, &survey);
                 tally.record();
-                if json { Ok(out.record(&info)?) } else { Ok(text(out.text(), &info)?) }
+                if json { Ok(out.record(&info)?) } else { Ok(write_text(out.text(), &info)?) }
             },
         )?;
         tally.finish(out, json, named)
@@ -48,27 +48,27 @@ impl Info {
 /// Counts what there is.
 #[derive(Default)]
 struct Survey {
-    census: Census,
+    census: EventCounts,
     devices: BTreeMap<Option<i64>, u64>,
     steps: BTreeSet<i64>,
     updates: u64,
-    lanes: Lanes,
+    lanes: ThreadTable,
 }
 
 /// More numbers of steps and devices than this are not kept; a trace that has more was made to have them.
 const MOST: usize = 100_000;
 
-impl Sink for Survey {
+impl EventSink for Survey {
     fn event(&mut self, event: &Event<'_>) -> anyhow::Result<()> {
         self.census.event(event)?;
         if event.phase != b'M' {
             self.lanes.intern(event.pid, event.tid);
         }
-        if event.category.on_device() && self.devices.len() < MOST {
+        if event.category.is_on_device() && self.devices.len() < MOST {
             *self.devices.entry(event.device).or_default() += 1;
         }
         let update = event.phase == b'X' && event.name.raw.starts_with(b"Optimizer.step#");
-        self.updates += u64::from(update && !event.category.on_device());
+        self.updates += u64::from(update && !event.category.is_on_device());
         if event.category == Category::Step && event.phase != b'E' && self.steps.len() < MOST {
             self.steps.extend(step_number(event.name.raw));
         }
@@ -76,10 +76,10 @@ impl Sink for Survey {
     }
 }
 
-fn describe(trace: &Trace, survey: &Survey) -> record::Info {
+fn info_record(trace: &Trace, survey: &Survey) -> record::Info {
     let (outcome, meta) = (&trace.outcome, &trace.outcome.meta);
     let extent = survey.census.extent;
-    let wall = |ns: i64| wall_clock(ns.checked_add(meta.epoch_offset(ns)?)?);
+    let wall = |ns: i64| format_wall_clock(ns.checked_add(meta.epoch_offset(ns)?)?);
     record::Info {
         path: trace.label(),
         path_hex: trace.path_hex(),
@@ -95,8 +95,8 @@ fn describe(trace: &Trace, survey: &Survey) -> record::Info {
         rank: meta.rank,
         world_size: meta.world_size,
         backend: meta.backend.clone(),
-        devices: devices(&meta.devices, &survey.devices),
-        threads: survey.lanes.len() as u64,
+        devices: used_devices(&meta.devices, &survey.devices),
+        threads: survey.lanes.count_threads() as u64,
         trace_id: meta.trace_id.clone(),
         trace_name: meta.trace_name.clone(),
         host: meta.host.clone(),
@@ -113,7 +113,7 @@ fn describe(trace: &Trace, survey: &Survey) -> record::Info {
 }
 
 /// Devices that the trace lists and devices that it has events of.
-fn devices(listed: &BTreeMap<i64, String>, used: &BTreeMap<Option<i64>, u64>) -> Vec<record::Device> {
+fn used_devices(listed: &BTreeMap<i64, String>, used: &BTreeMap<Option<i64>, u64>) -> Vec<record::Device> {
     let ids: BTreeSet<Option<i64>> = listed.keys().copied().map(Some).chain(used.keys().copied()).collect();
     let device = |id: Option<i64>| record::Device {
         device: id,
@@ -123,10 +123,10 @@ fn devices(listed: &BTreeMap<i64, String>, used: &BTreeMap<Option<i64>, u64>) ->
     ids.into_iter().map(device).collect()
 }
 
-fn text(to: &mut dyn Write, info: &record::Info) -> io::Result<()> {
+fn write_text(to: &mut dyn Write, info: &record::Info) -> io::Result<()> {
     writeln!(to, "{}", safe(&info.path))?;
-    for (mut key, value) in lines(info) {
-        for line in wrapped(&safe(&value)) {
+    for (mut key, value) in info_lines(info) {
+        for line in wrap_list(&safe(&value)) {
             writeln!(to, "  {key:<11} {line}")?;
             key = "";
         }
@@ -135,7 +135,7 @@ fn text(to: &mut dyn Write, info: &record::Info) -> io::Result<()> {
 }
 
 /// A list broken behind its commas, to stay within a hundred columns.
-fn wrapped(list: &str) -> Vec<String> {
+fn wrap_list(list: &str) -> Vec<String> {
     const WIDTH: usize = 100 - 14;
     let mut lines = vec![String::new()];
     for part in list.split_inclusive(", ") {
@@ -150,46 +150,47 @@ fn wrapped(list: &str) -> Vec<String> {
 }
 
 /// What there is to say, line by line; what is not known has no line.
-fn lines(info: &record::Info) -> Vec<(&'static str, String)> {
+fn info_lines(info: &record::Info) -> Vec<(&'static str, String)> {
     let mut lines = vec![
-        ("format", with(&info.format, info.producer.join(", "))),
-        ("size", size(info)),
-        ("complete", complete(info)),
-        ("events", with(&count(info.events), categories(info))),
+        ("format", append_detail(&info.format, info.producer.join(", "))),
+        ("size", size_text(info)),
+        ("complete", completeness_text(info)),
+        ("events", append_detail(&format_count(info.events), category_list(info))),
     ];
     let of = |n: i64| info.world_size.map_or(format!("{n}"), |w| format!("{n} of {w}"));
     let backend = info.backend.as_ref().map_or(String::new(), |b| format!(" ({b})"));
     lines.extend(info.rank.map(|r| ("rank", of(r) + &backend)));
     lines.push(("devices", device_list(info)));
-    lines.push(("threads", count(info.threads)));
+    lines.push(("threads", format_count(info.threads)));
     lines.extend(info.host.clone().map(|h| ("host", h)));
     lines.extend(info.trace_id.clone().map(|t| ("trace id", t)));
     lines.extend(info.trace_name.clone().map(|t| ("trace name", t)));
-    lines.extend(info.span_ns.map(|s| ("span", duration(s))));
+    lines.extend(info.span_ns.map(|s| ("span", format_duration(s))));
     lines.extend(info.start.clone().map(|t| ("start", t)));
     lines.extend(info.end.clone().map(|t| ("end", t)));
     lines.push(("steps", step_list(info)));
     if !info.repairs.is_empty() {
-        let list: Vec<_> = info.repairs.iter().map(|(cause, n)| format!("{cause} {}", count(*n))).collect();
+        let list: Vec<_> =
+            info.repairs.iter().map(|(cause, n)| format!("{cause} {}", format_count(*n))).collect();
         lines.push(("repairs", list.join(", ")));
     }
     lines
 }
 
-fn with(what: &str, more: String) -> String {
+fn append_detail(what: &str, more: String) -> String {
     if more.is_empty() { what.to_owned() } else { format!("{what} ({more})") }
 }
 
-fn size(info: &record::Info) -> String {
-    let text = bytes(info.text_bytes);
+fn size_text(info: &record::Info) -> String {
+    let text = format_bytes(info.text_bytes);
     match info.size_bytes {
-        Some(size) if info.gzip => format!("{}, gzip of {text}", bytes(size)),
+        Some(size) if info.gzip => format!("{}, gzip of {text}", format_bytes(size)),
         _ if info.gzip => format!("gzip of {text}"),
         _ => text,
     }
 }
 
-fn complete(info: &record::Info) -> String {
+fn completeness_text(info: &record::Info) -> String {
     match &info.error {
         Some(e) => format!("no: {e}"),
         None if info.complete => "yes".to_owned(),
@@ -197,9 +198,9 @@ fn complete(info: &record::Info) -> String {
     }
 }
 
-fn categories(info: &record::Info) -> String {
+fn category_list(info: &record::Info) -> String {
     let order = Category::ALL.iter().filter_map(|c| Some((c.name(), info.categories.get(c.name())?)));
-    order.map(|(name, n)| format!("{name} {}", count(*n))).collect::<Vec<_>>().join(", ")
+    order.map(|(name, n)| format!("{name} {}", format_count(*n))).collect::<Vec<_>>().join(", ")
 }
 
 fn device_list(info: &record::Info) -> String {
@@ -210,7 +211,7 @@ fn device_list(info: &record::Info) -> String {
     let show = |d: &record::Device| {
         let id = d.device.map_or("unnumbered".to_owned(), |i| i.to_string());
         let name = d.name.as_ref().map_or(String::new(), |n| format!(": {n}"));
-        format!("{id}{name} ({} events)", count(d.events))
+        format!("{id}{name} ({} events)", format_count(d.events))
     };
     // Those with events first.
     let mut devices: Vec<_> = info.devices.iter().collect();

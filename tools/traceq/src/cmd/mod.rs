@@ -17,8 +17,8 @@ use common::progress::{self, Unit};
 use common::record::traceq as record;
 
 use crate::input::{Input, Inputs, Opened};
-use crate::model::Sink;
-use crate::read::{self, Fault, Outcome};
+use trace::model::EventSink;
+use trace::read::{self, ReadFault, ReadOutcome};
 
 /// Form of the result.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -50,7 +50,7 @@ impl Format {
 pub(crate) struct Trace {
     pub(crate) path: PathBuf,
     pub(crate) size: Option<u64>,
-    pub(crate) outcome: Outcome,
+    pub(crate) outcome: ReadOutcome,
 }
 
 impl Trace {
@@ -104,7 +104,7 @@ impl Tally {
 
 /// Reads every input into a fresh sink and hands over what came of it. Faults are reported; what could be read is
 /// handed over all the same.
-fn each_trace<S: Sink>(
+fn each_trace<S: EventSink>(
     inputs: &Inputs,
     out: &mut Out,
     tally: &mut Tally,
@@ -112,10 +112,10 @@ fn each_trace<S: Sink>(
     mut then: impl FnMut(&mut Out, &mut Tally, Trace, S) -> anyhow::Result<()>,
 ) -> anyhow::Result<u64> {
     inputs.each(out, |out, input| {
-        let Some((opened, source)) = open(out, input) else { return Ok(()) };
+        let Some((opened, source)) = open_input(out, input) else { return Ok(()) };
         let mut sink = sink();
-        let outcome = read::read(source, &mut sink)?;
-        match conclude(out, tally, opened, outcome) {
+        let outcome = read::read_trace(source, &mut sink)?;
+        match count_outcome(out, tally, opened, outcome) {
             Some(trace) => then(out, tally, trace, sink),
             None => Ok(()),
         }
@@ -123,7 +123,7 @@ fn each_trace<S: Sink>(
 }
 
 /// Opens an input, or reports why not. How far reading has come is shown where somebody watches.
-fn open(out: &Out, input: &Input) -> Option<(Opened, Box<dyn Read + Send>)> {
+fn open_input(out: &Out, input: &Input) -> Option<(Opened, Box<dyn Read + Send>)> {
     let (opened, source) = input.open().inspect_err(|e| out.failed(input.label(), e)).ok()?;
     let bar = progress::bar(out.diag(), Unit::Bytes, opened.size, &input.label());
     let source = if bar.is_hidden() { source } else { Box::new(bar.wrap_read(source)) };
@@ -131,11 +131,11 @@ fn open(out: &Out, input: &Input) -> Option<(Opened, Box<dyn Read + Send>)> {
 }
 
 /// Reports and counts what came of reading an input. `None` if it is no trace at all.
-fn conclude(out: &Out, tally: &mut Tally, opened: Opened, mut outcome: Outcome) -> Option<Trace> {
+fn count_outcome(out: &Out, tally: &mut Tally, opened: Opened, mut outcome: ReadOutcome) -> Option<Trace> {
     let Opened { path, size, rank } = opened;
     outcome.meta.rank = outcome.meta.rank.or(rank);
-    report(out, &path.display().to_string(), &outcome);
-    if matches!(outcome.error.as_ref().map(|e| &e.fault), Some(Fault::NotATrace(_))) {
+    report_faults(out, &path.display().to_string(), &outcome);
+    if matches!(outcome.error.as_ref().map(|e| &e.fault), Some(ReadFault::NotATrace(_))) {
         return None;
     }
     tally.files += 1;
@@ -144,7 +144,7 @@ fn conclude(out: &Out, tally: &mut Tally, opened: Opened, mut outcome: Outcome) 
     Some(Trace { path, size, outcome })
 }
 
-fn report(out: &Out, label: &str, outcome: &Outcome) {
+fn report_faults(out: &Out, label: &str, outcome: &ReadOutcome) {
     if let Some(e) = &outcome.error {
         out.error(format_args!("{label}{}", e.place()), e);
     }

@@ -10,12 +10,12 @@ use common::text::safe;
 
 use super::{Format, Tally, Trace};
 use crate::analysis::collect::Collected;
-use crate::analysis::overlap::Lanes;
+use crate::analysis::overlap::OverlapLanes;
 use crate::analysis::split::Split;
 use crate::analysis::sum::{self, Options, StepRow, Sums, TotalRow};
 use crate::input::Inputs;
 use crate::write::table::{Align, Table};
-use crate::write::units::{Unit, count, duration, percent, wall_clock};
+use crate::write::units::{TimeUnit, format_count, format_duration, format_percent, format_wall_clock};
 
 /// Sum up where the time went: compute, exposed communication, overlap, copies, idle
 ///
@@ -49,15 +49,19 @@ impl Sum {
             |out, tally, trace, collected| {
                 let options =
                     Options { include_unlinked: self.include_unlinked, cut: !trace.outcome.complete };
-                let sums = sum::sum(collected, trace.outcome.meta.dialect, options);
-                if json { records(out, tally, &trace, &sums) } else { Ok(text(out.text(), &trace, &sums)?) }
+                let sums = sum::sum_trace(collected, trace.outcome.meta.dialect, options);
+                if json {
+                    write_records(out, tally, &trace, &sums)
+                } else {
+                    Ok(write_text(out.text(), &trace, &sums)?)
+                }
             },
         )?;
         tally.finish(out, json, named)
     }
 }
 
-fn records(out: &mut Out, tally: &mut Tally, trace: &Trace, sums: &Sums) -> anyhow::Result<()> {
+fn write_records(out: &mut Out, tally: &mut Tally, trace: &Trace, sums: &Sums) -> anyhow::Result<()> {
     for row in &sums.steps {
         tally.record();
         out.record(&step_record(trace, sums, row))?;
@@ -79,7 +83,7 @@ fn step_record(trace: &Trace, sums: &Sums, row: &StepRow) -> record::Step {
         device: row.device,
         step: row.step.number,
         start_ns: start,
-        start: meta.epoch_offset(start).and_then(|offset| wall_clock(start.checked_add(offset)?)),
+        start: meta.epoch_offset(start).and_then(|offset| format_wall_clock(start.checked_add(offset)?)),
         dur_ns: row.step.end - start,
         host_op_ns: row.host_op,
         split: row.split.as_ref().map(split_record),
@@ -133,7 +137,7 @@ fn split_record(split: &Split) -> record::Split {
     }
 }
 
-fn stage_record(lanes: &Lanes, host_start: Option<i64>) -> record::Stage {
+fn stage_record(lanes: &OverlapLanes, host_start: Option<i64>) -> record::Stage {
     record::Stage {
         stage_ns: lanes.stage(),
         bubble_ns: lanes.bubble(),
@@ -142,7 +146,7 @@ fn stage_record(lanes: &Lanes, host_start: Option<i64>) -> record::Stage {
     }
 }
 
-fn text(to: &mut dyn Write, trace: &Trace, sums: &Sums) -> io::Result<()> {
+fn write_text(to: &mut dyn Write, trace: &Trace, sums: &Sums) -> io::Result<()> {
     let outcome = &trace.outcome;
     let rank = match (outcome.meta.rank, outcome.meta.world_size) {
         (Some(r), Some(w)) => format!(", rank {r} of {w}"),
@@ -150,7 +154,7 @@ fn text(to: &mut dyn Write, trace: &Trace, sums: &Sums) -> io::Result<()> {
         _ => String::new(),
     };
     let format = outcome.meta.dialect.name();
-    let (events, span) = (count(outcome.events), duration(sums.span));
+    let (events, span) = (format_count(outcome.events), format_duration(sums.span));
     writeln!(to, "{}: {format}{rank}, {events} events, {span}", safe(&trace.label()))?;
     if sums.totals.iter().any(|t| t.split.is_some()) {
         device_table(to, sums)?;
@@ -158,7 +162,7 @@ fn text(to: &mut dyn Write, trace: &Trace, sums: &Sums) -> io::Result<()> {
         writeln!(to, "  no device events: host time only")?;
         host_table(to, sums)?;
     }
-    for note in notes(trace, sums) {
+    for note in exclusion_notes(trace, sums) {
         writeln!(to, "  {note}")?;
     }
     writeln!(to)
@@ -168,7 +172,7 @@ const RIGHT: Align = Align::Right;
 
 fn device_table(to: &mut dyn Write, sums: &Sums) -> io::Result<()> {
     let splits = sums.steps.iter().filter_map(|r| r.split).chain(sums.totals.iter().filter_map(|r| r.split));
-    let unit = Unit::for_largest(splits.map(|s| s.total).max().unwrap_or(0));
+    let unit = TimeUnit::for_largest(splits.map(|s| s.total).max().unwrap_or(0));
     let mut table = Table::new(&[
         ("device", RIGHT),
         ("step", RIGHT),
@@ -196,12 +200,12 @@ fn device_table(to: &mut dyn Write, sums: &Sums) -> io::Result<()> {
                     s.exposed_memcpy,
                     s.idle(),
                 ];
-                cells.extend(times.iter().map(|t| unit.show(*t)));
-                cells.push(percent(s.ratio(s.idle())));
+                cells.extend(times.iter().map(|t| unit.format_time(*t)));
+                cells.push(format_percent(s.ratio(s.idle())));
             }
             None => cells.extend(std::iter::repeat_n("-".to_owned(), 9)),
         }
-        table.row(cells);
+        table.add_row(cells);
     };
     sums.steps.iter().for_each(|r| row(r.device, step_name(r), r.split));
     sums.totals.iter().for_each(|r| row(r.device, "all".to_owned(), r.split));
@@ -210,12 +214,16 @@ fn device_table(to: &mut dyn Write, sums: &Sums) -> io::Result<()> {
 }
 
 fn host_table(to: &mut dyn Write, sums: &Sums) -> io::Result<()> {
-    let unit = Unit::for_largest(sums.span);
+    let unit = TimeUnit::for_largest(sums.span);
     let mut table = Table::new(&[("step", RIGHT), ("duration", RIGHT), ("in operators", RIGHT)]);
     for row in &sums.steps {
-        table.row(vec![step_name(row), unit.show(row.step.end - row.step.start), unit.show(row.host_op)]);
+        table.add_row(vec![
+            step_name(row),
+            unit.format_time(row.step.end - row.step.start),
+            unit.format_time(row.host_op),
+        ]);
     }
-    table.row(vec!["all".to_owned(), unit.show(sums.span), unit.show(sums.host_op)]);
+    table.add_row(vec!["all".to_owned(), unit.format_time(sums.span), unit.format_time(sums.host_op)]);
     writeln!(to, "  times in {}; operators summed over threads", unit.name)?;
     table.write(to)
 }
@@ -226,7 +234,7 @@ fn step_name(row: &StepRow) -> String {
 }
 
 /// What the reader of a table must know about it.
-fn notes(trace: &Trace, sums: &Sums) -> Vec<String> {
+fn exclusion_notes(trace: &Trace, sums: &Sums) -> Vec<String> {
     let mut notes = Vec::new();
     if !trace.outcome.complete {
         notes.push("* the trace is incomplete: this is what could be read of it".to_owned());
@@ -238,7 +246,11 @@ fn notes(trace: &Trace, sums: &Sums) -> Vec<String> {
         notes.push("the trace marks no steps: these go from one Optimizer.step to the next".to_owned());
     }
     let list = |counts: Vec<(String, u64)>| {
-        counts.into_iter().map(|(cause, n)| format!("{cause} {}", count(n))).collect::<Vec<_>>().join(", ")
+        counts
+            .into_iter()
+            .map(|(cause, n)| format!("{cause} {}", format_count(n)))
+            .collect::<Vec<_>>()
+            .join(", ")
     };
     let in_no_step = |cause: &str| matches!(cause, "outside_steps" | "launch_not_recorded");
     let (steps, all): (Vec<_>, Vec<_>) = sums.excluded.clone().into_iter().partition(|(c, _)| in_no_step(c));
@@ -249,7 +261,7 @@ fn notes(trace: &Trace, sums: &Sums) -> Vec<String> {
     }
     let missing: u64 = sums.steps.iter().map(|s| s.launches_without_event).sum();
     if missing > 0 {
-        notes.push(format!("launches without a device event: {}", count(missing)));
+        notes.push(format!("launches without a device event: {}", format_count(missing)));
     }
     let repairs = trace.outcome.repairs.counts();
     if !repairs.is_empty() {

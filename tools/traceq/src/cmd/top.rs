@@ -11,8 +11,8 @@ use common::text::safe;
 use super::{Format, Tally, Trace};
 use crate::analysis::rank::{By, Entry, Order, Ranking};
 use crate::input::Inputs;
-use crate::write::table::{Align, Table, cut};
-use crate::write::units::{Unit, count, percent};
+use crate::write::table::{Align, Table, cut_to_width};
+use crate::write::units::{TimeUnit, format_count, format_percent};
 
 /// List the kernels and operators that take the most time
 ///
@@ -59,9 +59,9 @@ impl Top {
                 }
                 for (by, (entries, whole)) in lists {
                     if json {
-                        records(out, tally, &trace, by, &entries, whole)?;
+                        write_records(out, tally, &trace, by, &entries, whole)?;
                     } else {
-                        text(out.text(), by, &entries, whole)?;
+                        write_text(out.text(), by, &entries, whole)?;
                     }
                 }
                 Ok(())
@@ -70,15 +70,15 @@ impl Top {
     }
 }
 
-fn share(entry: &Entry, whole: i64) -> f64 {
+fn share_of_whole(entry: &Entry, whole: i64) -> f64 {
     if whole > 0 { entry.own.unwrap_or(entry.total) as f64 / whole as f64 } else { 0.0 }
 }
 
-fn mean(entry: &Entry) -> i64 {
+fn mean_duration(entry: &Entry) -> i64 {
     i64::try_from(entry.count).ok().and_then(|n| entry.total.checked_div(n)).unwrap_or(0)
 }
 
-fn records(
+fn write_records(
     out: &mut Out,
     tally: &mut Tally,
     trace: &Trace,
@@ -98,23 +98,23 @@ fn records(
             count: entry.count,
             total_ns: entry.total,
             self_ns: entry.own,
-            mean_ns: mean(entry),
+            mean_ns: mean_duration(entry),
             min_ns: entry.min,
             max_ns: entry.max,
-            share: share(entry, whole),
+            share: share_of_whole(entry, whole),
         })?;
     }
     Ok(())
 }
 
-fn text(to: &mut dyn Write, by: By, entries: &[Entry], whole: i64) -> io::Result<()> {
+fn write_text(to: &mut dyn Write, by: By, entries: &[Entry], whole: i64) -> io::Result<()> {
     /// What is left of a hundred columns.
     const NAME: usize = 40;
     if entries.is_empty() {
         return writeln!(to, "  {}: none\n", by.name());
     }
     const R: Align = Align::Right;
-    let unit = Unit::for_largest(entries.iter().map(|e| e.total).max().unwrap_or(0));
+    let unit = TimeUnit::for_largest(entries.iter().map(|e| e.total).max().unwrap_or(0));
     let host = entries.iter().any(|e| e.own.is_some());
     let mut columns = vec![
         (if host { "self%" } else { "share" }, R),
@@ -128,12 +128,17 @@ fn text(to: &mut dyn Write, by: By, entries: &[Entry], whole: i64) -> io::Result
     }
     columns.push((by.name(), Align::Left));
     let mut table = Table::new(&columns);
-    let us = Unit::for_largest(0);
+    let us = TimeUnit::for_largest(0);
     for e in entries {
-        let mut cells = vec![percent(Some(share(e, whole))), unit.show(e.total)];
-        cells.extend(e.own.map(|own| unit.show(own)));
-        cells.extend([count(e.count), us.show(mean(e)), us.show(e.max), cut(&e.name, NAME)]);
-        table.row(cells);
+        let mut cells = vec![format_percent(Some(share_of_whole(e, whole))), unit.format_time(e.total)];
+        cells.extend(e.own.map(|own| unit.format_time(own)));
+        cells.extend([
+            format_count(e.count),
+            us.format_time(mean_duration(e)),
+            us.format_time(e.max),
+            cut_to_width(&e.name, NAME),
+        ]);
+        table.add_row(cells);
     }
     writeln!(to, "  total{} in {}", if host { " and self" } else { "" }, unit.name)?;
     table.write(to)?;

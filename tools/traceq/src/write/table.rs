@@ -24,7 +24,7 @@ impl Table {
     }
 
     /// Adds a row of as many cells as there are columns. Cells are made safe for terminals.
-    pub(crate) fn row(&mut self, cells: Vec<String>) {
+    pub(crate) fn add_row(&mut self, cells: Vec<String>) {
         self.rows.push(cells.iter().map(|c| safe(c)).collect());
     }
 
@@ -54,7 +54,7 @@ impl Table {
 }
 
 /// Text cut to a width, with an ellipsis where it was cut.
-pub(crate) fn cut(text: &str, width: usize) -> String {
+pub(crate) fn cut_to_width(text: &str, width: usize) -> String {
     if text.chars().count() <= width {
         return text.to_owned();
     }
@@ -68,11 +68,14 @@ mod tests {
     #[test]
     fn numbers_stand_on_the_right() {
         let mut table = Table::new(&[("n", Align::Right), ("name", Align::Left)]);
-        table.row(vec!["7".into(), "a\nb".into()]);
-        table.row(vec!["123".into(), "é".into()]);
+        table.add_row(vec!["7".into(), "a\nb".into()]);
+        table.add_row(vec!["123".into(), "é".into()]);
         let mut text = Vec::new();
         table.write(&mut text).unwrap();
         assert_eq!(String::from_utf8(text).unwrap(), "    n  name\n    7  a\\nb\n  123  é\n");
-        assert_eq!((cut("abcdef", 4), cut("abcd", 4)), ("abc…".to_owned(), "abcd".to_owned()));
+        assert_eq!(
+            (cut_to_width("abcdef", 4), cut_to_width("abcd", 4)),
+            ("abc…".to_owned(), "abcd".to_owned())
+        );
     }
 }

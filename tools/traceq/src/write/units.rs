@@ -5,18 +5,18 @@ use time::format_description::well_known::Rfc3339;
 
 /// A unit of time, for a whole table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Unit {
+pub(crate) struct TimeUnit {
     pub(crate) name: &'static str,
     nanos: i64,
 }
 
-const UNITS: [Unit; 3] = [
-    Unit { name: "s", nanos: 1_000_000_000 },
-    Unit { name: "ms", nanos: 1_000_000 },
-    Unit { name: "us", nanos: 1000 },
+const UNITS: [TimeUnit; 3] = [
+    TimeUnit { name: "s", nanos: 1_000_000_000 },
+    TimeUnit { name: "ms", nanos: 1_000_000 },
+    TimeUnit { name: "us", nanos: 1000 },
 ];
 
-impl Unit {
+impl TimeUnit {
     /// The unit in which a table's largest time has few digits.
     pub(crate) fn for_largest(nanos: i64) -> Self {
         // A thousand of the smaller unit still read well.
@@ -25,7 +25,7 @@ impl Unit {
     }
 
     /// A time in this unit, with three decimals.
-    pub(crate) fn show(self, nanos: i64) -> String {
+    pub(crate) fn format_time(self, nanos: i64) -> String {
         let sign = if nanos < 0 { "-" } else { "" };
         let thousandths =
             (nanos.unsigned_abs() + self.nanos.unsigned_abs() / 2000) / (self.nanos.unsigned_abs() / 1000);
@@ -34,14 +34,14 @@ impl Unit {
 }
 
 /// A time with the unit that suits it.
-pub(crate) fn duration(nanos: i64) -> String {
+pub(crate) fn format_duration(nanos: i64) -> String {
     let unit =
         UNITS.iter().find(|u| nanos.unsigned_abs() >= u.nanos.unsigned_abs()).copied().unwrap_or(UNITS[2]);
-    format!("{} {}", unit.show(nanos), unit.name)
+    format!("{} {}", unit.format_time(nanos), unit.name)
 }
 
 /// A size.
-pub(crate) fn bytes(n: u64) -> String {
+pub(crate) fn format_bytes(n: u64) -> String {
     match n {
         0..1000 => format!("{n} B"),
         1000..1_000_000 => format!("{:.1} kB", n as f64 / 1e3),
@@ -51,19 +51,19 @@ pub(crate) fn bytes(n: u64) -> String {
 }
 
 /// A count with its thousands apart.
-pub(crate) fn count(n: u64) -> String {
+pub(crate) fn format_count(n: u64) -> String {
     let digits = n.to_string();
     let groups = digits.as_bytes().rchunks(3).rev().map(|g| String::from_utf8_lossy(g));
     groups.collect::<Vec<_>>().join(",")
 }
 
 /// A share as percent.
-pub(crate) fn percent(ratio: Option<f64>) -> String {
+pub(crate) fn format_percent(ratio: Option<f64>) -> String {
     ratio.map_or_else(|| "-".to_owned(), |r| format!("{:.1}%", r * 100.0))
 }
 
 /// Nanoseconds since the Unix epoch as RFC 3339 in UTC. `None` where there is no such year.
-pub(crate) fn wall_clock(nanos: i64) -> Option<String> {
+pub(crate) fn format_wall_clock(nanos: i64) -> Option<String> {
     OffsetDateTime::from_unix_timestamp_nanos(i128::from(nanos)).ok()?.format(&Rfc3339).ok()
 }
 
@@ -73,19 +73,22 @@ mod tests {
 
     #[test]
     fn times_round_to_the_digit_shown() {
-        assert_eq!(duration(1_234_567), "1.235 ms");
-        assert_eq!(duration(1500), "1.500 us");
-        assert_eq!(duration(7), "0.007 us");
-        assert_eq!(duration(-61_000_000_000), "-61.000 s");
-        assert_eq!(Unit::for_largest(34_892_418).name, "ms");
-        assert_eq!(Unit::for_largest(0).name, "us");
+        assert_eq!(format_duration(1_234_567), "1.235 ms");
+        assert_eq!(format_duration(1500), "1.500 us");
+        assert_eq!(format_duration(7), "0.007 us");
+        assert_eq!(format_duration(-61_000_000_000), "-61.000 s");
+        assert_eq!(TimeUnit::for_largest(34_892_418).name, "ms");
+        assert_eq!(TimeUnit::for_largest(0).name, "us");
     }
 
     #[test]
     fn counts_sizes_and_clocks_read_well() {
-        assert_eq!((count(0), count(1234567)), ("0".to_owned(), "1,234,567".to_owned()));
-        assert_eq!((bytes(999), bytes(2_218_825)), ("999 B".to_owned(), "2.2 MB".to_owned()));
-        assert_eq!(wall_clock(1_722_470_400_000_001_000).as_deref(), Some("2024-08-01T00:00:00.000001Z"));
-        assert_eq!((percent(Some(0.0625)), percent(None)), ("6.2%".to_owned(), "-".to_owned()));
+        assert_eq!((format_count(0), format_count(1234567)), ("0".to_owned(), "1,234,567".to_owned()));
+        assert_eq!((format_bytes(999), format_bytes(2_218_825)), ("999 B".to_owned(), "2.2 MB".to_owned()));
+        assert_eq!(
+            format_wall_clock(1_722_470_400_000_001_000).as_deref(),
+            Some("2024-08-01T00:00:00.000001Z")
+        );
+        assert_eq!((format_percent(Some(0.0625)), format_percent(None)), ("6.2%".to_owned(), "-".to_owned()));
     }
 }

@@ -4,32 +4,32 @@ use proptest::prelude::*;
 use serde_json::Value;
 
 use super::*;
-use crate::read::testing::Drip;
+use crate::read::testing::DripReader;
 
-fn scanner(text: &[u8], step: usize) -> Scanner<'_> {
-    let mut buffer = Buffer::new(Box::new(Drip::new(text, step)));
+fn scanner(text: &[u8], step: usize) -> JsonScanner<'_> {
+    let mut buffer = InputBuffer::new(Box::new(DripReader::new(text, step)));
     buffer.mark();
-    Scanner::new(buffer)
+    JsonScanner::new(buffer)
 }
 
 /// A whole document, built; nothing may follow it.
 fn build(text: &[u8], step: usize) -> Result<Value> {
     let mut scan = scanner(text, step);
-    let value = scan.value()?;
+    let value = scan.read_value()?;
     end(&mut scan).map(|()| value)
 }
 
 /// A whole document, skipped.
 fn skip(text: &[u8], step: usize) -> Result<()> {
     let mut scan = scanner(text, step);
-    scan.skip()?;
+    scan.skip_value()?;
     end(&mut scan)
 }
 
-fn end(scan: &mut Scanner<'_>) -> Result<()> {
-    match scan.peek()? {
+fn end(scan: &mut JsonScanner<'_>) -> Result<()> {
+    match scan.peek_byte()? {
         None => Ok(()),
-        Some(_) => Err(scan.syntax("something follows")),
+        Some(_) => Err(scan.syntax_error("something follows")),
     }
 }
 
@@ -163,8 +163,8 @@ fn depth_has_a_limit() {
     let deep = |n: usize| "[".repeat(n) + &"]".repeat(n);
     assert!(skip(deep(128).as_bytes(), 9).is_ok());
     let e = skip(deep(129).as_bytes(), 9).unwrap_err();
-    assert!(matches!(e.fault, Fault::TooDeep(_)));
-    assert!(matches!(build(deep(200_000).as_bytes(), 99).unwrap_err().fault, Fault::TooDeep(_)));
+    assert!(matches!(e.fault, ReadFault::TooDeep(_)));
+    assert!(matches!(build(deep(200_000).as_bytes(), 99).unwrap_err().fault, ReadFault::TooDeep(_)));
 }
 
 #[test]
