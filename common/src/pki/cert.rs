@@ -116,3 +116,16 @@ fn validity(tbs: &mut Der<'_>) -> Result<(Time, Time)> {
     both.done()?;
     Ok(times)
 }
+
+/// Why a serial number is invalid, if it is: RFC 5280, 4.1.2.2 demands a positive number of at most 20 octets, DER its
+/// shortest form.
+pub(in crate::pki) fn check_serial(bytes: &[u8]) -> std::result::Result<(), &'static str> {
+    match bytes {
+        [] => Err("is empty"),
+        _ if bytes.iter().all(|&b| b == 0) => Err("is zero"),
+        [first, ..] if first & 0x80 != 0 => Err("is negative"),
+        [0, next, ..] if next & 0x80 == 0 => Err("is not in its shortest form"),
+        _ if bytes.len() > 20 => Err("is longer than 20 bytes"),
+        _ => Ok(()),
+    }
+}

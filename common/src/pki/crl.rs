@@ -44,9 +44,6 @@ pub struct Crl {
     pub broken: Vec<String>,
 }
 
-/// All reasons of RFC 5280, 4.2.1.13, as bits.
-pub const REASONS: u16 = 0b1_1111_1110;
-
 /// One revoked certificate.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Revoked {

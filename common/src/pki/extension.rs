@@ -263,9 +263,12 @@ fn named_bits(bits: &[u8]) -> Result<u16> {
     }
 }
 
+/// All reasons of RFC 5280, 4.2.1.13, as bits.
+pub(in crate::pki) const REASONS: u16 = 0b1_1111_1110;
+
 /// ReasonFlags: those of RFC 5280, without the unused first bit.
 pub(crate) fn reason_bits(bits: &[u8]) -> Result<u16> {
-    named_bits(bits).map(|b| b & super::crl::REASONS)
+    named_bits(bits).map(|b| b & REASONS)
 }
 
 fn oids(value: &[u8]) -> Result<Vec<Vec<u8>>> {

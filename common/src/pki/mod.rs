@@ -41,6 +41,7 @@ mod crl_update;
 mod der;
 mod inspect;
 mod judge;
+mod key_error;
 mod load;
 mod oid;
 mod peer;

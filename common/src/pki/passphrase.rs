@@ -15,7 +15,7 @@ use rustix::termios::{LocalModes, OptionalActions, SpecialCodeIndex, Termios, tc
 use zeroize::Zeroizing;
 
 use super::der::{self, Der};
-use super::key::KeyError;
+use super::key_error::KeyError;
 use crate::fsat;
 use crate::policy::{self, Class};
 

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use super::{Case, Judge, span};
+use crate::pki::cert::check_serial;
 use crate::pki::extension::KeyUsage;
 use crate::pki::name::GeneralName;
 use crate::pki::signature::SignatureError;
@@ -79,7 +80,7 @@ impl Judge<'_> {
             let found = format!("{who}X.509 version {}", cert.version);
             self.add(rule::VERSION.at(path).found(found).expected("version 3").fix(REISSUE));
         }
-        if let Err(why) = serial(&cert.serial) {
+        if let Err(why) = check_serial(&cert.serial) {
             let found = format!("{who}serial number {} {why}", crate::finding::hex(&cert.serial));
             self.add(
                 rule::SERIAL_NUMBER.at(path).found(found).expected("positive, at most 20 bytes").fix(REISSUE),
@@ -287,17 +288,5 @@ fn usages(usage: Option<KeyUsage>) -> String {
         None => "no keyUsage".to_owned(),
         Some(k) if k.names().is_empty() => "an empty keyUsage".to_owned(),
         Some(k) => format!("keyUsage {}", k.names().join(", ")),
-    }
-}
-
-/// RFC 5280, 4.1.2.2: positive, at most 20 octets; and DER's minimal form.
-pub(in crate::pki) fn serial(bytes: &[u8]) -> Result<(), &'static str> {
-    match bytes {
-        [] => Err("is empty"),
-        _ if bytes.iter().all(|&b| b == 0) => Err("is zero"),
-        [first, ..] if first & 0x80 != 0 => Err("is negative"),
-        [0, next, ..] if next & 0x80 == 0 => Err("is not in its shortest form"),
-        _ if bytes.len() > 20 => Err("is longer than 20 bytes"),
-        _ => Ok(()),
     }
 }

@@ -6,8 +6,6 @@ mod revocation;
 
 use std::path::PathBuf;
 
-pub(super) use certificate::serial;
-
 use super::{Cert, Crl, LoadOptions, Profile, Role, rule};
 use crate::finding::{Finding, Severity};
 

@@ -2,8 +2,9 @@
 
 use std::path::Path;
 
-use super::{Case, Judge, Kept, certificate, span};
+use super::{Case, Judge, Kept, span};
 use crate::finding::Severity;
+use crate::pki::cert::check_serial;
 use crate::pki::extension::KeyUsage;
 use crate::pki::signature::SignatureError;
 use crate::pki::{Cert, Crl, rule};
@@ -93,7 +94,7 @@ impl Judge<'_> {
             None => Some("has no number".to_owned()),
             Some(n) if n.critical => Some("has a critical number".to_owned()),
             Some(n) if n.value.iter().all(|&b| b == 0) => None,
-            Some(n) => certificate::serial(&n.value).err().map(|why| format!("has a number that {why}")),
+            Some(n) => check_serial(&n.value).err().map(|why| format!("has a number that {why}")),
         };
         if let Some(why) = number {
             self.add(

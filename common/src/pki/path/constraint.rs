@@ -1,12 +1,10 @@
 //! Name constraints, RFC 5280, sections 4.2.1.10 and 6.1.4 (g).
 
 use super::target::{is_dns_name, mailbox};
-use super::{Refusal, Verdict, Work};
+use super::{COMPARISONS, Refusal, Verdict, Work};
 use crate::pki::Cert;
 use crate::pki::extension::NameConstraints;
 use crate::pki::name::{GeneralName, Name};
-
-pub(super) const COMPARISONS: u32 = 100_000;
 
 /// Holds every certificate of the path to the constraints of all above it.
 pub(super) fn check(work: &Work<'_, '_>, path: &[&Cert], root: &Cert) -> Verdict {

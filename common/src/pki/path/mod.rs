@@ -57,6 +57,9 @@ pub struct Question<'a> {
     pub conformance: bool,
 }
 
+/// The most comparisons of names that one validation may take: both sides come from a peer, and may be long.
+const COMPARISONS: u32 = 100_000;
+
 /// The greatest number of intermediates where the question does not say.
 pub const MAX_DEPTH: usize = 16;
 

@@ -1,8 +1,8 @@
 //! What RFC 5280, section 4, demands of a certificate by itself, by its place in the path.
 
 use super::{Question, Refusal, Verdict, target};
+use crate::pki::cert::check_serial;
 use crate::pki::extension::KeyUsage;
-use crate::pki::judge::serial;
 use crate::pki::name::GeneralName;
 use crate::pki::{Cert, utc};
 
@@ -96,7 +96,7 @@ fn conformance(cert: &Cert, place: Place) -> Verdict {
     if cert.version != 3 {
         return refuse("version", "not X.509 version 3");
     }
-    if let Err(why) = serial(&cert.serial) {
+    if let Err(why) = check_serial(&cert.serial) {
         return Err(Refusal::about("serial-number", cert, format_args!("the serial number {why}")));
     }
     if cert.issuer.is_empty() {

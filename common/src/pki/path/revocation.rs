@@ -5,9 +5,10 @@
 //! other issuers' certificates (indirect ones) are not used.
 
 use super::{Refusal, Verdict, Work};
-use crate::pki::crl::{REASONS, Scope};
+use crate::pki::cert::check_serial;
+use crate::pki::crl::Scope;
+use crate::pki::extension::REASONS;
 use crate::pki::extension::{DistributionPoint, KeyUsage};
-use crate::pki::judge::serial;
 use crate::pki::name::{GeneralName, Name};
 use crate::pki::{Cert, Crl, Time};
 
@@ -96,7 +97,7 @@ fn form(work: &Work<'_, '_>, crl: &Crl) -> Verdict {
         if number.critical {
             return Err(unusable("has a critical number"));
         }
-        if !zero && serial(&number.value).is_err() {
+        if !zero && check_serial(&number.value).is_err() {
             return Err(unusable("has a number that is negative or too long"));
         }
     }

@@ -3,8 +3,7 @@
 use std::fmt;
 use std::net::IpAddr;
 
-use super::constraint::COMPARISONS;
-use super::{Question, Refusal, Verdict, Work};
+use super::{COMPARISONS, Question, Refusal, Verdict, Work};
 use crate::pki::name::{GeneralName, address};
 use crate::pki::{Cert, oid, oid_name};
 
