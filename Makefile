@@ -23,8 +23,8 @@ release: ## All tools, optimised
 demo: release ## The main job, end to end (TORCH=1: with a real PyTorch process)
 	@TORCH=$(TORCH) BIN=$(CURDIR)/target/release sh demo/run
 
-test: ## All tests that need no foreign part
-	$(CARGO) test --workspace
+test: ## All tests; the last line says how many passed, failed and were skipped, and why
+	@CARGO="$(CARGO)" sh tests/run
 
 check: ## Formatting, lints, documentation, generated files, licences (where cargo-deny is installed)
 	$(CARGO) fmt --all --check

@@ -86,7 +86,7 @@ fn a_crl_goes_only_where_the_authority_is_known_and_others_lists_stay() {
 #[test]
 fn what_root_replaces_belongs_to_whom_it_belonged() {
     const DAEMON: u32 = 1000;
-    if !rustix_root() {
+    if !testkit::require_root() {
         return;
     }
     let place = Place::minted(&["--days", "20"]);
@@ -115,10 +115,6 @@ fn what_root_replaces_belongs_to_whom_it_belonged() {
     assert_eq!(owners(), all, "mint renew");
     let meta = std::fs::metadata(&server).unwrap();
     assert_eq!((meta.uid(), meta.mode() & 0o777), (DAEMON, 0o700));
-}
-
-fn rustix_root() -> bool {
-    std::fs::metadata("/proc/self").is_ok_and(|m| m.uid() == 0)
 }
 
 #[test]
