@@ -14,12 +14,9 @@ BEGIN { programs = passed = failed = skipped = partly = ignored = died = 0 }
 
 /^ *Running .*\(.*\)$/ || /^ *Doc-tests / {
     end_program()
-    program = $0
-    sub(/^ *Running (unittests )?/, "", program)
-    sub(/ \([^()]*\)$/, "", program)
-    sub(/^ *Doc-tests /, "doc-tests ", program)
-    doctests = $0 ~ /^ *Doc-tests /
     programs++
+    doctests = $1 == "Doc-tests"
+    program = doctests ? "doc-tests " $2 : program_name()
     next
 }
 
@@ -52,6 +49,16 @@ function report(mark) {
     at = index($0, ": ")
     test = at ? substr($0, 1, at - 1) : $0
     text = at ? substr($0, at + 2) : "no reason given"
+}
+
+# `tests/x.rs of y` from `Running tests/x.rs (target/debug/deps/y-0123)`: many crates have a src/lib.rs.
+function program_name(   source, binary) {
+    source = binary = $0
+    sub(/^ *Running (unittests )?/, "", source)
+    sub(/ \([^()]*\)$/, "", source)
+    sub(/^.*[(\/]/, "", binary)
+    sub(/(-[0-9a-f]+)?\)$/, "", binary)
+    return source " of " binary
 }
 
 function end_program(   name) {

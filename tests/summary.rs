@@ -95,8 +95,8 @@ fn failures_and_dead_programs_are_named_and_hide_no_others() {
     ]
     .concat();
     let expected = [
-        "test: FAILED tests/x.rs: b",
-        "test: FAILED tests/dead.rs: ended without a result",
+        "test: FAILED tests/x.rs of x: b",
+        "test: FAILED tests/dead.rs of x: ended without a result",
         "test: 6 passed, 2 failed (1 test program without a result), 0 skipped",
     ];
     assert_eq!(summary("exit 101", &text), (Some(1), expected.map(str::to_owned).to_vec()));

@@ -160,6 +160,7 @@ impl Drop for Alone {
 
 /// Not a test but the daemon itself, when it is started as one.
 #[test]
+#[ignore = "the daemon of other tests"]
 #[expect(clippy::exit, reason = "the test harness would report to a reader that stalls")]
 fn is_the_daemon() {
     let Ok(args) = std::env::var(VAR) else { return };
