@@ -159,7 +159,8 @@ fn root_installs_for_everybody_and_can_restrict_that_to_a_group() {
         // Once more, over what is there: for everybody again, but for the directories above it, which are named.
         let done = tree.install("group", &[&prefix]).expect(0);
         assert!(done.stderr.contains("mode 750: those who are to run the tools cannot enter it"), "{done:?}");
-        for dir in ["opt", "opt/profguard", "usr", "usr/local"].map(|d| tree.path().join("group").join(d)) {
+        for dir in ["", "opt", "opt/profguard", "usr", "usr/local"].map(|d| tree.path().join("group").join(d))
+        {
             let _ = std::fs::set_permissions(dir, PermissionsExt::from_mode(0o755));
         }
         let done = tree.install("group", &[&prefix]).expect(0);
