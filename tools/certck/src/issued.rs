@@ -96,10 +96,17 @@ impl Known {
         self.serials.contains(&hex(serial))
     }
 
-    /// The certificates in force whose directories are not among some, in the order in which they were issued. One
-    /// that is not on this machine and was issued again later for the same holder is left out.
-    pub(crate) fn elsewhere(&self, ca: &Ca, dirs: &[PathBuf], role: Option<Role>) -> Vec<Elsewhere> {
-        let revoked = ca.revoked_serials();
+    /// The certificates in force whose directories, or serial numbers, are not among some, in the order in which they
+    /// were issued. One that is not on this machine and was issued again later for the same holder is left out.
+    pub(crate) fn elsewhere(
+        &self,
+        ca: &Ca,
+        dirs: &[PathBuf],
+        serials: &[&[u8]],
+        role: Option<Role>,
+    ) -> Vec<Elsewhere> {
+        let mut done = ca.revoked_serials();
+        done.extend(serials.iter().map(|serial| hex(serial)));
         let mut seen: HashSet<PathBuf> = dirs.iter().filter_map(|dir| dir.canonicalize().ok()).collect();
         let mut holders = HashSet::new();
         let mut found = Vec::new();
@@ -111,7 +118,7 @@ impl Known {
                 continue;
             }
             let held = in_place(ca, line, dir).or_else(|| absent(line, dir).filter(|_| !again));
-            found.extend(held.filter(|(serial, _)| !revoked.contains(serial)).map(|(_, other)| other));
+            found.extend(held.filter(|(serial, _)| !done.contains(serial)).map(|(_, other)| other));
         }
         found.reverse();
         found

@@ -125,13 +125,19 @@ pub(crate) fn run(args: &Args, format: Format, out: &mut Out) -> anyhow::Result<
 fn tell_others(args: &Args, ca: &Ca, leaves: &[Old], out: &Out) {
     let dirs: Vec<_> = leaves.iter().map(|old| old.dir.clone()).collect();
     let Some(known) = issued::Known::read(&ca.path) else { return };
-    let others = known.elsewhere(ca, &dirs, args.role);
+    // Those given may have been issued for another place and moved.
+    let given: Vec<_> = leaves.iter().map(|old| old.cert.serial.as_slice()).collect();
+    let others = known.elsewhere(ca, &dirs, &given, args.role);
     let time = |unix: i64| OffsetDateTime::from_unix_timestamp(unix).map(rfc3339).unwrap_or_default();
     let (soon, later): (Vec<_>, Vec<_>) =
         others.into_iter().partition(|o| args.all || ends_soon(args, o.from, o.until));
     for other in soon {
         let how = if other.here {
-            format!("`certck mint renew {} {}`", shell_quote(&args.dir), shell_quote(&other.dir))
+            format!(
+                "renew it with `certck mint renew {} {}`",
+                shell_quote(&args.dir),
+                shell_quote(&other.dir)
+            )
         } else {
             "it is not on this machine: bring it here, or replace it with `certck mint leaf`".to_owned()
         };
@@ -145,7 +151,7 @@ fn tell_others(args: &Args, ca: &Ca, leaves: &[Old], out: &Out) {
     }
     if !named.is_empty() {
         out.warn(
-            "not looked at",
+            "not renewed",
             format_args!("{}: name them after {}", named.join(", "), shell_quote(&args.dir)),
         );
     }
