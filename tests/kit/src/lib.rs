@@ -13,14 +13,14 @@
 //!
 //! A reason is counted with others of the same text, so it names no temporary path and no number.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::panic::Location;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::Mutex;
+use std::sync::{Mutex, PoisonError};
 
 /// Reports that the running test could not run. The test returns after it:
 ///
@@ -86,19 +86,38 @@ pub fn require_data(path: &str) -> Option<PathBuf> {
 
 const NO_DATA: &str = "no ../shared/data";
 
-/// Finds a foreign program on PATH and reports its version once in each test program.
+/// Finds a foreign program on PATH and reports its version, once in each test program.
 ///
 /// # Errors
-/// No directory of PATH has it; the error is the reason for [`skip`].
+/// No directory of PATH has it, or it is an `openssl` that the tests are not written for; the error is the reason for
+/// [`skip`].
 pub fn find(program: &str) -> Result<PathBuf, String> {
-    static USED: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
+    static FOUND: Mutex<BTreeMap<String, Result<PathBuf, String>>> = Mutex::new(BTreeMap::new());
+    let mut found = FOUND.lock().unwrap_or_else(PoisonError::into_inner);
+    found.entry(program.to_owned()).or_insert_with(|| look_for(program)).clone()
+}
+
+fn look_for(program: &str) -> Result<PathBuf, String> {
     let dirs = std::env::var_os("PATH").unwrap_or_default();
     let found = std::env::split_paths(&dirs).map(|dir| dir.join(program)).find(|path| is_executable(path));
     let path = found.ok_or_else(|| format!("no {program} on PATH"))?;
-    if USED.lock().is_ok_and(|mut used| used.insert(program.to_owned())) {
-        write_line(&format!("USED {program}: {}", version(&path).unwrap_or("version unknown".into())));
+    let version = version(&path).unwrap_or("version unknown".into());
+    if program == "openssl" {
+        supported_openssl(&version)?;
     }
+    write_line(&format!("USED {program}: {version}"));
     Ok(path)
+}
+
+/// Before 3.0, `openssl` lacked options that the tests give, and `-x509_strict` checked less. LibreSSL, which has an
+/// `openssl` too, counts its versions by itself.
+fn supported_openssl(version: &str) -> Result<(), String> {
+    let major = version.strip_prefix("OpenSSL ").and_then(|rest| rest.split('.').next()?.parse::<u32>().ok());
+    if major.is_some_and(|major| major >= 3) {
+        return Ok(());
+    }
+    let name: Vec<_> = version.split_whitespace().take(2).collect();
+    Err(format!("openssl on PATH is {}, not OpenSSL 3.0 or later", name.join(" ")))
 }
 
 fn is_executable(path: &Path) -> bool {
@@ -184,6 +203,17 @@ mod tests {
         let first = alone.lines().next().unwrap();
         assert!(first == expected[0] || first.starts_with("SKIPPED tests/kit/src/lib.rs:"), "{first}");
         assert_eq!(alone.lines().count(), lines.len());
+    }
+
+    #[test]
+    fn tests_are_for_openssl_3_and_later() {
+        for good in ["OpenSSL 3.0.22 25 Aug 2026 (Library: OpenSSL 3.0.22 25 Aug 2026)", "OpenSSL 10.1.0 x"] {
+            assert_eq!(supported_openssl(good), Ok(()));
+        }
+        let old = supported_openssl("OpenSSL 1.1.1w  11 Sep 2023").unwrap_err();
+        assert_eq!(old, "openssl on PATH is OpenSSL 1.1.1w, not OpenSSL 3.0 or later");
+        supported_openssl("LibreSSL 3.8.2").unwrap_err();
+        supported_openssl("version unknown").unwrap_err();
     }
 
     #[test]
