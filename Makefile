@@ -3,10 +3,15 @@
 CARGO   ?= cargo
 PREFIX  ?= /usr/local
 DESTDIR ?=
+# Not from the environment: tcsh sets it there to the group of the user.
+GROUP   :=
 TOOLS   := certck permck profctl profd proftap traceq
 FUZZ_SECONDS ?= 10
 # Entries of the tree that permck is measured on; a million takes some minutes.
 BENCH_ENTRIES ?= 1000000
+
+# Builds the optimised tools and prints their directory: the one place that knows it.
+RELEASE := CARGO="$(CARGO)" sh packaging/release
 
 .DEFAULT_GOAL := build
 .PHONY: help build release demo test check fmt bless bench fuzz interop install uninstall clean
@@ -20,11 +25,11 @@ build: ## All tools, unoptimised
 release: ## All tools, optimised
 	$(CARGO) build --release --bins
 
-demo: release ## The main job, end to end (TORCH=1: with a real PyTorch process)
-	@TORCH=$(TORCH) BIN=$(CURDIR)/target/release sh demo/run
+demo: ## The main job, end to end (TORCH=1: with a real PyTorch process)
+	@bin=$$($(RELEASE)) && TORCH="$(TORCH)" BIN="$$bin" sh demo/run
 
-test: ## All tests that need no foreign part
-	$(CARGO) test --workspace
+test: ## All tests; the last line says how many passed, failed and were skipped, and why
+	@CARGO="$(CARGO)" sh tests/run
 
 check: ## Formatting, lints, documentation, generated files, licences (where cargo-deny is installed)
 	$(CARGO) fmt --all --check
@@ -43,20 +48,20 @@ bless: ## Rewrite generated files and goldens: man, completions, schema, transcr
 
 bench: ## Benchmarks: prints JSON lines, asserts nothing
 	$(CARGO) bench --workspace
-	$(CARGO) build --release --quiet --bin permck
-	@sh tools/permck/bench/audit.sh $${CARGO_TARGET_DIR:-target}/release/permck $(BENCH_ENTRIES)
+	@bin=$$($(RELEASE)) && sh tools/permck/bench/audit.sh "$$bin/permck" $(BENCH_ENTRIES)
 
 fuzz: ## Every fuzz target for FUZZ_SECONDS
 	fuzz/run $(FUZZ_SECONDS)
 
-interop: release ## Against parts that others wrote: PyTorch, promtool, sarif-tools (makes virtual environments outside the tree)
-	tests/interop/run
+interop: ## Against parts that others wrote: PyTorch, promtool, sarif-tools (makes virtual environments outside the tree)
+	CARGO="$(CARGO)" tests/interop/run
 
-install: release ## Into DESTDIR and PREFIX, with the modes of the policy table
-	DESTDIR=$(DESTDIR) PREFIX=$(PREFIX) sh packaging/install install $(TOOLS)
+install: ## Into DESTDIR and PREFIX; by root for everybody, with GROUP=NAME for a group, with the modes of the policy table
+	@bin=$$($(RELEASE)) && BIN="$$bin" DESTDIR="$(DESTDIR)" PREFIX="$(PREFIX)" GROUP="$(GROUP)" \
+		sh packaging/install install $(TOOLS)
 
 uninstall: ## What install put there
-	DESTDIR=$(DESTDIR) PREFIX=$(PREFIX) sh packaging/install uninstall $(TOOLS)
+	@DESTDIR="$(DESTDIR)" PREFIX="$(PREFIX)" sh packaging/install uninstall $(TOOLS)
 
 clean: ## Build products
 	$(CARGO) clean

@@ -215,8 +215,7 @@ fn clients_that_hang_up_before_their_answer_do_not_end_the_daemon() {
 /// The pipeline of the manual, through a shell and jq.
 #[test]
 fn the_documented_pipeline_runs() {
-    if std::process::Command::new("jq").arg("--version").output().is_err() {
-        eprintln!("skipped: jq is not installed");
+    if testkit::require("bash").is_none() || testkit::require("jq").is_none() {
         return;
     }
     let d = Deployment::plain();

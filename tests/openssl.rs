@@ -1,7 +1,7 @@
 //! The daemon and the client against OpenSSL: its handshakes, its certificates, its revocation lists.
 //!
-//! Skips with a message where the `openssl` command is not installed.
-#![allow(clippy::unwrap_used, clippy::print_stderr, reason = "a test program")]
+//! Skipped where the `openssl` command is not on PATH.
+#![allow(clippy::unwrap_used, reason = "a test program")]
 
 mod harness;
 
@@ -10,14 +10,6 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use harness::{Deployment, Done, command, finish, finish_child, run};
-
-fn openssl() -> bool {
-    let there = Command::new("openssl").arg("version").output().is_ok();
-    if !there {
-        eprintln!("skipped: openssl is not installed");
-    }
-    there
-}
 
 /// A request as the wire has it.
 fn frame(json: &str) -> Vec<u8> {
@@ -57,7 +49,7 @@ fn s_client(d: &Deployment, certs: Option<&Path>, more: &[&str]) -> (bool, Strin
 
 #[test]
 fn openssl_speaks_to_the_daemon() {
-    if !openssl() {
+    if testkit::require("openssl").is_none() {
         return;
     }
     let d = Deployment::with_tls();
@@ -68,7 +60,7 @@ fn openssl_speaks_to_the_daemon() {
 
 #[test]
 fn who_is_not_ours_gets_no_answer() {
-    if !openssl() {
+    if testkit::require("openssl").is_none() {
         return;
     }
     let d = Deployment::with_tls();
@@ -97,7 +89,7 @@ fn who_is_not_ours_gets_no_answer() {
 
 #[test]
 fn tls_1_2_by_option_only_and_without_static_rsa() {
-    if !openssl() {
+    if testkit::require("openssl").is_none() {
         return;
     }
     let d = Deployment::start(true, &["--tls-min", "1.2"]);
@@ -180,7 +172,7 @@ fn version(certs: &Path, port: u16) -> Done {
 
 #[test]
 fn certificates_made_by_openssl_serve() {
-    if !openssl() {
+    if testkit::require("openssl").is_none() {
         return;
     }
     let dir = tempfile::tempdir().unwrap();
@@ -194,7 +186,7 @@ fn certificates_made_by_openssl_serve() {
 
 #[test]
 fn a_client_that_openssl_revoked_is_refused_by_both_ends() {
-    if !openssl() {
+    if testkit::require("openssl").is_none() {
         return;
     }
     let dir = tempfile::tempdir().unwrap();

@@ -37,8 +37,7 @@ fn a_client_that_was_revoked_is_refused_without_a_restart() {
 #[test]
 fn a_hangup_asks_for_it_at_once_where_there_is_no_terminal() {
     if std::fs::File::open("/dev/tty").is_ok() {
-        eprintln!("skipped: this process has a terminal, whose hang-up ends the daemon");
-        return;
+        return testkit::skip("this process has a terminal, whose hang-up ends the daemon");
     }
     let d = Deployment::with_tls();
     revoke_the_client(&d);
@@ -65,7 +64,10 @@ fn a_renewed_certificate_is_served_and_open_connections_stay() {
     assert_ne!(std::fs::read(certs(&d, "server_certs").join("server.crt")).unwrap(), before);
     // The first list of a renewed authority has another number; the daemon and the client agree on either.
     d.profctl(&["version"]).expect(0);
-    eventually("the new certificate is shown", || shown(&d).filter(|shown| *shown == serial(&d)));
+    match testkit::find("openssl") {
+        Ok(_) => drop(eventually("the new certificate is shown", || shown(&d).filter(|s| *s == serial(&d)))),
+        Err(reason) => testkit::skip_part(reason),
+    }
     assert_eq!(chain(), true);
 }
 
@@ -88,20 +90,14 @@ fn a_list_that_is_lost_brings_nobody_back() {
     assert_eq!(d.profctl(&["version"]).status, Some(2));
 }
 
-/// The serial number in the certificate that the daemon shows, by `openssl s_client`; as the file has it where
-/// there is no openssl.
+/// The serial number in the certificate that the daemon shows, by `openssl s_client`.
 fn shown(d: &Deployment) -> Option<String> {
     let script = format!(
         "openssl s_client -connect 127.0.0.1:{} </dev/null 2>/dev/null | openssl x509 -noout -serial",
         d.port
     );
     let output = std::process::Command::new("sh").args(["-c", &script]).output().ok()?;
-    let text = String::from_utf8_lossy(&output.stdout).trim().to_owned();
-    if text.is_empty() && std::process::Command::new("openssl").arg("version").output().is_err() {
-        eprintln!("skipped: openssl is not installed");
-        return Some(serial(d));
-    }
-    Some(text)
+    Some(String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }
 
 fn serial(d: &Deployment) -> String {

@@ -2,7 +2,7 @@
 //!
 //! Needs PROFGUARD_TORCH_PYTHON, a Python that has PyTorch; `tests/interop/run` makes one. Without it every
 //! test here says that it was skipped.
-#![allow(clippy::unwrap_used, clippy::print_stderr, reason = "a test program")]
+#![allow(clippy::unwrap_used, reason = "a test program")]
 
 mod harness;
 
@@ -14,10 +14,7 @@ use harness::{Deployment, Guard, command, finish};
 
 fn python() -> Option<PathBuf> {
     let python = std::env::var_os("PROFGUARD_TORCH_PYTHON").map(PathBuf::from);
-    if python.is_none() {
-        eprintln!("skipped: PROFGUARD_TORCH_PYTHON is not set");
-    }
-    python
+    testkit::or_skip(python.ok_or("no PROFGUARD_TORCH_PYTHON in the environment"))
 }
 
 /// Starts the training script of the demo and waits until libkineto has registered.

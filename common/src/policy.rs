@@ -237,6 +237,7 @@ mod tests {
     fn any_name_is_one_word_of_a_shell() {
         use std::ffi::OsStr;
         use std::os::unix::ffi::OsStrExt;
+        let Some(bash) = testkit::require("bash") else { return };
         for name in [
             &b"plain-1.txt"[..],
             b"a b",
@@ -247,10 +248,8 @@ mod tests {
             "\u{202e}x".as_bytes(),
         ] {
             let word = shell_quote(Path::new(OsStr::from_bytes(name)));
-            let echoed =
-                std::process::Command::new("bash").args(["-c", &format!("printf %s {word}")]).output();
-            // Without bash there is nothing to compare with.
-            let Ok(echoed) = echoed else { return };
+            let mut shell = std::process::Command::new(&bash);
+            let echoed = shell.args(["-c", &format!("printf %s {word}")]).output().unwrap();
             assert_eq!(echoed.stdout, name, "{word}");
         }
     }

@@ -149,8 +149,8 @@ ed25519\t'Ed25519'
 rsa-3072\t'RSA of 3072 bits, signing with SHA-256: what the oldest peers take'
 rsa-4096\t'RSA of 4096 bits, signing with SHA-256'"
 complete -c certck -n "__fish_certck_using_subcommand mint; and not __fish_seen_subcommand_from leaf renew help" -l name -d 'Common name of the root [default: profguard CA and six random digits, so that no two are taken for one]' -r
-complete -c certck -n "__fish_certck_using_subcommand mint; and not __fish_seen_subcommand_from leaf renew help" -l crl-url -d 'Address of the CRL, to be named in the certificates: `certck crl fetch` then needs no --url; may be repeated' -r
-complete -c certck -n "__fish_certck_using_subcommand mint; and not __fish_seen_subcommand_from leaf renew help" -l ocsp-url -d 'Address of an OCSP responder, to be named in the certificates for `certck ocsp`; may be repeated' -r
+complete -c certck -n "__fish_certck_using_subcommand mint; and not __fish_seen_subcommand_from leaf renew help" -l crl-url -d 'Address of the CRL, to be named in the certificates: `certck crl fetch` then needs no --url; may be repeated [default of `mint leaf`: as the authority\'s authority.toml says]' -r
+complete -c certck -n "__fish_certck_using_subcommand mint; and not __fish_seen_subcommand_from leaf renew help" -l ocsp-url -d 'Address of an OCSP responder, to be named in the certificates for `certck ocsp`; may be repeated [default of `mint leaf`: as the authority\'s authority.toml says]' -r
 complete -c certck -n "__fish_certck_using_subcommand mint; and not __fish_seen_subcommand_from leaf renew help" -l passphrase-file -d 'Take the passphrase of the private key from the first line of FILE, mode 0600 or tighter' -r -F
 complete -c certck -n "__fish_certck_using_subcommand mint; and not __fish_seen_subcommand_from leaf renew help" -l passphrase-fd -d 'Take the passphrase of the private key from the first line of descriptor N' -r
 complete -c certck -n "__fish_certck_using_subcommand mint; and not __fish_seen_subcommand_from leaf renew help" -l format -d 'Form of the result on standard output' -r -f -a "text\t'For people, grouped by finding. Not stable between versions'
@@ -176,8 +176,8 @@ ecdsa-p384\t'ECDSA on P-384, signing with SHA-384'
 ed25519\t'Ed25519'
 rsa-3072\t'RSA of 3072 bits, signing with SHA-256: what the oldest peers take'
 rsa-4096\t'RSA of 4096 bits, signing with SHA-256'"
-complete -c certck -n "__fish_certck_using_subcommand mint; and __fish_seen_subcommand_from leaf" -l crl-url -d 'Address of the CRL, to be named in the certificates: `certck crl fetch` then needs no --url; may be repeated' -r
-complete -c certck -n "__fish_certck_using_subcommand mint; and __fish_seen_subcommand_from leaf" -l ocsp-url -d 'Address of an OCSP responder, to be named in the certificates for `certck ocsp`; may be repeated' -r
+complete -c certck -n "__fish_certck_using_subcommand mint; and __fish_seen_subcommand_from leaf" -l crl-url -d 'Address of the CRL, to be named in the certificates: `certck crl fetch` then needs no --url; may be repeated [default of `mint leaf`: as the authority\'s authority.toml says]' -r
+complete -c certck -n "__fish_certck_using_subcommand mint; and __fish_seen_subcommand_from leaf" -l ocsp-url -d 'Address of an OCSP responder, to be named in the certificates for `certck ocsp`; may be repeated [default of `mint leaf`: as the authority\'s authority.toml says]' -r
 complete -c certck -n "__fish_certck_using_subcommand mint; and __fish_seen_subcommand_from leaf" -l csr -d 'Sign this request, PEM, so that the key stays where it is: DEST_DIR then has none. Of the request only the key is taken; names are those of the options' -r -F
 complete -c certck -n "__fish_certck_using_subcommand mint; and __fish_seen_subcommand_from leaf" -l passphrase-file -d 'Take the passphrase of the private key from the first line of FILE, mode 0600 or tighter' -r -F
 complete -c certck -n "__fish_certck_using_subcommand mint; and __fish_seen_subcommand_from leaf" -l passphrase-fd -d 'Take the passphrase of the private key from the first line of descriptor N' -r

@@ -4,13 +4,12 @@
 #![allow(
     dead_code,
     unreachable_pub,
-    clippy::print_stderr,
     reason = "a module of several test programs, each of which uses its part"
 )]
 
 use std::ffi::OsStr;
 use std::io::{BufRead, BufReader, Read};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -296,14 +295,4 @@ impl Deployment {
 pub fn port(ready: &Value) -> u16 {
     let address = ready["addresses"][0].as_str().expect("an address");
     address.parse::<std::net::SocketAddr>().expect("address and port").port()
-}
-
-/// A file of the shared data, or `None` with a message when it is not there.
-pub fn shared(path: &str) -> Option<PathBuf> {
-    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data").join(path);
-    if file.exists() {
-        return Some(file);
-    }
-    eprintln!("skipped: {} is not there", file.display());
-    None
 }

@@ -84,8 +84,9 @@ pub fn inspect_certificates(
 const AUTHORITY: Layout =
     Layout { role: Role::Server, ca: "ca.crt", leaf: "ca.crt", key: "ca.key", crl: "ca.crl" };
 
-/// What `certck mint` keeps beside them: a line for each certificate that was issued.
-const ISSUED: &str = "issued.jsonl";
+/// What `certck mint` keeps beside them: a line for each certificate that was issued, and what new ones say.
+const KEPT: [&str; 2] = ["issued.jsonl", SETTINGS];
+const SETTINGS: &str = "authority.toml";
 
 /// Judges the directory of an authority: its root, the key that belongs to it, its CRL. Nobody serves from it.
 #[must_use]
@@ -106,9 +107,11 @@ pub fn inspect_authority(path: &Path, options: &LoadOptions<'_>) -> Inspection {
     let closed = KeyError::Encrypted.to_string();
     reader.findings.retain(|f| f.rule != rule::KEY_ENCRYPTED.id || f.found != closed);
     let mut strangers = strangers::find(&reader.dir, reader.layout, &[]);
-    let issued = reader.dir.path(ISSUED);
-    strangers.retain(|f| Path::new(&f.path) != issued);
+    let kept = KEPT.map(|name| reader.dir.path(name));
+    strangers.retain(|f| f.rule != rule::UNEXPECTED_FILE.id || !kept.iter().any(|k| Path::new(&f.path) == k));
     reader.findings.extend(strangers);
+    // Whose mode it has: what it says goes into every new certificate.
+    reader.dir.read(SETTINGS, &mut reader.findings);
     case.chain.items.clear();
     let mut judge = Judge::new(options, reader.findings);
     judge.keeper(&case);

@@ -1,6 +1,7 @@
 //! The directory of a certificate authority as `certck mint` makes it: its root, its key, its CRL; one user at a
 //! time.
 
+use std::collections::HashSet;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -84,6 +85,12 @@ impl Ca {
         let crl = self.in_force()?;
         acceptable(&self.own.path, crl, &self.certificate).hint("make a new one with `certck crl new`")?;
         Ok(crl)
+    }
+
+    /// The serial numbers that the CRL in force revokes, in hex.
+    pub(crate) fn revoked_serials(&self) -> HashSet<String> {
+        let entries = self.crl.iter().flat_map(|crl| &crl.revoked);
+        entries.map(|entry| common::finding::hex(&entry.serial)).collect()
     }
 
     /// What the CRL in force revokes. Where the first one is asked for there must be none.

@@ -38,14 +38,22 @@ pub(crate) fn crl_of(bytes: &[u8]) -> anyhow::Result<Crl> {
 /// The private key's block of a file. What is allowed to whom is looked at before it is read.
 pub(crate) fn private_key(path: &Path) -> anyhow::Result<Block> {
     let shown = || path.display().to_string();
-    let (file, meta) = fsat::open_regular(path).with_context(shown)?;
-    if let Some(finding) = common::policy::check(path, &meta, common::policy::Class::KeyFile).first() {
-        bail!("{}: {}", path.display(), finding.reason());
-    }
-    let bytes = fsat::read_secret(file, &meta, MAX_BYTES).with_context(shown)?;
+    let bytes = read_guarded(path, MAX_BYTES).with_context(shown)?;
     let blocks = pem::parse(&bytes).with_context(shown)?;
     let found = blocks.into_iter().find(|b| key::is_private(&b.label));
     found.ok_or_else(|| anyhow!("holds no private key")).with_context(shown)
+}
+
+/// The bytes of a regular file that is only its owner's, as a key's must be.
+///
+/// # Errors
+/// It cannot be read, is larger than `limit` bytes, or others may read or write it.
+pub(crate) fn read_guarded(path: &Path, limit: u64) -> anyhow::Result<Zeroizing<Vec<u8>>> {
+    let (file, meta) = fsat::open_regular(path)?;
+    if let Some(finding) = common::policy::check(path, &meta, common::policy::Class::KeyFile).first() {
+        bail!("{}", finding.reason());
+    }
+    Ok(fsat::read_secret(file, &meta, limit)?)
 }
 
 fn one<T>(path: &Path, label: &str, parse: impl Fn(&[u8]) -> anyhow::Result<T>) -> anyhow::Result<T> {

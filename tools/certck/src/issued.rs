@@ -10,10 +10,12 @@ use common::finding::hex;
 use common::fsat;
 use common::out::Out;
 use common::pki::Role;
+use common::pki::role::LAYOUTS;
 use common::policy::{Class, Mode, shell_quote};
 use common::record::Line;
 use common::record::certck as record;
 use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 
 use crate::authority::Issued;
 use crate::ca::Ca;
@@ -31,7 +33,7 @@ pub(crate) fn line(leaf: &Issued, role: Role, hosts: &[Host], path: &Path) -> an
         subject: leaf.subject.clone(),
         role: role.name().to_owned(),
         hosts: hosts.iter().map(ToString::to_string).collect(),
-        path: path.to_string_lossy().into_owned(),
+        path: std::path::absolute(path)?.to_string_lossy().into_owned(),
         at: rfc3339(OffsetDateTime::now_utc()),
         not_after: rfc3339(leaf.validity.until),
     };
@@ -57,21 +59,34 @@ pub(crate) fn append(ca: &Ca, line: &[u8]) -> anyhow::Result<()> {
 pub(crate) struct Known {
     serials: HashSet<String>,
     dirs: Vec<PathBuf>,
+    /// In the order in which they were issued.
+    lines: Vec<record::Issued>,
+}
+
+/// A certificate in force whose directory a command was not given.
+pub(crate) struct Elsewhere {
+    pub(crate) dir: PathBuf,
+    /// Whether the directory is on this machine and holds a certificate of the authority.
+    pub(crate) here: bool,
+    /// Validity, in seconds since 1970.
+    pub(crate) from: i64,
+    pub(crate) until: i64,
 }
 
 impl Known {
     /// `None` where there is no such file: of what others have issued, nothing is known.
     pub(crate) fn read(ca: &Path) -> Option<Self> {
         let text = files::read(&ca.join(FILE)).ok()?;
-        let mut known = Self { serials: HashSet::new(), dirs: Vec::new() };
+        let mut known = Self { serials: HashSet::new(), dirs: Vec::new(), lines: Vec::new() };
         let lines =
             text.split(|&b| b == b'\n').filter_map(|l| serde_json::from_slice::<record::Issued>(l).ok());
         for line in lines {
-            known.serials.insert(line.serial);
-            let dir = PathBuf::from(line.path);
+            known.serials.insert(line.serial.clone());
+            let dir = PathBuf::from(&line.path);
             if !known.dirs.contains(&dir) {
                 known.dirs.push(dir);
             }
+            known.lines.push(line);
         }
         Some(known)
     }
@@ -79,6 +94,34 @@ impl Known {
     /// Whether a serial number was issued here.
     pub(crate) fn has(&self, serial: &[u8]) -> bool {
         self.serials.contains(&hex(serial))
+    }
+
+    /// The certificates in force whose directories, or serial numbers, are not among some, in the order in which they
+    /// were issued. One that is not on this machine and was issued again later for the same holder is left out.
+    pub(crate) fn elsewhere(
+        &self,
+        ca: &Ca,
+        dirs: &[PathBuf],
+        serials: &[&[u8]],
+        role: Option<Role>,
+    ) -> Vec<Elsewhere> {
+        let mut done = ca.revoked_serials();
+        done.extend(serials.iter().map(|serial| hex(serial)));
+        let mut seen: HashSet<PathBuf> = dirs.iter().filter_map(|dir| dir.canonicalize().ok()).collect();
+        let mut holders = HashSet::new();
+        let mut found = Vec::new();
+        for line in self.lines.iter().rev() {
+            let dir = Path::new(&line.path);
+            let again = !holders.insert((&line.role, &line.subject, &line.hosts));
+            let real = dir.canonicalize().unwrap_or_else(|_| dir.to_owned());
+            if !seen.insert(real) || role.is_some_and(|role| role.name() != line.role) {
+                continue;
+            }
+            let held = in_place(ca, line, dir).or_else(|| absent(line, dir).filter(|_| !again));
+            found.extend(held.filter(|(serial, _)| !done.contains(serial)).map(|(_, other)| other));
+        }
+        found.reverse();
+        found
     }
 
     /// The directories on this machine that have a list by the authority and are not among those that got the new
@@ -95,6 +138,23 @@ impl Known {
         }
         left
     }
+}
+
+/// The certificate in a directory that is there; `None` where there is none by the authority.
+fn in_place(ca: &Ca, line: &record::Issued, dir: &Path) -> Option<(String, Elsewhere)> {
+    let layout = LAYOUTS.iter().find(|l| l.role.name() == line.role)?;
+    let cert = files::certificate(&dir.join(layout.leaf)).ok()?;
+    let (from, until) = (cert.not_before.unix, cert.not_after.unix);
+    let found = Elsewhere { dir: dir.to_owned(), here: true, from, until };
+    cert.is_issued_by(&ca.certificate).then(|| (hex(&cert.serial), found))
+}
+
+/// What was issued for a directory that is not there, unless it has expired.
+fn absent(line: &record::Issued, dir: &Path) -> Option<(String, Elsewhere)> {
+    let unix = |text: &str| OffsetDateTime::parse(text, &Rfc3339).ok().map(OffsetDateTime::unix_timestamp);
+    let (from, until) = (unix(&line.at)?, unix(&line.not_after)?);
+    let found = Elsewhere { dir: dir.to_owned(), here: false, from, until };
+    (until > OffsetDateTime::now_utc().unix_timestamp()).then(|| (line.serial.clone(), found))
 }
 
 /// Says which directories go on with the list of before: what was revoked is served there until it ends.

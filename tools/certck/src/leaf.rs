@@ -88,14 +88,25 @@ impl Validity {
 #[derive(clap::Args, Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Addresses {
     /// Address of the CRL, to be named in the certificates: `certck crl fetch` then needs no --url; may be repeated
+    /// [default of `mint leaf`: as the authority's authority.toml says]
     #[arg(long, value_name = "URL", value_parser = address)]
     pub(crate) crl_url: Vec<String>,
-    /// Address of an OCSP responder, to be named in the certificates for `certck ocsp`; may be repeated
+    /// Address of an OCSP responder, to be named in the certificates for `certck ocsp`; may be repeated [default of
+    /// `mint leaf`: as the authority's authority.toml says]
     #[arg(long, value_name = "URL", value_parser = address)]
     pub(crate) ocsp_url: Vec<String>,
 }
 
 impl Addresses {
+    /// Those of the options, and for each kind that no option names, those of the authority.
+    pub(crate) fn or(&self, authority: Self) -> Self {
+        let given = |own: &[String], default| if own.is_empty() { default } else { own.to_vec() };
+        Self {
+            crl_url: given(&self.crl_url, authority.crl_url),
+            ocsp_url: given(&self.ocsp_url, authority.ocsp_url),
+        }
+    }
+
     /// Those that a certificate names.
     pub(crate) fn of(cert: &Cert) -> Self {
         let points = cert.extensions.crl_distribution_points.iter().flat_map(|p| &p.value);

@@ -28,6 +28,7 @@ mod metrics;
 mod oldtls;
 mod order;
 mod plan;
+mod settings;
 mod source;
 mod stage;
 mod suppress;

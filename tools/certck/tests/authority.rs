@@ -86,7 +86,7 @@ fn a_crl_goes_only_where_the_authority_is_known_and_others_lists_stay() {
 #[test]
 fn what_root_replaces_belongs_to_whom_it_belonged() {
     const DAEMON: u32 = 1000;
-    if !rustix_root() {
+    if !testkit::require_root() {
         return;
     }
     let place = Place::minted(&["--days", "20"]);
@@ -115,10 +115,6 @@ fn what_root_replaces_belongs_to_whom_it_belonged() {
     assert_eq!(owners(), all, "mint renew");
     let meta = std::fs::metadata(&server).unwrap();
     assert_eq!((meta.uid(), meta.mode() & 0o777), (DAEMON, 0o700));
-}
-
-fn rustix_root() -> bool {
-    std::fs::metadata("/proc/self").is_ok_and(|m| m.uid() == 0)
 }
 
 #[test]
@@ -452,4 +448,68 @@ fn old_peers_get_rsa() {
     let place = Place::minted(&["--profile", "compat"]);
     let leaf = place.certificate(&format!("{SERVER}/server.crt"));
     assert_eq!((&leaf["key"], &leaf["signature"]), (&"RSA of 3072 bits".into(), &"RSA with SHA-256".into()));
+}
+
+/// The addresses that a certificate names: of CRLs, of OCSP responders.
+fn addresses(place: &Place, name: &str) -> serde_json::Value {
+    let shown = place.certificate(name);
+    serde_json::json!([shown["crl_urls"], shown["ocsp_urls"]])
+}
+
+#[test]
+fn leaves_name_the_addresses_of_their_authority_unless_options_name_others() {
+    let (crl, ocsp) = ("http://pki.example/ca.crl", "http://ocsp.example/");
+    let place = Place::minted(&["--crl-url", crl, "--ocsp-url", ocsp]);
+    let ca = place.at("pki/ca");
+    let leaf = |name: &str, more: &[&str]| {
+        run(&[&["mint", "leaf", &ca, &place.at(name), "--role", "client"], more].concat())
+    };
+    leaf("alice", &[]).ok();
+    assert_eq!(addresses(&place, "alice/client.crt"), serde_json::json!([[crl], [ocsp]]));
+    assert_eq!(addresses(&place, "alice/client.crt"), addresses(&place, "pki/client_certs/client.crt"));
+    let other = "http://other.example/ca.crl";
+    leaf("bob", &["--crl-url", other]).ok();
+    assert_eq!(addresses(&place, "bob/client.crt"), serde_json::json!([[other], [ocsp]]));
+    // Renewal keeps what each has.
+    run(&["mint", "renew", "--all", &place.at("pki"), &place.at("alice"), &place.at("bob")]).ok();
+    assert_eq!(addresses(&place, "alice/client.crt"), serde_json::json!([[crl], [ocsp]]));
+    assert_eq!(addresses(&place, "bob/client.crt"), serde_json::json!([[other], [ocsp]]));
+    // The file belongs there, and only its owner may say what goes into certificates.
+    assert_eq!(std::fs::metadata(place.at("pki/ca/authority.toml")).unwrap().mode() & 0o777, 0o600);
+    run(&["check", &ca]).ok();
+    let set = |mode| {
+        std::fs::set_permissions(place.at("pki/ca/authority.toml"), PermissionsExt::from_mode(mode)).unwrap();
+    };
+    set(0o666);
+    leaf("carol", &[]).failed("0666");
+    assert_eq!(run(&["check", &ca]).exit, Exit::No);
+    set(0o600);
+    std::fs::write(place.at("pki/ca/authority.toml"), "crl_urls = [\"http://x/\\u0000\"]").unwrap();
+    leaf("carol", &[]).failed("authority.toml: crl_urls");
+    assert!(!place.path().join("carol").exists());
+    // A key does not belong into it.
+    std::fs::copy(place.at("pki/ca/ca.key"), place.at("pki/ca/authority.toml")).unwrap();
+    let found = json(&["check", &ca]).records("certck.finding");
+    assert_eq!(found.iter().map(|f| f["rule"].as_str().unwrap()).collect::<Vec<_>>(), ["stray-key"]);
+    // An authority of an older version has no such file.
+    std::fs::remove_file(place.at("pki/ca/authority.toml")).unwrap();
+    leaf("carol", &[]).ok();
+    assert_eq!(addresses(&place, "carol/client.crt"), serde_json::json!([null, null]));
+}
+
+#[test]
+fn a_request_is_signed_with_the_addresses_of_the_authority() {
+    let crl = "http://pki.example/ca.crl";
+    let place = Place::minted(&["--crl-url", crl]);
+    let request = ["req", "-new", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"];
+    let Some((made, text)) =
+        place.openssl(&[&request[..], &["-keyout", "key", "-out", "csr", "-subj", "/CN=x"]].concat())
+    else {
+        return;
+    };
+    assert!(made, "{text}");
+    let args =
+        ["mint", "leaf", &place.at("pki/ca"), &place.at("x"), "--role", "client", "--csr", &place.at("csr")];
+    run(&args).ok();
+    assert_eq!(place.certificate("x/client.crt")["crl_urls"], serde_json::json!([crl]));
 }

@@ -18,7 +18,7 @@ fn mint_makes_directories_with_their_final_modes() {
     let (_dir, pki) = minted();
     let mode = |path: &str| std::fs::metadata(path).unwrap().permissions().mode() & 0o7777;
     for (dir, files) in [
-        ("ca", &["ca.crt", "ca.key", "ca.crl", "issued.jsonl"][..]),
+        ("ca", &["ca.crt", "ca.key", "ca.crl", "issued.jsonl", "authority.toml"][..]),
         ("server_certs", &["ca.crt", "server.crt", "server.key", "ca.crl"]),
         ("client_certs", &["ca.crt", "client.crt", "client.key", "ca.crl"]),
     ] {

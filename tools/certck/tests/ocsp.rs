@@ -1,6 +1,6 @@
-//! `certck ocsp` against the responder of the `openssl` command. Skipped with a message where there is none.
+//! `certck ocsp` against the responder of the `openssl` command. Skipped where there is none.
 
-#![allow(clippy::unwrap_used, clippy::print_stderr, reason = "a test")]
+#![allow(clippy::unwrap_used, reason = "a test")]
 
 mod command;
 
@@ -18,18 +18,12 @@ fn ocsp(args: &[&str]) -> (Exit, Vec<Value>) {
     (exit, text.lines().map(|l| serde_json::from_str(l).unwrap()).collect())
 }
 
+#[track_caller]
 fn openssl(dir: &Path, args: &[&str]) -> bool {
-    match Command::new("openssl").args(args).current_dir(dir).stdin(Stdio::null()).output() {
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
-            eprintln!("skipped: openssl is not installed");
-            false
-        }
-        output => {
-            let output = output.unwrap();
-            assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
-            true
-        }
-    }
+    let Some(openssl) = testkit::require("openssl") else { return false };
+    let output = Command::new(openssl).args(args).current_dir(dir).stdin(Stdio::null()).output().unwrap();
+    assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
+    true
 }
 
 /// A CA made by openssl, with a good, a revoked and an unknown leaf, and responders' certificates.

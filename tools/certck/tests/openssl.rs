@@ -1,6 +1,6 @@
-//! What `certck mint` makes, shown to the `openssl` command. Skipped with a message where there is none.
+//! What `certck mint` makes, shown to the `openssl` command. Skipped where there is none.
 
-#![allow(clippy::unwrap_used, clippy::print_stderr, reason = "a test")]
+#![allow(clippy::unwrap_used, reason = "a test")]
 
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
@@ -17,15 +17,11 @@ fn certck(args: &[&str]) -> Exit {
     cli.run(&mut out).unwrap()
 }
 
-/// Runs openssl; `None` where it is not installed.
+/// Runs openssl; `None`, and the test is reported as skipped, where it is not on PATH.
+#[track_caller]
 fn openssl(dir: &Path, args: &[&str]) -> Option<Output> {
-    match Command::new("openssl").args(args).current_dir(dir).stdin(Stdio::null()).output() {
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
-            eprintln!("skipped: openssl is not installed");
-            None
-        }
-        output => Some(output.unwrap()),
-    }
+    let openssl = testkit::require("openssl")?;
+    Some(Command::new(openssl).args(args).current_dir(dir).stdin(Stdio::null()).output().unwrap())
 }
 
 fn text(output: &Output) -> String {

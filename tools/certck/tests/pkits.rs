@@ -1,11 +1,11 @@
 //! The verdict engine against NIST's Public Key Interoperability Test Suite (PKITS, 2011), which is not part of
-//! this project: skipped with a message unless `PKITS_DIR` names a directory with its `certs` and `crls`, as
+//! this project: skipped unless `PKITS_DIR` names a directory with its `certs` and `crls`, as
 //! `unzip` makes it, or as the package `cryptography_vectors` holds it under `x509/PKITS_data`.
 //!
 //! File names tell what is expected: `ValidX…EE.crt` must be accepted, `InvalidX…EE.crt` rejected. Tests whose
 //! verdict depends on settings that we do not have (an initial set of policies) are not among those.
 
-#![allow(clippy::unwrap_used, clippy::print_stderr, reason = "a test")]
+#![allow(clippy::unwrap_used, reason = "a test")]
 
 use std::path::{Path, PathBuf};
 
@@ -59,10 +59,8 @@ fn above<'a>(leaf: &Cert, all: &'a [(String, Cert)]) -> Vec<&'a Cert> {
 
 #[test]
 fn pkits() {
-    let Some(dir) = std::env::var_os("PKITS_DIR").map(PathBuf::from) else {
-        eprintln!("skipped: PKITS_DIR does not name the test suite");
-        return;
-    };
+    let dir = std::env::var_os("PKITS_DIR").map(PathBuf::from);
+    let Some(dir) = testkit::or_skip(dir.ok_or("no PKITS_DIR in the environment")) else { return };
     let certs = files(&dir.join("certs"));
     let certs: Vec<(String, Cert)> =
         certs.into_iter().filter_map(|(n, d)| Some((n, Cert::parse(&d).ok()?))).collect();

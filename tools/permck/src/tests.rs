@@ -64,25 +64,30 @@ pub(crate) fn clean_dir() -> tempfile::TempDir {
     dir
 }
 
-/// Says that a test, or a part of it, cannot be done here.
+/// Reports that the running test cannot be done here.
+#[track_caller]
 pub(crate) fn skipped(why: impl std::fmt::Display) {
-    eprintln!("skipped: {why}");
+    testkit::skip(why);
 }
 
-/// Runs a program that a test compares with; `None`, and a line that says so, where it is not installed or may not
-/// do it.
+/// Runs a program that a test compares with; `None`, and the test is reported as skipped, where it is not installed
+/// or may not do it.
+#[track_caller]
 pub(crate) fn oracle(program: &str, args: &[&std::ffi::OsStr]) -> Option<Vec<u8>> {
-    match std::process::Command::new(program).args(args).output() {
-        Ok(output) if output.status.success() => Some(output.stdout),
-        Ok(output) => {
-            skipped(format_args!("{program}: {}", String::from_utf8_lossy(&output.stderr).trim_end()));
-            None
-        }
-        Err(e) => {
-            skipped(format_args!("{program}: {e}"));
-            None
-        }
+    testkit::or_skip(ask(program, args))
+}
+
+/// Runs a program that a part of a test compares with; the error is the reason why that part is skipped.
+pub(crate) fn ask(program: &str, args: &[&std::ffi::OsStr]) -> Result<Vec<u8>, String> {
+    let output = std::process::Command::new(testkit::find(program)?).args(args).output();
+    let output = output.map_err(|e| format!("{program}: {e}"))?;
+    if output.status.success() {
+        return Ok(output.stdout);
     }
+    // `setfacl: /tmp/x/f: Operation not supported`: only the reason is the same for all paths.
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    let reason = said.lines().next().unwrap_or_default().trim_end().rsplit(": ").next();
+    Err(format!("{program}: {}", reason.unwrap_or_default()))
 }
 
 /// Runs a test of this program again, alone, where it may do more: in a namespace of its own that `unshare` makes
@@ -95,24 +100,16 @@ pub(crate) fn elsewhere(test: &str, options: &[&str]) -> bool {
     let unshare = |args: &[&std::ffi::OsStr]| {
         std::process::Command::new("unshare").args(options).args(args).env(INSIDE, "1").output()
     };
-    match unshare(&["true".as_ref()]) {
-        Ok(o) if o.status.success() => {}
-        Ok(o) => {
-            skipped(format_args!("unshare: {}", String::from_utf8_lossy(&o.stderr).trim_end()));
-            return true;
-        }
-        Err(e) => {
-            skipped(format_args!("unshare: {e}"));
-            return true;
-        }
+    let options_and_true = [options, &["true"]].concat();
+    if oracle("unshare", &options_and_true.iter().map(std::ffi::OsStr::new).collect::<Vec<_>>()).is_none() {
+        return true;
     }
     let program = std::env::current_exe().unwrap();
     let output =
         unshare(&[program.as_ref(), "--exact".as_ref(), "--nocapture".as_ref(), test.as_ref()]).unwrap();
-    let text =
-        format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    assert!(output.status.success() && text.contains("1 passed"), "{text}");
-    text.lines().filter(|l| l.starts_with("skipped: ")).for_each(|l| eprintln!("{l}"));
+    let (stdout, stderr) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success() && stdout.contains("1 passed"), "{stdout}{stderr}");
+    testkit::forward(&stderr);
     true
 }
 

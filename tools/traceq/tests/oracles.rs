@@ -10,7 +10,8 @@ use std::path::Path;
 
 use common::exit::Exit;
 use serde_json::Value;
-use support::{files, run, shared};
+use support::{files, run};
+use testkit::require_data;
 
 fn table(path: &Path) -> Vec<HashMap<String, String>> {
     csv::Reader::from_path(path).unwrap().deserialize().map(Result::unwrap).collect()
@@ -32,7 +33,7 @@ fn sum(path: &Path) -> Vec<Value> {
 fn gpu_timelines_are_those_of_tracelens() {
     let mut seen = 0;
     for family in ["h100", "mi300"] {
-        let Some(dir) = shared(&format!("tracelens/tests/traces/{family}")) else { return };
+        let Some(dir) = require_data(&format!("tracelens/tests/traces/{family}")) else { return };
         for path in files(&dir).into_iter().filter(|p| p.ends_with("gpu_timeline.csv")) {
             let stem = path.parent().unwrap().to_str().unwrap().replace("_perf_report_csvs", ".json.gz");
             let totals: Vec<_> =
@@ -64,7 +65,7 @@ fn gpu_timelines_are_those_of_tracelens() {
 #[test]
 fn kernels_are_those_of_tracelens() {
     for family in ["h100", "mi300"] {
-        let Some(dir) = shared(&format!("tracelens/tests/traces/{family}")) else { return };
+        let Some(dir) = require_data(&format!("tracelens/tests/traces/{family}")) else { return };
         for path in files(&dir).into_iter().filter(|p| p.ends_with("kernel_summary.csv")) {
             let mut theirs: HashMap<String, (u64, f64)> = HashMap::new();
             for row in table(&path) {
@@ -102,7 +103,8 @@ fn kernels_are_those_of_tracelens() {
 #[test]
 fn ascend_steps_are_those_of_the_exporter() {
     for (level, rank) in [("level0", 0), ("level0", 1), ("level1", 0), ("level1", 1)] {
-        let Some(tree) = shared(&format!("msinsight/test/data/pytorch/text/{level}/rank{rank}_ascend_pt"))
+        let Some(tree) =
+            require_data(&format!("msinsight/test/data/pytorch/text/{level}/rank{rank}_ascend_pt"))
         else {
             return;
         };
@@ -138,7 +140,7 @@ fn ascend_steps_are_those_of_the_exporter() {
 /// Every shared file either is read or is refused with a reason; in what is read, the parts make the whole.
 #[test]
 fn every_shared_file_is_read_or_refused() {
-    let Some(root) = shared("") else { return };
+    let Some(root) = require_data("") else { return };
     let (mut read, mut refused) = (0, 0);
     for path in files(&root) {
         let run = run([Path::new("sum"), Path::new("--format"), Path::new("json"), &path]);
@@ -188,7 +190,8 @@ fn is_chrome_trace(path: &Path) -> bool {
 #[test]
 fn both_ranks_of_the_sampled_job_have_their_steps() {
     for rank in 0..2 {
-        let Some(path) = shared(&format!("hta/tests/data/trace_filter/sampled_rank-{rank}.json.gz")) else {
+        let Some(path) = require_data(&format!("hta/tests/data/trace_filter/sampled_rank-{rank}.json.gz"))
+        else {
             return;
         };
         let steps: Vec<_> = sum(&path).into_iter().filter(|r| r["type"] == "traceq.step").collect();

@@ -124,7 +124,7 @@ pub struct Issued {
     /// The names and addresses that it is good for.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub hosts: Vec<String>,
-    /// The directory that it was made for, as it was named then.
+    /// The directory that it was made for: absolute, or as it was named then in lines of older versions.
     pub path: String,
     /// When it was issued.
     pub at: String,

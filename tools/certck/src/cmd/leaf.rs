@@ -16,13 +16,14 @@ use crate::authority::{Algorithm, Issued, Key};
 use crate::ca::Ca;
 use crate::leaf::{Addresses, Host, Leaf, Subject, Validity, common_name, default_name};
 use crate::stage::Stage;
-use crate::{files, issued};
+use crate::{files, issued, settings};
 
 /// Make another server's or client's directory under an authority that is there
 ///
 /// Makes DEST_DIR with ca.crt, a new certificate and its key, and the CRL in force. It appears whole and checked, or
 /// not at all; nothing that exists is replaced. Each server and each client gets its own, so that one can be revoked
-/// without the others.
+/// without the others. It names the addresses of CRLs and of OCSP responders that the authority's authority.toml has,
+/// unless options name others.
 #[derive(clap::Args, Debug)]
 #[command(arg = common::report::plain_format(), after_long_help = "Examples:
   certck mint leaf pki/ca node18_certs --role server --host node18.example.org --name node18
@@ -117,7 +118,7 @@ fn issue(args: &Args, ca: &Ca, validity: Validity) -> anyhow::Result<(Issued, Op
         subject: Subject::Common(&name),
         hosts: &args.hosts,
         validity,
-        addresses: &args.addresses,
+        addresses: &args.addresses.or(settings::addresses(&ca.path)?),
     };
     if let Some(path) = &args.csr {
         let request = request(path).with_context(|| path.display().to_string())?;

@@ -13,6 +13,7 @@ use crate::clock::rfc3339;
 use crate::issued;
 use crate::leaf::{Leaf, Subject, Validity, default_name};
 use crate::plan::{Options, Plan};
+use crate::settings;
 use crate::stage::Stage;
 
 /// Make a certificate authority, a server's and a client's directory
@@ -20,7 +21,8 @@ use crate::stage::Stage;
 /// Makes DIR/ca (the root and its private key: keep it apart, off the servers), DIR/server_certs and
 /// DIR/client_certs, with directories of mode 0700 and files of mode 0600. All appear at once; nothing that
 /// exists is replaced. `certck mint leaf` adds servers and clients to the same authority, `certck mint renew` issues
-/// again what ends soon. DIR/ca/issued.jsonl lists all that was issued.
+/// again what expires soon. DIR/ca/issued.jsonl lists all that was issued; DIR/ca/authority.toml keeps the addresses of
+/// --crl-url and --ocsp-url for what `certck mint leaf` issues.
 #[derive(clap::Args, Debug)]
 #[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 #[command(arg = common::report::plain_format(), after_long_help = "Examples:
@@ -77,7 +79,7 @@ fn make(plan: &Plan, at: &Path, stage: &Stage, lock: Option<&Passphrase>) -> any
     stage.file(CA, "ca.crt", root.pem.as_bytes())?;
     stage.file(CA, "ca.key", authority.key_pem(lock)?.as_bytes())?;
     stage.file(CA, "ca.crl", crl.as_bytes())?;
-    let files = ["ca.crt", "ca.key", "ca.crl", issued::FILE].map(str::to_owned);
+    let files = ["ca.crt", "ca.key", "ca.crl", issued::FILE, settings::FILE].map(str::to_owned);
     let mut made = vec![minted(plan.algo.name(), at.join(CA), "ca", files.into(), &root)];
     let mut lines = Vec::new();
     for (role, dir, hosts) in [(Role::Server, SERVER, plan.hosts.as_slice()), (Role::Client, CLIENT, &[])] {
@@ -104,6 +106,7 @@ fn make(plan: &Plan, at: &Path, stage: &Stage, lock: Option<&Passphrase>) -> any
         made.push(record);
     }
     stage.file(CA, issued::FILE, &lines)?;
+    stage.file(CA, settings::FILE, settings::text(&plan.addresses)?.as_bytes())?;
     Ok(made)
 }
 

@@ -13,6 +13,7 @@ use common::out::{Format, Out};
 use common::pki::pem::Block;
 use common::pki::role::LAYOUTS;
 use common::pki::{Cert, LoadOptions, Passphrase, PassphraseArgs, Role, inspect, key, pem};
+use common::policy::shell_quote;
 use common::record::certck::Written;
 use time::OffsetDateTime;
 
@@ -32,7 +33,8 @@ use crate::{files, issued};
 /// is encrypted, which then takes the passphrase. Each directory is replaced in one step after its successor was
 /// checked, and keeps its owner; profd takes it up within seconds. A CRL that ends soon is renewed too. The root is
 /// not: what it signed ends with it. What is revoked is left as it is and told, with exit status 1, unless --revoked
-/// is given: a cron job must not undo a revocation.
+/// is given: a cron job must not undo a revocation. Certificates that the authority issued for other directories than
+/// the given ones are not renewed, and named on standard error.
 #[derive(clap::Args, Debug)]
 #[command(arg = common::report::plain_format(), after_long_help = "Examples:
   certck mint renew pki
@@ -114,8 +116,49 @@ pub(crate) fn run(args: &Args, format: Format, out: &mut Out) -> anyhow::Result<
         }
     }
     report(&written, format, out)?;
+    tell_others(args, &ca, &leaves, out);
     Ok(if kept_out { Exit::No.max(out.diag().exit()) } else { out.diag().exit() })
 }
+
+/// Says which certificates in force were not looked at, since their directories were not given: those that expire soon
+/// one by one, the others in a line.
+fn tell_others(args: &Args, ca: &Ca, leaves: &[Old], out: &Out) {
+    let dirs: Vec<_> = leaves.iter().map(|old| old.dir.clone()).collect();
+    let Some(known) = issued::Known::read(&ca.path) else { return };
+    // Those given may have been issued for another place and moved.
+    let given: Vec<_> = leaves.iter().map(|old| old.cert.serial.as_slice()).collect();
+    let others = known.elsewhere(ca, &dirs, &given, args.role);
+    let time = |unix: i64| OffsetDateTime::from_unix_timestamp(unix).map(rfc3339).unwrap_or_default();
+    let (soon, later): (Vec<_>, Vec<_>) =
+        others.into_iter().partition(|o| args.all || ends_soon(args, o.from, o.until));
+    for other in soon {
+        let how = if other.here {
+            format!(
+                "renew it with `certck mint renew {} {}`",
+                shell_quote(&args.dir),
+                shell_quote(&other.dir)
+            )
+        } else {
+            "it is not on this machine: bring it here, or replace it with `certck mint leaf`".to_owned()
+        };
+        out.warn(other.dir.display(), format_args!("not renewed, expires at {}: {how}", time(other.until)));
+    }
+    let named =
+        later.iter().take(NAMED).map(|o| format!("{} (expires at {})", shell_quote(&o.dir), time(o.until)));
+    let mut named: Vec<_> = named.collect();
+    if later.len() > NAMED {
+        named.push(format!("{} more", later.len() - NAMED));
+    }
+    if !named.is_empty() {
+        out.warn(
+            "not renewed",
+            format_args!("{}: name them after {}", named.join(", "), shell_quote(&args.dir)),
+        );
+    }
+}
+
+/// How many directories are named that can wait.
+const NAMED: usize = 20;
 
 fn leaves(args: &Args) -> anyhow::Result<Vec<PathBuf>> {
     if !args.leaves.is_empty() {

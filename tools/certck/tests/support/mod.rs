@@ -63,14 +63,15 @@ impl Place {
         self.at(name)
     }
 
-    /// Runs openssl below the place; `None` where it is not installed.
+    /// Runs openssl below the place; `None`, and the test is reported as skipped, where it is not on PATH.
+    #[track_caller]
     pub(crate) fn openssl(&self, args: &[&str]) -> Option<(bool, String)> {
-        let output = std::process::Command::new("openssl")
+        let output = std::process::Command::new(testkit::require("openssl")?)
             .args(args)
             .current_dir(self.path())
             .stdin(std::process::Stdio::null())
             .output()
-            .ok()?;
+            .unwrap();
         let text = [output.stdout, output.stderr].concat();
         Some((output.status.success(), String::from_utf8_lossy(&text).into_owned()))
     }

@@ -109,12 +109,9 @@ fn every_entry_is_seen_once_on_any_number_of_threads() {
 fn find_sees_the_same() {
     let dir = tempfile::tempdir().unwrap();
     grow(dir.path());
-    let Ok(find) = std::process::Command::new("find").arg(dir.path()).args(["-xdev", "-print0"]).output()
-    else {
-        eprintln!("skipped: no find(1)");
-        return;
-    };
-    let seen: BTreeSet<&[u8]> = find.stdout.split(|&b| b == 0).filter(|p| !p.is_empty()).collect();
+    let args = [dir.path().as_os_str(), "-xdev".as_ref(), "-print0".as_ref()];
+    let Some(found) = crate::tests::oracle("find", &args) else { return };
+    let seen: BTreeSet<&[u8]> = found.split(|&b| b == 0).filter(|p| !p.is_empty()).collect();
     let (paths, _) = walked(dir.path(), 2);
     assert_eq!(paths.iter().map(|p| p.as_os_str().as_bytes()).collect::<BTreeSet<_>>(), seen);
 }

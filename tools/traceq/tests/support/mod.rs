@@ -1,7 +1,7 @@
 //! Runs `traceq` inside the test: parsed like a command line, with its output caught.
 
 #![allow(dead_code, reason = "each test file uses its own part")]
-#![allow(clippy::unwrap_used, clippy::print_stderr, reason = "this is test code, though no test itself")]
+#![allow(clippy::unwrap_used, reason = "this is test code, though no test itself")]
 
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -57,17 +57,6 @@ impl Run {
     pub(crate) fn of(&self, kind: &str) -> Vec<Value> {
         self.records().into_iter().filter(|r| r["type"] == kind).collect()
     }
-}
-
-/// The shared sample data; `None`, with a message, where there is none.
-pub(crate) fn shared(path: &str) -> Option<PathBuf> {
-    let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data");
-    let path = root.join(path);
-    if path.exists() {
-        return Some(path);
-    }
-    eprintln!("skipped: {} is not here", path.display());
-    None
 }
 
 /// Every file below a directory.

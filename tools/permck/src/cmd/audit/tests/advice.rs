@@ -46,7 +46,7 @@ fn the_mask_of_an_acl_is_not_what_the_group_gets() {
     write(&path, 0o640, "x");
     let acl = ["-m".as_ref(), OsStr::new("u:65534:rw,g::r,m::rw"), path.as_ref()];
     if oracle("setfacl", &acl).is_none() {
-        return skipped("no ACLs can be set here");
+        return;
     }
     assert_eq!(rules_of(&json(dir.path(), &[]).1, &path), ["acl"]);
 }
@@ -61,9 +61,8 @@ fn advice_about_a_directory_with_setgid_helps() {
     let (_, records) = json(dir.path(), &[]);
     let fix = format!("chmod 00750 {}", sub.display());
     assert!(records.contains(&fix), "{records}");
-    if oracle("sh", &["-c".as_ref(), fix.as_ref()]).is_some() {
-        assert_eq!(json(dir.path(), &[]).0, Exit::Ok);
-    }
+    ask("sh", &["-c".as_ref(), fix.as_ref()]).unwrap();
+    assert_eq!(json(dir.path(), &[]).0, Exit::Ok);
 }
 
 #[test]

@@ -8,14 +8,12 @@ const TOOLS: [&str; 3] = ["profd", "profctl", "permck"];
 /// What packaging/install takes, with programs that are only called so.
 fn built(top: &Path) {
     let path = |name: &str| top.join(name);
-    for dir in
-        ["packaging", "target/release", "man", "completions/bash", "completions/zsh", "completions/fish"]
-    {
+    for dir in ["packaging", "built", "man", "completions/bash", "completions/zsh", "completions/fish"] {
         std::fs::create_dir_all(path(dir)).unwrap();
     }
     std::fs::copy(INSTALL, path("packaging/install")).unwrap();
     for tool in TOOLS {
-        write(&path(&format!("target/release/{tool}")), 0o755, b"\x7fELF\x02\x01\x01");
+        write(&path(&format!("built/{tool}")), 0o755, b"\x7fELF\x02\x01\x01");
         write(&path(&format!("completions/bash/{tool}")), 0o644, "complete");
         write(&path(&format!("completions/zsh/_{tool}")), 0o644, "#compdef");
         write(&path(&format!("completions/fish/{tool}.fish")), 0o644, "complete");
@@ -30,7 +28,9 @@ fn install(top: &Path, dest: &Path, prefix: &str) {
         .arg(script)
         .arg("install")
         .args(TOOLS)
+        .env("BIN", top.join("built"))
         .env("DESTDIR", dest)
+        .env("GROUP", rustix::process::getegid().as_raw().to_string())
         .env("PREFIX", prefix)
         .output()
         .unwrap();

@@ -1,0 +1,227 @@
+//! How a test reports what its result does not say: that it could not run here, that a part of it could not, which
+//! foreign program it ran against, and what it noticed without failing.
+//!
+//! libtest counts a test that returns early as passed, and shows what it printed only when it fails. Each function
+//! here writes one line to standard error, past libtest's capture, and `tests/run` (`make test`) reads these lines:
+//!
+//! ```text
+//! SKIPPED <test>: <reason>
+//! PARTLY SKIPPED <test>: <reason>
+//! USED <program>: <version>
+//! NOTE <test>: <text>
+//! ```
+//!
+//! A reason is counted with others of the same text, so it names no temporary path and no number.
+
+use std::collections::BTreeMap;
+use std::fmt::Display;
+use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
+use std::panic::Location;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::{Mutex, PoisonError};
+
+/// Reports that the running test could not run. The test returns after it:
+///
+/// ```ignore
+/// let Some(openssl) = testkit::require("openssl") else { return };
+/// ```
+#[track_caller]
+pub fn skip(reason: impl Display) {
+    write_line(&format!("SKIPPED {}: {reason}", running_test()));
+}
+
+/// Reports that a part of the running test could not run; the rest of it decides the result.
+#[track_caller]
+pub fn skip_part(reason: impl Display) {
+    write_line(&format!("PARTLY SKIPPED {}: {reason}", running_test()));
+}
+
+/// Reports something that is worth a line and does not fail the test.
+#[track_caller]
+pub fn note(text: impl Display) {
+    write_line(&format!("NOTE {}: {text}", running_test()));
+}
+
+/// The value, or `None` after [`skip`] with the error as the reason.
+#[track_caller]
+pub fn or_skip<T, E: Display>(result: Result<T, E>) -> Option<T> {
+    result.map_err(|reason| skip(reason)).ok()
+}
+
+/// Finds a foreign program that the running test needs; `None` after [`skip`] where it is not on PATH.
+#[track_caller]
+pub fn require(program: &str) -> Option<PathBuf> {
+    or_skip(find(program))
+}
+
+/// Skips the running test where it does not run as root. Returns whether it does.
+#[track_caller]
+pub fn require_root() -> bool {
+    let root = is_root();
+    if !root {
+        skip("not root");
+    }
+    root
+}
+
+/// Whether this process runs as root.
+#[must_use]
+pub fn is_root() -> bool {
+    use std::os::unix::fs::MetadataExt;
+    std::fs::metadata("/proc/self").is_ok_and(|meta| meta.uid() == 0)
+}
+
+/// A file or directory of the sample data, which is no part of the project and lies beside it; `None` after
+/// [`skip`] where it is absent.
+#[track_caller]
+pub fn require_data(path: &str) -> Option<PathBuf> {
+    const DATA: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/data");
+    let found = Path::new(DATA).join(path);
+    let reason =
+        if Path::new(DATA).exists() { format!("no {path} in ../shared/data") } else { NO_DATA.into() };
+    or_skip(found.exists().then_some(found).ok_or(reason))
+}
+
+const NO_DATA: &str = "no ../shared/data";
+
+/// Finds a foreign program on PATH and reports its version, once in each test program.
+///
+/// # Errors
+/// No directory of PATH has it, or it is an `openssl` that the tests are not written for; the error is the reason for
+/// [`skip`].
+pub fn find(program: &str) -> Result<PathBuf, String> {
+    static FOUND: Mutex<BTreeMap<String, Result<PathBuf, String>>> = Mutex::new(BTreeMap::new());
+    let mut found = FOUND.lock().unwrap_or_else(PoisonError::into_inner);
+    found.entry(program.to_owned()).or_insert_with(|| look_for(program)).clone()
+}
+
+fn look_for(program: &str) -> Result<PathBuf, String> {
+    let dirs = std::env::var_os("PATH").unwrap_or_default();
+    let found = std::env::split_paths(&dirs).map(|dir| dir.join(program)).find(|path| is_executable(path));
+    let path = found.ok_or_else(|| format!("no {program} on PATH"))?;
+    let version = version(&path).unwrap_or("version unknown".into());
+    if program == "openssl" {
+        supported_openssl(&version)?;
+    }
+    write_line(&format!("USED {program}: {version}"));
+    Ok(path)
+}
+
+/// Before 3.0, `openssl` lacked options that the tests give, and `-x509_strict` checked less. LibreSSL, which has an
+/// `openssl` too, counts its versions by itself.
+fn supported_openssl(version: &str) -> Result<(), String> {
+    let major = version.strip_prefix("OpenSSL ").and_then(|rest| rest.split('.').next()?.parse::<u32>().ok());
+    if major.is_some_and(|major| major >= 3) {
+        return Ok(());
+    }
+    let name: Vec<_> = version.split_whitespace().take(2).collect();
+    Err(format!("openssl on PATH is {}, not OpenSSL 3.0 or later", name.join(" ")))
+}
+
+fn is_executable(path: &Path) -> bool {
+    path.metadata().is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o111 != 0)
+}
+
+/// The first line of a program's version, if it has an option for it: `openssl` has a subcommand.
+#[must_use]
+pub fn version(program: &Path) -> Option<String> {
+    let how = if program.ends_with("openssl") { "version" } else { "--version" };
+    let output = Command::new(program).arg(how).stdin(Stdio::null()).output().ok()?;
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let line = text.lines().next().map(str::trim).filter(|line| output.status.success() && !line.is_empty());
+    line.map(str::to_owned)
+}
+
+/// Passes on the reports of a test program that a test has run with its standard error piped. Other lines are left.
+pub fn forward(stderr: &str) {
+    let reports = ["SKIPPED ", "PARTLY SKIPPED ", "USED ", "NOTE "];
+    stderr.lines().filter(|line| reports.iter().any(|r| line.starts_with(r))).for_each(write_line);
+}
+
+/// libtest names a test's thread after the test; where it has only one thread, the calling line names it.
+#[track_caller]
+fn running_test() -> String {
+    let here = Location::caller();
+    match std::thread::current().name() {
+        Some(name) if name != "main" => name.to_owned(),
+        _ => format!("{}:{}", here.file(), here.line()),
+    }
+}
+
+/// One line in one write, so that no other output comes between. libtest captures what macros print, not this.
+fn write_line(line: &str) {
+    let line: String = line.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    let _ = std::io::stderr().lock().write_all(format!("{line}\n").as_bytes());
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test")]
+
+    use super::*;
+
+    const INSIDE: &str = "TESTKIT_INSIDE";
+
+    /// Runs a test of this program alone, where it reports; its standard error. libtest captures what it may.
+    fn reported(test: &str, threads: &str) -> String {
+        let mut program = Command::new(std::env::current_exe().unwrap());
+        program.args(["--exact", test, "--test-threads", threads]).env(INSIDE, "1");
+        let output = program.output().unwrap();
+        assert!(output.status.success() && String::from_utf8_lossy(&output.stdout).contains("1 passed"));
+        String::from_utf8(output.stderr).unwrap()
+    }
+
+    #[test]
+    fn a_report_passes_libtest_and_names_its_test() {
+        const NAME: &str = "tests::a_report_passes_libtest_and_names_its_test";
+        if std::env::var_os(INSIDE).is_some() {
+            skip("no moon\ntoday");
+            skip_part("no sun");
+            note("stars agree");
+            assert!(require("no-such-program").is_none());
+            assert_eq!(require_data("no/such/file"), None);
+            forward("SKIPPED other: x\nnoise\nUSED y: 1\n");
+            return;
+        }
+        let expected = [
+            format!("SKIPPED {NAME}: no moon today"),
+            format!("PARTLY SKIPPED {NAME}: no sun"),
+            format!("NOTE {NAME}: stars agree"),
+            format!("SKIPPED {NAME}: no no-such-program on PATH"),
+        ];
+        let text = reported(NAME, "2");
+        let lines: Vec<_> = text.lines().collect();
+        assert_eq!(lines[..4], expected);
+        assert!(
+            lines[4].starts_with(&format!("SKIPPED {NAME}: no ")) && lines[4].ends_with("../shared/data")
+        );
+        assert_eq!(lines[5..], ["SKIPPED other: x", "USED y: 1"]);
+        // With one thread there may be no name of a test; the place stands for it.
+        let alone = reported(NAME, "1");
+        let first = alone.lines().next().unwrap();
+        assert!(first == expected[0] || first.starts_with("SKIPPED tests/kit/src/lib.rs:"), "{first}");
+        assert_eq!(alone.lines().count(), lines.len());
+    }
+
+    #[test]
+    fn tests_are_for_openssl_3_and_later() {
+        for good in ["OpenSSL 3.0.22 25 Aug 2026 (Library: OpenSSL 3.0.22 25 Aug 2026)", "OpenSSL 10.1.0 x"] {
+            assert_eq!(supported_openssl(good), Ok(()));
+        }
+        let old = supported_openssl("OpenSSL 1.1.1w  11 Sep 2023").unwrap_err();
+        assert_eq!(old, "openssl on PATH is OpenSSL 1.1.1w, not OpenSSL 3.0 or later");
+        supported_openssl("LibreSSL 3.8.2").unwrap_err();
+        supported_openssl("version unknown").unwrap_err();
+    }
+
+    #[test]
+    fn a_program_is_what_may_be_run() {
+        let sh = find("sh").unwrap();
+        assert!(
+            is_executable(&sh) && !is_executable(Path::new("/")) && !is_executable(Path::new("/etc/passwd"))
+        );
+        assert_eq!(find("no-such-program").unwrap_err(), "no no-such-program on PATH");
+    }
+}

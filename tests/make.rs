@@ -1,0 +1,214 @@
+//! `make demo` and `make install` as they are typed, wherever cargo puts what it builds.
+//!
+//! They run in a copy of the tree's own files, with a cargo that names the tools of this test run: nothing is built.
+#![allow(clippy::unwrap_used, reason = "a test program")]
+
+mod harness;
+
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+use harness::{Done, TOOLS, bin, finish};
+
+const TOP: &str = env!("CARGO_MANIFEST_DIR");
+
+/// A tree without anything built in it.
+struct Tree(tempfile::TempDir);
+
+impl Tree {
+    fn new() -> Self {
+        let dir = tempfile::Builder::new().prefix("pg").tempdir_in("/tmp").unwrap();
+        std::fs::set_permissions(dir.path(), PermissionsExt::from_mode(0o755)).unwrap();
+        for name in ["Makefile", "demo", "packaging", "man", "completions"] {
+            symlink(Path::new(TOP).join(name), dir.path().join(name)).unwrap();
+        }
+        let artifacts: String = TOOLS
+            .map(|t| format!("{{\"reason\":\"x\",\"executable\":\"{}\",\"fresh\":true}}\n", bin(t)))
+            .concat();
+        std::fs::write(dir.path().join("artifacts"), artifacts).unwrap();
+        let cargo = format!(
+            "case \"$*\" in *--message-format=json*) cat {}/artifacts ;; esac\n",
+            dir.path().display()
+        );
+        std::fs::write(dir.path().join("cargo"), cargo).unwrap();
+        Self(dir)
+    }
+
+    fn path(&self) -> &Path {
+        self.0.path()
+    }
+
+    fn make(&self, args: &[&str]) -> Done {
+        let mut make = Command::new("make");
+        make.args(["--no-print-directory", "-s", "-C"]).arg(self.path()).args(args);
+        make.arg(format!("CARGO=sh {}/cargo", self.path().display())).stdin(Stdio::null());
+        make.env("TMPDIR", self.path()).env_remove("MAKEFLAGS").env_remove("MAKELEVEL");
+        finish(&mut make)
+    }
+
+    /// Installs some tools below `dest`.
+    fn install(&self, dest: &str, more: &[&str]) -> Done {
+        let dest = format!("DESTDIR={}", self.path().join(dest).display());
+        self.make(&[&["install", &dest, "TOOLS=certck permck profctl"], more].concat())
+    }
+}
+
+#[test]
+fn the_demo_runs_wherever_cargo_puts_the_tools() {
+    if testkit::require("make").is_none() {
+        return;
+    }
+    let tree = Tree::new();
+    let done = tree.make(&["demo"]).expect(0);
+    assert!(done.stdout.contains("== Done. The trace is "), "{}", done.stdout);
+}
+
+/// The status of `packaging/release` and what it prints for a package with one binary, `certck`.
+fn release(package: &Path, env: &[(&str, &str)]) -> Output {
+    let mut script = Command::new("sh");
+    script.arg(format!("{TOP}/packaging/release")).current_dir(package).env("CARGO", env!("CARGO"));
+    script.env_remove("CARGO_TARGET_DIR").env_remove("CARGO_BUILD_TARGET").env("CARGO_NET_OFFLINE", "true");
+    script.envs(env.iter().copied()).output().unwrap()
+}
+
+#[test]
+fn the_directory_of_the_tools_is_cargos() {
+    let dir = tempfile::tempdir().unwrap();
+    let package = dir.path().join("with space");
+    std::fs::create_dir_all(package.join("src")).unwrap();
+    let manifest = "[package]\nname = \"certck\"\nversion = \"0.0.0\"\nedition = \"2024\"\n[workspace]\n";
+    std::fs::write(package.join("Cargo.toml"), manifest).unwrap();
+    std::fs::write(package.join("src/main.rs"), "fn main() {}\n").unwrap();
+    let printed = |env: &[(&str, &str)]| {
+        let output = release(&package, env);
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let printed = PathBuf::from(String::from_utf8(output.stdout).unwrap().trim_end_matches('\n'));
+        assert!(printed.is_absolute() && printed.join("certck").is_file(), "{}", printed.display());
+        printed
+    };
+    let package = package.canonicalize().unwrap();
+    assert_eq!(printed(&[]), package.join("target/release"));
+    assert_eq!(printed(&[("CARGO_TARGET_DIR", "relative")]), package.join("relative/release"));
+    let elsewhere = dir.path().canonicalize().unwrap().join("elsewhere");
+    assert_eq!(printed(&[("CARGO_TARGET_DIR", elsewhere.to_str().unwrap())]), elsewhere.join("release"));
+    std::fs::create_dir(package.join(".cargo")).unwrap();
+    std::fs::write(package.join(".cargo/config.toml"), "[build]\ntarget-dir = \"configured\"\n").unwrap();
+    assert_eq!(printed(&[]), package.join("configured/release"));
+    // Again, and nothing is left to be built.
+    assert_eq!(printed(&[]), package.join("configured/release"));
+    // What does not compile is an error, and no directory of an earlier build.
+    std::fs::write(package.join("src/main.rs"), "fn main() { no }\n").unwrap();
+    let output = release(&package, &[]);
+    assert!(!output.status.success() && output.stdout.is_empty());
+    assert!(String::from_utf8_lossy(&output.stderr).contains("cannot find value `no`"));
+}
+
+/// Runs an installed tool as another user; whether that was allowed.
+fn runs_as(tool: &Path, uid: u32, gid: u32) -> bool {
+    let output = Command::new(tool).arg("--version").uid(uid).gid(gid).current_dir("/").output();
+    match output {
+        Ok(output) => output.status.success(),
+        Err(e) => {
+            assert_eq!(e.kind(), std::io::ErrorKind::PermissionDenied, "{e}");
+            false
+        }
+    }
+}
+
+const TRAINER: u32 = 65_534;
+/// A group that every system has, and the trainer is not in.
+const GROUP: u32 = 1;
+
+/// Audits as the README says.
+fn audit(tree: &Path) -> Done {
+    let args = ["--format", "json", "audit", "--profile", "profguard"].map(std::ffi::OsStr::new);
+    harness::run("permck", &[&args[..], &[tree.as_os_str()]].concat())
+}
+
+#[test]
+fn root_installs_for_everybody_and_can_restrict_that_to_a_group() {
+    if testkit::require("make").is_none() || !testkit::require_root() {
+        return;
+    }
+    let tree = Tree::new();
+    for prefix in ["/usr/local", "/opt/profguard"] {
+        let prefix = format!("PREFIX={prefix}");
+        let at = |dest: &str| tree.path().join(dest).join(&prefix["PREFIX=/".len()..]);
+        let done = tree.install("open", &[&prefix]).expect(0);
+        assert!(done.stderr.is_empty() && done.stdout.contains("GROUP=NAME"), "{done:?}");
+        let tool = at("open").join("bin/certck");
+        assert!(runs_as(&tool, TRAINER, TRAINER));
+        assert_eq!(tool.metadata().unwrap().permissions().mode() & 0o7777, 0o555);
+        // What the policy table does not allow is said, with the commands that change it.
+        let found = audit(&at("open")).expect(1).of_type("permck.finding");
+        assert_eq!(found.len(), 3, "{found:?}");
+        for finding in found {
+            let fix = finding["fix"].as_str().unwrap().replace("GROUP", &GROUP.to_string());
+            finish(Command::new("sh").args(["-c", &fix])).expect(0);
+        }
+        audit(&at("open")).expect(0);
+        assert!(runs_as(&tool, TRAINER, GROUP) && !runs_as(&tool, TRAINER, TRAINER));
+
+        let group = format!("GROUP={GROUP}");
+        tree.install("group", &[&prefix, &group]).expect(0);
+        let tool = at("group").join("bin/certck");
+        assert!(runs_as(&tool, TRAINER, GROUP) && !runs_as(&tool, TRAINER, TRAINER));
+        audit(&at("group")).expect(0);
+        // Once more, over what is there: for everybody again, but for the directories above it, which are named.
+        let done = tree.install("group", &[&prefix]).expect(0);
+        assert!(done.stderr.contains("mode 750: those who are to run the tools cannot enter it"), "{done:?}");
+        for dir in ["", "opt", "opt/profguard", "usr", "usr/local"].map(|d| tree.path().join("group").join(d))
+        {
+            let _ = std::fs::set_permissions(dir, PermissionsExt::from_mode(0o755));
+        }
+        let done = tree.install("group", &[&prefix]).expect(0);
+        assert!(done.stderr.is_empty() && runs_as(&tool, TRAINER, TRAINER), "{done:?}");
+        tree.make(&["uninstall", &format!("DESTDIR={}", tree.path().join("group").display()), &prefix])
+            .expect(0);
+        assert!(!tool.exists());
+    }
+}
+
+/// Directories of a system have their modes from the system.
+#[test]
+fn an_installation_leaves_directories_that_are_there() {
+    if testkit::require("make").is_none() {
+        return;
+    }
+    let tree = Tree::new();
+    let modes = [("dest", 0o755), ("dest/usr", 0o755), ("dest/usr/bin", 0o711), ("dest/usr/share", 0o700)];
+    for (dir, mode) in modes {
+        let dir = tree.path().join(dir);
+        std::fs::create_dir(&dir).unwrap();
+        std::fs::set_permissions(dir, PermissionsExt::from_mode(mode)).unwrap();
+    }
+    tree.install("dest", &["PREFIX=/usr"]).expect(0);
+    for (dir, mode) in modes {
+        assert_eq!(tree.path().join(dir).metadata().unwrap().permissions().mode() & 0o7777, mode, "{dir}");
+    }
+    let done = tree.install("dest", &["PREFIX=/usr", "GROUP=no-such-group"]);
+    assert!(done.status == Some(2) && done.stderr.contains("no-such-group"), "{done:?}");
+}
+
+/// Where cargo builds is cargo's to say.
+#[test]
+fn no_script_names_cargos_directory() {
+    let scripts = [
+        "Makefile",
+        ".ci/run",
+        "demo/run",
+        "fuzz/run",
+        "packaging/install",
+        "packaging/release",
+        "tests/run",
+    ];
+    let more = ["tests/interop/run", "tests/interop/formats", "tools/permck/bench/audit.sh"];
+    for script in scripts.into_iter().chain(more) {
+        let text = std::fs::read_to_string(Path::new(TOP).join(script)).unwrap();
+        for dir in ["target/release", "target/debug"] {
+            assert!(!text.contains(dir), "{script}: {dir}: packaging/release prints the directory");
+        }
+    }
+}
