@@ -49,6 +49,21 @@ pub fn is_broken_pipe(error: &anyhow::Error) -> bool {
     })
 }
 
+/// An error of the system in words and without its number: `no such file or directory`.
+#[must_use]
+pub fn errno_reason(error: rustix::io::Errno) -> String {
+    io_reason(&std::io::Error::from(error))
+}
+
+/// As [`errno_reason`]: `No such file or directory (os error 2)` becomes `no such file or directory`.
+#[must_use]
+pub fn io_reason(error: &std::io::Error) -> String {
+    let text = error.to_string();
+    let text = text.split(" (os error").next().unwrap_or(&text);
+    let mut chars = text.chars();
+    chars.next().map_or_else(String::new, |c| c.to_lowercase().chain(chars).collect())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

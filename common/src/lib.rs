@@ -12,6 +12,8 @@
 //! | [`report`] | findings as SARIF, JUnit XML, Prometheus and Nagios |
 //! | [`duration`] | times as options take them |
 //! | [`policy`] | the table of maximum permissions |
+//! | [`walk`], [`glob`] | file trees walked through descriptors; patterns of their paths |
+//! | [`writers`], [`system_paths`] | files that a process has open for writing; paths that belong to the system |
 //! | [`fsat`] | files written atomically with their final mode, and inputs opened with care |
 //! | [`rpc`] | the client-daemon protocol: frames, messages, config text |
 //! | [`ipc`] | the daemon-process protocol: datagrams and socket addresses |
@@ -23,6 +25,7 @@ pub mod error;
 pub mod exit;
 pub mod finding;
 pub mod fsat;
+pub mod glob;
 pub mod ipc;
 pub mod out;
 pub mod passwd;
@@ -33,4 +36,7 @@ pub mod progress;
 pub mod record;
 pub mod report;
 pub mod rpc;
+pub mod system_paths;
 pub mod text;
+pub mod walk;
+pub mod writers;

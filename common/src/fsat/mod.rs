@@ -125,6 +125,23 @@ pub fn kind(st_mode: u32) -> &'static str {
     }
 }
 
+/// Refuses an input that others could have written: its owner must be the user who runs the tool, or root, and only the
+/// owner may write it.
+///
+/// # Errors
+/// The owner or the mode that is wrong.
+pub fn require_trusted(meta: &Metadata) -> anyhow::Result<()> {
+    let me = rustix::process::geteuid().as_raw();
+    anyhow::ensure!(
+        meta.uid() == me || meta.uid() == 0,
+        "owned by uid {}, expected {me} or root",
+        meta.uid()
+    );
+    let mode = Mode::of(meta.mode());
+    anyhow::ensure!(mode.0 & 0o022 == 0, "mode {mode} lets others write to it");
+    Ok(())
+}
+
 /// Reads a whole regular file of at most `limit` bytes that may hold a secret: room for all of it is taken at once,
 /// so that no outgrown buffer keeps a part, and it is wiped when dropped.
 ///

@@ -156,6 +156,26 @@ fn write_line(line: &str) {
     let _ = std::io::stderr().lock().write_all(format!("{line}\n").as_bytes());
 }
 
+/// Runs a program that a test compares with; `None`, and the test is reported as skipped, where it is not installed
+/// or may not do it.
+#[track_caller]
+pub fn oracle(program: &str, args: &[&std::ffi::OsStr]) -> Option<Vec<u8>> {
+    or_skip(ask(program, args))
+}
+
+/// Runs a program that a part of a test compares with; the error is the reason why that part is skipped.
+pub fn ask(program: &str, args: &[&std::ffi::OsStr]) -> Result<Vec<u8>, String> {
+    let output = Command::new(find(program)?).args(args).output();
+    let output = output.map_err(|e| format!("{program}: {e}"))?;
+    if output.status.success() {
+        return Ok(output.stdout);
+    }
+    // `setfacl: /tmp/x/f: Operation not supported`: only the reason is the same for all paths.
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    let reason = said.lines().next().unwrap_or_default().trim_end().rsplit(": ").next();
+    Err(format!("{program}: {}", reason.unwrap_or_default()))
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a test")]

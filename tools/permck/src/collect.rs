@@ -13,7 +13,7 @@ use crate::baseline::Baseline;
 use crate::inspect::{Issue, Root, Sink};
 use crate::report::Report;
 use crate::rule::Subject;
-use crate::walk::Dir;
+use common::walk::OpenDirectory;
 
 /// Findings kept before they are sorted and written: an audit that finds less is sorted as a whole, and one
 /// that finds millions stays small.
@@ -107,7 +107,7 @@ fn order(issue: &Issue) -> (&str, Option<&str>, &str) {
 
 impl Sink for Collector<'_> {
     fn admit(&self, root: &Root) -> Result<(), String> {
-        if self.foreign && crate::system::owns(&root.real) {
+        if self.foreign && common::system_paths::is_system_path(&root.real) {
             let reason = "is part of the system, and the classes are those of an installation of these tools";
             self.diag.warn(root.path.display(), format_args!("{reason}: --policy FILE tells others"));
         }
@@ -118,7 +118,7 @@ impl Sink for Collector<'_> {
         self.add(issues);
     }
 
-    fn issues(&self, _root: &Root, _dir: &Dir, _subject: &Subject<'_>, issues: Vec<Issue>) {
+    fn issues(&self, _root: &Root, _dir: &OpenDirectory, _subject: &Subject<'_>, issues: Vec<Issue>) {
         self.add(issues);
     }
 

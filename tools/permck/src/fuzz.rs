@@ -9,10 +9,10 @@ use crate::ids::Ids;
 use crate::manifest::text;
 use crate::netaddr::allow::Allow;
 use crate::netaddr::{Style, scan};
-use crate::policy::glob::Glob;
 use crate::policy::{Place, Policy};
 use crate::xattr::{Acl, Capability};
 use crate::{classify, cmd};
+use common::glob::Glob;
 
 /// The text of a policy file; what compiles answers for a path.
 pub fn policy(text: &str, below: &[u8]) {

@@ -5,7 +5,9 @@
 
 use clap::{Parser, Subcommand};
 use common::cli::{Global, Tool};
+use common::error::{errno_reason as reason, io_reason};
 use common::exit::Exit;
+use common::fsat::require_trusted as trusted;
 use common::out::{Color, Out, Verbosity};
 use common::report::ReportFormat;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -27,11 +29,8 @@ mod policy;
 mod report;
 mod rule;
 mod run;
-mod system;
 #[cfg(test)]
 mod tests;
-mod walk;
-mod writers;
 mod xattr;
 
 /// Audit file permissions and host hardening against one policy table
@@ -97,31 +96,4 @@ fn deep() {
     let limit = getrlimit(Resource::Nofile);
     // What it was is enough for any usual tree.
     let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
-}
-
-/// Refuses an input that others could have written: its owner is we or root, and only the owner can write it.
-fn trusted(meta: &std::fs::Metadata) -> anyhow::Result<()> {
-    use std::os::unix::fs::MetadataExt;
-    let me = rustix::process::geteuid().as_raw();
-    anyhow::ensure!(
-        meta.uid() == me || meta.uid() == 0,
-        "owned by uid {}, expected {me} or root",
-        meta.uid()
-    );
-    let mode = common::policy::Mode::of(meta.mode());
-    anyhow::ensure!(mode.0 & 0o022 == 0, "mode {mode} lets others write to it");
-    Ok(())
-}
-
-/// What the system said, in words and without a number.
-fn reason(error: rustix::io::Errno) -> String {
-    io_reason(&std::io::Error::from(error))
-}
-
-/// As [`reason`]: `No such file or directory (os error 2)` becomes `no such file or directory`.
-fn io_reason(error: &std::io::Error) -> String {
-    let text = error.to_string();
-    let text = text.split(" (os error").next().unwrap_or(&text);
-    let mut chars = text.chars();
-    chars.next().map_or_else(String::new, |c| c.to_lowercase().chain(chars).collect())
 }

@@ -7,8 +7,8 @@ use common::out::Diag;
 use rustix::fs::{self as rfs, Access};
 
 use crate::inspect::{Inspector, Plan, Root, Seen, Sink};
-use crate::walk::{self, Options, Start};
 use crate::{cmd::tree, place};
+use common::walk::{self, WalkOptions, WalkStart};
 
 /// Paths walked together: enough for every thread, few enough for a list of millions.
 const BATCH: usize = 256;
@@ -22,7 +22,7 @@ const PLACES: usize = 100_000;
 pub(crate) fn run<S: Sink>(
     plan: &mut Plan,
     mut paths: impl Iterator<Item = anyhow::Result<PathBuf>>,
-    options: Options,
+    options: WalkOptions,
     diag: &Diag,
     sink: &S,
 ) -> anyhow::Result<Seen> {
@@ -51,7 +51,8 @@ pub(crate) fn run<S: Sink>(
         if judged.len() > PLACES {
             judged.clear();
         }
-        let starts: Vec<_> = plan.roots.iter().map(|r| Start { path: &r.path, same: Some(r.id) }).collect();
+        let starts: Vec<_> =
+            plan.roots.iter().map(|r| WalkStart { path: &r.path, same: Some(r.id) }).collect();
         let (inspectors, errors) = walk::walk_from(&starts, options, || Inspector::new(plan, options, sink));
         errors.into_iter().for_each(|e| sink.failed(e.path, e.error));
         inspectors.iter().for_each(|i| seen += i.seen);

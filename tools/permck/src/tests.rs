@@ -70,25 +70,7 @@ pub(crate) fn skipped(why: impl std::fmt::Display) {
     testkit::skip(why);
 }
 
-/// Runs a program that a test compares with; `None`, and the test is reported as skipped, where it is not installed
-/// or may not do it.
-#[track_caller]
-pub(crate) fn oracle(program: &str, args: &[&std::ffi::OsStr]) -> Option<Vec<u8>> {
-    testkit::or_skip(ask(program, args))
-}
-
-/// Runs a program that a part of a test compares with; the error is the reason why that part is skipped.
-pub(crate) fn ask(program: &str, args: &[&std::ffi::OsStr]) -> Result<Vec<u8>, String> {
-    let output = std::process::Command::new(testkit::find(program)?).args(args).output();
-    let output = output.map_err(|e| format!("{program}: {e}"))?;
-    if output.status.success() {
-        return Ok(output.stdout);
-    }
-    // `setfacl: /tmp/x/f: Operation not supported`: only the reason is the same for all paths.
-    let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    let reason = said.lines().next().unwrap_or_default().trim_end().rsplit(": ").next();
-    Err(format!("{program}: {}", reason.unwrap_or_default()))
-}
+pub(crate) use testkit::{ask, oracle};
 
 /// Runs a test of this program again, alone, where it may do more: in a namespace of its own that `unshare` makes
 /// with these options. Tells whether that was this run's part: the test is done then, or cannot be done here.

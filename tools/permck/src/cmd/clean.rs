@@ -13,7 +13,7 @@ use common::record::permck::{CleanSummary, Deletion, DeletionReason, Refusal};
 use common::text::Safe;
 
 use super::tree::Inputs;
-use crate::policy::glob::Glob;
+use common::glob::Glob;
 
 mod generated;
 mod guard;
@@ -153,8 +153,8 @@ impl Clean {
 
     /// Whether deleting below a path was asked for; one that is not there is reported by the walk.
     fn admits(&self, path: &Path, diag: &Diag) -> bool {
-        let refused =
-            !self.system && path.canonicalize().is_ok_and(|real| crate::system::holds_all_sorts(&real));
+        let refused = !self.system
+            && path.canonicalize().is_ok_and(|real| common::system_paths::holds_unrelated_trees(&real));
         if refused {
             let reason =
                 "holds trees of all sorts, or is part of the system: name the directory of the traces";

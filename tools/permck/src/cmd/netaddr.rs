@@ -20,7 +20,7 @@ use super::tree::Inputs;
 use crate::classify;
 use crate::netaddr::allow::Allow;
 use crate::netaddr::{Address, Style, is_configuration, scan};
-use crate::walk::{self, Dir, Options, Visitor, kind};
+use common::walk::{self, OpenDirectory, WalkOptions, WalkVisitor, file_type};
 
 /// Longer lines are looked at in pieces of this length; an address across a cut may be missed.
 const LINE: u64 = 1 << 20;
@@ -80,10 +80,10 @@ impl Netaddr {
         let allow = self.list()?;
         let paths = self.inputs.paths()?.collect::<anyhow::Result<Vec<_>>>()?;
         let threads = std::thread::available_parallelism().map_or(1, Into::into);
-        let options = Options { threads, cross_mounts: false };
+        let options = WalkOptions { threads, cross_mounts: false };
         let (diag, _) = out.parts();
         let new = || Scanner { cmd: &self, allow: &allow, diag, found: Vec::new(), files: 0, allowed: 0 };
-        let (scanners, errors) = walk::walk(&paths, options, new);
+        let (scanners, errors) = walk::walk_trees(&paths, options, new);
         errors.into_iter().for_each(|e| diag.error(e.path.display(), crate::reason(e.error)));
         let mut summary = NetaddrSummary::default();
         let mut found = Vec::new();
@@ -217,11 +217,11 @@ impl Scanner<'_> {
     }
 }
 
-impl Visitor for Scanner<'_> {
+impl WalkVisitor for Scanner<'_> {
     type State = ();
 
-    fn file(&mut self, dir: &Dir, (): &mut (), name: &CStr, st: &Statx) {
-        if kind(st) != FileType::RegularFile || st.stx_size == 0 {
+    fn file(&mut self, dir: &OpenDirectory, (): &mut (), name: &CStr, st: &Statx) {
+        if file_type(st) != FileType::RegularFile || st.stx_size == 0 {
             return;
         }
         let path = || dir.node.path_of(name);
@@ -235,13 +235,13 @@ impl Visitor for Scanner<'_> {
         }
     }
 
-    fn dir(&mut self, _dir: &Dir, (): ()) {}
+    fn dir(&mut self, _dir: &OpenDirectory, (): ()) {}
 
-    fn mount_point(&mut self, parent: &Dir, name: &CStr, _st: &Statx) {
+    fn mount_point(&mut self, parent: &OpenDirectory, name: &CStr, _st: &Statx) {
         self.diag.warn(parent.node.path_of(name).display(), "another file system, not entered");
     }
 
-    fn failed(&mut self, parent: &Dir, name: &CStr, _st: Option<&Statx>, error: Errno) {
+    fn failed(&mut self, parent: &OpenDirectory, name: &CStr, _st: Option<&Statx>, error: Errno) {
         self.diag.error(parent.node.path_of(name).display(), crate::reason(error));
     }
 

@@ -14,7 +14,7 @@ use crate::inspect::{Plan, Root};
 use crate::policy::Policy;
 use crate::policy::profile::PROFILES;
 use crate::rule::{Allowed, Judge};
-use crate::walk::{self, Options};
+use common::walk::{self, WalkOptions};
 
 /// Longest path that is read from a list.
 const PATH: u64 = 1 << 20;
@@ -98,10 +98,10 @@ pub(crate) struct Tree {
 }
 
 impl Tree {
-    pub(crate) fn options(&self) -> Options {
+    pub(crate) fn options(&self) -> WalkOptions {
         let processors = || std::thread::available_parallelism().map_or(1, Into::into);
         let threads = self.threads.map_or_else(processors, usize::from);
-        Options { threads: threads.min(256), cross_mounts: self.cross_mounts }
+        WalkOptions { threads: threads.min(256), cross_mounts: self.cross_mounts }
     }
 
     /// Reads what entries are held to; the roots come later.
@@ -163,7 +163,7 @@ pub(crate) fn root(path: PathBuf, owners: Option<&[u32]>) -> anyhow::Result<Root
     if !ids.contains(&0) {
         ids.push(0);
     }
-    let is_dir = walk::kind(&st) == rustix::fs::FileType::Directory;
+    let is_dir = walk::file_type(&st) == rustix::fs::FileType::Directory;
     let base = if is_dir { real.clone() } else { real.parent().unwrap_or(&real).to_owned() };
     Ok(Root {
         path,
@@ -172,8 +172,8 @@ pub(crate) fn root(path: PathBuf, owners: Option<&[u32]>) -> anyhow::Result<Root
         owner: Allowed::Ids(ids),
         uid: st.stx_uid,
         is_dir,
-        id: (walk::device(&st), st.stx_ino),
-        mount: walk::mount(&st),
+        id: (walk::device_of(&st), st.stx_ino),
+        mount: walk::mount_of(&st),
     })
 }
 

@@ -23,8 +23,8 @@ use rustix::io::Errno;
 use crate::inspect::{Issue, Root, Sink};
 use crate::rule::lockout::{self, Lockout};
 use crate::rule::{Judge, Subject};
-use crate::walk::{self, Dir, device, fstat, kind};
 use crate::xattr::{self, Acl};
+use common::walk::{self, OpenDirectory, device_of, file_type, stat_open};
 use identity::{Rights, born, moment};
 
 mod identity;
@@ -104,7 +104,7 @@ impl<'a> Fixer<'a> {
     fn mend(
         &self,
         root: &Root,
-        dir: &Dir,
+        dir: &OpenDirectory,
         s: &Subject<'_>,
         rules: Vec<String>,
     ) -> Result<Option<Change>, String> {
@@ -112,7 +112,7 @@ impl<'a> Fixer<'a> {
         self.rights.check(s.st.stx_uid)?;
         let acl = rules.iter().any(|r| r == "acl");
         let fd = self.open(root, dir, s.name).map_err(crate::reason)?;
-        if !same(&fstat(&fd).map_err(crate::reason)?, s.st) {
+        if !same(&stat_open(&fd).map_err(crate::reason)?, s.st) {
             return Err("it changed while it was looked at".into());
         }
         if rfs::fstatvfs(&fd).is_ok_and(|fs| fs.f_flag.contains(StatVfsMountFlags::RDONLY)) {
@@ -138,7 +138,7 @@ impl<'a> Fixer<'a> {
             path: path.to_string_lossy().into_owned(),
             path_hex: path.to_str().is_none().then(|| hex(path.as_os_str().as_bytes())),
             rules,
-            device: device(s.st),
+            device: device_of(s.st),
             inode: s.st.stx_ino,
             uid: s.st.stx_uid,
             gid: Some(s.st.stx_gid),
@@ -163,7 +163,7 @@ impl<'a> Fixer<'a> {
             }
             return Err(crate::reason(e));
         }
-        change.ctime_after = Some(moment(&fstat(&fd).map_err(crate::reason)?.stx_ctime));
+        change.ctime_after = Some(moment(&stat_open(&fd).map_err(crate::reason)?.stx_ctime));
         // The change is made and its first line is there: whatever becomes of the second, it counts.
         let _ = self.write_down(&mut journal, &change);
         Ok(Some(change))
@@ -177,7 +177,7 @@ impl<'a> Fixer<'a> {
     }
 
     /// A user who names a mounted file means that file; below a directory, what is mounted is not the tree's.
-    fn open(&self, root: &Root, dir: &Dir, name: &CStr) -> rustix::io::Result<OwnedFd> {
+    fn open(&self, root: &Root, dir: &OpenDirectory, name: &CStr) -> rustix::io::Result<OwnedFd> {
         let name = if name.is_empty() { c"." } else { name };
         walk::open_entry(dir.as_fd(), name, OFlags::PATH, self.manner.cross_mounts || !root.is_dir)
     }
@@ -223,7 +223,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 impl Sink for Fixer<'_> {
     fn admit(&self, root: &Root) -> Result<(), String> {
-        if self.manner.system || !crate::system::owns(&root.real) {
+        if self.manner.system || !common::system_paths::is_system_path(&root.real) {
             return Ok(());
         }
         Err("is part of the system, whose files the classes do not describe: --system tightens it all the same".into())
@@ -245,7 +245,7 @@ impl Sink for Fixer<'_> {
         }
     }
 
-    fn issues(&self, root: &Root, dir: &Dir, subject: &Subject<'_>, issues: Vec<Issue>) {
+    fn issues(&self, root: &Root, dir: &OpenDirectory, subject: &Subject<'_>, issues: Vec<Issue>) {
         if self.stopped() {
             return;
         }
@@ -343,7 +343,7 @@ impl std::fmt::Display for Shown<'_> {
 
 /// What cannot be done safely, whoever runs it.
 fn refuse(s: &Subject<'_>) -> Result<(), String> {
-    let kind = s.kind();
+    let kind = s.file_type();
     if matches!(kind, FileType::Symlink | FileType::CharacterDevice | FileType::BlockDevice) {
         return Err(format!("it is {}", common::fsat::kind(u32::from(s.st.stx_mode))));
     }
@@ -360,10 +360,11 @@ fn refuse(s: &Subject<'_>) -> Result<(), String> {
 }
 
 fn same(now: &Statx, judged: &Statx) -> bool {
-    let identity =
-        |st: &Statx| (device(st), walk::mount(st), st.stx_ino, st.stx_uid, st.stx_gid, st.stx_mode, kind(st));
+    let identity = |st: &Statx| {
+        (device_of(st), walk::mount_of(st), st.stx_ino, st.stx_uid, st.stx_gid, st.stx_mode, file_type(st))
+    };
     identity(now) == identity(judged)
-        && (now.stx_nlink == judged.stx_nlink || kind(now) == FileType::Directory)
+        && (now.stx_nlink == judged.stx_nlink || file_type(now) == FileType::Directory)
 }
 
 /// Bits first: with an ACL they are its mask, so nobody has more in between. Either all of it is done or nothing, as

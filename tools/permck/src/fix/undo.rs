@@ -14,8 +14,8 @@ use rustix::io::Errno;
 
 use super::identity::{Rights, born, moment};
 use super::{attribute, proc_path};
-use crate::walk::{device, fstat};
 use crate::xattr;
+use common::walk::{device_of, stat_open};
 
 /// Undoes the changes of one record, the last first.
 pub(crate) struct Undoer {
@@ -34,7 +34,7 @@ impl Undoer {
     /// Puts one change back. `Ok(false)` where it never happened or was put back before.
     pub(crate) fn undo(&mut self, change: &Change) -> Result<bool, String> {
         let fd = open(&path_of(change)?)?;
-        let st = fstat(&fd).map_err(crate::reason)?;
+        let st = stat_open(&fd).map_err(crate::reason)?;
         same_entry(&st, change)?;
         let (before, after) = (octal(&change.mode_before)?, octal(&change.mode_after)?);
         let now = Mode::of(u32::from(st.stx_mode));
@@ -58,7 +58,7 @@ impl Undoer {
         }
         let chmod = |mode: Mode| rfs::chmod(&place, rfs::Mode::from_raw_mode(mode.0)).map_err(crate::reason);
         chmod(before)?;
-        let then = fstat(&fd).map_err(crate::reason)?;
+        let then = stat_open(&fd).map_err(crate::reason)?;
         // Its owner may have been writing it in this moment.
         if powers && content(&then) != content(&st) {
             chmod(after)?;
@@ -69,7 +69,8 @@ impl Undoer {
         if got != before {
             return Err(format!("the system gave it mode {got}, not {before}: root can put it back"));
         }
-        self.undone.insert((device(&st), st.stx_ino), (change.ctime_before.clone(), moment(&then.stx_ctime)));
+        self.undone
+            .insert((device_of(&st), st.stx_ino), (change.ctime_before.clone(), moment(&then.stx_ctime)));
         Ok(true)
     }
 
@@ -100,7 +101,7 @@ fn content(st: &Statx) -> (u64, String) {
 }
 
 fn same_entry(st: &Statx, change: &Change) -> Result<(), String> {
-    let same = (device(st), st.stx_ino, st.stx_uid) == (change.device, change.inode, change.uid);
+    let same = (device_of(st), st.stx_ino, st.stx_uid) == (change.device, change.inode, change.uid);
     let same_group = change.gid.is_none_or(|gid| gid == st.stx_gid);
     let same_birth = change.btime.is_none() || born(st).is_none() || change.btime == born(st);
     if same && same_group && same_birth {

@@ -53,7 +53,7 @@ fn home(host: &Host, check: &Check, user: &str) -> Option<Finding> {
     let home = host.ids.home(user)?;
     let below = home.strip_prefix("/").ok()?.to_str().filter(|h| !h.is_empty())?;
     // Accounts of the system have homes like /bin, which are none.
-    if crate::system::owns(home) {
+    if common::system_paths::is_system_path(home) {
         return None;
     }
     let st = host.stat(below).ok()?;

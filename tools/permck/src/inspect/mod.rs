@@ -17,9 +17,9 @@ use crate::classify::{self, Census, Stray, Told};
 use crate::place;
 use crate::policy::{Demand, Place, Policy};
 use crate::rule::{Allowed, HARD_LINK, Judge, RULES, Standard, Subject};
-use crate::walk::{self, Dir, Node, Options, Visitor, kind};
-use crate::writers::Writers;
 use crate::xattr::{self, Xattrs};
+use common::walk::{self, OpenDirectory, TreeNode, WalkOptions, WalkVisitor, file_type};
+use common::writers::FileWriters;
 
 mod read;
 
@@ -37,7 +37,7 @@ pub(crate) struct Plan {
     /// The file that the policy is from, if one was given.
     pub(crate) policy_file: Option<PathBuf>,
     /// Who writes which files, once that is asked.
-    pub(crate) writers: OnceLock<Writers>,
+    pub(crate) writers: OnceLock<FileWriters>,
     /// The day on which exceptions are judged.
     pub(crate) today: time::Date,
     /// Whether contents are looked at.
@@ -64,7 +64,7 @@ pub(crate) struct Root {
     pub(crate) base: PathBuf,
     /// Its device and inode number: what is walked is what was judged.
     pub(crate) id: (u64, u64),
-    /// What it is mounted by: see [`walk::mount`].
+    /// What it is mounted by: see [`walk::mount_of`].
     pub(crate) mount: (bool, u64),
     /// Who may own what is below it, where no policy says so.
     pub(crate) owner: Allowed,
@@ -91,7 +91,7 @@ pub(crate) trait Sink: Sync {
 
     /// What an entry breaks; at least one rule. `dir` is where the entry is, or itself where the subject has
     /// no name of its own.
-    fn issues(&self, root: &Root, dir: &Dir, subject: &Subject<'_>, issues: Vec<Issue>);
+    fn issues(&self, root: &Root, dir: &OpenDirectory, subject: &Subject<'_>, issues: Vec<Issue>);
 
     /// Something that could not be looked at.
     fn failed(&self, path: PathBuf, error: Errno);
@@ -127,7 +127,7 @@ impl std::ops::AddAssign for Seen {
 /// The visitor of audits, fixes and baselines.
 pub(crate) struct Inspector<'a, S: Sink> {
     plan: &'a Plan,
-    options: Options,
+    options: WalkOptions,
     sink: &'a S,
     xattrs: xattr::Reader,
     head: Vec<u8>,
@@ -137,7 +137,7 @@ pub(crate) struct Inspector<'a, S: Sink> {
 }
 
 impl<'a, S: Sink> Inspector<'a, S> {
-    pub(crate) fn new(plan: &'a Plan, options: Options, sink: &'a S) -> Self {
+    pub(crate) fn new(plan: &'a Plan, options: WalkOptions, sink: &'a S) -> Self {
         Self {
             plan,
             options,
@@ -149,7 +149,7 @@ impl<'a, S: Sink> Inspector<'a, S> {
         }
     }
 
-    fn judge(&mut self, dir: &Dir, subject: &Subject<'_>) {
+    fn judge(&mut self, dir: &OpenDirectory, subject: &Subject<'_>) {
         let hits = RULES.iter().filter_map(|rule| Some((rule, (rule.check)(subject, &self.plan.judge)?)));
         let mut found: Vec<_> = hits
             .map(|(rule, hit)| {
@@ -176,7 +176,7 @@ impl<'a, S: Sink> Inspector<'a, S> {
     }
 
     /// Where mounts are crossed, each has options of its own; those of the audited path are judged with its place.
-    fn inner_mount(&self, dir: &Dir, subject: &Subject<'_>) -> Option<Finding> {
+    fn inner_mount(&self, dir: &OpenDirectory, subject: &Subject<'_>) -> Option<Finding> {
         let top = dir.node.depth == 0 && (subject.name.is_empty() || !self.plan.roots[dir.node.root].is_dir);
         if !self.options.cross_mounts || top || !subject.attribute(StatxAttributes::MOUNT_ROOT) {
             return None;
@@ -187,12 +187,12 @@ impl<'a, S: Sink> Inspector<'a, S> {
     }
 }
 
-impl<S: Sink> Visitor for Inspector<'_, S> {
+impl<S: Sink> WalkVisitor for Inspector<'_, S> {
     type State = Census;
 
-    fn file(&mut self, dir: &Dir, census: &mut Census, name: &CStr, st: &Statx) {
+    fn file(&mut self, dir: &OpenDirectory, census: &mut Census, name: &CStr, st: &Statx) {
         self.seen.entries += 1;
-        let kind = kind(st);
+        let kind = file_type(st);
         if matches!(kind, FileType::CharacterDevice | FileType::BlockDevice) && self.in_dev(dir) {
             return;
         }
@@ -243,7 +243,7 @@ impl<S: Sink> Visitor for Inspector<'_, S> {
         self.judge(dir, &subject);
     }
 
-    fn dir(&mut self, dir: &Dir, census: Census) {
+    fn dir(&mut self, dir: &OpenDirectory, census: Census) {
         self.seen.entries += 1;
         self.seen.dirs += 1;
         // Most file systems count a directory's directories in its links.
@@ -254,15 +254,15 @@ impl<S: Sink> Visitor for Inspector<'_, S> {
     }
 
     /// What is mounted here belongs to another tree: it is neither judged nor changed.
-    fn mount_point(&mut self, parent: &Dir, name: &CStr, _st: &Statx) {
+    fn mount_point(&mut self, parent: &OpenDirectory, name: &CStr, _st: &Statx) {
         self.passed_over(parent, name);
     }
 
-    fn mounted(&mut self, dir: &Dir, _census: &mut Census, name: &CStr, _st: &Statx) {
+    fn mounted(&mut self, dir: &OpenDirectory, _census: &mut Census, name: &CStr, _st: &Statx) {
         self.passed_over(dir, name);
     }
 
-    fn failed(&mut self, parent: &Dir, name: &CStr, st: Option<&Statx>, error: Errno) {
+    fn failed(&mut self, parent: &OpenDirectory, name: &CStr, st: Option<&Statx>, error: Errno) {
         let path = if name.is_empty() { parent.node.path() } else { parent.node.path_of(name) };
         self.sink.failed(path, error);
         if let Some(st) = st {
@@ -276,13 +276,13 @@ impl<S: Sink> Visitor for Inspector<'_, S> {
 }
 
 impl<'a, S: Sink> Inspector<'a, S> {
-    fn passed_over(&mut self, parent: &Dir, name: &CStr) {
+    fn passed_over(&mut self, parent: &OpenDirectory, name: &CStr) {
         self.seen.mounts += 1;
         self.sink.place(vec![issue(place::passed_over(&parent.node.path_of(name)))]);
     }
 
     /// A directory whose entries are not seen is judged by its own metadata.
-    fn unlisted(&mut self, parent: &Dir, name: &CStr, st: &Statx) {
+    fn unlisted(&mut self, parent: &OpenDirectory, name: &CStr, st: &Statx) {
         self.seen.entries += 1;
         self.seen.dirs += 1;
         let told = Census::default().dir(name.to_bytes(), 0);
@@ -293,7 +293,7 @@ impl<'a, S: Sink> Inspector<'a, S> {
     /// Judges a directory: `dir` itself, or the entry `name` of it, which was not entered.
     fn directory(
         &mut self,
-        dir: &Dir,
+        dir: &OpenDirectory,
         name: &CStr,
         st: &Statx,
         told: Told,
@@ -328,15 +328,15 @@ impl<'a, S: Sink> Inspector<'a, S> {
         if told.class != Class::LogArchived || !loose {
             return told;
         }
-        let writers = self.plan.writers.get_or_init(Writers::scan);
-        if writers.has(walk::device(st), st.stx_ino) {
+        let writers = self.plan.writers.get_or_init(FileWriters::scan_processes);
+        if writers.has_file(walk::device_of(st), st.stx_ino) {
             return Told { class: Class::LogRecording, by: "somebody writes it" };
         }
         told
     }
 
     /// What the policy says of an entry.
-    fn demand(&mut self, node: &Node, name: Option<&CStr>, dir: bool) -> Demand<'a> {
+    fn demand(&mut self, node: &TreeNode, name: Option<&CStr>, dir: bool) -> Demand<'a> {
         let plan = self.plan;
         if plan.policy.is_empty() {
             return Demand::default();
@@ -346,7 +346,7 @@ impl<'a, S: Sink> Inspector<'a, S> {
     }
 
     /// Devices belong below `/dev`, where the system decides who may use them.
-    fn in_dev(&self, dir: &Dir) -> bool {
+    fn in_dev(&self, dir: &OpenDirectory) -> bool {
         let root = &self.plan.roots[dir.node.root];
         if root.base.starts_with("/dev") {
             return true;
@@ -360,12 +360,12 @@ impl<'a, S: Sink> Inspector<'a, S> {
         let plan = self.plan;
         let name = (!subject.name.is_empty()).then(|| subject.name.to_bytes());
         subject.node.relative(name, &mut self.below);
-        let dir = subject.kind() == FileType::Directory;
+        let dir = subject.file_type() == FileType::Directory;
         let place = Place { below: Some(&self.below), root: &plan.roots[subject.node.root].base, dir };
         plan.policy.accepts(rule, place, subject.standard.map(|s| s.class), plan.today)
     }
 
-    fn home(&self, node: &Arc<Node>) -> Option<Told> {
+    fn home(&self, node: &Arc<TreeNode>) -> Option<Told> {
         let homes = &self.plan.judge.ids.homes;
         // A path is built for the few directories that are called like a home directory only.
         let name = node.name().rsplit(|&b| b == b'/').find(|n| !n.is_empty())?;

@@ -10,8 +10,8 @@ use rustix::io::Errno;
 
 use super::{Inspector, Sink};
 use crate::rule::{Leads, Link};
-use crate::walk::Dir;
 use crate::xattr::Xattrs;
+use common::walk::OpenDirectory;
 
 /// Bytes of a file's beginning that are looked at, whatever it is: headers and key files are told from these.
 pub(super) const HEAD: usize = 16 << 10;
@@ -24,7 +24,7 @@ impl<S: Sink> Inspector<'_, S> {
     /// length read.
     pub(super) fn read_head(
         &mut self,
-        dir: &Dir,
+        dir: &OpenDirectory,
         name: &CStr,
         size: u64,
     ) -> rustix::io::Result<(OwnedFd, usize)> {
@@ -49,7 +49,7 @@ impl<S: Sink> Inspector<'_, S> {
         Ok((fd, length))
     }
 
-    pub(super) fn attributes(&mut self, dir: &Dir, name: &CStr) -> Xattrs {
+    pub(super) fn attributes(&mut self, dir: &OpenDirectory, name: &CStr) -> Xattrs {
         let found = self.xattrs.read(dir.as_fd(), name);
         self.seen_attributes(found, || dir.node.path_of(name))
     }
@@ -71,7 +71,7 @@ impl<S: Sink> Inspector<'_, S> {
     }
 
     /// Where a link leads, as the kernel resolves it; nothing is opened but the place.
-    pub(super) fn link(&self, dir: &Dir, name: &CStr) -> Option<Link> {
+    pub(super) fn link(&self, dir: &OpenDirectory, name: &CStr) -> Option<Link> {
         let target = rfs::readlinkat(dir, name, Vec::new()).ok()?;
         let target = PathBuf::from(std::ffi::OsString::from_vec(target.into_bytes()));
         let leads = match rfs::openat(dir, name, OFlags::PATH | OFlags::CLOEXEC, rfs::Mode::empty()) {

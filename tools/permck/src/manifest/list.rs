@@ -13,7 +13,7 @@ use common::out::Diag;
 use rustix::fs::{self as rfs, AtFlags, CWD, FileType, OFlags, RawDir, Statx, StatxFlags};
 use rustix::io::Errno;
 
-use crate::walk::{self, device, kind};
+use common::walk::{self, device_of, file_type};
 
 /// Bytes of directory entries asked for at once.
 const BUFFER: usize = 64 << 10;
@@ -112,11 +112,11 @@ impl<'a> Files<'a> {
         let base = Arc::clone(&self.base);
         self.path.extend_from_slice(path.as_os_str().as_bytes());
         match look(&base, &name, true) {
-            Ok(st) if kind(&st) == FileType::Directory => {
+            Ok(st) if file_type(&st) == FileType::Directory => {
                 let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
                 self.enter(rfs::openat(&base, &name, flags, rfs::Mode::empty()), 0);
             }
-            Ok(st) if kind(&st) == FileType::RegularFile => {
+            Ok(st) if file_type(&st) == FileType::RegularFile => {
                 return self.file(base, name, path.to_owned(), &st, true);
             }
             Ok(st) => {
@@ -145,11 +145,11 @@ impl<'a> Files<'a> {
                 return None;
             }
         };
-        match kind(&st) {
+        match file_type(&st) {
             FileType::RegularFile => self.file(dir, name, path, &st, false),
             FileType::Directory => {
-                let options = walk::Options { threads: 1, cross_mounts: false };
-                let opened = walk::open_dir(dir.as_fd(), &name, options);
+                let options = walk::WalkOptions { threads: 1, cross_mounts: false };
+                let opened = walk::open_directory(dir.as_fd(), &name, options);
                 self.descend(&path, &name, opened);
                 None
             }
@@ -170,9 +170,9 @@ impl<'a> Files<'a> {
 
     fn link(&mut self, dir: Arc<OwnedFd>, name: CString, path: PathBuf) -> Option<Listed> {
         match look(&dir, &name, true) {
-            Ok(st) if kind(&st) == FileType::RegularFile => self.file(dir, name, path, &st, true),
-            Ok(st) if kind(&st) == FileType::Directory => {
-                let id = (device(&st), st.stx_ino);
+            Ok(st) if file_type(&st) == FileType::RegularFile => self.file(dir, name, path, &st, true),
+            Ok(st) if file_type(&st) == FileType::Directory => {
+                let id = (device_of(&st), st.stx_ino);
                 if self.levels.iter().any(|l| l.id == id) {
                     self.diag.warn(path.display(), "leads back to a directory above it, not followed again");
                 } else {
@@ -202,7 +202,7 @@ impl<'a> Files<'a> {
         st: &Statx,
         follow: bool,
     ) -> Option<Listed> {
-        let own = self.reach.without.contains(&(device(st), st.stx_ino));
+        let own = self.reach.without.contains(&(device_of(st), st.stx_ino));
         (!own).then_some(Listed { dir, name, path, size: st.stx_size, follow, link: false })
     }
 
@@ -269,7 +269,7 @@ impl Iterator for Files<'_> {
 
 impl Level {
     fn read(dir: OwnedFd, above: usize, buffer: &mut [MaybeUninit<u8>]) -> rustix::io::Result<Self> {
-        let st = walk::fstat(&dir)?;
+        let st = walk::stat_open(&dir)?;
         let (mut names, mut left) = (Vec::new(), Vec::new());
         let mut raw = RawDir::new(&dir, buffer);
         while let Some(entry) = raw.next() {
@@ -285,7 +285,7 @@ impl Level {
         }
         let name = |at: &u32| CStr::from_bytes_until_nul(&names[*at as usize..]).unwrap_or_default();
         left.sort_unstable_by(|a, b| name(b).cmp(name(a)));
-        Ok(Self { dir: dir.into(), id: (device(&st), st.stx_ino), above, names, left })
+        Ok(Self { dir: dir.into(), id: (device_of(&st), st.stx_ino), above, names, left })
     }
 }
 

@@ -15,12 +15,11 @@ use crate::ids::Ids;
 use crate::rule::{Allowed, RULES, Standard};
 
 pub(crate) mod file;
-pub(crate) mod glob;
 pub(crate) mod manual;
 pub(crate) mod profile;
 
+use common::glob::Glob;
 use file::{Bad, File};
-use glob::Glob;
 
 /// Policy files are short; more than this is not one.
 const LIMIT: u64 = 4 << 20;

@@ -14,7 +14,7 @@ pub(crate) static RULE: Rule = Rule {
 
 fn check(s: &Subject<'_>, judge: &Judge) -> Option<Hit> {
     let foreign = s.st.stx_uid != s.dir_owner;
-    (s.kind() == FileType::RegularFile && s.st.stx_nlink > 1 && foreign).then(|| Hit {
+    (s.file_type() == FileType::RegularFile && s.st.stx_nlink > 1 && foreign).then(|| Hit {
         found: format!(
             "one of {} names of a file of {}, in a directory of {}",
             s.st.stx_nlink,

@@ -12,8 +12,8 @@ use rustix::fs::{FileType, Statx, StatxAttributes};
 
 use crate::classify::Stray;
 use crate::ids::Ids;
-use crate::walk::{Node, kind};
 use crate::xattr::{Acl, Xattrs};
+use common::walk::{TreeNode, file_type};
 
 pub(crate) mod acl;
 mod capability;
@@ -135,7 +135,7 @@ pub(crate) enum Leads {
 /// One entry, with all that the rules want to know of it.
 pub(crate) struct Subject<'a> {
     /// The directory that it is in; where `name` is empty, the entry is this directory.
-    pub(crate) node: &'a Node,
+    pub(crate) node: &'a TreeNode,
     pub(crate) name: &'a CStr,
     pub(crate) st: &'a Statx,
     /// Missing for what has no class: links, devices, sockets, FIFOs.
@@ -159,8 +159,8 @@ impl Subject<'_> {
         Mode::of(u32::from(self.st.stx_mode))
     }
 
-    pub(crate) fn kind(&self) -> FileType {
-        kind(self.st)
+    pub(crate) fn file_type(&self) -> FileType {
+        file_type(self.st)
     }
 
     pub(crate) fn path(&self) -> PathBuf {
@@ -195,7 +195,7 @@ impl Subject<'_> {
 
     /// The command that tightens it to a mode. Four digits would leave a directory its setuid and setgid bits.
     pub(crate) fn chmod(&self, mode: Mode) -> String {
-        let special = self.kind() == FileType::Directory && self.mode().0 & !mode.0 & 0o6000 != 0;
+        let special = self.file_type() == FileType::Directory && self.mode().0 & !mode.0 & 0o6000 != 0;
         format!("chmod {}{mode} {}", if special { "0" } else { "" }, self.quoted())
     }
 

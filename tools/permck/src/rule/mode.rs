@@ -36,7 +36,7 @@ pub(crate) static RULE: Rule = Rule {
 /// The bits beyond the maximum, special bits left to their own rule.
 fn excess(s: &Subject<'_>) -> Option<u32> {
     let mode = s.granted();
-    match (s.standard, s.kind()) {
+    match (s.standard, s.file_type()) {
         (Some(standard), _) => Some(mode.beyond(standard.max).0 & 0o777),
         // A link's mode means nothing, and a device in a tree is a finding of its own.
         (None, FileType::Symlink) => None,

@@ -43,7 +43,7 @@ fn list(ids: &[u32], name: impl Fn(u32) -> String) -> String {
 /// `-h`: a link's own owner, not that of what it leads to. Who gives away a file with other names gives those away,
 /// and one of them may be a file of the system.
 fn fix(command: &str, to: Option<u32>, s: &Subject<'_>) -> String {
-    if s.kind() != FileType::Directory && s.st.stx_nlink > 1 {
+    if s.file_type() != FileType::Directory && s.st.stx_nlink > 1 {
         return format!("it has {} names: first find out what the others are", s.st.stx_nlink);
     }
     to.map_or_else(String::new, |id| format!("{command} -h {id} {}", s.quoted()))

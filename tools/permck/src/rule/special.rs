@@ -23,7 +23,7 @@ pub(crate) static IMMUTABLE: Rule = Rule {
 
 fn check(s: &Subject<'_>, _: &Judge) -> Option<Hit> {
     let mode = s.mode();
-    if mode.0 & 0o7000 == 0 || s.kind() == FileType::Symlink {
+    if mode.0 & 0o7000 == 0 || s.file_type() == FileType::Symlink {
         return None;
     }
     let names = [(0o4000, "setuid"), (0o2000, "setgid"), (0o1000, "sticky")];

@@ -4,9 +4,21 @@ use std::ffi::CString;
 use std::os::unix::fs::PermissionsExt;
 
 use common::policy::TABLE;
+use common::walk::stat_entry;
 
 use super::*;
-use crate::walk::tests::with_entry;
+
+/// Hands one entry of a real directory to a test of rules.
+fn with_entry(
+    dir: &std::path::Path,
+    name: &std::ffi::CStr,
+    test: impl FnOnce(&TreeNode, &rustix::fs::Statx),
+) {
+    use std::os::unix::ffi::OsStrExt;
+    let opened = std::fs::File::open(dir).unwrap();
+    let st = stat_entry(&opened, name).unwrap();
+    test(&TreeNode::root(dir.as_os_str().as_bytes(), 0), &st);
+}
 
 #[test]
 fn ids_are_unique_kebab_case_and_headed() {
@@ -58,7 +70,7 @@ fn every_mode_against_every_class() {
 }
 
 /// A subject about which no rule has anything to say.
-fn plain<'a>(node: &'a Node, name: &'a CStr, st: &'a Statx) -> Subject<'a> {
+fn plain<'a>(node: &'a TreeNode, name: &'a CStr, st: &'a Statx) -> Subject<'a> {
     static NONE: Xattrs = Xattrs { access: None, default: None, capability: None };
     Subject {
         node,

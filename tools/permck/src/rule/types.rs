@@ -10,7 +10,7 @@ pub(crate) static DEVICE: Rule = Rule {
     severity: Severity::Error,
     what: "it is a device node",
     check: |s, _| {
-        let kind = s.kind();
+        let kind = s.file_type();
         matches!(kind, FileType::CharacterDevice | FileType::BlockDevice).then(|| Hit {
             found: format!(
                 "{} {}:{}, mode {}",
@@ -30,7 +30,7 @@ pub(crate) static SOCKET: Rule = Rule {
     severity: Severity::Note,
     what: "it is a socket",
     check: |s, _| {
-        (s.kind() == FileType::Socket).then(|| Hit {
+        (s.file_type() == FileType::Socket).then(|| Hit {
             found: format!("a socket, mode {}", s.mode()),
             expected: String::new(),
             fix: "delete it if nothing listens on it".into(),
@@ -43,7 +43,7 @@ pub(crate) static FIFO: Rule = Rule {
     severity: Severity::Note,
     what: "it is a FIFO",
     check: |s, _| {
-        (s.kind() == FileType::Fifo).then(|| Hit {
+        (s.file_type() == FileType::Fifo).then(|| Hit {
             found: format!("a FIFO, mode {}", s.mode()),
             expected: String::new(),
             fix: "delete it if nothing uses it".into(),

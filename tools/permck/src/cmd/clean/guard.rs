@@ -16,7 +16,7 @@ use rustix::io::Errno;
 
 use super::remove;
 use super::survey::{Candidate, Survey};
-use crate::writers::Writers;
+use common::writers::FileWriters;
 
 /// Files watched at a time: far fewer than the system allows, enough to make a look through /proc cheap.
 pub(super) const BATCH: usize = 512;
@@ -28,7 +28,7 @@ const FRESH: Duration = Duration::from_millis(20);
 type Id = (u64, u64);
 
 pub(super) struct Guard {
-    writers: Writers,
+    writers: FileWriters,
     at: Instant,
     watch: Option<OwnedFd>,
     watched: HashMap<Id, i32>,
@@ -39,7 +39,7 @@ pub(super) struct Guard {
 
 impl Guard {
     pub(super) fn new(diag: &Diag) -> Self {
-        let writers = Writers::scan();
+        let writers = FileWriters::scan_processes();
         if writers.hidden > 0 {
             let n = writers.hidden;
             diag.info(
@@ -72,7 +72,7 @@ impl Guard {
 
     /// Why a file was not to be deleted when processes were last looked at.
     pub(super) fn knows(&self, file: &Candidate) -> Option<&'static str> {
-        self.writers.has(file.device, file.inode).then_some("it is open for writing")
+        self.writers.has_file(file.device, file.inode).then_some("it is open for writing")
     }
 
     /// Why a file is not to be deleted now.
@@ -91,7 +91,7 @@ impl Guard {
     }
 
     fn look(&mut self) {
-        self.writers = Writers::scan();
+        self.writers = FileWriters::scan_processes();
         self.at = Instant::now();
     }
 

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{self as rfs, Access, AtFlags, OFlags, ResolveFlags, Statx};
 
 use super::survey::{Candidate, Survey};
-use crate::walk::{device, stat};
+use common::walk::{device_of, stat_entry};
 
 const RESOLVE: ResolveFlags =
     ResolveFlags::BENEATH.union(ResolveFlags::NO_SYMLINKS).union(ResolveFlags::NO_XDEV);
@@ -29,7 +29,7 @@ type State = (u64, u64, u64, [(i64, i64); 2]);
 
 fn state(st: &Statx) -> State {
     let times = [&st.stx_mtime, &st.stx_ctime].map(|t| (t.tv_sec, i64::from(t.tv_nsec)));
-    (device(st), st.stx_ino, st.stx_size, times)
+    (device_of(st), st.stx_ino, st.stx_size, times)
 }
 
 impl<'a> Target<'a> {
@@ -43,8 +43,8 @@ impl<'a> Target<'a> {
         let parent = survey.parent(file);
         let dir = open(&top, &parent).map_err(crate::reason)?;
         let name = survey.name(file);
-        let st = stat(&dir, name).map_err(crate::reason)?;
-        let now = (device(&st), st.stx_ino, st.stx_size, st.stx_mtime.tv_sec);
+        let st = stat_entry(&dir, name).map_err(crate::reason)?;
+        let now = (device_of(&st), st.stx_ino, st.stx_size, st.stx_mtime.tv_sec);
         if now != (file.device, file.inode, file.size, file.mtime) {
             return Err("changed while it was looked at".into());
         }
@@ -56,7 +56,7 @@ impl<'a> Target<'a> {
 
     /// Tells whether it is still as it was: to write its record may have taken its time.
     pub(super) fn unchanged(&self) -> Result<(), String> {
-        let now = stat(&self.dir, self.name).map_err(crate::reason)?;
+        let now = stat_entry(&self.dir, self.name).map_err(crate::reason)?;
         if state(&now) == self.judged { Ok(()) } else { Err("changed while its record was written".into()) }
     }
 

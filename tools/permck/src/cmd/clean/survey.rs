@@ -13,8 +13,8 @@ use rustix::fs::{self as rfs, FileType, OFlags, Statx};
 use rustix::io::Errno;
 
 use super::generated::{self, HEAD};
-use crate::policy::glob::Glob;
-use crate::walk::{self, Dir, Node, Options, Visitor, device, kind};
+use common::glob::Glob;
+use common::walk::{self, OpenDirectory, TreeNode, WalkOptions, WalkVisitor, device_of, file_type};
 
 /// Which files may be deleted.
 pub(super) enum Wanted {
@@ -43,7 +43,7 @@ pub(super) struct Candidate {
 
 /// A directory that holds candidates.
 struct Place {
-    node: Arc<Node>,
+    node: Arc<TreeNode>,
     device: u64,
     inode: u64,
 }
@@ -62,8 +62,8 @@ impl Survey {
     pub(super) fn of(roots: &[PathBuf], wanted: &Wanted, diag: &Diag) -> Self {
         let threads = std::thread::available_parallelism().map_or(1, Into::into);
         let new = || Surveyor { wanted, diag, found: Self::default(), path: Vec::new() };
-        let options = Options { threads, cross_mounts: false };
-        let (surveyors, errors) = walk::walk(roots, options, new);
+        let options = WalkOptions { threads, cross_mounts: false };
+        let (surveyors, errors) = walk::walk_trees(roots, options, new);
         errors.into_iter().for_each(|e| diag.error(e.path.display(), crate::reason(e.error)));
         let mut all = Self::default();
         surveyors.into_iter().for_each(|s| all.append(s.found));
@@ -148,7 +148,7 @@ struct Surveyor<'a> {
 }
 
 impl Surveyor<'_> {
-    fn wants(&mut self, dir: &Dir, name: &CStr) -> bool {
+    fn wants(&mut self, dir: &OpenDirectory, name: &CStr) -> bool {
         match self.wanted {
             Wanted::Match(globs) => {
                 dir.node.relative(Some(name.to_bytes()), &mut self.path);
@@ -173,7 +173,7 @@ impl Surveyor<'_> {
 }
 
 /// The beginning of a file.
-fn head(dir: &Dir, name: &CStr) -> std::io::Result<Vec<u8>> {
+fn head(dir: &OpenDirectory, name: &CStr) -> std::io::Result<Vec<u8>> {
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
     let file = File::from(rfs::openat(dir, name, flags, rfs::Mode::empty())?);
     let mut head = Vec::with_capacity(HEAD);
@@ -181,34 +181,35 @@ fn head(dir: &Dir, name: &CStr) -> std::io::Result<Vec<u8>> {
     Ok(head)
 }
 
-impl Visitor for Surveyor<'_> {
+impl WalkVisitor for Surveyor<'_> {
     /// The directory's number, once a file of it was found.
     type State = Option<u32>;
 
-    fn file(&mut self, dir: &Dir, state: &mut Self::State, name: &CStr, st: &Statx) {
-        if kind(st) != FileType::RegularFile || !self.wants(dir, name) {
+    fn file(&mut self, dir: &OpenDirectory, state: &mut Self::State, name: &CStr, st: &Statx) {
+        if file_type(st) != FileType::RegularFile || !self.wants(dir, name) {
             return;
         }
         let found = &mut self.found;
         let number = *state.get_or_insert_with(|| {
-            let place = Place { node: Arc::clone(&dir.node), device: device(&dir.st), inode: dir.st.stx_ino };
+            let place =
+                Place { node: Arc::clone(&dir.node), device: device_of(&dir.st), inode: dir.st.stx_ino };
             found.places.push(place);
             found.places.len() as u32 - 1
         });
         let at = found.names.len();
         found.names.extend_from_slice(name.to_bytes_with_nul());
-        let (size, mtime, inode, device) = (st.stx_size, st.stx_mtime.tv_sec, st.stx_ino, device(st));
+        let (size, mtime, inode, device) = (st.stx_size, st.stx_mtime.tv_sec, st.stx_ino, device_of(st));
         let (taken, shared) = (size.min(st.stx_blocks.saturating_mul(512)), st.stx_nlink > 1);
         found.files.push(Candidate { dir: number, name: at, size, taken, shared, mtime, inode, device });
     }
 
-    fn dir(&mut self, _dir: &Dir, _state: Self::State) {}
+    fn dir(&mut self, _dir: &OpenDirectory, _state: Self::State) {}
 
-    fn mount_point(&mut self, parent: &Dir, name: &CStr, _st: &Statx) {
+    fn mount_point(&mut self, parent: &OpenDirectory, name: &CStr, _st: &Statx) {
         self.diag.warn(parent.node.path_of(name).display(), "another file system, not entered");
     }
 
-    fn failed(&mut self, parent: &Dir, name: &CStr, _st: Option<&Statx>, error: Errno) {
+    fn failed(&mut self, parent: &OpenDirectory, name: &CStr, _st: Option<&Statx>, error: Errno) {
         self.diag.error(parent.node.path_of(name).display(), crate::reason(error));
     }
 

@@ -18,7 +18,7 @@ use super::{Create, bar, own};
 use crate::manifest::list::{self, Files, Reach};
 use crate::manifest::partial::{Known, Partial};
 use crate::manifest::{Done, hash_all, sign, text};
-use crate::walk::{self, Dir, Options, Visitor, kind};
+use common::walk::{self, OpenDirectory, WalkOptions, WalkVisitor, file_type};
 
 impl Create {
     pub(super) fn run(self, format: Format, out: &mut Out) -> anyhow::Result<Exit> {
@@ -141,23 +141,23 @@ impl Write for Tee {
 fn total(directory: Option<&Path>, paths: &[PathBuf]) -> u64 {
     let paths: Vec<_> = paths.iter().map(|p| directory.map_or_else(|| p.clone(), |d| d.join(p))).collect();
     let threads = std::thread::available_parallelism().map_or(1, Into::into);
-    let (sums, _) = walk::walk(&paths, Options { threads, cross_mounts: false }, || Sum(0));
+    let (sums, _) = walk::walk_trees(&paths, WalkOptions { threads, cross_mounts: false }, || Sum(0));
     sums.iter().map(|s| s.0).sum()
 }
 
 struct Sum(u64);
 
-impl Visitor for Sum {
+impl WalkVisitor for Sum {
     type State = ();
 
-    fn file(&mut self, _dir: &Dir, (): &mut (), _name: &CStr, st: &Statx) {
-        if kind(st) == FileType::RegularFile {
+    fn file(&mut self, _dir: &OpenDirectory, (): &mut (), _name: &CStr, st: &Statx) {
+        if file_type(st) == FileType::RegularFile {
             self.0 += st.stx_size;
         }
     }
 
-    fn dir(&mut self, _dir: &Dir, (): ()) {}
-    fn mount_point(&mut self, _parent: &Dir, _name: &CStr, _st: &Statx) {}
-    fn failed(&mut self, _parent: &Dir, _name: &CStr, _st: Option<&Statx>, _error: Errno) {}
+    fn dir(&mut self, _dir: &OpenDirectory, (): ()) {}
+    fn mount_point(&mut self, _parent: &OpenDirectory, _name: &CStr, _st: &Statx) {}
+    fn failed(&mut self, _parent: &OpenDirectory, _name: &CStr, _st: Option<&Statx>, _error: Errno) {}
     fn vanished(&mut self) {}
 }

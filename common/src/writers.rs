@@ -10,15 +10,15 @@ const WRITING: u32 = 0o3;
 
 /// Files that somebody is writing.
 #[derive(Debug, Default)]
-pub(crate) struct Writers {
+pub struct FileWriters {
     files: HashSet<(u64, u64)>,
     /// Processes whose open files could not be seen.
-    pub(crate) hidden: u64,
+    pub hidden: u64,
 }
 
-impl Writers {
+impl FileWriters {
     /// Looks through `/proc`.
-    pub(crate) fn scan() -> Self {
+    pub fn scan_processes() -> Self {
         let mut writers = Self::default();
         let Ok(processes) = std::fs::read_dir("/proc") else {
             writers.hidden = 1;
@@ -32,7 +32,9 @@ impl Writers {
         writers
     }
 
-    pub(crate) fn has(&self, device: u64, inode: u64) -> bool {
+    /// Whether a file is open for writing, by its device and inode number.
+    #[must_use]
+    pub fn has_file(&self, device: u64, inode: u64) -> bool {
         self.files.contains(&(device, inode))
     }
 
@@ -90,11 +92,11 @@ mod tests {
         let path = dir.path().join("f");
         let file = std::fs::File::create(&path).unwrap();
         let meta = file.metadata().unwrap();
-        assert!(Writers::scan().has(meta.dev(), meta.ino()));
+        assert!(FileWriters::scan_processes().has_file(meta.dev(), meta.ino()));
         drop(file);
         let _reader = std::fs::File::open(&path).unwrap();
         // A program that another test starts at this moment holds it until it runs.
-        let seen = || Writers::scan().has(meta.dev(), meta.ino());
+        let seen = || FileWriters::scan_processes().has_file(meta.dev(), meta.ino());
         let closed = (0..100).any(|_| {
             let closed = !seen();
             std::thread::sleep(std::time::Duration::from_millis(if closed { 0 } else { 20 }));

@@ -17,15 +17,15 @@ const SHARED: [&str; 9] =
 const LOCAL: &str = "/usr/local";
 
 /// Tells whether a path without links is the system's.
-pub(crate) fn owns(real: &Path) -> bool {
+pub fn is_system_path(real: &Path) -> bool {
     let local = real.starts_with(LOCAL) && real != Path::new(LOCAL);
     (TREES.iter().any(|t| real.starts_with(t)) && !local) || SHARED.iter().any(|s| real == Path::new(s))
 }
 
 /// Tells whether a path without links holds trees that have nothing to do with each other: the system's, `/`, and
 /// every directory directly below it, such as /data and /root. What may be deleted in one of them may not in others.
-pub(crate) fn holds_all_sorts(real: &Path) -> bool {
-    owns(real) || real.components().count() <= 2
+pub fn holds_unrelated_trees(real: &Path) -> bool {
+    is_system_path(real) || real.components().count() <= 2
 }
 
 #[cfg(test)]
@@ -45,23 +45,23 @@ mod tests {
             "/usr/local",
             "/var",
         ] {
-            assert!(owns(Path::new(path)), "{path}");
+            assert!(is_system_path(Path::new(path)), "{path}");
         }
         for path in
             ["/opt/profguard", "/usr/local/bin", "/var/lib/permck", "/home/ann", "/root", "/etcetera", "/srv"]
         {
-            assert!(!owns(Path::new(path)), "{path}");
+            assert!(!is_system_path(Path::new(path)), "{path}");
         }
     }
     #[test]
     fn the_directories_below_the_root_hold_trees_of_all_sorts() {
         for path in ["/", "/tmp", "/home", "/root", "/srv", "/data", "/var", "/var/tmp", "/etc/profguard"] {
-            assert!(holds_all_sorts(Path::new(path)), "{path}");
+            assert!(holds_unrelated_trees(Path::new(path)), "{path}");
         }
         for path in
             ["/tmp/x", "/home/ann", "/srv/traces", "/data/traces", "/var/log/profguard", "/opt/profguard"]
         {
-            assert!(!holds_all_sorts(Path::new(path)), "{path}");
+            assert!(!holds_unrelated_trees(Path::new(path)), "{path}");
         }
     }
 }

@@ -16,22 +16,22 @@ struct Paths {
     failed: Vec<(PathBuf, Errno)>,
 }
 
-impl Visitor for Paths {
+impl WalkVisitor for Paths {
     type State = ();
 
-    fn file(&mut self, dir: &Dir, (): &mut (), name: &CStr, _: &Statx) {
+    fn file(&mut self, dir: &OpenDirectory, (): &mut (), name: &CStr, _: &Statx) {
         self.paths.push(dir.node.path_of(name));
     }
 
-    fn dir(&mut self, dir: &Dir, (): ()) {
+    fn dir(&mut self, dir: &OpenDirectory, (): ()) {
         self.paths.push(dir.node.path());
     }
 
-    fn mount_point(&mut self, parent: &Dir, name: &CStr, _: &Statx) {
+    fn mount_point(&mut self, parent: &OpenDirectory, name: &CStr, _: &Statx) {
         self.paths.push(parent.node.path_of(name));
     }
 
-    fn failed(&mut self, parent: &Dir, name: &CStr, _: Option<&Statx>, error: Errno) {
+    fn failed(&mut self, parent: &OpenDirectory, name: &CStr, _: Option<&Statx>, error: Errno) {
         self.failed.push((parent.node.path_of(name), error));
     }
 
@@ -39,8 +39,8 @@ impl Visitor for Paths {
 }
 
 fn walked(root: &Path, threads: usize) -> (Vec<PathBuf>, Vec<(PathBuf, Errno)>) {
-    let options = Options { threads, cross_mounts: false };
-    let (visitors, errors) = walk(&[root.to_owned()], options, Paths::default);
+    let options = WalkOptions { threads, cross_mounts: false };
+    let (visitors, errors) = walk_trees(&[root.to_owned()], options, Paths::default);
     assert!(errors.is_empty(), "{errors:?}");
     let (mut paths, mut failed) = (Vec::new(), Vec::new());
     for v in visitors {
@@ -49,13 +49,6 @@ fn walked(root: &Path, threads: usize) -> (Vec<PathBuf>, Vec<(PathBuf, Errno)>) 
     }
     paths.sort();
     (paths, failed)
-}
-
-/// Hands one entry of a real directory to a test of rules.
-pub(crate) fn with_entry(dir: &Path, name: &CStr, test: impl FnOnce(&Node, &Statx)) {
-    let fd = open_root(dir).unwrap();
-    let st = stat(&fd, name).unwrap();
-    test(&Node::root(dir.as_os_str().as_bytes(), 0), &st);
 }
 
 fn expected(root: &Path, into: &mut Vec<PathBuf>) {
@@ -110,7 +103,7 @@ fn find_sees_the_same() {
     let dir = tempfile::tempdir().unwrap();
     grow(dir.path());
     let args = [dir.path().as_os_str(), "-xdev".as_ref(), "-print0".as_ref()];
-    let Some(found) = crate::tests::oracle("find", &args) else { return };
+    let Some(found) = testkit::oracle("find", &args) else { return };
     let seen: BTreeSet<&[u8]> = found.split(|&b| b == 0).filter(|p| !p.is_empty()).collect();
     let (paths, _) = walked(dir.path(), 2);
     assert_eq!(paths.iter().map(|p| p.as_os_str().as_bytes()).collect::<BTreeSet<_>>(), seen);
@@ -172,7 +165,8 @@ fn a_file_may_be_the_root_and_a_missing_root_stops_nobody() {
     let file = dir.path().join("f");
     std::fs::write(&file, "").unwrap();
     let roots = [dir.path().join("missing"), file.clone()];
-    let (visitors, errors) = walk(&roots, Options { threads: 1, cross_mounts: false }, Paths::default);
+    let (visitors, errors) =
+        walk_trees(&roots, WalkOptions { threads: 1, cross_mounts: false }, Paths::default);
     assert_eq!(visitors[0].paths, [file]);
     assert_eq!((errors.len(), errors[0].error), (1, Errno::NOENT));
 }

@@ -11,34 +11,38 @@ use rustix::fs::{FileType, Statx};
 use rustix::io::Errno;
 
 use super::listing::{Listing, Pending};
-use super::{Dir, Node, Options, RootError, Visitor, device, fstat, kind, open_root, stat};
+use super::{
+    OpenDirectory, RootError, TreeNode, WalkOptions, WalkVisitor, device_of, file_type, open_root,
+    stat_entry, stat_open,
+};
 
 /// Bytes of directory entries asked for at once.
 const BUFFER: usize = 64 << 10;
 
 /// Where a walk begins.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Start<'a> {
-    pub(crate) path: &'a Path,
+pub struct WalkStart<'a> {
+    /// The path of the root.
+    pub path: &'a Path,
     /// Device and inode number, where the path was looked at before: what stands there now must be the same.
-    pub(crate) same: Option<(u64, u64)>,
+    pub same: Option<(u64, u64)>,
 }
 
 /// Walks the trees below `roots`, and hands back the visitors. A root that cannot be opened is reported, and the
 /// others are walked.
-pub(crate) fn walk<V: Visitor>(
+pub fn walk_trees<V: WalkVisitor>(
     roots: &[PathBuf],
-    options: Options,
+    options: WalkOptions,
     visitor: impl FnMut() -> V,
 ) -> (Vec<V>, Vec<RootError>) {
-    let starts: Vec<_> = roots.iter().map(|path| Start { path, same: None }).collect();
+    let starts: Vec<_> = roots.iter().map(|path| WalkStart { path, same: None }).collect();
     walk_from(&starts, options, visitor)
 }
 
 /// [`walk`] from places that may have been looked at before.
-pub(crate) fn walk_from<V: Visitor>(
-    starts: &[Start<'_>],
-    options: Options,
+pub fn walk_from<V: WalkVisitor>(
+    starts: &[WalkStart<'_>],
+    options: WalkOptions,
     mut visitor: impl FnMut() -> V,
 ) -> (Vec<V>, Vec<RootError>) {
     let (mut work, mut errors) = (Vec::new(), Vec::new());
@@ -71,9 +75,9 @@ pub(crate) fn walk_from<V: Visitor>(
     (visitors, errors)
 }
 
-fn begin(start: &Start<'_>, i: usize) -> rustix::io::Result<Work> {
+fn begin(start: &WalkStart<'_>, i: usize) -> rustix::io::Result<Work> {
     let path = start.path;
-    let opened = open(path, Node::root(path.as_os_str().as_bytes(), i)).map(|dir| Work::Root(dir.into()));
+    let opened = open(path, TreeNode::root(path.as_os_str().as_bytes(), i)).map(|dir| Work::Root(dir.into()));
     let work = opened.or_else(|e| match e {
         Errno::NOTDIR => file(path, i),
         e => Err(e),
@@ -85,41 +89,41 @@ fn begin(start: &Start<'_>, i: usize) -> rustix::io::Result<Work> {
     };
     match start.same {
         // A link on the way leads elsewhere now.
-        Some(same) if same != (device(st), st.stx_ino) => Err(Errno::STALE),
+        Some(same) if same != (device_of(st), st.stx_ino) => Err(Errno::STALE),
         _ => Ok(work),
     }
 }
 
 /// Opens a directory that stands at the top of a walk, with the node that it gets.
-fn open(path: &Path, node: Arc<Node>) -> rustix::io::Result<Dir> {
+fn open(path: &Path, node: Arc<TreeNode>) -> rustix::io::Result<OpenDirectory> {
     let fd = open_root(path)?;
-    let st = fstat(&fd)?;
-    Ok(Dir { fd: fd.into(), node, st })
+    let st = stat_open(&fd)?;
+    Ok(OpenDirectory { fd: fd.into(), node, st })
 }
 
 /// A root that is no directory is seen as an entry of its directory. A link was named by the user, and is followed
 /// as one to a directory is; it is shown as it was named.
 fn file(path: &Path, root: usize) -> rustix::io::Result<Work> {
     let (dir, name, st) = entry(path, path, root)?;
-    if kind(&st) != FileType::Symlink {
+    if file_type(&st) != FileType::Symlink {
         return Ok(Work::File(Box::new((dir, name, st))));
     }
     let real = path.canonicalize().map_err(|e| Errno::from_io_error(&e).unwrap_or(Errno::INVAL))?;
     entry(&real, path, root).map(|file| Work::File(Box::new(file)))
 }
 
-fn entry(path: &Path, shown: &Path, root: usize) -> rustix::io::Result<(Dir, CString, Statx)> {
+fn entry(path: &Path, shown: &Path, root: usize) -> rustix::io::Result<(OpenDirectory, CString, Statx)> {
     let name = path.file_name().and_then(|n| CString::new(n.as_bytes()).ok()).ok_or(Errno::INVAL)?;
     let parent = path.parent().unwrap_or(Path::new("/"));
     let parent = if parent.as_os_str().is_empty() { Path::new(".") } else { parent };
-    let dir = open(parent, Node::of_file(shown.as_os_str().as_bytes(), root))?;
-    let st = stat(&dir, &name)?;
+    let dir = open(parent, TreeNode::of_file(shown.as_os_str().as_bytes(), root))?;
+    let st = stat_entry(&dir, &name)?;
     Ok((dir, name, st))
 }
 
 enum Work {
-    Root(Box<Dir>),
-    File(Box<(Dir, CString, Statx)>),
+    Root(Box<OpenDirectory>),
+    File(Box<(OpenDirectory, CString, Statx)>),
     Below(Pending),
 }
 
@@ -185,7 +189,7 @@ impl Drop for Present<'_> {
     }
 }
 
-fn work_on<V: Visitor>(pool: &Pool, options: Options, visitor: &mut V) {
+fn work_on<V: WalkVisitor>(pool: &Pool, options: WalkOptions, visitor: &mut V) {
     let _present = Present(pool);
     let mut buffer = vec![MaybeUninit::uninit(); BUFFER];
     while let Some(work) = pool.take() {
@@ -202,9 +206,9 @@ fn work_on<V: Visitor>(pool: &Pool, options: Options, visitor: &mut V) {
 }
 
 /// Walks one directory and all below it, giving directories away while others have nothing to do.
-fn descend<V: Visitor>(
+fn descend<V: WalkVisitor>(
     pool: &Pool,
-    options: Options,
+    options: WalkOptions,
     visitor: &mut V,
     buffer: &mut [MaybeUninit<u8>],
     first: Option<Listing<V>>,

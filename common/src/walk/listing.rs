@@ -8,7 +8,10 @@ use std::sync::Arc;
 use rustix::fs::{FileType, RawDir};
 use rustix::io::Errno;
 
-use super::{Dir, Node, Options, Visitor, fstat, is_mounted, kind, open_dir, stat};
+use super::{
+    OpenDirectory, TreeNode, WalkOptions, WalkVisitor, file_type, is_mounted, open_directory, stat_entry,
+    stat_open,
+};
 
 /// Names of directories kept at once, per directory being read; then they are walked before more are read.
 const NAMES: usize = 1 << 20;
@@ -16,36 +19,37 @@ const NAMES: usize = 1 << 20;
 /// A directory that waits to be opened.
 #[derive(Debug)]
 pub(super) struct Pending {
-    pub(super) parent: Arc<Dir>,
+    pub(super) parent: Arc<OpenDirectory>,
     /// With its terminator.
     pub(super) name: Box<CStr>,
 }
 
 /// An open directory, partly read.
-pub(super) struct Listing<V: Visitor> {
-    pub(super) dir: Arc<Dir>,
+pub(super) struct Listing<V: WalkVisitor> {
+    pub(super) dir: Arc<OpenDirectory>,
     /// What the visitor gathers; gone once it has been told that the directory is read.
     state: Option<V::State>,
     /// Names of directories still to be walked, each with its terminator.
     names: Vec<u8>,
 }
 
-impl<V: Visitor> Listing<V> {
-    pub(super) fn new(dir: Dir) -> Self {
+impl<V: WalkVisitor> Listing<V> {
+    pub(super) fn new(dir: OpenDirectory) -> Self {
         Self { dir: Arc::new(dir), state: Some(V::State::default()), names: Vec::new() }
     }
 
     /// Opens a directory that was found before. The visitor hears of whatever keeps it from being listed.
-    pub(super) fn open(pending: &Pending, options: Options, visitor: &mut V) -> Option<Self> {
+    pub(super) fn open(pending: &Pending, options: WalkOptions, visitor: &mut V) -> Option<Self> {
         let (parent, name) = (&pending.parent, &*pending.name);
-        let error = match open_dir(parent.as_fd(), name, options).and_then(|fd| Ok((fstat(&fd)?, fd))) {
-            Ok((st, fd)) => return Some(Self::new(below(&parent.node, name, fd, st))),
-            Err(e) => e,
-        };
-        match (stat(parent, name), error) {
+        let error =
+            match open_directory(parent.as_fd(), name, options).and_then(|fd| Ok((stat_open(&fd)?, fd))) {
+                Ok((st, fd)) => return Some(Self::new(below(&parent.node, name, fd, st))),
+                Err(e) => e,
+            };
+        match (stat_entry(parent, name), error) {
             (Err(Errno::NOENT), _) => visitor.vanished(),
             (Ok(st), Errno::XDEV) => visitor.mount_point(parent, name, &st),
-            (Ok(st), error) if kind(&st) == FileType::Directory => {
+            (Ok(st), error) if file_type(&st) == FileType::Directory => {
                 visitor.failed(parent, name, Some(&st), error);
             }
             // It was a directory when it was listed.
@@ -59,7 +63,7 @@ impl<V: Visitor> Listing<V> {
     pub(super) fn next(
         &mut self,
         buffer: &mut [MaybeUninit<u8>],
-        options: Options,
+        options: WalkOptions,
         visitor: &mut V,
     ) -> Option<Pending> {
         while self.names.is_empty() && self.state.is_some() {
@@ -83,7 +87,7 @@ impl<V: Visitor> Listing<V> {
     }
 
     /// Reads entries until the directory ends or enough directories wait.
-    fn read(&mut self, buffer: &mut [MaybeUninit<u8>], options: Options, visitor: &mut V) {
+    fn read(&mut self, buffer: &mut [MaybeUninit<u8>], options: WalkOptions, visitor: &mut V) {
         let Some(mut state) = self.state.take() else { return };
         let fd: &OwnedFd = &self.dir.fd;
         let mut raw = RawDir::new(fd, buffer);
@@ -114,9 +118,9 @@ impl<V: Visitor> Listing<V> {
                 self.names.extend_from_slice(name.to_bytes_with_nul());
                 continue;
             }
-            match stat(fd, name) {
+            match stat_entry(fd, name) {
                 // The list was older than the file, or the file system does not tell types.
-                Ok(st) if kind(&st) == FileType::Directory => {
+                Ok(st) if file_type(&st) == FileType::Directory => {
                     self.names.extend_from_slice(name.to_bytes_with_nul());
                 }
                 Ok(st) if !options.cross_mounts && is_mounted(&self.dir.st, &st) => {
@@ -131,6 +135,6 @@ impl<V: Visitor> Listing<V> {
     }
 }
 
-fn below(parent: &Arc<Node>, name: &CStr, fd: OwnedFd, st: rustix::fs::Statx) -> Dir {
-    Dir { fd: Arc::new(fd), node: parent.child(name.to_bytes()), st }
+fn below(parent: &Arc<TreeNode>, name: &CStr, fd: OwnedFd, st: rustix::fs::Statx) -> OpenDirectory {
+    OpenDirectory { fd: Arc::new(fd), node: parent.child(name.to_bytes()), st }
 }

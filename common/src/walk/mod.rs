@@ -3,7 +3,7 @@
 //! Everything is reached through the descriptor of its directory, never by a path from the root, so a tree
 //! that is renamed or replaced by links while it is being walked cannot lead the walk outside. A directory is
 //! opened without following links and looked at through that descriptor: what is checked is what is walked.
-//! What is found is handed to a [`Visitor`], one per thread; the walk itself judges nothing.
+//! What is found is handed to a [`WalkVisitor`], one per thread; the walk itself judges nothing.
 
 mod listing;
 mod pool;
@@ -17,38 +17,38 @@ use std::sync::Arc;
 use rustix::fs::{self as rfs, AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags, Statx, StatxFlags};
 use rustix::io::Errno;
 
-pub(crate) use pool::{Start, walk, walk_from};
+pub use pool::{WalkStart, walk_from, walk_trees};
 
 /// How to walk.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Options {
+pub struct WalkOptions {
     /// Worker threads, at least one.
-    pub(crate) threads: usize,
+    pub threads: usize,
     /// Whether to go below mount points.
-    pub(crate) cross_mounts: bool,
+    pub cross_mounts: bool,
 }
 
 /// What a walk hands its findings to. Each thread has its own; a directory is seen by one thread only.
-pub(crate) trait Visitor: Send {
+pub trait WalkVisitor: Send {
     /// What is gathered about a directory while its entries are seen.
     type State: Default + Send;
 
     /// An entry that is not a directory.
-    fn file(&mut self, dir: &Dir, state: &mut Self::State, name: &CStr, st: &Statx);
+    fn file(&mut self, dir: &OpenDirectory, state: &mut Self::State, name: &CStr, st: &Statx);
 
     /// A directory, after all its entries that are not directories.
-    fn dir(&mut self, dir: &Dir, state: Self::State);
+    fn dir(&mut self, dir: &OpenDirectory, state: Self::State);
 
     /// A directory that is not entered: another file system's root.
-    fn mount_point(&mut self, parent: &Dir, name: &CStr, st: &Statx);
+    fn mount_point(&mut self, parent: &OpenDirectory, name: &CStr, st: &Statx);
 
     /// An entry that is not a directory and that is mounted over another one, where mounts are not crossed.
-    fn mounted(&mut self, dir: &Dir, state: &mut Self::State, name: &CStr, st: &Statx) {
+    fn mounted(&mut self, dir: &OpenDirectory, state: &mut Self::State, name: &CStr, st: &Statx) {
         self.file(dir, state, name, st);
     }
 
     /// Something that could not be looked at; `st` where at least that is known.
-    fn failed(&mut self, parent: &Dir, name: &CStr, st: Option<&Statx>, error: Errno);
+    fn failed(&mut self, parent: &OpenDirectory, name: &CStr, st: Option<&Statx>, error: Errno);
 
     /// An entry that was listed and then gone, or turned into something else.
     fn vanished(&mut self);
@@ -56,19 +56,21 @@ pub(crate) trait Visitor: Send {
 
 /// The place of an entry in the tree: its name and its parents, without a descriptor.
 #[derive(Debug)]
-pub(crate) struct Node {
+pub struct TreeNode {
     parent: Option<Arc<Self>>,
     name: Box<[u8]>,
     /// Which of the walked roots this is below.
-    pub(crate) root: usize,
+    pub root: usize,
     /// 0 for a root.
-    pub(crate) depth: u32,
+    pub depth: u32,
     /// A root that is a file: the name is the file's whole path as it was given, also where that is a link.
     file: bool,
 }
 
-impl Node {
-    fn root(path: &[u8], root: usize) -> Arc<Self> {
+impl TreeNode {
+    /// A root by its path and its index among the roots.
+    #[must_use]
+    pub fn root(path: &[u8], root: usize) -> Arc<Self> {
         Arc::new(Self { parent: None, name: path.into(), root, depth: 0, file: false })
     }
 
@@ -88,22 +90,22 @@ impl Node {
     }
 
     /// The entry's own name; a root's whole path.
-    pub(crate) fn name(&self) -> &[u8] {
+    pub fn name(&self) -> &[u8] {
         &self.name
     }
 
     /// The path as the user would write it: the root as given, and the names below.
-    pub(crate) fn path(&self) -> PathBuf {
+    pub fn path(&self) -> PathBuf {
         self.join(None)
     }
 
     /// The path of an entry of this directory.
-    pub(crate) fn path_of(&self, name: &CStr) -> PathBuf {
+    pub fn path_of(&self, name: &CStr) -> PathBuf {
         self.join((!self.file).then_some(name.to_bytes()))
     }
 
     /// Writes the path below the root into `into`, with `name` at its end.
-    pub(crate) fn relative(&self, name: Option<&[u8]>, into: &mut Vec<u8>) {
+    pub fn relative(&self, name: Option<&[u8]>, into: &mut Vec<u8>) {
         into.clear();
         self.push(into, false);
         if let Some(name) = name {
@@ -140,7 +142,7 @@ impl Node {
 }
 
 /// Takes long chains of parents apart without recursion.
-impl Drop for Node {
+impl Drop for TreeNode {
     fn drop(&mut self) {
         let mut next = self.parent.take();
         while let Some(mut node) = next.and_then(Arc::into_inner) {
@@ -157,15 +159,15 @@ fn separate(path: &mut Vec<u8>) {
 
 /// An open directory.
 #[derive(Debug)]
-pub(crate) struct Dir {
+pub struct OpenDirectory {
     fd: Arc<OwnedFd>,
     /// Where it is.
-    pub(crate) node: Arc<Node>,
+    pub node: Arc<TreeNode>,
     /// Its own metadata, taken through the descriptor.
-    pub(crate) st: Statx,
+    pub st: Statx,
 }
 
-impl AsFd for Dir {
+impl AsFd for OpenDirectory {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.fd.as_fd()
     }
@@ -173,11 +175,11 @@ impl AsFd for Dir {
 
 /// A root that cannot be walked.
 #[derive(Debug)]
-pub(crate) struct RootError {
+pub struct RootError {
     /// The root as given.
-    pub(crate) path: PathBuf,
+    pub path: PathBuf,
     /// Why.
-    pub(crate) error: Errno,
+    pub error: Errno,
 }
 
 /// What is asked of every entry: the time of birth tells a file from another one with its inode number, the mount
@@ -185,52 +187,56 @@ pub(crate) struct RootError {
 const WANTED: StatxFlags = StatxFlags::BASIC_STATS.union(StatxFlags::BTIME).union(StatxFlags::MNT_ID);
 
 /// The metadata of an entry, links not followed, automounts not started.
-pub(crate) fn stat(dir: impl AsFd, name: &CStr) -> rustix::io::Result<Statx> {
+pub fn stat_entry(dir: impl AsFd, name: &CStr) -> rustix::io::Result<Statx> {
     rfs::statx(dir, name, AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT, WANTED)
 }
 
 /// The metadata of a path without links.
-pub(crate) fn stat_path(path: &std::path::Path) -> rustix::io::Result<Statx> {
+pub fn stat_path(path: &std::path::Path) -> rustix::io::Result<Statx> {
     rfs::statx(CWD, path, AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT, WANTED)
 }
 
 /// The metadata of an open file.
-pub(crate) fn fstat(fd: impl AsFd) -> rustix::io::Result<Statx> {
+pub fn stat_open(fd: impl AsFd) -> rustix::io::Result<Statx> {
     rfs::statx(fd, c"", AtFlags::EMPTY_PATH, WANTED)
 }
 
 /// The type of a file.
-pub(crate) fn kind(st: &Statx) -> FileType {
+pub fn file_type(st: &Statx) -> FileType {
     FileType::from_raw_mode(u32::from(st.stx_mode))
 }
 
 /// The file system that an entry is on.
-pub(crate) fn device(st: &Statx) -> u64 {
+pub fn device_of(st: &Statx) -> u64 {
     rfs::makedev(st.stx_dev_major, st.stx_dev_minor)
 }
 
 /// What an entry is mounted by: two entries with the same answer are on one mount. A bind mount has the device of
 /// what it shows, and on an overlay the files of one directory have several; only kernels before 5.8 know no more
 /// than devices.
-pub(crate) fn mount(st: &Statx) -> (bool, u64) {
+pub fn mount_of(st: &Statx) -> (bool, u64) {
     let told = StatxFlags::from_bits_retain(st.stx_mask).contains(StatxFlags::MNT_ID);
-    (told, if told { st.stx_mnt_id } else { device(st) })
+    (told, if told { st.stx_mnt_id } else { device_of(st) })
 }
 
 /// Tells whether an entry is mounted over its directory's own. Where the kernel does not tell mounts, devices would
 /// say so of every file of an overlay.
 fn is_mounted(dir: &Statx, st: &Statx) -> bool {
-    let ((told, there), (_, here)) = (mount(dir), mount(st));
+    let ((told, there), (_, here)) = (mount_of(dir), mount_of(st));
     told && there != here
 }
 
 /// Opens a directory below `parent` for listing: no link, and no mount point unless asked for.
-pub(crate) fn open_dir(parent: BorrowedFd<'_>, name: &CStr, options: Options) -> rustix::io::Result<OwnedFd> {
+pub fn open_directory(
+    parent: BorrowedFd<'_>,
+    name: &CStr,
+    options: WalkOptions,
+) -> rustix::io::Result<OwnedFd> {
     open_entry(parent, name, OFlags::RDONLY | OFlags::DIRECTORY, options.cross_mounts)
 }
 
 /// Opens an entry of `parent`: never through a link, and nothing that is mounted there unless asked for.
-pub(crate) fn open_entry(
+pub fn open_entry(
     parent: BorrowedFd<'_>,
     name: &CStr,
     flags: OFlags,
@@ -244,7 +250,7 @@ pub(crate) fn open_entry(
         other => return other,
     }
     let fd = rfs::openat(parent, name, flags, Mode::empty())?;
-    if !cross_mounts && mount(&fstat(&fd)?) != mount(&fstat(parent)?) {
+    if !cross_mounts && mount_of(&stat_open(&fd)?) != mount_of(&stat_open(parent)?) {
         return Err(Errno::XDEV);
     }
     Ok(fd)
@@ -256,4 +262,4 @@ fn open_root(path: &std::path::Path) -> rustix::io::Result<OwnedFd> {
 }
 
 #[cfg(test)]
-pub(crate) mod tests;
+mod tests;

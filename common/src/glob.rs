@@ -5,10 +5,10 @@
 
 /// A compiled pattern.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Glob {
+pub struct Glob {
     parts: Vec<Part>,
     /// Whether the pattern is held against the path from the root and not below the audited path.
-    pub(crate) absolute: bool,
+    pub absolute: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,7 +28,7 @@ enum Token {
 
 impl Glob {
     /// Compiles a pattern; `.` is the audited path itself.
-    pub(crate) fn parse(text: &str) -> Result<Self, String> {
+    pub fn parse(text: &str) -> Result<Self, String> {
         let absolute = text.starts_with('/');
         let names = text.split('/').filter(|n| !n.is_empty() && *n != ".");
         let part = |name: &str| match name {
@@ -47,7 +47,7 @@ impl Glob {
     }
 
     /// Tells whether the whole path matches. `path` has no slash at either end.
-    pub(crate) fn matches(&self, path: &[u8]) -> bool {
+    pub fn matches(&self, path: &[u8]) -> bool {
         let names = || path.split(|&b| b == b'/').filter(|n| !n.is_empty());
         // The usual way: on a mismatch, only the last `**` needs to take one name more.
         let (mut part, mut rest) = (0, names());
