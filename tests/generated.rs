@@ -16,6 +16,7 @@ use common::record::{Entry, RECORDS};
 fn tools() -> Vec<(Command, &'static str)> {
     vec![
         (certck::Cli::command(), "1"),
+        (datack::Cli::command(), "1"),
         (permck::Cli::command(), "1"),
         (profctl::Cli::command(), "1"),
         (profd::Cli::command(), "8"),

@@ -10,6 +10,7 @@
 //! | [`record`] | the JSON lines that tools pipe to each other |
 //! | [`finding`] | a rule's verdict on a subject, as audits and start-up checks report it |
 //! | [`report`] | findings as SARIF, JUnit XML, Prometheus and Nagios |
+//! | [`inputs`] | paths as arguments and in lists |
 //! | [`duration`] | times as options take them |
 //! | [`policy`] | the table of maximum permissions |
 //! | [`walk`], [`glob`] | file trees walked through descriptors; patterns of their paths |
@@ -26,6 +27,7 @@ pub mod exit;
 pub mod finding;
 pub mod fsat;
 pub mod glob;
+pub mod inputs;
 pub mod ipc;
 pub mod out;
 pub mod passwd;

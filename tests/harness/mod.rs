@@ -23,6 +23,7 @@ pub const PATIENCE: Duration = Duration::from_secs(60);
 pub fn bin(tool: &str) -> &'static str {
     match tool {
         "certck" => env!("CARGO_BIN_EXE_certck"),
+        "datack" => env!("CARGO_BIN_EXE_datack"),
         "permck" => env!("CARGO_BIN_EXE_permck"),
         "profctl" => env!("CARGO_BIN_EXE_profctl"),
         "profd" => env!("CARGO_BIN_EXE_profd"),
@@ -33,7 +34,7 @@ pub fn bin(tool: &str) -> &'static str {
 }
 
 /// All tools.
-pub const TOOLS: [&str; 6] = ["certck", "permck", "profctl", "profd", "proftap", "traceq"];
+pub const TOOLS: [&str; 7] = ["certck", "datack", "permck", "profctl", "profd", "proftap", "traceq"];
 
 /// A command with nothing in its environment but what every test fixes.
 pub fn command(tool: &str) -> Command {

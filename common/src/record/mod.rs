@@ -12,6 +12,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 pub mod certck;
+pub mod datack;
 pub mod permck;
 pub mod profctl;
 pub mod profd;
@@ -118,8 +119,15 @@ fn schema<R: Record>() -> Schema {
 }
 
 /// Every record type of every tool.
-pub const RECORDS: &[&[Entry]] =
-    &[certck::ENTRIES, permck::ENTRIES, profctl::ENTRIES, profd::ENTRIES, proftap::ENTRIES, traceq::ENTRIES];
+pub const RECORDS: &[&[Entry]] = &[
+    certck::ENTRIES,
+    datack::ENTRIES,
+    permck::ENTRIES,
+    profctl::ENTRIES,
+    profd::ENTRIES,
+    proftap::ENTRIES,
+    traceq::ENTRIES,
+];
 
 /// The end of a tool's records: tells a complete run from a cut one.
 macro_rules! summary {

@@ -15,13 +15,8 @@ pub const ENTRIES: &[Entry] = &[
     entry::<FixSummary>(),
     entry::<Undone>(),
     entry::<UndoSummary>(),
-    entry::<Digest>(),
-    entry::<Verdict>(),
-    entry::<ManifestSummary>(),
     entry::<Address>(),
     entry::<NetaddrSummary>(),
-    entry::<Deletion>(),
-    entry::<CleanSummary>(),
 ];
 
 /// `permck.finding`: one entry breaks one rule.
@@ -198,143 +193,6 @@ summary!(UndoSummary, "permck.undo_summary", r#"{"type":"permck.undo_summary","v
     unchanged: u64,
     /// Changes that could not be put back safely.
     refused: u64,
-});
-
-/// `permck.digest`: the SHA-256 of one file, in a manifest.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct Digest {
-    /// The file.
-    pub path: String,
-    /// The path's bytes in hex, where they are not UTF-8.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub path_hex: Option<String>,
-    /// 64 hexadecimal digits.
-    pub sha256: String,
-    /// Size of the file.
-    pub size_bytes: u64,
-}
-
-impl Record for Digest {
-    const TYPE: &'static str = "permck.digest";
-    const V: u32 = 1;
-    const SAMPLE: &'static str = r#"{"type":"permck.digest","v":1,"path":"models/a.safetensors","sha256":"e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855","size_bytes":0}"#;
-}
-
-/// How a file differs from a manifest.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum VerifyStatus {
-    /// Its content is another one.
-    Changed,
-    /// It does not exist.
-    Missing,
-    /// The manifest does not name it.
-    New,
-    /// It changed while it was read.
-    Unstable,
-    /// The manifest itself is not signed by the given key.
-    BadSignature,
-}
-
-impl std::fmt::Display for VerifyStatus {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            Self::Changed => "changed",
-            Self::Missing => "missing",
-            Self::New => "new",
-            Self::Unstable => "changed while it was read",
-            Self::BadSignature => "bad signature",
-        })
-    }
-}
-
-/// `permck.verdict`: a file that differs from a manifest.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct Verdict {
-    /// The file.
-    pub path: String,
-    /// The path's bytes in hex, where they are not UTF-8.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub path_hex: Option<String>,
-    /// How it differs.
-    pub status: VerifyStatus,
-}
-
-impl Record for Verdict {
-    const TYPE: &'static str = "permck.verdict";
-    const V: u32 = 1;
-    const SAMPLE: &'static str =
-        r#"{"type":"permck.verdict","v":1,"path":"models/a.safetensors","status":"changed"}"#;
-}
-
-summary!(ManifestSummary, "permck.manifest_summary", r#"{"type":"permck.manifest_summary","v":1,"files":12,"size_bytes":123456,"differences":0,"links":0,"errors":0}"#, {
-    /// Files hashed.
-    files: u64,
-    /// Bytes in them.
-    size_bytes: u64,
-    /// Files that differ from the manifest.
-    differences: u64,
-    /// Symbolic links that were not followed.
-    #[serde(default)]
-    links: u64,
-});
-
-/// Why a file was deleted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum DeletionReason {
-    /// It was older than allowed.
-    Age,
-    /// It was the oldest, and all files took more than allowed.
-    Size,
-}
-
-impl std::fmt::Display for DeletionReason {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            Self::Age => "age",
-            Self::Size => "size",
-        })
-    }
-}
-
-/// `permck.deletion`: `permck clean` deletes a file, or would have. It is written before the file goes; a
-/// `permck.refusal` of the same path after it says that the system refused.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct Deletion {
-    /// The file.
-    pub path: String,
-    /// The path's bytes in hex, where they are not UTF-8.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub path_hex: Option<String>,
-    /// Its size.
-    pub size_bytes: u64,
-    /// When it was last changed, RFC 3339 in UTC.
-    pub changed: String,
-    /// Why it went.
-    pub reason: DeletionReason,
-    /// Whether nothing was really deleted.
-    #[serde(default)]
-    pub dry_run: bool,
-}
-
-impl Record for Deletion {
-    const TYPE: &'static str = "permck.deletion";
-    const V: u32 = 1;
-    const SAMPLE: &'static str = r#"{"type":"permck.deletion","v":1,"path":"/srv/traces/a_4242.json","size_bytes":1048576,"changed":"2026-11-01T12:00:00Z","reason":"age","dry_run":false}"#;
-}
-
-summary!(CleanSummary, "permck.clean_summary", r#"{"type":"permck.clean_summary","v":1,"files":12,"size_bytes":123456,"deleted":3,"deleted_bytes":1234,"spared":1,"errors":0}"#, {
-    /// Files that may be deleted, before.
-    files: u64,
-    /// Bytes in them.
-    size_bytes: u64,
-    /// Files deleted, or that would have been.
-    deleted: u64,
-    /// Bytes in these.
-    deleted_bytes: u64,
-    /// Files that were due and are being written, or were changed a moment ago.
-    spared: u64,
 });
 
 /// What kind of address it is.

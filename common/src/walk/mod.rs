@@ -16,6 +16,7 @@ use std::sync::Arc;
 
 use rustix::fs::{self as rfs, AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags, Statx, StatxFlags};
 use rustix::io::Errno;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 pub use pool::{WalkStart, walk_from, walk_trees};
 
@@ -180,6 +181,13 @@ pub struct RootError {
     pub path: PathBuf,
     /// Why.
     pub error: Errno,
+}
+
+/// Allows as many open files as the hard limit does: a deep tree takes one for each of its levels, and more for what
+/// lies beside them. What was allowed before is enough for any usual tree, so a failure is ignored.
+pub fn raise_descriptor_limit() {
+    let limit = getrlimit(Resource::Nofile);
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
 }
 
 /// What is asked of every entry: the time of birth tells a file from another one with its inode number, the mount

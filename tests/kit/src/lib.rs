@@ -176,6 +176,37 @@ pub fn ask(program: &str, args: &[&std::ffi::OsStr]) -> Result<Vec<u8>, String> 
     Err(format!("{program}: {}", reason.unwrap_or_default()))
 }
 
+/// Gives a fuzz target each seed of a directory, and what becomes of it when bytes are changed, cut out and repeated.
+///
+/// # Panics
+/// The directory cannot be read or is empty; the target panics.
+pub fn mutate_seeds(seeds: &Path, target: impl Fn(&[u8])) {
+    let mut state = 5_u64;
+    let mut random = |below: usize| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        (state >> 33) as usize % below.max(1)
+    };
+    let seeds: Vec<_> = std::fs::read_dir(seeds).expect("seeds").flatten().collect();
+    assert!(!seeds.is_empty(), "no seeds");
+    for seed in seeds {
+        let seed = std::fs::read(seed.path()).expect("a seed");
+        target(&seed);
+        for _ in 0..400 {
+            let mut bytes = seed.clone();
+            for _ in 0..random(4) + 1 {
+                let (a, b) = (random(bytes.len()), random(bytes.len()));
+                match random(3) {
+                    0 => drop(bytes.drain(a.min(b)..a.max(b))),
+                    1 => bytes.extend_from_within(a.min(b)..a.max(b)),
+                    _ if a < bytes.len() => bytes[a] = random(256) as u8,
+                    _ => {}
+                }
+            }
+            target(&bytes);
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a test")]

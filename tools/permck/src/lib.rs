@@ -10,7 +10,6 @@ use common::exit::Exit;
 use common::fsat::require_trusted as trusted;
 use common::out::{Color, Out, Verbosity};
 use common::report::ReportFormat;
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 mod baseline;
 mod classify;
@@ -22,7 +21,6 @@ pub mod fuzz;
 mod host;
 mod ids;
 mod inspect;
-mod manifest;
 mod netaddr;
 mod place;
 mod policy;
@@ -50,9 +48,7 @@ enum Cmd {
     Undo(cmd::undo::Undo),
     Host(cmd::host::HostCmd),
     Baseline(cmd::baseline::Baseline),
-    Manifest(cmd::manifest::Manifest),
     Netaddr(cmd::netaddr::Netaddr),
-    Clean(cmd::clean::Clean),
 }
 
 impl Tool for Cli {
@@ -63,7 +59,8 @@ impl Tool for Cli {
     }
 
     fn run(self, out: &mut Out) -> anyhow::Result<Exit> {
-        deep();
+        // A deep tree takes a descriptor for each of its levels.
+        common::walk::raise_descriptor_limit();
         let format = self.global.format;
         match self.cmd {
             Cmd::Audit(audit) => audit.run(format, out),
@@ -72,8 +69,6 @@ impl Tool for Cli {
             Cmd::Host(host) => host.run(format, out),
             Cmd::Baseline(baseline) => baseline.run(out),
             Cmd::Netaddr(netaddr) => netaddr.run(format.plain()?, out),
-            Cmd::Clean(clean) => clean.run(format.plain()?, out),
-            Cmd::Manifest(manifest) => manifest.run(format.plain()?, out),
         }
     }
 }
@@ -88,12 +83,4 @@ pub fn policy_schema() -> schemars::Schema {
 #[must_use]
 pub fn policy_page(date: &str) -> String {
     policy::manual::page(date)
-}
-
-/// Allows as many open files as there may be: a deep tree takes one for each of its levels, and more for what lies
-/// beside them.
-fn deep() {
-    let limit = getrlimit(Resource::Nofile);
-    // What it was is enough for any usual tree.
-    let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
 }

@@ -12,7 +12,9 @@ use common::out::Out;
 use common::policy::Class;
 use common::report::{End, ReportFormat, nagios_exit_from};
 
-use super::tree::{Inputs, Tree};
+use common::inputs::PathInputs;
+
+use super::tree::Tree;
 use crate::baseline::Baseline;
 use crate::collect::Collector;
 use crate::report::{self, Ending};
@@ -43,7 +45,7 @@ Examples:
 #[command(after_long_help = EXAMPLES)]
 pub(crate) struct Audit {
     #[command(flatten)]
-    inputs: Inputs,
+    inputs: PathInputs,
     #[command(flatten)]
     tree: Tree,
     /// Report only what is not in FILE, which `permck baseline` wrote

@@ -12,7 +12,9 @@ use common::out::Out;
 use common::policy::Class;
 use common::report::End;
 
-use super::tree::{Inputs, Tree};
+use common::inputs::PathInputs;
+
+use super::tree::Tree;
 use crate::collect::Collector;
 use crate::report::{Ending, Json, Report};
 
@@ -32,7 +34,7 @@ Examples:
 #[command(after_long_help = EXAMPLES)]
 pub(crate) struct Baseline {
     #[command(flatten)]
-    inputs: Inputs,
+    inputs: PathInputs,
     #[command(flatten)]
     tree: Tree,
     /// Where to write it; replaced in one step

@@ -10,7 +10,9 @@ use common::out::{Diag, Format, Out};
 use common::policy::shell_quote;
 use common::record::permck::FixSummary;
 
-use super::tree::{Inputs, Tree};
+use common::inputs::PathInputs;
+
+use super::tree::Tree;
 use crate::fix::journal::{self, Journal};
 use crate::fix::{Done, Fixer, Manner};
 
@@ -45,7 +47,7 @@ Examples:
 #[command(arg = common::report::plain_format(), after_long_help = EXAMPLES)]
 pub(crate) struct Fix {
     #[command(flatten)]
-    inputs: Inputs,
+    inputs: PathInputs,
     #[command(flatten)]
     tree: Tree,
     /// Change nothing, show what would be changed

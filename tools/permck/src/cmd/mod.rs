@@ -2,10 +2,8 @@
 
 pub(crate) mod audit;
 pub(crate) mod baseline;
-pub(crate) mod clean;
 pub(crate) mod fix;
 pub(crate) mod host;
-pub(crate) mod manifest;
 pub(crate) mod netaddr;
 pub(crate) mod tree;
 pub(crate) mod undo;

@@ -16,10 +16,10 @@ use common::text::Safe;
 use rustix::fs::{self as rfs, FileType, OFlags, Statx};
 use rustix::io::Errno;
 
-use super::tree::Inputs;
 use crate::classify;
 use crate::netaddr::allow::Allow;
 use crate::netaddr::{Address, Style, is_configuration, scan};
+use common::inputs::PathInputs;
 use common::walk::{self, OpenDirectory, WalkOptions, WalkVisitor, file_type};
 
 /// Longer lines are looked at in pieces of this length; an address across a cut may be missed.
@@ -60,7 +60,7 @@ Examples:
 #[command(arg = common::report::plain_format(), after_long_help = EXAMPLES)]
 pub(crate) struct Netaddr {
     #[command(flatten)]
-    inputs: Inputs,
+    inputs: PathInputs,
     /// A list of allowed hosts, *.domains, addresses, networks and ranges, one per line, # for comments
     ///
     /// `*.vendor.com` and `.vendor.com` allow every host below vendor.com, and not vendor.com itself. The file must

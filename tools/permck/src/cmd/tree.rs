@@ -1,7 +1,5 @@
 //! The arguments that audits, fixes and baselines share: which trees, how to walk, what to hold entries to.
 
-use std::io::{BufRead, BufReader, IsTerminal, Read};
-use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
@@ -15,63 +13,6 @@ use crate::policy::Policy;
 use crate::policy::profile::PROFILES;
 use crate::rule::{Allowed, Judge};
 use common::walk::{self, WalkOptions};
-
-/// Longest path that is read from a list.
-const PATH: u64 = 1 << 20;
-
-/// Which trees.
-#[derive(Args, Clone, Debug)]
-pub(crate) struct Inputs {
-    /// Trees or files
-    #[arg(required_unless_present = "files_from", value_name = "PATH")]
-    paths: Vec<PathBuf>,
-    /// Read more paths from FILE, one per line; `-` is standard input
-    #[arg(long, value_name = "FILE")]
-    files_from: Option<PathBuf>,
-    /// Paths in --files-from end with a NUL byte instead of a line end
-    #[arg(short = '0', long = "null", requires = "files_from")]
-    null: bool,
-}
-
-impl Inputs {
-    /// The given paths, then those of the list, read as they are needed.
-    pub(crate) fn paths(&self) -> anyhow::Result<impl Iterator<Item = anyhow::Result<PathBuf>> + '_> {
-        let list = self.files_from.as_deref().map(open).transpose()?;
-        let end = if self.null { 0 } else { b'\n' };
-        let listed =
-            list.into_iter().flat_map(move |mut list| std::iter::from_fn(move || read(&mut list, end)));
-        Ok(self.paths.iter().cloned().map(Ok).chain(listed))
-    }
-}
-
-fn open(path: &Path) -> anyhow::Result<Box<dyn BufRead>> {
-    if path == Path::new("-") {
-        ensure!(!std::io::stdin().is_terminal(), "--files-from -: standard input is a terminal");
-        return Ok(Box::new(BufReader::new(std::io::stdin())));
-    }
-    let file = std::fs::File::open(path).map_err(|e| anyhow::anyhow!(crate::io_reason(&e)));
-    Ok(Box::new(BufReader::new(file.with_context(|| path.display().to_string())?)))
-}
-
-fn read(list: &mut Box<dyn BufRead>, end: u8) -> Option<anyhow::Result<PathBuf>> {
-    loop {
-        let mut bytes = Vec::new();
-        match list.take(PATH).read_until(end, &mut bytes) {
-            Err(e) => return Some(Err(e).context("--files-from")),
-            Ok(0) => return None,
-            Ok(_) if bytes.len() as u64 == PATH => {
-                return Some(Err(anyhow::anyhow!("--files-from: a path is longer than {PATH} bytes")));
-            }
-            Ok(_) => {}
-        }
-        if bytes.last() == Some(&end) {
-            bytes.pop();
-        }
-        if !bytes.is_empty() {
-            return Some(Ok(PathBuf::from(std::ffi::OsString::from_vec(bytes))));
-        }
-    }
-}
 
 /// How to walk and what to hold entries to.
 #[derive(Args, Clone, Debug)]

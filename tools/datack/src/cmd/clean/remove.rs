@@ -38,31 +38,31 @@ impl<'a> Target<'a> {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let top = rfs::open(root, flags, rfs::Mode::empty()).map_err(|e| match e {
             rustix::io::Errno::NOTDIR => "is the path itself: name its directory".into(),
-            e => crate::reason(e),
+            e => common::error::errno_reason(e),
         })?;
         let parent = survey.parent(file);
-        let dir = open(&top, &parent).map_err(crate::reason)?;
+        let dir = open(&top, &parent).map_err(common::error::errno_reason)?;
         let name = survey.name(file);
-        let st = stat_entry(&dir, name).map_err(crate::reason)?;
+        let st = stat_entry(&dir, name).map_err(common::error::errno_reason)?;
         let now = (device_of(&st), st.stx_ino, st.stx_size, st.stx_mtime.tv_sec);
         if now != (file.device, file.inode, file.size, file.mtime) {
             return Err("changed while it was looked at".into());
         }
         let may = Access::WRITE_OK | Access::EXEC_OK;
         rfs::accessat(&dir, ".", may, AtFlags::EACCESS)
-            .map_err(|e| format!("its directory: {}", crate::reason(e)))?;
+            .map_err(|e| format!("its directory: {}", common::error::errno_reason(e)))?;
         Ok(Self { top, dir, parent, name, judged: state(&st) })
     }
 
     /// Tells whether it is still as it was: to write its record may have taken its time.
     pub(super) fn unchanged(&self) -> Result<(), String> {
-        let now = stat_entry(&self.dir, self.name).map_err(crate::reason)?;
+        let now = stat_entry(&self.dir, self.name).map_err(common::error::errno_reason)?;
         if state(&now) == self.judged { Ok(()) } else { Err("changed while its record was written".into()) }
     }
 
     /// Deletes it, and with `prune` the directories that this leaves empty.
     pub(super) fn delete(self, prune: bool) -> Result<(), String> {
-        rfs::unlinkat(&self.dir, self.name, AtFlags::empty()).map_err(crate::reason)?;
+        rfs::unlinkat(&self.dir, self.name, AtFlags::empty()).map_err(common::error::errno_reason)?;
         if prune {
             drop(self.dir);
             remove_empty(&self.top, &self.parent);

@@ -64,7 +64,7 @@ impl Survey {
         let new = || Surveyor { wanted, diag, found: Self::default(), path: Vec::new() };
         let options = WalkOptions { threads, cross_mounts: false };
         let (surveyors, errors) = walk::walk_trees(roots, options, new);
-        errors.into_iter().for_each(|e| diag.error(e.path.display(), crate::reason(e.error)));
+        errors.into_iter().for_each(|e| diag.error(e.path.display(), common::error::errno_reason(e.error)));
         let mut all = Self::default();
         surveyors.into_iter().for_each(|s| all.append(s.found));
         all.sort();
@@ -163,7 +163,7 @@ impl Surveyor<'_> {
                 match head(dir, name) {
                     Ok(head) => generated::confirms(kind, &head),
                     Err(e) => {
-                        self.diag.error(path.display(), crate::io_reason(&e));
+                        self.diag.error(path.display(), common::error::io_reason(&e));
                         false
                     }
                 }
@@ -210,7 +210,7 @@ impl WalkVisitor for Surveyor<'_> {
     }
 
     fn failed(&mut self, parent: &OpenDirectory, name: &CStr, _st: Option<&Statx>, error: Errno) {
-        self.diag.error(parent.node.path_of(name).display(), crate::reason(error));
+        self.diag.error(parent.node.path_of(name).display(), common::error::errno_reason(error));
     }
 
     fn vanished(&mut self) {}

@@ -48,7 +48,7 @@ impl Stamp {
 
 /// A file's digest, and the state that it is of.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Digest {
+pub(crate) struct FileDigest {
     pub(crate) sha256: Sha256,
     pub(crate) stamp: Stamp,
 }
@@ -58,12 +58,12 @@ pub(crate) struct Digest {
 pub(crate) enum Failure {
     #[error("changed while it was read")]
     Unstable,
-    #[error("{}", crate::io_reason(.0))]
+    #[error("{}", common::error::io_reason(.0))]
     Io(#[from] io::Error),
 }
 
 /// Hashes a regular file; what it grows or loses in between is an error.
-pub(crate) fn hash(listed: &Listed, buffer: &mut [u8], bar: &ProgressBar) -> Result<Digest, Failure> {
+pub(crate) fn hash(listed: &Listed, buffer: &mut [u8], bar: &ProgressBar) -> Result<FileDigest, Failure> {
     let mut file = open(listed)?;
     let before = stamp(&file)?;
     if before.size > BLOCK as u64 {
@@ -76,7 +76,7 @@ pub(crate) fn hash(listed: &Listed, buffer: &mut [u8], bar: &ProgressBar) -> Res
     if before != after || inode.is_ok_and(|inode| inode != after.inode) {
         return Err(Failure::Unstable);
     }
-    Ok(Digest { sha256, stamp: after })
+    Ok(FileDigest { sha256, stamp: after })
 }
 
 /// What follows links where the file may be one.

@@ -1,4 +1,4 @@
-//! `permck manifest`: SHA-256 of model weights and other inputs, made and verified.
+//! `datack manifest`: SHA-256 of model weights and other inputs, made and verified.
 
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -9,23 +9,23 @@ use common::out::{Diag, Format, Out};
 use common::progress::{self, Unit};
 use indicatif::ProgressBar;
 
-use super::tree::Inputs;
 use crate::manifest::{partial, sign};
+use common::inputs::PathInputs;
 
 mod create;
 mod verify;
 
 const EXAMPLES: &str = "\
 Examples:
-  permck manifest create -o weights.sha256 models/
+  datack manifest create -o weights.sha256 models/
       Hash every file; `sha256sum -c weights.sha256` reads it, too.
   openssl genpkey -algorithm ed25519 -out sign.key && chmod 600 sign.key
   openssl pkey -in sign.key -pubout -out sign.pub
-  permck manifest create -o weights.sha256 --sign sign.key models/
+  datack manifest create -o weights.sha256 --sign sign.key models/
       Sign it: weights.sha256.sig.
-  permck manifest verify --manifest weights.sha256 --key sign.pub models/
+  datack manifest verify --manifest weights.sha256 --key sign.pub models/
       Tell what changed, is missing, or is new; exit 1 if anything.
-  permck manifest create -C /srv/hub --follow -o hub.sha256 snapshots/
+  datack manifest create -C /srv/hub --follow -o hub.sha256 snapshots/
       A cache of links: hash what they lead to, under the links' names, relative to /srv/hub.";
 
 /// Make and verify SHA-256 manifests of model weights and other inputs
@@ -52,7 +52,7 @@ enum Action {
 #[command(after_long_help = EXAMPLES)]
 struct Create {
     #[command(flatten)]
-    inputs: Inputs,
+    inputs: PathInputs,
     /// Write the manifest to FILE, replaced in one step, instead of standard output
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,

@@ -12,7 +12,7 @@ use rustix::fs::{self as rfs, FlockOperation};
 use rustix::io::Errno;
 
 use super::list::Listed;
-use super::{Digest, Stamp, links, text};
+use super::{FileDigest, Stamp, links, text};
 
 /// Lines are written out together until they stand for this many bytes or are this many: a killed run reads so
 /// much again.
@@ -24,11 +24,11 @@ const HEADER: &[u8] = b"# permck: files of a manifest that is being made\n";
 
 /// What an earlier run had hashed.
 #[derive(Debug, Default)]
-pub(crate) struct Known(HashMap<PathBuf, Digest>);
+pub(crate) struct Known(HashMap<PathBuf, FileDigest>);
 
 impl Known {
     /// The digest of a file that has not changed since it was hashed.
-    pub(crate) fn digest(&self, file: &Listed) -> Option<Digest> {
+    pub(crate) fn digest(&self, file: &Listed) -> Option<FileDigest> {
         if self.0.is_empty() {
             return None;
         }
@@ -77,7 +77,7 @@ impl Partial {
     }
 
     /// Adds a digest.
-    pub(crate) fn add(&mut self, path: &Path, d: &Digest) -> io::Result<()> {
+    pub(crate) fn add(&mut self, path: &Path, d: &FileDigest) -> io::Result<()> {
         let [a, b, c, e] = d.stamp.times;
         write!(self.waiting, "{} {} {a} {b} {c} {e} ", d.stamp.size, d.stamp.inode)?;
         text::write(&mut self.waiting, path, &d.sha256)?;
@@ -101,9 +101,9 @@ impl Partial {
 }
 
 /// Lines that were cut or spoilt are as if they were not there: their files are hashed again.
-fn read(path: &Path) -> io::Result<HashMap<PathBuf, Digest>> {
+fn read(path: &Path) -> io::Result<HashMap<PathBuf, FileDigest>> {
     let (file, meta) = common::fsat::open_regular(path)?;
-    crate::trusted(&meta).map_err(io::Error::other)?;
+    common::fsat::require_trusted(&meta).map_err(io::Error::other)?;
     let mut file = BufReader::new(file);
     let mut first = Vec::new();
     file.by_ref().take(HEADER.len() as u64).read_to_end(&mut first)?;
@@ -114,7 +114,7 @@ fn read(path: &Path) -> io::Result<HashMap<PathBuf, Digest>> {
     Ok(file.split(b'\n').map_while(Result::ok).filter_map(|line| entry(&line)).collect())
 }
 
-fn entry(line: &[u8]) -> Option<(PathBuf, Digest)> {
+fn entry(line: &[u8]) -> Option<(PathBuf, FileDigest)> {
     let mut fields = line.splitn(7, |&b| b == b' ');
     let mut number = || std::str::from_utf8(fields.next()?).ok()?.parse::<i64>().ok();
     let (size, inode) = (number()?, number()?);
@@ -122,5 +122,5 @@ fn entry(line: &[u8]) -> Option<(PathBuf, Digest)> {
     let entry = text::parse(fields.next()?).ok()??;
     let stamp = Stamp { size: u64::try_from(size).ok()?, inode: u64::try_from(inode).ok()?, times };
     debug_assert_eq!(hex(&entry.sha256).len(), 64);
-    Some((entry.path, Digest { sha256: entry.sha256, stamp }))
+    Some((entry.path, FileDigest { sha256: entry.sha256, stamp }))
 }

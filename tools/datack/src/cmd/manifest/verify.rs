@@ -9,7 +9,7 @@ use std::sync::Arc;
 use anyhow::{Context, anyhow};
 use common::exit::Exit;
 use common::out::{Diag, Format, Out};
-use common::record::permck::{ManifestSummary, Verdict, VerifyStatus};
+use common::record::datack::{ManifestDifference, ManifestSummary, VerifyStatus};
 use common::text::Safe;
 
 use super::{Verify, bar, own};
@@ -28,7 +28,7 @@ impl Verify {
     pub(super) fn run(self, format: Format, out: &mut Out) -> anyhow::Result<Exit> {
         let shown = || self.manifest.display().to_string();
         let (file, _) = common::fsat::open_regular(&self.manifest)
-            .map_err(|e| anyhow!(crate::io_reason(&e)))
+            .map_err(|e| anyhow!(common::error::io_reason(&e)))
             .with_context(shown)?;
         let content = common::fsat::read_bounded(file, LIMIT).with_context(shown)?;
         if let Some(key) = &self.key
@@ -62,7 +62,8 @@ impl Verify {
     fn compare(&self, entries: &[Entry], diag: &Diag) -> anyhow::Result<Outcome> {
         let directory = self.how.directory.as_deref();
         let shown = || directory.unwrap_or(Path::new(".")).display().to_string();
-        let base = list::base(directory).map_err(|e| anyhow!(crate::reason(e))).with_context(shown)?;
+        let base =
+            list::base(directory).map_err(|e| anyhow!(common::error::errno_reason(e))).with_context(shown)?;
         let bar = bar(diag, "verifying", || {
             entries.iter().filter_map(|e| list::named(&base, &e.path)).map(|f| f.size).sum()
         });
@@ -166,7 +167,7 @@ fn tell(format: Format, out: &mut Out, path: &Path, status: VerifyStatus) -> any
     use std::os::unix::ffi::OsStrExt;
     match format {
         Format::Text => writeln!(out.text(), "{}: {status}", Safe(&path.to_string_lossy()))?,
-        Format::Json => out.record(&Verdict {
+        Format::Json => out.record(&ManifestDifference {
             path: path.to_string_lossy().into_owned(),
             path_hex: path.to_str().is_none().then(|| common::finding::hex(path.as_os_str().as_bytes())),
             status,

@@ -123,7 +123,7 @@ impl<'a> Files<'a> {
                 let kind = common::fsat::kind(u32::from(st.stx_mode));
                 self.error(path, format_args!("is {kind}, not a regular file"));
             }
-            Err(e) => self.error(path, crate::reason(e)),
+            Err(e) => self.error(path, common::error::errno_reason(e)),
         }
         None
     }
@@ -141,7 +141,7 @@ impl<'a> Files<'a> {
             // It is gone.
             Err(Errno::NOENT) => return None,
             Err(e) => {
-                self.error(&path, crate::reason(e));
+                self.error(&path, common::error::errno_reason(e));
                 return None;
             }
         };
@@ -188,7 +188,7 @@ impl<'a> Files<'a> {
                 None
             }
             Err(e) => {
-                self.error(&path, crate::reason(e));
+                self.error(&path, common::error::errno_reason(e));
                 None
             }
         }
@@ -227,7 +227,10 @@ impl<'a> Files<'a> {
         match level {
             Ok(level) => self.levels.push(level),
             Err(e) => {
-                self.error(Path::new(std::ffi::OsStr::from_bytes(&self.path)), crate::reason(e));
+                self.error(
+                    Path::new(std::ffi::OsStr::from_bytes(&self.path)),
+                    common::error::errno_reason(e),
+                );
                 self.path.truncate(above);
             }
         }

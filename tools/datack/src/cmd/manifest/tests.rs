@@ -6,21 +6,21 @@ use std::os::unix::ffi::OsStrExt;
 use super::*;
 use crate::manifest::list::{self, Files, Reach};
 use crate::manifest::partial::Partial;
-use crate::manifest::{Digest, Stamp};
-use crate::tests::{ask, clean_dir, oracle, permck, write};
+use crate::manifest::{FileDigest, Stamp};
+use crate::tests::{ask, clean_dir, datack, oracle, write};
 
 fn create(output: &Path, tree: &Path, more: &[&str]) -> Exit {
     let mut args: Vec<&OsStr> = vec!["manifest".as_ref(), "create".as_ref(), "-o".as_ref(), output.as_ref()];
     args.extend(more.iter().map(OsStr::new));
     args.push(tree.as_ref());
-    permck(&args).0
+    datack(&args).0
 }
 
 fn verify(manifest: &Path, more: &[&OsStr]) -> (Exit, String) {
     let mut args: Vec<&OsStr> =
         vec!["manifest".as_ref(), "verify".as_ref(), "--manifest".as_ref(), manifest.as_ref()];
     args.extend(more);
-    permck(&args)
+    datack(&args)
 }
 
 fn files(dir: &Path) -> Vec<PathBuf> {
@@ -138,8 +138,8 @@ fn a_cut_run_goes_on_and_trusts_only_what_is_unchanged() {
     // A file that cannot be hashed cuts the run: here one whose digest is already recorded, with wrong content.
     let (mut record, _) = Partial::open(&manifest, false).unwrap();
     let stamp = |name: &str| Stamp::of(&rustix::fs::stat(dir.path().join(name)).unwrap());
-    record.add(&dir.path().join("small"), &Digest { sha256: [9; 32], stamp: stamp("small") }).unwrap();
-    record.add(&dir.path().join("large"), &Digest { sha256: [9; 32], stamp: stamp("small") }).unwrap();
+    record.add(&dir.path().join("small"), &FileDigest { sha256: [9; 32], stamp: stamp("small") }).unwrap();
+    record.add(&dir.path().join("large"), &FileDigest { sha256: [9; 32], stamp: stamp("small") }).unwrap();
     record.flush().unwrap();
     drop(record);
     assert_eq!(create(&manifest, dir.path(), &["--resume"]), Exit::Ok);

@@ -6,7 +6,7 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
 use common::finding::{hex, unhex};
-use common::record::permck::{Digest as Record, ManifestSummary};
+use common::record::datack::{FileDigest as Record, ManifestSummary};
 
 use super::Sha256;
 

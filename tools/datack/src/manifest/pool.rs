@@ -12,7 +12,7 @@ use indicatif::ProgressBar;
 
 use super::list::Listed;
 use super::partial::Known;
-use super::{BLOCK, Digest, Failure, hash};
+use super::{BLOCK, Failure, FileDigest, hash};
 
 /// A batch ends with this many files, or this many bytes.
 const FILES: usize = 64;
@@ -24,7 +24,7 @@ const AHEAD: usize = 256;
 /// A file that was dealt with.
 pub(crate) struct Done {
     pub(crate) path: PathBuf,
-    pub(crate) result: Result<Digest, Failure>,
+    pub(crate) result: Result<FileDigest, Failure>,
     /// Whether it was read, and its digest not known before.
     pub(crate) fresh: bool,
 }

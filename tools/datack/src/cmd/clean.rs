@@ -1,4 +1,4 @@
-//! `permck clean`: retention for generated traces and logs, by age and by total size.
+//! `datack clean`: retention for generated traces and logs, by age and by total size.
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -9,11 +9,11 @@ use common::duration::age;
 use common::exit::Exit;
 use common::finding::hex;
 use common::out::{Diag, Format, Out};
-use common::record::permck::{CleanSummary, Deletion, DeletionReason, Refusal};
+use common::record::datack::{CleanSummary, Deletion, DeletionReason, SparedFile};
 use common::text::Safe;
 
-use super::tree::Inputs;
 use common::glob::Glob;
+use common::inputs::PathInputs;
 
 mod generated;
 mod guard;
@@ -26,11 +26,11 @@ use survey::{Candidate, Survey, Wanted};
 
 const EXAMPLES: &str = "\
 Examples:
-  permck clean --older-than 14d --keep 50GiB --dry-run /srv/traces
+  datack clean --older-than 14d --keep 50GiB --dry-run /srv/traces
       Show what a cron job would delete.
-  permck clean --older-than 14d --keep 50GiB --format json /srv/traces >> /var/log/permck-clean.jsonl
+  datack clean --older-than 14d --keep 50GiB --format json /srv/traces >> /var/log/permck-clean.jsonl
       Delete it, with a record for each file.
-  permck clean --older-than 7d --match '**/*.nsys-rep' /srv/traces
+  datack clean --older-than 7d --match '**/*.nsys-rep' /srv/traces
       Other files than traces and logs.";
 
 /// Delete generated traces and logs by age and by total size, oldest first
@@ -55,7 +55,7 @@ Examples:
 #[command(arg = common::report::plain_format(), after_long_help = EXAMPLES)]
 pub(crate) struct Clean {
     #[command(flatten)]
-    inputs: Inputs,
+    inputs: PathInputs,
     /// Delete files that were last changed longer ago: `90s`, `30m`, `12h`, `14d`
     #[arg(long, value_name = "AGE", value_parser = age, required_unless_present = "keep")]
     older_than: Option<Duration>,
@@ -211,7 +211,7 @@ impl Clean {
         };
         // Not as an error of the stream: that a reader has gone is no success here.
         let stopped = |e: std::io::Error| {
-            let (reason, before) = (crate::io_reason(&e), run.before);
+            let (reason, before) = (common::error::io_reason(&e), run.before);
             anyhow!("{reason}; nothing is deleted without a record: stopped after {before} files")
         };
         self.tell(&path, file, reason, run.format, out).and_then(|()| out.flush()).map_err(stopped)?;
@@ -300,7 +300,7 @@ fn refuse(path: &Path, reason: String, format: Format, out: &mut Out) -> std::io
         Format::Text => writeln!(out.text(), "not deleted {} ({reason})", Safe(&path.to_string_lossy())),
         Format::Json => {
             let path_hex = path_hex(path);
-            out.record(&Refusal { path: path.to_string_lossy().into_owned(), path_hex, reason })
+            out.record(&SparedFile { path: path.to_string_lossy().into_owned(), path_hex, reason })
         }
     }
 }

@@ -5,7 +5,7 @@ use std::fs::FileTimes;
 use std::os::unix::fs::symlink;
 
 use super::*;
-use crate::tests::{clean_dir, permck, write};
+use crate::tests::{clean_dir, datack, write};
 
 const HOUR: u64 = 3600;
 
@@ -33,7 +33,7 @@ fn clean(dir: &Path, more: &[&str]) -> (Exit, String) {
     let mut args: Vec<&OsStr> = vec!["clean".as_ref()];
     args.extend(more.iter().map(OsStr::new));
     args.push(dir.as_ref());
-    permck(&args)
+    datack(&args)
 }
 
 fn names(dir: &Path) -> Vec<String> {

@@ -24,8 +24,9 @@ pub(crate) fn beside(manifest: &Path) -> PathBuf {
 /// Reads a private key, which must be kept like one.
 pub(crate) fn private(path: &Path) -> anyhow::Result<Ed25519KeyPair> {
     let shown = || path.display().to_string();
-    let (file, meta) =
-        common::fsat::open_regular(path).map_err(|e| anyhow!(crate::io_reason(&e))).with_context(shown)?;
+    let (file, meta) = common::fsat::open_regular(path)
+        .map_err(|e| anyhow!(common::error::io_reason(&e)))
+        .with_context(shown)?;
     if let Some(f) = policy::check(path, &meta, Class::KeyFile).first() {
         return Err(anyhow!("{}: {}", shown(), f.reason()));
     }
@@ -46,7 +47,7 @@ pub(crate) fn verify(public: &Path, manifest: &Path, content: &[u8]) -> anyhow::
     let read = |path: &Path| {
         let shown = path.display().to_string();
         let (file, _) = common::fsat::open_regular(path)
-            .map_err(|e| anyhow!(crate::io_reason(&e)))
+            .map_err(|e| anyhow!(common::error::io_reason(&e)))
             .with_context(|| shown.clone())?;
         common::fsat::read_bounded(file, LIMIT).with_context(|| shown.clone())
     };

@@ -10,7 +10,7 @@ use common::exit::Exit;
 use common::fsat::Output;
 use common::out::{Diag, Format, Out};
 use common::policy::Class;
-use common::record::permck::ManifestSummary;
+use common::record::datack::ManifestSummary;
 use rustix::fs::{FileType, Statx};
 use rustix::io::Errno;
 
@@ -72,7 +72,8 @@ impl Create {
     ) -> anyhow::Result<()> {
         let directory = self.how.directory.as_deref();
         let shown = || directory.unwrap_or(Path::new(".")).display().to_string();
-        let base = list::base(directory).map_err(|e| anyhow!(crate::reason(e))).with_context(shown)?;
+        let base =
+            list::base(directory).map_err(|e| anyhow!(common::error::errno_reason(e))).with_context(shown)?;
         let reach = Reach { follow: self.how.follow, links: false, without };
         let bar = bar(diag, "hashing", || total(directory, paths));
         let mut files = Files::below(&base, paths, reach, diag);

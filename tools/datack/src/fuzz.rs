@@ -1,0 +1,26 @@
+//! Doors for the fuzz targets to what reads hostile bytes; no part of the tool uses them.
+
+use crate::manifest::text;
+
+/// A manifest: what was read is written as a line that reads as the same.
+pub fn manifest(bytes: &[u8]) {
+    let Ok(entries) = text::entries(bytes) else { return };
+    assert!(!entries.is_empty(), "an empty manifest is an error");
+    for entry in entries {
+        let mut line = Vec::new();
+        assert!(text::write(&mut line, &entry.path, &entry.sha256).is_ok());
+        let again = text::parse(line.strip_suffix(b"\n").unwrap_or(&line));
+        assert_eq!(again, Ok(Some(entry)));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    #[test]
+    fn mutated_seeds_do_no_harm() {
+        let seeds = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/seeds/datack_manifest");
+        testkit::mutate_seeds(&seeds, super::manifest);
+    }
+}
