@@ -2,7 +2,7 @@
 
 use common::policy::TABLE;
 
-use crate::host::firewall::{Family, Port, iptables, nft};
+use crate::host::firewall;
 use crate::host::sudoers::{Sudoers, Who};
 use crate::host::unit::file::Settings;
 use crate::ids::Ids;
@@ -92,10 +92,7 @@ pub fn netaddr(bytes: &[u8]) {
 /// Configuration of a host.
 pub fn host(bytes: &[u8]) {
     let text = String::from_utf8_lossy(bytes);
-    let port = Port { number: 1778, names: Vec::new() };
-    nft::fate(&text, Family::V4, &port);
-    nft::fate(&text, Family::V6, &port);
-    iptables::fate(&text, &port);
+    firewall::evaluate_any(&text);
     Settings::default().read(&text);
     let mut sudoers = Sudoers::default();
     sudoers.add("f", &text);
