@@ -138,7 +138,7 @@ pub(super) fn running(host: &Host) -> Rulesets {
 fn ask_nft(rulesets: &mut Rulesets) {
     let reason = match ask("nft", &["-j", "list", "ruleset"]) {
         Answer::Text(text) => match Ruleset::from_json(&text) {
-            Ok(ruleset) => return rulesets.nft.push(ruleset),
+            Ok(ruleset) => return ask_for_dormant_tables(rulesets, ruleset),
             Err(e) => format!("its JSON is not understood: {e}"),
         },
         Answer::Failed(reason) => reason,
@@ -153,6 +153,16 @@ fn ask_nft(rulesets: &mut Rulesets) {
         return rulesets.nft.push(Ruleset::from_listing(&text));
     }
     rulesets.not_seen("nft -j list ruleset".into(), reason);
+}
+
+/// Adds which tables are dormant: nft 1.0.6 does not say it in JSON. `-t` leaves out the elements of sets.
+fn ask_for_dormant_tables(rulesets: &mut Rulesets, mut ruleset: Ruleset) {
+    match ask("nft", &["-t", "list", "ruleset"]) {
+        Answer::Text(text) => ruleset.take_dormant_tables(&Ruleset::from_text(&text)),
+        Answer::Failed(reason) => rulesets.not_seen("nft -t list ruleset".into(), reason),
+        Answer::Absent => {}
+    }
+    rulesets.nft.push(ruleset);
 }
 
 #[cfg(test)]

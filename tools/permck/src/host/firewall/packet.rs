@@ -173,13 +173,13 @@ impl<'a> Packet<'a> {
     /// Whether the other host's address is in one of these ranges; `None` is a range that is not known.
     pub(crate) fn other_host_in(&self, spans: &[Option<Span>]) -> Met {
         let mut union = Coverage::default();
-        for span in spans.iter().flatten() {
-            union.add(*span);
-            self.named.borrow_mut().add(*span);
+        spans.iter().flatten().for_each(|span| union.add(*span));
+        if union.is_everybody(self.family) {
+            return Met::Yes;
         }
+        spans.iter().flatten().for_each(|span| self.named.borrow_mut().add(*span));
         match () {
-            () if !spans.iter().any(Option::is_none) && spans.is_empty() => Met::No,
-            () if union.is_everybody(self.family) => Met::Yes,
+            () if spans.is_empty() => Met::No,
             () if spans.contains(&None) => self.doubt("addresses"),
             () if self.facts.wide => self.doubt("source addresses that are a large part of all"),
             () => Met::No,

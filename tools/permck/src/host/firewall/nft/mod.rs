@@ -48,6 +48,16 @@ impl Ruleset {
         ruleset
     }
 
+    /// Takes from another listing which tables are dormant. A table that it does not have leaves all undecided.
+    pub(crate) fn take_dormant_tables(&mut self, other: &Self) {
+        for table in &mut self.tables {
+            match other.tables.iter().find(|t| t.family == table.family && t.name == table.name) {
+                Some(same) => table.dormant |= same.dormant,
+                None => table.unknown = true,
+            }
+        }
+    }
+
     /// Whether a table of this family, `ip` or `ip6`, is listed.
     pub(crate) fn has_table(&self, family: &str, name: &str) -> bool {
         self.tables.iter().any(|t| t.family == family && t.name == name)

@@ -1,0 +1,247 @@
+//! `permck host` against real connections: rule sets are loaded with real nft and iptables into a network namespace,
+//! another one connects, and the verdict has to agree.
+//!
+//! Needs root, iproute2, nftables and iptables; without them it is reported as skipped.
+#![cfg(target_os = "linux")]
+#![allow(clippy::unwrap_used, clippy::print_stderr, reason = "a test program")]
+
+#[path = "firewall/cases.rs"]
+#[allow(missing_docs, unreachable_pub, reason = "a module of this test program")]
+mod cases;
+mod harness;
+
+use std::fmt::Write as _;
+use std::fs::File;
+use std::io::Write as _;
+use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
+use std::os::fd::AsFd;
+use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+use cases::{CASES, Case, Closed, Input, Legacy, Loader, Nft, Open, Shell, Unsure, Verdict};
+use harness::{Done, bin, finish};
+use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
+
+const PORT: u16 = 1778;
+
+/// A connection that takes longer is dropped: both ends are on this machine.
+const CONNECT: Duration = Duration::from_millis(300);
+
+/// Addresses of the daemon's host and of the other, from the documentation ranges (RFC 5737, RFC 3849).
+const V4: [&str; 2] = ["198.51.100.1", "198.51.100.2"];
+const V6: [&str; 2] = ["2001:db8:1::1", "2001:db8:1::2"];
+
+/// libtest captures what macros print, and shows nothing of a test that passes.
+fn say(text: &str) {
+    let _ = std::io::stderr().write_all(format!("{text}\n").as_bytes());
+}
+
+fn report_skipped(test: &str, reason: &str) {
+    say(&format!("SKIPPED {test}: {reason}"));
+}
+
+/// Two network namespaces with a cable between them; the first is the daemon's.
+struct Pair {
+    names: [String; 2],
+}
+
+impl Pair {
+    fn new() -> Result<Self, String> {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let count = COUNT.fetch_add(1, Ordering::Relaxed);
+        let name = |side: &str| format!("profguard-{}-{count}-{side}", std::process::id());
+        // From here on they are removed, whatever happens.
+        let pair = Self { names: [name("daemon"), name("other")] };
+        let [daemon, other] = &pair.names;
+        ip(&["netns", "add", daemon])?;
+        ip(&["netns", "add", other])?;
+        let (mac, peer) = ("02:00:00:00:00:01", "02:00:00:00:00:02");
+        let link = ["link", "add", "v", "netns", daemon, "address", mac, "type", "veth"];
+        ip(&[&link[..], &["peer", "name", "v", "netns", other, "address", peer]].concat())?;
+        for (at, own_mac_of_peer) in [(0, peer), (1, mac)] {
+            let name = &pair.names[at];
+            let set = |args: &[&str]| ip(&[&["-n", name][..], args].concat());
+            set(&["link", "set", "lo", "up"])?;
+            set(&["link", "set", "v", "up"])?;
+            set(&["addr", "add", &format!("{}/24", V4[at]), "dev", "v"])?;
+            set(&["addr", "add", &format!("{}/64", V6[at]), "dev", "v", "nodad"])?;
+            // The verdict is about TCP: rules that drop neighbour discovery do not matter here.
+            for peer in [V4[1 - at], V6[1 - at]] {
+                set(&["neigh", "replace", peer, "lladdr", own_mac_of_peer, "dev", "v", "nud", "permanent"])?;
+            }
+        }
+        Ok(pair)
+    }
+
+    fn command(&self, side: usize, program: &str) -> Command {
+        let mut command = Command::new("ip");
+        command.args(["netns", "exec", &self.names[side], program]).stdin(Stdio::null()).env("LC_ALL", "C");
+        command
+    }
+
+    /// Runs a function in one of the namespaces, in a thread of its own.
+    fn enter<T: Send>(&self, side: usize, run: impl FnOnce() -> T + Send) -> T {
+        let namespace = File::open(format!("/run/netns/{}", self.names[side])).unwrap();
+        std::thread::scope(|scope| {
+            let thread = scope.spawn(move || {
+                move_into_link_name_space(namespace.as_fd(), Some(LinkNameSpaceType::Network)).unwrap();
+                run()
+            });
+            thread.join().unwrap()
+        })
+    }
+
+    fn load(&self, case: &Case) -> Result<(), String> {
+        let rules = case.rules;
+        let script = match case.loader {
+            Input(policy) => format!(
+                "nft -f - <<'END'\ntable inet f {{ chain in {{ type filter hook input priority 0; policy {policy}; {rules}; }}\n}}\nEND"
+            ),
+            // nft wants a line end behind a block.
+            Nft => format!("nft -f - <<'END'\n{}\nEND", rules.replace("} ", "}\n")),
+            Shell | Legacy => rules.to_owned(),
+        };
+        let mut shell = self.command(0, "sh");
+        let done = finish(shell.args(["-ec", &script]));
+        if done.status == Some(0) { Ok(()) } else { Err(done.stderr.trim().to_owned()) }
+    }
+
+    /// Whether the other host can connect.
+    fn connects(&self, address: &str, port: u16) -> bool {
+        let address = SocketAddr::new(address.parse::<IpAddr>().unwrap(), port);
+        self.enter(1, || TcpStream::connect_timeout(&address, CONNECT).is_ok())
+    }
+
+    fn permck(&self) -> Done {
+        finish(self.command(0, bin("permck")).args(["host", "--format", "json"]))
+    }
+}
+
+impl Drop for Pair {
+    fn drop(&mut self) {
+        for name in &self.names {
+            let _ = ip(&["netns", "del", name]);
+        }
+    }
+}
+
+fn ip(args: &[&str]) -> Result<(), String> {
+    let output = Command::new("ip").args(args).stdin(Stdio::null()).output().map_err(|e| e.to_string())?;
+    if output.status.success() {
+        return Ok(());
+    }
+    Err(format!("ip {}: {}", args.join(" "), String::from_utf8_lossy(&output.stderr).trim()))
+}
+
+/// The reason why the test cannot run here.
+fn missing() -> Option<String> {
+    if !rustix::process::geteuid().is_root() {
+        return Some("it makes network namespaces, and needs root".into());
+    }
+    for (program, package) in [("ip", "iproute2"), ("nft", "nftables"), ("iptables", "iptables")] {
+        let there = Command::new(program).arg("-V").stdin(Stdio::null()).output().is_ok();
+        if !there {
+            return Some(format!("{program} is not installed (package {package})"));
+        }
+    }
+    let pair = match Pair::new() {
+        Ok(pair) => pair,
+        Err(reason) => return Some(format!("no network namespace can be made: {reason}")),
+    };
+    let probe = Case { loader: Nft, rules: "table inet probe { }", via: 0, v4: Open, v6: Open };
+    pair.load(&probe).err().map(|reason| format!("nft loads no table here: {reason}"))
+}
+
+/// The verdict in a report on one family.
+fn verdict(report: &Done, family: &str) -> Verdict {
+    let path = format!("port {PORT}, {family}");
+    let findings = report.of_type("permck.finding");
+    let about = |rule: &str| findings.iter().any(|f| f["rule"] == rule && f["path"] == path.as_str());
+    let source = |f: &serde_json::Value| {
+        f["rule"] == "unseen" && f["path"].as_str().is_some_and(|p| p.contains("nft") || p.contains("tables"))
+    };
+    match () {
+        () if about("firewall") => Open,
+        () if about("unseen") || findings.iter().any(source) => Unsure,
+        () => Closed,
+    }
+}
+
+/// A verdict that the connection shows to be wrong.
+fn contradicts(verdict: Verdict, connects: bool) -> bool {
+    matches!((verdict, connects), (Closed, true) | (Open, false))
+}
+
+#[test]
+fn verdicts_agree_with_real_connections() {
+    let test = "verdicts_agree_with_real_connections";
+    if let Some(reason) = missing() {
+        return report_skipped(test, &reason);
+    }
+    let start = Instant::now();
+    let (mut wrong, mut loaded, mut decided) = (String::new(), 0, 0);
+    for case in CASES {
+        let pair = Pair::new().unwrap();
+        let listener = pair.enter(0, || TcpListener::bind(("::", PORT)).unwrap());
+        let name = case.rules.split_whitespace().collect::<Vec<_>>().join(" ");
+        if let Err(reason) = pair.load(case) {
+            assert!(may_be_missing(case.loader, &reason), "{name}: {reason}");
+            let reason = reason.lines().next().unwrap_or_default();
+            report_skipped(test, &format!("not taken here: `{name}`: {reason}"));
+            continue;
+        }
+        loaded += 1;
+        let report = pair.permck();
+        for (family, address, wanted) in [("IPv4", V4[0], case.v4), ("IPv6", V6[0], case.v6)] {
+            let found = verdict(&report, family);
+            let connects =
+                pair.connects(address, PORT) || case.via != 0 && pair.connects(address, case.via);
+            decided += u32::from(found != Unsure);
+            let real = if connects { "connects" } else { "fails   " };
+            let line = format!("{family} {real} {found:?}\t{:?} {name}", case.loader);
+            say(&line);
+            if contradicts(found, connects) || found != wanted {
+                let _ = writeln!(wrong, "{line}\n  wanted {wanted:?}: {}", report.stdout);
+            }
+        }
+        drop(listener);
+    }
+    say(&format!(
+        "{loaded} of {} rule sets loaded, {decided} of {} verdicts decided, {:.1} s",
+        CASES.len(),
+        2 * loaded,
+        start.elapsed().as_secs_f64()
+    ));
+    assert!(wrong.is_empty(), "{wrong}");
+    assert!(loaded >= 20, "only {loaded} rule sets could be loaded");
+}
+
+/// Kernels may lack an expression or the tables of iptables-legacy, and say so; anything else is a fault of the case.
+fn may_be_missing(loader: Loader, reason: &str) -> bool {
+    let lacks = ["No such file or directory", "Operation not supported", "Extension", "can't initialize"];
+    loader == Legacy || lacks.iter().any(|text| reason.contains(text))
+}
+
+/// Programs that fail are said to be unseen, and their silence is no verdict.
+#[test]
+fn without_privileges_nothing_is_passed_in_silence() {
+    let test = "without_privileges_nothing_is_passed_in_silence";
+    if let Some(reason) = missing() {
+        return report_skipped(test, &reason);
+    }
+    let pair = Pair::new().unwrap();
+    let _listener = pair.enter(0, || TcpListener::bind(("::", PORT)).unwrap());
+    let mut setpriv = pair.command(0, "setpriv");
+    setpriv.args(["--reuid", "65534", "--regid", "65534", "--clear-groups"]);
+    // The binary may lie where this account cannot reach it.
+    let copy = tempfile::Builder::new().prefix("permck").tempdir_in("/tmp").unwrap();
+    let path = copy.path().join("permck");
+    std::fs::copy(bin("permck"), &path).unwrap();
+    let mode = <std::fs::Permissions as std::os::unix::fs::PermissionsExt>::from_mode(0o755);
+    std::fs::set_permissions(copy.path(), mode).unwrap();
+    let done = finish(setpriv.arg(&path).args(["host", "--format", "json"]));
+    assert_eq!(verdict(&done, "IPv4"), Unsure, "{}\n{}", done.stdout, done.stderr);
+    assert_eq!(verdict(&done, "IPv6"), Unsure, "{}", done.stdout);
+    assert!(done.stdout.contains("must be root") || done.stdout.contains("ermission"), "{}", done.stdout);
+}
