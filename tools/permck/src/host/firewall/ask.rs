@@ -128,7 +128,8 @@ pub(super) fn running(host: &Host) -> Rulesets {
         // Registered tables of iptables-legacy, one a line (net/netfilter/x_tables.c).
         let registered = host.read(if v6 { "proc/net/ip6_tables_names" } else { "proc/net/ip_tables_names" });
         if !legacy && registered.is_ok_and(|names| !names.trim().is_empty()) {
-            let reason = format!("the kernel has tables of it, and there is no {names}-legacy-save to list them");
+            let reason =
+                format!("the kernel has tables of it, and there is no {names}-legacy-save to list them");
             rulesets.not_seen(format!("{names}-legacy"), reason);
         }
     }
@@ -143,7 +144,10 @@ fn ask_nft(rulesets: &mut Rulesets) {
         },
         Answer::Failed(reason) => reason,
         Answer::Absent => {
-            return rulesets.not_seen("nft".into(), "it is not installed, and rules of nftables cannot be listed".into());
+            return rulesets.not_seen(
+                "nft".into(),
+                "it is not installed, and rules of nftables cannot be listed".into(),
+            );
         }
     };
     // Built without JSON, nft can still list its own language.
@@ -179,12 +183,18 @@ mod tests {
         assert_eq!(sh("echo yes", 100), Ok("yes\n".into()));
         assert_eq!(sh("echo; echo 'must be root' >&2; exit 4", 100), Err("must be root".into()));
         assert_eq!(sh("exit 1", 100), Err("it failed".into()));
-        assert_eq!(sh("while :; do echo yyyyyyyy; done", 1 << 20), Err("its output is larger than 1 MiB".into()));
+        assert_eq!(
+            sh("while :; do echo yyyyyyyy; done", 1 << 20),
+            Err("its output is larger than 1 MiB".into())
+        );
         assert_eq!(sh("exec sleep 60", 100), Err("no answer within 1 s".into()));
         // It closes its output, and does not end.
         assert_eq!(sh("exec >&- 2>&-; exec sleep 60", 100), Err("no answer within 1 s".into()));
         // Much on standard error does not hold it up.
-        assert_eq!(sh("i=0; while [ $i -lt 20000 ]; do echo eeeeeeeeeeee >&2; i=$((i+1)); done; echo x", 9), Ok("x\n".into()));
+        assert_eq!(
+            sh("i=0; while [ $i -lt 20000 ]; do echo eeeeeeeeeeee >&2; i=$((i+1)); done; echo x", 9),
+            Ok("x\n".into())
+        );
         assert!(start.elapsed() < Duration::from_secs(20));
         assert_eq!(ask("no-such-program-here", &[]), Answer::Absent);
     }

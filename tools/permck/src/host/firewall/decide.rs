@@ -50,7 +50,8 @@ impl Passage {
         if !self.unknown && (early_holds || late_holds) {
             return Fate::Drop;
         }
-        let open = early == Fate::Accept && late == Fate::Accept && !packet.diverted_from.get() && !self.unknown;
+        let open =
+            early == Fate::Accept && late == Fate::Accept && !packet.diverted_from.get() && !self.unknown;
         // A connection whose replies are dropped does not come about, but its first packet arrives.
         let answered = worst(self.reply.iter().copied()) == Fate::Accept;
         if open && !answered {

@@ -37,7 +37,10 @@ pub(super) fn configured(host: &Host) -> Rulesets {
     for manager in MANAGERS.iter().filter(|m| host.enabled(&[m])) {
         let ufw = || host.read("etc/ufw/ufw.conf").is_ok_and(|t| t.lines().any(|l| l.trim() == "ENABLED=no"));
         if *manager != "ufw" || !ufw() {
-            rulesets.not_seen((*manager).to_owned(), "it makes the rules of the firewall when the system starts".into());
+            rulesets.not_seen(
+                (*manager).to_owned(),
+                "it makes the rules of the firewall when the system starts".into(),
+            );
         }
     }
     rulesets
@@ -104,7 +107,8 @@ fn include(host: &Host, path: &str, files: &mut Vec<String>, left: &mut usize) -
     let names = match name.split_once('*') {
         // Without a match a pattern includes nothing; other patterns are not understood.
         Some((start, end)) if !format!("{dir}{start}{end}").contains(['*', '?', '[']) => {
-            let wanted = |n: &String| n.len() >= start.len() + end.len() && n.starts_with(start) && n.ends_with(end);
+            let wanted =
+                |n: &String| n.len() >= start.len() + end.len() && n.starts_with(start) && n.ends_with(end);
             host.names(dir).into_iter().filter(wanted).collect()
         }
         Some(_) => return None,

@@ -179,7 +179,9 @@ fn firewall(host: &Host, check: &Check) -> Vec<Finding> {
         let subject = format!("port {}, {}", port.number, family.name());
         if rulesets.is_empty() {
             let why = match host.live {
-                true => "neither nft nor iptables could be asked for rules: they are not installed, or want root",
+                true => {
+                    "neither nft nor iptables could be asked for rules: they are not installed, or want root"
+                }
                 false => "this root has no firewall configuration that is known",
             };
             found.push(unseen(subject, why));
@@ -191,7 +193,9 @@ fn firewall(host: &Host, check: &Check) -> Vec<Finding> {
                 let mut finding = open(host, check, &subject, family);
                 if !served {
                     finding.severity = Severity::Note;
-                    finding.found = "nothing listens here yet, and nothing in the firewall would keep other hosts out".into();
+                    finding.found =
+                        "nothing listens here yet, and nothing in the firewall would keep other hosts out"
+                            .into();
                 }
                 found.push(finding);
             }
@@ -235,7 +239,8 @@ fn open(host: &Host, check: &Check, subject: &str, family: Family) -> Finding {
 pub(crate) fn evaluate_any(text: &str) {
     let port = Port::from_services(1778, "");
     let nft = std::iter::once(Ruleset::from_text(text)).chain(Ruleset::from_json(text).ok()).collect();
-    let rulesets = Rulesets { nft, v4: vec![Tables::parse(text)], v6: vec![Tables::parse(text)], ..Rulesets::default() };
+    let rulesets =
+        Rulesets { nft, v4: vec![Tables::parse(text)], v6: vec![Tables::parse(text)], ..Rulesets::default() };
     rulesets.fate(Family::V4, &port);
     rulesets.fate(Family::V6, &port);
 }

@@ -65,7 +65,9 @@ impl Eval<'_> {
                     None => self.packet.doubt(name),
                 },
             },
-            "--dport" | "--destination-port" | "--dports" | "--destination-ports" => self.ports(value(), !reply),
+            "--dport" | "--destination-port" | "--dports" | "--destination-ports" => {
+                self.ports(value(), !reply)
+            }
             "--sport" | "--source-port" | "--sports" | "--source-ports" => self.ports(value(), reply),
             "--ports" => match self.ports(value(), true) {
                 Met::Yes => Met::Yes,
@@ -129,7 +131,9 @@ impl Eval<'_> {
     fn module(&self, name: &str, parts: &mut Parts) -> Met {
         match name {
             // Their options follow, or they only describe.
-            "tcp" | "comment" | "multiport" | "conntrack" | "state" | "iprange" | "pkttype" | "set" => Met::Yes,
+            "tcp" | "comment" | "multiport" | "conntrack" | "state" | "iprange" | "pkttype" | "set" => {
+                Met::Yes
+            }
             "limit" => {
                 parts.limit = if parts.limit.is_none() { Some(Limit::Under) } else { Some(Limit::Unknown) };
                 Met::Yes
@@ -201,8 +205,10 @@ impl Eval<'_> {
                 }
                 return None;
             }
-            "LOG" | "NFLOG" | "ULOG" | "MARK" | "CONNMARK" | "TRACE" | "AUDIT" | "CLASSIFY" | "TOS" | "DSCP"
-            | "TCPMSS" | "TTL" | "HL" | "SECMARK" | "CONNSECMARK" | "CHECKSUM" | "SET" => return None,
+            "LOG" | "NFLOG" | "ULOG" | "MARK" | "CONNMARK" | "TRACE" | "AUDIT" | "CLASSIFY" | "TOS"
+            | "DSCP" | "TCPMSS" | "TTL" | "HL" | "SECMARK" | "CONNSECMARK" | "CHECKSUM" | "SET" => {
+                return None;
+            }
             chain if (self.is_chain)(chain) => Verdict::Jump(chain.to_owned()),
             extension => {
                 self.packet.doubt(&format!("-j {extension}"));

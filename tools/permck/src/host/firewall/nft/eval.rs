@@ -133,7 +133,9 @@ impl Eval<'_> {
             Expr::Set(items) if value.is_address() => self.address_in(value, items, depth),
             Expr::Set(items) => self.any(value, items, depth),
             Expr::Text(name) if name.starts_with('@') => self.named(value, name, depth),
-            Expr::Expiring(inner) => self.contains(value, inner, depth + 1).min(self.packet.doubt("a timeout")),
+            Expr::Expiring(inner) => {
+                self.contains(value, inner, depth + 1).min(self.packet.doubt("a timeout"))
+            }
             _ => self.equals(value, right, depth),
         }
     }
@@ -155,7 +157,8 @@ impl Eval<'_> {
         if items.iter().any(is_rest) {
             return Met::Yes;
         }
-        let plain = |e: &&Expr| !matches!(e, Expr::Text(t) if t.starts_with('@')) && !matches!(e, Expr::Expiring(_));
+        let plain =
+            |e: &&Expr| !matches!(e, Expr::Text(t) if t.starts_with('@')) && !matches!(e, Expr::Expiring(_));
         let known: Vec<_> = items.iter().filter(plain).map(|e| spans(e, self.packet.family)).collect();
         let named = items.iter().filter(|e| !plain(e)).map(|e| self.contains(value, e, depth + 1));
         named.max().unwrap_or(Met::No).max(self.address(value, &known))
@@ -185,7 +188,9 @@ impl Eval<'_> {
 
     fn equals(&self, value: &Value, right: &Expr, depth: u32) -> Met {
         match (value, right) {
-            (Value::OtherHost | Value::OwnAddress, _) => self.address(value, &[spans(right, self.packet.family)]),
+            (Value::OtherHost | Value::OwnAddress, _) => {
+                self.address(value, &[spans(right, self.packet.family)])
+            }
             (Value::Interface, Expr::Text(name)) => self.packet.interface_is(name),
             (Value::Interface, Expr::Number(index)) => self.packet.interface_is(&index.to_string()),
             // ARPHRD_LOOPBACK of include/uapi/linux/if_arp.h.

@@ -248,7 +248,9 @@ impl<'de> Visitor<'de> for StatementVisitor {
                 LimitObject::Rate { per, .. } if matches!(per.as_str(), "second" | "minute") => Limit::Over,
                 LimitObject::Rate { .. } | LimitObject::Other(_) => Limit::Unknown,
             }),
-            "redirect" | "dnat" => Statement::Divert(map.next_value::<Option<Diversion>>()?.and_then(|d| d.port)),
+            "redirect" | "dnat" => {
+                Statement::Divert(map.next_value::<Option<Diversion>>()?.and_then(|d| d.port))
+            }
             "tproxy" => Statement::Intercept(map.next_value::<Option<Diversion>>()?.and_then(|d| d.port)),
             "mangle" => changed(&map.next_value::<Mangle>()?.key),
             "set" | "map" => {
@@ -276,8 +278,8 @@ pub(super) fn plain(word: &str) -> Statement {
         // Translation of the source ends a chain of its kind, and the packet passes.
         "masquerade" | "snat" => Statement::Verdict(Verdict::Accept),
         "queue" => Statement::Verdict(Verdict::Unknown),
-        "counter" | "log" | "continue" | "last" | "dup" | "flow" | "ct helper" | "ct timeout" | "ct expectation"
-        | "secmark" => Statement::NoEffect,
+        "counter" | "log" | "continue" | "last" | "dup" | "flow" | "ct helper" | "ct timeout"
+        | "ct expectation" | "secmark" => Statement::NoEffect,
         "notrack" => Statement::Untrack,
         // They match, count or sample, and never decide by themselves.
         "quota" | "ct count" | "meter" => Statement::Condition(word.into()),
@@ -392,7 +394,9 @@ impl<'de> Visitor<'de> for ExprVisitor {
             }
             "concat" => Expr::Concat(several(map.next_value()?)),
             "payload" => match map.next_value()? {
-                PayloadObject { protocol: Some(protocol), field: Some(field) } => Expr::Payload(protocol, field),
+                PayloadObject { protocol: Some(protocol), field: Some(field) } => {
+                    Expr::Payload(protocol, field)
+                }
                 PayloadObject { .. } => Expr::Unknown("raw payload".into()),
             },
             "meta" => Expr::Meta(map.next_value::<MetaObject>()?.key),

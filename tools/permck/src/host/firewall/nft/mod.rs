@@ -15,10 +15,10 @@ pub(crate) use model::Ruleset;
 use eval::Eval;
 use model::{Base, Statement, Table};
 
+use super::Family;
 use super::decide::Passage;
 use super::follow::{Fate, Rule, follow_base};
 use super::packet::{Packet, Place};
-use super::Family;
 
 /// The tables that iptables-nft keeps (iptables/nft.c of iptables).
 const IPTABLES: [&str; 5] = ["filter", "nat", "mangle", "raw", "security"];
@@ -44,7 +44,8 @@ impl Ruleset {
     /// Parses a listing of nft in its own language. Where nft cannot express a rule it writes a comment in its place.
     pub(crate) fn from_listing(text: &str) -> Self {
         let mut ruleset = Self::from_text(text);
-        ruleset.unknown |= text.lines().any(|line| line.contains(" # ") || line.trim_start().starts_with("# xt"));
+        ruleset.unknown |=
+            text.lines().any(|line| line.contains(" # ") || line.trim_start().starts_with("# xt"));
         ruleset
     }
 
@@ -84,8 +85,11 @@ fn concerns(table: &str, packet: Family) -> bool {
     }
 }
 
+/// Rules of chains, evaluated at a place.
+type Known<'a> = HashMap<(Place, &'a str), Rc<[Rule]>>;
+
 fn evaluate_table(table: &Table, packet: &Packet<'_>, passage: &mut Passage) {
-    let known: RefCell<HashMap<(Place, &str), Rc<[Rule]>>> = RefCell::default();
+    let known: RefCell<Known<'_>> = RefCell::default();
     for (name, chain) in &table.chains {
         let Some(base) = &chain.base else { continue };
         let Some(place) = place(base, &table.family) else { continue };

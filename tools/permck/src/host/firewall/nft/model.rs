@@ -51,12 +51,19 @@ pub(super) struct NamedSet {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Statement {
-    Match { op: String, left: Expr, right: Expr },
+    Match {
+        op: String,
+        left: Expr,
+        right: Expr,
+    },
     /// A condition that is not understood, with its name.
     Condition(String),
     Limit(Limit),
     Verdict(Verdict),
-    VerdictMap { key: Expr, data: Expr },
+    VerdictMap {
+        key: Expr,
+        data: Expr,
+    },
     /// Counters, logs, marks: no effect on the packet's way.
     NoEffect,
     /// Exempts the packet from connection tracking.
@@ -77,18 +84,18 @@ pub(super) enum Expr {
     Text(String),
     Number(u128),
     /// Values combined with `or`.
-    List(Vec<Expr>),
-    Set(Vec<Expr>),
-    Range(Box<(Expr, Expr)>),
-    Prefix(Box<Expr>, u32),
+    List(Vec<Self>),
+    Set(Vec<Self>),
+    Range(Box<(Self, Self)>),
+    Prefix(Box<Self>, u32),
     /// An element that expires, or is otherwise not constant.
-    Expiring(Box<Expr>),
-    Concat(Vec<Expr>),
+    Expiring(Box<Self>),
+    Concat(Vec<Self>),
     Payload(String, String),
     Meta(String),
     /// A key of connection tracking; those of one direction are not understood.
     Ct(String),
-    And(Vec<Expr>),
+    And(Vec<Self>),
     Verdict(Option<Verdict>),
     Unknown(String),
 }
@@ -108,7 +115,8 @@ impl Ruleset {
     pub(super) fn mark_changing_sets(&mut self) {
         for table in &mut self.tables {
             let statements = table.chains.values().flat_map(|c| c.rules.iter().flatten());
-            let updated = statements.filter_map(|s| if let Statement::Update(set) = s { Some(set) } else { None });
+            let updated =
+                statements.filter_map(|s| if let Statement::Update(set) = s { Some(set) } else { None });
             for name in updated.map(|n| n.trim_start_matches('@')) {
                 if let Some(set) = table.sets.get_mut(name) {
                     set.changing = true;

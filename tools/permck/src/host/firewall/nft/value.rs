@@ -47,9 +47,13 @@ impl Key {
             ],
             // NFPROTO_* of include/uapi/linux/netfilter.h.
             Self::NfProto => &[("ipv4", 2), ("ipv6", 10), ("ip", 2), ("ip6", 10)],
-            Self::EtherType => &[("ip", 0x0800), ("ip6", 0x86DD), ("arp", 0x0806), ("vlan", 0x8100), ("8021q", 0x8100)],
+            Self::EtherType => {
+                &[("ip", 0x0800), ("ip6", 0x86DD), ("arp", 0x0806), ("vlan", 0x8100), ("8021q", 0x8100)]
+            }
             Self::Direction => &[("original", 0), ("reply", 1)],
-            Self::PacketType => &[("host", 0), ("unicast", 0), ("broadcast", 1), ("multicast", 2), ("other", 3)],
+            Self::PacketType => {
+                &[("host", 0), ("unicast", 0), ("broadcast", 1), ("multicast", 2), ("other", 3)]
+            }
             Self::Protocol | Self::Port | Self::Plain => &[],
         }
     }
@@ -157,7 +161,9 @@ impl Eval<'_> {
         let port = || Value::Numbers(vec![self.packet.port.number.into()], Key::Port);
         match (protocol, field) {
             // These hooks see packets of other protocols that the connection needs, such as ARP.
-            ("arp", _) | ("ether", "type") if !self.is_ip_table() => Value::Unknown(format!("{protocol} {field}")),
+            ("arp", _) | ("ether", "type") if !self.is_ip_table() => {
+                Value::Unknown(format!("{protocol} {field}"))
+            }
             _ if self.table.family == "arp" => Value::Unknown(format!("{protocol} {field}")),
             ("tcp" | "th", "dport") if !self.place.reply => port(),
             ("tcp" | "th", "sport") if self.place.reply => port(),
@@ -171,7 +177,8 @@ impl Eval<'_> {
             ("ip6", "version") => Value::Numbers(vec![6], Key::Plain),
             ("ether", "type") => self.ether_type(),
             (
-                "udp" | "udplite" | "icmp" | "icmpv6" | "igmp" | "sctp" | "dccp" | "esp" | "ah" | "comp" | "arp",
+                "udp" | "udplite" | "icmp" | "icmpv6" | "igmp" | "sctp" | "dccp" | "esp" | "ah" | "comp"
+                | "arp",
                 _,
             ) => Value::Absent,
             _ => Value::Unknown(format!("{protocol} {field}")),

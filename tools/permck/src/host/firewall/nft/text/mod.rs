@@ -117,7 +117,8 @@ impl File {
                 chains.for_each(|c| c.rules.clear());
             }
             ("flush", "chain") => {
-                let chains = tables.iter_mut().filter(|t| wanted(t)).filter_map(|t| t.chains.get_mut(word(rest, 0)));
+                let chains =
+                    tables.iter_mut().filter(|t| wanted(t)).filter_map(|t| t.chains.get_mut(word(rest, 0)));
                 chains.for_each(|c| c.rules.clear());
             }
             _ => self.ruleset.unknown = true,
@@ -166,7 +167,7 @@ impl File {
                     }
                 }
                 "flowtable" | "counter" | "quota" | "limit" | "synproxy" | "secmark" | "ct" | "comment" => {}
-                _ => table.unknown |= !(statement.is_empty() && !opens),
+                _ => table.unknown |= !statement.is_empty() || opens,
             }
         }
         self.put_back(table);

@@ -11,13 +11,12 @@ const DEPTH: u32 = 8;
 
 /// Headers whose fields are matched.
 const HEADERS: [&str; 17] = [
-    "ether", "vlan", "arp", "ip", "ip6", "icmp", "icmpv6", "igmp", "tcp", "udp", "udplite", "sctp", "dccp", "esp",
-    "ah", "comp", "th",
+    "ether", "vlan", "arp", "ip", "ip6", "icmp", "icmpv6", "igmp", "tcp", "udp", "udplite", "sctp", "dccp",
+    "esp", "ah", "comp", "th",
 ];
 
 /// Keys of `meta` that stand without the word.
-const META: [&str; 9] =
-    ["iif", "iifname", "iiftype", "oif", "oifname", "oiftype", "mark", "skuid", "skgid"];
+const META: [&str; 9] = ["iif", "iifname", "iiftype", "oif", "oifname", "oiftype", "mark", "skuid", "skgid"];
 
 /// Parses the statements of a rule.
 pub(super) fn statements(tokens: &[Token]) -> Vec<Statement> {
@@ -84,7 +83,8 @@ impl Parser<'_> {
     fn statement(&mut self) -> Option<Statement> {
         let name = self.word().to_owned();
         match name.as_str() {
-            "accept" | "drop" | "reject" | "return" | "queue" | "masquerade" | "snat" | "notrack" | "continue" => {
+            "accept" | "drop" | "reject" | "return" | "queue" | "masquerade" | "snat" | "notrack"
+            | "continue" => {
                 self.at += 1;
                 Some(plain(&name))
             }
@@ -107,7 +107,10 @@ impl Parser<'_> {
             }
             "log" => {
                 self.at += 1;
-                while matches!(self.word(), "prefix" | "level" | "group" | "snaplen" | "queue-threshold" | "flags") {
+                while matches!(
+                    self.word(),
+                    "prefix" | "level" | "group" | "snaplen" | "queue-threshold" | "flags"
+                ) {
                     self.at += 2;
                 }
                 Some(Statement::NoEffect)
@@ -216,9 +219,8 @@ impl Parser<'_> {
         match name.as_str() {
             "meta" => Some(Expr::Meta(self.next().to_owned())),
             "ct" => match self.next() {
-                key @ ("state" | "direction" | "status" | "mark" | "protocol" | "l3proto" | "label" | "helper") => {
-                    Some(Expr::Ct(key.to_owned()))
-                }
+                key @ ("state" | "direction" | "status" | "mark" | "protocol" | "l3proto" | "label"
+                | "helper") => Some(Expr::Ct(key.to_owned())),
                 _ => None,
             },
             _ if META.contains(&name.as_str()) => Some(Expr::Meta(name)),
@@ -308,7 +310,8 @@ impl Parser<'_> {
 /// `22`, `10.0.0.1 . 22`, `10.0.0.1 timeout 1h`, `22 : accept`.
 fn item(words: &[&str]) -> Expr {
     // The colon may touch the key.
-    let colon = words.iter().position(|w| *w == ":" || w.ends_with(':') && w.parse::<std::net::IpAddr>().is_err());
+    let colon =
+        words.iter().position(|w| *w == ":" || w.ends_with(':') && w.parse::<std::net::IpAddr>().is_err());
     if let Some(colon) = colon {
         let last = words[colon].trim_end_matches(':');
         let key: Vec<&str> =
@@ -335,7 +338,11 @@ fn item(words: &[&str]) -> Expr {
         return Expr::Unknown("an element".into());
     }
     let value = one_or(parts, Expr::Concat);
-    if options.iter().any(|w| matches!(*w, "timeout" | "expires")) { Expr::Expiring(Box::new(value)) } else { value }
+    if options.iter().any(|w| matches!(*w, "timeout" | "expires")) {
+        Expr::Expiring(Box::new(value))
+    } else {
+        value
+    }
 }
 
 fn one_or(mut list: Vec<Expr>, several: fn(Vec<Expr>) -> Expr) -> Expr {
