@@ -4,7 +4,7 @@ use common::policy::TABLE;
 
 use crate::host::firewall;
 use crate::host::sudoers::{Sudoers, Who};
-use crate::host::unit::file::Settings;
+use crate::host::unit;
 use crate::ids::Ids;
 use crate::manifest::text;
 use crate::netaddr::allow::Allow;
@@ -93,7 +93,7 @@ pub fn netaddr(bytes: &[u8]) {
 pub fn host(bytes: &[u8]) {
     let text = String::from_utf8_lossy(bytes);
     firewall::evaluate_any(&text);
-    Settings::default().read(&text);
+    unit::read_any(&text);
     let mut sudoers = Sudoers::default();
     sudoers.add("f", &text);
     let groups = [("g".to_owned(), 1)];
