@@ -2,6 +2,8 @@
 
 use super::*;
 
+mod json;
+
 fn port() -> Port {
     Port::from_services(1778, "prodigy-internet 1778/tcp\nssh 22/tcp\nhttp 80/tcp www\ndomain 53/udp\n")
 }
@@ -216,4 +218,157 @@ fn any_words_are_read_without_harm() {
         }
         evaluate_any(&text);
     }
+}
+
+/// `nft -nn` prints numbers: as reported, and its siblings.
+#[test]
+fn numbers_are_the_same_as_names() {
+    let drop = |rule: &str| {
+        nft(&format!(
+            "table inet f {{ chain in {{ type filter hook input priority 0; policy drop;\n{rule}\n}} }}"
+        ))
+    };
+    for rule in [
+        "ct state 0x8 tcp dport 1778 accept",
+        "ct state 0x2,0x8 accept",
+        "ct state { 0x1, 0x8 } accept",
+        "ct state vmap { 0x2 : accept, 0x8 : accept }",
+        "meta l4proto 6 accept",
+        "meta l4proto { 6, 17 } th dport 1778 accept",
+        "tcp flags 0x2 / 0x1,0x2,0x4,0x10 accept",
+        "tcp dport >= 1024 accept",
+        "ip protocol 6 accept; ip6 nexthdr 6 accept",
+    ] {
+        assert_eq!(drop(rule), (Accept, Accept), "{rule}");
+    }
+    assert_eq!(drop("meta nfproto 2 accept"), (Accept, Drop));
+    assert_eq!(drop("meta nfproto 10 tcp dport 1778 accept"), (Drop, Accept));
+    assert_eq!(drop("ct state 0x2,0x4 accept\nmeta iiftype 772 accept\niif 1 accept"), (Drop, Drop));
+}
+
+/// A rule that is not understood may accept, drop or do nothing, whatever stands behind it.
+#[test]
+fn rules_that_are_not_understood_are_unsure_in_both_directions() {
+    for rule in [
+        "numgen random mod 2 0",
+        "jhash ip saddr mod 2 0",
+        "socket transparent 1",
+        "fib saddr type local",
+        "ct original ip saddr 1.2.3.4",
+        "ct count over 10",
+        "meta mark 1",
+        "meta hour 1-2",
+        "tcp option maxseg size 1-500",
+        "@th,16,16 1778",
+        "ip saddr & 0.0.0.255 == 0.0.0.1",
+        "add @seen { ip saddr }",
+        "xt match string",
+        "a word of tomorrow",
+        "tcp dport @missing",
+        "$undefined",
+        "tcp dport { 22 . 23 }",
+    ] {
+        for (policy, verdict) in [("drop", "accept"), ("accept", "drop")] {
+            let text = format!(
+                "table inet f {{\nchain in {{\ntype filter hook input priority 0; policy {policy}\n{rule} {verdict}\n}}\n}}"
+            );
+            let (v4, v6) = nft(&text);
+            assert_eq!(v4, Unsure, "{text}");
+            assert!(v6 == Unsure || rule.contains("ip"), "{text}: {v6:?}");
+        }
+    }
+    for outside in ["include \"x\"", "delete rule inet f in handle 3", "a command of tomorrow", "}"] {
+        let text =
+            format!("table inet f {{\nchain in {{\ntype filter hook input priority 0\n}}\n}}\n{outside}\n");
+        assert_eq!(nft(&text), (Unsure, Unsure), "{outside}");
+    }
+}
+
+#[test]
+fn matches_of_iptables_are_decided_or_unsure_in_both_directions() {
+    let with = |policy: &str, rule: &str, target: &str| {
+        iptables(&format!(":INPUT {policy} [0:0]\n:known - [0:0]\n-A INPUT {rule} -j {target}"))
+    };
+    for (rule, applies) in [
+        ("-p tcp -m conntrack --ctstate NEW,RELATED", Met::Yes),
+        ("-p 6 -m state ! --state ESTABLISHED", Met::Yes),
+        ("-p tcp -m tcp --tcp-flags FIN,SYN,RST,ACK SYN", Met::Yes),
+        ("-p tcp --tcp-flags ALL SYN", Met::Yes),
+        ("-p tcp ! --syn", Met::No),
+        ("-p tcp -m multiport ! --dports 22,80:90", Met::Yes),
+        ("! -i lo", Met::Yes),
+        ("-i +", Met::Yes),
+        ("-i l+", Met::Unsure),
+        ("! -s 10.0.0.0/255.0.0.0", Met::Yes),
+        ("-s 10.0.0.0/255.0.255.0", Met::Unsure),
+        ("-s 0.0.0.0/0", Met::Yes),
+        ("-m iprange --src-range 0.0.0.0-255.255.255.255", Met::Yes),
+        ("-p udp", Met::No),
+        ("-p protocol-of-tomorrow", Met::Unsure),
+        ("-m pkttype --pkt-type unicast", Met::Yes),
+        ("-m set --match-set s src", Met::Unsure),
+        ("-m set ! --match-set s src", Met::Unsure),
+        ("-m string --string x --algo bm", Met::Unsure),
+        ("-m owner --uid-owner 0", Met::Unsure),
+        ("-m mac --mac-source 00:11:22:33:44:55", Met::Unsure),
+        ("-m conntrack --ctstate DNAT", Met::Unsure),
+        ("-m tomorrow", Met::Unsure),
+        ("--option-of-tomorrow a b", Met::Unsure),
+        ("-p tcp --sport 1024:", Met::Unsure),
+    ] {
+        let (accepts, drops) = match applies {
+            Met::Yes => (Accept, Drop),
+            Met::No => (Drop, Accept),
+            Met::Unsure => (Unsure, Unsure),
+        };
+        assert_eq!(with("DROP", rule, "ACCEPT"), accepts, "{rule}");
+        assert_eq!(with("ACCEPT", rule, "DROP"), drops, "{rule}");
+    }
+    for target in ["TARPIT", "NFQUEUE --queue-num 1", "OF_TOMORROW", "unknown"] {
+        assert_eq!((with("ACCEPT", "", target), with("DROP", "", target)), (Unsure, Unsure), "{target}");
+    }
+    assert_eq!(with("DROP", "", "known"), Drop);
+    // Lines that are not understood, and tables that are not applied.
+    for text in [
+        "*filter\n:INPUT ACCEPT [0:0]\n-Z INPUT x\nCOMMIT\n",
+        "*filter\n:INPUT ACCEPT [0:0]\n",
+        "-A INPUT -j DROP\n",
+    ] {
+        assert_eq!(
+            fates(&Rulesets { v4: vec![Tables::parse(text)], ..Rulesets::default() }).0,
+            Unsure,
+            "{text}"
+        );
+    }
+}
+
+/// Rules that send packets elsewhere make other rules worthless.
+#[test]
+fn translated_ports_are_followed() {
+    let file = |nat: &str, raw: &str, filter: &str| {
+        iptables(&format!(
+            "*nat\n:PREROUTING ACCEPT [0:0]\n{nat}\nCOMMIT\n*raw\n:PREROUTING ACCEPT [0:0]\n{raw}\nCOMMIT\n\
+             *filter\n:INPUT ACCEPT [0:0]\n{filter}\nCOMMIT\n"
+        ))
+    };
+    let (raw, filter) = ("-A PREROUTING -p tcp --dport 1778 -j DROP", "-A INPUT -p tcp --dport 1778 -j DROP");
+    let to = "-A PREROUTING -p tcp --dport 80 -j REDIRECT --to-ports 1778";
+    let from = "-A PREROUTING -p tcp --dport 1778 -j DNAT --to-destination 10.0.0.2:22";
+    let other = "-A PREROUTING -p tcp --dport 80 -j DNAT --to-destination 10.0.0.2:8080";
+    assert_eq!((file(to, raw, ""), file(to, "", filter), file(to, "", "")), (Unsure, Drop, Accept));
+    assert_eq!((file(from, raw, ""), file(from, "", filter), file(from, "", "")), (Drop, Unsure, Unsure));
+    assert_eq!((file(other, raw, ""), file(other, "", filter), file(other, "", "")), (Drop, Drop, Accept));
+    let nft_file = |nat: &str, rules: &str| {
+        nft(&format!(
+            "table inet f {{ chain n {{ type nat hook prerouting priority dstnat; {nat} }}\n\
+             chain in {{ type filter hook input priority 0; {rules} }} }}"
+        ))
+    };
+    assert_eq!(nft_file("tcp dport 1778 redirect to :22", "tcp dport 1778 drop"), (Unsure, Unsure));
+    assert_eq!(nft_file("tcp dport 80 redirect to :1778", "tcp dport 1778 drop"), (Drop, Drop));
+    assert_eq!(
+        nft_file("tcp dport 80 dnat to tcp sport map { 1 : 10.0.0.1 }", "tcp dport 1778 drop"),
+        (Drop, Drop)
+    );
+    assert_eq!(nft_file("meta mark 1 dnat to 10.0.0.1", "tcp dport 1778 drop"), (Unsure, Unsure));
 }
