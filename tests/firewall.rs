@@ -99,7 +99,10 @@ impl Pair {
                 "nft -f - <<'END'\ntable inet f {{ chain in {{ type filter hook input priority 0; policy {policy}; {rules}; }}\n}}\nEND"
             ),
             // nft wants a line end behind a block.
-            Nft => format!("nft -f - <<'END'\n{}\nEND", rules.replace("} ", "}\n")),
+            Nft => format!(
+                "nft -f - <<'END'\n{}\nEND",
+                rules.replace("} }", "}\n}").replace("} chain", "}\nchain")
+            ),
             Shell | Legacy => rules.to_owned(),
         };
         let mut shell = self.command(0, "sh");
@@ -273,4 +276,139 @@ fn without_privileges_nothing_is_passed_in_silence() {
     assert_eq!(verdict(&done, "IPv4"), Unsure, "{}\n{}", done.stdout, done.stderr);
     assert_eq!(verdict(&done, "IPv6"), Unsure, "{}", done.stdout);
     assert!(done.stdout.contains("must be root") || done.stdout.contains("ermission"), "{}", done.stdout);
+}
+
+/// Conditions of random rule sets, of every kind.
+const CONDITIONS: [&str; 36] = [
+    "",
+    "ct state new",
+    "ct state established,related",
+    "ct state != new",
+    "ct state { new, invalid }",
+    "ct state invalid",
+    "ct status dnat",
+    "tcp dport 1778",
+    "tcp dport != 1778",
+    "tcp dport { 22, 1000-2000 }",
+    "tcp dport < 1778",
+    "tcp sport >= 1024",
+    "th dport 1778",
+    "udp dport 1778",
+    "udp dport != 1",
+    "meta l4proto tcp",
+    "meta l4proto != tcp",
+    "meta nfproto ipv4",
+    "meta nfproto ipv6",
+    "iifname lo",
+    "iifname != lo",
+    "iifname v",
+    "iifname { lo, w }",
+    "ip saddr 10.0.0.0/8",
+    "ip saddr != 10.0.0.0/8",
+    "ip saddr 128.0.0.0/1",
+    "ip6 saddr != fd00::/8",
+    "ip daddr 198.51.100.1",
+    "ip daddr 127.0.0.0/8",
+    "fib daddr type local",
+    "fib saddr type local",
+    "tcp flags & (syn|ack) == syn",
+    "tcp flags syn",
+    "tcp flags ack",
+    "ip saddr . tcp dport { 10.0.0.0/8 . 1778, 0.0.0.0/0 . 1000-2000 }",
+    "meta mark 0",
+];
+
+/// Verdicts of random rule sets; `g` and `h` are chains.
+const VERDICTS: [&str; 10] = [
+    "accept",
+    "accept",
+    "drop",
+    "drop",
+    "reject",
+    "return",
+    "jump g",
+    "goto h",
+    "counter",
+    "limit rate 100/second accept",
+];
+
+/// Random numbers that are the same on every run.
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, end: usize) -> usize {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        (self.0 >> 33) as usize % end
+    }
+
+    fn of<'a>(&mut self, list: &[&'a str]) -> &'a str {
+        list[self.below(list.len())]
+    }
+
+    fn rules(&mut self, verdicts: &[&str]) -> String {
+        let mut rules = String::new();
+        for _ in 0..self.below(4) {
+            let (one, two) =
+                (self.of(&CONDITIONS), if self.below(3) == 0 { self.of(&CONDITIONS) } else { "" });
+            let _ = writeln!(rules, "{one} {two} {}", self.of(verdicts));
+        }
+        rules
+    }
+
+    fn ruleset(&mut self) -> String {
+        let (policy, early) = (self.of(&["accept", "drop"]), self.of(&["-300", "-150", "0"]));
+        let (h, g) = (self.rules(&VERDICTS[..6]), self.rules(&VERDICTS[..6]));
+        let input = self.rules(&VERDICTS);
+        let (before, output) = match self.below(4) {
+            0 => (self.rules(&VERDICTS[..6]), String::new()),
+            1 => (String::new(), self.rules(&["accept", "drop"])),
+            _ => <_>::default(),
+        };
+        format!(
+            "flush ruleset\ntable inet f {{\nchain h {{\n{h}}}\nchain g {{\n{g}}}\n\
+             chain pre {{\ntype filter hook prerouting priority {early}\n{before}}}\n\
+             chain out {{\ntype filter hook output priority 0\n{output}}}\n\
+             chain in {{\ntype filter hook input priority 0; policy {policy}\n{input}}}\n}}\n"
+        )
+    }
+}
+
+/// Random rule sets: 30, or as many as PROFGUARD_RULE_SETS says.
+#[test]
+fn verdicts_on_random_rule_sets_agree_with_real_connections() {
+    let test = "verdicts_on_random_rule_sets_agree_with_real_connections";
+    if let Some(reason) = missing() {
+        return report_skipped(test, &reason);
+    }
+    let wanted = std::env::var("PROFGUARD_RULE_SETS").ok().and_then(|n| n.parse().ok()).unwrap_or(30);
+    let seed = std::env::var("PROFGUARD_SEED").ok().and_then(|n| n.parse().ok()).unwrap_or(1);
+    let mut random = Random(seed);
+    let pair = Pair::new().unwrap();
+    let _listener = pair.enter(0, || TcpListener::bind(("::", PORT)).unwrap());
+    let (mut loaded, mut decided, mut tries, mut wrong) = (0, 0, 0, String::new());
+    while loaded < wanted {
+        tries += 1;
+        assert!(tries < 20 * wanted + 100, "nft takes too few of these rule sets");
+        let rules = random.ruleset();
+        let mut shell = pair.command(0, "sh");
+        // Some combinations contradict each other, and nft rejects them.
+        if finish(shell.args(["-ec", &format!("nft -f - <<'END'\n{rules}\nEND")])).status != Some(0) {
+            continue;
+        }
+        loaded += 1;
+        let (report, image) = (pair.permck(), pair.audit_image(Nft));
+        for (family, address) in [("IPv4", V4[0]), ("IPv6", V6[0])] {
+            let (live, file) = (verdict(&report, family), verdict(&image, family));
+            let connects = pair.connects(address, PORT);
+            decided += u32::from(live != Unsure);
+            if contradicts(live, connects) || contradicts(file, connects) {
+                let _ = writeln!(
+                    wrong,
+                    "{family}: connects: {connects}, live {live:?}, as a file {file:?}\n{rules}"
+                );
+            }
+        }
+    }
+    say(&format!("{loaded} random rule sets, {decided} of {} verdicts decided", 2 * loaded));
+    assert!(wrong.is_empty(), "{wrong}");
 }

@@ -101,7 +101,7 @@ pub const CASES: &[Case] = &[
     case(DROP, "ip saddr . tcp dport { 10.0.0.0/8 . 1778, 0.0.0.0/0 . 22 } accept", Closed, Closed),
     case(DROP, "ip saddr . tcp dport { 0.0.0.0/0 . 1778 } accept", Open, Closed),
     case(DROP, "ip daddr 198.51.100.1 tcp dport 1778 accept", Unsure, Closed),
-    case(DROP, "fib daddr type local tcp dport 1778 accept", Unsure, Unsure),
+    case(DROP, "fib daddr type local tcp dport 1778 accept", Open, Open),
     case(ACCEPT, "fib saddr . iif oif missing drop", Unsure, Unsure),
     // Flags of TCP.
     case(DROP, "tcp flags & (fin|syn|rst|ack) == syn accept", Open, Open),
@@ -214,6 +214,56 @@ pub const CASES: &[Case] = &[
          table inet f { chain i { type filter hook input priority 0; tcp dport 1778 drop; } }",
         Closed,
         Closed,
+    ),
+    via(
+        80,
+        Nft,
+        "table inet n { chain p { type nat hook prerouting priority -100; tcp dport 80 redirect to :1778; } }
+         table inet f { chain i { type filter hook input priority 0; policy drop; ct status dnat accept; } }",
+        Unsure,
+        Unsure,
+    ),
+    // As firewalld writes it, without and with the port.
+    case(
+        Nft,
+        "table inet firewalld { chain pre { type filter hook prerouting priority -140; icmpv6 type { nd-router-advert } accept; meta nfproto ipv6 fib saddr . mark . iif oif missing drop; }
+         chain public { tcp dport 22 accept; meta l4proto { icmp, ipv6-icmp } accept; reject with icmpx admin-prohibited; }
+         chain zones { iifname v goto public; goto public; }
+         chain in { type filter hook input priority 10; policy accept; ct state { established, related } accept; ct status dnat accept;
+         iifname lo accept; ct state invalid drop; jump zones; reject with icmpx admin-prohibited; } }",
+        Closed,
+        Closed,
+    ),
+    case(
+        Nft,
+        "table inet firewalld { chain pre { type filter hook prerouting priority -140; icmpv6 type { nd-router-advert } accept; meta nfproto ipv6 fib saddr . mark . iif oif missing drop; }
+         chain public { tcp dport 1778 ct state { new, untracked } accept; reject with icmpx admin-prohibited; }
+         chain zones { iifname v goto public; goto public; }
+         chain in { type filter hook input priority 10; policy accept; ct state { established, related } accept; ct status dnat accept;
+         iifname lo accept; ct state invalid drop; jump zones; reject with icmpx admin-prohibited; } }",
+        Open,
+        Unsure,
+    ),
+    // As ufw writes it, without and with the port.
+    case(
+        Shell,
+        "for t in iptables ip6tables; do $t -P INPUT DROP; $t -N before; $t -N notlocal; $t -N user; $t -A INPUT -j before; $t -A INPUT -j user
+         $t -A before -i lo -j ACCEPT; $t -A before -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT
+         $t -A before -m conntrack --ctstate INVALID -j DROP; $t -A before -j notlocal
+         $t -A notlocal -m addrtype --dst-type LOCAL -j RETURN; $t -A notlocal -m limit --limit 3/min -j LOG; $t -A notlocal -j DROP
+         $t -A user -p tcp --dport 22 -j ACCEPT; done",
+        Closed,
+        Closed,
+    ),
+    case(
+        Shell,
+        "for t in iptables ip6tables; do $t -P INPUT DROP; $t -N before; $t -N notlocal; $t -N user; $t -A INPUT -j before; $t -A INPUT -j user
+         $t -A before -i lo -j ACCEPT; $t -A before -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT
+         $t -A before -m conntrack --ctstate INVALID -j DROP; $t -A before -j notlocal
+         $t -A notlocal -m addrtype --dst-type LOCAL -j RETURN; $t -A notlocal -m limit --limit 3/min -j LOG; $t -A notlocal -j DROP
+         $t -A user -p tcp --dport 1778 -j ACCEPT; done",
+        Open,
+        Open,
     ),
     // iptables that keeps its tables in nftables.
     case(Shell, "iptables -P INPUT DROP; ip6tables -P INPUT DROP", Closed, Closed),

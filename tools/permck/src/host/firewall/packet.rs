@@ -77,6 +77,8 @@ pub(crate) struct Facts {
     wide: bool,
     /// Some rule exempts packets from connection tracking.
     untracked: bool,
+    /// Some rule translates the destination of packets to the port, or makes it the port.
+    diverted: bool,
 }
 
 /// A limit on the rate of a rule.
@@ -123,7 +125,8 @@ impl<'a> Packet<'a> {
     /// The facts that this pass brought up, to evaluate again with.
     pub(crate) fn facts(&self) -> Facts {
         let wide = self.facts.wide || self.named.borrow_mut().is_wide(self.family);
-        Facts { wide, untracked: self.untracked.get() || self.facts.untracked }
+        let diverted = self.facts.diverted || self.diverted_from.get() || self.diverted_to.get();
+        Facts { wide, untracked: self.untracked.get() || self.facts.untracked, diverted }
     }
 
     /// Notes a condition that could not be decided, for the message.
@@ -170,6 +173,11 @@ impl<'a> Packet<'a> {
         if place.reply { vec![0x12, 0x52] } else { vec![0x02, 0xC2] }
     }
 
+    /// Whether the destination of the connection is translated.
+    pub(crate) fn is_translated(&self) -> Met {
+        if self.facts.diverted { self.doubt("translated destinations") } else { Met::No }
+    }
+
     /// Whether the other host's address is in one of these ranges; `None` is a range that is not known.
     pub(crate) fn other_host_in(&self, spans: &[Option<Span>]) -> Met {
         let mut union = Coverage::default();
@@ -212,15 +220,32 @@ impl<'a> Packet<'a> {
         }
     }
 
-    /// Whether a packet of this protocol number is a TCP packet.
+    /// The number of a protocol.
     pub(crate) fn protocol(text: &str) -> Option<u128> {
         let named = PROTOCOLS.iter().find(|(name, _)| name.eq_ignore_ascii_case(text));
         named.map(|(_, number)| *number).or_else(|| text.parse::<u8>().ok().map(u128::from))
     }
 }
 
+/// Types of addresses, by which routes are looked up: RTN_* of include/uapi/linux/rtnetlink.h.
+pub(crate) const ADDRESS_TYPES: [(&str, u128); 9] = [
+    ("unspec", 0),
+    ("unicast", 1),
+    ("local", LOCAL),
+    ("broadcast", 3),
+    ("anycast", 4),
+    ("multicast", 5),
+    ("blackhole", 6),
+    ("unreachable", 7),
+    ("prohibit", 8),
+];
+
+/// The type of this host's addresses.
+pub(crate) const LOCAL: u128 = 2;
+
 /// Names of /etc/protocols (IANA protocol numbers).
-const PROTOCOLS: [(&str, u128); 16] = [
+const PROTOCOLS: [(&str, u128); 25] = [
+    ("hopopt", 0),
     ("icmp", 1),
     ("igmp", 2),
     ("ipencap", 4),
@@ -233,8 +258,16 @@ const PROTOCOLS: [(&str, u128); 16] = [
     ("ah", 51),
     ("icmpv6", 58),
     ("ipv6-icmp", 58),
+    ("rsvp", 46),
+    ("ipv6-route", 43),
+    ("ipv6-frag", 44),
+    ("ipv6-nonxt", 59),
+    ("ipv6-opts", 60),
+    ("eigrp", 88),
     ("ospf", 89),
+    ("pim", 103),
     ("comp", 108),
+    ("vrrp", 112),
     ("sctp", 132),
     ("udplite", 136),
 ];

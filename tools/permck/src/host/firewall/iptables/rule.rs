@@ -5,7 +5,9 @@ use std::iter::Peekable;
 
 use crate::host::firewall::address::parse_span;
 use crate::host::firewall::follow::{Met, Rule, Verdict};
-use crate::host::firewall::packet::{ESTABLISHED, INVALID, Limit, NEW, Packet, Place, RELATED, UNTRACKED};
+use crate::host::firewall::packet::{
+    ADDRESS_TYPES, ESTABLISHED, INVALID, LOCAL, Limit, NEW, Packet, Place, RELATED, UNTRACKED,
+};
 
 /// Evaluates rules at one place.
 pub(super) struct Eval<'a> {
@@ -24,6 +26,8 @@ struct Parts {
     /// The address or port that a target sends packets to.
     to: Option<String>,
     untracks: bool,
+    /// It is about headers that the packet does not have.
+    absent: bool,
 }
 
 type Args<'w> = Peekable<Box<dyn Iterator<Item = &'w str> + 'w>>;
@@ -43,7 +47,7 @@ impl Eval<'_> {
             let one = self.option(arg, &mut args, &mut parts).unless(std::mem::take(&mut negated));
             parts.met = parts.met.min(Some(one)).or(Some(one));
         }
-        let met = parts.met.unwrap_or(Met::Yes);
+        let met = if parts.absent { Met::No } else { parts.met.unwrap_or(Met::Yes) };
         let (target, goes) = parts.target.take()?;
         let verdict = if goes { Verdict::Goto(target) } else { self.target(&target, met, &parts)? };
         if met == Met::No {
@@ -85,6 +89,8 @@ impl Eval<'_> {
                 let (mask, wanted) = (tcp_flags(value()), tcp_flags(args.next().unwrap_or("")));
                 self.has_flags(mask, wanted)
             }
+            "--dst-type" if !reply => self.own_address_type(value()),
+            "--src-type" if reply => self.own_address_type(value()),
             "--pkt-type" if !reply => match value() {
                 "unicast" => Met::Yes,
                 "broadcast" | "multicast" => Met::No,
@@ -131,14 +137,18 @@ impl Eval<'_> {
     fn module(&self, name: &str, parts: &mut Parts) -> Met {
         match name {
             // Their options follow, or they only describe.
-            "tcp" | "comment" | "multiport" | "conntrack" | "state" | "iprange" | "pkttype" | "set" => {
-                Met::Yes
-            }
+            "tcp" | "comment" | "multiport" | "conntrack" | "state" | "iprange" | "pkttype" | "set"
+            | "addrtype" => Met::Yes,
             "limit" => {
                 parts.limit = if parts.limit.is_none() { Some(Limit::Under) } else { Some(Limit::Unknown) };
                 Met::Yes
             }
             "udp" | "icmp" | "icmp6" | "ipv6-icmp" | "sctp" | "dccp" => Met::No,
+            // Extension headers of IPv6, which a plain packet does not have.
+            "rt" | "frag" | "hbh" | "dst" | "mh" | "ah" | "esp" => {
+                parts.absent = true;
+                Met::No
+            }
             _ => self.packet.doubt(&format!("-m {name}")),
         }
     }
@@ -177,9 +187,18 @@ impl Eval<'_> {
         };
         let listed: u128 = list.split(',').filter_map(bits).sum::<u128>();
         let met = Met::common(self.packet.states(self.place).iter().map(|s| Met::of(s & listed != 0)));
-        // SNAT, DNAT, and words that are not known.
-        let known = list.split(',').all(|name| bits(name).is_some());
-        if known || met == Met::Yes { met } else { self.packet.doubt("a state") }
+        let others = list.split(',').filter(|name| bits(name).is_none()).map(|name| match name {
+            "DNAT" => self.packet.is_translated(),
+            _ => self.packet.doubt(name),
+        });
+        if met == Met::Yes { met } else { others.fold(met, Met::max) }
+    }
+
+    fn own_address_type(&self, list: &str) -> Met {
+        let number =
+            |name: &str| ADDRESS_TYPES.iter().find(|(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, n)| *n);
+        let met = list.split(',').map(|name| number(name).map_or(Met::Unsure, |n| Met::of(n == LOCAL))).max();
+        met.unwrap_or(Met::Unsure)
     }
 
     fn has_flags(&self, mask: Option<u128>, wanted: Option<u128>) -> Met {

@@ -99,6 +99,9 @@ impl Eval<'_> {
     }
 
     fn compare(&self, op: &str, left: &Expr, right: &Expr) -> Met {
+        if *left == Expr::Ct("status".into()) && op == "in" && *right == Expr::Text("dnat".into()) {
+            return self.packet.is_translated();
+        }
         let value = self.value(left);
         let met = match (&value, op) {
             // A condition on a header that the packet does not have ends the rule, negated or not.

@@ -88,6 +88,13 @@ impl Default for Names {
 }
 
 impl Names {
+    fn joined(&self) -> String {
+        match self {
+            Self::One(name) => name.clone(),
+            Self::Several(names) => names.join(" . "),
+        }
+    }
+
     fn has(&self, wanted: &str) -> bool {
         match self {
             Self::One(name) => name == wanted,
@@ -324,6 +331,18 @@ struct CtObject {
 }
 
 #[derive(Deserialize)]
+struct FibObject {
+    result: String,
+    #[serde(default)]
+    flags: Names,
+}
+
+#[derive(Deserialize)]
+struct ExtensionObject {
+    field: Option<String>,
+}
+
+#[derive(Deserialize)]
 struct ElementObject {
     val: Expr,
     timeout: Option<IgnoredAny>,
@@ -403,6 +422,15 @@ impl<'de> Visitor<'de> for ExprVisitor {
             "ct" => match map.next_value()? {
                 CtObject { key, dir: None } => Expr::Ct(key),
                 CtObject { key, dir: Some(dir) } => Expr::Unknown(format!("ct {dir} {key}")),
+            },
+            "fib" => {
+                let FibObject { result, flags } = map.next_value()?;
+                Expr::Fib(format!("{} {result}", flags.joined()))
+            }
+            // A field of an extension header.
+            "exthdr" => match map.next_value()? {
+                ExtensionObject { field: Some(field) } => Expr::Payload("exthdr".into(), field),
+                ExtensionObject { field: None } => Expr::Unknown(key.clone()),
             },
             "|" => Expr::List(several(map.next_value()?)),
             "&" => Expr::And(several(map.next_value()?)),

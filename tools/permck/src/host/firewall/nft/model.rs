@@ -95,6 +95,8 @@ pub(super) enum Expr {
     Meta(String),
     /// A key of connection tracking; those of one direction are not understood.
     Ct(String),
+    /// What a lookup of a route is by, and its result: `daddr type`.
+    Fib(String),
     And(Vec<Self>),
     Verdict(Option<Verdict>),
     Unknown(String),

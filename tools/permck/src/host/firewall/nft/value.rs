@@ -4,7 +4,9 @@ use super::eval::Eval;
 use super::model::Expr;
 use crate::host::firewall::Family;
 use crate::host::firewall::address::{Span, parse_address, parse_span, prefix};
-use crate::host::firewall::packet::{ESTABLISHED, INVALID, NEW, Packet, RELATED, UNTRACKED};
+use crate::host::firewall::packet::{
+    ADDRESS_TYPES, ESTABLISHED, INVALID, LOCAL, NEW, Packet, RELATED, UNTRACKED,
+};
 
 /// The meaning of a number, which decides what its symbols are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,6 +19,7 @@ pub(super) enum Key {
     Port,
     Direction,
     PacketType,
+    AddressType,
     Plain,
 }
 
@@ -54,6 +57,7 @@ impl Key {
             Self::PacketType => {
                 &[("host", 0), ("unicast", 0), ("broadcast", 1), ("multicast", 2), ("other", 3)]
             }
+            Self::AddressType => &ADDRESS_TYPES,
             Self::Protocol | Self::Port | Self::Plain => &[],
         }
     }
@@ -124,6 +128,10 @@ impl Eval<'_> {
             Expr::Ct(key) => self.ct(key),
             Expr::Concat(parts) => Value::Tuple(parts.iter().map(|p| self.value(p)).collect()),
             Expr::And(operands) => self.masked(operands),
+            Expr::Fib(lookup) => match (lookup.as_str(), self.place.reply) {
+                ("daddr type", false) | ("saddr type", true) => Value::Numbers(vec![LOCAL], Key::AddressType),
+                _ => Value::Unknown(format!("fib {lookup}")),
+            },
             Expr::Unknown(name) => Value::Unknown(name.clone()),
             _ => Value::Unknown("a value".into()),
         }
@@ -176,6 +184,8 @@ impl Eval<'_> {
             ("ip", "version") => Value::Numbers(vec![4], Key::Plain),
             ("ip6", "version") => Value::Numbers(vec![6], Key::Plain),
             ("ether", "type") => self.ether_type(),
+            // A plain packet has no extension headers.
+            ("exthdr", _) => Value::Absent,
             (
                 "udp" | "udplite" | "icmp" | "icmpv6" | "igmp" | "sctp" | "dccp" | "esp" | "ah" | "comp"
                 | "arp",

@@ -311,7 +311,14 @@ fn matches_of_iptables_are_decided_or_unsure_in_both_directions() {
         ("-m string --string x --algo bm", Met::Unsure),
         ("-m owner --uid-owner 0", Met::Unsure),
         ("-m mac --mac-source 00:11:22:33:44:55", Met::Unsure),
-        ("-m conntrack --ctstate DNAT", Met::Unsure),
+        ("-m conntrack --ctstate DNAT", Met::No),
+        ("-m conntrack --ctstate SNAT", Met::Unsure),
+        ("-m addrtype --dst-type LOCAL", Met::Yes),
+        ("-m addrtype ! --dst-type LOCAL,MULTICAST", Met::No),
+        ("-m addrtype --src-type LOCAL", Met::Unsure),
+        ("-m rt --rt-type 0", Met::No),
+        ("-m rt ! --rt-type 0", Met::No),
+        ("-p vrrp", Met::No),
         ("-m tomorrow", Met::Unsure),
         ("--option-of-tomorrow a b", Met::Unsure),
         ("-p tcp --sport 1024:", Met::Unsure),
@@ -370,5 +377,8 @@ fn translated_ports_are_followed() {
         nft_file("tcp dport 80 dnat to tcp sport map { 1 : 10.0.0.1 }", "tcp dport 1778 drop"),
         (Drop, Drop)
     );
+    // A connection has this status where its destination was translated.
+    assert_eq!(nft_file("tcp dport 80 dnat to 10.0.0.1:8080", "ct status dnat accept; drop"), (Drop, Drop));
+    assert_eq!(nft_file("tcp dport 80 redirect to :1778", "ct status dnat accept; drop"), (Unsure, Unsure));
     assert_eq!(nft_file("meta mark 1 dnat to 10.0.0.1", "tcp dport 1778 drop"), (Unsure, Unsure));
 }

@@ -223,6 +223,10 @@ impl Parser<'_> {
                 | "helper") => Some(Expr::Ct(key.to_owned())),
                 _ => None,
             },
+            "fib" => {
+                let lookup = self.next().to_owned();
+                self.skip("type").then(|| Expr::Fib(format!("{lookup} type")))
+            }
             _ if META.contains(&name.as_str()) => Some(Expr::Meta(name)),
             _ if HEADERS.contains(&name.as_str()) => {
                 let field = self.next().to_owned();
@@ -244,7 +248,7 @@ impl Parser<'_> {
             ">=" | "ge" => ">=",
             "!" | "~" | "|" | "^" => return None,
             _ => {
-                let bits = matches!(left, Expr::Ct(key) if key == "state")
+                let bits = matches!(left, Expr::Ct(key) if matches!(key.as_str(), "state" | "status"))
                     || matches!(left, Expr::Payload(p, f) if p == "tcp" && f == "flags");
                 return Some(if bits { "in" } else { "==" }.to_owned());
             }
