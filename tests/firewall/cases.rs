@@ -65,6 +65,9 @@ pub const CASES: &[Case] = &[
     case(DROP, "ct original ip saddr 192.0.2.1 accept", Unsure, Unsure),
     // Protocols and families.
     case(DROP, "meta nfproto ipv4 tcp dport 1778 accept", Open, Closed),
+    // nft lists it without the condition, which the kind of reply implies.
+    case(ACCEPT, "meta nfproto ipv4 reject", Closed, Open),
+    case(ACCEPT, "tcp dport 1778 reject with icmpv6 admin-prohibited", Open, Closed),
     case(DROP, "meta l4proto { tcp, udp } th dport 1778 accept", Open, Open),
     case(DROP, "ip protocol tcp accept", Open, Closed),
     case(DROP, "ip6 nexthdr tcp accept", Closed, Open),

@@ -55,6 +55,10 @@ impl Eval<'_> {
                     Met::Yes
                 }
                 Statement::Verdict(verdict) => return self.push(met, limit, verdict, out),
+                Statement::Reject(family) => {
+                    let met = if *family == self.packet.family { met } else { Met::No };
+                    return self.push(met, limit, &Verdict::Drop, out);
+                }
                 Statement::VerdictMap { key, data } => {
                     self.map(met, limit, key, data, out);
                     if at + 1 < statements.len() {

@@ -6,6 +6,7 @@ use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
 use super::model::{Base, Expr, NamedSet, Ruleset, Statement};
+use crate::host::firewall::Family;
 use crate::host::firewall::follow::Verdict;
 use crate::host::firewall::packet::Limit;
 
@@ -221,6 +222,12 @@ enum LimitObject {
     Other(IgnoredAny),
 }
 
+/// `reject`: `null` for the default reply.
+#[derive(Deserialize)]
+struct RejectObject {
+    r#type: Option<String>,
+}
+
 /// `dnat`, `redirect`, `tproxy`: `null` where there are no arguments.
 #[derive(Deserialize)]
 struct Diversion {
@@ -259,6 +266,7 @@ impl<'de> Visitor<'de> for StatementVisitor {
                 Statement::Divert(map.next_value::<Option<Diversion>>()?.and_then(|d| d.port))
             }
             "tproxy" => Statement::Intercept(map.next_value::<Option<Diversion>>()?.and_then(|d| d.port)),
+            "reject" => reject(map.next_value::<Option<RejectObject>>()?.and_then(|r| r.r#type).as_deref()),
             "mangle" => changed(&map.next_value::<Mangle>()?.key),
             "set" | "map" => {
                 let Update { set, map } = map.next_value()?;
@@ -276,11 +284,21 @@ impl<'de> Visitor<'de> for StatementVisitor {
     }
 }
 
+/// A `reject` with this kind of reply.
+pub(super) fn reject(reply: Option<&str>) -> Statement {
+    match reply {
+        Some("icmp") => Statement::Reject(Family::V4),
+        Some("icmpv6") => Statement::Reject(Family::V6),
+        None | Some("icmpx" | "tcp reset" | "tcp") => plain("drop"),
+        Some(_) => Statement::Unknown("reject".into()),
+    }
+}
+
 /// A statement whose arguments do not matter.
 pub(super) fn plain(word: &str) -> Statement {
     match word {
         "accept" => Statement::Verdict(Verdict::Accept),
-        "drop" | "reject" => Statement::Verdict(Verdict::Drop),
+        "drop" => Statement::Verdict(Verdict::Drop),
         "return" => Statement::Verdict(Verdict::Return),
         // Translation of the source ends a chain of its kind, and the packet passes.
         "masquerade" | "snat" => Statement::Verdict(Verdict::Accept),

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use crate::host::firewall::Family;
 use crate::host::firewall::follow::Verdict;
 use crate::host::firewall::packet::Limit;
 
@@ -60,6 +61,9 @@ pub(super) enum Statement {
     Condition(String),
     Limit(Limit),
     Verdict(Verdict),
+    /// Rejects packets of one family: nft leaves out the condition that the kind of reply implies
+    /// (`meta nfproto ipv4 reject` is listed as `reject with icmp`).
+    Reject(Family),
     VerdictMap {
         key: Expr,
         data: Expr,

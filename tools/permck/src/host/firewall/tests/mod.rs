@@ -112,6 +112,11 @@ fn families_are_told_apart() {
         (Accept, Drop)
     );
     assert_eq!(nft("meta nfproto ipv6 tcp dport 1778 drop"), (Accept, Drop));
+    // So nft lists `meta nfproto ipv4 reject`.
+    assert_eq!(nft("tcp dport 1778 reject with icmp port-unreachable"), (Drop, Accept));
+    assert_eq!(nft("reject with icmpv6 4"), (Accept, Drop));
+    assert_eq!(nft("reject with icmpx admin-prohibited"), (Drop, Drop));
+    assert_eq!(nft("reject with a-reply-of-tomorrow"), (Unsure, Unsure));
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use super::tokens::{Token, word};
 use crate::host::firewall::follow::Verdict;
-use crate::host::firewall::nft::json::{changed, mapped, plain};
+use crate::host::firewall::nft::json::{changed, mapped, plain, reject};
 use crate::host::firewall::nft::model::{Expr, Statement};
 use crate::host::firewall::packet::Limit;
 
@@ -48,7 +48,11 @@ pub(super) fn statements(tokens: &[Token]) -> Vec<Statement> {
 fn ends(statement: &Statement) -> bool {
     matches!(
         statement,
-        Statement::Verdict(_) | Statement::VerdictMap { .. } | Statement::Unknown(_) | Statement::Divert(_)
+        Statement::Verdict(_)
+            | Statement::Reject(_)
+            | Statement::VerdictMap { .. }
+            | Statement::Unknown(_)
+            | Statement::Divert(_)
     )
 }
 
@@ -83,10 +87,13 @@ impl Parser<'_> {
     fn statement(&mut self) -> Option<Statement> {
         let name = self.word().to_owned();
         match name.as_str() {
-            "accept" | "drop" | "reject" | "return" | "queue" | "masquerade" | "snat" | "notrack"
-            | "continue" => {
+            "accept" | "drop" | "return" | "queue" | "masquerade" | "snat" | "notrack" | "continue" => {
                 self.at += 1;
                 Some(plain(&name))
+            }
+            "reject" => {
+                self.at += 1;
+                Some(reject(if self.skip("with") { Some(self.next()) } else { None }))
             }
             "jump" | "goto" => {
                 self.at += 1;
