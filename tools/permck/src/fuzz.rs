@@ -2,9 +2,9 @@
 
 use common::policy::TABLE;
 
-use crate::host::firewall::{Family, Port, iptables, nft};
+use crate::host::firewall;
 use crate::host::sudoers::{Sudoers, Who};
-use crate::host::unit::file::Settings;
+use crate::host::unit;
 use crate::ids::Ids;
 use crate::netaddr::allow::Allow;
 use crate::netaddr::{Style, scan};
@@ -79,11 +79,8 @@ pub fn netaddr(bytes: &[u8]) {
 /// Configuration of a host.
 pub fn host(bytes: &[u8]) {
     let text = String::from_utf8_lossy(bytes);
-    let port = Port { number: 1778, names: Vec::new() };
-    nft::fate(&text, Family::V4, &port);
-    nft::fate(&text, Family::V6, &port);
-    iptables::fate(&text, &port);
-    Settings::default().read(&text);
+    firewall::evaluate_any(&text);
+    unit::read_any(&text);
     let mut sudoers = Sudoers::default();
     sudoers.add("f", &text);
     let groups = [("g".to_owned(), 1)];

@@ -30,6 +30,10 @@ Examples:
 ///
 /// Reads only, and works without privileges; what it could not see is listed as notes. There are no exceptions and
 /// no baseline: --show and --fail-on say what counts. With --root the advice is for the files of that system.
+///
+/// The firewall is evaluated for the first packet of a TCP connection from an address that no rule names, as `nft -j`
+/// and iptables-save list the rules, which needs root. A rule that is not understood, or that depends on more than
+/// this packet, makes the result unsure, which is a note. So are flag files and variables of units that are not known.
 #[derive(Args, Debug)]
 #[command(after_long_help = EXAMPLES)]
 pub(crate) struct HostCmd {

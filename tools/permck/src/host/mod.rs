@@ -107,7 +107,7 @@ impl Host {
 
     /// Whether the name service of the running system knows a user.
     pub(crate) fn asked(&self, user: &str) -> bool {
-        firewall::output("getent", &["passwd", "--", user]).is_some()
+        matches!(firewall::ask::ask("getent", &["passwd", "--", user]), firewall::ask::Answer::Text(_))
     }
 
     /// A kernel setting: from the running kernel, or what the image's files would set, and where it stands.

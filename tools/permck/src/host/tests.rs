@@ -338,3 +338,120 @@ fn rules_that_nothing_loads_and_a_clock_that_nothing_sets_are_told() {
         "{all:#?}"
     );
 }
+
+/// Everything that is said about an image with these files, notes included.
+fn said(files: &[(&str, &str)]) -> Vec<(Severity, String)> {
+    let dir = root(files);
+    let all = host(dir.path(), false).check();
+    all.into_iter().map(|f| (f.severity, f.found.replace(&dir.path().display().to_string(), ""))).collect()
+}
+
+/// Flag files, comments within joined lines, drop-ins and variables: the option is found wherever it stands.
+#[test]
+fn a_daemon_without_certificates_is_found_wherever_the_option_stands() {
+    let unit = "etc/systemd/system/profd.service";
+    let cases: [&[(&str, &str)]; 8] = [
+        &[
+            (unit, "[Service]\nExecStart=/usr/bin/profd --flagfile=/etc/prof.flags\n"),
+            ("etc/prof.flags", "--port=1778\n--certs-dir=NO_CERTS\n"),
+        ],
+        &[
+            (unit, "[Service]\nWorkingDirectory=/srv\nExecStart=/usr/bin/profd -flagfile a,b\n"),
+            ("srv/a", "# nothing\n"),
+            ("srv/b", "--certs_dir=NO_CERTS\n"),
+        ],
+        &[(
+            unit,
+            "[Service]\nExecStart=/usr/bin/profd \\\n# the port\n  --port 1778 \\\n; plain\\\n--certs-dir NO_CERTS\n",
+        )],
+        &[
+            (unit, "[Service]\nExecStart=/usr/bin/profd --certs-dir /x\n"),
+            (
+                "etc/systemd/system/profd.service.d/a.conf",
+                "[Service]\nExecStart=\nExecStart=-profd --certs-dir NO_CERTS\n",
+            ),
+        ],
+        &[
+            (
+                unit,
+                "[Service]\nEnvironmentFile=-/etc/default/none\nEnvironmentFile=/etc/default/profd\nExecStart=profd $OPTS\n",
+            ),
+            ("etc/default/profd", "OPTS=\"--port 1 --certs-dir NO_CERTS\"\n"),
+        ],
+        &[(unit, "[Service]\nEnvironment=\"MODE=NO_CERTS\" B=c\nExecStart=profd --certs-dir=${MODE}\n")],
+        &[(unit, "[Service]\nExecStart=/bin/sh -c 'exec profd --certs-dir NO_CERTS'\n")],
+        &[(unit, "[Service]\nEnvironment=FLAGS_certs_dir=NO_CERTS\nExecStart=dynolog --fromenv=certs_dir\n")],
+    ];
+    for files in cases {
+        let said = said(files);
+        let told = |(severity, text): &(Severity, String)| {
+            *severity == Severity::Error && text.starts_with("starts the daemon with --certs-dir NO_CERTS")
+        };
+        assert!(said.iter().any(told), "{files:?}: {said:#?}");
+    }
+}
+
+/// What is not known about the options of a daemon is said, and neither silence nor a finding.
+#[test]
+fn options_that_are_not_known_are_notes() {
+    let unit = "etc/systemd/system/profd.service";
+    for exec in [
+        "profd --flagfile=/etc/missing",
+        "profd $UNSET",
+        "profd --certs-dir=%i",
+        "/usr/local/bin/start-it",
+        "/bin/sh -c 'profd --certs-dir $DIR'",
+    ] {
+        let text = format!("[Service]\nExecStart={exec}\n");
+        let said = said(&[(unit, &text)]);
+        let note = |(severity, text): &(Severity, String)| {
+            *severity == Severity::Note && text.contains("options") && text.contains("known")
+        };
+        assert!(said.iter().any(note), "{exec}: {said:#?}");
+        assert!(!said.iter().any(|(_, text)| text.contains("NO_CERTS")), "{exec}: {said:#?}");
+    }
+    let known = said(&[(unit, "[Service]\nExecStart=profd \\\n# it\n--certs-dir /x\n")]);
+    assert!(
+        !known.iter().any(|(_, text)| text.contains("options") || text.contains("certs-dir")),
+        "{known:#?}"
+    );
+}
+
+/// A unit that cannot be read may start the daemon.
+#[test]
+fn units_that_cannot_be_read_are_notes() {
+    let dir = root(&[("etc/systemd/system/other.service/x", "")]);
+    let all = host(dir.path(), false).check();
+    assert!(all.iter().any(|f| f.rule == UNSEEN.id && f.path.ends_with("other.service")), "{all:#?}");
+}
+
+/// Firewalls of images: a manager whose files are not read, files that are included several times or not at all.
+#[test]
+fn firewalls_of_images_are_not_taken_for_open_when_not_all_is_read() {
+    let accept = "table inet f { chain i { type filter hook input priority 0; policy accept; } }\n";
+    let open = |files: &[(&str, &str)]| {
+        let said = said(files);
+        let open = said.iter().any(|(_, text)| text.starts_with("nothing in the firewall"));
+        let unsure = said
+            .iter()
+            .any(|(s, t)| *s == Severity::Note && (t.contains("unsure") || t.contains("not all rules")));
+        assert!(open != unsure || files.is_empty() || !open && !unsure, "{said:#?}");
+        (open, unsure)
+    };
+    assert_eq!(open(&[("etc/nftables.conf", accept)]), (true, false));
+    let ufw = [
+        ("etc/nftables.conf", accept),
+        ("etc/systemd/system/multi-user.target.wants/ufw.service", "x"),
+        ("etc/ufw/ufw.conf", "ENABLED=yes\n"),
+    ];
+    assert_eq!(open(&ufw), (false, true));
+    assert_eq!(open(&[ufw[0], ufw[1], ("etc/ufw/ufw.conf", "ENABLED=no\n")]), (true, false));
+    assert_eq!(open(&[("etc/nftables.conf", &format!("{accept}include \"/etc/missing\"\n"))]), (false, true));
+    assert_eq!(
+        open(&[("etc/nftables.conf", &format!("{accept}include \"/etc/none.d/*\"\n"))]),
+        (true, false)
+    );
+    // The same file in two chains.
+    let twice = "table inet f { chain a {\ninclude \"r\"\n}\n chain i { type filter hook input priority 0;\ninclude \"r\"\n} }\n";
+    assert_eq!(open(&[("etc/nftables.conf", twice), ("etc/r", "tcp dport 1778 drop\n")]), (false, false));
+}

@@ -1,20 +1,30 @@
-//! Whether a firewall keeps others from the daemon's port: rulesets are followed as the kernel would follow them
-//! for a new TCP connection from a source that no rule names.
+//! Whether a firewall keeps other hosts from the daemon's port: rulesets are evaluated as the kernel would, for the
+//! first packet of a TCP connection from a source that no rule names.
 //!
-//! What such a packet meets is known (`yes`), not met (`no`), or not decidable here (`unsure`: an interface, a
-//! destination, a set that changes). IPv4 and IPv6 are told apart.
+//! The result is certain, or undecided: a condition that is not understood leaves open whether its rule applies, and
+//! a statement that is not understood leaves open everything. IPv4 and IPv6 are evaluated apart.
 
-use std::collections::HashMap;
-use std::process::{Command, Stdio};
+use std::collections::BTreeSet;
 
 use common::finding::{Finding, Severity};
 
 use super::listen::listeners;
 use super::{Check, Host, unseen};
 
+mod address;
+pub(crate) mod ask;
+mod decide;
 mod files;
+mod follow;
 pub(crate) mod iptables;
 pub(crate) mod nft;
+mod packet;
+
+use decide::Passage;
+use follow::{Fate, Met};
+use iptables::Tables;
+use nft::Ruleset;
+use packet::{Facts, Packet};
 
 pub(super) static CHECK: Check = Check {
     id: "firewall",
@@ -38,197 +48,89 @@ impl Family {
     }
 }
 
-/// Whether the packet meets a condition.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Met {
-    No,
-    Unsure,
-    Yes,
-}
-
-impl Met {
-    pub(crate) fn of(yes: bool) -> Self {
-        if yes { Self::Yes } else { Self::No }
-    }
-
-    pub(crate) fn unless(self, negated: bool) -> Self {
-        match self {
-            Self::Yes if negated => Self::No,
-            Self::No if negated => Self::Yes,
-            met => met,
-        }
-    }
-}
-
-/// What becomes of the packet.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Fate {
-    Accept,
-    Drop,
-    Unsure,
-}
-
-/// What a rule does with a packet that it meets.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Verdict {
-    Accept,
-    Drop,
-    Return,
-    Jump(String),
-    Goto(String),
-    /// A queue to a program, a map: not decidable here.
-    Unknown,
-}
-
-/// A rule for one family: when, and what then. Rules without a verdict only count or log.
-pub(crate) type Rule = (Met, Verdict);
-
-/// Calls nested deeper are circles.
-const DEPTH: u32 = 32;
-
-/// More calls than this are made to keep us busy.
-const CALLS: u32 = 2_000;
-
-/// What may become of a packet in a chain: a set of these.
-type Outcomes = u8;
-const ACCEPT: Outcomes = 1;
-const DROP: Outcomes = 2;
-/// It comes out at the end, and what called the chain goes on.
-const THROUGH: Outcomes = 4;
-const ANY: Outcomes = ACCEPT | DROP | THROUGH;
-
-/// Follows the rules of a chain with this policy.
-pub(crate) fn base<'a>(chain: &str, policy: Fate, rules: &mut dyn FnMut(&str) -> Option<&'a [Rule]>) -> Fate {
-    let outcomes = Follower { rules, calls: 0, known: HashMap::new() }.follow(chain, 0);
-    let end = match policy {
-        _ if outcomes & THROUGH == 0 => 0,
-        Fate::Accept => ACCEPT,
-        Fate::Drop => DROP,
-        Fate::Unsure => ACCEPT | DROP,
-    };
-    match outcomes & !THROUGH | end {
-        ACCEPT => Fate::Accept,
-        DROP => Fate::Drop,
-        _ => Fate::Unsure,
-    }
-}
-
-/// Follows chains, each once: what a stranger's packet meets in one is the same whoever calls it.
-struct Follower<'a, 'r> {
-    rules: &'r mut dyn FnMut(&str) -> Option<&'a [Rule]>,
-    calls: u32,
-    known: HashMap<String, Outcomes>,
-}
-
-impl Follower<'_, '_> {
-    fn follow(&mut self, chain: &str, depth: u32) -> Outcomes {
-        if let Some(known) = self.known.get(chain) {
-            return *known;
-        }
-        self.calls += 1;
-        if depth >= DEPTH || self.calls >= CALLS {
-            return ANY;
-        }
-        // Whoever comes here again before it is known is in a circle.
-        self.known.insert(chain.to_owned(), ANY);
-        let outcomes = (self.rules)(chain).map_or(ANY, |list| self.list(list, depth));
-        self.known.insert(chain.to_owned(), outcomes);
-        outcomes
-    }
-
-    fn list(&mut self, list: &[Rule], depth: u32) -> Outcomes {
-        let mut outcomes = 0;
-        for (met, verdict) in list.iter().filter(|(met, _)| *met != Met::No) {
-            // What it leads to, and whether the next rule may be reached from it.
-            let (to, goes_on) = match verdict {
-                Verdict::Accept => (ACCEPT, false),
-                Verdict::Drop => (DROP, false),
-                Verdict::Return => (THROUGH, false),
-                Verdict::Unknown => (ACCEPT | DROP, true),
-                Verdict::Goto(to) => (self.follow(to, depth + 1), false),
-                Verdict::Jump(to) => {
-                    let to = self.follow(to, depth + 1);
-                    (to & !THROUGH, to & THROUGH != 0)
-                }
-            };
-            outcomes |= to;
-            if *met == Met::Yes && !goes_on {
-                return outcomes;
-            }
-        }
-        outcomes | THROUGH
-    }
-}
-
-/// Whether a rule with a limit is met: a limited accept lets through what it meets, now and then; a limited drop keeps
-/// nobody out; and what leads elsewhere does so for some packets and not for others.
-fn within_limit(limited: bool, verdict: &Verdict) -> Met {
-    match verdict {
-        _ if !limited => Met::Yes,
-        Verdict::Accept => Met::Yes,
-        Verdict::Drop => Met::No,
-        _ => Met::Unsure,
-    }
-}
-
-/// Whether an address is that of a source that no rule names: it is not in a network, but in one as wide as an eighth
-/// of all addresses or more it may be.
-fn everybody(address: &str) -> Met {
-    let Some((network, bits)) = address.split_once('/') else { return Met::No };
-    match bits {
-        "0" | "0.0.0.0" | "::" => Met::Yes,
-        // All unicast addresses in use.
-        "3" if network.contains(':') => Met::Yes,
-        "1" | "2" | "3" | "128.0.0.0" | "192.0.0.0" | "224.0.0.0" => Met::Unsure,
-        _ => Met::No,
-    }
-}
-
-/// One drop is enough; a doubt anywhere is a doubt.
-pub(crate) fn worst(fates: impl IntoIterator<Item = Fate>) -> Fate {
-    fates.into_iter().fold(Fate::Accept, |all, fate| match (all, fate) {
-        (Fate::Drop, _) | (_, Fate::Drop) => Fate::Drop,
-        (Fate::Unsure, _) | (_, Fate::Unsure) => Fate::Unsure,
-        _ => Fate::Accept,
-    })
-}
-
-/// The rulesets of a host, and the names that services have for the port.
+/// The rulesets of a host.
 #[derive(Debug, Default)]
 struct Rulesets {
-    nft: Vec<String>,
-    v4: Vec<String>,
-    v6: Vec<String>,
+    nft: Vec<Ruleset>,
+    v4: Vec<Tables>,
+    v6: Vec<Tables>,
+    /// They are the kernel's: iptables and nft list the same tables where iptables keeps them in nftables.
+    live: bool,
+    /// Sources of rules that could not be read, and the reasons.
+    unseen: Vec<(String, String)>,
 }
 
 impl Rulesets {
-    fn fate(&self, family: Family, port: &Port) -> Option<Fate> {
-        let nft = self.nft.iter().map(|text| nft::fate(text, family, port));
-        let tables = if family == Family::V4 { &self.v4 } else { &self.v6 };
-        let fates: Vec<Fate> = nft.chain(tables.iter().map(|text| iptables::fate(text, port))).collect();
-        (!fates.is_empty()).then(|| worst(fates))
+    fn not_seen(&mut self, source: String, reason: String) {
+        self.unseen.push((source, reason));
+    }
+
+    fn is_empty(&self) -> bool {
+        self.nft.is_empty() && self.v4.is_empty() && self.v6.is_empty()
+    }
+
+    /// The result for a family, and the conditions that could not be decided.
+    fn fate(&self, family: Family, port: &Port) -> (Fate, Vec<String>) {
+        let mut facts = Facts::default();
+        loop {
+            let packet = Packet::new(family, port, facts);
+            let fate = self.passage(&packet).fate(&packet);
+            // Facts only ever become true, so this ends.
+            if packet.facts() == facts {
+                return (fate, packet.doubts());
+            }
+            facts = packet.facts();
+        }
+    }
+
+    fn passage(&self, packet: &Packet<'_>) -> Passage {
+        let (name, tables) = match packet.family {
+            Family::V4 => ("ip", &self.v4),
+            Family::V6 => ("ip6", &self.v6),
+        };
+        // A table that iptables keeps in nftables is listed by both. nft shows it whole, but for extensions, whose
+        // arguments only iptables shows.
+        let in_nft = |table: &str| self.live && self.nft.iter().any(|n| n.has_table(name, table));
+        let foreign = |table: &str| self.nft.iter().any(|n| n.has_foreign_rules(name, table));
+        let saved = |table: &str| self.live && tables.iter().any(|t| t.in_nftables && t.has(table));
+        let mut all = Passage::default();
+        for ruleset in &self.nft {
+            let skipped = |family: &str, table: &str| family == name && foreign(table) && saved(table);
+            all.join(ruleset.passage(packet, &skipped));
+        }
+        for saved in tables {
+            let skipped = |table: &str| saved.in_nftables && in_nft(table) && !foreign(table);
+            all.join(saved.passage(packet, &skipped));
+        }
+        all
     }
 }
 
-/// The port, and what `/etc/services` calls it.
+/// The port, and the names of services in `/etc/services`.
 #[derive(Clone, Debug)]
 pub(crate) struct Port {
     pub(crate) number: u16,
     pub(crate) names: Vec<String>,
+    /// Names of services on other ports.
+    others: BTreeSet<String>,
 }
 
 impl Port {
     fn of(host: &Host) -> Self {
-        let services = host.read("etc/services").unwrap_or_default();
-        let number = host.port;
-        let wanted = format!("{number}/tcp");
-        let lines = services.lines().map(|l| l.split('#').next().unwrap_or(""));
-        let fields = lines.map(|l| l.split_whitespace().collect::<Vec<_>>());
-        let named = fields.filter(|f| f.get(1).is_some_and(|p| *p == wanted));
-        let names = named.flat_map(|f| {
-            f.into_iter().enumerate().filter(|(i, _)| *i != 1).map(|(_, n)| n.to_owned()).collect::<Vec<_>>()
-        });
-        Self { number, names: names.collect() }
+        Self::from_services(host.port, &host.read("etc/services").unwrap_or_default())
+    }
+
+    /// Reads lines such as `prodigy-internet 1778/tcp alias`, services(5).
+    pub(crate) fn from_services(number: u16, services: &str) -> Self {
+        let mut port = Self { number, names: Vec::new(), others: BTreeSet::new() };
+        for line in services.lines().map(|l| l.split('#').next().unwrap_or("")) {
+            let mut fields = line.split_whitespace();
+            let (Some(name), Some(entry)) = (fields.next(), fields.next()) else { continue };
+            let Some(entry) = entry.strip_suffix("/tcp") else { continue };
+            let names = std::iter::once(name).chain(fields).map(str::to_owned);
+            if entry.parse() == Ok(number) { port.names.extend(names) } else { port.others.extend(names) }
+        }
+        port
     }
 
     /// Whether one of `1778`, `1700-1800`, `1700:1800`, `ssh` is the port.
@@ -241,8 +143,9 @@ impl Port {
         }
         match text.parse::<u16>() {
             Ok(port) => Met::of(port == self.number),
-            Err(_) if text.starts_with(['@', '$']) => Met::Unsure,
-            Err(_) => Met::of(self.names.iter().any(|n| n == text)),
+            Err(_) if self.names.iter().any(|n| n == text) => Met::Yes,
+            Err(_) if self.others.contains(text) => Met::No,
+            Err(_) => Met::Unsure,
         }
     }
 }
@@ -268,33 +171,47 @@ fn firewall(host: &Host, check: &Check) -> Vec<Finding> {
     if families.is_empty() {
         return Vec::new();
     }
-    let rulesets = if host.live { running() } else { files::configured(host) };
+    let rulesets = if host.live { ask::running(host) } else { files::configured(host) };
     let port = Port::of(host);
     let mut found = if host.live { Vec::new() } else { files::not_loaded(host, check) };
+    found.extend(rulesets.unseen.iter().map(|(source, reason)| unseen(source, reason.as_str())));
     for family in families {
         let subject = format!("port {}, {}", port.number, family.name());
+        if rulesets.is_empty() {
+            let why = match host.live {
+                true => {
+                    "neither nft nor iptables could be asked for rules: they are not installed, or want root"
+                }
+                false => "this root has no firewall configuration that is known",
+            };
+            found.push(unseen(subject, why));
+            continue;
+        }
         match rulesets.fate(family, &port) {
-            Some(Fate::Drop) => {}
-            Some(Fate::Unsure) => found.push(unseen(
-                subject,
-                "the firewall has rules that may restrict the port, but by what cannot be told here: interfaces, destinations, sets",
-            )),
-            Some(Fate::Accept) => {
+            (Fate::Drop, _) => {}
+            (Fate::Accept, _) if rulesets.unseen.is_empty() => {
                 let mut finding = open(host, check, &subject, family);
                 if !served {
                     finding.severity = Severity::Note;
-                    finding.found = "nothing listens here yet, and nothing in the firewall would keep other hosts out".into();
+                    finding.found =
+                        "nothing listens here yet, and nothing in the firewall would keep other hosts out"
+                            .into();
                 }
                 found.push(finding);
             }
-            None if host.live => found.push(unseen(
+            (Fate::Accept, _) => found.push(unseen(
                 subject,
-                "neither nft nor iptables could be asked for rules: they are not installed, or want root",
+                "no rule that could be read keeps other hosts from the port, but not all rules could be read",
             )),
-            None => found.push(unseen(subject, "this root has no firewall configuration that is known")),
+            (Fate::Unsure, doubts) => found.push(unseen(subject, undecided(&doubts))),
         }
     }
     found
+}
+
+fn undecided(doubts: &[String]) -> String {
+    let doubts = if doubts.is_empty() { "its rules".to_owned() } else { doubts.join("; ") };
+    format!("unsure whether the firewall keeps other hosts from the port. Not decidable here: {doubts}")
 }
 
 fn open(host: &Host, check: &Check, subject: &str, family: Family) -> Finding {
@@ -318,21 +235,14 @@ fn open(host: &Host, check: &Check, subject: &str, family: Family) -> Finding {
         .fix(fix)
 }
 
-fn running() -> Rulesets {
-    let ask = |program, args: &[&str]| output(program, args).into_iter().collect();
-    Rulesets {
-        nft: ask("nft", &["-nn", "list", "ruleset"]),
-        v4: ask("iptables-save", &[]),
-        v6: ask("ip6tables-save", &[]),
-    }
-}
-
-/// What a program of the system answers, where it can be asked.
-pub(super) fn output(program: &str, args: &[&str]) -> Option<String> {
-    let place = ["/usr/sbin", "/sbin", "/usr/bin", "/bin"].iter().map(|d| format!("{d}/{program}"));
-    let path = place.into_iter().find(|p| std::path::Path::new(p).exists())?;
-    let answer = Command::new(path).args(args).stdin(Stdio::null()).stderr(Stdio::null()).output().ok()?;
-    answer.status.success().then(|| String::from_utf8_lossy(&answer.stdout).into_owned())
+/// Reads a text in every form and evaluates it, for fuzzing.
+pub(crate) fn evaluate_any(text: &str) {
+    let port = Port::from_services(1778, "");
+    let nft = std::iter::once(Ruleset::from_text(text)).chain(Ruleset::from_json(text).ok()).collect();
+    let rulesets =
+        Rulesets { nft, v4: vec![Tables::parse(text)], v6: vec![Tables::parse(text)], ..Rulesets::default() };
+    rulesets.fate(Family::V4, &port);
+    rulesets.fate(Family::V6, &port);
 }
 
 #[cfg(test)]

@@ -1,99 +1,392 @@
 //! The command line of a unit: whether it runs the daemon, and with which options.
 
+use super::environment::{Environment, Word, expand, split};
+use super::flagfile::Reader;
+use crate::host::Host;
+
 /// The daemon, and the one that it replaces.
 pub(super) const NAMES: [&str; 2] = ["profd", "dynolog"];
 
+/// Shells, which run a script or a text.
+const SHELLS: [&str; 6] = ["sh", "bash", "dash", "ash", "zsh", "ksh"];
+
 /// Programs that start another one.
-const STARTERS: [&str; 12] = [
-    "env", "sh", "bash", "dash", "nice", "ionice", "numactl", "taskset", "chrt", "setpriv", "stdbuf", "exec",
+const STARTERS: [&str; 24] = [
+    "env",
+    "nice",
+    "ionice",
+    "numactl",
+    "taskset",
+    "chrt",
+    "setpriv",
+    "stdbuf",
+    "exec",
+    "nohup",
+    "setsid",
+    "timeout",
+    "prlimit",
+    "unshare",
+    "nsenter",
+    "chroot",
+    "sudo",
+    "runuser",
+    "su",
+    "tini",
+    "dumb-init",
+    "systemd-run",
+    "firejail",
+    "bwrap",
 ];
+
+/// Characters by which a shell does more than to start a program with these words.
+const SHELL_SYNTAX: [char; 19] =
+    ['$', '`', '<', '>', ';', '&', '|', '(', ')', '{', '}', '*', '?', '[', ']', '\\', '~', '#', '!'];
+
+/// A setting of the daemon: dashes and underscores are the same, and so are `--a=b` and `--a b`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Opt {
+    pub(super) name: String,
+    pub(super) value: Option<String>,
+    /// The flag file that holds it.
+    pub(super) file: Option<String>,
+    /// The value is not known.
+    pub(super) unknown: bool,
+}
 
 /// A command line that runs the daemon.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Command {
-    /// Started with `+` or `!`: what the unit takes away does not bind it.
+    /// Started with `+` or `!`: the unit's restrictions do not apply.
     pub(super) privileged: bool,
-    /// Its options as pairs: dashes and underscores are the same, and so are `--a=b` and `--a b`.
-    options: Vec<(String, Option<String>)>,
-    /// Some of its options come from a variable.
-    pub(super) variable: bool,
+    options: Vec<Opt>,
+    /// Reasons for which not all of its options are known.
+    pub(super) unknown: Vec<String>,
+}
+
+/// The words of one command, and the options for its executable.
+struct Line {
+    words: Vec<Word>,
+    privileged: bool,
+    expands: bool,
+}
+
+/// Splits a value of `ExecStart` into commands: a semicolon as a word stands between them.
+fn lines(text: &str) -> Vec<Line> {
+    let mut lines = Vec::new();
+    // A semicolon in quotes or behind a backslash is a word like others.
+    for part in split(text).split(|word| word.text == ";" && !word.literal) {
+        let mut words = part.to_vec();
+        let Some(first) = words.first_mut() else { continue };
+        // `@-:+!|` say how to start it.
+        let plain = first.text.trim_start_matches(['@', '-', ':', '+', '!', '|']).to_owned();
+        let prefix = &first.text[..first.text.len() - plain.len()];
+        let (privileged, expands, renamed) =
+            (prefix.contains(['+', '!']), !prefix.contains(':'), prefix.contains('@'));
+        first.text = plain;
+        // With `@` the second word is what the program sees as its name.
+        if renamed && words.len() > 1 {
+            words.remove(1);
+        }
+        lines.push(Line { words, privileged, expands });
+    }
+    lines
+}
+
+fn base(word: &str) -> &str {
+    word.rsplit('/').next().unwrap_or_default()
+}
+
+fn is_daemon(word: &Word) -> bool {
+    NAMES.contains(&base(&word.text))
+}
+
+/// Whether a value of `ExecStart` runs the daemon.
+pub(super) fn starts_daemon(text: &str) -> bool {
+    lines(text).into_iter().any(|line| locate(line.words).is_some())
+}
+
+/// The commands of a value of `ExecStart` that run the daemon.
+pub(super) fn commands(text: &str, host: &Host, environment: &Environment, dir: &str) -> Vec<Command> {
+    let command = |line: Line| {
+        let words = if line.expands { expand(line.words, environment) } else { line.words };
+        let mut command = Command { privileged: line.privileged, ..Command::default() };
+        let found = locate(words)?;
+        command.unknown.extend(found.unknown);
+        let mut environment = environment.clone();
+        found.assignments.iter().for_each(|word| environment.assign(word));
+        command.read_options(&found.arguments, host, &environment, dir);
+        Some(command)
+    };
+    lines(text).into_iter().filter_map(command).collect()
+}
+
+/// The daemon within a command line.
+#[derive(Default)]
+struct Located {
+    /// `NAME=value` before it, as env(1) takes them.
+    assignments: Vec<Word>,
+    arguments: Vec<Word>,
+    unknown: Option<String>,
+}
+
+/// Finds the daemon in the words of a command; `None` where another program is run.
+fn locate(words: Vec<Word>) -> Option<Located> {
+    let first = words.first()?;
+    let program = base(&first.text).to_owned();
+    let absolute = |w: &Word| w.text.starts_with('/') && is_daemon(w);
+    if is_daemon(first) {
+        return Some(Located { arguments: words[1..].to_vec(), ..Located::default() });
+    }
+    if SHELLS.contains(&program.as_str()) {
+        return locate_in_shell(&words, &program);
+    }
+    let starter = STARTERS.contains(&program.as_str());
+    // Programs that are not known run it, too, where they are given its path.
+    let at = words.iter().position(|w| if starter { is_daemon(w) } else { absolute(w) });
+    match at {
+        Some(at) => {
+            let shell = words[..at].iter().any(|w| SHELLS.contains(&base(&w.text)));
+            let reason = format!("it is started by {program}");
+            Some(Located {
+                assignments: words[1..at].to_vec(),
+                arguments: words[at + 1..].to_vec(),
+                unknown: (!starter || shell).then_some(reason),
+            })
+        }
+        // Inside of a word: `env -S "profd …"`, `su -c "profd …"`.
+        None if starter => {
+            let word = words.iter().find(|w| split(&w.text).iter().any(is_daemon))?;
+            let inner = split(&word.text);
+            let at = inner.iter().position(is_daemon)?;
+            Some(Located {
+                assignments: Vec::new(),
+                arguments: inner[at + 1..].to_vec(),
+                unknown: Some(format!("it is started by {program}")),
+            })
+        }
+        None => None,
+    }
+}
+
+/// `sh -c 'exec profd --port 1778'`, `sh /path/profd`.
+fn locate_in_shell(words: &[Word], program: &str) -> Option<Located> {
+    let script = words.iter().skip(1).find(|w| split(&w.text).iter().any(is_daemon))?;
+    let inner = split(&script.text);
+    let at = inner.iter().position(is_daemon)?;
+    let plain = inner[..at].iter().all(|w| w.text == "exec");
+    let known = plain && !script.unknown && !script.text.contains(SHELL_SYNTAX);
+    Some(Located {
+        assignments: Vec::new(),
+        arguments: inner[at + 1..].to_vec(),
+        unknown: (!known).then(|| format!("{program} makes them")),
+    })
 }
 
 impl Command {
-    /// `None` where it runs another program.
-    pub(super) fn parse(line: &str) -> Option<Self> {
-        let words: Vec<String> = line.split_whitespace().map(|w| w.replace(['"', '\''], "")).collect();
-        let base = |word: &str| word.rsplit('/').next().unwrap_or_default().to_owned();
-        // `@-:+!` say how to start it.
-        let first = words.first()?;
-        let plain = first.trim_start_matches(['@', '-', ':', '+', '!', '|']);
-        let privileged = first[..first.len() - plain.len()].contains(['+', '!']);
-        let first = base(plain);
-        let at = match NAMES.contains(&first.as_str()) {
-            true => 0,
-            // Programs that run what they are given; others may have the name among their arguments.
-            false if STARTERS.contains(&first.as_str()) => {
-                words.iter().position(|w| NAMES.contains(&base(w).as_str()))?
+    fn read_options(&mut self, words: &[Word], host: &Host, environment: &Environment, dir: &str) {
+        let mut files = Reader { host, dir, files: 0, unknown: Vec::new() };
+        let mut at = 0;
+        while let Some(word) = words.get(at) {
+            at += 1;
+            if word.text == "--" {
+                break;
             }
-            false => return None,
-        };
-        let words = &words[at + 1..];
-        let variable = words.iter().any(|w| w.starts_with('$'));
-        let value = |i: usize| words.get(i + 1).filter(|w| !w.starts_with('-')).cloned();
-        let options = words.iter().enumerate().filter_map(|(i, word)| {
-            let option = word.strip_prefix('-')?.trim_start_matches('-');
-            let (name, value) = match option.split_once('=') {
-                Some((name, value)) => (name, Some(value.to_owned())),
-                None => (option, value(i)),
+            let Some(option) = word.text.strip_prefix('-').filter(|o| !o.is_empty()) else {
+                // The value of an option before it, or any number of options.
+                if word.unknown {
+                    self.unknown.push(format!("`{}` is not known", word.text));
+                }
+                continue;
             };
-            Some((name.replace('_', "-"), value))
-        });
-        Some(Self { privileged, options: options.collect(), variable })
+            let option = option.trim_start_matches('-');
+            let (name, value, unknown) = match option.split_once('=') {
+                Some((name, value)) => (name, Some(value.to_owned()), word.unknown),
+                None => {
+                    let next = words.get(at).filter(|w| !w.text.starts_with('-'));
+                    (option, next.map(|w| w.text.clone()), word.unknown || next.is_some_and(|w| w.unknown))
+                }
+            };
+            let name = name.replace('_', "-");
+            match (name.as_str(), value) {
+                ("flagfile", Some(_)) if unknown => files.unknown.push("flag file of an unknown name".into()),
+                ("flagfile", Some(list)) => files.read_list(&list, 0, &mut self.options),
+                ("fromenv" | "tryfromenv", Some(list)) => self.read_environment(&list, environment),
+                (_, value) => self.options.push(Opt { name, value, file: None, unknown }),
+            }
+        }
+        self.unknown.append(&mut files.unknown);
+        self.unknown.extend(environment.unread.iter().filter(|_| words.iter().any(|w| w.unknown)).cloned());
+        let last = self.options.iter().rev().find(|o| o.name == "certs-dir");
+        if last.is_some_and(|o| o.unknown) {
+            self.unknown.push("the value of --certs-dir is not known".into());
+        }
+        self.unknown.sort();
+        self.unknown.dedup();
     }
 
-    /// The values that an option has.
-    pub(super) fn values<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
-        self.options.iter().filter(move |(n, _)| n == name).filter_map(|(_, value)| value.as_deref())
+    /// `--fromenv=certs_dir` takes the variable `FLAGS_certs_dir`.
+    fn read_environment(&mut self, list: &str, environment: &Environment) {
+        for flag in list.split(',').map(str::trim) {
+            match environment.get(&format!("FLAGS_{flag}")) {
+                Some(value) => {
+                    let (name, value) = (flag.replace('_', "-"), Some(value.to_owned()));
+                    self.options.push(Opt { name, value, file: None, unknown: false });
+                }
+                None => self.unknown.push(format!("the variable FLAGS_{flag} is not known")),
+            }
+        }
+    }
+
+    /// The last setting of a name, which counts.
+    fn last(&self, name: &str) -> Option<&Opt> {
+        self.options.iter().rev().find(|o| o.name == name)
     }
 
     /// Whether a flag is given and not taken back.
-    pub(super) fn has(&self, name: &str) -> bool {
-        let mut given = self.options.iter().filter(|(n, _)| n == name);
-        given.next_back().is_some_and(|(_, value)| value.as_deref() != Some("false"))
+    fn has(&self, name: &str) -> bool {
+        self.last(name).is_some_and(|o| o.value.as_deref() != Some("false"))
     }
 
     /// The address of a `--bind` that means all of them.
     pub(super) fn everywhere(&self) -> Option<&str> {
         let address = |v: &str| v.parse().ok().or_else(|| Some(v.parse::<std::net::SocketAddr>().ok()?.ip()));
-        self.values("bind").find(|v| address(v).is_some_and(|ip: std::net::IpAddr| ip.is_unspecified()))
+        let values = self.options.iter().filter(|o| o.name == "bind").filter_map(|o| o.value.as_deref());
+        values.into_iter().find(|v| address(v).is_some_and(|ip: std::net::IpAddr| ip.is_unspecified()))
     }
 
-    /// The option that makes it talk to everybody without asking for a certificate.
-    pub(super) fn without_tls(&self) -> Option<&'static str> {
-        if self.values("certs-dir").last() == Some("NO_CERTS") {
-            return Some("--certs-dir NO_CERTS");
+    /// The option by which the daemon serves without certificates.
+    pub(super) fn without_tls(&self) -> Option<String> {
+        let from = |option: &Opt| match &option.file {
+            Some(file) => format!(" (in the flag file {file})"),
+            None => String::new(),
+        };
+        match self.last("certs-dir") {
+            Some(o) if o.value.as_deref() == Some("NO_CERTS") => {
+                Some(format!("--certs-dir NO_CERTS{}", from(o)))
+            }
+            _ if self.has("insecure-listen") => Some(format!(
+                "--insecure-listen{}",
+                self.last("insecure-listen").map(from).unwrap_or_default()
+            )),
+            _ => None,
         }
-        self.has("insecure-listen").then_some("--insecure-listen")
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::tests::{clean_dir, write};
+
+    /// The commands of a line, in a root with these files, with these variables.
+    fn read(line: &str, files: &[(&str, &str)], environment: &str) -> Vec<Command> {
+        let dir = clean_dir();
+        for (path, text) in files {
+            let path = dir.path().join(path);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            write(&path, 0o644, text);
+        }
+        let host = Host::open(dir.path(), false, None, 1778).unwrap();
+        let mut variables = Environment::default();
+        split(environment).iter().for_each(|w| variables.assign(w));
+        commands(line, &host, &variables, "/srv")
+    }
+
+    fn one(line: &str, files: &[(&str, &str)], environment: &str) -> Command {
+        let mut found = read(line, files, environment);
+        assert_eq!(found.len(), 1, "{line}");
+        found.remove(0)
+    }
 
     #[test]
     fn options_are_read_as_the_daemon_reads_them() {
-        let command =
-            Command::parse("+/usr/bin/profd -certs_dir=x --bind 10.0.0.5 --certs-dir NO_CERTS --use-json")
-                .unwrap();
-        assert_eq!(command.without_tls(), Some("--certs-dir NO_CERTS"));
+        let line = "+/usr/bin/profd -certs_dir=x --bind 10.0.0.5 --certs-dir NO_CERTS --use-json";
+        let command = one(line, &[], "");
+        assert_eq!(command.without_tls().as_deref(), Some("--certs-dir NO_CERTS"));
         assert!(command.privileged && command.has("use-json") && command.everywhere().is_none());
-        let command = Command::parse("env A=b dynolog --insecure_listen --bind=::").unwrap();
-        assert_eq!((command.without_tls(), command.everywhere()), (Some("--insecure-listen"), Some("::")));
-        assert_eq!(
-            Command::parse("profd --certs-dir /etc/profguard/server_certs").unwrap().without_tls(),
-            None
-        );
-        assert!(Command::parse("profctl --certs-dir NO_CERTS profd").is_none());
+        let command = one("env A=b dynolog --insecure_listen --bind=::", &[], "");
+        assert_eq!(command.without_tls().as_deref(), Some("--insecure-listen"));
+        assert_eq!(command.everywhere(), Some("::"));
+        assert!(command.unknown.is_empty());
+        assert_eq!(one("profd --certs-dir /etc/profguard/server_certs", &[], "").without_tls(), None);
+        assert!(read("profctl --certs-dir NO_CERTS profd", &[], "").is_empty());
+    }
+
+    #[test]
+    fn every_way_to_give_no_certs_is_found() {
+        let nested = ("srv/more.flags", "  --use_json\n--certs-dir=NO_CERTS\n");
+        let files = [
+            ("etc/f.flags", "# of the cluster\n--port=1778\n-certs_dir=NO_CERTS\n"),
+            ("etc/blank.flags", "--certs_dir NO_CERTS\n"),
+            ("etc/nested.flags", "--flagfile=more.flags\n"),
+            ("etc/named.flags", "other tool\n--certs-dir=/x\nprofd dynolog\n--certs-dir=NO_CERTS\n"),
+            nested,
+        ];
+        for line in [
+            "profd --flagfile=/etc/f.flags",
+            "dynolog -flagfile /etc/f.flags --port 1778",
+            "profd --certs-dir /x --flagfile=/etc/f.flags",
+            "profd --flagfile /etc/blank.flags",
+            "profd --flagfile=/etc/nested.flags",
+            "profd --flagfile=/etc/nested.flags,more.flags",
+            "profd --flagfile=/etc/named.flags",
+            "-@/usr/bin/profd daemon --certs-dir=\"NO_CERTS\"",
+            "/bin/sh -c \"exec profd --certs-dir NO_CERTS\"",
+            "/bin/sh -ec 'ulimit -n 9; exec /usr/bin/profd --certs-dir NO_CERTS > /tmp/x'",
+            "/usr/bin/env -S \"profd --certs-dir NO_CERTS\"",
+            "env FLAGS_certs_dir=NO_CERTS dynolog --fromenv=certs_dir",
+            "profd $OPTS",
+            "profd --certs-dir=${MODE}",
+            "profd --certs-dir ${MODE}",
+            "/bin/true ; profd --certs-dir NO_CERTS",
+            "/bin/sh -c \"sleep 1 ; profd --certs-dir NO_CERTS\"",
+            "/opt/wrapper --quiet /usr/bin/profd --certs-dir NO_CERTS",
+        ] {
+            let found = read(line, &files, "'OPTS=--port 1 --certs-dir NO_CERTS' MODE=NO_CERTS");
+            let told =
+                found.iter().any(|c| c.without_tls().is_some_and(|t| t.starts_with("--certs-dir NO_CERTS")));
+            assert!(told, "{line}: {found:?}");
+        }
+        let told = one("profd --flagfile=/etc/f.flags", &files, "").without_tls();
+        assert_eq!(told.as_deref(), Some("--certs-dir NO_CERTS (in the flag file /etc/f.flags)"));
+        // The last one counts, wherever it stands.
+        assert_eq!(one("profd --flagfile=/etc/f.flags --certs-dir=/x", &files, "").without_tls(), None);
+    }
+
+    #[test]
+    fn options_that_are_not_known_are_said_to_be() {
+        let files = [
+            ("etc/circle", "--flagfile=/etc/circle\n"),
+            ("etc/odd", "--certs-dir=/x\n--a{b}=c\n"),
+            ("etc/pattern", "prof*\n--certs-dir=/x\n"),
+            ("etc/env", "--fromenv=certs_dir\n"),
+        ];
+        for line in [
+            "profd --flagfile=/etc/missing",
+            "profd --flagfile=/etc/circle",
+            "profd --flagfile=/etc/odd",
+            "profd --flagfile=/etc/pattern",
+            "profd --flagfile=/etc/env",
+            "profd --flagfile=$F",
+            "profd --flagfile=%E/f",
+            "profd $UNSET",
+            "profd --port ${UNSET}",
+            "profd --certs-dir=${UNSET}",
+            "profd --certs-dir=%i",
+            "dynolog --tryfromenv=certs_dir",
+            "/bin/sh -c 'exec profd --certs-dir /x $MORE'",
+            "/bin/sh -c '. /etc/default/profd; profd --certs-dir /x'",
+            "/opt/wrapper /usr/bin/profd --certs-dir /x",
+        ] {
+            let command = one(line, &files, "");
+            assert!(command.without_tls().is_none() && !command.unknown.is_empty(), "{line}: {command:?}");
+        }
+        for line in [
+            "profd --certs-dir /x --bind 10.0.0.1",
+            ":profd --certs-dir /x -- $A",
+            "sh -c 'exec profd --certs-dir /x'",
+        ] {
+            assert!(one(line, &files, "").unknown.is_empty(), "{line}");
+        }
     }
 }

@@ -23,6 +23,8 @@ pub(crate) struct Unit {
     /// Its file and drop-ins.
     pub(crate) files: Vec<String>,
     pub(crate) settings: Settings,
+    /// Files of it that could not be read, and the reasons.
+    pub(crate) unread: Vec<(String, String)>,
 }
 
 /// Settings of `[Service]`: every value that was given since the last empty one, which resets.
@@ -46,9 +48,8 @@ impl Settings {
 
     pub(crate) fn read(&mut self, text: &str) {
         let mut service = false;
-        // A backslash joins lines.
-        let joined = text.replace("\\\n", " ");
-        for line in joined.lines().map(str::trim).filter(|l| !l.starts_with(['#', ';'])) {
+        for line in joined_lines(text) {
+            let line = line.trim();
             if line.starts_with('[') {
                 service = line == "[Service]";
             } else if let Some((key, value)) = line.split_once('=').filter(|_| service) {
@@ -60,6 +61,32 @@ impl Settings {
             }
         }
     }
+}
+
+/// Lines of a file, with those that a backslash joins. Comments between joined lines are left out, and do not end
+/// them, systemd.syntax(7); one is a comment even where it ends with a backslash (`config_parse`,
+/// src/shared/conf-parser.c of systemd).
+pub(super) fn joined_lines(text: &str) -> Vec<String> {
+    let (mut lines, mut open) = (Vec::new(), None::<String>);
+    for line in text.lines() {
+        if line.trim_start().starts_with(['#', ';']) {
+            continue;
+        }
+        let line = line.trim_end();
+        let mut whole = open.take().unwrap_or_default();
+        // Two backslashes are one that is escaped.
+        let joins = line.bytes().rev().take_while(|b| *b == b'\\').count() % 2 == 1;
+        if joins {
+            whole.push_str(&line[..line.len() - 1]);
+            whole.push(' ');
+            open = Some(whole);
+        } else {
+            whole.push_str(line);
+            lines.push(whole);
+        }
+    }
+    lines.extend(open);
+    lines
 }
 
 /// Every service of the host that is not masked.
@@ -80,14 +107,21 @@ fn unit(host: &Host, name: String) -> Option<Unit> {
     if masked(host, &path) || own {
         return None;
     }
-    let mut settings = Settings::default();
-    settings.read(&host.read(&path).ok()?);
-    let mut files = vec![path.clone()];
-    for drop_in in drop_ins(host, &name) {
-        settings.read(&host.read(&drop_in).unwrap_or_default());
-        files.push(drop_in);
+    let mut unit = Unit {
+        name,
+        path: path.clone(),
+        files: Vec::new(),
+        settings: Settings::default(),
+        unread: Vec::new(),
+    };
+    for file in std::iter::once(path).chain(drop_ins(host, &unit.name)) {
+        match host.read(&file) {
+            Ok(text) => unit.settings.read(&text),
+            Err(e) => unit.unread.push((file.clone(), crate::io_reason(&e))),
+        }
+        unit.files.push(file);
     }
-    Some(Unit { name, path, files, settings })
+    Some(unit)
 }
 
 fn is_there(host: &Host, path: &str) -> bool {

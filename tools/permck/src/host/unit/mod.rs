@@ -9,10 +9,13 @@ use super::umask::{judge, octal};
 use super::{Check, Host, unseen};
 
 mod command;
+mod environment;
 pub(crate) mod file;
+mod flagfile;
 mod sandbox;
 
 use command::{Command, NAMES};
+use environment::Environment;
 use file::{Settings, Unit};
 use sandbox::sandbox;
 
@@ -22,7 +25,9 @@ pub(super) static CHECK: Check = Check {
     what: "the daemon's systemd unit gives it more than it needs",
     run: |host, check| {
         let units = file::units(host);
-        units.iter().filter(|u| is_daemon(u)).flat_map(|u| unit(host, check, u)).collect()
+        let unread = units.iter().flat_map(|u| &u.unread);
+        let notes = unread.map(|(path, reason)| unseen(host.shown(path), reason.as_str()));
+        notes.chain(units.iter().filter(|u| is_daemon(u)).flat_map(|u| unit(host, check, u))).collect()
     },
 };
 
@@ -38,14 +43,24 @@ pub(super) static NO_TLS: Check = Check {
     },
 };
 
+/// Reads a text as a unit and as a command line, for fuzzing.
+pub(crate) fn read_any(text: &str) {
+    let mut settings = Settings::default();
+    settings.read(text);
+    let _ = command::starts_daemon(text);
+}
+
 /// A unit of the daemon: by its name, or because it runs it.
 fn is_daemon(unit: &Unit) -> bool {
     let stem = unit.name.trim_end_matches(".service").split('@').next().unwrap_or_default();
-    NAMES.contains(&stem) || unit.settings.all("ExecStart").iter().any(|line| Command::parse(line).is_some())
+    NAMES.contains(&stem) || unit.settings.all("ExecStart").iter().any(|line| command::starts_daemon(line))
 }
 
 fn unit(host: &Host, check: &Check, unit: &Unit) -> Vec<Finding> {
     let place = host.shown(&unit.path);
+    if unit.unread.iter().any(|(path, _)| *path == unit.path) {
+        return Vec::new();
+    }
     let edit = |line: &str| edit(host, unit, line);
     let tell =
         |text: String, wanted: &str| check.finding(&place).found(text).expected(wanted).fix(edit(wanted));
@@ -54,7 +69,14 @@ fn unit(host: &Host, check: &Check, unit: &Unit) -> Vec<Finding> {
     found.extend(sandbox(&unit.settings, &tell));
     let umask = unit.settings.get("UMask").and_then(octal).unwrap_or(0o022);
     found.extend(judge(check, &place, &unit.name, umask, &edit("UMask=0027")));
-    for command in commands(unit) {
+    let commands = commands(host, unit);
+    if commands.is_empty() && unit.settings.has("ExecStart") {
+        found.push(unseen(
+            &place,
+            "its program is not the daemon itself: the options of the daemon are not known",
+        ));
+    }
+    for command in commands {
         if command.privileged {
             let text = "starts the daemon with + or !: User and the like do not bind it".to_owned();
             found.push(tell(text, "ExecStart= and then the command without it"));
@@ -67,20 +89,24 @@ fn unit(host: &Host, check: &Check, unit: &Unit) -> Vec<Finding> {
                 .expected("--bind with one address, best of a network of its own")
                 .fix(edit("ExecStart= and then the command with --bind ADDRESS"))
         }));
-        if command.variable {
-            found.push(unseen(
-                &place,
-                "its options come from a variable: the addresses that it binds to are not known",
-            ));
-        }
+        found.extend(command.unknown.iter().map(|reason| {
+            let text = format!(
+                "unsure whether the daemon gets certificates and which addresses it binds to: not all of its options \
+                 are known: {reason}"
+            );
+            unseen(&place, text)
+        }));
     }
     found.extend(unit.files.iter().filter_map(|path| changeable(host, path)));
     found
 }
 
 /// The daemon's command lines in a unit.
-fn commands(unit: &Unit) -> impl Iterator<Item = Command> + '_ {
-    unit.settings.all("ExecStart").iter().filter_map(|line| Command::parse(line))
+fn commands(host: &Host, unit: &Unit) -> Vec<Command> {
+    let environment = Environment::of(host, &unit.settings);
+    let dir = unit.settings.get("WorkingDirectory").map_or("/", |dir| dir.trim_start_matches('-'));
+    let lines = unit.settings.all("ExecStart").iter();
+    lines.flat_map(|line| command::commands(line, host, &environment, dir)).collect()
 }
 
 /// How to change a setting of a unit.
@@ -93,14 +119,14 @@ fn edit(host: &Host, unit: &Unit, line: &str) -> String {
 }
 
 fn no_tls(host: &Host, check: &Check, unit: &Unit) -> Vec<Finding> {
-    let finding = |option: &str| {
+    let finding = |option: String| {
         check
             .finding(host.shown(&unit.path))
             .found(format!("starts the daemon with {option}: whoever reaches its port controls it"))
             .expected("--certs-dir with a directory that certck check finds good")
             .fix(edit(host, unit, "ExecStart= and then the command with --certs-dir DIR"))
     };
-    commands(unit).filter_map(|c| c.without_tls()).map(finding).collect()
+    commands(host, unit).iter().filter_map(Command::without_tls).map(finding).collect()
 }
 
 /// Whoever can change a unit's file decides what root starts. The files of an unpacked image may belong to whoever

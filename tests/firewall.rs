@@ -1,0 +1,417 @@
+//! `permck host` against real connections: rule sets are loaded with real nft and iptables into a network namespace,
+//! another one connects, and the verdict has to agree.
+//!
+//! Needs root, iproute2, nftables and iptables; without them it is reported as skipped.
+#![cfg(target_os = "linux")]
+#![allow(clippy::unwrap_used, clippy::print_stderr, reason = "a test program")]
+
+#[path = "firewall/cases.rs"]
+#[allow(missing_docs, unreachable_pub, reason = "a module of this test program")]
+mod cases;
+mod harness;
+
+use std::fmt::Write as _;
+use std::fs::File;
+use std::io::Write as _;
+use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
+use std::os::fd::AsFd;
+use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+use cases::{CASES, Case, Closed, Input, Legacy, Loader, Nft, Open, Shell, Unsure, Verdict};
+use harness::{Done, bin, finish};
+use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
+
+const PORT: u16 = 1778;
+
+/// A connection that takes longer is dropped: both ends are on this machine.
+const CONNECT: Duration = Duration::from_millis(300);
+
+/// Addresses of the daemon's host and of the other, from the documentation ranges (RFC 5737, RFC 3849).
+const V4: [&str; 2] = ["198.51.100.1", "198.51.100.2"];
+const V6: [&str; 2] = ["2001:db8:1::1", "2001:db8:1::2"];
+
+/// libtest captures what macros print, and shows nothing of a test that passes.
+fn say(text: &str) {
+    let _ = std::io::stderr().write_all(format!("{text}\n").as_bytes());
+}
+
+fn report_skipped(test: &str, reason: &str) {
+    say(&format!("SKIPPED {test}: {reason}"));
+}
+
+/// Two network namespaces with a cable between them; the first is the daemon's.
+struct Pair {
+    names: [String; 2],
+}
+
+impl Pair {
+    fn new() -> Result<Self, String> {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let count = COUNT.fetch_add(1, Ordering::Relaxed);
+        let name = |side: &str| format!("profguard-{}-{count}-{side}", std::process::id());
+        // From here on they are removed, whatever happens.
+        let pair = Self { names: [name("daemon"), name("other")] };
+        let [daemon, other] = &pair.names;
+        ip(&["netns", "add", daemon])?;
+        ip(&["netns", "add", other])?;
+        let (mac, peer) = ("02:00:00:00:00:01", "02:00:00:00:00:02");
+        let link = ["link", "add", "v", "netns", daemon, "address", mac, "type", "veth"];
+        ip(&[&link[..], &["peer", "name", "v", "netns", other, "address", peer]].concat())?;
+        for (at, own_mac_of_peer) in [(0, peer), (1, mac)] {
+            let name = &pair.names[at];
+            let set = |args: &[&str]| ip(&[&["-n", name][..], args].concat());
+            set(&["link", "set", "lo", "up"])?;
+            set(&["link", "set", "v", "up"])?;
+            set(&["addr", "add", &format!("{}/24", V4[at]), "dev", "v"])?;
+            set(&["addr", "add", &format!("{}/64", V6[at]), "dev", "v", "nodad"])?;
+            // The verdict is about TCP: rules that drop neighbour discovery do not matter here.
+            for peer in [V4[1 - at], V6[1 - at]] {
+                set(&["neigh", "replace", peer, "lladdr", own_mac_of_peer, "dev", "v", "nud", "permanent"])?;
+            }
+        }
+        Ok(pair)
+    }
+
+    fn command(&self, side: usize, program: &str) -> Command {
+        let mut command = Command::new("ip");
+        command.args(["netns", "exec", &self.names[side], program]).stdin(Stdio::null()).env("LC_ALL", "C");
+        command
+    }
+
+    /// Runs a function in one of the namespaces, in a thread of its own.
+    fn enter<T: Send>(&self, side: usize, run: impl FnOnce() -> T + Send) -> T {
+        let namespace = File::open(format!("/run/netns/{}", self.names[side])).unwrap();
+        std::thread::scope(|scope| {
+            let thread = scope.spawn(move || {
+                move_into_link_name_space(namespace.as_fd(), Some(LinkNameSpaceType::Network)).unwrap();
+                run()
+            });
+            thread.join().unwrap()
+        })
+    }
+
+    fn load(&self, case: &Case) -> Result<(), String> {
+        let rules = case.rules;
+        let script = match case.loader {
+            Input(policy) => format!(
+                "nft -f - <<'END'\ntable inet f {{ chain in {{ type filter hook input priority 0; policy {policy}; {rules}; }}\n}}\nEND"
+            ),
+            // nft wants a line end behind a block.
+            Nft => format!(
+                "nft -f - <<'END'\n{}\nEND",
+                rules.replace("} }", "}\n}").replace("} chain", "}\nchain")
+            ),
+            Shell | Legacy => rules.to_owned(),
+        };
+        let mut shell = self.command(0, "sh");
+        let done = finish(shell.args(["-ec", &script]));
+        if done.status == Some(0) { Ok(()) } else { Err(done.stderr.trim().to_owned()) }
+    }
+
+    /// Whether the other host can connect.
+    fn connects(&self, address: &str, port: u16) -> bool {
+        let address = SocketAddr::new(address.parse::<IpAddr>().unwrap(), port);
+        self.enter(1, || TcpStream::connect_timeout(&address, CONNECT).is_ok())
+    }
+
+    fn permck(&self) -> Done {
+        finish(self.command(0, bin("permck")).args(["host", "--format", "json"]))
+    }
+}
+
+impl Pair {
+    /// The verdict on an image whose configuration is what the programs list now.
+    fn audit_image(&self, loader: Loader) -> Done {
+        let root = tempfile::tempdir().unwrap();
+        let list = |program: &str, args: &[&str], file: &str| {
+            let path = root.path().join("etc").join(file);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            let text = finish(self.command(0, program).args(args)).expect(0).stdout;
+            std::fs::write(path, text).unwrap();
+        };
+        match loader {
+            Input(_) | Nft => list("nft", &["-nn", "list", "ruleset"], "nftables.conf"),
+            Shell | Legacy => {
+                let kind = if loader == Legacy { "-legacy-save" } else { "-save" };
+                list(&format!("iptables{kind}"), &[], "iptables/rules.v4");
+                list(&format!("ip6tables{kind}"), &[], "iptables/rules.v6");
+            }
+        }
+        finish(Command::new(bin("permck")).args(["host", "--format", "json", "--root"]).arg(root.path()))
+    }
+}
+
+impl Drop for Pair {
+    fn drop(&mut self) {
+        for name in &self.names {
+            let _ = ip(&["netns", "del", name]);
+        }
+    }
+}
+
+fn ip(args: &[&str]) -> Result<(), String> {
+    let output = Command::new("ip").args(args).stdin(Stdio::null()).output().map_err(|e| e.to_string())?;
+    if output.status.success() {
+        return Ok(());
+    }
+    Err(format!("ip {}: {}", args.join(" "), String::from_utf8_lossy(&output.stderr).trim()))
+}
+
+/// The reason why the test cannot run here.
+fn missing() -> Option<String> {
+    if !rustix::process::geteuid().is_root() {
+        return Some("it makes network namespaces, and needs root".into());
+    }
+    for (program, package) in [("ip", "iproute2"), ("nft", "nftables"), ("iptables", "iptables")] {
+        let there = Command::new(program).arg("-V").stdin(Stdio::null()).output().is_ok();
+        if !there {
+            return Some(format!("{program} is not installed (package {package})"));
+        }
+    }
+    let pair = match Pair::new() {
+        Ok(pair) => pair,
+        Err(reason) => return Some(format!("no network namespace can be made: {reason}")),
+    };
+    let probe = Case { loader: Nft, rules: "table inet probe { }", via: 0, v4: Open, v6: Open };
+    pair.load(&probe).err().map(|reason| format!("nft loads no table here: {reason}"))
+}
+
+/// The verdict in a report on one family.
+fn verdict(report: &Done, family: &str) -> Verdict {
+    let path = format!("port {PORT}, {family}");
+    let findings = report.of_type("permck.finding");
+    let about = |rule: &str| findings.iter().any(|f| f["rule"] == rule && f["path"] == path.as_str());
+    let source = |f: &serde_json::Value| {
+        let path = f["path"].as_str().unwrap_or_default();
+        f["rule"] == "unseen" && (path.contains("nft") || path.contains("tables"))
+    };
+    match () {
+        () if about("firewall") => Open,
+        () if about("unseen") || findings.iter().any(source) => Unsure,
+        () => Closed,
+    }
+}
+
+/// A verdict that the connection shows to be wrong.
+fn contradicts(verdict: Verdict, connects: bool) -> bool {
+    matches!((verdict, connects), (Closed, true) | (Open, false))
+}
+
+#[test]
+fn verdicts_agree_with_real_connections() {
+    let test = "verdicts_agree_with_real_connections";
+    if let Some(reason) = missing() {
+        return report_skipped(test, &reason);
+    }
+    let start = Instant::now();
+    let (mut wrong, mut loaded, mut decided) = (String::new(), 0, 0);
+    for case in CASES {
+        let pair = Pair::new().unwrap();
+        let listener = pair.enter(0, || TcpListener::bind(("::", PORT)).unwrap());
+        let name = case.rules.split_whitespace().collect::<Vec<_>>().join(" ");
+        if let Err(reason) = pair.load(case) {
+            assert!(may_be_missing(case.loader, &reason), "{name}: {reason}");
+            let reason = reason.lines().next().unwrap_or_default();
+            report_skipped(test, &format!("not taken here: `{name}`: {reason}"));
+            continue;
+        }
+        loaded += 1;
+        let report = pair.permck();
+        // A legacy case may have rules in nftables, too, which the files of one program do not have.
+        let image = (case.loader != Legacy).then(|| pair.audit_image(case.loader));
+        for (family, address, wanted) in [("IPv4", V4[0], case.v4), ("IPv6", V6[0], case.v6)] {
+            let found = verdict(&report, family);
+            let connects = pair.connects(address, PORT) || case.via != 0 && pair.connects(address, case.via);
+            decided += u32::from(found != Unsure);
+            let real = if connects { "connects" } else { "fails   " };
+            let line = format!("{family} {real} {found:?}\t{:?} {name}", case.loader);
+            say(&line);
+            if let Some(image) = &image
+                && contradicts(verdict(image, family), connects)
+            {
+                let _ = writeln!(wrong, "{line}\n  as an image: {}", image.stdout);
+            }
+            if contradicts(found, connects) || found != wanted {
+                let _ = writeln!(wrong, "{line}\n  wanted {wanted:?}: {}", report.stdout);
+            }
+        }
+        drop(listener);
+    }
+    say(&format!(
+        "{loaded} of {} rule sets loaded, {decided} of {} verdicts decided, {:.1} s",
+        CASES.len(),
+        2 * loaded,
+        start.elapsed().as_secs_f64()
+    ));
+    assert!(wrong.is_empty(), "{wrong}");
+    assert!(loaded >= 20, "only {loaded} rule sets could be loaded");
+}
+
+/// Kernels may lack an expression or the tables of iptables-legacy, and say so; anything else is a fault of the case.
+fn may_be_missing(loader: Loader, reason: &str) -> bool {
+    let lacks = ["No such file or directory", "Operation not supported", "Extension", "can't initialize"];
+    loader == Legacy || lacks.iter().any(|text| reason.contains(text))
+}
+
+/// Programs that fail are said to be unseen, and their silence is no verdict.
+#[test]
+fn without_privileges_nothing_is_passed_in_silence() {
+    let test = "without_privileges_nothing_is_passed_in_silence";
+    if let Some(reason) = missing() {
+        return report_skipped(test, &reason);
+    }
+    let pair = Pair::new().unwrap();
+    let _listener = pair.enter(0, || TcpListener::bind(("::", PORT)).unwrap());
+    let mut setpriv = pair.command(0, "setpriv");
+    setpriv.args(["--reuid", "65534", "--regid", "65534", "--clear-groups"]);
+    // The binary may lie where this account cannot reach it.
+    let copy = tempfile::Builder::new().prefix("permck").tempdir_in("/tmp").unwrap();
+    let path = copy.path().join("permck");
+    std::fs::copy(bin("permck"), &path).unwrap();
+    let mode = <std::fs::Permissions as std::os::unix::fs::PermissionsExt>::from_mode(0o755);
+    std::fs::set_permissions(copy.path(), mode).unwrap();
+    let done = finish(setpriv.arg(&path).args(["host", "--format", "json"]));
+    assert_eq!(verdict(&done, "IPv4"), Unsure, "{}\n{}", done.stdout, done.stderr);
+    assert_eq!(verdict(&done, "IPv6"), Unsure, "{}", done.stdout);
+    assert!(done.stdout.contains("must be root") || done.stdout.contains("ermission"), "{}", done.stdout);
+}
+
+/// Conditions of random rule sets, of every kind.
+const CONDITIONS: [&str; 36] = [
+    "",
+    "ct state new",
+    "ct state established,related",
+    "ct state != new",
+    "ct state { new, invalid }",
+    "ct state invalid",
+    "ct status dnat",
+    "tcp dport 1778",
+    "tcp dport != 1778",
+    "tcp dport { 22, 1000-2000 }",
+    "tcp dport < 1778",
+    "tcp sport >= 1024",
+    "th dport 1778",
+    "udp dport 1778",
+    "udp dport != 1",
+    "meta l4proto tcp",
+    "meta l4proto != tcp",
+    "meta nfproto ipv4",
+    "meta nfproto ipv6",
+    "iifname lo",
+    "iifname != lo",
+    "iifname v",
+    "iifname { lo, w }",
+    "ip saddr 10.0.0.0/8",
+    "ip saddr != 10.0.0.0/8",
+    "ip saddr 128.0.0.0/1",
+    "ip6 saddr != fd00::/8",
+    "ip daddr 198.51.100.1",
+    "ip daddr 127.0.0.0/8",
+    "fib daddr type local",
+    "fib saddr type local",
+    "tcp flags & (syn|ack) == syn",
+    "tcp flags syn",
+    "tcp flags ack",
+    "ip saddr . tcp dport { 10.0.0.0/8 . 1778, 0.0.0.0/0 . 1000-2000 }",
+    "meta mark 0",
+];
+
+/// Verdicts of random rule sets; `g` and `h` are chains.
+const VERDICTS: [&str; 10] = [
+    "accept",
+    "accept",
+    "drop",
+    "drop",
+    "reject",
+    "return",
+    "jump g",
+    "goto h",
+    "counter",
+    "limit rate 100/second accept",
+];
+
+/// Random numbers that are the same on every run.
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, end: usize) -> usize {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        (self.0 >> 33) as usize % end
+    }
+
+    fn of<'a>(&mut self, list: &[&'a str]) -> &'a str {
+        list[self.below(list.len())]
+    }
+
+    fn rules(&mut self, verdicts: &[&str]) -> String {
+        let mut rules = String::new();
+        for _ in 0..self.below(4) {
+            let (one, two) =
+                (self.of(&CONDITIONS), if self.below(3) == 0 { self.of(&CONDITIONS) } else { "" });
+            let _ = writeln!(rules, "{one} {two} {}", self.of(verdicts));
+        }
+        rules
+    }
+
+    fn ruleset(&mut self) -> String {
+        let (policy, early) = (self.of(&["accept", "drop"]), self.of(&["-300", "-150", "0"]));
+        let (h, g) = (self.rules(&VERDICTS[..6]), self.rules(&VERDICTS[..6]));
+        let input = self.rules(&VERDICTS);
+        let (before, output) = match self.below(4) {
+            0 => (self.rules(&VERDICTS[..6]), String::new()),
+            1 => (String::new(), self.rules(&["accept", "drop"])),
+            _ => <_>::default(),
+        };
+        format!(
+            "flush ruleset\ntable inet f {{\nchain h {{\n{h}}}\nchain g {{\n{g}}}\n\
+             chain pre {{\ntype filter hook prerouting priority {early}\n{before}}}\n\
+             chain out {{\ntype filter hook output priority 0\n{output}}}\n\
+             chain in {{\ntype filter hook input priority 0; policy {policy}\n{input}}}\n}}\n"
+        )
+    }
+}
+
+/// Random rule sets: 30, or as many as PROFGUARD_RULE_SETS says.
+#[test]
+fn verdicts_on_random_rule_sets_agree_with_real_connections() {
+    let test = "verdicts_on_random_rule_sets_agree_with_real_connections";
+    if let Some(reason) = missing() {
+        return report_skipped(test, &reason);
+    }
+    let wanted = std::env::var("PROFGUARD_RULE_SETS").ok().and_then(|n| n.parse().ok()).unwrap_or(30);
+    let seed = std::env::var("PROFGUARD_SEED").ok().and_then(|n| n.parse().ok()).unwrap_or(1);
+    let mut random = Random(seed);
+    let pair = Pair::new().unwrap();
+    let listener = pair.enter(0, || TcpListener::bind(("::", PORT)).unwrap());
+    listener.set_nonblocking(true).unwrap();
+    let (mut loaded, mut decided, mut tries, mut wrong) = (0, 0, 0, String::new());
+    while loaded < wanted {
+        tries += 1;
+        assert!(tries < 20 * wanted + 100, "nft takes too few of these rule sets");
+        let rules = random.ruleset();
+        let mut shell = pair.command(0, "sh");
+        // Some combinations contradict each other, and nft rejects them.
+        if finish(shell.args(["-ec", &format!("nft -f - <<'END'\n{rules}\nEND")])).status != Some(0) {
+            continue;
+        }
+        loaded += 1;
+        let (report, image) = (pair.permck(), pair.audit_image(Nft));
+        for (family, address) in [("IPv4", V4[0]), ("IPv6", V6[0])] {
+            let (live, file) = (verdict(&report, family), verdict(&image, family));
+            let connects = pair.connects(address, PORT);
+            // Connections that nobody accepts fill the queue.
+            while listener.accept().is_ok() {}
+            decided += u32::from(live != Unsure);
+            if contradicts(live, connects) || contradicts(file, connects) {
+                let _ = writeln!(
+                    wrong,
+                    "{family}: connects: {connects}, live {live:?}, as a file {file:?}\n{rules}"
+                );
+            }
+        }
+    }
+    say(&format!("{loaded} random rule sets, {decided} of {} verdicts decided", 2 * loaded));
+    assert!(wrong.is_empty(), "{wrong}");
+}

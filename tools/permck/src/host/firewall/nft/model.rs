@@ -1,0 +1,133 @@
+//! A ruleset of nftables as types: read from JSON of `nft -j` or from the language of nft, evaluated the same way.
+
+use std::collections::HashMap;
+
+use crate::host::firewall::Family;
+use crate::host::firewall::follow::Verdict;
+use crate::host::firewall::packet::Limit;
+
+/// All tables.
+#[derive(Debug, Default)]
+pub(crate) struct Ruleset {
+    pub(super) tables: Vec<Table>,
+    /// Something stands outside of tables that is not understood.
+    pub(super) unknown: bool,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Table {
+    pub(super) family: String,
+    pub(super) name: String,
+    pub(super) dormant: bool,
+    pub(super) chains: HashMap<String, Chain>,
+    /// Sets and maps by name.
+    pub(super) sets: HashMap<String, NamedSet>,
+    /// A statement of the table that is not understood.
+    pub(super) unknown: bool,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Chain {
+    /// The hook, for a base chain.
+    pub(super) base: Option<Base>,
+    pub(super) rules: Vec<Vec<Statement>>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Base {
+    pub(super) kind: String,
+    pub(super) hook: String,
+    /// `None` where it is not understood.
+    pub(super) priority: Option<i64>,
+    /// `None` means accept (nft(8), "Chains").
+    pub(super) policy: Option<String>,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct NamedSet {
+    pub(super) elements: Vec<Expr>,
+    /// Elements come and go by timeouts or packets, or are not all known.
+    pub(super) changing: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Statement {
+    Match {
+        op: String,
+        left: Expr,
+        right: Expr,
+    },
+    /// A condition that is not understood, with its name.
+    Condition(String),
+    Limit(Limit),
+    Verdict(Verdict),
+    /// Rejects packets of one family: nft leaves out the condition that the kind of reply implies
+    /// (`meta nfproto ipv4 reject` is listed as `reject with icmp`).
+    Reject(Family),
+    VerdictMap {
+        key: Expr,
+        data: Expr,
+    },
+    /// Counters, logs, marks: no effect on the packet's way.
+    NoEffect,
+    /// Exempts the packet from connection tracking.
+    Untrack,
+    /// Sends the packet to another address or port: the port, where one is given.
+    Divert(Option<Expr>),
+    /// Hands the packet to a local socket without a change to it (`tproxy`).
+    Intercept(Option<Expr>),
+    /// Changes elements of a set.
+    Update(String),
+    /// Not understood: it may be a condition or an action.
+    Unknown(String),
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Expr {
+    /// A symbol, an address, `@set`, or `*` for all other keys of a set.
+    Text(String),
+    Number(u128),
+    /// Values combined with `or`.
+    List(Vec<Self>),
+    Set(Vec<Self>),
+    Range(Box<(Self, Self)>),
+    Prefix(Box<Self>, u32),
+    /// An element that expires, or is otherwise not constant.
+    Expiring(Box<Self>),
+    Concat(Vec<Self>),
+    Payload(String, String),
+    Meta(String),
+    /// A key of connection tracking; those of one direction are not understood.
+    Ct(String),
+    /// What a lookup of a route is by, and its result: `daddr type`.
+    Fib(String),
+    And(Vec<Self>),
+    Verdict(Option<Verdict>),
+    Unknown(String),
+}
+
+impl Ruleset {
+    /// The table of this name, made where it is missing.
+    pub(super) fn table(&mut self, family: &str, name: &str) -> &mut Table {
+        let at = self.tables.iter().position(|t| t.family == family && t.name == name);
+        let at = at.unwrap_or_else(|| {
+            self.tables.push(Table { family: family.into(), name: name.into(), ..Table::default() });
+            self.tables.len() - 1
+        });
+        &mut self.tables[at]
+    }
+
+    /// Marks the sets that rules change: nft 1.0.6 lists no `dynamic` flag in JSON.
+    pub(super) fn mark_changing_sets(&mut self) {
+        for table in &mut self.tables {
+            let statements = table.chains.values().flat_map(|c| c.rules.iter().flatten());
+            let updated =
+                statements.filter_map(|s| if let Statement::Update(set) = s { Some(set) } else { None });
+            for name in updated.map(|n| n.trim_start_matches('@')) {
+                if let Some(set) = table.sets.get_mut(name) {
+                    set.changing = true;
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,297 @@
+//! The language of nft: tables, chains and sets, in blocks or by commands, nft(8). Words that are not understood make
+//! a rule, a table or the whole ruleset unknown.
+
+mod rule;
+mod tokens;
+
+use std::collections::HashMap;
+
+use super::model::{Base, Chain, NamedSet, Ruleset, Table};
+use rule::{elements, statements};
+use tokens::{Reader, Token, tokens, word};
+
+/// Tokens that definitions may expand to altogether, so that a hostile file ends.
+const EXPANDED: usize = 2_000_000;
+
+/// Definitions that refer to each other deeper than this are circles.
+const DEPTH: u32 = 8;
+
+impl Ruleset {
+    /// Parses a configuration file of nft.
+    pub(crate) fn from_text(text: &str) -> Self {
+        let mut file = File { ruleset: Self::default(), defines: HashMap::new(), left: EXPANDED };
+        let tokens = tokens(text);
+        let mut reader = Reader(&tokens);
+        while let Some((statement, end)) = reader.statement(false) {
+            file.command(statement, end, &mut reader);
+        }
+        file.ruleset.mark_changing_sets();
+        file.ruleset
+    }
+}
+
+/// A file being read.
+struct File {
+    ruleset: Ruleset,
+    defines: HashMap<String, Vec<Token>>,
+    /// Tokens that may still be expanded.
+    left: usize,
+}
+
+impl File {
+    fn command(&mut self, statement: &[Token], end: Option<&Token>, reader: &mut Reader<'_>) {
+        if statement.is_empty() {
+            // A block without a name, or an end of one that was not opened.
+            self.ruleset.unknown |= end != Some(&Token::End);
+            return;
+        }
+        let add = usize::from(matches!(word(statement, 0), "add" | "create" | "insert"));
+        let opens = end == Some(&Token::Open);
+        let rest = &statement[(add + 1).min(statement.len())..];
+        match word(statement, add) {
+            "table" => {
+                let block = if opens { reader.block() } else { &[] };
+                let (family, name, _) = named(rest);
+                self.table(family, name, block);
+            }
+            "chain" | "set" | "map" | "element" if opens => {
+                let block = reader.block();
+                let (family, table, rest) = named(rest);
+                let (kind, name) = (word(statement, add), word(rest, 0));
+                let mut table = std::mem::take(self.ruleset.table(family, table));
+                match kind {
+                    "chain" => self.chain(&mut table, name, block),
+                    "element" => self.elements(&mut table, name, block),
+                    _ => self.set(&mut table, name, block),
+                }
+                self.put_back(table);
+            }
+            // A chain without a hook.
+            "chain" => {
+                let (family, table, rest) = named(rest);
+                let chains = &mut self.ruleset.table(family, table).chains;
+                chains.entry(word(rest, 0).to_owned()).or_default();
+            }
+            "rule" => self.rule(statement, end, reader),
+            "define" | "redefine" => {
+                let mut value = statement.get(add + 3..).unwrap_or_default().to_vec();
+                if opens {
+                    value.push(Token::Open);
+                    value.extend_from_slice(reader.block());
+                    value.push(Token::Close);
+                }
+                self.defines.insert(word(statement, add + 1).to_owned(), value);
+            }
+            "flush" | "delete" | "destroy" if !opens => self.remove(statement),
+            "flowtable" | "counter" | "quota" | "limit" | "synproxy" | "secmark" | "ct" if add == 1 => {
+                if opens {
+                    reader.block();
+                }
+            }
+            _ => {
+                self.ruleset.unknown = true;
+                if opens {
+                    reader.block();
+                }
+            }
+        }
+    }
+
+    fn put_back(&mut self, table: Table) {
+        let at = self.ruleset.tables.iter().position(|t| t.family.is_empty() && t.name.is_empty());
+        match at {
+            Some(at) => self.ruleset.tables[at] = table,
+            None => self.ruleset.tables.push(table),
+        }
+    }
+
+    fn remove(&mut self, statement: &[Token]) {
+        let (family, name, rest) = named(statement.get(2..).unwrap_or_default());
+        let tables = &mut self.ruleset.tables;
+        let wanted = |t: &Table| t.family == family && t.name == name;
+        match (word(statement, 0), word(statement, 1)) {
+            ("flush", "ruleset") => tables.clear(),
+            ("delete" | "destroy", "table") => tables.retain(|t| !wanted(t)),
+            ("flush", "table") => {
+                let chains = tables.iter_mut().filter(|t| wanted(t)).flat_map(|t| t.chains.values_mut());
+                chains.for_each(|c| c.rules.clear());
+            }
+            ("flush", "chain") => {
+                let chains =
+                    tables.iter_mut().filter(|t| wanted(t)).filter_map(|t| t.chains.get_mut(word(rest, 0)));
+                chains.for_each(|c| c.rules.clear());
+            }
+            _ => self.ruleset.unknown = true,
+        }
+    }
+
+    /// `add rule inet f in tcp dport { 22, 80 } accept`.
+    fn rule(&mut self, statement: &[Token], end: Option<&Token>, reader: &mut Reader<'_>) {
+        let add = usize::from(word(statement, 0) != "rule");
+        let mut whole = statement.to_vec();
+        if end == Some(&Token::Open) {
+            // Values in braces are part of the rule.
+            whole.push(Token::Open);
+            whole.extend_from_slice(reader.block());
+            whole.push(Token::Close);
+            whole.extend(reader.statement(true).into_iter().flat_map(|(s, _)| s.to_vec()));
+        }
+        let whole = self.expand(&whole);
+        let (family, table, rest) = named(whole.get(add + 1..).unwrap_or_default());
+        let list = statements(rest.get(1..).unwrap_or_default());
+        let table = self.ruleset.table(family, table);
+        let rules = &mut table.chains.entry(word(rest, 0).to_owned()).or_default().rules;
+        // `insert` puts it before the others.
+        let at = if word(statement, 0) == "insert" { 0 } else { rules.len() };
+        rules.insert(at, list);
+    }
+
+    fn table(&mut self, family: &str, name: &str, block: &[Token]) {
+        let mut table = std::mem::take(self.ruleset.table(family, name));
+        (table.family, table.name) = (family.to_owned(), name.to_owned());
+        let mut reader = Reader(block);
+        while let Some((statement, end)) = reader.statement(false) {
+            let opens = end == Some(&Token::Open);
+            let inner = if opens { reader.block() } else { &[] };
+            match word(statement, 0) {
+                "chain" if opens => self.chain(&mut table, word(statement, 1), inner),
+                "set" | "map" if opens => self.set(&mut table, word(statement, 1), inner),
+                "flags" => {
+                    let flags = statement.iter().skip(1);
+                    for flag in flags.filter(|t| **t != Token::Comma) {
+                        match flag {
+                            Token::Word(w) if w == "dormant" => table.dormant = true,
+                            Token::Word(w) if matches!(w.as_str(), "owner" | "persist") => {}
+                            _ => table.unknown = true,
+                        }
+                    }
+                }
+                "flowtable" | "counter" | "quota" | "limit" | "synproxy" | "secmark" | "ct" | "comment" => {}
+                _ => table.unknown |= !statement.is_empty() || opens,
+            }
+        }
+        self.put_back(table);
+    }
+
+    fn chain(&mut self, table: &mut Table, name: &str, block: &[Token]) {
+        let chain = table.chains.entry(name.to_owned()).or_default();
+        let mut reader = Reader(block);
+        while let Some((statement, _)) = reader.statement(true) {
+            match word(statement, 0) {
+                "type" => chain.base = Some(base(statement, chain)),
+                "policy" => {
+                    let policy = Some(word(statement, 1).to_owned());
+                    chain.base.get_or_insert_with(|| base(&[], &Chain::default())).policy = policy;
+                }
+                "comment" | "devices" | "device" => {}
+                "" if statement.is_empty() => {}
+                _ => {
+                    let rule = self.expand(statement);
+                    chain.rules.push(statements(&rule));
+                }
+            }
+        }
+    }
+
+    fn set(&mut self, table: &mut Table, name: &str, block: &[Token]) {
+        let mut set = NamedSet::default();
+        let mut reader = Reader(block);
+        while let Some((statement, end)) = reader.statement(false) {
+            let inner = if end == Some(&Token::Open) { reader.block() } else { &[] };
+            match word(statement, 0) {
+                "elements" => {
+                    let mut all = statement.get(2..).unwrap_or_default().to_vec();
+                    all.extend_from_slice(inner);
+                    set.elements.extend(elements(&self.expand(&all)));
+                }
+                "flags" => {
+                    let changes = |t: &Token| matches!(t, Token::Word(w) if w == "timeout" || w == "dynamic");
+                    set.changing |= statement.iter().any(changes);
+                }
+                "timeout" => set.changing = true,
+                _ => {}
+            }
+        }
+        // An empty one is filled by other means.
+        set.changing |= set.elements.is_empty();
+        table.sets.insert(name.to_owned(), set);
+    }
+
+    /// `add element inet f ports { 1778 }`.
+    fn elements(&mut self, table: &mut Table, name: &str, block: &[Token]) {
+        let added = elements(&self.expand(block));
+        match table.sets.get_mut(name) {
+            Some(set) => {
+                // A set that was empty in the file is filled here, and perhaps elsewhere.
+                set.elements.extend(added);
+            }
+            None => self.ruleset.unknown = true,
+        }
+    }
+
+    /// Puts the values of definitions in their places.
+    fn expand(&mut self, tokens: &[Token]) -> Vec<Token> {
+        let mut out = Vec::with_capacity(tokens.len());
+        self.expand_into(tokens, &mut out, 0);
+        out
+    }
+
+    fn expand_into(&mut self, tokens: &[Token], out: &mut Vec<Token>, depth: u32) {
+        for token in tokens {
+            let name = if let Token::Word(w) = token { w.strip_prefix('$') } else { None };
+            let value = name.and_then(|n| self.defines.get(n)).cloned();
+            match value {
+                Some(value) if depth < DEPTH && value.len() < self.left => {
+                    self.left -= value.len();
+                    self.expand_into(&value, out, depth + 1);
+                }
+                // A name that is not known stays, and is not understood.
+                _ => out.push(token.clone()),
+            }
+        }
+    }
+}
+
+/// `[family] table` and what follows.
+fn named(words: &[Token]) -> (&str, &str, &[Token]) {
+    let given = matches!(word(words, 0), "ip" | "ip6" | "inet" | "arp" | "bridge" | "netdev");
+    let family = if given { word(words, 0) } else { "ip" };
+    let words = &words[usize::from(given).min(words.len())..];
+    (family, word(words, 0), words.get(1..).unwrap_or_default())
+}
+
+/// `type filter hook input priority filter + 10`, with a policy that was given before.
+fn base(statement: &[Token], chain: &Chain) -> Base {
+    let at = |name: &str| statement.iter().position(|t| *t == Token::Word(name.into()));
+    let behind = |name: &str| at(name).map_or("", |at| word(statement, at + 1));
+    let priority: String = match at("priority") {
+        Some(at) => (at + 1..statement.len()).map(|i| word(statement, i)).collect(),
+        None => String::new(),
+    };
+    Base {
+        kind: behind("type").to_owned(),
+        hook: behind("hook").to_owned(),
+        priority: priority_number(&priority),
+        policy: chain.base.as_ref().and_then(|b| b.policy.clone()),
+    }
+}
+
+/// The number of `-150`, `raw`, `filter+10`: nft(8), "Chains".
+fn priority_number(text: &str) -> Option<i64> {
+    if let Ok(number) = text.parse() {
+        return Some(number);
+    }
+    let end = text.find(['+', '-']).unwrap_or(text.len());
+    let (name, offset) = text.split_at(end);
+    let named = match name {
+        "raw" => -300,
+        "mangle" => -150,
+        "dstnat" => -100,
+        "filter" => 0,
+        "security" => 50,
+        "srcnat" => 100,
+        _ => return None,
+    };
+    let offset: i64 = if offset.is_empty() { 0 } else { offset.parse().ok()? };
+    Some(named + offset.clamp(-100_000, 100_000))
+}

@@ -1,0 +1,109 @@
+//! Words of the language of nft, and statements made of them.
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Token {
+    Word(String),
+    Open,
+    Close,
+    Comma,
+    /// A line end or semicolon.
+    End,
+}
+
+/// Splits a text into tokens; comments are left out, and joined lines are one.
+pub(super) fn tokens(text: &str) -> Vec<Token> {
+    let mut tokens = Vec::new();
+    let mut chars = text.chars().peekable();
+    while let Some(c) = chars.next() {
+        match c {
+            '\n' | ';' => tokens.push(Token::End),
+            '{' => tokens.push(Token::Open),
+            '}' => tokens.push(Token::Close),
+            ',' => tokens.push(Token::Comma),
+            '#' => while chars.next_if(|c| *c != '\n').is_some() {},
+            // A joined line.
+            '\\' if chars.peek() == Some(&'\n') => drop(chars.next()),
+            '"' => {
+                let mut word = String::new();
+                while let Some(c) = chars.next_if(|c| *c != '"') {
+                    word.push(c);
+                }
+                chars.next();
+                tokens.push(Token::Word(word));
+            }
+            c if c.is_whitespace() => {}
+            c => {
+                let mut word = String::from(c);
+                let part = |c: &char| !c.is_whitespace() && !"{};,\"#".contains(*c);
+                while let Some(c) = chars.next_if(part) {
+                    word.push(c);
+                }
+                tokens.push(Token::Word(word));
+            }
+        }
+    }
+    tokens
+}
+
+/// Reads tokens one statement at a time.
+pub(super) struct Reader<'a>(pub(super) &'a [Token]);
+
+impl<'a> Reader<'a> {
+    /// The tokens before the next end or block at this level; what encloses values in braces is part of it where
+    /// `values` says so. The token that ended it comes second.
+    pub(super) fn statement(&mut self, values: bool) -> Option<(&'a [Token], Option<&'a Token>)> {
+        while let Some((Token::End, rest)) = self.0.split_first() {
+            self.0 = rest;
+        }
+        if self.0.is_empty() {
+            return None;
+        }
+        let mut depth = 0;
+        for (i, token) in self.0.iter().enumerate() {
+            let ends = match token {
+                Token::Open if values || depth > 0 => {
+                    depth += 1;
+                    false
+                }
+                Token::Close if depth > 0 => {
+                    depth -= 1;
+                    false
+                }
+                Token::End => depth == 0,
+                Token::Open | Token::Close => true,
+                _ => false,
+            };
+            if ends {
+                let statement = &self.0[..i];
+                self.0 = &self.0[i + 1..];
+                return Some((statement, Some(token)));
+            }
+        }
+        Some((std::mem::take(&mut self.0), None))
+    }
+
+    /// The tokens of a block whose brace was read.
+    pub(super) fn block(&mut self) -> &'a [Token] {
+        let mut depth = 1;
+        for (i, token) in self.0.iter().enumerate() {
+            match token {
+                Token::Open => depth += 1,
+                Token::Close => depth -= 1,
+                _ => {}
+            }
+            if depth == 0 {
+                let block = &self.0[..i];
+                self.0 = &self.0[i + 1..];
+                return block;
+            }
+        }
+        std::mem::take(&mut self.0)
+    }
+}
+
+pub(super) fn word(tokens: &[Token], at: usize) -> &str {
+    match tokens.get(at) {
+        Some(Token::Word(word)) => word,
+        _ => "",
+    }
+}
