@@ -1,4 +1,4 @@
-//! `permck host` against real connections: rule sets are loaded with real nft and iptables into a network namespace,
+//! `hostck check` against real connections: rule sets are loaded with real nft and iptables into a network namespace,
 //! another one connects, and the verdict has to agree.
 //!
 //! Needs root, iproute2, nftables and iptables; without them it is reported as skipped.
@@ -116,8 +116,8 @@ impl Pair {
         self.enter(1, || TcpStream::connect_timeout(&address, CONNECT).is_ok())
     }
 
-    fn permck(&self) -> Done {
-        finish(self.command(0, bin("permck")).args(["host", "--format", "json"]))
+    fn hostck(&self) -> Done {
+        finish(self.command(0, bin("hostck")).args(["check", "--format", "json"]))
     }
 }
 
@@ -139,7 +139,7 @@ impl Pair {
                 list(&format!("ip6tables{kind}"), &[], "iptables/rules.v6");
             }
         }
-        finish(Command::new(bin("permck")).args(["host", "--format", "json", "--root"]).arg(root.path()))
+        finish(Command::new(bin("hostck")).args(["check", "--format", "json", "--root"]).arg(root.path()))
     }
 }
 
@@ -181,7 +181,7 @@ fn missing() -> Option<String> {
 /// The verdict in a report on one family.
 fn verdict(report: &Done, family: &str) -> Verdict {
     let path = format!("port {PORT}, {family}");
-    let findings = report.of_type("permck.finding");
+    let findings = report.of_type("hostck.finding");
     let about = |rule: &str| findings.iter().any(|f| f["rule"] == rule && f["path"] == path.as_str());
     let source = |f: &serde_json::Value| {
         let path = f["path"].as_str().unwrap_or_default();
@@ -218,7 +218,7 @@ fn verdicts_agree_with_real_connections() {
             continue;
         }
         loaded += 1;
-        let report = pair.permck();
+        let report = pair.hostck();
         // A legacy case may have rules in nftables, too, which the files of one program do not have.
         let image = (case.loader != Legacy).then(|| pair.audit_image(case.loader));
         for (family, address, wanted) in [("IPv4", V4[0], case.v4), ("IPv6", V6[0], case.v6)] {
@@ -267,9 +267,9 @@ fn without_privileges_nothing_is_passed_in_silence() {
     let mut setpriv = pair.command(0, "setpriv");
     setpriv.args(["--reuid", "65534", "--regid", "65534", "--clear-groups"]);
     // The binary may lie where this account cannot reach it.
-    let copy = tempfile::Builder::new().prefix("permck").tempdir_in("/tmp").unwrap();
-    let path = copy.path().join("permck");
-    std::fs::copy(bin("permck"), &path).unwrap();
+    let copy = tempfile::Builder::new().prefix("hostck").tempdir_in("/tmp").unwrap();
+    let path = copy.path().join("hostck");
+    std::fs::copy(bin("hostck"), &path).unwrap();
     let mode = <std::fs::Permissions as std::os::unix::fs::PermissionsExt>::from_mode(0o755);
     std::fs::set_permissions(copy.path(), mode).unwrap();
     let done = finish(setpriv.arg(&path).args(["host", "--format", "json"]));
@@ -397,7 +397,7 @@ fn verdicts_on_random_rule_sets_agree_with_real_connections() {
             continue;
         }
         loaded += 1;
-        let (report, image) = (pair.permck(), pair.audit_image(Nft));
+        let (report, image) = (pair.hostck(), pair.audit_image(Nft));
         for (family, address) in [("IPv4", V4[0]), ("IPv6", V6[0])] {
             let (live, file) = (verdict(&report, family), verdict(&image, family));
             let connects = pair.connects(address, PORT);

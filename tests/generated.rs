@@ -17,6 +17,7 @@ fn tools() -> Vec<(Command, &'static str)> {
     vec![
         (certck::Cli::command(), "1"),
         (datack::Cli::command(), "1"),
+        (hostck::Cli::command(), "1"),
         (permck::Cli::command(), "1"),
         (profctl::Cli::command(), "1"),
         (profd::Cli::command(), "8"),

@@ -125,6 +125,9 @@ impl Finding {
     }
 }
 
+/// Severities in the order in which people want to read them.
+pub const GRAVEST_FIRST: [Severity; 3] = [Severity::Error, Severity::Warning, Severity::Note];
+
 /// Lower-case hexadecimal.
 #[must_use]
 pub fn hex(bytes: &[u8]) -> String {

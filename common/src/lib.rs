@@ -12,6 +12,7 @@
 //! | [`report`] | findings as SARIF, JUnit XML, Prometheus and Nagios |
 //! | [`inputs`] | paths as arguments and in lists |
 //! | [`duration`] | times as options take them |
+//! | [`accounts`], [`system_root`] | users and groups of a system, live or an image; files below its root |
 //! | [`policy`] | the table of maximum permissions |
 //! | [`walk`], [`glob`] | file trees walked through descriptors; patterns of their paths |
 //! | [`writers`], [`system_paths`] | files that a process has open for writing; paths that belong to the system |
@@ -20,6 +21,7 @@
 //! | [`ipc`] | the daemon-process protocol: datagrams and socket addresses |
 //! | `pki` | certificate directories and TLS configurations (feature `tls`) |
 
+pub mod accounts;
 pub mod cli;
 pub mod duration;
 pub mod error;
@@ -39,6 +41,7 @@ pub mod record;
 pub mod report;
 pub mod rpc;
 pub mod system_paths;
+pub mod system_root;
 pub mod text;
 pub mod walk;
 pub mod writers;

@@ -15,6 +15,12 @@ use crate::finding::{Finding, Severity};
 pub struct Mode(pub u32);
 
 impl Mode {
+    /// Whether group or others may write.
+    #[must_use]
+    pub fn is_writable_by_others(self) -> bool {
+        self.0 & 0o022 != 0
+    }
+
     /// Takes the permission bits of an `st_mode`.
     #[must_use]
     pub fn of(st_mode: u32) -> Self {

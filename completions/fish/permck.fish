@@ -40,11 +40,7 @@ complete -c permck -n "__fish_permck_needs_command" -s V -l version -d 'Print ve
 complete -c permck -n "__fish_permck_needs_command" -f -a "audit" -d 'Check every entry of trees against the class that it belongs to'
 complete -c permck -n "__fish_permck_needs_command" -f -a "fix" -d 'Tighten what an audit finds, and write each change down'
 complete -c permck -n "__fish_permck_needs_command" -f -a "undo" -d 'Put back what `permck fix` changed'
-complete -c permck -n "__fish_permck_needs_command" -f -a "host" -d 'Audit the host: account, umask, kernel settings, listeners, firewall, units, CANN, clock'
 complete -c permck -n "__fish_permck_needs_command" -f -a "baseline" -d 'Record what an audit finds today, so that later audits report only what is new'
-complete -c permck -n "__fish_permck_needs_command" -f -a "manifest" -d 'Make and verify SHA-256 manifests of model weights and other inputs'
-complete -c permck -n "__fish_permck_needs_command" -f -a "netaddr" -d 'List public network addresses in configuration and scripts'
-complete -c permck -n "__fish_permck_needs_command" -f -a "clean" -d 'Delete generated traces and logs by age and by total size, oldest first'
 complete -c permck -n "__fish_permck_needs_command" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c permck -n "__fish_permck_using_subcommand audit" -l files-from -d 'Read more paths from FILE, one per line; `-` is standard input' -r -F
 complete -c permck -n "__fish_permck_using_subcommand audit" -l owner -d 'Who may own entries, besides root: a name or number. Default: what the policy says, or the owner of each PATH. Where a policy asks for the account that runs the tools, as the profile cann does, it is this one, without root' -r
@@ -111,29 +107,6 @@ complete -c permck -n "__fish_permck_using_subcommand undo" -s n -l dry-run -d '
 complete -c permck -n "__fish_permck_using_subcommand undo" -s q -l quiet -d 'Say nothing on standard error but errors'
 complete -c permck -n "__fish_permck_using_subcommand undo" -s v -l verbose -d 'Say on standard error what is being done'
 complete -c permck -n "__fish_permck_using_subcommand undo" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c permck -n "__fish_permck_using_subcommand host" -l root -d 'Audit the system below DIR, which is not running' -r -F
-complete -c permck -n "__fish_permck_using_subcommand host" -l user -d 'The account that runs, or will run, the tools. Default: who runs permck' -r
-complete -c permck -n "__fish_permck_using_subcommand host" -l port -d 'The daemon\'s port' -r
-complete -c permck -n "__fish_permck_using_subcommand host" -l fail-on -d 'Least severity that makes the exit status 1; with --format nagios, that is critical' -r -f -a "note\t'Worth knowing; changes nothing'
-warning\t'Allowed, and probably not meant'
-error\t'Must not be deployed: the exit status is 1, and a daemon does not start'"
-complete -c permck -n "__fish_permck_using_subcommand host" -l show -d 'Least severity that is shown' -r -f -a "note\t'Worth knowing; changes nothing'
-warning\t'Allowed, and probably not meant'
-error\t'Must not be deployed: the exit status is 1, and a daemon does not start'"
-complete -c permck -n "__fish_permck_using_subcommand host" -s o -l output -d 'Write the report to FILE instead of standard output; a regular file is replaced in one step' -r -F
-complete -c permck -n "__fish_permck_using_subcommand host" -l limit -d 'Findings shown per rule in text; 0 shows all' -r
-complete -c permck -n "__fish_permck_using_subcommand host" -l format -d 'Form of the result on standard output' -r -f -a "text\t'For people, grouped by finding. Not stable between versions'
-json\t'JSON Lines, as described in profguard-records(7)'
-sarif\t'SARIF 2.1.0, for code scanning'
-junit\t'JUnit XML, one test case per rule, for pipelines'
-prometheus\t'Prometheus text format, for node_exporter\'s textfile collector'
-nagios\t'One line, and the exit status 0, 1, 2 or 3 of a monitoring plug-in'"
-complete -c permck -n "__fish_permck_using_subcommand host" -l color -d 'When to colour the output' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set or TERM is dumb'
-always\t'Always'
-never\t'Never'"
-complete -c permck -n "__fish_permck_using_subcommand host" -s q -l quiet -d 'Say nothing on standard error but errors'
-complete -c permck -n "__fish_permck_using_subcommand host" -s v -l verbose -d 'Say on standard error what is being done'
-complete -c permck -n "__fish_permck_using_subcommand host" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c permck -n "__fish_permck_using_subcommand baseline" -l files-from -d 'Read more paths from FILE, one per line; `-` is standard input' -r -F
 complete -c permck -n "__fish_permck_using_subcommand baseline" -l owner -d 'Who may own entries, besides root: a name or number. Default: what the policy says, or the owner of each PATH. Where a policy asks for the account that runs the tools, as the profile cann does, it is this one, without root' -r
 complete -c permck -n "__fish_permck_using_subcommand baseline" -l policy -d 'A policy file; its rows decide before those of profiles' -r -F
@@ -159,87 +132,8 @@ complete -c permck -n "__fish_permck_using_subcommand baseline" -l cross-mounts 
 complete -c permck -n "__fish_permck_using_subcommand baseline" -s q -l quiet -d 'Say nothing on standard error but errors'
 complete -c permck -n "__fish_permck_using_subcommand baseline" -s v -l verbose -d 'Say on standard error what is being done'
 complete -c permck -n "__fish_permck_using_subcommand baseline" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c permck -n "__fish_permck_using_subcommand manifest; and not __fish_seen_subcommand_from create verify help" -l format -d 'Form of the result on standard output' -r -f -a "text\t'For people, grouped by finding. Not stable between versions'
-json\t'JSON Lines, as described in profguard-records(7)'"
-complete -c permck -n "__fish_permck_using_subcommand manifest; and not __fish_seen_subcommand_from create verify help" -l color -d 'When to colour the output' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set or TERM is dumb'
-always\t'Always'
-never\t'Never'"
-complete -c permck -n "__fish_permck_using_subcommand manifest; and not __fish_seen_subcommand_from create verify help" -s q -l quiet -d 'Say nothing on standard error but errors'
-complete -c permck -n "__fish_permck_using_subcommand manifest; and not __fish_seen_subcommand_from create verify help" -s v -l verbose -d 'Say on standard error what is being done'
-complete -c permck -n "__fish_permck_using_subcommand manifest; and not __fish_seen_subcommand_from create verify help" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c permck -n "__fish_permck_using_subcommand manifest; and not __fish_seen_subcommand_from create verify help" -f -a "create" -d 'Hash every regular file below the paths'
-complete -c permck -n "__fish_permck_using_subcommand manifest; and not __fish_seen_subcommand_from create verify help" -f -a "verify" -d 'Compare files with a manifest'
-complete -c permck -n "__fish_permck_using_subcommand manifest; and not __fish_seen_subcommand_from create verify help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
-complete -c permck -n "__fish_permck_using_subcommand manifest; and __fish_seen_subcommand_from create" -l files-from -d 'Read more paths from FILE, one per line; `-` is standard input' -r -F
-complete -c permck -n "__fish_permck_using_subcommand manifest; and __fish_seen_subcommand_from create" -s o -l output -d 'Write the manifest to FILE, replaced in one step, instead of standard output' -r -F
-complete -c permck -n "__fish_permck_using_subcommand manifest; and __fish_seen_subcommand_from create" -l sign -d 'Sign the manifest with this Ed25519 private key (PEM, PKCS#8); the signature is written to FILE.sig' -r -F
-complete -c permck -n "__fish_permck_using_subcommand manifest; and __fish_seen_subcommand_from create" -s C -l directory -d 'Take the files\' names as relative to DIR; other options are not' -r -F
-complete -c permck -n "__fish_permck_using_subcommand manifest; and __fish_seen_subcommand_from create" -l threads -d 'Files hashed at the same time. Default: one per processor' -r
-complete -c permck -n "__fish_permck_using_subcommand manifest; and __fish_seen_subcommand_from create" -l format -d 'Form of the result on standard output' -r -f -a "text\t'For people, grouped by finding. Not stable between versions'
-json\t'JSON Lines, as described in profguard-records(7)'"
-complete -c permck -n "__fish_permck_using_subcommand manifest; and __fish_seen_subcommand_from create" -l color -d 'When to colour the output' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set or TERM is dumb'
-always\t'Always'
-never\t'Never'"
-complete -c permck -n "__fish_permck_using_subcommand manifest; and __fish_seen_subcommand_from create" -s 0 -l null -d 'Paths in --files-from end with a NUL byte instead of a line end'
-complete -c permck -n "__fish_permck_using_subcommand manifest; and __fish_seen_subcommand_from create" -l resume -d 'Go on with a run that was cut short: files that have not changed since are not read again'
-complete -c permck -n "__fish_permck_using_subcommand manifest; and __fish_seen_subcommand_from create" -l follow -d 'Follow symbolic links below the paths'
-complete -c permck -n "__fish_permck_using_subcommand manifest; and __fish_seen_subcommand_from create" -s q -l quiet -d 'Say nothing on standard error but errors'
-complete -c permck -n "__fish_permck_using_subcommand manifest; and __fish_seen_subcommand_from create" -s v -l verbose -d 'Say on standard error what is being done'
-complete -c permck -n "__fish_permck_using_subcommand manifest; and __fish_seen_subcommand_from create" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c permck -n "__fish_permck_using_subcommand manifest; and __fish_seen_subcommand_from verify" -s m -l manifest -d 'The manifest: lines of sha256sum or JSON lines' -r -F
-complete -c permck -n "__fish_permck_using_subcommand manifest; and __fish_seen_subcommand_from verify" -l key -d 'The Ed25519 public key (PEM) that must have signed the manifest' -r -F
-complete -c permck -n "__fish_permck_using_subcommand manifest; and __fish_seen_subcommand_from verify" -s C -l directory -d 'Take the files\' names as relative to DIR; other options are not' -r -F
-complete -c permck -n "__fish_permck_using_subcommand manifest; and __fish_seen_subcommand_from verify" -l threads -d 'Files hashed at the same time. Default: one per processor' -r
-complete -c permck -n "__fish_permck_using_subcommand manifest; and __fish_seen_subcommand_from verify" -l format -d 'Form of the result on standard output' -r -f -a "text\t'For people, grouped by finding. Not stable between versions'
-json\t'JSON Lines, as described in profguard-records(7)'"
-complete -c permck -n "__fish_permck_using_subcommand manifest; and __fish_seen_subcommand_from verify" -l color -d 'When to colour the output' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set or TERM is dumb'
-always\t'Always'
-never\t'Never'"
-complete -c permck -n "__fish_permck_using_subcommand manifest; and __fish_seen_subcommand_from verify" -l follow -d 'Follow symbolic links below the paths'
-complete -c permck -n "__fish_permck_using_subcommand manifest; and __fish_seen_subcommand_from verify" -s q -l quiet -d 'Say nothing on standard error but errors'
-complete -c permck -n "__fish_permck_using_subcommand manifest; and __fish_seen_subcommand_from verify" -s v -l verbose -d 'Say on standard error what is being done'
-complete -c permck -n "__fish_permck_using_subcommand manifest; and __fish_seen_subcommand_from verify" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c permck -n "__fish_permck_using_subcommand manifest; and __fish_seen_subcommand_from help" -f -a "create" -d 'Hash every regular file below the paths'
-complete -c permck -n "__fish_permck_using_subcommand manifest; and __fish_seen_subcommand_from help" -f -a "verify" -d 'Compare files with a manifest'
-complete -c permck -n "__fish_permck_using_subcommand manifest; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
-complete -c permck -n "__fish_permck_using_subcommand netaddr" -l files-from -d 'Read more paths from FILE, one per line; `-` is standard input' -r -F
-complete -c permck -n "__fish_permck_using_subcommand netaddr" -l allow -d 'A list of allowed hosts, *.domains, addresses, networks and ranges, one per line, # for comments' -r -F
-complete -c permck -n "__fish_permck_using_subcommand netaddr" -l format -d 'Form of the result on standard output' -r -f -a "text\t'For people, grouped by finding. Not stable between versions'
-json\t'JSON Lines, as described in profguard-records(7)'"
-complete -c permck -n "__fish_permck_using_subcommand netaddr" -l color -d 'When to colour the output' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set or TERM is dumb'
-always\t'Always'
-never\t'Never'"
-complete -c permck -n "__fish_permck_using_subcommand netaddr" -s 0 -l null -d 'Paths in --files-from end with a NUL byte instead of a line end'
-complete -c permck -n "__fish_permck_using_subcommand netaddr" -l all-scopes -d 'Show addresses that are not public, too'
-complete -c permck -n "__fish_permck_using_subcommand netaddr" -l all-files -d 'Look into every text file, not only configuration and scripts'
-complete -c permck -n "__fish_permck_using_subcommand netaddr" -s q -l quiet -d 'Say nothing on standard error but errors'
-complete -c permck -n "__fish_permck_using_subcommand netaddr" -s v -l verbose -d 'Say on standard error what is being done'
-complete -c permck -n "__fish_permck_using_subcommand netaddr" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c permck -n "__fish_permck_using_subcommand clean" -l files-from -d 'Read more paths from FILE, one per line; `-` is standard input' -r -F
-complete -c permck -n "__fish_permck_using_subcommand clean" -l older-than -d 'Delete files that were last changed longer ago: `90s`, `30m`, `12h`, `14d`' -r
-complete -c permck -n "__fish_permck_using_subcommand clean" -l keep -d 'Delete the oldest files until the rest takes at most this: `50GiB`, `10GB`, bytes' -r
-complete -c permck -n "__fish_permck_using_subcommand clean" -l match -d 'Which files may be deleted: patterns below each PATH. Default: generated traces and logs' -r
-complete -c permck -n "__fish_permck_using_subcommand clean" -l idle -d 'Spare files that were changed less than this ago' -r
-complete -c permck -n "__fish_permck_using_subcommand clean" -l format -d 'Form of the result on standard output' -r -f -a "text\t'For people, grouped by finding. Not stable between versions'
-json\t'JSON Lines, as described in profguard-records(7)'"
-complete -c permck -n "__fish_permck_using_subcommand clean" -l color -d 'When to colour the output' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set or TERM is dumb'
-always\t'Always'
-never\t'Never'"
-complete -c permck -n "__fish_permck_using_subcommand clean" -s 0 -l null -d 'Paths in --files-from end with a NUL byte instead of a line end'
-complete -c permck -n "__fish_permck_using_subcommand clean" -l prune -d 'Delete directories that this leaves empty, too'
-complete -c permck -n "__fish_permck_using_subcommand clean" -s n -l dry-run -d 'Delete nothing, show what would be deleted'
-complete -c permck -n "__fish_permck_using_subcommand clean" -l system -d 'Delete below /, directories directly below it, and paths of the system, too'
-complete -c permck -n "__fish_permck_using_subcommand clean" -s q -l quiet -d 'Say nothing on standard error but errors'
-complete -c permck -n "__fish_permck_using_subcommand clean" -s v -l verbose -d 'Say on standard error what is being done'
-complete -c permck -n "__fish_permck_using_subcommand clean" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c permck -n "__fish_permck_using_subcommand help; and not __fish_seen_subcommand_from audit fix undo host baseline manifest netaddr clean help" -f -a "audit" -d 'Check every entry of trees against the class that it belongs to'
-complete -c permck -n "__fish_permck_using_subcommand help; and not __fish_seen_subcommand_from audit fix undo host baseline manifest netaddr clean help" -f -a "fix" -d 'Tighten what an audit finds, and write each change down'
-complete -c permck -n "__fish_permck_using_subcommand help; and not __fish_seen_subcommand_from audit fix undo host baseline manifest netaddr clean help" -f -a "undo" -d 'Put back what `permck fix` changed'
-complete -c permck -n "__fish_permck_using_subcommand help; and not __fish_seen_subcommand_from audit fix undo host baseline manifest netaddr clean help" -f -a "host" -d 'Audit the host: account, umask, kernel settings, listeners, firewall, units, CANN, clock'
-complete -c permck -n "__fish_permck_using_subcommand help; and not __fish_seen_subcommand_from audit fix undo host baseline manifest netaddr clean help" -f -a "baseline" -d 'Record what an audit finds today, so that later audits report only what is new'
-complete -c permck -n "__fish_permck_using_subcommand help; and not __fish_seen_subcommand_from audit fix undo host baseline manifest netaddr clean help" -f -a "manifest" -d 'Make and verify SHA-256 manifests of model weights and other inputs'
-complete -c permck -n "__fish_permck_using_subcommand help; and not __fish_seen_subcommand_from audit fix undo host baseline manifest netaddr clean help" -f -a "netaddr" -d 'List public network addresses in configuration and scripts'
-complete -c permck -n "__fish_permck_using_subcommand help; and not __fish_seen_subcommand_from audit fix undo host baseline manifest netaddr clean help" -f -a "clean" -d 'Delete generated traces and logs by age and by total size, oldest first'
-complete -c permck -n "__fish_permck_using_subcommand help; and not __fish_seen_subcommand_from audit fix undo host baseline manifest netaddr clean help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
-complete -c permck -n "__fish_permck_using_subcommand help; and __fish_seen_subcommand_from manifest" -f -a "create" -d 'Hash every regular file below the paths'
-complete -c permck -n "__fish_permck_using_subcommand help; and __fish_seen_subcommand_from manifest" -f -a "verify" -d 'Compare files with a manifest'
+complete -c permck -n "__fish_permck_using_subcommand help; and not __fish_seen_subcommand_from audit fix undo baseline help" -f -a "audit" -d 'Check every entry of trees against the class that it belongs to'
+complete -c permck -n "__fish_permck_using_subcommand help; and not __fish_seen_subcommand_from audit fix undo baseline help" -f -a "fix" -d 'Tighten what an audit finds, and write each change down'
+complete -c permck -n "__fish_permck_using_subcommand help; and not __fish_seen_subcommand_from audit fix undo baseline help" -f -a "undo" -d 'Put back what `permck fix` changed'
+complete -c permck -n "__fish_permck_using_subcommand help; and not __fish_seen_subcommand_from audit fix undo baseline help" -f -a "baseline" -d 'Record what an audit finds today, so that later audits report only what is new'
+complete -c permck -n "__fish_permck_using_subcommand help; and not __fish_seen_subcommand_from audit fix undo baseline help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'

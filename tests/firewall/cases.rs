@@ -1,6 +1,6 @@
-//! Rule sets for real nft and iptables, and the verdict that `permck host` has to give on each.
+//! Rule sets for real nft and iptables, and the verdict that `hostck check` has to give on each.
 
-/// The verdict of `permck host` on one family.
+/// The verdict of `hostck check` on one family.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
     /// A finding: nothing keeps other hosts out.

@@ -24,6 +24,7 @@ pub fn bin(tool: &str) -> &'static str {
     match tool {
         "certck" => env!("CARGO_BIN_EXE_certck"),
         "datack" => env!("CARGO_BIN_EXE_datack"),
+        "hostck" => env!("CARGO_BIN_EXE_hostck"),
         "permck" => env!("CARGO_BIN_EXE_permck"),
         "profctl" => env!("CARGO_BIN_EXE_profctl"),
         "profd" => env!("CARGO_BIN_EXE_profd"),
@@ -34,7 +35,8 @@ pub fn bin(tool: &str) -> &'static str {
 }
 
 /// All tools.
-pub const TOOLS: [&str; 7] = ["certck", "datack", "permck", "profctl", "profd", "proftap", "traceq"];
+pub const TOOLS: [&str; 8] =
+    ["certck", "datack", "hostck", "permck", "profctl", "profd", "proftap", "traceq"];
 
 /// A command with nothing in its environment but what every test fixes.
 pub fn command(tool: &str) -> Command {

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 pub mod certck;
 pub mod datack;
+pub mod hostck;
 pub mod permck;
 pub mod profctl;
 pub mod profd;

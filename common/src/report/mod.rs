@@ -1,8 +1,8 @@
 //! Findings in the forms that other programs read, for every tool that audits: SARIF, JUnit XML, a Prometheus
 //! textfile, and one line for Nagios. One file per format.
 //!
-//! A writer takes findings one by one and keeps a bounded amount of memory, whatever their number. Text and JSON
-//! lines are each tool's own.
+//! A writer takes findings one by one and keeps a bounded amount of memory, whatever their number. JSON lines are
+//! each tool's own, and so is text unless it is [`GroupedText`].
 
 use std::io::{self, Write};
 
@@ -14,11 +14,13 @@ mod junit;
 mod nagios;
 mod prometheus;
 mod sarif;
+mod text;
 
 pub use junit::Junit;
 pub use nagios::Nagios;
 pub use prometheus::Prometheus;
 pub use sarif::Sarif;
+pub use text::GroupedText;
 
 /// The formats of an audit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
@@ -152,6 +154,8 @@ pub struct End {
     pub totals: Totals,
     /// Inputs that could not be looked at.
     pub failed: u64,
+    /// Findings that an exception accepts: counted in text.
+    pub accepted: u64,
 }
 
 impl End {

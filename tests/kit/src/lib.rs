@@ -14,13 +14,18 @@
 //! A reason is counted with others of the same text, so it names no temporary path and no number.
 
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::fmt::Display;
-use std::io::Write;
+use std::io::{self, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::panic::Location;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use common::cli::Tool;
+use common::exit::Exit;
+use common::out::{Out, Verbosity};
 
 /// Reports that the running test could not run. The test returns after it:
 ///
@@ -205,6 +210,67 @@ pub fn mutate_seeds(seeds: &Path, target: impl Fn(&[u8])) {
             target(&bytes);
         }
     }
+}
+
+#[derive(Clone, Default)]
+struct SharedBuffer(Arc<Mutex<Vec<u8>>>);
+
+impl Write for SharedBuffer {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Runs a tool in this process; its exit status and what it wrote to standard output.
+///
+/// # Panics
+/// The arguments do not parse, or the output is not UTF-8.
+pub fn run_tool<C: clap::Parser + Tool>(args: &[impl AsRef<OsStr>]) -> (Exit, String) {
+    let words = std::iter::once(C::NAME.into()).chain(args.iter().map(|a| a.as_ref().to_owned()));
+    let cli = C::try_parse_from(words).expect("arguments that parse");
+    let buffer = SharedBuffer::default();
+    let mut out = Out::to(Box::new(buffer.clone()), C::NAME, false, Verbosity::Quiet);
+    let exit = cli.run(&mut out).unwrap_or_else(|e| {
+        out.diag().fatal(&e);
+        Exit::Failed
+    });
+    let exit = exit.max(out.diag().exit());
+    out.flush().expect("a buffer takes all");
+    drop(out);
+    let bytes = buffer.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    (exit, String::from_utf8(bytes).expect("tools write UTF-8"))
+}
+
+/// Sets the mode of a file or directory.
+///
+/// # Panics
+/// It cannot be set.
+pub fn chmod(path: &Path, mode: u32) {
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).expect("a mode that can be set");
+}
+
+/// Writes a file with this mode.
+///
+/// # Panics
+/// It cannot be written.
+pub fn write(path: &Path, mode: u32, content: impl AsRef<[u8]>) {
+    std::fs::write(path, content).expect("a file that can be written");
+    chmod(path, mode);
+}
+
+/// A directory that breaks no rule of permck by itself.
+///
+/// # Panics
+/// It cannot be made.
+#[must_use]
+pub fn clean_dir() -> tempfile::TempDir {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    chmod(dir.path(), 0o700);
+    dir
 }
 
 #[cfg(test)]

@@ -229,7 +229,7 @@ impl Tally {
         let s = &self.summary;
         let totals =
             Totals { errors: s.findings_error, warnings: s.findings_warning, notes: s.findings_note };
-        End { subjects: s.checked, noun: "directories", totals, failed: s.errors }
+        End { subjects: s.checked, noun: "directories", totals, failed: s.errors, ..End::default() }
     }
 }
 

@@ -212,7 +212,8 @@ impl Elsewhere<'_> {
     ) -> anyhow::Result<Exit> {
         let mut totals = Totals::default();
         self.findings.iter().for_each(|f| totals.add(f.finding.severity));
-        let end = End { subjects: self.subjects, noun: self.noun, totals, failed: diag.errors() };
+        let end =
+            End { subjects: self.subjects, noun: self.noun, totals, failed: diag.errors(), ..End::default() };
         match (format, report::writer(format, source(self.own))) {
             (_, Some(mut writer)) => {
                 self.findings.iter().try_for_each(|f| writer.finding(to, &f.finding))?;

@@ -2,21 +2,16 @@
 
 use common::policy::TABLE;
 
-use crate::host::firewall;
-use crate::host::sudoers::{Sudoers, Who};
-use crate::host::unit;
-use crate::ids::Ids;
-use crate::netaddr::allow::Allow;
-use crate::netaddr::{Style, scan};
 use crate::policy::{Place, Policy};
 use crate::xattr::{Acl, Capability};
 use crate::{classify, cmd};
+use common::accounts::AccountTable;
 use common::glob::Glob;
 
 /// The text of a policy file; what compiles answers for a path.
 pub fn policy(text: &str, below: &[u8]) {
     let mut policy = Policy::default();
-    if policy.add(text, &Ids::default()).is_err() {
+    if policy.add(text, &AccountTable::default()).is_err() {
         return;
     }
     let today = time::macros::date!(2027 - 01 - 01);
@@ -57,50 +52,5 @@ pub fn content(name: &[u8], head: &[u8]) {
     assert_eq!(TABLE[told.class as usize].class, told.class);
     for (_, at) in classify::private_key(head).into_iter().chain(classify::der_key(head, head.len() as u64)) {
         assert!(at < head.len());
-    }
-}
-
-/// Lines with addresses, and the same as an allow list.
-pub fn netaddr(bytes: &[u8]) {
-    let mut allow = Allow::default();
-    for line in bytes.split_inclusive(|&b| b == b'\n') {
-        for style in [Style::Code, Style::Configuration] {
-            let mut end = 0;
-            for a in scan(line, style) {
-                assert!(a.at >= end && a.at + a.len <= line.len(), "addresses stand one behind the other");
-                end = a.at + a.len;
-                allow.admits(&a.host);
-            }
-        }
-        let _ = std::str::from_utf8(line).map(|l| allow.add(l));
-    }
-}
-
-/// Configuration of a host.
-pub fn host(bytes: &[u8]) {
-    let text = String::from_utf8_lossy(bytes);
-    firewall::evaluate_any(&text);
-    unit::read_any(&text);
-    let mut sudoers = Sudoers::default();
-    sudoers.add("f", &text);
-    let groups = [("g".to_owned(), 1)];
-    let who = Who { name: "a", uid: Some(1), groups: &groups };
-    for rule in &sudoers.rules {
-        sudoers.applies(rule, who);
-        assert!(!rule.file.is_empty());
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::path::Path;
-
-    use super::*;
-
-    #[test]
-    fn mutated_seeds_do_no_harm() {
-        let seeds = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/seeds");
-        testkit::mutate_seeds(&seeds.join("permck_netaddr"), netaddr);
-        testkit::mutate_seeds(&seeds.join("permck_host"), host);
     }
 }

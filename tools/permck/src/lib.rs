@@ -1,4 +1,4 @@
-//! `permck`: Audit file permissions and host hardening against one policy table.
+//! `permck`: Audit file permissions against one policy table.
 //!
 //! `walk` goes through trees, `inspect` turns what it meets into subjects, `rule` judges them, `collect`
 //! and `report` write what was found; `cmd` holds one file per subcommand.
@@ -18,10 +18,7 @@ mod collect;
 mod fix;
 #[doc(hidden)]
 pub mod fuzz;
-mod host;
-mod ids;
 mod inspect;
-mod netaddr;
 mod place;
 mod policy;
 mod report;
@@ -31,7 +28,7 @@ mod run;
 mod tests;
 mod xattr;
 
-/// Audit file permissions and host hardening against one policy table
+/// Audit file permissions against one policy table
 #[derive(Parser, Debug)]
 #[command(name = "permck", version, max_term_width = 100, arg_required_else_help = true)]
 pub struct Cli {
@@ -46,9 +43,7 @@ enum Cmd {
     Audit(cmd::audit::Audit),
     Fix(cmd::fix::Fix),
     Undo(cmd::undo::Undo),
-    Host(cmd::host::HostCmd),
     Baseline(cmd::baseline::Baseline),
-    Netaddr(cmd::netaddr::Netaddr),
 }
 
 impl Tool for Cli {
@@ -66,9 +61,7 @@ impl Tool for Cli {
             Cmd::Audit(audit) => audit.run(format, out),
             Cmd::Fix(fix) => fix.run(format.plain()?, out),
             Cmd::Undo(undo) => undo.run(format.plain()?, out),
-            Cmd::Host(host) => host.run(format, out),
             Cmd::Baseline(baseline) => baseline.run(out),
-            Cmd::Netaddr(netaddr) => netaddr.run(format.plain()?, out),
         }
     }
 }

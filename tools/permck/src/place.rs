@@ -9,7 +9,7 @@ use common::finding::Finding;
 use common::policy::{Mode, shell_quote};
 use rustix::fs::StatVfsMountFlags;
 
-use crate::inspect::{Issue, Plan, Root, issue, writable_by_others};
+use crate::inspect::{Issue, Plan, Root, issue};
 use crate::policy::Place;
 use crate::rule::{Judge, PLACE_RULES};
 
@@ -58,7 +58,7 @@ fn ancestor(root: &Root, dir: &Path, judge: &Judge) -> Option<Finding> {
     }
     // In a sticky directory nobody can rename what belongs to others.
     let sticky = mode.0 & 0o1000 != 0;
-    (writable_by_others(mode) && !sticky).then(|| {
+    (mode.is_writable_by_others() && !sticky).then(|| {
         let who = if mode.0 & 0o002 != 0 { "everybody" } else { "its group" };
         let found = format!("directory above {} is writable by {who}, mode {mode}", safe(&root.path));
         finding(found, format!("chmod go-w {}", shell_quote(dir)))

@@ -1,45 +1,14 @@
-//! What tests of the subcommands share: the tool run in this process, its output in a string.
+//! What tests of the subcommands share.
 
-use std::io::{self, Write};
-use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
-use std::sync::{Arc, Mutex};
+pub(crate) use testkit::{ask, chmod, clean_dir, oracle, skip as skipped, write};
 
-use clap::Parser;
-use common::cli::Tool;
 use common::exit::Exit;
-use common::out::{Out, Verbosity};
 
 use crate::Cli;
 
-#[derive(Clone, Default)]
-struct Buffer(Arc<Mutex<Vec<u8>>>);
-
-impl Write for Buffer {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap().write(bytes)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
 /// Runs `permck ARGS`; the exit status and what stood on standard output.
 pub(crate) fn permck<A: AsRef<std::ffi::OsStr>>(args: &[A]) -> (Exit, String) {
-    let words = std::iter::once("permck".into()).chain(args.iter().map(|a| a.as_ref().to_owned()));
-    let cli = Cli::try_parse_from(words).unwrap();
-    let buffer = Buffer::default();
-    let mut out = Out::to(Box::new(buffer.clone()), "permck", false, Verbosity::Quiet);
-    let exit = cli.run(&mut out).unwrap_or_else(|e| {
-        out.diag().fatal(&e);
-        Exit::Failed
-    });
-    let exit = exit.max(out.diag().exit());
-    out.flush().unwrap();
-    drop(out);
-    let bytes = buffer.0.lock().unwrap().clone();
-    (exit, String::from_utf8(bytes).unwrap())
+    testkit::run_tool::<Cli>(args)
 }
 
 /// The rule and path of every finding in JSON lines.
@@ -47,30 +16,6 @@ pub(crate) fn findings(json: &str) -> Vec<(String, String)> {
     let parse = |line| common::record::read::<common::record::permck::Finding>(line).unwrap();
     json.lines().filter_map(parse).map(|f| (f.rule, f.path)).collect()
 }
-
-pub(crate) fn chmod(path: &Path, mode: u32) {
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
-}
-
-pub(crate) fn write(path: &Path, mode: u32, content: impl AsRef<[u8]>) {
-    std::fs::write(path, content).unwrap();
-    chmod(path, mode);
-}
-
-/// A directory that breaks no rule by itself.
-pub(crate) fn clean_dir() -> tempfile::TempDir {
-    let dir = tempfile::tempdir().unwrap();
-    chmod(dir.path(), 0o700);
-    dir
-}
-
-/// Reports that the running test cannot be done here.
-#[track_caller]
-pub(crate) fn skipped(why: impl std::fmt::Display) {
-    testkit::skip(why);
-}
-
-pub(crate) use testkit::{ask, oracle};
 
 /// Runs a test of this program again, alone, where it may do more: in a namespace of its own that `unshare` makes
 /// with these options. Tells whether that was this run's part: the test is done then, or cannot be done here.

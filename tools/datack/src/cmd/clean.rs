@@ -28,7 +28,7 @@ const EXAMPLES: &str = "\
 Examples:
   datack clean --older-than 14d --keep 50GiB --dry-run /srv/traces
       Show what a cron job would delete.
-  datack clean --older-than 14d --keep 50GiB --format json /srv/traces >> /var/log/permck-clean.jsonl
+  datack clean --older-than 14d --keep 50GiB --format json /srv/traces >> /var/log/datack-clean.jsonl
       Delete it, with a record for each file.
   datack clean --older-than 7d --match '**/*.nsys-rep' /srv/traces
       Other files than traces and logs.";
@@ -52,7 +52,7 @@ Examples:
 /// and /data, and what is part of the system (/etc, /usr but what is below /usr/local, /var/log itself and the like).
 /// They hold trees of all sorts: name the directory that the traces are in.
 #[derive(Args, Debug)]
-#[command(arg = common::report::plain_format(), after_long_help = EXAMPLES)]
+#[command(after_long_help = EXAMPLES)]
 pub(crate) struct Clean {
     #[command(flatten)]
     inputs: PathInputs,

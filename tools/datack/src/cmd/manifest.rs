@@ -30,7 +30,7 @@ Examples:
 
 /// Make and verify SHA-256 manifests of model weights and other inputs
 #[derive(Args, Debug)]
-#[command(arg = common::report::plain_format(), after_long_help = EXAMPLES)]
+#[command(after_long_help = EXAMPLES)]
 pub(crate) struct Manifest {
     #[command(subcommand)]
     action: Action,

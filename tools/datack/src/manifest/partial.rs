@@ -20,7 +20,7 @@ const BYTES: u64 = 16 << 20;
 const LINES: usize = 1024;
 
 /// The first line of a record: what does not begin with it is somebody's file.
-const HEADER: &[u8] = b"# permck: files of a manifest that is being made\n";
+const HEADER: &[u8] = b"# datack: files of a manifest that is being made\n";
 
 /// What an earlier run had hashed.
 #[derive(Debug, Default)]
@@ -64,7 +64,7 @@ impl Partial {
         let path = beside(manifest);
         let mut file = common::fsat::open_append(&path, Class::DataFile.max())?;
         rfs::flock(&file, FlockOperation::NonBlockingLockExclusive).map_err(|e| match e {
-            Errno::WOULDBLOCK => io::Error::other("another permck is writing it"),
+            Errno::WOULDBLOCK => io::Error::other("another datack is writing it"),
             e => e.into(),
         })?;
         let known = read(&path)?;

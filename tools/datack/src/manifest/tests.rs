@@ -51,18 +51,18 @@ fn broken_lines_are_told() {
         &format!("{}  f", "g".repeat(64)),
         "{}",
         &format!(
-            r#"{{"type":"permck.digest","v":1,"path":"","sha256":"{}","size_bytes":0}}"#,
+            r#"{{"type":"datack.digest","v":1,"path":"","sha256":"{}","size_bytes":0}}"#,
             "0".repeat(64)
         ),
         &format!(
-            r#"{{"type":"permck.digest","v":1,"path":"a\u0000","sha256":"{}","size_bytes":0}}"#,
+            r#"{{"type":"datack.digest","v":1,"path":"a\u0000","sha256":"{}","size_bytes":0}}"#,
             "0".repeat(64)
         ),
     ] {
         assert!(text::parse(line.as_bytes()).is_err(), "{line}");
     }
     assert_eq!(text::parse(b""), Ok(None));
-    assert_eq!(text::parse(br#"{"type":"permck.other","v":1}"#), Ok(None));
+    assert_eq!(text::parse(br#"{"type":"datack.other","v":1}"#), Ok(None));
 }
 
 #[test]

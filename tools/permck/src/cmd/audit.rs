@@ -102,7 +102,13 @@ impl Audit {
         }
         let (totals, known) = collector.finish()?;
         let gone = self.gone(baseline.as_ref(), diag);
-        let end = End { subjects: seen.entries, noun: "entries", totals, failed: diag.errors() };
+        let end = End {
+            subjects: seen.entries,
+            noun: "entries",
+            totals,
+            failed: diag.errors(),
+            accepted: seen.accepted,
+        };
         report.end(to, &Ending { seen, known, gone, end })?;
         diag.info(
             "audit",

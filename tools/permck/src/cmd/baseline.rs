@@ -55,7 +55,8 @@ impl Baseline {
         let seen = crate::run::run(&mut plan, self.inputs.paths()?, options, out.diag(), &collector)?;
         let (totals, known) = collector.finish()?;
         let errors = out.diag().errors();
-        let end = End { subjects: seen.entries, noun: "entries", totals, failed: errors };
+        let end =
+            End { subjects: seen.entries, noun: "entries", totals, failed: errors, accepted: seen.accepted };
         report.end(&mut file, &Ending { seen, known, end, ..Ending::default() })?;
         ensure!(errors == 0, "{}: not written, because not everything could be looked at", shown());
         file.into_inner().map_err(std::io::IntoInnerError::into_error)?.commit().with_context(shown)?;

@@ -7,11 +7,11 @@ use anyhow::{Context, ensure};
 use clap::Args;
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 
-use crate::ids::Ids;
 use crate::inspect::{Plan, Root};
 use crate::policy::Policy;
 use crate::policy::profile::PROFILES;
 use crate::rule::{Allowed, Judge};
+use common::accounts::AccountTable;
 use common::walk::{self, WalkOptions};
 
 /// How to walk and what to hold entries to.
@@ -47,7 +47,7 @@ impl Tree {
 
     /// Reads what entries are held to; the roots come later.
     pub(crate) fn plan(&self) -> anyhow::Result<Plan> {
-        let ids = Ids::load(Path::new("/"));
+        let ids = AccountTable::load(Path::new("/"));
         let owners = self.owners(&ids)?;
         let policy = self.policy(&ids)?;
         if policy.needs_account() {
@@ -72,7 +72,7 @@ impl Tree {
         self.policy.is_some() || !self.profile.is_empty()
     }
 
-    fn policy(&self, ids: &Ids) -> anyhow::Result<Policy> {
+    fn policy(&self, ids: &AccountTable) -> anyhow::Result<Policy> {
         let mut policy = Policy::default();
         if let Some(path) = &self.policy {
             let shown = path.display().to_string();
@@ -86,7 +86,7 @@ impl Tree {
         Ok(policy)
     }
 
-    fn owners(&self, ids: &Ids) -> anyhow::Result<Option<Vec<u32>>> {
+    fn owners(&self, ids: &AccountTable) -> anyhow::Result<Option<Vec<u32>>> {
         if self.owner.is_empty() {
             return Ok(None);
         }

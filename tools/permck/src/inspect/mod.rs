@@ -7,9 +7,9 @@ use std::os::unix::ffi::OsStringExt;
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
-use common::finding::{Finding, Severity};
+use common::finding::Finding;
 use common::out::Diag;
-use common::policy::{Class, Mode};
+use common::policy::Class;
 use rustix::fs::{self as rfs, FileType, OFlags, Statx, StatxAttributes};
 use rustix::io::Errno;
 
@@ -404,11 +404,3 @@ fn held(demand: Demand<'_>, told: Told) -> Standard<'_> {
 pub(crate) fn issue(finding: Finding) -> Issue {
     Issue { finding, class: None, told_by: None }
 }
-
-/// Tells whether a mode lets group or others write.
-pub(crate) fn writable_by_others(mode: Mode) -> bool {
-    mode.0 & 0o022 != 0
-}
-
-/// Severities in the order in which people want to read them.
-pub(crate) const GRAVEST_FIRST: [Severity; 3] = [Severity::Error, Severity::Warning, Severity::Note];

@@ -58,7 +58,7 @@ pub(crate) struct Row {
 pub(crate) struct Exception {
     /// Patterns, as in rows.
     pub(crate) r#match: Vec<String>,
-    /// Ids of rules.
+    /// AccountTable of rules.
     pub(crate) rules: Vec<String>,
     /// Classes: only findings about entries that are held to one of them. Without it, about all.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

@@ -100,7 +100,7 @@ Why; findings quote it.
 Patterns.
 .TP
 .B rules
-Ids of the rules whose findings are accepted. A finding
+AccountTable of the rules whose findings are accepted. A finding
 .B ancestor
 is accepted where a pattern matches the directory above, as an absolute path, or the audited path.
 .TP

@@ -11,8 +11,8 @@ use common::policy::{Class, Mode};
 use time::Date;
 use time::macros::format_description;
 
-use crate::ids::Ids;
 use crate::rule::{Allowed, RULES, Standard};
+use common::accounts::AccountTable;
 
 pub(crate) mod file;
 pub(crate) mod manual;
@@ -103,17 +103,17 @@ pub(crate) struct Demand<'a> {
 
 impl Policy {
     /// Adds a policy file's rows after those that are there, and those of the profiles that it extends after them.
-    pub(crate) fn add(&mut self, text: &str, ids: &Ids) -> Result<(), Bad> {
+    pub(crate) fn add(&mut self, text: &str, ids: &AccountTable) -> Result<(), Bad> {
         self.extend(text, ids, None)
     }
 
     /// Adds the rows of a built-in profile.
-    pub(crate) fn add_profile(&mut self, name: &str, ids: &Ids) -> Result<(), Bad> {
+    pub(crate) fn add_profile(&mut self, name: &str, ids: &AccountTable) -> Result<(), Bad> {
         let text = profile::find(name).ok_or_else(|| Bad::new(format!("no profile is called {name:?}")))?;
         self.extend(text, ids, Some(name))
     }
 
-    fn extend(&mut self, text: &str, ids: &Ids, profile: Option<&str>) -> Result<(), Bad> {
+    fn extend(&mut self, text: &str, ids: &AccountTable, profile: Option<&str>) -> Result<(), Bad> {
         let file = file::parse(text)?;
         self.compile(&file, ids, profile)?;
         file.extends.iter().try_for_each(|name| self.add_profile(name, ids))
@@ -128,7 +128,7 @@ impl Policy {
         String::from_utf8(bytes).map_err(|_| anyhow::anyhow!("is not UTF-8"))
     }
 
-    fn compile(&mut self, file: &File, ids: &Ids, profile: Option<&str>) -> Result<(), Bad> {
+    fn compile(&mut self, file: &File, ids: &AccountTable, profile: Option<&str>) -> Result<(), Bad> {
         let own = profile.is_none();
         let source = profile.map_or_else(|| "policy".to_owned(), |name| format!("profile {name}"));
         if self.owner.is_none() {
@@ -269,7 +269,7 @@ impl<'a> Demand<'a> {
     }
 }
 
-fn compile(name: &str, row: &file::Row, ids: &Ids) -> Result<Row, String> {
+fn compile(name: &str, row: &file::Row, ids: &AccountTable) -> Result<Row, String> {
     let class = row.class.as_deref().map(|name| Class::from_name(name).ok_or_else(|| unknown_class(name)));
     let class = class.transpose()?;
     let max = row.max.as_deref().map(maximum).transpose()?;
@@ -331,7 +331,7 @@ fn maximum(text: &str) -> Result<Mode, String> {
     Mode::parse(text).ok_or_else(|| format!("max {text:?} is no octal mode such as \"0640\""))
 }
 
-fn owners(names: &[String], ids: &Ids) -> Result<Owners, Bad> {
+fn owners(names: &[String], ids: &AccountTable) -> Result<Owners, Bad> {
     let mut owners = Owners::default();
     for name in names {
         match name.as_str() {
@@ -347,7 +347,7 @@ fn owners(names: &[String], ids: &Ids) -> Result<Owners, Bad> {
     Ok(owners)
 }
 
-fn groups(names: &[String], ids: &Ids) -> Result<Option<Vec<u32>>, Bad> {
+fn groups(names: &[String], ids: &AccountTable) -> Result<Option<Vec<u32>>, Bad> {
     if names.iter().any(|n| n == "any") {
         return Ok(None);
     }

@@ -6,7 +6,7 @@ use super::*;
 
 fn policy(text: &str) -> Policy {
     let mut policy = Policy::default();
-    policy.add(text, &Ids::default()).unwrap();
+    policy.add(text, &AccountTable::default()).unwrap();
     policy
 }
 
@@ -89,7 +89,7 @@ fn absolute_patterns_and_those_above_match_whole_paths() {
 
 #[test]
 fn what_is_wrong_is_told_with_its_place() {
-    let bad = |text: &str| Policy::default().add(text, &Ids::default()).unwrap_err().to_string();
+    let bad = |text: &str| Policy::default().add(text, &AccountTable::default()).unwrap_err().to_string();
     assert!(bad("version = 2").contains("version 2 is not known"));
     assert_eq!(bad("version = 1\n\n  x ="), bad("version = 1\n\n  x =").trim_end());
     assert!(bad("version = 1\n[[path]]\nmatsch = []\n").starts_with("3:1: unknown field `matsch`"));
@@ -115,7 +115,7 @@ fn what_is_wrong_is_told_with_its_place() {
 fn every_profile_compiles_and_every_row_can_match() {
     for (name, _, text) in profile::PROFILES {
         let mut p = Policy::default();
-        p.add(text, &Ids::default()).unwrap_or_else(|e| panic!("{name}: {e}"));
+        p.add(text, &AccountTable::default()).unwrap_or_else(|e| panic!("{name}: {e}"));
         assert!(!p.rows.is_empty(), "{name}");
     }
     let certs = policy(profile::find("certs").unwrap());

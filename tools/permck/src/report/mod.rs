@@ -2,15 +2,13 @@
 
 use std::io::{self, Write};
 
-use common::report::{self, End, ReportFormat, Source, Writer};
+use common::report::{self, End, GroupedText, ReportFormat, Source, Writer};
 
 use crate::inspect::{Issue, Seen};
 
 mod json;
-mod text;
 
 pub(crate) use json::Json;
-use text::Text;
 
 /// A format.
 pub(crate) trait Report {
@@ -32,7 +30,7 @@ pub(crate) fn select(
     match (report::writer(format, source), format) {
         (Some(writer), _) => Box::new(Shared(writer)),
         (None, ReportFormat::Json) => Box::new(Json),
-        (None, _) => Box::new(Text::new(limit, color, heading)),
+        (None, _) => Box::new(Shared(Box::new(GroupedText::new(limit, color, heading)))),
     }
 }
 

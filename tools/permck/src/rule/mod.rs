@@ -11,8 +11,8 @@ use common::report::RuleInfo;
 use rustix::fs::{FileType, Statx, StatxAttributes};
 
 use crate::classify::Stray;
-use crate::ids::Ids;
 use crate::xattr::{Acl, Xattrs};
+use common::accounts::AccountTable;
 use common::walk::{TreeNode, file_type};
 
 pub(crate) mod acl;
@@ -67,7 +67,7 @@ pub(crate) static RULES: [&Rule; 21] = [
 /// The rule that makes all advice about an entry wait: see [`crate::inspect`].
 pub(crate) const HARD_LINK: &str = "hard-link";
 
-/// Ids of what is checked once per audited path, beside [`RULES`]: see [`crate::place`].
+/// AccountTable of what is checked once per audited path, beside [`RULES`]: see [`crate::place`].
 pub(crate) const PLACE_RULES: [(&str, Severity, &str); 3] = [
     ("ancestor", Severity::Error, "a directory above the path can be changed by others"),
     ("mount-options", Severity::Note, "the file system is mounted without protection"),
@@ -207,7 +207,7 @@ impl Subject<'_> {
 /// What all subjects are judged by.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Judge {
-    pub(crate) ids: Ids,
+    pub(crate) ids: AccountTable,
 }
 
 /// Who writes reports, and all rules.

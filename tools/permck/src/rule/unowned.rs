@@ -1,4 +1,4 @@
-//! Ids that no account has: the next account that is created gets the file.
+//! AccountTable that no account has: the next account that is created gets the file.
 
 use common::finding::Severity;
 

@@ -153,7 +153,7 @@ fn nothing_goes_without_a_record() {
             let dir = clean_dir();
             (0..20).for_each(|i| aged(&dir.path().join(format!("{i}.log")), 100 - i, 10));
             let cli = crate::Cli::try_parse_from([
-                "permck",
+                "datack",
                 "clean",
                 "--keep",
                 "0",
@@ -163,7 +163,7 @@ fn nothing_goes_without_a_record() {
             ]);
             // Buffered as standard output is.
             let to = std::io::BufWriter::with_capacity(1 << 16, Broken(room, kind));
-            let mut out = Out::to(Box::new(to), "permck", false, common::out::Verbosity::Quiet);
+            let mut out = Out::to(Box::new(to), "datack", false, common::out::Verbosity::Quiet);
             let error = cli.unwrap().run(&mut out).unwrap_err();
             // main takes this for success.
             assert!(!common::error::is_broken_pipe(&error), "{error}");
@@ -233,8 +233,8 @@ impl<F: FnMut(&str)> std::io::Write for Meets<F> {
 fn clean_while(dir: &Path, meets: impl FnMut(&str) + Send + 'static) -> Exit {
     use clap::Parser;
     use common::cli::Tool;
-    let args = ["permck", "clean", "--keep", "0", "--idle", "1h", dir.to_str().unwrap()];
-    let mut out = Out::to(Box::new(Meets(meets)), "permck", false, common::out::Verbosity::Quiet);
+    let args = ["datack", "clean", "--keep", "0", "--idle", "1h", dir.to_str().unwrap()];
+    let mut out = Out::to(Box::new(Meets(meets)), "datack", false, common::out::Verbosity::Quiet);
     crate::Cli::try_parse_from(args).unwrap().run(&mut out).unwrap()
 }
 

@@ -1,6 +1,0 @@
-//! A configuration or script with network addresses, and an allow list of them.
-#![no_main]
-
-use libfuzzer_sys::fuzz_target;
-
-fuzz_target!(|bytes: &[u8]| permck::fuzz::netaddr(bytes));

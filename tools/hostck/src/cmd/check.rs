@@ -1,0 +1,211 @@
+//! `hostck check`: is this host, or the root of an image, fit to run the tools?
+
+use std::io::{self, BufWriter, Write};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, ensure};
+use clap::Args;
+use common::exit::Exit;
+use common::finding::{Finding, Severity};
+use common::fsat::Output;
+use common::out::{Diag, Out};
+use common::policy::Class;
+use common::record::hostck as record;
+use common::report::{self, End, GroupedText, ReportFormat, Totals, Writer, nagios_exit_from};
+
+use crate::host::{self, Host};
+
+const EXAMPLES: &str = "\
+Examples:
+  hostck check --user profguard
+      Audit this host for the account that runs the daemon.
+  hostck check --root /var/lib/machines/image --user profguard
+      Audit an image that is not running.
+  hostck check --format nagios
+      One line for a monitoring system.";
+
+/// Audit the host: account, umask, kernel settings, listeners, firewall, units, CANN, clock
+///
+/// Reads only, and works without privileges; what it could not see is listed as notes. There are no exceptions and
+/// no baseline: --show and --fail-on say what counts. With --root the advice is for the files of that system.
+///
+/// The firewall is evaluated for the first packet of a TCP connection from an address that no rule names, as `nft -j`
+/// and iptables-save list the rules, which needs root. A rule that is not understood, or that depends on more than
+/// this packet, makes the result unsure, which is a note. So are flag files and variables of units that are not known.
+#[derive(Args, Debug)]
+#[command(after_long_help = EXAMPLES)]
+pub(crate) struct CheckArgs {
+    /// Audit the system below DIR, which is not running
+    #[arg(long, value_name = "DIR")]
+    root: Option<PathBuf>,
+    /// The account that runs, or will run, the tools. Default: who runs hostck
+    #[arg(long, value_name = "USER")]
+    user: Option<String>,
+    /// The daemon's port
+    #[arg(long, value_name = "PORT", default_value_t = 1778)]
+    port: u16,
+    /// Least severity that makes the exit status 1; with --format nagios, that is critical
+    #[arg(long, value_enum, default_value_t = Severity::Error, value_name = "SEVERITY")]
+    fail_on: Severity,
+    /// Least severity that is shown
+    #[arg(long, value_enum, default_value_t = Severity::Note, value_name = "SEVERITY")]
+    show: Severity,
+    /// Write the report to FILE instead of standard output; a regular file is replaced in one step
+    ///
+    /// A new file gets mode 0640. An existing one keeps its mode and group: where another account reads it, such as
+    /// node_exporter, create it once with the mode that is wanted.
+    #[arg(short, long, value_name = "FILE")]
+    output: Option<PathBuf>,
+    /// Findings shown per rule in text; 0 shows all
+    #[arg(long, default_value_t = 20, value_name = "N")]
+    limit: usize,
+}
+
+impl CheckArgs {
+    pub(crate) fn run(self, format: ReportFormat, out: &mut Out) -> anyhow::Result<Exit> {
+        let host = self.host()?;
+        let Some(path) = &self.output else {
+            let color = out.color();
+            let (diag, to) = out.parts();
+            return self.write(&host, format, color, diag, to);
+        };
+        let shown = || path.display().to_string();
+        let mut file = BufWriter::new(Output::create(path, Class::DataFile.max()).with_context(shown)?);
+        let exit = self.write(&host, format, false, out.diag(), &mut file)?;
+        file.into_inner().map_err(std::io::IntoInnerError::into_error)?.commit().with_context(shown)?;
+        Ok(exit)
+    }
+
+    fn write(
+        &self,
+        host: &Host,
+        format: ReportFormat,
+        color: bool,
+        diag: &Diag,
+        to: &mut (dyn Write + Send),
+    ) -> anyhow::Result<Exit> {
+        let mut findings = host.check();
+        let least = self.show.min(self.fail_on);
+        findings.retain(|f| f.severity >= least);
+        findings.sort_by(|a, b| (&a.path, &a.rule, &a.found).cmp(&(&b.path, &b.rule, &b.found)));
+        let mut totals = Totals::default();
+        findings.iter().for_each(|f| totals.add(f.severity));
+        let end = End {
+            subjects: host::CHECKS.len() as u64,
+            noun: "checks",
+            totals,
+            failed: diag.errors(),
+            ..End::default()
+        };
+        let mut writer: Box<dyn Writer> = match (report::writer(format, host::source(self.fail_on)), format) {
+            (Some(writer), _) => writer,
+            (None, ReportFormat::Json) => Box::new(JsonLines),
+            (None, _) => Box::new(GroupedText::new(self.limit, color, host::heading)),
+        };
+        findings.iter().try_for_each(|f| writer.finding(to, f))?;
+        writer.end(to, &end)?;
+        Ok(match format {
+            ReportFormat::Nagios => nagios_exit_from(&end, self.fail_on),
+            _ if totals.at_least(self.fail_on) > 0 => Exit::No,
+            _ => Exit::Ok,
+        })
+    }
+
+    fn host(&self) -> anyhow::Result<Host> {
+        let live = self.root.is_none();
+        let root = self.root.as_deref().unwrap_or(Path::new("/"));
+        let shown = || root.display().to_string();
+        let mut host = Host::open(root, live, self.user.clone(), self.port)
+            .map_err(|e| anyhow::anyhow!(common::error::io_reason(&e)))
+            .with_context(shown)?;
+        let system = ["etc", "usr", "bin"].iter().any(|dir| host.stat(dir).is_ok());
+        ensure!(system, "{}: holds no system: etc, usr and bin are not there", shown());
+        if let Some(user) = &self.user {
+            known(&host, user)?;
+        } else if live {
+            let uid = rustix::process::geteuid().as_raw();
+            host.user = Some(host.ids.user_name(uid).map_or_else(|| uid.to_string(), str::to_owned));
+            host.env = std::env::vars_os()
+                .filter_map(|(n, v)| Some((n.into_string().ok()?, v.into_string().ok()?)))
+                .collect();
+        }
+        Ok(host)
+    }
+}
+
+/// Writes `hostck.finding` and `hostck.summary`.
+struct JsonLines;
+
+impl Writer for JsonLines {
+    fn finding(&mut self, to: &mut dyn Write, finding: &Finding) -> io::Result<()> {
+        common::record::write(to, &record::HostFinding { finding: finding.clone() })
+    }
+
+    fn end(&mut self, to: &mut dyn Write, end: &End) -> io::Result<()> {
+        let summary = record::HostSummary {
+            checks: end.subjects,
+            findings: end.totals.at_least(Severity::Note),
+            error_findings: end.totals.errors,
+            warning_findings: end.totals.warnings,
+            note_findings: end.totals.notes,
+            errors: end.failed,
+        };
+        common::record::write(to, &summary)
+    }
+}
+
+/// An account that is not there is a mistake, and all that is said of it would be wrong.
+fn known(host: &Host, user: &str) -> anyhow::Result<()> {
+    let there = match host.ids.has_user(user) {
+        Some(there) => there,
+        // The name service knows more than the files.
+        None if host.live => host.asked(user),
+        None => {
+            let passwd = host.read("etc/passwd");
+            let shown = || host.shown("etc/passwd").display().to_string();
+            passwd.map_err(|e| anyhow::anyhow!(common::error::io_reason(&e))).with_context(shown)?;
+            return Ok(());
+        }
+    };
+    ensure!(there, "--user {user}: no such user{}", if host.live { "" } else { " in this root" });
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tests::{clean_dir, hostck, write};
+
+    #[test]
+    fn an_account_that_is_not_there_and_an_empty_root_are_errors() {
+        assert_eq!(hostck(&["check", "--user", "no-such-user-here"]).0, Exit::Failed);
+        let dir = clean_dir();
+        let root = dir.path().to_str().unwrap();
+        assert_eq!(hostck(&["check", "--root", root]).0, Exit::Failed);
+        std::fs::create_dir(dir.path().join("etc")).unwrap();
+        assert_eq!(hostck(&["check", "--root", root, "--user", "ann"]).0, Exit::Failed);
+        let (exit, text) = hostck(&["check", "--root", root]);
+        assert_eq!(exit, Exit::Ok);
+        assert!(text.contains("etc/passwd: no such file or directory"), "{text}");
+        write(&dir.path().join("etc/passwd"), 0o644, "ann:x:1000:1000::/home/ann:/bin/sh\n");
+        write(&dir.path().join("etc/group"), 0o644, "ann:x:1000:\n");
+        assert_eq!(hostck(&["check", "--root", root, "--user", "ann"]).0, Exit::Ok);
+        assert_eq!(hostck(&["check", "--root", root, "--user", "bob"]).0, Exit::Failed);
+    }
+
+    /// Several findings of one rule about one file are all shown, or counted.
+    #[test]
+    fn no_finding_is_hidden_by_another_of_the_same_file() {
+        let dir = clean_dir();
+        let units = dir.path().join("etc/systemd/system");
+        std::fs::create_dir_all(&units).unwrap();
+        write(&units.join("profd.service"), 0o644, "[Service]\nExecStart=/bin/profd\n");
+        let root = dir.path().to_str().unwrap();
+        let (_, text) = hostck(&["check", "--root", root]);
+        assert!(text.contains("has no SystemCallFilter") && text.contains("has no LimitCORE"), "{text}");
+        assert!(!text.contains("more; --limit"), "{text}");
+        assert!(
+            hostck(&["check", "--root", root, "--limit", "3"]).1.contains("14 more; --limit 0 shows all")
+        );
+    }
+}

@@ -1,0 +1,172 @@
+//! The account that runs the tools: not root, in no group that is as good as root, without general sudo rights.
+
+use std::collections::BTreeSet;
+
+use common::finding::{Finding, Severity};
+use common::policy::{Class, Mode, shell_quote};
+use rustix::fs::FileType;
+
+use super::sudoers::{Include, Sudoers, Who};
+use super::{Check, Host, unseen};
+
+pub(super) static CHECK: Check = Check {
+    id: "account",
+    severity: Severity::Warning,
+    what: "the account that runs the tools has more power than they need",
+    run: |host, check| {
+        let mut found = Vec::new();
+        if let Err(e) = host.read("etc/passwd") {
+            found.push(unseen(host.shown("etc/passwd"), common::error::io_reason(&e)));
+        }
+        let Some(user) = &host.user else {
+            found.push(unseen("account", "no account given: --user names the one that will run the tools"));
+            return found;
+        };
+        if host.ids.uid(user) == Some(0) {
+            found.push(
+                check
+                    .finding(format!("account {user}"))
+                    .found(if user == "root" {
+                        "is root"
+                    } else {
+                        "has uid 0: it is root under another name"
+                    })
+                    .expected("an account of its own without privileges")
+                    .fix(match host.live {
+                        true => "run the tools as another user: useradd --system profguard",
+                        false => {
+                            "give the image an account of its own for the tools: useradd --system profguard"
+                        }
+                    }),
+            );
+            return found;
+        }
+        found.extend(home(host, check, user));
+        found.extend(groups(host, check, user));
+        found.extend(sudo(host, check, user));
+        found
+    },
+};
+
+/// Whoever can look into its home directory can read what it leaves there, and whoever can write, what it starts.
+fn home(host: &Host, check: &Check, user: &str) -> Option<Finding> {
+    let home = host.ids.home(user)?;
+    let below = home.strip_prefix("/").ok()?.to_str().filter(|h| !h.is_empty())?;
+    // Accounts of the system have homes like /bin, which are none.
+    if common::system_paths::is_system_path(home) {
+        return None;
+    }
+    let st = host.stat(below).ok()?;
+    let (mode, most) = (Mode::of(st.st_mode), Class::HomeDir.max());
+    let directory = FileType::from_raw_mode(st.st_mode) == FileType::Directory;
+    (directory && mode.beyond(most).0 & 0o777 != 0).then(|| {
+        let place = host.shown(below);
+        let finding = check.finding(&place).found(format!("home directory of {user} with mode {mode}"));
+        let fix = format!("chmod {} {}", Mode(mode.0 & most.0), shell_quote(&place));
+        finding.expected(format!("at most {most}")).fix(fix)
+    })
+}
+
+/// More files than sudo can be meant to read; each takes a call.
+const INCLUDES: usize = 500;
+
+/// Groups whose members can become root, or read what only root should.
+const POWERFUL: [(&str, &str); 12] = [
+    ("root", "owns most of the system"),
+    ("wheel", "may usually become root"),
+    ("sudo", "may usually become root"),
+    ("admin", "may usually become root"),
+    ("docker", "can start containers as root"),
+    ("lxd", "can start containers as root"),
+    ("podman", "can start containers as root"),
+    ("libvirt", "controls virtual machines as root"),
+    ("disk", "can read and write whole disks"),
+    ("kmem", "can read the kernel's memory"),
+    ("shadow", "can read password hashes"),
+    ("adm", "can read all logs"),
+];
+
+fn groups(host: &Host, check: &Check, user: &str) -> Vec<Finding> {
+    if let Err(e) = host.read("etc/group") {
+        return vec![unseen(host.shown("etc/group"), common::error::io_reason(&e))];
+    }
+    let groups = host.ids.groups_of(user);
+    let powerful = groups.iter().filter_map(|(name, _)| POWERFUL.iter().find(|(n, _)| n == name));
+    let finding = |(name, why): &(&str, &str)| {
+        check
+            .finding(format!("account {user}"))
+            .found(format!("is in group {name}, which {why}"))
+            .expected("no privileged group")
+            .fix(match host.live {
+                true => format!("gpasswd -d {user} {name}"),
+                false => format!("take {user} out of {name} in {}", host.shown("etc/group").display()),
+            })
+    };
+    powerful.map(finding).collect()
+}
+
+/// Rules of sudo that the account may use, by its name, number or groups.
+fn sudo(host: &Host, check: &Check, user: &str) -> Vec<Finding> {
+    let mut found = Vec::new();
+    let mut sudoers = Sudoers::default();
+    read(host, "etc/sudoers", &mut sudoers, &mut found, &mut BTreeSet::new());
+    let groups = host.ids.groups_of(user);
+    let who = Who { name: user, uid: host.ids.uid(user), groups: &groups };
+    for rule in &sudoers.rules {
+        let place = host.shown(&rule.file);
+        match sudoers.applies(rule, who) {
+            Some(false) => {}
+            Some(true) => found.push(
+                check
+                    .finding(place)
+                    .found(format!("gives {user} sudo rights: {}", rule.text))
+                    .expected("none")
+                    .fix(match host.live {
+                        true => format!("remove the line with visudo -f /{}", rule.file),
+                        false => "remove the line, or whom it names".to_owned(),
+                    }),
+            ),
+            None => found
+                .push(unseen(place, format!("whether this is for {user} is not known here: {}", rule.text))),
+        }
+    }
+    found
+}
+
+/// Reads a file of sudo's and what it includes, each once: a hostile file includes itself over and over.
+fn read(
+    host: &Host,
+    path: &str,
+    sudoers: &mut Sudoers,
+    found: &mut Vec<Finding>,
+    files: &mut BTreeSet<String>,
+) {
+    if !files.insert(path.to_owned()) {
+        return;
+    }
+    if files.len() > INCLUDES {
+        return found.push(unseen(host.shown(path), "too many files are included"));
+    }
+    let text = match host.read(path) {
+        Ok(text) => text,
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return,
+        Err(e) => return found.push(unseen(host.shown(path), common::error::io_reason(&e))),
+    };
+    for include in sudoers.add(path, &text) {
+        // A relative path begins at the file that includes it.
+        let place = |p: &str| match p.strip_prefix('/') {
+            Some(p) => p.trim_start_matches('/').to_owned(),
+            None => path.rsplit_once('/').map_or_else(|| p.to_owned(), |(dir, _)| format!("{dir}/{p}")),
+        };
+        match include {
+            Include::File(p) => read(host, &place(&p), sudoers, found, files),
+            Include::Directory(p) => {
+                let dir = place(p.trim_end_matches('/'));
+                // sudo itself skips names with dots and backups.
+                for name in host.names(&dir).into_iter().filter(|n| !n.contains('.') && !n.ends_with('~')) {
+                    read(host, &format!("{dir}/{name}"), sudoers, found, files);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,130 @@
+//! The rulesets that the files of an image hold, and whether anything loads them.
+
+use common::finding::Finding;
+
+use super::iptables::Tables;
+use super::nft::Ruleset;
+use super::{Check, Host, Rulesets};
+
+/// Bytes included at most, so that a hostile configuration ends.
+const INCLUDED: usize = 64 << 20;
+
+/// The least that an included file counts for.
+const FILE: usize = 64 << 10;
+
+/// Includes nested deeper are an error of nft (`MAX_INCLUDE_DEPTH`, include/parser.h).
+const DEPTH: usize = 16;
+
+/// Files of nft, of iptables and of ip6tables.
+const NFT: [&str; 2] = ["etc/nftables.conf", "etc/sysconfig/nftables.conf"];
+const V4: [&str; 2] = ["etc/iptables/rules.v4", "etc/sysconfig/iptables"];
+const V6: [&str; 2] = ["etc/iptables/rules.v6", "etc/sysconfig/ip6tables"];
+
+/// Services that make rules of their own, from files that are not read here.
+const MANAGERS: [&str; 7] = ["ufw", "firewalld", "shorewall", "shorewall6", "ferm", "netfilter", "awall"];
+
+pub(super) fn configured(host: &Host) -> Rulesets {
+    let mut rulesets = Rulesets::default();
+    for (path, text) in read_all(host, &NFT, &mut rulesets) {
+        let mut files = vec![path];
+        let mut left = INCLUDED;
+        rulesets.nft.push(Ruleset::from_text(&included(host, &text, &mut files, &mut left)));
+    }
+    let v4 = read_all(host, &V4, &mut rulesets);
+    rulesets.v4 = v4.iter().map(|(_, text)| Tables::parse(text)).collect();
+    let v6 = read_all(host, &V6, &mut rulesets);
+    rulesets.v6 = v6.iter().map(|(_, text)| Tables::parse(text)).collect();
+    for manager in MANAGERS.iter().filter(|m| host.enabled(&[m])) {
+        let ufw = || host.read("etc/ufw/ufw.conf").is_ok_and(|t| t.lines().any(|l| l.trim() == "ENABLED=no"));
+        if *manager != "ufw" || !ufw() {
+            rulesets.not_seen(
+                (*manager).to_owned(),
+                "it makes the rules of the firewall when the system starts".into(),
+            );
+        }
+    }
+    rulesets
+}
+
+/// The files that are there. One that cannot be read is a source of rules that was not seen.
+fn read_all(host: &Host, paths: &[&str], rulesets: &mut Rulesets) -> Vec<(String, String)> {
+    let mut texts = Vec::new();
+    for path in paths {
+        match host.read(path) {
+            Ok(text) => texts.push(((*path).to_owned(), text)),
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => {}
+            Err(e) => rulesets.not_seen(host.shown(path).display().to_string(), common::error::io_reason(&e)),
+        }
+    }
+    texts
+}
+
+/// Files of rules that nothing loads when the image starts.
+pub(super) fn not_loaded(host: &Host, check: &Check) -> Vec<Finding> {
+    let files: [(&str, &[&str]); 6] = [
+        ("etc/nftables.conf", &["nftables"]),
+        ("etc/sysconfig/nftables.conf", &["nftables"]),
+        ("etc/iptables/rules.v4", &["netfilter-persistent", "iptables"]),
+        ("etc/iptables/rules.v6", &["netfilter-persistent", "ip6tables"]),
+        ("etc/sysconfig/iptables", &["iptables"]),
+        ("etc/sysconfig/ip6tables", &["ip6tables"]),
+    ];
+    let idle = files.into_iter().filter(|(path, units)| host.stat(path).is_ok() && !host.enabled(units));
+    let finding = |(path, units): (&str, &[&str])| {
+        let place = host.shown(&format!("etc/systemd/system/multi-user.target.wants/{}.service", units[0]));
+        check
+            .finding(host.shown(path))
+            .found(format!("no service loads it at the start: {} is not enabled", units.join(" or ")))
+            .expected("rules that are there before the daemon is")
+            .fix(format!("link {} to the unit of that name", place.display()))
+    };
+    idle.map(finding).collect()
+}
+
+/// A configuration of nft with what it includes in its place. A line stays, and is not understood, where its file is
+/// missing, includes itself, or comes after too many.
+fn included(host: &Host, text: &str, files: &mut Vec<String>, left: &mut usize) -> String {
+    let mut whole = String::new();
+    for line in text.lines() {
+        let path = line.trim().strip_prefix("include").map(|p| p.trim().trim_matches(['"', '\'', ';', ' ']));
+        match path.filter(|p| !p.is_empty()).and_then(|path| include(host, path, files, left)) {
+            Some(text) => whole.push_str(&text),
+            None => whole.push_str(line),
+        }
+        whole.push('\n');
+    }
+    whole
+}
+
+/// The texts of the files that a path with wildcards names; `None` where one cannot be had.
+fn include(host: &Host, path: &str, files: &mut Vec<String>, left: &mut usize) -> Option<String> {
+    // nft looks in the directory that it was compiled with, which is /etc.
+    let path = match path.strip_prefix('/') {
+        Some(absolute) => absolute.trim_start_matches('/').to_owned(),
+        None => format!("etc/{path}"),
+    };
+    let (dir, name) = path.rsplit_once('/').unwrap_or(("", &path));
+    let names = match name.split_once('*') {
+        // Without a match a pattern includes nothing; other patterns are not understood.
+        Some((start, end)) if !format!("{dir}{start}{end}").contains(['*', '?', '[']) => {
+            let wanted =
+                |n: &String| n.len() >= start.len() + end.len() && n.starts_with(start) && n.ends_with(end);
+            host.names(dir).into_iter().filter(wanted).collect()
+        }
+        Some(_) => return None,
+        None => vec![name.to_owned()],
+    };
+    let mut whole = String::new();
+    for name in names {
+        let path = format!("{dir}/{name}");
+        if files.contains(&path) || files.len() > DEPTH {
+            return None;
+        }
+        let text = host.read(&path).ok()?;
+        *left = left.checked_sub(text.len().max(FILE))?;
+        files.push(path);
+        whole.push_str(&included(host, &text, files, left));
+        files.pop();
+    }
+    Some(whole)
+}

@@ -1,0 +1,193 @@
+//! The host that the tools run on: accounts, kernel settings, listeners, units, toolkits. Read-only.
+//!
+//! A [`Host`] is a root directory, running or not. Checks read files below it, through links as that system would
+//! resolve them, and say what they could not see. One file per subject; [`CHECKS`] lists them all.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use common::finding::{Finding, Severity};
+use common::report::RuleInfo;
+
+use common::accounts::AccountTable;
+use common::system_root::SystemRoot;
+
+mod account;
+mod cann;
+mod clock;
+pub(crate) mod firewall;
+mod kernel;
+mod listen;
+pub(crate) mod sudoers;
+mod tmp;
+mod umask;
+pub(crate) mod unit;
+
+/// One subject.
+pub(crate) struct Check {
+    pub(crate) id: &'static str,
+    pub(crate) severity: Severity,
+    pub(crate) what: &'static str,
+    run: fn(&Host, &Self) -> Vec<Finding>,
+}
+
+/// Every subject, in the order in which they are checked.
+pub(crate) static CHECKS: [&Check; 14] = [
+    &account::CHECK,
+    &umask::CHECK,
+    &kernel::ASLR,
+    &kernel::LINKS,
+    &kernel::PTRACE,
+    &kernel::CORE,
+    &kernel::BINDV6ONLY,
+    &listen::LISTEN,
+    &firewall::CHECK,
+    &tmp::CHECK,
+    &unit::CHECK,
+    &unit::NO_TLS,
+    &cann::CHECK,
+    &clock::CHECK,
+];
+
+/// The id of notes about what could not be seen.
+pub(crate) const UNSEEN: RuleInfo =
+    RuleInfo { id: "unseen", severity: Severity::Note, what: "it could not be looked at" };
+
+/// A system to look at.
+pub(crate) struct Host {
+    root: SystemRoot,
+    /// Whether it is the running system: `/proc` is its own.
+    pub(crate) live: bool,
+    pub(crate) ids: AccountTable,
+    /// The account that runs, or will run, the tools.
+    pub(crate) user: Option<String>,
+    /// The daemon's port.
+    pub(crate) port: u16,
+    /// Environment variables of the account's processes, where they can be known.
+    pub(crate) env: Vec<(String, String)>,
+}
+
+impl Host {
+    pub(crate) fn open(root: &Path, live: bool, user: Option<String>, port: u16) -> io::Result<Self> {
+        let root = SystemRoot::open(root)?;
+        let ids = AccountTable::of(&root);
+        Ok(Self { root, live, ids, user, port, env: Vec::new() })
+    }
+
+    /// Runs every check.
+    pub(crate) fn check(&self) -> Vec<Finding> {
+        CHECKS.iter().flat_map(|check| (check.run)(self, check)).collect()
+    }
+
+    /// Reads a text file, given without the first slash.
+    pub(crate) fn read(&self, path: &str) -> io::Result<String> {
+        self.root.read(path)
+    }
+
+    /// The names in a directory, sorted; none where there is no such directory.
+    pub(crate) fn names(&self, path: &str) -> Vec<String> {
+        self.root.names(path)
+    }
+
+    /// The metadata of what a path leads to.
+    pub(crate) fn stat(&self, path: &str) -> io::Result<rustix::fs::Stat> {
+        self.root.stat(path)
+    }
+
+    /// Where a link leads, as it is written.
+    pub(crate) fn link(&self, path: &str) -> Option<String> {
+        self.root.link(path)
+    }
+
+    /// A path as the user can find it.
+    pub(crate) fn shown(&self, path: &str) -> PathBuf {
+        self.root.shown(path)
+    }
+
+    /// Whether the name service of the running system knows a user.
+    pub(crate) fn asked(&self, user: &str) -> bool {
+        matches!(firewall::ask::ask("getent", &["passwd", "--", user]), firewall::ask::Answer::Text(_))
+    }
+
+    /// A kernel setting: from the running kernel, or what the image's files would set, and where it stands.
+    pub(crate) fn sysctl(&self, name: &str) -> Result<(String, String), String> {
+        let proc = format!("proc/sys/{}", name.replace('.', "/"));
+        if self.live {
+            let value = self.read(&proc).map_err(|e| common::error::io_reason(&e))?;
+            return Ok((value.trim().to_owned(), format!("/{proc}")));
+        }
+        let found =
+            self.sysctl_file(name).map(|(value, path)| (value, self.shown(&path).display().to_string()));
+        found.ok_or_else(|| format!("{name} is set by no file of this root"))
+    }
+
+    /// The value that the files give a kernel setting, and the file that has the last word.
+    pub(crate) fn sysctl_file(&self, name: &str) -> Option<(String, String)> {
+        let mut found = None;
+        for path in self.sysctl_files() {
+            let text = self.read(&path).unwrap_or_default();
+            if let Some(value) = text.lines().filter_map(|l| setting(l, name)).next_back() {
+                found = Some((value.to_owned(), path));
+            }
+        }
+        found
+    }
+
+    /// Whether one of these services is started with the system.
+    pub(crate) fn enabled(&self, services: &[&str]) -> bool {
+        let places = ["etc/systemd/system", "usr/lib/systemd/system", "lib/systemd/system", "etc/runlevels"];
+        let starts = |place: &&str, dir: &String| {
+            dir.ends_with(".wants") || dir.ends_with(".requires") || *place == "etc/runlevels"
+        };
+        places.iter().any(|place| {
+            let dirs = self.names(place).into_iter().filter(|dir| starts(place, dir));
+            dirs.flat_map(|dir| self.names(&format!("{place}/{dir}")))
+                .any(|name| services.contains(&name.trim_end_matches(".service")))
+        })
+    }
+
+    /// The files in the order in which they are read; the last setting wins.
+    fn sysctl_files(&self) -> Vec<String> {
+        let mut by_name = std::collections::BTreeMap::new();
+        let dirs = ["lib", "usr/lib", "usr/local/lib", "run", "etc"].map(|dir| format!("{dir}/sysctl.d"));
+        for dir in &dirs {
+            for name in self.names(dir).into_iter().filter(|n| n.ends_with(".conf")) {
+                by_name.insert(name.clone(), format!("{dir}/{name}"));
+            }
+        }
+        by_name.into_values().chain(["etc/sysctl.conf".to_owned()]).collect()
+    }
+}
+
+impl Check {
+    /// A finding of this check.
+    pub(crate) fn finding(&self, subject: impl AsRef<Path>) -> Finding {
+        Finding::new(self.id, self.severity, subject.as_ref())
+    }
+}
+
+/// A note that something could not be looked at.
+pub(crate) fn unseen(subject: impl AsRef<Path>, why: impl Into<String>) -> Finding {
+    Finding::new(UNSEEN.id, UNSEEN.severity, subject.as_ref()).found(why)
+}
+
+/// The value of `name = value`, where a line sets it; slashes and dots are the same to sysctl.
+fn setting<'a>(line: &'a str, name: &str) -> Option<&'a str> {
+    let (key, value) = line.trim().trim_start_matches('-').split_once('=')?;
+    (key.trim().replace('/', ".") == name).then(|| value.trim())
+}
+
+/// All that a host audit can find.
+pub(crate) fn source(fail_on: Severity) -> common::report::Source {
+    let rules = CHECKS.iter().map(|c| RuleInfo { id: c.id, severity: c.severity, what: c.what });
+    let rules = rules.chain([UNSEEN]).collect();
+    common::report::Source { tool: "hostck", version: env!("CARGO_PKG_VERSION"), rules, fail_on }
+}
+
+/// What a check finds, as a heading.
+pub(crate) fn heading(id: &str) -> &'static str {
+    CHECKS.iter().find(|c| c.id == id).map_or(UNSEEN.what, |c| c.what)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,63 @@
+//! `/tmp`: sticky, and mounted so that what lies in it has no power.
+
+use common::finding::{Finding, Severity};
+use common::policy::Mode;
+use rustix::fs::StatVfsMountFlags;
+
+use super::{Check, Host, unseen};
+
+pub(super) static CHECK: Check = Check {
+    id: "tmp",
+    severity: Severity::Warning,
+    what: "directories that everybody writes to are not protected",
+    run: |host, check| {
+        ["tmp", "var/tmp", "dev/shm"].iter().flat_map(|dir| directory(host, check, dir)).collect()
+    },
+};
+
+fn directory(host: &Host, check: &Check, dir: &str) -> Vec<Finding> {
+    let place = host.shown(dir);
+    let st = match host.stat(dir) {
+        Ok(st) => st,
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Vec::new(),
+        Err(e) => return vec![unseen(place, common::error::io_reason(&e))],
+    };
+    let mut found = Vec::new();
+    let mode = Mode::of(st.st_mode);
+    if mode.0 & 0o002 != 0 && mode.0 & 0o1000 == 0 {
+        let finding =
+            check.finding(&place).found(format!("mode {mode} without the sticky bit")).expected("1777");
+        found.push(finding.fix(format!("chmod 1777 {}", place.display())));
+    }
+    if host.live {
+        let flags = rustix::fs::statvfs(&place).map_or(StatVfsMountFlags::empty(), |s| s.f_flag);
+        let wanted = [(StatVfsMountFlags::NOSUID, "nosuid"), (StatVfsMountFlags::NODEV, "nodev")];
+        let missing = wanted.iter().filter(|(flag, _)| !flags.contains(*flag)).map(|(_, name)| *name);
+        found.extend(options(check, &place, missing.collect()));
+    } else if let Some(line) = fstab(host, dir) {
+        let has = |option: &str| line.split(',').any(|o| o == option);
+        let missing = ["nosuid", "nodev"].into_iter().filter(|o| !has(o)).collect();
+        found.extend(options(check, &host.shown("etc/fstab"), missing));
+    }
+    found
+}
+
+fn options(check: &Check, place: &std::path::Path, missing: Vec<&str>) -> Option<Finding> {
+    (!missing.is_empty()).then(|| {
+        check
+            .finding(place)
+            .found(format!("mounted without {}", missing.join(", ")))
+            .expected("nosuid and nodev")
+            .fix("mount it by itself with these options, in /etc/fstab or tmp.mount")
+    })
+}
+
+/// The mount options that `etc/fstab` gives a directory.
+fn fstab(host: &Host, dir: &str) -> Option<String> {
+    let text = host.read("etc/fstab").ok()?;
+    let lines = text.lines().map(|l| l.split_whitespace().collect::<Vec<_>>());
+    let mut lines = lines.filter(|f| f.first().is_some_and(|f| !f.starts_with('#')));
+    lines
+        .find(|f| f.get(1).is_some_and(|p| p.trim_start_matches('/') == dir))
+        .and_then(|f| f.get(3).map(|o| (*o).to_owned()))
+}

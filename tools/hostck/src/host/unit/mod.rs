@@ -1,0 +1,161 @@
+//! The daemon's systemd units, whatever they are called: their user, umask, sandbox and addresses.
+
+use common::finding::{Finding, Severity};
+use common::policy::{Mode, shell_quote};
+
+use super::umask::{judge, octal};
+use super::{Check, Host, unseen};
+
+mod command;
+mod environment;
+pub(crate) mod file;
+mod flagfile;
+mod sandbox;
+
+use command::{Command, NAMES};
+use environment::Environment;
+use file::{Settings, Unit};
+use sandbox::sandbox;
+
+pub(super) static CHECK: Check = Check {
+    id: "unit",
+    severity: Severity::Warning,
+    what: "the daemon's systemd unit gives it more than it needs",
+    run: |host, check| {
+        let units = file::units(host);
+        let unread = units.iter().flat_map(|u| &u.unread);
+        let notes = unread.map(|(path, reason)| unseen(host.shown(path), reason.as_str()));
+        notes.chain(units.iter().filter(|u| is_daemon(u)).flat_map(|u| unit(host, check, u))).collect()
+    },
+};
+
+const YES: [&str; 6] = ["yes", "true", "on", "1", "y", "t"];
+
+pub(super) static NO_TLS: Check = Check {
+    id: "no-tls",
+    severity: Severity::Error,
+    what: "the daemon's systemd unit starts it without certificates",
+    run: |host, check| {
+        let units = file::units(host);
+        units.iter().filter(|u| is_daemon(u)).flat_map(|u| no_tls(host, check, u)).collect()
+    },
+};
+
+/// Reads a text as a unit and as a command line, for fuzzing.
+pub(crate) fn read_any(text: &str) {
+    let mut settings = Settings::default();
+    settings.read(text);
+    let _ = command::starts_daemon(text);
+}
+
+/// A unit of the daemon: by its name, or because it runs it.
+fn is_daemon(unit: &Unit) -> bool {
+    let stem = unit.name.trim_end_matches(".service").split('@').next().unwrap_or_default();
+    NAMES.contains(&stem) || unit.settings.all("ExecStart").iter().any(|line| command::starts_daemon(line))
+}
+
+fn unit(host: &Host, check: &Check, unit: &Unit) -> Vec<Finding> {
+    let place = host.shown(&unit.path);
+    if unit.unread.iter().any(|(path, _)| *path == unit.path) {
+        return Vec::new();
+    }
+    let edit = |line: &str| edit(host, unit, line);
+    let tell =
+        |text: String, wanted: &str| check.finding(&place).found(text).expected(wanted).fix(edit(wanted));
+    let mut found = Vec::new();
+    found.extend(account(host, &unit.settings, &tell));
+    found.extend(sandbox(&unit.settings, &tell));
+    let umask = unit.settings.get("UMask").and_then(octal).unwrap_or(0o022);
+    found.extend(judge(check, &place, &unit.name, umask, &edit("UMask=0027")));
+    let commands = commands(host, unit);
+    if commands.is_empty() && unit.settings.has("ExecStart") {
+        found.push(unseen(
+            &place,
+            "its program is not the daemon itself: the options of the daemon are not known",
+        ));
+    }
+    for command in commands {
+        if command.privileged {
+            let text = "starts the daemon with + or !: User and the like do not bind it".to_owned();
+            found.push(tell(text, "ExecStart= and then the command without it"));
+        }
+        found.extend(command.everywhere().map(|address| {
+            let finding = check
+                .finding(&place)
+                .found(format!("starts the daemon with --bind {address}: on every address"));
+            finding
+                .expected("--bind with one address, best of a network of its own")
+                .fix(edit("ExecStart= and then the command with --bind ADDRESS"))
+        }));
+        found.extend(command.unknown.iter().map(|reason| {
+            let text = format!(
+                "unsure whether the daemon gets certificates and which addresses it binds to: not all of its options \
+                 are known: {reason}"
+            );
+            unseen(&place, text)
+        }));
+    }
+    found.extend(unit.files.iter().filter_map(|path| changeable(host, path)));
+    found
+}
+
+/// The daemon's command lines in a unit.
+fn commands(host: &Host, unit: &Unit) -> Vec<Command> {
+    let environment = Environment::of(host, &unit.settings);
+    let dir = unit.settings.get("WorkingDirectory").map_or("/", |dir| dir.trim_start_matches('-'));
+    let lines = unit.settings.all("ExecStart").iter();
+    lines.flat_map(|line| command::commands(line, host, &environment, dir)).collect()
+}
+
+/// How to change a setting of a unit.
+fn edit(host: &Host, unit: &Unit, line: &str) -> String {
+    if host.live {
+        return format!("systemctl edit {}, [Service] {line}", unit.name);
+    }
+    let drop_in = format!("etc/systemd/system/{}.d/50-profguard.conf", unit.name);
+    format!("in {}: [Service] {line}", host.shown(&drop_in).display())
+}
+
+fn no_tls(host: &Host, check: &Check, unit: &Unit) -> Vec<Finding> {
+    let finding = |option: String| {
+        check
+            .finding(host.shown(&unit.path))
+            .found(format!("starts the daemon with {option}: whoever reaches its port controls it"))
+            .expected("--certs-dir with a directory that certck check finds good")
+            .fix(edit(host, unit, "ExecStart= and then the command with --certs-dir DIR"))
+    };
+    commands(host, unit).iter().filter_map(Command::without_tls).map(finding).collect()
+}
+
+/// Whoever can change a unit's file decides what root starts. The files of an unpacked image may belong to whoever
+/// unpacked it.
+fn changeable(host: &Host, path: &str) -> Option<Finding> {
+    let (st, root) = (host.stat(path).ok()?, host.stat(".").ok()?);
+    let (mode, place) = (Mode::of(st.st_mode), host.shown(path));
+    let foreign = st.st_uid != 0 && st.st_uid != root.st_uid;
+    let fix = match (foreign, mode.is_writable_by_others()) {
+        (false, false) => return None,
+        (true, _) => format!("chown root {}", shell_quote(&place)),
+        (false, true) => format!("chmod go-w {}", shell_quote(&place)),
+    };
+    let found =
+        format!("owned by {} with mode {mode}: others can change what root starts", host.ids.user(st.st_uid));
+    let finding = Finding::new(CHECK.id, Severity::Error, &place).found(found);
+    Some(finding.expected("root's, and writable by root only").fix(fix))
+}
+
+fn account(host: &Host, settings: &Settings, tell: &dyn Fn(String, &str) -> Finding) -> Option<Finding> {
+    let root = |user: &str| host.ids.uid(user) == Some(0) || user == "root";
+    let given = host.user.as_deref().filter(|u| !root(u)).unwrap_or("profguard");
+    let wanted = format!("User={given}");
+    match settings.get("User") {
+        _ if dynamic(settings) => None,
+        None => Some(tell("names no User: the daemon runs as root".into(), &wanted)),
+        Some(user) if root(user) => Some(tell(format!("runs the daemon as root: User={user}"), &wanted)),
+        Some(_) => None,
+    }
+}
+
+fn dynamic(settings: &Settings) -> bool {
+    settings.get("DynamicUser").is_some_and(|v| YES.contains(&v))
+}

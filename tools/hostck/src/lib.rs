@@ -1,0 +1,53 @@
+//! `hostck`: is this host, or an image's root, hardened to run the tools?
+//!
+//! `host` has one file per check; `netaddr` finds addresses in texts; `cmd` holds one file per subcommand.
+
+use clap::{Parser, Subcommand};
+use common::cli::{Global, Tool};
+use common::exit::Exit;
+use common::out::{Color, Out, Verbosity};
+use common::report::ReportFormat;
+
+mod cmd;
+#[doc(hidden)]
+pub mod fuzz;
+mod host;
+mod netaddr;
+#[cfg(test)]
+mod tests;
+
+/// Audit whether a host is hardened to run the tools
+#[derive(Parser, Debug)]
+#[command(name = "hostck", version, max_term_width = 100, arg_required_else_help = true)]
+pub struct Cli {
+    #[command(flatten)]
+    global: Global<ReportFormat>,
+    #[command(subcommand)]
+    command: HostckCommand,
+}
+
+#[derive(Subcommand, Debug)]
+enum HostckCommand {
+    Check(cmd::check::CheckArgs),
+    Netaddr(cmd::netaddr::NetaddrArgs),
+}
+
+impl Tool for Cli {
+    const NAME: &'static str = "hostck";
+
+    fn style(&self) -> (Color, Verbosity) {
+        self.global.style()
+    }
+
+    fn run(self, out: &mut Out) -> anyhow::Result<Exit> {
+        let format = self.global.format;
+        match self.command {
+            HostckCommand::Check(check) => check.run(format, out),
+            HostckCommand::Netaddr(netaddr) => {
+                // A deep tree takes a descriptor for each of its levels.
+                common::walk::raise_descriptor_limit();
+                netaddr.run(format.plain()?, out)
+            }
+        }
+    }
+}
