@@ -109,22 +109,26 @@ pub(crate) fn list_daemons(
 
 /// Returns the hosts of all lists, with `@FILE` replaced by the hosts in the file.
 fn expand_host_lists(lists: &[String]) -> anyhow::Result<Vec<String>> {
-    let mut words = Vec::new();
+    let mut hosts = Vec::new();
     for item in lists.iter().flat_map(|l| l.split(',')).map(str::trim).filter(|i| !i.is_empty()) {
         match item.strip_prefix('@') {
-            None => words.push(item.to_owned()),
-            Some(file) => words
+            None => hosts.push(item.to_owned()),
+            Some(file) => hosts
                 .extend(parse_host_list(&read_host_list(file).with_context(|| format!("--hosts: {file}"))?)),
         }
     }
-    Ok(words)
+    Ok(hosts)
 }
 
 /// Parses a host list: hosts separated by newlines, spaces or commas; `#` starts a comment.
 fn parse_host_list(text: &str) -> Vec<String> {
-    let line = |l: &str| l.split('#').next().unwrap_or_default().to_owned();
-    let words = text.lines().map(line).collect::<Vec<_>>().join("\n");
-    words.split([',', '\n', ' ', '\t', '\r']).filter(|w| !w.is_empty()).map(str::to_owned).collect()
+    let strip_comment = |l: &str| l.split('#').next().unwrap_or_default().to_owned();
+    let without_comments = text.lines().map(strip_comment).collect::<Vec<_>>().join("\n");
+    without_comments
+        .split([',', '\n', ' ', '\t', '\r'])
+        .filter(|w| !w.is_empty())
+        .map(str::to_owned)
+        .collect()
 }
 
 fn read_host_list(file: &str) -> anyhow::Result<String> {

@@ -107,11 +107,11 @@ mod tests {
 
     #[test]
     fn the_reason_of_the_daemon_is_kept() {
-        let ours = decode_failure::<StatusReply>(r#"{"status":"failed","error":"too many connections"}"#);
-        assert_eq!(ours, RequestFailure::from_decline("too many connections"));
-        let theirs =
+        let profd = decode_failure::<StatusReply>(r#"{"status":"failed","error":"too many connections"}"#);
+        assert_eq!(profd, RequestFailure::from_decline("too many connections"));
+        let dynolog =
             decode_failure::<StatusReply>(r#"{"status":"failed with exception = type must be number"}"#);
-        assert_eq!(theirs.reason, "failed with exception = type must be number");
+        assert_eq!(dynolog.reason, "failed with exception = type must be number");
         assert_eq!(decode_failure::<StatusReply>(r#"{"status":"failed"}"#).outcome, Outcome::Declined);
     }
 

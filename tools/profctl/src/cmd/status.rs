@@ -207,12 +207,12 @@ mod tests {
         );
         let unknown = reply(r#"{"nputrace":"Uninitialized","npumonitor":"unknown","current_step":-1}"#);
         assert_eq!(format_headline(&unknown), "alive, nputrace Uninitialized, npumonitor unknown");
-        let ours = reply(
+        let profd = reply(
             r#"{"nputrace":"Idle","npumonitor":"Idle","current_step":-1,"detail":{"processes":[{"pid":7,"job_id":3,
                 "last_poll_ms":1500}],"processes_omitted":2,"uptime_s":60,"new":1}}"#,
         );
-        assert_eq!(format_headline(&ours), "alive, nputrace Idle, npumonitor Idle, 3 processes, up 60 s");
-        assert_eq!(format_processes(&ours), ["pid 7       job 3, last poll 1.5 s ago", "and 2 more"]);
+        assert_eq!(format_headline(&profd), "alive, nputrace Idle, npumonitor Idle, 3 processes, up 60 s");
+        assert_eq!(format_processes(&profd), ["pid 7       job 3, last poll 1.5 s ago", "and 2 more"]);
     }
     #[test]
     fn the_crl_and_a_failed_reload_are_shown() {

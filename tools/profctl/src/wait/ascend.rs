@@ -106,7 +106,8 @@ impl TraceFinder for AscendTraceFinder {
         self.known.extend(trace.file_name().map(ToOwned::to_owned));
         self.incomplete_dirs.retain(|d| !d.starts_with(&trace));
         let owner = std::fs::symlink_metadata(&trace).ok().map(|m| m.uid());
-        let remark = owner.and_then(describe_foreign_owner).map(|who| format!("{} {who}", trace.display()));
+        let remark =
+            owner.and_then(describe_foreign_owner).map(|owner| format!("{} {owner}", trace.display()));
         // These profilers write no request id.
         TraceState::Complete(CompleteTrace { path: trace, size_bytes: None, trace_id: None, remark })
     }

@@ -308,9 +308,9 @@ mod tests {
 
     #[test]
     fn the_owner_and_the_trace_id_decide_together() {
-        let judged = |due: Option<&str>, id: Option<&str>, uid: u32| {
+        let match_of = |expected_id: Option<&str>, id: Option<&str>, uid: u32| {
             let owned = |id: Option<&str>| id.map(str::to_owned);
-            let expected = ExpectedTrace { host: "h".into(), pid: 7, trace_id: owned(due) };
+            let expected = ExpectedTrace { host: "h".into(), pid: 7, trace_id: owned(expected_id) };
             let trace =
                 CompleteTrace { path: "/t".into(), size_bytes: None, trace_id: owned(id), remark: None };
             match match_trace(trace, describe_foreign_owner(uid), &expected) {
@@ -322,23 +322,23 @@ mod tests {
         let me = rustix::process::geteuid().as_raw();
         let other = me + 4321;
         for known in [me, 0] {
-            assert_eq!(judged(Some("5"), Some("5"), known), ("trace", String::new()));
-            assert_eq!(judged(None, Some("5"), known), ("trace", String::new()));
-            assert_eq!(judged(None, None, known), ("trace", String::new()));
-            assert_eq!(judged(Some("5"), Some("6"), known).0, "rejected");
-            assert_eq!(judged(Some("5"), None, known).0, "doubtful");
+            assert_eq!(match_of(Some("5"), Some("5"), known), ("trace", String::new()));
+            assert_eq!(match_of(None, Some("5"), known), ("trace", String::new()));
+            assert_eq!(match_of(None, None, known), ("trace", String::new()));
+            assert_eq!(match_of(Some("5"), Some("6"), known).0, "rejected");
+            assert_eq!(match_of(Some("5"), None, known).0, "doubtful");
         }
-        let whose = format!("/t belongs to uid {other}");
-        assert_eq!(judged(Some("5"), Some("5"), other), ("trace", whose.clone()));
-        assert_eq!(judged(Some("5"), Some("6"), other).0, "rejected");
+        let owner_remark = format!("/t belongs to uid {other}");
+        assert_eq!(match_of(Some("5"), Some("5"), other), ("trace", owner_remark.clone()));
+        assert_eq!(match_of(Some("5"), Some("6"), other).0, "rejected");
         assert_eq!(
-            judged(Some("5"), None, other),
+            match_of(Some("5"), None, other),
             ("rejected", format!("has no trace_id, and belongs to uid {other}"))
         );
         for id in [None, Some("5")] {
             assert_eq!(
-                judged(None, id, other),
-                ("doubtful", format!("{whose}, and may belong to another request"))
+                match_of(None, id, other),
+                ("doubtful", format!("{owner_remark}, and may belong to another request"))
             );
         }
     }
