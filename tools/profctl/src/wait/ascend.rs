@@ -67,11 +67,11 @@ impl AscendTraceFinder {
     /// Returns why a trace is not complete.
     fn find_missing_part(&self, trace: &Path) -> Option<&'static str> {
         if self.analyzed {
-            let done = |dir: &Path| dir.join("analyse.done").is_file();
-            let complete = done(&trace.join(ANALYSIS_DIR)) || done(trace);
+            let is_analyzed = |dir: &Path| dir.join("analyse.done").is_file();
+            let complete = is_analyzed(&trace.join(ANALYSIS_DIR)) || is_analyzed(trace);
             return (!complete).then_some("the analysis has not ended: no analyse.done yet");
         }
-        let info = |n: &OsString| {
+        let is_info = |n: &OsString| {
             let name = n.to_string_lossy();
             name.starts_with("profiler_info") && name.ends_with(".json")
         };
@@ -79,7 +79,7 @@ impl AscendTraceFinder {
             let file = common::fsat::open_regular(&trace.join(n)).ok();
             file.is_some_and(|(mut f, _)| matches!(scan_document(&mut f), Ok(JsonDocument::Complete { .. })))
         };
-        let complete = list_names(trace).filter(info).any(is_complete);
+        let complete = list_names(trace).filter(is_info).any(is_complete);
         (!complete).then_some("recording has not ended: no profiler_info*.json yet")
     }
 }

@@ -82,14 +82,18 @@ struct TraceContent {
     owner: u32,
 }
 
-/// Whether a file is an expected trace.
+/// Whether the file at a path is an expected trace.
 #[derive(Debug)]
-enum TraceMatch {
-    /// It is.
-    Trace(CompleteTrace),
-    /// It may be.
+enum CandidateState {
+    /// There is no file.
+    Absent,
+    /// The file has changed just now.
+    Unsettled,
+    /// It is the expected trace.
+    Complete(CompleteTrace),
+    /// It may be the expected trace.
     Doubtful(CompleteTrace),
-    /// It is not, for this reason.
+    /// It is not, or it cannot be read, for this reason.
     Rejected(String),
 }
 
@@ -109,21 +113,21 @@ impl KinetoTraceFinder {
     }
 
     fn with_fallback(log_file: String, fallback_dir: PathBuf) -> Self {
-        let mut before = HashMap::new();
-        let own = trace_path(&log_file, 0);
+        let mut preexisting = HashMap::new();
+        let example = trace_path(&log_file, 0);
         for (directory, prefix) in [
-            (Path::new(&own).parent().unwrap_or(Path::new("/")), shared_name_prefix(&log_file)),
+            (Path::new(&example).parent().unwrap_or(Path::new("/")), shared_name_prefix(&log_file)),
             (&fallback_dir, FALLBACK_PREFIX.to_owned()),
         ] {
             for entry in std::fs::read_dir(directory).into_iter().flatten().flatten() {
                 if entry.file_name().to_string_lossy().starts_with(&prefix)
                     && let Ok(meta) = entry.metadata()
                 {
-                    before.insert(entry.path(), FileVersion::from_metadata(&meta));
+                    preexisting.insert(entry.path(), FileVersion::from_metadata(&meta));
                 }
             }
         }
-        Self { log_file, fallback_dir, preexisting: before, seen: HashMap::new() }
+        Self { log_file, fallback_dir, preexisting, seen: HashMap::new() }
     }
 
     /// Returns the paths where the trace of a process can be, the most likely first.
@@ -147,41 +151,34 @@ impl KinetoTraceFinder {
         })
     }
 
-    /// Checks one path. Returns `None` if there is no file, `Some(Err)` if the file cannot be checked, with the reason, or
-    /// without one if it has changed just now.
-    fn check_candidate(
-        &mut self,
-        path: &Path,
-        expected: &ExpectedTrace,
-    ) -> Option<Result<TraceMatch, Option<String>>> {
-        let meta = std::fs::symlink_metadata(path).ok()?;
+    /// Checks the file at one path.
+    fn check_candidate(&mut self, path: &Path, expected: &ExpectedTrace) -> CandidateState {
+        let Ok(meta) = std::fs::symlink_metadata(path) else { return CandidateState::Absent };
         let version = FileVersion::from_metadata(&meta);
         if self.preexisting.get(path) == Some(&version) {
-            return Some(Err(Some("only the file of an earlier request exists".to_owned())));
+            return CandidateState::Rejected("only the file of an earlier request exists".to_owned());
         }
-        match self.seen.get(path) {
-            Some(seen) if seen.version == version => {
-                if let Some(content) = seen.content.clone() {
-                    return Some(Ok(self.match_content(path, version, content, expected)));
-                }
-                if seen.first_seen.elapsed() < SETTLE_TIME {
-                    return Some(Err(None));
-                }
-            }
-            _ => {
+        // A file is read once it has not changed for some time, and then only once.
+        match self.seen.get(path).filter(|seen| seen.version == version) {
+            None => {
                 let seen = SeenFile { version, first_seen: Instant::now(), content: None };
                 self.seen.insert(path.to_owned(), seen);
-                return Some(Err(None));
+                return CandidateState::Unsettled;
             }
+            Some(SeenFile { content: Some(content), .. }) => {
+                return self.match_content(path, version, content.clone(), expected);
+            }
+            Some(seen) if seen.first_seen.elapsed() < SETTLE_TIME => return CandidateState::Unsettled,
+            Some(_) => {}
         }
         let content = match read_settled_file(path, version) {
             Ok(content) => content,
-            Err(e) => return Some(Err(Some(e.to_string()))),
+            Err(e) => return CandidateState::Rejected(e.to_string()),
         };
         if let Some(seen) = self.seen.get_mut(path) {
             seen.content = Some(content.clone());
         }
-        Some(Ok(self.match_content(path, version, content, expected)))
+        self.match_content(path, version, content, expected)
     }
 
     fn match_content(
@@ -190,10 +187,10 @@ impl KinetoTraceFinder {
         version: FileVersion,
         content: Result<TraceContent, String>,
         expected: &ExpectedTrace,
-    ) -> TraceMatch {
+    ) -> CandidateState {
         let TraceContent { trace_id, owner } = match content {
             Ok(content) => content,
-            Err(reason) => return TraceMatch::Rejected(reason),
+            Err(reason) => return CandidateState::Rejected(reason),
         };
         let (path, remark) = (path.to_owned(), self.describe_fallback(path));
         match_trace(
@@ -225,13 +222,15 @@ fn match_trace(
     mut trace: CompleteTrace,
     foreign_owner: Option<String>,
     expected: &ExpectedTrace,
-) -> TraceMatch {
+) -> CandidateState {
     let with_path = |remark: &str| format!("{} {remark}", trace.path.display());
     let (doubt, remark) = match (&expected.trace_id, &trace.trace_id, &foreign_owner) {
         (Some(expected_id), Some(id), _) if expected_id != id => {
-            return TraceMatch::Rejected(format!("the trace of another request (trace_id {id})"));
+            return CandidateState::Rejected(format!("the trace of another request (trace_id {id})"));
         }
-        (Some(_), None, Some(owner)) => return TraceMatch::Rejected(format!("has no trace_id, and {owner}")),
+        (Some(_), None, Some(owner)) => {
+            return CandidateState::Rejected(format!("has no trace_id, and {owner}"));
+        }
         (Some(_), None, None) => {
             (true, Some(with_path("has no trace_id, and may belong to another request")))
         }
@@ -245,13 +244,13 @@ fn match_trace(
         (Some(one), Some(two)) => Some(format!("{one}; {two}")),
         (one, two) => one.or(two),
     };
-    if doubt { TraceMatch::Doubtful(trace) } else { TraceMatch::Trace(trace) }
+    if doubt { CandidateState::Doubtful(trace) } else { CandidateState::Complete(trace) }
 }
 
 /// Returns the prefix that the names of all traces of a log file share.
 fn shared_name_prefix(log_file: &str) -> String {
-    let own = trace_path(log_file, 0);
-    let name = Path::new(&own).file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
+    let example = trace_path(log_file, 0);
+    let name = Path::new(&example).file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
     name.split(".json")
         .next()
         .unwrap_or_default()
@@ -267,11 +266,11 @@ impl TraceFinder for KinetoTraceFinder {
         let paths = self.candidate_paths(expected.pid);
         for path in &paths {
             match self.check_candidate(path, expected) {
-                None => {}
-                Some(Ok(TraceMatch::Trace(trace))) => return TraceState::Complete(trace),
-                Some(Ok(TraceMatch::Doubtful(trace))) => doubtful = doubtful.or(Some(trace)),
-                Some(Err(None)) => best = Some((path.clone(), None)),
-                Some(Ok(TraceMatch::Rejected(reason)) | Err(Some(reason))) => {
+                CandidateState::Absent => {}
+                CandidateState::Complete(trace) => return TraceState::Complete(trace),
+                CandidateState::Doubtful(trace) => doubtful = doubtful.or(Some(trace)),
+                CandidateState::Unsettled => best = Some((path.clone(), None)),
+                CandidateState::Rejected(reason) => {
                     best = best.or_else(|| Some((path.clone(), Some(reason))));
                 }
             }
@@ -287,8 +286,8 @@ impl TraceFinder for KinetoTraceFinder {
     }
 
     fn watched_directories(&self) -> Vec<PathBuf> {
-        let own = trace_path(&self.log_file, 0);
-        let mut directories: Vec<_> = Path::new(&own).parent().map(Path::to_owned).into_iter().collect();
+        let example = trace_path(&self.log_file, 0);
+        let mut directories: Vec<_> = Path::new(&example).parent().map(Path::to_owned).into_iter().collect();
         directories.push(self.fallback_dir.clone());
         directories
     }
@@ -314,9 +313,10 @@ mod tests {
             let trace =
                 CompleteTrace { path: "/t".into(), size_bytes: None, trace_id: owned(id), remark: None };
             match match_trace(trace, describe_foreign_owner(uid), &expected) {
-                TraceMatch::Trace(t) => ("trace", t.remark.unwrap_or_default()),
-                TraceMatch::Doubtful(t) => ("doubtful", t.remark.unwrap_or_default()),
-                TraceMatch::Rejected(reason) => ("rejected", reason),
+                CandidateState::Complete(t) => ("trace", t.remark.unwrap_or_default()),
+                CandidateState::Doubtful(t) => ("doubtful", t.remark.unwrap_or_default()),
+                CandidateState::Rejected(reason) => ("rejected", reason),
+                other => panic!("{other:?}"),
             }
         };
         let me = rustix::process::geteuid().as_raw();

@@ -8,7 +8,7 @@ use common::exit::Exit;
 use common::out::{Out, Verbosity};
 
 use super::run::open_connection;
-use crate::demo::{DemoController, TraceProcessInfo, TrainingJob, TrainingPace};
+use crate::demo::{DemoController, TraceProcessInfo, TrainingJob, TrainingOptions};
 use crate::fabric::FabricArgs;
 use crate::process;
 use crate::wake::WakeReceiver;
@@ -75,7 +75,7 @@ pub(crate) fn run(args: &DemoArgs, out: &mut Out) -> anyhow::Result<Exit> {
 pub(super) fn run_until(args: &DemoArgs, wake: WakeReceiver, out: &mut Out) -> anyhow::Result<Exit> {
     let plan = args.fabric.resolve_plan();
     let link = open_connection(&plan)?;
-    let job = TrainingJob::start(training_pace(args, out), wake.new_sender()?)?;
+    let job = TrainingJob::start(training_options(args, out), wake.new_sender()?)?;
     let facts = TraceProcessInfo {
         pid: plan.identity.pid(),
         device: plan.identity.device,
@@ -89,8 +89,8 @@ pub(super) fn run_until(args: &DemoArgs, wake: WakeReceiver, out: &mut Out) -> a
     Ok(Exit::Ok)
 }
 
-fn training_pace(args: &DemoArgs, out: &Out) -> TrainingPace {
-    TrainingPace {
+fn training_options(args: &DemoArgs, out: &Out) -> TrainingOptions {
+    TrainingOptions {
         steps: args.steps,
         step_time: args.step_time,
         batch: args.batch.into(),

@@ -160,8 +160,8 @@ impl DemoController {
 
     /// Handles the events of the job.
     fn handle_job_events(&mut self, out: &mut Out) -> anyhow::Result<()> {
-        while let Ok(note) = self.job.events.try_recv() {
-            match note {
+        while let Ok(event) = self.job.events.try_recv() {
+            match event {
                 JobEvent::Ready(first, stop) => self.set_trace(State::Ready, Some((first, stop))),
                 JobEvent::Started => self.set_trace(State::Running, None),
                 JobEvent::Finished(recording) => {

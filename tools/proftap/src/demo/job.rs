@@ -1,4 +1,4 @@
-//! The training thread: its loop, its pace, and the recordings that it is requested to make.
+//! The training thread: its loop, the time per step, and the recordings that it is requested to make.
 
 use std::borrow::Cow;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
@@ -20,7 +20,7 @@ const LOSS_REPORT_INTERVAL: Duration = Duration::from_secs(1);
 
 /// How long, how fast and what to train.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct TrainingPace {
+pub(crate) struct TrainingOptions {
     /// Number of steps; 0 trains until it is requested to stop.
     pub(crate) steps: u64,
     /// Minimum time per step.
@@ -62,6 +62,7 @@ pub(crate) struct TrainingJob {
     thread: Option<JoinHandle<()>>,
 }
 
+/// The state that the job and the training thread share.
 #[derive(Debug)]
 struct JobControl {
     stop: AtomicBool,
@@ -75,29 +76,30 @@ struct JobControl {
 
 impl TrainingJob {
     /// Starts training.
-    pub(crate) fn start(pace: TrainingPace, waker: WakeSender) -> std::io::Result<Self> {
+    pub(crate) fn start(options: TrainingOptions, wake: WakeSender) -> std::io::Result<Self> {
         let (clock, meters) = (JobClock::start(), Arc::new(ActivityMeters::default()));
-        let shared = Arc::new(JobControl {
+        let control = Arc::new(JobControl {
             stop: AtomicBool::new(false),
             has_request: AtomicBool::new(false),
             requested: Mutex::new(None),
             wakeup: Condvar::new(),
             step: AtomicI64::new(-1),
         });
-        let (sender, notes) = channel();
-        let mut worker = TrainingThread {
+        let (sender, events) = channel();
+        let mut training = TrainingThread {
             host: HostRuntime::new(clock, Arc::clone(&meters))?,
-            model: Perceptron::new(pace.seed, pace.batch, pace.replicas),
+            model: Perceptron::new(options.seed, options.batch, options.replicas),
             schedule: RecordingSchedule::default(),
-            shared: Arc::clone(&shared),
+            control: Arc::clone(&control),
             events: sender,
-            waker,
+            wake,
             due: Instant::now(),
             loss_reported: None,
-            pace,
+            options,
         };
-        let thread = thread::Builder::new().name("train".to_owned()).spawn(move || worker.run_training())?;
-        Ok(Self { clock, meters, events: notes, control: shared, thread: Some(thread) })
+        let thread =
+            thread::Builder::new().name("train".to_owned()).spawn(move || training.run_training())?;
+        Ok(Self { clock, meters, events, control, thread: Some(thread) })
     }
 
     /// Requests a recording. No other one may be requested or running.
@@ -107,7 +109,7 @@ impl TrainingJob {
         self.control.wakeup.notify_all();
     }
 
-    /// The current step; -1 before the first.
+    /// Returns the current step; -1 before the first.
     pub(crate) fn current_step(&self) -> i64 {
         self.control.step.load(Ordering::Relaxed)
     }
@@ -136,23 +138,23 @@ struct TrainingThread {
     host: HostRuntime,
     model: Perceptron,
     schedule: RecordingSchedule,
-    shared: Arc<JobControl>,
+    control: Arc<JobControl>,
     events: Sender<JobEvent>,
-    waker: WakeSender,
+    wake: WakeSender,
     /// When the next step is due.
     due: Instant,
     /// When the loss was last reported.
     loss_reported: Option<Instant>,
-    pace: TrainingPace,
+    options: TrainingOptions,
 }
 
 impl TrainingThread {
     fn run_training(&mut self) {
         let mut loss = f32::NAN;
         let mut n = 0;
-        while !self.stop_requested() && (self.pace.steps == 0 || n < self.pace.steps) {
+        while !self.stop_requested() && (self.options.steps == 0 || n < self.options.steps) {
             self.advance_schedule(n);
-            self.shared.step.store(i64::try_from(n).unwrap_or(i64::MAX), Ordering::Relaxed);
+            self.control.step.store(i64::try_from(n).unwrap_or(i64::MAX), Ordering::Relaxed);
             loss = self.run_step(n);
             self.report_loss(n, loss);
             n += 1;
@@ -199,8 +201,8 @@ impl TrainingThread {
     }
 
     fn take_request(&mut self) {
-        if self.shared.has_request.swap(false, Ordering::Acquire)
-            && let Some(window) = lock_ignoring_poison(&self.shared.requested).take()
+        if self.control.has_request.swap(false, Ordering::Acquire)
+            && let Some(window) = lock_ignoring_poison(&self.control.requested).take()
         {
             self.schedule.set_window(window);
         }
@@ -224,7 +226,7 @@ impl TrainingThread {
 
     /// Sleeps until the step is due. A late step does not shorten the steps after it.
     fn wait_for_next_step(&mut self) {
-        self.due = (self.due + self.pace.step_time).max(Instant::now());
+        self.due = (self.due + self.options.step_time).max(Instant::now());
         loop {
             self.check_schedule();
             let now = Instant::now();
@@ -237,27 +239,27 @@ impl TrainingThread {
     }
 
     fn sleep_at_most(&self, limit: Duration) {
-        let order = lock_ignoring_poison(&self.shared.requested);
-        if order.is_none() && !self.stop_requested() {
-            drop(self.shared.wakeup.wait_timeout(order, limit).unwrap_or_else(PoisonError::into_inner));
+        let requested = lock_ignoring_poison(&self.control.requested);
+        if requested.is_none() && !self.stop_requested() {
+            drop(self.control.wakeup.wait_timeout(requested, limit).unwrap_or_else(PoisonError::into_inner));
         }
     }
 
     fn report_loss(&mut self, step: u64, loss: f32) {
         let due = self.loss_reported.is_none_or(|at| at.elapsed() >= LOSS_REPORT_INTERVAL);
-        if self.pace.report_loss && due {
+        if self.options.report_loss && due {
             self.loss_reported = Some(Instant::now());
             self.send_event(JobEvent::Loss { step, loss });
         }
     }
 
     fn stop_requested(&self) -> bool {
-        self.shared.stop.load(Ordering::Relaxed)
+        self.control.stop.load(Ordering::Relaxed)
     }
 
-    fn send_event(&self, note: JobEvent) {
+    fn send_event(&self, event: JobEvent) {
         // The receiver is gone only while the job is being dropped.
-        let _ = self.events.send(note);
-        self.waker.wake();
+        let _ = self.events.send(event);
+        self.wake.wake();
     }
 }

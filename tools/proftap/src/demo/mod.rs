@@ -39,5 +39,5 @@ mod store;
 mod trace_file;
 
 pub(crate) use controller::DemoController;
-pub(crate) use job::{TrainingJob, TrainingPace};
+pub(crate) use job::{TrainingJob, TrainingOptions};
 pub(crate) use kineto::TraceProcessInfo;

@@ -46,7 +46,7 @@ pub(crate) enum FabricEvent {
 pub(crate) struct DaemonLink {
     socket: Socket,
     identity: ProcessIdentity,
-    trust: TrustedUids,
+    trusted_uids: TrustedUids,
     endpoints: Vec<DaemonEndpoint>,
     interval: Duration,
     /// Index of the endpoint used last.
@@ -85,7 +85,7 @@ impl DaemonLink {
         Ok(Self {
             socket: Socket::bind(&plan.client_socket.new_address()?, Mode(0o600))?,
             identity: plan.identity.clone(),
-            trust: plan.trusted_uids.clone(),
+            trusted_uids: plan.trusted_uids.clone(),
             endpoints: plan.daemons.iter().map(DaemonEndpoint::new).collect::<io::Result<_>>()?,
             interval: plan.interval,
             current: 0,
@@ -151,7 +151,7 @@ impl DaemonLink {
                 Err(e) if e.kind() == io::ErrorKind::ConnectionRefused => continue,
                 Err(e) => return Err(e),
             };
-            match decode_trusted_reply(&self.buffer, &received, &self.trust) {
+            match decode_trusted_reply(&self.buffer, &received, &self.trusted_uids) {
                 Ok((reply, pid)) => self.handle_reply(reply, pid, now, events),
                 Err(reason) => events.push(FabricEvent::Dropped(reason)),
             }
@@ -282,10 +282,10 @@ impl AsFd for DaemonLink {
 fn decode_trusted_reply(
     buffer: &[u8],
     received: &Received,
-    trust: &TrustedUids,
+    trusted_uids: &TrustedUids,
 ) -> Result<(Reply, i32), String> {
     let sender = received.credentials.ok_or("the kernel reports no credentials of the sender")?;
-    if !trust.contains(sender.uid) {
+    if !trusted_uids.contains(sender.uid) {
         return Err(format!(
             "sender with uid {} (pid {}) is not trusted; see --daemon-uid",
             sender.uid, sender.pid
@@ -501,12 +501,14 @@ mod tests {
             credentials: Some(Credentials { pid: 9, uid, gid: 0 }),
             truncated: false,
         };
-        let trust = TrustedUids::new(1000, None);
-        assert_eq!(decode_trusted_reply(&datagram, &from(1000), &trust).unwrap().1, 9);
-        assert!(decode_trusted_reply(&datagram, &from(0), &trust).is_ok());
-        assert!(decode_trusted_reply(&datagram, &from(1001), &trust).unwrap_err().contains("uid 1001"));
+        let trusted_uids = TrustedUids::new(1000, None);
+        assert_eq!(decode_trusted_reply(&datagram, &from(1000), &trusted_uids).unwrap().1, 9);
+        assert!(decode_trusted_reply(&datagram, &from(0), &trusted_uids).is_ok());
+        assert!(
+            decode_trusted_reply(&datagram, &from(1001), &trusted_uids).unwrap_err().contains("uid 1001")
+        );
         let unknown = Received { credentials: None, ..from(0) };
-        assert!(decode_trusted_reply(&datagram, &unknown, &trust).is_err());
+        assert!(decode_trusted_reply(&datagram, &unknown, &trusted_uids).is_err());
     }
 
     #[test]
