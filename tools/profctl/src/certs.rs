@@ -10,12 +10,10 @@ use common::pki::{LoadOptions, MtlsDir, Passphrase, Role};
 use rustls_pki_types::ServerName;
 use tokio_rustls::TlsConnector;
 
-use crate::connection_args::ConnectionArgs;
+use crate::connection_args::{CertsChoice, ConnectionArgs};
 use crate::daemon_address::DaemonAddress;
 use crate::transport::ConnectionSecurity;
 
-/// The value of `--certs-dir` that stands for plain TCP; the same in msMonitor's client (`dyno`, b942bf5).
-const NO_CERTS: &str = "NO_CERTS";
 /// The default directory, below the configuration directory of the user and of the system.
 const CLIENT_CERTS_DIR: &str = "profguard/client_certs";
 
@@ -29,11 +27,11 @@ pub(crate) fn load_security(
     out: &Out,
 ) -> anyhow::Result<ConnectionSecurity> {
     let dir = match &connection.certs_dir {
-        Some(dir) if dir.as_os_str() == NO_CERTS => {
+        Some(CertsChoice::PlainTcp) => {
             warn_unprotected(daemons, out);
             return Ok(ConnectionSecurity::Plain);
         }
-        Some(dir) => dir.clone(),
+        Some(CertsChoice::Directory(dir)) => dir.clone(),
         None => find_default_dir()?,
     };
     let server_name = match &connection.server_name {

@@ -1,12 +1,31 @@
 //! The options that every subcommand shares: which daemons to query, and how to connect to them.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::Args;
+use clap::{Args, ValueHint};
 use common::duration::duration;
 use common::pki::MinVersion;
 use common::rpc::DEFAULT_PORT;
+
+/// The value of `--certs-dir` that stands for plain TCP; the same in msMonitor's client (`dyno`, b942bf5).
+const NO_CERTS: &str = "NO_CERTS";
+
+/// The value of `--certs-dir`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum CertsChoice {
+    /// `NO_CERTS`: plain TCP.
+    PlainTcp,
+    /// Mutual TLS with the certificates in a directory.
+    Directory(PathBuf),
+}
+
+impl From<OsString> for CertsChoice {
+    fn from(text: OsString) -> Self {
+        if text == NO_CERTS { Self::PlainTcp } else { Self::Directory(text.into()) }
+    }
+}
 
 /// Which daemons to query, and how to connect to them.
 #[derive(Args, Debug)]
@@ -28,8 +47,8 @@ pub(crate) struct ConnectionArgs {
     ///
     /// By default the first that exists of `$XDG_CONFIG_HOME/profguard/client_certs` (without that variable
     /// `~/.config/profguard/client_certs`) and `/etc/profguard/client_certs`. Plain TCP is never the default.
-    #[arg(long, global = true, value_name = "DIR")]
-    pub(crate) certs_dir: Option<PathBuf>,
+    #[arg(long, global = true, value_name = "DIR", value_hint = ValueHint::AnyPath)]
+    pub(crate) certs_dir: Option<CertsChoice>,
     /// Take the passphrase of the private key from the first line of FILE, mode 0600 or tighter
     #[arg(long, alias = "key-passphrase-file", global = true, value_name = "FILE")]
     pub(crate) passphrase_file: Option<PathBuf>,
@@ -53,7 +72,18 @@ pub(crate) struct ConnectionArgs {
 mod tests {
     use clap::Parser;
 
+    use super::CertsChoice;
     use crate::Cli;
+
+    #[test]
+    fn only_the_exact_name_stands_for_plain_tcp() {
+        let choice =
+            |text: &str| Cli::try_parse_from(["profctl", "--certs-dir", text, "version"]).unwrap().connection;
+        assert_eq!(choice("NO_CERTS").certs_dir, Some(CertsChoice::PlainTcp));
+        for dir in ["no_certs", "./NO_CERTS", "certs"] {
+            assert_eq!(choice(dir).certs_dir, Some(CertsChoice::Directory(dir.into())));
+        }
+    }
 
     #[test]
     fn the_passphrase_file_keeps_its_former_name() {

@@ -18,6 +18,7 @@ use crate::metric_kind::MetricKind;
 
 /// Maximum length of a line, in bytes.
 const MAX_LINE_BYTES: usize = 16 * 1024;
+
 /// Why a line cannot be sent.
 #[derive(Debug, PartialEq, Eq, Error)]
 pub(crate) enum InputLineError {

@@ -97,6 +97,12 @@ enum ExitCondition {
     Before(Instant),
 }
 
+/// What can be read without blocking.
+struct ReadyInputs {
+    replies: bool,
+    stdin: bool,
+}
+
 impl ProcessTap {
     fn open(plan: &FabricClientPlan, exit_on_eof: bool) -> anyhow::Result<Self> {
         Ok(Self {
@@ -120,25 +126,26 @@ impl ProcessTap {
         while !wake.stop_requested() && !self.is_done() {
             self.link.poll_if_due(Instant::now(), &mut events);
             self.report_events(&mut events, out)?;
+            // A message that cannot be sent is dropped: report it, and send the rest.
             if let Err(e) = self.queue.send_pending(&self.link, Instant::now()) {
                 out.error("message for the daemon", e);
                 continue;
             }
-            let (reply, input) = self.wait_for_events(&wake, stdin)?;
+            let ready = self.wait_for_events(&wake, stdin)?;
             wake.drain_wakeups();
-            if reply {
+            if ready.replies {
                 self.link.receive_replies(Instant::now(), &mut events)?;
                 self.report_events(&mut events, out)?;
             }
-            if input {
+            if ready.stdin {
                 self.read_input(stdin, out);
             }
         }
         Ok(())
     }
 
-    /// Waits until there is something to do. Returns whether a reply and whether input is ready.
-    fn wait_for_events(&self, wake: &WakeReceiver, stdin: BorrowedFd<'_>) -> io::Result<(bool, bool)> {
+    /// Waits until there is something to do.
+    fn wait_for_events(&self, wake: &WakeReceiver, stdin: BorrowedFd<'_>) -> io::Result<ReadyInputs> {
         let reads_input = !self.input.has_ended() && !self.queue.is_full(&self.link);
         let mut fds = vec![PollFd::new(&self.link, PollFlags::IN), PollFd::new(wake, PollFlags::IN)];
         if reads_input {
@@ -152,7 +159,7 @@ impl ProcessTap {
             [Some(self.link.next_poll_time()), self.queue.retry_time(), exit].into_iter().flatten().min();
         poll_until(&mut fds, deadline)?;
         let ready = |n: usize| fds.get(n).is_some_and(|fd| !fd.revents().is_empty());
-        Ok((ready(0), ready(2)))
+        Ok(ReadyInputs { replies: ready(0), stdin: ready(2) })
     }
 
     fn report_events(&mut self, events: &mut Vec<FabricEvent>, out: &mut Out) -> io::Result<()> {

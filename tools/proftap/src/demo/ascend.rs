@@ -131,13 +131,13 @@ impl<W: Write> TraceViewWriter<'_, W> {
     fn write_host_span(&mut self, span: &HostSpan) -> io::Result<()> {
         let tid = self.recording.thread;
         let (ts, dur) = (self.format_absolute_us(span.start), duration_us(span.start, span.end));
-        if span.kind != SpanKind::Runtime {
+        let SpanKind::Runtime(call) = span.kind else {
             return self.write_event(
                 &json!({"ph": "X", "name": span.name, "pid": self.process_id(), "tid": tid, "ts": ts,
                 "dur": dur, "cat": "cpu_op", "args": {"Sequence number": -1, "Fwd thread id": 0}}),
             );
-        }
-        let (name, level) = cann_api_name(&span.name);
+        };
+        let (name, level) = call.cann_name_and_level();
         let pid = self.row_pid(CANN_ROW);
         let id = span.correlation;
         let mut args = json!({"Thread Id": tid, "Mode": "launch", "level": level, "id": "0", "item_id": "0"});
@@ -247,19 +247,6 @@ impl<W: Write> TraceViewWriter<'_, W> {
     fn write_json(&mut self, event: &Value) -> io::Result<()> {
         self.out.write_all(if std::mem::take(&mut self.first) { b"[" } else { b", " })?;
         serde_json::to_writer(&mut self.out, event).map_err(io::Error::from)
-    }
-}
-
-/// Returns the CANN name of a runtime call, and its level.
-fn cann_api_name(name: &str) -> (&'static str, &'static str) {
-    match name {
-        "cudaLaunchKernel" => ("Node@launch", "node"),
-        "cudaLaunchKernelExC" => ("Hccl@launch", "hccl"),
-        "cudaMemcpyAsync" => ("AscendCL@aclrtMemcpyAsync", "acl"),
-        "cudaMemsetAsync" => ("AscendCL@aclrtMemsetAsync", "acl"),
-        "cudaEventRecord" => ("AscendCL@aclrtRecordEvent", "acl"),
-        "cudaStreamWaitEvent" => ("AscendCL@aclrtStreamWaitEvent", "acl"),
-        _ => ("AscendCL@aclrtSynchronizeStream", "acl"),
     }
 }
 

@@ -76,7 +76,7 @@ pub(crate) struct DeviceLaunch {
     pub(crate) name: &'static str,
     pub(crate) activity: DeviceActivity,
     /// Present while recording.
-    pub(crate) tie: Option<LaunchIds>,
+    pub(crate) ids: Option<LaunchIds>,
     pub(crate) work: Box<dyn FnOnce() + Send>,
 }
 
@@ -255,8 +255,8 @@ fn execute_launch(
     events: &Mutex<Vec<DeviceEvent>>,
     meters: &ActivityMeters,
 ) {
-    let DeviceLaunch { name, activity, tie, work } = launch;
-    if tie.is_none() && !meters.is_enabled() {
+    let DeviceLaunch { name, activity, ids, work } = launch;
+    if ids.is_none() && !meters.is_enabled() {
         return work();
     }
     let start = clock.now_ns();
@@ -265,8 +265,8 @@ fn execute_launch(
     if meters.is_enabled() {
         meters.add_duration(activity, end - start);
     }
-    if let Some(tie) = tie {
-        lock_ignoring_poison(events).push(DeviceEvent { name, stream, activity, ids: tie, start, end });
+    if let Some(ids) = ids {
+        lock_ignoring_poison(events).push(DeviceEvent { name, stream, activity, ids, start, end });
     }
 }
 
@@ -275,8 +275,8 @@ mod tests {
     use super::*;
 
     fn launch(traced: bool, work: impl FnOnce() + Send + 'static) -> DeviceLaunch {
-        let tie = traced.then_some(LaunchIds { correlation: 1, external: None });
-        DeviceLaunch { name: "k", activity: DeviceActivity::Kernel, tie, work: Box::new(work) }
+        let ids = traced.then_some(LaunchIds { correlation: 1, external: None });
+        DeviceLaunch { name: "k", activity: DeviceActivity::Kernel, ids, work: Box::new(work) }
     }
 
     #[test]

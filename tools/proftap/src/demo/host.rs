@@ -9,6 +9,7 @@ use super::device::{
     ActivityMeters, DeviceActivity, DeviceLaunch, DeviceStream, LaunchIds, StreamFence, ThreadDevice,
 };
 use super::recorder::{OpenSpan, SpanKind, SpanRecorder, TrainingRecording};
+use super::runtime_call::RuntimeCall;
 
 /// The device as the training thread uses it, with its recorder.
 #[derive(Debug)]
@@ -83,50 +84,50 @@ impl HostRuntime {
         work: impl FnOnce() + Send + 'static,
     ) {
         let call = match activity {
-            DeviceActivity::Kernel => "cudaLaunchKernel",
-            DeviceActivity::AllReduce { .. } => "cudaLaunchKernelExC",
-            DeviceActivity::Copy { .. } => "cudaMemcpyAsync",
-            DeviceActivity::Fill { .. } => "cudaMemsetAsync",
+            DeviceActivity::Kernel => RuntimeCall::LaunchKernel,
+            DeviceActivity::AllReduce { .. } => RuntimeCall::LaunchCommunication,
+            DeviceActivity::Copy { .. } => RuntimeCall::CopyMemory,
+            DeviceActivity::Fill { .. } => RuntimeCall::FillMemory,
         };
-        self.call_runtime(call, true, |host, tie| {
-            host.device.queue_launch(stream, DeviceLaunch { name, activity, tie, work: Box::new(work) });
+        self.call_runtime(call, |host, ids| {
+            host.device.queue_launch(stream, DeviceLaunch { name, activity, ids, work: Box::new(work) });
         });
     }
 
     /// Records a fence in a stream.
     pub(crate) fn record_event(&mut self, stream: DeviceStream) -> StreamFence {
-        self.call_runtime("cudaEventRecord", false, |host, _| host.device.record_fence(stream))
+        self.call_runtime(RuntimeCall::RecordEvent, |host, _| host.device.record_fence(stream))
     }
 
     /// Makes a stream wait for a fence of another one.
     pub(crate) fn wait_for(&mut self, stream: DeviceStream, fence: &StreamFence) {
-        self.call_runtime("cudaStreamWaitEvent", false, |host, _| host.device.wait_for(stream, fence));
+        self.call_runtime(RuntimeCall::WaitForEvent, |host, _| host.device.wait_for(stream, fence));
     }
 
     /// Blocks until a stream has executed its queued work.
     pub(crate) fn synchronize_stream(&mut self, stream: DeviceStream) {
-        self.call_runtime("cudaStreamSynchronize", false, |host, _| host.device.record_fence(stream).wait());
+        self.call_runtime(RuntimeCall::SynchronizeStream, |host, _| host.device.record_fence(stream).wait());
     }
 
     /// Records a runtime call. A launch that exceeds the limit of events is omitted on both sides.
     fn call_runtime<R>(
         &mut self,
-        name: &'static str,
-        launches: bool,
+        call: RuntimeCall,
         body: impl FnOnce(&mut Self, Option<LaunchIds>) -> R,
     ) -> R {
-        let metered = self.meters.is_enabled().then(|| self.clock.now_ns());
-        let open = self.begin_span(SpanKind::Runtime);
-        let correlation = if launches && open.is_some() { self.recorder.new_correlation_id() } else { None };
-        let tie = correlation.map(|correlation| LaunchIds {
+        let metered_since = self.meters.is_enabled().then(|| self.clock.now_ns());
+        let open = self.begin_span(SpanKind::Runtime(call));
+        let correlation =
+            if call.is_launch() && open.is_some() { self.recorder.new_correlation_id() } else { None };
+        let ids = correlation.map(|correlation| LaunchIds {
             correlation,
             external: open.as_ref().and_then(OpenSpan::external_id),
         });
-        let result = body(self, tie);
-        if let Some(open) = open.filter(|_| !launches || correlation.is_some()) {
-            self.recorder.end_span(&open, self.clock.now_ns(), Cow::Borrowed(name), correlation);
+        let result = body(self, ids);
+        if let Some(open) = open.filter(|_| !call.is_launch() || correlation.is_some()) {
+            self.recorder.end_span(&open, self.clock.now_ns(), Cow::Borrowed(call.cuda_name()), correlation);
         }
-        if let Some(start) = metered {
+        if let Some(start) = metered_since {
             let ns = (self.clock.now_ns() - start).unsigned_abs();
             self.meters.runtime.fetch_add(ns, Ordering::Relaxed);
         }

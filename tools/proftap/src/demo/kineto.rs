@@ -38,6 +38,13 @@ pub(crate) fn write_trace(
     Ok(writer.events)
 }
 
+/// The two events of a flow from a launch to its execution.
+#[derive(Clone, Copy)]
+enum FlowEnd {
+    Launch,
+    Execution,
+}
+
 struct KinetoWriter<'a, W> {
     out: W,
     recording: &'a TrainingRecording,
@@ -110,7 +117,7 @@ impl<W: Write> KinetoWriter<'_, W> {
         let category = match span.kind {
             SpanKind::Step | SpanKind::Annotation => "user_annotation",
             SpanKind::Operator => "cpu_op",
-            SpanKind::Runtime => "cuda_runtime",
+            SpanKind::Runtime(_) => "cuda_runtime",
         };
         let ids = [("External id", span.external), ("correlation", span.correlation)];
         let args: Vec<String> = ids.iter().filter_map(|(k, v)| v.map(|v| format!("\"{k}\": {v}"))).collect();
@@ -123,7 +130,7 @@ impl<W: Write> KinetoWriter<'_, W> {
             &args.join(", "),
         )?;
         match span.correlation {
-            Some(id) => self.write_flow("s", id, (pid, tid.into()), span.start),
+            Some(id) => self.write_flow(FlowEnd::Launch, id, (pid, tid.into()), span.start),
             None => Ok(()),
         }
     }
@@ -151,7 +158,7 @@ impl<W: Write> KinetoWriter<'_, W> {
         };
         let lane = (device, i64::from(stream));
         self.write_complete_event(category, event.name, lane, (event.start, event.end), &args)?;
-        self.write_flow("f", event.ids.correlation, lane, event.start)
+        self.write_flow(FlowEnd::Execution, event.ids.correlation, lane, event.start)
     }
 
     fn collective_args(&self, elements: u64) -> String {
@@ -198,12 +205,16 @@ impl<W: Write> KinetoWriter<'_, W> {
         ))
     }
 
-    fn write_flow(&mut self, ph: &str, id: u64, (pid, tid): (i32, i64), at: i64) -> io::Result<()> {
-        let bind = if ph == "f" { ", \"bp\": \"e\"" } else { "" };
+    fn write_flow(&mut self, end: FlowEnd, id: u64, (pid, tid): (i32, i64), at: i64) -> io::Result<()> {
+        // A flow is bound to the slice that encloses its end ("bp": "e"), as Kineto writes it.
+        let (ph, binding) = match end {
+            FlowEnd::Launch => ("s", ""),
+            FlowEnd::Execution => ("f", ", \"bp\": \"e\""),
+        };
         let ts = format_us(at - self.recording.start);
         self.write_event(&format!(
             "\"ph\": \"{ph}\", \"id\": {id}, \"pid\": {pid}, \"tid\": {tid}, \"ts\": {ts},\n    \"cat\": \"ac2g\", \
-             \"name\": \"ac2g\"{bind}"
+             \"name\": \"ac2g\"{binding}"
         ))
     }
 

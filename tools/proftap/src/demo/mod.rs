@@ -10,6 +10,7 @@
 //! | `math` | arithmetic on slices: what the kernels compute |
 //! | `device` | streams that execute kernels, and fences between them |
 //! | `recorder` | the recording while it is running |
+//! | `runtime_call` | the calls of the device runtime |
 //! | `host` | operators, annotations and runtime calls: the instrumented side of the device |
 //! | `model` | the perceptron, its data, and the operators of a training step |
 //! | `schedule` | when a recording starts and stops |
@@ -34,6 +35,7 @@ mod math;
 mod model;
 mod npu;
 mod recorder;
+mod runtime_call;
 mod schedule;
 mod store;
 mod trace_file;

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use super::device::DeviceEvent;
+use super::runtime_call::RuntimeCall;
 
 /// Maximum number of events in a recording, so that a request cannot exhaust the memory of the job.
 const MAX_EVENTS: usize = 2_000_000;
@@ -10,12 +11,12 @@ const MAX_EVENTS: usize = 2_000_000;
 /// The kind of a host span.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum SpanKind {
-    /// A whole training step.
+    /// A complete training step.
     Step,
     Annotation,
     Operator,
     /// A call of the device runtime.
-    Runtime,
+    Runtime(RuntimeCall),
 }
 
 /// A span of the training thread.
@@ -124,7 +125,7 @@ impl SpanRecorder {
     pub(crate) fn begin_span(&mut self, kind: SpanKind, now: impl FnOnce() -> i64) -> Option<OpenSpan> {
         self.active.as_ref()?;
         let external = match kind {
-            SpanKind::Runtime => self.open_operators.last().copied(),
+            SpanKind::Runtime(_) => self.open_operators.last().copied(),
             SpanKind::Step | SpanKind::Annotation | SpanKind::Operator => {
                 self.next_external += 1;
                 Some(self.next_external - 1)
@@ -212,10 +213,10 @@ mod tests {
         recorder.start_recording(0, 1);
         let outer = recorder.begin_span(SpanKind::Operator, || 1).unwrap();
         let inner = recorder.begin_span(SpanKind::Operator, || 2).unwrap();
-        span(&mut recorder, SpanKind::Runtime, 3);
+        span(&mut recorder, SpanKind::Runtime(RuntimeCall::LaunchKernel), 3);
         recorder.end_span(&inner, 4, "inner".into(), None);
         recorder.end_span(&outer, 5, "outer".into(), None);
-        span(&mut recorder, SpanKind::Runtime, 6);
+        span(&mut recorder, SpanKind::Runtime(RuntimeCall::LaunchKernel), 6);
         let spans = recorder.stop_recording().unwrap().spans;
         assert_eq!(spans[0].external, spans[1].external);
         assert_ne!(spans[0].external, spans[2].external);

@@ -1,12 +1,11 @@
 //! The options of every subcommand that communicates with a daemon.
 
-use std::path::PathBuf;
 use std::time::Duration;
 
 use common::duration::duration;
 
 use super::identity::{ProcessIdentity, TrustedUids};
-use super::sockets::{self, ClientSocketKind, DaemonSockets};
+use super::sockets::{self, ClientSocketKind, DaemonSockets, SocketChoice};
 use crate::process;
 
 /// The shortest poll interval.
@@ -29,8 +28,8 @@ pub(crate) struct FabricArgs {
     ///
     /// By default the directory $KINETO_IPC_SOCKET_DIR if that variable is set; otherwise the first that replies of the
     /// abstract socket `dynolog` and the file `dynolog.sock` in the home directory of the user.
-    #[arg(long, value_name = "SOCKET")]
-    socket: Option<PathBuf>,
+    #[arg(long, value_name = "SOCKET", value_hint = clap::ValueHint::AnyPath)]
+    socket: Option<SocketChoice>,
     /// Interval between polls for requests, 10ms to 50s
     #[arg(long, value_name = "TIME", default_value = "1s", value_parser = parse_poll_interval)]
     poll_interval: Duration,
@@ -59,7 +58,7 @@ impl FabricArgs {
             pids: process::list_own_and_ancestor_pids(),
         };
         let uid = rustix::process::geteuid().as_raw();
-        let (daemons, client_socket) = sockets::choose_sockets(self.socket.as_deref(), uid);
+        let (daemons, client_socket) = sockets::choose_sockets(self.socket.as_ref(), uid);
         let trusted_uids = TrustedUids::new(uid, self.daemon_uid);
         FabricClientPlan { identity, daemons, client_socket, interval: self.poll_interval, trusted_uids }
     }

@@ -1,5 +1,6 @@
 //! The sockets on which daemons of all versions listen, and the kind of client socket that each can reply to.
 
+use std::ffi::OsString;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
@@ -13,6 +14,21 @@ pub(crate) struct DaemonSockets {
     pub(crate) data: Address,
 }
 
+/// The value of `--socket`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum SocketChoice {
+    /// `abstract`: the abstract sockets.
+    Abstract,
+    /// A socket file, or a directory that contains one.
+    Path(PathBuf),
+}
+
+impl From<OsString> for SocketChoice {
+    fn from(text: OsString) -> Self {
+        if text == "abstract" { Self::Abstract } else { Self::Path(text.into()) }
+    }
+}
+
 /// The kind of client socket.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum ClientSocketKind {
@@ -23,14 +39,15 @@ pub(crate) enum ClientSocketKind {
 }
 
 /// Chooses the sockets from `--socket`, the environment and the defaults, in this order of precedence.
-pub(super) fn choose_sockets(socket: Option<&Path>, uid: u32) -> (Vec<DaemonSockets>, ClientSocketKind) {
+pub(super) fn choose_sockets(
+    socket: Option<&SocketChoice>,
+    uid: u32,
+) -> (Vec<DaemonSockets>, ClientSocketKind) {
     let variable = || std::env::var_os(SOCKET_DIR_VAR).filter(|v| !v.is_empty()).map(PathBuf::from);
     match socket {
-        Some(name) if name.as_os_str() == "abstract" => {
-            (vec![abstract_sockets()], ClientSocketKind::Abstract)
-        }
-        Some(path) if path.is_dir() => sockets_in_dir(path),
-        Some(path) => sockets_at_file(path),
+        Some(SocketChoice::Abstract) => (vec![abstract_sockets()], ClientSocketKind::Abstract),
+        Some(SocketChoice::Path(path)) if path.is_dir() => sockets_in_dir(path),
+        Some(SocketChoice::Path(path)) => sockets_at_file(path),
         None => match variable() {
             Some(dir) => sockets_in_dir(&dir),
             None => (default_sockets(passwd::of_user(uid)), ClientSocketKind::Abstract),
@@ -109,9 +126,13 @@ fn random_uuid() -> std::io::Result<String> {
 mod tests {
     use super::*;
 
+    fn choice(text: impl Into<OsString>) -> SocketChoice {
+        text.into().into()
+    }
+
     #[test]
     fn a_socket_of_msmonitor_needs_an_abstract_client_socket() {
-        let (daemons, own) = choose_sockets(Some(Path::new("/home/a/dynolog.sock")), 0);
+        let (daemons, own) = choose_sockets(Some(&choice("/home/a/dynolog.sock")), 0);
         assert_eq!(daemons[0].control.to_string(), "/home/a/dynolog.sock");
         assert_eq!(daemons[0].data.to_string(), "/home/a/dynolog_data.sock");
         assert_eq!(own, ClientSocketKind::Abstract);
@@ -120,10 +141,10 @@ mod tests {
     #[test]
     fn a_directory_and_a_file_in_it_mean_the_same() {
         let dir = tempfile::tempdir().unwrap();
-        let (by_dir, own) = choose_sockets(Some(dir.path()), 0);
+        let (by_dir, own) = choose_sockets(Some(&choice(dir.path())), 0);
         assert_eq!(own, ClientSocketKind::File(dir.path().to_owned()));
         assert_eq!(by_dir[0].control, Address::Path(dir.path().join("dynolog")));
-        assert_eq!(choose_sockets(Some(&dir.path().join("dynolog")), 0), (by_dir, own));
+        assert_eq!(choose_sockets(Some(&choice(dir.path().join("dynolog"))), 0), (by_dir, own));
     }
 
     #[test]
@@ -131,7 +152,7 @@ mod tests {
         let all: Vec<_> =
             default_sockets(Some("/home/a".into())).iter().map(|d| d.control.to_string()).collect();
         assert_eq!(all, ["@dynolog", "/home/a/dynolog.sock"]);
-        assert_eq!(choose_sockets(Some(Path::new("abstract")), 0).0, [abstract_sockets()]);
+        assert_eq!(choose_sockets(Some(&choice("abstract")), 0).0, [abstract_sockets()]);
     }
 
     #[test]
