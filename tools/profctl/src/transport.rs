@@ -105,8 +105,8 @@ async fn connect_to_daemon(
     daemon: &DaemonAddress,
     deadline: &ExchangeDeadline,
 ) -> Result<TcpStream, ExchangeError> {
-    let look_up = tokio::net::lookup_host((daemon.host.as_str(), daemon.port));
-    let mut addresses: Vec<SocketAddr> = deadline.run_stage(ExchangeStage::Resolve, look_up).await?.collect();
+    let lookup = tokio::net::lookup_host((daemon.host.as_str(), daemon.port));
+    let mut addresses: Vec<SocketAddr> = deadline.run_stage(ExchangeStage::Resolve, lookup).await?.collect();
     addresses.dedup();
     let mut failure = ExchangeError::NoAddress;
     for (i, address) in addresses.iter().enumerate() {

@@ -179,9 +179,9 @@ impl ThreadDevice {
         let events = Arc::<Mutex<Vec<DeviceEvent>>>::default();
         let mut device = Self { queues: Vec::new(), threads: Vec::new(), events };
         for stream in DeviceStream::ALL {
-            let (queue, items) = sync_channel(MAX_QUEUED_LAUNCHES);
+            let (queue, commands) = sync_channel(MAX_QUEUED_LAUNCHES);
             let (events, meters) = (Arc::clone(&device.events), Arc::clone(meters));
-            let body = move || run_stream(&items, stream, clock, &events, &meters);
+            let body = move || run_stream(&commands, stream, clock, &events, &meters);
             device.queues.push(queue);
             device.threads.push(thread::Builder::new().name(format!("stream {}", stream.id())).spawn(body)?);
         }
@@ -215,9 +215,9 @@ impl ThreadDevice {
         std::mem::take(&mut lock_ignoring_poison(&self.events))
     }
 
-    fn queue_command(&self, stream: DeviceStream, item: StreamCommand) {
+    fn queue_command(&self, stream: DeviceStream, command: StreamCommand) {
         // The thread of a stream ends only after its queue is closed, so sending cannot fail.
-        let sent = self.queues[stream as usize].send(item);
+        let sent = self.queues[stream as usize].send(command);
         debug_assert!(sent.is_ok(), "streams outlive their queues");
     }
 }
@@ -233,14 +233,14 @@ impl Drop for ThreadDevice {
 
 /// Runs the thread of a stream.
 fn run_stream(
-    items: &Receiver<StreamCommand>,
+    commands: &Receiver<StreamCommand>,
     stream: DeviceStream,
     clock: JobClock,
     events: &Mutex<Vec<DeviceEvent>>,
     meters: &ActivityMeters,
 ) {
-    for item in items {
-        match item {
+    for command in commands {
+        match command {
             StreamCommand::Launch(launch) => execute_launch(launch, stream, clock, events, meters),
             StreamCommand::Signal(fence) => fence.signal(),
             StreamCommand::Wait(fence) => fence.wait(),
