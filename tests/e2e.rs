@@ -37,7 +37,7 @@ fn exposed(dir: &Path) -> Vec<String> {
 #[test]
 fn a_trace_travels_from_request_to_summary() {
     let mut d = Deployment::with_tls();
-    let mut job = d.job(&["--step-ms", "5"]);
+    let mut job = d.job(&["--step-time", "5ms"]);
     let answer = trace_request(&d, &[]).expect(0);
     let request = &answer.of_type("profctl.request")[0];
     assert_eq!(request["triggered"][0]["pid"], job.pid());
@@ -73,7 +73,7 @@ fn a_trace_travels_from_request_to_summary() {
 #[test]
 fn a_duration_works_as_well_as_iterations() {
     let d = Deployment::plain();
-    let job = d.job(&["--step-ms", "5"]);
+    let job = d.job(&["--step-time", "5ms"]);
     let mut client = d.client();
     client.args(["--format", "json", "gputrace", "--duration-ms", "200", "--wait", "--log-file"]);
     let answer = finish(client.arg(d.trace("d.json"))).expect(0);
@@ -84,7 +84,7 @@ fn a_duration_works_as_well_as_iterations() {
 fn several_processes_each_write_their_own_trace() {
     let d = Deployment::plain();
     let jobs: Vec<_> = (0..3)
-        .map(|rank| d.job(&["--step-ms", "5", "--rank", &rank.to_string(), "--world-size", "3"]))
+        .map(|rank| d.job(&["--step-time", "5ms", "--rank", &rank.to_string(), "--world-size", "3"]))
         .collect();
     let answer = trace_request(&d, &[]).expect(0);
     let mut got: Vec<u64> =
@@ -105,7 +105,7 @@ fn nothing_matched_says_why() {
         none.stdout
     );
 
-    let job = d.job(&["--step-ms", "5"]);
+    let job = d.job(&["--step-time", "5ms"]);
     let other = trace_request(&d, &["--job-id", "7"]).expect(1);
     let reason = other.of_type("profctl.request")[0]["reason"].as_str().unwrap().to_owned();
     assert!(reason.contains("job 7") && reason.contains("job 0"), "{reason}");
@@ -122,7 +122,7 @@ fn nothing_matched_says_why() {
 #[test]
 fn a_dead_process_is_never_matched() {
     let d = Deployment::plain();
-    let job = d.job(&["--step-ms", "5"]);
+    let job = d.job(&["--step-time", "5ms"]);
     let pid = job.pid();
     drop(job);
     harness::eventually("the daemon notices", || (!d.pids().contains(&pid.into())).then_some(()));
@@ -219,7 +219,7 @@ fn the_documented_pipeline_runs() {
         return;
     }
     let d = Deployment::plain();
-    let _job = d.job(&["--step-ms", "5", "--rank", "3", "--world-size", "8"]);
+    let _job = d.job(&["--step-time", "5ms", "--rank", "3", "--world-size", "8"]);
     let script = format!(
         "set -o pipefail; {} --certs-dir NO_CERTS --hostname 127.0.0.1 --port {} gputrace --iterations 3 --log-file {} \
          --wait --format json | {} sum --files-from - --format json | jq -r 'select(.idle_ratio>=0).rank'",

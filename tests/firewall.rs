@@ -272,7 +272,7 @@ fn without_privileges_nothing_is_passed_in_silence() {
     std::fs::copy(bin("hostck"), &path).unwrap();
     let mode = <std::fs::Permissions as std::os::unix::fs::PermissionsExt>::from_mode(0o755);
     std::fs::set_permissions(copy.path(), mode).unwrap();
-    let done = finish(setpriv.arg(&path).args(["host", "--format", "json"]));
+    let done = finish(setpriv.arg(&path).args(["check", "--format", "json"]));
     assert_eq!(verdict(&done, "IPv4"), Unsure, "{}\n{}", done.stdout, done.stderr);
     assert_eq!(verdict(&done, "IPv6"), Unsure, "{}", done.stdout);
     assert!(done.stdout.contains("must be root") || done.stdout.contains("ermission"), "{}", done.stdout);

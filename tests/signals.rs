@@ -41,7 +41,7 @@ fn a_second_signal_skips_the_drain() {
 #[test]
 fn a_job_survives_its_daemon_and_finds_the_next_one() {
     let mut d = Deployment::plain();
-    let mut job = d.job(&["--step-ms", "5"]);
+    let mut job = d.job(&["--step-time", "5ms"]);
     d.daemon.terminate();
     let ipc = d.ipc();
     let mut next = command("profd");
@@ -70,7 +70,7 @@ fn a_job_survives_its_daemon_and_finds_the_next_one() {
 #[test]
 fn a_waiting_client_dies_like_one() {
     let d = Deployment::plain();
-    let _job = d.job(&["--step-ms", "5"]);
+    let _job = d.job(&["--step-time", "5ms"]);
     let mut client = d.client();
     // So long a trace that the signal comes first.
     client.args(["gputrace", "--duration-ms", "600000", "--wait", "--wait-timeout", "700", "--log-file"]);

@@ -46,7 +46,7 @@ csv\t'Comma-separated values; only `cat` writes them'"
 complete -c traceq -n "__fish_traceq_using_subcommand info" -l color -d 'When to colour the output' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set or TERM is dumb'
 always\t'Always'
 never\t'Never'"
-complete -c traceq -n "__fish_traceq_using_subcommand info" -s 0 -l null -d 'NameTable in --files-from end in NUL, not in a line end'
+complete -c traceq -n "__fish_traceq_using_subcommand info" -s 0 -l null -d 'Names in --files-from end in NUL, not in a line end'
 complete -c traceq -n "__fish_traceq_using_subcommand info" -s q -l quiet -d 'Say nothing on standard error but errors'
 complete -c traceq -n "__fish_traceq_using_subcommand info" -s v -l verbose -d 'Say on standard error what is being done'
 complete -c traceq -n "__fish_traceq_using_subcommand info" -s h -l help -d 'Print help (see more with \'--help\')'
@@ -57,7 +57,7 @@ csv\t'Comma-separated values; only `cat` writes them'"
 complete -c traceq -n "__fish_traceq_using_subcommand sum" -l color -d 'When to colour the output' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set or TERM is dumb'
 always\t'Always'
 never\t'Never'"
-complete -c traceq -n "__fish_traceq_using_subcommand sum" -s 0 -l null -d 'NameTable in --files-from end in NUL, not in a line end'
+complete -c traceq -n "__fish_traceq_using_subcommand sum" -s 0 -l null -d 'Names in --files-from end in NUL, not in a line end'
 complete -c traceq -n "__fish_traceq_using_subcommand sum" -l include-unlinked -d 'Count device work too that nothing in the trace launched: left over from before the recording'
 complete -c traceq -n "__fish_traceq_using_subcommand sum" -s q -l quiet -d 'Say nothing on standard error but errors'
 complete -c traceq -n "__fish_traceq_using_subcommand sum" -s v -l verbose -d 'Say on standard error what is being done'
@@ -80,7 +80,7 @@ csv\t'Comma-separated values; only `cat` writes them'"
 complete -c traceq -n "__fish_traceq_using_subcommand top" -l color -d 'When to colour the output' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set or TERM is dumb'
 always\t'Always'
 never\t'Never'"
-complete -c traceq -n "__fish_traceq_using_subcommand top" -s 0 -l null -d 'NameTable in --files-from end in NUL, not in a line end'
+complete -c traceq -n "__fish_traceq_using_subcommand top" -s 0 -l null -d 'Names in --files-from end in NUL, not in a line end'
 complete -c traceq -n "__fish_traceq_using_subcommand top" -s q -l quiet -d 'Say nothing on standard error but errors'
 complete -c traceq -n "__fish_traceq_using_subcommand top" -s v -l verbose -d 'Say on standard error what is being done'
 complete -c traceq -n "__fish_traceq_using_subcommand top" -s h -l help -d 'Print help (see more with \'--help\')'
@@ -109,7 +109,7 @@ csv\t'Comma-separated values; only `cat` writes them'"
 complete -c traceq -n "__fish_traceq_using_subcommand cat" -l color -d 'When to colour the output' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set or TERM is dumb'
 always\t'Always'
 never\t'Never'"
-complete -c traceq -n "__fish_traceq_using_subcommand cat" -s 0 -l null -d 'NameTable in --files-from end in NUL, not in a line end'
+complete -c traceq -n "__fish_traceq_using_subcommand cat" -s 0 -l null -d 'Names in --files-from end in NUL, not in a line end'
 complete -c traceq -n "__fish_traceq_using_subcommand cat" -l no-args -d 'Leave out the arguments'
 complete -c traceq -n "__fish_traceq_using_subcommand cat" -s q -l quiet -d 'Say nothing on standard error but errors'
 complete -c traceq -n "__fish_traceq_using_subcommand cat" -s v -l verbose -d 'Say on standard error what is being done'

@@ -1,49 +1,49 @@
-//! One question to many daemons: a bounded number at a time, and one answer for each, whatever happened to it.
+//! One request to many daemons: a limited number of exchanges at a time, and one result per daemon.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::task::JoinSet;
 
-use crate::failure::Failure;
-use crate::target::Target;
-use crate::transport::{Reply, Transport};
+use crate::daemon_address::DaemonAddress;
+use crate::exchange_error::ExchangeError;
+use crate::transport::{DaemonReply, Transport};
 
-/// What came of one daemon.
-pub(crate) struct Outcome {
-    pub(crate) target: Target,
-    pub(crate) result: Result<Reply, Failure>,
+/// An exchange with one daemon that has ended.
+pub(crate) struct DaemonExchange {
+    pub(crate) daemon: DaemonAddress,
+    pub(crate) result: Result<DaemonReply, ExchangeError>,
     pub(crate) elapsed: Duration,
 }
 
-/// Asks every target, `width` at a time, and hands over each outcome as it comes.
+/// Sends `body` to every daemon, to at most `parallel` at a time, and passes on each exchange as it ends.
 ///
 /// # Errors
-/// What `each` says; the questions still under way are dropped then.
-pub(crate) async fn ask(
+/// The first error of `handle`; exchanges that have not ended are dropped then.
+pub(crate) async fn query_all(
     transport: &Transport,
-    targets: &[Target],
-    width: usize,
+    daemons: &[DaemonAddress],
+    parallel: usize,
     body: Vec<u8>,
-    mut each: impl FnMut(Outcome) -> anyhow::Result<()>,
+    mut handle: impl FnMut(DaemonExchange) -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
     let body: Arc<[u8]> = body.into();
-    let mut waiting = targets.iter();
+    let mut waiting = daemons.iter();
     let mut running = JoinSet::new();
     loop {
-        while running.len() < width.max(1) {
-            let Some(target) = waiting.next() else { break };
-            running.spawn(one(transport.clone(), target.clone(), Arc::clone(&body)));
+        while running.len() < parallel.max(1) {
+            let Some(daemon) = waiting.next() else { break };
+            running.spawn(query_one(transport.clone(), daemon.clone(), Arc::clone(&body)));
         }
         match running.join_next().await {
             None => return Ok(()),
-            Some(outcome) => each(outcome?)?,
+            Some(exchange) => handle(exchange?)?,
         }
     }
 }
 
-async fn one(transport: Transport, target: Target, body: Arc<[u8]>) -> Outcome {
+async fn query_one(transport: Transport, daemon: DaemonAddress, body: Arc<[u8]>) -> DaemonExchange {
     let start = Instant::now();
-    let result = transport.exchange(&target, &body).await;
-    Outcome { target, result, elapsed: start.elapsed() }
+    let result = transport.send_request(&daemon, &body).await;
+    DaemonExchange { daemon, result, elapsed: start.elapsed() }
 }

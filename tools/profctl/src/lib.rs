@@ -1,27 +1,33 @@
-//! `profctl`: ask profiling daemons for status, traces and monitoring, and wait for the traces.
+//! `profctl`: query profiling daemons for status, request traces and monitoring, and wait for the traces.
 //!
 //! | module | holds |
 //! |---|---|
 //! | `cmd` | one file per subcommand: its options, its request, its result |
-//! | `value`, `spelling` | what options take, and their old spellings |
-//! | `session`, `target`, `certs` | whom to ask and how: the validated plan |
-//! | `fanout`, `transport`, `failure` | many daemons, one exchange, why it failed |
-//! | `reply`, `verdict` | what an answer means, and why nothing matched |
-//! | `demand` | the flow that gputrace, nputrace and npu-monitor share |
-//! | `wait` | traces that appear on disk |
+//! | `connection_args` | the options that all subcommands share |
+//! | `option_value`, `option_spelling` | the values of options, and the spellings of existing clients |
+//! | `daemon_address`, `certs` | host lists, client certificates |
+//! | `session`, `fanout`, `transport`, `exchange_error` | one run, many daemons, one exchange, why it failed |
+//! | `reply`, `trigger_result` | decoding of replies, and why no process was triggered |
+//! | `function`, `process_filter`, `on_demand` | what gputrace, nputrace and npu-monitor have in common |
+//! | `wait` | waiting for traces to appear on disk |
+//! | `duration_text` | durations in messages |
 
 mod certs;
 mod cmd;
-mod demand;
-mod failure;
+mod connection_args;
+mod daemon_address;
+mod duration_text;
+mod exchange_error;
 mod fanout;
+mod function;
+mod on_demand;
+mod option_spelling;
+mod option_value;
+mod process_filter;
 mod reply;
 mod session;
-mod spelling;
-mod target;
 mod transport;
-mod value;
-mod verdict;
+mod trigger_result;
 mod wait;
 
 #[cfg(test)]
@@ -34,42 +40,45 @@ use common::cli::{Global, Tool};
 use common::exit::Exit;
 use common::out::{Color, Out, Verbosity};
 
-use session::{Connection, Session};
+use connection_args::ConnectionArgs;
+use session::DaemonSession;
 
 const EXAMPLES: &str = "\
 Examples:
-  profctl status
-      what the daemon on this machine knows
-  profctl gputrace --iterations 5 --log-file /tmp/trace.json --wait
-      trace 5 iterations of every process of job 0, and print the files when they are complete
-  profctl --hosts @hosts --format json nputrace --start-step -1 --iterations 2 \\
-      --log-file /data/prof --wait | traceq sum --files-from -
-      the same on every host of a list, into a shared directory, and summarise";
+  Show the state of the daemon on this machine:
+    profctl status
 
-/// Ask profiling daemons for status, traces and monitoring
+  Trace 5 iterations of every process of job 0, and print the paths of the complete traces:
+    profctl gputrace --iterations 5 --log-file /tmp/trace.json --wait
+
+  Trace on every host in the file `hosts`, into a shared directory, and summarize the traces:
+    profctl --hosts @hosts --format json nputrace --start-step -1 --iterations 2 \\
+      --log-file /data/prof --wait | traceq sum --files-from -";
+
+/// Query profiling daemons, and request traces and monitoring
 ///
-/// Asks one or many daemons (profd, dynolog, msMonitor's dynolog) over mutual TLS. Standard output carries the
-/// answers, as text or, with `--format json`, as one record per daemon.
+/// Sends a request to one or more daemons (profd, dynolog, msMonitor's dynolog) over mutual TLS. The result on
+/// standard output is text or, with `--format json`, one record per daemon.
 #[derive(Parser, Debug)]
 #[command(name = "profctl", version, max_term_width = 100, after_long_help = EXAMPLES, arg_required_else_help = false)]
 pub struct Cli {
     #[command(flatten)]
-    connection: Connection,
+    connection: ConnectionArgs,
     #[command(flatten)]
     global: Global,
     #[command(subcommand)]
-    cmd: Cmd,
+    command: ProfctlCommand,
 }
 
 #[derive(Subcommand, Debug)]
-enum Cmd {
-    Status(cmd::status::Status),
-    Version(cmd::version::Version),
-    Gputrace(cmd::gputrace::Gputrace),
-    Nputrace(Box<cmd::nputrace::Nputrace>),
-    NpuMonitor(cmd::npu_monitor::NpuMonitor),
-    DcgmPause(cmd::dcgm::Pause),
-    DcgmResume(cmd::dcgm::Resume),
+enum ProfctlCommand {
+    Status(cmd::status::StatusArgs),
+    Version(cmd::version::VersionArgs),
+    Gputrace(cmd::gputrace::GpuTraceArgs),
+    Nputrace(Box<cmd::nputrace::NpuTraceArgs>),
+    NpuMonitor(cmd::npu_monitor::NpuMonitorArgs),
+    DcgmPause(cmd::dcgm::DcgmPauseArgs),
+    DcgmResume(cmd::dcgm::DcgmResumeArgs),
 }
 
 impl Tool for Cli {
@@ -80,28 +89,29 @@ impl Tool for Cli {
     }
 
     fn rewrite(args: Vec<OsString>) -> Vec<OsString> {
-        spelling::normalise(&Self::command(), args)
+        option_spelling::normalize_arguments(&Self::command(), args)
     }
 
     fn run(self, out: &mut Out) -> anyhow::Result<Exit> {
-        let session = |out| Session::new(&self.connection, &self.global, out);
-        match &self.cmd {
-            Cmd::Status(c) => c.run(session(out)?),
-            Cmd::Version(c) => c.run(session(out)?),
-            Cmd::Gputrace(c) => {
-                let demand = c.demand(out)?;
-                demand.run(session(out)?)
+        let session = |out| DaemonSession::new(&self.connection, &self.global, out);
+        match &self.command {
+            ProfctlCommand::Status(args) => args.run(session(out)?),
+            ProfctlCommand::Version(args) => args.run(session(out)?),
+            // The options are validated, and their warnings shown, before certificates are loaded.
+            ProfctlCommand::Gputrace(args) => {
+                let command = args.build_command(out)?;
+                command.run(session(out)?)
             }
-            Cmd::Nputrace(c) => {
-                let demand = c.demand(out)?;
-                demand.run(session(out)?)
+            ProfctlCommand::Nputrace(args) => {
+                let command = args.build_command(out)?;
+                command.run(session(out)?)
             }
-            Cmd::NpuMonitor(c) => {
-                let demand = c.demand(out)?;
-                demand.run(session(out)?)
+            ProfctlCommand::NpuMonitor(args) => {
+                let command = args.build_command(out)?;
+                command.run(session(out)?)
             }
-            Cmd::DcgmPause(c) => c.run(session(out)?),
-            Cmd::DcgmResume(c) => c.run(session(out)?),
+            ProfctlCommand::DcgmPause(args) => args.run(session(out)?),
+            ProfctlCommand::DcgmResume(args) => args.run(session(out)?),
         }
     }
 }

@@ -1,7 +1,8 @@
-//! One request to one daemon: resolve, connect, handshake, write a frame, read a frame, each before one deadline.
+//! The exchange with one daemon: resolve its name, connect, TLS handshake, send a frame, receive a frame. One deadline
+//! covers all stages.
 //!
-//! What the bytes mean is for others. Nothing that a peer does makes this panic, wait beyond the deadline or
-//! take more memory than the reply has bytes.
+//! The content of the frames is not interpreted here. No peer can make an exchange panic, outlast its deadline, or
+//! allocate more memory than the peer has sent bytes.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -13,158 +14,175 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_rustls::TlsConnector;
 
-use crate::failure::{Failure, Stage};
-use crate::target::Target;
+use crate::daemon_address::DaemonAddress;
+use crate::exchange_error::{ExchangeError, ExchangeStage};
 
-/// How long a peer may take to hear that we are leaving, once its reply is here.
-const FAREWELL: Duration = Duration::from_millis(200);
+/// Maximum time to close the connection after the reply has arrived.
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_millis(200);
 
-/// How daemons are talked to.
+/// How to connect to daemons.
 #[derive(Clone)]
 pub(crate) struct Transport {
-    pub(crate) security: Security,
-    /// For everything from the name look-up to the last byte of the reply.
+    pub(crate) security: ConnectionSecurity,
+    /// From name resolution to the last byte of the reply.
     pub(crate) timeout: Duration,
 }
 
-/// What protects the connection.
+/// How connections are protected.
 #[derive(Clone)]
-pub(crate) enum Security {
-    /// Nothing: `NO_CERTS`.
+pub(crate) enum ConnectionSecurity {
+    /// Plain TCP (`--certs-dir NO_CERTS`).
     Plain,
     /// Mutual TLS.
     Tls {
         connector: TlsConnector,
-        /// The name that the daemon's certificate must be good for, where it is not the host.
+        /// The name to verify the daemon's certificate against; by default the host.
         server_name: Option<ServerName<'static>>,
     },
 }
 
-/// What a daemon sent back.
+/// The reply of a daemon, and the address that sent it.
 #[derive(Debug)]
-pub(crate) struct Reply {
+pub(crate) struct DaemonReply {
     pub(crate) address: SocketAddr,
     pub(crate) body: Vec<u8>,
 }
 
 impl Transport {
-    /// Sends one frame and reads one.
+    /// Sends a request in one frame, and returns the body of the frame that the daemon replies with.
     ///
     /// # Errors
-    /// See [`Failure`].
-    pub(crate) async fn exchange(&self, target: &Target, body: &[u8]) -> Result<Reply, Failure> {
-        let deadline = Deadline { at: Instant::now() + self.timeout, whole: self.timeout };
-        let request = frame::encode(body).map_err(Failure::Frame)?;
-        let stream = dial(target, &deadline).await?;
-        let address = stream.peer_addr().map_err(|e| Failure::Io(Stage::Connect, e))?;
+    /// See [`ExchangeError`].
+    pub(crate) async fn send_request(
+        &self,
+        daemon: &DaemonAddress,
+        body: &[u8],
+    ) -> Result<DaemonReply, ExchangeError> {
+        let deadline = ExchangeDeadline { at: Instant::now() + self.timeout, timeout: self.timeout };
+        let request = frame::encode(body).map_err(ExchangeError::Frame)?;
+        let stream = connect_to_daemon(daemon, &deadline).await?;
+        let address = stream.peer_addr().map_err(|e| ExchangeError::Io(ExchangeStage::Connect, e))?;
         let body = match &self.security {
-            Security::Plain => talk(stream, &request, &deadline, false).await?,
-            Security::Tls { connector, server_name } => {
+            ConnectionSecurity::Plain => exchange_frames(stream, &request, &deadline, false).await?,
+            ConnectionSecurity::Tls { connector, server_name } => {
                 let name = match server_name {
                     Some(name) => name.clone(),
-                    None => ServerName::try_from(target.host.clone()).map_err(|_| Failure::Name)?,
+                    None => ServerName::try_from(daemon.host.clone())
+                        .map_err(|_| ExchangeError::InvalidServerName)?,
                 };
-                let stream = deadline.of(Stage::Handshake, connector.connect(name, stream)).await?;
-                talk(stream, &request, &deadline, true).await?
+                let stream =
+                    deadline.run_stage(ExchangeStage::Handshake, connector.connect(name, stream)).await?;
+                exchange_frames(stream, &request, &deadline, true).await?
             }
         };
-        Ok(Reply { address, body })
+        Ok(DaemonReply { address, body })
     }
 }
 
-/// The one deadline of an exchange.
-struct Deadline {
+/// The deadline of an exchange.
+struct ExchangeDeadline {
     at: Instant,
-    whole: Duration,
+    timeout: Duration,
 }
 
-impl Deadline {
-    async fn of<T>(&self, stage: Stage, io: impl Future<Output = std::io::Result<T>>) -> Result<T, Failure> {
+impl ExchangeDeadline {
+    /// Runs one stage of the exchange until the deadline.
+    async fn run_stage<T>(
+        &self,
+        stage: ExchangeStage,
+        io: impl Future<Output = std::io::Result<T>>,
+    ) -> Result<T, ExchangeError> {
         match timeout_at(self.at, io).await {
-            Ok(result) => result.map_err(|e| Failure::of(stage, e)),
-            Err(_) => Err(Failure::Timeout(stage, self.whole)),
+            Ok(result) => result.map_err(|e| ExchangeError::from_io_error(stage, e)),
+            Err(_) => Err(ExchangeError::Timeout(stage, self.timeout)),
         }
     }
 }
 
-/// Connects to the first address of the host that answers. No address may use up the time of those after it.
-async fn dial(target: &Target, deadline: &Deadline) -> Result<TcpStream, Failure> {
-    let look_up = tokio::net::lookup_host((target.host.as_str(), target.port));
-    let mut addresses: Vec<SocketAddr> = deadline.of(Stage::Resolve, look_up).await?.collect();
+/// Connects to the first address of the host that accepts. The remaining time is divided evenly among the remaining
+/// addresses, so an unreachable one does not use up the time of the others.
+async fn connect_to_daemon(
+    daemon: &DaemonAddress,
+    deadline: &ExchangeDeadline,
+) -> Result<TcpStream, ExchangeError> {
+    let lookup = tokio::net::lookup_host((daemon.host.as_str(), daemon.port));
+    let mut addresses: Vec<SocketAddr> = deadline.run_stage(ExchangeStage::Resolve, lookup).await?.collect();
     addresses.dedup();
-    let mut failure = Failure::NoAddress;
+    let mut failure = ExchangeError::NoAddress;
     for (i, address) in addresses.iter().enumerate() {
         let left = deadline.at.saturating_duration_since(Instant::now());
         let share = left / u32::try_from(addresses.len() - i).unwrap_or(1);
         match timeout(share, TcpStream::connect(address)).await {
             Ok(Ok(stream)) => {
-                // One small request: waiting to fill a segment only costs time.
+                // The request is one small segment: Nagle's algorithm (tcp(7), TCP_NODELAY) would only delay it.
                 let _ = stream.set_nodelay(true);
                 return Ok(stream);
             }
-            Ok(Err(e)) => failure = Failure::Io(Stage::Connect, e),
-            Err(_) => failure = Failure::Timeout(Stage::Connect, deadline.whole),
+            Ok(Err(e)) => failure = ExchangeError::Io(ExchangeStage::Connect, e),
+            Err(_) => failure = ExchangeError::Timeout(ExchangeStage::Connect, deadline.timeout),
         }
     }
     Err(failure)
 }
 
-async fn talk<S: AsyncRead + AsyncWrite + Unpin>(
+/// Sends the request frame, and receives the reply frame.
+async fn exchange_frames<S: AsyncRead + AsyncWrite + Unpin>(
     mut stream: S,
     request: &[u8],
-    deadline: &Deadline,
+    deadline: &ExchangeDeadline,
     tls: bool,
-) -> Result<Vec<u8>, Failure> {
+) -> Result<Vec<u8>, ExchangeError> {
     let write = async {
         stream.write_all(request).await?;
         stream.flush().await
     };
-    // A daemon that refuses may say so before it has read everything: look for its answer before giving up.
-    let written = deadline.of(Stage::Write, write).await;
-    let reply = match (read(&mut stream, deadline, tls).await, written) {
+    // A daemon can reply with an error before it has read the whole request: read even when sending failed.
+    let written = deadline.run_stage(ExchangeStage::Write, write).await;
+    let reply = match (read_frame(&mut stream, deadline, tls).await, written) {
         (Ok(reply), _) => reply,
-        // The verdict on our certificate arrives after the handshake, and says more than a broken pipe.
-        (Err(e @ Failure::Tls(_)), _) | (Err(e), Ok(())) | (Err(_), Err(e)) => return Err(e),
+        // In TLS 1.3 the server verifies the client certificate after the client has completed its handshake (RFC 8446,
+        // section 2): its alert arrives here, and explains more than the broken pipe.
+        (Err(e @ ExchangeError::Tls(_)), _) | (Err(e), Ok(())) | (Err(_), Err(e)) => return Err(e),
     };
-    let _ = timeout(FAREWELL, stream.shutdown()).await;
+    let _ = timeout(SHUTDOWN_TIMEOUT, stream.shutdown()).await;
     Ok(reply)
 }
 
-/// Reads one frame. The buffer grows with what arrives, not with what the prefix claims.
-async fn read<S: AsyncRead + Unpin>(
+/// Receives one frame. The buffer grows with the bytes received, not with the length in the prefix.
+async fn read_frame<S: AsyncRead + Unpin>(
     stream: &mut S,
-    deadline: &Deadline,
+    deadline: &ExchangeDeadline,
     tls: bool,
-) -> Result<Vec<u8>, Failure> {
+) -> Result<Vec<u8>, ExchangeError> {
     let mut prefix = Vec::with_capacity(PREFIX);
-    fill(stream, &mut prefix, PREFIX, deadline).await?;
+    read_up_to(stream, &mut prefix, PREFIX, deadline).await?;
     let prefix: [u8; PREFIX] = match prefix.try_into() {
         Ok(prefix) => prefix,
-        Err(short) if short.is_empty() => return Err(Failure::NoReply { tls }),
-        Err(short) => return Err(Failure::CutPrefix(short.len())),
+        Err(short) if short.is_empty() => return Err(ExchangeError::NoReply { tls }),
+        Err(short) => return Err(ExchangeError::TruncatedPrefix(short.len())),
     };
-    // An alert record: the peer took our plain request for a broken TLS greeting.
+    // A TLS alert record (RFC 8446, section 5.1): the daemon took the request for an invalid ClientHello.
     if !tls && prefix[..2] == [0x15, 0x03] {
-        return Err(Failure::SpeaksTls);
+        return Err(ExchangeError::TlsExpected);
     }
-    let length = frame::length(prefix, MAX_REPLY).map_err(Failure::Frame)?;
+    let length = frame::length(prefix, MAX_REPLY).map_err(ExchangeError::Frame)?;
     let mut body = Vec::with_capacity(length.min(1 << 16));
-    fill(stream, &mut body, length, deadline).await?;
+    read_up_to(stream, &mut body, length, deadline).await?;
     if body.len() < length {
-        return Err(Failure::Cut { got: body.len(), of: length });
+        return Err(ExchangeError::TruncatedReply { got: body.len(), of: length });
     }
     Ok(body)
 }
 
-/// Reads so many bytes, or fewer when the other end hangs up, however it does that.
-async fn fill<S: AsyncRead + Unpin>(
+/// Reads `length` bytes, or fewer when the daemon closes or resets the connection.
+async fn read_up_to<S: AsyncRead + Unpin>(
     stream: &mut S,
     buffer: &mut Vec<u8>,
     length: usize,
-    deadline: &Deadline,
-) -> Result<(), Failure> {
-    match deadline.of(Stage::Read, stream.take(length as u64).read_to_end(buffer)).await {
-        Err(e) if !e.is_closed() => Err(e),
+    deadline: &ExchangeDeadline,
+) -> Result<(), ExchangeError> {
+    match deadline.run_stage(ExchangeStage::Read, stream.take(length as u64).read_to_end(buffer)).await {
+        Err(e) if !e.is_closed_by_peer() => Err(e),
         _ => Ok(()),
     }
 }

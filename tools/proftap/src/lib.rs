@@ -1,18 +1,19 @@
-//! `proftap`: the process side of on-demand profiling, for programs without a profiler of their own.
+//! `proftap`: the process side of on-demand profiling, for programs without their own profiler.
 //!
 //! | module | holds |
 //! |---|---|
 //! | `cmd` | one file per subcommand |
-//! | `fabric` | registering and polling over the IPC fabric, as libkineto does |
-//! | `feed` | the JSON lines on standard input |
-//! | `demo` | the small training job of `proftap demo`, its device, its recorder and its trace files |
-//! | `process` | who this process is: ancestors, threads, host |
-//! | `wake` | signals and threads that wake the one poll(2) loop |
+//! | `fabric` | registration and polls over the IPC fabric, as libkineto does them |
+//! | `input`, `metric_kind` | the JSON lines on standard input, the kinds of metrics |
+//! | `demo` | the training job of `proftap demo`, its device, its recorder and its trace files |
+//! | `process` | the pids, threads and host of this process |
+//! | `wake` | signals and threads that wake up the poll(2) loop |
 
 mod cmd;
 mod demo;
 mod fabric;
-mod feed;
+mod input;
+mod metric_kind;
 mod process;
 #[cfg(test)]
 mod testing;
@@ -23,30 +24,30 @@ use common::cli::{Global, Tool};
 use common::exit::Exit;
 use common::out::{Color, Out, Verbosity};
 
-/// The process side for programs without a profiler of their own
+/// Make programs without their own profiler respond to on-demand profiling
 ///
-/// A program that runs `proftap run` beside itself can be profiled on demand as a PyTorch process can: requests
-/// come out as JSON lines, status and metrics go in as JSON lines. `proftap demo` is a small training job that
-/// shows the whole of it without a GPU and without PyTorch.
+/// A program that starts `proftap run` can be profiled on demand like a PyTorch process: `proftap run` writes requests
+/// as JSON lines, and reads status and metrics as JSON lines. `proftap demo` is a small training job that shows
+/// on-demand profiling without a GPU and without PyTorch.
 #[derive(Parser, Debug)]
 #[command(name = "proftap", version, max_term_width = 100)]
 pub struct Cli {
     #[command(subcommand)]
-    cmd: Cmd,
+    command: ProftapCommand,
     #[command(flatten)]
-    global: Global<Form>,
+    global: Global<RecordFormat>,
 }
 
-/// What `proftap` can do.
+/// The subcommands.
 #[derive(Subcommand, Debug)]
-enum Cmd {
-    Run(cmd::run::Args),
-    Demo(cmd::demo::Args),
+enum ProftapCommand {
+    Run(cmd::run::RunArgs),
+    Demo(cmd::demo::DemoArgs),
 }
 
-/// The form of the result. Another program reads it, so there is one.
+/// The format of the result. It is read by other programs, so there is only one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-enum Form {
+enum RecordFormat {
     /// JSON Lines, one record per line, as described in profguard-records(7)
     #[default]
     Json,
@@ -60,11 +61,11 @@ impl Tool for Cli {
     }
 
     fn run(self, out: &mut Out) -> anyhow::Result<Exit> {
-        let Form::Json = self.global.format;
+        let RecordFormat::Json = self.global.format;
         out.flush_each_record();
-        match self.cmd {
-            Cmd::Run(args) => cmd::run::run(&args, out),
-            Cmd::Demo(args) => cmd::demo::run(&args, out),
+        match self.command {
+            ProftapCommand::Run(args) => cmd::run::run(&args, out),
+            ProftapCommand::Demo(args) => cmd::demo::run(&args, out),
         }
     }
 }

@@ -1,24 +1,24 @@
-//! Who this process is: its ancestors, its threads, its host, its batch job.
+//! The identity of this process: its pid and ancestors, its threads, its host, its batch job.
 
 use std::fs;
 
 use rustix::process::getpid;
 
-/// More ancestors than any real process has; the daemon takes a few times as many.
+/// Maximum number of pids that are listed.
 const MAX_ANCESTORS: usize = 64;
 
-/// This process's id.
-pub(crate) fn pid() -> i32 {
+/// Returns the pid of this process.
+pub(crate) fn own_pid() -> i32 {
     getpid().as_raw_pid()
 }
 
-/// This process and its ancestors, leaf first, as /proc tells. Ends where a parent is out of sight: at the
-/// first process, or at the edge of the pid name space.
-pub(crate) fn lineage() -> Vec<i32> {
-    let mut pids = vec![pid()];
+/// Lists the pids of this process and of its ancestors, in this order, from proc_pid_stat(5). The list ends at the first
+/// process of the pid namespace (pid_namespaces(7)).
+pub(crate) fn list_own_and_ancestor_pids() -> Vec<i32> {
+    let mut pids = vec![own_pid()];
     while pids.len() < MAX_ANCESTORS {
         let leaf = pids[pids.len() - 1];
-        match parent(leaf) {
+        match read_parent_pid(leaf) {
             Some(p) if p > 0 && !pids.contains(&p) => pids.push(p),
             _ => break,
         }
@@ -26,33 +26,35 @@ pub(crate) fn lineage() -> Vec<i32> {
     pids
 }
 
-fn parent(pid: i32) -> Option<i32> {
-    parent_in(&fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)
+fn read_parent_pid(pid: i32) -> Option<i32> {
+    parse_parent_pid(&fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)
 }
 
-/// The fourth field of a stat line. The second is the command in brackets, and may hold brackets and blanks.
-fn parent_in(stat: &str) -> Option<i32> {
+/// Parses the parent pid, the fourth field of `/proc/PID/stat`. The second field is the command in parentheses, and can
+/// contain parentheses and spaces.
+fn parse_parent_pid(stat: &str) -> Option<i32> {
     let (_, rest) = stat.rsplit_once(')')?;
     rest.split_ascii_whitespace().nth(1)?.parse().ok()
 }
 
-/// The calling thread's id as the kernel counts, or the process's where /proc does not tell.
-pub(crate) fn thread_id() -> i32 {
+/// Returns the kernel's id of the calling thread, or the pid if /proc is not mounted.
+pub(crate) fn current_thread_id() -> i32 {
     fs::read_link("/proc/thread-self")
         .ok()
         .and_then(|link| link.file_name()?.to_str()?.parse().ok())
-        .unwrap_or_else(pid)
+        .unwrap_or_else(own_pid)
 }
 
-/// The host's name, reduced to what can stand in a file name.
-pub(crate) fn host() -> String {
+/// Returns the host name, with characters that are not safe in a file name replaced by `-`.
+pub(crate) fn file_safe_host_name() -> String {
     let name = rustix::system::uname().nodename().to_string_lossy().into_owned();
     let plain = |c: char| if c.is_ascii_alphanumeric() || "-.".contains(c) { c } else { '-' };
     name.chars().take(64).map(plain).collect()
 }
 
-/// The job id that libkineto would report: that of Slurm, else 0.
-pub(crate) fn batch_job() -> i64 {
+/// Returns the job id as libkineto does: `$SLURM_JOB_ID`, else 0 (pytorch/kineto 114171d,
+/// `libkineto/src/IpcFabricConfigClient.cpp`, `getJobId`).
+pub(crate) fn slurm_job_id() -> i64 {
     std::env::var("SLURM_JOB_ID").ok().and_then(|id| id.trim().parse().ok()).unwrap_or(0)
 }
 
@@ -62,13 +64,13 @@ mod tests {
 
     #[test]
     fn a_command_with_brackets_does_not_shift_the_fields() {
-        assert_eq!(parent_in("42 (a) R 7 (b)) S 17 42 0"), Some(17));
-        assert_eq!(parent_in("42 sh S 17"), None);
+        assert_eq!(parse_parent_pid("42 (a) R 7 (b)) S 17 42 0"), Some(17));
+        assert_eq!(parse_parent_pid("42 sh S 17"), None);
     }
 
     #[test]
-    fn the_lineage_starts_here_and_climbs() {
-        let pids = lineage();
+    fn the_list_starts_with_this_process_and_its_parent() {
+        let pids = list_own_and_ancestor_pids();
         assert_eq!(pids[0], i32::try_from(std::process::id()).unwrap());
         let parent = i32::try_from(std::os::unix::process::parent_id()).unwrap();
         assert_eq!(pids.get(1).copied().unwrap_or(0), parent);
@@ -76,8 +78,8 @@ mod tests {
     }
 
     #[test]
-    fn threads_are_told_apart() {
-        let other = std::thread::spawn(thread_id).join().unwrap();
-        assert_ne!(other, thread_id());
+    fn threads_have_different_ids() {
+        let other = std::thread::spawn(current_thread_id).join().unwrap();
+        assert_ne!(other, current_thread_id());
     }
 }

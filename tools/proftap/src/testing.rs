@@ -1,4 +1,4 @@
-//! A daemon for tests: answers as profd does, and says whatever a test wants it to.
+//! A daemon for tests: it replies as profd does, and also sends arbitrary datagrams.
 
 use std::collections::VecDeque;
 use std::io::{self, Write};
@@ -15,87 +15,87 @@ use common::out::{Out, Verbosity};
 use common::policy::Mode;
 
 /// A daemon at `<dir>/dynolog` and `<dir>/dynolog_data`.
-pub(crate) struct Fake {
-    shared: Arc<Shared>,
+pub(crate) struct FakeDaemon {
+    shared: Arc<FakeDaemonState>,
     thread: Option<JoinHandle<()>>,
 }
 
 #[derive(Default)]
-struct Shared {
+struct FakeDaemonState {
     stop: AtomicBool,
-    /// Texts to be handed out, one per poll.
+    /// Config texts to hand out, one per poll.
     configs: Mutex<VecDeque<String>>,
-    /// Datagrams to be sent before the next answer.
+    /// Datagrams to send before the next reply.
     raw: Mutex<Vec<Vec<u8>>>,
-    heard: Mutex<Vec<Message>>,
-    /// Polls in a row that got no config.
+    received: Mutex<Vec<Message>>,
+    /// Number of consecutive polls without a config.
     idle_polls: AtomicU32,
 }
 
-impl Fake {
-    pub(crate) fn start(dir: &Path) -> Self {
+impl FakeDaemon {
+    pub(crate) fn start_in(dir: &Path) -> Self {
         let bind = |name: &str| Socket::bind(&Address::Path(dir.join(name)), Mode(0o600)).unwrap();
         let sockets = [bind("dynolog"), bind("dynolog_data")];
-        let shared = Arc::<Shared>::default();
+        let shared = Arc::<FakeDaemonState>::default();
         let body = Arc::clone(&shared);
-        Self { shared, thread: Some(thread::spawn(move || body.serve(&sockets))) }
+        Self { shared, thread: Some(thread::spawn(move || body.run_loop(&sockets))) }
     }
 
-    /// Hands a config out at the next poll that gets none before it.
-    pub(crate) fn config(&self, text: impl Into<String>) {
+    /// Hands out a config at a later poll, after those queued before.
+    pub(crate) fn queue_config(&self, text: impl Into<String>) {
         self.shared.configs.lock().unwrap().push_back(text.into());
     }
 
-    /// Sends a datagram before the next answer.
-    pub(crate) fn say(&self, datagram: &[u8]) {
+    /// Sends a datagram before the next reply.
+    pub(crate) fn queue_datagram(&self, datagram: &[u8]) {
         self.shared.raw.lock().unwrap().push(datagram.to_vec());
     }
 
-    /// Whether all configs have been fetched and the process has asked again since.
-    pub(crate) fn is_drained(&self) -> bool {
+    /// Whether all configs have been fetched and the process has polled again since.
+    pub(crate) fn has_delivered_all(&self) -> bool {
         self.shared.configs.lock().unwrap().is_empty() && self.shared.idle_polls.load(Ordering::Relaxed) >= 2
     }
 
-    /// Ends it, and returns all that was sent to it.
-    pub(crate) fn finish(self) -> Vec<Message> {
+    /// Stops the daemon, and returns the messages that it received.
+    pub(crate) fn stop_and_take_messages(self) -> Vec<Message> {
         let shared = Arc::clone(&self.shared);
         drop(self);
-        std::mem::take(&mut shared.heard.lock().unwrap())
+        std::mem::take(&mut shared.received.lock().unwrap())
     }
 }
 
-impl Drop for Fake {
+impl Drop for FakeDaemon {
     fn drop(&mut self) {
         self.shared.stop.store(true, Ordering::Relaxed);
         self.thread.take().unwrap().join().unwrap();
     }
 }
 
-impl Shared {
-    fn serve(&self, sockets: &[Socket; 2]) {
+impl FakeDaemonState {
+    fn run_loop(&self, sockets: &[Socket; 2]) {
         let mut buf = buffer();
         while !self.stop.load(Ordering::Relaxed) {
             let _ = sockets[0].wait(Duration::from_millis(2));
-            sockets.iter().for_each(|socket| self.drain(socket, &mut buf));
+            sockets.iter().for_each(|socket| self.handle_messages(socket, &mut buf));
         }
-        // What was sent before the end counts.
-        sockets.iter().for_each(|socket| self.drain(socket, &mut buf));
+        // Messages that were sent before the stop count.
+        sockets.iter().for_each(|socket| self.handle_messages(socket, &mut buf));
     }
 
-    fn drain(&self, socket: &Socket, buf: &mut [u8]) {
+    fn handle_messages(&self, socket: &Socket, buf: &mut [u8]) {
         while let Ok(got) = socket.receive(buf) {
             let message = Message::decode(&buf[..got.len]).unwrap();
-            self.heard.lock().unwrap().push(message.clone());
+            self.received.lock().unwrap().push(message.clone());
             let Some(to) = got.from else { continue };
             let datagrams = self.raw.lock().unwrap().drain(..).collect::<Vec<_>>();
-            let answer = self.answer(&message).map(|reply| reply.encode());
+            let answer = self.build_reply(&message).map(|reply| reply.encode());
             for datagram in datagrams.into_iter().chain(answer) {
                 let _ = socket.send(&datagram, &to);
             }
         }
     }
 
-    fn answer(&self, message: &Message) -> Option<Reply> {
+    fn build_reply(&self, message: &Message) -> Option<Reply> {
         match message {
             Message::Register(_) => Some(Reply::Registered(1)),
             Message::Poll(_) => {
@@ -110,31 +110,31 @@ impl Shared {
     }
 }
 
-/// Standard output, to look at afterwards.
+/// Captured standard output.
 #[derive(Clone, Default)]
-pub(crate) struct Captured(Arc<Mutex<Vec<u8>>>);
+pub(crate) struct CapturedOutput(Arc<Mutex<Vec<u8>>>);
 
-impl Captured {
-    /// An output that is captured.
-    pub(crate) fn out(&self) -> Out {
+impl CapturedOutput {
+    /// Creates an output that is captured.
+    pub(crate) fn new_out(&self) -> Out {
         let mut out = Out::to(Box::new(self.clone()), "proftap", false, Verbosity::Quiet);
         out.flush_each_record();
         out
     }
 
-    /// The whole lines so far; the last one may be under way.
+    /// Returns the complete lines so far.
     pub(crate) fn lines(&self) -> Vec<String> {
         let text = String::from_utf8(self.0.lock().unwrap().clone()).unwrap();
         text.split_inclusive('\n').filter_map(|l| l.strip_suffix('\n')).map(str::to_owned).collect()
     }
 
-    /// The records of one type.
+    /// Returns the records of one type.
     pub(crate) fn records<R: common::record::Record>(&self) -> Vec<R> {
         self.lines().iter().filter_map(|line| common::record::read(line).unwrap()).collect()
     }
 }
 
-impl Write for Captured {
+impl Write for CapturedOutput {
     fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
         self.0.lock().unwrap().write(buf)
     }

@@ -1,4 +1,4 @@
-//! What wakes the one poll(2) loop from outside: SIGTERM, SIGINT, and other threads.
+//! Waking up the poll(2) loop: by SIGTERM and SIGINT, and from other threads.
 
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd};
@@ -11,20 +11,20 @@ use rustix::event::{PollFd, Timespec, poll};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::{flag, low_level};
 
-/// The reading end; becomes readable when something happened.
+/// The receiving end: readable after a wake-up.
 #[derive(Debug)]
-pub(crate) struct Wake {
+pub(crate) struct WakeReceiver {
     reader: UnixStream,
     writer: UnixStream,
     stopped: Arc<AtomicBool>,
 }
 
-/// A thread's end.
+/// The sending end, for another thread.
 #[derive(Debug)]
-pub(crate) struct Waker(UnixStream);
+pub(crate) struct WakeSender(UnixStream);
 
-impl Wake {
-    /// A pair without signals; what tests use.
+impl WakeReceiver {
+    /// Creates a receiver without signals, for tests.
     pub(crate) fn new() -> io::Result<Self> {
         let (reader, writer) = UnixStream::pair()?;
         reader.set_nonblocking(true)?;
@@ -32,14 +32,14 @@ impl Wake {
         Ok(Self { reader, writer, stopped: Arc::default() })
     }
 
-    /// Does what a signal does, when it is dropped.
+    /// Returns a guard that requests to stop when it is dropped, as a signal does.
     #[cfg(test)]
-    pub(crate) fn stopper(&self) -> Stopper {
-        Stopper { stopped: Arc::clone(&self.stopped), waker: self.waker().unwrap() }
+    pub(crate) fn stop_on_drop(&self) -> StopOnDrop {
+        StopOnDrop { stopped: Arc::clone(&self.stopped), waker: self.new_sender().unwrap() }
     }
 
-    /// Turns SIGTERM and SIGINT into a request to stop. A second signal ends the process as it would have
-    /// without us: whoever asks twice does not want to wait.
+    /// Creates a receiver for which SIGTERM and SIGINT request to stop. A second signal has its default action, so it
+    /// terminates the process at once.
     pub(crate) fn on_signals() -> io::Result<Self> {
         let wake = Self::new()?;
         for signal in [SIGTERM, SIGINT] {
@@ -50,18 +50,18 @@ impl Wake {
         Ok(wake)
     }
 
-    /// An end for another thread.
-    pub(crate) fn waker(&self) -> io::Result<Waker> {
-        self.writer.try_clone().map(Waker)
+    /// Creates a sending end for another thread.
+    pub(crate) fn new_sender(&self) -> io::Result<WakeSender> {
+        self.writer.try_clone().map(WakeSender)
     }
 
-    /// Whether a signal asked to stop.
-    pub(crate) fn stopped(&self) -> bool {
+    /// Whether a signal has requested to stop.
+    pub(crate) fn stop_requested(&self) -> bool {
         self.stopped.load(Ordering::SeqCst)
     }
 
-    /// Forgets what woke us.
-    pub(crate) fn clear(&mut self) {
+    /// Consumes the wake-ups received so far.
+    pub(crate) fn drain_wakeups(&mut self) {
         let mut sink = [0; 64];
         while self.reader.read(&mut sink).is_ok_and(|n| n == sink.len()) {}
     }
@@ -69,35 +69,35 @@ impl Wake {
 
 /// See [`Wake::stopper`].
 #[cfg(test)]
-pub(crate) struct Stopper {
+pub(crate) struct StopOnDrop {
     stopped: Arc<AtomicBool>,
-    waker: Waker,
+    waker: WakeSender,
 }
 
 #[cfg(test)]
-impl Drop for Stopper {
+impl Drop for StopOnDrop {
     fn drop(&mut self) {
         self.stopped.store(true, Ordering::SeqCst);
         self.waker.wake();
     }
 }
 
-impl AsFd for Wake {
+impl AsFd for WakeReceiver {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.reader.as_fd()
     }
 }
 
-impl Waker {
-    /// Wakes the loop. A full pipe wakes it as well.
+impl WakeSender {
+    /// Wakes up the loop. If the socket buffer is full, the loop is about to wake up anyway.
     pub(crate) fn wake(&self) {
         let _ = (&self.0).write(b"w");
     }
 }
 
-/// Waits until a descriptor is ready or the deadline is there. A signal ends the wait early, which is no error.
-pub(crate) fn wait(fds: &mut [PollFd<'_>], deadline: Option<Instant>) -> io::Result<()> {
-    // A quarter of a millisecond more, so that we do not wake just before the deadline and spin up to it.
+/// Waits until a descriptor is ready or the deadline has passed. A signal ends the wait early without an error.
+pub(crate) fn poll_until(fds: &mut [PollFd<'_>], deadline: Option<Instant>) -> io::Result<()> {
+    // Wait a little longer, so that the loop does not wake up just before the deadline and spin until it.
     let left = deadline.map(|d| d.saturating_duration_since(Instant::now()) + Duration::from_micros(250));
     let limit = left.and_then(|l| Timespec::try_from(l).ok());
     match poll(fds, limit.as_ref()) {
@@ -113,17 +113,17 @@ mod tests {
 
     #[test]
     fn a_thread_wakes_the_loop_once() {
-        let mut wake = Wake::new().unwrap();
-        let waker = wake.waker().unwrap();
+        let mut wake = WakeReceiver::new().unwrap();
+        let waker = wake.new_sender().unwrap();
         std::thread::spawn(move || (0..200).for_each(|_| waker.wake())).join().unwrap();
-        let ready = |wake: &Wake, ms| {
+        let ready = |wake: &WakeReceiver, ms| {
             let mut fds = [PollFd::new(wake, PollFlags::IN)];
-            wait(&mut fds, Some(Instant::now() + Duration::from_millis(ms))).unwrap();
+            poll_until(&mut fds, Some(Instant::now() + Duration::from_millis(ms))).unwrap();
             !fds[0].revents().is_empty()
         };
         assert!(ready(&wake, 10_000));
-        wake.clear();
+        wake.drain_wakeups();
         assert!(!ready(&wake, 1));
-        assert!(!wake.stopped());
+        assert!(!wake.stop_requested());
     }
 }

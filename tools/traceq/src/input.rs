@@ -27,7 +27,7 @@ pub(crate) struct Inputs {
     /// records are skipped.
     #[arg(long, value_name = "FILE", conflicts_with = "paths")]
     files_from: Option<PathBuf>,
-    /// NameTable in --files-from end in NUL, not in a line end
+    /// Names in --files-from end in NUL, not in a line end
     #[arg(short = '0', long = "null", requires = "files_from")]
     null: bool,
 }

@@ -48,7 +48,7 @@ pub struct TraceMeta {
     pub trace_name: Option<String>,
     /// Name of the host.
     pub host: Option<String>,
-    /// NameTable of devices by index.
+    /// Names of devices by index.
     pub devices: BTreeMap<i64, String>,
 }
 

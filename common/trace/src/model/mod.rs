@@ -83,7 +83,7 @@ pub struct Event<'a> {
     pub correlation: Option<i64>,
     /// Ties device work to the operator that asked for it.
     pub external: Option<i64>,
-    /// EventId of a flow.
+    /// Id of a flow.
     pub flow: EventId<'a>,
     /// The arguments as they stand in the file; empty if there are none.
     pub args: &'a [u8],

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use super::{EventId, RawText};
 
-/// NameTable by number.
+/// Names by number.
 #[derive(Default)]
 pub struct NameTable {
     numbers: HashMap<Box<[u8]>, u32>,

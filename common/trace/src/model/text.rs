@@ -1,4 +1,4 @@
-//! RawText as it stands in the file, decoded only when somebody wants it.
+//! Text as it stands in the file, decoded only when somebody wants it.
 
 use std::borrow::Cow;
 
@@ -24,7 +24,7 @@ impl<'a> RawText<'a> {
 }
 
 impl<'a> From<&'a str> for RawText<'a> {
-    /// RawText without escapes.
+    /// Text without escapes.
     fn from(s: &'a str) -> Self {
         Self { raw: s.as_bytes(), escaped: false }
     }

@@ -68,7 +68,7 @@ impl<'r> InputBuffer<'r> {
         self.pos - self.mark.unwrap_or(0).min(self.pos)
     }
 
-    /// RawText kept since the mark, by offsets from it.
+    /// Text kept since the mark, by offsets from it.
     #[inline]
     pub(super) fn kept_text(&self, start: usize, end: usize) -> &[u8] {
         let mark = self.mark.unwrap_or(0);

@@ -42,7 +42,7 @@ impl ProcessTable {
         }
     }
 
-    /// ProcessRole and device of a process.
+    /// Role and device of a process.
     pub(super) fn role_and_device(&mut self, pid: EventId<'_>) -> (ProcessRole, Option<i64>) {
         let EventId::Number(pid) = pid else { return (ProcessRole::None, None) };
         if let Some((_, role, device)) = self.last.filter(|(last, ..)| *last == pid) {

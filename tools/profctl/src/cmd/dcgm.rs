@@ -1,18 +1,21 @@
-//! `profctl dcgm-pause` and `profctl dcgm-resume`: stop and restart the daemon's own use of GPU counters.
+//! `profctl dcgm-pause` and `profctl dcgm-resume`: pause and resume the daemon's DCGM profiling (dynolog only).
 
 use clap::Args;
 use common::exit::Exit;
 use common::record::profctl as record;
 use common::rpc::message::{DEFAULT_PAUSE_S, DcgmReply, Request};
 
-use crate::reply::{Refusal, declined, decode};
-use crate::session::Session;
+use crate::function::RequestedFunction;
+use crate::reply::{RequestFailure, decode_reply, format_decline};
+use crate::session::DaemonSession;
 
-/// Pause the daemon's DCGM profiling, so that other tools can use the counters
+/// Pause the daemon's DCGM profiling, so that other tools can use the GPU counters
 #[derive(Args, Debug)]
-#[command(after_long_help = "Examples:\n  profctl dcgm-pause --duration-s 600\n  profctl dcgm-resume")]
-pub(crate) struct Pause {
-    /// How long to pause, seconds
+#[command(
+    after_long_help = "Examples:\n  Pause for ten minutes:\n    profctl dcgm-pause --duration-s 600\n\n  Resume before the time is over:\n    profctl dcgm-resume"
+)]
+pub(crate) struct DcgmPauseArgs {
+    /// Duration of the pause, in seconds
     #[arg(long, default_value_t = DEFAULT_PAUSE_S, value_name = "SECONDS")]
     duration_s: u32,
 }
@@ -20,46 +23,54 @@ pub(crate) struct Pause {
 /// Resume the daemon's DCGM profiling
 #[derive(Args, Debug)]
 #[command(after_long_help = "Examples:\n  profctl dcgm-resume")]
-pub(crate) struct Resume {}
+pub(crate) struct DcgmResumeArgs {}
 
-impl Pause {
-    pub(crate) fn run(&self, session: Session<'_>) -> anyhow::Result<Exit> {
-        run(session, "dcgm-pause", &Request::DcgmPause { duration_s: self.duration_s })
+impl DcgmPauseArgs {
+    pub(crate) fn run(&self, session: DaemonSession<'_>) -> anyhow::Result<Exit> {
+        run_dcgm_request(
+            session,
+            RequestedFunction::DcgmPause,
+            &Request::DcgmPause { duration_s: self.duration_s },
+        )
     }
 }
 
-impl Resume {
-    pub(crate) fn run(&self, session: Session<'_>) -> anyhow::Result<Exit> {
-        run(session, "dcgm-resume", &Request::DcgmResume)
+impl DcgmResumeArgs {
+    pub(crate) fn run(&self, session: DaemonSession<'_>) -> anyhow::Result<Exit> {
+        run_dcgm_request(session, RequestedFunction::DcgmResume, &Request::DcgmResume)
     }
 }
 
-fn run(mut session: Session<'_>, function: &str, request: &Request) -> anyhow::Result<Exit> {
-    session.ask(request, |session, mut answer, body| {
-        match body.and_then(|b| decode::<DcgmReply>(&b)) {
+fn run_dcgm_request(
+    mut session: DaemonSession<'_>,
+    function: RequestedFunction,
+    request: &Request,
+) -> anyhow::Result<Exit> {
+    session.query_daemons(request, |session, mut answer, body| {
+        match body.and_then(|body| decode_reply::<DcgmReply>(&body)) {
             Ok(DcgmReply { status: true }) => {}
             Ok(DcgmReply { status: false }) => {
-                Refusal::declined("the daemon did not do it: it has no DCGM").apply(&mut answer);
+                RequestFailure::from_decline("the daemon has no DCGM profiling").apply_to(&mut answer);
             }
-            Err(refusal) => refusal.apply(&mut answer),
+            Err(failure) => failure.apply_to(&mut answer),
         }
-        session.count(&answer);
-        if session.json() {
-            session.out.record(&request_record(answer, function))?;
+        session.count_answer(&answer);
+        if session.writes_records() {
+            session.out.record(&dcgm_record(answer, function))?;
         } else if answer.outcome != record::Outcome::Failed {
-            let text = declined(&answer).unwrap_or_else(|| format!("{function} done"));
-            session.line(&answer, &text)?;
+            let text = format_decline(&answer).unwrap_or_else(|| format!("{function} done"));
+            session.print_line(&answer, &text)?;
         }
         Ok(())
     })?;
-    session.finish()
+    session.finish_run()
 }
 
-/// A record of a command that concerns no process.
-fn request_record(answer: record::Answer, function: &str) -> record::Request {
+/// Builds the record of a request that is not for processes.
+fn dcgm_record(answer: record::Answer, function: RequestedFunction) -> record::Request {
     record::Request {
         answer,
-        function: function.to_owned(),
+        function: function.to_string(),
         job_id: None,
         matched_pids: Vec::new(),
         triggered: Vec::new(),

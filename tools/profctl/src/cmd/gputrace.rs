@@ -1,4 +1,4 @@
-//! `profctl gputrace`: ask PyTorch processes (libkineto) for a trace.
+//! `profctl gputrace`: request an on-demand trace from PyTorch processes (libkineto).
 
 use std::time::Duration;
 
@@ -6,100 +6,112 @@ use clap::Args;
 use common::out::Out;
 use common::rpc::config::{Config, ConfigError};
 
-use super::output_path;
-use crate::demand::{Demand, Selection};
-use crate::value::{List, pids};
-use crate::wait::{Output, WaitOptions, kineto, since_1970};
+use super::absolute_output_path;
+use crate::function::RequestedFunction;
+use crate::on_demand::OnDemandCommand;
+use crate::option_value::{CommaList, parse_pids};
+use crate::process_filter::ProcessFilter;
+use crate::wait::{TraceOutput, WaitArgs, kineto, time_since_epoch, time_until_recording_ends};
 
-/// How far in the past a start may be.
-const MAX_AGE: Duration = Duration::from_secs(10);
+/// The oldest start time that libkineto accepts (pytorch/kineto 114171d, `libkineto/src/Config.cpp`, `kMaxRequestAge`).
+const MAX_START_AGE: Duration = Duration::from_secs(10);
 
 const EXAMPLES: &str = "\
 Examples:
-  profctl gputrace --log-file /tmp/trace.json
-      500 ms of every process of job 0, up to 3 processes
-  profctl gputrace --iterations 5 --log-file /tmp/trace.json --wait
-      5 training iterations; prints the files when they are complete
-  profctl gputrace --pids 4242,4243 --duration-ms 2000 --with-stacks --log-file /tmp/trace.json
-  profctl gputrace --job-id $SLURM_JOB_ID --process-limit 8 --iterations 3 --log-file /tmp/trace.json";
+  Trace up to 3 processes of job 0 for 500 ms:
+    profctl gputrace --log-file /tmp/trace.json
 
-/// Ask PyTorch processes for a trace
+  Trace 5 training iterations, and print the paths of the complete traces:
+    profctl gputrace --iterations 5 --log-file /tmp/trace.json --wait
+
+  Trace two processes for 2 seconds, with Python call stacks:
+    profctl gputrace --pids 4242,4243 --duration-ms 2000 --with-stacks --log-file /tmp/trace.json
+
+  Trace 8 processes of a Slurm job:
+    profctl gputrace --job-id $SLURM_JOB_ID --process-limit 8 --iterations 3 --log-file /tmp/trace.json";
+
+/// Request a trace from PyTorch processes
 ///
-/// A process can be asked when it was started with KINETO_USE_DAEMON=1 and a daemon serves its machine. It looks
-/// for requests every 5 seconds.
+/// Processes accept requests if they were started with KINETO_USE_DAEMON=1 and a daemon runs on their machine. They
+/// poll the daemon every 5 seconds.
 ///
-/// The trace of a process appears at the log file's name with _PID before .json. libkineto writes only below /tmp, or
+/// Each process writes one file: the log file with _PID inserted before .json. libkineto writes only below /tmp, or
 /// below $KINETO_ONDEMAND_TRACE_DIR of the training process; for any other path it writes
-/// /tmp/libkineto_activities_PID.json instead, which --wait notices.
+/// /tmp/libkineto_activities_PID.json instead. --wait finds that file, too.
 #[derive(Args, Debug)]
 #[command(after_long_help = EXAMPLES)]
-pub(crate) struct Gputrace {
-    /// Job to trace: the process's SLURM_JOB_ID, or 0 outside Slurm
+pub(crate) struct GpuTraceArgs {
+    /// Job id of the processes: their SLURM_JOB_ID, or 0 outside Slurm
     #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(i64).range(0..), value_name = "ID")]
     job_id: i64,
-    /// Processes to trace, separated by commas; 0 means all of the job
-    #[arg(long, default_value = "0", value_parser = pids, value_name = "LIST")]
-    pids: List<i32>,
-    /// Length of the trace, milliseconds; without effect with --iterations
+    /// Pids of the processes, separated by commas; 0 selects all processes of the job
+    #[arg(long, default_value = "0", value_parser = parse_pids, value_name = "LIST")]
+    pids: CommaList<i32>,
+    /// Duration of the trace, in milliseconds; ignored with --iterations
     #[arg(long, default_value_t = 500, value_name = "MS")]
     duration_ms: u64,
-    /// Training iterations to trace; when not positive, --duration-ms counts
+    /// Number of training iterations to trace; 0 or less: trace for --duration-ms instead
     #[arg(long, default_value_t = -1, allow_negative_numbers = true, value_name = "N")]
     iterations: i64,
-    /// File for the traces; _PID is put before its .json
+    /// Trace file; each process inserts _PID before .json
     #[arg(long, value_name = "FILE")]
     log_file: String,
-    /// When to start, milliseconds since 1970, for processes to start together; 0 means now
+    /// Start time, in milliseconds since the Unix epoch; 0 starts now
+    ///
+    /// With a time a few seconds ahead all processes start at the same time.
     #[arg(long, default_value_t = 0, value_name = "MS")]
     profile_start_time: u64,
-    /// Start at an iteration that is a multiple of this; with --iterations
+    /// With --iterations, start at the next iteration that is a multiple of N
     #[arg(long, default_value_t = 1, value_name = "N")]
     profile_start_iteration_roundup: u64,
-    /// Trace at most so many processes
+    /// Maximum number of processes to trace
     #[arg(long, default_value_t = 3, value_name = "N")]
     process_limit: u32,
     /// Record the shapes and types of operator inputs
     #[arg(long)]
     record_shapes: bool,
-    /// Record allocations of memory
+    /// Record memory allocations and deallocations
     #[arg(long)]
     profile_memory: bool,
     /// Record Python call stacks
     #[arg(long)]
     with_stacks: bool,
-    /// Record the floating-point operations that operators amount to
+    /// Estimate the floating-point operations of operators
     #[arg(long)]
     with_flops: bool,
-    /// Record the modules that operators belong to
+    /// Record the module hierarchy of operators
     #[arg(long)]
     with_modules: bool,
-    /// Accepted and without effect: when no process matches, the exit status is always 1
+    /// Ignored, for compatibility: the exit status is always 1 when no process matches
     #[arg(long)]
     fail_on_no_process: bool,
     #[command(flatten)]
-    wait: WaitOptions,
+    wait: WaitArgs,
 }
 
-impl Gputrace {
-    /// The validated request.
+impl GpuTraceArgs {
+    /// Validates the options, and builds the request.
     ///
     /// # Errors
     /// The path is not usable.
-    pub(crate) fn demand(&self, out: &Out) -> anyhow::Result<Demand> {
-        let log_file = output_path(&self.log_file, out)?;
-        self.warn(&log_file, out);
-        let selection =
-            Selection { job_id: self.job_id, pids: self.pids.0.clone(), process_limit: self.process_limit };
-        Demand::new(
-            "gputrace",
-            self.config(&log_file)?,
-            selection,
-            Output::Kineto { log_file },
-            self.wait.plan(self.expected_time()),
+    pub(crate) fn build_command(&self, out: &Out) -> anyhow::Result<OnDemandCommand> {
+        let log_file = absolute_output_path(&self.log_file, out)?;
+        self.warn_about_silent_limits(&log_file, out);
+        let filter = ProcessFilter {
+            job_id: self.job_id,
+            pids: self.pids.0.clone(),
+            process_limit: self.process_limit,
+        };
+        OnDemandCommand::new(
+            RequestedFunction::GpuTrace,
+            self.build_config(&log_file)?,
+            filter,
+            TraceOutput::Kineto { log_file },
+            self.wait.wait_plan(self.recording_time()),
         )
     }
 
-    fn config(&self, log_file: &str) -> Result<Config, ConfigError> {
+    fn build_config(&self, log_file: &str) -> Result<Config, ConfigError> {
         let mut c = Config::new();
         c.push("ACTIVITIES_LOG_FILE", log_file)?;
         if self.iterations > 0 {
@@ -118,25 +130,26 @@ impl Gputrace {
         Ok(c)
     }
 
-    /// How long recording takes, where that is known.
-    fn expected_time(&self) -> Option<Duration> {
-        (self.iterations <= 0).then(|| crate::wait::until(self.profile_start_time, self.duration_ms))
+    /// Returns the time until the recording ends, if it is known.
+    fn recording_time(&self) -> Option<Duration> {
+        (self.iterations <= 0).then(|| time_until_recording_ends(self.profile_start_time, self.duration_ms))
     }
 
-    /// What libkineto does without a word to the client.
-    fn warn(&self, log_file: &str, out: &Out) {
-        if let Some(trouble) = kineto::trouble(log_file) {
+    /// Warns of requests that libkineto changes or rejects without a reply to the client.
+    fn warn_about_silent_limits(&self, log_file: &str, out: &Out) {
+        if let Some(trouble) = kineto::find_path_problem(log_file) {
             out.warn("--log-file", trouble);
         }
         let start = Duration::from_millis(self.profile_start_time);
-        if self.iterations <= 0 && !start.is_zero() && start.saturating_add(MAX_AGE) < since_1970() {
-            out.warn("--profile-start-time", "is past: libkineto refuses a start more than 10 s ago");
+        if self.iterations <= 0
+            && !start.is_zero()
+            && start.saturating_add(MAX_START_AGE) < time_since_epoch()
+        {
+            out.warn("--profile-start-time", "libkineto rejects a start time more than 10 s in the past");
         }
+        // Observed with the libkineto of PyTorch 2.15; 500 ms is `kDefaultActivitiesProfileDurationMSecs`.
         if self.iterations > 0 {
-            out.warn(
-                "--iterations",
-                "a process that has not come to its first optimizer step records 500 ms instead",
-            );
+            out.warn("--iterations", "a process before its first optimizer step traces 500 ms instead");
         }
     }
 }
@@ -144,11 +157,11 @@ impl Gputrace {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cmd::parse;
+    use crate::cmd::parse_args;
 
     fn text(args: &[&str]) -> String {
-        let c: Gputrace = parse(args);
-        c.config(&c.log_file).unwrap().to_string()
+        let c: GpuTraceArgs = parse_args(args);
+        c.build_config(&c.log_file).unwrap().to_string()
     }
 
     #[test]
@@ -186,7 +199,7 @@ mod tests {
 
     #[test]
     fn defaults_are_those_of_the_existing_client() {
-        let c: Gputrace = parse(&["--log-file", "x"]);
+        let c: GpuTraceArgs = parse_args(&["--log-file", "x"]);
         assert_eq!((c.job_id, c.pids.0, c.process_limit), (0, vec![0], 3));
         assert_eq!((c.duration_ms, c.iterations, c.profile_start_time), (500, -1, 0));
         assert_eq!(c.profile_start_iteration_roundup, 1);

@@ -1,99 +1,113 @@
-//! `profctl npu-monitor`: switch continuous monitoring of Ascend devices on and off.
+//! `profctl npu-monitor`: start and stop continuous monitoring of Ascend devices.
 
 use clap::Args;
 use common::out::Out;
 use common::rpc::config::{Config, ConfigError};
 
-use super::output_path;
-use crate::demand::{Demand, Selection};
-use crate::value::{
-    ActivityKind, List, MonitorExport, list_of, not_negative, rotate_files, rotate_lines, short_text,
+use super::absolute_output_path;
+use crate::function::RequestedFunction;
+use crate::on_demand::OnDemandCommand;
+use crate::option_value::{
+    ActivityKind, CommaList, MonitorExport, comma_list, parse_non_negative, parse_rotate_files,
+    parse_rotate_lines, parse_short_text,
 };
-use crate::wait::Output;
+use crate::process_filter::ProcessFilter;
+use crate::wait::TraceOutput;
 
 const EXAMPLES: &str = "\
 Examples:
-  profctl npu-monitor --npu-monitor-start --report-interval-s 10 --mspti-activity-kind Marker,Kernel
-      every 10 s, each process sends the sums of the interval to the daemon
-  profctl npu-monitor --npu-monitor-start --log-file /data/monitor --export-type Jsonl \\
-      --filter 'Kernel:MatMul,Add;Communication:AllReduce'
-      each process writes the activities themselves, of these names, below /data/monitor
-  profctl npu-monitor --npu-monitor-stop";
+  Make each process send metrics of markers and kernels to the daemon every 10 seconds:
+    profctl npu-monitor --npu-monitor-start --report-interval-s 10 --mspti-activity-kind Marker,Kernel
 
-/// Switch continuous monitoring of Ascend devices on or off
+  Make each process write the activities with these names to files below /data/monitor:
+    profctl npu-monitor --npu-monitor-start --log-file /data/monitor --export-type Jsonl \\
+      --filter 'Kernel:MatMul,Add;Communication:AllReduce'
+
+  Stop monitoring:
+    profctl npu-monitor --npu-monitor-stop";
+
+/// Start or stop continuous monitoring of Ascend devices
 ///
-/// Asks the processes of job 0. npu-monitor and nputrace share the profiling hardware: while one runs, the other is
-/// declined.
+/// The request is for the processes of job 0. npu-monitor and nputrace share the profiling hardware: while one is
+/// running, requests for the other are declined.
 #[derive(Args, Debug)]
 #[command(after_long_help = EXAMPLES)]
-pub(crate) struct NpuMonitor {
-    /// Start monitoring, or change what is monitored
+pub(crate) struct NpuMonitorArgs {
+    /// Start monitoring, or change its options while it is running
     #[arg(long)]
     npu_monitor_start: bool,
     /// Stop monitoring
     #[arg(long)]
     npu_monitor_stop: bool,
-    /// How often processes report, seconds
+    /// Interval of reports, in seconds
     #[arg(long, default_value_t = 60, value_name = "SECONDS")]
     report_interval_s: u32,
-    /// Stop by itself after so many seconds; 0 means never
-    #[arg(long, value_parser = not_negative, default_value_t = 0.0, value_name = "SECONDS")]
+    /// Duration of monitoring, in seconds; 0 monitors until --npu-monitor-stop
+    #[arg(long, value_parser = parse_non_negative, default_value_t = 0.0, value_name = "SECONDS")]
     duration: f32,
-    /// What to monitor, separated by commas
-    #[arg(long, value_parser = list_of::<ActivityKind>(), default_value = "Marker", value_name = "LIST")]
-    mspti_activity_kind: List<ActivityKind>,
-    /// Directory for the activities themselves; without it, sums go to the daemon
+    /// Kinds of activities to monitor, separated by commas
+    #[arg(long, value_parser = comma_list::<ActivityKind>(), default_value = "Marker", value_name = "LIST")]
+    mspti_activity_kind: CommaList<ActivityKind>,
+    /// Directory for files of single activities [default: send metrics to the daemon]
     #[arg(long, default_value = "", hide_default_value = true, value_name = "DIR")]
     log_file: String,
-    /// Form of the files below --log-file
+    /// Format of the files below --log-file
     #[arg(long, value_enum, default_value_t = MonitorExport::Db, value_name = "TYPE")]
     export_type: MonitorExport,
-    /// Lines in one Jsonl file, 100 to 500000
-    #[arg(long, value_parser = rotate_lines, default_value = "", hide_default_value = true, value_name = "N")]
+    /// Maximum number of lines in a Jsonl file, 100 to 500000 [default: 10000]
+    #[arg(long, value_parser = parse_rotate_lines, default_value = "", hide_default_value = true, value_name = "N")]
     json_rotate_log_lines: String,
-    /// Jsonl files to keep, at least 2; -1 keeps all
+    /// Number of Jsonl files to keep, at least 2; -1 keeps all [default: all]
     #[arg(
         long,
-        value_parser = rotate_files,
+        value_parser = parse_rotate_files,
         default_value = "",
         hide_default_value = true,
         allow_negative_numbers = true,
         value_name = "N"
     )]
     json_rotate_log_files: String,
-    /// Only activities whose name contains one of these: `Kind:name[,name][;Kind:name…]`, at most 1024 bytes
-    #[arg(long, value_parser = short_text, default_value = "", hide_default_value = true, value_name = "FILTER")]
+    /// Monitor only activities whose name contains one of these texts, at most 1024 bytes
+    ///
+    /// The form is `KIND:NAME[,NAME]...[;KIND:NAME...]`. Example: Kernel:MatMul,Add;Communication:AllReduce
+    #[arg(long, value_parser = parse_short_text, default_value = "", hide_default_value = true, value_name = "FILTER")]
     filter: String,
 }
 
-impl NpuMonitor {
-    /// The validated request.
+impl NpuMonitorArgs {
+    /// Validates the options, and builds the request.
     ///
     /// # Errors
     /// The path or the filter is not usable.
-    pub(crate) fn demand(&self, out: &Out) -> anyhow::Result<Demand> {
+    pub(crate) fn build_command(&self, out: &Out) -> anyhow::Result<OnDemandCommand> {
         match (self.npu_monitor_start, self.npu_monitor_stop) {
             (false, false) => out.warn(
                 "npu-monitor",
-                "neither --npu-monitor-start nor --npu-monitor-stop: the processes change nothing",
+                "neither --npu-monitor-start nor --npu-monitor-stop is given: the request changes nothing",
             ),
             (true, true) => {
                 out.warn(
                     "npu-monitor",
-                    "both --npu-monitor-start and --npu-monitor-stop: the processes decide",
+                    "both --npu-monitor-start and --npu-monitor-stop are given: the result depends on the process",
                 );
             }
             _ => {}
         }
         let dir = match self.log_file.as_str() {
             "" => String::new(),
-            dir => output_path(dir, out)?,
+            dir => absolute_output_path(dir, out)?,
         };
-        let selection = Selection { job_id: 0, pids: vec![0], process_limit: 3 };
-        Demand::new("npu-monitor", self.config(&dir)?, selection, Output::None, None)
+        let filter = ProcessFilter { job_id: 0, pids: vec![0], process_limit: 3 };
+        OnDemandCommand::new(
+            RequestedFunction::NpuMonitor,
+            self.build_config(&dir)?,
+            filter,
+            TraceOutput::None,
+            None,
+        )
     }
 
-    fn config(&self, dir: &str) -> Result<Config, ConfigError> {
+    fn build_config(&self, dir: &str) -> Result<Config, ConfigError> {
         let mut c = Config::new();
         c.push("NPU_MONITOR_START", self.npu_monitor_start)?;
         c.push("NPU_MONITOR_STOP", self.npu_monitor_stop)?;
@@ -112,11 +126,11 @@ impl NpuMonitor {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cmd::{parse, try_parse};
+    use crate::cmd::{parse_args, try_parse_args};
 
     fn text(args: &[&str]) -> String {
-        let c: NpuMonitor = parse(args);
-        c.config(&c.log_file).unwrap().to_string()
+        let c: NpuMonitorArgs = parse_args(args);
+        c.build_config(&c.log_file).unwrap().to_string()
     }
 
     #[test]
@@ -130,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn every_option_is_byte_exact_quotes_and_all() {
+    fn every_option_is_byte_exact_also_with_quotes() {
         let filter = r#"Kernel:Mat"Mul\,Add;Marker:x=y"#;
         let args = [
             "--npu-monitor-start",
@@ -164,12 +178,13 @@ mod tests {
 
     #[test]
     fn a_filter_cannot_add_keys() {
-        let c: NpuMonitor = parse(&["--npu-monitor-start", "--filter", "Kernel:a\nNPU_MONITOR_STOP=true"]);
-        assert_eq!(c.config("").unwrap_err(), ConfigError::Control("NPU_MONITOR_FILTER".into()));
+        let c: NpuMonitorArgs =
+            parse_args(&["--npu-monitor-start", "--filter", "Kernel:a\nNPU_MONITOR_STOP=true"]);
+        assert_eq!(c.build_config("").unwrap_err(), ConfigError::Control("NPU_MONITOR_FILTER".into()));
     }
 
     #[test]
-    fn values_outside_the_sets_are_refused() {
+    fn values_outside_the_sets_are_rejected() {
         for args in [
             &["--mspti-activity-kind", "kernel"][..],
             &["--mspti-activity-kind", "Kernel,"],
@@ -179,8 +194,8 @@ mod tests {
             &["--duration", "-1"],
             &["--report-interval-s", "-1"],
         ] {
-            assert!(try_parse::<NpuMonitor>(args).is_err(), "{args:?}");
+            assert!(try_parse_args::<NpuMonitorArgs>(args).is_err(), "{args:?}");
         }
-        assert!(try_parse::<NpuMonitor>(&["--filter", &"x".repeat(1025)]).is_err());
+        assert!(try_parse_args::<NpuMonitorArgs>(&["--filter", &"x".repeat(1025)]).is_err());
     }
 }

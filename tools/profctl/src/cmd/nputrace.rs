@@ -1,4 +1,4 @@
-//! `profctl nputrace`: ask PyTorch or MindSpore processes on Ascend devices for a trace.
+//! `profctl nputrace`: request an on-demand trace from PyTorch or MindSpore processes on Ascend devices.
 
 use std::time::Duration;
 
@@ -6,40 +6,46 @@ use clap::Args;
 use common::out::Out;
 use common::rpc::config::{Config, ConfigError};
 
-use super::output_path;
-use crate::demand::{Demand, Selection};
-use crate::value::{
-    Activities, AicMetrics, Bool, HostSys, List, ProfilerLevel, TraceExport, list_or_none, not_negative,
-    pids, ranks, short_text,
+use super::absolute_output_path;
+use crate::function::RequestedFunction;
+use crate::on_demand::OnDemandCommand;
+use crate::option_value::{
+    Activities, AicMetrics, Bool, CommaList, HostSys, ProfilerLevel, TraceExport, comma_list_or_none,
+    parse_non_negative, parse_pids, parse_ranks, parse_short_text,
 };
-use crate::wait::{Output, WaitOptions};
+use crate::process_filter::ProcessFilter;
+use crate::wait::{TraceOutput, WaitArgs, time_until_recording_ends};
 
 const EXAMPLES: &str = "\
 Examples:
-  profctl nputrace --start-step -1 --iterations 2 --log-file /data/prof
-      the next 2 steps of up to 3 processes, into a directory below /data/prof for each
-  profctl nputrace --start-step 100 --iterations 1 --log-file /data/prof --analyse --wait
-      step 100, analysed by the process; prints the directories when they are complete
-  profctl nputrace --start-step -1 --iterations 1 --profiler-level Level1 --aic-metrics PipeUtilization \\
+  Trace the next 2 steps of up to 3 processes; each writes a directory below /data/prof:
+    profctl nputrace --start-step -1 --iterations 2 --log-file /data/prof
+
+  Trace step 100, let the processes analyze the traces, and print the directories when they are complete:
+    profctl nputrace --start-step 100 --iterations 1 --log-file /data/prof --analyse --wait
+
+  Trace the device activities and AI core metrics of ranks 0 and 8:
+    profctl nputrace --start-step -1 --iterations 1 --profiler-level Level1 --aic-metrics PipeUtilization \\
       --activities NPU --rank-list 0,8 --process-limit 16 --log-file /data/prof";
 
-/// Ask processes on Ascend devices for a trace
+/// Request a trace from processes on Ascend devices
 ///
-/// A process can be asked when it was started with MSMONITOR_USE_DAEMON=1 and a daemon of the same user serves its
-/// machine. It makes a directory HOST_PID_TIME_ascend_pt below the log file. nputrace and npu-monitor share the profiling hardware: while one runs, the other is declined.
+/// Processes accept requests if they were started with MSMONITOR_USE_DAEMON=1 and a daemon of the same user runs on
+/// their machine. Each process creates a directory HOST_PID_TIME_ascend_pt below the log file. nputrace and npu-monitor
+/// share the profiling hardware: while one is running, requests for the other are declined.
 #[derive(Args, Debug)]
 #[command(after_long_help = EXAMPLES)]
-pub(crate) struct Nputrace {
-    /// Job to trace; processes of msMonitor are all of job 0
+pub(crate) struct NpuTraceArgs {
+    /// Job id of the processes; processes of msMonitor always have job id 0
     #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(i64).range(0..), value_name = "ID")]
     job_id: i64,
-    /// Processes to trace, separated by commas; 0 means all of the job
-    #[arg(long, default_value = "0", value_parser = pids, value_name = "LIST")]
-    pids: List<i32>,
-    /// Length of the trace, milliseconds, where --iterations is not given
+    /// Pids of the processes, separated by commas; 0 selects all processes of the job
+    #[arg(long, default_value = "0", value_parser = parse_pids, value_name = "LIST")]
+    pids: CommaList<i32>,
+    /// Duration of the trace, in milliseconds; ignored with --iterations
     #[arg(long, default_value_t = 500, value_name = "MS")]
     duration_ms: u64,
-    /// Training steps to trace, at least 1
+    /// Number of training steps to trace, at least 1
     #[arg(
         long,
         value_parser = clap::value_parser!(i64).range(1..),
@@ -51,10 +57,10 @@ pub(crate) struct Nputrace {
     /// Directory for the traces
     #[arg(long, value_name = "DIR")]
     log_file: String,
-    /// When to start, milliseconds since 1970; 0 means now; where --iterations is not given
+    /// Start time, in milliseconds since the Unix epoch; 0 starts now; ignored with --iterations
     #[arg(long, default_value_t = 0, value_name = "MS")]
     profile_start_time: u64,
-    /// Step to start with; -1 means the next one
+    /// First step to trace; -1 is the next one
     #[arg(
         long,
         value_parser = clap::value_parser!(i64).range(-1..),
@@ -64,95 +70,107 @@ pub(crate) struct Nputrace {
         value_name = "STEP"
     )]
     start_step: Option<i64>,
-    /// Trace at most so many processes
+    /// Maximum number of processes to trace
     #[arg(long, default_value_t = 3, value_name = "N")]
     process_limit: u32,
     /// Record the shapes and types of operator inputs
     #[arg(long)]
     record_shapes: bool,
-    /// Record allocations of memory
+    /// Record memory allocations and deallocations
     #[arg(long)]
     profile_memory: bool,
     /// Record Python call stacks
     #[arg(long)]
     with_stack: bool,
-    /// Record the floating-point operations that operators amount to
+    /// Estimate the floating-point operations of operators
     #[arg(long)]
     with_flops: bool,
-    /// Record the modules that operators belong to
+    /// Record the module hierarchy of operators
     #[arg(long)]
     with_modules: bool,
-    /// What to record
+    /// Sides to record: the host (CPU), the device (NPU) or both
     #[arg(long, value_enum, default_value_t = Activities::CpuNpu)]
     activities: Activities,
-    /// How much to record on the device
+    /// Level of detail of the device activities
     #[arg(long, value_enum, default_value_t = ProfilerLevel::Level0, value_name = "LEVEL")]
     profiler_level: ProfilerLevel,
-    /// Which AI core counters to read
+    /// AI core metrics to collect
     #[arg(long, value_enum, default_value_t = AicMetrics::AiCoreNone, value_name = "METRICS")]
     aic_metrics: AicMetrics,
-    /// Let the process analyse the trace when it has it
+    /// Analyze the trace in the process after recording
     #[arg(long)]
     analyse: bool,
-    /// Let it do so beside the training
+    /// Run the analysis asynchronously while training continues
     #[arg(long)]
     async_mode: bool,
-    /// Record the L2 cache
+    /// Record L2 cache metrics
     #[arg(long)]
     l2_cache: bool,
-    /// Record attributes of operators
+    /// Record operator attributes
     #[arg(long)]
     op_attr: bool,
-    /// Record markers of the program
+    /// Record msproftx and mstx markers of the program
     #[arg(long)]
     msprof_tx: bool,
-    /// Record garbage collections of at least so many milliseconds
-    #[arg(long, value_parser = not_negative, value_name = "MS")]
+    /// Record garbage collections that take at least this time, in milliseconds [default: none]
+    #[arg(long, value_parser = parse_non_negative, value_name = "MS")]
     gc_detect_threshold: Option<f32>,
-    /// Let the process delete raw data after the analysis
+    /// Delete raw data after the analysis
     #[arg(long, value_enum, default_value_t = Bool::True, value_name = "BOOL")]
     data_simplification: Bool,
-    /// Form of the analysed trace
+    /// Format of the analyzed trace
     #[arg(long, value_enum, default_value_t = TraceExport::Text, value_name = "TYPE")]
     export_type: TraceExport,
-    /// What to record of the host, separated by commas
-    #[arg(long, value_parser = list_or_none::<HostSys>(), default_value = "None", value_name = "LIST")]
-    host_sys: List<HostSys>,
-    /// Record network cards and storage
+    /// Host resources to record, separated by commas
+    #[arg(long, value_parser = comma_list_or_none::<HostSys>(), default_value = "None", value_name = "LIST")]
+    host_sys: CommaList<HostSys>,
+    /// Record network and RoCE interfaces
     #[arg(long)]
     sys_io: bool,
-    /// Record links between devices
+    /// Record interconnect bandwidth (HCCS, PCIe)
     #[arg(long)]
     sys_interconnection: bool,
-    /// Domains of markers to record, separated by commas
-    #[arg(long, value_parser = short_text, value_name = "LIST")]
+    /// mstx domains to record, separated by commas [default: all]
+    #[arg(long, value_parser = parse_short_text, value_name = "LIST")]
     mstx_domain_include: Option<String>,
-    /// Domains of markers to leave out, separated by commas
-    #[arg(long, value_parser = short_text, value_name = "LIST")]
+    /// mstx domains to exclude, separated by commas
+    #[arg(long, value_parser = parse_short_text, value_name = "LIST")]
     mstx_domain_exclude: Option<String>,
-    /// Only these ranks record, separated by commas
-    #[arg(long, value_parser = ranks, allow_hyphen_values = true, value_name = "LIST")]
-    rank_list: Option<List<i64>>,
+    /// Ranks that record, separated by commas [default: all]
+    #[arg(long, value_parser = parse_ranks, allow_hyphen_values = true, value_name = "LIST")]
+    rank_list: Option<CommaList<i64>>,
     #[command(flatten)]
-    wait: WaitOptions,
+    wait: WaitArgs,
 }
 
-impl Nputrace {
-    /// The validated request.
+impl NpuTraceArgs {
+    /// Validates the options, and builds the request.
     ///
     /// # Errors
     /// The path is not usable.
-    pub(crate) fn demand(&self, out: &Out) -> anyhow::Result<Demand> {
-        let dir = output_path(&self.log_file, out)?;
-        let config = self.config(&dir)?;
-        let selection =
-            Selection { job_id: self.job_id, pids: self.pids.0.clone(), process_limit: self.process_limit };
-        let output =
-            Output::Ascend { dir, analysed: self.analyse, ranks: self.rank_list.as_ref().map(|l| l.0.len()) };
-        Demand::new("nputrace", config, selection, output, self.wait.plan(self.expected_time()))
+    pub(crate) fn build_command(&self, out: &Out) -> anyhow::Result<OnDemandCommand> {
+        let dir = absolute_output_path(&self.log_file, out)?;
+        let config = self.build_config(&dir)?;
+        let filter = ProcessFilter {
+            job_id: self.job_id,
+            pids: self.pids.0.clone(),
+            process_limit: self.process_limit,
+        };
+        let output = TraceOutput::Ascend {
+            dir,
+            analyzed: self.analyse,
+            ranks: self.rank_list.as_ref().map(|l| l.0.len()),
+        };
+        OnDemandCommand::new(
+            RequestedFunction::NpuTrace,
+            config,
+            filter,
+            output,
+            self.wait.wait_plan(self.recording_time()),
+        )
     }
 
-    fn config(&self, dir: &str) -> Result<Config, ConfigError> {
+    fn build_config(&self, dir: &str) -> Result<Config, ConfigError> {
         let mut c = Config::new();
         c.push("ACTIVITIES_LOG_FILE", dir)?;
         match self.iterations {
@@ -166,13 +184,13 @@ impl Nputrace {
                 c.push("ACTIVITIES_DURATION_MSECS", self.duration_ms)?;
             }
         }
-        self.push_what(&mut c)?;
-        self.push_where(&mut c)?;
+        self.push_recording_keys(&mut c)?;
+        self.push_export_and_filter_keys(&mut c)?;
         Ok(c)
     }
 
-    /// What is recorded, in the order of the existing client.
-    fn push_what(&self, c: &mut Config) -> Result<(), ConfigError> {
+    /// Adds what is recorded. The keys have the order in which msMonitor's client (b942bf5) sends them.
+    fn push_recording_keys(&self, c: &mut Config) -> Result<(), ConfigError> {
         c.push("PROFILE_RECORD_SHAPES", self.record_shapes)?;
         c.push("PROFILE_PROFILE_MEMORY", self.profile_memory)?;
         c.push("PROFILE_WITH_STACK", self.with_stack)?;
@@ -186,40 +204,43 @@ impl Nputrace {
         c.push("PROFILE_L2_CACHE", self.l2_cache)?;
         c.push("PROFILE_OP_ATTR", self.op_attr)?;
         c.push("PROFILE_MSPROF_TX", self.msprof_tx)?;
-        c.push("PROFILE_GC_DETECT_THRESHOLD", or_none(self.gc_detect_threshold.as_ref()))?;
+        c.push("PROFILE_GC_DETECT_THRESHOLD", value_or_none(self.gc_detect_threshold.as_ref()))?;
         c.push("PROFILE_DATA_SIMPLIFICATION", self.data_simplification)
     }
 
-    /// The rest: form, host, domains, ranks.
-    fn push_where(&self, c: &mut Config) -> Result<(), ConfigError> {
+    /// Adds the export format, host resources, marker domains and ranks, in the same order.
+    fn push_export_and_filter_keys(&self, c: &mut Config) -> Result<(), ConfigError> {
         c.push("PROFILE_EXPORT_TYPE", self.export_type)?;
-        c.push("PROFILE_HOST_SYS", or_none(Some(&self.host_sys).filter(|l| !l.0.is_empty())))?;
+        c.push("PROFILE_HOST_SYS", value_or_none(Some(&self.host_sys).filter(|l| !l.0.is_empty())))?;
         c.push("PROFILE_SYS_IO", self.sys_io)?;
         c.push("PROFILE_SYS_INTERCONNECTION", self.sys_interconnection)?;
-        c.push("PROFILE_MSTX_DOMAIN_INCLUDE", or_none(self.mstx_domain_include.as_ref()))?;
-        c.push("PROFILE_MSTX_DOMAIN_EXCLUDE", or_none(self.mstx_domain_exclude.as_ref()))?;
+        c.push("PROFILE_MSTX_DOMAIN_INCLUDE", value_or_none(self.mstx_domain_include.as_ref()))?;
+        c.push("PROFILE_MSTX_DOMAIN_EXCLUDE", value_or_none(self.mstx_domain_exclude.as_ref()))?;
         c.push("PROFILE_IS_RANK", self.rank_list.is_some())?;
-        c.push("PROFILE_RANK_LIST", or_none(self.rank_list.as_ref()))
+        c.push("PROFILE_RANK_LIST", value_or_none(self.rank_list.as_ref()))
     }
 
-    /// How long recording takes, where that is known.
-    fn expected_time(&self) -> Option<Duration> {
-        self.iterations.is_none().then(|| crate::wait::until(self.profile_start_time, self.duration_ms))
+    /// Returns the time until the recording ends, if it is known.
+    fn recording_time(&self) -> Option<Duration> {
+        self.iterations
+            .is_none()
+            .then(|| time_until_recording_ends(self.profile_start_time, self.duration_ms))
     }
 }
 
-fn or_none<T: std::fmt::Display>(value: Option<&T>) -> String {
+/// Formats a missing value as `None`, as msMonitor's client (b942bf5) does.
+fn value_or_none<T: std::fmt::Display>(value: Option<&T>) -> String {
     value.map_or_else(|| "None".to_owned(), ToString::to_string)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cmd::{parse, try_parse};
+    use crate::cmd::{parse_args, try_parse_args};
 
     fn text(args: &[&str]) -> String {
-        let c: Nputrace = parse(args);
-        c.config(&c.log_file).unwrap().to_string()
+        let c: NpuTraceArgs = parse_args(args);
+        c.build_config(&c.log_file).unwrap().to_string()
     }
 
     #[test]
@@ -268,7 +289,7 @@ mod tests {
     }
 
     #[test]
-    fn values_outside_the_sets_are_refused() {
+    fn values_outside_the_sets_are_rejected() {
         let base = ["--log-file", "/d", "--start-step", "-1", "--iterations", "1"];
         for more in [
             ["--start-step", "-2"],
@@ -290,15 +311,15 @@ mod tests {
         ] {
             let keep: Vec<&str> =
                 base.chunks(2).filter(|pair| pair[0] != more[0]).flatten().chain(&more).copied().collect();
-            assert!(try_parse::<Nputrace>(&keep).is_err(), "{more:?}");
+            assert!(try_parse_args::<NpuTraceArgs>(&keep).is_err(), "{more:?}");
         }
-        assert!(try_parse::<Nputrace>(&["--log-file", "/d"]).is_err());
-        assert!(try_parse::<Nputrace>(&["--log-file", "/d", "--iterations", "1"]).is_err());
+        assert!(try_parse_args::<NpuTraceArgs>(&["--log-file", "/d"]).is_err());
+        assert!(try_parse_args::<NpuTraceArgs>(&["--log-file", "/d", "--iterations", "1"]).is_err());
     }
 
     #[test]
     fn defaults_are_those_of_the_existing_client() {
-        let c: Nputrace = parse(&["--log-file", "x", "--start-step", "-1", "--iterations", "1"]);
+        let c: NpuTraceArgs = parse_args(&["--log-file", "x", "--start-step", "-1", "--iterations", "1"]);
         assert_eq!((c.job_id, c.pids.0, c.process_limit, c.duration_ms), (0, vec![0], 3, 500));
         assert_eq!(c.profile_start_time, 0);
     }

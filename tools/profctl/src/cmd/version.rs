@@ -1,36 +1,38 @@
-//! `profctl version`: which version a daemon is.
+//! `profctl version`: the version of a daemon.
 
 use clap::Args;
 use common::exit::Exit;
 use common::record::profctl as record;
 use common::rpc::message::{Request, VersionReply};
 
-use crate::reply::{declined, decode};
-use crate::session::Session;
+use crate::reply::{decode_reply, format_decline};
+use crate::session::DaemonSession;
 
 /// Print the version of the daemon
 ///
-/// The version of profctl itself is `profctl --version`.
+/// `profctl --version` prints the version of profctl itself.
 #[derive(Args, Debug)]
-#[command(after_long_help = "Examples:\n  profctl version\n  profctl --hosts node1,node2 version")]
-pub(crate) struct Version {}
+#[command(
+    after_long_help = "Examples:\n  Print the version of the daemon on this machine:\n    profctl version\n\n  Print the versions of two daemons:\n    profctl --hosts node1,node2 version"
+)]
+pub(crate) struct VersionArgs {}
 
-impl Version {
-    pub(crate) fn run(&self, mut session: Session<'_>) -> anyhow::Result<Exit> {
-        session.ask(&Request::Version, |session, mut answer, body| {
+impl VersionArgs {
+    pub(crate) fn run(&self, mut session: DaemonSession<'_>) -> anyhow::Result<Exit> {
+        session.query_daemons(&Request::Version, |session, mut answer, body| {
             let mut version = None;
-            match body.and_then(|b| decode::<VersionReply>(&b)) {
+            match body.and_then(|b| decode_reply::<VersionReply>(&b)) {
                 Ok(reply) => version = Some(reply.version),
-                Err(refusal) => refusal.apply(&mut answer),
+                Err(failure) => failure.apply_to(&mut answer),
             }
-            session.count(&answer);
-            if session.json() {
+            session.count_answer(&answer);
+            if session.writes_records() {
                 session.out.record(&record::Version { answer, version })?;
-            } else if let Some(text) = version.or_else(|| declined(&answer)) {
-                session.line(&answer, &text)?;
+            } else if let Some(text) = version.or_else(|| format_decline(&answer)) {
+                session.print_line(&answer, &text)?;
             }
             Ok(())
         })?;
-        session.finish()
+        session.finish_run()
     }
 }

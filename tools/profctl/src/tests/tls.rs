@@ -15,13 +15,13 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 
-use super::fake::{Fake, frame, until_gone};
-use super::{Ran, ask, run};
+use super::fake_daemon::{FakeDaemon, frame, wait_for_close};
+use super::{RunResult, run, run_against};
 
 /// A minted authority with its two directories.
-struct Minted(tempfile::TempDir);
+struct MintedCerts(tempfile::TempDir);
 
-impl Minted {
+impl MintedCerts {
     fn new(hosts: &[&str]) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let root = dir.path().join("pki");
@@ -61,7 +61,7 @@ impl Minted {
     }
 }
 
-fn version(certs: &Path, port: u16, more: &[&str]) -> Ran {
+fn version(certs: &Path, port: u16, more: &[&str]) -> RunResult {
     let port = port.to_string();
     let mut args = vec!["--certs-dir", certs.to_str().unwrap(), "--port", &port, "--format", "json"];
     args.extend(more);
@@ -69,79 +69,79 @@ fn version(certs: &Path, port: u16, more: &[&str]) -> Ran {
     run(&args)
 }
 
-fn reason(ran: &Ran) -> String {
+fn reason(ran: &RunResult) -> String {
     assert_eq!(ran.exit, Exit::Failed);
-    ran.one("profctl.version")["reason"].as_str().unwrap().to_owned()
+    ran.only_record("profctl.version")["reason"].as_str().unwrap().to_owned()
 }
 
 #[test]
 fn both_ends_are_verified() {
-    let minted = Minted::new(&[]);
+    let minted = MintedCerts::new(&[]);
     let port = minted.serve();
     for host in ["localhost", "127.0.0.1"] {
         let ran = version(&minted.dir("client_certs"), port, &["--hostname", host]);
         assert_eq!(ran.exit, Exit::Ok);
-        assert_eq!(ran.one("profctl.version")["version"], "secret");
+        assert_eq!(ran.only_record("profctl.version")["version"], "secret");
     }
 }
 
 #[test]
-fn another_authority_is_not_trusted() {
-    let (ours, theirs) = (Minted::new(&[]), Minted::new(&[]));
+fn another_ca_is_not_trusted() {
+    let (ours, theirs) = (MintedCerts::new(&[]), MintedCerts::new(&[]));
     let ran = version(&ours.dir("client_certs"), theirs.serve(), &["--hostname", "127.0.0.1"]);
-    assert_eq!(reason(&ran), "the daemon's certificate was not issued by our ca.crt");
+    assert_eq!(reason(&ran), "the daemon's certificate was not issued by a CA in ca.crt");
 }
 
 #[test]
 fn the_name_must_match_unless_another_is_given() {
-    let minted = Minted::new(&["node17.example.org"]);
+    let minted = MintedCerts::new(&["node17.example.org"]);
     let port = minted.serve();
     let certs = minted.dir("client_certs");
     let ran = version(&certs, port, &["--hostname", "127.0.0.1"]);
     assert_eq!(
         reason(&ran),
-        "the daemon's certificate is not good for 127.0.0.1, only for node17.example.org"
+        "the daemon's certificate is not valid for 127.0.0.1, only for node17.example.org"
     );
-    assert!(ran.one("profctl.version")["hints"][0].as_str().unwrap().contains("--server-name"));
+    assert!(ran.only_record("profctl.version")["hints"][0].as_str().unwrap().contains("--server-name"));
     let named = version(&certs, port, &["--hostname", "127.0.0.1", "--server-name", "node17.example.org"]);
     assert_eq!(named.exit, Exit::Ok);
 }
 
 #[test]
-fn plain_and_tls_are_told_apart() {
-    let minted = Minted::new(&[]);
-    let plain = ask(minted.serve(), &["version"]);
-    assert_eq!(reason(&plain), "the daemon speaks TLS, and the request was sent without");
-    let closing = Fake::raw(|stream| {
+fn plain_tcp_and_tls_are_distinguished() {
+    let minted = MintedCerts::new(&[]);
+    let plain = run_against(minted.serve(), &["version"]);
+    assert_eq!(reason(&plain), "the daemon expects TLS, but the request was sent over plain TCP");
+    let closing = FakeDaemon::listen_with(|stream| {
         let _ = std::io::Read::read(stream, &mut [0; 64]);
     });
     let certs = minted.dir("client_certs");
     let ran = version(&certs, closing, &["--hostname", "127.0.0.1"]);
     assert!(reason(&ran).starts_with("TLS handshake failed: "), "{}", reason(&ran));
-    let chatty = Fake::raw(|stream| {
+    let chatty = FakeDaemon::listen_with(|stream| {
         let _ = std::io::Write::write_all(stream, b"hello, who are you?");
-        until_gone(stream);
+        wait_for_close(stream);
     });
     let ran = version(&certs, chatty, &["--hostname", "127.0.0.1"]);
     assert_eq!(reason(&ran), "the daemon does not speak TLS");
 }
 
 #[test]
-fn a_handshake_that_never_ends_costs_the_deadline() {
-    let minted = Minted::new(&[]);
-    let silent = Fake::raw(until_gone);
+fn a_handshake_that_never_ends_times_out() {
+    let minted = MintedCerts::new(&[]);
+    let silent = FakeDaemon::listen_with(wait_for_close);
     let ran =
         version(&minted.dir("client_certs"), silent, &["--hostname", "127.0.0.1", "--timeout", "300ms"]);
     assert_eq!(reason(&ran), "TLS handshake timed out after 300 ms");
 }
 
 #[test]
-fn a_directory_that_breaks_the_policy_is_refused_before_anything_is_sent() {
-    let minted = Minted::new(&[]);
+fn a_directory_that_violates_the_policy_is_rejected_before_anything_is_sent() {
+    let minted = MintedCerts::new(&[]);
     let certs = minted.dir("client_certs");
     fs::set_permissions(certs.join("client.key"), fs::Permissions::from_mode(0o644)).unwrap();
     let ran = version(&certs, 1, &[]);
     assert_eq!(ran.exit, Exit::Failed);
     assert_eq!(ran.stdout, "");
-    assert_eq!(ran.error, Some(format!("{}: the directory does not serve", certs.display())));
+    assert_eq!(ran.error, Some(format!("{}: client certificate validation failed", certs.display())));
 }

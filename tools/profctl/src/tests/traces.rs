@@ -9,17 +9,17 @@ use std::time::Duration;
 use common::exit::Exit;
 use serde_json::json;
 
-use super::fake::{Fake, frame};
-use super::{ask, run};
+use super::fake_daemon::{FakeDaemon, frame};
+use super::{run, run_against};
 
 /// A daemon with two processes, which write their traces a moment after they were asked.
-fn daemon(written: Vec<(String, String)>) -> Fake {
+fn daemon(written: Vec<(String, String)>) -> FakeDaemon {
     let reply = frame(
         r#"{"processesMatched":[5,6],"activityProfilersTriggered":[5,6],"activityProfilersBusy":0,
             "detail":{"registered":2,"jobs":[{"job_id":0,"processes":2}],
             "triggered":[{"pid":5,"trace_id":"55"},{"pid":6,"trace_id":"66"}]}}"#,
     );
-    Fake::new(move |stream, _| {
+    FakeDaemon::with_handler(move |stream, _| {
         stream.write_all(&reply).unwrap();
         let written = written.clone();
         thread::spawn(move || {
@@ -43,9 +43,9 @@ fn every_trace_gets_a_record_when_it_is_complete() {
     // What an earlier run left, with the id of that run.
     fs::write(dir.path().join("t_5.json"), "{\"trace_id\":\"1\"}").unwrap();
     let fake = daemon(vec![trace(dir.path(), 6), trace(dir.path(), 5)]);
-    let ran = ask(fake.port, &["gputrace", "--log-file", log_file.to_str().unwrap(), "--wait"]);
+    let ran = run_against(fake.port, &["gputrace", "--log-file", log_file.to_str().unwrap(), "--wait"]);
     assert_eq!(ran.exit, Exit::Ok);
-    let files = ran.of("profctl.trace_file");
+    let files = ran.records_of("profctl.trace_file");
     assert_eq!(files.len(), 2);
     for file in &files {
         let pid = file["pid"].as_u64().unwrap();
@@ -54,7 +54,7 @@ fn every_trace_gets_a_record_when_it_is_complete() {
         assert_eq!((&file["complete"], &file["host"]), (&json!(true), &json!("127.0.0.1")));
         assert!(file["size_bytes"].as_u64().unwrap() > 10);
     }
-    assert_eq!(ran.one("profctl.summary")["traces_complete"], 2);
+    assert_eq!(ran.only_record("profctl.summary")["traces_complete"], 2);
     assert_eq!(ran.records()[0]["type"], "profctl.request");
 }
 
@@ -65,8 +65,8 @@ fn a_file_without_an_id_is_not_given_the_one_of_the_request() {
     let planted = dir.path().join("t_5.json").to_str().unwrap().to_owned();
     let fake = daemon(vec![(planted.clone(), "{}".to_owned()), trace(dir.path(), 6)]);
     let args = ["gputrace", "--wait", "--wait-timeout", "1s", "--log-file", log_file.to_str().unwrap()];
-    let ran = ask(fake.port, &args);
-    let files = ran.of("profctl.trace_file");
+    let ran = run_against(fake.port, &args);
+    let files = ran.records_of("profctl.trace_file");
     let ids: Vec<_> = files.iter().map(|f| (f["pid"].as_u64().unwrap(), f.get("trace_id"))).collect();
     assert_eq!(ids, [(6, Some(&json!("66"))), (5, None)], "the doubtful one comes last");
     assert_eq!(files[1]["path"], planted);
@@ -96,41 +96,42 @@ fn text_is_one_path_per_line_and_nothing_else() {
 }
 
 #[test]
-fn a_trace_that_does_not_come_is_missing_and_the_other_is_not() {
+fn a_missing_trace_does_not_hide_the_complete_one() {
     let dir = tempfile::tempdir().unwrap();
     let log_file = dir.path().join("t.json");
     let fake = daemon(vec![trace(dir.path(), 5)]);
     let args = ["gputrace", "--wait", "--wait-timeout", "1s", "--log-file", log_file.to_str().unwrap()];
-    let ran = ask(fake.port, &args);
+    let ran = run_against(fake.port, &args);
     assert_eq!(ran.exit, Exit::Failed);
-    assert_eq!(ran.one("profctl.trace_file")["pid"], 5);
-    let missing = ran.one("profctl.trace_missing");
+    assert_eq!(ran.only_record("profctl.trace_file")["pid"], 5);
+    let missing = ran.only_record("profctl.trace_missing");
     assert_eq!((&missing["pid"], &missing["reason"]), (&json!(6), &json!("no such file")));
-    let summary = ran.one("profctl.summary");
+    let summary = ran.only_record("profctl.summary");
     assert_eq!((&summary["traces_missing"], &summary["errors"]), (&json!(1), &json!(1)));
 }
 
 #[test]
-fn nothing_triggered_is_nothing_to_wait_for() {
-    let fake = Fake::answering(
+fn without_triggered_processes_there_is_no_wait() {
+    let fake = FakeDaemon::replying(
         r#"{"processesMatched":[],"activityProfilersTriggered":[],"activityProfilersBusy":0}"#,
     );
-    let ran = ask(fake.port, &["gputrace", "--wait", "--log-file", "/tmp/t.json", "--fail-on-no-process"]);
-    assert_eq!((ran.exit, ran.of("profctl.trace_missing").len()), (Exit::No, 0));
+    let ran =
+        run_against(fake.port, &["gputrace", "--wait", "--log-file", "/tmp/t.json", "--fail-on-no-process"]);
+    assert_eq!((ran.exit, ran.records_of("profctl.trace_missing").len()), (Exit::No, 0));
 }
 
 /// Asked for in vain: the processes would write nothing, and the wait would be to its deadline.
 #[test]
-fn a_directory_that_is_not_there_is_told_before_anybody_is_asked() {
+fn a_missing_directory_is_reported_before_the_request() {
     let dir = tempfile::tempdir().unwrap();
     let log_file = dir.path().join("nowhere/t.json");
     let fake = daemon(Vec::new());
-    let ran = ask(fake.port, &["gputrace", "--wait", "--log-file", log_file.to_str().unwrap()]);
-    assert_eq!((ran.exit, ran.of("profctl.request").len()), (Exit::Failed, 0));
+    let ran = run_against(fake.port, &["gputrace", "--wait", "--log-file", log_file.to_str().unwrap()]);
+    assert_eq!((ran.exit, ran.records_of("profctl.request").len()), (Exit::Failed, 0));
 }
 
 #[test]
-fn without_wait_the_paths_are_told() {
+fn without_wait_the_expected_paths_are_printed() {
     let fake = daemon(Vec::new());
     let port = fake.port.to_string();
     let ran = run(&[

@@ -1,29 +1,30 @@
 //! Traces of the Ascend PyTorch and MindSpore profilers: one directory per process.
 //!
-//! `{worker}_{pid}_{14 or 17 digits}_ascend_pt`, where the worker's name may contain anything, underscores too: it
-//! is parsed from the right. `profiler_info*.json` is written when recording ends, and
-//! `ASCEND_PROFILER_OUTPUT/analyse.done` when the analysis does.
+//! The directory is named `{worker}_{pid}_{14 or 17 digits}_ascend_pt` (torch_npu 2.14.0,
+//! `torch_npu/profiler/_profiler_path_creator.py`; MindSpore 2.10.0: `_ascend_ms`). The name of the worker may contain
+//! underscores, so the directory's name is parsed from the right. `profiler_info*.json` is written when recording ends,
+//! `ASCEND_PROFILER_OUTPUT/analyse.done` when the analysis ends.
 
 use std::collections::HashSet;
 use std::ffi::OsString;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use super::document::{Document, examine};
-use super::{Expected, Look, Trace, Traces, stranger};
+use super::document::{JsonDocument, scan_document};
+use super::finder::{CompleteTrace, ExpectedTrace, TraceFinder, TraceState, describe_foreign_owner};
 
-/// How the names end, by framework.
+/// The suffixes of the directories: PyTorch, MindSpore.
 const SUFFIXES: [&str; 2] = ["_ascend_pt", "_ascend_ms"];
-/// Where the analysis puts its results.
-const ANALYSED: &str = "ASCEND_PROFILER_OUTPUT";
+/// The directory with the results of the analysis.
+const ANALYSIS_DIR: &str = "ASCEND_PROFILER_OUTPUT";
 
-/// Where the trace of a process will appear.
-pub(crate) fn pattern(dir: &str, pid: i64) -> String {
+/// Returns where the trace of a process will appear, with `*` for what is not known in advance.
+pub(crate) fn trace_dir_pattern(dir: &str, pid: i64) -> String {
     format!("{}/*_{pid}_*_ascend_pt", dir.trim_end_matches('/'))
 }
 
-/// The pid and the time in a directory's name.
-fn parse(name: &str) -> Option<(i64, &str)> {
+/// Parses the name of a directory. Returns the pid and the time.
+fn parse_dir_name(name: &str) -> Option<(i64, &str)> {
     let stem = SUFFIXES.iter().find_map(|s| name.strip_suffix(s))?;
     let (rest, time) = stem.rsplit_once('_')?;
     let (_, pid) = rest.rsplit_once('_')?;
@@ -31,92 +32,93 @@ fn parse(name: &str) -> Option<(i64, &str)> {
     digits.then_some((pid.parse().ok()?, time))
 }
 
-/// Looks for the traces of one request.
-pub(crate) struct Ascend {
+/// Finds the traces of one request.
+pub(crate) struct AscendTraceFinder {
     dir: PathBuf,
-    analysed: bool,
+    analyzed: bool,
     ranks: Option<usize>,
-    /// The names that were there before the request, and those already reported.
+    /// The directories that existed before the request, and those that are already reported.
     known: HashSet<OsString>,
-    /// Directories under way, to be told of what happens in them.
-    open: Vec<PathBuf>,
+    /// Directories of incomplete traces, to be watched.
+    incomplete_dirs: Vec<PathBuf>,
 }
 
-impl Ascend {
-    /// Takes note of the directories that are there.
-    pub(crate) fn new(dir: &str, analysed: bool, ranks: Option<usize>) -> Self {
+impl AscendTraceFinder {
+    /// Lists the directories that exist.
+    pub(crate) fn new(dir: &str, analyzed: bool, ranks: Option<usize>) -> Self {
         let dir = PathBuf::from(dir);
-        let known = names(&dir).collect();
-        Self { dir, analysed, ranks, known, open: Vec::new() }
+        let known = list_names(&dir).collect();
+        Self { dir, analyzed, ranks, known, incomplete_dirs: Vec::new() }
     }
 
-    /// The latest new directory of a process.
-    fn newest(&self, pid: i64) -> Option<PathBuf> {
-        let new = names(&self.dir).filter(|n| !self.known.contains(n));
+    /// Finds the latest new directory of a process.
+    fn find_newest_dir(&self, pid: i64) -> Option<PathBuf> {
+        let new = list_names(&self.dir).filter(|n| !self.known.contains(n));
         let own = new.filter_map(|n| {
-            // The worker's name may be in any encoding; what is parsed is ASCII.
+            // The name of the worker can have any encoding; the parsed part is ASCII.
             let name = n.to_string_lossy();
-            let (found, time) = parse(&name)?;
+            let (found, time) = parse_dir_name(&name)?;
             (found == pid).then(|| (time.to_owned(), n.clone()))
         });
         let (_, name) = own.max()?;
         Some(self.dir.join(name))
     }
 
-    /// Why a directory is not complete.
-    fn lacking(&self, trace: &Path) -> Option<&'static str> {
-        if self.analysed {
-            let done = |dir: &Path| dir.join("analyse.done").is_file();
-            let complete = done(&trace.join(ANALYSED)) || done(trace);
-            return (!complete).then_some("the analysis is not done");
+    /// Returns why a trace is not complete.
+    fn find_missing_part(&self, trace: &Path) -> Option<&'static str> {
+        if self.analyzed {
+            let is_analyzed = |dir: &Path| dir.join("analyse.done").is_file();
+            let complete = is_analyzed(&trace.join(ANALYSIS_DIR)) || is_analyzed(trace);
+            return (!complete).then_some("the analysis has not ended: no analyse.done yet");
         }
-        let info = |n: &OsString| {
+        let is_info = |n: &OsString| {
             let name = n.to_string_lossy();
             name.starts_with("profiler_info") && name.ends_with(".json")
         };
-        let whole = |n: OsString| {
+        let is_complete = |n: OsString| {
             let file = common::fsat::open_regular(&trace.join(n)).ok();
-            file.is_some_and(|(mut f, _)| matches!(examine(&mut f), Ok(Document::Whole { .. })))
+            file.is_some_and(|(mut f, _)| matches!(scan_document(&mut f), Ok(JsonDocument::Complete { .. })))
         };
-        let complete = names(trace).filter(info).any(whole);
+        let complete = list_names(trace).filter(is_info).any(is_complete);
         (!complete).then_some("recording has not ended: no profiler_info*.json yet")
     }
 }
 
-fn names(dir: &Path) -> impl Iterator<Item = OsString> {
+fn list_names(dir: &Path) -> impl Iterator<Item = OsString> {
     std::fs::read_dir(dir).into_iter().flatten().flatten().map(|e| e.file_name())
 }
 
-impl Traces for Ascend {
-    fn look(&mut self, expected: &Expected) -> Look {
-        let Some(trace) = self.newest(expected.pid) else {
-            let path = PathBuf::from(pattern(&self.dir.to_string_lossy(), expected.pid));
-            return Look::Waiting { path, reason: "no such directory".to_owned() };
+impl TraceFinder for AscendTraceFinder {
+    fn check_trace(&mut self, expected: &ExpectedTrace) -> TraceState {
+        let Some(trace) = self.find_newest_dir(expected.pid) else {
+            let path = PathBuf::from(trace_dir_pattern(&self.dir.to_string_lossy(), expected.pid));
+            return TraceState::Waiting { path, reason: "no such directory".to_owned() };
         };
-        if let Some(reason) = self.lacking(&trace) {
-            for dir in [trace.clone(), trace.join(ANALYSED)] {
-                if !self.open.contains(&dir) {
-                    self.open.push(dir);
+        if let Some(reason) = self.find_missing_part(&trace) {
+            for dir in [trace.clone(), trace.join(ANALYSIS_DIR)] {
+                if !self.incomplete_dirs.contains(&dir) {
+                    self.incomplete_dirs.push(dir);
                 }
             }
-            return Look::Waiting { path: trace, reason: reason.to_owned() };
+            return TraceState::Waiting { path: trace, reason: reason.to_owned() };
         }
-        // The same pid on another host must find a directory of its own.
+        // A process with the same pid on another host has another directory.
         self.known.extend(trace.file_name().map(ToOwned::to_owned));
-        self.open.retain(|d| !d.starts_with(&trace));
+        self.incomplete_dirs.retain(|d| !d.starts_with(&trace));
         let owner = std::fs::symlink_metadata(&trace).ok().map(|m| m.uid());
-        let remark = owner.and_then(stranger).map(|who| format!("{} {who}", trace.display()));
-        // No id stands in the tree of these profilers.
-        Look::Complete(Trace { path: trace, size_bytes: None, trace_id: None, remark })
+        let remark =
+            owner.and_then(describe_foreign_owner).map(|owner| format!("{} {owner}", trace.display()));
+        // These profilers write no request id.
+        TraceState::Complete(CompleteTrace { path: trace, size_bytes: None, trace_id: None, remark })
     }
 
-    fn directories(&self) -> Vec<PathBuf> {
+    fn watched_directories(&self) -> Vec<PathBuf> {
         let mut directories = vec![self.dir.clone()];
-        directories.extend(self.open.iter().cloned());
+        directories.extend(self.incomplete_dirs.iter().cloned());
         directories
     }
 
-    fn needed(&self, expected: usize) -> usize {
+    fn needed_count(&self, expected: usize) -> usize {
         self.ranks.map_or(expected, |ranks| ranks.min(expected))
     }
 }
@@ -127,17 +129,20 @@ mod tests {
 
     #[test]
     fn names_are_parsed_from_the_right() {
-        assert_eq!(parse("node_1.x_y_4242_20240102030405678_ascend_pt"), Some((4242, "20240102030405678")));
-        assert_eq!(parse("h_7_20240102030405_ascend_ms"), Some((7, "20240102030405")));
+        assert_eq!(
+            parse_dir_name("node_1.x_y_4242_20240102030405678_ascend_pt"),
+            Some((4242, "20240102030405678"))
+        );
+        assert_eq!(parse_dir_name("h_7_20240102030405_ascend_ms"), Some((7, "20240102030405")));
         for bad in
             ["h_7_2024_ascend_pt", "7_20240102030405_ascend_pt", "h_x_20240102030405_ascend_pt", "h_7_x", ""]
         {
-            assert_eq!(parse(bad), None, "{bad}");
+            assert_eq!(parse_dir_name(bad), None, "{bad}");
         }
     }
 
     #[test]
     fn patterns_name_the_pid() {
-        assert_eq!(pattern("/data/prof/", 7), "/data/prof/*_7_*_ascend_pt");
+        assert_eq!(trace_dir_pattern("/data/prof/", 7), "/data/prof/*_7_*_ascend_pt");
     }
 }

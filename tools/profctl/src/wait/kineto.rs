@@ -1,232 +1,256 @@
 //! Traces of libkineto: one JSON file per process.
 //!
-//! How a file is called is [`trace_path`]'s to know. libkineto writes only below one directory (`/tmp`, or `$KINETO_ONDEMAND_TRACE_DIR` of the process) and falls back to a name of its own
-//! for any other path. A file may be written in place or renamed when it is whole.
+//! [`trace_path`] knows how libkineto names the file. libkineto writes only below one directory (`/tmp`, or
+//! `$KINETO_ONDEMAND_TRACE_DIR` of the process) and uses a default name for any other path (pytorch/kineto 114171d,
+//! `libkineto/src/Config.cpp`, `isAllowedOnDemandTraceFile` and `defaultTraceFileName`). A file can be written in place,
+//! or renamed when it is complete.
 //!
-//! The directory is often `/tmp`, where every user can put a file of any name. So what has no `trace_id` where one is
-//! due, or belongs to somebody else where the id proves nothing, is taken only when nothing better came in time; with
-//! both, it is not taken at all. Another owner alone is no fault: training often runs as a user of its own.
+//! The directory is often `/tmp`, where every user can create a file of any name. So a file that lacks the expected
+//! `trace_id`, or that belongs to another user while no `trace_id` is expected, is accepted only if no better one has
+//! appeared at the deadline; a file with both faults is never accepted. Another owner alone is accepted: training often
+//! runs as a user of its own.
 
 use std::collections::HashMap;
 use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use common::fsat::open_regular;
 use common::rpc::config::trace_path;
 
-use super::document::{Document, examine};
-use super::{Expected, Look, SETTLE, Trace, Traces, stranger};
+use super::document::{JsonDocument, scan_document};
+use super::finder::{CompleteTrace, ExpectedTrace, TraceFinder, TraceState, describe_foreign_owner};
 
-/// Where libkineto writes unless its environment names another place.
-const ALLOWED: &str = "/tmp/";
-/// What it calls a file whose path it does not allow, up to the pid.
-const FALLBACK: &str = "libkineto_activities_";
+/// How long a file must be unchanged before its content is checked.
+pub(super) const SETTLE_TIME: Duration = Duration::from_millis(150);
+/// The directory that libkineto writes below unless `KINETO_ONDEMAND_TRACE_DIR` is set in its environment
+/// (pytorch/kineto 114171d, `libkineto/src/Config.cpp`, `kDefaultOnDemandTraceDir`).
+const DEFAULT_TRACE_DIR: &str = "/tmp/";
+/// The name, up to the pid, of the file that it writes instead of one at a path that it does not allow.
+const FALLBACK_PREFIX: &str = "libkineto_activities_";
 
-/// What libkineto will not do with a path as the user expects.
-pub(crate) fn trouble(log_file: &str) -> Option<&'static str> {
+/// Returns a warning if libkineto does not write to the path as the user expects (see the module).
+pub(crate) fn find_path_problem(log_file: &str) -> Option<&'static str> {
     if !log_file.contains(".json") {
-        Some(
-            "no `.json` in the path: libkineto finds no place for the pid, and all processes write the same file",
-        )
+        Some("no `.json` in the path: libkineto does not add the pid, and all processes write the same file")
     } else if log_file.contains("..") {
-        Some("libkineto refuses `..` in a path, and writes /tmp/libkineto_activities_PID.json instead")
-    } else if !log_file.starts_with(ALLOWED) {
+        Some("libkineto rejects a path with `..`, and writes /tmp/libkineto_activities_PID.json instead")
+    } else if !log_file.starts_with(DEFAULT_TRACE_DIR) {
         Some(
-            "libkineto writes only below /tmp, unless the process has KINETO_ONDEMAND_TRACE_DIR, and else to \
-             /tmp/libkineto_activities_PID.json",
+            "libkineto writes only below /tmp, or below KINETO_ONDEMAND_TRACE_DIR if that is set for the process; \
+             otherwise it writes /tmp/libkineto_activities_PID.json",
         )
     } else {
         None
     }
 }
 
-/// One state of one file.
+/// Identifies a file and its content without reading it: it differs after every change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Identity {
+struct FileVersion {
     device: u64,
     inode: u64,
     size: u64,
-    changed: (i64, i64),
+    modified: (i64, i64),
 }
 
-impl Identity {
-    fn of(meta: &Metadata) -> Self {
+impl FileVersion {
+    fn from_metadata(meta: &Metadata) -> Self {
         Self {
             device: meta.dev(),
             inode: meta.ino(),
             size: meta.size(),
-            changed: (meta.mtime(), meta.mtime_nsec()),
+            modified: (meta.mtime(), meta.mtime_nsec()),
         }
     }
 }
 
-/// What is known of a file that was seen.
+/// A file that was found.
 #[derive(Debug)]
-struct Sighting {
-    identity: Identity,
-    since: Instant,
-    /// What is in this state of it, or why it is no trace: read to its end once, for all who expect it.
-    content: Option<Result<Content, String>>,
+struct SeenFile {
+    version: FileVersion,
+    first_seen: Instant,
+    /// Its content, or why it is not a trace. Read once per version, for all processes whose trace it may be.
+    content: Option<Result<TraceContent, String>>,
 }
 
-/// What a whole document says of its origin.
+/// The origin of a complete trace.
 #[derive(Clone, Debug)]
-struct Content {
+struct TraceContent {
     trace_id: Option<String>,
     owner: u32,
 }
 
-/// What a file is to somebody who expects a trace.
+/// Whether the file at a path is an expected trace.
 #[derive(Debug)]
-enum Judged {
-    /// The trace.
-    Trace(Trace),
-    /// Perhaps the trace.
-    Doubtful(Trace),
-    /// Not the trace, and why.
+enum CandidateState {
+    /// There is no file.
+    Absent,
+    /// The file has changed just now.
+    Unsettled,
+    /// It is the expected trace.
+    Complete(CompleteTrace),
+    /// It may be the expected trace.
+    Doubtful(CompleteTrace),
+    /// It is not, or it cannot be read, for this reason.
     Rejected(String),
 }
 
-/// Looks for the traces of one request.
-pub(crate) struct Kineto {
+/// Finds the traces of one request.
+pub(crate) struct KinetoTraceFinder {
     log_file: String,
     fallback_dir: PathBuf,
-    /// The files that were there before the request.
-    before: HashMap<PathBuf, Identity>,
-    seen: HashMap<PathBuf, Sighting>,
+    /// The files that existed before the request.
+    preexisting: HashMap<PathBuf, FileVersion>,
+    seen: HashMap<PathBuf, SeenFile>,
 }
 
-impl Kineto {
-    /// Takes note of the files that are there.
+impl KinetoTraceFinder {
+    /// Lists the files that exist.
     pub(crate) fn new(log_file: String) -> Self {
-        Self::with_fallback(log_file, PathBuf::from(ALLOWED))
+        Self::with_fallback(log_file, PathBuf::from(DEFAULT_TRACE_DIR))
     }
 
     fn with_fallback(log_file: String, fallback_dir: PathBuf) -> Self {
-        let mut before = HashMap::new();
-        let own = trace_path(&log_file, 0);
+        let mut preexisting = HashMap::new();
+        let example = trace_path(&log_file, 0);
         for (directory, prefix) in [
-            (Path::new(&own).parent().unwrap_or(Path::new("/")), stem(&log_file)),
-            (&fallback_dir, FALLBACK.to_owned()),
+            (Path::new(&example).parent().unwrap_or(Path::new("/")), shared_name_prefix(&log_file)),
+            (&fallback_dir, FALLBACK_PREFIX.to_owned()),
         ] {
             for entry in std::fs::read_dir(directory).into_iter().flatten().flatten() {
                 if entry.file_name().to_string_lossy().starts_with(&prefix)
                     && let Ok(meta) = entry.metadata()
                 {
-                    before.insert(entry.path(), Identity::of(&meta));
+                    preexisting.insert(entry.path(), FileVersion::from_metadata(&meta));
                 }
             }
         }
-        Self { log_file, fallback_dir, before, seen: HashMap::new() }
+        Self { log_file, fallback_dir, preexisting, seen: HashMap::new() }
     }
 
-    /// The places where the trace of a process may be, the likeliest first.
-    fn candidates(&self, pid: i64) -> Vec<PathBuf> {
-        let mut places = vec![PathBuf::from(trace_path(&self.log_file, pid))];
-        // Older versions know only `.json`; other writers put the pid before the last one.
+    /// Returns the paths where the trace of a process can be, the most likely first.
+    fn candidate_paths(&self, pid: i64) -> Vec<PathBuf> {
+        let mut paths = vec![PathBuf::from(trace_path(&self.log_file, pid))];
+        // Older versions of libkineto insert the pid before the first `.json` also in `.pt.trace.json`, other writers
+        // before the last one.
         for at in [self.log_file.find(".json"), self.log_file.rfind(".json")].into_iter().flatten() {
-            places.push(format!("{}_{pid}{}", &self.log_file[..at], &self.log_file[at..]).into());
+            paths.push(format!("{}_{pid}{}", &self.log_file[..at], &self.log_file[at..]).into());
         }
-        places.push(self.fallback_dir.join(format!("{FALLBACK}{pid}.json")));
-        places.dedup();
-        places
+        paths.push(self.fallback_dir.join(format!("{FALLBACK_PREFIX}{pid}.json")));
+        paths.dedup();
+        paths
     }
 
-    fn fallback(&self, place: &Path) -> Option<String> {
-        let own = place.parent() == Some(&self.fallback_dir)
-            && place.file_name().is_some_and(|n| n.to_string_lossy().starts_with(FALLBACK));
-        own.then(|| format!("the process does not write to {}, and used {}", self.log_file, place.display()))
+    fn describe_fallback(&self, path: &Path) -> Option<String> {
+        let own = path.parent() == Some(&self.fallback_dir)
+            && path.file_name().is_some_and(|n| n.to_string_lossy().starts_with(FALLBACK_PREFIX));
+        own.then(|| {
+            format!("the process does not write to {}; it wrote {} instead", self.log_file, path.display())
+        })
     }
 
-    /// Looks at one place: `None` when there is nothing, `Err` with the reason when it cannot be judged (yet).
-    fn look_at(&mut self, place: &Path, expected: &Expected) -> Option<Result<Judged, Option<String>>> {
-        let meta = std::fs::symlink_metadata(place).ok()?;
-        let identity = Identity::of(&meta);
-        if self.before.get(place) == Some(&identity) {
-            return Some(Err(Some("there is only the file of an earlier request".to_owned())));
+    /// Checks the file at one path.
+    fn check_candidate(&mut self, path: &Path, expected: &ExpectedTrace) -> CandidateState {
+        let Ok(meta) = std::fs::symlink_metadata(path) else { return CandidateState::Absent };
+        let version = FileVersion::from_metadata(&meta);
+        if self.preexisting.get(path) == Some(&version) {
+            return CandidateState::Rejected("only the file of an earlier request exists".to_owned());
         }
-        match self.seen.get(place) {
-            Some(sighting) if sighting.identity == identity => {
-                if let Some(content) = sighting.content.clone() {
-                    return Some(Ok(self.judge(place, identity, content, expected)));
-                }
-                if sighting.since.elapsed() < SETTLE {
-                    return Some(Err(None));
-                }
+        // A file is read once it has not changed for some time, and then only once.
+        match self.seen.get(path).filter(|seen| seen.version == version) {
+            None => {
+                let seen = SeenFile { version, first_seen: Instant::now(), content: None };
+                self.seen.insert(path.to_owned(), seen);
+                return CandidateState::Unsettled;
             }
-            _ => {
-                let sighting = Sighting { identity, since: Instant::now(), content: None };
-                self.seen.insert(place.to_owned(), sighting);
-                return Some(Err(None));
+            Some(SeenFile { content: Some(content), .. }) => {
+                return self.match_content(path, version, content.clone(), expected);
             }
+            Some(seen) if seen.first_seen.elapsed() < SETTLE_TIME => return CandidateState::Unsettled,
+            Some(_) => {}
         }
-        let content = match read(place, identity) {
+        let content = match read_settled_file(path, version) {
             Ok(content) => content,
-            Err(e) => return Some(Err(Some(e.to_string()))),
+            Err(e) => return CandidateState::Rejected(e.to_string()),
         };
-        if let Some(sighting) = self.seen.get_mut(place) {
-            sighting.content = Some(content.clone());
+        if let Some(seen) = self.seen.get_mut(path) {
+            seen.content = Some(content.clone());
         }
-        Some(Ok(self.judge(place, identity, content, expected)))
+        self.match_content(path, version, content, expected)
     }
 
-    fn judge(
+    fn match_content(
         &self,
-        place: &Path,
-        identity: Identity,
-        content: Result<Content, String>,
-        expected: &Expected,
-    ) -> Judged {
-        let Content { trace_id, owner } = match content {
+        path: &Path,
+        version: FileVersion,
+        content: Result<TraceContent, String>,
+        expected: &ExpectedTrace,
+    ) -> CandidateState {
+        let TraceContent { trace_id, owner } = match content {
             Ok(content) => content,
-            Err(reason) => return Judged::Rejected(reason),
+            Err(reason) => return CandidateState::Rejected(reason),
         };
-        let (path, remark) = (place.to_owned(), self.fallback(place));
-        weigh(Trace { path, size_bytes: Some(identity.size), trace_id, remark }, stranger(owner), expected)
+        let (path, remark) = (path.to_owned(), self.describe_fallback(path));
+        match_trace(
+            CompleteTrace { path, size_bytes: Some(version.size), trace_id, remark },
+            describe_foreign_owner(owner),
+            expected,
+        )
     }
 }
 
-/// Reads a file that has stopped changing: its content, or why it is no trace.
-fn read(place: &Path, identity: Identity) -> std::io::Result<Result<Content, String>> {
-    let (mut file, _) = open_regular(place)?;
-    let document = examine(&mut file)?;
+/// Reads a file that has stopped changing. Returns its content, or why it is not a trace.
+fn read_settled_file(path: &Path, version: FileVersion) -> std::io::Result<Result<TraceContent, String>> {
+    let (mut file, _) = open_regular(path)?;
+    let document = scan_document(&mut file)?;
     let now = file.metadata()?;
     Ok(match document {
-        _ if Identity::of(&now) != identity => Err("still being written".to_owned()),
-        Document::Unfinished => Err(format!("{} bytes, and not the end of the document", identity.size)),
-        Document::NotJson => Err("not a JSON document".to_owned()),
-        Document::Whole { trace_id } => {
-            Ok(Content { trace_id: trace_id.filter(|id| !id.is_empty()), owner: now.uid() })
+        _ if FileVersion::from_metadata(&now) != version => Err("still being written".to_owned()),
+        JsonDocument::Truncated => Err(format!("truncated JSON document of {} bytes", version.size)),
+        JsonDocument::NotJson => Err("not a JSON document".to_owned()),
+        JsonDocument::Complete { trace_id } => {
+            Ok(TraceContent { trace_id: trace_id.filter(|id| !id.is_empty()), owner: now.uid() })
         }
     })
 }
 
-/// Decides whether a whole trace is the expected one. `stranger` says whose it is, if not ours or root's.
-fn weigh(mut trace: Trace, stranger: Option<String>, expected: &Expected) -> Judged {
-    let named = |what: &str| format!("{} {what}", trace.path.display());
-    let (doubt, remark) = match (&expected.trace_id, &trace.trace_id, &stranger) {
-        (Some(due), Some(id), _) if due != id => {
-            return Judged::Rejected(format!("the trace of another request (trace_id {id})"));
+/// Decides whether a complete trace is the expected one. `foreign_owner` describes its owner, if that is neither this
+/// user nor root.
+fn match_trace(
+    mut trace: CompleteTrace,
+    foreign_owner: Option<String>,
+    expected: &ExpectedTrace,
+) -> CandidateState {
+    let with_path = |remark: &str| format!("{} {remark}", trace.path.display());
+    let (doubt, remark) = match (&expected.trace_id, &trace.trace_id, &foreign_owner) {
+        (Some(expected_id), Some(id), _) if expected_id != id => {
+            return CandidateState::Rejected(format!("the trace of another request (trace_id {id})"));
         }
-        (Some(_), None, Some(who)) => return Judged::Rejected(format!("has no trace_id, and {who}")),
-        (Some(_), None, None) => (true, Some(named("has no trace_id, and may not be of this request"))),
-        (None, _, Some(who)) => (true, Some(named(&format!("{who}, and may not be of this request")))),
-        (Some(_), Some(_), Some(who)) => (false, Some(named(who))),
+        (Some(_), None, Some(owner)) => {
+            return CandidateState::Rejected(format!("has no trace_id, and {owner}"));
+        }
+        (Some(_), None, None) => {
+            (true, Some(with_path("has no trace_id, and may belong to another request")))
+        }
+        (None, _, Some(owner)) => {
+            (true, Some(with_path(&format!("{owner}, and may belong to another request"))))
+        }
+        (Some(_), Some(_), Some(owner)) => (false, Some(with_path(owner))),
         (_, _, None) => (false, None),
     };
     trace.remark = match (trace.remark, remark) {
         (Some(one), Some(two)) => Some(format!("{one}; {two}")),
         (one, two) => one.or(two),
     };
-    if doubt { Judged::Doubtful(trace) } else { Judged::Trace(trace) }
+    if doubt { CandidateState::Doubtful(trace) } else { CandidateState::Complete(trace) }
 }
 
-/// The beginning of the names of all traces of a log file.
-fn stem(log_file: &str) -> String {
-    let own = trace_path(log_file, 0);
-    let name = Path::new(&own).file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
+/// Returns the prefix that the names of all traces of a log file share.
+fn shared_name_prefix(log_file: &str) -> String {
+    let example = trace_path(log_file, 0);
+    let name = Path::new(&example).file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
     name.split(".json")
         .next()
         .unwrap_or_default()
@@ -235,44 +259,44 @@ fn stem(log_file: &str) -> String {
         .to_owned()
 }
 
-impl Traces for Kineto {
-    fn look(&mut self, expected: &Expected) -> Look {
+impl TraceFinder for KinetoTraceFinder {
+    fn check_trace(&mut self, expected: &ExpectedTrace) -> TraceState {
         let mut best: Option<(PathBuf, Option<String>)> = None;
         let mut doubtful = None;
-        let places = self.candidates(expected.pid);
-        for place in &places {
-            match self.look_at(place, expected) {
-                None => {}
-                Some(Ok(Judged::Trace(trace))) => return Look::Complete(trace),
-                Some(Ok(Judged::Doubtful(trace))) => doubtful = doubtful.or(Some(trace)),
-                Some(Err(None)) => best = Some((place.clone(), None)),
-                Some(Ok(Judged::Rejected(reason)) | Err(Some(reason))) => {
-                    best = best.or_else(|| Some((place.clone(), Some(reason))));
+        let paths = self.candidate_paths(expected.pid);
+        for path in &paths {
+            match self.check_candidate(path, expected) {
+                CandidateState::Absent => {}
+                CandidateState::Complete(trace) => return TraceState::Complete(trace),
+                CandidateState::Doubtful(trace) => doubtful = doubtful.or(Some(trace)),
+                CandidateState::Unsettled => best = Some((path.clone(), None)),
+                CandidateState::Rejected(reason) => {
+                    best = best.or_else(|| Some((path.clone(), Some(reason))));
                 }
             }
         }
         if let Some(trace) = doubtful {
-            return Look::Doubtful(trace);
+            return TraceState::Doubtful(trace);
         }
         match best {
-            Some((path, None)) => Look::Unsettled { path },
-            Some((path, Some(reason))) => Look::Waiting { path, reason },
-            None => Look::Waiting { path: places[0].clone(), reason: "no such file".to_owned() },
+            Some((path, None)) => TraceState::Unsettled { path },
+            Some((path, Some(reason))) => TraceState::Waiting { path, reason },
+            None => TraceState::Waiting { path: paths[0].clone(), reason: "no such file".to_owned() },
         }
     }
 
-    fn directories(&self) -> Vec<PathBuf> {
-        let own = trace_path(&self.log_file, 0);
-        let mut directories: Vec<_> = Path::new(&own).parent().map(Path::to_owned).into_iter().collect();
+    fn watched_directories(&self) -> Vec<PathBuf> {
+        let example = trace_path(&self.log_file, 0);
+        let mut directories: Vec<_> = Path::new(&example).parent().map(Path::to_owned).into_iter().collect();
         directories.push(self.fallback_dir.clone());
         directories
     }
 }
 
 #[cfg(test)]
-impl Kineto {
-    /// Falls back to a directory of the test's own.
-    pub(crate) fn for_test(log_file: &Path, fallback_dir: &Path) -> Self {
+impl KinetoTraceFinder {
+    /// Uses a directory of the test instead of `/tmp`.
+    pub(crate) fn with_test_fallback(log_file: &Path, fallback_dir: &Path) -> Self {
         Self::with_fallback(log_file.to_str().unwrap().to_owned(), fallback_dir.to_owned())
     }
 }
@@ -282,53 +306,55 @@ mod tests {
     use super::*;
 
     #[test]
-    fn who_wrote_it_and_which_id_it_has_decide_together() {
-        let judged = |due: Option<&str>, id: Option<&str>, uid: u32| {
+    fn the_owner_and_the_trace_id_decide_together() {
+        let match_of = |expected_id: Option<&str>, id: Option<&str>, uid: u32| {
             let owned = |id: Option<&str>| id.map(str::to_owned);
-            let expected = Expected { host: "h".into(), pid: 7, trace_id: owned(due) };
-            let trace = Trace { path: "/t".into(), size_bytes: None, trace_id: owned(id), remark: None };
-            match weigh(trace, stranger(uid), &expected) {
-                Judged::Trace(t) => ("trace", t.remark.unwrap_or_default()),
-                Judged::Doubtful(t) => ("doubtful", t.remark.unwrap_or_default()),
-                Judged::Rejected(reason) => ("rejected", reason),
+            let expected = ExpectedTrace { host: "h".into(), pid: 7, trace_id: owned(expected_id) };
+            let trace =
+                CompleteTrace { path: "/t".into(), size_bytes: None, trace_id: owned(id), remark: None };
+            match match_trace(trace, describe_foreign_owner(uid), &expected) {
+                CandidateState::Complete(t) => ("trace", t.remark.unwrap_or_default()),
+                CandidateState::Doubtful(t) => ("doubtful", t.remark.unwrap_or_default()),
+                CandidateState::Rejected(reason) => ("rejected", reason),
+                other => panic!("{other:?}"),
             }
         };
         let me = rustix::process::geteuid().as_raw();
         let other = me + 4321;
         for known in [me, 0] {
-            assert_eq!(judged(Some("5"), Some("5"), known), ("trace", String::new()));
-            assert_eq!(judged(None, Some("5"), known), ("trace", String::new()));
-            assert_eq!(judged(None, None, known), ("trace", String::new()));
-            assert_eq!(judged(Some("5"), Some("6"), known).0, "rejected");
-            assert_eq!(judged(Some("5"), None, known).0, "doubtful");
+            assert_eq!(match_of(Some("5"), Some("5"), known), ("trace", String::new()));
+            assert_eq!(match_of(None, Some("5"), known), ("trace", String::new()));
+            assert_eq!(match_of(None, None, known), ("trace", String::new()));
+            assert_eq!(match_of(Some("5"), Some("6"), known).0, "rejected");
+            assert_eq!(match_of(Some("5"), None, known).0, "doubtful");
         }
-        let whose = format!("/t belongs to uid {other}");
-        assert_eq!(judged(Some("5"), Some("5"), other), ("trace", whose.clone()));
-        assert_eq!(judged(Some("5"), Some("6"), other).0, "rejected");
+        let owner_remark = format!("/t belongs to uid {other}");
+        assert_eq!(match_of(Some("5"), Some("5"), other), ("trace", owner_remark.clone()));
+        assert_eq!(match_of(Some("5"), Some("6"), other).0, "rejected");
         assert_eq!(
-            judged(Some("5"), None, other),
+            match_of(Some("5"), None, other),
             ("rejected", format!("has no trace_id, and belongs to uid {other}"))
         );
         for id in [None, Some("5")] {
             assert_eq!(
-                judged(None, id, other),
-                ("doubtful", format!("{whose}, and may not be of this request"))
+                match_of(None, id, other),
+                ("doubtful", format!("{owner_remark}, and may belong to another request"))
             );
         }
     }
 
     #[test]
-    fn stems_are_common_to_all_pids() {
-        assert_eq!(stem("/tmp/t.json"), "t");
-        assert_eq!(stem("/tmp/t.pt.trace.json"), "t");
-        assert_eq!(stem("/tmp/plain"), "plain");
+    fn the_prefix_is_common_to_all_pids() {
+        assert_eq!(shared_name_prefix("/tmp/t.json"), "t");
+        assert_eq!(shared_name_prefix("/tmp/t.pt.trace.json"), "t");
+        assert_eq!(shared_name_prefix("/tmp/plain"), "plain");
     }
 
     #[test]
     fn paths_that_libkineto_changes_are_pointed_out() {
-        assert_eq!(trouble("/tmp/t.json"), None);
-        assert!(trouble("/tmp/t").unwrap().contains("same file"));
-        assert!(trouble("/tmp/../x.json").unwrap().contains(".."));
-        assert!(trouble("/data/t.json").unwrap().contains("KINETO_ONDEMAND_TRACE_DIR"));
+        assert_eq!(find_path_problem("/tmp/t.json"), None);
+        assert!(find_path_problem("/tmp/t").unwrap().contains("same file"));
+        assert!(find_path_problem("/tmp/../x.json").unwrap().contains(".."));
+        assert!(find_path_problem("/data/t.json").unwrap().contains("KINETO_ONDEMAND_TRACE_DIR"));
     }
 }

@@ -1,4 +1,4 @@
-//! Files that appear slowly, in place, by renaming, from earlier runs, with other ids.
+//! Files that are written slowly, renamed, left by earlier runs, or carry another id.
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
@@ -6,26 +6,27 @@ use std::io::Write;
 use std::path::Path;
 use std::thread;
 
-use super::ascend::Ascend;
-use super::kineto::Kineto;
+use super::args::DEFAULT_TIMEOUT;
+use super::ascend::AscendTraceFinder;
+use super::kineto::KinetoTraceFinder;
 use super::*;
 
 const LONG: Duration = Duration::from_secs(60);
 const SHORT: Duration = Duration::from_millis(700);
 
-fn expected(pid: i64, trace_id: Option<&str>) -> Expected {
-    Expected { host: "localhost".into(), pid, trace_id: trace_id.map(str::to_owned) }
+fn expected(pid: i64, trace_id: Option<&str>) -> ExpectedTrace {
+    ExpectedTrace { host: "localhost".into(), pid, trace_id: trace_id.map(str::to_owned) }
 }
 
 /// Waits; the complete traces in order, and what is missing.
 fn wait(
-    traces: &mut dyn Traces,
-    pending: Vec<Expected>,
+    traces: &mut dyn TraceFinder,
+    pending: Vec<ExpectedTrace>,
     timeout: Duration,
-) -> (Vec<Trace>, Vec<(i64, String)>) {
+) -> (Vec<CompleteTrace>, Vec<(i64, String)>) {
     let mut complete = Vec::new();
-    let needed = traces.needed(pending.len());
-    let missing = watch_for(traces, pending, needed, timeout, |_, trace| {
+    let needed = traces.needed_count(pending.len());
+    let missing = poll_until_complete(traces, pending, needed, timeout, |_, trace| {
         complete.push(trace);
         Ok(())
     });
@@ -33,14 +34,14 @@ fn wait(
 }
 
 /// A directory for traces and one to fall back to.
-struct Place(tempfile::TempDir);
+struct TestDirs(tempfile::TempDir);
 
-impl Place {
+impl TestDirs {
     fn new() -> Self {
-        let place = Self(tempfile::tempdir().unwrap());
-        fs::create_dir(place.0.path().join("traces")).unwrap();
-        fs::create_dir(place.0.path().join("tmp")).unwrap();
-        place
+        let dirs = Self(tempfile::tempdir().unwrap());
+        fs::create_dir(dirs.0.path().join("traces")).unwrap();
+        fs::create_dir(dirs.0.path().join("tmp")).unwrap();
+        dirs
     }
 
     fn trace(&self, name: &str) -> PathBuf {
@@ -51,12 +52,12 @@ impl Place {
         self.0.path().join("tmp")
     }
 
-    fn kineto(&self) -> Kineto {
-        Kineto::for_test(&self.trace("t.json"), &self.fallback())
+    fn kineto(&self) -> KinetoTraceFinder {
+        KinetoTraceFinder::with_test_fallback(&self.trace("t.json"), &self.fallback())
     }
 
-    fn ascend(&self, analysed: bool, ranks: Option<usize>) -> Ascend {
-        Ascend::new(self.0.path().join("traces").to_str().unwrap(), analysed, ranks)
+    fn ascend(&self, analyzed: bool, ranks: Option<usize>) -> AscendTraceFinder {
+        AscendTraceFinder::new(self.0.path().join("traces").to_str().unwrap(), analyzed, ranks)
     }
 }
 
@@ -66,9 +67,9 @@ fn document(id: &str) -> String {
 
 #[test]
 fn a_file_written_in_place_and_slowly_is_waited_for() {
-    let place = Place::new();
-    let mut traces = place.kineto();
-    let path = place.trace("t_7.json");
+    let dirs = TestDirs::new();
+    let mut traces = dirs.kineto();
+    let path = dirs.trace("t_7.json");
     let writer = thread::spawn(move || {
         thread::sleep(Duration::from_millis(50));
         let mut file = File::create(path).unwrap();
@@ -84,16 +85,16 @@ fn a_file_written_in_place_and_slowly_is_waited_for() {
     let (complete, missing) = wait(&mut traces, vec![expected(7, Some("5"))], LONG);
     writer.join().unwrap();
     assert_eq!(missing, []);
-    assert_eq!(complete[0].path, place.trace("t_7.json"));
+    assert_eq!(complete[0].path, dirs.trace("t_7.json"));
     assert_eq!(complete[0].trace_id.as_deref(), Some("5"));
-    assert_eq!(complete[0].size_bytes, Some(fs::metadata(place.trace("t_7.json")).unwrap().len()));
+    assert_eq!(complete[0].size_bytes, Some(fs::metadata(dirs.trace("t_7.json")).unwrap().len()));
 }
 
 #[test]
 fn files_that_are_renamed_come_in_the_order_of_completion() {
-    let place = Place::new();
-    let mut traces = place.kineto();
-    let (tmp, b, a) = (place.trace("x.tmp"), place.trace("t_2.json"), place.trace("t_1.json"));
+    let dirs = TestDirs::new();
+    let mut traces = dirs.kineto();
+    let (tmp, b, a) = (dirs.trace("x.tmp"), dirs.trace("t_2.json"), dirs.trace("t_1.json"));
     let writer = thread::spawn(move || {
         for (path, id) in [(b, "22"), (a, "11")] {
             fs::write(&tmp, document(id)).unwrap();
@@ -105,40 +106,40 @@ fn files_that_are_renamed_come_in_the_order_of_completion() {
     writer.join().unwrap();
     assert_eq!(missing, []);
     let paths: Vec<_> = complete.into_iter().map(|t| t.path).collect();
-    assert_eq!(paths, [place.trace("t_2.json"), place.trace("t_1.json")]);
+    assert_eq!(paths, [dirs.trace("t_2.json"), dirs.trace("t_1.json")]);
 }
 
 #[test]
 fn a_file_of_an_earlier_run_is_not_the_new_one() {
-    let place = Place::new();
-    fs::write(place.trace("t_7.json"), document("5")).unwrap();
-    let mut traces = place.kineto();
+    let dirs = TestDirs::new();
+    fs::write(dirs.trace("t_7.json"), document("5")).unwrap();
+    let mut traces = dirs.kineto();
     let (complete, missing) = wait(&mut traces, vec![expected(7, None)], SHORT);
     assert_eq!(complete, []);
-    assert_eq!(missing, [(7, "there is only the file of an earlier request".to_owned())]);
+    assert_eq!(missing, [(7, "only the file of an earlier request exists".to_owned())]);
     // Written anew, it is.
-    fs::write(place.trace("t_7.json"), document("66")).unwrap();
+    fs::write(dirs.trace("t_7.json"), document("66")).unwrap();
     let (complete, _) = wait(&mut traces, vec![expected(7, None)], LONG);
     assert_eq!(complete.len(), 1);
 }
 
 #[test]
 fn a_file_with_another_trace_id_is_not_ours() {
-    let place = Place::new();
-    let mut traces = place.kineto();
-    fs::write(place.trace("t_7.json"), document("666")).unwrap();
+    let dirs = TestDirs::new();
+    let mut traces = dirs.kineto();
+    fs::write(dirs.trace("t_7.json"), document("666")).unwrap();
     let (complete, missing) = wait(&mut traces, vec![expected(7, Some("5"))], SHORT);
     assert_eq!(complete, []);
     assert_eq!(missing, [(7, "the trace of another request (trace_id 666)".to_owned())]);
-    fs::write(place.trace("t_7.json"), document("5")).unwrap();
+    fs::write(dirs.trace("t_7.json"), document("5")).unwrap();
     assert_eq!(wait(&mut traces, vec![expected(7, Some("5"))], LONG).0.len(), 1);
 }
 
 #[test]
-fn a_file_without_the_trace_id_that_is_due_is_the_last_resort() {
-    let place = Place::new();
-    let mut traces = place.kineto();
-    fs::write(place.trace("t_7.json"), "{}").unwrap();
+fn a_file_without_the_expected_trace_id_is_accepted_at_the_deadline() {
+    let dirs = TestDirs::new();
+    let mut traces = dirs.kineto();
+    fs::write(dirs.trace("t_7.json"), "{}").unwrap();
     let start = Instant::now();
     let (complete, missing) = wait(&mut traces, vec![expected(7, Some("5"))], SHORT);
     assert!(start.elapsed() >= SHORT, "taken at the deadline only");
@@ -146,17 +147,17 @@ fn a_file_without_the_trace_id_that_is_due_is_the_last_resort() {
     assert_eq!(complete[0].trace_id, None);
     assert!(complete[0].remark.as_ref().unwrap().contains("has no trace_id"));
     // Where no id is due, there is nothing to wait for.
-    let mut traces = place.kineto();
-    fs::write(place.trace("t_7.json"), "{\"traceEvents\":[]}").unwrap();
+    let mut traces = dirs.kineto();
+    fs::write(dirs.trace("t_7.json"), "{\"traceEvents\":[]}").unwrap();
     let (complete, _) = wait(&mut traces, vec![expected(7, None)], LONG);
     assert_eq!((complete.len(), complete[0].remark.as_ref()), (1, None));
 }
 
 #[test]
-fn a_planted_file_does_not_stand_for_the_trace() {
-    let place = Place::new();
-    let mut traces = place.kineto();
-    let path = place.trace("t_7.json");
+fn a_planted_file_is_not_taken_for_the_trace() {
+    let dirs = TestDirs::new();
+    let mut traces = dirs.kineto();
+    let path = dirs.trace("t_7.json");
     fs::write(&path, "{}").unwrap();
     let writer = thread::spawn(move || {
         thread::sleep(Duration::from_millis(500));
@@ -169,9 +170,9 @@ fn a_planted_file_does_not_stand_for_the_trace() {
 
 #[test]
 fn processes_that_share_a_file_find_what_each_wrote() {
-    let place = Place::new();
-    let path = place.trace("plain");
-    let mut traces = Kineto::for_test(&path, &place.fallback());
+    let dirs = TestDirs::new();
+    let path = dirs.trace("plain");
+    let mut traces = KinetoTraceFinder::with_test_fallback(&path, &dirs.fallback());
     let writer = thread::spawn(move || {
         for id in ["22", "11"] {
             fs::write(&path, document(id)).unwrap();
@@ -185,34 +186,34 @@ fn processes_that_share_a_file_find_what_each_wrote() {
 }
 
 #[test]
-fn a_planted_file_does_not_hide_the_trace_in_another_place() {
-    let place = Place::new();
-    let mut traces = place.kineto();
-    fs::write(place.trace("t_7.json"), "{}").unwrap();
-    let own = place.fallback().join("libkineto_activities_7.json");
+fn a_planted_file_does_not_hide_the_trace_at_another_path() {
+    let dirs = TestDirs::new();
+    let mut traces = dirs.kineto();
+    fs::write(dirs.trace("t_7.json"), "{}").unwrap();
+    let own = dirs.fallback().join("libkineto_activities_7.json");
     fs::write(&own, document("5")).unwrap();
     let (complete, _) = wait(&mut traces, vec![expected(7, Some("5"))], LONG);
     assert_eq!(complete[0].path, own);
 }
 
 #[test]
-fn a_cut_file_and_no_file_are_missing_with_reasons() {
-    let place = Place::new();
-    let mut traces = place.kineto();
-    fs::write(place.trace("t_1.json"), "{\"traceEvents\":[{}").unwrap();
+fn truncated_and_absent_files_are_missing_with_reasons() {
+    let dirs = TestDirs::new();
+    let mut traces = dirs.kineto();
+    fs::write(dirs.trace("t_1.json"), "{\"traceEvents\":[{}").unwrap();
     let (complete, missing) = wait(&mut traces, vec![expected(1, None), expected(2, None)], SHORT);
     assert_eq!(complete, []);
     assert_eq!(
         missing,
-        [(1, "18 bytes, and not the end of the document".to_owned()), (2, "no such file".to_owned())]
+        [(1, "truncated JSON document of 18 bytes".to_owned()), (2, "no such file".to_owned())]
     );
 }
 
 #[test]
-fn libkinetos_own_name_is_noticed() {
-    let place = Place::new();
-    let mut traces = place.kineto();
-    let path = place.fallback().join("libkineto_activities_7.json");
+fn the_default_name_of_libkineto_is_found() {
+    let dirs = TestDirs::new();
+    let mut traces = dirs.kineto();
+    let path = dirs.fallback().join("libkineto_activities_7.json");
     fs::write(&path, document("5")).unwrap();
     let (complete, _) = wait(&mut traces, vec![expected(7, Some("5"))], LONG);
     assert_eq!(complete[0].path, path);
@@ -220,11 +221,11 @@ fn libkinetos_own_name_is_noticed() {
 }
 
 #[test]
-fn links_are_not_followed() {
-    let place = Place::new();
-    let mut traces = place.kineto();
-    fs::write(place.trace("real"), document("5")).unwrap();
-    std::os::unix::fs::symlink(place.trace("real"), place.trace("t_7.json")).unwrap();
+fn symlinks_are_not_followed() {
+    let dirs = TestDirs::new();
+    let mut traces = dirs.kineto();
+    fs::write(dirs.trace("real"), document("5")).unwrap();
+    std::os::unix::fs::symlink(dirs.trace("real"), dirs.trace("t_7.json")).unwrap();
     let (complete, missing) = wait(&mut traces, vec![expected(7, None)], SHORT);
     assert_eq!(complete, []);
     assert_eq!(missing, [(7, "is a symbolic link".to_owned())]);
@@ -232,10 +233,10 @@ fn links_are_not_followed() {
 
 #[test]
 fn a_directory_that_does_not_exist_yet_is_waited_for() {
-    let place = Place::new();
-    let log_file = place.trace("deep/er/t.json");
-    let mut traces = Kineto::for_test(&log_file, &place.fallback());
-    let path = place.trace("deep/er/t_7.json");
+    let dirs = TestDirs::new();
+    let log_file = dirs.trace("deep/er/t.json");
+    let mut traces = KinetoTraceFinder::with_test_fallback(&log_file, &dirs.fallback());
+    let path = dirs.trace("deep/er/t_7.json");
     let writer = thread::spawn(move || {
         thread::sleep(Duration::from_millis(100));
         fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -246,55 +247,55 @@ fn a_directory_that_does_not_exist_yet_is_waited_for() {
     assert_eq!(complete.len(), 1);
 }
 
-fn tree(place: &Place, name: &str) -> PathBuf {
-    let dir = place.trace(name);
+fn create_trace_dir(dirs: &TestDirs, name: &str) -> PathBuf {
+    let dir = dirs.trace(name);
     fs::create_dir(&dir).unwrap();
     dir
 }
 
-fn close(dir: &Path) {
+fn end_recording(dir: &Path) {
     fs::write(dir.join("profiler_info_0.json"), "{\"rank_id\":0}").unwrap();
 }
 
 #[test]
 fn an_ascend_tree_is_complete_when_its_info_is_whole() {
-    let place = Place::new();
-    close(&tree(&place, "h_7_20240102030405000_ascend_pt"));
-    let mut traces = place.ascend(false, None);
+    let dirs = TestDirs::new();
+    end_recording(&create_trace_dir(&dirs, "h_7_20240102030405000_ascend_pt"));
+    let mut traces = dirs.ascend(false, None);
     let (complete, missing) = wait(&mut traces, vec![expected(7, None)], SHORT);
     assert_eq!((complete, missing), (vec![], vec![(7, "no such directory".to_owned())]));
-    let dir = tree(&place, "h_7_20240102030405001_ascend_pt");
-    tree(&place, "h_77_20240102030405001_ascend_pt");
+    let dir = create_trace_dir(&dirs, "h_7_20240102030405001_ascend_pt");
+    create_trace_dir(&dirs, "h_77_20240102030405001_ascend_pt");
     let (_, missing) = wait(&mut traces, vec![expected(7, None)], SHORT);
     assert_eq!(missing[0].1, "recording has not ended: no profiler_info*.json yet");
     fs::write(dir.join("profiler_info_0.json"), "{\"rank_id\":").unwrap();
     assert_eq!(wait(&mut traces, vec![expected(7, None)], SHORT).0, []);
-    close(&dir);
+    end_recording(&dir);
     let (complete, _) = wait(&mut traces, vec![expected(7, None)], LONG);
     assert_eq!(complete[0].path, dir);
 }
 
 #[test]
-fn a_worker_name_that_is_not_utf_8_is_found_and_told_exactly() {
-    let place = Place::new();
-    let mut traces = place.ascend(false, None);
-    let dir = place.trace("").join(OsStr::from_bytes(b"h\xff_7_20240102030405001_ascend_pt"));
+fn a_worker_name_that_is_not_utf_8_is_found_and_reported_exactly() {
+    let dirs = TestDirs::new();
+    let mut traces = dirs.ascend(false, None);
+    let dir = dirs.trace("").join(OsStr::from_bytes(b"h\xff_7_20240102030405001_ascend_pt"));
     fs::create_dir(&dir).unwrap();
-    close(&dir);
+    end_recording(&dir);
     let (complete, _) = wait(&mut traces, vec![expected(7, None)], LONG);
     assert_eq!(complete[0].path, dir);
-    assert_eq!(path_hex(&dir), Some(hex(dir.as_os_str().as_bytes())));
-    assert_eq!(path_hex(Path::new("/tmp/t_7.json")), None);
+    assert_eq!(hex_if_not_utf8(&dir), Some(hex(dir.as_os_str().as_bytes())));
+    assert_eq!(hex_if_not_utf8(Path::new("/tmp/t_7.json")), None);
 }
 
 #[test]
-fn an_analysed_ascend_tree_is_complete_when_the_analysis_says_so() {
-    let place = Place::new();
-    let mut traces = place.ascend(true, None);
-    let dir = tree(&place, "h_7_20240102030405001_ascend_pt");
-    close(&dir);
+fn an_analyzed_ascend_tree_is_complete_when_the_analysis_says_so() {
+    let dirs = TestDirs::new();
+    let mut traces = dirs.ascend(true, None);
+    let dir = create_trace_dir(&dirs, "h_7_20240102030405001_ascend_pt");
+    end_recording(&dir);
     let (_, missing) = wait(&mut traces, vec![expected(7, None)], SHORT);
-    assert_eq!(missing[0].1, "the analysis is not done");
+    assert_eq!(missing[0].1, "the analysis has not ended: no analyse.done yet");
     let writer = thread::spawn(move || {
         let results = dir.join("ASCEND_PROFILER_OUTPUT");
         fs::create_dir(&results).unwrap();
@@ -307,35 +308,35 @@ fn an_analysed_ascend_tree_is_complete_when_the_analysis_says_so() {
 
 #[test]
 fn only_as_many_trees_as_ranks_are_waited_for() {
-    let place = Place::new();
-    let mut traces = place.ascend(false, Some(1));
-    close(&tree(&place, "h_8_20240102030405001_ascend_pt"));
+    let dirs = TestDirs::new();
+    let mut traces = dirs.ascend(false, Some(1));
+    end_recording(&create_trace_dir(&dirs, "h_8_20240102030405001_ascend_pt"));
     let (complete, missing) = wait(&mut traces, vec![expected(7, None), expected(8, None)], LONG);
     assert_eq!((complete.len(), missing.len()), (1, 0));
 }
 
 #[test]
 fn the_same_pid_on_two_hosts_needs_two_trees() {
-    let place = Place::new();
-    let mut traces = place.ascend(false, None);
-    close(&tree(&place, "a_7_20240102030405001_ascend_pt"));
+    let dirs = TestDirs::new();
+    let mut traces = dirs.ascend(false, None);
+    end_recording(&create_trace_dir(&dirs, "a_7_20240102030405001_ascend_pt"));
     let two = || vec![expected(7, None), expected(7, None)];
     assert_eq!(wait(&mut traces, two(), SHORT).0.len(), 1);
-    close(&tree(&place, "b_7_20240102030405002_ascend_pt"));
+    end_recording(&create_trace_dir(&dirs, "b_7_20240102030405002_ascend_pt"));
     assert_eq!(wait(&mut traces, vec![expected(7, None)], LONG).0.len(), 1);
 }
 
 #[test]
 fn the_default_deadline_follows_the_recording() {
-    let options = |wait, timeout| WaitOptions { wait, wait_timeout: timeout };
-    let plan = |o: WaitOptions, r| o.plan(r).map(|p| p.timeout);
+    let options = |wait, timeout| WaitArgs { wait, wait_timeout: timeout };
+    let plan = |o: WaitArgs, r| o.wait_plan(r).map(|p| p.timeout);
     assert_eq!(plan(options(false, None), None), None);
     assert_eq!(plan(options(true, None), Some(Duration::from_secs(2))), Some(Duration::from_secs(62)));
-    assert_eq!(plan(options(true, None), None), Some(UNKNOWN));
+    assert_eq!(plan(options(true, None), None), Some(DEFAULT_TIMEOUT));
     assert_eq!(plan(options(true, Some(SHORT)), None), Some(SHORT));
-    assert_eq!(until(0, 500), Duration::from_millis(500));
-    assert_eq!(until(1, 500), Duration::from_millis(500));
-    let soon = SystemTime::now().duration_since(UNIX_EPOCH).unwrap() + Duration::from_secs(100);
-    let later = until(u64::try_from(soon.as_millis()).unwrap(), 500);
+    assert_eq!(time_until_recording_ends(0, 500), Duration::from_millis(500));
+    assert_eq!(time_until_recording_ends(1, 500), Duration::from_millis(500));
+    let soon = time_since_epoch() + Duration::from_secs(100);
+    let later = time_until_recording_ends(u64::try_from(soon.as_millis()).unwrap(), 500);
     assert!(later > Duration::from_secs(90) && later < Duration::from_secs(101));
 }

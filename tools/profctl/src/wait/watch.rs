@@ -1,4 +1,4 @@
-//! Sleeping until something happens in a directory, or long enough.
+//! Waiting for changes in directories with inotify(7), or for a timeout.
 
 use std::collections::HashSet;
 use std::os::fd::OwnedFd;
@@ -8,55 +8,56 @@ use std::time::Duration;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::inotify::{CreateFlags, WatchFlags, add_watch, init};
 
-/// After news, others usually follow: they are taken together.
-const GATHER: Duration = Duration::from_millis(20);
-/// How often to look where the system gives no notifications.
-const BLIND: Duration = Duration::from_millis(250);
+/// Time to collect further events after the first one.
+const GATHER_TIME: Duration = Duration::from_millis(20);
+/// Polling interval without inotify.
+const NO_INOTIFY_INTERVAL: Duration = Duration::from_millis(250);
 
-/// Notifications about directories.
-pub(super) struct Watch {
+/// Watches directories for changes.
+pub(super) struct DirectoryWatch {
     inotify: Option<OwnedFd>,
-    followed: HashSet<PathBuf>,
+    watched: HashSet<PathBuf>,
 }
 
-impl Watch {
-    /// Starts without directories. A system that is out of notifications is looked at more often instead.
+impl DirectoryWatch {
+    /// Creates a watch without directories. If inotify is not available, for example because the limit of instances is
+    /// reached, [`Self::wait_for_change`] returns at a short interval instead.
     pub(super) fn new() -> Self {
-        Self { inotify: init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK).ok(), followed: HashSet::new() }
+        Self { inotify: init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK).ok(), watched: HashSet::new() }
     }
 
-    /// Adds directories; for one that does not exist yet, the closest one above it.
-    pub(super) fn follow(&mut self, directories: &[PathBuf]) {
+    /// Adds directories; for one that does not exist, its closest existing ancestor.
+    pub(super) fn add_directories(&mut self, directories: &[PathBuf]) {
         let Some(inotify) = &self.inotify else { return };
         for directory in directories {
             let Some(existing) = directory.ancestors().find(|d| d.is_dir()).map(Path::to_owned) else {
                 continue;
             };
-            if self.followed.contains(&existing) {
+            if self.watched.contains(&existing) {
                 continue;
             }
             let events =
                 WatchFlags::CREATE | WatchFlags::MOVED_TO | WatchFlags::CLOSE_WRITE | WatchFlags::ONLYDIR;
             if add_watch(inotify, &existing, events).is_ok() {
-                self.followed.insert(existing);
+                self.watched.insert(existing);
             }
         }
     }
 
-    /// Returns when something has happened, or at the latest after `most`.
-    pub(super) fn pause(&self, most: Duration) {
-        let Some(inotify) = self.inotify.as_ref().filter(|_| !self.followed.is_empty()) else {
-            std::thread::sleep(most.min(BLIND));
+    /// Returns when something has changed, at the latest after `limit`.
+    pub(super) fn wait_for_change(&self, limit: Duration) {
+        let Some(inotify) = self.inotify.as_ref().filter(|_| !self.watched.is_empty()) else {
+            std::thread::sleep(limit.min(NO_INOTIFY_INTERVAL));
             return;
         };
         let timeout = Timespec {
-            tv_sec: i64::try_from(most.as_secs()).unwrap_or(i64::MAX),
-            tv_nsec: i64::from(most.subsec_nanos()),
+            tv_sec: i64::try_from(limit.as_secs()).unwrap_or(i64::MAX),
+            tv_nsec: i64::from(limit.subsec_nanos()),
         };
         let mut fds = [PollFd::new(inotify, PollFlags::IN)];
         if matches!(poll(&mut fds, Some(&timeout)), Ok(n) if n > 0) {
-            std::thread::sleep(GATHER.min(most));
-            // What happened does not matter: everything is looked at anyway.
+            std::thread::sleep(GATHER_TIME.min(limit));
+            // The events themselves do not matter: all traces are checked after any of them.
             let mut events = [0; 4096];
             while matches!(rustix::io::read(inotify, &mut events), Ok(n) if n > 0) {}
         }

@@ -1,4 +1,4 @@
-//! One file per subcommand: the flags as typed, and the order in which things happen.
+//! The subcommands, one file each: their options, and the course of a run.
 
 pub(crate) mod demo;
 pub(crate) mod run;

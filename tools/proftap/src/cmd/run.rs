@@ -1,4 +1,4 @@
-//! `proftap run`: register, print each config, pass status and metrics on.
+//! `proftap run`: registers with the daemon, prints each config, and forwards status and metrics.
 
 use std::io;
 use std::os::fd::BorrowedFd;
@@ -11,166 +11,193 @@ use common::out::Out;
 use common::record::proftap::Summary;
 use rustix::event::{PollFd, PollFlags};
 
-use crate::fabric::{Event, Identity, Link, Options, Outbox, Plan, Reporter};
-use crate::feed::Feed;
-use crate::wake::{Wake, wait};
+use crate::fabric::{
+    DaemonLink, FabricArgs, FabricClientPlan, FabricEvent, FabricReporter, MessageQueue, ProcessIdentity,
+};
+use crate::input::InputReader;
+use crate::wake::{WakeReceiver, poll_until};
 
-/// With --exit-on-eof: how long to wait for a daemon that takes the last messages.
-const LINGER: Duration = Duration::from_secs(2);
+/// With `--exit-on-eof`: maximum time to wait for a daemon that accepts the last messages.
+const EXIT_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Register with the daemon, print each request, send what comes on standard input
+/// Register with the daemon, print each request, and send status and metrics from standard input
 ///
-/// Prints a `proftap.registered` record when a daemon knows this process, then a `proftap.config` record for
-/// each request that is meant for it, at once. Takes `proftap.status` and `proftap.metric` records, and metrics
-/// in their wire form, as JSON lines on standard input. Goes on without a daemon and finds it when it comes.
-/// Ends on SIGTERM or SIGINT, with a `proftap.summary` record.
+/// Prints a `proftap.registered` record when a daemon replies, and then a `proftap.config` record for each request,
+/// immediately. Reads `proftap.status` and `proftap.metric` records, and metrics in their wire form,
+/// as JSON lines. Without a daemon it waits until one starts. SIGTERM and SIGINT end it; the last record is
+/// `proftap.summary`.
 #[derive(clap::Args, Debug)]
 #[command(after_long_help = "\
 Examples:
-  Start a program's own profiler on demand:
+  Start the profiler of a program on demand:
     proftap run | jq --unbuffered -c 'select(.type==\"proftap.config\")' | my-profiler
 
-  Tell the daemon what this process does:
+  Send the status of a process to the daemon:
     echo '{\"type\":\"proftap.status\",\"v\":1,\"function\":\"nputrace\",\"state\":\"idle\"}' |
-      proftap run --job 17 --device 3
+      proftap run --job-id 17 --device 3
 
-  Send one metric and leave:
+  Send one metric and exit:
     echo '{\"kind\":\"Kernel\",\"deviceId\":0,\"duration\":81000,\"timestamp\":1763892000000000000}' |
       proftap run --exit-on-eof")]
-pub(crate) struct Args {
-    /// Leave when standard input ends and everything is sent, rather than stay for requests
+pub(crate) struct RunArgs {
+    /// Exit when standard input has ended and all messages are sent
     #[arg(long)]
     exit_on_eof: bool,
-    // Last: its heading would be that of whatever follows.
+    // Last, because its help heading applies to all options after it.
     #[command(flatten)]
-    fabric: Options,
+    fabric: FabricArgs,
 }
 
-pub(crate) fn run(args: &Args, out: &mut Out) -> anyhow::Result<Exit> {
-    run_on(args, Wake::on_signals()?, rustix::stdio::stdin(), out)
+pub(crate) fn run(args: &RunArgs, out: &mut Out) -> anyhow::Result<Exit> {
+    run_on(args, WakeReceiver::on_signals()?, rustix::stdio::stdin(), out)
 }
 
-/// Runs with any descriptor for standard input.
-pub(super) fn run_on(args: &Args, wake: Wake, stdin: BorrowedFd<'_>, out: &mut Out) -> anyhow::Result<Exit> {
-    let plan = args.fabric.plan();
-    let mut tap = Tap::open(&plan, args.exit_on_eof)?;
-    tap.serve(wake, stdin, out)?;
-    tap.finish(out)?;
+/// Runs with another descriptor for standard input.
+pub(super) fn run_on(
+    args: &RunArgs,
+    wake: WakeReceiver,
+    stdin: BorrowedFd<'_>,
+    out: &mut Out,
+) -> anyhow::Result<Exit> {
+    let plan = args.fabric.resolve_plan();
+    let mut tap = ProcessTap::open(&plan, args.exit_on_eof)?;
+    tap.run_loop(wake, stdin, out)?;
+    tap.write_summary(out)?;
     Ok(Exit::Ok)
 }
 
-/// Binds our socket, and says what to do where that is refused.
-pub(crate) fn open(plan: &Plan) -> anyhow::Result<Link> {
-    Link::open(plan, Instant::now())
-        .with_context(|| format!("socket of our own {}", plan.own))
-        .hint("name another place with --socket, or unset KINETO_IPC_SOCKET_DIR")
+/// Binds the client socket.
+///
+/// # Errors
+/// The socket cannot be created.
+pub(crate) fn open_connection(plan: &FabricClientPlan) -> anyhow::Result<DaemonLink> {
+    DaemonLink::open(plan, Instant::now())
+        .with_context(|| format!("client socket {}", plan.client_socket))
+        .hint("give an existing directory with --socket, or unset KINETO_IPC_SOCKET_DIR")
 }
 
-/// The running command.
-struct Tap {
-    link: Link,
-    feed: Feed,
-    outbox: Outbox,
-    reporter: Reporter,
-    who: Identity,
-    /// When to leave at the latest, with --exit-on-eof.
-    leave: Leave,
+/// A run of the subcommand.
+struct ProcessTap {
+    link: DaemonLink,
+    input: InputReader,
+    queue: MessageQueue,
+    reporter: FabricReporter,
+    identity: ProcessIdentity,
+    /// Whether the end of the input ends the run.
+    exit: ExitCondition,
 }
 
-/// Whether the end of the input ends the command.
-enum Leave {
+/// Whether the end of the input ends the run.
+enum ExitCondition {
+    /// It does not.
     Never,
-    AtEnd,
-    By(Instant),
+    /// It will.
+    AtEndOfInput,
+    /// It has ended: exit once all messages are sent, at the latest at this time.
+    Before(Instant),
 }
 
-impl Tap {
-    fn open(plan: &Plan, exit_on_eof: bool) -> anyhow::Result<Self> {
+/// What can be read without blocking.
+struct ReadyInputs {
+    replies: bool,
+    stdin: bool,
+}
+
+impl ProcessTap {
+    fn open(plan: &FabricClientPlan, exit_on_eof: bool) -> anyhow::Result<Self> {
         Ok(Self {
-            link: open(plan)?,
-            feed: Feed::default(),
-            outbox: Outbox::default(),
-            reporter: Reporter::new(plan.who.clone()),
-            who: plan.who.clone(),
-            leave: if exit_on_eof { Leave::AtEnd } else { Leave::Never },
+            link: open_connection(plan)?,
+            input: InputReader::default(),
+            queue: MessageQueue::default(),
+            reporter: FabricReporter::new(plan.identity.clone()),
+            identity: plan.identity.clone(),
+            exit: if exit_on_eof { ExitCondition::AtEndOfInput } else { ExitCondition::Never },
         })
     }
 
-    /// Runs until a signal comes, or the input has ended and that ends the command.
-    fn serve(&mut self, mut wake: Wake, stdin: BorrowedFd<'_>, out: &mut Out) -> anyhow::Result<()> {
+    /// Runs until a signal arrives, or until the end of the input with `--exit-on-eof`.
+    fn run_loop(
+        &mut self,
+        mut wake: WakeReceiver,
+        stdin: BorrowedFd<'_>,
+        out: &mut Out,
+    ) -> anyhow::Result<()> {
         let mut events = Vec::new();
-        while !wake.stopped() && !self.done() {
-            self.link.tick(Instant::now(), &mut events);
-            self.report(&mut events, out)?;
-            if let Err(e) = self.outbox.flush(&self.link, Instant::now()) {
+        while !wake.stop_requested() && !self.is_done() {
+            self.link.poll_if_due(Instant::now(), &mut events);
+            self.report_events(&mut events, out)?;
+            // A message that cannot be sent is dropped: report it, and send the rest.
+            if let Err(e) = self.queue.send_pending(&self.link, Instant::now()) {
                 out.error("message for the daemon", e);
                 continue;
             }
-            let (reply, input) = self.sleep(&wake, stdin)?;
-            wake.clear();
-            if reply {
-                self.link.receive(Instant::now(), &mut events)?;
-                self.report(&mut events, out)?;
+            let ready = self.wait_for_events(&wake, stdin)?;
+            wake.drain_wakeups();
+            if ready.replies {
+                self.link.receive_replies(Instant::now(), &mut events)?;
+                self.report_events(&mut events, out)?;
             }
-            if input {
-                self.read(stdin, out);
+            if ready.stdin {
+                self.read_input(stdin, out);
             }
         }
         Ok(())
     }
 
-    /// Sleeps until there is something to do. Tells whether there is a reply, and input.
-    fn sleep(&self, wake: &Wake, stdin: BorrowedFd<'_>) -> io::Result<(bool, bool)> {
-        let listen = !self.feed.ended() && !self.outbox.is_full(&self.link);
+    /// Waits until there is something to do.
+    fn wait_for_events(&self, wake: &WakeReceiver, stdin: BorrowedFd<'_>) -> io::Result<ReadyInputs> {
+        let reads_input = !self.input.has_ended() && !self.queue.is_full(&self.link);
         let mut fds = vec![PollFd::new(&self.link, PollFlags::IN), PollFd::new(wake, PollFlags::IN)];
-        if listen {
+        if reads_input {
             fds.push(PollFd::from_borrowed_fd(stdin, PollFlags::IN));
         }
-        let own = match self.leave {
-            Leave::By(at) => Some(at),
+        let exit = match self.exit {
+            ExitCondition::Before(at) => Some(at),
             _ => None,
         };
-        let deadline = [Some(self.link.deadline()), self.outbox.deadline(), own].into_iter().flatten().min();
-        wait(&mut fds, deadline)?;
+        let deadline =
+            [Some(self.link.next_poll_time()), self.queue.retry_time(), exit].into_iter().flatten().min();
+        poll_until(&mut fds, deadline)?;
         let ready = |n: usize| fds.get(n).is_some_and(|fd| !fd.revents().is_empty());
-        Ok((ready(0), ready(2)))
+        Ok(ReadyInputs { replies: ready(0), stdin: ready(2) })
     }
 
-    fn report(&mut self, events: &mut Vec<Event>, out: &mut Out) -> io::Result<()> {
+    fn report_events(&mut self, events: &mut Vec<FabricEvent>, out: &mut Out) -> io::Result<()> {
         let now = Instant::now();
-        events.drain(..).try_for_each(|event| self.reporter.event(event, now, out).map(drop))
+        events.drain(..).try_for_each(|event| self.reporter.report_event(event, now, out).map(drop))
     }
 
-    fn read(&mut self, stdin: BorrowedFd<'_>, out: &Out) {
-        let lines = self.feed.read(stdin, &self.who).unwrap_or_else(|e| {
+    fn read_input(&mut self, stdin: BorrowedFd<'_>, out: &Out) {
+        let lines = self.input.read_lines(stdin, &self.identity).unwrap_or_else(|e| {
             out.error("standard input", e);
-            self.feed.end();
+            self.input.stop_reading();
             Vec::new()
         });
         for (line, parsed) in lines {
             match parsed {
-                Ok(message) => self.outbox.push(message),
+                Ok(message) => self.queue.push(message),
                 Err(e) => out.error(format_args!("standard input:{line}"), e),
             }
         }
-        if self.feed.ended() && matches!(self.leave, Leave::AtEnd) {
-            self.leave = Leave::By(Instant::now() + LINGER);
+        if self.input.has_ended() && matches!(self.exit, ExitCondition::AtEndOfInput) {
+            self.exit = ExitCondition::Before(Instant::now() + EXIT_TIMEOUT);
         }
     }
 
-    fn done(&self) -> bool {
-        match self.leave {
-            Leave::By(at) => self.outbox.is_empty() || Instant::now() >= at,
+    fn is_done(&self) -> bool {
+        match self.exit {
+            ExitCondition::Before(at) => self.queue.is_empty() || Instant::now() >= at,
             _ => false,
         }
     }
 
-    fn finish(&self, out: &mut Out) -> io::Result<()> {
-        let unsent = self.outbox.unsent();
+    fn write_summary(&self, out: &mut Out) -> io::Result<()> {
+        let unsent = self.queue.unsent_count();
         if unsent > 0 {
             out.error("daemon", format_args!("{unsent} messages could not be sent"));
         }
-        let (configs, sent, errors) = (self.reporter.configs(), self.outbox.sent(), out.diag().errors());
+        let (configs, sent, errors) =
+            (self.reporter.config_count(), self.queue.sent_count(), out.diag().errors());
         out.record(&Summary { configs, sent, errors })
     }
 }

@@ -1,50 +1,51 @@
-//! The one clock of all timings: monotonic, in nanoseconds since the job's start.
+//! The clock of all timings: monotonic, in nanoseconds since the start of the job.
 
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 /// A monotonic origin, and the wall-clock time at it.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Clock {
+pub(crate) struct JobClock {
     origin: Instant,
     wall_ns: i64,
 }
 
-impl Clock {
-    /// Starts counting.
+impl JobClock {
+    /// Starts the clock at 0.
     pub(crate) fn start() -> Self {
-        Self { origin: Instant::now(), wall_ns: wall_ns() }
+        Self { origin: Instant::now(), wall_ns: epoch_ns_now() }
     }
 
-    /// Nanoseconds since the origin.
-    pub(crate) fn now(&self) -> i64 {
+    /// Returns the time in nanoseconds since the start.
+    pub(crate) fn now_ns(&self) -> i64 {
         i64::try_from(self.origin.elapsed().as_nanos()).unwrap_or(i64::MAX)
     }
 
-    /// Nanoseconds since the epoch, of a time of this clock.
-    pub(crate) fn wall(&self, ns: i64) -> i64 {
+    /// Converts a time of this clock to nanoseconds since the Unix epoch.
+    pub(crate) fn epoch_ns_at(&self, ns: i64) -> i64 {
         self.wall_ns.saturating_add(ns)
     }
 }
 
-/// The system's wall clock, nanoseconds since the epoch.
-pub(crate) fn wall_ns() -> i64 {
+/// Returns the wall-clock time in nanoseconds since the Unix epoch.
+pub(crate) fn epoch_ns_now() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_nanos()).unwrap_or(i64::MAX)
 }
 
-/// A wall-clock time as the 17 digits `yyyymmddHHMMSSmmm`, UTC: how Ascend's directories are named.
-pub(crate) fn stamp(wall_ns: i64) -> String {
+/// Formats a wall-clock time as the 17 digits `yyyymmddHHMMSSmmm` in UTC, as in the names of the directories of the
+/// Ascend PyTorch profiler.
+pub(crate) fn format_timestamp(wall_ns: i64) -> String {
     let ms = wall_ns.max(0) / 1_000_000;
     let (day, ms_of_day) = (ms / 86_400_000, ms % 86_400_000);
-    let (year, month, day) = civil(day);
+    let (year, month, day) = date_of_day(day);
     let (hour, minute, rest) = (ms_of_day / 3_600_000, ms_of_day / 60_000 % 60, ms_of_day % 60_000);
     format!("{year:04}{month:02}{day:02}{hour:02}{minute:02}{rest:05}")
 }
 
-/// Year, month and day of a day since 1970-01-01, in the Gregorian calendar.
-fn civil(day: i64) -> (i64, i64, i64) {
-    // Years begin in March here, so that the leap day is the last of its year; 719 468 days before 1970 a
-    // period of 400 years began.
+/// Converts a number of days since 1970-01-01 to year, month and day of the Gregorian calendar.
+fn date_of_day(day: i64) -> (i64, i64, i64) {
+    // Years start in March here, so that the leap day is the last day of its year. A 400-year period started 719 468
+    // days before 1970.
     let day = day + 719_468;
     let (era, of_era) = (day.div_euclid(146_097), day.rem_euclid(146_097));
     let year = (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;
@@ -59,7 +60,7 @@ fn civil(day: i64) -> (i64, i64, i64) {
 mod tests {
     use super::*;
 
-    /// Counts the days one by one.
+    /// Compares with counting the days one by one.
     #[test]
     fn the_calendar_agrees_with_counting() {
         let leap = |y: i64| y % 4 == 0 && (y % 100 != 0 || y % 400 == 0);
@@ -69,7 +70,7 @@ mod tests {
             let months = [31, february, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
             for (month, length) in (1..).zip(months) {
                 for d in 1..=length {
-                    assert_eq!(civil(day), (year, month, d));
+                    assert_eq!(date_of_day(day), (year, month, d));
                     day += 1;
                 }
             }
@@ -77,8 +78,8 @@ mod tests {
     }
 
     #[test]
-    fn stamps_have_17_digits() {
-        assert_eq!(stamp(1_763_892_000_007_000_000), "20251123100000007");
-        assert_eq!(stamp(0), "19700101000000000");
+    fn timestamps_have_17_digits() {
+        assert_eq!(format_timestamp(1_763_892_000_007_000_000), "20251123100000007");
+        assert_eq!(format_timestamp(0), "19700101000000000");
     }
 }

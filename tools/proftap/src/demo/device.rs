@@ -1,30 +1,30 @@
-//! A device made of threads: streams that execute what is launched onto them, asynchronously and in order.
+//! A device that consists of threads: streams that execute launches asynchronously and in order.
 //!
-//! Like a real one it has a bounded launch queue per stream, and fences by which one stream waits for another.
-//! A kernel's time is taken around its execution by the thread that executes it, and only while somebody asks.
+//! Like a real device it has a bounded launch queue per stream, and fences with which a stream waits for another one.
+//! The thread that executes a kernel measures its time, only while a recording or monitoring is running.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 
-use super::clock::Clock;
+use super::clock::JobClock;
 
-/// So many launches wait on a stream before the launching thread has to.
-const QUEUE: usize = 1024;
+/// Maximum number of queued launches per stream; the launching thread blocks beyond it.
+const MAX_QUEUED_LAUNCHES: usize = 1024;
 
-/// A stream.
+/// A stream of the device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Stream {
+pub(crate) enum DeviceStream {
     Compute,
     Copy,
     Communication,
 }
 
-impl Stream {
+impl DeviceStream {
     pub(crate) const ALL: [Self; 3] = [Self::Compute, Self::Copy, Self::Communication];
 
-    /// As a trace numbers it.
+    /// Returns the number of the stream in a trace.
     pub(crate) fn id(self) -> u32 {
         match self {
             Self::Compute => 7,
@@ -34,29 +34,29 @@ impl Stream {
     }
 }
 
-/// What is executed, as far as a trace tells it.
+/// The kind of work of a launch, as a trace shows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Activity {
+pub(crate) enum DeviceActivity {
     Kernel,
-    /// A copy of so many bytes between host and device.
+    /// A copy between host and device.
     Copy {
         bytes: u64,
     },
-    /// A fill of so many bytes.
+    /// A fill of device memory.
     Fill {
         bytes: u64,
     },
-    /// An all-reduce of so many elements.
+    /// An all-reduce over the replicas.
     AllReduce {
         elements: u64,
     },
 }
 
-/// How a launch is tied to the host side of a recording.
+/// The ids that link a launch to the host side of a recording.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Tie {
+pub(crate) struct LaunchIds {
     pub(crate) correlation: u64,
-    /// The operator that launched it.
+    /// The external id of the operator that launched it.
     pub(crate) external: Option<u64>,
 }
 
@@ -64,53 +64,53 @@ pub(crate) struct Tie {
 #[derive(Clone, Debug)]
 pub(crate) struct DeviceEvent {
     pub(crate) name: &'static str,
-    pub(crate) stream: Stream,
-    pub(crate) activity: Activity,
-    pub(crate) tie: Tie,
+    pub(crate) stream: DeviceStream,
+    pub(crate) activity: DeviceActivity,
+    pub(crate) ids: LaunchIds,
     pub(crate) start: i64,
     pub(crate) end: i64,
 }
 
-/// Work for a stream.
-pub(crate) struct Launch {
+/// Work to launch on a stream.
+pub(crate) struct DeviceLaunch {
     pub(crate) name: &'static str,
-    pub(crate) activity: Activity,
+    pub(crate) activity: DeviceActivity,
     /// Present while recording.
-    pub(crate) tie: Option<Tie>,
+    pub(crate) ids: Option<LaunchIds>,
     pub(crate) work: Box<dyn FnOnce() + Send>,
 }
 
-enum Item {
-    Launch(Launch),
-    Signal(Fence),
-    Wait(Fence),
+enum StreamCommand {
+    Launch(DeviceLaunch),
+    Signal(StreamFence),
+    Wait(StreamFence),
 }
 
-/// A point in one stream that others can wait for.
+/// A point in a stream that others can wait for.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Fence(Arc<(Mutex<bool>, Condvar)>);
+pub(crate) struct StreamFence(Arc<(Mutex<bool>, Condvar)>);
 
-impl Fence {
+impl StreamFence {
     fn signal(&self) {
-        *lock(&self.0.0) = true;
+        *lock_ignoring_poison(&self.0.0) = true;
         self.0.1.notify_all();
     }
 
-    /// Blocks until the stream has come to the point.
+    /// Blocks until the stream has reached the point.
     pub(crate) fn wait(&self) {
-        let passed = lock(&self.0.0);
+        let passed = lock_ignoring_poison(&self.0.0);
         drop(self.0.1.wait_while(passed, |passed| !*passed).unwrap_or_else(PoisonError::into_inner));
     }
 }
 
-/// Memory of the device. A kernel locks what it touches while it runs.
+/// Device memory. A running kernel locks the buffers that it uses.
 #[derive(Clone, Debug)]
-pub(crate) struct Buffer {
+pub(crate) struct DeviceBuffer {
     content: Arc<Mutex<Vec<f32>>>,
     bytes: u64,
 }
 
-impl Buffer {
+impl DeviceBuffer {
     pub(crate) fn new(content: Vec<f32>) -> Self {
         Self { bytes: size_of_val(&*content) as u64, content: Arc::new(Mutex::new(content)) }
     }
@@ -120,24 +120,24 @@ impl Buffer {
     }
 
     pub(crate) fn lock(&self) -> MutexGuard<'_, Vec<f32>> {
-        lock(&self.content)
+        lock_ignoring_poison(&self.content)
     }
 
-    /// Its size, without waiting for the kernel that has it.
-    pub(crate) fn bytes(&self) -> u64 {
+    /// Returns the size in bytes, without waiting for a running kernel.
+    pub(crate) fn size_bytes(&self) -> u64 {
         self.bytes
     }
 }
 
-/// A lock whose data stay valid whoever panicked: plain numbers.
-pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+/// Locks a mutex, also after a thread has panicked while it held the lock: the data are plain numbers.
+pub(crate) fn lock_ignoring_poison<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Sums of durations for monitoring, in nanoseconds. Idle, they cost one relaxed load per launch.
+/// Sums of durations for monitoring, in nanoseconds. Disabled, they cost one relaxed load per launch.
 #[derive(Debug, Default)]
-pub(crate) struct Meters {
-    on: AtomicBool,
+pub(crate) struct ActivityMeters {
+    enabled: AtomicBool,
     pub(crate) kernel: AtomicU64,
     pub(crate) copy: AtomicU64,
     pub(crate) fill: AtomicU64,
@@ -145,85 +145,84 @@ pub(crate) struct Meters {
     pub(crate) runtime: AtomicU64,
 }
 
-impl Meters {
-    pub(crate) fn switch(&self, on: bool) {
-        self.on.store(on, Ordering::Relaxed);
+impl ActivityMeters {
+    pub(crate) fn set_enabled(&self, on: bool) {
+        self.enabled.store(on, Ordering::Relaxed);
     }
 
-    pub(crate) fn on(&self) -> bool {
-        self.on.load(Ordering::Relaxed)
+    pub(crate) fn is_enabled(&self) -> bool {
+        self.enabled.load(Ordering::Relaxed)
     }
 
-    fn add(&self, activity: Activity, ns: i64) {
+    fn add_duration(&self, activity: DeviceActivity, ns: i64) {
         let meter = match activity {
-            Activity::Kernel => &self.kernel,
-            Activity::Copy { .. } => &self.copy,
-            Activity::Fill { .. } => &self.fill,
-            Activity::AllReduce { .. } => &self.communication,
+            DeviceActivity::Kernel => &self.kernel,
+            DeviceActivity::Copy { .. } => &self.copy,
+            DeviceActivity::Fill { .. } => &self.fill,
+            DeviceActivity::AllReduce { .. } => &self.communication,
         };
         meter.fetch_add(ns.unsigned_abs(), Ordering::Relaxed);
     }
 }
 
-/// The device. Dropping it finishes what is queued.
+/// The device. Dropping it finishes the queued work.
 #[derive(Debug)]
-pub(crate) struct Device {
-    queues: Vec<SyncSender<Item>>,
+pub(crate) struct ThreadDevice {
+    queues: Vec<SyncSender<StreamCommand>>,
     threads: Vec<JoinHandle<()>>,
     events: Arc<Mutex<Vec<DeviceEvent>>>,
 }
 
-impl Device {
+impl ThreadDevice {
     /// Starts a thread per stream.
-    pub(crate) fn start(clock: Clock, meters: &Arc<Meters>) -> std::io::Result<Self> {
+    pub(crate) fn start(clock: JobClock, meters: &Arc<ActivityMeters>) -> std::io::Result<Self> {
         let events = Arc::<Mutex<Vec<DeviceEvent>>>::default();
         let mut device = Self { queues: Vec::new(), threads: Vec::new(), events };
-        for stream in Stream::ALL {
-            let (queue, items) = sync_channel(QUEUE);
+        for stream in DeviceStream::ALL {
+            let (queue, commands) = sync_channel(MAX_QUEUED_LAUNCHES);
             let (events, meters) = (Arc::clone(&device.events), Arc::clone(meters));
-            let body = move || serve(&items, stream, clock, &events, &meters);
+            let body = move || run_stream(&commands, stream, clock, &events, &meters);
             device.queues.push(queue);
             device.threads.push(thread::Builder::new().name(format!("stream {}", stream.id())).spawn(body)?);
         }
         Ok(device)
     }
 
-    /// Queues work; blocks only while the stream's queue is full.
-    pub(crate) fn launch(&self, stream: Stream, launch: Launch) {
-        self.queue(stream, Item::Launch(launch));
+    /// Queues work on a stream; blocks only while the queue of the stream is full.
+    pub(crate) fn queue_launch(&self, stream: DeviceStream, launch: DeviceLaunch) {
+        self.queue_command(stream, StreamCommand::Launch(launch));
     }
 
-    /// Marks the point that a stream has been given work up to.
-    pub(crate) fn fence(&self, stream: Stream) -> Fence {
-        let fence = Fence::default();
-        self.queue(stream, Item::Signal(fence.clone()));
+    /// Records a fence after the work queued on a stream so far.
+    pub(crate) fn record_fence(&self, stream: DeviceStream) -> StreamFence {
+        let fence = StreamFence::default();
+        self.queue_command(stream, StreamCommand::Signal(fence.clone()));
         fence
     }
 
-    /// Makes a stream wait for a point of another one.
-    pub(crate) fn wait_for(&self, stream: Stream, fence: &Fence) {
-        self.queue(stream, Item::Wait(fence.clone()));
+    /// Makes a stream wait for a fence of another one.
+    pub(crate) fn wait_for(&self, stream: DeviceStream, fence: &StreamFence) {
+        self.queue_command(stream, StreamCommand::Wait(fence.clone()));
     }
 
-    /// Blocks until all streams have done what they were given.
+    /// Blocks until all streams have executed their queued work.
     pub(crate) fn synchronize(&self) {
-        Stream::ALL.map(|s| self.fence(s)).iter().for_each(Fence::wait);
+        DeviceStream::ALL.map(|s| self.record_fence(s)).iter().for_each(StreamFence::wait);
     }
 
-    /// Takes what was recorded since the last time.
+    /// Takes the events recorded since the last call.
     pub(crate) fn take_events(&self) -> Vec<DeviceEvent> {
-        std::mem::take(&mut lock(&self.events))
+        std::mem::take(&mut lock_ignoring_poison(&self.events))
     }
 
-    fn queue(&self, stream: Stream, item: Item) {
-        // A stream's thread ends only after its queue is closed, so this cannot fail; were it to, the launch
-        // would be lost as on a device that has fallen off the bus.
-        let lost = self.queues[stream as usize].send(item);
-        debug_assert!(lost.is_ok(), "streams outlive their queues");
+    fn queue_command(&self, stream: DeviceStream, command: StreamCommand) {
+        // The thread of a stream ends only after its queue is closed, so sending cannot fail.
+        let sent = self.queues[stream as usize].send(command);
+        debug_assert!(sent.is_ok(), "streams outlive their queues");
     }
 }
 
-impl Drop for Device {
+impl Drop for ThreadDevice {
     fn drop(&mut self) {
         self.queues.clear();
         for thread in self.threads.drain(..) {
@@ -232,36 +231,42 @@ impl Drop for Device {
     }
 }
 
-/// A stream's thread.
-fn serve(
-    items: &Receiver<Item>,
-    stream: Stream,
-    clock: Clock,
+/// Runs the thread of a stream.
+fn run_stream(
+    commands: &Receiver<StreamCommand>,
+    stream: DeviceStream,
+    clock: JobClock,
     events: &Mutex<Vec<DeviceEvent>>,
-    meters: &Meters,
+    meters: &ActivityMeters,
 ) {
-    for item in items {
-        match item {
-            Item::Launch(launch) => execute(launch, stream, clock, events, meters),
-            Item::Signal(fence) => fence.signal(),
-            Item::Wait(fence) => fence.wait(),
+    for command in commands {
+        match command {
+            StreamCommand::Launch(launch) => execute_launch(launch, stream, clock, events, meters),
+            StreamCommand::Signal(fence) => fence.signal(),
+            StreamCommand::Wait(fence) => fence.wait(),
         }
     }
 }
 
-fn execute(launch: Launch, stream: Stream, clock: Clock, events: &Mutex<Vec<DeviceEvent>>, meters: &Meters) {
-    let Launch { name, activity, tie, work } = launch;
-    if tie.is_none() && !meters.on() {
+fn execute_launch(
+    launch: DeviceLaunch,
+    stream: DeviceStream,
+    clock: JobClock,
+    events: &Mutex<Vec<DeviceEvent>>,
+    meters: &ActivityMeters,
+) {
+    let DeviceLaunch { name, activity, ids, work } = launch;
+    if ids.is_none() && !meters.is_enabled() {
         return work();
     }
-    let start = clock.now();
+    let start = clock.now_ns();
     work();
-    let end = clock.now();
-    if meters.on() {
-        meters.add(activity, end - start);
+    let end = clock.now_ns();
+    if meters.is_enabled() {
+        meters.add_duration(activity, end - start);
     }
-    if let Some(tie) = tie {
-        lock(events).push(DeviceEvent { name, stream, activity, tie, start, end });
+    if let Some(ids) = ids {
+        lock_ignoring_poison(events).push(DeviceEvent { name, stream, activity, ids, start, end });
     }
 }
 
@@ -269,43 +274,43 @@ fn execute(launch: Launch, stream: Stream, clock: Clock, events: &Mutex<Vec<Devi
 mod tests {
     use super::*;
 
-    fn launch(traced: bool, work: impl FnOnce() + Send + 'static) -> Launch {
-        let tie = traced.then_some(Tie { correlation: 1, external: None });
-        Launch { name: "k", activity: Activity::Kernel, tie, work: Box::new(work) }
+    fn launch(traced: bool, work: impl FnOnce() + Send + 'static) -> DeviceLaunch {
+        let ids = traced.then_some(LaunchIds { correlation: 1, external: None });
+        DeviceLaunch { name: "k", activity: DeviceActivity::Kernel, ids, work: Box::new(work) }
     }
 
     #[test]
     fn streams_wait_for_each_other_and_only_traced_work_is_kept() {
-        let device = Device::start(Clock::start(), &Arc::default()).unwrap();
-        let buffer = Buffer::zeros(1);
+        let device = ThreadDevice::start(JobClock::start(), &Arc::default()).unwrap();
+        let buffer = DeviceBuffer::zeros(1);
         let (first, second) = (buffer.clone(), buffer.clone());
-        device.launch(
-            Stream::Copy,
+        device.queue_launch(
+            DeviceStream::Copy,
             launch(false, move || {
                 thread::sleep(std::time::Duration::from_millis(5));
                 first.lock()[0] = 3.0;
             }),
         );
-        let copied = device.fence(Stream::Copy);
-        device.wait_for(Stream::Compute, &copied);
-        device.launch(Stream::Compute, launch(true, move || second.lock()[0] *= 2.0));
+        let copied = device.record_fence(DeviceStream::Copy);
+        device.wait_for(DeviceStream::Compute, &copied);
+        device.queue_launch(DeviceStream::Compute, launch(true, move || second.lock()[0] *= 2.0));
         device.synchronize();
         assert_eq!(buffer.lock()[0], 6.0);
         let events = device.take_events();
         assert_eq!(events.len(), 1);
-        assert!(events[0].start <= events[0].end && events[0].stream == Stream::Compute);
+        assert!(events[0].start <= events[0].end && events[0].stream == DeviceStream::Compute);
     }
 
     #[test]
-    fn meters_count_only_while_they_are_on() {
-        let meters = Arc::new(Meters::default());
-        let device = Device::start(Clock::start(), &meters).unwrap();
+    fn meters_count_only_while_they_are_enabled() {
+        let meters = Arc::new(ActivityMeters::default());
+        let device = ThreadDevice::start(JobClock::start(), &meters).unwrap();
         let work = || thread::sleep(std::time::Duration::from_millis(1));
-        device.launch(Stream::Compute, launch(false, work));
+        device.queue_launch(DeviceStream::Compute, launch(false, work));
         device.synchronize();
         assert_eq!(meters.kernel.load(Ordering::Relaxed), 0);
-        meters.switch(true);
-        device.launch(Stream::Compute, launch(false, work));
+        meters.set_enabled(true);
+        device.queue_launch(DeviceStream::Compute, launch(false, work));
         device.synchronize();
         assert!(meters.kernel.load(Ordering::Relaxed) >= 1_000_000);
         assert!(device.take_events().is_empty());

@@ -1,4 +1,4 @@
-//! The training thread: its loop, its pace, and the orders that it takes.
+//! The training thread: its loop, the time per step, and the recordings that it is requested to make.
 
 use std::borrow::Cow;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
@@ -7,257 +7,259 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use super::clock::Clock;
-use super::device::{Meters, lock};
-use super::gate::{Action, Gate, Window};
-use super::host::Host;
-use super::model::Model;
-use super::recorder::{Kind, Recording};
-use crate::wake::Waker;
+use super::clock::JobClock;
+use super::device::{ActivityMeters, lock_ignoring_poison};
+use super::host::HostRuntime;
+use super::model::Perceptron;
+use super::recorder::{SpanKind, TrainingRecording};
+use super::schedule::{RecordingSchedule, RecordingWindow, ScheduleAction};
+use crate::wake::WakeSender;
 
-/// How often the loss is told.
-const LOSS_INTERVAL: Duration = Duration::from_secs(1);
+/// How often the loss is reported.
+const LOSS_REPORT_INTERVAL: Duration = Duration::from_secs(1);
 
-/// How long and how fast to train.
+/// How long, how fast and what to train.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Pace {
-    /// 0 = until told to stop.
+pub(crate) struct TrainingOptions {
+    /// Number of steps; 0 trains until it is requested to stop.
     pub(crate) steps: u64,
-    /// The least time of a step.
-    pub(crate) step: Duration,
-    /// Samples in a batch: how much there is to compute.
+    /// Minimum time per step.
+    pub(crate) step_time: Duration,
+    /// Number of samples per batch.
     pub(crate) batch: usize,
-    /// Replicas that take part, this one included.
+    /// Number of replicas, including this one.
     pub(crate) replicas: u32,
     pub(crate) seed: u64,
-    /// Tell the loss, once a second.
-    pub(crate) tell_loss: bool,
+    /// Report the loss once a second.
+    pub(crate) report_loss: bool,
 }
 
-/// What the thread tells.
+/// An event of the training thread.
 #[derive(Debug)]
-pub(crate) enum Note {
-    /// The recording will cover these steps, the second one not included.
+pub(crate) enum JobEvent {
+    /// The recording will cover the steps from the first number until before the second one.
     Ready(u64, u64),
     Started,
-    Finished(Box<Recording>),
+    Finished(Box<TrainingRecording>),
     Loss {
         step: u64,
         loss: f32,
     },
-    /// The last step is done; an order that was not carried out by now will not be.
+    /// The last step has ended; a recording that is not complete by now will not be.
     Ended {
         steps: u64,
         loss: f32,
     },
 }
 
-/// A training job that runs.
+/// A running training job.
 #[derive(Debug)]
-pub(crate) struct Job {
-    pub(crate) clock: Clock,
-    pub(crate) meters: Arc<Meters>,
-    pub(crate) notes: Receiver<Note>,
-    shared: Arc<Shared>,
+pub(crate) struct TrainingJob {
+    pub(crate) clock: JobClock,
+    pub(crate) meters: Arc<ActivityMeters>,
+    pub(crate) events: Receiver<JobEvent>,
+    control: Arc<JobControl>,
     thread: Option<JoinHandle<()>>,
 }
 
+/// The state that the job and the training thread share.
 #[derive(Debug)]
-struct Shared {
+struct JobControl {
     stop: AtomicBool,
-    /// Whether `order` is worth a look.
-    ordered: AtomicBool,
-    order: Mutex<Option<Window>>,
-    bell: Condvar,
-    /// The step that runs; -1 before the first.
+    /// Whether `requested` is set; read without the lock.
+    has_request: AtomicBool,
+    requested: Mutex<Option<RecordingWindow>>,
+    wakeup: Condvar,
+    /// The current step; -1 before the first.
     step: AtomicI64,
 }
 
-impl Job {
+impl TrainingJob {
     /// Starts training.
-    pub(crate) fn start(pace: Pace, waker: Waker) -> std::io::Result<Self> {
-        let (clock, meters) = (Clock::start(), Arc::new(Meters::default()));
-        let shared = Arc::new(Shared {
+    pub(crate) fn start(options: TrainingOptions, wake: WakeSender) -> std::io::Result<Self> {
+        let (clock, meters) = (JobClock::start(), Arc::new(ActivityMeters::default()));
+        let control = Arc::new(JobControl {
             stop: AtomicBool::new(false),
-            ordered: AtomicBool::new(false),
-            order: Mutex::new(None),
-            bell: Condvar::new(),
+            has_request: AtomicBool::new(false),
+            requested: Mutex::new(None),
+            wakeup: Condvar::new(),
             step: AtomicI64::new(-1),
         });
-        let (sender, notes) = channel();
-        let mut worker = Worker {
-            host: Host::new(clock, Arc::clone(&meters))?,
-            model: Model::new(pace.seed, pace.batch, pace.replicas),
-            gate: Gate::default(),
-            shared: Arc::clone(&shared),
-            notes: sender,
-            waker,
+        let (sender, events) = channel();
+        let mut training = TrainingThread {
+            host: HostRuntime::new(clock, Arc::clone(&meters))?,
+            model: Perceptron::new(options.seed, options.batch, options.replicas),
+            schedule: RecordingSchedule::default(),
+            control: Arc::clone(&control),
+            events: sender,
+            wake,
             due: Instant::now(),
-            told: None,
-            pace,
+            loss_reported: None,
+            options,
         };
-        let thread = thread::Builder::new().name("train".to_owned()).spawn(move || worker.train())?;
-        Ok(Self { clock, meters, notes, shared, thread: Some(thread) })
+        let thread =
+            thread::Builder::new().name("train".to_owned()).spawn(move || training.run_training())?;
+        Ok(Self { clock, meters, events, control, thread: Some(thread) })
     }
 
-    /// Orders a recording. The job must not have another order.
-    pub(crate) fn order(&self, window: Window) {
-        *lock(&self.shared.order) = Some(window);
-        self.shared.ordered.store(true, Ordering::Release);
-        self.shared.bell.notify_all();
+    /// Requests a recording. No other one may be requested or running.
+    pub(crate) fn request_recording(&self, window: RecordingWindow) {
+        *lock_ignoring_poison(&self.control.requested) = Some(window);
+        self.control.has_request.store(true, Ordering::Release);
+        self.control.wakeup.notify_all();
     }
 
-    /// The step that runs; -1 before the first.
-    pub(crate) fn step(&self) -> i64 {
-        self.shared.step.load(Ordering::Relaxed)
+    /// Returns the current step; -1 before the first.
+    pub(crate) fn current_step(&self) -> i64 {
+        self.control.step.load(Ordering::Relaxed)
     }
 
-    /// Asks the job to end after this step.
-    pub(crate) fn stop(&self) {
-        // Under the lock, so that a thread about to sleep does not miss the bell.
-        let guard = lock(&self.shared.order);
-        self.shared.stop.store(true, Ordering::Relaxed);
+    /// Requests the job to end after the current step.
+    pub(crate) fn request_stop(&self) {
+        // Under the lock, so that a thread that is about to sleep does not miss the notification.
+        let guard = lock_ignoring_poison(&self.control.requested);
+        self.control.stop.store(true, Ordering::Relaxed);
         drop(guard);
-        self.shared.bell.notify_all();
+        self.control.wakeup.notify_all();
     }
 }
 
-impl Drop for Job {
+impl Drop for TrainingJob {
     fn drop(&mut self) {
-        self.stop();
+        self.request_stop();
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
         }
     }
 }
 
-/// The state of the thread.
-struct Worker {
-    host: Host,
-    model: Model,
-    gate: Gate,
-    shared: Arc<Shared>,
-    notes: Sender<Note>,
-    waker: Waker,
+/// The state of the training thread.
+struct TrainingThread {
+    host: HostRuntime,
+    model: Perceptron,
+    schedule: RecordingSchedule,
+    control: Arc<JobControl>,
+    events: Sender<JobEvent>,
+    wake: WakeSender,
     /// When the next step is due.
     due: Instant,
-    /// When the loss was told.
-    told: Option<Instant>,
-    pace: Pace,
+    /// When the loss was last reported.
+    loss_reported: Option<Instant>,
+    options: TrainingOptions,
 }
 
-impl Worker {
-    fn train(&mut self) {
+impl TrainingThread {
+    fn run_training(&mut self) {
         let mut loss = f32::NAN;
         let mut n = 0;
-        while !self.stopped() && (self.pace.steps == 0 || n < self.pace.steps) {
-            self.before(n);
-            self.shared.step.store(i64::try_from(n).unwrap_or(i64::MAX), Ordering::Relaxed);
-            loss = self.step(n);
-            self.tell_loss(n, loss);
+        while !self.stop_requested() && (self.options.steps == 0 || n < self.options.steps) {
+            self.advance_schedule(n);
+            self.control.step.store(i64::try_from(n).unwrap_or(i64::MAX), Ordering::Relaxed);
+            loss = self.run_step(n);
+            self.report_loss(n, loss);
             n += 1;
         }
-        self.before(n);
-        self.tell(Note::Ended { steps: n, loss });
+        self.advance_schedule(n);
+        self.send_event(JobEvent::Ended { steps: n, loss });
     }
 
-    fn step(&mut self, n: u64) -> f32 {
-        let step = self.host.begin(Kind::Step);
-        let loading = self.host.begin(Kind::Annotation);
-        self.keep_pace();
+    fn run_step(&mut self, n: u64) -> f32 {
+        let step = self.host.begin_span(SpanKind::Step);
+        let loading = self.host.begin_span(SpanKind::Annotation);
+        self.wait_for_next_step();
         let batch = self.model.next_batch();
-        self.host.end(loading, || Cow::Borrowed("enumerate(DataLoader)#SyntheticLoader.__next__"));
-        self.model.upload(&mut self.host, &batch);
-        self.look();
-        self.host.annotate("forward", |host| self.model.forward(host, &batch));
-        self.look();
-        self.host.annotate("backward", |host| self.model.backward(host, &batch));
-        self.look();
-        self.model.update(&mut self.host);
-        let loss = self.model.loss(&mut self.host);
-        self.host.end(step, || Cow::Owned(format!("ProfilerStep#{n}")));
+        self.host.end_span(loading, || Cow::Borrowed("enumerate(DataLoader)#SyntheticLoader.__next__"));
+        self.model.upload_batch(&mut self.host, &batch);
+        self.check_schedule();
+        self.host.run_annotation("forward", |host| self.model.forward(host, &batch));
+        self.check_schedule();
+        self.host.run_annotation("backward", |host| self.model.backward(host, &batch));
+        self.check_schedule();
+        self.model.update_parameters(&mut self.host);
+        let loss = self.model.read_loss(&mut self.host);
+        self.host.end_span(step, || Cow::Owned(format!("ProfilerStep#{n}")));
         loss
     }
 
-    /// Looks at the gate before a step.
-    fn before(&mut self, n: u64) {
-        self.take_order();
+    /// Starts and stops the recording before a step.
+    fn advance_schedule(&mut self, n: u64) {
+        self.take_request();
         loop {
-            let action = self.gate.at_step(n, Instant::now());
-            if action == Action::Nothing {
+            let action = self.schedule.advance_to_step(n, Instant::now());
+            if action == ScheduleAction::Continue {
                 return;
             }
-            self.act(action);
+            self.perform_action(action);
         }
     }
 
-    /// Looks at the gate within a step.
-    fn look(&mut self) {
-        self.take_order();
-        let action = self.gate.within_step(Instant::now());
-        self.act(action);
+    /// Starts and stops the recording within a step.
+    fn check_schedule(&mut self) {
+        self.take_request();
+        let action = self.schedule.check_time(Instant::now());
+        self.perform_action(action);
     }
 
-    fn take_order(&mut self) {
-        if self.shared.ordered.swap(false, Ordering::Acquire)
-            && let Some(window) = lock(&self.shared.order).take()
+    fn take_request(&mut self) {
+        if self.control.has_request.swap(false, Ordering::Acquire)
+            && let Some(window) = lock_ignoring_poison(&self.control.requested).take()
         {
-            self.gate.order(window);
+            self.schedule.set_window(window);
         }
     }
 
-    fn act(&mut self, action: Action) {
+    fn perform_action(&mut self, action: ScheduleAction) {
         match action {
-            Action::Nothing => {}
-            Action::Ready(first, stop) => self.tell(Note::Ready(first, stop)),
-            Action::Start => {
+            ScheduleAction::Continue => {}
+            ScheduleAction::Ready(first, stop) => self.send_event(JobEvent::Ready(first, stop)),
+            ScheduleAction::Start => {
                 self.host.start_recording();
-                self.tell(Note::Started);
+                self.send_event(JobEvent::Started);
             }
-            Action::Stop => {
+            ScheduleAction::Stop => {
                 if let Some(recording) = self.host.stop_recording() {
-                    self.tell(Note::Finished(Box::new(recording)));
+                    self.send_event(JobEvent::Finished(Box::new(recording)));
                 }
             }
         }
     }
 
-    /// Sleeps until the step is due; a step that is late does not hurry the ones after it.
-    fn keep_pace(&mut self) {
-        self.due = (self.due + self.pace.step).max(Instant::now());
+    /// Sleeps until the step is due. A late step does not shorten the steps after it.
+    fn wait_for_next_step(&mut self) {
+        self.due = (self.due + self.options.step_time).max(Instant::now());
         loop {
-            self.look();
+            self.check_schedule();
             let now = Instant::now();
-            if now >= self.due || self.stopped() {
+            if now >= self.due || self.stop_requested() {
                 return;
             }
-            let until = self.gate.deadline().map_or(self.due, |d| d.min(self.due));
-            self.sleep(until.saturating_duration_since(now));
+            let until = self.schedule.next_deadline().map_or(self.due, |d| d.min(self.due));
+            self.sleep_at_most(until.saturating_duration_since(now));
         }
     }
 
-    fn sleep(&self, limit: Duration) {
-        let order = lock(&self.shared.order);
-        if order.is_none() && !self.stopped() {
-            drop(self.shared.bell.wait_timeout(order, limit).unwrap_or_else(PoisonError::into_inner));
+    fn sleep_at_most(&self, limit: Duration) {
+        let requested = lock_ignoring_poison(&self.control.requested);
+        if requested.is_none() && !self.stop_requested() {
+            drop(self.control.wakeup.wait_timeout(requested, limit).unwrap_or_else(PoisonError::into_inner));
         }
     }
 
-    fn tell_loss(&mut self, step: u64, loss: f32) {
-        let due = self.told.is_none_or(|told| told.elapsed() >= LOSS_INTERVAL);
-        if self.pace.tell_loss && due {
-            self.told = Some(Instant::now());
-            self.tell(Note::Loss { step, loss });
+    fn report_loss(&mut self, step: u64, loss: f32) {
+        let due = self.loss_reported.is_none_or(|at| at.elapsed() >= LOSS_REPORT_INTERVAL);
+        if self.options.report_loss && due {
+            self.loss_reported = Some(Instant::now());
+            self.send_event(JobEvent::Loss { step, loss });
         }
     }
 
-    fn stopped(&self) -> bool {
-        self.shared.stop.load(Ordering::Relaxed)
+    fn stop_requested(&self) -> bool {
+        self.control.stop.load(Ordering::Relaxed)
     }
 
-    fn tell(&self, note: Note) {
-        // Nobody listens any more only while the job is being dropped.
-        let _ = self.notes.send(note);
-        self.waker.wake();
+    fn send_event(&self, event: JobEvent) {
+        // The receiver is gone only while the job is being dropped.
+        let _ = self.events.send(event);
+        self.wake.wake();
     }
 }

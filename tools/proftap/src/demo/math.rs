@@ -1,4 +1,4 @@
-//! Arithmetic on row-major matrices: what the kernels compute. No allocation, no threads.
+//! Arithmetic on row-major matrices: what the kernels compute, without allocation and threads.
 
 /// c = a·b (+ bias on every row): a is rows×inner, b inner×cols.
 pub(crate) fn gemm_nn(a: &[f32], b: &[f32], bias: &[f32], c: &mut [f32], inner: usize) {
@@ -49,7 +49,7 @@ pub(crate) fn relu(a: &[f32], out: &mut [f32]) {
     out.iter_mut().zip(a).for_each(|(out, a)| *out = a.max(0.0));
 }
 
-/// Sets the gradient to zero where the activation was cut off.
+/// Sets the gradient to zero where the activation is zero.
 pub(crate) fn threshold_backward(activation: &[f32], gradient: &mut [f32]) {
     for (g, a) in gradient.iter_mut().zip(activation) {
         if *a <= 0.0 {
@@ -58,7 +58,7 @@ pub(crate) fn threshold_backward(activation: &[f32], gradient: &mut [f32]) {
     }
 }
 
-/// Logarithm of the softmax of every row.
+/// out = log(softmax(row)), for every row.
 pub(crate) fn log_softmax(logits: &[f32], out: &mut [f32], classes: usize) {
     for (row, out) in logits.chunks_exact(classes).zip(out.chunks_exact_mut(classes)) {
         let max = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
@@ -67,13 +67,13 @@ pub(crate) fn log_softmax(logits: &[f32], out: &mut [f32], classes: usize) {
     }
 }
 
-/// Mean negative log likelihood of the labels.
+/// Returns the mean negative log likelihood of the labels.
 pub(crate) fn nll_loss(log_p: &[f32], labels: &[usize], classes: usize) -> f32 {
     let sum: f32 = log_p.chunks_exact(classes).zip(labels).map(|(row, y)| -row[*y]).sum();
     sum / labels.len() as f32
 }
 
-/// Gradient of the loss by the logits: (softmax − one-hot) / rows.
+/// out = gradient of the loss with respect to the logits: (softmax − one-hot) / rows.
 pub(crate) fn cross_entropy_backward(log_p: &[f32], labels: &[usize], out: &mut [f32], classes: usize) {
     let scale = 1.0 / labels.len() as f32;
     for ((row, y), out) in log_p.chunks_exact(classes).zip(labels).zip(out.chunks_exact_mut(classes)) {
@@ -82,26 +82,26 @@ pub(crate) fn cross_entropy_backward(log_p: &[f32], labels: &[usize], out: &mut 
     }
 }
 
-/// A small generator of uniform numbers (xorshift64*): the data are made up, and the same on every run.
+/// A generator of uniform pseudorandom numbers (xorshift64*, Vigna 2016): the same data on every run.
 #[derive(Clone, Debug)]
-pub(crate) struct Random(u64);
+pub(crate) struct RandomNumbers(u64);
 
-impl Random {
+impl RandomNumbers {
     pub(crate) fn new(seed: u64) -> Self {
         Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
     }
 
-    /// Uniform in -1..1.
-    pub(crate) fn uniform(&mut self) -> f32 {
-        (self.next() >> 40) as f32 / (1_u32 << 23) as f32 - 1.0
+    /// Returns a number in -1..1.
+    pub(crate) fn next_uniform(&mut self) -> f32 {
+        (self.next_u64() >> 40) as f32 / (1_u32 << 23) as f32 - 1.0
     }
 
-    /// Uniform in 0..n, as far as it matters here.
-    pub(crate) fn below(&mut self, n: usize) -> usize {
-        (self.next() >> 32) as usize % n
+    /// Returns a number in 0..n. The small modulo bias does not matter here.
+    pub(crate) fn next_below(&mut self, n: usize) -> usize {
+        (self.next_u64() >> 32) as usize % n
     }
 
-    fn next(&mut self) -> u64 {
+    fn next_u64(&mut self) -> u64 {
         self.0 ^= self.0 >> 12;
         self.0 ^= self.0 << 25;
         self.0 ^= self.0 >> 27;
@@ -118,7 +118,7 @@ mod tests {
     const B: [f32; 6] = [7., 8., 9., 10., 11., 12.];
 
     #[test]
-    fn the_three_products_agree_with_paper() {
+    fn the_three_products_are_correct() {
         let mut c = [0.0; 4];
         gemm_nn(&A, &B, &[1.0, 0.0], &mut c, 3);
         assert_eq!(c, [59., 64., 140., 154.]);
@@ -161,12 +161,12 @@ mod tests {
 
     #[test]
     fn random_numbers_fill_their_range() {
-        let mut r = Random::new(1);
-        let all: Vec<f32> = (0..1000).map(|_| r.uniform()).collect();
+        let mut r = RandomNumbers::new(1);
+        let all: Vec<f32> = (0..1000).map(|_| r.next_uniform()).collect();
         assert!(all.iter().all(|x| (-1.0..1.0).contains(x)));
         assert!((all.iter().sum::<f32>() / 1000.0).abs() < 0.1);
         let mut seen = [false; 7];
-        (0..200).for_each(|_| seen[r.below(7)] = true);
+        (0..200).for_each(|_| seen[r.next_below(7)] = true);
         assert_eq!(seen, [true; 7]);
     }
 }

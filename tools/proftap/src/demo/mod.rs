@@ -1,32 +1,33 @@
 //! `proftap demo`: a small training job that can be profiled on demand.
 //!
-//! It is real work with real timings: a perceptron that learns, whose operators launch kernels onto a device
-//! made of threads, one per stream, which execute them asynchronously and in order. Only the device's shape is
-//! made up; nothing in a trace is.
+//! The work and the timings are real: a perceptron learns, and its operators launch kernels on a device that consists of
+//! threads, one per stream, which execute them asynchronously and in order. Only the shape of the device is simulated;
+//! nothing in a trace is.
 //!
 //! | module | holds |
 //! |---|---|
-//! | `clock` | the one clock of all timings |
-//! | `math` | arithmetic on slices: what kernels compute |
+//! | `clock` | the clock of all timings |
+//! | `math` | arithmetic on slices: what the kernels compute |
 //! | `device` | streams that execute kernels, and fences between them |
-//! | `recorder` | what is kept of a recording while it runs |
+//! | `recorder` | the recording while it is running |
+//! | `runtime_call` | the calls of the device runtime |
 //! | `host` | operators, annotations and runtime calls: the instrumented side of the device |
-//! | `model` | the perceptron, its data and one training step in operators |
-//! | `gate` | when a recording begins and ends |
-//! | `job` | the training thread and its pace |
-//! | `request` | a config, understood |
-//! | `target` | where a trace may be written |
-//! | `kineto` | a recording as a Chrome trace in Kineto's form |
-//! | `ascend` | a recording as the directory that the Ascend PyTorch profiler leaves |
-//! | `store` | a recording to its place |
-//! | `npu` | the statuses and metrics of an Ascend process, with `--npu` |
-//! | `control` | the loop that ties daemon, job and files together |
+//! | `model` | the perceptron, its data, and the operators of a training step |
+//! | `schedule` | when a recording starts and stops |
+//! | `job` | the training thread |
+//! | `config_request` | a config, parsed and validated |
+//! | `trace_file` | the paths to which a trace can be written |
+//! | `kineto` | a recording as a Chrome trace in Kineto's format |
+//! | `ascend` | a recording as the directory of the Ascend PyTorch profiler |
+//! | `store` | writing a recording |
+//! | `npu` | status messages and metrics of a process on an Ascend device, with `--npu` |
+//! | `controller` | the loop that connects the daemon, the job and the files |
 
 mod ascend;
 mod clock;
-mod control;
+mod config_request;
+mod controller;
 mod device;
-mod gate;
 mod host;
 mod job;
 mod kineto;
@@ -34,10 +35,11 @@ mod math;
 mod model;
 mod npu;
 mod recorder;
-mod request;
+mod runtime_call;
+mod schedule;
 mod store;
-mod target;
+mod trace_file;
 
-pub(crate) use control::Controller;
-pub(crate) use job::{Job, Pace};
-pub(crate) use kineto::Facts;
+pub(crate) use controller::DemoController;
+pub(crate) use job::{TrainingJob, TrainingOptions};
+pub(crate) use kineto::TraceProcessInfo;

@@ -1,167 +1,174 @@
-//! What is kept of a recording while it runs. Off, it costs a test of one field per span.
+//! The recording while it is running. Without a recording, a span costs the test of one field.
 
 use std::borrow::Cow;
 
 use super::device::DeviceEvent;
+use super::runtime_call::RuntimeCall;
 
-/// The most events that a recording keeps: a request cannot make the job grow without bound.
-const BUDGET: usize = 2_000_000;
+/// Maximum number of events in a recording, so that a request cannot exhaust the memory of the job.
+const MAX_EVENTS: usize = 2_000_000;
 
-/// What a span of the host is.
+/// The kind of a host span.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
-    /// A whole training step.
+pub(crate) enum SpanKind {
+    /// A complete training step.
     Step,
     Annotation,
     Operator,
-    /// A call into the device's runtime.
-    Runtime,
+    /// A call of the device runtime.
+    Runtime(RuntimeCall),
 }
 
 /// A span of the training thread.
 #[derive(Clone, Debug)]
-pub(crate) struct Span {
-    pub(crate) kind: Kind,
+pub(crate) struct HostSpan {
+    pub(crate) kind: SpanKind,
     pub(crate) name: Cow<'static, str>,
     pub(crate) start: i64,
     pub(crate) end: i64,
-    /// Its own id for operators and annotations; that of the operator around it for runtime calls.
+    /// Its own id for operators and annotations; that of the enclosing operator for runtime calls.
     pub(crate) external: Option<u64>,
-    /// The launch's, for runtime calls.
+    /// The correlation id of the launch, for runtime calls.
     pub(crate) correlation: Option<u64>,
 }
 
-/// A finished recording. Times are the clock's.
+/// A finished recording. Times are those of the job clock.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Recording {
+pub(crate) struct TrainingRecording {
     pub(crate) start: i64,
     pub(crate) end: i64,
     pub(crate) thread: i32,
-    pub(crate) spans: Vec<Span>,
+    pub(crate) spans: Vec<HostSpan>,
     pub(crate) device: Vec<DeviceEvent>,
-    /// Events beyond the budget.
+    /// Number of events beyond the limit.
     pub(crate) dropped: u64,
 }
 
-impl Recording {
-    /// Whole steps in it.
-    pub(crate) fn steps(&self) -> u64 {
-        self.spans.iter().filter(|s| s.kind == Kind::Step).count() as u64
+impl TrainingRecording {
+    /// Returns the number of complete steps.
+    pub(crate) fn step_count(&self) -> u64 {
+        self.spans.iter().filter(|s| s.kind == SpanKind::Step).count() as u64
     }
 }
 
 /// The recorder of one thread.
 #[derive(Debug)]
-pub(crate) struct Recorder {
-    active: Option<Recording>,
-    /// Tells spans of this recording from those that were open when it began.
+pub(crate) struct SpanRecorder {
+    active: Option<TrainingRecording>,
+    /// Distinguishes spans of this recording from those that were open when it started.
     generation: u64,
     next_external: u64,
     next_correlation: u64,
-    /// External ids of the operators that are open.
-    open: Vec<u64>,
-    /// Events that still fit.
+    /// External ids of the open operators.
+    open_operators: Vec<u64>,
+    /// Number of events that still fit.
     room: usize,
-    budget: usize,
+    max_events: usize,
 }
 
 /// A span that has begun.
 #[derive(Debug)]
 #[must_use = "a span has to be ended"]
-pub(crate) struct Open {
+pub(crate) struct OpenSpan {
     generation: u64,
-    kind: Kind,
+    kind: SpanKind,
     start: i64,
     external: Option<u64>,
 }
 
-impl Open {
-    /// The id that it carries, or that of the operator around it.
-    pub(crate) fn external(&self) -> Option<u64> {
+impl OpenSpan {
+    /// Returns its own id, or that of the enclosing operator.
+    pub(crate) fn external_id(&self) -> Option<u64> {
         self.external
     }
 }
 
-impl Default for Recorder {
+impl Default for SpanRecorder {
     fn default() -> Self {
-        Self::with_budget(BUDGET)
+        Self::with_max_events(MAX_EVENTS)
     }
 }
 
-impl Recorder {
-    fn with_budget(budget: usize) -> Self {
+impl SpanRecorder {
+    fn with_max_events(max_events: usize) -> Self {
         Self {
             active: None,
             generation: 0,
             next_external: 1,
             next_correlation: 1,
-            open: Vec::new(),
+            open_operators: Vec::new(),
             room: 0,
-            budget,
+            max_events,
         }
     }
 
-    pub(crate) fn is_on(&self) -> bool {
+    pub(crate) fn is_recording(&self) -> bool {
         self.active.is_some()
     }
 
-    /// Begins a recording. Spans that are open now stay out of it.
-    pub(crate) fn start(&mut self, now: i64, thread: i32) {
+    /// Starts a recording. Spans that are open now are not part of it.
+    pub(crate) fn start_recording(&mut self, now: i64, thread: i32) {
         self.generation += 1;
-        self.open.clear();
-        self.room = self.budget;
-        self.active = Some(Recording { start: now, thread, ..Recording::default() });
+        self.open_operators.clear();
+        self.room = self.max_events;
+        self.active = Some(TrainingRecording { start: now, thread, ..TrainingRecording::default() });
     }
 
-    /// Ends the recording. Spans that are open now stay out of it.
-    pub(crate) fn stop(&mut self) -> Option<Recording> {
+    /// Stops the recording. Spans that are open now are not part of it.
+    pub(crate) fn stop_recording(&mut self) -> Option<TrainingRecording> {
         self.generation += 1;
-        self.open.clear();
+        self.open_operators.clear();
         self.active.take()
     }
 
-    /// Begins a span, if a recording runs.
-    pub(crate) fn begin(&mut self, kind: Kind, now: impl FnOnce() -> i64) -> Option<Open> {
+    /// Begins a span, if a recording is running.
+    pub(crate) fn begin_span(&mut self, kind: SpanKind, now: impl FnOnce() -> i64) -> Option<OpenSpan> {
         self.active.as_ref()?;
         let external = match kind {
-            Kind::Runtime => self.open.last().copied(),
-            Kind::Step | Kind::Annotation | Kind::Operator => {
+            SpanKind::Runtime(_) => self.open_operators.last().copied(),
+            SpanKind::Step | SpanKind::Annotation | SpanKind::Operator => {
                 self.next_external += 1;
                 Some(self.next_external - 1)
             }
         };
-        if kind == Kind::Operator {
-            self.open.extend(external);
+        if kind == SpanKind::Operator {
+            self.open_operators.extend(external);
         }
-        Some(Open { generation: self.generation, kind, start: now(), external })
+        Some(OpenSpan { generation: self.generation, kind, start: now(), external })
     }
 
-    /// Ends a span; one that began before this recording is forgotten.
-    pub(crate) fn end(&mut self, open: &Open, end: i64, name: Cow<'static, str>, correlation: Option<u64>) {
+    /// Ends a span. A span that began before this recording is discarded.
+    pub(crate) fn end_span(
+        &mut self,
+        open: &OpenSpan,
+        end: i64,
+        name: Cow<'static, str>,
+        correlation: Option<u64>,
+    ) {
         if open.generation != self.generation {
             return;
         }
-        if open.kind == Kind::Operator {
-            self.open.pop();
+        if open.kind == SpanKind::Operator {
+            self.open_operators.pop();
         }
-        // A launch has paid for its runtime call already.
-        let paid = correlation.is_some() || self.pay(1);
-        if let Some(active) = self.active.as_mut().filter(|_| paid) {
-            let &Open { kind, start, external, .. } = open;
-            active.spans.push(Span { kind, name, start, end, external, correlation });
+        // A launch has reserved the event of its runtime call already.
+        let reserved = correlation.is_some() || self.reserve_events(1);
+        if let Some(active) = self.active.as_mut().filter(|_| reserved) {
+            let &OpenSpan { kind, start, external, .. } = open;
+            active.spans.push(HostSpan { kind, name, start, end, external, correlation });
         }
     }
 
-    /// A correlation id for a launch, and the room for both of its events. None when they do not fit.
-    pub(crate) fn correlate(&mut self) -> Option<u64> {
-        if !self.is_on() || !self.pay(2) {
+    /// Returns a correlation id for a launch, and reserves its two events; `None` if they do not fit.
+    pub(crate) fn new_correlation_id(&mut self) -> Option<u64> {
+        if !self.is_recording() || !self.reserve_events(2) {
             return None;
         }
         self.next_correlation += 1;
         Some(self.next_correlation - 1)
     }
 
-    fn pay(&mut self, events: usize) -> bool {
+    fn reserve_events(&mut self, events: usize) -> bool {
         match self.room.checked_sub(events) {
             Some(room) => {
                 self.room = room;
@@ -181,50 +188,50 @@ impl Recorder {
 mod tests {
     use super::*;
 
-    fn span(recorder: &mut Recorder, kind: Kind, at: i64) {
-        let open = recorder.begin(kind, || at).unwrap();
-        recorder.end(&open, at + 1, "x".into(), None);
+    fn span(recorder: &mut SpanRecorder, kind: SpanKind, at: i64) {
+        let open = recorder.begin_span(kind, || at).unwrap();
+        recorder.end_span(&open, at + 1, "x".into(), None);
     }
 
     #[test]
-    fn spans_open_at_either_end_stay_out() {
-        let mut recorder = Recorder::default();
-        assert!(recorder.begin(Kind::Step, || 0).is_none());
-        recorder.start(1, 9);
-        let inside = recorder.begin(Kind::Step, || 2).unwrap();
-        span(&mut recorder, Kind::Annotation, 3);
-        let recording = recorder.stop().unwrap();
+    fn spans_open_at_the_start_or_the_end_are_excluded() {
+        let mut recorder = SpanRecorder::default();
+        assert!(recorder.begin_span(SpanKind::Step, || 0).is_none());
+        recorder.start_recording(1, 9);
+        let inside = recorder.begin_span(SpanKind::Step, || 2).unwrap();
+        span(&mut recorder, SpanKind::Annotation, 3);
+        let recording = recorder.stop_recording().unwrap();
         assert_eq!((recording.spans.len(), recording.start, recording.thread), (1, 1, 9));
-        recorder.start(10, 9);
-        recorder.end(&inside, 11, "old".into(), None);
-        assert!(recorder.stop().unwrap().spans.is_empty());
+        recorder.start_recording(10, 9);
+        recorder.end_span(&inside, 11, "old".into(), None);
+        assert!(recorder.stop_recording().unwrap().spans.is_empty());
     }
 
     #[test]
     fn a_runtime_call_belongs_to_the_innermost_operator() {
-        let mut recorder = Recorder::default();
-        recorder.start(0, 1);
-        let outer = recorder.begin(Kind::Operator, || 1).unwrap();
-        let inner = recorder.begin(Kind::Operator, || 2).unwrap();
-        span(&mut recorder, Kind::Runtime, 3);
-        recorder.end(&inner, 4, "inner".into(), None);
-        recorder.end(&outer, 5, "outer".into(), None);
-        span(&mut recorder, Kind::Runtime, 6);
-        let spans = recorder.stop().unwrap().spans;
+        let mut recorder = SpanRecorder::default();
+        recorder.start_recording(0, 1);
+        let outer = recorder.begin_span(SpanKind::Operator, || 1).unwrap();
+        let inner = recorder.begin_span(SpanKind::Operator, || 2).unwrap();
+        span(&mut recorder, SpanKind::Runtime(RuntimeCall::LaunchKernel), 3);
+        recorder.end_span(&inner, 4, "inner".into(), None);
+        recorder.end_span(&outer, 5, "outer".into(), None);
+        span(&mut recorder, SpanKind::Runtime(RuntimeCall::LaunchKernel), 6);
+        let spans = recorder.stop_recording().unwrap().spans;
         assert_eq!(spans[0].external, spans[1].external);
         assert_ne!(spans[0].external, spans[2].external);
         assert_eq!(spans[3].external, None);
     }
 
     #[test]
-    fn a_recording_stops_growing_at_its_budget() {
-        let mut recorder = Recorder::with_budget(3);
-        recorder.start(0, 1);
-        assert!(recorder.correlate().is_some());
-        assert!(recorder.correlate().is_none());
-        span(&mut recorder, Kind::Operator, 1);
-        span(&mut recorder, Kind::Operator, 2);
-        let recording = recorder.stop().unwrap();
+    fn a_recording_stops_growing_at_its_max_events() {
+        let mut recorder = SpanRecorder::with_max_events(3);
+        recorder.start_recording(0, 1);
+        assert!(recorder.new_correlation_id().is_some());
+        assert!(recorder.new_correlation_id().is_none());
+        span(&mut recorder, SpanKind::Operator, 1);
+        span(&mut recorder, SpanKind::Operator, 2);
+        let recording = recorder.stop_recording().unwrap();
         assert_eq!((recording.spans.len(), recording.dropped), (1, 3));
     }
 }

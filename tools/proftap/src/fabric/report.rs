@@ -1,4 +1,4 @@
-//! What the conversation brings, as records on standard output and lines on standard error.
+//! Reports of events on the link: records on standard output, diagnostics on standard error.
 
 use std::io;
 use std::time::{Duration, Instant};
@@ -7,45 +7,53 @@ use common::out::Out;
 use common::record::proftap::{Config as ConfigRecord, Registered, Setting};
 use common::rpc::config::{Config, TRACE_ID};
 
-use super::{Event, Identity};
+use super::daemon_link::FabricEvent;
+use super::identity::ProcessIdentity;
 
-/// The same kind of trouble is told once in this time.
-const QUIET: Duration = Duration::from_secs(60);
+/// Problems of the same kind are reported once in this time.
+const REPORT_INTERVAL: Duration = Duration::from_secs(60);
 
-/// Writes events down, and hands back the configs.
+/// Reports events, and returns the configs among them.
 #[derive(Debug)]
-pub(crate) struct Reporter {
-    who: Identity,
-    absent: Limiter,
-    dropped: Limiter,
+pub(crate) struct FabricReporter {
+    identity: ProcessIdentity,
+    absent: ReportLimiter,
+    dropped: ReportLimiter,
     configs: u64,
 }
 
-impl Reporter {
-    pub(crate) fn new(who: Identity) -> Self {
-        Self { who, absent: Limiter::default(), dropped: Limiter::default(), configs: 0 }
+impl FabricReporter {
+    pub(crate) fn new(identity: ProcessIdentity) -> Self {
+        Self { identity, absent: ReportLimiter::default(), dropped: ReportLimiter::default(), configs: 0 }
     }
 
-    /// Configs received.
-    pub(crate) fn configs(&self) -> u64 {
+    /// Returns the number of configs received.
+    pub(crate) fn config_count(&self) -> u64 {
         self.configs
     }
 
-    /// Writes one event down. A config that can be read is returned.
+    /// Reports an event. Returns the config if it is a valid one.
     ///
     /// # Errors
     /// Standard output cannot be written.
-    pub(crate) fn event(&mut self, event: Event, now: Instant, out: &mut Out) -> io::Result<Option<Config>> {
+    pub(crate) fn report_event(
+        &mut self,
+        event: FabricEvent,
+        now: Instant,
+        out: &mut Out,
+    ) -> io::Result<Option<Config>> {
         match event {
-            Event::Registered { processes, socket } => self.registered(processes, socket, out)?,
-            Event::Config(text) => return self.config(&text, out),
-            Event::Absent(reason) => {
-                if let Some(more) = self.absent.allows(now) {
-                    out.warn("daemon", format_args!("{reason}{more}; waiting for one"));
+            FabricEvent::Registered { processes, socket } => {
+                self.report_registration(processes, socket, out)?
+            }
+            FabricEvent::Config(text) => return self.report_config(&text, out),
+            FabricEvent::Absent(reason) => {
+                if let Some(more) = self.absent.allow_report(now) {
+                    out.warn("daemon", format_args!("{reason}{more}; waiting for a daemon"));
                 }
             }
-            Event::Dropped(reason) => {
-                if let Some(more) = self.dropped.allows(now) {
+            FabricEvent::Dropped(reason) => {
+                if let Some(more) = self.dropped.allow_report(now) {
                     out.warn("datagram dropped", format_args!("{reason}{more}"));
                 }
             }
@@ -53,20 +61,20 @@ impl Reporter {
         Ok(None)
     }
 
-    fn registered(&self, processes: Option<i32>, socket: String, out: &mut Out) -> io::Result<()> {
+    fn report_registration(&self, processes: Option<i32>, socket: String, out: &mut Out) -> io::Result<()> {
         out.diag().info("daemon", format_args!("registered at {socket}"));
-        let Identity { job, device, .. } = self.who;
-        out.record(&Registered { job, device, pid: self.who.pid(), processes, socket })
+        let ProcessIdentity { job, device, .. } = self.identity;
+        out.record(&Registered { job, device, pid: self.identity.pid(), processes, socket })
     }
 
-    fn config(&mut self, text: &[u8], out: &mut Out) -> io::Result<Option<Config>> {
+    fn report_config(&mut self, text: &[u8], out: &mut Out) -> io::Result<Option<Config>> {
         self.configs += 1;
         let config = std::str::from_utf8(text)
-            .map_err(|_| "is not UTF-8".to_owned())
+            .map_err(|_| "not valid UTF-8".to_owned())
             .and_then(|text| Config::parse(text).map_err(|e| e.to_string()));
         match config {
             Ok(config) => {
-                out.record(&record(&self.who, &config))?;
+                out.record(&config_record(&self.identity, &config))?;
                 Ok(Some(config))
             }
             Err(reason) => {
@@ -77,34 +85,34 @@ impl Reporter {
     }
 }
 
-fn record(who: &Identity, config: &Config) -> ConfigRecord {
+fn config_record(identity: &ProcessIdentity, config: &Config) -> ConfigRecord {
     let setting = |(key, value): &(String, String)| Setting { key: key.clone(), value: value.clone() };
     ConfigRecord {
-        job: who.job,
-        pid: who.pid(),
+        job: identity.job,
+        pid: identity.pid(),
         trace_id: config.get(TRACE_ID).map(str::to_owned),
         settings: config.pairs().iter().map(setting).collect(),
     }
 }
 
-/// Lets something be said once in a while, and counts the rest.
+/// Limits how often something is reported, and counts the suppressed reports.
 #[derive(Debug, Default)]
-struct Limiter {
+struct ReportLimiter {
     last: Option<Instant>,
     suppressed: u64,
 }
 
-impl Limiter {
-    /// Whether to say it now, and a note on how often it was not said since the last time.
-    fn allows(&mut self, now: Instant) -> Option<String> {
-        if self.last.is_some_and(|last| now.saturating_duration_since(last) < QUIET) {
+impl ReportLimiter {
+    /// Returns `None` if the report is suppressed, otherwise a note about the suppressed ones.
+    fn allow_report(&mut self, now: Instant) -> Option<String> {
+        if self.last.is_some_and(|last| now.saturating_duration_since(last) < REPORT_INTERVAL) {
             self.suppressed += 1;
             return None;
         }
         self.last = Some(now);
         match std::mem::take(&mut self.suppressed) {
             0 => Some(String::new()),
-            n => Some(format!(" ({n} more since the last time)")),
+            n => Some(format!(" ({n} more since the last report)")),
         }
     }
 }
@@ -114,18 +122,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn trouble_is_told_once_a_minute() {
-        let (mut limiter, t0) = (Limiter::default(), Instant::now());
-        assert_eq!(limiter.allows(t0).as_deref(), Some(""));
-        assert_eq!(limiter.allows(t0 + QUIET / 2), None);
-        assert_eq!(limiter.allows(t0 + QUIET).as_deref(), Some(" (1 more since the last time)"));
+    fn problems_are_reported_once_a_minute() {
+        let (mut limiter, t0) = (ReportLimiter::default(), Instant::now());
+        assert_eq!(limiter.allow_report(t0).as_deref(), Some(""));
+        assert_eq!(limiter.allow_report(t0 + REPORT_INTERVAL / 2), None);
+        assert_eq!(
+            limiter.allow_report(t0 + REPORT_INTERVAL).as_deref(),
+            Some(" (1 more since the last report)")
+        );
     }
 
     #[test]
-    fn the_record_keeps_order_and_names_the_request() {
+    fn the_record_keeps_the_order_and_has_the_trace_id() {
         let config = Config::parse("B=1\nA=2\nREQUEST_TRACE_ID=9\n").unwrap();
-        let who = Identity { job: 3, device: 0, pids: vec![5] };
-        let record = record(&who, &config);
+        let identity = ProcessIdentity { job: 3, device: 0, pids: vec![5] };
+        let record = config_record(&identity, &config);
         assert_eq!(record.trace_id.as_deref(), Some("9"));
         assert_eq!(record.settings.iter().map(|s| &*s.key).collect::<Vec<_>>(), ["B", "A", TRACE_ID]);
     }

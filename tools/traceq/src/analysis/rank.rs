@@ -114,7 +114,7 @@ impl Ranking {
         let mut entries: Vec<(u32, Entry)> = entries.into_iter().collect();
         let weight = |e: &Entry| e.own.unwrap_or(e.total);
         let whole = entries.iter().fold(0i64, |sum, (_, e)| sum.saturating_add(weight(e)));
-        // NameTable in the order of their first appearance break ties, so that runs agree.
+        // Names in the order of their first appearance break ties, so that runs agree.
         entries.sort_by_key(|(number, e)| {
             let key = match order {
                 Order::Total => e.total,

@@ -1,4 +1,4 @@
-//! `proftap demo` against a daemon made for tests.
+//! `proftap demo` against a daemon for tests.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
@@ -12,39 +12,39 @@ use common::record::proftap::{Config, Summary, Trace as TraceRecord};
 
 use serde_json::Value;
 
-use super::Place;
-use super::trace::Trace;
-use crate::cmd::demo::{Args, run_until};
+use super::TestDirs;
+use super::trace::KinetoTrace;
+use crate::cmd::demo::{DemoArgs, run_until};
 use crate::process;
-use crate::testing::{Captured, Fake};
-use crate::wake::Wake;
+use crate::testing::{CapturedOutput, FakeDaemon};
+use crate::wake::WakeReceiver;
 
 /// The subcommand by itself.
 #[derive(Parser)]
 struct Demo {
     #[command(flatten)]
-    args: Args,
+    args: DemoArgs,
 }
 
-/// Longer than any of this takes.
+/// Longer than any of the tests takes.
 const DEADLINE: Duration = Duration::from_secs(60);
 
-/// Trains until the daemon's configs have been fetched and so many traces are there, and returns what was
-/// printed and how many errors there were.
-fn demo(place: &Place, daemon: &Fake, traces: usize, more: &[&str]) -> (Captured, u64) {
-    let socket = place.sockets.to_str().unwrap();
-    let line = ["demo", "--socket", socket, "--poll-interval", "0.02", "--batch", "2", "--step-ms", "15"];
+/// Trains until all configs have been fetched and `traces` traces are written. Returns the output and the number of
+/// errors.
+fn demo(dirs: &TestDirs, daemon: &FakeDaemon, traces: usize, more: &[&str]) -> (CapturedOutput, u64) {
+    let socket = dirs.sockets.to_str().unwrap();
+    let line = ["demo", "--socket", socket, "--poll-interval", "20ms", "--batch", "2", "--step-time", "15ms"];
     let args = Demo::parse_from(line.iter().chain(more)).args;
-    let captured = Captured::default();
-    let mut out = captured.out();
-    let wake = Wake::new().unwrap();
-    let (stop, started) = (wake.stopper(), Instant::now());
+    let captured = CapturedOutput::default();
+    let mut out = captured.new_out();
+    let wake = WakeReceiver::new().unwrap();
+    let (stop, started) = (wake.stop_on_drop(), Instant::now());
     thread::scope(|scope| {
         let (captured, daemon) = (&captured, &daemon);
         scope.spawn(move || {
-            // Also when the condition panics: or the job would train for ever.
+            // Also when the condition panics; otherwise the job would train forever.
             let _stop = stop;
-            let done = || daemon.is_drained() && captured.records::<TraceRecord>().len() >= traces;
+            let done = || daemon.has_delivered_all() && captured.records::<TraceRecord>().len() >= traces;
             while !done() && started.elapsed() < DEADLINE {
                 thread::sleep(Duration::from_millis(5));
             }
@@ -54,31 +54,31 @@ fn demo(place: &Place, daemon: &Fake, traces: usize, more: &[&str]) -> (Captured
     (captured, out.diag().errors())
 }
 
-fn trace_path(place: &Place, stem: &str) -> PathBuf {
-    place.traces.join(format!("{stem}_{}.json", process::pid()))
+fn trace_path(dirs: &TestDirs, stem: &str) -> PathBuf {
+    dirs.traces.join(format!("{stem}_{}.json", process::own_pid()))
 }
 
-fn request(place: &Place, file: &str, more: &str) -> String {
-    format!("ACTIVITIES_LOG_FILE={}\n{more}\n  REQUEST_TRACE_ID=4711", place.traces.join(file).display())
+fn request(dirs: &TestDirs, file: &str, more: &str) -> String {
+    format!("ACTIVITIES_LOG_FILE={}\n{more}\n  REQUEST_TRACE_ID=4711", dirs.traces.join(file).display())
 }
 
 #[test]
 fn a_trace_of_three_iterations() {
-    let place = Place::new();
-    let daemon = Fake::start(&place.sockets);
+    let dirs = TestDirs::new();
+    let daemon = FakeDaemon::start_in(&dirs.sockets);
     let window = "PROFILE_START_ITERATION=0\nPROFILE_START_ITERATION_ROUNDUP=4\nACTIVITIES_ITERATIONS=3";
-    daemon.config(request(&place, "t.json", window));
-    let (captured, errors) = demo(&place, &daemon, 1, &["--rank", "1", "--world-size", "3", "--device", "5"]);
+    daemon.queue_config(request(&dirs, "t.json", window));
+    let (captured, errors) = demo(&dirs, &daemon, 1, &["--rank", "1", "--world-size", "3", "--device", "5"]);
     assert_eq!(errors, 0);
 
     let records = captured.records::<TraceRecord>();
-    let path = trace_path(&place, "t");
+    let path = trace_path(&dirs, "t");
     assert_eq!(records[0].path, path.to_str().unwrap());
     assert_eq!((records[0].steps, records[0].trace_id.as_deref()), (3, Some("4711")));
     assert_eq!(records[0].size_bytes, fs::metadata(&path).unwrap().len());
     assert_eq!(captured.records::<Config>().len(), 1);
 
-    let trace = Trace::read(&path);
+    let trace = KinetoTrace::read(&path);
     trace.check();
     assert_eq!(trace.top("trace_id"), "4711");
     assert_eq!(trace.top("distributedInfo")["rank"], 1);
@@ -93,23 +93,23 @@ fn a_trace_of_three_iterations() {
     assert_eq!(trace.spans(&["gpu_memcpy"]).len(), 6);
 
     drop(daemon);
-    assert!(Place::names(&place.sockets).is_empty(), "no socket is left behind");
-    assert_eq!(Place::names(&place.traces).len(), 1, "no temporary file is left behind");
+    assert!(TestDirs::list_names(&dirs.sockets).is_empty(), "no socket is left behind");
+    assert_eq!(TestDirs::list_names(&dirs.traces).len(), 1, "no temporary file is left behind");
 }
 
 #[test]
-fn a_trace_by_time_and_a_request_that_comes_too_soon() {
-    let place = Place::new();
-    let daemon = Fake::start(&place.sockets);
-    daemon.config(request(&place, "a.json", "PROFILE_START_TIME=0\nACTIVITIES_DURATION_MSECS=100"));
+fn a_second_request_is_rejected_while_a_trace_is_recorded() {
+    let dirs = TestDirs::new();
+    let daemon = FakeDaemon::start_in(&dirs.sockets);
+    daemon.queue_config(request(&dirs, "a.json", "PROFILE_START_TIME=0\nACTIVITIES_DURATION_MSECS=100"));
     // Refused: the first is still running.
-    daemon.config(request(&place, "b.json", "ACTIVITIES_ITERATIONS=1"));
-    let (captured, errors) = demo(&place, &daemon, 1, &[]);
+    daemon.queue_config(request(&dirs, "b.json", "ACTIVITIES_ITERATIONS=1"));
+    let (captured, errors) = demo(&dirs, &daemon, 1, &[]);
     assert_eq!(errors, 1);
     let records = captured.records::<TraceRecord>();
     assert_eq!(records.len(), 1);
     assert!(records[0].dur_ns >= 100_000_000, "{records:?}");
-    let trace = Trace::read(&trace_path(&place, "a"));
+    let trace = KinetoTrace::read(&trace_path(&dirs, "a"));
     trace.check();
     assert!(!trace.spans(&["kernel"]).is_empty());
     assert_eq!(captured.records::<Summary>()[0].configs, 2);
@@ -118,34 +118,34 @@ fn a_trace_by_time_and_a_request_that_comes_too_soon() {
 #[test]
 fn traces_are_where_a_client_expects_those_of_libkineto() {
     for (file, name) in
-        [("a.pt.trace.json", format!("a_{}.pt.trace.json", process::pid())), ("plain", "plain".into())]
+        [("a.pt.trace.json", format!("a_{}.pt.trace.json", process::own_pid())), ("plain", "plain".into())]
     {
-        let place = Place::new();
-        let daemon = Fake::start(&place.sockets);
-        daemon.config(request(&place, file, "ACTIVITIES_ITERATIONS=1"));
-        let (captured, errors) = demo(&place, &daemon, 1, &[]);
+        let dirs = TestDirs::new();
+        let daemon = FakeDaemon::start_in(&dirs.sockets);
+        daemon.queue_config(request(&dirs, file, "ACTIVITIES_ITERATIONS=1"));
+        let (captured, errors) = demo(&dirs, &daemon, 1, &[]);
         assert_eq!(errors, 0);
-        let path = place.traces.join(name);
+        let path = dirs.traces.join(name);
         assert_eq!(captured.records::<TraceRecord>()[0].path, path.to_str().unwrap());
-        Trace::read(&path).check();
+        KinetoTrace::read(&path).check();
     }
 }
 
 #[test]
 fn a_request_cannot_make_the_job_write_elsewhere() {
-    let place = Place::new();
-    let daemon = Fake::start(&place.sockets);
-    let victim = place.traces.join("victim");
+    let dirs = TestDirs::new();
+    let daemon = FakeDaemon::start_in(&dirs.sockets);
+    let victim = dirs.traces.join("victim");
     fs::write(&victim, "precious").unwrap();
-    symlink(&victim, trace_path(&place, "link")).unwrap();
-    symlink(&place.traces, place.traces.join("dir")).unwrap();
+    symlink(&victim, trace_path(&dirs, "link")).unwrap();
+    symlink(&dirs.traces, dirs.traces.join("dir")).unwrap();
     let window = "ACTIVITIES_ITERATIONS=1";
-    daemon.config(request(&place, "link.json", window));
-    daemon.config(request(&place, "dir/t.json", window));
-    daemon.config(request(&place, "../t/t.json", window));
-    daemon.config(format!("ACTIVITIES_LOG_FILE=t.json\n{window}"));
-    daemon.config(window);
-    let (captured, errors) = demo(&place, &daemon, 0, &[]);
+    daemon.queue_config(request(&dirs, "link.json", window));
+    daemon.queue_config(request(&dirs, "dir/t.json", window));
+    daemon.queue_config(request(&dirs, "../t/t.json", window));
+    daemon.queue_config(format!("ACTIVITIES_LOG_FILE=t.json\n{window}"));
+    daemon.queue_config(window);
+    let (captured, errors) = demo(&dirs, &daemon, 0, &[]);
     assert_eq!(errors, 5);
     assert!(captured.records::<TraceRecord>().is_empty());
     assert_eq!(fs::read(&victim).unwrap(), b"precious");
@@ -153,49 +153,49 @@ fn a_request_cannot_make_the_job_write_elsewhere() {
 }
 
 #[test]
-fn a_daemon_out_of_its_mind_does_not_stop_the_job() {
-    let place = Place::new();
-    let daemon = Fake::start(&place.sockets);
+fn malformed_datagrams_and_configs_do_not_stop_the_job() {
+    let dirs = TestDirs::new();
+    let daemon = FakeDaemon::start_in(&dirs.sockets);
     for garbage in [&b""[..], b"x", &[0xff; 40], &[b'A'; 9000], &[0; 70_000]] {
-        daemon.say(garbage);
+        daemon.queue_datagram(garbage);
     }
-    daemon.config("=\n=\n");
-    daemon.config(request(&place, "t.json", "ACTIVITIES_ITERATIONS=99999999999999999999"));
-    daemon.config(request(&place, "t.json", "ACTIVITIES_ITERATIONS=1"));
-    let (captured, errors) = demo(&place, &daemon, 1, &[]);
+    daemon.queue_config("=\n=\n");
+    daemon.queue_config(request(&dirs, "t.json", "ACTIVITIES_ITERATIONS=99999999999999999999"));
+    daemon.queue_config(request(&dirs, "t.json", "ACTIVITIES_ITERATIONS=1"));
+    let (captured, errors) = demo(&dirs, &daemon, 1, &[]);
     assert_eq!(errors, 2);
     assert_eq!(captured.records::<TraceRecord>().len(), 1);
-    Trace::read(&trace_path(&place, "t")).check();
+    KinetoTrace::read(&trace_path(&dirs, "t")).check();
 }
 
 #[test]
-fn an_npu_tells_its_status_and_its_metrics() {
-    let place = Place::new();
-    let daemon = Fake::start(&place.sockets);
-    let dir = place.traces.display();
-    daemon.config(format!(
+fn an_npu_process_sends_its_status() {
+    let dirs = TestDirs::new();
+    let daemon = FakeDaemon::start_in(&dirs.sockets);
+    let dir = dirs.traces.display();
+    daemon.queue_config(format!(
         "ACTIVITIES_LOG_FILE={dir}\nPROFILE_START_ITERATION=0\nPROFILE_START_STEP=12\nACTIVITIES_ITERATIONS=2"
     ));
-    let (captured, errors) = demo(&place, &daemon, 1, &["--npu"]);
+    let (captured, errors) = demo(&dirs, &daemon, 1, &["--npu"]);
     assert_eq!((errors, captured.records::<TraceRecord>().len()), (0, 1));
-    let heard = daemon.finish();
+    let received = daemon.stop_and_take_messages();
     let state = |m: &Message| if let Message::TraceStatus(s) = m { Some(*s) } else { None };
-    let mut states: Vec<Status> = heard.iter().filter_map(state).collect();
+    let mut states: Vec<Status> = received.iter().filter_map(state).collect();
     states.dedup_by_key(|s| s.state);
     let order: Vec<State> = states.iter().map(|s| s.state).collect();
     assert_eq!(order, [State::Idle, State::Ready, State::Running, State::Idle]);
     assert_eq!((states[1].start_step, states[1].stop_step), (12, 14));
-    assert!(heard.iter().any(|m| matches!(m, Message::MonitorStatus(s) if s.state == State::Idle)));
-    check_tree(&place, &captured.records::<TraceRecord>()[0]);
+    assert!(received.iter().any(|m| matches!(m, Message::MonitorStatus(s) if s.state == State::Idle)));
+    check_tree(&dirs, &captured.records::<TraceRecord>()[0]);
 }
 
 /// The directory of an Ascend profile: its name, its modes, its files, and the lanes of its timeline.
-fn check_tree(place: &Place, record: &TraceRecord) {
+fn check_tree(dirs: &TestDirs, record: &TraceRecord) {
     let tree = PathBuf::from(&record.path);
-    assert_eq!(tree.parent(), Some(&*place.traces));
+    assert_eq!(tree.parent(), Some(&*dirs.traces));
     let name = tree.file_name().unwrap().to_str().unwrap();
     let time = name.strip_suffix("_ascend_pt").and_then(|n| n.rsplit_once('_')).unwrap();
-    assert!(time.0.ends_with(&format!("_{}", process::pid())) && time.1.len() == 17, "{name}");
+    assert!(time.0.ends_with(&format!("_{}", process::own_pid())) && time.1.len() == 17, "{name}");
     let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o7777;
     let output = tree.join("ASCEND_PROFILER_OUTPUT");
     assert_eq!((mode(&tree), mode(&output)), (0o750, 0o750));
@@ -227,11 +227,11 @@ fn check_tree(place: &Place, record: &TraceRecord) {
 }
 
 #[test]
-fn a_job_that_ends_early_says_that_the_recording_is_lost() {
-    let place = Place::new();
-    let daemon = Fake::start(&place.sockets);
-    daemon.config(request(&place, "t.json", "ACTIVITIES_ITERATIONS=1000"));
-    let (captured, errors) = demo(&place, &daemon, 0, &[]);
+fn a_recording_that_is_cut_short_is_reported() {
+    let dirs = TestDirs::new();
+    let daemon = FakeDaemon::start_in(&dirs.sockets);
+    daemon.queue_config(request(&dirs, "t.json", "ACTIVITIES_ITERATIONS=1000"));
+    let (captured, errors) = demo(&dirs, &daemon, 0, &[]);
     assert_eq!((errors, captured.records::<TraceRecord>().len()), (1, 0));
-    assert!(Place::names(&place.traces).is_empty());
+    assert!(TestDirs::list_names(&dirs.traces).is_empty());
 }

@@ -1,4 +1,4 @@
-//! The subcommands end to end, against a daemon made for tests.
+//! The subcommands end to end, with a daemon for tests.
 
 mod demo;
 mod run;
@@ -9,14 +9,14 @@ use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
 
-/// A directory for sockets and one for traces, both by their real paths.
-struct Place {
+/// A directory for sockets and one for traces, with canonical paths.
+struct TestDirs {
     _tmp: TempDir,
     sockets: PathBuf,
     traces: PathBuf,
 }
 
-impl Place {
+impl TestDirs {
     fn new() -> Self {
         let tmp = tempfile::tempdir().unwrap();
         let root = tmp.path().canonicalize().unwrap();
@@ -26,8 +26,8 @@ impl Place {
         Self { _tmp: tmp, sockets, traces }
     }
 
-    /// Names in a directory.
-    fn names(dir: &Path) -> Vec<String> {
+    /// Lists the names in a directory.
+    fn list_names(dir: &Path) -> Vec<String> {
         fs::read_dir(dir).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect()
     }
 }

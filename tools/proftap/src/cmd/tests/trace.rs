@@ -1,4 +1,4 @@
-//! A trace of the demo, and what must hold in every one.
+//! The invariants of every trace of the demo.
 
 use std::collections::HashMap;
 use std::fs;
@@ -7,17 +7,17 @@ use std::path::Path;
 
 use serde_json::Value;
 
-/// A trace file that was read.
-pub(super) struct Trace(Value);
+/// A parsed trace file.
+pub(super) struct KinetoTrace(Value);
 
 /// An event with a duration, in ns.
-pub(super) struct Span<'a> {
+pub(super) struct TimedEvent<'a> {
     pub(super) event: &'a Value,
     pub(super) start: i64,
     pub(super) end: i64,
 }
 
-impl Span<'_> {
+impl TimedEvent<'_> {
     fn name(&self) -> &str {
         self.event["name"].as_str().unwrap()
     }
@@ -35,7 +35,7 @@ impl Span<'_> {
     }
 }
 
-impl Trace {
+impl KinetoTrace {
     pub(super) fn read(path: &Path) -> Self {
         assert_eq!(fs::metadata(path).unwrap().mode() & 0o7777, 0o640);
         Self(serde_json::from_slice(&fs::read(path).unwrap()).unwrap())
@@ -49,18 +49,18 @@ impl Trace {
         self.0["traceEvents"].as_array().unwrap()
     }
 
-    pub(super) fn spans(&self, categories: &[&str]) -> Vec<Span<'_>> {
+    pub(super) fn spans(&self, categories: &[&str]) -> Vec<TimedEvent<'_>> {
         let wanted = |e: &&Value| e["ph"] == "X" && categories.iter().any(|c| e["cat"] == *c);
         self.events().iter().filter(wanted).map(span).collect()
     }
 
     /// The steps by number.
     pub(super) fn steps(&self) -> Vec<u64> {
-        let number = |s: &Span<'_>| s.name().strip_prefix("ProfilerStep#").map(|n| n.parse().unwrap());
+        let number = |s: &TimedEvent<'_>| s.name().strip_prefix("ProfilerStep#").map(|n| n.parse().unwrap());
         self.spans(&["user_annotation"]).iter().filter_map(number).collect()
     }
 
-    /// Holds the trace to the rules that every trace of a profiler keeps.
+    /// Checks the invariants of every trace.
     pub(super) fn check(&self) {
         assert_eq!(self.0["schemaVersion"], 1);
         assert_eq!(self.0["displayTimeUnit"], "ms");
@@ -73,7 +73,7 @@ impl Trace {
         self.check_operators();
     }
 
-    fn device(&self) -> Vec<Span<'_>> {
+    fn device(&self) -> Vec<TimedEvent<'_>> {
         self.spans(&["kernel", "gpu_memcpy", "gpu_memset"])
     }
 
@@ -89,7 +89,7 @@ impl Trace {
     /// Every piece of device work has one launch that began before it, of the same operator.
     fn check_launches(&self) {
         let runtime = self.spans(&["cuda_runtime"]);
-        let launches: HashMap<i64, &Span<'_>> =
+        let launches: HashMap<i64, &TimedEvent<'_>> =
             runtime.iter().filter_map(|s| s.arg("correlation").map(|c| (c, s))).collect();
         let device = self.device();
         assert_eq!(device.len(), launches.len());
@@ -112,7 +112,7 @@ impl Trace {
             })
             .collect()
         };
-        let place = |s: &Span<'_>| (s.lane().0, s.lane().1, s.start);
+        let place = |s: &TimedEvent<'_>| (s.lane().0, s.lane().1, s.start);
         let (starts, finishes) = (ends("s"), ends("f"));
         let device = self.device();
         assert_eq!((starts.len(), finishes.len()), (device.len(), device.len()));
@@ -138,7 +138,7 @@ impl Trace {
         assert!(steps.windows(2).all(|p| p[0].end <= p[1].start));
         let mut host = self.spans(&["user_annotation", "cpu_op", "cuda_runtime"]);
         host.sort_by_key(|s| (s.start, -s.end));
-        let mut open: Vec<&Span<'_>> = Vec::new();
+        let mut open: Vec<&TimedEvent<'_>> = Vec::new();
         for span in &host {
             while open.last().is_some_and(|o| o.end <= span.start && !span.within(o)) {
                 open.pop();
@@ -151,7 +151,7 @@ impl Trace {
     /// A runtime call with an external id lies within the operator that has it.
     fn check_operators(&self) {
         let operators = self.spans(&["cpu_op"]);
-        let by_id: HashMap<i64, &Span<'_>> =
+        let by_id: HashMap<i64, &TimedEvent<'_>> =
             operators.iter().map(|s| (s.arg("External id").unwrap(), s)).collect();
         assert_eq!(by_id.len(), operators.len(), "ids are unique");
         for call in self.spans(&["cuda_runtime"]) {
@@ -162,9 +162,9 @@ impl Trace {
     }
 }
 
-fn span(event: &Value) -> Span<'_> {
+fn span(event: &Value) -> TimedEvent<'_> {
     let start = ns(&event["ts"]);
-    Span { event, start, end: start + ns(&event["dur"]) }
+    TimedEvent { event, start, end: start + ns(&event["dur"]) }
 }
 
 /// µs with three decimals as ns: small enough here to be exact in a float.

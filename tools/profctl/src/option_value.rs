@@ -1,12 +1,15 @@
-//! The values that options take: closed sets with their wire spellings, lists, numbers.
+//! The values of options: closed sets as they are spelled on the wire, lists, numbers.
+//!
+//! The sets and limits are those of msMonitor's client (`dyno`, b942bf5).
 
 use std::fmt;
 
 use clap::builder::{PossibleValue, StringValueParser, TypedValueParser};
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Arg, Command, ValueEnum};
+use common::rpc::message::MAX_PIDS;
 
-/// Declares a closed set whose names are the wire's.
+/// Declares a closed set whose names are those of the wire protocol.
 macro_rules! wire_enum {
     ($(#[$doc:meta])* $name:ident { $($variant:ident = $wire:literal),* $(,)? }) => {
         $(#[$doc])*
@@ -23,15 +26,15 @@ macro_rules! wire_enum {
 }
 
 wire_enum! {
-    /// What nputrace records.
+    /// The sides that nputrace records.
     Activities { CpuNpu = "CPU,NPU", NpuCpu = "NPU,CPU", Cpu = "CPU", Npu = "NPU" }
 }
 wire_enum! {
-    /// How much nputrace records on the device.
+    /// The level of detail of nputrace.
     ProfilerLevel { Level0 = "Level0", Level1 = "Level1", Level2 = "Level2", None = "Level_none" }
 }
 wire_enum! {
-    /// Which AI core counters nputrace reads.
+    /// The AI core metrics that nputrace collects.
     AicMetrics {
         AiCoreNone = "AiCoreNone",
         PipeUtilization = "PipeUtilization",
@@ -45,19 +48,19 @@ wire_enum! {
     }
 }
 wire_enum! {
-    /// What nputrace exports.
+    /// The format of a trace that nputrace has analyzed.
     TraceExport { Text = "Text", Db = "Db" }
 }
 wire_enum! {
-    /// What npu-monitor exports.
+    /// The format of the files that npu-monitor writes.
     MonitorExport { Db = "DB", Jsonl = "Jsonl" }
 }
 wire_enum! {
-    /// What nputrace records of the host.
+    /// The host resources that nputrace records.
     HostSys { Cpu = "cpu", Mem = "mem", Disk = "disk", Network = "network", Osrt = "osrt" }
 }
 wire_enum! {
-    /// What npu-monitor measures.
+    /// The kinds of activities that npu-monitor measures.
     ActivityKind {
         Marker = "Marker",
         Kernel = "Kernel",
@@ -73,15 +76,15 @@ wire_enum! {
     }
 }
 wire_enum! {
-    /// A switch that the existing client takes with a value.
+    /// A switch that msMonitor's client takes with a value.
     Bool { True = "true", False = "false" }
 }
 
 /// A comma-separated list of values.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct List<T>(pub(crate) Vec<T>);
+pub(crate) struct CommaList<T>(pub(crate) Vec<T>);
 
-impl<T: fmt::Display> fmt::Display for List<T> {
+impl<T: fmt::Display> fmt::Display for CommaList<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (i, item) in self.0.iter().enumerate() {
             let comma = if i == 0 { "" } else { "," };
@@ -91,25 +94,25 @@ impl<T: fmt::Display> fmt::Display for List<T> {
     }
 }
 
-/// Parses a [`List`] of a closed set, where `none` is another word for the empty one.
+/// Parses a [`CommaList`] of a closed set. `none` stands for the empty list.
 #[derive(Clone)]
-pub(crate) struct ListOf<T> {
+pub(crate) struct CommaListParser<T> {
     none: Option<&'static str>,
     of: std::marker::PhantomData<fn() -> T>,
 }
 
-/// A list with at least one item.
-pub(crate) fn list_of<T>() -> ListOf<T> {
-    ListOf { none: None, of: std::marker::PhantomData }
+/// Returns a parser of lists with at least one item.
+pub(crate) fn comma_list<T>() -> CommaListParser<T> {
+    CommaListParser { none: None, of: std::marker::PhantomData }
 }
 
-/// A list, or `None`.
-pub(crate) fn list_or_none<T>() -> ListOf<T> {
-    ListOf { none: Some("None"), of: std::marker::PhantomData }
+/// Returns a parser of lists; `None` is the empty list.
+pub(crate) fn comma_list_or_none<T>() -> CommaListParser<T> {
+    CommaListParser { none: Some("None"), of: std::marker::PhantomData }
 }
 
-impl<T: ValueEnum + Send + Sync + 'static> TypedValueParser for ListOf<T> {
-    type Value = List<T>;
+impl<T: ValueEnum + Send + Sync + 'static> TypedValueParser for CommaListParser<T> {
+    type Value = CommaList<T>;
 
     fn parse_ref(
         &self,
@@ -119,10 +122,12 @@ impl<T: ValueEnum + Send + Sync + 'static> TypedValueParser for ListOf<T> {
     ) -> Result<Self::Value, clap::Error> {
         let text = StringValueParser::new().parse_ref(cmd, arg, value)?;
         if self.none == Some(text.as_str()) {
-            return Ok(List(Vec::new()));
+            return Ok(CommaList(Vec::new()));
         }
-        let item = |word: &str| T::from_str(word.trim(), false).map_err(|_| self.invalid(cmd, arg, word));
-        text.split(',').map(item).collect::<Result<_, _>>().map(List)
+        let item = |word: &str| {
+            T::from_str(word.trim(), false).map_err(|_| self.invalid_value_error(cmd, arg, word))
+        };
+        text.split(',').map(item).collect::<Result<_, _>>().map(CommaList)
     }
 
     fn possible_values(&self) -> Option<Box<dyn Iterator<Item = PossibleValue> + '_>> {
@@ -131,8 +136,8 @@ impl<T: ValueEnum + Send + Sync + 'static> TypedValueParser for ListOf<T> {
     }
 }
 
-impl<T: ValueEnum + Send + Sync + 'static> ListOf<T> {
-    fn invalid(&self, cmd: &Command, arg: Option<&Arg>, word: &str) -> clap::Error {
+impl<T: ValueEnum + Send + Sync + 'static> CommaListParser<T> {
+    fn invalid_value_error(&self, cmd: &Command, arg: Option<&Arg>, word: &str) -> clap::Error {
         let mut error = clap::Error::new(ErrorKind::InvalidValue).with_cmd(cmd);
         if let Some(arg) = arg {
             error.insert(ContextKind::InvalidArg, ContextValue::String(arg.to_string()));
@@ -144,42 +149,46 @@ impl<T: ValueEnum + Send + Sync + 'static> ListOf<T> {
     }
 }
 
-/// A number that is finite and not negative.
-pub(crate) fn not_negative(text: &str) -> Result<f32, String> {
+/// Parses a finite, non-negative number.
+pub(crate) fn parse_non_negative(text: &str) -> Result<f32, String> {
     match text.trim().parse::<f32>() {
         Ok(n) if n.is_finite() && n >= 0.0 => Ok(n),
-        _ => Err("must be a number that is not negative".to_owned()),
+        _ => Err("must be a non-negative number".to_owned()),
     }
 }
 
-/// Process ids separated by commas.
-pub(crate) fn pids(text: &str) -> Result<List<i32>, String> {
+/// Parses process ids separated by commas.
+pub(crate) fn parse_pids(text: &str) -> Result<CommaList<i32>, String> {
     let pid = |word: &str| word.trim().parse::<i32>().ok().filter(|p| *p >= 0);
     let list = text.split(',').map(pid).collect::<Option<Vec<_>>>();
     let list = list.ok_or("must be process ids separated by commas")?;
     match list.len() {
-        n if n > common::rpc::message::MAX_PIDS => Err(format!("{n} pids are more than a request can name")),
-        _ => Ok(List(list)),
+        n if n > MAX_PIDS => Err(format!("{n} pids exceed the limit of {MAX_PIDS} in a request")),
+        _ => Ok(CommaList(list)),
     }
 }
 
-/// Ranks separated by commas.
-pub(crate) fn ranks(text: &str) -> Result<List<i64>, String> {
+/// Parses ranks separated by commas.
+pub(crate) fn parse_ranks(text: &str) -> Result<CommaList<i64>, String> {
     let list = text.split(',').map(|w| w.trim().parse::<i64>()).collect::<Result<_, _>>();
-    list.map(List).map_err(|_| "must be integers separated by commas".to_owned())
+    list.map(CommaList).map_err(|_| "must be integers separated by commas".to_owned())
 }
 
-/// Lines per file of a rotated log; empty for the process's own default.
-pub(crate) fn rotate_lines(text: &str) -> Result<String, String> {
-    rotate(text, |n| (100..=500_000).contains(&n), "must be empty or an integer from 100 to 500000")
+/// Parses the number of lines per file; empty leaves it to the process.
+pub(crate) fn parse_rotate_lines(text: &str) -> Result<String, String> {
+    parse_rotate_count(
+        text,
+        |n| (100..=500_000).contains(&n),
+        "must be empty or an integer from 100 to 500000",
+    )
 }
 
-/// Files of a rotated log; empty for the process's own default.
-pub(crate) fn rotate_files(text: &str) -> Result<String, String> {
-    rotate(text, |n| n == -1 || n >= 2, "must be empty, -1 or an integer of at least 2")
+/// Parses the number of files to keep; empty leaves it to the process.
+pub(crate) fn parse_rotate_files(text: &str) -> Result<String, String> {
+    parse_rotate_count(text, |n| n == -1 || n >= 2, "must be empty, -1 or an integer of at least 2")
 }
 
-fn rotate(text: &str, good: impl Fn(i32) -> bool, expected: &str) -> Result<String, String> {
+fn parse_rotate_count(text: &str, good: impl Fn(i32) -> bool, expected: &str) -> Result<String, String> {
     let text = text.trim();
     match text.parse::<i32>() {
         Ok(n) if good(n) => Ok(n.to_string()),
@@ -188,11 +197,11 @@ fn rotate(text: &str, good: impl Fn(i32) -> bool, expected: &str) -> Result<Stri
     }
 }
 
-/// Text of at most 1024 bytes, which is what the processes take.
-pub(crate) fn short_text(text: &str) -> Result<String, String> {
+/// Accepts a text of at most 1024 bytes, the limit of the processes.
+pub(crate) fn parse_short_text(text: &str) -> Result<String, String> {
     match text.len() {
         0..=1024 => Ok(text.to_owned()),
-        n => Err(format!("{n} bytes are more than the 1024 that processes take")),
+        n => Err(format!("{n} bytes exceed the limit of 1024")),
     }
 }
 
@@ -201,7 +210,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_value_is_written_as_it_is_read() {
+    fn every_value_is_formatted_as_it_is_parsed() {
         fn check<T: ValueEnum + fmt::Display>() {
             for v in T::value_variants() {
                 assert_eq!(v.to_possible_value().unwrap().get_name(), v.to_string());
@@ -218,21 +227,25 @@ mod tests {
     }
 
     #[test]
-    fn pid_lists_are_never_narrowed() {
-        assert_eq!(pids("0"), Ok(List(vec![0])));
-        assert_eq!(pids("1, 2,3").map(|l| l.to_string()), Ok("1,2,3".into()));
+    fn invalid_pids_are_rejected() {
+        assert_eq!(parse_pids("0"), Ok(CommaList(vec![0])));
+        assert_eq!(parse_pids("1, 2,3").map(|l| l.to_string()), Ok("1,2,3".into()));
         for bad in ["", "1,", "-1", "99999999999", "a", "1 2", "1]"] {
-            assert!(pids(bad).is_err(), "{bad}");
+            assert!(parse_pids(bad).is_err(), "{bad}");
         }
-        assert!(pids(&vec!["1"; 5000].join(",")).is_err());
+        assert!(parse_pids(&vec!["1"; 5000].join(",")).is_err());
     }
 
     #[test]
     fn rotation_has_the_existing_ranges() {
-        assert_eq!(rotate_lines(" 100 "), Ok("100".into()));
-        assert_eq!(rotate_lines(""), Ok(String::new()));
-        assert!(rotate_lines("99").is_err() && rotate_lines("500001").is_err());
-        assert_eq!(rotate_files("-1"), Ok("-1".into()));
-        assert!(rotate_files("1").is_err() && rotate_files("0").is_err() && rotate_files("-2").is_err());
+        assert_eq!(parse_rotate_lines(" 100 "), Ok("100".into()));
+        assert_eq!(parse_rotate_lines(""), Ok(String::new()));
+        assert!(parse_rotate_lines("99").is_err() && parse_rotate_lines("500001").is_err());
+        assert_eq!(parse_rotate_files("-1"), Ok("-1".into()));
+        assert!(
+            parse_rotate_files("1").is_err()
+                && parse_rotate_files("0").is_err()
+                && parse_rotate_files("-2").is_err()
+        );
     }
 }

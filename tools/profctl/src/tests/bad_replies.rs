@@ -5,43 +5,46 @@ use std::net::TcpStream;
 
 use common::exit::Exit;
 
-use super::ask;
-use super::fake::{Fake, frame, until_gone};
+use super::fake_daemon::{FakeDaemon, frame, wait_for_close};
+use super::run_against;
 
 /// Asks a daemon that answers with these bytes and closes, and returns the reason.
 fn reason_for(bytes: &[u8]) -> String {
     let bytes = bytes.to_vec();
-    let fake = Fake::new(move |stream, _| stream.write_all(&bytes).unwrap());
+    let fake = FakeDaemon::with_handler(move |stream, _| stream.write_all(&bytes).unwrap());
     reason(fake.port)
 }
 
 fn reason(port: u16) -> String {
-    let ran = ask(port, &["--timeout", "5s", "status"]);
+    let ran = run_against(port, &["--timeout", "5s", "status"]);
     assert_eq!(ran.exit, Exit::Failed, "{}", ran.stdout);
-    assert_eq!(ran.one("profctl.summary")["failed"], 1);
-    let record = ran.one("profctl.status");
+    assert_eq!(ran.only_record("profctl.summary")["failed"], 1);
+    let record = ran.only_record("profctl.status");
     assert_eq!(record["outcome"], "failed");
     record["reason"].as_str().unwrap().to_owned()
 }
 
 #[test]
-fn closing_without_an_answer_is_explained() {
-    assert_eq!(reason_for(b""), "the daemon closed the connection without an answer");
-    let unread = Fake::raw(|_: &mut TcpStream| {});
+fn closing_without_a_reply_is_explained() {
+    assert_eq!(reason_for(b""), "the daemon closed the connection without a reply");
+    let unread = FakeDaemon::listen_with(|_: &mut TcpStream| {});
     let reason = reason(unread);
     assert!(reason.contains("closed the connection"), "{reason}");
 }
 
 #[test]
-fn cut_frames_say_how_much_came() {
-    assert_eq!(reason_for(&[9, 0]), "the daemon closed the connection after 2 of the 4 bytes of a length");
+fn truncated_frames_report_the_bytes_received() {
+    assert_eq!(
+        reason_for(&[9, 0]),
+        "the daemon closed the connection after 2 of the 4 bytes of the frame length"
+    );
     let mut cut = frame(r#"{"status":1}"#);
     cut.truncate(9);
-    assert_eq!(reason_for(&cut), "the daemon closed the connection after 5 of 12 bytes of its answer");
+    assert_eq!(reason_for(&cut), "the daemon closed the connection after 5 of 12 bytes of the reply");
 }
 
 #[test]
-fn lengths_that_cannot_be_are_not_followed() {
+fn invalid_frame_lengths_are_rejected() {
     assert_eq!(reason_for(&0_i32.to_ne_bytes()), "reply: frame length 0 is not positive");
     assert_eq!(reason_for(&(-7_i32).to_ne_bytes()), "reply: frame length -7 is not positive");
     let huge = reason_for(&i32::MAX.to_ne_bytes());
@@ -54,20 +57,20 @@ fn lengths_that_cannot_be_are_not_followed() {
 
 /// A claim of megabytes without the bytes: nothing is taken for it, and it is cut.
 #[test]
-fn a_claim_is_not_an_allocation() {
+fn memory_is_not_allocated_from_the_prefix_alone() {
     let mut claim = 4_000_000_i32.to_ne_bytes().to_vec();
     claim.extend_from_slice(b"{}");
-    assert_eq!(reason_for(&claim), "the daemon closed the connection after 2 of 4000000 bytes of its answer");
+    assert_eq!(reason_for(&claim), "the daemon closed the connection after 2 of 4000000 bytes of the reply");
 }
 
 #[test]
-fn what_is_not_understood_is_said() {
+fn unexpected_replies_are_reported() {
     for (body, expected) in [
         ("hello", "reply is not valid JSON (line 1, column 1)"),
         ("[1]", "reply is not a JSON object"),
-        (r#"{"nputrace":7}"#, "reply is not understood: "),
-        (r#"{"current_step":"x"}"#, "reply is not understood: "),
-        (r#"{"detail":{"processes":"none"}}"#, "reply is not understood: "),
+        (r#"{"nputrace":7}"#, "reply has an unexpected form: "),
+        (r#"{"current_step":"x"}"#, "reply has an unexpected form: "),
+        (r#"{"detail":{"processes":"none"}}"#, "reply has an unexpected form: "),
     ] {
         let reason = reason_for(&frame(body));
         assert!(reason.starts_with(expected), "{body}: {reason}");
@@ -77,16 +80,16 @@ fn what_is_not_understood_is_said() {
 }
 
 #[test]
-fn a_daemon_that_never_answers_costs_the_deadline_and_no_more() {
-    let silent = Fake::new(|stream, _| until_gone(stream));
-    let ran = ask(silent.port, &["--timeout", "300ms", "status"]);
+fn a_silent_daemon_costs_no_more_than_the_timeout() {
+    let silent = FakeDaemon::with_handler(|stream, _| wait_for_close(stream));
+    let ran = run_against(silent.port, &["--timeout", "300ms", "status"]);
     assert_eq!(ran.exit, Exit::Failed);
-    assert_eq!(ran.one("profctl.status")["reason"], "no complete answer after 300 ms");
+    assert_eq!(ran.only_record("profctl.status")["reason"], "no complete reply after 300 ms");
 }
 
 #[test]
-fn a_daemon_that_dribbles_costs_the_deadline_and_no_more() {
-    let fake = Fake::new(|stream, _| {
+fn a_slow_daemon_costs_no_more_than_the_timeout() {
+    let fake = FakeDaemon::with_handler(|stream, _| {
         let bytes = 1_000_i32.to_ne_bytes();
         for byte in bytes.iter().chain(std::iter::repeat(&b' ')) {
             if stream.write_all(&[*byte]).is_err() {
@@ -96,20 +99,20 @@ fn a_daemon_that_dribbles_costs_the_deadline_and_no_more() {
         }
     });
     assert_eq!(
-        ask(fake.port, &["--timeout", "1s", "status"]).one("profctl.status")["reason"],
-        "no complete answer after 1 s"
+        run_against(fake.port, &["--timeout", "1s", "status"]).only_record("profctl.status")["reason"],
+        "no complete reply after 1 s"
     );
 }
 
 #[test]
-fn nobody_there() {
+fn connection_refused_is_reported() {
     assert_eq!(reason(1), "cannot connect: connection refused");
 }
 
 #[test]
-fn a_tls_daemon_is_recognised_by_its_alert() {
+fn a_tls_daemon_is_recognized_by_its_alert() {
     assert_eq!(
         reason_for(&[0x15, 3, 3, 0, 2, 2, 50]),
-        "the daemon speaks TLS, and the request was sent without"
+        "the daemon expects TLS, but the request was sent over plain TCP"
     );
 }

@@ -1,4 +1,4 @@
-//! Which daemons to ask: host names, addresses and lists of them, taken apart and made unique.
+//! The addresses of daemons: host names, IP addresses, and lists of them without duplicates.
 
 use std::fmt;
 use std::io::{self, Read};
@@ -8,20 +8,20 @@ use std::path::Path;
 use anyhow::{Context, bail};
 use common::error::HintExt;
 
-/// More hosts than any cluster has; a list beyond it is a mistake.
+/// Maximum number of hosts; a longer list is taken for a mistake.
 const MAX_HOSTS: usize = 100_000;
-/// The largest list of hosts that is read, bytes.
-const MAX_LIST: u64 = 16 << 20;
+/// Maximum size of a host list, in bytes.
+const MAX_LIST_BYTES: u64 = 16 << 20;
 
 /// One daemon: a host and a port.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct Target {
-    /// A name or an address, as it was given; an IPv6 address without its brackets.
+pub(crate) struct DaemonAddress {
+    /// A name or an address as given; an IPv6 address without brackets.
     pub(crate) host: String,
     pub(crate) port: u16,
 }
 
-impl fmt::Display for Target {
+impl fmt::Display for DaemonAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.host.contains(':') {
             write!(f, "[{}]:{}", self.host, self.port)
@@ -31,32 +31,32 @@ impl fmt::Display for Target {
     }
 }
 
-impl Target {
-    /// Takes `host`, `host:port`, `[v6]`, `[v6]:port` or a bare IPv6 address.
+impl DaemonAddress {
+    /// Parses `host`, `host:port`, `[v6]`, `[v6]:port` or a bare IPv6 address.
     ///
     /// # Errors
-    /// The host is empty or has characters that no name or address has, or the port is not a port.
+    /// The host is empty, too long or has a character that is not valid in a name or an address; or the port is invalid.
     pub(crate) fn parse(text: &str, default_port: u16) -> anyhow::Result<Self> {
-        let (host, port) = split(text);
+        let (host, port) = split_host_port(text);
         let port = match port {
             None => default_port,
             Some(p) => p
                 .parse()
                 .ok()
                 .filter(|p| *p != 0)
-                .with_context(|| format!("{text}: port is not 1 to 65535"))?,
+                .with_context(|| format!("{text}: invalid port: expected 1 to 65535"))?,
         };
         if host.is_empty() || host.len() > 255 {
-            bail!("{text:?}: host name is empty or longer than 255 bytes");
+            bail!("{text:?}: invalid host: empty, or longer than 255 bytes");
         }
         let plain = |c: char| c.is_alphanumeric() || "-._:%".contains(c);
         if !host.chars().all(plain) {
-            bail!("{text:?}: not a host name or an address");
+            bail!("{text:?}: invalid host: neither a host name nor an address");
         }
         Ok(Self { host: host.to_owned(), port })
     }
 
-    /// Whether the name can only mean this machine.
+    /// Whether the host is this machine: a loopback address, or a name reserved for it (RFC 6761, section 6.3).
     pub(crate) fn is_loopback(&self) -> bool {
         let name = self.host.trim_end_matches('.').to_ascii_lowercase();
         match name.parse::<IpAddr>() {
@@ -66,8 +66,8 @@ impl Target {
     }
 }
 
-/// Host and port as text, where there is a port.
-fn split(text: &str) -> (&str, Option<&str>) {
+/// Splits off the port, if there is one.
+fn split_host_port(text: &str) -> (&str, Option<&str>) {
     if let Some((host, rest)) = text.strip_prefix('[').and_then(|t| t.split_once(']')) {
         return (host, rest.strip_prefix(':').or((!rest.is_empty()).then_some(rest)));
     }
@@ -77,58 +77,67 @@ fn split(text: &str) -> (&str, Option<&str>) {
     text.split_once(':').map_or((text, None), |(host, port)| (host, Some(port)))
 }
 
-/// The daemons of `--hosts`, or else the one of `--hostname`: each once, in the order given.
+/// Returns the daemons of `--hosts`, or the one of `--hostname`, in the order given and without duplicates.
 ///
 /// # Errors
-/// A list cannot be read, is empty or too long, or has an entry that is not a host.
-pub(crate) fn targets(hostname: &str, hosts: &[String], port: u16) -> anyhow::Result<Vec<Target>> {
+/// A list cannot be read, is empty or too long, or has an invalid host.
+pub(crate) fn list_daemons(
+    hostname: &str,
+    hosts: &[String],
+    port: u16,
+) -> anyhow::Result<Vec<DaemonAddress>> {
     if hosts.is_empty() {
-        return Ok(vec![Target::parse(hostname, port).context("--hostname")?]);
+        return Ok(vec![DaemonAddress::parse(hostname, port).context("--hostname")?]);
     }
     let mut found = Vec::new();
     let mut seen = std::collections::HashSet::new();
-    for word in words(hosts)? {
-        let target = Target::parse(&word, port).context("--hosts")?;
-        if seen.insert(target.clone()) {
-            found.push(target);
+    for host in expand_host_lists(hosts)? {
+        let daemon = DaemonAddress::parse(&host, port).context("--hosts")?;
+        if seen.insert(daemon.clone()) {
+            found.push(daemon);
         }
         if found.len() > MAX_HOSTS {
             bail!("--hosts: more than {MAX_HOSTS} hosts");
         }
     }
     if found.is_empty() {
-        return Err(anyhow::anyhow!("--hosts: no host in the list"))
-            .hint("separate hosts by commas, or name a file with `@FILE`");
+        return Err(anyhow::anyhow!("--hosts: the list is empty"))
+            .hint("separate hosts by commas, or give a file as `@FILE`");
     }
     Ok(found)
 }
 
-/// Every host of every list: items between commas, `@FILE` for the words of a file.
-fn words(lists: &[String]) -> anyhow::Result<Vec<String>> {
-    let mut words = Vec::new();
+/// Returns the hosts of all lists, with `@FILE` replaced by the hosts in the file.
+fn expand_host_lists(lists: &[String]) -> anyhow::Result<Vec<String>> {
+    let mut hosts = Vec::new();
     for item in lists.iter().flat_map(|l| l.split(',')).map(str::trim).filter(|i| !i.is_empty()) {
         match item.strip_prefix('@') {
-            None => words.push(item.to_owned()),
-            Some(file) => words.extend(words_of(&read(file).with_context(|| format!("--hosts: {file}"))?)),
+            None => hosts.push(item.to_owned()),
+            Some(file) => hosts
+                .extend(parse_host_list(&read_host_list(file).with_context(|| format!("--hosts: {file}"))?)),
         }
     }
-    Ok(words)
+    Ok(hosts)
 }
 
-/// The words of a list file: by line, space or comma; `#` starts a comment.
-fn words_of(text: &str) -> Vec<String> {
-    let line = |l: &str| l.split('#').next().unwrap_or_default().to_owned();
-    let words = text.lines().map(line).collect::<Vec<_>>().join("\n");
-    words.split([',', '\n', ' ', '\t', '\r']).filter(|w| !w.is_empty()).map(str::to_owned).collect()
+/// Parses a host list: hosts separated by newlines, spaces or commas; `#` starts a comment.
+fn parse_host_list(text: &str) -> Vec<String> {
+    let strip_comment = |l: &str| l.split('#').next().unwrap_or_default().to_owned();
+    let without_comments = text.lines().map(strip_comment).collect::<Vec<_>>().join("\n");
+    without_comments
+        .split([',', '\n', ' ', '\t', '\r'])
+        .filter(|w| !w.is_empty())
+        .map(str::to_owned)
+        .collect()
 }
 
-fn read(file: &str) -> anyhow::Result<String> {
+fn read_host_list(file: &str) -> anyhow::Result<String> {
     let reader: Box<dyn Read> = match file {
         "-" => Box::new(io::stdin().lock()),
         path => Box::new(std::fs::File::open(Path::new(path))?),
     };
-    let bytes = common::fsat::read_bounded(reader, MAX_LIST)?;
-    String::from_utf8(bytes).map_err(|_| anyhow::anyhow!("is not UTF-8"))
+    let bytes = common::fsat::read_bounded(reader, MAX_LIST_BYTES)?;
+    String::from_utf8(bytes).map_err(|_| anyhow::anyhow!("not valid UTF-8"))
 }
 
 #[cfg(test)]
@@ -136,7 +145,7 @@ mod tests {
     use super::*;
 
     fn parsed(text: &str) -> (String, u16) {
-        let t = Target::parse(text, 1778).unwrap();
+        let t = DaemonAddress::parse(text, 1778).unwrap();
         (t.host, t.port)
     }
 
@@ -147,18 +156,18 @@ mod tests {
         assert_eq!(parsed("::1"), ("::1".into(), 1778));
         assert_eq!(parsed("[::1]"), ("::1".into(), 1778));
         assert_eq!(parsed("[fe80::1%eth0]:5"), ("fe80::1%eth0".into(), 5));
-        assert_eq!(Target::parse("[::1]:5", 1).unwrap().to_string(), "[::1]:5");
+        assert_eq!(DaemonAddress::parse("[::1]:5", 1).unwrap().to_string(), "[::1]:5");
     }
 
     #[test]
-    fn what_is_not_a_host_is_refused() {
+    fn invalid_hosts_are_rejected() {
         for bad in ["", ":5", "a:b", "a:0", "a:70000", "a b", "a\nb", "http://x", "a/b", "[::1]x"] {
-            assert!(Target::parse(bad, 1778).is_err(), "{bad:?}");
+            assert!(DaemonAddress::parse(bad, 1778).is_err(), "{bad:?}");
         }
     }
 
     #[test]
-    fn loopback_is_told_by_name_and_address() {
+    fn loopback_is_recognized_by_name_and_address() {
         for (host, yes) in [
             ("localhost", true),
             ("LOCALHOST.", true),
@@ -168,7 +177,7 @@ mod tests {
             ("192.0.2.1", false),
             ("localhost.evil.example", false),
         ] {
-            assert_eq!(Target::parse(host, 1).unwrap().is_loopback(), yes, "{host}");
+            assert_eq!(DaemonAddress::parse(host, 1).unwrap().is_loopback(), yes, "{host}");
         }
     }
 
@@ -178,17 +187,18 @@ mod tests {
         let file = dir.path().join("hosts");
         std::fs::write(&file, "# rack 1\nnode3 node4:9\n\nnode1, node5 # spare\n").unwrap();
         let lists = [format!("node1,node2,@{}", file.display()), "node6".into()];
-        let found: Vec<_> = targets("unused", &lists, 7).unwrap().iter().map(ToString::to_string).collect();
+        let found: Vec<_> =
+            list_daemons("unused", &lists, 7).unwrap().iter().map(ToString::to_string).collect();
         assert_eq!(found, ["node1:7", "node2:7", "node3:7", "node4:9", "node5:7", "node6:7"]);
     }
 
     #[test]
     fn empty_and_unreadable_lists_are_errors() {
         assert_eq!(
-            format!("{:#}", targets("x", &[",".into()], 7).unwrap_err()),
-            "--hosts: no host in the list"
+            format!("{:#}", list_daemons("x", &[",".into()], 7).unwrap_err()),
+            "--hosts: the list is empty"
         );
-        let e = targets("x", &["@/nonexistent/hosts".into()], 7).unwrap_err();
+        let e = list_daemons("x", &["@/nonexistent/hosts".into()], 7).unwrap_err();
         assert!(format!("{e:#}").starts_with("--hosts: /nonexistent/hosts: "), "{e:#}");
     }
 }

@@ -9,16 +9,16 @@ use std::time::Duration;
 use serde_json::Value;
 
 /// A daemon that treats every connection alike, until the test ends.
-pub(super) struct Fake {
+pub(super) struct FakeDaemon {
     pub(super) port: u16,
     requests: Receiver<Value>,
 }
 
-impl Fake {
+impl FakeDaemon {
     /// Reads each request, and lets `behave` do the rest.
-    pub(super) fn new(mut behave: impl FnMut(&mut TcpStream, &Value) + Send + 'static) -> Self {
+    pub(super) fn with_handler(mut behave: impl FnMut(&mut TcpStream, &Value) + Send + 'static) -> Self {
         let (seen, requests) = channel();
-        let port = Self::raw(move |stream| {
+        let port = Self::listen_with(move |stream| {
             let mut prefix = [0; 4];
             if stream.read_exact(&mut prefix).is_err() {
                 return;
@@ -33,13 +33,13 @@ impl Fake {
     }
 
     /// Answers every request with a text.
-    pub(super) fn answering(reply: &str) -> Self {
+    pub(super) fn replying(reply: &str) -> Self {
         let frame = frame(reply);
-        Self::new(move |stream, _| stream.write_all(&frame).unwrap())
+        Self::with_handler(move |stream, _| stream.write_all(&frame).unwrap())
     }
 
     /// Lets `behave` do everything; the port.
-    pub(super) fn raw(mut behave: impl FnMut(&mut TcpStream) + Send + 'static) -> u16 {
+    pub(super) fn listen_with(mut behave: impl FnMut(&mut TcpStream) + Send + 'static) -> u16 {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
         thread::spawn(move || {
@@ -51,7 +51,7 @@ impl Fake {
     }
 
     /// The next request that was answered.
-    pub(super) fn request(&self) -> Value {
+    pub(super) fn next_request(&self) -> Value {
         self.requests.recv_timeout(Duration::from_secs(60)).unwrap()
     }
 }
@@ -64,6 +64,6 @@ pub(super) fn frame(text: &str) -> Vec<u8> {
 }
 
 /// Waits until the client has gone.
-pub(super) fn until_gone(stream: &mut TcpStream) {
+pub(super) fn wait_for_close(stream: &mut TcpStream) {
     let _ = stream.read_to_end(&mut Vec::new());
 }

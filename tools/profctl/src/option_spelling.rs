@@ -1,16 +1,16 @@
-//! Old spellings: underscores in option names, and switches that are given a value.
+//! Spellings that existing clients accept: underscores in option names, and switches with a value.
 //!
-//! `--with_stack`, `--with-stack=true` and `--with-stack true` all mean `--with-stack`; `--with-stack false` is
-//! its absence. No option of ours takes a free word after a switch, so nothing is lost by it.
+//! `--with_stack`, `--with-stack=true` and `--with-stack true` mean `--with-stack`; `--with-stack false` is dropped. No
+//! subcommand has positional arguments, so a `true` or `false` after a switch cannot mean anything else.
 
 use std::collections::HashSet;
 use std::ffi::OsString;
 
 use clap::{ArgAction, Command};
 
-/// Rewrites a command line into the spelling that `command` knows.
-pub(crate) fn normalise(command: &Command, args: Vec<OsString>) -> Vec<OsString> {
-    let switches = switches(command);
+/// Rewrites a command line to the spelling that `command` parses.
+pub(crate) fn normalize_arguments(command: &Command, args: Vec<OsString>) -> Vec<OsString> {
+    let switches = collect_switches(command);
     let mut out: Vec<OsString> = Vec::with_capacity(args.len());
     let mut args = args.into_iter().peekable();
     out.extend(args.next());
@@ -42,11 +42,11 @@ pub(crate) fn normalise(command: &Command, args: Vec<OsString>) -> Vec<OsString>
     out
 }
 
-/// The names of all switches, of all subcommands.
-fn switches(command: &Command) -> HashSet<String> {
+/// Returns the names of all switches of all subcommands.
+fn collect_switches(command: &Command) -> HashSet<String> {
     let own = command.get_arguments().filter(|a| matches!(a.get_action(), ArgAction::SetTrue));
     let mut names: HashSet<String> = own.filter_map(|a| a.get_long().map(str::to_owned)).collect();
-    names.extend(command.get_subcommands().flat_map(switches));
+    names.extend(command.get_subcommands().flat_map(collect_switches));
     names
 }
 
@@ -57,7 +57,7 @@ mod tests {
 
     fn rewritten(line: &str) -> String {
         let args = line.split(' ').map(OsString::from).collect();
-        let out = normalise(&crate::Cli::command(), args);
+        let out = normalize_arguments(&crate::Cli::command(), args);
         out.iter().map(|a| a.to_str().unwrap()).collect::<Vec<_>>().join(" ")
     }
 

@@ -1,0 +1,114 @@
+//! The options that every subcommand shares: which daemons to query, and how to connect to them.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, ValueHint};
+use common::duration::duration;
+use common::pki::MinVersion;
+use common::rpc::DEFAULT_PORT;
+
+/// The value of `--certs-dir` that stands for plain TCP; the same in msMonitor's client (`dyno`, b942bf5).
+const NO_CERTS: &str = "NO_CERTS";
+
+/// The value of `--certs-dir`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum CertsChoice {
+    /// `NO_CERTS`: plain TCP.
+    PlainTcp,
+    /// Mutual TLS with the certificates in a directory.
+    Directory(PathBuf),
+}
+
+impl From<OsString> for CertsChoice {
+    fn from(text: OsString) -> Self {
+        if text == NO_CERTS { Self::PlainTcp } else { Self::Directory(text.into()) }
+    }
+}
+
+/// Which daemons to query, and how to connect to them.
+#[derive(Args, Debug)]
+#[command(next_help_heading = "Connection")]
+pub(crate) struct ConnectionArgs {
+    /// Host of the daemon: a name or an address, optionally followed by `:PORT`
+    #[arg(long, global = true, default_value = "localhost", value_name = "HOST")]
+    pub(crate) hostname: String,
+    /// Hosts of several daemons, separated by commas; `@FILE` reads a file, `@-` standard input
+    ///
+    /// In a file, hosts are separated by newlines, spaces or commas, and `#` starts a comment. Each host is queried
+    /// once and gets one record, also when it fails. Example: --hosts node1,node2:1779,@spare-hosts
+    #[arg(long, global = true, value_name = "LIST", conflicts_with = "hostname")]
+    pub(crate) hosts: Vec<String>,
+    /// TCP port of the daemon, for hosts without `:PORT`
+    #[arg(long, global = true, default_value_t = DEFAULT_PORT, value_name = "PORT")]
+    pub(crate) port: u16,
+    /// Directory with ca.crt, client.crt, client.key and optionally ca.crl, or NO_CERTS for plain TCP
+    ///
+    /// By default the first that exists of `$XDG_CONFIG_HOME/profguard/client_certs` (without that variable
+    /// `~/.config/profguard/client_certs`) and `/etc/profguard/client_certs`. Plain TCP is never the default.
+    #[arg(long, global = true, value_name = "DIR", value_hint = ValueHint::AnyPath)]
+    pub(crate) certs_dir: Option<CertsChoice>,
+    /// Take the passphrase of the private key from the first line of FILE, mode 0600 or tighter
+    #[arg(long, alias = "key-passphrase-file", global = true, value_name = "FILE")]
+    pub(crate) passphrase_file: Option<PathBuf>,
+    /// Name to verify the daemon's certificate against [default: the host]
+    ///
+    /// For a daemon that is reached through a tunnel or a forwarded port.
+    #[arg(long, global = true, value_name = "NAME")]
+    pub(crate) server_name: Option<String>,
+    /// Minimum TLS version; 1.2 is for daemons without TLS 1.3
+    #[arg(long, global = true, value_enum, default_value_t, value_name = "VERSION")]
+    pub(crate) tls_min: MinVersion,
+    /// Maximum time per daemon, from name resolution to the complete reply, such as 500ms, 5s or 2m
+    #[arg(long, global = true, default_value = "10s", value_parser = duration, value_name = "TIME")]
+    pub(crate) timeout: Duration,
+    /// Maximum number of daemons to query at the same time
+    #[arg(long, alias = "width", global = true, default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..=512), value_name = "N")]
+    pub(crate) parallel: u16,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::CertsChoice;
+    use crate::Cli;
+
+    #[test]
+    fn only_the_exact_name_stands_for_plain_tcp() {
+        let choice =
+            |text: &str| Cli::try_parse_from(["profctl", "--certs-dir", text, "version"]).unwrap().connection;
+        assert_eq!(choice("NO_CERTS").certs_dir, Some(CertsChoice::PlainTcp));
+        for dir in ["no_certs", "./NO_CERTS", "certs"] {
+            assert_eq!(choice(dir).certs_dir, Some(CertsChoice::Directory(dir.into())));
+        }
+    }
+
+    #[test]
+    fn the_passphrase_file_keeps_its_former_name() {
+        for option in ["--passphrase-file", "--key-passphrase-file"] {
+            for args in [["profctl", option, "f", "version"], ["profctl", "version", option, "f"]] {
+                let cli = Cli::try_parse_from(args).unwrap();
+                assert_eq!(
+                    cli.connection.passphrase_file.as_deref().unwrap().to_str(),
+                    Some("f"),
+                    "{args:?}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn the_number_of_parallel_queries_is_limited() {
+        let parallel = |n: &str| {
+            Cli::try_parse_from(["profctl", "--parallel", n, "version"]).map(|c| c.connection.parallel)
+        };
+        assert_eq!(parallel("512").unwrap(), 512);
+        assert!(parallel("0").is_err() && parallel("513").is_err());
+        assert_eq!(
+            Cli::try_parse_from(["profctl", "version", "--width", "3"]).unwrap().connection.parallel,
+            3
+        );
+    }
+}

@@ -1,0 +1,173 @@
+//! What gputrace, nputrace and npu-monitor have in common: send a config to the daemons, report which processes they
+//! trigger, and wait for the traces.
+
+use std::time::Instant;
+
+use anyhow::anyhow;
+use common::error::HintExt;
+use common::exit::Exit;
+use common::record::profctl as record;
+use common::rpc::config::{Config, ConfigError, MAX_TEXT};
+use common::rpc::message::{OnDemand, OnDemandReply, Request};
+
+use crate::function::RequestedFunction;
+use crate::process_filter::ProcessFilter;
+use crate::reply::{decode_reply, format_decline};
+use crate::session::DaemonSession;
+use crate::trigger_result::{TriggerResult, command_status_name};
+use crate::wait::{ExpectedTrace, TraceOutput, TraceWait, WaitPlan};
+
+/// A validated gputrace, nputrace or npu-monitor command.
+#[derive(Debug)]
+pub(crate) struct OnDemandCommand {
+    function: RequestedFunction,
+    request: Request,
+    filter: ProcessFilter,
+    output: TraceOutput,
+    wait: Option<WaitPlan>,
+}
+
+impl OnDemandCommand {
+    /// Builds the request from a config.
+    ///
+    /// # Errors
+    /// The config is longer than processes accept.
+    pub(crate) fn new(
+        function: RequestedFunction,
+        config: Config,
+        filter: ProcessFilter,
+        output: TraceOutput,
+        wait: Option<WaitPlan>,
+    ) -> anyhow::Result<Self> {
+        let text = config.to_string();
+        if text.len() > MAX_TEXT {
+            return Err(anyhow!(ConfigError::TooLong(text.len()))).hint("shorten the path or the lists");
+        }
+        let request = Request::OnDemand(OnDemand {
+            config: text,
+            job_id: filter.job_id,
+            pids: filter.pids.clone(),
+            process_limit: filter.process_limit,
+            extended: true,
+        });
+        Ok(Self { function, request, filter, output, wait })
+    }
+
+    /// Sends the request to every daemon, reports each result, and waits for the traces if `--wait` was given.
+    ///
+    /// # Errors
+    /// The directory to wait for is missing, or standard output cannot be written.
+    pub(crate) fn run(self, mut session: DaemonSession<'_>) -> anyhow::Result<Exit> {
+        if let Some(dir) = self.wait.and_then(|_| self.output.missing_directory()) {
+            return Err(anyhow!("{}: not a directory on this machine, so --wait cannot work", dir.display()))
+                .hint("create it, or leave out --wait");
+        }
+        // Before the request is sent: files that exist now do not belong to it.
+        let mut wait =
+            self.wait.as_ref().map(|plan| TraceWait::new(self.output.clone(), *plan, Instant::now()));
+        let mut expected = Vec::new();
+        session.query_daemons(&self.request, |session, mut answer, body| {
+            let result = match body.and_then(|body| decode_reply::<OnDemandReply>(&body)) {
+                Ok(reply) => TriggerResult::from_reply(reply, &self.filter, self.function),
+                Err(failure) => TriggerResult { failure: Some(failure), ..TriggerResult::default() },
+            };
+            if let Some(failure) = result.failure.clone() {
+                failure.apply_to(&mut answer);
+            }
+            session.count_answer(&answer);
+            session.summary_mut().triggered += result.triggered.len() as u64;
+            expected.extend(result.triggered.iter().map(|(pid, trace_id)| ExpectedTrace {
+                host: answer.host.clone(),
+                pid: *pid,
+                trace_id: trace_id.clone(),
+            }));
+            self.report_result(session, answer, &result)
+        })?;
+        if let Some(wait) = &mut wait
+            && !expected.is_empty()
+        {
+            wait.wait_for_traces(&mut session, expected)?;
+        }
+        session.finish_run()
+    }
+
+    fn report_result(
+        &self,
+        session: &mut DaemonSession<'_>,
+        answer: record::Answer,
+        result: &TriggerResult,
+    ) -> anyhow::Result<()> {
+        if session.writes_records() {
+            return Ok(session.out.record(&self.request_record(answer, result))?);
+        }
+        match answer.outcome {
+            record::Outcome::Failed => return Ok(()),
+            record::Outcome::Declined => {
+                let text = format_decline(&answer).unwrap_or_default();
+                self.print_status_line(session, &answer, &text)?;
+                session.print_hints(&answer);
+            }
+            record::Outcome::Done => {
+                self.print_status_line(session, &answer, &format_headline(result))?;
+                for (pid, _) in &result.triggered {
+                    if let Some(path) = self.output.displayed_path_of(*pid) {
+                        self.print_status_line(session, &answer, &format!("pid {pid} writes {path}"))?;
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Prints a line about a daemon. With `--wait` standard output is reserved for the paths of the traces, so the line
+    /// goes to standard error.
+    fn print_status_line(
+        &self,
+        session: &mut DaemonSession<'_>,
+        answer: &record::Answer,
+        text: &str,
+    ) -> anyhow::Result<()> {
+        if self.wait.is_some() {
+            session.out.warn(&answer.host, text);
+            return Ok(());
+        }
+        session.print_line(answer, text)
+    }
+
+    fn request_record(&self, answer: record::Answer, result: &TriggerResult) -> record::Request {
+        let triggered = |(pid, trace_id): &(i64, Option<String>)| record::Triggered {
+            pid: *pid,
+            trace_id: trace_id.clone(),
+            path: self.output.trace_path_of(*pid),
+            path_pattern: self.output.trace_pattern_of(*pid),
+        };
+        let detail = result.detail.as_ref();
+        record::Request {
+            answer,
+            function: self.function.to_string(),
+            job_id: Some(self.filter.job_id),
+            matched_pids: result.matched.clone(),
+            triggered: result.triggered.iter().map(triggered).collect(),
+            busy: result.busy,
+            command_status: result.command_status.map(|status| command_status_name(status).to_owned()),
+            unknown_pids: detail.map(|d| d.unknown_pids.clone()).unwrap_or_default(),
+            beyond_limit: detail.map(|d| d.beyond_limit.clone()).unwrap_or_default(),
+            jobs: result.registered_jobs(),
+        }
+    }
+}
+
+/// Formats how many processes are triggered, with the remarks, in one line.
+fn format_headline(result: &TriggerResult) -> String {
+    let triggered = result.triggered.len();
+    let mut text = format!(
+        "{triggered} of {} matching process{} triggered",
+        result.matched.len().max(triggered),
+        if result.matched.len() <= 1 { "" } else { "es" }
+    );
+    for remark in &result.remarks {
+        text.push_str("; ");
+        text.push_str(remark);
+    }
+    text
+}

@@ -1,0 +1,58 @@
+//! What a search for traces is given and what it finds; the searches themselves are in `kineto` and `ascend`.
+
+use std::path::PathBuf;
+
+/// A process that should write a trace.
+#[derive(Clone, Debug)]
+pub(crate) struct ExpectedTrace {
+    pub(crate) host: String,
+    pub(crate) pid: i64,
+    /// The id of the request, which the trace must carry; `None` if the daemon did not send one.
+    pub(crate) trace_id: Option<String>,
+}
+
+/// A complete trace.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct CompleteTrace {
+    pub(crate) path: PathBuf,
+    pub(crate) size_bytes: Option<u64>,
+    /// The id in the trace.
+    pub(crate) trace_id: Option<String>,
+    /// A warning about the trace.
+    pub(crate) remark: Option<String>,
+}
+
+/// The state of an expected trace.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum TraceState {
+    Complete(CompleteTrace),
+    /// A complete trace that may belong to another request: accepted at the deadline if no other one has appeared.
+    Doubtful(CompleteTrace),
+    /// A file that changed just now: to be checked again soon.
+    Unsettled {
+        path: PathBuf,
+    },
+    /// Missing or incomplete.
+    Waiting {
+        path: PathBuf,
+        reason: String,
+    },
+}
+
+/// Finds the traces of one profiler.
+pub(crate) trait TraceFinder {
+    /// Checks the trace of a process.
+    fn check_trace(&mut self, expected: &ExpectedTrace) -> TraceState;
+    /// Returns the directories in which traces appear and change.
+    fn watched_directories(&self) -> Vec<PathBuf>;
+    /// Returns how many of `expected` traces will appear.
+    fn needed_count(&self, expected: usize) -> usize {
+        expected
+    }
+}
+
+/// Describes the owner of a file if it is neither this user nor root.
+pub(super) fn describe_foreign_owner(uid: u32) -> Option<String> {
+    let expected = uid == 0 || uid == rustix::process::geteuid().as_raw();
+    (!expected).then(|| format!("belongs to uid {uid}"))
+}

@@ -1,0 +1,54 @@
+//! Where the processes write their traces.
+
+use std::path::{Path, PathBuf};
+
+use common::rpc::config::trace_path;
+
+use super::ascend::trace_dir_pattern;
+
+/// The traces that a request makes the processes write.
+#[derive(Clone, Debug)]
+pub(crate) enum TraceOutput {
+    /// No traces.
+    None,
+    /// One file per process, by libkineto.
+    Kineto { log_file: String },
+    /// One directory per process, by the Ascend PyTorch or MindSpore profiler.
+    Ascend {
+        dir: String,
+        /// The process also analyzes the trace.
+        analyzed: bool,
+        /// Number of ranks that record, if not all do.
+        ranks: Option<usize>,
+    },
+}
+
+impl TraceOutput {
+    /// Returns the path of the trace of a process, if it is known in advance.
+    pub(crate) fn trace_path_of(&self, pid: i64) -> Option<String> {
+        match self {
+            Self::Kineto { log_file } => Some(trace_path(log_file, pid)),
+            _ => None,
+        }
+    }
+
+    /// Returns the path of the trace of a process with `*` for its unknown parts, if they exist.
+    pub(crate) fn trace_pattern_of(&self, pid: i64) -> Option<String> {
+        match self {
+            Self::Ascend { dir, .. } => Some(trace_dir_pattern(dir, pid)),
+            _ => None,
+        }
+    }
+
+    /// Returns the path or the pattern, for text output.
+    pub(crate) fn displayed_path_of(&self, pid: i64) -> Option<String> {
+        self.trace_path_of(pid).or_else(|| self.trace_pattern_of(pid))
+    }
+
+    /// Returns the directory of the traces if it does not exist and the processes do not create it.
+    pub(crate) fn missing_directory(&self) -> Option<PathBuf> {
+        let Self::Kineto { log_file } = self else { return None };
+        let parent = Path::new(log_file).parent().filter(|p| !p.as_os_str().is_empty())?;
+        (!parent.is_dir()).then(|| parent.to_owned())
+    }
+}
