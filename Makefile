@@ -14,7 +14,7 @@ BENCH_ENTRIES ?= 1000000
 RELEASE := CARGO="$(CARGO)" sh packaging/release
 
 .DEFAULT_GOAL := build
-.PHONY: help build release demo test check fmt bless bench fuzz interop install uninstall clean
+.PHONY: help build release demo test check house fmt bless bench fuzz interop install uninstall clean
 
 help: ## This list
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST)
@@ -35,10 +35,14 @@ check: ## Formatting, lints, documentation, generated files, licences (where car
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --quiet
+	$(CARGO) test --quiet --test house
 	@if $(CARGO) deny --version >/dev/null 2>&1; then $(CARGO) deny --log-level error check licenses bans sources; \
 	else echo "check: cargo-deny is not installed, licences were not checked"; fi
 	@if command -v mandoc >/dev/null 2>&1; then mandoc -T lint -W warning man/*.[1-8] | grep -v 'referenced manual not found'; test $$? = 1; \
 	else echo "check: mandoc is not installed, manual pages were not linted"; fi
+
+house: ## Figures on names, comments and import circles
+	$(CARGO) test --quiet --test house -- --ignored --nocapture figures
 
 fmt: ## Format the sources
 	$(CARGO) fmt --all

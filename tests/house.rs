@@ -1,7 +1,7 @@
-//! Measures of the code itself: `make house` prints them, and `make check` refuses what must not grow.
+//! Measures of the code itself: `make house` prints them, `make check` fails on two of them.
 //!
 //! Modules that import each other in a circle cannot be read one after the other, and a function in `common` that one
-//! tool uses belongs to that tool: both are errors. Names are only counted, since meaning is for reviewers.
+//! tool uses belongs to that tool. Names are counted only, because their meaning is for reviewers to judge.
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test program")]
 
 #[path = "house/modules.rs"]
@@ -31,13 +31,12 @@ fn every_public_function_of_common_has_two_users() {
     );
 }
 
+/// `make house` runs this one.
 #[test]
+#[ignore = "prints figures, and decides nothing"]
 fn figures() {
     let crates = workspace();
     println!("{}", names::Figures::of(&crates));
     let circles: usize = crates.iter().map(|c| c.circles().len()).sum();
-    println!("{circles} import circles");
-    for certificate_rule in common::pki::rule::RULES {
-        assert!(!certificate_rule.what.is_empty());
-    }
+    println!("{circles} import circles, {} functions of `common` with one user", names::functions_with_one_user(&crates).len());
 }
