@@ -26,7 +26,7 @@ release: ## All tools, optimised
 	$(CARGO) build --release --bins
 
 demo: ## The main job, end to end (TORCH=1: with a real PyTorch process)
-	@bin=$$($(RELEASE)) && TORCH="$(TORCH)" BIN="$$bin" sh demo/run
+	@bin=$$(PROFILE=demo $(RELEASE)) && TORCH="$(TORCH)" BIN="$$bin" sh demo/run
 
 test: ## All tests; the last line says how many passed, failed and were skipped, and why
 	@CARGO="$(CARGO)" sh tests/run
