@@ -22,9 +22,9 @@ use rustls::ServerConfig;
 use time::OffsetDateTime;
 use tokio::time::{Instant, sleep};
 
-use crate::config::Tls;
-use crate::daemon::report;
 use crate::log::Log;
+use crate::plan::Tls;
+use crate::run::report;
 use crate::shutdown::{Hangups, Phase, Shutdown};
 
 /// How often the directory is looked at.

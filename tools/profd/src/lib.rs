@@ -13,25 +13,19 @@ use common::out::{Color, Format, Out, Verbosity};
 
 mod account;
 mod certs;
-mod check;
-mod config;
-mod connection;
-mod connections;
+mod core;
 mod counters;
-mod daemon;
-mod fabric;
-mod flags;
-mod gflags;
-mod handler;
-mod listen;
+mod ipc;
 mod log;
 mod notify;
-mod peer;
-mod registry;
-mod server;
-mod shared;
+mod plan;
+mod process;
+mod rpc;
+mod run;
 mod shutdown;
 mod sink;
+mod startup_check;
+mod state;
 #[cfg(test)]
 mod tests;
 
@@ -50,7 +44,7 @@ mod tests;
 #[command(name = "profd", version, max_term_width = 100, after_long_help = EXAMPLES)]
 pub struct Cli {
     #[command(flatten)]
-    flags: flags::Flags,
+    flags: plan::flags::Flags,
     #[command(flatten)]
     global: Global,
 }
@@ -72,23 +66,23 @@ impl Tool for Cli {
     }
 
     fn rewrite(args: Vec<OsString>) -> Vec<OsString> {
-        gflags::rewrite(args)
+        plan::gflags::rewrite(args)
     }
 
     fn run(self, out: &mut Out) -> anyhow::Result<Exit> {
         // Whatever is created, by whichever library, is at most 0640 and 0750.
         rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o027));
         let uid = rustix::process::geteuid().as_raw();
-        let around = config::Surroundings {
+        let around = plan::Surroundings {
             uid,
             home: account::home(uid),
             socket_dir: std::env::var_os(SOCKET_DIR_VAR).filter(|d| !d.is_empty()),
         };
-        let plan = config::Plan::new(self.flags, &around)?;
+        let plan = plan::Plan::new(self.flags, &around)?;
         let records = match self.global.format {
-            Format::Json => daemon::Records::Yes,
-            Format::Text => daemon::Records::No,
+            Format::Json => run::Records::Yes,
+            Format::Text => run::Records::No,
         };
-        daemon::run(&plan, uid, records, out)
+        run::run(&plan, uid, records, out)
     }
 }

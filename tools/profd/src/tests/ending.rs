@@ -11,8 +11,9 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::json;
 
 use super::*;
-use crate::shared::Shared;
-use crate::{Cli, fabric, log, registry, shutdown};
+use crate::core::registry;
+use crate::state::Shared;
+use crate::{Cli, ipc, log, shutdown};
 
 #[test]
 fn a_config_that_was_accepted_is_still_fetched() {
@@ -59,7 +60,7 @@ fn what_has_arrived_is_taken_before_a_socket_closes() {
     let shared = Arc::new(
         Shared::new(registry, plan.output_roots, None, counters.clone(), log, shutdown.clone()).unwrap(),
     );
-    fabric::start(bound.sockets, plan.fabric, None, shared, shutdown).unwrap().join().unwrap();
+    ipc::start(bound.sockets, plan.fabric, None, shared, shutdown).unwrap().join().unwrap();
     assert_eq!(counters.metrics_received.get(), 5);
 }
 

@@ -27,9 +27,9 @@ use serde_json::Value;
 use tokio::runtime::Runtime;
 
 use crate::certs::Certs;
-use crate::config::{Plan, Surroundings};
-use crate::daemon::{Binding, Daemon};
-use crate::flags::Flags;
+use crate::plan::flags::Flags;
+use crate::plan::{Plan, Surroundings};
+use crate::run::{Binding, Daemon};
 use crate::shutdown::Phase;
 
 /// Longer than anything here takes on a machine that has other things to do; only a fault waits so long.

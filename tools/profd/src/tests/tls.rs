@@ -14,7 +14,7 @@ use serde_json::json;
 
 use super::*;
 use crate::certs::Certs;
-use crate::config::Tls;
+use crate::plan::Tls;
 
 /// A minted authority with a directory for each end.
 pub(super) struct Minted(tempfile::TempDir);

@@ -10,7 +10,7 @@ use std::fs;
 use std::io;
 use std::path::PathBuf;
 
-use crate::registry::request::Claim;
+use crate::core::registry::trace_request::Claim;
 
 /// Deeper than any chain of processes; also the end of a chain that changes while it is read.
 const MAX_DEPTH: usize = 128;

@@ -17,16 +17,17 @@ use tokio::runtime::Runtime;
 use tokio::time::sleep;
 
 use crate::certs::Certs;
-use crate::config::{FLUSH, Metrics, Plan};
+use crate::core::registry::Registry;
 use crate::counters::Counters;
-use crate::fabric::sockets::{self, Bound};
+use crate::ipc::sockets::{self, Bound};
 use crate::log::Log;
 use crate::notify::Notify;
-use crate::registry::Registry;
-use crate::shared::Shared;
+use crate::plan::{FLUSH, Metrics, Plan};
+use crate::rpc::{listen, server};
 use crate::shutdown::{self, Phase, Shutdown, Signals};
 use crate::sink::{self, Queue, Sink, Sinks, jsonl::JsonLines, stream::Stream};
-use crate::{account, check, fabric, listen, server};
+use crate::state::Shared;
+use crate::{account, ipc, startup_check};
 
 /// How long the reader of the records may take before it gets the last one.
 const LAST_RECORD: Duration = Duration::from_secs(1);
@@ -46,7 +47,7 @@ pub(crate) fn run(plan: &Plan, uid: u32, records: Records, out: &mut Out) -> any
     for (subject, warning) in &plan.warnings {
         out.warn(subject, warning);
     }
-    if report(&check::directories(plan, uid), out) == Exit::Failed {
+    if report(&startup_check::directories(plan, uid), out) == Exit::Failed {
         return Ok(Exit::Failed);
     }
     let tls = match plan.tls.as_ref().map(|tls| Certs::load(tls, out)).transpose()? {
@@ -178,7 +179,7 @@ impl Daemon {
             None
         } else {
             let plan = plan.fabric.clone();
-            Some(fabric::start(bound.sockets, plan, queue, shared.clone(), shutdown.clone())?)
+            Some(ipc::start(bound.sockets, plan, queue, shared.clone(), shutdown.clone())?)
         };
         let rpc = server::run(bound.listeners, plan.server, shared.clone(), shutdown.clone());
         let rpc = runtime.spawn(rpc);

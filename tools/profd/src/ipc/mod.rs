@@ -4,10 +4,8 @@
 //! behind TLS handshakes. Sockets are drained when the kernel says that there is something, a batch at a time;
 //! replies are sent at once or not at all, and a config is forgotten only when it was sent.
 
-pub(crate) mod identity;
 mod readiness;
 pub(crate) mod sockets;
-pub(crate) mod watch;
 
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -21,13 +19,13 @@ use tokio::sync::watch as latest;
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 
-use crate::registry::{Function, Now, Refused};
-use crate::shared::Shared;
+use crate::core::registry::{Function, Now, Refused};
+use crate::process::procfs::Users;
+use crate::process::watch::{self, Lookup};
 use crate::shutdown::{Phase, Shutdown};
 use crate::sink::{Arrival, Queue};
-use identity::Users;
+use crate::state::Shared;
 use sockets::Bound;
-use watch::Lookup;
 
 /// Datagrams of one socket before the others get their turn.
 const BATCH: usize = 256;

@@ -8,10 +8,10 @@ use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWrite
 use tokio::sync::Notify;
 use tokio::time::timeout;
 
-use crate::connections::{ConnectionPlace, Full};
-use crate::peer::Peer;
-use crate::shared::Shared;
+use crate::rpc::connection_table::{ConnectionPlace, Full};
+use crate::rpc::peer::Peer;
 use crate::shutdown::{Phase, Shutdown};
+use crate::state::Shared;
 
 /// How long a client may take, and how much it may send.
 #[derive(Clone, Copy, Debug)]
@@ -209,7 +209,7 @@ where
             return End::Closed { served };
         }
         shared.counters.rpc_requests.bump();
-        let reply = crate::handler::answer(shared, peer, &request);
+        let reply = crate::core::handler::answer(shared, peer, &request);
         match timeout(limits.write, write_frame(stream, &reply)).await {
             Err(_) => return End::Timeout("reply not taken in time"),
             Ok(Err(e)) => return End::Broken(e),

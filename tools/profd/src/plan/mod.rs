@@ -11,14 +11,17 @@ use common::ipc::address::SOCKET_DIR_VAR;
 use common::pki::MinVersion;
 use common::rpc::config::{Config, LOG_FILE};
 
-use crate::connection;
-use crate::connections::{ConnectionLimits, PoolLimits};
-use crate::fabric::FabricPlan;
-use crate::fabric::identity::Users;
-use crate::fabric::sockets::{ABSTRACT, Place};
-use crate::flags::{Flags, IpcChoice, LimitFlags, NO_CERTS};
-use crate::registry;
-use crate::server::ServerLimits;
+pub(crate) mod flags;
+pub(crate) mod gflags;
+
+use crate::core::registry;
+use crate::ipc::FabricPlan;
+use crate::ipc::sockets::{ABSTRACT, Place};
+use crate::plan::flags::{Flags, IpcChoice, LimitFlags, NO_CERTS};
+use crate::process::procfs::Users;
+use crate::rpc::connection;
+use crate::rpc::connection_table::{ConnectionLimits, PoolLimits};
+use crate::rpc::server::ServerLimits;
 use crate::sink::jsonl::JsonLinesPlan;
 
 /// Most jobs under which one process may appear: two profilers may name different ones.
@@ -83,7 +86,7 @@ impl Plan {
     pub(crate) fn new(flags: Flags, around: &Surroundings) -> anyhow::Result<Self> {
         let mut warnings = Vec::new();
         for flag in &flags.foreign_flag {
-            warnings.push(("options", crate::gflags::judge(flag)?));
+            warnings.push(("options", crate::plan::gflags::judge(flag)?));
         }
         let tls = tls(&flags)?;
         let listen = listen(&flags);

@@ -1,22 +1,22 @@
 //! One file per RPC function. A handler turns a request and the registry into a reply; it waits for nothing.
 
 mod dcgm;
-mod on_demand;
 mod status;
+mod trace;
 mod version;
 
 use common::rpc::message::{Failure, Request};
 use serde::Serialize;
 
-use crate::peer::Peer;
-use crate::shared::Shared;
+use crate::rpc::peer::Peer;
+use crate::state::Shared;
 
 /// Answers a request: the body of the reply's frame.
 pub(crate) fn answer(shared: &Shared, peer: &Peer, request: &Request) -> Vec<u8> {
     match request {
         Request::Status { extended } => status::answer(shared, peer, *extended),
         Request::Version => version::answer(shared, peer),
-        Request::OnDemand(request) => on_demand::answer(shared, peer, request),
+        Request::OnDemand(request) => trace::answer(shared, peer, request),
         Request::DcgmPause { .. } | Request::DcgmResume => dcgm::answer(shared, peer, request),
     }
 }

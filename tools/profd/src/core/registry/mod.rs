@@ -1,7 +1,7 @@
 //! Who may be asked for a trace: jobs, their processes, the configs that wait for them and what they report.
 //!
 //! Pure: messages, the sender's host pid and the time go in, replies come out. Whether a sender is who it says
-//! is decided before ([`crate::fabric`]); sending, and forgetting a process that died, is told from outside.
+//! is decided before ([`crate::ipc`]); sending, and forgetting a process that died, is told from outside.
 //!
 //! A process is keyed by the pid that the kernel vouches for, never by the pid that it claims, and by its job:
 //! one process may hold two profilers that name different jobs.
@@ -12,10 +12,10 @@ use std::time::Duration;
 use common::ipc::message::{ACTIVITIES, Poll, Register, Status};
 use common::rpc::config::TRACE_ID;
 
-pub(crate) mod report;
-pub(crate) mod request;
+pub(crate) mod status;
+pub(crate) mod trace_request;
 
-use report::Report;
+use status::Report;
 
 /// Time since the daemon started.
 pub(crate) type Now = Duration;

@@ -5,9 +5,9 @@ use std::fmt::Display;
 use common::rpc::config::{Config, TRACE_ID};
 use common::rpc::message::{CommandStatus, OnDemand};
 
-use crate::peer::Peer;
-use crate::registry::request::{Order, Outcome};
-use crate::shared::Shared;
+use crate::core::registry::trace_request::{Order, Outcome};
+use crate::rpc::peer::Peer;
+use crate::state::Shared;
 
 /// Checks the config, hands it out, and says who asked for what and what came of it.
 pub(super) fn answer(shared: &Shared, peer: &Peer, request: &OnDemand) -> Vec<u8> {

@@ -12,11 +12,11 @@ use tokio_rustls::LazyConfigAcceptor;
 use tokio_rustls::server::TlsStream;
 
 use crate::certs::Certs;
-use crate::connection::{self, Limits};
-use crate::connections::{ConnectionLimits, ConnectionPlace, ConnectionTable};
-use crate::peer::Peer;
-use crate::shared::Shared;
+use crate::rpc::connection::{self, Limits};
+use crate::rpc::connection_table::{ConnectionLimits, ConnectionPlace, ConnectionTable};
+use crate::rpc::peer::Peer;
 use crate::shutdown::{Phase, Shutdown};
+use crate::state::Shared;
 
 /// How the server treats connections.
 #[derive(Clone, Copy, Debug)]

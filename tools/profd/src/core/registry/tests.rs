@@ -3,7 +3,7 @@
 use common::ipc::message::{Poll, Register, State, Status};
 use common::rpc::message::{CommandStatus, FunctionState, OnDemand};
 
-use super::request::{Claim, Order, Outcome};
+use super::trace_request::{Claim, Order, Outcome};
 use super::*;
 
 const CONFIG: &str = "ACTIVITIES_LOG_FILE=/tmp/t.json";

@@ -2,8 +2,8 @@
 
 use common::rpc::message::VersionReply;
 
-use crate::peer::Peer;
-use crate::shared::Shared;
+use crate::rpc::peer::Peer;
+use crate::state::Shared;
 
 /// Tells the version of the daemon.
 pub(super) fn answer(shared: &Shared, peer: &Peer) -> Vec<u8> {

@@ -8,7 +8,7 @@ use common::error::HintExt;
 use rustix::net::sockopt;
 use tokio::net::{TcpListener, TcpSocket};
 
-use crate::config::Listen;
+use crate::plan::Listen;
 
 /// Connections that the kernel holds for us; existing daemons have 50, and beyond that clients wait for seconds.
 const BACKLOG: u32 = 1024;

@@ -12,7 +12,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, epoll, poll};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use tokio::task::AbortHandle;
 
-use crate::registry::Now;
+use crate::core::registry::Now;
 
 /// Ended senders that are looked for at once.
 const BURST: usize = 256;

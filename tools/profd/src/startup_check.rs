@@ -7,8 +7,8 @@ use std::path::Path;
 use common::finding::{Finding, Severity};
 use common::policy::{Class, Mode, check_mode, check_owner};
 
-use crate::config::{Metrics, Plan};
-use crate::fabric::sockets::Place;
+use crate::ipc::sockets::Place;
+use crate::plan::{Metrics, Plan};
 
 /// Everything that speaks against starting, and what is only doubtful.
 pub(crate) fn directories(plan: &Plan, uid: u32) -> Vec<Finding> {

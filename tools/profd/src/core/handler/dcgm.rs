@@ -2,8 +2,8 @@
 
 use common::rpc::message::{DcgmReply, Request};
 
-use crate::peer::Peer;
-use crate::shared::Shared;
+use crate::rpc::peer::Peer;
+use crate::state::Shared;
 
 /// Says no.
 pub(super) fn answer(shared: &Shared, peer: &Peer, request: &Request) -> Vec<u8> {

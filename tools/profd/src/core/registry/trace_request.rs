@@ -6,7 +6,7 @@ use common::rpc::message::{
     Busy, CommandStatus, JobCount, OnDemand, OnDemandDetail, OnDemandReply, Triggered,
 };
 
-use super::report::verdict;
+use super::status::verdict;
 use super::{Key, Now, Pending, Process, Registry, text_for};
 
 /// A process says that a pid is its ancestor's.

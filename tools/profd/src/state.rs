@@ -7,12 +7,12 @@ use std::time::Instant;
 use tokio::sync::Notify;
 
 use crate::certs::Certs;
-use crate::config::OutputRoots;
+use crate::core::registry::{Forgotten, Now, Registry};
 use crate::counters::Counters;
-use crate::fabric::identity::Proc;
-use crate::fabric::watch::Watch;
 use crate::log::Log;
-use crate::registry::{Forgotten, Now, Registry};
+use crate::plan::OutputRoots;
+use crate::process::procfs::Proc;
+use crate::process::watch::Watch;
 use crate::shutdown::{Phase, Shutdown};
 
 /// See the module.
@@ -113,7 +113,7 @@ mod tests {
     #[test]
     fn every_one_of_the_dead_is_forgotten_and_no_pid_that_is_in_use_again() {
         let counters: Arc<Counters> = Arc::default();
-        let limits = crate::registry::Limits {
+        let limits = crate::core::registry::Limits {
             processes: 1000,
             jobs_per_process: 1,
             keep_alive: Duration::from_secs(60),
@@ -123,7 +123,7 @@ mod tests {
         let (_trigger, shutdown) = crate::shutdown::channel();
         let registry = Registry::new(limits);
         let shared = Shared::new(registry, OutputRoots::default(), None, counters, log, shutdown).unwrap();
-        let open = |pid| Arc::new(crate::fabric::watch::open(pid).unwrap());
+        let open = |pid| Arc::new(crate::process::watch::open(pid).unwrap());
         let knows = |pid| shared.registry().knows(pid);
         let mut child = std::process::Command::new("true").spawn().unwrap();
         let ended = open(i32::try_from(child.id()).unwrap());

@@ -2,8 +2,8 @@
 
 use common::rpc::message::StatusDetail;
 
-use crate::peer::Peer;
-use crate::shared::Shared;
+use crate::rpc::peer::Peer;
+use crate::state::Shared;
 
 /// Most processes that a detailed answer lists, so that it stays below what clients accept.
 const LISTED: usize = 4096;

@@ -1,4 +1,4 @@
-//! The options as typed. [`crate::config`] turns them into a plan; after that nobody looks at flags again.
+//! The options as typed. [`crate::plan`] turns them into a plan; after that nobody looks at flags again.
 
 use std::net::IpAddr;
 use std::path::PathBuf;
