@@ -22,10 +22,11 @@ use rustls::ServerConfig;
 use time::OffsetDateTime;
 use tokio::time::{Instant, sleep};
 
-use crate::log::Log;
-use crate::plan::Tls;
-use crate::run::report;
-use crate::shutdown::{Hangups, Phase, Shutdown};
+use crate::log::DaemonLog;
+use crate::plan::TlsPlan;
+use crate::shutdown::{DaemonPhase, ShutdownWatch};
+use crate::signals::ReloadSignal;
+use crate::startup_check::print_findings;
 
 /// How often the directory is looked at.
 const LOOK: Duration = Duration::from_millis(500);
@@ -38,19 +39,19 @@ const PATIENCE: u32 = 16;
 const RETRY: Duration = Duration::from_secs(10);
 
 /// See the module.
-pub(crate) struct Certs {
-    tls: Tls,
+pub(crate) struct ServerCertificates {
+    tls: TlsPlan,
     config: RwLock<Arc<ServerConfig>>,
     /// What is served with: a successor must not know less of who is revoked.
     served: Mutex<MtlsDir>,
     /// For clients that ask. Never locked while anything is read or verified.
-    state: Mutex<State>,
+    state: Mutex<CertificateState>,
     /// The files when they were loaded at the start.
     at_start: (DirStamp, Option<FileStamp>),
 }
 
 /// What is in use since when, and what became of the last reload.
-struct State {
+struct CertificateState {
     loaded_at: String,
     /// Each CRL with its thisUpdate, in seconds since 1970.
     crls: Vec<(i64, CrlStatus)>,
@@ -59,35 +60,35 @@ struct State {
 
 /// Why the directory is loaded again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Cause {
+enum ReloadCause {
     Changed,
     Hangup,
     Retry,
 }
 
-impl fmt::Debug for Certs {
+impl fmt::Debug for ServerCertificates {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Certs").field("dir", &self.tls.dir).finish_non_exhaustive()
+        f.debug_struct("ServerCertificates").field("dir", &self.tls.dir).finish_non_exhaustive()
     }
 }
 
-impl Certs {
+impl ServerCertificates {
     /// Loads them; `None` if they must not serve: the findings are printed then.
-    pub(crate) fn load(tls: &Tls, out: &mut Out) -> anyhow::Result<Option<Arc<Self>>> {
+    pub(crate) fn load(tls: &TlsPlan, out: &mut Out) -> anyhow::Result<Option<Arc<Self>>> {
         // Taken before the files are read: a change in between is seen as one.
         let at_start = (DirStamp::of(&tls.dir), crl_stamp(&tls.dir));
         let dir = match open(tls, passphrase(tls)?.as_ref()) {
             Ok(dir) => dir,
             Err(e) => {
-                report(e.findings(), out);
+                print_findings(e.findings(), out);
                 out.error(tls.dir.display(), "refusing to start: certificate validation failed");
                 out.diag().help(format_args!("certck check {}", shell_quote(&tls.dir)));
                 return Ok(None);
             }
         };
-        report(dir.warnings(), out);
+        print_findings(dir.warnings(), out);
         let config = Arc::new(dir.server_config(tls.min)?);
-        let state = State { loaded_at: now(), crls: crl_states(&dir), reload_failure: None };
+        let state = CertificateState { loaded_at: now(), crls: crl_states(&dir), reload_failure: None };
         Ok(Some(Arc::new(Self {
             tls: tls.clone(),
             config: RwLock::new(config),
@@ -98,7 +99,7 @@ impl Certs {
     }
 
     /// The TLS configuration for the next connection.
-    pub(crate) fn config(&self) -> Arc<ServerConfig> {
+    pub(crate) fn tls_config(&self) -> Arc<ServerConfig> {
         self.config.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
@@ -116,14 +117,19 @@ impl Certs {
     }
 
     /// Loads them again when they change or SIGHUP asks for it, until the daemon ends.
-    pub(crate) async fn keep(self: Arc<Self>, mut hangups: Hangups, log: Log, mut shutdown: Shutdown) {
+    pub(crate) async fn watch_directory(
+        self: Arc<Self>,
+        mut hangups: ReloadSignal,
+        log: DaemonLog,
+        mut shutdown: ShutdownWatch,
+    ) {
         let (mut loaded, mut crl_seen) = self.at_start.clone();
         let mut before = loaded.clone();
         let mut unsettled = 0;
         let mut tried_at = Instant::now();
         loop {
             let asked = tokio::select! {
-                () = shutdown.reached(Phase::Draining) => return,
+                () = shutdown.reached(DaemonPhase::Draining) => return,
                 () = hangups.next() => true,
                 () = sleep(LOOK) => false,
             };
@@ -140,9 +146,9 @@ impl Certs {
             unsettled = if changed && now != before { unsettled + 1 } else { 0 };
             before.clone_from(&now);
             let cause = match () {
-                () if asked => Cause::Hangup,
-                () if changed && (unsettled == 0 || unsettled > PATIENCE) => Cause::Changed,
-                () if retry => Cause::Retry,
+                () if asked => ReloadCause::Hangup,
+                () if changed && (unsettled == 0 || unsettled > PATIENCE) => ReloadCause::Changed,
+                () if retry => ReloadCause::Retry,
                 () => continue,
             };
             self.in_background(&log, move |certs, log| certs.reload(cause, log)).await;
@@ -150,19 +156,23 @@ impl Certs {
         }
     }
 
-    async fn in_background(self: &Arc<Self>, log: &Log, work: impl FnOnce(&Self, &Log) + Send + 'static) {
+    async fn in_background(
+        self: &Arc<Self>,
+        log: &DaemonLog,
+        work: impl FnOnce(&Self, &DaemonLog) + Send + 'static,
+    ) {
         let (certs, log) = (self.clone(), log.clone());
         let _ = tokio::task::spawn_blocking(move || work(&certs, &log)).await;
     }
 
     /// Takes each CRL of the directory that is newer than the one in use, whatever else is wrong there.
-    fn take_newer_crls(&self, log: &Log) {
+    fn take_newer_crls(&self, log: &DaemonLog) {
         let path = self.tls.dir.join(Role::Server.layout().crl);
         let mut served = lock(&self.served);
         // A file that is missing or unreadable changes nothing; the reload reports it.
         let Ok(update) = served.read_newer_crls(OffsetDateTime::now_utc()) else { return };
         for reason in &update.declined {
-            log.detail(path.display(), format_args!("not taken: {reason}"));
+            log.debug(path.display(), format_args!("not taken: {reason}"));
         }
         let Some(dir) = update.dir else { return };
         match dir.server_config(self.tls.min) {
@@ -190,7 +200,7 @@ impl Certs {
         Ok((dir.server_config(self.tls.min)?, dir))
     }
 
-    fn reload(&self, cause: Cause, log: &Log) {
+    fn reload(&self, cause: ReloadCause, log: &DaemonLog) {
         let subject = self.tls.dir.display();
         let mut served = lock(&self.served);
         match self.successor(&served) {
@@ -200,9 +210,9 @@ impl Certs {
                 (state.loaded_at, state.reload_failure) = (now(), None);
                 drop(state);
                 let why = match cause {
-                    Cause::Changed => "they changed",
-                    Cause::Hangup => "SIGHUP",
-                    Cause::Retry => "they are valid now",
+                    ReloadCause::Changed => "they changed",
+                    ReloadCause::Hangup => "SIGHUP",
+                    ReloadCause::Retry => "they are valid now",
                 };
                 log.notice(&subject, format_args!("certificates reloaded: {why}"));
                 for finding in dir.warnings() {
@@ -214,7 +224,7 @@ impl Certs {
                 let reason = format!("{e:#}");
                 let mut state = lock(&self.state);
                 let known = state.reload_failure.as_ref().is_some_and(|f| f.reason == reason);
-                if !known || cause == Cause::Hangup {
+                if !known || cause == ReloadCause::Hangup {
                     log.error(
                         &subject,
                         format_args!("reload failed, the former certificates stay in use: {reason}"),
@@ -261,12 +271,12 @@ fn crl_states(dir: &MtlsDir) -> Vec<(i64, CrlStatus)> {
 }
 
 /// Read whenever it is needed, and kept no longer.
-fn passphrase(tls: &Tls) -> anyhow::Result<Option<Passphrase>> {
+fn passphrase(tls: &TlsPlan) -> anyhow::Result<Option<Passphrase>> {
     let read = |path: &Path| Passphrase::read(path).with_context(|| path.display().to_string());
     tls.passphrase_file.as_deref().map(read).transpose()
 }
 
-fn open(tls: &Tls, passphrase: Option<&Passphrase>) -> Result<MtlsDir, LoadError> {
+fn open(tls: &TlsPlan, passphrase: Option<&Passphrase>) -> Result<MtlsDir, LoadError> {
     MtlsDir::load(&tls.dir, Role::Server, &LoadOptions { passphrase, ..LoadOptions::now() })
 }
 

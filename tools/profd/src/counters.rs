@@ -13,7 +13,7 @@ impl Counter {
         self.0.fetch_add(n, Ordering::Relaxed);
     }
 
-    pub(crate) fn bump(&self) {
+    pub(crate) fn increment(&self) {
         self.add(1);
     }
 
@@ -79,5 +79,6 @@ counters! {
     metrics_invalid "metrics.dropped.invalid"
     metrics_queue_full "metrics.dropped.queue_full"
     metrics_not_written "metrics.dropped.not_written"
+    log_errors "log.errors"
     log_dropped "log.dropped"
 }

@@ -9,12 +9,13 @@ use clap::Parser;
 use common::cli::{Global, Tool};
 use common::exit::Exit;
 use common::ipc::address::SOCKET_DIR_VAR;
-use common::out::{Color, Format, Out, Verbosity};
+use common::out::{Color, Out, Verbosity};
 
 mod account;
 mod certs;
 mod core;
 mod counters;
+mod daemon;
 mod ipc;
 mod log;
 mod notify;
@@ -23,6 +24,7 @@ mod process;
 mod rpc;
 mod run;
 mod shutdown;
+mod signals;
 mod sink;
 mod startup_check;
 mod state;
@@ -44,7 +46,7 @@ mod tests;
 #[command(name = "profd", version, max_term_width = 100, after_long_help = EXAMPLES)]
 pub struct Cli {
     #[command(flatten)]
-    flags: plan::flags::Flags,
+    flags: plan::flags::DaemonFlags,
     #[command(flatten)]
     global: Global,
 }
@@ -73,16 +75,12 @@ impl Tool for Cli {
         // Whatever is created, by whichever library, is at most 0640 and 0750.
         rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o027));
         let uid = rustix::process::geteuid().as_raw();
-        let around = plan::Surroundings {
+        let around = plan::HostEnvironment {
             uid,
-            home: account::home(uid),
+            home: account::find_home(uid),
             socket_dir: std::env::var_os(SOCKET_DIR_VAR).filter(|d| !d.is_empty()),
         };
-        let plan = plan::Plan::new(self.flags, &around)?;
-        let records = match self.global.format {
-            Format::Json => run::Records::Yes,
-            Format::Text => run::Records::No,
-        };
-        run::run(&plan, uid, records, out)
+        let plan = plan::DaemonPlan::new(self.flags, &around)?;
+        run::run_daemon(&plan, uid, self.global.format, out)
     }
 }

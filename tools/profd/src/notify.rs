@@ -11,12 +11,12 @@ use anyhow::Context;
 
 /// Who waits for us to be ready.
 #[derive(Debug, Default)]
-pub(crate) struct Notify {
+pub(crate) struct ReadyNotifier {
     descriptor: Option<File>,
     socket: Option<SocketAddr>,
 }
 
-impl Notify {
+impl ReadyNotifier {
     /// Takes the descriptor and the environment's socket.
     ///
     /// # Errors
@@ -27,24 +27,25 @@ impl Notify {
             .map(|fd| OpenOptions::new().write(true).open(format!("/proc/self/fd/{fd}")))
             .transpose()
             .context("--ready-fd")?;
-        let socket = socket.filter(|s| !s.is_empty()).map(address).transpose().context("NOTIFY_SOCKET")?;
+        let socket =
+            socket.filter(|s| !s.is_empty()).map(parse_address).transpose().context("NOTIFY_SOCKET")?;
         Ok(Self { descriptor, socket })
     }
 
     /// Says it, once. Nobody listening is no reason not to serve.
-    pub(crate) fn ready(&mut self) {
+    pub(crate) fn send_ready(&mut self) {
         if let Some(mut descriptor) = self.descriptor.take() {
             let _ = descriptor.write_all(b"\n");
         }
-        self.send(b"READY=1\n");
+        self.send_state(b"READY=1\n");
     }
 
     /// Says that we are about to end.
-    pub(crate) fn stopping(&self) {
-        self.send(b"STOPPING=1\n");
+    pub(crate) fn send_stopping(&self) {
+        self.send_state(b"STOPPING=1\n");
     }
 
-    fn send(&self, state: &[u8]) {
+    fn send_state(&self, state: &[u8]) {
         if let Some(address) = &self.socket
             && let Ok(socket) = UnixDatagram::unbound()
         {
@@ -54,7 +55,7 @@ impl Notify {
     }
 }
 
-fn address(socket: &OsStr) -> io::Result<SocketAddr> {
+fn parse_address(socket: &OsStr) -> io::Result<SocketAddr> {
     match socket.as_bytes().strip_prefix(b"@") {
         Some(name) => SocketAddr::from_abstract_name(name),
         None => SocketAddr::from_pathname(socket),
@@ -74,9 +75,9 @@ mod tests {
         let path = dir.path().join("notify");
         let manager = UnixDatagram::bind(&path).unwrap();
         let fd = u32::try_from(writer.as_raw_fd()).unwrap();
-        let mut notify = Notify::open(Some(fd), Some(path.as_os_str())).unwrap();
-        notify.ready();
-        notify.stopping();
+        let mut notify = ReadyNotifier::open(Some(fd), Some(path.as_os_str())).unwrap();
+        notify.send_ready();
+        notify.send_stopping();
         drop((writer, notify));
         let mut said = String::new();
         reader.read_to_string(&mut said).unwrap();
@@ -90,6 +91,6 @@ mod tests {
 
     #[test]
     fn a_descriptor_that_is_not_open_is_an_error() {
-        assert!(Notify::open(Some(9999), None).is_err());
+        assert!(ReadyNotifier::open(Some(9999), None).is_err());
     }
 }

@@ -4,29 +4,31 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
+use common::exit::Exit;
 use common::finding::{Finding, Severity};
+use common::out::Out;
 use common::policy::{Class, Mode, check_mode, check_owner};
 
-use crate::ipc::sockets::Place;
-use crate::plan::{Metrics, Plan};
+use crate::plan::ipc::SocketPlace;
+use crate::plan::{DaemonPlan, MetricTarget};
 
 /// Everything that speaks against starting, and what is only doubtful.
-pub(crate) fn directories(plan: &Plan, uid: u32) -> Vec<Finding> {
+pub(crate) fn check_directories(plan: &DaemonPlan, uid: u32) -> Vec<Finding> {
     let mut findings = Vec::new();
     for place in &plan.places {
         match place {
-            Place::Abstract(_) => {}
-            Place::Home(dir) => {
+            SocketPlace::Abstract(_) => {}
+            SocketPlace::Home(dir) => {
                 findings.extend(socket_dir(dir, uid));
                 // Common, and no danger to a socket of mode 0600.
                 let loose =
                     fs::metadata(dir).ok().and_then(|m| check_mode(dir, Mode::of(m.mode()), Class::HomeDir));
                 findings.extend(loose.map(|f| Finding { severity: Severity::Warning, ..f }));
             }
-            Place::Dir(dir) => findings.extend(socket_dir(dir, uid)),
+            SocketPlace::Dir(dir) => findings.extend(socket_dir(dir, uid)),
         }
     }
-    if let Some(Metrics::Files(files)) = &plan.metrics {
+    if let Some(MetricTarget::Files(files)) = &plan.metrics {
         findings.extend(metric_dir(&files.dir, uid));
     }
     findings
@@ -83,6 +85,21 @@ fn not_a_dir(dir: &Path, found: &str) -> Finding {
         .found(found)
         .expected("a directory")
         .fix(format!("mkdir -m 0750 {}", common::policy::shell_quote(dir)))
+}
+
+/// One line for each finding. Failed if one of them is an error.
+pub(crate) fn print_findings(findings: &[Finding], out: &Out) -> Exit {
+    let mut exit = Exit::Ok;
+    for finding in findings {
+        if finding.severity == Severity::Error {
+            out.error(&finding.path, finding.reason());
+            out.diag().help(&finding.fix);
+            exit = Exit::Failed;
+        } else {
+            out.warn(&finding.path, finding.reason());
+        }
+    }
+    exit
 }
 
 #[cfg(test)]

@@ -5,11 +5,14 @@ use std::os::fd::{AsFd, AsRawFd};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
-/// Has the loop of the current runtime watch a descriptor for something to read.
+/// Lets the current runtime watch a descriptor for something to read.
+///
+/// # Errors
+/// There is no room in the runtime's event queue.
 #[expect(
     deprecated,
     reason = "its successor is unsafe for types that lend a descriptor they do not own; these own theirs"
 )]
-pub(crate) fn watch<T: AsFd + AsRawFd>(owner: T) -> std::io::Result<AsyncFd<T>> {
+pub(super) fn watch_readable<T: AsFd + AsRawFd>(owner: T) -> std::io::Result<AsyncFd<T>> {
     AsyncFd::with_interest(owner, Interest::READABLE)
 }

@@ -14,7 +14,7 @@ pub(crate) const NO_CERTS: &str = "NO_CERTS";
 
 /// Options of the daemon, in the order of the manual page.
 #[derive(Args, Clone, Debug)]
-pub(crate) struct Flags {
+pub(crate) struct DaemonFlags {
     /// Port for requests; 0 takes a free one and tells it
     #[arg(long, value_name = "PORT", default_value_t = common::rpc::DEFAULT_PORT, overrides_with = "port")]
     pub(crate) port: u16,
@@ -79,7 +79,7 @@ pub(crate) struct Flags {
     pub(crate) use_json: bool,
 
     #[command(flatten)]
-    pub(crate) limits: LimitFlags,
+    pub(crate) limits: DaemonLimitFlags,
 
     /// Write a newline to this descriptor when ready
     ///
@@ -95,7 +95,7 @@ pub(crate) struct Flags {
 /// Limits, each with an answer when it is reached.
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Limits")]
-pub(crate) struct LimitFlags {
+pub(crate) struct DaemonLimitFlags {
     /// Maximum number of established connections
     ///
     /// A connection is established once its client certificate is verified or, over plain TCP, its first request is

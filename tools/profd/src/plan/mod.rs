@@ -1,35 +1,31 @@
-//! What the daemon is going to do: flags and environment turned into a plan, without touching anything yet.
+//! The options and the environment, validated and turned into a plan before anything is opened or bound.
+
+pub(crate) mod flags;
+pub(crate) mod gflags;
+pub(crate) mod ipc;
+pub(crate) mod limits;
 
 use std::ffi::OsString;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use std::path::{Component, Path, PathBuf};
-use std::time::Duration;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail, ensure};
 use common::error::HintExt;
 use common::ipc::address::SOCKET_DIR_VAR;
 use common::pki::MinVersion;
-use common::rpc::config::{Config, LOG_FILE};
 
-pub(crate) mod flags;
-pub(crate) mod gflags;
-
-use crate::core::registry;
-use crate::ipc::FabricPlan;
-use crate::ipc::sockets::{ABSTRACT, Place};
-use crate::plan::flags::{Flags, IpcChoice, LimitFlags, NO_CERTS};
-use crate::process::procfs::Users;
-use crate::rpc::connection;
-use crate::rpc::connection_table::{ConnectionLimits, PoolLimits};
-use crate::rpc::server::ServerLimits;
-use crate::sink::jsonl::JsonLinesPlan;
+use crate::core::output_roots::OutputRoots;
+use crate::core::registry::RegistryLimits;
+use flags::{DaemonFlags, DaemonLimitFlags, IpcChoice, NO_CERTS};
+use ipc::{AllowedUsers, DEFAULT_ABSTRACT_NAME, IpcPlan, SocketPlace};
+use limits::{ConnectionLimits, PoolLimits, RequestLimits, ServerLimits};
 
 /// Most jobs under which one process may appear: two profilers may name different ones.
 const JOBS_PER_PROCESS: usize = 4;
 
 /// Where the surroundings matter.
 #[derive(Clone, Debug)]
-pub(crate) struct Surroundings {
+pub(crate) struct HostEnvironment {
     pub(crate) uid: u32,
     /// The home directory of the user, as the password file has it.
     pub(crate) home: Option<PathBuf>,
@@ -39,25 +35,36 @@ pub(crate) struct Surroundings {
 
 /// The plan.
 #[derive(Debug)]
-pub(crate) struct Plan {
-    pub(crate) listen: Vec<Listen>,
+pub(crate) struct DaemonPlan {
+    pub(crate) listen: Vec<ListenAddress>,
     pub(crate) port: u16,
-    pub(crate) tls: Option<Tls>,
-    pub(crate) places: Vec<Place>,
-    pub(crate) fabric: FabricPlan,
-    pub(crate) registry: registry::Limits,
+    pub(crate) tls: Option<TlsPlan>,
+    pub(crate) places: Vec<SocketPlace>,
+    pub(crate) ipc: IpcPlan,
+    pub(crate) registry: RegistryLimits,
     pub(crate) server: ServerLimits,
-    pub(crate) metrics: Option<Metrics>,
-    pub(crate) metric_queue: usize,
+    pub(crate) metrics: Option<MetricTarget>,
+    /// Maximum number of metrics that wait to be recorded.
+    pub(crate) metric_queue_length: usize,
     pub(crate) output_roots: OutputRoots,
     pub(crate) ready_fd: Option<u32>,
     /// Said at start-up.
     pub(crate) warnings: Vec<(&'static str, String)>,
 }
 
+/// Where to record metrics, and how much.
+#[derive(Clone, Debug)]
+pub(crate) struct MetricFilePlan {
+    pub(crate) dir: PathBuf,
+    /// A file that has reached this size in bytes is closed.
+    pub(crate) file_bytes: u64,
+    /// Free disk space in bytes that recording does not use.
+    pub(crate) reserve_bytes: u64,
+}
+
 /// An address to listen on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Listen {
+pub(crate) struct ListenAddress {
     pub(crate) address: IpAddr,
     /// Not asked for, so it may be missing on this host.
     pub(crate) optional: bool,
@@ -65,7 +72,7 @@ pub(crate) struct Listen {
 
 /// Mutual TLS.
 #[derive(Clone, Debug)]
-pub(crate) struct Tls {
+pub(crate) struct TlsPlan {
     pub(crate) dir: PathBuf,
     pub(crate) min: MinVersion,
     pub(crate) passphrase_file: Option<PathBuf>,
@@ -73,17 +80,17 @@ pub(crate) struct Tls {
 
 /// Where metrics go.
 #[derive(Clone, Debug)]
-pub(crate) enum Metrics {
-    Files(JsonLinesPlan),
+pub(crate) enum MetricTarget {
+    Files(MetricFilePlan),
     Stdout,
 }
 
-impl Plan {
+impl DaemonPlan {
     /// Makes a plan of the flags.
     ///
     /// # Errors
     /// What does not go together.
-    pub(crate) fn new(flags: Flags, around: &Surroundings) -> anyhow::Result<Self> {
+    pub(crate) fn new(flags: DaemonFlags, around: &HostEnvironment) -> anyhow::Result<Self> {
         let mut warnings = Vec::new();
         for flag in &flags.foreign_flag {
             warnings.push(("options", crate::plan::gflags::judge(flag)?));
@@ -103,27 +110,27 @@ impl Plan {
             let text = "off, so no process can be traced (--enable-ipc-monitor)";
             warnings.push(("ipc", text.to_owned()));
         }
-        let LimitFlags { keep_alive, max_processes, .. } = flags.limits;
+        let DaemonLimitFlags { keep_alive, max_processes, .. } = flags.limits;
         Ok(Self {
             listen,
             port: flags.port,
             tls,
             places,
-            fabric: FabricPlan {
-                users: Users::new(around.uid, flags.allow_uid.clone()),
-                senders: max_processes,
+            ipc: IpcPlan {
+                users: AllowedUsers::new(around.uid, flags.allow_uid.clone()),
+                max_senders: max_processes,
                 keep_alive,
                 drain: flags.limits.drain_timeout,
             },
-            registry: registry::Limits {
-                processes: max_processes,
+            registry: RegistryLimits {
+                max_processes,
                 jobs_per_process: JOBS_PER_PROCESS,
                 keep_alive,
                 config_expiry: flags.limits.config_expiry,
             },
             server: server_limits(&flags.limits)?,
             metrics: metrics(&flags),
-            metric_queue: flags.limits.metric_queue,
+            metric_queue_length: flags.limits.metric_queue,
             output_roots: OutputRoots::new(flags.output_root)?,
             ready_fd: flags.ready_fd,
             warnings,
@@ -131,30 +138,34 @@ impl Plan {
     }
 }
 
-fn tls(flags: &Flags) -> anyhow::Result<Option<Tls>> {
+fn tls(flags: &DaemonFlags) -> anyhow::Result<Option<TlsPlan>> {
     if flags.certs_dir.as_os_str() == NO_CERTS {
         ensure!(flags.key_passphrase_file.is_none(), "--key-passphrase-file: there is no key with NO_CERTS");
         return Ok(None);
     }
     ensure!(!flags.insecure_listen, "--insecure-listen: only NO_CERTS needs it");
-    Ok(Some(Tls {
+    Ok(Some(TlsPlan {
         dir: flags.certs_dir.clone(),
         min: flags.tls_min,
         passphrase_file: flags.key_passphrase_file.clone(),
     }))
 }
 
-fn listen(flags: &Flags) -> Vec<Listen> {
+fn listen(flags: &DaemonFlags) -> Vec<ListenAddress> {
     if !flags.bind.is_empty() {
-        return flags.bind.iter().map(|address| Listen { address: *address, optional: false }).collect();
+        return flags
+            .bind
+            .iter()
+            .map(|address| ListenAddress { address: *address, optional: false })
+            .collect();
     }
     vec![
-        Listen { address: Ipv4Addr::LOCALHOST.into(), optional: false },
-        Listen { address: Ipv6Addr::LOCALHOST.into(), optional: true },
+        ListenAddress { address: Ipv4Addr::LOCALHOST.into(), optional: false },
+        ListenAddress { address: Ipv6Addr::LOCALHOST.into(), optional: true },
     ]
 }
 
-fn plain_warning(flags: &Flags, listen: &[Listen]) -> anyhow::Result<String> {
+fn plain_warning(flags: &DaemonFlags, listen: &[ListenAddress]) -> anyhow::Result<String> {
     let open = listen.iter().find(|l| !l.address.to_canonical().is_loopback());
     match open {
         Some(l) if !flags.insecure_listen => {
@@ -167,22 +178,22 @@ fn plain_warning(flags: &Flags, listen: &[Listen]) -> anyhow::Result<String> {
 }
 
 fn places(
-    flags: &Flags,
-    around: &Surroundings,
+    flags: &DaemonFlags,
+    around: &HostEnvironment,
     warnings: &mut Vec<(&'static str, String)>,
-) -> anyhow::Result<Vec<Place>> {
+) -> anyhow::Result<Vec<SocketPlace>> {
     if !flags.ipc.is_empty() {
         let mut places = Vec::new();
         for choice in &flags.ipc {
             let place = place(choice, around)?;
-            ensure!(!places.contains(&place), "--ipc: {} is given twice", place.option());
+            ensure!(!places.contains(&place), "--ipc: {} is given twice", place.option_word());
             places.push(place);
         }
         return Ok(places);
     }
-    let mut places = vec![Place::Abstract(ABSTRACT.to_owned())];
+    let mut places = vec![SocketPlace::Abstract(DEFAULT_ABSTRACT_NAME.to_owned())];
     match &around.home {
-        Some(home) => places.push(Place::Home(home.clone())),
+        Some(home) => places.push(SocketPlace::Home(home.clone())),
         None => {
             warnings.push(("ipc", format!("user {} has no home directory, so no sockets there", around.uid)))
         }
@@ -193,15 +204,17 @@ fn places(
     Ok(places)
 }
 
-fn place(choice: &IpcChoice, around: &Surroundings) -> anyhow::Result<Place> {
+fn place(choice: &IpcChoice, around: &HostEnvironment) -> anyhow::Result<SocketPlace> {
     Ok(match choice {
-        IpcChoice::Abstract(name) => Place::Abstract(name.clone().unwrap_or_else(|| ABSTRACT.to_owned())),
-        IpcChoice::Home(Some(dir)) => Place::Home(absolute(dir)?),
+        IpcChoice::Abstract(name) => {
+            SocketPlace::Abstract(name.clone().unwrap_or_else(|| DEFAULT_ABSTRACT_NAME.to_owned()))
+        }
+        IpcChoice::Home(Some(dir)) => SocketPlace::Home(absolute(dir)?),
         IpcChoice::Home(None) => match &around.home {
-            Some(home) => Place::Home(home.clone()),
+            Some(home) => SocketPlace::Home(home.clone()),
             None => bail!("--ipc home: user {} has no home directory", around.uid),
         },
-        IpcChoice::Dir(dir) => Place::Dir(absolute(dir)?),
+        IpcChoice::Dir(dir) => SocketPlace::Dir(absolute(dir)?),
     })
 }
 
@@ -211,7 +224,7 @@ fn absolute(dir: &Path) -> anyhow::Result<PathBuf> {
     Ok(dir.to_owned())
 }
 
-fn server_limits(flags: &LimitFlags) -> anyhow::Result<ServerLimits> {
+fn server_limits(flags: &DaemonLimitFlags) -> anyhow::Result<ServerLimits> {
     let request = usize::try_from(flags.max_request).ok().filter(|n| (64..=1 << 24).contains(n));
     Ok(ServerLimits {
         connections: ConnectionLimits {
@@ -224,76 +237,27 @@ fn server_limits(flags: &LimitFlags) -> anyhow::Result<ServerLimits> {
                 per_peer: flags.max_connections_per_peer,
             },
         },
-        connection: connection::Limits {
-            handshake: flags.handshake_timeout,
-            read: flags.read_timeout,
-            write: flags.write_timeout,
-            idle: flags.idle_timeout,
-            request: request.context("--max-request: expected 64 bytes to 16M")?,
+        requests: RequestLimits {
+            handshake_timeout: flags.handshake_timeout,
+            read_timeout: flags.read_timeout,
+            write_timeout: flags.write_timeout,
+            idle_timeout: flags.idle_timeout,
+            max_bytes: request.context("--max-request: expected 64 bytes to 16M")?,
         },
         drain: flags.drain_timeout,
     })
 }
 
-fn metrics(flags: &Flags) -> Option<Metrics> {
+fn metrics(flags: &DaemonFlags) -> Option<MetricTarget> {
     match &flags.metric_log_dir {
-        Some(dir) => Some(Metrics::Files(JsonLinesPlan {
+        Some(dir) => Some(MetricTarget::Files(MetricFilePlan {
             dir: dir.clone(),
             file_bytes: flags.limits.metric_file_size.max(4096),
             reserve_bytes: flags.limits.metric_disk_reserve,
         })),
-        None => flags.use_json.then_some(Metrics::Stdout),
+        None => flags.use_json.then_some(MetricTarget::Stdout),
     }
 }
-
-/// The directories that configs may write to; none means any.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct OutputRoots(Vec<PathBuf>);
-
-impl OutputRoots {
-    fn new(roots: Vec<PathBuf>) -> anyhow::Result<Self> {
-        for root in &roots {
-            ensure!(is_plain(root), "--output-root {}: not an absolute path without `..`", root.display());
-        }
-        Ok(Self(roots))
-    }
-
-    /// Whether a config writes only below the roots.
-    ///
-    /// # Errors
-    /// Why not, for the client.
-    pub(crate) fn check(&self, config: &Config) -> Result<(), String> {
-        if self.0.is_empty() {
-            return Ok(());
-        }
-        if !config.is_monitor() && config.get(LOG_FILE).is_none_or(str::is_empty) {
-            return Err(format!("config has no {LOG_FILE}, and this daemon allows only certain directories"));
-        }
-        // Every key that names a file or address to write to, those of other profilers included.
-        let is_output = |key: &str| key.ends_with("LOG_FILE") || key.ends_with("LOG_URL");
-        let outputs = config.pairs().iter().filter(|(k, v)| is_output(k) && !v.is_empty());
-        for (key, value) in outputs {
-            if !self.hold(Path::new(value)) {
-                return Err(format!(
-                    "config key {key} names a path outside the directories that this daemon allows"
-                ));
-            }
-        }
-        Ok(())
-    }
-
-    fn hold(&self, path: &Path) -> bool {
-        is_plain(path) && self.0.iter().any(|root| path.starts_with(root))
-    }
-}
-
-/// Absolute, and without steps back: what it says is where it leads, links aside.
-fn is_plain(path: &Path) -> bool {
-    path.is_absolute() && !path.components().any(|c| c == Component::ParentDir)
-}
-
-/// How long the metric thread may take to write out what it holds when the daemon ends.
-pub(crate) const FLUSH: Duration = Duration::from_secs(5);
 
 #[cfg(test)]
 mod tests {
@@ -303,14 +267,14 @@ mod tests {
     #[derive(Parser)]
     struct Test {
         #[command(flatten)]
-        flags: Flags,
+        flags: DaemonFlags,
     }
 
-    fn plan(args: &[&str]) -> Result<Plan, String> {
+    fn plan(args: &[&str]) -> Result<DaemonPlan, String> {
         let args = std::iter::once("profd").chain(args.iter().copied());
         let flags = Test::try_parse_from(args).map_err(|e| e.to_string())?.flags;
-        let around = Surroundings { uid: 1000, home: Some("/home/ai".into()), socket_dir: None };
-        Plan::new(flags, &around).map_err(|e| format!("{e:#}"))
+        let around = HostEnvironment { uid: 1000, home: Some("/home/ai".into()), socket_dir: None };
+        DaemonPlan::new(flags, &around).map_err(|e| format!("{e:#}"))
     }
 
     #[test]
@@ -328,32 +292,10 @@ mod tests {
     #[test]
     fn every_vintage_of_process_is_served_by_default() {
         let p = plan(&["--certs-dir=NO_CERTS", "--enable-ipc-monitor"]).unwrap();
-        assert_eq!(p.places, [Place::Abstract("dynolog".into()), Place::Home("/home/ai".into())]);
+        assert_eq!(p.places, [SocketPlace::Abstract("dynolog".into()), SocketPlace::Home("/home/ai".into())]);
         let p = plan(&["--certs-dir=NO_CERTS", "--enable-ipc-monitor", "--ipc=abstract=x,dir=/d"]).unwrap();
-        assert_eq!(p.places, [Place::Abstract("x".into()), Place::Dir("/d".into())]);
+        assert_eq!(p.places, [SocketPlace::Abstract("x".into()), SocketPlace::Dir("/d".into())]);
         assert!(plan(&["--certs-dir=NO_CERTS"]).unwrap().places.is_empty());
         assert!(plan(&["--certs-dir=NO_CERTS", "--enable-ipc-monitor", "--ipc=home,home"]).is_err());
-    }
-
-    #[test]
-    fn outputs_stay_below_the_roots() {
-        let roots = OutputRoots::new(vec!["/data/prof".into()]).unwrap();
-        let check = |text: &str| roots.check(&Config::parse(text).unwrap());
-        assert!(check("ACTIVITIES_LOG_FILE=/data/prof/a/b.json").is_ok());
-        assert!(check("ACTIVITIES_LOG_FILE=/data/./prof//b.json").is_ok());
-        assert!(check("NPU_MONITOR_START=true\nNPU_MONITOR_LOG_FILE=").is_ok());
-        for bad in [
-            "ACTIVITIES_LOG_FILE=/data/prof/../x.json",
-            "ACTIVITIES_LOG_FILE=/data/profile/x.json",
-            "ACTIVITIES_LOG_FILE=data/prof/x.json",
-            "ACTIVITIES_LOG_FILE=/data/prof/x.json\nEVENTS_LOG_FILE=/etc/x",
-            "ACTIVITIES_LOG_FILE=",
-            "ACTIVITIES_ITERATIONS=5",
-            "NPU_MONITOR_START=true\nNPU_MONITOR_LOG_FILE=/etc",
-        ] {
-            assert!(check(bad).is_err(), "{bad}");
-        }
-        assert!(OutputRoots::new(vec!["rel".into()]).is_err());
-        assert!(OutputRoots::default().check(&Config::parse("A=/x").unwrap()).is_ok());
     }
 }

@@ -12,27 +12,27 @@ use rustix::event::{PollFd, PollFlags, Timespec, epoll, poll};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use tokio::task::AbortHandle;
 
-use crate::core::registry::Now;
+use crate::core::registry::Uptime;
 
 /// Ended senders that are looked for at once.
 const BURST: usize = 256;
 
 /// The senders that were identified and have not ended.
 #[derive(Debug)]
-pub(crate) struct Watch {
-    known: Mutex<BTreeMap<i32, Known>>,
+pub(crate) struct ProcessWatch {
+    known: Mutex<BTreeMap<i32, WatchedProcess>>,
     /// Watches every descriptor, so that finding the dead costs nothing while all live.
     epoll: Arc<OwnedFd>,
 }
 
 /// A sender that was identified.
 #[derive(Debug)]
-struct Known {
+struct WatchedProcess {
     /// Absent where the kernel or the descriptor limit does not allow one.
     pidfd: Option<Arc<OwnedFd>>,
     /// Its pids in every name space, once somebody wanted to know.
     pids: Option<Arc<[i32]>>,
-    heard: Now,
+    heard: Uptime,
     /// Waits for its end.
     waiter: Option<AbortHandle>,
     epoll: Arc<OwnedFd>,
@@ -40,15 +40,15 @@ struct Known {
 
 /// What a lookup says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Lookup {
-    /// Known and alive.
+pub(crate) enum SenderState {
+    /// WatchedProcess and alive.
     Alive,
-    /// Known, and has ended.
+    /// WatchedProcess, and has ended.
     Ended,
-    Unknown,
+    New,
 }
 
-impl Watch {
+impl ProcessWatch {
     /// # Errors
     /// The system has no room for an event queue.
     pub(crate) fn new() -> io::Result<Self> {
@@ -57,20 +57,20 @@ impl Watch {
     }
 
     /// Looks a sender up and notes that it was heard.
-    pub(crate) fn lookup(&self, now: Now, host_pid: i32) -> Lookup {
+    pub(crate) fn find_sender(&self, now: Uptime, host_pid: i32) -> SenderState {
         let mut known = self.lock();
-        let Some(entry) = known.get_mut(&host_pid) else { return Lookup::Unknown };
+        let Some(entry) = known.get_mut(&host_pid) else { return SenderState::New };
         if entry.pidfd.as_ref().is_some_and(has_ended) {
-            return Lookup::Ended;
+            return SenderState::Ended;
         }
         entry.heard = now;
-        Lookup::Alive
+        SenderState::Alive
     }
 
     /// Adds a sender. `waiter` is stopped when it is removed.
     pub(crate) fn insert(
         &self,
-        now: Now,
+        now: Uptime,
         host_pid: i32,
         pidfd: Option<Arc<OwnedFd>>,
         waiter: Option<AbortHandle>,
@@ -83,11 +83,11 @@ impl Watch {
             // Without, its waiter still tells its end.
             let _ = epoll::add(&epoll, fd, epoll::EventData::new_u64(pid), epoll::EventFlags::IN);
         }
-        known.insert(host_pid, Known { pidfd, pids: None, heard: now, waiter, epoll });
+        known.insert(host_pid, WatchedProcess { pidfd, pids: None, heard: now, waiter, epoll });
     }
 
     /// The pids of a sender, if they were noted.
-    pub(crate) fn pids(&self, host_pid: i32) -> Option<Arc<[i32]>> {
+    pub(crate) fn namespace_pids(&self, host_pid: i32) -> Option<Arc<[i32]>> {
         self.lock().get(&host_pid).and_then(|k| k.pids.clone())
     }
 
@@ -110,18 +110,23 @@ impl Watch {
         ended
     }
 
+    /// Returns whether no process is watched. No process is registered then either.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.lock().is_empty()
+    }
+
     /// How many are watched.
     pub(crate) fn len(&self) -> usize {
         self.lock().len()
     }
 
     /// Keeps those of which `keep` says so, given the pid and when it was last heard.
-    pub(crate) fn retain(&self, keep: impl Fn(i32, Now) -> bool) {
+    pub(crate) fn retain_senders(&self, keep: impl Fn(i32, Uptime) -> bool) {
         self.lock().retain(|pid, k| keep(*pid, k.heard));
     }
 
     /// Senders that have ended and were not removed yet; not all of them, if they are very many.
-    pub(crate) fn dead(&self) -> Vec<i32> {
+    pub(crate) fn find_dead(&self) -> Vec<i32> {
         let mut events = Vec::with_capacity(BURST);
         let at_once = Timespec::default();
         if epoll::wait(&*self.epoll, spare_capacity(&mut events), Some(&at_once)).is_err() {
@@ -130,12 +135,12 @@ impl Watch {
         events.iter().filter_map(|event| i32::try_from(event.data.u64()).ok()).collect()
     }
 
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<i32, Known>> {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<i32, WatchedProcess>> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Drop for Known {
+impl Drop for WatchedProcess {
     fn drop(&mut self) {
         if let Some(waiter) = &self.waiter {
             waiter.abort();
@@ -150,7 +155,7 @@ impl Drop for Known {
 ///
 /// # Errors
 /// `ESRCH` when it has ended and was waited for; others when there can be none.
-pub(crate) fn open(host_pid: i32) -> io::Result<OwnedFd> {
+pub(crate) fn open_pidfd(host_pid: i32) -> io::Result<OwnedFd> {
     let pid = Pid::from_raw(host_pid).ok_or(io::ErrorKind::InvalidInput)?;
     Ok(pidfd_open(pid, PidfdFlags::empty())?)
 }
@@ -170,35 +175,35 @@ mod tests {
     fn a_process_that_ended_is_dead_before_anybody_waits_for_it() {
         let mut child = Command::new("sleep").arg("60").spawn().unwrap();
         let pid = i32::try_from(child.id()).unwrap();
-        let watch = Watch::new().unwrap();
-        watch.insert(Now::ZERO, pid, Some(Arc::new(open(pid).unwrap())), None);
-        assert_eq!(watch.dead(), [0; 0]);
-        assert_eq!(watch.lookup(Now::ZERO, pid), Lookup::Alive);
+        let watch = ProcessWatch::new().unwrap();
+        watch.insert(Uptime::ZERO, pid, Some(Arc::new(open_pidfd(pid).unwrap())), None);
+        assert_eq!(watch.find_dead(), [0; 0]);
+        assert_eq!(watch.find_sender(Uptime::ZERO, pid), SenderState::Alive);
         child.kill().unwrap();
-        while watch.dead().is_empty() {
+        while watch.find_dead().is_empty() {
             std::thread::yield_now();
         }
-        assert_eq!(watch.dead(), [pid]);
-        assert_eq!(watch.lookup(Now::ZERO, pid), Lookup::Ended);
+        assert_eq!(watch.find_dead(), [pid]);
+        assert_eq!(watch.find_sender(Uptime::ZERO, pid), SenderState::Ended);
         child.wait().unwrap();
-        assert!(open(pid).is_err());
+        assert!(open_pidfd(pid).is_err());
         assert!(watch.remove_ended(pid) && !watch.remove_ended(pid));
-        assert_eq!(watch.dead(), [0; 0]);
+        assert_eq!(watch.find_dead(), [0; 0]);
     }
 
     #[test]
     fn a_pid_that_is_in_use_again_stays() {
         let mut child = Command::new("true").spawn().unwrap();
-        let ended = Arc::new(open(i32::try_from(child.id()).unwrap()).unwrap());
+        let ended = Arc::new(open_pidfd(i32::try_from(child.id()).unwrap()).unwrap());
         child.wait().unwrap();
         let own = i32::try_from(std::process::id()).unwrap();
-        let watch = Watch::new().unwrap();
-        watch.insert(Now::ZERO, own, Some(ended), None);
-        assert_eq!(watch.dead(), [own]);
+        let watch = ProcessWatch::new().unwrap();
+        watch.insert(Uptime::ZERO, own, Some(ended), None);
+        assert_eq!(watch.find_dead(), [own]);
         // The one who has the pid now.
-        watch.insert(Now::ZERO, own, Some(Arc::new(open(own).unwrap())), None);
-        assert_eq!(watch.dead(), [0; 0]);
+        watch.insert(Uptime::ZERO, own, Some(Arc::new(open_pidfd(own).unwrap())), None);
+        assert_eq!(watch.find_dead(), [0; 0]);
         assert!(!watch.remove_ended(own));
-        assert_eq!(watch.lookup(Now::ZERO, own), Lookup::Alive);
+        assert_eq!(watch.find_sender(Uptime::ZERO, own), SenderState::Alive);
     }
 }

@@ -1,4 +1,4 @@
-//! One client: frames in, frames out, each with a deadline. Generic over the stream, so plain and TLS are alike.
+//! One connection: frames in, frames out, each with a deadline. Generic over the stream: plain TCP or TLS.
 
 use std::time::Duration;
 
@@ -8,227 +8,227 @@ use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWrite
 use tokio::sync::Notify;
 use tokio::time::timeout;
 
-use crate::rpc::connection_table::{ConnectionPlace, Full};
-use crate::rpc::peer::Peer;
-use crate::shutdown::{Phase, Shutdown};
-use crate::state::Shared;
+use crate::rpc::connection_table::{ConnectionLimit, ConnectionPlace};
+use crate::rpc::context::RpcContext;
+use crate::rpc::dispatch::answer_request;
+use crate::rpc::peer::RpcPeer;
+use crate::shutdown::DaemonPhase;
 
-/// How long a client may take, and how much it may send.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Limits {
-    /// From the connection to the end of the TLS handshake.
-    pub(crate) handshake: Duration,
-    /// For a whole request, from its first byte; the first request from the connection.
-    pub(crate) read: Duration,
-    /// For a whole reply.
-    pub(crate) write: Duration,
-    /// Between requests.
-    pub(crate) idle: Duration,
-    /// Bytes of a request.
-    pub(crate) request: usize,
-}
-
-/// After a refusal, how long and how much is read on, so that the peer gets to read why: closing a socket with
-/// unread bytes resets the connection.
+/// After an error was sent, how long and how many bytes are still read, so that the client receives the error: a socket
+/// that is closed with unread bytes sends a reset, which discards it (RFC 1122, section 4.2.2.13).
 const LINGER: Duration = Duration::from_secs(1);
 const LINGER_BYTES: u64 = 256 * 1024;
 
-/// How long a connection that must go may take to be told so.
-const CLOSE_LIMIT: Duration = Duration::from_millis(100);
+/// How long sending the reason may take to a connection that is closed for another one.
+const CLOSE_TIMEOUT: Duration = Duration::from_millis(100);
 
-/// Why a connection ended other than by the client's leave.
-enum End {
-    /// The peer closed, or we are shutting down between requests.
+/// Why a connection ends.
+enum ConnectionEnd {
+    /// The client closed it, or the daemon is stopping and no request is in progress.
     Done,
-    /// The peer was too slow.
+    /// The client was too slow.
     Timeout(&'static str),
     /// The transport failed.
     Broken(std::io::Error),
     BadFrame(FrameError),
     BadRequest(RequestError),
-    /// The first request is complete, and there is no place for its client.
-    Full(Full),
-    /// The place is another connection's now.
-    Closed {
-        served: bool,
+    /// The first request is complete, and a limit on established connections is reached.
+    LimitReached(ConnectionLimit),
+    /// Another connection has got the place.
+    Displaced {
+        had_reply: bool,
     },
 }
 
-/// Serves one client to its end.
+/// Serves one client until its connection ends.
 ///
-/// Over TLS its place is an established one; over plain TCP it becomes one with the first request.
-pub(crate) async fn serve<S>(
+/// A TLS connection must be established already; a plain one becomes established with its first request.
+pub(crate) async fn serve_connection<S>(
+    context: &RpcContext,
     stream: S,
-    peer: &Peer,
-    shared: &Shared,
-    limits: &Limits,
+    peer: &RpcPeer,
     place: &ConnectionPlace,
-    shutdown: Shutdown,
 ) where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     let mut stream = BufReader::with_capacity(4096, stream);
     let closing = place.closing();
-    let end = requests(&mut stream, peer, shared, limits, place, &closing, shutdown).await;
-    let counters = &shared.counters;
-    let reason = match end {
-        End::Done => {
-            let _ = timeout(limits.write, stream.shutdown()).await;
-            return;
+    let end = serve_requests(context, &mut stream, peer, place, &closing).await;
+    end_connection(context, &mut stream, peer, end).await;
+}
+
+/// Counts and logs why a connection ends, and sends the reason where the client can expect a reply.
+async fn end_connection<S>(context: &RpcContext, stream: &mut S, peer: &RpcPeer, end: ConnectionEnd)
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let (counters, log) = (&context.state.counters, &context.state.log);
+    let write_timeout = context.limits.requests.write_timeout;
+    match end {
+        ConnectionEnd::Done => {
+            let _ = timeout(write_timeout, stream.shutdown()).await;
         }
-        End::Timeout(what) => {
-            counters.rpc_timeout.bump();
-            shared.log.limited("rpc timeout", peer, what);
-            return;
+        ConnectionEnd::Timeout(reason) => {
+            counters.rpc_timeout.increment();
+            log.limited("rpc timeout", peer, reason);
         }
-        End::Broken(e) => {
-            counters.rpc_broken.bump();
-            shared.log.limited("rpc broken", peer, e);
-            return;
+        ConnectionEnd::Broken(e) => {
+            counters.rpc_broken.increment();
+            log.limited("rpc broken", peer, e);
         }
-        End::BadFrame(e) => {
-            counters.rpc_bad_frame.bump();
-            shared.log.limited("rpc frame", peer, format_args!("refused: {e}"));
-            e.to_string()
+        ConnectionEnd::BadFrame(e) => {
+            counters.rpc_bad_frame.increment();
+            log.limited("rpc frame", peer, format_args!("rejected: {e}"));
+            send_error(stream, &e.to_string(), write_timeout).await;
         }
-        End::BadRequest(e) => {
-            counters.rpc_bad_request.bump();
-            shared.log.limited("rpc request", peer, format_args!("refused: {e}"));
-            e.to_string()
+        ConnectionEnd::BadRequest(e) => {
+            counters.rpc_bad_request.increment();
+            log.limited("rpc request", peer, format_args!("rejected: {e}"));
+            send_error(stream, &e.to_string(), write_timeout).await;
         }
-        End::Full(full) => return turn_away(&mut stream, peer, full, shared, limits).await,
-        End::Closed { served: true } => {
-            counters.rpc_closed_idle.bump();
-            return;
-        }
-        End::Closed { served: false } => {
-            counters.rpc_closed_pending.bump();
-            // There is room for it in the socket, since nothing was sent before; there is no waiting for more.
+        ConnectionEnd::LimitReached(limit) => decline_client(context, stream, peer, limit).await,
+        // A client that has got a reply could take anything sent now for the reply to its next request.
+        ConnectionEnd::Displaced { had_reply: true } => counters.rpc_closed_idle.increment(),
+        ConnectionEnd::Displaced { had_reply: false } => {
+            counters.rpc_closed_pending.increment();
+            // Nothing was sent before, so the reason fits into the socket's buffer; the place is taken, so the
+            // connection must not linger.
             let reason = "busy: closed for a newer connection, because no request came";
-            let _ = timeout(CLOSE_LIMIT, send_failure(&mut stream, reason)).await;
-            return;
+            let _ = timeout(CLOSE_TIMEOUT, write_failure(stream, reason)).await;
         }
-    };
-    refuse(&mut stream, &reason, limits.write).await;
-}
-
-/// Tells a client that has proved itself that the daemon has no place for it.
-pub(crate) async fn turn_away<S>(stream: &mut S, peer: &Peer, full: Full, shared: &Shared, limits: &Limits)
-where
-    S: AsyncRead + AsyncWrite + Unpin,
-{
-    let counters = &shared.counters;
-    match full {
-        Full::Total(_) => counters.rpc_refused_total.bump(),
-        Full::PerPeer(_) => counters.rpc_refused_peer.bump(),
-    }
-    let reason = busy(full, "connections with a request in progress");
-    shared.log.limited("rpc full", peer, &reason);
-    refuse(stream, &reason, limits.write).await;
-}
-
-/// Why there is no place, in words.
-pub(crate) fn busy(full: Full, counted: &str) -> String {
-    match full {
-        Full::Total(n) => format!("busy: the limit of {n} {counted} is reached"),
-        Full::PerPeer(n) => format!("busy: the limit of {n} {counted} from one address is reached"),
     }
 }
 
-/// Says why, and gives the peer the time to read it.
-pub(crate) async fn refuse<S>(stream: &mut S, reason: &str, limit: Duration)
+/// Sends `busy` to a client with a verified certificate or a complete request: a limit on established connections is
+/// reached.
+pub(crate) async fn decline_client<S>(
+    context: &RpcContext,
+    stream: &mut S,
+    peer: &RpcPeer,
+    limit: ConnectionLimit,
+) where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let (counters, log) = (&context.state.counters, &context.state.log);
+    match limit {
+        ConnectionLimit::Total(_) => counters.rpc_refused_total.increment(),
+        ConnectionLimit::PerPeer(_) => counters.rpc_refused_peer.increment(),
+    }
+    let reason = describe_limit(limit, "connections with a request in progress");
+    log.limited("rpc full", peer, &reason);
+    send_error(stream, &reason, context.limits.requests.write_timeout).await;
+}
+
+/// Formats the limit that is reached. `counted` names what it counts.
+pub(crate) fn describe_limit(limit: ConnectionLimit, counted: &str) -> String {
+    match limit {
+        ConnectionLimit::Total(n) => format!("busy: the limit of {n} {counted} is reached"),
+        ConnectionLimit::PerPeer(n) => {
+            format!("busy: the limit of {n} {counted} from one address is reached")
+        }
+    }
+}
+
+/// Sends an error, and reads on for a moment so that the client receives it.
+async fn send_error<S>(stream: &mut S, reason: &str, write_timeout: Duration)
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    if matches!(timeout(limit, send_failure(stream, reason)).await, Ok(Ok(()))) {
+    if matches!(timeout(write_timeout, write_failure(stream, reason)).await, Ok(Ok(()))) {
         let mut rest = stream.take(LINGER_BYTES);
         let _ = timeout(LINGER, tokio::io::copy(&mut rest, &mut tokio::io::sink())).await;
     }
 }
 
-async fn send_failure<S: AsyncWrite + Unpin>(stream: &mut S, reason: &str) -> std::io::Result<()> {
+async fn write_failure<S: AsyncWrite + Unpin>(stream: &mut S, reason: &str) -> std::io::Result<()> {
     let body = serde_json::to_vec(&Failure::new(reason)).map_err(std::io::Error::other)?;
     let frame = frame::encode(&body).map_err(std::io::Error::other)?;
     stream.write_all(&frame).await?;
     stream.shutdown().await
 }
 
-async fn requests<S>(
+/// Answers requests until the connection ends.
+async fn serve_requests<S>(
+    context: &RpcContext,
     stream: &mut BufReader<S>,
-    peer: &Peer,
-    shared: &Shared,
-    limits: &Limits,
+    peer: &RpcPeer,
     place: &ConnectionPlace,
     closing: &Notify,
-    mut shutdown: Shutdown,
-) -> End
+) -> ConnectionEnd
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    // A client that has been served may stay a while, and leaving it then is no fault of its.
-    let mut served = false;
+    let (state, limits) = (&context.state, &context.limits.requests);
+    let mut shutdown = context.shutdown.clone();
+    let mut had_reply = false;
     loop {
-        // Between requests, and only there, a shutdown ends the connection.
-        let more = tokio::select! {
+        // Between two requests, and only there, a shutdown ends the connection. A client that has got a reply may stay
+        // silent for longer, and may leave at any time.
+        let silence_limit = if had_reply { limits.idle_timeout } else { limits.read_timeout };
+        let has_bytes = tokio::select! {
             biased;
-            more = timeout(if served { limits.idle } else { limits.read }, stream.fill_buf()) => more.map(|r| r.map(|b| !b.is_empty())),
-            () = closing.notified() => return End::Closed { served },
-            () = shutdown.reached(Phase::Draining) => return End::Done,
+            filled = timeout(silence_limit, stream.fill_buf()) => filled.map(|r| r.map(|b| !b.is_empty())),
+            () = closing.notified() => return ConnectionEnd::Displaced { had_reply },
+            () = shutdown.reached(DaemonPhase::Draining) => return ConnectionEnd::Done,
         };
-        match more {
-            Err(_) if served => return End::Done,
-            Err(_) => return End::Timeout("sent no request in time"),
-            Ok(Ok(false)) => return End::Done,
-            Ok(Ok(true)) => shared.counters.rpc_begun.bump(),
-            // A TLS client that closes without saying so has still got all it asked for.
-            Ok(Err(e)) if e.kind() == std::io::ErrorKind::UnexpectedEof => return End::Done,
-            Ok(Err(e)) => return End::Broken(e),
+        match has_bytes {
+            Err(_) if had_reply => return ConnectionEnd::Done,
+            Err(_) => return ConnectionEnd::Timeout("timeout: no request was sent"),
+            Ok(Ok(false)) => return ConnectionEnd::Done,
+            Ok(Ok(true)) => state.counters.rpc_begun.increment(),
+            // A TLS client closed without close_notify (RFC 8446, section 6.1); no request is cut off by it here.
+            Ok(Err(e)) if e.kind() == std::io::ErrorKind::UnexpectedEof => return ConnectionEnd::Done,
+            Ok(Err(e)) => return ConnectionEnd::Broken(e),
         }
         let body = tokio::select! {
             biased;
-            body = timeout(limits.read, read_frame(stream, limits.request)) => body,
-            () = closing.notified() => return End::Closed { served },
+            body = timeout(limits.read_timeout, read_frame(stream, limits.max_bytes)) => body,
+            () = closing.notified() => return ConnectionEnd::Displaced { had_reply },
         };
         let body = match body {
-            Err(_) => return End::Timeout("request not complete in time"),
+            Err(_) => return ConnectionEnd::Timeout("timeout: the request is incomplete"),
             Ok(Err(end)) => return end,
             Ok(Ok(body)) => body,
         };
         let request = match Request::decode(&body) {
             Ok(request) => request,
-            Err(e) => return End::BadRequest(e),
+            Err(e) => return ConnectionEnd::BadRequest(e),
         };
-        if !served
-            && shared.certs.is_none()
-            && let Err(full) = place.establish()
+        // Over plain TCP, a complete request is what tells a client from a connection that only takes a place.
+        if !had_reply
+            && context.certs.is_none()
+            && let Err(limit) = place.establish()
         {
-            return End::Full(full);
+            return ConnectionEnd::LimitReached(limit);
         }
-        // Another connection may have got the place while the request came in: then nothing is done for it.
+        // Another connection may have got the place while the request came in; then the request is not carried out.
         if !place.begin_request() {
-            return End::Closed { served };
+            return ConnectionEnd::Displaced { had_reply };
         }
-        shared.counters.rpc_requests.bump();
-        let reply = crate::core::handler::answer(shared, peer, &request);
-        match timeout(limits.write, write_frame(stream, &reply)).await {
-            Err(_) => return End::Timeout("reply not taken in time"),
-            Ok(Err(e)) => return End::Broken(e),
+        state.counters.rpc_requests.increment();
+        let reply = answer_request(context, peer, request).await;
+        match timeout(limits.write_timeout, write_frame(stream, &reply)).await {
+            Err(_) => return ConnectionEnd::Timeout("timeout: the client did not read its reply"),
+            Ok(Err(e)) => return ConnectionEnd::Broken(e),
             Ok(Ok(())) => {}
         }
         place.end_request();
-        served = true;
-        if shared.is_stopping() {
-            return End::Done;
+        had_reply = true;
+        if state.is_stopping() {
+            return ConnectionEnd::Done;
         }
     }
 }
 
-async fn read_frame<S: AsyncRead + Unpin>(stream: &mut BufReader<S>, limit: usize) -> Result<Vec<u8>, End> {
+async fn read_frame<S: AsyncRead + Unpin>(
+    stream: &mut BufReader<S>,
+    max_bytes: usize,
+) -> Result<Vec<u8>, ConnectionEnd> {
     let mut prefix = [0; PREFIX];
-    stream.read_exact(&mut prefix).await.map_err(End::Broken)?;
-    let length = frame::length(prefix, limit).map_err(End::BadFrame)?;
+    stream.read_exact(&mut prefix).await.map_err(ConnectionEnd::Broken)?;
+    let length = frame::length(prefix, max_bytes).map_err(ConnectionEnd::BadFrame)?;
     let mut body = vec![0; length];
-    stream.read_exact(&mut body).await.map_err(End::Broken)?;
+    stream.read_exact(&mut body).await.map_err(ConnectionEnd::Broken)?;
     Ok(body)
 }
 

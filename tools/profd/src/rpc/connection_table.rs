@@ -16,41 +16,27 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
 
+use crate::plan::limits::{ConnectionLimits, PoolLimits};
+
 /// A handshake in progress is not closed for a newcomer before it has had this long.
 const HANDSHAKE_GRACE: Duration = Duration::from_millis(500);
 
-/// How many connections there may be.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct ConnectionLimits {
-    pub(crate) pending: PoolLimits,
-    pub(crate) established: PoolLimits,
-}
-
-/// How many connections of one kind there may be.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct PoolLimits {
-    /// From all addresses.
-    pub(crate) total: usize,
-    /// From one address (IPv6: from one /64).
-    pub(crate) per_peer: usize,
-}
-
 /// The limit that is reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Full {
+pub(crate) enum ConnectionLimit {
     Total(usize),
     PerPeer(usize),
 }
 
 /// See the module. Cheap to clone.
 #[derive(Clone, Debug)]
-pub(crate) struct ConnectionTable(Arc<Mutex<Pools>>);
+pub(crate) struct ConnectionTable(Arc<Mutex<ConnectionPools>>);
 
 #[derive(Debug)]
-struct Pools {
+struct ConnectionPools {
     next_id: u64,
-    pending: Pool,
-    established: Pool,
+    pending: ConnectionPool,
+    established: ConnectionPool,
 }
 
 /// The place of one connection in the table; dropping it frees the place.
@@ -64,7 +50,7 @@ pub(crate) struct ConnectionPlace {
 
 /// What a connection is doing, in the order in which connections are closed for others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Stage {
+enum ConnectionStage {
     /// It has sent nothing yet, or nothing that is complete; or it waits between two requests.
     Waiting,
     /// Its TLS handshake is in progress.
@@ -74,26 +60,26 @@ enum Stage {
 }
 
 #[derive(Debug)]
-struct Entry {
+struct ConnectionEntry {
     peer: IpAddr,
-    stage: Stage,
+    stage: ConnectionStage,
     since: Instant,
     closing: Arc<Notify>,
 }
 
 #[derive(Debug)]
-struct Pool {
+struct ConnectionPool {
     limits: PoolLimits,
-    entries: HashMap<u64, Entry>,
+    entries: HashMap<u64, ConnectionEntry>,
     by_peer: HashMap<IpAddr, usize>,
 }
 
 impl ConnectionTable {
     pub(crate) fn new(limits: ConnectionLimits) -> Self {
-        let pools = Pools {
+        let pools = ConnectionPools {
             next_id: 0,
-            pending: Pool::new(limits.pending),
-            established: Pool::new(limits.established),
+            pending: ConnectionPool::new(limits.pending),
+            established: ConnectionPool::new(limits.established),
         };
         Self(Arc::new(Mutex::new(pools)))
     }
@@ -102,18 +88,18 @@ impl ConnectionTable {
     ///
     /// # Errors
     /// All pending connections are in a handshake that has just begun.
-    pub(crate) fn admit(&self, address: IpAddr) -> Result<ConnectionPlace, Full> {
+    pub(crate) fn admit(&self, address: IpAddr) -> Result<ConnectionPlace, ConnectionLimit> {
         let mut pools = self.lock();
         let peer = peer_of(address);
         pools.pending.make_room(peer, Instant::now())?;
         pools.next_id += 1;
         let id = pools.next_id;
         let closing = Arc::new(Notify::new());
-        pools.pending.insert(id, Entry::new(peer, Stage::Waiting, closing.clone()));
+        pools.pending.insert(id, ConnectionEntry::new(peer, ConnectionStage::Waiting, closing.clone()));
         Ok(ConnectionPlace { table: self.clone(), id, peer, closing })
     }
 
-    fn lock(&self) -> MutexGuard<'_, Pools> {
+    fn lock(&self) -> MutexGuard<'_, ConnectionPools> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -126,29 +112,31 @@ impl ConnectionPlace {
 
     /// The client's first TLS message is complete.
     pub(crate) fn begin_handshake(&self) {
-        self.table.lock().pending.set_stage(self.id, Stage::Handshake);
+        self.table.lock().pending.set_stage(self.id, ConnectionStage::Handshake);
     }
 
     /// Moves the connection to the established ones: its certificate was verified, or its first request is complete.
     ///
     /// # Errors
     /// The limit that is reached, while none of the connections that it counts is idle.
-    pub(crate) fn establish(&self) -> Result<(), Full> {
+    pub(crate) fn establish(&self) -> Result<(), ConnectionLimit> {
         let mut pools = self.table.lock();
         pools.established.make_room(self.peer, Instant::now())?;
         pools.pending.remove(self.id);
-        pools.established.insert(self.id, Entry::new(self.peer, Stage::Waiting, self.closing.clone()));
+        pools
+            .established
+            .insert(self.id, ConnectionEntry::new(self.peer, ConnectionStage::Waiting, self.closing.clone()));
         Ok(())
     }
 
     /// A request is going to be answered. False if the place was taken away before: then it must not be.
     pub(crate) fn begin_request(&self) -> bool {
-        self.table.lock().established.set_stage(self.id, Stage::Busy)
+        self.table.lock().established.set_stage(self.id, ConnectionStage::Busy)
     }
 
     /// The reply was sent.
     pub(crate) fn end_request(&self) {
-        self.table.lock().established.set_stage(self.id, Stage::Waiting);
+        self.table.lock().established.set_stage(self.id, ConnectionStage::Waiting);
     }
 }
 
@@ -160,22 +148,22 @@ impl Drop for ConnectionPlace {
     }
 }
 
-impl Entry {
-    fn new(peer: IpAddr, stage: Stage, closing: Arc<Notify>) -> Self {
+impl ConnectionEntry {
+    fn new(peer: IpAddr, stage: ConnectionStage, closing: Arc<Notify>) -> Self {
         Self { peer, stage, since: Instant::now(), closing }
     }
 
     /// Whether it may be closed for another connection.
     fn may_close(&self, now: Instant) -> bool {
         match self.stage {
-            Stage::Waiting => true,
-            Stage::Handshake => now.saturating_duration_since(self.since) >= HANDSHAKE_GRACE,
-            Stage::Busy => false,
+            ConnectionStage::Waiting => true,
+            ConnectionStage::Handshake => now.saturating_duration_since(self.since) >= HANDSHAKE_GRACE,
+            ConnectionStage::Busy => false,
         }
     }
 }
 
-impl Pool {
+impl ConnectionPool {
     fn new(limits: PoolLimits) -> Self {
         Self { limits, entries: HashMap::new(), by_peer: HashMap::new() }
     }
@@ -185,21 +173,22 @@ impl Pool {
     }
 
     /// Makes room for one connection of a peer, if need be by closing another.
-    fn make_room(&mut self, peer: IpAddr, now: Instant) -> Result<(), Full> {
+    fn make_room(&mut self, peer: IpAddr, now: Instant) -> Result<(), ConnectionLimit> {
         let full = if self.held_by(peer) >= self.limits.per_peer {
-            Full::PerPeer(self.limits.per_peer)
+            ConnectionLimit::PerPeer(self.limits.per_peer)
         } else if self.entries.len() >= self.limits.total {
-            Full::Total(self.limits.total)
+            ConnectionLimit::Total(self.limits.total)
         } else {
             return Ok(());
         };
-        let counts = |entry: &Entry| match full {
-            Full::PerPeer(_) => entry.peer == peer,
-            Full::Total(_) => true,
+        let counts = |entry: &ConnectionEntry| match full {
+            ConnectionLimit::PerPeer(_) => entry.peer == peer,
+            ConnectionLimit::Total(_) => true,
         };
         let candidates = self.entries.iter().filter(|(_, e)| counts(e) && e.may_close(now));
         // The address that holds most places gives one up: its oldest one that has least to show.
-        let rank = |(id, e): &(&u64, &Entry)| (usize::MAX - self.held_by(e.peer), e.stage, e.since, **id);
+        let rank =
+            |(id, e): &(&u64, &ConnectionEntry)| (usize::MAX - self.held_by(e.peer), e.stage, e.since, **id);
         let id = *candidates.min_by_key(rank).ok_or(full)?.0;
         if let Some(entry) = self.remove(id) {
             entry.closing.notify_one();
@@ -207,12 +196,12 @@ impl Pool {
         Ok(())
     }
 
-    fn insert(&mut self, id: u64, entry: Entry) {
+    fn insert(&mut self, id: u64, entry: ConnectionEntry) {
         *self.by_peer.entry(entry.peer).or_default() += 1;
         self.entries.insert(id, entry);
     }
 
-    fn remove(&mut self, id: u64) -> Option<Entry> {
+    fn remove(&mut self, id: u64) -> Option<ConnectionEntry> {
         let entry = self.entries.remove(&id)?;
         if let Some(n) = self.by_peer.get_mut(&entry.peer) {
             *n -= 1;
@@ -224,7 +213,7 @@ impl Pool {
     }
 
     /// False if the connection has no place any more.
-    fn set_stage(&mut self, id: u64, stage: Stage) -> bool {
+    fn set_stage(&mut self, id: u64, stage: ConnectionStage) -> bool {
         let Some(entry) = self.entries.get_mut(&id) else { return false };
         (entry.stage, entry.since) = (stage, Instant::now());
         true
@@ -292,7 +281,7 @@ mod tests {
         assert!(!is_closing(&places[0]) && is_closing(&places[1]));
         places[2].begin_handshake();
         newcomer.begin_handshake();
-        assert_eq!(table.admit(host(1)).unwrap_err(), Full::PerPeer(3));
+        assert_eq!(table.admit(host(1)).unwrap_err(), ConnectionLimit::PerPeer(3));
         let later = Instant::now() + HANDSHAKE_GRACE;
         table.lock().pending.make_room(peer_of(host(1)), later).unwrap();
         assert!(is_closing(&places[0]));
@@ -306,7 +295,7 @@ mod tests {
             place.establish().unwrap();
             assert!(place.begin_request());
         }
-        assert_eq!(places[2].establish().unwrap_err(), Full::PerPeer(2));
+        assert_eq!(places[2].establish().unwrap_err(), ConnectionLimit::PerPeer(2));
         places[1].end_request();
         places[2].establish().unwrap();
         assert!(is_closing(&places[1]) && !is_closing(&places[0]));

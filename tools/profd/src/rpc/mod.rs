@@ -2,6 +2,8 @@
 
 pub(crate) mod connection;
 pub(crate) mod connection_table;
+pub(crate) mod context;
+pub(crate) mod dispatch;
 pub(crate) mod listen;
 pub(crate) mod peer;
 pub(crate) mod server;

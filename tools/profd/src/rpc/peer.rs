@@ -10,20 +10,20 @@ use x509_parser::prelude::{FromDer, X509Certificate};
 
 /// A client: its address, and its certificate where it showed one.
 #[derive(Clone, Debug)]
-pub(crate) struct Peer {
+pub(crate) struct RpcPeer {
     address: SocketAddr,
-    certificate: Option<Identity>,
+    certificate: Option<ClientCertificate>,
 }
 
 /// What a certificate says, and what tells it from any other.
 #[derive(Clone, Debug)]
-struct Identity {
+struct ClientCertificate {
     subject: String,
     /// The first 16 bytes of the SHA-256 of the certificate, in hex.
     fingerprint: String,
 }
 
-impl Peer {
+impl RpcPeer {
     /// A client on plain TCP.
     pub(crate) fn plain(address: SocketAddr) -> Self {
         Self { address, certificate: None }
@@ -31,11 +31,11 @@ impl Peer {
 
     /// A client whose certificate was verified in the handshake.
     pub(crate) fn verified(address: SocketAddr, certificate: Option<&CertificateDer<'_>>) -> Self {
-        Self { address, certificate: certificate.map(Identity::of) }
+        Self { address, certificate: certificate.map(ClientCertificate::of) }
     }
 }
 
-impl Identity {
+impl ClientCertificate {
     fn of(certificate: &CertificateDer<'_>) -> Self {
         let subject = match X509Certificate::from_der(certificate) {
             Ok((_, certificate)) => certificate.subject().to_string(),
@@ -45,11 +45,11 @@ impl Identity {
     }
 }
 
-impl fmt::Display for Peer {
+impl fmt::Display for RpcPeer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.certificate {
             None => write!(f, "rpc {}", self.address),
-            Some(Identity { subject, fingerprint }) => {
+            Some(ClientCertificate { subject, fingerprint }) => {
                 write!(f, "rpc {} ({subject}; sha256 {fingerprint})", self.address)
             }
         }
@@ -62,14 +62,14 @@ mod tests {
 
     #[test]
     fn a_peer_without_a_certificate_is_its_address() {
-        let peer = Peer::plain(([127, 0, 0, 1], 9).into());
+        let peer = RpcPeer::plain(([127, 0, 0, 1], 9).into());
         assert_eq!(peer.to_string(), "rpc 127.0.0.1:9");
     }
 
     #[test]
     fn a_certificate_that_cannot_be_read_still_has_a_fingerprint() {
         let der = CertificateDer::from(b"abc".to_vec());
-        let peer = Peer::verified(([127, 0, 0, 1], 9).into(), Some(&der));
+        let peer = RpcPeer::verified(([127, 0, 0, 1], 9).into(), Some(&der));
         let shown = "rpc 127.0.0.1:9 (unreadable subject; sha256 ba7816bf8f01cfea414140de5dae2223)";
         assert_eq!(peer.to_string(), shown);
     }

@@ -1,4 +1,4 @@
-//! The RPC side: accepts connections, serves each on a task of its own, and drains them in the end.
+//! The RPC server: accepts connections, serves each one in a task of its own, and drains them at the end.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -11,144 +11,138 @@ use tokio::time::{sleep, timeout};
 use tokio_rustls::LazyConfigAcceptor;
 use tokio_rustls::server::TlsStream;
 
-use crate::certs::Certs;
-use crate::rpc::connection::{self, Limits};
-use crate::rpc::connection_table::{ConnectionLimits, ConnectionPlace, ConnectionTable};
-use crate::rpc::peer::Peer;
-use crate::shutdown::{Phase, Shutdown};
-use crate::state::Shared;
+use crate::certs::ServerCertificates;
+use crate::rpc::connection::{decline_client, describe_limit, serve_connection};
+use crate::rpc::connection_table::{ConnectionPlace, ConnectionTable};
+use crate::rpc::context::RpcContext;
+use crate::rpc::peer::RpcPeer;
+use crate::shutdown::DaemonPhase;
 
-/// How the server treats connections.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct ServerLimits {
-    pub(crate) connections: ConnectionLimits,
-    pub(crate) connection: Limits,
-    /// How long requests in progress may take after the signal to stop.
-    pub(crate) drain: Duration,
-}
+/// How long accepting pauses after an error, at first and at most.
+const BACKOFF: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(1));
 
-/// Everything that a connection needs.
-struct Server {
-    shared: Arc<Shared>,
-    limits: ServerLimits,
+struct RpcServer {
+    context: RpcContext,
     table: ConnectionTable,
-    shutdown: Shutdown,
 }
 
-/// Serves on listeners that are already bound until the shutdown, and then drains.
-pub(crate) async fn run(
-    listeners: Vec<TcpListener>,
-    limits: ServerLimits,
-    shared: Arc<Shared>,
-    shutdown: Shutdown,
-) {
-    let table = ConnectionTable::new(limits.connections);
-    let server = Arc::new(Server { shared, limits, table, shutdown });
+/// Serves on bound listeners until the daemon stops, and then drains the connections.
+pub(crate) async fn run_server(listeners: Vec<TcpListener>, context: RpcContext) {
+    let table = ConnectionTable::new(context.limits.connections);
+    let server = Arc::new(RpcServer { context, table });
     let mut loops = JoinSet::new();
     for listener in listeners {
-        loops.spawn(accept_loop(server.clone(), listener));
+        loops.spawn(accept_connections(server.clone(), listener));
     }
     while loops.join_next().await.is_some() {}
 }
 
-async fn accept_loop(server: Arc<Server>, listener: TcpListener) {
-    let mut shutdown = server.shutdown.clone();
+async fn accept_connections(server: Arc<RpcServer>, listener: TcpListener) {
+    let state = &server.context.state;
+    let mut shutdown = server.context.shutdown.clone();
     let mut connections = JoinSet::new();
     let mut backoff = Duration::ZERO;
     loop {
         let accepted = tokio::select! {
             biased;
-            () = shutdown.reached(Phase::Draining) => break,
+            () = shutdown.reached(DaemonPhase::Draining) => break,
             _ = connections.join_next(), if !connections.is_empty() => continue,
             accepted = listener.accept() => accepted,
         };
         match accepted {
             Ok((stream, address)) => {
                 backoff = Duration::ZERO;
-                admit(&server, &mut connections, stream, address);
-                // What was accepted is read before more comes in: a client that speaks at once is then seen to.
+                admit_connection(&server, &mut connections, stream, address);
+                // The new connection is read before the next one is accepted, so that a flood of connections does not
+                // close one whose request has already arrived.
                 tokio::task::yield_now().await;
             }
             Err(e) => {
-                // Out of descriptors, mostly: trying again at once would only burn the processor.
-                server.shared.counters.rpc_accept_errors.bump();
-                server.shared.log.limited("accept", "rpc", format_args!("cannot accept: {e}"));
-                backoff = (backoff * 2).clamp(Duration::from_millis(10), Duration::from_secs(1));
+                // Mostly EMFILE (accept(2)), which an immediate retry would only get again.
+                state.counters.rpc_accept_errors.increment();
+                state.log.limited("accept", "rpc", format_args!("cannot accept: {e}"));
+                backoff = (backoff * 2).clamp(BACKOFF.0, BACKOFF.1);
                 tokio::select! {
                     () = sleep(backoff) => {}
-                    () = shutdown.reached(Phase::Draining) => break,
+                    () = shutdown.reached(DaemonPhase::Draining) => break,
                 }
             }
         }
     }
+    // Closed before the drain: a new client gets an error at once, instead of waiting in the backlog.
     drop(listener);
     let drained = async { while connections.join_next().await.is_some() {} };
     tokio::select! {
-        _ = timeout(server.limits.drain, drained) => {}
-        () = shutdown.reached(Phase::Stopping) => {}
+        _ = timeout(server.context.limits.drain, drained) => {}
+        () = shutdown.reached(DaemonPhase::Stopping) => {}
     }
 }
 
-fn admit(server: &Arc<Server>, connections: &mut JoinSet<()>, stream: TcpStream, address: SocketAddr) {
-    let counters = &server.shared.counters;
-    // Replies are small and whole; without this the last one may wait for an acknowledgement.
+fn admit_connection(
+    server: &Arc<RpcServer>,
+    connections: &mut JoinSet<()>,
+    stream: TcpStream,
+    address: SocketAddr,
+) {
+    let state = &server.context.state;
+    // A reply is written at once; with Nagle's algorithm its end may wait for an acknowledgement (tcp(7), TCP_NODELAY).
     let _ = stream.set_nodelay(true);
     match server.table.admit(address.ip()) {
         Ok(place) => {
-            counters.rpc_accepted.bump();
+            state.counters.rpc_accepted.increment();
             let server = server.clone();
-            connections.spawn(async move { serve(&server, stream, address, place).await });
+            connections.spawn(async move { serve_client(&server.context, stream, address, place).await });
         }
-        Err(full) => {
-            counters.rpc_refused_pending.bump();
-            let reason = connection::busy(full, "unfinished handshakes");
-            server.shared.log.limited("rpc pending full", Peer::plain(address), reason);
+        Err(limit) => {
+            state.counters.rpc_refused_pending.increment();
+            let reason = describe_limit(limit, "unfinished handshakes");
+            state.log.limited("rpc pending full", RpcPeer::plain(address), reason);
         }
     }
 }
 
-async fn serve(server: &Server, stream: TcpStream, address: SocketAddr, place: ConnectionPlace) {
-    let (shared, limits) = (&*server.shared, &server.limits.connection);
-    let mut shutdown = server.shutdown.clone();
-    let Some(certs) = &shared.certs else {
-        let peer = Peer::plain(address);
-        return connection::serve(stream, &peer, shared, limits, &place, shutdown).await;
+async fn serve_client(context: &RpcContext, stream: TcpStream, address: SocketAddr, place: ConnectionPlace) {
+    let state = &context.state;
+    let mut shutdown = context.shutdown.clone();
+    let Some(certs) = &context.certs else {
+        return serve_connection(context, stream, &RpcPeer::plain(address), &place).await;
     };
     let closing = place.closing();
     let handshake = tokio::select! {
-        h = timeout(limits.handshake, accept_tls(stream, certs, &place)) => h,
+        h = timeout(context.limits.requests.handshake_timeout, accept_tls(stream, certs, &place)) => h,
         () = closing.notified() => {
-            shared.counters.rpc_closed_pending.bump();
+            state.counters.rpc_closed_pending.increment();
             return;
         }
-        () = shutdown.reached(Phase::Draining) => return,
+        () = shutdown.reached(DaemonPhase::Draining) => return,
     };
-    let failed = |reason: &dyn std::fmt::Display| {
-        shared.counters.rpc_handshake_failed.bump();
+    let log_failure = |reason: &dyn std::fmt::Display| {
+        state.counters.rpc_handshake_failed.increment();
         let message = format_args!("TLS handshake failed: {reason}");
-        shared.log.limited("handshake", Peer::plain(address), message);
+        state.log.limited("handshake", RpcPeer::plain(address), message);
     };
     match handshake {
-        Err(_) => failed(&"not complete in time"),
-        Ok(Err(e)) => failed(&e),
+        Err(_) => log_failure(&"timeout"),
+        Ok(Err(e)) => log_failure(&e),
         Ok(Ok(mut stream)) => {
             let certificates = stream.get_ref().1.peer_certificates();
-            let peer = Peer::verified(address, certificates.and_then(<[_]>::first));
+            let peer = RpcPeer::verified(address, certificates.and_then(<[_]>::first));
             match place.establish() {
-                Ok(()) => connection::serve(stream, &peer, shared, limits, &place, shutdown).await,
-                Err(full) => connection::turn_away(&mut stream, &peer, full, shared, limits).await,
+                Ok(()) => serve_connection(context, stream, &peer, &place).await,
+                Err(limit) => decline_client(context, &mut stream, &peer, limit).await,
             }
         }
     }
 }
 
-/// The TLS handshake. The client's first message is read to its end before anything is computed for it.
+/// Accepts a TLS connection. The ClientHello is read to its end before anything is computed for it, so that a client
+/// that sends half of it costs nothing but its place.
 async fn accept_tls(
     stream: TcpStream,
-    certs: &Certs,
+    certs: &ServerCertificates,
     place: &ConnectionPlace,
 ) -> std::io::Result<TlsStream<TcpStream>> {
     let hello = LazyConfigAcceptor::new(Acceptor::default(), stream).await?;
     place.begin_handshake();
-    hello.into_stream(certs.config()).await
+    hello.into_stream(certs.tls_config()).await
 }

@@ -10,7 +10,7 @@ use crate::counters::Counters;
 
 /// Metrics as JSON lines that were not written yet.
 #[derive(Debug)]
-pub(crate) struct Batch {
+pub(crate) struct LineBatch {
     text: Vec<u8>,
     lines: u64,
     counters: Arc<Counters>,
@@ -18,13 +18,13 @@ pub(crate) struct Batch {
 
 /// A batch that was not written.
 #[derive(Debug)]
-pub(crate) struct Lost {
+pub(crate) struct LostLines {
     /// Metrics that it held.
     pub(crate) lines: u64,
     pub(crate) error: io::Error,
 }
 
-impl Batch {
+impl LineBatch {
     pub(crate) fn new(counters: Arc<Counters>) -> Self {
         Self { text: Vec::new(), lines: 0, counters }
     }
@@ -37,7 +37,7 @@ impl Batch {
             self.lines += 1;
         } else {
             self.text.truncate(before);
-            self.counters.metrics_not_written.bump();
+            self.counters.metrics_not_written.increment();
         }
     }
 
@@ -53,7 +53,7 @@ impl Batch {
 
     /// Hands everything to `write`, if there is anything, and counts it as recorded or as not written. The batch
     /// is empty afterwards, either way.
-    pub(crate) fn flush(&mut self, write: impl FnOnce(&[u8]) -> io::Result<()>) -> Result<(), Lost> {
+    pub(crate) fn flush(&mut self, write: impl FnOnce(&[u8]) -> io::Result<()>) -> Result<(), LostLines> {
         if self.text.is_empty() {
             return Ok(());
         }
@@ -65,7 +65,7 @@ impl Batch {
             Err(_) => &self.counters.metrics_not_written,
         };
         counter.add(lines);
-        written.map_err(|error| Lost { lines, error })
+        written.map_err(|error| LostLines { lines, error })
     }
 }
 
@@ -77,7 +77,7 @@ mod tests {
     #[test]
     fn every_line_is_counted_once() {
         let counters: Arc<Counters> = Arc::default();
-        let mut batch = Batch::new(counters.clone());
+        let mut batch = LineBatch::new(counters.clone());
         let metric: Metric = serde_json::from_str(Metric::SAMPLE).unwrap();
         batch.flush(|_| panic!("there is nothing to write")).unwrap();
         batch.push(&metric);

@@ -1,14 +1,14 @@
 //! Metrics as JSON lines in files of a directory.
 //!
 //! A file is 0640 while it is recorded and 0440 from then on: when it is full, and when the daemon ends. Lines
-//! are whole or absent; what could not be written is cut off and counted. Recording stops before the disk is
+//! are whole or absent; what could not be written is cut off and counted. OpenMetricFile stops before the disk is
 //! full, and goes on when there is room again.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::os::fd::AsFd;
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use common::policy::{Class, Mode};
@@ -16,38 +16,29 @@ use common::record::profd::Metric;
 use time::OffsetDateTime;
 use time::macros::format_description;
 
-use super::Sink;
-use super::batch::{Batch, Lost};
+use super::MetricSink;
+use super::batch::{LineBatch, LostLines};
 use crate::counters::Counters;
-use crate::log::Log;
+use crate::log::DaemonLog;
+use crate::plan::MetricFilePlan;
 
 /// Bytes gathered before they are written even if more is waiting.
 const BATCH: usize = 64 * 1024;
 
-/// Where to record, and how much.
-#[derive(Clone, Debug)]
-pub(crate) struct JsonLinesPlan {
-    pub(crate) dir: PathBuf,
-    /// A file ends when it is that long.
-    pub(crate) file_bytes: u64,
-    /// Free space that is left alone.
-    pub(crate) reserve_bytes: u64,
-}
-
 /// Records to files.
-pub(crate) struct JsonLines {
-    batch: Batch,
-    files: Files,
+pub(crate) struct JsonLinesSink {
+    batch: LineBatch,
+    files: MetricFiles,
 }
 
 /// The files, one after the other.
-struct Files {
-    plan: JsonLinesPlan,
+struct MetricFiles {
+    plan: MetricFilePlan,
     /// `metrics-<start>-<pid>`.
     stem: String,
     begun: u64,
-    open: Option<Recording>,
-    log: Log,
+    open: Option<OpenMetricFile>,
+    log: DaemonLog,
     /// Tells how much is free; tests have their own.
     free: fn(&Path) -> io::Result<u64>,
     /// Turns a log that is recorded into one that is kept.
@@ -55,23 +46,24 @@ struct Files {
 }
 
 /// The file that is being recorded.
-struct Recording {
+struct OpenMetricFile {
     file: File,
     bytes: u64,
 }
 
-impl JsonLines {
-    pub(crate) fn new(plan: JsonLinesPlan, counters: Arc<Counters>, log: Log) -> Self {
+impl JsonLinesSink {
+    pub(crate) fn new(plan: MetricFilePlan, counters: Arc<Counters>, log: DaemonLog) -> Self {
         let stamp = format_description!("[year][month][day]T[hour][minute][second]Z");
         let start = OffsetDateTime::now_utc().format(stamp).unwrap_or_default();
         let stem = format!("metrics-{start}-{}", std::process::id());
-        let files = Files { plan, stem, begun: 0, open: None, log, free, archive };
-        Self { batch: Batch::new(counters), files }
+        let files =
+            MetricFiles { plan, stem, begun: 0, open: None, log, free: free_bytes, archive: archive_file };
+        Self { batch: LineBatch::new(counters), files }
     }
 }
 
-impl Files {
-    fn write_out(&mut self, text: &[u8]) -> io::Result<()> {
+impl MetricFiles {
+    fn append_lines(&mut self, text: &[u8]) -> io::Result<()> {
         let free = (self.free)(&self.plan.dir)?;
         if free < self.plan.reserve_bytes.saturating_add(text.len() as u64) {
             let reserve = self.plan.reserve_bytes;
@@ -81,7 +73,7 @@ impl Files {
         }
         let mut recording = match self.open.take() {
             Some(recording) => recording,
-            None => self.next()?,
+            None => self.create_file()?,
         };
         let written = recording.file.write_all(text);
         match written {
@@ -90,7 +82,7 @@ impl Files {
             Err(_) => recording.file.set_len(recording.bytes)?,
         }
         if recording.bytes >= self.plan.file_bytes {
-            self.end(&recording);
+            self.close_file(&recording);
         } else {
             self.open = Some(recording);
         }
@@ -98,7 +90,7 @@ impl Files {
     }
 
     /// Begins a file, which must be new: what an earlier daemon recorded is never added to.
-    fn next(&mut self) -> io::Result<Recording> {
+    fn create_file(&mut self) -> io::Result<OpenMetricFile> {
         loop {
             self.begun += 1;
             let name = format!("{}-{:04}.jsonl", self.stem, self.begun);
@@ -107,13 +99,13 @@ impl Files {
             how.append(true).create_new(true).mode(mode);
             match how.open(self.plan.dir.join(name)) {
                 Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {}
-                file => return Ok(Recording { file: file?, bytes: 0 }),
+                file => return Ok(OpenMetricFile { file: file?, bytes: 0 }),
             }
         }
     }
 
     /// Closes a file for good. Failing takes nothing back: what is written is written.
-    fn end(&self, recording: &Recording) {
+    fn close_file(&self, recording: &OpenMetricFile) {
         if let Err(e) = (self.archive)(&recording.file) {
             let reason = format_args!("cannot archive a metric file: {e}");
             self.log.limited("metric archive", self.plan.dir.display(), reason);
@@ -121,7 +113,7 @@ impl Files {
     }
 }
 
-impl Sink for JsonLines {
+impl MetricSink for JsonLinesSink {
     fn write(&mut self, metric: &Metric) {
         self.batch.push(metric);
         if self.batch.len() >= BATCH {
@@ -131,28 +123,28 @@ impl Sink for JsonLines {
 
     fn flush(&mut self) {
         let Self { batch, files } = self;
-        if let Err(Lost { lines, error }) = batch.flush(|text| files.write_out(text)) {
+        if let Err(LostLines { lines, error }) = batch.flush(|text| files.append_lines(text)) {
             let reason = format_args!("{lines} metrics not recorded: {error}");
             files.log.limited("metric file", files.plan.dir.display(), reason);
         }
     }
 }
 
-impl Drop for Files {
+impl Drop for MetricFiles {
     fn drop(&mut self) {
         if let Some(recording) = self.open.take() {
-            self.end(&recording);
+            self.close_file(&recording);
         }
     }
 }
 
-fn archive(file: &File) -> io::Result<()> {
+fn archive_file(file: &File) -> io::Result<()> {
     let Mode(mode) = Class::LogArchived.max();
     rustix::fs::fchmod(file.as_fd(), rustix::fs::Mode::from_raw_mode(mode))?;
     file.sync_all()
 }
 
-fn free(dir: &Path) -> io::Result<u64> {
+fn free_bytes(dir: &Path) -> io::Result<u64> {
     let fs = rustix::fs::statvfs(dir)?;
     Ok(fs.f_bavail.saturating_mul(fs.f_frsize))
 }
@@ -164,14 +156,14 @@ mod tests {
     use common::record::Record;
     use std::os::unix::fs::MetadataExt;
 
-    fn sink(dir: &Path, file_bytes: u64) -> JsonLines {
+    fn sink(dir: &Path, file_bytes: u64) -> JsonLinesSink {
         let counters: Arc<Counters> = Arc::default();
-        let log = Log::start(Verbosity::Quiet, counters.clone()).unwrap();
-        let plan = JsonLinesPlan { dir: dir.to_owned(), file_bytes, reserve_bytes: 0 };
-        JsonLines::new(plan, counters, log)
+        let log = DaemonLog::start(Verbosity::Quiet, counters.clone()).unwrap();
+        let plan = MetricFilePlan { dir: dir.to_owned(), file_bytes, reserve_bytes: 0 };
+        JsonLinesSink::new(plan, counters, log)
     }
 
-    fn counters(sink: &JsonLines) -> &Counters {
+    fn counters(sink: &JsonLinesSink) -> &Counters {
         sink.batch.counters()
     }
 

@@ -4,9 +4,8 @@ use common::record::profd::Metric;
 use serde::Deserialize;
 use serde_json::Number;
 use thiserror::Error;
+use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
-
-use super::Arrival;
 
 /// The longest metric taken. Existing daemons cap the payload of a datagram there.
 const MAX_BYTES: usize = 4096;
@@ -14,6 +13,23 @@ const MAX_BYTES: usize = 4096;
 const MAX_KIND: usize = 64;
 /// The host, as senders write it: -1, and the same read as an unsigned number of 32 or 64 bits.
 const HOST: [u64; 2] = [u32::MAX as u64, u64::MAX];
+
+/// A metric as it came in.
+#[derive(Debug)]
+pub(crate) struct ReceivedMetric {
+    received: OffsetDateTime,
+    pub(crate) host_pid: i32,
+    /// Job and leaf pid, where the sender is registered.
+    process: Option<(i64, i32)>,
+    json: Vec<u8>,
+}
+
+impl ReceivedMetric {
+    /// A metric received just now.
+    pub(crate) fn new(host_pid: i32, process: Option<(i64, i32)>, json: Vec<u8>) -> Self {
+        Self { received: OffsetDateTime::now_utc(), host_pid, process, json }
+    }
+}
 
 /// Why a datagram is not a metric. Never quotes it.
 #[derive(Debug, PartialEq, Eq, Error)]
@@ -31,7 +47,7 @@ pub(crate) enum MetricError {
 /// As on the wire. Fields that we do not know are skipped.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Wire {
+struct MetricJson {
     kind: String,
     device_id: Number,
     duration: Number,
@@ -41,7 +57,7 @@ struct Wire {
 }
 
 /// Reads a metric. Every kind is kept, those that existing daemons drop included.
-pub(crate) fn record(arrival: &Arrival) -> Result<Metric, MetricError> {
+pub(crate) fn decode_metric(arrival: &ReceivedMetric) -> Result<Metric, MetricError> {
     if arrival.json.len() > MAX_BYTES {
         return Err(MetricError::TooLong(arrival.json.len()));
     }
@@ -49,7 +65,7 @@ pub(crate) fn record(arrival: &Arrival) -> Result<Metric, MetricError> {
     if arrival.json.iter().find(|b| !b.is_ascii_whitespace()) != Some(&b'{') {
         return Err(MetricError::NotMetric(1, 0));
     }
-    let wire: Wire =
+    let wire: MetricJson =
         serde_json::from_slice(&arrival.json).map_err(|e| MetricError::NotMetric(e.line(), e.column()))?;
     let is_name = |c: u8| c.is_ascii_alphanumeric() || c == b'_';
     if wire.kind.is_empty() || wire.kind.len() > MAX_KIND || !wire.kind.bytes().all(is_name) {
@@ -58,7 +74,7 @@ pub(crate) fn record(arrival: &Arrival) -> Result<Metric, MetricError> {
     Ok(Metric {
         received: arrival.received.format(&Rfc3339).unwrap_or_default(),
         kind: wire.kind,
-        device_id: device(&wire.device_id)?,
+        device_id: decode_device(&wire.device_id)?,
         dur_ns: wire.duration.as_u64().ok_or(MetricError::Number("duration"))?,
         timestamp_ns: wire.timestamp.as_u64().ok_or(MetricError::Number("timestamp"))?,
         domain: wire.domain,
@@ -69,7 +85,7 @@ pub(crate) fn record(arrival: &Arrival) -> Result<Metric, MetricError> {
     })
 }
 
-fn device(id: &Number) -> Result<i64, MetricError> {
+fn decode_device(id: &Number) -> Result<i64, MetricError> {
     match (id.as_i64(), id.as_u64()) {
         (Some(-1), _) => Ok(-1),
         (_, Some(id)) if HOST.contains(&id) => Ok(-1),
@@ -83,7 +99,7 @@ mod tests {
     use super::*;
 
     fn read(json: &str) -> Result<Metric, MetricError> {
-        record(&Arrival::now(7, Some((3, 1)), json.as_bytes().to_vec()))
+        decode_metric(&ReceivedMetric::new(7, Some((3, 1)), json.as_bytes().to_vec()))
     }
 
     #[test]

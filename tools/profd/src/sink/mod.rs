@@ -11,17 +11,17 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
 use common::record::profd::Metric;
-use time::OffsetDateTime;
 use tokio::sync::oneshot;
 
 use crate::counters::Counters;
-use crate::log::Log;
+use crate::log::DaemonLog;
+use metric::ReceivedMetric;
 
 /// Metrics taken off the queue before what they came to is written out.
 const BURST: usize = 1024;
 
 /// Something that keeps metrics.
-pub(crate) trait Sink: Send {
+pub(crate) trait MetricSink: Send {
     /// Takes a metric. It may be kept back until [`Self::flush`].
     fn write(&mut self, metric: &Metric);
 
@@ -29,36 +29,19 @@ pub(crate) trait Sink: Send {
     fn flush(&mut self);
 }
 
-/// A metric as it came in.
-#[derive(Debug)]
-pub(crate) struct Arrival {
-    received: OffsetDateTime,
-    host_pid: i32,
-    /// Job and leaf pid, where the sender is registered.
-    process: Option<(i64, i32)>,
-    json: Vec<u8>,
-}
-
-impl Arrival {
-    /// A metric received just now.
-    pub(crate) fn now(host_pid: i32, process: Option<(i64, i32)>, json: Vec<u8>) -> Self {
-        Self { received: OffsetDateTime::now_utc(), host_pid, process, json }
-    }
-}
-
 /// The way to the sinks. Cheap to clone; the sinks end when the last one is dropped.
 #[derive(Clone, Debug)]
-pub(crate) struct Queue {
-    sender: SyncSender<Arrival>,
+pub(crate) struct MetricQueue {
+    sender: SyncSender<ReceivedMetric>,
     counters: Arc<Counters>,
-    log: Log,
+    log: DaemonLog,
 }
 
-impl Queue {
+impl MetricQueue {
     /// Queues a metric, or counts it as dropped.
-    pub(crate) fn offer(&self, arrival: Arrival) {
+    pub(crate) fn push(&self, arrival: ReceivedMetric) {
         if self.sender.try_send(arrival).is_err() {
-            self.counters.metrics_queue_full.bump();
+            self.counters.metrics_queue_full.increment();
             self.log.limited("metric queue", "metrics", "dropped: the queue is full (--metric-queue)");
         }
     }
@@ -66,7 +49,7 @@ impl Queue {
 
 /// The sinks' thread.
 #[derive(Debug)]
-pub(crate) struct Sinks {
+pub(crate) struct SinkThread {
     done: oneshot::Receiver<()>,
 }
 
@@ -74,38 +57,43 @@ pub(crate) struct Sinks {
 ///
 /// # Errors
 /// There can be no thread.
-pub(crate) fn start(
-    mut sinks: Vec<Box<dyn Sink>>,
+pub(crate) fn start_sinks(
+    mut sinks: Vec<Box<dyn MetricSink>>,
     capacity: usize,
     counters: Arc<Counters>,
-    log: Log,
-) -> io::Result<(Queue, Sinks)> {
+    log: DaemonLog,
+) -> io::Result<(MetricQueue, SinkThread)> {
     let (sender, arrivals) = sync_channel(capacity);
     let (end, done) = oneshot::channel::<()>();
-    let queue = Queue { sender, counters: counters.clone(), log: log.clone() };
+    let queue = MetricQueue { sender, counters: counters.clone(), log: log.clone() };
     std::thread::Builder::new().name("profd-metrics".into()).spawn(move || {
-        run(&arrivals, &mut sinks, &counters, &log);
+        write_metrics(&arrivals, &mut sinks, &counters, &log);
         drop(sinks);
         drop(end);
     })?;
-    Ok((queue, Sinks { done }))
+    Ok((queue, SinkThread { done }))
 }
 
-impl Sinks {
+impl SinkThread {
     /// Waits until everything queued is written. The queues must be gone.
     pub(crate) async fn finished(self) {
         let _ = self.done.await;
     }
 }
 
-fn run(arrivals: &Receiver<Arrival>, sinks: &mut [Box<dyn Sink>], counters: &Counters, log: &Log) {
+fn write_metrics(
+    arrivals: &Receiver<ReceivedMetric>,
+    sinks: &mut [Box<dyn MetricSink>],
+    counters: &Counters,
+    log: &DaemonLog,
+) {
     // Nothing is kept back while nothing arrives, so there is nothing to do then.
     while let Ok(first) = arrivals.recv() {
         for arrival in std::iter::once(first).chain(arrivals.try_iter().take(BURST)) {
-            match metric::record(&arrival) {
+            match metric::decode_metric(&arrival) {
                 Ok(record) => sinks.iter_mut().for_each(|s| s.write(&record)),
                 Err(e) => {
-                    counters.metrics_invalid.bump();
+                    counters.metrics_invalid.increment();
                     log.limited(
                         "metric",
                         "metrics",

@@ -12,8 +12,8 @@ use serde_json::json;
 
 use super::*;
 use crate::core::registry;
-use crate::state::Shared;
-use crate::{Cli, ipc, log, shutdown};
+use crate::state::DaemonState;
+use crate::{Cli, ipc, log, shutdown, signals};
 
 #[test]
 fn a_config_that_was_accepted_is_still_fetched() {
@@ -35,9 +35,9 @@ fn a_config_that_nobody_fetches_is_waited_for_until_the_deadline() {
     let process = rig.process("p");
     process.poll();
     rig.request(&[]);
-    let shared = rig.daemon.as_ref().unwrap().shared.clone();
+    let state = rig.daemon.as_ref().unwrap().state.clone();
     rig.stop();
-    assert_eq!(shared.registry().waiting(shared.now()), 1);
+    assert_eq!(state.registry().count_pending(state.uptime()), 1);
 }
 
 #[test]
@@ -45,22 +45,20 @@ fn what_has_arrived_is_taken_before_a_socket_closes() {
     let rig = Rig::new();
     let dir = tempfile::tempdir().unwrap();
     let plan = plan(dir.path(), "profd-test-last-batch", &[]);
-    let bound = Binding::new(&plan, &rig.runtime).unwrap();
+    let bound = BoundDaemon::bind(&plan, &rig.runtime).unwrap();
     let own = Address::Path(dir.path().join("c/p"));
     let process = Process::new(&own, &Address::in_socket_dir(&dir.path().join("d")));
     for _ in 0..5 {
         process.send(&metric());
     }
     // All is over before the fabric begins: only the last look finds them.
-    let (trigger, shutdown) = shutdown::channel();
-    trigger.advance(Phase::Stopping);
+    let (trigger, shutdown) = shutdown::shutdown_channel();
+    trigger.advance(DaemonPhase::Stopping);
     let counters: Arc<crate::counters::Counters> = Arc::default();
-    let log = log::Log::start(Verbosity::Quiet, counters.clone()).unwrap();
+    let log = log::DaemonLog::start(Verbosity::Quiet, counters.clone()).unwrap();
     let registry = registry::Registry::new(plan.registry);
-    let shared = Arc::new(
-        Shared::new(registry, plan.output_roots, None, counters.clone(), log, shutdown.clone()).unwrap(),
-    );
-    ipc::start(bound.sockets, plan.fabric, None, shared, shutdown).unwrap().join().unwrap();
+    let state = Arc::new(DaemonState::new(registry, counters.clone(), log, shutdown.clone()).unwrap());
+    ipc::start_ipc(bound.sockets, plan.ipc, None, state, shutdown).unwrap().join().unwrap();
     assert_eq!(counters.metrics_received.get(), 5);
 }
 
@@ -82,7 +80,7 @@ fn a_reader_that_stalls_does_not_hold_up_the_end() {
 fn a_hangup_that_was_ignored_at_the_start_stays_ignored() {
     let daemon = Alone::start("trap '' HUP; exec", &[]);
     let status = std::fs::read_to_string(format!("/proc/{}/status", daemon.child.id())).unwrap();
-    assert!(shutdown::ignores(&status, Signal::HUP.as_raw()), "{status}");
+    assert!(signals::ignores_signal(&status, Signal::HUP.as_raw()), "{status}");
     daemon.kill(Signal::TERM);
     assert_eq!(daemon.ended(), Some(0));
 }

@@ -190,7 +190,8 @@ fn fault_08_a_second_daemon_does_not_start_and_leaves_nothing() {
     let rig = Rig::new();
     let other = tempfile::tempdir().unwrap();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
-    let refusal = |plan: &Plan| format!("{:#}", Binding::new(plan, &runtime).map(|_| ()).unwrap_err());
+    let refusal =
+        |plan: &DaemonPlan| format!("{:#}", BoundDaemon::bind(plan, &runtime).map(|_| ()).unwrap_err());
     let mut taken = plan(other.path(), "profd-test-unused", &[]);
     taken.port = rig.address.port();
     let e = refusal(&taken);

@@ -26,11 +26,11 @@ use common::rpc::message::OnDemand;
 use serde_json::Value;
 use tokio::runtime::Runtime;
 
-use crate::certs::Certs;
-use crate::plan::flags::Flags;
-use crate::plan::{Plan, Surroundings};
-use crate::run::{Binding, Daemon};
-use crate::shutdown::Phase;
+use crate::certs::ServerCertificates;
+use crate::daemon::{BoundDaemon, RunningDaemon};
+use crate::plan::flags::DaemonFlags;
+use crate::plan::{DaemonPlan, HostEnvironment};
+use crate::shutdown::DaemonPhase;
 
 /// Longer than anything here takes on a machine that has other things to do; only a fault waits so long.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -39,12 +39,12 @@ const CONFIG: &str = "ACTIVITIES_LOG_FILE=/tmp/t.json\nACTIVITIES_ITERATIONS=5";
 #[derive(Parser)]
 struct Test {
     #[command(flatten)]
-    flags: Flags,
+    flags: DaemonFlags,
 }
 
 /// A running daemon.
 struct Rig {
-    daemon: Option<Daemon>,
+    daemon: Option<RunningDaemon>,
     runtime: Runtime,
     dir: tempfile::TempDir,
     address: SocketAddr,
@@ -60,14 +60,14 @@ impl Rig {
         Self::start(tempfile::tempdir().unwrap(), flags, None)
     }
 
-    fn start(dir: tempfile::TempDir, flags: &[&str], tls: Option<Arc<Certs>>) -> Self {
+    fn start(dir: tempfile::TempDir, flags: &[&str], tls: Option<Arc<ServerCertificates>>) -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let name = format!("profd-test-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
         let plan = plan(dir.path(), &name, flags);
-        let bound = Binding::new(&plan, &runtime).unwrap();
+        let bound = BoundDaemon::bind(&plan, &runtime).unwrap();
         let address = bound.listeners[0].local_addr().unwrap();
-        let daemon = Daemon::start(&plan, bound, tls, &runtime, Verbosity::Quiet).unwrap();
+        let daemon = RunningDaemon::start(&plan, bound, tls, &runtime, Verbosity::Quiet).unwrap();
         Self { daemon: Some(daemon), runtime, dir, address, name }
     }
 
@@ -91,7 +91,7 @@ impl Rig {
     }
 
     fn counter(&self, name: &str) -> u64 {
-        self.daemon.as_ref().unwrap().shared.counters.snapshot()[name]
+        self.daemon.as_ref().unwrap().state.counters.snapshot()[name]
     }
 
     /// Waits until a counter is at least `n`.
@@ -101,7 +101,7 @@ impl Rig {
 
     fn stop(mut self) -> tempfile::TempDir {
         let daemon = self.daemon.take().unwrap();
-        daemon.trigger.advance(Phase::Draining);
+        daemon.trigger.advance(DaemonPhase::Draining);
         daemon.finish(&self.runtime);
         std::mem::replace(&mut self.dir, tempfile::tempdir().unwrap())
     }
@@ -110,13 +110,13 @@ impl Rig {
 impl Drop for Rig {
     fn drop(&mut self) {
         if let Some(daemon) = self.daemon.take() {
-            daemon.trigger.advance(Phase::Stopping);
+            daemon.trigger.advance(DaemonPhase::Stopping);
             daemon.finish(&self.runtime);
         }
     }
 }
 
-fn plan(dir: &Path, name: &str, flags: &[&str]) -> Plan {
+fn plan(dir: &Path, name: &str, flags: &[&str]) -> DaemonPlan {
     for sub in ["h", "d", "c"] {
         let _ = std::fs::create_dir(dir.join(sub));
     }
@@ -125,8 +125,8 @@ fn plan(dir: &Path, name: &str, flags: &[&str]) -> Plan {
         ["profd", "--certs-dir=NO_CERTS", "--port=0", "--bind=127.0.0.1", "--enable-ipc-monitor", &ipc];
     let args = base.iter().chain(flags).copied();
     let uid = rustix::process::geteuid().as_raw();
-    let around = Surroundings { uid, home: None, socket_dir: None };
-    Plan::new(Test::try_parse_from(args).unwrap().flags, &around).unwrap()
+    let around = HostEnvironment { uid, home: None, socket_dir: None };
+    DaemonPlan::new(Test::try_parse_from(args).unwrap().flags, &around).unwrap()
 }
 
 /// A client on plain TCP.

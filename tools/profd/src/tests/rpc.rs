@@ -80,7 +80,7 @@ fn a_config_that_would_add_keys_is_refused() {
         ),
         (
             "ACTIVITIES_LOG_FILE=/data/x\nREQUEST_TRACE_ID=7",
-            "config key REQUEST_TRACE_ID is the daemon's to set",
+            "config key REQUEST_TRACE_ID is set by the daemon only",
         ),
         ("A=1\nA=2", "config key A is given twice"),
         ("", "config is empty"),
@@ -108,7 +108,7 @@ fn a_request_in_progress_is_finished_and_an_idle_client_is_not_waited_for() {
     busy.0.write_all(&frame[..6]).unwrap();
     // Unless the daemon has seen the beginning, there is nothing to finish.
     rig.counted("rpc.requests_begun", 2);
-    rig.daemon.as_ref().unwrap().trigger.advance(Phase::Draining);
+    rig.daemon.as_ref().unwrap().trigger.advance(DaemonPhase::Draining);
     assert!(idle.reply().is_none());
     eventually("nothing new is taken", || TcpStream::connect(rig.address).is_err());
     busy.0.write_all(&frame[6..]).unwrap();
@@ -126,7 +126,7 @@ fn a_config_is_not_taken_when_nobody_will_fetch_it() {
     let frame = frame::encode(on_demand(0, &[]).to_string().as_bytes()).unwrap();
     client.0.write_all(&frame[..6]).unwrap();
     rig.counted("rpc.requests_begun", 1);
-    rig.daemon.as_ref().unwrap().trigger.advance(Phase::Draining);
+    rig.daemon.as_ref().unwrap().trigger.advance(DaemonPhase::Draining);
     client.0.write_all(&frame[6..]).unwrap();
     let expected = json!({"status": "failed", "error": "the daemon is stopping"});
     assert_eq!(client.reply(), Some(expected));
@@ -140,8 +140,8 @@ fn a_second_signal_does_not_wait_for_requests() {
     slow.0.write_all(&[20]).unwrap();
     rig.counted("rpc.accepted", 1);
     let trigger = rig.daemon.as_ref().unwrap().trigger.clone();
-    trigger.advance(Phase::Draining);
-    trigger.advance(Phase::Stopping);
+    trigger.advance(DaemonPhase::Draining);
+    trigger.advance(DaemonPhase::Stopping);
     rig.stop();
     assert!(slow.reply().is_none());
 }

@@ -64,7 +64,7 @@ fn is_closed(stream: &mut TcpStream) -> bool {
 
 /// Room for the strangers' descriptors and the daemon's in this one process.
 fn make_room_for_descriptors() {
-    assert_eq!(crate::account::raise_descriptors(2 * (SILENT + DRIPPING), 0), None);
+    assert_eq!(crate::account::raise_descriptor_limit(2 * (SILENT + DRIPPING), 0), None);
 }
 
 #[test]

@@ -13,8 +13,8 @@ use rustls::{ClientConnection, StreamOwned};
 use serde_json::json;
 
 use super::*;
-use crate::certs::Certs;
-use crate::plan::Tls;
+use crate::certs::ServerCertificates;
+use crate::plan::TlsPlan;
 
 /// A minted authority with a directory for each end.
 pub(super) struct Minted(tempfile::TempDir);
@@ -34,8 +34,8 @@ impl Minted {
     }
 
     pub(super) fn serve(&self, flags: &[&str]) -> Rig {
-        let tls = Tls { dir: self.dir("server_certs"), min: MinVersion::Tls13, passphrase_file: None };
-        let certs = Certs::load(&tls, &mut silent()).unwrap().expect("fit to serve");
+        let tls = TlsPlan { dir: self.dir("server_certs"), min: MinVersion::Tls13, passphrase_file: None };
+        let certs = ServerCertificates::load(&tls, &mut silent()).unwrap().expect("fit to serve");
         Rig::start(tempfile::tempdir().unwrap(), flags, Some(certs))
     }
 
@@ -107,9 +107,9 @@ fn certificates_that_fail_the_policy_do_not_serve() {
     let minted = Minted::new();
     let dir = minted.dir("server_certs");
     std::fs::set_permissions(dir.join("server.key"), std::fs::Permissions::from_mode(0o644)).unwrap();
-    let tls = Tls { dir, min: MinVersion::Tls13, passphrase_file: None };
+    let tls = TlsPlan { dir, min: MinVersion::Tls13, passphrase_file: None };
     let mut out = silent();
-    assert!(Certs::load(&tls, &mut out).unwrap().is_none());
+    assert!(ServerCertificates::load(&tls, &mut out).unwrap().is_none());
     assert_eq!(out.diag().exit(), Exit::Failed);
     assert!(out.diag().errors() >= 2, "each finding has its line");
 }

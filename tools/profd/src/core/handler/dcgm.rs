@@ -1,12 +1,11 @@
-//! `dcgmProfPause` and `dcgmProfResume`: there is no DCGM here, so the answer is that it was not done.
+//! `dcgmProfPause` and `dcgmProfResume`: this daemon does not use DCGM, so the reply says that it was not done.
 
-use common::rpc::message::{DcgmReply, Request};
+use common::rpc::message::DcgmReply;
 
-use crate::rpc::peer::Peer;
-use crate::state::Shared;
+use crate::core::answer::{Answer, Effect, RpcReply};
 
-/// Says no.
-pub(super) fn answer(shared: &Shared, peer: &Peer, request: &Request) -> Vec<u8> {
-    shared.log.notice(peer, format_args!("{}: refused, this daemon does not use DCGM", request.name()));
-    super::encode(&DcgmReply { status: false })
+/// Declines a request to pause or resume DCGM profiling. `function` is the name of the request, for the audit line.
+pub(crate) fn decline_dcgm(function: &str) -> Answer {
+    let line = format!("{function}: declined, this daemon does not use DCGM");
+    Answer { reply: RpcReply::Dcgm(DcgmReply { status: false }), effects: vec![Effect::LogAudit(line)] }
 }

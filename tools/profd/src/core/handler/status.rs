@@ -1,28 +1,30 @@
 //! `getStatus`.
 
-use common::rpc::message::StatusDetail;
+use std::collections::BTreeMap;
 
-use crate::rpc::peer::Peer;
-use crate::state::Shared;
+use common::rpc::message::{CertificateStatus, StatusDetail};
 
-/// Most processes that a detailed answer lists, so that it stays below what clients accept.
-const LISTED: usize = 4096;
+use crate::core::answer::{Answer, Effect, RpcReply};
+use crate::core::registry::{Registry, Uptime};
 
-/// Tells what the processes report, one word for all, and each of them if asked.
-pub(super) fn answer(shared: &Shared, peer: &Peer, extended: bool) -> Vec<u8> {
-    shared.bury();
-    let now = shared.now();
-    let mut reply = shared.registry().status(now);
-    if extended {
-        let (processes, processes_omitted) = shared.registry().list(now, LISTED);
-        reply.detail = Some(StatusDetail {
-            processes,
-            processes_omitted,
-            counters: shared.counters.snapshot(),
-            uptime_s: now.as_secs(),
-            certificates: shared.certs.as_ref().map(|certs| certs.status()),
-        });
+/// Maximum number of processes in a detailed reply, so that it stays below the longest reply that clients accept.
+const MAX_LISTED_PROCESSES: usize = 4096;
+
+/// What a detailed reply contains beside the registry.
+#[derive(Debug)]
+pub(crate) struct StatusFacts {
+    pub(crate) counters: BTreeMap<String, u64>,
+    /// `None` with plain TCP.
+    pub(crate) certificates: Option<CertificateStatus>,
+}
+
+/// Returns the aggregate status of all processes, and with `facts` also the status of each.
+pub(crate) fn answer_status(registry: &Registry, now: Uptime, facts: Option<StatusFacts>) -> Answer {
+    let mut reply = registry.aggregate_status(now);
+    if let Some(StatusFacts { counters, certificates }) = facts {
+        let (processes, processes_omitted) = registry.list_processes(now, MAX_LISTED_PROCESSES);
+        let uptime_s = now.as_secs();
+        reply.detail = Some(StatusDetail { processes, processes_omitted, counters, uptime_s, certificates });
     }
-    shared.log.detail(peer, "getStatus");
-    super::encode(&reply)
+    Answer { reply: RpcReply::Status(Box::new(reply)), effects: vec![Effect::LogDebug("getStatus")] }
 }

@@ -1,75 +1,95 @@
-//! `setKinetOnDemandRequest`: hands a config to the processes that match.
+//! `setKinetOnDemandRequest`: makes a config pending for the processes that match.
 
-use std::fmt::Display;
+use std::collections::BTreeSet;
+use std::fmt::{self, Display};
 
 use common::rpc::config::{Config, TRACE_ID};
-use common::rpc::message::{CommandStatus, OnDemand};
+use common::rpc::message::{CommandStatus, Failure, OnDemand};
 
-use crate::core::registry::trace_request::{Order, Outcome};
-use crate::rpc::peer::Peer;
-use crate::state::Shared;
+use crate::core::answer::{Answer, Effect, RpcReply};
+use crate::core::output_roots::OutputRoots;
+use crate::core::registry::trace_request::{AncestryClaim, TraceCommand, TraceOutcome};
+use crate::core::registry::{Registry, Uptime};
 
-/// Checks the config, hands it out, and says who asked for what and what came of it.
-pub(super) fn answer(shared: &Shared, peer: &Peer, request: &OnDemand) -> Vec<u8> {
-    let config = match check(shared, request) {
-        Ok(config) => config,
-        Err(reason) => {
-            shared.log.notice(peer, format_args!("{}: refused: {reason}", Audit(request, None)));
-            return super::failure(reason);
+/// Maximum number of pids and of traces that an audit line lists.
+const MAX_LISTED: usize = 8;
+
+/// What was looked up for a request after its config had been checked.
+#[derive(Debug)]
+pub(crate) struct TraceFacts {
+    pub(crate) now: Uptime,
+    /// Whether the daemon has begun to stop.
+    pub(crate) is_stopping: bool,
+    /// The claims of ancestry that are true.
+    pub(crate) confirmed: BTreeSet<AncestryClaim>,
+    /// The number of claims that are not.
+    pub(crate) false_claims: u64,
+}
+
+/// Checks whether processes may get the config of a request.
+///
+/// # Errors
+/// The failure to answer with.
+pub(crate) fn check_config(request: &OnDemand, output_roots: &OutputRoots) -> Result<Config, Answer> {
+    let check = || {
+        let config = Config::parse(&request.config).map_err(|e| e.to_string())?;
+        if config.get(TRACE_ID).is_some() {
+            return Err(format!("config key {TRACE_ID} is set by the daemon only"));
         }
+        output_roots.check(&config)?;
+        Ok(config)
     };
-    shared.bury();
+    check().map_err(|reason: String| reject_request(request, reason))
+}
+
+/// Makes a checked config pending for the processes that match, and returns what became of each of them.
+/// `next_trace_id` gives each config its id.
+pub(crate) fn answer_trace(
+    registry: &mut Registry,
+    request: &OnDemand,
+    config: &Config,
+    facts: &TraceFacts,
+    next_trace_id: &mut dyn FnMut() -> u64,
+) -> Answer {
+    // A config that is accepted now may never be fetched, and the reply would be untrue.
+    if facts.is_stopping {
+        return reject_request(request, "the daemon is stopping".to_owned());
+    }
     let is_monitor = config.is_monitor();
-    let claims = shared.registry().claims(shared.now(), request);
-    let ancestry = shared.proc.confirm(&claims);
-    shared.counters.untrue_ancestors.add((claims.len() - ancestry.len()) as u64);
     let config = config.to_string();
-    let order = Order { request, config: &config, is_monitor, ancestry: &ancestry };
-    let mut ids = trace_id;
-    let outcome = shared.registry().on_demand(shared.now(), &order, &mut ids);
-    shared.counters.configs_accepted.add(outcome.triggered.len() as u64);
-    shared.log.notice(peer, Audit(request, Some(&outcome)));
-    super::encode(&outcome.reply(is_monitor, request.extended))
+    let command = TraceCommand { request, config: &config, is_monitor, confirmed: &facts.confirmed };
+    let outcome = registry.trigger_processes(facts.now, &command, next_trace_id);
+    let effects = vec![
+        Effect::CountFalseAncestors(facts.false_claims),
+        Effect::CountAcceptedConfigs(outcome.triggered.len() as u64),
+        Effect::LogAudit(AuditLine { request, outcome: Some(&outcome) }.to_string()),
+    ];
+    Answer { reply: RpcReply::OnDemand(Box::new(outcome.into_reply(is_monitor, request.extended))), effects }
 }
 
-/// The config, if processes may have it.
-fn check(shared: &Shared, request: &OnDemand) -> Result<Config, String> {
-    // A config taken now may never be fetched, and the answer would be untrue.
-    if shared.is_stopping() {
-        return Err("the daemon is stopping".to_owned());
-    }
-    let config = Config::parse(&request.config).map_err(|e| e.to_string())?;
-    if config.get(TRACE_ID).is_some() {
-        return Err(format!("config key {TRACE_ID} is the daemon's to set"));
-    }
-    shared.output_roots.check(&config)?;
-    Ok(config)
+fn reject_request(request: &OnDemand, reason: String) -> Answer {
+    let line = format!("{}: rejected: {reason}", AuditLine { request, outcome: None });
+    Answer { reply: RpcReply::Failure(Failure::new(reason)), effects: vec![Effect::LogAudit(line)] }
 }
 
-/// A random id, positive in 64 signed bits for readers that take it so.
-fn trace_id() -> u64 {
-    let mut bytes = [0; 8];
-    // The kernel's generator does not fail once it is seeded; an id that repeats would only tie two traces to
-    // one request.
-    let _ = rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty());
-    (u64::from_ne_bytes(bytes) >> 1).max(1)
+/// Who was to be traced, and what became of it. Nothing of the config is shown: it is text of the client.
+struct AuditLine<'a> {
+    request: &'a OnDemand,
+    outcome: Option<&'a TraceOutcome>,
 }
 
-/// The audit line. Nothing of the config: it is the client's text.
-struct Audit<'a>(&'a OnDemand, Option<&'a Outcome>);
-
-impl Display for Audit<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self(request, outcome) = self;
+impl Display for AuditLine<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { request, outcome } = self;
         write!(f, "setKinetOnDemandRequest job {}", request.job_id)?;
         match request.pids.as_slice() {
             _ if request.all_pids() => write!(f, ", all pids")?,
-            pids if pids.len() <= 8 => write!(f, ", pids {pids:?}")?,
+            pids if pids.len() <= MAX_LISTED => write!(f, ", pids {pids:?}")?,
             pids => write!(f, ", {} pids", pids.len())?,
         }
         let Some(o) = outcome else { return Ok(()) };
         write!(f, ": {} matched, {} triggered, {} busy", o.matched.len(), o.triggered.len(), o.busy.len())?;
-        for t in o.triggered.iter().take(8) {
+        for t in o.triggered.iter().take(MAX_LISTED) {
             write!(f, ", pid {} trace {}", t.pid, t.trace_id)?;
         }
         match o.command_status {
@@ -83,11 +103,75 @@ impl Display for Audit<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::core::registry::RegistryLimits;
+    use common::ipc::message::Poll;
+    use std::time::Duration;
+
+    const CONFIG: &str = "ACTIVITIES_LOG_FILE=/data/t.json";
+
+    fn registry() -> Registry {
+        let minute = Duration::from_secs(60);
+        let mut registry = Registry::new(RegistryLimits {
+            max_processes: 9,
+            jobs_per_process: 1,
+            keep_alive: minute,
+            config_expiry: minute,
+        });
+        let poll = Poll { config_type: 3, job_id: 0, pids: vec![7, 5] };
+        registry.poll_config(Uptime::ZERO, 7, &poll).unwrap();
+        registry
+    }
+
+    fn request(pids: &[i32], config: &str) -> OnDemand {
+        OnDemand { config: config.into(), job_id: 0, pids: pids.into(), process_limit: 3, extended: false }
+    }
+
+    fn answer(request: &OnDemand, facts: &TraceFacts) -> Answer {
+        let config = check_config(request, &OutputRoots::default()).unwrap();
+        answer_trace(&mut registry(), request, &config, facts, &mut || 42)
+    }
+
+    fn facts() -> TraceFacts {
+        TraceFacts {
+            now: Duration::from_secs(1),
+            is_stopping: false,
+            confirmed: BTreeSet::new(),
+            false_claims: 0,
+        }
+    }
 
     #[test]
-    fn trace_ids_differ_and_fit_into_63_bits() {
-        let ids: std::collections::BTreeSet<u64> = (0..100).map(|_| trace_id()).collect();
-        assert_eq!(ids.len(), 100);
-        assert!(ids.iter().all(|id| *id > 0 && i64::try_from(*id).is_ok()));
+    fn an_answer_follows_from_request_facts_and_registry_alone() {
+        let confirmed = [AncestryClaim { host_pid: 7, ancestor: 5 }].into();
+        let Answer { reply, effects } =
+            answer(&request(&[5], CONFIG), &TraceFacts { confirmed, false_claims: 2, ..facts() });
+        let reply = String::from_utf8(reply.encode()).unwrap();
+        assert!(reply.contains(r#""activityProfilersTriggered":[7]"#), "{reply}");
+        let line = "setKinetOnDemandRequest job 0, pids [5]: 1 matched, 1 triggered, 0 busy, pid 7 trace 42";
+        assert_eq!(
+            effects,
+            [
+                Effect::CountFalseAncestors(2),
+                Effect::CountAcceptedConfigs(1),
+                Effect::LogAudit(line.to_owned())
+            ]
+        );
+        // The same claim, not confirmed.
+        let Answer { effects, .. } = answer(&request(&[5], CONFIG), &facts());
+        assert_eq!(effects[1], Effect::CountAcceptedConfigs(0));
+    }
+
+    #[test]
+    fn a_rejected_request_has_an_audit_line_and_changes_nothing() {
+        let stopping = answer(&request(&[], CONFIG), &TraceFacts { is_stopping: true, ..facts() });
+        let line = "setKinetOnDemandRequest job 0, all pids: rejected: the daemon is stopping";
+        assert_eq!(stopping.effects, [Effect::LogAudit(line.to_owned())]);
+        let text = format!("{CONFIG}\nREQUEST_TRACE_ID=7");
+        let Answer { reply, effects } =
+            check_config(&request(&[], &text), &OutputRoots::default()).unwrap_err();
+        let reason = "config key REQUEST_TRACE_ID is set by the daemon only";
+        assert_eq!(reply.encode(), format!(r#"{{"status":"failed","error":"{reason}"}}"#).into_bytes());
+        let line = format!("setKinetOnDemandRequest job 0, all pids: rejected: {reason}");
+        assert_eq!(effects, [Effect::LogAudit(line)]);
     }
 }

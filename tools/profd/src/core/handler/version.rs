@@ -2,11 +2,13 @@
 
 use common::rpc::message::VersionReply;
 
-use crate::rpc::peer::Peer;
-use crate::state::Shared;
+use crate::core::answer::{Answer, Effect, RpcReply};
 
-/// Tells the version of the daemon.
-pub(super) fn answer(shared: &Shared, peer: &Peer) -> Vec<u8> {
-    shared.log.detail(peer, "getVersion");
-    super::encode(&VersionReply { version: env!("CARGO_PKG_VERSION").to_owned() })
+/// Returns the version of the daemon.
+pub(crate) fn answer_version() -> Answer {
+    let version = env!("CARGO_PKG_VERSION").to_owned();
+    Answer {
+        reply: RpcReply::Version(VersionReply { version }),
+        effects: vec![Effect::LogDebug("getVersion")],
+    }
 }

@@ -3,14 +3,17 @@
 use common::ipc::message::{Poll, Register, State, Status};
 use common::rpc::message::{CommandStatus, FunctionState, OnDemand};
 
-use super::trace_request::{Claim, Order, Outcome};
+use super::process::PendingConfig;
+use super::table::ConfigDelivery;
+use super::trace_request::{AncestryClaim, TraceCommand, TraceOutcome};
 use super::*;
+use std::time::Duration;
 
 const CONFIG: &str = "ACTIVITIES_LOG_FILE=/tmp/t.json";
 
-fn limits() -> Limits {
-    Limits {
-        processes: 1000,
+fn limits() -> RegistryLimits {
+    RegistryLimits {
+        max_processes: 1000,
         jobs_per_process: 4,
         keep_alive: Duration::from_secs(60),
         config_expiry: Duration::from_secs(30),
@@ -20,7 +23,7 @@ fn limits() -> Limits {
 /// A registry with a clock that is moved by hand.
 struct Rig {
     registry: Registry,
-    now: Now,
+    now: Uptime,
     id: u64,
 }
 
@@ -28,8 +31,8 @@ fn rig() -> Rig {
     rig_with(limits())
 }
 
-fn rig_with(limits: Limits) -> Rig {
-    Rig { registry: Registry::new(limits), now: Now::from_secs(1), id: 100 }
+fn rig_with(limits: RegistryLimits) -> Rig {
+    Rig { registry: Registry::new(limits), now: Uptime::from_secs(1), id: 100 }
 }
 
 impl Rig {
@@ -38,43 +41,43 @@ impl Rig {
     }
 
     /// A poll of a process outside containers.
-    fn poll(&mut self, job_id: i64, pids: &[i32]) -> Option<Handout> {
+    fn poll(&mut self, job_id: i64, pids: &[i32]) -> Option<ConfigDelivery> {
         let m = Poll { config_type: 3, job_id, pids: pids.to_vec() };
-        self.registry.poll(self.now, pids[0], &m).unwrap()
+        self.registry.poll_config(self.now, pids[0], &m).unwrap()
     }
 
     fn fetch(&mut self, job_id: i64, pid: i32) -> Option<String> {
         let handout = self.poll(job_id, &[pid])?;
-        self.registry.delivered(handout.key, handout.trace_id);
+        self.registry.mark_delivered(handout.key, handout.trace_id);
         Some(String::from_utf8(handout.text).unwrap())
     }
 
-    fn request(&mut self, job_id: i64, pids: &[i32], process_limit: u32) -> Outcome {
+    fn request(&mut self, job_id: i64, pids: &[i32], process_limit: u32) -> TraceOutcome {
         self.ask(job_id, pids, process_limit, false)
     }
 
-    fn ask(&mut self, job_id: i64, pids: &[i32], process_limit: u32, is_monitor: bool) -> Outcome {
+    fn ask(&mut self, job_id: i64, pids: &[i32], process_limit: u32, is_monitor: bool) -> TraceOutcome {
         let request =
             OnDemand { config: CONFIG.into(), job_id, pids: pids.to_vec(), process_limit, extended: true };
         // All claims are true, but those of pid 666.
-        let claims = self.registry.claims(self.now, &request);
-        let ancestry = claims.into_iter().filter(|c| c.ancestor != 666).collect();
-        let order = Order { request: &request, config: CONFIG, is_monitor, ancestry: &ancestry };
+        let claims = self.registry.ancestry_claims(self.now, &request);
+        let confirmed = claims.into_iter().filter(|c| c.ancestor != 666).collect();
+        let order = TraceCommand { request: &request, config: CONFIG, is_monitor, confirmed: &confirmed };
         let mut ids = || {
             self.id += 1;
             self.id
         };
-        self.registry.on_demand(self.now, &order, &mut ids)
+        self.registry.trigger_processes(self.now, &order, &mut ids)
     }
 
-    fn report(&mut self, of: Function, pid: i32, state: State, steps: (i32, i32, i32)) {
+    fn report(&mut self, of: ProfilerFunction, pid: i32, state: State, steps: (i32, i32, i32)) {
         let (current_step, start_step, stop_step) = steps;
         let m = Status { state, current_step, start_step, stop_step, pid, job_id: 0 };
-        self.registry.report(self.now, pid, of, &m).unwrap();
+        self.registry.record_status(self.now, pid, of, &m).unwrap();
     }
 }
 
-fn triggered(outcome: &Outcome) -> Vec<i32> {
+fn triggered(outcome: &TraceOutcome) -> Vec<i32> {
     outcome.triggered.iter().map(|t| t.pid).collect()
 }
 
@@ -97,7 +100,7 @@ fn a_config_that_could_not_be_sent_stays() {
     rig.request(0, &[], 3);
     assert!(rig.poll(0, &[10]).is_some());
     assert!(rig.fetch(0, 10).is_some());
-    assert_eq!(rig.registry.waiting(rig.now), 0);
+    assert_eq!(rig.registry.count_pending(rig.now), 0);
 }
 
 #[test]
@@ -108,7 +111,7 @@ fn a_late_confirmation_does_not_take_the_next_config_away() {
     let first = rig.poll(0, &[10]).unwrap();
     rig.wait(30);
     rig.request(0, &[], 3);
-    rig.registry.delivered(first.key, first.trace_id);
+    rig.registry.mark_delivered(first.key, first.trace_id);
     assert!(rig.poll(0, &[10]).is_some());
 }
 
@@ -118,7 +121,7 @@ fn configs_are_for_the_activity_profiler() {
     rig.poll(0, &[10]);
     rig.request(0, &[], 3);
     let events_only = Poll { config_type: 1, job_id: 0, pids: vec![10] };
-    assert_eq!(rig.registry.poll(rig.now, 10, &events_only).unwrap(), None);
+    assert_eq!(rig.registry.poll_config(rig.now, 10, &events_only).unwrap(), None);
     assert!(rig.fetch(0, 10).is_some());
 }
 
@@ -149,12 +152,12 @@ fn claimed_ancestors_count_only_once_confirmed() {
         process_limit: 1,
         extended: false,
     };
-    let claim = |host_pid, ancestor| Claim { host_pid, ancestor };
+    let claim = |host_pid, ancestor| AncestryClaim { host_pid, ancestor };
     assert_eq!(
-        rig.registry.claims(rig.now, &ask(&[5, 666, 6, 7])),
+        rig.registry.ancestry_claims(rig.now, &ask(&[5, 666, 6, 7])),
         [claim(10, 5), claim(10, 666), claim(11, 6)]
     );
-    assert_eq!(rig.registry.claims(rig.now, &ask(&[])), []);
+    assert_eq!(rig.registry.ancestry_claims(rig.now, &ask(&[])), []);
     assert_eq!(rig.request(0, &[5], 0).matched, [10]);
     let outcome = rig.request(0, &[666], 1);
     assert_eq!((outcome.matched, outcome.unknown_pids), (vec![], vec![666]));
@@ -167,10 +170,10 @@ fn claimed_ancestors_count_only_once_confirmed() {
 fn a_process_in_a_container_answers_to_both_pids() {
     let mut rig = rig();
     let m = Poll { config_type: 3, job_id: 0, pids: vec![7] };
-    rig.registry.poll(rig.now, 4242, &m).unwrap();
+    rig.registry.poll_config(rig.now, 4242, &m).unwrap();
     assert_eq!(rig.request(0, &[7], 0).matched, [7]);
     assert_eq!(rig.request(0, &[4242], 0).matched, [7]);
-    let (list, omitted) = rig.registry.list(rig.now, 9);
+    let (list, omitted) = rig.registry.list_processes(rig.now, 9);
     assert_eq!((list[0].pid, list[0].host_pid, omitted), (7, Some(4242), 0));
 }
 
@@ -196,10 +199,10 @@ fn fault_05_a_config_that_is_not_fetched_is_not_busy_for_ever() {
     rig.poll(0, &[10]);
     rig.request(0, &[], 3);
     rig.wait(29);
-    rig.registry.report(rig.now, 10, Function::Trace, &idle(10)).unwrap();
-    assert_eq!(rig.registry.waiting(rig.now), 1);
+    rig.registry.record_status(rig.now, 10, ProfilerFunction::Trace, &idle(10)).unwrap();
+    assert_eq!(rig.registry.count_pending(rig.now), 1);
     rig.wait(1);
-    assert_eq!(rig.registry.waiting(rig.now), 0);
+    assert_eq!(rig.registry.count_pending(rig.now), 0);
     assert_eq!(rig.fetch(0, 10), None, "what has expired is not handed out either");
 }
 
@@ -213,8 +216,8 @@ fn fault_05_a_silent_process_is_forgotten() {
     rig.poll(0, &[11]);
     rig.wait(1);
     assert_eq!(rig.request(0, &[], 0).matched, [11]);
-    assert_eq!(rig.registry.sweep(rig.now), Forgotten { processes: 1, configs: 1 });
-    assert!(!rig.registry.knows(10) && rig.registry.knows(11));
+    assert_eq!(rig.registry.remove_expired(rig.now), RemovedCounts { processes: 1, configs: 1 });
+    assert!(!rig.registry.contains_pid(10) && rig.registry.contains_pid(11));
 }
 
 #[test]
@@ -225,20 +228,20 @@ fn what_is_forgotten_in_passing_is_counted_too() {
     rig.request(0, &[], 1);
     rig.wait(60);
     rig.poll(0, &[10]);
-    assert_eq!(rig.registry.sweep(rig.now), Forgotten { processes: 1, configs: 1 });
-    assert_eq!(rig.registry.sweep(rig.now), Forgotten::default());
+    assert_eq!(rig.registry.remove_expired(rig.now), RemovedCounts { processes: 1, configs: 1 });
+    assert_eq!(rig.registry.remove_expired(rig.now), RemovedCounts::default());
     // A config that expired and is replaced.
     rig.request(0, &[], 1);
     rig.wait(30);
     rig.request(0, &[], 1);
-    assert_eq!(rig.registry.sweep(rig.now), Forgotten { processes: 0, configs: 1 });
+    assert_eq!(rig.registry.remove_expired(rig.now), RemovedCounts { processes: 0, configs: 1 });
     // Room that was made for a new process.
-    let mut rig = rig_with(Limits { processes: 1, ..limits() });
+    let mut rig = rig_with(RegistryLimits { max_processes: 1, ..limits() });
     rig.poll(0, &[10]);
     rig.request(0, &[], 1);
     rig.wait(60);
     rig.poll(0, &[11]);
-    assert_eq!(rig.registry.sweep(rig.now), Forgotten { processes: 1, configs: 1 });
+    assert_eq!(rig.registry.remove_expired(rig.now), RemovedCounts { processes: 1, configs: 1 });
 }
 
 #[test]
@@ -247,9 +250,9 @@ fn fault_05_a_process_that_ended_is_gone_with_all_its_jobs() {
     rig.poll(0, &[10]);
     rig.poll(1, &[10]);
     rig.request(0, &[], 1);
-    assert_eq!(rig.registry.gone(10), Forgotten { processes: 2, configs: 1 });
+    assert_eq!(rig.registry.remove_process(10), RemovedCounts { processes: 2, configs: 1 });
     assert_eq!(rig.request(0, &[], 1).matched, [0; 0]);
-    assert_eq!(rig.registry.gone(10), Forgotten::default());
+    assert_eq!(rig.registry.remove_process(10), RemovedCounts::default());
 }
 
 #[test]
@@ -269,20 +272,20 @@ fn idle(pid: i32) -> Status {
 #[test]
 fn fault_06_status_is_kept_per_process_and_goes_with_it() {
     let mut rig = rig();
-    assert_eq!(rig.registry.status(rig.now).nputrace, Some(FunctionState::Uninitialized));
-    rig.report(Function::Trace, 1, State::Running, (7, 5, 9));
-    rig.report(Function::Trace, 2, State::Idle, (8, -1, -1));
-    rig.report(Function::Monitor, 2, State::Idle, (-1, -1, -1));
-    let status = rig.registry.status(rig.now);
+    assert_eq!(rig.registry.aggregate_status(rig.now).nputrace, Some(FunctionState::Uninitialized));
+    rig.report(ProfilerFunction::Trace, 1, State::Running, (7, 5, 9));
+    rig.report(ProfilerFunction::Trace, 2, State::Idle, (8, -1, -1));
+    rig.report(ProfilerFunction::Monitor, 2, State::Idle, (-1, -1, -1));
+    let status = rig.registry.aggregate_status(rig.now);
     assert_eq!(status.nputrace, Some(FunctionState::Running), "the last writer does not win");
     assert_eq!((status.current_step, status.start_step, status.stop_step), (Some(7), Some(5), Some(9)));
     assert_eq!(status.npumonitor, Some(FunctionState::Idle));
-    rig.registry.gone(1);
-    let status = rig.registry.status(rig.now);
+    rig.registry.remove_process(1);
+    let status = rig.registry.aggregate_status(rig.now);
     assert_eq!(status.nputrace, Some(FunctionState::Idle));
     assert_eq!((status.current_step, status.start_step), (Some(8), None));
-    rig.registry.gone(2);
-    assert_eq!(rig.registry.status(rig.now).current_step, Some(-1));
+    rig.registry.remove_process(2);
+    assert_eq!(rig.registry.aggregate_status(rig.now).current_step, Some(-1));
 }
 
 #[test]
@@ -298,9 +301,9 @@ fn states_add_up_to_one_word() {
     ] {
         let mut rig = rig();
         for (pid, state) in (1..).zip(states) {
-            rig.report(Function::Trace, pid, *state, (-1, -1, -1));
+            rig.report(ProfilerFunction::Trace, pid, *state, (-1, -1, -1));
         }
-        assert_eq!(rig.registry.status(rig.now).nputrace, Some(word), "{states:?}");
+        assert_eq!(rig.registry.aggregate_status(rig.now).nputrace, Some(word), "{states:?}");
     }
 }
 
@@ -327,8 +330,8 @@ fn commands_take_effect_by_the_rules() {
         for (t, row) in states.iter().zip(table) {
             for (m, expected) in states.iter().zip(row) {
                 let mut rig = rig();
-                rig.report(Function::Trace, 1, *t, (-1, -1, -1));
-                rig.report(Function::Monitor, 1, *m, (-1, -1, -1));
+                rig.report(ProfilerFunction::Trace, 1, *t, (-1, -1, -1));
+                rig.report(ProfilerFunction::Monitor, 1, *m, (-1, -1, -1));
                 let outcome = rig.ask(0, &[], 1, is_monitor);
                 assert_eq!(outcome.command_status, Some(expected), "{t:?} {m:?} {is_monitor}");
                 assert_eq!(outcome.triggered.is_empty(), expected != Effective);
@@ -343,7 +346,7 @@ fn processes_that_report_nothing_are_not_judged() {
     rig.poll(0, &[1]);
     let outcome = rig.request(0, &[], 1);
     assert_eq!((outcome.command_status, triggered(&outcome)), (None, vec![1]));
-    let reply = outcome.reply(false, false);
+    let reply = outcome.into_reply(false, false);
     assert_eq!(reply.command_status, None);
     assert_eq!(reply.processes_matched, Some(vec![1]));
 }
@@ -351,7 +354,7 @@ fn processes_that_report_nothing_are_not_judged() {
 #[test]
 fn nothing_matched_is_said_in_every_clients_words() {
     let mut rig = rig();
-    let reply = rig.request(0, &[], 1).reply(false, false);
+    let reply = rig.request(0, &[], 1).into_reply(false, false);
     let json = serde_json::to_string(&reply).unwrap();
     let expected = concat!(
         r#"{"processesMatched":[],"eventProfilersTriggered":[],"activityProfilersTriggered":[],"#,
@@ -359,7 +362,7 @@ fn nothing_matched_is_said_in_every_clients_words() {
     );
     assert_eq!(json, expected);
     rig.poll(3, &[1]);
-    let detail = rig.request(0, &[9], 1).reply(false, true).detail.unwrap();
+    let detail = rig.request(0, &[9], 1).into_reply(false, true).detail.unwrap();
     assert_eq!((detail.registered, detail.jobs[0].job_id, detail.jobs[0].processes), (1, 3, 1));
     assert_eq!(detail.unknown_pids, [9]);
     assert_eq!(detail.reason.as_deref(), Some("no process matches"));
@@ -368,34 +371,34 @@ fn nothing_matched_is_said_in_every_clients_words() {
 #[test]
 fn a_blocked_command_triggers_nobody_and_says_why() {
     let mut rig = rig();
-    rig.report(Function::Trace, 1, State::Idle, (-1, -1, -1));
-    rig.report(Function::Monitor, 1, State::Running, (-1, -1, -1));
-    let json = serde_json::to_string(&rig.request(0, &[], 1).reply(false, false)).unwrap();
+    rig.report(ProfilerFunction::Trace, 1, State::Idle, (-1, -1, -1));
+    rig.report(ProfilerFunction::Monitor, 1, State::Running, (-1, -1, -1));
+    let json = serde_json::to_string(&rig.request(0, &[], 1).into_reply(false, false)).unwrap();
     assert_eq!(json, r#"{"commandStatus":"ineffective"}"#);
-    let detail = rig.request(0, &[], 1).reply(false, true).detail.unwrap();
-    let reason = "in 1 of 1 matching processes npumonitor is running or nputrace is not initialised";
+    let detail = rig.request(0, &[], 1).into_reply(false, true).detail.unwrap();
+    let reason = "in 1 of 1 matching processes npumonitor is running or nputrace is not initialized";
     assert_eq!(detail.reason.as_deref(), Some(reason));
     // One that can, is triggered; the other is not.
-    rig.report(Function::Trace, 2, State::Idle, (-1, -1, -1));
-    rig.report(Function::Monitor, 2, State::Idle, (-1, -1, -1));
+    rig.report(ProfilerFunction::Trace, 2, State::Idle, (-1, -1, -1));
+    rig.report(ProfilerFunction::Monitor, 2, State::Idle, (-1, -1, -1));
     let outcome = rig.request(0, &[], 5);
     assert_eq!((outcome.command_status, triggered(&outcome)), (Some(CommandStatus::Effective), vec![2]));
 }
 
 #[test]
 fn fault_10_more_than_fifty_processes_and_a_clear_end() {
-    let mut rig = rig_with(Limits { processes: 200, ..limits() });
+    let mut rig = rig_with(RegistryLimits { max_processes: 200, ..limits() });
     for pid in 1..=200 {
         let m = Register { device: pid % 8, pid, job_id: 0 };
-        let count = rig.registry.register(rig.now, pid, &m).unwrap();
+        let count = rig.registry.register_process(rig.now, pid, &m).unwrap();
         assert_eq!(count, (pid + 7) / 8 - i32::from(pid < 8 && pid % 8 == 0), "pid {pid}");
     }
     let m = Register { device: 0, pid: 201, job_id: 0 };
-    assert_eq!(rig.registry.register(rig.now, 201, &m), Err(Refused::Full));
+    assert_eq!(rig.registry.register_process(rig.now, 201, &m), Err(RegistrationError::TableFull));
     assert_eq!(rig.request(0, &[], 1000).triggered.len(), 200);
     // The ones that fell silent make room.
     rig.wait(60);
-    assert!(rig.registry.register(rig.now, 201, &m).is_ok());
+    assert!(rig.registry.register_process(rig.now, 201, &m).is_ok());
 }
 
 #[test]
@@ -405,13 +408,13 @@ fn one_process_cannot_fill_the_table_with_jobs() {
         rig.poll(job_id, &[10]);
     }
     let m = Poll { config_type: 3, job_id: 4, pids: vec![10] };
-    assert_eq!(rig.registry.poll(rig.now, 10, &m), Err(Refused::TooManyJobs));
-    assert_eq!(rig.registry.whois(10), None, "its metrics belong to no single job");
+    assert_eq!(rig.registry.poll_config(rig.now, 10, &m), Err(RegistrationError::TooManyJobs));
+    assert_eq!(rig.registry.find_single_job(10), None, "its metrics belong to no single job");
     rig.poll(0, &[11]);
-    assert_eq!(rig.registry.whois(11), Some((0, 11)));
+    assert_eq!(rig.registry.find_single_job(11), Some((0, 11)));
 }
 
 #[test]
 fn no_config_text_is_four_bytes_long() {
-    assert!(text_for("A=1", 1).len() > 4);
+    assert!(PendingConfig::new("A=1", 1, Uptime::ZERO).text.len() > 4);
 }

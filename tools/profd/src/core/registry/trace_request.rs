@@ -1,4 +1,4 @@
-//! `setKinetOnDemandRequest`: who matches, who gets the config, and why the others do not.
+//! `setKinetOnDemandRequest`: which processes match, which of them get the config, and why the others do not.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -6,161 +6,182 @@ use common::rpc::message::{
     Busy, CommandStatus, JobCount, OnDemand, OnDemandDetail, OnDemandReply, Triggered,
 };
 
-use super::status::verdict;
-use super::{Key, Now, Pending, Process, Registry, text_for};
+use super::process::{PendingConfig, ProcessKey, RegisteredProcess, Uptime};
+use super::profiler_state::command_status;
+use super::table::Registry;
 
-/// A process says that a pid is its ancestor's.
+/// Maximum number of job ids in a detailed reply.
+const MAX_LISTED_JOBS: usize = 1024;
+
+/// A process claims that a pid is that of one of its ancestors.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Claim {
+pub(crate) struct AncestryClaim {
     pub(crate) host_pid: i32,
     pub(crate) ancestor: i32,
 }
 
-/// A request, and what was found out about it.
+/// A request for a trace or for monitoring, with its config checked and the claims of ancestry confirmed.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Order<'a> {
+pub(crate) struct TraceCommand<'a> {
     pub(crate) request: &'a OnDemand,
-    /// The config's text, checked.
+    /// The text of the checked config.
     pub(crate) config: &'a str,
     pub(crate) is_monitor: bool,
-    /// Those of [`Registry::claims`] that are true.
-    pub(crate) ancestry: &'a BTreeSet<Claim>,
+    /// Those of [`Registry::ancestry_claims`] that are true.
+    pub(crate) confirmed: &'a BTreeSet<AncestryClaim>,
 }
 
-/// What a request came to, before it is worded for a client.
+/// The result of a trace command, from which the reply is made.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(crate) struct Outcome {
-    /// Leaf pids of the processes that match.
+pub(crate) struct TraceOutcome {
+    /// Reported pids of the matching processes.
     pub(crate) matched: Vec<i32>,
     pub(crate) triggered: Vec<Triggered>,
     pub(crate) busy: Vec<Busy>,
     pub(crate) beyond_limit: Vec<i32>,
     pub(crate) unknown_pids: Vec<i32>,
-    /// Matching processes whose reported status keeps the command from taking effect.
+    /// Matching processes in which the command cannot take effect, by the status that they reported.
     pub(crate) blocked: Vec<(i32, CommandStatus)>,
-    /// The verdict; `None` when no matching process ever reported a status.
+    /// The status for all; `None` when it rests on a process that never reported one.
     pub(crate) command_status: Option<CommandStatus>,
+    /// Number of live processes of all jobs.
     registered: u64,
     jobs: Vec<JobCount>,
 }
 
-/// Most job ids that a detailed answer lists.
-const MAX_JOBS: usize = 1024;
-
 impl Registry {
-    /// Hands a config to the processes that match. `ids` gives each its trace id.
-    pub(crate) fn on_demand(&mut self, now: Now, order: &Order<'_>, ids: &mut dyn FnMut() -> u64) -> Outcome {
-        let Order { request, config, is_monitor, ancestry } = *order;
-        let mut outcome = self.survey(now, request, ancestry);
-        let mut verdicts = Vec::new();
-        for key in self.matching(now, request, ancestry) {
+    /// Makes the config pending for the processes that match. `next_trace_id` gives each its trace id.
+    pub(crate) fn trigger_processes(
+        &mut self,
+        now: Uptime,
+        command: &TraceCommand<'_>,
+        next_trace_id: &mut dyn FnMut() -> u64,
+    ) -> TraceOutcome {
+        let TraceCommand { request, config, is_monitor, confirmed } = *command;
+        let mut outcome = self.survey_processes(now, request, confirmed);
+        let mut statuses = Vec::new();
+        for key in self.matching_processes(now, request, confirmed) {
             let expiry = self.limits.config_expiry;
             let Some(process) = self.processes.get_mut(&key) else { continue };
-            outcome.matched.push(process.leaf);
-            let verdict = verdict(process.trace, process.monitor, is_monitor);
-            verdicts.push(verdict);
-            if let Some(status) = verdict.filter(|v| *v != CommandStatus::Effective) {
-                outcome.blocked.push((process.leaf, status));
-            } else if let Some(waiting) = process.waiting(now, expiry) {
+            outcome.matched.push(process.pid);
+            let status = command_status(process.trace, process.monitor, is_monitor);
+            statuses.push(status);
+            // The order decides what a process is counted as: the hardware first, then an unfetched config, then the
+            // limit of the request.
+            if let Some(status) = status.filter(|s| *s != CommandStatus::Effective) {
+                outcome.blocked.push((process.pid, status));
+            } else if let Some(pending) = process.unexpired_config(now, expiry) {
                 let since_ms =
-                    u64::try_from(now.saturating_sub(waiting.since).as_millis()).unwrap_or(u64::MAX);
-                outcome.busy.push(Busy { pid: process.leaf, since_ms });
+                    u64::try_from(now.saturating_sub(pending.since).as_millis()).unwrap_or(u64::MAX);
+                outcome.busy.push(Busy { pid: process.pid, since_ms });
             } else if outcome.triggered.len() >= request.process_limit as usize {
-                outcome.beyond_limit.push(process.leaf);
+                outcome.beyond_limit.push(process.pid);
             } else {
-                let trace_id = ids();
-                // One that has expired may still be there.
-                self.untold.configs += u64::from(process.pending.is_some());
-                process.pending = Some(Pending { text: text_for(config, trace_id), trace_id, since: now });
-                outcome.triggered.push(Triggered { pid: process.leaf, trace_id: trace_id.to_string() });
+                let trace_id = next_trace_id();
+                // An expired config that was not removed yet is replaced, and counts as expired.
+                self.unreported.configs += u64::from(process.pending.is_some());
+                process.pending = Some(PendingConfig::new(config, trace_id, now));
+                outcome.triggered.push(Triggered { pid: process.pid, trace_id: trace_id.to_string() });
             }
         }
-        outcome.command_status = overall(&verdicts);
+        outcome.command_status = combine_statuses(&statuses);
         outcome
     }
 
-    /// The claims of ancestry on which a request depends: for each process of the job that does not answer to a
-    /// requested pid itself, those requested pids that it claims as ancestors.
-    pub(crate) fn claims(&self, now: Now, request: &OnDemand) -> Vec<Claim> {
+    /// Returns the claims of ancestry that a request depends on: for each process of the job, those requested pids that
+    /// it claims as ancestors.
+    pub(crate) fn ancestry_claims(&self, now: Uptime, request: &OnDemand) -> Vec<AncestryClaim> {
         if request.all_pids() {
             return Vec::new();
         }
         let mut claims = Vec::new();
-        for (key, p) in self.live(now).filter(|(k, _)| k.job_id == request.job_id) {
-            let claimed = request.pids.iter().filter(|pid| p.claimed.contains(pid));
-            claims.extend(claimed.map(|pid| Claim { host_pid: key.host_pid, ancestor: *pid }));
+        for (key, process) in self.live_processes(now).filter(|(k, _)| k.job_id == request.job_id) {
+            let claimed = request.pids.iter().filter(|pid| process.claimed_ancestors.contains(pid));
+            claims.extend(claimed.map(|pid| AncestryClaim { host_pid: key.host_pid, ancestor: *pid }));
         }
         claims
     }
 
-    fn matching(&self, now: Now, request: &OnDemand, ancestry: &BTreeSet<Claim>) -> Vec<Key> {
-        let answers = |key: &Key, p: &Process, pid: i32| {
-            // Its own pid, in any of the name spaces that it is known in, or an ancestor's.
-            let claim = Claim { host_pid: key.host_pid, ancestor: pid };
-            pid == p.leaf || pid == key.host_pid || ancestry.contains(&claim)
+    fn matching_processes(
+        &self,
+        now: Uptime,
+        request: &OnDemand,
+        confirmed: &BTreeSet<AncestryClaim>,
+    ) -> Vec<ProcessKey> {
+        let has_pid = |key: &ProcessKey, process: &RegisteredProcess, pid: i32| {
+            // Its own pid, in its namespace or in the daemon's, or that of a confirmed ancestor.
+            let claim = AncestryClaim { host_pid: key.host_pid, ancestor: pid };
+            pid == process.pid || pid == key.host_pid || confirmed.contains(&claim)
         };
-        let wanted = |key: &Key, p: &Process| {
+        let matches = |key: &ProcessKey, process: &RegisteredProcess| {
             key.job_id == request.job_id
-                && (request.all_pids() || request.pids.iter().any(|pid| answers(key, p, *pid)))
+                && (request.all_pids() || request.pids.iter().any(|pid| has_pid(key, process, *pid)))
         };
-        self.live(now).filter(|(k, p)| wanted(k, p)).map(|(k, _)| *k).collect()
+        self.live_processes(now).filter(|(key, p)| matches(key, p)).map(|(key, _)| *key).collect()
     }
 
-    /// What there is, and which requested pids are not among it.
-    fn survey(&self, now: Now, request: &OnDemand, ancestry: &BTreeSet<Claim>) -> Outcome {
+    /// Counts the registered processes by job, and finds the requested pids that none of them has.
+    fn survey_processes(
+        &self,
+        now: Uptime,
+        request: &OnDemand,
+        confirmed: &BTreeSet<AncestryClaim>,
+    ) -> TraceOutcome {
         let mut jobs: BTreeMap<i64, u64> = BTreeMap::new();
-        let mut known: BTreeSet<i32> = ancestry.iter().map(|claim| claim.ancestor).collect();
-        for (key, p) in self.live(now) {
+        let mut known: BTreeSet<i32> = confirmed.iter().map(|claim| claim.ancestor).collect();
+        for (key, process) in self.live_processes(now) {
             *jobs.entry(key.job_id).or_default() += 1;
             if key.job_id == request.job_id {
-                known.extend([p.leaf, key.host_pid]);
+                known.extend([process.pid, key.host_pid]);
             }
         }
-        let asked = if request.all_pids() { &[] } else { request.pids.as_slice() };
-        let count = |(job_id, processes)| JobCount { job_id, processes };
-        Outcome {
+        let requested = if request.all_pids() { &[] } else { request.pids.as_slice() };
+        let to_count = |(job_id, processes)| JobCount { job_id, processes };
+        TraceOutcome {
             registered: jobs.values().sum(),
-            unknown_pids: asked.iter().filter(|pid| !known.contains(pid)).copied().collect(),
-            jobs: jobs.into_iter().take(MAX_JOBS).map(count).collect(),
-            ..Outcome::default()
+            unknown_pids: requested.iter().filter(|pid| !known.contains(pid)).copied().collect(),
+            jobs: jobs.into_iter().take(MAX_LISTED_JOBS).map(to_count).collect(),
+            ..TraceOutcome::default()
         }
     }
 }
 
-/// One word for all: the command is effective if any matching process takes it.
-fn overall(verdicts: &[Option<CommandStatus>]) -> Option<CommandStatus> {
-    let has = |status| verdicts.contains(&Some(status));
-    match verdicts {
+/// Combines the statuses of the matching processes: the command is effective if it is in any of them.
+fn combine_statuses(statuses: &[Option<CommandStatus>]) -> Option<CommandStatus> {
+    let any = |status| statuses.contains(&Some(status));
+    match statuses {
         [] => Some(CommandStatus::Ineffective),
-        _ if has(CommandStatus::Effective) => Some(CommandStatus::Effective),
-        // A process that has no say takes it; the verdict of the others does not stand for it.
-        _ if verdicts.contains(&None) => None,
-        _ if has(CommandStatus::Unknown) => Some(CommandStatus::Unknown),
+        _ if any(CommandStatus::Effective) => Some(CommandStatus::Effective),
+        // A process that reports no status gets the config; the statuses of the others do not apply to it.
+        _ if statuses.contains(&None) => None,
+        _ if any(CommandStatus::Unknown) => Some(CommandStatus::Unknown),
         _ => Some(CommandStatus::Ineffective),
     }
 }
 
-impl Outcome {
-    /// Words it for a client. Existing msMonitor clients take the presence of the lists for success, so they are
-    /// left out when processes matched and none may be triggered; when nothing matched, the empty lists are
-    /// what makes clients of both kinds say so.
-    pub(crate) fn reply(self, is_monitor: bool, extended: bool) -> OnDemandReply {
-        let refused = self.command_status.is_some_and(|s| s != CommandStatus::Effective);
-        let lists = extended || !refused || self.matched.is_empty();
-        let list = |pids: Vec<i64>| lists.then_some(pids);
+impl TraceOutcome {
+    /// Makes the reply to a client.
+    ///
+    /// Existing msMonitor clients (b942bf5) take the presence of the lists for success, so the lists are left out when
+    /// processes matched and the command is not effective. When no process matched, both kinds of clients report that
+    /// from the empty lists.
+    pub(crate) fn into_reply(self, is_monitor: bool, extended: bool) -> OnDemandReply {
+        let is_declined = self.command_status.is_some_and(|s| s != CommandStatus::Effective);
+        let has_lists = extended || !is_declined || self.matched.is_empty();
+        let list = |pids: Vec<i64>| has_lists.then_some(pids);
         OnDemandReply {
             processes_matched: list(self.matched.iter().map(|p| i64::from(*p)).collect()),
             event_profilers_triggered: list(Vec::new()),
             activity_profilers_triggered: list(self.triggered.iter().map(|t| t.pid.into()).collect()),
-            event_profilers_busy: lists.then_some(0),
-            activity_profilers_busy: lists.then_some(i64::try_from(self.busy.len()).unwrap_or(i64::MAX)),
+            event_profilers_busy: has_lists.then_some(0),
+            activity_profilers_busy: has_lists.then_some(i64::try_from(self.busy.len()).unwrap_or(i64::MAX)),
             command_status: self.command_status,
-            detail: extended.then(|| self.detail(is_monitor)),
+            detail: extended.then(|| self.into_detail(is_monitor)),
         }
     }
 
-    fn detail(self, is_monitor: bool) -> OnDemandDetail {
-        let reason = self.reason(is_monitor);
+    fn into_detail(self, is_monitor: bool) -> OnDemandDetail {
+        let reason = self.explain(is_monitor);
         OnDemandDetail {
             registered: self.registered,
             jobs: self.jobs,
@@ -172,20 +193,20 @@ impl Outcome {
         }
     }
 
-    /// Why not every matching process was triggered, or why none matched.
-    fn reason(&self, is_monitor: bool) -> Option<String> {
+    /// Explains why no process matched, or why some matching processes did not get the config.
+    fn explain(&self, is_monitor: bool) -> Option<String> {
         if self.matched.is_empty() {
-            let nobody = if self.registered == 0 { "no process is registered" } else { "no process matches" };
-            return Some(nobody.to_owned());
+            let reason = if self.registered == 0 { "no process is registered" } else { "no process matches" };
+            return Some(reason.to_owned());
         }
         let first = self.blocked.first()?.1;
-        let why = match (is_monitor, first) {
-            (true, CommandStatus::Ineffective) => "nputrace is running or npumonitor is not initialised",
-            (false, CommandStatus::Ineffective) => "npumonitor is running or nputrace is not initialised",
-            (true, _) => "the state of nputrace is not known",
-            (false, _) => "the state of npumonitor is not known",
+        let reason = match (is_monitor, first) {
+            (true, CommandStatus::Ineffective) => "nputrace is running or npumonitor is not initialized",
+            (false, CommandStatus::Ineffective) => "npumonitor is running or nputrace is not initialized",
+            (true, _) => "the state of nputrace is unknown",
+            (false, _) => "the state of npumonitor is unknown",
         };
-        let (n, all) = (self.blocked.len(), self.matched.len());
-        Some(format!("in {n} of {all} matching processes {why}"))
+        let (blocked, matched) = (self.blocked.len(), self.matched.len());
+        Some(format!("in {blocked} of {matched} matching processes {reason}"))
     }
 }

@@ -1,0 +1,205 @@
+//! The running daemon: its sockets, and the threads and tasks that serve them.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use common::fsat;
+use common::out::Verbosity;
+use common::policy::Class;
+use common::record::profd::{Ready, Summary};
+use tokio::net::TcpListener;
+use tokio::runtime::Runtime;
+use tokio::task::JoinHandle;
+use tokio::time::sleep;
+
+use crate::certs::ServerCertificates;
+use crate::core::registry::Registry;
+use crate::counters::Counters;
+use crate::ipc::sockets::{BoundSocket, bind_sockets};
+use crate::ipc::start_ipc;
+use crate::log::DaemonLog;
+use crate::plan::{DaemonPlan, MetricTarget};
+use crate::rpc::context::RpcContext;
+use crate::rpc::listen::bind_listeners;
+use crate::rpc::server::run_server;
+use crate::shutdown::{DaemonPhase, ShutdownTrigger, ShutdownWatch, shutdown_channel};
+use crate::sink::jsonl::JsonLinesSink;
+use crate::sink::stream::StreamSink;
+use crate::sink::{MetricQueue, MetricSink, SinkThread, start_sinks};
+use crate::state::DaemonState;
+
+/// How long the metric thread may take to write what it holds when the daemon stops, unless the drain timeout is longer.
+const FLUSH_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long it may take after the second signal to stop.
+const SHORT_FLUSH_TIMEOUT: Duration = Duration::from_millis(250);
+/// How long the log may take to write its last lines.
+const LOG_FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// Everything that is bound, before anything is served.
+pub(crate) struct BoundDaemon {
+    pub(crate) listeners: Vec<TcpListener>,
+    pub(crate) sockets: Vec<BoundSocket>,
+}
+
+impl BoundDaemon {
+    /// Binds all listeners and sockets, and creates the metric directory.
+    ///
+    /// # Errors
+    /// The first one that cannot be bound. Those bound before are released again.
+    pub(crate) fn bind(plan: &DaemonPlan, runtime: &Runtime) -> anyhow::Result<Self> {
+        let guard = runtime.enter();
+        let listeners = bind_listeners(&plan.listen, plan.port)?;
+        drop(guard);
+        let sockets = bind_sockets(&plan.places)?;
+        if let Some(MetricTarget::Files(files)) = &plan.metrics
+            && !files.dir.exists()
+        {
+            let dir = &files.dir;
+            fsat::create_dir(dir, Class::LogDir.max()).with_context(|| dir.display().to_string())?;
+        }
+        Ok(Self { listeners, sockets })
+    }
+
+    /// Makes the record that says where the daemon listens.
+    pub(crate) fn ready_record(&self, plan: &DaemonPlan) -> anyhow::Result<Ready> {
+        let address = |l: &TcpListener| l.local_addr().map(|a| a.to_string());
+        Ok(Ready {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            pid: rustix::process::getpid().as_raw_nonzero().get(),
+            addresses: self.listeners.iter().map(address).collect::<Result<_, _>>()?,
+            tls: plan.tls.is_some(),
+            sockets: self.sockets.iter().map(|s| s.name.clone()).collect(),
+            metric_log_dir: match &plan.metrics {
+                Some(MetricTarget::Files(files)) => Some(files.dir.display().to_string()),
+                _ => None,
+            },
+        })
+    }
+}
+
+/// The running daemon.
+pub(crate) struct RunningDaemon {
+    pub(crate) state: Arc<DaemonState>,
+    pub(crate) trigger: Arc<ShutdownTrigger>,
+    pub(crate) shutdown: ShutdownWatch,
+    rpc: JoinHandle<()>,
+    ipc: Option<std::thread::JoinHandle<()>>,
+    sinks: Option<SinkThread>,
+    flush_timeout: Duration,
+}
+
+/// The end of the daemon.
+#[derive(Debug)]
+pub(crate) struct DaemonEnd {
+    pub(crate) summary: Summary,
+    /// False when a sink stalls: nothing more should be written to where it writes.
+    pub(crate) sinks_finished: bool,
+}
+
+impl RunningDaemon {
+    /// Serves everything that is bound, until [`Self::trigger`] is advanced.
+    ///
+    /// # Errors
+    /// A thread cannot be started, or the system is out of descriptors.
+    pub(crate) fn start(
+        plan: &DaemonPlan,
+        bound: BoundDaemon,
+        certs: Option<Arc<ServerCertificates>>,
+        runtime: &Runtime,
+        verbosity: Verbosity,
+    ) -> anyhow::Result<Self> {
+        let counters: Arc<Counters> = Arc::default();
+        let log = DaemonLog::start(verbosity, counters.clone())?;
+        let (metrics, sinks) = start_metric_sink(plan, &counters, &log)?.unzip();
+        let registry = Registry::new(plan.registry);
+        let (trigger, shutdown) = shutdown_channel();
+        let state = Arc::new(DaemonState::new(registry, counters, log, shutdown.clone())?);
+        let ipc = if bound.sockets.is_empty() {
+            None
+        } else {
+            Some(start_ipc(bound.sockets, plan.ipc.clone(), metrics, state.clone(), shutdown.clone())?)
+        };
+        let context = RpcContext {
+            state: state.clone(),
+            certs,
+            output_roots: plan.output_roots.clone(),
+            limits: plan.server,
+            shutdown: shutdown.clone(),
+        };
+        let rpc = runtime.spawn(run_server(bound.listeners, context));
+        let flush_timeout = FLUSH_TIMEOUT.max(plan.server.drain);
+        Ok(Self { state, trigger: Arc::new(trigger), shutdown, rpc, ipc, sinks, flush_timeout })
+    }
+
+    /// Waits until every part has ended, and sums up. The phase must be past [`DaemonPhase::Serving`].
+    pub(crate) fn finish(mut self, runtime: &Runtime) -> DaemonEnd {
+        let log = self.state.log.clone();
+        runtime.block_on(async {
+            let _ = self.rpc.await;
+        });
+        // The process side goes on until accepted configs are fetched, and removes its socket files at its end.
+        self.trigger.advance(DaemonPhase::Answered);
+        if let Some(ipc) = self.ipc.take() {
+            let _ = ipc.join();
+        }
+        let pending = self.state.registry().count_pending(self.state.uptime());
+        if pending > 0 {
+            log.warning("ipc", format_args!("{pending} configs were not fetched and are dropped"));
+        }
+        // The sinks end when their last queue is dropped, which the process side held.
+        let sinks_finished = self.sinks.take().is_none_or(|sinks| {
+            runtime.block_on(wait_for_sinks(sinks, self.flush_timeout, self.shutdown.clone()))
+        });
+        if !sinks_finished {
+            log.error("metrics", "timeout: some metrics were not written");
+        }
+        let summary = summarize(&self.state.counters);
+        let (requests, delivered) = (summary.requests, summary.configs_delivered);
+        log.notice(
+            "rpc",
+            format_args!("stopped after {requests} requests and {delivered} delivered configs"),
+        );
+        log.flush(LOG_FLUSH_TIMEOUT);
+        DaemonEnd { summary, sinks_finished }
+    }
+}
+
+fn summarize(counters: &Counters) -> Summary {
+    Summary {
+        requests: counters.rpc_requests.get(),
+        configs_delivered: counters.configs_delivered.get(),
+        metrics_recorded: counters.metrics_recorded.get(),
+        metrics_dropped: counters.metrics_received.get().saturating_sub(counters.metrics_recorded.get()),
+        errors: counters.log_errors.get(),
+    }
+}
+
+/// Returns whether the sinks ended within the timeout, which is short after the second signal to stop.
+async fn wait_for_sinks(sinks: SinkThread, flush_timeout: Duration, mut shutdown: ShutdownWatch) -> bool {
+    let short_timeout = async {
+        shutdown.reached(DaemonPhase::Stopping).await;
+        sleep(SHORT_FLUSH_TIMEOUT).await;
+    };
+    tokio::select! {
+        biased;
+        () = sinks.finished() => true,
+        () = sleep(flush_timeout) => false,
+        () = short_timeout => false,
+    }
+}
+
+fn start_metric_sink(
+    plan: &DaemonPlan,
+    counters: &Arc<Counters>,
+    log: &DaemonLog,
+) -> anyhow::Result<Option<(MetricQueue, SinkThread)>> {
+    let sink: Box<dyn MetricSink> = match &plan.metrics {
+        None => return Ok(None),
+        Some(MetricTarget::Files(files)) => {
+            Box::new(JsonLinesSink::new(files.clone(), counters.clone(), log.clone()))
+        }
+        Some(MetricTarget::Stdout) => Box::new(StreamSink::to_stdout(counters.clone(), log.clone())?),
+    };
+    Ok(Some(start_sinks(vec![sink], plan.metric_queue_length, counters.clone(), log.clone())?))
+}
