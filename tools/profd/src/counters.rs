@@ -1,5 +1,5 @@
-//! Counters since the daemon started: what was served, and what was refused, by cause. `getStatus` with
-//! `extended` shows them.
+//! Counters since the start of the daemon: what was served, and what was rejected or declined, by cause. A detailed
+//! `getStatus` returns them.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -24,14 +24,14 @@ impl Counter {
 
 macro_rules! counters {
     ($($field:ident $name:literal)*) => {
-        /// All of them.
+        /// All counters of the daemon.
         #[derive(Debug, Default)]
         pub(crate) struct Counters {
             $(pub(crate) $field: Counter,)*
         }
 
         impl Counters {
-            /// Name and value of each.
+            /// Returns the name and the value of each counter.
             pub(crate) fn snapshot(&self) -> BTreeMap<String, u64> {
                 [$(($name.to_owned(), self.$field.get()),)*].into()
             }

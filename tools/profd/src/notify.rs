@@ -1,4 +1,4 @@
-//! Telling a service manager that we are ready: a newline on a descriptor (s6), a datagram (systemd).
+//! Readiness for a service manager: a newline on a descriptor (s6, notifywhenup), a datagram (systemd, sd_notify(3)).
 
 use std::ffi::OsStr;
 use std::fs::{File, OpenOptions};
@@ -9,7 +9,7 @@ use std::os::unix::net::{SocketAddr, UnixDatagram};
 
 use anyhow::Context;
 
-/// Who waits for us to be ready.
+/// Where readiness is sent.
 #[derive(Debug, Default)]
 pub(crate) struct ReadyNotifier {
     descriptor: Option<File>,
@@ -17,13 +17,13 @@ pub(crate) struct ReadyNotifier {
 }
 
 impl ReadyNotifier {
-    /// Takes the descriptor and the environment's socket.
+    /// Opens the descriptor of `--ready-fd` and the socket of `NOTIFY_SOCKET`.
     ///
     /// # Errors
-    /// They are not what they should be.
+    /// The descriptor is not open for writing, or the address of the socket is invalid.
     pub(crate) fn open(descriptor: Option<u32>, socket: Option<&OsStr>) -> anyhow::Result<Self> {
         let descriptor = descriptor
-            // Through /proc, because a bare number cannot be owned safely.
+            // Through /proc, because owning a descriptor by its number is unsafe in Rust (RFC 3128, I/O safety).
             .map(|fd| OpenOptions::new().write(true).open(format!("/proc/self/fd/{fd}")))
             .transpose()
             .context("--ready-fd")?;
@@ -32,7 +32,7 @@ impl ReadyNotifier {
         Ok(Self { descriptor, socket })
     }
 
-    /// Says it, once. Nobody listening is no reason not to serve.
+    /// Sends readiness, once. Errors are ignored: the daemon serves without a service manager, too.
     pub(crate) fn send_ready(&mut self) {
         if let Some(mut descriptor) = self.descriptor.take() {
             let _ = descriptor.write_all(b"\n");
@@ -40,7 +40,7 @@ impl ReadyNotifier {
         self.send_state(b"READY=1\n");
     }
 
-    /// Says that we are about to end.
+    /// Sends that the daemon is stopping.
     pub(crate) fn send_stopping(&self) {
         self.send_state(b"STOPPING=1\n");
     }
@@ -69,7 +69,7 @@ mod tests {
     use std::os::fd::AsRawFd;
 
     #[test]
-    fn both_ways_say_ready_once() {
+    fn readiness_is_sent_once_on_both_ways() {
         let (mut reader, writer) = io::pipe().unwrap();
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("notify");

@@ -1,4 +1,4 @@
-//! What must hold before the daemon starts: directories that nobody else can change, certificates that serve.
+//! Checks before the daemon starts: no other user can change the directories of its sockets and metrics.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -12,59 +12,59 @@ use common::policy::{Class, Mode, check_mode, check_owner};
 use crate::plan::ipc::SocketPlace;
 use crate::plan::{DaemonPlan, MetricTarget};
 
-/// Everything that speaks against starting, and what is only doubtful.
+/// Returns the findings about the directories: errors, with which the daemon must not start, and warnings.
 pub(crate) fn check_directories(plan: &DaemonPlan, uid: u32) -> Vec<Finding> {
     let mut findings = Vec::new();
     for place in &plan.places {
         match place {
             SocketPlace::Abstract(_) => {}
             SocketPlace::Home(dir) => {
-                findings.extend(socket_dir(dir, uid));
-                // Common, and no danger to a socket of mode 0600.
+                findings.extend(check_socket_dir(dir, uid));
+                // Home directories are often readable for others, which is no danger to a socket with mode 0600.
                 let loose =
                     fs::metadata(dir).ok().and_then(|m| check_mode(dir, Mode::of(m.mode()), Class::HomeDir));
                 findings.extend(loose.map(|f| Finding { severity: Severity::Warning, ..f }));
             }
-            SocketPlace::Dir(dir) => findings.extend(socket_dir(dir, uid)),
+            SocketPlace::Dir(dir) => findings.extend(check_socket_dir(dir, uid)),
         }
     }
     if let Some(MetricTarget::Files(files)) = &plan.metrics {
-        findings.extend(metric_dir(&files.dir, uid));
+        findings.extend(check_metric_dir(&files.dir, uid));
     }
     findings
 }
 
-/// Nobody else may replace a socket.
-fn socket_dir(dir: &Path, uid: u32) -> Vec<Finding> {
+/// Checks that no other user can replace a socket.
+fn check_socket_dir(dir: &Path, uid: u32) -> Vec<Finding> {
     let meta = match fs::metadata(dir) {
         Ok(meta) if meta.is_dir() => meta,
-        Ok(_) => return vec![not_a_dir(dir, "is not a directory")],
-        Err(e) => return vec![not_a_dir(dir, &e.to_string())],
+        Ok(_) => return vec![directory_finding(dir, "is not a directory")],
+        Err(e) => return vec![directory_finding(dir, &e.to_string())],
     };
     let mode = Mode::of(meta.mode());
     let shared = mode.0 & 0o022 != 0 && mode.0 & 0o1000 == 0;
     let writable = shared.then(|| {
         Finding::new("socket-dir", Severity::Error, dir)
-            .found(format!("mode {mode} lets others replace the sockets in it"))
+            .found(format!("mode {mode} allows other users to replace sockets"))
             .expected("a directory that only its owner can write")
             .fix(format!("chmod go-w {}", common::policy::shell_quote(dir)))
     });
     writable.into_iter().chain(check_owner(dir, meta.uid(), uid)).collect()
 }
 
-fn metric_dir(dir: &Path, uid: u32) -> Vec<Finding> {
+fn check_metric_dir(dir: &Path, uid: u32) -> Vec<Finding> {
     let meta = match fs::symlink_metadata(dir) {
         Ok(meta) if meta.is_dir() => meta,
-        Ok(_) => return vec![not_a_dir(dir, "is not a directory")],
-        // It is made, with the right mode.
+        Ok(_) => return vec![directory_finding(dir, "is not a directory")],
+        // It is created when everything is bound.
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Vec::new(),
-        Err(e) => return vec![not_a_dir(dir, &e.to_string())],
+        Err(e) => return vec![directory_finding(dir, &e.to_string())],
     };
     let mode = Mode::of(meta.mode());
     let mut findings: Vec<_> = check_mode(dir, mode, Class::LogDir).into_iter().collect();
     findings.extend(check_owner(dir, meta.uid(), uid));
     if mode.0 & 0o1000 != 0 {
-        // A place like /tmp is right as it is, only not for this.
+        // The mode of a directory like /tmp must not be changed.
         findings
             .iter_mut()
             .for_each(|f| "give --metric-log-dir a directory of its own".clone_into(&mut f.fix));
@@ -80,14 +80,14 @@ fn metric_dir(dir: &Path, uid: u32) -> Vec<Finding> {
     findings
 }
 
-fn not_a_dir(dir: &Path, found: &str) -> Finding {
+fn directory_finding(dir: &Path, found: &str) -> Finding {
     Finding::new("directory", Severity::Error, dir)
         .found(found)
         .expected("a directory")
         .fix(format!("mkdir -m 0750 {}", common::policy::shell_quote(dir)))
 }
 
-/// One line for each finding. Failed if one of them is an error.
+/// Prints each finding. Returns [`Exit::Failed`] if one of them is an error.
 pub(crate) fn print_findings(findings: &[Finding], out: &Out) -> Exit {
     let mut exit = Exit::Ok;
     for finding in findings {
@@ -119,26 +119,29 @@ mod tests {
     }
 
     #[test]
-    fn a_metric_directory_that_others_can_write_is_refused() {
+    fn a_metric_directory_that_others_can_write_is_rejected() {
         for (mode, expected) in
             [(0o777, vec!["mode"]), (0o755, vec!["mode"]), (0o750, vec![]), (0o700, vec![])]
         {
             let (dir, uid) = with_mode(mode);
-            assert_eq!(rules(&metric_dir(dir.path(), uid)), expected, "{mode:o}");
+            assert_eq!(rules(&check_metric_dir(dir.path(), uid)), expected, "{mode:o}");
         }
         let (dir, uid) = with_mode(0o700);
-        assert_eq!(rules(&metric_dir(dir.path(), uid + 1)), if uid == 0 { vec![] } else { vec!["owner"] });
-        assert_eq!(rules(&metric_dir(&dir.path().join("new"), uid)), [""; 0]);
+        assert_eq!(
+            rules(&check_metric_dir(dir.path(), uid + 1)),
+            if uid == 0 { vec![] } else { vec!["owner"] }
+        );
+        assert_eq!(rules(&check_metric_dir(&dir.path().join("new"), uid)), [""; 0]);
         std::os::unix::fs::symlink(dir.path(), dir.path().join("link")).unwrap();
-        assert_eq!(rules(&metric_dir(&dir.path().join("link"), uid)), ["directory"]);
+        assert_eq!(rules(&check_metric_dir(&dir.path().join("link"), uid)), ["directory"]);
     }
 
     #[test]
-    fn a_socket_directory_that_others_can_write_is_refused() {
+    fn a_socket_directory_that_others_can_write_is_rejected() {
         for (mode, expected) in [(0o777, vec!["socket-dir"]), (0o1777, vec![]), (0o755, vec![])] {
             let (dir, uid) = with_mode(mode);
-            assert_eq!(rules(&socket_dir(dir.path(), uid)), expected, "{mode:o}");
+            assert_eq!(rules(&check_socket_dir(dir.path(), uid)), expected, "{mode:o}");
         }
-        assert_eq!(rules(&socket_dir(Path::new("/no/such/dir"), 0)), ["directory"]);
+        assert_eq!(rules(&check_socket_dir(Path::new("/no/such/dir"), 0)), ["directory"]);
     }
 }

@@ -4,7 +4,7 @@
 //! effects. [`crate::rpc::dispatch`] looks up the facts, encodes the reply and performs the effects. Messages of
 //! processes are handled by the [`registry`] directly.
 
-pub(crate) mod answer;
 pub(crate) mod handler;
+pub(crate) mod outcome;
 pub(crate) mod output_roots;
 pub(crate) mod registry;

@@ -1,4 +1,4 @@
-//! Which sockets the fabric listens on: every vintage of process looks for the daemon somewhere else.
+//! Binds the sockets for training processes.
 
 use std::io::{self, ErrorKind};
 
@@ -9,26 +9,27 @@ use common::policy::Class;
 
 use crate::plan::ipc::SocketPlace;
 
-/// A socket that is bound.
+/// A bound socket.
 #[derive(Debug)]
 pub(crate) struct BoundSocket {
     pub(crate) socket: Socket,
     pub(crate) name: String,
-    /// Whether `ctxt` is answered here. Processes that use the socket in the home directory never read that
-    /// answer: it would be taken for the answer to their first poll, and every config would come a poll late.
+    /// Whether `ctxt` gets a reply here. Processes that use the socket in the home directory (msMonitor b942bf5) do not
+    /// read that reply before they poll: they would take it for the reply to the first poll, and every config would
+    /// arrive one poll late.
     pub(crate) replies_to_registration: bool,
 }
 
-/// Binds all of them, or none: what was bound is released again.
+/// Binds all sockets, or none.
 ///
 /// # Errors
-/// The first one that cannot be bound; a daemon that serves only some of its processes is worse than none.
+/// The first one that cannot be bound, so that no daemon runs that serves only some of its processes.
 pub(crate) fn bind_sockets(places: &[SocketPlace]) -> anyhow::Result<Vec<BoundSocket>> {
     let mut bound = Vec::new();
     for place in places {
         let (control, data) = place.addresses();
         for address in [control, data] {
-            // Whoever may write to it speaks to the daemon: as private as a key.
+            // Who may write to the socket may send to the daemon, so it has the mode of a private key.
             let socket = Socket::bind(&address, Class::KeyFile.max()).map_err(explain_in_use);
             let hint = socket.as_ref().err().map(|e| suggest_remedy(e, place)).unwrap_or_default();
             let socket = socket.with_context(|| address.to_string()).hint(hint)?;
@@ -39,11 +40,11 @@ pub(crate) fn bind_sockets(places: &[SocketPlace]) -> anyhow::Result<Vec<BoundSo
     Ok(bound)
 }
 
-/// What the operator can do about a socket that cannot be bound.
+/// Suggests what to do about a socket that cannot be bound.
 fn suggest_remedy(error: &io::Error, place: &SocketPlace) -> String {
     let first = match error.kind() {
         ErrorKind::AddrInUse => "stop the other daemon",
-        // The whole path of a socket has 107 bytes.
+        // The path of a socket has at most 107 bytes (unix(7), sun_path).
         ErrorKind::InvalidInput | ErrorKind::InvalidFilename => "choose a directory with a shorter path",
         ErrorKind::PermissionDenied => "let this user write to the directory",
         ErrorKind::NotFound => "make the directory",
@@ -52,7 +53,7 @@ fn suggest_remedy(error: &io::Error, place: &SocketPlace) -> String {
     format!("{first}, or leave `{}` out of --ipc", place.option_word())
 }
 
-/// Says what a taken abstract name means; the system's words do not.
+/// Replaces the system's text for an abstract name that is in use, which does not name the cause.
 fn explain_in_use(error: io::Error) -> io::Error {
     let bare = error.kind() == io::ErrorKind::AddrInUse && error.raw_os_error().is_some();
     if bare { io::Error::new(error.kind(), "another process listens on this socket") } else { error }
@@ -64,7 +65,7 @@ mod tests {
     use std::path::PathBuf;
 
     #[test]
-    fn all_or_none() {
+    fn all_sockets_are_bound_or_none() {
         let dir = tempfile::tempdir().unwrap();
         let taken = dir.path().join("b");
         std::fs::create_dir(&taken).unwrap();
@@ -80,14 +81,14 @@ mod tests {
     }
 
     #[test]
-    fn a_taken_abstract_name_is_told_in_words() {
+    fn an_abstract_name_in_use_is_explained() {
         let place = [SocketPlace::Abstract(format!("profd-test-{}", std::process::id()))];
         let _first = bind_sockets(&place).unwrap();
         let e = format!("{:#}", bind_sockets(&place).unwrap_err());
         assert!(e.ends_with(": another process listens on this socket"), "{e}");
     }
     #[test]
-    fn hints_fit_what_went_wrong() {
+    fn hints_fit_the_error() {
         let dir = tempfile::tempdir().unwrap();
         let hint = |dir: PathBuf| {
             let e = bind_sockets(&[SocketPlace::Dir(dir)]).unwrap_err();

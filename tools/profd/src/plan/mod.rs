@@ -20,20 +20,20 @@ use flags::{DaemonFlags, DaemonLimitFlags, IpcChoice, NO_CERTS};
 use ipc::{AllowedUsers, DEFAULT_ABSTRACT_NAME, IpcPlan, SocketPlace};
 use limits::{ConnectionLimits, PoolLimits, RequestLimits, ServerLimits};
 
-/// Most jobs under which one process may appear: two profilers may name different ones.
+/// Maximum number of jobs of one process: its profilers may name different ones.
 const JOBS_PER_PROCESS: usize = 4;
 
-/// Where the surroundings matter.
+/// What the plan depends on beside the options.
 #[derive(Clone, Debug)]
 pub(crate) struct HostEnvironment {
     pub(crate) uid: u32,
-    /// The home directory of the user, as the password file has it.
+    /// The home directory of the user.
     pub(crate) home: Option<PathBuf>,
     /// The value of [`SOCKET_DIR_VAR`].
     pub(crate) socket_dir: Option<OsString>,
 }
 
-/// The plan.
+/// The validated plan of the daemon.
 #[derive(Debug)]
 pub(crate) struct DaemonPlan {
     pub(crate) listen: Vec<ListenAddress>,
@@ -48,7 +48,7 @@ pub(crate) struct DaemonPlan {
     pub(crate) metric_queue_length: usize,
     pub(crate) output_roots: OutputRoots,
     pub(crate) ready_fd: Option<u32>,
-    /// Said at start-up.
+    /// Subject and text of each warning that is printed at the start.
     pub(crate) warnings: Vec<(&'static str, String)>,
 }
 
@@ -66,11 +66,11 @@ pub(crate) struct MetricFilePlan {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct ListenAddress {
     pub(crate) address: IpAddr,
-    /// Not asked for, so it may be missing on this host.
+    /// Whether the host may lack it, because no option names it.
     pub(crate) optional: bool,
 }
 
-/// Mutual TLS.
+/// How mutual TLS is set up.
 #[derive(Clone, Debug)]
 pub(crate) struct TlsPlan {
     pub(crate) dir: PathBuf,
@@ -78,7 +78,7 @@ pub(crate) struct TlsPlan {
     pub(crate) passphrase_file: Option<PathBuf>,
 }
 
-/// Where metrics go.
+/// Where metrics are written.
 #[derive(Clone, Debug)]
 pub(crate) enum MetricTarget {
     Files(MetricFilePlan),
@@ -86,28 +86,31 @@ pub(crate) enum MetricTarget {
 }
 
 impl DaemonPlan {
-    /// Makes a plan of the flags.
+    /// Validates the options and makes a plan of them.
     ///
     /// # Errors
-    /// What does not go together.
-    pub(crate) fn new(flags: DaemonFlags, around: &HostEnvironment) -> anyhow::Result<Self> {
+    /// An option is invalid, or options contradict each other.
+    pub(crate) fn new(flags: DaemonFlags, environment: &HostEnvironment) -> anyhow::Result<Self> {
         let mut warnings = Vec::new();
         for flag in &flags.foreign_flag {
-            warnings.push(("options", crate::plan::gflags::judge(flag)?));
+            warnings.push(("options", crate::plan::gflags::check_foreign_flag(flag)?));
         }
-        let tls = tls(&flags)?;
-        let listen = listen(&flags);
+        let tls = plan_tls(&flags)?;
+        let listen = plan_listeners(&flags);
         if tls.is_none() {
-            warnings.push(("rpc", plain_warning(&flags, &listen)?));
+            warnings.push(("rpc", warn_about_plain_tcp(&flags, &listen)?));
         }
-        if around.uid == 0 {
-            let text = "runs as root: use an account that owns nothing but the training jobs";
+        if environment.uid == 0 {
+            let text = "running as root: use an account that owns only the training jobs";
             warnings.push(("account", text.to_owned()));
         }
-        let places =
-            if flags.enable_ipc_monitor { places(&flags, around, &mut warnings)? } else { Vec::new() };
+        let places = if flags.enable_ipc_monitor {
+            plan_places(&flags, environment, &mut warnings)?
+        } else {
+            Vec::new()
+        };
         if places.is_empty() {
-            let text = "off, so no process can be traced (--enable-ipc-monitor)";
+            let text = "disabled, so no process can be traced (--enable-ipc-monitor)";
             warnings.push(("ipc", text.to_owned()));
         }
         let DaemonLimitFlags { keep_alive, max_processes, .. } = flags.limits;
@@ -117,7 +120,7 @@ impl DaemonPlan {
             tls,
             places,
             ipc: IpcPlan {
-                users: AllowedUsers::new(around.uid, flags.allow_uid.clone()),
+                users: AllowedUsers::new(environment.uid, flags.allow_uid.clone()),
                 max_senders: max_processes,
                 keep_alive,
                 drain: flags.limits.drain_timeout,
@@ -128,8 +131,8 @@ impl DaemonPlan {
                 keep_alive,
                 config_expiry: flags.limits.config_expiry,
             },
-            server: server_limits(&flags.limits)?,
-            metrics: metrics(&flags),
+            server: plan_server_limits(&flags.limits)?,
+            metrics: plan_metrics(&flags),
             metric_queue_length: flags.limits.metric_queue,
             output_roots: OutputRoots::new(flags.output_root)?,
             ready_fd: flags.ready_fd,
@@ -138,12 +141,12 @@ impl DaemonPlan {
     }
 }
 
-fn tls(flags: &DaemonFlags) -> anyhow::Result<Option<TlsPlan>> {
+fn plan_tls(flags: &DaemonFlags) -> anyhow::Result<Option<TlsPlan>> {
     if flags.certs_dir.as_os_str() == NO_CERTS {
-        ensure!(flags.key_passphrase_file.is_none(), "--key-passphrase-file: there is no key with NO_CERTS");
+        ensure!(flags.key_passphrase_file.is_none(), "--key-passphrase-file: NO_CERTS uses no key");
         return Ok(None);
     }
-    ensure!(!flags.insecure_listen, "--insecure-listen: only NO_CERTS needs it");
+    ensure!(!flags.insecure_listen, "--insecure-listen: needed with NO_CERTS only");
     Ok(Some(TlsPlan {
         dir: flags.certs_dir.clone(),
         min: flags.tls_min,
@@ -151,7 +154,7 @@ fn tls(flags: &DaemonFlags) -> anyhow::Result<Option<TlsPlan>> {
     }))
 }
 
-fn listen(flags: &DaemonFlags) -> Vec<ListenAddress> {
+fn plan_listeners(flags: &DaemonFlags) -> Vec<ListenAddress> {
     if !flags.bind.is_empty() {
         return flags
             .bind
@@ -165,66 +168,70 @@ fn listen(flags: &DaemonFlags) -> Vec<ListenAddress> {
     ]
 }
 
-fn plain_warning(flags: &DaemonFlags, listen: &[ListenAddress]) -> anyhow::Result<String> {
+fn warn_about_plain_tcp(flags: &DaemonFlags, listen: &[ListenAddress]) -> anyhow::Result<String> {
     let open = listen.iter().find(|l| !l.address.to_canonical().is_loopback());
     match open {
         Some(l) if !flags.insecure_listen => {
-            Err(anyhow::anyhow!("--bind {}: plain TCP there lets every host that reaches it trace processes", l.address))
-                .hint("give --certs-dir a directory made by `certck mint`, or --insecure-listen if the network is yours alone")
+            Err(anyhow::anyhow!("--bind {}: with plain TCP, every host that reaches this address can trace processes", l.address))
+                .hint("use certificates (--certs-dir; `certck mint` makes them), or allow it with --insecure-listen on a private network")
         }
-        Some(_) => Ok("plain TCP on addresses that other hosts reach: whoever reaches them may trace".to_owned()),
-        None => Ok("plain TCP: every user of this host may trace".to_owned()),
+        Some(_) => Ok("plain TCP on addresses that other hosts can reach: all of them can trace processes".to_owned()),
+        None => Ok("plain TCP: every user of this host can trace processes".to_owned()),
     }
 }
 
-fn places(
+fn plan_places(
     flags: &DaemonFlags,
-    around: &HostEnvironment,
+    environment: &HostEnvironment,
     warnings: &mut Vec<(&'static str, String)>,
 ) -> anyhow::Result<Vec<SocketPlace>> {
     if !flags.ipc.is_empty() {
         let mut places = Vec::new();
         for choice in &flags.ipc {
-            let place = place(choice, around)?;
+            let place = plan_place(choice, environment)?;
             ensure!(!places.contains(&place), "--ipc: {} is given twice", place.option_word());
             places.push(place);
         }
         return Ok(places);
     }
     let mut places = vec![SocketPlace::Abstract(DEFAULT_ABSTRACT_NAME.to_owned())];
-    match &around.home {
+    match &environment.home {
         Some(home) => places.push(SocketPlace::Home(home.clone())),
-        None => {
-            warnings.push(("ipc", format!("user {} has no home directory, so no sockets there", around.uid)))
-        }
+        None => warnings.push((
+            "ipc",
+            format!(
+                "user {} has no home directory: no sockets for current msMonitor processes",
+                environment.uid
+            ),
+        )),
     }
-    if let Some(dir) = &around.socket_dir {
-        places.push(place(&IpcChoice::Dir(dir.into()), around).context(SOCKET_DIR_VAR)?);
+    if let Some(dir) = &environment.socket_dir {
+        places.push(plan_place(&IpcChoice::Dir(dir.into()), environment).context(SOCKET_DIR_VAR)?);
     }
     Ok(places)
 }
 
-fn place(choice: &IpcChoice, around: &HostEnvironment) -> anyhow::Result<SocketPlace> {
+fn plan_place(choice: &IpcChoice, environment: &HostEnvironment) -> anyhow::Result<SocketPlace> {
     Ok(match choice {
         IpcChoice::Abstract(name) => {
             SocketPlace::Abstract(name.clone().unwrap_or_else(|| DEFAULT_ABSTRACT_NAME.to_owned()))
         }
-        IpcChoice::Home(Some(dir)) => SocketPlace::Home(absolute(dir)?),
-        IpcChoice::Home(None) => match &around.home {
+        IpcChoice::Home(Some(dir)) => SocketPlace::Home(require_absolute(dir)?),
+        IpcChoice::Home(None) => match &environment.home {
             Some(home) => SocketPlace::Home(home.clone()),
-            None => bail!("--ipc home: user {} has no home directory", around.uid),
+            None => bail!("--ipc home: user {} has no home directory", environment.uid),
         },
-        IpcChoice::Dir(dir) => SocketPlace::Dir(absolute(dir)?),
+        IpcChoice::Dir(dir) => SocketPlace::Dir(require_absolute(dir)?),
     })
 }
 
-/// Processes look for a socket from their own working directory.
-fn absolute(dir: &Path) -> anyhow::Result<PathBuf> {
+/// Rejects a relative directory: processes would resolve it from their own working directories.
+fn require_absolute(dir: &Path) -> anyhow::Result<PathBuf> {
     ensure!(dir.is_absolute(), "{}: not an absolute path", dir.display());
     Ok(dir.to_owned())
 }
 
-fn server_limits(flags: &DaemonLimitFlags) -> anyhow::Result<ServerLimits> {
+fn plan_server_limits(flags: &DaemonLimitFlags) -> anyhow::Result<ServerLimits> {
     let request = usize::try_from(flags.max_request).ok().filter(|n| (64..=1 << 24).contains(n));
     Ok(ServerLimits {
         connections: ConnectionLimits {
@@ -248,7 +255,7 @@ fn server_limits(flags: &DaemonLimitFlags) -> anyhow::Result<ServerLimits> {
     })
 }
 
-fn metrics(flags: &DaemonFlags) -> Option<MetricTarget> {
+fn plan_metrics(flags: &DaemonFlags) -> Option<MetricTarget> {
     match &flags.metric_log_dir {
         Some(dir) => Some(MetricTarget::Files(MetricFilePlan {
             dir: dir.clone(),
@@ -273,8 +280,8 @@ mod tests {
     fn plan(args: &[&str]) -> Result<DaemonPlan, String> {
         let args = std::iter::once("profd").chain(args.iter().copied());
         let flags = Test::try_parse_from(args).map_err(|e| e.to_string())?.flags;
-        let around = HostEnvironment { uid: 1000, home: Some("/home/ai".into()), socket_dir: None };
-        DaemonPlan::new(flags, &around).map_err(|e| format!("{e:#}"))
+        let environment = HostEnvironment { uid: 1000, home: Some("/home/ai".into()), socket_dir: None };
+        DaemonPlan::new(flags, &environment).map_err(|e| format!("{e:#}"))
     }
 
     #[test]
@@ -283,14 +290,14 @@ mod tests {
         assert!(p.listen.iter().all(|l| l.address.is_loopback()));
         assert_eq!(p.port, 1778);
         let e = plan(&["--certs-dir=NO_CERTS", "--bind=0.0.0.0"]).unwrap_err();
-        assert!(e.starts_with("--bind 0.0.0.0: plain TCP"), "{e}");
+        assert!(e.starts_with("--bind 0.0.0.0: with plain TCP"), "{e}");
         assert!(plan(&["--certs-dir=NO_CERTS", "--bind=0.0.0.0", "--insecure-listen"]).is_ok());
         assert!(plan(&["--certs-dir=/c", "--bind=0.0.0.0"]).unwrap().tls.is_some());
-        assert!(plan(&[]).is_err(), "whether to use certificates is for the operator to say");
+        assert!(plan(&[]).is_err(), "the operator must decide whether to use certificates");
     }
 
     #[test]
-    fn every_vintage_of_process_is_served_by_default() {
+    fn every_kind_of_process_is_served_by_default() {
         let p = plan(&["--certs-dir=NO_CERTS", "--enable-ipc-monitor"]).unwrap();
         assert_eq!(p.places, [SocketPlace::Abstract("dynolog".into()), SocketPlace::Home("/home/ai".into())]);
         let p = plan(&["--certs-dir=NO_CERTS", "--enable-ipc-monitor", "--ipc=abstract=x,dir=/d"]).unwrap();

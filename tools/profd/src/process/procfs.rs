@@ -1,9 +1,9 @@
-//! Is a sender who it says? The kernel's word on pid and user, and `/proc` for the rest.
+//! The pids and ancestors of a process, from `/proc`.
 //!
-//! A process in a container knows itself by another pid than we do. `/proc/<pid>/status` lists the pids of a
-//! process in all its name spaces (`NSpid`): a claimed pid must be one of them, and a claimed ancestor one of
-//! those of a real ancestor. Ancestors are looked up when a request names one, not when a process claims it: then it
-//! is true of that moment, and processes that poll do not wait for it.
+//! A process in a container has another pid there than in the daemon's pid namespace. `/proc/<pid>/status` lists its
+//! pids in all namespaces (proc_pid_status(5), `NSpid`): a claimed pid must be one of them, and a claimed ancestor one of
+//! those of an actual ancestor. Ancestors are looked up when a request names one, not when a process claims it: the
+//! result is of that moment, and processes that poll do not wait for it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -12,7 +12,7 @@ use std::path::PathBuf;
 
 use crate::core::registry::trace_request::AncestryClaim;
 
-/// Deeper than any chain of processes; also the end of a chain that changes while it is read.
+/// Maximum number of ancestors that are read: a chain that changes while it is read may have no end.
 const MAX_DEPTH: usize = 128;
 
 /// A mounted `/proc`.
@@ -21,11 +21,11 @@ pub(crate) struct Procfs {
     root: PathBuf,
 }
 
-/// What `/proc/<pid>/status` says.
+/// The parts of `/proc/<pid>/status` that are used.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct ProcStatus {
     parent: i32,
-    /// In our name space first, in its own last.
+    /// In the daemon's namespace first, in its own last.
     pids: Vec<i32>,
 }
 
@@ -36,20 +36,23 @@ impl Default for Procfs {
 }
 
 impl Procfs {
-    /// The pids of a process in every name space that it is in.
+    /// Returns the pids of a process in all namespaces that it is in.
+    ///
+    /// # Errors
+    /// It has ended, or its entry cannot be read.
     pub(crate) fn read_pids(&self, host_pid: i32) -> io::Result<Vec<i32>> {
         self.read_status(host_pid).map(|s| s.pids)
     }
 
-    /// Those of the claims that are true: whose pid belongs to a real ancestor. Each process of the chains is
-    /// read once, however many share it.
+    /// Returns those claims whose pid belongs to an actual ancestor. Each process is read once, even if it is an ancestor
+    /// of several others.
     pub(crate) fn confirm_ancestry(&self, claims: &[AncestryClaim]) -> BTreeSet<AncestryClaim> {
         let mut read = BTreeMap::new();
         let mut confirmed = BTreeSet::new();
         for claim in claims {
             let mut at = self.read_status_once(&mut read, claim.host_pid).map_or(0, |s| s.parent);
             for _ in 0..MAX_DEPTH {
-                // An ancestor outside the mounted name space ends the chain.
+                // A parent outside the namespace of the mounted /proc is shown as 0.
                 let Some(ancestor) = (at > 0).then(|| self.read_status_once(&mut read, at)).flatten() else {
                     break;
                 };
@@ -74,7 +77,7 @@ impl Procfs {
     fn read_status(&self, host_pid: i32) -> io::Result<ProcStatus> {
         let text = fs::read(self.root.join(host_pid.to_string()).join("status"))?;
         let status = parse_status(&String::from_utf8_lossy(&text));
-        // Kernels without pid name spaces have no NSpid.
+        // Kernels before Linux 4.1 have no NSpid (proc_pid_status(5)).
         let pids = if status.pids.is_empty() { vec![host_pid] } else { status.pids };
         Ok(ProcStatus { pids, ..status })
     }
@@ -109,26 +112,26 @@ mod tests {
     }
 
     #[test]
-    fn a_process_is_known_by_its_pid_in_every_name_space() {
+    fn a_process_has_its_pid_of_every_namespace() {
         let (_dir, procfs) = fake_procfs();
         assert_eq!(procfs.read_pids(300).unwrap(), [300, 7]);
         assert!(procfs.read_pids(301).is_err());
     }
 
     #[test]
-    fn only_real_ancestors_are_kept() {
+    fn only_actual_ancestors_are_confirmed() {
         let (_dir, procfs) = fake_procfs();
-        let true_of = |host_pid, claimed: &[i32]| {
+        let confirmed_of = |host_pid, claimed: &[i32]| {
             let claims: Vec<_> = claimed.iter().map(|a| AncestryClaim { host_pid, ancestor: *a }).collect();
             procfs.confirm_ancestry(&claims).iter().map(|c| c.ancestor).collect::<Vec<_>>()
         };
-        assert_eq!(true_of(300, &[1, 200, 100, 4242, 0]), [1, 100, 200]);
-        assert_eq!(true_of(300, &[7, 300]), [0; 0]);
-        assert_eq!(true_of(999, &[1]), [0; 0]);
+        assert_eq!(confirmed_of(300, &[1, 200, 100, 4242, 0]), [1, 100, 200]);
+        assert_eq!(confirmed_of(300, &[7, 300]), [0; 0]);
+        assert_eq!(confirmed_of(999, &[1]), [0; 0]);
     }
 
     #[test]
-    fn our_own_chain_is_real() {
+    fn the_parent_of_this_process_is_confirmed() {
         let own = i32::try_from(std::process::id()).unwrap();
         let parent = i32::try_from(std::os::unix::process::parent_id()).unwrap();
         let procfs = Procfs::default();

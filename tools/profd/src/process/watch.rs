@@ -1,6 +1,6 @@
-//! Which senders are alive, by the kernel's word: a descriptor per process, which becomes readable when it ends.
+//! The senders that are alive: a pidfd for each, which becomes readable when its process ends (pidfd_open(2)).
 //!
-//! A descriptor stays with its process, so a pid that is used again is never taken for the one before.
+//! A pidfd stays with its process, so a reused pid is never taken for the process that had it before.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -14,95 +14,96 @@ use tokio::task::AbortHandle;
 
 use crate::core::registry::Uptime;
 
-/// Ended senders that are looked for at once.
-const BURST: usize = 256;
+/// Maximum number of ended senders that one look returns.
+const MAX_EVENTS: usize = 256;
 
-/// The senders that were identified and have not ended.
+/// The identified senders that have not ended.
 #[derive(Debug)]
 pub(crate) struct ProcessWatch {
     known: Mutex<BTreeMap<i32, WatchedProcess>>,
-    /// Watches every descriptor, so that finding the dead costs nothing while all live.
+    /// Watches every pidfd, so that a look for ended senders is one system call.
     epoll: Arc<OwnedFd>,
 }
 
-/// A sender that was identified.
+/// An identified sender.
 #[derive(Debug)]
 struct WatchedProcess {
-    /// Absent where the kernel or the descriptor limit does not allow one.
+    /// `None` if the kernel or the limit on descriptors does not allow one.
     pidfd: Option<Arc<OwnedFd>>,
-    /// Its pids in every name space, once somebody wanted to know.
+    /// Its pids in all namespaces, once they were read.
     pids: Option<Arc<[i32]>>,
-    heard: Uptime,
-    /// Waits for its end.
-    waiter: Option<AbortHandle>,
+    last_message: Uptime,
+    /// The task that removes it when it ends.
+    reaper: Option<AbortHandle>,
     epoll: Arc<OwnedFd>,
 }
 
-/// What a lookup says.
+/// The result of [`ProcessWatch::find_sender`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum SenderState {
-    /// WatchedProcess and alive.
+    /// It is watched and alive.
     Alive,
-    /// WatchedProcess, and has ended.
+    /// It was watched and has ended.
     Ended,
+    /// It is not watched yet.
     New,
 }
 
 impl ProcessWatch {
     /// # Errors
-    /// The system has no room for an event queue.
+    /// The limit on descriptors or on epoll instances is reached.
     pub(crate) fn new() -> io::Result<Self> {
         let epoll = Arc::new(epoll::create(epoll::CreateFlags::CLOEXEC)?);
         Ok(Self { known: Mutex::default(), epoll })
     }
 
-    /// Looks a sender up and notes that it was heard.
+    /// Looks up a sender, and notes the time of its message.
     pub(crate) fn find_sender(&self, now: Uptime, host_pid: i32) -> SenderState {
-        let mut known = self.lock();
+        let mut known = self.lock_senders();
         let Some(entry) = known.get_mut(&host_pid) else { return SenderState::New };
         if entry.pidfd.as_ref().is_some_and(has_ended) {
             return SenderState::Ended;
         }
-        entry.heard = now;
+        entry.last_message = now;
         SenderState::Alive
     }
 
-    /// Adds a sender. `waiter` is stopped when it is removed.
+    /// Adds a sender, in the place of an ended one with the same pid. `reaper` is aborted when the sender is removed.
     pub(crate) fn insert(
         &self,
         now: Uptime,
         host_pid: i32,
         pidfd: Option<Arc<OwnedFd>>,
-        waiter: Option<AbortHandle>,
+        reaper: Option<AbortHandle>,
     ) {
         let epoll = self.epoll.clone();
-        let mut known = self.lock();
-        // First the old entry goes, then the new one is watched.
+        let mut known = self.lock_senders();
+        // Removed first: dropping it later would remove the new descriptor from the epoll instance.
         known.remove(&host_pid);
         if let (Some(fd), Ok(pid)) = (&pidfd, u64::try_from(host_pid)) {
-            // Without, its waiter still tells its end.
+            // If this fails, its reaper still removes it.
             let _ = epoll::add(&epoll, fd, epoll::EventData::new_u64(pid), epoll::EventFlags::IN);
         }
-        known.insert(host_pid, WatchedProcess { pidfd, pids: None, heard: now, waiter, epoll });
+        known.insert(host_pid, WatchedProcess { pidfd, pids: None, last_message: now, reaper, epoll });
     }
 
-    /// The pids of a sender, if they were noted.
+    /// Returns the pids of a sender in all namespaces, if they were noted.
     pub(crate) fn namespace_pids(&self, host_pid: i32) -> Option<Arc<[i32]>> {
-        self.lock().get(&host_pid).and_then(|k| k.pids.clone())
+        self.lock_senders().get(&host_pid).and_then(|k| k.pids.clone())
     }
 
-    /// Notes the pids of a sender, which were read while it was alive: it must still be.
+    /// Notes the pids of a sender if it is still alive: only then are they certainly its own.
     pub(crate) fn note_pids(&self, host_pid: i32, pids: Arc<[i32]>) {
-        if let Some(entry) = self.lock().get_mut(&host_pid)
+        if let Some(entry) = self.lock_senders().get_mut(&host_pid)
             && !entry.pidfd.as_ref().is_some_and(has_ended)
         {
             entry.pids = Some(pids);
         }
     }
 
-    /// Removes a sender that has ended. False if there is none, or it lives: then the pid is in use again.
+    /// Removes a sender that has ended. Returns false if there is none, or if it is alive because the pid was reused.
     pub(crate) fn remove_ended(&self, host_pid: i32) -> bool {
-        let mut known = self.lock();
+        let mut known = self.lock_senders();
         let ended = known.get(&host_pid).and_then(|k| k.pidfd.as_ref()).is_some_and(has_ended);
         if ended {
             known.remove(&host_pid);
@@ -112,22 +113,22 @@ impl ProcessWatch {
 
     /// Returns whether no process is watched. No process is registered then either.
     pub(crate) fn is_empty(&self) -> bool {
-        self.lock().is_empty()
+        self.lock_senders().is_empty()
     }
 
-    /// How many are watched.
+    /// Returns the number of watched senders.
     pub(crate) fn len(&self) -> usize {
-        self.lock().len()
+        self.lock_senders().len()
     }
 
-    /// Keeps those of which `keep` says so, given the pid and when it was last heard.
+    /// Keeps the senders for which `keep` returns true, given the pid and the time of the last message.
     pub(crate) fn retain_senders(&self, keep: impl Fn(i32, Uptime) -> bool) {
-        self.lock().retain(|pid, k| keep(*pid, k.heard));
+        self.lock_senders().retain(|pid, k| keep(*pid, k.last_message));
     }
 
-    /// Senders that have ended and were not removed yet; not all of them, if they are very many.
+    /// Returns senders that have ended and were not removed yet, at most [`MAX_EVENTS`] at once.
     pub(crate) fn find_dead(&self) -> Vec<i32> {
-        let mut events = Vec::with_capacity(BURST);
+        let mut events = Vec::with_capacity(MAX_EVENTS);
         let at_once = Timespec::default();
         if epoll::wait(&*self.epoll, spare_capacity(&mut events), Some(&at_once)).is_err() {
             return Vec::new();
@@ -135,15 +136,15 @@ impl ProcessWatch {
         events.iter().filter_map(|event| i32::try_from(event.data.u64()).ok()).collect()
     }
 
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<i32, WatchedProcess>> {
+    fn lock_senders(&self) -> MutexGuard<'_, BTreeMap<i32, WatchedProcess>> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Drop for WatchedProcess {
     fn drop(&mut self) {
-        if let Some(waiter) = &self.waiter {
-            waiter.abort();
+        if let Some(reaper) = &self.reaper {
+            reaper.abort();
         }
         if let Some(fd) = &self.pidfd {
             let _ = epoll::delete(&*self.epoll, fd);
@@ -151,16 +152,16 @@ impl Drop for WatchedProcess {
     }
 }
 
-/// Opens a descriptor for a process.
+/// Opens a pidfd.
 ///
 /// # Errors
-/// `ESRCH` when it has ended and was waited for; others when there can be none.
+/// `ESRCH` if the process has ended and was waited for; `EMFILE`, `ENOSYS` and others if there can be no pidfd.
 pub(crate) fn open_pidfd(host_pid: i32) -> io::Result<OwnedFd> {
     let pid = Pid::from_raw(host_pid).ok_or(io::ErrorKind::InvalidInput)?;
     Ok(pidfd_open(pid, PidfdFlags::empty())?)
 }
 
-/// Whether the process has ended.
+/// Returns whether the process of a pidfd has ended.
 pub(crate) fn has_ended(pidfd: impl AsFd) -> bool {
     let mut fds = [PollFd::new(&pidfd, PollFlags::IN)];
     matches!(poll(&mut fds, Some(&Timespec::default())), Ok(n) if n > 0)
@@ -172,7 +173,7 @@ mod tests {
     use std::process::Command;
 
     #[test]
-    fn a_process_that_ended_is_dead_before_anybody_waits_for_it() {
+    fn an_ended_process_is_found_before_its_parent_waits_for_it() {
         let mut child = Command::new("sleep").arg("60").spawn().unwrap();
         let pid = i32::try_from(child.id()).unwrap();
         let watch = ProcessWatch::new().unwrap();
@@ -192,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pid_that_is_in_use_again_stays() {
+    fn a_reused_pid_stays() {
         let mut child = Command::new("true").spawn().unwrap();
         let ended = Arc::new(open_pidfd(i32::try_from(child.id()).unwrap()).unwrap());
         child.wait().unwrap();
@@ -200,7 +201,7 @@ mod tests {
         let watch = ProcessWatch::new().unwrap();
         watch.insert(Uptime::ZERO, own, Some(ended), None);
         assert_eq!(watch.find_dead(), [own]);
-        // The one who has the pid now.
+        // The process that has the pid now.
         watch.insert(Uptime::ZERO, own, Some(Arc::new(open_pidfd(own).unwrap())), None);
         assert_eq!(watch.find_dead(), [0; 0]);
         assert!(!watch.remove_ended(own));

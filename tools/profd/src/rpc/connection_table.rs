@@ -1,10 +1,10 @@
 //! The table of connections: how many there may be, and which one is closed when another needs its place.
 //!
-//! Strangers and clients are counted apart. A connection is pending until its client has proved itself, by the TLS
-//! handshake or over plain TCP by a whole request; after that it is established. A full pending table closes a
-//! connection that has sent nothing useful, the oldest one of the address that holds most places: so silent
-//! connections only take places from each other. A full established table closes the one that has been idle longest.
-//! A connection whose request is being answered is never closed for another's sake.
+//! A connection is pending until its TLS handshake is complete, or over plain TCP until its first request is complete;
+//! after that it is established. The two kinds are counted apart. When the limit on pending connections is reached, the
+//! oldest silent one of the address that has most of them is closed, so silent connections displace only each other.
+//! When the limit on established connections is reached, the one that has been idle longest is closed. A connection
+//! with a request in progress is never closed for another one.
 //!
 //! OpenSSH limits unauthenticated connections in the same way, but drops newcomers at random
 //! (sshd_config(5), `MaxStartups` and `PerSourceMaxStartups`).
@@ -18,17 +18,17 @@ use tokio::sync::Notify;
 
 use crate::plan::limits::{ConnectionLimits, PoolLimits};
 
-/// A handshake in progress is not closed for a newcomer before it has had this long.
+/// How long a handshake in progress is not closed for another connection.
 const HANDSHAKE_GRACE: Duration = Duration::from_millis(500);
 
-/// The limit that is reached.
+/// A limit that is reached, with its value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ConnectionLimit {
     Total(usize),
     PerPeer(usize),
 }
 
-/// See the module. Cheap to clone.
+/// The table. Cheap to clone.
 #[derive(Clone, Debug)]
 pub(crate) struct ConnectionTable(Arc<Mutex<ConnectionPools>>);
 
@@ -39,7 +39,7 @@ struct ConnectionPools {
     established: ConnectionPool,
 }
 
-/// The place of one connection in the table; dropping it frees the place.
+/// The place of one connection in the table. Dropping it frees the place.
 #[derive(Debug)]
 pub(crate) struct ConnectionPlace {
     table: ConnectionTable,
@@ -51,11 +51,11 @@ pub(crate) struct ConnectionPlace {
 /// What a connection is doing, in the order in which connections are closed for others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum ConnectionStage {
-    /// It has sent nothing yet, or nothing that is complete; or it waits between two requests.
+    /// It has sent nothing that is complete, or it is between two requests.
     Waiting,
     /// Its TLS handshake is in progress.
     Handshake,
-    /// Its request is being answered.
+    /// Its request is in progress.
     Busy,
 }
 
@@ -84,13 +84,14 @@ impl ConnectionTable {
         Self(Arc::new(Mutex::new(pools)))
     }
 
-    /// Gives a new connection a place among the pending ones.
+    /// Adds a new connection to the pending ones.
     ///
     /// # Errors
-    /// All pending connections are in a handshake that has just begun.
+    /// The limit is reached, and every connection that it counts is in a handshake that began less than
+    /// [`HANDSHAKE_GRACE`] ago.
     pub(crate) fn admit(&self, address: IpAddr) -> Result<ConnectionPlace, ConnectionLimit> {
-        let mut pools = self.lock();
-        let peer = peer_of(address);
+        let mut pools = self.lock_pools();
+        let peer = peer_address(address);
         pools.pending.make_room(peer, Instant::now())?;
         pools.next_id += 1;
         let id = pools.next_id;
@@ -99,28 +100,28 @@ impl ConnectionTable {
         Ok(ConnectionPlace { table: self.clone(), id, peer, closing })
     }
 
-    fn lock(&self) -> MutexGuard<'_, ConnectionPools> {
+    fn lock_pools(&self) -> MutexGuard<'_, ConnectionPools> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl ConnectionPlace {
-    /// Resolves when the connection must be closed, because another one gets its place.
+    /// Returns what is notified when the connection must be closed because another one gets its place.
     pub(crate) fn closing(&self) -> Arc<Notify> {
         self.closing.clone()
     }
 
-    /// The client's first TLS message is complete.
+    /// Notes that the client's first TLS message is complete.
     pub(crate) fn begin_handshake(&self) {
-        self.table.lock().pending.set_stage(self.id, ConnectionStage::Handshake);
+        self.table.lock_pools().pending.set_stage(self.id, ConnectionStage::Handshake);
     }
 
-    /// Moves the connection to the established ones: its certificate was verified, or its first request is complete.
+    /// Moves the connection to the established ones, after its certificate was verified or its first request is complete.
     ///
     /// # Errors
-    /// The limit that is reached, while none of the connections that it counts is idle.
+    /// The limit is reached, and every connection that it counts has a request in progress.
     pub(crate) fn establish(&self) -> Result<(), ConnectionLimit> {
-        let mut pools = self.table.lock();
+        let mut pools = self.table.lock_pools();
         pools.established.make_room(self.peer, Instant::now())?;
         pools.pending.remove(self.id);
         pools
@@ -129,20 +130,21 @@ impl ConnectionPlace {
         Ok(())
     }
 
-    /// A request is going to be answered. False if the place was taken away before: then it must not be.
+    /// Notes that a request is in progress. Returns false if another connection has got the place: then the request must
+    /// not be carried out.
     pub(crate) fn begin_request(&self) -> bool {
-        self.table.lock().established.set_stage(self.id, ConnectionStage::Busy)
+        self.table.lock_pools().established.set_stage(self.id, ConnectionStage::Busy)
     }
 
-    /// The reply was sent.
+    /// Notes that the reply was sent.
     pub(crate) fn end_request(&self) {
-        self.table.lock().established.set_stage(self.id, ConnectionStage::Waiting);
+        self.table.lock_pools().established.set_stage(self.id, ConnectionStage::Waiting);
     }
 }
 
 impl Drop for ConnectionPlace {
     fn drop(&mut self) {
-        let mut pools = self.table.lock();
+        let mut pools = self.table.lock_pools();
         pools.pending.remove(self.id);
         pools.established.remove(self.id);
     }
@@ -153,7 +155,7 @@ impl ConnectionEntry {
         Self { peer, stage, since: Instant::now(), closing }
     }
 
-    /// Whether it may be closed for another connection.
+    /// Returns whether it may be closed for another connection.
     fn may_close(&self, now: Instant) -> bool {
         match self.stage {
             ConnectionStage::Waiting => true,
@@ -168,13 +170,13 @@ impl ConnectionPool {
         Self { limits, entries: HashMap::new(), by_peer: HashMap::new() }
     }
 
-    fn held_by(&self, peer: IpAddr) -> usize {
+    fn count_of_peer(&self, peer: IpAddr) -> usize {
         self.by_peer.get(&peer).copied().unwrap_or_default()
     }
 
-    /// Makes room for one connection of a peer, if need be by closing another.
+    /// Makes room for one connection of a peer, by closing another one if a limit is reached.
     fn make_room(&mut self, peer: IpAddr, now: Instant) -> Result<(), ConnectionLimit> {
-        let full = if self.held_by(peer) >= self.limits.per_peer {
+        let full = if self.count_of_peer(peer) >= self.limits.per_peer {
             ConnectionLimit::PerPeer(self.limits.per_peer)
         } else if self.entries.len() >= self.limits.total {
             ConnectionLimit::Total(self.limits.total)
@@ -186,9 +188,10 @@ impl ConnectionPool {
             ConnectionLimit::Total(_) => true,
         };
         let candidates = self.entries.iter().filter(|(_, e)| counts(e) && e.may_close(now));
-        // The address that holds most places gives one up: its oldest one that has least to show.
-        let rank =
-            |(id, e): &(&u64, &ConnectionEntry)| (usize::MAX - self.held_by(e.peer), e.stage, e.since, **id);
+        // Of the address with most connections, the oldest one of the lowest stage is closed.
+        let rank = |(id, e): &(&u64, &ConnectionEntry)| {
+            (usize::MAX - self.count_of_peer(e.peer), e.stage, e.since, **id)
+        };
         let id = *candidates.min_by_key(rank).ok_or(full)?.0;
         if let Some(entry) = self.remove(id) {
             entry.closing.notify_one();
@@ -212,7 +215,7 @@ impl ConnectionPool {
         Some(entry)
     }
 
-    /// False if the connection has no place any more.
+    /// Returns false if the connection has lost its place.
     fn set_stage(&mut self, id: u64, stage: ConnectionStage) -> bool {
         let Some(entry) = self.entries.get_mut(&id) else { return false };
         (entry.stage, entry.since) = (stage, Instant::now());
@@ -220,8 +223,9 @@ impl ConnectionPool {
     }
 }
 
-/// The address that stands for a peer: one host may use a whole IPv6 /64 (RFC 4291, section 2.5.4).
-fn peer_of(address: IpAddr) -> IpAddr {
+/// Returns the address that a peer is counted by: of IPv6 the /64, which one host may use as a whole (RFC 4291,
+/// section 2.5.4).
+fn peer_address(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         v4 @ IpAddr::V4(_) => v4,
         IpAddr::V6(v6) if v6.is_loopback() => v6.into(),
@@ -252,7 +256,7 @@ mod tests {
     }
 
     #[test]
-    fn a_newcomer_takes_the_place_of_the_oldest_silent_connection_of_its_address() {
+    fn a_new_connection_displaces_the_oldest_silent_one_of_its_address() {
         let table = ConnectionTable::new(LIMITS);
         let silent: Vec<_> = (0..3).map(|_| table.admit(host(1)).unwrap()).collect();
         let other = table.admit(host(2)).unwrap();
@@ -263,17 +267,17 @@ mod tests {
     }
 
     #[test]
-    fn when_all_are_full_the_address_with_most_places_gives_one_up() {
+    fn at_the_total_limit_the_address_with_most_connections_loses_one() {
         let table = ConnectionTable::new(LIMITS);
         let first = table.admit(host(1)).unwrap();
         let many: Vec<_> = (0..3).map(|_| table.admit(host(2)).unwrap()).collect();
         let _newcomer = table.admit(host(3)).unwrap();
-        assert!(!is_closing(&first), "it is the oldest, but its address holds one place only");
+        assert!(!is_closing(&first), "the oldest, but the only one of its address");
         assert!(is_closing(&many[0]));
     }
 
     #[test]
-    fn a_handshake_outlives_silent_connections_and_has_its_grace() {
+    fn a_handshake_is_closed_after_silent_connections_and_after_its_grace() {
         let table = ConnectionTable::new(LIMITS);
         let places: Vec<_> = (0..3).map(|_| table.admit(host(1)).unwrap()).collect();
         places[0].begin_handshake();
@@ -283,7 +287,7 @@ mod tests {
         newcomer.begin_handshake();
         assert_eq!(table.admit(host(1)).unwrap_err(), ConnectionLimit::PerPeer(3));
         let later = Instant::now() + HANDSHAKE_GRACE;
-        table.lock().pending.make_room(peer_of(host(1)), later).unwrap();
+        table.lock_pools().pending.make_room(peer_address(host(1)), later).unwrap();
         assert!(is_closing(&places[0]));
     }
 
@@ -299,24 +303,24 @@ mod tests {
         places[1].end_request();
         places[2].establish().unwrap();
         assert!(is_closing(&places[1]) && !is_closing(&places[0]));
-        assert!(!places[1].begin_request(), "the place is another's by now");
+        assert!(!places[1].begin_request(), "another connection has got the place");
     }
 
     #[test]
-    fn places_are_free_again_when_their_connections_are_gone() {
+    fn places_are_freed_when_connections_end() {
         let table = ConnectionTable::new(LIMITS);
         for _ in 0..10 {
             let place = table.admit(host(1)).unwrap();
             place.establish().unwrap();
         }
-        let pools = table.lock();
+        let pools = table.lock_pools();
         assert!(pools.pending.entries.is_empty() && pools.established.entries.is_empty());
         assert!(pools.pending.by_peer.is_empty() && pools.established.by_peer.is_empty());
     }
 
     #[test]
     fn one_network_of_ipv6_is_one_peer() {
-        let at = |s: &str| peer_of(s.parse().unwrap());
+        let at = |s: &str| peer_address(s.parse().unwrap());
         assert_eq!(at("2001:db8::1"), at("2001:db8::ffff:1"));
         assert_ne!(at("2001:db8::1"), at("2001:db8:0:1::1"));
         assert_eq!(at("::ffff:10.0.0.1"), at("10.0.0.1"));

@@ -7,41 +7,41 @@ use std::sync::Arc;
 
 use common::rpc::message::{OnDemand, Request};
 
-use crate::core::answer::{Answer, Effect};
-use crate::core::handler::status::{StatusFacts, answer_status};
-use crate::core::handler::trace::{TraceFacts, answer_trace, check_config};
-use crate::core::handler::{dcgm::decline_dcgm, version::answer_version};
+use crate::core::handler::status::{StatusFacts, handle_status};
+use crate::core::handler::trace::{TraceFacts, check_config, handle_trace};
+use crate::core::handler::{dcgm::handle_dcgm, version::handle_version};
+use crate::core::outcome::{Effect, HandlerOutcome};
 use crate::rpc::context::RpcContext;
 use crate::rpc::peer::RpcPeer;
 use crate::state::DaemonState;
 
 /// Answers a request. Returns the body of the reply frame.
 pub(crate) async fn answer_request(context: &RpcContext, peer: &RpcPeer, request: Request) -> Vec<u8> {
-    let answer = match request {
-        Request::Version => answer_version(),
-        Request::Status { extended } => answer_status_request(context, extended).await,
-        Request::OnDemand(request) => answer_trace_request(context, request).await,
-        Request::DcgmPause { .. } | Request::DcgmResume => decline_dcgm(request.name()),
+    let outcome = match request {
+        Request::Version => handle_version(),
+        Request::Status { extended } => look_up_and_handle_status(context, extended).await,
+        Request::OnDemand(request) => look_up_and_handle_trace(context, request).await,
+        Request::DcgmPause { .. } | Request::DcgmResume => handle_dcgm(request.name()),
     };
-    perform_effects(&context.state, peer, answer.effects);
-    answer.reply.encode()
+    perform_effects(&context.state, peer, outcome.effects);
+    outcome.reply.encode()
 }
 
-async fn answer_status_request(context: &RpcContext, extended: bool) -> Answer {
+async fn look_up_and_handle_status(context: &RpcContext, extended: bool) -> HandlerOutcome {
     let state = &context.state;
     look_up(state, DaemonState::reap_dead_processes).await;
     let facts = extended.then(|| StatusFacts {
         counters: state.counters.snapshot(),
-        certificates: context.certs.as_ref().map(|certs| certs.status()),
+        certificates: context.certs.as_ref().map(|certs| certs.certificate_status()),
     });
-    answer_status(&state.registry(), state.uptime(), facts)
+    handle_status(&state.registry(), state.uptime(), facts)
 }
 
-async fn answer_trace_request(context: &RpcContext, request: OnDemand) -> Answer {
+async fn look_up_and_handle_trace(context: &RpcContext, request: OnDemand) -> HandlerOutcome {
     let state = &context.state;
     let config = match check_config(&request, &context.output_roots) {
         Ok(config) => config,
-        Err(answer) => return answer,
+        Err(outcome) => return outcome,
     };
     let request = Arc::new(request);
     let lent = request.clone();
@@ -57,7 +57,7 @@ async fn answer_trace_request(context: &RpcContext, request: OnDemand) -> Answer
     // Nothing is awaited from here on: whether the daemon is stopping is read last, and what is accepted is answered.
     let mut registry = state.registry();
     let facts = TraceFacts { now: state.uptime(), is_stopping: state.is_stopping(), confirmed, false_claims };
-    answer_trace(&mut registry, &request, &config, &facts, &mut random_trace_id)
+    handle_trace(&mut registry, &request, &config, &facts, &mut random_trace_id)
 }
 
 /// Runs a lookup on a thread for blocking work. Returns `None` without processes: there is nothing to look up then.

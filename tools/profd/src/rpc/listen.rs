@@ -10,19 +10,20 @@ use tokio::net::{TcpListener, TcpSocket};
 
 use crate::plan::ListenAddress;
 
-/// Connections that the kernel holds for us; existing daemons have 50, and beyond that clients wait for seconds.
+/// Connections that the kernel queues until they are accepted (listen(2)). The existing daemons (dynolog c3a231a,
+/// msMonitor b942bf5) have 50, beyond which clients wait for seconds.
 const BACKLOG: u32 = 1024;
-/// Tries to find one port that is free on every address.
-const TRIES: usize = 16;
+/// How often a port that is free on every address is searched for.
+const MAX_PORT_TRIES: usize = 16;
 
-/// Binds every address, on one port. Must run within the runtime.
+/// Binds every address on the same port. Must run within the runtime.
 ///
 /// # Errors
-/// One that cannot be bound: a port that is taken is never shared or skipped.
+/// The first address that cannot be bound. A port in use is never shared or skipped.
 pub(crate) fn bind_listeners(listen: &[ListenAddress], port: u16) -> anyhow::Result<Vec<TcpListener>> {
-    for _ in 1..TRIES {
+    for _ in 1..MAX_PORT_TRIES {
         match bind_all_once(listen, port) {
-            // The port was free on one address and is not on the next.
+            // The port was free on one address and is in use on the next one.
             Err((_, e)) if port == 0 && e.kind() == io::ErrorKind::AddrInUse => {}
             other => return other.or_else(explain_bind_failure),
         }
@@ -55,16 +56,16 @@ fn bind_address(address: SocketAddr) -> io::Result<TcpListener> {
         IpAddr::V6(_) => TcpSocket::new_v6()?,
     };
     if address.is_ipv6() {
-        // Whatever the system's default: `::` alone does not open IPv4.
+        // So that `::` does not accept IPv4 connections, whatever the system's default (ipv6(7), IPV6_V6ONLY).
         sockopt::set_ipv6_v6only(&socket, true)?;
     }
-    // Restarting must not wait for old connections to time out; a port that is listened on stays taken.
+    // So that a restart does not wait for old connections in TIME_WAIT; a port with a listener stays in use (socket(7)).
     socket.set_reuseaddr(true)?;
     socket.bind(address)?;
     socket.listen(BACKLOG)
 }
 
-/// The host has no such address, or no IPv6 at all.
+/// Returns whether the host has no such address, or no IPv6.
 fn is_missing_address(e: &io::Error) -> bool {
     e.kind() == io::ErrorKind::AddrNotAvailable
         || e.raw_os_error() == Some(rustix::io::Errno::AFNOSUPPORT.raw_os_error())
@@ -97,7 +98,7 @@ mod tests {
         assert_eq!(e, format!("127.0.0.1:{port}: the port is in use: another process listens on it"));
     }
 
-    /// Nobody accepts here; with the 50 places of existing daemons the 52nd client waits until it gives up.
+    /// No connection is accepted here; with a backlog of 50, the 52nd client waits until its timeout.
     #[tokio::test]
     async fn fault_14_connections_beyond_fifty_do_not_wait() {
         let listeners = bind_listeners(&[at("127.0.0.1")], 0).unwrap();
@@ -121,7 +122,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_missing_address_counts_only_if_it_was_asked_for() {
+    async fn a_missing_address_is_an_error_only_if_an_option_names_it() {
         let missing = ListenAddress { address: "192.0.2.1".parse().unwrap(), optional: true };
         assert_eq!(bind_listeners(&[missing, at("127.0.0.1")], 0).unwrap().len(), 1);
         assert!(bind_listeners(&[at("192.0.2.1")], 0).is_err());

@@ -1,47 +1,50 @@
-//! Who is on the other end of a connection, as audit lines name them.
+//! The client of a connection, as log lines name it.
 
 use std::fmt;
 use std::net::SocketAddr;
 
 use common::finding::hex;
-use common::pki::sha256;
+use common::pki::{Cert, sha256};
 use rustls::pki_types::CertificateDer;
-use x509_parser::prelude::{FromDer, X509Certificate};
 
-/// A client: its address, and its certificate where it showed one.
+/// Number of bytes of the fingerprint that a log line shows.
+const SHOWN_FINGERPRINT_BYTES: usize = 16;
+
+/// A client: its address, and its certificate over TLS.
 #[derive(Clone, Debug)]
 pub(crate) struct RpcPeer {
     address: SocketAddr,
     certificate: Option<ClientCertificate>,
 }
 
-/// What a certificate says, and what tells it from any other.
 #[derive(Clone, Debug)]
 struct ClientCertificate {
+    /// The distinguished name, with the escapes of RFC 4514, section 2.4.
     subject: String,
-    /// The first 16 bytes of the SHA-256 of the certificate, in hex.
+    /// The first bytes of the SHA-256 of the certificate, in hexadecimal.
     fingerprint: String,
 }
 
 impl RpcPeer {
-    /// A client on plain TCP.
+    /// A client on plain TCP, or one whose handshake is not complete.
     pub(crate) fn plain(address: SocketAddr) -> Self {
         Self { address, certificate: None }
     }
 
     /// A client whose certificate was verified in the handshake.
     pub(crate) fn verified(address: SocketAddr, certificate: Option<&CertificateDer<'_>>) -> Self {
-        Self { address, certificate: certificate.map(ClientCertificate::of) }
+        Self { address, certificate: certificate.map(ClientCertificate::new) }
     }
 }
 
 impl ClientCertificate {
-    fn of(certificate: &CertificateDer<'_>) -> Self {
-        let subject = match X509Certificate::from_der(certificate) {
-            Ok((_, certificate)) => certificate.subject().to_string(),
+    fn new(certificate: &CertificateDer<'_>) -> Self {
+        let subject = match Cert::parse(certificate) {
+            Ok(certificate) => certificate.subject.to_string(),
             Err(_) => "unreadable subject".to_owned(),
         };
-        Self { subject, fingerprint: hex(&sha256(certificate)[..16]) }
+        let digest = sha256(certificate);
+        Self { subject, fingerprint: hex(&digest[..SHOWN_FINGERPRINT_BYTES]) }
     }
 }
 

@@ -1,4 +1,4 @@
-//! Lines that wait to be written: gathered, handed over all at once, and counted by what became of them.
+//! Lines that are gathered, written together, and counted as recorded or as not written.
 
 use std::io;
 use std::sync::Arc;
@@ -16,10 +16,10 @@ pub(crate) struct LineBatch {
     counters: Arc<Counters>,
 }
 
-/// A batch that was not written.
+/// The lines of a failed write.
 #[derive(Debug)]
 pub(crate) struct LostLines {
-    /// Metrics that it held.
+    /// Number of metrics.
     pub(crate) lines: u64,
     pub(crate) error: io::Error,
 }
@@ -46,13 +46,13 @@ impl LineBatch {
         &self.counters
     }
 
-    /// Bytes that wait.
+    /// Returns the number of gathered bytes.
     pub(crate) fn len(&self) -> usize {
         self.text.len()
     }
 
-    /// Hands everything to `write`, if there is anything, and counts it as recorded or as not written. The batch
-    /// is empty afterwards, either way.
+    /// Writes all lines with `write`, if there are any, and counts them. The batch is empty afterwards, also after an
+    /// error.
     pub(crate) fn flush(&mut self, write: impl FnOnce(&[u8]) -> io::Result<()>) -> Result<(), LostLines> {
         if self.text.is_empty() {
             return Ok(());

@@ -1,8 +1,8 @@
 //! Metrics as JSON lines in files of a directory.
 //!
-//! A file is 0640 while it is recorded and 0440 from then on: when it is full, and when the daemon ends. Lines
-//! are whole or absent; what could not be written is cut off and counted. OpenMetricFile stops before the disk is
-//! full, and goes on when there is room again.
+//! A file has mode 0640 while it is written, and 0440 after it is full or the daemon has stopped. It holds complete lines
+//! only: the rest of a failed write is cut off, and its metrics are counted. Nothing is written while less than the
+//! configured space is free on the disk.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
@@ -22,30 +22,31 @@ use crate::counters::Counters;
 use crate::log::DaemonLog;
 use crate::plan::MetricFilePlan;
 
-/// Bytes gathered before they are written even if more is waiting.
-const BATCH: usize = 64 * 1024;
+/// Bytes that are gathered at most before they are written.
+const BATCH_BYTES: usize = 64 * 1024;
 
-/// Records to files.
+/// Writes metrics to files.
 pub(crate) struct JsonLinesSink {
     batch: LineBatch,
     files: MetricFiles,
 }
 
-/// The files, one after the other.
+/// The files of one run of the daemon, one after the other.
 struct MetricFiles {
     plan: MetricFilePlan,
     /// `metrics-<start>-<pid>`.
     stem: String,
-    begun: u64,
+    /// Number of names that were tried.
+    number: u64,
     open: Option<OpenMetricFile>,
     log: DaemonLog,
-    /// Tells how much is free; tests have their own.
+    /// Returns the free bytes of a file system; replaced in tests.
     free: fn(&Path) -> io::Result<u64>,
-    /// Turns a log that is recorded into one that is kept.
+    /// Gives a complete file its final mode; replaced in tests.
     archive: fn(&File) -> io::Result<()>,
 }
 
-/// The file that is being recorded.
+/// The file that is written.
 struct OpenMetricFile {
     file: File,
     bytes: u64,
@@ -57,56 +58,57 @@ impl JsonLinesSink {
         let start = OffsetDateTime::now_utc().format(stamp).unwrap_or_default();
         let stem = format!("metrics-{start}-{}", std::process::id());
         let files =
-            MetricFiles { plan, stem, begun: 0, open: None, log, free: free_bytes, archive: archive_file };
+            MetricFiles { plan, stem, number: 0, open: None, log, free: free_bytes, archive: archive_file };
         Self { batch: LineBatch::new(counters), files }
     }
 }
 
 impl MetricFiles {
+    /// Appends complete lines to the open file, and opens or closes files as needed.
     fn append_lines(&mut self, text: &[u8]) -> io::Result<()> {
         let free = (self.free)(&self.plan.dir)?;
         if free < self.plan.reserve_bytes.saturating_add(text.len() as u64) {
             let reserve = self.plan.reserve_bytes;
             return Err(io::Error::other(format!(
-                "{free} bytes are free, and {reserve} are left alone (--metric-disk-reserve)"
+                "{free} bytes are free, of which {reserve} are reserved (--metric-disk-reserve)"
             )));
         }
-        let mut recording = match self.open.take() {
-            Some(recording) => recording,
+        let mut open_file = match self.open.take() {
+            Some(open_file) => open_file,
             None => self.create_file()?,
         };
-        let written = recording.file.write_all(text);
+        let written = open_file.file.write_all(text);
         match written {
-            Ok(()) => recording.bytes += text.len() as u64,
-            // Half a line would be worse than none.
-            Err(_) => recording.file.set_len(recording.bytes)?,
+            Ok(()) => open_file.bytes += text.len() as u64,
+            // Readers expect complete lines.
+            Err(_) => open_file.file.set_len(open_file.bytes)?,
         }
-        if recording.bytes >= self.plan.file_bytes {
-            self.close_file(&recording);
+        if open_file.bytes >= self.plan.file_bytes {
+            self.close_file(&open_file);
         } else {
-            self.open = Some(recording);
+            self.open = Some(open_file);
         }
         written
     }
 
-    /// Begins a file, which must be new: what an earlier daemon recorded is never added to.
+    /// Creates the next file. An existing one, of an earlier daemon, is skipped.
     fn create_file(&mut self) -> io::Result<OpenMetricFile> {
         loop {
-            self.begun += 1;
-            let name = format!("{}-{:04}.jsonl", self.stem, self.begun);
+            self.number += 1;
+            let name = format!("{}-{:04}.jsonl", self.stem, self.number);
             let Mode(mode) = Class::LogRecording.max();
-            let mut how = OpenOptions::new();
-            how.append(true).create_new(true).mode(mode);
-            match how.open(self.plan.dir.join(name)) {
+            let mut options = OpenOptions::new();
+            options.append(true).create_new(true).mode(mode);
+            match options.open(self.plan.dir.join(name)) {
                 Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {}
                 file => return Ok(OpenMetricFile { file: file?, bytes: 0 }),
             }
         }
     }
 
-    /// Closes a file for good. Failing takes nothing back: what is written is written.
-    fn close_file(&self, recording: &OpenMetricFile) {
-        if let Err(e) = (self.archive)(&recording.file) {
+    /// Gives a complete file its final mode. An error is logged only: the metrics are written.
+    fn close_file(&self, open_file: &OpenMetricFile) {
+        if let Err(e) = (self.archive)(&open_file.file) {
             let reason = format_args!("cannot archive a metric file: {e}");
             self.log.limited("metric archive", self.plan.dir.display(), reason);
         }
@@ -116,7 +118,7 @@ impl MetricFiles {
 impl MetricSink for JsonLinesSink {
     fn write(&mut self, metric: &Metric) {
         self.batch.push(metric);
-        if self.batch.len() >= BATCH {
+        if self.batch.len() >= BATCH_BYTES {
             self.flush();
         }
     }
@@ -132,8 +134,8 @@ impl MetricSink for JsonLinesSink {
 
 impl Drop for MetricFiles {
     fn drop(&mut self) {
-        if let Some(recording) = self.open.take() {
-            self.close_file(&recording);
+        if let Some(open_file) = self.open.take() {
+            self.close_file(&open_file);
         }
     }
 }
@@ -182,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_is_0640_while_it_is_recorded_and_0440_after() {
+    fn a_file_is_0640_while_it_is_written_and_0440_after() {
         let dir = tempfile::tempdir().unwrap();
         let mut sink = sink(dir.path(), 1 << 20);
         sink.write(&metric());
@@ -193,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn a_full_file_is_archived_and_the_next_one_begun() {
+    fn a_full_file_is_archived_and_the_next_one_created() {
         let dir = tempfile::tempdir().unwrap();
         let mut sink = sink(dir.path(), 1);
         for _ in 0..2 {
@@ -206,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn recording_stops_before_the_disk_is_full_and_goes_on_after() {
+    fn writing_stops_before_the_disk_is_full_and_resumes_after() {
         let dir = tempfile::tempdir().unwrap();
         let mut sink = sink(dir.path(), 1 << 20);
         sink.files.plan.reserve_bytes = 100;
@@ -223,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn a_directory_that_vanished_loses_metrics_and_nothing_else() {
+    fn a_removed_directory_loses_metrics_only() {
         let dir = tempfile::tempdir().unwrap();
         let mut sink = sink(&dir.path().join("gone"), 1 << 20);
         sink.write(&metric());
@@ -231,7 +233,7 @@ mod tests {
         assert_eq!(counters(&sink).metrics_not_written.get(), 1);
     }
     #[test]
-    fn what_is_written_counts_though_the_file_cannot_be_archived() {
+    fn written_metrics_count_even_if_the_file_cannot_be_archived() {
         let dir = tempfile::tempdir().unwrap();
         let mut sink = sink(dir.path(), 1);
         sink.files.archive = |_| Err(io::ErrorKind::PermissionDenied.into());
@@ -242,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_exists_is_passed_over() {
+    fn an_existing_file_is_skipped() {
         let dir = tempfile::tempdir().unwrap();
         let mut sink = sink(dir.path(), 1 << 20);
         let taken = dir.path().join(format!("{}-0001.jsonl", sink.files.stem));

@@ -12,7 +12,7 @@ use super::batch::LineBatch;
 use crate::counters::Counters;
 use crate::log::DaemonLog;
 
-/// Writes to a stream; stops for good when it is closed.
+/// Writes to a stream until the first error.
 pub(crate) struct StreamSink {
     stream: Option<Box<dyn Write + Send>>,
     batch: LineBatch,
@@ -24,10 +24,11 @@ impl StreamSink {
         Self { stream: Some(stream), batch: LineBatch::new(counters), log }
     }
 
-    /// Standard output by a descriptor of its own: while its reader stalls, nobody else waits for a lock.
+    /// Writes to standard output through a descriptor of its own: while its reader stalls, no other thread waits for the
+    /// lock of the standard library.
     ///
     /// # Errors
-    /// It is closed, or there are no descriptors left.
+    /// Standard output is closed, or there are no descriptors left.
     pub(crate) fn to_stdout(counters: Arc<Counters>, log: DaemonLog) -> io::Result<Self> {
         let stdout = File::from(io::stdout().as_fd().try_clone_to_owned()?);
         Ok(Self::new(Box::new(stdout), counters, log))

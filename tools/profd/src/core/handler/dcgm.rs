@@ -2,10 +2,13 @@
 
 use common::rpc::message::DcgmReply;
 
-use crate::core::answer::{Answer, Effect, RpcReply};
+use crate::core::outcome::{Effect, HandlerOutcome, RpcReply};
 
 /// Declines a request to pause or resume DCGM profiling. `function` is the name of the request, for the audit line.
-pub(crate) fn decline_dcgm(function: &str) -> Answer {
+pub(crate) fn handle_dcgm(function: &str) -> HandlerOutcome {
     let line = format!("{function}: declined, this daemon does not use DCGM");
-    Answer { reply: RpcReply::Dcgm(DcgmReply { status: false }), effects: vec![Effect::LogAudit(line)] }
+    HandlerOutcome {
+        reply: RpcReply::Dcgm(DcgmReply { status: false }),
+        effects: vec![Effect::LogAudit(line)],
+    }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use common::rpc::message::{CertificateStatus, StatusDetail};
 
-use crate::core::answer::{Answer, Effect, RpcReply};
+use crate::core::outcome::{Effect, HandlerOutcome, RpcReply};
 use crate::core::registry::{Registry, Uptime};
 
 /// Maximum number of processes in a detailed reply, so that it stays below the longest reply that clients accept.
@@ -19,12 +19,12 @@ pub(crate) struct StatusFacts {
 }
 
 /// Returns the aggregate status of all processes, and with `facts` also the status of each.
-pub(crate) fn answer_status(registry: &Registry, now: Uptime, facts: Option<StatusFacts>) -> Answer {
+pub(crate) fn handle_status(registry: &Registry, now: Uptime, facts: Option<StatusFacts>) -> HandlerOutcome {
     let mut reply = registry.aggregate_status(now);
     if let Some(StatusFacts { counters, certificates }) = facts {
         let (processes, processes_omitted) = registry.list_processes(now, MAX_LISTED_PROCESSES);
         let uptime_s = now.as_secs();
         reply.detail = Some(StatusDetail { processes, processes_omitted, counters, uptime_s, certificates });
     }
-    Answer { reply: RpcReply::Status(Box::new(reply)), effects: vec![Effect::LogDebug("getStatus")] }
+    HandlerOutcome { reply: RpcReply::Status(Box::new(reply)), effects: vec![Effect::LogDebug("getStatus")] }
 }

@@ -6,7 +6,7 @@ use std::fmt::{self, Display};
 use common::rpc::config::{Config, TRACE_ID};
 use common::rpc::message::{CommandStatus, Failure, OnDemand};
 
-use crate::core::answer::{Answer, Effect, RpcReply};
+use crate::core::outcome::{Effect, HandlerOutcome, RpcReply};
 use crate::core::output_roots::OutputRoots;
 use crate::core::registry::trace_request::{AncestryClaim, TraceCommand, TraceOutcome};
 use crate::core::registry::{Registry, Uptime};
@@ -30,13 +30,13 @@ pub(crate) struct TraceFacts {
 ///
 /// # Errors
 /// The failure to answer with.
-pub(crate) fn check_config(request: &OnDemand, output_roots: &OutputRoots) -> Result<Config, Answer> {
+pub(crate) fn check_config(request: &OnDemand, output_roots: &OutputRoots) -> Result<Config, HandlerOutcome> {
     let check = || {
         let config = Config::parse(&request.config).map_err(|e| e.to_string())?;
         if config.get(TRACE_ID).is_some() {
             return Err(format!("config key {TRACE_ID} is set by the daemon only"));
         }
-        output_roots.check(&config)?;
+        output_roots.check_config(&config)?;
         Ok(config)
     };
     check().map_err(|reason: String| reject_request(request, reason))
@@ -44,13 +44,13 @@ pub(crate) fn check_config(request: &OnDemand, output_roots: &OutputRoots) -> Re
 
 /// Makes a checked config pending for the processes that match, and returns what became of each of them.
 /// `next_trace_id` gives each config its id.
-pub(crate) fn answer_trace(
+pub(crate) fn handle_trace(
     registry: &mut Registry,
     request: &OnDemand,
     config: &Config,
     facts: &TraceFacts,
     next_trace_id: &mut dyn FnMut() -> u64,
-) -> Answer {
+) -> HandlerOutcome {
     // A config that is accepted now may never be fetched, and the reply would be untrue.
     if facts.is_stopping {
         return reject_request(request, "the daemon is stopping".to_owned());
@@ -64,12 +64,15 @@ pub(crate) fn answer_trace(
         Effect::CountAcceptedConfigs(outcome.triggered.len() as u64),
         Effect::LogAudit(AuditLine { request, outcome: Some(&outcome) }.to_string()),
     ];
-    Answer { reply: RpcReply::OnDemand(Box::new(outcome.into_reply(is_monitor, request.extended))), effects }
+    HandlerOutcome {
+        reply: RpcReply::OnDemand(Box::new(outcome.into_reply(is_monitor, request.extended))),
+        effects,
+    }
 }
 
-fn reject_request(request: &OnDemand, reason: String) -> Answer {
+fn reject_request(request: &OnDemand, reason: String) -> HandlerOutcome {
     let line = format!("{}: rejected: {reason}", AuditLine { request, outcome: None });
-    Answer { reply: RpcReply::Failure(Failure::new(reason)), effects: vec![Effect::LogAudit(line)] }
+    HandlerOutcome { reply: RpcReply::Failure(Failure::new(reason)), effects: vec![Effect::LogAudit(line)] }
 }
 
 /// Who was to be traced, and what became of it. Nothing of the config is shown: it is text of the client.
@@ -126,9 +129,9 @@ mod tests {
         OnDemand { config: config.into(), job_id: 0, pids: pids.into(), process_limit: 3, extended: false }
     }
 
-    fn answer(request: &OnDemand, facts: &TraceFacts) -> Answer {
+    fn handle(request: &OnDemand, facts: &TraceFacts) -> HandlerOutcome {
         let config = check_config(request, &OutputRoots::default()).unwrap();
-        answer_trace(&mut registry(), request, &config, facts, &mut || 42)
+        handle_trace(&mut registry(), request, &config, facts, &mut || 42)
     }
 
     fn facts() -> TraceFacts {
@@ -141,10 +144,10 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_follows_from_request_facts_and_registry_alone() {
+    fn an_outcome_follows_from_request_facts_and_registry_alone() {
         let confirmed = [AncestryClaim { host_pid: 7, ancestor: 5 }].into();
-        let Answer { reply, effects } =
-            answer(&request(&[5], CONFIG), &TraceFacts { confirmed, false_claims: 2, ..facts() });
+        let HandlerOutcome { reply, effects } =
+            handle(&request(&[5], CONFIG), &TraceFacts { confirmed, false_claims: 2, ..facts() });
         let reply = String::from_utf8(reply.encode()).unwrap();
         assert!(reply.contains(r#""activityProfilersTriggered":[7]"#), "{reply}");
         let line = "setKinetOnDemandRequest job 0, pids [5]: 1 matched, 1 triggered, 0 busy, pid 7 trace 42";
@@ -157,17 +160,17 @@ mod tests {
             ]
         );
         // The same claim, not confirmed.
-        let Answer { effects, .. } = answer(&request(&[5], CONFIG), &facts());
+        let HandlerOutcome { effects, .. } = handle(&request(&[5], CONFIG), &facts());
         assert_eq!(effects[1], Effect::CountAcceptedConfigs(0));
     }
 
     #[test]
     fn a_rejected_request_has_an_audit_line_and_changes_nothing() {
-        let stopping = answer(&request(&[], CONFIG), &TraceFacts { is_stopping: true, ..facts() });
+        let stopping = handle(&request(&[], CONFIG), &TraceFacts { is_stopping: true, ..facts() });
         let line = "setKinetOnDemandRequest job 0, all pids: rejected: the daemon is stopping";
         assert_eq!(stopping.effects, [Effect::LogAudit(line.to_owned())]);
         let text = format!("{CONFIG}\nREQUEST_TRACE_ID=7");
-        let Answer { reply, effects } =
+        let HandlerOutcome { reply, effects } =
             check_config(&request(&[], &text), &OutputRoots::default()).unwrap_err();
         let reason = "config key REQUEST_TRACE_ID is set by the daemon only";
         assert_eq!(reply.encode(), format!(r#"{{"status":"failed","error":"{reason}"}}"#).into_bytes());

@@ -2,12 +2,12 @@
 
 use common::rpc::message::VersionReply;
 
-use crate::core::answer::{Answer, Effect, RpcReply};
+use crate::core::outcome::{Effect, HandlerOutcome, RpcReply};
 
 /// Returns the version of the daemon.
-pub(crate) fn answer_version() -> Answer {
+pub(crate) fn handle_version() -> HandlerOutcome {
     let version = env!("CARGO_PKG_VERSION").to_owned();
-    Answer {
+    HandlerOutcome {
         reply: RpcReply::Version(VersionReply { version }),
         effects: vec![Effect::LogDebug("getVersion")],
     }

@@ -181,7 +181,7 @@ impl TraceOutcome {
     }
 
     fn into_detail(self, is_monitor: bool) -> OnDemandDetail {
-        let reason = self.explain(is_monitor);
+        let reason = self.explain_exclusions(is_monitor);
         OnDemandDetail {
             registered: self.registered,
             jobs: self.jobs,
@@ -194,7 +194,7 @@ impl TraceOutcome {
     }
 
     /// Explains why no process matched, or why some matching processes did not get the config.
-    fn explain(&self, is_monitor: bool) -> Option<String> {
+    fn explain_exclusions(&self, is_monitor: bool) -> Option<String> {
         if self.matched.is_empty() {
             let reason = if self.registered == 0 { "no process is registered" } else { "no process matches" };
             return Some(reason.to_owned());

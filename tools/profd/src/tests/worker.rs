@@ -1,4 +1,4 @@
-//! A training process with a pid of its own: this test binary, started again.
+//! A training process with a pid of its own: this test binary, started once more.
 
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
@@ -7,12 +7,12 @@ use std::process::{Child, ChildStdin, Command, Stdio};
 use common::ipc::address::Address;
 use common::ipc::message::{Message, Poll, Reply, State, Status};
 
-use super::Process;
+use super::TestProcess;
 
 const VAR: &str = "PROFD_TEST_CHILD";
 const MARK: &str = "child: ";
 
-/// A process that does what it is told, line by line.
+/// A process that carries out commands, one for each line of its standard input.
 pub(super) struct Worker {
     child: Child,
     stdin: Option<ChildStdin>,
@@ -22,7 +22,7 @@ pub(super) struct Worker {
 impl Worker {
     pub(super) fn start(dir: &Path) -> Self {
         let mut command = Command::new(std::env::current_exe().unwrap());
-        command.args(["--exact", "tests::child::does_what_it_is_told", "--nocapture", "--test-threads=1"]);
+        command.args(["--exact", "tests::worker::carries_out_commands", "--nocapture", "--test-threads=1"]);
         command.env(VAR, dir).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
         let mut child = command.spawn().unwrap();
         let (stdin, stdout) = (child.stdin.take(), BufReader::new(child.stdout.take().unwrap()));
@@ -33,22 +33,23 @@ impl Worker {
         i32::try_from(self.child.id()).unwrap()
     }
 
-    /// `poll` with further pids, or `trace STATE`; the answer of the daemon, if there is one.
-    pub(super) fn tell(&mut self, line: &str) -> String {
-        self.begin(line);
-        self.answer()
+    /// Carries out a command, `poll` with ancestors, `trace STATE` or `forge PID`, and returns the reply of the daemon, if
+    /// there is one.
+    pub(super) fn run_command(&mut self, line: &str) -> String {
+        self.send_command(line);
+        self.read_reply()
     }
 
-    /// The first half of [`Self::tell`].
-    pub(super) fn begin(&mut self, line: &str) {
+    /// Sends a command without waiting for its reply.
+    pub(super) fn send_command(&mut self, line: &str) {
         writeln!(self.stdin.as_mut().unwrap(), "{line}").unwrap();
     }
 
-    /// The second half of [`Self::tell`].
-    pub(super) fn answer(&mut self) -> String {
+    /// Waits for the reply to a command.
+    pub(super) fn read_reply(&mut self) -> String {
         loop {
             let mut answer = String::new();
-            assert!(self.stdout.read_line(&mut answer).unwrap() > 0, "the child ended");
+            assert!(self.stdout.read_line(&mut answer).unwrap() > 0, "the worker ended");
             if let Some((_, said)) = answer.split_once(MARK) {
                 return said.trim_end().replace("\\n", "\n");
             }
@@ -71,13 +72,13 @@ impl Drop for Worker {
     }
 }
 
-/// Not a test but the child itself, when it is started as one.
+/// The worker itself, when the environment says so; otherwise an empty test.
 #[test]
-fn does_what_it_is_told() {
+fn carries_out_commands() {
     let Some(dir) = std::env::var_os(VAR).map(PathBuf::from) else { return };
     let pid = i32::try_from(std::process::id()).unwrap();
     let own = Address::Path(dir.join("c").join(format!("child-{pid}")));
-    let process = Process::new(&own, &Address::in_socket_dir(&dir.join("d")));
+    let process = TestProcess::new(&own, &Address::in_socket_dir(&dir.join("d")));
     for line in std::io::stdin().lines() {
         let line = line.unwrap();
         let mut words = line.split(' ');
@@ -95,7 +96,7 @@ fn does_what_it_is_told() {
                 process.send(&Message::TraceStatus(status));
                 String::new()
             }
-            // In the name of another process, which it is not.
+            // A poll that claims the pid of another process.
             Some("forge") => {
                 let other = words.next().unwrap().parse().unwrap();
                 process.send(&Message::Poll(Poll { config_type: 3, job_id: 0, pids: vec![other] }));

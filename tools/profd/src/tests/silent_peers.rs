@@ -1,4 +1,4 @@
-//! Connections that do not prove who they are, and too many of those that do: the others are served all the same.
+//! Many silent connections, and more clients than the limits allow: other clients are served nevertheless.
 
 use std::io::ErrorKind;
 use std::sync::atomic::AtomicBool;
@@ -6,7 +6,7 @@ use std::thread::JoinHandle;
 
 use serde_json::json;
 
-use super::tls::Minted;
+use super::tls::MintedAuthority;
 use super::*;
 
 const SILENT: usize = 1000;
@@ -14,13 +14,13 @@ const DRIPPING: usize = 100;
 
 /// Peers of one address that each hold a connection: some say nothing, some send a byte now and then. One whose
 /// connection is closed opens another.
-struct Strangers {
+struct SilentPeers {
     stop: Arc<AtomicBool>,
     reconnects: Arc<AtomicU32>,
     thread: Option<JoinHandle<()>>,
 }
 
-impl Strangers {
+impl SilentPeers {
     /// Opens all connections before it returns; `first` is what the dripping ones send, byte by byte.
     fn start(address: SocketAddr, first: &'static [u8]) -> Self {
         let (stop, reconnects): (Arc<AtomicBool>, Arc<AtomicU32>) = (Arc::default(), Arc::default());
@@ -45,7 +45,7 @@ impl Strangers {
     }
 }
 
-impl Drop for Strangers {
+impl Drop for SilentPeers {
     fn drop(&mut self) {
         self.stop.store(true, Ordering::Relaxed);
         let _ = self.thread.take().unwrap().join();
@@ -62,71 +62,71 @@ fn is_closed(stream: &mut TcpStream) -> bool {
     !matches!(stream.read(&mut [0; 64]), Err(e) if e.kind() == ErrorKind::WouldBlock)
 }
 
-/// Room for the strangers' descriptors and the daemon's in this one process.
-fn make_room_for_descriptors() {
+/// Room for the peers' descriptors and the daemon's in this one process.
+fn raise_limit_for_all_connections() {
     assert_eq!(crate::account::raise_descriptor_limit(2 * (SILENT + DRIPPING), 0), None);
 }
 
 #[test]
 fn a_plain_client_is_served_beside_a_thousand_silent_ones_of_its_address() {
-    make_room_for_descriptors();
-    let rig = Rig::new();
+    raise_limit_for_all_connections();
+    let daemon = TestDaemon::new();
     // A prefix that announces 64 bytes, and the beginning of a request.
-    let strangers = Strangers::start(rig.address, b"\x40\0\0\0{\"fn\":\"getVersion\"       ");
+    let peers = SilentPeers::start(daemon.address, b"\x40\0\0\0{\"fn\":\"getVersion\"       ");
     for _ in 0..200 {
-        assert!(rig.ask(&json!({"fn": "getVersion"}))["version"].is_string());
+        assert!(daemon.ask(&json!({"fn": "getVersion"}))["version"].is_string());
     }
-    eventually("those beyond the limit are closed", || strangers.reconnects.load(Ordering::Relaxed) >= 500);
-    assert!(rig.counter("rpc.closed.pending") >= 500);
+    eventually("those beyond the limit are closed", || peers.reconnects.load(Ordering::Relaxed) >= 500);
+    assert!(daemon.counter("rpc.closed.pending") >= 500);
 }
 
 #[test]
 fn a_tls_client_is_served_beside_a_thousand_silent_ones_of_its_address() {
-    make_room_for_descriptors();
-    let minted = Minted::new();
-    let rig = minted.serve(&[]);
+    raise_limit_for_all_connections();
+    let minted = MintedAuthority::new();
+    let daemon = minted.serve(&[]);
     // The header of a TLS record of 512 bytes, and the beginning of a ClientHello.
-    let strangers =
-        Strangers::start(rig.address, b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03aaaaaaaaaaaaa");
+    let peers =
+        SilentPeers::start(daemon.address, b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03aaaaaaaaaaaaa");
     let client = minted.client();
     for _ in 0..50 {
-        super::tls::ask(&rig, client.clone()).unwrap();
+        super::tls::ask(&daemon, client.clone()).unwrap();
     }
-    eventually("those beyond the limit are closed", || strangers.reconnects.load(Ordering::Relaxed) >= 500);
+    eventually("those beyond the limit are closed", || peers.reconnects.load(Ordering::Relaxed) >= 500);
 }
 
 #[test]
-fn a_silent_connection_that_is_closed_for_another_is_told_why() {
-    let rig = Rig::with(&["--max-pending-connections-per-peer=1"]);
-    let mut silent = rig.connect();
-    let mut client = rig.connect();
-    assert_eq!(silent.refusal(), "busy: closed for a newer connection, because no request came");
+fn a_silent_connection_that_is_closed_for_another_gets_the_reason() {
+    let daemon = TestDaemon::start_with(&["--max-pending-connections-per-peer=1"]);
+    let mut silent = daemon.connect();
+    let mut client = daemon.connect();
+    assert_eq!(silent.read_rejection(), "busy: closed for a newer connection, because no request came");
     assert!(client.ask(&json!({"fn": "getVersion"}))["version"].is_string());
-    assert_eq!(rig.counter("rpc.closed.pending"), 1);
+    assert_eq!(daemon.counter("rpc.closed.pending"), 1);
 }
 
 #[test]
 fn when_the_table_is_full_the_connection_that_was_idle_longest_is_closed() {
     for limit in ["--max-connections=2", "--max-connections-per-peer=2"] {
-        let rig = Rig::with(&[limit]);
-        let mut clients: Vec<Client> = Vec::new();
+        let daemon = TestDaemon::start_with(&[limit]);
+        let mut clients: Vec<TestClient> = Vec::new();
         for _ in 0..3 {
-            let mut client = rig.connect();
+            let mut client = daemon.connect();
             assert!(client.ask(&json!({"fn": "getVersion"}))["version"].is_string());
             clients.push(client);
         }
-        assert!(clients[0].reply().is_none(), "closed without a word that could be taken for a reply");
+        assert!(clients[0].read_reply().is_none(), "closed without a word that could be taken for a reply");
         for client in &mut clients[1..] {
             assert!(client.ask(&json!({"fn": "getVersion"}))["version"].is_string());
         }
-        assert_eq!(rig.counter("rpc.closed.idle"), 1);
+        assert_eq!(daemon.counter("rpc.closed.idle"), 1);
     }
 }
 
 #[test]
-fn a_client_is_told_that_the_daemon_is_busy_while_no_connection_is_idle() {
-    let rig = Rig::with(&["--max-connections=1", "--write-timeout=600s"]);
-    let mut deaf = rig.connect();
+fn a_client_gets_busy_while_no_connection_is_idle() {
+    let daemon = TestDaemon::start_with(&["--max-connections=1", "--write-timeout=600s"]);
+    let mut deaf = daemon.connect();
     deaf.ask(&json!({"fn": "getVersion"}));
     // It asks on and on and takes no reply, until the daemon has to wait for it in the middle of one.
     deaf.0.set_nonblocking(true).unwrap();
@@ -136,11 +136,11 @@ fn a_client_is_told_that_the_daemon_is_busy_while_no_connection_is_idle() {
         for _ in 0..1000 {
             let _ = deaf.0.write_all(&request);
         }
-        let mut client = rig.connect();
+        let mut client = daemon.connect();
         client.send(br#"{"fn":"getVersion"}"#);
-        let Some(reply) = client.reply().filter(|r| r["status"] == "failed") else {
+        let Some(reply) = client.read_reply().filter(|r| r["status"] == "failed") else {
             // It was idle for a moment, and this client has got its place.
-            deaf = rig.connect();
+            deaf = daemon.connect();
             deaf.0.set_nonblocking(true).unwrap();
             return false;
         };
@@ -148,5 +148,5 @@ fn a_client_is_told_that_the_daemon_is_busy_while_no_connection_is_idle() {
         true
     });
     assert_eq!(refused, "busy: the limit of 1 connections with a request in progress is reached");
-    assert_eq!(rig.counter("rpc.refused.connections"), 1);
+    assert_eq!(daemon.counter("rpc.refused.connections"), 1);
 }

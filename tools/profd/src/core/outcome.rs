@@ -5,7 +5,7 @@ use serde::Serialize;
 
 /// The result of a handler.
 #[derive(Debug)]
-pub(crate) struct Answer {
+pub(crate) struct HandlerOutcome {
     pub(crate) reply: RpcReply,
     pub(crate) effects: Vec<Effect>,
 }

@@ -1,5 +1,5 @@
-//! How the daemon ends: what was accepted is not lost, and nothing holds it up. Where signals matter, it is a
-//! process of its own: this test binary, started again.
+//! The end of the daemon: accepted configs are not lost, and nothing delays it. For tests with signals, the daemon is a
+//! process of its own: this test binary, started once more.
 
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::Arc;
@@ -16,13 +16,13 @@ use crate::state::DaemonState;
 use crate::{Cli, ipc, log, shutdown, signals};
 
 #[test]
-fn a_config_that_was_accepted_is_still_fetched() {
-    let rig = Rig::with(&["--drain-timeout=600s"]);
-    let process = rig.process("p");
+fn an_accepted_config_is_still_fetched() {
+    let daemon = TestDaemon::start_with(&["--drain-timeout=600s"]);
+    let process = daemon.process("p");
     process.poll();
-    assert_eq!(rig.request(&[])["activityProfilersTriggered"], json!([process.pid]));
-    let (address, trigger) = (rig.address, rig.daemon.as_ref().unwrap().trigger.clone());
-    let ends = std::thread::spawn(move || rig.stop());
+    assert_eq!(daemon.request(&[])["activityProfilersTriggered"], json!([process.pid]));
+    let (address, trigger) = (daemon.address, daemon.daemon.as_ref().unwrap().trigger.clone());
+    let ends = std::thread::spawn(move || daemon.stop());
     eventually("the daemon drains", || TcpStream::connect(address).is_err());
     assert!(process.poll().starts_with(CONFIG));
     eventually("nothing waits, so it ends", || ends.is_finished());
@@ -30,24 +30,24 @@ fn a_config_that_was_accepted_is_still_fetched() {
 }
 
 #[test]
-fn a_config_that_nobody_fetches_is_waited_for_until_the_deadline() {
-    let rig = Rig::with(&["--drain-timeout=50ms"]);
-    let process = rig.process("p");
+fn an_unfetched_config_is_waited_for_until_the_drain_timeout() {
+    let daemon = TestDaemon::start_with(&["--drain-timeout=50ms"]);
+    let process = daemon.process("p");
     process.poll();
-    rig.request(&[]);
-    let state = rig.daemon.as_ref().unwrap().state.clone();
-    rig.stop();
+    daemon.request(&[]);
+    let state = daemon.daemon.as_ref().unwrap().state.clone();
+    daemon.stop();
     assert_eq!(state.registry().count_pending(state.uptime()), 1);
 }
 
 #[test]
-fn what_has_arrived_is_taken_before_a_socket_closes() {
-    let rig = Rig::new();
+fn arrived_datagrams_are_handled_before_a_socket_closes() {
+    let daemon = TestDaemon::new();
     let dir = tempfile::tempdir().unwrap();
     let plan = plan(dir.path(), "profd-test-last-batch", &[]);
-    let bound = BoundDaemon::bind(&plan, &rig.runtime).unwrap();
+    let bound = BoundDaemon::bind(&plan, &daemon.runtime).unwrap();
     let own = Address::Path(dir.path().join("c/p"));
-    let process = Process::new(&own, &Address::in_socket_dir(&dir.path().join("d")));
+    let process = TestProcess::new(&own, &Address::in_socket_dir(&dir.path().join("d")));
     for _ in 0..5 {
         process.send(&metric());
     }
@@ -63,8 +63,8 @@ fn what_has_arrived_is_taken_before_a_socket_closes() {
 }
 
 #[test]
-fn a_reader_that_stalls_does_not_hold_up_the_end() {
-    let daemon = Alone::start("exec", &["--use-json", "--drain-timeout=600s"]);
+fn a_reader_that_stalls_does_not_delay_the_end() {
+    let daemon = DaemonProcess::start("exec", &["--use-json", "--drain-timeout=600s"]);
     let process = daemon.process();
     // Several times what a pipe holds, and nobody reads.
     for _ in 0..2000 {
@@ -73,16 +73,16 @@ fn a_reader_that_stalls_does_not_hold_up_the_end() {
     daemon.kill(Signal::TERM);
     eventually("the sockets are gone", || !daemon.dir.path().join("d/dynolog").exists());
     daemon.kill(Signal::TERM);
-    assert_eq!(daemon.ended(), Some(2), "it was asked for a record that it could not write");
+    assert_eq!(daemon.wait_for_exit(), Some(2), "it was asked for a record that it could not write");
 }
 
 #[test]
-fn a_hangup_that_was_ignored_at_the_start_stays_ignored() {
-    let daemon = Alone::start("trap '' HUP; exec", &[]);
+fn a_hangup_that_is_ignored_at_the_start_stays_ignored() {
+    let daemon = DaemonProcess::start("trap '' HUP; exec", &[]);
     let status = std::fs::read_to_string(format!("/proc/{}/status", daemon.child.id())).unwrap();
     assert!(signals::ignores_signal(&status, Signal::HUP.as_raw()), "{status}");
     daemon.kill(Signal::TERM);
-    assert_eq!(daemon.ended(), Some(0));
+    assert_eq!(daemon.wait_for_exit(), Some(0));
 }
 
 fn metric() -> Message {
@@ -94,13 +94,13 @@ fn metric() -> Message {
 const VAR: &str = "PROFD_TEST_DAEMON";
 
 /// A daemon that is a process of its own. Its standard output is read up to the first record and no further.
-struct Alone {
+struct DaemonProcess {
     child: Child,
     _stdout: ChildStdout,
     dir: tempfile::TempDir,
 }
 
-impl Alone {
+impl DaemonProcess {
     /// `how` is what the shell does before it becomes the daemon.
     fn start(how: &str, flags: &[&str]) -> Self {
         let dir = tempfile::tempdir().unwrap();
@@ -112,7 +112,7 @@ impl Alone {
         let all = [&base[..], &["--enable-ipc-monitor", &ipc], flags].concat().join(" ");
         let mut command = Command::new("sh");
         command.args(["-c", &format!("{how} \"$@\""), "sh"]).arg(std::env::current_exe().unwrap());
-        command.args(["--exact", "tests::ending::is_the_daemon", "--nocapture", "--test-threads=1"]);
+        command.args(["--exact", "tests::shutdown::runs_the_daemon", "--nocapture", "--test-threads=1"]);
         command.env(VAR, all).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
         let mut child = command.spawn().unwrap();
         let mut stdout = child.stdout.take().unwrap();
@@ -125,9 +125,9 @@ impl Alone {
         Self { child, _stdout: stdout, dir }
     }
 
-    fn process(&self) -> Process {
+    fn process(&self) -> TestProcess {
         let own = Address::Path(self.dir.path().join("c/p"));
-        Process::new(&own, &Address::in_socket_dir(&self.dir.path().join("d")))
+        TestProcess::new(&own, &Address::in_socket_dir(&self.dir.path().join("d")))
     }
 
     fn kill(&self, signal: Signal) {
@@ -135,7 +135,7 @@ impl Alone {
     }
 
     /// Its exit status; none after a signal.
-    fn ended(mut self) -> Option<i32> {
+    fn wait_for_exit(mut self) -> Option<i32> {
         let mut status = None;
         eventually("the daemon ends", || {
             status = self.child.try_wait().unwrap();
@@ -145,17 +145,17 @@ impl Alone {
     }
 }
 
-impl Drop for Alone {
+impl Drop for DaemonProcess {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }
 
-/// Not a test but the daemon itself, when it is started as one.
+/// The daemon itself, when the environment says so; otherwise an empty test.
 #[test]
 #[expect(clippy::exit, reason = "the test harness would report to a reader that stalls")]
-fn is_the_daemon() {
+fn runs_the_daemon() {
     let Ok(args) = std::env::var(VAR) else { return };
     let mut out = Out::new("profd", Color::Never, Verbosity::Normal);
     let ended = Cli::try_parse_from(args.split(' ')).unwrap().run(&mut out).unwrap();
