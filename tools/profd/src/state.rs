@@ -87,7 +87,7 @@ impl DaemonState {
 
     /// Counts what was removed from the registry.
     pub(crate) fn count_removed(&self, removed: RemovedCounts) {
-        self.counters.processes_gone.add(removed.processes);
+        self.counters.processes_removed.add(removed.processes);
         self.counters.configs_expired.add(removed.configs);
         if removed.configs > 0 {
             self.config_removed.notify_one();
@@ -132,6 +132,6 @@ mod tests {
         assert!(!state.reap_process(own));
         state.reap_dead_processes();
         assert!(dead.into_iter().all(|pid| !knows(pid)) && knows(own));
-        assert_eq!(state.counters.processes_gone.get(), 600);
+        assert_eq!(state.counters.processes_removed.get(), 600);
     }
 }

@@ -107,7 +107,7 @@ impl DatagramHandler {
         }
         // The kernel reports pid 0 for a process outside the receiver's pid namespace (pid_namespaces(7)).
         if pid <= 0 {
-            counters.ipc_hidden_pid.increment();
+            counters.ipc_other_namespace.increment();
             let reason = "rejected a process outside the daemon's pid namespace";
             log.limited("hidden pid", at.name, reason);
             return None;
@@ -167,7 +167,7 @@ impl DatagramHandler {
         let (counters, log, pid) = (&self.state.counters, &self.state.log, sender.host_pid);
         match error {
             RegistrationError::TableFull => {
-                counters.ipc_full.increment();
+                counters.ipc_registry_full.increment();
                 let reason = format_args!("pid {pid} is not registered: the table is full (--max-processes)");
                 log.limited("registry full", at.name, reason);
             }

@@ -59,7 +59,7 @@ impl SenderTable {
             return Err(SenderError::TableFull);
         }
         self.watch_sender(host_pid).map_err(|_| {
-            state.counters.ipc_sender_gone.increment();
+            state.counters.ipc_sender_ended.increment();
             state.log.debug(socket, format_args!("pid {host_pid} ended before its datagram was read"));
             SenderError::Ended
         })

@@ -118,6 +118,9 @@ pub(crate) struct DaemonLimitFlags {
     #[arg(long, value_name = "N", default_value_t = 1024, value_parser = parse_positive)]
     pub(crate) max_pending_connections_per_peer: usize,
     /// Maximum length of a request
+    ///
+    /// SIZE is a number of bytes, or a number with K, M or G (powers of 1024): `65536`, `64K`, `1G`. TIME is a number with
+    /// a unit: `500ms`, `5s`, `2m`; without one it is seconds.
     #[arg(long, value_name = "SIZE", default_value = "64K", value_parser = parse_size)]
     pub(crate) max_request: u64,
     /// Timeout of a TLS handshake

@@ -73,7 +73,7 @@ where
             log.limited("rpc timeout", peer, reason);
         }
         ConnectionEnd::Broken(e) => {
-            counters.rpc_broken.increment();
+            counters.rpc_io_errors.increment();
             log.limited("rpc broken", peer, e);
         }
         ConnectionEnd::BadFrame(e) => {
@@ -111,8 +111,8 @@ pub(crate) async fn decline_client<S>(
 {
     let (counters, log) = (&context.state.counters, &context.state.log);
     match limit {
-        ConnectionLimit::Total(_) => counters.rpc_refused_total.increment(),
-        ConnectionLimit::PerPeer(_) => counters.rpc_refused_peer.increment(),
+        ConnectionLimit::Total(_) => counters.rpc_declined_total.increment(),
+        ConnectionLimit::PerPeer(_) => counters.rpc_declined_peer.increment(),
     }
     let reason = describe_limit(limit, "connections with a request in progress");
     log.limited("rpc full", peer, &reason);

@@ -79,7 +79,7 @@ fn perform_effects(state: &DaemonState, peer: &RpcPeer, effects: Vec<Effect>) {
             Effect::LogAudit(line) => state.log.notice(peer, line),
             Effect::LogDebug(line) => state.log.debug(peer, line),
             Effect::CountAcceptedConfigs(n) => state.counters.configs_accepted.add(n),
-            Effect::CountFalseAncestors(n) => state.counters.untrue_ancestors.add(n),
+            Effect::CountFalseAncestors(n) => state.counters.false_ancestors.add(n),
         }
     }
 }

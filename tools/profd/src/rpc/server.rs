@@ -94,7 +94,7 @@ fn admit_connection(
             connections.spawn(async move { serve_client(&server.context, stream, address, place).await });
         }
         Err(limit) => {
-            state.counters.rpc_refused_pending.increment();
+            state.counters.rpc_declined_pending.increment();
             let reason = describe_limit(limit, "unfinished handshakes");
             state.log.limited("rpc pending full", RpcPeer::plain(address), reason);
         }

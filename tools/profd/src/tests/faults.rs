@@ -22,7 +22,7 @@ fn fault_01_a_client_that_closes_early_loses_only_its_own_reply() {
         }
         rustix::net::sockopt::set_socket_linger(&client.0, Some(Duration::ZERO)).unwrap();
     }
-    daemon.wait_for_counter("rpc.broken", 50);
+    daemon.wait_for_counter("rpc.io_errors", 50);
     assert_eq!(daemon.ask(&json!({"fn": "getVersion"}))["version"], env!("CARGO_PKG_VERSION"));
 }
 
@@ -130,7 +130,7 @@ fn fault_05_a_dead_process_is_not_matched() {
     assert_eq!(one["activityProfilersBusy"], 0, "a config of the dead keeps nobody busy");
     assert_eq!(one["detail"]["unknown_pids"], json!([dead]));
     // And it is forgotten without anybody asking.
-    daemon.wait_for_counter("processes.gone", 1);
+    daemon.wait_for_counter("processes.removed", 1);
 }
 
 #[test]
@@ -223,10 +223,10 @@ fn fault_10_a_poll_at_a_full_table_gets_a_reply_and_is_counted() {
     first.poll();
     let mut second = Worker::start(daemon.dir.path());
     assert_eq!(second.run_command("poll"), "", "it does not wait in vain");
-    daemon.wait_for_counter("ipc.refused.registry_full", 1);
+    daemon.wait_for_counter("ipc.declined.registry_full", 1);
     let status = daemon.ask(&json!({"fn": "getStatus", "extended": true}));
     assert_eq!(status["detail"]["processes"].as_array().unwrap().len(), 1);
-    assert_eq!(status["detail"]["counters"]["ipc.refused.registry_full"], 1);
+    assert_eq!(status["detail"]["counters"]["ipc.declined.registry_full"], 1);
 }
 
 #[test]
@@ -265,7 +265,7 @@ fn fault_13_a_process_cannot_impersonate_another() {
     let parent = i32::try_from(std::process::id()).unwrap();
     thief.run_command(&format!("poll {parent} 2147483000"));
     assert_eq!(daemon.request(&[2_147_483_000])["processesMatched"], json!([]));
-    assert_eq!(daemon.counter("requests.untrue_ancestors"), 1);
+    assert_eq!(daemon.counter("requests.false_ancestors"), 1);
     let of_parent = daemon.request(&[parent]);
     assert_eq!(of_parent["processesMatched"].as_array().unwrap().len(), 2, "{of_parent}");
     assert!(victim.poll().starts_with(CONFIG), "the config is still there for its owner");

@@ -148,5 +148,5 @@ fn a_client_gets_busy_while_no_connection_is_idle() {
         true
     });
     assert_eq!(refused, "busy: the limit of 1 connections with a request in progress is reached");
-    assert_eq!(daemon.counter("rpc.refused.connections"), 1);
+    assert_eq!(daemon.counter("rpc.declined.connections"), 1);
 }
