@@ -4,13 +4,13 @@
 //!
 //! | module | holds |
 //! |---|---|
-//! | [`run`] | the life of the daemon |
-//! | [`daemon`] | its running parts, put together |
-//! | [`rpc`], [`ipc`], [`sink`], [`certs`] | clients, processes, metrics, certificates |
-//! | [`state`], [`process`] | what those share: the registry, pidfds and `/proc` |
-//! | [`core`] | what requests and messages mean; pure |
-//! | [`plan`] | the options, validated |
-//! | [`log`], [`counters`], [`shutdown`], [`signals`], [`notify`], [`account`] | services |
+//! | `run` | the life of the daemon |
+//! | `daemon` | its running parts, put together |
+//! | `rpc`, `ipc`, `sink`, `certs` | clients, processes, metrics, certificates |
+//! | `state`, `process` | what those share: the registry, pidfds and `/proc` |
+//! | `core` | what requests and messages mean; pure |
+//! | `plan` | the options, validated |
+//! | `log`, `counters`, `shutdown`, `signals`, `notify`, `account` | services |
 
 use std::ffi::OsString;
 

@@ -40,7 +40,7 @@ enum DaemonLife {
     Stopped(DaemonEnd),
 }
 
-/// What runs tasks and receives signals from the end of the checks to the end of the drain.
+/// The runtime and the signals, from the end of the checks to the end of the drain.
 struct StartedRuntime {
     runtime: Runtime,
     signals: StopSignals,

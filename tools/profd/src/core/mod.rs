@@ -13,7 +13,7 @@ pub(crate) mod registry;
 mod tests {
     use std::path::{Path, PathBuf};
 
-    /// What would be I/O, a clock or a log.
+    /// Words that would mean I/O, a clock or a log.
     const FORBIDDEN: [&str; 15] = [
         "std::fs",
         "std::net",

@@ -1,4 +1,4 @@
-//! What a handler returns: a reply and the effects that go with it.
+//! The result of a handler: a reply and its effects.
 
 use common::rpc::message::{DcgmReply, Failure, OnDemandReply, StatusReply, VersionReply};
 use serde::Serialize;

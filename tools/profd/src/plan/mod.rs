@@ -23,7 +23,7 @@ use limits::{ConnectionLimits, PoolLimits, RequestLimits, ServerLimits};
 /// Maximum number of jobs of one process: its profilers may name different ones.
 const JOBS_PER_PROCESS: usize = 4;
 
-/// What the plan depends on beside the options.
+/// The facts about the host that the plan depends on.
 #[derive(Clone, Debug)]
 pub(crate) struct HostEnvironment {
     pub(crate) uid: u32,
@@ -36,9 +36,12 @@ pub(crate) struct HostEnvironment {
 /// The validated plan of the daemon.
 #[derive(Debug)]
 pub(crate) struct DaemonPlan {
+    /// Addresses to listen on, all with the same port.
     pub(crate) listen: Vec<ListenAddress>,
     pub(crate) port: u16,
+    /// `None` for plain TCP.
     pub(crate) tls: Option<TlsPlan>,
+    /// Empty without `--enable-ipc-monitor`.
     pub(crate) places: Vec<SocketPlace>,
     pub(crate) ipc: IpcPlan,
     pub(crate) registry: RegistryLimits,
@@ -93,7 +96,7 @@ impl DaemonPlan {
     pub(crate) fn new(flags: DaemonFlags, environment: &HostEnvironment) -> anyhow::Result<Self> {
         let mut warnings = Vec::new();
         for flag in &flags.foreign_flag {
-            warnings.push(("options", crate::plan::gflags::check_foreign_flag(flag)?));
+            warnings.push(("options", gflags::check_foreign_flag(flag)?));
         }
         let tls = plan_tls(&flags)?;
         let listen = plan_listeners(&flags);
@@ -168,9 +171,13 @@ fn plan_listeners(flags: &DaemonFlags) -> Vec<ListenAddress> {
     ]
 }
 
+/// Returns the warning about plain TCP.
+///
+/// # Errors
+/// An address can be reached from other hosts, and `--insecure-listen` is not given.
 fn warn_about_plain_tcp(flags: &DaemonFlags, listen: &[ListenAddress]) -> anyhow::Result<String> {
-    let open = listen.iter().find(|l| !l.address.to_canonical().is_loopback());
-    match open {
+    let reachable = listen.iter().find(|l| !l.address.to_canonical().is_loopback());
+    match reachable {
         Some(l) if !flags.insecure_listen => {
             Err(anyhow::anyhow!("--bind {}: with plain TCP, every host that reaches this address can trace processes", l.address))
                 .hint("use certificates (--certs-dir; `certck mint` makes them), or allow it with --insecure-listen on a private network")
@@ -180,6 +187,7 @@ fn warn_about_plain_tcp(flags: &DaemonFlags, listen: &[ListenAddress]) -> anyhow
     }
 }
 
+/// Returns the sockets of `--ipc`, or all that the host has.
 fn plan_places(
     flags: &DaemonFlags,
     environment: &HostEnvironment,

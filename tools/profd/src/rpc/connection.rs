@@ -194,7 +194,7 @@ where
             Ok(request) => request,
             Err(e) => return ConnectionEnd::BadRequest(e),
         };
-        // Over plain TCP, a complete request is what tells a client from a connection that only takes a place.
+        // Over plain TCP there is no certificate, so a complete request distinguishes a client from a silent connection.
         if !had_reply
             && context.certs.is_none()
             && let Err(limit) = place.establish()

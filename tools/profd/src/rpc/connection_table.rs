@@ -48,7 +48,7 @@ pub(crate) struct ConnectionPlace {
     closing: Arc<Notify>,
 }
 
-/// What a connection is doing, in the order in which connections are closed for others.
+/// The stage of a connection, in the order in which connections are closed for others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum ConnectionStage {
     /// It has sent nothing that is complete, or it is between two requests.

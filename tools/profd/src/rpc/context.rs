@@ -1,4 +1,4 @@
-//! What every connection of the RPC server uses.
+//! The parts of the daemon that every connection of the RPC server uses.
 
 use std::sync::Arc;
 

@@ -76,4 +76,24 @@ mod tests {
         let shown = "rpc 127.0.0.1:9 (unreadable subject; sha256 ba7816bf8f01cfea414140de5dae2223)";
         assert_eq!(peer.to_string(), shown);
     }
+
+    /// Any client may ask for such a name; an authority may sign it.
+    #[test]
+    fn a_name_with_a_comma_cannot_be_read_as_two_names() {
+        use clap::Parser;
+        use common::cli::Tool;
+        use common::out::{Out, Verbosity};
+        use rustls::pki_types::pem::PemObject;
+        let dir = tempfile::tempdir().unwrap();
+        let path = |name: &str| dir.path().join(name).display().to_string();
+        let mut out = Out::to(Box::new(std::io::sink()), "certck", false, Verbosity::Quiet);
+        let mut mint = |args: &[&str]| {
+            certck::Cli::try_parse_from([&["certck", "mint"], args].concat()).unwrap().run(&mut out).unwrap()
+        };
+        mint(&[&path("pki")]);
+        mint(&["leaf", "--role", "client", "--name", "alice, CN=admin", &path("pki"), &path("alice")]);
+        let der = CertificateDer::from_pem_file(dir.path().join("alice/client.crt")).unwrap();
+        let shown = RpcPeer::verified(([127, 0, 0, 1], 9).into(), Some(&der)).to_string();
+        assert!(shown.starts_with(r"rpc 127.0.0.1:9 (CN=alice\, CN=admin; sha256 "), "{shown}");
+    }
 }

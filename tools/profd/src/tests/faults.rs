@@ -16,7 +16,7 @@ fn fault_01_a_client_that_closes_early_loses_only_its_own_reply() {
     let daemon = TestDaemon::new();
     for _ in 0..50 {
         let mut client = daemon.connect();
-        // Several replies for nobody: the first is reset, the next ones break the pipe.
+        // Several replies that are not read: the first write is reset, the next ones get EPIPE.
         for _ in 0..4 {
             client.send(br#"{"fn":"getStatus","extended":true}"#);
         }
@@ -129,7 +129,7 @@ fn fault_05_a_dead_process_is_not_matched() {
     assert_eq!(one["activityProfilersTriggered"], json!([alive]));
     assert_eq!(one["activityProfilersBusy"], 0, "a config of the dead keeps nobody busy");
     assert_eq!(one["detail"]["unknown_pids"], json!([dead]));
-    // And it is forgotten without anybody asking.
+    // It is removed without a request.
     daemon.wait_for_counter("processes.removed", 1);
 }
 

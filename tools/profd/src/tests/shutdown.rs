@@ -66,7 +66,7 @@ fn arrived_datagrams_are_handled_before_a_socket_closes() {
 fn a_reader_that_stalls_does_not_delay_the_end() {
     let daemon = DaemonProcess::start("exec", &["--use-json", "--drain-timeout=600s"]);
     let process = daemon.process();
-    // Several times what a pipe holds, and nobody reads.
+    // Several times the capacity of a pipe, which no reader empties.
     for _ in 0..2000 {
         process.send(&metric());
     }

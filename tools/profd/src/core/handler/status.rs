@@ -10,7 +10,7 @@ use crate::core::registry::{Registry, Uptime};
 /// Maximum number of processes in a detailed reply, so that it stays below the longest reply that clients accept.
 const MAX_LISTED_PROCESSES: usize = 4096;
 
-/// What a detailed reply contains beside the registry.
+/// The facts for a detailed reply, which are not in the registry.
 #[derive(Debug)]
 pub(crate) struct StatusFacts {
     pub(crate) counters: BTreeMap<String, u64>,

@@ -14,7 +14,7 @@ use crate::core::registry::{Registry, Uptime};
 /// Maximum number of pids and of traces that an audit line lists.
 const MAX_LISTED: usize = 8;
 
-/// What was looked up for a request after its config had been checked.
+/// The facts for a request whose config has been checked.
 #[derive(Debug)]
 pub(crate) struct TraceFacts {
     pub(crate) now: Uptime,
@@ -42,7 +42,7 @@ pub(crate) fn check_config(request: &OnDemand, output_roots: &OutputRoots) -> Re
     check().map_err(|reason: String| reject_request(request, reason))
 }
 
-/// Makes a checked config pending for the processes that match, and returns what became of each of them.
+/// Makes a checked config pending for the processes that match. The reply says what became of each of them.
 /// `next_trace_id` gives each config its id.
 pub(crate) fn handle_trace(
     registry: &mut Registry,

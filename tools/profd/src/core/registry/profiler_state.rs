@@ -1,4 +1,4 @@
-//! What one process reports about its two profiler functions, and whether a command can take effect in it.
+//! The states of the two profiler functions of one process, and whether a command can take effect in it.
 
 use common::ipc::message::{State, Status};
 use common::rpc::message::{CommandStatus, FunctionState};
