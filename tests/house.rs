@@ -38,5 +38,8 @@ fn figures() {
     let crates = workspace();
     println!("{}", names::Figures::of(&crates));
     let circles: usize = crates.iter().map(|c| c.circles().len()).sum();
-    println!("{circles} import circles, {} functions of `common` with one user", names::functions_with_one_user(&crates).len());
+    println!(
+        "{circles} import circles, {} functions of `common` with one user",
+        names::functions_with_one_user(&crates).len()
+    );
 }

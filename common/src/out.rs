@@ -169,19 +169,54 @@ pub enum Verbosity {
     Verbose,
 }
 
+/// The priority of a line, as syslog(3) numbers it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Priority {
+    Error,
+    Warning,
+    Notice,
+    Info,
+    Debug,
+}
+
+impl Priority {
+    /// What a line begins with so that the journal stores its priority (sd-daemon(3)).
+    fn journal_prefix(self) -> &'static str {
+        match self {
+            Self::Error => "<3>",
+            Self::Warning => "<4>",
+            Self::Notice => "<5>",
+            Self::Info => "<6>",
+            Self::Debug => "<7>",
+        }
+    }
+}
+
+/// Returns whether a stream is the journal's, by `JOURNAL_STREAM`: its device and inode (systemd.exec(5)).
+fn is_journal(stream: impl std::os::fd::AsFd, journal_stream: Option<&std::ffi::OsStr>) -> bool {
+    let Some((device, inode)) = journal_stream.and_then(|v| v.to_str()).and_then(|v| v.split_once(':'))
+    else {
+        return false;
+    };
+    rustix::fs::fstat(stream).is_ok_and(|s| device == s.st_dev.to_string() && inode == s.st_ino.to_string())
+}
+
 /// Diagnostics: one line each on standard error, untrusted text escaped.
 #[derive(Debug)]
 pub struct Diag {
     tool: &'static str,
     verbosity: Verbosity,
     errors: AtomicU64,
+    /// Whether standard error is the journal, which reads priorities from the lines.
+    in_journal: bool,
 }
 
 impl Diag {
     /// Diagnostics of one tool.
     #[must_use]
     pub fn new(tool: &'static str, verbosity: Verbosity) -> Self {
-        Self { tool, verbosity, errors: AtomicU64::new(0) }
+        let in_journal = is_journal(io::stderr(), std::env::var_os("JOURNAL_STREAM").as_deref());
+        Self { tool, verbosity, errors: AtomicU64::new(0), in_journal }
     }
 
     /// How much is said.
@@ -203,13 +238,13 @@ impl Diag {
     /// Reports a failure and remembers it for the exit status.
     pub fn error(&self, subject: impl Display, reason: impl Display) {
         self.errors.fetch_add(1, Ordering::Relaxed);
-        self.line(format_args!("{subject}: {reason}"));
+        self.line(Priority::Error, format_args!("{subject}: {reason}"));
     }
 
     /// Reports a failure that has no subject of its own.
     pub fn fatal(&self, error: &anyhow::Error) {
         self.errors.fetch_add(1, Ordering::Relaxed);
-        self.line(format_args!("{error:#}"));
+        self.line(Priority::Error, format_args!("{error:#}"));
         if let Some(hint) = hint_of(error) {
             self.help(hint);
         }
@@ -218,14 +253,28 @@ impl Diag {
     /// Reports something that the user should know; silent with `--quiet`.
     pub fn warn(&self, subject: impl Display, reason: impl Display) {
         if self.verbosity >= Verbosity::Normal {
-            self.line(format_args!("{subject}: {reason}"));
+            self.line(Priority::Warning, format_args!("{subject}: {reason}"));
+        }
+    }
+
+    /// Reports something normal that the user should know, such as readiness; silent with `--quiet`.
+    pub fn notice(&self, subject: impl Display, what: impl Display) {
+        if self.verbosity >= Verbosity::Normal {
+            self.line(Priority::Notice, format_args!("{subject}: {what}"));
+        }
+    }
+
+    /// Reports a step of the work, for debugging; only with `--verbose`.
+    pub fn debug(&self, subject: impl Display, what: impl Display) {
+        if self.verbosity >= Verbosity::Verbose {
+            self.line(Priority::Debug, format_args!("{subject}: {what}"));
         }
     }
 
     /// Reports what is being done; only with `--verbose`.
     pub fn info(&self, subject: impl Display, what: impl Display) {
         if self.verbosity >= Verbosity::Verbose {
-            self.line(format_args!("{subject}: {what}"));
+            self.line(Priority::Info, format_args!("{subject}: {what}"));
         }
     }
 
@@ -233,14 +282,15 @@ impl Diag {
     pub fn help(&self, hint: impl Display) {
         let hint = hint.to_string();
         if self.verbosity >= Verbosity::Normal && !hint.is_empty() {
-            self.line(format_args!("help: {hint}"));
+            self.line(Priority::Notice, format_args!("help: {hint}"));
         }
     }
 
     /// One write per line, so that lines of several threads do not mix; a closed stderr is no reason to fail.
-    fn line(&self, message: std::fmt::Arguments<'_>) {
+    fn line(&self, priority: Priority, message: std::fmt::Arguments<'_>) {
         let message = message.to_string();
-        let line = format!("{}: {}\n", self.tool, Safe(&without_numbers(&message)));
+        let prefix = if self.in_journal { priority.journal_prefix() } else { "" };
+        let line = format!("{prefix}{}: {}\n", self.tool, Safe(&without_numbers(&message)));
         let _ = io::stderr().lock().write_all(line.as_bytes());
     }
 }
@@ -277,5 +327,18 @@ mod tests {
             "a: No space left on device; b: No space left on device"
         );
         assert_eq!(without_numbers("x (os error y)"), "x (os error y)");
+    }
+
+    #[test]
+    fn priorities_are_written_to_the_journal_only() {
+        use std::os::unix::fs::MetadataExt;
+        let dir = tempfile::tempdir().unwrap();
+        let stream = std::fs::File::create(dir.path().join("stream")).unwrap();
+        let meta = stream.metadata().unwrap();
+        let name = |device: u64| std::ffi::OsString::from(format!("{device}:{}", meta.ino()));
+        assert!(is_journal(&stream, Some(&name(meta.dev()))));
+        assert!(!is_journal(&stream, Some(&name(meta.dev() + 1))));
+        assert!(!is_journal(&stream, Some(std::ffi::OsStr::new("journal"))) && !is_journal(&stream, None));
+        assert_eq!(Priority::Error.journal_prefix(), "<3>");
     }
 }

@@ -22,7 +22,11 @@ type Rdn = Vec<(Vec<u8>, u8, Vec<u8>)>;
 #[derive(Clone, Debug)]
 struct Attribute {
     oid: Vec<u8>,
+    /// The value: text, or its bytes in hexadecimal after `#`.
     text: String,
+    is_text: bool,
+    /// Whether it belongs to the same relative distinguished name as the attribute before it.
+    joins_previous: bool,
 }
 
 impl Name {
@@ -51,7 +55,9 @@ impl Name {
             let (oid, value) = (pair.oid()?, pair.read()?);
             pair.done()?;
             rdn.push(normal(oid, value.tag, value.value));
-            self.attributes.push(Attribute { oid: oid.to_vec(), text: text(value.tag, value.value) });
+            let (text, is_text) = text(value.tag, value.value);
+            let joins_previous = rdn.len() > 1;
+            self.attributes.push(Attribute { oid: oid.to_vec(), text, is_text, joins_previous });
         }
         if rdn.is_empty() {
             return Err(Malformed::new("an empty part of a name"));
@@ -100,8 +106,13 @@ impl fmt::Display for Name {
             return f.write_str("(empty name)");
         }
         for (i, a) in self.attributes.iter().enumerate() {
-            let comma = if i > 0 { ", " } else { "" };
-            write!(f, "{comma}{}={}", oid::name(&a.oid), a.text)?;
+            let separator = match a {
+                _ if i == 0 => "",
+                a if a.joins_previous => " + ",
+                _ => ", ",
+            };
+            write!(f, "{separator}{}=", oid::name(&a.oid))?;
+            if a.is_text { write_escaped(f, &a.text)? } else { f.write_str(&a.text)? }
         }
         Ok(())
     }
@@ -118,17 +129,34 @@ fn normal(oid: &[u8], tag: u8, value: &[u8]) -> (Vec<u8>, u8, Vec<u8>) {
     }
 }
 
-fn text(tag: u8, value: &[u8]) -> String {
+/// Writes the value of an attribute, escaped as RFC 4514, section 2.4 demands, so that a value such as
+/// `alice, CN=admin` cannot be read as two attributes.
+fn write_escaped(f: &mut fmt::Formatter<'_>, value: &str) -> fmt::Result {
+    let last = value.chars().count().saturating_sub(1);
+    for (i, c) in value.chars().enumerate() {
+        match c {
+            '\0' => f.write_str("\\00")?,
+            '"' | '+' | ',' | ';' | '<' | '>' | '\\' => write!(f, "\\{c}")?,
+            '#' if i == 0 => f.write_str("\\#")?,
+            ' ' if i == 0 || i == last => f.write_str("\\ ")?,
+            c => write!(f, "{c}")?,
+        }
+    }
+    Ok(())
+}
+
+/// Returns a value as text and true, or its bytes in hexadecimal after `#` and false.
+fn text(tag: u8, value: &[u8]) -> (String, bool) {
     const BMP: u8 = 0x1e;
     const STRINGS: [u8; 5] = [der::UTF8, der::PRINTABLE, 0x12, 0x14, 0x16];
     if tag == BMP {
         let units: Vec<u16> = value.chunks_exact(2).map(|c| u16::from_be_bytes([c[0], c[1]])).collect();
-        return String::from_utf16_lossy(&units);
+        return (String::from_utf16_lossy(&units), true);
     }
     if STRINGS.contains(&tag) {
-        return String::from_utf8_lossy(value).into_owned();
+        return (String::from_utf8_lossy(value).into_owned(), true);
     }
-    format!("#{}", crate::finding::hex(value))
+    (format!("#{}", crate::finding::hex(value)), false)
 }
 
 /// A general name (RFC 5280, 4.2.1.6). The text forms are as found: whether they are well formed is for a rule.
@@ -232,6 +260,33 @@ mod tests {
         // Other string types match only byte by byte.
         assert_ne!(cn(0x14, "CA"), cn(0x14, "ca"));
         assert_eq!(cn(der::UTF8, "x").to_string(), "CN=x");
+    }
+
+    /// RFC 4514, section 2.4.
+    #[test]
+    fn a_value_cannot_be_read_as_two_attributes() {
+        for (value, shown) in [
+            ("alice, CN=admin", r"CN=alice\, CN=admin"),
+            ("alice+O=x", r"CN=alice\+O=x"),
+            ("a;b<c>\"d\"", r#"CN=a\;b\<c\>\"d\""#),
+            (r"alice\", r"CN=alice\\"),
+            ("#04024869", r"CN=\#04024869"),
+            (" alice ", r"CN=\ alice\ "),
+            (" ", r"CN=\ "),
+            ("a#b c", "CN=a#b c"),
+            ("a\0b", r"CN=a\00b"),
+        ] {
+            assert_eq!(cn(der::UTF8, value).to_string(), shown);
+        }
+        // Bytes that are not text are shown as such, without an escape.
+        assert_eq!(cn(0x04, "Hi").to_string(), "CN=#4869");
+    }
+
+    #[test]
+    fn attributes_of_one_part_are_joined_by_a_plus() {
+        let pair = [0x30, 8, 6, 3, 0x55, 4, 3, der::UTF8, 1, b'a'];
+        let set = [&pair[..], &[0x30, 8, 6, 3, 0x55, 4, 10, der::UTF8, 1, b'b']].concat();
+        assert_eq!(Name::read_part(&set).unwrap().to_string(), "CN=a + O=b");
     }
 
     #[test]

@@ -1,9 +1,9 @@
-//! The certificates that the daemon serves with: loaded at the start, and again when their directory changes.
+//! The certificates of the daemon: loaded at the start, and reloaded when their directory changes.
 //!
-//! A directory that would be refused at the start does not replace the one in use: the daemon goes on with what it
-//! has, and logs and reports the reason. Only newer CRLs are taken from it one by one, whatever else is wrong there:
-//! a revocation makes the daemon stricter and must not wait for the mode of another file to be fixed. Connections
-//! that are open stay as they are.
+//! A directory that would be rejected at the start does not replace the one in use: the daemon keeps the former
+//! certificates, and logs and reports the reason. Only newer CRLs are taken from such a directory, one by one: a
+//! revocation makes the daemon stricter and must not wait until, for example, the mode of another file is fixed. Open
+//! connections are not closed.
 
 use std::fmt;
 use std::fs::Metadata;
@@ -22,72 +22,79 @@ use rustls::ServerConfig;
 use time::OffsetDateTime;
 use tokio::time::{Instant, sleep};
 
-use crate::config::Tls;
-use crate::daemon::report;
-use crate::log::Log;
-use crate::shutdown::{Hangups, Phase, Shutdown};
+use crate::log::DaemonLog;
+use crate::plan::TlsPlan;
+use crate::shutdown::{DaemonPhase, ShutdownWatch};
+use crate::signals::ReloadSignal;
+use crate::startup_check::print_findings;
 
-/// How often the directory is looked at.
-const LOOK: Duration = Duration::from_millis(500);
+/// How often the directory is checked for changes.
+const CHECK_INTERVAL: Duration = Duration::from_millis(500);
 
-/// How many looks in a row may find other changes before the directory is loaded all the same: 8 s.
-const PATIENCE: u32 = 16;
+/// How many checks in a row may find further changes before the directory is reloaded nevertheless: 8 s.
+const MAX_UNSETTLED_CHECKS: u32 = 16;
 
-/// How often a directory that could not be loaded is tried again: what is not valid yet becomes valid without any
-/// file changing.
-const RETRY: Duration = Duration::from_secs(10);
+/// How often a failed reload is retried: a certificate that is not yet valid becomes valid without a change of its file.
+const RETRY_INTERVAL: Duration = Duration::from_secs(10);
 
-/// See the module.
-pub(crate) struct Certs {
-    tls: Tls,
+/// The certificates in use, and their directory.
+pub(crate) struct ServerCertificates {
+    tls: TlsPlan,
     config: RwLock<Arc<ServerConfig>>,
-    /// What is served with: a successor must not know less of who is revoked.
+    /// The directory in use. A successor must not revoke less.
     served: Mutex<MtlsDir>,
-    /// For clients that ask. Never locked while anything is read or verified.
-    state: Mutex<State>,
-    /// The files when they were loaded at the start.
+    /// For `getStatus`. Never locked while anything is read or verified.
+    state: Mutex<CertificateState>,
+    /// The stamps of the directory and of the CRL file from before they were loaded at the start.
     at_start: (DirStamp, Option<FileStamp>),
 }
 
-/// What is in use since when, and what became of the last reload.
-struct State {
+/// When the certificates in use were loaded, and the result of the last reload.
+struct CertificateState {
     loaded_at: String,
-    /// Each CRL with its thisUpdate, in seconds since 1970.
+    /// Each CRL with its thisUpdate in seconds since 1970.
     crls: Vec<(i64, CrlStatus)>,
     reload_failure: Option<ReloadFailure>,
 }
 
-/// Why the directory is loaded again.
+/// Why the directory is reloaded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Cause {
+enum ReloadCause {
+    /// Its files have changed.
     Changed,
+    /// SIGHUP asks for it.
     Hangup,
+    /// The last reload failed [`RETRY_INTERVAL`] ago.
     Retry,
 }
 
-impl fmt::Debug for Certs {
+impl fmt::Debug for ServerCertificates {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Certs").field("dir", &self.tls.dir).finish_non_exhaustive()
+        f.debug_struct("ServerCertificates").field("dir", &self.tls.dir).finish_non_exhaustive()
     }
 }
 
-impl Certs {
-    /// Loads them; `None` if they must not serve: the findings are printed then.
-    pub(crate) fn load(tls: &Tls, out: &mut Out) -> anyhow::Result<Option<Arc<Self>>> {
-        // Taken before the files are read: a change in between is seen as one.
-        let at_start = (DirStamp::of(&tls.dir), crl_stamp(&tls.dir));
-        let dir = match open(tls, passphrase(tls)?.as_ref()) {
+impl ServerCertificates {
+    /// Loads the certificates at the start. Returns `None` after it has printed findings that are errors.
+    ///
+    /// # Errors
+    /// The passphrase cannot be read, or rustls does not accept the certificates.
+    pub(crate) fn load(tls: &TlsPlan, out: &mut Out) -> anyhow::Result<Option<Arc<Self>>> {
+        // Taken before the files are read, so that a change while they are read is noticed later.
+        let at_start = (DirStamp::read(&tls.dir), stamp_crl(&tls.dir));
+        let dir = match load_directory(tls, read_passphrase(tls)?.as_ref()) {
             Ok(dir) => dir,
             Err(e) => {
-                report(e.findings(), out);
+                print_findings(e.findings(), out);
                 out.error(tls.dir.display(), "refusing to start: certificate validation failed");
                 out.diag().help(format_args!("certck check {}", shell_quote(&tls.dir)));
                 return Ok(None);
             }
         };
-        report(dir.warnings(), out);
+        print_findings(dir.warnings(), out);
         let config = Arc::new(dir.server_config(tls.min)?);
-        let state = State { loaded_at: now(), crls: crl_states(&dir), reload_failure: None };
+        let state =
+            CertificateState { loaded_at: timestamp_now(), crls: describe_crls(&dir), reload_failure: None };
         Ok(Some(Arc::new(Self {
             tls: tls.clone(),
             config: RwLock::new(config),
@@ -97,15 +104,15 @@ impl Certs {
         })))
     }
 
-    /// The TLS configuration for the next connection.
-    pub(crate) fn config(&self) -> Arc<ServerConfig> {
+    /// Returns the TLS configuration for the next connection.
+    pub(crate) fn tls_config(&self) -> Arc<ServerConfig> {
         self.config.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// What is in use, and why the last reload failed.
-    pub(crate) fn status(&self) -> CertificateStatus {
+    /// Returns what is in use, and why the last reload failed, for `getStatus`.
+    pub(crate) fn certificate_status(&self) -> CertificateStatus {
         let now = OffsetDateTime::now_utc().unix_timestamp();
-        let state = lock(&self.state);
+        let state = lock_mutex(&self.state);
         let aged =
             |(made, crl): &(i64, CrlStatus)| CrlStatus { age_s: now.saturating_sub(*made), ..crl.clone() };
         CertificateStatus {
@@ -115,62 +122,73 @@ impl Certs {
         }
     }
 
-    /// Loads them again when they change or SIGHUP asks for it, until the daemon ends.
-    pub(crate) async fn keep(self: Arc<Self>, mut hangups: Hangups, log: Log, mut shutdown: Shutdown) {
+    /// Reloads the certificates when they change or SIGHUP asks for it, until the daemon stops.
+    pub(crate) async fn watch_directory(
+        self: Arc<Self>,
+        mut reload_signal: ReloadSignal,
+        log: DaemonLog,
+        mut shutdown: ShutdownWatch,
+    ) {
         let (mut loaded, mut crl_seen) = self.at_start.clone();
         let mut before = loaded.clone();
         let mut unsettled = 0;
         let mut tried_at = Instant::now();
         loop {
             let asked = tokio::select! {
-                () = shutdown.reached(Phase::Draining) => return,
-                () = hangups.next() => true,
-                () = sleep(LOOK) => false,
+                () = shutdown.reached(DaemonPhase::Draining) => return,
+                () = reload_signal.next() => true,
+                () = sleep(CHECK_INTERVAL) => false,
             };
-            let retry = lock(&self.state).reload_failure.is_some() && tried_at.elapsed() >= RETRY;
+            let retry =
+                lock_mutex(&self.state).reload_failure.is_some() && tried_at.elapsed() >= RETRY_INTERVAL;
             // A CRL is verified by its signature, so it need not wait until the directory settles.
-            let crl_now = crl_stamp(&self.tls.dir);
+            let crl_now = stamp_crl(&self.tls.dir);
             if asked || retry || crl_now != crl_seen {
-                self.in_background(&log, |certs, log| certs.take_newer_crls(log)).await;
+                self.run_in_background(&log, |certs, log| certs.take_newer_crls(log)).await;
                 crl_seen = crl_now;
             }
-            // Files that are being copied one by one are left alone until they stop changing.
-            let now = DirStamp::of(&self.tls.dir);
+            // While files are copied one by one, a reload would find a mixture, so it waits for a check without a change.
+            let now = DirStamp::read(&self.tls.dir);
             let changed = now != loaded;
             unsettled = if changed && now != before { unsettled + 1 } else { 0 };
             before.clone_from(&now);
             let cause = match () {
-                () if asked => Cause::Hangup,
-                () if changed && (unsettled == 0 || unsettled > PATIENCE) => Cause::Changed,
-                () if retry => Cause::Retry,
+                () if asked => ReloadCause::Hangup,
+                () if changed && (unsettled == 0 || unsettled > MAX_UNSETTLED_CHECKS) => ReloadCause::Changed,
+                () if retry => ReloadCause::Retry,
                 () => continue,
             };
-            self.in_background(&log, move |certs, log| certs.reload(cause, log)).await;
+            self.run_in_background(&log, move |certs, log| certs.reload_directory(cause, log)).await;
             (loaded, unsettled, tried_at) = (now, 0, Instant::now());
         }
     }
 
-    async fn in_background(self: &Arc<Self>, log: &Log, work: impl FnOnce(&Self, &Log) + Send + 'static) {
+    /// Runs work that reads files and verifies signatures on a thread for blocking work.
+    async fn run_in_background(
+        self: &Arc<Self>,
+        log: &DaemonLog,
+        work: impl FnOnce(&Self, &DaemonLog) + Send + 'static,
+    ) {
         let (certs, log) = (self.clone(), log.clone());
         let _ = tokio::task::spawn_blocking(move || work(&certs, &log)).await;
     }
 
     /// Takes each CRL of the directory that is newer than the one in use, whatever else is wrong there.
-    fn take_newer_crls(&self, log: &Log) {
+    fn take_newer_crls(&self, log: &DaemonLog) {
         let path = self.tls.dir.join(Role::Server.layout().crl);
-        let mut served = lock(&self.served);
-        // A file that is missing or unreadable changes nothing; the reload reports it.
+        let mut served = lock_mutex(&self.served);
+        // A missing or unreadable file changes nothing here; the reload reports it.
         let Ok(update) = served.read_newer_crls(OffsetDateTime::now_utc()) else { return };
         for reason in &update.declined {
-            log.detail(path.display(), format_args!("not taken: {reason}"));
+            log.debug(path.display(), format_args!("CRL not taken: {reason}"));
         }
         let Some(dir) = update.dir else { return };
         match dir.server_config(self.tls.min) {
             Ok(config) => {
-                self.serve(config, &dir);
+                self.use_directory(config, &dir);
                 *served = dir;
                 for crl in &update.taken {
-                    let (number, revoked) = (number(crl), crl.revoked.len());
+                    let (number, revoked) = (format_crl_number(crl), crl.revoked.len());
                     log.notice(
                         path.display(),
                         format_args!("CRL {number} by {} is in force: {revoked} revoked", crl.issuer),
@@ -181,71 +199,78 @@ impl Certs {
         }
     }
 
-    /// What is there now, if it may replace what is in use.
-    fn successor(&self, served: &MtlsDir) -> anyhow::Result<(ServerConfig, MtlsDir)> {
-        let dir = open(&self.tls, passphrase(&self.tls)?.as_ref())?;
+    /// Loads the directory, if it may replace the one in use.
+    ///
+    /// # Errors
+    /// It is rejected by the rules of `certck check`, or it revokes less than the one in use.
+    fn load_successor(&self, served: &MtlsDir) -> anyhow::Result<(ServerConfig, MtlsDir)> {
+        let dir = load_directory(&self.tls, read_passphrase(&self.tls)?.as_ref())?;
         if let Some(why) = dir.forgets(served) {
-            bail!("{why}: whom it revokes would be served again (a restart takes it all the same)");
+            bail!(
+                "{why}: certificates that are revoked now would be accepted again (a restart accepts that)"
+            );
         }
         Ok((dir.server_config(self.tls.min)?, dir))
     }
 
-    fn reload(&self, cause: Cause, log: &Log) {
+    /// Reloads the directory, or logs why the former one stays in use.
+    fn reload_directory(&self, cause: ReloadCause, log: &DaemonLog) {
         let subject = self.tls.dir.display();
-        let mut served = lock(&self.served);
-        match self.successor(&served) {
+        let mut served = lock_mutex(&self.served);
+        match self.load_successor(&served) {
             Ok((config, dir)) => {
-                self.serve(config, &dir);
-                let mut state = lock(&self.state);
-                (state.loaded_at, state.reload_failure) = (now(), None);
+                self.use_directory(config, &dir);
+                let mut state = lock_mutex(&self.state);
+                (state.loaded_at, state.reload_failure) = (timestamp_now(), None);
                 drop(state);
                 let why = match cause {
-                    Cause::Changed => "they changed",
-                    Cause::Hangup => "SIGHUP",
-                    Cause::Retry => "they are valid now",
+                    ReloadCause::Changed => "they have changed",
+                    ReloadCause::Hangup => "SIGHUP",
+                    ReloadCause::Retry => "they are valid now",
                 };
                 log.notice(&subject, format_args!("certificates reloaded: {why}"));
                 for finding in dir.warnings() {
-                    log.notice(&finding.path, finding.reason());
+                    log.warning(&finding.path, finding.reason());
                 }
                 *served = dir;
             }
             Err(e) => {
                 let reason = format!("{e:#}");
-                let mut state = lock(&self.state);
-                let known = state.reload_failure.as_ref().is_some_and(|f| f.reason == reason);
-                if !known || cause == Cause::Hangup {
+                let mut state = lock_mutex(&self.state);
+                // A retry with the same result is not logged again.
+                let is_known = state.reload_failure.as_ref().is_some_and(|f| f.reason == reason);
+                if !is_known || cause == ReloadCause::Hangup {
                     log.error(
                         &subject,
                         format_args!("reload failed, the former certificates stay in use: {reason}"),
                     );
                 }
-                state.reload_failure = Some(ReloadFailure { at: now(), reason });
+                state.reload_failure = Some(ReloadFailure { at: timestamp_now(), reason });
             }
         }
     }
 
-    /// The next connection is served with this.
-    fn serve(&self, config: ServerConfig, dir: &MtlsDir) {
+    /// Uses a directory from the next connection on.
+    fn use_directory(&self, config: ServerConfig, dir: &MtlsDir) {
         *self.config.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(config);
-        lock(&self.state).crls = crl_states(dir);
+        lock_mutex(&self.state).crls = describe_crls(dir);
     }
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+fn lock_mutex<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn now() -> String {
+fn timestamp_now() -> String {
     utc(OffsetDateTime::now_utc().unix_timestamp())
 }
 
-fn number(crl: &Crl) -> String {
+fn format_crl_number(crl: &Crl) -> String {
     crl.number.as_ref().map_or_else(|| "without a number".to_owned(), |n| hex(&n.value))
 }
 
-/// The CRLs of a directory for the status, each with its thisUpdate.
-fn crl_states(dir: &MtlsDir) -> Vec<(i64, CrlStatus)> {
+/// Returns the CRLs of a directory for `getStatus`, each with its thisUpdate in seconds since 1970.
+fn describe_crls(dir: &MtlsDir) -> Vec<(i64, CrlStatus)> {
     let state = |crl: Crl| {
         let status = CrlStatus {
             issuer: crl.issuer.to_string(),
@@ -260,38 +285,37 @@ fn crl_states(dir: &MtlsDir) -> Vec<(i64, CrlStatus)> {
     dir.crls().map(state).collect()
 }
 
-/// Read whenever it is needed, and kept no longer.
-fn passphrase(tls: &Tls) -> anyhow::Result<Option<Passphrase>> {
+/// Reads the passphrase of the private key. It is read for each load and not kept.
+fn read_passphrase(tls: &TlsPlan) -> anyhow::Result<Option<Passphrase>> {
     let read = |path: &Path| Passphrase::read(path).with_context(|| path.display().to_string());
     tls.passphrase_file.as_deref().map(read).transpose()
 }
 
-fn open(tls: &Tls, passphrase: Option<&Passphrase>) -> Result<MtlsDir, LoadError> {
+fn load_directory(tls: &TlsPlan, passphrase: Option<&Passphrase>) -> Result<MtlsDir, LoadError> {
     MtlsDir::load(&tls.dir, Role::Server, &LoadOptions { passphrase, ..LoadOptions::now() })
 }
 
-/// What tells a changed file from the one before: device, inode, size, and the time of the last change in seconds and
-/// nanoseconds.
+/// What changes with a file: device, inode, size, and the time of the last status change in seconds and nanoseconds.
 type FileStamp = (u64, u64, u64, i64, i64);
 
-fn stamp(meta: &Metadata) -> FileStamp {
+fn stamp_file(meta: &Metadata) -> FileStamp {
     (meta.dev(), meta.ino(), meta.size(), meta.ctime(), meta.ctime_nsec())
 }
 
-/// The CRL's file; where it is a symbolic link, what that leads to.
-fn crl_stamp(dir: &Path) -> Option<FileStamp> {
+/// Stamps the CRL file; of a symlink, its target.
+fn stamp_crl(dir: &Path) -> Option<FileStamp> {
     let path = dir.join(Role::Server.layout().crl);
-    path.metadata().ok().map(|meta| stamp(&meta))
+    path.metadata().ok().map(|meta| stamp_file(&meta))
 }
 
-/// Each file that belongs into the directory, and the directory itself; `None` for one that is not there.
+/// The stamp of each file that belongs to the directory, and of the directory itself; `None` for a missing one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct DirStamp(Vec<Option<FileStamp>>);
 
 impl DirStamp {
-    fn of(dir: &Path) -> Self {
+    fn read(dir: &Path) -> Self {
         let names = Role::Server.layout().names();
         let files = names.iter().map(|name| dir.join(name)).chain([dir.to_owned()]);
-        Self(files.map(|path| path.symlink_metadata().ok().map(|meta| stamp(&meta))).collect())
+        Self(files.map(|path| path.symlink_metadata().ok().map(|meta| stamp_file(&meta))).collect())
     }
 }

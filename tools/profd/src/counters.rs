@@ -1,5 +1,5 @@
-//! Counters since the daemon started: what was served, and what was refused, by cause. `getStatus` with
-//! `extended` shows them.
+//! Counters since the start of the daemon: what was served, and what was rejected or declined, by cause. A detailed
+//! `getStatus` returns them.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -13,7 +13,7 @@ impl Counter {
         self.0.fetch_add(n, Ordering::Relaxed);
     }
 
-    pub(crate) fn bump(&self) {
+    pub(crate) fn increment(&self) {
         self.add(1);
     }
 
@@ -24,14 +24,14 @@ impl Counter {
 
 macro_rules! counters {
     ($($field:ident $name:literal)*) => {
-        /// All of them.
+        /// All counters of the daemon.
         #[derive(Debug, Default)]
         pub(crate) struct Counters {
             $(pub(crate) $field: Counter,)*
         }
 
         impl Counters {
-            /// Name and value of each.
+            /// Returns the name and the value of each counter.
             pub(crate) fn snapshot(&self) -> BTreeMap<String, u64> {
                 [$(($name.to_owned(), self.$field.get()),)*].into()
             }
@@ -43,9 +43,9 @@ counters! {
     rpc_accepted "rpc.accepted"
     rpc_begun "rpc.requests_begun"
     rpc_requests "rpc.requests"
-    rpc_refused_total "rpc.refused.connections"
-    rpc_refused_peer "rpc.refused.connections_of_peer"
-    rpc_refused_pending "rpc.refused.pending_connections"
+    rpc_declined_total "rpc.declined.connections"
+    rpc_declined_peer "rpc.declined.connections_of_peer"
+    rpc_declined_pending "rpc.declined.pending_connections"
     rpc_closed_pending "rpc.closed.pending"
     rpc_closed_idle "rpc.closed.idle"
     rpc_accept_errors "rpc.accept_errors"
@@ -53,31 +53,32 @@ counters! {
     rpc_bad_frame "rpc.bad_frame"
     rpc_bad_request "rpc.bad_request"
     rpc_timeout "rpc.timeout"
-    rpc_broken "rpc.broken"
+    rpc_io_errors "rpc.io_errors"
     ipc_datagrams "ipc.datagrams"
     ipc_polls "ipc.polls"
     ipc_malformed "ipc.rejected.malformed"
     ipc_no_credentials "ipc.rejected.no_credentials"
     ipc_foreign_uid "ipc.rejected.uid"
-    ipc_hidden_pid "ipc.rejected.invisible_pid"
+    ipc_other_namespace "ipc.rejected.pid_namespace"
     ipc_wrong_pid "ipc.rejected.pid"
-    ipc_sender_gone "ipc.rejected.sender_gone"
+    ipc_sender_ended "ipc.rejected.sender_ended"
     ipc_no_address "ipc.rejected.no_address"
     ipc_unwatched "ipc.unwatched"
-    ipc_full "ipc.refused.registry_full"
-    ipc_too_many_jobs "ipc.refused.jobs_per_process"
+    ipc_registry_full "ipc.declined.registry_full"
+    ipc_too_many_jobs "ipc.declined.jobs_per_process"
     ipc_reply_failed "ipc.reply_failed"
     ipc_receive_errors "ipc.receive_errors"
-    untrue_ancestors "requests.untrue_ancestors"
+    false_ancestors "requests.false_ancestors"
     configs_accepted "configs.accepted"
     configs_delivered "configs.delivered"
     configs_undeliverable "configs.undeliverable"
     configs_expired "configs.expired"
-    processes_gone "processes.gone"
+    processes_removed "processes.removed"
     metrics_received "metrics.received"
     metrics_recorded "metrics.recorded"
     metrics_invalid "metrics.dropped.invalid"
     metrics_queue_full "metrics.dropped.queue_full"
     metrics_not_written "metrics.dropped.not_written"
+    log_errors "log.errors"
     log_dropped "log.dropped"
 }

@@ -1,7 +1,16 @@
-//! `profd`: The profiling daemon: RPC in front, training processes behind.
+//! `profd`, the profiling daemon: it serves clients over TCP and training processes over Unix sockets.
 //!
-//! Bytes, meaning and effect are apart: the decoders are in `common`, `registry` and `handler` know what a
-//! message means and touch nothing, `connection` and `fabric` move the bytes.
+//! Its layers, from top to bottom; imports point down only:
+//!
+//! | module | holds |
+//! |---|---|
+//! | `run` | the life of the daemon |
+//! | `daemon` | its running parts, put together |
+//! | `rpc`, `ipc`, `sink`, `certs` | clients, processes, metrics, certificates |
+//! | `state`, `process` | what those share: the registry, pidfds and `/proc` |
+//! | `core` | what requests and messages mean; pure |
+//! | `plan` | the options, validated |
+//! | `log`, `counters`, `shutdown`, `signals`, `notify`, `account` | services |
 
 use std::ffi::OsString;
 
@@ -9,48 +18,47 @@ use clap::Parser;
 use common::cli::{Global, Tool};
 use common::exit::Exit;
 use common::ipc::address::SOCKET_DIR_VAR;
-use common::out::{Color, Format, Out, Verbosity};
+use common::out::{Color, Out, Verbosity};
 
 mod account;
 mod certs;
-mod check;
-mod config;
-mod connection;
-mod connections;
+mod core;
 mod counters;
 mod daemon;
-mod fabric;
-mod flags;
-mod gflags;
-mod handler;
-mod listen;
+mod ipc;
 mod log;
 mod notify;
-mod peer;
-mod registry;
-mod server;
-mod shared;
+mod plan;
+mod process;
+mod rpc;
+mod run;
 mod shutdown;
+mod signals;
 mod sink;
+mod startup_check;
+mod state;
 #[cfg(test)]
 mod tests;
 
-/// The profiling daemon: RPC in front, training processes behind
+/// Profiling daemon: serves clients over TCP and training processes over Unix sockets
 ///
-/// Clients (profctl, or the existing dyno clients) ask it over TCP to trace training processes of this host;
-/// the processes fetch their configs from it over Unix sockets, and send it their state and metrics. It stays in
-/// the foreground; SIGTERM lets requests in progress finish, removes its sockets and ends with status 0.
+/// Clients (profctl, or the existing dyno clients) send requests over TCP to trace training processes of this host. The
+/// processes fetch their configs from the daemon over Unix sockets, and send it their state and metrics. The daemon
+/// stays in the foreground. On SIGTERM it finishes requests in progress, removes its sockets and exits with status 0.
 ///
-/// When its certificate directory changes, for example by `certck crl fetch` or `certck mint renew`, it is loaded again
-/// within a second or two, or at once on SIGHUP. If `certck check` would report an error, the former certificates stay
-/// in use and `profctl status` shows the reason. A newer CRL is taken all the same, as soon as it is there: it must be
-/// signed by a CA that is in use, be valid now, and not be older than the present one. Connections that are open are
-/// not closed. With a controlling terminal, SIGHUP terminates the daemon.
+/// When its certificate directory changes, for example by `certck crl fetch` or `certck mint renew`, the daemon reloads
+/// it within two seconds, or at once on SIGHUP. If `certck check` would report an error, the former certificates stay
+/// in use, and `profctl status` shows the reason. A newer CRL is nevertheless used at once: it must be signed by a CA
+/// that is in use, be valid now, and not be older than the present one. Open connections are not closed. With a
+/// controlling terminal, SIGHUP terminates the daemon.
+///
+/// Standard error is the log: errors, warnings and notices, with --quiet errors only, with --verbose also each step. In
+/// the systemd journal each line has its priority (`journalctl -p warning`).
 #[derive(Parser, Debug)]
 #[command(name = "profd", version, max_term_width = 100, after_long_help = EXAMPLES)]
 pub struct Cli {
     #[command(flatten)]
-    flags: flags::Flags,
+    flags: plan::flags::DaemonFlags,
     #[command(flatten)]
     global: Global,
 }
@@ -61,7 +69,7 @@ const EXAMPLES: &str = "Examples:
   profd --certs-dir certs --bind 0.0.0.0 --bind :: --enable-ipc-monitor --output-root /data/prof
   profd --certs-dir certs --enable-ipc-monitor --metric-log-dir /var/log/profd
 
-The options of the existing dynolog daemons are taken as they are (--enable_ipc_monitor, --metric_log_dir,
+The options of the existing dynolog daemons are accepted in their spelling (--enable_ipc_monitor, --metric_log_dir,
 --use_JSON=true and so on).";
 
 impl Tool for Cli {
@@ -72,23 +80,19 @@ impl Tool for Cli {
     }
 
     fn rewrite(args: Vec<OsString>) -> Vec<OsString> {
-        gflags::rewrite(args)
+        plan::gflags::rewrite_args(args)
     }
 
     fn run(self, out: &mut Out) -> anyhow::Result<Exit> {
-        // Whatever is created, by whichever library, is at most 0640 and 0750.
+        // So that no file is created with more than 0640 and no directory with more than 0750.
         rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o027));
         let uid = rustix::process::geteuid().as_raw();
-        let around = config::Surroundings {
+        let environment = plan::HostEnvironment {
             uid,
-            home: account::home(uid),
+            home: account::find_home(uid),
             socket_dir: std::env::var_os(SOCKET_DIR_VAR).filter(|d| !d.is_empty()),
         };
-        let plan = config::Plan::new(self.flags, &around)?;
-        let records = match self.global.format {
-            Format::Json => daemon::Records::Yes,
-            Format::Text => daemon::Records::No,
-        };
-        daemon::run(&plan, uid, records, out)
+        let plan = plan::DaemonPlan::new(self.flags, &environment)?;
+        run::run_daemon(&plan, uid, self.global.format, out)
     }
 }

@@ -1,7 +1,13 @@
-//! Diagnostics that cost nobody anything: a queue and a thread before standard error.
+//! The log: lines on standard error, each with a level. A queue and a thread stand before standard error.
 //!
-//! A log reader that stalls must not stall the daemon, so lines beyond the queue are dropped and counted; and a
-//! peer must not fill the log, so what peers can provoke goes through [`Log::limited`].
+//! | level | for | shown |
+//! |---|---|---|
+//! | error | something failed that the operator must fix | always |
+//! | warning | something is wrong and the daemon goes on; what peers can provoke goes through [`DaemonLog::limited`] | not with `--quiet` |
+//! | notice | normal and worth knowing: readiness, the audit line of a request, a reload, the end | not with `--quiet` |
+//! | debug | each step | with `--verbose` |
+//!
+//! A reader of standard error that stalls does not stall the daemon: lines beyond the queue are dropped and counted.
 
 use std::collections::HashMap;
 use std::fmt::Display;
@@ -13,125 +19,141 @@ use common::out::{Diag, Verbosity};
 
 use crate::counters::Counters;
 
-/// Lines that wait for standard error.
-const QUEUE: usize = 1024;
-/// How often a cause that peers can provoke is logged.
-const INTERVAL: Duration = Duration::from_secs(10);
-/// Most causes told apart; the causes are ours, so this is never reached.
-const CAUSES: usize = 256;
+/// Maximum number of lines that wait for standard error.
+const MAX_QUEUED_LINES: usize = 1024;
+/// Minimum time between two lines of one cause that peers can provoke.
+const CAUSE_INTERVAL: Duration = Duration::from_secs(10);
+/// Maximum number of causes. They are constants of this program, of which there are fewer.
+const MAX_CAUSES: usize = 256;
 
-/// Where diagnostics go. Cheap to clone.
+/// The way to the log. Cheap to clone.
 #[derive(Clone, Debug)]
-pub(crate) struct Log {
-    queue: SyncSender<Item>,
-    limits: Arc<Mutex<HashMap<&'static str, Limit>>>,
+pub(crate) struct DaemonLog {
+    queue: SyncSender<LogItem>,
+    limits: Arc<Mutex<HashMap<&'static str, CauseLimit>>>,
     counters: Arc<Counters>,
     verbosity: Verbosity,
 }
 
+/// When a cause was last logged, and how many lines were left out since.
 #[derive(Debug)]
-struct Limit {
+struct CauseLimit {
     since: Instant,
     suppressed: u64,
 }
 
-enum Item {
+enum LogItem {
     Line {
-        level: Level,
+        level: LogLevel,
         subject: String,
         message: String,
     },
-    /// Everything before is out.
+    /// Asks for a reply when every line before it is written.
     Flush(SyncSender<()>),
 }
 
+/// How important a line is. See the module.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Level {
+enum LogLevel {
     Error,
+    Warning,
     Notice,
-    Detail,
+    Debug,
 }
 
-impl Log {
-    /// Starts the thread.
+impl DaemonLog {
+    /// Starts the thread that writes the lines.
+    ///
+    /// # Errors
+    /// The thread cannot be started.
     pub(crate) fn start(verbosity: Verbosity, counters: Arc<Counters>) -> std::io::Result<Self> {
-        let (queue, lines) = sync_channel(QUEUE);
+        let (queue, lines) = sync_channel(MAX_QUEUED_LINES);
         let diag = Diag::new("profd", verbosity);
-        std::thread::Builder::new().name("profd-log".into()).spawn(move || write_all(&lines, &diag))?;
+        std::thread::Builder::new().name("profd-log".into()).spawn(move || write_lines(&lines, &diag))?;
         Ok(Self { queue, limits: Arc::default(), counters, verbosity })
     }
 
-    /// Something failed.
+    /// Logs that something failed.
     pub(crate) fn error(&self, subject: impl Display, message: impl Display) {
-        self.line(Level::Error, subject, message);
+        self.counters.log_errors.increment();
+        self.queue_line(LogLevel::Error, subject, message);
     }
 
-    /// Something that the operator should know: what changed, and who asked for it.
+    /// Logs that something is wrong that does not stop the daemon from serving.
+    pub(crate) fn warning(&self, subject: impl Display, message: impl Display) {
+        self.queue_line(LogLevel::Warning, subject, message);
+    }
+
+    /// Logs something normal that the operator should know: what changed, and who asked for it.
     pub(crate) fn notice(&self, subject: impl Display, message: impl Display) {
-        self.line(Level::Notice, subject, message);
+        self.queue_line(LogLevel::Notice, subject, message);
     }
 
-    /// What is being done; only with `--verbose`.
-    pub(crate) fn detail(&self, subject: impl Display, message: impl Display) {
-        self.line(Level::Detail, subject, message);
+    /// Logs a step; shown with `--verbose` only.
+    pub(crate) fn debug(&self, subject: impl Display, message: impl Display) {
+        self.queue_line(LogLevel::Debug, subject, message);
     }
 
-    /// A notice that peers can provoke: one in [`INTERVAL`] for each cause, and how many were left out.
+    /// Logs a warning that peers can provoke: one in [`CAUSE_INTERVAL`] for each cause, with the number of those that
+    /// were left out.
     pub(crate) fn limited(&self, cause: &'static str, subject: impl Display, message: impl Display) {
-        let Some(suppressed) = self.may_say(cause, Instant::now()) else { return };
+        let Some(suppressed) = self.count_suppressed(cause, Instant::now()) else { return };
         match suppressed {
-            0 => self.notice(subject, message),
-            n => self.notice(subject, format_args!("{message} (and {n} more like this since the last line)")),
+            0 => self.warning(subject, message),
+            n => self.warning(subject, format_args!("{message} ({n} more of this kind since the last line)")),
         }
     }
 
-    /// Waits until what was said before is written, but not for long.
-    pub(crate) fn flush(&self, limit: Duration) {
+    /// Waits until the lines logged before are written, but no longer than `timeout`.
+    pub(crate) fn flush(&self, timeout: Duration) {
         let (done, finished) = sync_channel(1);
-        if self.queue.try_send(Item::Flush(done)).is_ok() {
-            let _ = finished.recv_timeout(limit);
+        if self.queue.try_send(LogItem::Flush(done)).is_ok() {
+            let _ = finished.recv_timeout(timeout);
         }
     }
 
-    fn may_say(&self, cause: &'static str, now: Instant) -> Option<u64> {
+    /// Returns how many lines of a cause were left out since its last line; `None` if this one must be left out too.
+    fn count_suppressed(&self, cause: &'static str, now: Instant) -> Option<u64> {
         let mut limits = self.limits.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(limit) = limits.get_mut(cause) {
-            if now.saturating_duration_since(limit.since) < INTERVAL {
+            if now.saturating_duration_since(limit.since) < CAUSE_INTERVAL {
                 limit.suppressed += 1;
                 return None;
             }
             limit.since = now;
             return Some(std::mem::take(&mut limit.suppressed));
         }
-        if limits.len() < CAUSES {
-            limits.insert(cause, Limit { since: now, suppressed: 0 });
+        if limits.len() < MAX_CAUSES {
+            limits.insert(cause, CauseLimit { since: now, suppressed: 0 });
         }
         Some(0)
     }
 
-    fn line(&self, level: Level, subject: impl Display, message: impl Display) {
-        let shown = match level {
-            Level::Error => true,
-            Level::Notice => self.verbosity >= Verbosity::Normal,
-            Level::Detail => self.verbosity >= Verbosity::Verbose,
+    fn queue_line(&self, level: LogLevel, subject: impl Display, message: impl Display) {
+        // Checked here as well as by the writer, so that a line that is not shown costs no formatting.
+        let is_shown = match level {
+            LogLevel::Error => true,
+            LogLevel::Warning | LogLevel::Notice => self.verbosity >= Verbosity::Normal,
+            LogLevel::Debug => self.verbosity >= Verbosity::Verbose,
         };
-        if !shown {
+        if !is_shown {
             return;
         }
-        let item = Item::Line { level, subject: subject.to_string(), message: message.to_string() };
+        let item = LogItem::Line { level, subject: subject.to_string(), message: message.to_string() };
         if self.queue.try_send(item).is_err() {
-            self.counters.log_dropped.bump();
+            self.counters.log_dropped.increment();
         }
     }
 }
 
-fn write_all(items: &Receiver<Item>, diag: &Diag) {
+fn write_lines(items: &Receiver<LogItem>, diag: &Diag) {
     for item in items {
         match item {
-            Item::Line { level: Level::Error, subject, message } => diag.error(subject, message),
-            Item::Line { level: Level::Notice, subject, message } => diag.warn(subject, message),
-            Item::Line { level: Level::Detail, subject, message } => diag.info(subject, message),
-            Item::Flush(done) => {
+            LogItem::Line { level: LogLevel::Error, subject, message } => diag.error(subject, message),
+            LogItem::Line { level: LogLevel::Warning, subject, message } => diag.warn(subject, message),
+            LogItem::Line { level: LogLevel::Notice, subject, message } => diag.notice(subject, message),
+            LogItem::Line { level: LogLevel::Debug, subject, message } => diag.debug(subject, message),
+            LogItem::Flush(done) => {
                 let _ = done.try_send(());
             }
         }
@@ -143,13 +165,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_cause_is_said_once_in_an_interval_and_the_rest_is_counted() {
-        let log = Log::start(Verbosity::Quiet, Arc::default()).unwrap();
+    fn a_cause_is_logged_once_in_an_interval_and_the_rest_is_counted() {
+        let log = DaemonLog::start(Verbosity::Quiet, Arc::default()).unwrap();
         let start = Instant::now();
-        assert_eq!(log.may_say("a", start), Some(0));
-        assert_eq!(log.may_say("a", start), None);
-        assert_eq!(log.may_say("b", start), Some(0));
-        assert_eq!(log.may_say("a", start + INTERVAL), Some(1));
-        assert_eq!(log.may_say("a", start + 2 * INTERVAL), Some(0));
+        assert_eq!(log.count_suppressed("a", start), Some(0));
+        assert_eq!(log.count_suppressed("a", start), None);
+        assert_eq!(log.count_suppressed("b", start), Some(0));
+        assert_eq!(log.count_suppressed("a", start + CAUSE_INTERVAL), Some(1));
+        assert_eq!(log.count_suppressed("a", start + 2 * CAUSE_INTERVAL), Some(0));
     }
 }

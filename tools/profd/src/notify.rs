@@ -1,4 +1,4 @@
-//! Telling a service manager that we are ready: a newline on a descriptor (s6), a datagram (systemd).
+//! Readiness for a service manager: a newline on a descriptor (s6, notifywhenup), a datagram (systemd, sd_notify(3)).
 
 use std::ffi::OsStr;
 use std::fs::{File, OpenOptions};
@@ -9,42 +9,43 @@ use std::os::unix::net::{SocketAddr, UnixDatagram};
 
 use anyhow::Context;
 
-/// Who waits for us to be ready.
+/// Where readiness is sent.
 #[derive(Debug, Default)]
-pub(crate) struct Notify {
+pub(crate) struct ReadyNotifier {
     descriptor: Option<File>,
     socket: Option<SocketAddr>,
 }
 
-impl Notify {
-    /// Takes the descriptor and the environment's socket.
+impl ReadyNotifier {
+    /// Opens the descriptor of `--ready-fd` and the socket of `NOTIFY_SOCKET`.
     ///
     /// # Errors
-    /// They are not what they should be.
+    /// The descriptor is not open for writing, or the address of the socket is invalid.
     pub(crate) fn open(descriptor: Option<u32>, socket: Option<&OsStr>) -> anyhow::Result<Self> {
         let descriptor = descriptor
-            // Through /proc, because a bare number cannot be owned safely.
+            // Through /proc, because owning a descriptor by its number is unsafe in Rust (RFC 3128, I/O safety).
             .map(|fd| OpenOptions::new().write(true).open(format!("/proc/self/fd/{fd}")))
             .transpose()
             .context("--ready-fd")?;
-        let socket = socket.filter(|s| !s.is_empty()).map(address).transpose().context("NOTIFY_SOCKET")?;
+        let socket =
+            socket.filter(|s| !s.is_empty()).map(parse_address).transpose().context("NOTIFY_SOCKET")?;
         Ok(Self { descriptor, socket })
     }
 
-    /// Says it, once. Nobody listening is no reason not to serve.
-    pub(crate) fn ready(&mut self) {
+    /// Sends readiness, once. Errors are ignored: the daemon serves without a service manager, too.
+    pub(crate) fn send_ready(&mut self) {
         if let Some(mut descriptor) = self.descriptor.take() {
             let _ = descriptor.write_all(b"\n");
         }
-        self.send(b"READY=1\n");
+        self.send_state(b"READY=1\n");
     }
 
-    /// Says that we are about to end.
-    pub(crate) fn stopping(&self) {
-        self.send(b"STOPPING=1\n");
+    /// Sends that the daemon is stopping.
+    pub(crate) fn send_stopping(&self) {
+        self.send_state(b"STOPPING=1\n");
     }
 
-    fn send(&self, state: &[u8]) {
+    fn send_state(&self, state: &[u8]) {
         if let Some(address) = &self.socket
             && let Ok(socket) = UnixDatagram::unbound()
         {
@@ -54,7 +55,7 @@ impl Notify {
     }
 }
 
-fn address(socket: &OsStr) -> io::Result<SocketAddr> {
+fn parse_address(socket: &OsStr) -> io::Result<SocketAddr> {
     match socket.as_bytes().strip_prefix(b"@") {
         Some(name) => SocketAddr::from_abstract_name(name),
         None => SocketAddr::from_pathname(socket),
@@ -68,15 +69,15 @@ mod tests {
     use std::os::fd::AsRawFd;
 
     #[test]
-    fn both_ways_say_ready_once() {
+    fn readiness_is_sent_once_on_both_ways() {
         let (mut reader, writer) = io::pipe().unwrap();
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("notify");
         let manager = UnixDatagram::bind(&path).unwrap();
         let fd = u32::try_from(writer.as_raw_fd()).unwrap();
-        let mut notify = Notify::open(Some(fd), Some(path.as_os_str())).unwrap();
-        notify.ready();
-        notify.stopping();
+        let mut notify = ReadyNotifier::open(Some(fd), Some(path.as_os_str())).unwrap();
+        notify.send_ready();
+        notify.send_stopping();
         drop((writer, notify));
         let mut said = String::new();
         reader.read_to_string(&mut said).unwrap();
@@ -90,6 +91,6 @@ mod tests {
 
     #[test]
     fn a_descriptor_that_is_not_open_is_an_error() {
-        assert!(Notify::open(Some(9999), None).is_err());
+        assert!(ReadyNotifier::open(Some(9999), None).is_err());
     }
 }

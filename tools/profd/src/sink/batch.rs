@@ -1,4 +1,4 @@
-//! Lines that wait to be written: gathered, handed over all at once, and counted by what became of them.
+//! Lines that are gathered, written together, and counted as recorded or as not written.
 
 use std::io;
 use std::sync::Arc;
@@ -10,21 +10,21 @@ use crate::counters::Counters;
 
 /// Metrics as JSON lines that were not written yet.
 #[derive(Debug)]
-pub(crate) struct Batch {
+pub(crate) struct LineBatch {
     text: Vec<u8>,
     lines: u64,
     counters: Arc<Counters>,
 }
 
-/// A batch that was not written.
+/// The lines of a failed write.
 #[derive(Debug)]
-pub(crate) struct Lost {
-    /// Metrics that it held.
+pub(crate) struct LostLines {
+    /// Number of metrics.
     pub(crate) lines: u64,
     pub(crate) error: io::Error,
 }
 
-impl Batch {
+impl LineBatch {
     pub(crate) fn new(counters: Arc<Counters>) -> Self {
         Self { text: Vec::new(), lines: 0, counters }
     }
@@ -37,7 +37,7 @@ impl Batch {
             self.lines += 1;
         } else {
             self.text.truncate(before);
-            self.counters.metrics_not_written.bump();
+            self.counters.metrics_not_written.increment();
         }
     }
 
@@ -46,14 +46,14 @@ impl Batch {
         &self.counters
     }
 
-    /// Bytes that wait.
+    /// Returns the number of gathered bytes.
     pub(crate) fn len(&self) -> usize {
         self.text.len()
     }
 
-    /// Hands everything to `write`, if there is anything, and counts it as recorded or as not written. The batch
-    /// is empty afterwards, either way.
-    pub(crate) fn flush(&mut self, write: impl FnOnce(&[u8]) -> io::Result<()>) -> Result<(), Lost> {
+    /// Writes all lines with `write`, if there are any, and counts them. The batch is empty afterwards, also after an
+    /// error.
+    pub(crate) fn flush(&mut self, write: impl FnOnce(&[u8]) -> io::Result<()>) -> Result<(), LostLines> {
         if self.text.is_empty() {
             return Ok(());
         }
@@ -65,7 +65,7 @@ impl Batch {
             Err(_) => &self.counters.metrics_not_written,
         };
         counter.add(lines);
-        written.map_err(|error| Lost { lines, error })
+        written.map_err(|error| LostLines { lines, error })
     }
 }
 
@@ -77,7 +77,7 @@ mod tests {
     #[test]
     fn every_line_is_counted_once() {
         let counters: Arc<Counters> = Arc::default();
-        let mut batch = Batch::new(counters.clone());
+        let mut batch = LineBatch::new(counters.clone());
         let metric: Metric = serde_json::from_str(Metric::SAMPLE).unwrap();
         batch.flush(|_| panic!("there is nothing to write")).unwrap();
         batch.push(&metric);

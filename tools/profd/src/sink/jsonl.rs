@@ -1,14 +1,14 @@
 //! Metrics as JSON lines in files of a directory.
 //!
-//! A file is 0640 while it is recorded and 0440 from then on: when it is full, and when the daemon ends. Lines
-//! are whole or absent; what could not be written is cut off and counted. Recording stops before the disk is
-//! full, and goes on when there is room again.
+//! A file has mode 0640 while it is written, and 0440 after it is full or the daemon has stopped. It holds complete lines
+//! only: the rest of a failed write is cut off, and its metrics are counted. Nothing is written while less than the
+//! configured space is free on the disk.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::os::fd::AsFd;
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use common::policy::{Class, Mode};
@@ -16,143 +16,137 @@ use common::record::profd::Metric;
 use time::OffsetDateTime;
 use time::macros::format_description;
 
-use super::Sink;
-use super::batch::{Batch, Lost};
+use super::MetricSink;
+use super::batch::{LineBatch, LostLines};
 use crate::counters::Counters;
-use crate::log::Log;
+use crate::log::DaemonLog;
+use crate::plan::MetricFilePlan;
 
-/// Bytes gathered before they are written even if more is waiting.
-const BATCH: usize = 64 * 1024;
+/// Bytes that are gathered at most before they are written.
+const BATCH_BYTES: usize = 64 * 1024;
 
-/// Where to record, and how much.
-#[derive(Clone, Debug)]
-pub(crate) struct JsonLinesPlan {
-    pub(crate) dir: PathBuf,
-    /// A file ends when it is that long.
-    pub(crate) file_bytes: u64,
-    /// Free space that is left alone.
-    pub(crate) reserve_bytes: u64,
+/// Writes metrics to files.
+pub(crate) struct JsonLinesSink {
+    batch: LineBatch,
+    files: MetricFiles,
 }
 
-/// Records to files.
-pub(crate) struct JsonLines {
-    batch: Batch,
-    files: Files,
-}
-
-/// The files, one after the other.
-struct Files {
-    plan: JsonLinesPlan,
+/// The files of one run of the daemon, one after the other.
+struct MetricFiles {
+    plan: MetricFilePlan,
     /// `metrics-<start>-<pid>`.
     stem: String,
-    begun: u64,
-    open: Option<Recording>,
-    log: Log,
-    /// Tells how much is free; tests have their own.
+    /// Number of names that were tried.
+    number: u64,
+    open: Option<OpenMetricFile>,
+    log: DaemonLog,
+    /// Returns the free bytes of a file system; replaced in tests.
     free: fn(&Path) -> io::Result<u64>,
-    /// Turns a log that is recorded into one that is kept.
+    /// Gives a complete file its final mode; replaced in tests.
     archive: fn(&File) -> io::Result<()>,
 }
 
-/// The file that is being recorded.
-struct Recording {
+/// The file that is written.
+struct OpenMetricFile {
     file: File,
     bytes: u64,
 }
 
-impl JsonLines {
-    pub(crate) fn new(plan: JsonLinesPlan, counters: Arc<Counters>, log: Log) -> Self {
+impl JsonLinesSink {
+    pub(crate) fn new(plan: MetricFilePlan, counters: Arc<Counters>, log: DaemonLog) -> Self {
         let stamp = format_description!("[year][month][day]T[hour][minute][second]Z");
         let start = OffsetDateTime::now_utc().format(stamp).unwrap_or_default();
         let stem = format!("metrics-{start}-{}", std::process::id());
-        let files = Files { plan, stem, begun: 0, open: None, log, free, archive };
-        Self { batch: Batch::new(counters), files }
+        let files =
+            MetricFiles { plan, stem, number: 0, open: None, log, free: free_bytes, archive: archive_file };
+        Self { batch: LineBatch::new(counters), files }
     }
 }
 
-impl Files {
-    fn write_out(&mut self, text: &[u8]) -> io::Result<()> {
+impl MetricFiles {
+    /// Appends complete lines to the open file, and opens or closes files as needed.
+    fn append_lines(&mut self, text: &[u8]) -> io::Result<()> {
         let free = (self.free)(&self.plan.dir)?;
         if free < self.plan.reserve_bytes.saturating_add(text.len() as u64) {
             let reserve = self.plan.reserve_bytes;
             return Err(io::Error::other(format!(
-                "{free} bytes are free, and {reserve} are left alone (--metric-disk-reserve)"
+                "{free} bytes are free, of which {reserve} are reserved (--metric-disk-reserve)"
             )));
         }
-        let mut recording = match self.open.take() {
-            Some(recording) => recording,
-            None => self.next()?,
+        let mut open_file = match self.open.take() {
+            Some(open_file) => open_file,
+            None => self.create_file()?,
         };
-        let written = recording.file.write_all(text);
+        let written = open_file.file.write_all(text);
         match written {
-            Ok(()) => recording.bytes += text.len() as u64,
-            // Half a line would be worse than none.
-            Err(_) => recording.file.set_len(recording.bytes)?,
+            Ok(()) => open_file.bytes += text.len() as u64,
+            // Readers expect complete lines.
+            Err(_) => open_file.file.set_len(open_file.bytes)?,
         }
-        if recording.bytes >= self.plan.file_bytes {
-            self.end(&recording);
+        if open_file.bytes >= self.plan.file_bytes {
+            self.close_file(&open_file);
         } else {
-            self.open = Some(recording);
+            self.open = Some(open_file);
         }
         written
     }
 
-    /// Begins a file, which must be new: what an earlier daemon recorded is never added to.
-    fn next(&mut self) -> io::Result<Recording> {
+    /// Creates the next file. An existing one, of an earlier daemon, is skipped.
+    fn create_file(&mut self) -> io::Result<OpenMetricFile> {
         loop {
-            self.begun += 1;
-            let name = format!("{}-{:04}.jsonl", self.stem, self.begun);
+            self.number += 1;
+            let name = format!("{}-{:04}.jsonl", self.stem, self.number);
             let Mode(mode) = Class::LogRecording.max();
-            let mut how = OpenOptions::new();
-            how.append(true).create_new(true).mode(mode);
-            match how.open(self.plan.dir.join(name)) {
+            let mut options = OpenOptions::new();
+            options.append(true).create_new(true).mode(mode);
+            match options.open(self.plan.dir.join(name)) {
                 Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {}
-                file => return Ok(Recording { file: file?, bytes: 0 }),
+                file => return Ok(OpenMetricFile { file: file?, bytes: 0 }),
             }
         }
     }
 
-    /// Closes a file for good. Failing takes nothing back: what is written is written.
-    fn end(&self, recording: &Recording) {
-        if let Err(e) = (self.archive)(&recording.file) {
+    /// Gives a complete file its final mode. An error is logged only: the metrics are written.
+    fn close_file(&self, open_file: &OpenMetricFile) {
+        if let Err(e) = (self.archive)(&open_file.file) {
             let reason = format_args!("cannot archive a metric file: {e}");
             self.log.limited("metric archive", self.plan.dir.display(), reason);
         }
     }
 }
 
-impl Sink for JsonLines {
+impl MetricSink for JsonLinesSink {
     fn write(&mut self, metric: &Metric) {
         self.batch.push(metric);
-        if self.batch.len() >= BATCH {
+        if self.batch.len() >= BATCH_BYTES {
             self.flush();
         }
     }
 
     fn flush(&mut self) {
         let Self { batch, files } = self;
-        if let Err(Lost { lines, error }) = batch.flush(|text| files.write_out(text)) {
+        if let Err(LostLines { lines, error }) = batch.flush(|text| files.append_lines(text)) {
             let reason = format_args!("{lines} metrics not recorded: {error}");
             files.log.limited("metric file", files.plan.dir.display(), reason);
         }
     }
 }
 
-impl Drop for Files {
+impl Drop for MetricFiles {
     fn drop(&mut self) {
-        if let Some(recording) = self.open.take() {
-            self.end(&recording);
+        if let Some(open_file) = self.open.take() {
+            self.close_file(&open_file);
         }
     }
 }
 
-fn archive(file: &File) -> io::Result<()> {
+fn archive_file(file: &File) -> io::Result<()> {
     let Mode(mode) = Class::LogArchived.max();
     rustix::fs::fchmod(file.as_fd(), rustix::fs::Mode::from_raw_mode(mode))?;
     file.sync_all()
 }
 
-fn free(dir: &Path) -> io::Result<u64> {
+fn free_bytes(dir: &Path) -> io::Result<u64> {
     let fs = rustix::fs::statvfs(dir)?;
     Ok(fs.f_bavail.saturating_mul(fs.f_frsize))
 }
@@ -164,14 +158,14 @@ mod tests {
     use common::record::Record;
     use std::os::unix::fs::MetadataExt;
 
-    fn sink(dir: &Path, file_bytes: u64) -> JsonLines {
+    fn sink(dir: &Path, file_bytes: u64) -> JsonLinesSink {
         let counters: Arc<Counters> = Arc::default();
-        let log = Log::start(Verbosity::Quiet, counters.clone()).unwrap();
-        let plan = JsonLinesPlan { dir: dir.to_owned(), file_bytes, reserve_bytes: 0 };
-        JsonLines::new(plan, counters, log)
+        let log = DaemonLog::start(Verbosity::Quiet, counters.clone()).unwrap();
+        let plan = MetricFilePlan { dir: dir.to_owned(), file_bytes, reserve_bytes: 0 };
+        JsonLinesSink::new(plan, counters, log)
     }
 
-    fn counters(sink: &JsonLines) -> &Counters {
+    fn counters(sink: &JsonLinesSink) -> &Counters {
         sink.batch.counters()
     }
 
@@ -190,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_is_0640_while_it_is_recorded_and_0440_after() {
+    fn a_file_is_0640_while_it_is_written_and_0440_after() {
         let dir = tempfile::tempdir().unwrap();
         let mut sink = sink(dir.path(), 1 << 20);
         sink.write(&metric());
@@ -201,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn a_full_file_is_archived_and_the_next_one_begun() {
+    fn a_full_file_is_archived_and_the_next_one_created() {
         let dir = tempfile::tempdir().unwrap();
         let mut sink = sink(dir.path(), 1);
         for _ in 0..2 {
@@ -214,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn recording_stops_before_the_disk_is_full_and_goes_on_after() {
+    fn writing_stops_before_the_disk_is_full_and_resumes_after() {
         let dir = tempfile::tempdir().unwrap();
         let mut sink = sink(dir.path(), 1 << 20);
         sink.files.plan.reserve_bytes = 100;
@@ -231,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn a_directory_that_vanished_loses_metrics_and_nothing_else() {
+    fn a_removed_directory_loses_metrics_only() {
         let dir = tempfile::tempdir().unwrap();
         let mut sink = sink(&dir.path().join("gone"), 1 << 20);
         sink.write(&metric());
@@ -239,7 +233,7 @@ mod tests {
         assert_eq!(counters(&sink).metrics_not_written.get(), 1);
     }
     #[test]
-    fn what_is_written_counts_though_the_file_cannot_be_archived() {
+    fn written_metrics_count_even_if_the_file_cannot_be_archived() {
         let dir = tempfile::tempdir().unwrap();
         let mut sink = sink(dir.path(), 1);
         sink.files.archive = |_| Err(io::ErrorKind::PermissionDenied.into());
@@ -250,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_exists_is_passed_over() {
+    fn an_existing_file_is_skipped() {
         let dir = tempfile::tempdir().unwrap();
         let mut sink = sink(dir.path(), 1 << 20);
         let taken = dir.path().join(format!("{}-0001.jsonl", sink.files.stem));

@@ -1,37 +1,54 @@
-//! What a metric's JSON means.
+//! Decodes the JSON of a metric (msMonitor b942bf5: one datagram for each kind and device in each report interval).
 
 use common::record::profd::Metric;
 use serde::Deserialize;
 use serde_json::Number;
 use thiserror::Error;
+use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-use super::Arrival;
-
-/// The longest metric taken. Existing daemons cap the payload of a datagram there.
+/// Maximum length of a metric in bytes: the maximum payload of msMonitor's daemon.
 const MAX_BYTES: usize = 4096;
-/// The longest name of a kind.
-const MAX_KIND: usize = 64;
-/// The host, as senders write it: -1, and the same read as an unsigned number of 32 or 64 bits.
-const HOST: [u64; 2] = [u32::MAX as u64, u64::MAX];
+/// Maximum length of the name of a kind in bytes.
+const MAX_KIND_BYTES: usize = 64;
+/// The device id of the host, if it is written as an unsigned number of 32 or 64 bits: msMonitor writes -1 for host-side
+/// kinds and 4294967295 for host markers.
+const UNSIGNED_HOST: [u64; 2] = [u32::MAX as u64, u64::MAX];
 
-/// Why a datagram is not a metric. Never quotes it.
+/// A metric as received.
+#[derive(Debug)]
+pub(crate) struct ReceivedMetric {
+    received: OffsetDateTime,
+    pub(crate) host_pid: i32,
+    /// Job id and reported pid of the sender, if it is registered under one job.
+    process: Option<(i64, i32)>,
+    json: Vec<u8>,
+}
+
+impl ReceivedMetric {
+    /// Makes a metric that is received now.
+    pub(crate) fn new(host_pid: i32, process: Option<(i64, i32)>, json: Vec<u8>) -> Self {
+        Self { received: OffsetDateTime::now_utc(), host_pid, process, json }
+    }
+}
+
+/// Why a datagram is not a metric. Its text is not quoted: it is text of the sender.
 #[derive(Debug, PartialEq, Eq, Error)]
 pub(crate) enum MetricError {
-    #[error("{0} bytes are more than the {MAX_BYTES} of a metric")]
+    #[error("{0} bytes are more than the maximum of {MAX_BYTES}")]
     TooLong(usize),
-    #[error("not a metric's JSON (line {0}, column {1})")]
+    #[error("not the JSON of a metric (line {0}, column {1})")]
     NotMetric(usize, usize),
-    #[error("kind is not a name")]
+    #[error("kind is not a name of letters, digits and underscores")]
     Kind,
-    #[error("{0} is not a whole number in range")]
+    #[error("{0} is not a whole number in its range")]
     Number(&'static str),
 }
 
-/// As on the wire. Fields that we do not know are skipped.
+/// The JSON of a metric. Unknown fields are ignored.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Wire {
+struct MetricJson {
     kind: String,
     device_id: Number,
     duration: Number,
@@ -40,39 +57,40 @@ struct Wire {
     name: Option<String>,
 }
 
-/// Reads a metric. Every kind is kept, those that existing daemons drop included.
-pub(crate) fn record(arrival: &Arrival) -> Result<Metric, MetricError> {
-    if arrival.json.len() > MAX_BYTES {
-        return Err(MetricError::TooLong(arrival.json.len()));
+/// Decodes a metric. Every kind is accepted, also those that msMonitor's daemon drops: Communication, AclAPI, NodeAPI and
+/// RuntimeAPI.
+pub(crate) fn decode_metric(metric: &ReceivedMetric) -> Result<Metric, MetricError> {
+    if metric.json.len() > MAX_BYTES {
+        return Err(MetricError::TooLong(metric.json.len()));
     }
-    // A struct may be read from an array too; a metric is an object.
-    if arrival.json.iter().find(|b| !b.is_ascii_whitespace()) != Some(&b'{') {
+    // serde accepts an array for a struct, too.
+    if metric.json.iter().find(|b| !b.is_ascii_whitespace()) != Some(&b'{') {
         return Err(MetricError::NotMetric(1, 0));
     }
-    let wire: Wire =
-        serde_json::from_slice(&arrival.json).map_err(|e| MetricError::NotMetric(e.line(), e.column()))?;
+    let wire: MetricJson =
+        serde_json::from_slice(&metric.json).map_err(|e| MetricError::NotMetric(e.line(), e.column()))?;
     let is_name = |c: u8| c.is_ascii_alphanumeric() || c == b'_';
-    if wire.kind.is_empty() || wire.kind.len() > MAX_KIND || !wire.kind.bytes().all(is_name) {
+    if wire.kind.is_empty() || wire.kind.len() > MAX_KIND_BYTES || !wire.kind.bytes().all(is_name) {
         return Err(MetricError::Kind);
     }
     Ok(Metric {
-        received: arrival.received.format(&Rfc3339).unwrap_or_default(),
+        received: metric.received.format(&Rfc3339).unwrap_or_default(),
         kind: wire.kind,
-        device_id: device(&wire.device_id)?,
+        device_id: decode_device(&wire.device_id)?,
         dur_ns: wire.duration.as_u64().ok_or(MetricError::Number("duration"))?,
         timestamp_ns: wire.timestamp.as_u64().ok_or(MetricError::Number("timestamp"))?,
         domain: wire.domain,
         name: wire.name,
-        host_pid: arrival.host_pid,
-        pid: arrival.process.map(|(_, pid)| pid),
-        job_id: arrival.process.map(|(job, _)| job),
+        host_pid: metric.host_pid,
+        pid: metric.process.map(|(_, pid)| pid),
+        job_id: metric.process.map(|(job, _)| job),
     })
 }
 
-fn device(id: &Number) -> Result<i64, MetricError> {
+fn decode_device(id: &Number) -> Result<i64, MetricError> {
     match (id.as_i64(), id.as_u64()) {
         (Some(-1), _) => Ok(-1),
-        (_, Some(id)) if HOST.contains(&id) => Ok(-1),
+        (_, Some(id)) if UNSIGNED_HOST.contains(&id) => Ok(-1),
         (Some(id), _) if (0..i64::from(u32::MAX)).contains(&id) => Ok(id),
         _ => Err(MetricError::Number("deviceId")),
     }
@@ -83,11 +101,11 @@ mod tests {
     use super::*;
 
     fn read(json: &str) -> Result<Metric, MetricError> {
-        record(&Arrival::now(7, Some((3, 1)), json.as_bytes().to_vec()))
+        decode_metric(&ReceivedMetric::new(7, Some((3, 1)), json.as_bytes().to_vec()))
     }
 
     #[test]
-    fn fault_07_the_host_is_minus_one_however_it_is_written() {
+    fn fault_07_the_host_is_device_minus_one_in_every_spelling() {
         for id in ["-1", "4294967295", "18446744073709551615"] {
             let json = format!(r#"{{"kind":"API","deviceId":{id},"duration":5,"timestamp":6}}"#);
             assert_eq!(read(&json).unwrap().device_id, -1, "{id}");
@@ -99,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn fault_07_every_kind_is_kept() {
+    fn fault_07_every_kind_is_accepted() {
         let kinds = "Marker Kernel API AclAPI NodeAPI RuntimeAPI Hccl Communication Memory MemSet MemCpy";
         for kind in kinds.split(' ') {
             let json = format!(
@@ -111,17 +129,20 @@ mod tests {
     }
 
     #[test]
-    fn nonsense_is_refused_without_quoting_it() {
+    fn invalid_metrics_are_rejected_without_quoting_them() {
         let e = |json: &str| read(json).unwrap_err().to_string();
-        assert_eq!(e("{"), "not a metric's JSON (line 1, column 1)");
-        assert_eq!(e("[]"), "not a metric's JSON (line 1, column 0)");
-        assert_eq!(e(r#"{"kind":"a b","deviceId":0,"duration":5,"timestamp":6}"#), "kind is not a name");
+        assert_eq!(e("{"), "not the JSON of a metric (line 1, column 1)");
+        assert_eq!(e("[]"), "not the JSON of a metric (line 1, column 0)");
+        assert_eq!(
+            e(r#"{"kind":"a b","deviceId":0,"duration":5,"timestamp":6}"#),
+            "kind is not a name of letters, digits and underscores"
+        );
         let device = r#"{"kind":"API","deviceId":-2,"duration":5,"timestamp":6}"#;
-        assert_eq!(e(device), "deviceId is not a whole number in range");
+        assert_eq!(e(device), "deviceId is not a whole number in its range");
         let duration = r#"{"kind":"API","deviceId":0,"duration":-5,"timestamp":6}"#;
-        assert_eq!(e(duration), "duration is not a whole number in range");
+        assert_eq!(e(duration), "duration is not a whole number in its range");
         let deep = format!(r#"{{"kind":"API","x":{}"#, "[".repeat(3000));
-        assert!(e(&deep).starts_with("not a metric's JSON"));
-        assert_eq!(e(&" ".repeat(4097)), "4097 bytes are more than the 4096 of a metric");
+        assert!(e(&deep).starts_with("not the JSON of a metric"));
+        assert_eq!(e(&" ".repeat(4097)), "4097 bytes are more than the maximum of 4096");
     }
 }

@@ -1,5 +1,5 @@
-//! Where metrics go. A queue and a thread stand before the sinks: one that stalls loses its own points, counts
-//! them, and slows nobody.
+//! Metrics: a queue, and a thread that writes them to sinks. A sink that stalls fills the queue; further metrics are
+//! dropped and counted, and nothing else is delayed.
 
 pub(crate) mod batch;
 pub(crate) mod jsonl;
@@ -11,105 +11,93 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
 use common::record::profd::Metric;
-use time::OffsetDateTime;
 use tokio::sync::oneshot;
 
 use crate::counters::Counters;
-use crate::log::Log;
+use crate::log::DaemonLog;
+use metric::{ReceivedMetric, decode_metric};
 
-/// Metrics taken off the queue before what they came to is written out.
-const BURST: usize = 1024;
+/// Maximum number of metrics that are taken from the queue before the sinks are flushed.
+const MAX_BATCH: usize = 1024;
 
-/// Something that keeps metrics.
-pub(crate) trait Sink: Send {
-    /// Takes a metric. It may be kept back until [`Self::flush`].
+/// A destination of metrics.
+pub(crate) trait MetricSink: Send {
+    /// Writes a metric, which may be buffered until [`Self::flush`].
     fn write(&mut self, metric: &Metric);
 
-    /// Writes out what was kept back. Failing is the sink's own affair: it counts what it lost.
+    /// Writes what is buffered. The sink counts and logs what it could not write.
     fn flush(&mut self);
 }
 
-/// A metric as it came in.
-#[derive(Debug)]
-pub(crate) struct Arrival {
-    received: OffsetDateTime,
-    host_pid: i32,
-    /// Job and leaf pid, where the sender is registered.
-    process: Option<(i64, i32)>,
-    json: Vec<u8>,
-}
-
-impl Arrival {
-    /// A metric received just now.
-    pub(crate) fn now(host_pid: i32, process: Option<(i64, i32)>, json: Vec<u8>) -> Self {
-        Self { received: OffsetDateTime::now_utc(), host_pid, process, json }
-    }
-}
-
-/// The way to the sinks. Cheap to clone; the sinks end when the last one is dropped.
+/// The queue before the sinks. Cheap to clone; the thread of the sinks ends when the last clone is dropped.
 #[derive(Clone, Debug)]
-pub(crate) struct Queue {
-    sender: SyncSender<Arrival>,
+pub(crate) struct MetricQueue {
+    sender: SyncSender<ReceivedMetric>,
     counters: Arc<Counters>,
-    log: Log,
+    log: DaemonLog,
 }
 
-impl Queue {
+impl MetricQueue {
     /// Queues a metric, or counts it as dropped.
-    pub(crate) fn offer(&self, arrival: Arrival) {
-        if self.sender.try_send(arrival).is_err() {
-            self.counters.metrics_queue_full.bump();
+    pub(crate) fn push(&self, metric: ReceivedMetric) {
+        if self.sender.try_send(metric).is_err() {
+            self.counters.metrics_queue_full.increment();
             self.log.limited("metric queue", "metrics", "dropped: the queue is full (--metric-queue)");
         }
     }
 }
 
-/// The sinks' thread.
+/// The thread of the sinks.
 #[derive(Debug)]
-pub(crate) struct Sinks {
+pub(crate) struct SinkThread {
     done: oneshot::Receiver<()>,
 }
 
-/// Starts the thread. `capacity` is how many metrics wait for it.
+/// Starts the thread of the sinks. `capacity` is the maximum number of metrics in the queue.
 ///
 /// # Errors
-/// There can be no thread.
-pub(crate) fn start(
-    mut sinks: Vec<Box<dyn Sink>>,
+/// The thread cannot be started.
+pub(crate) fn start_sinks(
+    mut sinks: Vec<Box<dyn MetricSink>>,
     capacity: usize,
     counters: Arc<Counters>,
-    log: Log,
-) -> io::Result<(Queue, Sinks)> {
-    let (sender, arrivals) = sync_channel(capacity);
+    log: DaemonLog,
+) -> io::Result<(MetricQueue, SinkThread)> {
+    let (sender, metrics) = sync_channel(capacity);
     let (end, done) = oneshot::channel::<()>();
-    let queue = Queue { sender, counters: counters.clone(), log: log.clone() };
+    let queue = MetricQueue { sender, counters: counters.clone(), log: log.clone() };
     std::thread::Builder::new().name("profd-metrics".into()).spawn(move || {
-        run(&arrivals, &mut sinks, &counters, &log);
+        write_metrics(&metrics, &mut sinks, &counters, &log);
         drop(sinks);
         drop(end);
     })?;
-    Ok((queue, Sinks { done }))
+    Ok((queue, SinkThread { done }))
 }
 
-impl Sinks {
-    /// Waits until everything queued is written. The queues must be gone.
+impl SinkThread {
+    /// Waits until every queued metric is written and the sinks are dropped. All clones of the queue must be dropped.
     pub(crate) async fn finished(self) {
         let _ = self.done.await;
     }
 }
 
-fn run(arrivals: &Receiver<Arrival>, sinks: &mut [Box<dyn Sink>], counters: &Counters, log: &Log) {
-    // Nothing is kept back while nothing arrives, so there is nothing to do then.
-    while let Ok(first) = arrivals.recv() {
-        for arrival in std::iter::once(first).chain(arrivals.try_iter().take(BURST)) {
-            match metric::record(&arrival) {
+fn write_metrics(
+    metrics: &Receiver<ReceivedMetric>,
+    sinks: &mut [Box<dyn MetricSink>],
+    counters: &Counters,
+    log: &DaemonLog,
+) {
+    // The sinks are flushed after each batch, so there is nothing to write while the queue is empty.
+    while let Ok(first) = metrics.recv() {
+        for metric in std::iter::once(first).chain(metrics.try_iter().take(MAX_BATCH)) {
+            match decode_metric(&metric) {
                 Ok(record) => sinks.iter_mut().for_each(|s| s.write(&record)),
                 Err(e) => {
-                    counters.metrics_invalid.bump();
+                    counters.metrics_invalid.increment();
                     log.limited(
                         "metric",
                         "metrics",
-                        format_args!("dropped one of pid {}: {e}", arrival.host_pid),
+                        format_args!("dropped one of pid {}: {e}", metric.host_pid),
                     );
                 }
             }

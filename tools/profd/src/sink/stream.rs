@@ -7,34 +7,35 @@ use std::sync::Arc;
 
 use common::record::profd::Metric;
 
-use super::Sink;
-use super::batch::Batch;
+use super::MetricSink;
+use super::batch::LineBatch;
 use crate::counters::Counters;
-use crate::log::Log;
+use crate::log::DaemonLog;
 
-/// Writes to a stream; stops for good when it is closed.
-pub(crate) struct Stream {
+/// Writes to a stream until the first error.
+pub(crate) struct StreamSink {
     stream: Option<Box<dyn Write + Send>>,
-    batch: Batch,
-    log: Log,
+    batch: LineBatch,
+    log: DaemonLog,
 }
 
-impl Stream {
-    pub(crate) fn new(stream: Box<dyn Write + Send>, counters: Arc<Counters>, log: Log) -> Self {
-        Self { stream: Some(stream), batch: Batch::new(counters), log }
+impl StreamSink {
+    pub(crate) fn new(stream: Box<dyn Write + Send>, counters: Arc<Counters>, log: DaemonLog) -> Self {
+        Self { stream: Some(stream), batch: LineBatch::new(counters), log }
     }
 
-    /// Standard output by a descriptor of its own: while its reader stalls, nobody else waits for a lock.
+    /// Writes to standard output through a descriptor of its own: while its reader stalls, no other thread waits for the
+    /// lock of the standard library.
     ///
     /// # Errors
-    /// It is closed, or there are no descriptors left.
-    pub(crate) fn stdout(counters: Arc<Counters>, log: Log) -> io::Result<Self> {
+    /// Standard output is closed, or there are no descriptors left.
+    pub(crate) fn to_stdout(counters: Arc<Counters>, log: DaemonLog) -> io::Result<Self> {
         let stdout = File::from(io::stdout().as_fd().try_clone_to_owned()?);
         Ok(Self::new(Box::new(stdout), counters, log))
     }
 }
 
-impl Sink for Stream {
+impl MetricSink for StreamSink {
     fn write(&mut self, metric: &Metric) {
         self.batch.push(metric);
     }

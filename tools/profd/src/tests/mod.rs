@@ -1,12 +1,12 @@
-//! The daemon with real sockets: port 0, socket files in a temporary directory, abstract names of our own.
+//! Tests of the daemon with real sockets: port 0, socket files in a temporary directory, unique abstract names.
 
-mod child;
-mod ending;
 mod faults;
 mod ipc;
 mod rpc;
-mod strangers;
+mod shutdown;
+mod silent_peers;
 mod tls;
+mod worker;
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -26,56 +26,56 @@ use common::rpc::message::OnDemand;
 use serde_json::Value;
 use tokio::runtime::Runtime;
 
-use crate::certs::Certs;
-use crate::config::{Plan, Surroundings};
-use crate::daemon::{Binding, Daemon};
-use crate::flags::Flags;
-use crate::shutdown::Phase;
+use crate::certs::ServerCertificates;
+use crate::daemon::{BoundDaemon, RunningDaemon};
+use crate::plan::flags::DaemonFlags;
+use crate::plan::{DaemonPlan, HostEnvironment};
+use crate::shutdown::DaemonPhase;
 
-/// Longer than anything here takes on a machine that has other things to do; only a fault waits so long.
+/// Longer than anything takes here, also on a busy machine; only a fault waits that long.
 const PATIENCE: Duration = Duration::from_secs(20);
 const CONFIG: &str = "ACTIVITIES_LOG_FILE=/tmp/t.json\nACTIVITIES_ITERATIONS=5";
 
 #[derive(Parser)]
-struct Test {
+struct TestArgs {
     #[command(flatten)]
-    flags: Flags,
+    flags: DaemonFlags,
 }
 
 /// A running daemon.
-struct Rig {
-    daemon: Option<Daemon>,
+struct TestDaemon {
+    daemon: Option<RunningDaemon>,
     runtime: Runtime,
     dir: tempfile::TempDir,
     address: SocketAddr,
     name: String,
 }
 
-impl Rig {
+impl TestDaemon {
     fn new() -> Self {
-        Self::with(&[])
+        Self::start_with(&[])
     }
 
-    fn with(flags: &[&str]) -> Self {
+    fn start_with(flags: &[&str]) -> Self {
         Self::start(tempfile::tempdir().unwrap(), flags, None)
     }
 
-    fn start(dir: tempfile::TempDir, flags: &[&str], tls: Option<Arc<Certs>>) -> Self {
+    fn start(dir: tempfile::TempDir, flags: &[&str], tls: Option<Arc<ServerCertificates>>) -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let name = format!("profd-test-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
         let plan = plan(dir.path(), &name, flags);
-        let bound = Binding::new(&plan, &runtime).unwrap();
+        let bound = BoundDaemon::bind(&plan, &runtime).unwrap();
         let address = bound.listeners[0].local_addr().unwrap();
-        let daemon = Daemon::start(&plan, bound, tls, &runtime, Verbosity::Quiet).unwrap();
+        let daemon = RunningDaemon::start(&plan, bound, tls, &runtime, Verbosity::Quiet).unwrap();
         Self { daemon: Some(daemon), runtime, dir, address, name }
     }
 
-    fn connect(&self) -> Client {
-        Client::connect(self.address)
+    fn connect(&self) -> TestClient {
+        TestClient::connect(self.address)
     }
 
-    /// One request on a connection of its own.
+    /// Sends one request on a new connection.
     fn ask(&self, request: &Value) -> Value {
         self.connect().ask(request)
     }
@@ -85,38 +85,38 @@ impl Rig {
     }
 
     /// A process that uses the sockets of `KINETO_IPC_SOCKET_DIR`.
-    fn process(&self, name: &str) -> Process {
+    fn process(&self, name: &str) -> TestProcess {
         let own = Address::Path(self.dir.path().join("c").join(name));
-        Process::new(&own, &Address::in_socket_dir(&self.dir.path().join("d")))
+        TestProcess::new(&own, &Address::in_socket_dir(&self.dir.path().join("d")))
     }
 
     fn counter(&self, name: &str) -> u64 {
-        self.daemon.as_ref().unwrap().shared.counters.snapshot()[name]
+        self.daemon.as_ref().unwrap().state.counters.snapshot()[name]
     }
 
     /// Waits until a counter is at least `n`.
-    fn counted(&self, name: &str, n: u64) {
+    fn wait_for_counter(&self, name: &str, n: u64) {
         eventually(name, || self.counter(name) >= n);
     }
 
     fn stop(mut self) -> tempfile::TempDir {
         let daemon = self.daemon.take().unwrap();
-        daemon.trigger.advance(Phase::Draining);
+        daemon.trigger.advance(DaemonPhase::Draining);
         daemon.finish(&self.runtime);
         std::mem::replace(&mut self.dir, tempfile::tempdir().unwrap())
     }
 }
 
-impl Drop for Rig {
+impl Drop for TestDaemon {
     fn drop(&mut self) {
         if let Some(daemon) = self.daemon.take() {
-            daemon.trigger.advance(Phase::Stopping);
+            daemon.trigger.advance(DaemonPhase::Stopping);
             daemon.finish(&self.runtime);
         }
     }
 }
 
-fn plan(dir: &Path, name: &str, flags: &[&str]) -> Plan {
+fn plan(dir: &Path, name: &str, flags: &[&str]) -> DaemonPlan {
     for sub in ["h", "d", "c"] {
         let _ = std::fs::create_dir(dir.join(sub));
     }
@@ -125,14 +125,14 @@ fn plan(dir: &Path, name: &str, flags: &[&str]) -> Plan {
         ["profd", "--certs-dir=NO_CERTS", "--port=0", "--bind=127.0.0.1", "--enable-ipc-monitor", &ipc];
     let args = base.iter().chain(flags).copied();
     let uid = rustix::process::geteuid().as_raw();
-    let around = Surroundings { uid, home: None, socket_dir: None };
-    Plan::new(Test::try_parse_from(args).unwrap().flags, &around).unwrap()
+    let environment = HostEnvironment { uid, home: None, socket_dir: None };
+    DaemonPlan::new(TestArgs::try_parse_from(args).unwrap().flags, &environment).unwrap()
 }
 
 /// A client on plain TCP.
-struct Client(TcpStream);
+struct TestClient(TcpStream);
 
-impl Client {
+impl TestClient {
     fn connect(address: SocketAddr) -> Self {
         let stream = TcpStream::connect(address).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
@@ -141,15 +141,15 @@ impl Client {
 
     fn ask(&mut self, request: &Value) -> Value {
         self.send(request.to_string().as_bytes());
-        self.reply().expect("a reply")
+        self.read_reply().expect("a reply")
     }
 
     fn send(&mut self, body: &[u8]) {
         self.0.write_all(&frame::encode(body).unwrap()).unwrap();
     }
 
-    /// The next frame, or nothing when the daemon has closed.
-    fn reply(&mut self) -> Option<Value> {
+    /// Reads the next frame; `None` when the daemon has closed the connection.
+    fn read_reply(&mut self) -> Option<Value> {
         let mut prefix = [0; 4];
         self.0.read_exact(&mut prefix).ok()?;
         let mut body = vec![0; frame::length(prefix, frame::MAX_REPLY).unwrap()];
@@ -157,23 +157,23 @@ impl Client {
         Some(serde_json::from_slice(&body).unwrap())
     }
 
-    /// The daemon says why, and closes.
-    fn refusal(&mut self) -> String {
-        let reply = self.reply().expect("a refusal");
+    /// Reads the reason that the daemon sends before it closes the connection.
+    fn read_rejection(&mut self) -> String {
+        let reply = self.read_reply().expect("a rejection");
         assert_eq!(reply["status"], "failed");
-        assert!(self.reply().is_none());
+        assert!(self.read_reply().is_none());
         reply["error"].as_str().unwrap().to_owned()
     }
 }
 
-/// The process side: a socket of its own, and the daemon's address.
-struct Process {
+/// A training process: its socket, and the address of the daemon.
+struct TestProcess {
     socket: Socket,
     daemon: Address,
     pid: i32,
 }
 
-impl Process {
+impl TestProcess {
     fn new(own: &Address, daemon: &Address) -> Self {
         let socket = Socket::bind(own, Mode(0o600)).unwrap();
         Self { socket, daemon: daemon.clone(), pid: i32::try_from(std::process::id()).unwrap() }
@@ -183,7 +183,7 @@ impl Process {
         self.send_bytes(&message.encode());
     }
 
-    /// The daemon's queue may be full for a moment; the real process side tries again too.
+    /// Retries while the queue of the daemon is full, as libkineto and msMonitor do.
     fn send_bytes(&self, datagram: &[u8]) {
         let to = self.daemon.to_kernel().unwrap();
         eventually("the daemon takes a datagram", || self.socket.send(datagram, &to).is_ok());
@@ -220,9 +220,10 @@ fn on_demand(job_id: i64, pids: &[i32]) -> Value {
     serde_json::from_slice(&common::rpc::message::Request::OnDemand(request).encode()).unwrap()
 }
 
-fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
+/// Waits until a condition holds.
+fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
     let start = std::time::Instant::now();
-    while !is_so() {
+    while !holds() {
         assert!(start.elapsed() < PATIENCE, "never happened: {what}");
         std::thread::sleep(Duration::from_millis(2));
     }

@@ -8,23 +8,23 @@ use super::*;
 
 #[test]
 fn several_requests_go_over_one_connection() {
-    let rig = Rig::new();
-    let mut client = rig.connect();
+    let daemon = TestDaemon::new();
+    let mut client = daemon.connect();
     for _ in 0..3 {
         assert_eq!(client.ask(&json!({"fn": "getVersion"})), json!({"version": env!("CARGO_PKG_VERSION")}));
     }
     // Sent before the first answer is read, too.
     client.send(br#"{"fn":"getVersion"}"#);
     client.send(br#"{"fn":"dcgmProfPause","duration_s":5}"#);
-    assert!(client.reply().unwrap()["version"].is_string());
-    assert_eq!(client.reply(), Some(json!({"status": false})));
+    assert!(client.read_reply().unwrap()["version"].is_string());
+    assert_eq!(client.read_reply(), Some(json!({"status": false})));
 }
 
 /// A request of the existing clients, byte for byte: a line break first, pretty-printed.
 #[test]
-fn existing_clients_are_answered() {
-    let rig = Rig::new();
-    let mut client = rig.connect();
+fn requests_of_existing_clients_get_a_reply() {
+    let daemon = TestDaemon::new();
+    let mut client = daemon.connect();
     let body = b"\n{\n    \"fn\": \"setKinetOnDemandRequest\",\n    \"config\": \"ACTIVITIES_LOG_FILE=/tmp/a.json\\nPROFILE_START_TIME=0\\nACTIVITIES_DURATION_MSECS=500\",\n    \"job_id\": 0,\n    \"pids\": [0],\n    \"process_limit\": 3\n}";
     client.0.write_all(&u32::try_from(body.len()).unwrap().to_ne_bytes()).unwrap();
     client.0.write_all(body).unwrap();
@@ -32,13 +32,13 @@ fn existing_clients_are_answered() {
         "processesMatched": [], "eventProfilersTriggered": [], "activityProfilersTriggered": [],
         "eventProfilersBusy": 0, "activityProfilersBusy": 0, "commandStatus": "ineffective",
     });
-    assert_eq!(client.reply(), Some(expected));
-    assert_eq!(rig.ask(&json!({"fn": "dcgmResume"})), json!({"status": false}));
+    assert_eq!(client.read_reply(), Some(expected));
+    assert_eq!(daemon.ask(&json!({"fn": "dcgmResume"})), json!({"status": false}));
 }
 
 #[test]
-fn what_is_not_a_request_is_told_why() {
-    let rig = Rig::new();
+fn an_invalid_request_is_rejected_with_the_reason() {
+    let daemon = TestDaemon::new();
     for (body, reason) in [
         (&b"{"[..], "request is not valid JSON (line 1, column 1)"),
         (b"[1]", "request is not a JSON object"),
@@ -49,29 +49,29 @@ fn what_is_not_a_request_is_told_why() {
             "request field `pids` is not an array of at most 4096 process ids",
         ),
     ] {
-        let mut client = rig.connect();
+        let mut client = daemon.connect();
         client.send(body);
-        assert_eq!(client.refusal(), reason);
+        assert_eq!(client.read_rejection(), reason);
     }
-    assert_eq!(rig.counter("rpc.bad_request"), 5);
-    let mut client = rig.connect();
+    assert_eq!(daemon.counter("rpc.bad_request"), 5);
+    let mut client = daemon.connect();
     client.send(&vec![b'['; 60_000]);
-    assert!(client.refusal().starts_with("request is not valid JSON"));
+    assert!(client.read_rejection().starts_with("request is not valid JSON"));
 }
 
 #[test]
-fn the_reason_arrives_though_more_was_sent_than_is_read() {
-    let rig = Rig::new();
-    let mut client = rig.connect();
+fn the_reason_arrives_even_if_more_was_sent_than_is_read() {
+    let daemon = TestDaemon::new();
+    let mut client = daemon.connect();
     client.0.write_all(&100_000_i32.to_ne_bytes()).unwrap();
     client.0.write_all(&[b' '; 100_000]).unwrap();
-    assert_eq!(client.refusal(), "frame length 100000 is beyond the limit of 65536 bytes");
+    assert_eq!(client.read_rejection(), "frame length 100000 is beyond the limit of 65536 bytes");
 }
 
 #[test]
-fn a_config_that_would_add_keys_is_refused() {
-    let rig = Rig::with(&["--output-root=/data"]);
-    let process = rig.process("p");
+fn a_config_that_would_add_keys_is_rejected() {
+    let daemon = TestDaemon::start_with(&["--output-root=/data"]);
+    let process = daemon.process("p");
     process.poll();
     for (config, reason) in [
         (
@@ -80,7 +80,7 @@ fn a_config_that_would_add_keys_is_refused() {
         ),
         (
             "ACTIVITIES_LOG_FILE=/data/x\nREQUEST_TRACE_ID=7",
-            "config key REQUEST_TRACE_ID is the daemon's to set",
+            "config key REQUEST_TRACE_ID is set by the daemon only",
         ),
         ("A=1\nA=2", "config key A is given twice"),
         ("", "config is empty"),
@@ -91,57 +91,58 @@ fn a_config_that_would_add_keys_is_refused() {
     ] {
         let mut request = on_demand(0, &[]);
         request["config"] = config.into();
-        assert_eq!(rig.ask(&request), json!({"status": "failed", "error": reason}), "{config:?}");
+        assert_eq!(daemon.ask(&request), json!({"status": "failed", "error": reason}), "{config:?}");
     }
     assert_eq!(process.poll(), "");
     let mut request = on_demand(0, &[]);
     request["config"] = "ACTIVITIES_LOG_FILE=/data/x.json".into();
-    assert_eq!(rig.ask(&request)["activityProfilersTriggered"], json!([process.pid]));
+    assert_eq!(daemon.ask(&request)["activityProfilersTriggered"], json!([process.pid]));
 }
 
 #[test]
 fn a_request_in_progress_is_finished_and_an_idle_client_is_not_waited_for() {
-    let rig = Rig::with(&["--drain-timeout=600s", "--read-timeout=600s", "--idle-timeout=600s"]);
-    let (mut idle, mut busy) = (rig.connect(), rig.connect());
+    let daemon =
+        TestDaemon::start_with(&["--drain-timeout=600s", "--read-timeout=600s", "--idle-timeout=600s"]);
+    let (mut idle, mut busy) = (daemon.connect(), daemon.connect());
     idle.ask(&json!({"fn": "getVersion"}));
     let frame = frame::encode(br#"{"fn":"getVersion"}"#).unwrap();
     busy.0.write_all(&frame[..6]).unwrap();
     // Unless the daemon has seen the beginning, there is nothing to finish.
-    rig.counted("rpc.requests_begun", 2);
-    rig.daemon.as_ref().unwrap().trigger.advance(Phase::Draining);
-    assert!(idle.reply().is_none());
-    eventually("nothing new is taken", || TcpStream::connect(rig.address).is_err());
+    daemon.wait_for_counter("rpc.requests_begun", 2);
+    daemon.daemon.as_ref().unwrap().trigger.advance(DaemonPhase::Draining);
+    assert!(idle.read_reply().is_none());
+    eventually("nothing new is taken", || TcpStream::connect(daemon.address).is_err());
     busy.0.write_all(&frame[6..]).unwrap();
-    assert!(busy.reply().unwrap()["version"].is_string());
-    assert!(busy.reply().is_none());
-    rig.stop();
+    assert!(busy.read_reply().unwrap()["version"].is_string());
+    assert!(busy.read_reply().is_none());
+    daemon.stop();
 }
 
 #[test]
-fn a_config_is_not_taken_when_nobody_will_fetch_it() {
-    let rig = Rig::with(&["--drain-timeout=600s", "--read-timeout=600s"]);
-    let process = rig.process("p");
+fn no_config_is_accepted_while_the_daemon_drains() {
+    let daemon = TestDaemon::start_with(&["--drain-timeout=600s", "--read-timeout=600s"]);
+    let process = daemon.process("p");
     process.poll();
-    let mut client = rig.connect();
+    let mut client = daemon.connect();
     let frame = frame::encode(on_demand(0, &[]).to_string().as_bytes()).unwrap();
     client.0.write_all(&frame[..6]).unwrap();
-    rig.counted("rpc.requests_begun", 1);
-    rig.daemon.as_ref().unwrap().trigger.advance(Phase::Draining);
+    daemon.wait_for_counter("rpc.requests_begun", 1);
+    daemon.daemon.as_ref().unwrap().trigger.advance(DaemonPhase::Draining);
     client.0.write_all(&frame[6..]).unwrap();
     let expected = json!({"status": "failed", "error": "the daemon is stopping"});
-    assert_eq!(client.reply(), Some(expected));
-    rig.stop();
+    assert_eq!(client.read_reply(), Some(expected));
+    daemon.stop();
 }
 
 #[test]
 fn a_second_signal_does_not_wait_for_requests() {
-    let rig = Rig::with(&["--drain-timeout=600s", "--read-timeout=600s"]);
-    let mut slow = rig.connect();
+    let daemon = TestDaemon::start_with(&["--drain-timeout=600s", "--read-timeout=600s"]);
+    let mut slow = daemon.connect();
     slow.0.write_all(&[20]).unwrap();
-    rig.counted("rpc.accepted", 1);
-    let trigger = rig.daemon.as_ref().unwrap().trigger.clone();
-    trigger.advance(Phase::Draining);
-    trigger.advance(Phase::Stopping);
-    rig.stop();
-    assert!(slow.reply().is_none());
+    daemon.wait_for_counter("rpc.accepted", 1);
+    let trigger = daemon.daemon.as_ref().unwrap().trigger.clone();
+    trigger.advance(DaemonPhase::Draining);
+    trigger.advance(DaemonPhase::Stopping);
+    daemon.stop();
+    assert!(slow.read_reply().is_none());
 }

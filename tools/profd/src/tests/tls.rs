@@ -13,13 +13,13 @@ use rustls::{ClientConnection, StreamOwned};
 use serde_json::json;
 
 use super::*;
-use crate::certs::Certs;
-use crate::config::Tls;
+use crate::certs::ServerCertificates;
+use crate::plan::TlsPlan;
 
 /// A minted authority with a directory for each end.
-pub(super) struct Minted(tempfile::TempDir);
+pub(super) struct MintedAuthority(tempfile::TempDir);
 
-impl Minted {
+impl MintedAuthority {
     pub(super) fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let root = dir.path().join("pki");
@@ -33,10 +33,10 @@ impl Minted {
         self.0.path().join("pki").join(name)
     }
 
-    pub(super) fn serve(&self, flags: &[&str]) -> Rig {
-        let tls = Tls { dir: self.dir("server_certs"), min: MinVersion::Tls13, passphrase_file: None };
-        let certs = Certs::load(&tls, &mut silent()).unwrap().expect("fit to serve");
-        Rig::start(tempfile::tempdir().unwrap(), flags, Some(certs))
+    pub(super) fn serve(&self, flags: &[&str]) -> TestDaemon {
+        let tls = TlsPlan { dir: self.dir("server_certs"), min: MinVersion::Tls13, passphrase_file: None };
+        let certs = ServerCertificates::load(&tls, &mut silent()).unwrap().expect("valid certificates");
+        TestDaemon::start(tempfile::tempdir().unwrap(), flags, Some(certs))
     }
 
     pub(super) fn client(&self) -> Arc<rustls::ClientConfig> {
@@ -50,10 +50,10 @@ fn silent() -> Out {
 }
 
 /// One request; an error of the handshake or of the daemon's closing.
-pub(super) fn ask(rig: &Rig, config: Arc<rustls::ClientConfig>) -> std::io::Result<Value> {
+pub(super) fn ask(daemon: &TestDaemon, config: Arc<rustls::ClientConfig>) -> std::io::Result<Value> {
     let name = ServerName::try_from("localhost").unwrap();
     let connection = ClientConnection::new(config, name).unwrap();
-    let tcp = TcpStream::connect(rig.address)?;
+    let tcp = TcpStream::connect(daemon.address)?;
     tcp.set_read_timeout(Some(PATIENCE))?;
     let mut stream = StreamOwned::new(connection, tcp);
     stream.write_all(&frame::encode(br#"{"fn":"getVersion"}"#).unwrap())?;
@@ -66,9 +66,9 @@ pub(super) fn ask(rig: &Rig, config: Arc<rustls::ClientConfig>) -> std::io::Resu
 
 #[test]
 fn fault_12_only_clients_with_a_certificate_are_served() {
-    let minted = Minted::new();
-    let rig = minted.serve(&[]);
-    assert_eq!(ask(&rig, minted.client()).unwrap(), json!({"version": env!("CARGO_PKG_VERSION")}));
+    let minted = MintedAuthority::new();
+    let daemon = minted.serve(&[]);
+    assert_eq!(ask(&daemon, minted.client()).unwrap(), json!({"version": env!("CARGO_PKG_VERSION")}));
 
     let mut roots = rustls::RootCertStore::empty();
     let ca = minted.dir("client_certs").join("ca.crt");
@@ -78,38 +78,38 @@ fn fault_12_only_clients_with_a_certificate_are_served() {
         .unwrap()
         .with_root_certificates(roots)
         .with_no_client_auth();
-    let e = ask(&rig, Arc::new(anonymous)).unwrap_err().to_string();
+    let e = ask(&daemon, Arc::new(anonymous)).unwrap_err().to_string();
     assert!(e.contains("CertificateRequired"), "{e}");
-    assert!(ask(&rig, Minted::new().client()).is_err());
-    rig.counted("rpc.handshake_failed", 2);
-    assert_eq!(rig.counter("rpc.requests"), 1);
+    assert!(ask(&daemon, MintedAuthority::new().client()).is_err());
+    daemon.wait_for_counter("rpc.handshake_failed", 2);
+    assert_eq!(daemon.counter("rpc.requests"), 1);
 }
 
 #[test]
-fn plain_clients_and_half_handshakes_hold_nobody_up() {
-    let minted = Minted::new();
-    let rig = minted.serve(&["--handshake-timeout=100ms"]);
-    let mut plain = rig.connect();
+fn plain_clients_and_incomplete_handshakes_do_not_delay_others() {
+    let minted = MintedAuthority::new();
+    let daemon = minted.serve(&["--handshake-timeout=100ms"]);
+    let mut plain = daemon.connect();
     plain.send(br#"{"fn":"getVersion"}"#);
-    let mut silent = rig.connect();
-    assert!(ask(&rig, minted.client()).is_ok());
+    let mut silent = daemon.connect();
+    assert!(ask(&daemon, minted.client()).is_ok());
     // An alert may come before the close; a reply must not.
     let mut rest = Vec::new();
     let _ = plain.0.read_to_end(&mut rest);
     assert!(!String::from_utf8_lossy(&rest).contains("version"));
-    assert!(silent.reply().is_none());
-    rig.counted("rpc.handshake_failed", 2);
+    assert!(silent.read_reply().is_none());
+    daemon.wait_for_counter("rpc.handshake_failed", 2);
 }
 
 #[test]
-fn certificates_that_fail_the_policy_do_not_serve() {
+fn certificates_that_fail_the_policy_are_rejected() {
     use std::os::unix::fs::PermissionsExt;
-    let minted = Minted::new();
+    let minted = MintedAuthority::new();
     let dir = minted.dir("server_certs");
     std::fs::set_permissions(dir.join("server.key"), std::fs::Permissions::from_mode(0o644)).unwrap();
-    let tls = Tls { dir, min: MinVersion::Tls13, passphrase_file: None };
+    let tls = TlsPlan { dir, min: MinVersion::Tls13, passphrase_file: None };
     let mut out = silent();
-    assert!(Certs::load(&tls, &mut out).unwrap().is_none());
+    assert!(ServerCertificates::load(&tls, &mut out).unwrap().is_none());
     assert_eq!(out.diag().exit(), Exit::Failed);
     assert!(out.diag().errors() >= 2, "each finding has its line");
 }

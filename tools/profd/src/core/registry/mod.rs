@@ -1,0 +1,20 @@
+//! The registry: jobs, their processes, the configs that are pending for them, and what they report.
+//!
+//! It does no I/O and reads no clock. Messages, the sender's host pid and the time come in as arguments, replies are
+//! returned. [`crate::ipc`] establishes who sent a message, sends the replies and reports processes that have ended.
+//!
+//! A process is identified by the pid that the kernel reports for the sender of a datagram (unix(7),
+//! `SCM_CREDENTIALS`), not by the pid that the message claims, and by its job: one process may hold two profilers that
+//! name different jobs.
+
+mod process;
+mod profiler_state;
+mod status;
+mod table;
+pub(crate) mod trace_request;
+
+pub(crate) use process::Uptime;
+pub(crate) use table::{ProfilerFunction, RegistrationError, Registry, RegistryLimits, RemovedCounts};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,80 @@
+//! One registered process, and the config that is pending for it.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use common::rpc::config::TRACE_ID;
+
+use super::profiler_state::FunctionReport;
+
+/// Time since the daemon started.
+pub(crate) type Uptime = Duration;
+
+/// Identifies a process within a job.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct ProcessKey {
+    pub(crate) job_id: i64,
+    /// The pid in the daemon's pid namespace.
+    pub(crate) host_pid: i32,
+}
+
+/// A process that has sent at least one message.
+#[derive(Debug)]
+pub(super) struct RegisteredProcess {
+    /// The pid that the process reports: in a container, its pid there; elsewhere the same as the host pid.
+    pub(super) pid: i32,
+    /// The ancestors that its last poll claimed. A request relies on one only after it was confirmed.
+    pub(super) claimed_ancestors: Vec<i32>,
+    pub(super) devices: BTreeSet<i32>,
+    pub(super) last_message: Uptime,
+    pub(super) last_poll: Option<Uptime>,
+    pub(super) pending: Option<PendingConfig>,
+    /// The last `npuTraceStatus`.
+    pub(super) trace: Option<FunctionReport>,
+    /// The last `npuMonitorStatus`.
+    pub(super) monitor: Option<FunctionReport>,
+}
+
+/// A config that its process has not fetched yet.
+#[derive(Debug)]
+pub(super) struct PendingConfig {
+    pub(super) text: Vec<u8>,
+    pub(super) trace_id: u64,
+    pub(super) since: Uptime,
+}
+
+impl RegisteredProcess {
+    pub(super) fn new(pid: i32, now: Uptime) -> Self {
+        Self {
+            pid,
+            claimed_ancestors: Vec::new(),
+            devices: BTreeSet::new(),
+            last_message: now,
+            last_poll: None,
+            pending: None,
+            trace: None,
+            monitor: None,
+        }
+    }
+
+    /// Returns whether the last message is younger than `keep_alive`.
+    pub(super) fn is_live(&self, now: Uptime, keep_alive: Duration) -> bool {
+        now.saturating_sub(self.last_message) < keep_alive
+    }
+
+    /// Returns the pending config unless it is older than `expiry`.
+    pub(super) fn unexpired_config(&self, now: Uptime, expiry: Duration) -> Option<&PendingConfig> {
+        self.pending.as_ref().filter(|p| now.saturating_sub(p.since) < expiry)
+    }
+}
+
+impl PendingConfig {
+    /// Makes the text that is sent to a process: the config and the line with the trace id, each ended by a newline.
+    ///
+    /// It is never four bytes long: msMonitor's process side (b942bf5) takes a reply of four bytes for the reply to a
+    /// registration.
+    pub(super) fn new(config: &str, trace_id: u64, since: Uptime) -> Self {
+        let text = format!("{config}\n{TRACE_ID}={trace_id}\n").into_bytes();
+        Self { text, trace_id, since }
+    }
+}

@@ -1,0 +1,80 @@
+//! The reply to `getStatus`: one state for all processes, and the state of each.
+//!
+//! The existing daemons (dynolog c3a231a, msMonitor b942bf5) keep one state for the host: each message overwrites it,
+//! and it outlives the process that sent it. Here each process has its own, which is removed with the process, and the
+//! one state that clients expect is an aggregate:
+//!
+//! - Running when any process runs, else Ready when any is Ready: the hardware is in use, or about to be;
+//! - else Idle or Uninitialized when every process that reported is in that state;
+//! - Uninitialized when no process reported;
+//! - else, with some Idle and some Uninitialized, unknown.
+//!
+//! `current_step` is the highest one reported by a process that is in the aggregate state, and the steps of the trace
+//! are those of the same process, so that the three belong together.
+
+use common::ipc::message::State;
+use common::rpc::message::{FunctionState, ProcessStatus, StatusReply};
+
+use super::process::{ProcessKey, RegisteredProcess, Uptime};
+use super::profiler_state::{FunctionReport, to_function_state};
+use super::table::Registry;
+
+impl Registry {
+    /// Returns the reply to `getStatus`, with the fields of both kinds of existing clients: they print what they get.
+    pub(crate) fn aggregate_status(&self, now: Uptime) -> StatusReply {
+        let traces: Vec<FunctionReport> = self.live_processes(now).filter_map(|(_, p)| p.trace).collect();
+        let monitors: Vec<FunctionReport> = self.live_processes(now).filter_map(|(_, p)| p.monitor).collect();
+        let nputrace = aggregate_states(&traces);
+        let is_in_aggregate = |r: &&FunctionReport| {
+            to_function_state(r.state) == nputrace || nputrace == FunctionState::Unknown
+        };
+        let leading = traces.iter().filter(is_in_aggregate).max_by_key(|r| r.current_step);
+        let steps = leading.filter(|r| r.has_steps());
+        StatusReply {
+            status: Some(1),
+            nputrace: Some(nputrace),
+            npumonitor: Some(aggregate_states(&monitors)),
+            current_step: Some(leading.map_or(-1, |r| r.current_step.into())),
+            start_step: steps.map(|r| r.start_step.into()),
+            stop_step: steps.map(|r| r.stop_step.into()),
+            detail: None,
+        }
+    }
+
+    /// Returns the status of each process, of at most `limit` of them, and the number that was left out.
+    pub(crate) fn list_processes(&self, now: Uptime, limit: usize) -> (Vec<ProcessStatus>, u64) {
+        let listed: Vec<_> =
+            self.live_processes(now).take(limit).map(|(key, p)| self.process_status(now, *key, p)).collect();
+        let omitted = self.live_processes(now).count() - listed.len();
+        (listed, omitted as u64)
+    }
+
+    fn process_status(&self, now: Uptime, key: ProcessKey, process: &RegisteredProcess) -> ProcessStatus {
+        let ms = |since: Uptime| u64::try_from(now.saturating_sub(since).as_millis()).unwrap_or(u64::MAX);
+        let steps = process.trace.filter(FunctionReport::has_steps);
+        ProcessStatus {
+            pid: process.pid,
+            host_pid: (process.pid != key.host_pid).then_some(key.host_pid),
+            job_id: key.job_id,
+            device: process.devices.first().copied(),
+            last_poll_ms: process.last_poll.map(ms),
+            pending_ms: process.unexpired_config(now, self.limits.config_expiry).map(|c| ms(c.since)),
+            nputrace: process.trace.map(|r| to_function_state(r.state)),
+            npumonitor: process.monitor.map(|r| to_function_state(r.state)),
+            current_step: process.trace.map(|r| r.current_step.into()),
+            start_step: steps.map(|r| r.start_step.into()),
+            stop_step: steps.map(|r| r.stop_step.into()),
+        }
+    }
+}
+
+fn aggregate_states(reports: &[FunctionReport]) -> FunctionState {
+    let any = |state| reports.iter().any(|r| r.state == state);
+    match (any(State::Running), any(State::Ready), any(State::Idle), any(State::Uninitialized)) {
+        (true, ..) => FunctionState::Running,
+        (_, true, ..) => FunctionState::Ready,
+        (_, _, true, true) => FunctionState::Unknown,
+        (_, _, true, false) => FunctionState::Idle,
+        (_, _, false, _) => FunctionState::Uninitialized,
+    }
+}

@@ -1,0 +1,260 @@
+//! The table of registered processes: registrations, polls and status messages in, configs out.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use common::ipc::message::{ACTIVITIES, Poll, Register, Status};
+
+use super::process::{ProcessKey, RegisteredProcess, Uptime};
+use super::profiler_state::FunctionReport;
+
+/// Maximum number of devices kept for one process; more than any host has.
+const MAX_DEVICES: usize = 64;
+
+/// Minimum time between two searches of a full table for expired entries.
+const SEARCH_INTERVAL: Duration = Duration::from_millis(500);
+
+/// Limits of the registry.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct RegistryLimits {
+    /// Maximum number of entries.
+    pub(crate) max_processes: usize,
+    /// Maximum number of jobs of one process.
+    pub(crate) jobs_per_process: usize,
+    /// A process expires when this long has passed since its last message.
+    pub(crate) keep_alive: Duration,
+    /// A pending config expires when it was not fetched for this long.
+    pub(crate) config_expiry: Duration,
+}
+
+/// Why a process was not registered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum RegistrationError {
+    /// The table is full of live processes.
+    TableFull,
+    /// The process is registered under the maximum number of jobs.
+    TooManyJobs,
+}
+
+/// A config to send. It stays pending until [`Registry::mark_delivered`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct ConfigDelivery {
+    pub(crate) key: ProcessKey,
+    pub(crate) text: Vec<u8>,
+    pub(crate) trace_id: u64,
+}
+
+/// The profiler function that a status message is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ProfilerFunction {
+    Trace,
+    Monitor,
+}
+
+/// How much [`Registry::remove_process`] or [`Registry::remove_expired`] removed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct RemovedCounts {
+    pub(crate) processes: u64,
+    /// Configs that were not fetched.
+    pub(crate) configs: u64,
+}
+
+/// The table. See the module above.
+#[derive(Debug)]
+pub(crate) struct Registry {
+    pub(super) limits: RegistryLimits,
+    pub(super) processes: BTreeMap<ProcessKey, RegisteredProcess>,
+    /// The jobs of each host pid.
+    jobs: BTreeMap<i32, Vec<i64>>,
+    /// The time of the last search of a full table for expired entries.
+    last_search: Option<Uptime>,
+    /// Removals that the next [`Registry::remove_expired`] reports.
+    pub(super) unreported: RemovedCounts,
+}
+
+impl Registry {
+    pub(crate) fn new(limits: RegistryLimits) -> Self {
+        Self {
+            limits,
+            processes: BTreeMap::new(),
+            jobs: BTreeMap::new(),
+            last_search: None,
+            unreported: RemovedCounts::default(),
+        }
+    }
+
+    /// Handles `ctxt`. Returns how many live processes of that job use that device.
+    pub(crate) fn register_process(
+        &mut self,
+        now: Uptime,
+        host_pid: i32,
+        message: &Register,
+    ) -> Result<i32, RegistrationError> {
+        let Register { device, pid, job_id } = *message;
+        let process = self.note_message(now, ProcessKey { job_id, host_pid }, pid)?;
+        if process.devices.len() < MAX_DEVICES {
+            process.devices.insert(device);
+        }
+        let same =
+            self.live_processes(now).filter(|(k, p)| k.job_id == job_id && p.devices.contains(&device));
+        Ok(i32::try_from(same.count()).unwrap_or(i32::MAX))
+    }
+
+    /// Handles `req`. Registers a process that has not sent `ctxt`: libkineto (PyTorch 2.15) sends none.
+    ///
+    /// Returns the pending config if there is one and the message asks for its type.
+    pub(crate) fn poll_config(
+        &mut self,
+        now: Uptime,
+        host_pid: i32,
+        message: &Poll,
+    ) -> Result<Option<ConfigDelivery>, RegistrationError> {
+        let expiry = self.limits.config_expiry;
+        let key = ProcessKey { job_id: message.job_id, host_pid };
+        let process = self.note_message(now, key, message.leaf())?;
+        process.last_poll = Some(now);
+        let ancestors = message.pids.get(1..).unwrap_or_default();
+        if process.claimed_ancestors != ancestors {
+            process.claimed_ancestors = ancestors.to_vec();
+        }
+        let asks_for_activities = message.config_type & ACTIVITIES != 0;
+        let config = process.unexpired_config(now, expiry).filter(|_| asks_for_activities);
+        Ok(config.map(|c| ConfigDelivery { key, text: c.text.clone(), trace_id: c.trace_id }))
+    }
+
+    /// Removes a pending config after it was sent, unless another one has replaced it since.
+    pub(crate) fn mark_delivered(&mut self, key: ProcessKey, trace_id: u64) {
+        if let Some(process) = self.processes.get_mut(&key)
+            && process.pending.as_ref().is_some_and(|p| p.trace_id == trace_id)
+        {
+            process.pending = None;
+        }
+    }
+
+    /// Handles `npuTraceStatus` and `npuMonitorStatus`.
+    pub(crate) fn record_status(
+        &mut self,
+        now: Uptime,
+        host_pid: i32,
+        function: ProfilerFunction,
+        message: &Status,
+    ) -> Result<(), RegistrationError> {
+        let process = self.note_message(now, ProcessKey { job_id: message.job_id, host_pid }, message.pid)?;
+        let report = Some(FunctionReport::new(message));
+        match function {
+            ProfilerFunction::Trace => process.trace = report,
+            ProfilerFunction::Monitor => process.monitor = report,
+        }
+        Ok(())
+    }
+
+    /// Returns the job id and the reported pid of a process that is registered under exactly one job.
+    pub(crate) fn find_single_job(&self, host_pid: i32) -> Option<(i64, i32)> {
+        let [job_id] = self.jobs.get(&host_pid)?.as_slice() else { return None };
+        let key = ProcessKey { job_id: *job_id, host_pid };
+        self.processes.get(&key).map(|p| (*job_id, p.pid))
+    }
+
+    /// Returns whether a host pid is registered under any job.
+    pub(crate) fn contains_pid(&self, host_pid: i32) -> bool {
+        self.jobs.contains_key(&host_pid)
+    }
+
+    /// Removes a process that has ended, with all its jobs.
+    pub(crate) fn remove_process(&mut self, host_pid: i32) -> RemovedCounts {
+        let mut removed = RemovedCounts::default();
+        for job_id in self.jobs.remove(&host_pid).unwrap_or_default() {
+            if let Some(process) = self.processes.remove(&ProcessKey { job_id, host_pid }) {
+                removed.processes += 1;
+                removed.configs += u64::from(process.pending.is_some());
+            }
+        }
+        removed
+    }
+
+    /// Removes expired processes and configs. Every other method checks the times itself, so this may run at any
+    /// interval.
+    pub(crate) fn remove_expired(&mut self, now: Uptime) -> RemovedCounts {
+        let RegistryLimits { keep_alive, config_expiry, .. } = self.limits;
+        let mut removed = std::mem::take(&mut self.unreported);
+        let jobs = &mut self.jobs;
+        self.processes.retain(|key, process| {
+            let is_live = process.is_live(now, keep_alive);
+            let has_config = is_live && process.unexpired_config(now, config_expiry).is_some();
+            if !has_config && process.pending.take().is_some() {
+                removed.configs += 1;
+            }
+            if !is_live {
+                removed.processes += 1;
+                remove_job(jobs, *key);
+            }
+            is_live
+        });
+        removed
+    }
+
+    /// Returns the number of pending configs.
+    pub(crate) fn count_pending(&self, now: Uptime) -> usize {
+        let expiry = self.limits.config_expiry;
+        self.live_processes(now).filter(|(_, p)| p.unexpired_config(now, expiry).is_some()).count()
+    }
+
+    /// Returns every process that has not expired.
+    pub(super) fn live_processes(
+        &self,
+        now: Uptime,
+    ) -> impl Iterator<Item = (&ProcessKey, &RegisteredProcess)> {
+        let keep_alive = self.limits.keep_alive;
+        self.processes.iter().filter(move |(_, p)| p.is_live(now, keep_alive))
+    }
+
+    /// Notes the time of a message, and registers its process if it is new.
+    fn note_message(
+        &mut self,
+        now: Uptime,
+        key: ProcessKey,
+        pid: i32,
+    ) -> Result<&mut RegisteredProcess, RegistrationError> {
+        if !self.processes.contains_key(&key) {
+            self.reserve_entry(now, key)?;
+        }
+        let process = self.processes.entry(key).or_insert_with(|| RegisteredProcess::new(pid, now));
+        // An expired process that was not removed yet starts anew: its old config and status do not count.
+        if !process.is_live(now, self.limits.keep_alive) {
+            self.unreported.processes += 1;
+            self.unreported.configs += u64::from(process.pending.is_some());
+            *process = RegisteredProcess::new(pid, now);
+        }
+        process.pid = pid;
+        process.last_message = now;
+        Ok(process)
+    }
+
+    /// Makes sure that there is room for a new process, and notes its job.
+    fn reserve_entry(&mut self, now: Uptime, key: ProcessKey) -> Result<(), RegistrationError> {
+        // A search visits every entry, so a flood of new processes must not cause one each.
+        let is_recent = |at: Uptime| now.saturating_sub(at) < SEARCH_INTERVAL;
+        if self.processes.len() >= self.limits.max_processes && !self.last_search.is_some_and(is_recent) {
+            self.last_search = Some(now);
+            self.unreported = self.remove_expired(now);
+        }
+        if self.processes.len() >= self.limits.max_processes {
+            return Err(RegistrationError::TableFull);
+        }
+        let jobs = self.jobs.entry(key.host_pid).or_default();
+        if jobs.len() >= self.limits.jobs_per_process {
+            return Err(RegistrationError::TooManyJobs);
+        }
+        jobs.push(key.job_id);
+        Ok(())
+    }
+}
+
+fn remove_job(jobs: &mut BTreeMap<i32, Vec<i64>>, key: ProcessKey) {
+    if let Some(of_process) = jobs.get_mut(&key.host_pid) {
+        of_process.retain(|j| *j != key.job_id);
+        if of_process.is_empty() {
+            jobs.remove(&key.host_pid);
+        }
+    }
+}

@@ -1,0 +1,223 @@
+//! The options as typed. [`crate::plan`] turns them into a plan, and nothing reads them after that.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
+
+use clap::Args;
+use common::duration::duration;
+use common::pki::MinVersion;
+
+/// The value of `--certs-dir` for plain TCP.
+pub(crate) const NO_CERTS: &str = "NO_CERTS";
+
+/// Options of the daemon, in the order of the manual page.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct DaemonFlags {
+    /// TCP port to listen on; 0 chooses a free port and reports it
+    #[arg(long, value_name = "PORT", default_value_t = common::rpc::DEFAULT_PORT, overrides_with = "port")]
+    pub(crate) port: u16,
+
+    /// Address to listen on; may be repeated [default: 127.0.0.1, and ::1 if the host has it]
+    ///
+    /// `0.0.0.0` stands for every IPv4 address and `::` for every IPv6 address. `::` does not accept IPv4 connections:
+    /// to listen on both, give both.
+    #[arg(long, value_name = "ADDR")]
+    pub(crate) bind: Vec<IpAddr>,
+
+    /// Certificate directory of the server (see certck(1)), or NO_CERTS for plain TCP on loopback
+    ///
+    /// The directory must pass `certck check`; otherwise the daemon does not start. With NO_CERTS every client that
+    /// reaches the port can trace every registered process, so only loopback addresses are allowed, unless
+    /// --insecure-listen is given.
+    #[arg(long, value_name = "DIR", required = true, overrides_with = "certs_dir")]
+    pub(crate) certs_dir: PathBuf,
+
+    /// Minimum TLS version; 1.2 is for old clients
+    #[arg(long, value_enum, value_name = "VERSION", default_value_t)]
+    pub(crate) tls_min: MinVersion,
+
+    /// File with the passphrase of an encrypted server.key; a newline at its end is ignored
+    #[arg(long, value_name = "FILE")]
+    pub(crate) key_passphrase_file: Option<PathBuf>,
+
+    /// With NO_CERTS, allow addresses that other hosts can reach
+    #[arg(long)]
+    pub(crate) insecure_listen: bool,
+
+    /// Serve training processes; without this option no process can be traced
+    #[arg(long, overrides_with = "enable_ipc_monitor")]
+    pub(crate) enable_ipc_monitor: bool,
+
+    /// Sockets for processes: abstract[=NAME], home[=DIR], dir=DIR [default: all of them]
+    ///
+    /// `abstract` is for PyTorch and for msMonitor up to 8.3, `home` for current msMonitor, `dir` for processes that were
+    /// started with KINETO_IPC_SOCKET_DIR. By default the daemon listens on all of them, on `dir` if that variable is
+    /// set for the daemon. A socket that cannot be bound is an error.
+    #[arg(long, value_name = "PLACE", value_delimiter = ',', requires = "enable_ipc_monitor")]
+    pub(crate) ipc: Vec<IpcChoice>,
+
+    /// Also serve processes of this user id; may be repeated [default: the daemon's own user only]
+    ///
+    /// A daemon that runs as root serves every user. Other users can reach the abstract sockets only: socket files have
+    /// mode 0600.
+    #[arg(long, value_name = "UID")]
+    pub(crate) allow_uid: Vec<u32>,
+
+    /// Reject configs that write outside this directory; may be repeated [default: any path]
+    ///
+    /// Paths are compared as text, and symlinks below the directory are not resolved: let only trusted users create
+    /// files there.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) output_root: Vec<PathBuf>,
+
+    /// Record the metrics of processes as JSON lines in files of this directory
+    #[arg(long, value_name = "DIR", overrides_with = "metric_log_dir")]
+    pub(crate) metric_log_dir: Option<PathBuf>,
+
+    /// Write metrics to standard output, if --metric-log-dir is not given
+    #[arg(long, overrides_with = "use_json")]
+    pub(crate) use_json: bool,
+
+    #[command(flatten)]
+    pub(crate) limits: DaemonLimitFlags,
+
+    /// Write a newline to this file descriptor when the daemon is ready, for example for s6
+    ///
+    /// Readiness is also sent to the socket of NOTIFY_SOCKET, for systemd units with Type=notify.
+    #[arg(long, value_name = "FD")]
+    pub(crate) ready_fd: Option<u32>,
+
+    /// An option of the existing daemons, inserted when the command line is rewritten.
+    #[arg(long, hide = true, value_name = "NAME")]
+    pub(crate) foreign_flag: Vec<String>,
+}
+
+/// Limits. Each has a counter, and a reply or a log line when it is reached.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Limits")]
+pub(crate) struct DaemonLimitFlags {
+    /// Maximum number of established connections
+    ///
+    /// A connection is established once its client certificate is verified or, over plain TCP, its first request is
+    /// complete. When the limit is reached, the connection that has been idle longest is closed for the new one; if
+    /// none is idle, the new client gets the error `busy`.
+    #[arg(long, value_name = "N", default_value_t = 1024, value_parser = parse_positive)]
+    pub(crate) max_connections: usize,
+    /// Maximum number of established connections from one address (IPv6: from one /64)
+    #[arg(long, value_name = "N", default_value_t = 256, value_parser = parse_positive)]
+    pub(crate) max_connections_per_peer: usize,
+    /// Maximum number of pending connections: those that are not established yet
+    ///
+    /// When the limit is reached, the oldest silent connection of the address that has most of them is closed for
+    /// the new one, so silent peers do not shut out clients.
+    #[arg(long, value_name = "N", default_value_t = 2048, value_parser = parse_positive)]
+    pub(crate) max_pending_connections: usize,
+    /// Maximum number of pending connections from one address (IPv6: from one /64)
+    #[arg(long, value_name = "N", default_value_t = 1024, value_parser = parse_positive)]
+    pub(crate) max_pending_connections_per_peer: usize,
+    /// Maximum length of a request
+    ///
+    /// SIZE is a number of bytes, or a number with K, M or G (powers of 1024): `65536`, `64K`, `1G`. TIME is a number with
+    /// a unit: `500ms`, `5s`, `2m`; without one it is seconds.
+    #[arg(long, value_name = "SIZE", default_value = "64K", value_parser = parse_size)]
+    pub(crate) max_request: u64,
+    /// Timeout of a TLS handshake
+    #[arg(long, value_name = "TIME", default_value = "5s", value_parser = duration)]
+    pub(crate) handshake_timeout: Duration,
+    /// Timeout of a request, from its first byte to its last
+    #[arg(long, value_name = "TIME", default_value = "5s", value_parser = duration)]
+    pub(crate) read_timeout: Duration,
+    /// Timeout of sending a reply
+    #[arg(long, value_name = "TIME", default_value = "5s", value_parser = duration)]
+    pub(crate) write_timeout: Duration,
+    /// Time after which a connection without a request is closed
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = duration)]
+    pub(crate) idle_timeout: Duration,
+    /// Time for requests in progress after SIGTERM; a second signal stops the daemon at once
+    #[arg(long, value_name = "TIME", default_value = "5s", value_parser = duration)]
+    pub(crate) drain_timeout: Duration,
+    /// Maximum number of registered processes; further ones are not served
+    #[arg(long, value_name = "N", default_value_t = 10_000, value_parser = parse_positive)]
+    pub(crate) max_processes: usize,
+    /// Time without a message after which a process expires; one that ends is removed at once
+    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = duration)]
+    pub(crate) keep_alive: Duration,
+    /// Time after which a config that its process has not fetched expires
+    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = duration)]
+    pub(crate) config_expiry: Duration,
+    /// Maximum number of metrics that wait to be recorded; further ones are dropped and counted
+    #[arg(long, value_name = "N", default_value_t = 8192, value_parser = parse_positive)]
+    pub(crate) metric_queue: usize,
+    /// Size at which a metric file is closed and the next one is created
+    #[arg(long, value_name = "SIZE", default_value = "64M", value_parser = parse_size)]
+    pub(crate) metric_file_size: u64,
+    /// Free disk space below which no metrics are recorded
+    #[arg(long, value_name = "SIZE", default_value = "1G", value_parser = parse_size)]
+    pub(crate) metric_disk_reserve: u64,
+}
+
+/// One value of `--ipc`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum IpcChoice {
+    Abstract(Option<String>),
+    Home(Option<PathBuf>),
+    Dir(PathBuf),
+}
+
+impl FromStr for IpcChoice {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (place, value) = match text.split_once('=') {
+            Some((_, "")) => return Err("missing value after `=`".to_owned()),
+            Some((place, value)) => (place, Some(value)),
+            None => (text, None),
+        };
+        match (place, value) {
+            ("abstract", name) => Ok(Self::Abstract(name.map(str::to_owned))),
+            ("home", dir) => Ok(Self::Home(dir.map(PathBuf::from))),
+            ("dir", Some(dir)) => Ok(Self::Dir(dir.into())),
+            _ => Err("expected abstract[=NAME], home[=DIR] or dir=DIR".to_owned()),
+        }
+    }
+}
+
+fn parse_positive(text: &str) -> Result<usize, String> {
+    text.parse().ok().filter(|n| *n > 0).ok_or_else(|| "expected a whole number of at least 1".to_owned())
+}
+
+/// Parses a size such as `100`, `64K`, `64M` or `1G`; a bare number is bytes, and units are powers of 1024.
+fn parse_size(text: &str) -> Result<u64, String> {
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let shift = match &text[digits.len()..] {
+        "" => 0,
+        "K" => 10,
+        "M" => 20,
+        "G" => 30,
+        _ => return Err("expected a size such as 4096, 64K, 64M or 1G".to_owned()),
+    };
+    let n: Option<u64> = digits.parse().ok().and_then(|n: u64| n.checked_mul(1 << shift));
+    n.ok_or_else(|| "expected a size such as 4096, 64K, 64M or 1G".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_have_units() {
+        assert_eq!(parse_size("64K"), Ok(65536));
+        assert_eq!(parse_size("0"), Ok(0));
+        assert!(parse_size("1X").is_err() && parse_size("99999999999G").is_err());
+    }
+
+    #[test]
+    fn places_are_parsed() {
+        assert_eq!("abstract".parse(), Ok(IpcChoice::Abstract(None)));
+        assert_eq!("home=/h".parse(), Ok(IpcChoice::Home(Some("/h".into()))));
+        assert_eq!("dir=/d".parse(), Ok(IpcChoice::Dir("/d".into())));
+        assert!("dir".parse::<IpcChoice>().is_err() && "dir=".parse::<IpcChoice>().is_err());
+    }
+}

@@ -1,0 +1,4 @@
+//! The processes of this host, as the kernel knows them: descriptors that report their end, and `/proc`.
+
+pub(crate) mod procfs;
+pub(crate) mod watch;

@@ -1,0 +1,20 @@
+//! The parts of the daemon that every connection of the RPC server uses.
+
+use std::sync::Arc;
+
+use crate::certs::ServerCertificates;
+use crate::core::output_roots::OutputRoots;
+use crate::plan::limits::ServerLimits;
+use crate::shutdown::ShutdownWatch;
+use crate::state::DaemonState;
+
+/// The parts of the daemon that connections use, and their limits.
+#[derive(Debug)]
+pub(crate) struct RpcContext {
+    pub(crate) state: Arc<DaemonState>,
+    /// The certificates for TLS connections; `None` with plain TCP.
+    pub(crate) certs: Option<Arc<ServerCertificates>>,
+    pub(crate) output_roots: OutputRoots,
+    pub(crate) limits: ServerLimits,
+    pub(crate) shutdown: ShutdownWatch,
+}

@@ -1,0 +1,147 @@
+//! Checks before the daemon starts: no other user can change the directories of its sockets and metrics.
+
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+use common::exit::Exit;
+use common::finding::{Finding, Severity};
+use common::out::Out;
+use common::policy::{Class, Mode, check_mode, check_owner};
+
+use crate::plan::ipc::SocketPlace;
+use crate::plan::{DaemonPlan, MetricTarget};
+
+/// Returns the findings about the directories: errors, with which the daemon must not start, and warnings.
+pub(crate) fn check_directories(plan: &DaemonPlan, uid: u32) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for place in &plan.places {
+        match place {
+            SocketPlace::Abstract(_) => {}
+            SocketPlace::Home(dir) => {
+                findings.extend(check_socket_dir(dir, uid));
+                // Home directories are often readable for others, which is no danger to a socket with mode 0600.
+                let loose =
+                    fs::metadata(dir).ok().and_then(|m| check_mode(dir, Mode::of(m.mode()), Class::HomeDir));
+                findings.extend(loose.map(|f| Finding { severity: Severity::Warning, ..f }));
+            }
+            SocketPlace::Dir(dir) => findings.extend(check_socket_dir(dir, uid)),
+        }
+    }
+    if let Some(MetricTarget::Files(files)) = &plan.metrics {
+        findings.extend(check_metric_dir(&files.dir, uid));
+    }
+    findings
+}
+
+/// Checks that no other user can replace a socket.
+fn check_socket_dir(dir: &Path, uid: u32) -> Vec<Finding> {
+    let meta = match fs::metadata(dir) {
+        Ok(meta) if meta.is_dir() => meta,
+        Ok(_) => return vec![directory_finding(dir, "is not a directory")],
+        Err(e) => return vec![directory_finding(dir, &e.to_string())],
+    };
+    let mode = Mode::of(meta.mode());
+    let shared = mode.0 & 0o022 != 0 && mode.0 & 0o1000 == 0;
+    let writable = shared.then(|| {
+        Finding::new("socket-dir", Severity::Error, dir)
+            .found(format!("mode {mode} allows other users to replace sockets"))
+            .expected("a directory that only its owner can write")
+            .fix(format!("chmod go-w {}", common::policy::shell_quote(dir)))
+    });
+    writable.into_iter().chain(check_owner(dir, meta.uid(), uid)).collect()
+}
+
+fn check_metric_dir(dir: &Path, uid: u32) -> Vec<Finding> {
+    let meta = match fs::symlink_metadata(dir) {
+        Ok(meta) if meta.is_dir() => meta,
+        Ok(_) => return vec![directory_finding(dir, "is not a directory")],
+        // It is created when everything is bound.
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Vec::new(),
+        Err(e) => return vec![directory_finding(dir, &e.to_string())],
+    };
+    let mode = Mode::of(meta.mode());
+    let mut findings: Vec<_> = check_mode(dir, mode, Class::LogDir).into_iter().collect();
+    findings.extend(check_owner(dir, meta.uid(), uid));
+    if mode.0 & 0o1000 != 0 {
+        // The mode of a directory like /tmp must not be changed.
+        findings
+            .iter_mut()
+            .for_each(|f| "give --metric-log-dir a directory of its own".clone_into(&mut f.fix));
+    }
+    if let Err(e) = rustix::fs::access(dir, rustix::fs::Access::WRITE_OK) {
+        findings.push(
+            Finding::new("metric-dir", Severity::Error, dir)
+                .found(format!("cannot be written: {e}"))
+                .expected("a directory of the daemon's own user")
+                .fix("give --metric-log-dir another directory"),
+        );
+    }
+    findings
+}
+
+fn directory_finding(dir: &Path, found: &str) -> Finding {
+    Finding::new("directory", Severity::Error, dir)
+        .found(found)
+        .expected("a directory")
+        .fix(format!("mkdir -m 0750 {}", common::policy::shell_quote(dir)))
+}
+
+/// Prints each finding. Returns [`Exit::Failed`] if one of them is an error.
+pub(crate) fn print_findings(findings: &[Finding], out: &Out) -> Exit {
+    let mut exit = Exit::Ok;
+    for finding in findings {
+        if finding.severity == Severity::Error {
+            out.error(&finding.path, finding.reason());
+            out.diag().help(&finding.fix);
+            exit = Exit::Failed;
+        } else {
+            out.warn(&finding.path, finding.reason());
+        }
+    }
+    exit
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt;
+
+    fn with_mode(mode: u32) -> (tempfile::TempDir, u32) {
+        let dir = tempfile::tempdir().unwrap();
+        fs::set_permissions(dir.path(), fs::Permissions::from_mode(mode)).unwrap();
+        let uid = fs::metadata(dir.path()).unwrap().uid();
+        (dir, uid)
+    }
+
+    fn rules(findings: &[Finding]) -> Vec<&str> {
+        findings.iter().map(|f| f.rule.as_str()).collect()
+    }
+
+    #[test]
+    fn a_metric_directory_that_others_can_write_is_rejected() {
+        for (mode, expected) in
+            [(0o777, vec!["mode"]), (0o755, vec!["mode"]), (0o750, vec![]), (0o700, vec![])]
+        {
+            let (dir, uid) = with_mode(mode);
+            assert_eq!(rules(&check_metric_dir(dir.path(), uid)), expected, "{mode:o}");
+        }
+        let (dir, uid) = with_mode(0o700);
+        assert_eq!(
+            rules(&check_metric_dir(dir.path(), uid + 1)),
+            if uid == 0 { vec![] } else { vec!["owner"] }
+        );
+        assert_eq!(rules(&check_metric_dir(&dir.path().join("new"), uid)), [""; 0]);
+        std::os::unix::fs::symlink(dir.path(), dir.path().join("link")).unwrap();
+        assert_eq!(rules(&check_metric_dir(&dir.path().join("link"), uid)), ["directory"]);
+    }
+
+    #[test]
+    fn a_socket_directory_that_others_can_write_is_rejected() {
+        for (mode, expected) in [(0o777, vec!["socket-dir"]), (0o1777, vec![]), (0o755, vec![])] {
+            let (dir, uid) = with_mode(mode);
+            assert_eq!(rules(&check_socket_dir(dir.path(), uid)), expected, "{mode:o}");
+        }
+        assert_eq!(rules(&check_socket_dir(Path::new("/no/such/dir"), 0)), ["directory"]);
+    }
+}

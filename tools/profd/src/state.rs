@@ -1,0 +1,137 @@
+//! The state that the parts of the running daemon share: the registry, the processes behind it, counters and log.
+
+use std::io;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use tokio::sync::Notify;
+
+use crate::core::registry::{Registry, RemovedCounts, Uptime};
+use crate::counters::Counters;
+use crate::log::DaemonLog;
+use crate::process::procfs::Procfs;
+use crate::process::watch::ProcessWatch;
+use crate::shutdown::{DaemonPhase, ShutdownWatch};
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct DaemonState {
+    registry: Mutex<Registry>,
+    /// The registered processes that are alive, as the kernel reports it.
+    pub(crate) watch: ProcessWatch,
+    pub(crate) procfs: Procfs,
+    pub(crate) counters: Arc<Counters>,
+    pub(crate) log: DaemonLog,
+    /// Notified when a pending config was fetched or removed.
+    pub(crate) config_removed: Notify,
+    shutdown: ShutdownWatch,
+    started: Instant,
+}
+
+impl DaemonState {
+    /// # Errors
+    /// The system cannot create an epoll instance.
+    pub(crate) fn new(
+        registry: Registry,
+        counters: Arc<Counters>,
+        log: DaemonLog,
+        shutdown: ShutdownWatch,
+    ) -> io::Result<Self> {
+        Ok(Self {
+            registry: Mutex::new(registry),
+            watch: ProcessWatch::new()?,
+            procfs: Procfs::default(),
+            counters,
+            log,
+            config_removed: Notify::new(),
+            shutdown,
+            started: Instant::now(),
+        })
+    }
+
+    /// Returns whether the daemon has begun to stop: it accepts nothing new then.
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.shutdown.phase() > DaemonPhase::Serving
+    }
+
+    /// Returns the time since the start of the daemon.
+    pub(crate) fn uptime(&self) -> Uptime {
+        self.started.elapsed()
+    }
+
+    /// Locks the registry. The guard must not be held across an await or a system call that may block.
+    pub(crate) fn registry(&self) -> MutexGuard<'_, Registry> {
+        self.registry.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Removes every process that has ended, so that it does not match a request.
+    pub(crate) fn reap_dead_processes(&self) {
+        // One look returns a limited number of them, so it is repeated until it removes none.
+        while self.watch.find_dead().into_iter().map(|pid| self.reap_process(pid)).filter(|r| *r).count() > 0
+        {
+        }
+    }
+
+    /// Removes one process if it has ended, and returns whether it had. Its pid may be in use by another one.
+    pub(crate) fn reap_process(&self, host_pid: i32) -> bool {
+        // Both removals happen under one lock: a process that gets the pid next registers before or after them.
+        let mut registry = self.registry();
+        let has_ended = self.watch.remove_ended(host_pid);
+        if has_ended {
+            let removed = registry.remove_process(host_pid);
+            drop(registry);
+            self.count_removed(removed);
+        }
+        has_ended
+    }
+
+    /// Counts what was removed from the registry.
+    pub(crate) fn count_removed(&self, removed: RemovedCounts) {
+        self.counters.processes_removed.add(removed.processes);
+        self.counters.configs_expired.add(removed.configs);
+        if removed.configs > 0 {
+            self.config_removed.notify_one();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use common::ipc::message::Poll;
+    use common::out::Verbosity;
+    use std::time::Duration;
+
+    #[test]
+    fn all_dead_processes_are_reaped_and_a_reused_pid_stays() {
+        let counters: Arc<Counters> = Arc::default();
+        let limits = crate::core::registry::RegistryLimits {
+            max_processes: 1000,
+            jobs_per_process: 1,
+            keep_alive: Duration::from_secs(60),
+            config_expiry: Duration::from_secs(60),
+        };
+        let log = DaemonLog::start(Verbosity::Quiet, counters.clone()).unwrap();
+        let (_trigger, shutdown) = crate::shutdown::shutdown_channel();
+        let registry = Registry::new(limits);
+        let state = DaemonState::new(registry, counters, log, shutdown).unwrap();
+        let open = |pid| Arc::new(crate::process::watch::open_pidfd(pid).unwrap());
+        let knows = |pid| state.registry().contains_pid(pid);
+        let mut child = std::process::Command::new("true").spawn().unwrap();
+        let ended = open(i32::try_from(child.id()).unwrap());
+        child.wait().unwrap();
+        // Pids above the maximum of the kernel, 2^22 (proc_sys_kernel(5), pid_max).
+        let dead = 100_000_000..100_000_600;
+        let own = i32::try_from(std::process::id()).unwrap();
+        for pid in dead.clone().chain([own]) {
+            let poll = Poll { config_type: 3, job_id: 0, pids: vec![pid] };
+            state.registry().poll_config(Uptime::ZERO, pid, &poll).unwrap();
+            let dup = Arc::new(ended.try_clone().unwrap());
+            state.watch.insert(Uptime::ZERO, pid, Some(if pid == own { open(own) } else { dup }), None);
+        }
+        assert!(!state.reap_process(own));
+        state.reap_dead_processes();
+        assert!(dead.into_iter().all(|pid| !knows(pid)) && knows(own));
+        assert_eq!(state.counters.processes_removed.get(), 600);
+    }
+}

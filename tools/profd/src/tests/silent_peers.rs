@@ -1,0 +1,152 @@
+//! Many silent connections, and more clients than the limits allow: other clients are served nevertheless.
+
+use std::io::ErrorKind;
+use std::sync::atomic::AtomicBool;
+use std::thread::JoinHandle;
+
+use serde_json::json;
+
+use super::tls::MintedAuthority;
+use super::*;
+
+const SILENT: usize = 1000;
+const DRIPPING: usize = 100;
+
+/// Peers of one address that each hold a connection: some say nothing, some send a byte now and then. One whose
+/// connection is closed opens another.
+struct SilentPeers {
+    stop: Arc<AtomicBool>,
+    reconnects: Arc<AtomicU32>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl SilentPeers {
+    /// Opens all connections before it returns; `first` is what the dripping ones send, byte by byte.
+    fn start(address: SocketAddr, first: &'static [u8]) -> Self {
+        let (stop, reconnects): (Arc<AtomicBool>, Arc<AtomicU32>) = (Arc::default(), Arc::default());
+        let mut peers: Vec<_> = (0..SILENT + DRIPPING).map(|_| (open(address), 0)).collect();
+        let (stopped, counted) = (stop.clone(), reconnects.clone());
+        let thread = std::thread::spawn(move || {
+            while !stopped.load(Ordering::Relaxed) {
+                for (n, (stream, sent)) in peers.iter_mut().enumerate() {
+                    let dripped = n >= SILENT && stream.write_all(&first[*sent..*sent + 1]).is_ok();
+                    if dripped {
+                        *sent = (*sent + 1).min(first.len() - 1);
+                    }
+                    if is_closed(stream) {
+                        counted.fetch_add(1, Ordering::Relaxed);
+                        (*stream, *sent) = (open(address), 0);
+                    }
+                }
+                std::thread::sleep(Duration::from_millis(20));
+            }
+        });
+        Self { stop, reconnects, thread: Some(thread) }
+    }
+}
+
+impl Drop for SilentPeers {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        let _ = self.thread.take().unwrap().join();
+    }
+}
+
+fn open(address: SocketAddr) -> TcpStream {
+    let stream = TcpStream::connect(address).unwrap();
+    stream.set_nonblocking(true).unwrap();
+    stream
+}
+
+fn is_closed(stream: &mut TcpStream) -> bool {
+    !matches!(stream.read(&mut [0; 64]), Err(e) if e.kind() == ErrorKind::WouldBlock)
+}
+
+/// Room for the peers' descriptors and the daemon's in this one process.
+fn raise_limit_for_all_connections() {
+    assert_eq!(crate::account::raise_descriptor_limit(2 * (SILENT + DRIPPING), 0), None);
+}
+
+#[test]
+fn a_plain_client_is_served_beside_a_thousand_silent_ones_of_its_address() {
+    raise_limit_for_all_connections();
+    let daemon = TestDaemon::new();
+    // A prefix that announces 64 bytes, and the beginning of a request.
+    let peers = SilentPeers::start(daemon.address, b"\x40\0\0\0{\"fn\":\"getVersion\"       ");
+    for _ in 0..200 {
+        assert!(daemon.ask(&json!({"fn": "getVersion"}))["version"].is_string());
+    }
+    eventually("those beyond the limit are closed", || peers.reconnects.load(Ordering::Relaxed) >= 500);
+    assert!(daemon.counter("rpc.closed.pending") >= 500);
+}
+
+#[test]
+fn a_tls_client_is_served_beside_a_thousand_silent_ones_of_its_address() {
+    raise_limit_for_all_connections();
+    let minted = MintedAuthority::new();
+    let daemon = minted.serve(&[]);
+    // The header of a TLS record of 512 bytes, and the beginning of a ClientHello.
+    let peers =
+        SilentPeers::start(daemon.address, b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03aaaaaaaaaaaaa");
+    let client = minted.client();
+    for _ in 0..50 {
+        super::tls::ask(&daemon, client.clone()).unwrap();
+    }
+    eventually("those beyond the limit are closed", || peers.reconnects.load(Ordering::Relaxed) >= 500);
+}
+
+#[test]
+fn a_silent_connection_that_is_closed_for_another_gets_the_reason() {
+    let daemon = TestDaemon::start_with(&["--max-pending-connections-per-peer=1"]);
+    let mut silent = daemon.connect();
+    let mut client = daemon.connect();
+    assert_eq!(silent.read_rejection(), "busy: closed for a newer connection, because no request came");
+    assert!(client.ask(&json!({"fn": "getVersion"}))["version"].is_string());
+    assert_eq!(daemon.counter("rpc.closed.pending"), 1);
+}
+
+#[test]
+fn when_the_table_is_full_the_connection_that_was_idle_longest_is_closed() {
+    for limit in ["--max-connections=2", "--max-connections-per-peer=2"] {
+        let daemon = TestDaemon::start_with(&[limit]);
+        let mut clients: Vec<TestClient> = Vec::new();
+        for _ in 0..3 {
+            let mut client = daemon.connect();
+            assert!(client.ask(&json!({"fn": "getVersion"}))["version"].is_string());
+            clients.push(client);
+        }
+        assert!(clients[0].read_reply().is_none(), "closed without a word that could be taken for a reply");
+        for client in &mut clients[1..] {
+            assert!(client.ask(&json!({"fn": "getVersion"}))["version"].is_string());
+        }
+        assert_eq!(daemon.counter("rpc.closed.idle"), 1);
+    }
+}
+
+#[test]
+fn a_client_gets_busy_while_no_connection_is_idle() {
+    let daemon = TestDaemon::start_with(&["--max-connections=1", "--write-timeout=600s"]);
+    let mut deaf = daemon.connect();
+    deaf.ask(&json!({"fn": "getVersion"}));
+    // It asks on and on and takes no reply, until the daemon has to wait for it in the middle of one.
+    deaf.0.set_nonblocking(true).unwrap();
+    let request = frame::encode(br#"{"fn":"getStatus","extended":true}"#).unwrap();
+    let mut refused = String::new();
+    eventually("the daemon waits for the client that takes no reply", || {
+        for _ in 0..1000 {
+            let _ = deaf.0.write_all(&request);
+        }
+        let mut client = daemon.connect();
+        client.send(br#"{"fn":"getVersion"}"#);
+        let Some(reply) = client.read_reply().filter(|r| r["status"] == "failed") else {
+            // It was idle for a moment, and this client has got its place.
+            deaf = daemon.connect();
+            deaf.0.set_nonblocking(true).unwrap();
+            return false;
+        };
+        refused = reply["error"].as_str().unwrap().to_owned();
+        true
+    });
+    assert_eq!(refused, "busy: the limit of 1 connections with a request in progress is reached");
+    assert_eq!(daemon.counter("rpc.declined.connections"), 1);
+}
