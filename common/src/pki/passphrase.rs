@@ -82,27 +82,6 @@ impl PassphraseArgs {
         }
         Ok(None)
     }
-
-    /// [`Self::read`] for a passphrase that something is to be encrypted with: who types it is asked twice, since a
-    /// slip of the finger would lock the keys for ever.
-    ///
-    /// # Errors
-    /// As [`Self::read`]; or the two are not the same.
-    pub fn read_new(&self) -> anyhow::Result<Option<Passphrase>> {
-        let first = self.read()?;
-        let asked = self.ask_passphrase && self.passphrase_file.is_none() && self.passphrase_fd.is_none();
-        if let Some(first) = first.as_ref().filter(|_| asked) {
-            let again = prompt("The same passphrase again: ").context("passphrase")?;
-            ensure!(again.0 == first.0, "passphrase: the two are not the same");
-        }
-        Ok(first)
-    }
-
-    /// Whether one of the options is there.
-    #[must_use]
-    pub fn is_given(&self) -> bool {
-        self.passphrase_file.is_some() || self.passphrase_fd.is_some() || self.ask_passphrase
-    }
 }
 
 /// Reads byte by byte, so that neither the next line is taken nor an end waited for that may not come.

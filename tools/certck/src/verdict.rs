@@ -6,12 +6,12 @@ use std::path::Path;
 
 use common::exit::Exit;
 use common::finding::{Finding, Severity, hex};
-use common::out::{Diag, without_numbers};
+use common::out::Diag;
 use common::pki::rule::{self, Rule};
 use common::record::certck as record;
 use common::record::write as line;
-use common::report::{self, End, ReportFormat, Totals, Writer, nagios_exit};
-use common::text::{Safe, safe};
+use common::report::{self, End, ReportFormat, Totals, Writer, nagios_exit_from};
+use common::text::{Safe, safe, without_error_numbers};
 
 use crate::judgement::{Checked, Purpose};
 use crate::metrics::Metrics;
@@ -179,7 +179,7 @@ pub(crate) fn unknown(why: &str) -> String {
 
 /// One line without the bar that would begin the performance data.
 fn plain(text: &str) -> String {
-    safe(&without_numbers(text)).replace('|', "/")
+    safe(&without_error_numbers(text)).replace('|', "/")
 }
 
 /// What was found at something that is not a directory: a daemon, a responder.
@@ -239,7 +239,7 @@ impl Elsewhere<'_> {
             }
         }
         Ok(match format {
-            ReportFormat::Nagios => nagios_exit(&end),
+            ReportFormat::Nagios => nagios_exit_from(&end, Severity::Error),
             _ if totals.errors > 0 => Exit::No,
             _ => Exit::Ok,
         })

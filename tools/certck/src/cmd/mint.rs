@@ -12,6 +12,7 @@ use crate::authority::{Authority, Issued};
 use crate::clock::rfc3339;
 use crate::issued;
 use crate::leaf::{Leaf, Subject, Validity, default_name};
+use crate::new_passphrase::read_new_passphrase;
 use crate::plan::{Options, Plan};
 use crate::settings;
 use crate::stage::Stage;
@@ -56,7 +57,7 @@ pub(crate) fn run(args: &Args, format: Format, out: &mut Out) -> anyhow::Result<
 
 fn mint(options: &Options, dir: &Path, format: Format, out: &mut Out) -> anyhow::Result<Exit> {
     let plan = options.plan()?;
-    let passphrase = options.passphrase.read_new()?;
+    let passphrase = read_new_passphrase(&options.passphrase)?;
     warn_if_long(plan.days, out);
     let mut stage = Stage::begin(dir)?;
     for name in [CA, SERVER, CLIENT] {

@@ -7,7 +7,6 @@ use anyhow::{Context, bail, ensure};
 use common::exit::Exit;
 use common::finding::Severity;
 use common::out::Out;
-use common::pki::ocsp::{Answer, Question, Refused, Status};
 use common::pki::role::LAYOUTS;
 use common::pki::rule::{REVOKED, Rule};
 use common::pki::{Cert, Crl, pem, revocation_reason, utc};
@@ -19,6 +18,7 @@ use time::OffsetDateTime;
 
 use crate::download::{self, Limits};
 use crate::files;
+use crate::ocsp::{Answer, Question, Refused, Status};
 use crate::verdict::Elsewhere;
 
 /// Ask OCSP responders whether certificates are revoked

@@ -23,6 +23,7 @@ use crate::authority::{Algorithm, Issued, Key};
 use crate::ca::{Ca, Next};
 use crate::clock::rfc3339;
 use crate::leaf::{Addresses, Host, Leaf, Subject, Validity, hosts};
+use crate::new_passphrase::read_new_passphrase;
 use crate::stage::Stage;
 use crate::{files, issued};
 
@@ -80,7 +81,8 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args, format: Format, out: &mut Out) -> anyhow::Result<Exit> {
-    let passphrase = if args.encrypt { args.passphrase.read_new()? } else { args.passphrase.read()? };
+    let passphrase =
+        if args.encrypt { read_new_passphrase(&args.passphrase)? } else { args.passphrase.read()? };
     let ca = Ca::open(&args.dir, passphrase.as_ref())?;
     let list = ca.in_force()?;
     let list_is_due = list.next_update.is_none_or(|end| ends_soon(args, list.this_update.unix, end.unix));
