@@ -8,7 +8,7 @@
 //! |---|---|
 //! | [`role`] | which files a server's or a client's directory has |
 //! | [`rule`] | every rule: id, severity, what it demands |
-//! | [`key`], [`passphrase`] | private keys, and what opens them |
+//! | [`key`], [`passphrase`], [`prompt`] | private keys, and what opens them |
 //! | [`pem`], [`der`], [`oid`] | encodings taken apart |
 //! | [`cert`], [`extension`], [`name`], [`crl`], [`signature`] | the facts of certificates and CRLs |
 //! | `crl_file`, `crl_update` | a file of CRLs; newer CRLs for a directory that is in use |
@@ -28,6 +28,7 @@ pub mod oid;
 pub mod passphrase;
 pub mod path;
 pub mod pem;
+pub mod prompt;
 pub mod role;
 pub mod rule;
 pub mod signature;

@@ -18,7 +18,7 @@ mod sarif;
 pub use junit::Junit;
 pub use nagios::Nagios;
 pub use prometheus::Prometheus;
-pub use sarif::Sarif;
+pub use sarif::{RuleHelp, Sarif};
 
 /// The formats of an audit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]

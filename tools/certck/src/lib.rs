@@ -9,12 +9,12 @@ use common::report::ReportFormat;
 
 mod authority;
 mod ca;
+mod check_report;
 mod clock;
 mod cmd;
 mod decoy;
 mod describe;
 mod download;
-mod explain;
 mod files;
 mod handshake;
 mod input;
@@ -25,6 +25,7 @@ mod leaf;
 mod lists;
 mod live;
 mod metrics;
+mod minted;
 mod new_passphrase;
 mod ocsp;
 mod oldtls;
@@ -32,12 +33,14 @@ mod order;
 mod plan;
 mod reencode;
 mod request;
+mod rules;
 mod settings;
 mod source;
 mod stage;
 mod suppress;
 mod users;
 mod verdict;
+mod written;
 
 /// Validate, mint, revoke and watch the certificates of a mutual-TLS deployment
 ///

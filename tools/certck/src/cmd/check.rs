@@ -13,13 +13,14 @@ use common::progress;
 use common::report::{ReportFormat, nagios_exit_from};
 use time::OffsetDateTime;
 
+use crate::check_report::Report;
 use crate::clock;
 use crate::judgement::{Checked, Demands, Judge, Tally};
 use crate::metrics;
 use crate::order::in_order;
 use crate::source::Source;
 use crate::suppress::Suppressions;
-use crate::verdict::{Report, form};
+use crate::verdict::form;
 
 /// Judge certificate directories by every rule
 ///

@@ -9,11 +9,10 @@ use common::out::{Format, Out};
 use common::pki::{Passphrase, PassphraseArgs, Role, pem};
 use common::record::certck::Minted;
 
-use super::mint::{minted, report, warn_if_long};
-use super::renew::fit;
 use crate::authority::{Algorithm, Issued, Key};
 use crate::ca::Ca;
 use crate::leaf::{Addresses, Host, Leaf, Subject, Validity, common_name, default_name};
+use crate::minted::{check_new_directory, minted, report_minted, warn_if_long};
 use crate::new_passphrase::read_new_passphrase;
 use crate::request::{RequestKey, SigningRequest};
 use crate::stage::Stage;
@@ -82,7 +81,7 @@ pub(crate) fn run(args: &Args, format: Format, out: &mut Out) -> anyhow::Result<
         );
     }
     let made = make(args, &ca, validity, passphrase.as_ref().filter(|_| args.encrypt))?;
-    report(&[made], format, out)?;
+    report_minted(&[made], format, out)?;
     Ok(Exit::Ok)
 }
 
@@ -101,7 +100,7 @@ fn make(args: &Args, ca: &Ca, validity: Validity, lock: Option<&Passphrase>) -> 
         stage.file(name, layout.key, key.pem(lock)?.as_bytes())?;
         files.insert(2, layout.key);
     }
-    fit(&stage.making(name), args.role, &args.dest, lock, args.csr.is_some())?;
+    check_new_directory(&stage.making(name), args.role, &args.dest, lock, args.csr.is_some())?;
     issued::append(ca, &issued::line(&leaf, args.role, &args.hosts, &args.dest)?)?;
     stage.commit()?;
     let algorithm =
