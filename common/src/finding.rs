@@ -56,8 +56,11 @@ pub struct Finding {
     pub found: String,
     /// What the rule expects.
     pub expected: String,
-    /// How to mend it.
+    /// How to fix it.
     pub fix: String,
+    /// Where the rule comes from: an RFC and its section, a manual page.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub reference: String,
 }
 
 impl Finding {
@@ -74,6 +77,7 @@ impl Finding {
             found: String::new(),
             expected: String::new(),
             fix: String::new(),
+            reference: String::new(),
         }
     }
 
@@ -91,7 +95,7 @@ impl Finding {
         self
     }
 
-    /// Sets how to mend it.
+    /// Sets how to fix it.
     #[must_use]
     pub fn fix(mut self, text: impl Into<String>) -> Self {
         self.fix = text.into();

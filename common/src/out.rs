@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use crate::error::hint_of;
 use crate::exit::Exit;
 use crate::record::{self, Record};
-use crate::text::Safe;
+use crate::text::{Safe, without_error_numbers};
 
 /// The two forms of result that every tool can write.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
@@ -290,44 +290,14 @@ impl Diag {
     fn line(&self, priority: Priority, message: std::fmt::Arguments<'_>) {
         let message = message.to_string();
         let prefix = if self.in_journal { priority.journal_prefix() } else { "" };
-        let line = format!("{prefix}{}: {}\n", self.tool, Safe(&without_numbers(&message)));
+        let line = format!("{prefix}{}: {}\n", self.tool, Safe(&without_error_numbers(&message)));
         let _ = io::stderr().lock().write_all(line.as_bytes());
     }
-}
-
-/// A message without the numbers that the standard library puts after the system's words: ` (os error 28)`.
-#[must_use]
-pub fn without_numbers(message: &str) -> String {
-    const BEGIN: &str = " (os error ";
-    let mut rest = message;
-    let mut out = String::with_capacity(message.len());
-    while let Some((before, after)) = rest.split_once(BEGIN) {
-        out.push_str(before);
-        match after.split_once(')') {
-            Some((number, tail)) if number.bytes().all(|b| b.is_ascii_digit()) => rest = tail,
-            _ => {
-                out.push_str(BEGIN);
-                rest = after;
-            }
-        }
-    }
-    out.push_str(rest);
-    out
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_systems_numbers_are_left_out() {
-        let error = io::Error::from(rustix::io::Errno::NOSPC);
-        assert_eq!(
-            without_numbers(&format!("a: {error}; b: {error}")),
-            "a: No space left on device; b: No space left on device"
-        );
-        assert_eq!(without_numbers("x (os error y)"), "x (os error y)");
-    }
 
     #[test]
     fn priorities_are_written_to_the_journal_only() {

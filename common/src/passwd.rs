@@ -1,5 +1,4 @@
-//! What the password file says of users: their homes, where a daemon of msMonitor's kind puts its sockets, and their
-//! numbers.
+//! What the password file says of users: their homes, where a daemon of msMonitor's kind puts its sockets.
 //!
 //! The variable HOME is not asked: daemon and process must agree, and each may have its own.
 
@@ -11,21 +10,6 @@ use crate::fsat;
 
 /// More than any password file holds; a directory service is not asked.
 const LIMIT: u64 = 16 * 1024 * 1024;
-
-/// The number of a user, who is named or given by number. None where a name has no line in `/etc/passwd`.
-#[must_use]
-pub fn uid_of(user: &str) -> Option<u32> {
-    user.parse().ok().or_else(|| {
-        let file = std::fs::File::open("/etc/passwd").ok()?;
-        number(&fsat::read_bounded(file, LIMIT).ok()?, user)
-    })
-}
-
-fn number(passwd: &[u8], name: &str) -> Option<u32> {
-    let lines = passwd.split(|b| *b == b'\n').map(|line| line.split(|b| *b == b':').collect::<Vec<_>>());
-    let fields = lines.into_iter().find(|fields| fields.first().is_some_and(|f| *f == name.as_bytes()))?;
-    std::str::from_utf8(fields.get(2)?).ok()?.parse().ok()
-}
 
 /// The home directory of a user, from `/etc/passwd`. None where the user has no line or no absolute path in it.
 #[must_use]
@@ -55,10 +39,5 @@ mod tests {
         assert_eq!(find(text, 1000), Some(PathBuf::from("/home/alice")));
         assert_eq!(find(text, 10), None);
         assert_eq!(find(text, 100), None);
-        assert_eq!(
-            (number(text, "alice"), number(text, "broken"), number(text, "eve")),
-            (Some(1000), None, None)
-        );
-        assert_eq!(uid_of("4711"), Some(4711));
     }
 }

@@ -152,10 +152,27 @@ pub fn check_mode(path: &Path, mode: Mode, class: Class) -> Option<Finding> {
     let beyond = mode.beyond(row.max);
     (beyond.0 != 0).then(|| {
         Finding::new("mode", Severity::Error, path)
-            .found(format!("mode {mode} allows {beyond} too much for {}", row.what))
-            .expected(format!("at most {} ({})", row.max, row.name))
+            .found(format!("mode {mode}: {}", describe_bits(beyond)))
+            .expected(format!("at most {} ({}: {})", row.max, row.name, row.what))
             .fix(format!("chmod {} {}", Mode(mode.0 & row.max.0), shell_quote(path)))
     })
+}
+
+/// `group may read and write, others may read`: what permission bits allow, in the words of chmod(1).
+fn describe_bits(bits: Mode) -> String {
+    const SPECIAL: [(u32, &str); 3] = [(0o4000, "setuid"), (0o2000, "setgid"), (0o1000, "sticky")];
+    const WHO: [(u32, &str); 3] = [(6, "owner"), (3, "group"), (0, "others")];
+    const WHAT: [(u32, &str); 3] = [(4, "read"), (2, "write"), (1, "execute")];
+    let special = SPECIAL.iter().filter(|(bit, _)| bits.0 & bit != 0).map(|(_, name)| (*name).to_owned());
+    let classes = WHO.iter().filter_map(|(shift, who)| {
+        let verbs: Vec<&str> =
+            WHAT.iter().filter(|(bit, _)| bits.0 >> shift & bit != 0).map(|(_, verb)| *verb).collect();
+        let (last, first) = verbs.split_last()?;
+        let verbs =
+            if first.is_empty() { (*last).to_owned() } else { format!("{} and {last}", first.join(", ")) };
+        Some(format!("{who} may {verbs}"))
+    });
+    special.chain(classes).collect::<Vec<_>>().join(", ")
 }
 
 /// Rule `owner`: the user whose files they are, or root.
@@ -237,6 +254,21 @@ mod tests {
     fn a_name_that_begins_with_a_dash_is_no_option() {
         assert_eq!(shell_quote(Path::new("-rf")), "./-rf");
         assert_eq!(shell_quote(Path::new("-a b")), "'./-a b'");
+    }
+
+    #[test]
+    fn bits_are_described_by_class() {
+        for (bits, text) in [
+            (0o040, "group may read"),
+            (0o026, "group may write, others may read and write"),
+            (
+                0o777,
+                "owner may read, write and execute, group may read, write and execute, others may read, write and execute",
+            ),
+            (0o4001, "setuid, others may execute"),
+        ] {
+            assert_eq!(describe_bits(Mode(bits)), text);
+        }
     }
 
     #[test]

@@ -30,6 +30,27 @@ fn is_format_control(c: char) -> bool {
     matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
 }
 
+/// A message without the error numbers that the standard library appends to the system's texts: ` (os error 28)`
+/// (`std::io::Error`'s `Display`).
+#[must_use]
+pub fn without_error_numbers(message: &str) -> String {
+    const BEGIN: &str = " (os error ";
+    let mut rest = message;
+    let mut out = String::with_capacity(message.len());
+    while let Some((before, after)) = rest.split_once(BEGIN) {
+        out.push_str(before);
+        match after.split_once(')') {
+            Some((number, tail)) if number.bytes().all(|b| b.is_ascii_digit()) => rest = tail,
+            _ => {
+                out.push_str(BEGIN);
+                rest = after;
+            }
+        }
+    }
+    out.push_str(rest);
+    out
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -37,5 +58,15 @@ mod tests {
     #[test]
     fn escapes_are_shown_not_sent() {
         assert_eq!(safe("a\x1b[31m\nb\u{9b}\u{202e}é"), "a\\x1b[31m\\nb\\u{9b}\\u{202e}é");
+    }
+
+    #[test]
+    fn the_systems_numbers_are_left_out() {
+        let error = std::io::Error::from(rustix::io::Errno::NOSPC);
+        assert_eq!(
+            without_error_numbers(&format!("a: {error}; b: {error}")),
+            "a: No space left on device; b: No space left on device"
+        );
+        assert_eq!(without_error_numbers("x (os error y)"), "x (os error y)");
     }
 }

@@ -120,9 +120,9 @@ complete -c certck -n "__fish_certck_using_subcommand crl; and __fish_seen_subco
 complete -c certck -n "__fish_certck_using_subcommand crl; and __fish_seen_subcommand_from new" -s v -l verbose -d 'Say on standard error what is being done'
 complete -c certck -n "__fish_certck_using_subcommand crl; and __fish_seen_subcommand_from new" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c certck -n "__fish_certck_using_subcommand crl; and __fish_seen_subcommand_from fetch" -l url -d 'Where the CRL is [default: the distribution points of the leaf and its intermediates]' -r
-complete -c certck -n "__fish_certck_using_subcommand crl; and __fish_seen_subcommand_from fetch" -l timeout -d 'Seconds that the whole download may take' -r
-complete -c certck -n "__fish_certck_using_subcommand crl; and __fish_seen_subcommand_from fetch" -l max-bytes -d 'Bytes that the document may have' -r
-complete -c certck -n "__fish_certck_using_subcommand crl; and __fish_seen_subcommand_from fetch" -l https-ca -d 'Certificates that an HTTPS server must be under [default: the system\'s]' -r -F
+complete -c certck -n "__fish_certck_using_subcommand crl; and __fish_seen_subcommand_from fetch" -l timeout -d 'Time limit for the whole download, such as 10s or 2m; a bare number is seconds' -r
+complete -c certck -n "__fish_certck_using_subcommand crl; and __fish_seen_subcommand_from fetch" -l max-bytes -d 'Maximum size of the document in bytes' -r
+complete -c certck -n "__fish_certck_using_subcommand crl; and __fish_seen_subcommand_from fetch" -l https-ca -d 'Trust anchors for HTTPS servers, PEM [default: the system\'s]' -r -F
 complete -c certck -n "__fish_certck_using_subcommand crl; and __fish_seen_subcommand_from fetch" -l format -d 'Form of the result on standard output' -r -f -a "text\t'For people, grouped by finding. Not stable between versions'
 json\t'JSON Lines, as described in profguard-records(7)'"
 complete -c certck -n "__fish_certck_using_subcommand crl; and __fish_seen_subcommand_from fetch" -l color -d 'When to colour the output' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set or TERM is dumb'
@@ -221,9 +221,9 @@ complete -c certck -n "__fish_certck_using_subcommand mint; and __fish_seen_subc
 complete -c certck -n "__fish_certck_using_subcommand mint; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c certck -n "__fish_certck_using_subcommand ocsp" -l url -d 'Where to ask about the leaves [default: what each names]' -r
 complete -c certck -n "__fish_certck_using_subcommand ocsp" -l issuer -d 'Certificates of issuers that are in neither PATH nor its ca.crt' -r -F
-complete -c certck -n "__fish_certck_using_subcommand ocsp" -l timeout -d 'Seconds that the whole download may take' -r
-complete -c certck -n "__fish_certck_using_subcommand ocsp" -l max-bytes -d 'Bytes that the document may have' -r
-complete -c certck -n "__fish_certck_using_subcommand ocsp" -l https-ca -d 'Certificates that an HTTPS server must be under [default: the system\'s]' -r -F
+complete -c certck -n "__fish_certck_using_subcommand ocsp" -l timeout -d 'Time limit for the whole download, such as 10s or 2m; a bare number is seconds' -r
+complete -c certck -n "__fish_certck_using_subcommand ocsp" -l max-bytes -d 'Maximum size of the document in bytes' -r
+complete -c certck -n "__fish_certck_using_subcommand ocsp" -l https-ca -d 'Trust anchors for HTTPS servers, PEM [default: the system\'s]' -r -F
 complete -c certck -n "__fish_certck_using_subcommand ocsp" -l format -d 'Form of the result on standard output' -r -f -a "text\t'For people, grouped by finding. Not stable between versions'
 json\t'JSON Lines, as described in profguard-records(7)'
 sarif\t'SARIF 2.1.0, for code scanning'
@@ -240,7 +240,7 @@ complete -c certck -n "__fish_certck_using_subcommand probe" -l certs-dir -d 'A 
 complete -c certck -n "__fish_certck_using_subcommand probe" -l host -d 'Name that each daemon\'s certificate must be good for [default: HOST]' -r
 complete -c certck -n "__fish_certck_using_subcommand probe" -l ca -d 'The directory of the CA that issued the client\'s certificate, with its ca.key: to make clients that must be refused' -r -F
 complete -c certck -n "__fish_certck_using_subcommand probe" -l refused -d 'A directory whose client.crt and client.key must be refused: expired or revoked ones' -r -F
-complete -c certck -n "__fish_certck_using_subcommand probe" -l timeout -d 'Seconds that each handshake may take' -r
+complete -c certck -n "__fish_certck_using_subcommand probe" -l timeout -d 'Time limit for each handshake, such as 5s or 500ms; a bare number is seconds' -r
 complete -c certck -n "__fish_certck_using_subcommand probe" -l warn-days -d 'Warn of a validity that ends within so many days, at most within its last third' -r
 complete -c certck -n "__fish_certck_using_subcommand probe" -l suppress -d 'Do not count the findings that FILE lists with a reason and an end date; a path there is HOST:PORT' -r -F
 complete -c certck -n "__fish_certck_using_subcommand probe" -s o -l output -d 'Write the report to FILE, replaced in one step, instead of standard output' -r -F
@@ -316,7 +316,7 @@ complete -c certck -n "__fish_certck_using_subcommand watch" -l owner -d 'Whose 
 complete -c certck -n "__fish_certck_using_subcommand watch" -l suppress -d 'Do not count the findings that FILE lists with a reason and an end date' -r -F
 complete -c certck -n "__fish_certck_using_subcommand watch" -l passphrase-file -d 'Take the passphrase of the private key from the first line of FILE, mode 0600 or tighter' -r -F
 complete -c certck -n "__fish_certck_using_subcommand watch" -l passphrase-fd -d 'Take the passphrase of the private key from the first line of descriptor N' -r
-complete -c certck -n "__fish_certck_using_subcommand watch" -l interval -d 'Seconds from one round to the next' -r
+complete -c certck -n "__fish_certck_using_subcommand watch" -l interval -d 'Time from one round to the next, between 1s and 24h; a bare number is seconds' -r
 complete -c certck -n "__fish_certck_using_subcommand watch" -l count -d 'Rounds, after which it ends; for ever, if not given' -r
 complete -c certck -n "__fish_certck_using_subcommand watch" -l prometheus -d 'Keep a Prometheus textfile up to date' -r -F
 complete -c certck -n "__fish_certck_using_subcommand watch" -l format -d 'Form of the result on standard output' -r -f -a "text\t'For people, grouped by finding. Not stable between versions'

@@ -4,7 +4,6 @@
 use common::pki::key::{self, is_private};
 use common::pki::passphrase::scheme;
 use common::pki::pem::{self, Block};
-use common::pki::request::Request;
 use common::pki::Passphrase;
 use libfuzzer_sys::fuzz_target;
 use zeroize::Zeroizing;
@@ -24,7 +23,7 @@ fuzz_target!(|bytes: &[u8]| {
     });
     let passphrase = Passphrase(Zeroizing::new(PASSPHRASE.to_vec()));
     for block in &blocks {
-        let _ = Request::parse(&block.der).map(|r| (r.is_ca(), r.is_signed_by_key()));
+        let _ = certck::fuzz::signing_request(&block.der);
         if is_private(&block.label) {
             let _ = key::read(block, None).map(|key| key::public(key.as_ref()).map(|p| p.kind.to_string()));
             if cheap(block) {

@@ -1,7 +1,7 @@
 //! A strict reader of DER (X.690): definite, minimal lengths; nothing left over. And a writer of one element.
 //!
-//! x509-parser is not used for judging because a verdict needs what it does not keep: the exact bytes of
-//! algorithms and names, which encoding a time had, and a refusal of encodings that are not DER.
+//! No X.509 library is used for judging because a verdict needs what they do not keep: the exact bytes of algorithms
+//! and names, which encoding a time had, and a rejection of encodings that are not DER.
 
 use std::fmt;
 
@@ -11,77 +11,112 @@ use std::fmt;
 pub struct Malformed(pub String);
 
 impl Malformed {
-    pub(crate) fn new(what: impl fmt::Display) -> Self {
+    /// An error with this text.
+    pub fn new(what: impl fmt::Display) -> Self {
         Self(what.to_string())
     }
 
-    /// Says where it was.
-    pub(crate) fn within(self, what: impl fmt::Display) -> Self {
+    /// Puts the name of the part that is malformed before the text.
+    #[must_use]
+    pub fn within(self, what: impl fmt::Display) -> Self {
         Self(format!("{what}: {self}"))
     }
 }
 
-pub(crate) type Result<T> = std::result::Result<T, Malformed>;
+/// A value that was read, or why it could not be.
+pub type Result<T> = std::result::Result<T, Malformed>;
 
-pub(crate) const BOOLEAN: u8 = 0x01;
-pub(crate) const INTEGER: u8 = 0x02;
-pub(crate) const BIT_STRING: u8 = 0x03;
-pub(crate) const OCTET_STRING: u8 = 0x04;
-pub(crate) const NULL: u8 = 0x05;
-pub(crate) const OID: u8 = 0x06;
-pub(crate) const ENUMERATED: u8 = 0x0a;
-pub(crate) const UTF8: u8 = 0x0c;
-pub(crate) const PRINTABLE: u8 = 0x13;
-pub(crate) const UTC_TIME: u8 = 0x17;
-pub(crate) const GENERALIZED_TIME: u8 = 0x18;
-pub(crate) const SEQUENCE: u8 = 0x30;
-pub(crate) const SET: u8 = 0x31;
+/// The tag of BOOLEAN.
+pub const BOOLEAN: u8 = 0x01;
+/// The tag of INTEGER.
+pub const INTEGER: u8 = 0x02;
+/// The tag of BIT STRING.
+pub const BIT_STRING: u8 = 0x03;
+/// The tag of OCTET STRING.
+pub const OCTET_STRING: u8 = 0x04;
+/// The tag of NULL.
+pub const NULL: u8 = 0x05;
+/// The tag of OBJECT IDENTIFIER.
+pub const OID: u8 = 0x06;
+/// The tag of ENUMERATED.
+pub const ENUMERATED: u8 = 0x0a;
+/// The tag of UTF8String.
+pub const UTF8: u8 = 0x0c;
+/// The tag of PrintableString.
+pub const PRINTABLE: u8 = 0x13;
+/// The tag of UTCTime.
+pub const UTC_TIME: u8 = 0x17;
+/// The tag of GeneralizedTime.
+pub const GENERALIZED_TIME: u8 = 0x18;
+/// The tag of SEQUENCE.
+pub const SEQUENCE: u8 = 0x30;
+/// The tag of SET.
+pub const SET: u8 = 0x31;
 
 /// The tag of `[n]`, primitive.
-pub(crate) const fn context(n: u8) -> u8 {
+#[must_use]
+pub const fn context(n: u8) -> u8 {
     0x80 | n
 }
 
 /// The tag of `[n]`, constructed.
-pub(crate) const fn explicit(n: u8) -> u8 {
+#[must_use]
+pub const fn explicit(n: u8) -> u8 {
     0xa0 | n
 }
 
 /// One element.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Tlv<'a> {
-    pub(crate) tag: u8,
-    pub(crate) value: &'a [u8],
-    /// With tag and length.
-    pub(crate) raw: &'a [u8],
+pub struct Tlv<'a> {
+    /// The tag.
+    pub tag: u8,
+    /// The content.
+    pub value: &'a [u8],
+    /// The element with its tag and length.
+    pub raw: &'a [u8],
 }
 
-/// What is left to read.
+/// The elements that are left to read.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Der<'a>(&'a [u8]);
+pub struct Der<'a>(&'a [u8]);
 
 impl<'a> Der<'a> {
-    pub(crate) fn new(bytes: &'a [u8]) -> Self {
+    /// Reads elements from the beginning of some bytes.
+    #[must_use]
+    pub fn new(bytes: &'a [u8]) -> Self {
         Self(bytes)
     }
 
     /// Opens bytes that are one element of the given tag and nothing else.
-    pub(crate) fn only(bytes: &'a [u8], tag: u8) -> Result<Self> {
+    ///
+    /// # Errors
+    /// They are not.
+    pub fn only(bytes: &'a [u8], tag: u8) -> Result<Self> {
         let mut der = Self(bytes);
         let inner = der.expect(tag)?;
         der.done()?;
         Ok(Self(inner))
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
+    /// Whether nothing is left.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    pub(crate) fn done(&self) -> Result<()> {
+    /// Checks that nothing is left.
+    ///
+    /// # Errors
+    /// Bytes are left over.
+    pub fn done(&self) -> Result<()> {
         if self.0.is_empty() { Ok(()) } else { Err(Malformed::new("bytes are left over")) }
     }
 
-    pub(crate) fn read(&mut self) -> Result<Tlv<'a>> {
+    /// Reads the next element.
+    ///
+    /// # Errors
+    /// It is truncated, or not DER.
+    pub fn read(&mut self) -> Result<Tlv<'a>> {
         let all = self.0;
         let (&tag, rest) = all.split_first().ok_or_else(|| Malformed::new("ends early"))?;
         if tag & 0x1f == 0x1f {
@@ -93,23 +128,38 @@ impl<'a> Der<'a> {
         Ok(Tlv { tag, value, raw: &all[..all.len() - rest.len()] })
     }
 
-    pub(crate) fn expect(&mut self, tag: u8) -> Result<&'a [u8]> {
+    /// Reads the content of the next element, which must have this tag.
+    ///
+    /// # Errors
+    /// It is truncated, not DER, or has another tag.
+    pub fn expect(&mut self, tag: u8) -> Result<&'a [u8]> {
         match self.read()? {
             t if t.tag == tag => Ok(t.value),
             t => Err(Malformed(format!("tag {:#04x} where {tag:#04x} belongs", t.tag))),
         }
     }
 
-    pub(crate) fn optional(&mut self, tag: u8) -> Result<Option<&'a [u8]>> {
+    /// Reads the content of the next element if it has this tag.
+    ///
+    /// # Errors
+    /// It has the tag, and is truncated or not DER.
+    pub fn optional(&mut self, tag: u8) -> Result<Option<&'a [u8]>> {
         if self.0.first() == Some(&tag) { self.expect(tag).map(Some) } else { Ok(None) }
     }
 
-    pub(crate) fn sequence(&mut self) -> Result<Self> {
+    /// Opens the next element, which must be a SEQUENCE.
+    ///
+    /// # Errors
+    /// It is truncated, not DER, or another element.
+    pub fn sequence(&mut self) -> Result<Self> {
         self.expect(SEQUENCE).map(Self)
     }
 
-    /// A sequence with its tag and length.
-    pub(crate) fn raw_sequence(&mut self) -> Result<Tlv<'a>> {
+    /// Reads the next element, which must be a SEQUENCE, with its tag and length.
+    ///
+    /// # Errors
+    /// It is truncated, not DER, or another element.
+    pub fn raw_sequence(&mut self) -> Result<Tlv<'a>> {
         let tlv = self.read()?;
         if tlv.tag == SEQUENCE {
             Ok(tlv)
@@ -118,8 +168,11 @@ impl<'a> Der<'a> {
         }
     }
 
-    /// A boolean that is left out when false. An explicit false is not DER, but common; it is read.
-    pub(crate) fn default_false(&mut self) -> Result<bool> {
+    /// Reads a boolean that is left out when false. An explicit false is not DER, but common; it is read.
+    ///
+    /// # Errors
+    /// The boolean is neither 00 nor ff.
+    pub fn default_false(&mut self) -> Result<bool> {
         match self.optional(BOOLEAN)? {
             None | Some([0]) => Ok(false),
             Some([0xff]) => Ok(true),
@@ -127,19 +180,29 @@ impl<'a> Der<'a> {
         }
     }
 
-    pub(crate) fn oid(&mut self) -> Result<&'a [u8]> {
+    /// Reads an object identifier's bytes.
+    ///
+    /// # Errors
+    /// The next element is not a whole object identifier.
+    pub fn oid(&mut self) -> Result<&'a [u8]> {
         let oid = self.expect(OID)?;
         let ends = oid.last().is_some_and(|b| b & 0x80 == 0);
         if ends { Ok(oid) } else { Err(Malformed::new("a broken object identifier")) }
     }
 
-    /// An integer's bytes: two's complement, minimal.
-    pub(crate) fn integer(&mut self) -> Result<&'a [u8]> {
+    /// Reads an integer's bytes: two's complement, minimal.
+    ///
+    /// # Errors
+    /// The next element is not an integer in its shortest form.
+    pub fn integer(&mut self) -> Result<&'a [u8]> {
         integer(self.expect(INTEGER)?)
     }
 
-    /// A bit string of whole bytes.
-    pub(crate) fn bytes_of_bits(&mut self) -> Result<&'a [u8]> {
+    /// Reads a bit string of whole bytes.
+    ///
+    /// # Errors
+    /// The next element is not one.
+    pub fn bytes_of_bits(&mut self) -> Result<&'a [u8]> {
         match self.expect(BIT_STRING)?.split_first() {
             Some((0, bytes)) => Ok(bytes),
             _ => Err(Malformed::new("a bit string that is not whole bytes")),
@@ -164,8 +227,9 @@ fn length(rest: &[u8]) -> Result<(usize, &[u8])> {
     Ok((length, rest))
 }
 
-/// Writes one element.
-pub(crate) fn tlv(tag: u8, value: &[u8]) -> Vec<u8> {
+/// Encodes one element.
+#[must_use]
+pub fn tlv(tag: u8, value: &[u8]) -> Vec<u8> {
     let n = value.len();
     let length = n.to_be_bytes();
     let digits = &length[length.iter().position(|&b| b != 0).unwrap_or(length.len() - 1)..];
@@ -178,8 +242,11 @@ pub(crate) fn tlv(tag: u8, value: &[u8]) -> Vec<u8> {
     out
 }
 
-/// Demands an integer's minimal form.
-pub(crate) fn integer(bytes: &[u8]) -> Result<&[u8]> {
+/// Checks that an integer's bytes are its shortest form (X.690, section 8.3.2).
+///
+/// # Errors
+/// They are not.
+pub fn integer(bytes: &[u8]) -> Result<&[u8]> {
     match bytes {
         [] => Err(Malformed::new("an empty integer")),
         [0, next, ..] if next & 0x80 == 0 => Err(Malformed::new("an integer that is not minimal")),
@@ -188,8 +255,11 @@ pub(crate) fn integer(bytes: &[u8]) -> Result<&[u8]> {
     }
 }
 
-/// An integer that is not negative and fits.
-pub(crate) fn small(bytes: &[u8]) -> Result<u32> {
+/// Reads an integer that is not negative and fits 32 bits.
+///
+/// # Errors
+/// It is negative or larger.
+pub fn small(bytes: &[u8]) -> Result<u32> {
     match integer(bytes)? {
         b if b[0] & 0x80 != 0 => Err(Malformed::new("a negative number")),
         b if b.len() > 5 || b.len() == 5 && b[0] != 0 => Err(Malformed::new("a number beyond 32 bits")),
@@ -213,8 +283,11 @@ impl fmt::Display for Time {
 }
 
 impl Time {
-    /// Reads UTCTime or GeneralizedTime in the only form that RFC 5280 allows: to the second, ending in Z.
-    pub(crate) fn read(der: &mut Der<'_>) -> Result<Self> {
+    /// Reads UTCTime or GeneralizedTime in the only form that RFC 5280, 4.1.2.5 allows: to the second, ending in Z.
+    ///
+    /// # Errors
+    /// The next element is not such a time.
+    pub fn read(der: &mut Der<'_>) -> Result<Self> {
         let wrong = || Malformed::new("a time that is not YYMMDDHHMMSSZ or YYYYMMDDHHMMSSZ");
         let tlv = der.read()?;
         let digits =

@@ -162,8 +162,12 @@ pub struct DistributionPoint {
 }
 
 impl Extensions {
-    /// Reads the content of `[3]`.
-    pub(crate) fn read(list: &[u8]) -> Result<Self> {
+    /// Reads a SEQUENCE of extensions: the content of `[3]` in a certificate. One that cannot be read, or stands twice,
+    /// is listed in [`Self::broken`].
+    ///
+    /// # Errors
+    /// It is not a SEQUENCE of extensions in DER.
+    pub fn read(list: &[u8]) -> Result<Self> {
         let mut list = Der::only(list, der::SEQUENCE)?;
         let mut extensions = Self::default();
         let mut seen = BTreeSet::new();
@@ -185,7 +189,7 @@ impl Extensions {
     }
 
     /// Whether there are any.
-    pub(crate) fn any(&self) -> bool {
+    pub(in crate::pki) fn any(&self) -> bool {
         self.count > 0
     }
 
@@ -231,7 +235,10 @@ impl Extensions {
 }
 
 /// Reads one `Extension`: identifier, critical, value.
-pub(crate) fn read_one<'a>(list: &mut Der<'a>) -> Result<(&'a [u8], bool, &'a [u8])> {
+///
+/// # Errors
+/// The next element is not one.
+pub fn read_one<'a>(list: &mut Der<'a>) -> Result<(&'a [u8], bool, &'a [u8])> {
     let mut one = list.sequence()?;
     let (id, critical, value) = (one.oid()?, one.default_false()?, one.expect(der::OCTET_STRING)?);
     one.done()?;
@@ -267,7 +274,7 @@ fn named_bits(bits: &[u8]) -> Result<u16> {
 pub(in crate::pki) const REASONS: u16 = 0b1_1111_1110;
 
 /// ReasonFlags: those of RFC 5280, without the unused first bit.
-pub(crate) fn reason_bits(bits: &[u8]) -> Result<u16> {
+pub(in crate::pki) fn reason_bits(bits: &[u8]) -> Result<u16> {
     named_bits(bits).map(|b| b & REASONS)
 }
 
@@ -313,7 +320,7 @@ fn octets(value: &[u8]) -> Result<Vec<u8>> {
 }
 
 /// Reads authorityKeyIdentifier, of certificates and CRLs.
-pub(crate) fn authority_key_id(value: &[u8]) -> Result<AuthorityKeyId> {
+pub(in crate::pki) fn authority_key_id(value: &[u8]) -> Result<AuthorityKeyId> {
     let mut all = Der::only(value, der::SEQUENCE)?;
     let key_id = all.optional(context(0))?.map(<[u8]>::to_vec);
     let issuer = all.optional(explicit(1))?.map(|n| GeneralName::read_all(Der::new(n))).transpose()?;
@@ -388,7 +395,7 @@ fn distribution_points(value: &[u8]) -> Result<Vec<DistributionPoint>> {
 }
 
 /// Reads `DistributionPointName`: full names, or one relative to the issuer's.
-pub(crate) fn distribution_point_names(value: &[u8]) -> Result<(Vec<GeneralName>, Option<Name>)> {
+pub(in crate::pki) fn distribution_point_names(value: &[u8]) -> Result<(Vec<GeneralName>, Option<Name>)> {
     let mut choice = Der::new(value);
     let full = choice.optional(explicit(0))?;
     let relative = choice.optional(explicit(1))?;

@@ -14,6 +14,9 @@ use super::pem::Block;
 use super::signature::PublicKey;
 use super::tls::signing_key;
 
+/// The kinds that aws-lc-rs signs with in rustls (`rustls::crypto::aws_lc_rs::sign::any_supported_type`, 0.23).
+const UNSUPPORTED: &str = "damaged, or not RSA, ECDSA on P-256, P-384 or P-521, or Ed25519";
+
 /// Whether a block's label says that it is a private key.
 #[must_use]
 pub fn is_private(label: &str) -> bool {
@@ -40,7 +43,8 @@ pub fn read(block: &Block, passphrase: Option<&Passphrase>) -> Result<Arc<dyn Si
         "EC PRIVATE KEY" => PrivateSec1KeyDer::from(der).into(),
         _ => PrivatePkcs8KeyDer::from(der).into(),
     };
-    signing_key(&key).map_err(|e| KeyError::Malformed(e.to_string()))
+    // rustls says only that no parser took it.
+    signing_key(&key).map_err(|_| KeyError::Malformed(UNSUPPORTED.to_owned()))
 }
 
 /// A key's bytes, opened with the passphrase if they are encrypted. What was `ENCRYPTED PRIVATE KEY` is then
@@ -54,8 +58,6 @@ pub fn plain(block: &Block, passphrase: Option<&Passphrase>) -> Result<Zeroizing
         ("PRIVATE KEY" | "RSA PRIVATE KEY" | "EC PRIVATE KEY", _) => Ok(block.der.clone()),
         ("ENCRYPTED PRIVATE KEY", Some(passphrase)) => passphrase::decrypt(&block.der, passphrase),
         ("ENCRYPTED PRIVATE KEY", None) => Err(KeyError::Encrypted),
-        (label, _) => {
-            Err(KeyError::Malformed(format!("`{label}` is not a kind of private key that is known")))
-        }
+        (label, _) => Err(KeyError::Malformed(format!("`{label}`: unsupported kind of private key"))),
     }
 }

@@ -8,14 +8,11 @@
 //! |---|---|
 //! | [`role`] | which files a server's or a client's directory has |
 //! | [`rule`] | every rule: id, severity, what it demands |
-//! | [`key`], [`passphrase`] | private keys, and what opens them |
-//! | [`pem`] | PEM files taken apart |
+//! | [`key`], [`passphrase`], [`prompt`] | private keys, and what opens them |
+//! | [`pem`], [`der`], [`oid`] | encodings taken apart |
 //! | [`cert`], [`extension`], [`name`], [`crl`], [`signature`] | the facts of certificates and CRLs |
 //! | `crl_file`, `crl_update` | a file of CRLs; newer CRLs for a directory that is in use |
-//! | [`request`] | the facts of certificate signing requests |
 //! | [`path`] | path validation by RFC 5280 |
-//! | [`ocsp`] | a question to an OCSP responder, and its answer judged |
-//! | [`mod@write`] | what certificates and CRLs that we issue need beyond what rcgen writes |
 //! | `read` | files opened with care below an open directory |
 //! | `inspect`, `judge`, `strangers` | a directory judged |
 //! | `peer` | what a peer must be in the handshake, beyond webpki |
@@ -23,27 +20,25 @@
 
 pub mod cert;
 pub mod crl;
+pub mod der;
 pub mod extension;
 pub mod key;
 pub mod name;
-pub mod ocsp;
+pub mod oid;
 pub mod passphrase;
 pub mod path;
 pub mod pem;
-pub mod request;
+pub mod prompt;
 pub mod role;
 pub mod rule;
 pub mod signature;
-pub mod write;
 
 mod crl_file;
 mod crl_update;
-mod der;
 mod inspect;
 mod judge;
 mod key_error;
 mod load;
-mod oid;
 mod peer;
 mod read;
 mod strangers;

@@ -3,36 +3,50 @@
 use std::fmt;
 use std::net::IpAddr;
 
-use super::der::{self, Der, Malformed, Result, context, explicit};
+use super::der::{self, Der, Malformed, Result, Tlv, context, explicit};
 use super::oid;
 
 /// A distinguished name. Two are equal when they match by RFC 5280, 7.1: case and runs of spaces do not count in
 /// PrintableString and UTF8String, and the two compare with each other.
+///
+/// It is shown as RFC 4514 says, so that no value can be taken for another part of the name: the last part first,
+/// special characters escaped.
 #[derive(Clone, Debug)]
 pub struct Name {
     /// The DER, with tag and length.
     pub raw: Vec<u8>,
     rdns: Vec<Rdn>,
-    attributes: Vec<Attribute>,
+    /// As they are shown, by relative distinguished name.
+    shown: Vec<Vec<Attribute>>,
 }
 
+/// One relative distinguished name as it is compared: identifier, tag and value of each attribute, in order.
 type Rdn = Vec<(Vec<u8>, u8, Vec<u8>)>;
 
 /// One attribute as it is shown.
 #[derive(Clone, Debug)]
 struct Attribute {
     oid: Vec<u8>,
-    /// The value: text, or its bytes in hexadecimal after `#`.
-    text: String,
-    is_text: bool,
-    /// Whether it belongs to the same relative distinguished name as the attribute before it.
-    joins_previous: bool,
+    value: AttributeValue,
+}
+
+/// The value of an attribute.
+#[derive(Clone, Debug)]
+enum AttributeValue {
+    /// A string.
+    Text(String),
+    /// Anything else: the whole element in DER.
+    Der(Vec<u8>),
 }
 
 impl Name {
-    pub(crate) fn read(der: &mut Der<'_>) -> Result<Self> {
+    /// Reads the next element, which must be a Name.
+    ///
+    /// # Errors
+    /// It is not a Name in DER.
+    pub fn read(der: &mut Der<'_>) -> Result<Self> {
         let tlv = der.raw_sequence()?;
-        let mut name = Self { raw: tlv.raw.to_vec(), rdns: Vec::new(), attributes: Vec::new() };
+        let mut name = Self { raw: tlv.raw.to_vec(), rdns: Vec::new(), shown: Vec::new() };
         let mut rdns = Der::new(tlv.value);
         while !rdns.is_empty() {
             name.push(rdns.expect(der::SET)?)?;
@@ -41,34 +55,33 @@ impl Name {
     }
 
     /// Reads one part by itself, from the content of its set.
-    pub(crate) fn read_part(set: &[u8]) -> Result<Self> {
-        let mut name = Self { raw: Vec::new(), rdns: Vec::new(), attributes: Vec::new() };
+    pub(in crate::pki) fn read_part(set: &[u8]) -> Result<Self> {
+        let mut name = Self { raw: Vec::new(), rdns: Vec::new(), shown: Vec::new() };
         name.push(set)?;
         Ok(name)
     }
 
     fn push(&mut self, set: &[u8]) -> Result<()> {
         let mut set = Der::new(set);
-        let mut rdn = Vec::new();
+        let (mut rdn, mut shown) = (Vec::new(), Vec::new());
         while !set.is_empty() {
             let mut pair = set.sequence()?;
             let (oid, value) = (pair.oid()?, pair.read()?);
             pair.done()?;
-            rdn.push(normal(oid, value.tag, value.value));
-            let (text, is_text) = text(value.tag, value.value);
-            let joins_previous = rdn.len() > 1;
-            self.attributes.push(Attribute { oid: oid.to_vec(), text, is_text, joins_previous });
+            rdn.push(normalize_value(oid, value.tag, value.value));
+            shown.push(Attribute { oid: oid.to_vec(), value: AttributeValue::new(oid, &value) });
         }
         if rdn.is_empty() {
             return Err(Malformed::new("an empty part of a name"));
         }
         rdn.sort_unstable();
         self.rdns.push(rdn);
+        self.shown.push(shown);
         Ok(())
     }
 
     /// Whether it is `base` with the parts of `relative` after it.
-    pub(crate) fn is_joined(&self, base: &Self, relative: &Self) -> bool {
+    pub(in crate::pki) fn is_joined(&self, base: &Self, relative: &Self) -> bool {
         self.rdns.len() == base.rdns.len() + relative.rdns.len()
             && self.rdns.starts_with(&base.rdns)
             && self.rdns.ends_with(&relative.rdns)
@@ -87,8 +100,11 @@ impl Name {
     }
 
     /// The values of the e-mail address attribute.
-    pub(crate) fn emails(&self) -> impl Iterator<Item = &str> {
-        self.attributes.iter().filter(|a| a.oid == oid::EMAIL_ADDRESS).map(|a| a.text.as_str())
+    pub(in crate::pki) fn emails(&self) -> impl Iterator<Item = &str> {
+        self.shown.iter().flatten().filter(|a| a.oid == oid::EMAIL_ADDRESS).filter_map(|a| match &a.value {
+            AttributeValue::Text(text) => Some(text.as_str()),
+            AttributeValue::Der(_) => None,
+        })
     }
 }
 
@@ -102,23 +118,69 @@ impl Eq for Name {}
 
 impl fmt::Display for Name {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.attributes.is_empty() {
+        if self.shown.is_empty() {
             return f.write_str("(empty name)");
         }
-        for (i, a) in self.attributes.iter().enumerate() {
-            let separator = match a {
+        for (i, attribute) in self.shown.iter().rev().flat_map(|rdn| rdn.iter().enumerate()).enumerate() {
+            let separator = match attribute {
                 _ if i == 0 => "",
-                a if a.joins_previous => " + ",
-                _ => ", ",
+                (0, _) => ",",
+                _ => "+",
             };
-            write!(f, "{separator}{}=", oid::name(&a.oid))?;
-            if a.is_text { write_escaped(f, &a.text)? } else { f.write_str(&a.text)? }
+            write!(f, "{separator}{}", attribute.1)?;
         }
         Ok(())
     }
 }
 
-fn normal(oid: &[u8], tag: u8, value: &[u8]) -> (Vec<u8>, u8, Vec<u8>) {
+/// RFC 4514, section 2.3: the short name of a known type, else its dotted numbers; then a value that is not a string, or
+/// that belongs to an unknown type, in hexadecimal.
+impl fmt::Display for Attribute {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}={}", oid::name(&self.oid), self.value)
+    }
+}
+
+impl AttributeValue {
+    fn new(oid: &[u8], value: &Tlv<'_>) -> Self {
+        // X.680, table 1: NumericString, TeletexString, IA5String, BMPString.
+        const STRINGS: [u8; 5] = [der::UTF8, der::PRINTABLE, 0x12, 0x14, 0x16];
+        const BMP: u8 = 0x1e;
+        match value.tag {
+            BMP if oid::has_name(oid) => {
+                let units = value.value.chunks_exact(2).map(|c| u16::from_be_bytes([c[0], c[1]]));
+                Self::Text(String::from_utf16_lossy(&units.collect::<Vec<_>>()))
+            }
+            _ if !oid::has_name(oid) => Self::Der(value.raw.to_vec()),
+            tag if STRINGS.contains(&tag) => Self::Text(String::from_utf8_lossy(value.value).into_owned()),
+            _ => Self::Der(value.raw.to_vec()),
+        }
+    }
+}
+
+/// RFC 4514, section 2.4.
+impl fmt::Display for AttributeValue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let text = match self {
+            Self::Der(der) => return write!(f, "#{}", crate::finding::hex(der)),
+            Self::Text(text) => text,
+        };
+        let last = text.chars().count().saturating_sub(1);
+        for (i, c) in text.chars().enumerate() {
+            match c {
+                '"' | '+' | ',' | ';' | '<' | '>' | '\\' => write!(f, "\\{c}")?,
+                ' ' if i == 0 || i == last => f.write_str("\\ ")?,
+                '#' if i == 0 => f.write_str("\\#")?,
+                // Only NUL must be escaped like this; the others would be escaped in many ways by who shows the name.
+                c if c.is_ascii_control() => write!(f, "\\{:02x}", u32::from(c))?,
+                c => write!(f, "{c}")?,
+            }
+        }
+        Ok(())
+    }
+}
+
+fn normalize_value(oid: &[u8], tag: u8, value: &[u8]) -> (Vec<u8>, u8, Vec<u8>) {
     let text = std::str::from_utf8(value).ok().filter(|_| tag == der::UTF8 || tag == der::PRINTABLE);
     match text {
         Some(text) => {
@@ -127,36 +189,6 @@ fn normal(oid: &[u8], tag: u8, value: &[u8]) -> (Vec<u8>, u8, Vec<u8>) {
         }
         None => (oid.to_vec(), tag, value.to_vec()),
     }
-}
-
-/// Writes the value of an attribute, escaped as RFC 4514, section 2.4 demands, so that a value such as
-/// `alice, CN=admin` cannot be read as two attributes.
-fn write_escaped(f: &mut fmt::Formatter<'_>, value: &str) -> fmt::Result {
-    let last = value.chars().count().saturating_sub(1);
-    for (i, c) in value.chars().enumerate() {
-        match c {
-            '\0' => f.write_str("\\00")?,
-            '"' | '+' | ',' | ';' | '<' | '>' | '\\' => write!(f, "\\{c}")?,
-            '#' if i == 0 => f.write_str("\\#")?,
-            ' ' if i == 0 || i == last => f.write_str("\\ ")?,
-            c => write!(f, "{c}")?,
-        }
-    }
-    Ok(())
-}
-
-/// Returns a value as text and true, or its bytes in hexadecimal after `#` and false.
-fn text(tag: u8, value: &[u8]) -> (String, bool) {
-    const BMP: u8 = 0x1e;
-    const STRINGS: [u8; 5] = [der::UTF8, der::PRINTABLE, 0x12, 0x14, 0x16];
-    if tag == BMP {
-        let units: Vec<u16> = value.chunks_exact(2).map(|c| u16::from_be_bytes([c[0], c[1]])).collect();
-        return (String::from_utf16_lossy(&units), true);
-    }
-    if STRINGS.contains(&tag) {
-        return (String::from_utf8_lossy(value).into_owned(), true);
-    }
-    (format!("#{}", crate::finding::hex(value)), false)
 }
 
 /// A general name (RFC 5280, 4.2.1.6). The text forms are as found: whether they are well formed is for a rule.
@@ -177,7 +209,7 @@ pub enum GeneralName {
 }
 
 impl GeneralName {
-    pub(crate) fn read(der: &mut Der<'_>) -> Result<Self> {
+    pub(in crate::pki) fn read(der: &mut Der<'_>) -> Result<Self> {
         const EMAIL: u8 = context(1);
         const DNS: u8 = context(2);
         const DIRECTORY: u8 = explicit(4);
@@ -209,7 +241,7 @@ impl GeneralName {
     }
 
     /// Reads the content of `GeneralNames`: at least one.
-    pub(crate) fn read_all(mut der: Der<'_>) -> Result<Vec<Self>> {
+    pub(in crate::pki) fn read_all(mut der: Der<'_>) -> Result<Vec<Self>> {
         let mut names = Vec::new();
         while !der.is_empty() {
             names.push(Self::read(&mut der)?);
@@ -235,7 +267,7 @@ impl fmt::Display for GeneralName {
 }
 
 /// An address from its 4 or 16 bytes.
-pub(crate) fn address(bytes: &[u8]) -> Option<IpAddr> {
+pub(in crate::pki) fn address(bytes: &[u8]) -> Option<IpAddr> {
     if let Ok(v4) = <[u8; 4]>::try_from(bytes) {
         return Some(v4.into());
     }
@@ -262,31 +294,36 @@ mod tests {
         assert_eq!(cn(der::UTF8, "x").to_string(), "CN=x");
     }
 
-    /// RFC 4514, section 2.4.
-    #[test]
-    fn a_value_cannot_be_read_as_two_attributes() {
-        for (value, shown) in [
-            ("alice, CN=admin", r"CN=alice\, CN=admin"),
-            ("alice+O=x", r"CN=alice\+O=x"),
-            ("a;b<c>\"d\"", r#"CN=a\;b\<c\>\"d\""#),
-            (r"alice\", r"CN=alice\\"),
-            ("#04024869", r"CN=\#04024869"),
-            (" alice ", r"CN=\ alice\ "),
-            (" ", r"CN=\ "),
-            ("a#b c", "CN=a#b c"),
-            ("a\0b", r"CN=a\00b"),
-        ] {
-            assert_eq!(cn(der::UTF8, value).to_string(), shown);
-        }
-        // Bytes that are not text are shown as such, without an escape.
-        assert_eq!(cn(0x04, "Hi").to_string(), "CN=#4869");
+    /// A name of parts, each with its attributes: the last byte of an identifier under 2.5.4, a tag, a value.
+    fn name_of(rdns: &[&[(u8, u8, &str)]]) -> Name {
+        let attribute = |(kind, tag, value): &(u8, u8, &str)| {
+            let pair = [der::tlv(der::OID, &[0x55, 4, *kind]), der::tlv(*tag, value.as_bytes())].concat();
+            der::tlv(der::SEQUENCE, &pair)
+        };
+        let set =
+            |rdn: &&[(u8, u8, &str)]| der::tlv(der::SET, &rdn.iter().flat_map(attribute).collect::<Vec<_>>());
+        let bytes = der::tlv(der::SEQUENCE, &rdns.iter().flat_map(set).collect::<Vec<_>>());
+        Name::read(&mut Der::new(&bytes)).unwrap()
     }
 
     #[test]
-    fn attributes_of_one_part_are_joined_by_a_plus() {
-        let pair = [0x30, 8, 6, 3, 0x55, 4, 3, der::UTF8, 1, b'a'];
-        let set = [&pair[..], &[0x30, 8, 6, 3, 0x55, 4, 10, der::UTF8, 1, b'b']].concat();
-        assert_eq!(Name::read_part(&set).unwrap().to_string(), "CN=a + O=b");
+    fn names_are_shown_by_rfc_4514() {
+        let (cn, o, ou, unknown) = (3, 10, 11, 99);
+        let shown = |rdns: &[&[(u8, u8, &str)]]| name_of(rdns).to_string();
+        // The last part comes first; attributes of one part stand together.
+        assert_eq!(shown(&[&[(o, 0x0c, "Sales")], &[(cn, 0x0c, "node1")]]), "CN=node1,O=Sales");
+        assert_eq!(shown(&[&[(cn, 0x13, "J. Smith"), (ou, 0x13, "Sales")]]), "CN=J. Smith+OU=Sales");
+        // A value cannot pass for another part of the name.
+        assert_eq!(shown(&[&[(cn, 0x0c, "alice, CN=admin")]]), "CN=alice\\, CN=admin");
+        assert_eq!(shown(&[&[(cn, 0x0c, "a,O=b+C=d")]]), "CN=a\\,O=b\\+C=d");
+        assert_eq!(shown(&[&[(cn, 0x0c, "\"<x>;\\")]]), "CN=\\\"\\<x\\>\\;\\\\");
+        assert_eq!(shown(&[&[(cn, 0x0c, " # ")]]), "CN=\\ #\\ ");
+        assert_eq!(shown(&[&[(cn, 0x0c, "#1")]]), "CN=\\#1");
+        assert_eq!(shown(&[&[(cn, 0x0c, " ")]]), "CN=\\ ");
+        assert_eq!(shown(&[&[(cn, 0x0c, "a\0\r\nb\u{e4}")]]), "CN=a\\00\\0d\\0ab\u{e4}");
+        // What is not a string, or has no short name, is shown in hexadecimal.
+        assert_eq!(shown(&[&[(cn, 0x03, "\0x")]]), "CN=#03020078");
+        assert_eq!(shown(&[&[(unknown, 0x0c, "x")]]), "2.5.4.99=#0c0178");
     }
 
     #[test]

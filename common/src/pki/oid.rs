@@ -1,55 +1,65 @@
-//! Object identifiers: the ones that mean something here, and the names of those that people know.
+//! Object identifiers: the ones that the code reads or writes, and the names of those that are well known.
+#![allow(missing_docs, reason = "the names of the constants are those of RFC 5280, RFC 6960 and PKCS #9")]
 
 /// The bytes of an object identifier under 2.5.29 (id-ce).
-pub(crate) const fn ce(n: u8) -> [u8; 3] {
+#[must_use]
+pub const fn ce(n: u8) -> [u8; 3] {
     [0x55, 0x1d, n]
 }
 
-pub(crate) const SUBJECT_KEY_ID: [u8; 3] = ce(14);
-pub(crate) const KEY_USAGE: [u8; 3] = ce(15);
-pub(crate) const SUBJECT_ALT_NAME: [u8; 3] = ce(17);
-pub(crate) const ISSUER_ALT_NAME: [u8; 3] = ce(18);
-pub(crate) const BASIC_CONSTRAINTS: [u8; 3] = ce(19);
-pub(crate) const CRL_NUMBER: [u8; 3] = ce(20);
-pub(crate) const REASON_CODE: [u8; 3] = ce(21);
-pub(crate) const INVALIDITY_DATE: [u8; 3] = ce(24);
-pub(crate) const DELTA_CRL: [u8; 3] = ce(27);
-pub(crate) const ISSUING_DISTRIBUTION_POINT: [u8; 3] = ce(28);
-pub(crate) const CERTIFICATE_ISSUER: [u8; 3] = ce(29);
-pub(crate) const NAME_CONSTRAINTS: [u8; 3] = ce(30);
-pub(crate) const CRL_DISTRIBUTION_POINTS: [u8; 3] = ce(31);
-pub(crate) const CERTIFICATE_POLICIES: [u8; 3] = ce(32);
-pub(crate) const POLICY_MAPPINGS: [u8; 3] = ce(33);
-pub(crate) const AUTHORITY_KEY_ID: [u8; 3] = ce(35);
-pub(crate) const POLICY_CONSTRAINTS: [u8; 3] = ce(36);
-pub(crate) const EXTENDED_KEY_USAGE: [u8; 3] = ce(37);
-pub(crate) const FRESHEST_CRL: [u8; 3] = ce(46);
-pub(crate) const INHIBIT_ANY_POLICY: [u8; 3] = ce(54);
-pub(crate) const AUTHORITY_INFO_ACCESS: [u8; 8] = [0x2b, 6, 1, 5, 5, 7, 1, 1];
-pub(crate) const ANY_EKU: [u8; 4] = [0x55, 0x1d, 37, 0];
-pub(crate) const ANY_POLICY: [u8; 4] = [0x55, 0x1d, 32, 0];
+pub const SUBJECT_KEY_ID: [u8; 3] = ce(14);
+pub const KEY_USAGE: [u8; 3] = ce(15);
+pub const SUBJECT_ALT_NAME: [u8; 3] = ce(17);
+pub const ISSUER_ALT_NAME: [u8; 3] = ce(18);
+pub const BASIC_CONSTRAINTS: [u8; 3] = ce(19);
+pub const CRL_NUMBER: [u8; 3] = ce(20);
+pub const REASON_CODE: [u8; 3] = ce(21);
+pub const INVALIDITY_DATE: [u8; 3] = ce(24);
+pub const DELTA_CRL: [u8; 3] = ce(27);
+pub const ISSUING_DISTRIBUTION_POINT: [u8; 3] = ce(28);
+pub const CERTIFICATE_ISSUER: [u8; 3] = ce(29);
+pub const NAME_CONSTRAINTS: [u8; 3] = ce(30);
+pub const CRL_DISTRIBUTION_POINTS: [u8; 3] = ce(31);
+pub const CERTIFICATE_POLICIES: [u8; 3] = ce(32);
+pub const POLICY_MAPPINGS: [u8; 3] = ce(33);
+pub const AUTHORITY_KEY_ID: [u8; 3] = ce(35);
+pub const POLICY_CONSTRAINTS: [u8; 3] = ce(36);
+pub const EXTENDED_KEY_USAGE: [u8; 3] = ce(37);
+pub const FRESHEST_CRL: [u8; 3] = ce(46);
+pub const INHIBIT_ANY_POLICY: [u8; 3] = ce(54);
+pub const AUTHORITY_INFO_ACCESS: [u8; 8] = [0x2b, 6, 1, 5, 5, 7, 1, 1];
+pub const ANY_EKU: [u8; 4] = [0x55, 0x1d, 37, 0];
+pub const ANY_POLICY: [u8; 4] = [0x55, 0x1d, 32, 0];
 /// 1.2.840.113549.1.9.1: e-mail addresses as they stand in old subjects.
-pub(crate) const EMAIL_ADDRESS: [u8; 9] = [0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 9, 1];
-pub(crate) const RSA: [u8; 9] = [0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 1, 1];
-pub(crate) const RSA_PSS: [u8; 9] = [0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 1, 10];
-pub(crate) const EC: [u8; 7] = [0x2a, 0x86, 0x48, 0xce, 0x3d, 2, 1];
-pub(crate) const ED25519: [u8; 3] = [0x2b, 0x65, 0x70];
-pub(crate) const OCSP: [u8; 8] = [0x2b, 6, 1, 5, 5, 7, 48, 1];
-pub(crate) const OCSP_BASIC: [u8; 9] = [0x2b, 6, 1, 5, 5, 7, 48, 1, 1];
-pub(crate) const OCSP_NONCE: [u8; 9] = [0x2b, 6, 1, 5, 5, 7, 48, 1, 2];
-pub(crate) const OCSP_SIGNING: [u8; 8] = [0x2b, 6, 1, 5, 5, 7, 3, 9];
+pub const EMAIL_ADDRESS: [u8; 9] = [0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 9, 1];
+pub const RSA: [u8; 9] = [0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 1, 1];
+pub const RSA_PSS: [u8; 9] = [0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 1, 10];
+pub const EC: [u8; 7] = [0x2a, 0x86, 0x48, 0xce, 0x3d, 2, 1];
+pub const ED25519: [u8; 3] = [0x2b, 0x65, 0x70];
+pub const OCSP: [u8; 8] = [0x2b, 6, 1, 5, 5, 7, 48, 1];
+pub const OCSP_BASIC: [u8; 9] = [0x2b, 6, 1, 5, 5, 7, 48, 1, 1];
+pub const OCSP_NONCE: [u8; 9] = [0x2b, 6, 1, 5, 5, 7, 48, 1, 2];
+pub const OCSP_SIGNING: [u8; 8] = [0x2b, 6, 1, 5, 5, 7, 3, 9];
 /// 1.2.840.113549.1.9.14: the extensions that a request asks for.
-pub(crate) const EXTENSION_REQUEST: [u8; 9] = [0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 9, 14];
-pub(crate) const SHA1: [u8; 5] = [0x2b, 14, 3, 2, 26];
+pub const EXTENSION_REQUEST: [u8; 9] = [0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 9, 14];
+pub const SHA1: [u8; 5] = [0x2b, 14, 3, 2, 26];
 
 /// The name or the dotted numbers of an object identifier.
-pub(crate) fn name(oid: &[u8]) -> String {
+#[must_use]
+pub fn name(oid: &[u8]) -> String {
     let dotted = dotted(oid);
     NAMES.iter().find(|(d, _)| *d == dotted).map_or(dotted, |(_, name)| (*name).to_owned())
 }
 
+/// Whether [`name`] is a name and not the dotted numbers.
+pub(in crate::pki) fn has_name(oid: &[u8]) -> bool {
+    let dotted = dotted(oid);
+    NAMES.iter().any(|(d, _)| *d == dotted)
+}
+
 /// The dotted numbers.
-pub(crate) fn dotted(oid: &[u8]) -> String {
+#[must_use]
+pub fn dotted(oid: &[u8]) -> String {
     let mut parts: Vec<u64> = Vec::new();
     let mut n = 0u64;
     for &b in oid {
@@ -101,7 +111,7 @@ const NAMES: &[(&str, &str)] = &[
     ("2.5.4.6", "C"),
     ("2.5.4.7", "L"),
     ("2.5.4.8", "ST"),
-    ("2.5.4.9", "street"),
+    ("2.5.4.9", "STREET"),
     ("2.5.4.10", "O"),
     ("2.5.4.11", "OU"),
     ("2.5.4.12", "title"),
@@ -144,7 +154,8 @@ const NAMES: &[(&str, &str)] = &[
 ];
 
 /// The bytes of an extended key usage's name or dotted numbers.
-pub(crate) fn eku(text: &str) -> Option<Vec<u8>> {
+#[must_use]
+pub fn eku(text: &str) -> Option<Vec<u8>> {
     let dotted = NAMES.iter().find(|(_, name)| *name == text).map_or(text, |(dotted, _)| dotted);
     encode(dotted)
 }

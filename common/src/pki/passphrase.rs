@@ -4,18 +4,18 @@
 //! which other users can read. Keys are opened in the form of PKCS#8 with PBES2 (RFC 8018).
 
 use std::fs::File;
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, bail, ensure};
+use anyhow::{Context, ensure};
 use pkcs8::pkcs5::pbes2::{Kdf, Parameters};
 use pkcs8::pkcs5::{EncryptionScheme, pbes2};
 use pkcs8::{EncryptedPrivateKeyInfoOwned, EncryptedPrivateKeyInfoRef, der::Encode};
-use rustix::termios::{LocalModes, OptionalActions, SpecialCodeIndex, Termios, tcgetattr, tcsetattr};
 use zeroize::Zeroizing;
 
 use super::der::{self, Der};
 use super::key_error::KeyError;
+use super::prompt::prompt;
 use crate::fsat;
 use crate::policy::{self, Class};
 
@@ -59,7 +59,7 @@ pub struct PassphraseArgs {
 }
 
 /// The longest passphrase, in bytes.
-const LONGEST: u64 = 1024;
+pub const MAX_BYTES: usize = 1024;
 
 impl PassphraseArgs {
     /// Gets the passphrase, if one of the options says where from.
@@ -78,39 +78,18 @@ impl PassphraseArgs {
                 .map(Some);
         }
         if self.ask_passphrase {
-            return prompt("Passphrase: ").context("passphrase").map(Some);
+            return prompt("Passphrase: ", MAX_BYTES).and_then(checked).context("passphrase").map(Some);
         }
         Ok(None)
-    }
-
-    /// [`Self::read`] for a passphrase that something is to be encrypted with: who types it is asked twice, since a
-    /// slip of the finger would lock the keys for ever.
-    ///
-    /// # Errors
-    /// As [`Self::read`]; or the two are not the same.
-    pub fn read_new(&self) -> anyhow::Result<Option<Passphrase>> {
-        let first = self.read()?;
-        let asked = self.ask_passphrase && self.passphrase_file.is_none() && self.passphrase_fd.is_none();
-        if let Some(first) = first.as_ref().filter(|_| asked) {
-            let again = prompt("The same passphrase again: ").context("passphrase")?;
-            ensure!(again.0 == first.0, "passphrase: the two are not the same");
-        }
-        Ok(first)
-    }
-
-    /// Whether one of the options is there.
-    #[must_use]
-    pub fn is_given(&self) -> bool {
-        self.passphrase_file.is_some() || self.passphrase_fd.is_some() || self.ask_passphrase
     }
 }
 
 /// Reads byte by byte, so that neither the next line is taken nor an end waited for that may not come.
 fn first_line(mut file: File) -> anyhow::Result<Passphrase> {
     // Room for all at once: no outgrown buffer keeps a part.
-    let mut bytes = Zeroizing::new(Vec::with_capacity(LONGEST as usize + 2));
+    let mut bytes = Zeroizing::new(Vec::with_capacity(MAX_BYTES + 2));
     let mut byte = Zeroizing::new([0]);
-    while bytes.len() as u64 <= LONGEST && file.read(&mut byte[..])? == 1 && byte[0] != b'\n' {
+    while bytes.len() <= MAX_BYTES && file.read(&mut byte[..])? == 1 && byte[0] != b'\n' {
         bytes.push(byte[0]);
     }
     if bytes.last() == Some(&b'\r') {
@@ -121,68 +100,8 @@ fn first_line(mut file: File) -> anyhow::Result<Passphrase> {
 
 fn checked(bytes: Zeroizing<Vec<u8>>) -> anyhow::Result<Passphrase> {
     ensure!(!bytes.is_empty(), "the passphrase is empty");
-    ensure!(bytes.len() as u64 <= LONGEST, "the passphrase is longer than {LONGEST} bytes");
+    ensure!(bytes.len() <= MAX_BYTES, "the passphrase is longer than {MAX_BYTES} bytes");
     Ok(Passphrase(bytes))
-}
-
-/// A terminal without echo, until dropped.
-struct Silent<'a> {
-    terminal: &'a File,
-    before: Termios,
-}
-
-impl<'a> Silent<'a> {
-    /// Signal keys come as bytes too, so that no Ctrl-C leaves the terminal without echo.
-    fn new(terminal: &'a File) -> io::Result<Self> {
-        let before = tcgetattr(terminal)?;
-        let mut silent = before.clone();
-        silent.local_modes -= LocalModes::ECHO | LocalModes::ICANON | LocalModes::ISIG;
-        silent.special_codes[SpecialCodeIndex::VMIN] = 1;
-        silent.special_codes[SpecialCodeIndex::VTIME] = 0;
-        tcsetattr(terminal, OptionalActions::Flush, &silent)?;
-        Ok(Self { terminal, before })
-    }
-}
-
-impl Drop for Silent<'_> {
-    fn drop(&mut self) {
-        let _ = tcsetattr(self.terminal, OptionalActions::Flush, &self.before);
-        let _ = (&mut &*self.terminal).write_all(b"\n");
-    }
-}
-
-/// Asks on the terminal, not on standard input or output.
-///
-/// # Errors
-/// There is no terminal, or the user ended the input.
-pub fn prompt(text: &str) -> anyhow::Result<Passphrase> {
-    let terminal =
-        File::options().read(true).write(true).open("/dev/tty").context("there is no terminal to ask on")?;
-    (&mut &terminal).write_all(text.as_bytes())?;
-    let silent = Silent::new(&terminal)?;
-    let bytes = keys(&mut &terminal)?;
-    drop(silent);
-    checked(bytes)
-}
-
-fn keys(terminal: &mut impl Read) -> anyhow::Result<Zeroizing<Vec<u8>>> {
-    const INTERRUPT: u8 = 0x03;
-    const END: u8 = 0x04;
-    const KILL: u8 = 0x15;
-    let mut bytes = Zeroizing::new(Vec::with_capacity(LONGEST as usize + 2));
-    let mut key = [0];
-    loop {
-        ensure!(terminal.read(&mut key)? == 1, "the input ended");
-        match key[0] {
-            b'\r' | b'\n' => return Ok(bytes),
-            INTERRUPT | END => bail!("interrupted"),
-            KILL => bytes.clear(),
-            // A character is all bytes up to one that does not continue it.
-            0x08 | 0x7f => while bytes.pop().is_some_and(|b| b & 0xc0 == 0x80) {},
-            key if (bytes.len() as u64) < LONGEST => bytes.push(key),
-            _ => bail!("the passphrase is longer than {LONGEST} bytes"),
-        }
-    }
 }
 
 /// The work that a key file may ask for: a hostile one must not stop a daemon.
@@ -339,13 +258,5 @@ mod tests {
         assert!(format!("{:#}", args.read().unwrap_err()).contains("0644"));
         fsat::write(&path, policy::Mode(0o600), b"\n").unwrap();
         assert!(args.read().is_err());
-    }
-
-    #[test]
-    fn keys_edit_the_line() {
-        let typed = |text: &str| keys(&mut text.as_bytes()).map(|b| String::from_utf8(b.to_vec()).unwrap());
-        assert_eq!(typed("aä\x7fb\n").unwrap(), "ab");
-        assert_eq!(typed("old\x15new\r").unwrap(), "new");
-        assert!(typed("a\x03").is_err() && typed("a").is_err());
     }
 }

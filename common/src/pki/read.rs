@@ -41,7 +41,8 @@ impl Directory {
                     Owner::User(uid) => uid,
                     Owner::Directory => meta.uid(),
                 };
-                findings.extend(policy::check_for(path, &meta, Class::KeyDir, user));
+                let broken = policy::check_for(path, &meta, Class::KeyDir, user);
+                findings.extend(broken.into_iter().map(rule::with_reference));
                 Some(Self { file, path: path.to_owned(), user })
             }
             Err(e) => {
@@ -87,7 +88,8 @@ impl Directory {
             Err(e) if e.kind() == io::ErrorKind::NotFound => return Content::Absent,
             Err(e) => return unreadable(&path, limit, &e, findings),
         };
-        findings.extend(policy::check_for(&path, &meta, Class::KeyFile, self.user));
+        let broken = policy::check_for(&path, &meta, Class::KeyFile, self.user);
+        findings.extend(broken.into_iter().map(rule::with_reference));
         match fsat::read_secret(file, &meta, limit) {
             Ok(bytes) => Content::Bytes(bytes),
             Err(e) => unreadable(&path, limit, &e, findings),

@@ -73,12 +73,16 @@ pub struct PublicKey {
     /// What kind it is.
     pub kind: KeyKind,
     algorithm: Vec<u8>,
-    /// The key itself: what issuers' keys are hashed from in OCSP.
-    pub(crate) bits: Vec<u8>,
+    /// The content of the BIT STRING: what issuers' keys are hashed from in OCSP (RFC 6960, section 4.1.1).
+    pub bits: Vec<u8>,
 }
 
 impl PublicKey {
-    pub(crate) fn read(der: &mut Der<'_>) -> Result<Self> {
+    /// Reads the next element, which must be a SubjectPublicKeyInfo.
+    ///
+    /// # Errors
+    /// It is not one in DER, or an RSA key whose numbers cannot be read.
+    pub fn read(der: &mut Der<'_>) -> Result<Self> {
         let spki = der.raw_sequence()?;
         let mut inner = Der::new(spki.value);
         let algorithm = inner.raw_sequence()?.value;
@@ -124,13 +128,13 @@ pub struct Signature {
     pub algorithm: Vec<u8>,
     /// Whether the AlgorithmIdentifier inside the signed part says the same.
     pub consistent: bool,
-    pub(crate) message: Vec<u8>,
-    pub(crate) value: Vec<u8>,
+    pub(in crate::pki) message: Vec<u8>,
+    pub(in crate::pki) value: Vec<u8>,
 }
 
 /// Why a signature does not verify.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum SignatureError {
+pub enum SignatureError {
     /// The algorithm is unknown or too weak, or is not one for this key.
     Unsupported,
     /// The signature was not made with this key.
@@ -139,15 +143,21 @@ pub(crate) enum SignatureError {
 
 impl Signature {
     /// Takes apart `SEQUENCE { signed, AlgorithmIdentifier, BIT STRING }`; returns the signed part too.
-    pub(crate) fn read(bytes: &[u8]) -> Result<(Self, &[u8])> {
+    ///
+    /// # Errors
+    /// The bytes are not such a SEQUENCE in DER.
+    pub fn read(bytes: &[u8]) -> Result<(Self, &[u8])> {
         let mut outer = Der::only(bytes, super::der::SEQUENCE)?;
         let both = Self::read_from(&mut outer)?;
         outer.done()?;
         Ok(both)
     }
 
-    /// The same, of a sequence that goes on after the signature.
-    pub(crate) fn read_from<'a>(outer: &mut Der<'a>) -> Result<(Self, &'a [u8])> {
+    /// [`Self::read`] for a SEQUENCE that goes on after the signature.
+    ///
+    /// # Errors
+    /// The next three elements are not the signed part, the algorithm and the signature.
+    pub fn read_from<'a>(outer: &mut Der<'a>) -> Result<(Self, &'a [u8])> {
         let signed = outer.raw_sequence()?;
         let algorithm = outer.raw_sequence()?.value.to_vec();
         let value = outer.bytes_of_bits()?.to_vec();
@@ -167,7 +177,10 @@ impl Signature {
     }
 
     /// Verifies it with the signer's key.
-    pub(crate) fn verify(&self, signer: &PublicKey) -> std::result::Result<(), SignatureError> {
+    ///
+    /// # Errors
+    /// The algorithm is not accepted or not one for this key; or the signature was not made with this key.
+    pub fn verify(&self, signer: &PublicKey) -> std::result::Result<(), SignatureError> {
         let mut candidates = ALL_VERIFICATION_ALGS
             .iter()
             .filter(|a| a.signature_alg_id().as_ref() == self.algorithm)

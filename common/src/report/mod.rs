@@ -19,7 +19,7 @@ mod text;
 pub use junit::Junit;
 pub use nagios::Nagios;
 pub use prometheus::Prometheus;
-pub use sarif::Sarif;
+pub use sarif::{RuleHelp, Sarif};
 pub use text::GroupedText;
 
 /// The formats of an audit.
@@ -201,14 +201,8 @@ pub fn writer(format: ReportFormat, source: Source) -> Option<Box<dyn Writer>> {
     })
 }
 
-/// The exit status of a monitoring plug-in: 0 fine, 1 warnings, 2 errors, 3 when it could not be found out, or when
-/// there was nothing to look at.
-#[must_use]
-pub fn nagios_exit(end: &End) -> Exit {
-    nagios_exit_from(end, Severity::Error)
-}
-
-/// [`nagios_exit`] where findings of this severity are critical already.
+/// The exit status of a monitoring plug-in: 0 no findings, 1 warnings, 2 findings of severity `fail_on` or worse, 3 when
+/// something could not be judged, or when there was nothing to judge.
 #[must_use]
 pub fn nagios_exit_from(end: &End, fail_on: Severity) -> Exit {
     match end.totals {

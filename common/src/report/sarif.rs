@@ -1,5 +1,6 @@
 //! SARIF 2.1.0, one run, written as the findings come.
 
+use std::collections::BTreeMap;
 use std::io::{self, Write};
 
 use serde_json::json;
@@ -13,16 +14,27 @@ const SCHEMA: &str =
 /// Writes a SARIF log.
 #[derive(Debug)]
 pub struct Sarif {
+    /// What is known of rules beyond their one sentence, by id.
+    pub help: BTreeMap<&'static str, RuleHelp>,
     source: Source,
     begun: bool,
     findings: u64,
+}
+
+/// Why a rule is there and how to fix what breaks it.
+#[derive(Clone, Debug)]
+pub struct RuleHelp {
+    /// In sentences.
+    pub text: String,
+    /// Where to read more, if that has an address.
+    pub uri: Option<String>,
 }
 
 impl Sarif {
     /// A log of this tool.
     #[must_use]
     pub fn new(source: Source) -> Self {
-        Self { source, begun: false, findings: 0 }
+        Self { help: BTreeMap::new(), source, begun: false, findings: 0 }
     }
 
     fn begin(&mut self, to: &mut dyn Write) -> io::Result<()> {
@@ -30,11 +42,18 @@ impl Sarif {
             return Ok(());
         }
         let rule = |r: &super::RuleInfo| {
-            json!({
+            let mut rule = json!({
                 "id": r.id,
                 "shortDescription": {"text": r.what},
                 "defaultConfiguration": {"level": level(r.severity)},
-            })
+            });
+            if let Some(help) = self.help.get(r.id) {
+                rule["help"] = json!({"text": help.text});
+                if let Some(uri) = &help.uri {
+                    rule["helpUri"] = json!(uri);
+                }
+            }
+            rule
         };
         let rules: Vec<_> = self.source.rules.iter().map(rule).collect();
         let driver = json!({"name": self.source.tool, "version": self.source.version, "rules": rules});

@@ -95,14 +95,15 @@ fn prometheus_names_every_rule_and_every_line_is_a_metric() {
 #[test]
 fn nagios_is_one_line_with_the_plugin_statuses() {
     let (line, end) = written(ReportFormat::Nagios, &findings(), 0);
-    assert_eq!((line.lines().count(), nagios_exit(&end)), (1, Exit::Failed));
+    assert_eq!((line.lines().count(), nagios_exit_from(&end, Severity::Error)), (1, Exit::Failed));
     assert!(
         line.starts_with("PERMCK CRITICAL: 1 error, 1 warning, 1 note in 7 entries; /srv/a b\\n"),
         "{line}"
     );
     assert_eq!(line.matches('|').count(), 1, "{line}");
-    let status =
-        |findings: &[Finding], failed| nagios_exit(&written(ReportFormat::Nagios, findings, failed).1);
+    let status = |findings: &[Finding], failed| {
+        nagios_exit_from(&written(ReportFormat::Nagios, findings, failed).1, Severity::Error)
+    };
     assert_eq!(status(&[], 0), Exit::Ok);
     assert_eq!(status(&findings()[..1], 0), Exit::No);
     assert_eq!(status(&findings()[..1], 1), Exit::Unknown);

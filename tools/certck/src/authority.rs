@@ -7,7 +7,7 @@ use clap::ValueEnum;
 use common::pki::passphrase::encrypt;
 use common::pki::pem::{self, Block};
 use common::pki::signature::{KeyKind, PublicKey};
-use common::pki::{Cert, Passphrase, Role, key, write};
+use common::pki::{Cert, Passphrase, Role, key};
 use rcgen::{
     BasicConstraints, CertificateParams, CertificateRevocationListParams, CrlDistributionPoint,
     CustomExtension, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyIdMethod, KeyPair,
@@ -17,6 +17,7 @@ use rcgen::{
 use zeroize::{Zeroize, Zeroizing};
 
 use crate::leaf::{Host, Leaf, Subject};
+use crate::reencode::{encode_ocsp_access, replace_names};
 
 pub(crate) use crate::leaf::Validity;
 
@@ -215,7 +216,7 @@ impl Authority {
                 vec![CrlDistributionPoint { uris: leaf.addresses.crl_url.clone() }];
         }
         if !leaf.addresses.ocsp_url.is_empty() {
-            let value = write::ocsp_access(&leaf.addresses.ocsp_url);
+            let value = encode_ocsp_access(&leaf.addresses.ocsp_url);
             params.custom_extensions = vec![CustomExtension::from_oid_content(INFO_ACCESS, value)];
         }
         let made = params.signed_by(key, &self.issuer).context("cannot sign the certificate")?;
@@ -249,7 +250,7 @@ impl Authority {
 
     /// Puts in the authority's name as it is.
     fn named(&self, der: &[u8], subject: Option<&[u8]>) -> anyhow::Result<Vec<u8>> {
-        write::rename(der, &self.name, subject, |tbs| self.issuer.key().sign(tbs).context("cannot sign"))
+        replace_names(der, &self.name, subject, |tbs| self.issuer.key().sign(tbs).context("cannot sign"))
     }
 }
 

@@ -9,9 +9,10 @@ use common::pki::key::{self, KeyError};
 use common::pki::name::GeneralName;
 use common::pki::passphrase;
 use common::pki::pem::Block;
-use common::pki::request::Request;
 use common::pki::{Cert, Crl, oid_name, sha256};
 use common::record::certck as record;
+
+use crate::request::SigningRequest;
 
 pub(crate) fn certificate(cert: &Cert, path: String, line: u64) -> record::Certificate {
     let e = &cert.extensions;
@@ -126,7 +127,7 @@ pub(crate) fn list(crl: &Crl, path: String, line: u64) -> record::Crl {
     }
 }
 
-pub(crate) fn request(request: &Request, path: String, line: u64) -> record::Request {
+pub(crate) fn request(request: &SigningRequest, path: String, line: u64) -> record::Request {
     let e = &request.extensions;
     record::Request {
         path,

@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow, bail};
+use common::duration::duration;
 use common::pki::{pem, provider};
 use ureq::tls::{Certificate, RootCerts, TlsConfig};
 
@@ -12,13 +13,13 @@ use crate::files;
 /// How to download.
 #[derive(clap::Args, Debug)]
 pub(crate) struct Limits {
-    /// Seconds that the whole download may take
-    #[arg(long, value_name = "S", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=3600))]
-    timeout: u64,
-    /// Bytes that the document may have
+    /// Time limit for the whole download, such as 10s or 2m; a bare number is seconds
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = duration)]
+    timeout: Duration,
+    /// Maximum size of the document in bytes
     #[arg(long, value_name = "N", default_value_t = files::MAX_BYTES)]
     max_bytes: u64,
-    /// Certificates that an HTTPS server must be under [default: the system's]
+    /// Trust anchors for HTTPS servers, PEM [default: the system's]
     #[arg(long, value_name = "FILE")]
     https_ca: Option<PathBuf>,
 }
@@ -50,7 +51,7 @@ pub(crate) fn shown(url: &str) -> String {
 
 fn without_secret(url: &str, error: &anyhow::Error) -> anyhow::Error {
     let text = format!("{error:#}");
-    anyhow::anyhow!("{}", secret(url).map_or(text.clone(), |secret| text.replace(secret, "***")))
+    anyhow!("{}", secret(url).map_or(text.clone(), |secret| text.replace(secret, "***")))
 }
 
 /// The user and password of an address.
@@ -74,7 +75,7 @@ fn agent(url: &str, limits: &Limits) -> anyhow::Result<ureq::Agent> {
     };
     let tls = TlsConfig::builder().root_certs(roots).unversioned_rustls_crypto_provider(provider());
     let config = ureq::Agent::config_builder()
-        .timeout_global(Some(Duration::from_secs(limits.timeout)))
+        .timeout_global(Some(limits.timeout))
         .max_redirects(REDIRECTS)
         .user_agent(concat!("certck/", env!("CARGO_PKG_VERSION")))
         .tls_config(tls.build())
@@ -85,8 +86,13 @@ fn agent(url: &str, limits: &Limits) -> anyhow::Result<ureq::Agent> {
 type Response = Result<ureq::http::Response<ureq::Body>, ureq::Error>;
 
 fn body(response: Response, limits: &Limits) -> anyhow::Result<Vec<u8>> {
-    let mut response = response.context("cannot be fetched")?;
-    response.body_mut().with_config().limit(limits.max_bytes).read_to_vec().context("cannot be fetched")
+    let body = response
+        .and_then(|mut response| response.body_mut().with_config().limit(limits.max_bytes).read_to_vec());
+    body.map_err(|error| match error {
+        ureq::Error::Timeout(_) => anyhow!("timed out after {:?} (--timeout)", limits.timeout),
+        ureq::Error::BodyExceedsLimit(limit) => anyhow!("larger than {limit} bytes (--max-bytes)"),
+        other => anyhow::Error::new(other).context("cannot be fetched"),
+    })
 }
 
 fn roots(limits: &Limits) -> anyhow::Result<RootCerts> {

@@ -59,7 +59,7 @@ pub(crate) struct TooSlow(Duration);
 
 impl std::fmt::Display for TooSlow {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "no handshake within {} s", self.0.as_secs())
+        write!(f, "no handshake within {:?} (--timeout)", self.0)
     }
 }
 

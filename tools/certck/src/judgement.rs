@@ -45,7 +45,7 @@ pub(crate) fn host(text: &str) -> Result<String, String> {
 }
 
 fn user(text: &str) -> Result<u32, String> {
-    common::passwd::uid_of(text).ok_or_else(|| "no such user: give the number".to_owned())
+    crate::users::find_uid(text).ok_or_else(|| "no such user: give the number".to_owned())
 }
 
 /// What `--role` can be.

@@ -9,12 +9,12 @@ use common::report::ReportFormat;
 
 mod authority;
 mod ca;
+mod check_report;
 mod clock;
 mod cmd;
 mod decoy;
 mod describe;
 mod download;
-mod explain;
 mod files;
 mod handshake;
 mod input;
@@ -25,14 +25,22 @@ mod leaf;
 mod lists;
 mod live;
 mod metrics;
+mod minted;
+mod new_passphrase;
+mod ocsp;
 mod oldtls;
 mod order;
 mod plan;
+mod reencode;
+mod request;
+mod rules;
 mod settings;
 mod source;
 mod stage;
 mod suppress;
+mod users;
 mod verdict;
+mod written;
 
 /// Validate, mint, revoke and watch the certificates of a mutual-TLS deployment
 ///
@@ -103,7 +111,11 @@ impl Cmd {
 /// The readers of files that only this tool has, for the fuzzer: each answers whether the text was one.
 #[doc(hidden)]
 pub mod fuzz {
+    use common::pki::Cert;
     use time::OffsetDateTime;
+
+    use crate::ocsp::Question;
+    use crate::request::SigningRequest;
 
     /// A file of suppressions.
     #[must_use]
@@ -121,5 +133,26 @@ pub mod fuzz {
     #[must_use]
     pub fn case(line: &[u8]) -> bool {
         crate::cmd::verify::answer(line).is_ok()
+    }
+
+    /// A certificate signing request in DER.
+    #[must_use]
+    pub fn signing_request(der: &[u8]) -> bool {
+        SigningRequest::parse(der).is_ok_and(|request| request.is_signed_by_key() | request.is_ca())
+    }
+
+    /// An OCSP response about a certificate at a time in seconds since 1970: the signer and thisUpdate of one that is
+    /// believed.
+    ///
+    /// # Errors
+    /// The reason why it is not believed.
+    pub fn ocsp_response(
+        cert: &Cert,
+        issuer: &Cert,
+        response: &[u8],
+        at: i64,
+    ) -> Result<(String, i64), String> {
+        let answer = Question::new(cert, issuer, [7; 32]).answer(response, &[], at);
+        answer.map(|answer| (answer.signer, answer.this_update.unix)).map_err(|refused| refused.to_string())
     }
 }

@@ -1,37 +1,11 @@
-//! The rules that only a live daemon can break, and what is said of one that breaks them.
+//! Findings about a live daemon that speaks no TLS, or accepts a client that it must reject.
 
 use std::path::Path;
 
-use common::finding::{Finding, Severity};
-use common::pki::rule::Rule;
+use common::finding::Finding;
 
 use crate::handshake::NoTls;
-
-pub(crate) const NO_CLIENT_AUTH: Rule = Rule {
-    id: "no-client-auth",
-    severity: Severity::Error,
-    what: "The daemon serves nobody without a client certificate.",
-};
-pub(crate) const WRONG_CLIENT_ACCEPTED: Rule = Rule {
-    id: "wrong-client-accepted",
-    severity: Severity::Error,
-    what: "The daemon refuses client certificates that are by an unknown CA, expired, revoked or not for clients.",
-};
-pub(crate) const CLIENT_REFUSED: Rule = Rule {
-    id: "client-refused",
-    severity: Severity::Error,
-    what: "The daemon takes a good client certificate.",
-};
-pub(crate) const OBSOLETE_TLS: Rule =
-    Rule { id: "obsolete-tls", severity: Severity::Error, what: "The daemon speaks no TLS before 1.2." };
-pub(crate) const NO_TLS: Rule =
-    Rule { id: "no-tls", severity: Severity::Error, what: "The daemon speaks TLS." };
-pub(crate) const OLD_TLS: Rule =
-    Rule { id: "tls-1.2", severity: Severity::Note, what: "The daemon speaks TLS 1.3 only." };
-
-/// The rules that only a live daemon can break.
-pub(crate) static OWN: [Rule; 6] =
-    [NO_TLS, NO_CLIENT_AUTH, WRONG_CLIENT_ACCEPTED, CLIENT_REFUSED, OBSOLETE_TLS, OLD_TLS];
+use crate::rules::{NO_TLS, WRONG_CLIENT_ACCEPTED};
 
 /// One that speaks something else.
 pub(crate) fn no_tls(name: &Path, why: &NoTls) -> Finding {

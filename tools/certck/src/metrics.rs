@@ -11,8 +11,8 @@ use common::record::certck as record;
 use common::report::{End, Writer};
 use common::text::safe;
 
+use crate::check_report::Report;
 use crate::judgement::{Checked, Tally};
-use crate::verdict::Report;
 
 /// Metrics as node_exporter's textfile collector reads them.
 pub(crate) struct Metrics {

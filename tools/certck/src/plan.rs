@@ -11,6 +11,7 @@ use serde::Deserialize;
 use crate::authority::Algorithm;
 use crate::files;
 use crate::leaf::{Addresses, Host, address, common_name};
+use crate::new_passphrase::is_passphrase_given;
 
 /// The options; what is not given comes from the file, or is a default.
 #[derive(clap::Args, Debug)]
@@ -91,7 +92,7 @@ impl Options {
     /// The file cannot be read, or says what no option could; the leaves would outlive the root; or a passphrase is
     /// for nothing.
     pub(crate) fn plan(&self) -> anyhow::Result<Plan> {
-        if !self.encrypt && self.passphrase.is_given() {
+        if !self.encrypt && is_passphrase_given(&self.passphrase) {
             return Err(anyhow::anyhow!("a passphrase is given, and nothing is to be encrypted"))
                 .hint("add --encrypt, or leave the passphrase out");
         }

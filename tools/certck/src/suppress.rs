@@ -9,10 +9,11 @@ use std::path::{Component, Path, PathBuf};
 
 use anyhow::{Context, anyhow, ensure};
 use common::finding::Finding;
-use common::pki::rule::Rule;
 use serde::Deserialize;
 use time::macros::format_description;
 use time::{Date, OffsetDateTime};
+
+use crate::rules::all_rules;
 
 /// The suppressions of one file.
 #[derive(Debug, Default)]
@@ -92,7 +93,7 @@ impl Suppressions {
 }
 
 fn known(id: &str) -> bool {
-    super::cmd::rules::all().any(|(rule, _): (&Rule, _)| rule.id == id)
+    all_rules().any(|(rule, _)| rule.id == id)
 }
 
 /// A day, written as TOML's own date or in quotes.

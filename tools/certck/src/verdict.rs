@@ -6,31 +6,21 @@ use std::path::Path;
 
 use common::exit::Exit;
 use common::finding::{Finding, Severity, hex};
-use common::out::{Diag, without_numbers};
+use common::out::Diag;
 use common::pki::rule::{self, Rule};
 use common::record::certck as record;
 use common::record::write as line;
-use common::report::{self, End, ReportFormat, Totals, Writer, nagios_exit};
-use common::text::{Safe, safe};
+use common::report::{self, End, ReportFormat, RuleHelp, Sarif, Totals, Writer, nagios_exit_from};
+use common::text::{Safe, safe, without_error_numbers};
 
+use crate::check_report::Report;
 use crate::judgement::{Checked, Purpose};
 use crate::metrics::Metrics;
-
-/// A form of the result.
-pub(crate) trait Report {
-    /// Takes one directory, judged or not.
-    fn checked(&mut self, to: &mut dyn Write, checked: &Checked) -> anyhow::Result<()>;
-
-    /// Ends the report.
-    fn end(&mut self, to: &mut dyn Write, end: &End, summary: &record::Summary) -> anyhow::Result<()>;
-
-    /// Takes what could not be done, for forms that are read without standard error.
-    fn trouble(&mut self, _text: &str) {}
-}
+use crate::rules::reference_uri;
 
 /// The writer of a format.
 pub(crate) fn form(format: ReportFormat) -> Box<dyn Report> {
-    match (format, report::writer(format, source(&[]))) {
+    match (format, report_writer(format, &[])) {
         (ReportFormat::Prometheus, Some(writer)) => Box::new(Metrics::new(writer)),
         (ReportFormat::Nagios, Some(writer)) => Box::new(Plugin(writer, None)),
         (_, Some(writer)) => Box::new(Shared(writer)),
@@ -179,7 +169,7 @@ pub(crate) fn unknown(why: &str) -> String {
 
 /// One line without the bar that would begin the performance data.
 fn plain(text: &str) -> String {
-    safe(&without_numbers(text)).replace('|', "/")
+    safe(&without_error_numbers(text)).replace('|', "/")
 }
 
 /// What was found at something that is not a directory: a daemon, a responder.
@@ -214,7 +204,7 @@ impl Elsewhere<'_> {
         self.findings.iter().for_each(|f| totals.add(f.finding.severity));
         let end =
             End { subjects: self.subjects, noun: self.noun, totals, failed: diag.errors(), ..End::default() };
-        match (format, report::writer(format, source(self.own))) {
+        match (format, report_writer(format, self.own)) {
             (_, Some(mut writer)) => {
                 self.findings.iter().try_for_each(|f| writer.finding(to, &f.finding))?;
                 match format {
@@ -240,7 +230,7 @@ impl Elsewhere<'_> {
             }
         }
         Ok(match format {
-            ReportFormat::Nagios => nagios_exit(&end),
+            ReportFormat::Nagios => nagios_exit_from(&end, Severity::Error),
             _ if totals.errors > 0 => Exit::No,
             _ => Exit::Ok,
         })
@@ -260,8 +250,23 @@ impl Elsewhere<'_> {
     }
 }
 
+/// The writer of one of the formats that all audits share, with the rules of directories and those of the command.
+fn report_writer(format: ReportFormat, own: &'static [Rule]) -> Option<Box<dyn Writer>> {
+    if format != ReportFormat::Sarif {
+        return report::writer(format, source(own));
+    }
+    let mut sarif = Sarif::new(source(own));
+    sarif.help = rule::RULES.iter().chain(own).map(|rule| (rule.id, rule_help(rule))).collect();
+    Some(Box::new(sarif))
+}
+
+fn rule_help(rule: &Rule) -> RuleHelp {
+    let text = format!("{} Fix: {} Reference: {}.", rule.why, rule.fix, rule.reference);
+    RuleHelp { text, uri: reference_uri(rule) }
+}
+
 /// Who writes a report: the rules of directories, and those of the command.
-pub(crate) fn source(own: &'static [Rule]) -> report::Source {
+fn source(own: &'static [Rule]) -> report::Source {
     let rules = rule::RULES.iter().chain(own);
     let rules = rules.map(|r| report::RuleInfo { id: r.id, severity: r.severity, what: r.what });
     report::Source {

@@ -292,6 +292,12 @@ fn a_request_is_signed_and_its_key_stays_where_it_is() {
     assert_eq!(run(&["check", "--profile", "strict", &dest]).exit, Exit::Ok);
     std::fs::remove_file(place.at("node2/server.key")).unwrap();
     run(&["mint", "renew", "--all", &ca, &dest]).failed("--csr");
+    // The certificate is for the key's own curve, whatever hash the request is signed with.
+    let p384 = ["-pkeyopt", "ec_paramgen_curve:P-384", "-sha256", "-nodes", "-keyout", "k", "-out", "csr"];
+    let request = [&["req", "-new", "-newkey", "ec", "-subj", "/CN=x"][..], &p384].concat();
+    assert!(place.openssl(&request).unwrap().0);
+    run(&["mint", "leaf", &ca, &place.at("p384"), "--role", "client", "--csr", &csr]).ok();
+    assert_eq!(place.certificate("p384/client.crt")["key"], "EC on P-384");
     // What is weak, or was changed on the way, is not signed.
     let weak =
         ["req", "-new", "-newkey", "rsa:2048", "-nodes", "-keyout", "k", "-out", "csr", "-subj", "/CN=x"];

@@ -74,10 +74,17 @@ fn every_format_ends_well() {
     let run = |format| certck(&["check", "--format", format, "--host", "wrong.example", &server]);
     let (exit, sarif) = run("sarif");
     assert_eq!(exit, Exit::No);
-    assert_eq!(
-        serde_json::from_str::<Value>(&sarif).unwrap()["runs"][0]["results"][0]["ruleId"],
-        "host-mismatch"
-    );
+    let log = &serde_json::from_str::<Value>(&sarif).unwrap()["runs"][0];
+    assert_eq!(log["results"][0]["ruleId"], "host-mismatch");
+    let rules = log["tool"]["driver"]["rules"].as_array().unwrap();
+    let rule = |id: &str| rules.iter().find(|rule| rule["id"] == id).unwrap();
+    let uri = "https://www.rfc-editor.org/rfc/rfc9525#section-6.3";
+    assert_eq!(rule("host-mismatch")["helpUri"], uri);
+    assert!(rules.iter().all(|rule| rule["help"]["text"].as_str().unwrap().contains("Reference: ")));
+    // What is not an RFC has no address.
+    assert!(rule("mode").get("helpUri").is_none());
+    let finding = &records(&run("json").1, "certck.finding")[0];
+    assert_eq!(finding["reference"], "RFC 9525, section 6.3");
     assert!(run("junit").1.trim_end().ends_with("</testsuites>"));
     assert!(run("prometheus").1.contains("certck_fit{dir="));
     // The plug-in convention: critical is 2.

@@ -47,7 +47,7 @@ fn each_command_offers_the_formats_that_it_writes() {
 #[test]
 fn a_rule_that_is_named_is_explained() {
     let text = certck(&["rules", "stray-key"]).1;
-    assert_eq!(text.lines().count(), 5, "{text}");
+    assert_eq!(text.lines().count(), 6, "{text}");
     assert!(text.contains("  why       ") && text.contains("in the strict profile error"), "{text}");
     assert!(certck(&["rules", "expiring"]).1.contains("warning; in the strict profile warning"));
 }

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::{Case, Judge, span};
+use super::{Case, Judge, format_span};
 use crate::pki::cert::check_serial;
 use crate::pki::extension::KeyUsage;
 use crate::pki::name::GeneralName;
@@ -132,12 +132,12 @@ impl Judge<'_> {
                     .fix(REISSUE),
             );
         } else if self.ends_soon(from.unix, until.unix) {
-            let left = span(until.unix - self.at);
+            let left = format_span(until.unix - self.at);
             self.add(
                 rule::EXPIRING
                     .at(path)
                     .found(format!("{who}expires at {until}, in {left}"))
-                    .expected(format!("more than {}", span(self.warning(from.unix, until.unix))))
+                    .expected(format!("more than {}", format_span(self.warning(from.unix, until.unix))))
                     .fix(REISSUE),
             );
         }

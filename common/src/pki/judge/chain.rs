@@ -142,19 +142,43 @@ impl Judge<'_> {
     /// Reports why there is no chain, where no rule of its own says so.
     fn explain(&mut self, case: &Case, error: &Error) {
         let why = match error {
-            Error::UnknownIssuer => "no path to ca.crt: its issuer is not there",
-            Error::InvalidSignatureForPublicKey => "not signed by the key of ca.crt or an intermediate",
-            Error::PathLenConstraintViolated => "more intermediates than a path length allows",
-            Error::NameConstraintViolation => "a name that the CA's name constraints do not allow",
+            Error::UnknownIssuer => "does not chain to ca.crt: its issuer is missing".to_owned(),
+            Error::InvalidSignatureForPublicKey => self.explain_signature(case),
+            Error::PathLenConstraintViolated => "more intermediates than a path length allows".to_owned(),
+            Error::NameConstraintViolation => "a name that the CA's name constraints do not allow".to_owned(),
             Error::MaximumSignatureChecksExceeded
             | Error::MaximumPathBuildCallsExceeded
             | Error::MaximumNameConstraintComparisonsExceeded
-            | Error::MaximumPathDepthExceeded => "too many certificates, names or constraints to be checked",
+            | Error::MaximumPathDepthExceeded => {
+                "too many certificates, names or constraints to be checked".to_owned()
+            }
             _ => return,
         };
-        self.add(
-            rule::CHAIN.at(&case.chain.path).found(why).expected("a path of certificates to ca.crt").fix(FIX),
-        );
+        self.add(rule::CHAIN.at(&case.chain.path).found(why).expected("a chain to ca.crt").fix(FIX));
+    }
+
+    /// Names the certificate whose signature does not verify with any issuer of that name. Where each verifies with
+    /// one, another CA of the same name was tried last, and the signature is not what is wrong.
+    fn explain_signature(&self, case: &Case) -> String {
+        let chain = &case.chain.items;
+        let named = |cert: &Cert| {
+            let others = chain.iter().skip(1).chain(&case.roots.items);
+            others.filter(|ca| ca.subject == cert.issuer).cloned().collect::<Vec<_>>()
+        };
+        let unsigned = chain.iter().find(|cert| {
+            let issuers = named(cert);
+            !issuers.is_empty() && !issuers.iter().any(|ca| cert.is_issued_by(ca))
+        });
+        match (unsigned, chain.first()) {
+            (Some(cert), _) => {
+                format!("{}: not signed by the key of {} in ca.crt or the chain", cert.subject, cert.issuer)
+            }
+            (None, Some(leaf)) => match self.validate(case, leaf, false) {
+                Err(refusal) => refusal.to_string(),
+                Ok(()) => "does not chain to ca.crt: another CA of the same name is tried first".to_owned(),
+            },
+            (None, None) => "does not chain to ca.crt".to_owned(),
+        }
     }
 
     /// The last word: what no rule objects to must pass the verification that peers will make, and RFC 5280's.
@@ -213,13 +237,13 @@ impl Judge<'_> {
                 let found = if names.is_empty() {
                     "no subject alternative name".to_owned()
                 } else {
-                    names.join(", ")
+                    format!("valid for {} only", names.join(", "))
                 };
                 self.add(
                     rule::HOST_MISMATCH
                         .at(&case.chain.path)
                         .found(found)
-                        .expected(host.as_str())
+                        .expected(format!("{host} among the subject alternative names"))
                         .fix("issue it again for this name"),
                 );
             }

@@ -106,10 +106,32 @@ impl<'a> Judge<'a> {
     }
 }
 
-/// A length of time in days, or in hours where it is short.
-fn span(seconds: i64) -> String {
-    match seconds {
-        0..172_800 => format!("{} hours", seconds / 3600),
-        _ => format!("{} days", seconds / 86_400),
+/// A length of time in days; in hours or minutes where it is short.
+fn format_span(seconds: i64) -> String {
+    let (n, unit) = match seconds {
+        ..120 => (seconds, "second"),
+        120..7_200 => (seconds / 60, "minute"),
+        7_200..172_800 => (seconds / 3600, "hour"),
+        _ => (seconds / 86_400, "day"),
+    };
+    format!("{n} {unit}{}", if n == 1 { "" } else { "s" })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_short_time_is_not_zero_hours() {
+        for (seconds, text) in [
+            (0, "0 seconds"),
+            (1, "1 second"),
+            (2_399, "39 minutes"),
+            (7_200, "2 hours"),
+            (86_400, "24 hours"),
+            (30 * 86_400, "30 days"),
+        ] {
+            assert_eq!(format_span(seconds), text);
+        }
     }
 }

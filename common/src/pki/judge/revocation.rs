@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::{Case, Judge, Kept, span};
+use super::{Case, Judge, Kept, format_span};
 use crate::finding::Severity;
 use crate::pki::cert::check_serial;
 use crate::pki::extension::KeyUsage;
@@ -13,7 +13,10 @@ impl Judge<'_> {
     pub(in crate::pki) fn revocation(&mut self, case: &Case) {
         let (path, crls) = (&case.crls.path, &case.crls.items);
         if !case.crl_present {
-            let mut finding = rule::NO_CRL.at(path).found("does not exist").expected("a CRL");
+            let mut finding = rule::NO_CRL
+                .at(path)
+                .found("there is no CRL")
+                .expected("a CRL, without which revoked certificates are accepted");
             // Without its last list, nobody knows what an authority has revoked: it signs nothing more.
             if self.keeper.is_some() {
                 finding.severity = Severity::Error;
@@ -34,7 +37,8 @@ impl Judge<'_> {
 
     /// How to get a new list. The key that signs one is not on the servers.
     fn renew(&self, path: &Path) -> String {
-        let dir = crate::policy::shell_quote(path.parent().unwrap_or(path));
+        let parent = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let dir = crate::policy::shell_quote(parent);
         match self.keeper {
             None => format!(
                 "`certck crl fetch {dir}`; or where the CA's key is, `certck crl new CA_DIR`, and copy its ca.crl here"
@@ -122,7 +126,7 @@ impl Judge<'_> {
             None => self.add(
                 rule::CRL_EXPIRED
                     .at(path)
-                    .found(format!("{who}has no nextUpdate: it would be believed for ever"))
+                    .found(format!("{who}has no nextUpdate: it never expires"))
                     .expected("a nextUpdate")
                     .fix(self.renew(path)),
             ),
@@ -130,20 +134,20 @@ impl Judge<'_> {
                 self.add(
                     rule::CRL_EXPIRED
                         .at(path)
-                        .found(format!("{who}nextUpdate passed at {next}"))
+                        .found(format!("{who}expired at {next} (nextUpdate)"))
                         .expected(format!("valid at {now}"))
                         .fix(self.renew(path)),
                 );
             }
             Some(next) if self.ends_soon(crl.this_update.unix, next.unix) => {
-                let left = span(next.unix - self.at);
+                let left = format_span(next.unix - self.at);
                 self.add(
                     rule::CRL_EXPIRING
                         .at(path)
-                        .found(format!("{who}nextUpdate passes at {next}, in {left}"))
+                        .found(format!("{who}expires at {next} (nextUpdate), in {left}"))
                         .expected(format!(
                             "more than {}",
-                            span(self.warning(crl.this_update.unix, next.unix))
+                            format_span(self.warning(crl.this_update.unix, next.unix))
                         ))
                         .fix(self.renew(path)),
                 );
@@ -157,13 +161,11 @@ impl Judge<'_> {
         let issuers: Vec<&Cert> = authorities(case).filter(|c| c.subject == crl.issuer).collect();
         if issuers.is_empty() {
             if !authorities_broken(case) {
-                let found = format!("{who}issued by {}", crl.issuer);
+                let found = format!("{who}issued by {}, which is not a CA of this chain", crl.issuer);
                 let mut finding = rule::CRL_ISSUER
                     .at(path)
                     .found(found)
-                    .expected(
-                        "a certificate of the chain as its issuer, unless it is for peers under another",
-                    )
+                    .expected("a CRL by a CA of the chain, or by the CA of the peers")
                     .fix(self.renew(path));
                 // By itself, a list is judged by the one issuer that it must have.
                 if case.chain.items.is_empty() {

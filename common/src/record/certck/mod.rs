@@ -47,7 +47,7 @@ pub struct Finding {
 impl Record for Finding {
     const TYPE: &'static str = "certck.finding";
     const V: u32 = 1;
-    const SAMPLE: &'static str = r#"{"type":"certck.finding","v":1,"dir":"server_certs","role":"server","rule":"expired","severity":"error","path":"server_certs/server.crt","found":"expired at 2026-11-22T10:00:00Z","expected":"valid at 2026-11-23T10:00:00Z","fix":"issue a new certificate"}"#;
+    const SAMPLE: &'static str = r#"{"type":"certck.finding","v":1,"dir":"server_certs","role":"server","rule":"expired","severity":"error","path":"server_certs/server.crt","found":"expired at 2026-11-22T10:00:00Z","expected":"valid at 2026-11-23T10:00:00Z","fix":"issue a new certificate","reference":"RFC 5280, section 6.1.3"}"#;
 }
 
 /// `certck.directory`: a directory that was judged, after its findings; or one that could not be, after the finding
@@ -286,18 +286,21 @@ pub struct Rule {
     /// The command that applies it: `check` (and every program that loads a directory), `crl fetch`, `ocsp` or
     /// `probe`.
     pub command: String,
-    /// Why it is there.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub why: Option<String>,
-    /// How to mend what breaks it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub mend: Option<String>,
+    /// The consequence of breaking it.
+    #[serde(default)]
+    pub why: String,
+    /// How to fix what breaks it: a command, where there is one.
+    #[serde(default)]
+    pub fix: String,
+    /// Where it comes from: an RFC and its section, a row of the security statement, a manual page.
+    #[serde(default)]
+    pub reference: String,
 }
 
 impl Record for Rule {
     const TYPE: &'static str = "certck.rule";
     const V: u32 = 1;
-    const SAMPLE: &'static str = r#"{"type":"certck.rule","v":1,"rule":"expired","severity":"error","strict":"error","demands":"The validity of each certificate has not ended.","command":"check","why":"Peers refuse it.","mend":"Issue it again."}"#;
+    const SAMPLE: &'static str = r#"{"type":"certck.rule","v":1,"rule":"expired","severity":"error","strict":"error","demands":"The notAfter of each certificate has not passed.","command":"check","why":"Peers reject an expired certificate.","fix":"certck mint renew CA_DIR DIR","reference":"RFC 5280, section 6.1.3"}"#;
 }
 
 summary!(Summary, "certck.summary", r#"{"type":"certck.summary","v":1,"checked":2,"refused":1,"findings_error":1,"findings_warning":0,"findings_note":2,"suppressed":0,"made":0,"errors":0}"#, {

@@ -5,20 +5,22 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use common::exit::Exit;
+use common::finding::Severity;
 use common::fsat::Output;
 use common::out::{Diag, Out};
 use common::policy::Mode;
 use common::progress;
-use common::report::{ReportFormat, nagios_exit};
+use common::report::{ReportFormat, nagios_exit_from};
 use time::OffsetDateTime;
 
+use crate::check_report::Report;
 use crate::clock;
 use crate::judgement::{Checked, Demands, Judge, Tally};
 use crate::metrics;
 use crate::order::in_order;
 use crate::source::Source;
 use crate::suppress::Suppressions;
-use crate::verdict::{Report, form};
+use crate::verdict::form;
 
 /// Judge certificate directories by every rule
 ///
@@ -188,7 +190,7 @@ impl<'a> Reports<'a> {
         }
         Ok(match self.format {
             ReportFormat::Nagios if nothing => Exit::Unknown,
-            ReportFormat::Nagios => nagios_exit(&end),
+            ReportFormat::Nagios => nagios_exit_from(&end, Severity::Error),
             _ if summary.refused > 0 || nothing => Exit::No,
             _ => Exit::Ok,
         })

@@ -9,7 +9,7 @@ use common::finding::{Finding, Severity};
 use common::out::{Format, Out};
 use common::pki::name::GeneralName;
 use common::pki::role::LAYOUTS;
-use common::pki::rule::{CRL_ISSUER, MALFORMED_CRL, Rule};
+use common::pki::rule::{CRL_ISSUER, MALFORMED_CRL};
 use common::pki::{Cert, Crl, LoadOptions, Role, inspect_crl};
 use common::record::certck as record;
 use common::record::certck::Written;
@@ -19,6 +19,8 @@ use crate::ca;
 use crate::download::{self, Limits};
 use crate::files;
 use crate::lists::Lists;
+use crate::rules::CRL_OLDER;
+use crate::written::{report_load_errors, report_written};
 
 /// Download CRLs, and replace ca.crl if they are good
 ///
@@ -48,15 +50,6 @@ pub(crate) struct Args {
     #[command(flatten)]
     limits: Limits,
 }
-
-const CRL_OLDER: Rule = Rule {
-    id: "crl-older",
-    severity: Severity::Error,
-    what: "A CRL that is fetched is neither older than the present one nor numbered lower.",
-};
-
-/// The rules that only a CRL that comes from elsewhere can break.
-pub(crate) static OWN: [Rule; 1] = [CRL_OLDER];
 
 pub(crate) fn run(args: &Args, format: Format, out: &mut Out) -> anyhow::Result<Exit> {
     let mut fetch = Fetch { args, format, got: HashMap::new(), summary: record::Summary::default() };
@@ -190,8 +183,8 @@ impl Fetch<'_> {
             out.diag().info(lists.path.display(), format_args!("unchanged: {list}"));
             return Ok(());
         }
-        super::crl::report_written(&written, self.format, out)?;
-        super::crl::report_load_errors(lists, self.format, &mut self.summary, out)
+        report_written(&written, self.format, out)?;
+        report_load_errors(lists, self.format, &mut self.summary, out)
     }
 
     fn rejected(&mut self, dir: &Path, finding: Finding, out: &mut Out) -> anyhow::Result<()> {

@@ -8,13 +8,13 @@ use common::exit::Exit;
 use common::out::{Format, Out};
 use common::pki::{Passphrase, PassphraseArgs, Role, pem};
 use common::record::certck::Minted;
-use rcgen::CertificateSigningRequestParams;
 
-use super::mint::{minted, report, warn_if_long};
-use super::renew::fit;
 use crate::authority::{Algorithm, Issued, Key};
 use crate::ca::Ca;
 use crate::leaf::{Addresses, Host, Leaf, Subject, Validity, common_name, default_name};
+use crate::minted::{check_new_directory, minted, report_minted, warn_if_long};
+use crate::new_passphrase::read_new_passphrase;
+use crate::request::{RequestKey, SigningRequest};
 use crate::stage::Stage;
 use crate::{files, issued, settings};
 
@@ -65,7 +65,8 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args, format: Format, out: &mut Out) -> anyhow::Result<Exit> {
-    let passphrase = if args.encrypt { args.passphrase.read_new()? } else { args.passphrase.read()? };
+    let passphrase =
+        if args.encrypt { read_new_passphrase(&args.passphrase)? } else { args.passphrase.read()? };
     let ca = Ca::open(&args.ca, passphrase.as_ref())?;
     if passphrase.is_some() && !args.encrypt && !ca.is_encrypted() {
         return Err(anyhow::anyhow!("a passphrase is given, and nothing is encrypted"))
@@ -80,7 +81,7 @@ pub(crate) fn run(args: &Args, format: Format, out: &mut Out) -> anyhow::Result<
         );
     }
     let made = make(args, &ca, validity, passphrase.as_ref().filter(|_| args.encrypt))?;
-    report(&[made], format, out)?;
+    report_minted(&[made], format, out)?;
     Ok(Exit::Ok)
 }
 
@@ -99,7 +100,7 @@ fn make(args: &Args, ca: &Ca, validity: Validity, lock: Option<&Passphrase>) -> 
         stage.file(name, layout.key, key.pem(lock)?.as_bytes())?;
         files.insert(2, layout.key);
     }
-    fit(&stage.making(name), args.role, &args.dest, lock, args.csr.is_some())?;
+    check_new_directory(&stage.making(name), args.role, &args.dest, lock, args.csr.is_some())?;
     issued::append(ca, &issued::line(&leaf, args.role, &args.hosts, &args.dest)?)?;
     stage.commit()?;
     let algorithm =
@@ -121,8 +122,10 @@ fn issue(args: &Args, ca: &Ca, validity: Validity) -> anyhow::Result<(Issued, Op
         addresses: &args.addresses.or(settings::addresses(&ca.path)?),
     };
     if let Some(path) = &args.csr {
-        let request = request(path).with_context(|| path.display().to_string())?;
-        return Ok((ca.authority.issue(&request.public_key, &leaf)?, None));
+        let shown = || path.display().to_string();
+        let request = request(path).with_context(shown)?;
+        let key = RequestKey::of(&request).with_context(shown)?;
+        return Ok((ca.authority.issue(&key, &leaf)?, None));
     }
     let key = match args.algo {
         Some(algo) => algo.generate()?,
@@ -131,14 +134,13 @@ fn issue(args: &Args, ca: &Ca, validity: Validity) -> anyhow::Result<(Issued, Op
     Ok((ca.authority.issue(&key, &leaf)?, Some(key)))
 }
 
-/// Reads a request, whose signature shows that who sent it has the key.
-fn request(path: &Path) -> anyhow::Result<CertificateSigningRequestParams> {
+/// Reads the one signing request of a PEM file.
+fn request(path: &Path) -> anyhow::Result<SigningRequest> {
     let blocks = pem::parse(&files::read(path)?)?;
     let mut requests = blocks.iter().filter(|b| b.label.ends_with("CERTIFICATE REQUEST"));
     let block = requests.next().context("holds no certificate request")?;
     ensure!(requests.next().is_none(), "holds several certificate requests");
-    CertificateSigningRequestParams::from_der(&block.der.as_slice().into())
-        .map_err(|e| anyhow::anyhow!("cannot be signed: {e}"))
+    SigningRequest::parse(&block.der).context("not a signing request")
 }
 
 /// Where the directory is to lie, and its name there.

@@ -1,17 +1,17 @@
 //! `certck mint`: a certificate authority and the two directories that it serves.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use common::exit::Exit;
-use common::finding::Finding;
 use common::out::{Format, Out};
 use common::pki::{Passphrase, Role, pem};
-use common::record::certck::{Minted, Summary};
+use common::record::certck::Minted;
 
-use crate::authority::{Authority, Issued};
-use crate::clock::rfc3339;
+use crate::authority::Authority;
 use crate::issued;
 use crate::leaf::{Leaf, Subject, Validity, default_name};
+use crate::minted::{minted, report_minted, warn_if_long};
+use crate::new_passphrase::read_new_passphrase;
 use crate::plan::{Options, Plan};
 use crate::settings;
 use crate::stage::Stage;
@@ -56,7 +56,7 @@ pub(crate) fn run(args: &Args, format: Format, out: &mut Out) -> anyhow::Result<
 
 fn mint(options: &Options, dir: &Path, format: Format, out: &mut Out) -> anyhow::Result<Exit> {
     let plan = options.plan()?;
-    let passphrase = options.passphrase.read_new()?;
+    let passphrase = read_new_passphrase(&options.passphrase)?;
     warn_if_long(plan.days, out);
     let mut stage = Stage::begin(dir)?;
     for name in [CA, SERVER, CLIENT] {
@@ -64,7 +64,7 @@ fn mint(options: &Options, dir: &Path, format: Format, out: &mut Out) -> anyhow:
     }
     let made = make(&plan, dir, &stage, passphrase.as_ref())?;
     stage.commit()?;
-    report(&made, format, out)?;
+    report_minted(&made, format, out)?;
     Ok(Exit::Ok)
 }
 
@@ -108,61 +108,6 @@ fn make(plan: &Plan, at: &Path, stage: &Stage, lock: Option<&Passphrase>) -> any
     stage.file(CA, issued::FILE, &lines)?;
     stage.file(CA, settings::FILE, settings::text(&plan.addresses)?.as_bytes())?;
     Ok(made)
-}
-
-/// Says at once what `check` would say afterwards.
-pub(super) fn warn_if_long(days: u16, out: &Out) {
-    const LONGEST: u16 = 825;
-    if days > LONGEST {
-        let why =
-            format!("longer than the {LONGEST} days that `certck check` takes for a leaf without a warning");
-        out.warn(format_args!("{days} days"), why);
-    }
-}
-
-/// What is said of a directory that was made.
-pub(super) fn minted(
-    algorithm: String,
-    path: PathBuf,
-    role: &str,
-    files: Vec<String>,
-    certificate: &Issued,
-) -> Minted {
-    Minted {
-        role: role.to_owned(),
-        path: path.to_string_lossy().into_owned(),
-        path_hex: hex_of(&path),
-        files,
-        algorithm,
-        subject: certificate.subject.clone(),
-        serial: certificate.serial.clone(),
-        not_before: rfc3339(certificate.validity.from),
-        not_after: rfc3339(certificate.validity.until),
-        hosts: Vec::new(),
-    }
-}
-
-fn hex_of(path: &Path) -> Option<String> {
-    Finding::new("", common::finding::Severity::Note, path).path_hex
-}
-
-pub(super) fn report(made: &[Minted], format: Format, out: &mut Out) -> anyhow::Result<()> {
-    if format == Format::Json {
-        made.iter().try_for_each(|m| out.record(m))?;
-        return Ok(out.record(&Summary { made: made.len() as u64, ..Summary::default() })?);
-    }
-    for m in made {
-        let path = common::text::safe(&m.path);
-        writeln!(
-            out.text(),
-            "{path}: {} ({}, {}, until {})",
-            m.files.join(" "),
-            m.subject,
-            m.algorithm,
-            m.not_after
-        )?;
-    }
-    Ok(())
 }
 
 #[cfg(test)]

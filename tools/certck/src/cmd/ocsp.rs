@@ -7,9 +7,8 @@ use anyhow::{Context, bail, ensure};
 use common::exit::Exit;
 use common::finding::Severity;
 use common::out::Out;
-use common::pki::ocsp::{Answer, Question, Refused, Status};
 use common::pki::role::LAYOUTS;
-use common::pki::rule::{REVOKED, Rule};
+use common::pki::rule::REVOKED;
 use common::pki::{Cert, Crl, pem, revocation_reason, utc};
 use common::record::certck as record;
 use common::record::write as line;
@@ -19,6 +18,8 @@ use time::OffsetDateTime;
 
 use crate::download::{self, Limits};
 use crate::files;
+use crate::ocsp::{Answer, Question, Refused, Status};
+use crate::rules::{NO_RESPONDER, OCSP_ANSWER, OCSP_RULES, OCSP_UNKNOWN};
 use crate::verdict::Elsewhere;
 
 /// Ask OCSP responders whether certificates are revoked
@@ -47,19 +48,6 @@ pub(crate) struct Args {
     limits: Limits,
 }
 
-const OCSP_ANSWER: Rule = Rule {
-    id: "ocsp-answer",
-    severity: Severity::Error,
-    what: "The OCSP responder's answer is signed by who may, about the certificate, and in force.",
-};
-const OCSP_UNKNOWN: Rule =
-    Rule { id: "ocsp-unknown", severity: Severity::Error, what: "The OCSP responder knows the certificate." };
-const NO_RESPONDER: Rule =
-    Rule { id: "no-responder", severity: Severity::Note, what: "Each certificate names an OCSP responder." };
-
-/// The rules that only a responder's answer can show broken.
-pub(crate) static OWN: [Rule; 3] = [OCSP_ANSWER, OCSP_UNKNOWN, NO_RESPONDER];
-
 pub(crate) fn run(args: &Args, format: ReportFormat, out: &mut Out) -> anyhow::Result<Exit> {
     let mut issuers = Vec::new();
     for path in &args.issuer {
@@ -72,7 +60,7 @@ pub(crate) fn run(args: &Args, format: ReportFormat, out: &mut Out) -> anyhow::R
         }
     }
     let elsewhere = Elsewhere {
-        own: &OWN,
+        own: &OCSP_RULES,
         noun: "certificates",
         subjects: report.judged,
         refused: report.refused,

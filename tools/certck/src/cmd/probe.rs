@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
+use common::duration::duration;
 use common::error::HintExt;
 use common::exit::Exit;
 use common::finding::{Finding, Severity};
@@ -23,11 +24,11 @@ use time::OffsetDateTime;
 
 use crate::decoy::{self, Decoy};
 use crate::handshake::{ANY, NoTls, Offer, Outcome, TLS12, TooSlow, shake};
-use crate::live::{self, CLIENT_REFUSED, NO_CLIENT_AUTH, NO_TLS, OBSOLETE_TLS, OLD_TLS, OWN};
 use crate::order::in_order;
+use crate::rules::{CLIENT_REFUSED, NO_CLIENT_AUTH, NO_TLS, OBSOLETE_TLS, OLD_TLS, PROBE_RULES};
 use crate::suppress::Suppressions;
 use crate::verdict::Elsewhere;
-use crate::{judgement, oldtls};
+use crate::{judgement, live, oldtls};
 
 /// Shake hands with live daemons, and judge what they do
 ///
@@ -61,9 +62,9 @@ pub(crate) struct Args {
     /// A directory whose client.crt and client.key must be refused: expired or revoked ones
     #[arg(long, value_name = "DIR")]
     refused: Vec<PathBuf>,
-    /// Seconds that each handshake may take
-    #[arg(long, value_name = "S", default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=300))]
-    timeout: u64,
+    /// Time limit for each handshake, such as 5s or 500ms; a bare number is seconds
+    #[arg(long, value_name = "TIME", default_value = "5s", value_parser = duration)]
+    timeout: Duration,
     /// Warn of a validity that ends within so many days, at most within its last third
     #[arg(long, value_name = "N", default_value_t = 30)]
     warn_days: u32,
@@ -162,17 +163,13 @@ impl Probe<'_> {
         Path::new(&self.address.text)
     }
 
-    fn timeout(&self) -> Duration {
-        Duration::from_secs(self.args.timeout)
-    }
-
     fn shake(&self, certificate: Option<CertifiedKey>) -> anyhow::Result<Outcome> {
         self.shake_by(&Offer { versions: ANY, certificate: certificate.map(Arc::new) })
     }
 
     fn shake_by(&self, offer: &Offer) -> anyhow::Result<Outcome> {
         let name = ServerName::try_from(self.host().clone())?;
-        shake(&self.address.text, &name, offer, self.timeout())
+        shake(&self.address.text, &name, offer, self.args.timeout)
     }
 
     fn host(&self) -> &String {
@@ -259,7 +256,7 @@ impl Probe<'_> {
                     .expected("TLS 1.3 only, unless old peers need it"),
             );
         }
-        match oldtls::spoken(&self.address.text, self.timeout()) {
+        match oldtls::spoken(&self.address.text, self.args.timeout) {
             Ok(old) => record.old_tls = old.map(str::to_owned),
             Err(e) => probed.failures.push(e),
         }
@@ -328,7 +325,7 @@ impl Report {
 
     fn write(&self, format: ReportFormat, diag: &Diag, to: &mut dyn Write) -> anyhow::Result<Exit> {
         let elsewhere = Elsewhere {
-            own: &OWN,
+            own: &PROBE_RULES,
             noun: "daemons",
             subjects: (self.probes.len() + self.foreign.len()) as u64,
             refused: self.refused,

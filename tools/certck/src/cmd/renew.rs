@@ -5,25 +5,26 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, bail, ensure};
+use anyhow::{Context, ensure};
 use common::error::HintExt;
 use common::exit::Exit;
 use common::finding::{Finding, Severity};
 use common::out::{Format, Out};
 use common::pki::pem::Block;
 use common::pki::role::LAYOUTS;
-use common::pki::{Cert, LoadOptions, Passphrase, PassphraseArgs, Role, inspect, key, pem};
+use common::pki::{Cert, Passphrase, PassphraseArgs, Role, key, pem};
 use common::policy::shell_quote;
 use common::record::certck::Written;
 use time::OffsetDateTime;
 
-use super::crl::report;
-use super::mint::warn_if_long;
 use crate::authority::{Algorithm, Issued, Key};
 use crate::ca::{Ca, Next};
 use crate::clock::rfc3339;
 use crate::leaf::{Addresses, Host, Leaf, Subject, Validity, hosts};
+use crate::minted::{check_new_directory, warn_if_long};
+use crate::new_passphrase::read_new_passphrase;
 use crate::stage::Stage;
+use crate::written::report_all_written;
 use crate::{files, issued};
 
 /// Issue new keys and certificates in the place of those that end soon
@@ -80,7 +81,8 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args, format: Format, out: &mut Out) -> anyhow::Result<Exit> {
-    let passphrase = if args.encrypt { args.passphrase.read_new()? } else { args.passphrase.read()? };
+    let passphrase =
+        if args.encrypt { read_new_passphrase(&args.passphrase)? } else { args.passphrase.read()? };
     let ca = Ca::open(&args.dir, passphrase.as_ref())?;
     let list = ca.in_force()?;
     let list_is_due = list.next_update.is_none_or(|end| ends_soon(args, list.this_update.unix, end.unix));
@@ -115,7 +117,7 @@ pub(crate) fn run(args: &Args, format: Format, out: &mut Out) -> anyhow::Result<
             Err(e) => out.diag().fatal(&e),
         }
     }
-    report(&written, format, out)?;
+    report_all_written(&written, format, out)?;
     tell_others(args, &ca, &leaves, out);
     Ok(if kept_out { Exit::No.max(out.diag().exit()) } else { out.diag().exit() })
 }
@@ -374,7 +376,7 @@ impl<'a> Renewal<'a> {
             layout.crl,
             &list.with_context(|| old.dir.join(layout.crl).display().to_string())?,
         )?;
-        fit(&new, old.role, &old.dir, self.lock, false)?;
+        check_new_directory(&new, old.role, &old.dir, self.lock, false)?;
         // The daemon must be able to read them.
         let give = || stage.give("new", &layout.names(), &old.real.metadata()?);
         give().with_context(|| old.dir.display().to_string())?;
@@ -382,23 +384,5 @@ impl<'a> Renewal<'a> {
         stage.heed()?;
         // The old directory is under the new one's hidden name afterwards, and goes with the stage.
         stage.exchange("new", &old.real).with_context(|| old.dir.display().to_string())
-    }
-}
-
-/// Refuses a new directory that would not serve. Where the key is somewhere else, nothing is asked of it.
-pub(super) fn fit(
-    new: &Path,
-    role: Role,
-    dir: &Path,
-    passphrase: Option<&Passphrase>,
-    keyless: bool,
-) -> anyhow::Result<()> {
-    let options = LoadOptions { warn_days: 0, passphrase, ..LoadOptions::now() };
-    let findings = inspect(new, role, &options).findings;
-    let key = new.join(role.layout().key).to_string_lossy().into_owned();
-    let counts = |f: &&Finding| f.severity == Severity::Error && !(keyless && f.path == key);
-    match findings.iter().find(counts) {
-        Some(finding) => bail!("{}: would not serve: {}", dir.display(), finding.reason()),
-        None => Ok(()),
     }
 }

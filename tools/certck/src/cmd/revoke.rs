@@ -9,8 +9,8 @@ use common::out::{Format, Out};
 use rcgen::{RevocationReason, RevokedCertParams, SerialNumber};
 use time::OffsetDateTime;
 
-use super::crl::report_published;
 use crate::ca::{Ca, Next};
+use crate::written::report_published;
 use crate::{files, issued};
 
 /// Revoke certificates, and make the CRL that says so

@@ -5,16 +5,16 @@ use std::io;
 use common::exit::Exit;
 use common::finding::Severity;
 use common::out::{Format, Out};
-use common::pki::rule::{FORESIGHT, RULES, Rule};
+use common::pki::rule::{FORESIGHT, Rule};
 use common::record::certck as record;
 
-use super::{fetch, ocsp};
-use crate::explain::reason;
+use crate::rules::all_rules;
 
 /// List the rules that directories and daemons are held to
 ///
 /// The severity is that of the compatible profile; the strict one makes errors of all but `expiring`,
-/// `crl-expiring` and `clock`. A rule that is named is explained: why it is there, and how to mend what breaks it.
+/// `crl-expiring` and `clock`. A rule that is named is explained: the consequence of breaking it, how to fix what breaks
+/// it, and where the rule comes from.
 #[derive(clap::Args, Debug)]
 #[command(arg = common::report::plain_format(), after_long_help = "Examples:
   certck rules
@@ -22,25 +22,15 @@ use crate::explain::reason;
   certck rules expired --format json")]
 pub(crate) struct Args {
     /// Only these, explained
-    #[arg(value_name = "RULE", value_parser = clap::builder::PossibleValuesParser::new(all().map(|(r, _)| r.id)), hide_possible_values = true)]
+    #[arg(value_name = "RULE", value_parser = clap::builder::PossibleValuesParser::new(all_rules().map(|(r, _)| r.id)), hide_possible_values = true)]
     rules: Vec<String>,
-}
-
-/// Every rule, and the command that applies it.
-pub(crate) fn all() -> impl Iterator<Item = (&'static Rule, &'static str)> {
-    let checked = RULES.iter().map(|r| (r, "check"));
-    let fetched = fetch::OWN.iter().map(|r| (r, "crl fetch"));
-    checked
-        .chain(fetched)
-        .chain(ocsp::OWN.iter().map(|r| (r, "ocsp")))
-        .chain(crate::live::OWN.iter().map(|r| (r, "probe")))
 }
 
 pub(crate) fn run(args: &Args, format: Format, out: &mut Out) -> anyhow::Result<Exit> {
     let mut listed = 0;
     let named = !args.rules.is_empty();
     let wanted = |rule: &Rule| !named || args.rules.iter().any(|id| id == rule.id);
-    for (rule, command) in all().filter(|(rule, _)| wanted(rule)) {
+    for (rule, command) in all_rules().filter(|(rule, _)| wanted(rule)) {
         listed += 1;
         match format {
             Format::Json => out.record(&record(rule, command))?,
@@ -65,15 +55,15 @@ fn strict(rule: &Rule, command: &str) -> Severity {
 }
 
 fn record(rule: &Rule, command: &str) -> record::Rule {
-    let reason = reason(rule.id);
     record::Rule {
         rule: rule.id.to_owned(),
         severity: rule.severity,
         strict: Some(strict(rule, command)),
         demands: rule.what.to_owned(),
         command: command.to_owned(),
-        why: reason.as_ref().map(|r| r.why.to_owned()),
-        mend: reason.map(|r| r.mend.to_owned()),
+        why: rule.why.to_owned(),
+        fix: rule.fix.to_owned(),
+        reference: rule.reference.to_owned(),
     }
 }
 
@@ -84,6 +74,6 @@ fn explain(rule: &Rule, command: &str, out: &mut Out) -> io::Result<()> {
     };
     writeln!(out.text(), "  severity  {}; in the strict profile {}", rule.severity, strict(rule, command))?;
     writeln!(out.text(), "  applied   by {by}")?;
-    let Some(reason) = reason(rule.id) else { return Ok(()) };
-    writeln!(out.text(), "  why       {}\n  mend      {}", reason.why, reason.mend)
+    writeln!(out.text(), "  why       {}\n  fix       {}", rule.why, rule.fix)?;
+    writeln!(out.text(), "  reference {}", rule.reference)
 }

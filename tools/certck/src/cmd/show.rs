@@ -6,12 +6,12 @@ use anyhow::{Context, anyhow, bail};
 use common::exit::Exit;
 use common::out::{Format, Out};
 use common::pki::pem::{self, Block};
-use common::pki::request::Request;
 use common::pki::{Cert, Crl, key, revocation_reason};
 use common::record::certck as record;
 use common::text::Safe;
 use zeroize::Zeroizing;
 
+use crate::request::SigningRequest;
 use crate::{describe, input};
 
 /// Show what certificates, CRLs, signing requests and keys say
@@ -75,7 +75,7 @@ fn blocks(bytes: &[u8]) -> anyhow::Result<Vec<Block>> {
     let label = match () {
         () if Cert::parse(bytes).is_ok() => "CERTIFICATE",
         () if Crl::parse(bytes).is_ok() => "X509 CRL",
-        () if Request::parse(bytes).is_ok() => "CERTIFICATE REQUEST",
+        () if SigningRequest::parse(bytes).is_ok() => "CERTIFICATE REQUEST",
         () => match KEYS.iter().find(is_key) {
             Some(label) => label,
             None => bail!("looks like DER, and is no certificate, CRL, request or private key"),
@@ -102,7 +102,7 @@ fn show(block: &Block, path: &Path, format: Format, out: &mut Out) -> anyhow::Re
             if json { Ok(out.record(&record)?) } else { list_text(&record, out) }
         }
         "CERTIFICATE REQUEST" | "NEW CERTIFICATE REQUEST" => {
-            let request = Request::parse(&block.der).context("not a signing request")?;
+            let request = SigningRequest::parse(&block.der).context("not a signing request")?;
             let record = describe::request(&request, path, line);
             if json { Ok(out.record(&record)?) } else { request_text(&record, out) }
         }

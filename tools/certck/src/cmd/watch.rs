@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
+use common::duration::duration;
 use common::exit::Exit;
 use common::finding::Finding;
 use common::out::{Diag, Format, Out};
@@ -36,16 +37,16 @@ use crate::verdict::form;
 /// last: 2 if anything failed since it began.
 #[derive(clap::Args, Debug)]
 #[command(arg = common::report::plain_format(), after_long_help = "Examples:
-  certck watch --interval 3600 --prometheus /var/lib/node_exporter/certck.prom /etc/profguard/server_certs
+  certck watch --interval 1h --prometheus /var/lib/node_exporter/certck.prom /etc/profguard/server_certs
   certck watch --format json -r /etc | jq -r 'select(.type==\"certck.change\" and .change==\"new\").finding.rule'")]
 pub(crate) struct Args {
     #[command(flatten)]
     source: Source,
     #[command(flatten)]
     demands: Demands,
-    /// Seconds from one round to the next
-    #[arg(long, value_name = "S", default_value_t = 300, value_parser = clap::value_parser!(u64).range(1..=86400))]
-    interval: u64,
+    /// Time from one round to the next, between 1s and 24h; a bare number is seconds
+    #[arg(long, value_name = "TIME", default_value = "5m", value_parser = parse_interval)]
+    interval: Duration,
     /// Rounds, after which it ends; for ever, if not given
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     count: Option<u64>,
@@ -91,12 +92,21 @@ pub(crate) fn run(args: &Args, format: Format, out: &mut Out) -> anyhow::Result<
         out.flush()?;
         last = told(args, &checked, &mut troubles, out.diag())?;
         known = now;
-        let rest = Duration::from_secs(args.interval).saturating_sub(begun.elapsed());
+        let rest = args.interval.saturating_sub(begun.elapsed());
         if args.count == Some(round) || stop.within(rest) {
             break;
         }
     }
     end(last, &known, format, out)
+}
+
+/// Parses the time between two rounds.
+fn parse_interval(text: &str) -> Result<Duration, String> {
+    let limits = Duration::from_secs(1)..=Duration::from_secs(24 * 3600);
+    duration(text).and_then(|time| match limits.contains(&time) {
+        true => Ok(time),
+        false => Err("must be between 1s and 24h".to_owned()),
+    })
 }
 
 /// Judges every directory once; `None` when a signal came meanwhile.

@@ -1,7 +1,7 @@
 //! What certificates and CRLs that we issue need beyond what rcgen writes.
 
-use super::der::{self, Der, Malformed, tlv};
-use super::oid;
+use common::pki::der::{self, Der, Malformed, tlv};
+use common::pki::oid;
 
 /// Puts the names into a certificate or CRL byte by byte as they are elsewhere, and signs it again.
 ///
@@ -11,7 +11,7 @@ use super::oid;
 ///
 /// # Errors
 /// `signed` is neither in DER, or `sign` fails.
-pub fn rename<E: From<Malformed>>(
+pub(crate) fn replace_names<E: From<Malformed>>(
     signed: &[u8],
     issuer: &[u8],
     subject: Option<&[u8]>,
@@ -38,8 +38,7 @@ pub fn rename<E: From<Malformed>>(
 }
 
 /// The value of an authorityInfoAccess that names OCSP responders (RFC 5280, 4.2.2.1).
-#[must_use]
-pub fn ocsp_access(urls: &[String]) -> Vec<u8> {
+pub(crate) fn encode_ocsp_access(urls: &[String]) -> Vec<u8> {
     let one = |url: &String| {
         let pair = [tlv(der::OID, &oid::OCSP), tlv(der::context(6), url.as_bytes())].concat();
         tlv(der::SEQUENCE, &pair)

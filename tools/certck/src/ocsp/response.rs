@@ -1,9 +1,10 @@
 //! What a responder says, taken apart: who says it, of which certificates, and for how long.
 
-use super::super::der::{self, Der, Malformed, Result, Time, context, explicit};
-use super::super::extension::read_one;
-use super::super::name::Name;
-use super::super::{Cert, oid, utc};
+use common::pki::der::{self, Der, Malformed, Result, Time, context, explicit};
+use common::pki::extension::read_one;
+use common::pki::name::Name;
+use common::pki::{Cert, oid, utc};
+
 use super::{Refused, Status, refuse, sha1};
 
 /// Seconds that a responder's clock may be ahead of ours.

@@ -7,19 +7,17 @@ mod response;
 
 use std::fmt;
 
+use common::pki::der::{self, Der, Malformed, Result, Time, explicit, tlv};
+use common::pki::signature::Signature;
+use common::pki::{Cert, Crl, oid};
 use response::Data;
-
-use super::der::{self, Der, Malformed, Result, Time, explicit, tlv};
-use super::oid;
-use super::signature::Signature;
-use super::{Cert, Crl};
 
 /// How many certificates of an answer are read: a responder sends one or two.
 const CERTIFICATES: usize = 16;
 
 /// What a responder is asked: the state of one certificate.
 #[derive(Clone, Debug)]
-pub struct Question<'a> {
+pub(crate) struct Question<'a> {
     issuer: &'a Cert,
     name_hash: [u8; 20],
     key_hash: [u8; 20],
@@ -29,22 +27,22 @@ pub struct Question<'a> {
 
 /// What a responder says, once all about it is right.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Answer {
+pub(crate) struct Answer {
     /// The certificate's state.
-    pub status: Status,
+    pub(crate) status: Status,
     /// The time at which the state was known to be right.
-    pub this_update: Time,
+    pub(crate) this_update: Time,
     /// When there will be newer information.
-    pub next_update: Option<Time>,
+    pub(crate) next_update: Option<Time>,
     /// Who signed: the issuer, or the responder that it names.
-    pub signer: String,
+    pub(crate) signer: String,
     /// Whether the answer holds our nonce, so that it was made for us.
-    pub fresh: bool,
+    pub(crate) fresh: bool,
 }
 
 /// A certificate's state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Status {
+pub(crate) enum Status {
     /// It is not revoked.
     Good,
     /// It is.
@@ -60,7 +58,7 @@ pub enum Status {
 
 /// Why there is no answer.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Refused {
+pub(crate) enum Refused {
     /// The responder says so itself, unsigned.
     #[error("the responder says: {0}")]
     Responder(&'static str),
@@ -83,15 +81,13 @@ impl<'a> Question<'a> {
     /// Asks about a certificate, with 32 random bytes that the answer is to hold (RFC 9654).
     ///
     /// The issuer is named by SHA-1 hashes: every responder finds them, and nothing is trusted for them.
-    #[must_use]
-    pub fn new(cert: &'a Cert, issuer: &'a Cert, nonce: [u8; 32]) -> Self {
+    pub(crate) fn new(cert: &'a Cert, issuer: &'a Cert, nonce: [u8; 32]) -> Self {
         let (name_hash, key_hash) = (sha1(&cert.issuer.raw), sha1(&issuer.key.bits));
         Self { issuer, name_hash, key_hash, serial: &cert.serial, nonce }
     }
 
     /// The OCSPRequest.
-    #[must_use]
-    pub fn der(&self) -> Vec<u8> {
+    pub(crate) fn der(&self) -> Vec<u8> {
         let algorithm = [tlv(der::OID, &oid::SHA1), tlv(der::NULL, &[])].concat();
         let id = [
             tlv(der::SEQUENCE, &algorithm),
@@ -111,7 +107,12 @@ impl<'a> Question<'a> {
     ///
     /// # Errors
     /// It is not an answer to this question, not signed by who may, or not in force.
-    pub fn answer(&self, response: &[u8], crls: &[Crl], at: i64) -> std::result::Result<Answer, Refused> {
+    pub(crate) fn answer(
+        &self,
+        response: &[u8],
+        crls: &[Crl],
+        at: i64,
+    ) -> std::result::Result<Answer, Refused> {
         let basic = basic(response)?;
         let mut parts = Der::only(basic, der::SEQUENCE)?;
         let (signature, data) = Signature::read_from(&mut parts)?;

@@ -1,0 +1,86 @@
+//! New certificate directories: checked before they appear, and what a command says of them.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::bail;
+use common::finding::{Finding, Severity};
+use common::out::{Format, Out};
+use common::pki::{LoadOptions, Passphrase, Role, inspect};
+use common::record::certck::{Minted, Summary};
+use common::text::safe;
+
+use crate::authority::Issued;
+use crate::clock::rfc3339;
+
+/// Says at once what `check` would say afterwards.
+pub(crate) fn warn_if_long(days: u16, out: &Out) {
+    const LONGEST: u16 = 825;
+    if days > LONGEST {
+        let why =
+            format!("longer than the {LONGEST} days that `certck check` takes for a leaf without a warning");
+        out.warn(format_args!("{days} days"), why);
+    }
+}
+
+/// What is said of a directory that was made.
+pub(crate) fn minted(
+    algorithm: String,
+    path: PathBuf,
+    role: &str,
+    files: Vec<String>,
+    certificate: &Issued,
+) -> Minted {
+    Minted {
+        role: role.to_owned(),
+        path: path.to_string_lossy().into_owned(),
+        path_hex: hex_of(&path),
+        files,
+        algorithm,
+        subject: certificate.subject.clone(),
+        serial: certificate.serial.clone(),
+        not_before: rfc3339(certificate.validity.from),
+        not_after: rfc3339(certificate.validity.until),
+        hosts: Vec::new(),
+    }
+}
+
+fn hex_of(path: &Path) -> Option<String> {
+    Finding::new("", Severity::Note, path).path_hex
+}
+
+pub(crate) fn report_minted(made: &[Minted], format: Format, out: &mut Out) -> anyhow::Result<()> {
+    if format == Format::Json {
+        made.iter().try_for_each(|m| out.record(m))?;
+        return Ok(out.record(&Summary { made: made.len() as u64, ..Summary::default() })?);
+    }
+    for m in made {
+        let path = safe(&m.path);
+        writeln!(
+            out.text(),
+            "{path}: {} ({}, {}, until {})",
+            m.files.join(" "),
+            m.subject,
+            m.algorithm,
+            m.not_after
+        )?;
+    }
+    Ok(())
+}
+
+/// Refuses a new directory that would not serve. Where the key is somewhere else, nothing is asked of it.
+pub(crate) fn check_new_directory(
+    new: &Path,
+    role: Role,
+    dir: &Path,
+    passphrase: Option<&Passphrase>,
+    keyless: bool,
+) -> anyhow::Result<()> {
+    let options = LoadOptions { warn_days: 0, passphrase, ..LoadOptions::now() };
+    let findings = inspect(new, role, &options).findings;
+    let key = new.join(role.layout().key).to_string_lossy().into_owned();
+    let counts = |f: &&Finding| f.severity == Severity::Error && !(keyless && f.path == key);
+    match findings.iter().find(counts) {
+        Some(finding) => bail!("{}: would not serve: {}", dir.display(), finding.reason()),
+        None => Ok(()),
+    }
+}
