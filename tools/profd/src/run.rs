@@ -126,7 +126,10 @@ fn start_serving(
 fn wait_for_signal(mut started: StartedRuntime, daemon: RunningDaemon) -> DaemonLife {
     let name = started.runtime.block_on(started.signals.next());
     started.notifier.send_stopping();
-    daemon.state.log.notice(name, "stopping: no new connections, requests in progress are finished");
+    daemon
+        .state
+        .log
+        .notice(name, "stopping; requests in progress are finished, new connections are not accepted");
     daemon.trigger.advance(DaemonPhase::Draining);
     DaemonLife::Draining(started, daemon)
 }
