@@ -97,6 +97,9 @@ pub struct Certificates {
     /// The CRLs in use. A newer one is in use as soon as it is there, even if the reload fails.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub crls: Vec<CrlInUse>,
+    /// CRLs of the directory that are not in use, each with the reason; a few of them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub declined_crls: Vec<String>,
     /// When the last reload was tried, if it failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reload_failed_at: Option<String>,

@@ -306,6 +306,9 @@ pub struct CertificateStatus {
     /// The CRLs in use; none where the directory has none.
     #[serde(default)]
     pub crls: Vec<CrlStatus>,
+    /// CRLs of the directory that are not in use, each with the reason; a few of them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub declined_crls: Vec<String>,
     /// Why the directory as it is now is not in use, if so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reload_failure: Option<ReloadFailure>,

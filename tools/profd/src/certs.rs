@@ -12,7 +12,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use common::finding::hex;
 use common::out::Out;
 use common::pki::{Crl, LoadError, LoadOptions, MtlsDir, Passphrase, Role, utc};
@@ -37,6 +37,9 @@ const MAX_UNSETTLED_CHECKS: u32 = 16;
 /// How often a failed reload is retried: a certificate that is not yet valid becomes valid without a change of its file.
 const RETRY_INTERVAL: Duration = Duration::from_secs(10);
 
+/// How many CRLs that were not taken are logged and reported.
+const MAX_DECLINED_SHOWN: usize = 4;
+
 /// The certificates in use, and their directory.
 pub(crate) struct ServerCertificates {
     tls: TlsPlan,
@@ -46,7 +49,7 @@ pub(crate) struct ServerCertificates {
     /// For `getStatus`. Never locked while anything is read or verified.
     state: Mutex<CertificateState>,
     /// The stamps of the directory and of the CRL file from before they were loaded at the start.
-    at_start: (DirStamp, Option<FileStamp>),
+    at_start: Stamps,
 }
 
 /// When the certificates in use were loaded, and the result of the last reload.
@@ -54,7 +57,22 @@ struct CertificateState {
     loaded_at: String,
     /// Each CRL with its thisUpdate in seconds since 1970.
     crls: Vec<(i64, CrlStatus)>,
+    /// CRLs that could not be taken alone. If the whole directory is reloaded, they are in use nevertheless.
+    undecided_crls: Vec<String>,
+    /// CRLs of a directory that could not be reloaded, each with the reason why it was not taken.
+    declined_crls: Vec<String>,
     reload_failure: Option<ReloadFailure>,
+    /// The part of the failure that a retry repeats: its text can hold the time.
+    failure_key: String,
+}
+
+/// The stamps of the directory and of the CRL file.
+type Stamps = (DirStamp, Option<FileStamp>);
+
+/// Why a reload failed: the text, and the part of it that does not change with the time.
+struct LoadFailure {
+    reason: String,
+    key: String,
 }
 
 /// Why the directory is reloaded.
@@ -81,7 +99,7 @@ impl ServerCertificates {
     /// The passphrase cannot be read, or rustls does not accept the certificates.
     pub(crate) fn load(tls: &TlsPlan, out: &mut Out) -> anyhow::Result<Option<Arc<Self>>> {
         // Taken before the files are read, so that a change while they are read is noticed later.
-        let at_start = (DirStamp::read(&tls.dir), stamp_crl(&tls.dir));
+        let at_start = read_stamps(&tls.dir);
         let dir = match load_directory(tls, read_passphrase(tls)?.as_ref()) {
             Ok(dir) => dir,
             Err(e) => {
@@ -93,8 +111,14 @@ impl ServerCertificates {
         };
         print_findings(dir.warnings(), out);
         let config = Arc::new(dir.server_config(tls.min)?);
-        let state =
-            CertificateState { loaded_at: timestamp_now(), crls: describe_crls(&dir), reload_failure: None };
+        let state = CertificateState {
+            loaded_at: timestamp_now(),
+            crls: describe_crls(&dir),
+            undecided_crls: Vec::new(),
+            declined_crls: Vec::new(),
+            reload_failure: None,
+            failure_key: String::new(),
+        };
         Ok(Some(Arc::new(Self {
             tls: tls.clone(),
             config: RwLock::new(config),
@@ -118,6 +142,7 @@ impl ServerCertificates {
         CertificateStatus {
             loaded_at: state.loaded_at.clone(),
             crls: state.crls.iter().map(aged).collect(),
+            declined_crls: state.declined_crls.clone(),
             reload_failure: state.reload_failure.clone(),
         }
     }
@@ -141,14 +166,14 @@ impl ServerCertificates {
             };
             let retry =
                 lock_mutex(&self.state).reload_failure.is_some() && tried_at.elapsed() >= RETRY_INTERVAL;
+            // A directory on a file system that hangs must not hold up the requests.
+            let Some((now, crl_now)) = self.stamps_in_background().await else { continue };
             // A CRL is verified by its signature, so it need not wait until the directory settles.
-            let crl_now = stamp_crl(&self.tls.dir);
             if asked || retry || crl_now != crl_seen {
                 self.run_in_background(&log, |certs, log| certs.take_newer_crls(log)).await;
                 crl_seen = crl_now;
             }
             // While files are copied one by one, a reload would find a mixture, so it waits for a check without a change.
-            let now = DirStamp::read(&self.tls.dir);
             let changed = now != loaded;
             unsettled = if changed && now != before { unsettled + 1 } else { 0 };
             before.clone_from(&now);
@@ -173,15 +198,18 @@ impl ServerCertificates {
         let _ = tokio::task::spawn_blocking(move || work(&certs, &log)).await;
     }
 
+    async fn stamps_in_background(self: &Arc<Self>) -> Option<Stamps> {
+        let certs = self.clone();
+        tokio::task::spawn_blocking(move || read_stamps(&certs.tls.dir)).await.ok()
+    }
+
     /// Takes each CRL of the directory that is newer than the one in use, whatever else is wrong there.
     fn take_newer_crls(&self, log: &DaemonLog) {
         let path = self.tls.dir.join(Role::Server.layout().crl);
         let mut served = lock_mutex(&self.served);
         // A missing or unreadable file changes nothing here; the reload reports it.
         let Ok(update) = served.read_newer_crls(OffsetDateTime::now_utc()) else { return };
-        for reason in &update.declined {
-            log.debug(path.display(), format_args!("CRL not taken: {reason}"));
-        }
+        lock_mutex(&self.state).undecided_crls = update.declined;
         let Some(dir) = update.dir else { return };
         match dir.server_config(self.tls.min) {
             Ok(config) => {
@@ -203,14 +231,20 @@ impl ServerCertificates {
     ///
     /// # Errors
     /// It is rejected by the rules of `certck check`, or it revokes less than the one in use.
-    fn load_successor(&self, served: &MtlsDir) -> anyhow::Result<(ServerConfig, MtlsDir)> {
-        let dir = load_directory(&self.tls, read_passphrase(&self.tls)?.as_ref())?;
+    fn load_successor(&self, served: &MtlsDir) -> Result<(ServerConfig, MtlsDir), LoadFailure> {
+        let passphrase = read_passphrase(&self.tls).map_err(|e| LoadFailure::new(format!("{e:#}")))?;
+        let dir = load_directory(&self.tls, passphrase.as_ref()).map_err(|e| {
+            let key = e.findings().iter().map(|f| format!("{} {} {}\n", f.rule, f.path, f.found)).collect();
+            LoadFailure { reason: e.to_string(), key }
+        })?;
         if let Some(why) = dir.forgets(served) {
-            bail!(
+            let reason = format!(
                 "{why}: certificates that are revoked now would be accepted again (a restart accepts that)"
             );
+            return Err(LoadFailure::new(reason));
         }
-        Ok((dir.server_config(self.tls.min)?, dir))
+        let config = dir.server_config(self.tls.min).map_err(|e| LoadFailure::new(format!("{e:#}")))?;
+        Ok((config, dir))
     }
 
     /// Reloads the directory, or logs why the former one stays in use.
@@ -222,6 +256,7 @@ impl ServerCertificates {
                 self.use_directory(config, &dir);
                 let mut state = lock_mutex(&self.state);
                 (state.loaded_at, state.reload_failure) = (timestamp_now(), None);
+                state.declined_crls.clear();
                 drop(state);
                 let why = match cause {
                     ReloadCause::Changed => "they have changed",
@@ -234,11 +269,10 @@ impl ServerCertificates {
                 }
                 *served = dir;
             }
-            Err(e) => {
-                let reason = format!("{e:#}");
+            Err(LoadFailure { reason, key }) => {
                 let mut state = lock_mutex(&self.state);
                 // A retry with the same result is not logged again.
-                let is_known = state.reload_failure.as_ref().is_some_and(|f| f.reason == reason);
+                let is_known = state.reload_failure.is_some() && state.failure_key == key;
                 if !is_known || cause == ReloadCause::Hangup {
                     log.error(
                         &subject,
@@ -246,6 +280,8 @@ impl ServerCertificates {
                     );
                 }
                 state.reload_failure = Some(ReloadFailure { at: timestamp_now(), reason });
+                state.failure_key = key;
+                state.report_declined_crls(&self.tls.dir.join(Role::Server.layout().crl), log);
             }
         }
     }
@@ -255,6 +291,35 @@ impl ServerCertificates {
         *self.config.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(config);
         lock_mutex(&self.state).crls = describe_crls(dir);
     }
+}
+
+impl CertificateState {
+    /// Logs which CRLs are not in use, once until they change: a few of them, since a file can hold thousands.
+    fn report_declined_crls(&mut self, path: &Path, log: &DaemonLog) {
+        let declined = std::mem::take(&mut self.undecided_crls);
+        let shown: Vec<String> = declined.iter().take(MAX_DECLINED_SHOWN).cloned().collect();
+        if self.declined_crls == shown {
+            return;
+        }
+        for reason in &shown {
+            log.warning(path.display(), format_args!("CRL not taken: {reason}"));
+        }
+        if let more @ 1.. = declined.len() - shown.len() {
+            log.warning(path.display(), format_args!("{more} more CRLs not taken"));
+        }
+        self.declined_crls = shown;
+    }
+}
+
+impl LoadFailure {
+    /// A failure whose text does not change with the time.
+    fn new(reason: String) -> Self {
+        Self { key: reason.clone(), reason }
+    }
+}
+
+fn read_stamps(dir: &Path) -> Stamps {
+    (DirStamp::read(dir), stamp_crl(dir))
 }
 
 fn lock_mutex<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

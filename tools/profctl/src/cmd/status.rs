@@ -93,6 +93,7 @@ fn certificates_record(status: &CertificateStatus) -> record::Certificates {
     record::Certificates {
         loaded_at: status.loaded_at.clone(),
         crls: status.crls.iter().map(crl).collect(),
+        declined_crls: status.declined_crls.clone(),
         reload_failed_at: status.reload_failure.as_ref().map(|f| f.at.clone()),
         reload_error: status.reload_failure.as_ref().map(|f| f.reason.clone()),
     }
@@ -138,16 +139,17 @@ fn format_certificates(reply: &StatusReply) -> Vec<String> {
     let Some(status) = reply.detail.as_ref().and_then(|d| d.certificates.as_ref()) else { return Vec::new() };
     let failure = status.reload_failure.as_ref().map(|f| {
         format!(
-            "certificates: reload failed at {}, those loaded at {} are still in use: {}",
+            "certificates: reload failed at {}, those loaded at {} are still in use (run certck check there): {}",
             f.at, status.loaded_at, f.reason
         )
     });
+    let declined = status.declined_crls.iter().map(|reason| format!("CRL not taken: {reason}"));
     let crls = status.crls.iter().map(|crl| {
         let number = crl.number.as_deref().unwrap_or("without a number");
         let due = crl.next_update.as_ref().map(|at| format!(", next update {at}")).unwrap_or_default();
         format!("CRL {number} by {}: {} old, {} revoked{due}", crl.issuer, format_age(crl.age_s), crl.revoked)
     });
-    let mut lines: Vec<String> = failure.into_iter().chain(crls).collect();
+    let mut lines: Vec<String> = failure.into_iter().chain(declined).chain(crls).collect();
     if status.crls.is_empty() {
         lines.push("no CRL: revoked client certificates are accepted".to_owned());
     }
@@ -226,7 +228,7 @@ mod tests {
             r#"{{"loaded_at":"l","crls":[{crl}],"reload_failure":{{"at":"a","reason":"server.key.bak: a key"}}}}"#
         );
         let lines = [
-            "certificates: reload failed at a, those loaded at l are still in use: server.key.bak: a key",
+            "certificates: reload failed at a, those loaded at l are still in use (run certck check there): server.key.bak: a key",
             "CRL 02 by CN=X: 2 h old, 1 revoked, next update n",
         ];
         assert_eq!(with(&failed), lines);

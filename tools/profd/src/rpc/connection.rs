@@ -8,7 +8,7 @@ use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWrite
 use tokio::sync::Notify;
 use tokio::time::timeout;
 
-use crate::rpc::connection_table::{ConnectionLimit, ConnectionPlace};
+use crate::rpc::connection_table::{ConnectionLimit, ConnectionPlace, NotEstablished};
 use crate::rpc::context::RpcContext;
 use crate::rpc::dispatch::answer_request;
 use crate::rpc::peer::RpcPeer;
@@ -54,12 +54,17 @@ pub(crate) async fn serve_connection<S>(
     let mut stream = BufReader::with_capacity(4096, stream);
     let closing = place.closing();
     let end = serve_requests(context, &mut stream, peer, place, &closing).await;
-    end_connection(context, &mut stream, peer, end).await;
+    end_connection(context, &mut stream, peer, end, &closing).await;
 }
 
 /// Counts and logs why a connection ends, and sends the reason where the client can expect a reply.
-async fn end_connection<S>(context: &RpcContext, stream: &mut S, peer: &RpcPeer, end: ConnectionEnd)
-where
+async fn end_connection<S>(
+    context: &RpcContext,
+    stream: &mut S,
+    peer: &RpcPeer,
+    end: ConnectionEnd,
+    closing: &Notify,
+) where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     let (counters, log) = (&context.state.counters, &context.state.log);
@@ -79,14 +84,14 @@ where
         ConnectionEnd::BadFrame(e) => {
             counters.rpc_bad_frame.increment();
             log.limited("rpc frame", peer, format_args!("rejected: {e}"));
-            send_error(stream, &e.to_string(), write_timeout).await;
+            send_error(stream, &e.to_string(), write_timeout, closing).await;
         }
         ConnectionEnd::BadRequest(e) => {
             counters.rpc_bad_request.increment();
             log.limited("rpc request", peer, format_args!("rejected: {e}"));
-            send_error(stream, &e.to_string(), write_timeout).await;
+            send_error(stream, &e.to_string(), write_timeout, closing).await;
         }
-        ConnectionEnd::LimitReached(limit) => decline_client(context, stream, peer, limit).await,
+        ConnectionEnd::LimitReached(limit) => decline_client(context, stream, peer, limit, closing).await,
         // A client that has got a reply could take anything sent now for the reply to its next request.
         ConnectionEnd::Displaced { had_reply: true } => counters.rpc_closed_idle.increment(),
         ConnectionEnd::Displaced { had_reply: false } => {
@@ -106,6 +111,7 @@ pub(crate) async fn decline_client<S>(
     stream: &mut S,
     peer: &RpcPeer,
     limit: ConnectionLimit,
+    closing: &Notify,
 ) where
     S: AsyncRead + AsyncWrite + Unpin,
 {
@@ -116,7 +122,7 @@ pub(crate) async fn decline_client<S>(
     }
     let reason = describe_limit(limit, "connections with a request in progress");
     log.limited("rpc full", peer, &reason);
-    send_error(stream, &reason, context.limits.requests.write_timeout).await;
+    send_error(stream, &reason, context.limits.requests.write_timeout, closing).await;
 }
 
 /// Formats the limit that is reached. `counted` names what it counts.
@@ -129,14 +135,20 @@ pub(crate) fn describe_limit(limit: ConnectionLimit, counted: &str) -> String {
     }
 }
 
-/// Sends an error, and reads on for a moment so that the client receives it.
-async fn send_error<S>(stream: &mut S, reason: &str, write_timeout: Duration)
+/// Sends an error, and reads on for a moment so that the client receives it, unless another connection needs the place.
+async fn send_error<S>(stream: &mut S, reason: &str, write_timeout: Duration, closing: &Notify)
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    if matches!(timeout(write_timeout, write_failure(stream, reason)).await, Ok(Ok(()))) {
-        let mut rest = stream.take(LINGER_BYTES);
-        let _ = timeout(LINGER, tokio::io::copy(&mut rest, &mut tokio::io::sink())).await;
+    let send_and_linger = async {
+        if matches!(timeout(write_timeout, write_failure(stream, reason)).await, Ok(Ok(()))) {
+            let mut rest = stream.take(LINGER_BYTES);
+            let _ = timeout(LINGER, tokio::io::copy(&mut rest, &mut tokio::io::sink())).await;
+        }
+    };
+    tokio::select! {
+        () = send_and_linger => {}
+        () = closing.notified() => {}
     }
 }
 
@@ -197,9 +209,12 @@ where
         // Over plain TCP there is no certificate, so a complete request distinguishes a client from a silent connection.
         if !had_reply
             && context.certs.is_none()
-            && let Err(limit) = place.establish()
+            && let Err(reason) = place.establish()
         {
-            return ConnectionEnd::LimitReached(limit);
+            return match reason {
+                NotEstablished::LimitReached(limit) => ConnectionEnd::LimitReached(limit),
+                NotEstablished::Displaced => ConnectionEnd::Displaced { had_reply },
+            };
         }
         // Another connection may have got the place while the request came in; then the request is not carried out.
         if !place.begin_request() {
@@ -207,13 +222,23 @@ where
         }
         state.counters.rpc_requests.increment();
         let reply = answer_request(context, peer, request).await;
-        match timeout(limits.write_timeout, write_frame(stream, &reply)).await {
+        place.begin_reply();
+        let written = tokio::select! {
+            biased;
+            written = timeout(limits.write_timeout, write_frame(stream, &reply)) => written,
+            () = closing.notified() => {
+                return ConnectionEnd::Timeout("the client did not read its reply, and another needs its place");
+            }
+        };
+        match written {
             Err(_) => return ConnectionEnd::Timeout("timeout: the client did not read its reply"),
             Ok(Err(e)) => return ConnectionEnd::Broken(e),
             Ok(Ok(())) => {}
         }
         place.end_request();
         had_reply = true;
+        // A client that sends requests without a pause must not keep others from their turn.
+        tokio::task::yield_now().await;
         if state.is_stopping() {
             return ConnectionEnd::Done;
         }

@@ -2,9 +2,10 @@
 //!
 //! A connection is pending until its TLS handshake is complete, or over plain TCP until its first request is complete;
 //! after that it is established. The two kinds are counted apart. When the limit on pending connections is reached, the
-//! oldest silent one of the address that has most of them is closed, so silent connections displace only each other.
-//! When the limit on established connections is reached, the one that has been idle longest is closed. A connection
-//! with a request in progress is never closed for another one.
+//! address that has most of them loses the oldest one that has made no progress in time: one that has sent nothing
+//! complete, or whose handshake has stalled. So connections that make no progress displace each other. When the limit
+//! on established connections is reached, the one that has been idle longest is closed, or one that does not read its
+//! reply. A connection with a request in progress is never closed for another one.
 //!
 //! OpenSSH limits unauthenticated connections in the same way, but drops newcomers at random
 //! (sshd_config(5), `MaxStartups` and `PerSourceMaxStartups`).
@@ -18,8 +19,19 @@ use tokio::sync::Notify;
 
 use crate::plan::limits::{ConnectionLimits, PoolLimits};
 
-/// How long a handshake in progress is not closed for another connection.
-const HANDSHAKE_GRACE: Duration = Duration::from_millis(500);
+/// How long a new connection is spared, so that a client can send its first message.
+const WAITING_GRACE: Duration = Duration::from_millis(250);
+
+/// How long a handshake in progress, and a reply that its client does not read, are not closed for another connection.
+const PROGRESS_GRACE: Duration = Duration::from_millis(500);
+
+/// Why a connection does not become an established one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum NotEstablished {
+    LimitReached(ConnectionLimit),
+    /// Another connection has got its place meanwhile.
+    Displaced,
+}
 
 /// A limit that is reached, with its value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,8 +60,7 @@ pub(crate) struct ConnectionPlace {
     closing: Arc<Notify>,
 }
 
-/// The stage of a connection, in the order in which connections are closed for others.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum ConnectionStage {
     /// It has sent nothing that is complete, or it is between two requests.
     Waiting,
@@ -57,6 +68,17 @@ enum ConnectionStage {
     Handshake,
     /// Its request is in progress.
     Busy,
+    /// Its reply is being written.
+    Replying,
+}
+
+/// Which connections are closed first for another one. Among equals, the oldest is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum ClosingOrder {
+    /// It has had its time: to send a message, to complete a handshake, to read a reply.
+    Overdue,
+    /// It has just begun, and has sent nothing that is complete.
+    New,
 }
 
 #[derive(Debug)]
@@ -88,7 +110,7 @@ impl ConnectionTable {
     ///
     /// # Errors
     /// The limit is reached, and every connection that it counts is in a handshake that began less than
-    /// [`HANDSHAKE_GRACE`] ago.
+    /// [`PROGRESS_GRACE`] ago.
     pub(crate) fn admit(&self, address: IpAddr) -> Result<ConnectionPlace, ConnectionLimit> {
         let mut pools = self.lock_pools();
         let peer = peer_address(address);
@@ -119,10 +141,14 @@ impl ConnectionPlace {
     /// Moves the connection to the established ones, after its certificate was verified or its first request is complete.
     ///
     /// # Errors
-    /// The limit is reached, and every connection that it counts has a request in progress.
-    pub(crate) fn establish(&self) -> Result<(), ConnectionLimit> {
+    /// The limit is reached, and every connection that it counts has a request in progress; or the place was taken away
+    /// meanwhile.
+    pub(crate) fn establish(&self) -> Result<(), NotEstablished> {
         let mut pools = self.table.lock_pools();
-        pools.established.make_room(self.peer, Instant::now())?;
+        if !pools.pending.entries.contains_key(&self.id) {
+            return Err(NotEstablished::Displaced);
+        }
+        pools.established.make_room(self.peer, Instant::now()).map_err(NotEstablished::LimitReached)?;
         pools.pending.remove(self.id);
         pools
             .established
@@ -134,6 +160,11 @@ impl ConnectionPlace {
     /// not be carried out.
     pub(crate) fn begin_request(&self) -> bool {
         self.table.lock_pools().established.set_stage(self.id, ConnectionStage::Busy)
+    }
+
+    /// Notes that the reply is being written: a client that does not read it must not hold its place.
+    pub(crate) fn begin_reply(&self) {
+        self.table.lock_pools().established.set_stage(self.id, ConnectionStage::Replying);
     }
 
     /// Notes that the reply was sent.
@@ -155,12 +186,16 @@ impl ConnectionEntry {
         Self { peer, stage, since: Instant::now(), closing }
     }
 
-    /// Returns whether it may be closed for another connection.
-    fn may_close(&self, now: Instant) -> bool {
+    /// Returns when it is closed for another connection, or `None` while it must not be.
+    fn closing_order(&self, now: Instant) -> Option<ClosingOrder> {
+        let age = now.saturating_duration_since(self.since);
         match self.stage {
-            ConnectionStage::Waiting => true,
-            ConnectionStage::Handshake => now.saturating_duration_since(self.since) >= HANDSHAKE_GRACE,
-            ConnectionStage::Busy => false,
+            ConnectionStage::Waiting if age < WAITING_GRACE => Some(ClosingOrder::New),
+            ConnectionStage::Waiting => Some(ClosingOrder::Overdue),
+            ConnectionStage::Handshake | ConnectionStage::Replying if age >= PROGRESS_GRACE => {
+                Some(ClosingOrder::Overdue)
+            }
+            ConnectionStage::Handshake | ConnectionStage::Replying | ConnectionStage::Busy => None,
         }
     }
 }
@@ -187,12 +222,12 @@ impl ConnectionPool {
             ConnectionLimit::PerPeer(_) => entry.peer == peer,
             ConnectionLimit::Total(_) => true,
         };
-        let candidates = self.entries.iter().filter(|(_, e)| counts(e) && e.may_close(now));
-        // Of the address with most connections, the oldest one of the lowest stage is closed.
-        let rank = |(id, e): &(&u64, &ConnectionEntry)| {
-            (usize::MAX - self.count_of_peer(e.peer), e.stage, e.since, **id)
+        // Of the address with most connections, the oldest one that is overdue is closed, else the oldest new one.
+        let rank = |(id, e): (&u64, &ConnectionEntry)| {
+            let order = e.closing_order(now).filter(|_| counts(e))?;
+            Some((usize::MAX - self.count_of_peer(e.peer), order, e.since, *id))
         };
-        let id = *candidates.min_by_key(rank).ok_or(full)?.0;
+        let (.., id) = self.entries.iter().filter_map(rank).min().ok_or(full)?;
         if let Some(entry) = self.remove(id) {
             entry.closing.notify_one();
         }
@@ -277,18 +312,59 @@ mod tests {
     }
 
     #[test]
-    fn a_handshake_is_closed_after_silent_connections_and_after_its_grace() {
+    fn a_handshake_has_its_grace_and_is_then_closed_before_a_new_connection() {
         let table = ConnectionTable::new(LIMITS);
         let places: Vec<_> = (0..3).map(|_| table.admit(host(1)).unwrap()).collect();
-        places[0].begin_handshake();
-        let newcomer = table.admit(host(1)).unwrap();
-        assert!(!is_closing(&places[0]) && is_closing(&places[1]));
-        places[2].begin_handshake();
-        newcomer.begin_handshake();
+        for place in &places {
+            place.begin_handshake();
+        }
         assert_eq!(table.admit(host(1)).unwrap_err(), ConnectionLimit::PerPeer(3));
-        let later = Instant::now() + HANDSHAKE_GRACE;
-        table.lock_pools().pending.make_room(peer_address(host(1)), later).unwrap();
-        assert!(is_closing(&places[0]));
+        // Two stalled handshakes and one connection that has just been accepted.
+        drop(places.into_iter().next_back());
+        let table = ConnectionTable::new(LIMITS);
+        let stalled: Vec<_> = (0..2).map(|_| table.admit(host(1)).unwrap()).collect();
+        stalled.iter().for_each(ConnectionPlace::begin_handshake);
+        let later = Instant::now() + PROGRESS_GRACE;
+        let new = table.admit(host(1)).unwrap();
+        table.lock_pools().pending.entries.get_mut(&new.id).unwrap().since = later;
+        for expected in [[true, false], [true, true]] {
+            table.lock_pools().pending.make_room(peer_address(host(1)), later).unwrap();
+            let filler = table.admit(host(1)).unwrap();
+            table.lock_pools().pending.entries.get_mut(&filler.id).unwrap().since = later;
+            std::mem::forget(filler);
+            let closed: Vec<bool> = stalled.iter().map(|p| !holds_place(&table, p)).collect();
+            assert_eq!(closed, expected);
+        }
+        assert!(holds_place(&table, &new), "it is closed last");
+    }
+
+    fn holds_place(table: &ConnectionTable, place: &ConnectionPlace) -> bool {
+        table.lock_pools().pending.entries.contains_key(&place.id)
+    }
+
+    #[test]
+    fn a_connection_that_has_lost_its_place_is_not_established() {
+        let table = ConnectionTable::new(LIMITS);
+        let places: Vec<_> = (0..3).map(|_| table.admit(host(1)).unwrap()).collect();
+        let _newcomer = table.admit(host(1)).unwrap();
+        assert_eq!(places[0].establish(), Err(NotEstablished::Displaced));
+        assert_eq!(places[1].establish(), Ok(()));
+    }
+
+    #[test]
+    fn a_client_that_does_not_read_its_reply_loses_its_place_in_the_end() {
+        let table = ConnectionTable::new(LIMITS);
+        let places: Vec<_> = (0..2).map(|_| table.admit(host(1)).unwrap()).collect();
+        for place in &places {
+            place.establish().unwrap();
+            assert!(place.begin_request());
+        }
+        places[1].begin_reply();
+        let mut pools = table.lock_pools();
+        let peer = peer_address(host(1));
+        assert!(pools.established.make_room(peer, Instant::now()).is_err());
+        pools.established.make_room(peer, Instant::now() + PROGRESS_GRACE).unwrap();
+        assert!(!pools.established.entries.contains_key(&places[1].id));
     }
 
     #[test]
@@ -299,7 +375,10 @@ mod tests {
             place.establish().unwrap();
             assert!(place.begin_request());
         }
-        assert_eq!(places[2].establish().unwrap_err(), ConnectionLimit::PerPeer(2));
+        assert_eq!(
+            places[2].establish().unwrap_err(),
+            NotEstablished::LimitReached(ConnectionLimit::PerPeer(2))
+        );
         places[1].end_request();
         places[2].establish().unwrap();
         assert!(is_closing(&places[1]) && !is_closing(&places[0]));

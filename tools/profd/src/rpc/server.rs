@@ -13,10 +13,18 @@ use tokio_rustls::server::TlsStream;
 
 use crate::certs::ServerCertificates;
 use crate::rpc::connection::{decline_client, describe_limit, serve_connection};
-use crate::rpc::connection_table::{ConnectionPlace, ConnectionTable};
+use crate::rpc::connection_table::{ConnectionPlace, ConnectionTable, NotEstablished};
 use crate::rpc::context::RpcContext;
 use crate::rpc::peer::RpcPeer;
 use crate::shutdown::DaemonPhase;
+
+/// Connections that are accepted in a row before others get their turn. One at a time, a daemon with many busy
+/// connections would leave new ones in the backlog for seconds.
+const ACCEPT_BATCH: usize = 16;
+
+/// Bytes that the kernel may hold for a client that does not read its replies; it doubles the value (socket(7),
+/// SO_SNDBUF). Without a limit they grow to several MiB a connection.
+const SEND_BUFFER: usize = 64 * 1024;
 
 /// How long accepting pauses after an error, at first and at most.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(1));
@@ -42,6 +50,7 @@ async fn accept_connections(server: Arc<RpcServer>, listener: TcpListener) {
     let mut shutdown = server.context.shutdown.clone();
     let mut connections = JoinSet::new();
     let mut backoff = Duration::ZERO;
+    let mut accepted_in_a_row = 0;
     loop {
         let accepted = tokio::select! {
             biased;
@@ -53,9 +62,13 @@ async fn accept_connections(server: Arc<RpcServer>, listener: TcpListener) {
             Ok((stream, address)) => {
                 backoff = Duration::ZERO;
                 admit_connection(&server, &mut connections, stream, address);
-                // The new connection is read before the next one is accepted, so that a flood of connections does not
-                // close one whose request has already arrived.
-                tokio::task::yield_now().await;
+                // New connections are read before many more are accepted, so that a flood of connections does not close
+                // one whose request has already arrived.
+                accepted_in_a_row += 1;
+                if accepted_in_a_row == ACCEPT_BATCH {
+                    accepted_in_a_row = 0;
+                    tokio::task::yield_now().await;
+                }
             }
             Err(e) => {
                 // Mostly EMFILE (accept(2)), which an immediate retry would only get again.
@@ -87,6 +100,7 @@ fn admit_connection(
     let state = &server.context.state;
     // A reply is written at once; with Nagle's algorithm its end may wait for an acknowledgement (tcp(7), TCP_NODELAY).
     let _ = stream.set_nodelay(true);
+    let _ = rustix::net::sockopt::set_socket_send_buffer_size(&stream, SEND_BUFFER);
     match server.table.admit(address.ip()) {
         Ok(place) => {
             state.counters.rpc_accepted.increment();
@@ -129,7 +143,10 @@ async fn serve_client(context: &RpcContext, stream: TcpStream, address: SocketAd
             let peer = RpcPeer::verified(address, certificates.and_then(<[_]>::first));
             match place.establish() {
                 Ok(()) => serve_connection(context, stream, &peer, &place).await,
-                Err(limit) => decline_client(context, &mut stream, &peer, limit).await,
+                Err(NotEstablished::LimitReached(limit)) => {
+                    decline_client(context, &mut stream, &peer, limit, &closing).await;
+                }
+                Err(NotEstablished::Displaced) => state.counters.rpc_closed_pending.increment(),
             }
         }
     }
