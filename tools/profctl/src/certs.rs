@@ -41,7 +41,7 @@ pub(crate) fn security(connection: &Connection, targets: &[Target], out: &Out) -
     };
     let passphrase = match &connection.key_passphrase_file {
         None => None,
-        Some(file) => Some(Passphrase::read(file).with_context(|| file.display().to_string())?),
+        Some(file) => Some(Passphrase::read_file(file).with_context(|| file.display().to_string())?),
     };
     let config = load(&dir, passphrase.as_ref(), out)?.client_config(connection.tls_min)?;
     Ok(Security::Tls { connector: TlsConnector::from(Arc::new(config)), server_name })

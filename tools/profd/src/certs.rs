@@ -15,7 +15,7 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use common::finding::hex;
 use common::out::Out;
-use common::pki::{Crl, LoadError, LoadOptions, MtlsDir, Passphrase, Role, utc};
+use common::pki::{Crl, LoadError, LoadOptions, MtlsDir, Passphrase, Role, format_utc};
 use common::policy::shell_quote;
 use common::rpc::message::{CertificateStatus, CrlStatus, ReloadFailure};
 use rustls::ServerConfig;
@@ -184,7 +184,7 @@ impl Certs {
     /// What is there now, if it may replace what is in use.
     fn successor(&self, served: &MtlsDir) -> anyhow::Result<(ServerConfig, MtlsDir)> {
         let dir = open(&self.tls, passphrase(&self.tls)?.as_ref())?;
-        if let Some(why) = dir.forgets(served) {
+        if let Some(why) = dir.explain_lost_revocations(served) {
             bail!("{why}: whom it revokes would be served again (a restart takes it all the same)");
         }
         Ok((dir.server_config(self.tls.min)?, dir))
@@ -237,7 +237,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 fn now() -> String {
-    utc(OffsetDateTime::now_utc().unix_timestamp())
+    format_utc(OffsetDateTime::now_utc().unix_timestamp())
 }
 
 fn number(crl: &Crl) -> String {
@@ -262,7 +262,7 @@ fn crl_states(dir: &MtlsDir) -> Vec<(i64, CrlStatus)> {
 
 /// Read whenever it is needed, and kept no longer.
 fn passphrase(tls: &Tls) -> anyhow::Result<Option<Passphrase>> {
-    let read = |path: &Path| Passphrase::read(path).with_context(|| path.display().to_string());
+    let read = |path: &Path| Passphrase::read_file(path).with_context(|| path.display().to_string());
     tls.passphrase_file.as_deref().map(read).transpose()
 }
 
@@ -290,7 +290,7 @@ struct DirStamp(Vec<Option<FileStamp>>);
 
 impl DirStamp {
     fn of(dir: &Path) -> Self {
-        let names = Role::Server.layout().names();
+        let names = Role::Server.layout().file_names();
         let files = names.iter().map(|name| dir.join(name)).chain([dir.to_owned()]);
         Self(files.map(|path| path.symlink_metadata().ok().map(|meta| stamp(&meta))).collect())
     }
