@@ -5,7 +5,7 @@
 #![no_main]
 
 use common::pki::extension::KeyUsage;
-use common::pki::path::{self, MAX_DEPTH, PeerName, Question};
+use common::pki::path::{self, MAX_DEPTH, PeerName, ValidationRequest};
 use common::pki::{Cert, Crl, pem};
 use libfuzzer_sys::fuzz_target;
 
@@ -32,7 +32,7 @@ fn validate(certs: &[Cert], crls: &[Crl], conformance: bool) {
     let Some((leaf, rest)) = certs.split_first() else { return };
     let (intermediates, roots) = rest.split_at(rest.len().saturating_sub(1));
     let names = [PeerName::Dns("localhost".to_owned())];
-    let question = Question {
+    let question = ValidationRequest {
         leaf,
         intermediates,
         roots,
@@ -44,7 +44,7 @@ fn validate(certs: &[Cert], crls: &[Crl], conformance: bool) {
         max_depth: MAX_DEPTH,
         conformance,
     };
-    match path::validate(&question) {
+    match path::validate_path(&question) {
         Ok(path) => {
             assert!(path.len() <= 2 + MAX_DEPTH && path.first().is_some_and(|first| first.der == leaf.der));
             assert!(path.windows(2).all(|pair| pair[0].is_issued_by(pair[1])));

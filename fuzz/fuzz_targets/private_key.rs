@@ -2,7 +2,7 @@
 #![no_main]
 
 use common::pki::key::{self, is_private};
-use common::pki::passphrase::scheme;
+use common::pki::passphrase::describe_encryption;
 use common::pki::pem::{self, Block};
 use common::pki::Passphrase;
 use libfuzzer_sys::fuzz_target;
@@ -25,9 +25,9 @@ fuzz_target!(|bytes: &[u8]| {
     for block in &blocks {
         let _ = certck::fuzz::signing_request(&block.der);
         if is_private(&block.label) {
-            let _ = key::read(block, None).map(|key| key::public(key.as_ref()).map(|p| p.kind.to_string()));
+            let _ = key::read_private_key(block, None).map(|key| key::read_public_half(key.as_ref()).map(|p| p.kind.to_string()));
             if cheap(block) {
-                let _ = key::read(block, Some(&passphrase));
+                let _ = key::read_private_key(block, Some(&passphrase));
             }
         }
     }
@@ -35,6 +35,6 @@ fuzz_target!(|bytes: &[u8]| {
 
 /// Whether opening takes no time that the fuzzer would miss: that it is bounded is for a unit test.
 fn cheap(block: &Block) -> bool {
-    let Ok(text) = scheme(&block.der) else { return true };
+    let Ok(text) = describe_encryption(&block.der) else { return true };
     text.split(|c: char| !c.is_ascii_digit()).filter_map(|n| n.parse::<u64>().ok()).all(|n| n <= 2048)
 }

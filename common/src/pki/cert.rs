@@ -2,7 +2,7 @@
 
 use rustls::pki_types::CertificateDer;
 
-use super::der::{self, Der, Malformed, Result, Time, context, explicit};
+use super::der::{self, Der, Malformed, Result, Time, context_tag, explicit_tag};
 use super::extension::Extensions;
 use super::name::Name;
 use super::signature::{PublicKey, Signature};
@@ -41,24 +41,25 @@ impl Cert {
     /// # Errors
     /// It is not a certificate in DER.
     pub fn parse(bytes: &[u8]) -> Result<Self> {
-        let (mut signature, tbs) = Signature::read(bytes)?;
+        let (mut signature, tbs) = Signature::split_signed(bytes)?;
         let mut tbs = Der::new(tbs);
-        let version = match tbs.optional(explicit(0))? {
-            Some(v) => version(v).map_err(|e| e.within("version"))?,
+        let version = match tbs.read_optional(explicit_tag(0))? {
+            Some(v) => parse_version(v).map_err(|e| e.within("version"))?,
             None => 1,
         };
-        let serial = tbs.expect(der::INTEGER).map_err(|e| e.within("serial number"))?.to_vec();
-        signature.consistent = tbs.raw_sequence()?.value == signature.algorithm;
-        let issuer = Name::read(&mut tbs).map_err(|e| e.within("issuer"))?;
-        let (not_before, not_after) = validity(&mut tbs).map_err(|e| e.within("validity"))?;
-        let subject = Name::read(&mut tbs).map_err(|e| e.within("subject"))?;
-        let key = PublicKey::read(&mut tbs).map_err(|e| e.within("public key"))?;
-        let unique_id = tbs.optional(context(1))?.is_some() | tbs.optional(context(2))?.is_some();
-        let extensions = match tbs.optional(explicit(3))? {
-            Some(list) => Extensions::read(list).map_err(|e| e.within("extensions"))?,
+        let serial = tbs.read_tagged(der::INTEGER).map_err(|e| e.within("serial number"))?.to_vec();
+        signature.consistent = tbs.read_raw_sequence()?.value == signature.algorithm;
+        let issuer = Name::read_der(&mut tbs).map_err(|e| e.within("issuer"))?;
+        let (not_before, not_after) = parse_validity(&mut tbs).map_err(|e| e.within("validity"))?;
+        let subject = Name::read_der(&mut tbs).map_err(|e| e.within("subject"))?;
+        let key = PublicKey::read_der(&mut tbs).map_err(|e| e.within("public key"))?;
+        let unique_id =
+            tbs.read_optional(context_tag(1))?.is_some() | tbs.read_optional(context_tag(2))?.is_some();
+        let extensions = match tbs.read_optional(explicit_tag(3))? {
+            Some(list) => Extensions::read_list(list).map_err(|e| e.within("extensions"))?,
             None => Extensions::default(),
         };
-        tbs.done()?;
+        tbs.expect_end()?;
         let der = CertificateDer::from(bytes.to_vec());
         Ok(Self {
             der,
@@ -100,20 +101,20 @@ impl Cert {
     }
 }
 
-fn version(value: &[u8]) -> Result<u32> {
+fn parse_version(value: &[u8]) -> Result<u32> {
     let mut inner = Der::new(value);
-    let n = der::small(inner.integer()?)?;
-    inner.done()?;
+    let n = der::parse_u32(inner.read_integer()?)?;
+    inner.expect_end()?;
     match n {
         0..=2 => Ok(n + 1),
         _ => Err(Malformed(format!("there is no version {}", u64::from(n) + 1))),
     }
 }
 
-fn validity(tbs: &mut Der<'_>) -> Result<(Time, Time)> {
-    let mut both = tbs.sequence()?;
-    let times = (Time::read(&mut both)?, Time::read(&mut both)?);
-    both.done()?;
+fn parse_validity(tbs: &mut Der<'_>) -> Result<(Time, Time)> {
+    let mut both = tbs.open_sequence()?;
+    let times = (Time::read_der(&mut both)?, Time::read_der(&mut both)?);
+    both.expect_end()?;
     Ok(times)
 }
 

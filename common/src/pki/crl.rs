@@ -5,9 +5,10 @@ use std::collections::BTreeSet;
 use rustls::pki_types::CertificateRevocationListDer;
 
 use super::Cert;
-use super::der::{self, Der, Malformed, Result, Time, context, explicit};
+use super::der::{self, Der, Malformed, Result, Time, context_tag, explicit_tag};
 use super::extension::{
-    AuthorityKeyId, Extension, authority_key_id, distribution_point_names, read_one, reason_bits,
+    AuthorityKeyId, Extension, parse_authority_key_id, parse_distribution_point_name, parse_reason_bits,
+    read_extension,
 };
 use super::name::{GeneralName, Name};
 use super::oid;
@@ -29,7 +30,7 @@ pub struct Crl {
     /// When the next one is due.
     pub next_update: Option<Time>,
     /// What it revokes.
-    pub revoked: Vec<Revoked>,
+    pub revoked: Vec<RevokedEntry>,
     /// The signer's key.
     pub authority_key_id: Option<AuthorityKeyId>,
     /// The bytes of its number.
@@ -37,7 +38,7 @@ pub struct Crl {
     /// Whether it lists only what changed since another.
     pub delta: bool,
     /// What it covers, when that is not everything that its issuer issued.
-    pub scope: Option<Scope>,
+    pub scope: Option<CrlScope>,
     /// Critical extensions that are not understood, by name.
     pub unknown_critical: Vec<String>,
     /// What cannot be read, or stands twice.
@@ -46,7 +47,7 @@ pub struct Crl {
 
 /// One revoked certificate.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Revoked {
+pub struct RevokedEntry {
     /// The serial number's bytes.
     pub serial: Vec<u8>,
     /// When it was revoked.
@@ -57,7 +58,7 @@ pub struct Revoked {
 
 /// issuingDistributionPoint (RFC 5280, 5.2.5).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Scope {
+pub struct CrlScope {
     /// Where the list is published.
     pub names: Vec<GeneralName>,
     /// The same, relative to the issuer's name.
@@ -82,23 +83,23 @@ impl Crl {
     /// # Errors
     /// It is not a CRL in DER.
     pub fn parse(bytes: &[u8]) -> Result<Self> {
-        let (mut signature, tbs) = Signature::read(bytes)?;
+        let (mut signature, tbs) = Signature::split_signed(bytes)?;
         let mut tbs = Der::new(tbs);
-        let version = match tbs.optional(der::INTEGER)? {
+        let version = match tbs.read_optional(der::INTEGER)? {
             None => 1,
             Some([1]) => 2,
             Some(_) => return Err(Malformed::new("an unknown version")),
         };
-        signature.consistent = tbs.raw_sequence()?.value == signature.algorithm;
-        let issuer = Name::read(&mut tbs).map_err(|e| e.within("issuer"))?;
-        let this_update = Time::read(&mut tbs).map_err(|e| e.within("thisUpdate"))?;
+        signature.consistent = tbs.read_raw_sequence()?.value == signature.algorithm;
+        let issuer = Name::read_der(&mut tbs).map_err(|e| e.within("issuer"))?;
+        let this_update = Time::read_der(&mut tbs).map_err(|e| e.within("thisUpdate"))?;
         let mut crl = Self {
             der: bytes.to_vec().into(),
             version,
             signature,
             issuer,
             this_update,
-            next_update: next_update(&mut tbs).map_err(|e| e.within("nextUpdate"))?,
+            next_update: parse_next_update(&mut tbs).map_err(|e| e.within("nextUpdate"))?,
             revoked: Vec::new(),
             authority_key_id: None,
             number: None,
@@ -107,13 +108,13 @@ impl Crl {
             unknown_critical: Vec::new(),
             broken: Vec::new(),
         };
-        if let Some(list) = tbs.optional(der::SEQUENCE)? {
+        if let Some(list) = tbs.read_optional(der::SEQUENCE)? {
             crl.read_revoked(list).map_err(|e| e.within("revoked certificates"))?;
         }
-        if let Some(list) = tbs.optional(explicit(0))? {
+        if let Some(list) = tbs.read_optional(explicit_tag(0))? {
             crl.read_extensions(list).map_err(|e| e.within("extensions"))?;
         }
-        tbs.done()?;
+        tbs.expect_end()?;
         Ok(crl)
     }
 
@@ -130,7 +131,7 @@ impl Crl {
         let shown = |crl: &Self| crl.number.as_ref().map(|n| crate::finding::hex(&n.value));
         match (shown(self), shown(present)) {
             (None, Some(there)) => return Some(format!("it has no number, and the present one has {there}")),
-            (Some(here), Some(there)) if self.digits() < present.digits() => {
+            (Some(here), Some(there)) if self.comparable_number() < present.comparable_number() => {
                 return Some(format!("its number is {here}, lower than the present {there}"));
             }
             _ => {}
@@ -143,7 +144,7 @@ impl Crl {
 
     /// Its number, so that it compares.
     #[must_use]
-    pub fn digits(&self) -> (usize, Vec<u8>) {
+    pub fn comparable_number(&self) -> (usize, Vec<u8>) {
         let bytes = self.number.as_ref().map(|n| n.value.as_slice()).unwrap_or_default();
         let first = bytes.iter().position(|&b| b != 0).unwrap_or(bytes.len());
         (bytes.len() - first, bytes[first..].to_vec())
@@ -151,35 +152,38 @@ impl Crl {
 
     /// The entry for a serial number.
     #[must_use]
-    pub fn entry(&self, serial: &[u8]) -> Option<&Revoked> {
+    pub fn find_entry(&self, serial: &[u8]) -> Option<&RevokedEntry> {
         self.revoked.iter().find(|r| r.serial == serial)
     }
 
     fn read_revoked(&mut self, list: &[u8]) -> Result<()> {
         let mut list = Der::new(list);
         while !list.is_empty() {
-            let mut one = list.sequence()?;
-            let (serial, at) = (one.expect(der::INTEGER)?.to_vec(), Time::read(&mut one)?);
-            let extensions = one.optional(der::SEQUENCE)?;
-            one.done()?;
-            let reason = extensions.map(|e| self.read_entry(e)).transpose()?.flatten();
-            self.revoked.push(Revoked { serial, at, reason });
+            let mut one = list.open_sequence()?;
+            let (serial, at) = (one.read_tagged(der::INTEGER)?.to_vec(), Time::read_der(&mut one)?);
+            let extensions = one.read_optional(der::SEQUENCE)?;
+            one.expect_end()?;
+            let reason = extensions.map(|e| self.read_entry_extensions(e)).transpose()?.flatten();
+            self.revoked.push(RevokedEntry { serial, at, reason });
         }
         Ok(())
     }
 
-    fn read_entry(&mut self, list: &[u8]) -> Result<Option<u8>> {
+    fn read_entry_extensions(&mut self, list: &[u8]) -> Result<Option<u8>> {
         let mut list = Der::new(list);
         let mut reason = None;
         while !list.is_empty() {
-            let (id, critical, value) = read_one(&mut list)?;
+            let (id, critical, value) = read_extension(&mut list)?;
             if id == oid::REASON_CODE {
                 let mut only = Der::new(value);
-                reason = only.expect(der::ENUMERATED)?.first().copied();
+                reason = only.read_tagged(der::ENUMERATED)?.first().copied();
             } else if critical && id != oid::INVALIDITY_DATE {
                 // A critical certificateIssuer too: it makes the list an indirect one (RFC 5280, 5.3.3).
-                let name =
-                    if id == oid::CERTIFICATE_ISSUER { "certificate issuer".into() } else { oid::name(id) };
+                let name = if id == oid::CERTIFICATE_ISSUER {
+                    "certificate issuer".into()
+                } else {
+                    oid::display_name(id)
+                };
                 if self.unknown_critical.len() < 8 && !self.unknown_critical.contains(&name) {
                     self.unknown_critical.push(name);
                 }
@@ -189,59 +193,61 @@ impl Crl {
     }
 
     fn read_extensions(&mut self, list: &[u8]) -> Result<()> {
-        let mut list = Der::only(list, der::SEQUENCE)?;
+        let mut list = Der::open_only(list, der::SEQUENCE)?;
         let mut seen = BTreeSet::new();
         while !list.is_empty() {
-            let (id, critical, value) = read_one(&mut list)?;
+            let (id, critical, value) = read_extension(&mut list)?;
             if !seen.insert(id) {
-                self.broken.push(format!("{} stands twice", oid::name(id)));
+                self.broken.push(format!("{} stands twice", oid::display_name(id)));
                 continue;
             }
-            if let Err(e) = self.set(id, critical, value) {
-                self.broken.push(e.within(oid::name(id)).0);
+            if let Err(e) = self.set_extension(id, critical, value) {
+                self.broken.push(e.within(oid::display_name(id)).0);
             }
         }
         Ok(())
     }
 
-    fn set(&mut self, id: &[u8], critical: bool, value: &[u8]) -> Result<()> {
+    fn set_extension(&mut self, id: &[u8], critical: bool, value: &[u8]) -> Result<()> {
         match id {
-            _ if id == oid::AUTHORITY_KEY_ID => self.authority_key_id = Some(authority_key_id(value)?),
+            _ if id == oid::AUTHORITY_KEY_ID => self.authority_key_id = Some(parse_authority_key_id(value)?),
             _ if id == oid::CRL_NUMBER => {
                 let mut only = Der::new(value);
-                let number = only.integer()?.to_vec();
-                only.done()?;
+                let number = only.read_integer()?.to_vec();
+                only.expect_end()?;
                 self.number = Some(Extension { critical, value: number });
             }
             _ if id == oid::DELTA_CRL => self.delta = true,
-            _ if id == oid::ISSUING_DISTRIBUTION_POINT => self.scope = Some(scope(value)?),
-            _ if critical => self.unknown_critical.push(oid::name(id)),
+            _ if id == oid::ISSUING_DISTRIBUTION_POINT => self.scope = Some(parse_scope(value)?),
+            _ if critical => self.unknown_critical.push(oid::display_name(id)),
             _ => {}
         }
         Ok(())
     }
 }
 
-fn next_update(tbs: &mut Der<'_>) -> Result<Option<Time>> {
+fn parse_next_update(tbs: &mut Der<'_>) -> Result<Option<Time>> {
     let mut ahead = *tbs;
-    match ahead.read() {
-        Ok(tlv) if tlv.tag == der::UTC_TIME || tlv.tag == der::GENERALIZED_TIME => Time::read(tbs).map(Some),
+    match ahead.read_element() {
+        Ok(tlv) if tlv.tag == der::UTC_TIME || tlv.tag == der::GENERALIZED_TIME => {
+            Time::read_der(tbs).map(Some)
+        }
         _ => Ok(None),
     }
 }
 
-fn scope(value: &[u8]) -> Result<Scope> {
-    let mut all = Der::only(value, der::SEQUENCE)?;
+fn parse_scope(value: &[u8]) -> Result<CrlScope> {
+    let mut all = Der::open_only(value, der::SEQUENCE)?;
     let flag = |v: Option<&[u8]>| matches!(v, Some([0xff]));
-    let point = all.optional(explicit(0))?;
-    let (names, relative) = point.map(distribution_point_names).transpose()?.unwrap_or_default();
-    let only_users = flag(all.optional(context(1))?);
-    let only_cas = flag(all.optional(context(2))?);
-    let reasons = all.optional(context(3))?.map(reason_bits).transpose()?;
-    let indirect = flag(all.optional(context(4))?);
-    let only_attributes = flag(all.optional(context(5))?);
-    all.done()?;
-    Ok(Scope {
+    let point = all.read_optional(explicit_tag(0))?;
+    let (names, relative) = point.map(parse_distribution_point_name).transpose()?.unwrap_or_default();
+    let only_users = flag(all.read_optional(context_tag(1))?);
+    let only_cas = flag(all.read_optional(context_tag(2))?);
+    let reasons = all.read_optional(context_tag(3))?.map(parse_reason_bits).transpose()?;
+    let indirect = flag(all.read_optional(context_tag(4))?);
+    let only_attributes = flag(all.read_optional(context_tag(5))?);
+    all.expect_end()?;
+    Ok(CrlScope {
         names,
         relative,
         named: point.is_some(),

@@ -23,7 +23,7 @@ impl CrlFile {
     pub fn parse(bytes: &[u8]) -> Self {
         let mut file = Self::default();
         if bytes.first() == Some(&0x30) {
-            file.add(Crl::parse(bytes).map_err(|e| e.to_string()));
+            file.add_block(Crl::parse(bytes).map_err(|e| e.to_string()));
             return file;
         }
         let mut line = 1;
@@ -33,13 +33,13 @@ impl CrlFile {
                     .push(format!("more than {MAX_BLOCKS} blocks: those from line {line} on are not read"));
                 break;
             }
-            file.add(parse_block(part).map_err(|e| format!("block at line {line}: {e}")));
+            file.add_block(parse_block(part).map_err(|e| format!("block at line {line}: {e}")));
             line += part.iter().filter(|&&b| b == b'\n').count();
         }
         file
     }
 
-    fn add(&mut self, crl: Result<Crl, String>) {
+    fn add_block(&mut self, crl: Result<Crl, String>) {
         match crl {
             Ok(crl) => self.crls.push(crl),
             Err(e) => self.broken.push(e),

@@ -42,7 +42,7 @@ impl MtlsDir {
     #[must_use]
     pub fn take_newer_crls(&self, file: &CrlFile, at: OffsetDateTime) -> CrlUpdate {
         let path = self.path.join(self.role.layout().crl);
-        let issuers = self.issuers();
+        let issuers = self.crl_issuers();
         let options = LoadOptions { at, warn_days: 0, ..LoadOptions::now() };
         let mut update = CrlUpdate { declined: file.broken.clone(), ..CrlUpdate::default() };
         let mut present: Vec<Crl> = self.crls().collect();
@@ -53,7 +53,7 @@ impl MtlsDir {
                     present.push(crl.clone());
                     update.taken.push(crl.clone());
                 }
-                Err(reason) => update.declined.push(format!("{}: {reason}", title(crl))),
+                Err(reason) => update.declined.push(format!("{}: {reason}", describe_crl(crl))),
             }
         }
         if !update.taken.is_empty() {
@@ -69,14 +69,14 @@ impl MtlsDir {
     }
 
     /// The CAs whose CRLs can be verified: the roots, and the intermediates of the directory's own chain.
-    fn issuers(&self) -> Vec<Cert> {
+    fn crl_issuers(&self) -> Vec<Cert> {
         let certificates = self.roots.iter().chain(&self.identity.cert);
         certificates.filter_map(|der| Cert::parse(der).ok()).filter(Cert::is_ca).collect()
     }
 }
 
 /// `CRL 03 by CN=X`, the number in hex as elsewhere.
-fn title(crl: &Crl) -> String {
+fn describe_crl(crl: &Crl) -> String {
     match &crl.number {
         Some(number) => format!("CRL {} by {}", hex(&number.value), crl.issuer),
         None => format!("CRL without a number by {}", crl.issuer),

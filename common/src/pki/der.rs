@@ -55,13 +55,13 @@ pub const SET: u8 = 0x31;
 
 /// The tag of `[n]`, primitive.
 #[must_use]
-pub const fn context(n: u8) -> u8 {
+pub const fn context_tag(n: u8) -> u8 {
     0x80 | n
 }
 
 /// The tag of `[n]`, constructed.
 #[must_use]
-pub const fn explicit(n: u8) -> u8 {
+pub const fn explicit_tag(n: u8) -> u8 {
     0xa0 | n
 }
 
@@ -91,10 +91,10 @@ impl<'a> Der<'a> {
     ///
     /// # Errors
     /// They are not.
-    pub fn only(bytes: &'a [u8], tag: u8) -> Result<Self> {
+    pub fn open_only(bytes: &'a [u8], tag: u8) -> Result<Self> {
         let mut der = Self(bytes);
-        let inner = der.expect(tag)?;
-        der.done()?;
+        let inner = der.read_tagged(tag)?;
+        der.expect_end()?;
         Ok(Self(inner))
     }
 
@@ -108,7 +108,7 @@ impl<'a> Der<'a> {
     ///
     /// # Errors
     /// Bytes are left over.
-    pub fn done(&self) -> Result<()> {
+    pub fn expect_end(&self) -> Result<()> {
         if self.0.is_empty() { Ok(()) } else { Err(Malformed::new("bytes are left over")) }
     }
 
@@ -116,13 +116,13 @@ impl<'a> Der<'a> {
     ///
     /// # Errors
     /// It is truncated, or not DER.
-    pub fn read(&mut self) -> Result<Tlv<'a>> {
+    pub fn read_element(&mut self) -> Result<Tlv<'a>> {
         let all = self.0;
         let (&tag, rest) = all.split_first().ok_or_else(|| Malformed::new("ends early"))?;
         if tag & 0x1f == 0x1f {
             return Err(Malformed::new("a tag of more than one byte"));
         }
-        let (length, rest) = length(rest)?;
+        let (length, rest) = parse_length(rest)?;
         let (value, rest) = rest.split_at_checked(length).ok_or_else(|| Malformed::new("ends early"))?;
         self.0 = rest;
         Ok(Tlv { tag, value, raw: &all[..all.len() - rest.len()] })
@@ -132,8 +132,8 @@ impl<'a> Der<'a> {
     ///
     /// # Errors
     /// It is truncated, not DER, or has another tag.
-    pub fn expect(&mut self, tag: u8) -> Result<&'a [u8]> {
-        match self.read()? {
+    pub fn read_tagged(&mut self, tag: u8) -> Result<&'a [u8]> {
+        match self.read_element()? {
             t if t.tag == tag => Ok(t.value),
             t => Err(Malformed(format!("tag {:#04x} where {tag:#04x} belongs", t.tag))),
         }
@@ -143,24 +143,24 @@ impl<'a> Der<'a> {
     ///
     /// # Errors
     /// It has the tag, and is truncated or not DER.
-    pub fn optional(&mut self, tag: u8) -> Result<Option<&'a [u8]>> {
-        if self.0.first() == Some(&tag) { self.expect(tag).map(Some) } else { Ok(None) }
+    pub fn read_optional(&mut self, tag: u8) -> Result<Option<&'a [u8]>> {
+        if self.0.first() == Some(&tag) { self.read_tagged(tag).map(Some) } else { Ok(None) }
     }
 
     /// Opens the next element, which must be a SEQUENCE.
     ///
     /// # Errors
     /// It is truncated, not DER, or another element.
-    pub fn sequence(&mut self) -> Result<Self> {
-        self.expect(SEQUENCE).map(Self)
+    pub fn open_sequence(&mut self) -> Result<Self> {
+        self.read_tagged(SEQUENCE).map(Self)
     }
 
     /// Reads the next element, which must be a SEQUENCE, with its tag and length.
     ///
     /// # Errors
     /// It is truncated, not DER, or another element.
-    pub fn raw_sequence(&mut self) -> Result<Tlv<'a>> {
-        let tlv = self.read()?;
+    pub fn read_raw_sequence(&mut self) -> Result<Tlv<'a>> {
+        let tlv = self.read_element()?;
         if tlv.tag == SEQUENCE {
             Ok(tlv)
         } else {
@@ -172,8 +172,8 @@ impl<'a> Der<'a> {
     ///
     /// # Errors
     /// The boolean is neither 00 nor ff.
-    pub fn default_false(&mut self) -> Result<bool> {
-        match self.optional(BOOLEAN)? {
+    pub fn read_default_false(&mut self) -> Result<bool> {
+        match self.read_optional(BOOLEAN)? {
             None | Some([0]) => Ok(false),
             Some([0xff]) => Ok(true),
             Some(_) => Err(Malformed::new("a boolean that is neither 00 nor ff")),
@@ -184,8 +184,8 @@ impl<'a> Der<'a> {
     ///
     /// # Errors
     /// The next element is not a whole object identifier.
-    pub fn oid(&mut self) -> Result<&'a [u8]> {
-        let oid = self.expect(OID)?;
+    pub fn read_oid(&mut self) -> Result<&'a [u8]> {
+        let oid = self.read_tagged(OID)?;
         let ends = oid.last().is_some_and(|b| b & 0x80 == 0);
         if ends { Ok(oid) } else { Err(Malformed::new("a broken object identifier")) }
     }
@@ -194,23 +194,23 @@ impl<'a> Der<'a> {
     ///
     /// # Errors
     /// The next element is not an integer in its shortest form.
-    pub fn integer(&mut self) -> Result<&'a [u8]> {
-        integer(self.expect(INTEGER)?)
+    pub fn read_integer(&mut self) -> Result<&'a [u8]> {
+        check_minimal(self.read_tagged(INTEGER)?)
     }
 
     /// Reads a bit string of whole bytes.
     ///
     /// # Errors
     /// The next element is not one.
-    pub fn bytes_of_bits(&mut self) -> Result<&'a [u8]> {
-        match self.expect(BIT_STRING)?.split_first() {
+    pub fn read_whole_bytes(&mut self) -> Result<&'a [u8]> {
+        match self.read_tagged(BIT_STRING)?.split_first() {
             Some((0, bytes)) => Ok(bytes),
             _ => Err(Malformed::new("a bit string that is not whole bytes")),
         }
     }
 }
 
-fn length(rest: &[u8]) -> Result<(usize, &[u8])> {
+fn parse_length(rest: &[u8]) -> Result<(usize, &[u8])> {
     let (&first, rest) = rest.split_first().ok_or_else(|| Malformed::new("ends early"))?;
     if first < 0x80 {
         return Ok((first.into(), rest));
@@ -229,7 +229,7 @@ fn length(rest: &[u8]) -> Result<(usize, &[u8])> {
 
 /// Encodes one element.
 #[must_use]
-pub fn tlv(tag: u8, value: &[u8]) -> Vec<u8> {
+pub fn encode_element(tag: u8, value: &[u8]) -> Vec<u8> {
     let n = value.len();
     let length = n.to_be_bytes();
     let digits = &length[length.iter().position(|&b| b != 0).unwrap_or(length.len() - 1)..];
@@ -246,7 +246,7 @@ pub fn tlv(tag: u8, value: &[u8]) -> Vec<u8> {
 ///
 /// # Errors
 /// They are not.
-pub fn integer(bytes: &[u8]) -> Result<&[u8]> {
+pub fn check_minimal(bytes: &[u8]) -> Result<&[u8]> {
     match bytes {
         [] => Err(Malformed::new("an empty integer")),
         [0, next, ..] if next & 0x80 == 0 => Err(Malformed::new("an integer that is not minimal")),
@@ -259,8 +259,8 @@ pub fn integer(bytes: &[u8]) -> Result<&[u8]> {
 ///
 /// # Errors
 /// It is negative or larger.
-pub fn small(bytes: &[u8]) -> Result<u32> {
-    match integer(bytes)? {
+pub fn parse_u32(bytes: &[u8]) -> Result<u32> {
+    match check_minimal(bytes)? {
         b if b[0] & 0x80 != 0 => Err(Malformed::new("a negative number")),
         b if b.len() > 5 || b.len() == 5 && b[0] != 0 => Err(Malformed::new("a number beyond 32 bits")),
         b => Ok(b.iter().fold(0, |n, &b| n << 8 | u32::from(b))),
@@ -278,7 +278,7 @@ pub struct Time {
 
 impl fmt::Display for Time {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&super::utc(self.unix))
+        f.write_str(&super::format_utc(self.unix))
     }
 }
 
@@ -287,9 +287,9 @@ impl Time {
     ///
     /// # Errors
     /// The next element is not such a time.
-    pub fn read(der: &mut Der<'_>) -> Result<Self> {
+    pub fn read_der(der: &mut Der<'_>) -> Result<Self> {
         let wrong = || Malformed::new("a time that is not YYMMDDHHMMSSZ or YYYYMMDDHHMMSSZ");
-        let tlv = der.read()?;
+        let tlv = der.read_element()?;
         let digits =
             tlv.value.strip_suffix(b"Z").filter(|d| d.iter().all(u8::is_ascii_digit)).ok_or_else(wrong)?;
         let number = |d: &[u8]| d.iter().fold(0, |n, &b| n * 10 + i32::from(b - b'0'));
@@ -318,7 +318,7 @@ mod tests {
 
     #[test]
     fn only_der_is_read() {
-        assert_eq!(Der::new(&[2, 1, 5]).integer().unwrap(), [5]);
+        assert_eq!(Der::new(&[2, 1, 5]).read_integer().unwrap(), [5]);
         for wrong in [
             &[2, 0x81, 1, 5][..],
             &[2, 0x80, 5, 0, 0],
@@ -328,21 +328,21 @@ mod tests {
             &[0x1f, 1, 1],
             &[2],
         ] {
-            assert!(Der::new(wrong).integer().is_err(), "{wrong:?}");
+            assert!(Der::new(wrong).read_integer().is_err(), "{wrong:?}");
         }
     }
 
     #[test]
     fn numbers_fit_or_are_refused() {
-        assert_eq!(small(&[0, 0xff, 0xff, 0xff, 0xff]).unwrap(), u32::MAX);
-        assert!(small(&[0x80]).is_err());
-        assert!(small(&[1, 0, 0, 0, 0]).is_err());
+        assert_eq!(parse_u32(&[0, 0xff, 0xff, 0xff, 0xff]).unwrap(), u32::MAX);
+        assert!(parse_u32(&[0x80]).is_err());
+        assert!(parse_u32(&[1, 0, 0, 0, 0]).is_err());
     }
 
     #[test]
     fn both_times_are_read_to_the_second() {
         let read = |tag, text: &str| {
-            Time::read(&mut Der::new(&[&[tag, text.len() as u8], text.as_bytes()].concat()))
+            Time::read_der(&mut Der::new(&[&[tag, text.len() as u8], text.as_bytes()].concat()))
         };
         assert_eq!(read(UTC_TIME, "700101000001Z").unwrap().unix, 1);
         assert_eq!(read(UTC_TIME, "491231235959Z").unwrap().unix, 2_524_607_999);

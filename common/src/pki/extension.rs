@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::der::{self, Der, Malformed, Result, context, explicit};
+use super::der::{self, Der, Malformed, Result, context_tag, explicit_tag};
 use super::name::{GeneralName, Name};
 use super::oid;
 
@@ -28,7 +28,7 @@ pub struct Extensions {
     pub subject_key_id: Option<Extension<Vec<u8>>>,
     pub authority_key_id: Option<Extension<AuthorityKeyId>>,
     pub policies: Option<Extension<Vec<Vec<u8>>>>,
-    pub policy_mappings: Option<Extension<Vec<Mapping>>>,
+    pub policy_mappings: Option<Extension<Vec<PolicyMapping>>>,
     pub policy_constraints: Option<Extension<PolicyConstraints>>,
     pub inhibit_any_policy: Option<Extension<u32>>,
     /// Addresses of CRLs, and whether each stands for all reasons and the certificate's own issuer.
@@ -44,7 +44,7 @@ pub struct Extensions {
 }
 
 /// An issuer's policy, and the subject's that counts as it; object identifiers' bytes.
-pub type Mapping = (Vec<u8>, Vec<u8>);
+pub type PolicyMapping = (Vec<u8>, Vec<u8>);
 
 /// basicConstraints.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,13 +69,13 @@ impl KeyUsage {
 
     /// Whether all bits of the other are set.
     #[must_use]
-    pub fn has(self, other: Self) -> bool {
+    pub fn contains_all(self, other: Self) -> bool {
         self.0 & other.0 == other.0
     }
 
     /// The usages by name.
     #[must_use]
-    pub fn names(self) -> Vec<&'static str> {
+    pub fn usage_names(self) -> Vec<&'static str> {
         const NAMES: [&str; 9] = [
             "digitalSignature",
             "nonRepudiation",
@@ -123,7 +123,7 @@ pub struct AuthorityKeyId {
 impl AuthorityKeyId {
     /// Why it cannot mean a certificate.
     #[must_use]
-    pub fn contradicts(&self, issuer: &super::Cert) -> Option<String> {
+    pub fn explain_mismatch(&self, issuer: &super::Cert) -> Option<String> {
         let hex = crate::finding::hex;
         let own = issuer.extensions.subject_key_id.as_ref().map(|s| &s.value);
         match (&self.key_id, own, &self.serial) {
@@ -167,68 +167,74 @@ impl Extensions {
     ///
     /// # Errors
     /// It is not a SEQUENCE of extensions in DER.
-    pub fn read(list: &[u8]) -> Result<Self> {
-        let mut list = Der::only(list, der::SEQUENCE)?;
+    pub fn read_list(list: &[u8]) -> Result<Self> {
+        let mut list = Der::open_only(list, der::SEQUENCE)?;
         let mut extensions = Self::default();
         let mut seen = BTreeSet::new();
         if list.is_empty() {
             extensions.broken.push("the list of extensions is empty".to_owned());
         }
         while !list.is_empty() {
-            let (id, critical, value) = read_one(&mut list)?;
+            let (id, critical, value) = read_extension(&mut list)?;
             extensions.count += 1;
             if !seen.insert(id) {
-                extensions.broken.push(format!("{} stands twice", oid::name(id)));
+                extensions.broken.push(format!("{} stands twice", oid::display_name(id)));
                 continue;
             }
-            if let Err(e) = extensions.set(id, critical, value) {
-                extensions.broken.push(e.within(oid::name(id)).0);
+            if let Err(e) = extensions.set_extension(id, critical, value) {
+                extensions.broken.push(e.within(oid::display_name(id)).0);
             }
         }
         Ok(extensions)
     }
 
     /// Whether there are any.
-    pub(in crate::pki) fn any(&self) -> bool {
+    pub(in crate::pki) fn is_nonempty(&self) -> bool {
         self.count > 0
     }
 
-    fn set(&mut self, id: &[u8], critical: bool, value: &[u8]) -> Result<()> {
+    fn set_extension(&mut self, id: &[u8], critical: bool, value: &[u8]) -> Result<()> {
         fn to<T>(slot: &mut Option<Extension<T>>, critical: bool, value: T) {
             *slot = Some(Extension { critical, value });
         }
         match id {
             _ if id == oid::BASIC_CONSTRAINTS => {
-                to(&mut self.basic_constraints, critical, basic_constraints(value)?)
+                to(&mut self.basic_constraints, critical, parse_basic_constraints(value)?)
             }
-            _ if id == oid::KEY_USAGE => to(&mut self.key_usage, critical, key_usage(value)?),
-            _ if id == oid::EXTENDED_KEY_USAGE => to(&mut self.extended_key_usage, critical, oids(value)?),
+            _ if id == oid::KEY_USAGE => to(&mut self.key_usage, critical, parse_key_usage(value)?),
+            _ if id == oid::EXTENDED_KEY_USAGE => {
+                to(&mut self.extended_key_usage, critical, parse_oids(value)?)
+            }
             _ if id == oid::SUBJECT_ALT_NAME => {
-                let names = GeneralName::read_all(Der::only(value, der::SEQUENCE)?)?;
+                let names = GeneralName::read_all(Der::open_only(value, der::SEQUENCE)?)?;
                 to(&mut self.subject_alt_name, critical, names);
             }
             _ if id == oid::NAME_CONSTRAINTS => {
-                to(&mut self.name_constraints, critical, name_constraints(value)?)
+                to(&mut self.name_constraints, critical, parse_name_constraints(value)?)
             }
-            _ if id == oid::SUBJECT_KEY_ID => to(&mut self.subject_key_id, critical, octets(value)?),
+            _ if id == oid::SUBJECT_KEY_ID => to(&mut self.subject_key_id, critical, parse_octets(value)?),
             _ if id == oid::AUTHORITY_KEY_ID => {
-                to(&mut self.authority_key_id, critical, authority_key_id(value)?)
+                to(&mut self.authority_key_id, critical, parse_authority_key_id(value)?)
             }
-            _ if id == oid::CERTIFICATE_POLICIES => to(&mut self.policies, critical, policies(value)?),
-            _ if id == oid::POLICY_MAPPINGS => to(&mut self.policy_mappings, critical, mappings(value)?),
+            _ if id == oid::CERTIFICATE_POLICIES => to(&mut self.policies, critical, parse_policies(value)?),
+            _ if id == oid::POLICY_MAPPINGS => {
+                to(&mut self.policy_mappings, critical, parse_policy_mappings(value)?)
+            }
             _ if id == oid::POLICY_CONSTRAINTS => {
-                to(&mut self.policy_constraints, critical, policy_constraints(value)?);
+                to(&mut self.policy_constraints, critical, parse_policy_constraints(value)?);
             }
-            _ if id == oid::INHIBIT_ANY_POLICY => to(&mut self.inhibit_any_policy, critical, number(value)?),
+            _ if id == oid::INHIBIT_ANY_POLICY => {
+                to(&mut self.inhibit_any_policy, critical, parse_number(value)?)
+            }
             _ if id == oid::CRL_DISTRIBUTION_POINTS => {
-                to(&mut self.crl_distribution_points, critical, distribution_points(value)?);
+                to(&mut self.crl_distribution_points, critical, parse_distribution_points(value)?);
             }
             _ if id == oid::AUTHORITY_INFO_ACCESS => {
-                to(&mut self.authority_info_access, critical, responders(value)?);
+                to(&mut self.authority_info_access, critical, parse_responders(value)?);
             }
             // Understood as far as it matters: an issuer's other names, and where deltas are, change no verdict.
             _ if id == oid::ISSUER_ALT_NAME || id == oid::FRESHEST_CRL => {}
-            _ => self.unknown.push(Extension { critical, value: oid::name(id) }),
+            _ => self.unknown.push(Extension { critical, value: oid::display_name(id) }),
         }
         Ok(())
     }
@@ -238,30 +244,31 @@ impl Extensions {
 ///
 /// # Errors
 /// The next element is not one.
-pub fn read_one<'a>(list: &mut Der<'a>) -> Result<(&'a [u8], bool, &'a [u8])> {
-    let mut one = list.sequence()?;
-    let (id, critical, value) = (one.oid()?, one.default_false()?, one.expect(der::OCTET_STRING)?);
-    one.done()?;
+pub fn read_extension<'a>(list: &mut Der<'a>) -> Result<(&'a [u8], bool, &'a [u8])> {
+    let mut one = list.open_sequence()?;
+    let (id, critical, value) =
+        (one.read_oid()?, one.read_default_false()?, one.read_tagged(der::OCTET_STRING)?);
+    one.expect_end()?;
     Ok((id, critical, value))
 }
 
-fn basic_constraints(value: &[u8]) -> Result<BasicConstraints> {
-    let mut both = Der::only(value, der::SEQUENCE)?;
-    let ca = both.default_false()?;
-    let path_len = both.optional(der::INTEGER)?.map(der::small).transpose()?;
-    both.done()?;
+fn parse_basic_constraints(value: &[u8]) -> Result<BasicConstraints> {
+    let mut both = Der::open_only(value, der::SEQUENCE)?;
+    let ca = both.read_default_false()?;
+    let path_len = both.read_optional(der::INTEGER)?.map(der::parse_u32).transpose()?;
+    both.expect_end()?;
     Ok(BasicConstraints { ca, path_len })
 }
 
-fn key_usage(value: &[u8]) -> Result<KeyUsage> {
+fn parse_key_usage(value: &[u8]) -> Result<KeyUsage> {
     let mut only = Der::new(value);
-    let bits = only.expect(der::BIT_STRING)?;
-    only.done()?;
-    named_bits(bits).map(KeyUsage)
+    let bits = only.read_tagged(der::BIT_STRING)?;
+    only.expect_end()?;
+    parse_named_bits(bits).map(KeyUsage)
 }
 
 /// Up to sixteen named bits, the first of them lowest.
-fn named_bits(bits: &[u8]) -> Result<u16> {
+fn parse_named_bits(bits: &[u8]) -> Result<u16> {
     match bits {
         [unused, rest @ ..] if *unused < 8 && rest.len() <= 2 && (*unused == 0 || !rest.is_empty()) => {
             Ok(rest.iter().rev().fold(0u16, |n, b| n << 8 | u16::from(b.reverse_bits())))
@@ -274,70 +281,71 @@ fn named_bits(bits: &[u8]) -> Result<u16> {
 pub(in crate::pki) const REASONS: u16 = 0b1_1111_1110;
 
 /// ReasonFlags: those of RFC 5280, without the unused first bit.
-pub(in crate::pki) fn reason_bits(bits: &[u8]) -> Result<u16> {
-    named_bits(bits).map(|b| b & REASONS)
+pub(in crate::pki) fn parse_reason_bits(bits: &[u8]) -> Result<u16> {
+    parse_named_bits(bits).map(|b| b & REASONS)
 }
 
-fn oids(value: &[u8]) -> Result<Vec<Vec<u8>>> {
-    let mut list = Der::only(value, der::SEQUENCE)?;
+fn parse_oids(value: &[u8]) -> Result<Vec<Vec<u8>>> {
+    let mut list = Der::open_only(value, der::SEQUENCE)?;
     let mut oids = Vec::new();
     while !list.is_empty() {
-        oids.push(list.oid()?.to_vec());
+        oids.push(list.read_oid()?.to_vec());
     }
     if oids.is_empty() { Err(Malformed::new("the list is empty")) } else { Ok(oids) }
 }
 
-fn name_constraints(value: &[u8]) -> Result<NameConstraints> {
-    let mut both = Der::only(value, der::SEQUENCE)?;
-    let permitted = both.optional(explicit(0))?.map(subtrees).transpose()?.unwrap_or_default();
-    let excluded = both.optional(explicit(1))?.map(subtrees).transpose()?.unwrap_or_default();
-    both.done()?;
+fn parse_name_constraints(value: &[u8]) -> Result<NameConstraints> {
+    let mut both = Der::open_only(value, der::SEQUENCE)?;
+    let permitted = both.read_optional(explicit_tag(0))?.map(parse_subtrees).transpose()?.unwrap_or_default();
+    let excluded = both.read_optional(explicit_tag(1))?.map(parse_subtrees).transpose()?.unwrap_or_default();
+    both.expect_end()?;
     if permitted.is_empty() && excluded.is_empty() {
         return Err(Malformed::new("constrains nothing"));
     }
     Ok(NameConstraints { permitted, excluded })
 }
 
-fn subtrees(value: &[u8]) -> Result<Vec<Subtree>> {
+fn parse_subtrees(value: &[u8]) -> Result<Vec<Subtree>> {
     let mut list = Der::new(value);
     let mut subtrees = Vec::new();
     while !list.is_empty() {
-        let mut one = list.sequence()?;
-        let base = GeneralName::read(&mut one)?;
-        let minimum = one.optional(context(0))?.map(der::small).transpose()?.unwrap_or(0);
-        let maximum = one.optional(context(1))?;
-        one.done()?;
+        let mut one = list.open_sequence()?;
+        let base = GeneralName::read_der(&mut one)?;
+        let minimum = one.read_optional(context_tag(0))?.map(der::parse_u32).transpose()?.unwrap_or(0);
+        let maximum = one.read_optional(context_tag(1))?;
+        one.expect_end()?;
         subtrees.push(Subtree { base, plain: minimum == 0 && maximum.is_none() });
     }
     if subtrees.is_empty() { Err(Malformed::new("an empty list of subtrees")) } else { Ok(subtrees) }
 }
 
-fn octets(value: &[u8]) -> Result<Vec<u8>> {
+fn parse_octets(value: &[u8]) -> Result<Vec<u8>> {
     let mut only = Der::new(value);
-    let bytes = only.expect(der::OCTET_STRING)?;
-    only.done()?;
+    let bytes = only.read_tagged(der::OCTET_STRING)?;
+    only.expect_end()?;
     Ok(bytes.to_vec())
 }
 
 /// Reads authorityKeyIdentifier, of certificates and CRLs.
-pub(in crate::pki) fn authority_key_id(value: &[u8]) -> Result<AuthorityKeyId> {
-    let mut all = Der::only(value, der::SEQUENCE)?;
-    let key_id = all.optional(context(0))?.map(<[u8]>::to_vec);
-    let issuer = all.optional(explicit(1))?.map(|n| GeneralName::read_all(Der::new(n))).transpose()?;
-    let serial = all.optional(context(2))?.map(<[u8]>::to_vec);
-    all.done()?;
+pub(in crate::pki) fn parse_authority_key_id(value: &[u8]) -> Result<AuthorityKeyId> {
+    let mut all = Der::open_only(value, der::SEQUENCE)?;
+    let key_id = all.read_optional(context_tag(0))?.map(<[u8]>::to_vec);
+    let issuer =
+        all.read_optional(explicit_tag(1))?.map(|n| GeneralName::read_all(Der::new(n))).transpose()?;
+    let serial = all.read_optional(context_tag(2))?.map(<[u8]>::to_vec);
+    all.expect_end()?;
     Ok(AuthorityKeyId { key_id, issuer, serial })
 }
 
-fn policies(value: &[u8]) -> Result<Vec<Vec<u8>>> {
-    let mut list = Der::only(value, der::SEQUENCE)?;
+fn parse_policies(value: &[u8]) -> Result<Vec<Vec<u8>>> {
+    let mut list = Der::open_only(value, der::SEQUENCE)?;
     let mut policies: Vec<Vec<u8>> = Vec::new();
     let mut seen = BTreeSet::new();
     while !list.is_empty() {
-        let mut one = list.sequence()?;
-        let id = one.oid()?;
-        one.optional(der::SEQUENCE)?;
-        one.done()?;
+        let mut one = list.open_sequence()?;
+        let id = one.read_oid()?;
+        one.read_optional(der::SEQUENCE)?;
+        one.expect_end()?;
         if !seen.insert(id) {
             return Err(Malformed::new("a policy stands twice"));
         }
@@ -346,13 +354,13 @@ fn policies(value: &[u8]) -> Result<Vec<Vec<u8>>> {
     if policies.is_empty() { Err(Malformed::new("the list is empty")) } else { Ok(policies) }
 }
 
-fn mappings(value: &[u8]) -> Result<Vec<Mapping>> {
-    let mut list = Der::only(value, der::SEQUENCE)?;
+fn parse_policy_mappings(value: &[u8]) -> Result<Vec<PolicyMapping>> {
+    let mut list = Der::open_only(value, der::SEQUENCE)?;
     let mut mappings = Vec::new();
     while !list.is_empty() {
-        let mut pair = list.sequence()?;
-        let (from, to) = (pair.oid()?.to_vec(), pair.oid()?.to_vec());
-        pair.done()?;
+        let mut pair = list.open_sequence()?;
+        let (from, to) = (pair.read_oid()?.to_vec(), pair.read_oid()?.to_vec());
+        pair.expect_end()?;
         if from == oid::ANY_POLICY || to == oid::ANY_POLICY {
             return Err(Malformed::new("anyPolicy cannot be mapped"));
         }
@@ -361,45 +369,47 @@ fn mappings(value: &[u8]) -> Result<Vec<Mapping>> {
     if mappings.is_empty() { Err(Malformed::new("the list is empty")) } else { Ok(mappings) }
 }
 
-fn policy_constraints(value: &[u8]) -> Result<PolicyConstraints> {
-    let mut both = Der::only(value, der::SEQUENCE)?;
-    let require_explicit = both.optional(context(0))?.map(der::small).transpose()?;
-    let inhibit_mapping = both.optional(context(1))?.map(der::small).transpose()?;
-    both.done()?;
+fn parse_policy_constraints(value: &[u8]) -> Result<PolicyConstraints> {
+    let mut both = Der::open_only(value, der::SEQUENCE)?;
+    let require_explicit = both.read_optional(context_tag(0))?.map(der::parse_u32).transpose()?;
+    let inhibit_mapping = both.read_optional(context_tag(1))?.map(der::parse_u32).transpose()?;
+    both.expect_end()?;
     if require_explicit.is_none() && inhibit_mapping.is_none() {
         return Err(Malformed::new("constrains nothing"));
     }
     Ok(PolicyConstraints { require_explicit, inhibit_mapping })
 }
 
-fn number(value: &[u8]) -> Result<u32> {
+fn parse_number(value: &[u8]) -> Result<u32> {
     let mut only = Der::new(value);
-    let n = der::small(only.integer()?)?;
-    only.done()?;
+    let n = der::parse_u32(only.read_integer()?)?;
+    only.expect_end()?;
     Ok(n)
 }
 
-fn distribution_points(value: &[u8]) -> Result<Vec<DistributionPoint>> {
-    let mut list = Der::only(value, der::SEQUENCE)?;
+fn parse_distribution_points(value: &[u8]) -> Result<Vec<DistributionPoint>> {
+    let mut list = Der::open_only(value, der::SEQUENCE)?;
     let mut points = Vec::new();
     while !list.is_empty() {
-        let mut one = list.sequence()?;
-        let names = one.optional(explicit(0))?.map(distribution_point_names).transpose()?;
+        let mut one = list.open_sequence()?;
+        let names = one.read_optional(explicit_tag(0))?.map(parse_distribution_point_name).transpose()?;
         let (names, relative) = names.unwrap_or_default();
-        let reasons = one.optional(context(1))?.map(reason_bits).transpose()?;
-        let other_issuer = one.optional(explicit(2))?.is_some();
-        one.done()?;
+        let reasons = one.read_optional(context_tag(1))?.map(parse_reason_bits).transpose()?;
+        let other_issuer = one.read_optional(explicit_tag(2))?.is_some();
+        one.expect_end()?;
         points.push(DistributionPoint { names, relative, reasons, other_issuer });
     }
     if points.is_empty() { Err(Malformed::new("the list is empty")) } else { Ok(points) }
 }
 
 /// Reads `DistributionPointName`: full names, or one relative to the issuer's.
-pub(in crate::pki) fn distribution_point_names(value: &[u8]) -> Result<(Vec<GeneralName>, Option<Name>)> {
+pub(in crate::pki) fn parse_distribution_point_name(
+    value: &[u8],
+) -> Result<(Vec<GeneralName>, Option<Name>)> {
     let mut choice = Der::new(value);
-    let full = choice.optional(explicit(0))?;
-    let relative = choice.optional(explicit(1))?;
-    choice.done()?;
+    let full = choice.read_optional(explicit_tag(0))?;
+    let relative = choice.read_optional(explicit_tag(1))?;
+    choice.expect_end()?;
     match (full, relative) {
         (Some(names), None) => Ok((GeneralName::read_all(Der::new(names))?, None)),
         (None, Some(part)) => Ok((Vec::new(), Some(Name::read_part(part)?))),
@@ -407,14 +417,14 @@ pub(in crate::pki) fn distribution_point_names(value: &[u8]) -> Result<(Vec<Gene
     }
 }
 
-fn responders(value: &[u8]) -> Result<Vec<String>> {
-    let mut list = Der::only(value, der::SEQUENCE)?;
+fn parse_responders(value: &[u8]) -> Result<Vec<String>> {
+    let mut list = Der::open_only(value, der::SEQUENCE)?;
     let mut responders = Vec::new();
     while !list.is_empty() {
-        let mut one = list.sequence()?;
-        let method = one.oid()?;
-        let name = GeneralName::read(&mut one)?;
-        one.done()?;
+        let mut one = list.open_sequence()?;
+        let method = one.read_oid()?;
+        let name = GeneralName::read_der(&mut one)?;
+        one.expect_end()?;
         if let (true, GeneralName::Uri(uri)) = (method == oid::OCSP, name) {
             responders.push(uri);
         }
@@ -428,10 +438,13 @@ mod tests {
 
     #[test]
     fn key_usage_counts_bits_from_the_left() {
-        let usage = key_usage(&[3, 2, 1, 0b0000_0110]).unwrap();
-        assert_eq!(usage.names(), ["keyCertSign", "cRLSign"]);
-        assert_eq!(key_usage(&[3, 3, 7, 0x80, 0x80]).unwrap().names(), ["digitalSignature", "decipherOnly"]);
-        assert!(key_usage(&[3, 1, 1]).is_err());
+        let usage = parse_key_usage(&[3, 2, 1, 0b0000_0110]).unwrap();
+        assert_eq!(usage.usage_names(), ["keyCertSign", "cRLSign"]);
+        assert_eq!(
+            parse_key_usage(&[3, 3, 7, 0x80, 0x80]).unwrap().usage_names(),
+            ["digitalSignature", "decipherOnly"]
+        );
+        assert!(parse_key_usage(&[3, 1, 1]).is_err());
     }
 
     #[test]
@@ -439,7 +452,7 @@ mod tests {
         let ski = [0x30, 0x09, 6, 3, 0x55, 0x1d, 14, 4, 2, 4, 0];
         let bad = [0x30, 0x09, 6, 3, 0x55, 0x1d, 15, 4, 2, 4, 0];
         let list = [&[0x30, 33][..], &ski, &ski, &bad].concat();
-        let broken = Extensions::read(&list).unwrap().broken;
+        let broken = Extensions::read_list(&list).unwrap().broken;
         assert_eq!(broken.len(), 2);
         assert_eq!(broken[0], "subject key identifier stands twice");
         assert!(broken[1].starts_with("key usage: "), "{broken:?}");

@@ -7,11 +7,11 @@ use rustls::pki_types::CertificateDer;
 use rustls::sign::{CertifiedKey, SigningKey};
 
 use super::der::{self, Der};
-use super::judge::{Bundle, Case, Judge};
+use super::judge::{Bundle, DirectoryContent, RuleChecker};
 use super::key::{self, KeyError};
 use super::name::Name;
 use super::pem::{self, Block};
-use super::read::{Content, Directory, MAX_BYTES, MAX_CRL_BYTES};
+use super::read::{FileContent, MAX_BYTES, MAX_CRL_BYTES, OpenDirectory};
 use super::role::Layout;
 use super::{Cert, Crl, LoadOptions, MtlsDir, Passphrase, Role, rule, strangers};
 use crate::finding::{Finding, Severity, hex};
@@ -25,12 +25,12 @@ pub struct Inspection {
     /// Present when no finding is an error.
     pub dir: Option<MtlsDir>,
     /// When each thing that could be read ends.
-    pub ends: Vec<End>,
+    pub ends: Vec<Expiry>,
 }
 
 /// When a certificate's validity ends, or a CRL must have been replaced.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct End {
+pub struct Expiry {
     /// The file.
     pub path: PathBuf,
     /// The certificate's subject, or the CRL's issuer.
@@ -43,21 +43,21 @@ pub struct End {
 
 /// Judges a directory by every rule. One broken file does not hide what is wrong with the others.
 #[must_use]
-pub fn inspect(path: &Path, role: Role, options: &LoadOptions<'_>) -> Inspection {
+pub fn inspect_directory(path: &Path, role: Role, options: &LoadOptions<'_>) -> Inspection {
     let mut findings = Vec::new();
-    let Some(dir) = Directory::open(path, options.owner, &mut findings) else {
+    let Some(dir) = OpenDirectory::open(path, options.owner, &mut findings) else {
         return Inspection { findings, dir: None, ends: Vec::new() };
     };
-    let mut reader = Reader { dir, layout: role.layout(), staged: None, findings };
-    let mut case = reader.case(role);
-    let key = reader.key(&mut case, options.passphrase);
-    reader.findings.extend(strangers::find(&reader.dir, reader.layout, &case.roots.items));
-    let mut judge = Judge::new(options, reader.findings);
-    judge.case(&case);
-    let findings = judge.finish();
+    let mut reader = DirectoryReader { dir, layout: role.layout(), staged: None, findings };
+    let mut case = reader.read_content(role);
+    let key = reader.read_key(&mut case, options.passphrase);
+    reader.findings.extend(strangers::find_unexpected_files(&reader.dir, reader.layout, &case.roots.items));
+    let mut judge = RuleChecker::new(options, reader.findings);
+    judge.check_all(&case);
+    let findings = judge.into_findings();
     let refused = findings.iter().any(|f| f.severity == Severity::Error);
-    let dir = key.filter(|_| !refused).map(|key| loaded(path, &case, key, &findings));
-    Inspection { findings, dir, ends: ends(&case) }
+    let dir = key.filter(|_| !refused).map(|key| build_mtls_dir(path, &case, key, &findings));
+    Inspection { findings, dir, ends: collect_expiries(&case) }
 }
 
 /// Judges a directory's certificates with other bytes in the place of the CRL's file, if some are given: what would
@@ -71,13 +71,13 @@ pub fn inspect_certificates(
     options: &LoadOptions<'_>,
 ) -> Vec<Finding> {
     let mut findings = Vec::new();
-    let Some(dir) = Directory::open(path, options.owner, &mut findings) else { return findings };
-    let mut reader = Reader { dir, layout: role.layout(), staged: crl, findings };
-    let case = reader.case(role);
+    let Some(dir) = OpenDirectory::open(path, options.owner, &mut findings) else { return findings };
+    let mut reader = DirectoryReader { dir, layout: role.layout(), staged: crl, findings };
+    let case = reader.read_content(role);
     reader.findings.retain(|f| f.rule != rule::MODE.id && f.rule != rule::OWNER.id);
-    let mut judge = Judge::new(options, reader.findings);
-    judge.case(&case);
-    judge.finish()
+    let mut judge = RuleChecker::new(options, reader.findings);
+    judge.check_all(&case);
+    judge.into_findings()
 }
 
 /// The files of an authority's directory, as `certck mint` makes it: its root in the place of a leaf.
@@ -92,34 +92,34 @@ const SETTINGS: &str = "authority.toml";
 #[must_use]
 pub fn inspect_authority(path: &Path, options: &LoadOptions<'_>) -> Inspection {
     let mut findings = Vec::new();
-    let Some(dir) = Directory::open(path, options.owner, &mut findings) else {
+    let Some(dir) = OpenDirectory::open(path, options.owner, &mut findings) else {
         return Inspection { findings, dir: None, ends: Vec::new() };
     };
-    let mut reader = Reader { dir, layout: &AUTHORITY, staged: None, findings };
-    let (roots, _) = reader.blocks(AUTHORITY.ca, true);
-    let roots = reader.certificates(AUTHORITY.ca, roots);
-    let (crls, crl_present) = reader.blocks(AUTHORITY.crl, false);
-    let crls = reader.crls(AUTHORITY.crl, crls);
+    let mut reader = DirectoryReader { dir, layout: &AUTHORITY, staged: None, findings };
+    let (roots, _) = reader.read_blocks(AUTHORITY.ca, true);
+    let roots = reader.parse_certificates(AUTHORITY.ca, roots);
+    let (crls, crl_present) = reader.read_blocks(AUTHORITY.crl, false);
+    let crls = reader.parse_crls(AUTHORITY.crl, crls);
     let chain = Bundle { path: roots.path.clone(), items: roots.items.clone(), broken: roots.broken };
-    let mut case = Case { role: Role::Server, roots, chain, crls, crl_present };
-    reader.key(&mut case, options.passphrase);
+    let mut case = DirectoryContent { role: Role::Server, roots, chain, crls, crl_present };
+    reader.read_key(&mut case, options.passphrase);
     // Encrypted is how an authority's key should lie there, and nobody starts with it unattended.
     let closed = KeyError::Encrypted.to_string();
     reader.findings.retain(|f| f.rule != rule::KEY_ENCRYPTED.id || f.found != closed);
-    let mut strangers = strangers::find(&reader.dir, reader.layout, &[]);
-    let kept = KEPT.map(|name| reader.dir.path(name));
+    let mut strangers = strangers::find_unexpected_files(&reader.dir, reader.layout, &[]);
+    let kept = KEPT.map(|name| reader.dir.file_path(name));
     strangers.retain(|f| f.rule != rule::UNEXPECTED_FILE.id || !kept.iter().any(|k| Path::new(&f.path) == k));
     reader.findings.extend(strangers);
     // Whose mode it has: what it says goes into every new certificate.
-    reader.dir.read(SETTINGS, &mut reader.findings);
+    reader.dir.read_file(SETTINGS, &mut reader.findings);
     case.chain.items.clear();
-    let mut judge = Judge::new(options, reader.findings);
-    judge.keeper(&case);
-    Inspection { findings: judge.finish(), dir: None, ends: ends(&case) }
+    let mut judge = RuleChecker::new(options, reader.findings);
+    judge.check_authority(&case);
+    Inspection { findings: judge.into_findings(), dir: None, ends: collect_expiries(&case) }
 }
 
-fn ends(case: &Case) -> Vec<End> {
-    let end = |path: &Path, name: &Name, serial: &[u8], at| End {
+fn collect_expiries(case: &DirectoryContent) -> Vec<Expiry> {
+    let end = |path: &Path, name: &Name, serial: &[u8], at| Expiry {
         path: path.to_owned(),
         name: name.to_string(),
         serial: hex(serial),
@@ -144,7 +144,7 @@ pub fn inspect_peer(
     dir: &MtlsDir,
     options: &LoadOptions<'_>,
 ) -> Vec<Finding> {
-    fn parsed<T>(
+    fn parse_items<T>(
         path: &Path,
         items: impl Iterator<Item = Result<T, super::Malformed>>,
     ) -> (Bundle<T>, Vec<Finding>) {
@@ -164,33 +164,38 @@ pub fn inspect_peer(
         }
         (bundle, findings)
     }
-    let (chain, findings) = parsed(name, chain.iter().map(|c| Cert::parse(c)));
-    let (roots, _) = parsed(&dir.path().join("ca.crt"), dir.roots_der().iter().map(|c| Cert::parse(c)));
-    let (crls, _) = parsed(&dir.path().join("ca.crl"), dir.crls_der().iter().map(|c| Crl::parse(c)));
+    let (chain, findings) = parse_items(name, chain.iter().map(|c| Cert::parse(c)));
+    let (roots, _) = parse_items(&dir.path().join("ca.crt"), dir.roots_der().iter().map(|c| Cert::parse(c)));
+    let (crls, _) = parse_items(&dir.path().join("ca.crl"), dir.crls_der().iter().map(|c| Crl::parse(c)));
     let crl_present = !crls.items.is_empty();
-    let case = Case { role, roots, chain, crls, crl_present };
-    let mut judge = Judge::new(options, findings);
-    judge.case(&case);
-    judge.finish()
+    let case = DirectoryContent { role, roots, chain, crls, crl_present };
+    let mut judge = RuleChecker::new(options, findings);
+    judge.check_all(&case);
+    judge.into_findings()
 }
 
 /// Judges one CRL by the CA that must have issued it: form, signature, dates. `path` is what findings name.
 #[must_use]
 pub fn inspect_crl(path: &Path, crl: &Crl, issuer: &Cert, options: &LoadOptions<'_>) -> Vec<Finding> {
     let bundle = |items| Bundle { path: path.to_owned(), items, broken: false };
-    let case = Case {
+    let case = DirectoryContent {
         role: Role::Server,
         roots: bundle(vec![issuer.clone()]),
         chain: bundle(Vec::new()),
         crls: Bundle { path: path.to_owned(), items: vec![crl.clone()], broken: false },
         crl_present: true,
     };
-    let mut judge = Judge::new(options, Vec::new());
-    judge.revocation(&case);
-    judge.finish()
+    let mut judge = RuleChecker::new(options, Vec::new());
+    judge.check_revocation(&case);
+    judge.into_findings()
 }
 
-fn loaded(path: &Path, case: &Case, key: Arc<dyn SigningKey>, findings: &[Finding]) -> MtlsDir {
+fn build_mtls_dir(
+    path: &Path,
+    case: &DirectoryContent,
+    key: Arc<dyn SigningKey>,
+    findings: &[Finding],
+) -> MtlsDir {
     let ders = |certs: &[Cert]| certs.iter().map(|c| c.der.clone()).collect::<Vec<_>>();
     MtlsDir {
         path: path.to_owned(),
@@ -204,57 +209,58 @@ fn loaded(path: &Path, case: &Case, key: Arc<dyn SigningKey>, findings: &[Findin
 
 /// Whether bytes are a PFX of PKCS#12: a sequence that begins with the number 3 and goes on with another one.
 fn is_pkcs12(bytes: &[u8]) -> bool {
-    let Ok(mut outer) = Der::only(bytes, der::SEQUENCE) else { return false };
-    let version = outer.read().is_ok_and(|first| first.tag == der::INTEGER && first.value == [3]);
-    version && outer.read().is_ok_and(|next| next.tag == der::SEQUENCE)
+    let Ok(mut outer) = Der::open_only(bytes, der::SEQUENCE) else { return false };
+    let version = outer.read_element().is_ok_and(|first| first.tag == der::INTEGER && first.value == [3]);
+    version && outer.read_element().is_ok_and(|next| next.tag == der::SEQUENCE)
 }
 
 /// Reads the files; what keeps it from reading one is a finding, and the next is read all the same.
-struct Reader<'a> {
-    dir: Directory,
+struct DirectoryReader<'a> {
+    dir: OpenDirectory,
     layout: &'static Layout,
     /// What stands for the CRL's file.
     staged: Option<&'a [u8]>,
     findings: Vec<Finding>,
 }
 
-impl Reader<'_> {
-    fn case(&mut self, role: Role) -> Case {
-        let (roots, _) = self.blocks(self.layout.ca, true);
-        let (chain, _) = self.blocks(self.layout.leaf, true);
-        let (crls, crl_present) = self.blocks(self.layout.crl, false);
-        Case {
+impl DirectoryReader<'_> {
+    fn read_content(&mut self, role: Role) -> DirectoryContent {
+        let (roots, _) = self.read_blocks(self.layout.ca, true);
+        let (chain, _) = self.read_blocks(self.layout.leaf, true);
+        let (crls, crl_present) = self.read_blocks(self.layout.crl, false);
+        DirectoryContent {
             role,
-            roots: self.certificates(self.layout.ca, roots),
-            chain: self.certificates(self.layout.leaf, chain),
-            crls: self.crls(self.layout.crl, crls),
+            roots: self.parse_certificates(self.layout.ca, roots),
+            chain: self.parse_certificates(self.layout.leaf, chain),
+            crls: self.parse_crls(self.layout.crl, crls),
             crl_present,
         }
     }
 
     /// The blocks of a file, and whether the file is there at all.
-    fn blocks(&mut self, name: &str, required: bool) -> (Vec<Block>, bool) {
-        let path = self.dir.path(name);
+    fn read_blocks(&mut self, name: &str, required: bool) -> (Vec<Block>, bool) {
+        let path = self.dir.file_path(name);
         let limit = if name == self.layout.crl { MAX_CRL_BYTES } else { MAX_BYTES };
         let content = match self.staged.filter(|_| name == self.layout.crl) {
-            Some(bytes) => self.dir.staged(limit, name, bytes, &mut self.findings),
+            Some(bytes) => self.dir.take_staged(limit, name, bytes, &mut self.findings),
             None => self.dir.read_up_to(limit, name, &mut self.findings),
         };
         match content {
-            Content::Bytes(bytes) => {
+            FileContent::Bytes(bytes) => {
                 let blocks = pem::parse(&bytes).map_err(|e| {
                     let (found, fix) = match is_pkcs12(&bytes) {
-                        true => {
-                            ("PKCS#12, a container of keys and certificates".to_owned(), self.unpack(name))
-                        }
-                        false => (e.to_string(), self.convert(name, bytes.first() == Some(&0x30))),
+                        true => (
+                            "PKCS#12, a container of keys and certificates".to_owned(),
+                            self.suggest_unpacking(name),
+                        ),
+                        false => (e.to_string(), self.suggest_conversion(name, bytes.first() == Some(&0x30))),
                     };
-                    self.add(rule::PEM.at(&path).found(found).expected("PEM").fix(fix));
+                    self.add_finding(rule::PEM.at(&path).found(found).expected("PEM").fix(fix));
                 });
                 (blocks.unwrap_or_default(), true)
             }
-            Content::Absent if required => {
-                self.add(
+            FileContent::Absent if required => {
+                self.add_finding(
                     rule::MISSING_FILE
                         .at(&path)
                         .found("does not exist")
@@ -263,47 +269,47 @@ impl Reader<'_> {
                 );
                 (Vec::new(), false)
             }
-            Content::Absent => (Vec::new(), false),
-            Content::Refused => (Vec::new(), true),
+            FileContent::Absent => (Vec::new(), false),
+            FileContent::Refused => (Vec::new(), true),
         }
     }
 
     /// How to make a PEM file of what a file holds.
-    fn convert(&self, name: &str, der: bool) -> String {
+    fn suggest_conversion(&self, name: &str, der: bool) -> String {
         let command = match name {
             _ if !der => return "copy it again from where it was issued".to_owned(),
             _ if name == self.layout.key => "pkey",
             _ if name == self.layout.crl => "crl",
             _ => "x509",
         };
-        let file = shell_quote(&self.dir.path(name));
+        let file = shell_quote(&self.dir.file_path(name));
         format!(
             "(umask 077; openssl {command} -inform DER -in {file} -out {file}.new && mv {file}.new {file})"
         )
     }
 
     /// How to take what belongs into a file out of a container, which has the key and the chain, too.
-    fn unpack(&self, name: &str) -> String {
+    fn suggest_unpacking(&self, name: &str) -> String {
         let what = match name {
             _ if name == self.layout.key => "-nocerts -nodes",
             _ if name == self.layout.leaf => "-nokeys -clcerts",
             _ if name == self.layout.ca => "-nokeys -cacerts",
             _ => return "get the CRL from the CA: there is none in such a container".to_owned(),
         };
-        let file = shell_quote(&self.dir.path(name));
+        let file = shell_quote(&self.dir.file_path(name));
         format!("(umask 077; openssl pkcs12 {what} -in {file} -out {file}.new && mv {file}.new {file})")
     }
 
-    fn certificates(&mut self, name: &str, blocks: Vec<Block>) -> Bundle<Cert> {
+    fn parse_certificates(&mut self, name: &str, blocks: Vec<Block>) -> Bundle<Cert> {
         let wanted = |b: &Block| b.label == "CERTIFICATE";
-        self.bundle(name, blocks, "certificate", wanted, Cert::parse, rule::MALFORMED_CERTIFICATE)
+        self.parse_bundle(name, blocks, "certificate", wanted, Cert::parse, rule::MALFORMED_CERTIFICATE)
     }
 
-    fn crls(&mut self, name: &str, blocks: Vec<Block>) -> Bundle<Crl> {
-        self.bundle(name, blocks, "CRL", |b| b.label == "X509 CRL", Crl::parse, rule::MALFORMED_CRL)
+    fn parse_crls(&mut self, name: &str, blocks: Vec<Block>) -> Bundle<Crl> {
+        self.parse_bundle(name, blocks, "CRL", |b| b.label == "X509 CRL", Crl::parse, rule::MALFORMED_CRL)
     }
 
-    fn bundle<T>(
+    fn parse_bundle<T>(
         &mut self,
         name: &str,
         blocks: Vec<Block>,
@@ -312,14 +318,14 @@ impl Reader<'_> {
         parse: impl Fn(&[u8]) -> Result<T, super::Malformed>,
         malformed: rule::Rule,
     ) -> Bundle<T> {
-        let path = self.dir.path(name);
+        let path = self.dir.file_path(name);
         let mut bundle = Bundle { path: path.clone(), items: Vec::new(), broken: false };
         let some = !blocks.is_empty();
         let mut found = 0;
         for block in blocks {
             let at = format!("line {}", block.line);
             if key::is_private(&block.label) {
-                self.add(
+                self.add_finding(
                     rule::STRAY_KEY
                         .at(&path)
                         .found(format!("{at}: a private key beside the {noun}"))
@@ -328,7 +334,7 @@ impl Reader<'_> {
                 );
             } else if !wanted(&block) {
                 let label = crate::text::safe(&block.label);
-                self.add(
+                self.add_finding(
                     rule::EXTRA_CONTENT
                         .at(&path)
                         .found(format!("{at}: a `{label}` block"))
@@ -341,7 +347,7 @@ impl Reader<'_> {
                     Ok(item) => bundle.items.push(item),
                     Err(e) => {
                         bundle.broken = true;
-                        self.add(
+                        self.add_finding(
                             malformed
                                 .at(&path)
                                 .found(format!("{at}: {e}"))
@@ -352,20 +358,26 @@ impl Reader<'_> {
             }
         }
         if some && found == 0 {
-            self.add(rule::PEM.at(&path).found(format!("holds no {noun}")).expected(format!("a {noun}")));
+            self.add_finding(
+                rule::PEM.at(&path).found(format!("holds no {noun}")).expected(format!("a {noun}")),
+            );
         }
         bundle
     }
 
-    fn key(&mut self, case: &mut Case, passphrase: Option<&Passphrase>) -> Option<Arc<dyn SigningKey>> {
+    fn read_key(
+        &mut self,
+        case: &mut DirectoryContent,
+        passphrase: Option<&Passphrase>,
+    ) -> Option<Arc<dyn SigningKey>> {
         let name = self.layout.key;
-        let path = self.dir.path(name);
-        let (blocks, present) = self.blocks(name, true);
+        let path = self.dir.file_path(name);
+        let (blocks, present) = self.read_blocks(name, true);
         let (keys, others): (Vec<_>, Vec<_>) = blocks.into_iter().partition(|b| key::is_private(&b.label));
         // `openssl ecparam -genkey` writes the curve first; it says nothing that the key does not.
         for other in others.iter().filter(|b| b.label != "EC PARAMETERS") {
             let label = crate::text::safe(&other.label);
-            self.add(
+            self.add_finding(
                 rule::EXTRA_CONTENT
                     .at(&path)
                     .found(format!("line {}: a `{label}` block", other.line))
@@ -375,18 +387,22 @@ impl Reader<'_> {
         }
         match keys.as_slice() {
             [block] => {
-                let key = key::read(block, passphrase).map_err(|e| self.refuse_key(&path, e)).ok()?;
+                let key = key::read_private_key(block, passphrase)
+                    .map_err(|e| self.report_key_error(&path, e))
+                    .ok()?;
                 self.match_key(&path, key.as_ref(), case);
                 Some(key)
             }
             [] => {
                 if present && !others.is_empty() {
-                    self.add(rule::PEM.at(&path).found("holds no private key").expected("a private key"));
+                    self.add_finding(
+                        rule::PEM.at(&path).found("holds no private key").expected("a private key"),
+                    );
                 }
                 None
             }
             several => {
-                self.add(
+                self.add_finding(
                     rule::SEVERAL_KEYS
                         .at(&path)
                         .found(format!("{} private keys", several.len()))
@@ -398,11 +414,11 @@ impl Reader<'_> {
         }
     }
 
-    fn refuse_key(&mut self, path: &Path, error: KeyError) {
+    fn report_key_error(&mut self, path: &Path, error: KeyError) {
         let quoted = shell_quote(path);
         let new = format!("-in {quoted} -out {quoted}.new && mv {quoted}.new {quoted}");
         let found = error.to_string();
-        self.add(match error {
+        self.add_finding(match error {
             KeyError::Encrypted => rule::KEY_ENCRYPTED
                 .at(path)
                 .found(found)
@@ -426,7 +442,7 @@ impl Reader<'_> {
 
     /// Looks for the certificate that the key belongs to. Where it is not the first, the order is what is wrong:
     /// the others are then judged as if it stood right.
-    fn match_key(&mut self, path: &Path, key: &dyn SigningKey, case: &mut Case) {
+    fn match_key(&mut self, path: &Path, key: &dyn SigningKey, case: &mut DirectoryContent) {
         let spki = key.public_key();
         let belongs = |cert: &Cert| spki.as_ref().is_some_and(|spki| spki.as_ref() == cert.key.spki);
         let chain = &mut case.chain.items;
@@ -442,11 +458,11 @@ impl Reader<'_> {
                     .expected("the leaf, then the issuer of each; not the root")
                     .fix("put the leaf first, then the certificate of its issuer, and so on");
                 finding.severity = Severity::Error;
-                return self.add(finding);
+                return self.add_finding(finding);
             }
             None => {}
         }
-        self.add(
+        self.add_finding(
             rule::KEY_MISMATCH
                 .at(path)
                 .found(format!("is not the key of the first certificate of {}", self.layout.leaf))
@@ -455,7 +471,7 @@ impl Reader<'_> {
         );
     }
 
-    fn add(&mut self, finding: Finding) {
+    fn add_finding(&mut self, finding: Finding) {
         self.findings.push(finding);
     }
 }

@@ -25,17 +25,20 @@ pub fn is_private(label: &str) -> bool {
 
 /// What kind a private key is, by its public half; and that half's SubjectPublicKeyInfo.
 #[must_use]
-pub fn public(key: &dyn SigningKey) -> Option<PublicKey> {
+pub fn read_public_half(key: &dyn SigningKey) -> Option<PublicKey> {
     let spki = key.public_key()?;
-    PublicKey::read(&mut Der::new(&spki)).ok()
+    PublicKey::read_der(&mut Der::new(&spki)).ok()
 }
 
 /// Reads the key of a block, opened with the passphrase if it is encrypted.
 ///
 /// # Errors
 /// It does not open, or is not a key that can be used.
-pub fn read(block: &Block, passphrase: Option<&Passphrase>) -> Result<Arc<dyn SigningKey>, KeyError> {
-    let der = plain(block, passphrase)?;
+pub fn read_private_key(
+    block: &Block,
+    passphrase: Option<&Passphrase>,
+) -> Result<Arc<dyn SigningKey>, KeyError> {
+    let der = decrypt_block(block, passphrase)?;
     let der = der.as_slice();
     // Borrowed: a copy that the library owned would not be wiped.
     let key: PrivateKeyDer<'_> = match block.label.as_str() {
@@ -52,11 +55,11 @@ pub fn read(block: &Block, passphrase: Option<&Passphrase>) -> Result<Arc<dyn Si
 ///
 /// # Errors
 /// It does not open, or its label is no private key's.
-pub fn plain(block: &Block, passphrase: Option<&Passphrase>) -> Result<Zeroizing<Vec<u8>>, KeyError> {
+pub fn decrypt_block(block: &Block, passphrase: Option<&Passphrase>) -> Result<Zeroizing<Vec<u8>>, KeyError> {
     match (block.label.as_str(), passphrase) {
         _ if block.headers => Err(KeyError::Traditional),
         ("PRIVATE KEY" | "RSA PRIVATE KEY" | "EC PRIVATE KEY", _) => Ok(block.der.clone()),
-        ("ENCRYPTED PRIVATE KEY", Some(passphrase)) => passphrase::decrypt(&block.der, passphrase),
+        ("ENCRYPTED PRIVATE KEY", Some(passphrase)) => passphrase::decrypt_pkcs8(&block.der, passphrase),
         ("ENCRYPTED PRIVATE KEY", None) => Err(KeyError::Encrypted),
         (label, _) => Err(KeyError::Malformed(format!("`{label}`: unsupported kind of private key"))),
     }

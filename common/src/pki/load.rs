@@ -7,7 +7,7 @@ use rustls::pki_types::{CertificateDer, CertificateRevocationListDer};
 use rustls::sign::CertifiedKey;
 use time::OffsetDateTime;
 
-use super::{Cert, Crl, Passphrase, Role, inspect};
+use super::{Cert, Crl, Passphrase, Role, inspect_directory};
 use crate::finding::{Finding, Severity};
 
 /// What a directory is judged by. `LoadOptions { warn_days: 7, ..LoadOptions::now() }` sets one value.
@@ -121,7 +121,7 @@ impl MtlsDir {
     /// # Errors
     /// All that keeps it from serving, each with its rule.
     pub fn load(path: &Path, role: Role, options: &LoadOptions<'_>) -> Result<Self, LoadError> {
-        let inspection = inspect(path, role, options);
+        let inspection = inspect_directory(path, role, options);
         inspection.dir.ok_or_else(|| LoadError {
             findings: inspection.findings.into_iter().filter(|f| f.severity == Severity::Error).collect(),
         })
@@ -148,7 +148,7 @@ impl MtlsDir {
     /// Why it must not take the place of a former one that is in use, if so: a revocation list by a CA that it still
     /// knows is lost, or an older one is there, and those that it revoked would be served again.
     #[must_use]
-    pub fn forgets(&self, former: &Self) -> Option<String> {
+    pub fn explain_lost_revocations(&self, former: &Self) -> Option<String> {
         let lists = |dir: &Self| dir.crls.iter().filter_map(|der| Crl::parse(der).ok()).collect::<Vec<_>>();
         let known = self.roots.iter().chain(&self.identity.cert).filter_map(|der| Cert::parse(der).ok());
         let known: Vec<Cert> = known.collect();

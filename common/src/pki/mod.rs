@@ -50,18 +50,18 @@ pub use crl_file::CrlFile;
 pub use crl_update::CrlUpdate;
 pub use der::{Malformed, Time};
 pub use inspect::{
-    End, Inspection, inspect, inspect_authority, inspect_certificates, inspect_crl, inspect_peer,
+    Expiry, Inspection, inspect_authority, inspect_certificates, inspect_crl, inspect_directory, inspect_peer,
 };
 pub use load::{LoadError, LoadOptions, MtlsDir, Owner, Profile};
 pub use passphrase::{Passphrase, PassphraseArgs};
 pub use path::is_dns_pattern;
 pub use read::MAX_CRL_BYTES;
 pub use role::Role;
-pub use tls::{MinVersion, provider, sha256};
+pub use tls::{MinVersion, crypto_provider, sha256};
 
 /// `2026-11-23T10:00:00Z` from seconds since 1970.
 #[must_use]
-pub fn utc(unix: i64) -> String {
+pub fn format_utc(unix: i64) -> String {
     let format = &time::format_description::well_known::Rfc3339;
     let at = time::OffsetDateTime::from_unix_timestamp(unix).ok();
     at.and_then(|at| at.format(format).ok()).unwrap_or_else(|| unix.to_string())
@@ -87,12 +87,12 @@ pub fn revocation_reason(code: Option<u8>) -> String {
 
 /// The bytes of an extended key usage, from its name in RFC 5280 or its dotted numbers.
 #[must_use]
-pub fn purpose(text: &str) -> Option<Vec<u8>> {
-    oid::eku(text)
+pub fn parse_purpose(text: &str) -> Option<Vec<u8>> {
+    oid::encode_purpose(text)
 }
 
 /// The name or dotted numbers of an object identifier's bytes.
 #[must_use]
 pub fn oid_name(oid: &[u8]) -> String {
-    oid::name(oid)
+    oid::display_name(oid)
 }

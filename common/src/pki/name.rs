@@ -3,7 +3,7 @@
 use std::fmt;
 use std::net::IpAddr;
 
-use super::der::{self, Der, Malformed, Result, Tlv, context, explicit};
+use super::der::{self, Der, Malformed, Result, Tlv, context_tag, explicit_tag};
 use super::oid;
 
 /// A distinguished name. Two are equal when they match by RFC 5280, 7.1: case and runs of spaces do not count in
@@ -44,12 +44,12 @@ impl Name {
     ///
     /// # Errors
     /// It is not a Name in DER.
-    pub fn read(der: &mut Der<'_>) -> Result<Self> {
-        let tlv = der.raw_sequence()?;
+    pub fn read_der(der: &mut Der<'_>) -> Result<Self> {
+        let tlv = der.read_raw_sequence()?;
         let mut name = Self { raw: tlv.raw.to_vec(), rdns: Vec::new(), shown: Vec::new() };
         let mut rdns = Der::new(tlv.value);
         while !rdns.is_empty() {
-            name.push(rdns.expect(der::SET)?)?;
+            name.push_rdn(rdns.read_tagged(der::SET)?)?;
         }
         Ok(name)
     }
@@ -57,17 +57,17 @@ impl Name {
     /// Reads one part by itself, from the content of its set.
     pub(in crate::pki) fn read_part(set: &[u8]) -> Result<Self> {
         let mut name = Self { raw: Vec::new(), rdns: Vec::new(), shown: Vec::new() };
-        name.push(set)?;
+        name.push_rdn(set)?;
         Ok(name)
     }
 
-    fn push(&mut self, set: &[u8]) -> Result<()> {
+    fn push_rdn(&mut self, set: &[u8]) -> Result<()> {
         let mut set = Der::new(set);
         let (mut rdn, mut shown) = (Vec::new(), Vec::new());
         while !set.is_empty() {
-            let mut pair = set.sequence()?;
-            let (oid, value) = (pair.oid()?, pair.read()?);
-            pair.done()?;
+            let mut pair = set.open_sequence()?;
+            let (oid, value) = (pair.read_oid()?, pair.read_element()?);
+            pair.expect_end()?;
             rdn.push(normalize_value(oid, value.tag, value.value));
             shown.push(Attribute { oid: oid.to_vec(), value: AttributeValue::new(oid, &value) });
         }
@@ -100,7 +100,7 @@ impl Name {
     }
 
     /// The values of the e-mail address attribute.
-    pub(in crate::pki) fn emails(&self) -> impl Iterator<Item = &str> {
+    pub(in crate::pki) fn email_addresses(&self) -> impl Iterator<Item = &str> {
         self.shown.iter().flatten().filter(|a| a.oid == oid::EMAIL_ADDRESS).filter_map(|a| match &a.value {
             AttributeValue::Text(text) => Some(text.as_str()),
             AttributeValue::Der(_) => None,
@@ -137,7 +137,7 @@ impl fmt::Display for Name {
 /// that belongs to an unknown type, in hexadecimal.
 impl fmt::Display for Attribute {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}={}", oid::name(&self.oid), self.value)
+        write!(f, "{}={}", oid::display_name(&self.oid), self.value)
     }
 }
 
@@ -209,17 +209,17 @@ pub enum GeneralName {
 }
 
 impl GeneralName {
-    pub(in crate::pki) fn read(der: &mut Der<'_>) -> Result<Self> {
-        const EMAIL: u8 = context(1);
-        const DNS: u8 = context(2);
-        const DIRECTORY: u8 = explicit(4);
-        const URI: u8 = context(6);
-        const IP: u8 = context(7);
-        const OTHER_NAME: u8 = explicit(0);
-        const X400: u8 = explicit(3);
-        const EDI: u8 = explicit(5);
-        const REGISTERED: u8 = context(8);
-        let tlv = der.read()?;
+    pub(in crate::pki) fn read_der(der: &mut Der<'_>) -> Result<Self> {
+        const EMAIL: u8 = context_tag(1);
+        const DNS: u8 = context_tag(2);
+        const DIRECTORY: u8 = explicit_tag(4);
+        const URI: u8 = context_tag(6);
+        const IP: u8 = context_tag(7);
+        const OTHER_NAME: u8 = explicit_tag(0);
+        const X400: u8 = explicit_tag(3);
+        const EDI: u8 = explicit_tag(5);
+        const REGISTERED: u8 = context_tag(8);
+        let tlv = der.read_element()?;
         let ascii = || match std::str::from_utf8(tlv.value) {
             Ok(text) if text.is_ascii() && !text.contains('\0') => Ok(text.to_owned()),
             _ => Err(Malformed::new("a name that is not ASCII text")),
@@ -231,8 +231,8 @@ impl GeneralName {
             IP => Self::Ip(tlv.value.to_vec()),
             DIRECTORY => {
                 let mut inner = Der::new(tlv.value);
-                let name = Name::read(&mut inner)?;
-                inner.done()?;
+                let name = Name::read_der(&mut inner)?;
+                inner.expect_end()?;
                 Self::Directory(name)
             }
             OTHER_NAME | X400 | EDI | REGISTERED => Self::Other(tlv.tag & 0x1f, tlv.value.to_vec()),
@@ -244,7 +244,7 @@ impl GeneralName {
     pub(in crate::pki) fn read_all(mut der: Der<'_>) -> Result<Vec<Self>> {
         let mut names = Vec::new();
         while !der.is_empty() {
-            names.push(Self::read(&mut der)?);
+            names.push(Self::read_der(&mut der)?);
         }
         if names.is_empty() { Err(Malformed::new("no names")) } else { Ok(names) }
     }
@@ -257,7 +257,7 @@ impl fmt::Display for GeneralName {
             Self::Dns(text) => write!(f, "DNS:{text}"),
             Self::Uri(text) => write!(f, "URI:{text}"),
             Self::Directory(name) => write!(f, "DN:{name}"),
-            Self::Ip(bytes) => match address(bytes) {
+            Self::Ip(bytes) => match parse_ip(bytes) {
                 Some(ip) => write!(f, "IP:{ip}"),
                 None => write!(f, "IP:#{}", crate::finding::hex(bytes)),
             },
@@ -267,7 +267,7 @@ impl fmt::Display for GeneralName {
 }
 
 /// An address from its 4 or 16 bytes.
-pub(in crate::pki) fn address(bytes: &[u8]) -> Option<IpAddr> {
+pub(in crate::pki) fn parse_ip(bytes: &[u8]) -> Option<IpAddr> {
     if let Ok(v4) = <[u8; 4]>::try_from(bytes) {
         return Some(v4.into());
     }
@@ -282,7 +282,7 @@ mod tests {
         let n = value.len() as u8;
         let pair = [&[0x30, n + 7, 6, 3, 0x55, 4, 3, tag, n], value.as_bytes()].concat();
         let set = [&[0x31, n + 9][..], &pair].concat();
-        Name::read(&mut Der::new(&[&[0x30, n + 11][..], &set].concat())).unwrap()
+        Name::read_der(&mut Der::new(&[&[0x30, n + 11][..], &set].concat())).unwrap()
     }
 
     #[test]
@@ -297,13 +297,18 @@ mod tests {
     /// A name of parts, each with its attributes: the last byte of an identifier under 2.5.4, a tag, a value.
     fn name_of(rdns: &[&[(u8, u8, &str)]]) -> Name {
         let attribute = |(kind, tag, value): &(u8, u8, &str)| {
-            let pair = [der::tlv(der::OID, &[0x55, 4, *kind]), der::tlv(*tag, value.as_bytes())].concat();
-            der::tlv(der::SEQUENCE, &pair)
+            let pair = [
+                der::encode_element(der::OID, &[0x55, 4, *kind]),
+                der::encode_element(*tag, value.as_bytes()),
+            ]
+            .concat();
+            der::encode_element(der::SEQUENCE, &pair)
         };
-        let set =
-            |rdn: &&[(u8, u8, &str)]| der::tlv(der::SET, &rdn.iter().flat_map(attribute).collect::<Vec<_>>());
-        let bytes = der::tlv(der::SEQUENCE, &rdns.iter().flat_map(set).collect::<Vec<_>>());
-        Name::read(&mut Der::new(&bytes)).unwrap()
+        let set = |rdn: &&[(u8, u8, &str)]| {
+            der::encode_element(der::SET, &rdn.iter().flat_map(attribute).collect::<Vec<_>>())
+        };
+        let bytes = der::encode_element(der::SEQUENCE, &rdns.iter().flat_map(set).collect::<Vec<_>>());
+        Name::read_der(&mut Der::new(&bytes)).unwrap()
     }
 
     #[test]
@@ -328,7 +333,7 @@ mod tests {
 
     #[test]
     fn an_empty_name_holds_every_name() {
-        let empty = Name::read(&mut Der::new(&[0x30, 0])).unwrap();
+        let empty = Name::read_der(&mut Der::new(&[0x30, 0])).unwrap();
         assert!(empty.is_empty() && cn(der::UTF8, "x").is_within(&empty));
         assert!(!empty.is_within(&cn(der::UTF8, "x")));
     }

@@ -3,30 +3,30 @@
 
 /// The bytes of an object identifier under 2.5.29 (id-ce).
 #[must_use]
-pub const fn ce(n: u8) -> [u8; 3] {
+pub const fn ce_oid(n: u8) -> [u8; 3] {
     [0x55, 0x1d, n]
 }
 
-pub const SUBJECT_KEY_ID: [u8; 3] = ce(14);
-pub const KEY_USAGE: [u8; 3] = ce(15);
-pub const SUBJECT_ALT_NAME: [u8; 3] = ce(17);
-pub const ISSUER_ALT_NAME: [u8; 3] = ce(18);
-pub const BASIC_CONSTRAINTS: [u8; 3] = ce(19);
-pub const CRL_NUMBER: [u8; 3] = ce(20);
-pub const REASON_CODE: [u8; 3] = ce(21);
-pub const INVALIDITY_DATE: [u8; 3] = ce(24);
-pub const DELTA_CRL: [u8; 3] = ce(27);
-pub const ISSUING_DISTRIBUTION_POINT: [u8; 3] = ce(28);
-pub const CERTIFICATE_ISSUER: [u8; 3] = ce(29);
-pub const NAME_CONSTRAINTS: [u8; 3] = ce(30);
-pub const CRL_DISTRIBUTION_POINTS: [u8; 3] = ce(31);
-pub const CERTIFICATE_POLICIES: [u8; 3] = ce(32);
-pub const POLICY_MAPPINGS: [u8; 3] = ce(33);
-pub const AUTHORITY_KEY_ID: [u8; 3] = ce(35);
-pub const POLICY_CONSTRAINTS: [u8; 3] = ce(36);
-pub const EXTENDED_KEY_USAGE: [u8; 3] = ce(37);
-pub const FRESHEST_CRL: [u8; 3] = ce(46);
-pub const INHIBIT_ANY_POLICY: [u8; 3] = ce(54);
+pub const SUBJECT_KEY_ID: [u8; 3] = ce_oid(14);
+pub const KEY_USAGE: [u8; 3] = ce_oid(15);
+pub const SUBJECT_ALT_NAME: [u8; 3] = ce_oid(17);
+pub const ISSUER_ALT_NAME: [u8; 3] = ce_oid(18);
+pub const BASIC_CONSTRAINTS: [u8; 3] = ce_oid(19);
+pub const CRL_NUMBER: [u8; 3] = ce_oid(20);
+pub const REASON_CODE: [u8; 3] = ce_oid(21);
+pub const INVALIDITY_DATE: [u8; 3] = ce_oid(24);
+pub const DELTA_CRL: [u8; 3] = ce_oid(27);
+pub const ISSUING_DISTRIBUTION_POINT: [u8; 3] = ce_oid(28);
+pub const CERTIFICATE_ISSUER: [u8; 3] = ce_oid(29);
+pub const NAME_CONSTRAINTS: [u8; 3] = ce_oid(30);
+pub const CRL_DISTRIBUTION_POINTS: [u8; 3] = ce_oid(31);
+pub const CERTIFICATE_POLICIES: [u8; 3] = ce_oid(32);
+pub const POLICY_MAPPINGS: [u8; 3] = ce_oid(33);
+pub const AUTHORITY_KEY_ID: [u8; 3] = ce_oid(35);
+pub const POLICY_CONSTRAINTS: [u8; 3] = ce_oid(36);
+pub const EXTENDED_KEY_USAGE: [u8; 3] = ce_oid(37);
+pub const FRESHEST_CRL: [u8; 3] = ce_oid(46);
+pub const INHIBIT_ANY_POLICY: [u8; 3] = ce_oid(54);
 pub const AUTHORITY_INFO_ACCESS: [u8; 8] = [0x2b, 6, 1, 5, 5, 7, 1, 1];
 pub const ANY_EKU: [u8; 4] = [0x55, 0x1d, 37, 0];
 pub const ANY_POLICY: [u8; 4] = [0x55, 0x1d, 32, 0];
@@ -46,20 +46,20 @@ pub const SHA1: [u8; 5] = [0x2b, 14, 3, 2, 26];
 
 /// The name or the dotted numbers of an object identifier.
 #[must_use]
-pub fn name(oid: &[u8]) -> String {
-    let dotted = dotted(oid);
+pub fn display_name(oid: &[u8]) -> String {
+    let dotted = format_dotted(oid);
     NAMES.iter().find(|(d, _)| *d == dotted).map_or(dotted, |(_, name)| (*name).to_owned())
 }
 
 /// Whether [`name`] is a name and not the dotted numbers.
 pub(in crate::pki) fn has_name(oid: &[u8]) -> bool {
-    let dotted = dotted(oid);
+    let dotted = format_dotted(oid);
     NAMES.iter().any(|(d, _)| *d == dotted)
 }
 
 /// The dotted numbers.
 #[must_use]
-pub fn dotted(oid: &[u8]) -> String {
+pub fn format_dotted(oid: &[u8]) -> String {
     let mut parts: Vec<u64> = Vec::new();
     let mut n = 0u64;
     for &b in oid {
@@ -155,12 +155,12 @@ const NAMES: &[(&str, &str)] = &[
 
 /// The bytes of an extended key usage's name or dotted numbers.
 #[must_use]
-pub fn eku(text: &str) -> Option<Vec<u8>> {
+pub fn encode_purpose(text: &str) -> Option<Vec<u8>> {
     let dotted = NAMES.iter().find(|(_, name)| *name == text).map_or(text, |(dotted, _)| dotted);
-    encode(dotted)
+    encode_dotted(dotted)
 }
 
-fn encode(dotted: &str) -> Option<Vec<u8>> {
+fn encode_dotted(dotted: &str) -> Option<Vec<u8>> {
     let parts: Option<Vec<u64>> = dotted.split('.').map(|p| p.parse().ok()).collect();
     let parts = parts?;
     let (&[first, second], rest) = parts.split_first_chunk::<2>()?;
@@ -180,19 +180,19 @@ mod tests {
 
     #[test]
     fn identifiers_have_names_and_numbers() {
-        assert_eq!(name(&RSA), "RSA");
-        assert_eq!(name(&[0x55, 0x1d, 37, 0]), "anyExtendedKeyUsage");
-        assert_eq!(dotted(&AUTHORITY_INFO_ACCESS), "1.3.6.1.5.5.7.1.1");
-        assert_eq!(dotted(&[0x88, 0x37, 3]), "2.999.3");
-        assert_eq!(dotted(&[]), "");
+        assert_eq!(display_name(&RSA), "RSA");
+        assert_eq!(display_name(&[0x55, 0x1d, 37, 0]), "anyExtendedKeyUsage");
+        assert_eq!(format_dotted(&AUTHORITY_INFO_ACCESS), "1.3.6.1.5.5.7.1.1");
+        assert_eq!(format_dotted(&[0x88, 0x37, 3]), "2.999.3");
+        assert_eq!(format_dotted(&[]), "");
     }
 
     #[test]
     fn what_is_encoded_reads_back() {
         for (numbers, _) in NAMES {
-            assert_eq!(&dotted(&encode(numbers).unwrap()), numbers);
+            assert_eq!(&format_dotted(&encode_dotted(numbers).unwrap()), numbers);
         }
-        assert_eq!(eku("serverAuth").unwrap(), [0x2b, 6, 1, 5, 5, 7, 3, 1]);
-        assert!(eku("nonsense").is_none());
+        assert_eq!(encode_purpose("serverAuth").unwrap(), [0x2b, 6, 1, 5, 5, 7, 3, 1]);
+        assert!(encode_purpose("nonsense").is_none());
     }
 }

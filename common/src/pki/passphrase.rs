@@ -15,7 +15,7 @@ use zeroize::Zeroizing;
 
 use super::der::{self, Der};
 use super::key_error::KeyError;
-use super::prompt::prompt;
+use super::prompt::prompt_on_terminal;
 use crate::fsat;
 use crate::policy::{self, Class};
 
@@ -29,7 +29,7 @@ impl Passphrase {
     ///
     /// # Errors
     /// The file cannot be read, is empty or too long, or others may read it.
-    pub fn read(path: &Path) -> io::Result<Self> {
+    pub fn read_file(path: &Path) -> io::Result<Self> {
         let (file, meta) = fsat::open_regular(path)?;
         if let Some(finding) = policy::check(path, &meta, Class::KeyFile).first() {
             return Err(io::Error::other(finding.reason()));
@@ -68,7 +68,7 @@ impl PassphraseArgs {
     /// It cannot be read, is empty or too long; or others could have read the file that it is in.
     pub fn read(&self) -> anyhow::Result<Option<Passphrase>> {
         if let Some(path) = &self.passphrase_file {
-            return Passphrase::read(path).with_context(|| path.display().to_string()).map(Some);
+            return Passphrase::read_file(path).with_context(|| path.display().to_string()).map(Some);
         }
         if let Some(fd) = self.passphrase_fd {
             return fsat::descriptor(fd)
@@ -78,7 +78,10 @@ impl PassphraseArgs {
                 .map(Some);
         }
         if self.ask_passphrase {
-            return prompt("Passphrase: ", MAX_BYTES).and_then(checked).context("passphrase").map(Some);
+            return prompt_on_terminal("Passphrase: ", MAX_BYTES)
+                .and_then(check_length)
+                .context("passphrase")
+                .map(Some);
         }
         Ok(None)
     }
@@ -95,10 +98,10 @@ fn first_line(mut file: File) -> anyhow::Result<Passphrase> {
     if bytes.last() == Some(&b'\r') {
         bytes.pop();
     }
-    checked(bytes)
+    check_length(bytes)
 }
 
-fn checked(bytes: Zeroizing<Vec<u8>>) -> anyhow::Result<Passphrase> {
+fn check_length(bytes: Zeroizing<Vec<u8>>) -> anyhow::Result<Passphrase> {
     ensure!(!bytes.is_empty(), "the passphrase is empty");
     ensure!(bytes.len() <= MAX_BYTES, "the passphrase is longer than {MAX_BYTES} bytes");
     Ok(Passphrase(bytes))
@@ -110,7 +113,7 @@ const MOST_MEMORY: u64 = 256 << 20;
 const MOST_SCRYPT: u64 = 4;
 
 /// Opens an encrypted PKCS#8 key.
-pub(crate) fn decrypt(der: &[u8], passphrase: &Passphrase) -> Result<Zeroizing<Vec<u8>>, KeyError> {
+pub(crate) fn decrypt_pkcs8(der: &[u8], passphrase: &Passphrase) -> Result<Zeroizing<Vec<u8>>, KeyError> {
     let info = match EncryptedPrivateKeyInfoRef::try_from(der) {
         Ok(info) => info,
         // The parts are there, and the library does not know the scheme: PBES1, 3DES, Camellia, …
@@ -120,7 +123,7 @@ pub(crate) fn decrypt(der: &[u8], passphrase: &Passphrase) -> Result<Zeroizing<V
     let EncryptionScheme::Pbes2(parameters) = &info.encryption_algorithm else {
         return Err(KeyError::Outdated);
     };
-    affordable(parameters)?;
+    check_cost(parameters)?;
     match info.decrypt(&passphrase.0) {
         Ok(document) => Ok(Zeroizing::new(document.as_bytes().to_vec())),
         Err(pkcs8::Error::EncryptedPrivateKey(e)) if e.to_string().contains("unsupported") => {
@@ -134,7 +137,7 @@ pub(crate) fn decrypt(der: &[u8], passphrase: &Passphrase) -> Result<Zeroizing<V
 ///
 /// # Errors
 /// It is not an encrypted PKCS#8 key.
-pub fn scheme(der: &[u8]) -> Result<String, KeyError> {
+pub fn describe_encryption(der: &[u8]) -> Result<String, KeyError> {
     let info = match EncryptedPrivateKeyInfoRef::try_from(der) {
         Ok(info) => info,
         Err(_) if names_a_scheme(der) => return Ok("a scheme that is outdated or not known".to_owned()),
@@ -162,15 +165,15 @@ pub fn scheme(der: &[u8]) -> Result<String, KeyError> {
 /// Whether bytes are an EncryptedPrivateKeyInfo (RFC 5958), whatever the algorithm.
 fn names_a_scheme(der: &[u8]) -> bool {
     let read = || -> der::Result<()> {
-        let mut both = Der::only(der, der::SEQUENCE)?;
-        both.sequence()?.oid()?;
-        both.expect(der::OCTET_STRING)?;
-        both.done()
+        let mut both = Der::open_only(der, der::SEQUENCE)?;
+        both.open_sequence()?.read_oid()?;
+        both.read_tagged(der::OCTET_STRING)?;
+        both.expect_end()
     };
     read().is_ok()
 }
 
-fn affordable(parameters: &Parameters) -> Result<(), KeyError> {
+fn check_cost(parameters: &Parameters) -> Result<(), KeyError> {
     let good = match &parameters.kdf {
         Kdf::Pbkdf2(p) => p.iteration_count <= MOST_ITERATIONS,
         Kdf::Scrypt(p) => {
@@ -190,7 +193,7 @@ fn affordable(parameters: &Parameters) -> Result<(), KeyError> {
 ///
 /// # Errors
 /// The system gives no random numbers.
-pub fn encrypt(der: &[u8], passphrase: &Passphrase) -> anyhow::Result<Vec<u8>> {
+pub fn encrypt_pkcs8(der: &[u8], passphrase: &Passphrase) -> anyhow::Result<Vec<u8>> {
     const ITERATIONS: u32 = 600_000;
     let (mut salt, mut iv) = ([0; 16], [0; 16]);
     for bytes in [&mut salt, &mut iv] {
@@ -217,21 +220,21 @@ mod tests {
     #[test]
     fn what_is_encrypted_opens_with_its_passphrase_only() {
         let secret = [0x30, 3, 2, 1, 5];
-        let der = encrypt(&secret, &pass("correct")).unwrap();
-        assert_eq!(*decrypt(&der, &pass("correct")).unwrap(), secret);
-        assert_eq!(decrypt(&der, &pass("wrong")).unwrap_err(), KeyError::WrongPassphrase);
-        assert!(matches!(decrypt(&secret, &pass("x")), Err(KeyError::Malformed(_))));
+        let der = encrypt_pkcs8(&secret, &pass("correct")).unwrap();
+        assert_eq!(*decrypt_pkcs8(&der, &pass("correct")).unwrap(), secret);
+        assert_eq!(decrypt_pkcs8(&der, &pass("wrong")).unwrap_err(), KeyError::WrongPassphrase);
+        assert!(matches!(decrypt_pkcs8(&secret, &pass("x")), Err(KeyError::Malformed(_))));
     }
 
     #[test]
     fn keys_that_cost_too_much_are_refused_unopened() {
-        let der = encrypt(&[0x30, 0], &pass("x")).unwrap();
+        let der = encrypt_pkcs8(&[0x30, 0], &pass("x")).unwrap();
         let count = 600_000u32.to_be_bytes();
         let at = der.windows(3).position(|w| w == &count[1..]).unwrap();
         let mut dear = der.clone();
         dear[at..at + 3].copy_from_slice(&[0x7f, 0xff, 0xff]);
         // Eight million are allowed and take a moment; a scrypt with more memory than allowed is not tried.
-        assert_eq!(decrypt(&der, &pass("y")).unwrap_err(), KeyError::WrongPassphrase);
+        assert_eq!(decrypt_pkcs8(&der, &pass("y")).unwrap_err(), KeyError::WrongPassphrase);
         let scrypt = |n: &[u8]| {
             let cost = [&[2, n.len() as u8], n].concat();
             let inner = [&[4, 8, 1, 2, 3, 4, 5, 6, 7, 8][..], &cost, &[2, 1, 8, 2, 1, 1]].concat();
@@ -243,8 +246,8 @@ mod tests {
             let scheme = [&[6, 9, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 5, 13][..], &pbes2].concat();
             wrap(0x30, &[wrap(0x30, &scheme), wrap(4, &[9; 16])].concat())
         };
-        assert!(matches!(decrypt(&scrypt(&[0x40, 0, 0, 0]), &pass("x")), Err(KeyError::Malformed(_))));
-        assert_eq!(decrypt(&scrypt(&[0x40, 0]), &pass("x")).unwrap_err(), KeyError::WrongPassphrase);
+        assert!(matches!(decrypt_pkcs8(&scrypt(&[0x40, 0, 0, 0]), &pass("x")), Err(KeyError::Malformed(_))));
+        assert_eq!(decrypt_pkcs8(&scrypt(&[0x40, 0]), &pass("x")).unwrap_err(), KeyError::WrongPassphrase);
     }
 
     #[test]

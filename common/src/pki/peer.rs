@@ -14,20 +14,20 @@ use rustls::{
 };
 
 use super::extension::KeyUsage;
-use super::path::{MAX_DEPTH, Question, validate};
+use super::path::{MAX_DEPTH, ValidationRequest, validate_path};
 use super::{Cert, Crl, Malformed};
 
 /// Wraps rustls's verifier of the other side.
 #[derive(Debug)]
-pub(super) struct Peer<V: ?Sized> {
+pub(super) struct PeerVerifier<V: ?Sized> {
     pub(super) roots: Vec<Cert>,
     pub(super) crls: Vec<Crl>,
     pub(super) purpose: Vec<u8>,
     pub(super) inner: Arc<V>,
 }
 
-impl<V: ?Sized> Peer<V> {
-    fn judge(
+impl<V: ?Sized> PeerVerifier<V> {
+    fn check_peer(
         &self,
         leaf: &CertificateDer<'_>,
         others: &[CertificateDer<'_>],
@@ -36,7 +36,7 @@ impl<V: ?Sized> Peer<V> {
         let leaf = Cert::parse(leaf).map_err(|_| Error::from(CertificateError::BadEncoding))?;
         // What a peer sends besides its path is no reason to refuse it.
         let others: Vec<Cert> = others.iter().filter_map(|der| Cert::parse(der).ok()).collect();
-        let question = Question {
+        let question = ValidationRequest {
             leaf: &leaf,
             intermediates: &others,
             roots: &self.roots,
@@ -49,19 +49,19 @@ impl<V: ?Sized> Peer<V> {
             max_depth: MAX_DEPTH,
             conformance: false,
         };
-        let path = validate(&question).map_err(|refusal| refused(&refusal.to_string()))?;
+        let path = validate_path(&question).map_err(|refusal| other_error(&refusal.to_string()))?;
         match path.iter().find(|cert| !cert.key.kind.is_strong()) {
-            Some(weak) => Err(refused(&format!("{}: a weak key: {}", weak.subject, weak.key.kind))),
+            Some(weak) => Err(other_error(&format!("{}: a weak key: {}", weak.subject, weak.key.kind))),
             None => Ok(()),
         }
     }
 }
 
-fn refused(why: &str) -> Error {
+fn other_error(why: &str) -> Error {
     CertificateError::Other(OtherError(Arc::new(Malformed(why.to_owned())))).into()
 }
 
-impl ClientCertVerifier for Peer<dyn ClientCertVerifier> {
+impl ClientCertVerifier for PeerVerifier<dyn ClientCertVerifier> {
     fn root_hint_subjects(&self) -> &[DistinguishedName] {
         self.inner.root_hint_subjects()
     }
@@ -73,7 +73,7 @@ impl ClientCertVerifier for Peer<dyn ClientCertVerifier> {
         now: UnixTime,
     ) -> Result<ClientCertVerified, Error> {
         let verified = self.inner.verify_client_cert(leaf, others, now)?;
-        self.judge(leaf, others, now).map(|()| verified)
+        self.check_peer(leaf, others, now).map(|()| verified)
     }
 
     fn verify_tls12_signature(
@@ -99,7 +99,7 @@ impl ClientCertVerifier for Peer<dyn ClientCertVerifier> {
     }
 }
 
-impl ServerCertVerifier for Peer<dyn ServerCertVerifier> {
+impl ServerCertVerifier for PeerVerifier<dyn ServerCertVerifier> {
     fn verify_server_cert(
         &self,
         leaf: &CertificateDer<'_>,
@@ -109,7 +109,7 @@ impl ServerCertVerifier for Peer<dyn ServerCertVerifier> {
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
         let verified = self.inner.verify_server_cert(leaf, others, name, ocsp, now)?;
-        self.judge(leaf, others, now).map(|()| verified)
+        self.check_peer(leaf, others, now).map(|()| verified)
     }
 
     fn verify_tls12_signature(

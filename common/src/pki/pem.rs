@@ -46,35 +46,35 @@ pub fn parse(text: &[u8]) -> Result<Vec<Block>, PemError> {
     let mut blocks = Vec::new();
     let mut lines = text.split(|&b| b == b'\n').map(<[u8]>::trim_ascii).enumerate();
     while let Some((at, line)) = lines.next() {
-        if let Some(label) = boundary(line, b"-----BEGIN ") {
+        if let Some(label) = strip_boundary(line, b"-----BEGIN ") {
             if blocks.len() == MAX_BLOCKS {
                 return Err(PemError::TooMany);
             }
-            blocks.push(block(label, at + 1, &mut lines)?);
+            blocks.push(read_block(label, at + 1, &mut lines)?);
         }
     }
     if blocks.is_empty() {
-        return Err(PemError::None { hint: guess(text) });
+        return Err(PemError::None { hint: describe_non_pem(text) });
     }
     Ok(blocks)
 }
 
-fn block<'a>(
+fn read_block<'a>(
     label: &[u8],
     line: usize,
     lines: &mut (impl Iterator<Item = (usize, &'a [u8])> + Clone),
 ) -> Result<Block, PemError> {
     let label = String::from_utf8_lossy(label).into_owned();
     let inside = lines.clone().map(|(_, text)| text).take_while(|text| !text.starts_with(b"-----"));
-    let mut decoder = Decoder::with_room(inside.map(<[u8]>::len).sum::<usize>() / 4 * 3 + 3);
+    let mut decoder = Base64Decoder::with_room(inside.map(<[u8]>::len).sum::<usize>() / 4 * 3 + 3);
     let mut headers = false;
     for (at, text) in lines {
-        if let Some(end) = boundary(text, b"-----END ") {
+        if let Some(end) = strip_boundary(text, b"-----END ") {
             if end != label.as_bytes() {
                 let end = String::from_utf8_lossy(end).into_owned();
                 return Err(PemError::Mismatched { line: at + 1, label, end });
             }
-            let der = decoder.finish().ok_or(PemError::Base64 { line: at + 1 })?;
+            let der = decoder.into_bytes().ok_or(PemError::Base64 { line: at + 1 })?;
             if der.is_empty() {
                 return Err(PemError::Empty { line, label });
             }
@@ -82,27 +82,27 @@ fn block<'a>(
         }
         if text.contains(&b':') && decoder.is_fresh() {
             headers = true;
-        } else if !decoder.feed(text) {
+        } else if !decoder.push_line(text) {
             return Err(PemError::Base64 { line: at + 1 });
         }
     }
     Err(PemError::Unterminated { line, label })
 }
 
-fn boundary<'a>(line: &'a [u8], prefix: &[u8]) -> Option<&'a [u8]> {
+fn strip_boundary<'a>(line: &'a [u8], prefix: &[u8]) -> Option<&'a [u8]> {
     line.strip_prefix(prefix)?.strip_suffix(b"-----")
 }
 
 /// Base64, standard alphabet, padding demanded (RFC 4648, section 4).
 #[derive(Default)]
-struct Decoder {
+struct Base64Decoder {
     out: Zeroizing<Vec<u8>>,
     bits: u32,
     count: u8,
     padding: u8,
 }
 
-impl Decoder {
+impl Base64Decoder {
     /// Takes the room for a whole block at once, so that no copy of a key stays behind in a vector that was outgrown.
     fn with_room(bytes: usize) -> Self {
         Self { out: Zeroizing::new(Vec::with_capacity(bytes)), ..Self::default() }
@@ -112,11 +112,11 @@ impl Decoder {
         self.out.is_empty() && self.count == 0
     }
 
-    fn feed(&mut self, text: &[u8]) -> bool {
-        text.iter().all(|&c| self.push(c))
+    fn push_line(&mut self, text: &[u8]) -> bool {
+        text.iter().all(|&c| self.push_char(c))
     }
 
-    fn push(&mut self, c: u8) -> bool {
+    fn push_char(&mut self, c: u8) -> bool {
         let value = match c {
             b'A'..=b'Z' => c - b'A',
             b'a'..=b'z' => c - b'a' + 26,
@@ -142,7 +142,7 @@ impl Decoder {
         true
     }
 
-    fn finish(mut self) -> Option<Zeroizing<Vec<u8>>> {
+    fn into_bytes(mut self) -> Option<Zeroizing<Vec<u8>>> {
         let (bits, out) = (self.bits, &mut self.out);
         match (self.count, self.padding) {
             (0, 0) => {}
@@ -155,7 +155,7 @@ impl Decoder {
 }
 
 /// What a file that is not PEM looks like.
-fn guess(text: &[u8]) -> String {
+fn describe_non_pem(text: &[u8]) -> String {
     let first = text.split(|&b| b == b'\n').map(<[u8]>::trim_ascii).find(|l| !l.is_empty());
     match (text.first(), first) {
         (_, None) => "the file is empty".to_owned(),
@@ -171,7 +171,7 @@ fn guess(text: &[u8]) -> String {
 
 /// Writes one block.
 #[must_use]
-pub fn encode(label: &str, der: &[u8]) -> Zeroizing<String> {
+pub fn encode_block(label: &str, der: &[u8]) -> Zeroizing<String> {
     const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let mut text =
         Zeroizing::new(String::with_capacity(der.len() * 4 / 3 + der.len() / 48 + 2 * label.len() + 48));
@@ -232,7 +232,7 @@ mod tests {
     proptest::proptest! {
         #[test]
         fn what_is_encoded_decodes(der in proptest::collection::vec(0u8.., 1..300)) {
-            let blocks = parse(encode("X", &der).as_bytes()).unwrap();
+            let blocks = parse(encode_block("X", &der).as_bytes()).unwrap();
             proptest::prop_assert_eq!(&*blocks[0].der, &der);
         }
 

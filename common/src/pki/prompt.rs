@@ -8,12 +8,12 @@ use rustix::termios::{LocalModes, OptionalActions, SpecialCodeIndex, Termios, tc
 use zeroize::Zeroizing;
 
 /// A terminal without echo, until dropped.
-struct Silent<'a> {
+struct SilentTerminal<'a> {
     terminal: &'a File,
     before: Termios,
 }
 
-impl<'a> Silent<'a> {
+impl<'a> SilentTerminal<'a> {
     /// Signal keys come as bytes too, so that no Ctrl-C leaves the terminal without echo.
     fn new(terminal: &'a File) -> io::Result<Self> {
         let before = tcgetattr(terminal)?;
@@ -26,7 +26,7 @@ impl<'a> Silent<'a> {
     }
 }
 
-impl Drop for Silent<'_> {
+impl Drop for SilentTerminal<'_> {
     fn drop(&mut self) {
         let _ = tcsetattr(self.terminal, OptionalActions::Flush, &self.before);
         let _ = (&mut &*self.terminal).write_all(b"\n");
@@ -37,17 +37,17 @@ impl Drop for Silent<'_> {
 ///
 /// # Errors
 /// There is no terminal, the user ended the input, or it is longer than `limit` bytes.
-pub fn prompt(text: &str, limit: usize) -> anyhow::Result<Zeroizing<Vec<u8>>> {
+pub fn prompt_on_terminal(text: &str, limit: usize) -> anyhow::Result<Zeroizing<Vec<u8>>> {
     let terminal =
         File::options().read(true).write(true).open("/dev/tty").context("there is no terminal to ask on")?;
     (&mut &terminal).write_all(text.as_bytes())?;
-    let silent = Silent::new(&terminal)?;
-    let bytes = keys(&mut &terminal, limit)?;
+    let silent = SilentTerminal::new(&terminal)?;
+    let bytes = read_keys(&mut &terminal, limit)?;
     drop(silent);
     Ok(bytes)
 }
 
-fn keys(terminal: &mut impl Read, limit: usize) -> anyhow::Result<Zeroizing<Vec<u8>>> {
+fn read_keys(terminal: &mut impl Read, limit: usize) -> anyhow::Result<Zeroizing<Vec<u8>>> {
     const INTERRUPT: u8 = 0x03;
     const END: u8 = 0x04;
     const KILL: u8 = 0x15;
@@ -73,8 +73,9 @@ mod tests {
 
     #[test]
     fn keys_edit_the_line() {
-        let typed =
-            |text: &str| keys(&mut text.as_bytes(), 1024).map(|b| String::from_utf8(b.to_vec()).unwrap());
+        let typed = |text: &str| {
+            read_keys(&mut text.as_bytes(), 1024).map(|b| String::from_utf8(b.to_vec()).unwrap())
+        };
         assert_eq!(typed("aä\x7fb\n").unwrap(), "ab");
         assert_eq!(typed("old\x15new\r").unwrap(), "new");
         assert!(typed("a\x03").is_err() && typed("a").is_err());

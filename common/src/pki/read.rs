@@ -21,14 +21,14 @@ pub(crate) const MAX_BYTES: u64 = 1 << 20;
 pub const MAX_CRL_BYTES: u64 = 16 << 20;
 
 /// An open certificate directory.
-pub(crate) struct Directory {
+pub(crate) struct OpenDirectory {
     file: File,
     path: PathBuf,
     /// Whose its files must be.
     user: u32,
 }
 
-impl Directory {
+impl OpenDirectory {
     /// Opens a directory, and judges its mode and owner. A link is followed, since the user named it; what it
     /// leads to is judged.
     pub(crate) fn open(path: &Path, owner: Owner, findings: &mut Vec<Finding>) -> Option<Self> {
@@ -55,7 +55,7 @@ impl Directory {
                 findings.push(
                     rule::DIRECTORY
                         .at(path)
-                        .found(reason(&e))
+                        .found(describe_io_error(&e))
                         .expected("a directory of certificates")
                         .fix(fix),
                 );
@@ -65,13 +65,13 @@ impl Directory {
     }
 
     /// The path of a file in it, for messages.
-    pub(crate) fn path(&self, name: impl AsRef<Path>) -> PathBuf {
+    pub(crate) fn file_path(&self, name: impl AsRef<Path>) -> PathBuf {
         self.path.join(name)
     }
 
     /// Reads a file, after its type, mode and owner were judged. `None` when it is absent; what else went wrong
     /// is a finding.
-    pub(crate) fn read(&self, name: impl AsRef<Path>, findings: &mut Vec<Finding>) -> Content {
+    pub(crate) fn read_file(&self, name: impl AsRef<Path>, findings: &mut Vec<Finding>) -> FileContent {
         self.read_up_to(MAX_BYTES, name, findings)
     }
 
@@ -81,38 +81,38 @@ impl Directory {
         limit: u64,
         name: impl AsRef<Path>,
         findings: &mut Vec<Finding>,
-    ) -> Content {
-        let path = self.path(&name);
+    ) -> FileContent {
+        let path = self.file_path(&name);
         let (file, meta) = match fsat::open_regular_at(self.as_fd(), name.as_ref()) {
             Ok(opened) => opened,
-            Err(e) if e.kind() == io::ErrorKind::NotFound => return Content::Absent,
-            Err(e) => return unreadable(&path, limit, &e, findings),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return FileContent::Absent,
+            Err(e) => return report_unreadable(&path, limit, &e, findings),
         };
         let broken = policy::check_for(&path, &meta, Class::KeyFile, self.user);
         findings.extend(broken.into_iter().map(rule::with_reference));
         match fsat::read_secret(file, &meta, limit) {
-            Ok(bytes) => Content::Bytes(bytes),
-            Err(e) => unreadable(&path, limit, &e, findings),
+            Ok(bytes) => FileContent::Bytes(bytes),
+            Err(e) => report_unreadable(&path, limit, &e, findings),
         }
     }
 
     /// Takes bytes for those of a file, if they are not more than would be read of it.
-    pub(crate) fn staged(
+    pub(crate) fn take_staged(
         &self,
         limit: u64,
         name: &str,
         bytes: &[u8],
         findings: &mut Vec<Finding>,
-    ) -> Content {
+    ) -> FileContent {
         if bytes.len() as u64 <= limit {
-            return Content::Bytes(Zeroizing::new(bytes.to_vec()));
+            return FileContent::Bytes(Zeroizing::new(bytes.to_vec()));
         }
         let e = io::Error::new(io::ErrorKind::FileTooLarge, format!("is larger than {limit} bytes"));
-        unreadable(&self.path(name), limit, &e, findings)
+        report_unreadable(&self.file_path(name), limit, &e, findings)
     }
 
     /// The names in the directory, at most a hundred thousand of them.
-    pub(crate) fn names(&self) -> Vec<std::ffi::OsString> {
+    pub(crate) fn entry_names(&self) -> Vec<std::ffi::OsString> {
         use std::os::unix::ffi::OsStrExt;
         let Ok(entries) = rustix::fs::Dir::read_from(&self.file) else { return Vec::new() };
         let names =
@@ -123,14 +123,14 @@ impl Directory {
     }
 }
 
-impl AsFd for Directory {
+impl AsFd for OpenDirectory {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.file.as_fd()
     }
 }
 
 /// What reading a file came to.
-pub(crate) enum Content {
+pub(crate) enum FileContent {
     /// There is no such file.
     Absent,
     /// There is one, and a finding says why it could not be read.
@@ -139,19 +139,19 @@ pub(crate) enum Content {
     Bytes(Zeroizing<Vec<u8>>),
 }
 
-fn unreadable(path: &Path, limit: u64, e: &io::Error, findings: &mut Vec<Finding>) -> Content {
+fn report_unreadable(path: &Path, limit: u64, e: &io::Error, findings: &mut Vec<Finding>) -> FileContent {
     findings.push(
         rule::UNREADABLE
             .at(path)
-            .found(reason(e))
+            .found(describe_io_error(e))
             .expected(format!("a readable regular file of at most {limit} bytes"))
             .fix("put the file itself there, owned by the user who runs the program"),
     );
-    Content::Refused
+    FileContent::Refused
 }
 
 /// An I/O error in a few words.
-pub(crate) fn reason(e: &io::Error) -> String {
+pub(crate) fn describe_io_error(e: &io::Error) -> String {
     match e.kind() {
         io::ErrorKind::NotFound => "does not exist".to_owned(),
         io::ErrorKind::NotADirectory => "is not a directory".to_owned(),

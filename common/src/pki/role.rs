@@ -58,7 +58,7 @@ impl fmt::Display for Role {
 impl Layout {
     /// All names that belong into the directory.
     #[must_use]
-    pub fn names(&self) -> [&'static str; 4] {
+    pub fn file_names(&self) -> [&'static str; 4] {
         [self.ca, self.leaf, self.key, self.crl]
     }
 }

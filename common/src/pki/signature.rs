@@ -82,23 +82,23 @@ impl PublicKey {
     ///
     /// # Errors
     /// It is not one in DER, or an RSA key whose numbers cannot be read.
-    pub fn read(der: &mut Der<'_>) -> Result<Self> {
-        let spki = der.raw_sequence()?;
+    pub fn read_der(der: &mut Der<'_>) -> Result<Self> {
+        let spki = der.read_raw_sequence()?;
         let mut inner = Der::new(spki.value);
-        let algorithm = inner.raw_sequence()?.value;
-        let bits = inner.bytes_of_bits()?;
-        inner.done()?;
-        let kind = kind(algorithm, bits)?;
+        let algorithm = inner.read_raw_sequence()?.value;
+        let bits = inner.read_whole_bytes()?;
+        inner.expect_end()?;
+        let kind = parse_key_kind(algorithm, bits)?;
         Ok(Self { spki: spki.raw.to_vec(), kind, algorithm: algorithm.to_vec(), bits: bits.to_vec() })
     }
 }
 
-fn kind(algorithm: &[u8], bits: &[u8]) -> Result<KeyKind> {
+fn parse_key_kind(algorithm: &[u8], bits: &[u8]) -> Result<KeyKind> {
     let mut der = Der::new(algorithm);
-    let oid = der.oid()?;
+    let oid = der.read_oid()?;
     if oid == oid::RSA || oid == oid::RSA_PSS {
-        let mut key = Der::new(bits).sequence()?;
-        let (modulus, exponent) = (key.integer()?, key.integer()?);
+        let mut key = Der::new(bits).open_sequence()?;
+        let (modulus, exponent) = (key.read_integer()?, key.read_integer()?);
         if oid == oid::RSA_PSS {
             return Ok(KeyKind::Other("RSA restricted to PSS".to_owned()));
         }
@@ -107,11 +107,11 @@ fn kind(algorithm: &[u8], bits: &[u8]) -> Result<KeyKind> {
         return Ok(KeyKind::Rsa { bits: bit_length(modulus), exponent: useful });
     }
     Ok(match oid {
-        _ if oid == oid::EC => {
-            KeyKind::Ec(oid::name(der.oid().map_err(|_| Malformed::new("a curve without a name"))?))
-        }
+        _ if oid == oid::EC => KeyKind::Ec(oid::display_name(
+            der.read_oid().map_err(|_| Malformed::new("a curve without a name"))?,
+        )),
         _ if oid == oid::ED25519 => KeyKind::Ed25519,
-        other => KeyKind::Other(oid::name(other)),
+        other => KeyKind::Other(oid::display_name(other)),
     })
 }
 
@@ -146,10 +146,10 @@ impl Signature {
     ///
     /// # Errors
     /// The bytes are not such a SEQUENCE in DER.
-    pub fn read(bytes: &[u8]) -> Result<(Self, &[u8])> {
-        let mut outer = Der::only(bytes, super::der::SEQUENCE)?;
-        let both = Self::read_from(&mut outer)?;
-        outer.done()?;
+    pub fn split_signed(bytes: &[u8]) -> Result<(Self, &[u8])> {
+        let mut outer = Der::open_only(bytes, super::der::SEQUENCE)?;
+        let both = Self::split_signed_from(&mut outer)?;
+        outer.expect_end()?;
         Ok(both)
     }
 
@@ -157,10 +157,10 @@ impl Signature {
     ///
     /// # Errors
     /// The next three elements are not the signed part, the algorithm and the signature.
-    pub fn read_from<'a>(outer: &mut Der<'a>) -> Result<(Self, &'a [u8])> {
-        let signed = outer.raw_sequence()?;
-        let algorithm = outer.raw_sequence()?.value.to_vec();
-        let value = outer.bytes_of_bits()?.to_vec();
+    pub fn split_signed_from<'a>(outer: &mut Der<'a>) -> Result<(Self, &'a [u8])> {
+        let signed = outer.read_raw_sequence()?;
+        let algorithm = outer.read_raw_sequence()?.value.to_vec();
+        let value = outer.read_whole_bytes()?.to_vec();
         Ok((Self { algorithm, consistent: false, message: signed.raw.to_vec(), value }, signed.value))
     }
 
@@ -173,7 +173,7 @@ impl Signature {
     /// The algorithm's name.
     #[must_use]
     pub fn name(&self) -> String {
-        Der::new(&self.algorithm).oid().map_or_else(|_| "unreadable".to_owned(), oid::name)
+        Der::new(&self.algorithm).read_oid().map_or_else(|_| "unreadable".to_owned(), oid::display_name)
     }
 
     /// Verifies it with the signer's key.

@@ -9,7 +9,7 @@ use rustix::fs::{AtFlags, FileType, Mode, OFlags};
 
 use super::der::{self, Der};
 use super::pem::Block;
-use super::read::{Content, Directory};
+use super::read::{FileContent, OpenDirectory};
 use super::role::Layout;
 use super::{Cert, key, pem, rule};
 use crate::finding::{Finding, Severity};
@@ -32,7 +32,7 @@ impl Budget {
 const KEY_NAMES: [&[u8]; 5] = [b".key", b".p12", b".pfx", b".p8", b".jks"];
 
 /// What a stranger is, as far as it matters.
-enum Kind {
+enum FileKind {
     /// A private key: whose, if that is known.
     Key(String),
     Other(&'static str),
@@ -41,36 +41,37 @@ enum Kind {
 }
 
 /// Judges every entry of the directory that the layout does not name.
-pub(super) fn find(dir: &Directory, layout: &Layout, roots: &[Cert]) -> Vec<Finding> {
-    let mut known = layout.names().to_vec();
+pub(super) fn find_unexpected_files(dir: &OpenDirectory, layout: &Layout, roots: &[Cert]) -> Vec<Finding> {
+    let mut known = layout.file_names().to_vec();
     // An authority's root stands in the place of its leaf.
     known.dedup();
-    let mut strangers = dir.names();
+    let mut strangers = dir.entry_names();
     strangers.retain(|name| !known.iter().any(|k| name == k));
     // Those first that go by a key's name, so that no number of other files hides one.
-    strangers.sort_by_key(|name| !key_name(name));
+    strangers.sort_by_key(|name| !has_key_name(name));
     let expected = known.join(", ");
     let mut findings: Vec<Finding> = Vec::new();
     let mut budget = Budget::ALL;
     for name in strangers.iter().take(NAMED) {
-        let path = dir.path(name);
-        let unexpected =
-            |what| rule::UNEXPECTED_FILE.at(&path).found(what).expected(expected.as_str()).fix(advice(&path));
-        findings.push(match kind(dir, name, roots, &mut budget) {
-            Kind::Key(what) => rule::STRAY_KEY
+        let path = dir.file_path(name);
+        let unexpected = |what| {
+            rule::UNEXPECTED_FILE.at(&path).found(what).expected(expected.as_str()).fix(suggest_fix(&path))
+        };
+        findings.push(match classify_file(dir, name, roots, &mut budget) {
+            FileKind::Key(what) => rule::STRAY_KEY
                 .at(&path)
                 .found(what)
                 .expected(format!("no private key but {}", layout.key))
                 .fix("move it away, off the servers if it is a CA's, and consider whether it was exposed"),
-            Kind::Other(what) => unexpected(what),
-            Kind::Unknown(what) => Finding { severity: Severity::Error, ..unexpected(what) },
+            FileKind::Other(what) => unexpected(what),
+            FileKind::Unknown(what) => Finding { severity: Severity::Error, ..unexpected(what) },
         });
     }
     let rest = strangers.len().saturating_sub(NAMED);
     if rest > 0 {
         // Nobody has looked whether a key is among them.
         let mut finding = rule::UNEXPECTED_FILE
-            .at(&dir.path(""))
+            .at(&dir.file_path(""))
             .found(format!("{rest} more files that do not belong here"))
             .expected(expected)
             .fix("move them away");
@@ -80,50 +81,55 @@ pub(super) fn find(dir: &Directory, layout: &Layout, roots: &[Cert]) -> Vec<Find
     findings
 }
 
-fn key_name(name: &OsStr) -> bool {
+fn has_key_name(name: &OsStr) -> bool {
     let name = name.as_bytes().to_ascii_lowercase();
     KEY_NAMES.iter().any(|end| name.ends_with(end))
 }
 
-fn advice(path: &Path) -> String {
+fn suggest_fix(path: &Path) -> String {
     match path.to_str().is_some_and(|p| p.ends_with("_certs")) {
         true => format!("name {}, if that is the certificate directory", shell_quote(path)),
         false => "move it away, or name the directory that holds the certificates".to_owned(),
     }
 }
 
-fn kind(dir: &Directory, name: &OsStr, roots: &[Cert], budget: &mut Budget) -> Kind {
+fn classify_file(dir: &OpenDirectory, name: &OsStr, roots: &[Cert], budget: &mut Budget) -> FileKind {
     if budget.bytes == 0 {
-        return Kind::Unknown("is one of too many to be looked into");
+        return FileKind::Unknown("is one of too many to be looked into");
     }
     // Whatever is wrong with the mode of a stranger: that it is here is reported.
-    match dir.read(name, &mut Vec::new()) {
-        Content::Bytes(bytes) => {
+    match dir.read_file(name, &mut Vec::new()) {
+        FileContent::Bytes(bytes) => {
             budget.bytes = budget.bytes.saturating_sub(bytes.len());
-            match private(&bytes, roots, budget) {
-                Some(what) => Kind::Key(what),
-                None if name == "ca.key" => Kind::Key("has the name of the CA's private key".to_owned()),
-                None => Kind::Other("does not belong here"),
+            match describe_private_key(&bytes, roots, budget) {
+                Some(what) => FileKind::Key(what),
+                None if name == "ca.key" => FileKind::Key("has the name of the CA's private key".to_owned()),
+                None => FileKind::Other("does not belong here"),
             }
         }
-        Content::Absent => Kind::Other("was there, and is gone"),
-        Content::Refused if is_directory(dir, name) => match holds_key(dir, name) {
-            Some(key) => Kind::Key(format!("a directory with {key}, which has the name of a private key")),
-            None => Kind::Other("is a directory"),
+        FileContent::Absent => FileKind::Other("was there, and is gone"),
+        FileContent::Refused if is_directory(dir, name) => match find_key_below(dir, name) {
+            Some(key) => {
+                FileKind::Key(format!("a directory with {key}, which has the name of a private key"))
+            }
+            None => FileKind::Other("is a directory"),
         },
-        Content::Refused if key_name(name) => {
-            Kind::Key("has the name of a private key, and is no file that can be read".to_owned())
+        FileContent::Refused if has_key_name(name) => {
+            FileKind::Key("has the name of a private key, and is no file that can be read".to_owned())
         }
-        Content::Refused => Kind::Unknown("is no file that can be read: it may hold a key"),
+        FileContent::Refused => FileKind::Unknown("is no file that can be read: it may hold a key"),
     }
 }
 
 /// What private key some bytes are.
-fn private(bytes: &[u8], roots: &[Cert], budget: &mut Budget) -> Option<String> {
+fn describe_private_key(bytes: &[u8], roots: &[Cert], budget: &mut Budget) -> Option<String> {
     const MARK: &[u8] = b"PRIVATE KEY-----";
     if bytes.windows(MARK.len()).any(|w| w == MARK) {
         let blocks = pem::parse(bytes).unwrap_or_default();
-        let whose = blocks.iter().filter(|b| key::is_private(&b.label)).find_map(|b| whose(b, roots, budget));
+        let whose = blocks
+            .iter()
+            .filter(|b| key::is_private(&b.label))
+            .find_map(|b| find_owning_ca(b, roots, budget));
         return Some(whose.unwrap_or_else(|| "another private key".to_owned()));
     }
     if !is_der_key(bytes) {
@@ -132,14 +138,14 @@ fn private(bytes: &[u8], roots: &[Cert], budget: &mut Budget) -> Option<String> 
     let block =
         |label: &str| Block { label: label.to_owned(), der: bytes.to_vec().into(), line: 1, headers: false };
     let labels = ["PRIVATE KEY", "EC PRIVATE KEY", "RSA PRIVATE KEY"];
-    let whose = labels.iter().find_map(|label| whose(&block(label), roots, budget));
+    let whose = labels.iter().find_map(|label| find_owning_ca(&block(label), roots, budget));
     Some(whose.unwrap_or_else(|| "another private key, in DER".to_owned()))
 }
 
 /// The CA that a key belongs to.
-fn whose(block: &Block, roots: &[Cert], budget: &mut Budget) -> Option<String> {
+fn find_owning_ca(block: &Block, roots: &[Cert], budget: &mut Budget) -> Option<String> {
     budget.keys = budget.keys.checked_sub(1)?;
-    let key = key::read(block, None).ok()?;
+    let key = key::read_private_key(block, None).ok()?;
     let spki = key.public_key()?;
     let root = roots.iter().find(|r| r.key.spki == spki.as_ref())?;
     Some(format!("the CA's private key: it signs as {}", root.subject))
@@ -149,30 +155,31 @@ fn whose(block: &Block, roots: &[Cert], budget: &mut Budget) -> Option<String> {
 /// small version number, encrypted PKCS#8 with an algorithm of PKCS#5 or PKCS#12.
 fn is_der_key(bytes: &[u8]) -> bool {
     const PKCS: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1];
-    let Ok(mut outer) = Der::only(bytes, der::SEQUENCE) else { return false };
-    match outer.read() {
+    let Ok(mut outer) = Der::open_only(bytes, der::SEQUENCE) else { return false };
+    match outer.read_element() {
         Ok(first) if first.tag == der::INTEGER => matches!(first.value, [0..=3]),
         Ok(first) if first.tag == der::SEQUENCE => {
             let encrypts = |oid: &[u8]| matches!(oid.strip_prefix(PKCS), Some([5 | 12, ..]));
-            Der::new(first.value).oid().is_ok_and(encrypts) && outer.expect(der::OCTET_STRING).is_ok()
+            Der::new(first.value).read_oid().is_ok_and(encrypts)
+                && outer.read_tagged(der::OCTET_STRING).is_ok()
         }
         _ => false,
     }
 }
 
-fn is_directory(dir: &Directory, name: &OsStr) -> bool {
+fn is_directory(dir: &OpenDirectory, name: &OsStr) -> bool {
     let stat = rustix::fs::statat(dir, name, AtFlags::SYMLINK_NOFOLLOW);
     stat.is_ok_and(|s| FileType::from_raw_mode(s.st_mode) == FileType::Directory)
 }
 
 /// The first entry of a directory below that has the name of a key.
-fn holds_key(dir: &Directory, name: &OsStr) -> Option<String> {
+fn find_key_below(dir: &OpenDirectory, name: &OsStr) -> Option<String> {
     let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::RDONLY | OFlags::CLOEXEC;
     let below = rustix::fs::openat(dir.as_fd(), name, flags, Mode::empty()).ok()?;
     let entries = rustix::fs::Dir::read_from(below).ok()?;
     let mut names =
         entries.flatten().take(NAMED).map(|e| OsStr::from_bytes(e.file_name().to_bytes()).to_owned());
-    Some(names.find(|n| key_name(n))?.to_string_lossy().into_owned())
+    Some(names.find(|n| has_key_name(n))?.to_string_lossy().into_owned())
 }
 
 #[cfg(test)]

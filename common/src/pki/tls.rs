@@ -11,7 +11,7 @@ use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
 use rustls::sign::{SigningKey, SingleCertAndKey};
 use rustls::{ClientConfig, RootCertStore, ServerConfig, SupportedProtocolVersion};
 
-use super::peer::Peer;
+use super::peer::PeerVerifier;
 use super::{Cert, Crl, MtlsDir, oid};
 
 /// The lowest TLS version that is spoken. With 1.2 only ECDHE suites with AEAD are on offer: rustls has no others.
@@ -30,7 +30,7 @@ const BOTH: &[&SupportedProtocolVersion] = &[&rustls::version::TLS13, &rustls::v
 const LATEST: &[&SupportedProtocolVersion] = &[&rustls::version::TLS13];
 
 impl MinVersion {
-    fn versions(self) -> &'static [&'static SupportedProtocolVersion] {
+    fn protocol_versions(self) -> &'static [&'static SupportedProtocolVersion] {
         match self {
             Self::Tls12 => BOTH,
             Self::Tls13 => LATEST,
@@ -40,7 +40,7 @@ impl MinVersion {
 
 /// The cryptography: rustls with aws-lc-rs.
 #[must_use]
-pub fn provider() -> Arc<CryptoProvider> {
+pub fn crypto_provider() -> Arc<CryptoProvider> {
     static PROVIDER: std::sync::OnceLock<Arc<CryptoProvider>> = std::sync::OnceLock::new();
     PROVIDER.get_or_init(|| Arc::new(rustls::crypto::aws_lc_rs::default_provider())).clone()
 }
@@ -66,10 +66,10 @@ impl MtlsDir {
     /// # Errors
     /// What rustls does not take, though the inspection did.
     pub fn server_config(&self, versions: MinVersion) -> anyhow::Result<ServerConfig> {
-        let mut config = ServerConfig::builder_with_provider(provider())
-            .with_protocol_versions(versions.versions())?
+        let mut config = ServerConfig::builder_with_provider(crypto_provider())
+            .with_protocol_versions(versions.protocol_versions())?
             .with_client_cert_verifier(self.client_verifier()?)
-            .with_cert_resolver(self.identity());
+            .with_cert_resolver(self.certificate_resolver());
         config.session_storage = Arc::new(NoServerSessionStorage {});
         config.send_tls13_tickets = 0;
         config.require_ems = true;
@@ -82,21 +82,21 @@ impl MtlsDir {
     /// # Errors
     /// What rustls does not take, though the inspection did.
     pub fn client_config(&self, versions: MinVersion) -> anyhow::Result<ClientConfig> {
-        let mut config = ClientConfig::builder_with_provider(provider())
-            .with_protocol_versions(versions.versions())?
+        let mut config = ClientConfig::builder_with_provider(crypto_provider())
+            .with_protocol_versions(versions.protocol_versions())?
             .dangerous()
             .with_custom_certificate_verifier(self.server_verifier()?)
-            .with_client_cert_resolver(self.identity());
+            .with_client_cert_resolver(self.certificate_resolver());
         config.resumption = Resumption::disabled();
         config.require_ems = true;
         Ok(config)
     }
 
-    fn identity(&self) -> Arc<SingleCertAndKey> {
+    fn certificate_resolver(&self) -> Arc<SingleCertAndKey> {
         Arc::new(SingleCertAndKey::from(self.certified_key().clone()))
     }
 
-    fn roots(&self) -> anyhow::Result<Arc<RootCertStore>> {
+    fn root_store(&self) -> anyhow::Result<Arc<RootCertStore>> {
         let mut roots = RootCertStore::empty();
         for root in self.roots_der() {
             roots.add(root.clone())?;
@@ -104,28 +104,28 @@ impl MtlsDir {
         Ok(Arc::new(roots))
     }
 
-    fn peer<V: ?Sized>(&self, purpose: &str, inner: Arc<V>) -> anyhow::Result<Peer<V>> {
+    fn wrap_verifier<V: ?Sized>(&self, purpose: &str, inner: Arc<V>) -> anyhow::Result<PeerVerifier<V>> {
         let roots = self.roots_der().iter().map(|c| Cert::parse(c)).collect::<Result<_, _>>()?;
         let crls = self.crls_der().iter().map(|c| Crl::parse(c)).collect::<Result<_, _>>()?;
-        let purpose = oid::eku(purpose).unwrap_or_default();
-        Ok(Peer { roots, crls, purpose, inner })
+        let purpose = oid::encode_purpose(purpose).unwrap_or_default();
+        Ok(PeerVerifier { roots, crls, purpose, inner })
     }
 
     fn client_verifier(&self) -> anyhow::Result<Arc<dyn ClientCertVerifier>> {
-        let builder = WebPkiClientVerifier::builder_with_provider(self.roots()?, provider());
+        let builder = WebPkiClientVerifier::builder_with_provider(self.root_store()?, crypto_provider());
         let inner = match self.crls_der() {
             [] => builder.build()?,
             crls => builder.with_crls(crls.to_vec()).enforce_revocation_expiration().build()?,
         };
-        Ok(Arc::new(self.peer("clientAuth", inner)?))
+        Ok(Arc::new(self.wrap_verifier("clientAuth", inner)?))
     }
 
     fn server_verifier(&self) -> anyhow::Result<Arc<dyn ServerCertVerifier>> {
-        let builder = WebPkiServerVerifier::builder_with_provider(self.roots()?, provider());
+        let builder = WebPkiServerVerifier::builder_with_provider(self.root_store()?, crypto_provider());
         let inner: Arc<dyn ServerCertVerifier> = match self.crls_der() {
             [] => builder.build()?,
             crls => builder.with_crls(crls.to_vec()).enforce_revocation_expiration().build()?,
         };
-        Ok(Arc::new(self.peer("serverAuth", inner)?))
+        Ok(Arc::new(self.wrap_verifier("serverAuth", inner)?))
     }
 }

@@ -4,7 +4,7 @@
 
 use anyhow::Context;
 use clap::ValueEnum;
-use common::pki::passphrase::encrypt;
+use common::pki::passphrase::encrypt_pkcs8;
 use common::pki::pem::{self, Block};
 use common::pki::signature::{KeyKind, PublicKey};
 use common::pki::{Cert, Passphrase, Role, key};
@@ -16,14 +16,14 @@ use rcgen::{
 };
 use zeroize::{Zeroize, Zeroizing};
 
-use crate::leaf::{Host, Leaf, Subject};
+use crate::leaf::{LeafHost, LeafRequest, LeafSubject};
 use crate::reencode::{encode_ocsp_access, replace_names};
 
 pub(crate) use crate::leaf::Validity;
 
 /// Kinds of key that can be made.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Algorithm {
+pub(crate) enum KeyAlgorithm {
     /// ECDSA on P-256, signing with SHA-256
     #[default]
     EcdsaP256,
@@ -39,14 +39,14 @@ pub(crate) enum Algorithm {
     Rsa4096,
 }
 
-impl Algorithm {
+impl KeyAlgorithm {
     /// The option's value.
     pub(crate) fn name(self) -> String {
         self.to_possible_value().map(|v| v.get_name().to_owned()).unwrap_or_default()
     }
 
     /// The kind of a key that was made before.
-    pub(crate) fn of(key: &PublicKey) -> anyhow::Result<Self> {
+    pub(crate) fn for_key(key: &PublicKey) -> anyhow::Result<Self> {
         Ok(match &key.kind {
             KeyKind::Ec(curve) if curve == "P-256" => Self::EcdsaP256,
             KeyKind::Ec(curve) if curve == "P-384" => Self::EcdsaP384,
@@ -58,7 +58,7 @@ impl Algorithm {
     }
 
     /// Makes a key.
-    pub(crate) fn generate(self) -> anyhow::Result<Key> {
+    pub(crate) fn generate_key(self) -> anyhow::Result<SigningKeyPair> {
         let pair = match self {
             Self::EcdsaP256 => KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256),
             Self::EcdsaP384 => KeyPair::generate_for(&rcgen::PKCS_ECDSA_P384_SHA384),
@@ -66,31 +66,31 @@ impl Algorithm {
             Self::Rsa3072 => KeyPair::generate_rsa_for(&rcgen::PKCS_RSA_SHA256, RsaKeySize::_3072),
             Self::Rsa4096 => KeyPair::generate_rsa_for(&rcgen::PKCS_RSA_SHA256, RsaKeySize::_4096),
         };
-        Ok(Key(pair.context("cannot make a key")?))
+        Ok(SigningKeyPair(pair.context("cannot make a key")?))
     }
 }
 
 /// A key pair; its serialised form is wiped when dropped.
-pub(crate) struct Key(KeyPair);
+pub(crate) struct SigningKeyPair(KeyPair);
 
-impl Key {
+impl SigningKeyPair {
     /// Reads a key in PKCS#8, PKCS#1 or SEC1.
-    fn read(block: &Block, passphrase: Option<&Passphrase>) -> anyhow::Result<Self> {
-        let der = key::plain(block, passphrase)?;
+    fn read_block(block: &Block, passphrase: Option<&Passphrase>) -> anyhow::Result<Self> {
+        let der = key::decrypt_block(block, passphrase)?;
         let label = if block.label == "ENCRYPTED PRIVATE KEY" { "PRIVATE KEY" } else { &block.label };
-        Ok(Self(KeyPair::from_pem(&pem::encode(label, &der)).context("cannot sign with it")?))
+        Ok(Self(KeyPair::from_pem(&pem::encode_block(label, &der)).context("cannot sign with it")?))
     }
 
     /// The key as a PEM file: PKCS#8, encrypted if there is a passphrase.
-    pub(crate) fn pem(&self, passphrase: Option<&Passphrase>) -> anyhow::Result<Zeroizing<String>> {
+    pub(crate) fn to_pem(&self, passphrase: Option<&Passphrase>) -> anyhow::Result<Zeroizing<String>> {
         let der = self.0.serialized_der();
         let der = match ed25519_seed(der) {
             Some(seed) => Zeroizing::new([&ED25519_V1[..], seed].concat()),
             None => Zeroizing::new(der.to_vec()),
         };
         Ok(match passphrase {
-            Some(passphrase) => pem::encode("ENCRYPTED PRIVATE KEY", &encrypt(&der, passphrase)?),
-            None => pem::encode("PRIVATE KEY", &der),
+            Some(passphrase) => pem::encode_block("ENCRYPTED PRIVATE KEY", &encrypt_pkcs8(&der, passphrase)?),
+            None => pem::encode_block("PRIVATE KEY", &der),
         })
     }
 }
@@ -105,13 +105,13 @@ fn ed25519_seed(der: &[u8]) -> Option<&[u8]> {
     (same && der[4] == VERSION_2).then(|| der.get(16..48)).flatten()
 }
 
-impl Drop for Key {
+impl Drop for SigningKeyPair {
     fn drop(&mut self) {
         self.0.zeroize();
     }
 }
 
-impl PublicKeyData for Key {
+impl PublicKeyData for SigningKeyPair {
     fn der_bytes(&self) -> &[u8] {
         self.0.der_bytes()
     }
@@ -121,14 +121,14 @@ impl PublicKeyData for Key {
     }
 }
 
-impl SigningKey for Key {
+impl SigningKey for SigningKeyPair {
     fn sign(&self, message: &[u8]) -> Result<Vec<u8>, rcgen::Error> {
         self.0.sign(message)
     }
 }
 
 /// A certificate as it was issued.
-pub(crate) struct Issued {
+pub(crate) struct IssuedLeaf {
     pub(crate) cert: Cert,
     pub(crate) pem: String,
     pub(crate) subject: String,
@@ -136,11 +136,11 @@ pub(crate) struct Issued {
     pub(crate) validity: Validity,
 }
 
-impl Issued {
-    fn of(der: &[u8], validity: Validity) -> anyhow::Result<Self> {
+impl IssuedLeaf {
+    fn from_der(der: &[u8], validity: Validity) -> anyhow::Result<Self> {
         let cert = Cert::parse(der)?;
         Ok(Self {
-            pem: pem::encode("CERTIFICATE", der).to_string(),
+            pem: pem::encode_block("CERTIFICATE", der).to_string(),
             subject: cert.subject.to_string(),
             serial: common::finding::hex(&cert.serial),
             cert,
@@ -152,7 +152,7 @@ impl Issued {
 /// A certificate authority.
 pub(crate) struct Authority {
     /// Signs; its name is a stand-in.
-    issuer: Issuer<'static, Key>,
+    issuer: Issuer<'static, SigningKeyPair>,
     /// The authority's name in DER, as its certificate has it.
     name: Vec<u8>,
     key_id: KeyIdMethod,
@@ -160,12 +160,17 @@ pub(crate) struct Authority {
 
 impl Authority {
     /// Makes a root that can sign leaves and CRLs, and nothing below them.
-    pub(crate) fn new(key: Key, name: &str, validity: Validity) -> anyhow::Result<(Self, Issued)> {
-        let mut params = params(name, validity)?;
+    pub(crate) fn new(
+        key: SigningKeyPair,
+        name: &str,
+        validity: Validity,
+    ) -> anyhow::Result<(Self, IssuedLeaf)> {
+        let mut params = leaf_params(name, validity)?;
         params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
-        let root = Issued::of(params.self_signed(&key).context("cannot sign the root")?.der(), validity)?;
-        Ok((Self::under(&root.cert, key), root))
+        let root =
+            IssuedLeaf::from_der(params.self_signed(&key).context("cannot sign the root")?.der(), validity)?;
+        Ok((Self::for_certificate(&root.cert, key), root))
     }
 
     /// Takes up a root that was made before.
@@ -174,13 +179,13 @@ impl Authority {
         key: &Block,
         passphrase: Option<&Passphrase>,
     ) -> anyhow::Result<Self> {
-        let key = Key::read(key, passphrase)?;
+        let key = SigningKeyPair::read_block(key, passphrase)?;
         anyhow::ensure!(key.subject_public_key_info() == certificate.key.spki, "is not the key of ca.crt");
-        Ok(Self::under(certificate, key))
+        Ok(Self::for_certificate(certificate, key))
     }
 
     /// What the key may sign is not asked here: what is signed is judged as its readers will, who ask.
-    fn under(certificate: &Cert, key: Key) -> Self {
+    fn for_certificate(certificate: &Cert, key: SigningKeyPair) -> Self {
         let id = certificate.extensions.subject_key_id.as_ref().map(|id| id.value.clone());
         // OpenSSL finds an issuer only if what it signs names the key as the issuer's certificate does, whichever
         // way that was hashed.
@@ -192,22 +197,26 @@ impl Authority {
 
     /// The root's key as a PEM file.
     pub(crate) fn key_pem(&self, passphrase: Option<&Passphrase>) -> anyhow::Result<Zeroizing<String>> {
-        self.issuer.key().pem(passphrase)
+        self.issuer.key().to_pem(passphrase)
     }
 
     /// Issues a leaf for a key.
-    pub(crate) fn issue(&self, key: &impl PublicKeyData, leaf: &Leaf<'_>) -> anyhow::Result<Issued> {
+    pub(crate) fn issue_leaf(
+        &self,
+        key: &impl PublicKeyData,
+        leaf: &LeafRequest<'_>,
+    ) -> anyhow::Result<IssuedLeaf> {
         let (name, subject) = match leaf.subject {
-            Subject::Common(name) => (name, None),
-            Subject::Same(name) => ("", Some(name.raw.as_slice())),
+            LeafSubject::Common(name) => (name, None),
+            LeafSubject::Same(name) => ("", Some(name.raw.as_slice())),
         };
-        let mut params = params(name, leaf.validity)?;
+        let mut params = leaf_params(name, leaf.validity)?;
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         params.extended_key_usages = vec![match leaf.role {
             Role::Server => ExtendedKeyUsagePurpose::ServerAuth,
             Role::Client => ExtendedKeyUsagePurpose::ClientAuth,
         }];
-        params.subject_alt_names = leaf.hosts.iter().map(Host::san).collect::<anyhow::Result<_>>()?;
+        params.subject_alt_names = leaf.hosts.iter().map(LeafHost::to_san).collect::<anyhow::Result<_>>()?;
         params.use_authority_key_identifier_extension = true;
         params.is_ca = IsCa::ExplicitNoCa;
         // One point with all addresses: they are places of the same list.
@@ -220,17 +229,21 @@ impl Authority {
             params.custom_extensions = vec![CustomExtension::from_oid_content(INFO_ACCESS, value)];
         }
         let made = params.signed_by(key, &self.issuer).context("cannot sign the certificate")?;
-        Issued::of(&self.named(made.der(), subject)?, leaf.validity)
+        IssuedLeaf::from_der(&self.with_own_names(made.der(), subject)?, leaf.validity)
     }
 
     /// Signs a certificate that is not written anywhere.
-    pub(crate) fn sign(&self, key: &Key, params: &CertificateParams) -> anyhow::Result<Vec<u8>> {
+    pub(crate) fn sign_certificate(
+        &self,
+        key: &SigningKeyPair,
+        params: &CertificateParams,
+    ) -> anyhow::Result<Vec<u8>> {
         let made = params.signed_by(key, &self.issuer).context("cannot sign the certificate")?;
-        self.named(made.der(), None)
+        self.with_own_names(made.der(), None)
     }
 
     /// Signs a revocation list.
-    pub(crate) fn crl(
+    pub(crate) fn sign_crl(
         &self,
         number: u64,
         revoked: Vec<RevokedCertParams>,
@@ -245,11 +258,11 @@ impl Authority {
             key_identifier_method: self.key_id.clone(),
         };
         let made = crl.signed_by(&self.issuer).context("cannot sign the CRL")?;
-        self.named(made.der(), None)
+        self.with_own_names(made.der(), None)
     }
 
     /// Puts in the authority's name as it is.
-    fn named(&self, der: &[u8], subject: Option<&[u8]>) -> anyhow::Result<Vec<u8>> {
+    fn with_own_names(&self, der: &[u8], subject: Option<&[u8]>) -> anyhow::Result<Vec<u8>> {
         replace_names(der, &self.name, subject, |tbs| self.issuer.key().sign(tbs).context("cannot sign"))
     }
 }
@@ -257,7 +270,7 @@ impl Authority {
 /// authorityInfoAccess.
 const INFO_ACCESS: &[u64] = &[1, 3, 6, 1, 5, 5, 7, 1, 1];
 
-fn params(name: &str, validity: Validity) -> anyhow::Result<CertificateParams> {
+fn leaf_params(name: &str, validity: Validity) -> anyhow::Result<CertificateParams> {
     let mut params = CertificateParams::default();
     params.distinguished_name = DistinguishedName::new();
     params.distinguished_name.push(DnType::CommonName, name);

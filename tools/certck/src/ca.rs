@@ -11,28 +11,28 @@ use common::finding::{Finding, Severity};
 use common::out::Out;
 use common::pki::{Cert, Crl, LoadOptions, Passphrase, inspect_crl};
 use common::policy::shell_quote;
-use common::record::certck::Written;
+use common::record::certck::WrittenRecord;
 use rcgen::{RevocationReason, RevokedCertParams, SerialNumber};
 use time::OffsetDateTime;
 
 use crate::authority::Authority;
 use crate::files;
 use crate::leaf::Validity;
-use crate::lists::{self, Lists};
+use crate::lists::{self, CrlStore};
 
 /// An authority that nobody else changes meanwhile.
-pub(crate) struct Ca {
+pub(crate) struct CaDir {
     pub(crate) path: PathBuf,
     pub(crate) certificate: Cert,
     pub(crate) authority: Authority,
     encrypted: bool,
-    own: Lists,
+    own: CrlStore,
     /// The CRL in force.
     crl: Option<Crl>,
 }
 
 /// How a CRL follows the one before.
-pub(crate) struct Next {
+pub(crate) struct NextCrl {
     /// What it revokes.
     pub(crate) revoked: Vec<RevokedCertParams>,
     /// How long it is good; as long as the one before if not given.
@@ -42,25 +42,25 @@ pub(crate) struct Next {
 /// Days that a first CRL is good.
 const FIRST_DAYS: u16 = 90;
 
-impl Ca {
+impl CaDir {
     /// Opens and locks the directory.
     pub(crate) fn open(path: &Path, passphrase: Option<&Passphrase>) -> anyhow::Result<Self> {
-        let path = &authority(path);
+        let path = &find_ca_dir(path);
         if !path.is_dir() {
             return Err(anyhow::anyhow!("{}: is not a directory that is there", path.display()))
                 .hint("name the directory that holds ca.crt, ca.key and ca.crl");
         }
-        let own = Lists::open(path)?;
-        let certificate = files::certificate(&path.join("ca.crt"))?;
+        let own = CrlStore::open(path)?;
+        let certificate = files::read_certificate(&path.join("ca.crt"))?;
         let key = path.join("ca.key");
-        let block = files::private_key(&key)?;
+        let block = files::read_private_key(&key)?;
         let encrypted = block.label == "ENCRYPTED PRIVATE KEY";
         let authority =
             Authority::load(&certificate, &block, passphrase).with_context(|| key.display().to_string())?;
-        if let Some(broken) = own.broken().first() {
+        if let Some(broken) = own.broken_blocks().first() {
             bail!("{}: {broken}", own.path.display());
         }
-        let crl = own.latest(&certificate).cloned();
+        let crl = own.latest_by(&certificate).cloned();
         Ok(Self { path: path.to_owned(), certificate, authority, encrypted, own, crl })
     }
 
@@ -70,7 +70,7 @@ impl Ca {
     }
 
     /// The CRL in force. Without it nobody knows what was revoked: a new one would bring all of it back.
-    pub(crate) fn in_force(&self) -> anyhow::Result<&Crl> {
+    pub(crate) fn crl_in_force(&self) -> anyhow::Result<&Crl> {
         self.crl
             .as_ref()
             .with_context(|| format!("{}: holds no CRL by this authority", self.own.path.display()))
@@ -81,9 +81,9 @@ impl Ca {
     }
 
     /// The CRL in force, if it really is: with one that is out of date, no directory serves.
-    pub(crate) fn current(&self) -> anyhow::Result<&Crl> {
-        let crl = self.in_force()?;
-        acceptable(&self.own.path, crl, &self.certificate).hint("make a new one with `certck crl new`")?;
+    pub(crate) fn usable_crl(&self) -> anyhow::Result<&Crl> {
+        let crl = self.crl_in_force()?;
+        check_crl(&self.own.path, crl, &self.certificate).hint("make a new one with `certck crl new`")?;
         Ok(crl)
     }
 
@@ -94,17 +94,17 @@ impl Ca {
     }
 
     /// What the CRL in force revokes. Where the first one is asked for there must be none.
-    pub(crate) fn revoked(&self, first: bool) -> anyhow::Result<Vec<RevokedCertParams>> {
+    pub(crate) fn revoked_entries(&self, first: bool) -> anyhow::Result<Vec<RevokedCertParams>> {
         if first {
             ensure!(self.crl.is_none(), "{}: is there already: leave out --first", self.own.path.display());
             return Ok(Vec::new());
         }
-        Ok(self.in_force()?.revoked.iter().map(kept).collect())
+        Ok(self.crl_in_force()?.revoked.iter().map(keep_entry).collect())
     }
 
     /// The certificate directories that CRLs go to: locked, and known to be this authority's, before anything is
     /// changed.
-    pub(crate) fn places(&self, dirs: &[PathBuf]) -> anyhow::Result<Vec<Lists>> {
+    pub(crate) fn open_crl_stores(&self, dirs: &[PathBuf]) -> anyhow::Result<Vec<CrlStore>> {
         let mut seen = Vec::new();
         let mut places = Vec::new();
         for dir in dirs {
@@ -115,8 +115,8 @@ impl Ca {
             });
             let real = real.with_context(shown)?;
             if !seen.contains(&real) {
-                self.is_served_by(dir)?;
-                places.push(Lists::open(dir)?);
+                self.check_belongs_to_ca(dir)?;
+                places.push(CrlStore::open(dir)?);
                 seen.push(real);
             }
         }
@@ -125,7 +125,7 @@ impl Ca {
 
     /// Refuses a directory that this authority has nothing to do with. Its root, a certificate of its chain or its CRL
     /// shows whose it is: one file that is broken or missing must not keep a revocation out.
-    pub(crate) fn is_served_by(&self, dir: &Path) -> anyhow::Result<()> {
+    pub(crate) fn check_belongs_to_ca(&self, dir: &Path) -> anyhow::Result<()> {
         let layout = lists::layout_of(dir).with_context(|| {
             format!("{}: not a certificate directory: holds neither server.crt nor client.crt", dir.display())
         })?;
@@ -133,11 +133,11 @@ impl Ca {
         let mut foreign = None;
         let mut unreadable = None;
         for name in [layout.ca, layout.leaf] {
-            match files::certificates(&dir.join(name)) {
+            match files::read_certificates(&dir.join(name)) {
                 Ok(known) if known.iter().any(|c| c.subject == own.subject && c.key.spki == own.key.spki) => {
                     return Ok(());
                 }
-                Ok(known) => foreign = foreign.or_else(|| known.first().map(named)),
+                Ok(known) => foreign = foreign.or_else(|| known.first().map(describe_ca)),
                 Err(e) => unreadable = unreadable.or(Some(e)),
             }
         }
@@ -149,7 +149,7 @@ impl Ca {
             (None, Some(e)) => Err(e),
             (theirs, _) => {
                 let theirs = theirs.unwrap_or_default();
-                Err(anyhow::anyhow!("{}: under {theirs}, not under {}", dir.display(), named(own)))
+                Err(anyhow::anyhow!("{}: under {theirs}, not under {}", dir.display(), describe_ca(own)))
                     .hint("name directories whose ca.crt is this authority's")
             }
         }
@@ -157,24 +157,29 @@ impl Ca {
 
     /// Makes the next CRL, judges it as its readers would, and puts it into the authority's directory and the
     /// others. What fails midway is reported, and the others get theirs.
-    pub(crate) fn publish(&self, next: Next, places: &[Lists], out: &Out) -> anyhow::Result<Vec<Written>> {
-        let validity = self.validity(next.days)?;
+    pub(crate) fn publish_crl(
+        &self,
+        next: NextCrl,
+        places: &[CrlStore],
+        out: &Out,
+    ) -> anyhow::Result<Vec<WrittenRecord>> {
+        let validity = self.next_validity(next.days)?;
         let number = self.next_number()?;
-        let crl = Crl::parse(&self.authority.crl(number, next.revoked, validity)?)?;
-        acceptable(&self.own.path, &crl, &self.certificate)?;
-        self.keeps(&crl)?;
+        let crl = Crl::parse(&self.authority.sign_crl(number, next.revoked, validity)?)?;
+        check_crl(&self.own.path, &crl, &self.certificate)?;
+        self.check_keeps_revocations(&crl)?;
         for place in places {
-            self.successor(&crl, place)?;
+            self.check_successor(&crl, place)?;
         }
         // The others follow the authority's own: if that cannot be replaced, they must not be ahead of it.
-        self.own.replace(&self.own.with(&crl, &self.certificate))?;
-        let mut written = vec![record(&self.own.path, &crl)];
+        self.own.replace_file(&self.own.with_replaced(&crl, &self.certificate))?;
+        let mut written = vec![written_record(&self.own.path, &crl)];
         for place in places {
-            for broken in place.broken() {
+            for broken in place.broken_blocks() {
                 out.warn(place.path.display(), format_args!("{broken}; it is left out"));
             }
-            match place.replace(&place.with(&crl, &self.certificate)) {
-                Ok(()) => written.push(record(&place.path, &crl)),
+            match place.replace_file(&place.with_replaced(&crl, &self.certificate)) {
+                Ok(()) => written.push(written_record(&place.path, &crl)),
                 Err(e) => out.diag().fatal(&e),
             }
         }
@@ -182,18 +187,26 @@ impl Ca {
     }
 
     /// What [`Self::publish`] would write.
-    pub(crate) fn published(&self, days: Option<u16>, places: &[Lists]) -> anyhow::Result<Vec<Written>> {
-        let validity = self.validity(days)?;
-        let crl = Crl::parse(&self.authority.crl(self.next_number()?, self.revoked(false)?, validity)?)?;
-        let told = |place: &Lists| Written { dry_run: true, ..record(&place.path, &crl) };
+    pub(crate) fn preview_crl(
+        &self,
+        days: Option<u16>,
+        places: &[CrlStore],
+    ) -> anyhow::Result<Vec<WrittenRecord>> {
+        let validity = self.next_validity(days)?;
+        let crl = Crl::parse(&self.authority.sign_crl(
+            self.next_number()?,
+            self.revoked_entries(false)?,
+            validity,
+        )?)?;
+        let told = |place: &CrlStore| WrittenRecord { dry_run: true, ..written_record(&place.path, &crl) };
         Ok(std::iter::once(&self.own).chain(places).map(told).collect())
     }
 
-    fn validity(&self, days: Option<u16>) -> anyhow::Result<Validity> {
-        let Some(crl) = &self.crl else { return Validity::days(days.unwrap_or(FIRST_DAYS)) };
+    fn next_validity(&self, days: Option<u16>) -> anyhow::Result<Validity> {
+        let Some(crl) = &self.crl else { return Validity::for_days(days.unwrap_or(FIRST_DAYS)) };
         let mut validity = match (days, crl.next_update) {
-            (None, Some(until)) => Validity::between(crl.this_update, until)?,
-            (days, _) => Validity::days(days.unwrap_or(FIRST_DAYS))?,
+            (None, Some(until)) => Validity::as_long_as(crl.this_update, until)?,
+            (days, _) => Validity::for_days(days.unwrap_or(FIRST_DAYS))?,
         };
         // A list that says that it was made before the present one would be taken for an older one.
         validity.from = validity.from.max(OffsetDateTime::from_unix_timestamp(crl.this_update.unix)?);
@@ -202,28 +215,30 @@ impl Ca {
 
     /// Refuses a CRL that does not say all that the one before says: other software revokes serial numbers that
     /// cannot be written here.
-    fn keeps(&self, new: &Crl) -> anyhow::Result<()> {
-        let Some(serial) = self.crl.as_ref().and_then(|old| lost(old, new)) else { return Ok(()) };
+    fn check_keeps_revocations(&self, new: &Crl) -> anyhow::Result<()> {
+        let Some(serial) = self.crl.as_ref().and_then(|old| find_lost_serial(old, new)) else {
+            return Ok(());
+        };
         let shown = self.own.path.display();
         Err(anyhow::anyhow!("{shown}: revokes {serial}, which is no positive number: it would be lost"))
             .hint("make this authority's CRLs with the software that made this one")
     }
 
     /// Refuses to put a CRL where one is that knows more.
-    fn successor(&self, new: &Crl, place: &Lists) -> anyhow::Result<()> {
+    fn check_successor(&self, new: &Crl, place: &CrlStore) -> anyhow::Result<()> {
         let shown = place.path.display();
         let source = || {
             let (from, to) = (shell_quote(&place.path), shell_quote(&self.own.path));
             format!("if it is the newer one, take it up: cp {from} {to}")
         };
-        if let Some(why) = place.older(new, &self.certificate) {
+        if let Some(why) = place.explain_older(new, &self.certificate) {
             return Err(anyhow::anyhow!("{shown}: would be replaced by an older CRL: {why}")).hint(source());
         }
-        if let Some(serial) = place.latest(&self.certificate).and_then(|old| lost(old, new)) {
+        if let Some(serial) = place.latest_by(&self.certificate).and_then(|old| find_lost_serial(old, new)) {
             return Err(anyhow::anyhow!("{shown}: revokes {serial}, and the new CRL would not"))
                 .hint(source());
         }
-        match place.refusal(&place.with(new, &self.certificate)) {
+        match place.new_load_error(&place.with_replaced(new, &self.certificate)) {
             Some(finding) => bail!("{shown}: would not serve with the new CRL: {}", finding.reason()),
             None => Ok(()),
         }
@@ -237,26 +252,26 @@ impl Ca {
 }
 
 /// The directory that was named, or the authority below what was given to `certck mint`.
-fn authority(dir: &Path) -> PathBuf {
+fn find_ca_dir(dir: &Path) -> PathBuf {
     let below = dir.join("ca");
     if below.is_dir() && !dir.join("ca.crt").exists() { below } else { dir.to_owned() }
 }
 
 /// An authority by its name and the beginning of its key's hash: many have the same name.
-fn named(cert: &Cert) -> String {
+fn describe_ca(cert: &Cert) -> String {
     let key = common::finding::hex(&common::pki::sha256(&cert.key.spki)[..4]);
     format!("{} (key {key})", cert.subject)
 }
 
 /// The first serial number that an old list revokes and a new one does not.
-fn lost(old: &Crl, new: &Crl) -> Option<String> {
-    let entry = old.revoked.iter().find(|r| new.entry(&r.serial).is_none())?;
+fn find_lost_serial(old: &Crl, new: &Crl) -> Option<String> {
+    let entry = old.revoked.iter().find(|r| new.find_entry(&r.serial).is_none())?;
     Some(common::finding::hex(&entry.serial))
 }
 
 /// What is said of a CRL that was written.
-pub(crate) fn record(path: &Path, crl: &Crl) -> Written {
-    Written {
+pub(crate) fn written_record(path: &Path, crl: &Crl) -> WrittenRecord {
+    WrittenRecord {
         what: "crl".to_owned(),
         path: path.to_string_lossy().into_owned(),
         path_hex: Finding::new("", Severity::Note, path).path_hex,
@@ -268,17 +283,17 @@ pub(crate) fn record(path: &Path, crl: &Crl) -> Written {
     }
 }
 
-fn kept(entry: &common::pki::crl::Revoked) -> RevokedCertParams {
+fn keep_entry(entry: &common::pki::crl::RevokedEntry) -> RevokedCertParams {
     RevokedCertParams {
         serial_number: SerialNumber::from_slice(&entry.serial),
         revocation_time: OffsetDateTime::from_unix_timestamp(entry.at.unix)
             .unwrap_or(OffsetDateTime::UNIX_EPOCH),
-        reason_code: entry.reason.and_then(reason),
+        reason_code: entry.reason.and_then(reason_of_code),
         invalidity_date: None,
     }
 }
 
-fn reason(code: u8) -> Option<RevocationReason> {
+fn reason_of_code(code: u8) -> Option<RevocationReason> {
     use RevocationReason as R;
     let all = [
         R::Unspecified,
@@ -296,7 +311,7 @@ fn reason(code: u8) -> Option<RevocationReason> {
 }
 
 /// Refuses a CRL that a peer would refuse.
-pub(crate) fn acceptable(path: &Path, crl: &Crl, issuer: &Cert) -> anyhow::Result<()> {
+pub(crate) fn check_crl(path: &Path, crl: &Crl, issuer: &Cert) -> anyhow::Result<()> {
     let options = LoadOptions { warn_days: 0, ..LoadOptions::now() };
     let findings = inspect_crl(path, crl, issuer, &options);
     if let Some(finding) = findings.iter().find(|f| f.severity == Severity::Error) {

@@ -5,16 +5,21 @@ use std::io::Write;
 use common::record::certck as record;
 use common::report::End;
 
-use crate::judgement::Checked;
+use crate::judgement::CheckedDirectory;
 
 /// A form of the result.
-pub(crate) trait Report {
+pub(crate) trait CheckReport {
     /// Takes one directory, judged or not.
-    fn checked(&mut self, to: &mut dyn Write, checked: &Checked) -> anyhow::Result<()>;
+    fn add_directory(&mut self, to: &mut dyn Write, checked: &CheckedDirectory) -> anyhow::Result<()>;
 
     /// Ends the report.
-    fn end(&mut self, to: &mut dyn Write, end: &End, summary: &record::Summary) -> anyhow::Result<()>;
+    fn finish_report(
+        &mut self,
+        to: &mut dyn Write,
+        end: &End,
+        summary: &record::Summary,
+    ) -> anyhow::Result<()>;
 
     /// Takes what could not be done, for forms that are read without standard error.
-    fn trouble(&mut self, _text: &str) {}
+    fn add_failure(&mut self, _text: &str) {}
 }

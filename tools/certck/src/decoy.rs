@@ -11,32 +11,32 @@ use rcgen::{
 use rustls::sign::CertifiedKey;
 use time::{Duration, OffsetDateTime};
 
-use crate::authority::{Algorithm, Authority, Validity};
-use crate::ca::Ca;
+use crate::authority::{Authority, KeyAlgorithm, Validity};
+use crate::ca::CaDir;
 use crate::files;
 
 /// A client, and what is wrong with it.
-pub(crate) struct Decoy {
+pub(crate) struct InvalidClient {
     pub(crate) what: String,
     pub(crate) certificate: CertifiedKey,
 }
 
 /// A client of a CA that was made a moment ago.
-pub(crate) fn stranger() -> anyhow::Result<Decoy> {
+pub(crate) fn client_of_unknown_ca() -> anyhow::Result<InvalidClient> {
     let now = OffsetDateTime::now_utc();
     let validity = Validity { from: now - Duration::HOUR, until: now + Duration::DAY };
-    let (authority, _) = Authority::new(Algorithm::EcdsaP256.generate()?, "certck probe", validity)?;
-    decoy(&authority, "unknown CA", Flaw::default())
+    let (authority, _) = Authority::new(KeyAlgorithm::EcdsaP256.generate_key()?, "certck probe", validity)?;
+    make_client(&authority, "unknown CA", ClientFlaw::default())
 }
 
 /// Clients of the daemon's own CA: an expired one, one that is for servers only, and one with the serial number of a
 /// certificate that the CA has revoked, if it has revoked any.
-pub(crate) fn of_authority(
+pub(crate) fn invalid_clients_of_ca(
     dir: &Path,
     passphrase: Option<&Passphrase>,
     client: &MtlsDir,
-) -> anyhow::Result<Vec<Decoy>> {
-    let ca = Ca::open(dir, passphrase)?;
+) -> anyhow::Result<Vec<InvalidClient>> {
+    let ca = CaDir::open(dir, passphrase)?;
     // A refusal by a daemon that does not know the CA would prove nothing.
     let certs = client.chain().iter().filter_map(|der| Cert::parse(der).ok());
     ensure!(
@@ -45,42 +45,47 @@ pub(crate) fn of_authority(
         dir.display(),
         client.path().display()
     );
-    let expired = Flaw { age: Duration::days(10), ..Flaw::default() };
-    let server = Flaw { usage: ExtendedKeyUsagePurpose::ServerAuth, ..Flaw::default() };
-    let mut decoys =
-        vec![decoy(&ca.authority, "expired", expired)?, decoy(&ca.authority, "not for clients", server)?];
-    if let Some(entry) = ca.in_force().ok().and_then(|crl| crl.revoked.last()) {
+    let expired = ClientFlaw { age: Duration::days(10), ..ClientFlaw::default() };
+    let server = ClientFlaw { usage: ExtendedKeyUsagePurpose::ServerAuth, ..ClientFlaw::default() };
+    let mut decoys = vec![
+        make_client(&ca.authority, "expired", expired)?,
+        make_client(&ca.authority, "not for clients", server)?,
+    ];
+    if let Some(entry) = ca.crl_in_force().ok().and_then(|crl| crl.revoked.last()) {
         let serial = Some(SerialNumber::from_slice(&entry.serial));
-        decoys.push(decoy(&ca.authority, "revoked", Flaw { serial, ..Flaw::default() })?);
+        decoys.push(make_client(&ca.authority, "revoked", ClientFlaw { serial, ..ClientFlaw::default() })?);
     }
     Ok(decoys)
 }
 
 /// The client of a directory that must be refused as a whole.
-pub(crate) fn of_directory(dir: &Path, passphrase: Option<&Passphrase>) -> anyhow::Result<Decoy> {
+pub(crate) fn client_of_directory(
+    dir: &Path,
+    passphrase: Option<&Passphrase>,
+) -> anyhow::Result<InvalidClient> {
     let layout = Role::Client.layout();
-    let chain = files::certificates(&dir.join(layout.leaf))?.into_iter().map(|c| c.der).collect();
-    let block = files::private_key(&dir.join(layout.key))?;
+    let chain = files::read_certificates(&dir.join(layout.leaf))?.into_iter().map(|c| c.der).collect();
+    let block = files::read_private_key(&dir.join(layout.key))?;
     let shown = || dir.join(layout.key).display().to_string();
-    let key = key::read(&block, passphrase).map_err(|e| anyhow!("{e}")).with_context(shown)?;
+    let key = key::read_private_key(&block, passphrase).map_err(|e| anyhow!("{e}")).with_context(shown)?;
     let what = dir.to_string_lossy().into_owned();
-    Ok(Decoy { what, certificate: CertifiedKey::new(chain, key) })
+    Ok(InvalidClient { what, certificate: CertifiedKey::new(chain, key) })
 }
 
 /// How a decoy differs from a good client.
-struct Flaw {
+struct ClientFlaw {
     age: Duration,
     usage: ExtendedKeyUsagePurpose,
     serial: Option<SerialNumber>,
 }
 
-impl Default for Flaw {
+impl Default for ClientFlaw {
     fn default() -> Self {
         Self { age: Duration::ZERO, usage: ExtendedKeyUsagePurpose::ClientAuth, serial: None }
     }
 }
 
-fn decoy(authority: &Authority, what: &str, flaw: Flaw) -> anyhow::Result<Decoy> {
+fn make_client(authority: &Authority, what: &str, flaw: ClientFlaw) -> anyhow::Result<InvalidClient> {
     let begin = OffsetDateTime::now_utc() - Duration::HOUR - flaw.age;
     let mut params = CertificateParams::default();
     params.distinguished_name = DistinguishedName::new();
@@ -91,9 +96,9 @@ fn decoy(authority: &Authority, what: &str, flaw: Flaw) -> anyhow::Result<Decoy>
     params.extended_key_usages = vec![flaw.usage];
     params.use_authority_key_identifier_extension = true;
     params.is_ca = IsCa::ExplicitNoCa;
-    let key = Algorithm::EcdsaP256.generate()?;
-    let block = pem::parse(key.pem(None)?.as_bytes())?.remove(0);
-    let certificate = authority.sign(&key, &params)?.into();
-    let key = key::read(&block, None)?;
-    Ok(Decoy { what: what.to_owned(), certificate: CertifiedKey::new(vec![certificate], key) })
+    let key = KeyAlgorithm::EcdsaP256.generate_key()?;
+    let block = pem::parse(key.to_pem(None)?.as_bytes())?.remove(0);
+    let certificate = authority.sign_certificate(&key, &params)?.into();
+    let key = key::read_private_key(&block, None)?;
+    Ok(InvalidClient { what: what.to_owned(), certificate: CertifiedKey::new(vec![certificate], key) })
 }

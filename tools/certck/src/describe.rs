@@ -14,7 +14,7 @@ use common::record::certck as record;
 
 use crate::request::SigningRequest;
 
-pub(crate) fn certificate(cert: &Cert, path: String, line: u64) -> record::Certificate {
+pub(crate) fn describe_certificate(cert: &Cert, path: String, line: u64) -> record::CertificateRecord {
     let e = &cert.extensions;
     let uris = |names: &[GeneralName]| -> Vec<String> {
         let uri = |n: &GeneralName| if let GeneralName::Uri(u) = n { Some(u.clone()) } else { None };
@@ -25,7 +25,7 @@ pub(crate) fn certificate(cert: &Cert, path: String, line: u64) -> record::Certi
         .iter()
         .map(|u| if u.critical { format!("{} (critical)", u.value) } else { u.value.clone() });
     let constraints = e.name_constraints.as_ref().map(|n| &n.value);
-    record::Certificate {
+    record::CertificateRecord {
         path,
         line,
         subject: cert.subject.to_string(),
@@ -40,7 +40,7 @@ pub(crate) fn certificate(cert: &Cert, path: String, line: u64) -> record::Certi
         path_length: e.basic_constraints.as_ref().and_then(|b| b.value.path_len),
         key_usages: key_usages(e),
         extended_key_usages: extended_key_usages(e),
-        names: names(e),
+        names: alt_names(e),
         crl_urls: e
             .crl_distribution_points
             .iter()
@@ -48,10 +48,10 @@ pub(crate) fn certificate(cert: &Cert, path: String, line: u64) -> record::Certi
             .flat_map(|p| uris(&p.names))
             .collect(),
         ocsp_urls: e.authority_info_access.iter().flat_map(|a| a.value.clone()).collect(),
-        permitted_names: constraints.iter().flat_map(|c| &c.permitted).map(subtree).collect(),
-        excluded_names: constraints.iter().flat_map(|c| &c.excluded).map(subtree).collect(),
+        permitted_names: constraints.iter().flat_map(|c| &c.permitted).map(format_subtree).collect(),
+        excluded_names: constraints.iter().flat_map(|c| &c.excluded).map(format_subtree).collect(),
         policies: e.policies.iter().flat_map(|p| &p.value).map(|oid| oid_name(oid)).collect(),
-        critical_extensions: critical(e),
+        critical_extensions: critical_extensions(e),
         subject_key_id: e.subject_key_id.as_ref().map(|s| hex(&s.value)),
         authority_key_id: e.authority_key_id.as_ref().and_then(|a| a.value.key_id.as_ref()).map(|k| hex(k)),
         other_extensions: unknown.chain(e.broken.iter().cloned()).collect(),
@@ -61,42 +61,42 @@ pub(crate) fn certificate(cert: &Cert, path: String, line: u64) -> record::Certi
 }
 
 fn key_usages(e: &Extensions) -> Vec<String> {
-    e.key_usage.iter().flat_map(|k| k.value.names()).map(str::to_owned).collect()
+    e.key_usage.iter().flat_map(|k| k.value.usage_names()).map(str::to_owned).collect()
 }
 
 fn extended_key_usages(e: &Extensions) -> Vec<String> {
     e.extended_key_usage.iter().flat_map(|k| &k.value).map(|u| oid_name(u)).collect()
 }
 
-fn names(e: &Extensions) -> Vec<String> {
+fn alt_names(e: &Extensions) -> Vec<String> {
     e.subject_alt_name.iter().flat_map(|s| &s.value).map(ToString::to_string).collect()
 }
 
 /// The critical ones among the extensions that are understood; the others are listed apart.
-fn critical(e: &Extensions) -> Vec<String> {
-    fn is<T>(extension: &Option<Extension<T>>) -> bool {
+fn critical_extensions(e: &Extensions) -> Vec<String> {
+    fn is_critical<T>(extension: &Option<Extension<T>>) -> bool {
         extension.as_ref().is_some_and(|e| e.critical)
     }
     let all = [
-        (is(&e.basic_constraints), "basicConstraints"),
-        (is(&e.key_usage), "keyUsage"),
-        (is(&e.extended_key_usage), "extKeyUsage"),
-        (is(&e.subject_alt_name), "subjectAltName"),
-        (is(&e.name_constraints), "nameConstraints"),
-        (is(&e.subject_key_id), "subjectKeyIdentifier"),
-        (is(&e.authority_key_id), "authorityKeyIdentifier"),
-        (is(&e.policies), "certificatePolicies"),
-        (is(&e.policy_mappings), "policyMappings"),
-        (is(&e.policy_constraints), "policyConstraints"),
-        (is(&e.inhibit_any_policy), "inhibitAnyPolicy"),
-        (is(&e.crl_distribution_points), "cRLDistributionPoints"),
-        (is(&e.authority_info_access), "authorityInfoAccess"),
+        (is_critical(&e.basic_constraints), "basicConstraints"),
+        (is_critical(&e.key_usage), "keyUsage"),
+        (is_critical(&e.extended_key_usage), "extKeyUsage"),
+        (is_critical(&e.subject_alt_name), "subjectAltName"),
+        (is_critical(&e.name_constraints), "nameConstraints"),
+        (is_critical(&e.subject_key_id), "subjectKeyIdentifier"),
+        (is_critical(&e.authority_key_id), "authorityKeyIdentifier"),
+        (is_critical(&e.policies), "certificatePolicies"),
+        (is_critical(&e.policy_mappings), "policyMappings"),
+        (is_critical(&e.policy_constraints), "policyConstraints"),
+        (is_critical(&e.inhibit_any_policy), "inhibitAnyPolicy"),
+        (is_critical(&e.crl_distribution_points), "cRLDistributionPoints"),
+        (is_critical(&e.authority_info_access), "authorityInfoAccess"),
     ];
     all.into_iter().filter(|(critical, _)| *critical).map(|(_, name)| name.to_owned()).collect()
 }
 
 /// A subtree of names; of addresses, with the length of its prefix.
-fn subtree(tree: &Subtree) -> String {
+fn format_subtree(tree: &Subtree) -> String {
     let GeneralName::Ip(bytes) = &tree.base else { return tree.base.to_string() };
     let (address, mask) = bytes.split_at(bytes.len() / 2);
     let address = match (<[u8; 4]>::try_from(address), <[u8; 16]>::try_from(address)) {
@@ -108,13 +108,13 @@ fn subtree(tree: &Subtree) -> String {
     format!("IP:{address}/{bits}")
 }
 
-pub(crate) fn list(crl: &Crl, path: String, line: u64) -> record::Crl {
-    let revoked = crl.revoked.iter().map(|r| record::Revoked {
+pub(crate) fn describe_crl(crl: &Crl, path: String, line: u64) -> record::CrlRecord {
+    let revoked = crl.revoked.iter().map(|r| record::RevokedRecord {
         serial: hex(&r.serial),
         at: r.at.to_string(),
         reason: r.reason,
     });
-    record::Crl {
+    record::CrlRecord {
         path,
         line,
         issuer: crl.issuer.to_string(),
@@ -127,9 +127,9 @@ pub(crate) fn list(crl: &Crl, path: String, line: u64) -> record::Crl {
     }
 }
 
-pub(crate) fn request(request: &SigningRequest, path: String, line: u64) -> record::Request {
+pub(crate) fn describe_request(request: &SigningRequest, path: String, line: u64) -> record::RequestRecord {
     let e = &request.extensions;
-    record::Request {
+    record::RequestRecord {
         path,
         line,
         subject: request.subject.to_string(),
@@ -139,7 +139,7 @@ pub(crate) fn request(request: &SigningRequest, path: String, line: u64) -> reco
         ca: request.is_ca(),
         key_usages: key_usages(e),
         extended_key_usages: extended_key_usages(e),
-        names: names(e),
+        names: alt_names(e),
         key_sha256: hex(&sha256(&request.key.spki)),
     }
 }
@@ -148,18 +148,25 @@ pub(crate) fn request(request: &SigningRequest, path: String, line: u64) -> reco
 ///
 /// # Errors
 /// It is not a key that can be used.
-pub(crate) fn private(block: &Block, path: String, line: u64) -> Result<record::Key, KeyError> {
+pub(crate) fn describe_key(block: &Block, path: String, line: u64) -> Result<record::KeyRecord, KeyError> {
     let form = block.label.clone();
-    let mut key =
-        record::Key { path, line, form, encrypted: true, encryption: None, key: None, key_sha256: None };
-    match key::read(block, None) {
+    let mut key = record::KeyRecord {
+        path,
+        line,
+        form,
+        encrypted: true,
+        encryption: None,
+        key: None,
+        key_sha256: None,
+    };
+    match key::read_private_key(block, None) {
         Ok(read) => {
-            let public = key::public(read.as_ref());
+            let public = key::read_public_half(read.as_ref());
             key.encrypted = false;
             key.key = public.as_ref().map(|p| p.kind.to_string());
             key.key_sha256 = public.map(|p| hex(&sha256(&p.spki)));
         }
-        Err(KeyError::Encrypted) => key.encryption = Some(passphrase::scheme(&block.der)?),
+        Err(KeyError::Encrypted) => key.encryption = Some(passphrase::describe_encryption(&block.der)?),
         Err(KeyError::Traditional) => {
             key.encryption = Some("OpenSSL's old form, which is not secure any more".to_owned());
         }

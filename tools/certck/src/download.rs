@@ -5,14 +5,14 @@ use std::time::Duration;
 
 use anyhow::{Context, anyhow, bail};
 use common::duration::duration;
-use common::pki::{pem, provider};
+use common::pki::{crypto_provider, pem};
 use ureq::tls::{Certificate, RootCerts, TlsConfig};
 
 use crate::files;
 
 /// How to download.
 #[derive(clap::Args, Debug)]
-pub(crate) struct Limits {
+pub(crate) struct DownloadOptions {
     /// Time limit for the whole download, such as 10s or 2m; a bare number is seconds
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = duration)]
     timeout: Duration,
@@ -31,37 +31,42 @@ const SYSTEM: [&str; 3] =
 const REDIRECTS: u32 = 3;
 
 /// Gets a document.
-pub(crate) fn get(url: &str, limits: &Limits) -> anyhow::Result<Vec<u8>> {
-    body(agent(url, limits)?.get(url).call(), limits).map_err(|e| without_secret(url, &e))
+pub(crate) fn get_document(url: &str, limits: &DownloadOptions) -> anyhow::Result<Vec<u8>> {
+    read_body(build_agent(url, limits)?.get(url).call(), limits).map_err(|e| redact_error(url, &e))
 }
 
 /// Posts a document, and gets what is answered.
-pub(crate) fn post(url: &str, kind: &str, document: &[u8], limits: &Limits) -> anyhow::Result<Vec<u8>> {
-    let response = agent(url, limits)?.post(url).content_type(kind).send(document);
-    body(response, limits).map_err(|e| without_secret(url, &e))
+pub(crate) fn post_document(
+    url: &str,
+    kind: &str,
+    document: &[u8],
+    limits: &DownloadOptions,
+) -> anyhow::Result<Vec<u8>> {
+    let response = build_agent(url, limits)?.post(url).content_type(kind).send(document);
+    read_body(response, limits).map_err(|e| redact_error(url, &e))
 }
 
 /// An address as it may be shown: what stands before the `@` may be a password.
-pub(crate) fn shown(url: &str) -> String {
-    match secret(url) {
+pub(crate) fn redact_url(url: &str) -> String {
+    match find_userinfo(url) {
         Some(secret) => url.replacen(secret, "***", 1),
         None => url.to_owned(),
     }
 }
 
-fn without_secret(url: &str, error: &anyhow::Error) -> anyhow::Error {
+fn redact_error(url: &str, error: &anyhow::Error) -> anyhow::Error {
     let text = format!("{error:#}");
-    anyhow!("{}", secret(url).map_or(text.clone(), |secret| text.replace(secret, "***")))
+    anyhow!("{}", find_userinfo(url).map_or(text.clone(), |secret| text.replace(secret, "***")))
 }
 
 /// The user and password of an address.
-fn secret(url: &str) -> Option<&str> {
+fn find_userinfo(url: &str) -> Option<&str> {
     let (_, rest) = url.split_once("://")?;
     let authority = rest.split(['/', '?', '#']).next()?;
     authority.rsplit_once('@').map(|(user, _)| user).filter(|user| !user.is_empty())
 }
 
-fn agent(url: &str, limits: &Limits) -> anyhow::Result<ureq::Agent> {
+fn build_agent(url: &str, limits: &DownloadOptions) -> anyhow::Result<ureq::Agent> {
     let scheme = url.split_once("://").map_or("", |(scheme, _)| scheme);
     if !matches!(scheme, "http" | "https") {
         bail!("only http and https addresses are fetched");
@@ -69,11 +74,11 @@ fn agent(url: &str, limits: &Limits) -> anyhow::Result<ureq::Agent> {
     let secure = scheme == "https";
     // A redirection may lead from http to https, though never back. It alone is no reason to refuse where the system
     // trusts nobody.
-    let roots = match roots(limits) {
+    let roots = match load_roots(limits) {
         Err(_) if !secure && limits.https_ca.is_none() => RootCerts::new_with_certs(&[]),
         other => other?,
     };
-    let tls = TlsConfig::builder().root_certs(roots).unversioned_rustls_crypto_provider(provider());
+    let tls = TlsConfig::builder().root_certs(roots).unversioned_rustls_crypto_provider(crypto_provider());
     let config = ureq::Agent::config_builder()
         .timeout_global(Some(limits.timeout))
         .max_redirects(REDIRECTS)
@@ -83,9 +88,9 @@ fn agent(url: &str, limits: &Limits) -> anyhow::Result<ureq::Agent> {
     Ok(config.build().into())
 }
 
-type Response = Result<ureq::http::Response<ureq::Body>, ureq::Error>;
+type HttpResponse = Result<ureq::http::Response<ureq::Body>, ureq::Error>;
 
-fn body(response: Response, limits: &Limits) -> anyhow::Result<Vec<u8>> {
+fn read_body(response: HttpResponse, limits: &DownloadOptions) -> anyhow::Result<Vec<u8>> {
     let body = response
         .and_then(|mut response| response.body_mut().with_config().limit(limits.max_bytes).read_to_vec());
     body.map_err(|error| match error {
@@ -95,7 +100,7 @@ fn body(response: Response, limits: &Limits) -> anyhow::Result<Vec<u8>> {
     })
 }
 
-fn roots(limits: &Limits) -> anyhow::Result<RootCerts> {
+fn load_roots(limits: &DownloadOptions) -> anyhow::Result<RootCerts> {
     let path =
         match &limits.https_ca {
             Some(path) => path.clone(),
@@ -106,7 +111,7 @@ fn roots(limits: &Limits) -> anyhow::Result<RootCerts> {
     let shown = || path.display().to_string();
     // The system's file may be a link: it is the system's.
     let path = path.canonicalize().with_context(shown)?;
-    let blocks = pem::parse(&files::read(&path).with_context(shown)?).with_context(shown)?;
+    let blocks = pem::parse(&files::read_file(&path).with_context(shown)?).with_context(shown)?;
     let certificates = blocks.iter().filter(|b| b.label == "CERTIFICATE" || b.label == "TRUSTED CERTIFICATE");
     let certificates: Vec<_> = certificates.map(|b| Certificate::from_der(&b.der).to_owned()).collect();
     Ok(RootCerts::new_with_certs(&certificates))
@@ -118,11 +123,11 @@ mod tests {
 
     #[test]
     fn passwords_are_not_shown() {
-        assert_eq!(shown("http://user:s3cret@host/x@y"), "http://***@host/x@y");
-        assert_eq!(shown("http://a@b:s3c@host"), "http://***@host");
-        assert_eq!(shown("http://host/x@y"), "http://host/x@y");
+        assert_eq!(redact_url("http://user:s3cret@host/x@y"), "http://***@host/x@y");
+        assert_eq!(redact_url("http://a@b:s3c@host"), "http://***@host");
+        assert_eq!(redact_url("http://host/x@y"), "http://host/x@y");
         let error = anyhow::anyhow!("bad uri: http://u:s3cret@h").context("cannot be fetched");
-        let text = without_secret("http://u:s3cret@h", &error).to_string();
+        let text = redact_error("http://u:s3cret@h", &error).to_string();
         assert_eq!(text, "cannot be fetched: bad uri: http://***@h");
     }
 }

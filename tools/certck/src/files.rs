@@ -12,31 +12,32 @@ use zeroize::Zeroizing;
 pub(crate) const MAX_BYTES: u64 = common::pki::MAX_CRL_BYTES;
 
 /// A regular file's bytes.
-pub(crate) fn read(path: &Path) -> anyhow::Result<Zeroizing<Vec<u8>>> {
+pub(crate) fn read_file(path: &Path) -> anyhow::Result<Zeroizing<Vec<u8>>> {
     let (file, meta) = fsat::open_regular(path)?;
     Ok(fsat::read_secret(file, &meta, MAX_BYTES)?)
 }
 
 /// The first certificate of a file, PEM or DER.
-pub(crate) fn certificate(path: &Path) -> anyhow::Result<Cert> {
-    one(path, "CERTIFICATE", |der| Ok(Cert::parse(der)?)).with_context(|| path.display().to_string())
+pub(crate) fn read_certificate(path: &Path) -> anyhow::Result<Cert> {
+    parse_first_in_file(path, "CERTIFICATE", |der| Ok(Cert::parse(der)?))
+        .with_context(|| path.display().to_string())
 }
 
 /// All certificates of a file, PEM.
-pub(crate) fn certificates(path: &Path) -> anyhow::Result<Vec<Cert>> {
+pub(crate) fn read_certificates(path: &Path) -> anyhow::Result<Vec<Cert>> {
     let shown = || path.display().to_string();
-    let blocks = pem::parse(&read(path).with_context(shown)?).with_context(shown)?;
+    let blocks = pem::parse(&read_file(path).with_context(shown)?).with_context(shown)?;
     let certificates = blocks.iter().filter(|b| b.label == "CERTIFICATE");
     certificates.map(|b| Cert::parse(&b.der).with_context(shown)).collect()
 }
 
 /// The CRL that some bytes are, PEM or DER.
-pub(crate) fn crl_of(bytes: &[u8]) -> anyhow::Result<Crl> {
-    first(bytes, "X509 CRL", |der| Ok(Crl::parse(der)?))
+pub(crate) fn parse_crl(bytes: &[u8]) -> anyhow::Result<Crl> {
+    parse_first(bytes, "X509 CRL", |der| Ok(Crl::parse(der)?))
 }
 
 /// The private key's block of a file. What is allowed to whom is looked at before it is read.
-pub(crate) fn private_key(path: &Path) -> anyhow::Result<Block> {
+pub(crate) fn read_private_key(path: &Path) -> anyhow::Result<Block> {
     let shown = || path.display().to_string();
     let bytes = read_guarded(path, MAX_BYTES).with_context(shown)?;
     let blocks = pem::parse(&bytes).with_context(shown)?;
@@ -56,11 +57,19 @@ pub(crate) fn read_guarded(path: &Path, limit: u64) -> anyhow::Result<Zeroizing<
     Ok(fsat::read_secret(file, &meta, limit)?)
 }
 
-fn one<T>(path: &Path, label: &str, parse: impl Fn(&[u8]) -> anyhow::Result<T>) -> anyhow::Result<T> {
-    first(&read(path)?, label, parse)
+fn parse_first_in_file<T>(
+    path: &Path,
+    label: &str,
+    parse: impl Fn(&[u8]) -> anyhow::Result<T>,
+) -> anyhow::Result<T> {
+    parse_first(&read_file(path)?, label, parse)
 }
 
-fn first<T>(bytes: &[u8], label: &str, parse: impl Fn(&[u8]) -> anyhow::Result<T>) -> anyhow::Result<T> {
+fn parse_first<T>(
+    bytes: &[u8],
+    label: &str,
+    parse: impl Fn(&[u8]) -> anyhow::Result<T>,
+) -> anyhow::Result<T> {
     if bytes.first() == Some(&0x30) {
         return parse(bytes);
     }

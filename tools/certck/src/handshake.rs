@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, anyhow};
-use common::pki::provider;
+use common::pki::crypto_provider;
 use rustls::client::ResolvesClientCert;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{verify_tls12_signature, verify_tls13_signature};
@@ -21,7 +21,7 @@ use rustls::{
 
 /// What happened.
 #[derive(Debug)]
-pub(crate) struct Outcome {
+pub(crate) struct HandshakeOutcome {
     pub(crate) protocol: String,
     pub(crate) suite: String,
     pub(crate) key_exchange: Option<String>,
@@ -33,7 +33,7 @@ pub(crate) struct Outcome {
 }
 
 /// What is offered.
-pub(crate) struct Offer {
+pub(crate) struct ClientOffer {
     pub(crate) versions: &'static [&'static SupportedProtocolVersion],
     pub(crate) certificate: Option<Arc<CertifiedKey>>,
 }
@@ -43,39 +43,39 @@ pub(crate) const TLS12: &[&SupportedProtocolVersion] = &[&rustls::version::TLS12
 
 /// What the server says is not TLS.
 #[derive(Debug)]
-pub(crate) struct NoTls;
+pub(crate) struct NotTls;
 
-impl std::fmt::Display for NoTls {
+impl std::fmt::Display for NotTls {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("what it says is not TLS")
     }
 }
 
-impl std::error::Error for NoTls {}
+impl std::error::Error for NotTls {}
 
 /// The server took longer than it may.
 #[derive(Debug)]
-pub(crate) struct TooSlow(Duration);
+pub(crate) struct HandshakeTimeout(Duration);
 
-impl std::fmt::Display for TooSlow {
+impl std::fmt::Display for HandshakeTimeout {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "no handshake within {:?} (--timeout)", self.0)
     }
 }
 
-impl std::error::Error for TooSlow {}
+impl std::error::Error for HandshakeTimeout {}
 
 /// How long a server that says nothing after the handshake is waited for at least: in TLS 1.3 it refuses a client
 /// only after the client is done. On a slow line, as long as three handshakes.
 const SILENCE: Duration = Duration::from_millis(500);
 
 /// A connection on which nothing lasts beyond a deadline, however slowly the other side goes on.
-pub(crate) struct Timed {
+pub(crate) struct TimedStream {
     tcp: TcpStream,
     deadline: Instant,
 }
 
-impl Timed {
+impl TimedStream {
     /// Connects to the first of the host's addresses that answers.
     pub(crate) fn connect(address: &str, timeout: Duration) -> anyhow::Result<Self> {
         let deadline = Instant::now() + timeout;
@@ -96,22 +96,22 @@ impl Timed {
         Err(last)
     }
 
-    fn left(&self) -> io::Result<Duration> {
+    fn time_left(&self) -> io::Result<Duration> {
         let left = self.deadline.saturating_duration_since(Instant::now());
         if left.is_zero() { Err(ErrorKind::TimedOut.into()) } else { Ok(left) }
     }
 }
 
-impl Read for Timed {
+impl Read for TimedStream {
     fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
-        self.tcp.set_read_timeout(Some(self.left()?))?;
+        self.tcp.set_read_timeout(Some(self.time_left()?))?;
         self.tcp.read(bytes)
     }
 }
 
-impl Write for Timed {
+impl Write for TimedStream {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.tcp.set_write_timeout(Some(self.left()?))?;
+        self.tcp.set_write_timeout(Some(self.time_left()?))?;
         self.tcp.write(bytes)
     }
 
@@ -125,20 +125,21 @@ impl Write for Timed {
 /// # Errors
 /// No handshake came about, for another reason than that the server refuses our certificate; [`NoTls`] if it speaks
 /// something else.
-pub(crate) fn shake(
+pub(crate) fn perform_handshake(
     address: &str,
     name: &ServerName<'static>,
-    offer: &Offer,
+    offer: &ClientOffer,
     timeout: Duration,
-) -> anyhow::Result<Outcome> {
-    let (seen, asked) = (Arc::new(Seen::default()), Arc::new(Asked::new(offer.certificate.clone())));
-    let config = ClientConfig::builder_with_provider(provider())
+) -> anyhow::Result<HandshakeOutcome> {
+    let (seen, asked) =
+        (Arc::new(SeenChain::default()), Arc::new(AskedForCertificate::new(offer.certificate.clone())));
+    let config = ClientConfig::builder_with_provider(crypto_provider())
         .with_protocol_versions(offer.versions)?
         .dangerous()
         .with_custom_certificate_verifier(seen.clone())
         .with_client_cert_resolver(asked.clone());
     let begin = Instant::now();
-    let mut tcp = Timed::connect(address, timeout)?;
+    let mut tcp = TimedStream::connect(address, timeout)?;
     let mut tls = ClientConnection::new(Arc::new(config), name.clone())?;
     let shaken = loop {
         if !tls.is_handshaking() {
@@ -151,30 +152,30 @@ pub(crate) fn shake(
     let took = begin.elapsed();
     let accepted = match shaken {
         // Who asked for no certificate cannot refuse ours.
-        Ok(()) if !asked.was() => true,
+        Ok(()) if !asked.was_asked() => true,
         Ok(()) => {
             tcp.deadline = tcp.deadline.min(Instant::now() + SILENCE.max(took * 3));
-            goes_on(&mut tls, &mut tcp)?
+            is_accepted(&mut tls, &mut tcp)?
         }
-        Err(e) if asked.was() && is_refusal(&e) => false,
-        Err(e) if timed_out(&e) => return Err(TooSlow(timeout).into()),
-        Err(e) if tls.protocol_version().is_none() && is_foreign(&e) => return Err(NoTls.into()),
+        Err(e) if asked.was_asked() && is_refusal(&e) => false,
+        Err(e) if is_timeout(&e) => return Err(HandshakeTimeout(timeout).into()),
+        Err(e) if tls.protocol_version().is_none() && is_not_tls(&e) => return Err(NotTls.into()),
         Err(e) => return Err(e).context("no handshake"),
     };
     let chain = seen.chain.lock().map(|c| c.clone()).unwrap_or_default();
-    Ok(Outcome {
+    Ok(HandshakeOutcome {
         protocol: tls.protocol_version().map(|v| format!("{v:?}")).unwrap_or_default(),
         suite: tls.negotiated_cipher_suite().map(|s| format!("{:?}", s.suite())).unwrap_or_default(),
         key_exchange: tls.negotiated_key_exchange_group().map(|g| format!("{:?}", g.name())),
         chain,
-        asked: asked.was(),
+        asked: asked.was_asked(),
         accepted,
         took,
     })
 }
 
 /// Whether the server stays: it refuses with an alert or by closing.
-fn goes_on(tls: &mut ClientConnection, tcp: &mut Timed) -> anyhow::Result<bool> {
+fn is_accepted(tls: &mut ClientConnection, tcp: &mut TimedStream) -> anyhow::Result<bool> {
     let mut byte = [0];
     loop {
         // A ticket is made from all of the handshake: who sends one has taken our part of it.
@@ -190,14 +191,14 @@ fn goes_on(tls: &mut ClientConnection, tcp: &mut Timed) -> anyhow::Result<bool> 
         match tls.complete_io(tcp) {
             Ok((0, 0)) => return Ok(false),
             Ok(_) => {}
-            Err(e) if timed_out(&e) => return Ok(true),
+            Err(e) if is_timeout(&e) => return Ok(true),
             Err(e) if is_refusal(&e) => return Ok(false),
             Err(e) => return Err(e).context("after the handshake"),
         }
     }
 }
 
-fn timed_out(e: &io::Error) -> bool {
+fn is_timeout(e: &io::Error) -> bool {
     matches!(e.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut)
 }
 
@@ -209,29 +210,29 @@ fn is_refusal(e: &io::Error) -> bool {
 }
 
 /// Bytes that are no record of TLS.
-fn is_foreign(e: &io::Error) -> bool {
+fn is_not_tls(e: &io::Error) -> bool {
     let inner = e.get_ref().and_then(|inner| inner.downcast_ref::<Error>());
     matches!(inner, Some(Error::InvalidMessage(_)))
 }
 
 /// Shows a certificate, and remembers that it was asked for.
 #[derive(Debug)]
-struct Asked {
+struct AskedForCertificate {
     certificate: Option<Arc<CertifiedKey>>,
     asked: Mutex<bool>,
 }
 
-impl Asked {
+impl AskedForCertificate {
     fn new(certificate: Option<Arc<CertifiedKey>>) -> Self {
         Self { certificate, asked: Mutex::new(false) }
     }
 
-    fn was(&self) -> bool {
+    fn was_asked(&self) -> bool {
         self.asked.lock().is_ok_and(|a| *a)
     }
 }
 
-impl ResolvesClientCert for Asked {
+impl ResolvesClientCert for AskedForCertificate {
     fn resolve(&self, _hints: &[&[u8]], _schemes: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
         if let Ok(mut asked) = self.asked.lock() {
             *asked = true;
@@ -246,11 +247,11 @@ impl ResolvesClientCert for Asked {
 
 /// Takes any certificate and keeps it; the signatures of the handshake are verified all the same.
 #[derive(Debug, Default)]
-struct Seen {
+struct SeenChain {
     chain: Mutex<Vec<CertificateDer<'static>>>,
 }
 
-impl ServerCertVerifier for Seen {
+impl ServerCertVerifier for SeenChain {
     fn verify_server_cert(
         &self,
         leaf: &CertificateDer<'_>,
@@ -271,7 +272,7 @@ impl ServerCertVerifier for Seen {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls12_signature(message, cert, dss, &provider().signature_verification_algorithms)
+        verify_tls12_signature(message, cert, dss, &crypto_provider().signature_verification_algorithms)
     }
 
     fn verify_tls13_signature(
@@ -280,10 +281,10 @@ impl ServerCertVerifier for Seen {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls13_signature(message, cert, dss, &provider().signature_verification_algorithms)
+        verify_tls13_signature(message, cert, dss, &crypto_provider().signature_verification_algorithms)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        provider().signature_verification_algorithms.supported_schemes()
+        crypto_provider().signature_verification_algorithms.supported_schemes()
     }
 }

@@ -12,7 +12,7 @@ use common::error::HintExt;
 use rustix::fs::{Mode, OFlags};
 
 /// One input and what it is called in messages.
-pub(crate) struct Input {
+pub(crate) struct InputLines {
     pub(crate) name: String,
     reader: Box<dyn BufRead + Send>,
     /// Empty lines since the last one that was not.
@@ -30,31 +30,31 @@ const MOST_EMPTY: u64 = 1 << 20;
 
 /// The input that a command line names: `-` is standard input, which must then not be a terminal. Links are
 /// followed, and pipes are read as they come. Messages about the input's name are left to the caller.
-pub(crate) fn open(path: &Path) -> anyhow::Result<Input> {
+pub(crate) fn open_input(path: &Path) -> anyhow::Result<InputLines> {
     if path == Path::new("-") {
         let stdin = io::stdin();
         if stdin.is_terminal() {
-            return terminal();
+            return reject_terminal();
         }
-        return Ok(Input::new("standard input".to_owned(), Box::new(BufReader::new(stdin))));
+        return Ok(InputLines::new("standard input".to_owned(), Box::new(BufReader::new(stdin))));
     }
-    let (begun, file) = readable(path)?;
+    let (begun, file) = open_readable(path)?;
     let reader = BufReader::with_capacity(1 << 16, Cursor::new(begun).chain(file));
-    Ok(Input::new(path.display().to_string(), Box::new(reader)))
+    Ok(InputLines::new(path.display().to_string(), Box::new(reader)))
 }
 
-fn terminal<T>() -> anyhow::Result<T> {
+fn reject_terminal<T>() -> anyhow::Result<T> {
     Err(anyhow::anyhow!("standard input is a terminal")).hint("name a file, or pipe something in")
 }
 
 /// The paths given, or `-`.
-pub(crate) fn or_stdin(paths: &[PathBuf]) -> Vec<PathBuf> {
+pub(crate) fn paths_or_stdin(paths: &[PathBuf]) -> Vec<PathBuf> {
     if paths.is_empty() { vec![PathBuf::from("-")] } else { paths.to_vec() }
 }
 
 /// Opens anything that can be read, and gives up on a FIFO without a writer. What had to be read to find that out
 /// comes first.
-fn readable(path: &Path) -> anyhow::Result<(Vec<u8>, File)> {
+fn open_readable(path: &Path) -> anyhow::Result<(Vec<u8>, File)> {
     let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOCTTY | OFlags::NONBLOCK;
     let file =
         File::from(rustix::fs::open(path, flags, Mode::empty()).map_err(|e| match io::Error::from(e) {
@@ -64,16 +64,16 @@ fn readable(path: &Path) -> anyhow::Result<(Vec<u8>, File)> {
     let kind = file.metadata()?.file_type();
     ensure!(!kind.is_dir(), "is a directory, not a file");
     if file.is_terminal() {
-        return terminal();
+        return reject_terminal();
     }
-    let begun = if kind.is_fifo() { first(&file)? } else { Vec::new() };
+    let begun = if kind.is_fifo() { wait_for_writer(&file)? } else { Vec::new() };
     // The descriptor is our own, even where it leads to a pipe that others have open too.
     rustix::fs::fcntl_setfl(&file, OFlags::empty()).map_err(io::Error::from)?;
     Ok((begun, file))
 }
 
 /// Waits until somebody has opened a FIFO for writing.
-fn first(mut fifo: &File) -> anyhow::Result<Vec<u8>> {
+fn wait_for_writer(mut fifo: &File) -> anyhow::Result<Vec<u8>> {
     let (begin, mut byte) = (Instant::now(), [0]);
     loop {
         match fifo.read(&mut byte) {
@@ -89,20 +89,20 @@ fn first(mut fifo: &File) -> anyhow::Result<Vec<u8>> {
     }
 }
 
-impl Input {
+impl InputLines {
     fn new(name: String, reader: Box<dyn BufRead + Send>) -> Self {
         Self { name, reader, empty: 0, ended: false }
     }
 
     /// Reads all of it, at most `limit` bytes.
-    pub(crate) fn all(self, limit: u64) -> io::Result<Vec<u8>> {
+    pub(crate) fn read_all(self, limit: u64) -> io::Result<Vec<u8>> {
         common::fsat::read_bounded(self.reader, limit)
     }
 
     /// Reads to the next `end` or the end of input, without it; `None` at the end. Longer than `limit` bytes is
     /// an error, and what is left of it is passed over: as far as it can be the end of a line, and not an input
     /// without end.
-    pub(crate) fn next(&mut self, end: u8, limit: u64) -> anyhow::Result<Option<Vec<u8>>> {
+    pub(crate) fn next_line(&mut self, end: u8, limit: u64) -> anyhow::Result<Option<Vec<u8>>> {
         if self.ended {
             return Ok(None);
         }
@@ -116,7 +116,7 @@ impl Input {
         if line.last() == Some(&end) {
             line.pop();
         } else if n as u64 > limit {
-            self.skip(end, limit)?;
+            self.skip_to_end(end, limit)?;
             bail!("longer than {limit} bytes");
         }
         self.empty = if line.is_empty() { self.empty + 1 } else { 0 };
@@ -128,7 +128,7 @@ impl Input {
     }
 
     /// Goes to the next `end`, if that is not too far.
-    fn skip(&mut self, end: u8, limit: u64) -> anyhow::Result<()> {
+    fn skip_to_end(&mut self, end: u8, limit: u64) -> anyhow::Result<()> {
         let mut rest = Read::by_ref(&mut self.reader).take(MOST_SKIPPED);
         let n = rest.skip_until(end).context("cannot be read")?;
         if n as u64 == MOST_SKIPPED {
@@ -146,27 +146,27 @@ impl Input {
 mod tests {
     use super::*;
 
-    fn input(reader: impl BufRead + Send + 'static) -> Input {
-        Input::new(String::new(), Box::new(reader))
+    fn input(reader: impl BufRead + Send + 'static) -> InputLines {
+        InputLines::new(String::new(), Box::new(reader))
     }
 
     #[test]
     fn lines_are_bounded_and_the_next_is_read_all_the_same() {
         let text: &[u8] = b"ab\nabcdef\ncd";
         let mut input = input(text);
-        assert_eq!(input.next(b'\n', 3).unwrap().unwrap(), b"ab");
-        assert!(input.next(b'\n', 3).is_err());
-        assert_eq!(input.next(b'\n', 3).unwrap().unwrap(), b"cd");
-        assert!(input.next(b'\n', 3).unwrap().is_none());
+        assert_eq!(input.next_line(b'\n', 3).unwrap().unwrap(), b"ab");
+        assert!(input.next_line(b'\n', 3).is_err());
+        assert_eq!(input.next_line(b'\n', 3).unwrap().unwrap(), b"cd");
+        assert!(input.next_line(b'\n', 3).unwrap().is_none());
     }
 
     #[test]
     fn what_never_ends_is_given_up() {
         let mut endless = input(BufReader::new(io::repeat(b'x')));
-        assert!(endless.next(b'\n', 3).unwrap_err().to_string().contains("not read"));
-        assert!(endless.next(b'\n', 3).unwrap().is_none());
+        assert!(endless.next_line(b'\n', 3).unwrap_err().to_string().contains("not read"));
+        assert!(endless.next_line(b'\n', 3).unwrap().is_none());
         let mut empty = input(BufReader::new(io::repeat(0)));
-        let lines = std::iter::from_fn(|| empty.next(0, 3).transpose());
+        let lines = std::iter::from_fn(|| empty.next_line(0, 3).transpose());
         assert_eq!(lines.filter(|line| line.is_err()).count(), 1);
     }
 
@@ -176,14 +176,14 @@ mod tests {
         let [file, link, fifo] = ["file", "link", "fifo"].map(|name| dir.path().join(name));
         std::fs::write(&file, "text").unwrap();
         std::os::unix::fs::symlink(&file, &link).unwrap();
-        assert_eq!(open(&link).unwrap().all(9).unwrap(), b"text");
+        assert_eq!(open_input(&link).unwrap().read_all(9).unwrap(), b"text");
         rustix::fs::mknodat(rustix::fs::CWD, &fifo, rustix::fs::FileType::Fifo, Mode::RUSR | Mode::WUSR, 0)
             .unwrap();
         let late = fifo.clone();
         let writer = std::thread::spawn(move || std::fs::write(late, "late").unwrap());
-        assert_eq!(open(&fifo).unwrap().all(9).unwrap(), b"late");
+        assert_eq!(open_input(&fifo).unwrap().read_all(9).unwrap(), b"late");
         writer.join().unwrap();
-        assert!(open(&fifo).err().unwrap().to_string().contains("nobody"));
-        assert!(open(dir.path()).err().unwrap().to_string().contains("directory"));
+        assert!(open_input(&fifo).err().unwrap().to_string().contains("nobody"));
+        assert!(open_input(dir.path()).err().unwrap().to_string().contains("directory"));
     }
 }

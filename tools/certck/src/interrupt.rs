@@ -10,10 +10,10 @@ use signal_hook::{flag, low_level};
 
 /// While it lives, SIGINT and SIGTERM do not end the process.
 #[derive(Debug)]
-pub(crate) struct Held(&'static Signals);
+pub(crate) struct HeldSignals(&'static SignalFlags);
 
 #[derive(Debug, Default)]
-struct Signals {
+struct SignalFlags {
     /// Nobody holds the signals: they do what they always do.
     idle: Arc<AtomicBool>,
     /// The signal that came; 0 is none.
@@ -21,10 +21,10 @@ struct Signals {
 }
 
 /// Handlers are installed once: taking one away does not bring the default back.
-static SIGNALS: OnceLock<Option<Signals>> = OnceLock::new();
+static SIGNALS: OnceLock<Option<SignalFlags>> = OnceLock::new();
 
-fn install() -> io::Result<Signals> {
-    let signals = Signals::default();
+fn install_handlers() -> io::Result<SignalFlags> {
+    let signals = SignalFlags::default();
     for signal in [SIGINT, SIGTERM] {
         flag::register_conditional_default(signal, Arc::clone(&signals.idle))?;
         flag::register_usize(signal, Arc::clone(&signals.noted), signal as usize)?;
@@ -32,21 +32,22 @@ fn install() -> io::Result<Signals> {
     Ok(signals)
 }
 
-impl Held {
+impl HeldSignals {
     /// Holds them from now on.
     pub(crate) fn new() -> anyhow::Result<Self> {
-        let signals = SIGNALS.get_or_init(|| install().ok()).as_ref().context("signals cannot be held")?;
+        let signals =
+            SIGNALS.get_or_init(|| install_handlers().ok()).as_ref().context("signals cannot be held")?;
         signals.idle.store(false, Ordering::SeqCst);
         Ok(Self(signals))
     }
 
     /// Whether one came.
-    pub(crate) fn came(&self) -> bool {
+    pub(crate) fn has_arrived(&self) -> bool {
         self.0.noted.load(Ordering::SeqCst) != 0
     }
 
     /// Ends the process by the signal that came, as if nobody had held it.
-    pub(crate) fn heed(&self) {
+    pub(crate) fn raise_noted(&self) {
         let signal = self.0.noted.load(Ordering::SeqCst) as i32;
         if signal != 0 {
             let _ = low_level::emulate_default_handler(signal);
@@ -54,7 +55,7 @@ impl Held {
     }
 }
 
-impl Drop for Held {
+impl Drop for HeldSignals {
     fn drop(&mut self) {
         self.0.idle.store(true, Ordering::SeqCst);
     }

@@ -17,25 +17,30 @@ use common::record::certck as record;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-use crate::authority::Issued;
-use crate::ca::Ca;
-use crate::clock::rfc3339;
+use crate::authority::IssuedLeaf;
+use crate::ca::CaDir;
+use crate::clock::format_rfc3339;
 use crate::files;
-use crate::leaf::Host;
+use crate::leaf::LeafHost;
 
 /// The file's name.
 pub(crate) const FILE: &str = "issued.jsonl";
 
 /// A certificate's line.
-pub(crate) fn line(leaf: &Issued, role: Role, hosts: &[Host], path: &Path) -> anyhow::Result<Vec<u8>> {
-    let record = record::Issued {
+pub(crate) fn issued_line(
+    leaf: &IssuedLeaf,
+    role: Role,
+    hosts: &[LeafHost],
+    path: &Path,
+) -> anyhow::Result<Vec<u8>> {
+    let record = record::IssuedRecord {
         serial: leaf.serial.clone(),
         subject: leaf.subject.clone(),
         role: role.name().to_owned(),
         hosts: hosts.iter().map(ToString::to_string).collect(),
         path: std::path::absolute(path)?.to_string_lossy().into_owned(),
-        at: rfc3339(OffsetDateTime::now_utc()),
-        not_after: rfc3339(leaf.validity.until),
+        at: format_rfc3339(OffsetDateTime::now_utc()),
+        not_after: format_rfc3339(leaf.validity.until),
     };
     let mut line = serde_json::to_vec(&Line::new(&record))?;
     line.push(b'\n');
@@ -44,7 +49,7 @@ pub(crate) fn line(leaf: &Issued, role: Role, hosts: &[Host], path: &Path) -> an
 
 /// Adds a line to an authority's file, in one write, before the certificate is anywhere: a line too many does no
 /// harm, one that is missing does.
-pub(crate) fn append(ca: &Ca, line: &[u8]) -> anyhow::Result<()> {
+pub(crate) fn append_line(ca: &CaDir, line: &[u8]) -> anyhow::Result<()> {
     let path = ca.path.join(FILE);
     let write = || {
         let mut file = fsat::open_append(&path, Mode(Class::KeyFile.max().0))?;
@@ -56,15 +61,15 @@ pub(crate) fn append(ca: &Ca, line: &[u8]) -> anyhow::Result<()> {
 }
 
 /// What an authority's file tells, as far as it can be read.
-pub(crate) struct Known {
+pub(crate) struct IssuedLog {
     serials: HashSet<String>,
     dirs: Vec<PathBuf>,
     /// In the order in which they were issued.
-    lines: Vec<record::Issued>,
+    lines: Vec<record::IssuedRecord>,
 }
 
 /// A certificate in force whose directory a command was not given.
-pub(crate) struct Elsewhere {
+pub(crate) struct UnlistedCertificate {
     pub(crate) dir: PathBuf,
     /// Whether the directory is on this machine and holds a certificate of the authority.
     pub(crate) here: bool,
@@ -73,13 +78,14 @@ pub(crate) struct Elsewhere {
     pub(crate) until: i64,
 }
 
-impl Known {
+impl IssuedLog {
     /// `None` where there is no such file: of what others have issued, nothing is known.
-    pub(crate) fn read(ca: &Path) -> Option<Self> {
-        let text = files::read(&ca.join(FILE)).ok()?;
+    pub(crate) fn read_log(ca: &Path) -> Option<Self> {
+        let text = files::read_file(&ca.join(FILE)).ok()?;
         let mut known = Self { serials: HashSet::new(), dirs: Vec::new(), lines: Vec::new() };
-        let lines =
-            text.split(|&b| b == b'\n').filter_map(|l| serde_json::from_slice::<record::Issued>(l).ok());
+        let lines = text
+            .split(|&b| b == b'\n')
+            .filter_map(|l| serde_json::from_slice::<record::IssuedRecord>(l).ok());
         for line in lines {
             known.serials.insert(line.serial.clone());
             let dir = PathBuf::from(&line.path);
@@ -92,19 +98,19 @@ impl Known {
     }
 
     /// Whether a serial number was issued here.
-    pub(crate) fn has(&self, serial: &[u8]) -> bool {
+    pub(crate) fn contains_serial(&self, serial: &[u8]) -> bool {
         self.serials.contains(&hex(serial))
     }
 
     /// The certificates in force whose directories, or serial numbers, are not among some, in the order in which they
     /// were issued. One that is not on this machine and was issued again later for the same holder is left out.
-    pub(crate) fn elsewhere(
+    pub(crate) fn find_unlisted(
         &self,
-        ca: &Ca,
+        ca: &CaDir,
         dirs: &[PathBuf],
         serials: &[&[u8]],
         role: Option<Role>,
-    ) -> Vec<Elsewhere> {
+    ) -> Vec<UnlistedCertificate> {
         let mut done = ca.revoked_serials();
         done.extend(serials.iter().map(|serial| hex(serial)));
         let mut seen: HashSet<PathBuf> = dirs.iter().filter_map(|dir| dir.canonicalize().ok()).collect();
@@ -117,7 +123,7 @@ impl Known {
             if !seen.insert(real) || role.is_some_and(|role| role.name() != line.role) {
                 continue;
             }
-            let held = in_place(ca, line, dir).or_else(|| absent(line, dir).filter(|_| !again));
+            let held = find_local(ca, line, dir).or_else(|| find_remote(line, dir).filter(|_| !again));
             found.extend(held.filter(|(serial, _)| !done.contains(serial)).map(|(_, other)| other));
         }
         found.reverse();
@@ -126,12 +132,12 @@ impl Known {
 
     /// The directories on this machine that have a list by the authority and are not among those that got the new
     /// one.
-    fn left_out(&self, ca: &Ca, to: &[PathBuf]) -> Vec<&Path> {
+    fn dirs_without_update(&self, ca: &CaDir, to: &[PathBuf]) -> Vec<&Path> {
         let mut seen: Vec<PathBuf> = to.iter().filter_map(|dir| dir.canonicalize().ok()).collect();
         let mut left = Vec::new();
         for dir in &self.dirs {
             let Ok(real) = dir.join("ca.crl").metadata().and_then(|_| dir.canonicalize()) else { continue };
-            if !seen.contains(&real) && ca.is_served_by(dir).is_ok() {
+            if !seen.contains(&real) && ca.check_belongs_to_ca(dir).is_ok() {
                 left.push(dir.as_path());
                 seen.push(real);
             }
@@ -141,26 +147,26 @@ impl Known {
 }
 
 /// The certificate in a directory that is there; `None` where there is none by the authority.
-fn in_place(ca: &Ca, line: &record::Issued, dir: &Path) -> Option<(String, Elsewhere)> {
+fn find_local(ca: &CaDir, line: &record::IssuedRecord, dir: &Path) -> Option<(String, UnlistedCertificate)> {
     let layout = LAYOUTS.iter().find(|l| l.role.name() == line.role)?;
-    let cert = files::certificate(&dir.join(layout.leaf)).ok()?;
+    let cert = files::read_certificate(&dir.join(layout.leaf)).ok()?;
     let (from, until) = (cert.not_before.unix, cert.not_after.unix);
-    let found = Elsewhere { dir: dir.to_owned(), here: true, from, until };
+    let found = UnlistedCertificate { dir: dir.to_owned(), here: true, from, until };
     cert.is_issued_by(&ca.certificate).then(|| (hex(&cert.serial), found))
 }
 
 /// What was issued for a directory that is not there, unless it has expired.
-fn absent(line: &record::Issued, dir: &Path) -> Option<(String, Elsewhere)> {
+fn find_remote(line: &record::IssuedRecord, dir: &Path) -> Option<(String, UnlistedCertificate)> {
     let unix = |text: &str| OffsetDateTime::parse(text, &Rfc3339).ok().map(OffsetDateTime::unix_timestamp);
     let (from, until) = (unix(&line.at)?, unix(&line.not_after)?);
-    let found = Elsewhere { dir: dir.to_owned(), here: false, from, until };
+    let found = UnlistedCertificate { dir: dir.to_owned(), here: false, from, until };
     (until > OffsetDateTime::now_utc().unix_timestamp()).then(|| (line.serial.clone(), found))
 }
 
 /// Says which directories go on with the list of before: what was revoked is served there until it ends.
-pub(crate) fn remind(ca: &Ca, to: &[PathBuf], out: &Out) {
-    let Some(known) = Known::read(&ca.path) else { return };
-    let left: Vec<String> = known.left_out(ca, to).into_iter().map(shell_quote).collect();
+pub(crate) fn warn_about_other_dirs(ca: &CaDir, to: &[PathBuf], out: &Out) {
+    let Some(known) = IssuedLog::read_log(&ca.path) else { return };
+    let left: Vec<String> = known.dirs_without_update(ca, to).into_iter().map(shell_quote).collect();
     if !left.is_empty() {
         let option = if left.len() == 1 { "give it with --to" } else { "give each with --to" };
         out.warn("not updated", format_args!("{}: {option}", left.join(", ")));
@@ -175,11 +181,11 @@ mod tests {
     fn lines_that_cannot_be_read_hide_no_others() {
         use common::record::Record;
         let dir = tempfile::tempdir().unwrap();
-        assert!(Known::read(dir.path()).is_none());
-        let sample = record::Issued::SAMPLE;
+        assert!(IssuedLog::read_log(dir.path()).is_none());
+        let sample = record::IssuedRecord::SAMPLE;
         std::fs::write(dir.path().join(FILE), format!("{{}}\nx\n\n{sample}\n{sample}\n")).unwrap();
-        let known = Known::read(dir.path()).unwrap();
-        assert!(known.has(&[0x4f, 0x12]) && !known.has(&[0x4f]));
+        let known = IssuedLog::read_log(dir.path()).unwrap();
+        assert!(known.contains_serial(&[0x4f, 0x12]) && !known.contains_serial(&[0x4f]));
         assert_eq!(known.dirs, [Path::new("pki/server_certs")]);
     }
 }

@@ -14,12 +14,12 @@ use crate::suppress::Suppressions;
 
 /// What a directory is held to.
 #[derive(clap::Args, Clone, Debug)]
-pub(crate) struct Demands {
+pub(crate) struct CheckOptions {
     /// What the directories are for
     #[arg(long, value_enum, default_value_t, value_name = "ROLE")]
     role: RoleChoice,
     /// Name or address that a server's certificate must be good for; may be repeated
-    #[arg(long = "host", value_name = "NAME", value_parser = host)]
+    #[arg(long = "host", value_name = "NAME", value_parser = parse_host)]
     pub(crate) hosts: Vec<String>,
     /// Warn of a validity that ends within so many days, at most within its last third
     #[arg(long, value_name = "N", default_value_t = 30)]
@@ -29,7 +29,7 @@ pub(crate) struct Demands {
     profile: Profile,
     /// Whose the directories must be, besides root's: the user whose program starts with them, by name or number
     /// [default: who runs certck; for root, who owns each directory]
-    #[arg(long, value_name = "USER", value_parser = user)]
+    #[arg(long, value_name = "USER", value_parser = parse_user)]
     owner: Option<u32>,
     /// Do not count the findings that FILE lists with a reason and an end date
     #[arg(long, value_name = "FILE")]
@@ -39,12 +39,12 @@ pub(crate) struct Demands {
 }
 
 /// What the TLS library can compare with a certificate.
-pub(crate) fn host(text: &str) -> Result<String, String> {
+pub(crate) fn parse_host(text: &str) -> Result<String, String> {
     let good = ServerName::try_from(text).map(|_| text.to_owned());
     good.map_err(|_| "expected a DNS name or an IP address".to_owned())
 }
 
-fn user(text: &str) -> Result<u32, String> {
+fn parse_user(text: &str) -> Result<u32, String> {
     crate::users::find_uid(text).ok_or_else(|| "no such user: give the number".to_owned())
 }
 
@@ -64,31 +64,31 @@ pub(crate) enum RoleChoice {
 
 impl RoleChoice {
     /// Decides for one directory. Nothing to go by counts as a server's, whose missing files are then reported.
-    fn decide(self, dir: &Path) -> Purpose {
+    fn decide_purpose(self, dir: &Path) -> DirectoryPurpose {
         let lies = |name: &str| dir.join(name).symlink_metadata().is_ok();
         let has = |role: Role| [role.layout().leaf, role.layout().key].into_iter().any(lies);
         match self {
-            Self::Server => Purpose::Serving(Role::Server),
-            Self::Client => Purpose::Serving(Role::Client),
-            Self::Ca => Purpose::Authority,
-            Self::Auto if has(Role::Server) => Purpose::Serving(Role::Server),
-            Self::Auto if has(Role::Client) => Purpose::Serving(Role::Client),
-            Self::Auto if lies("ca.key") || lies("issued.jsonl") => Purpose::Authority,
-            Self::Auto => Purpose::Serving(Role::Server),
+            Self::Server => DirectoryPurpose::Serving(Role::Server),
+            Self::Client => DirectoryPurpose::Serving(Role::Client),
+            Self::Ca => DirectoryPurpose::Authority,
+            Self::Auto if has(Role::Server) => DirectoryPurpose::Serving(Role::Server),
+            Self::Auto if has(Role::Client) => DirectoryPurpose::Serving(Role::Client),
+            Self::Auto if lies("ca.key") || lies("issued.jsonl") => DirectoryPurpose::Authority,
+            Self::Auto => DirectoryPurpose::Serving(Role::Server),
         }
     }
 }
 
 /// What a directory is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Purpose {
+pub(crate) enum DirectoryPurpose {
     /// One end of connections.
     Serving(Role),
     /// An authority's work: nobody connects with it.
     Authority,
 }
 
-impl Purpose {
+impl DirectoryPurpose {
     /// `server`, `client` or `ca`.
     pub(crate) fn name(self) -> &'static str {
         match self {
@@ -99,16 +99,16 @@ impl Purpose {
 }
 
 /// Who judges: the demands, the time, and what is suppressed.
-pub(crate) struct Judge<'a> {
-    pub(crate) demands: &'a Demands,
+pub(crate) struct DirectoryChecker<'a> {
+    pub(crate) demands: &'a CheckOptions,
     pub(crate) at: OffsetDateTime,
     pub(crate) passphrase: Option<&'a Passphrase>,
     pub(crate) suppressions: &'a Suppressions,
 }
 
-impl Judge<'_> {
+impl DirectoryChecker<'_> {
     /// Judges one directory.
-    pub(crate) fn judge(&self, dir: PathBuf) -> Checked {
+    pub(crate) fn check_directory(&self, dir: PathBuf) -> CheckedDirectory {
         let options = LoadOptions {
             at: self.at,
             hosts: &self.demands.hosts,
@@ -122,24 +122,26 @@ impl Judge<'_> {
                 None => Owner::Process,
             },
         };
-        let role = self.demands.role.decide(&dir);
+        let role = self.demands.role.decide_purpose(&dir);
         let inspection = match role {
-            Purpose::Serving(Role::Server) if self.demands.role == RoleChoice::Auto && is_parent(&dir) => {
-                parent(&dir)
+            DirectoryPurpose::Serving(Role::Server)
+                if self.demands.role == RoleChoice::Auto && is_parent(&dir) =>
+            {
+                inspect_parent(&dir)
             }
-            Purpose::Serving(role) => pki::inspect(&dir, role, &options),
-            Purpose::Authority => pki::inspect_authority(&dir, &options),
+            DirectoryPurpose::Serving(role) => pki::inspect_directory(&dir, role, &options),
+            DirectoryPurpose::Authority => pki::inspect_authority(&dir, &options),
         };
         let mut findings = inspection.findings;
         let readable = !findings.iter().any(|f| f.rule == rule::DIRECTORY.id);
         // Nobody can live with a directory that is not there.
-        let suppressed = if readable { self.suppressions.split(&mut findings) } else { Vec::new() };
-        Checked { dir, role, readable, findings, suppressed, ends: inspection.ends }
+        let suppressed = if readable { self.suppressions.take_suppressed(&mut findings) } else { Vec::new() };
+        CheckedDirectory { dir, role, readable, findings, suppressed, ends: inspection.ends }
     }
 }
 
 /// Directories below that `certck mint` would have made, or `mint leaf`.
-fn made_below(dir: &Path) -> Vec<String> {
+fn minted_dirs_below(dir: &Path) -> Vec<String> {
     let entries = std::fs::read_dir(dir).into_iter().flatten().flatten().take(1000);
     let directories = entries.filter(|e| e.file_type().is_ok_and(|t| t.is_dir()));
     let names = directories.filter_map(|e| e.file_name().into_string().ok());
@@ -150,14 +152,14 @@ fn made_below(dir: &Path) -> Vec<String> {
 
 /// Whether a directory holds certificate directories instead of certificates.
 fn is_parent(dir: &Path) -> bool {
-    let layout = Role::Server.layout().names().into_iter();
+    let layout = Role::Server.layout().file_names().into_iter();
     layout.chain(["ca.key"]).all(|name| dir.join(name).symlink_metadata().is_err())
-        && !made_below(dir).is_empty()
+        && !minted_dirs_below(dir).is_empty()
 }
 
 /// What is said of a directory that holds others: that all files are missing would not help.
-fn parent(dir: &Path) -> pki::Inspection {
-    let names = made_below(dir).join(", ");
+fn inspect_parent(dir: &Path) -> pki::Inspection {
+    let names = minted_dirs_below(dir).join(", ");
     let finding = rule::MISSING_FILE
         .at(dir)
         .found(format!("no certificates, but the directories {names}"))
@@ -167,65 +169,65 @@ fn parent(dir: &Path) -> pki::Inspection {
 }
 
 /// What was found out about one directory.
-pub(crate) struct Checked {
+pub(crate) struct CheckedDirectory {
     pub(crate) dir: PathBuf,
-    pub(crate) role: Purpose,
+    pub(crate) role: DirectoryPurpose,
     /// Whether it could be judged at all. If not, the one finding says why: a failure, not a verdict.
     pub(crate) readable: bool,
     /// What counts.
     pub(crate) findings: Vec<Finding>,
     /// What was found and does not count.
     pub(crate) suppressed: Vec<Finding>,
-    pub(crate) ends: Vec<pki::End>,
+    pub(crate) ends: Vec<pki::Expiry>,
 }
 
-impl Checked {
+impl CheckedDirectory {
     /// Whether a daemon or client would start with it: no suppression changes that.
-    pub(crate) fn fit(&self) -> bool {
+    pub(crate) fn is_valid(&self) -> bool {
         self.findings.iter().chain(&self.suppressed).all(|f| f.severity < Severity::Error)
     }
 
     /// Findings of one severity that count.
-    pub(crate) fn of(&self, severity: Severity) -> u64 {
+    pub(crate) fn count_of(&self, severity: Severity) -> u64 {
         self.findings.iter().filter(|f| f.severity == severity).count() as u64
     }
 }
 
 /// What was counted so far.
 #[derive(Default)]
-pub(crate) struct Tally {
+pub(crate) struct CheckTally {
     pub(crate) summary: record::Summary,
     /// Directories by whether names are judged in them.
     servers: u64,
     others: Option<PathBuf>,
 }
 
-impl Tally {
+impl CheckTally {
     /// Counts one directory; one that could not be judged is among the errors, not here.
-    pub(crate) fn count(&mut self, checked: &Checked) {
+    pub(crate) fn count_directory(&mut self, checked: &CheckedDirectory) {
         if !checked.readable {
             return;
         }
         match checked.role {
-            Purpose::Serving(Role::Server) => self.servers += 1,
+            DirectoryPurpose::Serving(Role::Server) => self.servers += 1,
             _ => _ = self.others.get_or_insert_with(|| checked.dir.clone()),
         }
         self.summary.checked += 1;
-        self.summary.refused += u64::from(checked.of(Severity::Error) > 0);
-        self.summary.findings_error += checked.of(Severity::Error);
-        self.summary.findings_warning += checked.of(Severity::Warning);
-        self.summary.findings_note += checked.of(Severity::Note);
+        self.summary.refused += u64::from(checked.count_of(Severity::Error) > 0);
+        self.summary.findings_error += checked.count_of(Severity::Error);
+        self.summary.findings_warning += checked.count_of(Severity::Warning);
+        self.summary.findings_note += checked.count_of(Severity::Note);
         self.summary.suppressed += checked.suppressed.len() as u64;
     }
 
     /// A directory whose names nobody judged, though names were asked for; and whether there was none in which they
     /// were.
-    pub(crate) fn unasked(&self, demands: &Demands) -> Option<(&Path, bool)> {
+    pub(crate) fn unchecked_hosts(&self, demands: &CheckOptions) -> Option<(&Path, bool)> {
         let other = self.others.as_deref().filter(|_| !demands.hosts.is_empty())?;
         Some((other, self.servers == 0))
     }
 
-    pub(crate) fn end(&self) -> End {
+    pub(crate) fn report_end(&self) -> End {
         let s = &self.summary;
         let totals =
             Totals { errors: s.findings_error, warnings: s.findings_warning, notes: s.findings_note };
@@ -240,7 +242,7 @@ mod tests {
     #[test]
     fn the_role_is_told_by_the_files() {
         let dir = tempfile::tempdir().unwrap();
-        let decide = |choice: RoleChoice| choice.decide(dir.path()).name();
+        let decide = |choice: RoleChoice| choice.decide_purpose(dir.path()).name();
         assert_eq!(decide(RoleChoice::Auto), "server");
         std::fs::write(dir.path().join("issued.jsonl"), "").unwrap();
         assert_eq!(decide(RoleChoice::Auto), "ca");

@@ -52,22 +52,22 @@ pub struct Cli {
     #[command(flatten)]
     global: Global<ReportFormat>,
     #[command(subcommand)]
-    cmd: Cmd,
+    cmd: CertckCommand,
 }
 
 #[derive(Subcommand, Debug)]
-enum Cmd {
-    Check(cmd::check::Args),
+enum CertckCommand {
+    Check(cmd::check::CheckArgs),
     #[command(subcommand)]
-    Crl(cmd::crl::Cmd),
-    Mint(Box<cmd::mint::Args>),
-    Ocsp(cmd::ocsp::Args),
-    Probe(cmd::probe::Args),
-    Revoke(cmd::revoke::Args),
-    Rules(cmd::rules::Args),
-    Show(cmd::show::Args),
-    Verify(cmd::verify::Args),
-    Watch(cmd::watch::Args),
+    Crl(cmd::crl::CrlCommand),
+    Mint(Box<cmd::mint::MintArgs>),
+    Ocsp(cmd::ocsp::OcspArgs),
+    Probe(cmd::probe::ProbeArgs),
+    Revoke(cmd::revoke::RevokeArgs),
+    Rules(cmd::rules::RulesArgs),
+    Show(cmd::show::ShowArgs),
+    Verify(cmd::verify::VerifyArgs),
+    Watch(cmd::watch::WatchArgs),
 }
 
 impl Tool for Cli {
@@ -82,7 +82,7 @@ impl Tool for Cli {
         match self.cmd.run(format, out) {
             // A monitoring system reads standard output, and takes a 2 for what was found out to be critical.
             Err(e) if format == ReportFormat::Nagios && !is_broken_pipe(&e) => {
-                writeln!(out.text(), "{}", verdict::unknown(&format!("{e:#}")))?;
+                writeln!(out.text(), "{}", verdict::nagios_unknown(&format!("{e:#}")))?;
                 out.diag().fatal(&e);
                 Ok(Exit::Unknown)
             }
@@ -91,7 +91,7 @@ impl Tool for Cli {
     }
 }
 
-impl Cmd {
+impl CertckCommand {
     fn run(self, format: ReportFormat, out: &mut Out) -> anyhow::Result<Exit> {
         match self {
             Self::Crl(cmd) => cmd::crl::run(&cmd, format.plain()?, out),
@@ -114,7 +114,7 @@ pub mod fuzz {
     use common::pki::Cert;
     use time::OffsetDateTime;
 
-    use crate::ocsp::Question;
+    use crate::ocsp::OcspRequest;
     use crate::request::SigningRequest;
 
     /// A file of suppressions.
@@ -126,13 +126,13 @@ pub mod fuzz {
     /// What `certck mint --from` takes.
     #[must_use]
     pub fn plan(text: &str) -> bool {
-        crate::plan::of_file(text).is_ok()
+        crate::plan::plan_of_file(text).is_ok()
     }
 
     /// A line of `certck verify`.
     #[must_use]
     pub fn case(line: &[u8]) -> bool {
-        crate::cmd::verify::answer(line).is_ok()
+        crate::cmd::verify::answer_case(line).is_ok()
     }
 
     /// A certificate signing request in DER.
@@ -152,7 +152,7 @@ pub mod fuzz {
         response: &[u8],
         at: i64,
     ) -> Result<(String, i64), String> {
-        let answer = Question::new(cert, issuer, [7; 32]).answer(response, &[], at);
+        let answer = OcspRequest::new(cert, issuer, [7; 32]).check_response(response, &[], at);
         answer.map(|answer| (answer.signer, answer.this_update.unix)).map_err(|refused| refused.to_string())
     }
 }

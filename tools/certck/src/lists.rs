@@ -11,65 +11,70 @@ use common::finding::{Finding, Severity};
 use common::fsat;
 use common::pki::key::KeyError;
 use common::pki::role::{LAYOUTS, Layout};
-use common::pki::{Cert, Crl, CrlFile, LoadOptions, Owner, Role, inspect, inspect_certificates, pem, rule};
+use common::pki::{
+    Cert, Crl, CrlFile, LoadOptions, Owner, Role, inspect_certificates, inspect_directory, pem, rule,
+};
 use common::policy::{Class, Mode};
 use rustix::fs::FlockOperation;
 
 use crate::files;
 
 /// A directory's ca.crl, which no other certck replaces meanwhile.
-pub(crate) struct Lists {
+pub(crate) struct CrlStore {
     pub(crate) path: PathBuf,
     dir: PathBuf,
     present: CrlFile,
     _lock: File,
 }
 
-impl Lists {
+impl CrlStore {
     /// Locks the directory, and reads what is there.
     pub(crate) fn open(dir: &Path) -> anyhow::Result<Self> {
-        let lock = lock(dir).with_context(|| dir.display().to_string())?;
+        let lock = lock_directory(dir).with_context(|| dir.display().to_string())?;
         let path = dir.join("ca.crl");
         let present = read_crls(&path)?;
         Ok(Self { path, dir: dir.to_owned(), present, _lock: lock })
     }
 
     /// What could not be read, and goes when the file is replaced.
-    pub(crate) fn broken(&self) -> &[String] {
+    pub(crate) fn broken_blocks(&self) -> &[String] {
         &self.present.broken
     }
 
     /// Whether the file has this very list already, and nothing that it should not.
-    pub(crate) fn has(&self, new: &Crl) -> bool {
+    pub(crate) fn has_exactly(&self, new: &Crl) -> bool {
         self.present.broken.is_empty() && self.present.crls.iter().any(|old| old.der == new.der)
     }
 
     /// The list by an issuer that has the highest number.
-    pub(crate) fn latest(&self, issuer: &Cert) -> Option<&Crl> {
-        self.by(issuer).max_by_key(|crl| crl.digits())
+    pub(crate) fn latest_by(&self, issuer: &Cert) -> Option<&Crl> {
+        self.signed_by(issuer).max_by_key(|crl| crl.comparable_number())
     }
 
     /// Why the list must not take the place of the present one by the same issuer, if so: an older list would bring
     /// revoked certificates back.
-    pub(crate) fn older(&self, new: &Crl, issuer: &Cert) -> Option<String> {
-        self.by(issuer).find_map(|old| new.older_than(old))
+    pub(crate) fn explain_older(&self, new: &Crl, issuer: &Cert) -> Option<String> {
+        self.signed_by(issuer).find_map(|old| new.older_than(old))
     }
 
     /// The lists that an issuer has signed: by another's key with the same name, a list says nothing.
-    fn by(&self, issuer: &Cert) -> impl Iterator<Item = &Crl> {
+    fn signed_by(&self, issuer: &Cert) -> impl Iterator<Item = &Crl> {
         self.present.crls.iter().filter(|crl| crl.is_issued_by(issuer))
     }
 
     /// The file with the list in the place of those by the same issuer. Those by others stay, by others of the same
     /// name too.
-    pub(crate) fn with(&self, new: &Crl, issuer: &Cert) -> String {
+    pub(crate) fn with_replaced(&self, new: &Crl, issuer: &Cert) -> String {
         let others = self.present.crls.iter().filter(|old| !old.is_issued_by(issuer));
-        std::iter::once(new).chain(others).map(|crl| pem::encode("X509 CRL", &crl.der).to_string()).collect()
+        std::iter::once(new)
+            .chain(others)
+            .map(|crl| pem::encode_block("X509 CRL", &crl.der).to_string())
+            .collect()
     }
 
     /// What the loader of the directory would refuse with this content, and does not refuse now. That a list
     /// revokes the directory's own certificate is what lists are for.
-    pub(crate) fn refusal(&self, text: &str) -> Option<Finding> {
+    pub(crate) fn new_load_error(&self, text: &str) -> Option<Finding> {
         let layout = layout_of(&self.dir)?;
         let options = LoadOptions { warn_days: 0, ..LoadOptions::now() };
         let errors = |staged: Option<&[u8]>| -> Vec<Finding> {
@@ -90,7 +95,7 @@ impl Lists {
     pub(crate) fn load_errors(&self) -> Option<(Role, Vec<Finding>)> {
         let layout = layout_of(&self.dir)?;
         let options = LoadOptions { owner: Owner::Directory, ..LoadOptions::now() };
-        let mut findings = inspect(&self.dir, layout.role, &options).findings;
+        let mut findings = inspect_directory(&self.dir, layout.role, &options).findings;
         let locked = KeyError::Encrypted.to_string();
         findings.retain(|f| f.severity == Severity::Error);
         findings.retain(|f| f.rule != rule::KEY_ENCRYPTED.id || f.found != locked);
@@ -103,7 +108,7 @@ impl Lists {
     }
 
     /// Replaces the file. It belongs to whom it belonged.
-    pub(crate) fn replace(&self, text: &str) -> anyhow::Result<()> {
+    pub(crate) fn replace_file(&self, text: &str) -> anyhow::Result<()> {
         let Mode(mode) = Class::KeyFile.max();
         fsat::replace(&self.path, Mode(mode), text.as_bytes())
             .with_context(|| self.path.display().to_string())
@@ -118,7 +123,7 @@ pub(crate) fn layout_of(dir: &Path) -> Option<&'static Layout> {
 
 /// Reads the CRLs of a file, which need not be there. One that is no regular file is an error; a broken block is not.
 pub(crate) fn read_crls(path: &Path) -> anyhow::Result<CrlFile> {
-    match files::read(path) {
+    match files::read_file(path) {
         Ok(bytes) => Ok(CrlFile::parse(&bytes)),
         Err(e) if e.downcast_ref::<io::Error>().is_some_and(|e| e.kind() == io::ErrorKind::NotFound) => {
             Ok(CrlFile::default())
@@ -134,7 +139,7 @@ fn is_at(dir: &File, path: &Path) -> io::Result<bool> {
 }
 
 /// Locks a directory for who changes it. Another certck at work in it is waited for, though not for long.
-pub(crate) fn lock(dir: &Path) -> anyhow::Result<File> {
+pub(crate) fn lock_directory(dir: &Path) -> anyhow::Result<File> {
     const PATIENCE: Duration = Duration::from_secs(5);
     let begin = Instant::now();
     loop {
@@ -163,12 +168,12 @@ mod tests {
         let (old, new) = (dir.path().join("old"), dir.path().join("new"));
         std::fs::create_dir(&old).unwrap();
         std::fs::create_dir(&new).unwrap();
-        let held = lock(&old).unwrap();
+        let held = lock_directory(&old).unwrap();
         let (place, waiting) = (
             old.clone(),
             std::thread::spawn({
                 let old = old.clone();
-                move || lock(&old)
+                move || lock_directory(&old)
             }),
         );
         std::thread::sleep(Duration::from_millis(60));

@@ -4,11 +4,11 @@ use std::path::Path;
 
 use common::finding::Finding;
 
-use crate::handshake::NoTls;
+use crate::handshake::NotTls;
 use crate::rules::{NO_TLS, WRONG_CLIENT_ACCEPTED};
 
 /// One that speaks something else.
-pub(crate) fn no_tls(name: &Path, why: &NoTls) -> Finding {
+pub(crate) fn no_tls(name: &Path, why: &NotTls) -> Finding {
     NO_TLS.at(name).found(why.to_string()).expected("a handshake").fix(
         "see that the port is the daemon's and that it was started with --certs-dir: whoever reaches it may be \
          served, and all of it is in the clear",

@@ -11,42 +11,55 @@ use common::record::certck as record;
 use common::report::{End, Writer};
 use common::text::safe;
 
-use crate::check_report::Report;
-use crate::judgement::{Checked, Tally};
+use crate::check_report::CheckReport;
+use crate::judgement::{CheckTally, CheckedDirectory};
 
 /// Metrics as node_exporter's textfile collector reads them.
-pub(crate) struct Metrics {
+pub(crate) struct CheckMetrics {
     shared: Box<dyn Writer>,
     /// Values by labels, so that no series stands twice: a scraper would refuse the whole file.
     fit: BTreeMap<String, i64>,
     ends: BTreeMap<String, i64>,
 }
 
-impl Metrics {
+impl CheckMetrics {
     pub(crate) fn new(shared: Box<dyn Writer>) -> Self {
         Self { shared, fit: BTreeMap::new(), ends: BTreeMap::new() }
     }
 }
 
 /// Keeps the lesser of two values: unfit, and what ends first.
-fn keep(series: &mut BTreeMap<String, i64>, labels: String, value: i64) {
+fn keep_least(series: &mut BTreeMap<String, i64>, labels: String, value: i64) {
     let kept = series.entry(labels).or_insert(value);
     *kept = value.min(*kept);
 }
 
-impl Report for Metrics {
-    fn checked(&mut self, to: &mut dyn Write, checked: &Checked) -> anyhow::Result<()> {
+impl CheckReport for CheckMetrics {
+    fn add_directory(&mut self, to: &mut dyn Write, checked: &CheckedDirectory) -> anyhow::Result<()> {
         checked.findings.iter().try_for_each(|f| self.shared.finding(to, f))?;
-        let dir = label(&checked.dir.to_string_lossy());
-        keep(&mut self.fit, format!("dir=\"{dir}\",role=\"{}\"", checked.role.name()), checked.fit().into());
+        let dir = escape_label(&checked.dir.to_string_lossy());
+        keep_least(
+            &mut self.fit,
+            format!("dir=\"{dir}\",role=\"{}\"", checked.role.name()),
+            checked.is_valid().into(),
+        );
         for e in &checked.ends {
-            let (path, name) = (label(&e.path.to_string_lossy()), label(&e.name));
-            keep(&mut self.ends, format!("path=\"{path}\",name=\"{name}\",serial=\"{}\"", e.serial), e.at);
+            let (path, name) = (escape_label(&e.path.to_string_lossy()), escape_label(&e.name));
+            keep_least(
+                &mut self.ends,
+                format!("path=\"{path}\",name=\"{name}\",serial=\"{}\"", e.serial),
+                e.at,
+            );
         }
         Ok(())
     }
 
-    fn end(&mut self, to: &mut dyn Write, end: &End, _summary: &record::Summary) -> anyhow::Result<()> {
+    fn finish_report(
+        &mut self,
+        to: &mut dyn Write,
+        end: &End,
+        _summary: &record::Summary,
+    ) -> anyhow::Result<()> {
         self.shared.end(to, end)?;
         let metrics = [
             ("certck_fit", "Whether a daemon or client would start with a directory.", &self.fit),
@@ -67,15 +80,19 @@ impl Report for Metrics {
 }
 
 /// Replaces a textfile in one step.
-pub(crate) fn write(path: &Path, metrics: &mut dyn Report, tally: &Tally) -> anyhow::Result<()> {
+pub(crate) fn write_textfile(
+    path: &Path,
+    metrics: &mut dyn CheckReport,
+    tally: &CheckTally,
+) -> anyhow::Result<()> {
     let shown = || path.display().to_string();
     let mut file = BufWriter::new(Output::create(path, Mode(0o640)).with_context(shown)?);
-    metrics.end(&mut file, &tally.end(), &tally.summary).with_context(shown)?;
+    metrics.finish_report(&mut file, &tally.report_end(), &tally.summary).with_context(shown)?;
     let file = file.into_inner().map_err(std::io::IntoInnerError::into_error).with_context(shown)?;
     file.commit().with_context(shown)
 }
 
 /// A label's value as the text format wants it.
-fn label(text: &str) -> String {
+fn escape_label(text: &str) -> String {
     safe(text).replace('\\', "\\\\").replace('"', "\\\"")
 }

@@ -5,12 +5,12 @@ use std::path::{Path, PathBuf};
 use anyhow::bail;
 use common::finding::{Finding, Severity};
 use common::out::{Format, Out};
-use common::pki::{LoadOptions, Passphrase, Role, inspect};
-use common::record::certck::{Minted, Summary};
+use common::pki::{LoadOptions, Passphrase, Role, inspect_directory};
+use common::record::certck::{MintedRecord, Summary};
 use common::text::safe;
 
-use crate::authority::Issued;
-use crate::clock::rfc3339;
+use crate::authority::IssuedLeaf;
+use crate::clock::format_rfc3339;
 
 /// Says at once what `check` would say afterwards.
 pub(crate) fn warn_if_long(days: u16, out: &Out) {
@@ -23,14 +23,14 @@ pub(crate) fn warn_if_long(days: u16, out: &Out) {
 }
 
 /// What is said of a directory that was made.
-pub(crate) fn minted(
+pub(crate) fn minted_record(
     algorithm: String,
     path: PathBuf,
     role: &str,
     files: Vec<String>,
-    certificate: &Issued,
-) -> Minted {
-    Minted {
+    certificate: &IssuedLeaf,
+) -> MintedRecord {
+    MintedRecord {
         role: role.to_owned(),
         path: path.to_string_lossy().into_owned(),
         path_hex: hex_of(&path),
@@ -38,8 +38,8 @@ pub(crate) fn minted(
         algorithm,
         subject: certificate.subject.clone(),
         serial: certificate.serial.clone(),
-        not_before: rfc3339(certificate.validity.from),
-        not_after: rfc3339(certificate.validity.until),
+        not_before: format_rfc3339(certificate.validity.from),
+        not_after: format_rfc3339(certificate.validity.until),
         hosts: Vec::new(),
     }
 }
@@ -48,7 +48,7 @@ fn hex_of(path: &Path) -> Option<String> {
     Finding::new("", Severity::Note, path).path_hex
 }
 
-pub(crate) fn report_minted(made: &[Minted], format: Format, out: &mut Out) -> anyhow::Result<()> {
+pub(crate) fn report_minted(made: &[MintedRecord], format: Format, out: &mut Out) -> anyhow::Result<()> {
     if format == Format::Json {
         made.iter().try_for_each(|m| out.record(m))?;
         return Ok(out.record(&Summary { made: made.len() as u64, ..Summary::default() })?);
@@ -76,7 +76,7 @@ pub(crate) fn check_new_directory(
     keyless: bool,
 ) -> anyhow::Result<()> {
     let options = LoadOptions { warn_days: 0, passphrase, ..LoadOptions::now() };
-    let findings = inspect(new, role, &options).findings;
+    let findings = inspect_directory(new, role, &options).findings;
     let key = new.join(role.layout().key).to_string_lossy().into_owned();
     let counts = |f: &&Finding| f.severity == Severity::Error && !(keyless && f.path == key);
     match findings.iter().find(counts) {

@@ -2,7 +2,7 @@
 
 use anyhow::{Context, ensure};
 use common::pki::passphrase::MAX_BYTES;
-use common::pki::prompt::prompt;
+use common::pki::prompt::prompt_on_terminal;
 use common::pki::{Passphrase, PassphraseArgs};
 
 /// Reads the passphrase of a new key. On the terminal it is asked for twice: with a typing error, the key could never
@@ -14,7 +14,7 @@ pub(crate) fn read_new_passphrase(args: &PassphraseArgs) -> anyhow::Result<Optio
     let first = args.read()?;
     let is_typed = args.ask_passphrase && args.passphrase_file.is_none() && args.passphrase_fd.is_none();
     if let Some(first) = first.as_ref().filter(|_| is_typed) {
-        let again = prompt("The same passphrase again: ", MAX_BYTES).context("passphrase")?;
+        let again = prompt_on_terminal("The same passphrase again: ", MAX_BYTES).context("passphrase")?;
         ensure!(again == first.0, "passphrase: the two are not the same");
     }
     Ok(first)

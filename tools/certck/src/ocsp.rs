@@ -7,17 +7,17 @@ mod response;
 
 use std::fmt;
 
-use common::pki::der::{self, Der, Malformed, Result, Time, explicit, tlv};
+use common::pki::der::{self, Der, Malformed, Result, Time, encode_element, explicit_tag};
 use common::pki::signature::Signature;
 use common::pki::{Cert, Crl, oid};
-use response::Data;
+use response::ResponseData;
 
 /// How many certificates of an answer are read: a responder sends one or two.
 const CERTIFICATES: usize = 16;
 
 /// What a responder is asked: the state of one certificate.
 #[derive(Clone, Debug)]
-pub(crate) struct Question<'a> {
+pub(crate) struct OcspRequest<'a> {
     issuer: &'a Cert,
     name_hash: [u8; 20],
     key_hash: [u8; 20],
@@ -27,9 +27,9 @@ pub(crate) struct Question<'a> {
 
 /// What a responder says, once all about it is right.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Answer {
+pub(crate) struct OcspAnswer {
     /// The certificate's state.
-    pub(crate) status: Status,
+    pub(crate) status: OcspStatus,
     /// The time at which the state was known to be right.
     pub(crate) this_update: Time,
     /// When there will be newer information.
@@ -42,7 +42,7 @@ pub(crate) struct Answer {
 
 /// A certificate's state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Status {
+pub(crate) enum OcspStatus {
     /// It is not revoked.
     Good,
     /// It is.
@@ -58,7 +58,7 @@ pub(crate) enum Status {
 
 /// Why there is no answer.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum Refused {
+pub(crate) enum OcspError {
     /// The responder says so itself, unsigned.
     #[error("the responder says: {0}")]
     Responder(&'static str),
@@ -67,17 +67,17 @@ pub(crate) enum Refused {
     Answer(String),
 }
 
-impl From<Malformed> for Refused {
+impl From<Malformed> for OcspError {
     fn from(e: Malformed) -> Self {
         Self::Answer(format!("not an OCSP response in DER: {e}"))
     }
 }
 
-fn refuse<T>(why: impl fmt::Display) -> std::result::Result<T, Refused> {
-    Err(Refused::Answer(why.to_string()))
+fn reject_response<T>(why: impl fmt::Display) -> std::result::Result<T, OcspError> {
+    Err(OcspError::Answer(why.to_string()))
 }
 
-impl<'a> Question<'a> {
+impl<'a> OcspRequest<'a> {
     /// Asks about a certificate, with 32 random bytes that the answer is to hold (RFC 9654).
     ///
     /// The issuer is named by SHA-1 hashes: every responder finds them, and nothing is trusted for them.
@@ -87,19 +87,23 @@ impl<'a> Question<'a> {
     }
 
     /// The OCSPRequest.
-    pub(crate) fn der(&self) -> Vec<u8> {
-        let algorithm = [tlv(der::OID, &oid::SHA1), tlv(der::NULL, &[])].concat();
+    pub(crate) fn to_der(&self) -> Vec<u8> {
+        let algorithm = [encode_element(der::OID, &oid::SHA1), encode_element(der::NULL, &[])].concat();
         let id = [
-            tlv(der::SEQUENCE, &algorithm),
-            tlv(der::OCTET_STRING, &self.name_hash),
-            tlv(der::OCTET_STRING, &self.key_hash),
-            tlv(der::INTEGER, self.serial),
+            encode_element(der::SEQUENCE, &algorithm),
+            encode_element(der::OCTET_STRING, &self.name_hash),
+            encode_element(der::OCTET_STRING, &self.key_hash),
+            encode_element(der::INTEGER, self.serial),
         ];
-        let list = tlv(der::SEQUENCE, &tlv(der::SEQUENCE, &tlv(der::SEQUENCE, &id.concat())));
-        let value = tlv(der::OCTET_STRING, &tlv(der::OCTET_STRING, &self.nonce));
-        let nonce = tlv(der::SEQUENCE, &[tlv(der::OID, &oid::OCSP_NONCE), value].concat());
-        let extensions = tlv(explicit(2), &tlv(der::SEQUENCE, &nonce));
-        tlv(der::SEQUENCE, &tlv(der::SEQUENCE, &[list, extensions].concat()))
+        let list = encode_element(
+            der::SEQUENCE,
+            &encode_element(der::SEQUENCE, &encode_element(der::SEQUENCE, &id.concat())),
+        );
+        let value = encode_element(der::OCTET_STRING, &encode_element(der::OCTET_STRING, &self.nonce));
+        let nonce =
+            encode_element(der::SEQUENCE, &[encode_element(der::OID, &oid::OCSP_NONCE), value].concat());
+        let extensions = encode_element(explicit_tag(2), &encode_element(der::SEQUENCE, &nonce));
+        encode_element(der::SEQUENCE, &encode_element(der::SEQUENCE, &[list, extensions].concat()))
     }
 
     /// Judges an OCSPResponse (RFC 6960, section 3.2) at a time in seconds since 1970. A responder whose own
@@ -107,31 +111,34 @@ impl<'a> Question<'a> {
     ///
     /// # Errors
     /// It is not an answer to this question, not signed by who may, or not in force.
-    pub(crate) fn answer(
+    pub(crate) fn check_response(
         &self,
         response: &[u8],
         crls: &[Crl],
         at: i64,
-    ) -> std::result::Result<Answer, Refused> {
-        let basic = basic(response)?;
-        let mut parts = Der::only(basic, der::SEQUENCE)?;
-        let (signature, data) = Signature::read_from(&mut parts)?;
-        let certificates = parts.optional(explicit(0))?.map(certificates).transpose()?.unwrap_or_default();
-        parts.done()?;
-        let data = Data::read(data)?;
-        let signers = self.signers(&data, &certificates, &signature)?;
-        let signer = self.entitled(&signers, crls, at)?;
+    ) -> std::result::Result<OcspAnswer, OcspError> {
+        let basic = open_basic_response(response)?;
+        let mut parts = Der::open_only(basic, der::SEQUENCE)?;
+        let (signature, data) = Signature::split_signed_from(&mut parts)?;
+        let certificates =
+            parts.read_optional(explicit_tag(0))?.map(parse_certificates).transpose()?.unwrap_or_default();
+        parts.expect_end()?;
+        let data = ResponseData::read_der(data)?;
+        let signers = self.find_signers(&data, &certificates, &signature)?;
+        let signer = self.find_authorized(&signers, crls, at)?;
         let fresh = match &data.nonce {
             Some(nonce) if *nonce == self.nonce => true,
-            Some(_) => return refuse("the nonce is another one: this is the answer to another question"),
+            Some(_) => {
+                return reject_response("the nonce is another one: this is the answer to another question");
+            }
             None => false,
         };
         let id = (&oid::SHA1[..], &self.name_hash[..], &self.key_hash[..], self.serial);
         let Some(single) = data.singles.iter().find(|s| s.id == id) else {
-            return refuse("says nothing about this certificate");
+            return reject_response("says nothing about this certificate");
         };
-        single.in_force(at, fresh)?;
-        Ok(Answer {
+        single.check_in_force(at, fresh)?;
+        Ok(OcspAnswer {
             status: single.status,
             this_update: single.this_update,
             next_update: single.next_update,
@@ -142,50 +149,51 @@ impl<'a> Question<'a> {
 
     /// Who signed: the issuer of the certificate, or somebody whose certificate came with the answer. A responder
     /// may send several for one key, an old one among them.
-    fn signers<'c>(
+    fn find_signers<'c>(
         &'c self,
-        data: &Data<'_>,
+        data: &ResponseData<'_>,
         certificates: &'c [Cert],
         signature: &Signature,
-    ) -> std::result::Result<Vec<&'c Cert>, Refused> {
+    ) -> std::result::Result<Vec<&'c Cert>, OcspError> {
         if !signature.is_supported() {
-            return refuse(format_args!("signed with {}, which is too weak", signature.name()));
+            return reject_response(format_args!("signed with {}, which is too weak", signature.name()));
         }
-        let named = || std::iter::once(self.issuer).chain(certificates).filter(|c| data.responder.is(c));
+        let named =
+            || std::iter::once(self.issuer).chain(certificates).filter(|c| data.responder.is_named_by(c));
         let signers: Vec<_> = named().filter(|c| signature.verify(&c.key).is_ok()).collect();
         match named().next() {
             Some(named) if signers.is_empty() => {
-                refuse(format_args!("not signed by the key of {}", named.subject))
+                reject_response(format_args!("not signed by the key of {}", named.subject))
             }
-            None => refuse("the certificate of the responder is not with the answer"),
+            None => reject_response("the certificate of the responder is not with the answer"),
             _ => Ok(signers),
         }
     }
 
     /// The first signer who may sign, or why the first one may not.
-    fn entitled<'c>(
+    fn find_authorized<'c>(
         &self,
         signers: &[&'c Cert],
         crls: &[Crl],
         at: i64,
-    ) -> std::result::Result<&'c Cert, Refused> {
+    ) -> std::result::Result<&'c Cert, OcspError> {
         let mut first = None;
         for signer in signers {
-            match delegate(signer, self.issuer, crls, at) {
+            match check_delegate(signer, self.issuer, crls, at) {
                 _ if signer.key.spki == self.issuer.key.spki => return Ok(signer),
                 Ok(()) => return Ok(signer),
                 Err(why) => _ = first.get_or_insert((&signer.subject, why)),
             }
         }
         match first {
-            Some((subject, why)) => refuse(format_args!("signed by {subject}, who may not: {why}")),
-            None => refuse("signed by nobody"),
+            Some((subject, why)) => reject_response(format_args!("signed by {subject}, who may not: {why}")),
+            None => reject_response("signed by nobody"),
         }
     }
 }
 
 /// What the certificate of a responder that is not the issuer itself must be (RFC 6960, section 4.2.2.2).
-fn delegate(signer: &Cert, issuer: &Cert, crls: &[Crl], at: i64) -> std::result::Result<(), String> {
+fn check_delegate(signer: &Cert, issuer: &Cert, crls: &[Crl], at: i64) -> std::result::Result<(), String> {
     let extensions = &signer.extensions;
     let purposes = extensions.extended_key_usage.as_ref().map(|e| &e.value);
     if !signer.is_issued_by(issuer) {
@@ -197,7 +205,7 @@ fn delegate(signer: &Cert, issuer: &Cert, crls: &[Crl], at: i64) -> std::result:
     if !signer.is_valid_at(at) {
         return Err(format!("its certificate is valid from {} to {}", signer.not_before, signer.not_after));
     }
-    if crls.iter().any(|crl| crl.issuer == issuer.subject && crl.entry(&signer.serial).is_some()) {
+    if crls.iter().any(|crl| crl.issuer == issuer.subject && crl.find_entry(&signer.serial).is_some()) {
         return Err("its certificate is revoked".to_owned());
     }
     if !signer.key.kind.is_strong() {
@@ -213,34 +221,34 @@ fn delegate(signer: &Cert, issuer: &Cert, crls: &[Crl], at: i64) -> std::result:
 }
 
 /// Opens OCSPResponse down to the BasicOCSPResponse.
-fn basic(response: &[u8]) -> std::result::Result<&[u8], Refused> {
-    let mut outer = Der::only(response, der::SEQUENCE)?;
-    let status = outer.expect(der::ENUMERATED)?;
+fn open_basic_response(response: &[u8]) -> std::result::Result<&[u8], OcspError> {
+    let mut outer = Der::open_only(response, der::SEQUENCE)?;
+    let status = outer.read_tagged(der::ENUMERATED)?;
     match status {
         [0] => {}
-        [1] => return Err(Refused::Responder("malformed request")),
-        [2] => return Err(Refused::Responder("internal error")),
-        [3] => return Err(Refused::Responder("try later")),
-        [5] => return Err(Refused::Responder("the request must be signed")),
-        [6] => return Err(Refused::Responder("unauthorized: it does not answer for this issuer")),
-        _ => return Err(Refused::Responder("a status that RFC 6960 does not know")),
+        [1] => return Err(OcspError::Responder("malformed request")),
+        [2] => return Err(OcspError::Responder("internal error")),
+        [3] => return Err(OcspError::Responder("try later")),
+        [5] => return Err(OcspError::Responder("the request must be signed")),
+        [6] => return Err(OcspError::Responder("unauthorized: it does not answer for this issuer")),
+        _ => return Err(OcspError::Responder("a status that RFC 6960 does not know")),
     }
-    let mut bytes = Der::only(outer.expect(explicit(0))?, der::SEQUENCE)?;
-    outer.done()?;
-    if bytes.oid()? != oid::OCSP_BASIC {
-        return refuse("a type of response that is not basic");
+    let mut bytes = Der::open_only(outer.read_tagged(explicit_tag(0))?, der::SEQUENCE)?;
+    outer.expect_end()?;
+    if bytes.read_oid()? != oid::OCSP_BASIC {
+        return reject_response("a type of response that is not basic");
     }
-    let basic = bytes.expect(der::OCTET_STRING)?;
-    bytes.done()?;
+    let basic = bytes.read_tagged(der::OCTET_STRING)?;
+    bytes.expect_end()?;
     Ok(basic)
 }
 
 /// The certificates that come with an answer. What cannot be read signs nothing.
-fn certificates(list: &[u8]) -> Result<Vec<Cert>> {
-    let mut list = Der::only(list, der::SEQUENCE)?;
+fn parse_certificates(list: &[u8]) -> Result<Vec<Cert>> {
+    let mut list = Der::open_only(list, der::SEQUENCE)?;
     let mut certificates = Vec::new();
     while !list.is_empty() && certificates.len() < CERTIFICATES {
-        certificates.extend(Cert::parse(list.raw_sequence()?.raw));
+        certificates.extend(Cert::parse(list.read_raw_sequence()?.raw));
     }
     Ok(certificates)
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 
-use crate::handshake::Timed;
+use crate::handshake::TimedStream;
 
 const TLS11: [u8; 2] = [3, 2];
 const HANDSHAKE: u8 = 22;
@@ -16,24 +16,27 @@ const SERVER_HELLO: u8 = 2;
 ///
 /// # Errors
 /// It cannot be reached, or says nothing in time.
-pub(crate) fn spoken(address: &str, timeout: Duration) -> anyhow::Result<Option<&'static str>> {
-    let mut tcp = Timed::connect(address, timeout)?;
+pub(crate) fn probe_obsolete_version(
+    address: &str,
+    timeout: Duration,
+) -> anyhow::Result<Option<&'static str>> {
+    let mut tcp = TimedStream::connect(address, timeout)?;
     let mut answer = [0; 11];
-    let asked = tcp.write_all(&hello()?).and_then(|()| tcp.read_exact(&mut answer));
+    let asked = tcp.write_all(&build_client_hello()?).and_then(|()| tcp.read_exact(&mut answer));
     match asked {
-        Ok(()) => Ok(version(&answer)),
+        Ok(()) => Ok(parse_version(&answer)),
         // An alert is shorter; closing or resetting is a refusal too.
-        Err(e) if ended(e.kind()) => Ok(None),
+        Err(e) if is_closed(e.kind()) => Ok(None),
         Err(e) => Err(e).context("TLS 1.1"),
     }
 }
 
-fn ended(kind: ErrorKind) -> bool {
+fn is_closed(kind: ErrorKind) -> bool {
     matches!(kind, ErrorKind::UnexpectedEof | ErrorKind::ConnectionReset | ErrorKind::BrokenPipe)
 }
 
 /// The record's header is 5 bytes, the message's 4; the version follows.
-fn version(answer: &[u8; 11]) -> Option<&'static str> {
+fn parse_version(answer: &[u8; 11]) -> Option<&'static str> {
     if (answer[0], answer[5]) != (HANDSHAKE, SERVER_HELLO) {
         return None;
     }
@@ -46,7 +49,7 @@ fn version(answer: &[u8; 11]) -> Option<&'static str> {
 }
 
 /// A ClientHello (RFC 4346, 7.4.1.2) with the suites that any server of that time knew.
-fn hello() -> anyhow::Result<Vec<u8>> {
+fn build_client_hello() -> anyhow::Result<Vec<u8>> {
     const SUITES: [[u8; 2]; 9] = [
         [0xc0, 0x0a],
         [0xc0, 0x09],
@@ -79,10 +82,10 @@ mod tests {
 
     #[test]
     fn lengths_in_the_hello_are_right_and_versions_are_read() {
-        let hello = hello().unwrap();
+        let hello = build_client_hello().unwrap();
         assert_eq!(usize::from(hello[3]) << 8 | usize::from(hello[4]), hello.len() - 5);
         assert_eq!(usize::from(hello[7]) << 8 | usize::from(hello[8]), hello.len() - 9);
-        let answer = |kind, minor| version(&[kind, 3, 1, 0, 9, 2, 0, 0, 5, 3, minor]);
+        let answer = |kind, minor| parse_version(&[kind, 3, 1, 0, 9, 2, 0, 0, 5, 3, minor]);
         assert_eq!((answer(HANDSHAKE, 1), answer(HANDSHAKE, 2)), (Some("TLSv1_0"), Some("TLSv1_1")));
         assert_eq!((answer(21, 1), answer(HANDSHAKE, 3)), (None, None));
     }

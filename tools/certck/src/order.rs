@@ -24,20 +24,20 @@ pub(crate) fn in_order<T: Send, R: Send, E>(
         return std::iter::once(first).chain(items).try_for_each(|item| sink(work(item)));
     }
     let source = Mutex::new(std::iter::once(first).chain(items).enumerate());
-    let window = Window::default();
+    let window = ReorderWindow::default();
     thread::scope(|scope| {
-        let _open = Open(&window);
+        let _open = WindowGuard(&window);
         let (send, receive) = sync_channel(WAITING);
         for _ in 0..threads {
             let (send, source, work) = (send.clone(), &source, &work);
             let window = &window;
             scope.spawn(move || {
                 // The others must not wait for a result that a panic has taken along.
-                let open = Open(window);
+                let open = WindowGuard(window);
                 loop {
                     let next = source.lock().ok().and_then(|mut s| s.next());
                     let Some((i, item)) = next else { break };
-                    if !window.waits_for(i) {
+                    if !window.wait_for_turn(i) {
                         break;
                     }
                     // The other end is gone when the sink has failed.
@@ -56,7 +56,7 @@ pub(crate) fn in_order<T: Send, R: Send, E>(
             while let Some(result) = waiting.remove(&due) {
                 due += 1;
                 sink(result)?;
-                window.moves_to(due);
+                window.advance_to(due);
             }
         }
         Ok(())
@@ -65,21 +65,21 @@ pub(crate) fn in_order<T: Send, R: Send, E>(
 
 /// How far the work may be ahead of what was handed over.
 #[derive(Default)]
-struct Window {
+struct ReorderWindow {
     /// What is due, and whether nothing will be any more.
     state: Mutex<(usize, bool)>,
     moved: Condvar,
 }
 
-impl Window {
+impl ReorderWindow {
     /// Waits until an item may be begun; false if none may any more.
-    fn waits_for(&self, item: usize) -> bool {
+    fn wait_for_turn(&self, item: usize) -> bool {
         let Ok(state) = self.state.lock() else { return false };
         let ahead = |(due, closed): &mut (usize, bool)| !*closed && item >= *due + WAITING;
         self.moved.wait_while(state, ahead).is_ok_and(|state| !state.1)
     }
 
-    fn moves_to(&self, due: usize) {
+    fn advance_to(&self, due: usize) {
         if let Ok(mut state) = self.state.lock() {
             state.0 = due;
         }
@@ -95,9 +95,9 @@ impl Window {
 }
 
 /// Closes the window when it is dropped.
-struct Open<'a>(&'a Window);
+struct WindowGuard<'a>(&'a ReorderWindow);
 
-impl Drop for Open<'_> {
+impl Drop for WindowGuard<'_> {
     fn drop(&mut self) {
         self.0.close();
     }

@@ -8,14 +8,14 @@ use common::error::HintExt;
 use common::pki::{PassphraseArgs, Profile};
 use serde::Deserialize;
 
-use crate::authority::Algorithm;
+use crate::authority::KeyAlgorithm;
 use crate::files;
-use crate::leaf::{Addresses, Host, address, common_name};
+use crate::leaf::{LeafHost, StatusUrls, parse_common_name, parse_url};
 use crate::new_passphrase::is_passphrase_given;
 
 /// The options; what is not given comes from the file, or is a default.
 #[derive(clap::Args, Debug)]
-pub(crate) struct Options {
+pub(crate) struct MintOptions {
     /// Where to make the directories; made too if it does not exist
     #[arg(value_name = "DIR", required = true)]
     pub(crate) dir: Option<PathBuf>,
@@ -24,8 +24,8 @@ pub(crate) struct Options {
     #[arg(long, value_name = "FILE")]
     from: Option<PathBuf>,
     /// Name or address of the server; may be repeated [default: localhost, 127.0.0.1, ::1]
-    #[arg(long = "host", value_name = "NAME", value_parser = Host::parse)]
-    hosts: Vec<Host>,
+    #[arg(long = "host", value_name = "NAME", value_parser = LeafHost::parse_host)]
+    hosts: Vec<LeafHost>,
     /// Days that the server's and client's certificates are valid [default: 365]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=MOST_LEAF.into()))]
     days: Option<u16>,
@@ -41,12 +41,12 @@ pub(crate) struct Options {
     profile: Option<Profile>,
     /// Kind of all keys [default: ecdsa-p256, or rsa-3072 with --profile compat]
     #[arg(long, value_enum)]
-    algo: Option<Algorithm>,
+    algo: Option<KeyAlgorithm>,
     /// Common name of the root [default: profguard CA and six random digits, so that no two are taken for one]
-    #[arg(long, value_name = "NAME", value_parser = common_name)]
+    #[arg(long, value_name = "NAME", value_parser = parse_common_name)]
     name: Option<String>,
     #[command(flatten)]
-    addresses: Addresses,
+    addresses: StatusUrls,
     /// Encrypt all private keys with the passphrase
     #[arg(long, requires = "passphrase")]
     pub(crate) encrypt: bool,
@@ -59,19 +59,19 @@ const MOST_CA: u16 = 9125;
 
 /// What is made.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Plan {
-    pub(crate) hosts: Vec<Host>,
+pub(crate) struct MintPlan {
+    pub(crate) hosts: Vec<LeafHost>,
     pub(crate) days: u16,
     pub(crate) ca_days: u16,
     pub(crate) crl_days: u16,
-    pub(crate) algo: Algorithm,
+    pub(crate) algo: KeyAlgorithm,
     pub(crate) name: String,
-    pub(crate) addresses: Addresses,
+    pub(crate) addresses: StatusUrls,
 }
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct File {
+struct MintFile {
     hosts: Option<Vec<String>>,
     days: Option<u16>,
     ca_days: Option<u16>,
@@ -85,43 +85,44 @@ struct File {
     ocsp_urls: Vec<String>,
 }
 
-impl Options {
+impl MintOptions {
     /// Decides.
     ///
     /// # Errors
     /// The file cannot be read, or says what no option could; the leaves would outlive the root; or a passphrase is
     /// for nothing.
-    pub(crate) fn plan(&self) -> anyhow::Result<Plan> {
+    pub(crate) fn to_plan(&self) -> anyhow::Result<MintPlan> {
         if !self.encrypt && is_passphrase_given(&self.passphrase) {
             return Err(anyhow::anyhow!("a passphrase is given, and nothing is to be encrypted"))
                 .hint("add --encrypt, or leave the passphrase out");
         }
         let file = match &self.from {
-            Some(path) => read(path).with_context(|| path.display().to_string())?,
-            None => File::default(),
+            Some(path) => read_mint_file(path).with_context(|| path.display().to_string())?,
+            None => MintFile::default(),
         };
-        self.merge(file)
+        self.merge_file(file)
     }
 
-    fn merge(&self, file: File) -> anyhow::Result<Plan> {
+    fn merge_file(&self, file: MintFile) -> anyhow::Result<MintPlan> {
         let hosts = match (self.hosts.as_slice(), file.hosts) {
-            ([], Some(hosts)) => hosts.iter().map(|h| host(h)).collect::<anyhow::Result<Vec<_>>>()?,
-            ([], None) => {
-                ["localhost", "127.0.0.1", "::1"].into_iter().map(host).collect::<anyhow::Result<_>>()?
-            }
+            ([], Some(hosts)) => hosts.iter().map(|h| parse_host(h)).collect::<anyhow::Result<Vec<_>>>()?,
+            ([], None) => ["localhost", "127.0.0.1", "::1"]
+                .into_iter()
+                .map(parse_host)
+                .collect::<anyhow::Result<_>>()?,
             (hosts, _) => hosts.to_vec(),
         };
-        let algo = match (self.algo, value("algo", file.algo.as_deref())?) {
+        let algo = match (self.algo, parse_value("algo", file.algo.as_deref())?) {
             (Some(algo), _) | (None, Some(algo)) => algo,
-            (None, None) => match self.profile.or(value("profile", file.profile.as_deref())?) {
-                Some(Profile::Compat) => Algorithm::Rsa3072,
-                Some(Profile::Strict) | None => Algorithm::default(),
+            (None, None) => match self.profile.or(parse_value("profile", file.profile.as_deref())?) {
+                Some(Profile::Compat) => KeyAlgorithm::Rsa3072,
+                Some(Profile::Strict) | None => KeyAlgorithm::default(),
             },
         };
         let name = match (&self.name, file.name) {
             (Some(name), _) => name.clone(),
-            (None, Some(name)) => common_name(&name).map_err(|e| anyhow::anyhow!("name: {e}"))?,
-            (None, None) => unlike_others()?,
+            (None, Some(name)) => parse_common_name(&name).map_err(|e| anyhow::anyhow!("name: {e}"))?,
+            (None, None) => random_ca_name()?,
         };
         let days = self.days.or(file.days).unwrap_or(365);
         let ca_days = self.ca_days.or(file.ca_days).unwrap_or(3650);
@@ -138,49 +139,49 @@ impl Options {
             days <= ca_days,
             "the certificates would be valid for {days} days, the root for {ca_days} only"
         );
-        let addresses = Addresses {
-            crl_url: urls("crl_urls", &self.addresses.crl_url, &file.crl_urls)?,
-            ocsp_url: urls("ocsp_urls", &self.addresses.ocsp_url, &file.ocsp_urls)?,
+        let addresses = StatusUrls {
+            crl_url: choose_urls("crl_urls", &self.addresses.crl_url, &file.crl_urls)?,
+            ocsp_url: choose_urls("ocsp_urls", &self.addresses.ocsp_url, &file.ocsp_urls)?,
         };
-        Ok(Plan { hosts, days, ca_days, crl_days, algo, name, addresses })
+        Ok(MintPlan { hosts, days, ca_days, crl_days, algo, name, addresses })
     }
 }
 
 /// One of the values that the option of the same name has.
-fn value<T: ValueEnum>(what: &str, text: Option<&str>) -> anyhow::Result<Option<T>> {
+fn parse_value<T: ValueEnum>(what: &str, text: Option<&str>) -> anyhow::Result<Option<T>> {
     text.map(|text| T::from_str(text, false).map_err(|e| anyhow::anyhow!("{what}: {e}"))).transpose()
 }
 
-fn urls(what: &str, options: &[String], file: &[String]) -> anyhow::Result<Vec<String>> {
+fn choose_urls(what: &str, options: &[String], file: &[String]) -> anyhow::Result<Vec<String>> {
     let all = if options.is_empty() { file } else { options };
-    all.iter().map(|url| address(url).map_err(|e| anyhow::anyhow!("{what}: `{url}`: {e}"))).collect()
+    all.iter().map(|url| parse_url(url).map_err(|e| anyhow::anyhow!("{what}: `{url}`: {e}"))).collect()
 }
 
 /// Issuers are found by their names: with the same one, a certificate under another root would look like a forged one.
-fn unlike_others() -> anyhow::Result<String> {
+fn random_ca_name() -> anyhow::Result<String> {
     let mut random = [0; 3];
     rustix::rand::getrandom(&mut random, rustix::rand::GetRandomFlags::empty())?;
     Ok(format!("profguard CA {}", common::finding::hex(&random)))
 }
 
-fn read(path: &Path) -> anyhow::Result<File> {
-    let text = String::from_utf8(files::read(path)?.to_vec()).context("not UTF-8 text")?;
-    toml::from_str(&text).map_err(|e| anyhow::anyhow!("{}", crate::suppress::told(&text, &e)))
+fn read_mint_file(path: &Path) -> anyhow::Result<MintFile> {
+    let text = String::from_utf8(files::read_file(path)?.to_vec()).context("not UTF-8 text")?;
+    toml::from_str(&text).map_err(|e| anyhow::anyhow!("{}", crate::suppress::format_toml_error(&text, &e)))
 }
 
-fn host(text: &str) -> anyhow::Result<Host> {
-    Host::parse(text).map_err(|e| anyhow::anyhow!("hosts: `{text}`: {e}"))
+fn parse_host(text: &str) -> anyhow::Result<LeafHost> {
+    LeafHost::parse_host(text).map_err(|e| anyhow::anyhow!("hosts: `{text}`: {e}"))
 }
 
 /// What a file alone makes of a plan.
-pub(crate) fn of_file(text: &str) -> anyhow::Result<Plan> {
+pub(crate) fn plan_of_file(text: &str) -> anyhow::Result<MintPlan> {
     #[derive(clap::Parser)]
     struct Alone {
         #[command(flatten)]
-        options: Options,
+        options: MintOptions,
     }
     let alone = <Alone as clap::Parser>::try_parse_from(["mint", "dir"])?;
-    alone.options.merge(toml::from_str(text)?)
+    alone.options.merge_file(toml::from_str(text)?)
 }
 
 #[cfg(test)]
@@ -190,28 +191,34 @@ mod tests {
     #[derive(clap::Parser)]
     struct Cli {
         #[command(flatten)]
-        options: Options,
+        options: MintOptions,
     }
 
-    fn plan(args: &[&str], file: &str) -> anyhow::Result<Plan> {
+    fn plan(args: &[&str], file: &str) -> anyhow::Result<MintPlan> {
         let options = <Cli as clap::Parser>::parse_from([&["mint", "d"], args].concat()).options;
-        options.merge(toml::from_str(file)?)
+        options.merge_file(toml::from_str(file)?)
     }
 
     #[test]
     fn options_come_before_the_file_and_that_before_defaults() {
         let file = "hosts = [\"a.example\", \"10.0.0.1\"]\ndays = 10\nalgo = \"ed25519\"";
         let plan = plan(&["--days", "20", "--name", "Test CA"], file).unwrap();
-        assert_eq!((plan.days, plan.crl_days, plan.ca_days, plan.algo), (20, 20, 3650, Algorithm::Ed25519));
+        assert_eq!(
+            (plan.days, plan.crl_days, plan.ca_days, plan.algo),
+            (20, 20, 3650, KeyAlgorithm::Ed25519)
+        );
         assert_eq!((plan.hosts.len(), plan.name.as_str()), (2, "Test CA"));
     }
 
     #[test]
     fn old_peers_get_the_keys_that_they_take() {
-        assert_eq!(plan(&["--profile", "compat"], "").unwrap().algo, Algorithm::Rsa3072);
-        assert_eq!(plan(&[], "profile = \"compat\"").unwrap().algo, Algorithm::Rsa3072);
-        assert_eq!(plan(&["--profile", "compat", "--algo", "ed25519"], "").unwrap().algo, Algorithm::Ed25519);
-        assert_eq!(plan(&["--profile", "strict"], "").unwrap().algo, Algorithm::EcdsaP256);
+        assert_eq!(plan(&["--profile", "compat"], "").unwrap().algo, KeyAlgorithm::Rsa3072);
+        assert_eq!(plan(&[], "profile = \"compat\"").unwrap().algo, KeyAlgorithm::Rsa3072);
+        assert_eq!(
+            plan(&["--profile", "compat", "--algo", "ed25519"], "").unwrap().algo,
+            KeyAlgorithm::Ed25519
+        );
+        assert_eq!(plan(&["--profile", "strict"], "").unwrap().algo, KeyAlgorithm::EcdsaP256);
     }
 
     #[test]

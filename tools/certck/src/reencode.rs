@@ -1,6 +1,6 @@
 //! What certificates and CRLs that we issue need beyond what rcgen writes.
 
-use common::pki::der::{self, Der, Malformed, tlv};
+use common::pki::der::{self, Der, Malformed, encode_element};
 use common::pki::oid;
 
 /// Puts the names into a certificate or CRL byte by byte as they are elsewhere, and signs it again.
@@ -17,12 +17,12 @@ pub(crate) fn replace_names<E: From<Malformed>>(
     subject: Option<&[u8]>,
     sign: impl FnOnce(&[u8]) -> Result<Vec<u8>, E>,
 ) -> Result<Vec<u8>, E> {
-    let mut outer = Der::only(signed, der::SEQUENCE)?;
-    let mut old = Der::new(outer.raw_sequence()?.value);
-    let algorithm = outer.raw_sequence()?.raw;
+    let mut outer = Der::open_only(signed, der::SEQUENCE)?;
+    let mut old = Der::new(outer.read_raw_sequence()?.value);
+    let algorithm = outer.read_raw_sequence()?.raw;
     let (mut parts, mut sequences) = (Vec::new(), 0);
     while !old.is_empty() {
-        let part = old.read()?;
+        let part = old.read_element()?;
         // The sequences in front are: algorithm, issuer; in certificates also: validity, subject.
         let name = match (part.tag, sequences) {
             (der::SEQUENCE, 1) => Some(issuer),
@@ -32,16 +32,18 @@ pub(crate) fn replace_names<E: From<Malformed>>(
         sequences += u32::from(part.tag == der::SEQUENCE);
         parts.extend(name.unwrap_or(part.raw));
     }
-    let tbs = tlv(der::SEQUENCE, &parts);
-    let bits = tlv(der::BIT_STRING, &[&[0], sign(&tbs)?.as_slice()].concat());
-    Ok(tlv(der::SEQUENCE, &[&tbs, algorithm, &bits].concat()))
+    let tbs = encode_element(der::SEQUENCE, &parts);
+    let bits = encode_element(der::BIT_STRING, &[&[0], sign(&tbs)?.as_slice()].concat());
+    Ok(encode_element(der::SEQUENCE, &[&tbs, algorithm, &bits].concat()))
 }
 
 /// The value of an authorityInfoAccess that names OCSP responders (RFC 5280, 4.2.2.1).
 pub(crate) fn encode_ocsp_access(urls: &[String]) -> Vec<u8> {
     let one = |url: &String| {
-        let pair = [tlv(der::OID, &oid::OCSP), tlv(der::context(6), url.as_bytes())].concat();
-        tlv(der::SEQUENCE, &pair)
+        let pair =
+            [encode_element(der::OID, &oid::OCSP), encode_element(der::context_tag(6), url.as_bytes())]
+                .concat();
+        encode_element(der::SEQUENCE, &pair)
     };
-    tlv(der::SEQUENCE, &urls.iter().flat_map(one).collect::<Vec<_>>())
+    encode_element(der::SEQUENCE, &urls.iter().flat_map(one).collect::<Vec<_>>())
 }

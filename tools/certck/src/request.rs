@@ -1,6 +1,6 @@
 //! Certificate signing requests (PKCS#10, RFC 2986), read strictly.
 
-use common::pki::der::{self, Der, Malformed, Result, explicit};
+use common::pki::der::{self, Der, Malformed, Result, explicit_tag};
 use common::pki::extension::Extensions;
 use common::pki::name::Name;
 use common::pki::oid;
@@ -26,15 +26,15 @@ impl SigningRequest {
     /// # Errors
     /// It is not a request in DER.
     pub(crate) fn parse(bytes: &[u8]) -> Result<Self> {
-        let (signature, info) = Signature::read(bytes)?;
+        let (signature, info) = Signature::split_signed(bytes)?;
         let mut info = Der::new(info);
-        if info.integer()? != [0] {
+        if info.read_integer()? != [0] {
             return Err(Malformed::new("an unknown version"));
         }
-        let subject = Name::read(&mut info).map_err(|e| e.within("subject"))?;
-        let key = PublicKey::read(&mut info).map_err(|e| e.within("public key"))?;
-        let attributes = info.optional(explicit(0))?.unwrap_or_default();
-        info.done()?;
+        let subject = Name::read_der(&mut info).map_err(|e| e.within("subject"))?;
+        let key = PublicKey::read_der(&mut info).map_err(|e| e.within("public key"))?;
+        let attributes = info.read_optional(explicit_tag(0))?.unwrap_or_default();
+        info.expect_end()?;
         let extensions = read_requested_extensions(attributes).map_err(|e| e.within("attributes"))?;
         Ok(Self { subject, key, signature, extensions })
     }
@@ -61,7 +61,7 @@ impl<'a> RequestKey<'a> {
     ///
     /// # Errors
     /// The request is not signed by its key, or no certificate can be issued for this kind of key.
-    pub(crate) fn of(request: &'a SigningRequest) -> anyhow::Result<Self> {
+    pub(crate) fn of_request(request: &'a SigningRequest) -> anyhow::Result<Self> {
         anyhow::ensure!(request.is_signed_by_key(), "the request is not signed by its own key");
         // The algorithm names the key in the certificate; which hash the key signs with is not said there.
         let algorithm = match &request.key.kind {
@@ -91,14 +91,14 @@ fn read_requested_extensions(attributes: &[u8]) -> Result<Extensions> {
     let mut list = Der::new(attributes);
     let mut extensions = Extensions::default();
     while !list.is_empty() {
-        let mut one = list.sequence()?;
-        let (id, values) = (one.oid()?, one.expect(der::SET)?);
-        one.done()?;
+        let mut one = list.open_sequence()?;
+        let (id, values) = (one.read_oid()?, one.read_tagged(der::SET)?);
+        one.expect_end()?;
         if id == oid::EXTENSION_REQUEST {
             let mut only = Der::new(values);
-            let whole = only.raw_sequence()?.raw;
-            only.done()?;
-            extensions = Extensions::read(whole)?;
+            let whole = only.read_raw_sequence()?.raw;
+            only.expect_end()?;
+            extensions = Extensions::read_list(whole)?;
         }
     }
     Ok(extensions)

@@ -8,7 +8,7 @@ use common::policy::shell_quote;
 use serde::Deserialize;
 
 use crate::files;
-use crate::leaf::{Addresses, address};
+use crate::leaf::{StatusUrls, parse_url};
 
 /// The file's name.
 pub(crate) const FILE: &str = "authority.toml";
@@ -20,7 +20,7 @@ const MAX_ADDRESSES: usize = 16;
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Settings {
+struct AuthoritySettings {
     #[serde(default)]
     crl_urls: Vec<String>,
     #[serde(default)]
@@ -28,7 +28,7 @@ struct Settings {
 }
 
 /// The file's text for an authority whose certificates name these addresses.
-pub(crate) fn text(addresses: &Addresses) -> anyhow::Result<String> {
+pub(crate) fn format_settings(addresses: &StatusUrls) -> anyhow::Result<String> {
     // An address is printable ASCII: JSON's strings are TOML's then.
     let (crl, ocsp) =
         (serde_json::to_string(&addresses.crl_url)?, serde_json::to_string(&addresses.ocsp_url)?);
@@ -42,35 +42,36 @@ pub(crate) fn text(addresses: &Addresses) -> anyhow::Result<String> {
 ///
 /// # Errors
 /// The file cannot be read, others than its owner may write to it, or it holds what no option could say.
-pub(crate) fn addresses(ca: &Path) -> anyhow::Result<Addresses> {
+pub(crate) fn read_urls(ca: &Path) -> anyhow::Result<StatusUrls> {
     let path = ca.join(FILE);
     if path.symlink_metadata().is_err_and(|e| e.kind() == std::io::ErrorKind::NotFound) {
-        return Ok(Addresses::default());
+        return Ok(StatusUrls::default());
     }
     let hint = format!(
         "correct it, or remove it with `rm {}`: then only options name addresses",
         shell_quote(&path)
     );
-    read(&path).with_context(|| path.display().to_string()).hint(hint)
+    read_settings(&path).with_context(|| path.display().to_string()).hint(hint)
 }
 
-fn read(path: &Path) -> anyhow::Result<Addresses> {
+fn read_settings(path: &Path) -> anyhow::Result<StatusUrls> {
     let bytes = files::read_guarded(path, MAX_BYTES)?;
     let text = std::str::from_utf8(&bytes).context("not UTF-8 text")?;
-    let settings: Settings =
-        toml::from_str(text).map_err(|e| anyhow::anyhow!("{}", crate::suppress::told(text, &e)))?;
+    let settings: AuthoritySettings = toml::from_str(text)
+        .map_err(|e| anyhow::anyhow!("{}", crate::suppress::format_toml_error(text, &e)))?;
     let (crl_url, ocsp_url) =
-        (known("crl_urls", settings.crl_urls)?, known("ocsp_urls", settings.ocsp_urls)?);
-    Ok(Addresses { crl_url, ocsp_url })
+        (check_urls("crl_urls", settings.crl_urls)?, check_urls("ocsp_urls", settings.ocsp_urls)?);
+    Ok(StatusUrls { crl_url, ocsp_url })
 }
 
-fn known(what: &str, urls: Vec<String>) -> anyhow::Result<Vec<String>> {
+fn check_urls(what: &str, urls: Vec<String>) -> anyhow::Result<Vec<String>> {
     ensure!(
         urls.len() <= MAX_ADDRESSES,
         "{what}: {} addresses, expected at most {MAX_ADDRESSES}",
         urls.len()
     );
-    let urls = urls.into_iter().map(|url| address(&url).map_err(|e| anyhow::anyhow!("{what}: {url:?}: {e}")));
+    let urls =
+        urls.into_iter().map(|url| parse_url(&url).map_err(|e| anyhow::anyhow!("{what}: {url:?}: {e}")));
     urls.collect()
 }
 
@@ -87,12 +88,12 @@ mod tests {
     #[test]
     fn what_is_written_is_read() {
         let dir = tempfile::tempdir().unwrap();
-        assert_eq!(addresses(dir.path()).unwrap(), Addresses::default());
+        assert_eq!(read_urls(dir.path()).unwrap(), StatusUrls::default());
         let urls = ["http://pki.example/\"a\\b'c#.crl", "https://x/?q=%20"].map(str::to_owned).to_vec();
         for (crl_url, ocsp_url) in [(vec![], vec![]), (urls.clone(), vec![]), (vec![], urls)] {
-            let wanted = Addresses { crl_url, ocsp_url };
-            put(dir.path(), 0o600, text(&wanted).unwrap());
-            assert_eq!(addresses(dir.path()).unwrap(), wanted);
+            let wanted = StatusUrls { crl_url, ocsp_url };
+            put(dir.path(), 0o600, format_settings(&wanted).unwrap());
+            assert_eq!(read_urls(dir.path()).unwrap(), wanted);
         }
     }
 
@@ -111,13 +112,13 @@ mod tests {
             (&vec![b'#'; MAX_BYTES as usize + 1], "larger"),
         ] {
             put(dir.path(), 0o600, text);
-            let error = format!("{:#}", addresses(dir.path()).unwrap_err());
+            let error = format!("{:#}", read_urls(dir.path()).unwrap_err());
             assert!(error.contains(FILE) && error.contains(words), "{error}");
         }
         put(dir.path(), 0o666, "");
-        assert!(format!("{:#}", addresses(dir.path()).unwrap_err()).contains("0666"));
+        assert!(format!("{:#}", read_urls(dir.path()).unwrap_err()).contains("0666"));
         std::fs::remove_file(dir.path().join(FILE)).unwrap();
         std::fs::create_dir(dir.path().join(FILE)).unwrap();
-        addresses(dir.path()).unwrap_err();
+        read_urls(dir.path()).unwrap_err();
     }
 }

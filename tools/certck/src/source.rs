@@ -13,7 +13,7 @@ use crate::input;
 
 /// The arguments of commands that take directories.
 #[derive(clap::Args, Clone, Debug)]
-pub(crate) struct Source {
+pub(crate) struct DirectorySource {
     /// Directories of certificates; one that is named twice counts once
     #[arg(value_name = "DIR", required_unless_present = "files_from")]
     dirs: Vec<PathBuf>,
@@ -35,14 +35,14 @@ pub(crate) struct Source {
 }
 
 /// A directory, or why the next one cannot be told.
-pub(crate) type Item = anyhow::Result<PathBuf>;
+pub(crate) type DirectoryItem = anyhow::Result<PathBuf>;
 
 /// The longest path of a list, in bytes.
 const LONGEST: u64 = 1 << 16;
 
-impl Source {
+impl DirectorySource {
     /// How many directories there are, where that is known beforehand.
-    pub(crate) fn count(&self) -> Option<u64> {
+    pub(crate) fn known_count(&self) -> Option<u64> {
         (!self.recursive && self.files_from.is_none()).then_some(self.dirs.len() as u64)
     }
 
@@ -50,17 +50,17 @@ impl Source {
     ///
     /// # Errors
     /// The list cannot be opened.
-    pub(crate) fn items(&self) -> anyhow::Result<impl Iterator<Item = Item> + Send> {
-        let listed = self.files_from.as_deref().map(|path| self.listed(path)).transpose()?;
+    pub(crate) fn find_directories(&self) -> anyhow::Result<impl Iterator<Item = DirectoryItem> + Send> {
+        let listed = self.files_from.as_deref().map(|path| self.read_list(path)).transpose()?;
         let named = self.dirs.clone().into_iter().map(Ok).chain(listed.into_iter().flatten());
         let recursive = self.recursive;
         let all = named.flat_map(move |item| match item {
-            Ok(dir) if recursive => below(&dir),
+            Ok(dir) if recursive => find_below(&dir),
             item => vec![item],
         });
         let mut seen = HashSet::new();
         Ok(all.filter(move |item| {
-            let id = item.as_ref().ok().and_then(|dir| identity(dir));
+            let id = item.as_ref().ok().and_then(|dir| file_identity(dir));
             id.is_none_or(|id| seen.insert(id))
         }))
     }
@@ -70,11 +70,11 @@ impl Source {
     ///
     /// # Errors
     /// The list cannot be opened.
-    pub(crate) fn lasting(&self, mut failed: impl FnMut(anyhow::Error)) -> anyhow::Result<Self> {
+    pub(crate) fn with_list_read(&self, mut failed: impl FnMut(anyhow::Error)) -> anyhow::Result<Self> {
         let mut lasting = self.clone();
         let once = |path: &&PathBuf| !path.metadata().is_ok_and(|meta| meta.is_file());
         let Some(path) = self.files_from.as_ref().filter(once) else { return Ok(lasting) };
-        for item in self.listed(path)? {
+        for item in self.read_list(path)? {
             match item {
                 Ok(dir) => lasting.dirs.push(dir),
                 Err(e) => failed(e),
@@ -84,24 +84,25 @@ impl Source {
         Ok(lasting)
     }
 
-    fn listed(&self, path: &Path) -> anyhow::Result<impl Iterator<Item = Item> + Send + use<>> {
+    fn read_list(&self, path: &Path) -> anyhow::Result<impl Iterator<Item = DirectoryItem> + Send + use<>> {
         let shown = path.display().to_string();
-        let mut input = input::open(path).with_context(|| shown.clone())?;
+        let mut input = input::open_input(path).with_context(|| shown.clone())?;
         let end = if self.null { 0 } else { b'\n' };
-        let paths =
-            std::iter::from_fn(move || input.next(end, LONGEST).with_context(|| shown.clone()).transpose());
+        let paths = std::iter::from_fn(move || {
+            input.next_line(end, LONGEST).with_context(|| shown.clone()).transpose()
+        });
         let named = paths.filter(|p| !p.as_ref().is_ok_and(Vec::is_empty));
         Ok(named.map(|p| p.map(|bytes| PathBuf::from(OsString::from_vec(bytes)))))
     }
 }
 
 /// What tells that two paths lead to one directory; nothing for a path that leads nowhere.
-fn identity(dir: &Path) -> Option<(u64, u64)> {
+fn file_identity(dir: &Path) -> Option<(u64, u64)> {
     dir.metadata().ok().map(|meta| (meta.dev(), meta.ino()))
 }
 
 /// Every certificate directory in a tree, sorted; links are not followed.
-fn below(dir: &Path) -> Vec<Item> {
+fn find_below(dir: &Path) -> Vec<DirectoryItem> {
     // One file of a leaf is enough: what is lost beside it is for the rules to say.
     let is_one = |path: &Path| {
         let leaves = LAYOUTS.iter().flat_map(|layout| [layout.leaf, layout.key]);
@@ -132,9 +133,9 @@ fn walk_error(dir: &Path, error: &walkdir::Error) -> anyhow::Error {
 mod tests {
     use super::*;
 
-    fn source(dirs: &[&Path], recursive: bool) -> Source {
+    fn source(dirs: &[&Path], recursive: bool) -> DirectorySource {
         let dirs = dirs.iter().map(|d| d.to_path_buf()).collect();
-        Source { dirs, recursive, files_from: None, null: false }
+        DirectorySource { dirs, recursive, files_from: None, null: false }
     }
 
     #[test]
@@ -149,9 +150,9 @@ mod tests {
             std::fs::create_dir_all(dir.path().join(sub)).unwrap();
             files.iter().for_each(|f| std::fs::write(dir.path().join(sub).join(f), "").unwrap());
         }
-        let found: Vec<_> = below(dir.path()).into_iter().map(Result::unwrap).collect();
+        let found: Vec<_> = find_below(dir.path()).into_iter().map(Result::unwrap).collect();
         assert_eq!(found, [dir.path().join("a/server"), dir.path().join("c")]);
-        let error = below(&dir.path().join("no")).remove(0).unwrap_err().to_string();
+        let error = find_below(&dir.path().join("no")).remove(0).unwrap_err().to_string();
         assert_eq!(error, format!("{}: does not exist", dir.path().join("no").display()));
     }
 
@@ -160,7 +161,8 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let (plain, odd) = (dir.path().join("a"), dir.path().join("a/../a/."));
         std::fs::create_dir(&plain).unwrap();
-        let found: Vec<_> = source(&[&odd, &plain], false).items().unwrap().map(Result::unwrap).collect();
+        let found: Vec<_> =
+            source(&[&odd, &plain], false).find_directories().unwrap().map(Result::unwrap).collect();
         assert_eq!(found, [odd]);
     }
 }

@@ -20,25 +20,25 @@ use common::fsat::{self, AtomicFile};
 use common::policy::{Class, Mode};
 use rustix::fs::{CWD, FlockOperation, OFlags, RenameFlags};
 
-use crate::interrupt::Held;
+use crate::interrupt::HeldSignals;
 
 /// What hidden directories are called, before 16 hex digits.
 const PREFIX: &str = ".new-";
 
 /// Directories in the making below one parent. Dropped without [`Self::commit`], it leaves nothing.
-pub(crate) struct Stage {
+pub(crate) struct DirectoryStage {
     parent: PathBuf,
     hidden: PathBuf,
     made_parent: bool,
     names: Vec<String>,
     moved: usize,
     done: bool,
-    signals: Held,
+    signals: HeldSignals,
     /// The hidden directory; its lock says that somebody is at work in it.
     dir: File,
 }
 
-impl Stage {
+impl DirectoryStage {
     /// Begins below `parent`, which is made if it does not exist (its own parent must).
     pub(crate) fn begin(parent: &Path) -> anyhow::Result<Self> {
         let subject = || parent.display().to_string();
@@ -47,9 +47,9 @@ impl Stage {
             Err(e) if e.kind() == io::ErrorKind::AlreadyExists => false,
             Err(e) => return Err(e).with_context(subject),
         };
-        sweep(parent);
-        let signals = Held::new().with_context(subject)?;
-        let (hidden, dir) = hide(parent).with_context(subject)?;
+        remove_abandoned(parent);
+        let signals = HeldSignals::new().with_context(subject)?;
+        let (hidden, dir) = make_hidden_dir(parent).with_context(subject)?;
         Ok(Self {
             parent: parent.to_owned(),
             hidden,
@@ -63,7 +63,7 @@ impl Stage {
     }
 
     /// Adds a directory, mode 0700. One that is already there is refused before anything is written.
-    pub(crate) fn dir(&mut self, name: &str) -> anyhow::Result<()> {
+    pub(crate) fn add_dir(&mut self, name: &str) -> anyhow::Result<()> {
         let place = self.parent.join(name);
         if place.symlink_metadata().is_ok() {
             return Err(anyhow::anyhow!("{}: already exists", place.display())).hint(
@@ -71,35 +71,35 @@ impl Stage {
                  `certck mint leaf` adds a server or client to its authority",
             );
         }
-        self.make(name).with_context(|| place.display().to_string())?;
+        self.make_dir(name).with_context(|| place.display().to_string())?;
         self.names.push(name.to_owned());
         Ok(())
     }
 
     /// Adds a directory that will not be moved to its place by [`Self::commit`], and says where it is.
-    pub(crate) fn unplaced(&mut self, name: &str) -> anyhow::Result<PathBuf> {
-        let path = self.making(name);
-        self.make(name).with_context(|| path.display().to_string())?;
+    pub(crate) fn add_unplaced_dir(&mut self, name: &str) -> anyhow::Result<PathBuf> {
+        let path = self.staged_path(name);
+        self.make_dir(name).with_context(|| path.display().to_string())?;
         Ok(path)
     }
 
-    fn make(&self, name: &str) -> io::Result<()> {
+    fn make_dir(&self, name: &str) -> io::Result<()> {
         let Mode(mode) = Class::KeyDir.max();
         let mode = rustix::fs::Mode::from_raw_mode(mode);
         rustix::fs::mkdirat(&self.dir, name, mode)?;
-        Ok(rustix::fs::fchmod(self.open(name)?, mode)?)
+        Ok(rustix::fs::fchmod(self.open_dir(name)?, mode)?)
     }
 
-    fn open(&self, name: &str) -> io::Result<OwnedFd> {
-        below(&self.dir, name, OFlags::DIRECTORY)
+    fn open_dir(&self, name: &str) -> io::Result<OwnedFd> {
+        open_below(&self.dir, name, OFlags::DIRECTORY)
     }
 
     /// Writes a file into one of the directories, mode 0600 from its creation.
-    pub(crate) fn file(&self, dir: &str, name: &str, content: &[u8]) -> anyhow::Result<()> {
+    pub(crate) fn write_file(&self, dir: &str, name: &str, content: &[u8]) -> anyhow::Result<()> {
         const MODE: Mode = Mode(0o600);
-        self.heed()?;
+        self.check_interrupt()?;
         let write = || {
-            let mut file = AtomicFile::create_at(self.open(dir)?, Path::new(name), MODE)?;
+            let mut file = AtomicFile::create_at(self.open_dir(dir)?, Path::new(name), MODE)?;
             file.write_all(content)?;
             file.commit()
         };
@@ -107,37 +107,37 @@ impl Stage {
     }
 
     /// Gives one of the directories and its files to an owner and group.
-    pub(crate) fn give(&self, dir: &str, names: &[&str], like: &Metadata) -> io::Result<()> {
-        let fd = self.open(dir)?;
+    pub(crate) fn give_ownership(&self, dir: &str, names: &[&str], like: &Metadata) -> io::Result<()> {
+        let fd = self.open_dir(dir)?;
         for name in names {
-            fsat::own_like(&below(&fd, name, OFlags::NONBLOCK)?.into(), like)?;
+            fsat::own_like(&open_below(&fd, name, OFlags::NONBLOCK)?.into(), like)?;
         }
         fsat::own_like(&fd.into(), like)
     }
 
     /// Puts one of the directories where another is, which is then in its place here, and goes with the rest.
-    pub(crate) fn exchange(&self, dir: &str, with: &Path) -> io::Result<()> {
+    pub(crate) fn exchange_with(&self, dir: &str, with: &Path) -> io::Result<()> {
         Ok(rustix::fs::renameat_with(&self.dir, dir, CWD, with, RenameFlags::EXCHANGE)?)
     }
 
     /// Where a directory is while it is being made.
-    pub(crate) fn making(&self, name: &str) -> PathBuf {
+    pub(crate) fn staged_path(&self, name: &str) -> PathBuf {
         self.hidden.join(name)
     }
 
     /// Takes back what was done if a signal wants the process to end, and lets it.
-    pub(crate) fn heed(&self) -> anyhow::Result<()> {
-        if !self.signals.came() {
+    pub(crate) fn check_interrupt(&self) -> anyhow::Result<()> {
+        if !self.signals.has_arrived() {
             return Ok(());
         }
-        self.take_back();
-        self.signals.heed();
+        self.roll_back();
+        self.signals.raise_noted();
         anyhow::bail!("interrupted")
     }
 
     /// Moves everything to its place.
     pub(crate) fn commit(mut self) -> anyhow::Result<()> {
-        self.heed()?;
+        self.check_interrupt()?;
         for name in &self.names {
             rustix::fs::renameat_with(&self.dir, name, CWD, self.parent.join(name), RenameFlags::NOREPLACE)
                 .map_err(io::Error::from)
@@ -148,7 +148,7 @@ impl Stage {
         Ok(())
     }
 
-    fn take_back(&self) {
+    fn roll_back(&self) {
         if !self.done {
             for name in &self.names[..self.moved] {
                 let place = self.parent.join(name);
@@ -164,21 +164,21 @@ impl Stage {
     }
 }
 
-impl Drop for Stage {
+impl Drop for DirectoryStage {
     fn drop(&mut self) {
-        self.take_back();
+        self.roll_back();
     }
 }
 
 /// Makes a hidden directory, locked for as long as somebody is at work in it.
-fn hide(parent: &Path) -> io::Result<(PathBuf, File)> {
+fn make_hidden_dir(parent: &Path) -> io::Result<(PathBuf, File)> {
     loop {
         let mut random = [0; 8];
         rustix::rand::getrandom(&mut random, rustix::rand::GetRandomFlags::empty())?;
         let hidden = parent.join(format!("{PREFIX}{}", common::finding::hex(&random)));
         fsat::create_dir(&hidden, Class::KeyDir.max())?;
         // Whoever sweeps in this very moment has the lock and takes the directory away: another one, then.
-        let Some(lock) = locked(&hidden) else { continue };
+        let Some(lock) = try_lock(&hidden) else { continue };
         let meta = lock.metadata()?;
         // One that others may write to was put in the place of ours.
         if meta.uid() != rustix::process::geteuid().as_raw() || meta.mode() & 0o077 != 0 {
@@ -189,7 +189,7 @@ fn hide(parent: &Path) -> io::Result<(PathBuf, File)> {
 }
 
 /// Locks a directory that nobody is at work in, if it is still there then.
-fn locked(hidden: &Path) -> Option<File> {
+fn try_lock(hidden: &Path) -> Option<File> {
     let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::RDONLY | OFlags::CLOEXEC;
     let dir = File::from(rustix::fs::open(hidden, flags, rustix::fs::Mode::empty()).ok()?);
     rustix::fs::flock(&dir, FlockOperation::NonBlockingLockExclusive).ok()?;
@@ -197,7 +197,7 @@ fn locked(hidden: &Path) -> Option<File> {
 }
 
 /// Removes what somebody left who was killed: there may be private keys in it.
-fn sweep(parent: &Path) {
+fn remove_abandoned(parent: &Path) {
     let me = rustix::process::geteuid().as_raw();
     let Ok(entries) = std::fs::read_dir(parent) else { return };
     for entry in entries.flatten() {
@@ -205,14 +205,14 @@ fn sweep(parent: &Path) {
         let digits = name.to_str().and_then(|n| n.strip_prefix(PREFIX));
         let ours = digits.is_some_and(|d| d.len() == 16 && d.bytes().all(|b| b.is_ascii_hexdigit()));
         let owned = ours && entry.metadata().is_ok_and(|m| m.is_dir() && m.uid() == me);
-        if let Some(_lock) = owned.then(|| locked(&entry.path())).flatten() {
+        if let Some(_lock) = owned.then(|| try_lock(&entry.path())).flatten() {
             let _ = std::fs::remove_dir_all(entry.path());
         }
     }
 }
 
 /// Opens what is in a directory, and no link.
-fn below(dir: impl AsFd, name: &str, flags: OFlags) -> io::Result<OwnedFd> {
+fn open_below(dir: impl AsFd, name: &str, flags: OFlags) -> io::Result<OwnedFd> {
     let flags = flags | OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     Ok(rustix::fs::openat(dir, name, flags, rustix::fs::Mode::empty())?)
 }
@@ -231,9 +231,9 @@ mod tests {
     fn all_appears_at_once() {
         let dir = tempfile::tempdir().unwrap();
         let place = dir.path().join("new");
-        let mut stage = Stage::begin(&place).unwrap();
-        stage.dir("a").unwrap();
-        stage.file("a", "f", b"x").unwrap();
+        let mut stage = DirectoryStage::begin(&place).unwrap();
+        stage.add_dir("a").unwrap();
+        stage.write_file("a", "f", b"x").unwrap();
         assert!(!place.join("a").exists());
         stage.commit().unwrap();
         assert_eq!(std::fs::read(place.join("a/f")).unwrap(), b"x");
@@ -244,9 +244,9 @@ mod tests {
     fn a_failure_takes_everything_back() {
         let dir = tempfile::tempdir().unwrap();
         let place = dir.path().join("new");
-        let mut stage = Stage::begin(&place).unwrap();
-        stage.dir("a").unwrap();
-        stage.dir("b").unwrap();
+        let mut stage = DirectoryStage::begin(&place).unwrap();
+        stage.add_dir("a").unwrap();
+        stage.add_dir("b").unwrap();
         // Somebody is faster.
         std::fs::create_dir(place.join("b")).unwrap();
         std::fs::write(place.join("b/theirs"), "x").unwrap();
@@ -265,8 +265,8 @@ mod tests {
             std::fs::create_dir(at(name)).unwrap();
             std::fs::write(at(name).join("ca.key"), "secret").unwrap();
         }
-        let working = Stage::begin(dir.path()).unwrap();
-        let other = Stage::begin(dir.path()).unwrap();
+        let working = DirectoryStage::begin(dir.path()).unwrap();
+        let other = DirectoryStage::begin(dir.path()).unwrap();
         assert!(working.hidden.exists() && other.hidden.exists());
         assert!(!at(".new-0123456789abcdef").exists());
         drop((working, other));
@@ -279,18 +279,18 @@ mod tests {
         let at = |name: &str| dir.path().join(name);
         std::fs::write(at("theirs"), "secret").unwrap();
         std::fs::create_dir(at("old")).unwrap();
-        let mut stage = Stage::begin(dir.path()).unwrap();
-        let new = stage.unplaced("new").unwrap();
-        stage.file("new", "f", b"x").unwrap();
+        let mut stage = DirectoryStage::begin(dir.path()).unwrap();
+        let new = stage.add_unplaced_dir("new").unwrap();
+        stage.write_file("new", "f", b"x").unwrap();
         std::fs::rename(&stage.hidden, at("aside")).unwrap();
         std::fs::create_dir_all(&new).unwrap();
         std::os::unix::fs::symlink(at("theirs"), new.join("g")).unwrap();
-        stage.file("new", "g", b"y").unwrap();
+        stage.write_file("new", "g", b"y").unwrap();
         assert!(new.join("g").is_symlink() && !at("aside/new/g").is_symlink());
-        stage.give("new", &["f", "g"], &at("old").metadata().unwrap()).unwrap();
+        stage.give_ownership("new", &["f", "g"], &at("old").metadata().unwrap()).unwrap();
         std::os::unix::fs::symlink(at("theirs"), at("aside/new/h")).unwrap();
-        assert!(stage.give("new", &["h"], &at("old").metadata().unwrap()).is_err());
-        stage.exchange("new", &at("old")).unwrap();
+        assert!(stage.give_ownership("new", &["h"], &at("old").metadata().unwrap()).is_err());
+        stage.exchange_with("new", &at("old")).unwrap();
         assert_eq!(std::fs::read(at("old/g")).unwrap(), b"y");
         drop(stage);
         assert!(new.join("g").is_symlink());
@@ -299,8 +299,8 @@ mod tests {
     #[test]
     fn an_abandoned_stage_leaves_nothing() {
         let dir = tempfile::tempdir().unwrap();
-        let mut stage = Stage::begin(&dir.path().join("new")).unwrap();
-        stage.dir("a").unwrap();
+        let mut stage = DirectoryStage::begin(&dir.path().join("new")).unwrap();
+        stage.add_dir("a").unwrap();
         drop(stage);
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
     }

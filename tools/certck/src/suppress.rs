@@ -18,20 +18,20 @@ use crate::rules::all_rules;
 /// The suppressions of one file.
 #[derive(Debug, Default)]
 pub(crate) struct Suppressions {
-    entries: Vec<Entry>,
+    entries: Vec<Suppression>,
     /// Whose day has passed; they suppress nothing.
     pub(crate) ended: Vec<String>,
 }
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct File {
-    suppress: Vec<Entry>,
+struct SuppressionFile {
+    suppress: Vec<Suppression>,
 }
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Entry {
+struct Suppression {
     /// The rule's id.
     rule: String,
     /// A path that the finding's path is or lies below; every path, if absent.
@@ -49,7 +49,7 @@ impl Suppressions {
     ///
     /// # Errors
     /// It cannot be read, or says what cannot be: an unknown rule, no reason, no date.
-    pub(crate) fn read(path: Option<&Path>, at: OffsetDateTime) -> anyhow::Result<Self> {
+    pub(crate) fn read_file(path: Option<&Path>, at: OffsetDateTime) -> anyhow::Result<Self> {
         let Some(path) = path else { return Ok(Self::default()) };
         let shown = || path.display().to_string();
         let (file, _) = common::fsat::open_regular(path).with_context(shown)?;
@@ -59,14 +59,15 @@ impl Suppressions {
     }
 
     pub(crate) fn parse(text: &str, at: OffsetDateTime) -> anyhow::Result<Self> {
-        let file: File = toml::from_str(text).map_err(|e| anyhow!("{}", told(text, &e)))?;
+        let file: SuppressionFile =
+            toml::from_str(text).map_err(|e| anyhow!("{}", format_toml_error(text, &e)))?;
         let mut suppressions = Self::default();
         for mut entry in file.suppress {
-            ensure!(known(&entry.rule), "there is no rule `{}`: see `certck rules`", entry.rule);
+            ensure!(is_known_rule(&entry.rule), "there is no rule `{}`: see `certck rules`", entry.rule);
             ensure!(!entry.reason.trim().is_empty(), "rule `{}`: no reason is given", entry.rule);
-            let until = date(&entry.until)
+            let until = parse_date(&entry.until)
                 .with_context(|| format!("rule `{}`: `until` is no date like 2027-01-31", entry.rule))?;
-            entry.path = entry.path.map(|path| absolute(&path));
+            entry.path = entry.path.map(|path| normalize_path(&path));
             if until < at.to_offset(time::UtcOffset::UTC).date() {
                 suppressions.ended.push(format!("rule `{}` ended on {until}: {}", entry.rule, entry.reason));
             } else {
@@ -77,27 +78,27 @@ impl Suppressions {
     }
 
     /// Whether a finding is one of those.
-    pub(crate) fn cover(&self, finding: &Finding) -> bool {
+    pub(crate) fn covers_finding(&self, finding: &Finding) -> bool {
         let mut of_rule = self.entries.iter().filter(|entry| entry.rule == finding.rule).peekable();
         if of_rule.peek().is_none() {
             return false;
         }
-        let path = absolute(Path::new(&OsString::from_vec(finding.path_bytes())));
+        let path = normalize_path(Path::new(&OsString::from_vec(finding.path_bytes())));
         of_rule.any(|entry| entry.path.as_ref().is_none_or(|above| path.starts_with(above)))
     }
 
     /// Takes out the findings that are among those, and returns them.
-    pub(crate) fn split(&self, findings: &mut Vec<Finding>) -> Vec<Finding> {
-        findings.extract_if(.., |finding| self.cover(finding)).collect()
+    pub(crate) fn take_suppressed(&self, findings: &mut Vec<Finding>) -> Vec<Finding> {
+        findings.extract_if(.., |finding| self.covers_finding(finding)).collect()
     }
 }
 
-fn known(id: &str) -> bool {
+fn is_known_rule(id: &str) -> bool {
     all_rules().any(|(rule, _)| rule.id == id)
 }
 
 /// A day, written as TOML's own date or in quotes.
-fn date(value: &toml::Value) -> Option<Date> {
+fn parse_date(value: &toml::Value) -> Option<Date> {
     let text = match value {
         toml::Value::String(text) => text.clone(),
         toml::Value::Datetime(day) => day.to_string(),
@@ -108,7 +109,7 @@ fn date(value: &toml::Value) -> Option<Date> {
 
 /// A path from the root on, without `.` and `..`, as its text says: nothing is looked up, since what it names may
 /// be gone.
-fn absolute(path: &Path) -> PathBuf {
+fn normalize_path(path: &Path) -> PathBuf {
     let mut all = PathBuf::new();
     for part in std::path::absolute(path).unwrap_or_else(|_| path.to_owned()).components() {
         match part {
@@ -120,7 +121,7 @@ fn absolute(path: &Path) -> PathBuf {
 }
 
 /// What is wrong with a TOML text, in one line: `line 3, column 1: …`.
-pub(crate) fn told(text: &str, error: &toml::de::Error) -> String {
+pub(crate) fn format_toml_error(text: &str, error: &toml::de::Error) -> String {
     let message = error.message().lines().map(str::trim).collect::<Vec<_>>().join(" ");
     let Some(before) = error.span().and_then(|span| text.get(..span.start)) else { return message };
     let line = before.matches('\n').count() + 1;
@@ -147,10 +148,10 @@ mod tests {
     fn a_suppression_has_a_path_and_an_end() {
         let finding = |path: &str| rule::NO_CRL.at(Path::new(path));
         let s = Suppressions::parse(TEXT, datetime!(2026-12-31 23:59 UTC)).unwrap();
-        assert!(s.cover(&finding("/etc/a/ca.crl")) && !s.cover(&finding("/etc/ab/ca.crl")));
-        assert!(!s.cover(&rule::EXPIRED.at(Path::new("/etc/a/ca.crl"))));
+        assert!(s.covers_finding(&finding("/etc/a/ca.crl")) && !s.covers_finding(&finding("/etc/ab/ca.crl")));
+        assert!(!s.covers_finding(&rule::EXPIRED.at(Path::new("/etc/a/ca.crl"))));
         let s = Suppressions::parse(TEXT, datetime!(2027-01-01 0:00 UTC)).unwrap();
-        assert!(!s.cover(&finding("/etc/a/ca.crl")));
+        assert!(!s.covers_finding(&finding("/etc/a/ca.crl")));
         assert_eq!(s.ended.len(), 1);
     }
 
@@ -160,7 +161,7 @@ mod tests {
         let spelled = ["x/y", "./x/y", "x/./z/../y", here.join("x/y").to_str().unwrap()].map(str::to_owned);
         for (a, b) in spelled.iter().flat_map(|a| spelled.iter().map(move |b| (a, b))) {
             let s = Suppressions::parse(&TEXT.replace("/etc/a", a), OffsetDateTime::UNIX_EPOCH).unwrap();
-            assert!(s.cover(&rule::NO_CRL.at(&Path::new(b).join("ca.crl"))), "{a} {b}");
+            assert!(s.covers_finding(&rule::NO_CRL.at(&Path::new(b).join("ca.crl"))), "{a} {b}");
         }
     }
 

@@ -13,38 +13,38 @@ use common::record::write as line;
 use common::report::{self, End, ReportFormat, RuleHelp, Sarif, Totals, Writer, nagios_exit_from};
 use common::text::{Safe, safe, without_error_numbers};
 
-use crate::check_report::Report;
-use crate::judgement::{Checked, Purpose};
-use crate::metrics::Metrics;
+use crate::check_report::CheckReport;
+use crate::judgement::{CheckedDirectory, DirectoryPurpose};
+use crate::metrics::CheckMetrics;
 use crate::rules::reference_uri;
 
 /// The writer of a format.
-pub(crate) fn form(format: ReportFormat) -> Box<dyn Report> {
+pub(crate) fn report_for(format: ReportFormat) -> Box<dyn CheckReport> {
     match (format, report_writer(format, &[])) {
-        (ReportFormat::Prometheus, Some(writer)) => Box::new(Metrics::new(writer)),
-        (ReportFormat::Nagios, Some(writer)) => Box::new(Plugin(writer, None)),
-        (_, Some(writer)) => Box::new(Shared(writer)),
-        (ReportFormat::Json, None) => Box::new(Json),
-        (_, None) => Box::<Text>::default(),
+        (ReportFormat::Prometheus, Some(writer)) => Box::new(CheckMetrics::new(writer)),
+        (ReportFormat::Nagios, Some(writer)) => Box::new(NagiosReport(writer, None)),
+        (_, Some(writer)) => Box::new(SharedReport(writer)),
+        (ReportFormat::Json, None) => Box::new(JsonReport),
+        (_, None) => Box::<TextReport>::default(),
     }
 }
 
 /// Sentences, grouped by directory.
 #[derive(Default)]
-struct Text {
+struct TextReport {
     /// Directories that are not fit for what is suppressed only.
     suppressed: u64,
 }
 
-impl Report for Text {
-    fn checked(&mut self, to: &mut dyn Write, checked: &Checked) -> anyhow::Result<()> {
+impl CheckReport for TextReport {
+    fn add_directory(&mut self, to: &mut dyn Write, checked: &CheckedDirectory) -> anyhow::Result<()> {
         if !checked.readable {
             return Ok(());
         }
-        let what = if checked.role == Purpose::Authority { "issue" } else { "serve" };
-        let (not, suppressed) = match checked.fit() {
+        let what = if checked.role == DirectoryPurpose::Authority { "issue" } else { "serve" };
+        let (not, suppressed) = match checked.is_valid() {
             true => ("", ""),
-            false if checked.of(Severity::Error) == 0 => ("not ", ", suppressed"),
+            false if checked.count_of(Severity::Error) == 0 => ("not ", ", suppressed"),
             false => ("not ", ""),
         };
         self.suppressed += u64::from(!suppressed.is_empty());
@@ -54,12 +54,17 @@ impl Report for Text {
             let path = Path::new(&f.path);
             let file = path.strip_prefix(&checked.dir).unwrap_or(path).to_string_lossy();
             let file = if file.is_empty() { ".".into() } else { file };
-            sentence(to, Some(&file), f)?;
+            write_finding(to, Some(&file), f)?;
         }
         Ok(())
     }
 
-    fn end(&mut self, to: &mut dyn Write, _end: &End, summary: &record::Summary) -> anyhow::Result<()> {
+    fn finish_report(
+        &mut self,
+        to: &mut dyn Write,
+        _end: &End,
+        summary: &record::Summary,
+    ) -> anyhow::Result<()> {
         if summary.checked > 1 {
             let suppressed = match self.suppressed {
                 0 => String::new(),
@@ -68,75 +73,90 @@ impl Report for Text {
             writeln!(to, "{} directories, {} not fit{suppressed}", summary.checked, summary.refused)?;
         }
         if summary.suppressed > 0 {
-            writeln!(to, "{} suppressed", many(summary.suppressed, "finding"))?;
+            writeln!(to, "{} suppressed", count_noun(summary.suppressed, "finding"))?;
         }
         Ok(())
     }
 }
 
 /// `1 finding`, `2 findings`.
-pub(crate) fn many(n: u64, noun: &str) -> String {
+pub(crate) fn count_noun(n: u64, noun: &str) -> String {
     format!("{n} {noun}{}", if n == 1 { "" } else { "s" })
 }
 
 /// JSON lines.
-struct Json;
+struct JsonReport;
 
-impl Report for Json {
-    fn checked(&mut self, to: &mut dyn Write, checked: &Checked) -> anyhow::Result<()> {
+impl CheckReport for JsonReport {
+    fn add_directory(&mut self, to: &mut dyn Write, checked: &CheckedDirectory) -> anyhow::Result<()> {
         let (dir, role) = (checked.dir.to_string_lossy().into_owned(), checked.role.name().to_owned());
         for finding in checked.findings.iter().cloned() {
-            line(to, &record::Finding { dir: dir.clone(), role: role.clone(), finding })?;
+            line(to, &record::FindingRecord { dir: dir.clone(), role: role.clone(), finding })?;
         }
         let bytes = checked.dir.as_os_str().as_bytes();
         Ok(line(
             to,
-            &record::Directory {
+            &record::DirectoryRecord {
                 dir,
                 dir_hex: checked.dir.to_str().is_none().then(|| hex(bytes)),
                 role,
-                fit: checked.fit(),
-                errors: checked.of(Severity::Error),
-                warnings: checked.of(Severity::Warning),
-                notes: checked.of(Severity::Note),
+                fit: checked.is_valid(),
+                errors: checked.count_of(Severity::Error),
+                warnings: checked.count_of(Severity::Warning),
+                notes: checked.count_of(Severity::Note),
                 suppressed: checked.suppressed.len() as u64,
             },
         )?)
     }
 
-    fn end(&mut self, to: &mut dyn Write, _end: &End, summary: &record::Summary) -> anyhow::Result<()> {
+    fn finish_report(
+        &mut self,
+        to: &mut dyn Write,
+        _end: &End,
+        summary: &record::Summary,
+    ) -> anyhow::Result<()> {
         Ok(line(to, summary)?)
     }
 }
 
 /// The formats that all audits share.
-struct Shared(Box<dyn Writer>);
+struct SharedReport(Box<dyn Writer>);
 
-impl Report for Shared {
-    fn checked(&mut self, to: &mut dyn Write, checked: &Checked) -> anyhow::Result<()> {
+impl CheckReport for SharedReport {
+    fn add_directory(&mut self, to: &mut dyn Write, checked: &CheckedDirectory) -> anyhow::Result<()> {
         Ok(checked.findings.iter().try_for_each(|f| self.0.finding(to, f))?)
     }
 
-    fn end(&mut self, to: &mut dyn Write, end: &End, _summary: &record::Summary) -> anyhow::Result<()> {
+    fn finish_report(
+        &mut self,
+        to: &mut dyn Write,
+        end: &End,
+        _summary: &record::Summary,
+    ) -> anyhow::Result<()> {
         Ok(self.0.end(to, end)?)
     }
 }
 
 /// The line for a monitoring system, and the first thing that could not be done.
-struct Plugin(Box<dyn Writer>, Option<String>);
+struct NagiosReport(Box<dyn Writer>, Option<String>);
 
-impl Report for Plugin {
-    fn checked(&mut self, to: &mut dyn Write, checked: &Checked) -> anyhow::Result<()> {
+impl CheckReport for NagiosReport {
+    fn add_directory(&mut self, to: &mut dyn Write, checked: &CheckedDirectory) -> anyhow::Result<()> {
         // What could not be judged is unknown, not critical.
         let judged = checked.findings.iter().filter(|_| checked.readable);
         Ok(judged.into_iter().try_for_each(|f| self.0.finding(to, f))?)
     }
 
-    fn end(&mut self, to: &mut dyn Write, end: &End, summary: &record::Summary) -> anyhow::Result<()> {
+    fn finish_report(
+        &mut self,
+        to: &mut dyn Write,
+        end: &End,
+        summary: &record::Summary,
+    ) -> anyhow::Result<()> {
         Ok(plugin_line(self.0.as_mut(), to, end, summary.suppressed, self.1.as_deref())?)
     }
 
-    fn trouble(&mut self, text: &str) {
+    fn add_failure(&mut self, text: &str) {
         self.1.get_or_insert_with(|| text.to_owned());
     }
 }
@@ -154,27 +174,27 @@ fn plugin_line(
     let line = String::from_utf8_lossy(&line);
     let (text, data) = line.trim_end().split_once(" | ").unwrap_or((line.trim_end(), ""));
     let text = match (end.subjects, end.failed) {
-        (0, 0) => unknown(&format!("there are no {} to judge", end.noun)),
+        (0, 0) => nagios_unknown(&format!("there are no {} to judge", end.noun)),
         _ => text.to_owned(),
     };
     let suppressed = if suppressed > 0 { format!("; {suppressed} suppressed") } else { String::new() };
-    let trouble = trouble.map(|t| format!("; {}", plain(t))).unwrap_or_default();
+    let trouble = trouble.map(|t| format!("; {}", nagios_text(t))).unwrap_or_default();
     writeln!(to, "{text}{suppressed}{trouble} | {data}")
 }
 
 /// What a monitoring system is told when nothing could be found out.
-pub(crate) fn unknown(why: &str) -> String {
-    format!("CERTCK UNKNOWN: {}", plain(why))
+pub(crate) fn nagios_unknown(why: &str) -> String {
+    format!("CERTCK UNKNOWN: {}", nagios_text(why))
 }
 
 /// One line without the bar that would begin the performance data.
-fn plain(text: &str) -> String {
+fn nagios_text(text: &str) -> String {
     safe(&without_error_numbers(text)).replace('|', "/")
 }
 
 /// What was found at something that is not a directory: a daemon, a responder.
 #[derive(Default)]
-pub(crate) struct Elsewhere<'a> {
+pub(crate) struct LiveReport<'a> {
     /// The rules that only such a thing can break.
     pub(crate) own: &'static [Rule],
     /// What they are called in the plural.
@@ -183,16 +203,16 @@ pub(crate) struct Elsewhere<'a> {
     pub(crate) subjects: u64,
     /// How many of them are not fit.
     pub(crate) refused: u64,
-    pub(crate) findings: &'a [record::Finding],
+    pub(crate) findings: &'a [record::FindingRecord],
     /// Findings that do not count.
     pub(crate) suppressed: u64,
     /// The first thing that could not be done.
     pub(crate) trouble: Option<&'a str>,
 }
 
-impl Elsewhere<'_> {
+impl LiveReport<'_> {
     /// Writes what was found in any format; `records` and `text` come before the findings.
-    pub(crate) fn write(
+    pub(crate) fn write_report(
         &self,
         format: ReportFormat,
         diag: &Diag,
@@ -222,10 +242,10 @@ impl Elsewhere<'_> {
             (_, None) => {
                 text(to)?;
                 // One subject has been named already.
-                let path = |f: &record::Finding| (self.subjects > 1).then(|| f.finding.path.clone());
-                self.findings.iter().try_for_each(|f| sentence(to, path(f).as_deref(), &f.finding))?;
+                let path = |f: &record::FindingRecord| (self.subjects > 1).then(|| f.finding.path.clone());
+                self.findings.iter().try_for_each(|f| write_finding(to, path(f).as_deref(), &f.finding))?;
                 if self.suppressed > 0 {
-                    writeln!(to, "{} suppressed", many(self.suppressed, "finding"))?;
+                    writeln!(to, "{} suppressed", count_noun(self.suppressed, "finding"))?;
                 }
             }
         }
@@ -253,9 +273,9 @@ impl Elsewhere<'_> {
 /// The writer of one of the formats that all audits share, with the rules of directories and those of the command.
 fn report_writer(format: ReportFormat, own: &'static [Rule]) -> Option<Box<dyn Writer>> {
     if format != ReportFormat::Sarif {
-        return report::writer(format, source(own));
+        return report::writer(format, report_source(own));
     }
-    let mut sarif = Sarif::new(source(own));
+    let mut sarif = Sarif::new(report_source(own));
     sarif.help = rule::RULES.iter().chain(own).map(|rule| (rule.id, rule_help(rule))).collect();
     Some(Box::new(sarif))
 }
@@ -266,7 +286,7 @@ fn rule_help(rule: &Rule) -> RuleHelp {
 }
 
 /// Who writes a report: the rules of directories, and those of the command.
-fn source(own: &'static [Rule]) -> report::Source {
+fn report_source(own: &'static [Rule]) -> report::Source {
     let rules = rule::RULES.iter().chain(own);
     let rules = rules.map(|r| report::RuleInfo { id: r.id, severity: r.severity, what: r.what });
     report::Source {
@@ -278,7 +298,7 @@ fn source(own: &'static [Rule]) -> report::Source {
 }
 
 /// One finding as text: severity, file, reason, and how to mend it.
-pub(crate) fn sentence(to: &mut dyn Write, file: Option<&str>, f: &Finding) -> io::Result<()> {
+pub(crate) fn write_finding(to: &mut dyn Write, file: Option<&str>, f: &Finding) -> io::Result<()> {
     let file = file.map(|file| format!("{}: ", Safe(file))).unwrap_or_default();
     writeln!(to, "  {:7} {file}{}", f.severity, Safe(&f.reason()))?;
     if f.fix.is_empty() { Ok(()) } else { writeln!(to, "          fix: {}", Safe(&f.fix)) }

@@ -3,18 +3,18 @@
 use common::exit::Exit;
 use common::out::{Format, Out};
 use common::pki::Role;
-use common::record::certck::{self as record, Summary, Written};
+use common::record::certck::{self as record, Summary, WrittenRecord};
 use common::text::Safe;
 
-use crate::lists::Lists;
-use crate::verdict::sentence;
+use crate::lists::CrlStore;
+use crate::verdict::write_finding;
 
 /// Prints what was written, and what keeps a program from loading a directory that got the CRL.
 ///
 /// A running profd takes the CRL all the same; with anything else it goes on as it was, and it would not start again.
 pub(crate) fn report_published(
-    written: &[Written],
-    places: &[Lists],
+    written: &[WrittenRecord],
+    places: &[CrlStore],
     format: Format,
     out: &mut Out,
 ) -> anyhow::Result<Exit> {
@@ -35,12 +35,16 @@ pub(crate) fn report_published(
 }
 
 /// Prints what was written: CRLs and directories.
-pub(crate) fn report_all_written(written: &[Written], format: Format, out: &mut Out) -> anyhow::Result<()> {
+pub(crate) fn report_all_written(
+    written: &[WrittenRecord],
+    format: Format,
+    out: &mut Out,
+) -> anyhow::Result<()> {
     report_published(written, &[], format, out).map(drop)
 }
 
 /// Prints one CRL or directory that was written, or would be.
-pub(crate) fn report_written(w: &Written, format: Format, out: &mut Out) -> anyhow::Result<()> {
+pub(crate) fn report_written(w: &WrittenRecord, format: Format, out: &mut Out) -> anyhow::Result<()> {
     if format == Format::Json {
         return Ok(out.record(w)?);
     }
@@ -56,7 +60,7 @@ pub(crate) fn report_written(w: &Written, format: Format, out: &mut Out) -> anyh
 
 /// Prints what keeps a program from loading a directory that has a new CRL, and counts it.
 pub(crate) fn report_load_errors(
-    place: &Lists,
+    place: &CrlStore,
     format: Format,
     summary: &mut Summary,
     out: &mut Out,
@@ -67,7 +71,7 @@ pub(crate) fn report_load_errors(
     let dir = place.dir().to_string_lossy().into_owned();
     if format == Format::Json {
         for finding in findings {
-            out.record(&record::Finding { dir: dir.clone(), role: role.name().to_owned(), finding })?;
+            out.record(&record::FindingRecord { dir: dir.clone(), role: role.name().to_owned(), finding })?;
         }
         return Ok(());
     }
@@ -77,7 +81,7 @@ pub(crate) fn report_load_errors(
     };
     writeln!(out.text(), "{}: not valid: {consequence} until this is fixed:", Safe(&dir))?;
     for finding in &findings {
-        sentence(out.text(), Some(&finding.path), finding)?;
+        write_finding(out.text(), Some(&finding.path), finding)?;
     }
     Ok(())
 }

@@ -317,7 +317,7 @@ fn daemon(config: rustls::ServerConfig) -> String {
 
 #[test]
 fn a_probe_tells_a_daemon_that_checks_from_one_that_does_not() {
-    use common::pki::{LoadOptions, MinVersion, MtlsDir, Role, provider};
+    use common::pki::{LoadOptions, MinVersion, MtlsDir, Role, crypto_provider};
     let ((_a, pki), (_b, theirs)) = (minted(), minted());
     let load = |pki: &str| {
         let dir = Path::new(pki).join("server_certs");
@@ -352,7 +352,7 @@ fn a_probe_tells_a_daemon_that_checks_from_one_that_does_not() {
     assert_eq!(exit, Exit::No);
     assert!(rules.contains("chain") && rules.contains("client-refused"), "{rules}");
     // Nobody is asked for anything.
-    let open = rustls::ServerConfig::builder_with_provider(provider())
+    let open = rustls::ServerConfig::builder_with_provider(crypto_provider())
         .with_safe_default_protocol_versions()
         .unwrap()
         .with_no_client_auth()

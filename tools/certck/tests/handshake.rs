@@ -155,7 +155,7 @@ fn shake_as(pki: &Pki, key: &Key, chain: &[Vec<u8>]) -> Result<(), rustls::Error
     let mut roots = rustls::RootCertStore::empty();
     roots.add(pki.root.sign(&pki.root_key).into()).unwrap();
     let pkcs8 = rustls::pki_types::PrivatePkcs8KeyDer::from(key.0.serialize_der());
-    let client = rustls::ClientConfig::builder_with_provider(common::pki::provider())
+    let client = rustls::ClientConfig::builder_with_provider(common::pki::crypto_provider())
         .with_safe_default_protocol_versions()
         .unwrap()
         .with_root_certificates(roots)

@@ -10,7 +10,7 @@
 use std::path::{Path, PathBuf};
 
 use common::pki::extension::KeyUsage;
-use common::pki::path::{MAX_DEPTH, Question, validate};
+use common::pki::path::{MAX_DEPTH, ValidationRequest, validate_path};
 use common::pki::{Cert, Crl};
 
 /// Valid paths that are rejected on purpose: whatever is not supported is on the safe side.
@@ -79,7 +79,7 @@ fn pkits() {
             above(leaf, &authorities).into_iter().filter(|c| c.der != root.der).cloned().collect();
         let issuers: Vec<_> = intermediates.iter().chain([&root]).map(|c| &c.subject).collect();
         let crls: Vec<Crl> = crls.iter().filter(|c| issuers.contains(&&c.issuer)).cloned().collect();
-        let question = Question {
+        let question = ValidationRequest {
             leaf,
             intermediates: &intermediates,
             roots: std::slice::from_ref(&root),
@@ -92,7 +92,7 @@ fn pkits() {
             conformance: false,
         };
         let listed = REJECTED.iter().any(|(n, _)| n == name);
-        match validate(&question) {
+        match validate_path(&question) {
             verdict if verdict.is_ok() == (expected && !listed) => right += 1,
             verdict => wrong.push(format!("{name}: {:?}", verdict.map(|p| p.len()))),
         }

@@ -10,7 +10,7 @@ use std::path::Path;
 
 use common::finding::Severity;
 use common::pki::rule::RULES;
-use common::pki::{LoadOptions, MtlsDir, Profile, Role, inspect};
+use common::pki::{LoadOptions, MtlsDir, Profile, Role, inspect_directory};
 use forge::{
     BC, CLIENT_AUTH, CrlSpec, DAY, EKU, Ext, KU, Key, NOW, POLICIES, SAN, Spec, bc, dns, eku, int, ku, name,
     nc, oid, pem, san, seq, tlv,
@@ -77,7 +77,7 @@ impl Pki {
             profile: self.profile,
             ..LoadOptions::now()
         };
-        let findings = inspect(dir.path(), Role::Server, &options).findings;
+        let findings = inspect_directory(dir.path(), Role::Server, &options).findings;
         let loads = MtlsDir::load(dir.path(), Role::Server, &options).is_ok();
         assert_eq!(loads, findings.iter().all(|f| f.severity < Severity::Error), "{findings:#?}");
         for f in &findings {

@@ -5,8 +5,8 @@
 mod forge;
 
 use common::pki::extension::KeyUsage;
-use common::pki::path::{PeerName, Question, validate};
-use common::pki::{Cert, Crl, purpose};
+use common::pki::path::{PeerName, ValidationRequest, validate_path};
+use common::pki::{Cert, Crl, parse_purpose};
 use rcgen::{KeyPair, PublicKeyData};
 
 use forge::{
@@ -112,19 +112,19 @@ impl Chain {
         let roots: Vec<Cert> = roots.iter().filter_map(|d| cert(d).ok()).collect();
         let crls =
             crls.iter().map(|d| Crl::parse(d).map_err(|_| "malformed-crl")).collect::<Result<Vec<_>, _>>()?;
-        let question = Question {
+        let question = ValidationRequest {
             leaf: &leaf,
             intermediates: &intermediates,
             roots: &roots,
             crls: &crls,
             at: self.at,
-            purposes: &[purpose(if self.client { "clientAuth" } else { "serverAuth" }).unwrap()],
+            purposes: &[parse_purpose(if self.client { "clientAuth" } else { "serverAuth" }).unwrap()],
             key_usage: KeyUsage::DIGITAL_SIGNATURE,
             names: &self.names,
             max_depth: self.depth,
             conformance: self.conformance,
         };
-        validate(&question).map(|path| path.len()).map_err(|refusal| refusal.code)
+        validate_path(&question).map(|path| path.len()).map_err(|refusal| refusal.code)
     }
 }
 

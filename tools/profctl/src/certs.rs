@@ -43,7 +43,7 @@ pub(crate) fn load_security(
     };
     let passphrase = match &connection.passphrase_file {
         None => None,
-        Some(file) => Some(Passphrase::read(file).with_context(|| file.display().to_string())?),
+        Some(file) => Some(Passphrase::read_file(file).with_context(|| file.display().to_string())?),
     };
     let config = load_certificates(&dir, passphrase.as_ref(), out)?.client_config(connection.tls_min)?;
     Ok(ConnectionSecurity::Tls { connector: TlsConnector::from(Arc::new(config)), server_name })

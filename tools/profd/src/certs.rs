@@ -15,7 +15,7 @@ use std::time::Duration;
 use anyhow::Context;
 use common::finding::hex;
 use common::out::Out;
-use common::pki::{Crl, LoadError, LoadOptions, MtlsDir, Passphrase, Role, utc};
+use common::pki::{Crl, LoadError, LoadOptions, MtlsDir, Passphrase, Role, format_utc};
 use common::policy::shell_quote;
 use common::rpc::message::{CertificateStatus, CrlStatus, ReloadFailure};
 use rustls::ServerConfig;
@@ -237,7 +237,7 @@ impl ServerCertificates {
             let key = e.findings().iter().map(|f| format!("{} {} {}\n", f.rule, f.path, f.found)).collect();
             LoadFailure { reason: e.to_string(), key }
         })?;
-        if let Some(why) = dir.forgets(served) {
+        if let Some(why) = dir.explain_lost_revocations(served) {
             let reason = format!(
                 "{why}: certificates that are revoked now would be accepted again (a restart accepts that)"
             );
@@ -327,7 +327,7 @@ fn lock_mutex<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 fn timestamp_now() -> String {
-    utc(OffsetDateTime::now_utc().unix_timestamp())
+    format_utc(OffsetDateTime::now_utc().unix_timestamp())
 }
 
 fn format_crl_number(crl: &Crl) -> String {
@@ -352,7 +352,7 @@ fn describe_crls(dir: &MtlsDir) -> Vec<(i64, CrlStatus)> {
 
 /// Reads the passphrase of the private key. It is read for each load and not kept.
 fn read_passphrase(tls: &TlsPlan) -> anyhow::Result<Option<Passphrase>> {
-    let read = |path: &Path| Passphrase::read(path).with_context(|| path.display().to_string());
+    let read = |path: &Path| Passphrase::read_file(path).with_context(|| path.display().to_string());
     tls.passphrase_file.as_deref().map(read).transpose()
 }
 
@@ -379,7 +379,7 @@ struct DirStamp(Vec<Option<FileStamp>>);
 
 impl DirStamp {
     fn read(dir: &Path) -> Self {
-        let names = Role::Server.layout().names();
+        let names = Role::Server.layout().file_names();
         let files = names.iter().map(|name| dir.join(name)).chain([dir.to_owned()]);
         Self(files.map(|path| path.symlink_metadata().ok().map(|meta| stamp_file(&meta))).collect())
     }

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::{Case, Judge, format_span};
+use super::{DirectoryContent, RuleChecker, format_span};
 use crate::pki::cert::check_serial;
 use crate::pki::extension::KeyUsage;
 use crate::pki::name::GeneralName;
@@ -13,14 +13,14 @@ const DAY: i64 = 86_400;
 const LONGEST_LEAF: i64 = 825 * DAY;
 const LONGEST_CA: i64 = 25 * 366 * DAY;
 
-impl Judge<'_> {
-    pub(super) fn roots(&mut self, case: &Case) {
+impl RuleChecker<'_> {
+    pub(super) fn check_roots(&mut self, case: &DirectoryContent) {
         let (path, roots) = (&case.roots.path, &case.roots.items);
         for (i, root) in roots.iter().enumerate() {
-            let who = whose(root, i, roots.len());
+            let who = certificate_prefix(root, i, roots.len());
             // All that would be said of it as a root is beside the point.
             if case.chain.items.first().is_some_and(|leaf| leaf.der == root.der && !leaf.is_self_issued()) {
-                self.add(
+                self.add_finding(
                     rule::NOT_A_CA
                         .at(path)
                         .found(format!("{who}the leaf of {} stands here", file_name(&case.chain.path)))
@@ -29,15 +29,21 @@ impl Judge<'_> {
                 );
                 continue;
             }
-            self.any(root, &who, path);
-            self.authority(root, &who, path, KeyUsage(KeyUsage::KEY_CERT_SIGN.0 | KeyUsage::CRL_SIGN.0));
-            self.self_signed(root, &who, path, roots);
+            self.check_certificate(root, &who, path);
+            self.check_ca_certificate(
+                root,
+                &who,
+                path,
+                KeyUsage(KeyUsage::KEY_CERT_SIGN.0 | KeyUsage::CRL_SIGN.0),
+            );
+            self.check_self_signed(root, &who, path, roots);
         }
         // An intermediate whose root is there too adds nobody that would not be trusted anyway.
-        let roots: Vec<&Cert> = roots.iter().filter(|r| r.is_self_issued() || !is_below(r, roots)).collect();
+        let roots: Vec<&Cert> =
+            roots.iter().filter(|r| r.is_self_issued() || !is_issued_by_any(r, roots)).collect();
         if roots.len() > 1 {
             let names: Vec<_> = roots.iter().map(|r| r.subject.to_string()).collect();
-            self.add(
+            self.add_finding(
                 rule::SEVERAL_CAS
                     .at(path)
                     .found(format!("{} roots: {}", roots.len(), names.join("; ")))
@@ -47,24 +53,24 @@ impl Judge<'_> {
         }
     }
 
-    pub(super) fn leaf_and_intermediates(&mut self, case: &Case) {
+    pub(super) fn check_leaf_and_intermediates(&mut self, case: &DirectoryContent) {
         let (path, chain) = (&case.chain.path, &case.chain.items);
         for (i, cert) in chain.iter().enumerate() {
-            let who = whose(cert, i, chain.len());
-            self.any(cert, &who, path);
+            let who = certificate_prefix(cert, i, chain.len());
+            self.check_certificate(cert, &who, path);
             if i == 0 {
-                self.leaf(cert, case.role, path);
-                self.ca_key(case, cert);
+                self.check_leaf(cert, case.role, path);
+                self.check_leaf_key_is_not_ca(case, cert);
             } else {
-                self.authority(cert, &who, path, KeyUsage::KEY_CERT_SIGN);
+                self.check_ca_certificate(cert, &who, path, KeyUsage::KEY_CERT_SIGN);
             }
         }
     }
 
     /// The rules for every certificate. `who` begins each message where a file holds several.
-    fn any(&mut self, cert: &Cert, who: &str, path: &Path) {
+    fn check_certificate(&mut self, cert: &Cert, who: &str, path: &Path) {
         for broken in &cert.extensions.broken {
-            self.add(
+            self.add_finding(
                 rule::MALFORMED_CERTIFICATE
                     .at(path)
                     .found(format!("{who}{broken}"))
@@ -74,21 +80,21 @@ impl Judge<'_> {
         if !cert.signature.consistent {
             let found =
                 format!("{who}names one signature algorithm outside and another inside the signed part");
-            self.add(rule::MALFORMED_CERTIFICATE.at(path).found(found).expected("the same"));
+            self.add_finding(rule::MALFORMED_CERTIFICATE.at(path).found(found).expected("the same"));
         }
         if cert.version != 3 {
             let found = format!("{who}X.509 version {}", cert.version);
-            self.add(rule::VERSION.at(path).found(found).expected("version 3").fix(REISSUE));
+            self.add_finding(rule::VERSION.at(path).found(found).expected("version 3").fix(REISSUE));
         }
         if let Err(why) = check_serial(&cert.serial) {
             let found = format!("{who}serial number {} {why}", crate::finding::hex(&cert.serial));
-            self.add(
+            self.add_finding(
                 rule::SERIAL_NUMBER.at(path).found(found).expected("positive, at most 20 bytes").fix(REISSUE),
             );
         }
         if !cert.key.kind.is_strong() {
             let found = format!("{who}{}", cert.key.kind);
-            self.add(
+            self.add_finding(
                 rule::WEAK_KEY
                     .at(path)
                     .found(found)
@@ -98,11 +104,11 @@ impl Judge<'_> {
         }
         if !cert.signature.is_supported() {
             let found = format!("{who}signed by {}", cert.signature.name());
-            self.add(rule::SIGNATURE_ALGORITHM.at(path).found(found).expected("RSA, ECDSA or Ed25519 with SHA-256 or better; for RSA-PSS, a salt as long as the hash").fix(REISSUE));
+            self.add_finding(rule::SIGNATURE_ALGORITHM.at(path).found(found).expected("RSA, ECDSA or Ed25519 with SHA-256 or better; for RSA-PSS, a salt as long as the hash").fix(REISSUE));
         }
         for unknown in cert.extensions.unknown.iter().filter(|u| u.critical) {
             let found = format!("{who}critical extension {}", unknown.value);
-            self.add(
+            self.add_finding(
                 rule::CRITICAL_EXTENSION
                     .at(path)
                     .found(found)
@@ -110,13 +116,13 @@ impl Judge<'_> {
                     .fix(REISSUE),
             );
         }
-        self.validity(cert, who, path);
+        self.check_validity(cert, who, path);
     }
 
-    fn validity(&mut self, cert: &Cert, who: &str, path: &Path) {
-        let (from, until, now) = (cert.not_before, cert.not_after, crate::pki::utc(self.at));
+    fn check_validity(&mut self, cert: &Cert, who: &str, path: &Path) {
+        let (from, until, now) = (cert.not_before, cert.not_after, crate::pki::format_utc(self.at));
         if self.at < from.unix {
-            self.add(
+            self.add_finding(
                 rule::NOT_YET_VALID
                     .at(path)
                     .found(format!("{who}begins at {from}"))
@@ -124,27 +130,30 @@ impl Judge<'_> {
                     .fix("wait, or look at the clock of the machine that issued it"),
             );
         } else if self.at > until.unix {
-            self.add(
+            self.add_finding(
                 rule::EXPIRED
                     .at(path)
                     .found(format!("{who}expired at {until}"))
                     .expected(format!("valid at {now}"))
                     .fix(REISSUE),
             );
-        } else if self.ends_soon(from.unix, until.unix) {
+        } else if self.expires_soon(from.unix, until.unix) {
             let left = format_span(until.unix - self.at);
-            self.add(
+            self.add_finding(
                 rule::EXPIRING
                     .at(path)
                     .found(format!("{who}expires at {until}, in {left}"))
-                    .expected(format!("more than {}", format_span(self.warning(from.unix, until.unix))))
+                    .expected(format!(
+                        "more than {}",
+                        format_span(self.warning_period(from.unix, until.unix))
+                    ))
                     .fix(REISSUE),
             );
         }
         let (longest, length) =
             (if cert.is_ca() { LONGEST_CA } else { LONGEST_LEAF }, until.unix - from.unix);
         if length > longest {
-            self.add(
+            self.add_finding(
                 rule::LONG_VALIDITY
                     .at(path)
                     .found(format!("{who}valid for {} days", length / DAY))
@@ -154,32 +163,32 @@ impl Judge<'_> {
         }
     }
 
-    fn authority(&mut self, cert: &Cert, who: &str, path: &Path, usage: KeyUsage) {
+    fn check_ca_certificate(&mut self, cert: &Cert, who: &str, path: &Path, usage: KeyUsage) {
         if !cert.is_ca() {
             let found = format!("{who}not a CA by its basicConstraints");
-            self.add(
+            self.add_finding(
                 rule::NOT_A_CA.at(path).found(found).expected("basicConstraints with CA true").fix(REISSUE),
             );
         }
         let present = cert.extensions.key_usage.as_ref().map(|k| k.value);
-        if !present.is_some_and(|k| k.has(usage)) {
-            self.add(
+        if !present.is_some_and(|k| k.contains_all(usage)) {
+            self.add_finding(
                 rule::CA_KEY_USAGE
                     .at(path)
-                    .found(format!("{who}{}", usages(present)))
-                    .expected(usage.names().join(" and "))
+                    .found(format!("{who}{}", describe_key_usage(present)))
+                    .expected(usage.usage_names().join(" and "))
                     .fix(REISSUE),
             );
         }
     }
 
-    fn self_signed(&mut self, cert: &Cert, who: &str, path: &Path, roots: &[Cert]) {
+    fn check_self_signed(&mut self, cert: &Cert, who: &str, path: &Path, roots: &[Cert]) {
         if !cert.is_self_issued() {
-            if is_below(cert, roots) {
+            if is_issued_by_any(cert, roots) {
                 return;
             }
             let found = format!("{who}issued by {}", cert.issuer);
-            self.add(
+            self.add_finding(
                 rule::CA_NOT_SELF_SIGNED
                     .at(path)
                     .found(found)
@@ -188,7 +197,7 @@ impl Judge<'_> {
             );
         } else if cert.signature.verify(&cert.key) == Err(SignatureError::Invalid) {
             let found = format!("{who}not signed by its own key");
-            self.add(
+            self.add_finding(
                 rule::CA_SIGNATURE
                     .at(path)
                     .found(found)
@@ -198,9 +207,9 @@ impl Judge<'_> {
         }
     }
 
-    fn leaf(&mut self, cert: &Cert, role: Role, path: &Path) {
+    fn check_leaf(&mut self, cert: &Cert, role: Role, path: &Path) {
         if cert.is_ca() {
-            self.add(
+            self.add_finding(
                 rule::LEAF_IS_CA
                     .at(path)
                     .found("a CA by its basicConstraints")
@@ -209,16 +218,20 @@ impl Judge<'_> {
             );
         }
         let usage = cert.extensions.key_usage.as_ref().map(|k| k.value);
-        if !usage.is_some_and(|k| k.has(KeyUsage::DIGITAL_SIGNATURE)) {
-            self.add(
-                rule::LEAF_KEY_USAGE.at(path).found(usages(usage)).expected("digitalSignature").fix(REISSUE),
+        if !usage.is_some_and(|k| k.contains_all(KeyUsage::DIGITAL_SIGNATURE)) {
+            self.add_finding(
+                rule::LEAF_KEY_USAGE
+                    .at(path)
+                    .found(describe_key_usage(usage))
+                    .expected("digitalSignature")
+                    .fix(REISSUE),
             );
         }
-        self.extended_key_usage(cert, role, path);
+        self.check_extended_key_usage(cert, role, path);
         let names = cert.extensions.subject_alt_name.iter().flat_map(|s| &s.value);
         let hosts = names.filter(|n| matches!(n, GeneralName::Dns(_) | GeneralName::Ip(_)));
         if role == Role::Server && hosts.count() == 0 {
-            self.add(
+            self.add_finding(
                 rule::NO_ALT_NAME
                     .at(path)
                     .found("no DNS name or address as subject alternative name")
@@ -229,11 +242,11 @@ impl Judge<'_> {
     }
 
     /// Whoever could read the key of such a leaf could sign as the CA.
-    fn ca_key(&mut self, case: &Case, leaf: &Cert) {
+    fn check_leaf_key_is_not_ca(&mut self, case: &DirectoryContent, leaf: &Cert) {
         let others = case.roots.items.iter().chain(case.chain.items.iter().skip(1));
         let another = |c: &&Cert| c.key.spki == leaf.key.spki && (c.der != leaf.der || leaf.is_self_issued());
         if let Some(ca) = others.into_iter().find(another) {
-            self.add(
+            self.add_finding(
                 rule::LEAF_HAS_CA_KEY
                     .at(&case.chain.path)
                     .found(format!("its key is that of {}", ca.subject))
@@ -243,24 +256,24 @@ impl Judge<'_> {
         }
     }
 
-    fn extended_key_usage(&mut self, cert: &Cert, role: Role, path: &Path) {
+    fn check_extended_key_usage(&mut self, cert: &Cert, role: Role, path: &Path) {
         let wanted = match role {
             Role::Server => "serverAuth",
             Role::Client => "clientAuth",
         };
         match cert.extensions.extended_key_usage.as_ref().map(|e| &e.value) {
             // RFC 5280, 4.2.1.12: without the extension, any use is allowed.
-            None => self.add(
+            None => self.add_finding(
                 rule::NO_EXTENDED_KEY_USAGE
                     .at(path)
                     .found("no extendedKeyUsage: good for either role")
                     .expected(wanted)
                     .fix(REISSUE),
             ),
-            Some(usages) if usages.iter().any(|u| Some(u) == oid::eku(wanted).as_ref()) => {}
+            Some(usages) if usages.iter().any(|u| Some(u) == oid::encode_purpose(wanted).as_ref()) => {}
             Some(usages) => {
                 let names: Vec<_> = usages.iter().map(|u| oid_name(u)).collect();
-                self.add(
+                self.add_finding(
                     rule::EXTENDED_KEY_USAGE.at(path).found(names.join(", ")).expected(wanted).fix(REISSUE),
                 );
             }
@@ -271,7 +284,7 @@ impl Judge<'_> {
 const REISSUE: &str = "issue it again";
 
 /// Whether the issuer of a certificate is among others.
-fn is_below(cert: &Cert, others: &[Cert]) -> bool {
+fn is_issued_by_any(cert: &Cert, others: &[Cert]) -> bool {
     others.iter().any(|other| cert.is_issued_by(other))
 }
 
@@ -279,14 +292,14 @@ fn file_name(path: &Path) -> String {
     path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned()
 }
 
-fn whose(cert: &Cert, index: usize, of: usize) -> String {
+fn certificate_prefix(cert: &Cert, index: usize, of: usize) -> String {
     if of > 1 { format!("certificate {} ({}): ", index + 1, cert.subject) } else { String::new() }
 }
 
-fn usages(usage: Option<KeyUsage>) -> String {
+fn describe_key_usage(usage: Option<KeyUsage>) -> String {
     match usage {
         None => "no keyUsage".to_owned(),
-        Some(k) if k.names().is_empty() => "an empty keyUsage".to_owned(),
-        Some(k) => format!("keyUsage {}", k.names().join(", ")),
+        Some(k) if k.usage_names().is_empty() => "an empty keyUsage".to_owned(),
+        Some(k) => format!("keyUsage {}", k.usage_names().join(", ")),
     }
 }

@@ -9,42 +9,42 @@ use webpki::{
     RevocationOptionsBuilder, anchor_from_trusted_cert,
 };
 
-use super::{Case, Judge};
+use super::{DirectoryContent, RuleChecker};
 use crate::finding::Severity;
-use crate::pki::path::{self, Question, Refusal};
+use crate::pki::path::{self, PathError, ValidationRequest};
 use crate::pki::{Cert, Profile, Role, extension, oid, rule};
 
 const FIX: &str = "put the intermediates after the leaf, and the root into ca.crt";
 
-impl Judge<'_> {
-    pub(super) fn chain(&mut self, case: &Case) {
+impl RuleChecker<'_> {
+    pub(super) fn check_chain(&mut self, case: &DirectoryContent) {
         let (Some(leaf), false) = (case.chain.items.first(), case.roots.items.is_empty()) else { return };
         if !self.findings.iter().any(|f| f.rule == rule::BUNDLE_ORDER.id) {
-            self.order(case);
+            self.check_order(case);
         }
         let path = &case.chain.path;
         match EndEntityCert::try_from(&leaf.der) {
-            Err(e) => self.add(
+            Err(e) => self.add_finding(
                 rule::TLS
                     .at(path)
                     .found(format!("the TLS library cannot read it: {e:?}"))
                     .expected("a certificate"),
             ),
             Ok(end_entity) => {
-                self.root_path_len(case);
-                self.identifiers(case);
-                if let Err(e) = self.verify(case, &end_entity) {
-                    self.explain(case, &e);
+                self.check_root_path_len(case);
+                self.check_key_identifiers(case);
+                if let Err(e) = self.verify_with_webpki(case, &end_entity) {
+                    self.explain_webpki_error(case, &e);
                 }
                 if case.role == Role::Server {
-                    self.hosts(case, &end_entity);
+                    self.check_hosts(case, &end_entity);
                 }
             }
         }
     }
 
     /// Whether the certificates after the leaf each issued the one before, and the root is left out.
-    fn order(&mut self, case: &Case) {
+    fn check_order(&mut self, case: &DirectoryContent) {
         let chain = &case.chain.items;
         let wrong = chain.windows(2).position(|pair| pair[0].issuer != pair[1].subject);
         let root = chain.iter().skip(1).find(|c| case.roots.items.iter().any(|r| r.der == c.der));
@@ -61,7 +61,7 @@ impl Judge<'_> {
             }
             (None, None) => return,
         };
-        self.add(
+        self.add_finding(
             rule::BUNDLE_ORDER
                 .at(&case.chain.path)
                 .found(found)
@@ -71,12 +71,12 @@ impl Judge<'_> {
     }
 
     /// OpenSSL finds no issuer whose identifier is another one.
-    fn identifiers(&mut self, case: &Case) {
+    fn check_key_identifiers(&mut self, case: &DirectoryContent) {
         let issuers = || case.chain.items.iter().skip(1).chain(&case.roots.items);
         for (i, cert) in case.chain.items.iter().enumerate() {
             let Some(id) = &cert.extensions.authority_key_id else { continue };
             let reasons: Vec<_> =
-                issuers().filter(|c| cert.is_issued_by(c)).map(|c| id.value.contradicts(c)).collect();
+                issuers().filter(|c| cert.is_issued_by(c)).map(|c| id.value.explain_mismatch(c)).collect();
             // One that fits is enough: a CA may have several certificates.
             if reasons.is_empty() || reasons.contains(&None) {
                 continue;
@@ -84,7 +84,7 @@ impl Judge<'_> {
             let who =
                 if i == 0 { String::new() } else { format!("certificate {} ({}): ", i + 1, cert.subject) };
             let why = reasons.into_iter().flatten().next().unwrap_or_default();
-            self.add(
+            self.add_finding(
                 rule::KEY_IDENTIFIER
                     .at(&case.chain.path)
                     .found(format!("{who}{why}"))
@@ -96,7 +96,7 @@ impl Judge<'_> {
 
     /// The TLS library takes no path length from a root; OpenSSL does. What is sent besides, though it is in ca.crt,
     /// is not part of the path.
-    fn root_path_len(&mut self, case: &Case) {
+    fn check_root_path_len(&mut self, case: &DirectoryContent) {
         let trusted = |c: &Cert| case.roots.items.iter().any(|r| r.der == c.der);
         let intermediates =
             case.chain.items.iter().skip(1).filter(|c| !c.is_self_issued() && !trusted(c)).count();
@@ -104,7 +104,7 @@ impl Judge<'_> {
         let limits: Option<Vec<u32>> = case.roots.items.iter().map(limit).collect();
         if limits.is_some_and(|limits| limits.iter().all(|&n| (n as usize) < intermediates)) {
             let found = format!("more intermediates ({intermediates}) than the path length of ca.crt allows");
-            self.add(
+            self.add_finding(
                 rule::CHAIN
                     .at(&case.chain.path)
                     .found(found)
@@ -114,7 +114,7 @@ impl Judge<'_> {
         }
     }
 
-    fn verify(&self, case: &Case, leaf: &EndEntityCert<'_>) -> Result<(), Error> {
+    fn verify_with_webpki(&self, case: &DirectoryContent, leaf: &EndEntityCert<'_>) -> Result<(), Error> {
         let anchors: Result<Vec<TrustAnchor<'_>>, Error> =
             case.roots.items.iter().map(|c| anchor_from_trusted_cert(&c.der)).collect();
         let intermediates: Vec<CertificateDer<'_>> =
@@ -140,7 +140,7 @@ impl Judge<'_> {
     }
 
     /// Reports why there is no chain, where no rule of its own says so.
-    fn explain(&mut self, case: &Case, error: &Error) {
+    fn explain_webpki_error(&mut self, case: &DirectoryContent, error: &Error) {
         let why = match error {
             Error::UnknownIssuer => "does not chain to ca.crt: its issuer is missing".to_owned(),
             Error::InvalidSignatureForPublicKey => self.explain_signature(case),
@@ -154,12 +154,12 @@ impl Judge<'_> {
             }
             _ => return,
         };
-        self.add(rule::CHAIN.at(&case.chain.path).found(why).expected("a chain to ca.crt").fix(FIX));
+        self.add_finding(rule::CHAIN.at(&case.chain.path).found(why).expected("a chain to ca.crt").fix(FIX));
     }
 
     /// Names the certificate whose signature does not verify with any issuer of that name. Where each verifies with
     /// one, another CA of the same name was tried last, and the signature is not what is wrong.
-    fn explain_signature(&self, case: &Case) -> String {
+    fn explain_signature(&self, case: &DirectoryContent) -> String {
         let chain = &case.chain.items;
         let named = |cert: &Cert| {
             let others = chain.iter().skip(1).chain(&case.roots.items);
@@ -173,7 +173,7 @@ impl Judge<'_> {
             (Some(cert), _) => {
                 format!("{}: not signed by the key of {} in ca.crt or the chain", cert.subject, cert.issuer)
             }
-            (None, Some(leaf)) => match self.validate(case, leaf, false) {
+            (None, Some(leaf)) => match self.validate_leaf(case, leaf, false) {
                 Err(refusal) => refusal.to_string(),
                 Ok(()) => "does not chain to ca.crt: another CA of the same name is tried first".to_owned(),
             },
@@ -182,52 +182,59 @@ impl Judge<'_> {
     }
 
     /// The last word: what no rule objects to must pass the verification that peers will make, and RFC 5280's.
-    pub(super) fn last_word(&mut self, case: &Case) {
+    pub(super) fn check_final_validation(&mut self, case: &DirectoryContent) {
         let refused = self.findings.iter().any(|f| f.severity == Severity::Error);
         let Some(leaf) = case.chain.items.first().filter(|_| !refused) else { return };
         let path = &case.chain.path;
-        if let Err(e) = self.validate(case, leaf, false) {
-            self.add(
+        if let Err(e) = self.validate_leaf(case, leaf, false) {
+            self.add_finding(
                 rule::CHAIN
                     .at(path)
                     .found(e.to_string())
                     .expected("a path that RFC 5280 finds valid")
                     .fix(FIX),
             );
-        } else if let Err(e) = EndEntityCert::try_from(&leaf.der).and_then(|leaf| self.verify(case, &leaf)) {
+        } else if let Err(e) =
+            EndEntityCert::try_from(&leaf.der).and_then(|leaf| self.verify_with_webpki(case, &leaf))
+        {
             let found = format!("the TLS library refuses it: {e:?}");
-            self.add(rule::TLS.at(path).found(found).expected("a chain that it takes"));
+            self.add_finding(rule::TLS.at(path).found(found).expected("a chain that it takes"));
         } else if self.options.profile == Profile::Strict
-            && let Err(e) = self.validate(case, leaf, true)
+            && let Err(e) = self.validate_leaf(case, leaf, true)
         {
             let expected = "what RFC 5280 obliges CAs to issue";
-            self.add(
+            self.add_finding(
                 rule::CONFORMANCE.at(path).found(e.to_string()).expected(expected).fix("issue it again"),
             );
         }
     }
 
-    fn validate(&self, case: &Case, leaf: &Cert, conformance: bool) -> Result<(), Refusal> {
+    fn validate_leaf(
+        &self,
+        case: &DirectoryContent,
+        leaf: &Cert,
+        conformance: bool,
+    ) -> Result<(), PathError> {
         let purpose = match case.role {
             Role::Server => "serverAuth",
             Role::Client => "clientAuth",
         };
-        let question = Question {
+        let question = ValidationRequest {
             leaf,
             intermediates: case.chain.items.get(1..).unwrap_or_default(),
             roots: &case.roots.items,
             crls: &case.crls.items,
             at: self.at,
-            purposes: &oid::eku(purpose).into_iter().collect::<Vec<_>>(),
+            purposes: &oid::encode_purpose(purpose).into_iter().collect::<Vec<_>>(),
             key_usage: extension::KeyUsage::DIGITAL_SIGNATURE,
             names: &[],
             max_depth: path::MAX_DEPTH,
             conformance,
         };
-        path::validate(&question).map(drop)
+        path::validate_path(&question).map(drop)
     }
 
-    fn hosts(&mut self, case: &Case, leaf: &EndEntityCert<'_>) {
+    fn check_hosts(&mut self, case: &DirectoryContent, leaf: &EndEntityCert<'_>) {
         for host in self.options.hosts {
             let good = ServerName::try_from(host.as_str())
                 .is_ok_and(|name| leaf.verify_is_valid_for_subject_name(&name).is_ok());
@@ -239,7 +246,7 @@ impl Judge<'_> {
                 } else {
                     format!("valid for {} only", names.join(", "))
                 };
-                self.add(
+                self.add_finding(
                     rule::HOST_MISMATCH
                         .at(&case.chain.path)
                         .found(found)

@@ -20,7 +20,7 @@ pub(super) struct Bundle<T> {
 }
 
 /// All that is judged.
-pub(super) struct Case {
+pub(super) struct DirectoryContent {
     pub(super) role: Role,
     pub(super) roots: Bundle<Cert>,
     pub(super) chain: Bundle<Cert>,
@@ -31,28 +31,28 @@ pub(super) struct Case {
 
 /// What an authority has of the list that it signed last.
 #[derive(Clone, Copy)]
-pub(super) enum Kept {
+pub(super) enum AuthorityCrl {
     Own,
     Lost,
 }
 
 /// The rules at work.
-pub(super) struct Judge<'a> {
+pub(super) struct RuleChecker<'a> {
     options: &'a LoadOptions<'a>,
     at: i64,
     /// Set where an authority itself is judged, who gets lists from nobody else.
-    keeper: Option<Kept>,
+    keeper: Option<AuthorityCrl>,
     findings: Vec<Finding>,
 }
 
-impl<'a> Judge<'a> {
+impl<'a> RuleChecker<'a> {
     /// Begins with what reading found.
     pub(super) fn new(options: &'a LoadOptions<'a>, findings: Vec<Finding>) -> Self {
         Self { options, at: options.at.unix_timestamp(), keeper: None, findings }
     }
 
     /// All that was found; in the strict profile, what is unusual is an error.
-    pub(super) fn finish(mut self) -> Vec<Finding> {
+    pub(super) fn into_findings(mut self) -> Vec<Finding> {
         if self.options.profile == Profile::Strict {
             let lasting = |f: &&mut Finding| !rule::FORESIGHT.iter().any(|r| r.id == f.rule);
             self.findings.iter_mut().filter(lasting).for_each(|f| f.severity = Severity::Error);
@@ -61,48 +61,51 @@ impl<'a> Judge<'a> {
     }
 
     /// Holds everything to every rule.
-    pub(super) fn case(&mut self, case: &Case) {
-        self.clock(case);
-        self.roots(case);
-        self.leaf_and_intermediates(case);
-        self.chain(case);
-        self.revocation(case);
-        self.last_word(case);
+    pub(super) fn check_all(&mut self, case: &DirectoryContent) {
+        self.check_clock(case);
+        self.check_roots(case);
+        self.check_leaf_and_intermediates(case);
+        self.check_chain(case);
+        self.check_revocation(case);
+        self.check_final_validation(case);
     }
 
     /// Holds what an authority keeps to the rules for it.
-    pub(super) fn keeper(&mut self, case: &Case) {
+    pub(super) fn check_authority(&mut self, case: &DirectoryContent) {
         let own = |crl: &Crl| case.roots.items.iter().any(|root| crl.is_issued_by(root));
-        self.keeper = Some(if case.crls.items.iter().any(own) { Kept::Own } else { Kept::Lost });
-        self.clock(case);
-        self.roots(case);
-        self.revocation(case);
+        self.keeper =
+            Some(if case.crls.items.iter().any(own) { AuthorityCrl::Own } else { AuthorityCrl::Lost });
+        self.check_clock(case);
+        self.check_roots(case);
+        self.check_revocation(case);
     }
 
-    fn add(&mut self, finding: Finding) {
+    fn add_finding(&mut self, finding: Finding) {
         self.findings.push(finding);
     }
 
     /// Before this program was written, no clock that is right can be.
-    fn clock(&mut self, case: &Case) {
+    fn check_clock(&mut self, case: &DirectoryContent) {
         const WRITTEN: i64 = 1_767_225_600; // 2026-01-01
         if self.at < WRITTEN {
-            let found = format!("the time is {}", super::utc(self.at));
+            let found = format!("the time is {}", super::format_utc(self.at));
             let dir = case.roots.path.parent().unwrap_or(&case.roots.path).to_owned();
-            self.add(rule::CLOCK.at(&dir).found(found).expected("2026 or later").fix("set the clock"));
+            self.add_finding(
+                rule::CLOCK.at(&dir).found(found).expected("2026 or later").fix("set the clock"),
+            );
         }
     }
 
     /// Seconds before an end at which warnings begin: as asked for, but never more than the last third of the whole,
     /// or what is short-lived would be warned of from its first day.
-    fn warning(&self, from: i64, until: i64) -> i64 {
+    fn warning_period(&self, from: i64, until: i64) -> i64 {
         let third = until.saturating_sub(from).max(0) / 3;
         (i64::from(self.options.warn_days) * 86_400).min(third)
     }
 
     /// Whether the time of warning has begun.
-    fn ends_soon(&self, from: i64, until: i64) -> bool {
-        self.at.saturating_add(self.warning(from, until)) > until
+    fn expires_soon(&self, from: i64, until: i64) -> bool {
+        self.at.saturating_add(self.warning_period(from, until)) > until
     }
 }
 

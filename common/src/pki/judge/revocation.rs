@@ -2,15 +2,15 @@
 
 use std::path::Path;
 
-use super::{Case, Judge, Kept, format_span};
+use super::{AuthorityCrl, DirectoryContent, RuleChecker, format_span};
 use crate::finding::Severity;
 use crate::pki::cert::check_serial;
 use crate::pki::extension::KeyUsage;
 use crate::pki::signature::SignatureError;
 use crate::pki::{Cert, Crl, rule};
 
-impl Judge<'_> {
-    pub(in crate::pki) fn revocation(&mut self, case: &Case) {
+impl RuleChecker<'_> {
+    pub(in crate::pki) fn check_revocation(&mut self, case: &DirectoryContent) {
         let (path, crls) = (&case.crls.path, &case.crls.items);
         if !case.crl_present {
             let mut finding = rule::NO_CRL
@@ -21,39 +21,41 @@ impl Judge<'_> {
             if self.keeper.is_some() {
                 finding.severity = Severity::Error;
             }
-            self.add(finding.fix(self.renew(path)));
+            self.add_finding(finding.fix(self.suggest_new_crl(path)));
         }
         for (i, crl) in crls.iter().enumerate() {
             let who = if crls.len() > 1 { format!("CRL {}: ", i + 1) } else { String::new() };
-            self.form(crl, &who, path);
-            self.freshness(crl, &who, path);
-            self.signed(crl, &who, case);
+            self.check_crl_form(crl, &who, path);
+            self.check_crl_dates(crl, &who, path);
+            self.check_crl_signature(crl, &who, case);
         }
         if !crls.is_empty() && !case.crls.broken {
-            self.coverage(case);
+            self.check_coverage(case);
         }
-        self.revoked(case);
+        self.check_revoked(case);
     }
 
     /// How to get a new list. The key that signs one is not on the servers.
-    fn renew(&self, path: &Path) -> String {
+    fn suggest_new_crl(&self, path: &Path) -> String {
         let parent = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
         let dir = crate::policy::shell_quote(parent);
         match self.keeper {
             None => format!(
                 "`certck crl fetch {dir}`; or where the CA's key is, `certck crl new CA_DIR`, and copy its ca.crl here"
             ),
-            Some(Kept::Own) => format!("`certck crl new {dir}`, with --to for each directory that needs it"),
-            Some(Kept::Lost) => format!(
+            Some(AuthorityCrl::Own) => {
+                format!("`certck crl new {dir}`, with --to for each directory that needs it")
+            }
+            Some(AuthorityCrl::Lost) => format!(
                 "copy it back from a certificate directory that has it; only if there never was one: \
                  `certck crl new --first {dir}`"
             ),
         }
     }
 
-    fn form(&mut self, crl: &Crl, who: &str, path: &Path) {
+    fn check_crl_form(&mut self, crl: &Crl, who: &str, path: &Path) {
         for broken in &crl.broken {
-            self.add(
+            self.add_finding(
                 rule::MALFORMED_CRL
                     .at(path)
                     .found(format!("{who}{broken}"))
@@ -63,35 +65,35 @@ impl Judge<'_> {
         if !crl.signature.consistent {
             let found =
                 format!("{who}names one signature algorithm outside and another inside the signed part");
-            self.add(rule::MALFORMED_CRL.at(path).found(found).expected("the same"));
+            self.add_finding(rule::MALFORMED_CRL.at(path).found(found).expected("the same"));
         }
         if !crl.signature.is_supported() {
             let found = format!("{who}signed by {}", crl.signature.name());
-            self.add(
+            self.add_finding(
                 rule::CRL_ALGORITHM
                     .at(path)
                     .found(found)
                     .expected("RSA, ECDSA or Ed25519 with SHA-256 or better")
-                    .fix(self.renew(path)),
+                    .fix(self.suggest_new_crl(path)),
             );
         }
         for unknown in &crl.unknown_critical {
             let found = format!("{who}critical extension {unknown}");
-            self.add(
+            self.add_finding(
                 rule::CRL_EXTENSION
                     .at(path)
                     .found(found)
                     .expected("none that is not understood")
-                    .fix(self.renew(path)),
+                    .fix(self.suggest_new_crl(path)),
             );
         }
-        if let Some(part) = part(crl) {
-            self.add(
+        if let Some(part) = describe_partial_scope(crl) {
+            self.add_finding(
                 rule::CRL_SCOPE
                     .at(path)
                     .found(format!("{who}{part}"))
                     .expected("a complete list")
-                    .fix(self.renew(path)),
+                    .fix(self.suggest_new_crl(path)),
             );
         }
         let number = match &crl.number {
@@ -101,20 +103,20 @@ impl Judge<'_> {
             Some(n) => check_serial(&n.value).err().map(|why| format!("has a number that {why}")),
         };
         if let Some(why) = number {
-            self.add(
+            self.add_finding(
                 rule::CRL_NUMBER
                     .at(path)
                     .found(format!("{who}{why}"))
                     .expected("a number, by which a newer list is told")
-                    .fix(self.renew(path)),
+                    .fix(self.suggest_new_crl(path)),
             );
         }
     }
 
-    fn freshness(&mut self, crl: &Crl, who: &str, path: &Path) {
-        let now = crate::pki::utc(self.at);
+    fn check_crl_dates(&mut self, crl: &Crl, who: &str, path: &Path) {
+        let now = crate::pki::format_utc(self.at);
         if self.at < crl.this_update.unix {
-            self.add(
+            self.add_finding(
                 rule::CRL_NOT_YET_VALID
                     .at(path)
                     .found(format!("{who}made at {}", crl.this_update))
@@ -123,68 +125,68 @@ impl Judge<'_> {
             );
         }
         match crl.next_update {
-            None => self.add(
+            None => self.add_finding(
                 rule::CRL_EXPIRED
                     .at(path)
                     .found(format!("{who}has no nextUpdate: it never expires"))
                     .expected("a nextUpdate")
-                    .fix(self.renew(path)),
+                    .fix(self.suggest_new_crl(path)),
             ),
             Some(next) if self.at > next.unix => {
-                self.add(
+                self.add_finding(
                     rule::CRL_EXPIRED
                         .at(path)
                         .found(format!("{who}expired at {next} (nextUpdate)"))
                         .expected(format!("valid at {now}"))
-                        .fix(self.renew(path)),
+                        .fix(self.suggest_new_crl(path)),
                 );
             }
-            Some(next) if self.ends_soon(crl.this_update.unix, next.unix) => {
+            Some(next) if self.expires_soon(crl.this_update.unix, next.unix) => {
                 let left = format_span(next.unix - self.at);
-                self.add(
+                self.add_finding(
                     rule::CRL_EXPIRING
                         .at(path)
                         .found(format!("{who}expires at {next} (nextUpdate), in {left}"))
                         .expected(format!(
                             "more than {}",
-                            format_span(self.warning(crl.this_update.unix, next.unix))
+                            format_span(self.warning_period(crl.this_update.unix, next.unix))
                         ))
-                        .fix(self.renew(path)),
+                        .fix(self.suggest_new_crl(path)),
                 );
             }
             Some(_) => {}
         }
     }
 
-    fn signed(&mut self, crl: &Crl, who: &str, case: &Case) {
+    fn check_crl_signature(&mut self, crl: &Crl, who: &str, case: &DirectoryContent) {
         let path = &case.crls.path;
-        let issuers: Vec<&Cert> = authorities(case).filter(|c| c.subject == crl.issuer).collect();
+        let issuers: Vec<&Cert> = issuing_cas(case).filter(|c| c.subject == crl.issuer).collect();
         if issuers.is_empty() {
-            if !authorities_broken(case) {
+            if !are_cas_incomplete(case) {
                 let found = format!("{who}issued by {}, which is not a CA of this chain", crl.issuer);
                 let mut finding = rule::CRL_ISSUER
                     .at(path)
                     .found(found)
                     .expected("a CRL by a CA of the chain, or by the CA of the peers")
-                    .fix(self.renew(path));
+                    .fix(self.suggest_new_crl(path));
                 // By itself, a list is judged by the one issuer that it must have.
                 if case.chain.items.is_empty() {
                     finding.severity = Severity::Error;
                 }
-                self.add(finding);
+                self.add_finding(finding);
             }
             return;
         }
         let results: Vec<_> = issuers.iter().map(|c| crl.signature.verify(&c.key)).collect();
         let good = issuers.iter().zip(&results).find(|(_, r)| r.is_ok()).map(|(c, _)| *c);
         match good {
-            Some(issuer) if may_sign(issuer) => self.list_identifier(crl, who, issuer, path),
-            Some(_) => self.add(
+            Some(issuer) if may_sign_crls(issuer) => self.check_crl_identifier(crl, who, issuer, path),
+            Some(_) => self.add_finding(
                 rule::CRL_SIGNATURE
                     .at(path)
                     .found(format!("{who}signed by a CA whose keyUsage lacks cRLSign"))
                     .expected("cRLSign")
-                    .fix(self.renew(path)),
+                    .fix(self.suggest_new_crl(path)),
             ),
             // An algorithm that is not accepted has its own finding.
             None if !crl.signature.is_supported() => {}
@@ -194,41 +196,41 @@ impl Judge<'_> {
                 } else {
                     "signed with an algorithm that its issuer's key cannot do"
                 };
-                self.add(
+                self.add_finding(
                     rule::CRL_SIGNATURE
                         .at(path)
-                        .found(format!("{who}{why}{}", keys(crl, &issuers)))
+                        .found(format!("{who}{why}{}", describe_key_mismatch(crl, &issuers)))
                         .expected(format!("the signature of {}", crl.issuer))
-                        .fix(self.renew(path)),
+                        .fix(self.suggest_new_crl(path)),
                 );
             }
         }
     }
 
     /// OpenSSL finds no list whose identifier is not that of the issuer's key.
-    fn list_identifier(&mut self, crl: &Crl, who: &str, issuer: &Cert, path: &Path) {
-        if let Some(why) = crl.authority_key_id.as_ref().and_then(|id| id.contradicts(issuer)) {
-            self.add(
+    fn check_crl_identifier(&mut self, crl: &Crl, who: &str, issuer: &Cert, path: &Path) {
+        if let Some(why) = crl.authority_key_id.as_ref().and_then(|id| id.explain_mismatch(issuer)) {
+            self.add_finding(
                 rule::KEY_IDENTIFIER
                     .at(path)
                     .found(format!("{who}{why}"))
                     .expected("the identifier of its issuer: OpenSSL finds the list by no other")
-                    .fix(self.renew(path)),
+                    .fix(self.suggest_new_crl(path)),
             );
         }
     }
 
     /// A list for one issuer says nothing about another's certificates; what nothing is said about is refused in
     /// the handshake.
-    fn coverage(&mut self, case: &Case) {
+    fn check_coverage(&mut self, case: &DirectoryContent) {
         let covered = |cert: &Cert| case.crls.items.iter().any(|crl| crl.issuer == cert.issuer);
         // An issuer that is not there is the chain's trouble, not the list's.
-        let known = |cert: &Cert| authorities(case).any(|a| a.subject == cert.issuer);
+        let known = |cert: &Cert| issuing_cas(case).any(|a| a.subject == cert.issuer);
         let open = |c: &&Cert| !c.is_self_issued() && known(c) && !covered(c);
         let missing: Vec<_> = case.chain.items.iter().filter(open).collect();
         for cert in missing {
             let found = format!("no CRL by {}, who issued {}", cert.issuer, cert.subject);
-            self.add(
+            self.add_finding(
                 rule::CRL_COVERAGE
                     .at(&case.crls.path)
                     .found(found)
@@ -239,14 +241,14 @@ impl Judge<'_> {
     }
 
     /// Whatever else is wrong with a list, what it revokes is revoked: every doubt is on the safe side.
-    fn revoked(&mut self, case: &Case) {
+    fn check_revoked(&mut self, case: &DirectoryContent) {
         for cert in &case.chain.items {
             let entry = case
                 .crls
                 .items
                 .iter()
                 .filter(|crl| crl.issuer == cert.issuer)
-                .find_map(|crl| crl.entry(&cert.serial));
+                .find_map(|crl| crl.find_entry(&cert.serial));
             if let Some(entry) = entry {
                 let found = format!(
                     "{}, serial {}, was revoked at {}{}",
@@ -255,7 +257,7 @@ impl Judge<'_> {
                     entry.at,
                     crate::pki::revocation_reason(entry.reason)
                 );
-                self.add(
+                self.add_finding(
                     rule::REVOKED
                         .at(&case.chain.path)
                         .found(found)
@@ -268,16 +270,16 @@ impl Judge<'_> {
 }
 
 /// The certificates that may have signed a CRL.
-fn authorities(case: &Case) -> impl Iterator<Item = &Cert> {
+fn issuing_cas(case: &DirectoryContent) -> impl Iterator<Item = &Cert> {
     case.roots.items.iter().chain(case.chain.items.iter().skip(1))
 }
 
-fn authorities_broken(case: &Case) -> bool {
+fn are_cas_incomplete(case: &DirectoryContent) -> bool {
     case.roots.broken || case.roots.items.is_empty() || case.chain.broken
 }
 
 /// Which keys of one name are meant, where identifiers tell them apart.
-fn keys(crl: &Crl, issuers: &[&Cert]) -> String {
+fn describe_key_mismatch(crl: &Crl, issuers: &[&Cert]) -> String {
     let wanted = crl.authority_key_id.as_ref().and_then(|id| id.key_id.as_ref());
     let here = issuers.first().and_then(|c| c.extensions.subject_key_id.as_ref());
     match (wanted, here) {
@@ -289,12 +291,12 @@ fn keys(crl: &Crl, issuers: &[&Cert]) -> String {
     }
 }
 
-fn may_sign(issuer: &Cert) -> bool {
-    issuer.extensions.key_usage.as_ref().is_none_or(|k| k.value.has(KeyUsage::CRL_SIGN))
+fn may_sign_crls(issuer: &Cert) -> bool {
+    issuer.extensions.key_usage.as_ref().is_none_or(|k| k.value.contains_all(KeyUsage::CRL_SIGN))
 }
 
 /// Why a list is not complete.
-fn part(crl: &Crl) -> Option<&'static str> {
+fn describe_partial_scope(crl: &Crl) -> Option<&'static str> {
     if crl.delta {
         return Some("a delta CRL, which says only what changed");
     }

@@ -32,7 +32,7 @@ use super::{Cert, Crl};
 
 /// What is asked.
 #[derive(Clone, Copy, Debug)]
-pub struct Question<'a> {
+pub struct ValidationRequest<'a> {
     /// The peer's certificate.
     pub leaf: &'a Cert,
     /// What else the peer sent: in any order, trusted in nothing.
@@ -65,14 +65,14 @@ pub const MAX_DEPTH: usize = 16;
 
 /// Why the answer is no.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Refusal {
+pub struct PathError {
     /// A stable word for the reason, in kebab case.
     pub code: &'static str,
     /// The reason, with whose certificate it is about.
     pub text: String,
 }
 
-impl Refusal {
+impl PathError {
     fn new(code: &'static str, text: impl fmt::Display) -> Self {
         Self { code, text: text.to_string() }
     }
@@ -82,15 +82,15 @@ impl Refusal {
     }
 }
 
-impl fmt::Display for Refusal {
+impl fmt::Display for PathError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} [{}]", self.text, self.code)
     }
 }
 
-impl std::error::Error for Refusal {}
+impl std::error::Error for PathError {}
 
-type Verdict<T = ()> = Result<T, Refusal>;
+type PathResult<T = ()> = Result<T, PathError>;
 
 /// The certificates of an accepted path: the leaf, its intermediates, the root.
 pub type Path<'a> = Vec<&'a Cert>;
@@ -99,13 +99,13 @@ pub type Path<'a> = Vec<&'a Cert>;
 ///
 /// # Errors
 /// The first reason why the leaf is refused, or the reason why the path that came furthest is.
-pub fn validate<'a>(question: &Question<'a>) -> Result<Path<'a>, Refusal> {
-    let work = Work::new(question);
-    profile::leaf(question)?;
-    target::check(&work)?;
+pub fn validate_path<'a>(question: &ValidationRequest<'a>) -> Result<Path<'a>, PathError> {
+    let work = PathSearch::new(question);
+    profile::check_leaf(question)?;
+    target::check_target(&work)?;
     let mut path = vec![question.leaf];
-    let mut furthest = Refusal::about("no-issuer", question.leaf, "leads to no trusted root");
-    match work.extend(&mut path, &mut furthest) {
+    let mut furthest = PathError::about("no-issuer", question.leaf, "leads to no trusted root");
+    match work.extend_path(&mut path, &mut furthest) {
         Ok(true) => Ok(path),
         Ok(false) => Err(furthest),
         Err(exhausted) => Err(exhausted),
@@ -116,8 +116,8 @@ const SIGNATURES: u32 = 300;
 const STEPS: u32 = 20_000;
 
 /// One search, and what it has cost so far.
-struct Work<'a, 'q> {
-    question: &'q Question<'a>,
+struct PathSearch<'a, 'q> {
+    question: &'q ValidationRequest<'a>,
     signatures: Cell<u32>,
     steps: Cell<u32>,
     comparisons: Cell<u32>,
@@ -125,18 +125,18 @@ struct Work<'a, 'q> {
     known: RefCell<HashMap<(*const Cert, *const Cert), bool>>,
 }
 
-impl<'a, 'q> Work<'a, 'q> {
-    fn new(question: &'q Question<'a>) -> Self {
+impl<'a, 'q> PathSearch<'a, 'q> {
+    fn new(question: &'q ValidationRequest<'a>) -> Self {
         let zero = || Cell::new(0);
         Self { question, signatures: zero(), steps: zero(), comparisons: zero(), known: RefCell::default() }
     }
 
     /// Extends a path towards a root, depth first. On success the path ends with the root.
-    fn extend(&self, path: &mut Path<'a>, furthest: &mut Refusal) -> Verdict<bool> {
+    fn extend_path(&self, path: &mut Path<'a>, furthest: &mut PathError) -> PathResult<bool> {
         let Some(&last) = path.last() else { return Ok(false) };
         for root in self.question.roots {
-            if root.subject == last.issuer && self.signed(last, root)? {
-                match self.judge(path, root) {
+            if root.subject == last.issuer && self.is_signed_by(last, root)? {
+                match self.check_path(path, root) {
                     Ok(()) => {
                         path.push(root);
                         return Ok(true);
@@ -150,24 +150,24 @@ impl<'a, 'q> Work<'a, 'q> {
             return Ok(false);
         }
         let counted = path.iter().skip(1).filter(|c| !c.is_self_issued()).count();
-        for next in self.issuers(last) {
-            self.spend(&self.steps, STEPS, "paths to try")?;
+        for next in self.candidate_issuers(last) {
+            self.spend_budget(&self.steps, STEPS, "paths to try")?;
             if path.iter().any(|c| c.der == next.der || (c.subject == next.subject && c.key == next.key)) {
                 continue;
             }
             if counted >= self.question.max_depth && !next.is_self_issued() {
                 continue;
             }
-            if let Err(e) = profile::intermediate(self.question, next) {
+            if let Err(e) = profile::check_intermediate(self.question, next) {
                 // What is wrong with a root that nobody trusts is not what is wrong with the path.
                 if furthest.code == "no-issuer" && !next.is_self_issued() {
                     *furthest = e;
                 }
                 continue;
             }
-            if self.signed(last, next)? {
+            if self.is_signed_by(last, next)? {
                 path.push(next);
-                if self.extend(path, furthest)? {
+                if self.extend_path(path, furthest)? {
                     return Ok(true);
                 }
                 path.pop();
@@ -177,7 +177,7 @@ impl<'a, 'q> Work<'a, 'q> {
     }
 
     /// The intermediates that may have issued a certificate, those first whose key identifier fits.
-    fn issuers(&self, cert: &Cert) -> Vec<&'a Cert> {
+    fn candidate_issuers(&self, cert: &Cert) -> Vec<&'a Cert> {
         let wanted = cert.extensions.authority_key_id.as_ref().and_then(|a| a.value.key_id.as_ref());
         let mut issuers: Vec<_> =
             self.question.intermediates.iter().filter(|c| c.subject == cert.issuer).collect();
@@ -186,46 +186,46 @@ impl<'a, 'q> Work<'a, 'q> {
     }
 
     /// Whether `issuer`'s key signed `cert`; each pair is verified once.
-    fn signed(&self, cert: &Cert, issuer: &Cert) -> Verdict<bool> {
+    fn is_signed_by(&self, cert: &Cert, issuer: &Cert) -> PathResult<bool> {
         let pair = (std::ptr::from_ref(cert), std::ptr::from_ref(issuer));
         if let Some(&known) = self.known.borrow().get(&pair) {
             return Ok(known);
         }
-        self.spend(&self.signatures, SIGNATURES, "signatures to verify")?;
+        self.spend_budget(&self.signatures, SIGNATURES, "signatures to verify")?;
         let good = cert.signature.verify(&issuer.key).is_ok();
         self.known.borrow_mut().insert(pair, good);
         Ok(good)
     }
 
-    fn spend(&self, counter: &Cell<u32>, limit: u32, what: &str) -> Verdict {
+    fn spend_budget(&self, counter: &Cell<u32>, limit: u32, what: &str) -> PathResult {
         counter.set(counter.get() + 1);
         if counter.get() > limit {
-            return Err(Refusal::new(EXHAUSTED, format_args!("more than {limit} {what}")));
+            return Err(PathError::new(EXHAUSTED, format_args!("more than {limit} {what}")));
         }
         Ok(())
     }
 
     /// Section 6.1 on a whole path, whose signatures and names are known to chain.
-    fn judge(&self, path: &[&'a Cert], root: &'a Cert) -> Verdict {
-        profile::root(self.question, root)?;
+    fn check_path(&self, path: &[&'a Cert], root: &'a Cert) -> PathResult {
+        profile::check_root(self.question, root)?;
         path_lengths(path, root)?;
-        constraint::check(self, path, root)?;
-        policy::check(path)?;
-        target::purposes_of_issuers(self.question, path, root)?;
-        revocation::check(self, path, root)
+        constraint::check_name_constraints(self, path, root)?;
+        policy::check_policies(path)?;
+        target::check_purposes_of_issuers(self.question, path, root)?;
+        revocation::check_revocation(self, path, root)
     }
 }
 
 const EXHAUSTED: &str = "too-much-work";
 
 /// Section 6.1.4 (l) and (m): self-issued certificates do not count, and the last one is no intermediate.
-fn path_lengths(path: &[&Cert], root: &Cert) -> Verdict {
+fn path_lengths(path: &[&Cert], root: &Cert) -> PathResult {
     let limit = |c: &Cert| c.extensions.basic_constraints.as_ref().and_then(|b| b.value.path_len);
     let mut left = limit(root);
     for cert in path.iter().skip(1).rev() {
         if !cert.is_self_issued() {
             if left == Some(0) {
-                return Err(Refusal::about(
+                return Err(PathError::about(
                     "path-length",
                     cert,
                     "more intermediates than a path length allows",

@@ -5,52 +5,52 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Refusal, Verdict};
+use super::{PathError, PathResult};
 use crate::pki::Cert;
 use crate::pki::oid::ANY_POLICY;
 
 type Oid<'a> = &'a [u8];
 /// The valid policies of one level, each with the policies that the next level may name it by.
-type Level<'a> = BTreeMap<Oid<'a>, BTreeSet<Oid<'a>>>;
+type PolicyLevel<'a> = BTreeMap<Oid<'a>, BTreeSet<Oid<'a>>>;
 
 const MOST: usize = 1000;
 
-struct State<'a> {
+struct PolicyState<'a> {
     /// `None`: no policy is valid.
-    level: Option<Level<'a>>,
+    level: Option<PolicyLevel<'a>>,
     /// After how many more certificates a policy is demanded, mapping is over, anyPolicy is void.
     explicit: usize,
     mapping: usize,
     any: usize,
 }
 
-pub(super) fn check(path: &[&Cert]) -> Verdict {
+pub(super) fn check_policies(path: &[&Cert]) -> PathResult {
     let infinite = path.len() + 1;
-    let level = Some(Level::from([(&ANY_POLICY[..], BTreeSet::from([&ANY_POLICY[..]]))]));
-    let mut state = State { level, explicit: infinite, mapping: infinite, any: infinite };
+    let level = Some(PolicyLevel::from([(&ANY_POLICY[..], BTreeSet::from([&ANY_POLICY[..]]))]));
+    let mut state = PolicyState { level, explicit: infinite, mapping: infinite, any: infinite };
     for (i, cert) in path.iter().enumerate().rev() {
         let last = i == 0;
-        state.take(cert, last);
+        state.apply_policies(cert, last);
         if state.explicit == 0 && state.level.is_none() {
-            return Err(Refusal::about("policy", cert, "no valid policy, and a CA demands one"));
+            return Err(PathError::about("policy", cert, "no valid policy, and a CA demands one"));
         }
         if state.level.as_ref().is_some_and(|l| l.len() > MOST) {
-            return Err(Refusal::about("too-much-work", cert, format_args!("more than {MOST} policies")));
+            return Err(PathError::about("too-much-work", cert, format_args!("more than {MOST} policies")));
         }
         if last {
-            state.finish(cert);
+            state.wrap_up(cert);
         } else {
-            state.prepare(cert);
+            state.prepare_next(cert);
         }
     }
     let valid = state.explicit > 0 || state.level.is_some();
-    let refusal = || Refusal::new("policy", "no valid policy, and a CA demands one");
+    let refusal = || PathError::new("policy", "no valid policy, and a CA demands one");
     if valid { Ok(()) } else { Err(refusal()) }
 }
 
-impl<'a> State<'a> {
+impl<'a> PolicyState<'a> {
     /// Section 6.1.3 (d) and (e).
-    fn take(&mut self, cert: &'a Cert, last: bool) {
+    fn apply_policies(&mut self, cert: &'a Cert, last: bool) {
         let Some(policies) = cert.extensions.policies.as_ref().map(|p| &p.value) else {
             self.level = None;
             return;
@@ -58,7 +58,7 @@ impl<'a> State<'a> {
         let Some(above) = self.level.take() else { return };
         let expected: BTreeSet<Oid<'a>> = above.values().flatten().copied().collect();
         let wildcard = expected.contains(&ANY_POLICY[..]);
-        let mut level = Level::new();
+        let mut level = PolicyLevel::new();
         for policy in policies.iter().map(Vec::as_slice).filter(|p| *p != ANY_POLICY) {
             if wildcard || expected.contains(policy) {
                 level.insert(policy, BTreeSet::from([policy]));
@@ -74,13 +74,13 @@ impl<'a> State<'a> {
     }
 
     /// Section 6.1.4 (b), (h), (i) and (j).
-    fn prepare(&mut self, cert: &'a Cert) {
+    fn prepare_next(&mut self, cert: &'a Cert) {
         let e = &cert.extensions;
         let mut mapped: BTreeMap<Oid<'a>, BTreeSet<Oid<'a>>> = BTreeMap::new();
         for (from, to) in e.policy_mappings.iter().flat_map(|m| &m.value) {
             mapped.entry(from).or_default().insert(to);
         }
-        self.map(mapped);
+        self.apply_mappings(mapped);
         if !cert.is_self_issued() {
             for counter in [&mut self.explicit, &mut self.mapping, &mut self.any] {
                 *counter = counter.saturating_sub(1);
@@ -93,7 +93,7 @@ impl<'a> State<'a> {
         self.any = self.any.min(e.inhibit_any_policy.as_ref().map_or(usize::MAX, |n| n.value as usize));
     }
 
-    fn map(&mut self, mapped: BTreeMap<Oid<'a>, BTreeSet<Oid<'a>>>) {
+    fn apply_mappings(&mut self, mapped: BTreeMap<Oid<'a>, BTreeSet<Oid<'a>>>) {
         let Some(level) = &mut self.level else { return };
         let wildcard = level.contains_key(&ANY_POLICY[..]);
         for (from, to) in mapped {
@@ -111,7 +111,7 @@ impl<'a> State<'a> {
     }
 
     /// Section 6.1.5 (a) and (b).
-    fn finish(&mut self, cert: &Cert) {
+    fn wrap_up(&mut self, cert: &Cert) {
         self.explicit = self.explicit.saturating_sub(1);
         let constraints = cert.extensions.policy_constraints.as_ref();
         if constraints.and_then(|c| c.value.require_explicit) == Some(0) {

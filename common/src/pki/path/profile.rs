@@ -1,60 +1,60 @@
 //! What RFC 5280, section 4, demands of a certificate by itself, by its place in the path.
 
-use super::{Question, Refusal, Verdict, target};
+use super::{PathError, PathResult, ValidationRequest, target};
 use crate::pki::cert::check_serial;
 use crate::pki::extension::KeyUsage;
 use crate::pki::name::GeneralName;
-use crate::pki::{Cert, utc};
+use crate::pki::{Cert, format_utc};
 
 /// 2050-01-01: from then on times are GeneralizedTime, until then they must not be.
 pub(super) const YEAR_2050: i64 = 2_524_608_000;
 
 /// Where a certificate stands in the path.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Place {
+enum PathPosition {
     Leaf,
     Intermediate,
     Root,
 }
 
-pub(super) fn leaf(question: &Question<'_>) -> Verdict {
-    certificate(question, question.leaf, Place::Leaf)
+pub(super) fn check_leaf(question: &ValidationRequest<'_>) -> PathResult {
+    check_certificate(question, question.leaf, PathPosition::Leaf)
 }
 
-pub(super) fn intermediate(question: &Question<'_>, cert: &Cert) -> Verdict {
-    certificate(question, cert, Place::Intermediate)
+pub(super) fn check_intermediate(question: &ValidationRequest<'_>, cert: &Cert) -> PathResult {
+    check_certificate(question, cert, PathPosition::Intermediate)
 }
 
-pub(super) fn root(question: &Question<'_>, cert: &Cert) -> Verdict {
-    certificate(question, cert, Place::Root)
+pub(super) fn check_root(question: &ValidationRequest<'_>, cert: &Cert) -> PathResult {
+    check_certificate(question, cert, PathPosition::Root)
 }
 
-fn certificate(question: &Question<'_>, cert: &Cert, place: Place) -> Verdict {
-    encoding(cert)?;
-    time(question, cert)?;
-    if place != Place::Leaf {
-        authority(cert, place)?;
+fn check_certificate(question: &ValidationRequest<'_>, cert: &Cert, place: PathPosition) -> PathResult {
+    check_encoding(cert)?;
+    check_validity(question, cert)?;
+    if place != PathPosition::Leaf {
+        check_ca(cert, place)?;
     }
     if question.conformance {
-        conformance(cert, place)?;
-        usages(cert)?;
-        names(cert)?;
+        check_conformance(cert, place)?;
+        check_key_usage(cert)?;
+        check_alt_names(cert)?;
     }
     Ok(())
 }
 
-fn encoding(cert: &Cert) -> Verdict {
+fn check_encoding(cert: &Cert) -> PathResult {
     if let Some(broken) = cert.extensions.broken.first() {
-        return Err(Refusal::about("malformed-extension", cert, broken));
+        return Err(PathError::about("malformed-extension", cert, broken));
     }
     if !cert.signature.consistent {
-        return Err(Refusal::about("signature-algorithm", cert, "the two signature algorithms differ"));
+        return Err(PathError::about("signature-algorithm", cert, "the two signature algorithms differ"));
     }
-    if cert.version != 3 && cert.extensions.any() {
-        return Err(Refusal::about("version", cert, "extensions in a certificate that is not version 3"));
+    if cert.version != 3 && cert.extensions.is_nonempty() {
+        return Err(PathError::about("version", cert, "extensions in a certificate that is not version 3"));
     }
     if let Some(unknown) = cert.extensions.unknown.iter().find(|u| u.critical) {
-        return Err(Refusal::about(
+        return Err(PathError::about(
             "critical-extension",
             cert,
             format_args!("critical extension {}", unknown.value),
@@ -63,46 +63,46 @@ fn encoding(cert: &Cert) -> Verdict {
     Ok(())
 }
 
-fn time(question: &Question<'_>, cert: &Cert) -> Verdict {
+fn check_validity(question: &ValidationRequest<'_>, cert: &Cert) -> PathResult {
     if question.at < cert.not_before.unix {
-        return Err(Refusal::about("not-yet-valid", cert, format_args!("begins at {}", cert.not_before)));
+        return Err(PathError::about("not-yet-valid", cert, format_args!("begins at {}", cert.not_before)));
     }
     if question.at > cert.not_after.unix {
-        let text = format!("expired at {}, and it is {}", cert.not_after, utc(question.at));
-        return Err(Refusal::about("expired", cert, text));
+        let text = format!("expired at {}, and it is {}", cert.not_after, format_utc(question.at));
+        return Err(PathError::about("expired", cert, text));
     }
     Ok(())
 }
 
 /// Section 6.1.4 (k) and (n), of roots too: a root that is no CA was not meant as one.
-fn authority(cert: &Cert, place: Place) -> Verdict {
+fn check_ca(cert: &Cert, place: PathPosition) -> PathResult {
     // Old roots of version 1 cannot say what they are; being trusted says it.
-    let old = place == Place::Root && cert.version == 1;
+    let old = place == PathPosition::Root && cert.version == 1;
     if !cert.is_ca() && !old {
-        return Err(Refusal::about("not-a-ca", cert, "not a CA by its basicConstraints"));
+        return Err(PathError::about("not-a-ca", cert, "not a CA by its basicConstraints"));
     }
     let usage = cert.extensions.key_usage.as_ref();
-    if usage.is_some_and(|k| !k.value.has(KeyUsage::KEY_CERT_SIGN)) {
-        return Err(Refusal::about("ca-key-usage", cert, "keyUsage without keyCertSign"));
+    if usage.is_some_and(|k| !k.value.contains_all(KeyUsage::KEY_CERT_SIGN)) {
+        return Err(PathError::about("ca-key-usage", cert, "keyUsage without keyCertSign"));
     }
     Ok(())
 }
 
 /// What conforming CAs must and must not do, sections 4.1 and 4.2.
-fn conformance(cert: &Cert, place: Place) -> Verdict {
+fn check_conformance(cert: &Cert, place: PathPosition) -> PathResult {
     let ca = cert.is_ca();
     let e = &cert.extensions;
-    let refuse = |code, text: &str| Err(Refusal::about(code, cert, text));
+    let refuse = |code, text: &str| Err(PathError::about(code, cert, text));
     if cert.version != 3 {
         return refuse("version", "not X.509 version 3");
     }
     if let Err(why) = check_serial(&cert.serial) {
-        return Err(Refusal::about("serial-number", cert, format_args!("the serial number {why}")));
+        return Err(PathError::about("serial-number", cert, format_args!("the serial number {why}")));
     }
     if cert.issuer.is_empty() {
         return refuse("empty-issuer", "the issuer's name is empty");
     }
-    if cert.subject.is_empty() && (ca || place != Place::Leaf) {
+    if cert.subject.is_empty() && (ca || place != PathPosition::Leaf) {
         return refuse("empty-subject", "the subject of a CA is empty");
     }
     if cert.subject.is_empty() && !e.subject_alt_name.as_ref().is_some_and(|s| s.critical) {
@@ -114,7 +114,7 @@ fn conformance(cert: &Cert, place: Place) -> Verdict {
     // 4.2.1.1: may be left out where the key signs itself.
     let key_id = e.authority_key_id.as_ref().is_some_and(|a| a.value.key_id.is_some());
     let own_key = || cert.is_self_issued() || cert.signature.verify(&cert.key).is_ok();
-    if !(key_id || place == Place::Root && own_key()) {
+    if !(key_id || place == PathPosition::Root && own_key()) {
         return refuse("authority-key-identifier", "no authority key identifier");
     }
     if e.authority_key_id.as_ref().is_some_and(|a| a.value.issuer.is_some() != a.value.serial.is_some()) {
@@ -131,7 +131,7 @@ fn conformance(cert: &Cert, place: Place) -> Verdict {
     if e.authority_info_access.as_ref().is_some_and(|a| a.critical) {
         return refuse("criticality", "a critical authority information access");
     }
-    if place != Place::Leaf && e.basic_constraints.as_ref().is_some_and(|b| !b.critical) {
+    if place != PathPosition::Leaf && e.basic_constraints.as_ref().is_some_and(|b| !b.critical) {
         return refuse("criticality", "the basicConstraints of a CA are not critical");
     }
     if e.policy_constraints.as_ref().is_some_and(|p| !p.critical)
@@ -151,22 +151,22 @@ fn conformance(cert: &Cert, place: Place) -> Verdict {
 }
 
 /// How basicConstraints and keyUsage go together, sections 4.2.1.3 and 4.2.1.9.
-fn usages(cert: &Cert) -> Verdict {
+fn check_key_usage(cert: &Cert) -> PathResult {
     let usage = cert.extensions.key_usage.as_ref().map(|k| k.value);
-    let signs = usage.is_none_or(|k| k.has(KeyUsage::KEY_CERT_SIGN));
+    let signs = usage.is_none_or(|k| k.contains_all(KeyUsage::KEY_CERT_SIGN));
     if usage.is_some_and(|k| k.0 == 0) {
-        return Err(Refusal::about("key-usage", cert, "an empty keyUsage"));
+        return Err(PathError::about("key-usage", cert, "an empty keyUsage"));
     }
-    if !cert.is_ca() && usage.is_some_and(|k| k.has(KeyUsage::KEY_CERT_SIGN)) {
-        return Err(Refusal::about("key-usage", cert, "keyCertSign without being a CA"));
+    if !cert.is_ca() && usage.is_some_and(|k| k.contains_all(KeyUsage::KEY_CERT_SIGN)) {
+        return Err(PathError::about("key-usage", cert, "keyCertSign without being a CA"));
     }
     if cert.key.kind.only_signs() && usage.is_some_and(|k| k.0 & !KeyUsage::SIGNING.0 != 0) {
         let text = format!("a keyUsage that {} is not capable of", cert.key.kind);
-        return Err(Refusal::about("key-usage", cert, text));
+        return Err(PathError::about("key-usage", cert, text));
     }
     let length = cert.extensions.basic_constraints.as_ref().and_then(|b| b.value.path_len);
     if length.is_some() && !(cert.is_ca() && signs) {
-        return Err(Refusal::about(
+        return Err(PathError::about(
             "path-length",
             cert,
             "a path length without being a CA that signs certificates",
@@ -176,11 +176,11 @@ fn usages(cert: &Cert) -> Verdict {
 }
 
 /// Section 4.2.1.6: the forms of names.
-fn names(cert: &Cert) -> Verdict {
+fn check_alt_names(cert: &Cert) -> PathResult {
     for name in cert.extensions.subject_alt_name.iter().flat_map(|s| &s.value) {
         let good = match name {
             GeneralName::Dns(text) => target::is_dns_pattern(text),
-            GeneralName::Email(text) => target::mailbox(text).is_some(),
+            GeneralName::Email(text) => target::parse_mailbox(text).is_some(),
             GeneralName::Ip(bytes) => matches!(bytes.len(), 4 | 16),
             GeneralName::Uri(text) => text.split_once(':').is_some_and(|(scheme, rest)| {
                 scheme.starts_with(|c: char| c.is_ascii_alphabetic()) && !rest.is_empty()
@@ -189,7 +189,7 @@ fn names(cert: &Cert) -> Verdict {
             GeneralName::Other(..) => true,
         };
         if !good {
-            return Err(Refusal::about("malformed-name", cert, format_args!("malformed name {name}")));
+            return Err(PathError::about("malformed-name", cert, format_args!("malformed name {name}")));
         }
     }
     Ok(())

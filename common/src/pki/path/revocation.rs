@@ -4,33 +4,39 @@
 //! lists are not combined with their bases: what they revoke counts, what they take back does not. Lists about
 //! other issuers' certificates (indirect ones) are not used.
 
-use super::{Refusal, Verdict, Work};
+use super::{PathError, PathResult, PathSearch};
 use crate::pki::cert::check_serial;
-use crate::pki::crl::Scope;
+use crate::pki::crl::CrlScope;
 use crate::pki::extension::REASONS;
 use crate::pki::extension::{DistributionPoint, KeyUsage};
 use crate::pki::name::{GeneralName, Name};
 use crate::pki::{Cert, Crl, Time};
 
-pub(super) fn check(work: &Work<'_, '_>, path: &[&Cert], root: &Cert) -> Verdict {
+pub(super) fn check_revocation(work: &PathSearch<'_, '_>, path: &[&Cert], root: &Cert) -> PathResult {
     if work.question.crls.is_empty() {
         return Ok(());
     }
     let issuers = path.iter().skip(1).copied().chain([root]);
-    path.iter().zip(issuers).try_for_each(|(cert, issuer)| status(work, cert, issuer, path, root))
+    path.iter().zip(issuers).try_for_each(|(cert, issuer)| check_status(work, cert, issuer, path, root))
 }
 
 /// One certificate. The reasons that lists cover add up; all must be covered.
-fn status(work: &Work<'_, '_>, cert: &Cert, issuer: &Cert, path: &[&Cert], root: &Cert) -> Verdict {
+fn check_status(
+    work: &PathSearch<'_, '_>,
+    cert: &Cert,
+    issuer: &Cert,
+    path: &[&Cert],
+    root: &Cert,
+) -> PathResult {
     let mut covered = 0;
     let mut why = "no CRL of its issuer covers it".to_owned();
     for crl in work.question.crls.iter().filter(|c| c.issuer == cert.issuer) {
-        match reasons(work, crl, cert, issuer, path, root) {
+        match covered_reasons(work, crl, cert, issuer, path, root) {
             Err(e) if e.code == super::EXHAUSTED => return Err(e),
             Err(e) => why = e.text,
             Ok(reasons) => {
-                if crl.entry(&cert.serial).is_some() {
-                    return Err(Refusal::about("revoked", cert, "revoked"));
+                if crl.find_entry(&cert.serial).is_some() {
+                    return Err(PathError::about("revoked", cert, "revoked"));
                 }
                 if !crl.delta {
                     covered |= reasons;
@@ -38,48 +44,48 @@ fn status(work: &Work<'_, '_>, cert: &Cert, issuer: &Cert, path: &[&Cert], root:
             }
         }
     }
-    if covered == REASONS { Ok(()) } else { Err(Refusal::about("revocation-unknown", cert, why)) }
+    if covered == REASONS { Ok(()) } else { Err(PathError::about("revocation-unknown", cert, why)) }
 }
 
 /// The reasons for which a list speaks about a certificate.
-fn reasons(
-    work: &Work<'_, '_>,
+fn covered_reasons(
+    work: &PathSearch<'_, '_>,
     crl: &Crl,
     cert: &Cert,
     issuer: &Cert,
     path: &[&Cert],
     root: &Cert,
-) -> Verdict<u16> {
-    form(work, crl)?;
+) -> PathResult<u16> {
+    check_crl_form(work, crl)?;
     let reasons = match &crl.scope {
         None => REASONS,
-        Some(scope) => in_scope(scope, cert)?,
+        Some(scope) => reasons_in_scope(scope, cert)?,
     };
-    signature(work, crl, issuer, path, root)?;
+    check_crl_signature(work, crl, issuer, path, root)?;
     Ok(reasons)
 }
 
-fn unusable(text: &str) -> Refusal {
-    Refusal::new("crl", format_args!("its CRL {text}"))
+fn crl_error(text: &str) -> PathError {
+    PathError::new("crl", format_args!("its CRL {text}"))
 }
 
-fn form(work: &Work<'_, '_>, crl: &Crl) -> Verdict {
+fn check_crl_form(work: &PathSearch<'_, '_>, crl: &Crl) -> PathResult {
     let at = work.question.at;
     if let Some(broken) = crl.broken.first() {
-        return Err(unusable(broken));
+        return Err(crl_error(broken));
     }
     if let Some(unknown) = crl.unknown_critical.first() {
-        return Err(unusable(&format!("has the critical extension {unknown}")));
+        return Err(crl_error(&format!("has the critical extension {unknown}")));
     }
     if !crl.signature.consistent {
-        return Err(unusable("names two signature algorithms"));
+        return Err(crl_error("names two signature algorithms"));
     }
     if at < crl.this_update.unix {
-        return Err(unusable("is of the future"));
+        return Err(crl_error("is of the future"));
     }
     match crl.next_update {
-        None => return Err(unusable("has no nextUpdate")),
-        Some(next) if at > next.unix => return Err(unusable("has expired")),
+        None => return Err(crl_error("has no nextUpdate")),
+        Some(next) if at > next.unix => return Err(crl_error("has expired")),
         Some(_) => {}
     }
     // Section 5.1.2.4, as of certificates.
@@ -87,36 +93,36 @@ fn form(work: &Work<'_, '_>, crl: &Crl) -> Verdict {
     if work.question.conformance
         && [Some(&crl.this_update), crl.next_update.as_ref()].iter().flatten().any(late)
     {
-        return Err(unusable("has a GeneralizedTime before the year 2050"));
+        return Err(crl_error("has a GeneralizedTime before the year 2050"));
     }
     let Some(number) = crl.number.as_ref().filter(|_| crl.version == 2) else {
-        return if work.question.conformance { Err(unusable("has no number")) } else { Ok(()) };
+        return if work.question.conformance { Err(crl_error("has no number")) } else { Ok(()) };
     };
     if work.question.conformance {
         let zero = number.value == [0];
         if number.critical {
-            return Err(unusable("has a critical number"));
+            return Err(crl_error("has a critical number"));
         }
         if !zero && check_serial(&number.value).is_err() {
-            return Err(unusable("has a number that is negative or too long"));
+            return Err(crl_error("has a number that is negative or too long"));
         }
     }
     Ok(())
 }
 
 /// Section 6.3.3 (b): which certificates, which reasons.
-fn in_scope(scope: &Scope, cert: &Cert) -> Verdict<u16> {
+fn reasons_in_scope(scope: &CrlScope, cert: &Cert) -> PathResult<u16> {
     if scope.indirect || scope.only_attributes {
-        return Err(unusable("is about other certificates"));
+        return Err(crl_error("is about other certificates"));
     }
     if (scope.only_users && cert.is_ca()) || (scope.only_cas && !cert.is_ca()) {
-        return Err(unusable("is not about this kind of certificate"));
+        return Err(crl_error("is not about this kind of certificate"));
     }
     let points =
         cert.extensions.crl_distribution_points.as_ref().map(|p| p.value.as_slice()).unwrap_or_default();
     let mut reasons = 0;
     for point in points.iter().filter(|p| !p.other_issuer) {
-        if !scope.named || same_place(scope, point, cert) {
+        if !scope.named || is_same_distribution_point(scope, point, cert) {
             reasons |= point.reasons.unwrap_or(REASONS);
         }
     }
@@ -124,13 +130,13 @@ fn in_scope(scope: &Scope, cert: &Cert) -> Verdict<u16> {
         reasons = REASONS;
     }
     if reasons == 0 {
-        return Err(unusable("is for another distribution point"));
+        return Err(crl_error("is for another distribution point"));
     }
     Ok(reasons & scope.reasons.unwrap_or(REASONS))
 }
 
 /// Whether one of the point's names is one of the list's, where either may be relative to the issuer's name.
-fn same_place(scope: &Scope, point: &DistributionPoint, cert: &Cert) -> bool {
+fn is_same_distribution_point(scope: &CrlScope, point: &DistributionPoint, cert: &Cert) -> bool {
     let joined = |names: &[GeneralName], relative: &Option<Name>| {
         let directories =
             names.iter().filter_map(|n| if let GeneralName::Directory(n) = n { Some(n) } else { None });
@@ -143,43 +149,57 @@ fn same_place(scope: &Scope, point: &DistributionPoint, cert: &Cert) -> bool {
 }
 
 /// Section 6.3.3 (f) and (g): signed by the issuer, or by another key of its name that the same path vouches for.
-fn signature(work: &Work<'_, '_>, crl: &Crl, issuer: &Cert, path: &[&Cert], root: &Cert) -> Verdict {
-    work.spend(&work.signatures, super::SIGNATURES, "signatures to verify")?;
+fn check_crl_signature(
+    work: &PathSearch<'_, '_>,
+    crl: &Crl,
+    issuer: &Cert,
+    path: &[&Cert],
+    root: &Cert,
+) -> PathResult {
+    work.spend_budget(&work.signatures, super::SIGNATURES, "signatures to verify")?;
     if crl.signature.verify(&issuer.key).is_ok() {
-        return may_sign(issuer);
+        return check_may_sign(issuer);
     }
     for other in work.question.intermediates.iter().filter(|c| c.subject == crl.issuer && c.key != issuer.key)
     {
-        work.spend(&work.signatures, super::SIGNATURES, "signatures to verify")?;
-        if crl.signature.verify(&other.key).is_ok() && vouched(work, other, path, root)? {
-            return may_sign(other);
+        work.spend_budget(&work.signatures, super::SIGNATURES, "signatures to verify")?;
+        if crl.signature.verify(&other.key).is_ok() && is_valid_crl_signer(work, other, path, root)? {
+            return check_may_sign(other);
         }
     }
-    Err(unusable("is not signed by its issuer"))
+    Err(crl_error("is not signed by its issuer"))
 }
 
 /// Whether a certificate for another key of a CA is good: issued from within this path, valid, not revoked.
-fn vouched(work: &Work<'_, '_>, signer: &Cert, path: &[&Cert], root: &Cert) -> Verdict<bool> {
+fn is_valid_crl_signer(
+    work: &PathSearch<'_, '_>,
+    signer: &Cert,
+    path: &[&Cert],
+    root: &Cert,
+) -> PathResult<bool> {
     let valid = signer.is_valid_at(work.question.at)
         && signer.extensions.broken.is_empty()
         && !signer.extensions.unknown.iter().any(|u| u.critical);
-    let revoked =
-        work.question.crls.iter().any(|c| c.issuer == signer.issuer && c.entry(&signer.serial).is_some());
+    let revoked = work
+        .question
+        .crls
+        .iter()
+        .any(|c| c.issuer == signer.issuer && c.find_entry(&signer.serial).is_some());
     if !valid || revoked {
         return Ok(false);
     }
     for issuer in path.iter().skip(1).copied().chain([root]) {
-        if issuer.subject == signer.issuer && work.signed(signer, issuer)? {
+        if issuer.subject == signer.issuer && work.is_signed_by(signer, issuer)? {
             return Ok(true);
         }
     }
     Ok(false)
 }
 
-fn may_sign(signer: &Cert) -> Verdict {
+fn check_may_sign(signer: &Cert) -> PathResult {
     let usage = signer.extensions.key_usage.as_ref();
-    if usage.is_some_and(|k| !k.value.has(KeyUsage::CRL_SIGN)) {
-        return Err(unusable("is signed by a key that may not sign CRLs"));
+    if usage.is_some_and(|k| !k.value.contains_all(KeyUsage::CRL_SIGN)) {
+        return Err(crl_error("is signed by a key that may not sign CRLs"));
     }
     Ok(())
 }

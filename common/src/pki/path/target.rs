@@ -3,8 +3,8 @@
 use std::fmt;
 use std::net::IpAddr;
 
-use super::{COMPARISONS, Question, Refusal, Verdict, Work};
-use crate::pki::name::{GeneralName, address};
+use super::{COMPARISONS, PathError, PathResult, PathSearch, ValidationRequest};
+use crate::pki::name::{GeneralName, parse_ip};
 use crate::pki::{Cert, oid, oid_name};
 
 /// A name that a peer must have in its subjectAltName.
@@ -28,27 +28,27 @@ impl fmt::Display for PeerName {
     }
 }
 
-pub(super) fn check(work: &Work<'_, '_>) -> Verdict {
+pub(super) fn check_target(work: &PathSearch<'_, '_>) -> PathResult {
     let question = work.question;
     let leaf = question.leaf;
     for name in question.names {
-        if !has(work, leaf, name)? {
-            return Err(Refusal::about("name-mismatch", leaf, format_args!("not good for {name}")));
+        if !has_name(work, leaf, name)? {
+            return Err(PathError::about("name-mismatch", leaf, format_args!("not good for {name}")));
         }
     }
     let usage = leaf.extensions.key_usage.as_ref().map(|k| k.value);
-    if usage.is_some_and(|k| !k.has(question.key_usage)) {
-        let text = format!("keyUsage lacks {}", question.key_usage.names().join(" or "));
-        return Err(Refusal::about("key-usage", leaf, text));
+    if usage.is_some_and(|k| !k.contains_all(question.key_usage)) {
+        let text = format!("keyUsage lacks {}", question.key_usage.usage_names().join(" or "));
+        return Err(PathError::about("key-usage", leaf, text));
     }
-    purposes(question, leaf)
+    check_purposes(question, leaf)
 }
 
-fn has(work: &Work<'_, '_>, leaf: &Cert, wanted: &PeerName) -> Verdict<bool> {
+fn has_name(work: &PathSearch<'_, '_>, leaf: &Cert, wanted: &PeerName) -> PathResult<bool> {
     for name in leaf.extensions.subject_alt_name.iter().flat_map(|s| &s.value) {
         // Both lists come from elsewhere, and may be long.
-        work.spend(&work.comparisons, COMPARISONS, "names to compare")?;
-        if matches(wanted, name) {
+        work.spend_budget(&work.comparisons, COMPARISONS, "names to compare")?;
+        if matches_name(wanted, name) {
             return Ok(true);
         }
     }
@@ -56,14 +56,14 @@ fn has(work: &Work<'_, '_>, leaf: &Cert, wanted: &PeerName) -> Verdict<bool> {
 }
 
 /// Section 4.2.1.12: without the extension, any purpose; anyExtendedKeyUsage is any, too.
-fn purposes(question: &Question<'_>, cert: &Cert) -> Verdict {
+fn check_purposes(question: &ValidationRequest<'_>, cert: &Cert) -> PathResult {
     let Some(usages) = cert.extensions.extended_key_usage.as_ref().map(|e| &e.value) else { return Ok(()) };
     if usages.iter().any(|u| *u == oid::ANY_EKU) {
         return Ok(());
     }
     match question.purposes.iter().find(|p| !usages.contains(p)) {
         None => Ok(()),
-        Some(p) => Err(Refusal::about(
+        Some(p) => Err(PathError::about(
             "extended-key-usage",
             cert,
             format_args!("extendedKeyUsage lacks {}", oid_name(p)),
@@ -72,18 +72,24 @@ fn purposes(question: &Question<'_>, cert: &Cert) -> Verdict {
 }
 
 /// A CA that says what it is for may issue for nothing else; the RFC leaves it open, and everybody does it.
-pub(super) fn purposes_of_issuers(question: &Question<'_>, path: &[&Cert], root: &Cert) -> Verdict {
-    path.iter().skip(1).copied().chain([root]).try_for_each(|cert| purposes(question, cert))
+pub(super) fn check_purposes_of_issuers(
+    question: &ValidationRequest<'_>,
+    path: &[&Cert],
+    root: &Cert,
+) -> PathResult {
+    path.iter().skip(1).copied().chain([root]).try_for_each(|cert| check_purposes(question, cert))
 }
 
-fn matches(wanted: &PeerName, name: &GeneralName) -> bool {
+fn matches_name(wanted: &PeerName, name: &GeneralName) -> bool {
     match (wanted, name) {
         (PeerName::Dns(wanted), GeneralName::Dns(pattern)) => dns_matches(wanted, pattern),
-        (PeerName::Ip(wanted), GeneralName::Ip(bytes)) => address(bytes) == Some(*wanted),
-        (PeerName::Email(wanted), GeneralName::Email(text)) => match (mailbox(wanted), mailbox(text)) {
-            (Some((a, x)), Some((b, y))) => a == b && x.eq_ignore_ascii_case(y),
-            _ => false,
-        },
+        (PeerName::Ip(wanted), GeneralName::Ip(bytes)) => parse_ip(bytes) == Some(*wanted),
+        (PeerName::Email(wanted), GeneralName::Email(text)) => {
+            match (parse_mailbox(wanted), parse_mailbox(text)) {
+                (Some((a, x)), Some((b, y))) => a == b && x.eq_ignore_ascii_case(y),
+                _ => false,
+            }
+        }
         _ => false,
     }
 }
@@ -121,7 +127,7 @@ pub(super) fn is_dns_name(text: &str) -> bool {
 }
 
 /// The local part and the host of an e-mail address.
-pub(super) fn mailbox(text: &str) -> Option<(&str, &str)> {
+pub(super) fn parse_mailbox(text: &str) -> Option<(&str, &str)> {
     let (local, host) = text.split_once('@')?;
     let plain = |b: u8| b.is_ascii_graphic() && !b"()<>[]:;,\\\"".contains(&b);
     let good =
@@ -154,9 +160,9 @@ mod tests {
         for wrong in ["", ".", ".a", "a.", "a..b", "-a.b", "a-.b", "a_b.c", "1.2.3.4", "a b"] {
             assert!(!is_dns_name(wrong), "{wrong}");
         }
-        assert_eq!(mailbox("a.b@example.com"), Some(("a.b", "example.com")));
+        assert_eq!(parse_mailbox("a.b@example.com"), Some(("a.b", "example.com")));
         for wrong in ["a", "@example.com", "a@", "a@b@example.com", "a@.example.com", "a b@example.com"] {
-            assert!(mailbox(wrong).is_none(), "{wrong}");
+            assert!(parse_mailbox(wrong).is_none(), "{wrong}");
         }
     }
 }

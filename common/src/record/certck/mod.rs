@@ -8,32 +8,32 @@ use serde::{Deserialize, Serialize};
 
 use super::{Entry, Record, entry, summary};
 
-pub use show::{Certificate, Crl, Key, Request, Revoked};
-pub use verify::{Answer, Case, CaseProfile, NameKind, PeerKind, PeerName, Verdict};
+pub use show::{CertificateRecord, CrlRecord, KeyRecord, RequestRecord, RevokedRecord};
+pub use verify::{CaseName, CaseProfile, NameKind, PeerKind, VerifyAnswer, VerifyCase, VerifyVerdict};
 
 /// All of them.
 pub const ENTRIES: &[Entry] = &[
-    entry::<Finding>(),
-    entry::<Directory>(),
-    entry::<Minted>(),
-    entry::<Issued>(),
-    entry::<Case>(),
-    entry::<Verdict>(),
-    entry::<Certificate>(),
-    entry::<Crl>(),
-    entry::<Key>(),
-    entry::<Request>(),
-    entry::<Written>(),
-    entry::<Ocsp>(),
-    entry::<Probe>(),
-    entry::<Change>(),
-    entry::<Rule>(),
+    entry::<FindingRecord>(),
+    entry::<DirectoryRecord>(),
+    entry::<MintedRecord>(),
+    entry::<IssuedRecord>(),
+    entry::<VerifyCase>(),
+    entry::<VerifyVerdict>(),
+    entry::<CertificateRecord>(),
+    entry::<CrlRecord>(),
+    entry::<KeyRecord>(),
+    entry::<RequestRecord>(),
+    entry::<WrittenRecord>(),
+    entry::<OcspRecord>(),
+    entry::<ProbeRecord>(),
+    entry::<FindingChange>(),
+    entry::<RuleRecord>(),
     entry::<Summary>(),
 ];
 
 /// `certck.finding`: a rule that something in a directory breaks.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct Finding {
+pub struct FindingRecord {
     /// The directory, or the CRL, that was checked.
     pub dir: String,
     /// The role that it was checked for: `server` or `client`; `ca` for an authority's directory, and for a CRL by
@@ -44,7 +44,7 @@ pub struct Finding {
     pub finding: crate::finding::Finding,
 }
 
-impl Record for Finding {
+impl Record for FindingRecord {
     const TYPE: &'static str = "certck.finding";
     const V: u32 = 1;
     const SAMPLE: &'static str = r#"{"type":"certck.finding","v":1,"dir":"server_certs","role":"server","rule":"expired","severity":"error","path":"server_certs/server.crt","found":"expired at 2026-11-22T10:00:00Z","expected":"valid at 2026-11-23T10:00:00Z","fix":"issue a new certificate","reference":"RFC 5280, section 6.1.3"}"#;
@@ -53,7 +53,7 @@ impl Record for Finding {
 /// `certck.directory`: a directory that was judged, after its findings; or one that could not be, after the finding
 /// `directory` that says why.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct Directory {
+pub struct DirectoryRecord {
     /// The directory.
     pub dir: String,
     /// The directory's bytes in hex, where they are not UTF-8.
@@ -73,7 +73,7 @@ pub struct Directory {
     pub suppressed: u64,
 }
 
-impl Record for Directory {
+impl Record for DirectoryRecord {
     const TYPE: &'static str = "certck.directory";
     const V: u32 = 1;
     const SAMPLE: &'static str = r#"{"type":"certck.directory","v":1,"dir":"server_certs","role":"server","fit":false,"errors":1,"warnings":0,"notes":2,"suppressed":0}"#;
@@ -81,7 +81,7 @@ impl Record for Directory {
 
 /// `certck.minted`: a directory of new keys and certificates.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct Minted {
+pub struct MintedRecord {
     /// `ca`, `server` or `client`.
     pub role: String,
     /// The directory.
@@ -106,7 +106,7 @@ pub struct Minted {
     pub hosts: Vec<String>,
 }
 
-impl Record for Minted {
+impl Record for MintedRecord {
     const TYPE: &'static str = "certck.minted";
     const V: u32 = 1;
     const SAMPLE: &'static str = r#"{"type":"certck.minted","v":1,"role":"server","path":"pki/server_certs","files":["ca.crt","server.crt","server.key","ca.crl"],"algorithm":"ecdsa-p256","subject":"CN=profguard server","serial":"4f12","not_before":"2026-11-23T10:00:00Z","not_after":"2027-11-23T10:00:00Z","hosts":["localhost","127.0.0.1","::1"]}"#;
@@ -114,7 +114,7 @@ impl Record for Minted {
 
 /// `certck.issued`: a line of an authority's issued.jsonl, by which a certificate is found again that was lost.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct Issued {
+pub struct IssuedRecord {
     /// The serial number, in hex.
     pub serial: String,
     /// Whom it is about.
@@ -132,7 +132,7 @@ pub struct Issued {
     pub not_after: String,
 }
 
-impl Record for Issued {
+impl Record for IssuedRecord {
     const TYPE: &'static str = "certck.issued";
     const V: u32 = 1;
     const SAMPLE: &'static str = r#"{"type":"certck.issued","v":1,"serial":"4f12","subject":"CN=node17","role":"server","hosts":["node17.example.org"],"path":"pki/server_certs","at":"2026-11-23T10:00:00Z","not_after":"2027-11-23T09:55:00Z"}"#;
@@ -140,7 +140,7 @@ impl Record for Issued {
 
 /// `certck.written`: a file or directory that was made or replaced.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct Written {
+pub struct WrittenRecord {
     /// What it is: `crl` or `directory`.
     pub what: String,
     /// Where it is.
@@ -164,7 +164,7 @@ pub struct Written {
     pub dry_run: bool,
 }
 
-impl Record for Written {
+impl Record for WrittenRecord {
     const TYPE: &'static str = "certck.written";
     const V: u32 = 1;
     const SAMPLE: &'static str = r#"{"type":"certck.written","v":1,"what":"crl","path":"pki/ca/ca.crl","number":"02","until":"2027-11-23T10:00:00Z","revoked":1}"#;
@@ -172,7 +172,7 @@ impl Record for Written {
 
 /// `certck.ocsp`: what a responder says of a certificate.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct Ocsp {
+pub struct OcspRecord {
     /// The certificate's file.
     pub path: String,
     /// Whom the certificate is about.
@@ -200,7 +200,7 @@ pub struct Ocsp {
     pub nonce: bool,
 }
 
-impl Record for Ocsp {
+impl Record for OcspRecord {
     const TYPE: &'static str = "certck.ocsp";
     const V: u32 = 1;
     const SAMPLE: &'static str = r#"{"type":"certck.ocsp","v":1,"path":"server_certs/server.crt","subject":"CN=profguard server","serial":"4f12","url":"http://ocsp.example.org/","status":"revoked","revoked_at":"2026-11-22T10:00:00Z","reason":1,"this_update":"2026-11-23T10:00:00Z","next_update":"2026-11-24T10:00:00Z","signer":"CN=profguard CA","nonce":true}"#;
@@ -208,7 +208,7 @@ impl Record for Ocsp {
 
 /// `certck.probe`: what a live daemon did in a handshake.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct Probe {
+pub struct ProbeRecord {
     /// The address, as given.
     pub address: String,
     /// The TLS version.
@@ -231,14 +231,14 @@ pub struct Probe {
     pub accepted: bool,
     /// What it must refuse, and was shown.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub tried: Vec<Tried>,
+    pub tried: Vec<TriedClient>,
     /// Time to connect and shake hands, in microseconds.
     pub handshake_us: u64,
 }
 
 /// A client that a daemon must refuse.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct Tried {
+pub struct TriedClient {
     /// `no certificate`, `unknown CA`, `expired`, `revoked`, `not for clients`, or a directory given with --refused.
     pub what: String,
     /// Whether it was refused; absent where that could not be found out.
@@ -246,7 +246,7 @@ pub struct Tried {
     pub refused: Option<bool>,
 }
 
-impl Record for Probe {
+impl Record for ProbeRecord {
     const TYPE: &'static str = "certck.probe";
     const V: u32 = 1;
     const SAMPLE: &'static str = r#"{"type":"certck.probe","v":1,"address":"node17:1778","protocol":"TLSv1_3","suite":"TLS13_AES_256_GCM_SHA384","key_exchange":"X25519MLKEM768","chain":["CN=profguard server"],"asks_for_certificate":true,"tls12":false,"accepted":true,"tried":[{"what":"no certificate","refused":true},{"what":"unknown CA","refused":true}],"handshake_us":1850}"#;
@@ -254,7 +254,7 @@ impl Record for Probe {
 
 /// `certck.change`: a finding that appeared, or is gone, since the round before.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct Change {
+pub struct FindingChange {
     /// `new` or `gone`.
     pub change: String,
     /// When it was noticed.
@@ -265,7 +265,7 @@ pub struct Change {
     pub finding: crate::finding::Finding,
 }
 
-impl Record for Change {
+impl Record for FindingChange {
     const TYPE: &'static str = "certck.change";
     const V: u32 = 1;
     const SAMPLE: &'static str = r#"{"type":"certck.change","v":1,"change":"new","at":"2026-11-23T10:00:00Z","dir":"server_certs","finding":{"rule":"expired","severity":"error","path":"server_certs/server.crt","found":"expired at 2026-11-23T09:59:59Z","expected":"valid at 2026-11-23T10:00:00Z","fix":"issue it again"}}"#;
@@ -273,7 +273,7 @@ impl Record for Change {
 
 /// `certck.rule`: a rule that directories or daemons are held to.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct Rule {
+pub struct RuleRecord {
     /// Stable id.
     pub rule: String,
     /// How bad it is to break it, in the compatible profile.
@@ -297,7 +297,7 @@ pub struct Rule {
     pub reference: String,
 }
 
-impl Record for Rule {
+impl Record for RuleRecord {
     const TYPE: &'static str = "certck.rule";
     const V: u32 = 1;
     const SAMPLE: &'static str = r#"{"type":"certck.rule","v":1,"rule":"expired","severity":"error","strict":"error","demands":"The notAfter of each certificate has not passed.","command":"check","why":"Peers reject an expired certificate.","fix":"certck mint renew CA_DIR DIR","reference":"RFC 5280, section 6.1.3"}"#;

@@ -7,7 +7,7 @@ use crate::record::Record;
 
 /// `certck.certificate`: what a certificate says.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct Certificate {
+pub struct CertificateRecord {
     /// The file.
     pub path: String,
     /// The line of the file that it begins on; 1 for DER.
@@ -75,7 +75,7 @@ pub struct Certificate {
     pub key_sha256: String,
 }
 
-impl Record for Certificate {
+impl Record for CertificateRecord {
     const TYPE: &'static str = "certck.certificate";
     const V: u32 = 1;
     const SAMPLE: &'static str = r#"{"type":"certck.certificate","v":1,"path":"server.crt","line":1,"subject":"CN=profguard server","issuer":"CN=profguard CA","serial":"4f12","version":3,"not_before":"2026-11-23T10:00:00Z","not_after":"2027-11-23T10:00:00Z","key":"EC on P-256","signature":"ECDSA with SHA-256","ca":false,"key_usages":["digitalSignature"],"extended_key_usages":["serverAuth"],"names":["DNS:localhost","IP:127.0.0.1"],"sha256":"00ff","key_sha256":"ff00"}"#;
@@ -83,7 +83,7 @@ impl Record for Certificate {
 
 /// `certck.crl`: what a revocation list says.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct Crl {
+pub struct CrlRecord {
     /// The file.
     pub path: String,
     /// The line of the file that it begins on; 1 for DER.
@@ -101,14 +101,14 @@ pub struct Crl {
     /// What it is signed by.
     pub signature: String,
     /// What it revokes.
-    pub revoked: Vec<Revoked>,
+    pub revoked: Vec<RevokedRecord>,
     /// SHA-256 of the list, in hex.
     pub sha256: String,
 }
 
 /// An entry of a revocation list.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct Revoked {
+pub struct RevokedRecord {
     /// The serial number, in hex.
     pub serial: String,
     /// When it was revoked.
@@ -118,7 +118,7 @@ pub struct Revoked {
     pub reason: Option<u8>,
 }
 
-impl Record for Crl {
+impl Record for CrlRecord {
     const TYPE: &'static str = "certck.crl";
     const V: u32 = 1;
     const SAMPLE: &'static str = r#"{"type":"certck.crl","v":1,"path":"ca.crl","line":1,"issuer":"CN=profguard CA","number":"01","this_update":"2026-11-23T10:00:00Z","next_update":"2027-11-23T10:00:00Z","signature":"ECDSA with SHA-256","revoked":[{"serial":"4f12","at":"2026-11-23T10:00:00Z","reason":1}],"sha256":"00ff"}"#;
@@ -126,7 +126,7 @@ impl Record for Crl {
 
 /// `certck.key`: what can be said of a private key without showing it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct Key {
+pub struct KeyRecord {
     /// The file.
     pub path: String,
     /// The line of the file that it begins on; 1 for DER.
@@ -146,7 +146,7 @@ pub struct Key {
     pub key_sha256: Option<String>,
 }
 
-impl Record for Key {
+impl Record for KeyRecord {
     const TYPE: &'static str = "certck.key";
     const V: u32 = 1;
     const SAMPLE: &'static str = r#"{"type":"certck.key","v":1,"path":"server.key","line":1,"form":"PRIVATE KEY","encrypted":false,"key":"EC on P-256","key_sha256":"ff00"}"#;
@@ -154,7 +154,7 @@ impl Record for Key {
 
 /// `certck.request`: what a certificate signing request asks for.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct Request {
+pub struct RequestRecord {
     /// The file.
     pub path: String,
     /// The line of the file that it begins on; 1 for DER.
@@ -182,7 +182,7 @@ pub struct Request {
     pub key_sha256: String,
 }
 
-impl Record for Request {
+impl Record for RequestRecord {
     const TYPE: &'static str = "certck.request";
     const V: u32 = 1;
     const SAMPLE: &'static str = r#"{"type":"certck.request","v":1,"path":"server.csr","line":1,"subject":"CN=node17","key":"EC on P-256","signature":"ECDSA with SHA-256","signed_by_key":true,"ca":false,"names":["DNS:node17.example.org"],"key_sha256":"ff00"}"#;

@@ -7,7 +7,7 @@ use crate::record::Record;
 
 /// `certck.case`: a question for `certck verify`. All certificates and CRLs are PEM text.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct Case {
+pub struct VerifyCase {
     /// What the verdict is known by.
     pub id: String,
     /// The peer's certificate.
@@ -27,7 +27,7 @@ pub struct Case {
     pub kind: PeerKind,
     /// Names that the peer's certificate must be good for, each of them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub names: Vec<PeerName>,
+    pub names: Vec<CaseName>,
     /// Key usages that the peer's certificate must allow, by their names in RFC 5280.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub key_usages: Vec<String>,
@@ -65,7 +65,7 @@ pub enum CaseProfile {
 
 /// A name that a peer must have.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct PeerName {
+pub struct CaseName {
     /// Its form.
     pub kind: NameKind,
     /// The name.
@@ -84,7 +84,7 @@ pub enum NameKind {
     Email,
 }
 
-impl Record for Case {
+impl Record for VerifyCase {
     const TYPE: &'static str = "certck.case";
     const V: u32 = 1;
     const SAMPLE: &'static str = r#"{"type":"certck.case","v":1,"id":"a","peer":"-----BEGIN CERTIFICATE-----\n...","intermediates":["-----BEGIN CERTIFICATE-----\n..."],"roots":["-----BEGIN CERTIFICATE-----\n..."],"time":"2026-11-23T10:00:00Z","kind":"server","names":[{"kind":"dns","value":"example.com"}],"key_usages":["digitalSignature"],"extended_key_usages":["serverAuth"],"max_depth":4,"profile":"rfc5280"}"#;
@@ -92,11 +92,11 @@ impl Record for Case {
 
 /// `certck.verdict`: the answer to a case.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct Verdict {
+pub struct VerifyVerdict {
     /// The case's id.
     pub id: String,
     /// The answer.
-    pub verdict: Answer,
+    pub verdict: VerifyAnswer,
     /// Why it was rejected: a stable word.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
@@ -111,14 +111,14 @@ pub struct Verdict {
 /// The two answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
-pub enum Answer {
+pub enum VerifyAnswer {
     /// There is a valid path.
     Accept,
     /// There is none.
     Reject,
 }
 
-impl Record for Verdict {
+impl Record for VerifyVerdict {
     const TYPE: &'static str = "certck.verdict";
     const V: u32 = 1;
     const SAMPLE: &'static str = r#"{"type":"certck.verdict","v":1,"id":"a","verdict":"reject","reason":"expired","detail":"CN=leaf: expired at 2026-11-22T10:00:00Z"}"#;

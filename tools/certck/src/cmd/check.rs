@@ -13,14 +13,14 @@ use common::progress;
 use common::report::{ReportFormat, nagios_exit_from};
 use time::OffsetDateTime;
 
-use crate::check_report::Report;
+use crate::check_report::CheckReport;
 use crate::clock;
-use crate::judgement::{Checked, Demands, Judge, Tally};
+use crate::judgement::{CheckOptions, CheckTally, CheckedDirectory, DirectoryChecker};
 use crate::metrics;
 use crate::order::in_order;
-use crate::source::Source;
+use crate::source::DirectorySource;
 use crate::suppress::Suppressions;
-use crate::verdict::form;
+use crate::verdict::report_for;
 
 /// Judge certificate directories by every rule
 ///
@@ -54,13 +54,13 @@ Suppression file:
 
 A suppressed finding does not count for the exit status. A directory with a suppressed error is still not fit to
 serve: the daemon knows no suppressions.")]
-pub(crate) struct Args {
+pub(crate) struct CheckArgs {
     #[command(flatten)]
-    source: Source,
+    source: DirectorySource,
     #[command(flatten)]
-    demands: Demands,
+    demands: CheckOptions,
     /// The time to judge for instead of now: RFC 3339, a date (its midnight UTC), or seconds since 1970
-    #[arg(long, value_name = "TIME", value_parser = clock::parse)]
+    #[arg(long, value_name = "TIME", value_parser = clock::parse_time)]
     at: Option<OffsetDateTime>,
     /// Write the report to FILE, replaced in one step, instead of standard output
     #[arg(short, long, value_name = "FILE")]
@@ -70,97 +70,102 @@ pub(crate) struct Args {
     prometheus: Option<PathBuf>,
 }
 
-pub(crate) fn run(args: &Args, format: ReportFormat, out: &mut Out) -> anyhow::Result<Exit> {
+pub(crate) fn run(args: &CheckArgs, format: ReportFormat, out: &mut Out) -> anyhow::Result<Exit> {
     let Some(path) = &args.output else {
         let (diag, to) = out.parts();
-        return check(args, format, diag, to);
+        return check_all(args, format, diag, to);
     };
     let shown = || path.display().to_string();
     let mut file = BufWriter::new(Output::create(path, Mode(0o640)).with_context(shown)?);
-    let exit = check(args, format, out.diag(), &mut file)?;
+    let exit = check_all(args, format, out.diag(), &mut file)?;
     file.into_inner().map_err(io::IntoInnerError::into_error)?.commit().with_context(shown)?;
     Ok(exit)
 }
 
-fn check(
-    args: &Args,
+fn check_all(
+    args: &CheckArgs,
     format: ReportFormat,
     diag: &Diag,
     to: &mut (dyn Write + Send),
 ) -> anyhow::Result<Exit> {
     let at = args.at.unwrap_or_else(OffsetDateTime::now_utc);
-    let suppressions = Suppressions::read(args.demands.suppress.as_deref(), at)?;
+    let suppressions = Suppressions::read_file(args.demands.suppress.as_deref(), at)?;
     for ended in &suppressions.ended {
         diag.warn("suppression", ended);
     }
     let passphrase = args.demands.passphrase.read()?;
-    let judge =
-        Judge { demands: &args.demands, at, passphrase: passphrase.as_ref(), suppressions: &suppressions };
-    let mut reports = Reports::new(format, args.prometheus.as_deref(), diag, to);
-    let bar = progress::bar(diag, progress::Unit::Items, args.source.count(), "certificate directories");
+    let judge = DirectoryChecker {
+        demands: &args.demands,
+        at,
+        passphrase: passphrase.as_ref(),
+        suppressions: &suppressions,
+    };
+    let mut reports = CheckReports::new(format, args.prometheus.as_deref(), diag, to);
+    let bar =
+        progress::bar(diag, progress::Unit::Items, args.source.known_count(), "certificate directories");
     in_order(
-        args.source.items()?,
-        |item| item.map(|dir| judge.judge(dir)),
+        args.source.find_directories()?,
+        |item| item.map(|dir| judge.check_directory(dir)),
         |checked| {
             bar.inc(1);
-            reports.take(checked)
+            reports.add_result(checked)
         },
     )?;
     bar.finish_and_clear();
-    reports.end(args)
+    reports.finish_hosts(args)
 }
 
 /// The report, the metrics beside it, and what both end with.
-struct Reports<'a> {
+struct CheckReports<'a> {
     format: ReportFormat,
     diag: &'a Diag,
     to: &'a mut dyn Write,
-    report: Box<dyn Report>,
-    metrics: Option<(&'a Path, Box<dyn Report>)>,
-    tally: Tally,
+    report: Box<dyn CheckReport>,
+    metrics: Option<(&'a Path, Box<dyn CheckReport>)>,
+    tally: CheckTally,
 }
 
-impl<'a> Reports<'a> {
+impl<'a> CheckReports<'a> {
     fn new(
         format: ReportFormat,
         prometheus: Option<&'a Path>,
         diag: &'a Diag,
         to: &'a mut dyn Write,
     ) -> Self {
-        let metrics = prometheus.map(|path| (path, form(ReportFormat::Prometheus)));
-        Self { format, diag, to, report: form(format), metrics, tally: Tally::default() }
+        let metrics = prometheus.map(|path| (path, report_for(ReportFormat::Prometheus)));
+        Self { format, diag, to, report: report_for(format), metrics, tally: CheckTally::default() }
     }
 
-    fn take(&mut self, checked: anyhow::Result<Checked>) -> anyhow::Result<()> {
+    fn add_result(&mut self, checked: anyhow::Result<CheckedDirectory>) -> anyhow::Result<()> {
         let checked = match checked {
             Ok(checked) => checked,
             Err(e) => {
-                self.report.trouble(&format!("{e:#}"));
+                self.report.add_failure(&format!("{e:#}"));
                 self.diag.fatal(&e);
                 return Ok(());
             }
         };
         if let Some(finding) = checked.findings.iter().find(|_| !checked.readable) {
-            self.trouble(&finding.path, &finding.reason());
+            self.add_failure(&finding.path, &finding.reason());
         }
-        self.tally.count(&checked);
+        self.tally.count_directory(&checked);
         if let Some((_, metrics)) = &mut self.metrics {
-            metrics.checked(&mut io::sink(), &checked)?;
+            metrics.add_directory(&mut io::sink(), &checked)?;
         }
-        self.report.checked(self.to, &checked)
+        self.report.add_directory(self.to, &checked)
     }
 
     /// Says what could not be done.
-    fn trouble(&mut self, subject: &str, reason: &str) {
-        self.report.trouble(&format!("{subject}: {reason}"));
+    fn add_failure(&mut self, subject: &str, reason: &str) {
+        self.report.add_failure(&format!("{subject}: {reason}"));
         self.diag.error(subject, reason);
     }
 
-    fn end(mut self, args: &Args) -> anyhow::Result<Exit> {
-        match self.tally.unasked(&args.demands) {
+    fn finish_hosts(mut self, args: &CheckArgs) -> anyhow::Result<Exit> {
+        match self.tally.unchecked_hosts(&args.demands) {
             Some((dir, true)) => {
                 let reason = format!("is judged for servers only, and {} is no server's", dir.display());
-                self.trouble("--host", &reason);
+                self.add_failure("--host", &reason);
             }
             Some((dir, false)) => {
                 self.diag.warn(
@@ -176,14 +181,14 @@ impl<'a> Reports<'a> {
     fn finish(mut self) -> anyhow::Result<Exit> {
         self.tally.summary.errors = self.diag.errors();
         if let Some((path, mut metrics)) = self.metrics.take()
-            && let Err(e) = metrics::write(path, metrics.as_mut(), &self.tally)
+            && let Err(e) = metrics::write_textfile(path, metrics.as_mut(), &self.tally)
         {
-            self.report.trouble(&format!("{e:#}"));
+            self.report.add_failure(&format!("{e:#}"));
             self.diag.fatal(&e);
             self.tally.summary.errors = self.diag.errors();
         }
-        let (end, summary) = (self.tally.end(), &self.tally.summary);
-        self.report.end(self.to, &end, summary)?;
+        let (end, summary) = (self.tally.report_end(), &self.tally.summary);
+        self.report.finish_report(self.to, &end, summary)?;
         let nothing = summary.checked == 0 && summary.errors == 0;
         if nothing {
             self.diag.warn("nothing to check", "no certificate directory was found");

@@ -7,16 +7,16 @@ use common::exit::Exit;
 use common::out::{Format, Out};
 use common::pki::PassphraseArgs;
 
-use crate::ca::{Ca, Next};
+use crate::ca::{CaDir, NextCrl};
 use crate::issued;
 use crate::written::report_published;
 
 /// Check, make and fetch certificate revocation lists
 #[derive(Subcommand, Debug)]
-pub(crate) enum Cmd {
-    Check(super::crlcheck::Args),
-    New(New),
-    Fetch(super::fetch::Args),
+pub(crate) enum CrlCommand {
+    Check(super::crlcheck::CrlCheckArgs),
+    New(NewCrlArgs),
+    Fetch(super::fetch::CrlFetchArgs),
 }
 
 /// Make a new CRL with what the present one revokes
@@ -29,17 +29,17 @@ pub(crate) enum Cmd {
 #[command(arg = common::report::plain_format(), after_long_help = "Examples:
   certck crl new pki/ca --days 30 --to pki/server_certs --to pki/client_certs
   certck crl new --first /etc/pki/lab-ca")]
-pub(crate) struct New {
+pub(crate) struct NewCrlArgs {
     /// The authority's directory: ca.crt, ca.key, ca.crl; or the one given to `certck mint`
     #[arg(value_name = "CA_DIR")]
     ca: PathBuf,
     #[command(flatten)]
-    publish: Publish,
+    publish: PublishArgs,
 }
 
 /// How a CRL is made and where it goes.
 #[derive(clap::Args, Debug)]
-pub(crate) struct Publish {
+pub(crate) struct PublishArgs {
     /// Days until the CRL must have been renewed [default: as many as the present one had, or 90]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=3650))]
     pub(crate) days: Option<u16>,
@@ -54,17 +54,17 @@ pub(crate) struct Publish {
     pub(crate) passphrase: PassphraseArgs,
 }
 
-pub(crate) fn run(cmd: &Cmd, format: Format, out: &mut Out) -> anyhow::Result<Exit> {
+pub(crate) fn run(cmd: &CrlCommand, format: Format, out: &mut Out) -> anyhow::Result<Exit> {
     match cmd {
-        Cmd::Check(args) => super::crlcheck::run(args, format, out),
-        Cmd::Fetch(args) => super::fetch::run(args, format, out),
-        Cmd::New(args) => {
-            let ca = Ca::open(&args.ca, args.publish.passphrase.read()?.as_ref())?;
-            let places = ca.places(&args.publish.to)?;
-            let next = Next { revoked: ca.revoked(args.publish.first)?, days: args.publish.days };
-            let written = ca.publish(next, &places, out)?;
+        CrlCommand::Check(args) => super::crlcheck::run(args, format, out),
+        CrlCommand::Fetch(args) => super::fetch::run(args, format, out),
+        CrlCommand::New(args) => {
+            let ca = CaDir::open(&args.ca, args.publish.passphrase.read()?.as_ref())?;
+            let places = ca.open_crl_stores(&args.publish.to)?;
+            let next = NextCrl { revoked: ca.revoked_entries(args.publish.first)?, days: args.publish.days };
+            let written = ca.publish_crl(next, &places, out)?;
             let exit = report_published(&written, &places, format, out)?;
-            issued::remind(&ca, &args.publish.to, out);
+            issued::warn_about_other_dirs(&ca, &args.publish.to, out);
             Ok(exit)
         }
     }

@@ -7,12 +7,12 @@ use common::exit::Exit;
 use common::finding::{Finding, Severity};
 use common::out::{Format, Out};
 use common::pki::pem::{self, Block};
-use common::pki::{Cert, Crl, LoadOptions, inspect_crl, rule, utc};
+use common::pki::{Cert, Crl, LoadOptions, format_utc, inspect_crl, rule};
 use common::record::certck as record;
 use common::text::Safe;
 
 use crate::files;
-use crate::verdict::sentence;
+use crate::verdict::write_finding;
 
 /// Judge CRLs by the CA that must have issued them
 ///
@@ -23,7 +23,7 @@ use crate::verdict::sentence;
 #[command(arg = common::report::plain_format(), after_long_help = "Examples:
   certck crl check --ca pki/ca/ca.crt pki/server_certs/ca.crl
   certck crl check --ca /etc/profguard/server_certs/ca.crt --format json new.crl && mv new.crl ca.crl")]
-pub(crate) struct Args {
+pub(crate) struct CrlCheckArgs {
     /// The CRLs, PEM or DER
     #[arg(value_name = "FILE", required = true)]
     files: Vec<PathBuf>,
@@ -35,19 +35,19 @@ pub(crate) struct Args {
     warn_days: u32,
 }
 
-pub(crate) fn run(args: &Args, format: Format, out: &mut Out) -> anyhow::Result<Exit> {
-    let authorities = authorities(&args.ca).with_context(|| args.ca.display().to_string())?;
+pub(crate) fn run(args: &CrlCheckArgs, format: Format, out: &mut Out) -> anyhow::Result<Exit> {
+    let authorities = read_cas(&args.ca).with_context(|| args.ca.display().to_string())?;
     let options = LoadOptions { warn_days: args.warn_days, ..LoadOptions::now() };
     let mut summary = record::Summary::default();
     for file in &args.files {
-        match blocks(file, "X509 CRL").with_context(|| file.display().to_string()) {
+        match read_blocks(file, "X509 CRL").with_context(|| file.display().to_string()) {
             Err(e) => out.diag().fatal(&e),
             Ok(blocks) => {
                 let several = blocks.len() > 1;
                 for block in blocks {
-                    let judged = Judged::new(args, file, &block, several, &authorities, &options);
-                    judged.count(&mut summary);
-                    judged.write(format, out)?;
+                    let judged = CheckedCrl::new(args, file, &block, several, &authorities, &options);
+                    judged.add_to(&mut summary);
+                    judged.print_result(format, out)?;
                 }
             }
         }
@@ -60,13 +60,13 @@ pub(crate) fn run(args: &Args, format: Format, out: &mut Out) -> anyhow::Result<
 }
 
 /// Every certificate of a file.
-fn authorities(path: &Path) -> anyhow::Result<Vec<Cert>> {
-    blocks(path, "CERTIFICATE")?.iter().map(|b| Ok(Cert::parse(&b.der)?)).collect()
+fn read_cas(path: &Path) -> anyhow::Result<Vec<Cert>> {
+    read_blocks(path, "CERTIFICATE")?.iter().map(|b| Ok(Cert::parse(&b.der)?)).collect()
 }
 
 /// The blocks of a kind: those of PEM, or the one that DER is.
-fn blocks(path: &Path, label: &str) -> anyhow::Result<Vec<Block>> {
-    let bytes = files::read(path)?;
+fn read_blocks(path: &Path, label: &str) -> anyhow::Result<Vec<Block>> {
+    let bytes = files::read_file(path)?;
     if bytes.first() == Some(&0x30) {
         return Ok(vec![Block { label: label.to_owned(), der: bytes, line: 1, headers: false }]);
     }
@@ -77,7 +77,7 @@ fn blocks(path: &Path, label: &str) -> anyhow::Result<Vec<Block>> {
 }
 
 /// One CRL, and what was found.
-struct Judged {
+struct CheckedCrl {
     /// The file; with the line, where there are several in it.
     name: String,
     path: String,
@@ -85,9 +85,9 @@ struct Judged {
     findings: Vec<Finding>,
 }
 
-impl Judged {
+impl CheckedCrl {
     fn new(
-        args: &Args,
+        args: &CrlCheckArgs,
         file: &Path,
         block: &Block,
         several: bool,
@@ -99,9 +99,9 @@ impl Judged {
         let (revoked, mut findings) = match Crl::parse(&block.der) {
             Ok(crl) => {
                 let mut findings = Vec::new();
-                if let Some(issuer) = issuer(&crl, authorities) {
+                if let Some(issuer) = find_issuer(&crl, authorities) {
                     findings = inspect_crl(file, &crl, issuer, options);
-                    findings.extend(unfit(&args.ca, issuer, options));
+                    findings.extend(check_issuer(&args.ca, issuer, options));
                 }
                 (crl.revoked.len(), findings)
             }
@@ -116,45 +116,49 @@ impl Judged {
         Self { name, path, revoked, findings }
     }
 
-    fn of(&self, severity: Severity) -> u64 {
+    fn count_of(&self, severity: Severity) -> u64 {
         self.findings.iter().filter(|f| f.severity == severity).count() as u64
     }
 
-    fn count(&self, summary: &mut record::Summary) {
+    fn add_to(&self, summary: &mut record::Summary) {
         summary.checked += 1;
-        summary.refused += u64::from(self.of(Severity::Error) > 0);
-        summary.findings_error += self.of(Severity::Error);
-        summary.findings_warning += self.of(Severity::Warning);
-        summary.findings_note += self.of(Severity::Note);
+        summary.refused += u64::from(self.count_of(Severity::Error) > 0);
+        summary.findings_error += self.count_of(Severity::Error);
+        summary.findings_warning += self.count_of(Severity::Warning);
+        summary.findings_note += self.count_of(Severity::Note);
     }
 
-    fn write(self, format: Format, out: &mut Out) -> anyhow::Result<()> {
+    fn print_result(self, format: Format, out: &mut Out) -> anyhow::Result<()> {
         if format == Format::Json {
             for finding in self.findings {
-                out.record(&record::Finding { dir: self.path.clone(), role: "ca".to_owned(), finding })?;
+                out.record(&record::FindingRecord {
+                    dir: self.path.clone(),
+                    role: "ca".to_owned(),
+                    finding,
+                })?;
             }
             return Ok(());
         }
-        let verdict = if self.of(Severity::Error) > 0 { "not fit" } else { "fit" };
+        let verdict = if self.count_of(Severity::Error) > 0 { "not fit" } else { "fit" };
         writeln!(out.text(), "{}: {verdict}, {} revoked", Safe(&self.name), self.revoked)?;
         for finding in &self.findings {
             let elsewhere = (finding.path != self.path).then_some(finding.path.as_str());
-            sentence(out.text(), elsewhere, finding)?;
+            write_finding(out.text(), elsewhere, finding)?;
         }
         Ok(())
     }
 }
 
 /// Who issued a CRL: by name and key, else by name, else whoever is there, which the rules then say.
-fn issuer<'a>(crl: &Crl, authorities: &'a [Cert]) -> Option<&'a Cert> {
+fn find_issuer<'a>(crl: &Crl, authorities: &'a [Cert]) -> Option<&'a Cert> {
     let signed = authorities.iter().find(|c| crl.is_issued_by(c));
     let named = || authorities.iter().find(|c| c.subject == crl.issuer);
     signed.or_else(named).or(authorities.first())
 }
 
 /// Why a certificate is no CA whose CRLs count now. That it may sign CRLs is a rule of the CRL.
-fn unfit(path: &Path, issuer: &Cert, options: &LoadOptions<'_>) -> Vec<Finding> {
-    let (at, now) = (options.at.unix_timestamp(), utc(options.at.unix_timestamp()));
+fn check_issuer(path: &Path, issuer: &Cert, options: &LoadOptions<'_>) -> Vec<Finding> {
+    let (at, now) = (options.at.unix_timestamp(), format_utc(options.at.unix_timestamp()));
     let mut findings = Vec::new();
     if !issuer.is_ca() {
         findings.push(

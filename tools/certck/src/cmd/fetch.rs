@@ -12,13 +12,13 @@ use common::pki::role::LAYOUTS;
 use common::pki::rule::{CRL_ISSUER, MALFORMED_CRL};
 use common::pki::{Cert, Crl, LoadOptions, Role, inspect_crl};
 use common::record::certck as record;
-use common::record::certck::Written;
+use common::record::certck::WrittenRecord;
 use common::text::Safe;
 
 use crate::ca;
-use crate::download::{self, Limits};
+use crate::download::{self, DownloadOptions};
 use crate::files;
-use crate::lists::Lists;
+use crate::lists::CrlStore;
 use crate::rules::CRL_OLDER;
 use crate::written::{report_load_errors, report_written};
 
@@ -37,7 +37,7 @@ use crate::written::{report_load_errors, report_written};
   certck crl fetch /etc/profguard/server_certs
   certck crl fetch pki/server_certs pki/client_certs
   certck crl fetch --url https://pki.example.org/ca.crl --timeout 10 /etc/profguard/server_certs")]
-pub(crate) struct Args {
+pub(crate) struct CrlFetchArgs {
     /// Servers' or clients' certificate directories
     #[arg(value_name = "DIR", required = true)]
     dirs: Vec<PathBuf>,
@@ -48,13 +48,13 @@ pub(crate) struct Args {
     #[arg(short = 'n', long)]
     dry_run: bool,
     #[command(flatten)]
-    limits: Limits,
+    limits: DownloadOptions,
 }
 
-pub(crate) fn run(args: &Args, format: Format, out: &mut Out) -> anyhow::Result<Exit> {
-    let mut fetch = Fetch { args, format, got: HashMap::new(), summary: record::Summary::default() };
+pub(crate) fn run(args: &CrlFetchArgs, format: Format, out: &mut Out) -> anyhow::Result<Exit> {
+    let mut fetch = CrlFetch { args, format, got: HashMap::new(), summary: record::Summary::default() };
     for dir in &args.dirs {
-        if let Err(e) = fetch.directory(dir, out) {
+        if let Err(e) = fetch.fetch_for_directory(dir, out) {
             out.diag().fatal(&e);
         }
     }
@@ -67,8 +67,8 @@ pub(crate) fn run(args: &Args, format: Format, out: &mut Out) -> anyhow::Result<
 }
 
 /// One run.
-struct Fetch<'a> {
-    args: &'a Args,
+struct CrlFetch<'a> {
+    args: &'a CrlFetchArgs,
     format: Format,
     /// What was downloaded: many directories have the same addresses.
     got: HashMap<String, Vec<u8>>,
@@ -76,19 +76,19 @@ struct Fetch<'a> {
 }
 
 /// Why a CRL from an address is not taken.
-enum Trouble {
+enum FetchFailure {
     /// It could not be had.
     Dead(anyhow::Error),
     /// It was had, and is not good.
     Rejected(Box<Finding>),
 }
 
-impl Fetch<'_> {
-    fn directory(&mut self, dir: &Path, out: &mut Out) -> anyhow::Result<()> {
-        let chain = Chain::read(dir)?;
+impl CrlFetch<'_> {
+    fn fetch_for_directory(&mut self, dir: &Path, out: &mut Out) -> anyhow::Result<()> {
+        let chain = DirectoryChain::read_directory(dir)?;
         let sources = match (&self.args.url, &chain.unreadable) {
             (Some(url), _) => vec![vec![url.clone()]],
-            (None, None) => chain.sources(),
+            (None, None) => chain.crl_urls(),
             (None, Some(e)) => anyhow::bail!("{e}"),
         };
         ensure!(
@@ -97,21 +97,27 @@ impl Fetch<'_> {
             dir.display()
         );
         for addresses in sources {
-            self.source(dir, &chain, &addresses, out)?;
+            self.try_urls(dir, &chain, &addresses, out)?;
         }
         Ok(())
     }
 
     /// Tries addresses of one list until one has a good one. What is wrong with those before then matters little.
-    fn source(&mut self, dir: &Path, chain: &Chain, urls: &[String], out: &mut Out) -> anyhow::Result<()> {
+    fn try_urls(
+        &mut self,
+        dir: &Path,
+        chain: &DirectoryChain,
+        urls: &[String],
+        out: &mut Out,
+    ) -> anyhow::Result<()> {
         let mut troubles = Vec::new();
         for url in urls {
-            match self.address(dir, chain, url, out)? {
+            match self.fetch_url(dir, chain, url, out)? {
                 Ok(()) => {
                     for trouble in troubles {
                         match trouble {
-                            Trouble::Dead(e) => out.warn(dir.display(), format_args!("{e:#}")),
-                            Trouble::Rejected(f) => out.warn(&f.path, f.reason()),
+                            FetchFailure::Dead(e) => out.warn(dir.display(), format_args!("{e:#}")),
+                            FetchFailure::Rejected(f) => out.warn(&f.path, f.reason()),
                         }
                     }
                     return Ok(());
@@ -121,59 +127,59 @@ impl Fetch<'_> {
         }
         for trouble in troubles {
             match trouble {
-                Trouble::Dead(e) => out.diag().fatal(&e.context(dir.display().to_string())),
-                Trouble::Rejected(finding) => self.rejected(dir, *finding, out)?,
+                FetchFailure::Dead(e) => out.diag().fatal(&e.context(dir.display().to_string())),
+                FetchFailure::Rejected(finding) => self.report_rejected(dir, *finding, out)?,
             }
         }
         Ok(())
     }
 
-    fn address(
+    fn fetch_url(
         &mut self,
         dir: &Path,
-        chain: &Chain,
+        chain: &DirectoryChain,
         url: &str,
         out: &mut Out,
-    ) -> anyhow::Result<Result<(), Trouble>> {
-        let shown = download::shown(url);
+    ) -> anyhow::Result<Result<(), FetchFailure>> {
+        let shown = download::redact_url(url);
         if !self.got.contains_key(url) {
-            match download::get(url, &self.args.limits) {
+            match download::get_document(url, &self.args.limits) {
                 Ok(bytes) => drop(self.got.insert(url.to_owned(), bytes)),
-                Err(e) => return Ok(Err(Trouble::Dead(e.context(shown)))),
+                Err(e) => return Ok(Err(FetchFailure::Dead(e.context(shown)))),
             }
         }
         let bytes = self.got.get(url).map(Vec::as_slice).unwrap_or_default();
-        let (new, issuer) = match judged(bytes, Path::new(&shown), chain, dir) {
+        let (new, issuer) = match check_fetched(bytes, Path::new(&shown), chain, dir) {
             Ok(good) => good,
-            Err(finding) => return Ok(Err(Trouble::Rejected(finding))),
+            Err(finding) => return Ok(Err(FetchFailure::Rejected(finding))),
         };
         // From here on nobody else changes the file: what is compared is what is replaced.
-        let lists = Lists::open(dir)?;
-        if let Some(why) = lists.older(&new, issuer) {
+        let lists = CrlStore::open(dir)?;
+        if let Some(why) = lists.explain_older(&new, issuer) {
             let finding = CRL_OLDER.at(Path::new(&shown)).found(why).expected("the same or a newer one").fix(
                 "look at who answers at the address; if the present one is wrong, put the right one there by hand",
             );
-            return Ok(Err(Trouble::Rejected(finding.into())));
+            return Ok(Err(FetchFailure::Rejected(finding.into())));
         }
-        let text = lists.with(&new, issuer);
-        if let Some(mut finding) = lists.refusal(&text) {
+        let text = lists.with_replaced(&new, issuer);
+        if let Some(mut finding) = lists.new_load_error(&text) {
             finding.path = shown;
-            return Ok(Err(Trouble::Rejected(finding.into())));
+            return Ok(Err(FetchFailure::Rejected(finding.into())));
         }
-        self.install(&lists, &new, &text, out)?;
+        self.install_crl(&lists, &new, &text, out)?;
         Ok(Ok(()))
     }
 
-    fn install(&mut self, lists: &Lists, new: &Crl, text: &str, out: &mut Out) -> anyhow::Result<()> {
+    fn install_crl(&mut self, lists: &CrlStore, new: &Crl, text: &str, out: &mut Out) -> anyhow::Result<()> {
         self.summary.checked += 1;
-        let written = Written { dry_run: self.args.dry_run, ..ca::record(&lists.path, new) };
-        let unchanged = lists.has(new);
+        let written = WrittenRecord { dry_run: self.args.dry_run, ..ca::written_record(&lists.path, new) };
+        let unchanged = lists.has_exactly(new);
         if !unchanged {
-            for broken in lists.broken() {
+            for broken in lists.broken_blocks() {
                 out.warn(lists.path.display(), format_args!("{broken}; it is left out"));
             }
             if !self.args.dry_run {
-                lists.replace(text)?;
+                lists.replace_file(text)?;
                 self.summary.made += 1;
             }
         }
@@ -187,7 +193,7 @@ impl Fetch<'_> {
         report_load_errors(lists, self.format, &mut self.summary, out)
     }
 
-    fn rejected(&mut self, dir: &Path, finding: Finding, out: &mut Out) -> anyhow::Result<()> {
+    fn report_rejected(&mut self, dir: &Path, finding: Finding, out: &mut Out) -> anyhow::Result<()> {
         self.summary.checked += 1;
         self.summary.refused += 1;
         self.summary.findings_error += 1;
@@ -195,7 +201,9 @@ impl Fetch<'_> {
         let role = if client { Role::Client } else { Role::Server };
         let dir = dir.to_string_lossy().into_owned();
         match self.format {
-            Format::Json => out.record(&record::Finding { dir, role: role.name().to_owned(), finding })?,
+            Format::Json => {
+                out.record(&record::FindingRecord { dir, role: role.name().to_owned(), finding })?
+            }
             Format::Text => {
                 let (from, why) = (Safe(&finding.path), finding.reason());
                 writeln!(out.text(), "{}: not replaced: {from}: {}", Safe(&dir), Safe(&why))?;
@@ -206,15 +214,15 @@ impl Fetch<'_> {
 }
 
 /// A CRL that may take the place of an older one, and who issued it.
-fn judged<'c>(
+fn check_fetched<'c>(
     bytes: &[u8],
     from: &Path,
-    chain: &'c Chain,
+    chain: &'c DirectoryChain,
     dir: &Path,
 ) -> Result<(Crl, &'c Cert), Box<Finding>> {
-    let crl = files::crl_of(bytes)
+    let crl = files::parse_crl(bytes)
         .map_err(|e| MALFORMED_CRL.at(from).found(format!("{e:#}")).expected("a CRL in DER or PEM"))?;
-    let named = || chain.authorities().filter(|c| c.subject == crl.issuer);
+    let named = || chain.issuing_cas().filter(|c| c.subject == crl.issuer);
     let signed = named().find(|c| crl.is_issued_by(c));
     let Some(issuer) = signed.or_else(|| named().next()) else {
         let mut finding = CRL_ISSUER
@@ -233,7 +241,7 @@ fn judged<'c>(
 }
 
 /// The certificates of a directory.
-struct Chain {
+struct DirectoryChain {
     roots: Vec<Cert>,
     /// The leaf and its intermediates.
     path: Vec<Cert>,
@@ -241,15 +249,15 @@ struct Chain {
     unreadable: Option<String>,
 }
 
-impl Chain {
-    fn read(dir: &Path) -> anyhow::Result<Self> {
-        let roots = files::certificates(&dir.join("ca.crt"))?;
+impl DirectoryChain {
+    fn read_directory(dir: &Path) -> anyhow::Result<Self> {
+        let roots = files::read_certificates(&dir.join("ca.crt"))?;
         ensure!(!roots.is_empty(), "{}: holds no certificate", dir.join("ca.crt").display());
         let (mut path, mut unreadable) = (Vec::new(), None);
         for layout in LAYOUTS {
             let leaf = dir.join(layout.leaf);
             if leaf.symlink_metadata().is_ok() {
-                match files::certificates(&leaf) {
+                match files::read_certificates(&leaf) {
                     Ok(certificates) => path.extend(certificates),
                     Err(e) => unreadable = Some(format!("{e:#}")),
                 }
@@ -258,15 +266,15 @@ impl Chain {
         Ok(Self { roots, path, unreadable })
     }
 
-    fn authorities(&self) -> impl Iterator<Item = &Cert> {
+    fn issuing_cas(&self) -> impl Iterator<Item = &Cert> {
         self.roots.iter().chain(&self.path).filter(|c| c.is_ca())
     }
 
     /// The addresses of each certificate's CRL, each set once.
-    fn sources(&self) -> Vec<Vec<String>> {
+    fn crl_urls(&self) -> Vec<Vec<String>> {
         let mut sources: Vec<Vec<String>> = Vec::new();
         for cert in self.path.iter().filter(|c| !c.is_self_issued()) {
-            let urls = addresses(cert);
+            let urls = http_urls(cert);
             if !urls.is_empty() && !sources.contains(&urls) {
                 sources.push(urls);
             }
@@ -277,7 +285,7 @@ impl Chain {
 
 /// The HTTP addresses among a certificate's distribution points. Those of other issuers are for lists that are
 /// refused here.
-fn addresses(cert: &Cert) -> Vec<String> {
+fn http_urls(cert: &Cert) -> Vec<String> {
     let points = cert.extensions.crl_distribution_points.iter().flat_map(|p| &p.value);
     let names = points.filter(|p| !p.other_issuer).flat_map(|p| &p.names);
     let urls = names.filter_map(|n| match n {

@@ -7,15 +7,17 @@ use common::error::HintExt;
 use common::exit::Exit;
 use common::out::{Format, Out};
 use common::pki::{Passphrase, PassphraseArgs, Role, pem};
-use common::record::certck::Minted;
+use common::record::certck::MintedRecord;
 
-use crate::authority::{Algorithm, Issued, Key};
-use crate::ca::Ca;
-use crate::leaf::{Addresses, Host, Leaf, Subject, Validity, common_name, default_name};
-use crate::minted::{check_new_directory, minted, report_minted, warn_if_long};
+use crate::authority::{IssuedLeaf, KeyAlgorithm, SigningKeyPair};
+use crate::ca::CaDir;
+use crate::leaf::{
+    LeafHost, LeafRequest, LeafSubject, StatusUrls, Validity, default_common_name, parse_common_name,
+};
+use crate::minted::{check_new_directory, minted_record, report_minted, warn_if_long};
 use crate::new_passphrase::read_new_passphrase;
 use crate::request::{RequestKey, SigningRequest};
-use crate::stage::Stage;
+use crate::stage::DirectoryStage;
 use crate::{files, issued, settings};
 
 /// Make another server's or client's directory under an authority that is there
@@ -29,7 +31,7 @@ use crate::{files, issued, settings};
   certck mint leaf pki/ca node18_certs --role server --host node18.example.org --name node18
   certck mint leaf pki/ca alice_certs --role client --name alice --days 90
   certck mint leaf pki/ca node19_certs --role server --host node19.example.org --csr node19.csr")]
-pub(crate) struct Args {
+pub(crate) struct MintLeafArgs {
     /// The authority's directory: ca.crt, ca.key, ca.crl; or the one given to `certck mint`
     #[arg(value_name = "CA_DIR")]
     ca: PathBuf,
@@ -40,19 +42,19 @@ pub(crate) struct Args {
     #[arg(long, value_enum)]
     role: Role,
     /// Name or address that the certificate is good for; may be repeated, and a server needs one
-    #[arg(long = "host", value_name = "NAME", value_parser = Host::parse, required_if_eq("role", "server"))]
-    hosts: Vec<Host>,
+    #[arg(long = "host", value_name = "NAME", value_parser = LeafHost::parse_host, required_if_eq("role", "server"))]
+    hosts: Vec<LeafHost>,
     /// Common name, by which an audit tells clients apart [default: profguard server, profguard client]
-    #[arg(long, value_name = "NAME", value_parser = common_name)]
+    #[arg(long, value_name = "NAME", value_parser = parse_common_name)]
     name: Option<String>,
     /// Days that the certificate is valid
     #[arg(long, value_name = "N", default_value_t = 365, value_parser = clap::value_parser!(u16).range(1..=3650))]
     days: u16,
     /// Kind of the key [default: as the authority's]
     #[arg(long, value_enum)]
-    algo: Option<Algorithm>,
+    algo: Option<KeyAlgorithm>,
     #[command(flatten)]
-    addresses: Addresses,
+    addresses: StatusUrls,
     /// Sign this request, PEM, so that the key stays where it is: DEST_DIR then has none. Of the request only the key
     /// is taken; names are those of the options
     #[arg(long, value_name = "FILE", conflicts_with_all = ["algo", "encrypt"])]
@@ -64,79 +66,88 @@ pub(crate) struct Args {
     passphrase: PassphraseArgs,
 }
 
-pub(crate) fn run(args: &Args, format: Format, out: &mut Out) -> anyhow::Result<Exit> {
+pub(crate) fn run(args: &MintLeafArgs, format: Format, out: &mut Out) -> anyhow::Result<Exit> {
     let passphrase =
         if args.encrypt { read_new_passphrase(&args.passphrase)? } else { args.passphrase.read()? };
-    let ca = Ca::open(&args.ca, passphrase.as_ref())?;
+    let ca = CaDir::open(&args.ca, passphrase.as_ref())?;
     if passphrase.is_some() && !args.encrypt && !ca.is_encrypted() {
         return Err(anyhow::anyhow!("a passphrase is given, and nothing is encrypted"))
             .hint("add --encrypt, or leave the passphrase out");
     }
     warn_if_long(args.days, out);
-    let (validity, cut) = Validity::days(args.days)?.within(&ca.certificate)?;
+    let (validity, cut) = Validity::for_days(args.days)?.within_issuer(&ca.certificate)?;
     if cut {
         out.warn(
             args.ca.display(),
             format_args!("ends at {}: so does the certificate", ca.certificate.not_after),
         );
     }
-    let made = make(args, &ca, validity, passphrase.as_ref().filter(|_| args.encrypt))?;
+    let made = make_leaf_dir(args, &ca, validity, passphrase.as_ref().filter(|_| args.encrypt))?;
     report_minted(&[made], format, out)?;
     Ok(Exit::Ok)
 }
 
-fn make(args: &Args, ca: &Ca, validity: Validity, lock: Option<&Passphrase>) -> anyhow::Result<Minted> {
+fn make_leaf_dir(
+    args: &MintLeafArgs,
+    ca: &CaDir,
+    validity: Validity,
+    lock: Option<&Passphrase>,
+) -> anyhow::Result<MintedRecord> {
     let layout = args.role.layout();
-    let list = pem::encode("X509 CRL", &ca.current()?.der);
-    let (parent, name) = place(&args.dest)?;
-    let mut stage = Stage::begin(parent)?;
-    stage.dir(name)?;
-    let (leaf, key) = issue(args, ca, validity)?;
-    stage.file(name, layout.ca, pem::encode("CERTIFICATE", &ca.certificate.der).as_bytes())?;
-    stage.file(name, layout.leaf, leaf.pem.as_bytes())?;
-    stage.file(name, layout.crl, list.as_bytes())?;
+    let list = pem::encode_block("X509 CRL", &ca.usable_crl()?.der);
+    let (parent, name) = split_destination(&args.dest)?;
+    let mut stage = DirectoryStage::begin(parent)?;
+    stage.add_dir(name)?;
+    let (leaf, key) = issue_leaf(args, ca, validity)?;
+    stage.write_file(name, layout.ca, pem::encode_block("CERTIFICATE", &ca.certificate.der).as_bytes())?;
+    stage.write_file(name, layout.leaf, leaf.pem.as_bytes())?;
+    stage.write_file(name, layout.crl, list.as_bytes())?;
     let mut files = vec![layout.ca, layout.leaf, layout.crl];
     if let Some(key) = key {
-        stage.file(name, layout.key, key.pem(lock)?.as_bytes())?;
+        stage.write_file(name, layout.key, key.to_pem(lock)?.as_bytes())?;
         files.insert(2, layout.key);
     }
-    check_new_directory(&stage.making(name), args.role, &args.dest, lock, args.csr.is_some())?;
-    issued::append(ca, &issued::line(&leaf, args.role, &args.hosts, &args.dest)?)?;
+    check_new_directory(&stage.staged_path(name), args.role, &args.dest, lock, args.csr.is_some())?;
+    issued::append_line(ca, &issued::issued_line(&leaf, args.role, &args.hosts, &args.dest)?)?;
     stage.commit()?;
-    let algorithm =
-        Algorithm::of(&leaf.cert.key).map_or_else(|_| leaf.cert.key.kind.to_string(), Algorithm::name);
+    let algorithm = KeyAlgorithm::for_key(&leaf.cert.key)
+        .map_or_else(|_| leaf.cert.key.kind.to_string(), KeyAlgorithm::name);
     let files = files.into_iter().map(str::to_owned).collect();
-    let mut record = minted(algorithm, args.dest.clone(), args.role.name(), files, &leaf);
+    let mut record = minted_record(algorithm, args.dest.clone(), args.role.name(), files, &leaf);
     record.hosts = args.hosts.iter().map(ToString::to_string).collect();
     Ok(record)
 }
 
 /// The certificate, and the key if it is made here.
-fn issue(args: &Args, ca: &Ca, validity: Validity) -> anyhow::Result<(Issued, Option<Key>)> {
-    let name = args.name.clone().unwrap_or_else(|| default_name(args.role));
-    let leaf = Leaf {
+fn issue_leaf(
+    args: &MintLeafArgs,
+    ca: &CaDir,
+    validity: Validity,
+) -> anyhow::Result<(IssuedLeaf, Option<SigningKeyPair>)> {
+    let name = args.name.clone().unwrap_or_else(|| default_common_name(args.role));
+    let leaf = LeafRequest {
         role: args.role,
-        subject: Subject::Common(&name),
+        subject: LeafSubject::Common(&name),
         hosts: &args.hosts,
         validity,
-        addresses: &args.addresses.or(settings::addresses(&ca.path)?),
+        addresses: &args.addresses.or_defaults(settings::read_urls(&ca.path)?),
     };
     if let Some(path) = &args.csr {
         let shown = || path.display().to_string();
-        let request = request(path).with_context(shown)?;
-        let key = RequestKey::of(&request).with_context(shown)?;
-        return Ok((ca.authority.issue(&key, &leaf)?, None));
+        let request = read_request(path).with_context(shown)?;
+        let key = RequestKey::of_request(&request).with_context(shown)?;
+        return Ok((ca.authority.issue_leaf(&key, &leaf)?, None));
     }
     let key = match args.algo {
-        Some(algo) => algo.generate()?,
-        None => Algorithm::of(&ca.certificate.key)?.generate()?,
+        Some(algo) => algo.generate_key()?,
+        None => KeyAlgorithm::for_key(&ca.certificate.key)?.generate_key()?,
     };
-    Ok((ca.authority.issue(&key, &leaf)?, Some(key)))
+    Ok((ca.authority.issue_leaf(&key, &leaf)?, Some(key)))
 }
 
 /// Reads the one signing request of a PEM file.
-fn request(path: &Path) -> anyhow::Result<SigningRequest> {
-    let blocks = pem::parse(&files::read(path)?)?;
+fn read_request(path: &Path) -> anyhow::Result<SigningRequest> {
+    let blocks = pem::parse(&files::read_file(path)?)?;
     let mut requests = blocks.iter().filter(|b| b.label.ends_with("CERTIFICATE REQUEST"));
     let block = requests.next().context("holds no certificate request")?;
     ensure!(requests.next().is_none(), "holds several certificate requests");
@@ -144,7 +155,7 @@ fn request(path: &Path) -> anyhow::Result<SigningRequest> {
 }
 
 /// Where the directory is to lie, and its name there.
-fn place(dest: &Path) -> anyhow::Result<(&Path, &str)> {
+fn split_destination(dest: &Path) -> anyhow::Result<(&Path, &str)> {
     let shown = || dest.display().to_string();
     let Some(name) = dest.file_name() else { bail!("{}: names no directory to make", shown()) };
     let name = name.to_str().with_context(shown).context("the name is not UTF-8")?;

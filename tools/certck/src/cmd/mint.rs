@@ -5,16 +5,16 @@ use std::path::Path;
 use common::exit::Exit;
 use common::out::{Format, Out};
 use common::pki::{Passphrase, Role, pem};
-use common::record::certck::Minted;
+use common::record::certck::MintedRecord;
 
 use crate::authority::Authority;
 use crate::issued;
-use crate::leaf::{Leaf, Subject, Validity, default_name};
-use crate::minted::{minted, report_minted, warn_if_long};
+use crate::leaf::{LeafRequest, LeafSubject, Validity, default_common_name};
+use crate::minted::{minted_record, report_minted, warn_if_long};
 use crate::new_passphrase::read_new_passphrase;
-use crate::plan::{Options, Plan};
+use crate::plan::{MintOptions, MintPlan};
 use crate::settings;
-use crate::stage::Stage;
+use crate::stage::DirectoryStage;
 
 /// Make a certificate authority, a server's and a client's directory
 ///
@@ -32,37 +32,37 @@ use crate::stage::Stage;
   certck mint --from pki.toml --encrypt --ask-passphrase pki
   profd --certs-dir pki/server_certs &
   profctl --certs-dir pki/client_certs status")]
-pub(crate) struct Args {
+pub(crate) struct MintArgs {
     #[command(subcommand)]
-    cmd: Option<Cmd>,
+    cmd: Option<MintCommand>,
     #[command(flatten)]
-    options: Options,
+    options: MintOptions,
 }
 
 #[derive(clap::Subcommand, Debug)]
-enum Cmd {
-    Leaf(super::leaf::Args),
-    Renew(super::renew::Args),
+enum MintCommand {
+    Leaf(super::leaf::MintLeafArgs),
+    Renew(super::renew::RenewArgs),
 }
 
-pub(crate) fn run(args: &Args, format: Format, out: &mut Out) -> anyhow::Result<Exit> {
+pub(crate) fn run(args: &MintArgs, format: Format, out: &mut Out) -> anyhow::Result<Exit> {
     match (&args.cmd, &args.options.dir) {
-        (Some(Cmd::Leaf(args)), _) => super::leaf::run(args, format, out),
-        (Some(Cmd::Renew(args)), _) => super::renew::run(args, format, out),
-        (None, Some(dir)) => mint(&args.options, dir, format, out),
+        (Some(MintCommand::Leaf(args)), _) => super::leaf::run(args, format, out),
+        (Some(MintCommand::Renew(args)), _) => super::renew::run(args, format, out),
+        (None, Some(dir)) => mint_pki(&args.options, dir, format, out),
         (None, None) => anyhow::bail!("no directory is given"),
     }
 }
 
-fn mint(options: &Options, dir: &Path, format: Format, out: &mut Out) -> anyhow::Result<Exit> {
-    let plan = options.plan()?;
+fn mint_pki(options: &MintOptions, dir: &Path, format: Format, out: &mut Out) -> anyhow::Result<Exit> {
+    let plan = options.to_plan()?;
     let passphrase = read_new_passphrase(&options.passphrase)?;
     warn_if_long(plan.days, out);
-    let mut stage = Stage::begin(dir)?;
+    let mut stage = DirectoryStage::begin(dir)?;
     for name in [CA, SERVER, CLIENT] {
-        stage.dir(name)?;
+        stage.add_dir(name)?;
     }
-    let made = make(&plan, dir, &stage, passphrase.as_ref())?;
+    let made = make_dirs(&plan, dir, &stage, passphrase.as_ref())?;
     stage.commit()?;
     report_minted(&made, format, out)?;
     Ok(Exit::Ok)
@@ -72,41 +72,47 @@ const CA: &str = "ca";
 const SERVER: &str = "server_certs";
 const CLIENT: &str = "client_certs";
 
-fn make(plan: &Plan, at: &Path, stage: &Stage, lock: Option<&Passphrase>) -> anyhow::Result<Vec<Minted>> {
-    let (authority, root) = Authority::new(plan.algo.generate()?, &plan.name, Validity::days(plan.ca_days)?)?;
-    let crl = authority.crl(1, Vec::new(), Validity::days(plan.crl_days)?)?;
-    let crl = pem::encode("X509 CRL", &crl);
-    stage.file(CA, "ca.crt", root.pem.as_bytes())?;
-    stage.file(CA, "ca.key", authority.key_pem(lock)?.as_bytes())?;
-    stage.file(CA, "ca.crl", crl.as_bytes())?;
+fn make_dirs(
+    plan: &MintPlan,
+    at: &Path,
+    stage: &DirectoryStage,
+    lock: Option<&Passphrase>,
+) -> anyhow::Result<Vec<MintedRecord>> {
+    let (authority, root) =
+        Authority::new(plan.algo.generate_key()?, &plan.name, Validity::for_days(plan.ca_days)?)?;
+    let crl = authority.sign_crl(1, Vec::new(), Validity::for_days(plan.crl_days)?)?;
+    let crl = pem::encode_block("X509 CRL", &crl);
+    stage.write_file(CA, "ca.crt", root.pem.as_bytes())?;
+    stage.write_file(CA, "ca.key", authority.key_pem(lock)?.as_bytes())?;
+    stage.write_file(CA, "ca.crl", crl.as_bytes())?;
     let files = ["ca.crt", "ca.key", "ca.crl", issued::FILE, settings::FILE].map(str::to_owned);
-    let mut made = vec![minted(plan.algo.name(), at.join(CA), "ca", files.into(), &root)];
+    let mut made = vec![minted_record(plan.algo.name(), at.join(CA), "ca", files.into(), &root)];
     let mut lines = Vec::new();
     for (role, dir, hosts) in [(Role::Server, SERVER, plan.hosts.as_slice()), (Role::Client, CLIENT, &[])] {
-        let (layout, key) = (role.layout(), plan.algo.generate()?);
-        let leaf = authority.issue(
+        let (layout, key) = (role.layout(), plan.algo.generate_key()?);
+        let leaf = authority.issue_leaf(
             &key,
-            &Leaf {
+            &LeafRequest {
                 role,
-                subject: Subject::Common(&default_name(role)),
+                subject: LeafSubject::Common(&default_common_name(role)),
                 hosts,
-                validity: Validity::days(plan.days)?.within(&root.cert)?.0,
+                validity: Validity::for_days(plan.days)?.within_issuer(&root.cert)?.0,
                 addresses: &plan.addresses,
             },
         )?;
-        stage.file(dir, layout.ca, root.pem.as_bytes())?;
-        stage.file(dir, layout.leaf, leaf.pem.as_bytes())?;
-        stage.file(dir, layout.key, key.pem(lock)?.as_bytes())?;
-        stage.file(dir, layout.crl, crl.as_bytes())?;
+        stage.write_file(dir, layout.ca, root.pem.as_bytes())?;
+        stage.write_file(dir, layout.leaf, leaf.pem.as_bytes())?;
+        stage.write_file(dir, layout.key, key.to_pem(lock)?.as_bytes())?;
+        stage.write_file(dir, layout.crl, crl.as_bytes())?;
         let path = at.join(dir);
-        lines.extend(issued::line(&leaf, role, hosts, &path)?);
-        let files = layout.names().map(str::to_owned).into();
-        let mut record = minted(plan.algo.name(), path, role.name(), files, &leaf);
+        lines.extend(issued::issued_line(&leaf, role, hosts, &path)?);
+        let files = layout.file_names().map(str::to_owned).into();
+        let mut record = minted_record(plan.algo.name(), path, role.name(), files, &leaf);
         record.hosts = hosts.iter().map(ToString::to_string).collect();
         made.push(record);
     }
-    stage.file(CA, issued::FILE, &lines)?;
-    stage.file(CA, settings::FILE, settings::text(&plan.addresses)?.as_bytes())?;
+    stage.write_file(CA, issued::FILE, &lines)?;
+    stage.write_file(CA, settings::FILE, settings::format_settings(&plan.addresses)?.as_bytes())?;
     Ok(made)
 }
 
@@ -123,7 +129,7 @@ mod tests {
         #[derive(clap::Parser)]
         struct Cli {
             #[command(flatten)]
-            args: Args,
+            args: MintArgs,
         }
         let words = ["mint"].iter().chain(more).map(std::ffi::OsStr::new).chain([dir.as_os_str()]);
         let args = <Cli as clap::Parser>::parse_from(words).args;

@@ -9,18 +9,18 @@ use common::finding::Severity;
 use common::out::Out;
 use common::pki::role::LAYOUTS;
 use common::pki::rule::REVOKED;
-use common::pki::{Cert, Crl, pem, revocation_reason, utc};
+use common::pki::{Cert, Crl, format_utc, pem, revocation_reason};
 use common::record::certck as record;
 use common::record::write as line;
 use common::report::ReportFormat;
 use common::text::Safe;
 use time::OffsetDateTime;
 
-use crate::download::{self, Limits};
+use crate::download::{self, DownloadOptions};
 use crate::files;
-use crate::ocsp::{Answer, Question, Refused, Status};
+use crate::ocsp::{OcspAnswer, OcspError, OcspRequest, OcspStatus};
 use crate::rules::{NO_RESPONDER, OCSP_ANSWER, OCSP_RULES, OCSP_UNKNOWN};
-use crate::verdict::Elsewhere;
+use crate::verdict::LiveReport;
 
 /// Ask OCSP responders whether certificates are revoked
 ///
@@ -34,7 +34,7 @@ use crate::verdict::Elsewhere;
   certck ocsp --url http://ocsp.example.org/ --format json pki/server_certs
   certck ocsp --issuer ca.pem server.pem
   certck check \"$dir\" && certck ocsp --format nagios \"$dir\"")]
-pub(crate) struct Args {
+pub(crate) struct OcspArgs {
     /// Certificate directories, or PEM files that begin with the leaf
     #[arg(value_name = "PATH", required = true)]
     paths: Vec<PathBuf>,
@@ -45,44 +45,44 @@ pub(crate) struct Args {
     #[arg(long, value_name = "FILE")]
     issuer: Vec<PathBuf>,
     #[command(flatten)]
-    limits: Limits,
+    limits: DownloadOptions,
 }
 
-pub(crate) fn run(args: &Args, format: ReportFormat, out: &mut Out) -> anyhow::Result<Exit> {
+pub(crate) fn run(args: &OcspArgs, format: ReportFormat, out: &mut Out) -> anyhow::Result<Exit> {
     let mut issuers = Vec::new();
     for path in &args.issuer {
-        issuers.extend(files::certificates(path)?);
+        issuers.extend(files::read_certificates(path)?);
     }
-    let mut report = Report::default();
+    let mut report = OcspReport::default();
     for path in &args.paths {
         if let Err(e) = ask_all(args, path, &issuers, &mut report, out) {
-            report.failed(&e, out);
+            report.add_failure(&e, out);
         }
     }
-    let elsewhere = Elsewhere {
+    let elsewhere = LiveReport {
         own: &OCSP_RULES,
         noun: "certificates",
         subjects: report.judged,
         refused: report.refused,
         findings: &report.findings,
         trouble: report.trouble.as_deref(),
-        ..Elsewhere::default()
+        ..LiveReport::default()
     };
     let (diag, to) = out.parts();
-    elsewhere.write(
+    elsewhere.write_report(
         format,
         diag,
         to,
         |to| report.answers.iter().try_for_each(|a| line(to, a)),
-        |to| report.answers.iter().try_for_each(|a| text(a, to)),
+        |to| report.answers.iter().try_for_each(|a| write_text(a, to)),
     )
 }
 
 /// What came of all questions.
 #[derive(Default)]
-struct Report {
-    answers: Vec<record::Ocsp>,
-    findings: Vec<record::Finding>,
+struct OcspReport {
+    answers: Vec<record::OcspRecord>,
+    findings: Vec<record::FindingRecord>,
     /// Certificates about which a responder said something, believed or not.
     judged: u64,
     refused: u64,
@@ -91,17 +91,17 @@ struct Report {
 }
 
 /// The certificates of one path, the leaf first, and what is known of their issuers.
-struct Subjects {
+struct OcspSubjects {
     file: PathBuf,
     chain: Vec<Cert>,
     issuers: Vec<Cert>,
     crls: Vec<Crl>,
 }
 
-impl Subjects {
-    fn read(path: &Path) -> anyhow::Result<Self> {
+impl OcspSubjects {
+    fn read_path(path: &Path) -> anyhow::Result<Self> {
         if !path.is_dir() {
-            let chain = files::certificates(path)?;
+            let chain = files::read_certificates(path)?;
             ensure!(!chain.is_empty(), "{}: holds no certificate", path.display());
             return Ok(Self { file: path.to_owned(), chain, issuers: Vec::new(), crls: Vec::new() });
         }
@@ -110,29 +110,37 @@ impl Subjects {
             format!("{}: holds neither {}", path.display(), LAYOUTS.map(|l| l.leaf).join(" nor "))
         })?;
         // Whether the list is in order is for `check`; what it revokes is not believed here either way.
-        let blocks = files::read(&path.join("ca.crl")).and_then(|b| Ok(pem::parse(&b)?)).unwrap_or_default();
+        let blocks =
+            files::read_file(&path.join("ca.crl")).and_then(|b| Ok(pem::parse(&b)?)).unwrap_or_default();
         Ok(Self {
-            chain: files::certificates(&file)?,
-            issuers: files::certificates(&path.join("ca.crt"))?,
+            chain: files::read_certificates(&file)?,
+            issuers: files::read_certificates(&path.join("ca.crt"))?,
             crls: blocks.iter().filter_map(|b| Crl::parse(&b.der).ok()).collect(),
             file,
         })
     }
 }
 
-fn ask_all(args: &Args, path: &Path, issuers: &[Cert], report: &mut Report, out: &Out) -> anyhow::Result<()> {
-    let subjects = Subjects::read(path)?;
+fn ask_all(
+    args: &OcspArgs,
+    path: &Path,
+    issuers: &[Cert],
+    report: &mut OcspReport,
+    out: &Out,
+) -> anyhow::Result<()> {
+    let subjects = OcspSubjects::read_path(path)?;
     let mut asked = false;
     let mut silent = Vec::new();
     for (i, cert) in subjects.chain.iter().enumerate().filter(|(_, c)| !c.is_self_issued()) {
-        let Some(url) = args.url.as_ref().filter(|_| i == 0).or_else(|| responder(cert)) else {
+        let Some(url) = args.url.as_ref().filter(|_| i == 0).or_else(|| responder_url(cert)) else {
             silent.push(cert);
             continue;
         };
         asked = true;
-        if let Err(e) = ask(args, &subjects, cert, issuers, url, report) {
-            let about = format!("{}: {}: {}", subjects.file.display(), cert.subject, download::shown(url));
-            report.failed(&e.context(about), out);
+        if let Err(e) = ask_responder(args, &subjects, cert, issuers, url, report) {
+            let about =
+                format!("{}: {}: {}", subjects.file.display(), cert.subject, download::redact_url(url));
+            report.add_failure(&e.context(about), out);
         }
     }
     if !asked {
@@ -140,41 +148,42 @@ fn ask_all(args: &Args, path: &Path, issuers: &[Cert], report: &mut Report, out:
     }
     for cert in silent {
         let found = format!("{} names no OCSP responder", cert.subject);
-        report.add(path, NO_RESPONDER.at(&subjects.file).found(found));
+        report.add_finding(path, NO_RESPONDER.at(&subjects.file).found(found));
     }
     Ok(())
 }
 
 /// The first address that can be asked.
-fn responder(cert: &Cert) -> Option<&String> {
+fn responder_url(cert: &Cert) -> Option<&String> {
     let addresses = cert.extensions.authority_info_access.as_ref().map(|a| &a.value);
     addresses.into_iter().flatten().find(|a| a.starts_with("http://") || a.starts_with("https://"))
 }
 
-fn ask(
-    args: &Args,
-    subjects: &Subjects,
+fn ask_responder(
+    args: &OcspArgs,
+    subjects: &OcspSubjects,
     cert: &Cert,
     issuers: &[Cert],
     url: &str,
-    report: &mut Report,
+    report: &mut OcspReport,
 ) -> anyhow::Result<()> {
     let mut known = subjects.issuers.iter().chain(&subjects.chain).chain(issuers);
     let issuer = known
         .find(|c| c.is_ca() && cert.is_issued_by(c))
         .context("no issuer is at hand: name its file with --issuer")?;
-    let question = Question::new(cert, issuer, nonce()?);
-    let response = download::post(url, "application/ocsp-request", &question.der(), &args.limits)?;
+    let question = OcspRequest::new(cert, issuer, random_nonce()?);
+    let response =
+        download::post_document(url, "application/ocsp-request", &question.to_der(), &args.limits)?;
     let at = OffsetDateTime::now_utc().unix_timestamp();
     let dir = subjects.file.as_path();
-    let url = &download::shown(url);
-    match question.answer(&response, &subjects.crls, at) {
+    let url = &download::redact_url(url);
+    match question.check_response(&response, &subjects.crls, at) {
         Ok(answer) => {
-            report.judge(dir, cert, &answer);
-            report.answers.push(said(&subjects.file, cert, url, &answer));
+            report.add_answer(dir, cert, &answer);
+            report.answers.push(ocsp_record(&subjects.file, cert, url, &answer));
         }
-        Err(Refused::Responder(says)) => bail!("the responder says: {says}"),
-        Err(refused @ Refused::Answer(_)) => report.add(
+        Err(OcspError::Responder(says)) => bail!("the responder says: {says}"),
+        Err(refused @ OcspError::Answer(_)) => report.add_finding(
             dir,
             OCSP_ANSWER
                 .at(dir)
@@ -188,18 +197,18 @@ fn ask(
 }
 
 /// Bytes that nobody can have expected.
-fn nonce() -> anyhow::Result<[u8; 32]> {
+fn random_nonce() -> anyhow::Result<[u8; 32]> {
     let mut nonce = [0; 32];
     let n = rustix::rand::getrandom(&mut nonce, rustix::rand::GetRandomFlags::empty())?;
     ensure!(n == nonce.len(), "no random numbers");
     Ok(nonce)
 }
 
-impl Report {
-    fn judge(&mut self, file: &Path, cert: &Cert, answer: &Answer) {
+impl OcspReport {
+    fn add_answer(&mut self, file: &Path, cert: &Cert, answer: &OcspAnswer) {
         match answer.status {
-            Status::Good => {}
-            Status::Revoked { at, reason } => self.add(
+            OcspStatus::Good => {}
+            OcspStatus::Revoked { at, reason } => self.add_finding(
                 file,
                 REVOKED
                     .at(file)
@@ -207,7 +216,7 @@ impl Report {
                     .expected("a certificate that is not revoked")
                     .fix("a new key and certificate, if its holder may come in again"),
             ),
-            Status::Unknown => self.add(
+            OcspStatus::Unknown => self.add_finding(
                 file,
                 OCSP_UNKNOWN
                     .at(file)
@@ -219,25 +228,25 @@ impl Report {
     }
 
     /// Says what could not be done, to a monitoring system too.
-    fn failed(&mut self, error: &anyhow::Error, out: &Out) {
+    fn add_failure(&mut self, error: &anyhow::Error, out: &Out) {
         self.trouble.get_or_insert_with(|| format!("{error:#}"));
         out.diag().fatal(error);
     }
 
-    fn add(&mut self, dir: &Path, finding: common::finding::Finding) {
+    fn add_finding(&mut self, dir: &Path, finding: common::finding::Finding) {
         self.refused += u64::from(finding.severity == Severity::Error);
         let dir = dir.to_string_lossy().into_owned();
-        self.findings.push(record::Finding { dir, role: "responder".to_owned(), finding });
+        self.findings.push(record::FindingRecord { dir, role: "responder".to_owned(), finding });
     }
 }
 
-fn said(file: &Path, cert: &Cert, url: &str, answer: &Answer) -> record::Ocsp {
+fn ocsp_record(file: &Path, cert: &Cert, url: &str, answer: &OcspAnswer) -> record::OcspRecord {
     let (status, revoked_at, reason) = match answer.status {
-        Status::Good => ("good", None, None),
-        Status::Revoked { at, reason } => ("revoked", Some(utc(at.unix)), reason),
-        Status::Unknown => ("unknown", None, None),
+        OcspStatus::Good => ("good", None, None),
+        OcspStatus::Revoked { at, reason } => ("revoked", Some(format_utc(at.unix)), reason),
+        OcspStatus::Unknown => ("unknown", None, None),
     };
-    record::Ocsp {
+    record::OcspRecord {
         path: file.to_string_lossy().into_owned(),
         subject: cert.subject.to_string(),
         serial: common::finding::hex(&cert.serial),
@@ -252,7 +261,7 @@ fn said(file: &Path, cert: &Cert, url: &str, answer: &Answer) -> record::Ocsp {
     }
 }
 
-fn text(answer: &record::Ocsp, to: &mut dyn Write) -> std::io::Result<()> {
+fn write_text(answer: &record::OcspRecord, to: &mut dyn Write) -> std::io::Result<()> {
     let until = answer.next_update.as_ref().map(|t| format!(" until {t}")).unwrap_or_default();
     writeln!(to, "{}: {}: {}{until}", Safe(&answer.path), Safe(&answer.subject), answer.status)?;
     let made = if answer.nonce { "made for this question" } else { "made in advance" };

@@ -22,12 +22,14 @@ use rustls::pki_types::ServerName;
 use rustls::sign::CertifiedKey;
 use time::OffsetDateTime;
 
-use crate::decoy::{self, Decoy};
-use crate::handshake::{ANY, NoTls, Offer, Outcome, TLS12, TooSlow, shake};
+use crate::decoy::{self, InvalidClient};
+use crate::handshake::{
+    ANY, ClientOffer, HandshakeOutcome, HandshakeTimeout, NotTls, TLS12, perform_handshake,
+};
 use crate::order::in_order;
 use crate::rules::{CLIENT_REFUSED, NO_CLIENT_AUTH, NO_TLS, OBSOLETE_TLS, OLD_TLS, PROBE_RULES};
 use crate::suppress::Suppressions;
-use crate::verdict::Elsewhere;
+use crate::verdict::LiveReport;
 use crate::{judgement, live, oldtls};
 
 /// Shake hands with live daemons, and judge what they do
@@ -45,15 +47,15 @@ use crate::{judgement, live, oldtls};
   certck probe node17:1778 node18:1778 --certs-dir pki/client_certs --ca pki/ca
   certck probe 10.0.0.17:1778 --host node17.example.org --certs-dir pki/client_certs --format json
   certck probe node17:1778 --certs-dir pki/client_certs --refused old/client_certs")]
-pub(crate) struct Args {
+pub(crate) struct ProbeArgs {
     /// Where the daemons listen
-    #[arg(value_name = "HOST:PORT", required = true, value_parser = address)]
-    addresses: Vec<Address>,
+    #[arg(value_name = "HOST:PORT", required = true, value_parser = parse_address)]
+    addresses: Vec<DaemonAddress>,
     /// A client's certificate directory
     #[arg(long, value_name = "DIR")]
     certs_dir: PathBuf,
     /// Name that each daemon's certificate must be good for [default: HOST]
-    #[arg(long, value_name = "NAME", value_parser = judgement::host)]
+    #[arg(long, value_name = "NAME", value_parser = judgement::parse_host)]
     host: Option<String>,
     /// The directory of the CA that issued the client's certificate, with its ca.key: to make clients that must be
     /// refused
@@ -80,117 +82,123 @@ pub(crate) struct Args {
 
 /// Where a daemon listens, and the host's name in it.
 #[derive(Clone, Debug)]
-struct Address {
+struct DaemonAddress {
     text: String,
     host: String,
 }
 
-fn address(text: &str) -> Result<Address, String> {
+fn parse_address(text: &str) -> Result<DaemonAddress, String> {
     let (host, port) = text.rsplit_once(':').ok_or("expected HOST:PORT")?;
     port.parse::<u16>().map_err(|_| format!("`{port}` is no port"))?;
-    let host = judgement::host(host.trim_matches(['[', ']']))?;
-    Ok(Address { text: text.to_owned(), host })
+    let host = judgement::parse_host(host.trim_matches(['[', ']']))?;
+    Ok(DaemonAddress { text: text.to_owned(), host })
 }
 
-pub(crate) fn run(args: &Args, format: ReportFormat, out: &mut Out) -> anyhow::Result<Exit> {
+pub(crate) fn run(args: &ProbeArgs, format: ReportFormat, out: &mut Out) -> anyhow::Result<Exit> {
     let (diag, to) = out.parts();
     let passphrase = args.passphrase.read()?;
     let options = LoadOptions { passphrase: passphrase.as_ref(), ..LoadOptions::now() };
     let dir = MtlsDir::load(&args.certs_dir, Role::Client, &options)
         .hint(format!("see `certck check {}`", args.certs_dir.display()))?;
-    let mut decoys = vec![decoy::stranger()?];
+    let mut decoys = vec![decoy::client_of_unknown_ca()?];
     if let Some(ca) = &args.ca {
-        decoys.extend(decoy::of_authority(ca, passphrase.as_ref(), &dir)?);
+        decoys.extend(decoy::invalid_clients_of_ca(ca, passphrase.as_ref(), &dir)?);
     }
     for refused in &args.refused {
-        decoys.push(decoy::of_directory(refused, passphrase.as_ref())?);
+        decoys.push(decoy::client_of_directory(refused, passphrase.as_ref())?);
     }
-    let suppressions = Suppressions::read(args.suppress.as_deref(), OffsetDateTime::now_utc())?;
+    let suppressions = Suppressions::read_file(args.suppress.as_deref(), OffsetDateTime::now_utc())?;
     suppressions.ended.iter().for_each(|ended| diag.warn("suppression", ended));
-    let mut report = Report::default();
-    let probe = |address: &Address| Probe { args, address, dir: &dir, decoys: &decoys }.run();
+    let mut report = ProbeReport::default();
+    let probe = |address: &DaemonAddress| ProbeRun { args, address, dir: &dir, decoys: &decoys }.run_probe();
     in_order(args.addresses.iter(), probe, |probed| {
-        report.take(probed, &suppressions, diag);
+        report.add_probed(probed, &suppressions, diag);
         Ok::<_, anyhow::Error>(())
     })?;
-    let Some(path) = &args.output else { return report.write(format, diag, to) };
+    let Some(path) = &args.output else { return report.write_report(format, diag, to) };
     let shown = || path.display().to_string();
     let mut file = BufWriter::new(Output::create(path, Mode(0o640)).with_context(shown)?);
-    let exit = report.write(format, diag, &mut file)?;
+    let exit = report.write_report(format, diag, &mut file)?;
     file.into_inner().map_err(io::IntoInnerError::into_error)?.commit().with_context(shown)?;
     Ok(exit)
 }
 
 /// One daemon, and what it is shown.
-struct Probe<'a> {
-    args: &'a Args,
-    address: &'a Address,
+struct ProbeRun<'a> {
+    args: &'a ProbeArgs,
+    address: &'a DaemonAddress,
     dir: &'a MtlsDir,
-    decoys: &'a [Decoy],
+    decoys: &'a [InvalidClient],
 }
 
 /// What one daemon did, as far as it was found out.
 #[derive(Default)]
-struct Probed {
+struct ProbedDaemon {
     address: String,
-    record: Option<record::Probe>,
+    record: Option<record::ProbeRecord>,
     findings: Vec<Finding>,
     failures: Vec<anyhow::Error>,
 }
 
-impl Probe<'_> {
-    fn run(self) -> Probed {
-        let mut probed = Probed { address: self.address.text.clone(), ..Probed::default() };
-        let good = match self.shake(Some(self.dir.certified_key().clone())) {
+impl ProbeRun<'_> {
+    fn run_probe(self) -> ProbedDaemon {
+        let mut probed = ProbedDaemon { address: self.address.text.clone(), ..ProbedDaemon::default() };
+        let good = match self.handshake_with(Some(self.dir.certified_key().clone())) {
             Ok(good) => good,
             Err(e) => {
-                match e.downcast_ref::<NoTls>() {
-                    Some(why) => probed.findings.push(live::no_tls(self.name(), why)),
+                match e.downcast_ref::<NotTls>() {
+                    Some(why) => probed.findings.push(live::no_tls(self.address_path(), why)),
                     None => probed.failures.push(e),
                 }
                 return probed;
             }
         };
-        probed.findings = self.judge(&good);
-        let mut record = self.record(&good);
-        self.refusals(&good, &mut record.tried, &mut probed);
-        self.versions(&mut record, &mut probed);
+        probed.findings = self.check_chain(&good);
+        let mut record = self.probe_record(&good);
+        self.try_invalid_clients(&good, &mut record.tried, &mut probed);
+        self.try_versions(&mut record, &mut probed);
         probed.record = Some(record);
         probed
     }
 
-    fn name(&self) -> &Path {
+    fn address_path(&self) -> &Path {
         Path::new(&self.address.text)
     }
 
-    fn shake(&self, certificate: Option<CertifiedKey>) -> anyhow::Result<Outcome> {
-        self.shake_by(&Offer { versions: ANY, certificate: certificate.map(Arc::new) })
+    fn handshake_with(&self, certificate: Option<CertifiedKey>) -> anyhow::Result<HandshakeOutcome> {
+        self.handshake_offering(&ClientOffer { versions: ANY, certificate: certificate.map(Arc::new) })
     }
 
-    fn shake_by(&self, offer: &Offer) -> anyhow::Result<Outcome> {
-        let name = ServerName::try_from(self.host().clone())?;
-        shake(&self.address.text, &name, offer, self.args.timeout)
+    fn handshake_offering(&self, offer: &ClientOffer) -> anyhow::Result<HandshakeOutcome> {
+        let name = ServerName::try_from(self.host_name().clone())?;
+        perform_handshake(&self.address.text, &name, offer, self.args.timeout)
     }
 
-    fn host(&self) -> &String {
+    fn host_name(&self) -> &String {
         self.args.host.as_ref().unwrap_or(&self.address.host)
     }
 
     /// The chain that was shown, and whether we were let in.
-    fn judge(&self, good: &Outcome) -> Vec<Finding> {
-        let hosts = [self.host().clone()];
+    fn check_chain(&self, good: &HandshakeOutcome) -> Vec<Finding> {
+        let hosts = [self.host_name().clone()];
         let options = LoadOptions { hosts: &hosts, warn_days: self.args.warn_days, ..LoadOptions::now() };
-        let mut findings = inspect_peer(self.name(), &good.chain, Role::Server, self.dir, &options);
+        let mut findings = inspect_peer(self.address_path(), &good.chain, Role::Server, self.dir, &options);
         if !good.accepted {
             let expected = format!("the certificate of {}", self.args.certs_dir.display());
-            findings.push(CLIENT_REFUSED.at(self.name()).found("our certificate is refused").expected(expected).fix("look into the daemon's log; see that both ends have the same ca.crt and a CRL that is in force"));
+            findings.push(CLIENT_REFUSED.at(self.address_path()).found("our certificate is refused").expected(expected).fix("look into the daemon's log; see that both ends have the same ca.crt and a CRL that is in force"));
         }
         findings
     }
 
     /// What must be refused: nobody, and everybody with whom something is wrong.
-    fn refusals(&self, good: &Outcome, tried: &mut Vec<record::Tried>, probed: &mut Probed) {
-        let open = if good.asked { self.refuses("no certificate", None, tried, probed) } else { Some(false) };
+    fn try_invalid_clients(
+        &self,
+        good: &HandshakeOutcome,
+        tried: &mut Vec<record::TriedClient>,
+        probed: &mut ProbedDaemon,
+    ) {
+        let open =
+            if good.asked { self.try_client("no certificate", None, tried, probed) } else { Some(false) };
         if open == Some(false) {
             let found = match good.asked {
                 true => "serves clients without a certificate",
@@ -198,7 +206,7 @@ impl Probe<'_> {
             };
             probed.findings.push(
                 NO_CLIENT_AUTH
-                    .at(self.name())
+                    .at(self.address_path())
                     .found(found)
                     .expected("a client certificate demanded")
                     .fix("start the daemon with --certs-dir"),
@@ -210,39 +218,39 @@ impl Probe<'_> {
             if !good.accepted && decoy.what != "unknown CA" {
                 continue;
             }
-            if self.refuses(&decoy.what, Some(decoy.certificate.clone()), tried, probed) == Some(false) {
-                probed.findings.push(live::wrong_client(self.name(), &decoy.what));
+            if self.try_client(&decoy.what, Some(decoy.certificate.clone()), tried, probed) == Some(false) {
+                probed.findings.push(live::wrong_client(self.address_path(), &decoy.what));
             }
         }
     }
 
     /// Whether a client is refused; what kept us from finding out is a failure.
-    fn refuses(
+    fn try_client(
         &self,
         what: &str,
         certificate: Option<CertifiedKey>,
-        tried: &mut Vec<record::Tried>,
-        probed: &mut Probed,
+        tried: &mut Vec<record::TriedClient>,
+        probed: &mut ProbedDaemon,
     ) -> Option<bool> {
-        let refused = match self.shake(certificate) {
+        let refused = match self.handshake_with(certificate) {
             Ok(outcome) => Some(!outcome.accepted),
             Err(e) => {
                 probed.failures.push(e.context(format!("when shown a client that must be refused ({what})")));
                 None
             }
         };
-        tried.push(record::Tried { what: what.to_owned(), refused });
+        tried.push(record::TriedClient { what: what.to_owned(), refused });
         refused
     }
 
     /// Which TLS is spoken besides.
-    fn versions(&self, record: &mut record::Probe, probed: &mut Probed) {
-        let offer = Offer { versions: TLS12, certificate: None };
+    fn try_versions(&self, record: &mut record::ProbeRecord, probed: &mut ProbedDaemon) {
+        let offer = ClientOffer { versions: TLS12, certificate: None };
         // A refusal of our missing certificate comes after the version is agreed upon; any other end is a no, but not
         // silence.
-        record.tls12 = match self.shake_by(&offer) {
+        record.tls12 = match self.handshake_offering(&offer) {
             Ok(outcome) => outcome.protocol == "TLSv1_2",
-            Err(e) if e.is::<TooSlow>() => {
+            Err(e) if e.is::<HandshakeTimeout>() => {
                 probed.failures.push(e.context("when offered TLS 1.2"));
                 false
             }
@@ -251,19 +259,19 @@ impl Probe<'_> {
         if record.tls12 {
             probed.findings.push(
                 OLD_TLS
-                    .at(self.name())
+                    .at(self.address_path())
                     .found("TLS 1.2 is spoken too")
                     .expected("TLS 1.3 only, unless old peers need it"),
             );
         }
-        match oldtls::spoken(&self.address.text, self.args.timeout) {
+        match oldtls::probe_obsolete_version(&self.address.text, self.args.timeout) {
             Ok(old) => record.old_tls = old.map(str::to_owned),
             Err(e) => probed.failures.push(e),
         }
         if let Some(old) = &record.old_tls {
             probed.findings.push(
                 OBSOLETE_TLS
-                    .at(self.name())
+                    .at(self.address_path())
                     .found(format!("{old} is spoken"))
                     .expected("TLS 1.2 or newer")
                     .fix("replace the daemon, or what terminates TLS in front of it"),
@@ -271,11 +279,11 @@ impl Probe<'_> {
         }
     }
 
-    fn record(&self, good: &Outcome) -> record::Probe {
+    fn probe_record(&self, good: &HandshakeOutcome) -> record::ProbeRecord {
         let subject = |der: &rustls::pki_types::CertificateDer<'_>| {
             Cert::parse(der).map_or_else(|_| "(unreadable)".to_owned(), |c| c.subject.to_string())
         };
-        record::Probe {
+        record::ProbeRecord {
             address: self.address.text.clone(),
             protocol: good.protocol.clone(),
             suite: good.suite.clone(),
@@ -293,24 +301,24 @@ impl Probe<'_> {
 
 /// What came of all daemons.
 #[derive(Default)]
-struct Report {
-    probes: Vec<record::Probe>,
+struct ProbeReport {
+    probes: Vec<record::ProbeRecord>,
     /// Where something else than TLS is spoken.
     foreign: Vec<String>,
-    findings: Vec<record::Finding>,
+    findings: Vec<record::FindingRecord>,
     refused: u64,
     suppressed: u64,
     trouble: Option<String>,
 }
 
-impl Report {
-    fn take(&mut self, mut probed: Probed, suppressions: &Suppressions, diag: &Diag) {
+impl ProbeReport {
+    fn add_probed(&mut self, mut probed: ProbedDaemon, suppressions: &Suppressions, diag: &Diag) {
         if probed.findings.iter().any(|f| f.rule == NO_TLS.id) {
             self.foreign.push(probed.address.clone());
         }
-        self.suppressed += suppressions.split(&mut probed.findings).len() as u64;
+        self.suppressed += suppressions.take_suppressed(&mut probed.findings).len() as u64;
         self.refused += u64::from(probed.findings.iter().any(|f| f.severity == Severity::Error));
-        self.findings.extend(probed.findings.into_iter().map(|finding| record::Finding {
+        self.findings.extend(probed.findings.into_iter().map(|finding| record::FindingRecord {
             dir: probed.address.clone(),
             role: "server".to_owned(),
             finding,
@@ -323,8 +331,8 @@ impl Report {
         }
     }
 
-    fn write(&self, format: ReportFormat, diag: &Diag, to: &mut dyn Write) -> anyhow::Result<Exit> {
-        let elsewhere = Elsewhere {
+    fn write_report(&self, format: ReportFormat, diag: &Diag, to: &mut dyn Write) -> anyhow::Result<Exit> {
+        let elsewhere = LiveReport {
             own: &PROBE_RULES,
             noun: "daemons",
             subjects: (self.probes.len() + self.foreign.len()) as u64,
@@ -335,14 +343,14 @@ impl Report {
         };
         let records = |to: &mut dyn Write| self.probes.iter().try_for_each(|p| line(to, p));
         let texts = |to: &mut dyn Write| {
-            self.probes.iter().try_for_each(|p| text(p, to))?;
+            self.probes.iter().try_for_each(|p| write_text(p, to))?;
             self.foreign.iter().try_for_each(|address| writeln!(to, "{}: no TLS", Safe(address)))
         };
-        elsewhere.write(format, diag, to, records, texts)
+        elsewhere.write_report(format, diag, to, records, texts)
     }
 }
 
-fn text(probe: &record::Probe, to: &mut dyn Write) -> io::Result<()> {
+fn write_text(probe: &record::ProbeRecord, to: &mut dyn Write) -> io::Result<()> {
     let exchange = probe.key_exchange.as_deref().unwrap_or("unknown key exchange");
     writeln!(to, "{}: {}, {}, {exchange}", Safe(&probe.address), probe.protocol, probe.suite)?;
     writeln!(to, "  presents {}", Safe(&probe.chain.join(" < ")))?;

@@ -14,16 +14,16 @@ use common::pki::pem::Block;
 use common::pki::role::LAYOUTS;
 use common::pki::{Cert, Passphrase, PassphraseArgs, Role, key, pem};
 use common::policy::shell_quote;
-use common::record::certck::Written;
+use common::record::certck::WrittenRecord;
 use time::OffsetDateTime;
 
-use crate::authority::{Algorithm, Issued, Key};
-use crate::ca::{Ca, Next};
-use crate::clock::rfc3339;
-use crate::leaf::{Addresses, Host, Leaf, Subject, Validity, hosts};
+use crate::authority::{IssuedLeaf, KeyAlgorithm, SigningKeyPair};
+use crate::ca::{CaDir, NextCrl};
+use crate::clock::format_rfc3339;
+use crate::leaf::{LeafHost, LeafRequest, LeafSubject, StatusUrls, Validity, hosts_of};
 use crate::minted::{check_new_directory, warn_if_long};
 use crate::new_passphrase::read_new_passphrase;
-use crate::stage::Stage;
+use crate::stage::DirectoryStage;
 use crate::written::report_all_written;
 use crate::{files, issued};
 
@@ -42,7 +42,7 @@ use crate::{files, issued};
   certck mint renew pki node18_certs alice_certs
   certck mint renew --revoked pki pki/server_certs
   certck mint renew --before 60 --days 90 --role server pki")]
-pub(crate) struct Args {
+pub(crate) struct RenewArgs {
     /// The directory given to `certck mint`, or its ca by itself
     #[arg(value_name = "DIR")]
     dir: PathBuf,
@@ -66,7 +66,7 @@ pub(crate) struct Args {
     days: Option<u16>,
     /// Kind of the new keys [default: as the old ones]
     #[arg(long, value_enum)]
-    algo: Option<Algorithm>,
+    algo: Option<KeyAlgorithm>,
     /// Say what would be renewed, and change nothing
     #[arg(short = 'n', long)]
     dry_run: bool,
@@ -80,59 +80,62 @@ pub(crate) struct Args {
     passphrase: PassphraseArgs,
 }
 
-pub(crate) fn run(args: &Args, format: Format, out: &mut Out) -> anyhow::Result<Exit> {
+pub(crate) fn run(args: &RenewArgs, format: Format, out: &mut Out) -> anyhow::Result<Exit> {
     let passphrase =
         if args.encrypt { read_new_passphrase(&args.passphrase)? } else { args.passphrase.read()? };
-    let ca = Ca::open(&args.dir, passphrase.as_ref())?;
-    let list = ca.in_force()?;
-    let list_is_due = list.next_update.is_none_or(|end| ends_soon(args, list.this_update.unix, end.unix));
-    let leaves = leaves(args)?.iter().map(|dir| Old::read(dir)).collect::<anyhow::Result<Vec<_>>>()?;
-    let places = ca.places(&leaves.iter().map(|old| old.dir.clone()).collect::<Vec<_>>())?;
+    let ca = CaDir::open(&args.dir, passphrase.as_ref())?;
+    let list = ca.crl_in_force()?;
+    let list_is_due = list.next_update.is_none_or(|end| expires_soon(args, list.this_update.unix, end.unix));
+    let leaves =
+        leaf_dirs(args)?.iter().map(|dir| PresentDir::read_dir(dir)).collect::<anyhow::Result<Vec<_>>>()?;
+    let places = ca.open_crl_stores(&leaves.iter().map(|old| old.dir.clone()).collect::<Vec<_>>())?;
     // All that can be known before is asked before anything is changed.
     let mut due = Vec::new();
     let mut kept_out = false;
     for old in &leaves {
-        if !args.revoked && concerned(args, old) && ca.in_force()?.entry(&old.cert.serial).is_some() {
+        if !args.revoked && has_role(args, old) && ca.crl_in_force()?.find_entry(&old.cert.serial).is_some() {
             out.warn(
                 old.dir.display(),
                 "is revoked, and not renewed: give --revoked if it is to be used again",
             );
             kept_out = true;
         } else if is_due(args, &ca, old, out)? {
-            due.push(Renewal::plan(args, &ca, old, passphrase.as_ref(), out)?);
+            due.push(Renewal::plan_renewal(args, &ca, old, passphrase.as_ref(), out)?);
         }
     }
     args.days.into_iter().for_each(|days| warn_if_long(days, out));
     let mut written = Vec::new();
     if args.all || list_is_due {
         written.extend(match args.dry_run {
-            true => ca.published(None, &places)?,
-            false => ca.publish(Next { revoked: ca.revoked(false)?, days: None }, &places, out)?,
+            true => ca.preview_crl(None, &places)?,
+            false => {
+                ca.publish_crl(NextCrl { revoked: ca.revoked_entries(false)?, days: None }, &places, out)?
+            }
         });
     }
     for renewal in &due {
-        match renewal.run(&ca, args.dry_run) {
+        match renewal.renew_dir(&ca, args.dry_run) {
             Ok(directory) => written.push(directory),
             // What was replaced before stays so, and is told; the others are renewed all the same.
             Err(e) => out.diag().fatal(&e),
         }
     }
     report_all_written(&written, format, out)?;
-    tell_others(args, &ca, &leaves, out);
+    warn_about_others(args, &ca, &leaves, out);
     Ok(if kept_out { Exit::No.max(out.diag().exit()) } else { out.diag().exit() })
 }
 
 /// Says which certificates in force were not looked at, since their directories were not given: those that expire soon
 /// one by one, the others in a line.
-fn tell_others(args: &Args, ca: &Ca, leaves: &[Old], out: &Out) {
+fn warn_about_others(args: &RenewArgs, ca: &CaDir, leaves: &[PresentDir], out: &Out) {
     let dirs: Vec<_> = leaves.iter().map(|old| old.dir.clone()).collect();
-    let Some(known) = issued::Known::read(&ca.path) else { return };
+    let Some(known) = issued::IssuedLog::read_log(&ca.path) else { return };
     // Those given may have been issued for another place and moved.
     let given: Vec<_> = leaves.iter().map(|old| old.cert.serial.as_slice()).collect();
-    let others = known.elsewhere(ca, &dirs, &given, args.role);
-    let time = |unix: i64| OffsetDateTime::from_unix_timestamp(unix).map(rfc3339).unwrap_or_default();
+    let others = known.find_unlisted(ca, &dirs, &given, args.role);
+    let time = |unix: i64| OffsetDateTime::from_unix_timestamp(unix).map(format_rfc3339).unwrap_or_default();
     let (soon, later): (Vec<_>, Vec<_>) =
-        others.into_iter().partition(|o| args.all || ends_soon(args, o.from, o.until));
+        others.into_iter().partition(|o| args.all || expires_soon(args, o.from, o.until));
     for other in soon {
         let how = if other.here {
             format!(
@@ -162,7 +165,7 @@ fn tell_others(args: &Args, ca: &Ca, leaves: &[Old], out: &Out) {
 /// How many directories are named that can wait.
 const NAMED: usize = 20;
 
-fn leaves(args: &Args) -> anyhow::Result<Vec<PathBuf>> {
+fn leaf_dirs(args: &RenewArgs) -> anyhow::Result<Vec<PathBuf>> {
     if !args.leaves.is_empty() {
         return Ok(args.leaves.clone());
     }
@@ -177,7 +180,7 @@ fn leaves(args: &Args) -> anyhow::Result<Vec<PathBuf>> {
 
 /// Whether what is good for some time is due. By default when `check` begins to warn of it: what is short-lived would
 /// be due from its first day.
-fn ends_soon(args: &Args, from: i64, until: i64) -> bool {
+fn expires_soon(args: &RenewArgs, from: i64, until: i64) -> bool {
     let third = until.saturating_sub(from).max(0) / 3;
     let before = args.before.map_or((30 * DAY).min(third), |days| i64::from(days) * DAY);
     until.saturating_sub(before) <= OffsetDateTime::now_utc().unix_timestamp()
@@ -185,19 +188,19 @@ fn ends_soon(args: &Args, from: i64, until: i64) -> bool {
 
 const DAY: i64 = 86_400;
 
-fn concerned(args: &Args, old: &Old) -> bool {
+fn has_role(args: &RenewArgs, old: &PresentDir) -> bool {
     args.role.is_none_or(|role| role == old.role)
 }
 
-fn is_due(args: &Args, ca: &Ca, old: &Old, out: &Out) -> anyhow::Result<bool> {
-    if !concerned(args, old) {
+fn is_due(args: &RenewArgs, ca: &CaDir, old: &PresentDir, out: &Out) -> anyhow::Result<bool> {
+    if !has_role(args, old) {
         return Ok(false);
     }
     let (ends, root) = (old.cert.not_after, ca.certificate.not_after);
-    if args.all || ca.in_force()?.entry(&old.cert.serial).is_some() {
+    if args.all || ca.crl_in_force()?.find_entry(&old.cert.serial).is_some() {
         return Ok(true);
     }
-    if !ends_soon(args, old.cert.not_before.unix, ends.unix) {
+    if !expires_soon(args, old.cert.not_before.unix, ends.unix) {
         out.diag().info(old.dir.display(), format_args!("good until {ends}"));
         return Ok(false);
     }
@@ -210,7 +213,7 @@ fn is_due(args: &Args, ca: &Ca, old: &Old, out: &Out) -> anyhow::Result<bool> {
 }
 
 /// A directory as it is.
-struct Old {
+struct PresentDir {
     /// As the user named it.
     dir: PathBuf,
     /// Where it is, all links followed.
@@ -219,20 +222,20 @@ struct Old {
     cert: Cert,
 }
 
-impl Old {
-    fn read(dir: &Path) -> anyhow::Result<Self> {
+impl PresentDir {
+    fn read_dir(dir: &Path) -> anyhow::Result<Self> {
         let real = dir.canonicalize().with_context(|| dir.display().to_string())?;
         let layout = LAYOUTS.iter().find(|l| real.join(l.leaf).symlink_metadata().is_ok());
         let layout = layout.with_context(|| {
             format!("{}: not a certificate directory: holds neither server.crt nor client.crt", dir.display())
         })?;
-        let cert = files::certificate(&dir.join(layout.leaf))?;
+        let cert = files::read_certificate(&dir.join(layout.leaf))?;
         Ok(Self { dir: dir.to_owned(), real, role: layout.role, cert })
     }
 
     /// Refuses what would be lost with the old directory.
-    fn holds_nothing_else(&self) -> anyhow::Result<()> {
-        let known = self.role.layout().names();
+    fn check_nothing_lost(&self) -> anyhow::Result<()> {
+        let known = self.role.layout().file_names();
         for entry in std::fs::read_dir(&self.real).with_context(|| self.dir.display().to_string())? {
             let name = entry?.file_name();
             if !known.iter().any(|k| name == *k) {
@@ -245,25 +248,25 @@ impl Old {
     }
 
     /// The private key's block. Whose it is and what it allows is for `check`: only its form is looked at.
-    fn key(&self) -> anyhow::Result<Option<Block>> {
+    fn read_key_block(&self) -> anyhow::Result<Option<Block>> {
         let path = self.real.join(self.role.layout().key);
-        let blocks = files::read(&path).and_then(|bytes| Ok(pem::parse(&bytes)?));
+        let blocks = files::read_file(&path).and_then(|bytes| Ok(pem::parse(&bytes)?));
         let blocks = blocks.with_context(|| self.dir.join(self.role.layout().key).display().to_string())?;
         Ok(blocks.into_iter().find(|b| key::is_private(&b.label)))
     }
 
     /// What the new key is encrypted with: the passphrase that opens the old one, or that is asked for.
-    fn lock<'p>(
+    fn new_key_passphrase<'p>(
         &self,
-        args: &Args,
+        args: &RenewArgs,
         passphrase: Option<&'p Passphrase>,
     ) -> anyhow::Result<Option<&'p Passphrase>> {
         if args.plain || args.encrypt {
             return Ok(passphrase.filter(|_| args.encrypt));
         }
-        match self.key()? {
+        match self.read_key_block()? {
             Some(block) if block.headers || block.label == "ENCRYPTED PRIVATE KEY" => {
-                key::plain(&block, passphrase)
+                key::decrypt_block(&block, passphrase)
                     .with_context(|| self.dir.join(self.role.layout().key).display().to_string())
                     .hint(
                         "the new key is encrypted as the old one: give its passphrase, or another one with \
@@ -278,26 +281,26 @@ impl Old {
 
 /// One directory and what it will be.
 struct Renewal<'a> {
-    old: &'a Old,
-    hosts: Vec<Host>,
-    addresses: Addresses,
+    old: &'a PresentDir,
+    hosts: Vec<LeafHost>,
+    addresses: StatusUrls,
     validity: Validity,
-    algo: Algorithm,
+    algo: KeyAlgorithm,
     /// What the new key is encrypted with.
     lock: Option<&'a Passphrase>,
 }
 
 impl<'a> Renewal<'a> {
-    fn plan(
-        args: &Args,
-        ca: &Ca,
-        old: &'a Old,
+    fn plan_renewal(
+        args: &RenewArgs,
+        ca: &CaDir,
+        old: &'a PresentDir,
         passphrase: Option<&'a Passphrase>,
         out: &Out,
     ) -> anyhow::Result<Self> {
         let (shown, cert) = (|| old.dir.display().to_string(), &old.cert);
         ensure!(cert.is_issued_by(&ca.certificate), "{}: not issued by {}", shown(), ca.certificate.subject);
-        old.holds_nothing_else()?;
+        old.check_nothing_lost()?;
         if old.real.join(old.role.layout().key).symlink_metadata().is_err() {
             return Err(anyhow::anyhow!(
                 "{}: holds no key: its certificate is for another's request",
@@ -306,83 +309,84 @@ impl<'a> Renewal<'a> {
             .hint("let the host make a new request, and sign it with `certck mint leaf --csr`");
         }
         let validity = match args.days {
-            Some(days) => Validity::days(days),
-            None => Validity::between(cert.not_before, cert.not_after),
+            Some(days) => Validity::for_days(days),
+            None => Validity::as_long_as(cert.not_before, cert.not_after),
         };
-        let (validity, cut) = validity.with_context(shown)?.within(&ca.certificate)?;
+        let (validity, cut) = validity.with_context(shown)?.within_issuer(&ca.certificate)?;
         if cut {
             let end = ca.certificate.not_after;
             out.warn(shown(), format_args!("good until {end} only: that is where the root ends"));
         }
-        let algo = args.algo.map_or_else(|| Algorithm::of(&cert.key), Ok).with_context(shown)?;
+        let algo = args.algo.map_or_else(|| KeyAlgorithm::for_key(&cert.key), Ok).with_context(shown)?;
         Ok(Self {
             old,
-            hosts: hosts(cert).with_context(shown)?,
-            addresses: Addresses::of(cert),
+            hosts: hosts_of(cert).with_context(shown)?,
+            addresses: StatusUrls::of_certificate(cert),
             validity,
             algo,
-            lock: old.lock(args, passphrase)?,
+            lock: old.new_key_passphrase(args, passphrase)?,
         })
     }
 
-    fn run(&self, ca: &Ca, dry_run: bool) -> anyhow::Result<Written> {
+    fn renew_dir(&self, ca: &CaDir, dry_run: bool) -> anyhow::Result<WrittenRecord> {
         let old = self.old;
         // Nobody knows the serial number of what is not issued.
         if dry_run {
-            return Ok(self.written(None));
+            return Ok(self.written_record(None));
         }
-        let key = self.algo.generate()?;
-        let leaf = ca.authority.issue(
+        let key = self.algo.generate_key()?;
+        let leaf = ca.authority.issue_leaf(
             &key,
-            &Leaf {
+            &LeafRequest {
                 role: old.role,
-                subject: Subject::Same(&old.cert.subject),
+                subject: LeafSubject::Same(&old.cert.subject),
                 hosts: &self.hosts,
                 validity: self.validity,
                 addresses: &self.addresses,
             },
         )?;
-        self.exchange(ca, &key, &leaf)?;
-        Ok(self.written(Some(leaf.serial)))
+        self.exchange_dir(ca, &key, &leaf)?;
+        Ok(self.written_record(Some(leaf.serial)))
     }
 
     /// Without a serial number, nothing was issued.
-    fn written(&self, serial: Option<String>) -> Written {
+    fn written_record(&self, serial: Option<String>) -> WrittenRecord {
         let dir = &self.old.dir;
-        Written {
+        WrittenRecord {
             what: "directory".to_owned(),
             path: dir.to_string_lossy().into_owned(),
             path_hex: Finding::new("", Severity::Note, dir).path_hex,
             number: serial.clone().unwrap_or_default(),
             dry_run: serial.is_none(),
             serial,
-            until: rfc3339(self.validity.until),
+            until: format_rfc3339(self.validity.until),
             revoked: None,
         }
     }
 
-    fn exchange(&self, ca: &Ca, key: &Key, leaf: &Issued) -> anyhow::Result<()> {
+    fn exchange_dir(&self, ca: &CaDir, key: &SigningKeyPair, leaf: &IssuedLeaf) -> anyhow::Result<()> {
         let (old, layout) = (self.old, self.old.role.layout());
-        let mut stage = Stage::begin(old.real.parent().unwrap_or(Path::new(".")))?;
-        let new = stage.unplaced("new")?;
-        let root = pem::encode("CERTIFICATE", &ca.certificate.der);
-        stage.file("new", layout.ca, root.as_bytes())?;
-        stage.file("new", layout.leaf, leaf.pem.as_bytes())?;
-        stage.file("new", layout.key, key.pem(self.lock)?.as_bytes())?;
+        let mut stage = DirectoryStage::begin(old.real.parent().unwrap_or(Path::new(".")))?;
+        let new = stage.add_unplaced_dir("new")?;
+        let root = pem::encode_block("CERTIFICATE", &ca.certificate.der);
+        stage.write_file("new", layout.ca, root.as_bytes())?;
+        stage.write_file("new", layout.leaf, leaf.pem.as_bytes())?;
+        stage.write_file("new", layout.key, key.to_pem(self.lock)?.as_bytes())?;
         // The list in force may have come from elsewhere since.
-        let list = files::read(&old.real.join(layout.crl)).or_else(|_| files::read(&ca.path.join("ca.crl")));
-        stage.file(
+        let list = files::read_file(&old.real.join(layout.crl))
+            .or_else(|_| files::read_file(&ca.path.join("ca.crl")));
+        stage.write_file(
             "new",
             layout.crl,
             &list.with_context(|| old.dir.join(layout.crl).display().to_string())?,
         )?;
         check_new_directory(&new, old.role, &old.dir, self.lock, false)?;
         // The daemon must be able to read them.
-        let give = || stage.give("new", &layout.names(), &old.real.metadata()?);
+        let give = || stage.give_ownership("new", &layout.file_names(), &old.real.metadata()?);
         give().with_context(|| old.dir.display().to_string())?;
-        issued::append(ca, &issued::line(leaf, old.role, &self.hosts, &old.dir)?)?;
-        stage.heed()?;
+        issued::append_line(ca, &issued::issued_line(leaf, old.role, &self.hosts, &old.dir)?)?;
+        stage.check_interrupt()?;
         // The old directory is under the new one's hidden name afterwards, and goes with the stage.
-        stage.exchange("new", &old.real).with_context(|| old.dir.display().to_string())
+        stage.exchange_with("new", &old.real).with_context(|| old.dir.display().to_string())
     }
 }

@@ -9,7 +9,7 @@ use common::out::{Format, Out};
 use rcgen::{RevocationReason, RevokedCertParams, SerialNumber};
 use time::OffsetDateTime;
 
-use crate::ca::{Ca, Next};
+use crate::ca::{CaDir, NextCrl};
 use crate::written::report_published;
 use crate::{files, issued};
 
@@ -29,7 +29,7 @@ use crate::{files, issued};
   grep laptop pki/ca/issued.jsonl
   certck revoke pki/ca --serial 41d7a899abf581bf093acfe059fb5ee7 \\
     --to pki/server_certs --to pki/client_certs")]
-pub(crate) struct Args {
+pub(crate) struct RevokeArgs {
     /// The authority's directory: ca.crt, ca.key, ca.crl; or the one given to `certck mint`
     #[arg(value_name = "CA_DIR")]
     ca: PathBuf,
@@ -38,21 +38,21 @@ pub(crate) struct Args {
     files: Vec<PathBuf>,
     /// Serial number to revoke, in hex; may be repeated
     #[arg(long, value_name = "HEX", value_parser = parse_serial)]
-    serial: Vec<Serial>,
+    serial: Vec<SerialNumberArg>,
     /// Why
     #[arg(long, value_enum, default_value_t)]
-    reason: Reason,
+    reason: RevokeReason,
     #[command(flatten)]
-    publish: super::crl::Publish,
+    publish: super::crl::PublishArgs,
 }
 
 /// A serial number's bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Serial(Vec<u8>);
+struct SerialNumberArg(Vec<u8>);
 
 /// Why a certificate is revoked.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
-enum Reason {
+enum RevokeReason {
     /// Nothing is said
     #[default]
     Unspecified,
@@ -66,9 +66,9 @@ enum Reason {
     CessationOfOperation,
 }
 
-impl Reason {
+impl RevokeReason {
     /// RFC 5280, 5.3.1: without a reason, the extension is left out.
-    fn code(self) -> Option<RevocationReason> {
+    fn rfc_code(self) -> Option<RevocationReason> {
         match self {
             Self::Unspecified => None,
             Self::KeyCompromise => Some(RevocationReason::KeyCompromise),
@@ -79,11 +79,11 @@ impl Reason {
     }
 }
 
-pub(crate) fn run(args: &Args, format: Format, out: &mut Out) -> anyhow::Result<Exit> {
-    let ca = Ca::open(&args.ca, args.publish.passphrase.read()?.as_ref())?;
-    let serials = serials(args, &ca, out)?;
-    let places = ca.places(&args.publish.to)?;
-    let mut revoked = ca.revoked(args.publish.first)?;
+pub(crate) fn run(args: &RevokeArgs, format: Format, out: &mut Out) -> anyhow::Result<Exit> {
+    let ca = CaDir::open(&args.ca, args.publish.passphrase.read()?.as_ref())?;
+    let serials = collect_serials(args, &ca, out)?;
+    let places = ca.open_crl_stores(&args.publish.to)?;
+    let mut revoked = ca.revoked_entries(args.publish.first)?;
     for serial in serials {
         if revoked.iter().any(|r| r.serial_number.as_ref() == serial) {
             out.warn(common::finding::hex(&serial), "was revoked before");
@@ -91,30 +91,30 @@ pub(crate) fn run(args: &Args, format: Format, out: &mut Out) -> anyhow::Result<
             revoked.push(RevokedCertParams {
                 serial_number: SerialNumber::from_slice(&serial),
                 revocation_time: OffsetDateTime::now_utc().replace_nanosecond(0).context("no time")?,
-                reason_code: args.reason.code(),
+                reason_code: args.reason.rfc_code(),
                 invalidity_date: None,
             });
         }
     }
-    let written = ca.publish(Next { revoked, days: args.publish.days }, &places, out)?;
+    let written = ca.publish_crl(NextCrl { revoked, days: args.publish.days }, &places, out)?;
     let exit = report_published(&written, &places, format, out)?;
-    issued::remind(&ca, &args.publish.to, out);
+    issued::warn_about_other_dirs(&ca, &args.publish.to, out);
     Ok(exit)
 }
 
 /// What is to be revoked: certificates that the authority issued, but never its own, whose word would then count for
 /// nothing, this CRL included.
-fn serials(args: &Args, ca: &Ca, out: &Out) -> anyhow::Result<Vec<Vec<u8>>> {
+fn collect_serials(args: &RevokeArgs, ca: &CaDir, out: &Out) -> anyhow::Result<Vec<Vec<u8>>> {
     let mut serials: Vec<Vec<u8>> = args.serial.iter().map(|s| s.0.clone()).collect();
     // What was issued elsewhere with the same key is on no list; and a slip of the pen revokes nobody.
-    if let Some(known) = issued::Known::read(&ca.path) {
-        for serial in serials.iter().filter(|s| !known.has(s)) {
+    if let Some(known) = issued::IssuedLog::read_log(&ca.path) {
+        for serial in serials.iter().filter(|s| !known.contains_serial(s)) {
             let why = format!("revoked, but was not issued here as far as {} tells", issued::FILE);
             out.warn(common::finding::hex(serial), why);
         }
     }
     for file in &args.files {
-        let cert = files::certificate(file)?;
+        let cert = files::read_certificate(file)?;
         let shown = || file.display().to_string();
         ensure!(cert.is_issued_by(&ca.certificate), "{}: not issued by {}", shown(), ca.certificate.subject);
         serials.push(cert.serial);
@@ -131,7 +131,7 @@ fn serials(args: &Args, ca: &Ca, out: &Out) -> anyhow::Result<Vec<Vec<u8>>> {
 }
 
 /// Hex digits, with or without colons; the number that they say must be positive.
-fn parse_serial(text: &str) -> Result<Serial, String> {
+fn parse_serial(text: &str) -> Result<SerialNumberArg, String> {
     let wrong = || "expected a positive number of at most 20 bytes in hex".to_owned();
     let digits: String = text.chars().filter(|c| *c != ':').collect();
     let digits = if digits.len().is_multiple_of(2) { digits } else { format!("0{digits}") };
@@ -146,7 +146,7 @@ fn parse_serial(text: &str) -> Result<Serial, String> {
     if bytes[0] & 0x80 != 0 {
         bytes.insert(0, 0);
     }
-    if bytes.len() > 20 { Err(wrong()) } else { Ok(Serial(bytes)) }
+    if bytes.len() > 20 { Err(wrong()) } else { Ok(SerialNumberArg(bytes)) }
 }
 
 #[cfg(test)]
@@ -155,9 +155,9 @@ mod tests {
 
     #[test]
     fn serial_numbers_are_der_integers() {
-        assert_eq!(parse_serial("0f"), Ok(Serial(vec![15])));
-        assert_eq!(parse_serial("00:80"), Ok(Serial(vec![0, 0x80])));
-        assert_eq!(parse_serial("f"), Ok(Serial(vec![15])));
+        assert_eq!(parse_serial("0f"), Ok(SerialNumberArg(vec![15])));
+        assert_eq!(parse_serial("00:80"), Ok(SerialNumberArg(vec![0, 0x80])));
+        assert_eq!(parse_serial("f"), Ok(SerialNumberArg(vec![15])));
         for wrong in ["", "0", "xy", &"11".repeat(21)] {
             assert!(parse_serial(wrong).is_err(), "{wrong}");
         }

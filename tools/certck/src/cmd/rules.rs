@@ -20,24 +20,24 @@ use crate::rules::all_rules;
   certck rules
   certck rules stray-key
   certck rules expired --format json")]
-pub(crate) struct Args {
+pub(crate) struct RulesArgs {
     /// Only these, explained
     #[arg(value_name = "RULE", value_parser = clap::builder::PossibleValuesParser::new(all_rules().map(|(r, _)| r.id)), hide_possible_values = true)]
     rules: Vec<String>,
 }
 
-pub(crate) fn run(args: &Args, format: Format, out: &mut Out) -> anyhow::Result<Exit> {
+pub(crate) fn run(args: &RulesArgs, format: Format, out: &mut Out) -> anyhow::Result<Exit> {
     let mut listed = 0;
     let named = !args.rules.is_empty();
     let wanted = |rule: &Rule| !named || args.rules.iter().any(|id| id == rule.id);
     for (rule, command) in all_rules().filter(|(rule, _)| wanted(rule)) {
         listed += 1;
         match format {
-            Format::Json => out.record(&record(rule, command))?,
+            Format::Json => out.record(&rule_record(rule, command))?,
             Format::Text => {
                 writeln!(out.text(), "{:23} {:8} {}", rule.id, rule.severity, rule.what)?;
                 if named {
-                    explain(rule, command, out)?;
+                    write_explanation(rule, command, out)?;
                 }
             }
         }
@@ -49,16 +49,16 @@ pub(crate) fn run(args: &Args, format: Format, out: &mut Out) -> anyhow::Result<
 }
 
 /// Only what is read from directories has profiles, and of that not what looks ahead.
-fn strict(rule: &Rule, command: &str) -> Severity {
+fn strict_severity(rule: &Rule, command: &str) -> Severity {
     let lasting = command == "check" && !FORESIGHT.iter().any(|r| r.id == rule.id);
     if lasting { Severity::Error } else { rule.severity }
 }
 
-fn record(rule: &Rule, command: &str) -> record::Rule {
-    record::Rule {
+fn rule_record(rule: &Rule, command: &str) -> record::RuleRecord {
+    record::RuleRecord {
         rule: rule.id.to_owned(),
         severity: rule.severity,
-        strict: Some(strict(rule, command)),
+        strict: Some(strict_severity(rule, command)),
         demands: rule.what.to_owned(),
         command: command.to_owned(),
         why: rule.why.to_owned(),
@@ -67,12 +67,17 @@ fn record(rule: &Rule, command: &str) -> record::Rule {
     }
 }
 
-fn explain(rule: &Rule, command: &str, out: &mut Out) -> io::Result<()> {
+fn write_explanation(rule: &Rule, command: &str, out: &mut Out) -> io::Result<()> {
     let by = match command {
         "check" => "certck check, and every program that loads a directory".to_owned(),
         command => format!("certck {command}"),
     };
-    writeln!(out.text(), "  severity  {}; in the strict profile {}", rule.severity, strict(rule, command))?;
+    writeln!(
+        out.text(),
+        "  severity  {}; in the strict profile {}",
+        rule.severity,
+        strict_severity(rule, command)
+    )?;
     writeln!(out.text(), "  applied   by {by}")?;
     writeln!(out.text(), "  why       {}\n  fix       {}", rule.why, rule.fix)?;
     writeln!(out.text(), "  reference {}", rule.reference)

@@ -24,7 +24,7 @@ use crate::{describe, input};
   certck show /etc/profguard/server_certs/*.crt
   certck show --format json - < server.crt | jq -r 'select(.not_after) | .not_after'
   certck show <(openssl s_client -connect node17:1778 -showcerts < /dev/null)")]
-pub(crate) struct Args {
+pub(crate) struct ShowArgs {
     /// Files; `-` and none mean standard input
     #[arg(value_name = "FILE")]
     files: Vec<PathBuf>,
@@ -33,15 +33,15 @@ pub(crate) struct Args {
 /// The largest file that is read, in bytes.
 const MAX_BYTES: u64 = 64 << 20;
 
-pub(crate) fn run(args: &Args, format: Format, out: &mut Out) -> anyhow::Result<Exit> {
+pub(crate) fn run(args: &ShowArgs, format: Format, out: &mut Out) -> anyhow::Result<Exit> {
     let mut shown = 0;
-    for file in input::or_stdin(&args.files) {
-        match read(&file).and_then(|bytes| blocks(&bytes)) {
+    for file in input::paths_or_stdin(&args.files) {
+        match read_input(&file).and_then(|bytes| split_blocks(&bytes)) {
             Err(e) => out.failed(file.display(), &e),
             Ok(blocks) => {
                 for block in blocks {
                     let line = block.line;
-                    match show(&block, &file, format, out) {
+                    match show_block(&block, &file, format, out) {
                         Ok(()) => shown += 1,
                         Err(e) if common::error::is_broken_pipe(&e) => return Err(e),
                         Err(e) => out.failed(format_args!("{}:{line}", file.display()), &e),
@@ -58,12 +58,12 @@ pub(crate) fn run(args: &Args, format: Format, out: &mut Out) -> anyhow::Result<
 }
 
 /// A file, a pipe or standard input, whole.
-fn read(path: &Path) -> anyhow::Result<Zeroizing<Vec<u8>>> {
-    Ok(Zeroizing::new(input::open(path)?.all(MAX_BYTES)?))
+fn read_input(path: &Path) -> anyhow::Result<Zeroizing<Vec<u8>>> {
+    Ok(Zeroizing::new(input::open_input(path)?.read_all(MAX_BYTES)?))
 }
 
 /// The blocks of a file: those of PEM, or the one that DER is.
-fn blocks(bytes: &[u8]) -> anyhow::Result<Vec<Block>> {
+fn split_blocks(bytes: &[u8]) -> anyhow::Result<Vec<Block>> {
     if bytes.first() != Some(&0x30) {
         return Ok(pem::parse(bytes)?);
     }
@@ -71,7 +71,7 @@ fn blocks(bytes: &[u8]) -> anyhow::Result<Vec<Block>> {
         let der = Zeroizing::new(bytes.to_vec());
         Block { label: label.to_owned(), der, line: 1, headers: false }
     };
-    let is_key = |label: &&&str| describe::private(&der(label), String::new(), 1).is_ok();
+    let is_key = |label: &&&str| describe::describe_key(&der(label), String::new(), 1).is_ok();
     let label = match () {
         () if Cert::parse(bytes).is_ok() => "CERTIFICATE",
         () if Crl::parse(bytes).is_ok() => "X509 CRL",
@@ -87,42 +87,42 @@ fn blocks(bytes: &[u8]) -> anyhow::Result<Vec<Block>> {
 /// The forms of private keys.
 const KEYS: [&str; 4] = ["PRIVATE KEY", "RSA PRIVATE KEY", "EC PRIVATE KEY", "ENCRYPTED PRIVATE KEY"];
 
-fn show(block: &Block, path: &Path, format: Format, out: &mut Out) -> anyhow::Result<()> {
+fn show_block(block: &Block, path: &Path, format: Format, out: &mut Out) -> anyhow::Result<()> {
     let (path, line) = (path.to_string_lossy().into_owned(), block.line as u64);
     let json = format == Format::Json;
     match block.label.as_str() {
         "CERTIFICATE" => {
             let cert = Cert::parse(&block.der).context("not a certificate")?;
-            let record = describe::certificate(&cert, path, line);
-            if json { Ok(out.record(&record)?) } else { certificate_text(&record, out) }
+            let record = describe::describe_certificate(&cert, path, line);
+            if json { Ok(out.record(&record)?) } else { write_certificate(&record, out) }
         }
         "X509 CRL" => {
             let crl = Crl::parse(&block.der).context("not a CRL")?;
-            let record = describe::list(&crl, path, line);
-            if json { Ok(out.record(&record)?) } else { list_text(&record, out) }
+            let record = describe::describe_crl(&crl, path, line);
+            if json { Ok(out.record(&record)?) } else { write_crl(&record, out) }
         }
         "CERTIFICATE REQUEST" | "NEW CERTIFICATE REQUEST" => {
             let request = SigningRequest::parse(&block.der).context("not a signing request")?;
-            let record = describe::request(&request, path, line);
-            if json { Ok(out.record(&record)?) } else { request_text(&record, out) }
+            let record = describe::describe_request(&request, path, line);
+            if json { Ok(out.record(&record)?) } else { write_request(&record, out) }
         }
         label if key::is_private(label) => {
             let record =
-                describe::private(block, path, line).context("not a private key that can be used")?;
-            if json { Ok(out.record(&record)?) } else { private_text(&record, out) }
+                describe::describe_key(block, path, line).context("not a private key that can be used")?;
+            if json { Ok(out.record(&record)?) } else { write_key(&record, out) }
         }
         label => Err(anyhow!("`{label}` is no certificate, CRL, request or private key")),
     }
 }
 
 /// A name and its values, if there are any.
-fn row<'a>(rows: &mut Vec<(&'a str, String)>, name: &'a str, values: &[String]) {
+fn push_row<'a>(rows: &mut Vec<(&'a str, String)>, name: &'a str, values: &[String]) {
     if !values.is_empty() {
         rows.push((name, values.join(", ")));
     }
 }
 
-fn certificate_text(c: &record::Certificate, out: &mut Out) -> anyhow::Result<()> {
+fn write_certificate(c: &record::CertificateRecord, out: &mut Out) -> anyhow::Result<()> {
     let kind = if c.ca { "CA certificate" } else { "certificate" };
     let mut rows = vec![
         ("subject", c.subject.clone()),
@@ -147,14 +147,14 @@ fn certificate_text(c: &record::Certificate, out: &mut Out) -> anyhow::Result<()
         ("critical", &c.critical_extensions),
         ("other extensions", &c.other_extensions),
     ] {
-        row(&mut rows, name, values);
+        push_row(&mut rows, name, values);
     }
     rows.push(("SHA-256", c.sha256.clone()));
     rows.push(("key SHA-256", c.key_sha256.clone()));
-    table(&c.path, c.line, kind, &rows, out)
+    write_table(&c.path, c.line, kind, &rows, out)
 }
 
-fn list_text(c: &record::Crl, out: &mut Out) -> anyhow::Result<()> {
+fn write_crl(c: &record::CrlRecord, out: &mut Out) -> anyhow::Result<()> {
     let next = c.next_update.clone().unwrap_or_else(|| "for ever (no nextUpdate)".to_owned());
     let mut rows = vec![
         ("issuer", c.issuer.clone()),
@@ -167,10 +167,10 @@ fn list_text(c: &record::Crl, out: &mut Out) -> anyhow::Result<()> {
     rows.extend(
         c.revoked.iter().map(|r| ("", format!("{} at {}{}", r.serial, r.at, revocation_reason(r.reason)))),
     );
-    table(&c.path, c.line, "CRL", &rows, out)
+    write_table(&c.path, c.line, "CRL", &rows, out)
 }
 
-fn request_text(r: &record::Request, out: &mut Out) -> anyhow::Result<()> {
+fn write_request(r: &record::RequestRecord, out: &mut Out) -> anyhow::Result<()> {
     let signed = if r.signed_by_key { "by the key itself" } else { "NOT by the key itself" };
     let mut rows = vec![
         ("subject", r.subject.clone()),
@@ -183,21 +183,27 @@ fn request_text(r: &record::Request, out: &mut Out) -> anyhow::Result<()> {
     for (name, values) in
         [("usage", &r.key_usages), ("good for", &r.extended_key_usages), ("names", &r.names)]
     {
-        row(&mut rows, name, values);
+        push_row(&mut rows, name, values);
     }
     rows.push(("key SHA-256", r.key_sha256.clone()));
-    table(&r.path, r.line, "signing request", &rows, out)
+    write_table(&r.path, r.line, "signing request", &rows, out)
 }
 
-fn private_text(k: &record::Key, out: &mut Out) -> anyhow::Result<()> {
+fn write_key(k: &record::KeyRecord, out: &mut Out) -> anyhow::Result<()> {
     let mut rows = vec![("form", k.form.clone())];
     rows.extend(k.key.iter().map(|key| ("key", key.clone())));
     rows.extend(k.encryption.iter().map(|e| ("encrypted", e.clone())));
     rows.extend(k.key_sha256.iter().map(|h| ("key SHA-256", h.clone())));
-    table(&k.path, k.line, "private key", &rows, out)
+    write_table(&k.path, k.line, "private key", &rows, out)
 }
 
-fn table(path: &str, line: u64, kind: &str, rows: &[(&str, String)], out: &mut Out) -> anyhow::Result<()> {
+fn write_table(
+    path: &str,
+    line: u64,
+    kind: &str,
+    rows: &[(&str, String)],
+    out: &mut Out,
+) -> anyhow::Result<()> {
     writeln!(out.text(), "{}:{line}: {kind}", Safe(path))?;
     for (name, value) in rows {
         writeln!(out.text(), "  {name:<16} {}", Safe(value))?;

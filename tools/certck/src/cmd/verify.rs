@@ -9,9 +9,11 @@ use anyhow::{Context, anyhow};
 use common::exit::Exit;
 use common::out::{Format, Out};
 use common::pki::extension::KeyUsage;
-use common::pki::path::{self, Question, Refusal};
-use common::pki::{Cert, Crl, Malformed, pem, purpose};
-use common::record::certck::{Answer, Case, CaseProfile, NameKind, PeerKind, PeerName, Summary, Verdict};
+use common::pki::path::{self, PathError, ValidationRequest};
+use common::pki::{Cert, Crl, Malformed, parse_purpose, pem};
+use common::record::certck::{
+    CaseName, CaseProfile, NameKind, PeerKind, Summary, VerifyAnswer, VerifyCase, VerifyVerdict,
+};
 use time::OffsetDateTime;
 
 use crate::order::in_order;
@@ -28,7 +30,7 @@ use crate::{clock, input};
 #[command(arg = common::report::plain_format(), after_long_help = "Examples:
   certck verify --format json - < cases.jsonl
   certck verify cases.jsonl | grep reject")]
-pub(crate) struct Args {
+pub(crate) struct VerifyArgs {
     /// Files of cases; `-` and none mean standard input
     #[arg(value_name = "FILE")]
     files: Vec<PathBuf>,
@@ -37,10 +39,10 @@ pub(crate) struct Args {
 /// The longest case that is read: CRLs of ten thousand entries fit several times.
 const MAX_LINE: u64 = 32 << 20;
 
-pub(crate) fn run(args: &Args, format: Format, out: &mut Out) -> anyhow::Result<Exit> {
+pub(crate) fn run(args: &VerifyArgs, format: Format, out: &mut Out) -> anyhow::Result<Exit> {
     let mut summary = Summary::default();
-    for file in input::or_stdin(&args.files) {
-        if let Err(e) = verify_all(&file, format, &mut summary, out) {
+    for file in input::paths_or_stdin(&args.files) {
+        if let Err(e) = verify_file(&file, format, &mut summary, out) {
             let broken = common::error::is_broken_pipe(&e);
             if broken {
                 return Err(e);
@@ -55,31 +57,32 @@ pub(crate) fn run(args: &Args, format: Format, out: &mut Out) -> anyhow::Result<
     Ok(if summary.refused > 0 { Exit::No } else { Exit::Ok })
 }
 
-fn verify_all(
+fn verify_file(
     file: &std::path::Path,
     format: Format,
     summary: &mut Summary,
     out: &mut Out,
 ) -> anyhow::Result<()> {
-    let mut input = input::open(file)?;
+    let mut input = input::open_input(file)?;
     let name = input.name.clone();
-    let lines = std::iter::from_fn(move || input.next(b'\n', MAX_LINE).transpose()).zip(1u64..);
+    let lines = std::iter::from_fn(move || input.next_line(b'\n', MAX_LINE).transpose()).zip(1u64..);
     let lines = lines.filter(|(line, _)| !line.as_ref().is_ok_and(|l| l.trim_ascii().is_empty()));
-    let work = |(line, number): (anyhow::Result<Vec<u8>>, u64)| (line.and_then(|line| answer(&line)), number);
+    let work =
+        |(line, number): (anyhow::Result<Vec<u8>>, u64)| (line.and_then(|line| answer_case(&line)), number);
     in_order(lines, work, |(verdict, number)| {
         match verdict {
             Err(e) => out.failed(format_args!("{name}:{number}"), &e),
             Ok(verdict) => {
                 summary.checked += 1;
-                summary.refused += u64::from(verdict.verdict == Answer::Reject);
-                write(&verdict, format, out)?;
+                summary.refused += u64::from(verdict.verdict == VerifyAnswer::Reject);
+                write_verdict(&verdict, format, out)?;
             }
         }
         Ok(())
     })
 }
 
-fn write(verdict: &Verdict, format: Format, out: &mut Out) -> anyhow::Result<()> {
+fn write_verdict(verdict: &VerifyVerdict, format: Format, out: &mut Out) -> anyhow::Result<()> {
     if format == Format::Json {
         return Ok(out.record(verdict)?);
     }
@@ -91,13 +94,15 @@ fn write(verdict: &Verdict, format: Format, out: &mut Out) -> anyhow::Result<()>
 }
 
 /// Answers one line. What is wrong with a certificate is a verdict; what is wrong with the case is an error.
-pub(crate) fn answer(line: &[u8]) -> anyhow::Result<Verdict> {
-    let case: Case = serde_json::from_slice(line).context("not a certck.case")?;
-    let verdict = match decide(&case)? {
-        Ok(path) => Verdict { id: case.id, verdict: Answer::Accept, reason: None, detail: None, path },
-        Err(refusal) => Verdict {
+pub(crate) fn answer_case(line: &[u8]) -> anyhow::Result<VerifyVerdict> {
+    let case: VerifyCase = serde_json::from_slice(line).context("not a certck.case")?;
+    let verdict = match decide_case(&case)? {
+        Ok(path) => {
+            VerifyVerdict { id: case.id, verdict: VerifyAnswer::Accept, reason: None, detail: None, path }
+        }
+        Err(refusal) => VerifyVerdict {
             id: case.id,
-            verdict: Answer::Reject,
+            verdict: VerifyAnswer::Reject,
             reason: Some(refusal.code.to_owned()),
             detail: Some(refusal.text),
             path: Vec::new(),
@@ -106,28 +111,28 @@ pub(crate) fn answer(line: &[u8]) -> anyhow::Result<Verdict> {
     Ok(verdict)
 }
 
-fn decide(case: &Case) -> anyhow::Result<Result<Vec<String>, Refusal>> {
+fn decide_case(case: &VerifyCase) -> anyhow::Result<Result<Vec<String>, PathError>> {
     let at = match &case.time {
-        Some(text) => clock::parse(text).map_err(|e| anyhow!("time: {e}"))?,
+        Some(text) => clock::parse_time(text).map_err(|e| anyhow!("time: {e}"))?,
         None => OffsetDateTime::now_utc(),
     };
-    let names = case.names.iter().map(peer_name).collect::<anyhow::Result<Vec<_>>>()?;
-    let purposes = purposes(case)?;
-    let key_usage = key_usage(&case.key_usages)?;
-    let leaf = match read(&case.peer, "CERTIFICATE", Cert::parse) {
+    let names = case.names.iter().map(convert_peer_name).collect::<anyhow::Result<Vec<_>>>()?;
+    let purposes = case_purposes(case)?;
+    let key_usage = parse_key_usage(&case.key_usages)?;
+    let leaf = match parse_single(&case.peer, "CERTIFICATE", Cert::parse) {
         Ok(leaf) => leaf,
-        Err(e) => return Ok(Err(Refusal { code: "malformed-certificate", text: e.0 })),
+        Err(e) => return Ok(Err(PathError { code: "malformed-certificate", text: e.0 })),
     };
     let readable = |texts: &[String]| -> Vec<Cert> {
-        texts.iter().filter_map(|text| read(text, "CERTIFICATE", Cert::parse).ok()).collect()
+        texts.iter().filter_map(|text| parse_single(text, "CERTIFICATE", Cert::parse).ok()).collect()
     };
     let crls: Result<Vec<Crl>, Malformed> =
-        case.crls.iter().map(|t| read(t, "X509 CRL", Crl::parse)).collect();
+        case.crls.iter().map(|t| parse_single(t, "X509 CRL", Crl::parse)).collect();
     let crls = match crls {
         Ok(crls) => crls,
-        Err(e) => return Ok(Err(Refusal { code: "malformed-crl", text: e.0 })),
+        Err(e) => return Ok(Err(PathError { code: "malformed-crl", text: e.0 })),
     };
-    let question = Question {
+    let question = ValidationRequest {
         leaf: &leaf,
         intermediates: &readable(&case.intermediates),
         roots: &readable(&case.roots),
@@ -139,11 +144,15 @@ fn decide(case: &Case) -> anyhow::Result<Result<Vec<String>, Refusal>> {
         max_depth: case.max_depth.map_or(path::MAX_DEPTH, |n| n as usize),
         conformance: case.profile.unwrap_or_default() == CaseProfile::Rfc5280,
     };
-    Ok(path::validate(&question).map(|path| path.iter().map(|c| c.subject.to_string()).collect()))
+    Ok(path::validate_path(&question).map(|path| path.iter().map(|c| c.subject.to_string()).collect()))
 }
 
 /// Reads the one block that a text must hold.
-fn read<T>(text: &str, label: &str, parse: impl Fn(&[u8]) -> Result<T, Malformed>) -> Result<T, Malformed> {
+fn parse_single<T>(
+    text: &str,
+    label: &str,
+    parse: impl Fn(&[u8]) -> Result<T, Malformed>,
+) -> Result<T, Malformed> {
     let blocks = pem::parse(text.as_bytes()).map_err(|e| Malformed(e.to_string()))?;
     match blocks.as_slice() {
         [block] if block.label == label => parse(&block.der),
@@ -151,7 +160,7 @@ fn read<T>(text: &str, label: &str, parse: impl Fn(&[u8]) -> Result<T, Malformed
     }
 }
 
-fn peer_name(name: &PeerName) -> anyhow::Result<path::PeerName> {
+fn convert_peer_name(name: &CaseName) -> anyhow::Result<path::PeerName> {
     let value = name.value.clone();
     Ok(match name.kind {
         NameKind::Dns => path::PeerName::Dns(value),
@@ -160,7 +169,7 @@ fn peer_name(name: &PeerName) -> anyhow::Result<path::PeerName> {
     })
 }
 
-fn purposes(case: &Case) -> anyhow::Result<Vec<Vec<u8>>> {
+fn case_purposes(case: &VerifyCase) -> anyhow::Result<Vec<Vec<u8>>> {
     let default = match case.kind {
         PeerKind::Server => "serverAuth",
         PeerKind::Client => "clientAuth",
@@ -169,18 +178,19 @@ fn purposes(case: &Case) -> anyhow::Result<Vec<Vec<u8>>> {
         [] => vec![default],
         given => given.iter().map(String::as_str).collect(),
     };
-    let read = |name: &&str| purpose(name).ok_or_else(|| anyhow!("extended_key_usages: unknown `{name}`"));
+    let read =
+        |name: &&str| parse_purpose(name).ok_or_else(|| anyhow!("extended_key_usages: unknown `{name}`"));
     wanted.iter().map(read).collect()
 }
 
-fn key_usage(names: &[String]) -> anyhow::Result<KeyUsage> {
+fn parse_key_usage(names: &[String]) -> anyhow::Result<KeyUsage> {
     // RFC 5280 has two names for one bit.
     let known =
         |name: &str| if name == "contentCommitment" { "nonRepudiation".to_owned() } else { name.to_owned() };
     let bit = |name: &String| {
         (0..9)
             .map(|i| KeyUsage(1 << i))
-            .find(|k| k.names() == [known(name).as_str()])
+            .find(|k| k.usage_names() == [known(name).as_str()])
             .ok_or_else(|| anyhow!("key_usages: unknown `{name}`"))
     };
     names.iter().try_fold(KeyUsage(0), |all, name| Ok(KeyUsage(all.0 | bit(name)?.0)))

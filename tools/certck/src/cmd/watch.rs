@@ -19,12 +19,12 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use time::OffsetDateTime;
 
-use crate::clock::rfc3339;
-use crate::judgement::{Checked, Demands, Judge, Tally};
+use crate::clock::format_rfc3339;
+use crate::judgement::{CheckOptions, CheckTally, CheckedDirectory, DirectoryChecker};
 use crate::metrics;
-use crate::source::Source;
+use crate::source::DirectorySource;
 use crate::suppress::Suppressions;
-use crate::verdict::form;
+use crate::verdict::report_for;
 
 /// Check again and again, and report what changes
 ///
@@ -39,11 +39,11 @@ use crate::verdict::form;
 #[command(arg = common::report::plain_format(), after_long_help = "Examples:
   certck watch --interval 1h --prometheus /var/lib/node_exporter/certck.prom /etc/profguard/server_certs
   certck watch --format json -r /etc | jq -r 'select(.type==\"certck.change\" and .change==\"new\").finding.rule'")]
-pub(crate) struct Args {
+pub(crate) struct WatchArgs {
     #[command(flatten)]
-    source: Source,
+    source: DirectorySource,
     #[command(flatten)]
-    demands: Demands,
+    demands: CheckOptions,
     /// Time from one round to the next, between 1s and 24h; a bare number is seconds
     #[arg(long, value_name = "TIME", default_value = "5m", value_parser = parse_interval)]
     interval: Duration,
@@ -55,49 +55,50 @@ pub(crate) struct Args {
     prometheus: Option<PathBuf>,
 }
 
-pub(crate) fn run(args: &Args, format: Format, out: &mut Out) -> anyhow::Result<Exit> {
+pub(crate) fn run(args: &WatchArgs, format: Format, out: &mut Out) -> anyhow::Result<Exit> {
     let passphrase = args.demands.passphrase.read()?;
-    let mut suppressions = Suppressions::read(args.demands.suppress.as_deref(), OffsetDateTime::now_utc())?;
+    let mut suppressions =
+        Suppressions::read_file(args.demands.suppress.as_deref(), OffsetDateTime::now_utc())?;
     for ended in &suppressions.ended {
         out.warn("suppression", ended);
     }
-    let source = args.source.lasting(|e| out.diag().fatal(&e))?;
-    let stop = Stop::listen()?;
+    let source = args.source.with_list_read(|e| out.diag().fatal(&e))?;
+    let stop = StopSignals::listen()?;
     out.flush_each_record();
-    let mut known: BTreeSet<Key> = BTreeSet::new();
-    let (mut troubles, mut last) = (Troubles::default(), Tally::default());
+    let mut known: BTreeSet<SeenFinding> = BTreeSet::new();
+    let (mut troubles, mut last) = (RoundFailures::default(), CheckTally::default());
     for round in 1.. {
         let (at, begun) = (OffsetDateTime::now_utc(), Instant::now());
-        match Suppressions::read(args.demands.suppress.as_deref(), at) {
+        match Suppressions::read_file(args.demands.suppress.as_deref(), at) {
             Ok(read) => suppressions = read,
             // What was suppressed in the round before still is.
-            Err(e) => troubles.add(&e),
+            Err(e) => troubles.add_failure(&e),
         }
-        let judge = Judge {
+        let judge = DirectoryChecker {
             demands: &args.demands,
             at,
             passphrase: passphrase.as_ref(),
             suppressions: &suppressions,
         };
         // Half a round says nothing about what is gone.
-        let Some(checked) = one_round(&source, &judge, &stop, &mut troubles) else { break };
-        let now: BTreeSet<Key> =
-            checked.iter().flat_map(|c| c.findings.iter().map(|f| Key::new(c, f))).collect();
+        let Some(checked) = check_round(&source, &judge, &stop, &mut troubles) else { break };
+        let now: BTreeSet<SeenFinding> =
+            checked.iter().flat_map(|c| c.findings.iter().map(|f| SeenFinding::new(c, f))).collect();
         for gone in known.difference(&now) {
-            change("gone", gone, at, format, out)?;
+            report_change("gone", gone, at, format, out)?;
         }
         for new in now.difference(&known) {
-            change("new", new, at, format, out)?;
+            report_change("new", new, at, format, out)?;
         }
         out.flush()?;
-        last = told(args, &checked, &mut troubles, out.diag())?;
+        last = finish_round(args, &checked, &mut troubles, out.diag())?;
         known = now;
         let rest = args.interval.saturating_sub(begun.elapsed());
-        if args.count == Some(round) || stop.within(rest) {
+        if args.count == Some(round) || stop.wait_for(rest) {
             break;
         }
     }
-    end(last, &known, format, out)
+    finish_watch(last, &known, format, out)
 }
 
 /// Parses the time between two rounds.
@@ -110,50 +111,63 @@ fn parse_interval(text: &str) -> Result<Duration, String> {
 }
 
 /// Judges every directory once; `None` when a signal came meanwhile.
-fn one_round(
-    source: &Source,
-    judge: &Judge<'_>,
-    stop: &Stop,
-    troubles: &mut Troubles,
-) -> Option<Vec<Checked>> {
+fn check_round(
+    source: &DirectorySource,
+    judge: &DirectoryChecker<'_>,
+    stop: &StopSignals,
+    troubles: &mut RoundFailures,
+) -> Option<Vec<CheckedDirectory>> {
     let mut checked = Vec::new();
-    match source.items() {
+    match source.find_directories() {
         Ok(items) => {
             for item in items {
                 match item {
-                    _ if stop.asked() => return None,
-                    Ok(dir) => checked.push(judge.judge(dir)),
-                    Err(e) => troubles.add(&e),
+                    _ if stop.is_requested() => return None,
+                    Ok(dir) => checked.push(judge.check_directory(dir)),
+                    Err(e) => troubles.add_failure(&e),
                 }
             }
         }
-        Err(e) => troubles.add(&e),
+        Err(e) => troubles.add_failure(&e),
     }
     Some(checked)
 }
 
 /// Counts a round, says what failed in it, and writes the textfile.
-fn told(args: &Args, checked: &[Checked], troubles: &mut Troubles, diag: &Diag) -> anyhow::Result<Tally> {
-    let mut tally = Tally::default();
-    checked.iter().for_each(|one| tally.count(one));
-    if let Some((dir, _)) = tally.unasked(&args.demands) {
-        troubles.add(&anyhow::anyhow!("--host: is not judged for {}, which is no server's", dir.display()));
+fn finish_round(
+    args: &WatchArgs,
+    checked: &[CheckedDirectory],
+    troubles: &mut RoundFailures,
+    diag: &Diag,
+) -> anyhow::Result<CheckTally> {
+    let mut tally = CheckTally::default();
+    checked.iter().for_each(|one| tally.count_directory(one));
+    if let Some((dir, _)) = tally.unchecked_hosts(&args.demands) {
+        troubles.add_failure(&anyhow::anyhow!(
+            "--host: is not judged for {}, which is no server's",
+            dir.display()
+        ));
     }
     let failed = checked.iter().filter(|one| !one.readable).count() as u64;
     tally.summary.errors = troubles.now.len() as u64 + failed;
     if let Some(path) = &args.prometheus {
-        let mut metrics = form(ReportFormat::Prometheus);
-        checked.iter().try_for_each(|one| metrics.checked(&mut std::io::sink(), one))?;
-        if let Err(e) = metrics::write(path, metrics.as_mut(), &tally) {
-            troubles.add(&e);
+        let mut metrics = report_for(ReportFormat::Prometheus);
+        checked.iter().try_for_each(|one| metrics.add_directory(&mut std::io::sink(), one))?;
+        if let Err(e) = metrics::write_textfile(path, metrics.as_mut(), &tally) {
+            troubles.add_failure(&e);
         }
     }
-    troubles.say(diag);
+    troubles.report_new(diag);
     Ok(tally)
 }
 
 /// What the last round came to, in the words and with the status of `certck check`.
-fn end(mut tally: Tally, known: &BTreeSet<Key>, format: Format, out: &mut Out) -> anyhow::Result<Exit> {
+fn finish_watch(
+    mut tally: CheckTally,
+    known: &BTreeSet<SeenFinding>,
+    format: Format,
+    out: &mut Out,
+) -> anyhow::Result<Exit> {
     for key in known.iter().filter(|k| k.finding.rule == DIRECTORY.id) {
         out.error(&key.finding.path, key.finding.reason());
     }
@@ -169,12 +183,12 @@ fn end(mut tally: Tally, known: &BTreeSet<Key>, format: Format, out: &mut Out) -
 }
 
 /// SIGTERM and SIGINT. The second one ends the process as it would any other.
-struct Stop {
+struct StopSignals {
     asked: Arc<AtomicBool>,
     signals: Receiver<()>,
 }
 
-impl Stop {
+impl StopSignals {
     fn listen() -> anyhow::Result<Self> {
         let (asked, (send, signals)) = (Arc::new(AtomicBool::new(false)), channel());
         // Asked before it is set below: so the first signal is not the last.
@@ -192,30 +206,30 @@ impl Stop {
         Ok(Self { asked, signals })
     }
 
-    fn asked(&self) -> bool {
+    fn is_requested(&self) -> bool {
         self.asked.load(Ordering::SeqCst)
     }
 
     /// Waits, and tells whether one came.
-    fn within(&self, time: Duration) -> bool {
+    fn wait_for(&self, time: Duration) -> bool {
         self.signals.recv_timeout(time).is_ok()
     }
 }
 
 /// What failed in this round, and in the one before, of which nothing is said again.
 #[derive(Default)]
-struct Troubles {
+struct RoundFailures {
     before: BTreeSet<String>,
     now: BTreeSet<String>,
 }
 
-impl Troubles {
-    fn add(&mut self, error: &anyhow::Error) {
+impl RoundFailures {
+    fn add_failure(&mut self, error: &anyhow::Error) {
         self.now.insert(format!("{error:#}"));
     }
 
     /// Ends a round.
-    fn say(&mut self, diag: &Diag) {
+    fn report_new(&mut self, diag: &Diag) {
         let now = std::mem::take(&mut self.now);
         for new in now.difference(&self.before) {
             diag.fatal(&anyhow::anyhow!("{new}"));
@@ -226,50 +240,61 @@ impl Troubles {
 
 /// What makes a finding the same one as in the round before: how long a validity still lasts does not.
 #[derive(Clone)]
-struct Key {
+struct SeenFinding {
     dir: String,
     finding: Finding,
 }
 
-impl Key {
-    fn new(checked: &Checked, finding: &Finding) -> Self {
+impl SeenFinding {
+    fn new(checked: &CheckedDirectory, finding: &Finding) -> Self {
         Self { dir: checked.dir.to_string_lossy().into_owned(), finding: finding.clone() }
     }
 
-    fn id(&self) -> (&str, &str, &str, &str) {
+    fn identity_parts(&self) -> (&str, &str, &str, &str) {
         let found = &self.finding.found;
         let found = found.rsplit_once(", in ").map_or(found.as_str(), |(found, _)| found);
         (&self.dir, &self.finding.path, &self.finding.rule, found)
     }
 }
 
-impl PartialEq for Key {
+impl PartialEq for SeenFinding {
     fn eq(&self, other: &Self) -> bool {
-        self.id() == other.id()
+        self.identity_parts() == other.identity_parts()
     }
 }
 
-impl Eq for Key {}
+impl Eq for SeenFinding {}
 
-impl PartialOrd for Key {
+impl PartialOrd for SeenFinding {
     fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
         Some(self.cmp(other))
     }
 }
 
-impl Ord for Key {
+impl Ord for SeenFinding {
     fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        self.id().cmp(&other.id())
+        self.identity_parts().cmp(&other.identity_parts())
     }
 }
 
-fn change(what: &str, key: &Key, at: OffsetDateTime, format: Format, out: &mut Out) -> anyhow::Result<()> {
+fn report_change(
+    what: &str,
+    key: &SeenFinding,
+    at: OffsetDateTime,
+    format: Format,
+    out: &mut Out,
+) -> anyhow::Result<()> {
     let finding = key.finding.clone();
     if format == Format::Json {
-        let (change, at) = (what.to_owned(), rfc3339(at));
-        return Ok(out.record(&record::Change { change, at, dir: key.dir.clone(), finding })?);
+        let (change, at) = (what.to_owned(), format_rfc3339(at));
+        return Ok(out.record(&record::FindingChange { change, at, dir: key.dir.clone(), finding })?);
     }
-    let line =
-        format!("{} {what:4} {:7} {}: {}", rfc3339(at), finding.severity, finding.path, finding.reason());
+    let line = format!(
+        "{} {what:4} {:7} {}: {}",
+        format_rfc3339(at),
+        finding.severity,
+        finding.path,
+        finding.reason()
+    );
     Ok(writeln!(out.text(), "{}", Safe(&line))?)
 }

@@ -337,5 +337,5 @@ impl CrlSpec {
 }
 
 pub fn pem(label: &str, der: &[u8]) -> String {
-    common::pki::pem::encode(label, der).to_string()
+    common::pki::pem::encode_block(label, der).to_string()
 }

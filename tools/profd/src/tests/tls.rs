@@ -73,7 +73,7 @@ fn fault_12_only_clients_with_a_certificate_are_served() {
     let mut roots = rustls::RootCertStore::empty();
     let ca = minted.dir("client_certs").join("ca.crt");
     roots.add(CertificateDer::from_pem_file(ca).unwrap()).unwrap();
-    let anonymous = rustls::ClientConfig::builder_with_provider(common::pki::provider())
+    let anonymous = rustls::ClientConfig::builder_with_provider(common::pki::crypto_provider())
         .with_safe_default_protocol_versions()
         .unwrap()
         .with_root_certificates(roots)
