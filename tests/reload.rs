@@ -81,7 +81,7 @@ fn a_list_that_is_lost_brings_nobody_back() {
     let list = certs(&d, "server_certs").join("ca.crl");
     let log = d.log();
     std::fs::remove_file(&list).unwrap();
-    log.says("is lost");
+    log.says("is missing");
     assert_eq!(d.profctl(&["version"]).status, Some(2));
     // Nor does an older one.
     std::fs::write(&list, before).unwrap();

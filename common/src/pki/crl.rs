@@ -1,6 +1,7 @@
 //! A certificate revocation list's facts (RFC 5280, section 5), read strictly. Judging them is for the rules.
 
-use std::collections::BTreeSet;
+use std::cmp::Ordering;
+use std::collections::{BTreeSet, HashSet};
 
 use rustls::pki_types::CertificateRevocationListDer;
 
@@ -124,22 +125,42 @@ impl Crl {
         self.issuer == issuer.subject && self.signature.verify(&issuer.key).is_ok()
     }
 
-    /// Why this list must not take the place of another by the same issuer, if so: an older one would bring revoked
-    /// certificates back.
+    /// Whether both are by the same CA, as far as the CRLs say: its name, and its key where both name one.
+    #[must_use]
+    pub fn has_issuer_of(&self, other: &Self) -> bool {
+        let key_id = |crl: &Self| crl.authority_key_id.as_ref().and_then(|a| a.key_id.clone());
+        let same_key = match (key_id(self), key_id(other)) {
+            (Some(a), Some(b)) => a == b,
+            _ => true,
+        };
+        self.issuer == other.issuer && same_key
+    }
+
+    /// Why this CRL must not replace another one by the same issuer, if so: revoked certificates would be accepted
+    /// again. By RFC 5280, 5.2.3, the number says which of two is newer, whatever the times in them; with equal numbers
+    /// the newer one must revoke all that the other does.
     #[must_use]
     pub fn older_than(&self, present: &Self) -> Option<String> {
         let shown = |crl: &Self| crl.number.as_ref().map(|n| crate::finding::hex(&n.value));
         match (shown(self), shown(present)) {
             (None, Some(there)) => return Some(format!("it has no number, and the present one has {there}")),
-            (Some(here), Some(there)) if self.comparable_number() < present.comparable_number() => {
-                return Some(format!("its number is {here}, lower than the present {there}"));
-            }
+            (Some(here), Some(there)) => match self.comparable_number().cmp(&present.comparable_number()) {
+                Ordering::Less => {
+                    return Some(format!("its number is {here}, lower than the present {there}"));
+                }
+                Ordering::Equal => {}
+                Ordering::Greater => return None,
+            },
             _ => {}
         }
-        (self.this_update.unix < present.this_update.unix).then(|| {
+        if self.this_update.unix < present.this_update.unix {
             let (made, before) = (self.this_update, present.this_update);
-            format!("it was made at {made}, before the present one at {before}")
-        })
+            return Some(format!("it was made at {made}, before the present one at {before}"));
+        }
+        let serials: HashSet<&[u8]> = self.revoked.iter().map(|r| r.serial.as_slice()).collect();
+        let lost = present.revoked.iter().find(|r| !serials.contains(r.serial.as_slice()))?;
+        let serial = crate::finding::hex(&lost.serial);
+        Some(format!("it has no higher number, and does not revoke {serial} as the present one does"))
     }
 
     /// Its number, so that it compares.

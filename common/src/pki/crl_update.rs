@@ -11,8 +11,8 @@ use rustix::fs::{Mode, OFlags};
 use time::OffsetDateTime;
 
 use super::read::MAX_CRL_BYTES;
-use super::{Cert, Crl, CrlFile, LoadOptions, MtlsDir, inspect_crl};
-use crate::finding::{Severity, hex};
+use super::{Cert, Crl, CrlFile, LoadOptions, MtlsDir, inspect_crl, rule};
+use crate::finding::{Finding, Severity, hex};
 use crate::fsat;
 
 /// What the CRLs of a file change in a directory that is in use.
@@ -49,7 +49,7 @@ impl MtlsDir {
         for crl in file.crls.iter().filter(|crl| !self.crls.contains(&crl.der)) {
             match judge_replacement(&path, crl, &issuers, &present, &options) {
                 Ok(issuer) => {
-                    present.retain(|old| !old.is_issued_by(issuer));
+                    present.retain(|old| !is_by_same_issuer(old, crl, issuer));
                     present.push(crl.clone());
                     update.taken.push(crl.clone());
                 }
@@ -83,23 +83,39 @@ fn describe_crl(crl: &Crl) -> String {
     }
 }
 
-/// The issuer of a CRL that may replace the present ones by that issuer, or why it may not.
+/// Whether a present CRL is by the issuer of a new one: the certificate that verifies it, or what the CRLs say.
+fn is_by_same_issuer(present: &Crl, new: &Crl, issuer: Option<&Cert>) -> bool {
+    issuer.map_or_else(|| present.has_issuer_of(new), |issuer| present.is_issued_by(issuer))
+}
+
+/// The certificate that verifies a CRL that may replace the present ones by its issuer, or why it may not.
+///
+/// A CA below a root, whose certificate only its clients send, cannot be looked up here. A newer CRL in its name is
+/// taken all the same where one in its name is in use: its signature is verified at each handshake, with the
+/// certificate that the client sends, and a wrong one lets nobody in.
 fn judge_replacement<'a>(
     path: &Path,
     crl: &Crl,
     issuers: &'a [Cert],
     present: &[Crl],
     options: &LoadOptions<'_>,
-) -> Result<&'a Cert, String> {
-    let issuer = issuers.iter().find(|ca| crl.is_issued_by(ca));
-    let issuer = issuer.ok_or("not signed by a CA that is in use")?;
+) -> Result<Option<&'a Cert>, String> {
+    let known = issuers.iter().find(|ca| crl.is_issued_by(ca));
+    let is_unverified = |old: &Crl| !issuers.iter().any(|ca| old.is_issued_by(ca));
+    let in_its_name = present.iter().any(|old| old.has_issuer_of(crl) && is_unverified(old));
+    let issuer = match (known, issuers.first()) {
+        (Some(issuer), _) => issuer,
+        (None, Some(any)) if in_its_name => any,
+        _ => return Err("not signed by a CA that is in use".to_owned()),
+    };
+    let needs_issuer = [rule::CRL_SIGNATURE.id, rule::CRL_ISSUER.id, rule::KEY_IDENTIFIER.id];
     let findings = inspect_crl(path, crl, issuer, options);
-    if let Some(finding) = findings.iter().find(|f| f.severity == Severity::Error) {
+    let counts = |f: &&Finding| known.is_some() || !needs_issuer.contains(&f.rule.as_str());
+    if let Some(finding) = findings.iter().filter(counts).find(|f| f.severity == Severity::Error) {
         return Err(finding.reason());
     }
-    let mut older =
-        present.iter().filter(|old| old.is_issued_by(issuer)).filter_map(|old| crl.older_than(old));
-    older.next().map_or(Ok(issuer), Err)
+    let mut replaced = present.iter().filter(|old| is_by_same_issuer(old, crl, known));
+    replaced.find_map(|old| crl.older_than(old)).map_or(Ok(known), Err)
 }
 
 /// Reads the file, through a symbolic link too: the signature says whose the content is, not the place.

@@ -145,20 +145,26 @@ impl MtlsDir {
         self.role
     }
 
-    /// Why it must not take the place of a former one that is in use, if so: a revocation list by a CA that it still
-    /// knows is lost, or an older one is there, and those that it revoked would be served again.
+    /// Why it must not replace a former one that is in use, if so: a CRL is missing or older, and certificates that it
+    /// revokes would be accepted again. The CRL of a root or of an intermediate in the chain may go with it; whether one
+    /// of a client's intermediate may go cannot be known.
     #[must_use]
     pub fn explain_lost_revocations(&self, former: &Self) -> Option<String> {
-        let lists = |dir: &Self| dir.crls.iter().filter_map(|der| Crl::parse(der).ok()).collect::<Vec<_>>();
-        let known = self.roots.iter().chain(&self.identity.cert).filter_map(|der| Cert::parse(der).ok());
-        let known: Vec<Cert> = known.collect();
-        let now = lists(self);
-        for old in lists(former).iter().filter(|old| known.iter().any(|ca| old.is_issued_by(ca))) {
-            let mut successors = now.iter().filter(|new| new.issuer == old.issuer).peekable();
-            if successors.peek().is_none() {
-                return Some(format!("the CRL by {} is lost", old.issuer));
+        let authorities = |dir: &Self| -> Vec<Cert> {
+            let certificates = dir.roots.iter().chain(&dir.identity.cert);
+            certificates.filter_map(|der| Cert::parse(der).ok()).collect()
+        };
+        let (known, known_before) = (authorities(self), authorities(former));
+        let is_by = |crl: &Crl, authorities: &[Cert]| authorities.iter().any(|ca| crl.is_issued_by(ca));
+        let same_roots = former.roots.iter().any(|root| self.roots.contains(root));
+        let now: Vec<Crl> = self.crls().collect();
+        for old in former.crls() {
+            let is_needed = is_by(&old, &known) || (same_roots && !is_by(&old, &known_before));
+            let mut successors = now.iter().filter(|new| new.has_issuer_of(&old)).peekable();
+            if is_needed && successors.peek().is_none() {
+                return Some(format!("the CRL by {} is missing", old.issuer));
             }
-            if let Some(why) = successors.filter_map(|new| new.older_than(old)).next() {
+            if is_needed && let Some(why) = successors.find_map(|new| new.older_than(&old)) {
                 return Some(format!("the CRL by {} is an older one: {why}", old.issuer));
             }
         }

@@ -97,7 +97,7 @@ fn a_crl_that_proves_nothing_is_declined() {
     used.declines(&used.signed(&CrlSpec { this: NOW + 60, ..newer() }), "made at");
     used.declines(&used.signed(&CrlSpec { next: Some(NOW - 60), ..newer() }), "expired at");
     used.declines(&used.signed(&CrlSpec { next: None, ..newer() }), "no nextUpdate");
-    used.declines(&used.signed(&CrlSpec { this: NOW - 2 * DAY, ..newer() }), "before the present one");
+    used.declines(&used.signed(&CrlSpec { this: NOW - 2 * DAY, ..crl(key, 5) }), "before the present one");
     let with = |ext: Ext| {
         let mut crl = newer();
         crl.exts.push(ext);
@@ -170,4 +170,61 @@ fn a_first_crl_is_taken() {
     let update =
         bare.take_newer_crls(&CrlFile::parse(used.signed(&crl(&used.root_key, 1)).as_bytes()), at(NOW));
     assert_eq!(revoked(&update.dir.unwrap()), [vec![0x40, 9]]);
+}
+
+/// The clock of the CA was set back, or its times are not what orders its CRLs: the number is (RFC 5280, 5.2.3).
+#[test]
+fn a_higher_number_is_newer_whatever_the_times() {
+    let used = InUse::new();
+    let update = used.take(&used.signed(&CrlSpec { this: NOW - 2 * DAY, ..crl(&used.root_key, 6) }));
+    assert_eq!(revoked(&update.dir.unwrap()), [vec![0x40, 9]]);
+}
+
+#[test]
+fn a_crl_of_the_same_number_that_revokes_less_is_declined() {
+    let used = InUse::new();
+    let first = used.take(&used.signed(&crl(&used.root_key, 6)));
+    let revoking = InUse { dir: first.dir.unwrap(), ..used };
+    let mut fewer = CrlSpec { revoked: Vec::new(), this: NOW, ..crl(&revoking.root_key, 6) };
+    revoking.declines(&revoking.signed(&fewer), "does not revoke 4009");
+    fewer.exts[1] = numbered(7);
+    assert!(revoking.take(&revoking.signed(&fewer)).dir.is_some(), "a CA may drop what has expired");
+}
+
+/// The clients are under an intermediate whose certificate only they send.
+#[test]
+fn a_newer_crl_of_the_clients_intermediate_is_taken_and_an_older_one_is_not() {
+    let (root_key, mid_key, leaf_key) = (Key::new(), Key::new(), Key::new());
+    let place = tempfile::tempdir().unwrap();
+    std::fs::set_permissions(place.path(), PermissionsExt::from_mode(0o700)).unwrap();
+    let put = |name: &str, text: String| {
+        std::fs::write(place.path().join(name), text).unwrap();
+        std::fs::set_permissions(place.path().join(name), PermissionsExt::from_mode(0o600)).unwrap();
+    };
+    put("ca.crt", pem("CERTIFICATE", &Spec::root("root", &root_key).sign(&root_key)));
+    put("server.crt", pem("CERTIFICATE", &Spec::leaf("root", &leaf_key, &root_key).sign(&root_key)));
+    put("server.key", leaf_key.pem());
+    let root_crl = pem("X509 CRL", &CrlSpec::new("root", &root_key).sign(&root_key));
+    let by_mid = |number: u8, serials: &[u8], key: &Key| {
+        let entries = serials.iter().map(|n| (vec![0x40, *n], Vec::new())).collect();
+        let mut crl = CrlSpec { revoked: entries, ..CrlSpec::new("mid", &mid_key) };
+        crl.exts[1] = numbered(number);
+        pem("X509 CRL", &crl.sign(key))
+    };
+    let load = |mid_crl: &str| {
+        put("ca.crl", format!("{root_crl}{mid_crl}"));
+        let options = LoadOptions { at: at(NOW), ..LoadOptions::now() };
+        MtlsDir::load(place.path(), Role::Server, &options).unwrap()
+    };
+    let dir = load(&by_mid(5, &[1], &mid_key));
+    let take = |text: &str| dir.take_newer_crls(&CrlFile::parse(text.as_bytes()), at(NOW));
+    let update = take(&by_mid(6, &[1, 2], &mid_key));
+    assert_eq!(revoked(&update.dir.unwrap()), [vec![0x40, 1], vec![0x40, 2]]);
+    assert!(take(&by_mid(4, &[], &mid_key)).dir.is_none());
+    assert!(take(&pem("X509 CRL", &CrlSpec::new("unknown", &mid_key).sign(&mid_key))).dir.is_none());
+    // Reloading the directory as a whole brings nobody back either.
+    let lost = |mid_crl: &str| load(mid_crl).explain_lost_revocations(&dir);
+    assert_eq!(lost(&by_mid(6, &[1, 2], &mid_key)), None);
+    assert!(lost(&by_mid(4, &[], &mid_key)).unwrap().contains("lower than the present 05"));
+    assert!(lost("").unwrap().contains("missing"));
 }
