@@ -175,7 +175,15 @@ pub fn replace(path: &Path, mode: Mode, content: &[u8]) -> io::Result<()> {
         Ok(meta) if meta.is_file() => meta,
         _ => parent.metadata()?,
     };
-    let mut file = AtomicFile::create(path, mode)?.owned_like(&like)?;
+    replace_owned_like(path, mode, content, &like)
+}
+
+/// Writes a whole file atomically, with the owner and group of another.
+///
+/// # Errors
+/// As [`AtomicFile`]; the target is as it was.
+pub fn replace_owned_like(path: &Path, mode: Mode, content: &[u8], like: &Metadata) -> io::Result<()> {
+    let mut file = AtomicFile::create(path, mode)?.owned_like(like)?;
     file.write_all(content)?;
     file.commit()
 }

@@ -19,7 +19,7 @@ use zeroize::Zeroizing;
 
 use crate::policy::Mode;
 
-pub use atomic::{AtomicFile, own_like, replace, write};
+pub use atomic::{AtomicFile, own_like, replace, replace_owned_like, write};
 pub use output::Output;
 
 /// Creates a directory with its final mode. An existing one is an error.

@@ -2,7 +2,6 @@
 //! time.
 
 use std::collections::HashSet;
-use std::io;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail, ensure};
@@ -102,23 +101,28 @@ impl CaDir {
         Ok(self.crl_in_force()?.revoked.iter().map(keep_entry).collect())
     }
 
-    /// The certificate directories that CRLs go to: locked, and known to be this authority's, before anything is
-    /// changed.
-    pub(crate) fn open_crl_stores(&self, dirs: &[PathBuf]) -> anyhow::Result<Vec<CrlStore>> {
+    /// The certificate directories that CRLs go to, locked. One under another CA is an error, before anything is changed.
+    /// One that cannot be read is reported, and the others get the CRL nevertheless: a revocation must not wait for it.
+    pub(crate) fn open_crl_stores(&self, dirs: &[PathBuf], out: &Out) -> anyhow::Result<Vec<CrlStore>> {
         let mut seen = Vec::new();
         let mut places = Vec::new();
         for dir in dirs {
-            let shown = || dir.display().to_string();
-            let real = dir.canonicalize().map_err(|e| match e.kind() {
-                io::ErrorKind::NotFound => anyhow::anyhow!("does not exist"),
-                _ => e.into(),
-            });
-            let real = real.with_context(shown)?;
-            if !seen.contains(&real) {
-                self.check_belongs_to_ca(dir)?;
-                places.push(CrlStore::open(dir)?);
-                seen.push(real);
+            let real = match dir.canonicalize() {
+                Ok(real) => real,
+                Err(e) => {
+                    out.error(dir.display(), common::error::io_reason(&e));
+                    continue;
+                }
+            };
+            if seen.contains(&real) {
+                continue;
             }
+            self.check_belongs_to_ca(dir)?;
+            match CrlStore::open(dir) {
+                Ok(place) => places.push(place),
+                Err(e) => out.diag().fatal(&e),
+            }
+            seen.push(real);
         }
         Ok(places)
     }
@@ -238,10 +242,7 @@ impl CaDir {
             return Err(anyhow::anyhow!("{shown}: revokes {serial}, and the new CRL would not"))
                 .hint(source());
         }
-        match place.new_load_error(&place.with_replaced(new, &self.certificate)) {
-            Some(finding) => bail!("{shown}: would not serve with the new CRL: {}", finding.reason()),
-            None => Ok(()),
-        }
+        Ok(())
     }
 
     fn next_number(&self) -> anyhow::Result<u64> {

@@ -1,6 +1,6 @@
 //! The CRLs of one directory: read block by block, held against newer ones, replaced in one step under a lock.
 
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -14,7 +14,7 @@ use common::pki::role::{LAYOUTS, Layout};
 use common::pki::{
     Cert, Crl, CrlFile, LoadOptions, Owner, Role, inspect_certificates, inspect_directory, pem, rule,
 };
-use common::policy::{Class, Mode};
+use common::policy::{Class, Mode, shell_quote};
 use rustix::fs::FlockOperation;
 
 use crate::files;
@@ -94,12 +94,34 @@ impl CrlStore {
     /// passphrase opens counts as readable: the program has its passphrase.
     pub(crate) fn load_errors(&self) -> Option<(Role, Vec<Finding>)> {
         let layout = layout_of(&self.dir)?;
-        let options = LoadOptions { owner: Owner::Directory, ..LoadOptions::now() };
+        let owner = reader_of(&self.dir).map_or(Owner::Directory, |reader| Owner::User(reader.uid()));
+        let options = LoadOptions { owner, ..LoadOptions::now() };
         let mut findings = inspect_directory(&self.dir, layout.role, &options).findings;
         let locked = KeyError::Encrypted.to_string();
         findings.retain(|f| f.severity == Severity::Error);
         findings.retain(|f| f.rule != rule::KEY_ENCRYPTED.id || f.found != locked);
+        findings.extend(self.files_closed_to_their_reader(layout));
         Some((layout.role, findings)).filter(|(_, findings)| !findings.is_empty())
+    }
+
+    /// Files that root can read and the user who runs the program cannot.
+    fn files_closed_to_their_reader(&self, layout: &Layout) -> Vec<Finding> {
+        let Some(reader) = reader_of(&self.dir).map(|meta| meta.uid()).filter(|uid| *uid != 0) else {
+            return Vec::new();
+        };
+        let paths = layout.file_names().into_iter().map(|name| self.dir.join(name)).chain([self.dir.clone()]);
+        let closed = |path: PathBuf| {
+            let meta = path.metadata().ok()?;
+            let is_closed = meta.uid() != reader && meta.mode() & 0o044 == 0;
+            is_closed.then(|| {
+                rule::UNREADABLE
+                    .at(&path)
+                    .found(format!("belongs to uid {}, mode {}", meta.uid(), Mode::of(meta.mode())))
+                    .expected(format!("readable for uid {reader}, who owns the directory's key"))
+                    .fix(format!("chown {reader} {}", shell_quote(&path)))
+            })
+        };
+        paths.filter_map(closed).collect()
     }
 
     /// The directory.
@@ -107,24 +129,41 @@ impl CrlStore {
         &self.dir
     }
 
-    /// Replaces the file. It belongs to whom it belonged.
+    /// Replaces the file. It belongs to the owner of the directory's key, who runs the program that reads it.
     pub(crate) fn replace_file(&self, text: &str) -> anyhow::Result<()> {
-        let Mode(mode) = Class::KeyFile.max();
-        fsat::replace(&self.path, Mode(mode), text.as_bytes())
-            .with_context(|| self.path.display().to_string())
+        let mode = Class::KeyFile.max();
+        let written = match reader_of(&self.dir) {
+            Some(like) => fsat::replace_owned_like(&self.path, mode, text.as_bytes(), &like),
+            None => fsat::replace(&self.path, mode, text.as_bytes()),
+        };
+        written.with_context(|| self.path.display().to_string())
     }
 }
 
-/// Which role a certificate directory is for, by its leaf; where that is missing, by its key.
-pub(crate) fn layout_of(dir: &Path) -> Option<&'static Layout> {
-    let has = |name: &str| dir.join(name).symlink_metadata().is_ok();
-    LAYOUTS.iter().find(|l| has(l.leaf)).or_else(|| LAYOUTS.iter().find(|l| has(l.key)))
+/// The metadata of the directory's key, else of its leaf: their owner runs the program that loads the directory.
+fn reader_of(dir: &Path) -> Option<Metadata> {
+    let layout = layout_of(dir)?;
+    let owned = |name: &str| dir.join(name).symlink_metadata().ok().filter(Metadata::is_file);
+    owned(layout.key).or_else(|| owned(layout.leaf))
 }
 
-/// Reads the CRLs of a file, which need not be there. One that is no regular file is an error; a broken block is not.
+/// Which role a certificate directory is for, by its leaf; where that is missing, by its key. With a root and a CRL but
+/// neither of these, it is a server's that was damaged, unless it is an authority's.
+pub(crate) fn layout_of(dir: &Path) -> Option<&'static Layout> {
+    let has = |name: &str| dir.join(name).symlink_metadata().is_ok();
+    let damaged =
+        || LAYOUTS.iter().find(|l| l.role == Role::Server && has(l.ca) && has(l.crl) && !has("ca.key"));
+    LAYOUTS.iter().find(|l| has(l.leaf)).or_else(|| LAYOUTS.iter().find(|l| has(l.key))).or_else(damaged)
+}
+
+/// Reads the CRLs of a file, which need not be there, through a symbolic link too. One that is no regular file is an
+/// error; a broken block is not.
 pub(crate) fn read_crls(path: &Path) -> anyhow::Result<CrlFile> {
-    match files::read_file(path) {
+    // A link that leads nowhere holds no CRL, like a file that is missing.
+    let target = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    match files::read_file(&target) {
         Ok(bytes) => Ok(CrlFile::parse(&bytes)),
+        Err(_) if target.is_symlink() => Ok(CrlFile::default()),
         Err(e) if e.downcast_ref::<io::Error>().is_some_and(|e| e.kind() == io::ErrorKind::NotFound) => {
             Ok(CrlFile::default())
         }

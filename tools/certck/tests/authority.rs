@@ -7,7 +7,7 @@ mod support;
 
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 
-use command::{json, run};
+use command::{certck, json, run};
 use common::exit::Exit;
 use support::Place;
 
@@ -51,7 +51,7 @@ fn no_list_goes_where_one_is_that_knows_more() {
     run(&["revoke", &ca, "--serial", "11", "--to", &server]).ok();
     std::fs::copy(place.at("old"), place.at("pki/ca/ca.crl")).unwrap();
     // The number would be the same, the serial number gone.
-    run(&["crl", "new", &ca, "--to", &server]).failed("revokes 11");
+    run(&["crl", "new", &ca, "--to", &server]).failed("does not revoke 11");
     assert_eq!(place.crl("pki/ca/ca.crl"), ("01".into(), 0));
     assert_eq!(place.crl(&format!("{SERVER}/ca.crl")), ("02".into(), 1));
 }
@@ -65,7 +65,6 @@ fn a_crl_goes_only_where_the_authority_is_known_and_others_lists_stay() {
         (theirs.at(SERVER), "not under"),
         (place.at("empty"), "not a certificate directory"),
         (place.at("pki/ca"), "not a certificate directory"),
-        (place.at("nowhere"), "does not exist"),
     ] {
         run(&["revoke", &ca, "--serial", "11", "--to", &server, "--to", &to]).failed(why);
         run(&["crl", "new", &ca, "--to", &server, "--to", &to]).failed(why);
@@ -81,6 +80,47 @@ fn a_crl_goes_only_where_the_authority_is_known_and_others_lists_stay() {
     let numbers: Vec<_> = lists.iter().map(|l| l["number"].as_str().unwrap()).collect();
     assert_eq!(numbers, ["02", "01"]);
     assert_ne!(lists[0]["issuer"], lists[1]["issuer"], "default names differ");
+}
+
+/// A revocation reaches what it can, whatever is wrong with another directory; what it could not reach is an error.
+#[test]
+fn one_directory_that_cannot_be_written_keeps_no_crl_from_the_others() {
+    let place = Place::minted(&[]);
+    let (ca, server, client) = (place.at("pki/ca"), place.at(SERVER), place.at(CLIENT));
+    let list = place.at(&format!("{CLIENT}/ca.crl"));
+    std::fs::remove_file(&list).unwrap();
+    rustix::fs::mknodat(rustix::fs::CWD, &*list, rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();
+    for (serial, to) in [("11", place.at("nowhere")), ("12", client.clone())] {
+        let (exit, _) = certck(&["revoke", &ca, "--serial", serial, "--to", &to, "--to", &server]);
+        assert_eq!(exit, Exit::Failed, "{to}");
+    }
+    assert_eq!((place.crl("pki/ca/ca.crl").1, place.crl(&format!("{SERVER}/ca.crl")).1), (2, 2));
+    // A link is replaced by the file, and what it leads to stays.
+    std::fs::remove_file(&list).unwrap();
+    std::fs::copy(place.at("pki/ca/ca.crl"), place.at("elsewhere")).unwrap();
+    std::os::unix::fs::symlink(place.at("elsewhere"), &list).unwrap();
+    run(&["revoke", &ca, "--serial", "13", "--to", &client]).ok();
+    assert_eq!((place.crl(&format!("{CLIENT}/ca.crl")).1, place.crl("elsewhere").1), (3, 2));
+}
+
+#[test]
+fn what_root_replaces_belongs_to_the_owner_of_the_key() {
+    const DAEMON: u32 = 1000;
+    if !testkit::require_root() {
+        return;
+    }
+    let place = Place::minted(&[]);
+    let (ca, server) = (place.at("pki/ca"), place.at(SERVER));
+    for name in ["", "/ca.crt", "/server.crt", "/server.key"] {
+        std::os::unix::fs::chown(format!("{server}{name}"), Some(DAEMON), Some(DAEMON)).unwrap();
+    }
+    // The CRL was copied by root.
+    run(&["revoke", &ca, "--serial", "11", "--to", &server]).ok();
+    let meta = std::fs::metadata(format!("{server}/ca.crl")).unwrap();
+    assert_eq!((meta.uid(), meta.mode() & 0o777), (DAEMON, 0o600));
+    // A certificate that was copied by root is closed to the daemon, and that is said.
+    std::os::unix::fs::chown(format!("{server}/server.crt"), Some(0), Some(0)).unwrap();
+    run(&["revoke", &ca, "--serial", "12", "--to", &server]).no("readable for uid 1000");
 }
 
 #[test]

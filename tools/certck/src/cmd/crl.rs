@@ -60,7 +60,7 @@ pub(crate) fn run(cmd: &CrlCommand, format: Format, out: &mut Out) -> anyhow::Re
         CrlCommand::Fetch(args) => super::fetch::run(args, format, out),
         CrlCommand::New(args) => {
             let ca = CaDir::open(&args.ca, args.publish.passphrase.read()?.as_ref())?;
-            let places = ca.open_crl_stores(&args.publish.to)?;
+            let places = ca.open_crl_stores(&args.publish.to, out)?;
             let next = NextCrl { revoked: ca.revoked_entries(args.publish.first)?, days: args.publish.days };
             let written = ca.publish_crl(next, &places, out)?;
             let exit = report_published(&written, &places, format, out)?;

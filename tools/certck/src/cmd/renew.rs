@@ -88,7 +88,8 @@ pub(crate) fn run(args: &RenewArgs, format: Format, out: &mut Out) -> anyhow::Re
     let list_is_due = list.next_update.is_none_or(|end| expires_soon(args, list.this_update.unix, end.unix));
     let leaves =
         leaf_dirs(args)?.iter().map(|dir| PresentDir::read_dir(dir)).collect::<anyhow::Result<Vec<_>>>()?;
-    let places = ca.open_crl_stores(&leaves.iter().map(|old| old.dir.clone()).collect::<Vec<_>>())?;
+    let dirs: Vec<_> = leaves.iter().map(|old| old.dir.clone()).collect();
+    let places = ca.open_crl_stores(&dirs, out)?;
     // All that can be known before is asked before anything is changed.
     let mut due = Vec::new();
     let mut kept_out = false;

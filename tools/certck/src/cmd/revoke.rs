@@ -82,7 +82,7 @@ impl RevokeReason {
 pub(crate) fn run(args: &RevokeArgs, format: Format, out: &mut Out) -> anyhow::Result<Exit> {
     let ca = CaDir::open(&args.ca, args.publish.passphrase.read()?.as_ref())?;
     let serials = collect_serials(args, &ca, out)?;
-    let places = ca.open_crl_stores(&args.publish.to)?;
+    let places = ca.open_crl_stores(&args.publish.to, out)?;
     let mut revoked = ca.revoked_entries(args.publish.first)?;
     for serial in serials {
         if revoked.iter().any(|r| r.serial_number.as_ref() == serial) {

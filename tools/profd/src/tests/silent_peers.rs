@@ -95,6 +95,45 @@ fn a_tls_client_is_served_beside_a_thousand_silent_ones_of_its_address() {
     eventually("those beyond the limit are closed", || peers.reconnects.load(Ordering::Relaxed) >= 500);
 }
 
+/// Peers that send a complete ClientHello and nothing more fill the table; a client whose own ClientHello takes a moment
+/// is served beside them, and beside silent newcomers.
+#[test]
+fn a_tls_client_is_served_beside_stalled_handshakes_of_its_address() {
+    let minted = MintedAuthority::new();
+    let daemon = minted.serve(&["--max-pending-connections-per-peer=64"]);
+    let client = minted.client();
+    let mut hello = Vec::new();
+    let name = rustls::pki_types::ServerName::try_from("localhost").unwrap();
+    rustls::ClientConnection::new(client.clone(), name).unwrap().write_tls(&mut hello).unwrap();
+    let stalled: Vec<TcpStream> = (0..62)
+        .map(|_| {
+            let mut stream = TcpStream::connect(daemon.address).unwrap();
+            stream.write_all(&hello).unwrap();
+            stream
+        })
+        .collect();
+    std::thread::sleep(Duration::from_millis(600));
+    let stop = Arc::new(AtomicBool::new(false));
+    let newcomers = std::thread::spawn({
+        let (stop, address) = (stop.clone(), daemon.address);
+        move || {
+            let mut held = Vec::new();
+            while !stop.load(Ordering::Relaxed) {
+                held.push(open(address));
+                std::thread::sleep(Duration::from_millis(10));
+            }
+        }
+    });
+    for _ in 0..20 {
+        let tcp = TcpStream::connect(daemon.address).unwrap();
+        std::thread::sleep(Duration::from_millis(20));
+        super::tls::ask_over(tcp, client.clone()).unwrap();
+    }
+    stop.store(true, Ordering::Relaxed);
+    newcomers.join().unwrap();
+    drop(stalled);
+}
+
 #[test]
 fn a_silent_connection_that_is_closed_for_another_gets_the_reason() {
     let daemon = TestDaemon::start_with(&["--max-pending-connections-per-peer=1"]);

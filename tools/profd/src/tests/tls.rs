@@ -51,9 +51,13 @@ fn silent() -> Out {
 
 /// One request; an error of the handshake or of the daemon's closing.
 pub(super) fn ask(daemon: &TestDaemon, config: Arc<rustls::ClientConfig>) -> std::io::Result<Value> {
+    ask_over(TcpStream::connect(daemon.address)?, config)
+}
+
+/// [`ask`] over a connection that is open already.
+pub(super) fn ask_over(tcp: TcpStream, config: Arc<rustls::ClientConfig>) -> std::io::Result<Value> {
     let name = ServerName::try_from("localhost").unwrap();
     let connection = ClientConnection::new(config, name).unwrap();
-    let tcp = TcpStream::connect(daemon.address)?;
     tcp.set_read_timeout(Some(PATIENCE))?;
     let mut stream = StreamOwned::new(connection, tcp);
     stream.write_all(&frame::encode(br#"{"fn":"getVersion"}"#).unwrap())?;
