@@ -40,12 +40,12 @@ fn main() -> anyhow::Result<()> {
     }
     let wanted: Vec<&String> = args.iter().filter(|a| !a.starts_with('-')).collect();
     if let [flag, port, tls] = args.as_slice()
-        && flag == "--strangers"
+        && flag == "--silent-peers"
     {
         return hold_connections(port.parse()?, tls == "tls");
     }
     let measurements: [(&str, Measurement); 5] =
-        [("rpc", rpc), ("strangers", strangers), ("polls", polls), ("burst", burst), ("trigger", trigger)];
+        [("rpc", rpc), ("silent_peers", silent_peers), ("polls", polls), ("burst", burst), ("trigger", trigger)];
     for (name, run) in measurements {
         if wanted.is_empty() || wanted.iter().any(|w| *w == name) {
             run()?;
@@ -136,7 +136,7 @@ const SILENT: usize = 1000;
 const DRIPPING: usize = 100;
 
 /// One client that asks again and again, beside a thousand silent connections of its own address, at default settings.
-fn strangers() -> anyhow::Result<()> {
+fn silent_peers() -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     for tls in [false, true] {
         let daemon = Daemon::start_with(tls, &[])?;
@@ -144,7 +144,7 @@ fn strangers() -> anyhow::Result<()> {
             let mut holder = None;
             if beside {
                 let mut command = Command::new(std::env::current_exe()?);
-                command.args(["--strangers", &daemon.port.to_string(), if tls { "tls" } else { "plain" }]);
+                command.args(["--silent-peers", &daemon.port.to_string(), if tls { "tls" } else { "plain" }]);
                 let mut child = Reaped(command.stdout(Stdio::piped()).spawn()?);
                 let stdout = child.0.stdout.take().ok_or_else(|| anyhow::anyhow!("no standard output"))?;
                 BufReader::new(stdout).read_line(&mut String::new())?;
@@ -153,7 +153,7 @@ fn strangers() -> anyhow::Result<()> {
             let (mut latencies, failed) = runtime.block_on(ask_alone(&daemon));
             drop(holder);
             let mut line = json!({
-                "bench": "strangers", "tls": tls, "silent": if beside { SILENT } else { 0 },
+                "bench": "silent_peers", "tls": tls, "silent": if beside { SILENT } else { 0 },
                 "dripping": if beside { DRIPPING } else { 0 }, "failed": failed,
             });
             summarise(&mut line, &mut latencies, SPAN);
@@ -178,7 +178,7 @@ async fn ask_alone(daemon: &Daemon) -> (Vec<Duration>, u64) {
     (latencies, failed)
 }
 
-/// The child of [`strangers`]: holds connections until it is killed, for a minute at most.
+/// The child of [`silent_peers`]: holds connections until it is killed, for a minute at most.
 fn hold_connections(port: u16, tls: bool) -> anyhow::Result<()> {
     let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile);
     let raised = rustix::process::Rlimit { current: limit.maximum, maximum: limit.maximum };
