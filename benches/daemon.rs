@@ -44,8 +44,13 @@ fn main() -> anyhow::Result<()> {
     {
         return hold_connections(port.parse()?, tls == "tls");
     }
-    let measurements: [(&str, Measurement); 5] =
-        [("rpc", rpc), ("silent_peers", silent_peers), ("polls", polls), ("burst", burst), ("trigger", trigger)];
+    let measurements: [(&str, Measurement); 5] = [
+        ("rpc", rpc),
+        ("silent_peers", silent_peers),
+        ("polls", polls),
+        ("burst", burst),
+        ("trigger", trigger),
+    ];
     for (name, run) in measurements {
         if wanted.is_empty() || wanted.iter().any(|w| *w == name) {
             run()?;

@@ -86,7 +86,7 @@ fn a_list_that_is_lost_brings_nobody_back() {
     // Nor does an older one.
     std::fs::write(&list, before).unwrap();
     std::fs::set_permissions(&list, Permissions::from_mode(0o600)).unwrap();
-    log.says("is an older one");
+    log.says("is older");
     assert_eq!(d.profctl(&["version"]).status, Some(2));
 }
 

@@ -1,4 +1,4 @@
-//! A certificate's facts (RFC 5280, section 4), read strictly. Judging them is for the rules.
+//! Certificates (RFC 5280, section 4), parsed strictly. Whether they are valid is for the rules.
 
 use rustls::pki_types::CertificateDer;
 
@@ -10,7 +10,7 @@ use super::signature::{PublicKey, Signature};
 /// A certificate.
 #[derive(Clone, Debug)]
 pub struct Cert {
-    /// The certificate itself.
+    /// The certificate in DER.
     pub der: CertificateDer<'static>,
     /// 1, 2 or 3.
     pub version: u32,
@@ -18,25 +18,25 @@ pub struct Cert {
     pub serial: Vec<u8>,
     /// The signature.
     pub signature: Signature,
-    /// Who signed it.
+    /// The issuer's name.
     pub issuer: Name,
-    /// When its validity begins.
+    /// The first second of its validity.
     pub not_before: Time,
     /// The last second of its validity.
     pub not_after: Time,
-    /// Whom it is about.
+    /// The subject's name.
     pub subject: Name,
     /// The subject's public key.
     pub key: PublicKey,
-    /// Whether it has one of the unique identifiers that nobody should use.
+    /// Whether it has an issuerUniqueID or subjectUniqueID, which conforming CAs must not use (RFC 5280, 4.1.2.8).
     pub unique_id: bool,
     /// The extensions.
     pub extensions: Extensions,
 }
 
 impl Cert {
-    /// Reads a certificate. Extensions that cannot be read are listed among the extensions; everything else
-    /// that is wrong with the encoding is an error.
+    /// Parses a certificate. Extensions that cannot be read are listed in [`Extensions::broken`]; any other fault of the
+    /// encoding is an error.
     ///
     /// # Errors
     /// It is not a certificate in DER.
@@ -76,13 +76,13 @@ impl Cert {
         })
     }
 
-    /// Whether another certificate's key signed it, and names say so too.
+    /// Whether it names `issuer` as its issuer and is signed by its key.
     #[must_use]
     pub fn is_issued_by(&self, issuer: &Self) -> bool {
         self.issuer == issuer.subject && self.signature.verify(&issuer.key).is_ok()
     }
 
-    /// Whether subject and issuer are the same name. Such a certificate does not count for a path length.
+    /// Whether subject and issuer are the same name. Self-issued certificates do not count for a path length.
     #[must_use]
     pub fn is_self_issued(&self) -> bool {
         self.subject == self.issuer
@@ -107,7 +107,7 @@ fn parse_version(value: &[u8]) -> Result<u32> {
     inner.expect_end()?;
     match n {
         0..=2 => Ok(n + 1),
-        _ => Err(Malformed(format!("there is no version {}", u64::from(n) + 1))),
+        _ => Err(Malformed(format!("unknown version {}", u64::from(n) + 1))),
     }
 }
 

@@ -1,4 +1,4 @@
-//! A certificate revocation list's facts (RFC 5280, section 5), read strictly. Judging them is for the rules.
+//! Certificate revocation lists (RFC 5280, section 5), parsed strictly. Whether they are valid is for the rules.
 
 use std::cmp::Ordering;
 use std::collections::{BTreeSet, HashSet};
@@ -15,34 +15,34 @@ use super::name::{GeneralName, Name};
 use super::oid;
 use super::signature::Signature;
 
-/// A revocation list.
+/// A certificate revocation list.
 #[derive(Clone, Debug)]
 pub struct Crl {
-    /// The list itself.
+    /// The CRL in DER.
     pub der: CertificateRevocationListDer<'static>,
     /// 1 or 2.
     pub version: u32,
     /// The signature.
     pub signature: Signature,
-    /// Who signed it.
+    /// The issuer's name.
     pub issuer: Name,
-    /// When it was made.
+    /// When it was issued.
     pub this_update: Time,
-    /// When the next one is due.
+    /// When it expires.
     pub next_update: Option<Time>,
-    /// What it revokes.
+    /// The revoked certificates.
     pub revoked: Vec<RevokedEntry>,
-    /// The signer's key.
+    /// The identifier of the key that signed it.
     pub authority_key_id: Option<AuthorityKeyId>,
-    /// The bytes of its number.
+    /// The bytes of its CRL number.
     pub number: Option<Extension<Vec<u8>>>,
-    /// Whether it lists only what changed since another.
+    /// Whether it is a delta CRL.
     pub delta: bool,
-    /// What it covers, when that is not everything that its issuer issued.
+    /// The issuingDistributionPoint, which limits what it covers.
     pub scope: Option<CrlScope>,
     /// Critical extensions that are not understood, by name.
     pub unknown_critical: Vec<String>,
-    /// What cannot be read, or stands twice.
+    /// Extensions that cannot be read, or occur twice.
     pub broken: Vec<String>,
 }
 
@@ -53,22 +53,22 @@ pub struct RevokedEntry {
     pub serial: Vec<u8>,
     /// When it was revoked.
     pub at: Time,
-    /// Why: the number of RFC 5280, 5.3.1.
+    /// The reason, by its number in RFC 5280, section 5.3.1.
     pub reason: Option<u8>,
 }
 
 /// issuingDistributionPoint (RFC 5280, 5.2.5).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CrlScope {
-    /// Where the list is published.
+    /// The names of the distribution point.
     pub names: Vec<GeneralName>,
-    /// The same, relative to the issuer's name.
+    /// Its name relative to the issuer's name.
     pub relative: Option<Name>,
     /// It covers leaves only.
     pub only_users: bool,
     /// It covers CAs only.
     pub only_cas: bool,
-    /// Whether it is for one distribution point only.
+    /// Whether it names a distribution point at all.
     pub named: bool,
     /// It covers these reasons only.
     pub reasons: Option<u16>,
@@ -79,7 +79,7 @@ pub struct CrlScope {
 }
 
 impl Crl {
-    /// Reads a list.
+    /// Parses a CRL.
     ///
     /// # Errors
     /// It is not a CRL in DER.
@@ -119,7 +119,7 @@ impl Crl {
         Ok(crl)
     }
 
-    /// Whether a certificate's key signed it, and names say so too.
+    /// Whether it names `issuer` as its issuer and is signed by its key.
     #[must_use]
     pub fn is_issued_by(&self, issuer: &Cert) -> bool {
         self.issuer == issuer.subject && self.signature.verify(&issuer.key).is_ok()
@@ -143,10 +143,12 @@ impl Crl {
     pub fn older_than(&self, present: &Self) -> Option<String> {
         let shown = |crl: &Self| crl.number.as_ref().map(|n| crate::finding::hex(&n.value));
         match (shown(self), shown(present)) {
-            (None, Some(there)) => return Some(format!("it has no number, and the present one has {there}")),
+            (None, Some(there)) => {
+                return Some(format!("it has no number, and the present CRL has number {there}"));
+            }
             (Some(here), Some(there)) => match self.comparable_number().cmp(&present.comparable_number()) {
                 Ordering::Less => {
-                    return Some(format!("its number is {here}, lower than the present {there}"));
+                    return Some(format!("its number {here} is lower than the present {there}"));
                 }
                 Ordering::Equal => {}
                 Ordering::Greater => return None,
@@ -155,7 +157,7 @@ impl Crl {
         }
         if self.this_update.unix < present.this_update.unix {
             let (made, before) = (self.this_update, present.this_update);
-            return Some(format!("it was made at {made}, before the present one at {before}"));
+            return Some(format!("it was issued at {made}, before the present one at {before}"));
         }
         let serials: HashSet<&[u8]> = self.revoked.iter().map(|r| r.serial.as_slice()).collect();
         let lost = present.revoked.iter().find(|r| !serials.contains(r.serial.as_slice()))?;
@@ -163,7 +165,7 @@ impl Crl {
         Some(format!("it has no higher number, and does not revoke {serial} as the present one does"))
     }
 
-    /// Its number, so that it compares.
+    /// Its number in a form that compares: the length without leading zeros, then the digits.
     #[must_use]
     pub fn comparable_number(&self) -> (usize, Vec<u8>) {
         let bytes = self.number.as_ref().map(|n| n.value.as_slice()).unwrap_or_default();
@@ -171,7 +173,7 @@ impl Crl {
         (bytes.len() - first, bytes[first..].to_vec())
     }
 
-    /// The entry for a serial number.
+    /// Finds the entry of a serial number.
     #[must_use]
     pub fn find_entry(&self, serial: &[u8]) -> Option<&RevokedEntry> {
         self.revoked.iter().find(|r| r.serial == serial)
@@ -199,7 +201,7 @@ impl Crl {
                 let mut only = Der::new(value);
                 reason = only.read_tagged(der::ENUMERATED)?.first().copied();
             } else if critical && id != oid::INVALIDITY_DATE {
-                // A critical certificateIssuer too: it makes the list an indirect one (RFC 5280, 5.3.3).
+                // A critical certificateIssuer too: it makes the CRL an indirect one (RFC 5280, 5.3.3).
                 let name = if id == oid::CERTIFICATE_ISSUER {
                     "certificate issuer".into()
                 } else {
@@ -219,7 +221,7 @@ impl Crl {
         while !list.is_empty() {
             let (id, critical, value) = read_extension(&mut list)?;
             if !seen.insert(id) {
-                self.broken.push(format!("{} stands twice", oid::display_name(id)));
+                self.broken.push(format!("{} occurs twice", oid::display_name(id)));
                 continue;
             }
             if let Err(e) = self.set_extension(id, critical, value) {

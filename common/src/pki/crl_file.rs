@@ -1,4 +1,4 @@
-//! A file of CRLs read block by block: a fault in one CRL hides none of the others.
+//! A file of CRLs parsed block by block, so that a malformed CRL does not hide the others.
 
 use super::{Crl, pem};
 
@@ -13,7 +13,7 @@ const MAX_BLOCKS: usize = 4096;
 pub struct CrlFile {
     /// In the order of the file.
     pub crls: Vec<Crl>,
-    /// Why each other block is not a CRL, with the line on which it begins.
+    /// The error of each other block, with the line on which it begins.
     pub broken: Vec<String>,
 }
 

@@ -1,8 +1,8 @@
-//! Newer CRLs for a directory that is already in use: each is judged alone, by the certificates in use.
+//! Newer CRLs for a directory that is already in use: each is checked by itself against the CAs in use.
 //!
-//! A revocation must reach a running program whatever else is wrong in its directory. A CRL proves by its signature
-//! who made it, so neither its file's mode nor its neighbours matter: what is signed by a CA in use, in force and not
-//! older than the present CRL only makes the program stricter.
+//! A revocation must reach a running program whatever else is wrong in its directory. The signature of a CRL proves who
+//! issued it, so the mode of its file and the other files do not matter: a CRL that is signed by a CA in use, in force and
+//! not older than the present one only makes the program stricter.
 
 use std::io;
 use std::path::Path;
@@ -118,7 +118,7 @@ fn judge_replacement<'a>(
     replaced.find_map(|old| crl.older_than(old)).map_or(Ok(known), Err)
 }
 
-/// Reads the file, through a symbolic link too: the signature says whose the content is, not the place.
+/// Reads the file, through a symbolic link too, because its signature proves the content, not its location.
 fn read_crl_file(path: &Path) -> io::Result<Vec<u8>> {
     let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC | OFlags::NOCTTY;
     let file = std::fs::File::from(rustix::fs::open(path, flags, Mode::empty())?);

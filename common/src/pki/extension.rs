@@ -9,9 +9,9 @@ use super::oid;
 /// An extension's value, and whether it is critical.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Extension<T> {
-    /// Whether who does not understand it must refuse the certificate.
+    /// Whether a certificate must be rejected by a program that does not understand it.
     pub critical: bool,
-    /// What it says.
+    /// Its value.
     pub value: T,
 }
 
@@ -37,9 +37,9 @@ pub struct Extensions {
     pub authority_info_access: Option<Extension<Vec<String>>>,
     /// Extensions that are not understood, by name, and whether each is critical.
     pub unknown: Vec<Extension<String>>,
-    /// What cannot be read, or stands twice.
+    /// Extensions that cannot be read, or occur twice.
     pub broken: Vec<String>,
-    /// How many there are.
+    /// The number of extensions.
     pub count: usize,
 }
 
@@ -64,7 +64,7 @@ impl KeyUsage {
     pub const DIGITAL_SIGNATURE: Self = Self(1 << 0);
     pub const KEY_CERT_SIGN: Self = Self(1 << 5);
     pub const CRL_SIGN: Self = Self(1 << 6);
-    /// All that a key can be for that does nothing but sign: nonRepudiation is the fourth.
+    /// The usages of a key that can only sign: digitalSignature, nonRepudiation, keyCertSign, cRLSign.
     pub const SIGNING: Self = Self(1 << 0 | 1 << 1 | 1 << 5 | 1 << 6);
 
     /// Whether all bits of the other are set.
@@ -121,7 +121,7 @@ pub struct AuthorityKeyId {
 }
 
 impl AuthorityKeyId {
-    /// Why it cannot mean a certificate.
+    /// The reason why it does not identify `issuer`, if it does not.
     #[must_use]
     pub fn explain_mismatch(&self, issuer: &super::Cert) -> Option<String> {
         let hex = crate::finding::hex;
@@ -148,16 +148,16 @@ pub struct PolicyConstraints {
     pub inhibit_mapping: Option<u32>,
 }
 
-/// One place to get a CRL from.
+/// One CRL distribution point.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct DistributionPoint {
     /// Its full names.
     pub names: Vec<GeneralName>,
     /// Its name relative to the issuer's.
     pub relative: Option<Name>,
-    /// The reasons that it is for, if not all.
+    /// The reasons that it covers, if not all.
     pub reasons: Option<u16>,
-    /// Whether somebody else than the certificate's issuer signs the CRL.
+    /// Whether another CA than the certificate's issuer signs the CRL (cRLIssuer).
     pub other_issuer: bool,
 }
 
@@ -178,7 +178,7 @@ impl Extensions {
             let (id, critical, value) = read_extension(&mut list)?;
             extensions.count += 1;
             if !seen.insert(id) {
-                extensions.broken.push(format!("{} stands twice", oid::display_name(id)));
+                extensions.broken.push(format!("{} occurs twice", oid::display_name(id)));
                 continue;
             }
             if let Err(e) = extensions.set_extension(id, critical, value) {
@@ -232,7 +232,7 @@ impl Extensions {
             _ if id == oid::AUTHORITY_INFO_ACCESS => {
                 to(&mut self.authority_info_access, critical, parse_responders(value)?);
             }
-            // Understood as far as it matters: an issuer's other names, and where deltas are, change no verdict.
+            // The issuer's other names, and where delta CRLs are, change no verdict.
             _ if id == oid::ISSUER_ALT_NAME || id == oid::FRESHEST_CRL => {}
             _ => self.unknown.push(Extension { critical, value: oid::display_name(id) }),
         }
@@ -347,7 +347,7 @@ fn parse_policies(value: &[u8]) -> Result<Vec<Vec<u8>>> {
         one.read_optional(der::SEQUENCE)?;
         one.expect_end()?;
         if !seen.insert(id) {
-            return Err(Malformed::new("a policy stands twice"));
+            return Err(Malformed::new("a policy occurs twice"));
         }
         policies.push(id.to_vec());
     }
@@ -454,7 +454,7 @@ mod tests {
         let list = [&[0x30, 33][..], &ski, &ski, &bad].concat();
         let broken = Extensions::read_list(&list).unwrap().broken;
         assert_eq!(broken.len(), 2);
-        assert_eq!(broken[0], "subject key identifier stands twice");
+        assert_eq!(broken[0], "subject key identifier occurs twice");
         assert!(broken[1].starts_with("key usage: "), "{broken:?}");
     }
 }

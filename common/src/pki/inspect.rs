@@ -1,4 +1,4 @@
-//! A certificate directory read file by file and judged by every rule; and what is left when nothing is wrong.
+//! A certificate directory read file by file and checked against every rule; and its content if it is valid.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -17,36 +17,36 @@ use super::{Cert, Crl, LoadOptions, MtlsDir, Passphrase, Role, rule, strangers};
 use crate::finding::{Finding, Severity, hex};
 use crate::policy::shell_quote;
 
-/// Everything that was found in a directory, and its content if it can serve.
+/// The findings in a directory, and its content if it is valid.
 #[derive(Debug)]
 pub struct Inspection {
     /// In the order of the files and rules.
     pub findings: Vec<Finding>,
     /// Present when no finding is an error.
     pub dir: Option<MtlsDir>,
-    /// When each thing that could be read ends.
-    pub ends: Vec<Expiry>,
+    /// When each certificate and CRL that could be read expires.
+    pub expiries: Vec<Expiry>,
 }
 
-/// When a certificate's validity ends, or a CRL must have been replaced.
+/// When a certificate (notAfter) or CRL (nextUpdate) expires.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Expiry {
     /// The file.
     pub path: PathBuf,
     /// The certificate's subject, or the CRL's issuer.
     pub name: String,
-    /// The certificate's serial number, or the CRL's number, in hex: what tells two of one name apart.
+    /// The certificate's serial number, or the CRL's number, in hexadecimal, to distinguish two of one name.
     pub serial: String,
     /// Seconds since 1970, UTC.
     pub at: i64,
 }
 
-/// Judges a directory by every rule. One broken file does not hide what is wrong with the others.
+/// Checks a directory against every rule. A broken file does not hide the faults of the others.
 #[must_use]
 pub fn inspect_directory(path: &Path, role: Role, options: &LoadOptions<'_>) -> Inspection {
     let mut findings = Vec::new();
     let Some(dir) = OpenDirectory::open(path, options.owner, &mut findings) else {
-        return Inspection { findings, dir: None, ends: Vec::new() };
+        return Inspection { findings, dir: None, expiries: Vec::new() };
     };
     let mut reader = DirectoryReader { dir, layout: role.layout(), staged: None, findings };
     let mut case = reader.read_content(role);
@@ -57,12 +57,12 @@ pub fn inspect_directory(path: &Path, role: Role, options: &LoadOptions<'_>) -> 
     let findings = judge.into_findings();
     let refused = findings.iter().any(|f| f.severity == Severity::Error);
     let dir = key.filter(|_| !refused).map(|key| build_mtls_dir(path, &case, key, &findings));
-    Inspection { findings, dir, ends: collect_expiries(&case) }
+    Inspection { findings, dir, expiries: collect_expiries(&case) }
 }
 
-/// Judges a directory's certificates with other bytes in the place of the CRL's file, if some are given: what would
-/// be found if they were there. Who may read the files, and the key, are left out: whoever renews the list need be
-/// neither the daemon nor know its passphrase.
+/// Checks a directory's certificates and CRLs, with other bytes in place of the CRL file if some are given. Owners, modes
+/// and the key are not checked, because the user who renews the CRL may be another than the daemon's and need not know
+/// its passphrase.
 #[must_use]
 pub fn inspect_certificates(
     path: &Path,
@@ -80,20 +80,20 @@ pub fn inspect_certificates(
     judge.into_findings()
 }
 
-/// The files of an authority's directory, as `certck mint` makes it: its root in the place of a leaf.
+/// The files of an authority's directory, as `certck mint` makes it, with the root in place of a leaf.
 const AUTHORITY: Layout =
     Layout { role: Role::Server, ca: "ca.crt", leaf: "ca.crt", key: "ca.key", crl: "ca.crl" };
 
-/// What `certck mint` keeps beside them: a line for each certificate that was issued, and what new ones say.
+/// The other files of `certck mint`: the log of issued certificates, and the addresses for new ones.
 const KEPT: [&str; 2] = ["issued.jsonl", SETTINGS];
 const SETTINGS: &str = "authority.toml";
 
-/// Judges the directory of an authority: its root, the key that belongs to it, its CRL. Nobody serves from it.
+/// Checks the directory of an authority: its root, the root's key, its CRL.
 #[must_use]
 pub fn inspect_authority(path: &Path, options: &LoadOptions<'_>) -> Inspection {
     let mut findings = Vec::new();
     let Some(dir) = OpenDirectory::open(path, options.owner, &mut findings) else {
-        return Inspection { findings, dir: None, ends: Vec::new() };
+        return Inspection { findings, dir: None, expiries: Vec::new() };
     };
     let mut reader = DirectoryReader { dir, layout: &AUTHORITY, staged: None, findings };
     let (roots, _) = reader.read_blocks(AUTHORITY.ca, true);
@@ -103,19 +103,19 @@ pub fn inspect_authority(path: &Path, options: &LoadOptions<'_>) -> Inspection {
     let chain = Bundle { path: roots.path.clone(), items: roots.items.clone(), broken: roots.broken };
     let mut case = DirectoryContent { role: Role::Server, roots, chain, crls, crl_present };
     reader.read_key(&mut case, options.passphrase);
-    // Encrypted is how an authority's key should lie there, and nobody starts with it unattended.
+    // An authority's key should be encrypted, and no daemon has to start with it.
     let closed = KeyError::Encrypted.to_string();
     reader.findings.retain(|f| f.rule != rule::KEY_ENCRYPTED.id || f.found != closed);
     let mut strangers = strangers::find_unexpected_files(&reader.dir, reader.layout, &[]);
     let kept = KEPT.map(|name| reader.dir.file_path(name));
     strangers.retain(|f| f.rule != rule::UNEXPECTED_FILE.id || !kept.iter().any(|k| Path::new(&f.path) == k));
     reader.findings.extend(strangers);
-    // Whose mode it has: what it says goes into every new certificate.
+    // Its mode and owner matter, because its addresses go into every new certificate.
     reader.dir.read_file(SETTINGS, &mut reader.findings);
     case.chain.items.clear();
     let mut judge = RuleChecker::new(options, reader.findings);
     judge.check_authority(&case);
-    Inspection { findings: judge.into_findings(), dir: None, ends: collect_expiries(&case) }
+    Inspection { findings: judge.into_findings(), dir: None, expiries: collect_expiries(&case) }
 }
 
 fn collect_expiries(case: &DirectoryContent) -> Vec<Expiry> {
@@ -135,7 +135,7 @@ fn collect_expiries(case: &DirectoryContent) -> Vec<Expiry> {
     [certs(&case.roots), certs(&case.chain)].concat().into_iter().chain(crls).collect()
 }
 
-/// Judges the chain that a live peer has shown, by the roots and CRLs of a directory. `name` is what findings name.
+/// Checks the chain that a live peer presented, against the roots and CRLs of a directory. Findings are about `name`.
 #[must_use]
 pub fn inspect_peer(
     name: &Path,
@@ -174,7 +174,7 @@ pub fn inspect_peer(
     judge.into_findings()
 }
 
-/// Judges one CRL by the CA that must have issued it: form, signature, dates. `path` is what findings name.
+/// Checks one CRL against the CA that must have issued it: form, signature, dates. Findings are about `path`.
 #[must_use]
 pub fn inspect_crl(path: &Path, crl: &Crl, issuer: &Cert, options: &LoadOptions<'_>) -> Vec<Finding> {
     let bundle = |items| Bundle { path: path.to_owned(), items, broken: false };
@@ -214,11 +214,11 @@ fn is_pkcs12(bytes: &[u8]) -> bool {
     version && outer.read_element().is_ok_and(|next| next.tag == der::SEQUENCE)
 }
 
-/// Reads the files; what keeps it from reading one is a finding, and the next is read all the same.
+/// Reads the files. A file that cannot be read is a finding, and the next is read all the same.
 struct DirectoryReader<'a> {
     dir: OpenDirectory,
     layout: &'static Layout,
-    /// What stands for the CRL's file.
+    /// Bytes in place of the CRL file.
     staged: Option<&'a [u8]>,
     findings: Vec<Finding>,
 }
@@ -261,11 +261,9 @@ impl DirectoryReader<'_> {
             }
             FileContent::Absent if required => {
                 self.add_finding(
-                    rule::MISSING_FILE
-                        .at(&path)
-                        .found("does not exist")
-                        .expected("a file")
-                        .fix("copy it from where it was issued"),
+                    rule::MISSING_FILE.at(&path).found("does not exist").expected("a file").fix(
+                        "copy it from where it was issued, or make the directory with `certck mint leaf`",
+                    ),
                 );
                 (Vec::new(), false)
             }
@@ -274,7 +272,7 @@ impl DirectoryReader<'_> {
         }
     }
 
-    /// How to make a PEM file of what a file holds.
+    /// The command that converts a file to PEM.
     fn suggest_conversion(&self, name: &str, der: bool) -> String {
         let command = match name {
             _ if !der => return "copy it again from where it was issued".to_owned(),
@@ -288,13 +286,13 @@ impl DirectoryReader<'_> {
         )
     }
 
-    /// How to take what belongs into a file out of a container, which has the key and the chain, too.
+    /// The command that extracts a file's content from a PKCS#12 container.
     fn suggest_unpacking(&self, name: &str) -> String {
         let what = match name {
             _ if name == self.layout.key => "-nocerts -nodes",
             _ if name == self.layout.leaf => "-nokeys -clcerts",
             _ if name == self.layout.ca => "-nokeys -cacerts",
-            _ => return "get the CRL from the CA: there is none in such a container".to_owned(),
+            _ => return "get the CRL from the CA: a PKCS#12 container has none".to_owned(),
         };
         let file = shell_quote(&self.dir.file_path(name));
         format!("(umask 077; openssl pkcs12 {what} -in {file} -out {file}.new && mv {file}.new {file})")
@@ -374,7 +372,7 @@ impl DirectoryReader<'_> {
         let path = self.dir.file_path(name);
         let (blocks, present) = self.read_blocks(name, true);
         let (keys, others): (Vec<_>, Vec<_>) = blocks.into_iter().partition(|b| key::is_private(&b.label));
-        // `openssl ecparam -genkey` writes the curve first; it says nothing that the key does not.
+        // `openssl ecparam -genkey` writes the curve first (openssl-ecparam(1)); the key has it too.
         for other in others.iter().filter(|b| b.label != "EC PARAMETERS") {
             let label = crate::text::safe(&other.label);
             self.add_finding(
@@ -423,7 +421,7 @@ impl DirectoryReader<'_> {
                 .at(path)
                 .found(found)
                 .expected("a key that can be read")
-                .fix(format!("give the passphrase, or decrypt the key: (umask 077; openssl pkey {new})")),
+                .fix(format!("give the passphrase with --passphrase-file, or decrypt the key: (umask 077; openssl pkey {new})")),
             KeyError::WrongPassphrase => {
                 rule::KEY_ENCRYPTED.at(path).found(found).expected("the passphrase of this key")
             }
@@ -440,8 +438,8 @@ impl DirectoryReader<'_> {
         });
     }
 
-    /// Looks for the certificate that the key belongs to. Where it is not the first, the order is what is wrong:
-    /// the others are then judged as if it stood right.
+    /// Finds the certificate that the key belongs to. If it is not the first, the order is reported, and the chain is
+    /// checked in the right order.
     fn match_key(&mut self, path: &Path, key: &dyn SigningKey, case: &mut DirectoryContent) {
         let spki = key.public_key();
         let belongs = |cert: &Cert| spki.as_ref().is_some_and(|spki| spki.as_ref() == cert.key.spki);
@@ -450,7 +448,7 @@ impl DirectoryReader<'_> {
             None if chain.is_empty() => return,
             Some(0) => return,
             Some(at) => {
-                let found = format!("the leaf ({}) stands as certificate {}", chain[at].subject, at + 1);
+                let found = format!("the leaf ({}) is certificate {}", chain[at].subject, at + 1);
                 chain[..=at].rotate_right(1);
                 let mut finding = rule::BUNDLE_ORDER
                     .at(&case.chain.path)
@@ -467,7 +465,7 @@ impl DirectoryReader<'_> {
                 .at(path)
                 .found(format!("is not the key of the first certificate of {}", self.layout.leaf))
                 .expected("the key that the certificate was issued for")
-                .fix("put the certificate and its key there together"),
+                .fix("copy the certificate and its key there together"),
         );
     }
 

@@ -1,4 +1,4 @@
-//! Private keys: found in their file, told apart, and turned into something that signs.
+//! Private keys: found in their file, decrypted, and made into signers for rustls.
 
 use std::sync::Arc;
 
@@ -23,17 +23,17 @@ pub fn is_private(label: &str) -> bool {
     label.ends_with("PRIVATE KEY")
 }
 
-/// What kind a private key is, by its public half; and that half's SubjectPublicKeyInfo.
+/// The public half of a private key.
 #[must_use]
 pub fn read_public_half(key: &dyn SigningKey) -> Option<PublicKey> {
     let spki = key.public_key()?;
     PublicKey::read_der(&mut Der::new(&spki)).ok()
 }
 
-/// Reads the key of a block, opened with the passphrase if it is encrypted.
+/// Reads the private key of a block, decrypted with the passphrase if it is encrypted.
 ///
 /// # Errors
-/// It does not open, or is not a key that can be used.
+/// It cannot be decrypted, or is not a key of a supported kind.
 pub fn read_private_key(
     block: &Block,
     passphrase: Option<&Passphrase>,
@@ -50,11 +50,11 @@ pub fn read_private_key(
     signing_key(&key).map_err(|_| KeyError::Malformed(UNSUPPORTED.to_owned()))
 }
 
-/// A key's bytes, opened with the passphrase if they are encrypted. What was `ENCRYPTED PRIVATE KEY` is then
-/// `PRIVATE KEY`.
+/// A key's bytes, decrypted with the passphrase if they are encrypted: an `ENCRYPTED PRIVATE KEY` is a `PRIVATE KEY`
+/// then.
 ///
 /// # Errors
-/// It does not open, or its label is no private key's.
+/// It cannot be decrypted, or the block is not a private key.
 pub fn decrypt_block(block: &Block, passphrase: Option<&Passphrase>) -> Result<Zeroizing<Vec<u8>>, KeyError> {
     match (block.label.as_str(), passphrase) {
         _ if block.headers => Err(KeyError::Traditional),

@@ -1,4 +1,4 @@
-//! Why a private key cannot be used: what reading and decrypting one have in common.
+//! Errors of reading and decrypting private keys.
 
 /// Why a key cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -6,13 +6,15 @@ pub enum KeyError {
     /// It is encrypted, in the form of PKCS#8.
     #[error("the key is encrypted, and no passphrase was given")]
     Encrypted,
-    /// It is encrypted by OpenSSL's old way, with a key derived by one round of MD5.
-    #[error("the key is encrypted in OpenSSL's old form, whose passphrase one round of MD5 protects")]
+    /// It is encrypted in OpenSSL's traditional format (`EVP_BytesToKey`, MD5, one round: PEM_read_bio_PrivateKey(3)).
+    #[error(
+        "the key is encrypted in OpenSSL's traditional format, which derives the key with one round of MD5"
+    )]
     Traditional,
-    /// It is not a key that can be used.
-    #[error("the key is encrypted in a form that is not secure any more, or not known")]
+    /// It is encrypted with an insecure or unknown scheme.
+    #[error("the key is encrypted with an insecure or unknown scheme")]
     Outdated,
-    /// It does not open.
+    /// It cannot be decrypted with this passphrase.
     #[error("the passphrase is wrong, or the key is damaged")]
     WrongPassphrase,
     /// It is not a key that can be used.

@@ -1,4 +1,4 @@
-//! What a directory is loaded with, and what it is once nothing is wrong with it.
+//! The options for loading a directory, and a directory that is valid.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -10,42 +10,42 @@ use time::OffsetDateTime;
 use super::{Cert, Crl, Passphrase, Role, inspect_directory};
 use crate::finding::{Finding, Severity};
 
-/// What a directory is judged by. `LoadOptions { warn_days: 7, ..LoadOptions::now() }` sets one value.
+/// What a directory is checked against. `LoadOptions { warn_days: 7, ..LoadOptions::now() }` sets one value.
 #[derive(Clone, Debug)]
 pub struct LoadOptions<'a> {
     /// The time at which everything must be valid.
     pub at: OffsetDateTime,
-    /// What the private key is encrypted with.
+    /// The passphrase of the private key.
     pub passphrase: Option<&'a Passphrase>,
-    /// Names or addresses that a server's certificate must be good for.
+    /// Names and addresses for which a server's certificate must be valid.
     pub hosts: &'a [String],
-    /// How many days before the end of a validity a warning begins.
+    /// How many days before something expires a warning is given.
     pub warn_days: u32,
-    /// How much is demanded.
+    /// How strict the rules are.
     pub profile: Profile,
-    /// Whose the directory and its files must be.
+    /// The required owner of the directory and its files.
     pub owner: Owner,
 }
 
-/// Whose a directory and its files must be, besides root's.
+/// The required owner of a directory and its files, besides root.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Owner {
-    /// The user who runs this process: what a program demands that starts with it.
+    /// The user who runs this process, as a program requires that starts with the directory.
     #[default]
     Process,
-    /// Another user, whose program will start with it.
+    /// Another user, whose program starts with the directory.
     User(u32),
-    /// Whoever owns the directory: what can be demanded by root, who runs the check for others.
+    /// The owner of the directory: for root, who checks directories of other users.
     Directory,
 }
 
-/// How much is demanded of a directory.
+/// How strict the rules are.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 pub enum Profile {
-    /// What is needed to serve safely with old and new peers; what is only unusual is a warning.
+    /// What is needed for safe connections with old and new peers; anything merely unusual is a warning.
     #[default]
     Compat,
-    /// Besides, what RFC 5280 obliges CAs to; and what is unusual is an error.
+    /// Also what RFC 5280 obliges CAs to; warnings are errors.
     Strict,
 }
 
@@ -70,7 +70,7 @@ impl Default for LoadOptions<'_> {
     }
 }
 
-/// A certificate directory in which nothing is wrong that keeps it from serving.
+/// A valid certificate directory.
 #[derive(Clone)]
 pub struct MtlsDir {
     pub(super) path: PathBuf,
@@ -87,7 +87,7 @@ impl fmt::Debug for MtlsDir {
     }
 }
 
-/// Why a directory was refused: at least one finding of severity error.
+/// Why a directory is invalid: at least one finding of severity error.
 #[derive(Clone, Debug)]
 pub struct LoadError {
     findings: Vec<Finding>,
@@ -103,7 +103,7 @@ impl LoadError {
 
 impl fmt::Display for LoadError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Some(first) = self.findings.first() else { return f.write_str("refused") };
+        let Some(first) = self.findings.first() else { return f.write_str("invalid") };
         write!(f, "{}: {}", first.path, first.reason())?;
         match self.findings.len() - 1 {
             0 => Ok(()),
@@ -116,10 +116,10 @@ impl fmt::Display for LoadError {
 impl std::error::Error for LoadError {}
 
 impl MtlsDir {
-    /// Reads and judges a directory.
+    /// Reads and checks a directory.
     ///
     /// # Errors
-    /// All that keeps it from serving, each with its rule.
+    /// The findings of severity error.
     pub fn load(path: &Path, role: Role, options: &LoadOptions<'_>) -> Result<Self, LoadError> {
         let inspection = inspect_directory(path, role, options);
         inspection.dir.ok_or_else(|| LoadError {
@@ -127,7 +127,7 @@ impl MtlsDir {
         })
     }
 
-    /// What is allowed, and should be mended.
+    /// Findings that should be fixed, though the directory is valid.
     #[must_use]
     pub fn warnings(&self) -> &[Finding] {
         &self.warnings
@@ -139,7 +139,7 @@ impl MtlsDir {
         &self.path
     }
 
-    /// Which end it is for.
+    /// The role that it is for.
     #[must_use]
     pub fn role(&self) -> Role {
         self.role
@@ -165,7 +165,7 @@ impl MtlsDir {
                 return Some(format!("the CRL by {} is missing", old.issuer));
             }
             if is_needed && let Some(why) = successors.find_map(|new| new.older_than(&old)) {
-                return Some(format!("the CRL by {} is an older one: {why}", old.issuer));
+                return Some(format!("the CRL by {} is older: {why}", old.issuer));
             }
         }
         None

@@ -1,21 +1,21 @@
-//! Certificate directories of a mutual-TLS deployment: read, judged, and turned into TLS configurations.
+//! Certificate directories of a mutual-TLS deployment: read, checked, and turned into TLS configurations.
 //!
-//! One judgement serves everybody: `certck check` prints what [`inspect`] finds, and `profd` and `profctl` start
-//! from [`MtlsDir::load`], which is the same inspection with its errors refused. A directory that passes the
-//! check is one that serves. The clock, the passphrase and the names wanted are values in [`LoadOptions`].
+//! All tools share one check: `certck check` prints what [`inspect_directory`] finds, and `profd` and `profctl` start from
+//! [`MtlsDir::load`], which is the same inspection and fails on its errors. A directory that passes the check is one that
+//! they start with. The clock, the passphrase and the names to be verified are values in [`LoadOptions`].
 //!
 //! | module | holds |
 //! |---|---|
 //! | [`role`] | which files a server's or a client's directory has |
-//! | [`rule`] | every rule: id, severity, what it demands |
+//! | [`rule`] | every rule: id, severity, what it demands, why, how to fix it, where it comes from |
 //! | [`key`], [`passphrase`], [`prompt`] | private keys, and what opens them |
 //! | [`pem`], [`der`], [`oid`] | encodings taken apart |
-//! | [`cert`], [`extension`], [`name`], [`crl`], [`signature`] | the facts of certificates and CRLs |
+//! | [`cert`], [`extension`], [`name`], [`crl`], [`signature`] | certificates and CRLs, parsed |
 //! | `crl_file`, `crl_update` | a file of CRLs; newer CRLs for a directory that is in use |
 //! | [`path`] | path validation by RFC 5280 |
 //! | `read` | files opened with care below an open directory |
-//! | `inspect`, `judge`, `strangers` | a directory judged |
-//! | `peer` | what a peer must be in the handshake, beyond webpki |
+//! | `inspect`, `judge`, `strangers` | a directory checked |
+//! | `peer` | the checks of a peer in the handshake, beyond webpki |
 //! | `tls` | rustls configurations; the only place that chooses the cryptography |
 
 pub mod cert;
@@ -67,7 +67,7 @@ pub fn format_utc(unix: i64) -> String {
     at.and_then(|at| at.format(format).ok()).unwrap_or_else(|| unix.to_string())
 }
 
-/// ` (key compromise)` and the like, from the number of RFC 5280, 5.3.1; nothing where it says nothing.
+/// ` (key compromise)` and the like, from the number in RFC 5280, section 5.3.1; empty for no reason.
 #[must_use]
 pub fn revocation_reason(code: Option<u8>) -> String {
     let name = match code {
@@ -77,7 +77,7 @@ pub fn revocation_reason(code: Option<u8>) -> String {
         Some(4) => "superseded",
         Some(5) => "cessation of operation",
         Some(6) => "on hold",
-        Some(8) => "removed from the list",
+        Some(8) => "removed from the CRL",
         Some(9) => "privilege withdrawn",
         Some(10) => "attribute authority compromise",
         _ => return String::new(),

@@ -1,4 +1,4 @@
-//! Passphrases of private keys: where they come from, and the keys that they open.
+//! Passphrases of private keys: where they come from, and the keys that they decrypt.
 //!
 //! They come from a file, a descriptor or a prompt without echo; never from an argument or the environment,
 //! which other users can read. Keys are opened in the form of PKCS#8 with PBES2 (RFC 8018).
@@ -24,8 +24,8 @@ use crate::policy::{self, Class};
 pub struct Passphrase(pub Zeroizing<Vec<u8>>);
 
 impl Passphrase {
-    /// Reads one from a file, which is held to the table of permissions as a key is. It is the first line,
-    /// without its end.
+    /// Reads the first line of a file, without its line ending (LF or CRLF). The file must comply with the permission
+    /// table as a key does.
     ///
     /// # Errors
     /// The file cannot be read, is empty or too long, or others may read it.
@@ -47,13 +47,14 @@ impl std::fmt::Debug for Passphrase {
 /// The options that say where a passphrase is.
 #[derive(clap::Args, Clone, Debug, Default)]
 pub struct PassphraseArgs {
-    /// Take the passphrase of the private key from the first line of FILE, mode 0600 or tighter
+    /// Read the passphrase of the private key from the first line of FILE, which must have mode 0600 or stricter; the line
+    /// ending (LF or CRLF) is not part of it
     #[arg(long, value_name = "FILE", group = "passphrase")]
     pub passphrase_file: Option<PathBuf>,
-    /// Take the passphrase of the private key from the first line of descriptor N
+    /// Read the passphrase of the private key from the first line of file descriptor N
     #[arg(long, value_name = "N", group = "passphrase")]
     pub passphrase_fd: Option<u32>,
-    /// Ask for the passphrase of the private key on the terminal
+    /// Prompt for the passphrase of the private key on the terminal
     #[arg(long, group = "passphrase")]
     pub ask_passphrase: bool,
 }
@@ -62,7 +63,7 @@ pub struct PassphraseArgs {
 pub const MAX_BYTES: usize = 1024;
 
 impl PassphraseArgs {
-    /// Gets the passphrase, if one of the options says where from.
+    /// Reads the passphrase if one of the options is given.
     ///
     /// # Errors
     /// It cannot be read, is empty or too long; or others could have read the file that it is in.
@@ -87,7 +88,7 @@ impl PassphraseArgs {
     }
 }
 
-/// Reads byte by byte, so that neither the next line is taken nor an end waited for that may not come.
+/// Reads a line byte by byte, so that the next line is left in the descriptor and no end of file is waited for.
 fn first_line(mut file: File) -> anyhow::Result<Passphrase> {
     // Room for all at once: no outgrown buffer keeps a part.
     let mut bytes = Zeroizing::new(Vec::with_capacity(MAX_BYTES + 2));
@@ -107,12 +108,12 @@ fn check_length(bytes: Zeroizing<Vec<u8>>) -> anyhow::Result<Passphrase> {
     Ok(Passphrase(bytes))
 }
 
-/// The work that a key file may ask for: a hostile one must not stop a daemon.
+/// Limits of the work that a key file may demand, so that a hostile one cannot stop a daemon.
 const MOST_ITERATIONS: u32 = 10_000_000;
 const MOST_MEMORY: u64 = 256 << 20;
 const MOST_SCRYPT: u64 = 4;
 
-/// Opens an encrypted PKCS#8 key.
+/// Decrypts a PKCS#8 key.
 pub(crate) fn decrypt_pkcs8(der: &[u8], passphrase: &Passphrase) -> Result<Zeroizing<Vec<u8>>, KeyError> {
     let info = match EncryptedPrivateKeyInfoRef::try_from(der) {
         Ok(info) => info,
@@ -133,18 +134,18 @@ pub(crate) fn decrypt_pkcs8(der: &[u8], passphrase: &Passphrase) -> Result<Zeroi
     }
 }
 
-/// How an encrypted PKCS#8 key is encrypted, in words. What is secret stays so: salts and costs are not.
+/// Describes how a PKCS#8 key is encrypted: scheme, key derivation and cipher, none of which is secret.
 ///
 /// # Errors
 /// It is not an encrypted PKCS#8 key.
 pub fn describe_encryption(der: &[u8]) -> Result<String, KeyError> {
     let info = match EncryptedPrivateKeyInfoRef::try_from(der) {
         Ok(info) => info,
-        Err(_) if names_a_scheme(der) => return Ok("a scheme that is outdated or not known".to_owned()),
+        Err(_) if names_a_scheme(der) => return Ok("an insecure or unknown scheme".to_owned()),
         Err(_) => return Err(KeyError::Malformed("not an encrypted PKCS#8 key".into())),
     };
     let EncryptionScheme::Pbes2(parameters) = &info.encryption_algorithm else {
-        return Ok("PBES1, which is not secure any more".to_owned());
+        return Ok("PBES1, which is insecure".to_owned());
     };
     let derived = match &parameters.kdf {
         Kdf::Pbkdf2(p) => format!("PBKDF2 with {:?}, {} rounds", p.prf, p.iteration_count),
@@ -185,7 +186,7 @@ fn check_cost(parameters: &Parameters) -> Result<(), KeyError> {
     if good {
         Ok(())
     } else {
-        Err(KeyError::Malformed("opening the key would take too much time or memory".into()))
+        Err(KeyError::Malformed("decrypting the key would take too much time or memory".into()))
     }
 }
 

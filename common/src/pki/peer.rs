@@ -1,8 +1,8 @@
-//! What a peer's certificate must be in the handshake beyond what rustls-webpki checks.
+//! Checks of a peer's certificate in the handshake beyond those of rustls-webpki.
 //!
-//! webpki trusts a root as it is: it looks neither at its validity, path length nor usages, and knows no policy on
-//! keys. A daemon that runs for months must refuse on the day its root expires. So each peer is also held to the
-//! path validation and the key rule that `certck check` holds a directory to, with the clock of the handshake.
+//! webpki does not check a trust anchor's validity, path length or usages (rustls-webpki 0.103, `TrustAnchor`), and has no
+//! policy on key sizes. A daemon that runs for months must reject peers from the day on which its root expires. So each
+//! peer must also pass the path validation and the key rule of `certck check`, with the clock of the handshake.
 
 use std::sync::Arc;
 
@@ -34,7 +34,7 @@ impl<V: ?Sized> PeerVerifier<V> {
         now: UnixTime,
     ) -> Result<(), Error> {
         let leaf = Cert::parse(leaf).map_err(|_| Error::from(CertificateError::BadEncoding))?;
-        // What a peer sends besides its path is no reason to refuse it.
+        // Certificates that are not part of the path are ignored, even malformed ones.
         let others: Vec<Cert> = others.iter().filter_map(|der| Cert::parse(der).ok()).collect();
         let question = ValidationRequest {
             leaf: &leaf,
@@ -44,14 +44,14 @@ impl<V: ?Sized> PeerVerifier<V> {
             at: i64::try_from(now.as_secs()).unwrap_or(i64::MAX),
             purposes: std::slice::from_ref(&self.purpose),
             key_usage: KeyUsage::DIGITAL_SIGNATURE,
-            // The name is webpki's business.
+            // webpki checks the name.
             names: &[],
             max_depth: MAX_DEPTH,
             conformance: false,
         };
         let path = validate_path(&question).map_err(|refusal| other_error(&refusal.to_string()))?;
         match path.iter().find(|cert| !cert.key.kind.is_strong()) {
-            Some(weak) => Err(other_error(&format!("{}: a weak key: {}", weak.subject, weak.key.kind))),
+            Some(weak) => Err(other_error(&format!("{}: weak key: {}", weak.subject, weak.key.kind))),
             None => Ok(()),
         }
     }

@@ -1,4 +1,4 @@
-//! Files of a certificate directory, opened with care below the open directory and judged before they are read.
+//! Files of a certificate directory, opened below the open directory, and checked before they are read.
 
 use std::fs::File;
 use std::io;
@@ -24,13 +24,13 @@ pub const MAX_CRL_BYTES: u64 = 16 << 20;
 pub(crate) struct OpenDirectory {
     file: File,
     path: PathBuf,
-    /// Whose its files must be.
+    /// The required owner of its files.
     user: u32,
 }
 
 impl OpenDirectory {
-    /// Opens a directory, and judges its mode and owner. A link is followed, since the user named it; what it
-    /// leads to is judged.
+    /// Opens a directory and checks its mode and owner. A symbolic link is followed, since the user named it; its target
+    /// is checked.
     pub(crate) fn open(path: &Path, owner: Owner, findings: &mut Vec<Finding>) -> Option<Self> {
         let flags = OFlags::DIRECTORY | OFlags::RDONLY | OFlags::CLOEXEC;
         let opened = rustix::fs::open(path, flags, Mode::empty()).map(File::from).map_err(io::Error::from);
@@ -48,7 +48,7 @@ impl OpenDirectory {
             Err(e) => {
                 let fix = match e.kind() {
                     io::ErrorKind::PermissionDenied => {
-                        "run it as the directory's owner; each directory above it must be passable"
+                        "run certck as the directory's owner; each directory above it must be searchable"
                     }
                     _ => "copy it from where it was minted, with its modes: `cp -rp` or `rsync -a`",
                 };
@@ -69,8 +69,7 @@ impl OpenDirectory {
         self.path.join(name)
     }
 
-    /// Reads a file, after its type, mode and owner were judged. `None` when it is absent; what else went wrong
-    /// is a finding.
+    /// Reads a file after checking its type, mode and owner. Any failure but absence is a finding.
     pub(crate) fn read_file(&self, name: impl AsRef<Path>, findings: &mut Vec<Finding>) -> FileContent {
         self.read_up_to(MAX_BYTES, name, findings)
     }
@@ -96,7 +95,7 @@ impl OpenDirectory {
         }
     }
 
-    /// Takes bytes for those of a file, if they are not more than would be read of it.
+    /// Takes bytes in place of a file's, within the same limit.
     pub(crate) fn take_staged(
         &self,
         limit: u64,
@@ -129,7 +128,7 @@ impl AsFd for OpenDirectory {
     }
 }
 
-/// What reading a file came to.
+/// The result of reading a file.
 pub(crate) enum FileContent {
     /// There is no such file.
     Absent,
@@ -145,12 +144,12 @@ fn report_unreadable(path: &Path, limit: u64, e: &io::Error, findings: &mut Vec<
             .at(path)
             .found(describe_io_error(e))
             .expected(format!("a readable regular file of at most {limit} bytes"))
-            .fix("put the file itself there, owned by the user who runs the program"),
+            .fix("put the file itself there, not a link, owned by the user who runs the program"),
     );
     FileContent::Refused
 }
 
-/// An I/O error in a few words.
+/// Describes an I/O error.
 pub(crate) fn describe_io_error(e: &io::Error) -> String {
     match e.kind() {
         io::ErrorKind::NotFound => "does not exist".to_owned(),

@@ -5,9 +5,9 @@ use std::fmt;
 /// Which end of the connection a directory is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, clap::ValueEnum)]
 pub enum Role {
-    /// The daemon's: `server.crt` and `server.key`.
+    /// A server, that is a daemon: `server.crt` and `server.key`.
     Server,
-    /// The client's: `client.crt` and `client.key`.
+    /// A client: `client.crt` and `client.key`.
     Client,
 }
 

@@ -1,7 +1,7 @@
 //! Signatures and public keys: which are known, how strong they are, and whether they verify.
 //!
 //! The algorithms are those of rustls-webpki with aws-lc-rs: RSA of 2048 bits and more with SHA-256 and better,
-//! PKCS#1 and PSS; ECDSA on P-256, P-384 and P-521; Ed25519. What is not among them is not accepted anywhere.
+//! PKCS#1 and PSS; ECDSA on P-256, P-384 and P-521; Ed25519. No others are accepted.
 
 use std::fmt;
 
@@ -107,9 +107,11 @@ fn parse_key_kind(algorithm: &[u8], bits: &[u8]) -> Result<KeyKind> {
         return Ok(KeyKind::Rsa { bits: bit_length(modulus), exponent: useful });
     }
     Ok(match oid {
-        _ if oid == oid::EC => KeyKind::Ec(oid::display_name(
-            der.read_oid().map_err(|_| Malformed::new("a curve without a name"))?,
-        )),
+        _ if oid == oid::EC => KeyKind::Ec(oid::display_name(der.read_oid().map_err(|_| {
+            Malformed::new(
+                "an EC key with explicit parameters instead of a named curve (RFC 5480, section 2.1.1)",
+            )
+        })?)),
         _ if oid == oid::ED25519 => KeyKind::Ed25519,
         other => KeyKind::Other(oid::display_name(other)),
     })
@@ -142,7 +144,7 @@ pub enum SignatureError {
 }
 
 impl Signature {
-    /// Takes apart `SEQUENCE { signed, AlgorithmIdentifier, BIT STRING }`; returns the signed part too.
+    /// Parses `SEQUENCE { signed, AlgorithmIdentifier, BIT STRING }`; returns the content of the signed part too.
     ///
     /// # Errors
     /// The bytes are not such a SEQUENCE in DER.

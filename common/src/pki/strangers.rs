@@ -1,4 +1,4 @@
-//! What lies in a certificate directory and does not belong there: private keys are worse than the rest.
+//! Unexpected files in a certificate directory, private keys among them.
 
 use std::ffi::OsStr;
 use std::os::fd::AsFd;
@@ -15,10 +15,10 @@ use super::{Cert, key, pem, rule};
 use crate::finding::{Finding, Severity};
 use crate::policy::shell_quote;
 
-/// How many strangers are named one by one.
+/// The most unexpected files that are reported one by one.
 const NAMED: usize = 1000;
 
-/// What looking into strangers may cost in all: an RSA key takes a tenth of a second to be judged.
+/// Limits of the work on unexpected files: loading an RSA key takes a tenth of a second.
 struct Budget {
     bytes: usize,
     keys: u32,
@@ -28,26 +28,26 @@ impl Budget {
     const ALL: Self = Self { bytes: 32 << 20, keys: 16 };
 }
 
-/// Endings of names by which private keys go, alone or in a container with their certificate.
+/// File extensions of private keys, alone or in a container with their certificate.
 const KEY_NAMES: [&[u8]; 5] = [b".key", b".p12", b".pfx", b".p8", b".jks"];
 
-/// What a stranger is, as far as it matters.
+/// What an unexpected file is.
 enum FileKind {
-    /// A private key: whose, if that is known.
+    /// A private key, with the CA that it belongs to if that is known.
     Key(String),
     Other(&'static str),
-    /// It could not be looked into, and may be a key.
+    /// It could not be read, and may be a key.
     Unknown(&'static str),
 }
 
-/// Judges every entry of the directory that the layout does not name.
+/// Reports every entry of the directory that the layout does not name.
 pub(super) fn find_unexpected_files(dir: &OpenDirectory, layout: &Layout, roots: &[Cert]) -> Vec<Finding> {
     let mut known = layout.file_names().to_vec();
     // An authority's root stands in the place of its leaf.
     known.dedup();
     let mut strangers = dir.entry_names();
     strangers.retain(|name| !known.iter().any(|k| name == k));
-    // Those first that go by a key's name, so that no number of other files hides one.
+    // Names of keys come first, so that no number of other files hides one.
     strangers.sort_by_key(|name| !has_key_name(name));
     let expected = known.join(", ");
     let mut findings: Vec<Finding> = Vec::new();
@@ -62,17 +62,17 @@ pub(super) fn find_unexpected_files(dir: &OpenDirectory, layout: &Layout, roots:
                 .at(&path)
                 .found(what)
                 .expected(format!("no private key but {}", layout.key))
-                .fix("move it away, off the servers if it is a CA's, and consider whether it was exposed"),
+                .fix("move it away, off the servers if it is a CA's, and replace what it signs for if others could have read it"),
             FileKind::Other(what) => unexpected(what),
             FileKind::Unknown(what) => Finding { severity: Severity::Error, ..unexpected(what) },
         });
     }
     let rest = strangers.len().saturating_sub(NAMED);
     if rest > 0 {
-        // Nobody has looked whether a key is among them.
+        // There may be a key among them, so it is an error.
         let mut finding = rule::UNEXPECTED_FILE
             .at(&dir.file_path(""))
-            .found(format!("{rest} more files that do not belong here"))
+            .found(format!("{rest} more unexpected files"))
             .expected(expected)
             .fix("move them away");
         finding.severity = Severity::Error;
@@ -95,19 +95,19 @@ fn suggest_fix(path: &Path) -> String {
 
 fn classify_file(dir: &OpenDirectory, name: &OsStr, roots: &[Cert], budget: &mut Budget) -> FileKind {
     if budget.bytes == 0 {
-        return FileKind::Unknown("is one of too many to be looked into");
+        return FileKind::Unknown("is one of too many files to be read");
     }
-    // Whatever is wrong with the mode of a stranger: that it is here is reported.
+    // The mode of an unexpected file does not matter; that it is there is reported.
     match dir.read_file(name, &mut Vec::new()) {
         FileContent::Bytes(bytes) => {
             budget.bytes = budget.bytes.saturating_sub(bytes.len());
             match describe_private_key(&bytes, roots, budget) {
                 Some(what) => FileKind::Key(what),
                 None if name == "ca.key" => FileKind::Key("has the name of the CA's private key".to_owned()),
-                None => FileKind::Other("does not belong here"),
+                None => FileKind::Other("is not a file of this directory"),
             }
         }
-        FileContent::Absent => FileKind::Other("was there, and is gone"),
+        FileContent::Absent => FileKind::Other("has disappeared since"),
         FileContent::Refused if is_directory(dir, name) => match find_key_below(dir, name) {
             Some(key) => {
                 FileKind::Key(format!("a directory with {key}, which has the name of a private key"))
@@ -115,9 +115,9 @@ fn classify_file(dir: &OpenDirectory, name: &OsStr, roots: &[Cert], budget: &mut
             None => FileKind::Other("is a directory"),
         },
         FileContent::Refused if has_key_name(name) => {
-            FileKind::Key("has the name of a private key, and is no file that can be read".to_owned())
+            FileKind::Key("has the name of a private key, and cannot be read as a regular file".to_owned())
         }
-        FileContent::Refused => FileKind::Unknown("is no file that can be read: it may hold a key"),
+        FileContent::Refused => FileKind::Unknown("cannot be read as a regular file: it may hold a key"),
     }
 }
 

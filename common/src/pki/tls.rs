@@ -1,4 +1,4 @@
-//! rustls configurations from a judged directory. The only place that chooses the cryptography.
+//! rustls configurations from a valid directory. The only place that chooses the cryptography.
 
 use std::sync::Arc;
 
@@ -50,21 +50,21 @@ pub(super) fn signing_key(key: &PrivateKeyDer<'_>) -> Result<Arc<dyn SigningKey>
     rustls::crypto::aws_lc_rs::sign::any_supported_type(key)
 }
 
-/// SHA-256, by which certificates and keys are told apart.
+/// SHA-256, which identifies certificates and keys.
 #[must_use]
 pub fn sha256(bytes: &[u8]) -> Vec<u8> {
     aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, bytes).as_ref().to_vec()
 }
 
 impl MtlsDir {
-    /// A server that demands a client certificate under `ca.crt` and, where there is a `ca.crl`, that none of
+    /// A server that requires a client certificate under `ca.crt` and, where there is a `ca.crl`, that none of
     /// the chain is revoked and the CRL is not past its `nextUpdate`, at the time of each handshake.
     ///
-    /// Each peer is held to the path validation of `path` too, and to the key rule.
+    /// Each peer must also pass the path validation of `path`, and the key rule.
     /// Sessions are not resumed: a certificate revoked since would come back through its ticket.
     ///
     /// # Errors
-    /// What rustls does not take, though the inspection did.
+    /// rustls rejects what passed the inspection.
     pub fn server_config(&self, versions: MinVersion) -> anyhow::Result<ServerConfig> {
         let mut config = ServerConfig::builder_with_provider(crypto_provider())
             .with_protocol_versions(versions.protocol_versions())?
@@ -80,7 +80,7 @@ impl MtlsDir {
     /// must match is the `ServerName` given when connecting.
     ///
     /// # Errors
-    /// What rustls does not take, though the inspection did.
+    /// rustls rejects what passed the inspection.
     pub fn client_config(&self, versions: MinVersion) -> anyhow::Result<ClientConfig> {
         let mut config = ClientConfig::builder_with_provider(crypto_provider())
             .with_protocol_versions(versions.protocol_versions())?

@@ -53,7 +53,9 @@ impl KeyAlgorithm {
             KeyKind::Ed25519 => Self::Ed25519,
             KeyKind::Rsa { bits: 3072, .. } => Self::Rsa3072,
             KeyKind::Rsa { bits: 4096, .. } => Self::Rsa4096,
-            other => anyhow::bail!("a key of the old kind, {other}, is not made: choose one with --algo"),
+            other => {
+                anyhow::bail!("cannot make a key like the old one ({other}): choose an algorithm with --algo")
+            }
         })
     }
 
@@ -70,7 +72,7 @@ impl KeyAlgorithm {
     }
 }
 
-/// A key pair; its serialised form is wiped when dropped.
+/// A key pair; its serialized form is wiped when dropped.
 pub(crate) struct SigningKeyPair(KeyPair);
 
 impl SigningKeyPair {
@@ -151,7 +153,7 @@ impl IssuedLeaf {
 
 /// A certificate authority.
 pub(crate) struct Authority {
-    /// Signs; its name is a stand-in.
+    /// Signs. Its name is replaced by [`Self::name`].
     issuer: Issuer<'static, SigningKeyPair>,
     /// The authority's name in DER, as its certificate has it.
     name: Vec<u8>,
@@ -173,7 +175,7 @@ impl Authority {
         Ok((Self::for_certificate(&root.cert, key), root))
     }
 
-    /// Takes up a root that was made before.
+    /// Loads a root that was made before.
     pub(crate) fn load(
         certificate: &Cert,
         key: &Block,
@@ -184,7 +186,7 @@ impl Authority {
         Ok(Self::for_certificate(certificate, key))
     }
 
-    /// What the key may sign is not asked here: what is signed is judged as its readers will, who ask.
+    /// Whether the certificate may sign is not checked here: what it signs is checked before it is written.
     fn for_certificate(certificate: &Cert, key: SigningKeyPair) -> Self {
         let id = certificate.extensions.subject_key_id.as_ref().map(|id| id.value.clone());
         // OpenSSL finds an issuer only if what it signs names the key as the issuer's certificate does, whichever
@@ -219,7 +221,7 @@ impl Authority {
         params.subject_alt_names = leaf.hosts.iter().map(LeafHost::to_san).collect::<anyhow::Result<_>>()?;
         params.use_authority_key_identifier_extension = true;
         params.is_ca = IsCa::ExplicitNoCa;
-        // One point with all addresses: they are places of the same list.
+        // One distribution point with all addresses, because they are locations of the same CRL.
         if !leaf.addresses.crl_url.is_empty() {
             params.crl_distribution_points =
                 vec![CrlDistributionPoint { uris: leaf.addresses.crl_url.clone() }];
@@ -261,7 +263,7 @@ impl Authority {
         self.with_own_names(made.der(), None)
     }
 
-    /// Puts in the authority's name as it is.
+    /// Replaces the names that rcgen wrote by the authority's and subject's own DER.
     fn with_own_names(&self, der: &[u8], subject: Option<&[u8]>) -> anyhow::Result<Vec<u8>> {
         replace_names(der, &self.name, subject, |tbs| self.issuer.key().sign(tbs).context("cannot sign"))
     }

@@ -19,7 +19,7 @@ use crate::files;
 use crate::leaf::Validity;
 use crate::lists::{self, CrlStore};
 
-/// An authority that nobody else changes meanwhile.
+/// An authority's directory, locked.
 pub(crate) struct CaDir {
     pub(crate) path: PathBuf,
     pub(crate) certificate: Cert,
@@ -30,15 +30,15 @@ pub(crate) struct CaDir {
     crl: Option<Crl>,
 }
 
-/// How a CRL follows the one before.
+/// The content of the next CRL.
 pub(crate) struct NextCrl {
     /// What it revokes.
     pub(crate) revoked: Vec<RevokedCertParams>,
-    /// How long it is good; as long as the one before if not given.
+    /// Its validity in days; that of the present CRL if not given.
     pub(crate) days: Option<u16>,
 }
 
-/// Days that a first CRL is good.
+/// The validity of a first CRL in days.
 const FIRST_DAYS: u16 = 90;
 
 impl CaDir {
@@ -46,7 +46,7 @@ impl CaDir {
     pub(crate) fn open(path: &Path, passphrase: Option<&Passphrase>) -> anyhow::Result<Self> {
         let path = &find_ca_dir(path);
         if !path.is_dir() {
-            return Err(anyhow::anyhow!("{}: is not a directory that is there", path.display()))
+            return Err(anyhow::anyhow!("{}: not a directory", path.display()))
                 .hint("name the directory that holds ca.crt, ca.key and ca.crl");
         }
         let own = CrlStore::open(path)?;
@@ -63,23 +63,23 @@ impl CaDir {
         Ok(Self { path: path.to_owned(), certificate, authority, encrypted, own, crl })
     }
 
-    /// Whether a passphrase opened its key.
+    /// Whether its key is encrypted.
     pub(crate) fn is_encrypted(&self) -> bool {
         self.encrypted
     }
 
-    /// The CRL in force. Without it nobody knows what was revoked: a new one would bring all of it back.
+    /// The present CRL. Without it, it is unknown what was revoked, and a new CRL would make all of it valid again.
     pub(crate) fn crl_in_force(&self) -> anyhow::Result<&Crl> {
         self.crl
             .as_ref()
-            .with_context(|| format!("{}: holds no CRL by this authority", self.own.path.display()))
+            .with_context(|| format!("{}: no CRL by this authority", self.own.path.display()))
             .hint(
                 "copy it back from a certificate directory that has it; or, if nothing was ever revoked, make the \
                  first one with `certck crl new --first`",
             )
     }
 
-    /// The CRL in force, if it really is: with one that is out of date, no directory serves.
+    /// The present CRL if it is valid: with an expired one, no directory is valid.
     pub(crate) fn usable_crl(&self) -> anyhow::Result<&Crl> {
         let crl = self.crl_in_force()?;
         check_crl(&self.own.path, crl, &self.certificate).hint("make a new one with `certck crl new`")?;
@@ -92,10 +92,10 @@ impl CaDir {
         entries.map(|entry| common::finding::hex(&entry.serial)).collect()
     }
 
-    /// What the CRL in force revokes. Where the first one is asked for there must be none.
+    /// The entries of the present CRL. With `first` there must be no CRL.
     pub(crate) fn revoked_entries(&self, first: bool) -> anyhow::Result<Vec<RevokedCertParams>> {
         if first {
-            ensure!(self.crl.is_none(), "{}: is there already: leave out --first", self.own.path.display());
+            ensure!(self.crl.is_none(), "{}: exists: omit --first", self.own.path.display());
             return Ok(Vec::new());
         }
         Ok(self.crl_in_force()?.revoked.iter().map(keep_entry).collect())
@@ -127,8 +127,8 @@ impl CaDir {
         Ok(places)
     }
 
-    /// Refuses a directory that this authority has nothing to do with. Its root, a certificate of its chain or its CRL
-    /// shows whose it is: one file that is broken or missing must not keep a revocation out.
+    /// Rejects a directory that does not belong to this authority. The root, a certificate of the chain or the CRL is
+    /// enough to prove it, so that a broken or missing file does not keep a revocation out.
     pub(crate) fn check_belongs_to_ca(&self, dir: &Path) -> anyhow::Result<()> {
         let layout = lists::layout_of(dir).with_context(|| {
             format!("{}: not a certificate directory: holds neither server.crt nor client.crt", dir.display())
@@ -159,8 +159,8 @@ impl CaDir {
         }
     }
 
-    /// Makes the next CRL, judges it as its readers would, and puts it into the authority's directory and the
-    /// others. What fails midway is reported, and the others get theirs.
+    /// Makes the next CRL, checks it, and writes it to the authority's directory and the others. A failure in one of them
+    /// is reported, and the others are written all the same.
     pub(crate) fn publish_crl(
         &self,
         next: NextCrl,
@@ -175,12 +175,12 @@ impl CaDir {
         for place in places {
             self.check_successor(&crl, place)?;
         }
-        // The others follow the authority's own: if that cannot be replaced, they must not be ahead of it.
+        // The authority's own CRL is replaced first, because the others must not be newer than it.
         self.own.replace_file(&self.own.with_replaced(&crl, &self.certificate))?;
         let mut written = vec![written_record(&self.own.path, &crl)];
         for place in places {
             for broken in place.broken_blocks() {
-                out.warn(place.path.display(), format_args!("{broken}; it is left out"));
+                out.warn(place.path.display(), format_args!("{broken}; removed"));
             }
             match place.replace_file(&place.with_replaced(&crl, &self.certificate)) {
                 Ok(()) => written.push(written_record(&place.path, &crl)),
@@ -190,7 +190,7 @@ impl CaDir {
         Ok(written)
     }
 
-    /// What [`Self::publish`] would write.
+    /// What [`Self::publish_crl`] would write.
     pub(crate) fn preview_crl(
         &self,
         days: Option<u16>,
@@ -202,8 +202,8 @@ impl CaDir {
             self.revoked_entries(false)?,
             validity,
         )?)?;
-        let told = |place: &CrlStore| WrittenRecord { dry_run: true, ..written_record(&place.path, &crl) };
-        Ok(std::iter::once(&self.own).chain(places).map(told).collect())
+        let preview = |place: &CrlStore| WrittenRecord { dry_run: true, ..written_record(&place.path, &crl) };
+        Ok(std::iter::once(&self.own).chain(places).map(preview).collect())
     }
 
     fn next_validity(&self, days: Option<u16>) -> anyhow::Result<Validity> {
@@ -212,28 +212,28 @@ impl CaDir {
             (None, Some(until)) => Validity::as_long_as(crl.this_update, until)?,
             (days, _) => Validity::for_days(days.unwrap_or(FIRST_DAYS))?,
         };
-        // A list that says that it was made before the present one would be taken for an older one.
+        // A CRL whose thisUpdate is before that of the present one would count as older.
         validity.from = validity.from.max(OffsetDateTime::from_unix_timestamp(crl.this_update.unix)?);
         Ok(validity)
     }
 
-    /// Refuses a CRL that does not say all that the one before says: other software revokes serial numbers that
-    /// cannot be written here.
+    /// Rejects a CRL that lacks an entry of the present one: other software revokes serial numbers that rcgen cannot
+    /// write.
     fn check_keeps_revocations(&self, new: &Crl) -> anyhow::Result<()> {
         let Some(serial) = self.crl.as_ref().and_then(|old| find_lost_serial(old, new)) else {
             return Ok(());
         };
         let shown = self.own.path.display();
-        Err(anyhow::anyhow!("{shown}: revokes {serial}, which is no positive number: it would be lost"))
+        Err(anyhow::anyhow!("{shown}: revokes {serial}, which is not a positive number and would be lost"))
             .hint("make this authority's CRLs with the software that made this one")
     }
 
-    /// Refuses to put a CRL where one is that knows more.
+    /// Rejects a directory whose CRL is newer or revokes more.
     fn check_successor(&self, new: &Crl, place: &CrlStore) -> anyhow::Result<()> {
         let shown = place.path.display();
         let source = || {
             let (from, to) = (shell_quote(&place.path), shell_quote(&self.own.path));
-            format!("if it is the newer one, take it up: cp {from} {to}")
+            format!("if that CRL is the right one, copy it to the authority: cp {from} {to}")
         };
         if let Some(why) = place.explain_older(new, &self.certificate) {
             return Err(anyhow::anyhow!("{shown}: would be replaced by an older CRL: {why}")).hint(source());
@@ -248,17 +248,17 @@ impl CaDir {
     fn next_number(&self) -> anyhow::Result<u64> {
         let Some(number) = self.crl.as_ref().and_then(|crl| crl.number.as_ref()) else { return Ok(1) };
         let number = number.value.iter().try_fold(0u64, |n, &b| n.checked_mul(256)?.checked_add(b.into()));
-        number.and_then(|n| n.checked_add(1)).context("ca.crl: its number is too large to be counted on")
+        number.and_then(|n| n.checked_add(1)).context("ca.crl: its number is too large to be incremented")
     }
 }
 
-/// The directory that was named, or the authority below what was given to `certck mint`.
+/// The directory itself, or its `ca` if it is one that was given to `certck mint`.
 fn find_ca_dir(dir: &Path) -> PathBuf {
     let below = dir.join("ca");
     if below.is_dir() && !dir.join("ca.crt").exists() { below } else { dir.to_owned() }
 }
 
-/// An authority by its name and the beginning of its key's hash: many have the same name.
+/// An authority's name and the beginning of its key's hash, because several may have the same name.
 fn describe_ca(cert: &Cert) -> String {
     let key = common::finding::hex(&common::pki::sha256(&cert.key.spki)[..4]);
     format!("{} (key {key})", cert.subject)
@@ -270,7 +270,7 @@ fn find_lost_serial(old: &Crl, new: &Crl) -> Option<String> {
     Some(common::finding::hex(&entry.serial))
 }
 
-/// What is said of a CRL that was written.
+/// The record of a CRL that was written.
 pub(crate) fn written_record(path: &Path, crl: &Crl) -> WrittenRecord {
     WrittenRecord {
         what: "crl".to_owned(),
@@ -278,7 +278,7 @@ pub(crate) fn written_record(path: &Path, crl: &Crl) -> WrittenRecord {
         path_hex: Finding::new("", Severity::Note, path).path_hex,
         number: crl.number.as_ref().map(|n| common::finding::hex(&n.value)).unwrap_or_default(),
         serial: None,
-        until: crl.next_update.map(|t| t.to_string()).unwrap_or_default(),
+        expires: crl.next_update.map(|t| t.to_string()).unwrap_or_default(),
         revoked: Some(crl.revoked.len() as u64),
         dry_run: false,
     }
@@ -311,7 +311,7 @@ fn reason_of_code(code: u8) -> Option<RevocationReason> {
     all.into_iter().find(|r| *r as u8 == code)
 }
 
-/// Refuses a CRL that a peer would refuse.
+/// Checks that a CRL is valid for peers.
 pub(crate) fn check_crl(path: &Path, crl: &Crl, issuer: &Cert) -> anyhow::Result<()> {
     let options = LoadOptions { warn_days: 0, ..LoadOptions::now() };
     let findings = inspect_crl(path, crl, issuer, &options);

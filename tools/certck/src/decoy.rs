@@ -1,4 +1,4 @@
-//! Clients that a daemon must refuse: made in memory, shown once, written nowhere.
+//! Clients that a daemon must reject. Their keys and certificates are made in memory only.
 
 use std::path::Path;
 
@@ -15,13 +15,13 @@ use crate::authority::{Authority, KeyAlgorithm, Validity};
 use crate::ca::CaDir;
 use crate::files;
 
-/// A client, and what is wrong with it.
+/// An invalid client, and why it is invalid.
 pub(crate) struct InvalidClient {
     pub(crate) what: String,
     pub(crate) certificate: CertifiedKey,
 }
 
-/// A client of a CA that was made a moment ago.
+/// A client of a new CA that no daemon can know.
 pub(crate) fn client_of_unknown_ca() -> anyhow::Result<InvalidClient> {
     let now = OffsetDateTime::now_utc();
     let validity = Validity { from: now - Duration::HOUR, until: now + Duration::DAY };
@@ -37,7 +37,7 @@ pub(crate) fn invalid_clients_of_ca(
     client: &MtlsDir,
 ) -> anyhow::Result<Vec<InvalidClient>> {
     let ca = CaDir::open(dir, passphrase)?;
-    // A refusal by a daemon that does not know the CA would prove nothing.
+    // That a daemon rejects clients of a CA that it does not know would prove nothing.
     let certs = client.chain().iter().filter_map(|der| Cert::parse(der).ok());
     ensure!(
         certs.into_iter().any(|cert| cert.is_issued_by(&ca.certificate)),
@@ -58,7 +58,7 @@ pub(crate) fn invalid_clients_of_ca(
     Ok(decoys)
 }
 
-/// The client of a directory that must be refused as a whole.
+/// The client of a directory that must be rejected.
 pub(crate) fn client_of_directory(
     dir: &Path,
     passphrase: Option<&Passphrase>,
@@ -72,7 +72,7 @@ pub(crate) fn client_of_directory(
     Ok(InvalidClient { what, certificate: CertifiedKey::new(chain, key) })
 }
 
-/// How a decoy differs from a good client.
+/// How a client differs from a valid one.
 struct ClientFlaw {
     age: Duration,
     usage: ExtendedKeyUsagePurpose,

@@ -1,5 +1,4 @@
-//! Certificates, CRLs, requests and keys as records: facts, no judgement, and nothing of a private key that is
-//! secret.
+//! Certificates, CRLs, requests and keys as records, without verdicts and without the secret part of private keys.
 
 use std::net::IpAddr;
 
@@ -72,7 +71,7 @@ fn alt_names(e: &Extensions) -> Vec<String> {
     e.subject_alt_name.iter().flat_map(|s| &s.value).map(ToString::to_string).collect()
 }
 
-/// The critical ones among the extensions that are understood; the others are listed apart.
+/// The names of the critical extensions among those that are understood.
 fn critical_extensions(e: &Extensions) -> Vec<String> {
     fn is_critical<T>(extension: &Option<Extension<T>>) -> bool {
         extension.as_ref().is_some_and(|e| e.critical)
@@ -95,7 +94,7 @@ fn critical_extensions(e: &Extensions) -> Vec<String> {
     all.into_iter().filter(|(critical, _)| *critical).map(|(_, name)| name.to_owned()).collect()
 }
 
-/// A subtree of names; of addresses, with the length of its prefix.
+/// Formats a subtree of names; addresses with the length of their prefix.
 fn format_subtree(tree: &Subtree) -> String {
     let GeneralName::Ip(bytes) = &tree.base else { return tree.base.to_string() };
     let (address, mask) = bytes.split_at(bytes.len() / 2);
@@ -144,7 +143,7 @@ pub(crate) fn describe_request(request: &SigningRequest, path: String, line: u64
     }
 }
 
-/// What can be said of a private key. One that is encrypted is not opened.
+/// Describes a private key. One that is encrypted is not decrypted.
 ///
 /// # Errors
 /// It is not a key that can be used.
@@ -168,7 +167,7 @@ pub(crate) fn describe_key(block: &Block, path: String, line: u64) -> Result<rec
         }
         Err(KeyError::Encrypted) => key.encryption = Some(passphrase::describe_encryption(&block.der)?),
         Err(KeyError::Traditional) => {
-            key.encryption = Some("OpenSSL's old form, which is not secure any more".to_owned());
+            key.encryption = Some("OpenSSL's traditional format, which is insecure".to_owned());
         }
         Err(e) => return Err(e),
     }

@@ -1,4 +1,4 @@
-//! One document over HTTP or HTTPS: bounded in size and time, proxies of the environment honoured.
+//! Downloads over HTTP and HTTPS, with limits of size and time, through the proxies of the environment.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use ureq::tls::{Certificate, RootCerts, TlsConfig};
 
 use crate::files;
 
-/// How to download.
+/// The options of a download.
 #[derive(clap::Args, Debug)]
 pub(crate) struct DownloadOptions {
     /// Time limit for the whole download, such as 10s or 2m; a bare number is seconds
@@ -24,18 +24,18 @@ pub(crate) struct DownloadOptions {
     https_ca: Option<PathBuf>,
 }
 
-/// Where systems keep the certificates that they trust.
+/// The trust anchors of common systems: Debian, Red Hat, Alpine and BSD.
 const SYSTEM: [&str; 3] =
     ["/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem"];
 
 const REDIRECTS: u32 = 3;
 
-/// Gets a document.
+/// Downloads a document with GET.
 pub(crate) fn get_document(url: &str, limits: &DownloadOptions) -> anyhow::Result<Vec<u8>> {
     read_body(build_agent(url, limits)?.get(url).call(), limits).map_err(|e| redact_error(url, &e))
 }
 
-/// Posts a document, and gets what is answered.
+/// Sends a document with POST and returns the response.
 pub(crate) fn post_document(
     url: &str,
     kind: &str,
@@ -46,7 +46,7 @@ pub(crate) fn post_document(
     read_body(response, limits).map_err(|e| redact_error(url, &e))
 }
 
-/// An address as it may be shown: what stands before the `@` may be a password.
+/// An address without its user name and password.
 pub(crate) fn redact_url(url: &str) -> String {
     match find_userinfo(url) {
         Some(secret) => url.replacen(secret, "***", 1),
@@ -69,11 +69,11 @@ fn find_userinfo(url: &str) -> Option<&str> {
 fn build_agent(url: &str, limits: &DownloadOptions) -> anyhow::Result<ureq::Agent> {
     let scheme = url.split_once("://").map_or("", |(scheme, _)| scheme);
     if !matches!(scheme, "http" | "https") {
-        bail!("only http and https addresses are fetched");
+        bail!("unsupported address: expected http or https");
     }
     let secure = scheme == "https";
-    // A redirection may lead from http to https, though never back. It alone is no reason to refuse where the system
-    // trusts nobody.
+    // An http address may redirect to https, never the other way round. That alone must not make an http download fail on
+    // a system without trust anchors.
     let roots = match load_roots(limits) {
         Err(_) if !secure && limits.https_ca.is_none() => RootCerts::new_with_certs(&[]),
         other => other?,
@@ -101,13 +101,14 @@ fn read_body(response: HttpResponse, limits: &DownloadOptions) -> anyhow::Result
 }
 
 fn load_roots(limits: &DownloadOptions) -> anyhow::Result<RootCerts> {
-    let path =
-        match &limits.https_ca {
-            Some(path) => path.clone(),
-            None => SYSTEM.iter().map(PathBuf::from).find(|p| p.exists()).context(
-                "no file of trusted certificates is found on this system: name one with --https-ca",
-            )?,
-        };
+    let path = match &limits.https_ca {
+        Some(path) => path.clone(),
+        None => SYSTEM
+            .iter()
+            .map(PathBuf::from)
+            .find(|p| p.exists())
+            .context("this system has no file of trust anchors: name one with --https-ca")?,
+    };
     let shown = || path.display().to_string();
     // The system's file may be a link: it is the system's.
     let path = path.canonicalize().with_context(shown)?;

@@ -36,13 +36,13 @@ pub(crate) fn parse_crl(bytes: &[u8]) -> anyhow::Result<Crl> {
     parse_first(bytes, "X509 CRL", |der| Ok(Crl::parse(der)?))
 }
 
-/// The private key's block of a file. What is allowed to whom is looked at before it is read.
+/// Reads the private key's block of a file, after checking its mode and owner.
 pub(crate) fn read_private_key(path: &Path) -> anyhow::Result<Block> {
     let shown = || path.display().to_string();
     let bytes = read_guarded(path, MAX_BYTES).with_context(shown)?;
     let blocks = pem::parse(&bytes).with_context(shown)?;
     let found = blocks.into_iter().find(|b| key::is_private(&b.label));
-    found.ok_or_else(|| anyhow!("holds no private key")).with_context(shown)
+    found.ok_or_else(|| anyhow!("no private key in it")).with_context(shown)
 }
 
 /// The bytes of a regular file that is only its owner's, as a key's must be.

@@ -1,7 +1,7 @@
-//! One handshake with a live server, whose certificate is recorded instead of judged: judging comes after.
+//! One handshake with a live server, whose chain is recorded and checked later.
 //!
-//! A server refuses a client with an alert, or by closing once it has seen the client's certificate. Whatever else
-//! goes wrong (nobody there, an early reset, silence) says nothing about what it refuses, and is an error.
+//! A server rejects a client with an alert, or by closing after it has received the client's certificate. Any other
+//! failure (connection refused, an early reset, a timeout) does not show what the server rejects, and is an error.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{TcpStream, ToSocketAddrs};
@@ -19,7 +19,7 @@ use rustls::{
     ClientConfig, ClientConnection, DigitallySignedStruct, Error, SignatureScheme, SupportedProtocolVersion,
 };
 
-/// What happened.
+/// The result of a handshake.
 #[derive(Debug)]
 pub(crate) struct HandshakeOutcome {
     pub(crate) protocol: String,
@@ -27,12 +27,12 @@ pub(crate) struct HandshakeOutcome {
     pub(crate) key_exchange: Option<String>,
     pub(crate) chain: Vec<CertificateDer<'static>>,
     pub(crate) asked: bool,
-    /// Whether the server went on after it had seen our certificate, or that there is none.
+    /// Whether the server continued after it had received our certificate, or an empty one.
     pub(crate) accepted: bool,
     pub(crate) took: Duration,
 }
 
-/// What is offered.
+/// The TLS versions and the certificate that the client offers.
 pub(crate) struct ClientOffer {
     pub(crate) versions: &'static [&'static SupportedProtocolVersion],
     pub(crate) certificate: Option<Arc<CertifiedKey>>,
@@ -41,19 +41,19 @@ pub(crate) struct ClientOffer {
 pub(crate) const ANY: &[&SupportedProtocolVersion] = &[&rustls::version::TLS13, &rustls::version::TLS12];
 pub(crate) const TLS12: &[&SupportedProtocolVersion] = &[&rustls::version::TLS12];
 
-/// What the server says is not TLS.
+/// The server does not speak TLS.
 #[derive(Debug)]
 pub(crate) struct NotTls;
 
 impl std::fmt::Display for NotTls {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("what it says is not TLS")
+        f.write_str("does not speak TLS")
     }
 }
 
 impl std::error::Error for NotTls {}
 
-/// The server took longer than it may.
+/// The handshake took longer than the timeout.
 #[derive(Debug)]
 pub(crate) struct HandshakeTimeout(Duration);
 
@@ -69,7 +69,7 @@ impl std::error::Error for HandshakeTimeout {}
 /// only after the client is done. On a slow line, as long as three handshakes.
 const SILENCE: Duration = Duration::from_millis(500);
 
-/// A connection on which nothing lasts beyond a deadline, however slowly the other side goes on.
+/// A TCP connection with a deadline for all reads and writes together.
 pub(crate) struct TimedStream {
     tcp: TcpStream,
     deadline: Instant,
@@ -82,7 +82,7 @@ impl TimedStream {
         let mut last = anyhow!("has no address");
         let sockets: Vec<_> = address.to_socket_addrs().context("cannot be resolved")?.collect();
         for (socket, others) in sockets.iter().zip((1..=sockets.len()).rev()) {
-            // One that is silent must not take the time of those after it.
+            // Each address gets a share of the time left, so that a silent one leaves some for the next.
             let left = deadline.saturating_duration_since(Instant::now());
             let share = left / u32::try_from(others).unwrap_or(u32::MAX);
             if share.is_zero() {
@@ -151,7 +151,7 @@ pub(crate) fn perform_handshake(
     };
     let took = begin.elapsed();
     let accepted = match shaken {
-        // Who asked for no certificate cannot refuse ours.
+        // A server that asks for no certificate cannot reject ours.
         Ok(()) if !asked.was_asked() => true,
         Ok(()) => {
             tcp.deadline = tcp.deadline.min(Instant::now() + SILENCE.max(took * 3));
@@ -174,11 +174,11 @@ pub(crate) fn perform_handshake(
     })
 }
 
-/// Whether the server stays: it refuses with an alert or by closing.
+/// Whether the server accepts the client: it rejects one with an alert or by closing.
 fn is_accepted(tls: &mut ClientConnection, tcp: &mut TimedStream) -> anyhow::Result<bool> {
     let mut byte = [0];
     loop {
-        // A ticket is made from all of the handshake: who sends one has taken our part of it.
+        // A session ticket is sent after the client's Finished was verified (RFC 8446, section 4.6.1).
         if tls.tls13_tickets_received() > 0 {
             return Ok(true);
         }
@@ -209,13 +209,13 @@ fn is_refusal(e: &io::Error) -> bool {
     matches!(inner, Some(Error::AlertReceived(_))) || inner.is_none() && ended.contains(&e.kind())
 }
 
-/// Bytes that are no record of TLS.
+/// Whether the bytes received are not a TLS record.
 fn is_not_tls(e: &io::Error) -> bool {
     let inner = e.get_ref().and_then(|inner| inner.downcast_ref::<Error>());
     matches!(inner, Some(Error::InvalidMessage(_)))
 }
 
-/// Shows a certificate, and remembers that it was asked for.
+/// Presents a certificate, and records that it was asked for.
 #[derive(Debug)]
 struct AskedForCertificate {
     certificate: Option<Arc<CertifiedKey>>,
@@ -245,7 +245,7 @@ impl ResolvesClientCert for AskedForCertificate {
     }
 }
 
-/// Takes any certificate and keeps it; the signatures of the handshake are verified all the same.
+/// Accepts any certificate and records it; the signatures of the handshake are verified all the same.
 #[derive(Debug, Default)]
 struct SeenChain {
     chain: Mutex<Vec<CertificateDer<'static>>>,

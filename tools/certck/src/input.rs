@@ -1,5 +1,4 @@
-//! What commands read: named files, pipes and devices, or standard input; whole or line by line, always with a
-//! bound.
+//! The input of commands: named files, pipes and devices, or standard input; whole or line by line, always bounded.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Cursor, IsTerminal, Read};
@@ -21,7 +20,7 @@ pub(crate) struct InputLines {
     ended: bool,
 }
 
-/// How long a FIFO is waited for that nobody has opened for writing.
+/// How long to wait for a writer of a FIFO.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// How far the end of a line is looked for that is too long: beyond it, the input is taken for endless.
 const MOST_SKIPPED: u64 = 64 << 20;
@@ -72,13 +71,13 @@ fn open_readable(path: &Path) -> anyhow::Result<(Vec<u8>, File)> {
     Ok((begun, file))
 }
 
-/// Waits until somebody has opened a FIFO for writing.
+/// Waits until a FIFO has a writer.
 fn wait_for_writer(mut fifo: &File) -> anyhow::Result<Vec<u8>> {
     let (begin, mut byte) = (Instant::now(), [0]);
     loop {
         match fifo.read(&mut byte) {
             Ok(0) if begin.elapsed() >= PATIENCE => {
-                bail!("is a FIFO into which nobody has written within {} s", PATIENCE.as_secs())
+                bail!("is a FIFO without a writer for {} s", PATIENCE.as_secs())
             }
             Ok(0) => std::thread::sleep(Duration::from_millis(20)),
             Ok(_) => return Ok(byte.to_vec()),
@@ -183,7 +182,7 @@ mod tests {
         let writer = std::thread::spawn(move || std::fs::write(late, "late").unwrap());
         assert_eq!(open_input(&fifo).unwrap().read_all(9).unwrap(), b"late");
         writer.join().unwrap();
-        assert!(open_input(&fifo).err().unwrap().to_string().contains("nobody"));
+        assert!(open_input(&fifo).err().unwrap().to_string().contains("without a writer"));
         assert!(open_input(dir.path()).err().unwrap().to_string().contains("directory"));
     }
 }

@@ -1,4 +1,4 @@
-//! Signals while something is half done: noted, and heeded once nothing secret lies about any more.
+//! Signals during an operation that must not be left half done: they are recorded and raised afterwards.
 
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -8,15 +8,15 @@ use anyhow::Context;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::{flag, low_level};
 
-/// While it lives, SIGINT and SIGTERM do not end the process.
+/// Holds back SIGINT and SIGTERM until it is dropped.
 #[derive(Debug)]
 pub(crate) struct HeldSignals(&'static SignalFlags);
 
 #[derive(Debug, Default)]
 struct SignalFlags {
-    /// Nobody holds the signals: they do what they always do.
+    /// Whether the signals have their default effect.
     idle: Arc<AtomicBool>,
-    /// The signal that came; 0 is none.
+    /// The signal that was received; 0 is none.
     noted: Arc<AtomicUsize>,
 }
 
@@ -33,7 +33,7 @@ fn install_handlers() -> io::Result<SignalFlags> {
 }
 
 impl HeldSignals {
-    /// Holds them from now on.
+    /// Holds the signals back from now on.
     pub(crate) fn new() -> anyhow::Result<Self> {
         let signals =
             SIGNALS.get_or_init(|| install_handlers().ok()).as_ref().context("signals cannot be held")?;
@@ -41,12 +41,12 @@ impl HeldSignals {
         Ok(Self(signals))
     }
 
-    /// Whether one came.
+    /// Whether a signal was received.
     pub(crate) fn has_arrived(&self) -> bool {
         self.0.noted.load(Ordering::SeqCst) != 0
     }
 
-    /// Ends the process by the signal that came, as if nobody had held it.
+    /// Ends the process with the signal that was received, if there was one.
     pub(crate) fn raise_noted(&self) {
         let signal = self.0.noted.load(Ordering::SeqCst) as i32;
         if signal != 0 {

@@ -1,5 +1,5 @@
-//! What an authority has issued: a line for each certificate in its directory, so that one that was lost can still
-//! be revoked by its serial number.
+//! The log of an authority's certificates: one line for each, so that a lost certificate can be revoked by its serial
+//! number.
 
 use std::collections::HashSet;
 use std::io::Write;
@@ -47,8 +47,8 @@ pub(crate) fn issued_line(
     Ok(line)
 }
 
-/// Adds a line to an authority's file, in one write, before the certificate is anywhere: a line too many does no
-/// harm, one that is missing does.
+/// Appends a line to an authority's log, in one write, before the certificate is written: a line too many does no harm,
+/// a missing one does.
 pub(crate) fn append_line(ca: &CaDir, line: &[u8]) -> anyhow::Result<()> {
     let path = ca.path.join(FILE);
     let write = || {
@@ -60,7 +60,7 @@ pub(crate) fn append_line(ca: &CaDir, line: &[u8]) -> anyhow::Result<()> {
     write().with_context(|| path.display().to_string())
 }
 
-/// What an authority's file tells, as far as it can be read.
+/// An authority's log, as far as it can be read.
 pub(crate) struct IssuedLog {
     serials: HashSet<String>,
     dirs: Vec<PathBuf>,
@@ -68,7 +68,7 @@ pub(crate) struct IssuedLog {
     lines: Vec<record::IssuedRecord>,
 }
 
-/// A certificate in force whose directory a command was not given.
+/// A valid certificate whose directory was not given to a command.
 pub(crate) struct UnlistedCertificate {
     pub(crate) dir: PathBuf,
     /// Whether the directory is on this machine and holds a certificate of the authority.
@@ -79,7 +79,7 @@ pub(crate) struct UnlistedCertificate {
 }
 
 impl IssuedLog {
-    /// `None` where there is no such file: of what others have issued, nothing is known.
+    /// Reads the log; `None` if the authority has none, as one of other software.
     pub(crate) fn read_log(ca: &Path) -> Option<Self> {
         let text = files::read_file(&ca.join(FILE)).ok()?;
         let mut known = Self { serials: HashSet::new(), dirs: Vec::new(), lines: Vec::new() };
@@ -102,8 +102,8 @@ impl IssuedLog {
         self.serials.contains(&hex(serial))
     }
 
-    /// The certificates in force whose directories, or serial numbers, are not among some, in the order in which they
-    /// were issued. One that is not on this machine and was issued again later for the same holder is left out.
+    /// The valid certificates whose directories and serial numbers are not among the given ones, in the order in which
+    /// they were issued. One that is not on this machine and was issued again later for the same holder is left out.
     pub(crate) fn find_unlisted(
         &self,
         ca: &CaDir,
@@ -163,12 +163,12 @@ fn find_remote(line: &record::IssuedRecord, dir: &Path) -> Option<(String, Unlis
     (until > OffsetDateTime::now_utc().unix_timestamp()).then(|| (line.serial.clone(), found))
 }
 
-/// Says which directories go on with the list of before: what was revoked is served there until it ends.
+/// Warns of directories that still have the previous CRL: revoked certificates are accepted there until it expires.
 pub(crate) fn warn_about_other_dirs(ca: &CaDir, to: &[PathBuf], out: &Out) {
     let Some(known) = IssuedLog::read_log(&ca.path) else { return };
     let left: Vec<String> = known.dirs_without_update(ca, to).into_iter().map(shell_quote).collect();
     if !left.is_empty() {
-        let option = if left.len() == 1 { "give it with --to" } else { "give each with --to" };
+        let option = if left.len() == 1 { "update it with --to" } else { "update each with --to" };
         out.warn("not updated", format_args!("{}: {option}", left.join(", ")));
     }
 }

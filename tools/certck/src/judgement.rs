@@ -1,4 +1,4 @@
-//! One directory judged, as `check` and `watch` do it: what is demanded, what was found, and what of it counts.
+//! One directory checked, as `check` and `watch` do it: the options, the findings, and which of them are suppressed.
 
 use std::path::{Path, PathBuf};
 
@@ -12,58 +12,59 @@ use time::OffsetDateTime;
 
 use crate::suppress::Suppressions;
 
-/// What a directory is held to.
+/// What a directory is checked against.
 #[derive(clap::Args, Clone, Debug)]
 pub(crate) struct CheckOptions {
-    /// What the directories are for
+    /// Kind of directory
     #[arg(long, value_enum, default_value_t, value_name = "ROLE")]
     role: RoleChoice,
-    /// Name or address that a server's certificate must be good for; may be repeated
+    /// Name or address for which a server's certificate must be valid; may be repeated
     #[arg(long = "host", value_name = "NAME", value_parser = parse_host)]
     pub(crate) hosts: Vec<String>,
-    /// Warn of a validity that ends within so many days, at most within its last third
+    /// Warn of certificates and CRLs that expire within N days, at most within the last third of their validity
     #[arg(long, value_name = "N", default_value_t = 30)]
     warn_days: u32,
-    /// How much is demanded
+    /// Strictness: compat for old and new peers; strict also requires what RFC 5280 obliges CAs to, and makes warnings errors
     #[arg(long, value_enum, default_value_t)]
     profile: Profile,
-    /// Whose the directories must be, besides root's: the user whose program starts with them, by name or number
-    /// [default: who runs certck; for root, who owns each directory]
+    /// Required owner of the directories and files besides root, by name or number: the user who runs the program
+    /// [default: the user who runs certck; for root, the owner of each directory]
     #[arg(long, value_name = "USER", value_parser = parse_user)]
     owner: Option<u32>,
-    /// Do not count the findings that FILE lists with a reason and an end date
+    /// Ignore the findings that FILE lists, each with a reason and an expiry date
     #[arg(long, value_name = "FILE")]
     pub(crate) suppress: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) passphrase: PassphraseArgs,
 }
 
-/// What the TLS library can compare with a certificate.
+/// Parses a name that the TLS library can compare with a certificate.
 pub(crate) fn parse_host(text: &str) -> Result<String, String> {
     let good = ServerName::try_from(text).map(|_| text.to_owned());
     good.map_err(|_| "expected a DNS name or an IP address".to_owned())
 }
 
 fn parse_user(text: &str) -> Result<u32, String> {
-    crate::users::find_uid(text).ok_or_else(|| "no such user: give the number".to_owned())
+    crate::users::find_uid(text).ok_or_else(|| "unknown user: give the number".to_owned())
 }
 
 /// What `--role` can be.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub(crate) enum RoleChoice {
-    /// Told by the files in the directory
+    /// Detected from the files in the directory
     #[default]
     Auto,
-    /// A daemon's
+    /// A daemon's directory
     Server,
-    /// A client's
+    /// A client's directory
     Client,
-    /// An authority's, with its ca.key
+    /// An authority's directory, with its ca.key
     Ca,
 }
 
 impl RoleChoice {
-    /// Decides for one directory. Nothing to go by counts as a server's, whose missing files are then reported.
+    /// Decides for one directory. One without any of the files counts as a server's, whose files are then reported as
+    /// missing.
     fn decide_purpose(self, dir: &Path) -> DirectoryPurpose {
         let lies = |name: &str| dir.join(name).symlink_metadata().is_ok();
         let has = |role: Role| [role.layout().leaf, role.layout().key].into_iter().any(lies);
@@ -82,9 +83,9 @@ impl RoleChoice {
 /// What a directory is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum DirectoryPurpose {
-    /// One end of connections.
+    /// A server or client.
     Serving(Role),
-    /// An authority's work: nobody connects with it.
+    /// An authority.
     Authority,
 }
 
@@ -98,7 +99,7 @@ impl DirectoryPurpose {
     }
 }
 
-/// Who judges: the demands, the time, and what is suppressed.
+/// Checks directories with the same options, time and suppressions.
 pub(crate) struct DirectoryChecker<'a> {
     pub(crate) demands: &'a CheckOptions,
     pub(crate) at: OffsetDateTime,
@@ -107,7 +108,7 @@ pub(crate) struct DirectoryChecker<'a> {
 }
 
 impl DirectoryChecker<'_> {
-    /// Judges one directory.
+    /// Checks one directory.
     pub(crate) fn check_directory(&self, dir: PathBuf) -> CheckedDirectory {
         let options = LoadOptions {
             at: self.at,
@@ -117,7 +118,7 @@ impl DirectoryChecker<'_> {
             passphrase: self.passphrase,
             owner: match self.demands.owner {
                 Some(uid) => Owner::User(uid),
-                // Root checks for those whose daemons start, and is seldom one of them.
+                // Root checks for other users, whose daemons start with the directories.
                 None if rustix::process::geteuid().is_root() => Owner::Directory,
                 None => Owner::Process,
             },
@@ -134,13 +135,13 @@ impl DirectoryChecker<'_> {
         };
         let mut findings = inspection.findings;
         let readable = !findings.iter().any(|f| f.rule == rule::DIRECTORY.id);
-        // Nobody can live with a directory that is not there.
+        // That a directory cannot be read is a failure, which is not suppressed.
         let suppressed = if readable { self.suppressions.take_suppressed(&mut findings) } else { Vec::new() };
-        CheckedDirectory { dir, role, readable, findings, suppressed, ends: inspection.ends }
+        CheckedDirectory { dir, role, readable, findings, suppressed, expiries: inspection.expiries }
     }
 }
 
-/// Directories below that `certck mint` would have made, or `mint leaf`.
+/// The names of directories below that look like those of `certck mint` and `mint leaf`.
 fn minted_dirs_below(dir: &Path) -> Vec<String> {
     let entries = std::fs::read_dir(dir).into_iter().flatten().flatten().take(1000);
     let directories = entries.filter(|e| e.file_type().is_ok_and(|t| t.is_dir()));
@@ -157,53 +158,53 @@ fn is_parent(dir: &Path) -> bool {
         && !minted_dirs_below(dir).is_empty()
 }
 
-/// What is said of a directory that holds others: that all files are missing would not help.
+/// The finding for a directory that holds certificate directories, instead of one for each missing file.
 fn inspect_parent(dir: &Path) -> pki::Inspection {
     let names = minted_dirs_below(dir).join(", ");
     let finding = rule::MISSING_FILE
         .at(dir)
-        .found(format!("no certificates, but the directories {names}"))
+        .found(format!("no certificates, only the directories {names}"))
         .expected("a certificate directory")
-        .fix("name those below it, or give -r");
-    pki::Inspection { findings: vec![finding], dir: None, ends: Vec::new() }
+        .fix("name the directories below it, or use -r");
+    pki::Inspection { findings: vec![finding], dir: None, expiries: Vec::new() }
 }
 
-/// What was found out about one directory.
+/// The result of checking one directory.
 pub(crate) struct CheckedDirectory {
     pub(crate) dir: PathBuf,
     pub(crate) role: DirectoryPurpose,
-    /// Whether it could be judged at all. If not, the one finding says why: a failure, not a verdict.
+    /// Whether it could be checked. If not, the only finding says why.
     pub(crate) readable: bool,
-    /// What counts.
+    /// The findings that count.
     pub(crate) findings: Vec<Finding>,
-    /// What was found and does not count.
+    /// The findings that are suppressed.
     pub(crate) suppressed: Vec<Finding>,
-    pub(crate) ends: Vec<pki::Expiry>,
+    pub(crate) expiries: Vec<pki::Expiry>,
 }
 
 impl CheckedDirectory {
-    /// Whether a daemon or client would start with it: no suppression changes that.
+    /// Whether a daemon or client would start with it, whatever is suppressed.
     pub(crate) fn is_valid(&self) -> bool {
         self.findings.iter().chain(&self.suppressed).all(|f| f.severity < Severity::Error)
     }
 
-    /// Findings of one severity that count.
+    /// Counts the findings of one severity, without suppressed ones.
     pub(crate) fn count_of(&self, severity: Severity) -> u64 {
         self.findings.iter().filter(|f| f.severity == severity).count() as u64
     }
 }
 
-/// What was counted so far.
+/// Counts over the directories checked so far.
 #[derive(Default)]
 pub(crate) struct CheckTally {
     pub(crate) summary: record::Summary,
-    /// Directories by whether names are judged in them.
+    /// The number of servers' directories, and one of another kind: `--host` applies to servers only.
     servers: u64,
     others: Option<PathBuf>,
 }
 
 impl CheckTally {
-    /// Counts one directory; one that could not be judged is among the errors, not here.
+    /// Counts one directory, unless it could not be checked: such a one is among the errors.
     pub(crate) fn count_directory(&mut self, checked: &CheckedDirectory) {
         if !checked.readable {
             return;
@@ -213,15 +214,14 @@ impl CheckTally {
             _ => _ = self.others.get_or_insert_with(|| checked.dir.clone()),
         }
         self.summary.checked += 1;
-        self.summary.refused += u64::from(checked.count_of(Severity::Error) > 0);
+        self.summary.failed += u64::from(checked.count_of(Severity::Error) > 0);
         self.summary.findings_error += checked.count_of(Severity::Error);
         self.summary.findings_warning += checked.count_of(Severity::Warning);
         self.summary.findings_note += checked.count_of(Severity::Note);
         self.summary.suppressed += checked.suppressed.len() as u64;
     }
 
-    /// A directory whose names nobody judged, though names were asked for; and whether there was none in which they
-    /// were.
+    /// A directory to which `--host` does not apply though it was given, and whether it applied to none.
     pub(crate) fn unchecked_hosts(&self, demands: &CheckOptions) -> Option<(&Path, bool)> {
         let other = self.others.as_deref().filter(|_| !demands.hosts.is_empty())?;
         Some((other, self.servers == 0))

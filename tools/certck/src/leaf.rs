@@ -1,4 +1,4 @@
-//! What a leaf says: for whom it is, for what, for how long.
+//! The content of a leaf: subject, role, hosts, validity, addresses.
 
 use std::net::IpAddr;
 
@@ -17,64 +17,69 @@ pub(crate) struct LeafRequest<'a> {
     pub(crate) addresses: &'a StatusUrls,
 }
 
-/// Whom a certificate is about.
+/// The subject of a certificate.
 #[derive(Clone, Copy)]
 pub(crate) enum LeafSubject<'a> {
-    /// A name of one part.
+    /// A common name only.
     Common(&'a str),
-    /// The name of a certificate that was issued before, to the letter.
+    /// The subject of the certificate that is renewed, unchanged.
     Same(&'a Name),
 }
 
-/// The common name of a leaf that nobody gave one.
+/// The common name where none is given.
 pub(crate) fn default_common_name(role: Role) -> String {
     format!("profguard {role}")
 }
 
-/// RFC 5280's upper bound of a common name.
+/// Parses a common name of at most 64 characters (RFC 5280, appendix A.1, ub-common-name).
 pub(crate) fn parse_common_name(text: &str) -> Result<String, String> {
     let good = (1..=64).contains(&text.chars().count()) && !text.chars().any(char::is_control);
     if good { Ok(text.to_owned()) } else { Err("expected 1 to 64 characters".to_owned()) }
 }
 
-/// From when until when something is valid.
+/// The validity of a certificate or CRL.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Validity {
     pub(crate) from: OffsetDateTime,
     pub(crate) until: OffsetDateTime,
 }
 
-/// How far back a validity begins: clocks of two machines differ.
+/// How far back a validity begins, because clocks of two machines differ.
 const SKEW: Duration = Duration::minutes(5);
 
 impl Validity {
-    /// So many days and not a second more: 825 is the limit for a leaf, and the time before now counts.
+    /// A validity of exactly this many days, the time before now included: 825 days is the limit for a leaf.
     pub(crate) fn for_days(days: u16) -> anyhow::Result<Self> {
         Self::starting_now(Duration::days(days.into()))
     }
 
-    /// As long as something was valid before.
+    /// A validity from now with the length of an earlier one.
     pub(crate) fn as_long_as(from: Time, until: Time) -> anyhow::Result<Self> {
         let seconds = until.unix.saturating_sub(from.unix);
-        ensure!(seconds > 0, "was valid from {from} to {until}, which is no time: say how long with --days");
+        ensure!(
+            seconds > 0,
+            "was valid from {from} to {until}, which is not a valid period: give the length with --days"
+        );
         Self::starting_now(Duration::seconds(seconds))
     }
 
     fn starting_now(time: Duration) -> anyhow::Result<Self> {
         let from = OffsetDateTime::now_utc().replace_nanosecond(0)? - SKEW;
-        let until = from.checked_add(time).context("ends in a year that no certificate can say")?;
+        let until = from
+            .checked_add(time)
+            .context("expires after the year 9999, which a certificate cannot express")?;
         Ok(Self { from, until })
     }
 
-    /// Cut where the issuer ends, and whether it was.
+    /// The validity without what lies after the issuer's notAfter, and whether it was shortened.
     ///
     /// # Errors
-    /// The issuer has ended.
+    /// The issuer has expired.
     pub(crate) fn within_issuer(self, issuer: &Cert) -> anyhow::Result<(Self, bool)> {
         let end = issuer.not_after;
         ensure!(
             end.unix > (self.from + SKEW).unix_timestamp(),
-            "{}: ended at {end}: make a new authority with `certck mint`",
+            "{}: expired at {end}: make a new authority with `certck mint`",
             issuer.subject
         );
         if self.until.unix_timestamp() <= end.unix {
@@ -84,15 +89,15 @@ impl Validity {
     }
 }
 
-/// Where the state of a certificate can be asked.
+/// Where the revocation status of a certificate is published.
 #[derive(clap::Args, Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct StatusUrls {
-    /// Address of the CRL, to be named in the certificates: `certck crl fetch` then needs no --url; may be repeated
-    /// [default of `mint leaf`: as the authority's authority.toml says]
+    /// CRL distribution point to put into certificates, used by `certck crl fetch`; may be repeated [default of `mint
+    /// leaf`: that of the authority's authority.toml]
     #[arg(long, value_name = "URL", value_parser = parse_url)]
     pub(crate) crl_url: Vec<String>,
-    /// Address of an OCSP responder, to be named in the certificates for `certck ocsp`; may be repeated [default of
-    /// `mint leaf`: as the authority's authority.toml says]
+    /// OCSP responder to put into certificates, used by `certck ocsp`; may be repeated [default of `mint leaf`: that of
+    /// the authority's authority.toml]
     #[arg(long, value_name = "URL", value_parser = parse_url)]
     pub(crate) ocsp_url: Vec<String>,
 }
@@ -119,7 +124,7 @@ impl StatusUrls {
     }
 }
 
-/// An address that a certificate can name.
+/// Parses an address that a certificate can name: http or https, ASCII, without a user name.
 pub(crate) fn parse_url(text: &str) -> Result<String, String> {
     let rest = text.strip_prefix("http://").or_else(|| text.strip_prefix("https://"));
     let host = rest.and_then(|rest| rest.split(['/', '?', '#']).next()).unwrap_or_default();
@@ -127,7 +132,7 @@ pub(crate) fn parse_url(text: &str) -> Result<String, String> {
     if good { Ok(text.to_owned()) } else { Err("expected an http or https address, in ASCII".to_owned()) }
 }
 
-/// A name or address that a server's certificate is good for.
+/// A name or address for which a server's certificate is valid.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum LeafHost {
     Name(String),
@@ -135,27 +140,27 @@ pub(crate) enum LeafHost {
 }
 
 impl LeafHost {
-    /// Reads an IP address, or a DNS name, of which the first label may be `*`: what `check` will take.
+    /// Parses an IP address, or a DNS name whose first label may be `*`, as `check` accepts it.
     pub(crate) fn parse_host(text: &str) -> Result<Self, String> {
         if let Ok(address) = text.parse() {
             return Ok(Self::Address(address));
         }
-        // The dot at the end makes a name absolute where names are looked up; in a certificate it never matches.
+        // A trailing dot makes a name absolute for resolvers; in a certificate it never matches (RFC 5280, 4.2.1.6).
         let name = text.strip_suffix('.').unwrap_or(text).to_ascii_lowercase();
         if is_dns_pattern(&name) {
             return Ok(Self::Name(name));
         }
         Err(match name.strip_prefix("*.") {
             Some(rest) if is_dns_pattern(rest) => {
-                "a `*` needs two more labels after it: clients take no `*.com`"
+                "a `*` needs two more labels after it: clients reject `*.com`"
             }
-            _ if name.contains('_') => "a `_` is in no host name: clients would not take it",
+            _ if name.contains('_') => "a host name cannot contain `_`: clients would reject it",
             _ => "expected a DNS name or an IP address",
         }
         .to_owned())
     }
 
-    /// Reads what a certificate is good for.
+    /// Converts a subject alternative name.
     fn from_general_name(name: &GeneralName) -> anyhow::Result<Self> {
         match name {
             GeneralName::Dns(text) => Self::parse_host(text).map_err(|e| anyhow::anyhow!("{name}: {e}")),
@@ -184,7 +189,7 @@ impl std::fmt::Display for LeafHost {
     }
 }
 
-/// The names that a certificate is good for.
+/// The names and addresses for which a certificate is valid.
 pub(crate) fn hosts_of(cert: &Cert) -> anyhow::Result<Vec<LeafHost>> {
     let names = cert.extensions.subject_alt_name.iter().flat_map(|s| &s.value);
     names.map(LeafHost::from_general_name).collect()

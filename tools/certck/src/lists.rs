@@ -1,4 +1,4 @@
-//! The CRLs of one directory: read block by block, held against newer ones, replaced in one step under a lock.
+//! The CRL file of one directory: parsed block by block, compared with newer CRLs, and replaced atomically under a lock.
 
 use std::fs::{File, Metadata};
 use std::io;
@@ -19,7 +19,7 @@ use rustix::fs::FlockOperation;
 
 use crate::files;
 
-/// A directory's ca.crl, which no other certck replaces meanwhile.
+/// A directory's ca.crl, locked against other certck processes.
 pub(crate) struct CrlStore {
     pub(crate) path: PathBuf,
     dir: PathBuf,
@@ -36,12 +36,12 @@ impl CrlStore {
         Ok(Self { path, dir: dir.to_owned(), present, _lock: lock })
     }
 
-    /// What could not be read, and goes when the file is replaced.
+    /// The blocks that could not be parsed, which are removed when the file is replaced.
     pub(crate) fn broken_blocks(&self) -> &[String] {
         &self.present.broken
     }
 
-    /// Whether the file has this very list already, and nothing that it should not.
+    /// Whether the file has this CRL already, and no malformed block.
     pub(crate) fn has_exactly(&self, new: &Crl) -> bool {
         self.present.broken.is_empty() && self.present.crls.iter().any(|old| old.der == new.der)
     }
@@ -177,7 +177,7 @@ fn is_at(dir: &File, path: &Path) -> io::Result<bool> {
     Ok((open.dev(), open.ino()) == (there.dev(), there.ino()))
 }
 
-/// Locks a directory for who changes it. Another certck at work in it is waited for, though not for long.
+/// Locks a directory before it is changed; waits up to 5 s for another certck that has it locked.
 pub(crate) fn lock_directory(dir: &Path) -> anyhow::Result<File> {
     const PATIENCE: Duration = Duration::from_secs(5);
     let begin = Instant::now();
@@ -185,13 +185,13 @@ pub(crate) fn lock_directory(dir: &Path) -> anyhow::Result<File> {
         let lock = File::open(dir)?;
         match rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) if is_at(&lock, dir)? => return Ok(lock),
-            // It was exchanged for a renewed one meanwhile: whoever works there now has another lock.
+            // The directory was replaced by a renewed one meanwhile, which has a lock of its own.
             Ok(()) if begin.elapsed() < PATIENCE => {}
-            Ok(()) => anyhow::bail!("is replaced all the time"),
+            Ok(()) => anyhow::bail!("is being replaced continually"),
             Err(rustix::io::Errno::WOULDBLOCK) if begin.elapsed() < PATIENCE => {
                 std::thread::sleep(Duration::from_millis(20));
             }
-            Err(rustix::io::Errno::WOULDBLOCK) => anyhow::bail!("another certck is at work in it"),
+            Err(rustix::io::Errno::WOULDBLOCK) => anyhow::bail!("is locked by another certck"),
             Err(e) => return Err(io::Error::from(e).into()),
         }
     }

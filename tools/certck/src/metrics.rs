@@ -1,4 +1,4 @@
-//! The metrics of every audit, and beside them: which directory is fit, and when each certificate and CRL ends.
+//! The metrics of every audit, and besides: whether each directory is valid, and when each certificate and CRL expires.
 
 use std::collections::BTreeMap;
 use std::io::{BufWriter, Write};
@@ -18,17 +18,17 @@ use crate::judgement::{CheckTally, CheckedDirectory};
 pub(crate) struct CheckMetrics {
     shared: Box<dyn Writer>,
     /// Values by labels, so that no series stands twice: a scraper would refuse the whole file.
-    fit: BTreeMap<String, i64>,
-    ends: BTreeMap<String, i64>,
+    valid: BTreeMap<String, i64>,
+    expiries: BTreeMap<String, i64>,
 }
 
 impl CheckMetrics {
     pub(crate) fn new(shared: Box<dyn Writer>) -> Self {
-        Self { shared, fit: BTreeMap::new(), ends: BTreeMap::new() }
+        Self { shared, valid: BTreeMap::new(), expiries: BTreeMap::new() }
     }
 }
 
-/// Keeps the lesser of two values: unfit, and what ends first.
+/// Keeps the lesser of two values for one series: invalid, or the earlier expiry.
 fn keep_least(series: &mut BTreeMap<String, i64>, labels: String, value: i64) {
     let kept = series.entry(labels).or_insert(value);
     *kept = value.min(*kept);
@@ -39,14 +39,14 @@ impl CheckReport for CheckMetrics {
         checked.findings.iter().try_for_each(|f| self.shared.finding(to, f))?;
         let dir = escape_label(&checked.dir.to_string_lossy());
         keep_least(
-            &mut self.fit,
+            &mut self.valid,
             format!("dir=\"{dir}\",role=\"{}\"", checked.role.name()),
             checked.is_valid().into(),
         );
-        for e in &checked.ends {
+        for e in &checked.expiries {
             let (path, name) = (escape_label(&e.path.to_string_lossy()), escape_label(&e.name));
             keep_least(
-                &mut self.ends,
+                &mut self.expiries,
                 format!("path=\"{path}\",name=\"{name}\",serial=\"{}\"", e.serial),
                 e.at,
             );
@@ -62,11 +62,11 @@ impl CheckReport for CheckMetrics {
     ) -> anyhow::Result<()> {
         self.shared.end(to, end)?;
         let metrics = [
-            ("certck_fit", "Whether a daemon or client would start with a directory.", &self.fit),
+            ("certck_valid", "Whether a daemon or client would start with a directory.", &self.valid),
             (
-                "certck_end_timestamp_seconds",
-                "When a certificate's validity or a CRL's nextUpdate ends.",
-                &self.ends,
+                "certck_expiry_timestamp_seconds",
+                "When a certificate (notAfter) or CRL (nextUpdate) expires.",
+                &self.expiries,
             ),
         ];
         for (metric, help, series) in metrics {

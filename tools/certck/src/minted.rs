@@ -12,17 +12,16 @@ use common::text::safe;
 use crate::authority::IssuedLeaf;
 use crate::clock::format_rfc3339;
 
-/// Says at once what `check` would say afterwards.
+/// Warns of a validity that `check` would warn of.
 pub(crate) fn warn_if_long(days: u16, out: &Out) {
     const LONGEST: u16 = 825;
     if days > LONGEST {
-        let why =
-            format!("longer than the {LONGEST} days that `certck check` takes for a leaf without a warning");
+        let why = format!("longer than {LONGEST} days, of which `certck check` warns");
         out.warn(format_args!("{days} days"), why);
     }
 }
 
-/// What is said of a directory that was made.
+/// The record of a directory that was made.
 pub(crate) fn minted_record(
     algorithm: String,
     path: PathBuf,
@@ -67,7 +66,7 @@ pub(crate) fn report_minted(made: &[MintedRecord], format: Format, out: &mut Out
     Ok(())
 }
 
-/// Refuses a new directory that would not serve. Where the key is somewhere else, nothing is asked of it.
+/// Checks that a new directory is valid. With `keyless`, findings about the key are ignored, because it is elsewhere.
 pub(crate) fn check_new_directory(
     new: &Path,
     role: Role,
@@ -80,7 +79,7 @@ pub(crate) fn check_new_directory(
     let key = new.join(role.layout().key).to_string_lossy().into_owned();
     let counts = |f: &&Finding| f.severity == Severity::Error && !(keyless && f.path == key);
     match findings.iter().find(counts) {
-        Some(finding) => bail!("{}: would not serve: {}", dir.display(), finding.reason()),
+        Some(finding) => bail!("{}: would be invalid: {}", dir.display(), finding.reason()),
         None => Ok(()),
     }
 }

@@ -1,7 +1,7 @@
-//! OCSP (RFC 6960): a question about one certificate, and the answer held to what must be true of it.
+//! OCSP (RFC 6960): a request about one certificate, and the check of its response.
 //!
-//! Nothing here does I/O: [`Question::der`] is what a responder is sent, [`Question::answer`] judges what came
-//! back, with the clock passed in.
+//! Nothing here does I/O: [`OcspRequest::to_der`] is what a responder is sent, [`OcspRequest::check_response`] checks what
+//! came back, with the clock passed in.
 
 mod response;
 
@@ -12,10 +12,10 @@ use common::pki::signature::Signature;
 use common::pki::{Cert, Crl, oid};
 use response::ResponseData;
 
-/// How many certificates of an answer are read: a responder sends one or two.
+/// The most certificates that are parsed in a response. A responder sends one or two.
 const CERTIFICATES: usize = 16;
 
-/// What a responder is asked: the state of one certificate.
+/// A request for the status of one certificate.
 #[derive(Clone, Debug)]
 pub(crate) struct OcspRequest<'a> {
     issuer: &'a Cert,
@@ -25,22 +25,22 @@ pub(crate) struct OcspRequest<'a> {
     nonce: [u8; 32],
 }
 
-/// What a responder says, once all about it is right.
+/// The content of a valid response.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct OcspAnswer {
-    /// The certificate's state.
+    /// The certificate's status.
     pub(crate) status: OcspStatus,
     /// The time at which the state was known to be right.
     pub(crate) this_update: Time,
     /// When there will be newer information.
     pub(crate) next_update: Option<Time>,
-    /// Who signed: the issuer, or the responder that it names.
+    /// The subject of the signer: the issuer, or a responder that it authorized.
     pub(crate) signer: String,
-    /// Whether the answer holds our nonce, so that it was made for us.
+    /// Whether the response has our nonce, so that it is fresh.
     pub(crate) fresh: bool,
 }
 
-/// A certificate's state.
+/// A certificate's status.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum OcspStatus {
     /// It is not revoked.
@@ -56,13 +56,13 @@ pub(crate) enum OcspStatus {
     Unknown,
 }
 
-/// Why there is no answer.
+/// Why there is no valid response.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum OcspError {
-    /// The responder says so itself, unsigned.
+    /// The responder returned an error, which is not signed.
     #[error("the responder says: {0}")]
     Responder(&'static str),
-    /// What came is no answer that may be believed.
+    /// The response is malformed or invalid.
     #[error("{0}")]
     Answer(String),
 }
@@ -78,7 +78,7 @@ fn reject_response<T>(why: impl fmt::Display) -> std::result::Result<T, OcspErro
 }
 
 impl<'a> OcspRequest<'a> {
-    /// Asks about a certificate, with 32 random bytes that the answer is to hold (RFC 9654).
+    /// A request about a certificate, with a nonce of 32 random bytes (RFC 9654).
     ///
     /// The issuer is named by SHA-1 hashes: every responder finds them, and nothing is trusted for them.
     pub(crate) fn new(cert: &'a Cert, issuer: &'a Cert, nonce: [u8; 32]) -> Self {
@@ -106,11 +106,11 @@ impl<'a> OcspRequest<'a> {
         encode_element(der::SEQUENCE, &encode_element(der::SEQUENCE, &[list, extensions].concat()))
     }
 
-    /// Judges an OCSPResponse (RFC 6960, section 3.2) at a time in seconds since 1970. A responder whose own
-    /// certificate one of the revocation lists revokes is not believed.
+    /// Checks an OCSPResponse (RFC 6960, section 3.2) at a time in seconds since 1970. A responder whose own certificate is
+    /// revoked by one of the CRLs is rejected.
     ///
     /// # Errors
-    /// It is not an answer to this question, not signed by who may, or not in force.
+    /// It is not a response to this request, not signed by an authorized responder, or not in force.
     pub(crate) fn check_response(
         &self,
         response: &[u8],
@@ -129,13 +129,13 @@ impl<'a> OcspRequest<'a> {
         let fresh = match &data.nonce {
             Some(nonce) if *nonce == self.nonce => true,
             Some(_) => {
-                return reject_response("the nonce is another one: this is the answer to another question");
+                return reject_response("it has another nonce: it is the response to another request");
             }
             None => false,
         };
         let id = (&oid::SHA1[..], &self.name_hash[..], &self.key_hash[..], self.serial);
         let Some(single) = data.singles.iter().find(|s| s.id == id) else {
-            return reject_response("says nothing about this certificate");
+            return reject_response("has no status of this certificate");
         };
         single.check_in_force(at, fresh)?;
         Ok(OcspAnswer {
@@ -147,8 +147,8 @@ impl<'a> OcspRequest<'a> {
         })
     }
 
-    /// Who signed: the issuer of the certificate, or somebody whose certificate came with the answer. A responder
-    /// may send several for one key, an old one among them.
+    /// The certificates whose key signed the response: the issuer's, or those in the response. A responder may send
+    /// several for one key, an old one among them.
     fn find_signers<'c>(
         &'c self,
         data: &ResponseData<'_>,
@@ -165,7 +165,7 @@ impl<'a> OcspRequest<'a> {
             Some(named) if signers.is_empty() => {
                 reject_response(format_args!("not signed by the key of {}", named.subject))
             }
-            None => reject_response("the certificate of the responder is not with the answer"),
+            None => reject_response("the responder's certificate is missing in the response"),
             _ => Ok(signers),
         }
     }
@@ -186,8 +186,10 @@ impl<'a> OcspRequest<'a> {
             }
         }
         match first {
-            Some((subject, why)) => reject_response(format_args!("signed by {subject}, who may not: {why}")),
-            None => reject_response("signed by nobody"),
+            Some((subject, why)) => {
+                reject_response(format_args!("signed by {subject}, which is not authorized: {why}"))
+            }
+            None => reject_response("not signed by a known certificate"),
         }
     }
 }
@@ -197,7 +199,7 @@ fn check_delegate(signer: &Cert, issuer: &Cert, crls: &[Crl], at: i64) -> std::r
     let extensions = &signer.extensions;
     let purposes = extensions.extended_key_usage.as_ref().map(|e| &e.value);
     if !signer.is_issued_by(issuer) {
-        return Err(format!("its certificate is not by {}", issuer.subject));
+        return Err(format!("its certificate is not issued by {}", issuer.subject));
     }
     if !purposes.is_some_and(|p| p.iter().any(|p| *p == oid::OCSP_SIGNING)) {
         return Err("its certificate is not for OCSPSigning".to_owned());
@@ -243,7 +245,7 @@ fn open_basic_response(response: &[u8]) -> std::result::Result<&[u8], OcspError>
     Ok(basic)
 }
 
-/// The certificates that come with an answer. What cannot be read signs nothing.
+/// Parses the certificates in a response and skips malformed ones.
 fn parse_certificates(list: &[u8]) -> Result<Vec<Cert>> {
     let mut list = Der::open_only(list, der::SEQUENCE)?;
     let mut certificates = Vec::new();

@@ -1,5 +1,5 @@
-//! Whether a server speaks TLS 1.1 or older, which our TLS library cannot: one hand-made ClientHello, and the
-//! version in the answer. Nothing else is read, and no handshake is finished.
+//! Whether a server speaks TLS 1.1 or older, which rustls does not: sends a ClientHello and reads the version in the
+//! ServerHello. No handshake is completed.
 
 use std::io::{ErrorKind, Read, Write};
 use std::time::Duration;
@@ -12,7 +12,7 @@ const TLS11: [u8; 2] = [3, 2];
 const HANDSHAKE: u8 = 22;
 const SERVER_HELLO: u8 = 2;
 
-/// The version that a server agrees to when it is offered TLS 1.1 at most; `None` when it refuses.
+/// The version that a server selects when it is offered TLS 1.1 at most; `None` if it rejects that.
 ///
 /// # Errors
 /// It cannot be reached, or says nothing in time.
@@ -25,7 +25,7 @@ pub(crate) fn probe_obsolete_version(
     let asked = tcp.write_all(&build_client_hello()?).and_then(|()| tcp.read_exact(&mut answer));
     match asked {
         Ok(()) => Ok(parse_version(&answer)),
-        // An alert is shorter; closing or resetting is a refusal too.
+        // An alert is shorter than a ServerHello; closing or resetting is a rejection too.
         Err(e) if is_closed(e.kind()) => Ok(None),
         Err(e) => Err(e).context("TLS 1.1"),
     }

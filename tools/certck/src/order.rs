@@ -1,11 +1,11 @@
-//! Work done on all cores, with the results in the order of the work.
+//! Parallel work on all cores, with the results in the order of the items.
 
 use std::collections::BTreeMap;
 use std::sync::mpsc::sync_channel;
 use std::sync::{Condvar, Mutex};
 use std::thread;
 
-/// How many items may be begun whose results are not handed over: as many results wait for an earlier one.
+/// The most items in progress or finished whose results wait for an earlier one.
 const WAITING: usize = 256;
 
 /// Does `work` on each item and hands the results to `sink`, in order. One item is done without a thread.

@@ -1,4 +1,4 @@
-//! What `certck mint` makes: from options, from a file, from defaults, in this order.
+//! What `certck mint` makes: options take precedence over the file, the file over defaults.
 
 use std::path::{Path, PathBuf};
 
@@ -13,41 +13,41 @@ use crate::files;
 use crate::leaf::{LeafHost, StatusUrls, parse_common_name, parse_url};
 use crate::new_passphrase::is_passphrase_given;
 
-/// The options; what is not given comes from the file, or is a default.
+/// The options. What is not given comes from the file, or is a default.
 #[derive(clap::Args, Debug)]
 pub(crate) struct MintOptions {
-    /// Where to make the directories; made too if it does not exist
+    /// Directory to make ca, server_certs and client_certs in; created if it does not exist
     #[arg(value_name = "DIR", required = true)]
     pub(crate) dir: Option<PathBuf>,
-    /// Take what no option says from a TOML file: hosts, days, ca_days, crl_days, profile, algo, name, crl_urls,
-    /// ocsp_urls
+    /// Read options from a TOML file: hosts, days, ca_days, crl_days, profile, algo, name, crl_urls, ocsp_urls. Options
+    /// on the command line take precedence
     #[arg(long, value_name = "FILE")]
     from: Option<PathBuf>,
     /// Name or address of the server; may be repeated [default: localhost, 127.0.0.1, ::1]
     #[arg(long = "host", value_name = "NAME", value_parser = LeafHost::parse_host)]
     hosts: Vec<LeafHost>,
-    /// Days that the server's and client's certificates are valid [default: 365]
+    /// Validity of the server's and client's certificates in days [default: 365]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=MOST_LEAF.into()))]
     days: Option<u16>,
-    /// Days that the root is valid [default: 3650]
+    /// Validity of the root in days [default: 3650]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=MOST_CA.into()))]
     ca_days: Option<u16>,
-    /// Days until the revocation list must have been renewed [default: as --days]
+    /// Validity of the CRL in days [default: that of --days]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=MOST_LEAF.into()))]
     crl_days: Option<u16>,
-    /// Whom it must do for: compat takes keys of 3072-bit RSA, which the oldest peers understand, strict modern ones
-    /// [default: strict]
+    /// Default kind of key: compat makes RSA keys of 3072 bits for the oldest peers, strict ECDSA keys on P-256 [default:
+    /// strict]
     #[arg(long, value_name = "compat|strict", value_enum, hide_possible_values = true)]
     profile: Option<Profile>,
-    /// Kind of all keys [default: ecdsa-p256, or rsa-3072 with --profile compat]
+    /// Key algorithm [default: ecdsa-p256, or rsa-3072 with --profile compat]
     #[arg(long, value_enum)]
     algo: Option<KeyAlgorithm>,
-    /// Common name of the root [default: profguard CA and six random digits, so that no two are taken for one]
+    /// Common name of the root [default: "profguard CA" and six random hexadecimal digits]
     #[arg(long, value_name = "NAME", value_parser = parse_common_name)]
     name: Option<String>,
     #[command(flatten)]
     addresses: StatusUrls,
-    /// Encrypt all private keys with the passphrase
+    /// Encrypt all private keys; needs one of the passphrase options
     #[arg(long, requires = "passphrase")]
     pub(crate) encrypt: bool,
     #[command(flatten)]
@@ -57,7 +57,7 @@ pub(crate) struct MintOptions {
 const MOST_LEAF: u16 = 3650;
 const MOST_CA: u16 = 9125;
 
-/// What is made.
+/// What `certck mint` makes.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct MintPlan {
     pub(crate) hosts: Vec<LeafHost>,
@@ -86,15 +86,15 @@ struct MintFile {
 }
 
 impl MintOptions {
-    /// Decides.
+    /// Combines the options with the file and the defaults.
     ///
     /// # Errors
     /// The file cannot be read, or says what no option could; the leaves would outlive the root; or a passphrase is
     /// for nothing.
     pub(crate) fn to_plan(&self) -> anyhow::Result<MintPlan> {
         if !self.encrypt && is_passphrase_given(&self.passphrase) {
-            return Err(anyhow::anyhow!("a passphrase is given, and nothing is to be encrypted"))
-                .hint("add --encrypt, or leave the passphrase out");
+            return Err(anyhow::anyhow!("a passphrase is given without --encrypt"))
+                .hint("add --encrypt, or omit the passphrase option");
         }
         let file = match &self.from {
             Some(path) => read_mint_file(path).with_context(|| path.display().to_string())?,
@@ -133,7 +133,7 @@ impl MintOptions {
             ensure!((1..=most).contains(&n), "{what}: {n} is not between 1 and {most}");
         }
         if hosts.is_empty() {
-            bail!("hosts: a server needs at least one name");
+            bail!("hosts: at least one name is required");
         }
         ensure!(
             days <= ca_days,
@@ -147,7 +147,7 @@ impl MintOptions {
     }
 }
 
-/// One of the values that the option of the same name has.
+/// Parses a value as the option of the same name does.
 fn parse_value<T: ValueEnum>(what: &str, text: Option<&str>) -> anyhow::Result<Option<T>> {
     text.map(|text| T::from_str(text, false).map_err(|e| anyhow::anyhow!("{what}: {e}"))).transpose()
 }
@@ -157,7 +157,8 @@ fn choose_urls(what: &str, options: &[String], file: &[String]) -> anyhow::Resul
     all.iter().map(|url| parse_url(url).map_err(|e| anyhow::anyhow!("{what}: `{url}`: {e}"))).collect()
 }
 
-/// Issuers are found by their names: with the same one, a certificate under another root would look like a forged one.
+/// A common name that no other root has: peers find issuers by name, so a second root of the same name makes valid
+/// certificates look forged.
 fn random_ca_name() -> anyhow::Result<String> {
     let mut random = [0; 3];
     rustix::rand::getrandom(&mut random, rustix::rand::GetRandomFlags::empty())?;
@@ -173,7 +174,7 @@ fn parse_host(text: &str) -> anyhow::Result<LeafHost> {
     LeafHost::parse_host(text).map_err(|e| anyhow::anyhow!("hosts: `{text}`: {e}"))
 }
 
-/// What a file alone makes of a plan.
+/// The plan of a file alone, with all other options at their defaults.
 pub(crate) fn plan_of_file(text: &str) -> anyhow::Result<MintPlan> {
     #[derive(clap::Parser)]
     struct Alone {

@@ -1,4 +1,4 @@
-//! What an authority keeps for all that it issues later: one file beside its key.
+//! The addresses that an authority puts into its certificates: `authority.toml` beside its key.
 
 use std::path::Path;
 
@@ -48,7 +48,7 @@ pub(crate) fn read_urls(ca: &Path) -> anyhow::Result<StatusUrls> {
         return Ok(StatusUrls::default());
     }
     let hint = format!(
-        "correct it, or remove it with `rm {}`: then only options name addresses",
+        "correct it, or remove it with `rm {}`: then addresses come from options only",
         shell_quote(&path)
     );
     read_settings(&path).with_context(|| path.display().to_string()).hint(hint)

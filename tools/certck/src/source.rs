@@ -1,4 +1,4 @@
-//! Which directories a command works on: those named, those below, those that a list names; each once.
+//! The directories that a command works on: those named, those below them, those in a list; each once.
 
 use std::collections::HashSet;
 use std::ffi::OsString;
@@ -14,27 +14,27 @@ use crate::input;
 /// The arguments of commands that take directories.
 #[derive(clap::Args, Clone, Debug)]
 pub(crate) struct DirectorySource {
-    /// Directories of certificates; one that is named twice counts once
+    /// Certificate directories; one that is named twice is checked once
     #[arg(value_name = "DIR", required_unless_present = "files_from")]
     dirs: Vec<PathBuf>,
-    /// Look below each DIR for every directory that holds a leaf or a leaf's key, by their names
+    /// Check every directory below DIR that holds a leaf or a leaf's key
     ///
-    /// That is server.crt, server.key, client.crt or client.key: a directory whose ca.crt was lost is found too.
-    /// Links are not followed.
+    /// Looks for server.crt, server.key, client.crt and client.key, so a directory whose ca.crt is missing is found too.
+    /// Symbolic links are not followed.
     #[arg(short, long)]
     recursive: bool,
-    /// Take directories from FILE too, one per line; `-` is standard input
+    /// Also read directories from FILE, one per line; `-` is standard input
     ///
-    /// Lines are taken as they are: spaces, quotes, `#` and carriage returns belong to the path. Empty lines are
-    /// passed over. A line of more than 65536 bytes is an error.
+    /// Spaces, quotes, `#` and carriage returns belong to the path. Empty lines are ignored. A line of more than 65536
+    /// bytes is an error.
     #[arg(long, value_name = "FILE")]
     files_from: Option<PathBuf>,
-    /// The list is separated by NUL bytes instead of newlines
+    /// Paths in FILE end with NUL bytes instead of newlines
     #[arg(short = '0', long, requires = "files_from")]
     null: bool,
 }
 
-/// A directory, or why the next one cannot be told.
+/// A directory, or why the next one cannot be determined.
 pub(crate) type DirectoryItem = anyhow::Result<PathBuf>;
 
 /// The longest path of a list, in bytes.
@@ -65,8 +65,8 @@ impl DirectorySource {
         }))
     }
 
-    /// The same directories for whoever asks for them more than once: a list that can be read only once is read
-    /// now. What is wrong with single lines goes to `failed`.
+    /// The same directories for callers that need them repeatedly: a list that can be read only once is read now. Errors
+    /// in single lines go to `failed`.
     ///
     /// # Errors
     /// The list cannot be opened.
@@ -96,7 +96,7 @@ impl DirectorySource {
     }
 }
 
-/// What tells that two paths lead to one directory; nothing for a path that leads nowhere.
+/// Device and inode, which are the same for two paths of one directory; `None` if it does not exist.
 fn file_identity(dir: &Path) -> Option<(u64, u64)> {
     dir.metadata().ok().map(|meta| (meta.dev(), meta.ino()))
 }

@@ -1,12 +1,11 @@
 //! New directories that appear whole or not at all.
 //!
-//! Everything is written into a hidden directory beside its place, then moved there by renames that replace
-//! nothing. What goes wrong on the way takes back what was done, a signal included; what SIGKILL or a power cut
-//! leaves is removed by the next one who works there.
+//! Everything is written to a hidden directory in the same parent, then moved by renames that replace nothing. A failure
+//! or signal rolls back what was done; what SIGKILL or a power failure leaves is removed by the next certck in that parent.
 //!
-//! Whoever may write to the parent can rename the hidden directory and put another in its place. So it is found by
-//! its name only once; all that root makes, gives away and moves later is reached through its descriptor, below
-//! which nobody else can change anything.
+//! Users who may write to the parent can rename the hidden directory and put another in its place. So its name is resolved
+//! only once; everything that root makes, chowns and moves later is reached through its descriptor, below which other
+//! users can change nothing.
 
 use std::fs::{File, Metadata};
 use std::io::{self, Write};
@@ -34,7 +33,7 @@ pub(crate) struct DirectoryStage {
     moved: usize,
     done: bool,
     signals: HeldSignals,
-    /// The hidden directory; its lock says that somebody is at work in it.
+    /// The hidden directory, locked while it is in use.
     dir: File,
 }
 
@@ -125,7 +124,7 @@ impl DirectoryStage {
         self.hidden.join(name)
     }
 
-    /// Takes back what was done if a signal wants the process to end, and lets it.
+    /// Rolls back and ends the process if a signal was received.
     pub(crate) fn check_interrupt(&self) -> anyhow::Result<()> {
         if !self.signals.has_arrived() {
             return Ok(());
@@ -170,25 +169,25 @@ impl Drop for DirectoryStage {
     }
 }
 
-/// Makes a hidden directory, locked for as long as somebody is at work in it.
+/// Makes a hidden directory, locked while it is in use.
 fn make_hidden_dir(parent: &Path) -> io::Result<(PathBuf, File)> {
     loop {
         let mut random = [0; 8];
         rustix::rand::getrandom(&mut random, rustix::rand::GetRandomFlags::empty())?;
         let hidden = parent.join(format!("{PREFIX}{}", common::finding::hex(&random)));
         fsat::create_dir(&hidden, Class::KeyDir.max())?;
-        // Whoever sweeps in this very moment has the lock and takes the directory away: another one, then.
+        // A process that removes abandoned directories may have locked it just now and remove it: make another one.
         let Some(lock) = try_lock(&hidden) else { continue };
         let meta = lock.metadata()?;
-        // One that others may write to was put in the place of ours.
+        // Another user's directory was put in place of ours.
         if meta.uid() != rustix::process::geteuid().as_raw() || meta.mode() & 0o077 != 0 {
-            return Err(io::Error::other("what is made there does not stay as it was made"));
+            return Err(io::Error::other("another user replaced the temporary directory"));
         }
         return Ok((hidden, lock));
     }
 }
 
-/// Locks a directory that nobody is at work in, if it is still there then.
+/// Locks a directory that is not in use, if it still exists then.
 fn try_lock(hidden: &Path) -> Option<File> {
     let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::RDONLY | OFlags::CLOEXEC;
     let dir = File::from(rustix::fs::open(hidden, flags, rustix::fs::Mode::empty()).ok()?);
@@ -196,7 +195,7 @@ fn try_lock(hidden: &Path) -> Option<File> {
     is_at(&dir, hidden).then_some(dir)
 }
 
-/// Removes what somebody left who was killed: there may be private keys in it.
+/// Removes hidden directories of killed processes, which may hold private keys.
 fn remove_abandoned(parent: &Path) {
     let me = rustix::process::geteuid().as_raw();
     let Ok(entries) = std::fs::read_dir(parent) else { return };

@@ -1,6 +1,6 @@
-//! Findings that somebody has decided to live with for a while: a file of rules, paths, reasons and end dates.
+//! Suppressed findings: a file of rules, paths, reasons and expiry dates.
 //!
-//! Only `certck` reads it. A daemon that starts on a directory knows no suppressions.
+//! Only `certck` reads it. A daemon does not.
 
 use std::ffi::OsString;
 use std::io::Read;
@@ -19,8 +19,8 @@ use crate::rules::all_rules;
 #[derive(Debug, Default)]
 pub(crate) struct Suppressions {
     entries: Vec<Suppression>,
-    /// Whose day has passed; they suppress nothing.
-    pub(crate) ended: Vec<String>,
+    /// Suppressions that have expired and are ignored.
+    pub(crate) expired: Vec<String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -63,13 +63,16 @@ impl Suppressions {
             toml::from_str(text).map_err(|e| anyhow!("{}", format_toml_error(text, &e)))?;
         let mut suppressions = Self::default();
         for mut entry in file.suppress {
-            ensure!(is_known_rule(&entry.rule), "there is no rule `{}`: see `certck rules`", entry.rule);
-            ensure!(!entry.reason.trim().is_empty(), "rule `{}`: no reason is given", entry.rule);
-            let until = parse_date(&entry.until)
-                .with_context(|| format!("rule `{}`: `until` is no date like 2027-01-31", entry.rule))?;
+            ensure!(is_known_rule(&entry.rule), "unknown rule `{}`: see `certck rules`", entry.rule);
+            ensure!(!entry.reason.trim().is_empty(), "rule `{}`: `reason` is empty", entry.rule);
+            let until = parse_date(&entry.until).with_context(|| {
+                format!("rule `{}`: `until` is not a date such as 2027-01-31", entry.rule)
+            })?;
             entry.path = entry.path.map(|path| normalize_path(&path));
             if until < at.to_offset(time::UtcOffset::UTC).date() {
-                suppressions.ended.push(format!("rule `{}` ended on {until}: {}", entry.rule, entry.reason));
+                suppressions
+                    .expired
+                    .push(format!("rule `{}` expired on {until}: {}", entry.rule, entry.reason));
             } else {
                 suppressions.entries.push(entry);
             }
@@ -77,7 +80,7 @@ impl Suppressions {
         Ok(suppressions)
     }
 
-    /// Whether a finding is one of those.
+    /// Whether a finding is suppressed.
     pub(crate) fn covers_finding(&self, finding: &Finding) -> bool {
         let mut of_rule = self.entries.iter().filter(|entry| entry.rule == finding.rule).peekable();
         if of_rule.peek().is_none() {
@@ -87,7 +90,7 @@ impl Suppressions {
         of_rule.any(|entry| entry.path.as_ref().is_none_or(|above| path.starts_with(above)))
     }
 
-    /// Takes out the findings that are among those, and returns them.
+    /// Removes the suppressed findings from the list and returns them.
     pub(crate) fn take_suppressed(&self, findings: &mut Vec<Finding>) -> Vec<Finding> {
         findings.extract_if(.., |finding| self.covers_finding(finding)).collect()
     }
@@ -152,7 +155,7 @@ mod tests {
         assert!(!s.covers_finding(&rule::EXPIRED.at(Path::new("/etc/a/ca.crl"))));
         let s = Suppressions::parse(TEXT, datetime!(2027-01-01 0:00 UTC)).unwrap();
         assert!(!s.covers_finding(&finding("/etc/a/ca.crl")));
-        assert_eq!(s.ended.len(), 1);
+        assert_eq!(s.expired.len(), 1);
     }
 
     #[test]
@@ -169,21 +172,21 @@ mod tests {
     fn what_is_wrong_with_the_file_is_said_in_one_line() {
         let error =
             |text: &str| format!("{:#}", Suppressions::parse(text, OffsetDateTime::UNIX_EPOCH).unwrap_err());
-        assert_eq!(error(&TEXT.replace("no-crl", "nocrl")), "there is no rule `nocrl`: see `certck rules`");
-        assert!(error(&TEXT.replace("2026-12-31", "soon")).contains("no date"));
-        assert!(error(&TEXT.replace("\"2026-12-31\"", "3")).contains("no date"));
-        assert!(error(&TEXT.replace("\"2026-12-31\"", "2026-12-31T10:00:00Z")).contains("no date"));
+        assert_eq!(error(&TEXT.replace("no-crl", "nocrl")), "unknown rule `nocrl`: see `certck rules`");
+        assert!(error(&TEXT.replace("2026-12-31", "soon")).contains("not a date"));
+        assert!(error(&TEXT.replace("\"2026-12-31\"", "3")).contains("not a date"));
+        assert!(error(&TEXT.replace("\"2026-12-31\"", "2026-12-31T10:00:00Z")).contains("not a date"));
         assert!(error("suppress = 3").starts_with("line 1, column 12: invalid type: integer"));
         assert!(
             error(&TEXT.replace("rule =", "role =")).starts_with("line 3, column 9: unknown field `role`")
         );
-        assert!(error(&TEXT.replace("the PKI has no CRL yet", "")).contains("no reason"));
+        assert!(error(&TEXT.replace("the PKI has no CRL yet", "")).contains("`reason` is empty"));
     }
 
     #[test]
     fn a_date_needs_no_quotes() {
         let text = TEXT.replace("\"2026-12-31\"", "2026-12-31");
         assert_eq!(Suppressions::parse(&text, datetime!(2026-12-31 0:00 UTC)).unwrap().entries.len(), 1);
-        assert_eq!(Suppressions::parse(&text, datetime!(2027-01-01 0:00 UTC)).unwrap().ended.len(), 1);
+        assert_eq!(Suppressions::parse(&text, datetime!(2027-01-01 0:00 UTC)).unwrap().expired.len(), 1);
     }
 }

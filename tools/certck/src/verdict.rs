@@ -1,4 +1,4 @@
-//! What a check came to, in every form: sentences, JSON lines, and the formats that all audits share.
+//! The results of a check in every format: text, JSON lines, and the formats that all audits share.
 
 use std::io::{self, Write};
 use std::os::unix::ffi::OsStrExt;
@@ -14,7 +14,7 @@ use common::report::{self, End, ReportFormat, RuleHelp, Sarif, Totals, Writer, n
 use common::text::{Safe, safe, without_error_numbers};
 
 use crate::check_report::CheckReport;
-use crate::judgement::{CheckedDirectory, DirectoryPurpose};
+use crate::judgement::CheckedDirectory;
 use crate::metrics::CheckMetrics;
 use crate::rules::reference_uri;
 
@@ -32,7 +32,7 @@ pub(crate) fn report_for(format: ReportFormat) -> Box<dyn CheckReport> {
 /// Sentences, grouped by directory.
 #[derive(Default)]
 struct TextReport {
-    /// Directories that are not fit for what is suppressed only.
+    /// Directories that are invalid for suppressed findings only.
     suppressed: u64,
 }
 
@@ -41,15 +41,14 @@ impl CheckReport for TextReport {
         if !checked.readable {
             return Ok(());
         }
-        let what = if checked.role == DirectoryPurpose::Authority { "issue" } else { "serve" };
-        let (not, suppressed) = match checked.is_valid() {
-            true => ("", ""),
-            false if checked.count_of(Severity::Error) == 0 => ("not ", ", suppressed"),
-            false => ("not ", ""),
+        let (verdict, suppressed) = match checked.is_valid() {
+            true => ("valid", ""),
+            false if checked.count_of(Severity::Error) == 0 => ("invalid", ", suppressed"),
+            false => ("invalid", ""),
         };
         self.suppressed += u64::from(!suppressed.is_empty());
         let (dir, role) = (checked.dir.to_string_lossy(), checked.role.name());
-        writeln!(to, "{} ({role}): {not}fit to {what}{suppressed}", Safe(&dir))?;
+        writeln!(to, "{} ({role}): {verdict}{suppressed}", Safe(&dir))?;
         for f in &checked.findings {
             let path = Path::new(&f.path);
             let file = path.strip_prefix(&checked.dir).unwrap_or(path).to_string_lossy();
@@ -68,9 +67,9 @@ impl CheckReport for TextReport {
         if summary.checked > 1 {
             let suppressed = match self.suppressed {
                 0 => String::new(),
-                n => format!(", {n} not fit, suppressed"),
+                n => format!(", {n} invalid, suppressed"),
             };
-            writeln!(to, "{} directories, {} not fit{suppressed}", summary.checked, summary.refused)?;
+            writeln!(to, "{} directories, {} invalid{suppressed}", summary.checked, summary.failed)?;
         }
         if summary.suppressed > 0 {
             writeln!(to, "{} suppressed", count_noun(summary.suppressed, "finding"))?;
@@ -100,7 +99,7 @@ impl CheckReport for JsonReport {
                 dir,
                 dir_hex: checked.dir.to_str().is_none().then(|| hex(bytes)),
                 role,
-                fit: checked.is_valid(),
+                valid: checked.is_valid(),
                 errors: checked.count_of(Severity::Error),
                 warnings: checked.count_of(Severity::Warning),
                 notes: checked.count_of(Severity::Note),
@@ -174,7 +173,7 @@ fn plugin_line(
     let line = String::from_utf8_lossy(&line);
     let (text, data) = line.trim_end().split_once(" | ").unwrap_or((line.trim_end(), ""));
     let text = match (end.subjects, end.failed) {
-        (0, 0) => nagios_unknown(&format!("there are no {} to judge", end.noun)),
+        (0, 0) => nagios_unknown(&format!("there are no {} to check", end.noun)),
         _ => text.to_owned(),
     };
     let suppressed = if suppressed > 0 { format!("; {suppressed} suppressed") } else { String::new() };
@@ -182,7 +181,7 @@ fn plugin_line(
     writeln!(to, "{text}{suppressed}{trouble} | {data}")
 }
 
-/// What a monitoring system is told when nothing could be found out.
+/// The line for a monitoring system when nothing could be determined.
 pub(crate) fn nagios_unknown(why: &str) -> String {
     format!("CERTCK UNKNOWN: {}", nagios_text(why))
 }
@@ -192,22 +191,22 @@ fn nagios_text(text: &str) -> String {
     safe(&without_error_numbers(text)).replace('|', "/")
 }
 
-/// What was found at something that is not a directory: a daemon, a responder.
+/// The findings about something that is not a directory: a daemon, a responder.
 #[derive(Default)]
 pub(crate) struct LiveReport<'a> {
     /// The rules that only such a thing can break.
-    pub(crate) own: &'static [Rule],
+    pub(crate) own_rules: &'static [Rule],
     /// What they are called in the plural.
     pub(crate) noun: &'static str,
-    /// How many were judged.
+    /// How many were checked.
     pub(crate) subjects: u64,
-    /// How many of them are not fit.
-    pub(crate) refused: u64,
+    /// How many of them have a finding of severity error.
+    pub(crate) failed: u64,
     pub(crate) findings: &'a [record::FindingRecord],
     /// Findings that do not count.
     pub(crate) suppressed: u64,
     /// The first thing that could not be done.
-    pub(crate) trouble: Option<&'a str>,
+    pub(crate) first_failure: Option<&'a str>,
 }
 
 impl LiveReport<'_> {
@@ -224,12 +223,12 @@ impl LiveReport<'_> {
         self.findings.iter().for_each(|f| totals.add(f.finding.severity));
         let end =
             End { subjects: self.subjects, noun: self.noun, totals, failed: diag.errors(), ..End::default() };
-        match (format, report_writer(format, self.own)) {
+        match (format, report_writer(format, self.own_rules)) {
             (_, Some(mut writer)) => {
                 self.findings.iter().try_for_each(|f| writer.finding(to, &f.finding))?;
                 match format {
                     ReportFormat::Nagios => {
-                        plugin_line(writer.as_mut(), to, &end, self.suppressed, self.trouble)?;
+                        plugin_line(writer.as_mut(), to, &end, self.suppressed, self.first_failure)?;
                     }
                     _ => writer.end(to, &end)?,
                 }
@@ -259,7 +258,7 @@ impl LiveReport<'_> {
     fn summary(&self, end: &End) -> record::Summary {
         record::Summary {
             checked: self.subjects,
-            refused: self.refused,
+            failed: self.failed,
             findings_error: end.totals.errors,
             findings_warning: end.totals.warnings,
             findings_note: end.totals.notes,
@@ -297,7 +296,7 @@ fn report_source(own: &'static [Rule]) -> report::Source {
     }
 }
 
-/// One finding as text: severity, file, reason, and how to mend it.
+/// Writes one finding as text: severity, file, reason, and how to fix it.
 pub(crate) fn write_finding(to: &mut dyn Write, file: Option<&str>, f: &Finding) -> io::Result<()> {
     let file = file.map(|file| format!("{}: ", Safe(file))).unwrap_or_default();
     writeln!(to, "  {:7} {file}{}", f.severity, Safe(&f.reason()))?;

@@ -30,7 +30,7 @@ pub(crate) fn report_published(
     if format == Format::Json {
         out.record(&summary)?;
     }
-    let answer = if summary.refused > 0 { Exit::No } else { Exit::Ok };
+    let answer = if summary.failed > 0 { Exit::No } else { Exit::Ok };
     Ok(answer.max(out.diag().exit()))
 }
 
@@ -55,7 +55,7 @@ pub(crate) fn report_written(w: &WrittenRecord, format: Format, out: &mut Out) -
     };
     let revoked = w.revoked.map(|n| format!("{n} revoked, ")).unwrap_or_default();
     let would = if w.dry_run { "would write " } else { "" };
-    Ok(writeln!(out.text(), "{would}{}: {number}{revoked}until {}", Safe(&w.path), w.until)?)
+    Ok(writeln!(out.text(), "{would}{}: {number}{revoked}until {}", Safe(&w.path), w.expires)?)
 }
 
 /// Prints what keeps a program from loading a directory that has a new CRL, and counts it.
@@ -66,7 +66,7 @@ pub(crate) fn report_load_errors(
     out: &mut Out,
 ) -> anyhow::Result<()> {
     let Some((role, findings)) = place.load_errors() else { return Ok(()) };
-    summary.refused += 1;
+    summary.failed += 1;
     summary.findings_error += findings.len() as u64;
     let dir = place.dir().to_string_lossy().into_owned();
     if format == Format::Json {

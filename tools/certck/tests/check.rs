@@ -34,7 +34,7 @@ fn every_directory_has_a_record_even_one_that_is_not_there() {
     let (exit, text) = certck(&["check", "--format", "json", "/nowhere/x", &server]);
     assert_eq!(exit, Exit::Failed);
     let directories = records(&text, "certck.directory");
-    let of = |i: usize| (directories[i]["dir"].as_str().unwrap(), directories[i]["fit"].as_bool().unwrap());
+    let of = |i: usize| (directories[i]["dir"].as_str().unwrap(), directories[i]["valid"].as_bool().unwrap());
     assert_eq!((of(0), of(1)), (("/nowhere/x", false), (server.as_str(), true)));
     assert_eq!(records(&text, "certck.finding")[0]["rule"], "directory");
     let (exit, text) = certck(&["check", "--format", "nagios", "/nowhere/x", &server]);
@@ -88,10 +88,10 @@ fn a_suppressed_error_keeps_the_directory_unfit() {
     let check = |format: &str| certck(&["check", "--suppress", &list, "--format", format, &server]);
     let (exit, text) = check("text");
     assert_eq!(exit, Exit::Ok);
-    assert!(text.contains(": not fit to serve, suppressed\n1 finding suppressed\n"), "{text}");
+    assert!(text.contains(": invalid, suppressed\n1 finding suppressed\n"), "{text}");
     let directory = &records(&check("json").1, "certck.directory")[0];
-    assert_eq!((&directory["fit"], &directory["suppressed"]), (&false.into(), &1.into()));
-    assert!(check("prometheus").1.contains("certck_fit{dir=\"") && check("prometheus").1.contains("} 0\n"));
+    assert_eq!((&directory["valid"], &directory["suppressed"]), (&false.into(), &1.into()));
+    assert!(check("prometheus").1.contains("certck_valid{dir=\"") && check("prometheus").1.contains("} 0\n"));
     assert!(check("nagios").1.contains("in 1 directory; 1 suppressed | "), "{}", check("nagios").1);
     let (exit, text) = certck(&["watch", "--count", "1", "--suppress", &list, &server]);
     assert_eq!((exit, text.as_str()), (Exit::Ok, ""));
@@ -169,7 +169,7 @@ fn an_authority_is_judged_as_one() {
     assert_eq!(check(&["--profile", "strict"]), (Exit::Ok, String::new()));
     assert_eq!(check(&["--passphrase-file", &pass]), (Exit::Ok, String::new()));
     assert_eq!(check(&["--passphrase-file", &wrong]), (Exit::No, "key-encrypted".to_owned()));
-    assert!(certck(&["check", &ca]).1.ends_with("ca (ca): fit to issue\n"));
+    assert!(certck(&["check", &ca]).1.ends_with("ca (ca): valid\n"));
     assert!(check(&["--role", "server"]).1.contains("missing-file"));
     // Another authority's key, and a list that has expired.
     let (_other, theirs) = minted();
@@ -260,7 +260,10 @@ fn a_leaf_among_the_cas_is_one_finding() {
     let (exit, text) = certck(&["check", "--format", "json", &format!("{pki}/server_certs")]);
     let findings = records(&text, "certck.finding");
     assert_eq!((exit, findings.len()), (Exit::No, 1), "{text}");
-    assert!(findings[0]["found"].as_str().unwrap().contains("the leaf of server.crt stands here"), "{text}");
+    assert!(
+        findings[0]["found"].as_str().unwrap().contains("the leaf of server.crt is in this file"),
+        "{text}"
+    );
     assert_eq!(
         (&findings[0]["rule"], &findings[0]["fix"]),
         (&"not-a-ca".into(), &"delete that block".into())
@@ -297,9 +300,12 @@ fn a_directory_of_directories_is_one_finding() {
     let (exit, text) = certck(&["check", &pki]);
     assert_eq!(exit, Exit::No);
     assert!(text.contains("the directories ca, client_certs, server_certs"), "{text}");
-    assert!(text.contains("fix: name those below it, or give -r") && text.lines().count() == 3, "{text}");
+    assert!(
+        text.contains("fix: name the directories below it, or use -r") && text.lines().count() == 3,
+        "{text}"
+    );
     // An authority whose key is somewhere else is one still.
     std::fs::remove_file(format!("{pki}/ca/ca.key")).unwrap();
     let (exit, text) = certck(&["check", &format!("{pki}/ca")]);
-    assert!(exit == Exit::No && text.contains("ca (ca): not fit to issue"), "{text}");
+    assert!(exit == Exit::No && text.contains("ca (ca): invalid"), "{text}");
 }

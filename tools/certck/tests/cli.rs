@@ -40,7 +40,7 @@ fn check_says_which_directories_are_fit() {
     assert_eq!(findings.len(), 1);
     assert_eq!((&findings[0]["rule"], &findings[0]["role"]), (&"mode".into(), &"server".into()));
     let summary = &records(&text, "certck.summary")[0];
-    assert_eq!((summary["checked"].as_u64(), summary["refused"].as_u64()), (Some(2), Some(1)));
+    assert_eq!((summary["checked"].as_u64(), summary["failed"].as_u64()), (Some(2), Some(1)));
 }
 
 #[test]
@@ -86,7 +86,7 @@ fn every_format_ends_well() {
     let finding = &records(&run("json").1, "certck.finding")[0];
     assert_eq!(finding["reference"], "RFC 9525, section 6.3");
     assert!(run("junit").1.trim_end().ends_with("</testsuites>"));
-    assert!(run("prometheus").1.contains("certck_fit{dir="));
+    assert!(run("prometheus").1.contains("certck_valid{dir="));
     // The plug-in convention: critical is 2.
     let (exit, nagios) = run("nagios");
     assert_eq!(exit, Exit::Failed);
@@ -337,8 +337,8 @@ fn a_probe_tells_a_daemon_that_checks_from_one_that_does_not() {
     );
     assert_eq!((&record["asks_for_certificate"], &record["accepted"]), (&true.into(), &true.into()));
     assert_eq!(probe(&good, &["--host", "example.org"]).2, "\"host-mismatch\"");
-    assert_eq!(probe(&good, &["--refused", &certs]).2, "\"wrong-client-accepted\"");
-    assert_eq!(probe(&good, &["--refused", &format!("{theirs}/client_certs")]).0, Exit::Ok);
+    assert_eq!(probe(&good, &["--must-reject", &certs]).2, "\"wrong-client-accepted\"");
+    assert_eq!(probe(&good, &["--must-reject", &format!("{theirs}/client_certs")]).0, Exit::Ok);
     // Old TLS as well.
     let old = daemon(load(&pki).server_config(MinVersion::Tls12).unwrap());
     assert_eq!(probe(&old, &[]).2, "\"tls-1.2\"");
@@ -372,7 +372,7 @@ fn a_watch_says_what_changes_and_keeps_metrics() {
             std::thread::sleep(std::time::Duration::from_millis(10));
         }
     };
-    wait("certck_fit{");
+    wait("certck_valid{");
     let key = format!("{server}/server.key");
     std::fs::set_permissions(&key, PermissionsExt::from_mode(0o644)).unwrap();
     wait("certck_findings{rule=\"mode\",severity=\"error\"} 1");

@@ -94,7 +94,7 @@ fn a_crl_that_proves_nothing_is_declined() {
     let newer = || crl(key, 6);
     used.declines(&used.signed(&crl(key, 4)), "lower than the present 05");
     used.declines(&pem("X509 CRL", &crl(&other, 6).sign(&other)), "not signed by a CA that is in use");
-    used.declines(&used.signed(&CrlSpec { this: NOW + 60, ..newer() }), "made at");
+    used.declines(&used.signed(&CrlSpec { this: NOW + 60, ..newer() }), "issued in the future");
     used.declines(&used.signed(&CrlSpec { next: Some(NOW - 60), ..newer() }), "expired at");
     used.declines(&used.signed(&CrlSpec { next: None, ..newer() }), "no nextUpdate");
     used.declines(&used.signed(&CrlSpec { this: NOW - 2 * DAY, ..crl(key, 5) }), "before the present one");

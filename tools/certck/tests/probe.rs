@@ -92,7 +92,9 @@ fn what_must_be_refused_is_tried() {
         (format!("{pki}/ca"), format!("{pki}/server_certs"), format!("{pki}/client_certs"));
     let tried = |record: &Option<Value>| {
         let all = record.as_ref().unwrap()["tried"].as_array().unwrap().clone();
-        all.iter().map(|t| (t["what"].as_str().unwrap().to_owned(), t["refused"].clone())).collect::<Vec<_>>()
+        all.iter()
+            .map(|t| (t["what"].as_str().unwrap().to_owned(), t["rejected"].clone()))
+            .collect::<Vec<_>>()
     };
     let yes = |what: &str| (what.to_owned(), json!(true));
     let (exit, record, _) = probe(&pki, &good(&pki), &[]);
@@ -210,7 +212,7 @@ fn a_daemon_that_speaks_no_tls_is_a_verdict() {
     let certs = format!("{pki}/client_certs");
     let (exit, text) = certck(&["probe", &address, "--certs-dir", &certs]);
     assert_eq!(exit, Exit::No);
-    assert!(text.starts_with(&format!("{address}: no TLS\n  error   what it says is not TLS")), "{text}");
+    assert!(text.starts_with(&format!("{address}: no TLS\n  error   does not speak TLS")), "{text}");
     let (exit, text) = certck(&["probe", &address, "--certs-dir", &certs, "--format", "nagios"]);
     assert_eq!(exit, Exit::Failed, "critical");
     assert!(text.starts_with("CERTCK CRITICAL: ") && text.contains("in 1 daemon"), "{text}");

@@ -88,7 +88,7 @@ fn every_list_of_a_file_is_judged_by_the_ca_that_issued_it() {
     let check = |ca: &str, crl: &str| certck(&["crl", "check", "--ca", ca, crl]);
     assert_eq!(check(&both_cas, &other_crl).0, Exit::Ok);
     let (exit, text) = check(&both_cas, &both_crls);
-    assert_eq!((exit, text.matches(": fit, 0 revoked\n").count()), (Exit::Ok, 2), "{text}");
+    assert_eq!((exit, text.matches(": valid, 0 revoked\n").count()), (Exit::Ok, 2), "{text}");
     // The second list is another CA's, of the same name.
     let (exit, text) = check(&ca, &both_crls);
     assert_eq!(exit, Exit::No);

@@ -1,4 +1,4 @@
-//! What each certificate must be by itself: any certificate, a root, an intermediate, a leaf.
+//! Rules for single certificates: any certificate, roots, intermediates, the leaf.
 
 use std::path::Path;
 
@@ -18,12 +18,12 @@ impl RuleChecker<'_> {
         let (path, roots) = (&case.roots.path, &case.roots.items);
         for (i, root) in roots.iter().enumerate() {
             let who = certificate_prefix(root, i, roots.len());
-            // All that would be said of it as a root is beside the point.
+            // The rules for roots do not apply to it.
             if case.chain.items.first().is_some_and(|leaf| leaf.der == root.der && !leaf.is_self_issued()) {
                 self.add_finding(
                     rule::NOT_A_CA
                         .at(path)
-                        .found(format!("{who}the leaf of {} stands here", file_name(&case.chain.path)))
+                        .found(format!("{who}the leaf of {} is in this file", file_name(&case.chain.path)))
                         .expected("CAs only")
                         .fix("delete that block"),
                 );
@@ -38,7 +38,7 @@ impl RuleChecker<'_> {
             );
             self.check_self_signed(root, &who, path, roots);
         }
-        // An intermediate whose root is there too adds nobody that would not be trusted anyway.
+        // An intermediate whose root is there too adds no trust anchor.
         let roots: Vec<&Cert> =
             roots.iter().filter(|r| r.is_self_issued() || !is_issued_by_any(r, roots)).collect();
         if roots.len() > 1 {
@@ -47,8 +47,8 @@ impl RuleChecker<'_> {
                 rule::SEVERAL_CAS
                     .at(path)
                     .found(format!("{} roots: {}", roots.len(), names.join("; ")))
-                    .expected("one: each is trusted fully")
-                    .fix("remove those under which no peer's certificate is"),
+                    .expected("one, because each is fully trusted")
+                    .fix("remove the roots that issue no peer's certificate"),
             );
         }
     }
@@ -78,8 +78,7 @@ impl RuleChecker<'_> {
             );
         }
         if !cert.signature.consistent {
-            let found =
-                format!("{who}names one signature algorithm outside and another inside the signed part");
+            let found = format!("{who}has different signature algorithms inside and outside the signed part");
             self.add_finding(rule::MALFORMED_CERTIFICATE.at(path).found(found).expected("the same"));
         }
         if cert.version != 3 {
@@ -112,7 +111,7 @@ impl RuleChecker<'_> {
                 rule::CRITICAL_EXTENSION
                     .at(path)
                     .found(found)
-                    .expected("none that is not understood")
+                    .expected("only critical extensions that are understood")
                     .fix(REISSUE),
             );
         }
@@ -125,9 +124,9 @@ impl RuleChecker<'_> {
             self.add_finding(
                 rule::NOT_YET_VALID
                     .at(path)
-                    .found(format!("{who}begins at {from}"))
+                    .found(format!("{who}not valid before {from}"))
                     .expected(format!("valid at {now}"))
-                    .fix("wait, or look at the clock of the machine that issued it"),
+                    .fix("wait, or check the clock of the machine that issued it (`timedatectl`)"),
             );
         } else if self.at > until.unix {
             self.add_finding(
@@ -158,7 +157,7 @@ impl RuleChecker<'_> {
                     .at(path)
                     .found(format!("{who}valid for {} days", length / DAY))
                     .expected(format!("at most {}", longest / DAY))
-                    .fix("issue it for a shorter time"),
+                    .fix("issue it again with fewer --days"),
             );
         }
     }
@@ -192,8 +191,8 @@ impl RuleChecker<'_> {
                 rule::CA_NOT_SELF_SIGNED
                     .at(path)
                     .found(found)
-                    .expected("a self-signed root: OpenSSL accepts no other without an option")
-                    .fix("add its root; then this certificate may go, if those who need it send it after their leaf"),
+                    .expected("a self-signed root: OpenSSL accepts an intermediate with -partial_chain only")
+                    .fix("add its root; then remove this certificate, if the peers send it after their leaf"),
             );
         } else if cert.signature.verify(&cert.key) == Err(SignatureError::Invalid) {
             let found = format!("{who}not signed by its own key");
@@ -202,7 +201,7 @@ impl RuleChecker<'_> {
                     .at(path)
                     .found(found)
                     .expected("a self-signed root")
-                    .fix("get the root again from where it was issued"),
+                    .fix("copy the root again from where it was issued"),
             );
         }
     }
@@ -241,7 +240,7 @@ impl RuleChecker<'_> {
         }
     }
 
-    /// Whoever could read the key of such a leaf could sign as the CA.
+    /// Reports a leaf with a CA's key: who can read it can sign as the CA.
     fn check_leaf_key_is_not_ca(&mut self, case: &DirectoryContent, leaf: &Cert) {
         let others = case.roots.items.iter().chain(case.chain.items.iter().skip(1));
         let another = |c: &&Cert| c.key.spki == leaf.key.spki && (c.der != leaf.der || leaf.is_self_issued());
@@ -249,9 +248,9 @@ impl RuleChecker<'_> {
             self.add_finding(
                 rule::LEAF_HAS_CA_KEY
                     .at(&case.chain.path)
-                    .found(format!("its key is that of {}", ca.subject))
+                    .found(format!("its key is the key of {}", ca.subject))
                     .expected("a key of its own")
-                    .fix("issue a new key and certificate, and take the CA's key for exposed"),
+                    .fix("issue a new key and certificate, and treat the CA's key as exposed"),
             );
         }
     }
@@ -266,7 +265,7 @@ impl RuleChecker<'_> {
             None => self.add_finding(
                 rule::NO_EXTENDED_KEY_USAGE
                     .at(path)
-                    .found("no extendedKeyUsage: good for either role")
+                    .found("no extendedKeyUsage: valid for either role")
                     .expected(wanted)
                     .fix(REISSUE),
             ),
@@ -281,7 +280,7 @@ impl RuleChecker<'_> {
     }
 }
 
-const REISSUE: &str = "issue it again";
+const REISSUE: &str = "issue it again: `certck mint renew`, or the CA that issued it";
 
 /// Whether the issuer of a certificate is among others.
 fn is_issued_by_any(cert: &Cert, others: &[Cert]) -> bool {

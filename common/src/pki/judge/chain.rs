@@ -1,5 +1,5 @@
-//! Whether the leaf leads to the root, and is good for the hosts asked for: what the TLS library will say of it,
-//! with the clock and the revocation lists passed in.
+//! Rules for the chain: whether the leaf chains to a root and is valid for the given hosts, by the TLS library and by RFC
+//! 5280, with the clock and the CRLs passed in.
 
 use std::time::Duration;
 
@@ -43,7 +43,7 @@ impl RuleChecker<'_> {
         }
     }
 
-    /// Whether the certificates after the leaf each issued the one before, and the root is left out.
+    /// Reports certificates that did not issue the one before, and roots that are not left out.
     fn check_order(&mut self, case: &DirectoryContent) {
         let chain = &case.chain.items;
         let wrong = chain.windows(2).position(|pair| pair[0].issuer != pair[1].subject);
@@ -57,7 +57,7 @@ impl RuleChecker<'_> {
                 chain[i].subject
             ),
             (None, Some(root)) => {
-                format!("{}, which is in ca.crt, stands among the intermediates", root.subject)
+                format!("{}, which is in ca.crt, is among the intermediates", root.subject)
             }
             (None, None) => return,
         };
@@ -66,18 +66,18 @@ impl RuleChecker<'_> {
                 .at(&case.chain.path)
                 .found(found)
                 .expected("the leaf, then the issuer of each; not what is in ca.crt")
-                .fix("put them into this order"),
+                .fix("reorder the file"),
         );
     }
 
-    /// OpenSSL finds no issuer whose identifier is another one.
+    /// Reports authority key identifiers that are not the issuer's: OpenSSL does not find such an issuer.
     fn check_key_identifiers(&mut self, case: &DirectoryContent) {
         let issuers = || case.chain.items.iter().skip(1).chain(&case.roots.items);
         for (i, cert) in case.chain.items.iter().enumerate() {
             let Some(id) = &cert.extensions.authority_key_id else { continue };
             let reasons: Vec<_> =
                 issuers().filter(|c| cert.is_issued_by(c)).map(|c| id.value.explain_mismatch(c)).collect();
-            // One that fits is enough: a CA may have several certificates.
+            // One match is enough, because a CA may have several certificates.
             if reasons.is_empty() || reasons.contains(&None) {
                 continue;
             }
@@ -88,14 +88,14 @@ impl RuleChecker<'_> {
                 rule::KEY_IDENTIFIER
                     .at(&case.chain.path)
                     .found(format!("{who}{why}"))
-                    .expected("the identifier of its issuer: OpenSSL takes no other")
+                    .expected("the identifier of its issuer, by which OpenSSL finds it")
                     .fix("issue it again"),
             );
         }
     }
 
-    /// The TLS library takes no path length from a root; OpenSSL does. What is sent besides, though it is in ca.crt,
-    /// is not part of the path.
+    /// Checks the path length of the roots, which webpki ignores and OpenSSL does not. Certificates that are sent though
+    /// they are in ca.crt are not part of the path.
     fn check_root_path_len(&mut self, case: &DirectoryContent) {
         let trusted = |c: &Cert| case.roots.items.iter().any(|r| r.der == c.der);
         let intermediates =
@@ -109,7 +109,7 @@ impl RuleChecker<'_> {
                     .at(&case.chain.path)
                     .found(found)
                     .expected("no more than it allows")
-                    .fix("use a leaf issued nearer to the root"),
+                    .fix("use a leaf that fewer intermediates issued"),
             );
         }
     }
@@ -139,7 +139,7 @@ impl RuleChecker<'_> {
         leaf.verify_for_usage(algorithms, &anchors?, &intermediates, at, usage, revocation, None).map(drop)
     }
 
-    /// Reports why there is no chain, where no rule of its own says so.
+    /// Reports why webpki rejects the chain, unless another rule does.
     fn explain_webpki_error(&mut self, case: &DirectoryContent, error: &Error) {
         let why = match error {
             Error::UnknownIssuer => "does not chain to ca.crt: its issuer is missing".to_owned(),
@@ -181,7 +181,7 @@ impl RuleChecker<'_> {
         }
     }
 
-    /// The last word: what no rule objects to must pass the verification that peers will make, and RFC 5280's.
+    /// Checks that a directory without errors passes path validation by RFC 5280 and the verification of peers.
     pub(super) fn check_final_validation(&mut self, case: &DirectoryContent) {
         let refused = self.findings.iter().any(|f| f.severity == Severity::Error);
         let Some(leaf) = case.chain.items.first().filter(|_| !refused) else { return };
@@ -191,14 +191,14 @@ impl RuleChecker<'_> {
                 rule::CHAIN
                     .at(path)
                     .found(e.to_string())
-                    .expected("a path that RFC 5280 finds valid")
+                    .expected("a path that is valid by RFC 5280")
                     .fix(FIX),
             );
         } else if let Err(e) =
             EndEntityCert::try_from(&leaf.der).and_then(|leaf| self.verify_with_webpki(case, &leaf))
         {
-            let found = format!("the TLS library refuses it: {e:?}");
-            self.add_finding(rule::TLS.at(path).found(found).expected("a chain that it takes"));
+            let found = format!("the TLS library rejects it: {e:?}");
+            self.add_finding(rule::TLS.at(path).found(found).expected("a chain that it accepts"));
         } else if self.options.profile == Profile::Strict
             && let Err(e) = self.validate_leaf(case, leaf, true)
         {

@@ -1,4 +1,4 @@
-//! The content of a directory held to the rules. One file per kind of subject; reading is done before.
+//! The content of a directory checked against the rules: one file per kind of subject. Reading is done before.
 
 mod certificate;
 mod chain;
@@ -19,7 +19,7 @@ pub(super) struct Bundle<T> {
     pub(super) broken: bool,
 }
 
-/// All that is judged.
+/// The content of a directory to check.
 pub(super) struct DirectoryContent {
     pub(super) role: Role,
     pub(super) roots: Bundle<Cert>,
@@ -29,29 +29,29 @@ pub(super) struct DirectoryContent {
     pub(super) crl_present: bool,
 }
 
-/// What an authority has of the list that it signed last.
+/// Whether an authority still has the CRL that it signed last.
 #[derive(Clone, Copy)]
 pub(super) enum AuthorityCrl {
     Own,
     Lost,
 }
 
-/// The rules at work.
+/// Checks content against the rules and collects the findings.
 pub(super) struct RuleChecker<'a> {
     options: &'a LoadOptions<'a>,
     at: i64,
-    /// Set where an authority itself is judged, who gets lists from nobody else.
+    /// Set for an authority's own directory, whose CRL cannot be fetched from elsewhere.
     keeper: Option<AuthorityCrl>,
     findings: Vec<Finding>,
 }
 
 impl<'a> RuleChecker<'a> {
-    /// Begins with what reading found.
+    /// Starts with the findings of reading.
     pub(super) fn new(options: &'a LoadOptions<'a>, findings: Vec<Finding>) -> Self {
         Self { options, at: options.at.unix_timestamp(), keeper: None, findings }
     }
 
-    /// All that was found; in the strict profile, what is unusual is an error.
+    /// The findings; in the strict profile, warnings are errors.
     pub(super) fn into_findings(mut self) -> Vec<Finding> {
         if self.options.profile == Profile::Strict {
             let lasting = |f: &&mut Finding| !rule::FORESIGHT.iter().any(|r| r.id == f.rule);
@@ -60,7 +60,7 @@ impl<'a> RuleChecker<'a> {
         self.findings
     }
 
-    /// Holds everything to every rule.
+    /// Checks everything against every rule.
     pub(super) fn check_all(&mut self, case: &DirectoryContent) {
         self.check_clock(case);
         self.check_roots(case);
@@ -70,7 +70,7 @@ impl<'a> RuleChecker<'a> {
         self.check_final_validation(case);
     }
 
-    /// Holds what an authority keeps to the rules for it.
+    /// Checks an authority's directory against its rules.
     pub(super) fn check_authority(&mut self, case: &DirectoryContent) {
         let own = |crl: &Crl| case.roots.items.iter().any(|root| crl.is_issued_by(root));
         self.keeper =
@@ -84,7 +84,7 @@ impl<'a> RuleChecker<'a> {
         self.findings.push(finding);
     }
 
-    /// Before this program was written, no clock that is right can be.
+    /// A clock that shows a time before this program was written is wrong.
     fn check_clock(&mut self, case: &DirectoryContent) {
         const WRITTEN: i64 = 1_767_225_600; // 2026-01-01
         if self.at < WRITTEN {
@@ -96,14 +96,14 @@ impl<'a> RuleChecker<'a> {
         }
     }
 
-    /// Seconds before an end at which warnings begin: as asked for, but never more than the last third of the whole,
-    /// or what is short-lived would be warned of from its first day.
+    /// The seconds before expiry in which a warning is given: as the options say, but at most the last third of the
+    /// validity, or short-lived certificates would always be warned of.
     fn warning_period(&self, from: i64, until: i64) -> i64 {
         let third = until.saturating_sub(from).max(0) / 3;
         (i64::from(self.options.warn_days) * 86_400).min(third)
     }
 
-    /// Whether the time of warning has begun.
+    /// Whether it expires within the warning period.
     fn expires_soon(&self, from: i64, until: i64) -> bool {
         self.at.saturating_add(self.warning_period(from, until)) > until
     }

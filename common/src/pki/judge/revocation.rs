@@ -1,4 +1,4 @@
-//! Revocation lists: whether each is right, whether they cover the chain, and whether they revoke part of it.
+//! Rules for CRLs: whether each is valid, whether they cover the chain, and whether they revoke part of it.
 
 use std::path::Path;
 
@@ -17,7 +17,7 @@ impl RuleChecker<'_> {
                 .at(path)
                 .found("there is no CRL")
                 .expected("a CRL, without which revoked certificates are accepted");
-            // Without its last list, nobody knows what an authority has revoked: it signs nothing more.
+            // Without its CRL it is unknown what the authority has revoked, so it must not sign anything.
             if self.keeper.is_some() {
                 finding.severity = Severity::Error;
             }
@@ -35,7 +35,7 @@ impl RuleChecker<'_> {
         self.check_revoked(case);
     }
 
-    /// How to get a new list. The key that signs one is not on the servers.
+    /// The command that gets a new CRL. The key that signs one is not on the servers.
     fn suggest_new_crl(&self, path: &Path) -> String {
         let parent = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
         let dir = crate::policy::shell_quote(parent);
@@ -47,7 +47,7 @@ impl RuleChecker<'_> {
                 format!("`certck crl new {dir}`, with --to for each directory that needs it")
             }
             Some(AuthorityCrl::Lost) => format!(
-                "copy it back from a certificate directory that has it; only if there never was one: \
+                "copy it back from a certificate directory that has it; if there never was one: \
                  `certck crl new --first {dir}`"
             ),
         }
@@ -63,8 +63,7 @@ impl RuleChecker<'_> {
             );
         }
         if !crl.signature.consistent {
-            let found =
-                format!("{who}names one signature algorithm outside and another inside the signed part");
+            let found = format!("{who}has different signature algorithms inside and outside the signed part");
             self.add_finding(rule::MALFORMED_CRL.at(path).found(found).expected("the same"));
         }
         if !crl.signature.is_supported() {
@@ -83,7 +82,7 @@ impl RuleChecker<'_> {
                 rule::CRL_EXTENSION
                     .at(path)
                     .found(found)
-                    .expected("none that is not understood")
+                    .expected("only critical extensions that are understood")
                     .fix(self.suggest_new_crl(path)),
             );
         }
@@ -92,7 +91,7 @@ impl RuleChecker<'_> {
                 rule::CRL_SCOPE
                     .at(path)
                     .found(format!("{who}{part}"))
-                    .expected("a complete list")
+                    .expected("a complete CRL")
                     .fix(self.suggest_new_crl(path)),
             );
         }
@@ -107,7 +106,7 @@ impl RuleChecker<'_> {
                 rule::CRL_NUMBER
                     .at(path)
                     .found(format!("{who}{why}"))
-                    .expected("a number, by which a newer list is told")
+                    .expected("a number, which distinguishes a newer CRL from an older one")
                     .fix(self.suggest_new_crl(path)),
             );
         }
@@ -119,9 +118,9 @@ impl RuleChecker<'_> {
             self.add_finding(
                 rule::CRL_NOT_YET_VALID
                     .at(path)
-                    .found(format!("{who}made at {}", crl.this_update))
+                    .found(format!("{who}issued in the future, at {}", crl.this_update))
                     .expected(format!("valid at {now}"))
-                    .fix("look at the clock of the machine that made it"),
+                    .fix("check the clock of the machine that made it (`timedatectl`)"),
             );
         }
         match crl.next_update {
@@ -169,7 +168,7 @@ impl RuleChecker<'_> {
                     .found(found)
                     .expected("a CRL by a CA of the chain, or by the CA of the peers")
                     .fix(self.suggest_new_crl(path));
-                // By itself, a list is judged by the one issuer that it must have.
+                // A CRL that is checked without a chain must be by the given CA.
                 if case.chain.items.is_empty() {
                     finding.severity = Severity::Error;
                 }
@@ -194,7 +193,7 @@ impl RuleChecker<'_> {
                 let why = if results.contains(&Err(SignatureError::Invalid)) {
                     "not signed by the key of its issuer"
                 } else {
-                    "signed with an algorithm that its issuer's key cannot do"
+                    "signed with an algorithm that does not match its issuer's key"
                 };
                 self.add_finding(
                     rule::CRL_SIGNATURE
@@ -207,29 +206,28 @@ impl RuleChecker<'_> {
         }
     }
 
-    /// OpenSSL finds no list whose identifier is not that of the issuer's key.
+    /// Reports an authority key identifier that is not the issuer's: OpenSSL does not find such a CRL.
     fn check_crl_identifier(&mut self, crl: &Crl, who: &str, issuer: &Cert, path: &Path) {
         if let Some(why) = crl.authority_key_id.as_ref().and_then(|id| id.explain_mismatch(issuer)) {
             self.add_finding(
                 rule::KEY_IDENTIFIER
                     .at(path)
                     .found(format!("{who}{why}"))
-                    .expected("the identifier of its issuer: OpenSSL finds the list by no other")
+                    .expected("the identifier of its issuer, by which OpenSSL finds the CRL")
                     .fix(self.suggest_new_crl(path)),
             );
         }
     }
 
-    /// A list for one issuer says nothing about another's certificates; what nothing is said about is refused in
-    /// the handshake.
+    /// Reports certificates of the chain that no CRL covers: they are rejected in the handshake.
     fn check_coverage(&mut self, case: &DirectoryContent) {
         let covered = |cert: &Cert| case.crls.items.iter().any(|crl| crl.issuer == cert.issuer);
-        // An issuer that is not there is the chain's trouble, not the list's.
+        // A missing issuer is reported for the chain.
         let known = |cert: &Cert| issuing_cas(case).any(|a| a.subject == cert.issuer);
         let open = |c: &&Cert| !c.is_self_issued() && known(c) && !covered(c);
         let missing: Vec<_> = case.chain.items.iter().filter(open).collect();
         for cert in missing {
-            let found = format!("no CRL by {}, who issued {}", cert.issuer, cert.subject);
+            let found = format!("no CRL by {}, which issued {}", cert.issuer, cert.subject);
             self.add_finding(
                 rule::CRL_COVERAGE
                     .at(&case.crls.path)
@@ -240,7 +238,7 @@ impl RuleChecker<'_> {
         }
     }
 
-    /// Whatever else is wrong with a list, what it revokes is revoked: every doubt is on the safe side.
+    /// Reports revoked certificates, also by a CRL that is otherwise invalid.
     fn check_revoked(&mut self, case: &DirectoryContent) {
         for cert in &case.chain.items {
             let entry = case
@@ -262,7 +260,9 @@ impl RuleChecker<'_> {
                         .at(&case.chain.path)
                         .found(found)
                         .expected("a certificate that is not revoked")
-                        .fix("a new key and certificate, if its holder may come in again: `certck mint renew --revoked`"),
+                        .fix(
+                            "`certck mint renew --revoked`, if its holder may have a new key and certificate",
+                        ),
                 );
             }
         }
@@ -278,14 +278,14 @@ fn are_cas_incomplete(case: &DirectoryContent) -> bool {
     case.roots.broken || case.roots.items.is_empty() || case.chain.broken
 }
 
-/// Which keys of one name are meant, where identifiers tell them apart.
+/// The key identifiers in the CRL and in the CA of that name, if they differ.
 fn describe_key_mismatch(crl: &Crl, issuers: &[&Cert]) -> String {
     let wanted = crl.authority_key_id.as_ref().and_then(|id| id.key_id.as_ref());
     let here = issuers.first().and_then(|c| c.extensions.subject_key_id.as_ref());
     match (wanted, here) {
         (Some(wanted), Some(here)) if *wanted != here.value => {
             let (wanted, here) = (crate::finding::hex(wanted), crate::finding::hex(&here.value));
-            format!(": it is by the key {wanted}, and that of this name here is {here}")
+            format!(": it is by the key {wanted}, and the CA of this name has the key {here}")
         }
         _ => String::new(),
     }
@@ -295,10 +295,10 @@ fn may_sign_crls(issuer: &Cert) -> bool {
     issuer.extensions.key_usage.as_ref().is_none_or(|k| k.value.contains_all(KeyUsage::CRL_SIGN))
 }
 
-/// Why a list is not complete.
+/// Describes what a CRL covers if it is not complete.
 fn describe_partial_scope(crl: &Crl) -> Option<&'static str> {
     if crl.delta {
-        return Some("a delta CRL, which says only what changed");
+        return Some("a delta CRL, which has only the changes");
     }
     let scope = crl.scope.as_ref()?;
     match () {

@@ -6,7 +6,7 @@ use crate::pki::Cert;
 use crate::pki::extension::NameConstraints;
 use crate::pki::name::{GeneralName, Name};
 
-/// Holds every certificate of the path to the constraints of all above it.
+/// Checks every certificate of the path against the constraints of all certificates above it.
 pub(super) fn check_name_constraints(work: &PathSearch<'_, '_>, path: &[&Cert], root: &Cert) -> PathResult {
     let mut above: Vec<&NameConstraints> = Vec::new();
     let constraints = |c: &'_ Cert| c.extensions.name_constraints.is_some();
@@ -79,7 +79,7 @@ fn same_form(a: &GeneralName, b: &GeneralName) -> bool {
     }
 }
 
-/// Whether a name lies in a subtree; `None` where that cannot be told.
+/// Whether a name lies in a subtree; `None` if that cannot be determined.
 fn is_within_subtree(name: &GeneralName, base: &GeneralName) -> Option<bool> {
     match (name, base) {
         (GeneralName::Dns(name), GeneralName::Dns(base)) => is_dns_within(name, base),
@@ -91,7 +91,7 @@ fn is_within_subtree(name: &GeneralName, base: &GeneralName) -> Option<bool> {
     }
 }
 
-/// Whether some of what a name stands for lies in a subtree; `None` where that cannot be told.
+/// Whether some of the names that a name stands for lie in a subtree; `None` if that cannot be determined.
 fn overlaps_subtree(name: &GeneralName, base: &GeneralName) -> Option<bool> {
     match (name, base) {
         (GeneralName::Dns(name), GeneralName::Dns(base)) => {
@@ -138,7 +138,7 @@ fn is_email_within(name: &str, base: &str) -> Option<bool> {
     })
 }
 
-/// A URI's host; without one, it cannot be told.
+/// Compares a URI's host; `None` without a host.
 fn is_uri_within(name: &str, base: &str) -> Option<bool> {
     let authority = name.split_once("://")?.1.split(['/', '?', '#']).next()?;
     let host = authority.rsplit('@').next()?;

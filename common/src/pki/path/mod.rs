@@ -5,15 +5,15 @@
 //! constraints on directory and e-mail names, policies, several roots of one name, CRL signers apart. A
 //! certificate directory has to pass both this and webpki.
 //!
-//! Work is bounded: so many signatures, steps and name comparisons, and then the answer is no.
+//! Work is bounded: after a number of signatures, steps and name comparisons, validation fails with `too-much-work`.
 //!
 //! | file | holds |
 //! |---|---|
-//! | `profile` | what sections 4 and 5 demand of a certificate by itself |
+//! | `profile` | sections 4 and 5: requirements on each certificate |
 //! | `constraint` | name constraints |
 //! | `policy` | certificate policies |
 //! | `revocation` | section 6.3 |
-//! | `target` | whether the leaf is the peer that was meant |
+//! | `target` | whether the leaf has the names and usages that are required |
 
 mod constraint;
 mod policy;
@@ -30,24 +30,24 @@ pub use target::{PeerName, is_dns_pattern};
 use super::extension::KeyUsage;
 use super::{Cert, Crl};
 
-/// What is asked.
+/// A certificate to validate, and what it is validated against.
 #[derive(Clone, Copy, Debug)]
 pub struct ValidationRequest<'a> {
     /// The peer's certificate.
     pub leaf: &'a Cert,
-    /// What else the peer sent: in any order, trusted in nothing.
+    /// The other certificates that the peer sent, in any order; none of them is trusted.
     pub intermediates: &'a [Cert],
-    /// What is trusted. Roots' validity, usages and constraints count.
+    /// The trust anchors. Their validity, usages and constraints are checked too.
     pub roots: &'a [Cert],
-    /// Revocation lists. If there are any, every certificate below the root must be found good by one.
+    /// CRLs. If there are any, one must cover each certificate below the root, and none may revoke it.
     pub crls: &'a [Crl],
     /// The time, in seconds since 1970.
     pub at: i64,
-    /// Extended key usages that the leaf must be good for, as object identifiers' bytes.
+    /// Extended key usages that the leaf must allow, as object identifiers' bytes.
     pub purposes: &'a [Vec<u8>],
-    /// Key usages that the leaf must be good for.
+    /// Key usages that the leaf must allow.
     pub key_usage: KeyUsage,
-    /// Names that the leaf must be good for, each of them.
+    /// Names for which the leaf must be valid, each of them.
     pub names: &'a [PeerName],
     /// How many intermediates there may be that are not self-issued. With those that are, there are never more than
     /// this or [`MAX_DEPTH`], whichever is greater.
@@ -63,12 +63,12 @@ const COMPARISONS: u32 = 100_000;
 /// The greatest number of intermediates where the question does not say.
 pub const MAX_DEPTH: usize = 16;
 
-/// Why the answer is no.
+/// Why a path is invalid.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PathError {
     /// A stable word for the reason, in kebab case.
     pub code: &'static str,
-    /// The reason, with whose certificate it is about.
+    /// The reason, with the subject of the certificate.
     pub text: String,
 }
 
@@ -95,16 +95,16 @@ type PathResult<T = ()> = Result<T, PathError>;
 /// The certificates of an accepted path: the leaf, its intermediates, the root.
 pub type Path<'a> = Vec<&'a Cert>;
 
-/// Answers a question.
+/// Validates a leaf: builds a path to a trust anchor and checks it.
 ///
 /// # Errors
-/// The first reason why the leaf is refused, or the reason why the path that came furthest is.
+/// The first reason why the leaf is invalid, or why the longest path is.
 pub fn validate_path<'a>(question: &ValidationRequest<'a>) -> Result<Path<'a>, PathError> {
     let work = PathSearch::new(question);
     profile::check_leaf(question)?;
     target::check_target(&work)?;
     let mut path = vec![question.leaf];
-    let mut furthest = PathError::about("no-issuer", question.leaf, "leads to no trusted root");
+    let mut furthest = PathError::about("no-issuer", question.leaf, "does not chain to a trust anchor");
     match work.extend_path(&mut path, &mut furthest) {
         Ok(true) => Ok(path),
         Ok(false) => Err(furthest),
@@ -115,7 +115,7 @@ pub fn validate_path<'a>(question: &ValidationRequest<'a>) -> Result<Path<'a>, P
 const SIGNATURES: u32 = 300;
 const STEPS: u32 = 20_000;
 
-/// One search, and what it has cost so far.
+/// One search for a path, and its cost so far.
 struct PathSearch<'a, 'q> {
     question: &'q ValidationRequest<'a>,
     signatures: Cell<u32>,
@@ -159,7 +159,7 @@ impl<'a, 'q> PathSearch<'a, 'q> {
                 continue;
             }
             if let Err(e) = profile::check_intermediate(self.question, next) {
-                // What is wrong with a root that nobody trusts is not what is wrong with the path.
+                // A root that is not trusted is not the reason why the path is invalid.
                 if furthest.code == "no-issuer" && !next.is_self_issued() {
                     *furthest = e;
                 }
@@ -176,7 +176,7 @@ impl<'a, 'q> PathSearch<'a, 'q> {
         Ok(false)
     }
 
-    /// The intermediates that may have issued a certificate, those first whose key identifier fits.
+    /// The intermediates that may have issued a certificate, those with the right key identifier first.
     fn candidate_issuers(&self, cert: &Cert) -> Vec<&'a Cert> {
         let wanted = cert.extensions.authority_key_id.as_ref().and_then(|a| a.value.key_id.as_ref());
         let mut issuers: Vec<_> =
@@ -205,7 +205,7 @@ impl<'a, 'q> PathSearch<'a, 'q> {
         Ok(())
     }
 
-    /// Section 6.1 on a whole path, whose signatures and names are known to chain.
+    /// Checks section 6.1 for a whole path whose signatures and names chain.
     fn check_path(&self, path: &[&'a Cert], root: &'a Cert) -> PathResult {
         profile::check_root(self.question, root)?;
         path_lengths(path, root)?;

@@ -1,4 +1,4 @@
-//! What RFC 5280, section 4, demands of a certificate by itself, by its place in the path.
+//! The requirements of RFC 5280, section 4, on each certificate, by its position in the path.
 
 use super::{PathError, PathResult, ValidationRequest, target};
 use crate::pki::cert::check_serial;
@@ -65,10 +65,14 @@ fn check_encoding(cert: &Cert) -> PathResult {
 
 fn check_validity(question: &ValidationRequest<'_>, cert: &Cert) -> PathResult {
     if question.at < cert.not_before.unix {
-        return Err(PathError::about("not-yet-valid", cert, format_args!("begins at {}", cert.not_before)));
+        return Err(PathError::about(
+            "not-yet-valid",
+            cert,
+            format_args!("not valid before {}", cert.not_before),
+        ));
     }
     if question.at > cert.not_after.unix {
-        let text = format!("expired at {}, and it is {}", cert.not_after, format_utc(question.at));
+        let text = format!("expired at {}; the time is {}", cert.not_after, format_utc(question.at));
         return Err(PathError::about("expired", cert, text));
     }
     Ok(())
@@ -76,7 +80,7 @@ fn check_validity(question: &ValidationRequest<'_>, cert: &Cert) -> PathResult {
 
 /// Section 6.1.4 (k) and (n), of roots too: a root that is no CA was not meant as one.
 fn check_ca(cert: &Cert, place: PathPosition) -> PathResult {
-    // Old roots of version 1 cannot say what they are; being trusted says it.
+    // Roots of version 1 have no extensions; that they are trust anchors is enough (RFC 5280, 6.1.4 (k)).
     let old = place == PathPosition::Root && cert.version == 1;
     if !cert.is_ca() && !old {
         return Err(PathError::about("not-a-ca", cert, "not a CA by its basicConstraints"));

@@ -1,8 +1,8 @@
 //! Revocation by CRLs, RFC 5280, section 6.3.
 //!
-//! If there are CRLs, each certificate below the root must be found good; what no list covers is refused. Delta
-//! lists are not combined with their bases: what they revoke counts, what they take back does not. Lists about
-//! other issuers' certificates (indirect ones) are not used.
+//! If there are CRLs, each certificate below the root must be covered by one; a certificate that no CRL covers is
+//! rejected. Delta CRLs are not combined with their bases: their revocations count, their removals do not. Indirect CRLs
+//! are not used.
 
 use super::{PathError, PathResult, PathSearch};
 use crate::pki::cert::check_serial;
@@ -20,7 +20,7 @@ pub(super) fn check_revocation(work: &PathSearch<'_, '_>, path: &[&Cert], root: 
     path.iter().zip(issuers).try_for_each(|(cert, issuer)| check_status(work, cert, issuer, path, root))
 }
 
-/// One certificate. The reasons that lists cover add up; all must be covered.
+/// Checks one certificate. The reasons that CRLs cover add up; all must be covered.
 fn check_status(
     work: &PathSearch<'_, '_>,
     cert: &Cert,
@@ -47,7 +47,7 @@ fn check_status(
     if covered == REASONS { Ok(()) } else { Err(PathError::about("revocation-unknown", cert, why)) }
 }
 
-/// The reasons for which a list speaks about a certificate.
+/// The revocation reasons for which a CRL covers a certificate.
 fn covered_reasons(
     work: &PathSearch<'_, '_>,
     crl: &Crl,
@@ -81,7 +81,7 @@ fn check_crl_form(work: &PathSearch<'_, '_>, crl: &Crl) -> PathResult {
         return Err(crl_error("names two signature algorithms"));
     }
     if at < crl.this_update.unix {
-        return Err(crl_error("is of the future"));
+        return Err(crl_error("has a thisUpdate in the future"));
     }
     match crl.next_update {
         None => return Err(crl_error("has no nextUpdate")),

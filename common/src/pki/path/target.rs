@@ -1,4 +1,4 @@
-//! Whether the leaf is the peer that was meant: its names, and what its key is for.
+//! Whether the leaf has the names and the key usages that are required.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -33,7 +33,7 @@ pub(super) fn check_target(work: &PathSearch<'_, '_>) -> PathResult {
     let leaf = question.leaf;
     for name in question.names {
         if !has_name(work, leaf, name)? {
-            return Err(PathError::about("name-mismatch", leaf, format_args!("not good for {name}")));
+            return Err(PathError::about("name-mismatch", leaf, format_args!("not valid for {name}")));
         }
     }
     let usage = leaf.extensions.key_usage.as_ref().map(|k| k.value);
@@ -46,7 +46,7 @@ pub(super) fn check_target(work: &PathSearch<'_, '_>) -> PathResult {
 
 fn has_name(work: &PathSearch<'_, '_>, leaf: &Cert, wanted: &PeerName) -> PathResult<bool> {
     for name in leaf.extensions.subject_alt_name.iter().flat_map(|s| &s.value) {
-        // Both lists come from elsewhere, and may be long.
+        // Both lists are untrusted, and may be long.
         work.spend_budget(&work.comparisons, COMPARISONS, "names to compare")?;
         if matches_name(wanted, name) {
             return Ok(true);
@@ -71,7 +71,7 @@ fn check_purposes(question: &ValidationRequest<'_>, cert: &Cert) -> PathResult {
     }
 }
 
-/// A CA that says what it is for may issue for nothing else; the RFC leaves it open, and everybody does it.
+/// An extendedKeyUsage of a CA limits what it issues. RFC 5280 leaves that open; OpenSSL, webpki and browsers do it.
 pub(super) fn check_purposes_of_issuers(
     question: &ValidationRequest<'_>,
     path: &[&Cert],

@@ -50,8 +50,8 @@ impl Record for FindingRecord {
     const SAMPLE: &'static str = r#"{"type":"certck.finding","v":1,"dir":"server_certs","role":"server","rule":"expired","severity":"error","path":"server_certs/server.crt","found":"expired at 2026-11-22T10:00:00Z","expected":"valid at 2026-11-23T10:00:00Z","fix":"issue a new certificate","reference":"RFC 5280, section 6.1.3"}"#;
 }
 
-/// `certck.directory`: a directory that was judged, after its findings; or one that could not be, after the finding
-/// `directory` that says why.
+/// `certck.directory`: a directory that was checked, after its findings; or one that could not be checked, after the
+/// finding `directory` that says why.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct DirectoryRecord {
     /// The directory.
@@ -59,24 +59,24 @@ pub struct DirectoryRecord {
     /// The directory's bytes in hex, where they are not UTF-8.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dir_hex: Option<String>,
-    /// The role that it was judged for.
+    /// The role that it was checked for.
     pub role: String,
     /// Whether a daemon or client would start with it, whatever is suppressed.
-    pub fit: bool,
+    pub valid: bool,
     /// Findings of severity error that count.
     pub errors: u64,
     /// Findings of severity warning that count.
     pub warnings: u64,
     /// Findings of severity note that count.
     pub notes: u64,
-    /// Findings that a suppression file takes out.
+    /// Findings that a suppression file suppresses.
     pub suppressed: u64,
 }
 
 impl Record for DirectoryRecord {
     const TYPE: &'static str = "certck.directory";
     const V: u32 = 1;
-    const SAMPLE: &'static str = r#"{"type":"certck.directory","v":1,"dir":"server_certs","role":"server","fit":false,"errors":1,"warnings":0,"notes":2,"suppressed":0}"#;
+    const SAMPLE: &'static str = r#"{"type":"certck.directory","v":1,"dir":"server_certs","role":"server","valid":false,"errors":1,"warnings":0,"notes":2,"suppressed":0}"#;
 }
 
 /// `certck.minted`: a directory of new keys and certificates.
@@ -99,9 +99,9 @@ pub struct MintedRecord {
     pub serial: String,
     /// When its validity begins.
     pub not_before: String,
-    /// When its validity ends.
+    /// When it expires.
     pub not_after: String,
-    /// The names and addresses that a server's certificate is good for.
+    /// The names and addresses for which a server's certificate is valid.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub hosts: Vec<String>,
 }
@@ -112,23 +112,23 @@ impl Record for MintedRecord {
     const SAMPLE: &'static str = r#"{"type":"certck.minted","v":1,"role":"server","path":"pki/server_certs","files":["ca.crt","server.crt","server.key","ca.crl"],"algorithm":"ecdsa-p256","subject":"CN=profguard server","serial":"4f12","not_before":"2026-11-23T10:00:00Z","not_after":"2027-11-23T10:00:00Z","hosts":["localhost","127.0.0.1","::1"]}"#;
 }
 
-/// `certck.issued`: a line of an authority's issued.jsonl, by which a certificate is found again that was lost.
+/// `certck.issued`: a line of an authority's issued.jsonl, which has every certificate that it issued.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct IssuedRecord {
     /// The serial number, in hex.
     pub serial: String,
-    /// Whom it is about.
+    /// The subject.
     pub subject: String,
     /// `server` or `client`.
     pub role: String,
-    /// The names and addresses that it is good for.
+    /// The names and addresses for which it is valid.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub hosts: Vec<String>,
     /// The directory that it was made for: absolute, or as it was named then in lines of older versions.
     pub path: String,
     /// When it was issued.
     pub at: String,
-    /// When its validity ends.
+    /// When it expires.
     pub not_after: String,
 }
 
@@ -148,18 +148,18 @@ pub struct WrittenRecord {
     /// The path's bytes in hex, where they are not UTF-8.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub path_hex: Option<String>,
-    /// The number of a CRL, in hex. Of a directory, the same as `serial`, as it was called before; empty for what a
-    /// dry run only tells of.
+    /// The number of a CRL, in hex. Of a directory, the same as `serial`, as it was called before; empty in a
+    /// dry run.
     pub number: String,
     /// The serial number of a directory's new certificate, in hex.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub serial: Option<String>,
-    /// Until when it is good.
-    pub until: String,
+    /// When it expires.
+    pub expires: String,
     /// How many certificates a CRL revokes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub revoked: Option<u64>,
-    /// Whether it is only told of: a dry run writes nothing.
+    /// Whether this is a dry run, which writes nothing.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub dry_run: bool,
 }
@@ -167,15 +167,15 @@ pub struct WrittenRecord {
 impl Record for WrittenRecord {
     const TYPE: &'static str = "certck.written";
     const V: u32 = 1;
-    const SAMPLE: &'static str = r#"{"type":"certck.written","v":1,"what":"crl","path":"pki/ca/ca.crl","number":"02","until":"2027-11-23T10:00:00Z","revoked":1}"#;
+    const SAMPLE: &'static str = r#"{"type":"certck.written","v":1,"what":"crl","path":"pki/ca/ca.crl","number":"02","expires":"2027-11-23T10:00:00Z","revoked":1}"#;
 }
 
-/// `certck.ocsp`: what a responder says of a certificate.
+/// `certck.ocsp`: a certificate's status by an OCSP responder.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct OcspRecord {
     /// The certificate's file.
     pub path: String,
-    /// Whom the certificate is about.
+    /// The certificate's subject.
     pub subject: String,
     /// Its serial number, in hex.
     pub serial: String,
@@ -183,20 +183,20 @@ pub struct OcspRecord {
     pub url: String,
     /// `good`, `revoked` or `unknown`.
     pub status: String,
-    /// Since when it is revoked.
+    /// When it was revoked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub revoked_at: Option<String>,
-    /// Why, by the number of RFC 5280, 5.3.1.
+    /// The reason, by its number in RFC 5280, section 5.3.1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<u8>,
-    /// The time for which this is known.
+    /// The time at which the status was known to be correct (RFC 6960, section 2.4).
     pub this_update: String,
     /// When there will be newer information.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next_update: Option<String>,
-    /// The subject of the certificate that the answer is signed with.
+    /// The subject of the certificate that signed the response.
     pub signer: String,
-    /// Whether the answer was made for this question.
+    /// Whether the response has our nonce, so that it is fresh.
     pub nonce: bool,
 }
 
@@ -206,7 +206,7 @@ impl Record for OcspRecord {
     const SAMPLE: &'static str = r#"{"type":"certck.ocsp","v":1,"path":"server_certs/server.crt","subject":"CN=profguard server","serial":"4f12","url":"http://ocsp.example.org/","status":"revoked","revoked_at":"2026-11-22T10:00:00Z","reason":1,"this_update":"2026-11-23T10:00:00Z","next_update":"2026-11-24T10:00:00Z","signer":"CN=profguard CA","nonce":true}"#;
 }
 
-/// `certck.probe`: what a live daemon did in a handshake.
+/// `certck.probe`: the behavior of a live daemon in handshakes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ProbeRecord {
     /// The address, as given.
@@ -218,7 +218,7 @@ pub struct ProbeRecord {
     /// The key exchange.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key_exchange: Option<String>,
-    /// The subjects of the chain that it presented.
+    /// The subjects of the chain that it presents.
     pub chain: Vec<String>,
     /// Whether it asks for a client certificate.
     pub asks_for_certificate: bool,
@@ -227,29 +227,29 @@ pub struct ProbeRecord {
     /// The newest TLS before 1.2 that it speaks.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub old_tls: Option<String>,
-    /// Whether it took this directory's certificate.
+    /// Whether it accepts this directory's certificate.
     pub accepted: bool,
-    /// What it must refuse, and was shown.
+    /// The clients that it must reject and that were tried.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tried: Vec<TriedClient>,
-    /// Time to connect and shake hands, in microseconds.
+    /// Duration of connecting and the handshake, in microseconds.
     pub handshake_us: u64,
 }
 
-/// A client that a daemon must refuse.
+/// A client that a daemon must reject.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct TriedClient {
-    /// `no certificate`, `unknown CA`, `expired`, `revoked`, `not for clients`, or a directory given with --refused.
+    /// `no certificate`, `unknown CA`, `expired`, `revoked`, `not for clients`, or a directory given with --must-reject.
     pub what: String,
-    /// Whether it was refused; absent where that could not be found out.
+    /// Whether it was rejected; absent if that could not be determined.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub refused: Option<bool>,
+    pub rejected: Option<bool>,
 }
 
 impl Record for ProbeRecord {
     const TYPE: &'static str = "certck.probe";
     const V: u32 = 1;
-    const SAMPLE: &'static str = r#"{"type":"certck.probe","v":1,"address":"node17:1778","protocol":"TLSv1_3","suite":"TLS13_AES_256_GCM_SHA384","key_exchange":"X25519MLKEM768","chain":["CN=profguard server"],"asks_for_certificate":true,"tls12":false,"accepted":true,"tried":[{"what":"no certificate","refused":true},{"what":"unknown CA","refused":true}],"handshake_us":1850}"#;
+    const SAMPLE: &'static str = r#"{"type":"certck.probe","v":1,"address":"node17:1778","protocol":"TLSv1_3","suite":"TLS13_AES_256_GCM_SHA384","key_exchange":"X25519MLKEM768","chain":["CN=profguard server"],"asks_for_certificate":true,"tls12":false,"accepted":true,"tried":[{"what":"no certificate","rejected":true},{"what":"unknown CA","rejected":true}],"handshake_us":1850}"#;
 }
 
 /// `certck.change`: a finding that appeared, or is gone, since the round before.
@@ -271,14 +271,14 @@ impl Record for FindingChange {
     const SAMPLE: &'static str = r#"{"type":"certck.change","v":1,"change":"new","at":"2026-11-23T10:00:00Z","dir":"server_certs","finding":{"rule":"expired","severity":"error","path":"server_certs/server.crt","found":"expired at 2026-11-23T09:59:59Z","expected":"valid at 2026-11-23T10:00:00Z","fix":"issue it again"}}"#;
 }
 
-/// `certck.rule`: a rule that directories or daemons are held to.
+/// `certck.rule`: a rule for directories, CRLs or daemons.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct RuleRecord {
     /// Stable id.
     pub rule: String,
-    /// How bad it is to break it, in the compatible profile.
+    /// Its severity in the compat profile.
     pub severity: crate::finding::Severity,
-    /// How bad it is in the strict profile.
+    /// Its severity in the strict profile.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub strict: Option<crate::finding::Severity>,
     /// What it demands.
@@ -303,18 +303,18 @@ impl Record for RuleRecord {
     const SAMPLE: &'static str = r#"{"type":"certck.rule","v":1,"rule":"expired","severity":"error","strict":"error","demands":"The notAfter of each certificate has not passed.","command":"check","why":"Peers reject an expired certificate.","fix":"certck mint renew CA_DIR DIR","reference":"RFC 5280, section 6.1.3"}"#;
 }
 
-summary!(Summary, "certck.summary", r#"{"type":"certck.summary","v":1,"checked":2,"refused":1,"findings_error":1,"findings_warning":0,"findings_note":2,"suppressed":0,"made":0,"errors":0}"#, {
-    /// Directories or certificates that were judged; what could not be is in `errors`, its findings too.
+summary!(Summary, "certck.summary", r#"{"type":"certck.summary","v":1,"checked":2,"failed":1,"findings_error":1,"findings_warning":0,"findings_note":2,"suppressed":0,"made":0,"errors":0}"#, {
+    /// Directories, CRLs, certificates, daemons or cases that were checked; what could not be checked is in `errors`.
     checked: u64,
-    /// Of those, how many are not fit.
-    refused: u64,
+    /// Of those, how many failed: with a finding of severity error, or rejected by `certck verify`.
+    failed: u64,
     /// Findings of severity error.
     findings_error: u64,
     /// Findings of severity warning.
     findings_warning: u64,
     /// Findings of severity note.
     findings_note: u64,
-    /// Findings that a suppression file takes out.
+    /// Findings that a suppression file suppresses.
     suppressed: u64,
     /// Directories or files that were made or replaced.
     made: u64,

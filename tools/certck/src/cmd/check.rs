@@ -1,4 +1,4 @@
-//! `certck check`: is this directory fit to serve?
+//! `certck check`: whether certificate directories are valid.
 
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
@@ -22,27 +22,27 @@ use crate::source::DirectorySource;
 use crate::suppress::Suppressions;
 use crate::verdict::report_for;
 
-/// Judge certificate directories by every rule
+/// Check certificate directories against every rule
 ///
-/// Says of each directory whether profd or profctl would start with it, and names every rule that it breaks, the
-/// file, what was found, what was expected and how to mend it. All times are UTC. A directory with a ca.key and no
-/// leaf is an authority's, as `certck mint` makes it: its root, key and CRL are judged, and whether they belong
-/// together; the key may be encrypted. With -r, authorities are found only where they are named.
+/// Prints for each directory whether it is valid, which means that profd or profctl would start with it, and every rule
+/// that it breaks: the file, what was found, what is expected and how to fix it. All times are UTC. A directory with a
+/// ca.key and no leaf is an authority's, as `certck mint` makes it: its root, key and CRL are checked, and whether they
+/// belong together; the key may be encrypted. With -r, authorities are checked only where they are named.
 ///
-/// Exit status 1 means that a directory is not fit, or that there was none to judge; 2 that one could not be judged.
-/// With --format nagios the statuses are those of monitoring plug-ins: 0 fine, 1 warnings, 2 errors, 3 when it could
-/// not be found out. Only a mistake in the command line itself is 2 there too.
+/// Exit status 1 means that a directory is invalid, or that there was none to check; 2 that one could not be checked.
+/// With --format nagios the statuses are those of monitoring plug-ins: 0 for no findings, 1 for warnings, 2 for errors,
+/// 3 if something could not be checked. Only an error in the command line itself is 2 there too.
 #[derive(clap::Args, Debug)]
 #[command(after_long_help = "Examples:
   certck check /etc/profguard/server_certs
-      Would profd start with it?
+      Check that profd would start with it.
   certck check --host node17.example.org --warn-days 60 pki/server_certs
-      Is the server's certificate good for this name, and for two months more?
+      Check that the server's certificate is valid for this name, and for two more months.
   certck check --format json pki/server_certs | jq 'select(.type==\"certck.finding\")'
   certck check -r --format prometheus -o /var/lib/node_exporter/certck.prom /etc
-      Every certificate directory below /etc, as metrics; from cron.
+      Write metrics of every certificate directory below /etc; from cron.
   certck check --prometheus /var/lib/node_exporter/certck.prom --format nagios /etc/profguard/server_certs
-      The metrics beside another form of the result.
+      Write the metrics in addition to another format.
   find /srv -name server_certs -print0 | certck check -0 --files-from - --format sarif -o certck.sarif
 
 Suppression file:
@@ -52,20 +52,20 @@ Suppression file:
   reason = \"the PKI has no CRL yet\"
   until = 2027-01-31                  # the last day on which it counts
 
-A suppressed finding does not count for the exit status. A directory with a suppressed error is still not fit to
-serve: the daemon knows no suppressions.")]
+A suppressed finding does not count for the exit status. A directory with a suppressed error is still invalid: the
+daemon does not read suppression files.")]
 pub(crate) struct CheckArgs {
     #[command(flatten)]
     source: DirectorySource,
     #[command(flatten)]
     demands: CheckOptions,
-    /// The time to judge for instead of now: RFC 3339, a date (its midnight UTC), or seconds since 1970
+    /// Check as of TIME instead of now: RFC 3339, a date (midnight UTC), or seconds since 1970
     #[arg(long, value_name = "TIME", value_parser = clock::parse_time)]
     at: Option<OffsetDateTime>,
-    /// Write the report to FILE, replaced in one step, instead of standard output
+    /// Write the report to FILE, replaced atomically, instead of standard output
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
-    /// Write metrics for node_exporter's textfile collector to FILE too, replaced in one step
+    /// Also write metrics for node_exporter's textfile collector to FILE, replaced atomically
     #[arg(long, value_name = "FILE")]
     prometheus: Option<PathBuf>,
 }
@@ -90,7 +90,7 @@ fn check_all(
 ) -> anyhow::Result<Exit> {
     let at = args.at.unwrap_or_else(OffsetDateTime::now_utc);
     let suppressions = Suppressions::read_file(args.demands.suppress.as_deref(), at)?;
-    for ended in &suppressions.ended {
+    for ended in &suppressions.expired {
         diag.warn("suppression", ended);
     }
     let passphrase = args.demands.passphrase.read()?;
@@ -155,7 +155,7 @@ impl<'a> CheckReports<'a> {
         self.report.add_directory(self.to, &checked)
     }
 
-    /// Says what could not be done.
+    /// Reports what could not be done.
     fn add_failure(&mut self, subject: &str, reason: &str) {
         self.report.add_failure(&format!("{subject}: {reason}"));
         self.diag.error(subject, reason);
@@ -164,13 +164,14 @@ impl<'a> CheckReports<'a> {
     fn finish_hosts(mut self, args: &CheckArgs) -> anyhow::Result<Exit> {
         match self.tally.unchecked_hosts(&args.demands) {
             Some((dir, true)) => {
-                let reason = format!("is judged for servers only, and {} is no server's", dir.display());
+                let reason =
+                    format!("applies to servers only, and {} is not a server's directory", dir.display());
                 self.add_failure("--host", &reason);
             }
             Some((dir, false)) => {
                 self.diag.warn(
                     "--host",
-                    format_args!("is not judged for {}, which is no server's", dir.display()),
+                    format_args!("does not apply to {}, which is not a server's directory", dir.display()),
                 );
             }
             None => {}
@@ -196,7 +197,7 @@ impl<'a> CheckReports<'a> {
         Ok(match self.format {
             ReportFormat::Nagios if nothing => Exit::Unknown,
             ReportFormat::Nagios => nagios_exit_from(&end, Severity::Error),
-            _ if summary.refused > 0 || nothing => Exit::No,
+            _ if summary.failed > 0 || nothing => Exit::No,
             _ => Exit::Ok,
         })
     }

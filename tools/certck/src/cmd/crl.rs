@@ -1,4 +1,4 @@
-//! `certck crl`: revocation lists, checked, made and fetched.
+//! `certck crl`: CRLs checked, made and fetched.
 
 use std::path::PathBuf;
 
@@ -19,35 +19,35 @@ pub(crate) enum CrlCommand {
     Fetch(super::fetch::CrlFetchArgs),
 }
 
-/// Make a new CRL with what the present one revokes
+/// Make a new CRL that revokes what the present one revokes
 ///
-/// The CRL gets the next number and a new validity. It goes into the authority's directory and into every --to
-/// directory, each replaced in one step; CRLs by other CAs in the same file are kept. A directory that is not under
-/// this authority, or whose CRL knows more than the authority's, is refused before anything is written. The exit status
-/// is 1 if a --to directory has the new CRL but would not be loaded as a whole.
+/// The CRL gets the next number and a new validity. It is written to the authority's directory and to every --to
+/// directory, each replaced atomically; CRLs by other CAs in the same file are kept. A directory that is not under this
+/// authority, or whose CRL is newer than the authority's, is rejected before anything is written. The exit status is 1
+/// if a --to directory has the new CRL but is invalid for another reason.
 #[derive(clap::Args, Debug)]
 #[command(arg = common::report::plain_format(), after_long_help = "Examples:
   certck crl new pki/ca --days 30 --to pki/server_certs --to pki/client_certs
   certck crl new --first /etc/pki/lab-ca")]
 pub(crate) struct NewCrlArgs {
-    /// The authority's directory: ca.crt, ca.key, ca.crl; or the one given to `certck mint`
+    /// The authority's directory (ca.crt, ca.key, ca.crl), or the directory that was given to `certck mint`
     #[arg(value_name = "CA_DIR")]
     ca: PathBuf,
     #[command(flatten)]
     publish: PublishArgs,
 }
 
-/// How a CRL is made and where it goes.
+/// The validity of a new CRL and the directories that get it.
 #[derive(clap::Args, Debug)]
 pub(crate) struct PublishArgs {
-    /// Days until the CRL must have been renewed [default: as many as the present one had, or 90]
+    /// Validity of the CRL in days [default: that of the present CRL, or 90]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=3650))]
     pub(crate) days: Option<u16>,
-    /// A certificate directory whose ca.crl is replaced too; may be repeated
+    /// Also replace ca.crl in this certificate directory; may be repeated
     #[arg(long, value_name = "DIR")]
     pub(crate) to: Vec<PathBuf>,
-    /// There was no CRL before, and nothing is revoked: make the first one. Where the CRL was lost, copy it back
-    /// instead: without it, all that it revoked is good again
+    /// Make the first CRL, which revokes nothing. If the CRL was lost, copy it back instead: otherwise everything that it
+    /// revoked is valid again
     #[arg(long)]
     pub(crate) first: bool,
     #[command(flatten)]

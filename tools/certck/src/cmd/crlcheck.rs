@@ -1,4 +1,4 @@
-//! `certck crl check`: revocation lists by themselves, held against the CA that must have issued them.
+//! `certck crl check`: CRLs checked against the CA that issued them, without a certificate directory.
 
 use std::path::{Path, PathBuf};
 
@@ -14,11 +14,11 @@ use common::text::Safe;
 use crate::files;
 use crate::verdict::write_finding;
 
-/// Judge CRLs by the CA that must have issued them
+/// Check CRLs against the CA that issued them
 ///
-/// Says of each CRL of each file whether it is in strict DER, signed by the CA's key, in force now, numbered, and
-/// complete; and whether the CA is one that may sign CRLs now. Where --ca holds several certificates, each CRL is
-/// judged by the one that issued it.
+/// Prints for each CRL of each file whether it is valid: in strict DER, signed by the CA's key, in force now, numbered
+/// and complete; and whether the CA may sign CRLs now. If --ca holds several certificates, each CRL is checked against
+/// the one that issued it.
 #[derive(clap::Args, Debug)]
 #[command(arg = common::report::plain_format(), after_long_help = "Examples:
   certck crl check --ca pki/ca/ca.crt pki/server_certs/ca.crl
@@ -30,7 +30,7 @@ pub(crate) struct CrlCheckArgs {
     /// The certificates of the CA, PEM or DER
     #[arg(long, value_name = "FILE")]
     ca: PathBuf,
-    /// Warn of a nextUpdate within so many days, at most within the last third of the time from thisUpdate
+    /// Warn of CRLs that expire within N days, at most within the last third of the time from thisUpdate
     #[arg(long, value_name = "N", default_value_t = 30)]
     warn_days: u32,
 }
@@ -56,7 +56,7 @@ pub(crate) fn run(args: &CrlCheckArgs, format: Format, out: &mut Out) -> anyhow:
     if format == Format::Json {
         out.record(&summary)?;
     }
-    Ok(if summary.refused > 0 { Exit::No } else { Exit::Ok })
+    Ok(if summary.failed > 0 { Exit::No } else { Exit::Ok })
 }
 
 /// Every certificate of a file.
@@ -76,7 +76,7 @@ fn read_blocks(path: &Path, label: &str) -> anyhow::Result<Vec<Block>> {
     Ok(blocks)
 }
 
-/// One CRL, and what was found.
+/// One CRL and its findings.
 struct CheckedCrl {
     /// The file; with the line, where there are several in it.
     name: String,
@@ -122,7 +122,7 @@ impl CheckedCrl {
 
     fn add_to(&self, summary: &mut record::Summary) {
         summary.checked += 1;
-        summary.refused += u64::from(self.count_of(Severity::Error) > 0);
+        summary.failed += u64::from(self.count_of(Severity::Error) > 0);
         summary.findings_error += self.count_of(Severity::Error);
         summary.findings_warning += self.count_of(Severity::Warning);
         summary.findings_note += self.count_of(Severity::Note);
@@ -139,7 +139,7 @@ impl CheckedCrl {
             }
             return Ok(());
         }
-        let verdict = if self.count_of(Severity::Error) > 0 { "not fit" } else { "fit" };
+        let verdict = if self.count_of(Severity::Error) > 0 { "invalid" } else { "valid" };
         writeln!(out.text(), "{}: {verdict}, {} revoked", Safe(&self.name), self.revoked)?;
         for finding in &self.findings {
             let elsewhere = (finding.path != self.path).then_some(finding.path.as_str());
@@ -149,14 +149,14 @@ impl CheckedCrl {
     }
 }
 
-/// Who issued a CRL: by name and key, else by name, else whoever is there, which the rules then say.
+/// The CA that issued a CRL, by name and key; else by name; else the first CA, and the rules report the difference.
 fn find_issuer<'a>(crl: &Crl, authorities: &'a [Cert]) -> Option<&'a Cert> {
     let signed = authorities.iter().find(|c| crl.is_issued_by(c));
     let named = || authorities.iter().find(|c| c.subject == crl.issuer);
     signed.or_else(named).or(authorities.first())
 }
 
-/// Why a certificate is no CA whose CRLs count now. That it may sign CRLs is a rule of the CRL.
+/// Findings about a CA that is not a CA or not valid now. Whether it may sign CRLs is checked with the CRL.
 fn check_issuer(path: &Path, issuer: &Cert, options: &LoadOptions<'_>) -> Vec<Finding> {
     let (at, now) = (options.at.unix_timestamp(), format_utc(options.at.unix_timestamp()));
     let mut findings = Vec::new();
@@ -164,7 +164,7 @@ fn check_issuer(path: &Path, issuer: &Cert, options: &LoadOptions<'_>) -> Vec<Fi
         findings.push(
             rule::NOT_A_CA
                 .at(path)
-                .found(format!("{} is no CA by its basicConstraints", issuer.subject))
+                .found(format!("{} is not a CA by its basicConstraints", issuer.subject))
                 .expected("the certificate of the CA")
                 .fix("name the file that holds the CA's certificate with --ca"),
         );
@@ -179,7 +179,7 @@ fn check_issuer(path: &Path, issuer: &Cert, options: &LoadOptions<'_>) -> Vec<Fi
                 .at(path)
                 .found(format!("{} expired at {}", issuer.subject, issuer.not_after))
                 .expected(format!("valid at {now}"))
-                .fix("renew the CA: nothing that it signed counts any more"),
+                .fix("make a new CA with `certck mint`: peers reject everything that this one signed"),
         );
     }
     findings

@@ -1,4 +1,4 @@
-//! `certck crl fetch`: the cron job that keeps revocation alive.
+//! `certck crl fetch`: downloads CRLs, as a cron job does.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -22,29 +22,29 @@ use crate::lists::CrlStore;
 use crate::rules::CRL_OLDER;
 use crate::written::{report_load_errors, report_written};
 
-/// Download CRLs, and replace ca.crl if they are good
+/// Download CRLs and replace ca.crl with them
 ///
-/// The addresses are the one given, or the CRL distribution points of the leaf and the intermediates in DIR: of each
-/// certificate, the first that has a good CRL. A CRL must be signed by ca.crt or an intermediate, in force, neither
-/// older nor numbered lower than the present one, and such that DIR still serves with it; else ca.crl stays as it is,
-/// and the exit status is 1. An address that cannot be reached is exit status 2: it says nothing about CRLs. CRLs by
-/// other issuers in the same file are kept, as is its owner.
+/// The addresses are those of --url, or the CRL distribution points of the leaf and the intermediates in DIR: of each
+/// certificate, the first that has a valid CRL. A CRL must be signed by ca.crt or an intermediate, in force, and neither
+/// older nor numbered lower than the present one, and DIR must be valid with it; otherwise ca.crl stays as it is, and the
+/// exit status is 1. An address that cannot be reached is exit status 2. CRLs by other issuers in the same file are kept,
+/// as is its owner.
 ///
-/// A proxy is taken from http_proxy, https_proxy or all_proxy, but not for what no_proxy names. It is asked to CONNECT
-/// for http addresses too, which a proxy may have to be told to allow for port 80.
+/// The proxy is taken from http_proxy, https_proxy or all_proxy, except for hosts in no_proxy. certck sends it CONNECT
+/// for http addresses too; some proxies must be configured to allow that for port 80.
 #[derive(clap::Args, Debug)]
 #[command(arg = common::report::plain_format(), after_long_help = "Examples:
   certck crl fetch /etc/profguard/server_certs
   certck crl fetch pki/server_certs pki/client_certs
   certck crl fetch --url https://pki.example.org/ca.crl --timeout 10 /etc/profguard/server_certs")]
 pub(crate) struct CrlFetchArgs {
-    /// Servers' or clients' certificate directories
+    /// Certificate directories of servers or clients
     #[arg(value_name = "DIR", required = true)]
     dirs: Vec<PathBuf>,
-    /// Where the CRL is [default: the distribution points of the leaf and its intermediates]
+    /// Address of the CRL [default: the distribution points of the leaf and its intermediates]
     #[arg(long, value_name = "URL")]
     url: Option<String>,
-    /// Say what would be written, and write nothing
+    /// Print what would be written, and write nothing
     #[arg(short = 'n', long)]
     dry_run: bool,
     #[command(flatten)]
@@ -63,23 +63,23 @@ pub(crate) fn run(args: &CrlFetchArgs, format: Format, out: &mut Out) -> anyhow:
     if format == Format::Json {
         out.record(&summary)?;
     }
-    Ok(if summary.refused > 0 { Exit::No } else { Exit::Ok })
+    Ok(if summary.failed > 0 { Exit::No } else { Exit::Ok })
 }
 
-/// One run.
+/// One run of the command.
 struct CrlFetch<'a> {
     args: &'a CrlFetchArgs,
     format: Format,
-    /// What was downloaded: many directories have the same addresses.
+    /// What was downloaded, by address: several directories often have the same.
     got: HashMap<String, Vec<u8>>,
     summary: record::Summary,
 }
 
-/// Why a CRL from an address is not taken.
+/// Why a CRL from an address is not installed.
 enum FetchFailure {
-    /// It could not be had.
+    /// It cannot be downloaded.
     Dead(anyhow::Error),
-    /// It was had, and is not good.
+    /// It was downloaded and is invalid.
     Rejected(Box<Finding>),
 }
 
@@ -93,7 +93,7 @@ impl CrlFetch<'_> {
         };
         ensure!(
             !sources.is_empty(),
-            "{}: the certificates name no place to get a CRL from: give one with --url",
+            "{}: the certificates have no CRL distribution point: give an address with --url",
             dir.display()
         );
         for addresses in sources {
@@ -102,7 +102,7 @@ impl CrlFetch<'_> {
         Ok(())
     }
 
-    /// Tries addresses of one list until one has a good one. What is wrong with those before then matters little.
+    /// Tries the addresses of one CRL until one has a valid CRL. What failed before is then a warning only.
     fn try_urls(
         &mut self,
         dir: &Path,
@@ -153,11 +153,11 @@ impl CrlFetch<'_> {
             Ok(good) => good,
             Err(finding) => return Ok(Err(FetchFailure::Rejected(finding))),
         };
-        // From here on nobody else changes the file: what is compared is what is replaced.
+        // The directory is locked from here on, so that what is compared is what is replaced.
         let lists = CrlStore::open(dir)?;
         if let Some(why) = lists.explain_older(&new, issuer) {
             let finding = CRL_OLDER.at(Path::new(&shown)).found(why).expected("the same or a newer one").fix(
-                "look at who answers at the address; if the present one is wrong, put the right one there by hand",
+                "check which server answers at the address; if the present CRL is wrong, replace it by hand",
             );
             return Ok(Err(FetchFailure::Rejected(finding.into())));
         }
@@ -184,8 +184,8 @@ impl CrlFetch<'_> {
             }
         }
         if unchanged {
-            // From cron, each line is a mail.
-            let list = format!("number {}, until {}", written.number, written.until);
+            // cron mails each line, so nothing is printed.
+            let list = format!("number {}, until {}", written.number, written.expires);
             out.diag().info(lists.path.display(), format_args!("unchanged: {list}"));
             return Ok(());
         }
@@ -195,7 +195,7 @@ impl CrlFetch<'_> {
 
     fn report_rejected(&mut self, dir: &Path, finding: Finding, out: &mut Out) -> anyhow::Result<()> {
         self.summary.checked += 1;
-        self.summary.refused += 1;
+        self.summary.failed += 1;
         self.summary.findings_error += 1;
         let client = dir.join(Role::Client.layout().leaf).symlink_metadata().is_ok();
         let role = if client { Role::Client } else { Role::Server };
@@ -213,7 +213,7 @@ impl CrlFetch<'_> {
     }
 }
 
-/// A CRL that may take the place of an older one, and who issued it.
+/// Parses a downloaded CRL and checks it against its issuer in the directory.
 fn check_fetched<'c>(
     bytes: &[u8],
     from: &Path,
@@ -245,7 +245,7 @@ struct DirectoryChain {
     roots: Vec<Cert>,
     /// The leaf and its intermediates.
     path: Vec<Cert>,
-    /// Why the leaf could not be read: it is needed for its addresses only.
+    /// Why the leaf could not be read, which matters only if its distribution points are needed.
     unreadable: Option<String>,
 }
 
@@ -270,7 +270,7 @@ impl DirectoryChain {
         self.roots.iter().chain(&self.path).filter(|c| c.is_ca())
     }
 
-    /// The addresses of each certificate's CRL, each set once.
+    /// The distribution points of each certificate, without repetition.
     fn crl_urls(&self) -> Vec<Vec<String>> {
         let mut sources: Vec<Vec<String>> = Vec::new();
         for cert in self.path.iter().filter(|c| !c.is_self_issued()) {
@@ -283,8 +283,8 @@ impl DirectoryChain {
     }
 }
 
-/// The HTTP addresses among a certificate's distribution points. Those of other issuers are for lists that are
-/// refused here.
+/// The HTTP addresses among a certificate's distribution points, without those of indirect CRLs, which are rejected
+/// here.
 fn http_urls(cert: &Cert) -> Vec<String> {
     let points = cert.extensions.crl_distribution_points.iter().flat_map(|p| &p.value);
     let names = points.filter(|p| !p.other_issuer).flat_map(|p| &p.names);

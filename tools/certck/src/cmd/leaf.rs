@@ -1,4 +1,4 @@
-//! `certck mint leaf`: another server or client under an authority that is there.
+//! `certck mint leaf`: another server or client under an existing authority.
 
 use std::path::{Path, PathBuf};
 
@@ -20,46 +20,46 @@ use crate::request::{RequestKey, SigningRequest};
 use crate::stage::DirectoryStage;
 use crate::{files, issued, settings};
 
-/// Make another server's or client's directory under an authority that is there
+/// Make another server's or client's directory under an existing authority
 ///
-/// Makes DEST_DIR with ca.crt, a new certificate and its key, and the CRL in force. It appears whole and checked, or
-/// not at all; nothing that exists is replaced. Each server and each client gets its own, so that one can be revoked
-/// without the others. It names the addresses of CRLs and of OCSP responders that the authority's authority.toml has,
-/// unless options name others.
+/// Makes DEST_DIR with ca.crt, a new certificate and its key, and the authority's CRL. It appears as a whole once it is
+/// checked, or not at all; nothing that exists is replaced. Give each server and each client a certificate of its own, so
+/// that one can be revoked without the others. The certificate names the CRL and OCSP addresses of the authority's
+/// authority.toml, unless options name others.
 #[derive(clap::Args, Debug)]
 #[command(arg = common::report::plain_format(), after_long_help = "Examples:
   certck mint leaf pki/ca node18_certs --role server --host node18.example.org --name node18
   certck mint leaf pki/ca alice_certs --role client --name alice --days 90
   certck mint leaf pki/ca node19_certs --role server --host node19.example.org --csr node19.csr")]
 pub(crate) struct MintLeafArgs {
-    /// The authority's directory: ca.crt, ca.key, ca.crl; or the one given to `certck mint`
+    /// The authority's directory (ca.crt, ca.key, ca.crl), or the directory that was given to `certck mint`
     #[arg(value_name = "CA_DIR")]
     ca: PathBuf,
-    /// The directory to make; what it lies in must be there
+    /// Directory to make; its parent must exist
     #[arg(value_name = "DEST_DIR")]
     dest: PathBuf,
-    /// Which end of connections it is for
+    /// Role of the certificate
     #[arg(long, value_enum)]
     role: Role,
-    /// Name or address that the certificate is good for; may be repeated, and a server needs one
+    /// Name or address for which the certificate is valid; may be repeated; required for a server
     #[arg(long = "host", value_name = "NAME", value_parser = LeafHost::parse_host, required_if_eq("role", "server"))]
     hosts: Vec<LeafHost>,
-    /// Common name, by which an audit tells clients apart [default: profguard server, profguard client]
+    /// Common name, which identifies the client in audit logs [default: profguard server, profguard client]
     #[arg(long, value_name = "NAME", value_parser = parse_common_name)]
     name: Option<String>,
-    /// Days that the certificate is valid
+    /// Validity of the certificate in days
     #[arg(long, value_name = "N", default_value_t = 365, value_parser = clap::value_parser!(u16).range(1..=3650))]
     days: u16,
-    /// Kind of the key [default: as the authority's]
+    /// Key algorithm [default: that of the authority]
     #[arg(long, value_enum)]
     algo: Option<KeyAlgorithm>,
     #[command(flatten)]
     addresses: StatusUrls,
-    /// Sign this request, PEM, so that the key stays where it is: DEST_DIR then has none. Of the request only the key
-    /// is taken; names are those of the options
+    /// Issue the certificate for the key of this signing request, PEM, instead of a new key: DEST_DIR then has no key.
+    /// Names and extensions of the request are ignored
     #[arg(long, value_name = "FILE", conflicts_with_all = ["algo", "encrypt"])]
     csr: Option<PathBuf>,
-    /// Encrypt the private key with the passphrase, which opens the authority's key too, if that is encrypted
+    /// Encrypt the private key; the same passphrase decrypts the authority's key if that is encrypted
     #[arg(long, requires = "passphrase")]
     encrypt: bool,
     #[command(flatten)]
@@ -71,15 +71,17 @@ pub(crate) fn run(args: &MintLeafArgs, format: Format, out: &mut Out) -> anyhow:
         if args.encrypt { read_new_passphrase(&args.passphrase)? } else { args.passphrase.read()? };
     let ca = CaDir::open(&args.ca, passphrase.as_ref())?;
     if passphrase.is_some() && !args.encrypt && !ca.is_encrypted() {
-        return Err(anyhow::anyhow!("a passphrase is given, and nothing is encrypted"))
-            .hint("add --encrypt, or leave the passphrase out");
+        return Err(anyhow::anyhow!(
+            "a passphrase is given, and neither the authority's key nor the new one is encrypted"
+        ))
+        .hint("add --encrypt, or omit the passphrase option");
     }
     warn_if_long(args.days, out);
     let (validity, cut) = Validity::for_days(args.days)?.within_issuer(&ca.certificate)?;
     if cut {
         out.warn(
             args.ca.display(),
-            format_args!("ends at {}: so does the certificate", ca.certificate.not_after),
+            format_args!("expires at {}, and the certificate with it", ca.certificate.not_after),
         );
     }
     let made = make_leaf_dir(args, &ca, validity, passphrase.as_ref().filter(|_| args.encrypt))?;
@@ -118,7 +120,7 @@ fn make_leaf_dir(
     Ok(record)
 }
 
-/// The certificate, and the key if it is made here.
+/// Issues the certificate; returns the key too unless a request was given.
 fn issue_leaf(
     args: &MintLeafArgs,
     ca: &CaDir,
@@ -154,14 +156,14 @@ fn read_request(path: &Path) -> anyhow::Result<SigningRequest> {
     SigningRequest::parse(&block.der).context("not a signing request")
 }
 
-/// Where the directory is to lie, and its name there.
+/// The parent of the directory to make, and its name.
 fn split_destination(dest: &Path) -> anyhow::Result<(&Path, &str)> {
     let shown = || dest.display().to_string();
-    let Some(name) = dest.file_name() else { bail!("{}: names no directory to make", shown()) };
+    let Some(name) = dest.file_name() else { bail!("{}: not the name of a directory to make", shown()) };
     let name = name.to_str().with_context(shown).context("the name is not UTF-8")?;
     if dest.symlink_metadata().is_ok() {
         return Err(anyhow::anyhow!("{}: already exists", shown()))
-            .hint("name a new directory; what is there is renewed by `certck mint renew`");
+            .hint("name a new directory; use `certck mint renew` to renew this one");
     }
     let parent = dest.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
     ensure!(parent.is_dir(), "{}: does not exist", parent.display());

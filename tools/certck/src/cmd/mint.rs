@@ -18,11 +18,11 @@ use crate::stage::DirectoryStage;
 
 /// Make a certificate authority, a server's and a client's directory
 ///
-/// Makes DIR/ca (the root and its private key: keep it apart, off the servers), DIR/server_certs and
-/// DIR/client_certs, with directories of mode 0700 and files of mode 0600. All appear at once; nothing that
-/// exists is replaced. `certck mint leaf` adds servers and clients to the same authority, `certck mint renew` issues
-/// again what expires soon. DIR/ca/issued.jsonl lists all that was issued; DIR/ca/authority.toml keeps the addresses of
-/// --crl-url and --ocsp-url for what `certck mint leaf` issues.
+/// Makes DIR/ca (the root and its private key: keep it off the servers), DIR/server_certs and DIR/client_certs, with mode
+/// 0700 for directories and 0600 for files. All appear at once; nothing that exists is replaced. `certck mint leaf` adds
+/// servers and clients under the same authority, `certck mint renew` renews certificates that expire soon.
+/// DIR/ca/issued.jsonl lists every certificate issued; DIR/ca/authority.toml keeps the addresses of --crl-url and
+/// --ocsp-url for certificates that `certck mint leaf` issues.
 #[derive(clap::Args, Debug)]
 #[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 #[command(arg = common::report::plain_format(), after_long_help = "Examples:

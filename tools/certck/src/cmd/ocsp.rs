@@ -1,4 +1,4 @@
-//! `certck ocsp`: what the responders say of certificates.
+//! `certck ocsp`: the revocation status of certificates by OCSP.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -24,10 +24,9 @@ use crate::verdict::LiveReport;
 
 /// Ask OCSP responders whether certificates are revoked
 ///
-/// Asks about the leaf and its intermediates, each at the address that it names. An answer counts only if it is
-/// signed by the certificate's issuer, or by a responder that the issuer certified for it, is about this
-/// certificate, and is in force; with a nonce it is also made for this question. An address that cannot be
-/// reached is exit status 2: it says nothing about the certificate.
+/// Asks about the leaf and its intermediates, each at the address in the certificate. A response counts only if it is
+/// signed by the certificate's issuer or by a responder that the issuer authorized, is about this certificate, and is in
+/// force; with a nonce it is also fresh. An address that cannot be reached is exit status 2: the status is unknown.
 #[derive(clap::Args, Debug)]
 #[command(after_long_help = "Examples:
   certck ocsp /etc/profguard/server_certs
@@ -38,10 +37,10 @@ pub(crate) struct OcspArgs {
     /// Certificate directories, or PEM files that begin with the leaf
     #[arg(value_name = "PATH", required = true)]
     paths: Vec<PathBuf>,
-    /// Where to ask about the leaves [default: what each names]
+    /// Address of the responder for the leaves [default: the one in each certificate]
     #[arg(long, value_name = "URL")]
     url: Option<String>,
-    /// Certificates of issuers that are in neither PATH nor its ca.crt
+    /// File of issuers' certificates that are not in PATH; may be repeated
     #[arg(long, value_name = "FILE")]
     issuer: Vec<PathBuf>,
     #[command(flatten)]
@@ -60,12 +59,12 @@ pub(crate) fn run(args: &OcspArgs, format: ReportFormat, out: &mut Out) -> anyho
         }
     }
     let elsewhere = LiveReport {
-        own: &OCSP_RULES,
+        own_rules: &OCSP_RULES,
         noun: "certificates",
         subjects: report.judged,
-        refused: report.refused,
+        failed: report.failed,
         findings: &report.findings,
-        trouble: report.trouble.as_deref(),
+        first_failure: report.first_failure.as_deref(),
         ..LiveReport::default()
     };
     let (diag, to) = out.parts();
@@ -85,9 +84,9 @@ struct OcspReport {
     findings: Vec<record::FindingRecord>,
     /// Certificates about which a responder said something, believed or not.
     judged: u64,
-    refused: u64,
+    failed: u64,
     /// The first thing that could not be done.
-    trouble: Option<String>,
+    first_failure: Option<String>,
 }
 
 /// The certificates of one path, the leaf first, and what is known of their issuers.
@@ -144,7 +143,10 @@ fn ask_all(
         }
     }
     if !asked {
-        bail!("{}: no certificate names an OCSP responder: give one with --url", subjects.file.display());
+        bail!(
+            "{}: no certificate names an OCSP responder: give its address with --url",
+            subjects.file.display()
+        );
     }
     for cert in silent {
         let found = format!("{} names no OCSP responder", cert.subject);
@@ -170,7 +172,7 @@ fn ask_responder(
     let mut known = subjects.issuers.iter().chain(&subjects.chain).chain(issuers);
     let issuer = known
         .find(|c| c.is_ca() && cert.is_issued_by(c))
-        .context("no issuer is at hand: name its file with --issuer")?;
+        .context("the issuer's certificate is missing: name its file with --issuer")?;
     let question = OcspRequest::new(cert, issuer, random_nonce()?);
     let response =
         download::post_document(url, "application/ocsp-request", &question.to_der(), &args.limits)?;
@@ -187,16 +189,16 @@ fn ask_responder(
             dir,
             OCSP_ANSWER
                 .at(dir)
-                .found(format!("{}: the answer of {url}: {refused}", cert.subject))
-                .expected("an answer that can be believed")
-                .fix("look into the responder, and at who answers in its place"),
+                .found(format!("{}: the response of {url}: {refused}", cert.subject))
+                .expected("a valid response")
+                .fix("check the responder, and which server answers in its place"),
         ),
     }
     report.judged += 1;
     Ok(())
 }
 
-/// Bytes that nobody can have expected.
+/// A nonce that cannot be predicted.
 fn random_nonce() -> anyhow::Result<[u8; 32]> {
     let mut nonce = [0; 32];
     let n = rustix::rand::getrandom(&mut nonce, rustix::rand::GetRandomFlags::empty())?;
@@ -214,14 +216,14 @@ impl OcspReport {
                     .at(file)
                     .found(format!("{} was revoked at {at}{}", cert.subject, revocation_reason(reason)))
                     .expected("a certificate that is not revoked")
-                    .fix("a new key and certificate, if its holder may come in again"),
+                    .fix("`certck mint renew --revoked`, if its holder may have a new key and certificate"),
             ),
             OcspStatus::Unknown => self.add_finding(
                 file,
                 OCSP_UNKNOWN
                     .at(file)
                     .found(format!("{} is unknown to the responder", cert.subject))
-                    .expected("a state")
+                    .expected("good or revoked")
                     .fix("ask the CA whether it issued this certificate"),
             ),
         }
@@ -229,12 +231,12 @@ impl OcspReport {
 
     /// Says what could not be done, to a monitoring system too.
     fn add_failure(&mut self, error: &anyhow::Error, out: &Out) {
-        self.trouble.get_or_insert_with(|| format!("{error:#}"));
+        self.first_failure.get_or_insert_with(|| format!("{error:#}"));
         out.diag().fatal(error);
     }
 
     fn add_finding(&mut self, dir: &Path, finding: common::finding::Finding) {
-        self.refused += u64::from(finding.severity == Severity::Error);
+        self.failed += u64::from(finding.severity == Severity::Error);
         let dir = dir.to_string_lossy().into_owned();
         self.findings.push(record::FindingRecord { dir, role: "responder".to_owned(), finding });
     }
@@ -264,6 +266,6 @@ fn ocsp_record(file: &Path, cert: &Cert, url: &str, answer: &OcspAnswer) -> reco
 fn write_text(answer: &record::OcspRecord, to: &mut dyn Write) -> std::io::Result<()> {
     let until = answer.next_update.as_ref().map(|t| format!(" until {t}")).unwrap_or_default();
     writeln!(to, "{}: {}: {}{until}", Safe(&answer.path), Safe(&answer.subject), answer.status)?;
-    let made = if answer.nonce { "made for this question" } else { "made in advance" };
-    writeln!(to, "  {} says so at {}, {made}", Safe(&answer.signer), answer.this_update)
+    let made = if answer.nonce { "fresh (it has our nonce)" } else { "precomputed (it has no nonce)" };
+    writeln!(to, "  signed by {}, known at {}, {made}", Safe(&answer.signer), answer.this_update)
 }

@@ -1,4 +1,4 @@
-//! `certck probe`: what live daemons do, held to the rules.
+//! `certck probe`: live daemons checked by TLS handshakes.
 
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
@@ -32,48 +32,49 @@ use crate::suppress::Suppressions;
 use crate::verdict::LiveReport;
 use crate::{judgement, live, oldtls};
 
-/// Shake hands with live daemons, and judge what they do
+/// Check live daemons by TLS handshakes
 ///
-/// Says which TLS each speaks and which chain it presents, and holds the chain to the rules of `certck check`.
-/// Then tries what must be refused: no client certificate, and one by an unknown CA; with --ca also an expired one,
-/// one that is for servers only, and one whose serial number the CA's CRL revokes. These are made in memory, and
-/// written nowhere. Only an alert, or the end of the connection once our certificate was sent, counts as a refusal.
+/// Prints which TLS version each daemon speaks and which chain it presents, and checks the chain against the rules of
+/// `certck check`. Then tries clients that the daemon must reject: one without a certificate and one by an unknown CA;
+/// with --ca also an expired certificate, one that is for servers only, and one whose serial number is in the CA's CRL.
+/// Their certificates are made in memory only. Only an alert, or the end of the connection after the client certificate
+/// was sent, counts as a rejection.
 ///
-/// Exit status 1 means that a daemon is not as it should be; 2 that one could not be reached, or that something could
-/// not be found out. With --format nagios that is 3, and 2 is a daemon that is not as it should be.
+/// Exit status 1 means that a daemon breaks a rule; 2 that one could not be reached, or that something could not be
+/// determined. With --format nagios the latter is 3, and 2 is a daemon that breaks a rule.
 #[derive(clap::Args, Debug)]
 #[command(after_long_help = "Examples:
   certck probe node17:1778 --certs-dir pki/client_certs
   certck probe node17:1778 node18:1778 --certs-dir pki/client_certs --ca pki/ca
   certck probe 10.0.0.17:1778 --host node17.example.org --certs-dir pki/client_certs --format json
-  certck probe node17:1778 --certs-dir pki/client_certs --refused old/client_certs")]
+  certck probe node17:1778 --certs-dir pki/client_certs --must-reject old/client_certs")]
 pub(crate) struct ProbeArgs {
-    /// Where the daemons listen
+    /// Addresses of the daemons
     #[arg(value_name = "HOST:PORT", required = true, value_parser = parse_address)]
     addresses: Vec<DaemonAddress>,
-    /// A client's certificate directory
+    /// Certificate directory of a client that the daemons accept
     #[arg(long, value_name = "DIR")]
     certs_dir: PathBuf,
-    /// Name that each daemon's certificate must be good for [default: HOST]
+    /// Name for which each daemon's certificate must be valid [default: HOST]
     #[arg(long, value_name = "NAME", value_parser = judgement::parse_host)]
     host: Option<String>,
-    /// The directory of the CA that issued the client's certificate, with its ca.key: to make clients that must be
-    /// refused
+    /// Directory of the CA that issued the client's certificate, with its ca.key: to make client certificates that the
+    /// daemons must reject
     #[arg(long, value_name = "CA_DIR")]
     ca: Option<PathBuf>,
-    /// A directory whose client.crt and client.key must be refused: expired or revoked ones
+    /// Directory of a client that the daemons must reject, such as an expired or revoked one; may be repeated
     #[arg(long, value_name = "DIR")]
-    refused: Vec<PathBuf>,
+    must_reject: Vec<PathBuf>,
     /// Time limit for each handshake, such as 5s or 500ms; a bare number is seconds
     #[arg(long, value_name = "TIME", default_value = "5s", value_parser = duration)]
     timeout: Duration,
-    /// Warn of a validity that ends within so many days, at most within its last third
+    /// Warn of certificates that expire within N days, at most within the last third of their validity
     #[arg(long, value_name = "N", default_value_t = 30)]
     warn_days: u32,
-    /// Do not count the findings that FILE lists with a reason and an end date; a path there is HOST:PORT
+    /// Ignore the findings that FILE lists, each with a reason and an expiry date; paths there are HOST:PORT
     #[arg(long, value_name = "FILE")]
     suppress: Option<PathBuf>,
-    /// Write the report to FILE, replaced in one step, instead of standard output
+    /// Write the report to FILE, replaced atomically, instead of standard output
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
     #[command(flatten)]
@@ -89,7 +90,7 @@ struct DaemonAddress {
 
 fn parse_address(text: &str) -> Result<DaemonAddress, String> {
     let (host, port) = text.rsplit_once(':').ok_or("expected HOST:PORT")?;
-    port.parse::<u16>().map_err(|_| format!("`{port}` is no port"))?;
+    port.parse::<u16>().map_err(|_| format!("invalid port `{port}`"))?;
     let host = judgement::parse_host(host.trim_matches(['[', ']']))?;
     Ok(DaemonAddress { text: text.to_owned(), host })
 }
@@ -104,11 +105,11 @@ pub(crate) fn run(args: &ProbeArgs, format: ReportFormat, out: &mut Out) -> anyh
     if let Some(ca) = &args.ca {
         decoys.extend(decoy::invalid_clients_of_ca(ca, passphrase.as_ref(), &dir)?);
     }
-    for refused in &args.refused {
+    for refused in &args.must_reject {
         decoys.push(decoy::client_of_directory(refused, passphrase.as_ref())?);
     }
     let suppressions = Suppressions::read_file(args.suppress.as_deref(), OffsetDateTime::now_utc())?;
-    suppressions.ended.iter().for_each(|ended| diag.warn("suppression", ended));
+    suppressions.expired.iter().for_each(|ended| diag.warn("suppression", ended));
     let mut report = ProbeReport::default();
     let probe = |address: &DaemonAddress| ProbeRun { args, address, dir: &dir, decoys: &decoys }.run_probe();
     in_order(args.addresses.iter(), probe, |probed| {
@@ -185,12 +186,12 @@ impl ProbeRun<'_> {
         let mut findings = inspect_peer(self.address_path(), &good.chain, Role::Server, self.dir, &options);
         if !good.accepted {
             let expected = format!("the certificate of {}", self.args.certs_dir.display());
-            findings.push(CLIENT_REFUSED.at(self.address_path()).found("our certificate is refused").expected(expected).fix("look into the daemon's log; see that both ends have the same ca.crt and a CRL that is in force"));
+            findings.push(CLIENT_REFUSED.at(self.address_path()).found("rejects our certificate").expected(expected).fix("see the daemon's log; check that both ends have the same ca.crt and a CRL that is in force"));
         }
         findings
     }
 
-    /// What must be refused: nobody, and everybody with whom something is wrong.
+    /// Tries clients that must be rejected: one without a certificate, and those with invalid certificates.
     fn try_invalid_clients(
         &self,
         good: &HandshakeOutcome,
@@ -201,20 +202,20 @@ impl ProbeRun<'_> {
             if good.asked { self.try_client("no certificate", None, tried, probed) } else { Some(false) };
         if open == Some(false) {
             let found = match good.asked {
-                true => "serves clients without a certificate",
-                false => "asks for no client certificate",
+                true => "accepts clients without a certificate",
+                false => "does not ask for a client certificate",
             };
             probed.findings.push(
                 NO_CLIENT_AUTH
                     .at(self.address_path())
                     .found(found)
-                    .expected("a client certificate demanded")
+                    .expected("a client certificate required")
                     .fix("start the daemon with --certs-dir"),
             );
             return;
         }
         for decoy in self.decoys {
-            // Who refuses a good client of this CA refuses the others for the same reason.
+            // If a valid client of this CA is rejected, the others are rejected for the same reason, which proves nothing.
             if !good.accepted && decoy.what != "unknown CA" {
                 continue;
             }
@@ -235,11 +236,11 @@ impl ProbeRun<'_> {
         let refused = match self.handshake_with(certificate) {
             Ok(outcome) => Some(!outcome.accepted),
             Err(e) => {
-                probed.failures.push(e.context(format!("when shown a client that must be refused ({what})")));
+                probed.failures.push(e.context(format!("with a client that must be rejected ({what})")));
                 None
             }
         };
-        tried.push(record::TriedClient { what: what.to_owned(), refused });
+        tried.push(record::TriedClient { what: what.to_owned(), rejected: refused });
         refused
     }
 
@@ -260,7 +261,7 @@ impl ProbeRun<'_> {
             probed.findings.push(
                 OLD_TLS
                     .at(self.address_path())
-                    .found("TLS 1.2 is spoken too")
+                    .found("also speaks TLS 1.2")
                     .expected("TLS 1.3 only, unless old peers need it"),
             );
         }
@@ -272,7 +273,7 @@ impl ProbeRun<'_> {
             probed.findings.push(
                 OBSOLETE_TLS
                     .at(self.address_path())
-                    .found(format!("{old} is spoken"))
+                    .found(format!("speaks {old}"))
                     .expected("TLS 1.2 or newer")
                     .fix("replace the daemon, or what terminates TLS in front of it"),
             );
@@ -306,9 +307,9 @@ struct ProbeReport {
     /// Where something else than TLS is spoken.
     foreign: Vec<String>,
     findings: Vec<record::FindingRecord>,
-    refused: u64,
+    failed: u64,
     suppressed: u64,
-    trouble: Option<String>,
+    first_failure: Option<String>,
 }
 
 impl ProbeReport {
@@ -317,7 +318,7 @@ impl ProbeReport {
             self.foreign.push(probed.address.clone());
         }
         self.suppressed += suppressions.take_suppressed(&mut probed.findings).len() as u64;
-        self.refused += u64::from(probed.findings.iter().any(|f| f.severity == Severity::Error));
+        self.failed += u64::from(probed.findings.iter().any(|f| f.severity == Severity::Error));
         self.findings.extend(probed.findings.into_iter().map(|finding| record::FindingRecord {
             dir: probed.address.clone(),
             role: "server".to_owned(),
@@ -326,20 +327,20 @@ impl ProbeReport {
         self.probes.extend(probed.record);
         for failure in probed.failures {
             let failure = failure.context(probed.address.clone());
-            self.trouble.get_or_insert_with(|| format!("{failure:#}"));
+            self.first_failure.get_or_insert_with(|| format!("{failure:#}"));
             diag.fatal(&failure);
         }
     }
 
     fn write_report(&self, format: ReportFormat, diag: &Diag, to: &mut dyn Write) -> anyhow::Result<Exit> {
         let elsewhere = LiveReport {
-            own: &PROBE_RULES,
+            own_rules: &PROBE_RULES,
             noun: "daemons",
             subjects: (self.probes.len() + self.foreign.len()) as u64,
-            refused: self.refused,
+            failed: self.failed,
             findings: &self.findings,
             suppressed: self.suppressed,
-            trouble: self.trouble.as_deref(),
+            first_failure: self.first_failure.as_deref(),
         };
         let records = |to: &mut dyn Write| self.probes.iter().try_for_each(|p| line(to, p));
         let texts = |to: &mut dyn Write| {
@@ -354,11 +355,14 @@ fn write_text(probe: &record::ProbeRecord, to: &mut dyn Write) -> io::Result<()>
     let exchange = probe.key_exchange.as_deref().unwrap_or("unknown key exchange");
     writeln!(to, "{}: {}, {}, {exchange}", Safe(&probe.address), probe.protocol, probe.suite)?;
     writeln!(to, "  presents {}", Safe(&probe.chain.join(" < ")))?;
-    let asks =
-        if probe.asks_for_certificate { "asks for a client certificate" } else { "asks for no certificate" };
-    let takes = if probe.accepted { "takes ours" } else { "refuses ours" };
+    let asks = if probe.asks_for_certificate {
+        "asks for a client certificate"
+    } else {
+        "does not ask for a client certificate"
+    };
+    let takes = if probe.accepted { "accepts ours" } else { "rejects ours" };
     writeln!(to, "  {asks}, {takes}; handshake in {} us", probe.handshake_us)?;
-    let refused = probe.tried.iter().filter(|t| t.refused == Some(true));
+    let refused = probe.tried.iter().filter(|t| t.rejected == Some(true));
     let refused: Vec<_> = refused.map(|t| t.what.as_str()).collect();
-    if refused.is_empty() { Ok(()) } else { writeln!(to, "  refuses: {}", Safe(&refused.join(", "))) }
+    if refused.is_empty() { Ok(()) } else { writeln!(to, "  rejects: {}", Safe(&refused.join(", "))) }
 }

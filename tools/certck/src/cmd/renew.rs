@@ -1,7 +1,7 @@
-//! `certck mint renew`: new keys and certificates in the place of those that end soon.
+//! `certck mint renew`: new keys and certificates for those that expire soon.
 //!
-//! The new directory is made beside the old one, judged by every rule, and then exchanged with it in one step:
-//! there is no moment in which the directory is broken.
+//! The new directory is made beside the old one, checked against every rule, and then exchanged with it atomically
+//! (renameat2(2), RENAME_EXCHANGE), so that the directory is valid at any time.
 
 use std::path::{Path, PathBuf};
 
@@ -27,15 +27,17 @@ use crate::stage::DirectoryStage;
 use crate::written::report_all_written;
 use crate::{files, issued};
 
-/// Issue new keys and certificates in the place of those that end soon
+/// Renew keys and certificates that expire soon
 ///
-/// Works on what `certck mint DIR` and `certck mint leaf` made. What ends soon gets a new key and a new certificate
-/// like the old one: name, hosts, addresses, role, kind of key, length of validity, and whether the key
-/// is encrypted, which then takes the passphrase. Each directory is replaced in one step after its successor was
-/// checked, and keeps its owner; profd takes it up within seconds. A CRL that ends soon is renewed too. The root is
-/// not: what it signed ends with it. What is revoked is left as it is and told, with exit status 1, unless --revoked
-/// is given: a cron job must not undo a revocation. Certificates that the authority issued for other directories than
-/// the given ones are not renewed, and named on standard error.
+/// Works on the directories that `certck mint` and `certck mint leaf` make. A certificate that expires soon is replaced by
+/// a new key and certificate with the same name, hosts, CRL and OCSP addresses, role, key algorithm and length of
+/// validity; if the key is encrypted, the new one is too, with the passphrase given. Each directory is replaced
+/// atomically after the new one was checked, and keeps its owner; profd loads it within seconds. A CRL that expires soon
+/// is renewed too, the root is not: everything that it signed expires with it at the latest.
+///
+/// Revoked certificates are not renewed unless --revoked is given: they are reported and the exit status is 1, because a
+/// cron job must not undo a revocation. Certificates that the authority issued for other directories than the given ones
+/// are named on standard error.
 #[derive(clap::Args, Debug)]
 #[command(arg = common::report::plain_format(), after_long_help = "Examples:
   certck mint renew pki
@@ -43,37 +45,37 @@ use crate::{files, issued};
   certck mint renew --revoked pki pki/server_certs
   certck mint renew --before 60 --days 90 --role server pki")]
 pub(crate) struct RenewArgs {
-    /// The directory given to `certck mint`, or its ca by itself
+    /// The directory that was given to `certck mint`, or its ca directory
     #[arg(value_name = "DIR")]
     dir: PathBuf,
     /// Certificate directories to renew [default: DIR/server_certs and DIR/client_certs]
     #[arg(value_name = "LEAF_DIR")]
     leaves: Vec<PathBuf>,
-    /// Renew what ends within so many days [default: 30, or the last third of its validity if that is shorter]
+    /// Renew what expires within N days [default: 30, or the last third of its validity if that is shorter]
     #[arg(long, value_name = "N")]
     before: Option<u16>,
-    /// Renew whatever the time left
+    /// Renew everything, whenever it expires
     #[arg(long, conflicts_with = "before")]
     all: bool,
-    /// Renew what is revoked, too: whoever was to be kept out comes in again with what is made
+    /// Renew revoked certificates too: their holders get valid certificates again
     #[arg(long)]
     revoked: bool,
-    /// Renew only those of this role
+    /// Renew only certificates of this role
     #[arg(long, value_enum)]
     role: Option<Role>,
-    /// Days that the new certificates are valid [default: as many as the old ones]
+    /// Validity of the new certificates in days [default: that of the old ones]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=3650))]
     days: Option<u16>,
-    /// Kind of the new keys [default: as the old ones]
+    /// Key algorithm of the new keys [default: that of the old ones]
     #[arg(long, value_enum)]
     algo: Option<KeyAlgorithm>,
-    /// Say what would be renewed, and change nothing
+    /// Print what would be renewed, and change nothing
     #[arg(short = 'n', long)]
     dry_run: bool,
-    /// Encrypt the new private keys with the passphrase [default: if the old ones are]
+    /// Encrypt the new private keys [default: if the old ones are encrypted]
     #[arg(long, requires = "passphrase")]
     encrypt: bool,
-    /// Leave the new private keys unencrypted, whatever the old ones are
+    /// Do not encrypt the new private keys, even if the old ones are encrypted
     #[arg(long, conflicts_with = "encrypt")]
     plain: bool,
     #[command(flatten)]
@@ -90,14 +92,14 @@ pub(crate) fn run(args: &RenewArgs, format: Format, out: &mut Out) -> anyhow::Re
         leaf_dirs(args)?.iter().map(|dir| PresentDir::read_dir(dir)).collect::<anyhow::Result<Vec<_>>>()?;
     let dirs: Vec<_> = leaves.iter().map(|old| old.dir.clone()).collect();
     let places = ca.open_crl_stores(&dirs, out)?;
-    // All that can be known before is asked before anything is changed.
+    // Everything that can fail is checked before anything is changed.
     let mut due = Vec::new();
     let mut kept_out = false;
     for old in &leaves {
         if !args.revoked && has_role(args, old) && ca.crl_in_force()?.find_entry(&old.cert.serial).is_some() {
             out.warn(
                 old.dir.display(),
-                "is revoked, and not renewed: give --revoked if it is to be used again",
+                "is revoked and was not renewed: give --revoked to renew it all the same",
             );
             kept_out = true;
         } else if is_due(args, &ca, old, out)? {
@@ -117,7 +119,7 @@ pub(crate) fn run(args: &RenewArgs, format: Format, out: &mut Out) -> anyhow::Re
     for renewal in &due {
         match renewal.renew_dir(&ca, args.dry_run) {
             Ok(directory) => written.push(directory),
-            // What was replaced before stays so, and is told; the others are renewed all the same.
+            // The directories that were replaced before stay replaced, and the others are renewed all the same.
             Err(e) => out.diag().fatal(&e),
         }
     }
@@ -126,8 +128,8 @@ pub(crate) fn run(args: &RenewArgs, format: Format, out: &mut Out) -> anyhow::Re
     Ok(if kept_out { Exit::No.max(out.diag().exit()) } else { out.diag().exit() })
 }
 
-/// Says which certificates in force were not looked at, since their directories were not given: those that expire soon
-/// one by one, the others in a line.
+/// Warns of valid certificates whose directories were not given: of each that expires soon, and of the others in one
+/// line.
 fn warn_about_others(args: &RenewArgs, ca: &CaDir, leaves: &[PresentDir], out: &Out) {
     let dirs: Vec<_> = leaves.iter().map(|old| old.dir.clone()).collect();
     let Some(known) = issued::IssuedLog::read_log(&ca.path) else { return };
@@ -145,7 +147,7 @@ fn warn_about_others(args: &RenewArgs, ca: &CaDir, leaves: &[PresentDir], out: &
                 shell_quote(&other.dir)
             )
         } else {
-            "it is not on this machine: bring it here, or replace it with `certck mint leaf`".to_owned()
+            "it is not on this machine: copy it here, or replace it with `certck mint leaf`".to_owned()
         };
         out.warn(other.dir.display(), format_args!("not renewed, expires at {}: {how}", time(other.until)));
     }
@@ -163,7 +165,7 @@ fn warn_about_others(args: &RenewArgs, ca: &CaDir, leaves: &[PresentDir], out: &
     }
 }
 
-/// How many directories are named that can wait.
+/// The most directories that are named that are not due yet.
 const NAMED: usize = 20;
 
 fn leaf_dirs(args: &RenewArgs) -> anyhow::Result<Vec<PathBuf>> {
@@ -179,8 +181,7 @@ fn leaf_dirs(args: &RenewArgs) -> anyhow::Result<Vec<PathBuf>> {
     Ok(there)
 }
 
-/// Whether what is good for some time is due. By default when `check` begins to warn of it: what is short-lived would
-/// be due from its first day.
+/// Whether something with this validity is due for renewal: by default as soon as `check` warns of it.
 fn expires_soon(args: &RenewArgs, from: i64, until: i64) -> bool {
     let third = until.saturating_sub(from).max(0) / 3;
     let before = args.before.map_or((30 * DAY).min(third), |days| i64::from(days) * DAY);
@@ -202,18 +203,21 @@ fn is_due(args: &RenewArgs, ca: &CaDir, old: &PresentDir, out: &Out) -> anyhow::
         return Ok(true);
     }
     if !expires_soon(args, old.cert.not_before.unix, ends.unix) {
-        out.diag().info(old.dir.display(), format_args!("good until {ends}"));
+        out.diag().info(old.dir.display(), format_args!("expires at {ends}: not due"));
         return Ok(false);
     }
     if ends.unix >= root.unix {
         // A new one could not last longer.
-        out.warn(old.dir.display(), format_args!("ends with the root at {root}: make a new authority"));
+        out.warn(
+            old.dir.display(),
+            format_args!("expires with the root at {root}: make a new authority with `certck mint`"),
+        );
         return Ok(false);
     }
     Ok(true)
 }
 
-/// A directory as it is.
+/// A directory before it is renewed.
 struct PresentDir {
     /// As the user named it.
     dir: PathBuf,
@@ -234,7 +238,7 @@ impl PresentDir {
         Ok(Self { dir: dir.to_owned(), real, role: layout.role, cert })
     }
 
-    /// Refuses what would be lost with the old directory.
+    /// Rejects a directory with other files, which would be lost with it.
     fn check_nothing_lost(&self) -> anyhow::Result<()> {
         let known = self.role.layout().file_names();
         for entry in std::fs::read_dir(&self.real).with_context(|| self.dir.display().to_string())? {
@@ -248,7 +252,7 @@ impl PresentDir {
         Ok(())
     }
 
-    /// The private key's block. Whose it is and what it allows is for `check`: only its form is looked at.
+    /// The private key's block, to see whether it is encrypted. Owner and mode are not checked here.
     fn read_key_block(&self) -> anyhow::Result<Option<Block>> {
         let path = self.real.join(self.role.layout().key);
         let blocks = files::read_file(&path).and_then(|bytes| Ok(pem::parse(&bytes)?));
@@ -256,7 +260,8 @@ impl PresentDir {
         Ok(blocks.into_iter().find(|b| key::is_private(&b.label)))
     }
 
-    /// What the new key is encrypted with: the passphrase that opens the old one, or that is asked for.
+    /// The passphrase for the new key: with --encrypt the one given; otherwise, if the old key is encrypted, the one that
+    /// decrypts it.
     fn new_key_passphrase<'p>(
         &self,
         args: &RenewArgs,
@@ -270,8 +275,7 @@ impl PresentDir {
                 key::decrypt_block(&block, passphrase)
                     .with_context(|| self.dir.join(self.role.layout().key).display().to_string())
                     .hint(
-                        "the new key is encrypted as the old one: give its passphrase, or another one with \
-                         --encrypt, or --plain",
+                        "the new key is encrypted like the old one: give its passphrase, or a new one with --encrypt, or use --plain",
                     )?;
                 Ok(passphrase)
             }
@@ -280,7 +284,7 @@ impl PresentDir {
     }
 }
 
-/// One directory and what it will be.
+/// One directory that is due, and what its certificate will be.
 struct Renewal<'a> {
     old: &'a PresentDir,
     hosts: Vec<LeafHost>,
@@ -304,10 +308,10 @@ impl<'a> Renewal<'a> {
         old.check_nothing_lost()?;
         if old.real.join(old.role.layout().key).symlink_metadata().is_err() {
             return Err(anyhow::anyhow!(
-                "{}: holds no key: its certificate is for another's request",
+                "{}: holds no key: its certificate was issued for a signing request",
                 shown()
             ))
-            .hint("let the host make a new request, and sign it with `certck mint leaf --csr`");
+            .hint("make a new signing request where the key is, and issue the certificate with `certck mint leaf --csr`");
         }
         let validity = match args.days {
             Some(days) => Validity::for_days(days),
@@ -316,7 +320,7 @@ impl<'a> Renewal<'a> {
         let (validity, cut) = validity.with_context(shown)?.within_issuer(&ca.certificate)?;
         if cut {
             let end = ca.certificate.not_after;
-            out.warn(shown(), format_args!("good until {end} only: that is where the root ends"));
+            out.warn(shown(), format_args!("expires at {end}, as the root does"));
         }
         let algo = args.algo.map_or_else(|| KeyAlgorithm::for_key(&cert.key), Ok).with_context(shown)?;
         Ok(Self {
@@ -331,7 +335,7 @@ impl<'a> Renewal<'a> {
 
     fn renew_dir(&self, ca: &CaDir, dry_run: bool) -> anyhow::Result<WrittenRecord> {
         let old = self.old;
-        // Nobody knows the serial number of what is not issued.
+        // A dry run issues nothing, so there is no serial number.
         if dry_run {
             return Ok(self.written_record(None));
         }
@@ -360,7 +364,7 @@ impl<'a> Renewal<'a> {
             number: serial.clone().unwrap_or_default(),
             dry_run: serial.is_none(),
             serial,
-            until: format_rfc3339(self.validity.until),
+            expires: format_rfc3339(self.validity.until),
             revoked: None,
         }
     }

@@ -1,4 +1,4 @@
-//! `certck revoke`: take back a certificate.
+//! `certck revoke`: revokes certificates.
 
 use std::path::PathBuf;
 
@@ -13,15 +13,15 @@ use crate::ca::{CaDir, NextCrl};
 use crate::written::report_published;
 use crate::{files, issued};
 
-/// Revoke certificates, and make the CRL that says so
+/// Revoke certificates and make a new CRL
 ///
-/// Adds the certificates to the authority's CRL, numbers it one higher, and puts it into the authority's
-/// directory and into every --to directory: name all that check certificates of this authority. profd takes it up
-/// within seconds; other programs that serve must be told. If such a directory would not be loaded as a whole, because of
-/// another file's mode for example, that is printed and the exit status is 1; a running profd takes the new CRL all the
-/// same. What was lost is revoked by its serial number, which the
-/// authority's issued.jsonl has; of a number that is not there, and of directories there that did not get the new
-/// CRL, a warning tells.
+/// Adds the certificates to the authority's CRL, increments its number, and writes it to the authority's directory and to
+/// every --to directory: name all directories that verify certificates of this authority. profd loads the new CRL within
+/// seconds; other servers may have to be reloaded. A --to directory that is invalid for another reason, such as the mode
+/// of a file, is reported and the exit status is 1; a running profd loads the new CRL all the same.
+///
+/// A certificate whose file is lost is revoked by its serial number, which is in the authority's issued.jsonl. certck
+/// warns of a serial number that is not there, and of directories there that did not get the new CRL.
 #[derive(clap::Args, Debug)]
 #[command(arg = common::report::plain_format(), after_long_help = "Examples:
   certck revoke pki/ca lost.crt --reason key-compromise \\
@@ -30,16 +30,16 @@ use crate::{files, issued};
   certck revoke pki/ca --serial 41d7a899abf581bf093acfe059fb5ee7 \\
     --to pki/server_certs --to pki/client_certs")]
 pub(crate) struct RevokeArgs {
-    /// The authority's directory: ca.crt, ca.key, ca.crl; or the one given to `certck mint`
+    /// The authority's directory (ca.crt, ca.key, ca.crl), or the directory that was given to `certck mint`
     #[arg(value_name = "CA_DIR")]
     ca: PathBuf,
-    /// Certificates to revoke
+    /// Files of certificates to revoke
     #[arg(value_name = "FILE", required_unless_present = "serial")]
     files: Vec<PathBuf>,
-    /// Serial number to revoke, in hex; may be repeated
+    /// Serial number to revoke, in hexadecimal; may be repeated
     #[arg(long, value_name = "HEX", value_parser = parse_serial)]
     serial: Vec<SerialNumberArg>,
-    /// Why
+    /// Reason of the revocation, by its name in RFC 5280, section 5.3.1
     #[arg(long, value_enum, default_value_t)]
     reason: RevokeReason,
     #[command(flatten)]
@@ -53,12 +53,12 @@ struct SerialNumberArg(Vec<u8>);
 /// Why a certificate is revoked.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 enum RevokeReason {
-    /// Nothing is said
+    /// No reason is given
     #[default]
     Unspecified,
     /// The private key may be known to others
     KeyCompromise,
-    /// Its place in the organisation changed
+    /// The subject's name or affiliation changed
     AffiliationChanged,
     /// A new certificate replaces it
     Superseded,
@@ -86,7 +86,7 @@ pub(crate) fn run(args: &RevokeArgs, format: Format, out: &mut Out) -> anyhow::R
     let mut revoked = ca.revoked_entries(args.publish.first)?;
     for serial in serials {
         if revoked.iter().any(|r| r.serial_number.as_ref() == serial) {
-            out.warn(common::finding::hex(&serial), "was revoked before");
+            out.warn(common::finding::hex(&serial), "is revoked already");
         } else {
             revoked.push(RevokedCertParams {
                 serial_number: SerialNumber::from_slice(&serial),
@@ -102,14 +102,14 @@ pub(crate) fn run(args: &RevokeArgs, format: Format, out: &mut Out) -> anyhow::R
     Ok(exit)
 }
 
-/// What is to be revoked: certificates that the authority issued, but never its own, whose word would then count for
-/// nothing, this CRL included.
+/// The serial numbers to revoke: of certificates that the authority issued, but never its own, with which this CRL would
+/// be revoked too.
 fn collect_serials(args: &RevokeArgs, ca: &CaDir, out: &Out) -> anyhow::Result<Vec<Vec<u8>>> {
     let mut serials: Vec<Vec<u8>> = args.serial.iter().map(|s| s.0.clone()).collect();
-    // What was issued elsewhere with the same key is on no list; and a slip of the pen revokes nobody.
+    // A mistyped number would revoke nothing; certificates that other software issued with the key are not listed.
     if let Some(known) = issued::IssuedLog::read_log(&ca.path) {
         for serial in serials.iter().filter(|s| !known.contains_serial(s)) {
-            let why = format!("revoked, but was not issued here as far as {} tells", issued::FILE);
+            let why = format!("revoked, though {} does not list it", issued::FILE);
             out.warn(common::finding::hex(serial), why);
         }
     }
@@ -125,12 +125,12 @@ fn collect_serials(args: &RevokeArgs, ca: &CaDir, out: &Out) -> anyhow::Result<V
             "{}: the authority's own certificate",
             common::finding::hex(&own.serial)
         ))
-        .hint("a root is not revoked by itself: take its ca.crt away from all who trust it");
+        .hint("a root cannot be revoked by its own CRL: remove its ca.crt wherever it is trusted");
     }
     Ok(serials)
 }
 
-/// Hex digits, with or without colons; the number that they say must be positive.
+/// Parses a positive number in hexadecimal, with or without colons, into the content of a DER INTEGER.
 fn parse_serial(text: &str) -> Result<SerialNumberArg, String> {
     let wrong = || "expected a positive number of at most 20 bytes in hex".to_owned();
     let digits: String = text.chars().filter(|c| *c != ':').collect();

@@ -1,4 +1,4 @@
-//! `certck rules`: what directories and daemons are held to.
+//! `certck rules`: the rules for directories and daemons.
 
 use std::io;
 
@@ -10,7 +10,7 @@ use common::record::certck as record;
 
 use crate::rules::all_rules;
 
-/// List the rules that directories and daemons are held to
+/// List the rules that certck checks
 ///
 /// The severity is that of the compatible profile; the strict one makes errors of all but `expiring`,
 /// `crl-expiring` and `clock`. A rule that is named is explained: the consequence of breaking it, how to fix what breaks
@@ -21,7 +21,7 @@ use crate::rules::all_rules;
   certck rules stray-key
   certck rules expired --format json")]
 pub(crate) struct RulesArgs {
-    /// Only these, explained
+    /// Rules to explain [default: list all]
     #[arg(value_name = "RULE", value_parser = clap::builder::PossibleValuesParser::new(all_rules().map(|(r, _)| r.id)), hide_possible_values = true)]
     rules: Vec<String>,
 }
@@ -48,7 +48,7 @@ pub(crate) fn run(args: &RulesArgs, format: Format, out: &mut Out) -> anyhow::Re
     Ok(Exit::Ok)
 }
 
-/// Only what is read from directories has profiles, and of that not what looks ahead.
+/// The severity in the strict profile, which applies to directories only, without rules about the future.
 fn strict_severity(rule: &Rule, command: &str) -> Severity {
     let lasting = command == "check" && !FORESIGHT.iter().any(|r| r.id == rule.id);
     if lasting { Severity::Error } else { rule.severity }

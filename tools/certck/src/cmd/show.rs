@@ -1,4 +1,4 @@
-//! `certck show`: what certificates, CRLs, requests and keys say, without judging them.
+//! `certck show`: the content of certificates, CRLs, requests and keys, without any verdict.
 
 use std::path::{Path, PathBuf};
 
@@ -14,18 +14,18 @@ use zeroize::Zeroizing;
 use crate::request::SigningRequest;
 use crate::{describe, input};
 
-/// Show what certificates, CRLs, signing requests and keys say
+/// Show the content of certificates, CRLs, signing requests and keys
 ///
-/// PEM and DER are told apart. Of a private key only its kind and the hash of its public half are shown: the
-/// same hash as its certificate's; of an encrypted one, how it is encrypted. Links are followed and pipes read, at
-/// most 64 MiB of each. What cannot be shown is an error, and the rest is shown all the same.
+/// PEM and DER are detected. Of a private key only its kind and the hash of its public half are shown, which is the same as
+/// that of its certificate; of an encrypted key, how it is encrypted. Symbolic links are followed and pipes read, up to
+/// 64 MiB of each. A block that cannot be shown is an error, and the others are shown all the same.
 #[derive(clap::Args, Debug)]
 #[command(arg = common::report::plain_format(), after_long_help = "Examples:
   certck show /etc/profguard/server_certs/*.crt
   certck show --format json - < server.crt | jq -r 'select(.not_after) | .not_after'
   certck show <(openssl s_client -connect node17:1778 -showcerts < /dev/null)")]
 pub(crate) struct ShowArgs {
-    /// Files; `-` and none mean standard input
+    /// Files to show; standard input if none is given, or for `-`
     #[arg(value_name = "FILE")]
     files: Vec<PathBuf>,
 }
@@ -78,7 +78,7 @@ fn split_blocks(bytes: &[u8]) -> anyhow::Result<Vec<Block>> {
         () if SigningRequest::parse(bytes).is_ok() => "CERTIFICATE REQUEST",
         () => match KEYS.iter().find(is_key) {
             Some(label) => label,
-            None => bail!("looks like DER, and is no certificate, CRL, request or private key"),
+            None => bail!("looks like DER, but is not a certificate, CRL, signing request or private key"),
         },
     };
     Ok(vec![der(label)])
@@ -111,7 +111,7 @@ fn show_block(block: &Block, path: &Path, format: Format, out: &mut Out) -> anyh
                 describe::describe_key(block, path, line).context("not a private key that can be used")?;
             if json { Ok(out.record(&record)?) } else { write_key(&record, out) }
         }
-        label => Err(anyhow!("`{label}` is no certificate, CRL, request or private key")),
+        label => Err(anyhow!("`{label}`: not a certificate, CRL, signing request or private key")),
     }
 }
 
@@ -137,7 +137,7 @@ fn write_certificate(c: &record::CertificateRecord, out: &mut Out) -> anyhow::Re
     }
     for (name, values) in [
         ("usage", &c.key_usages),
-        ("good for", &c.extended_key_usages),
+        ("extended usage", &c.extended_key_usages),
         ("names", &c.names),
         ("names within", &c.permitted_names),
         ("names not within", &c.excluded_names),
@@ -155,7 +155,7 @@ fn write_certificate(c: &record::CertificateRecord, out: &mut Out) -> anyhow::Re
 }
 
 fn write_crl(c: &record::CrlRecord, out: &mut Out) -> anyhow::Result<()> {
-    let next = c.next_update.clone().unwrap_or_else(|| "for ever (no nextUpdate)".to_owned());
+    let next = c.next_update.clone().unwrap_or_else(|| "no expiry (no nextUpdate)".to_owned());
     let mut rows = vec![
         ("issuer", c.issuer.clone()),
         ("number", c.number.clone().unwrap_or_else(|| "none".to_owned())),
@@ -171,7 +171,7 @@ fn write_crl(c: &record::CrlRecord, out: &mut Out) -> anyhow::Result<()> {
 }
 
 fn write_request(r: &record::RequestRecord, out: &mut Out) -> anyhow::Result<()> {
-    let signed = if r.signed_by_key { "by the key itself" } else { "NOT by the key itself" };
+    let signed = if r.signed_by_key { "by its own key" } else { "NOT by its own key" };
     let mut rows = vec![
         ("subject", r.subject.clone()),
         ("key", r.key.clone()),
@@ -181,7 +181,7 @@ fn write_request(r: &record::RequestRecord, out: &mut Out) -> anyhow::Result<()>
         rows.push(("asks", "to be a CA".to_owned()));
     }
     for (name, values) in
-        [("usage", &r.key_usages), ("good for", &r.extended_key_usages), ("names", &r.names)]
+        [("usage", &r.key_usages), ("extended usage", &r.extended_key_usages), ("names", &r.names)]
     {
         push_row(&mut rows, name, values);
     }

@@ -1,7 +1,6 @@
 //! `certck verify`: path validation by RFC 5280 of cases that come as JSON lines.
 //!
-//! This is the verdict engine by itself, with clock, roots and CRLs in the case: apart from the policy on modes
-//! and key sizes that `certck check` adds.
+//! Clock, roots and CRLs come with the case. The policy on modes and key sizes that `certck check` adds does not apply.
 
 use std::path::PathBuf;
 
@@ -21,22 +20,22 @@ use crate::{clock, input};
 
 /// Validate certificate paths given as JSON lines
 ///
-/// Reads one case per line (a peer's certificate, intermediates, roots, CRLs, all PEM text; the time; what the
-/// peer must be) and writes one verdict per line. The rules are those of RFC 5280, not the policy of
-/// `certck check`. The records are described in profguard-records(7): certck.case and certck.verdict. Exit status
-/// 1 means that at least one case was rejected. A line may have 32 MiB; an input whose line does not end within
-/// another 64 MiB is given up, and a FIFO that nobody opens for writing within 5 s.
+/// Reads one case per line (a peer's certificate, intermediates, roots and CRLs as PEM text; the time; the names and usages
+/// that the peer must have) and writes one verdict per line. The rules are those of RFC 5280, without the policy of
+/// `certck check`. The records certck.case and certck.verdict are described in profguard-records(7). Exit status 1 means
+/// that at least one case was rejected. A line has at most 32 MiB; reading ends with an error at a line that is more than
+/// 64 MiB longer, and at a FIFO that has no writer within 5 s.
 #[derive(clap::Args, Debug)]
 #[command(arg = common::report::plain_format(), after_long_help = "Examples:
   certck verify --format json - < cases.jsonl
   certck verify cases.jsonl | grep reject")]
 pub(crate) struct VerifyArgs {
-    /// Files of cases; `-` and none mean standard input
+    /// Files of cases; standard input if none is given, or for `-`
     #[arg(value_name = "FILE")]
     files: Vec<PathBuf>,
 }
 
-/// The longest case that is read: CRLs of ten thousand entries fit several times.
+/// The longest case that is read, in bytes: room for several CRLs of ten thousand entries.
 const MAX_LINE: u64 = 32 << 20;
 
 pub(crate) fn run(args: &VerifyArgs, format: Format, out: &mut Out) -> anyhow::Result<Exit> {
@@ -54,7 +53,7 @@ pub(crate) fn run(args: &VerifyArgs, format: Format, out: &mut Out) -> anyhow::R
     if format == Format::Json {
         out.record(&summary)?;
     }
-    Ok(if summary.refused > 0 { Exit::No } else { Exit::Ok })
+    Ok(if summary.failed > 0 { Exit::No } else { Exit::Ok })
 }
 
 fn verify_file(
@@ -74,7 +73,7 @@ fn verify_file(
             Err(e) => out.failed(format_args!("{name}:{number}"), &e),
             Ok(verdict) => {
                 summary.checked += 1;
-                summary.refused += u64::from(verdict.verdict == VerifyAnswer::Reject);
+                summary.failed += u64::from(verdict.verdict == VerifyAnswer::Reject);
                 write_verdict(&verdict, format, out)?;
             }
         }
@@ -93,7 +92,7 @@ fn write_verdict(verdict: &VerifyVerdict, format: Format, out: &mut Out) -> anyh
     Ok(writeln!(out.text(), "{}", common::text::safe(&text))?)
 }
 
-/// Answers one line. What is wrong with a certificate is a verdict; what is wrong with the case is an error.
+/// Decides the case of one line. An invalid certificate is a verdict, an invalid case an error.
 pub(crate) fn answer_case(line: &[u8]) -> anyhow::Result<VerifyVerdict> {
     let case: VerifyCase = serde_json::from_slice(line).context("not a certck.case")?;
     let verdict = match decide_case(&case)? {

@@ -1,4 +1,4 @@
-//! `certck watch`: the check again and again, and what changed since.
+//! `certck watch`: directories checked periodically, and what changed.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -26,15 +26,15 @@ use crate::source::DirectorySource;
 use crate::suppress::Suppressions;
 use crate::verdict::report_for;
 
-/// Check again and again, and report what changes
+/// Check certificate directories periodically and report changes
 ///
-/// Says each finding once when it appears and once when it is gone. With --prometheus, the state of every round
-/// is a textfile for node_exporter, replaced in one step. A list that is not a regular file is read once; the
-/// directories that it names, or that are found below them, are looked up again in each round. What fails in a round
-/// is said once while it lasts; the next round comes all the same.
+/// Prints each finding once when it appears and once when it is gone. With --prometheus, each round replaces a textfile for
+/// node_exporter atomically. A list of directories that is not a regular file is read once; the directories that it names,
+/// or that are found below them, are looked up in each round. A failure is printed once while it lasts, and the next round
+/// follows all the same.
 ///
-/// It ends after --count rounds, or on SIGTERM or SIGINT, with the exit status that `certck check` would have given
-/// last: 2 if anything failed since it began.
+/// certck ends after --count rounds, or on SIGTERM or SIGINT, with the exit status of the last `certck check`: 2 if
+/// anything failed since the start.
 #[derive(clap::Args, Debug)]
 #[command(arg = common::report::plain_format(), after_long_help = "Examples:
   certck watch --interval 1h --prometheus /var/lib/node_exporter/certck.prom /etc/profguard/server_certs
@@ -47,10 +47,10 @@ pub(crate) struct WatchArgs {
     /// Time from one round to the next, between 1s and 24h; a bare number is seconds
     #[arg(long, value_name = "TIME", default_value = "5m", value_parser = parse_interval)]
     interval: Duration,
-    /// Rounds, after which it ends; for ever, if not given
+    /// Number of rounds [default: unlimited]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     count: Option<u64>,
-    /// Keep a Prometheus textfile up to date
+    /// Write metrics for node_exporter's textfile collector to FILE in each round
     #[arg(long, value_name = "FILE")]
     prometheus: Option<PathBuf>,
 }
@@ -59,7 +59,7 @@ pub(crate) fn run(args: &WatchArgs, format: Format, out: &mut Out) -> anyhow::Re
     let passphrase = args.demands.passphrase.read()?;
     let mut suppressions =
         Suppressions::read_file(args.demands.suppress.as_deref(), OffsetDateTime::now_utc())?;
-    for ended in &suppressions.ended {
+    for ended in &suppressions.expired {
         out.warn("suppression", ended);
     }
     let source = args.source.with_list_read(|e| out.diag().fatal(&e))?;
@@ -71,7 +71,7 @@ pub(crate) fn run(args: &WatchArgs, format: Format, out: &mut Out) -> anyhow::Re
         let (at, begun) = (OffsetDateTime::now_utc(), Instant::now());
         match Suppressions::read_file(args.demands.suppress.as_deref(), at) {
             Ok(read) => suppressions = read,
-            // What was suppressed in the round before still is.
+            // The suppressions of the round before stay in effect.
             Err(e) => troubles.add_failure(&e),
         }
         let judge = DirectoryChecker {
@@ -80,7 +80,7 @@ pub(crate) fn run(args: &WatchArgs, format: Format, out: &mut Out) -> anyhow::Re
             passphrase: passphrase.as_ref(),
             suppressions: &suppressions,
         };
-        // Half a round says nothing about what is gone.
+        // An incomplete round does not show which findings are gone.
         let Some(checked) = check_round(&source, &judge, &stop, &mut troubles) else { break };
         let now: BTreeSet<SeenFinding> =
             checked.iter().flat_map(|c| c.findings.iter().map(|f| SeenFinding::new(c, f))).collect();
@@ -133,7 +133,7 @@ fn check_round(
     Some(checked)
 }
 
-/// Counts a round, says what failed in it, and writes the textfile.
+/// Counts a round, reports what failed in it, and writes the textfile.
 fn finish_round(
     args: &WatchArgs,
     checked: &[CheckedDirectory],
@@ -144,7 +144,7 @@ fn finish_round(
     checked.iter().for_each(|one| tally.count_directory(one));
     if let Some((dir, _)) = tally.unchecked_hosts(&args.demands) {
         troubles.add_failure(&anyhow::anyhow!(
-            "--host: is not judged for {}, which is no server's",
+            "--host: does not apply to {}, which is not a server's directory",
             dir.display()
         ));
     }
@@ -161,7 +161,7 @@ fn finish_round(
     Ok(tally)
 }
 
-/// What the last round came to, in the words and with the status of `certck check`.
+/// Ends with the messages and the exit status of `certck check` for the last round.
 fn finish_watch(
     mut tally: CheckTally,
     known: &BTreeSet<SeenFinding>,
@@ -179,10 +179,10 @@ fn finish_watch(
     if format == Format::Json {
         out.record(&tally.summary)?;
     }
-    Ok(if tally.summary.refused > 0 || nothing { Exit::No } else { Exit::Ok })
+    Ok(if tally.summary.failed > 0 || nothing { Exit::No } else { Exit::Ok })
 }
 
-/// SIGTERM and SIGINT. The second one ends the process as it would any other.
+/// SIGTERM and SIGINT. The second signal ends the process at once.
 struct StopSignals {
     asked: Arc<AtomicBool>,
     signals: Receiver<()>,
@@ -210,13 +210,13 @@ impl StopSignals {
         self.asked.load(Ordering::SeqCst)
     }
 
-    /// Waits, and tells whether one came.
+    /// Waits for this time; returns whether a signal came.
     fn wait_for(&self, time: Duration) -> bool {
         self.signals.recv_timeout(time).is_ok()
     }
 }
 
-/// What failed in this round, and in the one before, of which nothing is said again.
+/// What failed in this round, and in the one before, which is not reported again.
 #[derive(Default)]
 struct RoundFailures {
     before: BTreeSet<String>,
@@ -238,7 +238,7 @@ impl RoundFailures {
     }
 }
 
-/// What makes a finding the same one as in the round before: how long a validity still lasts does not.
+/// A finding, compared with those of the round before. How long a validity still lasts is not compared.
 #[derive(Clone)]
 struct SeenFinding {
     dir: String,

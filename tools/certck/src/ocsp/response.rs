@@ -1,4 +1,4 @@
-//! What a responder says, taken apart: who says it, of which certificates, and for how long.
+//! The ResponseData of an OCSP response: the responder, the status of each certificate, and its validity.
 
 use common::pki::der::{self, Der, Malformed, Result, Time, context_tag, explicit_tag};
 use common::pki::extension::read_extension;
@@ -7,10 +7,10 @@ use common::pki::{Cert, format_utc, oid};
 
 use super::{OcspError, OcspStatus, reject_response, sha1};
 
-/// Seconds that a responder's clock may be ahead of ours.
+/// How far a responder's clock may be ahead of ours, in seconds.
 const SKEW: i64 = 300;
 
-/// Seconds that what a responder knows may be old, where it does not say until when it is good.
+/// The greatest age of a status without nextUpdate, in seconds.
 const RECENT: i64 = 7 * 86_400;
 
 /// ResponseData.
@@ -113,27 +113,26 @@ impl<'a> SingleResponse<'a> {
         Ok(Self { id: (algorithm, name, key, serial), status, this_update, next_update })
     }
 
-    /// Without a nonce and without an end, an answer could be any old one, kept by who does not want us to know.
+    /// Checks thisUpdate and nextUpdate. A response with neither nextUpdate nor nonce is rejected, because it could be an
+    /// old one that is replayed.
     pub(super) fn check_in_force(&self, at: i64, fresh: bool) -> std::result::Result<(), OcspError> {
         if self.this_update.unix > at.saturating_add(SKEW) {
             return reject_response(format_args!(
-                "made for the time from {}, and it is {}",
+                "thisUpdate {} is in the future: the time is {}",
                 self.this_update,
                 format_utc(at)
             ));
         }
         match self.next_update {
             Some(next) if next.unix < self.this_update.unix => {
-                reject_response(format_args!("good until {next}, before it was made at {}", self.this_update))
+                reject_response(format_args!("nextUpdate {next} is before thisUpdate {}", self.this_update))
             }
             // RFC 6960, 3.2: without an end, what is known must be sufficiently recent, whenever it was signed.
             None if fresh && at.saturating_sub(self.this_update.unix) > RECENT => {
-                reject_response(format_args!("says what was known at {}", self.this_update))
+                reject_response(format_args!("too old: thisUpdate is {}", self.this_update))
             }
-            Some(next) if next.unix < at => reject_response(format_args!("out of date since {next}")),
-            None if !fresh => {
-                reject_response("says neither until when it is good nor that it was made for us")
-            }
+            Some(next) if next.unix < at => reject_response(format_args!("expired at {next}")),
+            None if !fresh => reject_response("has neither nextUpdate nor our nonce, so it may be replayed"),
             _ => Ok(()),
         }
     }
