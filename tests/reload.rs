@@ -81,12 +81,12 @@ fn a_list_that_is_lost_brings_nobody_back() {
     let list = certs(&d, "server_certs").join("ca.crl");
     let log = d.log();
     std::fs::remove_file(&list).unwrap();
-    log.says("is lost");
+    log.says("is missing");
     assert_eq!(d.profctl(&["version"]).status, Some(2));
     // Nor does an older one.
     std::fs::write(&list, before).unwrap();
     std::fs::set_permissions(&list, Permissions::from_mode(0o600)).unwrap();
-    log.says("is an older one");
+    log.says("is older");
     assert_eq!(d.profctl(&["version"]).status, Some(2));
 }
 

@@ -13,7 +13,7 @@ use super::name::Name;
 use super::pem::{self, Block};
 use super::read::{FileContent, MAX_BYTES, MAX_CRL_BYTES, OpenDirectory};
 use super::role::Layout;
-use super::{Cert, Crl, LoadOptions, MtlsDir, Passphrase, Role, rule, strangers};
+use super::{Cert, Crl, LoadOptions, MtlsDir, Passphrase, Role, rule, unexpected_files};
 use crate::finding::{Finding, Severity, hex};
 use crate::policy::shell_quote;
 
@@ -51,7 +51,11 @@ pub fn inspect_directory(path: &Path, role: Role, options: &LoadOptions<'_>) -> 
     let mut reader = DirectoryReader { dir, layout: role.layout(), staged: None, findings };
     let mut case = reader.read_content(role);
     let key = reader.read_key(&mut case, options.passphrase);
-    reader.findings.extend(strangers::find_unexpected_files(&reader.dir, reader.layout, &case.roots.items));
+    reader.findings.extend(unexpected_files::find_unexpected_files(
+        &reader.dir,
+        reader.layout,
+        &case.roots.items,
+    ));
     let mut judge = RuleChecker::new(options, reader.findings);
     judge.check_all(&case);
     let findings = judge.into_findings();
@@ -106,10 +110,11 @@ pub fn inspect_authority(path: &Path, options: &LoadOptions<'_>) -> Inspection {
     // An authority's key should be encrypted, and no daemon has to start with it.
     let closed = KeyError::Encrypted.to_string();
     reader.findings.retain(|f| f.rule != rule::KEY_ENCRYPTED.id || f.found != closed);
-    let mut strangers = strangers::find_unexpected_files(&reader.dir, reader.layout, &[]);
+    let mut unexpected = unexpected_files::find_unexpected_files(&reader.dir, reader.layout, &[]);
     let kept = KEPT.map(|name| reader.dir.file_path(name));
-    strangers.retain(|f| f.rule != rule::UNEXPECTED_FILE.id || !kept.iter().any(|k| Path::new(&f.path) == k));
-    reader.findings.extend(strangers);
+    unexpected
+        .retain(|f| f.rule != rule::UNEXPECTED_FILE.id || !kept.iter().any(|k| Path::new(&f.path) == k));
+    reader.findings.extend(unexpected);
     // Its mode and owner matter, because its addresses go into every new certificate.
     reader.dir.read_file(SETTINGS, &mut reader.findings);
     case.chain.items.clear();

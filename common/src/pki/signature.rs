@@ -155,7 +155,7 @@ impl Signature {
         Ok(both)
     }
 
-    /// [`Self::read`] for a SEQUENCE that goes on after the signature.
+    /// [`Self::split_signed`] for a SEQUENCE that goes on after the signature.
     ///
     /// # Errors
     /// The next three elements are not the signed part, the algorithm and the signature.

@@ -5,7 +5,7 @@ use std::io::Write;
 use common::record::certck as record;
 use common::report::End;
 
-use crate::judgement::CheckedDirectory;
+use crate::directory_check::CheckedDirectory;
 
 /// A form of the result.
 pub(crate) trait CheckReport {

@@ -123,7 +123,7 @@ impl Write for TimedStream {
 /// Shakes hands once.
 ///
 /// # Errors
-/// No handshake came about, for another reason than that the server refuses our certificate; [`NoTls`] if it speaks
+/// The handshake failed, but not because the server rejects our certificate; [`NotTls`] if it speaks
 /// something else.
 pub(crate) fn perform_handshake(
     address: &str,

@@ -12,7 +12,7 @@ use common::report::{End, Writer};
 use common::text::safe;
 
 use crate::check_report::CheckReport;
-use crate::judgement::{CheckTally, CheckedDirectory};
+use crate::directory_check::{CheckTally, CheckedDirectory};
 
 /// Metrics as node_exporter's textfile collector reads them.
 pub(crate) struct CheckMetrics {

@@ -260,7 +260,10 @@ fn a_leaf_among_the_cas_is_one_finding() {
     let (exit, text) = certck(&["check", "--format", "json", &format!("{pki}/server_certs")]);
     let findings = records(&text, "certck.finding");
     assert_eq!((exit, findings.len()), (Exit::No, 1), "{text}");
-    assert!(findings[0]["found"].as_str().unwrap().contains("the leaf of server.crt is in this file"), "{text}");
+    assert!(
+        findings[0]["found"].as_str().unwrap().contains("the leaf of server.crt is in this file"),
+        "{text}"
+    );
     assert_eq!(
         (&findings[0]["rule"], &findings[0]["fix"]),
         (&"not-a-ca".into(), &"delete that block".into())

@@ -13,14 +13,14 @@ use common::progress;
 use common::report::{ReportFormat, nagios_exit_from};
 use time::OffsetDateTime;
 
+use crate::check_output::report_for;
 use crate::check_report::CheckReport;
 use crate::clock;
-use crate::judgement::{CheckOptions, CheckTally, CheckedDirectory, DirectoryChecker};
+use crate::directory_check::{CheckOptions, CheckTally, CheckedDirectory, DirectoryChecker};
+use crate::directory_source::DirectorySource;
 use crate::metrics;
-use crate::order::in_order;
-use crate::source::DirectorySource;
-use crate::suppress::Suppressions;
-use crate::verdict::report_for;
+use crate::parallel::in_order;
+use crate::suppressions::Suppressions;
 
 /// Check certificate directories against every rule
 ///

@@ -11,8 +11,8 @@ use common::pki::{Cert, Crl, LoadOptions, format_utc, inspect_crl, rule};
 use common::record::certck as record;
 use common::text::Safe;
 
+use crate::check_output::write_finding;
 use crate::files;
-use crate::verdict::write_finding;
 
 /// Check CRLs against the CA that issued them
 ///

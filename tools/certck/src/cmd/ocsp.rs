@@ -16,11 +16,11 @@ use common::report::ReportFormat;
 use common::text::Safe;
 use time::OffsetDateTime;
 
+use crate::check_output::LiveReport;
 use crate::download::{self, DownloadOptions};
 use crate::files;
 use crate::ocsp::{OcspAnswer, OcspError, OcspRequest, OcspStatus};
 use crate::rules::{NO_RESPONDER, OCSP_ANSWER, OCSP_RULES, OCSP_UNKNOWN};
-use crate::verdict::LiveReport;
 
 /// Ask OCSP responders whether certificates are revoked
 ///

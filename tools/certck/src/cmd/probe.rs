@@ -22,15 +22,15 @@ use rustls::pki_types::ServerName;
 use rustls::sign::CertifiedKey;
 use time::OffsetDateTime;
 
-use crate::decoy::{self, InvalidClient};
+use crate::check_output::LiveReport;
 use crate::handshake::{
     ANY, ClientOffer, HandshakeOutcome, HandshakeTimeout, NotTls, TLS12, perform_handshake,
 };
-use crate::order::in_order;
+use crate::invalid_clients::{self, InvalidClient};
+use crate::parallel::in_order;
 use crate::rules::{CLIENT_REFUSED, NO_CLIENT_AUTH, NO_TLS, OBSOLETE_TLS, OLD_TLS, PROBE_RULES};
-use crate::suppress::Suppressions;
-use crate::verdict::LiveReport;
-use crate::{judgement, live, oldtls};
+use crate::suppressions::Suppressions;
+use crate::{directory_check, obsolete_tls, probe_findings};
 
 /// Check live daemons by TLS handshakes
 ///
@@ -56,7 +56,7 @@ pub(crate) struct ProbeArgs {
     #[arg(long, value_name = "DIR")]
     certs_dir: PathBuf,
     /// Name for which each daemon's certificate must be valid [default: HOST]
-    #[arg(long, value_name = "NAME", value_parser = judgement::parse_host)]
+    #[arg(long, value_name = "NAME", value_parser = directory_check::parse_host)]
     host: Option<String>,
     /// Directory of the CA that issued the client's certificate, with its ca.key: to make client certificates that the
     /// daemons must reject
@@ -91,7 +91,7 @@ struct DaemonAddress {
 fn parse_address(text: &str) -> Result<DaemonAddress, String> {
     let (host, port) = text.rsplit_once(':').ok_or("expected HOST:PORT")?;
     port.parse::<u16>().map_err(|_| format!("invalid port `{port}`"))?;
-    let host = judgement::parse_host(host.trim_matches(['[', ']']))?;
+    let host = directory_check::parse_host(host.trim_matches(['[', ']']))?;
     Ok(DaemonAddress { text: text.to_owned(), host })
 }
 
@@ -101,12 +101,12 @@ pub(crate) fn run(args: &ProbeArgs, format: ReportFormat, out: &mut Out) -> anyh
     let options = LoadOptions { passphrase: passphrase.as_ref(), ..LoadOptions::now() };
     let dir = MtlsDir::load(&args.certs_dir, Role::Client, &options)
         .hint(format!("see `certck check {}`", args.certs_dir.display()))?;
-    let mut decoys = vec![decoy::client_of_unknown_ca()?];
+    let mut decoys = vec![invalid_clients::client_of_unknown_ca()?];
     if let Some(ca) = &args.ca {
-        decoys.extend(decoy::invalid_clients_of_ca(ca, passphrase.as_ref(), &dir)?);
+        decoys.extend(invalid_clients::invalid_clients_of_ca(ca, passphrase.as_ref(), &dir)?);
     }
     for refused in &args.must_reject {
-        decoys.push(decoy::client_of_directory(refused, passphrase.as_ref())?);
+        decoys.push(invalid_clients::client_of_directory(refused, passphrase.as_ref())?);
     }
     let suppressions = Suppressions::read_file(args.suppress.as_deref(), OffsetDateTime::now_utc())?;
     suppressions.expired.iter().for_each(|ended| diag.warn("suppression", ended));
@@ -148,7 +148,7 @@ impl ProbeRun<'_> {
             Ok(good) => good,
             Err(e) => {
                 match e.downcast_ref::<NotTls>() {
-                    Some(why) => probed.findings.push(live::no_tls(self.address_path(), why)),
+                    Some(why) => probed.findings.push(probe_findings::no_tls(self.address_path(), why)),
                     None => probed.failures.push(e),
                 }
                 return probed;
@@ -220,7 +220,7 @@ impl ProbeRun<'_> {
                 continue;
             }
             if self.try_client(&decoy.what, Some(decoy.certificate.clone()), tried, probed) == Some(false) {
-                probed.findings.push(live::wrong_client(self.address_path(), &decoy.what));
+                probed.findings.push(probe_findings::wrong_client(self.address_path(), &decoy.what));
             }
         }
     }
@@ -265,7 +265,7 @@ impl ProbeRun<'_> {
                     .expected("TLS 1.3 only, unless old peers need it"),
             );
         }
-        match oldtls::probe_obsolete_version(&self.address.text, self.args.timeout) {
+        match obsolete_tls::probe_obsolete_version(&self.address.text, self.args.timeout) {
             Ok(old) => record.old_tls = old.map(str::to_owned),
             Err(e) => probed.failures.push(e),
         }

@@ -19,12 +19,12 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use time::OffsetDateTime;
 
+use crate::check_output::report_for;
 use crate::clock::format_rfc3339;
-use crate::judgement::{CheckOptions, CheckTally, CheckedDirectory, DirectoryChecker};
+use crate::directory_check::{CheckOptions, CheckTally, CheckedDirectory, DirectoryChecker};
+use crate::directory_source::DirectorySource;
 use crate::metrics;
-use crate::source::DirectorySource;
-use crate::suppress::Suppressions;
-use crate::verdict::report_for;
+use crate::suppressions::Suppressions;
 
 /// Check certificate directories periodically and report changes
 ///

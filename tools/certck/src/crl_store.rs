@@ -9,15 +9,17 @@ use std::time::{Duration, Instant};
 use anyhow::Context;
 use common::finding::{Finding, Severity};
 use common::fsat;
+use common::pki::crl::CrlNumber;
 use common::pki::key::KeyError;
 use common::pki::role::{LAYOUTS, Layout};
 use common::pki::{
-    Cert, Crl, CrlFile, LoadOptions, Owner, Role, inspect_certificates, inspect_directory, pem, rule,
+    Cert, Crl, CrlFile, LoadOptions, Owner, Role, inspect_certificates, inspect_directory, rule,
 };
 use common::policy::{Class, Mode};
 use rustix::fs::FlockOperation;
 
 use crate::files;
+use crate::pem_block::encode_block;
 
 /// A directory's ca.crl, locked against other certck processes.
 pub(crate) struct CrlStore {
@@ -48,7 +50,7 @@ impl CrlStore {
 
     /// The list by an issuer that has the highest number.
     pub(crate) fn latest_by(&self, issuer: &Cert) -> Option<&Crl> {
-        self.signed_by(issuer).max_by_key(|crl| crl.comparable_number())
+        self.signed_by(issuer).max_by_key(|crl| CrlNumber::from(*crl))
     }
 
     /// Why the list must not take the place of the present one by the same issuer, if so: an older list would bring
@@ -66,10 +68,7 @@ impl CrlStore {
     /// name too.
     pub(crate) fn with_replaced(&self, new: &Crl, issuer: &Cert) -> String {
         let others = self.present.crls.iter().filter(|old| !old.is_issued_by(issuer));
-        std::iter::once(new)
-            .chain(others)
-            .map(|crl| pem::encode_block("X509 CRL", &crl.der).to_string())
-            .collect()
+        std::iter::once(new).chain(others).map(|crl| encode_block("X509 CRL", &crl.der).to_string()).collect()
     }
 
     /// What the loader of the directory would refuse with this content, and does not refuse now. That a list

@@ -6,8 +6,8 @@ use common::pki::Role;
 use common::record::certck::{self as record, Summary, WrittenRecord};
 use common::text::Safe;
 
-use crate::lists::CrlStore;
-use crate::verdict::write_finding;
+use crate::check_output::write_finding;
+use crate::crl_store::CrlStore;
 
 /// Prints what was written, and what keeps a program from loading a directory that got the CRL.
 ///

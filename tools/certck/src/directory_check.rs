@@ -10,7 +10,7 @@ use common::report::{End, Totals};
 use rustls::pki_types::ServerName;
 use time::OffsetDateTime;
 
-use crate::suppress::Suppressions;
+use crate::suppressions::Suppressions;
 
 /// What a directory is checked against.
 #[derive(clap::Args, Clone, Debug)]

@@ -45,14 +45,14 @@ pub(super) fn find_unexpected_files(dir: &OpenDirectory, layout: &Layout, roots:
     let mut known = layout.file_names().to_vec();
     // An authority's root stands in the place of its leaf.
     known.dedup();
-    let mut strangers = dir.entry_names();
-    strangers.retain(|name| !known.iter().any(|k| name == k));
+    let mut unexpected = dir.entry_names();
+    unexpected.retain(|name| !known.iter().any(|k| name == k));
     // Names of keys come first, so that no number of other files hides one.
-    strangers.sort_by_key(|name| !has_key_name(name));
+    unexpected.sort_by_key(|name| !has_key_name(name));
     let expected = known.join(", ");
     let mut findings: Vec<Finding> = Vec::new();
     let mut budget = Budget::ALL;
-    for name in strangers.iter().take(NAMED) {
+    for name in unexpected.iter().take(NAMED) {
         let path = dir.file_path(name);
         let unexpected = |what| {
             rule::UNEXPECTED_FILE.at(&path).found(what).expected(expected.as_str()).fix(suggest_fix(&path))
@@ -67,7 +67,7 @@ pub(super) fn find_unexpected_files(dir: &OpenDirectory, layout: &Layout, roots:
             FileKind::Unknown(what) => Finding { severity: Severity::Error, ..unexpected(what) },
         });
     }
-    let rest = strangers.len().saturating_sub(NAMED);
+    let rest = unexpected.len().saturating_sub(NAMED);
     if rest > 0 {
         // There may be a key among them, so it is an error.
         let mut finding = rule::UNEXPECTED_FILE

@@ -14,7 +14,7 @@ use common::report::{self, End, ReportFormat, RuleHelp, Sarif, Totals, Writer, n
 use common::text::{Safe, safe, without_error_numbers};
 
 use crate::check_report::CheckReport;
-use crate::judgement::CheckedDirectory;
+use crate::directory_check::CheckedDirectory;
 use crate::metrics::CheckMetrics;
 use crate::rules::reference_uri;
 

@@ -18,7 +18,7 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use crate::authority::IssuedLeaf;
-use crate::ca::CaDir;
+use crate::ca_dir::CaDir;
 use crate::clock::format_rfc3339;
 use crate::files;
 use crate::leaf::LeafHost;
