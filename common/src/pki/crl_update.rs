@@ -15,7 +15,7 @@ use super::{Cert, Crl, CrlFile, LoadOptions, MtlsDir, inspect_crl};
 use crate::finding::{Severity, hex};
 use crate::fsat;
 
-/// What the CRLs of a file change in a directory that is in use.
+/// The changes of a directory in use by the CRLs of a file.
 #[derive(Debug, Default)]
 pub struct CrlUpdate {
     /// The directory with the CRLs that were taken; `None` if none was.
@@ -47,7 +47,7 @@ impl MtlsDir {
         let mut update = CrlUpdate { declined: file.broken.clone(), ..CrlUpdate::default() };
         let mut present: Vec<Crl> = self.crls().collect();
         for crl in file.crls.iter().filter(|crl| !self.crls.contains(&crl.der)) {
-            match judge_replacement(&path, crl, &issuers, &present, &options) {
+            match check_replacement(&path, crl, &issuers, &present, &options) {
                 Ok(issuer) => {
                     present.retain(|old| !old.is_issued_by(issuer));
                     present.push(crl.clone());
@@ -84,7 +84,7 @@ fn describe_crl(crl: &Crl) -> String {
 }
 
 /// The issuer of a CRL that may replace the present ones by that issuer, or why it may not.
-fn judge_replacement<'a>(
+fn check_replacement<'a>(
     path: &Path,
     crl: &Crl,
     issuers: &'a [Cert],

@@ -154,7 +154,7 @@ impl Base64Decoder {
     }
 }
 
-/// What a file that is not PEM looks like.
+/// Describes a file that is not PEM, without quoting it: it may hold a secret.
 fn describe_non_pem(text: &[u8]) -> String {
     let first = text.split(|&b| b == b'\n').map(<[u8]>::trim_ascii).find(|l| !l.is_empty());
     match (text.first(), first) {

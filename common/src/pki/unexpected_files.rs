@@ -108,16 +108,16 @@ fn classify_file(dir: &OpenDirectory, name: &OsStr, roots: &[Cert], budget: &mut
             }
         }
         FileContent::Absent => FileKind::Other("has disappeared since"),
-        FileContent::Refused if is_directory(dir, name) => match find_key_below(dir, name) {
+        FileContent::Unreadable if is_directory(dir, name) => match find_key_below(dir, name) {
             Some(key) => {
                 FileKind::Key(format!("a directory with {key}, which has the name of a private key"))
             }
             None => FileKind::Other("is a directory"),
         },
-        FileContent::Refused if has_key_name(name) => {
+        FileContent::Unreadable if has_key_name(name) => {
             FileKind::Key("has the name of a private key, and cannot be read as a regular file".to_owned())
         }
-        FileContent::Refused => FileKind::Unknown("cannot be read as a regular file: it may hold a key"),
+        FileContent::Unreadable => FileKind::Unknown("cannot be read as a regular file: it may hold a key"),
     }
 }
 
@@ -126,11 +126,11 @@ fn describe_private_key(bytes: &[u8], roots: &[Cert], budget: &mut Budget) -> Op
     const MARK: &[u8] = b"PRIVATE KEY-----";
     if bytes.windows(MARK.len()).any(|w| w == MARK) {
         let blocks = pem::parse(bytes).unwrap_or_default();
-        let whose = blocks
+        let owner = blocks
             .iter()
             .filter(|b| key::is_private(&b.label))
             .find_map(|b| find_owning_ca(b, roots, budget));
-        return Some(whose.unwrap_or_else(|| "another private key".to_owned()));
+        return Some(owner.unwrap_or_else(|| "another private key".to_owned()));
     }
     if !is_der_key(bytes) {
         return None;
@@ -138,8 +138,8 @@ fn describe_private_key(bytes: &[u8], roots: &[Cert], budget: &mut Budget) -> Op
     let block =
         |label: &str| Block { label: label.to_owned(), der: bytes.to_vec().into(), line: 1, headers: false };
     let labels = ["PRIVATE KEY", "EC PRIVATE KEY", "RSA PRIVATE KEY"];
-    let whose = labels.iter().find_map(|label| find_owning_ca(&block(label), roots, budget));
-    Some(whose.unwrap_or_else(|| "another private key, in DER".to_owned()))
+    let owner = labels.iter().find_map(|label| find_owning_ca(&block(label), roots, budget));
+    Some(owner.unwrap_or_else(|| "another private key, in DER".to_owned()))
 }
 
 /// The CA that a key belongs to.

@@ -1,6 +1,6 @@
-//! A certificate authority: its what it issues, and the revocation lists it signs.
+//! A certificate authority: its key, the certificates that it issues, and the CRLs that it signs.
 //!
-//! Leaves files to others: everything here is made in memory.
+//! Everything here is made in memory; files are written elsewhere.
 
 use anyhow::Context;
 use clap::ValueEnum;
@@ -98,7 +98,7 @@ impl SigningKeyPair {
     }
 }
 
-/// PKCS#8 version 1 of an Ed25519 up to the seed (RFC 8410, section 7).
+/// PKCS#8 version 1 of an Ed25519 key, up to the seed (RFC 8410, section 7).
 const ED25519_V1: [u8; 16] = *b"\x30\x2e\x02\x01\x00\x30\x05\x06\x03\x2b\x65\x70\x04\x22\x04\x20";
 
 /// The seed of an Ed25519 key in PKCS#8 version 2, which OpenSSL 3.0 cannot read (version 1 lacks the public key).
@@ -245,7 +245,7 @@ impl Authority {
         self.with_own_names(made.der(), None)
     }
 
-    /// Signs a revocation list.
+    /// Signs a CRL.
     pub(crate) fn sign_crl(
         &self,
         number: u64,

@@ -71,8 +71,8 @@ impl CrlStore {
         std::iter::once(new).chain(others).map(|crl| encode_block("X509 CRL", &crl.der).to_string()).collect()
     }
 
-    /// What the loader of the directory would refuse with this content, and does not refuse now. That a list
-    /// revokes the directory's own certificate is what lists are for.
+    /// The first error that the directory would have with this content and does not have now. A revocation of the
+    /// directory's own certificate does not count, because that is the purpose of CRLs.
     pub(crate) fn new_load_error(&self, text: &str) -> Option<Finding> {
         let layout = layout_of(&self.dir)?;
         let options = LoadOptions { warn_days: 0, ..LoadOptions::now() };
@@ -82,15 +82,15 @@ impl CrlStore {
         };
         let (before, after) = (errors(None), errors(Some(text.as_bytes())));
         let own = self.path.to_string_lossy().into_owned();
-        // Besides, a chain that is revoked is no chain.
+        // Further errors about a revoked chain follow from the revocation.
         let revoked = after.iter().any(|f| f.rule == rule::REVOKED.id);
         let counts = |f: &Finding| f.path == own || !revoked;
         let known = |f: &Finding| before.iter().any(|b| (&b.rule, &b.found) == (&f.rule, &f.found));
         after.into_iter().find(|f| counts(f) && !known(f))
     }
 
-    /// What keeps a program from loading the directory as it is now, and the role that it is for. A key that only a
-    /// passphrase opens counts as readable: the program has its passphrase.
+    /// The errors that keep a program from loading the directory as it is now, and its role. An encrypted key is not an
+    /// error, because the program has its passphrase.
     pub(crate) fn load_errors(&self) -> Option<(Role, Vec<Finding>)> {
         let layout = layout_of(&self.dir)?;
         let options = LoadOptions { owner: Owner::Directory, ..LoadOptions::now() };
@@ -120,7 +120,7 @@ pub(crate) fn layout_of(dir: &Path) -> Option<&'static Layout> {
     LAYOUTS.iter().find(|l| has(l.leaf)).or_else(|| LAYOUTS.iter().find(|l| has(l.key)))
 }
 
-/// Reads the CRLs of a file, which need not be there. One that is no regular file is an error; a broken block is not.
+/// Reads the CRLs of a file, if it exists. A file that is not regular is an error; a malformed block is not.
 pub(crate) fn read_crls(path: &Path) -> anyhow::Result<CrlFile> {
     match files::read_file(path) {
         Ok(bytes) => Ok(CrlFile::parse(&bytes)),

@@ -155,7 +155,7 @@ fn find_local(ca: &CaDir, line: &record::IssuedRecord, dir: &Path) -> Option<(St
     cert.is_issued_by(&ca.certificate).then(|| (hex(&cert.serial), found))
 }
 
-/// What was issued for a directory that is not there, unless it has expired.
+/// The certificate in a line whose directory does not exist, unless it has expired.
 fn find_remote(line: &record::IssuedRecord, dir: &Path) -> Option<(String, UnlistedCertificate)> {
     let unix = |text: &str| OffsetDateTime::parse(text, &Rfc3339).ok().map(OffsetDateTime::unix_timestamp);
     let (from, until) = (unix(&line.at)?, unix(&line.not_after)?);

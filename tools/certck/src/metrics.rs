@@ -17,7 +17,7 @@ use crate::directory_check::{CheckTally, CheckedDirectory};
 /// Metrics as node_exporter's textfile collector reads them.
 pub(crate) struct CheckMetrics {
     shared: Box<dyn Writer>,
-    /// Values by labels, so that no series stands twice: a scraper would refuse the whole file.
+    /// Values by labels, so that no series occurs twice: Prometheus would reject the whole file.
     valid: BTreeMap<String, i64>,
     expiries: BTreeMap<String, i64>,
 }

@@ -1,4 +1,4 @@
-//! What a command says of the CRLs and directories that it has written.
+//! The output of commands about the CRLs and directories that they have written.
 
 use common::exit::Exit;
 use common::out::{Format, Out};

@@ -90,11 +90,11 @@ fn check_all(
 ) -> anyhow::Result<Exit> {
     let at = args.at.unwrap_or_else(OffsetDateTime::now_utc);
     let suppressions = Suppressions::read_file(args.demands.suppress.as_deref(), at)?;
-    for ended in &suppressions.expired {
-        diag.warn("suppression", ended);
+    for expired in &suppressions.expired {
+        diag.warn("suppression", expired);
     }
     let passphrase = args.demands.passphrase.read()?;
-    let judge = DirectoryChecker {
+    let checker = DirectoryChecker {
         demands: &args.demands,
         at,
         passphrase: passphrase.as_ref(),
@@ -105,7 +105,7 @@ fn check_all(
         progress::bar(diag, progress::Unit::Items, args.source.known_count(), "certificate directories");
     in_order(
         args.source.find_directories()?,
-        |item| item.map(|dir| judge.check_directory(dir)),
+        |item| item.map(|dir| checker.check_directory(dir)),
         |checked| {
             bar.inc(1);
             reports.add_result(checked)

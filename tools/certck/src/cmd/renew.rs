@@ -292,7 +292,7 @@ struct Renewal<'a> {
     addresses: StatusUrls,
     validity: Validity,
     algo: KeyAlgorithm,
-    /// What the new key is encrypted with.
+    /// The passphrase of the new key; `None` leaves it unencrypted.
     lock: Option<&'a Passphrase>,
 }
 

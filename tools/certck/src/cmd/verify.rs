@@ -99,11 +99,11 @@ pub(crate) fn answer_case(line: &[u8]) -> anyhow::Result<VerifyVerdict> {
         Ok(path) => {
             VerifyVerdict { id: case.id, verdict: VerifyAnswer::Accept, reason: None, detail: None, path }
         }
-        Err(refusal) => VerifyVerdict {
+        Err(error) => VerifyVerdict {
             id: case.id,
             verdict: VerifyAnswer::Reject,
-            reason: Some(refusal.code.to_owned()),
-            detail: Some(refusal.text),
+            reason: Some(error.code.to_owned()),
+            detail: Some(error.text),
             path: Vec::new(),
         },
     };
