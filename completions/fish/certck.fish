@@ -55,7 +55,7 @@ client\t'A client\'s directory'
 ca\t'An authority\'s directory, with its ca.key'"
 complete -c certck -n "__fish_certck_using_subcommand check" -l host -d 'Name or address for which a server\'s certificate must be valid; may be repeated' -r
 complete -c certck -n "__fish_certck_using_subcommand check" -l warn-days -d 'Warn of certificates and CRLs that expire within N days, at most within the last third of their validity' -r
-complete -c certck -n "__fish_certck_using_subcommand check" -l profile -d 'Strictness: compat for old and new peers; strict also requires what RFC 5280 obliges CAs to, and makes warnings errors' -r -f -a "compat\t'What is needed for safe connections with old and new peers; anything merely unusual is a warning'
+complete -c certck -n "__fish_certck_using_subcommand check" -l profile -d 'Strictness: compat for old and new peers; strict also requires what RFC 5280 obliges CAs to, and makes warnings errors' -r -f -a "compat\t'The rules that are needed for safe connections with old and new peers; anything merely unusual is a warning'
 strict\t'Also what RFC 5280 obliges CAs to; warnings are errors'"
 complete -c certck -n "__fish_certck_using_subcommand check" -l owner -d 'Required owner of the directories and files besides root, by name or number: the user who runs the program [default: the user who runs certck; for root, the owner of each directory]' -r
 complete -c certck -n "__fish_certck_using_subcommand check" -l suppress -d 'Ignore the findings that FILE lists, each with a reason and an expiry date' -r -F
@@ -141,7 +141,7 @@ complete -c certck -n "__fish_certck_using_subcommand mint; and not __fish_seen_
 complete -c certck -n "__fish_certck_using_subcommand mint; and not __fish_seen_subcommand_from leaf renew help" -l days -d 'Validity of the server\'s and client\'s certificates in days [default: 365]' -r
 complete -c certck -n "__fish_certck_using_subcommand mint; and not __fish_seen_subcommand_from leaf renew help" -l ca-days -d 'Validity of the root in days [default: 3650]' -r
 complete -c certck -n "__fish_certck_using_subcommand mint; and not __fish_seen_subcommand_from leaf renew help" -l crl-days -d 'Validity of the CRL in days [default: that of --days]' -r
-complete -c certck -n "__fish_certck_using_subcommand mint; and not __fish_seen_subcommand_from leaf renew help" -l profile -d 'Default kind of key: compat makes RSA keys of 3072 bits for the oldest peers, strict ECDSA keys on P-256 [default: strict]' -r -f -a "compat\t'What is needed for safe connections with old and new peers; anything merely unusual is a warning'
+complete -c certck -n "__fish_certck_using_subcommand mint; and not __fish_seen_subcommand_from leaf renew help" -l profile -d 'Default kind of key: compat makes RSA keys of 3072 bits for the oldest peers, strict ECDSA keys on P-256 [default: strict]' -r -f -a "compat\t'The rules that are needed for safe connections with old and new peers; anything merely unusual is a warning'
 strict\t'Also what RFC 5280 obliges CAs to; warnings are errors'"
 complete -c certck -n "__fish_certck_using_subcommand mint; and not __fish_seen_subcommand_from leaf renew help" -l algo -d 'Key algorithm [default: ecdsa-p256, or rsa-3072 with --profile compat]' -r -f -a "ecdsa-p256\t'ECDSA on P-256, signing with SHA-256'
 ecdsa-p384\t'ECDSA on P-384, signing with SHA-384'
@@ -310,7 +310,7 @@ client\t'A client\'s directory'
 ca\t'An authority\'s directory, with its ca.key'"
 complete -c certck -n "__fish_certck_using_subcommand watch" -l host -d 'Name or address for which a server\'s certificate must be valid; may be repeated' -r
 complete -c certck -n "__fish_certck_using_subcommand watch" -l warn-days -d 'Warn of certificates and CRLs that expire within N days, at most within the last third of their validity' -r
-complete -c certck -n "__fish_certck_using_subcommand watch" -l profile -d 'Strictness: compat for old and new peers; strict also requires what RFC 5280 obliges CAs to, and makes warnings errors' -r -f -a "compat\t'What is needed for safe connections with old and new peers; anything merely unusual is a warning'
+complete -c certck -n "__fish_certck_using_subcommand watch" -l profile -d 'Strictness: compat for old and new peers; strict also requires what RFC 5280 obliges CAs to, and makes warnings errors' -r -f -a "compat\t'The rules that are needed for safe connections with old and new peers; anything merely unusual is a warning'
 strict\t'Also what RFC 5280 obliges CAs to; warnings are errors'"
 complete -c certck -n "__fish_certck_using_subcommand watch" -l owner -d 'Required owner of the directories and files besides root, by name or number: the user who runs the program [default: the user who runs certck; for root, the owner of each directory]' -r
 complete -c certck -n "__fish_certck_using_subcommand watch" -l suppress -d 'Ignore the findings that FILE lists, each with a reason and an expiry date' -r -F

@@ -46,6 +46,19 @@ pub struct Crl {
     pub broken: Vec<String>,
 }
 
+/// The number of a CRL, ordered as a number; a CRL without one has the lowest. Its length without leading zeros is compared
+/// first, then its digits.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct CrlNumber(usize, Vec<u8>);
+
+impl From<&Crl> for CrlNumber {
+    fn from(crl: &Crl) -> Self {
+        let bytes = crl.number.as_ref().map(|n| n.value.as_slice()).unwrap_or_default();
+        let first = bytes.iter().position(|&b| b != 0).unwrap_or(bytes.len());
+        Self(bytes.len() - first, bytes[first..].to_vec())
+    }
+}
+
 /// One revoked certificate.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RevokedEntry {
@@ -146,7 +159,7 @@ impl Crl {
             (None, Some(there)) => {
                 return Some(format!("it has no number, and the present CRL has number {there}"));
             }
-            (Some(here), Some(there)) => match self.comparable_number().cmp(&present.comparable_number()) {
+            (Some(here), Some(there)) => match CrlNumber::from(self).cmp(&CrlNumber::from(present)) {
                 Ordering::Less => {
                     return Some(format!("its number {here} is lower than the present {there}"));
                 }
@@ -163,14 +176,6 @@ impl Crl {
         let lost = present.revoked.iter().find(|r| !serials.contains(r.serial.as_slice()))?;
         let serial = crate::finding::hex(&lost.serial);
         Some(format!("it has no higher number, and does not revoke {serial} as the present one does"))
-    }
-
-    /// Its number in a form that compares: the length without leading zeros, then the digits.
-    #[must_use]
-    pub fn comparable_number(&self) -> (usize, Vec<u8>) {
-        let bytes = self.number.as_ref().map(|n| n.value.as_slice()).unwrap_or_default();
-        let first = bytes.iter().position(|&b| b != 0).unwrap_or(bytes.len());
-        (bytes.len() - first, bytes[first..].to_vec())
     }
 
     /// Finds the entry of a serial number.

@@ -15,7 +15,7 @@ use super::{Cert, Crl, CrlFile, LoadOptions, MtlsDir, inspect_crl, rule};
 use crate::finding::{Finding, Severity, hex};
 use crate::fsat;
 
-/// What the CRLs of a file change in a directory that is in use.
+/// The changes of a directory in use by the CRLs of a file.
 #[derive(Debug, Default)]
 pub struct CrlUpdate {
     /// The directory with the CRLs that were taken; `None` if none was.
@@ -47,7 +47,7 @@ impl MtlsDir {
         let mut update = CrlUpdate { declined: file.broken.clone(), ..CrlUpdate::default() };
         let mut present: Vec<Crl> = self.crls().collect();
         for crl in file.crls.iter().filter(|crl| !self.crls.contains(&crl.der)) {
-            match judge_replacement(&path, crl, &issuers, &present, &options) {
+            match check_replacement(&path, crl, &issuers, &present, &options) {
                 Ok(issuer) => {
                     present.retain(|old| !is_by_same_issuer(old, crl, issuer));
                     present.push(crl.clone());
@@ -93,7 +93,7 @@ fn is_by_same_issuer(present: &Crl, new: &Crl, issuer: Option<&Cert>) -> bool {
 /// A CA below a root, whose certificate only its clients send, cannot be looked up here. A newer CRL in its name is
 /// taken all the same where one in its name is in use: its signature is verified at each handshake, with the
 /// certificate that the client sends, and a wrong one lets nobody in.
-fn judge_replacement<'a>(
+fn check_replacement<'a>(
     path: &Path,
     crl: &Crl,
     issuers: &'a [Cert],

@@ -1,7 +1,7 @@
 //! A strict reader of DER (X.690): definite, minimal lengths; nothing left over. And a writer of one element.
 //!
-//! No X.509 library is used for judging because a verdict needs what they do not keep: the exact bytes of algorithms
-//! and names, which encoding a time had, and a rejection of encodings that are not DER.
+//! X.509 libraries do not keep what the checks need: the exact bytes of algorithms and names, the encoding of a time,
+//! and the rejection of encodings that are not DER.
 
 use std::fmt;
 
@@ -118,12 +118,12 @@ impl<'a> Der<'a> {
     /// It is truncated, or not DER.
     pub fn read_element(&mut self) -> Result<Tlv<'a>> {
         let all = self.0;
-        let (&tag, rest) = all.split_first().ok_or_else(|| Malformed::new("ends early"))?;
+        let (&tag, rest) = all.split_first().ok_or_else(|| Malformed::new("truncated"))?;
         if tag & 0x1f == 0x1f {
             return Err(Malformed::new("a tag of more than one byte"));
         }
         let (length, rest) = parse_length(rest)?;
-        let (value, rest) = rest.split_at_checked(length).ok_or_else(|| Malformed::new("ends early"))?;
+        let (value, rest) = rest.split_at_checked(length).ok_or_else(|| Malformed::new("truncated"))?;
         self.0 = rest;
         Ok(Tlv { tag, value, raw: &all[..all.len() - rest.len()] })
     }
@@ -187,7 +187,7 @@ impl<'a> Der<'a> {
     pub fn read_oid(&mut self) -> Result<&'a [u8]> {
         let oid = self.read_tagged(OID)?;
         let ends = oid.last().is_some_and(|b| b & 0x80 == 0);
-        if ends { Ok(oid) } else { Err(Malformed::new("a broken object identifier")) }
+        if ends { Ok(oid) } else { Err(Malformed::new("a truncated object identifier")) }
     }
 
     /// Reads an integer's bytes: two's complement, minimal.
@@ -211,7 +211,7 @@ impl<'a> Der<'a> {
 }
 
 fn parse_length(rest: &[u8]) -> Result<(usize, &[u8])> {
-    let (&first, rest) = rest.split_first().ok_or_else(|| Malformed::new("ends early"))?;
+    let (&first, rest) = rest.split_first().ok_or_else(|| Malformed::new("truncated"))?;
     if first < 0x80 {
         return Ok((first.into(), rest));
     }
@@ -219,7 +219,7 @@ fn parse_length(rest: &[u8]) -> Result<(usize, &[u8])> {
     if n == 0 || n > 4 {
         return Err(Malformed::new("a length that is indefinite or beyond 4 GiB"));
     }
-    let (bytes, rest) = rest.split_at_checked(n).ok_or_else(|| Malformed::new("ends early"))?;
+    let (bytes, rest) = rest.split_at_checked(n).ok_or_else(|| Malformed::new("truncated"))?;
     let length = bytes.iter().fold(0usize, |n, &b| n << 8 | usize::from(b));
     if bytes[0] == 0 || length < 0x80 {
         return Err(Malformed::new("a length that is not minimal"));

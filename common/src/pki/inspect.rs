@@ -6,14 +6,14 @@ use std::sync::Arc;
 use rustls::pki_types::CertificateDer;
 use rustls::sign::{CertifiedKey, SigningKey};
 
+use super::checks::{Bundle, DirectoryContent, RuleChecker};
 use super::der::{self, Der};
-use super::judge::{Bundle, DirectoryContent, RuleChecker};
 use super::key::{self, KeyError};
 use super::name::Name;
 use super::pem::{self, Block};
 use super::read::{FileContent, MAX_BYTES, MAX_CRL_BYTES, OpenDirectory};
 use super::role::Layout;
-use super::{Cert, Crl, LoadOptions, MtlsDir, Passphrase, Role, rule, strangers};
+use super::{Cert, Crl, LoadOptions, MtlsDir, Passphrase, Role, rule, unexpected_files};
 use crate::finding::{Finding, Severity, hex};
 use crate::policy::shell_quote;
 
@@ -51,12 +51,16 @@ pub fn inspect_directory(path: &Path, role: Role, options: &LoadOptions<'_>) -> 
     let mut reader = DirectoryReader { dir, layout: role.layout(), staged: None, findings };
     let mut case = reader.read_content(role);
     let key = reader.read_key(&mut case, options.passphrase);
-    reader.findings.extend(strangers::find_unexpected_files(&reader.dir, reader.layout, &case.roots.items));
-    let mut judge = RuleChecker::new(options, reader.findings);
-    judge.check_all(&case);
-    let findings = judge.into_findings();
-    let refused = findings.iter().any(|f| f.severity == Severity::Error);
-    let dir = key.filter(|_| !refused).map(|key| build_mtls_dir(path, &case, key, &findings));
+    reader.findings.extend(unexpected_files::find_unexpected_files(
+        &reader.dir,
+        reader.layout,
+        &case.roots.items,
+    ));
+    let mut checker = RuleChecker::new(options, reader.findings);
+    checker.check_all(&case);
+    let findings = checker.into_findings();
+    let is_invalid = findings.iter().any(|f| f.severity == Severity::Error);
+    let dir = key.filter(|_| !is_invalid).map(|key| build_mtls_dir(path, &case, key, &findings));
     Inspection { findings, dir, expiries: collect_expiries(&case) }
 }
 
@@ -75,9 +79,9 @@ pub fn inspect_certificates(
     let mut reader = DirectoryReader { dir, layout: role.layout(), staged: crl, findings };
     let case = reader.read_content(role);
     reader.findings.retain(|f| f.rule != rule::MODE.id && f.rule != rule::OWNER.id);
-    let mut judge = RuleChecker::new(options, reader.findings);
-    judge.check_all(&case);
-    judge.into_findings()
+    let mut checker = RuleChecker::new(options, reader.findings);
+    checker.check_all(&case);
+    checker.into_findings()
 }
 
 /// The files of an authority's directory, as `certck mint` makes it, with the root in place of a leaf.
@@ -106,16 +110,17 @@ pub fn inspect_authority(path: &Path, options: &LoadOptions<'_>) -> Inspection {
     // An authority's key should be encrypted, and no daemon has to start with it.
     let closed = KeyError::Encrypted.to_string();
     reader.findings.retain(|f| f.rule != rule::KEY_ENCRYPTED.id || f.found != closed);
-    let mut strangers = strangers::find_unexpected_files(&reader.dir, reader.layout, &[]);
+    let mut unexpected = unexpected_files::find_unexpected_files(&reader.dir, reader.layout, &[]);
     let kept = KEPT.map(|name| reader.dir.file_path(name));
-    strangers.retain(|f| f.rule != rule::UNEXPECTED_FILE.id || !kept.iter().any(|k| Path::new(&f.path) == k));
-    reader.findings.extend(strangers);
+    unexpected
+        .retain(|f| f.rule != rule::UNEXPECTED_FILE.id || !kept.iter().any(|k| Path::new(&f.path) == k));
+    reader.findings.extend(unexpected);
     // Its mode and owner matter, because its addresses go into every new certificate.
     reader.dir.read_file(SETTINGS, &mut reader.findings);
     case.chain.items.clear();
-    let mut judge = RuleChecker::new(options, reader.findings);
-    judge.check_authority(&case);
-    Inspection { findings: judge.into_findings(), dir: None, expiries: collect_expiries(&case) }
+    let mut checker = RuleChecker::new(options, reader.findings);
+    checker.check_authority(&case);
+    Inspection { findings: checker.into_findings(), dir: None, expiries: collect_expiries(&case) }
 }
 
 fn collect_expiries(case: &DirectoryContent) -> Vec<Expiry> {
@@ -169,9 +174,9 @@ pub fn inspect_peer(
     let (crls, _) = parse_items(&dir.path().join("ca.crl"), dir.crls_der().iter().map(|c| Crl::parse(c)));
     let crl_present = !crls.items.is_empty();
     let case = DirectoryContent { role, roots, chain, crls, crl_present };
-    let mut judge = RuleChecker::new(options, findings);
-    judge.check_all(&case);
-    judge.into_findings()
+    let mut checker = RuleChecker::new(options, findings);
+    checker.check_all(&case);
+    checker.into_findings()
 }
 
 /// Checks one CRL against the CA that must have issued it: form, signature, dates. Findings are about `path`.
@@ -185,9 +190,9 @@ pub fn inspect_crl(path: &Path, crl: &Crl, issuer: &Cert, options: &LoadOptions<
         crls: Bundle { path: path.to_owned(), items: vec![crl.clone()], broken: false },
         crl_present: true,
     };
-    let mut judge = RuleChecker::new(options, Vec::new());
-    judge.check_revocation(&case);
-    judge.into_findings()
+    let mut checker = RuleChecker::new(options, Vec::new());
+    checker.check_revocation(&case);
+    checker.into_findings()
 }
 
 fn build_mtls_dir(
@@ -268,7 +273,7 @@ impl DirectoryReader<'_> {
                 (Vec::new(), false)
             }
             FileContent::Absent => (Vec::new(), false),
-            FileContent::Refused => (Vec::new(), true),
+            FileContent::Unreadable => (Vec::new(), true),
         }
     }
 

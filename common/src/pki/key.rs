@@ -4,14 +4,11 @@ use std::sync::Arc;
 
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs1KeyDer, PrivatePkcs8KeyDer, PrivateSec1KeyDer};
 use rustls::sign::SigningKey;
-use zeroize::Zeroizing;
 
-use super::der::Der;
 use super::passphrase::{self, Passphrase};
 
 pub use super::key_error::KeyError;
 use super::pem::Block;
-use super::signature::PublicKey;
 use super::tls::signing_key;
 
 /// The kinds that aws-lc-rs signs with in rustls (`rustls::crypto::aws_lc_rs::sign::any_supported_type`, 0.23).
@@ -23,13 +20,6 @@ pub fn is_private(label: &str) -> bool {
     label.ends_with("PRIVATE KEY")
 }
 
-/// The public half of a private key.
-#[must_use]
-pub fn read_public_half(key: &dyn SigningKey) -> Option<PublicKey> {
-    let spki = key.public_key()?;
-    PublicKey::read_der(&mut Der::new(&spki)).ok()
-}
-
 /// Reads the private key of a block, decrypted with the passphrase if it is encrypted.
 ///
 /// # Errors
@@ -38,7 +28,7 @@ pub fn read_private_key(
     block: &Block,
     passphrase: Option<&Passphrase>,
 ) -> Result<Arc<dyn SigningKey>, KeyError> {
-    let der = decrypt_block(block, passphrase)?;
+    let der = passphrase::decrypt_block(block, passphrase)?;
     let der = der.as_slice();
     // Borrowed: a copy that the library owned would not be wiped.
     let key: PrivateKeyDer<'_> = match block.label.as_str() {
@@ -48,19 +38,4 @@ pub fn read_private_key(
     };
     // rustls says only that no parser took it.
     signing_key(&key).map_err(|_| KeyError::Malformed(UNSUPPORTED.to_owned()))
-}
-
-/// A key's bytes, decrypted with the passphrase if they are encrypted: an `ENCRYPTED PRIVATE KEY` is a `PRIVATE KEY`
-/// then.
-///
-/// # Errors
-/// It cannot be decrypted, or the block is not a private key.
-pub fn decrypt_block(block: &Block, passphrase: Option<&Passphrase>) -> Result<Zeroizing<Vec<u8>>, KeyError> {
-    match (block.label.as_str(), passphrase) {
-        _ if block.headers => Err(KeyError::Traditional),
-        ("PRIVATE KEY" | "RSA PRIVATE KEY" | "EC PRIVATE KEY", _) => Ok(block.der.clone()),
-        ("ENCRYPTED PRIVATE KEY", Some(passphrase)) => passphrase::decrypt_pkcs8(&block.der, passphrase),
-        ("ENCRYPTED PRIVATE KEY", None) => Err(KeyError::Encrypted),
-        (label, _) => Err(KeyError::Malformed(format!("`{label}`: unsupported kind of private key"))),
-    }
 }

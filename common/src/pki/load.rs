@@ -42,7 +42,7 @@ pub enum Owner {
 /// How strict the rules are.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 pub enum Profile {
-    /// What is needed for safe connections with old and new peers; anything merely unusual is a warning.
+    /// The rules that are needed for safe connections with old and new peers; anything merely unusual is a warning.
     #[default]
     Compat,
     /// Also what RFC 5280 obliges CAs to; warnings are errors.

@@ -14,7 +14,7 @@
 //! | `crl_file`, `crl_update` | a file of CRLs; newer CRLs for a directory that is in use |
 //! | [`path`] | path validation by RFC 5280 |
 //! | `read` | files opened with care below an open directory |
-//! | `inspect`, `judge`, `strangers` | a directory checked |
+//! | `inspect`, `checks`, `unexpected_files` | a directory checked |
 //! | `peer` | the checks of a peer in the handshake, beyond webpki |
 //! | `tls` | rustls configurations; the only place that chooses the cryptography |
 
@@ -33,16 +33,16 @@ pub mod role;
 pub mod rule;
 pub mod signature;
 
+mod checks;
 mod crl_file;
 mod crl_update;
 mod inspect;
-mod judge;
 mod key_error;
 mod load;
 mod peer;
 mod read;
-mod strangers;
 mod tls;
+mod unexpected_files;
 
 pub use cert::Cert;
 pub use crl::Crl;
@@ -83,12 +83,6 @@ pub fn revocation_reason(code: Option<u8>) -> String {
         _ => return String::new(),
     };
     format!(" ({name})")
-}
-
-/// The bytes of an extended key usage, from its name in RFC 5280 or its dotted numbers.
-#[must_use]
-pub fn parse_purpose(text: &str) -> Option<Vec<u8>> {
-    oid::encode_purpose(text)
 }
 
 /// The name or dotted numbers of an object identifier's bytes.

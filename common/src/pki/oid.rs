@@ -51,7 +51,7 @@ pub fn display_name(oid: &[u8]) -> String {
     NAMES.iter().find(|(d, _)| *d == dotted).map_or(dotted, |(_, name)| (*name).to_owned())
 }
 
-/// Whether [`name`] is a name and not the dotted numbers.
+/// Whether [`display_name`] is a name and not the dotted numbers.
 pub(in crate::pki) fn has_name(oid: &[u8]) -> bool {
     let dotted = format_dotted(oid);
     NAMES.iter().any(|(d, _)| *d == dotted)

@@ -15,6 +15,7 @@ use zeroize::Zeroizing;
 
 use super::der::{self, Der};
 use super::key_error::KeyError;
+use super::pem::Block;
 use super::prompt::prompt_on_terminal;
 use crate::fsat;
 use crate::policy::{self, Class};
@@ -112,6 +113,21 @@ fn check_length(bytes: Zeroizing<Vec<u8>>) -> anyhow::Result<Passphrase> {
 const MOST_ITERATIONS: u32 = 10_000_000;
 const MOST_MEMORY: u64 = 256 << 20;
 const MOST_SCRYPT: u64 = 4;
+
+/// A key's bytes, decrypted with the passphrase if they are encrypted: an `ENCRYPTED PRIVATE KEY` is a `PRIVATE KEY`
+/// then.
+///
+/// # Errors
+/// It cannot be decrypted, or the block is not a private key.
+pub fn decrypt_block(block: &Block, passphrase: Option<&Passphrase>) -> Result<Zeroizing<Vec<u8>>, KeyError> {
+    match (block.label.as_str(), passphrase) {
+        _ if block.headers => Err(KeyError::Traditional),
+        ("PRIVATE KEY" | "RSA PRIVATE KEY" | "EC PRIVATE KEY", _) => Ok(block.der.clone()),
+        ("ENCRYPTED PRIVATE KEY", Some(passphrase)) => decrypt_pkcs8(&block.der, passphrase),
+        ("ENCRYPTED PRIVATE KEY", None) => Err(KeyError::Encrypted),
+        (label, _) => Err(KeyError::Malformed(format!("`{label}`: unsupported kind of private key"))),
+    }
+}
 
 /// Decrypts a PKCS#8 key.
 pub(crate) fn decrypt_pkcs8(der: &[u8], passphrase: &Passphrase) -> Result<Zeroizing<Vec<u8>>, KeyError> {

@@ -49,7 +49,7 @@ impl<V: ?Sized> PeerVerifier<V> {
             max_depth: MAX_DEPTH,
             conformance: false,
         };
-        let path = validate_path(&question).map_err(|refusal| other_error(&refusal.to_string()))?;
+        let path = validate_path(&question).map_err(|error| other_error(&error.to_string()))?;
         match path.iter().find(|cert| !cert.key.kind.is_strong()) {
             Some(weak) => Err(other_error(&format!("{}: weak key: {}", weak.subject, weak.key.kind))),
             None => Ok(()),

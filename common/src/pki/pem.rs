@@ -154,7 +154,7 @@ impl Base64Decoder {
     }
 }
 
-/// What a file that is not PEM looks like.
+/// Describes a file that is not PEM, without quoting it: it may hold a secret.
 fn describe_non_pem(text: &[u8]) -> String {
     let first = text.split(|&b| b == b'\n').map(<[u8]>::trim_ascii).find(|l| !l.is_empty());
     match (text.first(), first) {
@@ -167,27 +167,6 @@ fn describe_non_pem(text: &[u8]) -> String {
         }
         _ => "no line begins with `-----BEGIN`".to_owned(),
     }
-}
-
-/// Writes one block.
-#[must_use]
-pub fn encode_block(label: &str, der: &[u8]) -> Zeroizing<String> {
-    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let mut text =
-        Zeroizing::new(String::with_capacity(der.len() * 4 / 3 + der.len() / 48 + 2 * label.len() + 48));
-    text.push_str(&format!("-----BEGIN {label}-----\n"));
-    for line in der.chunks(48) {
-        for group in line.chunks(3) {
-            let bits = group.iter().fold(0u32, |n, &b| n << 8 | u32::from(b)) << (8 * (3 - group.len()));
-            for i in 0..4 {
-                let digit = char::from(ALPHABET[(bits >> (18 - 6 * i) & 63) as usize]);
-                text.push(if i <= group.len() { digit } else { '=' });
-            }
-        }
-        text.push('\n');
-    }
-    text.push_str(&format!("-----END {label}-----\n"));
-    text
 }
 
 #[cfg(test)]
@@ -230,12 +209,6 @@ mod tests {
     }
 
     proptest::proptest! {
-        #[test]
-        fn what_is_encoded_decodes(der in proptest::collection::vec(0u8.., 1..300)) {
-            let blocks = parse(encode_block("X", &der).as_bytes()).unwrap();
-            proptest::prop_assert_eq!(&*blocks[0].der, &der);
-        }
-
         #[test]
         fn nothing_panics(text in proptest::collection::vec(0u8.., 0..300)) {
             let _ = parse(&text);

@@ -39,7 +39,7 @@ impl Drop for SilentTerminal<'_> {
 /// There is no terminal, the user ended the input, or it is longer than `limit` bytes.
 pub fn prompt_on_terminal(text: &str, limit: usize) -> anyhow::Result<Zeroizing<Vec<u8>>> {
     let terminal =
-        File::options().read(true).write(true).open("/dev/tty").context("there is no terminal to ask on")?;
+        File::options().read(true).write(true).open("/dev/tty").context("no terminal to prompt on")?;
     (&mut &terminal).write_all(text.as_bytes())?;
     let silent = SilentTerminal::new(&terminal)?;
     let bytes = read_keys(&mut &terminal, limit)?;

@@ -130,11 +130,11 @@ impl AsFd for OpenDirectory {
 
 /// The result of reading a file.
 pub(crate) enum FileContent {
-    /// There is no such file.
+    /// The file does not exist.
     Absent,
-    /// There is one, and a finding says why it could not be read.
-    Refused,
-    /// Its bytes.
+    /// It exists and could not be read; a finding says why.
+    Unreadable,
+    /// Its content.
     Bytes(Zeroizing<Vec<u8>>),
 }
 
@@ -146,7 +146,7 @@ fn report_unreadable(path: &Path, limit: u64, e: &io::Error, findings: &mut Vec<
             .expected(format!("a readable regular file of at most {limit} bytes"))
             .fix("put the file itself there, not a link, owned by the user who runs the program"),
     );
-    FileContent::Refused
+    FileContent::Unreadable
 }
 
 /// Describes an I/O error.

@@ -22,7 +22,7 @@ pub struct Layout {
     pub leaf: &'static str,
     /// The leaf's private key.
     pub key: &'static str,
-    /// The revocation list; the only file that may be absent.
+    /// The CRL, the only file that may be absent.
     pub crl: &'static str,
 }
 

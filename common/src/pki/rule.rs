@@ -57,7 +57,7 @@ rules! {
     // Files, checked before they are read.
     DIRECTORY "directory" Error
         "The directory exists, is a directory and can be listed."
-        why "A directory that cannot be read cannot be judged, and no program starts with it."
+        why "A directory that cannot be read cannot be checked, and no program starts with it."
         fix "Name the directory that holds ca.crt, the leaf and its key, and run certck as a user who may list it."
         reference "path_resolution(7)";
     MODE "mode" Error

@@ -123,7 +123,7 @@ fn bit_length(modulus: &[u8]) -> usize {
     digits.first().map_or(0, |b| 8 * digits.len() - b.leading_zeros() as usize)
 }
 
-/// What a certificate or CRL is signed with.
+/// The signature of a certificate or CRL.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Signature {
     /// The content of the outer AlgorithmIdentifier.
@@ -155,7 +155,7 @@ impl Signature {
         Ok(both)
     }
 
-    /// [`Self::read`] for a SEQUENCE that goes on after the signature.
+    /// [`Self::split_signed`] for a SEQUENCE that goes on after the signature.
     ///
     /// # Errors
     /// The next three elements are not the signed part, the algorithm and the signature.

@@ -1,13 +1,13 @@
-//! A certificate authority: its key, what it issues, and the revocation lists it signs.
+//! A certificate authority: its key, the certificates that it issues, and the CRLs that it signs.
 //!
-//! Leaves files to others: everything here is made in memory.
+//! Everything here is made in memory; files are written elsewhere.
 
 use anyhow::Context;
 use clap::ValueEnum;
-use common::pki::passphrase::encrypt_pkcs8;
-use common::pki::pem::{self, Block};
+use common::pki::passphrase::{decrypt_block, encrypt_pkcs8};
+use common::pki::pem::Block;
 use common::pki::signature::{KeyKind, PublicKey};
-use common::pki::{Cert, Passphrase, Role, key};
+use common::pki::{Cert, Passphrase, Role};
 use rcgen::{
     BasicConstraints, CertificateParams, CertificateRevocationListParams, CrlDistributionPoint,
     CustomExtension, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyIdMethod, KeyPair,
@@ -17,6 +17,7 @@ use rcgen::{
 use zeroize::{Zeroize, Zeroizing};
 
 use crate::leaf::{LeafHost, LeafRequest, LeafSubject};
+use crate::pem_block::encode_block;
 use crate::reencode::{encode_ocsp_access, replace_names};
 
 pub(crate) use crate::leaf::Validity;
@@ -78,9 +79,9 @@ pub(crate) struct SigningKeyPair(KeyPair);
 impl SigningKeyPair {
     /// Reads a key in PKCS#8, PKCS#1 or SEC1.
     fn read_block(block: &Block, passphrase: Option<&Passphrase>) -> anyhow::Result<Self> {
-        let der = key::decrypt_block(block, passphrase)?;
+        let der = decrypt_block(block, passphrase)?;
         let label = if block.label == "ENCRYPTED PRIVATE KEY" { "PRIVATE KEY" } else { &block.label };
-        Ok(Self(KeyPair::from_pem(&pem::encode_block(label, &der)).context("cannot sign with it")?))
+        Ok(Self(KeyPair::from_pem(&encode_block(label, &der)).context("cannot sign with it")?))
     }
 
     /// The key as a PEM file: PKCS#8, encrypted if there is a passphrase.
@@ -91,8 +92,8 @@ impl SigningKeyPair {
             None => Zeroizing::new(der.to_vec()),
         };
         Ok(match passphrase {
-            Some(passphrase) => pem::encode_block("ENCRYPTED PRIVATE KEY", &encrypt_pkcs8(&der, passphrase)?),
-            None => pem::encode_block("PRIVATE KEY", &der),
+            Some(passphrase) => encode_block("ENCRYPTED PRIVATE KEY", &encrypt_pkcs8(&der, passphrase)?),
+            None => encode_block("PRIVATE KEY", &der),
         })
     }
 }
@@ -142,7 +143,7 @@ impl IssuedLeaf {
     fn from_der(der: &[u8], validity: Validity) -> anyhow::Result<Self> {
         let cert = Cert::parse(der)?;
         Ok(Self {
-            pem: pem::encode_block("CERTIFICATE", der).to_string(),
+            pem: encode_block("CERTIFICATE", der).to_string(),
             subject: cert.subject.to_string(),
             serial: common::finding::hex(&cert.serial),
             cert,
@@ -244,7 +245,7 @@ impl Authority {
         self.with_own_names(made.der(), None)
     }
 
-    /// Signs a revocation list.
+    /// Signs a CRL.
     pub(crate) fn sign_crl(
         &self,
         number: u64,

@@ -5,14 +5,14 @@ use std::io::Write;
 use common::record::certck as record;
 use common::report::End;
 
-use crate::judgement::CheckedDirectory;
+use crate::directory_check::CheckedDirectory;
 
-/// A form of the result.
+/// A format of the report.
 pub(crate) trait CheckReport {
-    /// Takes one directory, judged or not.
+    /// Adds one directory, whether it could be checked or not.
     fn add_directory(&mut self, to: &mut dyn Write, checked: &CheckedDirectory) -> anyhow::Result<()>;
 
-    /// Ends the report.
+    /// Finishes the report.
     fn finish_report(
         &mut self,
         to: &mut dyn Write,
@@ -20,6 +20,6 @@ pub(crate) trait CheckReport {
         summary: &record::Summary,
     ) -> anyhow::Result<()>;
 
-    /// Takes what could not be done, for forms that are read without standard error.
+    /// Adds what could not be done, for formats that are read without standard error.
     fn add_failure(&mut self, _text: &str) {}
 }

@@ -3,13 +3,16 @@
 use std::net::IpAddr;
 
 use common::finding::hex;
+use common::pki::der::Der;
 use common::pki::extension::{Extension, Extensions, Subtree};
 use common::pki::key::{self, KeyError};
 use common::pki::name::GeneralName;
 use common::pki::passphrase;
 use common::pki::pem::Block;
+use common::pki::signature::PublicKey;
 use common::pki::{Cert, Crl, oid_name, sha256};
 use common::record::certck as record;
+use rustls::sign::SigningKey;
 
 use crate::request::SigningRequest;
 
@@ -160,7 +163,7 @@ pub(crate) fn describe_key(block: &Block, path: String, line: u64) -> Result<rec
     };
     match key::read_private_key(block, None) {
         Ok(read) => {
-            let public = key::read_public_half(read.as_ref());
+            let public = read_public_half(read.as_ref());
             key.encrypted = false;
             key.key = public.as_ref().map(|p| p.kind.to_string());
             key.key_sha256 = public.map(|p| hex(&sha256(&p.spki)));
@@ -172,4 +175,10 @@ pub(crate) fn describe_key(block: &Block, path: String, line: u64) -> Result<rec
         Err(e) => return Err(e),
     }
     Ok(key)
+}
+
+/// The public half of a private key.
+fn read_public_half(key: &dyn SigningKey) -> Option<PublicKey> {
+    let spki = key.public_key()?;
+    PublicKey::read_der(&mut Der::new(&spki)).ok()
 }

@@ -65,8 +65,8 @@ impl std::fmt::Display for HandshakeTimeout {
 
 impl std::error::Error for HandshakeTimeout {}
 
-/// How long a server that says nothing after the handshake is waited for at least: in TLS 1.3 it refuses a client
-/// only after the client is done. On a slow line, as long as three handshakes.
+/// The minimum time to wait for a rejection after the handshake: in TLS 1.3 the server verifies the client only after
+/// the client's part is complete (RFC 8446, section 2). On slow connections, the time of three handshakes.
 const SILENCE: Duration = Duration::from_millis(500);
 
 /// A TCP connection with a deadline for all reads and writes together.
@@ -123,7 +123,7 @@ impl Write for TimedStream {
 /// Shakes hands once.
 ///
 /// # Errors
-/// No handshake came about, for another reason than that the server refuses our certificate; [`NoTls`] if it speaks
+/// The handshake failed, but not because the server rejects our certificate; [`NotTls`] if it speaks
 /// something else.
 pub(crate) fn perform_handshake(
     address: &str,
@@ -157,7 +157,7 @@ pub(crate) fn perform_handshake(
             tcp.deadline = tcp.deadline.min(Instant::now() + SILENCE.max(took * 3));
             is_accepted(&mut tls, &mut tcp)?
         }
-        Err(e) if asked.was_asked() && is_refusal(&e) => false,
+        Err(e) if asked.was_asked() && is_rejection(&e) => false,
         Err(e) if is_timeout(&e) => return Err(HandshakeTimeout(timeout).into()),
         Err(e) if tls.protocol_version().is_none() && is_not_tls(&e) => return Err(NotTls.into()),
         Err(e) => return Err(e).context("no handshake"),
@@ -192,7 +192,7 @@ fn is_accepted(tls: &mut ClientConnection, tcp: &mut TimedStream) -> anyhow::Res
             Ok((0, 0)) => return Ok(false),
             Ok(_) => {}
             Err(e) if is_timeout(&e) => return Ok(true),
-            Err(e) if is_refusal(&e) => return Ok(false),
+            Err(e) if is_rejection(&e) => return Ok(false),
             Err(e) => return Err(e).context("after the handshake"),
         }
     }
@@ -203,7 +203,7 @@ fn is_timeout(e: &io::Error) -> bool {
 }
 
 /// An alert, or an end: closing while our last words are still under way arrives as a reset.
-fn is_refusal(e: &io::Error) -> bool {
+fn is_rejection(e: &io::Error) -> bool {
     let inner = e.get_ref().and_then(|inner| inner.downcast_ref::<Error>());
     let ended = [ErrorKind::UnexpectedEof, ErrorKind::ConnectionReset, ErrorKind::BrokenPipe];
     matches!(inner, Some(Error::AlertReceived(_))) || inner.is_none() && ended.contains(&e.kind())

@@ -8,39 +8,40 @@ use common::out::{Color, Out, Verbosity};
 use common::report::ReportFormat;
 
 mod authority;
-mod ca;
+mod authority_settings;
+mod ca_dir;
+mod check_output;
 mod check_report;
 mod clock;
 mod cmd;
-mod decoy;
+mod crl_store;
 mod describe;
+mod directory_check;
+mod directory_source;
 mod download;
 mod files;
 mod handshake;
-mod input;
+mod input_lines;
 mod interrupt;
-mod issued;
-mod judgement;
+mod invalid_clients;
+mod issued_log;
 mod leaf;
-mod lists;
-mod live;
 mod metrics;
-mod minted;
+mod mint_plan;
+mod minted_output;
 mod new_passphrase;
+mod obsolete_tls;
 mod ocsp;
-mod oldtls;
-mod order;
-mod plan;
+mod parallel;
+mod pem_block;
+mod probe_findings;
 mod reencode;
 mod request;
 mod rules;
-mod settings;
-mod source;
-mod stage;
-mod suppress;
+mod staged_dirs;
+mod suppressions;
 mod users;
-mod verdict;
-mod written;
+mod written_output;
 
 /// Validate, mint, revoke and watch the certificates of a mutual-TLS deployment
 ///
@@ -82,7 +83,7 @@ impl Tool for Cli {
         match self.cmd.run(format, out) {
             // A monitoring system reads standard output, and takes a 2 for what was found out to be critical.
             Err(e) if format == ReportFormat::Nagios && !is_broken_pipe(&e) => {
-                writeln!(out.text(), "{}", verdict::nagios_unknown(&format!("{e:#}")))?;
+                writeln!(out.text(), "{}", check_output::nagios_unknown(&format!("{e:#}")))?;
                 out.diag().fatal(&e);
                 Ok(Exit::Unknown)
             }
@@ -120,19 +121,25 @@ pub mod fuzz {
     /// A file of suppressions.
     #[must_use]
     pub fn suppressions(text: &str) -> bool {
-        crate::suppress::Suppressions::parse(text, OffsetDateTime::UNIX_EPOCH).is_ok()
+        crate::suppressions::Suppressions::parse(text, OffsetDateTime::UNIX_EPOCH).is_ok()
     }
 
     /// What `certck mint --from` takes.
     #[must_use]
     pub fn plan(text: &str) -> bool {
-        crate::plan::plan_of_file(text).is_ok()
+        crate::mint_plan::plan_of_file(text).is_ok()
     }
 
     /// A line of `certck verify`.
     #[must_use]
     pub fn case(line: &[u8]) -> bool {
         crate::cmd::verify::answer_case(line).is_ok()
+    }
+
+    /// A private key without a passphrase, as `certck show` describes it.
+    #[must_use]
+    pub fn private_key(block: &common::pki::pem::Block) -> bool {
+        crate::describe::describe_key(block, String::new(), 1).is_ok()
     }
 
     /// A certificate signing request in DER.

@@ -12,12 +12,12 @@ use common::report::{End, Writer};
 use common::text::safe;
 
 use crate::check_report::CheckReport;
-use crate::judgement::{CheckTally, CheckedDirectory};
+use crate::directory_check::{CheckTally, CheckedDirectory};
 
 /// Metrics as node_exporter's textfile collector reads them.
 pub(crate) struct CheckMetrics {
     shared: Box<dyn Writer>,
-    /// Values by labels, so that no series stands twice: a scraper would refuse the whole file.
+    /// Values by labels, so that no series occurs twice: Prometheus would reject the whole file.
     valid: BTreeMap<String, i64>,
     expiries: BTreeMap<String, i64>,
 }

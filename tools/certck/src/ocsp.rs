@@ -194,7 +194,7 @@ impl<'a> OcspRequest<'a> {
     }
 }
 
-/// What the certificate of a responder that is not the issuer itself must be (RFC 6960, section 4.2.2.2).
+/// Checks the certificate of a responder other than the issuer (RFC 6960, section 4.2.2.2).
 fn check_delegate(signer: &Cert, issuer: &Cert, crls: &[Crl], at: i64) -> std::result::Result<(), String> {
     let extensions = &signer.extensions;
     let purposes = extensions.extended_key_usage.as_ref().map(|e| &e.value);

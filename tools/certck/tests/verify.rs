@@ -5,8 +5,9 @@
 mod forge;
 
 use common::pki::extension::KeyUsage;
+use common::pki::oid::encode_purpose;
 use common::pki::path::{PeerName, ValidationRequest, validate_path};
-use common::pki::{Cert, Crl, parse_purpose};
+use common::pki::{Cert, Crl};
 use rcgen::{KeyPair, PublicKeyData};
 
 use forge::{
@@ -118,7 +119,7 @@ impl Chain {
             roots: &roots,
             crls: &crls,
             at: self.at,
-            purposes: &[parse_purpose(if self.client { "clientAuth" } else { "serverAuth" }).unwrap()],
+            purposes: &[encode_purpose(if self.client { "clientAuth" } else { "serverAuth" }).unwrap()],
             key_usage: KeyUsage::DIGITAL_SIGNATURE,
             names: &self.names,
             max_depth: self.depth,

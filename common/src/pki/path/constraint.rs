@@ -46,25 +46,25 @@ fn check_name(
     name: &GeneralName,
     above: &[&NameConstraints],
 ) -> PathResult {
-    let refuse =
+    let reject =
         || Err(PathError::about("name-constraints", cert, format_args!("the name {name} is not allowed")));
     for constraints in above {
         let mut permitted = None;
         for tree in constraints.permitted.iter().filter(|t| same_form(&t.base, name)) {
             work.spend_budget(&work.comparisons, COMPARISONS, "names to compare with constraints")?;
             match is_within_subtree(name, &tree.base) {
-                // What is not understood is not permitted.
-                None => return refuse(),
+                // A name that cannot be compared is not permitted.
+                None => return reject(),
                 Some(inside) => permitted = Some(permitted.unwrap_or(false) || inside),
             }
         }
         if permitted == Some(false) {
-            return refuse();
+            return reject();
         }
         for tree in constraints.excluded.iter().filter(|t| same_form(&t.base, name)) {
             work.spend_budget(&work.comparisons, COMPARISONS, "names to compare with constraints")?;
             if overlaps_subtree(name, &tree.base) != Some(false) {
-                return refuse();
+                return reject();
             }
         }
     }

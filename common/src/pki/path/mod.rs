@@ -1,4 +1,4 @@
-//! Path validation by RFC 5280, with the clock, the roots and the revocation lists passed in as values.
+//! Path validation by RFC 5280, with the clock, the roots and the CRLs passed in as values.
 //!
 //! Signatures are verified by the algorithms of rustls-webpki. The building of paths is our own, because what
 //! webpki leaves to its caller or does not do at all is most of section 6: a root's validity and constraints,
@@ -218,7 +218,7 @@ impl<'a, 'q> PathSearch<'a, 'q> {
 
 const EXHAUSTED: &str = "too-much-work";
 
-/// Section 6.1.4 (l) and (m): self-issued certificates do not count, and the last one is no intermediate.
+/// Checks section 6.1.4 (l) and (m): self-issued certificates do not count, and the leaf is not an intermediate.
 fn path_lengths(path: &[&Cert], root: &Cert) -> PathResult {
     let limit = |c: &Cert| c.extensions.basic_constraints.as_ref().and_then(|b| b.value.path_len);
     let mut left = limit(root);

@@ -1,6 +1,6 @@
 //! Certificate policies, RFC 5280, section 6.1, for callers that accept any policy.
 //!
-//! What is left to decide then is whether the path has a valid policy at all where a CA demands one. Each level
+//! So the only question is whether the path has a valid policy at all if a CA requires one. Each level
 //! is kept as a set of policies, as RFC 9618 does, since the tree of RFC 5280 grows without bound.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -32,7 +32,7 @@ pub(super) fn check_policies(path: &[&Cert]) -> PathResult {
         let last = i == 0;
         state.apply_policies(cert, last);
         if state.explicit == 0 && state.level.is_none() {
-            return Err(PathError::about("policy", cert, "no valid policy, and a CA demands one"));
+            return Err(PathError::about("policy", cert, "no valid policy, though a CA requires one"));
         }
         if state.level.as_ref().is_some_and(|l| l.len() > MOST) {
             return Err(PathError::about("too-much-work", cert, format_args!("more than {MOST} policies")));
@@ -44,7 +44,7 @@ pub(super) fn check_policies(path: &[&Cert]) -> PathResult {
         }
     }
     let valid = state.explicit > 0 || state.level.is_some();
-    let refusal = || PathError::new("policy", "no valid policy, and a CA demands one");
+    let refusal = || PathError::new("policy", "no valid policy, though a CA requires one");
     if valid { Ok(()) } else { Err(refusal()) }
 }
 

@@ -78,7 +78,7 @@ fn check_validity(question: &ValidationRequest<'_>, cert: &Cert) -> PathResult {
     Ok(())
 }
 
-/// Section 6.1.4 (k) and (n), of roots too: a root that is no CA was not meant as one.
+/// Checks section 6.1.4 (k) and (n), for trust anchors too.
 fn check_ca(cert: &Cert, place: PathPosition) -> PathResult {
     // Roots of version 1 have no extensions; that they are trust anchors is enough (RFC 5280, 6.1.4 (k)).
     let old = place == PathPosition::Root && cert.version == 1;
@@ -96,59 +96,59 @@ fn check_ca(cert: &Cert, place: PathPosition) -> PathResult {
 fn check_conformance(cert: &Cert, place: PathPosition) -> PathResult {
     let ca = cert.is_ca();
     let e = &cert.extensions;
-    let refuse = |code, text: &str| Err(PathError::about(code, cert, text));
+    let reject = |code, text: &str| Err(PathError::about(code, cert, text));
     if cert.version != 3 {
-        return refuse("version", "not X.509 version 3");
+        return reject("version", "not X.509 version 3");
     }
     if let Err(why) = check_serial(&cert.serial) {
         return Err(PathError::about("serial-number", cert, format_args!("the serial number {why}")));
     }
     if cert.issuer.is_empty() {
-        return refuse("empty-issuer", "the issuer's name is empty");
+        return reject("empty-issuer", "the issuer's name is empty");
     }
     if cert.subject.is_empty() && (ca || place != PathPosition::Leaf) {
-        return refuse("empty-subject", "the subject of a CA is empty");
+        return reject("empty-subject", "the subject of a CA is empty");
     }
     if cert.subject.is_empty() && !e.subject_alt_name.as_ref().is_some_and(|s| s.critical) {
-        return refuse("empty-subject", "the subject is empty, and no critical subjectAltName replaces it");
+        return reject("empty-subject", "the subject is empty, and no critical subjectAltName replaces it");
     }
     if [cert.not_before, cert.not_after].iter().any(|t| t.generalized && t.unix < YEAR_2050) {
-        return refuse("time-encoding", "a GeneralizedTime before the year 2050");
+        return reject("time-encoding", "a GeneralizedTime before the year 2050");
     }
     // 4.2.1.1: may be left out where the key signs itself.
     let key_id = e.authority_key_id.as_ref().is_some_and(|a| a.value.key_id.is_some());
     let own_key = || cert.is_self_issued() || cert.signature.verify(&cert.key).is_ok();
     if !(key_id || place == PathPosition::Root && own_key()) {
-        return refuse("authority-key-identifier", "no authority key identifier");
+        return reject("authority-key-identifier", "no authority key identifier");
     }
     if e.authority_key_id.as_ref().is_some_and(|a| a.value.issuer.is_some() != a.value.serial.is_some()) {
-        return refuse("authority-key-identifier", "an issuer and a serial number that do not come together");
+        return reject("authority-key-identifier", "an issuer and a serial number that do not come together");
     }
     if ca && e.subject_key_id.is_none() {
-        return refuse("subject-key-identifier", "a CA without a subject key identifier");
+        return reject("subject-key-identifier", "a CA without a subject key identifier");
     }
     if e.authority_key_id.as_ref().is_some_and(|a| a.critical)
         || e.subject_key_id.as_ref().is_some_and(|s| s.critical)
     {
-        return refuse("criticality", "a critical key identifier");
+        return reject("criticality", "a critical key identifier");
     }
     if e.authority_info_access.as_ref().is_some_and(|a| a.critical) {
-        return refuse("criticality", "a critical authority information access");
+        return reject("criticality", "a critical authority information access");
     }
     if place != PathPosition::Leaf && e.basic_constraints.as_ref().is_some_and(|b| !b.critical) {
-        return refuse("criticality", "the basicConstraints of a CA are not critical");
+        return reject("criticality", "the basicConstraints of a CA are not critical");
     }
     if e.policy_constraints.as_ref().is_some_and(|p| !p.critical)
         || e.inhibit_any_policy.as_ref().is_some_and(|p| !p.critical)
     {
-        return refuse("criticality", "policy constraints that are not critical");
+        return reject("criticality", "policy constraints that are not critical");
     }
     if let Some(constraints) = &e.name_constraints {
         if !ca {
-            return refuse("name-constraints", "name constraints in a certificate that is not a CA's");
+            return reject("name-constraints", "name constraints in a certificate that is not a CA's");
         }
         if !constraints.critical {
-            return refuse("criticality", "the name constraints are not critical");
+            return reject("criticality", "the name constraints are not critical");
         }
     }
     Ok(())

@@ -115,8 +115,8 @@ pub fn is_dns_pattern(text: &str) -> bool {
     }
 }
 
-/// The preferred syntax of RFC 1034 as RFC 1123 changed it; the last label is no number, so that no address is
-/// taken for a name.
+/// The preferred syntax of RFC 1034 as RFC 1123 changed it; the last label is not a number, so that an address
+/// is not taken for a name.
 pub(super) fn is_dns_name(text: &str) -> bool {
     let label = |l: &str| {
         let inner = l.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');

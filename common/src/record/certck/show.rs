@@ -1,36 +1,36 @@
-//! Records of `certck show`: what files say.
+//! Records of `certck show`: the content of files.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::record::Record;
 
-/// `certck.certificate`: what a certificate says.
+/// `certck.certificate`: the content of a certificate.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct CertificateRecord {
     /// The file.
     pub path: String,
     /// The line of the file that it begins on; 1 for DER.
     pub line: u64,
-    /// Whom it is about.
+    /// The subject.
     pub subject: String,
-    /// Who signed it.
+    /// The issuer.
     pub issuer: String,
     /// Its serial number, in hex.
     pub serial: String,
     /// X.509 version.
     pub version: u32,
-    /// When its validity begins.
+    /// The first second of its validity.
     pub not_before: String,
     /// The last second of its validity.
     pub not_after: String,
     /// Kind and size of the public key.
     pub key: String,
-    /// What it is signed by.
+    /// The signature algorithm.
     pub signature: String,
     /// Whether it is a CA's.
     pub ca: bool,
-    /// How many intermediates may follow.
+    /// The path length constraint: how many intermediates may follow.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub path_length: Option<u32>,
     /// Key usages.
@@ -42,16 +42,16 @@ pub struct CertificateRecord {
     /// Subject alternative names, each with its form before a colon.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub names: Vec<String>,
-    /// Where to get a CRL.
+    /// CRL distribution points.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub crl_urls: Vec<String>,
-    /// Where to ask for its revocation by OCSP.
+    /// OCSP responders.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub ocsp_urls: Vec<String>,
-    /// Where names below this CA must lie.
+    /// Name constraints: permitted subtrees.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub permitted_names: Vec<String>,
-    /// Where no name below this CA may lie.
+    /// Name constraints: excluded subtrees.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub excluded_names: Vec<String>,
     /// Policies.
@@ -81,39 +81,39 @@ impl Record for CertificateRecord {
     const SAMPLE: &'static str = r#"{"type":"certck.certificate","v":1,"path":"server.crt","line":1,"subject":"CN=profguard server","issuer":"CN=profguard CA","serial":"4f12","version":3,"not_before":"2026-11-23T10:00:00Z","not_after":"2027-11-23T10:00:00Z","key":"EC on P-256","signature":"ECDSA with SHA-256","ca":false,"key_usages":["digitalSignature"],"extended_key_usages":["serverAuth"],"names":["DNS:localhost","IP:127.0.0.1"],"sha256":"00ff","key_sha256":"ff00"}"#;
 }
 
-/// `certck.crl`: what a revocation list says.
+/// `certck.crl`: the content of a CRL.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct CrlRecord {
     /// The file.
     pub path: String,
     /// The line of the file that it begins on; 1 for DER.
     pub line: u64,
-    /// Who signed it.
+    /// The issuer.
     pub issuer: String,
     /// Its number, in hex.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub number: Option<String>,
-    /// When it was made.
+    /// When it was issued.
     pub this_update: String,
-    /// When the next one is due.
+    /// When it expires.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next_update: Option<String>,
-    /// What it is signed by.
+    /// The signature algorithm.
     pub signature: String,
-    /// What it revokes.
+    /// The revoked certificates.
     pub revoked: Vec<RevokedRecord>,
-    /// SHA-256 of the list, in hex.
+    /// SHA-256 of the CRL, in hex.
     pub sha256: String,
 }
 
-/// An entry of a revocation list.
+/// An entry of a CRL.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct RevokedRecord {
     /// The serial number, in hex.
     pub serial: String,
     /// When it was revoked.
     pub at: String,
-    /// Why, by the number of RFC 5280, 5.3.1.
+    /// The reason, by its number in RFC 5280, section 5.3.1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<u8>,
 }
@@ -124,7 +124,7 @@ impl Record for CrlRecord {
     const SAMPLE: &'static str = r#"{"type":"certck.crl","v":1,"path":"ca.crl","line":1,"issuer":"CN=profguard CA","number":"01","this_update":"2026-11-23T10:00:00Z","next_update":"2027-11-23T10:00:00Z","signature":"ECDSA with SHA-256","revoked":[{"serial":"4f12","at":"2026-11-23T10:00:00Z","reason":1}],"sha256":"00ff"}"#;
 }
 
-/// `certck.key`: what can be said of a private key without showing it.
+/// `certck.key`: the public properties of a private key.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct KeyRecord {
     /// The file.
@@ -152,18 +152,18 @@ impl Record for KeyRecord {
     const SAMPLE: &'static str = r#"{"type":"certck.key","v":1,"path":"server.key","line":1,"form":"PRIVATE KEY","encrypted":false,"key":"EC on P-256","key_sha256":"ff00"}"#;
 }
 
-/// `certck.request`: what a certificate signing request asks for.
+/// `certck.request`: the content of a certificate signing request.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct RequestRecord {
     /// The file.
     pub path: String,
     /// The line of the file that it begins on; 1 for DER.
     pub line: u64,
-    /// Whom the certificate is to be about.
+    /// The subject that is asked for.
     pub subject: String,
     /// Kind and size of the public key.
     pub key: String,
-    /// What it is signed by.
+    /// The signature algorithm.
     pub signature: String,
     /// Whether it is signed by the key that it is about.
     pub signed_by_key: bool,

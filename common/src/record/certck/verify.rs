@@ -1,31 +1,31 @@
-//! Records of `certck verify`: questions and answers.
+//! Records of `certck verify`: cases and verdicts.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::record::Record;
 
-/// `certck.case`: a question for `certck verify`. All certificates and CRLs are PEM text.
+/// `certck.case`: a case for `certck verify`. All certificates and CRLs are PEM text.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct VerifyCase {
-    /// What the verdict is known by.
+    /// Identifies the verdict.
     pub id: String,
     /// The peer's certificate.
     pub peer: String,
-    /// What else the peer sent; certificates that cannot be read are passed over.
+    /// The other certificates that the peer sent; malformed ones are ignored.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub intermediates: Vec<String>,
-    /// What is trusted; certificates that cannot be read are passed over.
+    /// The trust anchors; malformed ones are ignored.
     pub roots: Vec<String>,
-    /// Revocation lists. If there are any, every certificate below the root must be found good by one.
+    /// CRLs. If there are any, one must cover each certificate below the root, and none may revoke it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub crls: Vec<String>,
     /// The time of validation, RFC 3339; now, if absent. Fractions of a second are dropped.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub time: Option<String>,
-    /// What the peer is: decides the extended key usage where none is given.
+    /// The peer's role, which decides the extended key usage if none is given.
     pub kind: PeerKind,
-    /// Names that the peer's certificate must be good for, each of them.
+    /// Names for which the peer's certificate must be valid, each of them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub names: Vec<CaseName>,
     /// Key usages that the peer's certificate must allow, by their names in RFC 5280.
@@ -37,12 +37,12 @@ pub struct VerifyCase {
     /// How many intermediates there may be, self-issued ones not counted; 16, if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_depth: Option<u32>,
-    /// What is demanded; `rfc5280`, if absent.
+    /// The rules to apply; `rfc5280`, if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub profile: Option<CaseProfile>,
 }
 
-/// What a peer is.
+/// A peer's role.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum PeerKind {
@@ -52,7 +52,7 @@ pub enum PeerKind {
     Client,
 }
 
-/// What is demanded of a path.
+/// The rules for a path.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum CaseProfile {
@@ -90,14 +90,14 @@ impl Record for VerifyCase {
     const SAMPLE: &'static str = r#"{"type":"certck.case","v":1,"id":"a","peer":"-----BEGIN CERTIFICATE-----\n...","intermediates":["-----BEGIN CERTIFICATE-----\n..."],"roots":["-----BEGIN CERTIFICATE-----\n..."],"time":"2026-11-23T10:00:00Z","kind":"server","names":[{"kind":"dns","value":"example.com"}],"key_usages":["digitalSignature"],"extended_key_usages":["serverAuth"],"max_depth":4,"profile":"rfc5280"}"#;
 }
 
-/// `certck.verdict`: the answer to a case.
+/// `certck.verdict`: the verdict on a case.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct VerifyVerdict {
     /// The case's id.
     pub id: String,
     /// The answer.
     pub verdict: VerifyAnswer,
-    /// Why it was rejected: a stable word.
+    /// Why it was rejected: a stable word in kebab case.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
     /// Why it was rejected: in words.

@@ -13,14 +13,14 @@ use common::progress;
 use common::report::{ReportFormat, nagios_exit_from};
 use time::OffsetDateTime;
 
+use crate::check_output::report_for;
 use crate::check_report::CheckReport;
 use crate::clock;
-use crate::judgement::{CheckOptions, CheckTally, CheckedDirectory, DirectoryChecker};
+use crate::directory_check::{CheckOptions, CheckTally, CheckedDirectory, DirectoryChecker};
+use crate::directory_source::DirectorySource;
 use crate::metrics;
-use crate::order::in_order;
-use crate::source::DirectorySource;
-use crate::suppress::Suppressions;
-use crate::verdict::report_for;
+use crate::parallel::in_order;
+use crate::suppressions::Suppressions;
 
 /// Check certificate directories against every rule
 ///
@@ -90,11 +90,11 @@ fn check_all(
 ) -> anyhow::Result<Exit> {
     let at = args.at.unwrap_or_else(OffsetDateTime::now_utc);
     let suppressions = Suppressions::read_file(args.demands.suppress.as_deref(), at)?;
-    for ended in &suppressions.expired {
-        diag.warn("suppression", ended);
+    for expired in &suppressions.expired {
+        diag.warn("suppression", expired);
     }
     let passphrase = args.demands.passphrase.read()?;
-    let judge = DirectoryChecker {
+    let checker = DirectoryChecker {
         demands: &args.demands,
         at,
         passphrase: passphrase.as_ref(),
@@ -105,7 +105,7 @@ fn check_all(
         progress::bar(diag, progress::Unit::Items, args.source.known_count(), "certificate directories");
     in_order(
         args.source.find_directories()?,
-        |item| item.map(|dir| judge.check_directory(dir)),
+        |item| item.map(|dir| checker.check_directory(dir)),
         |checked| {
             bar.inc(1);
             reports.add_result(checked)

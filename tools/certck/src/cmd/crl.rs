@@ -7,9 +7,9 @@ use common::exit::Exit;
 use common::out::{Format, Out};
 use common::pki::PassphraseArgs;
 
-use crate::ca::{CaDir, NextCrl};
-use crate::issued;
-use crate::written::report_published;
+use crate::ca_dir::{CaDir, NextCrl};
+use crate::issued_log;
+use crate::written_output::report_published;
 
 /// Check, make and fetch certificate revocation lists
 #[derive(Subcommand, Debug)]
@@ -64,7 +64,7 @@ pub(crate) fn run(cmd: &CrlCommand, format: Format, out: &mut Out) -> anyhow::Re
             let next = NextCrl { revoked: ca.revoked_entries(args.publish.first)?, days: args.publish.days };
             let written = ca.publish_crl(next, &places, out)?;
             let exit = report_published(&written, &places, format, out)?;
-            issued::warn_about_other_dirs(&ca, &args.publish.to, out);
+            issued_log::warn_about_other_dirs(&ca, &args.publish.to, out);
             Ok(exit)
         }
     }

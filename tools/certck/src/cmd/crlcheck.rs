@@ -11,8 +11,8 @@ use common::pki::{Cert, Crl, LoadOptions, format_utc, inspect_crl, rule};
 use common::record::certck as record;
 use common::text::Safe;
 
+use crate::check_output::write_finding;
 use crate::files;
-use crate::verdict::write_finding;
 
 /// Check CRLs against the CA that issued them
 ///
@@ -45,9 +45,9 @@ pub(crate) fn run(args: &CrlCheckArgs, format: Format, out: &mut Out) -> anyhow:
             Ok(blocks) => {
                 let several = blocks.len() > 1;
                 for block in blocks {
-                    let judged = CheckedCrl::new(args, file, &block, several, &authorities, &options);
-                    judged.add_to(&mut summary);
-                    judged.print_result(format, out)?;
+                    let checked = CheckedCrl::new(args, file, &block, several, &authorities, &options);
+                    checked.add_to(&mut summary);
+                    checked.print_result(format, out)?;
                 }
             }
         }

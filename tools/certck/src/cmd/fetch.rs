@@ -15,12 +15,12 @@ use common::record::certck as record;
 use common::record::certck::WrittenRecord;
 use common::text::Safe;
 
-use crate::ca;
+use crate::ca_dir;
+use crate::crl_store::CrlStore;
 use crate::download::{self, DownloadOptions};
 use crate::files;
-use crate::lists::CrlStore;
 use crate::rules::CRL_OLDER;
-use crate::written::{report_load_errors, report_written};
+use crate::written_output::{report_load_errors, report_written};
 
 /// Download CRLs and replace ca.crl with them
 ///
@@ -172,7 +172,8 @@ impl CrlFetch<'_> {
 
     fn install_crl(&mut self, lists: &CrlStore, new: &Crl, text: &str, out: &mut Out) -> anyhow::Result<()> {
         self.summary.checked += 1;
-        let written = WrittenRecord { dry_run: self.args.dry_run, ..ca::written_record(&lists.path, new) };
+        let written =
+            WrittenRecord { dry_run: self.args.dry_run, ..ca_dir::written_record(&lists.path, new) };
         let unchanged = lists.has_exactly(new);
         if !unchanged {
             for broken in lists.broken_blocks() {

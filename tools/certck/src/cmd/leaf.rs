@@ -10,15 +10,16 @@ use common::pki::{Passphrase, PassphraseArgs, Role, pem};
 use common::record::certck::MintedRecord;
 
 use crate::authority::{IssuedLeaf, KeyAlgorithm, SigningKeyPair};
-use crate::ca::CaDir;
+use crate::ca_dir::CaDir;
 use crate::leaf::{
     LeafHost, LeafRequest, LeafSubject, StatusUrls, Validity, default_common_name, parse_common_name,
 };
-use crate::minted::{check_new_directory, minted_record, report_minted, warn_if_long};
+use crate::minted_output::{check_new_directory, minted_record, report_minted, warn_if_long};
 use crate::new_passphrase::read_new_passphrase;
+use crate::pem_block::encode_block;
 use crate::request::{RequestKey, SigningRequest};
-use crate::stage::DirectoryStage;
-use crate::{files, issued, settings};
+use crate::staged_dirs::DirectoryStage;
+use crate::{authority_settings, files, issued_log};
 
 /// Make another server's or client's directory under an existing authority
 ///
@@ -96,12 +97,12 @@ fn make_leaf_dir(
     lock: Option<&Passphrase>,
 ) -> anyhow::Result<MintedRecord> {
     let layout = args.role.layout();
-    let list = pem::encode_block("X509 CRL", &ca.usable_crl()?.der);
+    let list = encode_block("X509 CRL", &ca.usable_crl()?.der);
     let (parent, name) = split_destination(&args.dest)?;
     let mut stage = DirectoryStage::begin(parent)?;
     stage.add_dir(name)?;
     let (leaf, key) = issue_leaf(args, ca, validity)?;
-    stage.write_file(name, layout.ca, pem::encode_block("CERTIFICATE", &ca.certificate.der).as_bytes())?;
+    stage.write_file(name, layout.ca, encode_block("CERTIFICATE", &ca.certificate.der).as_bytes())?;
     stage.write_file(name, layout.leaf, leaf.pem.as_bytes())?;
     stage.write_file(name, layout.crl, list.as_bytes())?;
     let mut files = vec![layout.ca, layout.leaf, layout.crl];
@@ -110,7 +111,7 @@ fn make_leaf_dir(
         files.insert(2, layout.key);
     }
     check_new_directory(&stage.staged_path(name), args.role, &args.dest, lock, args.csr.is_some())?;
-    issued::append_line(ca, &issued::issued_line(&leaf, args.role, &args.hosts, &args.dest)?)?;
+    issued_log::append_line(ca, &issued_log::issued_line(&leaf, args.role, &args.hosts, &args.dest)?)?;
     stage.commit()?;
     let algorithm = KeyAlgorithm::for_key(&leaf.cert.key)
         .map_or_else(|_| leaf.cert.key.kind.to_string(), KeyAlgorithm::name);
@@ -132,7 +133,7 @@ fn issue_leaf(
         subject: LeafSubject::Common(&name),
         hosts: &args.hosts,
         validity,
-        addresses: &args.addresses.or_defaults(settings::read_urls(&ca.path)?),
+        addresses: &args.addresses.or_defaults(authority_settings::read_urls(&ca.path)?),
     };
     if let Some(path) = &args.csr {
         let shown = || path.display().to_string();

@@ -4,17 +4,18 @@ use std::path::Path;
 
 use common::exit::Exit;
 use common::out::{Format, Out};
-use common::pki::{Passphrase, Role, pem};
+use common::pki::{Passphrase, Role};
 use common::record::certck::MintedRecord;
 
 use crate::authority::Authority;
-use crate::issued;
+use crate::authority_settings;
+use crate::issued_log;
 use crate::leaf::{LeafRequest, LeafSubject, Validity, default_common_name};
-use crate::minted::{minted_record, report_minted, warn_if_long};
+use crate::mint_plan::{MintOptions, MintPlan};
+use crate::minted_output::{minted_record, report_minted, warn_if_long};
 use crate::new_passphrase::read_new_passphrase;
-use crate::plan::{MintOptions, MintPlan};
-use crate::settings;
-use crate::stage::DirectoryStage;
+use crate::pem_block::encode_block;
+use crate::staged_dirs::DirectoryStage;
 
 /// Make a certificate authority, a server's and a client's directory
 ///
@@ -81,11 +82,11 @@ fn make_dirs(
     let (authority, root) =
         Authority::new(plan.algo.generate_key()?, &plan.name, Validity::for_days(plan.ca_days)?)?;
     let crl = authority.sign_crl(1, Vec::new(), Validity::for_days(plan.crl_days)?)?;
-    let crl = pem::encode_block("X509 CRL", &crl);
+    let crl = encode_block("X509 CRL", &crl);
     stage.write_file(CA, "ca.crt", root.pem.as_bytes())?;
     stage.write_file(CA, "ca.key", authority.key_pem(lock)?.as_bytes())?;
     stage.write_file(CA, "ca.crl", crl.as_bytes())?;
-    let files = ["ca.crt", "ca.key", "ca.crl", issued::FILE, settings::FILE].map(str::to_owned);
+    let files = ["ca.crt", "ca.key", "ca.crl", issued_log::FILE, authority_settings::FILE].map(str::to_owned);
     let mut made = vec![minted_record(plan.algo.name(), at.join(CA), "ca", files.into(), &root)];
     let mut lines = Vec::new();
     for (role, dir, hosts) in [(Role::Server, SERVER, plan.hosts.as_slice()), (Role::Client, CLIENT, &[])] {
@@ -105,14 +106,18 @@ fn make_dirs(
         stage.write_file(dir, layout.key, key.to_pem(lock)?.as_bytes())?;
         stage.write_file(dir, layout.crl, crl.as_bytes())?;
         let path = at.join(dir);
-        lines.extend(issued::issued_line(&leaf, role, hosts, &path)?);
+        lines.extend(issued_log::issued_line(&leaf, role, hosts, &path)?);
         let files = layout.file_names().map(str::to_owned).into();
         let mut record = minted_record(plan.algo.name(), path, role.name(), files, &leaf);
         record.hosts = hosts.iter().map(ToString::to_string).collect();
         made.push(record);
     }
-    stage.write_file(CA, issued::FILE, &lines)?;
-    stage.write_file(CA, settings::FILE, settings::format_settings(&plan.addresses)?.as_bytes())?;
+    stage.write_file(CA, issued_log::FILE, &lines)?;
+    stage.write_file(
+        CA,
+        authority_settings::FILE,
+        authority_settings::format_settings(&plan.addresses)?.as_bytes(),
+    )?;
     Ok(made)
 }
 

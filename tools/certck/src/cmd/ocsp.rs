@@ -16,11 +16,11 @@ use common::report::ReportFormat;
 use common::text::Safe;
 use time::OffsetDateTime;
 
+use crate::check_output::LiveReport;
 use crate::download::{self, DownloadOptions};
 use crate::files;
 use crate::ocsp::{OcspAnswer, OcspError, OcspRequest, OcspStatus};
 use crate::rules::{NO_RESPONDER, OCSP_ANSWER, OCSP_RULES, OCSP_UNKNOWN};
-use crate::verdict::LiveReport;
 
 /// Ask OCSP responders whether certificates are revoked
 ///
@@ -61,7 +61,7 @@ pub(crate) fn run(args: &OcspArgs, format: ReportFormat, out: &mut Out) -> anyho
     let elsewhere = LiveReport {
         own_rules: &OCSP_RULES,
         noun: "certificates",
-        subjects: report.judged,
+        subjects: report.checked,
         failed: report.failed,
         findings: &report.findings,
         first_failure: report.first_failure.as_deref(),
@@ -77,13 +77,13 @@ pub(crate) fn run(args: &OcspArgs, format: ReportFormat, out: &mut Out) -> anyho
     )
 }
 
-/// What came of all questions.
+/// The results of all requests.
 #[derive(Default)]
 struct OcspReport {
     answers: Vec<record::OcspRecord>,
     findings: Vec<record::FindingRecord>,
-    /// Certificates about which a responder said something, believed or not.
-    judged: u64,
+    /// Certificates for which a responder sent a response, valid or not.
+    checked: u64,
     failed: u64,
     /// The first thing that could not be done.
     first_failure: Option<String>,
@@ -185,16 +185,16 @@ fn ask_responder(
             report.answers.push(ocsp_record(&subjects.file, cert, url, &answer));
         }
         Err(OcspError::Responder(says)) => bail!("the responder says: {says}"),
-        Err(refused @ OcspError::Answer(_)) => report.add_finding(
+        Err(error @ OcspError::Answer(_)) => report.add_finding(
             dir,
             OCSP_ANSWER
                 .at(dir)
-                .found(format!("{}: the response of {url}: {refused}", cert.subject))
+                .found(format!("{}: the response of {url}: {error}", cert.subject))
                 .expected("a valid response")
                 .fix("check the responder, and which server answers in its place"),
         ),
     }
-    report.judged += 1;
+    report.checked += 1;
     Ok(())
 }
 

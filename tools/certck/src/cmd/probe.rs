@@ -22,15 +22,15 @@ use rustls::pki_types::ServerName;
 use rustls::sign::CertifiedKey;
 use time::OffsetDateTime;
 
-use crate::decoy::{self, InvalidClient};
+use crate::check_output::LiveReport;
 use crate::handshake::{
     ANY, ClientOffer, HandshakeOutcome, HandshakeTimeout, NotTls, TLS12, perform_handshake,
 };
-use crate::order::in_order;
+use crate::invalid_clients::{self, InvalidClient};
+use crate::parallel::in_order;
 use crate::rules::{CLIENT_REFUSED, NO_CLIENT_AUTH, NO_TLS, OBSOLETE_TLS, OLD_TLS, PROBE_RULES};
-use crate::suppress::Suppressions;
-use crate::verdict::LiveReport;
-use crate::{judgement, live, oldtls};
+use crate::suppressions::Suppressions;
+use crate::{directory_check, obsolete_tls, probe_findings};
 
 /// Check live daemons by TLS handshakes
 ///
@@ -56,7 +56,7 @@ pub(crate) struct ProbeArgs {
     #[arg(long, value_name = "DIR")]
     certs_dir: PathBuf,
     /// Name for which each daemon's certificate must be valid [default: HOST]
-    #[arg(long, value_name = "NAME", value_parser = judgement::parse_host)]
+    #[arg(long, value_name = "NAME", value_parser = directory_check::parse_host)]
     host: Option<String>,
     /// Directory of the CA that issued the client's certificate, with its ca.key: to make client certificates that the
     /// daemons must reject
@@ -91,7 +91,7 @@ struct DaemonAddress {
 fn parse_address(text: &str) -> Result<DaemonAddress, String> {
     let (host, port) = text.rsplit_once(':').ok_or("expected HOST:PORT")?;
     port.parse::<u16>().map_err(|_| format!("invalid port `{port}`"))?;
-    let host = judgement::parse_host(host.trim_matches(['[', ']']))?;
+    let host = directory_check::parse_host(host.trim_matches(['[', ']']))?;
     Ok(DaemonAddress { text: text.to_owned(), host })
 }
 
@@ -101,17 +101,19 @@ pub(crate) fn run(args: &ProbeArgs, format: ReportFormat, out: &mut Out) -> anyh
     let options = LoadOptions { passphrase: passphrase.as_ref(), ..LoadOptions::now() };
     let dir = MtlsDir::load(&args.certs_dir, Role::Client, &options)
         .hint(format!("see `certck check {}`", args.certs_dir.display()))?;
-    let mut decoys = vec![decoy::client_of_unknown_ca()?];
+    let mut invalid_clients_to_try = vec![invalid_clients::client_of_unknown_ca()?];
     if let Some(ca) = &args.ca {
-        decoys.extend(decoy::invalid_clients_of_ca(ca, passphrase.as_ref(), &dir)?);
+        invalid_clients_to_try.extend(invalid_clients::invalid_clients_of_ca(ca, passphrase.as_ref(), &dir)?);
     }
-    for refused in &args.must_reject {
-        decoys.push(decoy::client_of_directory(refused, passphrase.as_ref())?);
+    for dir in &args.must_reject {
+        invalid_clients_to_try.push(invalid_clients::client_of_directory(dir, passphrase.as_ref())?);
     }
     let suppressions = Suppressions::read_file(args.suppress.as_deref(), OffsetDateTime::now_utc())?;
     suppressions.expired.iter().for_each(|ended| diag.warn("suppression", ended));
     let mut report = ProbeReport::default();
-    let probe = |address: &DaemonAddress| ProbeRun { args, address, dir: &dir, decoys: &decoys }.run_probe();
+    let probe = |address: &DaemonAddress| {
+        ProbeRun { args, address, dir: &dir, invalid_clients_to_try: &invalid_clients_to_try }.run_probe()
+    };
     in_order(args.addresses.iter(), probe, |probed| {
         report.add_probed(probed, &suppressions, diag);
         Ok::<_, anyhow::Error>(())
@@ -129,7 +131,7 @@ struct ProbeRun<'a> {
     args: &'a ProbeArgs,
     address: &'a DaemonAddress,
     dir: &'a MtlsDir,
-    decoys: &'a [InvalidClient],
+    invalid_clients_to_try: &'a [InvalidClient],
 }
 
 /// What one daemon did, as far as it was found out.
@@ -148,7 +150,7 @@ impl ProbeRun<'_> {
             Ok(good) => good,
             Err(e) => {
                 match e.downcast_ref::<NotTls>() {
-                    Some(why) => probed.findings.push(live::no_tls(self.address_path(), why)),
+                    Some(why) => probed.findings.push(probe_findings::no_tls(self.address_path(), why)),
                     None => probed.failures.push(e),
                 }
                 return probed;
@@ -214,18 +216,18 @@ impl ProbeRun<'_> {
             );
             return;
         }
-        for decoy in self.decoys {
+        for decoy in self.invalid_clients_to_try {
             // If a valid client of this CA is rejected, the others are rejected for the same reason, which proves nothing.
             if !good.accepted && decoy.what != "unknown CA" {
                 continue;
             }
             if self.try_client(&decoy.what, Some(decoy.certificate.clone()), tried, probed) == Some(false) {
-                probed.findings.push(live::wrong_client(self.address_path(), &decoy.what));
+                probed.findings.push(probe_findings::wrong_client(self.address_path(), &decoy.what));
             }
         }
     }
 
-    /// Whether a client is refused; what kept us from finding out is a failure.
+    /// Whether a client is rejected; `None` after a failure that leaves it unknown.
     fn try_client(
         &self,
         what: &str,
@@ -233,22 +235,22 @@ impl ProbeRun<'_> {
         tried: &mut Vec<record::TriedClient>,
         probed: &mut ProbedDaemon,
     ) -> Option<bool> {
-        let refused = match self.handshake_with(certificate) {
+        let rejected = match self.handshake_with(certificate) {
             Ok(outcome) => Some(!outcome.accepted),
             Err(e) => {
                 probed.failures.push(e.context(format!("with a client that must be rejected ({what})")));
                 None
             }
         };
-        tried.push(record::TriedClient { what: what.to_owned(), rejected: refused });
-        refused
+        tried.push(record::TriedClient { what: what.to_owned(), rejected });
+        rejected
     }
 
     /// Which TLS is spoken besides.
     fn try_versions(&self, record: &mut record::ProbeRecord, probed: &mut ProbedDaemon) {
         let offer = ClientOffer { versions: TLS12, certificate: None };
-        // A refusal of our missing certificate comes after the version is agreed upon; any other end is a no, but not
-        // silence.
+        // The missing certificate is rejected after the version is negotiated. Any other failure than a timeout means that
+        // TLS 1.2 is not spoken.
         record.tls12 = match self.handshake_offering(&offer) {
             Ok(outcome) => outcome.protocol == "TLSv1_2",
             Err(e) if e.is::<HandshakeTimeout>() => {
@@ -265,7 +267,7 @@ impl ProbeRun<'_> {
                     .expected("TLS 1.3 only, unless old peers need it"),
             );
         }
-        match oldtls::probe_obsolete_version(&self.address.text, self.args.timeout) {
+        match obsolete_tls::probe_obsolete_version(&self.address.text, self.args.timeout) {
             Ok(old) => record.old_tls = old.map(str::to_owned),
             Err(e) => probed.failures.push(e),
         }
@@ -300,7 +302,7 @@ impl ProbeRun<'_> {
     }
 }
 
-/// What came of all daemons.
+/// The results of all daemons.
 #[derive(Default)]
 struct ProbeReport {
     probes: Vec<record::ProbeRecord>,
@@ -362,7 +364,7 @@ fn write_text(probe: &record::ProbeRecord, to: &mut dyn Write) -> io::Result<()>
     };
     let takes = if probe.accepted { "accepts ours" } else { "rejects ours" };
     writeln!(to, "  {asks}, {takes}; handshake in {} us", probe.handshake_us)?;
-    let refused = probe.tried.iter().filter(|t| t.rejected == Some(true));
-    let refused: Vec<_> = refused.map(|t| t.what.as_str()).collect();
-    if refused.is_empty() { Ok(()) } else { writeln!(to, "  rejects: {}", Safe(&refused.join(", "))) }
+    let rejected = probe.tried.iter().filter(|t| t.rejected == Some(true));
+    let rejected: Vec<_> = rejected.map(|t| t.what.as_str()).collect();
+    if rejected.is_empty() { Ok(()) } else { writeln!(to, "  rejects: {}", Safe(&rejected.join(", "))) }
 }

@@ -10,6 +10,7 @@ use common::error::HintExt;
 use common::exit::Exit;
 use common::finding::{Finding, Severity};
 use common::out::{Format, Out};
+use common::pki::passphrase::decrypt_block;
 use common::pki::pem::Block;
 use common::pki::role::LAYOUTS;
 use common::pki::{Cert, Passphrase, PassphraseArgs, Role, key, pem};
@@ -18,14 +19,15 @@ use common::record::certck::WrittenRecord;
 use time::OffsetDateTime;
 
 use crate::authority::{IssuedLeaf, KeyAlgorithm, SigningKeyPair};
-use crate::ca::{CaDir, NextCrl};
+use crate::ca_dir::{CaDir, NextCrl};
 use crate::clock::format_rfc3339;
 use crate::leaf::{LeafHost, LeafRequest, LeafSubject, StatusUrls, Validity, hosts_of};
-use crate::minted::{check_new_directory, warn_if_long};
+use crate::minted_output::{check_new_directory, warn_if_long};
 use crate::new_passphrase::read_new_passphrase;
-use crate::stage::DirectoryStage;
-use crate::written::report_all_written;
-use crate::{files, issued};
+use crate::pem_block::encode_block;
+use crate::staged_dirs::DirectoryStage;
+use crate::written_output::report_all_written;
+use crate::{files, issued_log};
 
 /// Renew keys and certificates that expire soon
 ///
@@ -132,7 +134,7 @@ pub(crate) fn run(args: &RenewArgs, format: Format, out: &mut Out) -> anyhow::Re
 /// line.
 fn warn_about_others(args: &RenewArgs, ca: &CaDir, leaves: &[PresentDir], out: &Out) {
     let dirs: Vec<_> = leaves.iter().map(|old| old.dir.clone()).collect();
-    let Some(known) = issued::IssuedLog::read_log(&ca.path) else { return };
+    let Some(known) = issued_log::IssuedLog::read_log(&ca.path) else { return };
     // Those given may have been issued for another place and moved.
     let given: Vec<_> = leaves.iter().map(|old| old.cert.serial.as_slice()).collect();
     let others = known.find_unlisted(ca, &dirs, &given, args.role);
@@ -272,7 +274,7 @@ impl PresentDir {
         }
         match self.read_key_block()? {
             Some(block) if block.headers || block.label == "ENCRYPTED PRIVATE KEY" => {
-                key::decrypt_block(&block, passphrase)
+                decrypt_block(&block, passphrase)
                     .with_context(|| self.dir.join(self.role.layout().key).display().to_string())
                     .hint(
                         "the new key is encrypted like the old one: give its passphrase, or a new one with --encrypt, or use --plain",
@@ -291,7 +293,7 @@ struct Renewal<'a> {
     addresses: StatusUrls,
     validity: Validity,
     algo: KeyAlgorithm,
-    /// What the new key is encrypted with.
+    /// The passphrase of the new key; `None` leaves it unencrypted.
     lock: Option<&'a Passphrase>,
 }
 
@@ -373,7 +375,7 @@ impl<'a> Renewal<'a> {
         let (old, layout) = (self.old, self.old.role.layout());
         let mut stage = DirectoryStage::begin(old.real.parent().unwrap_or(Path::new(".")))?;
         let new = stage.add_unplaced_dir("new")?;
-        let root = pem::encode_block("CERTIFICATE", &ca.certificate.der);
+        let root = encode_block("CERTIFICATE", &ca.certificate.der);
         stage.write_file("new", layout.ca, root.as_bytes())?;
         stage.write_file("new", layout.leaf, leaf.pem.as_bytes())?;
         stage.write_file("new", layout.key, key.to_pem(self.lock)?.as_bytes())?;
@@ -389,7 +391,7 @@ impl<'a> Renewal<'a> {
         // The daemon must be able to read them.
         let give = || stage.give_ownership("new", &layout.file_names(), &old.real.metadata()?);
         give().with_context(|| old.dir.display().to_string())?;
-        issued::append_line(ca, &issued::issued_line(leaf, old.role, &self.hosts, &old.dir)?)?;
+        issued_log::append_line(ca, &issued_log::issued_line(leaf, old.role, &self.hosts, &old.dir)?)?;
         stage.check_interrupt()?;
         // The old directory is under the new one's hidden name afterwards, and goes with the stage.
         stage.exchange_with("new", &old.real).with_context(|| old.dir.display().to_string())

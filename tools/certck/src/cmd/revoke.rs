@@ -9,9 +9,9 @@ use common::out::{Format, Out};
 use rcgen::{RevocationReason, RevokedCertParams, SerialNumber};
 use time::OffsetDateTime;
 
-use crate::ca::{CaDir, NextCrl};
-use crate::written::report_published;
-use crate::{files, issued};
+use crate::ca_dir::{CaDir, NextCrl};
+use crate::written_output::report_published;
+use crate::{files, issued_log};
 
 /// Revoke certificates and make a new CRL
 ///
@@ -98,7 +98,7 @@ pub(crate) fn run(args: &RevokeArgs, format: Format, out: &mut Out) -> anyhow::R
     }
     let written = ca.publish_crl(NextCrl { revoked, days: args.publish.days }, &places, out)?;
     let exit = report_published(&written, &places, format, out)?;
-    issued::warn_about_other_dirs(&ca, &args.publish.to, out);
+    issued_log::warn_about_other_dirs(&ca, &args.publish.to, out);
     Ok(exit)
 }
 
@@ -107,9 +107,9 @@ pub(crate) fn run(args: &RevokeArgs, format: Format, out: &mut Out) -> anyhow::R
 fn collect_serials(args: &RevokeArgs, ca: &CaDir, out: &Out) -> anyhow::Result<Vec<Vec<u8>>> {
     let mut serials: Vec<Vec<u8>> = args.serial.iter().map(|s| s.0.clone()).collect();
     // A mistyped number would revoke nothing; certificates that other software issued with the key are not listed.
-    if let Some(known) = issued::IssuedLog::read_log(&ca.path) {
+    if let Some(known) = issued_log::IssuedLog::read_log(&ca.path) {
         for serial in serials.iter().filter(|s| !known.contains_serial(s)) {
-            let why = format!("revoked, though {} does not list it", issued::FILE);
+            let why = format!("revoked, though {} does not list it", issued_log::FILE);
             out.warn(common::finding::hex(serial), why);
         }
     }

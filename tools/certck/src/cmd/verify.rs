@@ -9,14 +9,14 @@ use common::exit::Exit;
 use common::out::{Format, Out};
 use common::pki::extension::KeyUsage;
 use common::pki::path::{self, PathError, ValidationRequest};
-use common::pki::{Cert, Crl, Malformed, parse_purpose, pem};
+use common::pki::{Cert, Crl, Malformed, oid, pem};
 use common::record::certck::{
     CaseName, CaseProfile, NameKind, PeerKind, Summary, VerifyAnswer, VerifyCase, VerifyVerdict,
 };
 use time::OffsetDateTime;
 
-use crate::order::in_order;
-use crate::{clock, input};
+use crate::parallel::in_order;
+use crate::{clock, input_lines};
 
 /// Validate certificate paths given as JSON lines
 ///
@@ -40,7 +40,7 @@ const MAX_LINE: u64 = 32 << 20;
 
 pub(crate) fn run(args: &VerifyArgs, format: Format, out: &mut Out) -> anyhow::Result<Exit> {
     let mut summary = Summary::default();
-    for file in input::paths_or_stdin(&args.files) {
+    for file in input_lines::paths_or_stdin(&args.files) {
         if let Err(e) = verify_file(&file, format, &mut summary, out) {
             let broken = common::error::is_broken_pipe(&e);
             if broken {
@@ -62,7 +62,7 @@ fn verify_file(
     summary: &mut Summary,
     out: &mut Out,
 ) -> anyhow::Result<()> {
-    let mut input = input::open_input(file)?;
+    let mut input = input_lines::open_input(file)?;
     let name = input.name.clone();
     let lines = std::iter::from_fn(move || input.next_line(b'\n', MAX_LINE).transpose()).zip(1u64..);
     let lines = lines.filter(|(line, _)| !line.as_ref().is_ok_and(|l| l.trim_ascii().is_empty()));
@@ -99,11 +99,11 @@ pub(crate) fn answer_case(line: &[u8]) -> anyhow::Result<VerifyVerdict> {
         Ok(path) => {
             VerifyVerdict { id: case.id, verdict: VerifyAnswer::Accept, reason: None, detail: None, path }
         }
-        Err(refusal) => VerifyVerdict {
+        Err(error) => VerifyVerdict {
             id: case.id,
             verdict: VerifyAnswer::Reject,
-            reason: Some(refusal.code.to_owned()),
-            detail: Some(refusal.text),
+            reason: Some(error.code.to_owned()),
+            detail: Some(error.text),
             path: Vec::new(),
         },
     };
@@ -177,8 +177,9 @@ fn case_purposes(case: &VerifyCase) -> anyhow::Result<Vec<Vec<u8>>> {
         [] => vec![default],
         given => given.iter().map(String::as_str).collect(),
     };
-    let read =
-        |name: &&str| parse_purpose(name).ok_or_else(|| anyhow!("extended_key_usages: unknown `{name}`"));
+    let read = |name: &&str| {
+        oid::encode_purpose(name).ok_or_else(|| anyhow!("extended_key_usages: unknown `{name}`"))
+    };
     wanted.iter().map(read).collect()
 }
 

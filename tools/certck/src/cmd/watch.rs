@@ -19,12 +19,12 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use time::OffsetDateTime;
 
+use crate::check_output::report_for;
 use crate::clock::format_rfc3339;
-use crate::judgement::{CheckOptions, CheckTally, CheckedDirectory, DirectoryChecker};
+use crate::directory_check::{CheckOptions, CheckTally, CheckedDirectory, DirectoryChecker};
+use crate::directory_source::DirectorySource;
 use crate::metrics;
-use crate::source::DirectorySource;
-use crate::suppress::Suppressions;
-use crate::verdict::report_for;
+use crate::suppressions::Suppressions;
 
 /// Check certificate directories periodically and report changes
 ///
@@ -59,8 +59,8 @@ pub(crate) fn run(args: &WatchArgs, format: Format, out: &mut Out) -> anyhow::Re
     let passphrase = args.demands.passphrase.read()?;
     let mut suppressions =
         Suppressions::read_file(args.demands.suppress.as_deref(), OffsetDateTime::now_utc())?;
-    for ended in &suppressions.expired {
-        out.warn("suppression", ended);
+    for expired in &suppressions.expired {
+        out.warn("suppression", expired);
     }
     let source = args.source.with_list_read(|e| out.diag().fatal(&e))?;
     let stop = StopSignals::listen()?;
@@ -74,14 +74,14 @@ pub(crate) fn run(args: &WatchArgs, format: Format, out: &mut Out) -> anyhow::Re
             // The suppressions of the round before stay in effect.
             Err(e) => troubles.add_failure(&e),
         }
-        let judge = DirectoryChecker {
+        let checker = DirectoryChecker {
             demands: &args.demands,
             at,
             passphrase: passphrase.as_ref(),
             suppressions: &suppressions,
         };
         // An incomplete round does not show which findings are gone.
-        let Some(checked) = check_round(&source, &judge, &stop, &mut troubles) else { break };
+        let Some(checked) = check_round(&source, &checker, &stop, &mut troubles) else { break };
         let now: BTreeSet<SeenFinding> =
             checked.iter().flat_map(|c| c.findings.iter().map(|f| SeenFinding::new(c, f))).collect();
         for gone in known.difference(&now) {
@@ -110,10 +110,10 @@ fn parse_interval(text: &str) -> Result<Duration, String> {
     })
 }
 
-/// Judges every directory once; `None` when a signal came meanwhile.
+/// Checks every directory once; `None` when a signal came meanwhile.
 fn check_round(
     source: &DirectorySource,
-    judge: &DirectoryChecker<'_>,
+    checker: &DirectoryChecker<'_>,
     stop: &StopSignals,
     troubles: &mut RoundFailures,
 ) -> Option<Vec<CheckedDirectory>> {
@@ -123,7 +123,7 @@ fn check_round(
             for item in items {
                 match item {
                     _ if stop.is_requested() => return None,
-                    Ok(dir) => checked.push(judge.check_directory(dir)),
+                    Ok(dir) => checked.push(checker.check_directory(dir)),
                     Err(e) => troubles.add_failure(&e),
                 }
             }

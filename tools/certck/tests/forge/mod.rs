@@ -337,5 +337,14 @@ impl CrlSpec {
 }
 
 pub fn pem(label: &str, der: &[u8]) -> String {
-    common::pki::pem::encode_block(label, der).to_string()
+    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut base64 = String::new();
+    for group in der.chunks(3) {
+        let bits = group.iter().fold(0u32, |n, &b| n << 8 | u32::from(b)) << (8 * (3 - group.len()));
+        let digits = (0..=group.len()).map(|i| char::from(ALPHABET[(bits >> (18 - 6 * i) & 63) as usize]));
+        base64.extend(digits.chain(std::iter::repeat_n('=', 3 - group.len())));
+    }
+    let lines: String =
+        base64.as_bytes().chunks(64).map(|l| format!("{}\n", String::from_utf8_lossy(l))).collect();
+    format!("-----BEGIN {label}-----\n{lines}-----END {label}-----\n")
 }

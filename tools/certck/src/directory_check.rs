@@ -10,9 +10,9 @@ use common::report::{End, Totals};
 use rustls::pki_types::ServerName;
 use time::OffsetDateTime;
 
-use crate::suppress::Suppressions;
+use crate::suppressions::Suppressions;
 
-/// What a directory is checked against.
+/// The options of a check.
 #[derive(clap::Args, Clone, Debug)]
 pub(crate) struct CheckOptions {
     /// Kind of directory
@@ -80,7 +80,7 @@ impl RoleChoice {
     }
 }
 
-/// What a directory is for.
+/// The purpose of a directory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum DirectoryPurpose {
     /// A server or client.

@@ -9,15 +9,17 @@ use std::time::{Duration, Instant};
 use anyhow::Context;
 use common::finding::{Finding, Severity};
 use common::fsat;
+use common::pki::crl::CrlNumber;
 use common::pki::key::KeyError;
 use common::pki::role::{LAYOUTS, Layout};
 use common::pki::{
-    Cert, Crl, CrlFile, LoadOptions, Owner, Role, inspect_certificates, inspect_directory, pem, rule,
+    Cert, Crl, CrlFile, LoadOptions, Owner, Role, inspect_certificates, inspect_directory, rule,
 };
 use common::policy::{Class, Mode, shell_quote};
 use rustix::fs::FlockOperation;
 
 use crate::files;
+use crate::pem_block::encode_block;
 
 /// A directory's ca.crl, locked against other certck processes.
 pub(crate) struct CrlStore {
@@ -48,7 +50,7 @@ impl CrlStore {
 
     /// The list by an issuer that has the highest number.
     pub(crate) fn latest_by(&self, issuer: &Cert) -> Option<&Crl> {
-        self.signed_by(issuer).max_by_key(|crl| crl.comparable_number())
+        self.signed_by(issuer).max_by_key(|crl| CrlNumber::from(*crl))
     }
 
     /// Why the list must not take the place of the present one by the same issuer, if so: an older list would bring
@@ -66,14 +68,11 @@ impl CrlStore {
     /// name too.
     pub(crate) fn with_replaced(&self, new: &Crl, issuer: &Cert) -> String {
         let others = self.present.crls.iter().filter(|old| !old.is_issued_by(issuer));
-        std::iter::once(new)
-            .chain(others)
-            .map(|crl| pem::encode_block("X509 CRL", &crl.der).to_string())
-            .collect()
+        std::iter::once(new).chain(others).map(|crl| encode_block("X509 CRL", &crl.der).to_string()).collect()
     }
 
-    /// What the loader of the directory would refuse with this content, and does not refuse now. That a list
-    /// revokes the directory's own certificate is what lists are for.
+    /// The first error that the directory would have with this content and does not have now. A revocation of the
+    /// directory's own certificate does not count, because that is the purpose of CRLs.
     pub(crate) fn new_load_error(&self, text: &str) -> Option<Finding> {
         let layout = layout_of(&self.dir)?;
         let options = LoadOptions { warn_days: 0, ..LoadOptions::now() };
@@ -83,15 +82,15 @@ impl CrlStore {
         };
         let (before, after) = (errors(None), errors(Some(text.as_bytes())));
         let own = self.path.to_string_lossy().into_owned();
-        // Besides, a chain that is revoked is no chain.
+        // Further errors about a revoked chain follow from the revocation.
         let revoked = after.iter().any(|f| f.rule == rule::REVOKED.id);
         let counts = |f: &Finding| f.path == own || !revoked;
         let known = |f: &Finding| before.iter().any(|b| (&b.rule, &b.found) == (&f.rule, &f.found));
         after.into_iter().find(|f| counts(f) && !known(f))
     }
 
-    /// What keeps a program from loading the directory as it is now, and the role that it is for. A key that only a
-    /// passphrase opens counts as readable: the program has its passphrase.
+    /// The errors that keep a program from loading the directory as it is now, and its role. An encrypted key is not an
+    /// error, because the program has its passphrase.
     pub(crate) fn load_errors(&self) -> Option<(Role, Vec<Finding>)> {
         let layout = layout_of(&self.dir)?;
         let owner = reader_of(&self.dir).map_or(Owner::Directory, |reader| Owner::User(reader.uid()));

@@ -45,14 +45,14 @@ pub(super) fn find_unexpected_files(dir: &OpenDirectory, layout: &Layout, roots:
     let mut known = layout.file_names().to_vec();
     // An authority's root stands in the place of its leaf.
     known.dedup();
-    let mut strangers = dir.entry_names();
-    strangers.retain(|name| !known.iter().any(|k| name == k));
+    let mut unexpected = dir.entry_names();
+    unexpected.retain(|name| !known.iter().any(|k| name == k));
     // Names of keys come first, so that no number of other files hides one.
-    strangers.sort_by_key(|name| !has_key_name(name));
+    unexpected.sort_by_key(|name| !has_key_name(name));
     let expected = known.join(", ");
     let mut findings: Vec<Finding> = Vec::new();
     let mut budget = Budget::ALL;
-    for name in strangers.iter().take(NAMED) {
+    for name in unexpected.iter().take(NAMED) {
         let path = dir.file_path(name);
         let unexpected = |what| {
             rule::UNEXPECTED_FILE.at(&path).found(what).expected(expected.as_str()).fix(suggest_fix(&path))
@@ -67,7 +67,7 @@ pub(super) fn find_unexpected_files(dir: &OpenDirectory, layout: &Layout, roots:
             FileKind::Unknown(what) => Finding { severity: Severity::Error, ..unexpected(what) },
         });
     }
-    let rest = strangers.len().saturating_sub(NAMED);
+    let rest = unexpected.len().saturating_sub(NAMED);
     if rest > 0 {
         // There may be a key among them, so it is an error.
         let mut finding = rule::UNEXPECTED_FILE
@@ -108,16 +108,16 @@ fn classify_file(dir: &OpenDirectory, name: &OsStr, roots: &[Cert], budget: &mut
             }
         }
         FileContent::Absent => FileKind::Other("has disappeared since"),
-        FileContent::Refused if is_directory(dir, name) => match find_key_below(dir, name) {
+        FileContent::Unreadable if is_directory(dir, name) => match find_key_below(dir, name) {
             Some(key) => {
                 FileKind::Key(format!("a directory with {key}, which has the name of a private key"))
             }
             None => FileKind::Other("is a directory"),
         },
-        FileContent::Refused if has_key_name(name) => {
+        FileContent::Unreadable if has_key_name(name) => {
             FileKind::Key("has the name of a private key, and cannot be read as a regular file".to_owned())
         }
-        FileContent::Refused => FileKind::Unknown("cannot be read as a regular file: it may hold a key"),
+        FileContent::Unreadable => FileKind::Unknown("cannot be read as a regular file: it may hold a key"),
     }
 }
 
@@ -126,11 +126,11 @@ fn describe_private_key(bytes: &[u8], roots: &[Cert], budget: &mut Budget) -> Op
     const MARK: &[u8] = b"PRIVATE KEY-----";
     if bytes.windows(MARK.len()).any(|w| w == MARK) {
         let blocks = pem::parse(bytes).unwrap_or_default();
-        let whose = blocks
+        let owner = blocks
             .iter()
             .filter(|b| key::is_private(&b.label))
             .find_map(|b| find_owning_ca(b, roots, budget));
-        return Some(whose.unwrap_or_else(|| "another private key".to_owned()));
+        return Some(owner.unwrap_or_else(|| "another private key".to_owned()));
     }
     if !is_der_key(bytes) {
         return None;
@@ -138,8 +138,8 @@ fn describe_private_key(bytes: &[u8], roots: &[Cert], budget: &mut Budget) -> Op
     let block =
         |label: &str| Block { label: label.to_owned(), der: bytes.to_vec().into(), line: 1, headers: false };
     let labels = ["PRIVATE KEY", "EC PRIVATE KEY", "RSA PRIVATE KEY"];
-    let whose = labels.iter().find_map(|label| find_owning_ca(&block(label), roots, budget));
-    Some(whose.unwrap_or_else(|| "another private key, in DER".to_owned()))
+    let owner = labels.iter().find_map(|label| find_owning_ca(&block(label), roots, budget));
+    Some(owner.unwrap_or_else(|| "another private key, in DER".to_owned()))
 }
 
 /// The CA that a key belongs to.

@@ -1,4 +1,4 @@
-//! New certificate directories: checked before they appear, and what a command says of them.
+//! New certificate directories: their check before they appear, and the output about them.
 
 use std::path::{Path, PathBuf};
 

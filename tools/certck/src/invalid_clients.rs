@@ -12,7 +12,7 @@ use rustls::sign::CertifiedKey;
 use time::{Duration, OffsetDateTime};
 
 use crate::authority::{Authority, KeyAlgorithm, Validity};
-use crate::ca::CaDir;
+use crate::ca_dir::CaDir;
 use crate::files;
 
 /// An invalid client, and why it is invalid.

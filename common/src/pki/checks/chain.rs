@@ -174,7 +174,7 @@ impl RuleChecker<'_> {
                 format!("{}: not signed by the key of {} in ca.crt or the chain", cert.subject, cert.issuer)
             }
             (None, Some(leaf)) => match self.validate_leaf(case, leaf, false) {
-                Err(refusal) => refusal.to_string(),
+                Err(error) => error.to_string(),
                 Ok(()) => "does not chain to ca.crt: another CA of the same name is tried first".to_owned(),
             },
             (None, None) => "does not chain to ca.crt".to_owned(),
@@ -183,8 +183,8 @@ impl RuleChecker<'_> {
 
     /// Checks that a directory without errors passes path validation by RFC 5280 and the verification of peers.
     pub(super) fn check_final_validation(&mut self, case: &DirectoryContent) {
-        let refused = self.findings.iter().any(|f| f.severity == Severity::Error);
-        let Some(leaf) = case.chain.items.first().filter(|_| !refused) else { return };
+        let is_invalid = self.findings.iter().any(|f| f.severity == Severity::Error);
+        let Some(leaf) = case.chain.items.first().filter(|_| !is_invalid) else { return };
         let path = &case.chain.path;
         if let Err(e) = self.validate_leaf(case, leaf, false) {
             self.add_finding(

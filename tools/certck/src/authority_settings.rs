@@ -58,7 +58,7 @@ fn read_settings(path: &Path) -> anyhow::Result<StatusUrls> {
     let bytes = files::read_guarded(path, MAX_BYTES)?;
     let text = std::str::from_utf8(&bytes).context("not UTF-8 text")?;
     let settings: AuthoritySettings = toml::from_str(text)
-        .map_err(|e| anyhow::anyhow!("{}", crate::suppress::format_toml_error(text, &e)))?;
+        .map_err(|e| anyhow::anyhow!("{}", crate::suppressions::format_toml_error(text, &e)))?;
     let (crl_url, ocsp_url) =
         (check_urls("crl_urls", settings.crl_urls)?, check_urls("ocsp_urls", settings.ocsp_urls)?);
     Ok(StatusUrls { crl_url, ocsp_url })

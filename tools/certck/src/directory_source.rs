@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, anyhow};
 use common::pki::role::LAYOUTS;
 
-use crate::input;
+use crate::input_lines;
 
 /// The arguments of commands that take directories.
 #[derive(clap::Args, Clone, Debug)]
@@ -86,7 +86,7 @@ impl DirectorySource {
 
     fn read_list(&self, path: &Path) -> anyhow::Result<impl Iterator<Item = DirectoryItem> + Send + use<>> {
         let shown = path.display().to_string();
-        let mut input = input::open_input(path).with_context(|| shown.clone())?;
+        let mut input = input_lines::open_input(path).with_context(|| shown.clone())?;
         let end = if self.null { 0 } else { b'\n' };
         let paths = std::iter::from_fn(move || {
             input.next_line(end, LONGEST).with_context(|| shown.clone()).transpose()

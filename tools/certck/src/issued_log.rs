@@ -18,7 +18,7 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use crate::authority::IssuedLeaf;
-use crate::ca::CaDir;
+use crate::ca_dir::CaDir;
 use crate::clock::format_rfc3339;
 use crate::files;
 use crate::leaf::LeafHost;
@@ -118,7 +118,8 @@ impl IssuedLog {
         let mut found = Vec::new();
         for line in self.lines.iter().rev() {
             let dir = Path::new(&line.path);
-            let again = !holders.insert((&line.role, &line.subject, &line.hosts));
+            // Certificates that were given no name have all the same one, so the directory counts too.
+            let again = !holders.insert((&line.role, &line.subject, &line.hosts, dir.file_name()));
             let real = dir.canonicalize().unwrap_or_else(|_| dir.to_owned());
             if !seen.insert(real) || role.is_some_and(|role| role.name() != line.role) {
                 continue;
@@ -155,7 +156,7 @@ fn find_local(ca: &CaDir, line: &record::IssuedRecord, dir: &Path) -> Option<(St
     cert.is_issued_by(&ca.certificate).then(|| (hex(&cert.serial), found))
 }
 
-/// What was issued for a directory that is not there, unless it has expired.
+/// The certificate in a line whose directory does not exist, unless it has expired.
 fn find_remote(line: &record::IssuedRecord, dir: &Path) -> Option<(String, UnlistedCertificate)> {
     let unix = |text: &str| OffsetDateTime::parse(text, &Rfc3339).ok().map(OffsetDateTime::unix_timestamp);
     let (from, until) = (unix(&line.at)?, unix(&line.not_after)?);

@@ -15,9 +15,9 @@ use rcgen::{RevocationReason, RevokedCertParams, SerialNumber};
 use time::OffsetDateTime;
 
 use crate::authority::Authority;
+use crate::crl_store::{self, CrlStore};
 use crate::files;
 use crate::leaf::Validity;
-use crate::lists::{self, CrlStore};
 
 /// An authority's directory, locked.
 pub(crate) struct CaDir {
@@ -130,7 +130,7 @@ impl CaDir {
     /// Rejects a directory that does not belong to this authority. The root, a certificate of the chain or the CRL is
     /// enough to prove it, so that a broken or missing file does not keep a revocation out.
     pub(crate) fn check_belongs_to_ca(&self, dir: &Path) -> anyhow::Result<()> {
-        let layout = lists::layout_of(dir).with_context(|| {
+        let layout = crl_store::layout_of(dir).with_context(|| {
             format!("{}: not a certificate directory: holds neither server.crt nor client.crt", dir.display())
         })?;
         let own = &self.certificate;
@@ -145,7 +145,7 @@ impl CaDir {
                 Err(e) => unreadable = unreadable.or(Some(e)),
             }
         }
-        let crls = lists::read_crls(&dir.join(layout.crl)).unwrap_or_default();
+        let crls = crl_store::read_crls(&dir.join(layout.crl)).unwrap_or_default();
         if crls.crls.iter().any(|crl| crl.is_issued_by(own)) {
             return Ok(());
         }

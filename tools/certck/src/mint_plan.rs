@@ -167,7 +167,8 @@ fn random_ca_name() -> anyhow::Result<String> {
 
 fn read_mint_file(path: &Path) -> anyhow::Result<MintFile> {
     let text = String::from_utf8(files::read_file(path)?.to_vec()).context("not UTF-8 text")?;
-    toml::from_str(&text).map_err(|e| anyhow::anyhow!("{}", crate::suppress::format_toml_error(&text, &e)))
+    toml::from_str(&text)
+        .map_err(|e| anyhow::anyhow!("{}", crate::suppressions::format_toml_error(&text, &e)))
 }
 
 fn parse_host(text: &str) -> anyhow::Result<LeafHost> {

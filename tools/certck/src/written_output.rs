@@ -1,4 +1,4 @@
-//! What a command says of the CRLs and directories that it has written.
+//! The output of commands about the CRLs and directories that they have written.
 
 use common::exit::Exit;
 use common::out::{Format, Out};
@@ -6,8 +6,8 @@ use common::pki::Role;
 use common::record::certck::{self as record, Summary, WrittenRecord};
 use common::text::Safe;
 
-use crate::lists::CrlStore;
-use crate::verdict::write_finding;
+use crate::check_output::write_finding;
+use crate::crl_store::CrlStore;
 
 /// Prints what was written, and what keeps a program from loading a directory that got the CRL.
 ///

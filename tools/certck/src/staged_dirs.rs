@@ -61,7 +61,7 @@ impl DirectoryStage {
         })
     }
 
-    /// Adds a directory, mode 0700. One that is already there is refused before anything is written.
+    /// Adds a directory, mode 0700. If it exists already, that is an error before anything is written.
     pub(crate) fn add_dir(&mut self, name: &str) -> anyhow::Result<()> {
         let place = self.parent.join(name);
         if place.symlink_metadata().is_ok() {

@@ -123,7 +123,7 @@ fn normalize_path(path: &Path) -> PathBuf {
     all
 }
 
-/// What is wrong with a TOML text, in one line: `line 3, column 1: …`.
+/// Formats a TOML error in one line: `line 3, column 1: …`.
 pub(crate) fn format_toml_error(text: &str, error: &toml::de::Error) -> String {
     let message = error.message().lines().map(str::trim).collect::<Vec<_>>().join(" ");
     let Some(before) = error.span().and_then(|span| text.get(..span.start)) else { return message };

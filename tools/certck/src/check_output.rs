@@ -14,7 +14,7 @@ use common::report::{self, End, ReportFormat, RuleHelp, Sarif, Totals, Writer, n
 use common::text::{Safe, safe, without_error_numbers};
 
 use crate::check_report::CheckReport;
-use crate::judgement::CheckedDirectory;
+use crate::directory_check::CheckedDirectory;
 use crate::metrics::CheckMetrics;
 use crate::rules::reference_uri;
 
@@ -141,9 +141,9 @@ struct NagiosReport(Box<dyn Writer>, Option<String>);
 
 impl CheckReport for NagiosReport {
     fn add_directory(&mut self, to: &mut dyn Write, checked: &CheckedDirectory) -> anyhow::Result<()> {
-        // What could not be judged is unknown, not critical.
-        let judged = checked.findings.iter().filter(|_| checked.readable);
-        Ok(judged.into_iter().try_for_each(|f| self.0.finding(to, f))?)
+        // A directory that could not be checked is unknown, not critical.
+        let counted = checked.findings.iter().filter(|_| checked.readable);
+        Ok(counted.into_iter().try_for_each(|f| self.0.finding(to, f))?)
     }
 
     fn finish_report(
