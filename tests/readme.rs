@@ -106,6 +106,19 @@ fn said(done: Done) -> String {
     done.expect(0).stderr
 }
 
+/// Clients that were given no name have all the same one.
+#[test]
+fn renewal_names_every_directory_of_one_name_that_it_leaves_alone() {
+    let pki = Site::new();
+    pki.certck("mint ./pg --days 90").expect(0);
+    for name in ["first", "second"] {
+        pki.certck(&format!("mint leaf ./pg/ca ./{name} --role client --days 90")).expect(0);
+        std::fs::rename(pki.at(name), pki.at(&format!("{name}-moved"))).unwrap();
+    }
+    let text = said(pki.certck("mint renew ./pg"));
+    assert!(text.contains("/first (expires at ") && text.contains("/second (expires at "), "{text}");
+}
+
 #[test]
 fn renewal_names_the_directories_that_it_leaves_alone() {
     let pki = Site::new();
@@ -120,7 +133,7 @@ fn renewal_names_the_directories_that_it_leaves_alone() {
     let (node2, alice) = (shown("node2_certs"), shown("alice_certs"));
 
     let text = said(pki.certck("mint renew ./pg"));
-    assert!(text.contains(&format!("not renewed: {node2} (expires at ")) && text.contains(&alice), "{text}");
+    assert!(text.contains(&format!("left alone: {node2} (expires at ")) && text.contains(&alice), "{text}");
     assert!(text.lines().count() == 1 && !text.contains("eve"), "{text}");
     // What expires soon has a line of its own, with the command that renews it; from wherever cron runs.
     let text = said(pki.certck("mint renew --before 30 ./pg"));

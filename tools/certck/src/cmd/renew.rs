@@ -161,8 +161,8 @@ fn warn_about_others(args: &RenewArgs, ca: &CaDir, leaves: &[PresentDir], out: &
     }
     if !named.is_empty() {
         out.warn(
-            "not renewed",
-            format_args!("{}: name them after {}", named.join(", "), shell_quote(&args.dir)),
+            "left alone",
+            format_args!("{}: to renew them too, add them to the command line", named.join(", ")),
         );
     }
 }
