@@ -4,7 +4,7 @@ use common::finding::Finding;
 
 use super::iptables::Tables;
 use super::nft::Ruleset;
-use super::{Check, Host, Rulesets};
+use super::{Check, Family, Host, Rulesets};
 
 /// Bytes included at most, so that a hostile configuration ends.
 const INCLUDED: usize = 64 << 20;
@@ -16,12 +16,17 @@ const FILE: usize = 64 << 10;
 const DEPTH: usize = 16;
 
 /// Files of nft, of iptables and of ip6tables.
-const NFT: [&str; 2] = ["etc/nftables.conf", "etc/sysconfig/nftables.conf"];
+pub(super) const NFT: [&str; 2] = ["etc/nftables.conf", "etc/sysconfig/nftables.conf"];
 const V4: [&str; 2] = ["etc/iptables/rules.v4", "etc/sysconfig/iptables"];
 const V6: [&str; 2] = ["etc/iptables/rules.v6", "etc/sysconfig/ip6tables"];
 
 /// Services that make rules of their own, from files that are not read here.
 const MANAGERS: [&str; 7] = ["ufw", "firewalld", "shorewall", "shorewall6", "ferm", "netfilter", "awall"];
+
+/// The files that iptables-restore or ip6tables-restore loads.
+pub(super) fn iptables_files(family: Family) -> [&'static str; 2] {
+    if family == Family::V4 { V4 } else { V6 }
+}
 
 pub(super) fn configured(host: &Host) -> Rulesets {
     let mut rulesets = Rulesets::default();

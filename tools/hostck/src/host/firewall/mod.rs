@@ -17,14 +17,13 @@ mod decide;
 mod files;
 mod follow;
 pub(crate) mod iptables;
+mod loaded;
 pub(crate) mod nft;
 mod packet;
 
-use decide::Passage;
 use follow::{Fate, Met};
 use iptables::Tables;
 use nft::Ruleset;
-use packet::{Facts, Packet};
 
 pub(super) static CHECK: Check = Check {
     id: "firewall",
@@ -44,6 +43,14 @@ impl Family {
         match self {
             Self::V4 => "IPv4",
             Self::V6 => "IPv6",
+        }
+    }
+
+    /// The family of nftables tables that iptables-nft or ip6tables-nft keeps (`nft_family` of iptables/nft.c).
+    fn table_family(self) -> &'static str {
+        match self {
+            Self::V4 => "ip",
+            Self::V6 => "ip6",
         }
     }
 }
@@ -67,42 +74,6 @@ impl Rulesets {
 
     fn is_empty(&self) -> bool {
         self.nft.is_empty() && self.v4.is_empty() && self.v6.is_empty()
-    }
-
-    /// The result for a family, and the conditions that could not be decided.
-    fn fate(&self, family: Family, port: &Port) -> (Fate, Vec<String>) {
-        let mut facts = Facts::default();
-        loop {
-            let packet = Packet::new(family, port, facts);
-            let fate = self.passage(&packet).fate(&packet);
-            // Facts only ever become true, so this ends.
-            if packet.facts() == facts {
-                return (fate, packet.doubts());
-            }
-            facts = packet.facts();
-        }
-    }
-
-    fn passage(&self, packet: &Packet<'_>) -> Passage {
-        let (name, tables) = match packet.family {
-            Family::V4 => ("ip", &self.v4),
-            Family::V6 => ("ip6", &self.v6),
-        };
-        // A table that iptables keeps in nftables is listed by both. nft shows it whole, but for extensions, whose
-        // arguments only iptables shows.
-        let in_nft = |table: &str| self.live && self.nft.iter().any(|n| n.has_table(name, table));
-        let foreign = |table: &str| self.nft.iter().any(|n| n.has_foreign_rules(name, table));
-        let saved = |table: &str| self.live && tables.iter().any(|t| t.in_nftables && t.has(table));
-        let mut all = Passage::default();
-        for ruleset in &self.nft {
-            let skipped = |family: &str, table: &str| family == name && foreign(table) && saved(table);
-            all.join(ruleset.passage(packet, &skipped));
-        }
-        for saved in tables {
-            let skipped = |table: &str| saved.in_nftables && in_nft(table) && !foreign(table);
-            all.join(saved.passage(packet, &skipped));
-        }
-        all
     }
 }
 

@@ -159,3 +159,6 @@ fn account(host: &Host, settings: &Settings, tell: &dyn Fn(String, &str) -> Find
 fn dynamic(settings: &Settings) -> bool {
     settings.get("DynamicUser").is_some_and(|v| YES.contains(&v))
 }
+
+#[cfg(test)]
+mod tests;

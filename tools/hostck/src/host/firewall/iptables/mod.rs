@@ -28,6 +28,15 @@ const BASES: [(&str, &str, &str, i64); 12] = [
     ("mangle", "POSTROUTING", "postrouting", -150),
 ];
 
+/// The built-in chains of each table, iptables(8) "TABLES".
+const BUILT_IN: [(&str, &[&str]); 5] = [
+    ("filter", &["INPUT", "FORWARD", "OUTPUT"]),
+    ("nat", &["PREROUTING", "INPUT", "OUTPUT", "POSTROUTING"]),
+    ("mangle", &["PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING"]),
+    ("raw", &["PREROUTING", "OUTPUT"]),
+    ("security", &["INPUT", "FORWARD", "OUTPUT"]),
+];
+
 /// The tables of one family.
 #[derive(Debug, Default)]
 pub(crate) struct Tables {
@@ -66,7 +75,7 @@ impl Tables {
                 _ if name.is_empty() => all.unknown = true,
                 _ => {
                     let table = all.tables.entry(name.clone()).or_default();
-                    all.unknown |= table.line(line).is_none();
+                    all.unknown |= table.line(&name, line).is_none();
                 }
             }
         }
@@ -94,8 +103,13 @@ impl Tables {
         for (name, chain, hook, priority) in BASES.iter().filter(|(name, ..)| !skipped(name)) {
             let Some(table) = self.tables.get(*name) else { continue };
             let Some(place) = Place::of(hook, *priority) else { continue };
-            let Some(policy) = table.policies.get(*chain) else { continue };
-            let fate = match table.fate(chain, *policy, packet, place) {
+            if !table.chains.contains_key(*chain) {
+                continue;
+            }
+            // A built-in chain exists without a line for it, and has the policy ACCEPT when the system starts
+            // (`ipt_register_table`, net/ipv4/netfilter/iptable_filter.c; `nft_chain_builtin_add`, iptables/nft.c).
+            let policy = table.policies.get(*chain).copied().unwrap_or(Fate::Accept);
+            let fate = match table.fate(chain, policy, packet, place) {
                 Fate::Drop if *name == "nat" => Fate::Unsure,
                 fate => fate,
             };
@@ -122,7 +136,7 @@ impl Table {
     }
 
     /// Reads a line of a table; `None` where it is not understood.
-    fn line(&mut self, line: &str) -> Option<()> {
+    fn line(&mut self, table: &str, line: &str) -> Option<()> {
         if line == "COMMIT" {
             self.committed = true;
             return Some(());
@@ -141,7 +155,7 @@ impl Table {
         let (command, rest) = words.split_first()?;
         let (chain, rest) = rest.split_first()?;
         match command.as_str() {
-            "-A" | "--append" => self.chains.entry(chain.clone()).or_default().push(rest.to_vec()),
+            "-A" | "--append" => self.rules(table, chain)?.push(rest.to_vec()),
             "-I" | "--insert" => {
                 // A number is the position; without one it is the first.
                 let first = rest.first().map(String::as_str);
@@ -149,13 +163,22 @@ impl Table {
                     return None;
                 }
                 let rest = if first == Some("1") { &rest[1..] } else { rest };
-                self.chains.entry(chain.clone()).or_default().insert(0, rest.to_vec());
+                self.rules(table, chain)?.insert(0, rest.to_vec());
             }
             "-N" | "--new-chain" => drop(self.chains.entry(chain.clone()).or_default()),
             "-P" | "--policy" => self.policy(chain, rest.first()?),
             _ => return None,
         }
         Some(())
+    }
+
+    /// The rules of a chain; `None` where it is neither built in nor declared, which iptables-restore rejects.
+    fn rules(&mut self, table: &str, chain: &str) -> Option<&mut Vec<Vec<String>>> {
+        let built_in = BUILT_IN.iter().any(|(name, chains)| *name == table && chains.contains(&chain));
+        if built_in {
+            self.chains.entry(chain.to_owned()).or_default();
+        }
+        self.chains.get_mut(chain)
     }
 
     fn policy(&mut self, chain: &str, policy: &str) {

@@ -185,7 +185,8 @@ impl Eval<'_> {
             "UNTRACKED" => Some(UNTRACKED),
             _ => None,
         };
-        let listed: u128 = list.split(',').filter_map(bits).sum::<u128>();
+        // A state may be listed more than once.
+        let listed = list.split(',').filter_map(bits).fold(0, |all, bit| all | bit);
         let met = Met::common(self.packet.states(self.place).iter().map(|s| Met::of(s & listed != 0)));
         let others = list.split(',').filter(|name| bits(name).is_none()).map(|name| match name {
             "DNAT" => self.packet.is_translated(),

@@ -13,11 +13,12 @@ use std::rc::Rc;
 pub(crate) use model::Ruleset;
 
 use eval::Eval;
-use model::{Base, Statement, Table};
+use model::{Base, Removal, Statement, Table};
 
 use super::Family;
 use super::decide::Passage;
 use super::follow::{Fate, Rule, follow_base};
+use super::loaded::EffectOnTables;
 use super::packet::{Packet, Place};
 
 /// The tables that iptables-nft keeps (iptables/nft.c of iptables).
@@ -62,6 +63,20 @@ impl Ruleset {
     /// Whether a table of this family, `ip` or `ip6`, is listed.
     pub(crate) fn has_table(&self, family: &str, name: &str) -> bool {
         self.tables.iter().any(|t| t.family == family && t.name == name)
+    }
+
+    /// The effect of this file on tables of a family, `ip` or `ip6`, that iptables loads, too.
+    pub(crate) fn effect_on_tables(&self, family: &str, loaded: &dyn Fn(&str) -> bool) -> EffectOnTables {
+        let removes = |r: &Removal| {
+            r.family.as_deref().is_none_or(|f| f == family) && r.table.as_deref().is_none_or(loaded)
+        };
+        if self.tables.iter().any(|t| t.family == family && loaded(&t.name)) {
+            EffectOnTables::Changes
+        } else if self.removals.iter().any(removes) {
+            EffectOnTables::Removes
+        } else {
+            EffectOnTables::None
+        }
     }
 
     /// The tables of a family, `ip` or `ip6`, with rules of iptables-nft that nft cannot express in JSON.

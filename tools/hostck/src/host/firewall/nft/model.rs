@@ -12,6 +12,17 @@ pub(crate) struct Ruleset {
     pub(super) tables: Vec<Table>,
     /// Something stands outside of tables that is not understood.
     pub(super) unknown: bool,
+    /// What the commands of a file remove, beyond the tables of the file itself.
+    pub(super) removals: Vec<Removal>,
+}
+
+/// Tables that a command removes or flushes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Removal {
+    /// `None` for every family.
+    pub(super) family: Option<String>,
+    /// `None` for every table.
+    pub(super) table: Option<String>,
 }
 
 #[derive(Debug, Default)]

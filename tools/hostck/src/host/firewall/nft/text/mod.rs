@@ -6,7 +6,7 @@ mod tokens;
 
 use std::collections::HashMap;
 
-use super::model::{Base, Chain, NamedSet, Ruleset, Table};
+use super::model::{Base, Chain, NamedSet, Removal, Ruleset, Table};
 use rule::{elements, statements};
 use tokens::{Reader, Token, tokens, word};
 
@@ -15,6 +15,9 @@ const EXPANDED: usize = 2_000_000;
 
 /// Definitions that refer to each other deeper than this are circles.
 const DEPTH: u32 = 8;
+
+/// Address families of tables, nft(8) "Address families".
+const FAMILIES: [&str; 6] = ["ip", "ip6", "inet", "arp", "bridge", "netdev"];
 
 impl Ruleset {
     /// Parses a configuration file of nft.
@@ -105,22 +108,41 @@ impl File {
         }
     }
 
+    /// `flush`, `delete` and `destroy`. The tables that they name may also be those of another loader.
     fn remove(&mut self, statement: &[Token]) {
         let (family, name, rest) = named(statement.get(2..).unwrap_or_default());
         let tables = &mut self.ruleset.tables;
         let wanted = |t: &Table| t.family == family && t.name == name;
+        let one = Removal { family: Some(family.to_owned()), table: Some(name.to_owned()) };
         match (word(statement, 0), word(statement, 1)) {
-            ("flush", "ruleset") => tables.clear(),
-            ("delete" | "destroy", "table") => tables.retain(|t| !wanted(t)),
-            ("flush", "table") => {
+            // With a family only its tables are removed, nft(8) "Ruleset".
+            ("flush", "ruleset") => match word(statement, 2) {
+                "" if statement.len() == 2 => {
+                    tables.clear();
+                    self.ruleset.removals.push(Removal { family: None, table: None });
+                }
+                family if statement.len() == 3 && FAMILIES.contains(&family) => {
+                    tables.retain(|t| t.family != family);
+                    self.ruleset.removals.push(Removal { family: Some(family.to_owned()), table: None });
+                }
+                _ => self.ruleset.unknown = true,
+            },
+            ("delete" | "destroy", "table") if rest.is_empty() => {
+                tables.retain(|t| !wanted(t));
+                self.ruleset.removals.push(one);
+            }
+            ("flush", "table") if rest.is_empty() => {
                 let chains = tables.iter_mut().filter(|t| wanted(t)).flat_map(|t| t.chains.values_mut());
                 chains.for_each(|c| c.rules.clear());
+                self.ruleset.removals.push(one);
             }
-            ("flush", "chain") => {
+            ("flush", "chain") if rest.len() == 1 => {
                 let chains =
                     tables.iter_mut().filter(|t| wanted(t)).filter_map(|t| t.chains.get_mut(word(rest, 0)));
                 chains.for_each(|c| c.rules.clear());
+                self.ruleset.removals.push(one);
             }
+            // A handle, or objects that are not followed.
             _ => self.ruleset.unknown = true,
         }
     }
@@ -254,7 +276,7 @@ impl File {
 
 /// `[family] table` and what follows.
 fn named(words: &[Token]) -> (&str, &str, &[Token]) {
-    let given = matches!(word(words, 0), "ip" | "ip6" | "inet" | "arp" | "bridge" | "netdev");
+    let given = FAMILIES.contains(&word(words, 0));
     let family = if given { word(words, 0) } else { "ip" };
     let words = &words[usize::from(given).min(words.len())..];
     (family, word(words, 0), words.get(1..).unwrap_or_default())

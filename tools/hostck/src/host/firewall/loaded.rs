@@ -1,0 +1,118 @@
+//! Rulesets that are in force together. On a running host these are all that the kernel has; of the files of an image,
+//! the order in which they are loaded may decide what is left of each.
+
+use super::decide::Passage;
+use super::follow::Fate;
+use super::iptables::Tables;
+use super::nft::Ruleset;
+use super::packet::{Facts, Packet};
+use super::{Family, Port, Rulesets, files};
+
+/// Rulesets of nft and of one family of iptables that are in force together.
+struct LoadedRules<'r> {
+    nft: Vec<&'r Ruleset>,
+    iptables: Vec<&'r Tables>,
+    live: bool,
+}
+
+impl LoadedRules<'_> {
+    /// The result for a family, and the conditions that could not be decided.
+    fn fate(&self, family: Family, port: &Port) -> (Fate, Vec<String>) {
+        let mut facts = Facts::default();
+        loop {
+            let packet = Packet::new(family, port, facts);
+            let fate = self.passage(&packet).fate(&packet);
+            // Facts only ever become true, so this ends.
+            if packet.facts() == facts {
+                return (fate, packet.doubts());
+            }
+            facts = packet.facts();
+        }
+    }
+
+    fn passage(&self, packet: &Packet<'_>) -> Passage {
+        let family = packet.family.table_family();
+        // A table that iptables keeps in nftables is listed by both. nft shows it whole, but for extensions, whose
+        // arguments only iptables shows.
+        let in_nft = |table: &str| self.live && self.nft.iter().any(|n| n.has_table(family, table));
+        let foreign = |table: &str| self.nft.iter().any(|n| n.has_foreign_rules(family, table));
+        let saved = |table: &str| self.live && self.iptables.iter().any(|t| t.in_nftables && t.has(table));
+        let mut all = Passage::default();
+        for ruleset in &self.nft {
+            let skipped = |of: &str, table: &str| of == family && foreign(table) && saved(table);
+            all.join(ruleset.passage(packet, &skipped));
+        }
+        for saved in &self.iptables {
+            let skipped = |table: &str| saved.in_nftables && in_nft(table) && !foreign(table);
+            all.join(saved.passage(packet, &skipped));
+        }
+        all
+    }
+}
+
+impl Rulesets {
+    /// The result for a family, and the conditions that could not be decided.
+    pub(super) fn fate(&self, family: Family, port: &Port) -> (Fate, Vec<String>) {
+        let iptables = if family == Family::V4 { &self.v4 } else { &self.v6 };
+        if self.live {
+            let nft = self.nft.iter().collect();
+            return LoadedRules { nft, iptables: iptables.iter().collect(), live: true }.fate(family, port);
+        }
+        let mut results = Vec::new();
+        let mut doubts = Vec::new();
+        // A service loads one file for nft and one for each family of iptables; where two are there, it is either.
+        for nft in either_file(&self.nft) {
+            for iptables in either_file(iptables) {
+                let both = LoadedRules {
+                    nft: nft.into_iter().collect(),
+                    iptables: iptables.into_iter().collect(),
+                    live: false,
+                };
+                results.push(both.fate(family, port));
+                let (Some(nft), Some(iptables)) = (nft, iptables) else { continue };
+                // nftables.service and the services of iptables are not ordered against each other.
+                match nft.effect_on_tables(family.table_family(), &|table| iptables.has(table)) {
+                    EffectOnTables::None => continue,
+                    EffectOnTables::Removes => {
+                        let alone = LoadedRules { nft: vec![nft], iptables: Vec::new(), live: false };
+                        results.push(alone.fate(family, port));
+                    }
+                    EffectOnTables::Changes => results.push((Fate::Unsure, Vec::new())),
+                }
+                doubts.push(
+                    "the file of nft removes or changes tables of iptables: the order in which both are loaded decides"
+                        .to_owned(),
+                );
+            }
+        }
+        if results.iter().all(|(fate, _)| *fate == results[0].0) && results[0].0 != Fate::Unsure {
+            return results.swap_remove(0);
+        }
+        doubts.extend(results.into_iter().flat_map(|(_, doubts)| doubts));
+        for (rulesets, paths) in
+            [(self.nft.len(), files::NFT), (iptables.len(), files::iptables_files(family))]
+        {
+            if rulesets > 1 {
+                doubts.push(format!("which of {} is loaded", paths.join(" and ")));
+            }
+        }
+        doubts.sort();
+        doubts.dedup();
+        (Fate::Unsure, doubts)
+    }
+}
+
+/// Each of the files as the one that is loaded; `None` where there is no file.
+fn either_file<T>(files: &[T]) -> Vec<Option<&T>> {
+    if files.is_empty() { vec![None] } else { files.iter().map(Some).collect() }
+}
+
+/// The effect of a file of nft on the tables that iptables-nft keeps under the same names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum EffectOnTables {
+    None,
+    /// It removes them, or their rules.
+    Removes,
+    /// It defines tables of the same names: nft adds to them, and iptables-restore(8) flushes them.
+    Changes,
+}
