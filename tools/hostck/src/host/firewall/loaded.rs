@@ -109,7 +109,7 @@ fn either_file<T>(files: &[T]) -> Vec<Option<&T>> {
 
 /// The effect of a file of nft on the tables that iptables-nft keeps under the same names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum EffectOnTables {
+pub(crate) enum EffectOnTables {
     None,
     /// It removes them, or their rules.
     Removes,

@@ -1,64 +1,17 @@
 //! The command line of a unit: whether it runs the daemon, and with which options.
 
 use super::environment::{Environment, Word, expand, split};
-use super::flagfile::Reader;
+use super::flagfile::FlagFileReader;
+use super::locate::{LocatedDaemon, locate_daemon};
+use super::options::DaemonOption;
 use crate::host::Host;
-
-/// The daemon, and the one that it replaces.
-pub(super) const NAMES: [&str; 2] = ["profd", "dynolog"];
-
-/// Shells, which run a script or a text.
-const SHELLS: [&str; 6] = ["sh", "bash", "dash", "ash", "zsh", "ksh"];
-
-/// Programs that start another one.
-const STARTERS: [&str; 24] = [
-    "env",
-    "nice",
-    "ionice",
-    "numactl",
-    "taskset",
-    "chrt",
-    "setpriv",
-    "stdbuf",
-    "exec",
-    "nohup",
-    "setsid",
-    "timeout",
-    "prlimit",
-    "unshare",
-    "nsenter",
-    "chroot",
-    "sudo",
-    "runuser",
-    "su",
-    "tini",
-    "dumb-init",
-    "systemd-run",
-    "firejail",
-    "bwrap",
-];
-
-/// Characters by which a shell does more than to start a program with these words.
-const SHELL_SYNTAX: [char; 19] =
-    ['$', '`', '<', '>', ';', '&', '|', '(', ')', '{', '}', '*', '?', '[', ']', '\\', '~', '#', '!'];
-
-/// A setting of the daemon: dashes and underscores are the same, and so are `--a=b` and `--a b`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Opt {
-    pub(super) name: String,
-    pub(super) value: Option<String>,
-    /// The flag file that holds it.
-    pub(super) file: Option<String>,
-    /// The value is not known.
-    pub(super) unknown: bool,
-}
 
 /// A command line that runs the daemon.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Command {
     /// Started with `+` or `!`: the unit's restrictions do not apply.
     pub(super) privileged: bool,
-    options: Vec<Opt>,
+    options: Vec<DaemonOption>,
     /// Reasons for which not all of its options are known.
     pub(super) unknown: Vec<String>,
 }
@@ -92,99 +45,32 @@ fn lines(text: &str) -> Vec<Line> {
     lines
 }
 
-fn base(word: &str) -> &str {
-    word.rsplit('/').next().unwrap_or_default()
-}
-
-fn is_daemon(word: &Word) -> bool {
-    NAMES.contains(&base(&word.text))
-}
-
-/// Whether a value of `ExecStart` runs the daemon.
-pub(super) fn starts_daemon(text: &str) -> bool {
-    lines(text).into_iter().any(|line| locate(line.words).is_some())
-}
-
-/// The commands of a value of `ExecStart` that run the daemon.
-pub(super) fn commands(text: &str, host: &Host, environment: &Environment, dir: &str) -> Vec<Command> {
-    let command = |line: Line| {
+/// The commands of a value of `ExecStart` that run the daemon, and whether the unit's restrictions do not apply to them.
+pub(super) fn locate_in_line(text: &str, environment: &Environment) -> Vec<(bool, LocatedDaemon)> {
+    let located = |line: Line| {
         let words = if line.expands { expand(line.words, environment) } else { line.words };
-        let mut command = Command { privileged: line.privileged, ..Command::default() };
-        let found = locate(words)?;
+        let privileged = line.privileged;
+        locate_daemon(&words).into_iter().map(move |found| (privileged, found))
+    };
+    lines(text).into_iter().flat_map(located).collect()
+}
+
+/// The commands of a value of `ExecStart` that run the daemon, with their options.
+pub(super) fn commands(text: &str, host: &Host, environment: &Environment, dir: &str) -> Vec<Command> {
+    let command = |(privileged, found): (bool, LocatedDaemon)| {
+        let mut command = Command { privileged, ..Command::default() };
         command.unknown.extend(found.unknown);
         let mut environment = environment.clone();
         found.assignments.iter().for_each(|word| environment.assign(word));
         command.read_options(&found.arguments, host, &environment, dir);
-        Some(command)
+        command
     };
-    lines(text).into_iter().filter_map(command).collect()
-}
-
-/// The daemon within a command line.
-#[derive(Default)]
-struct Located {
-    /// `NAME=value` before it, as env(1) takes them.
-    assignments: Vec<Word>,
-    arguments: Vec<Word>,
-    unknown: Option<String>,
-}
-
-/// Finds the daemon in the words of a command; `None` where another program is run.
-fn locate(words: Vec<Word>) -> Option<Located> {
-    let first = words.first()?;
-    let program = base(&first.text).to_owned();
-    let absolute = |w: &Word| w.text.starts_with('/') && is_daemon(w);
-    if is_daemon(first) {
-        return Some(Located { arguments: words[1..].to_vec(), ..Located::default() });
-    }
-    if SHELLS.contains(&program.as_str()) {
-        return locate_in_shell(&words, &program);
-    }
-    let starter = STARTERS.contains(&program.as_str());
-    // Programs that are not known run it, too, where they are given its path.
-    let at = words.iter().position(|w| if starter { is_daemon(w) } else { absolute(w) });
-    match at {
-        Some(at) => {
-            let shell = words[..at].iter().any(|w| SHELLS.contains(&base(&w.text)));
-            let reason = format!("it is started by {program}");
-            Some(Located {
-                assignments: words[1..at].to_vec(),
-                arguments: words[at + 1..].to_vec(),
-                unknown: (!starter || shell).then_some(reason),
-            })
-        }
-        // Inside of a word: `env -S "profd …"`, `su -c "profd …"`.
-        None if starter => {
-            let word = words.iter().find(|w| split(&w.text).iter().any(is_daemon))?;
-            let inner = split(&word.text);
-            let at = inner.iter().position(is_daemon)?;
-            Some(Located {
-                assignments: Vec::new(),
-                arguments: inner[at + 1..].to_vec(),
-                unknown: Some(format!("it is started by {program}")),
-            })
-        }
-        None => None,
-    }
-}
-
-/// `sh -c 'exec profd --port 1778'`, `sh /path/profd`.
-fn locate_in_shell(words: &[Word], program: &str) -> Option<Located> {
-    let script = words.iter().skip(1).find(|w| split(&w.text).iter().any(is_daemon))?;
-    let inner = split(&script.text);
-    let at = inner.iter().position(is_daemon)?;
-    let plain = inner[..at].iter().all(|w| w.text == "exec");
-    let known = plain && !script.unknown && !script.text.contains(SHELL_SYNTAX);
-    Some(Located {
-        assignments: Vec::new(),
-        arguments: inner[at + 1..].to_vec(),
-        unknown: (!known).then(|| format!("{program} makes them")),
-    })
+    locate_in_line(text, environment).into_iter().map(command).collect()
 }
 
 impl Command {
     fn read_options(&mut self, words: &[Word], host: &Host, environment: &Environment, dir: &str) {
-        let mut files = Reader { host, dir, files: 0, unknown: Vec::new() };
+        let mut files = FlagFileReader { host, dir, files: 0, unknown: Vec::new() };
         let mut at = 0;
         while let Some(word) = words.get(at) {
             at += 1;
@@ -211,7 +97,7 @@ impl Command {
                 ("flagfile", Some(_)) if unknown => files.unknown.push("flag file of an unknown name".into()),
                 ("flagfile", Some(list)) => files.read_list(&list, 0, &mut self.options),
                 ("fromenv" | "tryfromenv", Some(list)) => self.read_environment(&list, environment),
-                (_, value) => self.options.push(Opt { name, value, file: None, unknown }),
+                (_, value) => self.options.push(DaemonOption { name, value, file: None, unknown }),
             }
         }
         self.unknown.append(&mut files.unknown);
@@ -230,7 +116,7 @@ impl Command {
             match environment.get(&format!("FLAGS_{flag}")) {
                 Some(value) => {
                     let (name, value) = (flag.replace('_', "-"), Some(value.to_owned()));
-                    self.options.push(Opt { name, value, file: None, unknown: false });
+                    self.options.push(DaemonOption { name, value, file: None, unknown: false });
                 }
                 None => self.unknown.push(format!("the variable FLAGS_{flag} is not known")),
             }
@@ -238,7 +124,7 @@ impl Command {
     }
 
     /// The last setting of a name, which counts.
-    fn last(&self, name: &str) -> Option<&Opt> {
+    fn last(&self, name: &str) -> Option<&DaemonOption> {
         self.options.iter().rev().find(|o| o.name == name)
     }
 
@@ -256,7 +142,7 @@ impl Command {
 
     /// The option by which the daemon serves without certificates.
     pub(super) fn without_tls(&self) -> Option<String> {
-        let from = |option: &Opt| match &option.file {
+        let from = |option: &DaemonOption| match &option.file {
             Some(file) => format!(" (in the flag file {file})"),
             None => String::new(),
         };

@@ -10,11 +10,15 @@ mod command;
 mod environment;
 pub(crate) mod file;
 mod flagfile;
+mod locate;
+mod options;
 mod sandbox;
+mod starters;
 
-use command::{Command, NAMES};
+use command::Command;
 use environment::Environment;
 use file::{Settings, Unit};
+use options::DAEMON_NAMES;
 use sandbox::sandbox;
 
 pub(super) static CHECK: Check = Check {
@@ -25,7 +29,7 @@ pub(super) static CHECK: Check = Check {
         let units = file::units(host);
         let unread = units.iter().flat_map(|u| &u.unread);
         let notes = unread.map(|(path, reason)| unseen(host.shown(path), reason.as_str()));
-        notes.chain(units.iter().filter(|u| is_daemon(u)).flat_map(|u| unit(host, check, u))).collect()
+        notes.chain(units.iter().filter(|u| is_daemon(host, u)).flat_map(|u| unit(host, check, u))).collect()
     },
 };
 
@@ -37,7 +41,7 @@ pub(super) static NO_TLS: Check = Check {
     what: "the daemon's systemd unit starts it without certificates",
     run: |host, check| {
         let units = file::units(host);
-        units.iter().filter(|u| is_daemon(u)).flat_map(|u| no_tls(host, check, u)).collect()
+        units.iter().filter(|u| is_daemon(host, u)).flat_map(|u| no_tls(host, check, u)).collect()
     },
 };
 
@@ -45,13 +49,13 @@ pub(super) static NO_TLS: Check = Check {
 pub(crate) fn read_any(text: &str) {
     let mut settings = Settings::default();
     settings.read(text);
-    let _ = command::starts_daemon(text);
+    let _ = command::locate_in_line(text, &Environment::default());
 }
 
-/// A unit of the daemon: by its name, or because it runs it.
-fn is_daemon(unit: &Unit) -> bool {
+/// A unit of the daemon: by its name, or because one of its commands runs the daemon, as systemd expands them.
+fn is_daemon(host: &Host, unit: &Unit) -> bool {
     let stem = unit.name.trim_end_matches(".service").split('@').next().unwrap_or_default();
-    NAMES.contains(&stem) || unit.settings.all("ExecStart").iter().any(|line| command::starts_daemon(line))
+    DAEMON_NAMES.contains(&stem) || !commands(host, unit).is_empty()
 }
 
 fn unit(host: &Host, check: &Check, unit: &Unit) -> Vec<Finding> {

@@ -51,6 +51,8 @@ fn words_that_are_not_the_program_do_not_make_a_unit_the_daemons() {
         "/usr/bin/env dynolog=1 /opt/other",
         "/bin/sh -c \"chown dynolog /run/x; exec /opt/other --certs-dir NO_CERTS\"",
         "/bin/sh -c \"exec runuser -u dynolog -- /opt/other\"",
+        "/bin/sh -c \". /etc/default/profd; test -x /usr/bin/dynolog || exec /opt/other\"",
+        "/usr/bin/chmod 0550 /usr/bin/profd",
     ] {
         assert_eq!(judge_unit(&format!("ExecStart={line}")), (false, false), "{line}");
     }
