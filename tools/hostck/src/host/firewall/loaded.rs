@@ -4,7 +4,7 @@
 use super::decide::Passage;
 use super::follow::Fate;
 use super::iptables::Tables;
-use super::nft::Ruleset;
+use super::nft::{EffectOnTables, Ruleset};
 use super::packet::{Facts, Packet};
 use super::{Family, Port, Rulesets, files};
 
@@ -105,14 +105,4 @@ impl Rulesets {
 /// Each of the files as the one that is loaded; `None` where there is no file.
 fn either_file<T>(files: &[T]) -> Vec<Option<&T>> {
     if files.is_empty() { vec![None] } else { files.iter().map(Some).collect() }
-}
-
-/// The effect of a file of nft on the tables that iptables-nft keeps under the same names.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum EffectOnTables {
-    None,
-    /// It removes them, or their rules.
-    Removes,
-    /// It defines tables of the same names: nft adds to them, and iptables-restore(8) flushes them.
-    Changes,
 }

@@ -3,6 +3,7 @@
 mod eval;
 mod json;
 mod model;
+mod read;
 mod text;
 mod value;
 
@@ -10,7 +11,7 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::Rc;
 
-pub(crate) use model::Ruleset;
+pub(crate) use model::{EffectOnTables, Ruleset};
 
 use eval::Eval;
 use model::{Base, Removal, Statement, Table};
@@ -18,7 +19,6 @@ use model::{Base, Removal, Statement, Table};
 use super::Family;
 use super::decide::Passage;
 use super::follow::{Fate, Rule, follow_base};
-use super::loaded::EffectOnTables;
 use super::packet::{Packet, Place};
 
 /// The tables that iptables-nft keeps (iptables/nft.c of iptables).

@@ -142,3 +142,13 @@ impl Ruleset {
         }
     }
 }
+
+/// The effect of a file of nft on the tables that iptables-nft keeps under the same names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum EffectOnTables {
+    None,
+    /// It removes them, or their rules.
+    Removes,
+    /// It defines tables of the same names: nft adds to them, and iptables-restore(8) flushes them.
+    Changes,
+}
