@@ -22,8 +22,8 @@ pub struct AccountTable {
     home_of: HashMap<String, PathBuf>,
     /// Home directories of accounts, but `/` and the system's own.
     pub homes: Vec<PathBuf>,
-    /// Whether an id that is not in the files is known to be nobody's.
-    complete: bool,
+    /// Whether these files are the only source of accounts, so that one they do not list does not exist.
+    pub complete: bool,
 }
 
 impl AccountTable {
@@ -103,13 +103,6 @@ impl AccountTable {
     #[must_use]
     pub fn gid(&self, name: &str) -> Option<u32> {
         name.parse().ok().or_else(|| self.groups.iter().find(|(_, n)| *n == name).map(|(id, _)| *id))
-    }
-
-    /// Whether there is an account of this name or number; `None` where other sources than the files may know it.
-    pub fn has_user(&self, name: &str) -> Option<bool> {
-        let known = self.primary.contains_key(name)
-            || name.parse().is_ok_and(|uid: u32| self.users.contains_key(&uid));
-        (known || self.complete).then_some(known)
     }
 
     /// An account's own group.

@@ -156,18 +156,19 @@ impl Writer for JsonLines {
 
 /// An account that is not there is a mistake, and all that is said of it would be wrong.
 fn known(host: &Host, user: &str) -> anyhow::Result<()> {
-    let there = match host.ids.has_user(user) {
-        Some(there) => there,
-        // The name service knows more than the files.
-        None if host.live => host.asked(user),
-        None => {
-            let passwd = host.read("etc/passwd");
-            let shown = || host.shown("etc/passwd").display().to_string();
-            passwd.map_err(|e| anyhow::anyhow!(common::error::io_reason(&e))).with_context(shown)?;
-            return Ok(());
-        }
+    let listed = host.ids.uid(user).is_some_and(|uid| host.ids.user_name(uid).is_some());
+    let exists = if listed || host.ids.complete {
+        listed
+    } else if host.live {
+        // The name service may have accounts that the files do not list.
+        host.asked(user)
+    } else {
+        let passwd = host.read("etc/passwd");
+        let shown = || host.shown("etc/passwd").display().to_string();
+        passwd.map_err(|e| anyhow::anyhow!(common::error::io_reason(&e))).with_context(shown)?;
+        return Ok(());
     };
-    ensure!(there, "--user {user}: no such user{}", if host.live { "" } else { " in this root" });
+    ensure!(exists, "--user {user}: no such user{}", if host.live { "" } else { " in this root" });
     Ok(())
 }
 

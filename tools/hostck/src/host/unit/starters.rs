@@ -123,7 +123,6 @@ fn options_with_value(program: &str) -> &'static [&'static str] {
             "-h",
             "--host",
             "-p",
-            "--prompt",
             "-C",
             "--close-from",
             "-D",
