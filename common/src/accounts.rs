@@ -34,7 +34,7 @@ impl AccountTable {
 
     /// Reads `etc/passwd`, `etc/group` and `etc/nsswitch.conf` of a root.
     pub fn of(root: &SystemRoot) -> Self {
-        let read = |name: &str| root.read(&format!("etc/{name}")).ok();
+        let read = |name: &str| root.read_file(&format!("etc/{name}")).ok();
         let (passwd, group) = (read("passwd"), read("group"));
         let complete =
             passwd.is_some() && group.is_some() && files_only(&read("nsswitch.conf").unwrap_or_default());

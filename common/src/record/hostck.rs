@@ -7,7 +7,7 @@ use super::{Entry, Record, entry, summary};
 
 /// All of them.
 pub const ENTRIES: &[Entry] =
-    &[entry::<HostFinding>(), entry::<HostSummary>(), entry::<Address>(), entry::<NetaddrSummary>()];
+    &[entry::<HostFinding>(), entry::<HostSummary>(), entry::<AddressRecord>(), entry::<NetaddrSummary>()];
 
 /// `hostck.finding`: a check of the host that fails, or that could not be done.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -100,7 +100,7 @@ impl std::fmt::Display for AddressScope {
 
 /// `hostck.address`: a network address in a file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct Address {
+pub struct AddressRecord {
     /// The file.
     pub path: String,
     /// The path's bytes in hex, where they are not UTF-8.
@@ -120,7 +120,7 @@ pub struct Address {
     pub host: String,
 }
 
-impl Record for Address {
+impl Record for AddressRecord {
     const TYPE: &'static str = "hostck.address";
     const V: u32 = 1;
     const SAMPLE: &'static str = r#"{"type":"hostck.address","v":1,"path":"/etc/app.conf","line":3,"column":10,"address":"https://www.example.com/x","kind":"url","scope":"documentation","host":"www.example.com"}"#;

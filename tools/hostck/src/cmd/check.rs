@@ -13,7 +13,7 @@ use common::policy::Class;
 use common::record::hostck as record;
 use common::report::{self, End, GroupedText, ReportFormat, Totals, Writer, nagios_exit_from};
 
-use crate::host::{self, Host};
+use crate::host::{self, AuditedHost};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -63,28 +63,28 @@ pub(crate) struct CheckArgs {
 
 impl CheckArgs {
     pub(crate) fn run(self, format: ReportFormat, out: &mut Out) -> anyhow::Result<Exit> {
-        let host = self.host()?;
+        let host = self.open_host()?;
         let Some(path) = &self.output else {
             let color = out.color();
             let (diag, to) = out.parts();
-            return self.write(&host, format, color, diag, to);
+            return self.write_report(&host, format, color, diag, to);
         };
         let shown = || path.display().to_string();
         let mut file = BufWriter::new(Output::create(path, Class::DataFile.max()).with_context(shown)?);
-        let exit = self.write(&host, format, false, out.diag(), &mut file)?;
+        let exit = self.write_report(&host, format, false, out.diag(), &mut file)?;
         file.into_inner().map_err(std::io::IntoInnerError::into_error)?.commit().with_context(shown)?;
         Ok(exit)
     }
 
-    fn write(
+    fn write_report(
         &self,
-        host: &Host,
+        host: &AuditedHost,
         format: ReportFormat,
         color: bool,
         diag: &Diag,
         to: &mut (dyn Write + Send),
     ) -> anyhow::Result<Exit> {
-        let mut findings = host.check();
+        let mut findings = host.run_checks();
         let least = self.show.min(self.fail_on);
         findings.retain(|f| f.severity >= least);
         findings.sort_by(|a, b| (&a.path, &a.rule, &a.found).cmp(&(&b.path, &b.rule, &b.found)));
@@ -97,11 +97,12 @@ impl CheckArgs {
             failed: diag.errors(),
             ..End::default()
         };
-        let mut writer: Box<dyn Writer> = match (report::writer(format, host::source(self.fail_on)), format) {
-            (Some(writer), _) => writer,
-            (None, ReportFormat::Json) => Box::new(JsonLines),
-            (None, _) => Box::new(GroupedText::new(self.limit, color, host::heading)),
-        };
+        let mut writer: Box<dyn Writer> =
+            match (report::writer(format, host::report_source(self.fail_on)), format) {
+                (Some(writer), _) => writer,
+                (None, ReportFormat::Json) => Box::new(HostRecordWriter),
+                (None, _) => Box::new(GroupedText::new(self.limit, color, host::rule_heading)),
+            };
         findings.iter().try_for_each(|f| writer.finding(to, f))?;
         writer.end(to, &end)?;
         Ok(match format {
@@ -111,17 +112,17 @@ impl CheckArgs {
         })
     }
 
-    fn host(&self) -> anyhow::Result<Host> {
+    fn open_host(&self) -> anyhow::Result<AuditedHost> {
         let live = self.root.is_none();
         let root = self.root.as_deref().unwrap_or(Path::new("/"));
         let shown = || root.display().to_string();
-        let mut host = Host::open(root, live, self.user.clone(), self.port)
+        let mut host = AuditedHost::open(root, live, self.user.clone(), self.port)
             .map_err(|e| anyhow::anyhow!(common::error::io_reason(&e)))
             .with_context(shown)?;
         let system = ["etc", "usr", "bin"].iter().any(|dir| host.stat(dir).is_ok());
         ensure!(system, "{}: holds no system: etc, usr and bin are not there", shown());
         if let Some(user) = &self.user {
-            known(&host, user)?;
+            require_user(&host, user)?;
         } else if live {
             let uid = rustix::process::geteuid().as_raw();
             host.user = Some(host.ids.user_name(uid).map_or_else(|| uid.to_string(), str::to_owned));
@@ -134,9 +135,9 @@ impl CheckArgs {
 }
 
 /// Writes `hostck.finding` and `hostck.summary`.
-struct JsonLines;
+struct HostRecordWriter;
 
-impl Writer for JsonLines {
+impl Writer for HostRecordWriter {
     fn finding(&mut self, to: &mut dyn Write, finding: &Finding) -> io::Result<()> {
         common::record::write(to, &record::HostFinding { finding: finding.clone() })
     }
@@ -155,16 +156,16 @@ impl Writer for JsonLines {
 }
 
 /// An account that is not there is a mistake, and all that is said of it would be wrong.
-fn known(host: &Host, user: &str) -> anyhow::Result<()> {
+fn require_user(host: &AuditedHost, user: &str) -> anyhow::Result<()> {
     let listed = host.ids.uid(user).is_some_and(|uid| host.ids.user_name(uid).is_some());
     let exists = if listed || host.ids.complete {
         listed
     } else if host.live {
         // The name service may have accounts that the files do not list.
-        host.asked(user)
+        host.is_known_to_name_service(user)
     } else {
-        let passwd = host.read("etc/passwd");
-        let shown = || host.shown("etc/passwd").display().to_string();
+        let passwd = host.read_file("etc/passwd");
+        let shown = || host.display_path("etc/passwd").display().to_string();
         passwd.map_err(|e| anyhow::anyhow!(common::error::io_reason(&e))).with_context(shown)?;
         return Ok(());
     };

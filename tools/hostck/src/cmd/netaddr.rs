@@ -10,13 +10,15 @@ use clap::Args;
 use common::exit::Exit;
 use common::finding::hex;
 use common::out::{Diag, Format, Out};
-use common::record::hostck::{Address as Record, AddressScope, NetaddrSummary};
+use common::record::hostck::{AddressRecord as Record, AddressScope, NetaddrSummary};
 use common::text::Safe;
 use rustix::fs::{self as rfs, FileType, OFlags, Statx};
 use rustix::io::Errno;
 
-use crate::netaddr::allow::Allow;
-use crate::netaddr::{Address, Style, is_configuration, is_plain_configuration, is_script, scan};
+use crate::netaddr::allow::AllowList;
+use crate::netaddr::{
+    LocatedAddress, TextStyle, is_configuration, is_plain_configuration, is_script, scan_line,
+};
 use common::inputs::PathInputs;
 use common::walk::{self, OpenDirectory, WalkOptions, WalkVisitor, file_type};
 
@@ -75,12 +77,13 @@ pub(crate) struct NetaddrArgs {
 
 impl NetaddrArgs {
     pub(crate) fn run(self, format: Format, out: &mut Out) -> anyhow::Result<Exit> {
-        let allow = self.list()?;
+        let allow = self.read_allow_lists()?;
         let paths = self.inputs.paths()?.collect::<anyhow::Result<Vec<_>>>()?;
         let threads = std::thread::available_parallelism().map_or(1, Into::into);
         let options = WalkOptions { threads, cross_mounts: false };
         let (diag, _) = out.parts();
-        let new = || Scanner { cmd: &self, allow: &allow, diag, found: Vec::new(), files: 0, allowed: 0 };
+        let new =
+            || AddressScanner { cmd: &self, allow: &allow, diag, found: Vec::new(), files: 0, allowed: 0 };
         let (scanners, errors) = walk::walk_trees(&paths, options, new);
         errors.into_iter().for_each(|e| diag.error(e.path.display(), common::error::errno_reason(e.error)));
         let mut summary = NetaddrSummary::default();
@@ -94,7 +97,7 @@ impl NetaddrArgs {
         summary.public = found.iter().filter(|f| f.address.scope == AddressScope::Public).count() as u64;
         summary.other = found.len() as u64 - summary.public;
         for f in &found {
-            f.write(format, out)?;
+            f.write_record(format, out)?;
         }
         summary.errors = out.diag().errors();
         if format == Format::Json {
@@ -103,13 +106,13 @@ impl NetaddrArgs {
         Ok(if summary.public > 0 { Exit::No } else { Exit::Ok })
     }
 
-    fn list(&self) -> anyhow::Result<Allow> {
-        let mut allow = Allow::default();
+    fn read_allow_lists(&self) -> anyhow::Result<AllowList> {
+        let mut allow = AllowList::default();
         for path in &self.allow {
             let shown = path.display().to_string();
-            let text = list(path).with_context(|| shown.clone())?;
+            let text = read_allow_list(path).with_context(|| shown.clone())?;
             for (i, line) in text.lines().enumerate() {
-                allow.add(line).map_err(|e| anyhow::anyhow!("{shown}:{}: {e}", i + 1))?;
+                allow.add_line(line).map_err(|e| anyhow::anyhow!("{shown}:{}: {e}", i + 1))?;
             }
         }
         Ok(allow)
@@ -117,7 +120,7 @@ impl NetaddrArgs {
 }
 
 /// Reads a list that only we or root could have written.
-fn list(path: &Path) -> anyhow::Result<String> {
+fn read_allow_list(path: &Path) -> anyhow::Result<String> {
     let (file, meta) =
         common::fsat::open_regular(path).map_err(|e| anyhow::anyhow!(common::error::io_reason(&e)))?;
     common::fsat::require_trusted(&meta)?;
@@ -126,14 +129,14 @@ fn list(path: &Path) -> anyhow::Result<String> {
 }
 
 /// An address and where it stands.
-struct Found {
+struct AddressInFile {
     path: PathBuf,
     line: u64,
-    address: Address,
+    address: LocatedAddress,
 }
 
-impl Found {
-    fn write(&self, format: Format, out: &mut Out) -> std::io::Result<()> {
+impl AddressInFile {
+    fn write_record(&self, format: Format, out: &mut Out) -> std::io::Result<()> {
         use std::os::unix::ffi::OsStrExt;
         let (a, column) = (&self.address, self.address.at as u64 + 1);
         match format {
@@ -160,17 +163,17 @@ impl Found {
     }
 }
 
-struct Scanner<'a> {
+struct AddressScanner<'a> {
     cmd: &'a NetaddrArgs,
-    allow: &'a Allow,
+    allow: &'a AllowList,
     diag: &'a Diag,
-    found: Vec<Found>,
+    found: Vec<AddressInFile>,
     files: u64,
     allowed: u64,
 }
 
-impl Scanner<'_> {
-    fn read(
+impl AddressScanner<'_> {
+    fn scan_file(
         &mut self,
         file: File,
         name: &[u8],
@@ -182,7 +185,7 @@ impl Scanner<'_> {
         let head = &head[..head.len().min(HEAD)];
         let named = is_configuration(name) && st.stx_size <= CONFIGURATION;
         let wanted = named || is_script(name, head, st.stx_mode.into()) || is_plain_configuration(name);
-        let style = Style::of(name);
+        let style = TextStyle::from_name(name);
         if is_configuration(name) && !(named || wanted || self.cmd.all_files) {
             self.diag.info(path().display(), "is larger than configuration is: --all-files looks into it");
         }
@@ -197,12 +200,12 @@ impl Scanner<'_> {
             if reader.by_ref().take(LINE).read_until(b'\n', &mut line)? == 0 {
                 return Ok(());
             }
-            for mut address in scan(&line, style) {
-                if address.scope == AddressScope::Public && self.allow.admits(&address.host) {
+            for mut address in scan_line(&line, style) {
+                if address.scope == AddressScope::Public && self.allow.contains_host(&address.host) {
                     self.allowed += 1;
                 } else if address.scope == AddressScope::Public || self.cmd.all_scopes {
                     address.at += offset;
-                    self.found.push(Found { path: path(), line: number, address });
+                    self.found.push(AddressInFile { path: path(), line: number, address });
                 }
             }
             if line.last() == Some(&b'\n') {
@@ -215,7 +218,7 @@ impl Scanner<'_> {
     }
 }
 
-impl WalkVisitor for Scanner<'_> {
+impl WalkVisitor for AddressScanner<'_> {
     type State = ();
 
     fn file(&mut self, dir: &OpenDirectory, (): &mut (), name: &CStr, st: &Statx) {
@@ -227,7 +230,7 @@ impl WalkVisitor for Scanner<'_> {
         let opened = rfs::openat(dir, name, flags, rfs::Mode::empty());
         let read = opened
             .map_err(std::io::Error::from)
-            .and_then(|fd| self.read(fd.into(), name.to_bytes(), st, path));
+            .and_then(|fd| self.scan_file(fd.into(), name.to_bytes(), st, path));
         if let Err(e) = read {
             self.diag.error(path().display(), common::error::io_reason(&e));
         }
@@ -314,10 +317,10 @@ mod tests {
         use clap::CommandFactory;
         let mut cli = crate::Cli::command();
         let help = cli.find_subcommand_mut("netaddr").unwrap().render_long_help().to_string();
-        for name in crate::netaddr::NAMES {
+        for name in crate::netaddr::CONFIGURATION_NAMES {
             assert!(help.contains(name), "{name}");
         }
-        for end in crate::netaddr::ENDS {
+        for end in crate::netaddr::CONFIGURATION_SUFFIXES {
             assert!(help.contains(&format!("*{end}")), "{end}");
         }
     }

@@ -16,12 +16,16 @@ fn root(files: &[(&str, &str)]) -> tempfile::TempDir {
     dir
 }
 
-fn found(host: &Host) -> Vec<String> {
-    host.check().iter().filter(|f| f.rule != UNSEEN.id).map(|f| format!("{}: {}", f.rule, f.found)).collect()
+fn found(host: &AuditedHost) -> Vec<String> {
+    host.run_checks()
+        .iter()
+        .filter(|f| f.rule != UNSEEN.id)
+        .map(|f| format!("{}: {}", f.rule, f.found))
+        .collect()
 }
 
-fn host(dir: &Path, live: bool) -> Host {
-    Host::open(dir, live, Some("ann".into()), 1778).unwrap()
+fn host(dir: &Path, live: bool) -> AuditedHost {
+    AuditedHost::open(dir, live, Some("ann".into()), 1778).unwrap()
 }
 
 const ACCOUNTS: [(&str, &str); 2] = [
@@ -83,7 +87,7 @@ fn advice_for_an_image_changes_the_image() {
     ]);
     let dir = root(&files);
     let root = dir.path().display().to_string();
-    for finding in host(dir.path(), false).check().iter().filter(|f| f.rule != UNSEEN.id) {
+    for finding in host(dir.path(), false).run_checks().iter().filter(|f| f.rule != UNSEEN.id) {
         let fix = &finding.fix;
         for live in ["systemctl", "sysctl -", "gpasswd", "nft add", "visudo", "…"] {
             assert!(!fix.contains(live), "{fix}");
@@ -95,7 +99,7 @@ fn advice_for_an_image_changes_the_image() {
 
 #[test]
 fn checks_have_unique_ids() {
-    let mut ids: Vec<_> = source(Severity::Error).rules.iter().map(|r| r.id).collect();
+    let mut ids: Vec<_> = report_source(Severity::Error).rules.iter().map(|r| r.id).collect();
     ids.sort_unstable();
     let n = ids.len();
     ids.dedup();
@@ -195,7 +199,8 @@ fn a_good_host_is_silent_and_a_bad_setting_is_not() {
 #[test]
 fn what_cannot_be_seen_is_said() {
     let dir = root(&[]);
-    let unseen: Vec<_> = host(dir.path(), true).check().into_iter().filter(|f| f.rule == UNSEEN.id).collect();
+    let unseen: Vec<_> =
+        host(dir.path(), true).run_checks().into_iter().filter(|f| f.rule == UNSEEN.id).collect();
     assert!(unseen.iter().any(|f| f.path == "kernel.randomize_va_space"), "{unseen:#?}");
     assert!(unseen.iter().any(|f| f.path.ends_with("etc/group")), "{unseen:#?}");
 }
@@ -220,8 +225,8 @@ fn links_of_an_image_lead_to_the_image() {
     std::fs::create_dir(dir.path().join("etc")).unwrap();
     std::os::unix::fs::symlink("/real/login.defs", dir.path().join("etc/login.defs")).unwrap();
     std::os::unix::fs::symlink("../../../../../../etc/passwd", dir.path().join("etc/profile")).unwrap();
-    assert_eq!(host(dir.path(), false).read("etc/login.defs").unwrap(), "UMASK 000\n");
-    assert!(host(dir.path(), false).read("etc/profile").is_err());
+    assert_eq!(host(dir.path(), false).read_file("etc/login.defs").unwrap(), "UMASK 000\n");
+    assert!(host(dir.path(), false).read_file("etc/profile").is_err());
 }
 
 #[test]
@@ -271,8 +276,8 @@ fn a_unit_without_certificates_or_bounds_is_told() {
             ("etc/passwd", "prof:x:0:1500::/home/prof:/bin/sh\n"),
         ]);
         chmod(&dir.path().join("etc/systemd/system/profd.service"), 0o666);
-        let host = Host::open(dir.path(), false, Some("prof".into()), 1778).unwrap();
-        host.check()
+        let host = AuditedHost::open(dir.path(), false, Some("prof".into()), 1778).unwrap();
+        host.run_checks()
     };
     let all = unit("profd --certs-dir NO_CERTS --insecure-listen --bind 10.0.0.5");
     let told = |text: &str| {
@@ -295,7 +300,7 @@ fn the_account_that_was_given_is_advised_and_its_home_looked_at() {
     files.extend([("etc/systemd/system/profd.service", "[Service]\nExecStart=profd\n"), ("home/ann/x", "")]);
     let dir = root(&files);
     chmod(&dir.path().join("home/ann"), 0o755);
-    let all = host(dir.path(), false).check();
+    let all = host(dir.path(), false).run_checks();
     assert!(all.iter().any(|f| f.fix.ends_with("[Service] User=ann")), "{all:#?}");
     assert!(all.iter().any(|f| f.found == "home directory of ann with mode 0755"), "{all:#?}");
 }
@@ -311,7 +316,7 @@ fn advice_about_a_setting_wins_over_what_is_there() {
         ("usr/local/lib/sysctl.d/x.conf", "etc/sysctl.d/zz-profguard.conf"),
     ] {
         let dir = root(&[(file, "kernel.randomize_va_space = 0\n")]);
-        let all = host(dir.path(), false).check();
+        let all = host(dir.path(), false).run_checks();
         let finding = all.iter().find(|f| f.rule == "aslr").unwrap();
         assert!(
             finding.fix.contains(&format!("`{name} = 2` in {}/{advice}", dir.path().display())),
@@ -324,7 +329,7 @@ fn advice_about_a_setting_wins_over_what_is_there() {
 fn rules_that_nothing_loads_and_a_clock_that_nothing_sets_are_told() {
     let drop = "table inet f { chain i { type filter hook input priority 0; policy drop; } }\n";
     let dir = root(&[("etc/nftables.conf", drop)]);
-    let all = host(dir.path(), false).check();
+    let all = host(dir.path(), false).run_checks();
     assert!(all.iter().any(|f| f.found.starts_with("no service loads it")), "{all:#?}");
     assert!(all.iter().any(|f| f.found.starts_with("no time service is enabled")), "{all:#?}");
     for service in ["sysinit.target.wants/nftables.service", "multi-user.target.wants/chrony.service"] {
@@ -332,7 +337,7 @@ fn rules_that_nothing_loads_and_a_clock_that_nothing_sets_are_told() {
         std::fs::create_dir_all(link.parent().unwrap()).unwrap();
         std::os::unix::fs::symlink("/usr/lib/systemd/system/x.service", link).unwrap();
     }
-    let all = host(dir.path(), false).check();
+    let all = host(dir.path(), false).run_checks();
     assert!(
         !all.iter().any(|f| f.found.starts_with("no service") || f.found.starts_with("no time")),
         "{all:#?}"
@@ -342,7 +347,7 @@ fn rules_that_nothing_loads_and_a_clock_that_nothing_sets_are_told() {
 /// Everything that is said about an image with these files, notes included.
 fn said(files: &[(&str, &str)]) -> Vec<(Severity, String)> {
     let dir = root(files);
-    let all = host(dir.path(), false).check();
+    let all = host(dir.path(), false).run_checks();
     all.into_iter().map(|f| (f.severity, f.found.replace(&dir.path().display().to_string(), ""))).collect()
 }
 
@@ -421,7 +426,7 @@ fn options_that_are_not_known_are_notes() {
 #[test]
 fn units_that_cannot_be_read_are_notes() {
     let dir = root(&[("etc/systemd/system/other.service/x", "")]);
-    let all = host(dir.path(), false).check();
+    let all = host(dir.path(), false).run_checks();
     assert!(all.iter().any(|f| f.rule == UNSEEN.id && f.path.ends_with("other.service")), "{all:#?}");
 }
 

@@ -10,19 +10,19 @@ mod domain;
 mod scan;
 mod url;
 
-pub(crate) use scan::scan;
+pub(crate) use scan::scan_line;
 
 /// What dotted words are in a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Style {
+pub(crate) enum TextStyle {
     /// Attributes, mostly.
     Code,
     Configuration,
 }
 
-impl Style {
+impl TextStyle {
     /// By the file's name; a shell has no attributes.
-    pub(crate) fn of(name: &[u8]) -> Self {
+    pub(crate) fn from_name(name: &[u8]) -> Self {
         const CODE: [&[u8]; 18] = [
             b"py", b"js", b"mjs", b"ts", b"rb", b"lua", b"pl", b"c", b"h", b"cc", b"cpp", b"hpp", b"rs",
             b"go", b"java", b"cu", b"cs", b"swift",
@@ -36,11 +36,13 @@ impl Style {
 pub(crate) fn is_configuration(name: &[u8]) -> bool {
     let is = |n: &&str| name == n.as_bytes();
     let ends = |e: &&str| name.ends_with(e.as_bytes());
-    NAMES.iter().any(is) || name.starts_with(b"Dockerfile.") || ENDS.iter().any(ends)
+    CONFIGURATION_NAMES.iter().any(is)
+        || name.starts_with(b"Dockerfile.")
+        || CONFIGURATION_SUFFIXES.iter().any(ends)
 }
 
 /// Whole names of such files.
-pub(crate) const NAMES: [&str; 18] = [
+pub(crate) const CONFIGURATION_NAMES: [&str; 18] = [
     "Dockerfile",
     "Containerfile",
     "Makefile",
@@ -62,7 +64,7 @@ pub(crate) const NAMES: [&str; 18] = [
 ];
 
 /// Ends of such names.
-pub(crate) const ENDS: [&str; 17] = [
+pub(crate) const CONFIGURATION_SUFFIXES: [&str; 17] = [
     ".json",
     ".jsonc",
     ".json5",
@@ -84,7 +86,7 @@ pub(crate) const ENDS: [&str; 17] = [
 
 /// An address in a line.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Address {
+pub(crate) struct LocatedAddress {
     /// Byte in the line where it begins, from 0.
     pub(crate) at: usize,
     /// Its length there.
@@ -98,14 +100,14 @@ pub(crate) struct Address {
 }
 
 /// Tells where an IP address belongs (IANA's special-purpose registries).
-pub(crate) fn scope(ip: IpAddr) -> AddressScope {
+pub(crate) fn ip_scope(ip: IpAddr) -> AddressScope {
     match ip {
-        IpAddr::V4(v4) => scope4(v4),
-        IpAddr::V6(v6) => v6.to_ipv4_mapped().map_or_else(|| scope6(v6), scope4),
+        IpAddr::V4(v4) => ipv4_scope(v4),
+        IpAddr::V6(v6) => v6.to_ipv4_mapped().map_or_else(|| ipv6_scope(v6), ipv4_scope),
     }
 }
 
-fn scope4(ip: Ipv4Addr) -> AddressScope {
+fn ipv4_scope(ip: Ipv4Addr) -> AddressScope {
     let [a, b, ..] = ip.octets();
     match (a, b) {
         (127, _) => AddressScope::Loopback,
@@ -120,7 +122,7 @@ fn scope4(ip: Ipv4Addr) -> AddressScope {
     }
 }
 
-fn scope6(ip: Ipv6Addr) -> AddressScope {
+fn ipv6_scope(ip: Ipv6Addr) -> AddressScope {
     let [first, second, ..] = ip.segments();
     match (first, second) {
         _ if ip.is_loopback() => AddressScope::Loopback,

@@ -2,61 +2,63 @@
 //! the order in which they are loaded may decide what is left of each.
 
 use super::decide::Passage;
-use super::follow::Fate;
-use super::iptables::Tables;
+use super::follow::PacketFate;
+use super::iptables::IptablesTables;
 use super::nft::{EffectOnTables, Ruleset};
-use super::packet::{Facts, Packet};
-use super::{Family, Port, Rulesets, files};
+use super::packet::{Packet, RulesetFacts};
+use super::{DaemonPort, Family, HostRulesets, files};
 
 /// Rulesets of nft and of one family of iptables that are in force together.
 struct LoadedRules<'r> {
     nft: Vec<&'r Ruleset>,
-    iptables: Vec<&'r Tables>,
+    iptables: Vec<&'r IptablesTables>,
     live: bool,
 }
 
 impl LoadedRules<'_> {
     /// The result for a family, and the conditions that could not be decided.
-    fn fate(&self, family: Family, port: &Port) -> (Fate, Vec<String>) {
-        let mut facts = Facts::default();
+    fn decide_fate(&self, family: Family, port: &DaemonPort) -> (PacketFate, Vec<String>) {
+        let mut facts = RulesetFacts::default();
         loop {
             let packet = Packet::new(family, port, facts);
-            let fate = self.passage(&packet).fate(&packet);
+            let fate = self.evaluate_passage(&packet).overall_fate(&packet);
             // Facts only ever become true, so this ends.
-            if packet.facts() == facts {
+            if packet.collect_facts() == facts {
                 return (fate, packet.doubts());
             }
-            facts = packet.facts();
+            facts = packet.collect_facts();
         }
     }
 
-    fn passage(&self, packet: &Packet<'_>) -> Passage {
+    fn evaluate_passage(&self, packet: &Packet<'_>) -> Passage {
         let family = packet.family.table_family();
         // A table that iptables keeps in nftables is listed by both. nft shows it whole, but for extensions, whose
         // arguments only iptables shows.
         let in_nft = |table: &str| self.live && self.nft.iter().any(|n| n.has_table(family, table));
         let foreign = |table: &str| self.nft.iter().any(|n| n.has_foreign_rules(family, table));
-        let saved = |table: &str| self.live && self.iptables.iter().any(|t| t.in_nftables && t.has(table));
+        let saved =
+            |table: &str| self.live && self.iptables.iter().any(|t| t.in_nftables && t.has_table(table));
         let mut all = Passage::default();
         for ruleset in &self.nft {
             let skipped = |of: &str, table: &str| of == family && foreign(table) && saved(table);
-            all.join(ruleset.passage(packet, &skipped));
+            all.merge_passage(ruleset.evaluate_passage(packet, &skipped));
         }
         for saved in &self.iptables {
             let skipped = |table: &str| saved.in_nftables && in_nft(table) && !foreign(table);
-            all.join(saved.passage(packet, &skipped));
+            all.merge_passage(saved.evaluate_passage(packet, &skipped));
         }
         all
     }
 }
 
-impl Rulesets {
+impl HostRulesets {
     /// The result for a family, and the conditions that could not be decided.
-    pub(super) fn fate(&self, family: Family, port: &Port) -> (Fate, Vec<String>) {
+    pub(super) fn decide_fate(&self, family: Family, port: &DaemonPort) -> (PacketFate, Vec<String>) {
         let iptables = if family == Family::V4 { &self.v4 } else { &self.v6 };
         if self.live {
             let nft = self.nft.iter().collect();
-            return LoadedRules { nft, iptables: iptables.iter().collect(), live: true }.fate(family, port);
+            return LoadedRules { nft, iptables: iptables.iter().collect(), live: true }
+                .decide_fate(family, port);
         }
         let mut results = Vec::new();
         let mut doubts = Vec::new();
@@ -68,16 +70,16 @@ impl Rulesets {
                     iptables: iptables.into_iter().collect(),
                     live: false,
                 };
-                results.push(both.fate(family, port));
+                results.push(both.decide_fate(family, port));
                 let (Some(nft), Some(iptables)) = (nft, iptables) else { continue };
                 // nftables.service and the services of iptables are not ordered against each other.
-                match nft.effect_on_tables(family.table_family(), &|table| iptables.has(table)) {
+                match nft.effect_on_tables(family.table_family(), &|table| iptables.has_table(table)) {
                     EffectOnTables::None => continue,
                     EffectOnTables::Removes => {
                         let alone = LoadedRules { nft: vec![nft], iptables: Vec::new(), live: false };
-                        results.push(alone.fate(family, port));
+                        results.push(alone.decide_fate(family, port));
                     }
-                    EffectOnTables::Changes => results.push((Fate::Unsure, Vec::new())),
+                    EffectOnTables::Changes => results.push((PacketFate::Unsure, Vec::new())),
                 }
                 doubts.push(
                     "the file of nft removes or changes tables of iptables: the order in which both are loaded decides"
@@ -85,7 +87,7 @@ impl Rulesets {
                 );
             }
         }
-        if results.iter().all(|(fate, _)| *fate == results[0].0) && results[0].0 != Fate::Unsure {
+        if results.iter().all(|(fate, _)| *fate == results[0].0) && results[0].0 != PacketFate::Unsure {
             return results.swap_remove(0);
         }
         doubts.extend(results.into_iter().flat_map(|(_, doubts)| doubts));
@@ -98,7 +100,7 @@ impl Rulesets {
         }
         doubts.sort();
         doubts.dedup();
-        (Fate::Unsure, doubts)
+        (PacketFate::Unsure, doubts)
     }
 }
 

@@ -8,8 +8,8 @@ use std::collections::BTreeSet;
 
 use common::finding::{Finding, Severity};
 
-use super::listen::listeners;
-use super::{Check, Host, unseen};
+use super::listen::find_listeners;
+use super::{AuditedHost, HostCheck, note_unseen};
 
 mod address;
 pub(crate) mod ask;
@@ -21,15 +21,15 @@ mod loaded;
 pub(crate) mod nft;
 mod packet;
 
-use follow::{Fate, Met};
-use iptables::Tables;
+use follow::{ConditionMet, PacketFate};
+use iptables::IptablesTables;
 use nft::Ruleset;
 
-pub(super) static CHECK: Check = Check {
+pub(super) static CHECK: HostCheck = HostCheck {
     id: "firewall",
     severity: Severity::Warning,
     what: "no firewall rule restricts the daemon's port",
-    run: firewall,
+    run: check_firewall,
 };
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,17 +57,17 @@ impl Family {
 
 /// The rulesets of a host.
 #[derive(Debug, Default)]
-struct Rulesets {
+struct HostRulesets {
     nft: Vec<Ruleset>,
-    v4: Vec<Tables>,
-    v6: Vec<Tables>,
+    v4: Vec<IptablesTables>,
+    v6: Vec<IptablesTables>,
     /// They are the kernel's: iptables and nft list the same tables where iptables keeps them in nftables.
     live: bool,
     /// Sources of rules that could not be read, and the reasons.
     unseen: Vec<(String, String)>,
 }
 
-impl Rulesets {
+impl HostRulesets {
     fn not_seen(&mut self, source: String, reason: String) {
         self.unseen.push((source, reason));
     }
@@ -79,16 +79,16 @@ impl Rulesets {
 
 /// The port, and the names of services in `/etc/services`.
 #[derive(Clone, Debug)]
-pub(crate) struct Port {
+pub(crate) struct DaemonPort {
     pub(crate) number: u16,
     pub(crate) names: Vec<String>,
     /// Names of services on other ports.
     others: BTreeSet<String>,
 }
 
-impl Port {
-    fn of(host: &Host) -> Self {
-        Self::from_services(host.port, &host.read("etc/services").unwrap_or_default())
+impl DaemonPort {
+    fn from_host(host: &AuditedHost) -> Self {
+        Self::from_services(host.port, &host.read_file("etc/services").unwrap_or_default())
     }
 
     /// Reads lines such as `prodigy-internet 1778/tcp alias`, services(5).
@@ -105,27 +105,27 @@ impl Port {
     }
 
     /// Whether one of `1778`, `1700-1800`, `1700:1800`, `ssh` is the port.
-    pub(crate) fn is(&self, text: &str) -> Met {
+    pub(crate) fn matches_text(&self, text: &str) -> ConditionMet {
         let bound = |t: &str, open: u16| if t.is_empty() { Some(open) } else { t.parse::<u16>().ok() };
         if let Some((low, high)) = text.split_once(':').or_else(|| text.split_once('-'))
             && let (Some(low), Some(high)) = (bound(low, 0), bound(high, u16::MAX))
         {
-            return Met::of((low..=high).contains(&self.number));
+            return ConditionMet::from_bool((low..=high).contains(&self.number));
         }
         match text.parse::<u16>() {
-            Ok(port) => Met::of(port == self.number),
-            Err(_) if self.names.iter().any(|n| n == text) => Met::Yes,
-            Err(_) if self.others.contains(text) => Met::No,
-            Err(_) => Met::Unsure,
+            Ok(port) => ConditionMet::from_bool(port == self.number),
+            Err(_) if self.names.iter().any(|n| n == text) => ConditionMet::Yes,
+            Err(_) if self.others.contains(text) => ConditionMet::No,
+            Err(_) => ConditionMet::Unsure,
         }
     }
 }
 
-fn firewall(host: &Host, check: &Check) -> Vec<Finding> {
+fn check_firewall(host: &AuditedHost, check: &HostCheck) -> Vec<Finding> {
     let mut families = vec![Family::V4, Family::V6];
     let mut served = true;
     if host.live {
-        let listeners = match listeners(host) {
+        let listeners = match find_listeners(host) {
             Ok(l) => l.into_iter().map(|l| l.address).collect::<Vec<_>>(),
             Err(note) => return vec![*note],
         };
@@ -142,10 +142,10 @@ fn firewall(host: &Host, check: &Check) -> Vec<Finding> {
     if families.is_empty() {
         return Vec::new();
     }
-    let rulesets = if host.live { ask::running(host) } else { files::configured(host) };
-    let port = Port::of(host);
-    let mut found = if host.live { Vec::new() } else { files::not_loaded(host, check) };
-    found.extend(rulesets.unseen.iter().map(|(source, reason)| unseen(source, reason.as_str())));
+    let rulesets = if host.live { ask::read_running(host) } else { files::read_configured(host) };
+    let port = DaemonPort::from_host(host);
+    let mut found = if host.live { Vec::new() } else { files::find_unloaded(host, check) };
+    found.extend(rulesets.unseen.iter().map(|(source, reason)| note_unseen(source, reason.as_str())));
     for family in families {
         let subject = format!("port {}, {}", port.number, family.name());
         if rulesets.is_empty() {
@@ -155,13 +155,13 @@ fn firewall(host: &Host, check: &Check) -> Vec<Finding> {
                 }
                 false => "this root has no firewall configuration that is known",
             };
-            found.push(unseen(subject, why));
+            found.push(note_unseen(subject, why));
             continue;
         }
-        match rulesets.fate(family, &port) {
-            (Fate::Drop, _) => {}
-            (Fate::Accept, _) if rulesets.unseen.is_empty() => {
-                let mut finding = open(host, check, &subject, family);
+        match rulesets.decide_fate(family, &port) {
+            (PacketFate::Drop, _) => {}
+            (PacketFate::Accept, _) if rulesets.unseen.is_empty() => {
+                let mut finding = open_finding(host, check, &subject, family);
                 if !served {
                     finding.severity = Severity::Note;
                     finding.found =
@@ -170,22 +170,22 @@ fn firewall(host: &Host, check: &Check) -> Vec<Finding> {
                 }
                 found.push(finding);
             }
-            (Fate::Accept, _) => found.push(unseen(
+            (PacketFate::Accept, _) => found.push(note_unseen(
                 subject,
                 "no rule that could be read keeps other hosts from the port, but not all rules could be read",
             )),
-            (Fate::Unsure, doubts) => found.push(unseen(subject, undecided(&doubts))),
+            (PacketFate::Unsure, doubts) => found.push(note_unseen(subject, describe_doubts(&doubts))),
         }
     }
     found
 }
 
-fn undecided(doubts: &[String]) -> String {
+fn describe_doubts(doubts: &[String]) -> String {
     let doubts = if doubts.is_empty() { "its rules".to_owned() } else { doubts.join("; ") };
     format!("unsure whether the firewall keeps other hosts from the port. Not decidable here: {doubts}")
 }
 
-fn open(host: &Host, check: &Check, subject: &str, family: Family) -> Finding {
+fn open_finding(host: &AuditedHost, check: &HostCheck, subject: &str, family: Family) -> Finding {
     let ip = if family == Family::V4 { "ip" } else { "ip6" };
     let rule = format!("tcp dport {} {ip} saddr != CLIENTS drop", host.port);
     let fix = match host.live {
@@ -196,7 +196,7 @@ fn open(host: &Host, check: &Check, subject: &str, family: Family) -> Finding {
         false => format!(
             "in {}: table inet profguard {{ chain input {{ type filter hook input priority -1; {rule} }} }}, with the \
              clients' network for CLIENTS",
-            host.shown("etc/nftables.conf").display()
+            host.display_path("etc/nftables.conf").display()
         ),
     };
     check
@@ -208,12 +208,16 @@ fn open(host: &Host, check: &Check, subject: &str, family: Family) -> Finding {
 
 /// Reads a text in every form and evaluates it, for fuzzing.
 pub(crate) fn evaluate_any(text: &str) {
-    let port = Port::from_services(1778, "");
+    let port = DaemonPort::from_services(1778, "");
     let nft = std::iter::once(Ruleset::from_text(text)).chain(Ruleset::from_json(text).ok()).collect();
-    let rulesets =
-        Rulesets { nft, v4: vec![Tables::parse(text)], v6: vec![Tables::parse(text)], ..Rulesets::default() };
-    rulesets.fate(Family::V4, &port);
-    rulesets.fate(Family::V6, &port);
+    let rulesets = HostRulesets {
+        nft,
+        v4: vec![IptablesTables::parse(text)],
+        v6: vec![IptablesTables::parse(text)],
+        ..HostRulesets::default()
+    };
+    rulesets.decide_fate(Family::V4, &port);
+    rulesets.decide_fate(Family::V6, &port);
 }
 
 #[cfg(test)]

@@ -1,14 +1,14 @@
 //! The command line of a unit: whether it runs the daemon, and with which options.
 
-use super::environment::{Environment, Word, expand, split};
+use super::environment::{CommandWord, UnitEnvironment, expand_variables, split_words};
 use super::flagfile::FlagFileReader;
 use super::locate::{LocatedDaemon, locate_daemon};
 use super::options::DaemonOption;
-use crate::host::Host;
+use crate::host::AuditedHost;
 
 /// A command line that runs the daemon.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Command {
+pub(super) struct DaemonCommand {
     /// Started with `+` or `!`: the unit's restrictions do not apply.
     pub(super) privileged: bool,
     options: Vec<DaemonOption>,
@@ -17,17 +17,17 @@ pub(super) struct Command {
 }
 
 /// The words of one command, and the options for its executable.
-struct Line {
-    words: Vec<Word>,
+struct CommandLine {
+    words: Vec<CommandWord>,
     privileged: bool,
     expands: bool,
 }
 
 /// Splits a value of `ExecStart` into commands: a semicolon as a word stands between them.
-fn lines(text: &str) -> Vec<Line> {
+fn split_commands(text: &str) -> Vec<CommandLine> {
     let mut lines = Vec::new();
     // A semicolon in quotes or behind a backslash is a word like others.
-    for part in split(text).split(|word| word.text == ";" && !word.literal) {
+    for part in split_words(text).split(|word| word.text == ";" && !word.literal) {
         let mut words = part.to_vec();
         let Some(first) = words.first_mut() else { continue };
         // `@-:+!|` say how to start it.
@@ -40,25 +40,30 @@ fn lines(text: &str) -> Vec<Line> {
         if renamed && words.len() > 1 {
             words.remove(1);
         }
-        lines.push(Line { words, privileged, expands });
+        lines.push(CommandLine { words, privileged, expands });
     }
     lines
 }
 
 /// The commands of a value of `ExecStart` that run the daemon, and whether the unit's restrictions do not apply to them.
-pub(super) fn locate_in_line(text: &str, environment: &Environment) -> Vec<(bool, LocatedDaemon)> {
-    let located = |line: Line| {
-        let words = if line.expands { expand(line.words, environment) } else { line.words };
+pub(super) fn locate_in_line(text: &str, environment: &UnitEnvironment) -> Vec<(bool, LocatedDaemon)> {
+    let located = |line: CommandLine| {
+        let words = if line.expands { expand_variables(line.words, environment) } else { line.words };
         let privileged = line.privileged;
         locate_daemon(&words).into_iter().map(move |found| (privileged, found))
     };
-    lines(text).into_iter().flat_map(located).collect()
+    split_commands(text).into_iter().flat_map(located).collect()
 }
 
 /// The commands of a value of `ExecStart` that run the daemon, with their options.
-pub(super) fn commands(text: &str, host: &Host, environment: &Environment, dir: &str) -> Vec<Command> {
+pub(super) fn parse_daemon_commands(
+    text: &str,
+    host: &AuditedHost,
+    environment: &UnitEnvironment,
+    dir: &str,
+) -> Vec<DaemonCommand> {
     let command = |(privileged, found): (bool, LocatedDaemon)| {
-        let mut command = Command { privileged, ..Command::default() };
+        let mut command = DaemonCommand { privileged, ..DaemonCommand::default() };
         command.unknown.extend(found.unknown);
         let mut environment = environment.clone();
         found.assignments.iter().for_each(|word| environment.assign(word));
@@ -68,8 +73,14 @@ pub(super) fn commands(text: &str, host: &Host, environment: &Environment, dir: 
     locate_in_line(text, environment).into_iter().map(command).collect()
 }
 
-impl Command {
-    fn read_options(&mut self, words: &[Word], host: &Host, environment: &Environment, dir: &str) {
+impl DaemonCommand {
+    fn read_options(
+        &mut self,
+        words: &[CommandWord],
+        host: &AuditedHost,
+        environment: &UnitEnvironment,
+        dir: &str,
+    ) {
         let mut files = FlagFileReader { host, dir, files: 0, unknown: Vec::new() };
         let mut at = 0;
         while let Some(word) = words.get(at) {
@@ -111,7 +122,7 @@ impl Command {
     }
 
     /// `--fromenv=certs_dir` takes the variable `FLAGS_certs_dir`.
-    fn read_environment(&mut self, list: &str, environment: &Environment) {
+    fn read_environment(&mut self, list: &str, environment: &UnitEnvironment) {
         for flag in list.split(',').map(str::trim) {
             match environment.get(&format!("FLAGS_{flag}")) {
                 Some(value) => {
@@ -124,17 +135,17 @@ impl Command {
     }
 
     /// The last setting of a name, which counts.
-    fn last(&self, name: &str) -> Option<&DaemonOption> {
+    fn last_option(&self, name: &str) -> Option<&DaemonOption> {
         self.options.iter().rev().find(|o| o.name == name)
     }
 
     /// Whether a flag is given and not taken back.
-    fn has(&self, name: &str) -> bool {
-        self.last(name).is_some_and(|o| o.value.as_deref() != Some("false"))
+    fn has_flag(&self, name: &str) -> bool {
+        self.last_option(name).is_some_and(|o| o.value.as_deref() != Some("false"))
     }
 
     /// The address of a `--bind` that means all of them.
-    pub(super) fn everywhere(&self) -> Option<&str> {
+    pub(super) fn wildcard_bind(&self) -> Option<&str> {
         let address = |v: &str| v.parse().ok().or_else(|| Some(v.parse::<std::net::SocketAddr>().ok()?.ip()));
         let values = self.options.iter().filter(|o| o.name == "bind").filter_map(|o| o.value.as_deref());
         values.into_iter().find(|v| address(v).is_some_and(|ip: std::net::IpAddr| ip.is_unspecified()))
@@ -146,13 +157,13 @@ impl Command {
             Some(file) => format!(" (in the flag file {file})"),
             None => String::new(),
         };
-        match self.last("certs-dir") {
+        match self.last_option("certs-dir") {
             Some(o) if o.value.as_deref() == Some("NO_CERTS") => {
                 Some(format!("--certs-dir NO_CERTS{}", from(o)))
             }
-            _ if self.has("insecure-listen") => Some(format!(
+            _ if self.has_flag("insecure-listen") => Some(format!(
                 "--insecure-listen{}",
-                self.last("insecure-listen").map(from).unwrap_or_default()
+                self.last_option("insecure-listen").map(from).unwrap_or_default()
             )),
             _ => None,
         }
@@ -165,20 +176,20 @@ mod tests {
     use crate::tests::{clean_dir, write};
 
     /// The commands of a line, in a root with these files, with these variables.
-    fn read(line: &str, files: &[(&str, &str)], environment: &str) -> Vec<Command> {
+    fn read(line: &str, files: &[(&str, &str)], environment: &str) -> Vec<DaemonCommand> {
         let dir = clean_dir();
         for (path, text) in files {
             let path = dir.path().join(path);
             std::fs::create_dir_all(path.parent().unwrap()).unwrap();
             write(&path, 0o644, text);
         }
-        let host = Host::open(dir.path(), false, None, 1778).unwrap();
-        let mut variables = Environment::default();
-        split(environment).iter().for_each(|w| variables.assign(w));
-        commands(line, &host, &variables, "/srv")
+        let host = AuditedHost::open(dir.path(), false, None, 1778).unwrap();
+        let mut variables = UnitEnvironment::default();
+        split_words(environment).iter().for_each(|w| variables.assign(w));
+        parse_daemon_commands(line, &host, &variables, "/srv")
     }
 
-    fn one(line: &str, files: &[(&str, &str)], environment: &str) -> Command {
+    fn one(line: &str, files: &[(&str, &str)], environment: &str) -> DaemonCommand {
         let mut found = read(line, files, environment);
         assert_eq!(found.len(), 1, "{line}");
         found.remove(0)
@@ -189,10 +200,10 @@ mod tests {
         let line = "+/usr/bin/profd -certs_dir=x --bind 10.0.0.5 --certs-dir NO_CERTS --use-json";
         let command = one(line, &[], "");
         assert_eq!(command.without_tls().as_deref(), Some("--certs-dir NO_CERTS"));
-        assert!(command.privileged && command.has("use-json") && command.everywhere().is_none());
+        assert!(command.privileged && command.has_flag("use-json") && command.wildcard_bind().is_none());
         let command = one("env A=b dynolog --insecure_listen --bind=::", &[], "");
         assert_eq!(command.without_tls().as_deref(), Some("--insecure-listen"));
-        assert_eq!(command.everywhere(), Some("::"));
+        assert_eq!(command.wildcard_bind(), Some("::"));
         assert!(command.unknown.is_empty());
         assert_eq!(one("profd --certs-dir /etc/profguard/server_certs", &[], "").without_tls(), None);
         assert!(read("profctl --certs-dir NO_CERTS profd", &[], "").is_empty());

@@ -2,7 +2,7 @@
 //! (`ProcessOptionsFromStringLocked`, src/gflags.cc of gflags 2.2).
 
 use super::options::{DAEMON_NAMES, DaemonOption};
-use crate::host::Host;
+use crate::host::AuditedHost;
 
 /// Files that name each other deeper than this are circles.
 const DEPTH: u32 = 8;
@@ -12,7 +12,7 @@ const FILES: usize = 64;
 
 /// Reads the options of flag files in order.
 pub(super) struct FlagFileReader<'a> {
-    pub(super) host: &'a Host,
+    pub(super) host: &'a AuditedHost,
     /// The directory of relative paths.
     pub(super) dir: &'a str,
     pub(super) files: usize,
@@ -30,7 +30,7 @@ impl FlagFileReader<'_> {
                 self.unknown.push(format!("flag file {path}: too many files name each other"));
                 return;
             }
-            match self.host.read(path.trim_start_matches('/')) {
+            match self.host.read_file(path.trim_start_matches('/')) {
                 Ok(text) => self.read_text(&text, &path, depth, out),
                 Err(e) => self.unknown.push(format!("flag file {path}: {}", common::error::io_reason(&e))),
             }

@@ -1,7 +1,7 @@
 //! Finds the daemon in the words of a command: as the program, behind programs that start another one, or in the
 //! script of a shell. Another word of the daemon's name, such as an account, is not the daemon.
 
-use super::environment::{Word, split};
+use super::environment::{CommandWord, split_words};
 use super::options::DAEMON_NAMES;
 use super::starters::{InlineCommand, count_operands, count_values, inline_command, is_starter};
 
@@ -28,8 +28,8 @@ const DEPTH: u32 = 16;
 #[derive(Debug, Default)]
 pub(super) struct LocatedDaemon {
     /// `NAME=value` before it, as env(1) takes them.
-    pub(super) assignments: Vec<Word>,
-    pub(super) arguments: Vec<Word>,
+    pub(super) assignments: Vec<CommandWord>,
+    pub(super) arguments: Vec<CommandWord>,
     /// The reason why the arguments may not be those that the daemon gets.
     pub(super) unknown: Option<String>,
 }
@@ -38,20 +38,20 @@ fn base_name(word: &str) -> &str {
     word.rsplit('/').next().unwrap_or_default()
 }
 
-fn is_daemon(word: &Word) -> bool {
+fn is_daemon(word: &CommandWord) -> bool {
     DAEMON_NAMES.contains(&base_name(&word.text))
 }
 
-fn is_shell(word: &Word) -> bool {
+fn is_shell(word: &CommandWord) -> bool {
     SHELLS.contains(&base_name(&word.text))
 }
 
 /// Finds the daemon in the words of a command; more than one where a shell starts it more than once.
-pub(super) fn locate_daemon(words: &[Word]) -> Vec<LocatedDaemon> {
+pub(super) fn locate_daemon(words: &[CommandWord]) -> Vec<LocatedDaemon> {
     locate_at(words, 0)
 }
 
-fn locate_at(words: &[Word], depth: u32) -> Vec<LocatedDaemon> {
+fn locate_at(words: &[CommandWord], depth: u32) -> Vec<LocatedDaemon> {
     let Some(first) = words.first() else { return Vec::new() };
     if is_daemon(first) {
         return vec![LocatedDaemon { arguments: words[1..].to_vec(), ..LocatedDaemon::default() }];
@@ -74,7 +74,11 @@ fn locate_at(words: &[Word], depth: u32) -> Vec<LocatedDaemon> {
 }
 
 /// The first word for which this holds, as a daemon that gets what follows, perhaps.
-fn locate_anywhere(words: &[Word], program: &str, is: impl Fn(&Word) -> bool) -> Vec<LocatedDaemon> {
+fn locate_anywhere(
+    words: &[CommandWord],
+    program: &str,
+    is: impl Fn(&CommandWord) -> bool,
+) -> Vec<LocatedDaemon> {
     let at = words.iter().position(is);
     let found = at.map(|at| LocatedDaemon {
         assignments: Vec::new(),
@@ -89,7 +93,7 @@ fn started_by(program: &str) -> String {
 }
 
 /// `runuser -u dynolog -- /usr/bin/profd`, `env A=b profd`, `su -c "profd"`.
-fn locate_behind_starter(words: &[Word], program: &str, depth: u32) -> Vec<LocatedDaemon> {
+fn locate_behind_starter(words: &[CommandWord], program: &str, depth: u32) -> Vec<LocatedDaemon> {
     let by_option = words.iter().any(|w| w.text.starts_with("-u") || w.text.starts_with("--user"));
     let mut operands = count_operands(program, by_option);
     let mut assignments = Vec::new();
@@ -135,9 +139,9 @@ fn locate_behind_starter(words: &[Word], program: &str, depth: u32) -> Vec<Locat
 }
 
 /// A command of this program, of the words of a text, and of more words.
-fn with_more_words(program: &str, text: &str, more: &[Word]) -> Vec<Word> {
-    let program = Word { text: program.to_owned(), ..Word::default() };
-    std::iter::once(program).chain(split(text)).chain(more.iter().cloned()).collect()
+fn with_more_words(program: &str, text: &str, more: &[CommandWord]) -> Vec<CommandWord> {
+    let program = CommandWord { text: program.to_owned(), ..CommandWord::default() };
+    std::iter::once(program).chain(split_words(text)).chain(more.iter().cloned()).collect()
 }
 
 fn is_assignment(text: &str) -> bool {
@@ -146,7 +150,7 @@ fn is_assignment(text: &str) -> bool {
 }
 
 /// `sh -c 'exec profd --port 1778'`, `sh /path/profd`.
-fn locate_in_shell(words: &[Word], program: &str, depth: u32) -> Vec<LocatedDaemon> {
+fn locate_in_shell(words: &[CommandWord], program: &str, depth: u32) -> Vec<LocatedDaemon> {
     let (mut at, mut takes_script) = (1, false);
     while let Some(word) = words.get(at) {
         let text = word.text.as_str();
@@ -184,9 +188,9 @@ fn locate_in_script(text: &str, program: &str, unknown: bool, depth: u32) -> Vec
 
 /// The simple commands of a script: `;`, `&`, `|`, parentheses and line ends stand between them. An ampersand behind
 /// `>` or `<` belongs to a redirection.
-fn simple_commands(text: &str) -> Vec<Vec<Word>> {
+fn simple_commands(text: &str) -> Vec<Vec<CommandWord>> {
     let mut commands = vec![Vec::new()];
-    for word in text.lines().flat_map(|line| split(line).into_iter().chain([separator()])) {
+    for word in text.lines().flat_map(|line| split_words(line).into_iter().chain([command_separator()])) {
         if word.literal {
             commands.last_mut().into_iter().for_each(|c| c.push(word.clone()));
             continue;
@@ -200,7 +204,7 @@ fn simple_commands(text: &str) -> Vec<Vec<Word>> {
                 continue;
             }
             if !part.is_empty() {
-                let word = Word { text: std::mem::take(&mut part), ..word.clone() };
+                let word = CommandWord { text: std::mem::take(&mut part), ..word.clone() };
                 commands.last_mut().into_iter().for_each(|list| list.push(word.clone()));
             }
             if separates {
@@ -211,6 +215,6 @@ fn simple_commands(text: &str) -> Vec<Vec<Word>> {
     commands
 }
 
-fn separator() -> Word {
-    Word { text: ";".to_owned(), ..Word::default() }
+fn command_separator() -> CommandWord {
+    CommandWord { text: ";".to_owned(), ..CommandWord::default() }
 }

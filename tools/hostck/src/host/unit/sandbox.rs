@@ -2,8 +2,8 @@
 
 use common::finding::Finding;
 
-use super::dynamic;
-use super::file::Settings;
+use super::file::ServiceSettings;
+use super::has_dynamic_user;
 
 /// Directives that must be on, or have one of these values.
 const WANTED: [(&str, &[&str], &str); 12] = [
@@ -46,11 +46,14 @@ const POWERFUL: [&str; 14] = [
     "CAP_BPF",
 ];
 
-pub(super) fn sandbox(settings: &Settings, tell: &dyn Fn(String, &str) -> Finding) -> Vec<Finding> {
+pub(super) fn check_sandbox(
+    settings: &ServiceSettings,
+    tell: &dyn Fn(String, &str) -> Finding,
+) -> Vec<Finding> {
     let mut found = Vec::new();
     for (key, values, why) in WANTED {
         // A dynamic user brings some of them with it.
-        let implied = dynamic(settings)
+        let implied = has_dynamic_user(settings)
             && matches!(
                 key,
                 "NoNewPrivileges" | "ProtectSystem" | "ProtectHome" | "PrivateTmp" | "RestrictSUIDSGID"
@@ -63,7 +66,7 @@ pub(super) fn sandbox(settings: &Settings, tell: &dyn Fn(String, &str) -> Findin
     }
     for (key, value, why) in PRESENT {
         // No capability is the best set of them; nothing in the others allows all.
-        let there = if value.is_empty() { settings.has(key) } else { settings.get(key).is_some() };
+        let there = if value.is_empty() { settings.is_set(key) } else { settings.get(key).is_some() };
         if !there {
             found.push(tell(format!("has no {key}: {why}"), &format!("{key}={value}")));
         }
@@ -71,22 +74,26 @@ pub(super) fn sandbox(settings: &Settings, tell: &dyn Fn(String, &str) -> Findin
     found.extend(
         ["SystemCallFilter", "RestrictAddressFamilies"]
             .into_iter()
-            .filter_map(|key| all_but(settings, key, tell)),
+            .filter_map(|key| check_deny_list(settings, key, tell)),
     );
-    found.extend(capabilities(settings, tell));
+    found.extend(check_capabilities(settings, tell));
     found
 }
 
 /// A list of what is forbidden allows all that its author did not think of.
-fn all_but(settings: &Settings, key: &str, tell: &dyn Fn(String, &str) -> Finding) -> Option<Finding> {
-    let first = settings.all(key).first().filter(|v| v.starts_with('~'))?;
+fn check_deny_list(
+    settings: &ServiceSettings,
+    key: &str,
+    tell: &dyn Fn(String, &str) -> Finding,
+) -> Option<Finding> {
+    let first = settings.all_values(key).first().filter(|v| v.starts_with('~'))?;
     let (_, wanted, _) = PRESENT.iter().find(|(k, ..)| *k == key)?;
     Some(tell(format!("has {key}={first}: it allows all others"), &format!("{key}={wanted}")))
 }
 
-fn capabilities(settings: &Settings, tell: &dyn Fn(String, &str) -> Finding) -> Vec<Finding> {
+fn check_capabilities(settings: &ServiceSettings, tell: &dyn Fn(String, &str) -> Finding) -> Vec<Finding> {
     let mut found = Vec::new();
-    let bounding = settings.all("CapabilityBoundingSet");
+    let bounding = settings.all_values("CapabilityBoundingSet");
     let powerful =
         |v: &&String| v.starts_with('~') || POWERFUL.iter().any(|c| v.to_ascii_uppercase().contains(c));
     if let Some(value) = bounding.iter().find(powerful) {

@@ -9,7 +9,7 @@ fn judge_unit(settings: &str) -> (bool, bool) {
     let units = dir.path().join("etc/systemd/system");
     std::fs::create_dir_all(&units).unwrap();
     write(&units.join("metrics.service"), 0o644, format!("[Service]\n{settings}\n"));
-    let host = Host::open(dir.path(), false, None, 1778).unwrap();
+    let host = AuditedHost::open(dir.path(), false, None, 1778).unwrap();
     let about_unit = |f: &Finding| f.rule != "unseen" && f.path.ends_with("metrics.service");
     let unit = (CHECK.run)(&host, &CHECK).iter().any(about_unit);
     let no_tls = (NO_TLS.run)(&host, &NO_TLS).iter().any(about_unit);

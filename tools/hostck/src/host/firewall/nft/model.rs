@@ -3,13 +3,13 @@
 use std::collections::HashMap;
 
 use crate::host::firewall::Family;
-use crate::host::firewall::follow::Verdict;
-use crate::host::firewall::packet::Limit;
+use crate::host::firewall::follow::RuleVerdict;
+use crate::host::firewall::packet::RateLimit;
 
 /// All tables.
 #[derive(Debug, Default)]
 pub(crate) struct Ruleset {
-    pub(super) tables: Vec<Table>,
+    pub(super) tables: Vec<NftTable>,
     /// Something stands outside of tables that is not understood.
     pub(super) unknown: bool,
     /// What the commands of a file remove, beyond the tables of the file itself.
@@ -26,11 +26,11 @@ pub(super) struct Removal {
 }
 
 #[derive(Debug, Default)]
-pub(super) struct Table {
+pub(super) struct NftTable {
     pub(super) family: String,
     pub(super) name: String,
     pub(super) dormant: bool,
-    pub(super) chains: HashMap<String, Chain>,
+    pub(super) chains: HashMap<String, NftChain>,
     /// Sets and maps by name.
     pub(super) sets: HashMap<String, NamedSet>,
     /// A statement of the table that is not understood.
@@ -38,14 +38,14 @@ pub(super) struct Table {
 }
 
 #[derive(Debug, Default)]
-pub(super) struct Chain {
+pub(super) struct NftChain {
     /// The hook, for a base chain.
-    pub(super) base: Option<Base>,
+    pub(super) base: Option<BaseChain>,
     pub(super) rules: Vec<Vec<Statement>>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Base {
+pub(super) struct BaseChain {
     pub(super) kind: String,
     pub(super) hook: String,
     /// `None` where it is not understood.
@@ -70,8 +70,8 @@ pub(super) enum Statement {
     },
     /// A condition that is not understood, with its name.
     Condition(String),
-    Limit(Limit),
-    Verdict(Verdict),
+    Limit(RateLimit),
+    Verdict(RuleVerdict),
     /// Rejects packets of one family: nft leaves out the condition that the kind of reply implies
     /// (`meta nfproto ipv4 reject` is listed as `reject with icmp`).
     Reject(Family),
@@ -113,16 +113,16 @@ pub(super) enum Expr {
     /// What a lookup of a route is by, and its result: `daddr type`.
     Fib(String),
     And(Vec<Self>),
-    Verdict(Option<Verdict>),
+    Verdict(Option<RuleVerdict>),
     Unknown(String),
 }
 
 impl Ruleset {
     /// The table of this name, made where it is missing.
-    pub(super) fn table(&mut self, family: &str, name: &str) -> &mut Table {
+    pub(super) fn table_mut(&mut self, family: &str, name: &str) -> &mut NftTable {
         let at = self.tables.iter().position(|t| t.family == family && t.name == name);
         let at = at.unwrap_or_else(|| {
-            self.tables.push(Table { family: family.into(), name: name.into(), ..Table::default() });
+            self.tables.push(NftTable { family: family.into(), name: name.into(), ..NftTable::default() });
             self.tables.len() - 1
         });
         &mut self.tables[at]

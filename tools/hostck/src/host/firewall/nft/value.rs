@@ -2,12 +2,12 @@
 
 use super::model::Expr;
 use crate::host::firewall::Family;
-use crate::host::firewall::address::{Span, parse_address, parse_span, prefix};
+use crate::host::firewall::address::{AddressSpan, network_span, parse_address, parse_span};
 use crate::host::firewall::packet::{ADDRESS_TYPES, ESTABLISHED, INVALID, NEW, Packet, RELATED, UNTRACKED};
 
 /// The meaning of a number, which decides what its symbols are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Key {
+pub(super) enum NumberKind {
     State,
     TcpFlags,
     Protocol,
@@ -20,7 +20,7 @@ pub(super) enum Key {
     Plain,
 }
 
-impl Key {
+impl NumberKind {
     pub(super) fn is_bitmask(self) -> bool {
         matches!(self, Self::State | Self::TcpFlags)
     }
@@ -59,14 +59,14 @@ impl Key {
         }
     }
 
-    pub(super) fn symbol(self, text: &str) -> Option<u128> {
+    pub(super) fn symbol_number(self, text: &str) -> Option<u128> {
         let named = self.symbols().iter().find(|(name, _)| *name == text).map(|(_, number)| *number);
         let number = || match text.strip_prefix("0x") {
             Some(hex) => u128::from_str_radix(hex, 16).ok(),
             None => text.parse().ok(),
         };
         match self {
-            Self::Protocol => Packet::protocol(text).or_else(number),
+            Self::Protocol => Packet::protocol_number(text).or_else(number),
             // nft prints it in the byte order of the host or of the network, depending on its version.
             Self::EtherType => named.or_else(|| number().filter(|n| matches!(n, 0x0800 | 0x86DD))),
             _ => named.or_else(number),
@@ -76,9 +76,9 @@ impl Key {
 
 /// What an expression reads from the packet.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Value {
+pub(super) enum PacketValue {
     /// One of these numbers.
-    Numbers(Vec<u128>, Key),
+    Numbers(Vec<u128>, NumberKind),
     /// The address of the other host.
     OtherHost,
     /// An address of this host.
@@ -94,18 +94,18 @@ pub(super) enum Value {
     Unknown(String),
 }
 
-impl Value {
+impl PacketValue {
     pub(super) fn is_address(&self) -> bool {
         matches!(self, Self::OtherHost | Self::OwnAddress)
     }
 }
 
 /// The addresses of one expression; `None` where they are not understood.
-pub(super) fn spans(expr: &Expr, family: Family) -> Option<Span> {
+pub(super) fn expr_span(expr: &Expr, family: Family) -> Option<AddressSpan> {
     match expr {
         Expr::Text(text) => parse_span(text, family),
         Expr::Prefix(base, bits) => match &**base {
-            Expr::Text(text) => prefix(parse_address(text, family)?, *bits, family),
+            Expr::Text(text) => network_span(parse_address(text, family)?, *bits, family),
             _ => None,
         },
         Expr::Range(ends) => match &**ends {

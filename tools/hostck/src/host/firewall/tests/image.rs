@@ -11,23 +11,23 @@ const DROPPING_CHAIN: &str =
     "table inet f {\n chain in {\n type filter hook input priority 0; policy drop;\n }\n}\n";
 
 /// The result for each family, and the reasons where one is unsure.
-fn image(files: &[(&str, &str)]) -> (Fate, Fate, String) {
+fn image(files: &[(&str, &str)]) -> (PacketFate, PacketFate, String) {
     let dir = clean_dir();
     for (path, text) in files {
         let path = dir.path().join(path);
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         write(&path, 0o644, text);
     }
-    let host = Host::open(dir.path(), false, None, 1778).unwrap();
-    let rulesets = files::configured(&host);
-    let (v4, mut doubts) = rulesets.fate(Family::V4, &port());
-    let (v6, more) = rulesets.fate(Family::V6, &port());
+    let host = AuditedHost::open(dir.path(), false, None, 1778).unwrap();
+    let rulesets = files::read_configured(&host);
+    let (v4, mut doubts) = rulesets.decide_fate(Family::V4, &port());
+    let (v6, more) = rulesets.decide_fate(Family::V6, &port());
     doubts.extend(more);
     (v4, v6, doubts.join("; "))
 }
 
 /// An image with iptables files that drop and this nftables.conf.
-fn with_iptables(nftables: &str) -> (Fate, Fate, String) {
+fn with_iptables(nftables: &str) -> (PacketFate, PacketFate, String) {
     image(&[
         ("etc/iptables/rules.v4", DROPPING),
         ("etc/iptables/rules.v6", DROPPING),
@@ -85,9 +85,9 @@ fn an_order_that_decides_is_reported_as_unseen() {
     std::fs::create_dir_all(dir.path().join("etc/iptables")).unwrap();
     write(&dir.path().join("etc/iptables/rules.v4"), 0o644, DROPPING);
     write(&dir.path().join("etc/nftables.conf"), 0o644, format!("flush ruleset\n{ACCEPTING_CHAIN}"));
-    let host = Host::open(dir.path(), false, None, 1778).unwrap();
+    let host = AuditedHost::open(dir.path(), false, None, 1778).unwrap();
     let check = CHECKS.iter().find(|c| c.id == "firewall").unwrap();
-    let found = firewall(&host, check);
+    let found = check_firewall(&host, check);
     let note = found.iter().find(|f| f.path == "port 1778, IPv4").unwrap();
     assert!(note.rule == "unseen" && note.found.contains("the order in which both are loaded"), "{note:?}");
 }

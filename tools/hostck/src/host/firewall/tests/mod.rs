@@ -5,15 +5,15 @@ use super::*;
 mod image;
 mod json;
 
-fn port() -> Port {
-    Port::from_services(1778, "prodigy-internet 1778/tcp\nssh 22/tcp\nhttp 80/tcp www\ndomain 53/udp\n")
+fn port() -> DaemonPort {
+    DaemonPort::from_services(1778, "prodigy-internet 1778/tcp\nssh 22/tcp\nhttp 80/tcp www\ndomain 53/udp\n")
 }
 
-fn fates(rulesets: &Rulesets) -> (Fate, Fate) {
-    (rulesets.fate(Family::V4, &port()).0, rulesets.fate(Family::V6, &port()).0)
+fn fates(rulesets: &HostRulesets) -> (PacketFate, PacketFate) {
+    (rulesets.decide_fate(Family::V4, &port()).0, rulesets.decide_fate(Family::V6, &port()).0)
 }
 
-fn nft(rules: &str) -> (Fate, Fate) {
+fn nft(rules: &str) -> (PacketFate, PacketFate) {
     let text = if rules.contains("table") {
         rules.to_owned()
     } else {
@@ -21,20 +21,20 @@ fn nft(rules: &str) -> (Fate, Fate) {
             "table inet f {{\n chain in {{\n type filter hook input priority 0; policy accept;\n {rules}\n }}\n}}"
         )
     };
-    fates(&Rulesets { nft: vec![Ruleset::from_text(&text)], ..Rulesets::default() })
+    fates(&HostRulesets { nft: vec![Ruleset::from_text(&text)], ..HostRulesets::default() })
 }
 
-fn iptables(rules: &str) -> Fate {
+fn iptables(rules: &str) -> PacketFate {
     let policies = if rules.contains(":INPUT") { "" } else { ":INPUT ACCEPT [0:0]\n" };
     let text = if rules.starts_with('*') {
         rules.to_owned()
     } else {
         format!("*filter\n{policies}:FORWARD DROP [0:0]\n{rules}\nCOMMIT\n")
     };
-    fates(&Rulesets { v4: vec![Tables::parse(&text)], ..Rulesets::default() }).0
+    fates(&HostRulesets { v4: vec![IptablesTables::parse(&text)], ..HostRulesets::default() }).0
 }
 
-use Fate::{Accept, Drop, Unsure};
+use PacketFate::{Accept, Drop, Unsure};
 
 #[test]
 fn a_mention_of_the_port_restricts_nothing() {
@@ -298,43 +298,43 @@ fn matches_of_iptables_are_decided_or_unsure_in_both_directions() {
         iptables(&format!(":INPUT {policy} [0:0]\n:known - [0:0]\n-A INPUT {rule} -j {target}"))
     };
     for (rule, applies) in [
-        ("-p tcp -m conntrack --ctstate NEW,RELATED", Met::Yes),
-        ("-p 6 -m state ! --state ESTABLISHED", Met::Yes),
-        ("-p tcp -m tcp --tcp-flags FIN,SYN,RST,ACK SYN", Met::Yes),
-        ("-p tcp --tcp-flags ALL SYN", Met::Yes),
-        ("-p tcp ! --syn", Met::No),
-        ("-p tcp -m multiport ! --dports 22,80:90", Met::Yes),
-        ("! -i lo", Met::Yes),
-        ("-i +", Met::Yes),
-        ("-i l+", Met::Unsure),
-        ("! -s 10.0.0.0/255.0.0.0", Met::Yes),
-        ("-s 10.0.0.0/255.0.255.0", Met::Unsure),
-        ("-s 0.0.0.0/0", Met::Yes),
-        ("-m iprange --src-range 0.0.0.0-255.255.255.255", Met::Yes),
-        ("-p udp", Met::No),
-        ("-p protocol-of-tomorrow", Met::Unsure),
-        ("-m pkttype --pkt-type unicast", Met::Yes),
-        ("-m set --match-set s src", Met::Unsure),
-        ("-m set ! --match-set s src", Met::Unsure),
-        ("-m string --string x --algo bm", Met::Unsure),
-        ("-m owner --uid-owner 0", Met::Unsure),
-        ("-m mac --mac-source 00:11:22:33:44:55", Met::Unsure),
-        ("-m conntrack --ctstate DNAT", Met::No),
-        ("-m conntrack --ctstate SNAT", Met::Unsure),
-        ("-m addrtype --dst-type LOCAL", Met::Yes),
-        ("-m addrtype ! --dst-type LOCAL,MULTICAST", Met::No),
-        ("-m addrtype --src-type LOCAL", Met::Unsure),
-        ("-m rt --rt-type 0", Met::No),
-        ("-m rt ! --rt-type 0", Met::No),
-        ("-p vrrp", Met::No),
-        ("-m tomorrow", Met::Unsure),
-        ("--option-of-tomorrow a b", Met::Unsure),
-        ("-p tcp --sport 1024:", Met::Unsure),
+        ("-p tcp -m conntrack --ctstate NEW,RELATED", ConditionMet::Yes),
+        ("-p 6 -m state ! --state ESTABLISHED", ConditionMet::Yes),
+        ("-p tcp -m tcp --tcp-flags FIN,SYN,RST,ACK SYN", ConditionMet::Yes),
+        ("-p tcp --tcp-flags ALL SYN", ConditionMet::Yes),
+        ("-p tcp ! --syn", ConditionMet::No),
+        ("-p tcp -m multiport ! --dports 22,80:90", ConditionMet::Yes),
+        ("! -i lo", ConditionMet::Yes),
+        ("-i +", ConditionMet::Yes),
+        ("-i l+", ConditionMet::Unsure),
+        ("! -s 10.0.0.0/255.0.0.0", ConditionMet::Yes),
+        ("-s 10.0.0.0/255.0.255.0", ConditionMet::Unsure),
+        ("-s 0.0.0.0/0", ConditionMet::Yes),
+        ("-m iprange --src-range 0.0.0.0-255.255.255.255", ConditionMet::Yes),
+        ("-p udp", ConditionMet::No),
+        ("-p protocol-of-tomorrow", ConditionMet::Unsure),
+        ("-m pkttype --pkt-type unicast", ConditionMet::Yes),
+        ("-m set --match-set s src", ConditionMet::Unsure),
+        ("-m set ! --match-set s src", ConditionMet::Unsure),
+        ("-m string --string x --algo bm", ConditionMet::Unsure),
+        ("-m owner --uid-owner 0", ConditionMet::Unsure),
+        ("-m mac --mac-source 00:11:22:33:44:55", ConditionMet::Unsure),
+        ("-m conntrack --ctstate DNAT", ConditionMet::No),
+        ("-m conntrack --ctstate SNAT", ConditionMet::Unsure),
+        ("-m addrtype --dst-type LOCAL", ConditionMet::Yes),
+        ("-m addrtype ! --dst-type LOCAL,MULTICAST", ConditionMet::No),
+        ("-m addrtype --src-type LOCAL", ConditionMet::Unsure),
+        ("-m rt --rt-type 0", ConditionMet::No),
+        ("-m rt ! --rt-type 0", ConditionMet::No),
+        ("-p vrrp", ConditionMet::No),
+        ("-m tomorrow", ConditionMet::Unsure),
+        ("--option-of-tomorrow a b", ConditionMet::Unsure),
+        ("-p tcp --sport 1024:", ConditionMet::Unsure),
     ] {
         let (accepts, drops) = match applies {
-            Met::Yes => (Accept, Drop),
-            Met::No => (Drop, Accept),
-            Met::Unsure => (Unsure, Unsure),
+            ConditionMet::Yes => (Accept, Drop),
+            ConditionMet::No => (Drop, Accept),
+            ConditionMet::Unsure => (Unsure, Unsure),
         };
         assert_eq!(with("DROP", rule, "ACCEPT"), accepts, "{rule}");
         assert_eq!(with("ACCEPT", rule, "DROP"), drops, "{rule}");
@@ -350,7 +350,7 @@ fn matches_of_iptables_are_decided_or_unsure_in_both_directions() {
         "-A INPUT -j DROP\n",
     ] {
         assert_eq!(
-            fates(&Rulesets { v4: vec![Tables::parse(text)], ..Rulesets::default() }).0,
+            fates(&HostRulesets { v4: vec![IptablesTables::parse(text)], ..HostRulesets::default() }).0,
             Unsure,
             "{text}"
         );
