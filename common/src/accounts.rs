@@ -8,19 +8,19 @@ use std::path::{Path, PathBuf};
 
 use crate::system_root::SystemRoot;
 
-/// What the account files say.
+/// The accounts and groups of a system.
 #[derive(Clone, Debug, Default)]
 pub struct AccountTable {
     users: HashMap<u32, String>,
-    /// Also of those whose number is another's, too: root under a second name.
+    /// Every name, including second names of the same uid, such as another root.
     uids: HashMap<String, u32>,
     groups: HashMap<u32, String>,
-    /// The group that each account has by itself, and the members that groups name, by the names of users.
+    /// The primary group of each account, and the members of groups, by user name.
     primary: HashMap<String, u32>,
     members: Vec<(String, u32)>,
-    /// Where each account is at home.
+    /// The home directory of each account.
     home_of: HashMap<String, PathBuf>,
-    /// Home directories of accounts, but `/` and the system's own.
+    /// Home directories of root and of regular accounts (uid 1000 to 65533).
     pub homes: Vec<PathBuf>,
     /// Whether these files are the only source of accounts, so that one they do not list does not exist.
     pub complete: bool,
@@ -93,7 +93,7 @@ impl AccountTable {
         name.parse().ok().or_else(|| self.uids.get(name).copied())
     }
 
-    /// Where an account is at home, as its entry says.
+    /// The home directory of an account, by name or number.
     pub fn home(&self, user: &str) -> Option<&Path> {
         let name = user.parse().ok().and_then(|uid: u32| self.user_name(uid)).unwrap_or(user);
         self.home_of.get(name).map(PathBuf::as_path)
@@ -105,12 +105,12 @@ impl AccountTable {
         name.parse().ok().or_else(|| self.groups.iter().find(|(_, n)| *n == name).map(|(id, _)| *id))
     }
 
-    /// An account's own group.
+    /// The primary group of an account.
     pub fn group_of(&self, uid: u32) -> Option<u32> {
         self.primary.get(self.user_name(uid)?).copied()
     }
 
-    /// The groups of an account: its own, and those that name it.
+    /// The groups of an account: its primary group, and those that list it as a member.
     pub fn groups_of(&self, user: &str) -> Vec<(String, u32)> {
         let own = self.primary.get(user).copied();
         let named = self.members.iter().filter(|(name, _)| name == user).map(|(_, id)| *id);
@@ -121,12 +121,12 @@ impl AccountTable {
         ids.into_iter().map(name).collect()
     }
 
-    /// Tells whether no account has this user id, as far as the files can tell.
+    /// Whether no account has this user id; false if other sources than the files may have it.
     pub fn no_user(&self, uid: u32) -> bool {
         self.complete && !self.users.contains_key(&uid)
     }
 
-    /// Tells whether no group has this id, as far as the files can tell.
+    /// Whether no group has this id; false if other sources than the files may have it.
     pub fn no_group(&self, gid: u32) -> bool {
         self.complete && !self.groups.contains_key(&gid)
     }
@@ -148,7 +148,7 @@ impl AccountTable {
     }
 }
 
-/// Tells whether the switch asks nothing but the files; without a line for them that is the default.
+/// Whether nsswitch.conf(5) names no other source than files, which is also the default.
 fn files_only(nsswitch: &str) -> bool {
     let lines = nsswitch.lines().map(|l| l.split('#').next().unwrap_or(""));
     let sources =

@@ -1,4 +1,4 @@
-//! Doors for the fuzz targets to what reads hostile bytes; no part of the tool uses them.
+//! Entry points for fuzz targets into the code that parses hostile input; the tool does not use them.
 
 use crate::host::firewall;
 use crate::host::sudoers::{SudoUser, Sudoers};
@@ -44,7 +44,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn mutated_seeds_do_no_harm() {
+    fn mutated_seeds_do_not_panic() {
         let seeds = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/seeds");
         testkit::mutate_seeds(&seeds.join("hostck_netaddr"), scan_addresses);
         testkit::mutate_seeds(&seeds.join("hostck_check"), read_host_files);

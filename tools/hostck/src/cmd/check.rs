@@ -1,4 +1,4 @@
-//! `hostck check`: is this host, or the root of an image, fit to run the tools?
+//! `hostck check`: audits this host, or the root of an image.
 
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
@@ -26,37 +26,40 @@ Examples:
 
 /// Audit the host: account, umask, kernel settings, listeners, firewall, units, CANN, clock
 ///
-/// Reads only, and works without privileges; what it could not see is listed as notes. There are no exceptions and
-/// no baseline: --show and --fail-on say what counts. With --root the advice is for the files of that system.
+/// Changes nothing, and works without privileges; only firewall rules need root. Input that could not be read is
+/// reported as a note of the rule `unseen`. There are no exceptions and no baseline: --show selects the findings to
+/// print, --fail-on those that make the exit status 1. With --root, fixes name files of the image. `hostck rules`
+/// explains each rule.
 ///
-/// The firewall is evaluated for the first packet of a TCP connection from an address that no rule names, as `nft -j`
-/// and iptables-save list the rules, which needs root. A rule that is not understood, or that depends on more than
-/// this packet, makes the result unsure, which is a note. So are flag files and variables of units that are not known.
+/// The firewall is evaluated for the first packet of a TCP connection from an address that no rule names, from the
+/// rules that `nft -j list ruleset` and iptables-save list, or from the configuration files of an image. A rule that
+/// is not understood, or that depends on more than this packet, makes the result unsure, which is a note. Options of
+/// the daemon in flag files or variables that cannot be read are notes, too.
 #[derive(Args, Debug)]
 #[command(after_long_help = EXAMPLES)]
 pub(crate) struct CheckArgs {
-    /// Audit the system below DIR, which is not running
+    /// Audit the system image below DIR instead of the running host
     #[arg(long, value_name = "DIR")]
     root: Option<PathBuf>,
-    /// The account that runs, or will run, the tools. Default: who runs hostck
+    /// Account that runs the tools. Default: the account that runs hostck; none with --root
     #[arg(long, value_name = "USER")]
     user: Option<String>,
-    /// The daemon's port
+    /// TCP port of the daemon
     #[arg(long, value_name = "PORT", default_value_t = 1778)]
     port: u16,
-    /// Least severity that makes the exit status 1; with --format nagios, that is critical
+    /// Lowest severity that makes the exit status 1, or that is critical with --format nagios
     #[arg(long, value_enum, default_value_t = Severity::Error, value_name = "SEVERITY")]
     fail_on: Severity,
-    /// Least severity that is shown
+    /// Lowest severity to print; findings that --fail-on counts are always printed
     #[arg(long, value_enum, default_value_t = Severity::Note, value_name = "SEVERITY")]
     show: Severity,
-    /// Write the report to FILE instead of standard output; a regular file is replaced in one step
+    /// Write the report to FILE instead of standard output
     ///
-    /// A new file gets mode 0640. An existing one keeps its mode and group: where another account reads it, such as
-    /// node_exporter, create it once with the mode that is wanted.
+    /// A regular file is replaced in one step. A new file gets mode 0640. An existing one keeps its mode and group: if
+    /// another account reads it, such as node_exporter's, create it once with the mode that this account needs.
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
-    /// Findings shown per rule in text; 0 shows all
+    /// Maximum number of findings to print per rule in text; 0 prints all
     #[arg(long, default_value_t = 20, value_name = "N")]
     limit: usize,
 }
@@ -120,7 +123,7 @@ impl CheckArgs {
             .map_err(|e| anyhow::anyhow!(common::error::io_reason(&e)))
             .with_context(shown)?;
         let system = ["etc", "usr", "bin"].iter().any(|dir| host.stat(dir).is_ok());
-        ensure!(system, "{}: holds no system: etc, usr and bin are not there", shown());
+        ensure!(system, "{}: not a system root: etc, usr and bin are missing", shown());
         if let Some(user) = &self.user {
             require_user(&host, user)?;
         } else if live {
@@ -155,7 +158,7 @@ impl Writer for HostRecordWriter {
     }
 }
 
-/// An account that is not there is a mistake, and all that is said of it would be wrong.
+/// Requires that an account exists: findings about one that does not would be wrong.
 fn require_user(host: &AuditedHost, user: &str) -> anyhow::Result<()> {
     let listed = host.ids.uid(user).is_some_and(|uid| host.ids.user_name(uid).is_some());
     let exists = if listed || host.ids.complete {
@@ -179,7 +182,7 @@ mod tests {
     use crate::tests::{clean_dir, hostck, write};
 
     #[test]
-    fn an_account_that_is_not_there_and_an_empty_root_are_errors() {
+    fn a_missing_account_and_an_empty_root_are_errors() {
         assert_eq!(hostck(&["check", "--user", "no-such-user-here"]).0, Exit::Failed);
         let dir = clean_dir();
         let root = dir.path().to_str().unwrap();
@@ -197,7 +200,7 @@ mod tests {
 
     /// Several findings of one rule about one file are all shown, or counted.
     #[test]
-    fn no_finding_is_hidden_by_another_of_the_same_file() {
+    fn all_findings_about_a_file_are_printed_or_counted() {
         let dir = clean_dir();
         let units = dir.path().join("etc/systemd/system");
         std::fs::create_dir_all(&units).unwrap();

@@ -22,7 +22,7 @@ use crate::netaddr::{
 use common::inputs::PathInputs;
 use common::walk::{self, OpenDirectory, WalkOptions, WalkVisitor, file_type};
 
-/// Longer lines are looked at in pieces of this length; an address across a cut may be missed.
+/// Longer lines are scanned in pieces of this length; an address across a cut may be missed.
 const LINE: u64 = 1 << 20;
 
 /// Longest allow list.
@@ -31,46 +31,46 @@ const LIST: u64 = 16 << 20;
 /// Configuration is smaller; JSON that is larger is data.
 const CONFIGURATION: u64 = 16 << 20;
 
-/// Bytes by which a file's class is told.
+/// Bytes at the start of a file by which scripts and binary files are recognized.
 const HEAD: usize = 8 << 10;
 
 const EXAMPLES: &str = "\
 Examples:
   hostck netaddr /opt/profguard
-      Which public addresses do its configuration and scripts name?
+      List the public addresses in its configuration and scripts.
   hostck netaddr --allow published.txt --format json . | jq -r 'select(.address).address' | sort -u
-      Which of them are not on the published list?";
+      List those that are not on the published list, each once.";
 
 /// List public network addresses in configuration and scripts
 ///
-/// Finds IPv4 and IPv6 addresses, URLs, host names and mail addresses, each with file, line and column. Private,
-/// loopback, documentation and example ranges are told apart and shown with --all-scopes. The exit status is 1
-/// when a public address is not on the allow list. Logins in URLs are shown as `***`.
+/// Finds IPv4 and IPv6 addresses, URLs, host names and mail addresses, and prints each with file, line and column.
+/// Private, loopback, documentation and example addresses are printed with --all-scopes only. The exit status is 1
+/// when a public address is not on an allow list. Credentials in URLs are printed as `***`.
 ///
-/// Looks into scripts, told by their first line or name; configuration: *.conf, *.cfg, *.cnf, *.ini, *.toml, *.yaml,
+/// Reads scripts, recognized by their first line, name or execute permission; configuration: *.conf, *.cfg, *.cnf, *.ini, *.toml, *.yaml,
 /// *.yml, *.env, *.properties, *.service, *.socket, *.timer; and, up to 16 MiB, *.json, *.jsonc, *.json5, *.ipynb, *.xml,
 /// *.js, *.mjs, *.ts, *.tf, *.hcl, *.j2, *.tmpl, *.list, *.repo, *.sources, *.mount, *.dockerfile, Dockerfile, Dockerfile.*,
 /// Containerfile, Makefile, CMakeLists.txt, Jenkinsfile, crontab, hosts, fstab, requirements.txt, constraints.txt, config,
-/// ssh_config, sshd_config, known_hosts, .npmrc, .pypirc, .gitmodules and .netrc. --all-files looks into every text.
+/// ssh_config, sshd_config, known_hosts, .npmrc, .pypirc, .gitmodules and .netrc. --all-files reads every text file.
 ///
-/// A dotted word counts as a host where that is clear: in a URL or a container image, with a port, as the
-/// value of a key such as server, host, endpoint, registry, url or proxy, before `:/` as scp has it, or by a well-known top-level domain that is
-/// no suffix of files.
+/// A dotted word counts as a host name in a URL or a container image, with a port, as the value of a key such as
+/// server, host, endpoint, registry, url or proxy, before `:/` as in scp, or when it ends in a well-known top-level
+/// domain that is not a file suffix, too.
 #[derive(Args, Debug)]
 #[command(arg = common::report::plain_format(), after_long_help = EXAMPLES)]
 pub(crate) struct NetaddrArgs {
     #[command(flatten)]
     inputs: PathInputs,
-    /// A list of allowed hosts, *.domains, addresses, networks and ranges, one per line, # for comments
+    /// File of allowed hosts, *.domains, addresses, networks and ranges, one per line; repeatable
     ///
-    /// `*.vendor.com` and `.vendor.com` allow every host below vendor.com, and not vendor.com itself. The file must
-    /// belong to this user or root, and nobody else may write to it.
+    /// `*.vendor.com` and `.vendor.com` allow every host below vendor.com, but not vendor.com itself. # starts a comment.
+    /// The file must be owned by this user or root and not be writable by others.
     #[arg(long, value_name = "FILE")]
     allow: Vec<PathBuf>,
-    /// Show addresses that are not public, too
+    /// Also print addresses that are not public
     #[arg(long)]
     all_scopes: bool,
-    /// Look into every text file, not only configuration and scripts
+    /// Read every text file, not only configuration and scripts
     #[arg(long)]
     all_files: bool,
 }
@@ -119,7 +119,7 @@ impl NetaddrArgs {
     }
 }
 
-/// Reads a list that only we or root could have written.
+/// Reads an allow list that only this user or root can write.
 fn read_allow_list(path: &Path) -> anyhow::Result<String> {
     let (file, meta) =
         common::fsat::open_regular(path).map_err(|e| anyhow::anyhow!(common::error::io_reason(&e)))?;
@@ -187,9 +187,9 @@ impl AddressScanner<'_> {
         let wanted = named || is_script(name, head, st.stx_mode.into()) || is_plain_configuration(name);
         let style = TextStyle::from_name(name);
         if is_configuration(name) && !(named || wanted || self.cmd.all_files) {
-            self.diag.info(path().display(), "is larger than configuration is: --all-files looks into it");
+            self.diag.info(path().display(), "larger than 16 MiB, skipped: --all-files reads it");
         }
-        // Binary files hold no addresses that anybody wrote there by hand.
+        // Binary files hold no addresses that were written by hand.
         if !(wanted || self.cmd.all_files) || head.contains(&0) {
             return Ok(());
         }
@@ -263,7 +263,7 @@ mod tests {
     }
 
     #[test]
-    fn public_addresses_are_listed_with_their_place_less_what_is_allowed() {
+    fn public_addresses_are_listed_unless_they_are_allowed() {
         let dir = clean_dir();
         let path = dir.path().join("a.conf");
         write(&path, 0o640, "x = 1\nserver = 8.8.8.8  # 10.0.0.1\nurl = https://vendor.com/x\n");
@@ -288,7 +288,7 @@ mod tests {
     }
 
     #[test]
-    fn lists_are_files_of_ours_and_every_line_means_something() {
+    fn allow_lists_must_be_trusted_and_valid() {
         let dir = clean_dir();
         let list = dir.path().join("list");
         let with = |list: &Path| netaddr(dir.path(), &["--allow", list.to_str().unwrap()]).0;
@@ -304,7 +304,7 @@ mod tests {
     }
 
     #[test]
-    fn json_xml_and_dockerfiles_are_looked_into() {
+    fn json_xml_and_dockerfiles_are_read() {
         let dir = clean_dir();
         write(&dir.path().join("a.json"), 0o640, r#"{"server": "8.8.8.8"}"#);
         write(&dir.path().join("b.xml"), 0o640, "<a>https://vendor.com/</a>");
@@ -313,7 +313,7 @@ mod tests {
     }
 
     #[test]
-    fn the_help_names_what_is_looked_into() {
+    fn the_help_names_the_files_that_are_read() {
         use clap::CommandFactory;
         let mut cli = crate::Cli::command();
         let help = cli.find_subcommand_mut("netaddr").unwrap().render_long_help().to_string();
@@ -326,7 +326,7 @@ mod tests {
     }
 
     #[test]
-    fn crontabs_requirements_notebooks_and_remote_copies_are_looked_into() {
+    fn crontabs_requirements_notebooks_and_scp_are_read() {
         let dir = clean_dir();
         write(&dir.path().join("crontab"), 0o640, "* * * * * root curl -s http://vendor.cn/x\n");
         write(&dir.path().join("requirements.txt"), 0o640, "--index-url https://vendor.cn/simple\n");

@@ -1,4 +1,4 @@
-//! The account that runs the tools: not root, in no group that is as good as root, without general sudo rights.
+//! The account that runs the tools: unprivileged, not in a privileged group, and without sudo rights.
 
 use std::collections::BTreeSet;
 
@@ -7,12 +7,17 @@ use common::policy::{Class, Mode, shell_quote};
 use rustix::fs::FileType;
 
 use super::sudoers::{SudoInclude, SudoUser, Sudoers};
-use super::{AuditedHost, HostCheck, note_unseen};
+use super::{AuditedHost, HostCheck, HostRule, note_unseen};
 
 pub(super) static CHECK: HostCheck = HostCheck {
-    id: "account",
-    severity: Severity::Warning,
-    what: "the account that runs the tools has more power than they need",
+    rule: HostRule {
+        id: "account",
+        severity: Severity::Warning,
+        what: "the account that runs the tools has more rights than they need",
+        why: "An attacker who takes over the tools has every right of the account that runs them; root has the whole host.",
+        fix: "useradd --system --shell /usr/sbin/nologin profguard, and run the tools as that user",
+        reference: "msMonitor security statement, accounts; sudoers(5)",
+    },
     run: |host, check| {
         let mut found = Vec::new();
         if let Err(e) = host.read_file("etc/passwd") {
@@ -21,7 +26,7 @@ pub(super) static CHECK: HostCheck = HostCheck {
         let Some(user) = &host.user else {
             found.push(note_unseen(
                 "account",
-                "no account given: --user names the one that will run the tools",
+                "no account given: name the account that will run the tools with --user",
             ));
             return found;
         };
@@ -34,12 +39,10 @@ pub(super) static CHECK: HostCheck = HostCheck {
                     } else {
                         "has uid 0: it is root under another name"
                     })
-                    .expected("an account of its own without privileges")
+                    .expected("an unprivileged account")
                     .fix(match host.live {
                         true => "run the tools as another user: useradd --system profguard",
-                        false => {
-                            "give the image an account of its own for the tools: useradd --system profguard"
-                        }
+                        false => "add an account to the image: useradd --root DIR --system profguard",
                     }),
             );
             return found;
@@ -51,11 +54,11 @@ pub(super) static CHECK: HostCheck = HostCheck {
     },
 };
 
-/// Whoever can look into its home directory can read what it leaves there, and whoever can write, what it starts.
+/// Checks the mode of the home directory: others must not read its files or change the programs it starts.
 fn check_home(host: &AuditedHost, check: &HostCheck, user: &str) -> Option<Finding> {
     let home = host.ids.home(user)?;
     let below = home.strip_prefix("/").ok()?.to_str().filter(|h| !h.is_empty())?;
-    // Accounts of the system have homes like /bin, which are none.
+    // System accounts have homes such as /bin.
     if common::system_paths::is_system_path(home) {
         return None;
     }
@@ -70,10 +73,10 @@ fn check_home(host: &AuditedHost, check: &HostCheck, user: &str) -> Option<Findi
     })
 }
 
-/// More files than sudo can be meant to read; each takes a call.
+/// Maximum number of included files of sudoers.
 const INCLUDES: usize = 500;
 
-/// Groups whose members can become root, or read what only root should.
+/// Groups whose members can become root, or read data of root.
 const POWERFUL: [(&str, &str); 12] = [
     ("root", "owns most of the system"),
     ("wheel", "may usually become root"),
@@ -102,7 +105,7 @@ fn check_groups(host: &AuditedHost, check: &HostCheck, user: &str) -> Vec<Findin
             .expected("no privileged group")
             .fix(match host.live {
                 true => format!("gpasswd -d {user} {name}"),
-                false => format!("take {user} out of {name} in {}", host.display_path("etc/group").display()),
+                false => format!("remove {user} from {name} in {}", host.display_path("etc/group").display()),
             })
     };
     powerful.map(finding).collect()
@@ -126,19 +129,17 @@ fn check_sudo(host: &AuditedHost, check: &HostCheck, user: &str) -> Vec<Finding>
                     .expected("none")
                     .fix(match host.live {
                         true => format!("remove the line with visudo -f /{}", rule.file),
-                        false => "remove the line, or whom it names".to_owned(),
+                        false => "remove the line".to_owned(),
                     }),
             ),
-            None => found.push(note_unseen(
-                place,
-                format!("whether this is for {user} is not known here: {}", rule.text),
-            )),
+            None => found
+                .push(note_unseen(place, format!("unsure whether this applies to {user}: {}", rule.text))),
         }
     }
     found
 }
 
-/// Reads a file of sudo's and what it includes, each once: a hostile file includes itself over and over.
+/// Reads a file of sudoers and the files that it includes, each once: a hostile file may include itself.
 fn read_sudoers(
     host: &AuditedHost,
     path: &str,
@@ -167,7 +168,7 @@ fn read_sudoers(
             SudoInclude::File(p) => read_sudoers(host, &place(&p), sudoers, found, files),
             SudoInclude::Directory(p) => {
                 let dir = place(p.trim_end_matches('/'));
-                // sudo itself skips names with dots and backups.
+                // sudo skips names with dots and backups (sudoers(5), "Including other files").
                 for name in
                     host.list_names(&dir).into_iter().filter(|n| !n.contains('.') && !n.ends_with('~'))
                 {

@@ -1,14 +1,20 @@
-//! The CANN toolkit: owned by the account that runs the tools, writable by nobody else, its environment unchanged.
+//! The CANN toolkit: owned by the account that runs the tools, writable by this account only, its environment
+//! unchanged since set_env.sh.
 
 use common::finding::{Finding, Severity};
 use common::policy::Mode;
 
-use super::{AuditedHost, HostCheck};
+use super::{AuditedHost, HostCheck, HostRule};
 
 pub(super) static CHECK: HostCheck = HostCheck {
-    id: "cann",
-    severity: Severity::Error,
-    what: "the CANN toolkit or its environment could have been changed by others",
+    rule: HostRule {
+        id: "cann",
+        severity: Severity::Error,
+        what: "the CANN toolkit or its environment could have been changed by others",
+        why: "Code that another account can change runs with the rights of the account that loads it.",
+        fix: "chown -R USER DIR; chmod -R go-w DIR; source set_env.sh",
+        reference: "msMonitor security statement, running security",
+    },
     run: |host, check| {
         let mut found: Vec<_> =
             find_toolkits(host).iter().flat_map(|home| check_toolkit(host, check, home)).collect();
@@ -94,7 +100,7 @@ fn check_environment(host: &AuditedHost, check: &HostCheck) -> Vec<Finding> {
             }
         }
     } else {
-        // Without a toolkit, its environment is nobody's concern.
+        // Without a toolkit there is no environment to check.
         return found;
     }
     for name in SEARCHED {
@@ -105,13 +111,13 @@ fn check_environment(host: &AuditedHost, check: &HostCheck) -> Vec<Finding> {
     found
 }
 
-/// An empty or relative directory is wherever the process happens to be.
+/// Checks a directory of a search path: an empty or relative one depends on the current directory.
 fn check_search_path(host: &AuditedHost, check: &HostCheck, name: &str, dir: &str) -> Option<Finding> {
     let finding = |found: String| {
         let finding = check.finding(format!("${name}")).found(found);
         finding
             .expected("absolute directories that only their owner can write")
-            .fix(format!("take it out of {name}"))
+            .fix(format!("remove it from {name}"))
     };
     if find_variable(host, name).is_none_or(str::is_empty) {
         return None;
@@ -120,5 +126,6 @@ fn check_search_path(host: &AuditedHost, check: &HostCheck, name: &str, dir: &st
         return Some(finding(format!("holds {dir:?}, which is relative to the current directory")));
     }
     let mode = Mode::of(host.stat(dir.trim_start_matches('/')).ok()?.st_mode);
-    (mode.0 & 0o002 != 0).then(|| finding(format!("holds {dir}, which everybody can write to, mode {mode}")))
+    (mode.0 & 0o002 != 0)
+        .then(|| finding(format!("holds {dir}, which every account can write to: mode {mode}")))
 }

@@ -1,13 +1,18 @@
-//! Clock synchronisation: certificates are valid for a time, and traces of hosts are compared by it.
+//! Clock synchronization: the validity of certificates and the comparison of traces depend on it.
 
 use common::finding::Severity;
 
-use super::{AuditedHost, HostCheck, note_unseen};
+use super::{AuditedHost, HostCheck, HostRule, note_unseen};
 
 pub(super) static CHECK: HostCheck = HostCheck {
-    id: "clock",
-    severity: Severity::Warning,
-    what: "the clock is not synchronised",
+    rule: HostRule {
+        id: "clock",
+        severity: Severity::Warning,
+        what: "the clock is not synchronized",
+        why: "With a wrong clock valid certificates are rejected or expired ones accepted, and traces of hosts do not line up.",
+        fix: "systemctl enable --now chronyd",
+        reference: "RFC 5280, section 4.1.2.5; systemd-timesyncd.service(8)",
+    },
     run: |host, check| {
         if !host.live {
             let enabled = host.is_enabled(&SERVICES);
@@ -19,7 +24,7 @@ pub(super) static CHECK: HostCheck = HostCheck {
             };
             return if enabled { Vec::new() } else { vec![note()] };
         }
-        // What systemd-timesyncd leaves once it has reached a server.
+        // systemd-timesyncd(8) creates this file once it has reached a server.
         if host.stat("run/systemd/timesync/synchronized").is_ok() || find_time_service(host).is_some() {
             return Vec::new();
         }

@@ -1,20 +1,30 @@
-//! Kernel settings: address space randomisation, links, ptrace, core dumps, IPv6 sockets.
+//! Kernel settings: address space randomization, links, ptrace, core dumps, IPv6 sockets.
 
 use common::finding::{Finding, Severity};
 
-use super::{AuditedHost, HostCheck, note_unseen};
+use super::{AuditedHost, HostCheck, HostRule, note_unseen};
 
 pub(super) static ASLR: HostCheck = HostCheck {
-    id: "aslr",
-    severity: Severity::Error,
-    what: "address space randomisation is not full",
+    rule: HostRule {
+        id: "aslr",
+        severity: Severity::Error,
+        what: "address space randomization is not full",
+        why: "An exploit of a memory error needs addresses, and without randomization they are the same in every process.",
+        fix: "sysctl -w kernel.randomize_va_space=2",
+        reference: "msMonitor security statement, system hardening; proc_sys_kernel(5), randomize_va_space",
+    },
     run: |host, check| check_at_least(host, check, &[("kernel.randomize_va_space", 2)]),
 };
 
 pub(super) static LINKS: HostCheck = HostCheck {
-    id: "protected-links",
-    severity: Severity::Error,
-    what: "links and FIFOs of others are followed in shared directories",
+    rule: HostRule {
+        id: "protected-links",
+        severity: Severity::Error,
+        what: "links and FIFOs of others are followed in shared directories",
+        why: "In /tmp another account can prepare a link or FIFO that makes a program read or write a file it did not mean.",
+        fix: "sysctl -w fs.protected_symlinks=1 fs.protected_hardlinks=1 fs.protected_fifos=1 fs.protected_regular=1",
+        reference: "msMonitor security statement, system hardening; proc_sys_fs(5), protected_symlinks",
+    },
     run: |host, check| {
         let wanted = ["hardlinks", "symlinks", "fifos", "regular"].map(|n| format!("fs.protected_{n}"));
         wanted.iter().flat_map(|name| check_at_least(host, check, &[(name, 1)])).collect()
@@ -22,23 +32,38 @@ pub(super) static LINKS: HostCheck = HostCheck {
 };
 
 pub(super) static PTRACE: HostCheck = HostCheck {
-    id: "ptrace-scope",
-    severity: Severity::Warning,
-    what: "processes of one user can read each other's memory, keys included",
+    rule: HostRule {
+        id: "ptrace-scope",
+        severity: Severity::Warning,
+        what: "processes of one user can read each other's memory, keys included",
+        why: "Any process of the daemon's account can attach to the daemon and read the private key from its memory.",
+        fix: "sysctl -w kernel.yama.ptrace_scope=1",
+        reference: "msMonitor security statement, system hardening; ptrace(2), /proc/sys/kernel/yama/ptrace_scope",
+    },
     run: |host, check| check_at_least(host, check, &[("kernel.yama.ptrace_scope", 1)]),
 };
 
 pub(super) static BINDV6ONLY: HostCheck = HostCheck {
-    id: "bindv6only",
-    severity: Severity::Warning,
-    what: "a socket on all IPv6 addresses takes IPv4, too",
+    rule: HostRule {
+        id: "bindv6only",
+        severity: Severity::Warning,
+        what: "a socket on all IPv6 addresses takes IPv4, too",
+        why: "A socket on :: also accepts IPv4 connections, which firewall rules for IPv6 do not see.",
+        fix: "sysctl -w net.ipv6.bindv6only=1",
+        reference: "msMonitor security statement, communication; ipv6(7), IPV6_V6ONLY",
+    },
     run: |host, check| check_at_least(host, check, &[("net.ipv6.bindv6only", 1)]),
 };
 
 pub(super) static CORE: HostCheck = HostCheck {
-    id: "core-dumps",
-    severity: Severity::Warning,
-    what: "a crash can write keys to disk",
+    rule: HostRule {
+        id: "core-dumps",
+        severity: Severity::Warning,
+        what: "a crash can write keys to disk",
+        why: "A core file holds the memory of the process, with its private key and passphrase.",
+        fix: "sysctl -w fs.suid_dumpable=0; LimitCORE=0 in units",
+        reference: "msMonitor security statement, system hardening; core(5); proc_sys_fs(5), suid_dumpable",
+    },
     run: check_core_dumps,
 };
 
@@ -61,8 +86,8 @@ fn check_setting(host: &AuditedHost, check: &HostCheck, name: &str, least: i64) 
     })
 }
 
-/// How to set it for good: now, where the system runs, and in a file that is read at the next start. Where a file
-/// sets it already, ours must have the last word, or that file must change if it is the administrator's own.
+/// Describes how to set a value permanently: now on a running system, and in a file that is read at boot. If a file
+/// sets it already, the new file must be read after it (sysctl.d(5)), or that file must change.
 fn describe_fix(host: &AuditedHost, name: &str, value: i64) -> String {
     const OURS: &str = "99-profguard.conf";
     let there = host.find_sysctl_file(name);

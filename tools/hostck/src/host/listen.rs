@@ -1,15 +1,20 @@
-//! Who listens on the daemon's port, and on which addresses.
+//! The sockets that listen on the daemon's port, with their addresses and processes.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use common::finding::{Finding, Severity};
 
-use super::{AuditedHost, HostCheck, note_unseen};
+use super::{AuditedHost, HostCheck, HostRule, note_unseen};
 
 pub(super) static LISTEN: HostCheck = HostCheck {
-    id: "listen",
-    severity: Severity::Warning,
-    what: "the daemon's port is open on all addresses",
+    rule: HostRule {
+        id: "listen",
+        severity: Severity::Warning,
+        what: "the daemon's port is open on all addresses",
+        why: "A port on every address can be reached from networks that the daemon is not meant to serve.",
+        fix: "profd --bind ADDRESS",
+        reference: "msMonitor security statement, communication",
+    },
     run: |host, check| {
         if !host.live {
             return Vec::new();
@@ -23,11 +28,11 @@ pub(super) static LISTEN: HostCheck = HostCheck {
             check
                 .finding(format!("port {}", host.port))
                 .found(format!(
-                    "{} listens on {}, every address of this host",
+                    "{} listens on {}: all addresses of this host",
                     describe_owner(host, &l),
                     l.address
                 ))
-                .expected("one address, best of a network of its own")
+                .expected("one address, preferably of a management network")
                 .fix("bind the daemon to one address: profd --bind ADDRESS")
         };
         listeners.into_iter().filter(open).map(finding).collect()
@@ -86,7 +91,7 @@ fn parse_hex_address(hex: &str) -> Option<IpAddr> {
     }
 }
 
-/// The process that holds the socket, where we may see it; its user always.
+/// Describes the process that holds the socket, if its descriptors can be read, and its user.
 fn describe_owner(host: &AuditedHost, listener: &PortListener) -> String {
     let wanted = format!("socket:[{}]", listener.inode);
     let user = host.ids.user(listener.uid);
@@ -109,7 +114,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lines_of_proc_are_read() {
+    fn lines_of_proc_net_tcp_are_parsed() {
         let line = "   0: 0100007F:06F2 00000000:0000 0A 00000000:00000000 00:00000000 00000000  1000        0 4242 1 x";
         let found = parse_listener(line, 1778).unwrap();
         assert_eq!((found.address.to_string().as_str(), found.uid, found.inode), ("127.0.0.1", 1000, 4242));

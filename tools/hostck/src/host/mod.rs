@@ -1,7 +1,7 @@
 //! The host that the tools run on: accounts, kernel settings, listeners, units, toolkits. Read-only.
 //!
 //! A [`AuditedHost`] is a root directory, running or not. Checks read files below it, through links as that system would
-//! resolve them, and say what they could not see. One file per subject; [`CHECKS`] lists them all.
+//! resolve them, and report what they could not read. One file per subject; [`CHECKS`] lists them all.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -23,11 +23,24 @@ mod tmp;
 mod umask;
 pub(crate) mod unit;
 
-/// One subject.
-pub(crate) struct HostCheck {
+/// A rule that a host is checked against.
+pub(crate) struct HostRule {
+    /// Stable id.
     pub(crate) id: &'static str,
     pub(crate) severity: Severity,
+    /// What is wrong with a host that fails.
     pub(crate) what: &'static str,
+    /// The consequence of a failure.
+    pub(crate) why: &'static str,
+    /// A command, or what to change.
+    pub(crate) fix: &'static str,
+    /// The section of the security statement, RFC or manual page.
+    pub(crate) reference: &'static str,
+}
+
+/// A check of one subject.
+pub(crate) struct HostCheck {
+    pub(crate) rule: HostRule,
     run: fn(&AuditedHost, &Self) -> Vec<Finding>,
 }
 
@@ -49,9 +62,20 @@ pub(crate) static CHECKS: [&HostCheck; 14] = [
     &clock::CHECK,
 ];
 
-/// The id of notes about what could not be seen.
-pub(crate) const UNSEEN: RuleInfo =
-    RuleInfo { id: "unseen", severity: Severity::Note, what: "it could not be looked at" };
+/// The rule of notes about input that could not be read.
+pub(crate) static UNSEEN: HostRule = HostRule {
+    id: "unseen",
+    severity: Severity::Note,
+    what: "it could not be checked",
+    why: "A check without its input decides nothing: the setting may be wrong.",
+    fix: "run hostck as root, or install or name what the note says is missing",
+    reference: "hostck-check(1)",
+};
+
+/// Every rule, in the order of the checks.
+pub(crate) fn rules() -> impl Iterator<Item = &'static HostRule> {
+    CHECKS.iter().map(|check| &check.rule).chain([&UNSEEN])
+}
 
 /// A system to look at.
 pub(crate) struct AuditedHost {
@@ -84,27 +108,27 @@ impl AuditedHost {
         self.root.read_file(path)
     }
 
-    /// The names in a directory, sorted; none where there is no such directory.
+    /// The names in a directory, sorted; none where the directory does not exist.
     pub(crate) fn list_names(&self, path: &str) -> Vec<String> {
         self.root.list_names(path)
     }
 
-    /// The metadata of what a path leads to.
+    /// Returns the metadata of a file, following symlinks.
     pub(crate) fn stat(&self, path: &str) -> io::Result<rustix::fs::Stat> {
         self.root.stat(path)
     }
 
-    /// Where a link leads, as it is written.
+    /// Reads the target of a symlink.
     pub(crate) fn read_link(&self, path: &str) -> Option<String> {
         self.root.read_link(path)
     }
 
-    /// A path as the user can find it.
+    /// The path of a file on this system, for messages.
     pub(crate) fn display_path(&self, path: &str) -> PathBuf {
         self.root.path.join(path)
     }
 
-    /// Whether the name service of the running system knows a user.
+    /// Whether the name service of the running system has a user (getent(1)).
     pub(crate) fn is_known_to_name_service(&self, user: &str) -> bool {
         matches!(
             firewall::ask::ask_program("getent", &["passwd", "--", user]),
@@ -112,7 +136,7 @@ impl AuditedHost {
         )
     }
 
-    /// A kernel setting: from the running kernel, or what the image's files would set, and where it stands.
+    /// A kernel setting and its source: the running kernel, or the files of an image.
     pub(crate) fn read_sysctl(&self, name: &str) -> Result<(String, String), String> {
         let proc = format!("proc/sys/{}", name.replace('.', "/"));
         if self.live {
@@ -125,7 +149,7 @@ impl AuditedHost {
         found.ok_or_else(|| format!("{name} is set by no file of this root"))
     }
 
-    /// The value that the files give a kernel setting, and the file that has the last word.
+    /// The value that the files give a kernel setting, and the file that sets it last (sysctl.d(5)).
     pub(crate) fn find_sysctl_file(&self, name: &str) -> Option<(String, String)> {
         let mut found = None;
         for path in self.sysctl_files() {
@@ -166,11 +190,11 @@ impl AuditedHost {
 impl HostCheck {
     /// A finding of this check.
     pub(crate) fn finding(&self, subject: impl AsRef<Path>) -> Finding {
-        Finding::new(self.id, self.severity, subject.as_ref())
+        Finding::new(self.rule.id, self.rule.severity, subject.as_ref())
     }
 }
 
-/// A note that something could not be looked at.
+/// A note that something could not be read.
 pub(crate) fn note_unseen(subject: impl AsRef<Path>, why: impl Into<String>) -> Finding {
     Finding::new(UNSEEN.id, UNSEEN.severity, subject.as_ref()).found(why)
 }
@@ -181,16 +205,15 @@ fn parse_setting<'a>(line: &'a str, name: &str) -> Option<&'a str> {
     (key.trim().replace('/', ".") == name).then(|| value.trim())
 }
 
-/// All that a host audit can find.
+/// The rules of a host audit, for report formats that list them.
 pub(crate) fn report_source(fail_on: Severity) -> common::report::Source {
-    let rules = CHECKS.iter().map(|c| RuleInfo { id: c.id, severity: c.severity, what: c.what });
-    let rules = rules.chain([UNSEEN]).collect();
+    let rules = rules().map(|r| RuleInfo { id: r.id, severity: r.severity, what: r.what }).collect();
     common::report::Source { tool: "hostck", version: env!("CARGO_PKG_VERSION"), rules, fail_on }
 }
 
-/// What a check finds, as a heading.
+/// The heading of a rule's findings.
 pub(crate) fn rule_heading(id: &str) -> &'static str {
-    CHECKS.iter().find(|c| c.id == id).map_or(UNSEEN.what, |c| c.what)
+    rules().find(|rule| rule.id == id).map_or(UNSEEN.what, |rule| rule.what)
 }
 
 #[cfg(test)]

@@ -1,5 +1,5 @@
-//! The sudoers language, as far as it tells whom a rule is for: lists, aliases, groups, ids, and included files.
-//! What the rule allows is shown as it is written, and not judged.
+//! The part of the sudoers(5) language that says which users a rule applies to: lists, aliases, groups, ids and
+//! included files. The commands of a rule are printed as they are written.
 
 use std::collections::HashMap;
 
@@ -19,17 +19,17 @@ pub(crate) struct Sudoers {
     aliases: HashMap<String, Vec<String>>,
 }
 
-/// What is known of aliases: whether each is for somebody.
+/// Aliases by name, and whether each matches the user; `None` is unsure.
 type KnownAliases<'a> = HashMap<&'a str, Option<bool>>;
 
-/// What a line includes.
+/// A file or directory that a line includes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum SudoInclude {
     File(String),
     Directory(String),
 }
 
-/// For whom rules are looked up.
+/// The user that rules are matched with.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct SudoUser<'a> {
     pub(crate) name: &'a str,
@@ -39,7 +39,7 @@ pub(crate) struct SudoUser<'a> {
 }
 
 impl Sudoers {
-    /// Adds the rules of one file; what it includes comes back.
+    /// Adds the rules of one file, and returns what it includes.
     pub(crate) fn add_file(&mut self, file: &str, text: &str) -> Vec<SudoInclude> {
         let mut includes = Vec::new();
         // A backslash joins lines.
@@ -70,12 +70,12 @@ impl Sudoers {
         }
     }
 
-    /// Tells whether a rule is for somebody; `None` where it names a netgroup or another source that is not read.
+    /// Whether a rule applies to a user; `None` if it names a netgroup or another source that is not read.
     pub(crate) fn applies_to(&self, rule: &SudoRule, who: SudoUser<'_>) -> Option<bool> {
         self.match_items(&rule.users, who, &mut KnownAliases::new())
     }
 
-    /// The last item that matches decides, as sudo has it.
+    /// The last item that matches decides (sudoers(5), "User_List").
     fn match_items<'a>(
         &'a self,
         items: &'a [String],

@@ -1,4 +1,4 @@
-//! Roots made for the purpose: what each check finds in a bad one, and that a good one is silent.
+//! Checks of made roots: the findings of a bad one, and that a good one has none.
 
 use std::path::Path;
 
@@ -74,7 +74,7 @@ fn units_are_the_daemons_by_what_they_start_and_not_when_masked() {
     assert!(units(&[("etc/systemd/system/x.service", other)]).is_empty());
 }
 
-/// What an audit of an image advises does not touch the host that it runs on.
+/// Fixes for an image do not change the host that hostck runs on.
 #[test]
 fn advice_for_an_image_changes_the_image() {
     let mut files = ACCOUNTS.to_vec();
@@ -107,7 +107,7 @@ fn checks_have_unique_ids() {
 }
 
 #[test]
-fn a_bad_image_is_told_from_its_files() {
+fn findings_of_an_image_come_from_its_files() {
     let mut files = ACCOUNTS.to_vec();
     files.extend([
         ("etc/sudoers", "root ALL=(ALL) ALL\n@includedir /etc/sudoers.d\nann ALL=(ALL) NOPASSWD: ALL\n"),
@@ -138,8 +138,8 @@ fn a_bad_image_is_told_from_its_files() {
         "bindv6only: net.ipv6.bindv6only is 0",
         "firewall: nothing in the firewall keeps other hosts from the port",
         "tmp: mode 0777 without the sticky bit",
-        "unit: names no User: the daemon runs as root",
-        "unit: has no PrivateTmp: it shares /tmp with everybody",
+        "unit: has no User=: the daemon runs as root",
+        "unit: has no PrivateTmp: it shares /tmp with all processes",
         "cann: mode 0666 lets others change the toolkit",
     ] {
         assert!(found.iter().any(|f| f == wanted), "{wanted} in {found:#?}");
@@ -165,7 +165,7 @@ const LOOPBACK: &str =
     "  sl  local_address\n   0: 0100007F:06F2 00000000:0000 0A 0:0 00:0 0  1000        0 1 1 x\n";
 
 #[test]
-fn a_good_host_is_silent_and_a_bad_setting_is_not() {
+fn a_hardened_host_has_no_findings_and_a_bad_setting_has_one() {
     let mut files = SETTINGS.to_vec();
     files.extend([
         ACCOUNTS[0],
@@ -189,7 +189,7 @@ fn a_good_host_is_silent_and_a_bad_setting_is_not() {
         "umask: umask 0022 of this process",
         "core-dumps: fs.suid_dumpable is 2: privileged programs dump core",
         "core-dumps: core files of this process may have unlimited bytes",
-        "listen: a process of ann (uid 1000) listens on 0.0.0.0, every address of this host",
+        "listen: a process of ann (uid 1000) listens on 0.0.0.0: all addresses of this host",
         "clock: no time service runs (chronyd, ntpd, systemd-timesyncd, ptp4l)",
     ] {
         assert!(found.iter().any(|f| f == wanted), "{wanted} in {found:#?}");
@@ -197,7 +197,7 @@ fn a_good_host_is_silent_and_a_bad_setting_is_not() {
 }
 
 #[test]
-fn what_cannot_be_seen_is_said() {
+fn input_that_cannot_be_read_is_a_note() {
     let dir = root(&[]);
     let unseen: Vec<_> =
         host(dir.path(), true).run_checks().into_iter().filter(|f| f.rule == UNSEEN.id).collect();
@@ -220,7 +220,7 @@ fn account_files_of_an_image_are_read_without_waiting_and_from_the_image_only() 
 }
 
 #[test]
-fn links_of_an_image_lead_to_the_image() {
+fn symlinks_of_an_image_are_resolved_in_the_image() {
     let dir = root(&[("real/login.defs", "UMASK 000\n")]);
     std::fs::create_dir(dir.path().join("etc")).unwrap();
     std::os::unix::fs::symlink("/real/login.defs", dir.path().join("etc/login.defs")).unwrap();
@@ -230,7 +230,7 @@ fn links_of_an_image_lead_to_the_image() {
 }
 
 #[test]
-fn the_environment_of_a_toolkit_is_held_against_it() {
+fn variables_that_leave_the_toolkit_are_findings() {
     let dir = root(&ACCOUNTS);
     let mut host = host(dir.path(), false);
     let env = [
@@ -266,7 +266,7 @@ fn files_that_include_themselves_are_read_once() {
 }
 
 #[test]
-fn a_unit_without_certificates_or_bounds_is_told() {
+fn a_unit_without_certificates_or_sandbox_has_findings() {
     let unit = |exec: &str| {
         let text = format!(
             "[Service]\nUser=prof\nExecStart={exec}\nCapabilityBoundingSet=CAP_SYS_ADMIN\nAmbientCapabilities=CAP_NET_RAW\nSystemCallFilter=~@mount\n"
@@ -290,12 +290,12 @@ fn a_unit_without_certificates_or_bounds_is_told() {
     told("CapabilityBoundingSet=CAP_SYS_ADMIN");
     told("AmbientCapabilities=CAP_NET_RAW");
     told("SystemCallFilter=~@mount");
-    assert!(unit("+profd --certs-dir /c").iter().any(|f| f.found.contains("do not bind it")));
+    assert!(unit("+profd --certs-dir /c").iter().any(|f| f.found.contains("do not apply")));
     assert!(!unit("profd --certs-dir /c").iter().any(|f| f.rule == "no-tls"));
 }
 
 #[test]
-fn the_account_that_was_given_is_advised_and_its_home_looked_at() {
+fn fixes_name_the_given_account_and_its_home_is_checked() {
     let mut files = ACCOUNTS.to_vec();
     files.extend([("etc/systemd/system/profd.service", "[Service]\nExecStart=profd\n"), ("home/ann/x", "")]);
     let dir = root(&files);
@@ -307,7 +307,7 @@ fn the_account_that_was_given_is_advised_and_its_home_looked_at() {
 
 /// The file that has the last word is the one to change.
 #[test]
-fn advice_about_a_setting_wins_over_what_is_there() {
+fn the_fix_of_a_setting_overrides_existing_files() {
     let name = "kernel.randomize_va_space";
     for (file, advice) in [
         ("etc/sysctl.d/99-x.conf", "etc/sysctl.d/99-x.conf"),
@@ -326,11 +326,11 @@ fn advice_about_a_setting_wins_over_what_is_there() {
 }
 
 #[test]
-fn rules_that_nothing_loads_and_a_clock_that_nothing_sets_are_told() {
+fn rules_without_a_service_and_a_missing_time_service_are_reported() {
     let drop = "table inet f { chain i { type filter hook input priority 0; policy drop; } }\n";
     let dir = root(&[("etc/nftables.conf", drop)]);
     let all = host(dir.path(), false).run_checks();
-    assert!(all.iter().any(|f| f.found.starts_with("no service loads it")), "{all:#?}");
+    assert!(all.iter().any(|f| f.found.starts_with("not loaded at boot")), "{all:#?}");
     assert!(all.iter().any(|f| f.found.starts_with("no time service is enabled")), "{all:#?}");
     for service in ["sysinit.target.wants/nftables.service", "multi-user.target.wants/chrony.service"] {
         let link = dir.path().join("etc/systemd/system").join(service);
@@ -344,7 +344,7 @@ fn rules_that_nothing_loads_and_a_clock_that_nothing_sets_are_told() {
     );
 }
 
-/// Everything that is said about an image with these files, notes included.
+/// All findings about an image with these files, notes included.
 fn said(files: &[(&str, &str)]) -> Vec<(Severity, String)> {
     let dir = root(files);
     let all = host(dir.path(), false).run_checks();
@@ -396,7 +396,7 @@ fn a_daemon_without_certificates_is_found_wherever_the_option_stands() {
     }
 }
 
-/// What is not known about the options of a daemon is said, and neither silence nor a finding.
+/// Options of a daemon that cannot be read are a note, neither silence nor another finding.
 #[test]
 fn options_that_are_not_known_are_notes() {
     let unit = "etc/systemd/system/profd.service";
@@ -432,7 +432,7 @@ fn units_that_cannot_be_read_are_notes() {
 
 /// Firewalls of images: a manager whose files are not read, files that are included several times or not at all.
 #[test]
-fn firewalls_of_images_are_not_taken_for_open_when_not_all_is_read() {
+fn an_image_is_not_open_when_a_source_of_rules_is_unread() {
     let accept = "table inet f { chain i { type filter hook input priority 0; policy accept; } }\n";
     let open = |files: &[(&str, &str)]| {
         let said = said(files);

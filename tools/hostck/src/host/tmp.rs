@@ -1,15 +1,20 @@
-//! `/tmp`: sticky, and mounted so that what lies in it has no power.
+//! `/tmp` and other shared directories: sticky, and mounted with nosuid and nodev.
 
 use common::finding::{Finding, Severity};
 use common::policy::Mode;
 use rustix::fs::StatVfsMountFlags;
 
-use super::{AuditedHost, HostCheck, note_unseen};
+use super::{AuditedHost, HostCheck, HostRule, note_unseen};
 
 pub(super) static CHECK: HostCheck = HostCheck {
-    id: "tmp",
-    severity: Severity::Warning,
-    what: "directories that everybody writes to are not protected",
+    rule: HostRule {
+        id: "tmp",
+        severity: Severity::Warning,
+        what: "shared temporary directories are not protected",
+        why: "Without the sticky bit other accounts can replace files; without nosuid and nodev a file there can grant privileges.",
+        fix: "chmod 1777 DIR; mount -o remount,nosuid,nodev DIR",
+        reference: "msMonitor security statement, system hardening; chmod(1), sticky bit; mount(8), nosuid, nodev",
+    },
     run: |host, check| {
         ["tmp", "var/tmp", "dev/shm"].iter().flat_map(|dir| check_directory(host, check, dir)).collect()
     },
@@ -48,7 +53,7 @@ fn check_mount_options(check: &HostCheck, place: &std::path::Path, missing: Vec<
             .finding(place)
             .found(format!("mounted without {}", missing.join(", ")))
             .expected("nosuid and nodev")
-            .fix("mount it by itself with these options, in /etc/fstab or tmp.mount")
+            .fix("mount it as its own file system with these options, in /etc/fstab or tmp.mount")
     })
 }
 

@@ -3,16 +3,21 @@
 use common::finding::{Finding, Severity};
 use common::policy::Mode;
 
-use super::{AuditedHost, HostCheck};
+use super::{AuditedHost, HostCheck, HostRule};
 
 pub(super) static CHECK: HostCheck = HostCheck {
-    id: "umask",
-    severity: Severity::Warning,
-    what: "new files are open to others, or to the group for writing",
+    rule: HostRule {
+        id: "umask",
+        severity: Severity::Warning,
+        what: "new files are open to others, or to the group for writing",
+        why: "Files such as logs and traces are created with permissions that other accounts can use until somebody tightens them.",
+        fix: "umask 0027 in the shell or script that starts the tools; UMask=0027 in units",
+        reference: "msMonitor security statement, file permission control; umask(2); systemd.exec(5), UMask=",
+    },
     run: |host, check| check_process(host, check).into_iter().chain(check_logins(host, check)).collect(),
 };
 
-/// What a umask must take away.
+/// Bits that a umask must remove.
 const WANTED: u32 = 0o027;
 
 fn check_process(host: &AuditedHost, check: &HostCheck) -> Option<Finding> {
@@ -59,7 +64,7 @@ fn parse_command(text: &str) -> Option<u32> {
     parse_octal(value).or_else(|| parse_symbolic(value))
 }
 
-/// `u=rwx,g=rx,o=`: what remains. Whom it does not name keeps what there was, which is not known here.
+/// `u=rwx,g=rx,o=`: the permissions that remain. Classes that it does not name keep theirs, which are not known here.
 fn parse_symbolic(text: &str) -> Option<u32> {
     let (mut allowed, mut named) = (0, 0);
     for part in text.split(',') {

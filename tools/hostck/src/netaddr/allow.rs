@@ -24,7 +24,7 @@ impl AllowList {
         if let Some((_, rest)) = entry.split_once("://") {
             let host = rest.split(['/', '?']).next().unwrap_or_default();
             let host = host.rsplit('@').next().unwrap_or(host);
-            return Err(format!("a URL is no entry: hosts are compared, name {host:?}"));
+            return Err(format!("URLs are not supported: list the host {host:?}"));
         }
         if let Some(range) = parse_range(entry) {
             self.ranges.push(range);
@@ -43,7 +43,7 @@ impl AllowList {
             return Ok(());
         }
         Err(format!(
-            "{entry:?} is no host, *.domain, address, network such as 8.8.8.0/24, or range such as 8.8.8.1-8.8.8.9"
+            "invalid entry {entry:?}: expected a host, *.domain, address, network such as 8.8.8.0/24, or range such as 8.8.8.1-8.8.8.9"
         ))
     }
 

@@ -1,6 +1,6 @@
-//! What stands before a word in its line: the key that it is the value of, or the command that it is given to.
+//! The context of a word in its line: the key that it is the value of, or the command that it is an argument of.
 
-/// What the words before say of a dotted word.
+/// The meaning that the words before give a dotted word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum WordContext {
     Nothing,
@@ -74,7 +74,7 @@ const IMAGES: [&str; 6] = ["image", "from", "pull", "push", "images", "baseimage
 const VERSIONS: [&str; 8] =
     ["version", "ver", "release", "revision", "build", "versions", "firmware", "driver"];
 
-/// Looks at what stands before a word.
+/// Finds the meaning that the text before a word gives it.
 pub(super) fn context_before(before: &[u8]) -> WordContext {
     // `==2.1.0.1`, `>=`, `~=`: a requirement.
     let trimmed = trim_quotes(before.trim_ascii_end());

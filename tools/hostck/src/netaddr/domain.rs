@@ -1,4 +1,4 @@
-//! Which dotted words can be host names: by their top-level domain, and how often that is something else.
+//! Dotted words that can be host names, by their top-level domain and how often it is something else.
 
 /// How sure a top-level domain makes that a dotted word is a host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -41,7 +41,7 @@ fn list_contains(list: &str, name: &str) -> bool {
     list.split_ascii_whitespace().any(|n| n == name)
 }
 
-/// What the last label of a name makes of it.
+/// Classifies a name by its last label.
 pub(super) fn classify_domain(name: &str) -> DomainEvidence {
     let last = name.rsplit('.').next().unwrap_or_default();
     // `tokenize.NL` is a constant, and `ended.It` the beginning of a sentence.

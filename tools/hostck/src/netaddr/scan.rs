@@ -1,8 +1,8 @@
 //! Finds addresses in a line of text.
 //!
 //! URLs first, then words: a word that is an IP address, a mail address, or the name of a host. Code is full of
-//! dotted words that are no hosts (`self.net`, `log.info`, `main.rs`), so a name counts by its top-level domain and
-//! by what stands around it: a port, a quote, a key such as `server`, the path and tag of a container image.
+//! dotted words that are not hosts (`self.net`, `log.info`, `main.rs`), so a name counts by its top-level domain and
+//! by its context: a port, a quote, a key such as `server`, the path and tag of a container image.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -85,7 +85,7 @@ fn scan_word(word: LineWord<'_>, found: &mut Vec<LocatedAddress>) {
 
 fn parse_word(word: LineWord<'_>) -> Option<LocatedAddress> {
     let LineWord { text, at, .. } = word;
-    // A path, a variable, a format: no host.
+    // A path, a variable or a format is not a host.
     if matches!(word.before, Some(b'/' | b'$' | b'\\' | b'.'))
         && !text.contains('@')
         && text.parse::<IpAddr>().is_err()
@@ -153,7 +153,7 @@ fn is_host(word: &LineWord<'_>, name: &str, port: Option<&str>) -> bool {
     }
     let before = &word.line[..word.at];
     let top = domain::classify_domain(name);
-    // Modules are imported `from`, and attributes are values, too: in code only what is quoted has a key.
+    // Modules are imported `from`, and attributes are values, too: in code only quoted words have a key.
     let keyed = word.style == TextStyle::Configuration || matches!(word.before, Some(b'"' | b'\'' | b'`'));
     let said = if keyed { context_before(before) } else { WordContext::Nothing };
     if domain::is_registry(name) || keyed && is_image(word, port) && top > DomainEvidence::File {
@@ -167,7 +167,7 @@ fn is_host(word: &LineWord<'_>, name: &str, port: Option<&str>) -> bool {
     match top {
         DomainEvidence::Sure => said != WordContext::Version,
         DomainEvidence::Ambiguous if port || host || first.eq_ignore_ascii_case("www") => true,
-        // What is followed by a path may be the name of an interface: `networking.k8s.io/v1`.
+        // A name followed by a path may be an API group: `networking.k8s.io/v1`.
         DomainEvidence::Ambiguous if word.after == Some(b'/') => false,
         DomainEvidence::Ambiguous => {
             quoted || name.split('.').count() >= 3 || word.style == TextStyle::Configuration
@@ -178,7 +178,7 @@ fn is_host(word: &LineWord<'_>, name: &str, port: Option<&str>) -> bool {
     }
 }
 
-/// `name =`, `name: `: a key is no host.
+/// `name =`, `name: `: a key is not a host.
 fn is_key(word: &LineWord<'_>) -> bool {
     let rest = &word.line[word.at + word.text.trim_end_matches(':').len()..];
     let rest = rest.trim_ascii_start();

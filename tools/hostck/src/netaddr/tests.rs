@@ -1,4 +1,4 @@
-//! What is an address, what is not, and where it belongs.
+//! Words that are addresses or not, and their scope.
 
 use super::*;
 
@@ -17,7 +17,7 @@ fn one(line: &str) -> (AddressKind, AddressScope, String) {
 }
 
 #[test]
-fn every_kind_is_found_where_it_stands() {
+fn every_kind_of_address_is_found_with_its_position() {
     use AddressKind::{Host, Ipv4, Ipv6, Mail, Url};
     use AddressScope::Public;
     for (line, kind, host) in [
@@ -39,7 +39,7 @@ fn every_kind_is_found_where_it_stands() {
 }
 
 #[test]
-fn code_and_numbers_are_no_addresses() {
+fn code_and_numbers_are_not_addresses() {
     for line in [
         "import os.path",
         "log.info('x')",
@@ -62,7 +62,7 @@ fn code_and_numbers_are_no_addresses() {
 }
 
 #[test]
-fn ranges_are_told_apart() {
+fn scopes_follow_the_registries() {
     use AddressScope::{Documentation, LinkLocal, Loopback, Multicast, Private, Public, Reserved};
     for (ip, wanted) in [
         ("127.0.0.1", Loopback),
@@ -119,7 +119,7 @@ fn allow_lists_hold_hosts_domains_and_networks() {
 }
 
 #[test]
-fn any_bytes_are_scanned_without_harm() {
+fn random_bytes_are_scanned_without_panic() {
     let mut state = 1_u64;
     for _ in 0..20_000 {
         let mut line = Vec::new();
@@ -138,7 +138,7 @@ fn any_bytes_are_scanned_without_harm() {
 }
 
 #[test]
-fn hosts_are_found_by_what_stands_around_them() {
+fn hosts_are_found_by_their_context() {
     for (line, host) in [
         ("image: nvcr.io/nvidia/pytorch:24.01", "nvcr.io"),
         ("FROM ghcr.io/org/base AS build", "ghcr.io"),
@@ -169,7 +169,7 @@ fn hosts_are_found_by_what_stands_around_them() {
 }
 
 #[test]
-fn versions_files_attributes_and_keys_are_no_hosts() {
+fn versions_files_attributes_and_keys_are_not_hosts() {
     for line in [
         "version: 1.2.3.4",
         "\"version\": \"1.2.3.4\"",
@@ -207,7 +207,7 @@ fn versions_files_attributes_and_keys_are_no_hosts() {
 }
 
 #[test]
-fn logins_in_urls_are_not_shown() {
+fn credentials_in_urls_are_not_printed() {
     let line = b"git clone https://user:secret@vendor.com/x.git # y";
     let all = scan_line(line, TextStyle::Configuration);
     assert_eq!((all[0].text.as_str(), all[0].len), ("https://***@vendor.com/x.git", 36));
@@ -215,7 +215,7 @@ fn logins_in_urls_are_not_shown() {
 }
 
 #[test]
-fn entries_that_could_never_match_are_refused() {
+fn entries_that_could_never_match_are_rejected() {
     let mut allow = allow::AllowList::default();
     for line in
         [".bigcorp.io", "8.8.8.8-8.8.8.9", "2606:4700::1-2606:4700::2", "b\u{fc}cher.de", "Trailing.org."]

@@ -1,4 +1,4 @@
-//! URLs: where they end, and whose host they name.
+//! URLs: their extent in a line, and the host that they name.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
@@ -35,7 +35,7 @@ pub(super) fn find_url(line: &[u8], at: usize, from: usize) -> Option<LocatedAdd
             return None;
         }
     }
-    // Who reads the report must not learn a password.
+    // The report must not hold a password.
     let mut text = String::from_utf8_lossy(&line[start..after]).into_owned();
     if login > 0 {
         text.push_str("***@");
@@ -59,7 +59,7 @@ fn scheme_length(before: &[u8]) -> Option<usize> {
     named.then_some(length)
 }
 
-/// How many bytes belong to it: letters of all scripts do, and punctuation at the end belongs to the sentence.
+/// The length of a URL: letters of all scripts belong to it, and punctuation at the end does not.
 fn url_length(rest: &[u8]) -> usize {
     let valid = match std::str::from_utf8(rest) {
         Ok(text) => text,

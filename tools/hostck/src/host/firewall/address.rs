@@ -18,7 +18,7 @@ const V4_LOOPBACK: AddressSpan = (0x7F00_0000, 0x7FFF_FFFF);
 /// Global unicast sources of IPv6: 2000::/3 (RFC 4291, IANA).
 const V6: AddressSpan = (0x2 << 124, (0x4 << 124) - 1);
 
-/// Rules that together name more than this part of all sources leave no unnamed one to evaluate.
+/// If rules name more than one in this number of all sources, a typical source is among them.
 const WIDE_PART: u128 = 8;
 
 fn source_range(family: Family) -> AddressSpan {
@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn many_small_networks_that_cover_everything_are_everybody() {
+    fn many_small_networks_together_cover_all_addresses() {
         let mut all = AddressCoverage::default();
         (0..256_u128).for_each(|net| all.add_span((net << 24, (net << 24) | 0xFF_FFFF)));
         assert!(all.covers_all(Family::V4) && all.is_wide(Family::V4));

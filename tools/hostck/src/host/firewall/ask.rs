@@ -1,4 +1,4 @@
-//! Asks programs of the system, bounded in time and output, and collects what the kernel has for rules.
+//! Runs programs of the system, bounded in time and output, and collects the rules of the kernel.
 
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -10,7 +10,7 @@ use super::iptables::IptablesTables;
 use super::nft::Ruleset;
 use super::{AuditedHost, HostRulesets};
 
-/// A program that takes longer is ended: large sets take nft seconds.
+/// A program that takes longer is killed: nft needs seconds for large sets.
 const DEADLINE: Duration = Duration::from_secs(30);
 
 /// More output than this is not read.
@@ -19,7 +19,7 @@ const OUTPUT: u64 = 64 << 20;
 /// The start of an error message that is shown.
 const MESSAGE: u64 = 4 << 10;
 
-/// The result of asking a program.
+/// The result of running a program.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum ProgramOutput {
     Text(String),

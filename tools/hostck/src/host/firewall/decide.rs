@@ -1,4 +1,4 @@
-//! Puts the results of all base chains together: whether another host's connection reaches the daemon.
+//! Combines the results of all base chains: whether another host's connection reaches the daemon.
 
 use super::follow::{PacketFate, worst_fate};
 use super::packet::{HookPlace, Packet};
@@ -54,7 +54,7 @@ impl Passage {
             && late == PacketFate::Accept
             && !packet.diverted_from.get()
             && !self.unknown;
-        // A connection whose replies are dropped does not come about, but its first packet arrives.
+        // If replies are dropped no connection is established, but its first packet arrives.
         let answered = worst_fate(self.reply.iter().copied()) == PacketFate::Accept;
         if open && !answered {
             packet.note_doubt("rules for the daemon's replies");

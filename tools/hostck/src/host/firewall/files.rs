@@ -1,4 +1,4 @@
-//! The rulesets that the files of an image hold, and whether anything loads them.
+//! The rulesets in the files of an image, and whether a service loads them at boot.
 
 use common::finding::Finding;
 
@@ -6,7 +6,7 @@ use super::iptables::IptablesTables;
 use super::nft::Ruleset;
 use super::{AuditedHost, Family, HostCheck, HostRulesets};
 
-/// Bytes included at most, so that a hostile configuration ends.
+/// Maximum number of included bytes, a bound for hostile configuration.
 const INCLUDED: usize = 64 << 20;
 
 /// The least that an included file counts for.
@@ -20,7 +20,7 @@ pub(super) const NFT: [&str; 2] = ["etc/nftables.conf", "etc/sysconfig/nftables.
 const V4: [&str; 2] = ["etc/iptables/rules.v4", "etc/sysconfig/iptables"];
 const V6: [&str; 2] = ["etc/iptables/rules.v6", "etc/sysconfig/ip6tables"];
 
-/// Services that make rules of their own, from files that are not read here.
+/// Services that generate rules from files that are not read here.
 const MANAGERS: [&str; 7] = ["ufw", "firewalld", "shorewall", "shorewall6", "ferm", "netfilter", "awall"];
 
 /// The files that iptables-restore or ip6tables-restore loads.
@@ -43,16 +43,13 @@ pub(super) fn read_configured(host: &AuditedHost) -> HostRulesets {
         let ufw =
             || host.read_file("etc/ufw/ufw.conf").is_ok_and(|t| t.lines().any(|l| l.trim() == "ENABLED=no"));
         if *manager != "ufw" || !ufw() {
-            rulesets.not_seen(
-                (*manager).to_owned(),
-                "it makes the rules of the firewall when the system starts".into(),
-            );
+            rulesets.not_seen((*manager).to_owned(), "it generates firewall rules at boot".into());
         }
     }
     rulesets
 }
 
-/// The files that are there. One that cannot be read is a source of rules that was not seen.
+/// Reads the files that exist. One that cannot be read is recorded as unseen.
 fn read_all(host: &AuditedHost, paths: &[&str], rulesets: &mut HostRulesets) -> Vec<(String, String)> {
     let mut texts = Vec::new();
     for path in paths {
@@ -67,7 +64,7 @@ fn read_all(host: &AuditedHost, paths: &[&str], rulesets: &mut HostRulesets) -> 
     texts
 }
 
-/// Files of rules that nothing loads when the image starts.
+/// Finds files of rules that no enabled service loads.
 pub(super) fn find_unloaded(host: &AuditedHost, check: &HostCheck) -> Vec<Finding> {
     let files: [(&str, &[&str]); 6] = [
         ("etc/nftables.conf", &["nftables"]),
@@ -83,15 +80,15 @@ pub(super) fn find_unloaded(host: &AuditedHost, check: &HostCheck) -> Vec<Findin
             host.display_path(&format!("etc/systemd/system/multi-user.target.wants/{}.service", units[0]));
         check
             .finding(host.display_path(path))
-            .found(format!("no service loads it at the start: {} is not enabled", units.join(" or ")))
-            .expected("rules that are there before the daemon is")
-            .fix(format!("link {} to the unit of that name", place.display()))
+            .found(format!("not loaded at boot: {} is not enabled", units.join(" or ")))
+            .expected("rules that are loaded before the daemon starts")
+            .fix(format!("enable the service: link {} to its unit", place.display()))
     };
     idle.map(finding).collect()
 }
 
-/// A configuration of nft with what it includes in its place. A line stays, and is not understood, where its file is
-/// missing, includes itself, or comes after too many.
+/// Replaces the includes of a configuration of nft by the files. A line stays, and is not understood, if its file is
+/// missing, includes itself, or exceeds the limits.
 fn expand_includes(host: &AuditedHost, text: &str, files: &mut Vec<String>, left: &mut usize) -> String {
     let mut whole = String::new();
     for line in text.lines() {
@@ -105,7 +102,7 @@ fn expand_includes(host: &AuditedHost, text: &str, files: &mut Vec<String>, left
     whole
 }
 
-/// The texts of the files that a path with wildcards names; `None` where one cannot be had.
+/// Reads the files that a path with wildcards names; `None` if one cannot be read.
 fn read_include(host: &AuditedHost, path: &str, files: &mut Vec<String>, left: &mut usize) -> Option<String> {
     // nft looks in the directory that it was compiled with, which is /etc.
     let path = match path.strip_prefix('/') {

@@ -53,10 +53,10 @@ pub(crate) enum RuleVerdict {
 /// A rule for one packet: its conditions and its verdict. Rules without a verdict are left out.
 pub(crate) type EvaluatedRule = (ConditionMet, RuleVerdict);
 
-/// Calls nested deeper are circles: the kernel allows 16 (`NFT_JUMP_STACK_SIZE`, include/net/netfilter/nf_tables.h).
+/// Maximum depth of jumps: the kernel allows 16 (`NFT_JUMP_STACK_SIZE`, include/net/netfilter/nf_tables.h).
 const DEPTH: u32 = 32;
 
-/// Chains followed at most, so that a hostile ruleset ends.
+/// Maximum number of chains to follow, a bound for hostile rulesets.
 const CALLS: u32 = 2_000;
 
 /// The possible results of a chain: a set of these.
@@ -67,7 +67,7 @@ const DROP: Outcomes = 2;
 const THROUGH: Outcomes = 4;
 const ANY: Outcomes = ACCEPT | DROP | THROUGH;
 
-/// Looks up the rules of a chain; `None` where there is no such chain.
+/// Looks up the rules of a chain; `None` where it does not exist.
 pub(crate) type ChainLookup<'l> = dyn FnMut(&str) -> Option<Rc<[EvaluatedRule]>> + 'l;
 
 /// Follows the rules of a base chain with this policy.
@@ -133,7 +133,7 @@ impl Follower<'_, '_> {
     }
 }
 
-/// One drop is enough; a doubt anywhere is a doubt.
+/// A drop in any chain drops the packet; without one, an unsure chain makes the result unsure.
 pub(crate) fn worst_fate(fates: impl IntoIterator<Item = PacketFate>) -> PacketFate {
     fates.into_iter().fold(PacketFate::Accept, |all, fate| match (all, fate) {
         (PacketFate::Drop, _) | (_, PacketFate::Drop) => PacketFate::Drop,

@@ -1,5 +1,5 @@
 //! Rulesets that are in force together. On a running host these are all that the kernel has; of the files of an image,
-//! the order in which they are loaded may decide what is left of each.
+//! the order in which they are loaded may decide which rules remain.
 
 use super::decide::Passage;
 use super::follow::PacketFate;
@@ -104,7 +104,7 @@ impl HostRulesets {
     }
 }
 
-/// Each of the files as the one that is loaded; `None` where there is no file.
+/// Each of the files as the one that is loaded; `None` if no file exists.
 fn either_file<T>(files: &[T]) -> Vec<Option<&T>> {
     if files.is_empty() { vec![None] } else { files.iter().map(Some).collect() }
 }

@@ -1,4 +1,4 @@
-//! Whether a firewall keeps other hosts from the daemon's port: rulesets are evaluated as the kernel would, for the
+//! Whether a firewall keeps other hosts from the daemon's port. Rulesets are evaluated as the kernel does, for the
 //! first packet of a TCP connection from a source that no rule names.
 //!
 //! The result is certain, or undecided: a condition that is not understood leaves open whether its rule applies, and
@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use common::finding::{Finding, Severity};
 
 use super::listen::find_listeners;
-use super::{AuditedHost, HostCheck, note_unseen};
+use super::{AuditedHost, HostCheck, HostRule, note_unseen};
 
 mod address;
 pub(crate) mod ask;
@@ -26,9 +26,14 @@ use iptables::IptablesTables;
 use nft::Ruleset;
 
 pub(super) static CHECK: HostCheck = HostCheck {
-    id: "firewall",
-    severity: Severity::Warning,
-    what: "no firewall rule restricts the daemon's port",
+    rule: HostRule {
+        id: "firewall",
+        severity: Severity::Warning,
+        what: "no firewall rule restricts the daemon's port",
+        why: "Every host that reaches the port can attack the daemon before it has authenticated.",
+        fix: "nft add rule inet profguard input tcp dport 1778 ip saddr != CLIENTS drop",
+        reference: "msMonitor security statement, communication; nft(8); iptables(8)",
+    },
     run: check_firewall,
 };
 
@@ -150,10 +155,8 @@ fn check_firewall(host: &AuditedHost, check: &HostCheck) -> Vec<Finding> {
         let subject = format!("port {}, {}", port.number, family.name());
         if rulesets.is_empty() {
             let why = match host.live {
-                true => {
-                    "neither nft nor iptables could be asked for rules: they are not installed, or want root"
-                }
-                false => "this root has no firewall configuration that is known",
+                true => "neither nft nor iptables could list rules: they are not installed, or need root",
+                false => "no known firewall configuration in this root",
             };
             found.push(note_unseen(subject, why));
             continue;

@@ -73,7 +73,7 @@ impl HookPlace {
 /// Facts about all rulesets together, known after a first pass over them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct RulesetFacts {
-    /// The rules name so many sources that a typical one is among them.
+    /// The rules name a large part of all sources, and a typical one is among them.
     wide: bool,
     /// Some rule exempts packets from connection tracking.
     untracked: bool,
@@ -91,7 +91,7 @@ pub(crate) enum RateLimit {
     Unknown,
 }
 
-/// The packet, and what its evaluation brought up.
+/// The packet, and the facts and doubts that its evaluation found.
 #[derive(Debug)]
 pub(crate) struct Packet<'a> {
     pub(crate) family: Family,
@@ -122,7 +122,7 @@ impl<'a> Packet<'a> {
         }
     }
 
-    /// The facts that this pass brought up, to evaluate again with.
+    /// The facts that this pass found, for another pass.
     pub(crate) fn collect_facts(&self) -> RulesetFacts {
         let wide = self.facts.wide || self.named.borrow_mut().is_wide(self.family);
         let diverted = self.facts.diverted || self.diverted_from.get() || self.diverted_to.get();
@@ -147,7 +147,7 @@ impl<'a> Packet<'a> {
         self.untracked.set(true);
     }
 
-    /// Counts a comparison; false once there were too many.
+    /// Counts a comparison; false beyond the limit of 50 million.
     pub(crate) fn count_comparison(&self) -> bool {
         self.work.set(self.work.get() + 1);
         self.work.get() < WORK

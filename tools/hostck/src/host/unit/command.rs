@@ -36,7 +36,7 @@ fn split_commands(text: &str) -> Vec<CommandLine> {
         let (privileged, expands, renamed) =
             (prefix.contains(['+', '!']), !prefix.contains(':'), prefix.contains('@'));
         first.text = plain;
-        // With `@` the second word is what the program sees as its name.
+        // With `@` the second word is argv[0] of the program (systemd.service(5), "Special executable prefixes").
         if renamed && words.len() > 1 {
             words.remove(1);
         }
@@ -210,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn every_way_to_give_no_certs_is_found() {
+    fn every_form_of_no_certs_is_found() {
         let nested = ("srv/more.flags", "  --use_json\n--certs-dir=NO_CERTS\n");
         let files = [
             ("etc/f.flags", "# of the cluster\n--port=1778\n-certs_dir=NO_CERTS\n"),
@@ -251,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn options_that_are_not_known_are_said_to_be() {
+    fn unknown_options_are_reported() {
         let files = [
             ("etc/circle", "--flagfile=/etc/circle\n"),
             ("etc/odd", "--certs-dir=/x\n--a{b}=c\n"),

@@ -1,10 +1,10 @@
-//! Unit files as systemd reads them: where they lie, which hide others, what is masked, and what drop-ins change.
+//! Unit files as systemd reads them: search path, precedence, masking and drop-ins, systemd.unit(5).
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::host::AuditedHost;
 
-/// Where units lie, the first of which hides the others.
+/// The search path of units in order of precedence (systemd.unit(5), "Unit File Load Path"), without generators.
 const PLACES: [&str; 6] = [
     "etc/systemd/system.control",
     "etc/systemd/system",
@@ -128,7 +128,7 @@ fn is_there(host: &AuditedHost, path: &str) -> bool {
     host.read_link(path).is_some() || host.stat(path).is_ok()
 }
 
-/// An empty file, or a link to nothing: the unit is as if it were not installed.
+/// Whether a unit or drop-in is masked: an empty file or a symlink to /dev/null (systemd.unit(5), "mask").
 fn is_masked(host: &AuditedHost, path: &str) -> bool {
     host.read_link(path).is_some_and(|l| l == "/dev/null") || host.stat(path).is_ok_and(|st| st.st_size == 0)
 }

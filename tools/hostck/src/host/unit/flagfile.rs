@@ -4,10 +4,10 @@
 use super::options::{DAEMON_NAMES, DaemonOption};
 use crate::host::AuditedHost;
 
-/// Files that name each other deeper than this are circles.
+/// Maximum depth of files that include each other.
 const DEPTH: u32 = 8;
 
-/// Files read at most.
+/// Maximum number of files.
 const FILES: usize = 64;
 
 /// Reads the options of flag files in order.
@@ -27,7 +27,7 @@ impl FlagFileReader<'_> {
             let path = if file.starts_with('/') { file.to_owned() } else { format!("{}/{file}", self.dir) };
             self.files += 1;
             if depth >= DEPTH || self.files > FILES {
-                self.unknown.push(format!("flag file {path}: too many files name each other"));
+                self.unknown.push(format!("flag file {path}: more than 64 files, or nested deeper than 8"));
                 return;
             }
             match self.host.read_file(path.trim_start_matches('/')) {

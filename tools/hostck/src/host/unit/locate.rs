@@ -73,7 +73,7 @@ fn locate_at(words: &[CommandWord], depth: u32) -> Vec<LocatedDaemon> {
     locate_anywhere(words, program, |word| word.text.starts_with('/') && is_daemon(word))
 }
 
-/// The first word for which this holds, as a daemon that gets what follows, perhaps.
+/// The first word for which this holds, as a daemon that may get the words behind it as arguments.
 fn locate_anywhere(
     words: &[CommandWord],
     program: &str,
@@ -176,10 +176,10 @@ fn locate_in_script(text: &str, program: &str, unknown: bool, depth: u32) -> Vec
     let mut all = Vec::new();
     for words in simple_commands(text) {
         let reserved = words.iter().take_while(|w| RESERVED.contains(&w.text.as_str())).count();
-        // `A=b profd` is what env(1) does.
+        // `A=b profd` of a shell is read as `env A=b profd`.
         let mut found = locate_at(&with_more_words("env", "", &words[reserved..]), depth);
         if !known {
-            found.iter_mut().for_each(|f| f.unknown = Some(format!("{program} makes them")));
+            found.iter_mut().for_each(|f| f.unknown = Some(format!("a script for {program} sets them")));
         }
         all.append(&mut found);
     }

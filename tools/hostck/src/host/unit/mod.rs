@@ -1,10 +1,10 @@
-//! The daemon's systemd units, whatever they are called: their user, umask, sandbox and addresses.
+//! The daemon's systemd units, recognized by name or command: their user, umask, sandbox and addresses.
 
 use common::finding::{Finding, Severity};
 use common::policy::{Mode, shell_quote};
 
 use super::umask::{check_umask, parse_octal};
-use super::{AuditedHost, HostCheck, note_unseen};
+use super::{AuditedHost, HostCheck, HostRule, note_unseen};
 
 mod command;
 mod environment;
@@ -22,9 +22,14 @@ use options::DAEMON_NAMES;
 use sandbox::check_sandbox;
 
 pub(super) static CHECK: HostCheck = HostCheck {
-    id: "unit",
-    severity: Severity::Warning,
-    what: "the daemon's systemd unit gives it more than it needs",
+    rule: HostRule {
+        id: "unit",
+        severity: Severity::Warning,
+        what: "the daemon's systemd unit does not restrict it enough",
+        why: "An attacker who takes over the daemon can use whatever its unit does not restrict.",
+        fix: "systemctl edit UNIT, and set the directive that the finding names under [Service]",
+        reference: "msMonitor security statement, running security; systemd.exec(5), Sandboxing; capabilities(7)",
+    },
     run: |host, check| {
         let units = file::list_units(host);
         let unread = units.iter().flat_map(|u| &u.unread);
@@ -38,9 +43,14 @@ pub(super) static CHECK: HostCheck = HostCheck {
 const YES: [&str; 6] = ["yes", "true", "on", "1", "y", "t"];
 
 pub(super) static NO_TLS: HostCheck = HostCheck {
-    id: "no-tls",
-    severity: Severity::Error,
-    what: "the daemon's systemd unit starts it without certificates",
+    rule: HostRule {
+        id: "no-tls",
+        severity: Severity::Error,
+        what: "the daemon's systemd unit starts it without certificates",
+        why: "Without certificates any host that reaches the port can start traces and read their paths.",
+        fix: "profd --certs-dir DIR, with a directory that certck check accepts",
+        reference: "msMonitor security statement, communication",
+    },
     run: |host, check| {
         let units = file::list_units(host);
         units.iter().filter(|u| is_daemon_unit(host, u)).flat_map(|u| check_no_tls(host, check, u)).collect()
@@ -82,7 +92,7 @@ fn check_unit(host: &AuditedHost, check: &HostCheck, unit: &ServiceUnit) -> Vec<
     }
     for command in commands {
         if command.privileged {
-            let text = "starts the daemon with + or !: User and the like do not bind it".to_owned();
+            let text = "starts the daemon with + or !: User= and the sandbox do not apply".to_owned();
             found.push(tell(text, "ExecStart= and then the command without it"));
         }
         found.extend(command.wildcard_bind().map(|address| {
@@ -90,7 +100,7 @@ fn check_unit(host: &AuditedHost, check: &HostCheck, unit: &ServiceUnit) -> Vec<
                 .finding(&place)
                 .found(format!("starts the daemon with --bind {address}: on every address"));
             finding
-                .expected("--bind with one address, best of a network of its own")
+                .expected("--bind with one address, preferably of a management network")
                 .fix(edit("ExecStart= and then the command with --bind ADDRESS"))
         }));
         found.extend(command.unknown.iter().map(|reason| {
@@ -126,15 +136,15 @@ fn check_no_tls(host: &AuditedHost, check: &HostCheck, unit: &ServiceUnit) -> Ve
     let finding = |option: String| {
         check
             .finding(host.display_path(&unit.path))
-            .found(format!("starts the daemon with {option}: whoever reaches its port controls it"))
-            .expected("--certs-dir with a directory that certck check finds good")
+            .found(format!("starts the daemon with {option}: every host that reaches its port controls it"))
+            .expected("--certs-dir with a directory that certck check accepts")
             .fix(describe_edit(host, unit, "ExecStart= and then the command with --certs-dir DIR"))
     };
     find_commands(host, unit).iter().filter_map(DaemonCommand::without_tls).map(finding).collect()
 }
 
-/// Whoever can change a unit's file decides what root starts. The files of an unpacked image may belong to whoever
-/// unpacked it.
+/// Checks that only root can change a unit's file, which decides what root starts. The files of an unpacked image may
+/// belong to the user who unpacked it.
 fn check_file_owner(host: &AuditedHost, path: &str) -> Option<Finding> {
     let (st, root) = (host.stat(path).ok()?, host.stat(".").ok()?);
     let (mode, place) = (Mode::of(st.st_mode), host.display_path(path));
@@ -146,8 +156,8 @@ fn check_file_owner(host: &AuditedHost, path: &str) -> Option<Finding> {
     };
     let found =
         format!("owned by {} with mode {mode}: others can change what root starts", host.ids.user(st.st_uid));
-    let finding = Finding::new(CHECK.id, Severity::Error, &place).found(found);
-    Some(finding.expected("root's, and writable by root only").fix(fix))
+    let finding = Finding::new(CHECK.rule.id, Severity::Error, &place).found(found);
+    Some(finding.expected("owned by root and writable by root only").fix(fix))
 }
 
 fn check_account(
@@ -160,7 +170,7 @@ fn check_account(
     let wanted = format!("User={given}");
     match settings.get("User") {
         _ if has_dynamic_user(settings) => None,
-        None => Some(tell("names no User: the daemon runs as root".into(), &wanted)),
+        None => Some(tell("has no User=: the daemon runs as root".into(), &wanted)),
         Some(user) if root(user) => Some(tell(format!("runs the daemon as root: User={user}"), &wanted)),
         Some(_) => None,
     }

@@ -1,4 +1,4 @@
-//! What a unit lets the daemon do that it does not need.
+//! The sandbox of a unit: directives that must be set, systemd.exec(5).
 
 use common::finding::Finding;
 
@@ -10,7 +10,7 @@ const WANTED: [(&str, &[&str], &str); 12] = [
     ("NoNewPrivileges", &["yes", "true", "on", "1"], "it could gain privileges by running setuid programs"),
     ("ProtectSystem", &["strict", "full"], "it could write to the system's programs and settings"),
     ("ProtectHome", &["yes", "true", "on", "1", "read-only", "tmpfs"], "it could write to home directories"),
-    ("PrivateTmp", &["yes", "true", "on", "1", "disconnected"], "it shares /tmp with everybody"),
+    ("PrivateTmp", &["yes", "true", "on", "1", "disconnected"], "it shares /tmp with all processes"),
     ("PrivateDevices", &["yes", "true", "on", "1"], "it could open devices"),
     ("ProtectKernelTunables", &["yes", "true", "on", "1"], "it could change kernel settings"),
     ("ProtectKernelModules", &["yes", "true", "on", "1"], "it could load kernel modules"),
@@ -21,14 +21,14 @@ const WANTED: [(&str, &[&str], &str); 12] = [
     ("LimitCORE", &["0", "0:0"], "a crash could write keys to disk"),
 ];
 
-/// Directives that must be there at all, with what serves the daemon.
+/// Directives that must be set, with a value that the daemon can run with.
 const PRESENT: [(&str, &str, &str); 3] = [
     ("RestrictAddressFamilies", "AF_UNIX AF_INET AF_INET6", "it could open sockets of any kind"),
     ("SystemCallFilter", "@system-service", "it could make any system call"),
     ("CapabilityBoundingSet", "", "it could keep every capability"),
 ];
 
-/// Capabilities that make whoever has them as good as root.
+/// Capabilities that are equivalent to root, capabilities(7).
 const POWERFUL: [&str; 14] = [
     "CAP_SYS_ADMIN",
     "CAP_SYS_PTRACE",
@@ -80,7 +80,7 @@ pub(super) fn check_sandbox(
     found
 }
 
-/// A list of what is forbidden allows all that its author did not think of.
+/// A deny list (`~`) allows everything that it does not name.
 fn check_deny_list(
     settings: &ServiceSettings,
     key: &str,

@@ -173,7 +173,7 @@ fn options_with_value(program: &str) -> &'static [&'static str] {
     }
 }
 
-/// The number of words before the command that are no options: a mask, a priority, a time, a directory, an account.
+/// The number of words before the command that are not options: a mask, a priority, a time, a directory, an account.
 pub(super) fn count_operands(program: &str, names_user_by_option: bool) -> usize {
     match program {
         "taskset" | "chrt" | "timeout" | "chroot" | "su" => 1,

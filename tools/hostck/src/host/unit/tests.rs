@@ -1,4 +1,4 @@
-//! Units by what they start: which of them run the daemon.
+//! Units by their commands: which of them run the daemon.
 
 use super::*;
 use crate::tests::{clean_dir, write};

@@ -263,7 +263,7 @@ impl IptablesEvaluator<'_> {
         if to.is_some_and(|to| self.may_lead_to_port(name, to)) {
             self.packet.note_doubt("packets to other ports are sent to the port");
             self.packet.diverted_to.set(true);
-            // An intercepted packet keeps its port, which is what the table `filter` sees.
+            // An intercepted packet keeps its port, and the table `filter` sees this port.
             self.packet.diverted_from.set(self.packet.diverted_from.get() || name == "TPROXY");
         }
     }

@@ -23,7 +23,7 @@ impl NftEvaluator<'_> {
         out
     }
 
-    /// Appends what a rule amounts to: nothing where it decides nothing, several rules for a map to verdicts.
+    /// Appends the evaluated rule: none if it has no verdict, several for a map to verdicts.
     fn evaluate_rule(&self, statements: &[Statement], out: &mut Vec<EvaluatedRule>) {
         let mut met = ConditionMet::Yes;
         let mut limit = None;
@@ -137,7 +137,7 @@ impl NftEvaluator<'_> {
         }
     }
 
-    /// Whether a value is what an expression describes: one value, a range, a set.
+    /// Whether an expression contains a value: one value, a range, a set.
     fn match_expr(&self, value: &PacketValue, right: &Expr, depth: u32) -> ConditionMet {
         if depth > DEPTH || !self.packet.count_comparison() {
             return self.packet.note_doubt("a large set");
@@ -242,7 +242,7 @@ impl NftEvaluator<'_> {
         }
     }
 
-    /// A symbol that is no number: the name of a service, or not understood.
+    /// A symbol that is not a number: the name of a service, or not understood.
     fn match_symbol(&self, key: NumberKind, right: &Expr) -> ConditionMet {
         match (key, right) {
             (NumberKind::Port, Expr::Text(name)) => match self.packet.port.matches_text(name) {
@@ -330,7 +330,7 @@ fn is_rest(item: &Expr) -> bool {
     *item == Expr::Text("*".into())
 }
 
-/// Whether the right side of `in` lists flags, and is no set.
+/// Whether the right side of `in` lists flags and is not a set.
 fn bits_are_listed(right: &Expr) -> bool {
     match right {
         Expr::Text(name) => !name.starts_with('@'),

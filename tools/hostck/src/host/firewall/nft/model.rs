@@ -12,7 +12,7 @@ pub(crate) struct Ruleset {
     pub(super) tables: Vec<NftTable>,
     /// Something stands outside of tables that is not understood.
     pub(super) unknown: bool,
-    /// What the commands of a file remove, beyond the tables of the file itself.
+    /// Tables that commands of a file remove or flush, its own and others.
     pub(super) removals: Vec<Removal>,
 }
 
@@ -110,7 +110,7 @@ pub(super) enum Expr {
     Meta(String),
     /// A key of connection tracking; those of one direction are not understood.
     Ct(String),
-    /// What a lookup of a route is by, and its result: `daddr type`.
+    /// A lookup of a route: its key and its result, such as `daddr type`.
     Fib(String),
     And(Vec<Self>),
     Verdict(Option<RuleVerdict>),

@@ -1,4 +1,4 @@
-//! Reads what expressions of nftables stand for: fields of the packet, and numbers.
+//! Reads the values of nftables expressions: fields of the packet, and numbers.
 
 use super::eval::NftEvaluator;
 use super::model::Expr;
@@ -7,7 +7,7 @@ use crate::host::firewall::Family;
 use crate::host::firewall::packet::{LOCAL, Packet};
 
 impl NftEvaluator<'_> {
-    /// Reads what is on the left side of a match.
+    /// Reads the left side of a match from the packet.
     pub(super) fn read_value(&self, expr: &Expr) -> PacketValue {
         match expr {
             Expr::Payload(protocol, field) => self.read_payload(protocol, field),

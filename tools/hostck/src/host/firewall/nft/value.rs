@@ -5,7 +5,7 @@ use crate::host::firewall::Family;
 use crate::host::firewall::address::{AddressSpan, network_span, parse_address, parse_span};
 use crate::host::firewall::packet::{ADDRESS_TYPES, ESTABLISHED, INVALID, NEW, Packet, RELATED, UNTRACKED};
 
-/// The meaning of a number, which decides what its symbols are.
+/// The meaning of a number, which determines its symbols.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum NumberKind {
     State,
@@ -74,7 +74,7 @@ impl NumberKind {
     }
 }
 
-/// What an expression reads from the packet.
+/// The value that an expression reads from the packet.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum PacketValue {
     /// One of these numbers.

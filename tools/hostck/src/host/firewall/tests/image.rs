@@ -1,4 +1,4 @@
-//! Configuration files of an image: which of them are loaded, in which order, and what each loader takes.
+//! Configuration files of an image: which of them are loaded, in which order, and with which syntax.
 
 use super::*;
 use crate::host::CHECKS;
@@ -51,7 +51,7 @@ fn a_file_of_nft_that_removes_tables_of_iptables_leaves_the_result_to_the_order(
         assert_eq!((v4, v6), (Unsure, Unsure), "{removes}");
         assert!(doubts.contains("the order in which both are loaded decides"), "{removes}: {doubts}");
     }
-    // What the order does not change is certain.
+    // A result that the order does not change is certain.
     let (v4, v6, _) = with_iptables(&format!("flush ruleset\n{DROPPING_CHAIN}"));
     assert_eq!((v4, v6), (Drop, Drop));
     let (v4, v6, _) = with_iptables(ACCEPTING_CHAIN);
@@ -86,7 +86,7 @@ fn an_order_that_decides_is_reported_as_unseen() {
     write(&dir.path().join("etc/iptables/rules.v4"), 0o644, DROPPING);
     write(&dir.path().join("etc/nftables.conf"), 0o644, format!("flush ruleset\n{ACCEPTING_CHAIN}"));
     let host = AuditedHost::open(dir.path(), false, None, 1778).unwrap();
-    let check = CHECKS.iter().find(|c| c.id == "firewall").unwrap();
+    let check = CHECKS.iter().find(|c| c.rule.id == "firewall").unwrap();
     let found = check_firewall(&host, check);
     let note = found.iter().find(|f| f.path == "port 1778, IPv4").unwrap();
     assert!(note.rule == "unseen" && note.found.contains("the order in which both are loaded"), "{note:?}");

@@ -158,7 +158,7 @@ fn sets_and_maps_of_a_table_are_looked_up() {
         )
     };
     assert_eq!(json("drop", &[&in_set], &set(r#", "elem": [22, 1778]"#)), (Accept, Accept));
-    // What is listed is all that it has.
+    // The listing is complete.
     assert_eq!(json("drop", &[&in_set], &set("")), (Drop, Drop));
     assert_eq!(json("drop", &[&in_set], &set(r#", "flags": ["timeout"]"#)), (Unsure, Unsure));
     assert_eq!(json("drop", &[&in_set], &set(r#", "flags": "dynamic""#)), (Unsure, Unsure));

@@ -1,4 +1,4 @@
-//! Rulesets, and what becomes of a stranger's connection to port 1778.
+//! Rulesets, and whether a connection from another host to port 1778 passes them.
 
 use super::*;
 
@@ -37,7 +37,7 @@ fn iptables(rules: &str) -> PacketFate {
 use PacketFate::{Accept, Drop, Unsure};
 
 #[test]
-fn a_mention_of_the_port_restricts_nothing() {
+fn rules_that_only_mention_the_port_leave_it_open() {
     for rules in [
         "",
         "tcp dport 1778 accept",
@@ -74,7 +74,7 @@ fn a_mention_of_the_port_restricts_nothing() {
 }
 
 #[test]
-fn what_keeps_strangers_out_restricts_it() {
+fn rules_that_drop_other_hosts_close_the_port() {
     for rules in [
         "tcp dport 1778 drop",
         "tcp dport 1700-1800 ip saddr != 10.0.0.0/8 drop\ntcp dport 1778 ip6 saddr != fd00::/8 drop",
@@ -105,7 +105,7 @@ fn what_keeps_strangers_out_restricts_it() {
 }
 
 #[test]
-fn families_are_told_apart() {
+fn families_are_evaluated_apart() {
     assert_eq!(nft("tcp dport 1778 ip saddr != 10.0.0.0/8 drop"), (Drop, Accept));
     assert_eq!(
         nft("table ip6 f { chain i { type filter hook input priority 0; policy drop; } }"),
@@ -120,7 +120,7 @@ fn families_are_told_apart() {
 }
 
 #[test]
-fn what_depends_on_more_is_said_to() {
+fn rules_that_depend_on_unknown_facts_are_unsure() {
     for rules in [
         "iifname \"eth0\" tcp dport 1778 drop",
         "ip daddr 192.0.2.1 tcp dport 1778 drop\nip6 daddr 2001:db8::1 drop",
@@ -140,7 +140,7 @@ fn what_depends_on_more_is_said_to() {
 
 /// Over its limit the packet goes on, and under it not.
 #[test]
-fn limits_decide_nothing_for_sure() {
+fn rate_limits_are_unsure() {
     let flood =
         ":flood - [0:0]\n-A INPUT -p tcp -j flood\n-A flood -m limit --limit 9/s -j RETURN\n-A flood -j DROP";
     assert_eq!(iptables(flood), Unsure);
@@ -148,7 +148,7 @@ fn limits_decide_nothing_for_sure() {
 }
 
 #[test]
-fn sets_that_are_filled_elsewhere_and_wide_networks_are_not_taken_for_nobody() {
+fn changing_sets_are_unsure_and_wide_networks_cover_all_sources() {
     let drop = "type filter hook input priority 0; policy drop;";
     let filled = format!(
         "table inet f {{ set ports {{ type inet_service; }}\n chain in {{ {drop} tcp dport @ports accept }} }}\nadd element inet f ports {{ 1778 }}"
@@ -164,9 +164,9 @@ fn sets_that_are_filled_elsewhere_and_wide_networks_are_not_taken_for_nobody() {
     );
 }
 
-/// Rulesets made to keep us busy.
+/// Rulesets that would take exponential time without a cache.
 #[test]
-fn many_calls_take_no_longer_than_their_text() {
+fn many_jumps_take_linear_time() {
     let start = std::time::Instant::now();
     let text = "-A INPUT -j A\n".to_owned() + &"-A A -j A\n".repeat(20_000);
     assert_eq!(iptables(&text), Unsure);
@@ -179,7 +179,7 @@ fn many_calls_take_no_longer_than_their_text() {
 }
 
 #[test]
-fn circles_of_chains_end() {
+fn chains_that_jump_in_a_circle_are_unsure() {
     let text = "-A INPUT -p tcp -j x\n".to_owned() + &"-A x -p tcp -j x\n".repeat(50);
     assert_eq!(iptables(&text), Unsure);
     let text = "jump in\n".repeat(50);
@@ -187,7 +187,7 @@ fn circles_of_chains_end() {
 }
 
 #[test]
-fn any_words_are_read_without_harm() {
+fn random_words_are_parsed_without_panic() {
     let pieces = [
         "table",
         "inet",

@@ -278,7 +278,7 @@ impl NftFile {
     }
 }
 
-/// `[family] table` and what follows.
+/// Splits `[family] table …` into family, table and the rest.
 fn split_table_name(words: &[NftToken]) -> (&str, &str, &[NftToken]) {
     let given = FAMILIES.contains(&word_at(words, 0));
     let family = if given { word_at(words, 0) } else { "ip" };

@@ -49,8 +49,8 @@ pub(super) fn tokenize(text: &str) -> Vec<NftToken> {
 pub(super) struct TokenReader<'a>(pub(super) &'a [NftToken]);
 
 impl<'a> TokenReader<'a> {
-    /// The tokens before the next end or block at this level; what encloses values in braces is part of it where
-    /// `values` says so. The token that ended it comes second.
+    /// The tokens before the next end or block at this level; values in braces are part of it if
+    /// `values` is set. The token that ended it comes second.
     pub(super) fn next_statement(&mut self, values: bool) -> Option<(&'a [NftToken], Option<&'a NftToken>)> {
         while let Some((NftToken::End, rest)) = self.0.split_first() {
             self.0 = rest;
