@@ -51,7 +51,7 @@ impl Family {
         }
     }
 
-    /// The family of nftables tables that iptables-nft or ip6tables-nft keeps (`nft_family` of iptables/nft.c).
+    /// The family of nftables tables that iptables-nft or ip6tables-nft keeps (xtables-nft(8)).
     fn table_family(self) -> &'static str {
         match self {
             Self::V4 => "ip",

@@ -133,9 +133,14 @@ fn locate_behind_starter(words: &[CommandWord], program: &str, depth: u32) -> Ve
         }
         let mut found = locate_at(&words[at - 1..], depth + 1);
         found.iter_mut().for_each(|f| f.assignments.splice(..0, assignments.iter().cloned()).for_each(drop));
-        return found;
+        if !found.is_empty() {
+            return found;
+        }
+        break;
     }
-    Vec::new()
+    // A word with blanks may be a command: `su dynolog -- -c "profd …"`.
+    let texts = words.iter().filter(|w| w.text.contains(char::is_whitespace));
+    texts.flat_map(|w| locate_in_script(&w.text, program, true, depth + 1)).collect()
 }
 
 /// A command of this program, of the words of a text, and of more words.

@@ -107,7 +107,7 @@ impl IptablesTables {
                 continue;
             }
             // A built-in chain exists without a line for it, and has the policy ACCEPT when the system starts
-            // (`ipt_register_table`, net/ipv4/netfilter/iptable_filter.c; `nft_chain_builtin_add`, iptables/nft.c).
+            // (`ipt_alloc_initial_table`, net/ipv4/netfilter/ip_tables.c; `nft_chain_builtin_add`, iptables/nft.c).
             let policy = table.policies.get(*chain).copied().unwrap_or(PacketFate::Accept);
             let fate = match table.chain_fate(chain, policy, packet, place) {
                 PacketFate::Drop if *name == "nat" => PacketFate::Unsure,
