@@ -1,7 +1,8 @@
 //! `hostck check` against real connections: rule sets are loaded with real nft and iptables into a network namespace,
 //! another one connects, and the verdict has to agree.
 //!
-//! Needs root, iproute2, nftables and iptables; without them it is reported as skipped.
+//! Needs root, iproute2, nftables and iptables; without them it is reported as skipped. PROFGUARD_VERBOSE=1 prints a
+//! line for each case.
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, clippy::print_stderr, reason = "a test program")]
 
@@ -17,7 +18,7 @@ use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
 use std::os::fd::AsFd;
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use cases::{CASES, Case, Closed, Input, Legacy, Loader, Nft, Open, Shell, Unsure, Verdict};
 use harness::{Done, bin, finish};
@@ -32,13 +33,11 @@ const CONNECT: Duration = Duration::from_millis(300);
 const V4: [&str; 2] = ["198.51.100.1", "198.51.100.2"];
 const V6: [&str; 2] = ["2001:db8:1::1", "2001:db8:1::2"];
 
-/// libtest captures what macros print, and shows nothing of a test that passes.
-fn say(text: &str) {
-    let _ = std::io::stderr().write_all(format!("{text}\n").as_bytes());
-}
-
-fn report_skipped(test: &str, reason: &str) {
-    say(&format!("SKIPPED {test}: {reason}"));
+/// Prints a line about one case where PROFGUARD_VERBOSE is set: libtest captures what macros print.
+fn print_case(line: &str) {
+    if std::env::var_os("PROFGUARD_VERBOSE").is_some() {
+        let _ = std::io::stderr().write_all(format!("{line}\n").as_bytes());
+    }
 }
 
 /// Two network namespaces with a cable between them; the first is the daemon's.
@@ -124,23 +123,37 @@ impl Pair {
 impl Pair {
     /// The verdict on an image whose configuration is what the programs list now.
     fn audit_image(&self, loader: Loader) -> Done {
-        let root = tempfile::tempdir().unwrap();
-        let list = |program: &str, args: &[&str], file: &str| {
-            let path = root.path().join("etc").join(file);
-            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-            let text = finish(self.command(0, program).args(args)).expect(0).stdout;
-            std::fs::write(path, text).unwrap();
+        let list = |program: &str, args: &[&str], file: &'static str| {
+            (file, finish(self.command(0, program).args(args)).expect(0).stdout)
         };
         match loader {
-            Input(_) | Nft => list("nft", &["-nn", "list", "ruleset"], "nftables.conf"),
+            Input(_) | Nft => audit_files(&[list("nft", &["-nn", "list", "ruleset"], "nftables.conf")]),
             Shell | Legacy => {
                 let kind = if loader == Legacy { "-legacy-save" } else { "-save" };
-                list(&format!("iptables{kind}"), &[], "iptables/rules.v4");
-                list(&format!("ip6tables{kind}"), &[], "iptables/rules.v6");
+                audit_files(&[
+                    list(&format!("iptables{kind}"), &[], "iptables/rules.v4"),
+                    list(&format!("ip6tables{kind}"), &[], "iptables/rules.v6"),
+                ])
             }
         }
-        finish(Command::new(bin("hostck")).args(["check", "--format", "json", "--root"]).arg(root.path()))
     }
+
+    /// Loads a file with a program, in the daemon's namespace.
+    fn load_file(&self, program: &str, text: &str) {
+        let mut shell = self.command(0, "sh");
+        finish(shell.args(["-ec", &format!("{program} <<'END'\n{text}END")])).expect(0);
+    }
+}
+
+/// The verdict on an image with these files below `/etc`.
+fn audit_files(files: &[(&str, String)]) -> Done {
+    let root = tempfile::tempdir().unwrap();
+    for (file, text) in files {
+        let path = root.path().join("etc").join(file);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+    }
+    finish(Command::new(bin("hostck")).args(["check", "--format", "json", "--root"]).arg(root.path()))
 }
 
 impl Drop for Pair {
@@ -159,23 +172,18 @@ fn ip(args: &[&str]) -> Result<(), String> {
     Err(format!("ip {}: {}", args.join(" "), String::from_utf8_lossy(&output.stderr).trim()))
 }
 
-/// The reason why the test cannot run here.
-fn missing() -> Option<String> {
-    if !rustix::process::geteuid().is_root() {
-        return Some("it makes network namespaces, and needs root".into());
-    }
-    for (program, package) in [("ip", "iproute2"), ("nft", "nftables"), ("iptables", "iptables")] {
-        let there = Command::new(program).arg("-V").stdin(Stdio::null()).output().is_ok();
-        if !there {
-            return Some(format!("{program} is not installed (package {package})"));
-        }
-    }
-    let pair = match Pair::new() {
-        Ok(pair) => pair,
-        Err(reason) => return Some(format!("no network namespace can be made: {reason}")),
-    };
+/// Whether the programs, the privileges and the kernel are here; the test is reported as skipped otherwise.
+#[track_caller]
+fn require_firewall() -> bool {
+    let programs = ["ip", "nft", "iptables", "ip6tables"].iter().all(|p| testkit::require(p).is_some());
+    programs && testkit::require_root() && testkit::or_skip(try_firewall()).is_some()
+}
+
+/// Makes network namespaces and loads a table in one of them.
+fn try_firewall() -> Result<(), &'static str> {
+    let pair = Pair::new().map_err(|_| "no network namespace can be made")?;
     let probe = Case { loader: Nft, rules: "table inet probe { }", via: 0, v4: Open, v6: Open };
-    pair.load(&probe).err().map(|reason| format!("nft loads no table here: {reason}"))
+    pair.load(&probe).map_err(|_| "the kernel takes no table of nft in a network namespace")
 }
 
 /// The verdict in a report on one family.
@@ -201,20 +209,18 @@ fn contradicts(verdict: Verdict, connects: bool) -> bool {
 
 #[test]
 fn verdicts_agree_with_real_connections() {
-    let test = "verdicts_agree_with_real_connections";
-    if let Some(reason) = missing() {
-        return report_skipped(test, &reason);
+    if !require_firewall() {
+        return;
     }
-    let start = Instant::now();
-    let (mut wrong, mut loaded, mut decided) = (String::new(), 0, 0);
+    let (mut wrong, mut loaded, mut decided, mut not_taken) = (String::new(), 0, 0, false);
     for case in CASES {
         let pair = Pair::new().unwrap();
         let listener = pair.enter(0, || TcpListener::bind(("::", PORT)).unwrap());
         let name = case.rules.split_whitespace().collect::<Vec<_>>().join(" ");
         if let Err(reason) = pair.load(case) {
             assert!(may_be_missing(case.loader, &reason), "{name}: {reason}");
-            let reason = reason.lines().next().unwrap_or_default();
-            report_skipped(test, &format!("not taken here: `{name}`: {reason}"));
+            print_case(&format!("not taken here: `{name}`: {}", reason.lines().next().unwrap_or_default()));
+            not_taken = true;
             continue;
         }
         loaded += 1;
@@ -227,7 +233,7 @@ fn verdicts_agree_with_real_connections() {
             decided += u32::from(found != Unsure);
             let real = if connects { "connects" } else { "fails   " };
             let line = format!("{family} {real} {found:?}\t{:?} {name}", case.loader);
-            say(&line);
+            print_case(&line);
             if let Some(image) = &image
                 && contradicts(verdict(image, family), connects)
             {
@@ -239,14 +245,42 @@ fn verdicts_agree_with_real_connections() {
         }
         drop(listener);
     }
-    say(&format!(
-        "{loaded} of {} rule sets loaded, {decided} of {} verdicts decided, {:.1} s",
+    if not_taken {
+        testkit::skip_part("a rule set that this kernel does not take");
+    }
+    testkit::note(format!(
+        "{loaded} of {} rule sets loaded, {decided} of {} verdicts decided",
         CASES.len(),
-        2 * loaded,
-        start.elapsed().as_secs_f64()
+        2 * loaded
     ));
     assert!(wrong.is_empty(), "{wrong}");
     assert!(loaded >= 20, "only {loaded} rule sets could be loaded");
+}
+
+/// Debian's nftables.conf begins with `flush ruleset`: whether iptables rules are left depends on which is loaded last.
+#[test]
+fn the_order_of_nft_and_iptables_decides_and_the_verdict_on_the_files_is_unsure() {
+    const IPTABLES: &str = "*filter\n-A INPUT -p tcp --dport 1778 -j DROP\nCOMMIT\n";
+    const NFT: &str = "flush ruleset\ntable inet f { chain in { type filter hook input priority 0; }\n}\n";
+    if !require_firewall() {
+        return;
+    }
+    let pair = Pair::new().unwrap();
+    let _listener = pair.enter(0, || TcpListener::bind(("::", PORT)).unwrap());
+    if finish(pair.command(0, "sh").args(["-ec", "command -v iptables-nft-restore"])).status != Some(0) {
+        return testkit::skip("no iptables-nft-restore on PATH");
+    }
+    pair.load_file("nft -f -", NFT);
+    pair.load_file("iptables-nft-restore", IPTABLES);
+    assert!(!pair.connects(V4[0], PORT), "iptables last: its rule is in force");
+    pair.load_file("nft -f -", NFT);
+    assert!(pair.connects(V4[0], PORT), "nft last: its flush removed the rule");
+    let (rules, nftables) = (("iptables/rules.v4", IPTABLES.to_owned()), ("nftables.conf", NFT.to_owned()));
+    let report = audit_files(&[rules.clone(), nftables]);
+    assert_eq!(verdict(&report, "IPv4"), Unsure, "{}", report.stdout);
+    // Without the flush both are in force, in either order.
+    let report = audit_files(&[rules, ("nftables.conf", NFT.replace("flush ruleset\n", ""))]);
+    assert_eq!(verdict(&report, "IPv4"), Closed, "{}", report.stdout);
 }
 
 /// Kernels may lack an expression or the tables of iptables-legacy, and say so; anything else is a fault of the case.
@@ -258,9 +292,11 @@ fn may_be_missing(loader: Loader, reason: &str) -> bool {
 /// Programs that fail are said to be unseen, and their silence is no verdict.
 #[test]
 fn without_privileges_nothing_is_passed_in_silence() {
-    let test = "without_privileges_nothing_is_passed_in_silence";
-    if let Some(reason) = missing() {
-        return report_skipped(test, &reason);
+    if !require_firewall() {
+        return;
+    }
+    if testkit::require("setpriv").is_none() {
+        return;
     }
     let pair = Pair::new().unwrap();
     let _listener = pair.enter(0, || TcpListener::bind(("::", PORT)).unwrap());
@@ -376,9 +412,8 @@ impl Random {
 /// Random rule sets: 30, or as many as PROFGUARD_RULE_SETS says.
 #[test]
 fn verdicts_on_random_rule_sets_agree_with_real_connections() {
-    let test = "verdicts_on_random_rule_sets_agree_with_real_connections";
-    if let Some(reason) = missing() {
-        return report_skipped(test, &reason);
+    if !require_firewall() {
+        return;
     }
     let wanted = std::env::var("PROFGUARD_RULE_SETS").ok().and_then(|n| n.parse().ok()).unwrap_or(30);
     let seed = std::env::var("PROFGUARD_SEED").ok().and_then(|n| n.parse().ok()).unwrap_or(1);
@@ -412,6 +447,6 @@ fn verdicts_on_random_rule_sets_agree_with_real_connections() {
             }
         }
     }
-    say(&format!("{loaded} random rule sets, {decided} of {} verdicts decided", 2 * loaded));
+    testkit::note(format!("{loaded} random rule sets, {decided} of {} verdicts decided", 2 * loaded));
     assert!(wrong.is_empty(), "{wrong}");
 }

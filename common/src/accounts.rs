@@ -8,22 +8,22 @@ use std::path::{Path, PathBuf};
 
 use crate::system_root::SystemRoot;
 
-/// What the account files say.
+/// The accounts and groups of a system.
 #[derive(Clone, Debug, Default)]
 pub struct AccountTable {
     users: HashMap<u32, String>,
-    /// Also of those whose number is another's, too: root under a second name.
+    /// Every name, including second names of the same uid, such as another root.
     uids: HashMap<String, u32>,
     groups: HashMap<u32, String>,
-    /// The group that each account has by itself, and the members that groups name, by the names of users.
+    /// The primary group of each account, and the members of groups, by user name.
     primary: HashMap<String, u32>,
     members: Vec<(String, u32)>,
-    /// Where each account is at home.
+    /// The home directory of each account.
     home_of: HashMap<String, PathBuf>,
-    /// Home directories of accounts, but `/` and the system's own.
+    /// Home directories of root and of regular accounts (uid 1000 to 65533).
     pub homes: Vec<PathBuf>,
-    /// Whether an id that is not in the files is known to be nobody's.
-    complete: bool,
+    /// Whether these files are the only source of accounts, so that one they do not list does not exist.
+    pub complete: bool,
 }
 
 impl AccountTable {
@@ -34,7 +34,7 @@ impl AccountTable {
 
     /// Reads `etc/passwd`, `etc/group` and `etc/nsswitch.conf` of a root.
     pub fn of(root: &SystemRoot) -> Self {
-        let read = |name: &str| root.read(&format!("etc/{name}")).ok();
+        let read = |name: &str| root.read_file(&format!("etc/{name}")).ok();
         let (passwd, group) = (read("passwd"), read("group"));
         let complete =
             passwd.is_some() && group.is_some() && files_only(&read("nsswitch.conf").unwrap_or_default());
@@ -93,7 +93,7 @@ impl AccountTable {
         name.parse().ok().or_else(|| self.uids.get(name).copied())
     }
 
-    /// Where an account is at home, as its entry says.
+    /// The home directory of an account, by name or number.
     pub fn home(&self, user: &str) -> Option<&Path> {
         let name = user.parse().ok().and_then(|uid: u32| self.user_name(uid)).unwrap_or(user);
         self.home_of.get(name).map(PathBuf::as_path)
@@ -105,19 +105,12 @@ impl AccountTable {
         name.parse().ok().or_else(|| self.groups.iter().find(|(_, n)| *n == name).map(|(id, _)| *id))
     }
 
-    /// Whether there is an account of this name or number; `None` where other sources than the files may know it.
-    pub fn has_user(&self, name: &str) -> Option<bool> {
-        let known = self.primary.contains_key(name)
-            || name.parse().is_ok_and(|uid: u32| self.users.contains_key(&uid));
-        (known || self.complete).then_some(known)
-    }
-
-    /// An account's own group.
+    /// The primary group of an account.
     pub fn group_of(&self, uid: u32) -> Option<u32> {
         self.primary.get(self.user_name(uid)?).copied()
     }
 
-    /// The groups of an account: its own, and those that name it.
+    /// The groups of an account: its primary group, and those that list it as a member.
     pub fn groups_of(&self, user: &str) -> Vec<(String, u32)> {
         let own = self.primary.get(user).copied();
         let named = self.members.iter().filter(|(name, _)| name == user).map(|(_, id)| *id);
@@ -128,12 +121,12 @@ impl AccountTable {
         ids.into_iter().map(name).collect()
     }
 
-    /// Tells whether no account has this user id, as far as the files can tell.
+    /// Whether no account has this user id; false if other sources than the files may have it.
     pub fn no_user(&self, uid: u32) -> bool {
         self.complete && !self.users.contains_key(&uid)
     }
 
-    /// Tells whether no group has this id, as far as the files can tell.
+    /// Whether no group has this id; false if other sources than the files may have it.
     pub fn no_group(&self, gid: u32) -> bool {
         self.complete && !self.groups.contains_key(&gid)
     }
@@ -155,7 +148,7 @@ impl AccountTable {
     }
 }
 
-/// Tells whether the switch asks nothing but the files; without a line for them that is the default.
+/// Whether nsswitch.conf(5) names no other source than files, which is also the default.
 fn files_only(nsswitch: &str) -> bool {
     let lines = nsswitch.lines().map(|l| l.split('#').next().unwrap_or(""));
     let sources =

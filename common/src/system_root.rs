@@ -1,5 +1,5 @@
-//! A root directory, of the running system or of one that is not: files below it, through links as that system
-//! itself would resolve them, never beyond, and nothing but regular files is read.
+//! A root directory, of the running system or of an image. Files below it are opened through symlinks as that system
+//! would resolve them, never outside of it, and only regular files are read.
 
 use std::fs::File;
 use std::io;
@@ -8,13 +8,14 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{self as rfs, CWD, OFlags, ResolveFlags};
 
-/// Configuration and /proc files are small; more than this of one is not read.
+/// Largest file that is read; configuration and /proc files are smaller.
 const LIMIT: u64 = 16 << 20;
 
 /// A root directory.
 #[derive(Debug)]
 pub struct SystemRoot {
-    path: PathBuf,
+    /// Its path on this system.
+    pub path: PathBuf,
     fd: OwnedFd,
 }
 
@@ -29,8 +30,8 @@ impl SystemRoot {
         Ok(Self { path: path.to_owned(), fd })
     }
 
-    fn file(&self, path: &str, flags: OFlags) -> io::Result<OwnedFd> {
-        // openat2 refuses what means nothing to a descriptor of a mere place.
+    fn open_at(&self, path: &str, flags: OFlags) -> io::Result<OwnedFd> {
+        // openat2(2) rejects flags that O_PATH ignores.
         let careful = OFlags::NONBLOCK | OFlags::NOCTTY;
         let flags =
             flags | OFlags::CLOEXEC | if flags.contains(OFlags::PATH) { OFlags::empty() } else { careful };
@@ -40,9 +41,12 @@ impl SystemRoot {
         Ok(rfs::openat2(&self.fd, path, flags, rfs::Mode::empty(), ResolveFlags::IN_ROOT)?)
     }
 
-    /// Reads a text file, given without the first slash. Nothing waits for a FIFO or reads from a device.
-    pub fn read(&self, path: &str) -> io::Result<String> {
-        let file = File::from(self.file(path, OFlags::RDONLY)?);
+    /// Reads a text file of at most 16 MiB; the path has no leading slash. Bytes that are not UTF-8 are replaced.
+    ///
+    /// # Errors
+    /// It cannot be opened, is larger, or is not a regular file: FIFOs and devices are not read.
+    pub fn read_file(&self, path: &str) -> io::Result<String> {
+        let file = File::from(self.open_at(path, OFlags::RDONLY)?);
         let mode = rfs::fstat(&file)?.st_mode;
         if rfs::FileType::from_raw_mode(mode) != rfs::FileType::RegularFile {
             let kind = crate::fsat::kind(mode);
@@ -55,9 +59,9 @@ impl SystemRoot {
         Ok(String::from_utf8_lossy(&bytes).into_owned())
     }
 
-    /// The names in a directory, sorted; none where there is no such directory.
-    pub fn names(&self, path: &str) -> Vec<String> {
-        let Ok(dir) = self.file(path, OFlags::RDONLY | OFlags::DIRECTORY) else { return Vec::new() };
+    /// Lists the names in a directory, sorted; none where the directory does not exist.
+    pub fn list_names(&self, path: &str) -> Vec<String> {
+        let Ok(dir) = self.open_at(path, OFlags::RDONLY | OFlags::DIRECTORY) else { return Vec::new() };
         let Ok(dir) = rfs::Dir::new(dir) else { return Vec::new() };
         let names = dir.flatten().map(|e| e.file_name().to_string_lossy().into_owned());
         let mut names: Vec<_> = names.filter(|n| n != "." && n != "..").collect();
@@ -65,20 +69,15 @@ impl SystemRoot {
         names
     }
 
-    /// The metadata of what a path leads to.
+    /// Returns the metadata of a file, following symlinks.
     pub fn stat(&self, path: &str) -> io::Result<rfs::Stat> {
-        Ok(rfs::fstat(self.file(path, OFlags::PATH)?)?)
+        Ok(rfs::fstat(self.open_at(path, OFlags::PATH)?)?)
     }
 
-    /// Where a link leads, as it is written; `None` for what is no link.
-    pub fn link(&self, path: &str) -> Option<String> {
-        let fd = self.file(path, OFlags::PATH | OFlags::NOFOLLOW).ok()?;
+    /// Reads the target of a symlink; `None` where the path is not a symlink.
+    pub fn read_link(&self, path: &str) -> Option<String> {
+        let fd = self.open_at(path, OFlags::PATH | OFlags::NOFOLLOW).ok()?;
         let target = rfs::readlinkat(&fd, "", Vec::new()).ok()?;
         Some(target.to_string_lossy().into_owned())
-    }
-
-    /// A path as the user can find it.
-    pub fn shown(&self, path: &str) -> PathBuf {
-        self.path.join(path)
     }
 }

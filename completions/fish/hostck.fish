@@ -39,18 +39,19 @@ complete -c hostck -n "__fish_hostck_needs_command" -s h -l help -d 'Print help 
 complete -c hostck -n "__fish_hostck_needs_command" -s V -l version -d 'Print version'
 complete -c hostck -n "__fish_hostck_needs_command" -f -a "check" -d 'Audit the host: account, umask, kernel settings, listeners, firewall, units, CANN, clock'
 complete -c hostck -n "__fish_hostck_needs_command" -f -a "netaddr" -d 'List public network addresses in configuration and scripts'
+complete -c hostck -n "__fish_hostck_needs_command" -f -a "rules" -d 'List the rules of `hostck check`, or explain some of them'
 complete -c hostck -n "__fish_hostck_needs_command" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
-complete -c hostck -n "__fish_hostck_using_subcommand check" -l root -d 'Audit the system below DIR, which is not running' -r -F
-complete -c hostck -n "__fish_hostck_using_subcommand check" -l user -d 'The account that runs, or will run, the tools. Default: who runs hostck' -r
-complete -c hostck -n "__fish_hostck_using_subcommand check" -l port -d 'The daemon\'s port' -r
-complete -c hostck -n "__fish_hostck_using_subcommand check" -l fail-on -d 'Least severity that makes the exit status 1; with --format nagios, that is critical' -r -f -a "note\t'Worth knowing; changes nothing'
+complete -c hostck -n "__fish_hostck_using_subcommand check" -l root -d 'Audit the system image below DIR instead of the running host' -r -F
+complete -c hostck -n "__fish_hostck_using_subcommand check" -l user -d 'Account that runs the tools. Default: the account that runs hostck; none with --root' -r
+complete -c hostck -n "__fish_hostck_using_subcommand check" -l port -d 'TCP port of the daemon' -r
+complete -c hostck -n "__fish_hostck_using_subcommand check" -l fail-on -d 'Lowest severity that makes the exit status 1, or that is critical with --format nagios' -r -f -a "note\t'Worth knowing; changes nothing'
 warning\t'Allowed, and probably not meant'
 error\t'Must not be deployed: the exit status is 1, and a daemon does not start'"
-complete -c hostck -n "__fish_hostck_using_subcommand check" -l show -d 'Least severity that is shown' -r -f -a "note\t'Worth knowing; changes nothing'
+complete -c hostck -n "__fish_hostck_using_subcommand check" -l show -d 'Lowest severity to print; findings that --fail-on counts are always printed' -r -f -a "note\t'Worth knowing; changes nothing'
 warning\t'Allowed, and probably not meant'
 error\t'Must not be deployed: the exit status is 1, and a daemon does not start'"
-complete -c hostck -n "__fish_hostck_using_subcommand check" -s o -l output -d 'Write the report to FILE instead of standard output; a regular file is replaced in one step' -r -F
-complete -c hostck -n "__fish_hostck_using_subcommand check" -l limit -d 'Findings shown per rule in text; 0 shows all' -r
+complete -c hostck -n "__fish_hostck_using_subcommand check" -s o -l output -d 'Write the report to FILE instead of standard output' -r -F
+complete -c hostck -n "__fish_hostck_using_subcommand check" -l limit -d 'Maximum number of findings to print per rule in text; 0 prints all' -r
 complete -c hostck -n "__fish_hostck_using_subcommand check" -l format -d 'Form of the result on standard output' -r -f -a "text\t'For people, grouped by finding. Not stable between versions'
 json\t'JSON Lines, as described in profguard-records(7)'
 sarif\t'SARIF 2.1.0, for code scanning'
@@ -64,18 +65,27 @@ complete -c hostck -n "__fish_hostck_using_subcommand check" -s q -l quiet -d 'S
 complete -c hostck -n "__fish_hostck_using_subcommand check" -s v -l verbose -d 'Say on standard error what is being done'
 complete -c hostck -n "__fish_hostck_using_subcommand check" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c hostck -n "__fish_hostck_using_subcommand netaddr" -l files-from -d 'Read more paths from FILE, one per line; `-` is standard input' -r -F
-complete -c hostck -n "__fish_hostck_using_subcommand netaddr" -l allow -d 'A list of allowed hosts, *.domains, addresses, networks and ranges, one per line, # for comments' -r -F
+complete -c hostck -n "__fish_hostck_using_subcommand netaddr" -l allow -d 'File of allowed hosts, *.domains, addresses, networks and ranges, one per line; repeatable' -r -F
 complete -c hostck -n "__fish_hostck_using_subcommand netaddr" -l format -d 'Form of the result on standard output' -r -f -a "text\t'For people, grouped by finding. Not stable between versions'
 json\t'JSON Lines, as described in profguard-records(7)'"
 complete -c hostck -n "__fish_hostck_using_subcommand netaddr" -l color -d 'When to colour the output' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set or TERM is dumb'
 always\t'Always'
 never\t'Never'"
 complete -c hostck -n "__fish_hostck_using_subcommand netaddr" -s 0 -l null -d 'Paths in --files-from end with a NUL byte instead of a line end'
-complete -c hostck -n "__fish_hostck_using_subcommand netaddr" -l all-scopes -d 'Show addresses that are not public, too'
-complete -c hostck -n "__fish_hostck_using_subcommand netaddr" -l all-files -d 'Look into every text file, not only configuration and scripts'
+complete -c hostck -n "__fish_hostck_using_subcommand netaddr" -l all-scopes -d 'Also print addresses that are not public'
+complete -c hostck -n "__fish_hostck_using_subcommand netaddr" -l all-files -d 'Read every text file, not only configuration and scripts'
 complete -c hostck -n "__fish_hostck_using_subcommand netaddr" -s q -l quiet -d 'Say nothing on standard error but errors'
 complete -c hostck -n "__fish_hostck_using_subcommand netaddr" -s v -l verbose -d 'Say on standard error what is being done'
 complete -c hostck -n "__fish_hostck_using_subcommand netaddr" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c hostck -n "__fish_hostck_using_subcommand help; and not __fish_seen_subcommand_from check netaddr help" -f -a "check" -d 'Audit the host: account, umask, kernel settings, listeners, firewall, units, CANN, clock'
-complete -c hostck -n "__fish_hostck_using_subcommand help; and not __fish_seen_subcommand_from check netaddr help" -f -a "netaddr" -d 'List public network addresses in configuration and scripts'
-complete -c hostck -n "__fish_hostck_using_subcommand help; and not __fish_seen_subcommand_from check netaddr help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c hostck -n "__fish_hostck_using_subcommand rules" -l format -d 'Form of the result on standard output' -r -f -a "text\t'For people, grouped by finding. Not stable between versions'
+json\t'JSON Lines, as described in profguard-records(7)'"
+complete -c hostck -n "__fish_hostck_using_subcommand rules" -l color -d 'When to colour the output' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set or TERM is dumb'
+always\t'Always'
+never\t'Never'"
+complete -c hostck -n "__fish_hostck_using_subcommand rules" -s q -l quiet -d 'Say nothing on standard error but errors'
+complete -c hostck -n "__fish_hostck_using_subcommand rules" -s v -l verbose -d 'Say on standard error what is being done'
+complete -c hostck -n "__fish_hostck_using_subcommand rules" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c hostck -n "__fish_hostck_using_subcommand help; and not __fish_seen_subcommand_from check netaddr rules help" -f -a "check" -d 'Audit the host: account, umask, kernel settings, listeners, firewall, units, CANN, clock'
+complete -c hostck -n "__fish_hostck_using_subcommand help; and not __fish_seen_subcommand_from check netaddr rules help" -f -a "netaddr" -d 'List public network addresses in configuration and scripts'
+complete -c hostck -n "__fish_hostck_using_subcommand help; and not __fish_seen_subcommand_from check netaddr rules help" -f -a "rules" -d 'List the rules of `hostck check`, or explain some of them'
+complete -c hostck -n "__fish_hostck_using_subcommand help; and not __fish_seen_subcommand_from check netaddr rules help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'

@@ -3,4 +3,4 @@
 
 use libfuzzer_sys::fuzz_target;
 
-fuzz_target!(|bytes: &[u8]| hostck::fuzz::host(bytes));
+fuzz_target!(|bytes: &[u8]| hostck::fuzz::read_host_files(bytes));

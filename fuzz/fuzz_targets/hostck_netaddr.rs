@@ -3,4 +3,4 @@
 
 use libfuzzer_sys::fuzz_target;
 
-fuzz_target!(|bytes: &[u8]| hostck::fuzz::netaddr(bytes));
+fuzz_target!(|bytes: &[u8]| hostck::fuzz::scan_addresses(bytes));

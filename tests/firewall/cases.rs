@@ -269,6 +269,21 @@ pub const CASES: &[Case] = &[
         Open,
     ),
     // iptables that keeps its tables in nftables.
+    // Without a line for the built-in chain, and a state that is listed twice.
+    case(
+        Shell,
+        "printf '*filter\\n-A INPUT -p tcp --dport 1778 -j DROP\\nCOMMIT\\n' | iptables-restore",
+        Closed,
+        Open,
+    ),
+    case(Shell, "iptables -A INPUT -p tcp -m conntrack --ctstate NEW,NEW -j DROP", Closed, Open),
+    // A flush of one family keeps the tables of the others.
+    case(
+        Nft,
+        "table ip a { chain in { type filter hook input priority 0; policy drop; } }\nflush ruleset ip6",
+        Closed,
+        Open,
+    ),
     case(Shell, "iptables -P INPUT DROP; ip6tables -P INPUT DROP", Closed, Closed),
     case(
         Shell,

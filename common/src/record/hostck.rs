@@ -5,11 +5,16 @@ use serde::{Deserialize, Serialize};
 
 use super::{Entry, Record, entry, summary};
 
-/// All of them.
-pub const ENTRIES: &[Entry] =
-    &[entry::<HostFinding>(), entry::<HostSummary>(), entry::<Address>(), entry::<NetaddrSummary>()];
+/// Every record type of `hostck`.
+pub const ENTRIES: &[Entry] = &[
+    entry::<HostFinding>(),
+    entry::<HostSummary>(),
+    entry::<HostRuleRecord>(),
+    entry::<AddressRecord>(),
+    entry::<NetaddrSummary>(),
+];
 
-/// `hostck.finding`: a check of the host that fails, or that could not be done.
+/// `hostck.finding`: a rule that the host breaks, or a note about input that could not be read.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct HostFinding {
     /// What was found.
@@ -24,7 +29,7 @@ impl Record for HostFinding {
 }
 
 summary!(HostSummary, "hostck.summary", r#"{"type":"hostck.summary","v":1,"checks":14,"findings":2,"error_findings":1,"warning_findings":0,"note_findings":1,"errors":0}"#, {
-    /// Checks that were made.
+    /// Checks that ran.
     checks: u64,
     /// Findings shown.
     findings: u64,
@@ -32,11 +37,34 @@ summary!(HostSummary, "hostck.summary", r#"{"type":"hostck.summary","v":1,"check
     error_findings: u64,
     /// Findings of severity warning.
     warning_findings: u64,
-    /// Findings of severity note: what could not be looked at, too.
+    /// Findings of severity note, including input that could not be read.
     note_findings: u64,
 });
 
-/// What kind of address it is.
+/// `hostck.rule`: a rule that hosts are checked against.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct HostRuleRecord {
+    /// Stable id.
+    pub rule: String,
+    /// Severity of a failure.
+    pub severity: crate::finding::Severity,
+    /// What is wrong with a host that fails.
+    pub what: String,
+    /// The consequence of a failure.
+    pub why: String,
+    /// A command, or what to change.
+    pub fix: String,
+    /// The section of the security statement, RFC or manual page.
+    pub reference: String,
+}
+
+impl Record for HostRuleRecord {
+    const TYPE: &'static str = "hostck.rule";
+    const V: u32 = 1;
+    const SAMPLE: &'static str = r#"{"type":"hostck.rule","v":1,"rule":"aslr","severity":"error","what":"address space randomization is not full","why":"An exploit of a memory error needs addresses, and without randomization they are the same in every process.","fix":"sysctl -w kernel.randomize_va_space=2","reference":"proc_sys_kernel(5), randomize_va_space"}"#;
+}
+
+/// Kind of an address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum AddressKind {
@@ -64,23 +92,23 @@ impl std::fmt::Display for AddressKind {
     }
 }
 
-/// Where an address belongs.
+/// Scope of an address, by IANA's special-purpose address registries (RFC 6890).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum AddressScope {
     /// The public network.
     Public,
-    /// Networks of one's own.
+    /// Private networks (RFC 1918, RFC 4193) and names without a public domain.
     Private,
     /// This host.
     Loopback,
-    /// This link.
+    /// The local link (RFC 3927, RFC 4291).
     LinkLocal,
-    /// Groups of hosts.
+    /// Multicast groups.
     Multicast,
     /// Documentation and examples.
     Documentation,
-    /// Kept for other uses.
+    /// Reserved for other uses.
     Reserved,
 }
 
@@ -100,38 +128,38 @@ impl std::fmt::Display for AddressScope {
 
 /// `hostck.address`: a network address in a file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct Address {
+pub struct AddressRecord {
     /// The file.
     pub path: String,
-    /// The path's bytes in hex, where they are not UTF-8.
+    /// The bytes of the path in hexadecimal, if they are not UTF-8.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub path_hex: Option<String>,
     /// Line, from 1.
     pub line: u64,
-    /// Byte in the line, from 1.
+    /// Byte offset in the line, from 1.
     pub column: u64,
-    /// As it is written.
+    /// The address as it is written; credentials in a URL are `***`.
     pub address: String,
-    /// What kind of address it is.
+    /// Kind of address.
     pub kind: AddressKind,
-    /// Where it belongs.
+    /// Scope of the address.
     pub scope: AddressScope,
-    /// The host in it: what an allow list names.
+    /// The host in it, which allow lists are compared with.
     pub host: String,
 }
 
-impl Record for Address {
+impl Record for AddressRecord {
     const TYPE: &'static str = "hostck.address";
     const V: u32 = 1;
     const SAMPLE: &'static str = r#"{"type":"hostck.address","v":1,"path":"/etc/app.conf","line":3,"column":10,"address":"https://www.example.com/x","kind":"url","scope":"documentation","host":"www.example.com"}"#;
 }
 
 summary!(NetaddrSummary, "hostck.netaddr_summary", r#"{"type":"hostck.netaddr_summary","v":1,"files":12,"public":1,"other":0,"allowed":2,"errors":0}"#, {
-    /// Files looked into.
+    /// Files that were read.
     files: u64,
     /// Public addresses that are not allowed.
     public: u64,
-    /// Other addresses shown.
+    /// Other addresses that were printed.
     other: u64,
     /// Public addresses that are allowed.
     allowed: u64,

@@ -123,6 +123,7 @@ fn schema<R: Record>() -> Schema {
 pub const RECORDS: &[&[Entry]] = &[
     certck::ENTRIES,
     datack::ENTRIES,
+    hostck::ENTRIES,
     permck::ENTRIES,
     profctl::ENTRIES,
     profd::ENTRIES,
@@ -155,6 +156,19 @@ mod tests {
 
     fn all() -> impl Iterator<Item = &'static Entry> {
         RECORDS.iter().flat_map(|e| e.iter())
+    }
+
+    /// A module that is not listed has no schema and no entry in profguard-records(7).
+    #[test]
+    fn the_records_of_every_tool_are_listed() {
+        let source = include_str!("mod.rs");
+        let modules: Vec<_> =
+            source.lines().filter_map(|l| l.strip_prefix("pub mod ")?.strip_suffix(';')).collect();
+        assert!(modules.contains(&"hostck") && modules.len() == RECORDS.len(), "{modules:?}");
+        for module in modules {
+            let prefix = format!("{module}.");
+            assert!(all().any(|entry| entry.name.starts_with(&prefix)), "{module}");
+        }
     }
 
     #[test]

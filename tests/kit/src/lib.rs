@@ -129,10 +129,15 @@ fn is_executable(path: &Path) -> bool {
     path.metadata().is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o111 != 0)
 }
 
-/// The first line of a program's version, if it has an option for it: `openssl` has a subcommand.
+/// The first line of a program's version, if it has an option for it: `openssl` has a subcommand, and the programs of
+/// iproute2 take `-V` only (`main`, ip/ip.c).
 #[must_use]
 pub fn version(program: &Path) -> Option<String> {
-    let how = if program.ends_with("openssl") { "version" } else { "--version" };
+    let how = match program.file_name().and_then(OsStr::to_str) {
+        Some("openssl") => "version",
+        Some("ip" | "ss" | "tc" | "bridge") => "-V",
+        _ => "--version",
+    };
     let output = Command::new(program).arg(how).stdin(Stdio::null()).output().ok()?;
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     let line = text.lines().next().map(str::trim).filter(|line| output.status.success() && !line.is_empty());
@@ -331,6 +336,17 @@ mod tests {
         assert_eq!(old, "openssl on PATH is OpenSSL 1.1.1w, not OpenSSL 3.0 or later");
         supported_openssl("LibreSSL 3.8.2").unwrap_err();
         supported_openssl("version unknown").unwrap_err();
+    }
+
+    /// `ip --version` is an error, so its version is asked for with `-V`.
+    #[test]
+    fn versions_are_asked_for_as_each_program_takes_it() {
+        let dir = clean_dir();
+        for (name, option) in [("ip", "-V"), ("openssl", "version"), ("nft", "--version")] {
+            let path = dir.path().join(name);
+            write(&path, 0o755, format!("#!/bin/sh\n[ \"$1\" = {option} ] && echo \"{name} 1.2\"\n"));
+            assert_eq!(version(&path), Some(format!("{name} 1.2")));
+        }
     }
 
     #[test]

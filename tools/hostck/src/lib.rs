@@ -1,4 +1,4 @@
-//! `hostck`: is this host, or an image's root, hardened to run the tools?
+//! `hostck`: audits whether a host, or an image's root, is hardened to run the tools.
 //!
 //! `host` has one file per check; `netaddr` finds addresses in texts; `cmd` holds one file per subcommand.
 
@@ -30,6 +30,7 @@ pub struct Cli {
 enum HostckCommand {
     Check(cmd::check::CheckArgs),
     Netaddr(cmd::netaddr::NetaddrArgs),
+    Rules(cmd::rules::HostRulesArgs),
 }
 
 impl Tool for Cli {
@@ -43,6 +44,7 @@ impl Tool for Cli {
         let format = self.global.format;
         match self.command {
             HostckCommand::Check(check) => check.run(format, out),
+            HostckCommand::Rules(rules) => rules.run(format.plain()?, out),
             HostckCommand::Netaddr(netaddr) => {
                 // A deep tree takes a descriptor for each of its levels.
                 common::walk::raise_descriptor_limit();

@@ -1,4 +1,4 @@
-//! What tests of the subcommands share.
+//! Shared by tests of the subcommands.
 
 pub(crate) use testkit::{chmod, clean_dir, write};
 
@@ -6,7 +6,7 @@ use common::exit::Exit;
 
 use crate::Cli;
 
-/// Runs `hostck ARGS`; the exit status and what stood on standard output.
+/// Runs `hostck ARGS`; returns the exit status and standard output.
 pub(crate) fn hostck<A: AsRef<std::ffi::OsStr>>(args: &[A]) -> (Exit, String) {
     testkit::run_tool::<Cli>(args)
 }

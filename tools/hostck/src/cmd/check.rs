@@ -1,4 +1,4 @@
-//! `hostck check`: is this host, or the root of an image, fit to run the tools?
+//! `hostck check`: audits this host, or the root of an image.
 
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
@@ -13,7 +13,7 @@ use common::policy::Class;
 use common::record::hostck as record;
 use common::report::{self, End, GroupedText, ReportFormat, Totals, Writer, nagios_exit_from};
 
-use crate::host::{self, Host};
+use crate::host::{self, AuditedHost};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -26,65 +26,68 @@ Examples:
 
 /// Audit the host: account, umask, kernel settings, listeners, firewall, units, CANN, clock
 ///
-/// Reads only, and works without privileges; what it could not see is listed as notes. There are no exceptions and
-/// no baseline: --show and --fail-on say what counts. With --root the advice is for the files of that system.
+/// Changes nothing, and works without privileges; only firewall rules need root. Input that could not be read is
+/// reported as a note of the rule `unseen`. There are no exceptions and no baseline: --show selects the findings to
+/// print, --fail-on those that make the exit status 1. With --root, fixes name files of the image. `hostck rules`
+/// explains each rule.
 ///
-/// The firewall is evaluated for the first packet of a TCP connection from an address that no rule names, as `nft -j`
-/// and iptables-save list the rules, which needs root. A rule that is not understood, or that depends on more than
-/// this packet, makes the result unsure, which is a note. So are flag files and variables of units that are not known.
+/// The firewall is evaluated for the first packet of a TCP connection from an address that no rule names, from the
+/// rules that `nft -j list ruleset` and iptables-save list, or from the configuration files of an image. A rule that
+/// is not understood, or that depends on more than this packet, makes the result unsure, which is a note. Options of
+/// the daemon in flag files or variables that cannot be read are notes, too.
 #[derive(Args, Debug)]
 #[command(after_long_help = EXAMPLES)]
 pub(crate) struct CheckArgs {
-    /// Audit the system below DIR, which is not running
+    /// Audit the system image below DIR instead of the running host
     #[arg(long, value_name = "DIR")]
     root: Option<PathBuf>,
-    /// The account that runs, or will run, the tools. Default: who runs hostck
+    /// Account that runs the tools. Default: the account that runs hostck; none with --root
     #[arg(long, value_name = "USER")]
     user: Option<String>,
-    /// The daemon's port
+    /// TCP port of the daemon
     #[arg(long, value_name = "PORT", default_value_t = 1778)]
     port: u16,
-    /// Least severity that makes the exit status 1; with --format nagios, that is critical
+    /// Lowest severity that makes the exit status 1, or that is critical with --format nagios
     #[arg(long, value_enum, default_value_t = Severity::Error, value_name = "SEVERITY")]
     fail_on: Severity,
-    /// Least severity that is shown
+    /// Lowest severity to print; findings that --fail-on counts are always printed
     #[arg(long, value_enum, default_value_t = Severity::Note, value_name = "SEVERITY")]
     show: Severity,
-    /// Write the report to FILE instead of standard output; a regular file is replaced in one step
+    /// Write the report to FILE instead of standard output
     ///
-    /// A new file gets mode 0640. An existing one keeps its mode and group: where another account reads it, such as
-    /// node_exporter, create it once with the mode that is wanted.
+    /// A regular file is replaced in one step. A new file gets mode 0640. An existing one keeps its mode and group: if
+    /// another account reads it, such as node_exporter's, create it once with the mode that this account needs.
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
-    /// Findings shown per rule in text; 0 shows all
+    /// Maximum number of findings to print per rule in text; 0 prints all
     #[arg(long, default_value_t = 20, value_name = "N")]
     limit: usize,
 }
 
 impl CheckArgs {
     pub(crate) fn run(self, format: ReportFormat, out: &mut Out) -> anyhow::Result<Exit> {
-        let host = self.host()?;
+        let host = self.open_host()?;
         let Some(path) = &self.output else {
             let color = out.color();
             let (diag, to) = out.parts();
-            return self.write(&host, format, color, diag, to);
+            return self.write_report(&host, format, color, diag, to);
         };
         let shown = || path.display().to_string();
         let mut file = BufWriter::new(Output::create(path, Class::DataFile.max()).with_context(shown)?);
-        let exit = self.write(&host, format, false, out.diag(), &mut file)?;
+        let exit = self.write_report(&host, format, false, out.diag(), &mut file)?;
         file.into_inner().map_err(std::io::IntoInnerError::into_error)?.commit().with_context(shown)?;
         Ok(exit)
     }
 
-    fn write(
+    fn write_report(
         &self,
-        host: &Host,
+        host: &AuditedHost,
         format: ReportFormat,
         color: bool,
         diag: &Diag,
         to: &mut (dyn Write + Send),
     ) -> anyhow::Result<Exit> {
-        let mut findings = host.check();
+        let mut findings = host.run_checks();
         let least = self.show.min(self.fail_on);
         findings.retain(|f| f.severity >= least);
         findings.sort_by(|a, b| (&a.path, &a.rule, &a.found).cmp(&(&b.path, &b.rule, &b.found)));
@@ -97,11 +100,12 @@ impl CheckArgs {
             failed: diag.errors(),
             ..End::default()
         };
-        let mut writer: Box<dyn Writer> = match (report::writer(format, host::source(self.fail_on)), format) {
-            (Some(writer), _) => writer,
-            (None, ReportFormat::Json) => Box::new(JsonLines),
-            (None, _) => Box::new(GroupedText::new(self.limit, color, host::heading)),
-        };
+        let mut writer: Box<dyn Writer> =
+            match (report::writer(format, host::report_source(self.fail_on)), format) {
+                (Some(writer), _) => writer,
+                (None, ReportFormat::Json) => Box::new(HostRecordWriter),
+                (None, _) => Box::new(GroupedText::new(self.limit, color, host::rule_heading)),
+            };
         findings.iter().try_for_each(|f| writer.finding(to, f))?;
         writer.end(to, &end)?;
         Ok(match format {
@@ -111,17 +115,17 @@ impl CheckArgs {
         })
     }
 
-    fn host(&self) -> anyhow::Result<Host> {
+    fn open_host(&self) -> anyhow::Result<AuditedHost> {
         let live = self.root.is_none();
         let root = self.root.as_deref().unwrap_or(Path::new("/"));
         let shown = || root.display().to_string();
-        let mut host = Host::open(root, live, self.user.clone(), self.port)
+        let mut host = AuditedHost::open(root, live, self.user.clone(), self.port)
             .map_err(|e| anyhow::anyhow!(common::error::io_reason(&e)))
             .with_context(shown)?;
         let system = ["etc", "usr", "bin"].iter().any(|dir| host.stat(dir).is_ok());
-        ensure!(system, "{}: holds no system: etc, usr and bin are not there", shown());
+        ensure!(system, "{}: not a system root: etc, usr and bin are missing", shown());
         if let Some(user) = &self.user {
-            known(&host, user)?;
+            require_user(&host, user)?;
         } else if live {
             let uid = rustix::process::geteuid().as_raw();
             host.user = Some(host.ids.user_name(uid).map_or_else(|| uid.to_string(), str::to_owned));
@@ -134,9 +138,9 @@ impl CheckArgs {
 }
 
 /// Writes `hostck.finding` and `hostck.summary`.
-struct JsonLines;
+struct HostRecordWriter;
 
-impl Writer for JsonLines {
+impl Writer for HostRecordWriter {
     fn finding(&mut self, to: &mut dyn Write, finding: &Finding) -> io::Result<()> {
         common::record::write(to, &record::HostFinding { finding: finding.clone() })
     }
@@ -154,20 +158,21 @@ impl Writer for JsonLines {
     }
 }
 
-/// An account that is not there is a mistake, and all that is said of it would be wrong.
-fn known(host: &Host, user: &str) -> anyhow::Result<()> {
-    let there = match host.ids.has_user(user) {
-        Some(there) => there,
-        // The name service knows more than the files.
-        None if host.live => host.asked(user),
-        None => {
-            let passwd = host.read("etc/passwd");
-            let shown = || host.shown("etc/passwd").display().to_string();
-            passwd.map_err(|e| anyhow::anyhow!(common::error::io_reason(&e))).with_context(shown)?;
-            return Ok(());
-        }
+/// Requires that an account exists: findings about one that does not would be wrong.
+fn require_user(host: &AuditedHost, user: &str) -> anyhow::Result<()> {
+    let listed = host.ids.uid(user).is_some_and(|uid| host.ids.user_name(uid).is_some());
+    let exists = if listed || host.ids.complete {
+        listed
+    } else if host.live {
+        // The name service may have accounts that the files do not list.
+        host.is_known_to_name_service(user)
+    } else {
+        let passwd = host.read_file("etc/passwd");
+        let shown = || host.display_path("etc/passwd").display().to_string();
+        passwd.map_err(|e| anyhow::anyhow!(common::error::io_reason(&e))).with_context(shown)?;
+        return Ok(());
     };
-    ensure!(there, "--user {user}: no such user{}", if host.live { "" } else { " in this root" });
+    ensure!(exists, "--user {user}: no such user{}", if host.live { "" } else { " in this root" });
     Ok(())
 }
 
@@ -177,7 +182,7 @@ mod tests {
     use crate::tests::{clean_dir, hostck, write};
 
     #[test]
-    fn an_account_that_is_not_there_and_an_empty_root_are_errors() {
+    fn a_missing_account_and_an_empty_root_are_errors() {
         assert_eq!(hostck(&["check", "--user", "no-such-user-here"]).0, Exit::Failed);
         let dir = clean_dir();
         let root = dir.path().to_str().unwrap();
@@ -195,7 +200,7 @@ mod tests {
 
     /// Several findings of one rule about one file are all shown, or counted.
     #[test]
-    fn no_finding_is_hidden_by_another_of_the_same_file() {
+    fn all_findings_about_a_file_are_printed_or_counted() {
         let dir = clean_dir();
         let units = dir.path().join("etc/systemd/system");
         std::fs::create_dir_all(&units).unwrap();

@@ -10,17 +10,19 @@ use clap::Args;
 use common::exit::Exit;
 use common::finding::hex;
 use common::out::{Diag, Format, Out};
-use common::record::hostck::{Address as Record, AddressScope, NetaddrSummary};
+use common::record::hostck::{AddressRecord as Record, AddressScope, NetaddrSummary};
 use common::text::Safe;
 use rustix::fs::{self as rfs, FileType, OFlags, Statx};
 use rustix::io::Errno;
 
-use crate::netaddr::allow::Allow;
-use crate::netaddr::{Address, Style, is_configuration, is_plain_configuration, is_script, scan};
+use crate::netaddr::allow::AllowList;
+use crate::netaddr::{
+    LocatedAddress, TextStyle, is_configuration, is_plain_configuration, is_script, scan_line,
+};
 use common::inputs::PathInputs;
 use common::walk::{self, OpenDirectory, WalkOptions, WalkVisitor, file_type};
 
-/// Longer lines are looked at in pieces of this length; an address across a cut may be missed.
+/// Longer lines are scanned in pieces of this length; an address across a cut may be missed.
 const LINE: u64 = 1 << 20;
 
 /// Longest allow list.
@@ -29,58 +31,59 @@ const LIST: u64 = 16 << 20;
 /// Configuration is smaller; JSON that is larger is data.
 const CONFIGURATION: u64 = 16 << 20;
 
-/// Bytes by which a file's class is told.
+/// Bytes at the start of a file by which scripts and binary files are recognized.
 const HEAD: usize = 8 << 10;
 
 const EXAMPLES: &str = "\
 Examples:
   hostck netaddr /opt/profguard
-      Which public addresses do its configuration and scripts name?
+      List the public addresses in its configuration and scripts.
   hostck netaddr --allow published.txt --format json . | jq -r 'select(.address).address' | sort -u
-      Which of them are not on the published list?";
+      List those that are not on the published list, each once.";
 
 /// List public network addresses in configuration and scripts
 ///
-/// Finds IPv4 and IPv6 addresses, URLs, host names and mail addresses, each with file, line and column. Private,
-/// loopback, documentation and example ranges are told apart and shown with --all-scopes. The exit status is 1
-/// when a public address is not on the allow list. Logins in URLs are shown as `***`.
+/// Finds IPv4 and IPv6 addresses, URLs, host names and mail addresses, and prints each with file, line and column.
+/// Private, loopback, documentation and example addresses are printed with --all-scopes only. The exit status is 1
+/// when a public address is not on an allow list. Credentials in URLs are printed as `***`.
 ///
-/// Looks into scripts, told by their first line or name; configuration: *.conf, *.cfg, *.cnf, *.ini, *.toml, *.yaml,
+/// Reads scripts, recognized by their first line, name or execute permission; configuration: *.conf, *.cfg, *.cnf, *.ini, *.toml, *.yaml,
 /// *.yml, *.env, *.properties, *.service, *.socket, *.timer; and, up to 16 MiB, *.json, *.jsonc, *.json5, *.ipynb, *.xml,
 /// *.js, *.mjs, *.ts, *.tf, *.hcl, *.j2, *.tmpl, *.list, *.repo, *.sources, *.mount, *.dockerfile, Dockerfile, Dockerfile.*,
 /// Containerfile, Makefile, CMakeLists.txt, Jenkinsfile, crontab, hosts, fstab, requirements.txt, constraints.txt, config,
-/// ssh_config, sshd_config, known_hosts, .npmrc, .pypirc, .gitmodules and .netrc. --all-files looks into every text.
+/// ssh_config, sshd_config, known_hosts, .npmrc, .pypirc, .gitmodules and .netrc. --all-files reads every text file.
 ///
-/// A dotted word counts as a host where that is clear: in a URL or a container image, with a port, as the
-/// value of a key such as server, host, endpoint, registry, url or proxy, before `:/` as scp has it, or by a well-known top-level domain that is
-/// no suffix of files.
+/// A dotted word counts as a host name in a URL or a container image, with a port, as the value of a key such as
+/// server, host, endpoint, registry, url or proxy, before `:/` as in scp, or when it ends in a well-known top-level
+/// domain that is not a file suffix, too.
 #[derive(Args, Debug)]
 #[command(arg = common::report::plain_format(), after_long_help = EXAMPLES)]
 pub(crate) struct NetaddrArgs {
     #[command(flatten)]
     inputs: PathInputs,
-    /// A list of allowed hosts, *.domains, addresses, networks and ranges, one per line, # for comments
+    /// File of allowed hosts, *.domains, addresses, networks and ranges, one per line; repeatable
     ///
-    /// `*.vendor.com` and `.vendor.com` allow every host below vendor.com, and not vendor.com itself. The file must
-    /// belong to this user or root, and nobody else may write to it.
+    /// `*.vendor.com` and `.vendor.com` allow every host below vendor.com, but not vendor.com itself. # starts a comment.
+    /// The file must be owned by this user or root and not be writable by others.
     #[arg(long, value_name = "FILE")]
     allow: Vec<PathBuf>,
-    /// Show addresses that are not public, too
+    /// Also print addresses that are not public
     #[arg(long)]
     all_scopes: bool,
-    /// Look into every text file, not only configuration and scripts
+    /// Read every text file, not only configuration and scripts
     #[arg(long)]
     all_files: bool,
 }
 
 impl NetaddrArgs {
     pub(crate) fn run(self, format: Format, out: &mut Out) -> anyhow::Result<Exit> {
-        let allow = self.list()?;
+        let allow = self.read_allow_lists()?;
         let paths = self.inputs.paths()?.collect::<anyhow::Result<Vec<_>>>()?;
         let threads = std::thread::available_parallelism().map_or(1, Into::into);
         let options = WalkOptions { threads, cross_mounts: false };
         let (diag, _) = out.parts();
-        let new = || Scanner { cmd: &self, allow: &allow, diag, found: Vec::new(), files: 0, allowed: 0 };
+        let new =
+            || AddressScanner { cmd: &self, allow: &allow, diag, found: Vec::new(), files: 0, allowed: 0 };
         let (scanners, errors) = walk::walk_trees(&paths, options, new);
         errors.into_iter().for_each(|e| diag.error(e.path.display(), common::error::errno_reason(e.error)));
         let mut summary = NetaddrSummary::default();
@@ -94,7 +97,7 @@ impl NetaddrArgs {
         summary.public = found.iter().filter(|f| f.address.scope == AddressScope::Public).count() as u64;
         summary.other = found.len() as u64 - summary.public;
         for f in &found {
-            f.write(format, out)?;
+            f.write_record(format, out)?;
         }
         summary.errors = out.diag().errors();
         if format == Format::Json {
@@ -103,21 +106,21 @@ impl NetaddrArgs {
         Ok(if summary.public > 0 { Exit::No } else { Exit::Ok })
     }
 
-    fn list(&self) -> anyhow::Result<Allow> {
-        let mut allow = Allow::default();
+    fn read_allow_lists(&self) -> anyhow::Result<AllowList> {
+        let mut allow = AllowList::default();
         for path in &self.allow {
             let shown = path.display().to_string();
-            let text = list(path).with_context(|| shown.clone())?;
+            let text = read_allow_list(path).with_context(|| shown.clone())?;
             for (i, line) in text.lines().enumerate() {
-                allow.add(line).map_err(|e| anyhow::anyhow!("{shown}:{}: {e}", i + 1))?;
+                allow.add_line(line).map_err(|e| anyhow::anyhow!("{shown}:{}: {e}", i + 1))?;
             }
         }
         Ok(allow)
     }
 }
 
-/// Reads a list that only we or root could have written.
-fn list(path: &Path) -> anyhow::Result<String> {
+/// Reads an allow list that only this user or root can write.
+fn read_allow_list(path: &Path) -> anyhow::Result<String> {
     let (file, meta) =
         common::fsat::open_regular(path).map_err(|e| anyhow::anyhow!(common::error::io_reason(&e)))?;
     common::fsat::require_trusted(&meta)?;
@@ -126,14 +129,14 @@ fn list(path: &Path) -> anyhow::Result<String> {
 }
 
 /// An address and where it stands.
-struct Found {
+struct AddressInFile {
     path: PathBuf,
     line: u64,
-    address: Address,
+    address: LocatedAddress,
 }
 
-impl Found {
-    fn write(&self, format: Format, out: &mut Out) -> std::io::Result<()> {
+impl AddressInFile {
+    fn write_record(&self, format: Format, out: &mut Out) -> std::io::Result<()> {
         use std::os::unix::ffi::OsStrExt;
         let (a, column) = (&self.address, self.address.at as u64 + 1);
         match format {
@@ -160,17 +163,17 @@ impl Found {
     }
 }
 
-struct Scanner<'a> {
+struct AddressScanner<'a> {
     cmd: &'a NetaddrArgs,
-    allow: &'a Allow,
+    allow: &'a AllowList,
     diag: &'a Diag,
-    found: Vec<Found>,
+    found: Vec<AddressInFile>,
     files: u64,
     allowed: u64,
 }
 
-impl Scanner<'_> {
-    fn read(
+impl AddressScanner<'_> {
+    fn scan_file(
         &mut self,
         file: File,
         name: &[u8],
@@ -182,11 +185,11 @@ impl Scanner<'_> {
         let head = &head[..head.len().min(HEAD)];
         let named = is_configuration(name) && st.stx_size <= CONFIGURATION;
         let wanted = named || is_script(name, head, st.stx_mode.into()) || is_plain_configuration(name);
-        let style = Style::of(name);
+        let style = TextStyle::from_name(name);
         if is_configuration(name) && !(named || wanted || self.cmd.all_files) {
-            self.diag.info(path().display(), "is larger than configuration is: --all-files looks into it");
+            self.diag.info(path().display(), "larger than 16 MiB, skipped: --all-files reads it");
         }
-        // Binary files hold no addresses that anybody wrote there by hand.
+        // Binary files hold no addresses that were written by hand.
         if !(wanted || self.cmd.all_files) || head.contains(&0) {
             return Ok(());
         }
@@ -197,12 +200,12 @@ impl Scanner<'_> {
             if reader.by_ref().take(LINE).read_until(b'\n', &mut line)? == 0 {
                 return Ok(());
             }
-            for mut address in scan(&line, style) {
-                if address.scope == AddressScope::Public && self.allow.admits(&address.host) {
+            for mut address in scan_line(&line, style) {
+                if address.scope == AddressScope::Public && self.allow.contains_host(&address.host) {
                     self.allowed += 1;
                 } else if address.scope == AddressScope::Public || self.cmd.all_scopes {
                     address.at += offset;
-                    self.found.push(Found { path: path(), line: number, address });
+                    self.found.push(AddressInFile { path: path(), line: number, address });
                 }
             }
             if line.last() == Some(&b'\n') {
@@ -215,7 +218,7 @@ impl Scanner<'_> {
     }
 }
 
-impl WalkVisitor for Scanner<'_> {
+impl WalkVisitor for AddressScanner<'_> {
     type State = ();
 
     fn file(&mut self, dir: &OpenDirectory, (): &mut (), name: &CStr, st: &Statx) {
@@ -227,7 +230,7 @@ impl WalkVisitor for Scanner<'_> {
         let opened = rfs::openat(dir, name, flags, rfs::Mode::empty());
         let read = opened
             .map_err(std::io::Error::from)
-            .and_then(|fd| self.read(fd.into(), name.to_bytes(), st, path));
+            .and_then(|fd| self.scan_file(fd.into(), name.to_bytes(), st, path));
         if let Err(e) = read {
             self.diag.error(path().display(), common::error::io_reason(&e));
         }
@@ -260,7 +263,7 @@ mod tests {
     }
 
     #[test]
-    fn public_addresses_are_listed_with_their_place_less_what_is_allowed() {
+    fn public_addresses_are_listed_unless_they_are_allowed() {
         let dir = clean_dir();
         let path = dir.path().join("a.conf");
         write(&path, 0o640, "x = 1\nserver = 8.8.8.8  # 10.0.0.1\nurl = https://vendor.com/x\n");
@@ -285,7 +288,7 @@ mod tests {
     }
 
     #[test]
-    fn lists_are_files_of_ours_and_every_line_means_something() {
+    fn allow_lists_must_be_trusted_and_valid() {
         let dir = clean_dir();
         let list = dir.path().join("list");
         let with = |list: &Path| netaddr(dir.path(), &["--allow", list.to_str().unwrap()]).0;
@@ -301,7 +304,7 @@ mod tests {
     }
 
     #[test]
-    fn json_xml_and_dockerfiles_are_looked_into() {
+    fn json_xml_and_dockerfiles_are_read() {
         let dir = clean_dir();
         write(&dir.path().join("a.json"), 0o640, r#"{"server": "8.8.8.8"}"#);
         write(&dir.path().join("b.xml"), 0o640, "<a>https://vendor.com/</a>");
@@ -310,20 +313,20 @@ mod tests {
     }
 
     #[test]
-    fn the_help_names_what_is_looked_into() {
+    fn the_help_names_the_files_that_are_read() {
         use clap::CommandFactory;
         let mut cli = crate::Cli::command();
         let help = cli.find_subcommand_mut("netaddr").unwrap().render_long_help().to_string();
-        for name in crate::netaddr::NAMES {
+        for name in crate::netaddr::CONFIGURATION_NAMES {
             assert!(help.contains(name), "{name}");
         }
-        for end in crate::netaddr::ENDS {
+        for end in crate::netaddr::CONFIGURATION_SUFFIXES {
             assert!(help.contains(&format!("*{end}")), "{end}");
         }
     }
 
     #[test]
-    fn crontabs_requirements_notebooks_and_remote_copies_are_looked_into() {
+    fn crontabs_requirements_notebooks_and_scp_are_read() {
         let dir = clean_dir();
         write(&dir.path().join("crontab"), 0o640, "* * * * * root curl -s http://vendor.cn/x\n");
         write(&dir.path().join("requirements.txt"), 0o640, "--index-url https://vendor.cn/simple\n");

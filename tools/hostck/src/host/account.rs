@@ -1,4 +1,4 @@
-//! The account that runs the tools: not root, in no group that is as good as root, without general sudo rights.
+//! The account that runs the tools: unprivileged, not in a privileged group, and without sudo rights.
 
 use std::collections::BTreeSet;
 
@@ -6,20 +6,28 @@ use common::finding::{Finding, Severity};
 use common::policy::{Class, Mode, shell_quote};
 use rustix::fs::FileType;
 
-use super::sudoers::{Include, Sudoers, Who};
-use super::{Check, Host, unseen};
+use super::sudoers::{SudoInclude, SudoUser, Sudoers};
+use super::{AuditedHost, HostCheck, HostRule, note_unseen};
 
-pub(super) static CHECK: Check = Check {
-    id: "account",
-    severity: Severity::Warning,
-    what: "the account that runs the tools has more power than they need",
+pub(super) static CHECK: HostCheck = HostCheck {
+    rule: HostRule {
+        id: "account",
+        severity: Severity::Warning,
+        what: "the account that runs the tools has more rights than they need",
+        why: "An attacker who takes over the tools has every right of the account that runs them; root has the whole host.",
+        fix: "useradd --system --shell /usr/sbin/nologin profguard, and run the tools as that user",
+        reference: "msMonitor security statement, accounts; sudoers(5)",
+    },
     run: |host, check| {
         let mut found = Vec::new();
-        if let Err(e) = host.read("etc/passwd") {
-            found.push(unseen(host.shown("etc/passwd"), common::error::io_reason(&e)));
+        if let Err(e) = host.read_file("etc/passwd") {
+            found.push(note_unseen(host.display_path("etc/passwd"), common::error::io_reason(&e)));
         }
         let Some(user) = &host.user else {
-            found.push(unseen("account", "no account given: --user names the one that will run the tools"));
+            found.push(note_unseen(
+                "account",
+                "no account given: name the account that will run the tools with --user",
+            ));
             return found;
         };
         if host.ids.uid(user) == Some(0) {
@@ -31,28 +39,26 @@ pub(super) static CHECK: Check = Check {
                     } else {
                         "has uid 0: it is root under another name"
                     })
-                    .expected("an account of its own without privileges")
+                    .expected("an unprivileged account")
                     .fix(match host.live {
                         true => "run the tools as another user: useradd --system profguard",
-                        false => {
-                            "give the image an account of its own for the tools: useradd --system profguard"
-                        }
+                        false => "add an account to the image: useradd --root DIR --system profguard",
                     }),
             );
             return found;
         }
-        found.extend(home(host, check, user));
-        found.extend(groups(host, check, user));
-        found.extend(sudo(host, check, user));
+        found.extend(check_home(host, check, user));
+        found.extend(check_groups(host, check, user));
+        found.extend(check_sudo(host, check, user));
         found
     },
 };
 
-/// Whoever can look into its home directory can read what it leaves there, and whoever can write, what it starts.
-fn home(host: &Host, check: &Check, user: &str) -> Option<Finding> {
+/// Checks the mode of the home directory: others must not read its files or change the programs it starts.
+fn check_home(host: &AuditedHost, check: &HostCheck, user: &str) -> Option<Finding> {
     let home = host.ids.home(user)?;
     let below = home.strip_prefix("/").ok()?.to_str().filter(|h| !h.is_empty())?;
-    // Accounts of the system have homes like /bin, which are none.
+    // System accounts have homes such as /bin.
     if common::system_paths::is_system_path(home) {
         return None;
     }
@@ -60,17 +66,17 @@ fn home(host: &Host, check: &Check, user: &str) -> Option<Finding> {
     let (mode, most) = (Mode::of(st.st_mode), Class::HomeDir.max());
     let directory = FileType::from_raw_mode(st.st_mode) == FileType::Directory;
     (directory && mode.beyond(most).0 & 0o777 != 0).then(|| {
-        let place = host.shown(below);
+        let place = host.display_path(below);
         let finding = check.finding(&place).found(format!("home directory of {user} with mode {mode}"));
         let fix = format!("chmod {} {}", Mode(mode.0 & most.0), shell_quote(&place));
         finding.expected(format!("at most {most}")).fix(fix)
     })
 }
 
-/// More files than sudo can be meant to read; each takes a call.
+/// Maximum number of included files of sudoers.
 const INCLUDES: usize = 500;
 
-/// Groups whose members can become root, or read what only root should.
+/// Groups whose members can become root, or read data of root.
 const POWERFUL: [(&str, &str); 12] = [
     ("root", "owns most of the system"),
     ("wheel", "may usually become root"),
@@ -86,9 +92,9 @@ const POWERFUL: [(&str, &str); 12] = [
     ("adm", "can read all logs"),
 ];
 
-fn groups(host: &Host, check: &Check, user: &str) -> Vec<Finding> {
-    if let Err(e) = host.read("etc/group") {
-        return vec![unseen(host.shown("etc/group"), common::error::io_reason(&e))];
+fn check_groups(host: &AuditedHost, check: &HostCheck, user: &str) -> Vec<Finding> {
+    if let Err(e) = host.read_file("etc/group") {
+        return vec![note_unseen(host.display_path("etc/group"), common::error::io_reason(&e))];
     }
     let groups = host.ids.groups_of(user);
     let powerful = groups.iter().filter_map(|(name, _)| POWERFUL.iter().find(|(n, _)| n == name));
@@ -99,22 +105,22 @@ fn groups(host: &Host, check: &Check, user: &str) -> Vec<Finding> {
             .expected("no privileged group")
             .fix(match host.live {
                 true => format!("gpasswd -d {user} {name}"),
-                false => format!("take {user} out of {name} in {}", host.shown("etc/group").display()),
+                false => format!("remove {user} from {name} in {}", host.display_path("etc/group").display()),
             })
     };
     powerful.map(finding).collect()
 }
 
 /// Rules of sudo that the account may use, by its name, number or groups.
-fn sudo(host: &Host, check: &Check, user: &str) -> Vec<Finding> {
+fn check_sudo(host: &AuditedHost, check: &HostCheck, user: &str) -> Vec<Finding> {
     let mut found = Vec::new();
     let mut sudoers = Sudoers::default();
-    read(host, "etc/sudoers", &mut sudoers, &mut found, &mut BTreeSet::new());
+    read_sudoers(host, "etc/sudoers", &mut sudoers, &mut found, &mut BTreeSet::new());
     let groups = host.ids.groups_of(user);
-    let who = Who { name: user, uid: host.ids.uid(user), groups: &groups };
+    let who = SudoUser { name: user, uid: host.ids.uid(user), groups: &groups };
     for rule in &sudoers.rules {
-        let place = host.shown(&rule.file);
-        match sudoers.applies(rule, who) {
+        let place = host.display_path(&rule.file);
+        match sudoers.applies_to(rule, who) {
             Some(false) => {}
             Some(true) => found.push(
                 check
@@ -123,19 +129,19 @@ fn sudo(host: &Host, check: &Check, user: &str) -> Vec<Finding> {
                     .expected("none")
                     .fix(match host.live {
                         true => format!("remove the line with visudo -f /{}", rule.file),
-                        false => "remove the line, or whom it names".to_owned(),
+                        false => "remove the line".to_owned(),
                     }),
             ),
             None => found
-                .push(unseen(place, format!("whether this is for {user} is not known here: {}", rule.text))),
+                .push(note_unseen(place, format!("unsure whether this applies to {user}: {}", rule.text))),
         }
     }
     found
 }
 
-/// Reads a file of sudo's and what it includes, each once: a hostile file includes itself over and over.
-fn read(
-    host: &Host,
+/// Reads a file of sudoers and the files that it includes, each once: a hostile file may include itself.
+fn read_sudoers(
+    host: &AuditedHost,
     path: &str,
     sudoers: &mut Sudoers,
     found: &mut Vec<Finding>,
@@ -145,26 +151,28 @@ fn read(
         return;
     }
     if files.len() > INCLUDES {
-        return found.push(unseen(host.shown(path), "too many files are included"));
+        return found.push(note_unseen(host.display_path(path), "too many files are included"));
     }
-    let text = match host.read(path) {
+    let text = match host.read_file(path) {
         Ok(text) => text,
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => return,
-        Err(e) => return found.push(unseen(host.shown(path), common::error::io_reason(&e))),
+        Err(e) => return found.push(note_unseen(host.display_path(path), common::error::io_reason(&e))),
     };
-    for include in sudoers.add(path, &text) {
+    for include in sudoers.add_file(path, &text) {
         // A relative path begins at the file that includes it.
         let place = |p: &str| match p.strip_prefix('/') {
             Some(p) => p.trim_start_matches('/').to_owned(),
             None => path.rsplit_once('/').map_or_else(|| p.to_owned(), |(dir, _)| format!("{dir}/{p}")),
         };
         match include {
-            Include::File(p) => read(host, &place(&p), sudoers, found, files),
-            Include::Directory(p) => {
+            SudoInclude::File(p) => read_sudoers(host, &place(&p), sudoers, found, files),
+            SudoInclude::Directory(p) => {
                 let dir = place(p.trim_end_matches('/'));
-                // sudo itself skips names with dots and backups.
-                for name in host.names(&dir).into_iter().filter(|n| !n.contains('.') && !n.ends_with('~')) {
-                    read(host, &format!("{dir}/{name}"), sudoers, found, files);
+                // sudo skips names with dots and backups (sudoers(5), "Including other files").
+                for name in
+                    host.list_names(&dir).into_iter().filter(|n| !n.contains('.') && !n.ends_with('~'))
+                {
+                    read_sudoers(host, &format!("{dir}/{name}"), sudoers, found, files);
                 }
             }
         }

@@ -1,17 +1,24 @@
-//! The CANN toolkit: owned by the account that runs the tools, writable by nobody else, its environment unchanged.
+//! The CANN toolkit: owned by the account that runs the tools, writable by this account only, its environment
+//! unchanged since set_env.sh.
 
 use common::finding::{Finding, Severity};
 use common::policy::Mode;
 
-use super::{Check, Host};
+use super::{AuditedHost, HostCheck, HostRule};
 
-pub(super) static CHECK: Check = Check {
-    id: "cann",
-    severity: Severity::Error,
-    what: "the CANN toolkit or its environment could have been changed by others",
+pub(super) static CHECK: HostCheck = HostCheck {
+    rule: HostRule {
+        id: "cann",
+        severity: Severity::Error,
+        what: "the CANN toolkit or its environment could have been changed by others",
+        why: "Code that another account can change runs with the rights of the account that loads it.",
+        fix: "chown -R USER DIR; chmod -R go-w DIR; source set_env.sh",
+        reference: "msMonitor security statement, running security",
+    },
     run: |host, check| {
-        let mut found: Vec<_> = homes(host).iter().flat_map(|home| toolkit(host, check, home)).collect();
-        found.extend(environment(host, check));
+        let mut found: Vec<_> =
+            find_toolkits(host).iter().flat_map(|home| check_toolkit(host, check, home)).collect();
+        found.extend(check_environment(host, check));
         found
     },
 };
@@ -22,13 +29,13 @@ const PLACES: [&str; 4] = ["ASCEND_TOOLKIT_HOME", "ASCEND_HOME_PATH", "ASCEND_OP
 /// Variables that name directories from which code is loaded.
 const SEARCHED: [&str; 3] = ["LD_LIBRARY_PATH", "PYTHONPATH", "PATH"];
 
-fn variable<'a>(host: &'a Host, name: &str) -> Option<&'a str> {
+fn find_variable<'a>(host: &'a AuditedHost, name: &str) -> Option<&'a str> {
     host.env.iter().find(|(n, _)| n == name).map(|(_, v)| v.as_str())
 }
 
 /// Where toolkits are: as the environment says, or where they are usually installed.
-fn homes(host: &Host) -> Vec<String> {
-    let given = PLACES[..2].iter().filter_map(|name| variable(host, name)).map(str::to_owned);
+fn find_toolkits(host: &AuditedHost) -> Vec<String> {
+    let given = PLACES[..2].iter().filter_map(|name| find_variable(host, name)).map(str::to_owned);
     let user = host.user.as_deref().unwrap_or_default();
     let usual = ["/usr/local/Ascend".to_owned(), format!("/home/{user}/Ascend")];
     let mut homes: Vec<_> = given.chain(usual).map(|p| p.trim_matches('/').to_owned()).collect();
@@ -39,7 +46,7 @@ fn homes(host: &Host) -> Vec<String> {
 }
 
 /// The toolkit's directory and the parts of it that are loaded and run.
-fn toolkit(host: &Host, check: &Check, home: &str) -> Vec<Finding> {
+fn check_toolkit(host: &AuditedHost, check: &HostCheck, home: &str) -> Vec<Finding> {
     let parts = [
         "",
         "/set_env.sh",
@@ -55,7 +62,7 @@ fn toolkit(host: &Host, check: &Check, home: &str) -> Vec<Finding> {
     let mut found = Vec::new();
     for path in parts.iter().map(|p| format!("{home}{p}")) {
         let Ok(st) = host.stat(&path) else { continue };
-        let (place, mode) = (host.shown(&path), Mode::of(st.st_mode));
+        let (place, mode) = (host.display_path(&path), Mode::of(st.st_mode));
         if mode.0 & 0o022 != 0 {
             let finding = check.finding(&place).found(format!("mode {mode} lets others change the toolkit"));
             found.push(
@@ -78,12 +85,12 @@ fn toolkit(host: &Host, check: &Check, home: &str) -> Vec<Finding> {
     found
 }
 
-fn environment(host: &Host, check: &Check) -> Vec<Finding> {
+fn check_environment(host: &AuditedHost, check: &HostCheck) -> Vec<Finding> {
     let mut found = Vec::new();
-    if let Some(home) = variable(host, PLACES[0]).or_else(|| variable(host, PLACES[1])) {
+    if let Some(home) = find_variable(host, PLACES[0]).or_else(|| find_variable(host, PLACES[1])) {
         let top = home.trim_end_matches('/').trim_end_matches("/latest");
         for name in PLACES {
-            if let Some(value) = variable(host, name).filter(|v| !v.starts_with(top)) {
+            if let Some(value) = find_variable(host, name).filter(|v| !v.starts_with(top)) {
                 let finding = check.finding(format!("${name}")).found(format!("is {value}, not below {top}"));
                 found.push(
                     finding
@@ -93,31 +100,32 @@ fn environment(host: &Host, check: &Check) -> Vec<Finding> {
             }
         }
     } else {
-        // Without a toolkit, its environment is nobody's concern.
+        // Without a toolkit there is no environment to check.
         return found;
     }
     for name in SEARCHED {
-        for dir in variable(host, name).unwrap_or_default().split(':') {
-            found.extend(searched(host, check, name, dir));
+        for dir in find_variable(host, name).unwrap_or_default().split(':') {
+            found.extend(check_search_path(host, check, name, dir));
         }
     }
     found
 }
 
-/// An empty or relative directory is wherever the process happens to be.
-fn searched(host: &Host, check: &Check, name: &str, dir: &str) -> Option<Finding> {
+/// Checks a directory of a search path: an empty or relative one depends on the current directory.
+fn check_search_path(host: &AuditedHost, check: &HostCheck, name: &str, dir: &str) -> Option<Finding> {
     let finding = |found: String| {
         let finding = check.finding(format!("${name}")).found(found);
         finding
             .expected("absolute directories that only their owner can write")
-            .fix(format!("take it out of {name}"))
+            .fix(format!("remove it from {name}"))
     };
-    if variable(host, name).is_none_or(str::is_empty) {
+    if find_variable(host, name).is_none_or(str::is_empty) {
         return None;
     }
     if !dir.starts_with('/') {
         return Some(finding(format!("holds {dir:?}, which is relative to the current directory")));
     }
     let mode = Mode::of(host.stat(dir.trim_start_matches('/')).ok()?.st_mode);
-    (mode.0 & 0o002 != 0).then(|| finding(format!("holds {dir}, which everybody can write to, mode {mode}")))
+    (mode.0 & 0o002 != 0)
+        .then(|| finding(format!("holds {dir}, which every account can write to: mode {mode}")))
 }

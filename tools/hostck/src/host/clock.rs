@@ -1,30 +1,38 @@
-//! Clock synchronisation: certificates are valid for a time, and traces of hosts are compared by it.
+//! Clock synchronization: the validity of certificates and the comparison of traces depend on it.
 
 use common::finding::Severity;
 
-use super::{Check, Host, unseen};
+use super::{AuditedHost, HostCheck, HostRule, note_unseen};
 
-pub(super) static CHECK: Check = Check {
-    id: "clock",
-    severity: Severity::Warning,
-    what: "the clock is not synchronised",
+pub(super) static CHECK: HostCheck = HostCheck {
+    rule: HostRule {
+        id: "clock",
+        severity: Severity::Warning,
+        what: "the clock is not synchronized",
+        why: "With a wrong clock valid certificates are rejected or expired ones accepted, and traces of hosts do not line up.",
+        fix: "systemctl enable --now chronyd",
+        reference: "RFC 5280, section 4.1.2.5; systemd-timesyncd.service(8)",
+    },
     run: |host, check| {
         if !host.live {
-            let enabled = host.enabled(&SERVICES);
+            let enabled = host.is_enabled(&SERVICES);
             let note = || {
-                unseen(
-                    host.shown("etc/systemd/system"),
+                note_unseen(
+                    host.display_path("etc/systemd/system"),
                     "no time service is enabled; a container has its host's clock",
                 )
             };
             return if enabled { Vec::new() } else { vec![note()] };
         }
-        // What systemd-timesyncd leaves once it has reached a server.
-        if host.stat("run/systemd/timesync/synchronized").is_ok() || service(host).is_some() {
+        // systemd-timesyncd(8) creates this file once it has reached a server.
+        if host.stat("run/systemd/timesync/synchronized").is_ok() || find_time_service(host).is_some() {
             return Vec::new();
         }
-        if virtual_clock(host) {
-            return vec![unseen("clock", "no time service runs here; the hypervisor may keep the clock")];
+        if has_virtual_clock(host) {
+            return vec![note_unseen(
+                "clock",
+                "no time service runs here; the hypervisor may keep the clock",
+            )];
         }
         let finding =
             check.finding("clock").found("no time service runs (chronyd, ntpd, systemd-timesyncd, ptp4l)");
@@ -37,16 +45,16 @@ const SERVICES: [&str; 9] =
     ["chronyd", "chrony", "ntpd", "ntp", "ntpsec", "ntpd-rs", "openntpd", "systemd-timesyncd", "ptp4l"];
 
 /// The name of a running time service.
-fn service(host: &Host) -> Option<String> {
+fn find_time_service(host: &AuditedHost) -> Option<String> {
     let known = ["chronyd", "ntpd", "systemd-timesyn", "ptp4l", "phc2sys", "openntpd", "ntpd-rs"];
-    let pids = host.names("proc").into_iter().filter(|n| n.bytes().all(|b| b.is_ascii_digit()));
-    pids.filter_map(|pid| host.read(&format!("proc/{pid}/comm")).ok())
+    let pids = host.list_names("proc").into_iter().filter(|n| n.bytes().all(|b| b.is_ascii_digit()));
+    pids.filter_map(|pid| host.read_file(&format!("proc/{pid}/comm")).ok())
         .map(|name| name.trim().to_owned())
         .find(|name| known.contains(&name.as_str()))
 }
 
-fn virtual_clock(host: &Host) -> bool {
+fn has_virtual_clock(host: &AuditedHost) -> bool {
     let source =
-        host.read("sys/devices/system/clocksource/clocksource0/current_clocksource").unwrap_or_default();
+        host.read_file("sys/devices/system/clocksource/clocksource0/current_clocksource").unwrap_or_default();
     matches!(source.trim(), "kvm-clock" | "hyperv_clocksource_tsc_page" | "xen")
 }

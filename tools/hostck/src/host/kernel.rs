@@ -1,55 +1,80 @@
-//! Kernel settings: address space randomisation, links, ptrace, core dumps, IPv6 sockets.
+//! Kernel settings: address space randomization, links, ptrace, core dumps, IPv6 sockets.
 
 use common::finding::{Finding, Severity};
 
-use super::{Check, Host, unseen};
+use super::{AuditedHost, HostCheck, HostRule, note_unseen};
 
-pub(super) static ASLR: Check = Check {
-    id: "aslr",
-    severity: Severity::Error,
-    what: "address space randomisation is not full",
-    run: |host, check| at_least(host, check, &[("kernel.randomize_va_space", 2)]),
+pub(super) static ASLR: HostCheck = HostCheck {
+    rule: HostRule {
+        id: "aslr",
+        severity: Severity::Error,
+        what: "address space randomization is not full",
+        why: "An exploit of a memory error needs addresses, and without randomization they are the same in every process.",
+        fix: "sysctl -w kernel.randomize_va_space=2",
+        reference: "msMonitor security statement, system hardening; proc_sys_kernel(5), randomize_va_space",
+    },
+    run: |host, check| check_at_least(host, check, &[("kernel.randomize_va_space", 2)]),
 };
 
-pub(super) static LINKS: Check = Check {
-    id: "protected-links",
-    severity: Severity::Error,
-    what: "links and FIFOs of others are followed in shared directories",
+pub(super) static LINKS: HostCheck = HostCheck {
+    rule: HostRule {
+        id: "protected-links",
+        severity: Severity::Error,
+        what: "links and FIFOs of others are followed in shared directories",
+        why: "In /tmp another account can prepare a link or FIFO that makes a program read or write a file it did not mean.",
+        fix: "sysctl -w fs.protected_symlinks=1 fs.protected_hardlinks=1 fs.protected_fifos=1 fs.protected_regular=1",
+        reference: "msMonitor security statement, system hardening; proc_sys_fs(5), protected_symlinks",
+    },
     run: |host, check| {
         let wanted = ["hardlinks", "symlinks", "fifos", "regular"].map(|n| format!("fs.protected_{n}"));
-        wanted.iter().flat_map(|name| at_least(host, check, &[(name, 1)])).collect()
+        wanted.iter().flat_map(|name| check_at_least(host, check, &[(name, 1)])).collect()
     },
 };
 
-pub(super) static PTRACE: Check = Check {
-    id: "ptrace-scope",
-    severity: Severity::Warning,
-    what: "processes of one user can read each other's memory, keys included",
-    run: |host, check| at_least(host, check, &[("kernel.yama.ptrace_scope", 1)]),
+pub(super) static PTRACE: HostCheck = HostCheck {
+    rule: HostRule {
+        id: "ptrace-scope",
+        severity: Severity::Warning,
+        what: "processes of one user can read each other's memory, keys included",
+        why: "Any process of the daemon's account can attach to the daemon and read the private key from its memory.",
+        fix: "sysctl -w kernel.yama.ptrace_scope=1",
+        reference: "msMonitor security statement, system hardening; ptrace(2), /proc/sys/kernel/yama/ptrace_scope",
+    },
+    run: |host, check| check_at_least(host, check, &[("kernel.yama.ptrace_scope", 1)]),
 };
 
-pub(super) static BINDV6ONLY: Check = Check {
-    id: "bindv6only",
-    severity: Severity::Warning,
-    what: "a socket on all IPv6 addresses takes IPv4, too",
-    run: |host, check| at_least(host, check, &[("net.ipv6.bindv6only", 1)]),
+pub(super) static BINDV6ONLY: HostCheck = HostCheck {
+    rule: HostRule {
+        id: "bindv6only",
+        severity: Severity::Warning,
+        what: "a socket on all IPv6 addresses takes IPv4, too",
+        why: "A socket on :: also accepts IPv4 connections, which firewall rules for IPv6 do not see.",
+        fix: "sysctl -w net.ipv6.bindv6only=1",
+        reference: "msMonitor security statement, communication; ipv6(7), IPV6_V6ONLY",
+    },
+    run: |host, check| check_at_least(host, check, &[("net.ipv6.bindv6only", 1)]),
 };
 
-pub(super) static CORE: Check = Check {
-    id: "core-dumps",
-    severity: Severity::Warning,
-    what: "a crash can write keys to disk",
-    run: core,
+pub(super) static CORE: HostCheck = HostCheck {
+    rule: HostRule {
+        id: "core-dumps",
+        severity: Severity::Warning,
+        what: "a crash can write keys to disk",
+        why: "A core file holds the memory of the process, with its private key and passphrase.",
+        fix: "sysctl -w fs.suid_dumpable=0; LimitCORE=0 in units",
+        reference: "msMonitor security statement, system hardening; core(5); proc_sys_fs(5), suid_dumpable",
+    },
+    run: check_core_dumps,
 };
 
-fn at_least(host: &Host, check: &Check, wanted: &[(&str, i64)]) -> Vec<Finding> {
-    wanted.iter().filter_map(|&(name, least)| setting(host, check, name, least)).collect()
+fn check_at_least(host: &AuditedHost, check: &HostCheck, wanted: &[(&str, i64)]) -> Vec<Finding> {
+    wanted.iter().filter_map(|&(name, least)| check_setting(host, check, name, least)).collect()
 }
 
-fn setting(host: &Host, check: &Check, name: &str, least: i64) -> Option<Finding> {
-    let (value, place) = match host.sysctl(name) {
+fn check_setting(host: &AuditedHost, check: &HostCheck, name: &str, least: i64) -> Option<Finding> {
+    let (value, place) = match host.read_sysctl(name) {
         Ok(found) => found,
-        Err(why) => return Some(unseen(name, why)),
+        Err(why) => return Some(note_unseen(name, why)),
     };
     let ok = value.parse::<i64>().is_ok_and(|v| v >= least);
     (!ok).then(|| {
@@ -57,18 +82,18 @@ fn setting(host: &Host, check: &Check, name: &str, least: i64) -> Option<Finding
             .finding(place)
             .found(format!("{name} is {value}"))
             .expected(format!("{least}{}", if least == 1 { " or more" } else { "" }))
-            .fix(set(host, name, least))
+            .fix(describe_fix(host, name, least))
     })
 }
 
-/// How to set it for good: now, where the system runs, and in a file that is read at the next start. Where a file
-/// sets it already, ours must have the last word, or that file must change if it is the administrator's own.
-fn set(host: &Host, name: &str, value: i64) -> String {
+/// Describes how to set a value permanently: now on a running system, and in a file that is read at boot. If a file
+/// sets it already, the new file must be read after it (sysctl.d(5)), or that file must change.
+fn describe_fix(host: &AuditedHost, name: &str, value: i64) -> String {
     const OURS: &str = "99-profguard.conf";
-    let there = host.sysctl_file(name);
+    let there = host.find_sysctl_file(name);
     let good = |v: &str| v.parse::<i64>().is_ok_and(|v| v == value || (value > 0 && v > value));
     if let Some((_, path)) = there.as_ref().filter(|(v, _)| host.live && good(v)) {
-        let path = host.shown(path);
+        let path = host.display_path(path);
         return format!("sysctl --system: {} has the right value, and it is not in force", path.display());
     }
     let last = |path: &&str| *path == "etc/sysctl.conf" || path.rsplit('/').next().is_some_and(|n| n >= OURS);
@@ -77,14 +102,14 @@ fn set(host: &Host, name: &str, value: i64) -> String {
         Some(_) => ("etc/sysctl.d/zz-profguard.conf".to_owned(), ""),
         None => (format!("etc/sysctl.d/{OURS}"), ""),
     };
-    let line = format!("`{name} = {value}` in {}{set}", host.shown(&file).display());
+    let line = format!("`{name} = {value}` in {}{set}", host.display_path(&file).display());
     if host.live { format!("write {line}, then sysctl --system") } else { format!("write {line}") }
 }
 
-fn core(host: &Host, check: &Check) -> Vec<Finding> {
+fn check_core_dumps(host: &AuditedHost, check: &HostCheck) -> Vec<Finding> {
     let mut found = Vec::new();
-    let pattern = host.sysctl("kernel.core_pattern").map(|(value, _)| value);
-    if let Ok((value, place)) = host.sysctl("fs.suid_dumpable")
+    let pattern = host.read_sysctl("kernel.core_pattern").map(|(value, _)| value);
+    if let Ok((value, place)) = host.read_sysctl("fs.suid_dumpable")
         && value != "0"
         // Dumps of privileged programs that only root gets are allowed for.
         && !(value == "2" && pattern.as_deref().is_ok_and(|p| p.starts_with(['/', '|'])))
@@ -94,13 +119,13 @@ fn core(host: &Host, check: &Check) -> Vec<Finding> {
                 .finding(place)
                 .found(format!("fs.suid_dumpable is {value}: privileged programs dump core"))
                 .expected("0")
-                .fix(set(host, "fs.suid_dumpable", 0)),
+                .fix(describe_fix(host, "fs.suid_dumpable", 0)),
         );
     }
     if !host.live {
         return found;
     }
-    let limits = host.read("proc/self/limits").unwrap_or_default();
+    let limits = host.read_file("proc/self/limits").unwrap_or_default();
     let soft = limits.lines().find(|l| l.starts_with("Max core file size"));
     let soft = soft.and_then(|l| l.split_whitespace().nth(4));
     // The kernel ignores the limit where a program takes the dump.

@@ -1,7 +1,7 @@
 //! The host that the tools run on: accounts, kernel settings, listeners, units, toolkits. Read-only.
 //!
-//! A [`Host`] is a root directory, running or not. Checks read files below it, through links as that system would
-//! resolve them, and say what they could not see. One file per subject; [`CHECKS`] lists them all.
+//! A [`AuditedHost`] is a root directory, running or not. Checks read files below it, through links as that system would
+//! resolve them, and report what they could not read. One file per subject; [`CHECKS`] lists them all.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -23,16 +23,29 @@ mod tmp;
 mod umask;
 pub(crate) mod unit;
 
-/// One subject.
-pub(crate) struct Check {
+/// A rule that a host is checked against.
+pub(crate) struct HostRule {
+    /// Stable id.
     pub(crate) id: &'static str,
     pub(crate) severity: Severity,
+    /// What is wrong with a host that fails.
     pub(crate) what: &'static str,
-    run: fn(&Host, &Self) -> Vec<Finding>,
+    /// The consequence of a failure.
+    pub(crate) why: &'static str,
+    /// A command, or what to change.
+    pub(crate) fix: &'static str,
+    /// The section of the security statement, RFC or manual page.
+    pub(crate) reference: &'static str,
+}
+
+/// A check of one subject.
+pub(crate) struct HostCheck {
+    pub(crate) rule: HostRule,
+    run: fn(&AuditedHost, &Self) -> Vec<Finding>,
 }
 
 /// Every subject, in the order in which they are checked.
-pub(crate) static CHECKS: [&Check; 14] = [
+pub(crate) static CHECKS: [&HostCheck; 14] = [
     &account::CHECK,
     &umask::CHECK,
     &kernel::ASLR,
@@ -49,12 +62,23 @@ pub(crate) static CHECKS: [&Check; 14] = [
     &clock::CHECK,
 ];
 
-/// The id of notes about what could not be seen.
-pub(crate) const UNSEEN: RuleInfo =
-    RuleInfo { id: "unseen", severity: Severity::Note, what: "it could not be looked at" };
+/// The rule of notes about input that could not be read.
+pub(crate) static UNSEEN: HostRule = HostRule {
+    id: "unseen",
+    severity: Severity::Note,
+    what: "it could not be checked",
+    why: "A check without its input decides nothing: the setting may be wrong.",
+    fix: "run hostck as root, or install or name what the note says is missing",
+    reference: "hostck-check(1)",
+};
+
+/// Every rule, in the order of the checks.
+pub(crate) fn rules() -> impl Iterator<Item = &'static HostRule> {
+    CHECKS.iter().map(|check| &check.rule).chain([&UNSEEN])
+}
 
 /// A system to look at.
-pub(crate) struct Host {
+pub(crate) struct AuditedHost {
     root: SystemRoot,
     /// Whether it is the running system: `/proc` is its own.
     pub(crate) live: bool,
@@ -67,7 +91,7 @@ pub(crate) struct Host {
     pub(crate) env: Vec<(String, String)>,
 }
 
-impl Host {
+impl AuditedHost {
     pub(crate) fn open(root: &Path, live: bool, user: Option<String>, port: u16) -> io::Result<Self> {
         let root = SystemRoot::open(root)?;
         let ids = AccountTable::of(&root);
@@ -75,58 +99,62 @@ impl Host {
     }
 
     /// Runs every check.
-    pub(crate) fn check(&self) -> Vec<Finding> {
+    pub(crate) fn run_checks(&self) -> Vec<Finding> {
         CHECKS.iter().flat_map(|check| (check.run)(self, check)).collect()
     }
 
     /// Reads a text file, given without the first slash.
-    pub(crate) fn read(&self, path: &str) -> io::Result<String> {
-        self.root.read(path)
+    pub(crate) fn read_file(&self, path: &str) -> io::Result<String> {
+        self.root.read_file(path)
     }
 
-    /// The names in a directory, sorted; none where there is no such directory.
-    pub(crate) fn names(&self, path: &str) -> Vec<String> {
-        self.root.names(path)
+    /// The names in a directory, sorted; none where the directory does not exist.
+    pub(crate) fn list_names(&self, path: &str) -> Vec<String> {
+        self.root.list_names(path)
     }
 
-    /// The metadata of what a path leads to.
+    /// Returns the metadata of a file, following symlinks.
     pub(crate) fn stat(&self, path: &str) -> io::Result<rustix::fs::Stat> {
         self.root.stat(path)
     }
 
-    /// Where a link leads, as it is written.
-    pub(crate) fn link(&self, path: &str) -> Option<String> {
-        self.root.link(path)
+    /// Reads the target of a symlink.
+    pub(crate) fn read_link(&self, path: &str) -> Option<String> {
+        self.root.read_link(path)
     }
 
-    /// A path as the user can find it.
-    pub(crate) fn shown(&self, path: &str) -> PathBuf {
-        self.root.shown(path)
+    /// The path of a file on this system, for messages.
+    pub(crate) fn display_path(&self, path: &str) -> PathBuf {
+        self.root.path.join(path)
     }
 
-    /// Whether the name service of the running system knows a user.
-    pub(crate) fn asked(&self, user: &str) -> bool {
-        matches!(firewall::ask::ask("getent", &["passwd", "--", user]), firewall::ask::Answer::Text(_))
+    /// Whether the name service of the running system has a user (getent(1)).
+    pub(crate) fn is_known_to_name_service(&self, user: &str) -> bool {
+        matches!(
+            firewall::ask::ask_program("getent", &["passwd", "--", user]),
+            firewall::ask::ProgramOutput::Text(_)
+        )
     }
 
-    /// A kernel setting: from the running kernel, or what the image's files would set, and where it stands.
-    pub(crate) fn sysctl(&self, name: &str) -> Result<(String, String), String> {
+    /// A kernel setting and its source: the running kernel, or the files of an image.
+    pub(crate) fn read_sysctl(&self, name: &str) -> Result<(String, String), String> {
         let proc = format!("proc/sys/{}", name.replace('.', "/"));
         if self.live {
-            let value = self.read(&proc).map_err(|e| common::error::io_reason(&e))?;
+            let value = self.read_file(&proc).map_err(|e| common::error::io_reason(&e))?;
             return Ok((value.trim().to_owned(), format!("/{proc}")));
         }
-        let found =
-            self.sysctl_file(name).map(|(value, path)| (value, self.shown(&path).display().to_string()));
+        let found = self
+            .find_sysctl_file(name)
+            .map(|(value, path)| (value, self.display_path(&path).display().to_string()));
         found.ok_or_else(|| format!("{name} is set by no file of this root"))
     }
 
-    /// The value that the files give a kernel setting, and the file that has the last word.
-    pub(crate) fn sysctl_file(&self, name: &str) -> Option<(String, String)> {
+    /// The value that the files give a kernel setting, and the file that sets it last (sysctl.d(5)).
+    pub(crate) fn find_sysctl_file(&self, name: &str) -> Option<(String, String)> {
         let mut found = None;
         for path in self.sysctl_files() {
-            let text = self.read(&path).unwrap_or_default();
-            if let Some(value) = text.lines().filter_map(|l| setting(l, name)).next_back() {
+            let text = self.read_file(&path).unwrap_or_default();
+            if let Some(value) = text.lines().filter_map(|l| parse_setting(l, name)).next_back() {
                 found = Some((value.to_owned(), path));
             }
         }
@@ -134,14 +162,14 @@ impl Host {
     }
 
     /// Whether one of these services is started with the system.
-    pub(crate) fn enabled(&self, services: &[&str]) -> bool {
+    pub(crate) fn is_enabled(&self, services: &[&str]) -> bool {
         let places = ["etc/systemd/system", "usr/lib/systemd/system", "lib/systemd/system", "etc/runlevels"];
         let starts = |place: &&str, dir: &String| {
             dir.ends_with(".wants") || dir.ends_with(".requires") || *place == "etc/runlevels"
         };
         places.iter().any(|place| {
-            let dirs = self.names(place).into_iter().filter(|dir| starts(place, dir));
-            dirs.flat_map(|dir| self.names(&format!("{place}/{dir}")))
+            let dirs = self.list_names(place).into_iter().filter(|dir| starts(place, dir));
+            dirs.flat_map(|dir| self.list_names(&format!("{place}/{dir}")))
                 .any(|name| services.contains(&name.trim_end_matches(".service")))
         })
     }
@@ -151,7 +179,7 @@ impl Host {
         let mut by_name = std::collections::BTreeMap::new();
         let dirs = ["lib", "usr/lib", "usr/local/lib", "run", "etc"].map(|dir| format!("{dir}/sysctl.d"));
         for dir in &dirs {
-            for name in self.names(dir).into_iter().filter(|n| n.ends_with(".conf")) {
+            for name in self.list_names(dir).into_iter().filter(|n| n.ends_with(".conf")) {
                 by_name.insert(name.clone(), format!("{dir}/{name}"));
             }
         }
@@ -159,34 +187,33 @@ impl Host {
     }
 }
 
-impl Check {
+impl HostCheck {
     /// A finding of this check.
     pub(crate) fn finding(&self, subject: impl AsRef<Path>) -> Finding {
-        Finding::new(self.id, self.severity, subject.as_ref())
+        Finding::new(self.rule.id, self.rule.severity, subject.as_ref())
     }
 }
 
-/// A note that something could not be looked at.
-pub(crate) fn unseen(subject: impl AsRef<Path>, why: impl Into<String>) -> Finding {
+/// A note that something could not be read.
+pub(crate) fn note_unseen(subject: impl AsRef<Path>, why: impl Into<String>) -> Finding {
     Finding::new(UNSEEN.id, UNSEEN.severity, subject.as_ref()).found(why)
 }
 
 /// The value of `name = value`, where a line sets it; slashes and dots are the same to sysctl.
-fn setting<'a>(line: &'a str, name: &str) -> Option<&'a str> {
+fn parse_setting<'a>(line: &'a str, name: &str) -> Option<&'a str> {
     let (key, value) = line.trim().trim_start_matches('-').split_once('=')?;
     (key.trim().replace('/', ".") == name).then(|| value.trim())
 }
 
-/// All that a host audit can find.
-pub(crate) fn source(fail_on: Severity) -> common::report::Source {
-    let rules = CHECKS.iter().map(|c| RuleInfo { id: c.id, severity: c.severity, what: c.what });
-    let rules = rules.chain([UNSEEN]).collect();
+/// The rules of a host audit, for report formats that list them.
+pub(crate) fn report_source(fail_on: Severity) -> common::report::Source {
+    let rules = rules().map(|r| RuleInfo { id: r.id, severity: r.severity, what: r.what }).collect();
     common::report::Source { tool: "hostck", version: env!("CARGO_PKG_VERSION"), rules, fail_on }
 }
 
-/// What a check finds, as a heading.
-pub(crate) fn heading(id: &str) -> &'static str {
-    CHECKS.iter().find(|c| c.id == id).map_or(UNSEEN.what, |c| c.what)
+/// The heading of a rule's findings.
+pub(crate) fn rule_heading(id: &str) -> &'static str {
+    rules().find(|rule| rule.id == id).map_or(UNSEEN.what, |rule| rule.what)
 }
 
 #[cfg(test)]

@@ -1,11 +1,11 @@
-//! The sudoers language, as far as it tells whom a rule is for: lists, aliases, groups, ids, and included files.
-//! What the rule allows is shown as it is written, and not judged.
+//! The part of the sudoers(5) language that says which users a rule applies to: lists, aliases, groups, ids and
+//! included files. The commands of a rule are printed as they are written.
 
 use std::collections::HashMap;
 
 /// A rule, and the file that it stands in.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Rule {
+pub(crate) struct SudoRule {
     pub(crate) file: String,
     /// As it is written, on one line.
     pub(crate) text: String,
@@ -15,23 +15,23 @@ pub(crate) struct Rule {
 /// All rules of a host.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Sudoers {
-    pub(crate) rules: Vec<Rule>,
+    pub(crate) rules: Vec<SudoRule>,
     aliases: HashMap<String, Vec<String>>,
 }
 
-/// What is known of aliases: whether each is for somebody.
-type Told<'a> = HashMap<&'a str, Option<bool>>;
+/// Aliases by name, and whether each matches the user; `None` is unsure.
+type KnownAliases<'a> = HashMap<&'a str, Option<bool>>;
 
-/// What a line includes.
+/// A file or directory that a line includes.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Include {
+pub(crate) enum SudoInclude {
     File(String),
     Directory(String),
 }
 
-/// For whom rules are looked up.
+/// The user that rules are matched with.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Who<'a> {
+pub(crate) struct SudoUser<'a> {
     pub(crate) name: &'a str,
     pub(crate) uid: Option<u32>,
     /// Names and numbers of groups.
@@ -39,49 +39,54 @@ pub(crate) struct Who<'a> {
 }
 
 impl Sudoers {
-    /// Adds the rules of one file; what it includes comes back.
-    pub(crate) fn add(&mut self, file: &str, text: &str) -> Vec<Include> {
+    /// Adds the rules of one file, and returns what it includes.
+    pub(crate) fn add_file(&mut self, file: &str, text: &str) -> Vec<SudoInclude> {
         let mut includes = Vec::new();
         // A backslash joins lines.
         for line in text.replace("\\\n", " ").lines().map(str::trim) {
-            if let Some(include) = include(line) {
+            if let Some(include) = parse_include(line) {
                 includes.push(include);
                 continue;
             }
-            let line = uncomment(line);
+            let line = strip_comment(line);
             let first = line.split_whitespace().next().unwrap_or("");
             match first {
                 "" => {}
-                "User_Alias" => self.alias(line["User_Alias".len()..].trim()),
+                "User_Alias" => self.add_alias(line["User_Alias".len()..].trim()),
                 "Runas_Alias" | "Host_Alias" | "Cmnd_Alias" | "Cmd_Alias" => {}
                 first if first.starts_with("Defaults") => {}
-                _ => self.rules.extend(rule(file, line)),
+                _ => self.rules.extend(parse_rule(file, line)),
             }
         }
         includes
     }
 
     /// `NAME = a, b : OTHER = c`.
-    fn alias(&mut self, text: &str) {
+    fn add_alias(&mut self, text: &str) {
         for part in text.split(':') {
             if let Some((name, members)) = part.split_once('=') {
-                self.aliases.insert(name.trim().to_owned(), list(members));
+                self.aliases.insert(name.trim().to_owned(), parse_list(members));
             }
         }
     }
 
-    /// Tells whether a rule is for somebody; `None` where it names a netgroup or another source that is not read.
-    pub(crate) fn applies(&self, rule: &Rule, who: Who<'_>) -> Option<bool> {
-        self.matches(&rule.users, who, &mut Told::new())
+    /// Whether a rule applies to a user; `None` if it names a netgroup or another source that is not read.
+    pub(crate) fn applies_to(&self, rule: &SudoRule, who: SudoUser<'_>) -> Option<bool> {
+        self.match_items(&rule.users, who, &mut KnownAliases::new())
     }
 
-    /// The last item that matches decides, as sudo has it.
-    fn matches<'a>(&'a self, items: &'a [String], who: Who<'_>, told: &mut Told<'a>) -> Option<bool> {
+    /// The last item that matches decides (sudoers(5), "User_List").
+    fn match_items<'a>(
+        &'a self,
+        items: &'a [String],
+        who: SudoUser<'_>,
+        told: &mut KnownAliases<'a>,
+    ) -> Option<bool> {
         let mut unsure = false;
         for item in items.iter().rev() {
             let plain = item.trim_start_matches('!');
             let negated = (item.len() - plain.len()) % 2 == 1;
-            match self.item(plain, who, told) {
+            match self.match_item(plain, who, told) {
                 Some(true) => return (!unsure).then_some(!negated),
                 Some(false) => {}
                 None => unsure = true,
@@ -90,14 +95,19 @@ impl Sudoers {
         (!unsure).then_some(false)
     }
 
-    fn item<'a>(&'a self, item: &'a str, who: Who<'_>, told: &mut Told<'a>) -> Option<bool> {
+    fn match_item<'a>(
+        &'a self,
+        item: &'a str,
+        who: SudoUser<'_>,
+        told: &mut KnownAliases<'a>,
+    ) -> Option<bool> {
         if let Some(members) = self.aliases.get(item) {
             // Aliases may name each other, and a hostile file may close a circle, or name one over and over.
             if let Some(answer) = told.get(item) {
                 return *answer;
             }
             told.insert(item, Some(false));
-            let answer = self.matches(members, who, told);
+            let answer = self.match_items(members, who, told);
             told.insert(item, answer);
             return answer;
         }
@@ -119,9 +129,9 @@ impl Sudoers {
 }
 
 /// `users hosts = commands`.
-fn rule(file: &str, line: &str) -> Option<Rule> {
+fn parse_rule(file: &str, line: &str) -> Option<SudoRule> {
     let (left, _) = line.split_once('=')?;
-    let mut users = list(left);
+    let mut users = parse_list(left);
     // The last of them is followed by the hosts, after a blank.
     let n = users.iter().position(|u| u.contains(char::is_whitespace))?;
     users.truncate(n + 1);
@@ -129,10 +139,10 @@ fn rule(file: &str, line: &str) -> Option<Rule> {
         *last = last.split_whitespace().next()?.to_owned();
     }
     let text = line.split_whitespace().collect::<Vec<_>>().join(" ");
-    Some(Rule { file: file.to_owned(), text, users: users.iter().map(|u| unquote(u)).collect() })
+    Some(SudoRule { file: file.to_owned(), text, users: users.iter().map(|u| unquote(u)).collect() })
 }
 
-fn list(text: &str) -> Vec<String> {
+fn parse_list(text: &str) -> Vec<String> {
     text.split(',').map(|item| unquote(item.trim())).filter(|i| !i.is_empty()).collect()
 }
 
@@ -141,7 +151,7 @@ fn unquote(item: &str) -> String {
 }
 
 /// `#` begins a comment, but not where a number follows: that is an id.
-fn uncomment(line: &str) -> &str {
+fn strip_comment(line: &str) -> &str {
     let mut at = 0;
     while let Some(found) = line[at..].find('#') {
         let hash = at + found;
@@ -153,13 +163,13 @@ fn uncomment(line: &str) -> &str {
     line
 }
 
-fn include(line: &str) -> Option<Include> {
+fn parse_include(line: &str) -> Option<SudoInclude> {
     let words = line.strip_prefix('#').or_else(|| line.strip_prefix('@'))?;
     let (what, path) = words.split_once(char::is_whitespace)?;
     let path = path.trim().trim_matches('"').replace("\\ ", " ");
     match what {
-        "include" => Some(Include::File(path)),
-        "includedir" => Some(Include::Directory(path)),
+        "include" => Some(SudoInclude::File(path)),
+        "includedir" => Some(SudoInclude::Directory(path)),
         _ => None,
     }
 }
@@ -170,10 +180,10 @@ mod tests {
 
     fn applies(text: &str) -> Vec<Option<bool>> {
         let mut sudoers = Sudoers::default();
-        sudoers.add("f", text);
+        sudoers.add_file("f", text);
         let groups = [("ann".to_owned(), 1000), ("devs".to_owned(), 77)];
-        let who = Who { name: "ann", uid: Some(1000), groups: &groups };
-        sudoers.rules.iter().map(|r| sudoers.applies(r, who)).collect()
+        let who = SudoUser { name: "ann", uid: Some(1000), groups: &groups };
+        sudoers.rules.iter().map(|r| sudoers.applies_to(r, who)).collect()
     }
 
     #[test]
@@ -211,11 +221,11 @@ mod tests {
     #[test]
     fn included_files_are_named() {
         let mut sudoers = Sudoers::default();
-        let includes =
-            sudoers.add("f", "#includedir /etc/sudoers.d\n@include \"/etc/my file\"\n# include nothing\n");
+        let includes = sudoers
+            .add_file("f", "#includedir /etc/sudoers.d\n@include \"/etc/my file\"\n# include nothing\n");
         assert_eq!(
             includes,
-            [Include::Directory("/etc/sudoers.d".into()), Include::File("/etc/my file".into())]
+            [SudoInclude::Directory("/etc/sudoers.d".into()), SudoInclude::File("/etc/my file".into())]
         );
     }
 }

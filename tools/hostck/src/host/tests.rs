@@ -1,4 +1,4 @@
-//! Roots made for the purpose: what each check finds in a bad one, and that a good one is silent.
+//! Checks of made roots: the findings of a bad one, and that a good one has none.
 
 use std::path::Path;
 
@@ -6,7 +6,7 @@ use super::*;
 use crate::tests::{chmod, clean_dir, write};
 
 /// Files below a root, with their content.
-fn root(files: &[(&str, &str)]) -> tempfile::TempDir {
+pub(crate) fn make_root(files: &[(&str, &str)]) -> tempfile::TempDir {
     let dir = clean_dir();
     for (path, content) in files {
         let path = dir.path().join(path);
@@ -16,12 +16,16 @@ fn root(files: &[(&str, &str)]) -> tempfile::TempDir {
     dir
 }
 
-fn found(host: &Host) -> Vec<String> {
-    host.check().iter().filter(|f| f.rule != UNSEEN.id).map(|f| format!("{}: {}", f.rule, f.found)).collect()
+pub(crate) fn find_failures(host: &AuditedHost) -> Vec<String> {
+    host.run_checks()
+        .iter()
+        .filter(|f| f.rule != UNSEEN.id)
+        .map(|f| format!("{}: {}", f.rule, f.found))
+        .collect()
 }
 
-fn host(dir: &Path, live: bool) -> Host {
-    Host::open(dir, live, Some("ann".into()), 1778).unwrap()
+pub(crate) fn open_host(dir: &Path, live: bool) -> AuditedHost {
+    AuditedHost::open(dir, live, Some("ann".into()), 1778).unwrap()
 }
 
 const ACCOUNTS: [(&str, &str); 2] = [
@@ -29,48 +33,7 @@ const ACCOUNTS: [(&str, &str); 2] = [
     ("etc/group", "root:x:0:\nann:x:1000:\ndocker:x:999:bob,ann\n"),
 ];
 
-fn units(files: &[(&str, &str)]) -> Vec<String> {
-    let dir = root(files);
-    std::os::unix::fs::symlink("/dev/null", dir.path().join("etc/systemd/system/dynolog.service")).unwrap();
-    found(&host(dir.path(), false))
-        .into_iter()
-        .filter_map(|f| Some(f.strip_prefix("unit: ")?.to_owned()))
-        .collect()
-}
-
-#[test]
-fn units_are_the_daemons_by_what_they_start_and_not_when_masked() {
-    let start =
-        "[Service]\nUser=x\nExecStart=-/usr/bin/env A=b /opt/bin/profd --port 1 --bind 10.0.0.1 --bind=::\n";
-    let lib = "usr/lib/systemd/system/dynolog.service";
-    let all = units(&[
-        ("etc/systemd/system/metrics@.service", start),
-        (lib, "[Service]\nExecStart=/bin/dynolog\n"),
-    ]);
-    assert!(all.contains(&"starts the daemon with --bind ::: on every address".to_owned()), "{all:?}");
-    assert!(all.iter().any(|f| f.starts_with("has no SystemCallFilter")), "{all:?}");
-    // The other one is masked.
-    assert!(!all.iter().any(|f| f.contains("as root")), "{all:?}");
-    // Drop-ins for the template, for its kind, and one that is hidden by an empty file of the same name.
-    let all = units(&[
-        ("etc/systemd/system/met-rics@.service", start),
-        ("usr/lib/systemd/system/met-.service.d/a.conf", "[Service]\nSystemCallFilter=@system-service\n"),
-        (
-            "etc/systemd/system/met-rics@.service.d/b.conf",
-            "[Service]\nExecStart=\nExecStart=profd\nCapabilityBoundingSet=\n",
-        ),
-        ("usr/lib/systemd/system/met-rics@.service.d/c.conf", "[Service]\nUser=root\n"),
-        ("etc/systemd/system/met-rics@.service.d/c.conf", ""),
-    ]);
-    for absent in ["SystemCallFilter", "--bind", "CapabilityBoundingSet", "root"] {
-        assert!(!all.iter().any(|f| f.contains(absent)), "{absent} in {all:?}");
-    }
-    // Others may only speak of it.
-    let other = "[Service]\nExecStart=/usr/bin/profctl status --name profd\n";
-    assert!(units(&[("etc/systemd/system/x.service", other)]).is_empty());
-}
-
-/// What an audit of an image advises does not touch the host that it runs on.
+/// Fixes for an image do not change the host that hostck runs on.
 #[test]
 fn advice_for_an_image_changes_the_image() {
     let mut files = ACCOUNTS.to_vec();
@@ -81,9 +44,9 @@ fn advice_for_an_image_changes_the_image() {
         ("etc/nftables.conf", ""),
         ("etc/sudoers", "ann ALL=ALL\n"),
     ]);
-    let dir = root(&files);
+    let dir = make_root(&files);
     let root = dir.path().display().to_string();
-    for finding in host(dir.path(), false).check().iter().filter(|f| f.rule != UNSEEN.id) {
+    for finding in open_host(dir.path(), false).run_checks().iter().filter(|f| f.rule != UNSEEN.id) {
         let fix = &finding.fix;
         for live in ["systemctl", "sysctl -", "gpasswd", "nft add", "visudo", "…"] {
             assert!(!fix.contains(live), "{fix}");
@@ -95,7 +58,7 @@ fn advice_for_an_image_changes_the_image() {
 
 #[test]
 fn checks_have_unique_ids() {
-    let mut ids: Vec<_> = source(Severity::Error).rules.iter().map(|r| r.id).collect();
+    let mut ids: Vec<_> = report_source(Severity::Error).rules.iter().map(|r| r.id).collect();
     ids.sort_unstable();
     let n = ids.len();
     ids.dedup();
@@ -103,7 +66,7 @@ fn checks_have_unique_ids() {
 }
 
 #[test]
-fn a_bad_image_is_told_from_its_files() {
+fn findings_of_an_image_come_from_its_files() {
     let mut files = ACCOUNTS.to_vec();
     files.extend([
         ("etc/sudoers", "root ALL=(ALL) ALL\n@includedir /etc/sudoers.d\nann ALL=(ALL) NOPASSWD: ALL\n"),
@@ -120,11 +83,11 @@ fn a_bad_image_is_told_from_its_files() {
         ("etc/systemd/system/profd.service.d/x.conf", "[Service]\nNoNewPrivileges=yes\nUMask=0077\n"),
         ("usr/local/Ascend/set_env.sh", ""),
     ]);
-    let dir = root(&files);
+    let dir = make_root(&files);
     std::fs::create_dir(dir.path().join("tmp")).unwrap();
     chmod(&dir.path().join("tmp"), 0o777);
     chmod(&dir.path().join("usr/local/Ascend/set_env.sh"), 0o666);
-    let found = found(&host(dir.path(), false));
+    let found = find_failures(&open_host(dir.path(), false));
     for wanted in [
         "account: is in group docker, which can start containers as root",
         "account: gives ann sudo rights: ann ALL=(ALL) NOPASSWD: ALL",
@@ -134,8 +97,8 @@ fn a_bad_image_is_told_from_its_files() {
         "bindv6only: net.ipv6.bindv6only is 0",
         "firewall: nothing in the firewall keeps other hosts from the port",
         "tmp: mode 0777 without the sticky bit",
-        "unit: names no User: the daemon runs as root",
-        "unit: has no PrivateTmp: it shares /tmp with everybody",
+        "unit: has no User=: the daemon runs as root",
+        "unit: has no PrivateTmp: it shares /tmp with all processes",
         "cann: mode 0666 lets others change the toolkit",
     ] {
         assert!(found.iter().any(|f| f == wanted), "{wanted} in {found:#?}");
@@ -161,7 +124,7 @@ const LOOPBACK: &str =
     "  sl  local_address\n   0: 0100007F:06F2 00000000:0000 0A 0:0 00:0 0  1000        0 1 1 x\n";
 
 #[test]
-fn a_good_host_is_silent_and_a_bad_setting_is_not() {
+fn a_hardened_host_has_no_findings_and_a_bad_setting_has_one() {
     let mut files = SETTINGS.to_vec();
     files.extend([
         ACCOUNTS[0],
@@ -171,21 +134,21 @@ fn a_good_host_is_silent_and_a_bad_setting_is_not() {
         ("proc/net/tcp", LOOPBACK),
         ("run/systemd/timesync/synchronized", ""),
     ]);
-    let dir = root(&files);
-    let good = host(dir.path(), true);
-    assert_eq!(found(&good), Vec::<String>::new());
+    let dir = make_root(&files);
+    let good = open_host(dir.path(), true);
+    assert_eq!(find_failures(&good), Vec::<String>::new());
     write(&dir.path().join("proc/sys/fs/protected_regular"), 0o644, "0\n");
     write(&dir.path().join("proc/self/status"), 0o644, "Umask:\t0022\n");
     write(&dir.path().join("proc/sys/kernel/core_pattern"), 0o644, "core\n");
     write(&dir.path().join("proc/net/tcp"), 0o644, LOOPBACK.replace("0100007F", "00000000"));
     std::fs::remove_file(dir.path().join("run/systemd/timesync/synchronized")).unwrap();
-    let found = found(&good);
+    let found = find_failures(&good);
     for wanted in [
         "protected-links: fs.protected_regular is 0",
         "umask: umask 0022 of this process",
         "core-dumps: fs.suid_dumpable is 2: privileged programs dump core",
         "core-dumps: core files of this process may have unlimited bytes",
-        "listen: a process of ann (uid 1000) listens on 0.0.0.0, every address of this host",
+        "listen: a process of ann (uid 1000) listens on 0.0.0.0: all addresses of this host",
         "clock: no time service runs (chronyd, ntpd, systemd-timesyncd, ptp4l)",
     ] {
         assert!(found.iter().any(|f| f == wanted), "{wanted} in {found:#?}");
@@ -193,9 +156,10 @@ fn a_good_host_is_silent_and_a_bad_setting_is_not() {
 }
 
 #[test]
-fn what_cannot_be_seen_is_said() {
-    let dir = root(&[]);
-    let unseen: Vec<_> = host(dir.path(), true).check().into_iter().filter(|f| f.rule == UNSEEN.id).collect();
+fn input_that_cannot_be_read_is_a_note() {
+    let dir = make_root(&[]);
+    let unseen: Vec<_> =
+        open_host(dir.path(), true).run_checks().into_iter().filter(|f| f.rule == UNSEEN.id).collect();
     assert!(unseen.iter().any(|f| f.path == "kernel.randomize_va_space"), "{unseen:#?}");
     assert!(unseen.iter().any(|f| f.path.ends_with("etc/group")), "{unseen:#?}");
 }
@@ -203,7 +167,7 @@ fn what_cannot_be_seen_is_said() {
 /// A FIFO in the place of an account file, and a link out of the image to the host's own.
 #[test]
 fn account_files_of_an_image_are_read_without_waiting_and_from_the_image_only() {
-    let dir = root(&[("etc/hostname", "x")]);
+    let dir = make_root(&[("etc/hostname", "x")]);
     let fifo = dir.path().join("etc/passwd");
     rustix::fs::mknodat(rustix::fs::CWD, &fifo, rustix::fs::FileType::Fifo, rustix::fs::Mode::RUSR, 0)
         .unwrap();
@@ -215,26 +179,26 @@ fn account_files_of_an_image_are_read_without_waiting_and_from_the_image_only() 
 }
 
 #[test]
-fn links_of_an_image_lead_to_the_image() {
-    let dir = root(&[("real/login.defs", "UMASK 000\n")]);
+fn symlinks_of_an_image_are_resolved_in_the_image() {
+    let dir = make_root(&[("real/login.defs", "UMASK 000\n")]);
     std::fs::create_dir(dir.path().join("etc")).unwrap();
     std::os::unix::fs::symlink("/real/login.defs", dir.path().join("etc/login.defs")).unwrap();
     std::os::unix::fs::symlink("../../../../../../etc/passwd", dir.path().join("etc/profile")).unwrap();
-    assert_eq!(host(dir.path(), false).read("etc/login.defs").unwrap(), "UMASK 000\n");
-    assert!(host(dir.path(), false).read("etc/profile").is_err());
+    assert_eq!(open_host(dir.path(), false).read_file("etc/login.defs").unwrap(), "UMASK 000\n");
+    assert!(open_host(dir.path(), false).read_file("etc/profile").is_err());
 }
 
 #[test]
-fn the_environment_of_a_toolkit_is_held_against_it() {
-    let dir = root(&ACCOUNTS);
-    let mut host = host(dir.path(), false);
+fn variables_that_leave_the_toolkit_are_findings() {
+    let dir = make_root(&ACCOUNTS);
+    let mut host = open_host(dir.path(), false);
     let env = [
         ("ASCEND_TOOLKIT_HOME", "/opt/Ascend/ascend-toolkit/latest"),
         ("ASCEND_OPP_PATH", "/tmp/opp"),
         ("LD_LIBRARY_PATH", "/opt/Ascend/lib64::rel"),
     ];
     host.env = env.map(|(n, v)| (n.to_owned(), v.to_owned())).to_vec();
-    let found: Vec<_> = found(&host).into_iter().filter(|f| f.starts_with("cann")).collect();
+    let found: Vec<_> = find_failures(&host).into_iter().filter(|f| f.starts_with("cann")).collect();
     assert_eq!(
         found,
         [
@@ -255,54 +219,25 @@ fn files_that_include_themselves_are_read_once() {
     files.push(("etc/nftables.conf", &nft));
     let drop = "table inet f { chain i { type filter hook input priority 0; policy drop; } }\n";
     files.push(("etc/nftables.d/a.nft", drop));
-    let dir = root(&files);
-    let found = found(&host(dir.path(), false));
+    let dir = make_root(&files);
+    let found = find_failures(&open_host(dir.path(), false));
     assert!(!found.iter().any(|f| f.contains("nothing in the firewall")), "{found:?}");
 }
 
 #[test]
-fn a_unit_without_certificates_or_bounds_is_told() {
-    let unit = |exec: &str| {
-        let text = format!(
-            "[Service]\nUser=prof\nExecStart={exec}\nCapabilityBoundingSet=CAP_SYS_ADMIN\nAmbientCapabilities=CAP_NET_RAW\nSystemCallFilter=~@mount\n"
-        );
-        let dir = root(&[
-            ("etc/systemd/system/profd.service", &text),
-            ("etc/passwd", "prof:x:0:1500::/home/prof:/bin/sh\n"),
-        ]);
-        chmod(&dir.path().join("etc/systemd/system/profd.service"), 0o666);
-        let host = Host::open(dir.path(), false, Some("prof".into()), 1778).unwrap();
-        host.check()
-    };
-    let all = unit("profd --certs-dir NO_CERTS --insecure-listen --bind 10.0.0.5");
-    let told = |text: &str| {
-        all.iter().find(|f| f.found.contains(text)).unwrap_or_else(|| panic!("{text}: {all:#?}"))
-    };
-    assert_eq!(told("--certs-dir NO_CERTS").severity, Severity::Error);
-    assert_eq!(told("mode 0666: others can change").severity, Severity::Error);
-    told("has uid 0");
-    told("runs the daemon as root: User=prof");
-    told("CapabilityBoundingSet=CAP_SYS_ADMIN");
-    told("AmbientCapabilities=CAP_NET_RAW");
-    told("SystemCallFilter=~@mount");
-    assert!(unit("+profd --certs-dir /c").iter().any(|f| f.found.contains("do not bind it")));
-    assert!(!unit("profd --certs-dir /c").iter().any(|f| f.rule == "no-tls"));
-}
-
-#[test]
-fn the_account_that_was_given_is_advised_and_its_home_looked_at() {
+fn fixes_name_the_given_account_and_its_home_is_checked() {
     let mut files = ACCOUNTS.to_vec();
     files.extend([("etc/systemd/system/profd.service", "[Service]\nExecStart=profd\n"), ("home/ann/x", "")]);
-    let dir = root(&files);
+    let dir = make_root(&files);
     chmod(&dir.path().join("home/ann"), 0o755);
-    let all = host(dir.path(), false).check();
+    let all = open_host(dir.path(), false).run_checks();
     assert!(all.iter().any(|f| f.fix.ends_with("[Service] User=ann")), "{all:#?}");
     assert!(all.iter().any(|f| f.found == "home directory of ann with mode 0755"), "{all:#?}");
 }
 
 /// The file that has the last word is the one to change.
 #[test]
-fn advice_about_a_setting_wins_over_what_is_there() {
+fn the_fix_of_a_setting_overrides_existing_files() {
     let name = "kernel.randomize_va_space";
     for (file, advice) in [
         ("etc/sysctl.d/99-x.conf", "etc/sysctl.d/99-x.conf"),
@@ -310,8 +245,8 @@ fn advice_about_a_setting_wins_over_what_is_there() {
         ("etc/sysctl.d/10-x.conf", "etc/sysctl.d/99-profguard.conf"),
         ("usr/local/lib/sysctl.d/x.conf", "etc/sysctl.d/zz-profguard.conf"),
     ] {
-        let dir = root(&[(file, "kernel.randomize_va_space = 0\n")]);
-        let all = host(dir.path(), false).check();
+        let dir = make_root(&[(file, "kernel.randomize_va_space = 0\n")]);
+        let all = open_host(dir.path(), false).run_checks();
         let finding = all.iter().find(|f| f.rule == "aslr").unwrap();
         assert!(
             finding.fix.contains(&format!("`{name} = 2` in {}/{advice}", dir.path().display())),
@@ -321,116 +256,37 @@ fn advice_about_a_setting_wins_over_what_is_there() {
 }
 
 #[test]
-fn rules_that_nothing_loads_and_a_clock_that_nothing_sets_are_told() {
+fn rules_without_a_service_and_a_missing_time_service_are_reported() {
     let drop = "table inet f { chain i { type filter hook input priority 0; policy drop; } }\n";
-    let dir = root(&[("etc/nftables.conf", drop)]);
-    let all = host(dir.path(), false).check();
-    assert!(all.iter().any(|f| f.found.starts_with("no service loads it")), "{all:#?}");
+    let dir = make_root(&[("etc/nftables.conf", drop)]);
+    let all = open_host(dir.path(), false).run_checks();
+    assert!(all.iter().any(|f| f.found.starts_with("not loaded at boot")), "{all:#?}");
     assert!(all.iter().any(|f| f.found.starts_with("no time service is enabled")), "{all:#?}");
     for service in ["sysinit.target.wants/nftables.service", "multi-user.target.wants/chrony.service"] {
         let link = dir.path().join("etc/systemd/system").join(service);
         std::fs::create_dir_all(link.parent().unwrap()).unwrap();
         std::os::unix::fs::symlink("/usr/lib/systemd/system/x.service", link).unwrap();
     }
-    let all = host(dir.path(), false).check();
+    let all = open_host(dir.path(), false).run_checks();
     assert!(
         !all.iter().any(|f| f.found.starts_with("no service") || f.found.starts_with("no time")),
         "{all:#?}"
     );
 }
 
-/// Everything that is said about an image with these files, notes included.
-fn said(files: &[(&str, &str)]) -> Vec<(Severity, String)> {
-    let dir = root(files);
-    let all = host(dir.path(), false).check();
+/// All findings about an image with these files, notes included.
+pub(crate) fn find_all(files: &[(&str, &str)]) -> Vec<(Severity, String)> {
+    let dir = make_root(files);
+    let all = open_host(dir.path(), false).run_checks();
     all.into_iter().map(|f| (f.severity, f.found.replace(&dir.path().display().to_string(), ""))).collect()
-}
-
-/// Flag files, comments within joined lines, drop-ins and variables: the option is found wherever it stands.
-#[test]
-fn a_daemon_without_certificates_is_found_wherever_the_option_stands() {
-    let unit = "etc/systemd/system/profd.service";
-    let cases: [&[(&str, &str)]; 8] = [
-        &[
-            (unit, "[Service]\nExecStart=/usr/bin/profd --flagfile=/etc/prof.flags\n"),
-            ("etc/prof.flags", "--port=1778\n--certs-dir=NO_CERTS\n"),
-        ],
-        &[
-            (unit, "[Service]\nWorkingDirectory=/srv\nExecStart=/usr/bin/profd -flagfile a,b\n"),
-            ("srv/a", "# nothing\n"),
-            ("srv/b", "--certs_dir=NO_CERTS\n"),
-        ],
-        &[(
-            unit,
-            "[Service]\nExecStart=/usr/bin/profd \\\n# the port\n  --port 1778 \\\n; plain\\\n--certs-dir NO_CERTS\n",
-        )],
-        &[
-            (unit, "[Service]\nExecStart=/usr/bin/profd --certs-dir /x\n"),
-            (
-                "etc/systemd/system/profd.service.d/a.conf",
-                "[Service]\nExecStart=\nExecStart=-profd --certs-dir NO_CERTS\n",
-            ),
-        ],
-        &[
-            (
-                unit,
-                "[Service]\nEnvironmentFile=-/etc/default/none\nEnvironmentFile=/etc/default/profd\nExecStart=profd $OPTS\n",
-            ),
-            ("etc/default/profd", "OPTS=\"--port 1 --certs-dir NO_CERTS\"\n"),
-        ],
-        &[(unit, "[Service]\nEnvironment=\"MODE=NO_CERTS\" B=c\nExecStart=profd --certs-dir=${MODE}\n")],
-        &[(unit, "[Service]\nExecStart=/bin/sh -c 'exec profd --certs-dir NO_CERTS'\n")],
-        &[(unit, "[Service]\nEnvironment=FLAGS_certs_dir=NO_CERTS\nExecStart=dynolog --fromenv=certs_dir\n")],
-    ];
-    for files in cases {
-        let said = said(files);
-        let told = |(severity, text): &(Severity, String)| {
-            *severity == Severity::Error && text.starts_with("starts the daemon with --certs-dir NO_CERTS")
-        };
-        assert!(said.iter().any(told), "{files:?}: {said:#?}");
-    }
-}
-
-/// What is not known about the options of a daemon is said, and neither silence nor a finding.
-#[test]
-fn options_that_are_not_known_are_notes() {
-    let unit = "etc/systemd/system/profd.service";
-    for exec in [
-        "profd --flagfile=/etc/missing",
-        "profd $UNSET",
-        "profd --certs-dir=%i",
-        "/usr/local/bin/start-it",
-        "/bin/sh -c 'profd --certs-dir $DIR'",
-    ] {
-        let text = format!("[Service]\nExecStart={exec}\n");
-        let said = said(&[(unit, &text)]);
-        let note = |(severity, text): &(Severity, String)| {
-            *severity == Severity::Note && text.contains("options") && text.contains("known")
-        };
-        assert!(said.iter().any(note), "{exec}: {said:#?}");
-        assert!(!said.iter().any(|(_, text)| text.contains("NO_CERTS")), "{exec}: {said:#?}");
-    }
-    let known = said(&[(unit, "[Service]\nExecStart=profd \\\n# it\n--certs-dir /x\n")]);
-    assert!(
-        !known.iter().any(|(_, text)| text.contains("options") || text.contains("certs-dir")),
-        "{known:#?}"
-    );
-}
-
-/// A unit that cannot be read may start the daemon.
-#[test]
-fn units_that_cannot_be_read_are_notes() {
-    let dir = root(&[("etc/systemd/system/other.service/x", "")]);
-    let all = host(dir.path(), false).check();
-    assert!(all.iter().any(|f| f.rule == UNSEEN.id && f.path.ends_with("other.service")), "{all:#?}");
 }
 
 /// Firewalls of images: a manager whose files are not read, files that are included several times or not at all.
 #[test]
-fn firewalls_of_images_are_not_taken_for_open_when_not_all_is_read() {
+fn an_image_is_not_open_when_a_source_of_rules_is_unread() {
     let accept = "table inet f { chain i { type filter hook input priority 0; policy accept; } }\n";
     let open = |files: &[(&str, &str)]| {
-        let said = said(files);
+        let said = find_all(files);
         let open = said.iter().any(|(_, text)| text.starts_with("nothing in the firewall"));
         let unsure = said
             .iter()

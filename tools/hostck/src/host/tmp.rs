@@ -1,26 +1,31 @@
-//! `/tmp`: sticky, and mounted so that what lies in it has no power.
+//! `/tmp` and other shared directories: sticky, and mounted with nosuid and nodev.
 
 use common::finding::{Finding, Severity};
 use common::policy::Mode;
 use rustix::fs::StatVfsMountFlags;
 
-use super::{Check, Host, unseen};
+use super::{AuditedHost, HostCheck, HostRule, note_unseen};
 
-pub(super) static CHECK: Check = Check {
-    id: "tmp",
-    severity: Severity::Warning,
-    what: "directories that everybody writes to are not protected",
+pub(super) static CHECK: HostCheck = HostCheck {
+    rule: HostRule {
+        id: "tmp",
+        severity: Severity::Warning,
+        what: "shared temporary directories are not protected",
+        why: "Without the sticky bit other accounts can replace files; without nosuid and nodev a file there can grant privileges.",
+        fix: "chmod 1777 DIR; mount -o remount,nosuid,nodev DIR",
+        reference: "msMonitor security statement, system hardening; chmod(1), sticky bit; mount(8), nosuid, nodev",
+    },
     run: |host, check| {
-        ["tmp", "var/tmp", "dev/shm"].iter().flat_map(|dir| directory(host, check, dir)).collect()
+        ["tmp", "var/tmp", "dev/shm"].iter().flat_map(|dir| check_directory(host, check, dir)).collect()
     },
 };
 
-fn directory(host: &Host, check: &Check, dir: &str) -> Vec<Finding> {
-    let place = host.shown(dir);
+fn check_directory(host: &AuditedHost, check: &HostCheck, dir: &str) -> Vec<Finding> {
+    let place = host.display_path(dir);
     let st = match host.stat(dir) {
         Ok(st) => st,
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Vec::new(),
-        Err(e) => return vec![unseen(place, common::error::io_reason(&e))],
+        Err(e) => return vec![note_unseen(place, common::error::io_reason(&e))],
     };
     let mut found = Vec::new();
     let mode = Mode::of(st.st_mode);
@@ -33,28 +38,28 @@ fn directory(host: &Host, check: &Check, dir: &str) -> Vec<Finding> {
         let flags = rustix::fs::statvfs(&place).map_or(StatVfsMountFlags::empty(), |s| s.f_flag);
         let wanted = [(StatVfsMountFlags::NOSUID, "nosuid"), (StatVfsMountFlags::NODEV, "nodev")];
         let missing = wanted.iter().filter(|(flag, _)| !flags.contains(*flag)).map(|(_, name)| *name);
-        found.extend(options(check, &place, missing.collect()));
-    } else if let Some(line) = fstab(host, dir) {
+        found.extend(check_mount_options(check, &place, missing.collect()));
+    } else if let Some(line) = fstab_options(host, dir) {
         let has = |option: &str| line.split(',').any(|o| o == option);
         let missing = ["nosuid", "nodev"].into_iter().filter(|o| !has(o)).collect();
-        found.extend(options(check, &host.shown("etc/fstab"), missing));
+        found.extend(check_mount_options(check, &host.display_path("etc/fstab"), missing));
     }
     found
 }
 
-fn options(check: &Check, place: &std::path::Path, missing: Vec<&str>) -> Option<Finding> {
+fn check_mount_options(check: &HostCheck, place: &std::path::Path, missing: Vec<&str>) -> Option<Finding> {
     (!missing.is_empty()).then(|| {
         check
             .finding(place)
             .found(format!("mounted without {}", missing.join(", ")))
             .expected("nosuid and nodev")
-            .fix("mount it by itself with these options, in /etc/fstab or tmp.mount")
+            .fix("mount it as its own file system with these options, in /etc/fstab or tmp.mount")
     })
 }
 
 /// The mount options that `etc/fstab` gives a directory.
-fn fstab(host: &Host, dir: &str) -> Option<String> {
-    let text = host.read("etc/fstab").ok()?;
+fn fstab_options(host: &AuditedHost, dir: &str) -> Option<String> {
+    let text = host.read_file("etc/fstab").ok()?;
     let lines = text.lines().map(|l| l.split_whitespace().collect::<Vec<_>>());
     let mut lines = lines.filter(|f| f.first().is_some_and(|f| !f.starts_with('#')));
     lines

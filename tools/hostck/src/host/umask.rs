@@ -3,64 +3,69 @@
 use common::finding::{Finding, Severity};
 use common::policy::Mode;
 
-use super::{Check, Host};
+use super::{AuditedHost, HostCheck, HostRule};
 
-pub(super) static CHECK: Check = Check {
-    id: "umask",
-    severity: Severity::Warning,
-    what: "new files are open to others, or to the group for writing",
-    run: |host, check| process(host, check).into_iter().chain(logins(host, check)).collect(),
+pub(super) static CHECK: HostCheck = HostCheck {
+    rule: HostRule {
+        id: "umask",
+        severity: Severity::Warning,
+        what: "new files are open to others, or to the group for writing",
+        why: "Files such as logs and traces are created with permissions that other accounts can use until somebody tightens them.",
+        fix: "umask 0027 in the shell or script that starts the tools; UMask=0027 in units",
+        reference: "msMonitor security statement, file permission control; umask(2); systemd.exec(5), UMask=",
+    },
+    run: |host, check| check_process(host, check).into_iter().chain(check_logins(host, check)).collect(),
 };
 
-/// What a umask must take away.
+/// Bits that a umask must remove.
 const WANTED: u32 = 0o027;
 
-fn process(host: &Host, check: &Check) -> Option<Finding> {
+fn check_process(host: &AuditedHost, check: &HostCheck) -> Option<Finding> {
     if !host.live {
         return None;
     }
-    let status = host.read("proc/self/status").ok()?;
+    let status = host.read_file("proc/self/status").ok()?;
     let line = status.lines().find_map(|l| l.strip_prefix("Umask:"))?;
-    judge(
+    check_umask(
         check,
         "/proc/self/status",
         "this process",
-        octal(line)?,
+        parse_octal(line)?,
         "umask 0027 in the shell or script that starts it",
     )
 }
 
-fn logins(host: &Host, check: &Check) -> Vec<Finding> {
+fn check_logins(host: &AuditedHost, check: &HostCheck) -> Vec<Finding> {
     let files = ["etc/login.defs", "etc/profile", "etc/bash.bashrc", "etc/bashrc", "etc/csh.cshrc"];
-    let drop_ins = host.names("etc/profile.d").into_iter().map(|n| format!("etc/profile.d/{n}"));
+    let drop_ins = host.list_names("etc/profile.d").into_iter().map(|n| format!("etc/profile.d/{n}"));
     let mut found = Vec::new();
     for path in files.iter().map(|&f| f.to_owned()).chain(drop_ins) {
-        let text = host.read(&path).unwrap_or_default();
+        let text = host.read_file(&path).unwrap_or_default();
         // The last one wins, as when the file is run.
-        let Some(umask) = text.lines().filter_map(setting).next_back() else { continue };
+        let Some(umask) = text.lines().filter_map(parse_line).next_back() else { continue };
         let line = if path.ends_with("login.defs") { "UMASK 027" } else { "umask 027" };
-        let fix = format!("write `{line}` in {} instead", host.shown(&path).display());
-        found.extend(judge(check, host.shown(&path), "logins", umask, &fix));
+        let fix = format!("write `{line}` in {} instead", host.display_path(&path).display());
+        found.extend(check_umask(check, host.display_path(&path), "logins", umask, &fix));
     }
     found
 }
 
 /// `umask 022` of a shell, also where it stands among other commands, and `UMASK 022` of login.defs.
-fn setting(line: &str) -> Option<u32> {
+fn parse_line(line: &str) -> Option<u32> {
     let line = line.split('#').next().unwrap_or_default();
     let commands = line.split([';', '&', '|', '(', ')', '{', '}']);
-    commands.filter_map(command).next_back()
+    commands.filter_map(parse_command).next_back()
 }
 
-fn command(text: &str) -> Option<u32> {
+fn parse_command(text: &str) -> Option<u32> {
     let mut words = text.split_whitespace().skip_while(|w| matches!(*w, "then" | "else" | "do"));
     words.next().filter(|w| w.eq_ignore_ascii_case("umask"))?;
     let value = words.find(|w| !w.starts_with('-'))?;
-    octal(value).or_else(|| symbolic(value))
+    parse_octal(value).or_else(|| parse_symbolic(value))
 }
 
-/// `u=rwx,g=rx,o=`: what remains. Whom it does not name keeps what there was, which is not known here.
-fn symbolic(text: &str) -> Option<u32> {
+/// `u=rwx,g=rx,o=`: the permissions that remain. Classes that it does not name keep theirs, which are not known here.
+fn parse_symbolic(text: &str) -> Option<u32> {
     let (mut allowed, mut named) = (0, 0);
     for part in text.split(',') {
         let (who, what) = part.split_once('=')?;
@@ -75,12 +80,12 @@ fn symbolic(text: &str) -> Option<u32> {
     (named == 0o777).then_some(0o777 & !allowed)
 }
 
-pub(super) fn octal(text: &str) -> Option<u32> {
+pub(super) fn parse_octal(text: &str) -> Option<u32> {
     Mode::parse(text.trim()).map(|m| m.0).filter(|m| *m <= 0o777)
 }
 
-pub(super) fn judge(
-    check: &Check,
+pub(super) fn check_umask(
+    check: &HostCheck,
     subject: impl AsRef<std::path::Path>,
     whose: &str,
     umask: u32,
@@ -97,7 +102,7 @@ pub(super) fn judge(
 
 #[cfg(test)]
 mod tests {
-    use super::setting;
+    use super::parse_line;
 
     #[test]
     fn umasks_are_read_as_shells_read_them() {
@@ -112,7 +117,7 @@ mod tests {
             ("echo umask 022", None),
             ("umask g-w", None),
         ] {
-            assert_eq!(setting(line), umask, "{line}");
+            assert_eq!(parse_line(line), umask, "{line}");
         }
     }
 }

@@ -6,7 +6,7 @@ use super::domain;
 
 /// An allow list.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Allow {
+pub(crate) struct AllowList {
     names: Vec<String>,
     /// Each with the dot before it.
     domains: Vec<String>,
@@ -14,9 +14,9 @@ pub(crate) struct Allow {
     ranges: Vec<(IpAddr, IpAddr)>,
 }
 
-impl Allow {
+impl AllowList {
     /// Adds a line of a list; `#` begins a comment.
-    pub(crate) fn add(&mut self, line: &str) -> Result<(), String> {
+    pub(crate) fn add_line(&mut self, line: &str) -> Result<(), String> {
         let entry = line.split('#').next().unwrap_or("").trim();
         if entry.is_empty() {
             return Ok(());
@@ -24,9 +24,9 @@ impl Allow {
         if let Some((_, rest)) = entry.split_once("://") {
             let host = rest.split(['/', '?']).next().unwrap_or_default();
             let host = host.rsplit('@').next().unwrap_or(host);
-            return Err(format!("a URL is no entry: hosts are compared, name {host:?}"));
+            return Err(format!("URLs are not supported: list the host {host:?}"));
         }
-        if let Some(range) = range(entry) {
+        if let Some(range) = parse_range(entry) {
             self.ranges.push(range);
             return Ok(());
         }
@@ -43,11 +43,11 @@ impl Allow {
             return Ok(());
         }
         Err(format!(
-            "{entry:?} is no host, *.domain, address, network such as 8.8.8.0/24, or range such as 8.8.8.1-8.8.8.9"
+            "invalid entry {entry:?}: expected a host, *.domain, address, network such as 8.8.8.0/24, or range such as 8.8.8.1-8.8.8.9"
         ))
     }
 
-    pub(crate) fn admits(&self, host: &str) -> bool {
+    pub(crate) fn contains_host(&self, host: &str) -> bool {
         if let Ok(ip) = host.parse::<IpAddr>() {
             // Addresses of different families compare by family.
             return self.ranges.iter().any(|(a, z)| ip.is_ipv4() == a.is_ipv4() && (*a..=*z).contains(&ip));
@@ -63,7 +63,7 @@ fn is_label(name: &str) -> bool {
 }
 
 /// `1.2.3.4`, `1.2.3.0/24`, `1.2.3.4-1.2.3.9`.
-fn range(entry: &str) -> Option<(IpAddr, IpAddr)> {
+fn parse_range(entry: &str) -> Option<(IpAddr, IpAddr)> {
     if let Some((first, last)) = entry.split_once('-') {
         let (first, last) = (first.trim().parse::<IpAddr>().ok()?, last.trim().parse::<IpAddr>().ok()?);
         return (first.is_ipv4() == last.is_ipv4() && first <= last).then_some((first, last));

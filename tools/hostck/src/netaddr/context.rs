@@ -1,8 +1,8 @@
-//! What stands before a word in its line: the key that it is the value of, or the command that it is given to.
+//! The context of a word in its line: the key that it is the value of, or the command that it is an argument of.
 
-/// What the words before say of a dotted word.
+/// The meaning that the words before give a dotted word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Said {
+pub(super) enum WordContext {
     Nothing,
     /// It is where something is.
     Host,
@@ -74,31 +74,31 @@ const IMAGES: [&str; 6] = ["image", "from", "pull", "push", "images", "baseimage
 const VERSIONS: [&str; 8] =
     ["version", "ver", "release", "revision", "build", "versions", "firmware", "driver"];
 
-/// Looks at what stands before a word.
-pub(super) fn said(before: &[u8]) -> Said {
+/// Finds the meaning that the text before a word gives it.
+pub(super) fn context_before(before: &[u8]) -> WordContext {
     // `==2.1.0.1`, `>=`, `~=`: a requirement.
-    let trimmed = trim(before.trim_ascii_end());
+    let trimmed = trim_quotes(before.trim_ascii_end());
     if [b"==", b">=", b"<=", b"~=", b"!="].iter().any(|op| trimmed.ends_with(*op)) {
-        return Said::Version;
+        return WordContext::Version;
     }
     // Through the separator and quotes to the key: `"base_url" : "`, `FROM `, `server=`.
     let key = trimmed.trim_ascii_end();
     let key = key.strip_suffix(b":").or_else(|| key.strip_suffix(b"=")).unwrap_or(key);
-    let key = trim(key.trim_ascii_end());
+    let key = trim_quotes(key.trim_ascii_end());
     let start =
         key.iter().rposition(|b| !(b.is_ascii_alphanumeric() || b"_-.".contains(b))).map_or(0, |i| i + 1);
-    let Ok(key) = std::str::from_utf8(&key[start..]) else { return Said::Nothing };
-    let last = part(key);
+    let Ok(key) = std::str::from_utf8(&key[start..]) else { return WordContext::Nothing };
+    let last = last_part(key);
     match last.to_ascii_lowercase().as_str() {
-        last if HOSTS.contains(&last) || COMMANDS.contains(&last) => Said::Host,
-        last if IMAGES.contains(&last) => Said::Image,
-        last if VERSIONS.contains(&last) => Said::Version,
-        _ => Said::Nothing,
+        last if HOSTS.contains(&last) || COMMANDS.contains(&last) => WordContext::Host,
+        last if IMAGES.contains(&last) => WordContext::Image,
+        last if VERSIONS.contains(&last) => WordContext::Version,
+        _ => WordContext::Nothing,
     }
 }
 
 /// The last part of a compound: `url` of `base_url`, `baseUrl` and `index-url`.
-fn part(key: &str) -> &str {
+fn last_part(key: &str) -> &str {
     let key = key.rsplit(['_', '-', '.']).next().unwrap_or(key);
     let camel = key.char_indices().rev().find(|(i, c)| {
         c.is_ascii_uppercase() && *i > 0 && key.as_bytes().get(i - 1).is_some_and(u8::is_ascii_lowercase)
@@ -107,7 +107,7 @@ fn part(key: &str) -> &str {
 }
 
 /// Without quotes at the end.
-fn trim(text: &[u8]) -> &[u8] {
+fn trim_quotes(text: &[u8]) -> &[u8] {
     let end = text.iter().rposition(|b| !b"\"'`".contains(b)).map_or(0, |i| i + 1);
     &text[..end]
 }

@@ -1,8 +1,8 @@
-//! Which dotted words can be host names: by their top-level domain, and how often that is something else.
+//! Dotted words that can be host names, by their top-level domain and how often it is something else.
 
 /// How sure a top-level domain makes that a dotted word is a host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Top {
+pub(super) enum DomainEvidence {
     /// It is none.
     None,
     /// A country's, and more often the suffix of a file: `main.rs`, `run.sh`.
@@ -37,28 +37,28 @@ const RARE: &str = " ac ad ae af ag al ao aq ar at aw ax az ba bb bd be bf bg bh
     pt pw qa re ro sa sb sc sd si sk sl sm sn sr ss sv sx sy sz tc td tf tg th tj tk tl tm tn to tr tt tv tz ua ug uy \
     uz va vc ve vg vi vn vu wf ws ye yt za zm zw su ";
 
-fn holds(list: &str, name: &str) -> bool {
+fn list_contains(list: &str, name: &str) -> bool {
     list.split_ascii_whitespace().any(|n| n == name)
 }
 
-/// What the last label of a name makes of it.
-pub(super) fn top(name: &str) -> Top {
+/// Classifies a name by its last label.
+pub(super) fn classify_domain(name: &str) -> DomainEvidence {
     let last = name.rsplit('.').next().unwrap_or_default();
     // `tokenize.NL` is a constant, and `ended.It` the beginning of a sentence.
     let upper = |t: &str| t.bytes().any(|b| b.is_ascii_uppercase());
     let lower = |t: &str| t.bytes().any(|b| b.is_ascii_lowercase());
     if upper(last) && (lower(last) || lower(name)) {
-        return Top::None;
+        return DomainEvidence::None;
     }
     let last = last.to_ascii_lowercase();
     match last.as_str() {
-        "ai" => Top::Sure,
-        last if holds(SURE, last) => Top::Sure,
-        last if holds(FILES, last) => Top::File,
-        last if holds(AMBIGUOUS, last) => Top::Ambiguous,
-        last if holds(RARE, last) || holds(WORDS, last) => Top::Rare,
-        last if last.starts_with("xn--") => Top::Sure,
-        _ => Top::None,
+        "ai" => DomainEvidence::Sure,
+        last if list_contains(SURE, last) => DomainEvidence::Sure,
+        last if list_contains(FILES, last) => DomainEvidence::File,
+        last if list_contains(AMBIGUOUS, last) => DomainEvidence::Ambiguous,
+        last if list_contains(RARE, last) || list_contains(WORDS, last) => DomainEvidence::Rare,
+        last if last.starts_with("xn--") => DomainEvidence::Sure,
+        _ => DomainEvidence::None,
     }
 }
 

@@ -1,4 +1,4 @@
-//! Network addresses in text: finds them, and tells public ones from those that lead nowhere outside.
+//! Network addresses in text: finds them and tells public addresses from private, loopback and example ones.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -10,19 +10,19 @@ mod domain;
 mod scan;
 mod url;
 
-pub(crate) use scan::scan;
+pub(crate) use scan::scan_line;
 
-/// What dotted words are in a file.
+/// The meaning of dotted words in a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Style {
+pub(crate) enum TextStyle {
     /// Attributes, mostly.
     Code,
     Configuration,
 }
 
-impl Style {
-    /// By the file's name; a shell has no attributes.
-    pub(crate) fn of(name: &[u8]) -> Self {
+impl TextStyle {
+    /// The style by the suffix of a file's name; shells have no attributes.
+    pub(crate) fn from_name(name: &[u8]) -> Self {
         const CODE: [&[u8]; 18] = [
             b"py", b"js", b"mjs", b"ts", b"rb", b"lua", b"pl", b"c", b"h", b"cc", b"cpp", b"hpp", b"rs",
             b"go", b"java", b"cu", b"cs", b"swift",
@@ -32,15 +32,17 @@ impl Style {
     }
 }
 
-/// Configuration that is no class of its own in the policy: its name says that people write addresses into it.
+/// Whether a file is configuration by a name that no class of the policy table has, such as `Dockerfile`.
 pub(crate) fn is_configuration(name: &[u8]) -> bool {
     let is = |n: &&str| name == n.as_bytes();
     let ends = |e: &&str| name.ends_with(e.as_bytes());
-    NAMES.iter().any(is) || name.starts_with(b"Dockerfile.") || ENDS.iter().any(ends)
+    CONFIGURATION_NAMES.iter().any(is)
+        || name.starts_with(b"Dockerfile.")
+        || CONFIGURATION_SUFFIXES.iter().any(ends)
 }
 
 /// Whole names of such files.
-pub(crate) const NAMES: [&str; 18] = [
+pub(crate) const CONFIGURATION_NAMES: [&str; 18] = [
     "Dockerfile",
     "Containerfile",
     "Makefile",
@@ -62,7 +64,7 @@ pub(crate) const NAMES: [&str; 18] = [
 ];
 
 /// Ends of such names.
-pub(crate) const ENDS: [&str; 17] = [
+pub(crate) const CONFIGURATION_SUFFIXES: [&str; 17] = [
     ".json",
     ".jsonc",
     ".json5",
@@ -84,7 +86,7 @@ pub(crate) const ENDS: [&str; 17] = [
 
 /// An address in a line.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Address {
+pub(crate) struct LocatedAddress {
     /// Byte in the line where it begins, from 0.
     pub(crate) at: usize,
     /// Its length there.
@@ -93,26 +95,26 @@ pub(crate) struct Address {
     pub(crate) text: String,
     pub(crate) kind: AddressKind,
     pub(crate) scope: AddressScope,
-    /// The host in it: what an allow list names.
+    /// The host in it, which allow lists are compared with.
     pub(crate) host: String,
 }
 
-/// Tells where an IP address belongs (IANA's special-purpose registries).
-pub(crate) fn scope(ip: IpAddr) -> AddressScope {
+/// The scope of an IP address, by IANA's special-purpose address registries (RFC 6890).
+pub(crate) fn ip_scope(ip: IpAddr) -> AddressScope {
     match ip {
-        IpAddr::V4(v4) => scope4(v4),
-        IpAddr::V6(v6) => v6.to_ipv4_mapped().map_or_else(|| scope6(v6), scope4),
+        IpAddr::V4(v4) => ipv4_scope(v4),
+        IpAddr::V6(v6) => v6.to_ipv4_mapped().map_or_else(|| ipv6_scope(v6), ipv4_scope),
     }
 }
 
-fn scope4(ip: Ipv4Addr) -> AddressScope {
+fn ipv4_scope(ip: Ipv4Addr) -> AddressScope {
     let [a, b, ..] = ip.octets();
     match (a, b) {
         (127, _) => AddressScope::Loopback,
         (0, _) | (240.., _) => AddressScope::Reserved,
         (169, 254) => AddressScope::LinkLocal,
         (224..=239, _) => AddressScope::Multicast,
-        // Carrier-grade translation and benchmarks are no part of the public network either.
+        // Shared address space of carrier-grade NAT (RFC 6598) and benchmarks (RFC 2544).
         (100, 64..=127) | (198, 18..=19) => AddressScope::Private,
         _ if ip.is_private() => AddressScope::Private,
         _ if ip.is_documentation() => AddressScope::Documentation,
@@ -120,7 +122,7 @@ fn scope4(ip: Ipv4Addr) -> AddressScope {
     }
 }
 
-fn scope6(ip: Ipv6Addr) -> AddressScope {
+fn ipv6_scope(ip: Ipv6Addr) -> AddressScope {
     let [first, second, ..] = ip.segments();
     match (first, second) {
         _ if ip.is_loopback() => AddressScope::Loopback,
@@ -134,7 +136,7 @@ fn scope6(ip: Ipv6Addr) -> AddressScope {
     }
 }
 
-/// Tells where a host name belongs: RFC 2606 and RFC 6761 keep some for documentation and private use.
+/// The scope of a host name: RFC 2606 and RFC 6761 keep some for documentation and private use.
 pub(crate) fn name_scope(name: &str) -> AddressScope {
     let name = name.trim_end_matches('.').to_lowercase();
     let is = |domain: &str| name == domain || name.strip_suffix(domain).is_some_and(|n| n.ends_with('.'));
@@ -155,8 +157,8 @@ pub(crate) fn name_scope(name: &str) -> AddressScope {
     }
 }
 
-/// Whether a file is a script by its first line, its name or its execute permission. Binary programs are told by their
-/// NUL bytes.
+/// Whether a file is a script by its first line, its name or its execute permission. Binary programs are
+/// recognized by NUL bytes.
 pub(crate) fn is_script(name: &[u8], head: &[u8], mode: u32) -> bool {
     const SUFFIXES: [&[u8]; 7] = [b"sh", b"bash", b"py", b"pl", b"rb", b"lua", b"tcl"];
     head.starts_with(b"#!") || mode & 0o111 != 0 || has_suffix(name, &SUFFIXES)

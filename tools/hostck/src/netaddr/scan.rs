@@ -1,21 +1,21 @@
 //! Finds addresses in a line of text.
 //!
 //! URLs first, then words: a word that is an IP address, a mail address, or the name of a host. Code is full of
-//! dotted words that are no hosts (`self.net`, `log.info`, `main.rs`), so a name counts by its top-level domain and
-//! by what stands around it: a port, a quote, a key such as `server`, the path and tag of a container image.
+//! dotted words that are not hosts (`self.net`, `log.info`, `main.rs`), so a name counts by its top-level domain and
+//! by its context: a port, a quote, a key such as `server`, the path and tag of a container image.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use common::record::hostck::{AddressKind, AddressScope};
 use memchr::memmem;
 
-use super::context::{Said, said};
-use super::domain::{self, Top};
-use super::url::{LONGEST, url};
-use super::{Address, Style, name_scope, scope};
+use super::context::{WordContext, context_before};
+use super::domain::{self, DomainEvidence};
+use super::url::{LONGEST, find_url};
+use super::{LocatedAddress, TextStyle, ip_scope, name_scope};
 
 /// The addresses in a line, in the order in which they stand.
-pub(crate) fn scan(line: &[u8], style: Style) -> Vec<Address> {
+pub(crate) fn scan_line(line: &[u8], style: TextStyle) -> Vec<LocatedAddress> {
     let mut found = Vec::new();
     let mut taken = 0;
     // Both `//` and `\/\/` hold this.
@@ -31,30 +31,30 @@ pub(crate) fn scan(line: &[u8], style: Style) -> Vec<Address> {
         if at < taken || (escaped && line[at] != b':') {
             continue;
         }
-        if let Some(url) = url(line, at, taken) {
-            words(line, taken, url.at, style, &mut found);
+        if let Some(url) = find_url(line, at, taken) {
+            scan_words(line, taken, url.at, style, &mut found);
             taken = url.at + url.len;
             found.push(url);
         }
     }
-    words(line, taken, line.len(), style, &mut found);
+    scan_words(line, taken, line.len(), style, &mut found);
     found
 }
 
 /// A word and where it stands.
 #[derive(Clone, Copy)]
-struct Word<'a> {
+struct LineWord<'a> {
     text: &'a str,
     at: usize,
     line: &'a [u8],
     /// The bytes beside it.
     before: Option<u8>,
     after: Option<u8>,
-    style: Style,
+    style: TextStyle,
 }
 
 /// Looks at the words of a part of a line.
-fn words(line: &[u8], from: usize, to: usize, style: Style, found: &mut Vec<Address>) {
+fn scan_words(line: &[u8], from: usize, to: usize, style: TextStyle, found: &mut Vec<LocatedAddress>) {
     let part = |b: &u8| b.is_ascii_alphanumeric() || b".-_:@+%".contains(b) || *b >= 0x80;
     let mut at = from;
     while at < to {
@@ -64,28 +64,28 @@ fn words(line: &[u8], from: usize, to: usize, style: Style, found: &mut Vec<Addr
         at = start + length;
         let (before, after) = (start.checked_sub(1).map(|i| line[i]), line.get(at).copied());
         if let Ok(text) = std::str::from_utf8(&line[start..at]) {
-            word_of(Word { text, at: start, line, before, after, style }, found);
+            scan_word(LineWord { text, at: start, line, before, after, style }, found);
         }
     }
 }
 
-fn word_of(word: Word<'_>, found: &mut Vec<Address>) {
+fn scan_word(word: LineWord<'_>, found: &mut Vec<LocatedAddress>) {
     let text = word.text.trim_end_matches(['.', ':', '-']);
     // `8.8.4.4-8.8.4.8` is every address between.
     if let Some((a, b)) = text.split_once('-')
         && a.parse::<IpAddr>().is_ok()
         && b.parse::<IpAddr>().is_ok()
     {
-        found.extend(one(Word { text: a, ..word }));
-        found.extend(one(Word { text: b, at: word.at + a.len() + 1, ..word }));
+        found.extend(parse_word(LineWord { text: a, ..word }));
+        found.extend(parse_word(LineWord { text: b, at: word.at + a.len() + 1, ..word }));
         return;
     }
-    found.extend(one(Word { text, ..word }));
+    found.extend(parse_word(LineWord { text, ..word }));
 }
 
-fn one(word: Word<'_>) -> Option<Address> {
-    let Word { text, at, .. } = word;
-    // A path, a variable, a format: no host.
+fn parse_word(word: LineWord<'_>) -> Option<LocatedAddress> {
+    let LineWord { text, at, .. } = word;
+    // A path, a variable or a format is not a host.
     if matches!(word.before, Some(b'/' | b'$' | b'\\' | b'.'))
         && !text.contains('@')
         && text.parse::<IpAddr>().is_err()
@@ -96,29 +96,39 @@ fn one(word: Word<'_>) -> Option<Address> {
         let text = text.split('%').next()?;
         let ip: Ipv6Addr = text.parse().ok()?;
         // `a::b` is C++ and Rust, and in no range that is in use.
-        let scope = scope(ip.into());
+        let scope = ip_scope(ip.into());
         return (scope != AddressScope::Reserved)
-            .then(|| address(at, text, AddressKind::Ipv6, scope, ip.to_string()));
+            .then(|| new_address(at, text, AddressKind::Ipv6, scope, ip.to_string()));
     }
     if let Some((local, domain)) = text.rsplit_once('@') {
         let domain = domain.split(':').next()?;
-        let mail = !local.is_empty() && domain::is_name(domain) && domain::top(domain) > Top::File;
-        return mail.then(|| address(at, text, AddressKind::Mail, name_scope(domain), domain.to_lowercase()));
+        let mail = !local.is_empty()
+            && domain::is_name(domain)
+            && domain::classify_domain(domain) > DomainEvidence::File;
+        return mail
+            .then(|| new_address(at, text, AddressKind::Mail, name_scope(domain), domain.to_lowercase()));
     }
     let (name, port) = text.split_once(':').map_or((text, None), |(name, port)| (name, Some(port)));
     if let Ok(ip) = name.parse::<Ipv4Addr>() {
-        let version = said(&word.line[..at]) == Said::Version;
-        return (!version).then(|| address(at, name, AddressKind::Ipv4, scope(ip.into()), ip.to_string()));
+        let version = context_before(&word.line[..at]) == WordContext::Version;
+        return (!version)
+            .then(|| new_address(at, name, AddressKind::Ipv4, ip_scope(ip.into()), ip.to_string()));
     }
     is_host(&word, name, port)
-        .then(|| address(at, name, AddressKind::Host, name_scope(name), name.to_lowercase()))
+        .then(|| new_address(at, name, AddressKind::Host, name_scope(name), name.to_lowercase()))
 }
 
-fn address(at: usize, text: &str, kind: AddressKind, scope: AddressScope, host: String) -> Address {
-    Address { at, len: text.len(), text: text.to_owned(), kind, scope, host }
+fn new_address(
+    at: usize,
+    text: &str,
+    kind: AddressKind,
+    scope: AddressScope,
+    host: String,
+) -> LocatedAddress {
+    LocatedAddress { at, len: text.len(), text: text.to_owned(), kind, scope, host }
 }
 
-fn is_host(word: &Word<'_>, name: &str, port: Option<&str>) -> bool {
+fn is_host(word: &LineWord<'_>, name: &str, port: Option<&str>) -> bool {
     // Attributes of objects look like names of three labels, too, but their objects are called so.
     let first = name.split('.').next().unwrap_or_default();
     let object = matches!(
@@ -142,32 +152,34 @@ fn is_host(word: &Word<'_>, name: &str, port: Option<&str>) -> bool {
         return false;
     }
     let before = &word.line[..word.at];
-    let top = domain::top(name);
-    // Modules are imported `from`, and attributes are values, too: in code only what is quoted has a key.
-    let keyed = word.style == Style::Configuration || matches!(word.before, Some(b'"' | b'\'' | b'`'));
-    let said = if keyed { said(before) } else { Said::Nothing };
-    if domain::is_registry(name) || keyed && image(word, port) && top > Top::File {
+    let top = domain::classify_domain(name);
+    // Modules are imported `from`, and attributes are values, too: in code only quoted words have a key.
+    let keyed = word.style == TextStyle::Configuration || matches!(word.before, Some(b'"' | b'\'' | b'`'));
+    let said = if keyed { context_before(before) } else { WordContext::Nothing };
+    if domain::is_registry(name) || keyed && is_image(word, port) && top > DomainEvidence::File {
         return true;
     }
     let port = port.is_some_and(|p| p.parse::<u16>().is_ok_and(|p| p > 0));
     let quoted = matches!(word.before, Some(b'"' | b'\'' | b'`'));
     // `scp x host:/path`.
     let remote = word.line[word.at + name.len()..].starts_with(b":/");
-    let host = remote || matches!(said, Said::Host | Said::Image);
+    let host = remote || matches!(said, WordContext::Host | WordContext::Image);
     match top {
-        Top::Sure => said != Said::Version,
-        Top::Ambiguous if port || host || first.eq_ignore_ascii_case("www") => true,
-        // What is followed by a path may be the name of an interface: `networking.k8s.io/v1`.
-        Top::Ambiguous if word.after == Some(b'/') => false,
-        Top::Ambiguous => quoted || name.split('.').count() >= 3 || word.style == Style::Configuration,
-        Top::Rare => port || host || first.eq_ignore_ascii_case("www"),
-        Top::File => (port || host) && name.split('.').count() >= 3,
-        Top::None => false,
+        DomainEvidence::Sure => said != WordContext::Version,
+        DomainEvidence::Ambiguous if port || host || first.eq_ignore_ascii_case("www") => true,
+        // A name followed by a path may be an API group: `networking.k8s.io/v1`.
+        DomainEvidence::Ambiguous if word.after == Some(b'/') => false,
+        DomainEvidence::Ambiguous => {
+            quoted || name.split('.').count() >= 3 || word.style == TextStyle::Configuration
+        }
+        DomainEvidence::Rare => port || host || first.eq_ignore_ascii_case("www"),
+        DomainEvidence::File => (port || host) && name.split('.').count() >= 3,
+        DomainEvidence::None => false,
     }
 }
 
-/// `name =`, `name: `: a key is no host.
-fn is_key(word: &Word<'_>) -> bool {
+/// `name =`, `name: `: a key is not a host.
+fn is_key(word: &LineWord<'_>) -> bool {
     let rest = &word.line[word.at + word.text.trim_end_matches(':').len()..];
     let rest = rest.trim_ascii_start();
     match rest {
@@ -180,7 +192,7 @@ fn is_key(word: &Word<'_>) -> bool {
 }
 
 /// The rest of a container image: a path that ends with a tag or digest.
-fn image(word: &Word<'_>, port: Option<&str>) -> bool {
+fn is_image(word: &LineWord<'_>, port: Option<&str>) -> bool {
     if word.after != Some(b'/') || port.is_some_and(|p| p.parse::<u16>().is_err()) {
         return false;
     }
@@ -190,6 +202,6 @@ fn image(word: &Word<'_>, port: Option<&str>) -> bool {
     let path = &rest[..path.unwrap_or(rest.len())];
     let name = path.rsplit(|&b| b == b'/').next().unwrap_or_default();
     let tag = name.iter().position(|b| b":@".contains(b)).map(|at| &name[at + 1..]);
-    said(&word.line[..word.at]) == Said::Image
+    context_before(&word.line[..word.at]) == WordContext::Image
         || tag.is_some_and(|t| !t.is_empty() && t[0].is_ascii_alphanumeric())
 }

@@ -1,20 +1,23 @@
-//! What is an address, what is not, and where it belongs.
+//! Words that are addresses or not, and their scope.
 
 use super::*;
 
 fn found(line: &str) -> Vec<(usize, String, AddressScope)> {
-    scan(line.as_bytes(), Style::Configuration).into_iter().map(|a| (a.at, a.text, a.scope)).collect()
+    scan_line(line.as_bytes(), TextStyle::Configuration)
+        .into_iter()
+        .map(|a| (a.at, a.text, a.scope))
+        .collect()
 }
 
 fn one(line: &str) -> (AddressKind, AddressScope, String) {
-    let mut all = scan(line.as_bytes(), Style::Configuration);
+    let mut all = scan_line(line.as_bytes(), TextStyle::Configuration);
     assert_eq!(all.len(), 1, "{line}: {all:?}");
     let a = all.remove(0);
     (a.kind, a.scope, a.host)
 }
 
 #[test]
-fn every_kind_is_found_where_it_stands() {
+fn every_kind_of_address_is_found_with_its_position() {
     use AddressKind::{Host, Ipv4, Ipv6, Mail, Url};
     use AddressScope::Public;
     for (line, kind, host) in [
@@ -36,7 +39,7 @@ fn every_kind_is_found_where_it_stands() {
 }
 
 #[test]
-fn code_and_numbers_are_no_addresses() {
+fn code_and_numbers_are_not_addresses() {
     for line in [
         "import os.path",
         "log.info('x')",
@@ -59,7 +62,7 @@ fn code_and_numbers_are_no_addresses() {
 }
 
 #[test]
-fn ranges_are_told_apart() {
+fn scopes_follow_the_registries() {
     use AddressScope::{Documentation, LinkLocal, Loopback, Multicast, Private, Public, Reserved};
     for (ip, wanted) in [
         ("127.0.0.1", Loopback),
@@ -86,7 +89,7 @@ fn ranges_are_told_apart() {
         ("::ffff:10.0.0.1", Private),
         ("2606:4700::1", Public),
     ] {
-        assert_eq!(scope(ip.parse().unwrap()), wanted, "{ip}");
+        assert_eq!(ip_scope(ip.parse().unwrap()), wanted, "{ip}");
     }
     for (name, wanted) in [
         ("localhost", Loopback),
@@ -102,21 +105,21 @@ fn ranges_are_told_apart() {
 
 #[test]
 fn allow_lists_hold_hosts_domains_and_networks() {
-    let mut allow = allow::Allow::default();
+    let mut allow = allow::AllowList::default();
     for line in ["# c", "", "vendor.com # ours", "*.good.org", "8.8.8.0/24", "2606:4700::/32", "1.1.1.1"] {
-        allow.add(line).unwrap();
+        allow.add_line(line).unwrap();
     }
     for yes in ["vendor.com", "Vendor.COM", "a.good.org", "8.8.8.8", "2606:4700::1", "1.1.1.1"] {
-        assert!(allow.admits(yes), "{yes}");
+        assert!(allow.contains_host(yes), "{yes}");
     }
     for no in ["x.vendor.com", "good.org", "notgood.org", "8.8.9.8", "1.1.1.2", "2606:4701::1"] {
-        assert!(!allow.admits(no), "{no}");
+        assert!(!allow.contains_host(no), "{no}");
     }
-    assert!(allow.add("1.2.3.4/33").is_err());
+    assert!(allow.add_line("1.2.3.4/33").is_err());
 }
 
 #[test]
-fn any_bytes_are_scanned_without_harm() {
+fn random_bytes_are_scanned_without_panic() {
     let mut state = 1_u64;
     for _ in 0..20_000 {
         let mut line = Vec::new();
@@ -128,14 +131,14 @@ fn any_bytes_are_scanned_without_harm() {
             ];
             line.extend_from_slice(pieces[(state >> 60) as usize]);
         }
-        for a in scan(&line, Style::Code) {
+        for a in scan_line(&line, TextStyle::Code) {
             assert!(a.at + a.len <= line.len(), "{line:?}");
         }
     }
 }
 
 #[test]
-fn hosts_are_found_by_what_stands_around_them() {
+fn hosts_are_found_by_their_context() {
     for (line, host) in [
         ("image: nvcr.io/nvidia/pytorch:24.01", "nvcr.io"),
         ("FROM ghcr.io/org/base AS build", "ghcr.io"),
@@ -166,7 +169,7 @@ fn hosts_are_found_by_what_stands_around_them() {
 }
 
 #[test]
-fn versions_files_attributes_and_keys_are_no_hosts() {
+fn versions_files_attributes_and_keys_are_not_hosts() {
     for line in [
         "version: 1.2.3.4",
         "\"version\": \"1.2.3.4\"",
@@ -199,30 +202,30 @@ fn versions_files_attributes_and_keys_are_no_hosts() {
         "tokenize.NL",
         "so.It",
     ] {
-        assert!(scan(line.as_bytes(), Style::Code).is_empty(), "{line}");
+        assert!(scan_line(line.as_bytes(), TextStyle::Code).is_empty(), "{line}");
     }
 }
 
 #[test]
-fn logins_in_urls_are_not_shown() {
+fn credentials_in_urls_are_not_printed() {
     let line = b"git clone https://user:secret@vendor.com/x.git # y";
-    let all = scan(line, Style::Configuration);
+    let all = scan_line(line, TextStyle::Configuration);
     assert_eq!((all[0].text.as_str(), all[0].len), ("https://***@vendor.com/x.git", 36));
     assert_eq!(all.len(), 1);
 }
 
 #[test]
-fn entries_that_could_never_match_are_refused() {
-    let mut allow = allow::Allow::default();
+fn entries_that_could_never_match_are_rejected() {
+    let mut allow = allow::AllowList::default();
     for line in
         [".bigcorp.io", "8.8.8.8-8.8.8.9", "2606:4700::1-2606:4700::2", "b\u{fc}cher.de", "Trailing.org."]
     {
-        allow.add(line).unwrap();
+        allow.add_line(line).unwrap();
     }
     for yes in ["a.bigcorp.io", "8.8.8.8", "8.8.8.9", "2606:4700::2", "b\u{fc}cher.de", "trailing.org"] {
-        assert!(allow.admits(yes), "{yes}");
+        assert!(allow.contains_host(yes), "{yes}");
     }
-    assert!(!allow.admits("8.8.8.10") && !allow.admits("bigcorp.io"));
+    assert!(!allow.contains_host("8.8.8.10") && !allow.contains_host("bigcorp.io"));
     for bad in [
         "*github*",
         "*",
@@ -234,9 +237,9 @@ fn entries_that_could_never_match_are_refused() {
         "vendor.com/x",
         "-a.com",
     ] {
-        assert!(allow.add(bad).is_err(), "{bad}");
+        assert!(allow.add_line(bad).is_err(), "{bad}");
     }
-    assert!(allow.add("https://vendor.com/x").unwrap_err().contains("\"vendor.com\""));
+    assert!(allow.add_line("https://vendor.com/x").unwrap_err().contains("\"vendor.com\""));
 }
 
 /// Lines that are made to be read over and over.
@@ -245,7 +248,7 @@ fn long_lines_are_read_once() {
     let start = std::time::Instant::now();
     for piece in ["/", "//", "\\/\\/", "a://", "\"//x", "a.io/b", "a.com ", "a.io:/"] {
         let line = piece.repeat((1 << 20) / piece.len());
-        scan(line.as_bytes(), Style::Configuration);
+        scan_line(line.as_bytes(), TextStyle::Configuration);
     }
     // It was minutes.
     assert!(start.elapsed().as_secs() < 60, "{:?}", start.elapsed());

@@ -1,7 +1,7 @@
-//! Puts the results of all base chains together: whether another host's connection reaches the daemon.
+//! Combines the results of all base chains: whether another host's connection reaches the daemon.
 
-use super::follow::{Fate, worst};
-use super::packet::{Packet, Place};
+use super::follow::{PacketFate, worst_fate};
+use super::packet::{HookPlace, Packet};
 
 /// The results of the base chains of one or more rulesets.
 #[derive(Debug, Default)]
@@ -9,11 +9,11 @@ pub(crate) struct Passage {
     /// Something bears on all chains and is not understood.
     unknown: bool,
     /// Before destinations are translated.
-    early: Vec<Fate>,
+    early: Vec<PacketFate>,
     /// After that, up to the socket.
-    late: Vec<Fate>,
+    late: Vec<PacketFate>,
     /// The daemon's reply.
-    reply: Vec<Fate>,
+    reply: Vec<PacketFate>,
 }
 
 impl Passage {
@@ -21,11 +21,11 @@ impl Passage {
         Self { unknown, ..Self::default() }
     }
 
-    pub(crate) fn add(&mut self, place: Place, fate: Fate) {
-        let fate = if place.partial && fate != Fate::Accept { Fate::Unsure } else { fate };
+    pub(crate) fn add_fate(&mut self, place: HookPlace, fate: PacketFate) {
+        let fate = if place.partial && fate != PacketFate::Accept { PacketFate::Unsure } else { fate };
         let list = match place {
-            Place { reply: true, .. } => &mut self.reply,
-            Place { translated: false, .. } => &mut self.early,
+            HookPlace { reply: true, .. } => &mut self.reply,
+            HookPlace { translated: false, .. } => &mut self.early,
             _ => &mut self.late,
         };
         // Many chains have few different results.
@@ -34,7 +34,7 @@ impl Passage {
         }
     }
 
-    pub(crate) fn join(&mut self, other: Self) {
+    pub(crate) fn merge_passage(&mut self, other: Self) {
         self.unknown |= other.unknown;
         self.early.extend(other.early);
         self.late.extend(other.late);
@@ -42,21 +42,23 @@ impl Passage {
     }
 
     /// The result for a packet after every ruleset was evaluated for it.
-    pub(crate) fn fate(&self, packet: &Packet<'_>) -> Fate {
-        let (early, late) = (worst(self.early.iter().copied()), worst(self.late.iter().copied()));
+    pub(crate) fn overall_fate(&self, packet: &Packet<'_>) -> PacketFate {
+        let (early, late) = (worst_fate(self.early.iter().copied()), worst_fate(self.late.iter().copied()));
         // A packet that is diverted from the port skips the later rules; one diverted to it was another before.
-        let early_holds = early == Fate::Drop && !packet.diverted_to.get();
-        let late_holds = late == Fate::Drop && !packet.diverted_from.get();
+        let early_holds = early == PacketFate::Drop && !packet.diverted_to.get();
+        let late_holds = late == PacketFate::Drop && !packet.diverted_from.get();
         if !self.unknown && (early_holds || late_holds) {
-            return Fate::Drop;
+            return PacketFate::Drop;
         }
-        let open =
-            early == Fate::Accept && late == Fate::Accept && !packet.diverted_from.get() && !self.unknown;
-        // A connection whose replies are dropped does not come about, but its first packet arrives.
-        let answered = worst(self.reply.iter().copied()) == Fate::Accept;
+        let open = early == PacketFate::Accept
+            && late == PacketFate::Accept
+            && !packet.diverted_from.get()
+            && !self.unknown;
+        // If replies are dropped no connection is established, but its first packet arrives.
+        let answered = worst_fate(self.reply.iter().copied()) == PacketFate::Accept;
         if open && !answered {
-            packet.doubt("rules for the daemon's replies");
+            packet.note_doubt("rules for the daemon's replies");
         }
-        if open && answered { Fate::Accept } else { Fate::Unsure }
+        if open && answered { PacketFate::Accept } else { PacketFate::Unsure }
     }
 }

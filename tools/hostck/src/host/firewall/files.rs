@@ -1,12 +1,12 @@
-//! The rulesets that the files of an image hold, and whether anything loads them.
+//! The rulesets in the files of an image, and whether a service loads them at boot.
 
 use common::finding::Finding;
 
-use super::iptables::Tables;
+use super::iptables::IptablesTables;
 use super::nft::Ruleset;
-use super::{Check, Host, Rulesets};
+use super::{AuditedHost, Family, HostCheck, HostRulesets};
 
-/// Bytes included at most, so that a hostile configuration ends.
+/// Maximum number of included bytes, a bound for hostile configuration.
 const INCLUDED: usize = 64 << 20;
 
 /// The least that an included file counts for.
@@ -16,51 +16,56 @@ const FILE: usize = 64 << 10;
 const DEPTH: usize = 16;
 
 /// Files of nft, of iptables and of ip6tables.
-const NFT: [&str; 2] = ["etc/nftables.conf", "etc/sysconfig/nftables.conf"];
+pub(super) const NFT: [&str; 2] = ["etc/nftables.conf", "etc/sysconfig/nftables.conf"];
 const V4: [&str; 2] = ["etc/iptables/rules.v4", "etc/sysconfig/iptables"];
 const V6: [&str; 2] = ["etc/iptables/rules.v6", "etc/sysconfig/ip6tables"];
 
-/// Services that make rules of their own, from files that are not read here.
+/// Services that generate rules from files that are not read here.
 const MANAGERS: [&str; 7] = ["ufw", "firewalld", "shorewall", "shorewall6", "ferm", "netfilter", "awall"];
 
-pub(super) fn configured(host: &Host) -> Rulesets {
-    let mut rulesets = Rulesets::default();
+/// The files that iptables-restore or ip6tables-restore loads.
+pub(super) fn iptables_files(family: Family) -> [&'static str; 2] {
+    if family == Family::V4 { V4 } else { V6 }
+}
+
+pub(super) fn read_configured(host: &AuditedHost) -> HostRulesets {
+    let mut rulesets = HostRulesets::default();
     for (path, text) in read_all(host, &NFT, &mut rulesets) {
         let mut files = vec![path];
         let mut left = INCLUDED;
-        rulesets.nft.push(Ruleset::from_text(&included(host, &text, &mut files, &mut left)));
+        rulesets.nft.push(Ruleset::from_text(&expand_includes(host, &text, &mut files, &mut left)));
     }
     let v4 = read_all(host, &V4, &mut rulesets);
-    rulesets.v4 = v4.iter().map(|(_, text)| Tables::parse(text)).collect();
+    rulesets.v4 = v4.iter().map(|(_, text)| IptablesTables::parse(text)).collect();
     let v6 = read_all(host, &V6, &mut rulesets);
-    rulesets.v6 = v6.iter().map(|(_, text)| Tables::parse(text)).collect();
-    for manager in MANAGERS.iter().filter(|m| host.enabled(&[m])) {
-        let ufw = || host.read("etc/ufw/ufw.conf").is_ok_and(|t| t.lines().any(|l| l.trim() == "ENABLED=no"));
+    rulesets.v6 = v6.iter().map(|(_, text)| IptablesTables::parse(text)).collect();
+    for manager in MANAGERS.iter().filter(|m| host.is_enabled(&[m])) {
+        let ufw =
+            || host.read_file("etc/ufw/ufw.conf").is_ok_and(|t| t.lines().any(|l| l.trim() == "ENABLED=no"));
         if *manager != "ufw" || !ufw() {
-            rulesets.not_seen(
-                (*manager).to_owned(),
-                "it makes the rules of the firewall when the system starts".into(),
-            );
+            rulesets.not_seen((*manager).to_owned(), "it generates firewall rules at boot".into());
         }
     }
     rulesets
 }
 
-/// The files that are there. One that cannot be read is a source of rules that was not seen.
-fn read_all(host: &Host, paths: &[&str], rulesets: &mut Rulesets) -> Vec<(String, String)> {
+/// Reads the files that exist. One that cannot be read is recorded as unseen.
+fn read_all(host: &AuditedHost, paths: &[&str], rulesets: &mut HostRulesets) -> Vec<(String, String)> {
     let mut texts = Vec::new();
     for path in paths {
-        match host.read(path) {
+        match host.read_file(path) {
             Ok(text) => texts.push(((*path).to_owned(), text)),
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => {}
-            Err(e) => rulesets.not_seen(host.shown(path).display().to_string(), common::error::io_reason(&e)),
+            Err(e) => {
+                rulesets.not_seen(host.display_path(path).display().to_string(), common::error::io_reason(&e))
+            }
         }
     }
     texts
 }
 
-/// Files of rules that nothing loads when the image starts.
-pub(super) fn not_loaded(host: &Host, check: &Check) -> Vec<Finding> {
+/// Finds files of rules that no enabled service loads.
+pub(super) fn find_unloaded(host: &AuditedHost, check: &HostCheck) -> Vec<Finding> {
     let files: [(&str, &[&str]); 6] = [
         ("etc/nftables.conf", &["nftables"]),
         ("etc/sysconfig/nftables.conf", &["nftables"]),
@@ -69,25 +74,26 @@ pub(super) fn not_loaded(host: &Host, check: &Check) -> Vec<Finding> {
         ("etc/sysconfig/iptables", &["iptables"]),
         ("etc/sysconfig/ip6tables", &["ip6tables"]),
     ];
-    let idle = files.into_iter().filter(|(path, units)| host.stat(path).is_ok() && !host.enabled(units));
+    let idle = files.into_iter().filter(|(path, units)| host.stat(path).is_ok() && !host.is_enabled(units));
     let finding = |(path, units): (&str, &[&str])| {
-        let place = host.shown(&format!("etc/systemd/system/multi-user.target.wants/{}.service", units[0]));
+        let place =
+            host.display_path(&format!("etc/systemd/system/multi-user.target.wants/{}.service", units[0]));
         check
-            .finding(host.shown(path))
-            .found(format!("no service loads it at the start: {} is not enabled", units.join(" or ")))
-            .expected("rules that are there before the daemon is")
-            .fix(format!("link {} to the unit of that name", place.display()))
+            .finding(host.display_path(path))
+            .found(format!("not loaded at boot: {} is not enabled", units.join(" or ")))
+            .expected("rules that are loaded before the daemon starts")
+            .fix(format!("enable the service: link {} to its unit", place.display()))
     };
     idle.map(finding).collect()
 }
 
-/// A configuration of nft with what it includes in its place. A line stays, and is not understood, where its file is
-/// missing, includes itself, or comes after too many.
-fn included(host: &Host, text: &str, files: &mut Vec<String>, left: &mut usize) -> String {
+/// Replaces the includes of a configuration of nft by the files. A line stays, and is not understood, if its file is
+/// missing, includes itself, or exceeds the limits.
+fn expand_includes(host: &AuditedHost, text: &str, files: &mut Vec<String>, left: &mut usize) -> String {
     let mut whole = String::new();
     for line in text.lines() {
         let path = line.trim().strip_prefix("include").map(|p| p.trim().trim_matches(['"', '\'', ';', ' ']));
-        match path.filter(|p| !p.is_empty()).and_then(|path| include(host, path, files, left)) {
+        match path.filter(|p| !p.is_empty()).and_then(|path| read_include(host, path, files, left)) {
             Some(text) => whole.push_str(&text),
             None => whole.push_str(line),
         }
@@ -96,8 +102,8 @@ fn included(host: &Host, text: &str, files: &mut Vec<String>, left: &mut usize) 
     whole
 }
 
-/// The texts of the files that a path with wildcards names; `None` where one cannot be had.
-fn include(host: &Host, path: &str, files: &mut Vec<String>, left: &mut usize) -> Option<String> {
+/// Reads the files that a path with wildcards names; `None` if one cannot be read.
+fn read_include(host: &AuditedHost, path: &str, files: &mut Vec<String>, left: &mut usize) -> Option<String> {
     // nft looks in the directory that it was compiled with, which is /etc.
     let path = match path.strip_prefix('/') {
         Some(absolute) => absolute.trim_start_matches('/').to_owned(),
@@ -109,7 +115,7 @@ fn include(host: &Host, path: &str, files: &mut Vec<String>, left: &mut usize) -
         Some((start, end)) if !format!("{dir}{start}{end}").contains(['*', '?', '[']) => {
             let wanted =
                 |n: &String| n.len() >= start.len() + end.len() && n.starts_with(start) && n.ends_with(end);
-            host.names(dir).into_iter().filter(wanted).collect()
+            host.list_names(dir).into_iter().filter(wanted).collect()
         }
         Some(_) => return None,
         None => vec![name.to_owned()],
@@ -120,10 +126,10 @@ fn include(host: &Host, path: &str, files: &mut Vec<String>, left: &mut usize) -
         if files.contains(&path) || files.len() > DEPTH {
             return None;
         }
-        let text = host.read(&path).ok()?;
+        let text = host.read_file(&path).ok()?;
         *left = left.checked_sub(text.len().max(FILE))?;
         files.push(path);
-        whole.push_str(&included(host, &text, files, left));
+        whole.push_str(&expand_includes(host, &text, files, left));
         files.pop();
     }
     Some(whole)

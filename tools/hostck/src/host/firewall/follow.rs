@@ -5,18 +5,18 @@ use std::rc::Rc;
 
 /// Whether the packet meets a condition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Met {
+pub(crate) enum ConditionMet {
     No,
     Unsure,
     Yes,
 }
 
-impl Met {
-    pub(crate) fn of(yes: bool) -> Self {
+impl ConditionMet {
+    pub(crate) fn from_bool(yes: bool) -> Self {
         if yes { Self::Yes } else { Self::No }
     }
 
-    pub(crate) fn unless(self, negated: bool) -> Self {
+    pub(crate) fn negate_if(self, negated: bool) -> Self {
         match self {
             Self::Yes if negated => Self::No,
             Self::No if negated => Self::Yes,
@@ -25,14 +25,14 @@ impl Met {
     }
 
     /// The common answer, or `Unsure` where they differ or there is none.
-    pub(crate) fn common(answers: impl IntoIterator<Item = Self>) -> Self {
+    pub(crate) fn common_answer(answers: impl IntoIterator<Item = Self>) -> Self {
         answers.into_iter().reduce(|a, b| if a == b { a } else { Self::Unsure }).unwrap_or(Self::Unsure)
     }
 }
 
 /// The result for a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Fate {
+pub(crate) enum PacketFate {
     Accept,
     Drop,
     Unsure,
@@ -40,7 +40,7 @@ pub(crate) enum Fate {
 
 /// The action of a rule on a packet that meets its conditions.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Verdict {
+pub(crate) enum RuleVerdict {
     Accept,
     Drop,
     Return,
@@ -51,12 +51,12 @@ pub(crate) enum Verdict {
 }
 
 /// A rule for one packet: its conditions and its verdict. Rules without a verdict are left out.
-pub(crate) type Rule = (Met, Verdict);
+pub(crate) type EvaluatedRule = (ConditionMet, RuleVerdict);
 
-/// Calls nested deeper are circles: the kernel allows 16 (`NFT_JUMP_STACK_SIZE`, include/net/netfilter/nf_tables.h).
+/// Maximum depth of jumps: the kernel allows 16 (`NFT_JUMP_STACK_SIZE`, include/net/netfilter/nf_tables.h).
 const DEPTH: u32 = 32;
 
-/// Chains followed at most, so that a hostile ruleset ends.
+/// Maximum number of chains to follow, a bound for hostile rulesets.
 const CALLS: u32 = 2_000;
 
 /// The possible results of a chain: a set of these.
@@ -67,34 +67,34 @@ const DROP: Outcomes = 2;
 const THROUGH: Outcomes = 4;
 const ANY: Outcomes = ACCEPT | DROP | THROUGH;
 
-/// Looks up the rules of a chain; `None` where there is no such chain.
-pub(crate) type Lookup<'l> = dyn FnMut(&str) -> Option<Rc<[Rule]>> + 'l;
+/// Looks up the rules of a chain; `None` where it does not exist.
+pub(crate) type ChainLookup<'l> = dyn FnMut(&str) -> Option<Rc<[EvaluatedRule]>> + 'l;
 
 /// Follows the rules of a base chain with this policy.
-pub(crate) fn follow_base(chain: &str, policy: Fate, rules: &mut Lookup<'_>) -> Fate {
-    let outcomes = Follower { rules, calls: 0, known: HashMap::new() }.follow(chain, 0);
+pub(crate) fn follow_base(chain: &str, policy: PacketFate, rules: &mut ChainLookup<'_>) -> PacketFate {
+    let outcomes = Follower { rules, calls: 0, known: HashMap::new() }.follow_chain(chain, 0);
     let end = match policy {
         _ if outcomes & THROUGH == 0 => 0,
-        Fate::Accept => ACCEPT,
-        Fate::Drop => DROP,
-        Fate::Unsure => ACCEPT | DROP,
+        PacketFate::Accept => ACCEPT,
+        PacketFate::Drop => DROP,
+        PacketFate::Unsure => ACCEPT | DROP,
     };
     match outcomes & !THROUGH | end {
-        ACCEPT => Fate::Accept,
-        DROP => Fate::Drop,
-        _ => Fate::Unsure,
+        ACCEPT => PacketFate::Accept,
+        DROP => PacketFate::Drop,
+        _ => PacketFate::Unsure,
     }
 }
 
 /// Follows chains, each once: the result does not depend on the caller.
 struct Follower<'r, 'l> {
-    rules: &'r mut Lookup<'l>,
+    rules: &'r mut ChainLookup<'l>,
     calls: u32,
     known: HashMap<String, Outcomes>,
 }
 
 impl Follower<'_, '_> {
-    fn follow(&mut self, chain: &str, depth: u32) -> Outcomes {
+    fn follow_chain(&mut self, chain: &str, depth: u32) -> Outcomes {
         if let Some(known) = self.known.get(chain) {
             return *known;
         }
@@ -109,23 +109,23 @@ impl Follower<'_, '_> {
         outcomes
     }
 
-    fn follow_rules(&mut self, list: &[Rule], depth: u32) -> Outcomes {
+    fn follow_rules(&mut self, list: &[EvaluatedRule], depth: u32) -> Outcomes {
         let mut outcomes = 0;
-        for (met, verdict) in list.iter().filter(|(met, _)| *met != Met::No) {
+        for (met, verdict) in list.iter().filter(|(met, _)| *met != ConditionMet::No) {
             // The results of this rule, and whether the next rule may be reached from it.
             let (to, goes_on) = match verdict {
-                Verdict::Accept => (ACCEPT, false),
-                Verdict::Drop => (DROP, false),
-                Verdict::Return => (THROUGH, false),
-                Verdict::Unknown => (ANY, true),
-                Verdict::Goto(to) => (self.follow(to, depth + 1), false),
-                Verdict::Jump(to) => {
-                    let to = self.follow(to, depth + 1);
+                RuleVerdict::Accept => (ACCEPT, false),
+                RuleVerdict::Drop => (DROP, false),
+                RuleVerdict::Return => (THROUGH, false),
+                RuleVerdict::Unknown => (ANY, true),
+                RuleVerdict::Goto(to) => (self.follow_chain(to, depth + 1), false),
+                RuleVerdict::Jump(to) => {
+                    let to = self.follow_chain(to, depth + 1);
                     (to & !THROUGH, to & THROUGH != 0)
                 }
             };
             outcomes |= to;
-            if *met == Met::Yes && !goes_on {
+            if *met == ConditionMet::Yes && !goes_on {
                 return outcomes;
             }
         }
@@ -133,11 +133,11 @@ impl Follower<'_, '_> {
     }
 }
 
-/// One drop is enough; a doubt anywhere is a doubt.
-pub(crate) fn worst(fates: impl IntoIterator<Item = Fate>) -> Fate {
-    fates.into_iter().fold(Fate::Accept, |all, fate| match (all, fate) {
-        (Fate::Drop, _) | (_, Fate::Drop) => Fate::Drop,
-        (Fate::Unsure, _) | (_, Fate::Unsure) => Fate::Unsure,
-        _ => Fate::Accept,
+/// A drop in any chain drops the packet; without one, an unsure chain makes the result unsure.
+pub(crate) fn worst_fate(fates: impl IntoIterator<Item = PacketFate>) -> PacketFate {
+    fates.into_iter().fold(PacketFate::Accept, |all, fate| match (all, fate) {
+        (PacketFate::Drop, _) | (_, PacketFate::Drop) => PacketFate::Drop,
+        (PacketFate::Unsure, _) | (_, PacketFate::Unsure) => PacketFate::Unsure,
+        _ => PacketFate::Accept,
     })
 }

@@ -1,4 +1,4 @@
-//! Whether a firewall keeps other hosts from the daemon's port: rulesets are evaluated as the kernel would, for the
+//! Whether a firewall keeps other hosts from the daemon's port. Rulesets are evaluated as the kernel does, for the
 //! first packet of a TCP connection from a source that no rule names.
 //!
 //! The result is certain, or undecided: a condition that is not understood leaves open whether its rule applies, and
@@ -8,8 +8,8 @@ use std::collections::BTreeSet;
 
 use common::finding::{Finding, Severity};
 
-use super::listen::listeners;
-use super::{Check, Host, unseen};
+use super::listen::find_listeners;
+use super::{AuditedHost, HostCheck, HostRule, note_unseen};
 
 mod address;
 pub(crate) mod ask;
@@ -17,20 +17,24 @@ mod decide;
 mod files;
 mod follow;
 pub(crate) mod iptables;
+mod loaded;
 pub(crate) mod nft;
 mod packet;
 
-use decide::Passage;
-use follow::{Fate, Met};
-use iptables::Tables;
+use follow::{ConditionMet, PacketFate};
+use iptables::IptablesTables;
 use nft::Ruleset;
-use packet::{Facts, Packet};
 
-pub(super) static CHECK: Check = Check {
-    id: "firewall",
-    severity: Severity::Warning,
-    what: "no firewall rule restricts the daemon's port",
-    run: firewall,
+pub(super) static CHECK: HostCheck = HostCheck {
+    rule: HostRule {
+        id: "firewall",
+        severity: Severity::Warning,
+        what: "no firewall rule restricts the daemon's port",
+        why: "Every host that reaches the port can attack the daemon before it has authenticated.",
+        fix: "nft add rule inet profguard input tcp dport 1778 ip saddr != CLIENTS drop",
+        reference: "msMonitor security statement, communication; nft(8); iptables(8)",
+    },
+    run: check_firewall,
 };
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,21 +50,29 @@ impl Family {
             Self::V6 => "IPv6",
         }
     }
+
+    /// The family of nftables tables that iptables-nft or ip6tables-nft keeps (xtables-nft(8)).
+    fn table_family(self) -> &'static str {
+        match self {
+            Self::V4 => "ip",
+            Self::V6 => "ip6",
+        }
+    }
 }
 
 /// The rulesets of a host.
 #[derive(Debug, Default)]
-struct Rulesets {
+struct HostRulesets {
     nft: Vec<Ruleset>,
-    v4: Vec<Tables>,
-    v6: Vec<Tables>,
+    v4: Vec<IptablesTables>,
+    v6: Vec<IptablesTables>,
     /// They are the kernel's: iptables and nft list the same tables where iptables keeps them in nftables.
     live: bool,
     /// Sources of rules that could not be read, and the reasons.
     unseen: Vec<(String, String)>,
 }
 
-impl Rulesets {
+impl HostRulesets {
     fn not_seen(&mut self, source: String, reason: String) {
         self.unseen.push((source, reason));
     }
@@ -68,56 +80,20 @@ impl Rulesets {
     fn is_empty(&self) -> bool {
         self.nft.is_empty() && self.v4.is_empty() && self.v6.is_empty()
     }
-
-    /// The result for a family, and the conditions that could not be decided.
-    fn fate(&self, family: Family, port: &Port) -> (Fate, Vec<String>) {
-        let mut facts = Facts::default();
-        loop {
-            let packet = Packet::new(family, port, facts);
-            let fate = self.passage(&packet).fate(&packet);
-            // Facts only ever become true, so this ends.
-            if packet.facts() == facts {
-                return (fate, packet.doubts());
-            }
-            facts = packet.facts();
-        }
-    }
-
-    fn passage(&self, packet: &Packet<'_>) -> Passage {
-        let (name, tables) = match packet.family {
-            Family::V4 => ("ip", &self.v4),
-            Family::V6 => ("ip6", &self.v6),
-        };
-        // A table that iptables keeps in nftables is listed by both. nft shows it whole, but for extensions, whose
-        // arguments only iptables shows.
-        let in_nft = |table: &str| self.live && self.nft.iter().any(|n| n.has_table(name, table));
-        let foreign = |table: &str| self.nft.iter().any(|n| n.has_foreign_rules(name, table));
-        let saved = |table: &str| self.live && tables.iter().any(|t| t.in_nftables && t.has(table));
-        let mut all = Passage::default();
-        for ruleset in &self.nft {
-            let skipped = |family: &str, table: &str| family == name && foreign(table) && saved(table);
-            all.join(ruleset.passage(packet, &skipped));
-        }
-        for saved in tables {
-            let skipped = |table: &str| saved.in_nftables && in_nft(table) && !foreign(table);
-            all.join(saved.passage(packet, &skipped));
-        }
-        all
-    }
 }
 
 /// The port, and the names of services in `/etc/services`.
 #[derive(Clone, Debug)]
-pub(crate) struct Port {
+pub(crate) struct DaemonPort {
     pub(crate) number: u16,
     pub(crate) names: Vec<String>,
     /// Names of services on other ports.
     others: BTreeSet<String>,
 }
 
-impl Port {
-    fn of(host: &Host) -> Self {
-        Self::from_services(host.port, &host.read("etc/services").unwrap_or_default())
+impl DaemonPort {
+    fn from_host(host: &AuditedHost) -> Self {
+        Self::from_services(host.port, &host.read_file("etc/services").unwrap_or_default())
     }
 
     /// Reads lines such as `prodigy-internet 1778/tcp alias`, services(5).
@@ -134,27 +110,27 @@ impl Port {
     }
 
     /// Whether one of `1778`, `1700-1800`, `1700:1800`, `ssh` is the port.
-    pub(crate) fn is(&self, text: &str) -> Met {
+    pub(crate) fn matches_text(&self, text: &str) -> ConditionMet {
         let bound = |t: &str, open: u16| if t.is_empty() { Some(open) } else { t.parse::<u16>().ok() };
         if let Some((low, high)) = text.split_once(':').or_else(|| text.split_once('-'))
             && let (Some(low), Some(high)) = (bound(low, 0), bound(high, u16::MAX))
         {
-            return Met::of((low..=high).contains(&self.number));
+            return ConditionMet::from_bool((low..=high).contains(&self.number));
         }
         match text.parse::<u16>() {
-            Ok(port) => Met::of(port == self.number),
-            Err(_) if self.names.iter().any(|n| n == text) => Met::Yes,
-            Err(_) if self.others.contains(text) => Met::No,
-            Err(_) => Met::Unsure,
+            Ok(port) => ConditionMet::from_bool(port == self.number),
+            Err(_) if self.names.iter().any(|n| n == text) => ConditionMet::Yes,
+            Err(_) if self.others.contains(text) => ConditionMet::No,
+            Err(_) => ConditionMet::Unsure,
         }
     }
 }
 
-fn firewall(host: &Host, check: &Check) -> Vec<Finding> {
+fn check_firewall(host: &AuditedHost, check: &HostCheck) -> Vec<Finding> {
     let mut families = vec![Family::V4, Family::V6];
     let mut served = true;
     if host.live {
-        let listeners = match listeners(host) {
+        let listeners = match find_listeners(host) {
             Ok(l) => l.into_iter().map(|l| l.address).collect::<Vec<_>>(),
             Err(note) => return vec![*note],
         };
@@ -171,26 +147,24 @@ fn firewall(host: &Host, check: &Check) -> Vec<Finding> {
     if families.is_empty() {
         return Vec::new();
     }
-    let rulesets = if host.live { ask::running(host) } else { files::configured(host) };
-    let port = Port::of(host);
-    let mut found = if host.live { Vec::new() } else { files::not_loaded(host, check) };
-    found.extend(rulesets.unseen.iter().map(|(source, reason)| unseen(source, reason.as_str())));
+    let rulesets = if host.live { ask::read_running(host) } else { files::read_configured(host) };
+    let port = DaemonPort::from_host(host);
+    let mut found = if host.live { Vec::new() } else { files::find_unloaded(host, check) };
+    found.extend(rulesets.unseen.iter().map(|(source, reason)| note_unseen(source, reason.as_str())));
     for family in families {
         let subject = format!("port {}, {}", port.number, family.name());
         if rulesets.is_empty() {
             let why = match host.live {
-                true => {
-                    "neither nft nor iptables could be asked for rules: they are not installed, or want root"
-                }
-                false => "this root has no firewall configuration that is known",
+                true => "neither nft nor iptables could list rules: they are not installed, or need root",
+                false => "no known firewall configuration in this root",
             };
-            found.push(unseen(subject, why));
+            found.push(note_unseen(subject, why));
             continue;
         }
-        match rulesets.fate(family, &port) {
-            (Fate::Drop, _) => {}
-            (Fate::Accept, _) if rulesets.unseen.is_empty() => {
-                let mut finding = open(host, check, &subject, family);
+        match rulesets.decide_fate(family, &port) {
+            (PacketFate::Drop, _) => {}
+            (PacketFate::Accept, _) if rulesets.unseen.is_empty() => {
+                let mut finding = open_finding(host, check, &subject, family);
                 if !served {
                     finding.severity = Severity::Note;
                     finding.found =
@@ -199,22 +173,22 @@ fn firewall(host: &Host, check: &Check) -> Vec<Finding> {
                 }
                 found.push(finding);
             }
-            (Fate::Accept, _) => found.push(unseen(
+            (PacketFate::Accept, _) => found.push(note_unseen(
                 subject,
                 "no rule that could be read keeps other hosts from the port, but not all rules could be read",
             )),
-            (Fate::Unsure, doubts) => found.push(unseen(subject, undecided(&doubts))),
+            (PacketFate::Unsure, doubts) => found.push(note_unseen(subject, describe_doubts(&doubts))),
         }
     }
     found
 }
 
-fn undecided(doubts: &[String]) -> String {
+fn describe_doubts(doubts: &[String]) -> String {
     let doubts = if doubts.is_empty() { "its rules".to_owned() } else { doubts.join("; ") };
     format!("unsure whether the firewall keeps other hosts from the port. Not decidable here: {doubts}")
 }
 
-fn open(host: &Host, check: &Check, subject: &str, family: Family) -> Finding {
+fn open_finding(host: &AuditedHost, check: &HostCheck, subject: &str, family: Family) -> Finding {
     let ip = if family == Family::V4 { "ip" } else { "ip6" };
     let rule = format!("tcp dport {} {ip} saddr != CLIENTS drop", host.port);
     let fix = match host.live {
@@ -225,7 +199,7 @@ fn open(host: &Host, check: &Check, subject: &str, family: Family) -> Finding {
         false => format!(
             "in {}: table inet profguard {{ chain input {{ type filter hook input priority -1; {rule} }} }}, with the \
              clients' network for CLIENTS",
-            host.shown("etc/nftables.conf").display()
+            host.display_path("etc/nftables.conf").display()
         ),
     };
     check
@@ -237,12 +211,16 @@ fn open(host: &Host, check: &Check, subject: &str, family: Family) -> Finding {
 
 /// Reads a text in every form and evaluates it, for fuzzing.
 pub(crate) fn evaluate_any(text: &str) {
-    let port = Port::from_services(1778, "");
+    let port = DaemonPort::from_services(1778, "");
     let nft = std::iter::once(Ruleset::from_text(text)).chain(Ruleset::from_json(text).ok()).collect();
-    let rulesets =
-        Rulesets { nft, v4: vec![Tables::parse(text)], v6: vec![Tables::parse(text)], ..Rulesets::default() };
-    rulesets.fate(Family::V4, &port);
-    rulesets.fate(Family::V6, &port);
+    let rulesets = HostRulesets {
+        nft,
+        v4: vec![IptablesTables::parse(text)],
+        v6: vec![IptablesTables::parse(text)],
+        ..HostRulesets::default()
+    };
+    rulesets.decide_fate(Family::V4, &port);
+    rulesets.decide_fate(Family::V6, &port);
 }
 
 #[cfg(test)]

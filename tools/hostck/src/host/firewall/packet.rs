@@ -7,9 +7,9 @@
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
 
-use super::address::{Coverage, Span, never_arrives};
-use super::follow::{Met, Verdict};
-use super::{Family, Port};
+use super::address::{AddressCoverage, AddressSpan, never_arrives};
+use super::follow::{ConditionMet, RuleVerdict};
+use super::{DaemonPort, Family};
 
 /// Elements of sets that are compared at most, so that a hostile ruleset ends.
 const WORK: u64 = 50_000_000;
@@ -35,7 +35,7 @@ pub(crate) enum Tracking {
 
 /// The position of a base chain on the packet's way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct Place {
+pub(crate) struct HookPlace {
     /// The packet is the daemon's reply.
     pub(crate) reply: bool,
     pub(crate) tracking: Tracking,
@@ -47,9 +47,9 @@ pub(crate) struct Place {
     pub(crate) partial: bool,
 }
 
-impl Place {
+impl HookPlace {
     /// The place of a hook and a priority; `None` for hooks that the packets do not pass.
-    pub(crate) fn of(hook: &str, priority: i64) -> Option<Self> {
+    pub(crate) fn from_hook(hook: &str, priority: i64) -> Option<Self> {
         let tracking = match priority {
             ..-200 => Tracking::Before,
             -200 => Tracking::Same,
@@ -72,8 +72,8 @@ impl Place {
 
 /// Facts about all rulesets together, known after a first pass over them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Facts {
-    /// The rules name so many sources that a typical one is among them.
+pub(crate) struct RulesetFacts {
+    /// The rules name a large part of all sources, and a typical one is among them.
     wide: bool,
     /// Some rule exempts packets from connection tracking.
     untracked: bool,
@@ -83,7 +83,7 @@ pub(crate) struct Facts {
 
 /// A limit on the rate of a rule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Limit {
+pub(crate) enum RateLimit {
     /// The rule applies up to the rate.
     Under,
     /// The rule applies beyond a rate of at least one per minute, which one connection does not exceed.
@@ -91,13 +91,13 @@ pub(crate) enum Limit {
     Unknown,
 }
 
-/// The packet, and what its evaluation brought up.
+/// The packet, and the facts and doubts that its evaluation found.
 #[derive(Debug)]
 pub(crate) struct Packet<'a> {
     pub(crate) family: Family,
-    pub(crate) port: &'a Port,
-    facts: Facts,
-    named: RefCell<Coverage>,
+    pub(crate) port: &'a DaemonPort,
+    facts: RulesetFacts,
+    named: RefCell<AddressCoverage>,
     doubts: RefCell<BTreeSet<String>>,
     untracked: Cell<bool>,
     work: Cell<u64>,
@@ -108,7 +108,7 @@ pub(crate) struct Packet<'a> {
 }
 
 impl<'a> Packet<'a> {
-    pub(crate) fn new(family: Family, port: &'a Port, facts: Facts) -> Self {
+    pub(crate) fn new(family: Family, port: &'a DaemonPort, facts: RulesetFacts) -> Self {
         Self {
             family,
             port,
@@ -122,20 +122,20 @@ impl<'a> Packet<'a> {
         }
     }
 
-    /// The facts that this pass brought up, to evaluate again with.
-    pub(crate) fn facts(&self) -> Facts {
+    /// The facts that this pass found, for another pass.
+    pub(crate) fn collect_facts(&self) -> RulesetFacts {
         let wide = self.facts.wide || self.named.borrow_mut().is_wide(self.family);
         let diverted = self.facts.diverted || self.diverted_from.get() || self.diverted_to.get();
-        Facts { wide, untracked: self.untracked.get() || self.facts.untracked, diverted }
+        RulesetFacts { wide, untracked: self.untracked.get() || self.facts.untracked, diverted }
     }
 
     /// Notes a condition that could not be decided, for the message.
-    pub(crate) fn doubt(&self, what: &str) -> Met {
+    pub(crate) fn note_doubt(&self, what: &str) -> ConditionMet {
         let mut doubts = self.doubts.borrow_mut();
         if doubts.len() < DOUBTS && !what.is_empty() {
             doubts.insert(what.chars().take(40).collect());
         }
-        Met::Unsure
+        ConditionMet::Unsure
     }
 
     /// The conditions that could not be decided.
@@ -147,14 +147,14 @@ impl<'a> Packet<'a> {
         self.untracked.set(true);
     }
 
-    /// Counts a comparison; false once there were too many.
-    pub(crate) fn spend(&self) -> bool {
+    /// Counts a comparison; false beyond the limit of 50 million.
+    pub(crate) fn count_comparison(&self) -> bool {
         self.work.set(self.work.get() + 1);
         self.work.get() < WORK
     }
 
     /// The possible values of `ct state`.
-    pub(crate) fn states(&self, place: Place) -> Vec<u128> {
+    pub(crate) fn ct_states(&self, place: HookPlace) -> Vec<u128> {
         let tracked = if place.reply { ESTABLISHED } else { NEW };
         // Without connection tracking the state is `invalid` (nft_ct_get_eval, net/netfilter/nft_ct.c).
         let mut states = match place.tracking {
@@ -169,59 +169,63 @@ impl<'a> Packet<'a> {
     }
 
     /// The possible values of the flags of TCP: SYN or SYN and ACK, each without and with ECN (RFC 3168).
-    pub(crate) fn tcp_flags(place: Place) -> Vec<u128> {
+    pub(crate) fn tcp_flags(place: HookPlace) -> Vec<u128> {
         if place.reply { vec![0x12, 0x52] } else { vec![0x02, 0xC2] }
     }
 
     /// Whether the destination of the connection is translated.
-    pub(crate) fn is_translated(&self) -> Met {
-        if self.facts.diverted { self.doubt("translated destinations") } else { Met::No }
+    pub(crate) fn is_translated(&self) -> ConditionMet {
+        if self.facts.diverted { self.note_doubt("translated destinations") } else { ConditionMet::No }
     }
 
     /// Whether the other host's address is in one of these ranges; `None` is a range that is not known.
-    pub(crate) fn other_host_in(&self, spans: &[Option<Span>]) -> Met {
-        let mut union = Coverage::default();
-        spans.iter().flatten().for_each(|span| union.add(*span));
-        if union.is_everybody(self.family) {
-            return Met::Yes;
+    pub(crate) fn other_host_in(&self, spans: &[Option<AddressSpan>]) -> ConditionMet {
+        let mut union = AddressCoverage::default();
+        spans.iter().flatten().for_each(|span| union.add_span(*span));
+        if union.covers_all(self.family) {
+            return ConditionMet::Yes;
         }
-        spans.iter().flatten().for_each(|span| self.named.borrow_mut().add(*span));
+        spans.iter().flatten().for_each(|span| self.named.borrow_mut().add_span(*span));
         match () {
-            () if spans.is_empty() => Met::No,
-            () if spans.contains(&None) => self.doubt("addresses"),
-            () if self.facts.wide => self.doubt("source addresses that are a large part of all"),
-            () => Met::No,
+            () if spans.is_empty() => ConditionMet::No,
+            () if spans.contains(&None) => self.note_doubt("addresses"),
+            () if self.facts.wide => self.note_doubt("source addresses that are a large part of all"),
+            () => ConditionMet::No,
         }
     }
 
     /// Whether this host's address is in one of these ranges.
-    pub(crate) fn own_address_in(&self, spans: &[Option<Span>]) -> Met {
-        let mut union = Coverage::default();
-        spans.iter().flatten().for_each(|s| union.add(*s));
+    pub(crate) fn own_address_in(&self, spans: &[Option<AddressSpan>]) -> ConditionMet {
+        let mut union = AddressCoverage::default();
+        spans.iter().flatten().for_each(|s| union.add_span(*s));
         match () {
-            () if union.is_everybody(self.family) => Met::Yes,
-            () if spans.iter().all(|s| s.is_some_and(|s| never_arrives(s, self.family))) => Met::No,
-            () => self.doubt("this host's address"),
+            () if union.covers_all(self.family) => ConditionMet::Yes,
+            () if spans.iter().all(|s| s.is_some_and(|s| never_arrives(s, self.family))) => ConditionMet::No,
+            () => self.note_doubt("this host's address"),
         }
     }
 
     /// Whether the interface to the other host has this name.
-    pub(crate) fn interface_is(&self, name: &str) -> Met {
+    pub(crate) fn interface_is(&self, name: &str) -> ConditionMet {
         // The loopback interface has index 1 (`LOOPBACK_IFINDEX`, include/net/flow.h).
-        if matches!(name, "lo" | "1") { Met::No } else { self.doubt(&format!("interface {name}")) }
+        if matches!(name, "lo" | "1") {
+            ConditionMet::No
+        } else {
+            self.note_doubt(&format!("interface {name}"))
+        }
     }
 
     /// Whether a rule with a limit applies. An accept up to a rate lets every host through, now and then.
-    pub(crate) fn within(&self, limit: Option<Limit>, verdict: &Verdict) -> Met {
+    pub(crate) fn match_limit(&self, limit: Option<RateLimit>, verdict: &RuleVerdict) -> ConditionMet {
         match (limit, verdict) {
-            (None, _) | (Some(Limit::Under), Verdict::Accept) => Met::Yes,
-            (Some(Limit::Over), Verdict::Drop) => Met::No,
-            _ => self.doubt("limit"),
+            (None, _) | (Some(RateLimit::Under), RuleVerdict::Accept) => ConditionMet::Yes,
+            (Some(RateLimit::Over), RuleVerdict::Drop) => ConditionMet::No,
+            _ => self.note_doubt("limit"),
         }
     }
 
     /// The number of a protocol.
-    pub(crate) fn protocol(text: &str) -> Option<u128> {
+    pub(crate) fn protocol_number(text: &str) -> Option<u128> {
         let named = PROTOCOLS.iter().find(|(name, _)| name.eq_ignore_ascii_case(text));
         named.map(|(_, number)| *number).or_else(|| text.parse::<u8>().ok().map(u128::from))
     }

@@ -1,80 +1,33 @@
 //! The command line of a unit: whether it runs the daemon, and with which options.
 
-use super::environment::{Environment, Word, expand, split};
-use super::flagfile::Reader;
-use crate::host::Host;
-
-/// The daemon, and the one that it replaces.
-pub(super) const NAMES: [&str; 2] = ["profd", "dynolog"];
-
-/// Shells, which run a script or a text.
-const SHELLS: [&str; 6] = ["sh", "bash", "dash", "ash", "zsh", "ksh"];
-
-/// Programs that start another one.
-const STARTERS: [&str; 24] = [
-    "env",
-    "nice",
-    "ionice",
-    "numactl",
-    "taskset",
-    "chrt",
-    "setpriv",
-    "stdbuf",
-    "exec",
-    "nohup",
-    "setsid",
-    "timeout",
-    "prlimit",
-    "unshare",
-    "nsenter",
-    "chroot",
-    "sudo",
-    "runuser",
-    "su",
-    "tini",
-    "dumb-init",
-    "systemd-run",
-    "firejail",
-    "bwrap",
-];
-
-/// Characters by which a shell does more than to start a program with these words.
-const SHELL_SYNTAX: [char; 19] =
-    ['$', '`', '<', '>', ';', '&', '|', '(', ')', '{', '}', '*', '?', '[', ']', '\\', '~', '#', '!'];
-
-/// A setting of the daemon: dashes and underscores are the same, and so are `--a=b` and `--a b`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Opt {
-    pub(super) name: String,
-    pub(super) value: Option<String>,
-    /// The flag file that holds it.
-    pub(super) file: Option<String>,
-    /// The value is not known.
-    pub(super) unknown: bool,
-}
+use super::environment::{CommandWord, UnitEnvironment, expand_variables, split_words};
+use super::flagfile::FlagFileReader;
+use super::locate::{LocatedDaemon, locate_daemon};
+use super::options::DaemonOption;
+use crate::host::AuditedHost;
 
 /// A command line that runs the daemon.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Command {
+pub(super) struct DaemonCommand {
     /// Started with `+` or `!`: the unit's restrictions do not apply.
     pub(super) privileged: bool,
-    options: Vec<Opt>,
+    options: Vec<DaemonOption>,
     /// Reasons for which not all of its options are known.
     pub(super) unknown: Vec<String>,
 }
 
 /// The words of one command, and the options for its executable.
-struct Line {
-    words: Vec<Word>,
+struct CommandLine {
+    words: Vec<CommandWord>,
     privileged: bool,
     expands: bool,
 }
 
 /// Splits a value of `ExecStart` into commands: a semicolon as a word stands between them.
-fn lines(text: &str) -> Vec<Line> {
+fn split_commands(text: &str) -> Vec<CommandLine> {
     let mut lines = Vec::new();
     // A semicolon in quotes or behind a backslash is a word like others.
-    for part in split(text).split(|word| word.text == ";" && !word.literal) {
+    for part in split_words(text).split(|word| word.text == ";" && !word.literal) {
         let mut words = part.to_vec();
         let Some(first) = words.first_mut() else { continue };
         // `@-:+!|` say how to start it.
@@ -83,108 +36,52 @@ fn lines(text: &str) -> Vec<Line> {
         let (privileged, expands, renamed) =
             (prefix.contains(['+', '!']), !prefix.contains(':'), prefix.contains('@'));
         first.text = plain;
-        // With `@` the second word is what the program sees as its name.
+        // With `@` the second word is argv[0] of the program (systemd.service(5), "Special executable prefixes").
         if renamed && words.len() > 1 {
             words.remove(1);
         }
-        lines.push(Line { words, privileged, expands });
+        lines.push(CommandLine { words, privileged, expands });
     }
     lines
 }
 
-fn base(word: &str) -> &str {
-    word.rsplit('/').next().unwrap_or_default()
+/// The commands of a value of `ExecStart` that run the daemon, and whether the unit's restrictions do not apply to them.
+pub(super) fn locate_in_line(text: &str, environment: &UnitEnvironment) -> Vec<(bool, LocatedDaemon)> {
+    let located = |line: CommandLine| {
+        let words = if line.expands { expand_variables(line.words, environment) } else { line.words };
+        let privileged = line.privileged;
+        locate_daemon(&words).into_iter().map(move |found| (privileged, found))
+    };
+    split_commands(text).into_iter().flat_map(located).collect()
 }
 
-fn is_daemon(word: &Word) -> bool {
-    NAMES.contains(&base(&word.text))
-}
-
-/// Whether a value of `ExecStart` runs the daemon.
-pub(super) fn starts_daemon(text: &str) -> bool {
-    lines(text).into_iter().any(|line| locate(line.words).is_some())
-}
-
-/// The commands of a value of `ExecStart` that run the daemon.
-pub(super) fn commands(text: &str, host: &Host, environment: &Environment, dir: &str) -> Vec<Command> {
-    let command = |line: Line| {
-        let words = if line.expands { expand(line.words, environment) } else { line.words };
-        let mut command = Command { privileged: line.privileged, ..Command::default() };
-        let found = locate(words)?;
+/// The commands of a value of `ExecStart` that run the daemon, with their options.
+pub(super) fn parse_daemon_commands(
+    text: &str,
+    host: &AuditedHost,
+    environment: &UnitEnvironment,
+    dir: &str,
+) -> Vec<DaemonCommand> {
+    let command = |(privileged, found): (bool, LocatedDaemon)| {
+        let mut command = DaemonCommand { privileged, ..DaemonCommand::default() };
         command.unknown.extend(found.unknown);
         let mut environment = environment.clone();
         found.assignments.iter().for_each(|word| environment.assign(word));
         command.read_options(&found.arguments, host, &environment, dir);
-        Some(command)
+        command
     };
-    lines(text).into_iter().filter_map(command).collect()
+    locate_in_line(text, environment).into_iter().map(command).collect()
 }
 
-/// The daemon within a command line.
-#[derive(Default)]
-struct Located {
-    /// `NAME=value` before it, as env(1) takes them.
-    assignments: Vec<Word>,
-    arguments: Vec<Word>,
-    unknown: Option<String>,
-}
-
-/// Finds the daemon in the words of a command; `None` where another program is run.
-fn locate(words: Vec<Word>) -> Option<Located> {
-    let first = words.first()?;
-    let program = base(&first.text).to_owned();
-    let absolute = |w: &Word| w.text.starts_with('/') && is_daemon(w);
-    if is_daemon(first) {
-        return Some(Located { arguments: words[1..].to_vec(), ..Located::default() });
-    }
-    if SHELLS.contains(&program.as_str()) {
-        return locate_in_shell(&words, &program);
-    }
-    let starter = STARTERS.contains(&program.as_str());
-    // Programs that are not known run it, too, where they are given its path.
-    let at = words.iter().position(|w| if starter { is_daemon(w) } else { absolute(w) });
-    match at {
-        Some(at) => {
-            let shell = words[..at].iter().any(|w| SHELLS.contains(&base(&w.text)));
-            let reason = format!("it is started by {program}");
-            Some(Located {
-                assignments: words[1..at].to_vec(),
-                arguments: words[at + 1..].to_vec(),
-                unknown: (!starter || shell).then_some(reason),
-            })
-        }
-        // Inside of a word: `env -S "profd …"`, `su -c "profd …"`.
-        None if starter => {
-            let word = words.iter().find(|w| split(&w.text).iter().any(is_daemon))?;
-            let inner = split(&word.text);
-            let at = inner.iter().position(is_daemon)?;
-            Some(Located {
-                assignments: Vec::new(),
-                arguments: inner[at + 1..].to_vec(),
-                unknown: Some(format!("it is started by {program}")),
-            })
-        }
-        None => None,
-    }
-}
-
-/// `sh -c 'exec profd --port 1778'`, `sh /path/profd`.
-fn locate_in_shell(words: &[Word], program: &str) -> Option<Located> {
-    let script = words.iter().skip(1).find(|w| split(&w.text).iter().any(is_daemon))?;
-    let inner = split(&script.text);
-    let at = inner.iter().position(is_daemon)?;
-    let plain = inner[..at].iter().all(|w| w.text == "exec");
-    let known = plain && !script.unknown && !script.text.contains(SHELL_SYNTAX);
-    Some(Located {
-        assignments: Vec::new(),
-        arguments: inner[at + 1..].to_vec(),
-        unknown: (!known).then(|| format!("{program} makes them")),
-    })
-}
-
-impl Command {
-    fn read_options(&mut self, words: &[Word], host: &Host, environment: &Environment, dir: &str) {
-        let mut files = Reader { host, dir, files: 0, unknown: Vec::new() };
+impl DaemonCommand {
+    fn read_options(
+        &mut self,
+        words: &[CommandWord],
+        host: &AuditedHost,
+        environment: &UnitEnvironment,
+        dir: &str,
+    ) {
+        let mut files = FlagFileReader { host, dir, files: 0, unknown: Vec::new() };
         let mut at = 0;
         while let Some(word) = words.get(at) {
             at += 1;
@@ -211,7 +108,7 @@ impl Command {
                 ("flagfile", Some(_)) if unknown => files.unknown.push("flag file of an unknown name".into()),
                 ("flagfile", Some(list)) => files.read_list(&list, 0, &mut self.options),
                 ("fromenv" | "tryfromenv", Some(list)) => self.read_environment(&list, environment),
-                (_, value) => self.options.push(Opt { name, value, file: None, unknown }),
+                (_, value) => self.options.push(DaemonOption { name, value, file: None, unknown }),
             }
         }
         self.unknown.append(&mut files.unknown);
@@ -225,12 +122,12 @@ impl Command {
     }
 
     /// `--fromenv=certs_dir` takes the variable `FLAGS_certs_dir`.
-    fn read_environment(&mut self, list: &str, environment: &Environment) {
+    fn read_environment(&mut self, list: &str, environment: &UnitEnvironment) {
         for flag in list.split(',').map(str::trim) {
             match environment.get(&format!("FLAGS_{flag}")) {
                 Some(value) => {
                     let (name, value) = (flag.replace('_', "-"), Some(value.to_owned()));
-                    self.options.push(Opt { name, value, file: None, unknown: false });
+                    self.options.push(DaemonOption { name, value, file: None, unknown: false });
                 }
                 None => self.unknown.push(format!("the variable FLAGS_{flag} is not known")),
             }
@@ -238,17 +135,17 @@ impl Command {
     }
 
     /// The last setting of a name, which counts.
-    fn last(&self, name: &str) -> Option<&Opt> {
+    fn last_option(&self, name: &str) -> Option<&DaemonOption> {
         self.options.iter().rev().find(|o| o.name == name)
     }
 
     /// Whether a flag is given and not taken back.
-    fn has(&self, name: &str) -> bool {
-        self.last(name).is_some_and(|o| o.value.as_deref() != Some("false"))
+    fn has_flag(&self, name: &str) -> bool {
+        self.last_option(name).is_some_and(|o| o.value.as_deref() != Some("false"))
     }
 
     /// The address of a `--bind` that means all of them.
-    pub(super) fn everywhere(&self) -> Option<&str> {
+    pub(super) fn wildcard_bind(&self) -> Option<&str> {
         let address = |v: &str| v.parse().ok().or_else(|| Some(v.parse::<std::net::SocketAddr>().ok()?.ip()));
         let values = self.options.iter().filter(|o| o.name == "bind").filter_map(|o| o.value.as_deref());
         values.into_iter().find(|v| address(v).is_some_and(|ip: std::net::IpAddr| ip.is_unspecified()))
@@ -256,17 +153,17 @@ impl Command {
 
     /// The option by which the daemon serves without certificates.
     pub(super) fn without_tls(&self) -> Option<String> {
-        let from = |option: &Opt| match &option.file {
+        let from = |option: &DaemonOption| match &option.file {
             Some(file) => format!(" (in the flag file {file})"),
             None => String::new(),
         };
-        match self.last("certs-dir") {
+        match self.last_option("certs-dir") {
             Some(o) if o.value.as_deref() == Some("NO_CERTS") => {
                 Some(format!("--certs-dir NO_CERTS{}", from(o)))
             }
-            _ if self.has("insecure-listen") => Some(format!(
+            _ if self.has_flag("insecure-listen") => Some(format!(
                 "--insecure-listen{}",
-                self.last("insecure-listen").map(from).unwrap_or_default()
+                self.last_option("insecure-listen").map(from).unwrap_or_default()
             )),
             _ => None,
         }
@@ -279,20 +176,20 @@ mod tests {
     use crate::tests::{clean_dir, write};
 
     /// The commands of a line, in a root with these files, with these variables.
-    fn read(line: &str, files: &[(&str, &str)], environment: &str) -> Vec<Command> {
+    fn read(line: &str, files: &[(&str, &str)], environment: &str) -> Vec<DaemonCommand> {
         let dir = clean_dir();
         for (path, text) in files {
             let path = dir.path().join(path);
             std::fs::create_dir_all(path.parent().unwrap()).unwrap();
             write(&path, 0o644, text);
         }
-        let host = Host::open(dir.path(), false, None, 1778).unwrap();
-        let mut variables = Environment::default();
-        split(environment).iter().for_each(|w| variables.assign(w));
-        commands(line, &host, &variables, "/srv")
+        let host = AuditedHost::open(dir.path(), false, None, 1778).unwrap();
+        let mut variables = UnitEnvironment::default();
+        split_words(environment).iter().for_each(|w| variables.assign(w));
+        parse_daemon_commands(line, &host, &variables, "/srv")
     }
 
-    fn one(line: &str, files: &[(&str, &str)], environment: &str) -> Command {
+    fn one(line: &str, files: &[(&str, &str)], environment: &str) -> DaemonCommand {
         let mut found = read(line, files, environment);
         assert_eq!(found.len(), 1, "{line}");
         found.remove(0)
@@ -303,17 +200,17 @@ mod tests {
         let line = "+/usr/bin/profd -certs_dir=x --bind 10.0.0.5 --certs-dir NO_CERTS --use-json";
         let command = one(line, &[], "");
         assert_eq!(command.without_tls().as_deref(), Some("--certs-dir NO_CERTS"));
-        assert!(command.privileged && command.has("use-json") && command.everywhere().is_none());
+        assert!(command.privileged && command.has_flag("use-json") && command.wildcard_bind().is_none());
         let command = one("env A=b dynolog --insecure_listen --bind=::", &[], "");
         assert_eq!(command.without_tls().as_deref(), Some("--insecure-listen"));
-        assert_eq!(command.everywhere(), Some("::"));
+        assert_eq!(command.wildcard_bind(), Some("::"));
         assert!(command.unknown.is_empty());
         assert_eq!(one("profd --certs-dir /etc/profguard/server_certs", &[], "").without_tls(), None);
         assert!(read("profctl --certs-dir NO_CERTS profd", &[], "").is_empty());
     }
 
     #[test]
-    fn every_way_to_give_no_certs_is_found() {
+    fn every_form_of_no_certs_is_found() {
         let nested = ("srv/more.flags", "  --use_json\n--certs-dir=NO_CERTS\n");
         let files = [
             ("etc/f.flags", "# of the cluster\n--port=1778\n-certs_dir=NO_CERTS\n"),
@@ -354,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn options_that_are_not_known_are_said_to_be() {
+    fn unknown_options_are_reported() {
         let files = [
             ("etc/circle", "--flagfile=/etc/circle\n"),
             ("etc/odd", "--certs-dir=/x\n--a{b}=c\n"),

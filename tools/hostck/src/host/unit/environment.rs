@@ -3,15 +3,15 @@
 
 use std::collections::BTreeMap;
 
-use super::file::Settings;
-use crate::host::Host;
+use super::file::ServiceSettings;
+use crate::host::AuditedHost;
 
 /// Files of variables that a pattern may name are not looked for.
 const PATTERN: [char; 3] = ['*', '?', '['];
 
 /// A word of a command line.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Word {
+pub(super) struct CommandWord {
     pub(super) text: String,
     /// A part of it is not known: a variable, a specifier.
     pub(super) unknown: bool,
@@ -21,28 +21,28 @@ pub(super) struct Word {
 
 /// The variables that a unit gives its processes.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Environment {
+pub(super) struct UnitEnvironment {
     /// `None` where the value is not known.
     values: BTreeMap<String, Option<String>>,
     /// Files that could not be read: they may set any variable. The reasons.
     pub(super) unread: Vec<String>,
 }
 
-impl Environment {
+impl UnitEnvironment {
     /// Reads the variables that a unit sets, from the unit and from its files.
-    pub(super) fn of(host: &Host, settings: &Settings) -> Self {
+    pub(super) fn from_settings(host: &AuditedHost, settings: &ServiceSettings) -> Self {
         let mut environment = Self::default();
-        for line in settings.all("Environment") {
-            split(line).into_iter().for_each(|word| environment.assign(&word));
+        for line in settings.all_values("Environment") {
+            split_words(line).into_iter().for_each(|word| environment.assign(&word));
         }
-        for file in settings.all("EnvironmentFile") {
+        for file in settings.all_values("EnvironmentFile") {
             let optional = file.starts_with('-');
             let path = file.trim_start_matches('-');
             if path.contains(PATTERN) || path.contains('%') {
                 environment.unread.push(format!("environment file {path}: a pattern"));
                 continue;
             }
-            match host.read(path.trim_start_matches('/')) {
+            match host.read_file(path.trim_start_matches('/')) {
                 Ok(text) => environment.read_file(&text),
                 Err(e) if optional && e.kind() == std::io::ErrorKind::NotFound => {}
                 Err(e) => environment
@@ -50,13 +50,13 @@ impl Environment {
                     .push(format!("environment file {path}: {}", common::error::io_reason(&e))),
             }
         }
-        for word in settings.all("UnsetEnvironment").iter().flat_map(|line| split(line)) {
+        for word in settings.all_values("UnsetEnvironment").iter().flat_map(|line| split_words(line)) {
             environment.values.insert(word.text, None);
         }
         environment
     }
 
-    pub(super) fn assign(&mut self, word: &Word) {
+    pub(super) fn assign(&mut self, word: &CommandWord) {
         if let Some((name, value)) = word.text.split_once('=') {
             let value = (!word.unknown).then(|| value.to_owned());
             self.values.insert(name.to_owned(), value);
@@ -82,8 +82,8 @@ impl Environment {
 }
 
 /// Splits at blanks outside of quotes, and replaces escapes. Specifiers are not known.
-pub(super) fn split(line: &str) -> Vec<Word> {
-    let (mut words, mut word, mut quote) = (Vec::new(), Word::default(), None);
+pub(super) fn split_words(line: &str) -> Vec<CommandWord> {
+    let (mut words, mut word, mut quote) = (Vec::new(), CommandWord::default(), None);
     let mut chars = line.chars().peekable();
     while let Some(c) = chars.next() {
         match c {
@@ -124,16 +124,16 @@ pub(super) fn split(line: &str) -> Vec<Word> {
 }
 
 /// Puts the values of variables in their places: `$NAME` as a word becomes any number of words, `${NAME}` stays one.
-pub(super) fn expand(words: Vec<Word>, environment: &Environment) -> Vec<Word> {
+pub(super) fn expand_variables(words: Vec<CommandWord>, environment: &UnitEnvironment) -> Vec<CommandWord> {
     let mut out = Vec::with_capacity(words.len());
     for word in words {
         let name = word.text.strip_prefix('$').filter(|n| !n.is_empty() && n.bytes().all(is_name));
         match name {
             Some(name) => match environment.get(name) {
-                Some(value) => out.extend(split(value)),
-                None => out.push(Word { unknown: true, ..word }),
+                Some(value) => out.extend(split_words(value)),
+                None => out.push(CommandWord { unknown: true, ..word }),
             },
-            None => out.push(substitute(word, environment)),
+            None => out.push(substitute_braced(word, environment)),
         }
     }
     out
@@ -143,8 +143,8 @@ fn is_name(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || byte == b'_'
 }
 
-fn substitute(word: Word, environment: &Environment) -> Word {
-    let mut out = Word { text: String::new(), unknown: word.unknown, literal: word.literal };
+fn substitute_braced(word: CommandWord, environment: &UnitEnvironment) -> CommandWord {
+    let mut out = CommandWord { text: String::new(), unknown: word.unknown, literal: word.literal };
     let mut rest = word.text.as_str();
     while let Some((before, after)) = rest.split_once('$') {
         out.text.push_str(before);
@@ -177,13 +177,13 @@ fn substitute(word: Word, environment: &Environment) -> Word {
 mod tests {
     use super::*;
 
-    fn texts(words: &[Word]) -> Vec<&str> {
+    fn texts(words: &[CommandWord]) -> Vec<&str> {
         words.iter().map(|w| w.text.as_str()).collect()
     }
 
     #[test]
     fn words_are_those_of_systemd() {
-        let words = split(r#"/bin/profd  --a="b c" 'd e'f \; "" %% %i x\x20y"#);
+        let words = split_words(r#"/bin/profd  --a="b c" 'd e'f \; "" %% %i x\x20y"#);
         assert_eq!(texts(&words), ["/bin/profd", "--a=b c", "d ef", ";", "", "%", "%i", "x20y"]);
         let unknown: Vec<bool> = words.iter().map(|w| w.unknown).collect();
         assert_eq!(unknown, [false, false, false, false, false, false, true, true]);
@@ -191,10 +191,10 @@ mod tests {
 
     #[test]
     fn variables_become_words() {
-        let mut environment = Environment::default();
-        split("'A=--x --y=\"1 2\"' B=b").iter().for_each(|w| environment.assign(w));
+        let mut environment = UnitEnvironment::default();
+        split_words("'A=--x --y=\"1 2\"' B=b").iter().for_each(|w| environment.assign(w));
         environment.read_file("# c\nC=\"c d\"\nD=\\\ne\nE=a\\nb\n");
-        let words = expand(split("$A ${A} p${B}q $$B $C $D $E $UNSET"), &environment);
+        let words = expand_variables(split_words("$A ${A} p${B}q $$B $C $D $E $UNSET"), &environment);
         assert_eq!(
             texts(&words),
             ["--x", "--y=1 2", "--x --y=\"1 2\"", "pbq", "$B", "c", "d", "e", "$E", "$UNSET"]

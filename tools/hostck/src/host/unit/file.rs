@@ -1,10 +1,10 @@
-//! Unit files as systemd reads them: where they lie, which hide others, what is masked, and what drop-ins change.
+//! Unit files as systemd reads them: search path, precedence, masking and drop-ins, systemd.unit(5).
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::host::Host;
+use crate::host::AuditedHost;
 
-/// Where units lie, the first of which hides the others.
+/// The search path of units in order of precedence (systemd.unit(5), "Unit File Load Path"), without generators.
 const PLACES: [&str; 6] = [
     "etc/systemd/system.control",
     "etc/systemd/system",
@@ -16,37 +16,37 @@ const PLACES: [&str; 6] = [
 
 /// A service, with its drop-ins.
 #[derive(Clone, Debug)]
-pub(crate) struct Unit {
+pub(crate) struct ServiceUnit {
     pub(crate) name: String,
     /// Its file, below the root.
     pub(crate) path: String,
     /// Its file and drop-ins.
     pub(crate) files: Vec<String>,
-    pub(crate) settings: Settings,
+    pub(crate) settings: ServiceSettings,
     /// Files of it that could not be read, and the reasons.
     pub(crate) unread: Vec<(String, String)>,
 }
 
 /// Settings of `[Service]`: every value that was given since the last empty one, which resets.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Settings(BTreeMap<String, Vec<String>>);
+pub(crate) struct ServiceSettings(BTreeMap<String, Vec<String>>);
 
-impl Settings {
+impl ServiceSettings {
     /// The value that counts where there can be one only.
     pub(crate) fn get(&self, key: &str) -> Option<&str> {
-        self.all(key).last().map(String::as_str)
+        self.all_values(key).last().map(String::as_str)
     }
 
-    pub(crate) fn all(&self, key: &str) -> &[String] {
+    pub(crate) fn all_values(&self, key: &str) -> &[String] {
         self.0.get(key).map_or(&[], Vec::as_slice)
     }
 
     /// Whether it is set, be it to nothing.
-    pub(crate) fn has(&self, key: &str) -> bool {
+    pub(crate) fn is_set(&self, key: &str) -> bool {
         self.0.contains_key(key)
     }
 
-    pub(crate) fn read(&mut self, text: &str) {
+    pub(crate) fn read_text(&mut self, text: &str) {
         let mut service = false;
         for line in joined_lines(text) {
             let line = line.trim();
@@ -90,33 +90,33 @@ pub(super) fn joined_lines(text: &str) -> Vec<String> {
 }
 
 /// Every service of the host that is not masked.
-pub(crate) fn units(host: &Host) -> Vec<Unit> {
-    let names: BTreeSet<String> = PLACES.iter().flat_map(|place| host.names(place)).collect();
+pub(crate) fn list_units(host: &AuditedHost) -> Vec<ServiceUnit> {
+    let names: BTreeSet<String> = PLACES.iter().flat_map(|place| host.list_names(place)).collect();
     let services = names.into_iter().filter(|n| n.ends_with(".service"));
-    services.filter_map(|name| unit(host, name)).collect()
+    services.filter_map(|name| read_unit(host, name)).collect()
 }
 
-fn unit(host: &Host, name: String) -> Option<Unit> {
+fn read_unit(host: &AuditedHost, name: String) -> Option<ServiceUnit> {
     let path = PLACES.iter().map(|p| format!("{p}/{name}")).find(|p| is_there(host, p))?;
-    let link = host.link(&path);
+    let link = host.read_link(&path);
     // Another name of a unit that is looked at under its own.
     let alias = link.as_deref().and_then(|l| l.rsplit('/').next()).filter(|l| l.ends_with(".service"));
     let own = alias
         .filter(|l| **l != *name)
         .is_some_and(|l| PLACES.iter().any(|p| is_there(host, &format!("{p}/{l}"))));
-    if masked(host, &path) || own {
+    if is_masked(host, &path) || own {
         return None;
     }
-    let mut unit = Unit {
+    let mut unit = ServiceUnit {
         name,
         path: path.clone(),
         files: Vec::new(),
-        settings: Settings::default(),
+        settings: ServiceSettings::default(),
         unread: Vec::new(),
     };
     for file in std::iter::once(path).chain(drop_ins(host, &unit.name)) {
-        match host.read(&file) {
-            Ok(text) => unit.settings.read(&text),
+        match host.read_file(&file) {
+            Ok(text) => unit.settings.read_text(&text),
             Err(e) => unit.unread.push((file.clone(), common::error::io_reason(&e))),
         }
         unit.files.push(file);
@@ -124,33 +124,33 @@ fn unit(host: &Host, name: String) -> Option<Unit> {
     Some(unit)
 }
 
-fn is_there(host: &Host, path: &str) -> bool {
-    host.link(path).is_some() || host.stat(path).is_ok()
+fn is_there(host: &AuditedHost, path: &str) -> bool {
+    host.read_link(path).is_some() || host.stat(path).is_ok()
 }
 
-/// An empty file, or a link to nothing: the unit is as if it were not installed.
-fn masked(host: &Host, path: &str) -> bool {
-    host.link(path).is_some_and(|l| l == "/dev/null") || host.stat(path).is_ok_and(|st| st.st_size == 0)
+/// Whether a unit or drop-in is masked: an empty file or a symlink to /dev/null (systemd.unit(5), "mask").
+fn is_masked(host: &AuditedHost, path: &str) -> bool {
+    host.read_link(path).is_some_and(|l| l == "/dev/null") || host.stat(path).is_ok_and(|st| st.st_size == 0)
 }
 
 /// The drop-ins of a unit, in the order in which they are read. Of the same name, the one that is more for this
 /// unit hides the other, and then the one in the earlier place.
-fn drop_ins(host: &Host, name: &str) -> Vec<String> {
+fn drop_ins(host: &AuditedHost, name: &str) -> Vec<String> {
     let mut files = BTreeMap::new();
-    for unit in levels(name) {
+    for unit in drop_in_names(name) {
         for place in PLACES.iter().rev() {
             let dir = format!("{place}/{unit}.d");
-            for file in host.names(&dir).into_iter().filter(|n| n.ends_with(".conf")) {
+            for file in host.list_names(&dir).into_iter().filter(|n| n.ends_with(".conf")) {
                 let path = format!("{dir}/{file}");
                 files.insert(file, path);
             }
         }
     }
-    files.into_values().filter(|path| !masked(host, path)).collect()
+    files.into_values().filter(|path| !is_masked(host, path)).collect()
 }
 
 /// The names whose drop-ins are for a unit: `service`, `a-.service`, `a-b@.service`, `a-b@c.service`.
-fn levels(name: &str) -> Vec<String> {
+fn drop_in_names(name: &str) -> Vec<String> {
     let stem = name.trim_end_matches(".service");
     let dashes = stem.match_indices('-').map(|(at, _)| format!("{}.service", &stem[..=at]));
     let template = stem.split_once('@').filter(|(_, i)| !i.is_empty()).map(|(t, _)| format!("{t}@.service"));

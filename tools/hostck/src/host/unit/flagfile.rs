@@ -1,18 +1,18 @@
 //! Flag files of gflags, which dynolog takes: `--flagfile=F1,F2` names files whose lines are options
 //! (`ProcessOptionsFromStringLocked`, src/gflags.cc of gflags 2.2).
 
-use super::command::{NAMES, Opt};
-use crate::host::Host;
+use super::options::{DAEMON_NAMES, DaemonOption};
+use crate::host::AuditedHost;
 
-/// Files that name each other deeper than this are circles.
+/// Maximum depth of files that include each other.
 const DEPTH: u32 = 8;
 
-/// Files read at most.
+/// Maximum number of files.
 const FILES: usize = 64;
 
 /// Reads the options of flag files in order.
-pub(super) struct Reader<'a> {
-    pub(super) host: &'a Host,
+pub(super) struct FlagFileReader<'a> {
+    pub(super) host: &'a AuditedHost,
     /// The directory of relative paths.
     pub(super) dir: &'a str,
     pub(super) files: usize,
@@ -20,24 +20,24 @@ pub(super) struct Reader<'a> {
     pub(super) unknown: Vec<String>,
 }
 
-impl Reader<'_> {
+impl FlagFileReader<'_> {
     /// Appends the options of a list of files.
-    pub(super) fn read_list(&mut self, list: &str, depth: u32, out: &mut Vec<Opt>) {
+    pub(super) fn read_list(&mut self, list: &str, depth: u32, out: &mut Vec<DaemonOption>) {
         for file in list.split(',').map(str::trim).filter(|f| !f.is_empty()) {
             let path = if file.starts_with('/') { file.to_owned() } else { format!("{}/{file}", self.dir) };
             self.files += 1;
             if depth >= DEPTH || self.files > FILES {
-                self.unknown.push(format!("flag file {path}: too many files name each other"));
+                self.unknown.push(format!("flag file {path}: more than 64 files, or nested deeper than 8"));
                 return;
             }
-            match self.host.read(path.trim_start_matches('/')) {
+            match self.host.read_file(path.trim_start_matches('/')) {
                 Ok(text) => self.read_text(&text, &path, depth, out),
                 Err(e) => self.unknown.push(format!("flag file {path}: {}", common::error::io_reason(&e))),
             }
         }
     }
 
-    fn read_text(&mut self, text: &str, path: &str, depth: u32, out: &mut Vec<Opt>) {
+    fn read_text(&mut self, text: &str, path: &str, depth: u32, out: &mut Vec<DaemonOption>) {
         // A line of program names says which programs the options below it are for.
         let (mut relevant, mut in_names) = (true, false);
         for line in text.lines().map(str::trim).filter(|l| !l.is_empty() && !l.starts_with('#')) {
@@ -53,7 +53,7 @@ impl Reader<'_> {
             for name in line.split_whitespace() {
                 let base = name.rsplit('/').next().unwrap_or_default();
                 let pattern = name.contains(['*', '?', '[']);
-                relevant |= pattern || NAMES.contains(&base);
+                relevant |= pattern || DAEMON_NAMES.contains(&base);
                 if pattern && name != "*" {
                     self.unknown
                         .push(format!("flag file {path}: options for programs of the pattern {name}"));
@@ -62,7 +62,7 @@ impl Reader<'_> {
         }
     }
 
-    fn read_option(&mut self, line: &str, path: &str, depth: u32, out: &mut Vec<Opt>) {
+    fn read_option(&mut self, line: &str, path: &str, depth: u32, out: &mut Vec<DaemonOption>) {
         let option = line.trim_start_matches('-');
         // gflags wants `=`; other readers of such files take a blank.
         let (name, value) = match option.split_once(['=', ' ', '\t']) {
@@ -80,7 +80,7 @@ impl Reader<'_> {
                 self.unknown
                     .push(format!("flag file {path}: --{name}={list} takes options from the environment"));
             }
-            (_, value) => out.push(Opt { name, value, file: Some(path.to_owned()), unknown: false }),
+            (_, value) => out.push(DaemonOption { name, value, file: Some(path.to_owned()), unknown: false }),
         }
     }
 }

@@ -1,90 +1,106 @@
-//! The daemon's systemd units, whatever they are called: their user, umask, sandbox and addresses.
+//! The daemon's systemd units, recognized by name or command: their user, umask, sandbox and addresses.
 
 use common::finding::{Finding, Severity};
 use common::policy::{Mode, shell_quote};
 
-use super::umask::{judge, octal};
-use super::{Check, Host, unseen};
+use super::umask::{check_umask, parse_octal};
+use super::{AuditedHost, HostCheck, HostRule, note_unseen};
 
 mod command;
 mod environment;
 pub(crate) mod file;
 mod flagfile;
+mod locate;
+mod options;
 mod sandbox;
+mod starters;
 
-use command::{Command, NAMES};
-use environment::Environment;
-use file::{Settings, Unit};
-use sandbox::sandbox;
+use command::DaemonCommand;
+use environment::UnitEnvironment;
+use file::{ServiceSettings, ServiceUnit};
+use options::DAEMON_NAMES;
+use sandbox::check_sandbox;
 
-pub(super) static CHECK: Check = Check {
-    id: "unit",
-    severity: Severity::Warning,
-    what: "the daemon's systemd unit gives it more than it needs",
+pub(super) static CHECK: HostCheck = HostCheck {
+    rule: HostRule {
+        id: "unit",
+        severity: Severity::Warning,
+        what: "the daemon's systemd unit does not restrict it enough",
+        why: "An attacker who takes over the daemon can use whatever its unit does not restrict.",
+        fix: "systemctl edit UNIT, and set the directive that the finding names under [Service]",
+        reference: "msMonitor security statement, running security; systemd.exec(5), Sandboxing; capabilities(7)",
+    },
     run: |host, check| {
-        let units = file::units(host);
+        let units = file::list_units(host);
         let unread = units.iter().flat_map(|u| &u.unread);
-        let notes = unread.map(|(path, reason)| unseen(host.shown(path), reason.as_str()));
-        notes.chain(units.iter().filter(|u| is_daemon(u)).flat_map(|u| unit(host, check, u))).collect()
+        let notes = unread.map(|(path, reason)| note_unseen(host.display_path(path), reason.as_str()));
+        notes
+            .chain(units.iter().filter(|u| is_daemon_unit(host, u)).flat_map(|u| check_unit(host, check, u)))
+            .collect()
     },
 };
 
 const YES: [&str; 6] = ["yes", "true", "on", "1", "y", "t"];
 
-pub(super) static NO_TLS: Check = Check {
-    id: "no-tls",
-    severity: Severity::Error,
-    what: "the daemon's systemd unit starts it without certificates",
+pub(super) static NO_TLS: HostCheck = HostCheck {
+    rule: HostRule {
+        id: "no-tls",
+        severity: Severity::Error,
+        what: "the daemon's systemd unit starts it without certificates",
+        why: "Without certificates any host that reaches the port can start traces and read their paths.",
+        fix: "profd --certs-dir DIR, with a directory that certck check accepts",
+        reference: "msMonitor security statement, communication",
+    },
     run: |host, check| {
-        let units = file::units(host);
-        units.iter().filter(|u| is_daemon(u)).flat_map(|u| no_tls(host, check, u)).collect()
+        let units = file::list_units(host);
+        units.iter().filter(|u| is_daemon_unit(host, u)).flat_map(|u| check_no_tls(host, check, u)).collect()
     },
 };
 
 /// Reads a text as a unit and as a command line, for fuzzing.
 pub(crate) fn read_any(text: &str) {
-    let mut settings = Settings::default();
-    settings.read(text);
-    let _ = command::starts_daemon(text);
+    let mut settings = ServiceSettings::default();
+    settings.read_text(text);
+    let _ = command::locate_in_line(text, &UnitEnvironment::default());
 }
 
-/// A unit of the daemon: by its name, or because it runs it.
-fn is_daemon(unit: &Unit) -> bool {
+/// A unit of the daemon: by its name, or because one of its commands runs the daemon, as systemd expands them.
+fn is_daemon_unit(host: &AuditedHost, unit: &ServiceUnit) -> bool {
     let stem = unit.name.trim_end_matches(".service").split('@').next().unwrap_or_default();
-    NAMES.contains(&stem) || unit.settings.all("ExecStart").iter().any(|line| command::starts_daemon(line))
+    DAEMON_NAMES.contains(&stem) || !find_commands(host, unit).is_empty()
 }
 
-fn unit(host: &Host, check: &Check, unit: &Unit) -> Vec<Finding> {
-    let place = host.shown(&unit.path);
+fn check_unit(host: &AuditedHost, check: &HostCheck, unit: &ServiceUnit) -> Vec<Finding> {
+    let place = host.display_path(&unit.path);
     if unit.unread.iter().any(|(path, _)| *path == unit.path) {
         return Vec::new();
     }
-    let edit = |line: &str| edit(host, unit, line);
+    let edit = |line: &str| describe_edit(host, unit, line);
     let tell =
         |text: String, wanted: &str| check.finding(&place).found(text).expected(wanted).fix(edit(wanted));
     let mut found = Vec::new();
-    found.extend(account(host, &unit.settings, &tell));
-    found.extend(sandbox(&unit.settings, &tell));
-    let umask = unit.settings.get("UMask").and_then(octal).unwrap_or(0o022);
-    found.extend(judge(check, &place, &unit.name, umask, &edit("UMask=0027")));
-    let commands = commands(host, unit);
-    if commands.is_empty() && unit.settings.has("ExecStart") {
-        found.push(unseen(
+    found.extend(check_account(host, &unit.settings, &tell));
+    found.extend(check_sandbox(&unit.settings, &tell));
+    let umask = unit.settings.get("UMask").and_then(parse_octal).unwrap_or(0o022);
+    found.extend(check_umask(check, &place, &unit.name, umask, &edit("UMask=0027")));
+    let commands = find_commands(host, unit);
+    if commands.is_empty() && unit.settings.is_set("ExecStart") {
+        found.push(note_unseen(
             &place,
             "its program is not the daemon itself: the options of the daemon are not known",
         ));
     }
     for command in commands {
         if command.privileged {
-            let text = "starts the daemon with + or !: User and the like do not bind it".to_owned();
+            let text = "starts the daemon with + or !: User= and the sandbox do not apply".to_owned();
             found.push(tell(text, "ExecStart= and then the command without it"));
         }
-        found.extend(command.everywhere().map(|address| {
+        found.extend(command.wildcard_bind().map(|address| {
             let finding = check
                 .finding(&place)
                 .found(format!("starts the daemon with --bind {address}: on every address"));
             finding
-                .expected("--bind with one address, best of a network of its own")
+                .expected("--bind with one address, preferably of a management network")
                 .fix(edit("ExecStart= and then the command with --bind ADDRESS"))
         }));
         found.extend(command.unknown.iter().map(|reason| {
@@ -92,46 +108,46 @@ fn unit(host: &Host, check: &Check, unit: &Unit) -> Vec<Finding> {
                 "unsure whether the daemon gets certificates and which addresses it binds to: not all of its options \
                  are known: {reason}"
             );
-            unseen(&place, text)
+            note_unseen(&place, text)
         }));
     }
-    found.extend(unit.files.iter().filter_map(|path| changeable(host, path)));
+    found.extend(unit.files.iter().filter_map(|path| check_file_owner(host, path)));
     found
 }
 
 /// The daemon's command lines in a unit.
-fn commands(host: &Host, unit: &Unit) -> Vec<Command> {
-    let environment = Environment::of(host, &unit.settings);
+fn find_commands(host: &AuditedHost, unit: &ServiceUnit) -> Vec<DaemonCommand> {
+    let environment = UnitEnvironment::from_settings(host, &unit.settings);
     let dir = unit.settings.get("WorkingDirectory").map_or("/", |dir| dir.trim_start_matches('-'));
-    let lines = unit.settings.all("ExecStart").iter();
-    lines.flat_map(|line| command::commands(line, host, &environment, dir)).collect()
+    let lines = unit.settings.all_values("ExecStart").iter();
+    lines.flat_map(|line| command::parse_daemon_commands(line, host, &environment, dir)).collect()
 }
 
 /// How to change a setting of a unit.
-fn edit(host: &Host, unit: &Unit, line: &str) -> String {
+fn describe_edit(host: &AuditedHost, unit: &ServiceUnit, line: &str) -> String {
     if host.live {
         return format!("systemctl edit {}, [Service] {line}", unit.name);
     }
     let drop_in = format!("etc/systemd/system/{}.d/50-profguard.conf", unit.name);
-    format!("in {}: [Service] {line}", host.shown(&drop_in).display())
+    format!("in {}: [Service] {line}", host.display_path(&drop_in).display())
 }
 
-fn no_tls(host: &Host, check: &Check, unit: &Unit) -> Vec<Finding> {
+fn check_no_tls(host: &AuditedHost, check: &HostCheck, unit: &ServiceUnit) -> Vec<Finding> {
     let finding = |option: String| {
         check
-            .finding(host.shown(&unit.path))
-            .found(format!("starts the daemon with {option}: whoever reaches its port controls it"))
-            .expected("--certs-dir with a directory that certck check finds good")
-            .fix(edit(host, unit, "ExecStart= and then the command with --certs-dir DIR"))
+            .finding(host.display_path(&unit.path))
+            .found(format!("starts the daemon with {option}: every host that reaches its port controls it"))
+            .expected("--certs-dir with a directory that certck check accepts")
+            .fix(describe_edit(host, unit, "ExecStart= and then the command with --certs-dir DIR"))
     };
-    commands(host, unit).iter().filter_map(Command::without_tls).map(finding).collect()
+    find_commands(host, unit).iter().filter_map(DaemonCommand::without_tls).map(finding).collect()
 }
 
-/// Whoever can change a unit's file decides what root starts. The files of an unpacked image may belong to whoever
-/// unpacked it.
-fn changeable(host: &Host, path: &str) -> Option<Finding> {
+/// Checks that only root can change a unit's file, which decides what root starts. The files of an unpacked image may
+/// belong to the user who unpacked it.
+fn check_file_owner(host: &AuditedHost, path: &str) -> Option<Finding> {
     let (st, root) = (host.stat(path).ok()?, host.stat(".").ok()?);
-    let (mode, place) = (Mode::of(st.st_mode), host.shown(path));
+    let (mode, place) = (Mode::of(st.st_mode), host.display_path(path));
     let foreign = st.st_uid != 0 && st.st_uid != root.st_uid;
     let fix = match (foreign, mode.is_writable_by_others()) {
         (false, false) => return None,
@@ -140,22 +156,29 @@ fn changeable(host: &Host, path: &str) -> Option<Finding> {
     };
     let found =
         format!("owned by {} with mode {mode}: others can change what root starts", host.ids.user(st.st_uid));
-    let finding = Finding::new(CHECK.id, Severity::Error, &place).found(found);
-    Some(finding.expected("root's, and writable by root only").fix(fix))
+    let finding = Finding::new(CHECK.rule.id, Severity::Error, &place).found(found);
+    Some(finding.expected("owned by root and writable by root only").fix(fix))
 }
 
-fn account(host: &Host, settings: &Settings, tell: &dyn Fn(String, &str) -> Finding) -> Option<Finding> {
+fn check_account(
+    host: &AuditedHost,
+    settings: &ServiceSettings,
+    tell: &dyn Fn(String, &str) -> Finding,
+) -> Option<Finding> {
     let root = |user: &str| host.ids.uid(user) == Some(0) || user == "root";
     let given = host.user.as_deref().filter(|u| !root(u)).unwrap_or("profguard");
     let wanted = format!("User={given}");
     match settings.get("User") {
-        _ if dynamic(settings) => None,
-        None => Some(tell("names no User: the daemon runs as root".into(), &wanted)),
+        _ if has_dynamic_user(settings) => None,
+        None => Some(tell("has no User=: the daemon runs as root".into(), &wanted)),
         Some(user) if root(user) => Some(tell(format!("runs the daemon as root: User={user}"), &wanted)),
         Some(_) => None,
     }
 }
 
-fn dynamic(settings: &Settings) -> bool {
+fn has_dynamic_user(settings: &ServiceSettings) -> bool {
     settings.get("DynamicUser").is_some_and(|v| YES.contains(&v))
 }
+
+#[cfg(test)]
+mod tests;

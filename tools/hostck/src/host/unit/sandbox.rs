@@ -1,16 +1,16 @@
-//! What a unit lets the daemon do that it does not need.
+//! The sandbox of a unit: directives that must be set, systemd.exec(5).
 
 use common::finding::Finding;
 
-use super::dynamic;
-use super::file::Settings;
+use super::file::ServiceSettings;
+use super::has_dynamic_user;
 
 /// Directives that must be on, or have one of these values.
 const WANTED: [(&str, &[&str], &str); 12] = [
     ("NoNewPrivileges", &["yes", "true", "on", "1"], "it could gain privileges by running setuid programs"),
     ("ProtectSystem", &["strict", "full"], "it could write to the system's programs and settings"),
     ("ProtectHome", &["yes", "true", "on", "1", "read-only", "tmpfs"], "it could write to home directories"),
-    ("PrivateTmp", &["yes", "true", "on", "1", "disconnected"], "it shares /tmp with everybody"),
+    ("PrivateTmp", &["yes", "true", "on", "1", "disconnected"], "it shares /tmp with all processes"),
     ("PrivateDevices", &["yes", "true", "on", "1"], "it could open devices"),
     ("ProtectKernelTunables", &["yes", "true", "on", "1"], "it could change kernel settings"),
     ("ProtectKernelModules", &["yes", "true", "on", "1"], "it could load kernel modules"),
@@ -21,14 +21,14 @@ const WANTED: [(&str, &[&str], &str); 12] = [
     ("LimitCORE", &["0", "0:0"], "a crash could write keys to disk"),
 ];
 
-/// Directives that must be there at all, with what serves the daemon.
+/// Directives that must be set, with a value that the daemon can run with.
 const PRESENT: [(&str, &str, &str); 3] = [
     ("RestrictAddressFamilies", "AF_UNIX AF_INET AF_INET6", "it could open sockets of any kind"),
     ("SystemCallFilter", "@system-service", "it could make any system call"),
     ("CapabilityBoundingSet", "", "it could keep every capability"),
 ];
 
-/// Capabilities that make whoever has them as good as root.
+/// Capabilities that are equivalent to root, capabilities(7).
 const POWERFUL: [&str; 14] = [
     "CAP_SYS_ADMIN",
     "CAP_SYS_PTRACE",
@@ -46,11 +46,14 @@ const POWERFUL: [&str; 14] = [
     "CAP_BPF",
 ];
 
-pub(super) fn sandbox(settings: &Settings, tell: &dyn Fn(String, &str) -> Finding) -> Vec<Finding> {
+pub(super) fn check_sandbox(
+    settings: &ServiceSettings,
+    tell: &dyn Fn(String, &str) -> Finding,
+) -> Vec<Finding> {
     let mut found = Vec::new();
     for (key, values, why) in WANTED {
         // A dynamic user brings some of them with it.
-        let implied = dynamic(settings)
+        let implied = has_dynamic_user(settings)
             && matches!(
                 key,
                 "NoNewPrivileges" | "ProtectSystem" | "ProtectHome" | "PrivateTmp" | "RestrictSUIDSGID"
@@ -63,7 +66,7 @@ pub(super) fn sandbox(settings: &Settings, tell: &dyn Fn(String, &str) -> Findin
     }
     for (key, value, why) in PRESENT {
         // No capability is the best set of them; nothing in the others allows all.
-        let there = if value.is_empty() { settings.has(key) } else { settings.get(key).is_some() };
+        let there = if value.is_empty() { settings.is_set(key) } else { settings.get(key).is_some() };
         if !there {
             found.push(tell(format!("has no {key}: {why}"), &format!("{key}={value}")));
         }
@@ -71,22 +74,26 @@ pub(super) fn sandbox(settings: &Settings, tell: &dyn Fn(String, &str) -> Findin
     found.extend(
         ["SystemCallFilter", "RestrictAddressFamilies"]
             .into_iter()
-            .filter_map(|key| all_but(settings, key, tell)),
+            .filter_map(|key| check_deny_list(settings, key, tell)),
     );
-    found.extend(capabilities(settings, tell));
+    found.extend(check_capabilities(settings, tell));
     found
 }
 
-/// A list of what is forbidden allows all that its author did not think of.
-fn all_but(settings: &Settings, key: &str, tell: &dyn Fn(String, &str) -> Finding) -> Option<Finding> {
-    let first = settings.all(key).first().filter(|v| v.starts_with('~'))?;
+/// A deny list (`~`) allows everything that it does not name.
+fn check_deny_list(
+    settings: &ServiceSettings,
+    key: &str,
+    tell: &dyn Fn(String, &str) -> Finding,
+) -> Option<Finding> {
+    let first = settings.all_values(key).first().filter(|v| v.starts_with('~'))?;
     let (_, wanted, _) = PRESENT.iter().find(|(k, ..)| *k == key)?;
     Some(tell(format!("has {key}={first}: it allows all others"), &format!("{key}={wanted}")))
 }
 
-fn capabilities(settings: &Settings, tell: &dyn Fn(String, &str) -> Finding) -> Vec<Finding> {
+fn check_capabilities(settings: &ServiceSettings, tell: &dyn Fn(String, &str) -> Finding) -> Vec<Finding> {
     let mut found = Vec::new();
-    let bounding = settings.all("CapabilityBoundingSet");
+    let bounding = settings.all_values("CapabilityBoundingSet");
     let powerful =
         |v: &&String| v.starts_with('~') || POWERFUL.iter().any(|c| v.to_ascii_uppercase().contains(c));
     if let Some(value) = bounding.iter().find(powerful) {

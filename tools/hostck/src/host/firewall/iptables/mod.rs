@@ -7,9 +7,9 @@ use std::collections::HashMap;
 use std::rc::Rc;
 
 use super::decide::Passage;
-use super::follow::{Fate, Rule, follow_base};
-use super::packet::{Packet, Place};
-use rule::Eval;
+use super::follow::{EvaluatedRule, PacketFate, follow_base};
+use super::packet::{HookPlace, Packet};
+use rule::IptablesEvaluator;
 
 /// Built-in chains that the packets pass, with their hooks and priorities (include/uapi/linux/netfilter_ipv4.h).
 /// Replies of a connection skip the table `nat`.
@@ -28,10 +28,19 @@ const BASES: [(&str, &str, &str, i64); 12] = [
     ("mangle", "POSTROUTING", "postrouting", -150),
 ];
 
+/// The built-in chains of each table, iptables(8) "TABLES".
+const BUILT_IN: [(&str, &[&str]); 5] = [
+    ("filter", &["INPUT", "FORWARD", "OUTPUT"]),
+    ("nat", &["PREROUTING", "INPUT", "OUTPUT", "POSTROUTING"]),
+    ("mangle", &["PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING"]),
+    ("raw", &["PREROUTING", "OUTPUT"]),
+    ("security", &["INPUT", "FORWARD", "OUTPUT"]),
+];
+
 /// The tables of one family.
 #[derive(Debug, Default)]
-pub(crate) struct Tables {
-    tables: HashMap<String, Table>,
+pub(crate) struct IptablesTables {
+    tables: HashMap<String, IptablesTable>,
     /// Lines that are not understood.
     unknown: bool,
     /// The rules are kept by nftables, which lists them, too.
@@ -39,14 +48,14 @@ pub(crate) struct Tables {
 }
 
 #[derive(Debug, Default)]
-struct Table {
+struct IptablesTable {
     /// Rules as words behind the name of the chain.
     chains: HashMap<String, Vec<Vec<String>>>,
-    policies: HashMap<String, Fate>,
+    policies: HashMap<String, PacketFate>,
     committed: bool,
 }
 
-impl Tables {
+impl IptablesTables {
     /// Parses the output of iptables-save or a file of the same form.
     pub(crate) fn parse(text: &str) -> Self {
         let mut all = Self::default();
@@ -66,7 +75,7 @@ impl Tables {
                 _ if name.is_empty() => all.unknown = true,
                 _ => {
                     let table = all.tables.entry(name.clone()).or_default();
-                    all.unknown |= table.line(line).is_none();
+                    all.unknown |= table.read_line(&name, line).is_none();
                 }
             }
         }
@@ -81,39 +90,51 @@ impl Tables {
     }
 
     /// Whether a table is listed.
-    pub(crate) fn has(&self, table: &str) -> bool {
+    pub(crate) fn has_table(&self, table: &str) -> bool {
         self.tables.contains_key(table)
     }
 
     /// Evaluates every built-in chain that the packet passes. `skipped` are tables that another program shows better.
-    pub(crate) fn passage(&self, packet: &Packet<'_>, skipped: &dyn Fn(&str) -> bool) -> Passage {
+    pub(crate) fn evaluate_passage(&self, packet: &Packet<'_>, skipped: &dyn Fn(&str) -> bool) -> Passage {
         let mut passage = Passage::new(self.unknown);
         if self.unknown {
-            packet.doubt("lines of iptables");
+            packet.note_doubt("lines of iptables");
         }
         for (name, chain, hook, priority) in BASES.iter().filter(|(name, ..)| !skipped(name)) {
             let Some(table) = self.tables.get(*name) else { continue };
-            let Some(place) = Place::of(hook, *priority) else { continue };
-            let Some(policy) = table.policies.get(*chain) else { continue };
-            let fate = match table.fate(chain, *policy, packet, place) {
-                Fate::Drop if *name == "nat" => Fate::Unsure,
+            let Some(place) = HookPlace::from_hook(hook, *priority) else { continue };
+            if !table.chains.contains_key(*chain) {
+                continue;
+            }
+            // A built-in chain exists without a line for it, and has the policy ACCEPT when the system starts
+            // (`ipt_alloc_initial_table`, net/ipv4/netfilter/ip_tables.c; `nft_chain_builtin_add`, iptables/nft.c).
+            let policy = table.policies.get(*chain).copied().unwrap_or(PacketFate::Accept);
+            let fate = match table.chain_fate(chain, policy, packet, place) {
+                PacketFate::Drop if *name == "nat" => PacketFate::Unsure,
                 fate => fate,
             };
-            passage.add(place, fate);
+            passage.add_fate(place, fate);
         }
         passage
     }
 }
 
-impl Table {
-    fn fate(&self, chain: &str, policy: Fate, packet: &Packet<'_>, place: Place) -> Fate {
-        let known: RefCell<HashMap<String, Rc<[Rule]>>> = RefCell::default();
-        let eval = Eval { packet, place, is_chain: &|name| self.chains.contains_key(name) };
+impl IptablesTable {
+    fn chain_fate(
+        &self,
+        chain: &str,
+        policy: PacketFate,
+        packet: &Packet<'_>,
+        place: HookPlace,
+    ) -> PacketFate {
+        let known: RefCell<HashMap<String, Rc<[EvaluatedRule]>>> = RefCell::default();
+        let eval = IptablesEvaluator { packet, place, is_chain: &|name| self.chains.contains_key(name) };
         let mut rules = |name: &str| {
             let list = self.chains.get(name)?;
             let cached = known.borrow().get(name).cloned();
             Some(cached.unwrap_or_else(|| {
-                let rules: Rc<[Rule]> = list.iter().filter_map(|words| eval.rule(words)).collect();
+                let rules: Rc<[EvaluatedRule]> =
+                    list.iter().filter_map(|words| eval.evaluate_rule(words)).collect();
                 known.borrow_mut().insert(name.to_owned(), Rc::clone(&rules));
                 rules
             }))
@@ -122,14 +143,14 @@ impl Table {
     }
 
     /// Reads a line of a table; `None` where it is not understood.
-    fn line(&mut self, line: &str) -> Option<()> {
+    fn read_line(&mut self, table: &str, line: &str) -> Option<()> {
         if line == "COMMIT" {
             self.committed = true;
             return Some(());
         }
         if let Some((name, policy)) = line.strip_prefix(':').and_then(|l| l.split_once(' ')) {
             self.chains.entry(name.to_owned()).or_default();
-            self.policy(name, policy.split(' ').next().unwrap_or_default());
+            self.set_policy(name, policy.split(' ').next().unwrap_or_default());
             return Some(());
         }
         // Counters of `-c` before the rule.
@@ -137,11 +158,11 @@ impl Table {
             Some(counters) => counters.split_once(']')?.1.trim_start(),
             None => line,
         };
-        let words = words(line);
+        let words = split_words(line);
         let (command, rest) = words.split_first()?;
         let (chain, rest) = rest.split_first()?;
         match command.as_str() {
-            "-A" | "--append" => self.chains.entry(chain.clone()).or_default().push(rest.to_vec()),
+            "-A" | "--append" => self.rules_mut(table, chain)?.push(rest.to_vec()),
             "-I" | "--insert" => {
                 // A number is the position; without one it is the first.
                 let first = rest.first().map(String::as_str);
@@ -149,29 +170,38 @@ impl Table {
                     return None;
                 }
                 let rest = if first == Some("1") { &rest[1..] } else { rest };
-                self.chains.entry(chain.clone()).or_default().insert(0, rest.to_vec());
+                self.rules_mut(table, chain)?.insert(0, rest.to_vec());
             }
             "-N" | "--new-chain" => drop(self.chains.entry(chain.clone()).or_default()),
-            "-P" | "--policy" => self.policy(chain, rest.first()?),
+            "-P" | "--policy" => self.set_policy(chain, rest.first()?),
             _ => return None,
         }
         Some(())
     }
 
-    fn policy(&mut self, chain: &str, policy: &str) {
+    /// The rules of a chain; `None` where it is neither built in nor declared, which iptables-restore rejects.
+    fn rules_mut(&mut self, table: &str, chain: &str) -> Option<&mut Vec<Vec<String>>> {
+        let built_in = BUILT_IN.iter().any(|(name, chains)| *name == table && chains.contains(&chain));
+        if built_in {
+            self.chains.entry(chain.to_owned()).or_default();
+        }
+        self.chains.get_mut(chain)
+    }
+
+    fn set_policy(&mut self, chain: &str, policy: &str) {
         let fate = match policy {
             // A chain of the user.
             "-" => return,
-            "ACCEPT" => Fate::Accept,
-            "DROP" => Fate::Drop,
-            _ => Fate::Unsure,
+            "ACCEPT" => PacketFate::Accept,
+            "DROP" => PacketFate::Drop,
+            _ => PacketFate::Unsure,
         };
         self.policies.insert(chain.to_owned(), fate);
     }
 }
 
 /// The words of a line; quoted ones hold blanks.
-fn words(line: &str) -> Vec<String> {
+fn split_words(line: &str) -> Vec<String> {
     let (mut words, mut word, mut quoted, mut any) = (Vec::new(), String::new(), false, false);
     let mut chars = line.chars();
     while let Some(c) = chars.next() {

@@ -3,6 +3,7 @@
 mod eval;
 mod json;
 mod model;
+mod read;
 mod text;
 mod value;
 
@@ -10,31 +11,35 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::Rc;
 
-pub(crate) use model::Ruleset;
+pub(crate) use model::{EffectOnTables, Ruleset};
 
-use eval::Eval;
-use model::{Base, Statement, Table};
+use eval::NftEvaluator;
+use model::{BaseChain, NftTable, Removal, Statement};
 
 use super::Family;
 use super::decide::Passage;
-use super::follow::{Fate, Rule, follow_base};
-use super::packet::{Packet, Place};
+use super::follow::{EvaluatedRule, PacketFate, follow_base};
+use super::packet::{HookPlace, Packet};
 
 /// The tables that iptables-nft keeps (iptables/nft.c of iptables).
 const IPTABLES: [&str; 5] = ["filter", "nat", "mangle", "raw", "security"];
 
 impl Ruleset {
     /// Evaluates every base chain that the packet passes. `skipped` are tables that another program shows better.
-    pub(crate) fn passage(&self, packet: &Packet<'_>, skipped: &dyn Fn(&str, &str) -> bool) -> Passage {
+    pub(crate) fn evaluate_passage(
+        &self,
+        packet: &Packet<'_>,
+        skipped: &dyn Fn(&str, &str) -> bool,
+    ) -> Passage {
         let mut passage = Passage::new(self.unknown);
         if self.unknown {
-            packet.doubt("a command outside of tables");
+            packet.note_doubt("a command outside of tables");
         }
-        let tables = self.tables.iter().filter(|t| !t.dormant && concerns(&t.family, packet.family));
+        let tables = self.tables.iter().filter(|t| !t.dormant && concerns_family(&t.family, packet.family));
         for table in tables.filter(|t| !skipped(&t.family, &t.name)) {
             if table.unknown {
-                packet.doubt(&table.name);
-                passage.join(Passage::new(true));
+                packet.note_doubt(&table.name);
+                passage.merge_passage(Passage::new(true));
             }
             evaluate_table(table, packet, &mut passage);
         }
@@ -64,6 +69,20 @@ impl Ruleset {
         self.tables.iter().any(|t| t.family == family && t.name == name)
     }
 
+    /// The effect of this file on tables of a family, `ip` or `ip6`, that iptables loads, too.
+    pub(crate) fn effect_on_tables(&self, family: &str, loaded: &dyn Fn(&str) -> bool) -> EffectOnTables {
+        let removes = |r: &Removal| {
+            r.family.as_deref().is_none_or(|f| f == family) && r.table.as_deref().is_none_or(loaded)
+        };
+        if self.tables.iter().any(|t| t.family == family && loaded(&t.name)) {
+            EffectOnTables::Changes
+        } else if self.removals.iter().any(removes) {
+            EffectOnTables::Removes
+        } else {
+            EffectOnTables::None
+        }
+    }
+
     /// The tables of a family, `ip` or `ip6`, with rules of iptables-nft that nft cannot express in JSON.
     pub(crate) fn has_foreign_rules(&self, family: &str, name: &str) -> bool {
         let foreign = |s: &Statement| matches!(s, Statement::Unknown(word) if word == "xt");
@@ -76,7 +95,7 @@ impl Ruleset {
     }
 }
 
-fn concerns(table: &str, packet: Family) -> bool {
+fn concerns_family(table: &str, packet: Family) -> bool {
     match table {
         "ip" => packet == Family::V4,
         "ip6" => packet == Family::V6,
@@ -86,49 +105,49 @@ fn concerns(table: &str, packet: Family) -> bool {
 }
 
 /// Rules of chains, evaluated at a place.
-type Known<'a> = HashMap<(Place, &'a str), Rc<[Rule]>>;
+type KnownRules<'a> = HashMap<(HookPlace, &'a str), Rc<[EvaluatedRule]>>;
 
-fn evaluate_table(table: &Table, packet: &Packet<'_>, passage: &mut Passage) {
-    let known: RefCell<Known<'_>> = RefCell::default();
+fn evaluate_table(table: &NftTable, packet: &Packet<'_>, passage: &mut Passage) {
+    let known: RefCell<KnownRules<'_>> = RefCell::default();
     for (name, chain) in &table.chains {
         let Some(base) = &chain.base else { continue };
-        let Some(place) = place(base, &table.family) else { continue };
-        let eval = Eval { table, packet, place };
+        let Some(place) = hook_place(base, &table.family) else { continue };
+        let eval = NftEvaluator { table, packet, place };
         let mut rules = |name: &str| {
             let (name, chain) = table.chains.get_key_value(name)?;
             let cached = known.borrow().get(&(place, name.as_str())).cloned();
             Some(cached.unwrap_or_else(|| {
-                let rules: Rc<[Rule]> = eval.rules(&chain.rules).into();
+                let rules: Rc<[EvaluatedRule]> = eval.evaluate_rules(&chain.rules).into();
                 known.borrow_mut().insert((place, name), Rc::clone(&rules));
                 rules
             }))
         };
         let policy = match base.policy.as_deref() {
-            None | Some("accept") => Fate::Accept,
-            Some("drop") => Fate::Drop,
-            Some(_) => Fate::Unsure,
+            None | Some("accept") => PacketFate::Accept,
+            Some("drop") => PacketFate::Drop,
+            Some(_) => PacketFate::Unsure,
         };
         let fate = match (follow_base(name, policy, &mut rules), base.kind.as_str()) {
-            (Fate::Accept, "filter" | "nat" | "route") => Fate::Accept,
+            (PacketFate::Accept, "filter" | "nat" | "route") => PacketFate::Accept,
             (fate, "filter") => fate,
             // Chains that translate addresses see some packets only, and a type may be one that is not known.
-            _ => Fate::Unsure,
+            _ => PacketFate::Unsure,
         };
-        if fate == Fate::Unsure && place.partial {
-            packet.doubt(&format!("hook {}", base.hook));
+        if fate == PacketFate::Unsure && place.partial {
+            packet.note_doubt(&format!("hook {}", base.hook));
         }
-        passage.add(place, fate);
+        passage.add_fate(place, fate);
     }
 }
 
 /// Where a base chain stands; `None` where the packets do not pass it.
-fn place(base: &Base, family: &str) -> Option<Place> {
+fn hook_place(base: &BaseChain, family: &str) -> Option<HookPlace> {
     // Replies of a connection skip the chains that translate addresses.
     let translates_replies = base.kind == "nat" && !matches!(base.hook.as_str(), "prerouting" | "input");
     if base.kind == "route" && base.hook != "output" || translates_replies {
         return None;
     }
-    let mut place = Place::of(&base.hook, base.priority.unwrap_or(i64::MIN))?;
+    let mut place = HookPlace::from_hook(&base.hook, base.priority.unwrap_or(i64::MIN))?;
     place.partial |= base.priority.is_none() || !matches!(family, "ip" | "ip6" | "inet");
     Some(place)
 }

@@ -3,23 +3,34 @@
 use std::collections::HashMap;
 
 use crate::host::firewall::Family;
-use crate::host::firewall::follow::Verdict;
-use crate::host::firewall::packet::Limit;
+use crate::host::firewall::follow::RuleVerdict;
+use crate::host::firewall::packet::RateLimit;
 
 /// All tables.
 #[derive(Debug, Default)]
 pub(crate) struct Ruleset {
-    pub(super) tables: Vec<Table>,
+    pub(super) tables: Vec<NftTable>,
     /// Something stands outside of tables that is not understood.
     pub(super) unknown: bool,
+    /// Tables that commands of a file remove or flush, its own and others.
+    pub(super) removals: Vec<Removal>,
+}
+
+/// Tables that a command removes or flushes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Removal {
+    /// `None` for every family.
+    pub(super) family: Option<String>,
+    /// `None` for every table.
+    pub(super) table: Option<String>,
 }
 
 #[derive(Debug, Default)]
-pub(super) struct Table {
+pub(super) struct NftTable {
     pub(super) family: String,
     pub(super) name: String,
     pub(super) dormant: bool,
-    pub(super) chains: HashMap<String, Chain>,
+    pub(super) chains: HashMap<String, NftChain>,
     /// Sets and maps by name.
     pub(super) sets: HashMap<String, NamedSet>,
     /// A statement of the table that is not understood.
@@ -27,14 +38,14 @@ pub(super) struct Table {
 }
 
 #[derive(Debug, Default)]
-pub(super) struct Chain {
+pub(super) struct NftChain {
     /// The hook, for a base chain.
-    pub(super) base: Option<Base>,
+    pub(super) base: Option<BaseChain>,
     pub(super) rules: Vec<Vec<Statement>>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Base {
+pub(super) struct BaseChain {
     pub(super) kind: String,
     pub(super) hook: String,
     /// `None` where it is not understood.
@@ -59,8 +70,8 @@ pub(super) enum Statement {
     },
     /// A condition that is not understood, with its name.
     Condition(String),
-    Limit(Limit),
-    Verdict(Verdict),
+    Limit(RateLimit),
+    Verdict(RuleVerdict),
     /// Rejects packets of one family: nft leaves out the condition that the kind of reply implies
     /// (`meta nfproto ipv4 reject` is listed as `reject with icmp`).
     Reject(Family),
@@ -99,19 +110,19 @@ pub(super) enum Expr {
     Meta(String),
     /// A key of connection tracking; those of one direction are not understood.
     Ct(String),
-    /// What a lookup of a route is by, and its result: `daddr type`.
+    /// A lookup of a route: its key and its result, such as `daddr type`.
     Fib(String),
     And(Vec<Self>),
-    Verdict(Option<Verdict>),
+    Verdict(Option<RuleVerdict>),
     Unknown(String),
 }
 
 impl Ruleset {
     /// The table of this name, made where it is missing.
-    pub(super) fn table(&mut self, family: &str, name: &str) -> &mut Table {
+    pub(super) fn table_mut(&mut self, family: &str, name: &str) -> &mut NftTable {
         let at = self.tables.iter().position(|t| t.family == family && t.name == name);
         let at = at.unwrap_or_else(|| {
-            self.tables.push(Table { family: family.into(), name: name.into(), ..Table::default() });
+            self.tables.push(NftTable { family: family.into(), name: name.into(), ..NftTable::default() });
             self.tables.len() - 1
         });
         &mut self.tables[at]
@@ -130,4 +141,14 @@ impl Ruleset {
             }
         }
     }
+}
+
+/// The effect of a file of nft on the tables that iptables-nft keeps under the same names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum EffectOnTables {
+    None,
+    /// It removes them, or their rules.
+    Removes,
+    /// It defines tables of the same names: nft adds to them, and iptables-restore(8) flushes them.
+    Changes,
 }

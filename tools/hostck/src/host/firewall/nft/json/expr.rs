@@ -5,8 +5,8 @@ use std::fmt;
 use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
-use super::{Names, Target, plain, skip_rest};
-use crate::host::firewall::follow::Verdict;
+use super::{JumpTarget, NameList, plain_statement, skip_rest};
+use crate::host::firewall::follow::RuleVerdict;
 use crate::host::firewall::nft::model::{Expr, Statement};
 
 by_key!(Expr, ExprVisitor);
@@ -38,7 +38,7 @@ struct CtObject {
 struct FibObject {
     result: String,
     #[serde(default)]
-    flags: Names,
+    flags: NameList,
 }
 
 #[derive(Deserialize)]
@@ -54,7 +54,7 @@ struct ElementObject {
 }
 
 /// One expression or several.
-fn several(expr: Expr) -> Vec<Expr> {
+fn to_list(expr: Expr) -> Vec<Expr> {
     match expr {
         Expr::List(list) => list,
         one => vec![one],
@@ -104,8 +104,8 @@ impl<'de> Visitor<'de> for ExprVisitor {
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Expr, A::Error> {
         let key: String = map.next_key()?.unwrap_or_default();
         let expr = match key.as_str() {
-            "set" => Expr::Set(several(map.next_value()?)),
-            "range" => range(several(map.next_value()?)),
+            "set" => Expr::Set(to_list(map.next_value()?)),
+            "range" => range_expr(to_list(map.next_value()?)),
             "prefix" => {
                 let PrefixObject { addr, len } = map.next_value()?;
                 Expr::Prefix(Box::new(addr), len)
@@ -115,7 +115,7 @@ impl<'de> Visitor<'de> for ExprVisitor {
                 let constant = element.timeout.is_none() && element.expires.is_none();
                 if constant { element.val } else { Expr::Expiring(Box::new(element.val)) }
             }
-            "concat" => Expr::Concat(several(map.next_value()?)),
+            "concat" => Expr::Concat(to_list(map.next_value()?)),
             "payload" => match map.next_value()? {
                 PayloadObject { protocol: Some(protocol), field: Some(field) } => {
                     Expr::Payload(protocol, field)
@@ -129,28 +129,28 @@ impl<'de> Visitor<'de> for ExprVisitor {
             },
             "fib" => {
                 let FibObject { result, flags } = map.next_value()?;
-                Expr::Fib(format!("{} {result}", flags.joined()))
+                Expr::Fib(format!("{} {result}", flags.join_names()))
             }
             // A field of an extension header.
             "exthdr" => match map.next_value()? {
                 ExtensionObject { field: Some(field) } => Expr::Payload("exthdr".into(), field),
                 ExtensionObject { field: None } => Expr::Unknown(key.clone()),
             },
-            "|" => Expr::List(several(map.next_value()?)),
-            "&" => Expr::And(several(map.next_value()?)),
-            "jump" => Expr::Verdict(Some(Verdict::Jump(map.next_value::<Target>()?.target))),
-            "goto" => Expr::Verdict(Some(Verdict::Goto(map.next_value::<Target>()?.target))),
+            "|" => Expr::List(to_list(map.next_value()?)),
+            "&" => Expr::And(to_list(map.next_value()?)),
+            "jump" => Expr::Verdict(Some(RuleVerdict::Jump(map.next_value::<JumpTarget>()?.target))),
+            "goto" => Expr::Verdict(Some(RuleVerdict::Goto(map.next_value::<JumpTarget>()?.target))),
             "" => Expr::Unknown("expression".into()),
             word => {
                 map.next_value::<IgnoredAny>()?;
-                mapped(word)
+                map_verdict(word)
             }
         };
         Ok(if skip_rest(&mut map)? { Expr::Unknown(key) } else { expr })
     }
 }
 
-fn range(mut ends: Vec<Expr>) -> Expr {
+fn range_expr(mut ends: Vec<Expr>) -> Expr {
     match (ends.pop(), ends.pop(), ends.pop()) {
         (Some(high), Some(low), None) => Expr::Range(Box::new((low, high))),
         _ => Expr::Unknown("range".into()),
@@ -158,10 +158,10 @@ fn range(mut ends: Vec<Expr>) -> Expr {
 }
 
 /// A verdict as the value of a map, or an expression that is not understood.
-pub(in super::super) fn mapped(word: &str) -> Expr {
+pub(in super::super) fn map_verdict(word: &str) -> Expr {
     match word {
         "continue" => Expr::Verdict(None),
-        "accept" | "drop" | "return" | "queue" => match plain(word) {
+        "accept" | "drop" | "return" | "queue" => match plain_statement(word) {
             Statement::Verdict(verdict) => Expr::Verdict(Some(verdict)),
             _ => Expr::Unknown(word.into()),
         },

@@ -5,10 +5,10 @@ use std::fmt;
 use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
 
-use super::model::{Base, Expr, NamedSet, Ruleset, Statement};
+use super::model::{BaseChain, Expr, NamedSet, Ruleset, Statement};
 use crate::host::firewall::Family;
-use crate::host::firewall::follow::Verdict;
-use crate::host::firewall::packet::Limit;
+use crate::host::firewall::follow::RuleVerdict;
+use crate::host::firewall::packet::RateLimit;
 
 /// Implements `Deserialize` by the one key of an object.
 macro_rules! by_key {
@@ -24,12 +24,12 @@ macro_rules! by_key {
 
 mod expr;
 
-pub(super) use expr::mapped;
+pub(super) use expr::map_verdict;
 
 impl Ruleset {
     /// Parses the output of `nft -j list ruleset`.
     pub(crate) fn from_json(text: &str) -> Result<Self, serde_json::Error> {
-        let listing: Listing = serde_json::from_str(text)?;
+        let listing: RulesetListing = serde_json::from_str(text)?;
         let mut ruleset = Self::default();
         listing.nftables.into_iter().for_each(|object| object.add_to(&mut ruleset));
         ruleset.mark_changing_sets();
@@ -38,11 +38,11 @@ impl Ruleset {
 }
 
 #[derive(Deserialize)]
-struct Listing {
-    nftables: Vec<Object>,
+struct RulesetListing {
+    nftables: Vec<ListedObject>,
 }
 
-enum Object {
+enum ListedObject {
     Table(TableObject),
     Chain(ChainObject),
     Rule(RuleObject),
@@ -56,7 +56,7 @@ struct TableObject {
     family: String,
     name: String,
     #[serde(default)]
-    flags: Names,
+    flags: NameList,
 }
 
 #[derive(Deserialize)]
@@ -84,7 +84,7 @@ struct SetObject {
     table: String,
     name: String,
     #[serde(default)]
-    flags: Names,
+    flags: NameList,
     timeout: Option<IgnoredAny>,
     #[serde(default)]
     elem: Vec<Expr>,
@@ -93,26 +93,26 @@ struct SetObject {
 /// One name or several.
 #[derive(Deserialize)]
 #[serde(untagged)]
-pub(super) enum Names {
+pub(super) enum NameList {
     One(String),
     Several(Vec<String>),
 }
 
-impl Default for Names {
+impl Default for NameList {
     fn default() -> Self {
         Self::Several(Vec::new())
     }
 }
 
-impl Names {
-    pub(super) fn joined(&self) -> String {
+impl NameList {
+    pub(super) fn join_names(&self) -> String {
         match self {
             Self::One(name) => name.clone(),
             Self::Several(names) => names.join(" . "),
         }
     }
 
-    fn has(&self, wanted: &str) -> bool {
+    fn contains_name(&self, wanted: &str) -> bool {
         match self {
             Self::One(name) => name == wanted,
             Self::Several(names) => names.iter().any(|n| n == wanted),
@@ -120,10 +120,12 @@ impl Names {
     }
 }
 
-impl Object {
+impl ListedObject {
     fn add_to(self, ruleset: &mut Ruleset) {
         match self {
-            Self::Table(t) => ruleset.table(&t.family, &t.name).dormant = t.flags.has("dormant"),
+            Self::Table(t) => {
+                ruleset.table_mut(&t.family, &t.name).dormant = t.flags.contains_name("dormant")
+            }
             Self::Chain(c) => {
                 let priority = match c.prio {
                     Some(Expr::Number(n)) => i64::try_from(n).ok(),
@@ -131,26 +133,34 @@ impl Object {
                     _ => None,
                 };
                 let kind = c.r#type.unwrap_or_default();
-                let base = c.hook.map(|hook| Base { kind, hook, priority, policy: c.policy });
-                ruleset.table(&c.family, &c.table).chains.entry(c.name).or_default().base = base;
+                let base = c.hook.map(|hook| BaseChain { kind, hook, priority, policy: c.policy });
+                ruleset.table_mut(&c.family, &c.table).chains.entry(c.name).or_default().base = base;
             }
             Self::Rule(r) => {
                 // A rule that nft could not express has no statements.
                 let unknown = || vec![Statement::Unknown("rule".into())];
                 let statements = r.expr.filter(|e| !e.is_empty()).unwrap_or_else(unknown);
-                ruleset.table(&r.family, &r.table).chains.entry(r.chain).or_default().rules.push(statements);
+                ruleset
+                    .table_mut(&r.family, &r.table)
+                    .chains
+                    .entry(r.chain)
+                    .or_default()
+                    .rules
+                    .push(statements);
             }
             Self::Set(s) => {
-                let changing = s.timeout.is_some() || s.flags.has("timeout") || s.flags.has("dynamic");
+                let changing = s.timeout.is_some()
+                    || s.flags.contains_name("timeout")
+                    || s.flags.contains_name("dynamic");
                 let set = NamedSet { elements: s.elem, changing };
-                ruleset.table(&s.family, &s.table).sets.insert(s.name, set);
+                ruleset.table_mut(&s.family, &s.table).sets.insert(s.name, set);
             }
             Self::Other => {}
         }
     }
 }
 
-by_key!(Object, ObjectVisitor);
+by_key!(ListedObject, ObjectVisitor);
 by_key!(Statement, StatementVisitor);
 
 /// Reads over the rest of an object; true where there was more.
@@ -163,21 +173,21 @@ fn skip_rest<'de, A: MapAccess<'de>>(map: &mut A) -> Result<bool, A::Error> {
 }
 
 impl<'de> Visitor<'de> for ObjectVisitor {
-    type Value = Object;
+    type Value = ListedObject;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("an object of a ruleset")
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Object, A::Error> {
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<ListedObject, A::Error> {
         let key: String = map.next_key()?.unwrap_or_default();
         let object = match key.as_str() {
-            "table" => Object::Table(map.next_value()?),
-            "chain" => Object::Chain(map.next_value()?),
-            "rule" => Object::Rule(map.next_value()?),
-            "set" | "map" => Object::Set(map.next_value()?),
-            "" => Object::Other,
-            _ => map.next_value::<IgnoredAny>().map(|_| Object::Other)?,
+            "table" => ListedObject::Table(map.next_value()?),
+            "chain" => ListedObject::Chain(map.next_value()?),
+            "rule" => ListedObject::Rule(map.next_value()?),
+            "set" | "map" => ListedObject::Set(map.next_value()?),
+            "" => ListedObject::Other,
+            _ => map.next_value::<IgnoredAny>().map(|_| ListedObject::Other)?,
         };
         skip_rest(&mut map)?;
         Ok(object)
@@ -198,17 +208,17 @@ struct MapObject {
 }
 
 #[derive(Deserialize)]
-pub(super) struct Target {
+pub(super) struct JumpTarget {
     pub(super) target: String,
 }
 
 #[derive(Deserialize)]
-struct Mangle {
+struct MangleObject {
     key: Expr,
 }
 
 #[derive(Deserialize)]
-struct Update {
+struct UpdateObject {
     set: Option<String>,
     map: Option<String>,
 }
@@ -233,7 +243,7 @@ struct RejectObject {
 
 /// `dnat`, `redirect`, `tproxy`: `null` where there are no arguments.
 #[derive(Deserialize)]
-struct Diversion {
+struct DiversionObject {
     port: Option<Expr>,
 }
 
@@ -261,26 +271,32 @@ impl<'de> Visitor<'de> for StatementVisitor {
                 Statement::VerdictMap { key, data }
             }
             "limit" => Statement::Limit(match map.next_value()? {
-                LimitObject::Rate { inv: false, .. } => Limit::Under,
-                LimitObject::Rate { per, .. } if matches!(per.as_str(), "second" | "minute") => Limit::Over,
-                LimitObject::Rate { .. } | LimitObject::Other(_) => Limit::Unknown,
+                LimitObject::Rate { inv: false, .. } => RateLimit::Under,
+                LimitObject::Rate { per, .. } if matches!(per.as_str(), "second" | "minute") => {
+                    RateLimit::Over
+                }
+                LimitObject::Rate { .. } | LimitObject::Other(_) => RateLimit::Unknown,
             }),
             "redirect" | "dnat" => {
-                Statement::Divert(map.next_value::<Option<Diversion>>()?.and_then(|d| d.port))
+                Statement::Divert(map.next_value::<Option<DiversionObject>>()?.and_then(|d| d.port))
             }
-            "tproxy" => Statement::Intercept(map.next_value::<Option<Diversion>>()?.and_then(|d| d.port)),
-            "reject" => reject(map.next_value::<Option<RejectObject>>()?.and_then(|r| r.r#type).as_deref()),
-            "mangle" => changed(&map.next_value::<Mangle>()?.key),
+            "tproxy" => {
+                Statement::Intercept(map.next_value::<Option<DiversionObject>>()?.and_then(|d| d.port))
+            }
+            "reject" => {
+                reject_statement(map.next_value::<Option<RejectObject>>()?.and_then(|r| r.r#type).as_deref())
+            }
+            "mangle" => field_change_statement(&map.next_value::<MangleObject>()?.key),
             "set" | "map" => {
-                let Update { set, map } = map.next_value()?;
+                let UpdateObject { set, map } = map.next_value()?;
                 Statement::Update(set.or(map).unwrap_or_default())
             }
-            "jump" => Statement::Verdict(Verdict::Jump(map.next_value::<Target>()?.target)),
-            "goto" => Statement::Verdict(Verdict::Goto(map.next_value::<Target>()?.target)),
+            "jump" => Statement::Verdict(RuleVerdict::Jump(map.next_value::<JumpTarget>()?.target)),
+            "goto" => Statement::Verdict(RuleVerdict::Goto(map.next_value::<JumpTarget>()?.target)),
             "" => Statement::Unknown("statement".into()),
             word => {
                 map.next_value::<IgnoredAny>()?;
-                plain(word)
+                plain_statement(word)
             }
         };
         Ok(if skip_rest(&mut map)? { Statement::Unknown(key) } else { statement })
@@ -288,24 +304,24 @@ impl<'de> Visitor<'de> for StatementVisitor {
 }
 
 /// A `reject` with this kind of reply.
-pub(super) fn reject(reply: Option<&str>) -> Statement {
+pub(super) fn reject_statement(reply: Option<&str>) -> Statement {
     match reply {
         Some("icmp") => Statement::Reject(Family::V4),
         Some("icmpv6") => Statement::Reject(Family::V6),
-        None | Some("icmpx" | "tcp reset" | "tcp") => plain("drop"),
+        None | Some("icmpx" | "tcp reset" | "tcp") => plain_statement("drop"),
         Some(_) => Statement::Unknown("reject".into()),
     }
 }
 
 /// A statement whose arguments do not matter.
-pub(super) fn plain(word: &str) -> Statement {
+pub(super) fn plain_statement(word: &str) -> Statement {
     match word {
-        "accept" => Statement::Verdict(Verdict::Accept),
-        "drop" => Statement::Verdict(Verdict::Drop),
-        "return" => Statement::Verdict(Verdict::Return),
+        "accept" => Statement::Verdict(RuleVerdict::Accept),
+        "drop" => Statement::Verdict(RuleVerdict::Drop),
+        "return" => Statement::Verdict(RuleVerdict::Return),
         // Translation of the source ends a chain of its kind, and the packet passes.
-        "masquerade" | "snat" => Statement::Verdict(Verdict::Accept),
-        "queue" => Statement::Verdict(Verdict::Unknown),
+        "masquerade" | "snat" => Statement::Verdict(RuleVerdict::Accept),
+        "queue" => Statement::Verdict(RuleVerdict::Unknown),
         "counter" | "log" | "continue" | "last" | "dup" | "flow" | "ct helper" | "ct timeout"
         | "ct expectation" | "secmark" => Statement::NoEffect,
         "notrack" => Statement::Untrack,
@@ -316,7 +332,7 @@ pub(super) fn plain(word: &str) -> Statement {
 }
 
 /// A statement that sets a field: marks change nothing on the packet's way, headers do.
-pub(super) fn changed(key: &Expr) -> Statement {
+pub(super) fn field_change_statement(key: &Expr) -> Statement {
     match key {
         Expr::Meta(key) if matches!(key.as_str(), "mark" | "priority" | "nftrace" | "secmark") => {
             Statement::NoEffect

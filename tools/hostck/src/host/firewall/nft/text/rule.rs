@@ -1,10 +1,12 @@
 //! A rule in the language of nft. From the first word that is not understood the rest of a rule is unknown.
 
-use super::tokens::{Token, word};
-use crate::host::firewall::follow::Verdict;
-use crate::host::firewall::nft::json::{changed, mapped, plain, reject};
+use super::tokens::{NftToken, word_at};
+use crate::host::firewall::follow::RuleVerdict;
+use crate::host::firewall::nft::json::{
+    field_change_statement, map_verdict, plain_statement, reject_statement,
+};
 use crate::host::firewall::nft::model::{Expr, Statement};
-use crate::host::firewall::packet::Limit;
+use crate::host::firewall::packet::RateLimit;
 
 /// Sets within sets deeper than this are not read.
 const DEPTH: u32 = 8;
@@ -19,14 +21,14 @@ const HEADERS: [&str; 17] = [
 const META: [&str; 9] = ["iif", "iifname", "iiftype", "oif", "oifname", "oiftype", "mark", "skuid", "skgid"];
 
 /// Parses the statements of a rule.
-pub(super) fn statements(tokens: &[Token]) -> Vec<Statement> {
-    let mut parser = Parser { tokens, at: 0 };
+pub(super) fn parse_statements(tokens: &[NftToken]) -> Vec<Statement> {
+    let mut parser = RuleParser { tokens, at: 0 };
     let mut out = Vec::new();
     while parser.at < tokens.len() {
-        let name = parser.word().to_owned();
-        match parser.statement() {
+        let name = parser.peek_word().to_owned();
+        match parser.parse_statement() {
             Some(statement) => {
-                let ends = ends(&statement);
+                let ends = ends_rule(&statement);
                 out.push(statement);
                 if ends {
                     return out;
@@ -45,7 +47,7 @@ pub(super) fn statements(tokens: &[Token]) -> Vec<Statement> {
 }
 
 /// Statements behind which only a comment may stand.
-fn ends(statement: &Statement) -> bool {
+fn ends_rule(statement: &Statement) -> bool {
     matches!(
         statement,
         Statement::Verdict(_)
@@ -57,53 +59,53 @@ fn ends(statement: &Statement) -> bool {
 }
 
 /// Parses the elements of a set or of a map.
-pub(super) fn elements(tokens: &[Token]) -> Vec<Expr> {
-    let mut parser = Parser { tokens, at: 0 };
-    parser.items(0)
+pub(super) fn parse_elements(tokens: &[NftToken]) -> Vec<Expr> {
+    let mut parser = RuleParser { tokens, at: 0 };
+    parser.parse_items(0)
 }
 
-struct Parser<'a> {
-    tokens: &'a [Token],
+struct RuleParser<'a> {
+    tokens: &'a [NftToken],
     at: usize,
 }
 
-impl Parser<'_> {
-    fn word(&self) -> &str {
-        word(self.tokens, self.at)
+impl RuleParser<'_> {
+    fn peek_word(&self) -> &str {
+        word_at(self.tokens, self.at)
     }
 
-    fn next(&mut self) -> &str {
+    fn next_word(&mut self) -> &str {
         self.at += 1;
-        word(self.tokens, self.at - 1)
+        word_at(self.tokens, self.at - 1)
     }
 
-    fn skip(&mut self, wanted: &str) -> bool {
-        let found = self.word() == wanted;
+    fn skip_word(&mut self, wanted: &str) -> bool {
+        let found = self.peek_word() == wanted;
         self.at += usize::from(found);
         found
     }
 
     /// `None` where it is not understood.
-    fn statement(&mut self) -> Option<Statement> {
-        let name = self.word().to_owned();
+    fn parse_statement(&mut self) -> Option<Statement> {
+        let name = self.peek_word().to_owned();
         match name.as_str() {
             "accept" | "drop" | "return" | "queue" | "masquerade" | "snat" | "notrack" | "continue" => {
                 self.at += 1;
-                Some(plain(&name))
+                Some(plain_statement(&name))
             }
             "reject" => {
                 self.at += 1;
-                Some(reject(if self.skip("with") { Some(self.next()) } else { None }))
+                Some(reject_statement(if self.skip_word("with") { Some(self.next_word()) } else { None }))
             }
             "jump" | "goto" => {
                 self.at += 1;
-                let to = self.next().to_owned();
-                let verdict = if name == "jump" { Verdict::Jump(to) } else { Verdict::Goto(to) };
+                let to = self.next_word().to_owned();
+                let verdict = if name == "jump" { RuleVerdict::Jump(to) } else { RuleVerdict::Goto(to) };
                 Some(Statement::Verdict(verdict))
             }
             "counter" => {
                 self.at += 1;
-                while matches!(self.word(), "packets" | "bytes" | "name") {
+                while matches!(self.peek_word(), "packets" | "bytes" | "name") {
                     self.at += 2;
                 }
                 Some(Statement::NoEffect)
@@ -115,52 +117,54 @@ impl Parser<'_> {
             "log" => {
                 self.at += 1;
                 while matches!(
-                    self.word(),
+                    self.peek_word(),
                     "prefix" | "level" | "group" | "snaplen" | "queue-threshold" | "flags"
                 ) {
                     self.at += 2;
                 }
                 Some(Statement::NoEffect)
             }
-            "limit" => self.limit(),
-            "dnat" | "redirect" | "tproxy" => self.diversion(&name),
-            "add" | "update" | "delete" if word(self.tokens, self.at + 1).starts_with('@') => self.update(),
-            _ => self.condition(),
+            "limit" => self.parse_limit(),
+            "dnat" | "redirect" | "tproxy" => self.parse_diversion(&name),
+            "add" | "update" | "delete" if word_at(self.tokens, self.at + 1).starts_with('@') => {
+                self.parse_update()
+            }
+            _ => self.parse_condition(),
         }
     }
 
     /// `limit rate over 10/second burst 5 packets`.
-    fn limit(&mut self) -> Option<Statement> {
+    fn parse_limit(&mut self) -> Option<Statement> {
         self.at += 1;
-        if !self.skip("rate") {
+        if !self.skip_word("rate") {
             return None;
         }
-        let over = self.skip("over");
-        let mut unit = self.next().to_owned();
+        let over = self.skip_word("over");
+        let mut unit = self.next_word().to_owned();
         // `10 mbytes/second`.
         if !unit.contains('/') {
-            unit = self.next().to_owned();
+            unit = self.next_word().to_owned();
         }
         let (_, unit) = unit.split_once('/')?;
         let often = matches!(unit, "second" | "minute");
-        if self.skip("burst") {
+        if self.skip_word("burst") {
             self.at += 1;
-            let _ = ["packets", "bytes", "kbytes", "mbytes"].iter().any(|unit| self.skip(unit));
+            let _ = ["packets", "bytes", "kbytes", "mbytes"].iter().any(|unit| self.skip_word(unit));
         }
         Some(Statement::Limit(match (over, often) {
-            (false, _) => Limit::Under,
-            (true, true) => Limit::Over,
-            (true, false) => Limit::Unknown,
+            (false, _) => RateLimit::Under,
+            (true, true) => RateLimit::Over,
+            (true, false) => RateLimit::Unknown,
         }))
     }
 
     /// `dnat ip to 10.0.0.1:80`, `redirect to :1778`, `tproxy to :1778`.
-    fn diversion(&mut self, name: &str) -> Option<Statement> {
+    fn parse_diversion(&mut self, name: &str) -> Option<Statement> {
         self.at += 1;
-        let _ = self.skip("ip") || self.skip("ip6");
+        let _ = self.skip_word("ip") || self.skip_word("ip6");
         let mut port = None;
-        if self.skip("to") {
-            let to = self.next();
+        if self.skip_word("to") {
+            let to = self.next_word();
             // Without brackets an address of IPv6 has no port.
             let v6 = to.parse::<std::net::Ipv6Addr>().is_ok();
             let (address, given) = to.rsplit_once(':').filter(|_| !v6).unwrap_or((to, ""));
@@ -168,75 +172,75 @@ impl Parser<'_> {
             if !(plain.is_empty() || plain.parse::<std::net::IpAddr>().is_ok()) {
                 return None;
             }
-            port = (!given.is_empty()).then(|| scalar(given));
+            port = (!given.is_empty()).then(|| parse_scalar(given));
         }
         Some(if name == "tproxy" { Statement::Intercept(port) } else { Statement::Divert(port) })
     }
 
     /// `add @set { ip saddr timeout 1m }`.
-    fn update(&mut self) -> Option<Statement> {
+    fn parse_update(&mut self) -> Option<Statement> {
         self.at += 1;
-        let set = self.next().to_owned();
-        if self.tokens.get(self.at) != Some(&Token::Open) {
+        let set = self.next_word().to_owned();
+        if self.tokens.get(self.at) != Some(&NftToken::Open) {
             return None;
         }
-        let close = self.tokens[self.at..].iter().position(|t| *t == Token::Close)?;
+        let close = self.tokens[self.at..].iter().position(|t| *t == NftToken::Close)?;
         self.at += close + 1;
         Some(Statement::Update(set))
     }
 
-    fn condition(&mut self) -> Option<Statement> {
-        let mut left = self.field()?;
-        if self.skip("set") {
-            let statement = changed(&left);
-            self.value(0)?;
+    fn parse_condition(&mut self) -> Option<Statement> {
+        let mut left = self.parse_field()?;
+        if self.skip_word("set") {
+            let statement = field_change_statement(&left);
+            self.parse_value(0)?;
             return Some(statement);
         }
-        if self.word() == "." {
+        if self.peek_word() == "." {
             let mut parts = vec![left];
-            while self.skip(".") {
-                parts.push(self.field()?);
+            while self.skip_word(".") {
+                parts.push(self.parse_field()?);
             }
             left = Expr::Concat(parts);
         }
-        let masked = self.skip("&");
+        let masked = self.skip_word("&");
         if masked {
-            left = Expr::And(vec![left, flags(self.next())]);
+            left = Expr::And(vec![left, parse_flags(self.next_word())]);
         }
-        if self.skip("vmap") {
-            return Some(Statement::VerdictMap { key: left, data: self.value(0)? });
+        if self.skip_word("vmap") {
+            return Some(Statement::VerdictMap { key: left, data: self.parse_value(0)? });
         }
-        let op = self.operator(&left)?;
-        let mut right = self.value(0)?;
-        if self.skip("/") {
+        let op = self.parse_operator(&left)?;
+        let mut right = self.parse_value(0)?;
+        if self.skip_word("/") {
             // `tcp flags syn / fin,syn,rst,ack`.
-            left = Expr::And(vec![left, self.value(0)?]);
+            left = Expr::And(vec![left, self.parse_value(0)?]);
             let op = if op == "in" { "==".to_owned() } else { op };
             return Some(Statement::Match { op, left, right });
         }
         if let Expr::Text(text) = &right {
-            right = flags(text);
+            right = parse_flags(text);
         }
         Some(Statement::Match { op, left, right })
     }
 
     /// `tcp dport`, `ct state`, `meta mark`, `iifname`.
-    fn field(&mut self) -> Option<Expr> {
-        let name = self.next().to_owned();
+    fn parse_field(&mut self) -> Option<Expr> {
+        let name = self.next_word().to_owned();
         match name.as_str() {
-            "meta" => Some(Expr::Meta(self.next().to_owned())),
-            "ct" => match self.next() {
+            "meta" => Some(Expr::Meta(self.next_word().to_owned())),
+            "ct" => match self.next_word() {
                 key @ ("state" | "direction" | "status" | "mark" | "protocol" | "l3proto" | "label"
                 | "helper") => Some(Expr::Ct(key.to_owned())),
                 _ => None,
             },
             "fib" => {
-                let lookup = self.next().to_owned();
-                self.skip("type").then(|| Expr::Fib(format!("{lookup} type")))
+                let lookup = self.next_word().to_owned();
+                self.skip_word("type").then(|| Expr::Fib(format!("{lookup} type")))
             }
             _ if META.contains(&name.as_str()) => Some(Expr::Meta(name)),
             _ if HEADERS.contains(&name.as_str()) => {
-                let field = self.next().to_owned();
+                let field = self.next_word().to_owned();
                 // `tcp option maxseg size`: not a field of the header.
                 (field != "option" && !field.is_empty()).then_some(Expr::Payload(name, field))
             }
@@ -245,8 +249,8 @@ impl Parser<'_> {
     }
 
     /// Without an operator flags are looked for, and other values compared.
-    fn operator(&mut self, left: &Expr) -> Option<String> {
-        let op = match self.word() {
+    fn parse_operator(&mut self, left: &Expr) -> Option<String> {
+        let op = match self.peek_word() {
             "==" | "eq" => "==",
             "!=" | "ne" => "!=",
             "<" | "lt" => "<",
@@ -265,52 +269,52 @@ impl Parser<'_> {
     }
 
     /// A set in braces, values with commas between them, or one value.
-    fn value(&mut self, depth: u32) -> Option<Expr> {
-        if self.tokens.get(self.at) == Some(&Token::Open) {
+    fn parse_value(&mut self, depth: u32) -> Option<Expr> {
+        if self.tokens.get(self.at) == Some(&NftToken::Open) {
             self.at += 1;
-            return Some(Expr::Set(self.items(depth)));
+            return Some(Expr::Set(self.parse_items(depth)));
         }
         let mut list = Vec::new();
         loop {
-            let Some(Token::Word(text)) = self.tokens.get(self.at) else { return None };
+            let Some(NftToken::Word(text)) = self.tokens.get(self.at) else { return None };
             self.at += 1;
-            let mut parts = vec![scalar(text)];
-            while self.skip(".") {
-                parts.push(scalar(self.next()));
+            let mut parts = vec![parse_scalar(text)];
+            while self.skip_word(".") {
+                parts.push(parse_scalar(self.next_word()));
             }
-            list.push(one_or(parts, Expr::Concat));
-            if self.tokens.get(self.at) != Some(&Token::Comma) {
-                return Some(one_or(list, Expr::List));
+            list.push(single_or(parts, Expr::Concat));
+            if self.tokens.get(self.at) != Some(&NftToken::Comma) {
+                return Some(single_or(list, Expr::List));
             }
             self.at += 1;
         }
     }
 
     /// Elements up to the closing brace.
-    fn items(&mut self, depth: u32) -> Vec<Expr> {
+    fn parse_items(&mut self, depth: u32) -> Vec<Expr> {
         let mut items = Vec::new();
         loop {
             match self.tokens.get(self.at) {
                 None => return items,
-                Some(Token::Close) => {
+                Some(NftToken::Close) => {
                     self.at += 1;
                     return items;
                 }
-                Some(Token::Comma | Token::End) => self.at += 1,
-                Some(Token::Open) => {
+                Some(NftToken::Comma | NftToken::End) => self.at += 1,
+                Some(NftToken::Open) => {
                     self.at += 1;
                     if depth > DEPTH {
                         items.push(Expr::Unknown("nested sets".into()));
                         self.at = self.tokens.len();
                     } else {
-                        items.push(Expr::Set(self.items(depth + 1)));
+                        items.push(Expr::Set(self.parse_items(depth + 1)));
                     }
                 }
-                Some(Token::Word(_)) => {
+                Some(NftToken::Word(_)) => {
                     let rest = &self.tokens[self.at..];
-                    let end = rest.iter().position(|t| !matches!(t, Token::Word(_))).unwrap_or(rest.len());
-                    let words: Vec<&str> = (0..end).map(|i| word(rest, i)).collect();
-                    items.push(item(&words));
+                    let end = rest.iter().position(|t| !matches!(t, NftToken::Word(_))).unwrap_or(rest.len());
+                    let words: Vec<&str> = (0..end).map(|i| word_at(rest, i)).collect();
+                    items.push(parse_item(&words));
                     self.at += end;
                 }
             }
@@ -319,7 +323,7 @@ impl Parser<'_> {
 }
 
 /// `22`, `10.0.0.1 . 22`, `10.0.0.1 timeout 1h`, `22 : accept`.
-fn item(words: &[&str]) -> Expr {
+fn parse_item(words: &[&str]) -> Expr {
     // The colon may touch the key.
     let colon =
         words.iter().position(|w| *w == ":" || w.ends_with(':') && w.parse::<std::net::IpAddr>().is_err());
@@ -328,19 +332,19 @@ fn item(words: &[&str]) -> Expr {
         let key: Vec<&str> =
             words[..colon].iter().copied().chain(Some(last).filter(|w| !w.is_empty())).collect();
         let verdict = match &words[colon + 1..] {
-            ["jump", to] => Expr::Verdict(Some(Verdict::Jump((*to).to_owned()))),
-            ["goto", to] => Expr::Verdict(Some(Verdict::Goto((*to).to_owned()))),
-            [verdict] => mapped(verdict),
+            ["jump", to] => Expr::Verdict(Some(RuleVerdict::Jump((*to).to_owned()))),
+            ["goto", to] => Expr::Verdict(Some(RuleVerdict::Goto((*to).to_owned()))),
+            [verdict] => map_verdict(verdict),
             _ => Expr::Unknown("a verdict".into()),
         };
-        return Expr::List(vec![item(&key), verdict]);
+        return Expr::List(vec![parse_item(&key), verdict]);
     }
     let options = words.iter().position(|w| matches!(*w, "timeout" | "expires" | "comment" | "counter"));
     let (value, options) = words.split_at(options.unwrap_or(words.len()));
     let mut parts = Vec::new();
     for (i, part) in value.iter().enumerate() {
         match (i % 2, *part) {
-            (0, part) => parts.push(scalar(part)),
+            (0, part) => parts.push(parse_scalar(part)),
             (_, ".") => {}
             _ => return Expr::Unknown("an element".into()),
         }
@@ -348,7 +352,7 @@ fn item(words: &[&str]) -> Expr {
     if value.len() % 2 == 0 {
         return Expr::Unknown("an element".into());
     }
-    let value = one_or(parts, Expr::Concat);
+    let value = single_or(parts, Expr::Concat);
     if options.iter().any(|w| matches!(*w, "timeout" | "expires")) {
         Expr::Expiring(Box::new(value))
     } else {
@@ -356,7 +360,7 @@ fn item(words: &[&str]) -> Expr {
     }
 }
 
-fn one_or(mut list: Vec<Expr>, several: fn(Vec<Expr>) -> Expr) -> Expr {
+fn single_or(mut list: Vec<Expr>, several: fn(Vec<Expr>) -> Expr) -> Expr {
     match list.pop() {
         Some(one) if list.is_empty() => one,
         Some(last) => {
@@ -368,7 +372,7 @@ fn one_or(mut list: Vec<Expr>, several: fn(Vec<Expr>) -> Expr) -> Expr {
 }
 
 /// A value in one word: a number, a symbol, an address, a network, a range.
-fn scalar(text: &str) -> Expr {
+fn parse_scalar(text: &str) -> Expr {
     let is_value = |t: &str| t.parse::<u32>().is_ok() || t.parse::<std::net::IpAddr>().is_ok();
     if let Some((low, high)) = text.split_once('-').filter(|(l, h)| is_value(l) && is_value(h)) {
         return Expr::Range(Box::new((Expr::Text(low.into()), Expr::Text(high.into()))));
@@ -383,8 +387,8 @@ fn scalar(text: &str) -> Expr {
 }
 
 /// `(syn|ack)`, `new|established`: the union of flags.
-fn flags(text: &str) -> Expr {
+fn parse_flags(text: &str) -> Expr {
     let inner = text.strip_prefix('(').and_then(|t| t.strip_suffix(')')).unwrap_or(text);
-    let parts: Vec<Expr> = inner.split('|').map(scalar).collect();
-    if inner.contains('|') { Expr::List(parts) } else { scalar(inner) }
+    let parts: Vec<Expr> = inner.split('|').map(parse_scalar).collect();
+    if inner.contains('|') { Expr::List(parts) } else { parse_scalar(inner) }
 }

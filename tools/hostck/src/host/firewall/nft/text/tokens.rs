@@ -1,7 +1,7 @@
 //! Words of the language of nft, and statements made of them.
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Token {
+pub(super) enum NftToken {
     Word(String),
     Open,
     Close,
@@ -11,15 +11,15 @@ pub(super) enum Token {
 }
 
 /// Splits a text into tokens; comments are left out, and joined lines are one.
-pub(super) fn tokens(text: &str) -> Vec<Token> {
+pub(super) fn tokenize(text: &str) -> Vec<NftToken> {
     let mut tokens = Vec::new();
     let mut chars = text.chars().peekable();
     while let Some(c) = chars.next() {
         match c {
-            '\n' | ';' => tokens.push(Token::End),
-            '{' => tokens.push(Token::Open),
-            '}' => tokens.push(Token::Close),
-            ',' => tokens.push(Token::Comma),
+            '\n' | ';' => tokens.push(NftToken::End),
+            '{' => tokens.push(NftToken::Open),
+            '}' => tokens.push(NftToken::Close),
+            ',' => tokens.push(NftToken::Comma),
             '#' => while chars.next_if(|c| *c != '\n').is_some() {},
             // A joined line.
             '\\' if chars.peek() == Some(&'\n') => drop(chars.next()),
@@ -29,7 +29,7 @@ pub(super) fn tokens(text: &str) -> Vec<Token> {
                     word.push(c);
                 }
                 chars.next();
-                tokens.push(Token::Word(word));
+                tokens.push(NftToken::Word(word));
             }
             c if c.is_whitespace() => {}
             c => {
@@ -38,7 +38,7 @@ pub(super) fn tokens(text: &str) -> Vec<Token> {
                 while let Some(c) = chars.next_if(part) {
                     word.push(c);
                 }
-                tokens.push(Token::Word(word));
+                tokens.push(NftToken::Word(word));
             }
         }
     }
@@ -46,13 +46,13 @@ pub(super) fn tokens(text: &str) -> Vec<Token> {
 }
 
 /// Reads tokens one statement at a time.
-pub(super) struct Reader<'a>(pub(super) &'a [Token]);
+pub(super) struct TokenReader<'a>(pub(super) &'a [NftToken]);
 
-impl<'a> Reader<'a> {
-    /// The tokens before the next end or block at this level; what encloses values in braces is part of it where
-    /// `values` says so. The token that ended it comes second.
-    pub(super) fn statement(&mut self, values: bool) -> Option<(&'a [Token], Option<&'a Token>)> {
-        while let Some((Token::End, rest)) = self.0.split_first() {
+impl<'a> TokenReader<'a> {
+    /// The tokens before the next end or block at this level; values in braces are part of it if
+    /// `values` is set. The token that ended it comes second.
+    pub(super) fn next_statement(&mut self, values: bool) -> Option<(&'a [NftToken], Option<&'a NftToken>)> {
+        while let Some((NftToken::End, rest)) = self.0.split_first() {
             self.0 = rest;
         }
         if self.0.is_empty() {
@@ -61,16 +61,16 @@ impl<'a> Reader<'a> {
         let mut depth = 0;
         for (i, token) in self.0.iter().enumerate() {
             let ends = match token {
-                Token::Open if values || depth > 0 => {
+                NftToken::Open if values || depth > 0 => {
                     depth += 1;
                     false
                 }
-                Token::Close if depth > 0 => {
+                NftToken::Close if depth > 0 => {
                     depth -= 1;
                     false
                 }
-                Token::End => depth == 0,
-                Token::Open | Token::Close => true,
+                NftToken::End => depth == 0,
+                NftToken::Open | NftToken::Close => true,
                 _ => false,
             };
             if ends {
@@ -83,12 +83,12 @@ impl<'a> Reader<'a> {
     }
 
     /// The tokens of a block whose brace was read.
-    pub(super) fn block(&mut self) -> &'a [Token] {
+    pub(super) fn next_block(&mut self) -> &'a [NftToken] {
         let mut depth = 1;
         for (i, token) in self.0.iter().enumerate() {
             match token {
-                Token::Open => depth += 1,
-                Token::Close => depth -= 1,
+                NftToken::Open => depth += 1,
+                NftToken::Close => depth -= 1,
                 _ => {}
             }
             if depth == 0 {
@@ -101,9 +101,9 @@ impl<'a> Reader<'a> {
     }
 }
 
-pub(super) fn word(tokens: &[Token], at: usize) -> &str {
+pub(super) fn word_at(tokens: &[NftToken], at: usize) -> &str {
     match tokens.get(at) {
-        Some(Token::Word(word)) => word,
+        Some(NftToken::Word(word)) => word,
         _ => "",
     }
 }
