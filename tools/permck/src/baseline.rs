@@ -15,7 +15,7 @@ use anyhow::{Context, ensure};
 use common::finding::Finding;
 use common::record::permck as record;
 
-use crate::inspect::Issue;
+use crate::plan::Issue;
 
 /// A finding is a path and some sentences.
 const LINE: u64 = 1 << 20;

@@ -10,7 +10,8 @@ use common::report::Totals;
 use rustix::io::Errno;
 
 use crate::baseline::Baseline;
-use crate::inspect::{Issue, Root, Sink};
+use crate::inspect::Sink;
+use crate::plan::{Issue, Root};
 use crate::report::Report;
 use crate::rule::Subject;
 use common::walk::OpenDirectory;

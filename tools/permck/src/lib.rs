@@ -20,6 +20,7 @@ mod fix;
 pub mod fuzz;
 mod inspect;
 mod place;
+mod plan;
 mod policy;
 mod report;
 mod rule;

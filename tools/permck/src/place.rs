@@ -9,7 +9,7 @@ use common::finding::Finding;
 use common::policy::{Mode, shell_quote};
 use rustix::fs::StatVfsMountFlags;
 
-use crate::inspect::{Issue, Plan, Root, issue};
+use crate::plan::{Issue, Plan, Root, issue};
 use crate::policy::Place;
 use crate::rule::{Judge, PLACE_RULES};
 

@@ -6,8 +6,9 @@ use std::path::{Path, PathBuf};
 use common::out::Diag;
 use rustix::fs::{self as rfs, Access};
 
-use crate::inspect::{Inspector, Plan, Root, Seen, Sink};
-use crate::{cmd::tree, place};
+use crate::inspect::{Inspector, Seen, Sink};
+use crate::place;
+use crate::plan::{self, Plan, Root};
 use common::walk::{self, WalkOptions, WalkStart};
 
 /// Paths walked together: enough for every thread, few enough for a list of millions.
@@ -68,7 +69,7 @@ pub(crate) fn run<S: Sink>(
 
 fn admitted<S: Sink>(path: PathBuf, plan: &Plan, diag: &Diag, sink: &S) -> Option<Root> {
     let shown = path.display().to_string();
-    let root = match tree::root(path, plan.owners.as_deref()) {
+    let root = match plan::root(path, plan.owners.as_deref()) {
         Ok(root) => root,
         Err(e) => {
             diag.error(shown, format_args!("{e:#}"));

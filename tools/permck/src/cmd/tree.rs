@@ -7,12 +7,12 @@ use anyhow::{Context, ensure};
 use clap::Args;
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 
-use crate::inspect::{Plan, Root};
+use crate::plan::Plan;
 use crate::policy::Policy;
 use crate::policy::profile::PROFILES;
-use crate::rule::{Allowed, Judge};
+use crate::rule::Judge;
 use common::accounts::AccountTable;
-use common::walk::{self, WalkOptions};
+use common::walk::WalkOptions;
 
 /// How to walk and what to hold entries to.
 #[derive(Args, Clone, Debug)]
@@ -94,28 +94,6 @@ impl Tree {
         let named = self.owner.iter().map(named).collect::<anyhow::Result<Vec<u32>>>()?;
         Ok(Some(named))
     }
-}
-
-/// Looks up one path to audit.
-pub(crate) fn root(path: PathBuf, owners: Option<&[u32]>) -> anyhow::Result<Root> {
-    let real = path.canonicalize().map_err(|e| anyhow::anyhow!(crate::io_reason(&e)))?;
-    let st = walk::stat_path(&real).map_err(|e| anyhow::anyhow!(crate::reason(e)))?;
-    let mut ids = owners.map_or_else(|| vec![st.stx_uid], <[u32]>::to_vec);
-    if !ids.contains(&0) {
-        ids.push(0);
-    }
-    let is_dir = walk::file_type(&st) == rustix::fs::FileType::Directory;
-    let base = if is_dir { real.clone() } else { real.parent().unwrap_or(&real).to_owned() };
-    Ok(Root {
-        path,
-        base,
-        real,
-        owner: Allowed::Ids(ids),
-        uid: st.stx_uid,
-        is_dir,
-        id: (walk::device_of(&st), st.stx_ino),
-        mount: walk::mount_of(&st),
-    })
 }
 
 /// The names of the profiles, with what each is for.

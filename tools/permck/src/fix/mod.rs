@@ -20,7 +20,8 @@ use common::text::Safe;
 use rustix::fs::{self as rfs, FileType, OFlags, StatVfsMountFlags, Statx, StatxAttributes};
 use rustix::io::Errno;
 
-use crate::inspect::{Issue, Root, Sink};
+use crate::inspect::Sink;
+use crate::plan::{Issue, Root};
 use crate::rule::lockout::{self, Lockout};
 use crate::rule::{Judge, Subject};
 use crate::xattr::{self, Acl};

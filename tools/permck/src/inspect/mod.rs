@@ -5,18 +5,18 @@ use std::ffi::CStr;
 use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStringExt;
 use std::path::PathBuf;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use common::finding::Finding;
-use common::out::Diag;
 use common::policy::Class;
 use rustix::fs::{self as rfs, FileType, OFlags, Statx, StatxAttributes};
 use rustix::io::Errno;
 
 use crate::classify::{self, Census, Stray, Told};
 use crate::place;
-use crate::policy::{Demand, Place, Policy};
-use crate::rule::{Allowed, HARD_LINK, Judge, RULES, Standard, Subject};
+use crate::plan::{Issue, Plan, Root, issue};
+use crate::policy::{Demand, Place};
+use crate::rule::{HARD_LINK, RULES, Standard, Subject};
 use crate::xattr::{self, Xattrs};
 use common::walk::{self, OpenDirectory, TreeNode, WalkOptions, WalkVisitor, file_type};
 use common::writers::FileWriters;
@@ -24,62 +24,6 @@ use common::writers::FileWriters;
 mod read;
 
 use read::HEAD;
-
-/// What an audit holds entries to.
-#[derive(Debug)]
-pub(crate) struct Plan {
-    pub(crate) judge: Judge,
-    /// What is walked now.
-    pub(crate) roots: Vec<Root>,
-    /// Who may own entries besides root, where the user said so.
-    pub(crate) owners: Option<Vec<u32>>,
-    pub(crate) policy: Policy,
-    /// The file that the policy is from, if one was given.
-    pub(crate) policy_file: Option<PathBuf>,
-    /// Who writes which files, once that is asked.
-    pub(crate) writers: OnceLock<FileWriters>,
-    /// The day on which exceptions are judged.
-    pub(crate) today: time::Date,
-    /// Whether contents are looked at.
-    pub(crate) content: bool,
-}
-
-impl Plan {
-    /// Says which exceptions of the policy file do nothing any more, after a run; how many they are.
-    pub(crate) fn idle_exceptions(&self, diag: &Diag) -> u64 {
-        let Some(path) = &self.policy_file else { return 0 };
-        let idle = self.policy.ended(self.today).chain(self.policy.idle(self.today));
-        idle.map(|text| diag.warn(path.display(), text)).count() as u64
-    }
-}
-
-/// One audited path.
-#[derive(Clone, Debug)]
-pub(crate) struct Root {
-    /// As the user gave it.
-    pub(crate) path: PathBuf,
-    /// Without links; links that lead below it stay in the tree.
-    pub(crate) real: PathBuf,
-    /// What patterns are held against begins below this: `real`, or its directory where it is a file.
-    pub(crate) base: PathBuf,
-    /// Its device and inode number: what is walked is what was judged.
-    pub(crate) id: (u64, u64),
-    /// What it is mounted by: see [`walk::mount_of`].
-    pub(crate) mount: (bool, u64),
-    /// Who may own what is below it, where no policy says so.
-    pub(crate) owner: Allowed,
-    /// Who owns it.
-    pub(crate) uid: u32,
-    pub(crate) is_dir: bool,
-}
-
-/// One broken rule, with the class that the entry was held to.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Issue {
-    pub(crate) finding: Finding,
-    pub(crate) class: Option<&'static str>,
-    pub(crate) told_by: Option<String>,
-}
 
 /// Where an inspector's findings go; shared by its threads.
 pub(crate) trait Sink: Sync {
@@ -398,9 +342,4 @@ fn advise_to_look(findings: &mut [Finding]) {
 fn held(demand: Demand<'_>, told: Told) -> Standard<'_> {
     let by_content = Standard { class: told.class, max: told.class.max(), by: told.by };
     demand.standard().unwrap_or_else(|| demand.tighten(by_content))
-}
-
-/// A finding that is about an audited path and not about an entry below it.
-pub(crate) fn issue(finding: Finding) -> Issue {
-    Issue { finding, class: None, told_by: None }
 }

@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use common::record::permck as record;
 
 use super::{Ending, Report};
-use crate::inspect::Issue;
+use crate::plan::Issue;
 
 /// Writes `permck.finding` and `permck.summary`.
 pub(crate) struct Json;

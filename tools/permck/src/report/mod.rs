@@ -4,7 +4,8 @@ use std::io::{self, Write};
 
 use common::report::{self, End, GroupedText, ReportFormat, Source, Writer};
 
-use crate::inspect::{Issue, Seen};
+use crate::inspect::Seen;
+use crate::plan::Issue;
 
 mod json;
 
