@@ -8,18 +8,18 @@ use crate::finding::Severity;
 
 /// All of them.
 pub const ENTRIES: &[Entry] = &[
-    entry::<Finding>(),
-    entry::<Summary>(),
-    entry::<Change>(),
-    entry::<Refusal>(),
+    entry::<PermckFinding>(),
+    entry::<AuditSummary>(),
+    entry::<PermissionChange>(),
+    entry::<FixRefusal>(),
     entry::<FixSummary>(),
-    entry::<Undone>(),
+    entry::<UndoneChange>(),
     entry::<UndoSummary>(),
 ];
 
 /// `permck.finding`: one entry breaks one rule.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct Finding {
+pub struct PermckFinding {
     /// Stable id of the rule, in kebab case.
     pub rule: String,
     /// How bad it is.
@@ -40,16 +40,16 @@ pub struct Finding {
     pub class: Option<String>,
     /// How the class was told.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub told_by: Option<String>,
+    pub class_by: Option<String>,
 }
 
-impl Record for Finding {
+impl Record for PermckFinding {
     const TYPE: &'static str = "permck.finding";
     const V: u32 = 1;
-    const SAMPLE: &'static str = r#"{"type":"permck.finding","v":1,"rule":"world-writable","severity":"error","path":"/srv/traces/a.json","found":"mode 0666 allows 0026 too much for service data","expected":"at most 0640 (data_file, told by nothing special about it)","fix":"chmod 0640 /srv/traces/a.json","class":"data_file","told_by":"nothing special about it"}"#;
+    const SAMPLE: &'static str = r#"{"type":"permck.finding","v":1,"rule":"world-writable","severity":"error","path":"/srv/traces/a.json","found":"mode 0666 allows 0026 too much for service data","expected":"at most 0640 (data_file, told by nothing special about it)","fix":"chmod 0640 /srv/traces/a.json","class":"data_file","class_by":"nothing special about it"}"#;
 }
 
-summary!(Summary, "permck.summary", r#"{"type":"permck.summary","v":1,"entries":120,"dirs":7,"findings":2,"error_findings":1,"warning_findings":1,"note_findings":0,"accepted":1,"known":0,"vanished":0,"mounts_skipped":0,"exceptions_idle":0,"baseline_gone":0,"errors":0}"#, {
+summary!(AuditSummary, "permck.summary", r#"{"type":"permck.summary","v":1,"entries":120,"dirs":7,"findings":2,"error_findings":1,"warning_findings":1,"note_findings":0,"accepted":1,"known":0,"vanished":0,"mounts_skipped":0,"exceptions_stale":0,"baseline_gone":0,"errors":0}"#, {
     /// Entries looked at, directories among them.
     entries: u64,
     /// Directories looked at.
@@ -72,7 +72,7 @@ summary!(Summary, "permck.summary", r#"{"type":"permck.summary","v":1,"entries":
     mounts_skipped: u64,
     /// Exceptions of the policy file that have ended or accepted nothing.
     #[serde(default)]
-    exceptions_idle: u64,
+    exceptions_stale: u64,
     /// Findings of the baseline that were not found any more.
     #[serde(default)]
     baseline_gone: u64,
@@ -80,7 +80,7 @@ summary!(Summary, "permck.summary", r#"{"type":"permck.summary","v":1,"entries":
 
 /// `permck.change`: `permck fix` tightened an entry, or would have; what `permck undo` reads.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct Change {
+pub struct PermissionChange {
     /// The entry, absolute and without links.
     pub path: String,
     /// The path's bytes in hex, where they are not UTF-8.
@@ -124,7 +124,7 @@ pub struct Change {
     pub dry_run: bool,
 }
 
-impl Record for Change {
+impl Record for PermissionChange {
     const TYPE: &'static str = "permck.change";
     const V: u32 = 1;
     const SAMPLE: &'static str = r#"{"type":"permck.change","v":1,"path":"/srv/traces/a.json","rules":["world-writable"],"device":64768,"inode":131075,"uid":1000,"gid":1000,"size_bytes":42,"mtime":"2026-11-23T09:00:00Z","btime":"2026-11-23T08:59:59.5Z","ctime_before":"2026-11-23T09:00:00Z","ctime_after":"2026-11-23T12:00:00.123456789Z","mode_before":"0666","mode_after":"0640","dry_run":false}"#;
@@ -132,7 +132,7 @@ impl Record for Change {
 
 /// `permck.refusal`: an entry that was left as it is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct Refusal {
+pub struct FixRefusal {
     /// The entry.
     pub path: String,
     /// The path's bytes in hex, where they are not UTF-8.
@@ -142,7 +142,7 @@ pub struct Refusal {
     pub reason: String,
 }
 
-impl Record for Refusal {
+impl Record for FixRefusal {
     const TYPE: &'static str = "permck.refusal";
     const V: u32 = 1;
     const SAMPLE: &'static str = r#"{"type":"permck.refusal","v":1,"path":"/srv/traces/b","reason":"it has 2 names: the change would reach the others too"}"#;
@@ -164,7 +164,7 @@ summary!(FixSummary, "permck.fix_summary", r#"{"type":"permck.fix_summary","v":1
 
 /// `permck.undone`: `permck undo` put a change back.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct Undone {
+pub struct UndoneChange {
     /// The entry.
     pub path: String,
     /// The path's bytes in hex, where they are not UTF-8.
@@ -177,7 +177,7 @@ pub struct Undone {
     pub dry_run: bool,
 }
 
-impl Record for Undone {
+impl Record for UndoneChange {
     const TYPE: &'static str = "permck.undone";
     const V: u32 = 1;
     const SAMPLE: &'static str =

@@ -32,27 +32,33 @@ pub struct WalkOptions {
 /// What a walk hands its findings to. Each thread has its own; a directory is seen by one thread only.
 pub trait WalkVisitor: Send {
     /// What is gathered about a directory while its entries are seen.
-    type State: Default + Send;
+    type DirectoryState: Default + Send;
 
     /// An entry that is not a directory.
-    fn file(&mut self, dir: &OpenDirectory, state: &mut Self::State, name: &CStr, st: &Statx);
+    fn visit_file(&mut self, dir: &OpenDirectory, state: &mut Self::DirectoryState, name: &CStr, st: &Statx);
 
     /// A directory, after all its entries that are not directories.
-    fn dir(&mut self, dir: &OpenDirectory, state: Self::State);
+    fn visit_directory(&mut self, dir: &OpenDirectory, state: Self::DirectoryState);
 
     /// A directory that is not entered: another file system's root.
-    fn mount_point(&mut self, parent: &OpenDirectory, name: &CStr, st: &Statx);
+    fn visit_mount_point(&mut self, parent: &OpenDirectory, name: &CStr, st: &Statx);
 
     /// An entry that is not a directory and that is mounted over another one, where mounts are not crossed.
-    fn mounted(&mut self, dir: &OpenDirectory, state: &mut Self::State, name: &CStr, st: &Statx) {
-        self.file(dir, state, name, st);
+    fn visit_mounted_file(
+        &mut self,
+        dir: &OpenDirectory,
+        state: &mut Self::DirectoryState,
+        name: &CStr,
+        st: &Statx,
+    ) {
+        self.visit_file(dir, state, name, st);
     }
 
     /// Something that could not be looked at; `st` where at least that is known.
-    fn failed(&mut self, parent: &OpenDirectory, name: &CStr, st: Option<&Statx>, error: Errno);
+    fn report_error(&mut self, parent: &OpenDirectory, name: &CStr, st: Option<&Statx>, error: Errno);
 
     /// An entry that was listed and then gone, or turned into something else.
-    fn vanished(&mut self);
+    fn count_vanished(&mut self);
 }
 
 /// The place of an entry in the tree: its name and its parents, without a descriptor.
@@ -80,7 +86,7 @@ impl TreeNode {
         Arc::new(Self { parent: None, name: path.into(), root, depth: 0, file: true })
     }
 
-    fn child(self: &Arc<Self>, name: &[u8]) -> Arc<Self> {
+    fn new_child(self: &Arc<Self>, name: &[u8]) -> Arc<Self> {
         Arc::new(Self {
             parent: Some(Arc::clone(self)),
             name: name.into(),
@@ -97,36 +103,36 @@ impl TreeNode {
 
     /// The path as the user would write it: the root as given, and the names below.
     pub fn path(&self) -> PathBuf {
-        self.join(None)
+        self.join_path(None)
     }
 
     /// The path of an entry of this directory.
     pub fn path_of(&self, name: &CStr) -> PathBuf {
-        self.join((!self.file).then_some(name.to_bytes()))
+        self.join_path((!self.file).then_some(name.to_bytes()))
     }
 
     /// Writes the path below the root into `into`, with `name` at its end.
-    pub fn relative(&self, name: Option<&[u8]>, into: &mut Vec<u8>) {
+    pub fn write_relative(&self, name: Option<&[u8]>, into: &mut Vec<u8>) {
         into.clear();
-        self.push(into, false);
+        self.push_names(into, false);
         if let Some(name) = name {
-            separate(into);
+            push_separator(into);
             into.extend_from_slice(name);
         }
     }
 
-    fn join(&self, name: Option<&[u8]>) -> PathBuf {
+    fn join_path(&self, name: Option<&[u8]>) -> PathBuf {
         let mut bytes = Vec::with_capacity(256);
-        self.push(&mut bytes, true);
+        self.push_names(&mut bytes, true);
         if let Some(name) = name {
-            separate(&mut bytes);
+            push_separator(&mut bytes);
             bytes.extend_from_slice(name);
         }
         PathBuf::from(std::ffi::OsString::from_vec(bytes))
     }
 
     /// Iterative, because a hostile tree may be very deep.
-    fn push(&self, into: &mut Vec<u8>, with_root: bool) {
+    fn push_names(&self, into: &mut Vec<u8>, with_root: bool) {
         let mut chain = Vec::new();
         let mut node = Some(self);
         while let Some(n) = node {
@@ -135,7 +141,7 @@ impl TreeNode {
         }
         for n in chain.iter().rev() {
             if n.parent.is_some() || with_root {
-                separate(into);
+                push_separator(into);
                 into.extend_from_slice(&n.name);
             }
         }
@@ -152,7 +158,7 @@ impl Drop for TreeNode {
     }
 }
 
-fn separate(path: &mut Vec<u8>) {
+fn push_separator(path: &mut Vec<u8>) {
     if path.last().is_some_and(|&b| b != b'/') {
         path.push(b'/');
     }

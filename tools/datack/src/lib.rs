@@ -31,8 +31,8 @@ pub struct Cli {
 
 #[derive(Subcommand, Debug)]
 enum DatackCommand {
-    Manifest(cmd::manifest::Manifest),
-    Clean(cmd::clean::Clean),
+    Manifest(cmd::manifest::ManifestArgs),
+    Clean(cmd::clean::CleanArgs),
 }
 
 impl Tool for Cli {

@@ -19,10 +19,10 @@ mod fix;
 #[doc(hidden)]
 pub mod fuzz;
 mod inspect;
-mod place;
 mod plan;
 mod policy;
 mod report;
+mod root_check;
 mod rule;
 mod run;
 #[cfg(test)]
@@ -36,15 +36,15 @@ pub struct Cli {
     #[command(flatten)]
     global: Global<ReportFormat>,
     #[command(subcommand)]
-    cmd: Cmd,
+    command: PermckCommand,
 }
 
 #[derive(Subcommand, Debug)]
-enum Cmd {
-    Audit(cmd::audit::Audit),
-    Fix(cmd::fix::Fix),
-    Undo(cmd::undo::Undo),
-    Baseline(cmd::baseline::Baseline),
+enum PermckCommand {
+    Audit(cmd::audit::AuditArgs),
+    Fix(cmd::fix::FixArgs),
+    Undo(cmd::undo::UndoArgs),
+    Baseline(cmd::baseline::BaselineArgs),
 }
 
 impl Tool for Cli {
@@ -58,11 +58,11 @@ impl Tool for Cli {
         // A deep tree takes a descriptor for each of its levels.
         common::walk::raise_descriptor_limit();
         let format = self.global.format;
-        match self.cmd {
-            Cmd::Audit(audit) => audit.run(format, out),
-            Cmd::Fix(fix) => fix.run(format.plain()?, out),
-            Cmd::Undo(undo) => undo.run(format.plain()?, out),
-            Cmd::Baseline(baseline) => baseline.run(out),
+        match self.command {
+            PermckCommand::Audit(audit) => audit.run(format, out),
+            PermckCommand::Fix(fix) => fix.run(format.plain()?, out),
+            PermckCommand::Undo(undo) => undo.run(format.plain()?, out),
+            PermckCommand::Baseline(baseline) => baseline.run(out),
         }
     }
 }
@@ -70,11 +70,11 @@ impl Tool for Cli {
 /// The JSON Schema of policy files.
 #[must_use]
 pub fn policy_schema() -> schemars::Schema {
-    schemars::schema_for!(policy::file::File)
+    schemars::schema_for!(policy::file::PolicyFile)
 }
 
 /// The manual page profguard-policy(5) in roff, with this date.
 #[must_use]
 pub fn policy_page(date: &str) -> String {
-    policy::manual::page(date)
+    policy::manual::render_page(date)
 }

@@ -7,16 +7,16 @@ use common::finding::Finding;
 use common::out::Diag;
 
 use crate::policy::Policy;
-use crate::rule::{Allowed, Judge};
+use crate::rule::{AllowedIds, RuleContext};
 use common::walk;
 use common::writers::FileWriters;
 
 /// What an audit holds entries to.
 #[derive(Debug)]
-pub(crate) struct Plan {
-    pub(crate) judge: Judge,
+pub(crate) struct AuditPlan {
+    pub(crate) context: RuleContext,
     /// What is walked now.
-    pub(crate) roots: Vec<Root>,
+    pub(crate) roots: Vec<AuditRoot>,
     /// Who may own entries besides root, where the user said so.
     pub(crate) owners: Option<Vec<u32>>,
     pub(crate) policy: Policy,
@@ -30,18 +30,19 @@ pub(crate) struct Plan {
     pub(crate) content: bool,
 }
 
-impl Plan {
+impl AuditPlan {
     /// Says which exceptions of the policy file do nothing any more, after a run; how many they are.
-    pub(crate) fn idle_exceptions(&self, diag: &Diag) -> u64 {
+    pub(crate) fn warn_of_stale_exceptions(&self, diag: &Diag) -> u64 {
         let Some(path) = &self.policy_file else { return 0 };
-        let idle = self.policy.ended(self.today).chain(self.policy.idle(self.today));
+        let idle =
+            self.policy.expired_exceptions(self.today).chain(self.policy.unused_exceptions(self.today));
         idle.map(|text| diag.warn(path.display(), text)).count() as u64
     }
 }
 
 /// One audited path.
 #[derive(Clone, Debug)]
-pub(crate) struct Root {
+pub(crate) struct AuditRoot {
     /// As the user gave it.
     pub(crate) path: PathBuf,
     /// Without links; links that lead below it stay in the tree.
@@ -53,7 +54,7 @@ pub(crate) struct Root {
     /// What it is mounted by: see [`walk::mount_of`].
     pub(crate) mount: (bool, u64),
     /// Who may own what is below it, where no policy says so.
-    pub(crate) owner: Allowed,
+    pub(crate) owner: AllowedIds,
     /// Who owns it.
     pub(crate) uid: u32,
     pub(crate) is_dir: bool,
@@ -61,14 +62,14 @@ pub(crate) struct Root {
 
 /// One broken rule, with the class that the entry was held to.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Issue {
+pub(crate) struct AuditIssue {
     pub(crate) finding: Finding,
     pub(crate) class: Option<&'static str>,
-    pub(crate) told_by: Option<String>,
+    pub(crate) class_by: Option<String>,
 }
 
 /// Looks up one path to audit.
-pub(crate) fn root(path: PathBuf, owners: Option<&[u32]>) -> anyhow::Result<Root> {
+pub(crate) fn resolve_root(path: PathBuf, owners: Option<&[u32]>) -> anyhow::Result<AuditRoot> {
     let real = path.canonicalize().map_err(|e| anyhow::anyhow!(crate::io_reason(&e)))?;
     let st = walk::stat_path(&real).map_err(|e| anyhow::anyhow!(crate::reason(e)))?;
     let mut ids = owners.map_or_else(|| vec![st.stx_uid], <[u32]>::to_vec);
@@ -77,11 +78,11 @@ pub(crate) fn root(path: PathBuf, owners: Option<&[u32]>) -> anyhow::Result<Root
     }
     let is_dir = walk::file_type(&st) == rustix::fs::FileType::Directory;
     let base = if is_dir { real.clone() } else { real.parent().unwrap_or(&real).to_owned() };
-    Ok(Root {
+    Ok(AuditRoot {
         path,
         base,
         real,
-        owner: Allowed::Ids(ids),
+        owner: AllowedIds::Ids(ids),
         uid: st.stx_uid,
         is_dir,
         id: (walk::device_of(&st), st.stx_ino),
@@ -90,6 +91,6 @@ pub(crate) fn root(path: PathBuf, owners: Option<&[u32]>) -> anyhow::Result<Root
 }
 
 /// A finding that is about an audited path and not about an entry below it.
-pub(crate) fn issue(finding: Finding) -> Issue {
-    Issue { finding, class: None, told_by: None }
+pub(crate) fn issue(finding: Finding) -> AuditIssue {
+    AuditIssue { finding, class: None, class_by: None }
 }

@@ -15,14 +15,14 @@ use common::text::Safe;
 use common::glob::Glob;
 use common::inputs::PathInputs;
 
+mod candidates;
 mod generated;
-mod guard;
+mod open_files;
 mod remove;
-mod survey;
 
-use guard::{BATCH, Guard};
-use remove::Target;
-use survey::{Candidate, Survey, Wanted};
+use candidates::{Candidate, CandidateList, FileSelection};
+use open_files::{BATCH, OpenFileGuard};
+use remove::DeletionTarget;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -53,7 +53,7 @@ Examples:
 /// They hold trees of all sorts: name the directory that the traces are in.
 #[derive(Args, Debug)]
 #[command(after_long_help = EXAMPLES)]
-pub(crate) struct Clean {
+pub(crate) struct CleanArgs {
     #[command(flatten)]
     inputs: PathInputs,
     /// Delete files that were last changed longer ago: `90s`, `30m`, `12h`, `14d`
@@ -63,7 +63,7 @@ pub(crate) struct Clean {
     ///
     /// What counts is what a file takes on disk. A file with other names counts once, and does not go for this: that
     /// would make no room.
-    #[arg(long, value_name = "SIZE", value_parser = size)]
+    #[arg(long, value_name = "SIZE", value_parser = parse_size)]
     keep: Option<u64>,
     /// Which files may be deleted: patterns below each PATH. Default: generated traces and logs
     ///
@@ -86,8 +86,8 @@ pub(crate) struct Clean {
 }
 
 /// What all deletions of a run share.
-struct Run<'a> {
-    survey: &'a Survey,
+struct CleanRun<'a> {
+    candidates: &'a CandidateList,
     roots: &'a [PathBuf],
     /// Files deleted so far.
     before: u64,
@@ -95,50 +95,52 @@ struct Run<'a> {
 }
 
 /// What became of a file that was due.
-enum Fate {
-    Gone,
+enum DeletionResult {
+    Deleted,
     /// It is being written, or was changed a moment ago.
     Spared,
     Refused,
 }
 
-impl Clean {
+impl CleanArgs {
     pub(crate) fn run(self, format: Format, out: &mut Out) -> anyhow::Result<Exit> {
-        let wanted = self.wanted()?;
+        let wanted = self.file_selection()?;
         let roots = self.inputs.paths()?.collect::<anyhow::Result<Vec<_>>>()?;
-        let roots: Vec<_> = roots.into_iter().filter(|path| self.admits(path, out.diag())).collect();
+        let roots: Vec<_> = roots.into_iter().filter(|path| self.admits_root(path, out.diag())).collect();
         let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs() as i64);
-        let survey = Survey::of(&roots, &wanted, out.diag());
+        let candidates = CandidateList::collect(&roots, &wanted, out.diag());
         let mut summary = CleanSummary {
-            files: survey.files.len() as u64,
-            size_bytes: survey.files.iter().map(|c| c.size).sum(),
+            files: candidates.files.len() as u64,
+            size_bytes: candidates.files.iter().map(|c| c.size).sum(),
             ..CleanSummary::default()
         };
-        let mut left = survey.taken();
-        let mut guard = Guard::new(out.diag());
-        for batch in survey.files.chunks(BATCH) {
-            let due: Vec<_> = batch.iter().filter(|f| self.reason(f, now, left).is_some()).copied().collect();
+        let mut left = candidates.bytes_on_disk();
+        let mut guard = OpenFileGuard::new(out.diag());
+        for batch in candidates.files.chunks(BATCH) {
+            let due: Vec<_> =
+                batch.iter().filter(|f| self.deletion_reason(f, now, left).is_some()).copied().collect();
             // Who only wants to know deletes nothing that could be opened meanwhile.
             if !due.is_empty() && !self.dry_run {
-                guard.watch(&roots, &survey, &due);
+                guard.watch_files(&roots, &candidates, &due);
             }
             for file in &due {
                 // What went before it may have made room.
-                let Some(reason) = self.reason(file, now, left) else { continue };
-                let run = Run { survey: &survey, roots: &roots, before: summary.deleted, format };
-                match self.take(&run, file, (reason, now), &mut guard, out)? {
-                    Fate::Gone => {
+                let Some(reason) = self.deletion_reason(file, now, left) else { continue };
+                let run =
+                    CleanRun { candidates: &candidates, roots: &roots, before: summary.deleted, format };
+                match self.delete_candidate(&run, file, (reason, now), &mut guard, out)? {
+                    DeletionResult::Deleted => {
                         left -= if file.shared { 0 } else { file.taken };
                         summary.deleted += 1;
                         summary.deleted_bytes += file.size;
                     }
-                    Fate::Spared => summary.spared += 1,
-                    Fate::Refused => {}
+                    DeletionResult::Spared => summary.spared += 1,
+                    DeletionResult::Refused => {}
                 }
             }
         }
         summary.errors = out.diag().errors();
-        self.total(&summary, format, out)?;
+        self.report_total(&summary, format, out)?;
         if self.keep.is_some_and(|keep| left > keep) {
             out.warn(
                 "clean",
@@ -152,7 +154,7 @@ impl Clean {
     }
 
     /// Whether deleting below a path was asked for; one that is not there is reported by the walk.
-    fn admits(&self, path: &Path, diag: &Diag) -> bool {
+    fn admits_root(&self, path: &Path, diag: &Diag) -> bool {
         let refused = !self.system
             && path.canonicalize().is_ok_and(|real| common::system_paths::holds_unrelated_trees(&real));
         if refused {
@@ -163,9 +165,9 @@ impl Clean {
         !refused
     }
 
-    fn wanted(&self) -> anyhow::Result<Wanted> {
+    fn file_selection(&self) -> anyhow::Result<FileSelection> {
         if self.patterns.is_empty() {
-            return Ok(Wanted::Generated);
+            return Ok(FileSelection::Generated);
         }
         let globs = self.patterns.iter().map(|p| Glob::parse(p).map_err(|e| anyhow!("--match: {e}")));
         let globs = globs.collect::<anyhow::Result<Vec<_>>>()?;
@@ -173,65 +175,68 @@ impl Clean {
             globs.iter().all(|g| !g.absolute),
             "--match: patterns are below each PATH and begin without a slash"
         );
-        Ok(Wanted::Match(globs))
+        Ok(FileSelection::Match(globs))
     }
 
     /// Why a file that is due stays.
-    fn spared(&self, file: &Candidate, now: i64, guard: &mut Guard) -> Option<&'static str> {
+    fn sparing_reason(&self, file: &Candidate, now: i64, guard: &mut OpenFileGuard) -> Option<&'static str> {
         if now - file.mtime < self.idle.as_secs() as i64 {
             return Some("changed less than --idle ago");
         }
-        if self.dry_run { guard.knows(file) } else { guard.objects(file) }
+        if self.dry_run { guard.known_writer(file) } else { guard.current_user(file) }
     }
 
     /// Records a file and deletes it, or tells that it would.
-    fn take(
+    fn delete_candidate(
         &self,
-        run: &Run<'_>,
+        run: &CleanRun<'_>,
         file: &Candidate,
         (reason, now): (DeletionReason, i64),
-        guard: &mut Guard,
+        guard: &mut OpenFileGuard,
         out: &mut Out,
-    ) -> anyhow::Result<Fate> {
-        let path = run.survey.path(file);
-        if let Some(why) = self.spared(file, now, guard) {
+    ) -> anyhow::Result<DeletionResult> {
+        let path = run.candidates.path(file);
+        if let Some(why) = self.sparing_reason(file, now, guard) {
             out.diag().info(path.display(), format_args!("spared: {why}"));
-            return Ok(Fate::Spared);
+            return Ok(DeletionResult::Spared);
         }
         if self.dry_run {
-            self.tell(&path, file, reason, run.format, out)?;
-            return Ok(Fate::Gone);
+            self.report_deletion(&path, file, reason, run.format, out)?;
+            return Ok(DeletionResult::Deleted);
         }
-        let target = match Target::aim(&run.roots[run.survey.root(file)], run.survey, file) {
-            Ok(target) => target,
-            Err(e) => {
-                out.error(path.display(), e);
-                return Ok(Fate::Refused);
-            }
-        };
+        let target =
+            match DeletionTarget::open(&run.roots[run.candidates.root_index(file)], run.candidates, file) {
+                Ok(target) => target,
+                Err(e) => {
+                    out.error(path.display(), e);
+                    return Ok(DeletionResult::Refused);
+                }
+            };
         // Not as an error of the stream: that a reader has gone is no success here.
         let stopped = |e: std::io::Error| {
             let (reason, before) = (common::error::io_reason(&e), run.before);
             anyhow!("{reason}; nothing is deleted without a record: stopped after {before} files")
         };
-        self.tell(&path, file, reason, run.format, out).and_then(|()| out.flush()).map_err(stopped)?;
+        self.report_deletion(&path, file, reason, run.format, out)
+            .and_then(|()| out.flush())
+            .map_err(stopped)?;
         // Whoever reads the record may have taken long to do so.
-        if let Some(why) = guard.objects(file) {
-            refuse(&path, why.into(), run.format, out).map_err(stopped)?;
-            return Ok(Fate::Spared);
+        if let Some(why) = guard.current_user(file) {
+            report_spared(&path, why.into(), run.format, out).map_err(stopped)?;
+            return Ok(DeletionResult::Spared);
         }
-        match target.unchanged().and_then(|()| target.delete(self.prune)) {
-            Ok(()) => Ok(Fate::Gone),
+        match target.check_unchanged().and_then(|()| target.delete_file(self.prune)) {
+            Ok(()) => Ok(DeletionResult::Deleted),
             Err(e) => {
                 out.error(path.display(), &e);
-                refuse(&path, e, run.format, out).map_err(stopped)?;
-                Ok(Fate::Refused)
+                report_spared(&path, e, run.format, out).map_err(stopped)?;
+                Ok(DeletionResult::Refused)
             }
         }
     }
 
     /// Why a file goes, when `left` bytes are there: candidates come oldest first.
-    fn reason(&self, file: &Candidate, now: i64, left: u64) -> Option<DeletionReason> {
+    fn deletion_reason(&self, file: &Candidate, now: i64, left: u64) -> Option<DeletionReason> {
         let old = |age: Duration| now.saturating_sub(file.mtime) > age.as_secs() as i64;
         if self.older_than.is_some_and(old) {
             return Some(DeletionReason::Age);
@@ -240,7 +245,7 @@ impl Clean {
         self.keep.is_some_and(|keep| left > keep && !file.shared).then_some(DeletionReason::Size)
     }
 
-    fn tell(
+    fn report_deletion(
         &self,
         path: &Path,
         file: &Candidate,
@@ -269,7 +274,7 @@ impl Clean {
     }
 
     /// The last line; in text only where there is something to tell.
-    fn total(&self, summary: &CleanSummary, format: Format, out: &mut Out) -> std::io::Result<()> {
+    fn report_total(&self, summary: &CleanSummary, format: Format, out: &mut Out) -> std::io::Result<()> {
         if format == Format::Json {
             return out.record(summary);
         }
@@ -295,7 +300,7 @@ fn path_hex(path: &Path) -> Option<String> {
 }
 
 /// Takes a record back: the system refused at last.
-fn refuse(path: &Path, reason: String, format: Format, out: &mut Out) -> std::io::Result<()> {
+fn report_spared(path: &Path, reason: String, format: Format, out: &mut Out) -> std::io::Result<()> {
     match format {
         Format::Text => writeln!(out.text(), "not deleted {} ({reason})", Safe(&path.to_string_lossy())),
         Format::Json => {
@@ -306,7 +311,7 @@ fn refuse(path: &Path, reason: String, format: Format, out: &mut Out) -> std::io
 }
 
 /// Reads `50GiB`.
-fn size(text: &str) -> Result<u64, String> {
+fn parse_size(text: &str) -> Result<u64, String> {
     let units = [
         ("", 1),
         ("B", 1),
@@ -319,10 +324,10 @@ fn size(text: &str) -> Result<u64, String> {
         ("GB", 1_000_000_000),
         ("TB", 1_000_000_000_000),
     ];
-    number(text, &units).ok_or_else(|| "is no size such as 50GiB, 10GB or 1000000".into())
+    parse_with_unit(text, &units).ok_or_else(|| "is no size such as 50GiB, 10GB or 1000000".into())
 }
 
-fn number(text: &str, units: &[(&str, u64)]) -> Option<u64> {
+fn parse_with_unit(text: &str, units: &[(&str, u64)]) -> Option<u64> {
     let split = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     let (digits, unit) = text.split_at(split);
     let unit = units.iter().find(|(u, _)| u.eq_ignore_ascii_case(unit.trim()))?.1;

@@ -31,15 +31,15 @@ Examples:
 /// Make and verify SHA-256 manifests of model weights and other inputs
 #[derive(Args, Debug)]
 #[command(after_long_help = EXAMPLES)]
-pub(crate) struct Manifest {
+pub(crate) struct ManifestArgs {
     #[command(subcommand)]
-    action: Action,
+    command: ManifestCommand,
 }
 
 #[derive(Subcommand, Debug)]
-enum Action {
-    Create(Create),
-    Verify(Verify),
+enum ManifestCommand {
+    Create(CreateArgs),
+    Verify(VerifyArgs),
 }
 
 /// Hash every regular file below the paths
@@ -50,7 +50,7 @@ enum Action {
 /// where it was.
 #[derive(Args, Debug)]
 #[command(after_long_help = EXAMPLES)]
-struct Create {
+struct CreateArgs {
     #[command(flatten)]
     inputs: PathInputs,
     /// Write the manifest to FILE, replaced in one step, instead of standard output
@@ -63,7 +63,7 @@ struct Create {
     #[arg(long, value_name = "KEY", requires = "output")]
     sign: Option<PathBuf>,
     #[command(flatten)]
-    how: How,
+    hash_args: HashArgs,
 }
 
 /// Compare files with a manifest
@@ -74,7 +74,7 @@ struct Create {
 /// as sha256sum does.
 #[derive(Args, Debug)]
 #[command(after_long_help = EXAMPLES)]
-struct Verify {
+struct VerifyArgs {
     /// The manifest: lines of sha256sum or JSON lines
     #[arg(short, long, value_name = "FILE")]
     manifest: PathBuf,
@@ -85,12 +85,12 @@ struct Verify {
     #[arg(long, value_name = "KEY")]
     key: Option<PathBuf>,
     #[command(flatten)]
-    how: How,
+    hash_args: HashArgs,
 }
 
 /// What making and verifying share.
 #[derive(Args, Clone, Debug)]
-struct How {
+struct HashArgs {
     /// Take the files' names as relative to DIR; other options are not
     #[arg(short = 'C', long, value_name = "DIR")]
     directory: Option<PathBuf>,
@@ -102,17 +102,17 @@ struct How {
     threads: Option<u16>,
 }
 
-impl Manifest {
+impl ManifestArgs {
     pub(crate) fn run(self, format: Format, out: &mut Out) -> anyhow::Result<Exit> {
-        match self.action {
-            Action::Create(create) => create.run(format, out),
-            Action::Verify(verify) => verify.run(format, out),
+        match self.command {
+            ManifestCommand::Create(create) => create.run(format, out),
+            ManifestCommand::Verify(verify) => verify.run(format, out),
         }
     }
 }
 
-impl How {
-    fn threads(&self) -> usize {
+impl HashArgs {
+    fn thread_count(&self) -> usize {
         let processors = || std::thread::available_parallelism().map_or(1, Into::into);
         self.threads.map_or_else(processors, usize::from)
     }
@@ -120,8 +120,8 @@ impl How {
 
 /// Files that belong to a manifest and not into it, by device and inode: what is there of itself, its signature and
 /// its record, and what standard output writes to.
-fn own(manifest: Option<&Path>) -> Vec<(u64, u64)> {
-    let files = manifest.map(|m| [m.to_owned(), sign::beside(m), partial::beside(m)]);
+fn manifest_files(manifest: Option<&Path>) -> Vec<(u64, u64)> {
+    let files = manifest.map(|m| [m.to_owned(), sign::signature_path(m), partial::partial_path(m)]);
     let id = |path: PathBuf| std::fs::metadata(path).ok().map(|m| (m.dev(), m.ino()));
     let mut own: Vec<_> = files.into_iter().flatten().filter_map(id).collect();
     own.extend(rustix::fs::fstat(rustix::stdio::stdout()).ok().map(|st| (st.st_dev, st.st_ino)));
@@ -129,7 +129,7 @@ fn own(manifest: Option<&Path>) -> Vec<(u64, u64)> {
 }
 
 /// A bar for so many bytes, which are counted only where it is seen.
-fn bar(diag: &Diag, what: &str, total: impl FnOnce() -> u64) -> ProgressBar {
+fn hash_bar(diag: &Diag, what: &str, total: impl FnOnce() -> u64) -> ProgressBar {
     let bar = progress::bar(diag, Unit::Bytes, Some(0), what);
     if !bar.is_hidden() {
         bar.set_length(total());

@@ -15,14 +15,14 @@ const LIMIT: u64 = 64 << 10;
 const SPKI: [u8; 12] = [0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00];
 
 /// Where the signature of a manifest is.
-pub(crate) fn beside(manifest: &Path) -> PathBuf {
+pub(crate) fn signature_path(manifest: &Path) -> PathBuf {
     let mut name = manifest.as_os_str().to_owned();
     name.push(".sig");
     name.into()
 }
 
 /// Reads a private key, which must be kept like one.
-pub(crate) fn private(path: &Path) -> anyhow::Result<Ed25519KeyPair> {
+pub(crate) fn read_private_key(path: &Path) -> anyhow::Result<Ed25519KeyPair> {
     let shown = || path.display().to_string();
     let (file, meta) = common::fsat::open_regular(path)
         .map_err(|e| anyhow!(common::error::io_reason(&e)))
@@ -38,12 +38,12 @@ pub(crate) fn private(path: &Path) -> anyhow::Result<Ed25519KeyPair> {
 }
 
 /// The signature of a manifest.
-pub(crate) fn sign(key: &Ed25519KeyPair, manifest: &[u8]) -> Vec<u8> {
+pub(crate) fn sign_manifest(key: &Ed25519KeyPair, manifest: &[u8]) -> Vec<u8> {
     key.sign(manifest).as_ref().to_vec()
 }
 
 /// Tells whether the signature beside a manifest is of it and by this public key.
-pub(crate) fn verify(public: &Path, manifest: &Path, content: &[u8]) -> anyhow::Result<bool> {
+pub(crate) fn verify_signature(public: &Path, manifest: &Path, content: &[u8]) -> anyhow::Result<bool> {
     let read = |path: &Path| {
         let shown = path.display().to_string();
         let (file, _) = common::fsat::open_regular(path)
@@ -56,7 +56,7 @@ pub(crate) fn verify(public: &Path, manifest: &Path, content: &[u8]) -> anyhow::
     let key = key.map_err(|_| anyhow!("{}: no PEM public key found", public.display()))?;
     let raw = key.strip_prefix(&SPKI).filter(|raw| raw.len() == 32);
     ensure!(raw.is_some(), "{}: is no Ed25519 public key", public.display());
-    let signature = read(&beside(manifest))?;
+    let signature = read(&signature_path(manifest))?;
     let key = UnparsedPublicKey::new(&ED25519, raw.unwrap_or_default());
     Ok(key.verify(content, &signature).is_ok())
 }

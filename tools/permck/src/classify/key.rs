@@ -3,7 +3,7 @@
 use memchr::memmem;
 
 /// Finds a private key in what was read of a file: its kind and where it starts.
-pub(crate) fn private_key(text: &[u8]) -> Option<(&'static str, usize)> {
+pub(crate) fn find_private_key(text: &[u8]) -> Option<(&'static str, usize)> {
     let mut from = 0;
     while let Some(at) = memmem::find(&text[from..], b"-----BEGIN ").map(|i| from + i) {
         // A key has lines of base64 after its label; code that only mentions the label has not.
@@ -76,7 +76,7 @@ pub(super) fn private_label(label: &[u8]) -> Option<&'static str> {
 
 /// Tells a private key in DER by its form, whatever the file is called: a sequence as long as the file that begins
 /// as PKCS#8, PKCS#1, SEC 1, or encrypted PKCS#8 do.
-pub(crate) fn der_key(head: &[u8], size: u64) -> Option<(&'static str, usize)> {
+pub(crate) fn find_der_private_key(head: &[u8], size: u64) -> Option<(&'static str, usize)> {
     let (length, body) = der_sequence(head)?;
     if (head.len() - body.len()) as u64 + length != size {
         return None;
@@ -120,21 +120,21 @@ mod tests {
     fn embedded_keys_are_found_where_they_start() {
         let key = "-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2VwBCIEIJ1hsZ3v/VpguoRK9JLsLMREScVpe5iQ\n";
         let yaml = format!("tls:\n  key: |\n    {}", key.replace('\n', "\n    "));
-        assert_eq!(private_key(yaml.as_bytes()), Some(("PEM private key", 18)));
+        assert_eq!(find_private_key(yaml.as_bytes()), Some(("PEM private key", 18)));
         let json = format!("{{\"key\":\"{}\"}}", key.replace('\n', "\\n"));
-        assert_eq!(private_key(json.as_bytes()), Some(("PEM private key", 8)));
+        assert_eq!(find_private_key(json.as_bytes()), Some(("PEM private key", 8)));
     }
 
     #[test]
     fn keys_are_found_in_strings_and_after_headers_of_openpgp() {
         let line = "MC4CAQAwBQYDK2VwBCIEIJ1hsZ3v/VpguoRK9JLsLMREScVpe5iQ";
         let crlf = format!("{{\"key\":\"-----BEGIN PRIVATE KEY-----\\r\\n{line}\\r\\n\"}}");
-        assert_eq!(private_key(crlf.as_bytes()), Some(("PEM private key", 8)));
+        assert_eq!(find_private_key(crlf.as_bytes()), Some(("PEM private key", 8)));
         let pgp =
             format!("x\n-----BEGIN PGP PRIVATE KEY BLOCK-----\nVersion: GnuPG v2\nComment: a: b\n\n{line}\n");
-        assert_eq!(private_key(pgp.as_bytes()), Some(("PGP private key", 2)));
+        assert_eq!(find_private_key(pgp.as_bytes()), Some(("PGP private key", 2)));
         assert_eq!(
-            crate::classify::file(b"x", &pgp.as_bytes()[2..], 0).class,
+            crate::classify::classify_file(b"x", &pgp.as_bytes()[2..], 0).class,
             common::policy::Class::KeyFile
         );
     }
@@ -143,27 +143,27 @@ mod tests {
     fn keys_are_found_in_strings_line_by_line_and_behind_a_mention() {
         let line = "MC4CAQAwBQYDK2VwBCIEIJ1hsZ3v/VpguoRK9JLsLMREScVpe5iQ";
         let c = format!("char k[] =\n  \"-----BEGIN PRIVATE KEY-----\\n\"\n  \"{line}\\n\";");
-        assert_eq!(private_key(c.as_bytes()), Some(("PEM private key", 14)));
+        assert_eq!(find_private_key(c.as_bytes()), Some(("PEM private key", 14)));
         let code = b"x('-----BEGIN PRIVATE KEY-----', 'a_very_long_name_that_is_no_key_at_all_0123456789')";
-        assert_eq!(private_key(code), None);
+        assert_eq!(find_private_key(code), None);
         let age = format!("# AGE-SECRET-KEY-1...\nAGE-SECRET-KEY-1{}", "Q".repeat(58));
-        assert_eq!(private_key(age.as_bytes()), Some(("age secret key", 22)));
+        assert_eq!(find_private_key(age.as_bytes()), Some(("age secret key", 22)));
     }
 
     #[test]
-    fn der_keys_are_told_by_their_form() {
+    fn der_keys_are_class_by_their_form() {
         let ed25519 =
             [&b"\x30\x2e\x02\x01\0\x30\x05\x06\x03\x2b\x65\x70\x04\x22\x04\x20"[..], &[7; 32]].concat();
-        assert_eq!(der_key(&ed25519, 48), Some(("DER private key", 0)));
+        assert_eq!(find_der_private_key(&ed25519, 48), Some(("DER private key", 0)));
         let sec1 = [
             &b"\x30\x31\x02\x01\x01\x04\x20"[..],
             &[7; 32],
             b"\xa0\x0a\x06\x08\x2a\x86\x48\xce\x3d\x03\x01\x07",
         ]
         .concat();
-        assert_eq!(der_key(&sec1, sec1.len() as u64), Some(("DER private key", 0)));
+        assert_eq!(find_der_private_key(&sec1, sec1.len() as u64), Some(("DER private key", 0)));
         // Neither a longer file that begins so, nor a certificate.
-        assert_eq!(der_key(&ed25519, 49), None);
-        assert_eq!(der_key(b"\x30\x06\x30\x04\x02\x01\x02\x05", 8), None);
+        assert_eq!(find_der_private_key(&ed25519, 49), None);
+        assert_eq!(find_der_private_key(b"\x30\x06\x30\x04\x02\x01\x02\x05", 8), None);
     }
 }

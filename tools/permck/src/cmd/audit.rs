@@ -14,10 +14,10 @@ use common::report::{End, ReportFormat, nagios_exit_from};
 
 use common::inputs::PathInputs;
 
-use super::tree::Tree;
+use super::tree::TreeArgs;
 use crate::baseline::Baseline;
-use crate::collect::Collector;
-use crate::report::{self, Ending};
+use crate::collect::FindingCollector;
+use crate::report::{self, AuditResult};
 use crate::rule;
 
 const EXAMPLES: &str = "\
@@ -43,11 +43,11 @@ Examples:
 /// policy file, with a reason and an end: see profguard-policy(5).
 #[derive(Args, Debug)]
 #[command(after_long_help = EXAMPLES)]
-pub(crate) struct Audit {
+pub(crate) struct AuditArgs {
     #[command(flatten)]
     inputs: PathInputs,
     #[command(flatten)]
-    tree: Tree,
+    tree: TreeArgs,
     /// Report only what is not in FILE, which `permck baseline` wrote
     #[arg(long, value_name = "FILE")]
     baseline: Option<PathBuf>,
@@ -68,40 +68,47 @@ pub(crate) struct Audit {
     limit: usize,
 }
 
-impl Audit {
+impl AuditArgs {
     pub(crate) fn run(self, format: ReportFormat, out: &mut Out) -> anyhow::Result<Exit> {
         let Some(path) = &self.output else {
             let color = out.color();
             let (diag, to) = out.parts();
-            return self.write(format, color, diag, to);
+            return self.write_report(format, color, diag, to);
         };
         let shown = || path.display().to_string();
         let mut file = BufWriter::new(Output::create(path, Class::DataFile.max()).with_context(shown)?);
-        let exit = self.write(format, false, out.diag(), &mut file)?;
+        let exit = self.write_report(format, false, out.diag(), &mut file)?;
         file.into_inner().map_err(std::io::IntoInnerError::into_error)?.commit().with_context(shown)?;
         Ok(exit)
     }
 
-    fn write(
+    fn write_report(
         &self,
         format: ReportFormat,
         color: bool,
         diag: &common::out::Diag,
         to: &mut (dyn Write + Send),
     ) -> anyhow::Result<Exit> {
-        let baseline = self.baseline.as_deref().map(Baseline::read).transpose()?;
-        let mut plan = self.tree.plan()?;
-        let mut report = report::select(format, rule::source(self.fail_on), self.limit, color, rule::heading);
+        let baseline = self.baseline.as_deref().map(Baseline::load).transpose()?;
+        let mut plan = self.tree.load_plan()?;
+        let mut report = report::report_for(
+            format,
+            rule::report_source(self.fail_on),
+            self.limit,
+            color,
+            rule::rule_heading,
+        );
         let least = self.show.min(self.fail_on);
         let foreign = !self.tree.has_policy();
-        let collector = Collector::new(diag, to, &mut *report, least, baseline.as_ref()).foreign(foreign);
-        let options = self.tree.options();
-        let seen = crate::run::run(&mut plan, self.inputs.paths()?, options, diag, &collector)?;
+        let collector = FindingCollector::new(diag, to, &mut *report, least, baseline.as_ref())
+            .warn_about_system_paths(foreign);
+        let options = self.tree.walk_options();
+        let seen = crate::run::run_audit(&mut plan, self.inputs.paths()?, options, diag, &collector)?;
         if seen.paths == 0 {
             diag.warn("--files-from", "names no path: nothing was looked at");
         }
         let (totals, known) = collector.finish()?;
-        let gone = self.gone(baseline.as_ref(), diag);
+        let gone = self.warn_of_fixed_findings(baseline.as_ref(), diag);
         let end = End {
             subjects: seen.entries,
             noun: "entries",
@@ -109,7 +116,7 @@ impl Audit {
             failed: diag.errors(),
             accepted: seen.accepted,
         };
-        report.end(to, &Ending { seen, known, gone, end })?;
+        report.write_summary(to, &AuditResult { seen, known, gone, end })?;
         diag.info(
             "audit",
             format_args!(
@@ -127,9 +134,9 @@ impl Audit {
     }
 
     /// What was mended since would be hidden again when it came back.
-    fn gone(&self, baseline: Option<&Baseline>, diag: &common::out::Diag) -> u64 {
+    fn warn_of_fixed_findings(&self, baseline: Option<&Baseline>, diag: &common::out::Diag) -> u64 {
         let (Some(path), Some(baseline)) = (&self.baseline, baseline) else { return 0 };
-        let (gone, all) = baseline.gone();
+        let (gone, all) = baseline.count_not_found();
         if gone > 0 {
             let reason =
                 "are no longer there, and hidden if they come back; `permck baseline` writes it anew";

@@ -14,9 +14,9 @@ use common::report::End;
 
 use common::inputs::PathInputs;
 
-use super::tree::Tree;
-use crate::collect::Collector;
-use crate::report::{Ending, Json, Report};
+use super::tree::TreeArgs;
+use crate::collect::FindingCollector;
+use crate::report::{AuditReport, AuditResult, JsonReport};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -32,32 +32,32 @@ Examples:
 /// stays.
 #[derive(Args, Debug)]
 #[command(after_long_help = EXAMPLES)]
-pub(crate) struct Baseline {
+pub(crate) struct BaselineArgs {
     #[command(flatten)]
     inputs: PathInputs,
     #[command(flatten)]
-    tree: Tree,
+    tree: TreeArgs,
     /// Where to write it; replaced in one step
     #[arg(short, long, value_name = "FILE")]
     output: PathBuf,
 }
 
-impl Baseline {
+impl BaselineArgs {
     pub(crate) fn run(self, out: &mut Out) -> anyhow::Result<Exit> {
         let shown = || self.output.display().to_string();
         let file = Output::create(&self.output, Class::DataFile.max()).with_context(shown)?;
         let mut file = BufWriter::new(file);
-        let mut report = Json;
-        let mut plan = self.tree.plan()?;
-        let collector = Collector::new(out.diag(), &mut file, &mut report, Severity::Note, None)
-            .foreign(!self.tree.has_policy());
-        let options = self.tree.options();
-        let seen = crate::run::run(&mut plan, self.inputs.paths()?, options, out.diag(), &collector)?;
+        let mut report = JsonReport;
+        let mut plan = self.tree.load_plan()?;
+        let collector = FindingCollector::new(out.diag(), &mut file, &mut report, Severity::Note, None)
+            .warn_about_system_paths(!self.tree.has_policy());
+        let options = self.tree.walk_options();
+        let seen = crate::run::run_audit(&mut plan, self.inputs.paths()?, options, out.diag(), &collector)?;
         let (totals, known) = collector.finish()?;
         let errors = out.diag().errors();
         let end =
             End { subjects: seen.entries, noun: "entries", totals, failed: errors, accepted: seen.accepted };
-        report.end(&mut file, &Ending { seen, known, end, ..Ending::default() })?;
+        report.write_summary(&mut file, &AuditResult { seen, known, end, ..AuditResult::default() })?;
         ensure!(errors == 0, "{}: not written, because not everything could be looked at", shown());
         file.into_inner().map_err(std::io::IntoInnerError::into_error)?.commit().with_context(shown)?;
         out.diag().info(shown(), format_args!("{} findings", totals.at_least(Severity::Note)));

@@ -12,9 +12,9 @@ use common::record::permck::FixSummary;
 
 use common::inputs::PathInputs;
 
-use super::tree::Tree;
+use super::tree::TreeArgs;
 use crate::fix::journal::{self, Journal};
-use crate::fix::{Done, Fixer, Manner};
+use crate::fix::{FixCounts, FixOptions, Fixer};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -45,11 +45,11 @@ Examples:
 /// status 2 and changes nothing more.
 #[derive(Args, Debug)]
 #[command(arg = common::report::plain_format(), after_long_help = EXAMPLES)]
-pub(crate) struct Fix {
+pub(crate) struct FixArgs {
     #[command(flatten)]
     inputs: PathInputs,
     #[command(flatten)]
-    tree: Tree,
+    tree: TreeArgs,
     /// Change nothing, show what would be changed
     #[arg(short = 'n', long)]
     dry_run: bool,
@@ -61,26 +61,26 @@ pub(crate) struct Fix {
     system: bool,
 }
 
-impl Fix {
+impl FixArgs {
     pub(crate) fn run(self, format: Format, out: &mut Out) -> anyhow::Result<Exit> {
-        let mut plan = self.tree.plan()?;
-        let options = self.tree.options();
-        let manner = Manner { format, cross_mounts: options.cross_mounts, system: self.system };
+        let mut plan = self.tree.load_plan()?;
+        let options = self.tree.walk_options();
+        let manner = FixOptions { format, cross_mounts: options.cross_mounts, system: self.system };
         let path =
             self.record.clone().unwrap_or_else(|| journal::default_path(time::OffsetDateTime::now_utc()));
         let shown = || path.display().to_string();
-        let journal = if self.dry_run { None } else { Some(self.journal(&path)?) };
+        let journal = if self.dry_run { None } else { Some(self.open_journal(&path)?) };
         let (diag, to) = out.parts();
-        let fixer = Fixer::new(diag, to, journal, manner, plan.judge.clone());
-        let ran = crate::run::run(&mut plan, self.inputs.paths()?, options, diag, &fixer);
+        let fixer = Fixer::new(diag, to, journal, manner, plan.context.clone());
+        let ran = crate::run::run_audit(&mut plan, self.inputs.paths()?, options, diag, &fixer);
         let (done, record, output) = fixer.finish();
         if !self.dry_run {
-            after(&path, &done, diag);
+            finish_journal(&path, &done, diag);
         }
         record.map_err(|e| anyhow::anyhow!(crate::io_reason(&e))).with_context(shown)?;
         output?;
         let seen = ran?;
-        remarks(&done, self.dry_run, diag);
+        print_warnings(&done, self.dry_run, diag);
         if format == Format::Json {
             out.record(&FixSummary {
                 entries: seen.entries,
@@ -95,7 +95,7 @@ impl Fix {
         Ok(if open > 0 { Exit::No } else { Exit::Ok })
     }
 
-    fn journal(&self, path: &std::path::Path) -> anyhow::Result<Journal> {
+    fn open_journal(&self, path: &std::path::Path) -> anyhow::Result<Journal> {
         let opened = Journal::open(path).map_err(|e| anyhow::anyhow!(crate::io_reason(&e)));
         let opened = opened.with_context(|| path.display().to_string());
         if self.record.is_some() {
@@ -107,7 +107,7 @@ impl Fix {
 }
 
 /// A run that changed nothing leaves no record, unless one was there before.
-fn after(path: &std::path::Path, done: &Done, diag: &Diag) {
+fn finish_journal(path: &std::path::Path, done: &FixCounts, diag: &Diag) {
     if done.changed > 0 {
         diag.help(format_args!("`permck undo {}` puts it back", shell_quote(path)));
     } else if std::fs::symlink_metadata(path).is_ok_and(|m| m.is_file() && m.len() == 0) {
@@ -116,7 +116,7 @@ fn after(path: &std::path::Path, done: &Done, diag: &Diag) {
 }
 
 /// What the run says besides the changes.
-fn remarks(done: &Done, dry_run: bool, diag: &Diag) {
+fn print_warnings(done: &FixCounts, dry_run: bool, diag: &Diag) {
     let total: u64 = done.warnings.values().sum();
     if total > 0 {
         let rules: Vec<_> = done.warnings.iter().map(|(rule, n)| format!("{n} {rule}")).collect();

@@ -7,7 +7,7 @@ use anyhow::{Context, ensure};
 use clap::Args;
 use common::exit::Exit;
 use common::out::{Diag, Format, Out};
-use common::record::permck::{Change, Refusal, UndoSummary, Undone};
+use common::record::permck::{FixRefusal, PermissionChange, UndoSummary, UndoneChange};
 use common::text::Safe;
 
 use crate::fix::Undoer;
@@ -26,7 +26,7 @@ Examples:
 /// the same file, and setuid and setgid bits never are. A last line that was cut short is passed over with a warning.
 #[derive(Args, Debug)]
 #[command(arg = common::report::plain_format(), after_long_help = EXAMPLES)]
-pub(crate) struct Undo {
+pub(crate) struct UndoArgs {
     /// What `permck fix` wrote
     #[arg(value_name = "FILE")]
     file: PathBuf,
@@ -35,22 +35,22 @@ pub(crate) struct Undo {
     dry_run: bool,
 }
 
-impl Undo {
+impl UndoArgs {
     pub(crate) fn run(self, format: Format, out: &mut Out) -> anyhow::Result<Exit> {
-        let changes = self.read(out.diag()).with_context(|| self.file.display().to_string())?;
+        let changes = self.read_journal(out.diag()).with_context(|| self.file.display().to_string())?;
         let mut summary = UndoSummary::default();
         let mut undoer = Undoer::new(self.dry_run);
         for change in changes.iter().rev().filter(|c| !c.dry_run) {
-            match undoer.undo(change) {
+            match undoer.undo_change(change) {
                 Ok(false) => summary.unchanged += 1,
                 Ok(true) => {
                     summary.undone += 1;
-                    self.undone(change, format, out)?;
+                    self.print_undone(change, format, out)?;
                 }
                 Err(reason) => {
                     summary.refused += 1;
                     let refusal =
-                        Refusal { path: change.path.clone(), path_hex: change.path_hex.clone(), reason };
+                        FixRefusal { path: change.path.clone(), path_hex: change.path_hex.clone(), reason };
                     match format {
                         Format::Json => out.record(&refusal)?,
                         Format::Text => {
@@ -73,8 +73,8 @@ impl Undo {
         Ok(if summary.refused > 0 { Exit::No } else { Exit::Ok })
     }
 
-    fn undone(&self, change: &Change, format: Format, out: &mut Out) -> anyhow::Result<()> {
-        let undone = Undone {
+    fn print_undone(&self, change: &PermissionChange, format: Format, out: &mut Out) -> anyhow::Result<()> {
+        let undone = UndoneChange {
             path: change.path.clone(),
             path_hex: change.path_hex.clone(),
             mode: change.mode_before.clone(),
@@ -92,10 +92,10 @@ impl Undo {
 
     /// The changes in the order in which they were made. The whole file is read before anything is changed, so
     /// that a broken one changes nothing.
-    fn read(&self, diag: &Diag) -> anyhow::Result<Vec<Change>> {
+    fn read_journal(&self, diag: &Diag) -> anyhow::Result<Vec<PermissionChange>> {
         let (file, meta) = common::fsat::open_regular(&self.file)?;
         crate::trusted(&meta)?;
-        let (changes, cut) = parse(BufReader::new(file))?;
+        let (changes, cut) = parse_journal(BufReader::new(file))?;
         if let Some(number) = cut {
             diag.warn(self.file.display(), format_args!("line {number} is cut short and passed over"));
         }
@@ -104,7 +104,9 @@ impl Undo {
 }
 
 /// The changes of a record, and the number of its last line if that was cut short.
-pub(crate) fn parse(mut reader: impl BufRead) -> anyhow::Result<(Vec<Change>, Option<u64>)> {
+pub(crate) fn parse_journal(
+    mut reader: impl BufRead,
+) -> anyhow::Result<(Vec<PermissionChange>, Option<u64>)> {
     let mut changes = Vec::new();
     for number in 1.. {
         let mut line = Vec::new();
@@ -115,7 +117,7 @@ pub(crate) fn parse(mut reader: impl BufRead) -> anyhow::Result<(Vec<Change>, Op
         let whole = line.last() == Some(&b'\n');
         let change = std::str::from_utf8(&line).context("is not UTF-8");
         match change.and_then(|text| Ok(common::record::read(text)?)) {
-            Ok(change) => change.into_iter().for_each(|c| add(&mut changes, c)),
+            Ok(change) => change.into_iter().for_each(|c| merge_change(&mut changes, c)),
             Err(_) if !whole => return Ok((changes, Some(number))),
             Err(e) => return Err(e.context(format!("line {number}"))),
         }
@@ -124,8 +126,8 @@ pub(crate) fn parse(mut reader: impl BufRead) -> anyhow::Result<(Vec<Change>, Op
 }
 
 /// The line after a change stands for the one before it.
-fn add(changes: &mut Vec<Change>, change: Change) {
-    let before = |c: &Change| Change { ctime_after: None, ..c.clone() };
+fn merge_change(changes: &mut Vec<PermissionChange>, change: PermissionChange) {
+    let before = |c: &PermissionChange| PermissionChange { ctime_after: None, ..c.clone() };
     if changes.last().is_some_and(|last| last.ctime_after.is_none() && *last == before(&change)) {
         changes.pop();
     }

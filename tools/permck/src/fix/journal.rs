@@ -5,7 +5,7 @@ use std::io::{self, BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 
 use common::policy::Class;
-use common::record::permck::Change;
+use common::record::permck::PermissionChange;
 use rustix::fs::{self as rfs, FlockOperation};
 use rustix::io::Errno;
 
@@ -43,12 +43,12 @@ impl Journal {
     }
 
     /// Where it ends now.
-    pub(super) fn end(&self) -> u64 {
+    pub(super) fn end_offset(&self) -> u64 {
         self.length
     }
 
     /// Writes a line, all of it or nothing. It is in the system's hands then: a killed run loses no line.
-    pub(super) fn write(&mut self, change: &Change) -> io::Result<()> {
+    pub(super) fn append_change(&mut self, change: &PermissionChange) -> io::Result<()> {
         let mut bytes = Vec::new();
         common::record::write(&mut bytes, change)?;
         if bytes.len() as u64 >= LINE {
@@ -58,7 +58,7 @@ impl Journal {
             ));
         }
         if let Err(e) = self.file.write_all(&bytes) {
-            self.cut(self.length)?;
+            self.truncate_to(self.length)?;
             return Err(e);
         }
         self.length += bytes.len() as u64;
@@ -66,7 +66,7 @@ impl Journal {
     }
 
     /// Takes back what stands behind this.
-    pub(super) fn cut(&mut self, end: u64) -> io::Result<()> {
+    pub(super) fn truncate_to(&mut self, end: u64) -> io::Result<()> {
         self.file.set_len(end)?;
         self.length = end;
         Ok(())
@@ -82,7 +82,8 @@ fn is_record(path: &Path) -> io::Result<bool> {
     let (file, _) = common::fsat::open_regular(path)?;
     let mut line = Vec::new();
     BufReader::new(file.take(LINE)).read_until(b'\n', &mut line)?;
-    let change = std::str::from_utf8(&line).ok().and_then(|l| common::record::read::<Change>(l).ok());
+    let change =
+        std::str::from_utf8(&line).ok().and_then(|l| common::record::read::<PermissionChange>(l).ok());
     Ok(change.flatten().is_some())
 }
 

@@ -8,19 +8,19 @@ use std::path::{Component, Path, PathBuf};
 
 use common::finding::unhex;
 use common::policy::Mode;
-use common::record::permck::Change;
+use common::record::permck::PermissionChange;
 use rustix::fs::{self as rfs, OFlags, Statx};
 use rustix::io::Errno;
 
-use super::identity::{Rights, born, moment};
-use super::{attribute, proc_path};
+use super::identity::{ChangeRights, birth_time, format_timestamp};
+use super::{proc_path, read_attribute};
 use crate::xattr;
 use common::walk::{device_of, stat_open};
 
 /// Undoes the changes of one record, the last first.
 pub(crate) struct Undoer {
     dry_run: bool,
-    rights: Rights,
+    rights: ChangeRights,
     /// Of entries that were changed more than once: the times of change before the change that was undone, and
     /// after it was.
     undone: HashMap<(u64, u64), (Option<String>, String)>,
@@ -28,19 +28,19 @@ pub(crate) struct Undoer {
 
 impl Undoer {
     pub(crate) fn new(dry_run: bool) -> Self {
-        Self { dry_run, rights: Rights::own(), undone: HashMap::new() }
+        Self { dry_run, rights: ChangeRights::of_process(), undone: HashMap::new() }
     }
 
     /// Puts one change back. `Ok(false)` where it never happened or was put back before.
-    pub(crate) fn undo(&mut self, change: &Change) -> Result<bool, String> {
-        let fd = open(&path_of(change)?)?;
+    pub(crate) fn undo_change(&mut self, change: &PermissionChange) -> Result<bool, String> {
+        let fd = open_without_symlinks(&change_path(change)?)?;
         let st = stat_open(&fd).map_err(crate::reason)?;
-        same_entry(&st, change)?;
-        let (before, after) = (octal(&change.mode_before)?, octal(&change.mode_after)?);
+        check_same_entry(&st, change)?;
+        let (before, after) = (parse_mode(&change.mode_before)?, parse_mode(&change.mode_after)?);
         let now = Mode::of(u32::from(st.stx_mode));
         let place = proc_path(&fd);
-        let acl = change.acl_removed_hex.as_deref().map(bytes).transpose()?;
-        let acl_there = attribute(&place, xattr::ACCESS).map_err(crate::reason)?.is_some();
+        let acl = change.acl_removed_hex.as_deref().map(parse_hex).transpose()?;
+        let acl_there = read_attribute(&place, xattr::ACCESS).map_err(crate::reason)?.is_some();
         if now == before && acl_there == acl.is_some() {
             return Ok(false);
         }
@@ -48,8 +48,8 @@ impl Undoer {
             return Err(format!("it was changed since: mode {now}, not {after}"));
         }
         let powers = before.beyond(after).0 & 0o6000 != 0;
-        self.unchanged(&st, change, powers)?;
-        self.rights.check(st.stx_uid)?;
+        self.check_unchanged(&st, change, powers)?;
+        self.rights.check_owner(st.stx_uid)?;
         if self.dry_run {
             return Ok(true);
         }
@@ -60,7 +60,7 @@ impl Undoer {
         chmod(before)?;
         let then = stat_open(&fd).map_err(crate::reason)?;
         // Its owner may have been writing it in this moment.
-        if powers && content(&then) != content(&st) {
+        if powers && content_stamp(&then) != content_stamp(&st) {
             chmod(after)?;
             return Err("it was changed while it was put back".into());
         }
@@ -69,19 +69,21 @@ impl Undoer {
         if got != before {
             return Err(format!("the system gave it mode {got}, not {before}: root can put it back"));
         }
-        self.undone
-            .insert((device_of(&st), st.stx_ino), (change.ctime_before.clone(), moment(&then.stx_ctime)));
+        self.undone.insert(
+            (device_of(&st), st.stx_ino),
+            (change.ctime_before.clone(), format_timestamp(&then.stx_ctime)),
+        );
         Ok(true)
     }
 
     /// Nothing has happened to it since the change. The time of change cannot be set by its owner; without it,
     /// because the run was killed between the change and its second line, the others are believed where no powers
     /// depend on it.
-    fn unchanged(&self, st: &Statx, change: &Change, powers: bool) -> Result<(), String> {
-        let now = moment(&st.stx_ctime);
+    fn check_unchanged(&self, st: &Statx, change: &PermissionChange, powers: bool) -> Result<(), String> {
+        let now = format_timestamp(&st.stx_ctime);
         let Some(after) = &change.ctime_after else {
             let known = (change.size_bytes, change.mtime.as_ref(), change.btime.is_some());
-            if powers || known != (Some(st.stx_size), Some(&moment(&st.stx_mtime)), true) {
+            if powers || known != (Some(st.stx_size), Some(&format_timestamp(&st.stx_mtime)), true) {
                 return Err("the record does not prove that it is unchanged".into());
             }
             return Ok(());
@@ -96,14 +98,14 @@ impl Undoer {
     }
 }
 
-fn content(st: &Statx) -> (u64, String) {
-    (st.stx_size, moment(&st.stx_mtime))
+fn content_stamp(st: &Statx) -> (u64, String) {
+    (st.stx_size, format_timestamp(&st.stx_mtime))
 }
 
-fn same_entry(st: &Statx, change: &Change) -> Result<(), String> {
+fn check_same_entry(st: &Statx, change: &PermissionChange) -> Result<(), String> {
     let same = (device_of(st), st.stx_ino, st.stx_uid) == (change.device, change.inode, change.uid);
     let same_group = change.gid.is_none_or(|gid| gid == st.stx_gid);
-    let same_birth = change.btime.is_none() || born(st).is_none() || change.btime == born(st);
+    let same_birth = change.btime.is_none() || birth_time(st).is_none() || change.btime == birth_time(st);
     if same && same_group && same_birth {
         return Ok(());
     }
@@ -112,7 +114,7 @@ fn same_entry(st: &Statx, change: &Change) -> Result<(), String> {
 
 /// Opens an absolute path name by name: none is a link, and all of them together may be longer than the system
 /// takes at once.
-fn open(path: &Path) -> Result<OwnedFd, String> {
+fn open_without_symlinks(path: &Path) -> Result<OwnedFd, String> {
     let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let mut names = path.components().filter_map(|c| match c {
         Component::Normal(name) => Some(name),
@@ -131,9 +133,9 @@ fn open(path: &Path) -> Result<OwnedFd, String> {
     Ok(fd)
 }
 
-fn path_of(change: &Change) -> Result<PathBuf, String> {
+fn change_path(change: &PermissionChange) -> Result<PathBuf, String> {
     let path = match &change.path_hex {
-        Some(hex) => PathBuf::from(OsStr::from_bytes(&bytes(hex)?)),
+        Some(hex) => PathBuf::from(OsStr::from_bytes(&parse_hex(hex)?)),
         None => PathBuf::from(&change.path),
     };
     if path.is_absolute() && !path.components().any(|c| c == Component::ParentDir) {
@@ -142,10 +144,10 @@ fn path_of(change: &Change) -> Result<PathBuf, String> {
     Err("the record names no absolute path".into())
 }
 
-fn octal(text: &str) -> Result<Mode, String> {
+fn parse_mode(text: &str) -> Result<Mode, String> {
     Mode::parse(text).ok_or_else(|| format!("the record's mode {text:?} is none"))
 }
 
-fn bytes(hex: &str) -> Result<Vec<u8>, String> {
+fn parse_hex(hex: &str) -> Result<Vec<u8>, String> {
     unhex(hex.as_bytes()).ok_or_else(|| "the record's hex is none".into())
 }

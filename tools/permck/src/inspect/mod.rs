@@ -1,5 +1,5 @@
 //! Looks at entries as they are walked: metadata, attributes, link targets and the beginning of contents become
-//! a [`Subject`], the rules judge it, and what they find goes to a [`Sink`].
+//! a [`AuditedEntry`], the rules judge it, and what they find goes to a [`IssueSink`].
 
 use std::ffi::CStr;
 use std::os::fd::AsFd;
@@ -12,11 +12,11 @@ use common::policy::Class;
 use rustix::fs::{self as rfs, FileType, OFlags, Statx, StatxAttributes};
 use rustix::io::Errno;
 
-use crate::classify::{self, Census, Stray, Told};
-use crate::place;
-use crate::plan::{Issue, Plan, Root, issue};
-use crate::policy::{Demand, Place};
-use crate::rule::{HARD_LINK, RULES, Standard, Subject};
+use crate::classify::{self, Classification, DirectoryCensus, StrayKey};
+use crate::plan::{AuditIssue, AuditPlan, AuditRoot, issue};
+use crate::policy::{EntryLocation, PolicyMatch};
+use crate::root_check;
+use crate::rule::{AuditedEntry, ClassLimit, HARD_LINK, RULES};
 use crate::xattr::{self, Xattrs};
 use common::walk::{self, OpenDirectory, TreeNode, WalkOptions, WalkVisitor, file_type};
 use common::writers::FileWriters;
@@ -26,24 +26,30 @@ mod read;
 use read::HEAD;
 
 /// Where an inspector's findings go; shared by its threads.
-pub(crate) trait Sink: Sync {
+pub(crate) trait IssueSink: Sync {
     /// Tells whether a path may be inspected at all, before it is; `Err` says why not.
-    fn admit(&self, root: &Root) -> Result<(), String>;
+    fn admit_root(&self, root: &AuditRoot) -> Result<(), String>;
 
     /// What is wrong with where a path lies, and not with an entry below it.
-    fn place(&self, issues: Vec<Issue>);
+    fn report_root_issues(&self, issues: Vec<AuditIssue>);
 
     /// What an entry breaks; at least one rule. `dir` is where the entry is, or itself where the subject has
     /// no name of its own.
-    fn issues(&self, root: &Root, dir: &OpenDirectory, subject: &Subject<'_>, issues: Vec<Issue>);
+    fn report_issues(
+        &self,
+        root: &AuditRoot,
+        dir: &OpenDirectory,
+        subject: &AuditedEntry<'_>,
+        issues: Vec<AuditIssue>,
+    );
 
     /// Something that could not be looked at.
-    fn failed(&self, path: PathBuf, error: Errno);
+    fn report_error(&self, path: PathBuf, error: Errno);
 }
 
 /// What one thread saw.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Seen {
+pub(crate) struct AuditCounts {
     /// Paths that were named.
     pub(crate) paths: u64,
     pub(crate) entries: u64,
@@ -56,7 +62,7 @@ pub(crate) struct Seen {
     pub(crate) idle: u64,
 }
 
-impl std::ops::AddAssign for Seen {
+impl std::ops::AddAssign for AuditCounts {
     fn add_assign(&mut self, other: Self) {
         self.paths += other.paths;
         self.entries += other.entries;
@@ -69,72 +75,72 @@ impl std::ops::AddAssign for Seen {
 }
 
 /// The visitor of audits, fixes and baselines.
-pub(crate) struct Inspector<'a, S: Sink> {
-    plan: &'a Plan,
+pub(crate) struct Inspector<'a, S: IssueSink> {
+    plan: &'a AuditPlan,
     options: WalkOptions,
     sink: &'a S,
-    xattrs: xattr::Reader,
+    xattrs: xattr::XattrReader,
     head: Vec<u8>,
     /// The path below the root of the entry that is looked at.
     below: Vec<u8>,
-    pub(crate) seen: Seen,
+    pub(crate) seen: AuditCounts,
 }
 
-impl<'a, S: Sink> Inspector<'a, S> {
-    pub(crate) fn new(plan: &'a Plan, options: WalkOptions, sink: &'a S) -> Self {
+impl<'a, S: IssueSink> Inspector<'a, S> {
+    pub(crate) fn new(plan: &'a AuditPlan, options: WalkOptions, sink: &'a S) -> Self {
         Self {
             plan,
             options,
             sink,
-            xattrs: xattr::Reader::new(),
+            xattrs: xattr::XattrReader::new(),
             head: vec![0; HEAD],
             below: Vec::new(),
-            seen: Seen::default(),
+            seen: AuditCounts::default(),
         }
     }
 
-    fn judge(&mut self, dir: &OpenDirectory, subject: &Subject<'_>) {
-        let hits = RULES.iter().filter_map(|rule| Some((rule, (rule.check)(subject, &self.plan.judge)?)));
+    fn apply_rules(&mut self, dir: &OpenDirectory, subject: &AuditedEntry<'_>) {
+        let hits = RULES.iter().filter_map(|rule| Some((rule, (rule.check)(subject, &self.plan.context)?)));
         let mut found: Vec<_> = hits
             .map(|(rule, hit)| {
                 let finding = Finding::new(rule.id, rule.severity, &subject.path());
                 finding.found(hit.found).expected(hit.expected).fix(hit.fix)
             })
             .collect();
-        found.extend(self.inner_mount(dir, subject));
+        found.extend(self.check_inner_mount(dir, subject));
         if self.plan.policy.has_exceptions() {
             let before = found.len();
-            found.retain(|f| !self.accepted(subject, &f.rule));
+            found.retain(|f| !self.is_accepted(subject, &f.rule));
             self.seen.accepted += (before - found.len()) as u64;
         }
         advise_to_look(&mut found);
-        let issue = |finding| Issue {
+        let issue = |finding| AuditIssue {
             finding,
-            class: subject.standard.map(|s| s.class.row().name),
-            told_by: subject.standard.map(|s| s.by.to_owned()),
+            class: subject.limit.map(|s| s.class.row().name),
+            class_by: subject.limit.map(|s| s.by.to_owned()),
         };
-        let issues: Vec<Issue> = found.into_iter().map(issue).collect();
+        let issues: Vec<AuditIssue> = found.into_iter().map(issue).collect();
         if !issues.is_empty() {
-            self.sink.issues(&self.plan.roots[dir.node.root], dir, subject, issues);
+            self.sink.report_issues(&self.plan.roots[dir.node.root], dir, subject, issues);
         }
     }
 
     /// Where mounts are crossed, each has options of its own; those of the audited path are judged with its place.
-    fn inner_mount(&self, dir: &OpenDirectory, subject: &Subject<'_>) -> Option<Finding> {
+    fn check_inner_mount(&self, dir: &OpenDirectory, subject: &AuditedEntry<'_>) -> Option<Finding> {
         let top = dir.node.depth == 0 && (subject.name.is_empty() || !self.plan.roots[dir.node.root].is_dir);
-        if !self.options.cross_mounts || top || !subject.attribute(StatxAttributes::MOUNT_ROOT) {
+        if !self.options.cross_mounts || top || !subject.has_attribute(StatxAttributes::MOUNT_ROOT) {
             return None;
         }
         let name = if subject.name.is_empty() { c"." } else { subject.name };
         let fd = walk::open_entry(dir.as_fd(), name, OFlags::PATH, true).ok()?;
-        place::mount(&subject.path(), rfs::fstatvfs(&fd).ok()?.f_flag)
+        root_check::check_mount(&subject.path(), rfs::fstatvfs(&fd).ok()?.f_flag)
     }
 }
 
-impl<S: Sink> WalkVisitor for Inspector<'_, S> {
-    type State = Census;
+impl<S: IssueSink> WalkVisitor for Inspector<'_, S> {
+    type DirectoryState = DirectoryCensus;
 
-    fn file(&mut self, dir: &OpenDirectory, census: &mut Census, name: &CStr, st: &Statx) {
+    fn visit_file(&mut self, dir: &OpenDirectory, census: &mut DirectoryCensus, name: &CStr, st: &Statx) {
         self.seen.entries += 1;
         let kind = file_type(st);
         if matches!(kind, FileType::CharacterDevice | FileType::BlockDevice) && self.in_dev(dir) {
@@ -151,32 +157,32 @@ impl<S: Sink> WalkVisitor for Inspector<'_, S> {
         let (mut secret, mut told) = (None, None);
         if regular {
             let (whole, head) = (&self.head[..length], &self.head[..length.min(HEAD)]);
-            let der = classify::der_key(head, st.stx_size);
-            secret = classify::private_key(whole).or(der);
+            let der = classify::find_der_private_key(head, st.stx_size);
+            secret = classify::find_private_key(whole).or(der);
             let by_content = match der {
-                Some((kind, _)) => Told::key(kind),
-                None => classify::file(name.to_bytes(), head, u32::from(st.stx_mode)),
+                Some((kind, _)) => Classification::key_file(kind),
+                None => classify::classify_file(name.to_bytes(), head, u32::from(st.stx_mode)),
             };
-            let by_content = self.written(by_content, st);
-            census.add(by_content, name.to_bytes());
+            let by_content = self.correct_log_class(by_content, st);
+            census.count_file(by_content, name.to_bytes());
             told = Some(by_content);
         }
         let xattrs = match &open {
             _ if kind == FileType::Symlink => Xattrs::default(),
-            Some(fd) => self.attributes_of(fd.as_fd(), || dir.node.path_of(name)),
-            None => self.attributes(dir, name),
+            Some(fd) => self.read_attributes(fd.as_fd(), || dir.node.path_of(name)),
+            None => self.read_attributes_at(dir, name),
         };
-        let link = if kind == FileType::Symlink { self.link(dir, name) } else { None };
-        let demand = self.demand(&dir.node, Some(name), false);
+        let link = if kind == FileType::Symlink { self.read_symlink(dir, name) } else { None };
+        let demand = self.match_policy(&dir.node, Some(name), false);
         let root = &self.plan.roots[dir.node.root];
-        let owner = demand.owner(root.uid, self.plan.owners.as_deref());
-        let subject = Subject {
+        let owner = demand.allowed_owners(root.uid, self.plan.owners.as_deref());
+        let subject = AuditedEntry {
             node: &dir.node,
             name,
             st,
-            standard: told.map(|t| held(demand, t)),
+            limit: told.map(|t| limit_for(demand, t)),
             owner: owner.as_ref().unwrap_or(&root.owner),
-            group: &demand.group(),
+            group: &demand.allowed_groups(),
             xattrs: &xattrs,
             link: link.as_ref(),
             secret,
@@ -184,109 +190,120 @@ impl<S: Sink> WalkVisitor for Inspector<'_, S> {
             dir_owner: dir.st.stx_uid,
             unread,
         };
-        self.judge(dir, &subject);
+        self.apply_rules(dir, &subject);
     }
 
-    fn dir(&mut self, dir: &OpenDirectory, census: Census) {
+    fn visit_directory(&mut self, dir: &OpenDirectory, census: DirectoryCensus) {
         self.seen.entries += 1;
         self.seen.dirs += 1;
         // Most file systems count a directory's directories in its links.
         let dirs = dir.st.stx_nlink.saturating_sub(2);
-        let told = self.home(&dir.node).unwrap_or_else(|| census.dir(dir.node.name(), dirs));
-        let xattrs = self.attributes_of(dir.as_fd(), || dir.node.path());
-        self.directory(dir, c"", &dir.st, told, &xattrs, census.stray(dirs).as_ref());
+        let told =
+            self.classify_home(&dir.node).unwrap_or_else(|| census.classify_directory(dir.node.name(), dirs));
+        let xattrs = self.read_attributes(dir.as_fd(), || dir.node.path());
+        self.inspect_directory(dir, c"", &dir.st, told, &xattrs, census.find_stray_key(dirs).as_ref());
     }
 
     /// What is mounted here belongs to another tree: it is neither judged nor changed.
-    fn mount_point(&mut self, parent: &OpenDirectory, name: &CStr, _st: &Statx) {
-        self.passed_over(parent, name);
+    fn visit_mount_point(&mut self, parent: &OpenDirectory, name: &CStr, _st: &Statx) {
+        self.report_mount(parent, name);
     }
 
-    fn mounted(&mut self, dir: &OpenDirectory, _census: &mut Census, name: &CStr, _st: &Statx) {
-        self.passed_over(dir, name);
+    fn visit_mounted_file(
+        &mut self,
+        dir: &OpenDirectory,
+        _census: &mut DirectoryCensus,
+        name: &CStr,
+        _st: &Statx,
+    ) {
+        self.report_mount(dir, name);
     }
 
-    fn failed(&mut self, parent: &OpenDirectory, name: &CStr, st: Option<&Statx>, error: Errno) {
+    fn report_error(&mut self, parent: &OpenDirectory, name: &CStr, st: Option<&Statx>, error: Errno) {
         let path = if name.is_empty() { parent.node.path() } else { parent.node.path_of(name) };
-        self.sink.failed(path, error);
+        self.sink.report_error(path, error);
         if let Some(st) = st {
-            self.unlisted(parent, name, st);
+            self.inspect_unlisted(parent, name, st);
         }
     }
 
-    fn vanished(&mut self) {
+    fn count_vanished(&mut self) {
         self.seen.vanished += 1;
     }
 }
 
-impl<'a, S: Sink> Inspector<'a, S> {
-    fn passed_over(&mut self, parent: &OpenDirectory, name: &CStr) {
+impl<'a, S: IssueSink> Inspector<'a, S> {
+    fn report_mount(&mut self, parent: &OpenDirectory, name: &CStr) {
         self.seen.mounts += 1;
-        self.sink.place(vec![issue(place::passed_over(&parent.node.path_of(name)))]);
+        self.sink.report_root_issues(vec![issue(root_check::unvisited_mount(&parent.node.path_of(name)))]);
     }
 
     /// A directory whose entries are not seen is judged by its own metadata.
-    fn unlisted(&mut self, parent: &OpenDirectory, name: &CStr, st: &Statx) {
+    fn inspect_unlisted(&mut self, parent: &OpenDirectory, name: &CStr, st: &Statx) {
         self.seen.entries += 1;
         self.seen.dirs += 1;
-        let told = Census::default().dir(name.to_bytes(), 0);
-        let xattrs = self.attributes(parent, name);
-        self.directory(parent, name, st, told, &xattrs, None);
+        let told = DirectoryCensus::default().classify_directory(name.to_bytes(), 0);
+        let xattrs = self.read_attributes_at(parent, name);
+        self.inspect_directory(parent, name, st, told, &xattrs, None);
     }
 
     /// Judges a directory: `dir` itself, or the entry `name` of it, which was not entered.
-    fn directory(
+    fn inspect_directory(
         &mut self,
         dir: &OpenDirectory,
         name: &CStr,
         st: &Statx,
-        told: Told,
+        told: Classification,
         xattrs: &Xattrs,
-        stray: Option<&Stray>,
+        stray: Option<&StrayKey>,
     ) {
-        let demand = self.demand(&dir.node, (!name.is_empty()).then_some(name), true);
+        let demand = self.match_policy(&dir.node, (!name.is_empty()).then_some(name), true);
         let root = &self.plan.roots[dir.node.root];
-        let owner = demand.owner(root.uid, self.plan.owners.as_deref());
-        let subject = Subject {
+        let owner = demand.allowed_owners(root.uid, self.plan.owners.as_deref());
+        let subject = AuditedEntry {
             node: &dir.node,
             name,
             st,
-            standard: Some(held(demand, told)),
+            limit: Some(limit_for(demand, told)),
             owner: owner.as_ref().unwrap_or(&root.owner),
-            group: &demand.group(),
+            group: &demand.allowed_groups(),
             xattrs,
             link: None,
             secret: None,
             // A policy that names the directory's class knows what is in it.
-            stray: stray.filter(|_| demand.standard().is_none()),
+            stray: stray.filter(|_| demand.limit().is_none()),
             dir_owner: st.stx_uid,
             unread: None,
         };
-        self.judge(dir, &subject);
+        self.apply_rules(dir, &subject);
     }
 
     /// A log that is called like an archived one is being recorded while somebody writes it. Who writes is
     /// looked up once, and only where it makes a difference.
-    fn written(&self, told: Told, st: &Statx) -> Told {
+    fn correct_log_class(&self, told: Classification, st: &Statx) -> Classification {
         let loose = u32::from(st.stx_mode) & 0o7777 & !Class::LogArchived.max().0 != 0;
         if told.class != Class::LogArchived || !loose {
             return told;
         }
         let writers = self.plan.writers.get_or_init(FileWriters::scan_processes);
         if writers.has_file(walk::device_of(st), st.stx_ino) {
-            return Told { class: Class::LogRecording, by: "somebody writes it" };
+            return Classification { class: Class::LogRecording, by: "somebody writes it" };
         }
         told
     }
 
     /// What the policy says of an entry.
-    fn demand(&mut self, node: &TreeNode, name: Option<&CStr>, dir: bool) -> Demand<'a> {
+    fn match_policy(&mut self, node: &TreeNode, name: Option<&CStr>, dir: bool) -> PolicyMatch<'a> {
         let plan = self.plan;
         if plan.policy.is_empty() {
-            return Demand::default();
+            return PolicyMatch::default();
         }
-        node.relative(name.map(CStr::to_bytes), &mut self.below);
-        plan.policy.demand(Place { below: Some(&self.below), root: &plan.roots[node.root].base, dir })
+        node.write_relative(name.map(CStr::to_bytes), &mut self.below);
+        plan.policy.match_entry(EntryLocation {
+            below: Some(&self.below),
+            root: &plan.roots[node.root].base,
+            dir,
+        })
     }
 
     /// Devices belong below `/dev`, where the system decides who may use them.
@@ -296,21 +313,22 @@ impl<'a, S: Sink> Inspector<'a, S> {
             return true;
         }
         let mut below = Vec::new();
-        dir.node.relative(None, &mut below);
+        dir.node.write_relative(None, &mut below);
         root.base.parent().is_none() && below.split(|&b| b == b'/').next() == Some(b"dev")
     }
 
-    fn accepted(&mut self, subject: &Subject<'_>, rule: &str) -> bool {
+    fn is_accepted(&mut self, subject: &AuditedEntry<'_>, rule: &str) -> bool {
         let plan = self.plan;
         let name = (!subject.name.is_empty()).then(|| subject.name.to_bytes());
-        subject.node.relative(name, &mut self.below);
+        subject.node.write_relative(name, &mut self.below);
         let dir = subject.file_type() == FileType::Directory;
-        let place = Place { below: Some(&self.below), root: &plan.roots[subject.node.root].base, dir };
-        plan.policy.accepts(rule, place, subject.standard.map(|s| s.class), plan.today)
+        let place =
+            EntryLocation { below: Some(&self.below), root: &plan.roots[subject.node.root].base, dir };
+        plan.policy.accepts_finding(rule, place, subject.limit.map(|s| s.class), plan.today)
     }
 
-    fn home(&self, node: &Arc<TreeNode>) -> Option<Told> {
-        let homes = &self.plan.judge.ids.homes;
+    fn classify_home(&self, node: &Arc<TreeNode>) -> Option<Classification> {
+        let homes = &self.plan.context.accounts.homes;
         // A path is built for the few directories that are called like a home directory only.
         let name = node.name().rsplit(|&b| b == b'/').find(|n| !n.is_empty())?;
         let named = |h: &PathBuf| h.file_name().is_some_and(|n| n.as_encoded_bytes() == name);
@@ -318,13 +336,13 @@ impl<'a, S: Sink> Inspector<'a, S> {
             return None;
         }
         let mut below = Vec::new();
-        node.relative(None, &mut below);
+        node.write_relative(None, &mut below);
         let below = PathBuf::from(std::ffi::OsString::from_vec(below));
         let path = self.plan.roots[node.root].real.join(below);
         let path = path.components().collect::<PathBuf>();
         homes
             .contains(&path)
-            .then_some(Told { class: Class::HomeDir, by: "the account that it is the home of" })
+            .then_some(Classification { class: Class::HomeDir, by: "the account that it is the home of" })
     }
 }
 
@@ -339,7 +357,7 @@ fn advise_to_look(findings: &mut [Finding]) {
 }
 
 /// What an entry is held to: what the policy says, or what its content told.
-fn held(demand: Demand<'_>, told: Told) -> Standard<'_> {
-    let by_content = Standard { class: told.class, max: told.class.max(), by: told.by };
-    demand.standard().unwrap_or_else(|| demand.tighten(by_content))
+fn limit_for(demand: PolicyMatch<'_>, told: Classification) -> ClassLimit<'_> {
+    let by_content = ClassLimit { class: told.class, max: told.class.max(), by: told.by };
+    demand.limit().unwrap_or_else(|| demand.tighten_limit(by_content))
 }

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 /// A policy file, as profguard-policy(5) describes it.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct File {
+pub(crate) struct PolicyFile {
     /// Version of this format: 1.
     pub(crate) version: u32,
     /// Built-in profiles whose rows stand after this file's own.
@@ -20,16 +20,16 @@ pub(crate) struct File {
     pub(crate) group: Option<Vec<String>>,
     /// Rows, of which the first that matches decides.
     #[serde(default)]
-    pub(crate) path: Vec<Row>,
+    pub(crate) path: Vec<PolicyRow>,
     /// Findings that are accepted for a time.
     #[serde(default)]
-    pub(crate) exception: Vec<Exception>,
+    pub(crate) exception: Vec<PolicyException>,
 }
 
 /// What the entries that match a pattern are held to.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Row {
+pub(crate) struct PolicyRow {
     /// Patterns: below the audited path, or absolute where they begin with a slash. `*` and `?` match within a
     /// name, `**` any number of directories, `.` is the audited path itself.
     pub(crate) r#match: Vec<String>,
@@ -55,10 +55,10 @@ pub(crate) struct Row {
 /// Findings that are accepted until a day.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Exception {
+pub(crate) struct PolicyException {
     /// Patterns, as in rows.
     pub(crate) r#match: Vec<String>,
-    /// AccountTable of rules.
+    /// Names of rules.
     pub(crate) rules: Vec<String>,
     /// Classes: only findings about entries that are held to one of them. Without it, about all.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -67,24 +67,24 @@ pub(crate) struct Exception {
     pub(crate) reason: String,
     /// The last day on which it is, `"2027-01-31"`.
     #[schemars(with = "String")]
-    pub(crate) until: Day,
+    pub(crate) until: ExceptionDate,
 }
 
 /// A day: in quotes, as everything else in the file, or as TOML writes dates.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(untagged, expecting = "expected a day such as \"2027-01-31\"")]
-pub(crate) enum Day {
+pub(crate) enum ExceptionDate {
     Text(String),
     Toml(toml::value::Datetime),
 }
 
-impl Default for Day {
+impl Default for ExceptionDate {
     fn default() -> Self {
         Self::Text(String::new())
     }
 }
 
-impl Day {
+impl ExceptionDate {
     pub(crate) fn text(&self) -> String {
         match self {
             Self::Text(text) => text.clone(),
@@ -96,31 +96,31 @@ impl Day {
 /// A file that cannot be used: where and why.
 #[derive(Debug, thiserror::Error)]
 #[error("{at}{reason}")]
-pub(crate) struct Bad {
+pub(crate) struct PolicyError {
     /// `12:3: `, or empty.
     pub(crate) at: String,
     pub(crate) reason: String,
 }
 
-impl Bad {
+impl PolicyError {
     pub(crate) fn new(reason: impl Into<String>) -> Self {
         Self { at: String::new(), reason: reason.into() }
     }
 }
 
 /// Reads a file's text.
-pub(crate) fn parse(text: &str) -> Result<File, Bad> {
-    let file: File = toml::from_str(text).map_err(|e| Bad {
-        at: e.span().map(|s| position(text, s.start)).unwrap_or_default(),
+pub(crate) fn parse(text: &str) -> Result<PolicyFile, PolicyError> {
+    let file: PolicyFile = toml::from_str(text).map_err(|e| PolicyError {
+        at: e.span().map(|s| line_and_column(text, s.start)).unwrap_or_default(),
         reason: e.message().replace('\n', " "),
     })?;
     match file.version {
         1 => Ok(file),
-        other => Err(Bad::new(format!("version {other} is not known, only 1"))),
+        other => Err(PolicyError::new(format!("version {other} is not known, only 1"))),
     }
 }
 
-fn position(text: &str, at: usize) -> String {
+fn line_and_column(text: &str, at: usize) -> String {
     let before = text.get(..at).unwrap_or(text);
     let line = before.matches('\n').count() + 1;
     let column = before.rsplit('\n').next().map_or(0, |l| l.chars().count()) + 1;

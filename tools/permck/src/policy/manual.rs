@@ -5,7 +5,7 @@ use std::fmt::Write;
 use common::policy::TABLE;
 
 use super::profile::PROFILES;
-use crate::rule::{PLACE_RULES, RULES};
+use crate::rule::{ROOT_RULES, RULES};
 
 const HEAD: &str = r#".TH PROFGUARD\-POLICY 5 DATE
 .SH NAME
@@ -100,7 +100,7 @@ Why; findings quote it.
 Patterns.
 .TP
 .B rules
-AccountTable of the rules whose findings are accepted. A finding
+Names of the rules whose findings are accepted. A finding
 .B ancestor
 is accepted where a pattern matches the directory above, as an absolute path, or the audited path.
 .TP
@@ -116,29 +116,29 @@ where an exception accepts nothing.
 "#;
 
 /// The page, dated.
-pub(crate) fn page(date: &str) -> String {
+pub(crate) fn render_page(date: &str) -> String {
     let mut page = HEAD.replacen("DATE", date, 1);
     page.push_str(".SH CLASSES\nA mode complies when it sets no bit that the maximum does not set.\n");
     for row in &TABLE {
-        let _ = writeln!(page, ".TP\n.BR {} \" at most {}\"\n{}.", row.name, row.max, roff(row.what));
+        let _ = writeln!(page, ".TP\n.BR {} \" at most {}\"\n{}.", row.name, row.max, escape_roff(row.what));
     }
     page.push_str(".SH RULES\n");
     let entry = RULES.iter().map(|r| (r.id, r.severity, r.what));
-    for (id, severity, what) in entry.chain(PLACE_RULES) {
-        let _ = writeln!(page, ".TP\n.BR {} \" ({severity})\"\n{}.", roff(id), roff(what));
+    for (id, severity, what) in entry.chain(ROOT_RULES) {
+        let _ = writeln!(page, ".TP\n.BR {} \" ({severity})\"\n{}.", escape_roff(id), escape_roff(what));
     }
     page.push_str(".SH PROFILES\nBuilt in, for\n.B \\-\\-profile\nand\n.BR extends :\n");
     for (name, what, text) in PROFILES {
-        let _ = writeln!(page, ".TP\n.B {name}\n{}.", roff(what));
+        let _ = writeln!(page, ".TP\n.B {name}\n{}.", escape_roff(what));
         let exceptions = super::file::parse(text).map(|f| f.exception).unwrap_or_default();
         for e in exceptions {
-            let list = |names: &[String]| roff(&names.join(", "));
+            let list = |names: &[String]| escape_roff(&names.join(", "));
             let held = if e.classes.is_empty() { "everything".to_owned() } else { list(&e.classes) };
             let (rules, places) = (list(&e.rules), list(&e.r#match));
             let _ = writeln!(
                 page,
                 "It accepts findings\n.B {rules}\nabout {held} at {places} ({}).",
-                roff(&e.reason)
+                escape_roff(&e.reason)
             );
         }
     }
@@ -147,7 +147,7 @@ pub(crate) fn page(date: &str) -> String {
     page
 }
 
-fn roff(text: &str) -> String {
+fn escape_roff(text: &str) -> String {
     text.replace('\\', "\\e").replace('-', "\\-").replace('\'', "\\(aq")
 }
 
@@ -160,7 +160,7 @@ mod tests {
             super::HEAD.split(".nf\n").nth(1).unwrap().split(".fi").next().unwrap().replace("\\-", "-");
         let file = crate::policy::file::parse(&example).unwrap();
         assert_eq!((file.path.len(), file.exception.len()), (1, 1));
-        let page = super::page("2026-01-01");
+        let page = super::render_page("2026-01-01");
         for row in &common::policy::TABLE {
             assert!(page.contains(row.name), "{}", row.name);
         }

@@ -11,7 +11,7 @@ use common::policy::{Class, Mode};
 use time::Date;
 use time::macros::format_description;
 
-use crate::rule::{Allowed, RULES, Standard};
+use crate::rule::{AllowedIds, ClassLimit, RULES};
 use common::accounts::AccountTable;
 
 pub(crate) mod file;
@@ -19,7 +19,7 @@ pub(crate) mod manual;
 pub(crate) mod profile;
 
 use common::glob::Glob;
-use file::{Bad, File};
+use file::{PolicyError, PolicyFile};
 
 /// Policy files are short; more than this is not one.
 const LIMIT: u64 = 4 << 20;
@@ -27,19 +27,19 @@ const LIMIT: u64 = 4 << 20;
 /// A policy, ready to be asked.
 #[derive(Debug, Default)]
 pub(crate) struct Policy {
-    rows: Vec<Row>,
-    exceptions: Vec<Exception>,
-    owner: Option<Owners>,
+    rows: Vec<CompiledRow>,
+    exceptions: Vec<CompiledException>,
+    owner: Option<OwnerRule>,
     group: Option<Vec<u32>>,
 }
 
 #[derive(Debug)]
-struct Row {
+struct CompiledRow {
     globs: Vec<Glob>,
     class: Option<Class>,
     max: Option<Mode>,
-    owner: Option<Owners>,
-    group: Option<Allowed>,
+    owner: Option<OwnerRule>,
+    group: Option<AllowedIds>,
     /// `policy row 3: bin/* (…)`, `profile certs row 1: …`.
     by: String,
     /// Whether it is of the policy file, and not of a profile.
@@ -48,7 +48,7 @@ struct Row {
 
 /// Owners, some of which are known only when the path is.
 #[derive(Clone, Debug, Default)]
-struct Owners {
+struct OwnerRule {
     any: bool,
     path: bool,
     /// The account that runs the tools, and nobody else: see [`Policy::needs_account`].
@@ -56,22 +56,22 @@ struct Owners {
     ids: Vec<u32>,
 }
 
-impl Owners {
-    fn allowed(&self, path_owner: u32, given: Option<&[u32]>) -> Allowed {
+impl OwnerRule {
+    fn resolve(&self, path_owner: u32, given: Option<&[u32]>) -> AllowedIds {
         if self.any {
-            return Allowed::Any;
+            return AllowedIds::Any;
         }
         let own = self.path.then_some(path_owner);
         let mut ids: Vec<u32> = own.into_iter().chain(self.ids.iter().copied()).collect();
         if self.account {
             ids.extend(given.map_or_else(|| vec![rustix::process::geteuid().as_raw()], <[u32]>::to_vec));
         }
-        Allowed::Ids(ids)
+        AllowedIds::Ids(ids)
     }
 }
 
 #[derive(Debug)]
-struct Exception {
+struct CompiledException {
     globs: Vec<Glob>,
     rules: Vec<String>,
     /// Only entries that are held to these; all, where it is empty.
@@ -86,7 +86,7 @@ struct Exception {
 
 /// An entry as a policy sees it.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Place<'a> {
+pub(crate) struct EntryLocation<'a> {
     /// Below the audited path; none for what is above it.
     pub(crate) below: Option<&'a [u8]>,
     /// The audited path without links.
@@ -96,31 +96,32 @@ pub(crate) struct Place<'a> {
 
 /// What the rows say of an entry; what none says is missing.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Demand<'a> {
-    row: Option<&'a Row>,
+pub(crate) struct PolicyMatch<'a> {
+    row: Option<&'a CompiledRow>,
     policy: Option<&'a Policy>,
 }
 
 impl Policy {
     /// Adds a policy file's rows after those that are there, and those of the profiles that it extends after them.
-    pub(crate) fn add(&mut self, text: &str, ids: &AccountTable) -> Result<(), Bad> {
-        self.extend(text, ids, None)
+    pub(crate) fn add_file(&mut self, text: &str, ids: &AccountTable) -> Result<(), PolicyError> {
+        self.add_text(text, ids, None)
     }
 
     /// Adds the rows of a built-in profile.
-    pub(crate) fn add_profile(&mut self, name: &str, ids: &AccountTable) -> Result<(), Bad> {
-        let text = profile::find(name).ok_or_else(|| Bad::new(format!("no profile is called {name:?}")))?;
-        self.extend(text, ids, Some(name))
+    pub(crate) fn add_profile(&mut self, name: &str, ids: &AccountTable) -> Result<(), PolicyError> {
+        let text = profile::find_profile(name)
+            .ok_or_else(|| PolicyError::new(format!("no profile is called {name:?}")))?;
+        self.add_text(text, ids, Some(name))
     }
 
-    fn extend(&mut self, text: &str, ids: &AccountTable, profile: Option<&str>) -> Result<(), Bad> {
+    fn add_text(&mut self, text: &str, ids: &AccountTable, profile: Option<&str>) -> Result<(), PolicyError> {
         let file = file::parse(text)?;
-        self.compile(&file, ids, profile)?;
+        self.compile_file(&file, ids, profile)?;
         file.extends.iter().try_for_each(|name| self.add_profile(name, ids))
     }
 
     /// Reads a policy file, which nobody but root and we may be able to change.
-    pub(crate) fn read(path: &Path) -> anyhow::Result<String> {
+    pub(crate) fn read_file(path: &Path) -> anyhow::Result<String> {
         let (file, meta) =
             common::fsat::open_regular(path).map_err(|e| anyhow::anyhow!(crate::io_reason(&e)))?;
         crate::trusted(&meta)?;
@@ -128,50 +129,63 @@ impl Policy {
         String::from_utf8(bytes).map_err(|_| anyhow::anyhow!("is not UTF-8"))
     }
 
-    fn compile(&mut self, file: &File, ids: &AccountTable, profile: Option<&str>) -> Result<(), Bad> {
+    fn compile_file(
+        &mut self,
+        file: &PolicyFile,
+        ids: &AccountTable,
+        profile: Option<&str>,
+    ) -> Result<(), PolicyError> {
         let own = profile.is_none();
         let source = profile.map_or_else(|| "policy".to_owned(), |name| format!("profile {name}"));
         if self.owner.is_none() {
-            self.owner = file.owner.as_deref().map(|names| owners(names, ids)).transpose()?;
+            self.owner = file.owner.as_deref().map(|names| parse_owners(names, ids)).transpose()?;
         }
         if self.group.is_none() {
-            self.group = file.group.as_deref().map(|names| groups(names, ids)).transpose()?.flatten();
+            self.group = file.group.as_deref().map(|names| parse_groups(names, ids)).transpose()?.flatten();
         }
         for (i, row) in file.path.iter().enumerate() {
             let name = format!("{source} row {}", i + 1);
-            let row = compile(&name, row, ids).map_err(|e| Bad::new(format!("path {}: {e}", i + 1)))?;
-            self.rows.push(Row { own, ..row });
+            let row =
+                compile_row(&name, row, ids).map_err(|e| PolicyError::new(format!("path {}: {e}", i + 1)))?;
+            self.rows.push(CompiledRow { own, ..row });
         }
         for (i, e) in file.exception.iter().enumerate() {
-            let exception = exception(e).map_err(|e| Bad::new(format!("exception {}: {e}", i + 1)))?;
-            self.exceptions.push(Exception { number: own.then_some(i + 1), ..exception });
+            let exception =
+                compile_exception(e).map_err(|e| PolicyError::new(format!("exception {}: {e}", i + 1)))?;
+            self.exceptions.push(CompiledException { number: own.then_some(i + 1), ..exception });
         }
         Ok(())
     }
 
     /// What this policy says of an entry.
-    pub(crate) fn demand(&self, place: Place<'_>) -> Demand<'_> {
-        Demand { row: self.row(place), policy: Some(self) }
+    pub(crate) fn match_entry(&self, place: EntryLocation<'_>) -> PolicyMatch<'_> {
+        PolicyMatch { row: self.find_row(place), policy: Some(self) }
     }
 
     /// The row that decides.
-    fn row(&self, place: Place<'_>) -> Option<&Row> {
+    fn find_row(&self, place: EntryLocation<'_>) -> Option<&CompiledRow> {
         let mut whole = None;
-        let fits = |row: &Row| row.class.is_none_or(|c| c.row().name.ends_with("_dir") == place.dir);
-        self.rows.iter().find(|r| fits(r) && r.globs.iter().any(|g| place.is(g, &mut whole)))
+        let fits = |row: &CompiledRow| row.class.is_none_or(|c| c.row().name.ends_with("_dir") == place.dir);
+        self.rows.iter().find(|r| fits(r) && r.globs.iter().any(|g| place.matches_glob(g, &mut whole)))
     }
 
     /// Tells whether a finding about an entry of this class is accepted today. A profile accepts nothing of what the
     /// policy file itself has a row for.
-    pub(crate) fn accepts(&self, rule: &str, place: Place<'_>, class: Option<Class>, today: Date) -> bool {
+    pub(crate) fn accepts_finding(
+        &self,
+        rule: &str,
+        place: EntryLocation<'_>,
+        class: Option<Class>,
+        today: Date,
+    ) -> bool {
         let mut whole = None;
         let own = OnceCell::new();
-        let stricter = || *own.get_or_init(|| self.row(place).is_some_and(|row| row.own));
+        let stricter = || *own.get_or_init(|| self.find_row(place).is_some_and(|row| row.own));
         let accepting = self.exceptions.iter().filter(|e| {
             e.until >= today
                 && e.rules.iter().any(|r| r == rule)
                 && (e.classes.is_empty() || class.is_some_and(|c| e.classes.contains(&c)))
-                && e.globs.iter().any(|g| place.is(g, &mut whole))
+                && e.globs.iter().any(|g| place.matches_glob(g, &mut whole))
                 && (e.number.is_some() || !stricter())
         });
         // All that match have accepted it: none of them is idle.
@@ -179,18 +193,18 @@ impl Policy {
     }
 
     /// The exceptions of the policy file that have ended, in words.
-    pub(crate) fn ended(&self, today: Date) -> impl Iterator<Item = String> + '_ {
+    pub(crate) fn expired_exceptions(&self, today: Date) -> impl Iterator<Item = String> + '_ {
         let ended = self.exceptions.iter().filter(move |e| e.number.is_some() && e.until < today);
-        ended.map(|e| format!("{} ended on {}: {}", e.name(), e.until, e.reason))
+        ended.map(|e| format!("{} ended on {}: {}", e.label(), e.until, e.reason))
     }
 
     /// The exceptions of the policy file that have not ended and accepted nothing, in words.
-    pub(crate) fn idle(&self, today: Date) -> impl Iterator<Item = String> + '_ {
+    pub(crate) fn unused_exceptions(&self, today: Date) -> impl Iterator<Item = String> + '_ {
         let idle = self
             .exceptions
             .iter()
             .filter(move |e| e.number.is_some() && e.until >= today && !e.used.load(Ordering::Relaxed));
-        idle.map(|e| format!("{} accepted nothing: {}", e.name(), e.reason))
+        idle.map(|e| format!("{} accepted nothing: {}", e.label(), e.reason))
     }
 
     /// Tells whether it names the account that runs the tools as an owner, which must be known then.
@@ -209,19 +223,19 @@ impl Policy {
     }
 }
 
-impl Exception {
-    fn name(&self) -> String {
+impl CompiledException {
+    fn label(&self) -> String {
         format!("exception {} for {}", self.number.unwrap_or_default(), self.rules.join(", "))
     }
 }
 
-impl<'p> Place<'p> {
+impl<'p> EntryLocation<'p> {
     /// The place of a directory above the audited path: only absolute patterns can name it.
-    pub(crate) fn above(dir: &'p Path) -> Self {
+    pub(crate) fn above_root(dir: &'p Path) -> Self {
         Self { below: None, root: dir, dir: true }
     }
 
-    fn is(&self, glob: &Glob, whole: &mut Option<Vec<u8>>) -> bool {
+    fn matches_glob(&self, glob: &Glob, whole: &mut Option<Vec<u8>>) -> bool {
         if !glob.absolute {
             return self.below.is_some_and(|below| glob.matches(below));
         }
@@ -235,65 +249,71 @@ impl<'p> Place<'p> {
     }
 }
 
-impl<'a> Demand<'a> {
+impl<'a> PolicyMatch<'a> {
     /// The class and maximum; `None` where the class is to be told from the content.
-    pub(crate) fn standard(&self) -> Option<Standard<'a>> {
+    pub(crate) fn limit(&self) -> Option<ClassLimit<'a>> {
         let row = self.row?;
         let class = row.class?;
         let max = row.max.map_or(class.max(), |m| Mode(m.0 & class.max().0));
-        Some(Standard { class, max, by: &row.by })
+        Some(ClassLimit { class, max, by: &row.by })
     }
 
     /// A maximum without a class tightens the one that is told.
-    pub(crate) fn tighten(&self, mut standard: Standard<'a>) -> Standard<'a> {
+    pub(crate) fn tighten_limit(&self, mut limit: ClassLimit<'a>) -> ClassLimit<'a> {
         if let Some(max) = self.row.and_then(|r| r.max) {
-            standard.max = Mode(standard.max.0 & max.0);
+            limit.max = Mode(limit.max.0 & max.0);
         }
-        standard
+        limit
     }
 
     /// Who may own it, where the policy says so. `given` are the owners that the user named: they stand in the
     /// place of the policy's general ones, and are the account where the policy asks for that.
-    pub(crate) fn owner(&self, path_owner: u32, given: Option<&[u32]>) -> Option<Allowed> {
+    pub(crate) fn allowed_owners(&self, path_owner: u32, given: Option<&[u32]>) -> Option<AllowedIds> {
         let general = self.policy.and_then(|p| p.owner.as_ref()).filter(|o| given.is_none() || o.account);
         let owners = self.row.and_then(|r| r.owner.as_ref()).or(general);
-        owners.map(|o| o.allowed(path_owner, given))
+        owners.map(|o| o.resolve(path_owner, given))
     }
 
     /// Which group it may have.
-    pub(crate) fn group(&self) -> Allowed {
+    pub(crate) fn allowed_groups(&self) -> AllowedIds {
         if let Some(group) = self.row.and_then(|r| r.group.clone()) {
             return group;
         }
-        self.policy.and_then(|p| p.group.clone()).map_or(Allowed::Any, Allowed::Ids)
+        self.policy.and_then(|p| p.group.clone()).map_or(AllowedIds::Any, AllowedIds::Ids)
     }
 }
 
-fn compile(name: &str, row: &file::Row, ids: &AccountTable) -> Result<Row, String> {
+fn compile_row(name: &str, row: &file::PolicyRow, ids: &AccountTable) -> Result<CompiledRow, String> {
     let class = row.class.as_deref().map(|name| Class::from_name(name).ok_or_else(|| unknown_class(name)));
     let class = class.transpose()?;
-    let max = row.max.as_deref().map(maximum).transpose()?;
+    let max = row.max.as_deref().map(parse_maximum).transpose()?;
     if let (Some(class), Some(max)) = (class, max)
         && max.beyond(class.max()).0 != 0
     {
         return Err(format!("max {max} allows more than {} ({})", class.row().name, class.max()));
     }
-    let group = row.group.as_deref().map(|names| groups(names, ids)).transpose().map_err(|e| e.reason)?;
+    let group =
+        row.group.as_deref().map(|names| parse_groups(names, ids)).transpose().map_err(|e| e.reason)?;
     let reason = row.reason.as_deref().map(|r| format!(" ({r})")).unwrap_or_default();
-    Ok(Row {
-        globs: globs(&row.r#match)?,
+    Ok(CompiledRow {
+        globs: parse_globs(&row.r#match)?,
         class,
         max,
-        owner: row.owner.as_deref().map(|names| owners(names, ids)).transpose().map_err(|e| e.reason)?,
-        group: group.map(|g| g.map_or(Allowed::Any, Allowed::Ids)),
+        owner: row
+            .owner
+            .as_deref()
+            .map(|names| parse_owners(names, ids))
+            .transpose()
+            .map_err(|e| e.reason)?,
+        group: group.map(|g| g.map_or(AllowedIds::Any, AllowedIds::Ids)),
         by: format!("{name}: {}{reason}", row.r#match.join(", ")),
         own: false,
     })
 }
 
-fn exception(e: &file::Exception) -> Result<Exception, String> {
+fn compile_exception(e: &file::PolicyException) -> Result<CompiledException, String> {
     for rule in &e.rules {
-        if !RULES.iter().any(|r| r.id == rule) && !crate::rule::PLACE_RULES.iter().any(|r| r.0 == rule) {
+        if !RULES.iter().any(|r| r.id == rule) && !crate::rule::ROOT_RULES.iter().any(|r| r.0 == rule) {
             return Err(format!("no rule is called {rule:?}"));
         }
     }
@@ -304,8 +324,8 @@ fn exception(e: &file::Exception) -> Result<Exception, String> {
     let until = Date::parse(&day, format_description!("[year]-[month]-[day]"));
     let until = until.map_err(|_| format!("until {day:?} is no day such as \"2027-01-31\""))?;
     let class = |name: &String| Class::from_name(name).ok_or_else(|| unknown_class(name));
-    Ok(Exception {
-        globs: globs(&e.r#match)?,
+    Ok(CompiledException {
+        globs: parse_globs(&e.r#match)?,
         rules: e.rules.clone(),
         classes: e.classes.iter().map(class).collect::<Result<_, _>>()?,
         until,
@@ -315,7 +335,7 @@ fn exception(e: &file::Exception) -> Result<Exception, String> {
     })
 }
 
-fn globs(patterns: &[String]) -> Result<Vec<Glob>, String> {
+fn parse_globs(patterns: &[String]) -> Result<Vec<Glob>, String> {
     if patterns.is_empty() {
         return Err("match is empty".into());
     }
@@ -327,31 +347,32 @@ fn unknown_class(name: &str) -> String {
     format!("no class is called {name:?}; there are {}", known.join(", "))
 }
 
-fn maximum(text: &str) -> Result<Mode, String> {
+fn parse_maximum(text: &str) -> Result<Mode, String> {
     Mode::parse(text).ok_or_else(|| format!("max {text:?} is no octal mode such as \"0640\""))
 }
 
-fn owners(names: &[String], ids: &AccountTable) -> Result<Owners, Bad> {
-    let mut owners = Owners::default();
+fn parse_owners(names: &[String], ids: &AccountTable) -> Result<OwnerRule, PolicyError> {
+    let mut owners = OwnerRule::default();
     for name in names {
         match name.as_str() {
             "any" => owners.any = true,
             "path" => owners.path = true,
             "account" => owners.account = true,
             "self" => owners.ids.push(rustix::process::geteuid().as_raw()),
-            name => {
-                owners.ids.push(ids.uid(name).ok_or_else(|| Bad::new(format!("no user is called {name:?}")))?)
-            }
+            name => owners
+                .ids
+                .push(ids.uid(name).ok_or_else(|| PolicyError::new(format!("no user is called {name:?}")))?),
         }
     }
     Ok(owners)
 }
 
-fn groups(names: &[String], ids: &AccountTable) -> Result<Option<Vec<u32>>, Bad> {
+fn parse_groups(names: &[String], ids: &AccountTable) -> Result<Option<Vec<u32>>, PolicyError> {
     if names.iter().any(|n| n == "any") {
         return Ok(None);
     }
-    let id = |name: &String| ids.gid(name).ok_or_else(|| Bad::new(format!("no group is called {name:?}")));
+    let id =
+        |name: &String| ids.gid(name).ok_or_else(|| PolicyError::new(format!("no group is called {name:?}")));
     names.iter().map(id).collect::<Result<_, _>>().map(Some)
 }
 

@@ -14,6 +14,6 @@ pub(crate) const PROFILES: [(&str, &str, &str); 5] = [
 ];
 
 /// The text of a profile.
-pub(crate) fn find(name: &str) -> Option<&'static str> {
+pub(crate) fn find_profile(name: &str) -> Option<&'static str> {
     PROFILES.iter().find(|(n, ..)| *n == name).map(|(.., text)| *text)
 }

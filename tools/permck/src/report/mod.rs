@@ -4,41 +4,41 @@ use std::io::{self, Write};
 
 use common::report::{self, End, GroupedText, ReportFormat, Source, Writer};
 
-use crate::inspect::Seen;
-use crate::plan::Issue;
+use crate::inspect::AuditCounts;
+use crate::plan::AuditIssue;
 
 mod json;
 
-pub(crate) use json::Json;
+pub(crate) use json::JsonReport;
 
 /// A format.
-pub(crate) trait Report {
+pub(crate) trait AuditReport {
     /// Takes one finding.
-    fn issue(&mut self, to: &mut dyn Write, issue: &Issue) -> io::Result<()>;
+    fn write_issue(&mut self, to: &mut dyn Write, issue: &AuditIssue) -> io::Result<()>;
 
     /// Ends the report.
-    fn end(&mut self, to: &mut dyn Write, ending: &Ending) -> io::Result<()>;
+    fn write_summary(&mut self, to: &mut dyn Write, ending: &AuditResult) -> io::Result<()>;
 }
 
 /// The report in a format. `limit` and `color` are for text, and so is what a rule finds, as a heading.
-pub(crate) fn select(
+pub(crate) fn report_for(
     format: ReportFormat,
     source: Source,
     limit: usize,
     color: bool,
     heading: fn(&str) -> &'static str,
-) -> Box<dyn Report + Send> {
+) -> Box<dyn AuditReport + Send> {
     match (report::writer(format, source), format) {
-        (Some(writer), _) => Box::new(Shared(writer)),
-        (None, ReportFormat::Json) => Box::new(Json),
-        (None, _) => Box::new(Shared(Box::new(GroupedText::new(limit, color, heading)))),
+        (Some(writer), _) => Box::new(CommonReport(writer)),
+        (None, ReportFormat::Json) => Box::new(JsonReport),
+        (None, _) => Box::new(CommonReport(Box::new(GroupedText::new(limit, color, heading)))),
     }
 }
 
 /// What is known at the end of an audit.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Ending {
-    pub(crate) seen: Seen,
+pub(crate) struct AuditResult {
+    pub(crate) seen: AuditCounts,
     /// Findings that the baseline knows.
     pub(crate) known: u64,
     /// Findings of the baseline that were not found any more.
@@ -47,14 +47,14 @@ pub(crate) struct Ending {
 }
 
 /// A format that all tools write.
-struct Shared(Box<dyn Writer>);
+struct CommonReport(Box<dyn Writer>);
 
-impl Report for Shared {
-    fn issue(&mut self, to: &mut dyn Write, issue: &Issue) -> io::Result<()> {
+impl AuditReport for CommonReport {
+    fn write_issue(&mut self, to: &mut dyn Write, issue: &AuditIssue) -> io::Result<()> {
         self.0.finding(to, &issue.finding)
     }
 
-    fn end(&mut self, to: &mut dyn Write, ending: &Ending) -> io::Result<()> {
+    fn write_summary(&mut self, to: &mut dyn Write, ending: &AuditResult) -> io::Result<()> {
         self.0.end(to, &ending.end)
     }
 }

@@ -2,16 +2,20 @@
 
 use common::finding::Severity;
 
-use super::{Hit, Judge, Rule, Subject};
+use super::{AuditedEntry, EntryRule, RuleContext, Violation};
 
-pub(crate) static RULE: Rule =
-    Rule { id: "capability", severity: Severity::Error, what: "running it gives powers of root", check };
+pub(crate) static RULE: EntryRule = EntryRule {
+    id: "capability",
+    severity: Severity::Error,
+    what: "running it gives powers of root",
+    check: check_capabilities,
+};
 
-fn check(s: &Subject<'_>, _: &Judge) -> Option<Hit> {
+fn check_capabilities(s: &AuditedEntry<'_>, _: &RuleContext) -> Option<Violation> {
     let capability = s.xattrs.capability.as_ref()?;
-    Some(Hit {
+    Some(Violation {
         found: format!("file capabilities {capability}"),
         expected: "none".into(),
-        fix: format!("setcap -r {}", s.quoted()),
+        fix: format!("setcap -r {}", s.quoted_path()),
     })
 }

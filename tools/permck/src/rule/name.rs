@@ -3,16 +3,16 @@
 use common::finding::Severity;
 use common::text::safe;
 
-use super::{Hit, Judge, Rule, Subject};
+use super::{AuditedEntry, EntryRule, RuleContext, Violation};
 
-pub(crate) static RULE: Rule = Rule {
+pub(crate) static RULE: EntryRule = EntryRule {
     id: "name",
     severity: Severity::Warning,
     what: "its name holds control characters or is not UTF-8",
-    check,
+    check: check_name,
 };
 
-fn check(s: &Subject<'_>, _: &Judge) -> Option<Hit> {
+fn check_name(s: &AuditedEntry<'_>, _: &RuleContext) -> Option<Violation> {
     let name = s.own_name();
     // Nearly all names are printable ASCII.
     if name.iter().all(|b| (b' '..=b'~').contains(b)) {
@@ -23,5 +23,5 @@ fn check(s: &Subject<'_>, _: &Judge) -> Option<Hit> {
         Ok(text) if safe(text) != text => "a name with control characters".to_owned(),
         Ok(_) => return None,
     };
-    Some(Hit { found, expected: "printable UTF-8".into(), fix: "rename it".into() })
+    Some(Violation { found, expected: "printable UTF-8".into(), fix: "rename it".into() })
 }

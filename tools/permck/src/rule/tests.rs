@@ -22,10 +22,10 @@ fn with_entry(
 
 #[test]
 fn ids_are_unique_kebab_case_and_headed() {
-    let mut ids: Vec<&str> = RULES.iter().map(|r| r.id).chain(PLACE_RULES.iter().map(|r| r.0)).collect();
+    let mut ids: Vec<&str> = RULES.iter().map(|r| r.id).chain(ROOT_RULES.iter().map(|r| r.0)).collect();
     for id in &ids {
         assert!(id.bytes().all(|b| b.is_ascii_lowercase() || b == b'-'), "{id}");
-        assert!(!heading(id).is_empty(), "{id}");
+        assert!(!rule_heading(id).is_empty(), "{id}");
     }
     ids.sort_unstable();
     let n = ids.len();
@@ -42,16 +42,16 @@ fn every_mode_against_every_class() {
     std::fs::set_permissions(dir.path().join("f"), std::fs::Permissions::from_mode(0o600)).unwrap();
     let name = CString::new("f").unwrap();
     with_entry(dir.path(), &name, |node, st| {
-        let judge = Judge::default();
+        let context = RuleContext::default();
         for row in &TABLE {
-            let standard = Standard { class: row.class, max: row.max, by: "test" };
+            let limit = ClassLimit { class: row.class, max: row.max, by: "test" };
             for bits in 0..0o10000_u16 {
                 let mut st = *st;
                 st.stx_mode = 0o100_000 | bits;
-                let subject = Subject { standard: Some(standard), ..plain(node, &name, &st) };
+                let subject = AuditedEntry { limit: Some(limit), ..plain(node, &name, &st) };
                 let hit = |id: &str| {
                     let rule = RULES.iter().find(|r| r.id == id).unwrap();
-                    (rule.check)(&subject, &judge)
+                    (rule.check)(&subject, &context)
                 };
                 let set = |bit: u32| bits >> bit & 1 == 1 && row.max.0 >> bit & 1 == 0;
                 let modes = ["world-writable", "group-writable", "mode"].map(|id| hit(id).is_some());
@@ -63,22 +63,22 @@ fn every_mode_against_every_class() {
                 assert_eq!(modes, expected, "{bits:04o} as {}", row.name);
                 assert_eq!(hit("special-bits").is_some(), (9..12).any(set), "{bits:04o} as {}", row.name);
                 let kept: u32 = (0..12).filter(|&b| bits >> b & 1 == 1 && !set(b)).map(|b| 1 << b).sum();
-                assert_eq!(subject.tightened(), Mode(kept));
+                assert_eq!(subject.tightened_mode(), Mode(kept));
             }
         }
     });
 }
 
 /// A subject about which no rule has anything to say.
-fn plain<'a>(node: &'a TreeNode, name: &'a CStr, st: &'a Statx) -> Subject<'a> {
+fn plain<'a>(node: &'a TreeNode, name: &'a CStr, st: &'a Statx) -> AuditedEntry<'a> {
     static NONE: Xattrs = Xattrs { access: None, default: None, capability: None };
-    Subject {
+    AuditedEntry {
         node,
         name,
         st,
-        standard: None,
-        owner: &Allowed::Any,
-        group: &Allowed::Any,
+        limit: None,
+        owner: &AllowedIds::Any,
+        group: &AllowedIds::Any,
         xattrs: &NONE,
         link: None,
         secret: None,
@@ -95,8 +95,8 @@ fn a_hard_link_to_a_file_of_others_is_told_from_our_own() {
     std::fs::hard_link(dir.path().join("f"), dir.path().join("g")).unwrap();
     with_entry(dir.path(), c"g", |node, st| {
         let own = plain(node, c"g", st);
-        assert!((hard_link::RULE.check)(&own, &Judge::default()).is_none());
-        let foreign = Subject { dir_owner: st.stx_uid + 1, ..plain(node, c"g", st) };
-        assert!((hard_link::RULE.check)(&foreign, &Judge::default()).is_some());
+        assert!((hard_link::RULE.check)(&own, &RuleContext::default()).is_none());
+        let foreign = AuditedEntry { dir_owner: st.stx_uid + 1, ..plain(node, c"g", st) };
+        assert!((hard_link::RULE.check)(&foreign, &RuleContext::default()).is_some());
     });
 }

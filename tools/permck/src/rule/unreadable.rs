@@ -2,18 +2,18 @@
 
 use common::finding::Severity;
 
-use super::{Hit, Judge, Rule, Subject};
+use super::{AuditedEntry, EntryRule, RuleContext, Violation};
 
-pub(crate) static RULE: Rule = Rule {
+pub(crate) static RULE: EntryRule = EntryRule {
     id: "unreadable",
     severity: Severity::Warning,
     what: "its content could not be read, so its class is a guess and keys in it go unseen",
-    check,
+    check: check_unreadable,
 };
 
-fn check(s: &Subject<'_>, _: &Judge) -> Option<Hit> {
+fn check_unreadable(s: &AuditedEntry<'_>, _: &RuleContext) -> Option<Violation> {
     let error = s.unread?;
-    Some(Hit {
+    Some(Violation {
         found: format!("cannot be read: {}", crate::reason(error)),
         expected: "an audit by root or the owner".into(),
         fix: "run permck as root or as the owner".into(),

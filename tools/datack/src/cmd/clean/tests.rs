@@ -101,12 +101,12 @@ fn a_directory_that_becomes_a_link_in_between_is_not_entered() {
     let (dir, other) = (clean_dir(), clean_dir());
     aged(&other.path().join("f.log"), 1000, 10);
     aged(&dir.path().join("sub/f.log"), 1000, 10);
-    let wanted = Wanted::Match(vec![Glob::parse("**").unwrap()]);
+    let wanted = FileSelection::Match(vec![Glob::parse("**").unwrap()]);
     let diag = Diag::new("t", common::out::Verbosity::Quiet);
-    let survey = Survey::of(&[dir.path().to_owned()], &wanted, &diag);
+    let candidates = CandidateList::collect(&[dir.path().to_owned()], &wanted, &diag);
     std::fs::remove_dir_all(dir.path().join("sub")).unwrap();
     symlink(other.path(), dir.path().join("sub")).unwrap();
-    assert!(Target::aim(dir.path(), &survey, &survey.files[0]).is_err());
+    assert!(DeletionTarget::open(dir.path(), &candidates, &candidates.files[0]).is_err());
     assert!(other.path().join("f.log").exists());
 }
 
@@ -122,9 +122,12 @@ fn emptied_directories_go_with_prune_and_the_root_stays() {
 
 #[test]
 fn ages_and_sizes_are_read() {
-    assert_eq!((size("50GiB"), size("10"), size("2 MB")), (Ok(50 << 30), Ok(10), Ok(2_000_000)));
+    assert_eq!(
+        (parse_size("50GiB"), parse_size("10"), parse_size("2 MB")),
+        (Ok(50 << 30), Ok(10), Ok(2_000_000))
+    );
     for bad in ["", "d", "-1", "1y", "99999999999999999999", "9223372036854775807TiB"] {
-        assert!(size(bad).is_err(), "{bad}");
+        assert!(parse_size(bad).is_err(), "{bad}");
     }
 }
 

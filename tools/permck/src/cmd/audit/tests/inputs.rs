@@ -56,7 +56,7 @@ fn exceptions_hold_for_where_a_path_lies_and_idle_ones_are_counted() {
     };
     let (exit, records) = exception(open.canonicalize().unwrap().to_str().unwrap());
     assert_eq!((exit, rules_of(&records, &open)), (Exit::Ok, vec![]), "{records}");
-    assert!(records.contains("\"exceptions_idle\":1"), "{records}");
+    assert!(records.contains("\"exceptions_stale\":1"), "{records}");
     assert_eq!(rules_of(&exception("other").1, &open), ["ancestor"]);
     let (exit, records) = exception(".");
     assert_eq!((exit, findings(&records)), (Exit::Ok, vec![]), "{records}");

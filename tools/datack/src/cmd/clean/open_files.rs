@@ -14,8 +14,8 @@ use common::out::Diag;
 use rustix::fs::inotify::{self, CreateFlags, ReadFlags, WatchFlags};
 use rustix::io::Errno;
 
+use super::candidates::{Candidate, CandidateList};
 use super::remove;
-use super::survey::{Candidate, Survey};
 use common::writers::FileWriters;
 
 /// Files watched at a time: far fewer than the system allows, enough to make a look through /proc cheap.
@@ -25,19 +25,19 @@ pub(super) const BATCH: usize = 512;
 const FRESH: Duration = Duration::from_millis(20);
 
 /// Device and inode.
-type Id = (u64, u64);
+type FileId = (u64, u64);
 
-pub(super) struct Guard {
+pub(super) struct OpenFileGuard {
     writers: FileWriters,
     at: Instant,
     watch: Option<OwnedFd>,
-    watched: HashMap<Id, i32>,
+    watched: HashMap<FileId, i32>,
     opened: HashSet<i32>,
     /// Events were lost: anything may have been opened.
     lost: bool,
 }
 
-impl Guard {
+impl OpenFileGuard {
     pub(super) fn new(diag: &Diag) -> Self {
         let writers = FileWriters::scan_processes();
         if writers.hidden > 0 {
@@ -52,7 +52,7 @@ impl Guard {
     }
 
     /// Watches these files and no others, and then looks who writes them.
-    pub(super) fn watch(&mut self, roots: &[PathBuf], survey: &Survey, files: &[Candidate]) {
+    pub(super) fn watch_files(&mut self, roots: &[PathBuf], candidates: &CandidateList, files: &[Candidate]) {
         self.watch = inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK).ok();
         self.watched.clear();
         self.opened.clear();
@@ -60,42 +60,42 @@ impl Guard {
         for file in files {
             let Some(watch) = &self.watch else { break };
             // One that cannot be watched is looked for again when it is its turn.
-            if let Some(path) = remove::way(&roots[survey.root(file)], survey, file)
+            if let Some(path) = remove::open_proc_path(&roots[candidates.root_index(file)], candidates, file)
                 && let Ok(wd) =
                     inotify::add_watch(watch, path.as_path(), WatchFlags::OPEN | WatchFlags::DONT_FOLLOW)
             {
                 self.watched.insert((file.device, file.inode), wd);
             }
         }
-        self.look();
+        self.scan_writers();
     }
 
     /// Why a file was not to be deleted when processes were last looked at.
-    pub(super) fn knows(&self, file: &Candidate) -> Option<&'static str> {
+    pub(super) fn known_writer(&self, file: &Candidate) -> Option<&'static str> {
         self.writers.has_file(file.device, file.inode).then_some("it is open for writing")
     }
 
     /// Why a file is not to be deleted now.
-    pub(super) fn objects(&mut self, file: &Candidate) -> Option<&'static str> {
+    pub(super) fn current_user(&mut self, file: &Candidate) -> Option<&'static str> {
         let id = (file.device, file.inode);
         let watched = self.watched.get(&id).copied();
         if watched.is_none() && self.at.elapsed() > FRESH {
-            self.look();
+            self.scan_writers();
         }
-        if let Some(why) = self.knows(file) {
+        if let Some(why) = self.known_writer(file) {
             return Some(why);
         }
-        self.drain();
+        self.read_events();
         let opened = watched.is_some_and(|wd| self.lost || self.opened.contains(&wd));
         opened.then_some("it was opened a moment ago")
     }
 
-    fn look(&mut self) {
+    fn scan_writers(&mut self) {
         self.writers = FileWriters::scan_processes();
         self.at = Instant::now();
     }
 
-    fn drain(&mut self) {
+    fn read_events(&mut self) {
         let Some(watch) = &self.watch else { return };
         let mut buffer = [MaybeUninit::uninit(); 4096];
         let mut events = inotify::Reader::new(watch, &mut buffer);

@@ -20,7 +20,7 @@ const BUFFER: usize = 64 << 10;
 
 /// A regular file, by its directory and name there.
 #[derive(Clone, Debug)]
-pub(crate) struct Listed {
+pub(crate) struct ListedFile {
     pub(crate) dir: Arc<OwnedFd>,
     pub(crate) name: CString,
     /// As it is shown and stands in the manifest.
@@ -34,7 +34,7 @@ pub(crate) struct Listed {
 
 /// What to list.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Reach {
+pub(crate) struct ListOptions {
     /// Whether links below the paths are followed; the paths themselves always are.
     pub(crate) follow: bool,
     /// Whether links that are not followed are listed, too, as what they are; otherwise they are counted.
@@ -44,13 +44,13 @@ pub(crate) struct Reach {
 }
 
 /// The files, as an iterator. What cannot be seen is reported; links that were not followed are counted.
-pub(crate) struct Files<'a> {
+pub(crate) struct FileLister<'a> {
     base: Arc<OwnedFd>,
-    reach: Reach,
+    options: ListOptions,
     diag: &'a Diag,
     /// The given paths, sorted, and whether each was met below another one already.
     roots: BTreeMap<PathBuf, bool>,
-    levels: Vec<Level>,
+    levels: Vec<DirectoryLevel>,
     /// The directory at hand.
     path: Vec<u8>,
     buffer: Vec<MaybeUninit<u8>>,
@@ -60,7 +60,7 @@ pub(crate) struct Files<'a> {
 }
 
 /// A directory on the way.
-struct Level {
+struct DirectoryLevel {
     dir: Arc<OwnedFd>,
     id: (u64, u64),
     /// Length of the path above it.
@@ -70,12 +70,17 @@ struct Level {
     left: Vec<u32>,
 }
 
-impl<'a> Files<'a> {
+impl<'a> FileLister<'a> {
     /// `base` is the directory to which relative paths are relative.
-    pub(crate) fn below(base: &Arc<OwnedFd>, paths: &[PathBuf], reach: Reach, diag: &'a Diag) -> Self {
+    pub(crate) fn list_below(
+        base: &Arc<OwnedFd>,
+        paths: &[PathBuf],
+        options: ListOptions,
+        diag: &'a Diag,
+    ) -> Self {
         Self {
             base: Arc::clone(base),
-            reach,
+            options,
             diag,
             roots: paths.iter().map(|p| (p.clone(), false)).collect(),
             levels: Vec::new(),
@@ -87,7 +92,7 @@ impl<'a> Files<'a> {
     }
 
     /// Says how many links were not followed, once it is at its end.
-    pub(crate) fn tell_links(&self) {
+    pub(crate) fn warn_of_symlinks(&self) {
         if self.links > 0 {
             let first = self.first.display();
             match self.links {
@@ -98,64 +103,64 @@ impl<'a> Files<'a> {
         }
     }
 
-    fn error(&self, path: &Path, why: impl std::fmt::Display) {
+    fn report_error(&self, path: &Path, why: impl std::fmt::Display) {
         self.diag.error(path.display(), why);
     }
 
     /// Begins with a path that was given.
-    fn root(&mut self, path: &Path) -> Option<Listed> {
+    fn start_root(&mut self, path: &Path) -> Option<ListedFile> {
         let Ok(name) = CString::new(path.as_os_str().as_bytes()) else {
-            self.error(path, "holds a NUL byte");
+            self.report_error(path, "holds a NUL byte");
             return None;
         };
         self.path.clear();
         let base = Arc::clone(&self.base);
         self.path.extend_from_slice(path.as_os_str().as_bytes());
-        match look(&base, &name, true) {
+        match stat_at(&base, &name, true) {
             Ok(st) if file_type(&st) == FileType::Directory => {
                 let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-                self.enter(rfs::openat(&base, &name, flags, rfs::Mode::empty()), 0);
+                self.enter_directory(rfs::openat(&base, &name, flags, rfs::Mode::empty()), 0);
             }
             Ok(st) if file_type(&st) == FileType::RegularFile => {
-                return self.file(base, name, path.to_owned(), &st, true);
+                return self.list_file(base, name, path.to_owned(), &st, true);
             }
             Ok(st) => {
                 let kind = common::fsat::kind(u32::from(st.stx_mode));
-                self.error(path, format_args!("is {kind}, not a regular file"));
+                self.report_error(path, format_args!("is {kind}, not a regular file"));
             }
-            Err(e) => self.error(path, common::error::errno_reason(e)),
+            Err(e) => self.report_error(path, common::error::errno_reason(e)),
         }
         None
     }
 
     /// Looks at an entry of the directory at hand.
-    fn entry(&mut self, dir: Arc<OwnedFd>, name: CString) -> Option<Listed> {
-        let path = self.child(&name);
+    fn inspect_entry(&mut self, dir: Arc<OwnedFd>, name: CString) -> Option<ListedFile> {
+        let path = self.child_path(&name);
         // A path that was given is followed wherever it is met.
         let named = self.roots.contains_key(&path);
         if named {
             self.roots.insert(path.clone(), true);
         }
-        let st = match look(&dir, &name, false) {
+        let st = match stat_at(&dir, &name, false) {
             Ok(st) => st,
             // It is gone.
             Err(Errno::NOENT) => return None,
             Err(e) => {
-                self.error(&path, common::error::errno_reason(e));
+                self.report_error(&path, common::error::errno_reason(e));
                 return None;
             }
         };
         match file_type(&st) {
-            FileType::RegularFile => self.file(dir, name, path, &st, false),
+            FileType::RegularFile => self.list_file(dir, name, path, &st, false),
             FileType::Directory => {
                 let options = walk::WalkOptions { threads: 1, cross_mounts: false };
                 let opened = walk::open_directory(dir.as_fd(), &name, options);
-                self.descend(&path, &name, opened);
+                self.enter_child(&path, &name, opened);
                 None
             }
-            FileType::Symlink if named || self.reach.follow => self.link(dir, name, path),
-            FileType::Symlink if self.reach.links => {
-                Some(Listed { dir, name, path, size: 0, follow: false, link: true })
+            FileType::Symlink if named || self.options.follow => self.follow_symlink(dir, name, path),
+            FileType::Symlink if self.options.links => {
+                Some(ListedFile { dir, name, path, size: 0, follow: false, link: true })
             }
             FileType::Symlink => {
                 if self.links == 0 {
@@ -168,9 +173,9 @@ impl<'a> Files<'a> {
         }
     }
 
-    fn link(&mut self, dir: Arc<OwnedFd>, name: CString, path: PathBuf) -> Option<Listed> {
-        match look(&dir, &name, true) {
-            Ok(st) if file_type(&st) == FileType::RegularFile => self.file(dir, name, path, &st, true),
+    fn follow_symlink(&mut self, dir: Arc<OwnedFd>, name: CString, path: PathBuf) -> Option<ListedFile> {
+        match stat_at(&dir, &name, true) {
+            Ok(st) if file_type(&st) == FileType::RegularFile => self.list_file(dir, name, path, &st, true),
             Ok(st) if file_type(&st) == FileType::Directory => {
                 let id = (device_of(&st), st.stx_ino);
                 if self.levels.iter().any(|l| l.id == id) {
@@ -178,56 +183,56 @@ impl<'a> Files<'a> {
                 } else {
                     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
                     let opened = rfs::openat(&dir, &name, flags, rfs::Mode::empty());
-                    self.descend(&path, &name, opened);
+                    self.enter_child(&path, &name, opened);
                 }
                 None
             }
             Ok(_) => None,
             Err(Errno::NOENT) => {
-                self.error(&path, "is a link that leads nowhere");
+                self.report_error(&path, "is a link that leads nowhere");
                 None
             }
             Err(e) => {
-                self.error(&path, common::error::errno_reason(e));
+                self.report_error(&path, common::error::errno_reason(e));
                 None
             }
         }
     }
 
-    fn file(
+    fn list_file(
         &self,
         dir: Arc<OwnedFd>,
         name: CString,
         path: PathBuf,
         st: &Statx,
         follow: bool,
-    ) -> Option<Listed> {
-        let own = self.reach.without.contains(&(device_of(st), st.stx_ino));
-        (!own).then_some(Listed { dir, name, path, size: st.stx_size, follow, link: false })
+    ) -> Option<ListedFile> {
+        let own = self.options.without.contains(&(device_of(st), st.stx_ino));
+        (!own).then_some(ListedFile { dir, name, path, size: st.stx_size, follow, link: false })
     }
 
     /// Goes into a directory below the one at hand.
-    fn descend(&mut self, path: &Path, name: &CStr, opened: rustix::io::Result<OwnedFd>) {
+    fn enter_child(&mut self, path: &Path, name: &CStr, opened: rustix::io::Result<OwnedFd>) {
         match opened {
             Err(Errno::XDEV) => self.diag.warn(path.display(), "another file system, not entered"),
             // It is gone, or turned into something else.
             Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => {}
             opened => {
                 let above = self.path.len();
-                separate(&mut self.path);
+                push_separator(&mut self.path);
                 self.path.extend_from_slice(name.to_bytes());
-                self.enter(opened, above);
+                self.enter_directory(opened, above);
             }
         }
     }
 
     /// Reads the directory whose path is at hand; `above` is the length of the path to go back to.
-    fn enter(&mut self, opened: rustix::io::Result<OwnedFd>, above: usize) {
-        let level = opened.and_then(|dir| Level::read(dir, above, &mut self.buffer));
+    fn enter_directory(&mut self, opened: rustix::io::Result<OwnedFd>, above: usize) {
+        let level = opened.and_then(|dir| DirectoryLevel::read_names(dir, above, &mut self.buffer));
         match level {
             Ok(level) => self.levels.push(level),
             Err(e) => {
-                self.error(
+                self.report_error(
                     Path::new(std::ffi::OsStr::from_bytes(&self.path)),
                     common::error::errno_reason(e),
                 );
@@ -236,19 +241,19 @@ impl<'a> Files<'a> {
         }
     }
 
-    fn child(&self, name: &CStr) -> PathBuf {
+    fn child_path(&self, name: &CStr) -> PathBuf {
         let mut path = Vec::with_capacity(self.path.len() + name.to_bytes().len() + 1);
         path.extend_from_slice(&self.path);
-        separate(&mut path);
+        push_separator(&mut path);
         path.extend_from_slice(name.to_bytes());
         std::ffi::OsString::from_vec(path).into()
     }
 }
 
-impl Iterator for Files<'_> {
-    type Item = Listed;
+impl Iterator for FileLister<'_> {
+    type Item = ListedFile;
 
-    fn next(&mut self) -> Option<Listed> {
+    fn next(&mut self) -> Option<ListedFile> {
         loop {
             let found = if let Some(level) = self.levels.last_mut() {
                 let Some(at) = level.left.pop() else {
@@ -258,10 +263,10 @@ impl Iterator for Files<'_> {
                 };
                 let name = CStr::from_bytes_until_nul(&level.names[at as usize..]).unwrap_or_default();
                 let (dir, name) = (Arc::clone(&level.dir), name.to_owned());
-                self.entry(dir, name)
+                self.inspect_entry(dir, name)
             } else {
                 let (path, met) = self.roots.pop_first()?;
-                if met { None } else { self.root(&path) }
+                if met { None } else { self.start_root(&path) }
             };
             if found.is_some() {
                 return found;
@@ -270,8 +275,8 @@ impl Iterator for Files<'_> {
     }
 }
 
-impl Level {
-    fn read(dir: OwnedFd, above: usize, buffer: &mut [MaybeUninit<u8>]) -> rustix::io::Result<Self> {
+impl DirectoryLevel {
+    fn read_names(dir: OwnedFd, above: usize, buffer: &mut [MaybeUninit<u8>]) -> rustix::io::Result<Self> {
         let st = walk::stat_open(&dir)?;
         let (mut names, mut left) = (Vec::new(), Vec::new());
         let mut raw = RawDir::new(&dir, buffer);
@@ -292,26 +297,26 @@ impl Level {
     }
 }
 
-fn separate(path: &mut Vec<u8>) {
+fn push_separator(path: &mut Vec<u8>) {
     if path.last().is_some_and(|&b| b != b'/') {
         path.push(b'/');
     }
 }
 
-fn look(dir: &OwnedFd, name: &CStr, follow: bool) -> rustix::io::Result<Statx> {
+fn stat_at(dir: &OwnedFd, name: &CStr, follow: bool) -> rustix::io::Result<Statx> {
     let links = if follow { AtFlags::empty() } else { AtFlags::SYMLINK_NOFOLLOW };
     rfs::statx(dir, name, links | AtFlags::NO_AUTOMOUNT, StatxFlags::BASIC_STATS)
 }
 
 /// Opens the directory to which relative paths are relative.
-pub(crate) fn base(path: Option<&Path>) -> rustix::io::Result<Arc<OwnedFd>> {
+pub(crate) fn open_base(path: Option<&Path>) -> rustix::io::Result<Arc<OwnedFd>> {
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
     rfs::openat(CWD, path.unwrap_or(Path::new(".")), flags, rfs::Mode::empty()).map(Arc::new)
 }
 
 /// A file by its path, as a manifest names it: through links, as sha256sum goes.
-pub(crate) fn named(base: &Arc<OwnedFd>, path: &Path) -> Option<Listed> {
+pub(crate) fn find_named(base: &Arc<OwnedFd>, path: &Path) -> Option<ListedFile> {
     let name = CString::new(path.as_os_str().as_bytes()).ok()?;
-    let size = look(base, &name, true).map_or(0, |st| st.stx_size);
-    Some(Listed { dir: Arc::clone(base), name, path: path.to_owned(), size, follow: true, link: false })
+    let size = stat_at(base, &name, true).map_or(0, |st| st.stx_size);
+    Some(ListedFile { dir: Arc::clone(base), name, path: path.to_owned(), size, follow: true, link: false })
 }
