@@ -7,7 +7,7 @@
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Glob {
     parts: Vec<PatternPart>,
-    /// Whether the pattern is held against the path from the root and not below the audited path.
+    /// Whether the pattern matches absolute paths instead of paths relative to a root.
     pub absolute: bool,
 }
 
@@ -27,12 +27,12 @@ enum NameToken {
 }
 
 impl Glob {
-    /// Compiles a pattern; `.` is the audited path itself.
+    /// Parses a pattern; `.` is the root itself.
     pub fn parse(text: &str) -> Result<Self, String> {
         let absolute = text.starts_with('/');
         let names = text.split('/').filter(|n| !n.is_empty() && *n != ".");
         let part = |name: &str| match name {
-            ".." => Err(format!("pattern {text:?} holds `..`")),
+            ".." => Err(format!("pattern {text:?} contains `..`")),
             "**" => Ok(PatternPart::Any),
             name if name.contains("**") => {
                 Err(format!("pattern {text:?}: `**` must stand alone between slashes"))
@@ -48,7 +48,7 @@ impl Glob {
         Ok(Self { parts, absolute })
     }
 
-    /// Tells whether the whole path matches. `path` has no slash at either end.
+    /// Returns whether the whole path matches. `path` has no slash at either end.
     pub fn matches(&self, path: &[u8]) -> bool {
         let names = || path.split(|&b| b == b'/').filter(|n| !n.is_empty());
         // The usual way: on a mismatch, only the last `**` needs to take one name more.

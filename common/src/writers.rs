@@ -1,4 +1,5 @@
-//! Which files are open for writing, or mapped so, as far as /proc shows: at the moment of the look, and not after it.
+//! The files that are open for writing or mapped writable, as far as /proc shows (proc_pid_fdinfo(5), proc_pid_maps(5)),
+//! at the moment of the scan.
 
 use std::collections::HashSet;
 use std::path::Path;
@@ -8,16 +9,16 @@ use rustix::fs::{makedev, stat};
 /// Access modes of `flags:` in fdinfo, octal: write-only and read-write.
 const WRITING: u32 = 0o3;
 
-/// Files that somebody is writing.
+/// Files that processes have open for writing.
 #[derive(Debug, Default)]
 pub struct FileWriters {
     files: HashSet<(u64, u64)>,
-    /// Processes whose open files could not be seen.
+    /// Number of processes whose open files could not be read.
     pub hidden: u64,
 }
 
 impl FileWriters {
-    /// Looks through `/proc`.
+    /// Scans `/proc`.
     pub fn scan_processes() -> Self {
         let mut writers = Self::default();
         let Ok(processes) = std::fs::read_dir("/proc") else {

@@ -1,4 +1,4 @@
-//! One directory being read: its entries go to the visitor, its directories wait packed in one buffer.
+//! A directory that is being read: entries are passed to the visitor, names of directories are kept in one buffer.
 
 use std::ffi::CStr;
 use std::mem::MaybeUninit;
@@ -27,7 +27,7 @@ pub(super) struct PendingDirectory {
 /// An open directory, partly read.
 pub(super) struct DirectoryListing<V: WalkVisitor> {
     pub(super) dir: Arc<OpenDirectory>,
-    /// What the visitor gathers; gone once it has been told that the directory is read.
+    /// State of the visitor; taken when the directory has been read.
     state: Option<V::DirectoryState>,
     /// Names of directories still to be walked, each with its terminator.
     names: Vec<u8>,
@@ -38,7 +38,7 @@ impl<V: WalkVisitor> DirectoryListing<V> {
         Self { dir: Arc::new(dir), state: Some(V::DirectoryState::default()), names: Vec::new() }
     }
 
-    /// Opens a directory that was found before. The visitor hears of whatever keeps it from being listed.
+    /// Opens a directory that was found before. Errors are passed to the visitor.
     pub(super) fn open(pending: &PendingDirectory, options: WalkOptions, visitor: &mut V) -> Option<Self> {
         let (parent, name) = (&pending.parent, &*pending.name);
         let error =
@@ -76,12 +76,12 @@ impl<V: WalkVisitor> DirectoryListing<V> {
         Some(PendingDirectory { parent: Arc::clone(&self.dir), name })
     }
 
-    /// Tells whether it is read, and all its directories handed out.
+    /// Returns whether it has been read and all its directories were returned.
     pub(super) fn is_done(&self) -> bool {
         self.names.is_empty() && self.state.is_none()
     }
 
-    /// Tells whether there is more than one directory to hand out.
+    /// Returns whether more than one directory is left.
     pub(super) fn can_share(&self) -> bool {
         self.names.len() > 1 && memchr::memrchr(0, &self.names[..self.names.len() - 1]).is_some()
     }

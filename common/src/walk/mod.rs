@@ -3,7 +3,7 @@
 //! Everything is reached through the descriptor of its directory, never by a path from the root, so a tree
 //! that is renamed or replaced by links while it is being walked cannot lead the walk outside. A directory is
 //! opened without following links and looked at through that descriptor: what is checked is what is walked.
-//! What is found is handed to a [`WalkVisitor`], one per thread; the walk itself judges nothing.
+//! Entries are passed to a [`WalkVisitor`], one per thread.
 
 mod listing;
 mod pool;
@@ -29,9 +29,9 @@ pub struct WalkOptions {
     pub cross_mounts: bool,
 }
 
-/// What a walk hands its findings to. Each thread has its own; a directory is seen by one thread only.
+/// Receives the entries of a walk. Each thread has its own; a directory is visited by one thread only.
 pub trait WalkVisitor: Send {
-    /// What is gathered about a directory while its entries are seen.
+    /// State that is collected about a directory while its entries are visited.
     type DirectoryState: Default + Send;
 
     /// An entry that is not a directory.
@@ -54,10 +54,10 @@ pub trait WalkVisitor: Send {
         self.visit_file(dir, state, name, st);
     }
 
-    /// Something that could not be looked at; `st` where at least that is known.
+    /// An I/O error about an entry; `st` where it is known.
     fn report_error(&mut self, parent: &OpenDirectory, name: &CStr, st: Option<&Statx>, error: Errno);
 
-    /// An entry that was listed and then gone, or turned into something else.
+    /// An entry that was deleted or replaced after it was listed.
     fn count_vanished(&mut self);
 }
 
@@ -196,8 +196,8 @@ pub fn raise_descriptor_limit() {
     let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
 }
 
-/// What is asked of every entry: the time of birth tells a file from another one with its inode number, the mount
-/// tells what lies here from what was mounted here.
+/// The metadata that is read of every entry: the creation time distinguishes files that reuse an inode number, the mount
+/// id entries that are mounted here (statx(2)).
 const WANTED: StatxFlags = StatxFlags::BASIC_STATS.union(StatxFlags::BTIME).union(StatxFlags::MNT_ID);
 
 /// The metadata of an entry, links not followed, automounts not started.

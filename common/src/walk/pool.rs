@@ -1,4 +1,4 @@
-//! The threads of a walk. Each goes depth first on its own; whoever has nothing to do is given a directory.
+//! The threads of a walk. Each walks depth first on its own; idle threads get directories of the others.
 
 use std::ffi::CString;
 use std::mem::MaybeUninit;
@@ -16,7 +16,7 @@ use super::{
     stat_entry, stat_open,
 };
 
-/// Bytes of directory entries asked for at once.
+/// Size of the buffer for directory entries, in bytes.
 const BUFFER: usize = 64 << 10;
 
 /// Where a walk begins.
@@ -24,11 +24,11 @@ const BUFFER: usize = 64 << 10;
 pub struct WalkStart<'a> {
     /// The path of the root.
     pub path: &'a Path,
-    /// Device and inode number, where the path was looked at before: what stands there now must be the same.
+    /// Device and inode number if the path was resolved before: it must still be the same.
     pub same: Option<(u64, u64)>,
 }
 
-/// Walks the trees below `roots`, and hands back the visitors. A root that cannot be opened is reported, and the
+/// Walks the trees below `roots` and returns the visitors. A root that cannot be opened is returned as an error, and the
 /// others are walked.
 pub fn walk_trees<V: WalkVisitor>(
     roots: &[PathBuf],
@@ -89,7 +89,7 @@ fn start_task(start: &WalkStart<'_>, i: usize) -> rustix::io::Result<WalkTask> {
         WalkTask::Below(_) => return Ok(work),
     };
     match start.same {
-        // A link on the way leads elsewhere now.
+        // A symbolic link on the way has changed.
         Some(same) if same != (device_of(st), st.stx_ino) => Err(Errno::STALE),
         _ => Ok(work),
     }
@@ -102,8 +102,8 @@ fn open_top(path: &Path, node: Arc<TreeNode>) -> rustix::io::Result<OpenDirector
     Ok(OpenDirectory { fd: fd.into(), node, st })
 }
 
-/// A root that is no directory is seen as an entry of its directory. A link was named by the user, and is followed
-/// as one to a directory is; it is shown as it was named.
+/// Opens a root that is not a directory as an entry of its directory. A symbolic link is followed, because the user named
+/// it, and shown as the user wrote it.
 fn open_file_root(path: &Path, root: usize) -> rustix::io::Result<WalkTask> {
     let (dir, name, st) = stat_in_parent(path, path, root)?;
     if file_type(&st) != FileType::Symlink {
@@ -135,7 +135,7 @@ enum WalkTask {
 struct TaskQueue {
     work: Vec<WalkTask>,
     idle: usize,
-    /// Workers that still work; the walk ends when all of them are idle.
+    /// Workers that are running; the walk ends when all of them are idle.
     threads: usize,
 }
 
@@ -151,7 +151,7 @@ impl WalkPool {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits for work; `None` once every thread waits, which is the end.
+    /// Waits for a task; returns `None` once every thread waits, which ends the walk.
     fn take_task(&self) -> Option<WalkTask> {
         let mut queue = self.lock_queue();
         queue.idle += 1;
@@ -182,7 +182,7 @@ impl WalkPool {
     }
 }
 
-/// A worker that panics is missed by the others, who would wait for it for ever.
+/// Takes a worker that panics out of the count, or the others would wait for it forever.
 struct WorkerGuard<'a>(&'a WalkPool);
 
 impl Drop for WorkerGuard<'_> {
@@ -210,7 +210,7 @@ fn work_on<V: WalkVisitor>(pool: &WalkPool, options: WalkOptions, visitor: &mut 
     }
 }
 
-/// Walks one directory and all below it, giving directories away while others have nothing to do.
+/// Walks one directory and everything below it, and passes directories to idle threads.
 fn walk_below<V: WalkVisitor>(
     pool: &WalkPool,
     options: WalkOptions,

@@ -1,4 +1,4 @@
-//! Doors for the fuzz targets to what reads hostile bytes; no part of the tool uses them.
+//! Entry points for the fuzz targets; the tool does not use them.
 
 use crate::manifest::text;
 

@@ -1,4 +1,4 @@
-//! What an earlier audit found: the findings that are not new.
+//! The findings of an earlier audit, which are not reported again.
 //!
 //! A baseline is the JSON lines of an audit. A finding is known when rule, path and what was found are the same,
 //! so a mode that got worse is new. Paths are compared as absolute ones: `b`, `./b` and `/a/b` are the same.
@@ -17,7 +17,7 @@ use common::record::permck as record;
 
 use crate::plan::AuditIssue;
 
-/// A finding is a path and some sentences.
+/// Maximum length of a line in bytes.
 const LINE: u64 = 1 << 20;
 
 /// The findings of an earlier audit.
@@ -58,18 +58,18 @@ impl Baseline {
             }
             complete |= common::record::read::<record::AuditSummary>(&line).with_context(at)?.is_some();
         }
-        ensure!(complete, "has no summary at its end: it was cut short, or is no baseline");
+        ensure!(complete, "has no summary at its end: truncated, or not a baseline");
         Ok(baseline)
     }
 
-    /// Tells whether a finding is known, and remembers that it is still there.
+    /// Returns whether a finding is in the baseline, and marks it as still there.
     pub(crate) fn mark_known(&self, issue: &AuditIssue) -> bool {
         let f = &issue.finding;
         let known = self.known.get(&hash_finding(&f.rule, &f.path_bytes(), &f.found));
         known.inspect(|found| found.store(true, Ordering::Relaxed)).is_some()
     }
 
-    /// How many findings were not found again, and how many there are.
+    /// Returns the number of findings that were not found again, and of all findings.
     pub(crate) fn count_not_found(&self) -> (u64, u64) {
         let gone = self.known.values().filter(|found| !found.load(Ordering::Relaxed)).count();
         (gone as u64, self.known.len() as u64)

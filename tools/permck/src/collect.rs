@@ -1,4 +1,4 @@
-//! Collects what the threads of an audit find, counts it, and hands it to a report in a stable order.
+//! Collects the findings of all threads, counts them, and writes them in a stable order.
 
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -16,18 +16,17 @@ use crate::report::AuditReport;
 use crate::rule::AuditedEntry;
 use common::walk::OpenDirectory;
 
-/// Findings kept before they are sorted and written: an audit that finds less is sorted as a whole, and one
-/// that finds millions stays small.
+/// Findings that are sorted together before they are written: bounds the memory of an audit with millions of findings.
 const RUN: usize = 32 << 10;
 
-/// The sink of an audit.
+/// Collects the findings of an audit.
 pub(crate) struct FindingCollector<'a> {
     state: Mutex<CollectorState<'a>>,
     diag: &'a Diag,
     least: Severity,
     baseline: Option<&'a Baseline>,
-    /// Whether to warn of paths that the classes do not describe.
-    foreign: bool,
+    /// Whether to warn of system paths, which the classes do not cover.
+    warn_system_paths: bool,
 }
 
 struct CollectorState<'a> {
@@ -40,7 +39,7 @@ struct CollectorState<'a> {
 }
 
 impl<'a> FindingCollector<'a> {
-    /// Collects findings that are at least as grave as `least` and not in the baseline.
+    /// Collects findings of severity `least` or graver that are not in the baseline.
     pub(crate) fn new(
         diag: &'a Diag,
         to: &'a mut (dyn Write + Send),
@@ -56,12 +55,12 @@ impl<'a> FindingCollector<'a> {
             known: 0,
             broken: Ok(()),
         };
-        Self { state: Mutex::new(state), diag, least, baseline, foreign: false }
+        Self { state: Mutex::new(state), diag, least, baseline, warn_system_paths: false }
     }
 
-    /// Warns of paths of the system, because no policy tells what they are.
-    pub(crate) fn warn_about_system_paths(self, foreign: bool) -> Self {
-        Self { foreign, ..self }
+    /// Sets whether system paths are warned of.
+    pub(crate) fn warn_about_system_paths(self, warn_system_paths: bool) -> Self {
+        Self { warn_system_paths, ..self }
     }
 
     fn lock(&self) -> MutexGuard<'_, CollectorState<'a>> {
@@ -71,7 +70,7 @@ impl<'a> FindingCollector<'a> {
     pub(crate) fn add_issues(&self, issues: Vec<AuditIssue>) {
         let mut state = self.lock();
         for issue in issues {
-            // The baseline is told of all that is found, shown or not: what is not found is gone.
+            // Also findings that are not shown count as still there.
             let known = self.baseline.is_some_and(|b| b.mark_known(&issue));
             if issue.finding.severity < self.least {
                 continue;
@@ -88,8 +87,7 @@ impl<'a> FindingCollector<'a> {
         }
     }
 
-    /// Writes what is left; the counts of what was shown and of what the baseline knows, or what kept it from
-    /// being written.
+    /// Writes the remaining findings; returns the counts of those shown and of those in the baseline.
     pub(crate) fn finish(self) -> io::Result<(Totals, u64)> {
         let mut state = self.state.into_inner().unwrap_or_else(PoisonError::into_inner);
         state.write_sorted();
@@ -114,9 +112,9 @@ fn sort_key(issue: &AuditIssue) -> (&str, Option<&str>, &str) {
 
 impl IssueSink for FindingCollector<'_> {
     fn admit_root(&self, root: &AuditRoot) -> Result<(), String> {
-        if self.foreign && common::system_paths::is_system_path(&root.real) {
-            let reason = "is part of the system, and the classes are those of an installation of these tools";
-            self.diag.warn(root.path.display(), format_args!("{reason}: --policy FILE tells others"));
+        if self.warn_system_paths && common::system_paths::is_system_path(&root.real) {
+            let reason = "is a system path, but the classes are those of an installation of these tools";
+            self.diag.warn(root.path.display(), format_args!("{reason}; --policy FILE sets others"));
         }
         Ok(())
     }

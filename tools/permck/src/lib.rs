@@ -1,7 +1,8 @@
 //! `permck`: Audit file permissions against one policy table.
 //!
-//! `walk` goes through trees, `inspect` turns what it meets into subjects, `rule` judges them, `collect`
-//! and `report` write what was found; `cmd` holds one file per subcommand.
+//! `run` walks trees, `inspect` reads each entry and applies the rules of `rule`, `root_check` checks the directories
+//! above, `collect` and `report` write the findings, `fix` removes permissions and restores them; `cmd` holds one file
+//! per subcommand.
 
 use clap::{Parser, Subcommand};
 use common::cli::{Global, Tool};
@@ -45,6 +46,7 @@ enum PermckCommand {
     Fix(cmd::fix::FixArgs),
     Undo(cmd::undo::UndoArgs),
     Baseline(cmd::baseline::BaselineArgs),
+    Rules(cmd::rules::RulesArgs),
 }
 
 impl Tool for Cli {
@@ -55,7 +57,7 @@ impl Tool for Cli {
     }
 
     fn run(self, out: &mut Out) -> anyhow::Result<Exit> {
-        // A deep tree takes a descriptor for each of its levels.
+        // A deep tree needs a file descriptor per level.
         common::walk::raise_descriptor_limit();
         let format = self.global.format;
         match self.command {
@@ -63,17 +65,18 @@ impl Tool for Cli {
             PermckCommand::Fix(fix) => fix.run(format.plain()?, out),
             PermckCommand::Undo(undo) => undo.run(format.plain()?, out),
             PermckCommand::Baseline(baseline) => baseline.run(out),
+            PermckCommand::Rules(rules) => rules.run(format.plain()?, out),
         }
     }
 }
 
-/// The JSON Schema of policy files.
+/// Returns the JSON Schema of policy files.
 #[must_use]
 pub fn policy_schema() -> schemars::Schema {
     schemars::schema_for!(policy::file::PolicyFile)
 }
 
-/// The manual page profguard-policy(5) in roff, with this date.
+/// Renders the manual page profguard-policy(5) in roff, with this date.
 #[must_use]
 pub fn policy_page(date: &str) -> String {
     policy::manual::render_page(date)

@@ -11,27 +11,27 @@ use crate::rule::{AllowedIds, RuleContext};
 use common::walk;
 use common::writers::FileWriters;
 
-/// What an audit holds entries to.
+/// The policy and the options that hold for all paths of an audit.
 #[derive(Debug)]
 pub(crate) struct AuditPlan {
     pub(crate) context: RuleContext,
-    /// What is walked now.
+    /// The roots of the current batch.
     pub(crate) roots: Vec<AuditRoot>,
-    /// Who may own entries besides root, where the user said so.
+    /// Allowed owners besides root, from `--owner`.
     pub(crate) owners: Option<Vec<u32>>,
     pub(crate) policy: Policy,
-    /// The file that the policy is from, if one was given.
+    /// The policy file, if one was given.
     pub(crate) policy_file: Option<PathBuf>,
-    /// Who writes which files, once that is asked.
+    /// Files that are open for writing, looked up when first needed.
     pub(crate) writers: OnceLock<FileWriters>,
-    /// The day on which exceptions are judged.
+    /// The day that decides which exceptions have expired.
     pub(crate) today: time::Date,
-    /// Whether contents are looked at.
+    /// Whether contents are read.
     pub(crate) content: bool,
 }
 
 impl AuditPlan {
-    /// Says which exceptions of the policy file do nothing any more, after a run; how many they are.
+    /// Warns of exceptions of the policy file that have expired or that no finding matched; returns their number.
     pub(crate) fn warn_of_stale_exceptions(&self, diag: &Diag) -> u64 {
         let Some(path) = &self.policy_file else { return 0 };
         let idle =
@@ -43,24 +43,24 @@ impl AuditPlan {
 /// One audited path.
 #[derive(Clone, Debug)]
 pub(crate) struct AuditRoot {
-    /// As the user gave it.
+    /// As the user wrote it.
     pub(crate) path: PathBuf,
-    /// Without links; links that lead below it stay in the tree.
+    /// Without symbolic links.
     pub(crate) real: PathBuf,
-    /// What patterns are held against begins below this: `real`, or its directory where it is a file.
+    /// Patterns are relative to this directory: `real`, or its directory where it is a file.
     pub(crate) base: PathBuf,
-    /// Its device and inode number: what is walked is what was judged.
+    /// Its device and inode number: the walk checks that it is still the same.
     pub(crate) id: (u64, u64),
-    /// What it is mounted by: see [`walk::mount_of`].
+    /// Its mount: see [`walk::mount_of`].
     pub(crate) mount: (bool, u64),
-    /// Who may own what is below it, where no policy says so.
+    /// Allowed owners of entries below it, where no policy says otherwise.
     pub(crate) owner: AllowedIds,
-    /// Who owns it.
+    /// Its owner.
     pub(crate) uid: u32,
     pub(crate) is_dir: bool,
 }
 
-/// One broken rule, with the class that the entry was held to.
+/// A finding, with the class of the entry and what decided it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct AuditIssue {
     pub(crate) finding: Finding,
@@ -68,7 +68,7 @@ pub(crate) struct AuditIssue {
     pub(crate) class_by: Option<String>,
 }
 
-/// Looks up one path to audit.
+/// Resolves a path to audit.
 pub(crate) fn resolve_root(path: PathBuf, owners: Option<&[u32]>) -> anyhow::Result<AuditRoot> {
     let real = path.canonicalize().map_err(|e| anyhow::anyhow!(crate::io_reason(&e)))?;
     let st = walk::stat_path(&real).map_err(|e| anyhow::anyhow!(crate::reason(e)))?;
@@ -90,7 +90,7 @@ pub(crate) fn resolve_root(path: PathBuf, owners: Option<&[u32]>) -> anyhow::Res
     })
 }
 
-/// A finding that is about an audited path and not about an entry below it.
-pub(crate) fn issue(finding: Finding) -> AuditIssue {
+/// Makes a finding about an audited path, which has no class.
+pub(crate) fn root_issue(finding: Finding) -> AuditIssue {
     AuditIssue { finding, class: None, class_by: None }
 }

@@ -1,4 +1,4 @@
-//! Runs inspections over any number of paths, some at a time.
+//! Runs an audit over any number of paths, in batches.
 
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
@@ -11,15 +11,14 @@ use crate::plan::{self, AuditPlan, AuditRoot};
 use crate::root_check;
 use common::walk::{self, WalkOptions, WalkStart};
 
-/// Paths walked together: enough for every thread, few enough for a list of millions.
+/// Paths per batch: enough for every thread, few enough for a list of millions.
 const BATCH: usize = 256;
 
-/// Directories above audited paths, and paths, that are remembered as judged; then they are forgotten and judged
-/// again.
+/// Maximum number of paths and of findings about directories above them that are remembered.
 const PLACES: usize = 100_000;
 
-/// Inspects every path, and hands what is found to the sink. A path that cannot be looked at is reported, and
-/// the others go on.
+/// Inspects every path and passes the findings to the sink. A path that cannot be read is reported, and the others are
+/// still inspected.
 pub(crate) fn run_audit<S: IssueSink>(
     plan: &mut AuditPlan,
     mut paths: impl Iterator<Item = anyhow::Result<PathBuf>>,
@@ -28,7 +27,7 @@ pub(crate) fn run_audit<S: IssueSink>(
     sink: &S,
 ) -> anyhow::Result<AuditCounts> {
     if !std::path::Path::new("/proc/self/fd").exists() {
-        diag.error("/proc", "is not mounted: ACLs, file capabilities and links cannot be looked at");
+        diag.error("/proc", "is not mounted: ACLs, file capabilities and symbolic links cannot be checked");
     }
     let mut seen = AuditCounts::default();
     let mut judged = HashSet::new();
@@ -60,8 +59,8 @@ pub(crate) fn run_audit<S: IssueSink>(
     }
     seen.idle = plan.warn_of_stale_exceptions(diag);
     if seen.mounts > 0 {
-        let (n, is) = (seen.mounts, if seen.mounts == 1 { "thing that is" } else { "things that are" });
-        let text = format_args!("{n} {is} mounted below the paths: not looked at without --cross-mounts");
+        let (n, s) = (seen.mounts, if seen.mounts == 1 { "" } else { "s" });
+        let text = format_args!("{n} mount point{s} below the paths not entered; --cross-mounts enters them");
         diag.warn("mounts", text);
     }
     Ok(seen)
@@ -85,13 +84,13 @@ fn admit_path<S: IssueSink>(path: PathBuf, plan: &AuditPlan, diag: &Diag, sink: 
     }
 }
 
-/// What was walked before: a path that is named twice is not counted twice.
+/// The paths that were walked before: a path that is named twice is walked once.
 #[derive(Default)]
 struct CoveredPaths(HashMap<PathBuf, (bool, u64)>);
 
 impl CoveredPaths {
-    /// The roots that nothing else covers. With `nested`, also a path below another one is covered by that; with a
-    /// policy it is not, because patterns mean something else below it.
+    /// Returns the roots that were not walked before. With `nested`, a path below another root counts as walked; with a
+    /// policy it does not, because patterns are relative to the root.
     fn remove_covered(&mut self, roots: Vec<AuditRoot>, nested: bool) -> Vec<AuditRoot> {
         if self.0.len() > PLACES {
             self.0.clear();
@@ -101,7 +100,7 @@ impl CoveredPaths {
         fresh.into_iter().filter(|r| !nested || !self.is_covered(r)).collect()
     }
 
-    /// A walk from above reaches a path on the same mount, when it can read all directories on the way.
+    /// Returns whether the walk of another root reaches this one: same mount, every directory on the way readable.
     fn is_covered(&self, root: &AuditRoot) -> bool {
         let readable = |dir: &&Path| rfs::access(*dir, Access::READ_OK | Access::EXEC_OK).is_ok();
         let mut above = root.real.ancestors().skip(1).take_while(readable);

@@ -1,5 +1,5 @@
-//! Lists the regular files below paths one by one, in the order of their paths, in memory that holds the names of
-//! the directories on the way and no more.
+//! Lists the regular files below paths one by one, sorted by path. Keeps only the names of the directories on the way in
+//! memory.
 
 use std::collections::BTreeMap;
 use std::ffi::{CStr, CString};
@@ -23,27 +23,27 @@ const BUFFER: usize = 64 << 10;
 pub(crate) struct ListedFile {
     pub(crate) dir: Arc<OwnedFd>,
     pub(crate) name: CString,
-    /// As it is shown and stands in the manifest.
+    /// As it is shown and written to the manifest.
     pub(crate) path: PathBuf,
     pub(crate) size: u64,
-    /// Whether the name may be a link.
+    /// Whether the name may be a symbolic link.
     pub(crate) follow: bool,
     /// Whether it is a link that is not followed: see [`Reach::links`].
     pub(crate) link: bool,
 }
 
-/// What to list.
+/// The options of a listing.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct ListOptions {
     /// Whether links below the paths are followed; the paths themselves always are.
     pub(crate) follow: bool,
     /// Whether links that are not followed are listed, too, as what they are; otherwise they are counted.
     pub(crate) links: bool,
-    /// Files that are no part of it, by device and inode: the manifest itself.
+    /// Files to skip, by device and inode: the manifest itself.
     pub(crate) without: Vec<(u64, u64)>,
 }
 
-/// The files, as an iterator. What cannot be seen is reported; links that were not followed are counted.
+/// Iterates over the files. I/O errors are reported; symbolic links that are not followed are counted.
 pub(crate) struct FileLister<'a> {
     base: Arc<OwnedFd>,
     options: ListOptions,
@@ -91,15 +91,17 @@ impl<'a> FileLister<'a> {
         }
     }
 
-    /// Says how many links were not followed, once it is at its end.
+    /// Warns of the symbolic links that were not followed, after the last file.
     pub(crate) fn warn_of_symlinks(&self) {
         if self.links > 0 {
             let first = self.first.display();
             match self.links {
                 1 => self.diag.warn(&first, "is a symbolic link, not followed"),
-                n => self.diag.warn(&first, format_args!("one of {n} symbolic links that were not followed")),
+                n => self
+                    .diag
+                    .warn(&first, format_args!("is one of {n} symbolic links that were not followed")),
             }
-            self.diag.help("--follow takes in what they lead to");
+            self.diag.help("--follow includes their targets");
         }
     }
 
@@ -110,7 +112,7 @@ impl<'a> FileLister<'a> {
     /// Begins with a path that was given.
     fn start_root(&mut self, path: &Path) -> Option<ListedFile> {
         let Ok(name) = CString::new(path.as_os_str().as_bytes()) else {
-            self.report_error(path, "holds a NUL byte");
+            self.report_error(path, "contains a NUL byte");
             return None;
         };
         self.path.clear();
@@ -136,7 +138,7 @@ impl<'a> FileLister<'a> {
     /// Looks at an entry of the directory at hand.
     fn inspect_entry(&mut self, dir: Arc<OwnedFd>, name: CString) -> Option<ListedFile> {
         let path = self.child_path(&name);
-        // A path that was given is followed wherever it is met.
+        // A path that the user named is followed also where it is found below another.
         let named = self.roots.contains_key(&path);
         if named {
             self.roots.insert(path.clone(), true);
@@ -179,7 +181,8 @@ impl<'a> FileLister<'a> {
             Ok(st) if file_type(&st) == FileType::Directory => {
                 let id = (device_of(&st), st.stx_ino);
                 if self.levels.iter().any(|l| l.id == id) {
-                    self.diag.warn(path.display(), "leads back to a directory above it, not followed again");
+                    self.diag
+                        .warn(path.display(), "is a symbolic link to a directory above it, not followed");
                 } else {
                     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
                     let opened = rfs::openat(&dir, &name, flags, rfs::Mode::empty());
@@ -189,7 +192,7 @@ impl<'a> FileLister<'a> {
             }
             Ok(_) => None,
             Err(Errno::NOENT) => {
-                self.report_error(&path, "is a link that leads nowhere");
+                self.report_error(&path, "is a symbolic link to a missing file");
                 None
             }
             Err(e) => {
@@ -214,7 +217,7 @@ impl<'a> FileLister<'a> {
     /// Goes into a directory below the one at hand.
     fn enter_child(&mut self, path: &Path, name: &CStr, opened: rustix::io::Result<OwnedFd>) {
         match opened {
-            Err(Errno::XDEV) => self.diag.warn(path.display(), "another file system, not entered"),
+            Err(Errno::XDEV) => self.diag.warn(path.display(), "is another file system, not entered"),
             // It is gone, or turned into something else.
             Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => {}
             opened => {
@@ -314,7 +317,7 @@ pub(crate) fn open_base(path: Option<&Path>) -> rustix::io::Result<Arc<OwnedFd>>
     rfs::openat(CWD, path.unwrap_or(Path::new(".")), flags, rfs::Mode::empty()).map(Arc::new)
 }
 
-/// A file by its path, as a manifest names it: through links, as sha256sum goes.
+/// Finds a file by its name in a manifest; follows symbolic links, as sha256sum does.
 pub(crate) fn find_named(base: &Arc<OwnedFd>, path: &Path) -> Option<ListedFile> {
     let name = CString::new(path.as_os_str().as_bytes()).ok()?;
     let size = stat_at(base, &name, true).map_or(0, |st| st.stx_size);

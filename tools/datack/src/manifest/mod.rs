@@ -1,4 +1,4 @@
-//! SHA-256 of files, on all cores, in the order in which they were asked for.
+//! Computes the SHA-256 digests of files on all cores, in the order of the files.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -23,7 +23,7 @@ const BLOCK: usize = 256 << 10;
 /// A SHA-256 digest.
 pub(crate) type Sha256 = [u8; 32];
 
-/// What identifies one state of a file without reading it.
+/// Identifies the state of a file without reading it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct HashedFileStamp {
     pub(crate) size: u64,
@@ -53,7 +53,7 @@ pub(crate) struct HashedFile {
     pub(crate) stamp: HashedFileStamp,
 }
 
-/// Why there is no digest.
+/// The reason why there is no digest.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum HashError {
     #[error("changed while it was read")]
@@ -62,7 +62,7 @@ pub(crate) enum HashError {
     Io(#[from] io::Error),
 }
 
-/// Hashes a regular file; what it grows or loses in between is an error.
+/// Hashes a regular file. It is an error if the file changes while it is read.
 pub(crate) fn hash_file(
     listed: &ListedFile,
     buffer: &mut [u8],

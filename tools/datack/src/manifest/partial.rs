@@ -1,5 +1,4 @@
-//! What a run that was cut short had already hashed: a file beside the manifest, taken over where size, inode
-//! and times are still the same.
+//! The digests of an interrupted run: a file beside the manifest, used again where size, inode and times are unchanged.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -14,15 +13,15 @@ use rustix::io::Errno;
 use super::lister::ListedFile;
 use super::{HashedFile, HashedFileStamp, symlink_flags, text};
 
-/// Lines are written out together until they stand for this many bytes or are this many: a killed run reads so
-/// much again.
+/// Lines are written together when they cover this many bytes or are this many: a killed run hashes at most that much
+/// again.
 const BYTES: u64 = 16 << 20;
 const LINES: usize = 1024;
 
-/// The first line of a record: what does not begin with it is somebody's file.
+/// The first line of a record. A file without it is not one.
 const HEADER: &[u8] = b"# datack: files of a manifest that is being made\n";
 
-/// What an earlier run had hashed.
+/// The digests of an earlier run.
 #[derive(Debug, Default)]
 pub(crate) struct KnownDigests(HashMap<PathBuf, HashedFile>);
 
@@ -58,13 +57,13 @@ pub(crate) fn partial_path(manifest: &Path) -> PathBuf {
 }
 
 impl PartialManifest {
-    /// Opens the record beside `manifest`; what it holds is handed back with `resume` and dropped without. A file that
-    /// is no record is refused, and so is one that another run is writing.
+    /// Opens the record beside `manifest`. With `resume` its digests are returned, otherwise it is emptied. It is an error
+    /// if the file is not a record, or if another process is writing it.
     pub(crate) fn open(manifest: &Path, resume: bool) -> io::Result<(Self, KnownDigests)> {
         let path = partial_path(manifest);
         let mut file = common::fsat::open_append(&path, Class::DataFile.max())?;
         rfs::flock(&file, FlockOperation::NonBlockingLockExclusive).map_err(|e| match e {
-            Errno::WOULDBLOCK => io::Error::other("another datack is writing it"),
+            Errno::WOULDBLOCK => io::Error::other("another datack process is writing it"),
             e => e.into(),
         })?;
         let known = read_partial(&path)?;
@@ -86,7 +85,7 @@ impl PartialManifest {
         if self.lines >= LINES || self.bytes >= BYTES { self.flush() } else { Ok(()) }
     }
 
-    /// Writes out what waits.
+    /// Writes the buffered lines.
     pub(crate) fn flush(&mut self) -> io::Result<()> {
         self.file.write_all(&self.waiting)?;
         self.waiting.clear();
@@ -94,22 +93,22 @@ impl PartialManifest {
         Ok(())
     }
 
-    /// The manifest is complete: the record is not needed any more.
+    /// Deletes the record, after the manifest is complete.
     pub(crate) fn remove(self) -> io::Result<()> {
         std::fs::remove_file(&self.path)
     }
 }
 
-/// Lines that were cut or spoilt are as if they were not there: their files are hashed again.
+/// Reads a record. Truncated and malformed lines are ignored: their files are hashed again.
 fn read_partial(path: &Path) -> io::Result<HashMap<PathBuf, HashedFile>> {
     let (file, meta) = common::fsat::open_regular(path)?;
     common::fsat::require_trusted(&meta).map_err(io::Error::other)?;
     let mut file = BufReader::new(file);
     let mut first = Vec::new();
     file.by_ref().take(HEADER.len() as u64).read_to_end(&mut first)?;
-    // A run that was killed at once left a part of it, or nothing.
+    // A run that was killed early may have left only a part of the header.
     if !HEADER.starts_with(&first) {
-        return Err(io::Error::other("is there, and no record of a run that was cut short: move it away"));
+        return Err(io::Error::other("exists and is not a record of an interrupted run; move it away"));
     }
     Ok(file.split(b'\n').map_while(Result::ok).filter_map(|line| parse_entry(&line)).collect())
 }

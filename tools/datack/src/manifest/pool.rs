@@ -1,7 +1,7 @@
-//! Hashes files on several threads and hands their digests on in the order in which the files came.
+//! Hashes files on several threads, and returns the digests in the order of the files.
 //!
-//! Small files go to a thread in batches: handing over each by itself costs more than hashing it. How far the
-//! threads may run ahead of the slowest is bounded, and so is memory.
+//! Threads take small files in batches: passing each by itself costs more than hashing it. The distance by which threads
+//! may run ahead of the slowest is bounded, and with it the memory.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -18,18 +18,18 @@ use super::{BLOCK, HashError, HashedFile, hash_file};
 const FILES: usize = 64;
 const BYTES: u64 = 1 << 20;
 
-/// Batches that may be done and wait for an earlier one.
+/// Maximum number of finished batches that wait for an earlier one.
 const AHEAD: usize = 256;
 
-/// A file that was dealt with.
+/// The result for a file.
 pub(crate) struct FileResult {
     pub(crate) path: PathBuf,
     pub(crate) result: Result<HashedFile, HashError>,
-    /// Whether it was read, and its digest not known before.
+    /// Whether it was read; false if its digest was known.
     pub(crate) fresh: bool,
 }
 
-/// Hashes every file; `each` hears of them in their order. The first error of `each` ends it.
+/// Hashes every file and calls `each` in the order of the files. The first error of `each` ends it.
 pub(crate) fn hash_all<F: Iterator<Item = ListedFile> + Send>(
     files: &mut F,
     threads: usize,
@@ -51,7 +51,7 @@ pub(crate) fn hash_all<F: Iterator<Item = ListedFile> + Send>(
                 while let Some((n, batch)) = pool.take_batch() {
                     let done: Vec<FileResult> =
                         batch.into_iter().map(|f| hash_one(f, known, &mut buffer, bar)).collect();
-                    // Whoever listens gave up: so do we.
+                    // The receiver has stopped.
                     if send.send((n, done)).is_err() {
                         break;
                     }
@@ -128,7 +128,7 @@ impl<'a, F> HashPool<'a, F> {
     }
 }
 
-/// Ends the others' work when its holder ends: the listener in any case, a worker by a panic.
+/// Stops all workers when it is dropped: by the receiver always, by a worker only on a panic.
 struct StopHashingOnDrop<'p, 'a, F> {
     pool: &'p HashPool<'a, F>,
     always: bool,

@@ -17,8 +17,8 @@ pub(crate) struct ManifestEntry {
     pub(crate) sha256: Sha256,
 }
 
-/// Writes a line of sha256sum's: names with line ends or backslashes are escaped, and the line says so with a
-/// backslash of its own.
+/// Writes a line as sha256sum does: if the name contains newlines or backslashes, they are escaped and the line begins with
+/// a backslash (sha256sum(1), coreutils 8.32).
 pub(crate) fn write_line(to: &mut dyn Write, path: &Path, sha256: &Sha256) -> io::Result<()> {
     let name = path.as_os_str().as_bytes();
     let special = name.iter().any(|b| matches!(b, b'\n' | b'\r' | b'\\'));
@@ -50,8 +50,8 @@ pub(crate) fn digest_record(path: &Path, sha256: &Sha256, size: u64) -> DigestRe
     }
 }
 
-/// Reads a whole manifest. Records must be as many as their summary says, which stands at the end: without it the
-/// manifest was cut. Lines of sha256sum have no such end; one without any line is refused.
+/// Parses a whole manifest. JSON lines must end with a summary that counts them: without it the manifest is truncated.
+/// Lines of sha256sum have no such end. A manifest without entries is an error.
 pub(crate) fn parse_manifest(content: &[u8]) -> Result<Vec<ManifestEntry>, String> {
     let mut entries = Vec::new();
     // Where the records began whose summary has not come yet.
@@ -62,13 +62,13 @@ pub(crate) fn parse_manifest(content: &[u8]) -> Result<Vec<ManifestEntry>, Strin
             let named = (entries.len() - open.take().unwrap_or(entries.len())) as u64;
             if summary.files != named {
                 let n = summary.files;
-                return Err(place(&format_args!(
-                    "the summary counts {n} files, and {named} stand before it"
-                )));
+                return Err(place(&format_args!("the summary counts {n} files, but {named} precede it")));
             }
             if summary.errors > 0 {
                 let n = summary.errors;
-                return Err(place(&format_args!("it lacks files: {n} could not be read when it was made")));
+                return Err(place(&format_args!(
+                    "incomplete: {n} files could not be read when it was created"
+                )));
             }
         } else if let Some(entry) = parse_line(line).map_err(|e| place(&e))? {
             if line.first() == Some(&b'{') {
@@ -78,8 +78,8 @@ pub(crate) fn parse_manifest(content: &[u8]) -> Result<Vec<ManifestEntry>, Strin
         }
     }
     match open {
-        Some(_) => Err("has no summary at its end: it was cut".into()),
-        None if entries.is_empty() => Err("names no file".into()),
+        Some(_) => Err("has no summary at its end: truncated".into()),
+        None if entries.is_empty() => Err("empty name, or a NUL byte in it".into()),
         None => Ok(entries),
     }
 }
@@ -101,11 +101,11 @@ pub(crate) fn parse_line(line: &[u8]) -> Result<Option<ManifestEntry>, &'static 
 
 fn parse_json_line(line: &[u8]) -> Result<Option<ManifestEntry>, &'static str> {
     let text = std::str::from_utf8(line).map_err(|_| "is not UTF-8")?;
-    let Some(r) = common::record::read::<DigestRecord>(text).map_err(|_| "is no record")? else {
+    let Some(r) = common::record::read::<DigestRecord>(text).map_err(|_| "malformed record")? else {
         return Ok(None);
     };
     let path = match &r.path_hex {
-        Some(digits) => unhex(digits.as_bytes()).ok_or("has a bad path_hex")?,
+        Some(digits) => unhex(digits.as_bytes()).ok_or("invalid path_hex")?,
         None => r.path.into_bytes(),
     };
     make_entry(&path, false, parse_digest(r.sha256.as_bytes())?).map(Some)
@@ -119,25 +119,25 @@ fn parse_sum_line(line: &[u8]) -> Result<ManifestEntry, &'static str> {
     if let Some(tagged) = line.strip_prefix(b"SHA256 (") {
         return parse_tagged_line(tagged, escaped);
     }
-    let (digits, rest) = line.split_at_checked(64).ok_or("is no line of sha256sum")?;
+    let (digits, rest) = line.split_at_checked(64).ok_or("not a line of sha256sum")?;
     let sha256 = parse_digest(digits)?;
     // Two blanks, or a blank and the star of binary mode.
     let name =
-        rest.strip_prefix(b"  ").or_else(|| rest.strip_prefix(b" *")).ok_or("is no line of sha256sum")?;
+        rest.strip_prefix(b"  ").or_else(|| rest.strip_prefix(b" *")).ok_or("not a line of sha256sum")?;
     make_entry(name, escaped, sha256)
 }
 
 /// `SHA256 (name) = digits`, as `sha256sum --tag` and the BSDs write it.
 fn parse_tagged_line(line: &[u8], escaped: bool) -> Result<ManifestEntry, &'static str> {
     // The name may hold anything, the digest nothing but digits.
-    let at = memchr::memmem::rfind(line, b") = ").ok_or("is no line of sha256sum --tag")?;
+    let at = memchr::memmem::rfind(line, b") = ").ok_or("not a line of sha256sum --tag")?;
     make_entry(&line[..at], escaped, parse_digest(&line[at + 4..])?)
 }
 
 fn make_entry(name: &[u8], escaped: bool, sha256: Sha256) -> Result<ManifestEntry, &'static str> {
-    let name = if escaped { unescape_name(name).ok_or("has a bad escape")? } else { name.to_vec() };
+    let name = if escaped { unescape_name(name).ok_or("invalid escape")? } else { name.to_vec() };
     if name.is_empty() || name.contains(&0) {
-        return Err("names no file");
+        return Err("empty name, or a NUL byte in it");
     }
     Ok(ManifestEntry { path: OsString::from_vec(name).into(), sha256 })
 }
@@ -160,5 +160,5 @@ fn unescape_name(name: &[u8]) -> Option<Vec<u8>> {
 }
 
 fn parse_digest(digits: &[u8]) -> Result<Sha256, &'static str> {
-    unhex(digits).and_then(|b| b.try_into().ok()).ok_or("has no SHA-256 of 64 hexadecimal digits")
+    unhex(digits).and_then(|b| b.try_into().ok()).ok_or("expected a SHA-256 digest of 64 hexadecimal digits")
 }

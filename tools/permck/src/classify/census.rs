@@ -1,10 +1,10 @@
-//! Tells a directory's class from its files, and finds the keys that lie among other things.
+//! Decides the class of a directory from its files, and finds private keys among other files.
 
 use common::policy::Class;
 
 use super::{Classification, classify_as};
 
-/// What a directory's own files are, counted while it is read.
+/// The files directly in a directory, counted by class while it is read.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct DirectoryCensus {
     private: u32,
@@ -47,8 +47,8 @@ impl DirectoryCensus {
         *field = field.saturating_add(1);
     }
 
-    /// The private keys, where more than half of a directory is something else; `dirs` is how many directories are
-    /// in it.
+    /// Returns the private keys where more than half of the directory is something else; `dirs` is the number of
+    /// subdirectories.
     pub(crate) fn find_stray_key(&self, dirs: u32) -> Option<StrayKey> {
         let others = [self.programs, self.configs, self.logs, self.debug, self.data, dirs];
         let others = others.iter().fold(0_u32, |sum, n| sum.saturating_add(*n));
@@ -57,8 +57,8 @@ impl DirectoryCensus {
         Some(StrayKey { name, keys: self.private, others })
     }
 
-    /// Tells the directory's class: private keys make it a key directory, unless it mainly holds other things;
-    /// otherwise what most of its files are; otherwise its name.
+    /// Classifies the directory. Private keys make it a key directory unless most of it is something else; otherwise its
+    /// name decides, then the class of most of its files.
     pub(crate) fn classify_directory(&self, name: &[u8], dirs: u32) -> Classification {
         if self.private > 0 && self.find_stray_key(dirs).is_none() {
             return classify_as(Class::KeyDir, "the private keys that it mainly holds");
@@ -75,11 +75,11 @@ impl DirectoryCensus {
         let most = counts.iter().rev().max_by_key(|(n, _)| *n).filter(|(n, _)| *n > 0);
         classify_directory_name(name)
             .or(most.map(|(_, t)| *t))
-            .unwrap_or(classify_as(Class::DataDir, "nothing special about it"))
+            .unwrap_or(classify_as(Class::DataDir, "default"))
     }
 }
 
-/// Directories whose purpose their name tells better than their content.
+/// Classifies directories whose name is more reliable than their content.
 fn classify_directory_name(name: &[u8]) -> Option<Classification> {
     let name = name.rsplit(|&b| b == b'/').find(|n| !n.is_empty()).unwrap_or(name);
     Some(match name.to_ascii_lowercase().as_slice() {

@@ -2,7 +2,7 @@
 
 use memchr::memmem;
 
-/// Finds a private key in what was read of a file: its kind and where it starts.
+/// Finds a private key in the part of a file that was read; returns its kind and its offset in bytes.
 pub(crate) fn find_private_key(text: &[u8]) -> Option<(&'static str, usize)> {
     let mut from = 0;
     while let Some(at) = memmem::find(&text[from..], b"-----BEGIN ").map(|i| from + i) {
@@ -21,7 +21,7 @@ pub(crate) fn find_private_key(text: &[u8]) -> Option<(&'static str, usize)> {
     age.map(|at| ("age secret key", at))
 }
 
-/// Tells a line of key material, also where line ends are written as `\n` or `\r\n` inside a string.
+/// Returns whether a line of key material follows, also where line ends are written as `\n` or `\r\n` in a string.
 fn base64_follows(after: &[u8]) -> bool {
     const HEADERS: [&[u8]; 5] = [b"Version:", b"Comment:", b"Hash:", b"MessageID:", b"Charset:"];
     let mut rest = line_end(after);
@@ -74,8 +74,8 @@ pub(super) fn private_label(label: &[u8]) -> Option<&'static str> {
     }
 }
 
-/// Tells a private key in DER by its form, whatever the file is called: a sequence as long as the file that begins
-/// as PKCS#8, PKCS#1, SEC 1, or encrypted PKCS#8 do.
+/// Finds a private key in DER, whatever the name of the file: a sequence as long as the file that begins like PKCS#8 or
+/// encrypted PKCS#8 (RFC 5958), PKCS#1 (RFC 8017, A.1.2) or SEC 1 (RFC 5915).
 pub(crate) fn find_der_private_key(head: &[u8], size: u64) -> Option<(&'static str, usize)> {
     let (length, body) = der_sequence(head)?;
     if (head.len() - body.len()) as u64 + length != size {

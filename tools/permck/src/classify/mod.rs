@@ -1,7 +1,7 @@
-//! Tells a file's class from what it is, where no policy names it, and says how it was told.
+//! Decides the class of a file that no policy names, and records what decided it.
 //!
-//! Content decides before names, names before permissions. What is told here is a guess that a policy can
-//! correct; every finding quotes how it was made.
+//! Content takes precedence over names, names over permissions. The result is a guess that a policy can correct; every
+//! finding quotes what decided.
 
 use common::policy::Class;
 use memchr::memmem;
@@ -13,7 +13,7 @@ pub(crate) use census::{DirectoryCensus, StrayKey};
 pub(crate) use key::{find_der_private_key, find_private_key};
 use key::{pem_label, private_label};
 
-/// A class, and how it was told.
+/// A class, and what decided it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Classification {
     pub(crate) class: Class,
@@ -21,7 +21,7 @@ pub(crate) struct Classification {
 }
 
 impl Classification {
-    /// A file that is a key by its whole form, and that was not called one.
+    /// Classifies a file as a key by its whole content, whatever its name.
     pub(crate) const fn key_file(by: &'static str) -> Self {
         Self { class: Class::KeyFile, by }
     }
@@ -31,13 +31,13 @@ const fn classify_as(class: Class, by: &'static str) -> Classification {
     Classification { class, by }
 }
 
-/// Tells a regular file's class. `head` is the beginning of its content, empty where it was not read; `mode`
+/// Classifies a regular file. `head` is the beginning of its content, empty where it was not read; `mode`
 /// is its permission bits.
 pub(crate) fn classify_file(name: &[u8], head: &[u8], mode: u32) -> Classification {
     classify_content(name, head).or_else(|| classify_name(name)).unwrap_or(if mode & 0o111 != 0 {
         classify_as(Class::ProgramFile, "its execute permission")
     } else {
-        classify_as(Class::DataFile, "nothing special about it")
+        classify_as(Class::DataFile, "default")
     })
 }
 

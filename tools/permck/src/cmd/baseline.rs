@@ -1,4 +1,4 @@
-//! `permck baseline`: record what an audit finds today.
+//! `permck baseline`: record the findings of an audit.
 
 use std::io::BufWriter;
 use std::path::PathBuf;
@@ -21,15 +21,14 @@ use crate::report::{AuditReport, AuditResult, JsonReport};
 const EXAMPLES: &str = "\
 Examples:
   permck baseline -o /var/lib/permck/base.jsonl /opt/app
-      Record what is wrong today.
+      Record the findings of today.
   permck audit --baseline /var/lib/permck/base.jsonl /opt/app
-      Report only what is new since then.";
+      Report only findings that are new since then.";
 
-/// Record what an audit finds today, so that later audits report only what is new
+/// Record the findings of an audit, so that later audits report only new ones
 ///
-/// The file holds the findings of all severities as JSON lines. Audit the same paths with
-/// `permck audit --baseline FILE`. When something could not be looked at, no baseline is written, and an old one
-/// stays.
+/// Writes the findings of all severities as JSON lines. Audit the same paths with `permck audit --baseline FILE`. If an
+/// entry cannot be read, no baseline is written, and an existing one is kept.
 #[derive(Args, Debug)]
 #[command(after_long_help = EXAMPLES)]
 pub(crate) struct BaselineArgs {
@@ -37,7 +36,7 @@ pub(crate) struct BaselineArgs {
     inputs: PathInputs,
     #[command(flatten)]
     tree: TreeArgs,
-    /// Where to write it; replaced in one step
+    /// The baseline to write; an existing file is replaced in one step
     #[arg(short, long, value_name = "FILE")]
     output: PathBuf,
 }
@@ -58,7 +57,7 @@ impl BaselineArgs {
         let end =
             End { subjects: seen.entries, noun: "entries", totals, failed: errors, accepted: seen.accepted };
         report.write_summary(&mut file, &AuditResult { seen, known, end, ..AuditResult::default() })?;
-        ensure!(errors == 0, "{}: not written, because not everything could be looked at", shown());
+        ensure!(errors == 0, "{}: not written, because of the errors above", shown());
         file.into_inner().map_err(std::io::IntoInnerError::into_error)?.commit().with_context(shown)?;
         out.diag().info(shown(), format_args!("{} findings", totals.at_least(Severity::Note)));
         Ok(Exit::Ok)

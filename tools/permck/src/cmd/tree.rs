@@ -1,4 +1,4 @@
-//! The arguments that audits, fixes and baselines share: which trees, how to walk, what to hold entries to.
+//! The options that audits, fixes and baselines share: policy, owners, and how to walk.
 
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
@@ -14,26 +14,28 @@ use crate::rule::RuleContext;
 use common::accounts::AccountTable;
 use common::walk::WalkOptions;
 
-/// How to walk and what to hold entries to.
+/// The options that audits, fixes and baselines share.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct TreeArgs {
-    /// Who may own entries, besides root: a name or number. Default: what the policy says, or the owner of each PATH.
-    /// Where a policy asks for the account that runs the tools, as the profile cann does, it is this one, without root
+    /// Allowed owner of entries besides root: a user name or id [default: from the policy, or the owner of each PATH]
+    ///
+    /// If the policy requires the account that runs the tools as owner, as the profile cann does, it is this account,
+    /// and root is not allowed.
     #[arg(long, value_name = "USER")]
     owner: Vec<String>,
-    /// A policy file; its rows decide before those of profiles
+    /// Policy file; its rows take precedence over those of profiles
     #[arg(long, value_name = "FILE")]
     policy: Option<PathBuf>,
-    /// A built-in policy
+    /// Built-in policy to apply
     #[arg(long, value_name = "NAME", value_parser = profile_parser())]
     profile: Vec<String>,
-    /// Do not look into files: tell classes by names only, and see no keys in wrong places
+    /// Do not read files: classify by name only, and do not search for private keys
     #[arg(long)]
     no_content: bool,
-    /// Look at what is mounted below a PATH, too: directories and files
+    /// Enter mounts below a PATH
     #[arg(long)]
     cross_mounts: bool,
-    /// Threads that walk. Default: one per processor
+    /// Number of threads [default: one per processor]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
     threads: Option<u16>,
 }
@@ -45,14 +47,14 @@ impl TreeArgs {
         WalkOptions { threads: threads.min(256), cross_mounts: self.cross_mounts }
     }
 
-    /// Reads what entries are held to; the roots come later.
+    /// Loads the policy and the accounts; the roots are added later.
     pub(crate) fn load_plan(&self) -> anyhow::Result<AuditPlan> {
         let ids = AccountTable::load(Path::new("/"));
         let owners = self.resolve_owners(&ids)?;
         let policy = self.load_policy(&ids)?;
         if policy.needs_account() {
             let account = owners.clone().unwrap_or_else(|| vec![rustix::process::geteuid().as_raw()]);
-            let reason = "--owner: root is not the account that the policy asks for";
+            let reason = "--owner: root is not allowed as the account that runs the tools";
             ensure!(!account.contains(&0), "{reason}: name the unprivileged account that runs the tools");
         }
         Ok(AuditPlan {
@@ -67,7 +69,7 @@ impl TreeArgs {
         })
     }
 
-    /// Tells whether the classes are told from a policy, and not only from what files are.
+    /// Returns whether a policy or profile was given.
     pub(crate) fn has_policy(&self) -> bool {
         self.policy.is_some() || !self.profile.is_empty()
     }

@@ -1,4 +1,4 @@
-//! `permck undo`: put back what `permck fix` changed.
+//! `permck undo`: undo the changes of `permck fix`.
 
 use std::io::{BufRead, BufReader, Read};
 use std::path::PathBuf;
@@ -16,21 +16,21 @@ use crate::fix::journal::LINE;
 const EXAMPLES: &str = "\
 Examples:
   permck undo permck-fix-20261123T120000Z.jsonl
-      Put back every change that is still as it was made.";
+      Undo every change of an entry that has not changed since.";
 
-/// Put back what `permck fix` changed
+/// Undo the changes of `permck fix`
 ///
-/// Reads the file that `permck fix` wrote and undoes its changes, the last first. An entry that was replaced,
-/// given to somebody else or changed since, in content or otherwise, is left alone and listed; the exit status is 1
-/// then. What a killed `permck fix` may or may not have changed is put back where size and times prove that it is
-/// the same file, and setuid and setgid bits never are. A last line that was cut short is passed over with a warning.
+/// Reads the record that `permck fix` wrote and undoes its changes, the last first. An entry that was replaced, got
+/// another owner, or changed since is skipped and listed; the exit status is then 1. A change that an interrupted
+/// `permck fix` may not have made is undone if size and timestamps prove that the file is the same; setuid and setgid
+/// bits are then not restored. A truncated last line is skipped with a warning.
 #[derive(Args, Debug)]
 #[command(arg = common::report::plain_format(), after_long_help = EXAMPLES)]
 pub(crate) struct UndoArgs {
-    /// What `permck fix` wrote
+    /// The record that `permck fix` wrote
     #[arg(value_name = "FILE")]
     file: PathBuf,
-    /// Change nothing, show what would be put back
+    /// Show what would be undone, and change nothing
     #[arg(short = 'n', long)]
     dry_run: bool,
 }
@@ -83,27 +83,27 @@ impl UndoArgs {
         match format {
             Format::Json => out.record(&undone)?,
             Format::Text => {
-                let would = if self.dry_run { "would put back" } else { "put back" };
-                writeln!(out.text(), "{would} {}: {}", Safe(&undone.path), undone.mode)?;
+                let would = if self.dry_run { "would restore" } else { "restored" };
+                writeln!(out.text(), "{would} {}: mode {}", Safe(&undone.path), undone.mode)?;
             }
         }
         Ok(())
     }
 
-    /// The changes in the order in which they were made. The whole file is read before anything is changed, so
-    /// that a broken one changes nothing.
+    /// Reads the changes in the order in which they were made. The whole file is read first, so that a malformed one
+    /// changes nothing.
     fn read_journal(&self, diag: &Diag) -> anyhow::Result<Vec<PermissionChange>> {
         let (file, meta) = common::fsat::open_regular(&self.file)?;
         crate::trusted(&meta)?;
         let (changes, cut) = parse_journal(BufReader::new(file))?;
         if let Some(number) = cut {
-            diag.warn(self.file.display(), format_args!("line {number} is cut short and passed over"));
+            diag.warn(self.file.display(), format_args!("line {number} is truncated and skipped"));
         }
         Ok(changes)
     }
 }
 
-/// The changes of a record, and the number of its last line if that was cut short.
+/// Parses the changes of a record; returns also the number of its last line if that is truncated.
 pub(crate) fn parse_journal(
     mut reader: impl BufRead,
 ) -> anyhow::Result<(Vec<PermissionChange>, Option<u64>)> {
@@ -125,7 +125,7 @@ pub(crate) fn parse_journal(
     Ok((changes, None))
 }
 
-/// The line after a change stands for the one before it.
+/// Adds a change; the line after a change replaces the line before it.
 fn merge_change(changes: &mut Vec<PermissionChange>, change: PermissionChange) {
     let before = |c: &PermissionChange| PermissionChange { ctime_after: None, ..c.clone() };
     if changes.last().is_some_and(|last| last.ctime_after.is_none() && *last == before(&change)) {

@@ -1,4 +1,4 @@
-//! Tightens what an audit found, through descriptors, and writes down each change before it is made.
+//! Tightens modes and removes ACLs through file descriptors, and records each change before it is made.
 //!
 //! An entry is opened without following links and without leaving its mount, and is left alone unless device, inode,
 //! owner and mode are still those that were judged. Only permission bits are taken away, and ACLs that grant beside
@@ -35,38 +35,38 @@ mod undo;
 use journal::Journal;
 pub(crate) use undo::Undoer;
 
-/// The rules whose findings can be mended by taking away permissions. A default ACL is not among them: without one
-/// the umask of whoever creates an entry decides, which may be more.
+/// The rules whose findings are fixed by removing permissions. A default ACL is not among them: without one the umask
+/// of the creating process decides, which may grant more (acl(5), "Object creation and default ACLs").
 const FIXABLE: [&str; 5] = ["world-writable", "group-writable", "mode", "special-bits", "acl"];
 
-/// How a run goes.
+/// The options of a run.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct FixOptions {
     pub(crate) format: Format,
-    /// Whether what is mounted below a path is changed, too.
+    /// Whether mounts below a path are entered and changed.
     pub(crate) cross_mounts: bool,
-    /// Whether paths of the system are changed, too.
+    /// Whether system paths are changed.
     pub(crate) system: bool,
 }
 
-/// Counts of a run.
+/// The counts of a run.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct FixCounts {
     pub(crate) changed: u64,
     pub(crate) refused: u64,
-    /// Findings of severity error that need a person.
+    /// Findings of severity error that need a decision.
     pub(crate) left: u64,
-    /// Findings of severity warning by rule: they are not mended.
+    /// Findings of severity warning by rule; they are not fixed.
     pub(crate) warnings: BTreeMap<String, u64>,
-    /// Entries of root's group that others could use before.
+    /// Entries of root's group whose permissions for others were removed.
     pub(crate) locked: u64,
 }
 
-/// The sink that mends.
+/// Fixes the findings of an audit.
 pub(crate) struct Fixer<'a> {
     diag: &'a Diag,
     state: Mutex<FixerState<'a>>,
-    /// Where changes are written down; none in a dry run.
+    /// The record of changes; none in a dry run.
     journal: Option<Mutex<Journal>>,
     manner: FixOptions,
     rights: ChangeRights,
@@ -76,9 +76,9 @@ pub(crate) struct Fixer<'a> {
 struct FixerState<'a> {
     to: &'a mut (dyn Write + Send),
     done: FixCounts,
-    /// What became of the output.
+    /// The first error of the output.
     output: io::Result<()>,
-    /// What became of the record: without one nothing is changed.
+    /// The first error of the record; after it nothing is changed.
     record: io::Result<()>,
 }
 
@@ -95,7 +95,7 @@ impl<'a> Fixer<'a> {
         Self { diag, state: Mutex::new(state), journal, manner, rights: ChangeRights::of_process(), context }
     }
 
-    /// What was done, and what became of the record and the output, once every change is on disk.
+    /// Waits until every change is on disk; returns the counts and the first errors of the record and the output.
     pub(crate) fn finish(self) -> (FixCounts, io::Result<()>, io::Result<()>) {
         let synced = self.journal.as_ref().map_or(Ok(()), |j| lock_mutex(j).sync());
         let state = self.state.into_inner().unwrap_or_else(PoisonError::into_inner);
@@ -114,7 +114,7 @@ impl<'a> Fixer<'a> {
         let acl = rules.iter().any(|r| r == "acl");
         let fd = self.open_entry(root, dir, s.name).map_err(crate::reason)?;
         if !is_same_entry(&stat_open(&fd).map_err(crate::reason)?, s.st) {
-            return Err("it changed while it was looked at".into());
+            return Err("it changed during the check".into());
         }
         if rfs::fstatvfs(&fd).is_ok_and(|fs| fs.f_flag.contains(StatVfsMountFlags::RDONLY)) {
             return Err("its file system is mounted read-only".into());
@@ -122,7 +122,7 @@ impl<'a> Fixer<'a> {
         let place = proc_path(&fd);
         let there = read_attribute(&place, xattr::ACCESS).map_err(crate::reason)?;
         if there.as_deref().map(Acl::parse) != s.xattrs.access {
-            return Err("its ACL changed while it was looked at".into());
+            return Err("its ACL changed during the check".into());
         }
         let wanted = if acl { crate::rule::acl::without_acl(s) } else { s.tightened_mode() };
         let after = match self.find_lockout(s) {
@@ -158,26 +158,26 @@ impl<'a> Fixer<'a> {
         let start = journal.end_offset();
         self.journal_change(&mut journal, &change)?;
         if let Err((e, undone)) = apply_change(&place, s.mode(), after, removed.is_some()) {
-            // It was not made, and must not stand there as if it were.
+            // The change was not made, so its line must go.
             if undone {
                 journal.truncate_to(start).map_err(|e| self.stop_for_journal_error(e))?;
             }
             return Err(crate::reason(e));
         }
         change.ctime_after = Some(format_timestamp(&stat_open(&fd).map_err(crate::reason)?.stx_ctime));
-        // The change is made and its first line is there: whatever becomes of the second, it counts.
+        // The change is made and its first line is written: it counts even if the second line cannot be.
         let _ = self.journal_change(&mut journal, &change);
         Ok(Some(change))
     }
 
-    /// Whether an account that is known would lose what it has as one of the others. A private key is closed whoever
-    /// that keeps out.
+    /// Returns the account that would lose access that it has as one of the others. The mode of a private key is
+    /// tightened regardless.
     fn find_lockout(&self, s: &AuditedEntry<'_>) -> Option<Lockout> {
         let lockout = lockout::find_lockout(s, s.tightened_mode(), &self.context)?;
         (s.secret.is_none() && lockout != Lockout::Anybody).then_some(lockout)
     }
 
-    /// A user who names a mounted file means that file; below a directory, what is mounted is not the tree's.
+    /// Opens an entry. A mounted file that the user named is opened; below a directory, mounts are not entered.
     fn open_entry(&self, root: &AuditRoot, dir: &OpenDirectory, name: &CStr) -> rustix::io::Result<OwnedFd> {
         let name = if name.is_empty() { c"." } else { name };
         walk::open_entry(dir.as_fd(), name, OFlags::PATH, self.manner.cross_mounts || !root.is_dir)
@@ -193,7 +193,7 @@ impl<'a> Fixer<'a> {
         })
     }
 
-    /// Remembers that the record cannot be written: from now on nothing is changed.
+    /// Keeps the error of the record; from now on nothing is changed.
     fn stop_for_journal_error(&self, error: io::Error) -> String {
         lock_mutex(&self.state).record = Err(error);
         STOPPED.into()
@@ -216,7 +216,7 @@ impl<'a> Fixer<'a> {
     }
 }
 
-const STOPPED: &str = "the change cannot be written down";
+const STOPPED: &str = "the change cannot be recorded";
 
 fn lock_mutex<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
@@ -227,10 +227,10 @@ impl IssueSink for Fixer<'_> {
         if self.manner.system || !common::system_paths::is_system_path(&root.real) {
             return Ok(());
         }
-        Err("is part of the system, whose files the classes do not describe: --system tightens it all the same".into())
+        Err("is a system path, which the classes of the policy table do not cover; --system tightens it anyway".into())
     }
 
-    /// Where the trees lie is for people to mend.
+    /// Lists findings about the surroundings of a root, which need a decision.
     fn report_root_issues(&self, issues: Vec<AuditIssue>) {
         let mut state = lock_mutex(&self.state);
         for AuditIssue { finding, .. } in issues {
@@ -329,9 +329,9 @@ impl FixerState<'_> {
     }
 }
 
-/// The path without links, which finds the entry again.
+/// Returns the path of an entry without symbolic links, for `permck undo`.
 fn real_path(root: &AuditRoot, s: &AuditedEntry<'_>) -> PathBuf {
-    // A file that was audited by itself stands below its directory.
+    // The base of a root that is a file is its directory.
     if !root.is_dir {
         return root.real.clone();
     }
@@ -358,17 +358,20 @@ impl std::fmt::Display for ChangeLine<'_> {
     }
 }
 
-/// What cannot be done safely, whoever runs it.
+/// Rejects entries that cannot be changed safely, even by root.
 fn check_fixable(s: &AuditedEntry<'_>) -> Result<(), String> {
     let kind = s.file_type();
     if matches!(kind, FileType::Symlink | FileType::CharacterDevice | FileType::BlockDevice) {
         return Err(format!("it is {}", common::fsat::kind(u32::from(s.st.stx_mode))));
     }
     if !s.owner.admits(s.st.stx_uid) {
-        return Err(format!("it belongs to uid {}, who is not its owner by the policy", s.st.stx_uid));
+        return Err(format!("it is owned by uid {}, which the policy does not allow", s.st.stx_uid));
     }
     if kind != FileType::Directory && s.st.stx_nlink > 1 {
-        return Err(format!("it has {} names: the change would reach the others too", s.st.stx_nlink));
+        return Err(format!(
+            "it has {} hard links: the change would also apply to the other names",
+            s.st.stx_nlink
+        ));
     }
     if s.has_attribute(StatxAttributes::IMMUTABLE) || s.has_attribute(StatxAttributes::APPEND) {
         return Err("it has an immutable or append-only flag".into());
@@ -384,8 +387,8 @@ fn is_same_entry(now: &Statx, judged: &Statx) -> bool {
         && (now.stx_nlink == judged.stx_nlink || file_type(now) == FileType::Directory)
 }
 
-/// Bits first: with an ACL they are its mask, so nobody has more in between. Either all of it is done or nothing, as
-/// far as the system lets us: the error comes with whether nothing is.
+/// Changes the mode and then removes the ACL: with an ACL the group bits are its mask (acl(5)), so access never widens in
+/// between. The error says whether the mode was restored.
 fn apply_change(place: &str, before: Mode, after: Mode, acl: bool) -> Result<(), (Errno, bool)> {
     let chmod = |mode: Mode| rfs::chmod(place, rfs::Mode::from_raw_mode(mode.0));
     chmod(after).map_err(|e| (e, true))?;
@@ -395,7 +398,7 @@ fn apply_change(place: &str, before: Mode, after: Mode, acl: bool) -> Result<(),
     Ok(())
 }
 
-/// An entry by its descriptor: `fchmod` and its like refuse one that was opened for nothing.
+/// Returns the path of a descriptor. `fchmod` fails with EBADF on a descriptor opened with `O_PATH` (open(2)).
 fn proc_path(fd: &OwnedFd) -> String {
     format!("/proc/self/fd/{}", fd.as_raw_fd())
 }

@@ -1,4 +1,4 @@
-//! Puts changes back, where the entry is provably the one that was changed and nothing has happened to it since.
+//! Restores modes and ACLs where the entry is provably the one that was changed and has not changed since.
 
 use std::collections::HashMap;
 use std::ffi::OsStr;
@@ -31,7 +31,8 @@ impl Undoer {
         Self { dry_run, rights: ChangeRights::of_process(), undone: HashMap::new() }
     }
 
-    /// Puts one change back. `Ok(false)` where it never happened or was put back before.
+    /// Restores the mode and ACL before one change. Returns `Ok(false)` where the change was never made or was undone
+    /// before.
     pub(crate) fn undo_change(&mut self, change: &PermissionChange) -> Result<bool, String> {
         let fd = open_without_symlinks(&change_path(change)?)?;
         let st = stat_open(&fd).map_err(crate::reason)?;
@@ -45,7 +46,7 @@ impl Undoer {
             return Ok(false);
         }
         if now != after || acl_there {
-            return Err(format!("it was changed since: mode {now}, not {after}"));
+            return Err(format!("it was changed since: mode {now}, expected {after}"));
         }
         let powers = before.beyond(after).0 & 0o6000 != 0;
         self.check_unchanged(&st, change, powers)?;
@@ -59,15 +60,15 @@ impl Undoer {
         let chmod = |mode: Mode| rfs::chmod(&place, rfs::Mode::from_raw_mode(mode.0)).map_err(crate::reason);
         chmod(before)?;
         let then = stat_open(&fd).map_err(crate::reason)?;
-        // Its owner may have been writing it in this moment.
+        // Its owner may have written to it meanwhile.
         if powers && content_stamp(&then) != content_stamp(&st) {
             chmod(after)?;
-            return Err("it was changed while it was put back".into());
+            return Err("it was changed during the undo".into());
         }
-        // The system takes setgid away where its owner is not in the group, and says nothing.
+        // The kernel clears setgid where the caller is not in the group, without an error (chmod(2)).
         let got = Mode::of(u32::from(then.stx_mode));
         if got != before {
-            return Err(format!("the system gave it mode {got}, not {before}: root can put it back"));
+            return Err(format!("the kernel set mode {got}, not {before}; run permck undo as root"));
         }
         self.undone.insert(
             (device_of(&st), st.stx_ino),
@@ -76,9 +77,9 @@ impl Undoer {
         Ok(true)
     }
 
-    /// Nothing has happened to it since the change. The time of change cannot be set by its owner; without it,
-    /// because the run was killed between the change and its second line, the others are believed where no powers
-    /// depend on it.
+    /// Checks that nothing has happened to the entry since the change. Its owner cannot set the status change time. Where
+    /// that is missing, because the run was killed between the change and its second line, size, modification time and
+    /// creation time decide, but never about setuid and setgid bits.
     fn check_unchanged(&self, st: &Statx, change: &PermissionChange, powers: bool) -> Result<(), String> {
         let now = format_timestamp(&st.stx_ctime);
         let Some(after) = &change.ctime_after else {
@@ -88,7 +89,7 @@ impl Undoer {
             }
             return Ok(());
         };
-        // Changed twice by us, and the later change is undone: it is as the earlier one left it.
+        // Changed twice by permck, and the later change is undone: it is as the earlier one left it.
         let ours = self.undone.get(&(change.device, change.inode));
         let ours = ours.is_some_and(|(before, undone)| before.as_ref() == Some(after) && *undone == now);
         if now == *after || ours {
@@ -109,11 +110,10 @@ fn check_same_entry(st: &Statx, change: &PermissionChange) -> Result<(), String>
     if same && same_group && same_birth {
         return Ok(());
     }
-    Err("it is another file now, or has another owner or group".into())
+    Err("it was replaced by another file, or its owner or group changed".into())
 }
 
-/// Opens an absolute path name by name: none is a link, and all of them together may be longer than the system
-/// takes at once.
+/// Opens an absolute path component by component, none of them a symbolic link. The path may be longer than PATH_MAX.
 fn open_without_symlinks(path: &Path) -> Result<OwnedFd, String> {
     let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let mut names = path.components().filter_map(|c| match c {
@@ -126,7 +126,7 @@ fn open_without_symlinks(path: &Path) -> Result<OwnedFd, String> {
         next = names.next();
         let flags = if next.is_some() { flags | OFlags::DIRECTORY } else { flags };
         fd = rfs::openat(&fd, name, flags, rfs::Mode::empty()).map_err(|e| match e {
-            Errno::NOTDIR => "a link or a file is in its way".to_owned(),
+            Errno::NOTDIR => "a directory of its path is now a symbolic link or a file".to_owned(),
             e => crate::reason(e),
         })?;
     }
@@ -141,13 +141,13 @@ fn change_path(change: &PermissionChange) -> Result<PathBuf, String> {
     if path.is_absolute() && !path.components().any(|c| c == Component::ParentDir) {
         return Ok(path);
     }
-    Err("the record names no absolute path".into())
+    Err("invalid record: the path is not absolute".into())
 }
 
 fn parse_mode(text: &str) -> Result<Mode, String> {
-    Mode::parse(text).ok_or_else(|| format!("the record's mode {text:?} is none"))
+    Mode::parse(text).ok_or_else(|| format!("invalid record: mode {text:?} is not octal"))
 }
 
 fn parse_hex(hex: &str) -> Result<Vec<u8>, String> {
-    unhex(hex.as_bytes()).ok_or_else(|| "the record's hex is none".into())
+    unhex(hex.as_bytes()).ok_or_else(|| "invalid record: malformed hexadecimal".into())
 }

@@ -13,7 +13,7 @@ use rustix::fs::{self as rfs, FileType, OFlags, Statx, StatxAttributes};
 use rustix::io::Errno;
 
 use crate::classify::{self, Classification, DirectoryCensus, StrayKey};
-use crate::plan::{AuditIssue, AuditPlan, AuditRoot, issue};
+use crate::plan::{AuditIssue, AuditPlan, AuditRoot, root_issue};
 use crate::policy::{EntryLocation, PolicyMatch};
 use crate::root_check;
 use crate::rule::{AuditedEntry, ClassLimit, HARD_LINK, RULES};
@@ -25,16 +25,16 @@ mod read;
 
 use read::HEAD;
 
-/// Where an inspector's findings go; shared by its threads.
+/// Takes the findings of the inspectors; shared by all threads.
 pub(crate) trait IssueSink: Sync {
-    /// Tells whether a path may be inspected at all, before it is; `Err` says why not.
+    /// Decides before a path is inspected whether it may be; the error is the reason why not.
     fn admit_root(&self, root: &AuditRoot) -> Result<(), String>;
 
-    /// What is wrong with where a path lies, and not with an entry below it.
+    /// Takes findings about the surroundings of a root: directories above it, mounts.
     fn report_root_issues(&self, issues: Vec<AuditIssue>);
 
-    /// What an entry breaks; at least one rule. `dir` is where the entry is, or itself where the subject has
-    /// no name of its own.
+    /// Takes the findings about an entry, at least one. `dir` is the directory of the entry, or the entry itself where its
+    /// name is empty.
     fn report_issues(
         &self,
         root: &AuditRoot,
@@ -43,14 +43,14 @@ pub(crate) trait IssueSink: Sync {
         issues: Vec<AuditIssue>,
     );
 
-    /// Something that could not be looked at.
+    /// Takes an I/O error that kept an entry from being checked.
     fn report_error(&self, path: PathBuf, error: Errno);
 }
 
-/// What one thread saw.
+/// The counts of one thread.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct AuditCounts {
-    /// Paths that were named.
+    /// Paths that the user named.
     pub(crate) paths: u64,
     pub(crate) entries: u64,
     pub(crate) dirs: u64,
@@ -58,7 +58,7 @@ pub(crate) struct AuditCounts {
     pub(crate) mounts: u64,
     /// Findings that the policy accepts.
     pub(crate) accepted: u64,
-    /// Exceptions of the policy file that have ended or accepted nothing.
+    /// Exceptions of the policy file that have expired or that no finding matched.
     pub(crate) idle: u64,
 }
 
@@ -103,7 +103,7 @@ impl<'a, S: IssueSink> Inspector<'a, S> {
         let hits = RULES.iter().filter_map(|rule| Some((rule, (rule.check)(subject, &self.plan.context)?)));
         let mut found: Vec<_> = hits
             .map(|(rule, hit)| {
-                let finding = Finding::new(rule.id, rule.severity, &subject.path());
+                let finding = Finding::new(rule.description.id, rule.description.severity, &subject.path());
                 finding.found(hit.found).expected(hit.expected).fix(hit.fix)
             })
             .collect();
@@ -235,7 +235,8 @@ impl<S: IssueSink> WalkVisitor for Inspector<'_, S> {
 impl<'a, S: IssueSink> Inspector<'a, S> {
     fn report_mount(&mut self, parent: &OpenDirectory, name: &CStr) {
         self.seen.mounts += 1;
-        self.sink.report_root_issues(vec![issue(root_check::unvisited_mount(&parent.node.path_of(name)))]);
+        self.sink
+            .report_root_issues(vec![root_issue(root_check::unvisited_mount(&parent.node.path_of(name)))]);
     }
 
     /// A directory whose entries are not seen is judged by its own metadata.
@@ -278,8 +279,8 @@ impl<'a, S: IssueSink> Inspector<'a, S> {
         self.apply_rules(dir, &subject);
     }
 
-    /// A log that is called like an archived one is being recorded while somebody writes it. Who writes is
-    /// looked up once, and only where it makes a difference.
+    /// Corrects the class of a file that is named like an archived log and still open for writing. Open files are looked
+    /// up once, and only where the class makes a difference.
     fn correct_log_class(&self, told: Classification, st: &Statx) -> Classification {
         let loose = u32::from(st.stx_mode) & 0o7777 & !Class::LogArchived.max().0 != 0;
         if told.class != Class::LogArchived || !loose {
@@ -287,12 +288,12 @@ impl<'a, S: IssueSink> Inspector<'a, S> {
         }
         let writers = self.plan.writers.get_or_init(FileWriters::scan_processes);
         if writers.has_file(walk::device_of(st), st.stx_ino) {
-            return Classification { class: Class::LogRecording, by: "somebody writes it" };
+            return Classification { class: Class::LogRecording, by: "its open writer" };
         }
         told
     }
 
-    /// What the policy says of an entry.
+    /// Looks up the policy row of an entry.
     fn match_policy(&mut self, node: &TreeNode, name: Option<&CStr>, dir: bool) -> PolicyMatch<'a> {
         let plan = self.plan;
         if plan.policy.is_empty() {
@@ -340,23 +341,21 @@ impl<'a, S: IssueSink> Inspector<'a, S> {
         let below = PathBuf::from(std::ffi::OsString::from_vec(below));
         let path = self.plan.roots[node.root].real.join(below);
         let path = path.components().collect::<PathBuf>();
-        homes
-            .contains(&path)
-            .then_some(Classification { class: Class::HomeDir, by: "the account that it is the home of" })
+        homes.contains(&path).then_some(Classification { class: Class::HomeDir, by: "the account database" })
     }
 }
 
-/// What is done to a file of somebody else is done to all of its names: whoever would follow the advice about this
-/// one might give away, or lock, a file of the system.
+/// Replaces the fixes of an entry that is a hard link to a file of another user: a fix would change the file under all of
+/// its names, and one of them may be a system file.
 fn advise_to_look(findings: &mut [Finding]) {
     if findings.iter().any(|f| f.rule == HARD_LINK) {
         for finding in findings.iter_mut().filter(|f| f.rule != HARD_LINK) {
-            finding.fix = format!("first find out what file it is: see [{HARD_LINK}]");
+            finding.fix = format!("first find the other names of the file: see [{HARD_LINK}]");
         }
     }
 }
 
-/// What an entry is held to: what the policy says, or what its content told.
+/// Returns the limit for an entry: that of the policy, or of its classification.
 fn limit_for(demand: PolicyMatch<'_>, told: Classification) -> ClassLimit<'_> {
     let by_content = ClassLimit { class: told.class, max: told.class.max(), by: told.by };
     demand.limit().unwrap_or_else(|| demand.tighten_limit(by_content))

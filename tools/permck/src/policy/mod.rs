@@ -1,7 +1,7 @@
-//! Which class, owner and group a policy demands of an entry, and which findings it accepts.
+//! Policies: the class, owner and group that an entry must have, and the findings that are accepted.
 //!
-//! A policy is rows of path patterns, in a file ([`file`]) or built in ([`profile`]). Of the rows that match an
-//! entry the first decides; where none does, the class is told from the content.
+//! A policy is a list of rows with path patterns, in a file ([`file`]) or built in ([`profile`]). The first row that
+//! matches an entry decides; without one the class is decided by the content.
 
 use std::cell::OnceCell;
 use std::path::Path;
@@ -11,7 +11,7 @@ use common::policy::{Class, Mode};
 use time::Date;
 use time::macros::format_description;
 
-use crate::rule::{AllowedIds, ClassLimit, RULES};
+use crate::rule::{AllowedIds, ClassLimit, rule_descriptions};
 use common::accounts::AccountTable;
 
 pub(crate) mod file;
@@ -21,10 +21,10 @@ pub(crate) mod profile;
 use common::glob::Glob;
 use file::{PolicyError, PolicyFile};
 
-/// Policy files are short; more than this is not one.
+/// Maximum size of a policy file in bytes.
 const LIMIT: u64 = 4 << 20;
 
-/// A policy, ready to be asked.
+/// A compiled policy.
 #[derive(Debug, Default)]
 pub(crate) struct Policy {
     rows: Vec<CompiledRow>,
@@ -42,16 +42,16 @@ struct CompiledRow {
     group: Option<AllowedIds>,
     /// `policy row 3: bin/* (…)`, `profile certs row 1: …`.
     by: String,
-    /// Whether it is of the policy file, and not of a profile.
+    /// Whether it is from the policy file, not from a profile.
     own: bool,
 }
 
-/// Owners, some of which are known only when the path is.
+/// Allowed owners; some are known only with the audited path.
 #[derive(Clone, Debug, Default)]
 struct OwnerRule {
     any: bool,
     path: bool,
-    /// The account that runs the tools, and nobody else: see [`Policy::needs_account`].
+    /// The account that runs the tools: see [`Policy::needs_account`].
     account: bool,
     ids: Vec<u32>,
 }
@@ -74,27 +74,27 @@ impl OwnerRule {
 struct CompiledException {
     globs: Vec<Glob>,
     rules: Vec<String>,
-    /// Only entries that are held to these; all, where it is empty.
+    /// Only entries of these classes; all entries where it is empty.
     classes: Vec<Class>,
     until: Date,
     reason: String,
-    /// Its place in the policy file; none in a profile, whose exceptions need not match anything.
+    /// Its number in the policy file; none in a profile, whose exceptions need not match.
     number: Option<usize>,
-    /// Whether it accepted something.
+    /// Whether it matched a finding.
     used: AtomicBool,
 }
 
-/// An entry as a policy sees it.
+/// The location of an entry, for matching patterns.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct EntryLocation<'a> {
-    /// Below the audited path; none for what is above it.
+    /// The path below the audited path; none for a directory above it.
     pub(crate) below: Option<&'a [u8]>,
     /// The audited path without links.
     pub(crate) root: &'a Path,
     pub(crate) dir: bool,
 }
 
-/// What the rows say of an entry; what none says is missing.
+/// The policy of an entry: the row that matches it, and the defaults.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct PolicyMatch<'a> {
     row: Option<&'a CompiledRow>,
@@ -102,7 +102,7 @@ pub(crate) struct PolicyMatch<'a> {
 }
 
 impl Policy {
-    /// Adds a policy file's rows after those that are there, and those of the profiles that it extends after them.
+    /// Adds the rows of a policy file, then those of the profiles that it extends.
     pub(crate) fn add_file(&mut self, text: &str, ids: &AccountTable) -> Result<(), PolicyError> {
         self.add_text(text, ids, None)
     }
@@ -110,7 +110,7 @@ impl Policy {
     /// Adds the rows of a built-in profile.
     pub(crate) fn add_profile(&mut self, name: &str, ids: &AccountTable) -> Result<(), PolicyError> {
         let text = profile::find_profile(name)
-            .ok_or_else(|| PolicyError::new(format!("no profile is called {name:?}")))?;
+            .ok_or_else(|| PolicyError::new(format!("unknown profile {name:?}")))?;
         self.add_text(text, ids, Some(name))
     }
 
@@ -120,7 +120,7 @@ impl Policy {
         file.extends.iter().try_for_each(|name| self.add_profile(name, ids))
     }
 
-    /// Reads a policy file, which nobody but root and we may be able to change.
+    /// Reads a policy file. A file that other users can write is an error.
     pub(crate) fn read_file(path: &Path) -> anyhow::Result<String> {
         let (file, meta) =
             common::fsat::open_regular(path).map_err(|e| anyhow::anyhow!(crate::io_reason(&e)))?;
@@ -157,20 +157,20 @@ impl Policy {
         Ok(())
     }
 
-    /// What this policy says of an entry.
+    /// Looks up the policy of an entry.
     pub(crate) fn match_entry(&self, place: EntryLocation<'_>) -> PolicyMatch<'_> {
         PolicyMatch { row: self.find_row(place), policy: Some(self) }
     }
 
-    /// The row that decides.
+    /// Returns the first row that matches.
     fn find_row(&self, place: EntryLocation<'_>) -> Option<&CompiledRow> {
         let mut whole = None;
         let fits = |row: &CompiledRow| row.class.is_none_or(|c| c.row().name.ends_with("_dir") == place.dir);
         self.rows.iter().find(|r| fits(r) && r.globs.iter().any(|g| place.matches_glob(g, &mut whole)))
     }
 
-    /// Tells whether a finding about an entry of this class is accepted today. A profile accepts nothing of what the
-    /// policy file itself has a row for.
+    /// Returns whether an exception accepts a finding about an entry of this class on this day. Exceptions of a profile do
+    /// not apply to entries that the policy file has a row for.
     pub(crate) fn accepts_finding(
         &self,
         rule: &str,
@@ -188,32 +188,32 @@ impl Policy {
                 && e.globs.iter().any(|g| place.matches_glob(g, &mut whole))
                 && (e.number.is_some() || !stricter())
         });
-        // All that match have accepted it: none of them is idle.
+        // Every exception that matches counts as used.
         accepting.map(|e| e.used.store(true, Ordering::Relaxed)).count() > 0
     }
 
-    /// The exceptions of the policy file that have ended, in words.
+    /// Describes the exceptions of the policy file that have expired.
     pub(crate) fn expired_exceptions(&self, today: Date) -> impl Iterator<Item = String> + '_ {
         let ended = self.exceptions.iter().filter(move |e| e.number.is_some() && e.until < today);
-        ended.map(|e| format!("{} ended on {}: {}", e.label(), e.until, e.reason))
+        ended.map(|e| format!("{} expired on {}: {}", e.label(), e.until, e.reason))
     }
 
-    /// The exceptions of the policy file that have not ended and accepted nothing, in words.
+    /// Describes the exceptions of the policy file that are still valid and matched no finding.
     pub(crate) fn unused_exceptions(&self, today: Date) -> impl Iterator<Item = String> + '_ {
         let idle = self
             .exceptions
             .iter()
             .filter(move |e| e.number.is_some() && e.until >= today && !e.used.load(Ordering::Relaxed));
-        idle.map(|e| format!("{} accepted nothing: {}", e.label(), e.reason))
+        idle.map(|e| format!("{} matched no finding: {}", e.label(), e.reason))
     }
 
-    /// Tells whether it names the account that runs the tools as an owner, which must be known then.
+    /// Returns whether it requires the account that runs the tools as owner, which must then be known.
     pub(crate) fn needs_account(&self) -> bool {
         let rows = self.rows.iter().filter_map(|r| r.owner.as_ref());
         rows.chain(&self.owner).any(|o| o.account)
     }
 
-    /// Tells whether it says nothing about classes and owners.
+    /// Returns whether it has no rows and no default owner or group.
     pub(crate) fn is_empty(&self) -> bool {
         self.rows.is_empty() && self.owner.is_none() && self.group.is_none()
     }
@@ -230,7 +230,7 @@ impl CompiledException {
 }
 
 impl<'p> EntryLocation<'p> {
-    /// The place of a directory above the audited path: only absolute patterns can name it.
+    /// Makes the location of a directory above the audited path, which only absolute patterns match.
     pub(crate) fn above_root(dir: &'p Path) -> Self {
         Self { below: None, root: dir, dir: true }
     }
@@ -250,7 +250,7 @@ impl<'p> EntryLocation<'p> {
 }
 
 impl<'a> PolicyMatch<'a> {
-    /// The class and maximum; `None` where the class is to be told from the content.
+    /// Returns the class and maximum; `None` where the content decides the class.
     pub(crate) fn limit(&self) -> Option<ClassLimit<'a>> {
         let row = self.row?;
         let class = row.class?;
@@ -258,7 +258,7 @@ impl<'a> PolicyMatch<'a> {
         Some(ClassLimit { class, max, by: &row.by })
     }
 
-    /// A maximum without a class tightens the one that is told.
+    /// Applies the maximum of a row without a class.
     pub(crate) fn tighten_limit(&self, mut limit: ClassLimit<'a>) -> ClassLimit<'a> {
         if let Some(max) = self.row.and_then(|r| r.max) {
             limit.max = Mode(limit.max.0 & max.0);
@@ -266,15 +266,15 @@ impl<'a> PolicyMatch<'a> {
         limit
     }
 
-    /// Who may own it, where the policy says so. `given` are the owners that the user named: they stand in the
-    /// place of the policy's general ones, and are the account where the policy asks for that.
+    /// Returns the allowed owners, where the policy has some. `given` are the owners from `--owner`: they replace the
+    /// default owners of the policy, and are the account where the policy requires it.
     pub(crate) fn allowed_owners(&self, path_owner: u32, given: Option<&[u32]>) -> Option<AllowedIds> {
         let general = self.policy.and_then(|p| p.owner.as_ref()).filter(|o| given.is_none() || o.account);
         let owners = self.row.and_then(|r| r.owner.as_ref()).or(general);
         owners.map(|o| o.resolve(path_owner, given))
     }
 
-    /// Which group it may have.
+    /// Returns the allowed groups.
     pub(crate) fn allowed_groups(&self) -> AllowedIds {
         if let Some(group) = self.row.and_then(|r| r.group.clone()) {
             return group;
@@ -313,8 +313,8 @@ fn compile_row(name: &str, row: &file::PolicyRow, ids: &AccountTable) -> Result<
 
 fn compile_exception(e: &file::PolicyException) -> Result<CompiledException, String> {
     for rule in &e.rules {
-        if !RULES.iter().any(|r| r.id == rule) && !crate::rule::ROOT_RULES.iter().any(|r| r.0 == rule) {
-            return Err(format!("no rule is called {rule:?}"));
+        if !rule_descriptions().any(|r| r.id == rule) {
+            return Err(format!("unknown rule {rule:?}; `permck rules` lists them"));
         }
     }
     if e.rules.is_empty() || e.reason.trim().is_empty() {
@@ -322,7 +322,7 @@ fn compile_exception(e: &file::PolicyException) -> Result<CompiledException, Str
     }
     let day = e.until.text();
     let until = Date::parse(&day, format_description!("[year]-[month]-[day]"));
-    let until = until.map_err(|_| format!("until {day:?} is no day such as \"2027-01-31\""))?;
+    let until = until.map_err(|_| format!("until {day:?} is not a date such as \"2027-01-31\""))?;
     let class = |name: &String| Class::from_name(name).ok_or_else(|| unknown_class(name));
     Ok(CompiledException {
         globs: parse_globs(&e.r#match)?,
@@ -344,11 +344,11 @@ fn parse_globs(patterns: &[String]) -> Result<Vec<Glob>, String> {
 
 fn unknown_class(name: &str) -> String {
     let known: Vec<_> = common::policy::TABLE.iter().map(|r| r.name).collect();
-    format!("no class is called {name:?}; there are {}", known.join(", "))
+    format!("unknown class {name:?}; the classes are {}", known.join(", "))
 }
 
 fn parse_maximum(text: &str) -> Result<Mode, String> {
-    Mode::parse(text).ok_or_else(|| format!("max {text:?} is no octal mode such as \"0640\""))
+    Mode::parse(text).ok_or_else(|| format!("max {text:?} is not an octal mode such as \"0640\""))
 }
 
 fn parse_owners(names: &[String], ids: &AccountTable) -> Result<OwnerRule, PolicyError> {
@@ -361,7 +361,7 @@ fn parse_owners(names: &[String], ids: &AccountTable) -> Result<OwnerRule, Polic
             "self" => owners.ids.push(rustix::process::geteuid().as_raw()),
             name => owners
                 .ids
-                .push(ids.uid(name).ok_or_else(|| PolicyError::new(format!("no user is called {name:?}")))?),
+                .push(ids.uid(name).ok_or_else(|| PolicyError::new(format!("unknown user {name:?}")))?),
         }
     }
     Ok(owners)
@@ -371,8 +371,7 @@ fn parse_groups(names: &[String], ids: &AccountTable) -> Result<Option<Vec<u32>>
     if names.iter().any(|n| n == "any") {
         return Ok(None);
     }
-    let id =
-        |name: &String| ids.gid(name).ok_or_else(|| PolicyError::new(format!("no group is called {name:?}")));
+    let id = |name: &String| ids.gid(name).ok_or_else(|| PolicyError::new(format!("unknown group {name:?}")));
     names.iter().map(id).collect::<Result<_, _>>().map(Some)
 }
 

@@ -74,7 +74,7 @@ fn exceptions_end() {
     assert!(!idle.accepts_finding("mode", place("x", true), Some(Class::DataDir), today));
     assert_eq!(
         idle.unused_exceptions(today).collect::<Vec<_>>(),
-        ["exception 1 for mode accepted nothing: r"]
+        ["exception 1 for mode matched no finding: r"]
     );
     assert!(idle.accepts_finding("mode", place("x", true), Some(Class::KeyDir), today));
     assert_eq!(idle.unused_exceptions(today).count(), 0);
@@ -104,25 +104,23 @@ fn absolute_patterns_and_those_above_match_whole_paths() {
 fn what_is_wrong_is_told_with_its_place() {
     let bad =
         |text: &str| Policy::default().add_file(text, &AccountTable::default()).unwrap_err().to_string();
-    assert!(bad("version = 2").contains("version 2 is not known"));
+    assert!(bad("version = 2").contains("unsupported version 2"));
     assert_eq!(bad("version = 1\n\n  x ="), bad("version = 1\n\n  x =").trim_end());
     assert!(bad("version = 1\n[[path]]\nmatsch = []\n").starts_with("3:1: unknown field `matsch`"));
     assert!(
         bad("version = 1\n[[path]]\nmatch = ['a']\nclass = 'log'\n")
-            .contains("there are home_dir, program_file")
+            .contains("the classes are home_dir, program_file")
     );
     assert!(
         bad("version = 1\n[[path]]\nmatch = ['a']\nclass = 'key_file'\nmax = '0640'\n")
             .contains("allows more")
     );
-    assert!(
-        bad("version = 1\n[[path]]\nmatch = ['a']\nowner = ['nobody-such']\n").contains("no user is called")
-    );
-    assert!(bad("version = 1\nextends = ['x']\n").contains("no profile is called"));
+    assert!(bad("version = 1\n[[path]]\nmatch = ['a']\nowner = ['nobody-such']\n").contains("unknown user"));
+    assert!(bad("version = 1\nextends = ['x']\n").contains("unknown profile"));
     let exception = "version = 1\n[[exception]]\nmatch = ['a']\nrules = ['mode']\nreason = 'r'\n";
     assert!(bad(exception).contains("until"));
-    assert!(bad(&format!("{exception}until = 'soon'\n")).contains("is no day"));
-    assert!(bad(&format!("{exception}until = 3\n")).contains("expected a day such as"));
+    assert!(bad(&format!("{exception}until = 'soon'\n")).contains("is not a date such as"));
+    assert!(bad(&format!("{exception}until = 3\n")).contains("expected a date such as"));
 }
 
 #[test]

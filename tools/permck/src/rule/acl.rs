@@ -1,27 +1,36 @@
 //! POSIX ACLs that grant more than the mode shows.
 //!
-//! With an ACL, the group bits of the mode show the mask, and named users and groups do not show at all. They
-//! are neither the owner nor the owning group, so what they get counts as what others get: nothing, in every
-//! class of the table.
+//! With an ACL, the group bits of the mode are the mask, and named users and groups do not show at all (acl(5)). They
+//! are neither the owner nor the owning group, so they count as others, who have no access in any class.
 
 use common::finding::Severity;
 
-use super::{AuditedEntry, EntryRule, RuleContext, Violation};
+use super::{AuditedEntry, EntryRule, RuleContext, RuleDescription, Violation};
 use crate::xattr::{Acl, format_bits};
 
 /// The access ACL.
 pub(crate) static RULE: EntryRule = EntryRule {
-    id: "acl",
-    severity: Severity::Error,
-    what: "its ACL grants more than its mode shows",
+    description: RuleDescription {
+        id: "acl",
+        severity: Severity::Error,
+        what: "its ACL grants more than its mode shows",
+        why: "Users and groups have access that the mode does not show, because the group bits of the mode are then the mask of the ACL.",
+        fix: "`chmod MODE PATH && setfacl -b PATH`",
+        reference: "acl(5), \"Correspondence between ACL entries and file permission bits\"",
+    },
     check: check_access_acl,
 };
 
 /// The ACL that new entries of a directory get.
 pub(crate) static DEFAULT: EntryRule = EntryRule {
-    id: "acl-default",
-    severity: Severity::Warning,
-    what: "new entries get an ACL that grants access to others",
+    description: RuleDescription {
+        id: "acl-default",
+        severity: Severity::Warning,
+        what: "its default ACL grants access to other users",
+        why: "New entries inherit the ACL and are accessible to other users, whatever the umask is.",
+        fix: "`setfacl -k PATH`",
+        reference: "acl(5), \"Object creation and default ACLs\"",
+    },
     check: check_default_acl,
 };
 
@@ -29,14 +38,14 @@ fn check_access_acl(s: &AuditedEntry<'_>, context: &RuleContext) -> Option<Viola
     let acl = s.xattrs.access.as_ref()?;
     if acl.broken {
         return Some(Violation {
-            found: "an ACL that cannot be read".into(),
+            found: "malformed ACL".into(),
             expected: "none".into(),
             fix: removal_command(s),
         });
     }
     let granted = describe_grants(acl, context);
     (!granted.is_empty()).then(|| Violation {
-        found: format!("ACL grants {granted} beside mode {}", s.granted_mode()),
+        found: format!("ACL grants {granted}, in addition to mode {}", s.granted_mode()),
         expected: "no access for named users and groups".into(),
         fix: removal_command(s),
     })

@@ -1,13 +1,18 @@
-//! File capabilities: powers of root that a program gets from whoever runs it.
+//! File capabilities: privileges that a program gains when any user executes it (capabilities(7)).
 
 use common::finding::Severity;
 
-use super::{AuditedEntry, EntryRule, RuleContext, Violation};
+use super::{AuditedEntry, EntryRule, RuleContext, RuleDescription, Violation};
 
 pub(crate) static RULE: EntryRule = EntryRule {
-    id: "capability",
-    severity: Severity::Error,
-    what: "running it gives powers of root",
+    description: RuleDescription {
+        id: "capability",
+        severity: Severity::Error,
+        what: "it has file capabilities",
+        why: "The program gains privileges of root for every user who executes it.",
+        fix: "`setcap -r PATH`",
+        reference: "capabilities(7), \"File capabilities\"; msMonitor security statement, running security",
+    },
     check: check_capabilities,
 };
 

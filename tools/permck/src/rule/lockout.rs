@@ -1,20 +1,20 @@
-//! Whether tightening an entry would keep the account that runs the tools from it: what others may do now is all that
-//! an account has that is neither the owner nor in the group.
+//! Whether tightening an entry would lock out the account that runs the tools: an account that is neither the owner nor
+//! in the group has only the permissions of others.
 
 use common::policy::Mode;
 
 use super::{AllowedIds, AuditedEntry, RuleContext};
 
-/// Who loses what they have as others.
+/// Who would lose access.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Lockout {
     /// An account that may own entries here.
     Account(u32),
-    /// Nobody is named, and the group that is left is root's own, with nobody in it.
+    /// No account is known, and the group is root's, which has no members.
     Anybody,
 }
 
-/// Tells whether `after` keeps somebody from an entry who is to use it.
+/// Returns the account that the mode `after` would lock out.
 pub(crate) fn find_lockout(s: &AuditedEntry<'_>, after: Mode, context: &RuleContext) -> Option<Lockout> {
     let limit = s.limit?;
     let lost = lost_bits(s, after);
@@ -42,7 +42,7 @@ pub(crate) fn find_lockout(s: &AuditedEntry<'_>, after: Mode, context: &RuleCont
     accounts.iter().find(|uid| !reaches(uid)).map(|&uid| Lockout::Account(uid))
 }
 
-/// What others may do now and not after.
+/// Returns the permissions that others would lose.
 pub(crate) fn lost_bits(s: &AuditedEntry<'_>, after: Mode) -> u32 {
     s.mode().0 & !after.0 & 0o005
 }
@@ -71,6 +71,9 @@ impl Lockout {
             Self::Account(uid) => context.accounts.user(uid),
             Self::Anybody => "the account that uses it".into(),
         };
-        format!("others keep reading it: {who} would be cut off, `{}` first", first.trim_end_matches(" && "))
+        format!(
+            "permissions of others are kept: {who} would lose access; run `{}` first",
+            first.trim_end_matches(" && ")
+        )
     }
 }

@@ -1,4 +1,4 @@
-//! The rules of an audit: one file per rule, one table that help, output and tests iterate.
+//! The rules of an audit: one file per kind of rule, one table that help, output and tests iterate.
 //!
 //! A rule looks at one [`AuditedEntry`] and says what it breaks; it reads nothing from the system itself.
 
@@ -29,17 +29,29 @@ mod types;
 mod unowned;
 mod unreadable;
 
-/// One rule.
-pub(crate) struct EntryRule {
+/// The description of a rule, for `permck rules`, the manual and reports.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct RuleDescription {
     /// Stable, in kebab case.
     pub(crate) id: &'static str,
     pub(crate) severity: Severity,
-    /// What it finds, for people: the heading of a group of findings.
+    /// What it finds, as the heading of a group of findings.
     pub(crate) what: &'static str,
+    /// The consequence of a finding.
+    pub(crate) why: &'static str,
+    /// How to fix a finding, with a command where there is one.
+    pub(crate) fix: &'static str,
+    /// The source of the rule: the security statement, a standard or a manual page.
+    pub(crate) reference: &'static str,
+}
+
+/// A rule about an entry.
+pub(crate) struct EntryRule {
+    pub(crate) description: RuleDescription,
     pub(crate) check: fn(&AuditedEntry<'_>, &RuleContext) -> Option<Violation>,
 }
 
-/// Every rule about one entry, gravest first.
+/// Every rule about an entry, the gravest first.
 pub(crate) static RULES: [&EntryRule; 21] = [
     &secret::RULE,
     &mode::WORLD_WRITABLE,
@@ -64,17 +76,45 @@ pub(crate) static RULES: [&EntryRule; 21] = [
     &special::IMMUTABLE,
 ];
 
-/// The rule that makes all advice about an entry wait: see [`crate::inspect`].
+/// The rule whose finding replaces all other fixes of an entry: see [`crate::inspect`].
 pub(crate) const HARD_LINK: &str = "hard-link";
 
-/// Rules of what is checked once per audited path, beside [`RULES`]: see [`crate::root_check`].
-pub(crate) const ROOT_RULES: [(&str, Severity, &str); 3] = [
-    ("ancestor", Severity::Error, "a directory above the path can be changed by others"),
-    ("mount-options", Severity::Note, "the file system is mounted without protection"),
-    ("mounts", Severity::Note, "what is mounted below the path was not looked at"),
-];
+/// A directory above an audited path: see [`crate::root_check`].
+pub(crate) const ANCESTOR: RuleDescription = RuleDescription {
+    id: "ancestor",
+    severity: Severity::Error,
+    what: "other users can write to a directory above the path",
+    why: "A user who can write to a directory above the tree can rename the tree and put another one in its place.",
+    fix: "`chmod go-w DIRECTORY`, or `chown root DIRECTORY`",
+    reference: "path_resolution(7); rename(2)",
+};
 
-/// What a rule says about a subject that breaks it.
+/// The mount of an audited path.
+pub(crate) const MOUNT_OPTIONS: RuleDescription = RuleDescription {
+    id: "mount-options",
+    severity: Severity::Note,
+    what: "the file system lacks nosuid, nodev or noexec",
+    why: "Without nosuid, nodev and noexec, data that is copied to the file system can contain setuid programs and device nodes.",
+    fix: "`mount -o remount,nosuid,nodev,noexec MOUNT_POINT`, and the same in fstab(5)",
+    reference: "mount(8), \"FILESYSTEM-INDEPENDENT MOUNT OPTIONS\"",
+};
+
+/// A mount point below an audited path.
+pub(crate) const MOUNTS: RuleDescription = RuleDescription {
+    id: "mounts",
+    severity: Severity::Note,
+    what: "a mount point below the path was not entered",
+    why: "Entries below the mount point were not checked.",
+    fix: "`permck audit --cross-mounts PATH`, or audit the mount point by itself",
+    reference: "permck-audit(1)",
+};
+
+/// Describes every rule: those about entries, then those that are checked once per audited path.
+pub(crate) fn rule_descriptions() -> impl Iterator<Item = &'static RuleDescription> {
+    RULES.iter().map(|rule| &rule.description).chain([&ANCESTOR, &MOUNT_OPTIONS, &MOUNTS])
+}
+
+/// The texts of a finding.
 #[derive(Debug, Default)]
 pub(crate) struct Violation {
     pub(crate) found: String,
@@ -82,7 +122,7 @@ pub(crate) struct Violation {
     pub(crate) fix: String,
 }
 
-/// What an entry is held to, and how that was decided.
+/// The maximum mode of an entry, and what decided it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ClassLimit<'a> {
     pub(crate) class: Class,
@@ -95,7 +135,7 @@ pub(crate) struct ClassLimit<'a> {
 /// Who may own an entry.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) enum AllowedIds {
-    /// Anybody.
+    /// Any id.
     #[default]
     Any,
     /// Only these.
@@ -111,28 +151,28 @@ impl AllowedIds {
     }
 }
 
-/// What a symbolic link leads to.
+/// The target of a symbolic link.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct SymlinkTarget {
-    /// As it is written in the link.
+    /// The content of the link.
     pub(crate) target: PathBuf,
     pub(crate) leads: SymlinkDestination,
 }
 
-/// Where a symbolic link leads, as the kernel resolves it.
+/// The destination of a symbolic link, as the kernel resolves it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum SymlinkDestination {
-    /// To something below the audited path.
+    /// Below the audited path.
     Inside,
-    /// To this path elsewhere.
+    /// This path outside the tree.
     Outside(PathBuf),
-    /// To nothing, or in a circle.
+    /// A missing file, or a loop.
     Nowhere,
-    /// That could not be seen.
+    /// The kernel did not say.
     Unknown,
 }
 
-/// One entry, with all that the rules want to know of it.
+/// One entry, with everything that the rules look at.
 pub(crate) struct AuditedEntry<'a> {
     /// The directory that it is in; where `name` is empty, the entry is this directory.
     pub(crate) node: &'a TreeNode,
@@ -171,7 +211,7 @@ impl AuditedEntry<'_> {
         if self.name.is_empty() { self.node.name() } else { self.name.to_bytes() }
     }
 
-    /// The path as one word of a shell, for fixes.
+    /// Returns the path as one word of a shell, for fixes.
     pub(crate) fn quoted_path(&self) -> String {
         common::policy::shell_quote(&self.path())
     }
@@ -204,28 +244,26 @@ impl AuditedEntry<'_> {
     }
 }
 
-/// What all subjects are judged by.
+/// What the rules need besides the entry.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct RuleContext {
     pub(crate) accounts: AccountTable,
 }
 
-/// Who writes reports, and all rules.
+/// Returns the name of the tool and its rules, for reports.
 pub(crate) fn report_source(fail_on: Severity) -> common::report::Source {
-    let entry = RULES.iter().map(|r| RuleInfo { id: r.id, severity: r.severity, what: r.what });
-    let place = ROOT_RULES.iter().map(|&(id, severity, what)| RuleInfo { id, severity, what });
+    let info = |rule: &RuleDescription| RuleInfo { id: rule.id, severity: rule.severity, what: rule.what };
     common::report::Source {
         tool: "permck",
         version: env!("CARGO_PKG_VERSION"),
-        rules: entry.chain(place).collect(),
+        rules: rule_descriptions().map(info).collect(),
         fail_on,
     }
 }
 
-/// What a rule finds, as a heading.
+/// Returns the heading of a rule.
 pub(crate) fn rule_heading(id: &str) -> &'static str {
-    let place = ROOT_RULES.iter().find(|(i, ..)| *i == id).map(|(.., what)| *what);
-    RULES.iter().find(|r| r.id == id).map(|r| r.what).or(place).unwrap_or("")
+    rule_descriptions().find(|rule| rule.id == id).map_or("", |rule| rule.what)
 }
 
 #[cfg(test)]

@@ -1,14 +1,19 @@
-//! Names that forge lines in lists and logs, drive terminals, or read differently from what they are.
+//! Names that can forge lines in lists and logs, or control a terminal.
 
 use common::finding::Severity;
 use common::text::safe;
 
-use super::{AuditedEntry, EntryRule, RuleContext, Violation};
+use super::{AuditedEntry, EntryRule, RuleContext, RuleDescription, Violation};
 
 pub(crate) static RULE: EntryRule = EntryRule {
-    id: "name",
-    severity: Severity::Warning,
-    what: "its name holds control characters or is not UTF-8",
+    description: RuleDescription {
+        id: "name",
+        severity: Severity::Warning,
+        what: "its name contains control characters or is not UTF-8",
+        why: "The name can forge lines in logs and listings, or send control sequences to a terminal.",
+        fix: "`mv -- PATH NEW_NAME`",
+        reference: "POSIX.1-2017, Base Definitions, \"Portable Filename Character Set\"; console_codes(4)",
+    },
     check: check_name,
 };
 

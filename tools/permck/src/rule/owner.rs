@@ -3,12 +3,17 @@
 use common::finding::Severity;
 use rustix::fs::FileType;
 
-use super::{AllowedIds, AuditedEntry, EntryRule, Violation};
+use super::{AllowedIds, AuditedEntry, EntryRule, RuleDescription, Violation};
 
 pub(crate) static OWNER: EntryRule = EntryRule {
-    id: "owner",
-    severity: Severity::Error,
-    what: "it belongs to somebody else",
+    description: RuleDescription {
+        id: "owner",
+        severity: Severity::Error,
+        what: "its owner is not allowed",
+        why: "The owner can change the content and the mode of the entry at any time.",
+        fix: "`chown -h OWNER PATH`",
+        reference: "msMonitor security statement, file permission control (input files: owned by the user of the process)",
+    },
     check: |s, context| {
         let AllowedIds::Ids(ids) = s.owner else { return None };
         (!s.owner.admits(s.st.stx_uid)).then(|| Violation {
@@ -20,9 +25,14 @@ pub(crate) static OWNER: EntryRule = EntryRule {
 };
 
 pub(crate) static GROUP: EntryRule = EntryRule {
-    id: "group",
-    severity: Severity::Error,
-    what: "it belongs to another group",
+    description: RuleDescription {
+        id: "group",
+        severity: Severity::Error,
+        what: "its group is not allowed",
+        why: "The members of the group have its permissions, such as reading configuration and traces.",
+        fix: "`chgrp -h GROUP PATH`",
+        reference: "msMonitor security statement, file permission control",
+    },
     check: |s, context| {
         let AllowedIds::Ids(ids) = s.group else { return None };
         (!s.group.admits(s.st.stx_gid)).then(|| Violation {
@@ -44,7 +54,7 @@ fn join_names(ids: &[u32], name: impl Fn(u32) -> String) -> String {
 /// and one of them may be a file of the system.
 fn chown_command(command: &str, to: Option<u32>, s: &AuditedEntry<'_>) -> String {
     if s.file_type() != FileType::Directory && s.st.stx_nlink > 1 {
-        return format!("it has {} names: first find out what the others are", s.st.stx_nlink);
+        return format!("it has {} hard links: first find the other names", s.st.stx_nlink);
     }
     to.map_or_else(String::new, |id| format!("{command} -h {id} {}", s.quoted_path()))
 }

@@ -1,24 +1,34 @@
-//! Private keys in files that are not held to the mode of a key.
+//! Private keys in files of other classes, and in directories with other files.
 
 use std::os::unix::ffi::OsStrExt;
 
 use common::finding::Severity;
 use common::policy::{Class, shell_quote};
 
-use super::{AuditedEntry, EntryRule, RuleContext, Violation};
+use super::{AuditedEntry, EntryRule, RuleContext, RuleDescription, Violation};
 
 pub(crate) static RULE: EntryRule = EntryRule {
-    id: "secret",
-    severity: Severity::Error,
-    what: "it holds a private key and is not kept as one",
+    description: RuleDescription {
+        id: "secret",
+        severity: Severity::Error,
+        what: "it contains a private key, and other users may access it",
+        why: "Every user who can read the file can use the key.",
+        fix: "`chmod go= PATH`; replace the key if other users could read it, and move it to a key directory (0700)",
+        reference: "msMonitor security statement, file permission control (keys: 0600 in a directory 0700)",
+    },
     check: check_secret,
 };
 
-/// Its directory is open to others, as its other files need it.
+/// The directory is accessible to group or others because its other files need that.
 pub(crate) static STRAY: EntryRule = EntryRule {
-    id: "stray-key",
-    severity: Severity::Warning,
-    what: "a private key lies among other things",
+    description: RuleDescription {
+        id: "stray-key",
+        severity: Severity::Warning,
+        what: "a private key is in a directory with other files",
+        why: "The directory is open to other users because of its other files, so only the mode of the key file protects the key.",
+        fix: "`mv PATH KEY_DIR`, a directory with mode 0700; change the setting that names the key",
+        reference: "msMonitor security statement, file permission control (key directory: 0700)",
+    },
     check: check_stray_key,
 };
 
@@ -34,7 +44,7 @@ fn check_stray_key(s: &AuditedEntry<'_>, _: &RuleContext) -> Option<Violation> {
             stray.others
         ),
         expected: "private keys in a directory of their own, mode 0700".into(),
-        fix: format!("move {} to a key directory, and the setting that names it", shell_quote(&key)),
+        fix: format!("move {} to a key directory, and change the setting that names it", shell_quote(&key)),
     })
 }
 
@@ -45,19 +55,19 @@ fn escape_name(name: &[u8]) -> String {
 fn check_secret(s: &AuditedEntry<'_>, _: &RuleContext) -> Option<Violation> {
     let (kind, at) = s.secret?;
     let limit = s.limit?;
-    // As a key file it is held to 0600, and the mode rules tell.
+    // The limit of a key file is 0600: the rules about modes report it.
     if matches!(limit.class, Class::KeyFile | Class::CryptoScript) {
         return None;
     }
-    // Nobody but the owner can read it: it lies where only its name is wrong.
+    // Only the owner has access.
     if s.mode().0 & 0o077 == 0 {
         return None;
     }
     Some(Violation {
         found: format!("{kind} at byte {at} of {}, mode {}", limit.class.row().what, s.mode()),
-        expected: "private keys only in files of mode 0600 at most, in a key directory".into(),
+        expected: "private keys only in files of mode 0600, in a key directory".into(),
         fix: format!(
-            "chmod go= {}; replace the key if others could read it, and move it to a key directory",
+            "chmod go= {}; replace the key if other users could read it, and move it to a key directory",
             s.quoted_path()
         ),
     })

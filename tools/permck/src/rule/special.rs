@@ -1,23 +1,33 @@
-//! setuid, setgid and sticky bits, which no class allows, and the flags that keep a file from being changed.
+//! setuid, setgid and sticky bits, which no class allows, and immutable and append-only flags.
 
 use common::finding::Severity;
 use rustix::fs::{FileType, StatxAttributes};
 
-use super::{AuditedEntry, EntryRule, RuleContext, Violation};
+use super::{AuditedEntry, EntryRule, RuleContext, RuleDescription, Violation};
 
 /// setuid, setgid, sticky.
 pub(crate) static RULE: EntryRule = EntryRule {
-    id: "special-bits",
-    severity: Severity::Error,
-    what: "it has a setuid, setgid or sticky bit",
+    description: RuleDescription {
+        id: "special-bits",
+        severity: Severity::Error,
+        what: "it has a setuid, setgid or sticky bit",
+        why: "A setuid or setgid program runs with the rights of its owner or group for every user who starts it; a fault in it gives them these rights.",
+        fix: "`chmod u-s,g-s,-t PATH`",
+        reference: "msMonitor security statement, file permission control (no class allows these bits); chmod(1)",
+    },
     check: check_special_bits,
 };
 
 /// Immutable or append-only: worth knowing before somebody tries to fix or delete it.
 pub(crate) static IMMUTABLE: EntryRule = EntryRule {
-    id: "immutable",
-    severity: Severity::Note,
-    what: "it has a flag that keeps it from being changed",
+    description: RuleDescription {
+        id: "immutable",
+        severity: Severity::Note,
+        what: "it has an immutable or append-only flag",
+        why: "Neither a fix nor a clean-up can change or delete the file before the flag is removed.",
+        fix: "`chattr -i -a PATH`, before a change",
+        reference: "chattr(1)",
+    },
     check: check_immutable,
 };
 
@@ -29,8 +39,8 @@ fn check_special_bits(s: &AuditedEntry<'_>, _: &RuleContext) -> Option<Violation
     let names = [(0o4000, "setuid"), (0o2000, "setgid"), (0o1000, "sticky")];
     let set: Vec<_> = names.iter().filter(|(bit, _)| mode.0 & bit != 0).map(|(_, name)| *name).collect();
     Some(Violation {
-        found: format!("mode {mode} is {}", set.join(", ")),
-        expected: "none of setuid, setgid, sticky".into(),
+        found: format!("mode {mode}: {} set", set.join(", ")),
+        expected: "no setuid, setgid or sticky bit".into(),
         fix: s.chmod_command(s.tightened_mode()),
     })
 }
@@ -40,7 +50,7 @@ fn check_immutable(s: &AuditedEntry<'_>, _: &RuleContext) -> Option<Violation> {
         [(StatxAttributes::IMMUTABLE, "immutable", "i"), (StatxAttributes::APPEND, "append-only", "a")];
     let (_, name, letter) = flags.into_iter().find(|&(flag, ..)| s.has_attribute(flag))?;
     Some(Violation {
-        found: format!("is {name}: its mode cannot be changed, nor can it be deleted"),
+        found: format!("{name}: it cannot be deleted and its mode cannot be changed"),
         expected: String::new(),
         fix: format!("chattr -{letter} {} before changing it", s.quoted_path()),
     })

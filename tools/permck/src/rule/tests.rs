@@ -21,11 +21,15 @@ fn with_entry(
 }
 
 #[test]
-fn ids_are_unique_kebab_case_and_headed() {
-    let mut ids: Vec<&str> = RULES.iter().map(|r| r.id).chain(ROOT_RULES.iter().map(|r| r.0)).collect();
-    for id in &ids {
-        assert!(id.bytes().all(|b| b.is_ascii_lowercase() || b == b'-'), "{id}");
-        assert!(!rule_heading(id).is_empty(), "{id}");
+fn rules_have_unique_ids_and_complete_descriptions() {
+    let mut ids: Vec<&str> = rule_descriptions().map(|r| r.id).collect();
+    for rule in rule_descriptions() {
+        assert!(rule.id.bytes().all(|b| b.is_ascii_lowercase() || b == b'-'), "{}", rule.id);
+        for text in [rule.what, rule.why, rule.fix, rule.reference] {
+            assert!(!text.trim().is_empty(), "{}", rule.id);
+        }
+        assert!(rule.why.ends_with('.'), "{}", rule.id);
+        assert_eq!(rule_heading(rule.id), rule.what);
     }
     ids.sort_unstable();
     let n = ids.len();
@@ -50,7 +54,7 @@ fn every_mode_against_every_class() {
                 st.stx_mode = 0o100_000 | bits;
                 let subject = AuditedEntry { limit: Some(limit), ..plain(node, &name, &st) };
                 let hit = |id: &str| {
-                    let rule = RULES.iter().find(|r| r.id == id).unwrap();
+                    let rule = RULES.iter().find(|r| r.description.id == id).unwrap();
                     (rule.check)(&subject, &context)
                 };
                 let set = |bit: u32| bits >> bit & 1 == 1 && row.max.0 >> bit & 1 == 0;

@@ -1,13 +1,18 @@
-//! Files whose content could not be looked at, so that their class is told by the name alone.
+//! Files whose content could not be read, so that only the name decides the class.
 
 use common::finding::Severity;
 
-use super::{AuditedEntry, EntryRule, RuleContext, Violation};
+use super::{AuditedEntry, EntryRule, RuleContext, RuleDescription, Violation};
 
 pub(crate) static RULE: EntryRule = EntryRule {
-    id: "unreadable",
-    severity: Severity::Warning,
-    what: "its content could not be read, so its class is a guess and keys in it go unseen",
+    description: RuleDescription {
+        id: "unreadable",
+        severity: Severity::Warning,
+        what: "its content could not be read: the class is a guess, and keys in it are missed",
+        why: "Private keys in the file are not found, and only its name decides its class.",
+        fix: "run `permck audit` as root or as the owner",
+        reference: "permck-audit(1)",
+    },
     check: check_unreadable,
 };
 

@@ -1,4 +1,4 @@
-//! Finds the files that may be deleted, and keeps little of each: a list of a million must fit in memory.
+//! Collects the files that may be deleted. Keeps little of each: a list of a million must fit in memory.
 
 use std::collections::HashSet;
 use std::ffi::CStr;
@@ -30,14 +30,14 @@ pub(super) struct Candidate {
     dir: u32,
     name: usize,
     pub(super) size: u64,
-    /// What it takes on disk: a file with holes takes less than its size.
+    /// Bytes on disk: a sparse file takes less than its size.
     pub(super) taken: u64,
-    /// Whether it has other names: what it takes is taken until the last of them goes.
+    /// Whether it has other hard links: its space is freed only with the last of them.
     pub(super) shared: bool,
     /// Modification time in seconds since the epoch.
     pub(super) mtime: i64,
     pub(super) inode: u64,
-    /// Its own: on an overlay the files of one directory have several.
+    /// Its own: on an overlay the files of one directory have several devices.
     pub(super) device: u64,
 }
 
@@ -58,7 +58,7 @@ pub(super) struct CandidateList {
 }
 
 impl CandidateList {
-    /// Walks the roots. What cannot be seen is reported.
+    /// Walks the roots. I/O errors are reported.
     pub(super) fn collect(roots: &[PathBuf], wanted: &FileSelection, diag: &Diag) -> Self {
         let threads = std::thread::available_parallelism().map_or(1, Into::into);
         let new = || CandidateCollector { wanted, diag, found: Self::default(), path: Vec::new() };
@@ -68,14 +68,14 @@ impl CandidateList {
         let mut all = Self::default();
         surveyors.into_iter().for_each(|s| all.append_list(s.found));
         all.sort_by_age();
-        // Paths that overlap name a file twice.
+        // Overlapping paths contain a file twice.
         if roots.len() > 1 {
             all.remove_duplicates();
         }
         all
     }
 
-    /// What all of them take on disk, those with several names once.
+    /// Returns the bytes that all of them take on disk; a file with several hard links counts once.
     pub(super) fn bytes_on_disk(&self) -> u64 {
         let mut seen = HashSet::new();
         self.files.iter().filter(|f| !f.shared || seen.insert((f.device, f.inode))).map(|f| f.taken).sum()
@@ -183,7 +183,7 @@ fn read_head(dir: &OpenDirectory, name: &CStr) -> std::io::Result<Vec<u8>> {
 }
 
 impl WalkVisitor for CandidateCollector<'_> {
-    /// The directory's number, once a file of it was found.
+    /// The index of the directory, once a file in it was found.
     type DirectoryState = Option<u32>;
 
     fn visit_file(&mut self, dir: &OpenDirectory, state: &mut Self::DirectoryState, name: &CStr, st: &Statx) {
@@ -210,7 +210,7 @@ impl WalkVisitor for CandidateCollector<'_> {
     fn visit_directory(&mut self, _dir: &OpenDirectory, _state: Self::DirectoryState) {}
 
     fn visit_mount_point(&mut self, parent: &OpenDirectory, name: &CStr, _st: &Statx) {
-        self.diag.warn(parent.node.path_of(name).display(), "another file system, not entered");
+        self.diag.warn(parent.node.path_of(name).display(), "is another file system, not entered");
     }
 
     fn report_error(&mut self, parent: &OpenDirectory, name: &CStr, _st: Option<&Statx>, error: Errno) {

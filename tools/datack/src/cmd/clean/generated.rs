@@ -1,32 +1,31 @@
-//! Tells generated traces and logs from everything else, without a doubt or not at all: what is taken for one is
-//! deleted.
+//! Recognizes generated traces and logs. A file that is recognized is deleted, so doubtful ones are not.
 //!
-//! Names that anybody could give to a file of another kind (`config_2.json`, `redo.log`) decide nothing: there the
-//! beginning of the content does. Names decide alone only where no other program writes such ones.
+//! Where other programs use such names, too (`config_2.json`, `redo.log`), the beginning of the content decides. Names
+//! decide alone only where no other program writes them.
 
 use std::io::Read;
 
 use memchr::memmem;
 
-/// Bytes by which content is judged.
+/// Bytes of content that are read.
 pub(super) const HEAD: usize = 1 << 10;
 
-/// What tells whether a file was generated.
+/// How a file is recognized as generated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum GeneratedKind {
-    /// Where it lies or how it is called says all.
+    /// By its location or name alone.
     Certain,
-    /// A trace, if its content is.
+    /// A trace, if its content confirms it.
     Trace { gzip: bool },
-    /// A log, if its content is.
+    /// A log, if its content confirms it.
     Log,
-    /// A database of msMonitor, if its content is one.
+    /// A database of msMonitor, if its content confirms it.
     Database,
-    /// Records of msMonitor or profd, if its content is.
+    /// Records of msMonitor or profd, if the content confirms it.
     Records,
 }
 
-/// The kind of a file by its path; `None` for what is never generated.
+/// Returns how a file is recognized, from its path; `None` if it is not generated.
 pub(super) fn classify_path(path: &[u8]) -> Option<GeneratedKind> {
     let name = path.rsplit(|&b| b == b'/').next().unwrap_or(path);
     if is_in_profile(path) || is_rotated_log(name) {
@@ -42,13 +41,13 @@ pub(super) fn classify_path(path: &[u8]) -> Option<GeneratedKind> {
     })
 }
 
-/// Tells whether a file that begins like this is what its name promises.
+/// Returns whether the beginning of a file confirms its kind.
 pub(super) fn confirms_content(kind: GeneratedKind, head: &[u8]) -> bool {
     match kind {
         GeneratedKind::Certain => true,
         GeneratedKind::Trace { gzip: false } => is_trace(head),
         GeneratedKind::Trace { gzip: true } => {
-            // The compressed beginning is all that was read: it ends early, and that is no fault.
+            // Only the beginning was read, so the compressed data is truncated.
             let mut plain = Vec::new();
             let _ = flate2::read::GzDecoder::new(head).take(HEAD as u64).read_to_end(&mut plain);
             is_trace(&plain)
@@ -171,7 +170,7 @@ fn is_trace(head: &[u8]) -> bool {
     }
 }
 
-/// Tells whether a key stands in the text, with such a value.
+/// Returns whether the text contains a key with a value that passes the test.
 fn has_key(text: &[u8], key: &[u8], value: fn(&[u8]) -> bool) -> bool {
     memmem::find_iter(text, key).any(|at| {
         let rest = text[at + key.len()..].trim_ascii_start();

@@ -1,5 +1,4 @@
-//! Deletes one file: first everything that can keep it from being deleted is looked at, so that its record can be
-//! written before it goes.
+//! Deletes one file. Everything that can prevent the deletion is checked first, so that its record can be written before.
 
 use std::ffi::{CStr, OsStr};
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -14,7 +13,7 @@ use common::walk::{device_of, stat_entry};
 const RESOLVE: ResolveFlags =
     ResolveFlags::BENEATH.union(ResolveFlags::NO_SYMLINKS).union(ResolveFlags::NO_XDEV);
 
-/// A file that is still the one that was judged, and its directory, which was reached from the root without links.
+/// A file that is still the one that was found, and its directory, opened from the root without symbolic links.
 #[derive(Debug)]
 pub(super) struct DeletionTarget<'a> {
     top: OwnedFd,
@@ -24,7 +23,7 @@ pub(super) struct DeletionTarget<'a> {
     judged: FileState,
 }
 
-/// What tells that a file is the same, and as it was.
+/// Identifies a file and its state: device, inode, size, modification and status change time.
 type FileState = (u64, u64, u64, [(i64, i64); 2]);
 
 fn file_state(st: &Statx) -> FileState {
@@ -33,11 +32,11 @@ fn file_state(st: &Statx) -> FileState {
 }
 
 impl<'a> DeletionTarget<'a> {
-    /// Opens the way to a file.
+    /// Opens the directory of a file and checks that the file has not changed.
     pub(super) fn open(root: &Path, candidates: &'a CandidateList, file: &Candidate) -> Result<Self, String> {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let top = rfs::open(root, flags, rfs::Mode::empty()).map_err(|e| match e {
-            rustix::io::Errno::NOTDIR => "is the path itself: name its directory".into(),
+            rustix::io::Errno::NOTDIR => "is a file, not a directory; name its directory".into(),
             e => common::error::errno_reason(e),
         })?;
         let parent = candidates.directory_path(file);
@@ -46,7 +45,7 @@ impl<'a> DeletionTarget<'a> {
         let st = stat_entry(&dir, name).map_err(common::error::errno_reason)?;
         let now = (device_of(&st), st.stx_ino, st.stx_size, st.stx_mtime.tv_sec);
         if now != (file.device, file.inode, file.size, file.mtime) {
-            return Err("changed while it was looked at".into());
+            return Err("it changed during the run".into());
         }
         let may = Access::WRITE_OK | Access::EXEC_OK;
         rfs::accessat(&dir, ".", may, AtFlags::EACCESS)
@@ -54,13 +53,13 @@ impl<'a> DeletionTarget<'a> {
         Ok(Self { top, dir, parent, name, judged: file_state(&st) })
     }
 
-    /// Tells whether it is still as it was: to write its record may have taken its time.
+    /// Checks again that it has not changed: writing its record may have blocked.
     pub(super) fn check_unchanged(&self) -> Result<(), String> {
         let now = stat_entry(&self.dir, self.name).map_err(common::error::errno_reason)?;
         if file_state(&now) == self.judged {
             Ok(())
         } else {
-            Err("changed while its record was written".into())
+            Err("it changed while its record was written".into())
         }
     }
 
@@ -75,7 +74,7 @@ impl<'a> DeletionTarget<'a> {
     }
 }
 
-/// A path to a file through the descriptor of its directory, and the descriptor that it holds for.
+/// Returns a path to a file through the descriptor of its directory.
 pub(super) fn open_proc_path(root: &Path, candidates: &CandidateList, file: &Candidate) -> Option<ProcPath> {
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let top = rfs::open(root, flags, rfs::Mode::empty()).ok()?;
@@ -85,7 +84,7 @@ pub(super) fn open_proc_path(root: &Path, candidates: &CandidateList, file: &Can
     Some(ProcPath { path, _dir: dir })
 }
 
-/// See [`open_proc_path`].
+/// A path below `/proc/self/fd`, valid while its descriptor is open.
 pub(super) struct ProcPath {
     path: PathBuf,
     _dir: OwnedFd,
@@ -103,7 +102,7 @@ fn open_below(top: &OwnedFd, dir: &Path) -> rustix::io::Result<OwnedFd> {
     rfs::openat2(top, dir, flags, rfs::Mode::empty(), RESOLVE)
 }
 
-/// Removes directories that are empty now, upwards, but never the root. The system refuses one that is not empty.
+/// Removes directories that have become empty, upwards, but never the root. The kernel rejects one that is not empty.
 fn remove_empty(top: &OwnedFd, mut dir: &Path) {
     while let (Some(parent), Some(name)) = (dir.parent(), dir.file_name()) {
         let Ok(fd) = open_below(top, parent) else { return };

@@ -187,7 +187,7 @@ fn only_what_is_certainly_generated_goes_and_a_total_ends_the_text() {
     std::fs::write(&trace, "{\"traceEvents\":[]}").unwrap();
     let (exit, text) = clean(dir.path(), &["--keep", "0", "--idle", "0s"]);
     assert_eq!(exit, Exit::Ok, "{text}");
-    assert!(text.ends_with("deleted 2 files, 28 bytes; 0 in use; 0 files, 0 bytes are left\n"), "{text}");
+    assert!(text.ends_with("deleted 2 files, 28 bytes; 0 in use; 0 files, 0 bytes left\n"), "{text}");
     assert_eq!(names(dir.path()), ["000003.log.md", "config_2.json", "model.db", "notes.log.md"]);
 }
 

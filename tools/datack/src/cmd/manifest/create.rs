@@ -1,4 +1,4 @@
-//! Makes a manifest.
+//! `datack manifest create`.
 
 use std::ffi::CStr;
 use std::io::{BufWriter, Write};
@@ -38,11 +38,11 @@ impl CreateArgs {
         };
         let shown = || path.display().to_string();
         let file = Output::create(path, Class::DataFile.max()).with_context(shown)?;
-        // Beside a pipe or device nothing is put: it is written to, and that is all.
+        // A pipe or device gets the manifest only, and no files beside it.
         let beside = file.is_file();
         ensure!(
             beside || (key.is_none() && !self.resume),
-            "{}: is no file: --sign and --resume need one",
+            "{}: is not a regular file, which --sign and --resume need",
             shown()
         );
         let partial = beside.then(|| PartialManifest::open(path, self.resume)).transpose();
@@ -54,7 +54,7 @@ impl CreateArgs {
         let written =
             self.write_manifest(&paths, without, (&known, partial.as_mut()), format, diag, &mut file);
         written.with_context(shown)?;
-        // A manifest that lacks files is not put in the place of one that does not.
+        // An incomplete manifest does not replace an existing one.
         if diag.errors() > 0 {
             return Err(anyhow!("{}: not written, because of the errors above", shown()));
         }
@@ -112,7 +112,7 @@ impl CreateArgs {
         let hashed = hash_all(&mut files, self.hash_args.thread_count(), known, &bar, each);
         bar.finish_and_clear();
         files.warn_of_symlinks();
-        // What was hashed is kept for the next run, however this one ends.
+        // The digests are kept for --resume, however this run ends.
         partial.map_or(Ok(()), PartialManifest::flush)?;
         hashed?;
         summary.links = files.links;
@@ -122,13 +122,13 @@ impl CreateArgs {
         }
         ensure!(
             summary.files + summary.errors > 0,
-            "no regular file is below the paths: a manifest names one at least"
+            "no regular file below the paths: the manifest would be empty"
         );
         Ok(())
     }
 }
 
-/// Where the manifest goes, and a copy of it where it is to be signed: an Ed25519 signature is of the whole.
+/// Writes the manifest, and keeps a copy if it is to be signed: Ed25519 signs the whole message (RFC 8032).
 struct ManifestWriter {
     file: BufWriter<Output>,
     copy: Option<Vec<u8>>,
@@ -148,7 +148,7 @@ impl Write for ManifestWriter {
     }
 }
 
-/// The bytes below the paths, for the bar; what cannot be seen is reported when it is hashed.
+/// Returns the bytes below the paths, for the progress bar. Errors are reported later, when the files are hashed.
 fn total_bytes(directory: Option<&Path>, paths: &[PathBuf]) -> u64 {
     let paths: Vec<_> = paths.iter().map(|p| directory.map_or_else(|| p.clone(), |d| d.join(p))).collect();
     let threads = std::thread::available_parallelism().map_or(1, Into::into);

@@ -1,4 +1,4 @@
-//! Compares files with a manifest.
+//! `datack manifest verify`.
 
 use std::collections::HashSet;
 use std::io::ErrorKind;
@@ -18,10 +18,10 @@ use crate::manifest::partial::KnownDigests;
 use crate::manifest::text::ManifestEntry;
 use crate::manifest::{FileResult, HashError, hash_all, sign, text};
 
-/// Manifests of some ten million files; more is refused and not read.
+/// Maximum size of a manifest in bytes: about ten million files.
 const LIMIT: u64 = 2 << 30;
 
-/// What differs, and the counts.
+/// The differences, and the counts.
 type Comparison = (Vec<(PathBuf, VerifyStatus)>, ManifestSummary);
 
 impl VerifyArgs {
@@ -34,7 +34,7 @@ impl VerifyArgs {
         if let Some(key) = &self.key
             && !sign::verify_signature(key, &self.manifest, &content)?
         {
-            // Nothing in it can be believed.
+            // Nothing in it can be trusted.
             report_difference(format, out, &self.manifest, VerifyStatus::BadSignature)?;
             return Ok(Exit::No);
         }
@@ -52,7 +52,7 @@ impl VerifyArgs {
         if wrong.iter().filter(|(_, s)| *s == VerifyStatus::Missing).count() == entries.len() {
             let here = self.hash_args.directory.as_deref().unwrap_or(Path::new("."));
             out.diag().help(format_args!(
-                "no file of the manifest is there: its names are taken from {}; -C DIR takes them from DIR",
+                "no file of the manifest exists: names are relative to {}; -C DIR sets another directory",
                 here.display()
             ));
         }
@@ -91,8 +91,8 @@ impl VerifyArgs {
         Ok((wrong, summary))
     }
 
-    /// Files below the paths that no entry names, and how many links were passed over. A link that no entry names is
-    /// new, too, because whoever follows it may come to any file; but not where it leads to what is looked at anyway.
+    /// Returns the files below the paths that no entry names, and the number of symbolic links that were skipped. A symbolic
+    /// link that no entry names is new, too, because a reader follows it to any file, unless its target is below the paths.
     fn new_files(&self, entries: &[ManifestEntry], base: &Arc<OwnedFd>, diag: &Diag) -> (Vec<PathBuf>, u64) {
         if self.paths.is_empty() {
             return (Vec::new(), 0);
@@ -119,8 +119,8 @@ impl VerifyArgs {
     }
 }
 
-/// Paths made whole, so that two names of one file are the same: relative and absolute, with `.` and `..`. Links on the
-/// way are not resolved, because a manifest names them as they are.
+/// Makes paths absolute and removes `.` and `..`, so that two spellings of a path compare as equal. Symbolic links are not
+/// resolved, because a manifest contains them as they are.
 struct PathResolver(PathBuf);
 
 impl PathResolver {
@@ -133,7 +133,7 @@ impl PathResolver {
         normalize_path(&self.0.join(path))
     }
 
-    /// Where it leads in the end; `None` for nowhere.
+    /// Resolves symbolic links; `None` if the target does not exist.
     fn canonical(&self, path: &Path) -> Option<PathBuf> {
         self.0.join(path).canonicalize().ok()
     }
@@ -151,7 +151,7 @@ fn normalize_path(path: &Path) -> PathBuf {
     plain
 }
 
-/// How a file differs whose digest is another one, or none; what cannot be read is reported.
+/// Returns how a file differs whose digest is another one or missing. I/O errors are reported.
 fn difference_status(done: FileResult, diag: &Diag) -> Option<(PathBuf, VerifyStatus)> {
     let status = match done.result {
         Ok(_) => VerifyStatus::Changed,

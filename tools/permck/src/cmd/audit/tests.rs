@@ -44,8 +44,11 @@ fn findings_end_with_1_and_say_how_the_class_was_told() {
     write(&dir.path().join("tool"), 0o755, "#!/bin/sh\n");
     let (exit, text) = permck(&["audit".as_ref(), dir.path().as_os_str()]);
     assert_eq!(exit, Exit::No);
-    assert!(text.contains("mode 0755 allows 0205 too much"), "{text}");
-    assert!(text.contains("at most 0550 (program_file, told by its #! line)"), "{text}");
+    assert!(text.contains("mode 0755: the owner may write, others may read and execute"), "{text}");
+    assert!(
+        text.contains("at most 0550 (programs, scripts, libraries; class program_file by its #! line)"),
+        "{text}"
+    );
     // Who runs a program of root's group is left out by 0550, unless the group is theirs.
     if rustix::process::getegid().is_root() {
         assert!(text.contains("fix: chgrp GROUP ") && text.contains(" && chmod 0550 "), "{text}");
@@ -298,7 +301,7 @@ fn a_policy_decides_classes_owners_and_exceptions() {
     let policy = file.to_str().unwrap();
     let (_, records) = json(dir.path(), &["--policy", policy]);
     assert_eq!(findings(&records), [("mode".to_owned(), path("secret.cfg").display().to_string())]);
-    assert!(records.contains("told by policy row 2: *.cfg (holds a token)"), "{records}");
+    assert!(records.contains("class key_file by policy row 2: *.cfg (holds a token)"), "{records}");
     assert!(records.contains("\"accepted\":1"), "{records}");
     // A policy that others can write is no policy.
     chmod(&file, 0o666);
