@@ -169,7 +169,7 @@ impl Class {
     }
 }
 
-/// What an entry's metadata breaks: the mode of its class, and its owner.
+/// Checks the metadata of an entry: the mode against its class, and the owner.
 ///
 /// The owner must be the effective user of this process or root; a root-owned file that the mode allows us to
 /// read is the usual state of an installation.
@@ -178,7 +178,7 @@ pub fn check(path: &Path, meta: &std::fs::Metadata, class: Class) -> Vec<Finding
     check_for(path, meta, class, rustix::process::geteuid().as_raw())
 }
 
-/// The same for the files of another user: what is right for the process that will read them.
+/// Checks the metadata of a file that a process of another user will read.
 #[must_use]
 pub fn check_for(path: &Path, meta: &std::fs::Metadata, class: Class, user: u32) -> Vec<Finding> {
     [check_mode(path, Mode::of(meta.mode()), class), check_owner(path, meta.uid(), user)]

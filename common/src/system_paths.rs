@@ -33,7 +33,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_system_is_told_from_what_is_installed_on_it() {
+    fn system_paths_exclude_local_software() {
         for path in [
             "/",
             "/etc",
@@ -54,7 +54,7 @@ mod tests {
         }
     }
     #[test]
-    fn the_directories_below_the_root_hold_trees_of_all_sorts() {
+    fn directories_below_the_root_hold_unrelated_trees() {
         for path in ["/", "/tmp", "/home", "/root", "/srv", "/data", "/var", "/var/tmp", "/etc/profguard"] {
             assert!(holds_unrelated_trees(Path::new(path)), "{path}");
         }

@@ -14,7 +14,7 @@ use super::{
 };
 
 /// Names of directories kept at once, per directory being read; then they are walked before more are read.
-const NAMES: usize = 1 << 20;
+const MAX_NAMES_SIZE: usize = 1 << 20;
 
 /// A directory that waits to be opened.
 #[derive(Debug)]
@@ -92,8 +92,8 @@ impl<V: WalkVisitor> DirectoryListing<V> {
         let fd: &OwnedFd = &self.dir.fd;
         let mut raw = RawDir::new(fd, buffer);
         loop {
-            // What is in the buffer must be used before the buffer is: the kernel's position is behind it.
-            if raw.is_buffer_empty() && self.names.len() >= NAMES {
+            // The buffer must be emptied first: the kernel's position is after its last entry.
+            if raw.is_buffer_empty() && self.names.len() >= MAX_NAMES_SIZE {
                 self.state = Some(state);
                 return;
             }
@@ -119,7 +119,7 @@ impl<V: WalkVisitor> DirectoryListing<V> {
                 continue;
             }
             match stat_entry(fd, name) {
-                // The list was older than the file, or the file system does not tell types.
+                // It was replaced since, or the file system does not report types (readdir(3), DT_UNKNOWN).
                 Ok(st) if file_type(&st) == FileType::Directory => {
                     self.names.extend_from_slice(name.to_bytes_with_nul());
                 }

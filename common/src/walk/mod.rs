@@ -2,7 +2,7 @@
 //!
 //! Everything is reached through the descriptor of its directory, never by a path from the root, so a tree
 //! that is renamed or replaced by links while it is being walked cannot lead the walk outside. A directory is
-//! opened without following links and looked at through that descriptor: what is checked is what is walked.
+//! opened without following symbolic links and read through that descriptor: the directory that is checked is walked.
 //! Entries are passed to a [`WalkVisitor`], one per thread.
 
 mod listing;
@@ -190,7 +190,7 @@ pub struct RootError {
 }
 
 /// Allows as many open files as the hard limit does: a deep tree takes one for each of its levels, and more for what
-/// lies beside them. What was allowed before is enough for any usual tree, so a failure is ignored.
+/// lies beside them. The former limit is enough for usual trees, so a failure is ignored.
 pub fn raise_descriptor_limit() {
     let limit = getrlimit(Resource::Nofile);
     let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
@@ -225,19 +225,19 @@ pub fn device_of(st: &Statx) -> u64 {
     rfs::makedev(st.stx_dev_major, st.stx_dev_minor)
 }
 
-/// What an entry is mounted by: two entries with the same answer are on one mount. A bind mount has the device of
+/// Returns the mount of an entry: two entries with the same value are on the same mount. A bind mount has the device of
 /// what it shows, and on an overlay the files of one directory have several; only kernels before 5.8 know no more
 /// than devices.
 pub fn mount_of(st: &Statx) -> (bool, u64) {
-    let told = StatxFlags::from_bits_retain(st.stx_mask).contains(StatxFlags::MNT_ID);
-    (told, if told { st.stx_mnt_id } else { device_of(st) })
+    let known = StatxFlags::from_bits_retain(st.stx_mask).contains(StatxFlags::MNT_ID);
+    (known, if known { st.stx_mnt_id } else { device_of(st) })
 }
 
-/// Tells whether an entry is mounted over its directory's own. Where the kernel does not tell mounts, devices would
+/// Returns whether an entry is a mount point in its directory. Where the kernel does not report mounts, devices would
 /// say so of every file of an overlay.
 fn is_mounted(dir: &Statx, st: &Statx) -> bool {
-    let ((told, there), (_, here)) = (mount_of(dir), mount_of(st));
-    told && there != here
+    let ((known, there), (_, here)) = (mount_of(dir), mount_of(st));
+    known && there != here
 }
 
 /// Opens a directory below `parent` for listing: no link, and no mount point unless asked for.
@@ -270,7 +270,7 @@ pub fn open_entry(
     Ok(fd)
 }
 
-/// Opens a root: what the user named, through a link if they named one.
+/// Opens a root; follows a symbolic link that the user named.
 fn open_root(path: &std::path::Path) -> rustix::io::Result<OwnedFd> {
     rfs::openat(CWD, path, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
 }

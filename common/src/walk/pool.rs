@@ -39,7 +39,7 @@ pub fn walk_trees<V: WalkVisitor>(
     walk_from(&starts, options, visitor)
 }
 
-/// [`walk`] from places that may have been looked at before.
+/// Like [`walk_trees`], from paths that may have been resolved before.
 pub fn walk_from<V: WalkVisitor>(
     starts: &[WalkStart<'_>],
     options: WalkOptions,
@@ -95,7 +95,7 @@ fn start_task(start: &WalkStart<'_>, i: usize) -> rustix::io::Result<WalkTask> {
     }
 }
 
-/// Opens a directory that stands at the top of a walk, with the node that it gets.
+/// Opens a directory at the top of a walk, as `node`.
 fn open_top(path: &Path, node: Arc<TreeNode>) -> rustix::io::Result<OpenDirectory> {
     let fd = open_root(path)?;
     let st = stat_open(&fd)?;
@@ -142,7 +142,7 @@ struct TaskQueue {
 struct WalkPool {
     queue: Mutex<TaskQueue>,
     wake: Condvar,
-    /// Threads that wait, less what is queued for them; read without the lock, so only a hint.
+    /// Number of waiting threads without a queued task; read without the lock, so only a hint.
     idle_hint: AtomicUsize,
 }
 
@@ -232,7 +232,7 @@ fn walk_below<V: WalkVisitor>(
                 pool.give_directory(share);
             }
         }
-        // A directory with nothing more to hand out is closed before the next one is opened, so that a chain
+        // A directory without further subdirectories is closed before the next one is opened, so that a chain
         // of directories needs few descriptors.
         while stack.last().is_some_and(DirectoryListing::is_done) {
             stack.pop();

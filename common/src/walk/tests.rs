@@ -160,7 +160,7 @@ fn a_tree_that_changes_under_the_walk_does_not_lead_outside() {
 }
 
 #[test]
-fn a_file_may_be_the_root_and_a_missing_root_stops_nobody() {
+fn a_file_may_be_a_root_and_a_missing_root_does_not_stop_the_walk() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("f");
     std::fs::write(&file, "").unwrap();

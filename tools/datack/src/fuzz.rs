@@ -2,7 +2,7 @@
 
 use crate::manifest::text;
 
-/// A manifest: what was read is written as a line that reads as the same.
+/// Parses a manifest; every entry must survive being written and parsed again.
 pub fn check_manifest(bytes: &[u8]) {
     let Ok(entries) = text::parse_manifest(bytes) else { return };
     assert!(!entries.is_empty(), "an empty manifest is an error");

@@ -1,6 +1,6 @@
 //! The findings of an earlier audit, which are not reported again.
 //!
-//! A baseline is the JSON lines of an audit. A finding is known when rule, path and what was found are the same,
+//! A baseline is the JSON lines of an audit. A finding is known if its rule, path and found state are the same,
 //! so a mode that got worse is new. Paths are compared as absolute ones: `b`, `./b` and `/a/b` are the same.
 
 use std::collections::HashMap;
@@ -18,7 +18,7 @@ use common::record::permck as record;
 use crate::plan::AuditIssue;
 
 /// Maximum length of a line in bytes.
-const LINE: u64 = 1 << 20;
+const MAX_LINE: u64 = 1 << 20;
 
 /// The findings of an earlier audit.
 #[derive(Debug, Default)]
@@ -43,10 +43,10 @@ impl Baseline {
         let mut complete = false;
         for number in 1.. {
             let mut line = String::new();
-            if reader.by_ref().take(LINE).read_line(&mut line)? == 0 {
+            if reader.by_ref().take(MAX_LINE).read_line(&mut line)? == 0 {
                 break;
             }
-            ensure!((line.len() as u64) < LINE, "line {number} is longer than {LINE} bytes");
+            ensure!((line.len() as u64) < MAX_LINE, "line {number} is longer than {MAX_LINE} bytes");
             let at = || format!("line {number}");
             let finding = common::record::read::<record::PermckFinding>(&line).with_context(at)?;
             if let Some(f) = finding {

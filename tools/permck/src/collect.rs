@@ -17,7 +17,7 @@ use crate::rule::AuditedEntry;
 use common::walk::OpenDirectory;
 
 /// Findings that are sorted together before they are written: bounds the memory of an audit with millions of findings.
-const RUN: usize = 32 << 10;
+const SORTED_RUN: usize = 32 << 10;
 
 /// Collects the findings of an audit.
 pub(crate) struct FindingCollector<'a> {
@@ -82,7 +82,7 @@ impl<'a> FindingCollector<'a> {
             state.totals.add(issue.finding.severity);
             state.run.push(issue);
         }
-        if state.run.len() >= RUN {
+        if state.run.len() >= SORTED_RUN {
             state.write_sorted();
         }
     }

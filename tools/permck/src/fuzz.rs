@@ -17,11 +17,11 @@ pub fn check_policy(text: &str, below: &[u8]) {
     let today = time::macros::date!(2027 - 01 - 01);
     for dir in [false, true] {
         let place = EntryLocation { below: Some(below), root: std::path::Path::new("/r"), dir };
-        let demand = policy.match_entry(place);
-        if let Some(limit) = demand.limit() {
+        let policy_match = policy.match_entry(place);
+        if let Some(limit) = policy_match.limit() {
             assert_eq!(limit.max.beyond(limit.class.max()).0, 0, "a policy only tightens");
         }
-        let _ = (demand.allowed_owners(0, Some(&[1])), demand.allowed_groups());
+        let _ = (policy_match.allowed_owners(0, Some(&[1])), policy_match.allowed_groups());
         let _ = policy.accepts_finding("mode", place, None, today);
     }
     let _ = (policy.expired_exceptions(today).count(), policy.unused_exceptions(today).count());
@@ -48,8 +48,8 @@ pub fn check_journal(bytes: &[u8]) {
 
 /// The content of a file.
 pub fn check_content(name: &[u8], head: &[u8]) {
-    let told = classify::classify_file(name, head, 0o640);
-    assert_eq!(TABLE[told.class as usize].class, told.class);
+    let classification = classify::classify_file(name, head, 0o640);
+    assert_eq!(TABLE[classification.class as usize].class, classification.class);
     for (_, at) in classify::find_private_key(head)
         .into_iter()
         .chain(classify::find_der_private_key(head, head.len() as u64))

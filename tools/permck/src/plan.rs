@@ -1,4 +1,4 @@
-//! What an audit works with: the plan that holds for all paths, the audited paths, and the findings about them.
+//! The input and output of an audit: the plan for all paths, the audited paths, and the findings about them.
 
 use std::path::PathBuf;
 use std::sync::OnceLock;

@@ -15,7 +15,7 @@ use common::walk::{self, WalkOptions, WalkStart};
 const BATCH: usize = 256;
 
 /// Maximum number of paths and of findings about directories above them that are remembered.
-const PLACES: usize = 100_000;
+const MAX_REMEMBERED: usize = 100_000;
 
 /// Inspects every path and passes the findings to the sink. A path that cannot be read is reported, and the others are
 /// still inspected.
@@ -48,7 +48,7 @@ pub(crate) fn run_audit<S: IssueSink>(
             seen.accepted += accepted.len() as u64;
             sink.report_root_issues(open.into_iter().map(|(issue, _)| issue).collect());
         }
-        if judged.len() > PLACES {
+        if judged.len() > MAX_REMEMBERED {
             judged.clear();
         }
         let starts: Vec<_> =
@@ -92,7 +92,7 @@ impl CoveredPaths {
     /// Returns the roots that were not walked before. With `nested`, a path below another root counts as walked; with a
     /// policy it does not, because patterns are relative to the root.
     fn remove_covered(&mut self, roots: Vec<AuditRoot>, nested: bool) -> Vec<AuditRoot> {
-        if self.0.len() > PLACES {
+        if self.0.len() > MAX_REMEMBERED {
             self.0.clear();
         }
         let fresh: Vec<AuditRoot> =

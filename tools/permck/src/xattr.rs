@@ -1,4 +1,4 @@
-//! Extended attributes that grant something: POSIX ACLs and file capabilities, decoded from their bytes.
+//! Decodes the extended attributes that grant permissions: POSIX ACLs and file capabilities.
 
 use std::ffi::CStr;
 use std::fmt::{self, Write};
@@ -11,10 +11,10 @@ pub(crate) const ACCESS: &str = "system.posix_acl_access";
 pub(crate) const DEFAULT: &str = "system.posix_acl_default";
 pub(crate) const CAPABILITY: &str = "security.capability";
 
-/// Attributes longer than this are not ours: an ACL of 8,000 entries still fits.
-const LONGEST: usize = 64 << 10;
+/// Maximum size of attributes in bytes: XATTR_SIZE_MAX of the kernel (xattr(7)).
+const MAX_XATTR_SIZE: usize = 64 << 10;
 
-/// The attributes of one entry that a rule looks at.
+/// The extended attributes of an entry that rules use.
 #[derive(Debug, Default)]
 pub(crate) struct Xattrs {
     pub(crate) access: Option<Acl>,
@@ -22,7 +22,7 @@ pub(crate) struct Xattrs {
     pub(crate) capability: Option<FileCapabilities>,
 }
 
-/// Reads attributes by way of `/proc/self/fd`, so that no path from the root is walked and no link followed.
+/// Reads attributes through `/proc/self/fd`, so that no path from the root is resolved and no symbolic link followed.
 #[derive(Debug)]
 pub(crate) struct XattrReader {
     path: Vec<u8>,
@@ -31,7 +31,7 @@ pub(crate) struct XattrReader {
 
 impl XattrReader {
     pub(crate) fn new() -> Self {
-        Self { path: Vec::with_capacity(300), list: vec![0; LONGEST] }
+        Self { path: Vec::with_capacity(300), list: vec![0; MAX_XATTR_SIZE] }
     }
 
     /// The attributes of an open file.
@@ -51,13 +51,13 @@ impl XattrReader {
         found
     }
 
-    /// Reads the attributes that are in the list and that a rule looks at.
+    /// Reads the attributes that are in the list and that rules use.
     fn read_known(
         &mut self,
         length: rustix::io::Result<usize>,
         get: impl Fn(&str, &mut [u8]) -> rustix::io::Result<usize>,
     ) -> rustix::io::Result<Xattrs> {
-        // Most entries have none, and the answer is one call.
+        // Most entries have none: one system call is enough.
         let length = match length {
             Ok(0) | Err(Errno::NOTSUP) => return Ok(Xattrs::default()),
             Ok(n) => n,
@@ -70,7 +70,7 @@ impl XattrReader {
             }
             match get(wanted, &mut self.list[..]) {
                 Ok(n) => Ok(Some(self.list[..n].to_vec())),
-                // Taken away in between.
+                // Removed in the meantime.
                 Err(Errno::NODATA | Errno::NOTSUP) => Ok(None),
                 Err(e) => Err(e),
             }
@@ -106,7 +106,7 @@ impl XattrReader {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Acl {
     entries: Vec<AclEntry>,
-    /// The bytes were not an ACL.
+    /// Whether the bytes were malformed.
     pub(crate) broken: bool,
 }
 
@@ -146,17 +146,17 @@ impl Acl {
         self.entry_bits(MASK).unwrap_or(7)
     }
 
-    /// What the owning group really gets; the mode shows the mask in its place.
+    /// Returns the effective permissions of the owning group; the group bits of the mode are the mask.
     pub(crate) fn owning_group_bits(&self) -> Option<u32> {
         self.entry_bits(GROUP_OBJ).map(|p| p & self.mask())
     }
 
-    /// What everybody else gets.
+    /// Returns the permissions of others.
     pub(crate) fn other_bits(&self) -> Option<u32> {
         self.entry_bits(OTHER)
     }
 
-    /// The named users and groups that get something, after the mask.
+    /// Returns the named users and groups that have permissions after the mask is applied.
     pub(crate) fn named_grants(&self) -> impl Iterator<Item = AclGrant> + '_ {
         let mask = self.mask();
         self.entries.iter().filter(|e| matches!(e.tag, USER | GROUP)).filter_map(move |e| {
@@ -166,7 +166,7 @@ impl Acl {
     }
 }
 
-/// What an ACL gives to one user or group that the mode does not name.
+/// The effective permissions of a named user or group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct AclGrant {
     pub(crate) group: bool,
@@ -186,13 +186,13 @@ pub(crate) fn format_bits(bits: u32) -> String {
     [(4, 'r'), (2, 'w'), (1, 'x')].iter().map(|&(b, c)| if bits & b == 0 { '-' } else { c }).collect()
 }
 
-/// The capabilities that a program gets when it is run.
+/// The capabilities that a program gains when it is executed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct FileCapabilities {
     permitted: u64,
     inheritable: u64,
     effective: bool,
-    /// The bytes were of no version that we know.
+    /// Whether the bytes are malformed or of an unknown version.
     broken: bool,
 }
 
@@ -316,7 +316,7 @@ mod tests {
     }
 
     #[test]
-    fn broken_attributes_are_told_and_do_no_harm() {
+    fn malformed_attributes_are_reported() {
         for bytes in [&b""[..], b"\x02", b"\x01\0\0\0", b"\x02\0\0\0\x01"] {
             assert!(Acl::parse(bytes).broken);
         }
@@ -324,9 +324,9 @@ mod tests {
         assert!(FileCapabilities::parse(&[1, 0, 0, 2, 0]).to_string().contains("unknown"));
     }
 
-    /// Attributes of a hostile file system: any bytes are decoded or told as broken.
+    /// Attributes of a hostile file system: any bytes are decoded or reported as malformed.
     #[test]
-    fn any_bytes_are_decoded_without_harm() {
+    fn any_bytes_are_decoded_without_panic() {
         let mut state = 7_u64;
         for length in 0..2000 {
             let mut byte = || {

@@ -53,11 +53,12 @@ Examples:
 /// unrelated trees: name the directory of the traces.
 #[derive(Args, Debug)]
 #[command(after_long_help = EXAMPLES)]
+#[command(group = clap::ArgGroup::new("limit").args(["older_than", "keep"]).required(true).multiple(true))]
 pub(crate) struct CleanArgs {
     #[command(flatten)]
     inputs: PathInputs,
     /// Delete files that were modified longer ago than this: `90s`, `30m`, `12h`, `14d`
-    #[arg(long, value_name = "AGE", value_parser = age, required_unless_present = "keep")]
+    #[arg(long, value_name = "AGE", value_parser = age)]
     older_than: Option<Duration>,
     /// Delete the oldest files until the rest takes at most this size: `50GiB`, `10GB`, or bytes
     ///
@@ -213,8 +214,8 @@ impl CleanArgs {
             };
         // Not as an I/O error: elsewhere a closed pipe counts as success, but here files were to be deleted.
         let stopped = |e: std::io::Error| {
-            let (reason, before) = (common::error::io_reason(&e), run.before);
-            anyhow!("{reason}; no file is deleted without a record: stopped after {before} deleted")
+            let (reason, deleted) = (common::error::io_reason(&e), count(run.before, "file"));
+            anyhow!("{reason}; no file is deleted without a record: stopped after deleting {deleted}")
         };
         self.report_deletion(&path, file, reason, run.format, out)
             .and_then(|()| out.flush())

@@ -35,9 +35,9 @@ pub(crate) struct ListedFile {
 /// The options of a listing.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct ListOptions {
-    /// Whether links below the paths are followed; the paths themselves always are.
+    /// Whether symbolic links below the paths are followed; the paths themselves always are.
     pub(crate) follow: bool,
-    /// Whether links that are not followed are listed, too, as what they are; otherwise they are counted.
+    /// Whether symbolic links that are not followed are listed; otherwise they are counted.
     pub(crate) links: bool,
     /// Files to skip, by device and inode: the manifest itself.
     pub(crate) without: Vec<(u64, u64)>,

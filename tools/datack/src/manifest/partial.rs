@@ -15,8 +15,8 @@ use super::{HashedFile, HashedFileStamp, symlink_flags, text};
 
 /// Lines are written together when they cover this many bytes or are this many: a killed run hashes at most that much
 /// again.
-const BYTES: u64 = 16 << 20;
-const LINES: usize = 1024;
+const FLUSH_BYTES: u64 = 16 << 20;
+const FLUSH_LINES: usize = 1024;
 
 /// The first line of a record. A file without it is not one.
 const HEADER: &[u8] = b"# datack: files of a manifest that is being made\n";
@@ -38,7 +38,7 @@ impl KnownDigests {
     }
 }
 
-/// The record of what was hashed, while a manifest is made.
+/// The record of digests while a manifest is created.
 #[derive(Debug)]
 pub(crate) struct PartialManifest {
     path: PathBuf,
@@ -82,7 +82,7 @@ impl PartialManifest {
         text::write_line(&mut self.waiting, path, &d.sha256)?;
         self.lines += 1;
         self.bytes += d.stamp.size;
-        if self.lines >= LINES || self.bytes >= BYTES { self.flush() } else { Ok(()) }
+        if self.lines >= FLUSH_LINES || self.bytes >= FLUSH_BYTES { self.flush() } else { Ok(()) }
     }
 
     /// Writes the buffered lines.

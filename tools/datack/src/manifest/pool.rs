@@ -15,11 +15,11 @@ use super::partial::KnownDigests;
 use super::{BLOCK, HashError, HashedFile, hash_file};
 
 /// A batch ends with this many files, or this many bytes.
-const FILES: usize = 64;
-const BYTES: u64 = 1 << 20;
+const BATCH_FILES: usize = 64;
+const BATCH_BYTES: u64 = 1 << 20;
 
 /// Maximum number of finished batches that wait for an earlier one.
-const AHEAD: usize = 256;
+const MAX_WAITING_BATCHES: usize = 256;
 
 /// The result for a file.
 pub(crate) struct FileResult {
@@ -90,9 +90,9 @@ struct HashPool<'a, F> {
 
 struct BatchQueue<'a, F> {
     files: &'a mut F,
-    /// Batches handed out.
+    /// Number of batches taken.
     batches: usize,
-    /// The batch whose turn it is.
+    /// Number of the batch that is passed on next.
     turn: usize,
     stopped: bool,
 }
@@ -100,14 +100,14 @@ struct BatchQueue<'a, F> {
 impl<'a, F: Iterator<Item = ListedFile>> HashPool<'a, F> {
     fn take_batch(&self) -> Option<(usize, Vec<ListedFile>)> {
         let mut feed = self.lock_queue();
-        while feed.batches >= feed.turn + AHEAD && !feed.stopped {
+        while feed.batches >= feed.turn + MAX_WAITING_BATCHES && !feed.stopped {
             feed = self.wake.wait(feed).unwrap_or_else(PoisonError::into_inner);
         }
         if feed.stopped {
             return None;
         }
         let (mut batch, mut bytes) = (Vec::new(), 0);
-        while batch.len() < FILES && bytes < BYTES {
+        while batch.len() < BATCH_FILES && bytes < BATCH_BYTES {
             let Some(file) = feed.files.next() else { break };
             bytes += file.size;
             batch.push(file);

@@ -9,10 +9,10 @@ use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{PrivatePkcs8KeyDer, SubjectPublicKeyInfoDer};
 
 /// Maximum size of a key file in bytes.
-const LIMIT: u64 = 64 << 10;
+const MAX_KEY_FILE_SIZE: u64 = 64 << 10;
 
 /// The first bytes of every Ed25519 public key in DER; its 32 bytes follow (RFC 8410).
-const SPKI: [u8; 12] = [0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00];
+const SPKI_PREFIX: [u8; 12] = [0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00];
 
 /// Returns the path of the signature of a manifest.
 pub(crate) fn signature_path(manifest: &Path) -> PathBuf {
@@ -30,7 +30,7 @@ pub(crate) fn read_private_key(path: &Path) -> anyhow::Result<Ed25519KeyPair> {
     if let Some(f) = policy::check(path, &meta, Class::KeyFile).first() {
         return Err(anyhow!("{}: {}", shown(), f.reason()));
     }
-    let pem = common::fsat::read_bounded(file, LIMIT).with_context(shown)?;
+    let pem = common::fsat::read_bounded(file, MAX_KEY_FILE_SIZE).with_context(shown)?;
     let key = PrivatePkcs8KeyDer::from_pem_slice(&pem);
     let key = key.map_err(|_| anyhow!("{}: no PEM private key (PKCS#8) found", shown()))?;
     Ed25519KeyPair::from_pkcs8_maybe_unchecked(key.secret_pkcs8_der())
@@ -49,12 +49,12 @@ pub(crate) fn verify_signature(public: &Path, manifest: &Path, content: &[u8]) -
         let (file, _) = common::fsat::open_regular(path)
             .map_err(|e| anyhow!(common::error::io_reason(&e)))
             .with_context(|| shown.clone())?;
-        common::fsat::read_bounded(file, LIMIT).with_context(|| shown.clone())
+        common::fsat::read_bounded(file, MAX_KEY_FILE_SIZE).with_context(|| shown.clone())
     };
     let pem = read(public)?;
     let key = SubjectPublicKeyInfoDer::from_pem_slice(&pem);
     let key = key.map_err(|_| anyhow!("{}: no PEM public key found", public.display()))?;
-    let raw = key.strip_prefix(&SPKI).filter(|raw| raw.len() == 32);
+    let raw = key.strip_prefix(&SPKI_PREFIX).filter(|raw| raw.len() == 32);
     ensure!(raw.is_some(), "{}: is not an Ed25519 public key", public.display());
     let signature = read(&signature_path(manifest))?;
     let key = UnparsedPublicKey::new(&ED25519, raw.unwrap_or_default());

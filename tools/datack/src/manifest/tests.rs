@@ -42,7 +42,7 @@ fn tagged_lines_and_comments_are_read() {
 }
 
 #[test]
-fn broken_lines_are_told() {
+fn malformed_lines_are_errors() {
     for line in [
         "x",
         "00  f",

@@ -62,13 +62,11 @@ pub(crate) fn parse_manifest(content: &[u8]) -> Result<Vec<ManifestEntry>, Strin
             let named = (entries.len() - open.take().unwrap_or(entries.len())) as u64;
             if summary.files != named {
                 let n = summary.files;
-                return Err(place(&format_args!("the summary counts {n} files, but {named} precede it")));
+                return Err(place(&format_args!("number of files in the summary: {n}, before it: {named}")));
             }
             if summary.errors > 0 {
                 let n = summary.errors;
-                return Err(place(&format_args!(
-                    "incomplete: {n} files could not be read when it was created"
-                )));
+                return Err(place(&format_args!("incomplete: created with {n} errors")));
             }
         } else if let Some(entry) = parse_line(line).map_err(|e| place(&e))? {
             if line.first() == Some(&b'{') {

@@ -1,4 +1,4 @@
-//! Finds private keys in what was read of a file, whatever the file is.
+//! Finds private keys in the content of a file.
 
 use memchr::memmem;
 
@@ -15,7 +15,7 @@ pub(crate) fn find_private_key(text: &[u8]) -> Option<(&'static str, usize)> {
         }
         from = at + 11;
     }
-    // One that is only mentioned may stand before one that is there.
+    // A comment that mentions a key may precede the key.
     let body = |at: &usize| text[at + 16..].iter().take_while(|b| b.is_ascii_alphanumeric()).count() >= 50;
     let age = memmem::find_iter(text, b"AGE-SECRET-KEY-1").find(body);
     age.map(|at| ("age secret key", at))
@@ -43,8 +43,8 @@ fn base64_follows(after: &[u8]) -> bool {
     long(rest) || next_string(rest).is_some_and(long)
 }
 
-/// What a string holds that follows another one's end, as programs write texts of several lines: a key, if it begins
-/// as the base64 of keys does, because what follows in code is mostly code.
+/// Returns the content of the next string literal, where source code splits a key over several: only if it begins like
+/// the base64 of a key, because mostly other code follows.
 fn next_string(text: &[u8]) -> Option<&[u8]> {
     let rest = text.strip_prefix(b"\"").or_else(|| text.strip_prefix(b"'"))?;
     let between = |b: &u8| b.is_ascii_whitespace() || b"+,\\.".contains(b);
@@ -54,7 +54,7 @@ fn next_string(text: &[u8]) -> Option<&[u8]> {
     (rest.starts_with(b"M") || rest.starts_with(b"b3Bl")).then_some(rest)
 }
 
-/// What follows after line ends, written or real.
+/// Skips line ends, real or written as escapes.
 fn line_end(mut text: &[u8]) -> &[u8] {
     loop {
         text = text.trim_ascii_start();
@@ -95,7 +95,7 @@ pub(crate) fn find_der_private_key(head: &[u8], size: u64) -> Option<(&'static s
     private.then_some(("DER private key", 0))
 }
 
-/// The announced length of a DER sequence, and what of its content is there.
+/// Returns the length of a DER sequence, and the available part of its content (X.690).
 fn der_sequence(bytes: &[u8]) -> Option<(u64, &[u8])> {
     match bytes {
         [0x30, n @ 0..=0x7f, body @ ..] => Some((u64::from(*n), body)),
@@ -105,7 +105,7 @@ fn der_sequence(bytes: &[u8]) -> Option<(u64, &[u8])> {
     }
 }
 
-/// What stands between `-----BEGIN ` and the next five dashes.
+/// Returns the label between `-----BEGIN ` and the next five dashes (RFC 7468).
 pub(super) fn pem_label(block: &[u8]) -> Option<&[u8]> {
     let label = block.strip_prefix(b"-----BEGIN ")?;
     let end = memmem::find(label.get(..80).unwrap_or(label), b"-----")?;
@@ -151,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn der_keys_are_class_by_their_form() {
+    fn der_keys_are_found_by_their_encoding() {
         let ed25519 =
             [&b"\x30\x2e\x02\x01\0\x30\x05\x06\x03\x2b\x65\x70\x04\x22\x04\x20"[..], &[7; 32]].concat();
         assert_eq!(find_der_private_key(&ed25519, 48), Some(("DER private key", 0)));

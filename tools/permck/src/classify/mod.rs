@@ -75,7 +75,7 @@ fn classify_key_text(head: &[u8]) -> Option<Classification> {
     Some(classify_as(Class::KeyFile, pem_kind(label)?))
 }
 
-/// The text from the first `-----BEGIN `, where only text of a bundle stands before it.
+/// Returns the text from the first `-----BEGIN `, if only explanatory text of a bundle precedes it.
 fn first_block(head: &[u8]) -> Option<&[u8]> {
     let at = memmem::find(head, b"-----BEGIN ")?;
     let before = &head[..at];
@@ -127,7 +127,7 @@ fn classify_name(name: &[u8]) -> Option<Classification> {
     if name == b"core" || name.strip_prefix(b"core.").is_some_and(is_digits) {
         return Some(classify_as(Class::DebugFile, "the name of a core dump"));
     }
-    // Python on its way, libraries with a version after the suffix.
+    // Shared libraries with a version after the suffix.
     if memmem::find(name, b".so.").is_some() {
         return Some(classify_as(Class::ProgramFile, "its name (library)"));
     }
@@ -209,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn what_only_mentions_a_key_is_not_one() {
+    fn a_mention_of_a_key_is_not_a_key() {
         assert_eq!(class("x.py", b"K = '-----BEGIN PRIVATE KEY-----'\n"), Class::ProgramFile);
         assert_eq!(class("notes", b"see -----BEGIN CERTIFICATE----- for\n"), Class::DataFile);
         assert_eq!(find_private_key(b"if text.startswith('-----BEGIN PRIVATE KEY-----'):\n"), None);

@@ -139,9 +139,8 @@ impl AuditArgs {
         let (Some(path), Some(baseline)) = (&self.baseline, baseline) else { return 0 };
         let (gone, all) = baseline.count_not_found();
         if gone > 0 {
-            let reason =
-                "no longer exist and would be hidden if they came back; `permck baseline` updates it";
-            diag.warn(path.display(), format_args!("{gone} of its {all} findings {reason}"));
+            let reason = "fixed since, and hidden if they come back; `permck baseline` updates the file";
+            diag.warn(path.display(), format_args!("{gone} of {all} findings {reason}"));
         }
         gone
     }

@@ -11,7 +11,7 @@ use common::record::permck::{FixRefusal, PermissionChange, UndoSummary, UndoneCh
 use common::text::Safe;
 
 use crate::fix::Undoer;
-use crate::fix::journal::LINE;
+use crate::fix::journal::MAX_LINE;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -110,10 +110,10 @@ pub(crate) fn parse_journal(
     let mut changes = Vec::new();
     for number in 1.. {
         let mut line = Vec::new();
-        if reader.by_ref().take(LINE).read_until(b'\n', &mut line)? == 0 {
+        if reader.by_ref().take(MAX_LINE).read_until(b'\n', &mut line)? == 0 {
             break;
         }
-        ensure!((line.len() as u64) < LINE, "line {number} is longer than {LINE} bytes");
+        ensure!((line.len() as u64) < MAX_LINE, "line {number} is longer than {MAX_LINE} bytes");
         let whole = line.last() == Some(&b'\n');
         let change = std::str::from_utf8(&line).context("is not UTF-8");
         match change.and_then(|text| Ok(common::record::read(text)?)) {

@@ -6,8 +6,8 @@ use time::format_description::well_known::Rfc3339;
 
 /// Returns the creation time where the file system records it: inode numbers are reused.
 pub(super) fn birth_time(st: &Statx) -> Option<String> {
-    let told = StatxFlags::from_bits_retain(st.stx_mask).contains(StatxFlags::BTIME);
-    told.then(|| format_timestamp(&st.stx_btime))
+    let known = StatxFlags::from_bits_retain(st.stx_mask).contains(StatxFlags::BTIME);
+    known.then(|| format_timestamp(&st.stx_btime))
 }
 
 /// Formats a timestamp as RFC 3339 in UTC, with nanoseconds.
@@ -61,7 +61,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_the_owner_and_who_may_all_can_change_an_entry() {
+    fn only_the_owner_and_cap_fowner_may_change_an_entry() {
         let rights = |uid, others: &[(u32, u32)]| ChangeRights { uid, others: others.to_vec() };
         assert!(rights(7, &[]).check_owner(7).is_ok() && rights(7, &[(0, u32::MAX)]).check_owner(8).is_ok());
         let refused = rights(7, &[(0, 1), (10, 5)]);

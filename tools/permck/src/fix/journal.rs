@@ -10,7 +10,7 @@ use rustix::fs::{self as rfs, FlockOperation};
 use rustix::io::Errno;
 
 /// Maximum length of a line in bytes, when writing and when reading.
-pub(crate) const LINE: u64 = 1 << 20;
+pub(crate) const MAX_LINE: u64 = 1 << 20;
 
 /// An open record.
 #[derive(Debug)]
@@ -51,7 +51,7 @@ impl Journal {
     pub(super) fn append_change(&mut self, change: &PermissionChange) -> io::Result<()> {
         let mut bytes = Vec::new();
         common::record::write(&mut bytes, change)?;
-        if bytes.len() as u64 >= LINE {
+        if bytes.len() as u64 >= MAX_LINE {
             return Err(io::Error::new(
                 io::ErrorKind::InvalidFilename,
                 "its path is too long to be recorded",
@@ -81,7 +81,7 @@ impl Journal {
 fn is_record(path: &Path) -> io::Result<bool> {
     let (file, _) = common::fsat::open_regular(path)?;
     let mut line = Vec::new();
-    BufReader::new(file.take(LINE)).read_until(b'\n', &mut line)?;
+    BufReader::new(file.take(MAX_LINE)).read_until(b'\n', &mut line)?;
     let change =
         std::str::from_utf8(&line).ok().and_then(|l| common::record::read::<PermissionChange>(l).ok());
     Ok(change.flatten().is_some())

@@ -258,18 +258,18 @@ impl IssueSink for Fixer<'_> {
         }
         let (errors, others): (Vec<_>, Vec<_>) =
             issues.into_iter().partition(|i| i.finding.severity == Severity::Error);
-        let (mendable, rest): (Vec<_>, Vec<_>) =
+        let (fixable, rest): (Vec<_>, Vec<_>) =
             errors.into_iter().partition(|i| FIXABLE.contains(&i.finding.rule.as_str()));
         let mut reasons: Vec<String> =
             rest.iter().map(|i| format!("{} [{}]", i.finding.found, i.finding.rule)).collect();
         let mut change = None;
         let mut refused = 0;
-        if !mendable.is_empty() {
+        if !fixable.is_empty() {
             match self.tighten_entry(
                 root,
                 dir,
                 subject,
-                mendable.into_iter().map(|i| i.finding.rule).collect(),
+                fixable.into_iter().map(|i| i.finding.rule).collect(),
             ) {
                 Ok(done) => {
                     change = done;

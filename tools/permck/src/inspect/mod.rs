@@ -1,5 +1,5 @@
 //! Looks at entries as they are walked: metadata, attributes, link targets and the beginning of contents become
-//! a [`AuditedEntry`], the rules judge it, and what they find goes to a [`IssueSink`].
+//! an [`AuditedEntry`], the rules are applied to it, and findings go to an [`IssueSink`].
 
 use std::ffi::CStr;
 use std::os::fd::AsFd;
@@ -23,7 +23,7 @@ use common::writers::FileWriters;
 
 mod read;
 
-use read::HEAD;
+use read::HEAD_SIZE;
 
 /// Takes the findings of the inspectors; shared by all threads.
 pub(crate) trait IssueSink: Sync {
@@ -81,7 +81,7 @@ pub(crate) struct Inspector<'a, S: IssueSink> {
     sink: &'a S,
     xattrs: xattr::XattrReader,
     head: Vec<u8>,
-    /// The path below the root of the entry that is looked at.
+    /// Buffer for the path of the current entry below the root.
     below: Vec<u8>,
     pub(crate) seen: AuditCounts,
 }
@@ -93,7 +93,7 @@ impl<'a, S: IssueSink> Inspector<'a, S> {
             options,
             sink,
             xattrs: xattr::XattrReader::new(),
-            head: vec![0; HEAD],
+            head: vec![0; HEAD_SIZE],
             below: Vec::new(),
             seen: AuditCounts::default(),
         }
@@ -125,7 +125,8 @@ impl<'a, S: IssueSink> Inspector<'a, S> {
         }
     }
 
-    /// Where mounts are crossed, each has options of its own; those of the audited path are judged with its place.
+    /// Checks the options of a mount below the audited path, with --cross-mounts; those of the audited path itself are
+    /// checked by [`root_check`].
     fn check_inner_mount(&self, dir: &OpenDirectory, subject: &AuditedEntry<'_>) -> Option<Finding> {
         let top = dir.node.depth == 0 && (subject.name.is_empty() || !self.plan.roots[dir.node.root].is_dir);
         if !self.options.cross_mounts || top || !subject.has_attribute(StatxAttributes::MOUNT_ROOT) {
@@ -154,9 +155,9 @@ impl<S: IssueSink> WalkVisitor for Inspector<'_, S> {
                 Err(e) => unread = Some(e),
             }
         }
-        let (mut secret, mut told) = (None, None);
+        let (mut secret, mut classification) = (None, None);
         if regular {
-            let (whole, head) = (&self.head[..length], &self.head[..length.min(HEAD)]);
+            let (whole, head) = (&self.head[..length], &self.head[..length.min(HEAD_SIZE)]);
             let der = classify::find_der_private_key(head, st.stx_size);
             secret = classify::find_private_key(whole).or(der);
             let by_content = match der {
@@ -165,7 +166,7 @@ impl<S: IssueSink> WalkVisitor for Inspector<'_, S> {
             };
             let by_content = self.correct_log_class(by_content, st);
             census.count_file(by_content, name.to_bytes());
-            told = Some(by_content);
+            classification = Some(by_content);
         }
         let xattrs = match &open {
             _ if kind == FileType::Symlink => Xattrs::default(),
@@ -173,16 +174,16 @@ impl<S: IssueSink> WalkVisitor for Inspector<'_, S> {
             None => self.read_attributes_at(dir, name),
         };
         let link = if kind == FileType::Symlink { self.read_symlink(dir, name) } else { None };
-        let demand = self.match_policy(&dir.node, Some(name), false);
+        let policy_match = self.match_policy(&dir.node, Some(name), false);
         let root = &self.plan.roots[dir.node.root];
-        let owner = demand.allowed_owners(root.uid, self.plan.owners.as_deref());
+        let owner = policy_match.allowed_owners(root.uid, self.plan.owners.as_deref());
         let subject = AuditedEntry {
             node: &dir.node,
             name,
             st,
-            limit: told.map(|t| limit_for(demand, t)),
+            limit: classification.map(|t| limit_for(policy_match, t)),
             owner: owner.as_ref().unwrap_or(&root.owner),
-            group: &demand.allowed_groups(),
+            group: &policy_match.allowed_groups(),
             xattrs: &xattrs,
             link: link.as_ref(),
             secret,
@@ -196,15 +197,22 @@ impl<S: IssueSink> WalkVisitor for Inspector<'_, S> {
     fn visit_directory(&mut self, dir: &OpenDirectory, census: DirectoryCensus) {
         self.seen.entries += 1;
         self.seen.dirs += 1;
-        // Most file systems count a directory's directories in its links.
+        // On most file systems the link count of a directory is two plus its subdirectories.
         let dirs = dir.st.stx_nlink.saturating_sub(2);
-        let told =
+        let classification =
             self.classify_home(&dir.node).unwrap_or_else(|| census.classify_directory(dir.node.name(), dirs));
         let xattrs = self.read_attributes(dir.as_fd(), || dir.node.path());
-        self.inspect_directory(dir, c"", &dir.st, told, &xattrs, census.find_stray_key(dirs).as_ref());
+        self.inspect_directory(
+            dir,
+            c"",
+            &dir.st,
+            classification,
+            &xattrs,
+            census.find_stray_key(dirs).as_ref(),
+        );
     }
 
-    /// What is mounted here belongs to another tree: it is neither judged nor changed.
+    /// A mount point belongs to another tree: it is neither checked nor changed.
     fn visit_mount_point(&mut self, parent: &OpenDirectory, name: &CStr, _st: &Statx) {
         self.report_mount(parent, name);
     }
@@ -239,40 +247,40 @@ impl<'a, S: IssueSink> Inspector<'a, S> {
             .report_root_issues(vec![root_issue(root_check::unvisited_mount(&parent.node.path_of(name)))]);
     }
 
-    /// A directory whose entries are not seen is judged by its own metadata.
+    /// Checks a directory that cannot be listed by its metadata.
     fn inspect_unlisted(&mut self, parent: &OpenDirectory, name: &CStr, st: &Statx) {
         self.seen.entries += 1;
         self.seen.dirs += 1;
-        let told = DirectoryCensus::default().classify_directory(name.to_bytes(), 0);
+        let classification = DirectoryCensus::default().classify_directory(name.to_bytes(), 0);
         let xattrs = self.read_attributes_at(parent, name);
-        self.inspect_directory(parent, name, st, told, &xattrs, None);
+        self.inspect_directory(parent, name, st, classification, &xattrs, None);
     }
 
-    /// Judges a directory: `dir` itself, or the entry `name` of it, which was not entered.
+    /// Checks a directory: `dir` itself, or its entry `name`, which was not entered.
     fn inspect_directory(
         &mut self,
         dir: &OpenDirectory,
         name: &CStr,
         st: &Statx,
-        told: Classification,
+        classification: Classification,
         xattrs: &Xattrs,
         stray: Option<&StrayKey>,
     ) {
-        let demand = self.match_policy(&dir.node, (!name.is_empty()).then_some(name), true);
+        let policy_match = self.match_policy(&dir.node, (!name.is_empty()).then_some(name), true);
         let root = &self.plan.roots[dir.node.root];
-        let owner = demand.allowed_owners(root.uid, self.plan.owners.as_deref());
+        let owner = policy_match.allowed_owners(root.uid, self.plan.owners.as_deref());
         let subject = AuditedEntry {
             node: &dir.node,
             name,
             st,
-            limit: Some(limit_for(demand, told)),
+            limit: Some(limit_for(policy_match, classification)),
             owner: owner.as_ref().unwrap_or(&root.owner),
-            group: &demand.allowed_groups(),
+            group: &policy_match.allowed_groups(),
             xattrs,
             link: None,
             secret: None,
             // A policy that names the directory's class knows what is in it.
-            stray: stray.filter(|_| demand.limit().is_none()),
+            stray: stray.filter(|_| policy_match.limit().is_none()),
             dir_owner: st.stx_uid,
             unread: None,
         };
@@ -281,16 +289,16 @@ impl<'a, S: IssueSink> Inspector<'a, S> {
 
     /// Corrects the class of a file that is named like an archived log and still open for writing. Open files are looked
     /// up once, and only where the class makes a difference.
-    fn correct_log_class(&self, told: Classification, st: &Statx) -> Classification {
+    fn correct_log_class(&self, classification: Classification, st: &Statx) -> Classification {
         let loose = u32::from(st.stx_mode) & 0o7777 & !Class::LogArchived.max().0 != 0;
-        if told.class != Class::LogArchived || !loose {
-            return told;
+        if classification.class != Class::LogArchived || !loose {
+            return classification;
         }
         let writers = self.plan.writers.get_or_init(FileWriters::scan_processes);
         if writers.has_file(walk::device_of(st), st.stx_ino) {
             return Classification { class: Class::LogRecording, by: "its open writer" };
         }
-        told
+        classification
     }
 
     /// Looks up the policy row of an entry.
@@ -307,7 +315,7 @@ impl<'a, S: IssueSink> Inspector<'a, S> {
         })
     }
 
-    /// Devices belong below `/dev`, where the system decides who may use them.
+    /// Returns whether a directory is below `/dev`, where udev(7) sets the modes of devices.
     fn in_dev(&self, dir: &OpenDirectory) -> bool {
         let root = &self.plan.roots[dir.node.root];
         if root.base.starts_with("/dev") {
@@ -330,7 +338,7 @@ impl<'a, S: IssueSink> Inspector<'a, S> {
 
     fn classify_home(&self, node: &Arc<TreeNode>) -> Option<Classification> {
         let homes = &self.plan.context.accounts.homes;
-        // A path is built for the few directories that are called like a home directory only.
+        // Only for the few directories that are named like a home directory a path is built.
         let name = node.name().rsplit(|&b| b == b'/').find(|n| !n.is_empty())?;
         let named = |h: &PathBuf| h.file_name().is_some_and(|n| n.as_encoded_bytes() == name);
         if !homes.iter().any(named) {
@@ -356,7 +364,8 @@ fn advise_to_look(findings: &mut [Finding]) {
 }
 
 /// Returns the limit for an entry: that of the policy, or of its classification.
-fn limit_for(demand: PolicyMatch<'_>, told: Classification) -> ClassLimit<'_> {
-    let by_content = ClassLimit { class: told.class, max: told.class.max(), by: told.by };
-    demand.limit().unwrap_or_else(|| demand.tighten_limit(by_content))
+fn limit_for(policy_match: PolicyMatch<'_>, classification: Classification) -> ClassLimit<'_> {
+    let by_content =
+        ClassLimit { class: classification.class, max: classification.class.max(), by: classification.by };
+    policy_match.limit().unwrap_or_else(|| policy_match.tighten_limit(by_content))
 }

@@ -22,7 +22,7 @@ use common::glob::Glob;
 use file::{PolicyError, PolicyFile};
 
 /// Maximum size of a policy file in bytes.
-const LIMIT: u64 = 4 << 20;
+const MAX_POLICY_SIZE: u64 = 4 << 20;
 
 /// A compiled policy.
 #[derive(Debug, Default)]
@@ -125,7 +125,7 @@ impl Policy {
         let (file, meta) =
             common::fsat::open_regular(path).map_err(|e| anyhow::anyhow!(crate::io_reason(&e)))?;
         crate::trusted(&meta)?;
-        let bytes = common::fsat::read_bounded(file, LIMIT)?;
+        let bytes = common::fsat::read_bounded(file, MAX_POLICY_SIZE)?;
         String::from_utf8(bytes).map_err(|_| anyhow::anyhow!("is not UTF-8"))
     }
 

@@ -50,7 +50,7 @@ fn owners_and_tighter_maxima_are_kept() {
 }
 
 #[test]
-fn exceptions_end() {
+fn exceptions_expire() {
     let p = policy(
         "version = 1\n[[exception]]\nmatch = ['bin/*']\nrules = ['special-bits']\nreason = 'r'\nuntil = '2027-01-31'\n",
     );
@@ -81,7 +81,7 @@ fn exceptions_end() {
 }
 
 #[test]
-fn the_account_is_whom_the_user_names_and_not_root() {
+fn the_account_is_set_by_owner_and_not_root() {
     let p = policy("version = 1\nowner = ['account']\n");
     assert!(p.needs_account() && !policy("version = 1\nowner = ['self']\n").needs_account());
     let owner = |given| p.match_entry(place("b", false)).allowed_owners(0, given);
@@ -101,7 +101,7 @@ fn absolute_patterns_and_those_above_match_whole_paths() {
 }
 
 #[test]
-fn what_is_wrong_is_told_with_its_place() {
+fn errors_in_a_policy_have_positions() {
     let bad =
         |text: &str| Policy::default().add_file(text, &AccountTable::default()).unwrap_err().to_string();
     assert!(bad("version = 2").contains("unsupported version 2"));

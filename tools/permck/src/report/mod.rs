@@ -1,4 +1,4 @@
-//! How the findings of an audit are written: text and records here, the rest in [`common::report`].
+//! Writes the findings of an audit: records here, other formats in [`common::report`].
 
 use std::io::{self, Write};
 
@@ -20,7 +20,7 @@ pub(crate) trait AuditReport {
     fn write_summary(&mut self, to: &mut dyn Write, ending: &AuditResult) -> io::Result<()>;
 }
 
-/// The report in a format. `limit` and `color` are for text, and so is what a rule finds, as a heading.
+/// Makes the report in a format. `limit`, `color` and `heading` are for text.
 pub(crate) fn report_for(
     format: ReportFormat,
     source: Source,
@@ -35,13 +35,13 @@ pub(crate) fn report_for(
     }
 }
 
-/// What is known at the end of an audit.
+/// The result of an audit.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct AuditResult {
     pub(crate) seen: AuditCounts,
-    /// Findings that the baseline knows.
+    /// Findings that are in the baseline.
     pub(crate) known: u64,
-    /// Findings of the baseline that were not found any more.
+    /// Findings of the baseline that no longer exist.
     pub(crate) gone: u64,
     pub(crate) end: End,
 }

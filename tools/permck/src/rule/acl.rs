@@ -16,7 +16,7 @@ pub(crate) static RULE: EntryRule = EntryRule {
         what: "its ACL grants more than its mode shows",
         why: "Users and groups have access that the mode does not show, because the group bits of the mode are then the mask of the ACL.",
         fix: "`chmod MODE PATH && setfacl -b PATH`",
-        reference: "acl(5), \"Correspondence between ACL entries and file permission bits\"",
+        reference: "acl(5), section Correspondence between ACL entries and file permission bits",
     },
     check: check_access_acl,
 };
@@ -29,7 +29,7 @@ pub(crate) static DEFAULT: EntryRule = EntryRule {
         what: "its default ACL grants access to other users",
         why: "New entries inherit the ACL and are accessible to other users, whatever the umask is.",
         fix: "`setfacl -k PATH`",
-        reference: "acl(5), \"Object creation and default ACLs\"",
+        reference: "acl(5), section Object creation and default ACLs",
     },
     check: check_default_acl,
 };
@@ -73,12 +73,12 @@ fn describe_grants(acl: &Acl, context: &RuleContext) -> String {
     acl.named_grants().map(name).collect::<Vec<_>>().join(", ")
 }
 
-/// `setfacl -b` alone would leave the mask in the group's bits.
+/// Returns the command that removes the ACL. `setfacl -b` alone would leave the mask in the group bits.
 fn removal_command(s: &AuditedEntry<'_>) -> String {
     format!("{} && setfacl -b {}", s.chmod_command(without_acl(s)), s.quoted_path())
 }
 
-/// The mode that leaves each what it really has and takes away what its class does not allow.
+/// Returns the mode for an entry whose ACL is removed: effective permissions, without those beyond the class.
 pub(crate) fn without_acl(s: &AuditedEntry<'_>) -> common::policy::Mode {
     let tight = s.tightened_mode().0;
     let group = s.xattrs.access.as_ref().and_then(Acl::owning_group_bits).unwrap_or(0);

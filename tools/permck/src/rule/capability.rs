@@ -9,9 +9,9 @@ pub(crate) static RULE: EntryRule = EntryRule {
         id: "capability",
         severity: Severity::Error,
         what: "it has file capabilities",
-        why: "The program gains privileges of root for every user who executes it.",
+        why: "The program gains these privileges for every user who executes it.",
         fix: "`setcap -r PATH`",
-        reference: "capabilities(7), \"File capabilities\"; msMonitor security statement, running security",
+        reference: "capabilities(7), section File capabilities; msMonitor security statement, running security",
     },
     check: check_capabilities,
 };

@@ -10,7 +10,7 @@ pub(crate) static DANGLING: EntryRule = EntryRule {
         id: "link-dangling",
         severity: Severity::Warning,
         what: "it is a symbolic link to a missing file",
-        why: "A user who can create the target decides what is read through the link, and writing through it creates a file elsewhere.",
+        why: "A user who can create the target controls the content that is read through the link; writing through it creates a file elsewhere.",
         fix: "`rm PATH`, or create the target",
         reference: "symlink(7); path_resolution(7)",
     },

@@ -48,7 +48,7 @@ pub(crate) fn lost_bits(s: &AuditedEntry<'_>, after: Mode) -> u32 {
 }
 
 impl Lockout {
-    /// What to do before the mode is changed, as the beginning of a command, and what to say after it.
+    /// Returns the command to run before the mode is changed, and a comment for the end of the line.
     pub(super) fn prerequisite(self, s: &AuditedEntry<'_>, context: &RuleContext) -> (String, &'static str) {
         let group = s.limit.is_some_and(|limit| limit.max.0 & 0o050 != 0);
         match self {
@@ -64,7 +64,7 @@ impl Lockout {
         }
     }
 
-    /// Why others keep what they have.
+    /// Describes why the permissions of others are kept.
     pub(crate) fn describe(self, s: &AuditedEntry<'_>, context: &RuleContext) -> String {
         let (first, _) = self.prerequisite(s, context);
         let who = match self {

@@ -1,6 +1,6 @@
 //! The rules of an audit: one file per kind of rule, one table that help, output and tests iterate.
 //!
-//! A rule looks at one [`AuditedEntry`] and says what it breaks; it reads nothing from the system itself.
+//! A rule checks one [`AuditedEntry`] and describes the violation; it makes no system calls.
 
 use std::ffi::CStr;
 use std::path::PathBuf;
@@ -96,7 +96,7 @@ pub(crate) const MOUNT_OPTIONS: RuleDescription = RuleDescription {
     what: "the file system lacks nosuid, nodev or noexec",
     why: "Without nosuid, nodev and noexec, data that is copied to the file system can contain setuid programs and device nodes.",
     fix: "`mount -o remount,nosuid,nodev,noexec MOUNT_POINT`, and the same in fstab(5)",
-    reference: "mount(8), \"FILESYSTEM-INDEPENDENT MOUNT OPTIONS\"",
+    reference: "mount(8), section FILESYSTEM-INDEPENDENT MOUNT OPTIONS",
 };
 
 /// A mount point below an audited path.
@@ -216,14 +216,15 @@ impl AuditedEntry<'_> {
         common::policy::shell_quote(&self.path())
     }
 
-    /// What the mode grants: with an ACL the group's bits show the mask, and what the group gets is in the ACL.
+    /// Returns the effective mode: with an ACL, the group bits of the mode are the mask, and the permissions of the group are
+    /// in the ACL.
     pub(crate) fn granted_mode(&self) -> Mode {
         let mode = self.mode();
         let group = self.xattrs.access.as_ref().filter(|a| !a.broken).and_then(Acl::owning_group_bits);
         group.map_or(mode, |bits| Mode(mode.0 & 0o7707 | bits << 3))
     }
 
-    /// The mode that it should have: what it has, less what its class does not allow.
+    /// Returns the mode without the bits that its class does not allow.
     pub(crate) fn tightened_mode(&self) -> Mode {
         let mode = self.mode();
         match self.limit {
@@ -233,7 +234,7 @@ impl AuditedEntry<'_> {
         }
     }
 
-    /// The command that tightens it to a mode. Four digits would leave a directory its setuid and setgid bits.
+    /// Returns the command that sets a mode. With four digits chmod(1) keeps the setuid and setgid bits of a directory.
     pub(crate) fn chmod_command(&self, mode: Mode) -> String {
         let special = self.file_type() == FileType::Directory && self.mode().0 & !mode.0 & 0o6000 != 0;
         format!("chmod {}{mode} {}", if special { "0" } else { "" }, self.quoted_path())

@@ -12,7 +12,7 @@ pub(crate) static RULE: EntryRule = EntryRule {
         what: "its name contains control characters or is not UTF-8",
         why: "The name can forge lines in logs and listings, or send control sequences to a terminal.",
         fix: "`mv -- PATH NEW_NAME`",
-        reference: "POSIX.1-2017, Base Definitions, \"Portable Filename Character Set\"; console_codes(4)",
+        reference: "POSIX.1-2017, Base Definitions, section Portable Filename Character Set; console_codes(4)",
     },
     check: check_name,
 };

@@ -50,8 +50,8 @@ fn join_names(ids: &[u32], name: impl Fn(u32) -> String) -> String {
     }
 }
 
-/// `-h`: a link's own owner, not that of what it leads to. Who gives away a file with other names gives those away,
-/// and one of them may be a file of the system.
+/// Returns the command that changes the owner or group. `-h` changes a symbolic link itself, not its target. A file with
+/// several hard links may be a system file, so no command is given for it.
 fn chown_command(command: &str, to: Option<u32>, s: &AuditedEntry<'_>) -> String {
     if s.file_type() != FileType::Directory && s.st.stx_nlink > 1 {
         return format!("it has {} hard links: first find the other names", s.st.stx_nlink);

@@ -64,7 +64,13 @@ fn check_secret(s: &AuditedEntry<'_>, _: &RuleContext) -> Option<Violation> {
         return None;
     }
     Some(Violation {
-        found: format!("{kind} at byte {at} of {}, mode {}", limit.class.row().what, s.mode()),
+        found: format!(
+            "{kind} at byte {at}, mode {} ({}; class {} by {})",
+            s.mode(),
+            limit.class.row().what,
+            limit.class.row().name,
+            limit.by
+        ),
         expected: "private keys only in files of mode 0600, in a key directory".into(),
         fix: format!(
             "chmod go= {}; replace the key if other users could read it, and move it to a key directory",

@@ -93,7 +93,7 @@ fn plain<'a>(node: &'a TreeNode, name: &'a CStr, st: &'a Statx) -> AuditedEntry<
 }
 
 #[test]
-fn a_hard_link_to_a_file_of_others_is_told_from_our_own() {
+fn only_hard_links_to_files_of_other_users_are_findings() {
     let dir = tempfile::tempdir().unwrap();
     std::fs::write(dir.path().join("f"), "").unwrap();
     std::fs::hard_link(dir.path().join("f"), dir.path().join("g")).unwrap();

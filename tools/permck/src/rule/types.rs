@@ -37,7 +37,7 @@ pub(crate) static SOCKET: EntryRule = EntryRule {
         what: "it is a socket",
         why: "The process that listens accepts requests from every user who may write to the socket.",
         fix: "`ss -xlp` shows the process; `rm PATH` if there is none",
-        reference: "unix(7), \"Pathname socket ownership and permissions\"",
+        reference: "unix(7), section Pathname socket ownership and permissions",
     },
     check: |s, _| {
         (s.file_type() == FileType::Socket).then(|| Violation {

@@ -12,7 +12,7 @@ use common::out::Diag;
 use rustix::fs::{self as rfs, FileType, OFlags, Statx};
 use rustix::io::Errno;
 
-use super::generated::{self, HEAD};
+use super::generated::{self, HEAD_SIZE};
 use common::glob::Glob;
 use common::walk::{self, OpenDirectory, TreeNode, WalkOptions, WalkVisitor, device_of, file_type};
 
@@ -177,8 +177,8 @@ impl CandidateCollector<'_> {
 fn read_head(dir: &OpenDirectory, name: &CStr) -> std::io::Result<Vec<u8>> {
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
     let file = File::from(rfs::openat(dir, name, flags, rfs::Mode::empty())?);
-    let mut head = Vec::with_capacity(HEAD);
-    file.take(HEAD as u64).read_to_end(&mut head)?;
+    let mut head = Vec::with_capacity(HEAD_SIZE);
+    file.take(HEAD_SIZE as u64).read_to_end(&mut head)?;
     Ok(head)
 }
 

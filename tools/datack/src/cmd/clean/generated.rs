@@ -8,7 +8,7 @@ use std::io::Read;
 use memchr::memmem;
 
 /// Bytes of content that are read.
-pub(super) const HEAD: usize = 1 << 10;
+pub(super) const HEAD_SIZE: usize = 1 << 10;
 
 /// How a file is recognized as generated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,17 +49,18 @@ pub(super) fn confirms_content(kind: GeneratedKind, head: &[u8]) -> bool {
         GeneratedKind::Trace { gzip: true } => {
             // Only the beginning was read, so the compressed data is truncated.
             let mut plain = Vec::new();
-            let _ = flate2::read::GzDecoder::new(head).take(HEAD as u64).read_to_end(&mut plain);
+            let _ = flate2::read::GzDecoder::new(head).take(HEAD_SIZE as u64).read_to_end(&mut plain);
             is_trace(&plain)
         }
         GeneratedKind::Log => is_log(head),
+        // The header string of the SQLite file format, section 1.3.1.
         GeneratedKind::Database => head.starts_with(b"SQLite format 3\0"),
         GeneratedKind::Records => head.starts_with(b"{\""),
     }
 }
 
-/// A file of an Ascend profiler's directory: the directory's name is complete, and the file lies in one of the
-/// parts that the profiler makes there. What a user puts beside them is left alone.
+/// Returns whether a file was written by an Ascend profiler: below a directory with the complete name of a profile, in one
+/// of the parts that the profiler creates there. Other files there are kept.
 fn is_in_profile(path: &[u8]) -> bool {
     let names: Vec<&[u8]> = path.split(|&b| b == b'/').filter(|n| !n.is_empty()).collect();
     names.windows(2).enumerate().any(|(i, pair)| {
@@ -69,7 +70,8 @@ fn is_in_profile(path: &[u8]) -> bool {
     })
 }
 
-/// `{worker}_{pid}_{time}_ascend_pt`, of PyTorch or MindSpore; the time has 14 or 17 digits.
+/// `{worker}_{pid}_{time}_ascend_pt` of PyTorch, `…_ascend_ms` of MindSpore; the time has 14 or 17 digits (torch_npu 2.14.0,
+/// `profiler/_profiler_path_creator.py`).
 fn is_torch_profile(name: &[u8]) -> bool {
     let stem = name.strip_suffix(b"_ascend_pt").or_else(|| name.strip_suffix(b"_ascend_ms"));
     let mut fields = stem.unwrap_or_default().rsplitn(3, |&b| b == b'_');
@@ -77,6 +79,7 @@ fn is_torch_profile(name: &[u8]) -> bool {
     time && fields.next().is_some_and(is_digits) && fields.next().is_some_and(|worker| !worker.is_empty())
 }
 
+/// The parts of such a profile (torch_npu 2.14.0, `profiler/profiler_interface.py` and `profiler/analysis`).
 fn is_torch_part(name: &[u8], is_file: bool) -> bool {
     match is_file {
         true => {
@@ -92,13 +95,14 @@ fn is_torch_part(name: &[u8], is_file: bool) -> bool {
     }
 }
 
-/// `PROF_{number}_{time}_{letters}`.
+/// `PROF_{number}_{time}_{letters}` of CANN (Ascend/msprof, `docs/en/user_guide/profile_data_file_references.md`).
 fn is_cann_profile(name: &[u8]) -> bool {
     let fields: Vec<&[u8]> = name.split(|&b| b == b'_').collect();
     matches!(fields[..], [b"PROF", number, time, id]
         if is_digits(number) && is_digits(time) && !id.is_empty() && id.iter().all(u8::is_ascii_alphanumeric))
 }
 
+/// The parts of such a profile (same source).
 fn is_cann_part(name: &[u8], is_file: bool) -> bool {
     match is_file {
         true => name.strip_prefix(b"msprof_").and_then(|n| n.strip_suffix(b".db")).is_some_and(is_digits),
@@ -109,7 +113,8 @@ fn is_cann_part(name: &[u8], is_file: bool) -> bool {
     }
 }
 
-/// A log that was set aside: `x.log.7`, `x.log-20260131`, `x.log.2026-01-31`, compressed or not.
+/// A rotated log: `x.log.7`, or `x.log-20260131` and `x.log-2026013112` (logrotate(8), dateext), or `x.log.2026-01-31`
+/// (Python, `logging.handlers.TimedRotatingFileHandler`), compressed or not.
 fn is_rotated_log(name: &[u8]) -> bool {
     let packed = [&b".gz"[..], b".xz", b".zst", b".bz2"];
     let plain = packed.iter().find_map(|end| name.strip_suffix(*end)).unwrap_or(name);
@@ -134,7 +139,7 @@ fn is_date(text: &[u8]) -> bool {
         && (1..=31).contains(&number(&text[6..]))
 }
 
-/// `msmonitor_{pid}_{time}_{rank}`; the rank may be -1.
+/// `msmonitor_{pid}_{time}_{rank}`; the rank may be -1 (Ascend/msmonitor, `plugin/ipc_monitor/db` and `jsonl`).
 fn is_msmonitor_file(name: &[u8], end: &[u8]) -> bool {
     let stem = name.strip_prefix(b"msmonitor_").and_then(|n| n.strip_suffix(end)).unwrap_or_default();
     let fields: Vec<&[u8]> = stem.split(|&b| b == b'_').collect();
@@ -150,8 +155,8 @@ fn is_metrics_file(name: &[u8]) -> bool {
         if time.len() == 16 && is_date(&time[..8]) && time[8] == b'T' && time[15] == b'Z' && is_digits(pid) && is_digits(n))
 }
 
-/// The JSON of a trace: an object with `traceEvents`, or with the two keys by which PyTorch begins one, or an
-/// array of events.
+/// The JSON of a trace: an object with `traceEvents` or an array of events (Trace Event Format, "JSON Object Format" and
+/// "JSON Array Format"), or an object that begins like those of PyTorch (libkineto, `output_json.cpp`).
 fn is_trace(head: &[u8]) -> bool {
     let head = head.strip_prefix(b"\xef\xbb\xbf").unwrap_or(head).trim_ascii_start();
     let has = |key: &[u8], value: fn(&[u8]) -> bool| has_key(head, key, value);
@@ -178,7 +183,7 @@ fn has_key(text: &[u8], key: &[u8], value: fn(&[u8]) -> bool) -> bool {
     })
 }
 
-/// Text whose first line begins with a time or a level.
+/// Text whose first line begins with a timestamp or a level.
 fn is_log(head: &[u8]) -> bool {
     let line = head.trim_ascii_start().split(|&b| b == b'\n').next().unwrap_or_default();
     let line = line.trim_ascii_start();
@@ -195,7 +200,8 @@ fn starts_with_level(line: &[u8]) -> bool {
         .any(|l| line.strip_prefix(*l).is_some_and(|rest| rest.first().is_some_and(|b| b"]>: ".contains(b))))
 }
 
-/// A time as logs begin with one: `2026-01-31…`, `2026/01/31…`, glog's `I0131 12:00:00`, syslog's `Jan 31 12:00:00`.
+/// A timestamp at the beginning of a line: `2026-01-31…`, `2026/01/31…`, `I0131 12:00:00` (glog), `Jan 31 12:00:00` (syslog,
+/// RFC 3164, section 4.1.2).
 fn starts_with_time(line: &[u8]) -> bool {
     const MONTHS: [&[u8; 3]; 12] =
         [b"Jan", b"Feb", b"Mar", b"Apr", b"May", b"Jun", b"Jul", b"Aug", b"Sep", b"Oct", b"Nov", b"Dec"];
@@ -269,7 +275,7 @@ mod tests {
     }
 
     #[test]
-    fn traces_are_told_by_their_content() {
+    fn traces_are_recognized_by_content() {
         let torch = br#"{ "schemaVersion": 1, "deviceProperties": [ ], "traceEvents": [ "#;
         for head in [
             &torch[..],
@@ -289,7 +295,7 @@ mod tests {
     }
 
     #[test]
-    fn profiles_logs_and_records_are_told_by_layout_name_and_content() {
+    fn profiles_logs_and_records_are_recognized_by_location_name_and_content() {
         for path in [
             "h_1_20260101000000000_ascend_pt/ASCEND_PROFILER_OUTPUT/kernel_details.csv",
             "a.b_c_77_20260101000000_ascend_ms/FRAMEWORK/torch.op_range",

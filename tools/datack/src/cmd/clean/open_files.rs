@@ -22,7 +22,7 @@ use common::writers::FileWriters;
 pub(super) const BATCH: usize = 512;
 
 /// How long the result of a scan is used for a file that cannot be watched.
-const FRESH: Duration = Duration::from_millis(20);
+const SCAN_LIFETIME: Duration = Duration::from_millis(20);
 
 /// Device and inode.
 type FileId = (u64, u64);
@@ -79,7 +79,7 @@ impl OpenFileGuard {
     pub(super) fn current_user(&mut self, file: &Candidate) -> Option<&'static str> {
         let id = (file.device, file.inode);
         let watched = self.watched.get(&id).copied();
-        if watched.is_none() && self.at.elapsed() > FRESH {
+        if watched.is_none() && self.at.elapsed() > SCAN_LIFETIME {
             self.scan_writers();
         }
         if let Some(why) = self.known_writer(file) {

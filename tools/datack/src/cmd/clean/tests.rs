@@ -74,7 +74,7 @@ fn old_files_go_and_then_the_oldest_until_the_rest_fits() {
 }
 
 #[test]
-fn what_is_written_or_fresh_stays_and_the_status_says_that_it_does_not_fit() {
+fn files_in_use_and_recent_files_are_kept() {
     let dir = clean_dir();
     let open = dir.path().join("open.log");
     aged(&open, 100, 1000);
@@ -146,7 +146,7 @@ impl std::io::Write for Broken {
 }
 
 #[test]
-fn nothing_goes_without_a_record() {
+fn no_file_is_deleted_without_a_record() {
     use clap::Parser;
     use common::cli::Tool;
     for (room, gone) in [(0, 0), (300, 1)] {
@@ -177,7 +177,7 @@ fn nothing_goes_without_a_record() {
 }
 
 #[test]
-fn only_what_is_certainly_generated_goes_and_a_total_ends_the_text() {
+fn only_generated_files_are_deleted_and_totals_are_printed() {
     let dir = clean_dir();
     for name in ["config_2.json", "notes.log.md", "000003.log.md", "model.db", "app.log.1"] {
         aged(&dir.path().join(name), 1000, 10);
@@ -202,7 +202,7 @@ fn paths_that_overlap_name_a_file_once() {
 
 /// Not even looked at: a dry run of what is refused would promise what does not happen.
 #[test]
-fn directories_of_all_sorts_are_refused_and_others_go_on() {
+fn directories_of_unrelated_trees_are_rejected() {
     let dir = clean_dir();
     aged(&dir.path().join("a.log"), 500, 10);
     symlink("/", dir.path().join("top")).unwrap();
@@ -274,7 +274,7 @@ fn a_file_that_is_replaced_while_its_record_is_written_stays() {
 }
 
 #[test]
-fn what_makes_no_room_does_not_go_for_room() {
+fn files_with_several_hard_links_are_not_deleted_for_space() {
     let dir = clean_dir();
     let hole = dir.path().join("hole.log");
     aged(&hole, 300, 20);

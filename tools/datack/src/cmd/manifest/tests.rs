@@ -69,7 +69,7 @@ fn sha256sum_reads_ours_and_we_read_its() {
 }
 
 #[test]
-fn what_changed_is_missing_or_new_is_told() {
+fn changed_missing_and_new_files_are_listed() {
     let (dir, place) = (clean_dir(), clean_dir());
     grow(dir.path());
     for more in [&[][..], &["--format", "json"]] {
@@ -136,7 +136,7 @@ fn a_signature_is_made_and_checked_as_openssl_does() {
 }
 
 #[test]
-fn a_cut_run_goes_on_and_trusts_only_what_is_unchanged() {
+fn an_interrupted_run_is_resumed_for_unchanged_files_only() {
     let (dir, place) = (clean_dir(), clean_dir());
     grow(dir.path());
     let (manifest, partial) = (place.path().join("m"), place.path().join("m.partial"));
@@ -165,7 +165,7 @@ fn a_cut_run_goes_on_and_trusts_only_what_is_unchanged() {
 }
 
 #[test]
-fn a_cut_or_empty_manifest_is_no_good_one() {
+fn truncated_and_empty_manifests_are_rejected() {
     let (dir, place) = (clean_dir(), clean_dir());
     grow(dir.path());
     let manifest = place.path().join("m");
@@ -266,7 +266,7 @@ fn many_small_files_and_a_large_one_come_in_order() {
 }
 
 #[test]
-fn somebodys_file_beside_the_manifest_is_not_taken_for_its_record() {
+fn a_foreign_partial_file_is_rejected() {
     let (dir, place) = (clean_dir(), clean_dir());
     grow(dir.path());
     let (manifest, other) = (place.path().join("m"), place.path().join("m.partial"));

@@ -19,7 +19,7 @@ use crate::manifest::text::ManifestEntry;
 use crate::manifest::{FileResult, HashError, hash_all, sign, text};
 
 /// Maximum size of a manifest in bytes: about ten million files.
-const LIMIT: u64 = 2 << 30;
+const MAX_MANIFEST_SIZE: u64 = 2 << 30;
 
 /// The differences, and the counts.
 type Comparison = (Vec<(PathBuf, VerifyStatus)>, ManifestSummary);
@@ -30,7 +30,7 @@ impl VerifyArgs {
         let (file, _) = common::fsat::open_regular(&self.manifest)
             .map_err(|e| anyhow!(common::error::io_reason(&e)))
             .with_context(shown)?;
-        let content = common::fsat::read_bounded(file, LIMIT).with_context(shown)?;
+        let content = common::fsat::read_bounded(file, MAX_MANIFEST_SIZE).with_context(shown)?;
         if let Some(key) = &self.key
             && !sign::verify_signature(key, &self.manifest, &content)?
         {

@@ -66,7 +66,7 @@ fn advice_about_a_directory_with_setgid_helps() {
 }
 
 #[test]
-fn a_file_with_other_names_is_looked_at_before_it_is_given_away() {
+fn no_command_is_advised_for_a_file_with_several_hard_links() {
     let (dir, other) = (clean_dir(), clean_dir());
     let (victim, name) = (other.path().join("victim"), dir.path().join("name"));
     write(&victim, 0o664, "x");
