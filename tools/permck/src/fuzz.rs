@@ -8,7 +8,7 @@ use crate::{classify, cmd};
 use common::accounts::AccountTable;
 use common::glob::Glob;
 
-/// The text of a policy file; what compiles answers for a path.
+/// Compiles a policy file and looks up a path in it.
 pub fn check_policy(text: &str, below: &[u8]) {
     let mut policy = Policy::default();
     if policy.add_file(text, &AccountTable::default()).is_err() {
@@ -27,26 +27,26 @@ pub fn check_policy(text: &str, below: &[u8]) {
     let _ = (policy.expired_exceptions(today).count(), policy.unused_exceptions(today).count());
 }
 
-/// A pattern and a path.
+/// Matches a pattern against a path.
 pub fn check_glob(pattern: &str, path: &[u8]) {
     if let Ok(glob) = Glob::parse(pattern) {
         let _ = glob.matches(path);
     }
 }
 
-/// Extended attributes as a file system gives them.
+/// Parses the bytes of extended attributes.
 pub fn check_attributes(bytes: &[u8]) {
     let acl = Acl::parse(bytes);
     assert!(acl.broken || acl.named_grants().all(|g| g.bits != 0 && g.bits < 8));
     assert!(!FileCapabilities::parse(bytes).to_string().is_empty());
 }
 
-/// The record of a fix.
+/// Parses the record of a fix.
 pub fn check_journal(bytes: &[u8]) {
     let _ = cmd::undo::parse_journal(bytes);
 }
 
-/// The content of a file.
+/// Classifies the content of a file.
 pub fn check_content(name: &[u8], head: &[u8]) {
     let classification = classify::classify_file(name, head, 0o640);
     assert_eq!(TABLE[classification.class as usize].class, classification.class);

@@ -42,7 +42,7 @@ pub(crate) fn run_audit<S: IssueSink>(
         plan.roots = covered.remove_covered(roots, plan.policy.is_empty());
         for root in &plan.roots {
             let mut issues = root_check::check_root(root, plan);
-            // Paths that lie side by side have the same directories above them.
+            // Paths of one directory have the same directories above them.
             issues.retain(|(issue, accepted)| judged.insert((issue.finding.fingerprint(), *accepted)));
             let (accepted, open): (Vec<_>, Vec<_>) = issues.into_iter().partition(|(_, accepted)| *accepted);
             seen.accepted += accepted.len() as u64;

@@ -15,7 +15,7 @@ use rustix::io::Errno;
 
 use common::walk::{self, device_of, file_type};
 
-/// Bytes of directory entries asked for at once.
+/// Size of the buffer for directory entries, in bytes.
 const BUFFER: usize = 64 << 10;
 
 /// A regular file, by its directory and name there.
@@ -28,7 +28,7 @@ pub(crate) struct ListedFile {
     pub(crate) size: u64,
     /// Whether the name may be a symbolic link.
     pub(crate) follow: bool,
-    /// Whether it is a link that is not followed: see [`Reach::links`].
+    /// Whether it is a symbolic link that is not followed: see [`ListOptions::links`].
     pub(crate) link: bool,
 }
 
@@ -48,24 +48,24 @@ pub(crate) struct FileLister<'a> {
     base: Arc<OwnedFd>,
     options: ListOptions,
     diag: &'a Diag,
-    /// The given paths, sorted, and whether each was met below another one already.
+    /// The given paths, sorted, and whether each was already found below another one.
     roots: BTreeMap<PathBuf, bool>,
     levels: Vec<DirectoryLevel>,
-    /// The directory at hand.
+    /// The path of the current directory.
     path: Vec<u8>,
     buffer: Vec<MaybeUninit<u8>>,
-    /// Links that were not followed, and the first of them.
+    /// Number of symbolic links that were not followed, and the first of them.
     pub(crate) links: u64,
     first: PathBuf,
 }
 
-/// A directory on the way.
+/// A directory that is being listed.
 struct DirectoryLevel {
     dir: Arc<OwnedFd>,
     id: (u64, u64),
     /// Length of the path above it.
     above: usize,
-    /// Its names, each with its terminator, and where those that are left begin, the last first.
+    /// Its names, each with a NUL, and the offsets of those that are left, in reverse order.
     names: Vec<u8>,
     left: Vec<u32>,
 }
@@ -109,7 +109,7 @@ impl<'a> FileLister<'a> {
         self.diag.error(path.display(), why);
     }
 
-    /// Begins with a path that was given.
+    /// Starts with a path that the user named.
     fn start_root(&mut self, path: &Path) -> Option<ListedFile> {
         let Ok(name) = CString::new(path.as_os_str().as_bytes()) else {
             self.report_error(path, "contains a NUL byte");
@@ -135,7 +135,7 @@ impl<'a> FileLister<'a> {
         None
     }
 
-    /// Looks at an entry of the directory at hand.
+    /// Inspects an entry of the current directory.
     fn inspect_entry(&mut self, dir: Arc<OwnedFd>, name: CString) -> Option<ListedFile> {
         let path = self.child_path(&name);
         // A path that the user named is followed also where it is found below another.

@@ -25,11 +25,11 @@ pub(crate) fn find_private_key(text: &[u8]) -> Option<(&'static str, usize)> {
 fn base64_follows(after: &[u8]) -> bool {
     const HEADERS: [&[u8]; 5] = [b"Version:", b"Comment:", b"Hash:", b"MessageID:", b"Charset:"];
     let mut rest = line_end(after);
-    // Encrypted keys of the old form begin with headers.
+    // Encrypted keys of the traditional format begin with headers (RFC 1421, section 4.6).
     if rest.starts_with(b"Proc-Type:") {
         return true;
     }
-    // So do OpenPGP's, and there are only a few.
+    // So do those of OpenPGP (RFC 9580, section 6.2.2), with a few headers.
     for _ in 0..8 {
         if !HEADERS.iter().any(|h| rest.starts_with(h)) {
             break;
@@ -65,7 +65,7 @@ fn line_end(mut text: &[u8]) -> &[u8] {
     }
 }
 
-/// The labels of private keys.
+/// Returns the kind of private key that a label stands for.
 pub(super) fn private_label(label: &[u8]) -> Option<&'static str> {
     match label {
         b"PGP PRIVATE KEY BLOCK" => Some("PGP private key"),
@@ -84,11 +84,11 @@ pub(crate) fn find_der_private_key(head: &[u8], size: u64) -> Option<(&'static s
     let pkcs8 =
         |after: &[u8]| der_sequence(after).is_some_and(|(_, algorithm)| algorithm.starts_with(b"\x06"));
     let private = match body {
-        // The version, and the algorithm, or the first number of RSA.
+        // Version 0, then the algorithm (PKCS#8) or the modulus of RSA (PKCS#1).
         [2, 1, 0, after @ ..] => pkcs8(after) || after.starts_with(b"\x02\x82"),
-        // The version, and the algorithm, or the number of an elliptic curve and then the curve.
+        // Version 1, then the algorithm (PKCS#8 with public key) or an EC private key (SEC 1).
         [2, 1, 1, after @ ..] => pkcs8(after) || matches!(after, [4, 28 | 32 | 48 | 66, ..]),
-        // PBES2 (1.2.840.113549.1.5.13).
+        // The algorithm PBES2, 1.2.840.113549.1.5.13 (RFC 8018).
         _ => der_sequence(body)
             .is_some_and(|(_, a)| a.starts_with(b"\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x05\x0d")),
     };

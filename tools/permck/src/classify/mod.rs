@@ -43,7 +43,7 @@ pub(crate) fn classify_file(name: &[u8], head: &[u8], mode: u32) -> Classificati
 
 fn classify_content(name: &[u8], head: &[u8]) -> Option<Classification> {
     if head.starts_with(b"\x7fELF") {
-        // e_type, in the file's own byte order: 4 is a core dump.
+        // e_type, in the byte order of the file: 4 is ET_CORE (elf(5)).
         let kind = head.get(16..18).map_or(0, |t| t[0] | t[1]);
         return Some(if kind == 4 {
             classify_as(Class::DebugFile, "ELF core dump")
@@ -57,7 +57,7 @@ fn classify_content(name: &[u8], head: &[u8]) -> Option<Classification> {
     classify_key_text(head).or_else(|| classify_der(name, head))
 }
 
-/// PEM and its relatives at the beginning of the file, after blank or comment lines.
+/// Recognizes PEM and similar text formats at the beginning of the file, after blank or comment lines.
 fn classify_key_text(head: &[u8]) -> Option<Classification> {
     const STARTS: [(&[u8], &str); 5] = [
         (b"PuTTY-User-Key-File-", "PuTTY private key"),
@@ -103,7 +103,7 @@ fn pem_kind(label: &[u8]) -> Option<&'static str> {
     })
 }
 
-/// DER has no mark of its own, so the name must agree with the first byte.
+/// Recognizes DER, which has no magic number, by its extension and its first byte.
 fn classify_der(name: &[u8], head: &[u8]) -> Option<Classification> {
     const NAMES: [(&[u8], &str); 9] = [
         (b"p12", "PKCS#12 key store"),

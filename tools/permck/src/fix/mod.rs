@@ -1,8 +1,8 @@
 //! Tightens modes and removes ACLs through file descriptors, and records each change before it is made.
 //!
-//! An entry is opened without following links and without leaving its mount, and is left alone unless device, inode,
-//! owner and mode are still those that were judged. Only permission bits are taken away, and ACLs that grant beside
-//! them; nothing is ever granted, and what belongs to others or has other names is refused.
+//! An entry is opened without following symbolic links and without leaving its mount, and skipped unless device, inode,
+//! owner and mode are still those that were checked. Only permission bits and ACLs are removed; no permission is ever
+//! added. Entries of other users and entries with several hard links are rejected.
 
 use std::collections::BTreeMap;
 use std::ffi::{CStr, OsStr};
@@ -126,7 +126,7 @@ impl<'a> Fixer<'a> {
         }
         let wanted = if acl { crate::rule::acl::without_acl(s) } else { s.tightened_mode() };
         let after = match self.find_lockout(s) {
-            // Writing is taken away all the same.
+            // Write permission is removed nevertheless.
             Some(_) => Mode(wanted.0 | lockout::lost_bits(s, wanted)),
             None => wanted,
         };

@@ -21,8 +21,7 @@ use common::walk::{device_of, stat_open};
 pub(crate) struct Undoer {
     dry_run: bool,
     rights: ChangeRights,
-    /// Of entries that were changed more than once: the times of change before the change that was undone, and
-    /// after it was.
+    /// By device and inode of an undone entry: its status change time before the change, and after the undo.
     undone: HashMap<(u64, u64), (Option<String>, String)>,
 }
 

@@ -1,4 +1,4 @@
-//! Looks at entries as they are walked: metadata, attributes, link targets and the beginning of contents become
+//! Inspects entries during the walk: metadata, attributes, link targets and the beginning of contents become
 //! an [`AuditedEntry`], the rules are applied to it, and findings go to an [`IssueSink`].
 
 use std::ffi::CStr;
@@ -279,7 +279,7 @@ impl<'a, S: IssueSink> Inspector<'a, S> {
             xattrs,
             link: None,
             secret: None,
-            // A policy that names the directory's class knows what is in it.
+            // A policy that sets the class of the directory takes its content into account.
             stray: stray.filter(|_| policy_match.limit().is_none()),
             dir_owner: st.stx_uid,
             unread: None,

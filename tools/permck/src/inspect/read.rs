@@ -20,8 +20,8 @@ pub(super) const HEAD_SIZE: usize = 16 << 10;
 const MAX_TEXT_SIZE: usize = 1 << 20;
 
 impl<S: IssueSink> Inspector<'_, S> {
-    /// Opens a regular file and reads its beginning into `self.head`, or all of a text that is not large; the
-    /// length read.
+    /// Opens a regular file and reads its beginning into `self.head`, or all of a small text; returns the descriptor and
+    /// the number of bytes.
     pub(super) fn read_head(
         &mut self,
         dir: &OpenDirectory,

@@ -1,4 +1,4 @@
-//! profguard-policy(5): the manual page of policy files, from the tables that the code works with.
+//! Renders profguard-policy(5), the manual page of policy files, from the tables of the code.
 
 use std::fmt::Write;
 
@@ -116,7 +116,7 @@ The reason; it must not be empty.
 The last day on which they are accepted. A warning names exceptions that have expired or that match no finding.
 "#;
 
-/// The page, dated.
+/// Renders the page with a date.
 pub(crate) fn render_page(date: &str) -> String {
     let mut page = HEAD.replacen("DATE", date, 1);
     page.push_str(".SH CLASSES\nA mode complies if it sets no bit that the maximum does not set.\n");

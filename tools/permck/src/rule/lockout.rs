@@ -5,7 +5,7 @@ use common::policy::Mode;
 
 use super::{AllowedIds, AuditedEntry, RuleContext};
 
-/// Who would lose access.
+/// The account that would lose access.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Lockout {
     /// An account that may own entries here.
@@ -24,7 +24,7 @@ pub(crate) fn find_lockout(s: &AuditedEntry<'_>, after: Mode, context: &RuleCont
     let AllowedIds::Ids(ids) = s.owner else { return None };
     let accounts: Vec<u32> = ids.iter().copied().filter(|&id| id != 0).collect();
     if accounts.is_empty() {
-        // Keys are for nobody else, and the owner is who needs them.
+        // Only the owner needs a key.
         let shared = limit.max.0 & 0o070 != 0 && s.secret.is_none();
         return (shared && s.st.stx_gid == 0).then_some(Lockout::Anybody);
     }

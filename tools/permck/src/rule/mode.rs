@@ -6,7 +6,7 @@ use rustix::fs::FileType;
 
 use super::{AuditedEntry, EntryRule, RuleContext, RuleDescription, Violation, lockout};
 
-/// Others can write.
+/// Others may write.
 pub(crate) static WORLD_WRITABLE: EntryRule = EntryRule {
     description: RuleDescription {
         id: "world-writable",
@@ -19,7 +19,7 @@ pub(crate) static WORLD_WRITABLE: EntryRule = EntryRule {
     check: |s, context| (excess_bits(s)? & 0o002 != 0).then(|| describe_excess(s, context)),
 };
 
-/// The group can write where its class does not allow that.
+/// The group may write, and the class does not allow it.
 pub(crate) static GROUP_WRITABLE: EntryRule = EntryRule {
     description: RuleDescription {
         id: "group-writable",
@@ -48,12 +48,12 @@ pub(crate) static RULE: EntryRule = EntryRule {
     },
 };
 
-/// The bits beyond the maximum, special bits left to their own rule.
+/// Returns the permission bits beyond the maximum, without special bits, which have a rule of their own.
 fn excess_bits(s: &AuditedEntry<'_>) -> Option<u32> {
     let mode = s.granted_mode();
     match (s.limit, s.file_type()) {
         (Some(limit), _) => Some(mode.beyond(limit.max).0 & 0o777),
-        // A link's mode means nothing, and a device in a tree is a finding of its own.
+        // The mode of a symbolic link has no effect (symlink(7)).
         (None, FileType::Symlink) => None,
         (None, _) => Some(mode.0 & 0o002),
     }

@@ -1,4 +1,4 @@
-//! Owner and group: who may own an entry is said by the policy, or is the owner of the audited path and root.
+//! Owner and group: allowed are those of the policy, or else root and the owner of the audited path.
 
 use common::finding::Severity;
 use rustix::fs::FileType;

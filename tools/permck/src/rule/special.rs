@@ -5,7 +5,7 @@ use rustix::fs::{FileType, StatxAttributes};
 
 use super::{AuditedEntry, EntryRule, RuleContext, RuleDescription, Violation};
 
-/// setuid, setgid, sticky.
+/// The setuid, setgid and sticky bits.
 pub(crate) static RULE: EntryRule = EntryRule {
     description: RuleDescription {
         id: "special-bits",
@@ -18,7 +18,7 @@ pub(crate) static RULE: EntryRule = EntryRule {
     check: check_special_bits,
 };
 
-/// Immutable or append-only: worth knowing before somebody tries to fix or delete it.
+/// The immutable and append-only flags, which prevent fixes and deletions.
 pub(crate) static IMMUTABLE: EntryRule = EntryRule {
     description: RuleDescription {
         id: "immutable",

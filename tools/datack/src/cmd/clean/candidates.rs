@@ -85,12 +85,12 @@ impl CandidateList {
         CStr::from_bytes_until_nul(&self.names[file.name..]).unwrap_or_default()
     }
 
-    /// Which of the roots it is below.
+    /// Returns the index of its root.
     pub(super) fn root_index(&self, file: &Candidate) -> usize {
         self.directory(file).node.root
     }
 
-    /// Its directory, below the root.
+    /// Returns its directory, relative to the root.
     pub(super) fn directory_path(&self, file: &Candidate) -> PathBuf {
         let mut below = Vec::new();
         self.directory(file).node.write_relative(None, &mut below);
@@ -113,7 +113,7 @@ impl CandidateList {
         self.files.extend(other.files.into_iter().map(moved));
     }
 
-    /// Oldest first; those of the same second by directory and name, so that runs are alike.
+    /// Sorts by age, oldest first; files of the same second by directory and name, so that the order is stable.
     fn sort_by_age(&mut self) {
         let mut order: Vec<_> =
             self.directories.iter().enumerate().map(|(i, p)| (p.node.path(), i)).collect();
@@ -144,7 +144,7 @@ struct CandidateCollector<'a> {
     wanted: &'a FileSelection,
     diag: &'a Diag,
     found: CandidateList,
-    /// The path at hand, kept to save an allocation for each.
+    /// Buffer for the path of the current file.
     path: Vec<u8>,
 }
 
@@ -173,7 +173,7 @@ impl CandidateCollector<'_> {
     }
 }
 
-/// The beginning of a file.
+/// Reads the beginning of a file.
 fn read_head(dir: &OpenDirectory, name: &CStr) -> std::io::Result<Vec<u8>> {
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
     let file = File::from(rfs::openat(dir, name, flags, rfs::Mode::empty())?);
