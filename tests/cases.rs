@@ -14,5 +14,17 @@ fn transcripts_are_true() {
     ] {
         cases.env(key, value);
     }
+    // A checkout has the modes of the umask and the times of now: cases about them set their own.
+    for program in ["chmod", "rm", "sh", "touch"] {
+        if let Some(path) = find_in_path(program) {
+            cases.register_bin(program, path);
+        }
+    }
     cases.case("tests/cases/*/*.md");
+}
+
+/// Finds a program of the system, which transcripts may call by its name.
+fn find_in_path(program: &str) -> Option<std::path::PathBuf> {
+    let path = std::env::var_os("PATH")?;
+    std::env::split_paths(&path).map(|dir| dir.join(program)).find(|candidate| candidate.is_file())
 }

@@ -6,20 +6,20 @@
 /// A compiled pattern.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Glob {
-    parts: Vec<Part>,
-    /// Whether the pattern is held against the path from the root and not below the audited path.
+    parts: Vec<PatternPart>,
+    /// Whether the pattern matches absolute paths instead of paths relative to a root.
     pub absolute: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Part {
+enum PatternPart {
     /// `**`
     Any,
-    Name(Vec<Token>),
+    Name(Vec<NameToken>),
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Token {
+enum NameToken {
     Byte(u8),
     One,
     Star,
@@ -27,17 +27,19 @@ enum Token {
 }
 
 impl Glob {
-    /// Compiles a pattern; `.` is the audited path itself.
+    /// Parses a pattern; `.` is the root itself.
     pub fn parse(text: &str) -> Result<Self, String> {
         let absolute = text.starts_with('/');
         let names = text.split('/').filter(|n| !n.is_empty() && *n != ".");
         let part = |name: &str| match name {
-            ".." => Err(format!("pattern {text:?} holds `..`")),
-            "**" => Ok(Part::Any),
+            ".." => Err(format!("pattern {text:?} contains `..`")),
+            "**" => Ok(PatternPart::Any),
             name if name.contains("**") => {
                 Err(format!("pattern {text:?}: `**` must stand alone between slashes"))
             }
-            name => tokens(name.as_bytes()).map(Part::Name).map_err(|e| format!("pattern {text:?}: {e}")),
+            name => parse_tokens(name.as_bytes())
+                .map(PatternPart::Name)
+                .map_err(|e| format!("pattern {text:?}: {e}")),
         };
         let parts = names.map(part).collect::<Result<Vec<_>, _>>()?;
         if text.is_empty() {
@@ -46,14 +48,14 @@ impl Glob {
         Ok(Self { parts, absolute })
     }
 
-    /// Tells whether the whole path matches. `path` has no slash at either end.
+    /// Returns whether the whole path matches. `path` has no slash at either end.
     pub fn matches(&self, path: &[u8]) -> bool {
         let names = || path.split(|&b| b == b'/').filter(|n| !n.is_empty());
         // The usual way: on a mismatch, only the last `**` needs to take one name more.
         let (mut part, mut rest) = (0, names());
         let mut retry: Option<(usize, _)> = None;
         loop {
-            if let Some(Part::Any) = self.parts.get(part) {
+            if let Some(PatternPart::Any) = self.parts.get(part) {
                 part += 1;
                 retry = Some((part, rest.clone()));
                 continue;
@@ -61,7 +63,7 @@ impl Glob {
             let before = rest.clone();
             match (rest.next(), self.parts.get(part)) {
                 (None, None) => return true,
-                (Some(name), Some(Part::Name(tokens))) if matches(tokens, name) => part += 1,
+                (Some(name), Some(PatternPart::Name(tokens))) if matches_name(tokens, name) => part += 1,
                 // Names ran out before the pattern: taking more of them away does not help.
                 (None, Some(_)) => return false,
                 _ => {
@@ -78,32 +80,32 @@ impl Glob {
     }
 }
 
-fn tokens(name: &[u8]) -> Result<Vec<Token>, &'static str> {
+fn parse_tokens(name: &[u8]) -> Result<Vec<NameToken>, &'static str> {
     let mut tokens = Vec::new();
     let mut rest = name;
     while let Some((&byte, tail)) = rest.split_first() {
         rest = tail;
         tokens.push(match byte {
-            b'*' => Token::Star,
-            b'?' => Token::One,
+            b'*' => NameToken::Star,
+            b'?' => NameToken::One,
             b'\\' => {
                 let (&next, tail) = rest.split_first().ok_or("ends with a backslash")?;
                 rest = tail;
-                Token::Byte(next)
+                NameToken::Byte(next)
             }
             b'[' => {
                 let end = rest.iter().skip(1).position(|&b| b == b']').ok_or("`[` without `]`")? + 1;
-                let set = set(&rest[..end]);
+                let set = parse_set(&rest[..end]);
                 rest = &rest[end + 1..];
                 set
             }
-            byte => Token::Byte(byte),
+            byte => NameToken::Byte(byte),
         });
     }
     Ok(tokens)
 }
 
-fn set(body: &[u8]) -> Token {
+fn parse_set(body: &[u8]) -> NameToken {
     let (not, mut body) = match body.split_first() {
         Some((b'!' | b'^', rest)) if !rest.is_empty() => (true, rest),
         _ => (false, body),
@@ -121,20 +123,20 @@ fn set(body: &[u8]) -> Token {
             }
         }
     }
-    Token::Set { not, ranges }
+    NameToken::Set { not, ranges }
 }
 
-fn matches(tokens: &[Token], name: &[u8]) -> bool {
+fn matches_name(tokens: &[NameToken], name: &[u8]) -> bool {
     let (mut t, mut n) = (0, 0);
     let mut retry: Option<(usize, usize)> = None;
     while n < name.len() || t < tokens.len() {
         match tokens.get(t) {
-            Some(Token::Star) => {
+            Some(NameToken::Star) => {
                 t += 1;
                 retry = Some((t, n));
                 continue;
             }
-            Some(token) if n < name.len() && one(token, name[n]) => {
+            Some(token) if n < name.len() && matches_byte(token, name[n]) => {
                 t += 1;
                 n += 1;
                 continue;
@@ -152,12 +154,12 @@ fn matches(tokens: &[Token], name: &[u8]) -> bool {
     true
 }
 
-fn one(token: &Token, byte: u8) -> bool {
+fn matches_byte(token: &NameToken, byte: u8) -> bool {
     match token {
-        Token::Byte(b) => *b == byte,
-        Token::One => true,
-        Token::Star => false,
-        Token::Set { not, ranges } => ranges.iter().any(|&(a, z)| (a..=z).contains(&byte)) != *not,
+        NameToken::Byte(b) => *b == byte,
+        NameToken::One => true,
+        NameToken::Star => false,
+        NameToken::Set { not, ranges } => ranges.iter().any(|&(a, z)| (a..=z).contains(&byte)) != *not,
     }
 }
 

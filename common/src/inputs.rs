@@ -9,25 +9,25 @@ use clap::Args;
 
 use crate::error::io_reason;
 
-/// Longest path that is read from a list.
+/// Maximum length of a path in a list, in bytes.
 const LONGEST_PATH: u64 = 1 << 20;
 
-/// Which trees.
+/// The trees or files to work on.
 #[derive(Args, Clone, Debug)]
 pub struct PathInputs {
-    /// Trees or files
+    /// Directory trees or files
     #[arg(required_unless_present = "files_from", value_name = "PATH")]
     paths: Vec<PathBuf>,
-    /// Read more paths from FILE, one per line; `-` is standard input
+    /// Read more paths from FILE, one per line; `-` for standard input
     #[arg(long, value_name = "FILE")]
     files_from: Option<PathBuf>,
-    /// Paths in --files-from end with a NUL byte instead of a line end
+    /// Paths in --files-from are separated by NUL instead of newline
     #[arg(short = '0', long = "null", requires = "files_from")]
     null: bool,
 }
 
 impl PathInputs {
-    /// The given paths, then those of the list, read as they are needed.
+    /// Returns the given paths, then those of the list, read on demand.
     ///
     /// # Errors
     /// The list cannot be opened; an item is an error if it cannot be read or is longer than 1 MiB.

@@ -15,7 +15,7 @@ use crate::finding::{Finding, Severity};
 pub struct Mode(pub u32);
 
 impl Mode {
-    /// Whether group or others may write.
+    /// Returns whether group or others may write.
     #[must_use]
     pub fn is_writable_by_others(self) -> bool {
         self.0 & 0o022 != 0
@@ -33,10 +33,46 @@ impl Mode {
         u32::from_str_radix(text, 8).ok().filter(|m| *m <= 0o7777).map(Self)
     }
 
-    /// The bits that `maximum` does not allow.
+    /// Returns the bits that `maximum` does not allow.
     #[must_use]
     pub fn beyond(self, maximum: Self) -> Self {
         Self(self.0 & !maximum.0)
+    }
+
+    /// Describes the permissions that these bits grant: `the owner may write, group and others may read and enter`.
+    /// Execute permission on a directory is permission to enter it: chmod(1).
+    #[must_use]
+    pub fn describe(self, is_dir: bool) -> String {
+        let parties = [("the owner", 6), ("group", 3), ("others", 0)];
+        let granted = parties.map(|(party, shift)| (party, self.0 >> shift & 7));
+        let mut clauses: Vec<String> = Vec::new();
+        // Parties with the same permissions share a clause.
+        for (i, &(_, bits)) in granted.iter().enumerate() {
+            if bits == 0 || granted[..i].iter().any(|&(_, earlier)| earlier == bits) {
+                continue;
+            }
+            let who: Vec<_> = granted.iter().filter(|g| g.1 == bits).map(|g| g.0).collect();
+            let execute = if is_dir { "enter" } else { "execute" };
+            let verbs = [(4, "read"), (2, "write"), (1, execute)];
+            let verbs: Vec<_> = verbs.iter().filter(|v| bits & v.0 != 0).map(|v| v.1).collect();
+            clauses.push(format!("{} may {}", join_words(&who), join_words(&verbs)));
+        }
+        let special = [(0o4000, "setuid"), (0o2000, "setgid"), (0o1000, "sticky")];
+        let special: Vec<_> = special.iter().filter(|s| self.0 & s.0 != 0).map(|s| s.1).collect();
+        if !special.is_empty() {
+            let verb = if special.len() == 1 { "is" } else { "are" };
+            clauses.push(format!("{} {verb} set", join_words(&special)));
+        }
+        clauses.join(", ")
+    }
+}
+
+/// Joins words as in a sentence: `read, write and execute`.
+fn join_words(words: &[&str]) -> String {
+    match words {
+        [] => String::new(),
+        [word] => (*word).to_owned(),
+        [first @ .., last] => format!("{} and {last}", first.join(", ")),
     }
 }
 
@@ -114,7 +150,13 @@ impl Class {
         &TABLE[self as usize]
     }
 
-    /// The most that a mode of this class may allow.
+    /// Returns whether the class is one of directories.
+    #[must_use]
+    pub fn is_dir(self) -> bool {
+        self.row().name.ends_with("_dir")
+    }
+
+    /// Returns the maximum mode of the class.
     #[must_use]
     pub fn max(self) -> Mode {
         self.row().max
@@ -127,7 +169,7 @@ impl Class {
     }
 }
 
-/// What an entry's metadata breaks: the mode of its class, and its owner.
+/// Checks the metadata of an entry: the mode against its class, and the owner.
 ///
 /// The owner must be the effective user of this process or root; a root-owned file that the mode allows us to
 /// read is the usual state of an installation.
@@ -136,7 +178,7 @@ pub fn check(path: &Path, meta: &std::fs::Metadata, class: Class) -> Vec<Finding
     check_for(path, meta, class, rustix::process::geteuid().as_raw())
 }
 
-/// The same for the files of another user: what is right for the process that will read them.
+/// Checks the metadata of a file that a process of another user will read.
 #[must_use]
 pub fn check_for(path: &Path, meta: &std::fs::Metadata, class: Class, user: u32) -> Vec<Finding> {
     [check_mode(path, Mode::of(meta.mode()), class), check_owner(path, meta.uid(), user)]
@@ -152,27 +194,10 @@ pub fn check_mode(path: &Path, mode: Mode, class: Class) -> Option<Finding> {
     let beyond = mode.beyond(row.max);
     (beyond.0 != 0).then(|| {
         Finding::new("mode", Severity::Error, path)
-            .found(format!("mode {mode}: {}", describe_bits(beyond)))
-            .expected(format!("at most {} ({}: {})", row.max, row.name, row.what))
+            .found(format!("mode {mode}: {}", beyond.describe(class.is_dir())))
+            .expected(format!("at most {} ({}; class {})", row.max, row.what, row.name))
             .fix(format!("chmod {} {}", Mode(mode.0 & row.max.0), shell_quote(path)))
     })
-}
-
-/// `group may read and write, others may read`: what permission bits allow, in the words of chmod(1).
-fn describe_bits(bits: Mode) -> String {
-    const SPECIAL: [(u32, &str); 3] = [(0o4000, "setuid"), (0o2000, "setgid"), (0o1000, "sticky")];
-    const WHO: [(u32, &str); 3] = [(6, "owner"), (3, "group"), (0, "others")];
-    const WHAT: [(u32, &str); 3] = [(4, "read"), (2, "write"), (1, "execute")];
-    let special = SPECIAL.iter().filter(|(bit, _)| bits.0 & bit != 0).map(|(_, name)| (*name).to_owned());
-    let classes = WHO.iter().filter_map(|(shift, who)| {
-        let verbs: Vec<&str> =
-            WHAT.iter().filter(|(bit, _)| bits.0 >> shift & bit != 0).map(|(_, verb)| *verb).collect();
-        let (last, first) = verbs.split_last()?;
-        let verbs =
-            if first.is_empty() { (*last).to_owned() } else { format!("{} and {last}", first.join(", ")) };
-        Some(format!("{who} may {verbs}"))
-    });
-    special.chain(classes).collect::<Vec<_>>().join(", ")
 }
 
 /// Rule `owner`: the user whose files they are, or root.
@@ -191,7 +216,8 @@ pub fn check_owner(path: &Path, owner: u32, user: u32) -> Option<Finding> {
 }
 
 /// A path as one word of a shell: as it is, in single quotes, or, where it holds control characters or is not
-/// UTF-8, as `$'…'` with escapes (POSIX.1-2024). A name that begins with a dash is no option: it gets `./`.
+/// UTF-8, as `$'…'` with escapes (POSIX.1-2024). A name that begins with a dash gets `./`, so that it is not
+/// read as an option.
 #[must_use]
 pub fn shell_quote(path: &Path) -> String {
     use std::os::unix::ffi::OsStrExt;
@@ -245,6 +271,23 @@ mod tests {
     }
 
     #[test]
+    fn modes_are_described_in_words() {
+        let described = |bits, is_dir| Mode(bits).describe(is_dir);
+        assert_eq!(described(0o055, true), "group and others may read and enter");
+        assert_eq!(described(0o205, false), "the owner may write, others may read and execute");
+        assert_eq!(described(0o777, false), "the owner, group and others may read, write and execute");
+        assert_eq!(described(0o020, true), "group may write");
+        assert_eq!(described(0o1002, true), "others may write, sticky is set");
+        assert_eq!(described(0o6000, false), "setuid and setgid are set");
+        let finding = check_mode(Path::new("keys"), Mode(0o755), Class::KeyDir).unwrap();
+        assert_eq!(
+            finding.reason(),
+            "mode 0755: group and others may read and enter, \
+             expected at most 0700 (directory of keys, certificates, ciphertext; class key_dir) [mode]"
+        );
+    }
+
+    #[test]
     fn the_fix_only_tightens() {
         let f = check_mode(Path::new("a b"), Mode(0o4777), Class::KeyFile).unwrap();
         assert_eq!(f.fix, "chmod 0600 'a b'");
@@ -254,21 +297,6 @@ mod tests {
     fn a_name_that_begins_with_a_dash_is_no_option() {
         assert_eq!(shell_quote(Path::new("-rf")), "./-rf");
         assert_eq!(shell_quote(Path::new("-a b")), "'./-a b'");
-    }
-
-    #[test]
-    fn bits_are_described_by_class() {
-        for (bits, text) in [
-            (0o040, "group may read"),
-            (0o026, "group may write, others may read and write"),
-            (
-                0o777,
-                "owner may read, write and execute, group may read, write and execute, others may read, write and execute",
-            ),
-            (0o4001, "setuid, others may execute"),
-        ] {
-            assert_eq!(describe_bits(Mode(bits)), text);
-        }
     }
 
     #[test]

@@ -1,29 +1,29 @@
-//! Which paths belong to the system: its files have owners, modes and set-user-id programs of their own, which no
-//! class of the table describes.
+//! System paths: their files have owners, modes and setuid programs that the classes of the policy table do not cover
+//! (hier(7)).
 
 use std::path::Path;
 
-/// Trees that are the system's from top to bottom.
+/// Trees that are entirely system paths.
 const TREES: [&str; 13] = [
     "/bin", "/boot", "/dev", "/etc", "/lib", "/lib32", "/lib64", "/libx32", "/proc", "/run", "/sbin", "/sys",
     "/usr",
 ];
 
-/// Directories that the system shares out: what is below them may be anybody's, they themselves are not.
+/// Directories that are system paths themselves, while the trees below them are not.
 const SHARED: [&str; 9] =
     ["/", "/home", "/tmp", "/var", "/var/cache", "/var/lib", "/var/log", "/var/spool", "/var/tmp"];
 
-/// Where administrators install what the system does not know, inside one of its trees.
+/// The tree for locally installed software below a system tree.
 const LOCAL: &str = "/usr/local";
 
-/// Tells whether a path without links is the system's.
+/// Returns whether a path without symbolic links is a system path.
 pub fn is_system_path(real: &Path) -> bool {
     let local = real.starts_with(LOCAL) && real != Path::new(LOCAL);
     (TREES.iter().any(|t| real.starts_with(t)) && !local) || SHARED.iter().any(|s| real == Path::new(s))
 }
 
-/// Tells whether a path without links holds trees that have nothing to do with each other: the system's, `/`, and
-/// every directory directly below it, such as /data and /root. What may be deleted in one of them may not in others.
+/// Returns whether a path without symbolic links holds unrelated trees: system paths, `/`, and every directory directly
+/// below it, such as /data and /root. Files that may be deleted in one of them may be needed in another.
 pub fn holds_unrelated_trees(real: &Path) -> bool {
     is_system_path(real) || real.components().count() <= 2
 }
@@ -33,7 +33,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_system_is_told_from_what_is_installed_on_it() {
+    fn system_paths_exclude_local_software() {
         for path in [
             "/",
             "/etc",
@@ -54,7 +54,7 @@ mod tests {
         }
     }
     #[test]
-    fn the_directories_below_the_root_hold_trees_of_all_sorts() {
+    fn directories_below_the_root_hold_unrelated_trees() {
         for path in ["/", "/tmp", "/home", "/root", "/srv", "/data", "/var", "/var/tmp", "/etc/profguard"] {
             assert!(holds_unrelated_trees(Path::new(path)), "{path}");
         }

@@ -1,4 +1,5 @@
-//! Which files are open for writing, or mapped so, as far as /proc shows: at the moment of the look, and not after it.
+//! The files that are open for writing or mapped writable, as far as /proc shows (proc_pid_fdinfo(5), proc_pid_maps(5)),
+//! at the moment of the scan.
 
 use std::collections::HashSet;
 use std::path::Path;
@@ -8,16 +9,16 @@ use rustix::fs::{makedev, stat};
 /// Access modes of `flags:` in fdinfo, octal: write-only and read-write.
 const WRITING: u32 = 0o3;
 
-/// Files that somebody is writing.
+/// Files that processes have open for writing.
 #[derive(Debug, Default)]
 pub struct FileWriters {
     files: HashSet<(u64, u64)>,
-    /// Processes whose open files could not be seen.
+    /// Number of processes whose open files could not be read.
     pub hidden: u64,
 }
 
 impl FileWriters {
-    /// Looks through `/proc`.
+    /// Scans `/proc`.
     pub fn scan_processes() -> Self {
         let mut writers = Self::default();
         let Ok(processes) = std::fs::read_dir("/proc") else {
@@ -26,7 +27,7 @@ impl FileWriters {
         };
         for process in processes.flatten() {
             if process.file_name().as_encoded_bytes().iter().all(u8::is_ascii_digit) {
-                writers.process(&process.path());
+                writers.scan_process(&process.path());
             }
         }
         writers
@@ -38,7 +39,7 @@ impl FileWriters {
         self.files.contains(&(device, inode))
     }
 
-    fn process(&mut self, process: &Path) {
+    fn scan_process(&mut self, process: &Path) {
         let fds = match std::fs::read_dir(process.join("fd")) {
             Ok(fds) => fds,
             Err(e) if e.kind() == std::io::ErrorKind::PermissionDenied => {
@@ -51,24 +52,24 @@ impl FileWriters {
         for fd in fds.flatten() {
             let info =
                 std::fs::read_to_string(process.join("fdinfo").join(fd.file_name())).unwrap_or_default();
-            if writes(&info)
+            if is_opened_for_writing(&info)
                 && let Ok(st) = stat(fd.path())
             {
                 self.files.insert((st.st_dev, st.st_ino));
             }
         }
         let maps = std::fs::read_to_string(process.join("maps")).unwrap_or_default();
-        self.files.extend(maps.lines().filter_map(mapped));
+        self.files.extend(maps.lines().filter_map(parse_mapping));
     }
 }
 
-fn writes(fdinfo: &str) -> bool {
+fn is_opened_for_writing(fdinfo: &str) -> bool {
     let flags = fdinfo.lines().find_map(|l| l.strip_prefix("flags:"));
     flags.and_then(|f| u32::from_str_radix(f.trim(), 8).ok()).is_some_and(|f| f & WRITING != 0)
 }
 
 /// `7f..-7f.. rw-s 00000000 fe:00 1234 /path`: shared and writable.
-fn mapped(line: &str) -> Option<(u64, u64)> {
+fn parse_mapping(line: &str) -> Option<(u64, u64)> {
     let mut fields = line.split_ascii_whitespace().skip(1);
     let perms = fields.next()?.as_bytes();
     if perms.get(1) != Some(&b'w') || perms.get(3) != Some(&b's') {
@@ -108,7 +109,7 @@ mod tests {
     #[test]
     fn only_shared_writable_mappings_count() {
         let line = |perms: &str| format!("7f00-7f01 {perms} 00000000 fe:01 1234    /x");
-        assert_eq!(mapped(&line("rw-s")), Some((makedev(0xfe, 1), 1234)));
-        assert_eq!((mapped(&line("rw-p")), mapped(&line("r--s"))), (None, None));
+        assert_eq!(parse_mapping(&line("rw-s")), Some((makedev(0xfe, 1), 1234)));
+        assert_eq!((parse_mapping(&line("rw-p")), parse_mapping(&line("r--s"))), (None, None));
     }
 }

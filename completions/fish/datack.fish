@@ -33,7 +33,7 @@ complete -c datack -n "__fish_datack_needs_command" -s q -l quiet -d 'Say nothin
 complete -c datack -n "__fish_datack_needs_command" -s v -l verbose -d 'Say on standard error what is being done'
 complete -c datack -n "__fish_datack_needs_command" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c datack -n "__fish_datack_needs_command" -s V -l version -d 'Print version'
-complete -c datack -n "__fish_datack_needs_command" -f -a "manifest" -d 'Make and verify SHA-256 manifests of model weights and other inputs'
+complete -c datack -n "__fish_datack_needs_command" -f -a "manifest" -d 'Create and verify SHA-256 manifests of model weights and other inputs'
 complete -c datack -n "__fish_datack_needs_command" -f -a "clean" -d 'Delete generated traces and logs by age and by total size, oldest first'
 complete -c datack -n "__fish_datack_needs_command" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c datack -n "__fish_datack_using_subcommand manifest; and not __fish_seen_subcommand_from create verify help" -l format -d 'Form of the result on standard output' -r -f -a "text\t'For people: tables and sentences. Not stable between versions'
@@ -47,56 +47,56 @@ complete -c datack -n "__fish_datack_using_subcommand manifest; and not __fish_s
 complete -c datack -n "__fish_datack_using_subcommand manifest; and not __fish_seen_subcommand_from create verify help" -f -a "create" -d 'Hash every regular file below the paths'
 complete -c datack -n "__fish_datack_using_subcommand manifest; and not __fish_seen_subcommand_from create verify help" -f -a "verify" -d 'Compare files with a manifest'
 complete -c datack -n "__fish_datack_using_subcommand manifest; and not __fish_seen_subcommand_from create verify help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
-complete -c datack -n "__fish_datack_using_subcommand manifest; and __fish_seen_subcommand_from create" -l files-from -d 'Read more paths from FILE, one per line; `-` is standard input' -r -F
+complete -c datack -n "__fish_datack_using_subcommand manifest; and __fish_seen_subcommand_from create" -l files-from -d 'Read more paths from FILE, one per line; `-` for standard input' -r -F
 complete -c datack -n "__fish_datack_using_subcommand manifest; and __fish_seen_subcommand_from create" -s o -l output -d 'Write the manifest to FILE, replaced in one step, instead of standard output' -r -F
-complete -c datack -n "__fish_datack_using_subcommand manifest; and __fish_seen_subcommand_from create" -l sign -d 'Sign the manifest with this Ed25519 private key (PEM, PKCS#8); the signature is written to FILE.sig' -r -F
-complete -c datack -n "__fish_datack_using_subcommand manifest; and __fish_seen_subcommand_from create" -s C -l directory -d 'Take the files\' names as relative to DIR; other options are not' -r -F
-complete -c datack -n "__fish_datack_using_subcommand manifest; and __fish_seen_subcommand_from create" -l threads -d 'Files hashed at the same time. Default: one per processor' -r
+complete -c datack -n "__fish_datack_using_subcommand manifest; and __fish_seen_subcommand_from create" -l sign -d 'Sign the manifest with an Ed25519 private key (PEM, PKCS#8) and write the signature to FILE.sig' -r -F
+complete -c datack -n "__fish_datack_using_subcommand manifest; and __fish_seen_subcommand_from create" -s C -l directory -d 'Names of files are relative to DIR; paths in options are not' -r -F
+complete -c datack -n "__fish_datack_using_subcommand manifest; and __fish_seen_subcommand_from create" -l threads -d 'Number of files to hash at the same time [default: one per processor]' -r
 complete -c datack -n "__fish_datack_using_subcommand manifest; and __fish_seen_subcommand_from create" -l format -d 'Form of the result on standard output' -r -f -a "text\t'For people: tables and sentences. Not stable between versions'
 json\t'For programs: JSON Lines, one record per line, as described in profguard-records(7)'"
 complete -c datack -n "__fish_datack_using_subcommand manifest; and __fish_seen_subcommand_from create" -l color -d 'When to colour the output' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set or TERM is dumb'
 always\t'Always'
 never\t'Never'"
-complete -c datack -n "__fish_datack_using_subcommand manifest; and __fish_seen_subcommand_from create" -s 0 -l null -d 'Paths in --files-from end with a NUL byte instead of a line end'
-complete -c datack -n "__fish_datack_using_subcommand manifest; and __fish_seen_subcommand_from create" -l resume -d 'Go on with a run that was cut short: files that have not changed since are not read again'
-complete -c datack -n "__fish_datack_using_subcommand manifest; and __fish_seen_subcommand_from create" -l follow -d 'Follow symbolic links below the paths'
+complete -c datack -n "__fish_datack_using_subcommand manifest; and __fish_seen_subcommand_from create" -s 0 -l null -d 'Paths in --files-from are separated by NUL instead of newline'
+complete -c datack -n "__fish_datack_using_subcommand manifest; and __fish_seen_subcommand_from create" -l resume -d 'Continue an interrupted run: files that have not changed since are not read again'
+complete -c datack -n "__fish_datack_using_subcommand manifest; and __fish_seen_subcommand_from create" -l follow -d 'Follow symbolic links below each PATH'
 complete -c datack -n "__fish_datack_using_subcommand manifest; and __fish_seen_subcommand_from create" -s q -l quiet -d 'Say nothing on standard error but errors'
 complete -c datack -n "__fish_datack_using_subcommand manifest; and __fish_seen_subcommand_from create" -s v -l verbose -d 'Say on standard error what is being done'
 complete -c datack -n "__fish_datack_using_subcommand manifest; and __fish_seen_subcommand_from create" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c datack -n "__fish_datack_using_subcommand manifest; and __fish_seen_subcommand_from verify" -s m -l manifest -d 'The manifest: lines of sha256sum or JSON lines' -r -F
-complete -c datack -n "__fish_datack_using_subcommand manifest; and __fish_seen_subcommand_from verify" -l key -d 'The Ed25519 public key (PEM) that must have signed the manifest' -r -F
-complete -c datack -n "__fish_datack_using_subcommand manifest; and __fish_seen_subcommand_from verify" -s C -l directory -d 'Take the files\' names as relative to DIR; other options are not' -r -F
-complete -c datack -n "__fish_datack_using_subcommand manifest; and __fish_seen_subcommand_from verify" -l threads -d 'Files hashed at the same time. Default: one per processor' -r
+complete -c datack -n "__fish_datack_using_subcommand manifest; and __fish_seen_subcommand_from verify" -s m -l manifest -d 'The manifest: lines of sha256sum, or JSON lines' -r -F
+complete -c datack -n "__fish_datack_using_subcommand manifest; and __fish_seen_subcommand_from verify" -l key -d 'Verify the signature FILE.sig of the manifest with an Ed25519 public key (PEM)' -r -F
+complete -c datack -n "__fish_datack_using_subcommand manifest; and __fish_seen_subcommand_from verify" -s C -l directory -d 'Names of files are relative to DIR; paths in options are not' -r -F
+complete -c datack -n "__fish_datack_using_subcommand manifest; and __fish_seen_subcommand_from verify" -l threads -d 'Number of files to hash at the same time [default: one per processor]' -r
 complete -c datack -n "__fish_datack_using_subcommand manifest; and __fish_seen_subcommand_from verify" -l format -d 'Form of the result on standard output' -r -f -a "text\t'For people: tables and sentences. Not stable between versions'
 json\t'For programs: JSON Lines, one record per line, as described in profguard-records(7)'"
 complete -c datack -n "__fish_datack_using_subcommand manifest; and __fish_seen_subcommand_from verify" -l color -d 'When to colour the output' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set or TERM is dumb'
 always\t'Always'
 never\t'Never'"
-complete -c datack -n "__fish_datack_using_subcommand manifest; and __fish_seen_subcommand_from verify" -l follow -d 'Follow symbolic links below the paths'
+complete -c datack -n "__fish_datack_using_subcommand manifest; and __fish_seen_subcommand_from verify" -l follow -d 'Follow symbolic links below each PATH'
 complete -c datack -n "__fish_datack_using_subcommand manifest; and __fish_seen_subcommand_from verify" -s q -l quiet -d 'Say nothing on standard error but errors'
 complete -c datack -n "__fish_datack_using_subcommand manifest; and __fish_seen_subcommand_from verify" -s v -l verbose -d 'Say on standard error what is being done'
 complete -c datack -n "__fish_datack_using_subcommand manifest; and __fish_seen_subcommand_from verify" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c datack -n "__fish_datack_using_subcommand manifest; and __fish_seen_subcommand_from help" -f -a "create" -d 'Hash every regular file below the paths'
 complete -c datack -n "__fish_datack_using_subcommand manifest; and __fish_seen_subcommand_from help" -f -a "verify" -d 'Compare files with a manifest'
 complete -c datack -n "__fish_datack_using_subcommand manifest; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
-complete -c datack -n "__fish_datack_using_subcommand clean" -l files-from -d 'Read more paths from FILE, one per line; `-` is standard input' -r -F
-complete -c datack -n "__fish_datack_using_subcommand clean" -l older-than -d 'Delete files that were last changed longer ago: `90s`, `30m`, `12h`, `14d`' -r
-complete -c datack -n "__fish_datack_using_subcommand clean" -l keep -d 'Delete the oldest files until the rest takes at most this: `50GiB`, `10GB`, bytes' -r
-complete -c datack -n "__fish_datack_using_subcommand clean" -l match -d 'Which files may be deleted: patterns below each PATH. Default: generated traces and logs' -r
-complete -c datack -n "__fish_datack_using_subcommand clean" -l idle -d 'Spare files that were changed less than this ago' -r
+complete -c datack -n "__fish_datack_using_subcommand clean" -l files-from -d 'Read more paths from FILE, one per line; `-` for standard input' -r -F
+complete -c datack -n "__fish_datack_using_subcommand clean" -l older-than -d 'Delete files that were modified longer ago than this: `90s`, `30m`, `12h`, `14d`' -r
+complete -c datack -n "__fish_datack_using_subcommand clean" -l keep -d 'Delete the oldest files until the rest takes at most this size: `50GiB`, `10GB`, or bytes' -r
+complete -c datack -n "__fish_datack_using_subcommand clean" -l match -d 'Delete files that match PATTERN, relative to each PATH [default: generated traces and logs]' -r
+complete -c datack -n "__fish_datack_using_subcommand clean" -l idle -d 'Keep files that were modified less than this ago' -r
 complete -c datack -n "__fish_datack_using_subcommand clean" -l format -d 'Form of the result on standard output' -r -f -a "text\t'For people: tables and sentences. Not stable between versions'
 json\t'For programs: JSON Lines, one record per line, as described in profguard-records(7)'"
 complete -c datack -n "__fish_datack_using_subcommand clean" -l color -d 'When to colour the output' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set or TERM is dumb'
 always\t'Always'
 never\t'Never'"
-complete -c datack -n "__fish_datack_using_subcommand clean" -s 0 -l null -d 'Paths in --files-from end with a NUL byte instead of a line end'
-complete -c datack -n "__fish_datack_using_subcommand clean" -l prune -d 'Delete directories that this leaves empty, too'
-complete -c datack -n "__fish_datack_using_subcommand clean" -s n -l dry-run -d 'Delete nothing, show what would be deleted'
-complete -c datack -n "__fish_datack_using_subcommand clean" -l system -d 'Delete below /, directories directly below it, and paths of the system, too'
+complete -c datack -n "__fish_datack_using_subcommand clean" -s 0 -l null -d 'Paths in --files-from are separated by NUL instead of newline'
+complete -c datack -n "__fish_datack_using_subcommand clean" -l prune -d 'Also delete directories that become empty'
+complete -c datack -n "__fish_datack_using_subcommand clean" -s n -l dry-run -d 'Show what would be deleted, and delete nothing'
+complete -c datack -n "__fish_datack_using_subcommand clean" -l system -d 'Allow /, the directories directly below it, and system paths'
 complete -c datack -n "__fish_datack_using_subcommand clean" -s q -l quiet -d 'Say nothing on standard error but errors'
 complete -c datack -n "__fish_datack_using_subcommand clean" -s v -l verbose -d 'Say on standard error what is being done'
 complete -c datack -n "__fish_datack_using_subcommand clean" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c datack -n "__fish_datack_using_subcommand help; and not __fish_seen_subcommand_from manifest clean help" -f -a "manifest" -d 'Make and verify SHA-256 manifests of model weights and other inputs'
+complete -c datack -n "__fish_datack_using_subcommand help; and not __fish_seen_subcommand_from manifest clean help" -f -a "manifest" -d 'Create and verify SHA-256 manifests of model weights and other inputs'
 complete -c datack -n "__fish_datack_using_subcommand help; and not __fish_seen_subcommand_from manifest clean help" -f -a "clean" -d 'Delete generated traces and logs by age and by total size, oldest first'
 complete -c datack -n "__fish_datack_using_subcommand help; and not __fish_seen_subcommand_from manifest clean help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c datack -n "__fish_datack_using_subcommand help; and __fish_seen_subcommand_from manifest" -f -a "create" -d 'Hash every regular file below the paths'

@@ -3,4 +3,4 @@
 
 use libfuzzer_sys::fuzz_target;
 
-fuzz_target!(|bytes: &[u8]| datack::fuzz::manifest(bytes));
+fuzz_target!(|bytes: &[u8]| datack::fuzz::check_manifest(bytes));

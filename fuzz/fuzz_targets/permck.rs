@@ -12,16 +12,16 @@ fuzz_target!(|data: &[u8]| {
     match which {
         b'p' => {
             if let Ok(text) = std::str::from_utf8(more) {
-                fuzz::policy(text, line);
+                fuzz::check_policy(text, line);
             }
         }
         b'g' => {
             if let Ok(pattern) = std::str::from_utf8(line) {
-                fuzz::glob(pattern, more);
+                fuzz::check_glob(pattern, more);
             }
         }
-        b'x' => fuzz::attributes(rest),
-        b'r' => fuzz::record(rest),
-        _ => fuzz::content(line, more),
+        b'x' => fuzz::check_attributes(rest),
+        b'r' => fuzz::check_journal(rest),
+        _ => fuzz::check_content(line, more),
     }
 });

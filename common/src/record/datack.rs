@@ -39,7 +39,7 @@ impl Record for FileDigest {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum VerifyStatus {
-    /// Its content is another one.
+    /// Its content changed.
     Changed,
     /// It does not exist.
     Missing,
@@ -47,7 +47,7 @@ pub enum VerifyStatus {
     New,
     /// It changed while it was read.
     Unstable,
-    /// The manifest itself is not signed by the given key.
+    /// The signature of the manifest is invalid.
     BadSignature,
 }
 
@@ -98,9 +98,9 @@ summary!(ManifestSummary, "datack.manifest_summary", r#"{"type":"datack.manifest
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum DeletionReason {
-    /// It was older than allowed.
+    /// It was older than `--older-than`.
     Age,
-    /// It was the oldest, and all files took more than allowed.
+    /// It was the oldest, and all files took more than `--keep`.
     Size,
 }
 
@@ -113,8 +113,8 @@ impl std::fmt::Display for DeletionReason {
     }
 }
 
-/// `datack.deletion`: `datack clean` deletes a file, or would have. It is written before the file goes; a
-/// `datack.spared` of the same path after it says that the system refused.
+/// `datack.deletion`: `datack clean` deletes a file, or would with `--dry-run`. It is written before the file is
+/// deleted; a `datack.spared` of the same path after it means that the file could not be deleted.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Deletion {
     /// The file.
@@ -124,11 +124,11 @@ pub struct Deletion {
     pub path_hex: Option<String>,
     /// Its size.
     pub size_bytes: u64,
-    /// When it was last changed, RFC 3339 in UTC.
+    /// Modification time, RFC 3339 in UTC.
     pub changed: String,
-    /// Why it went.
+    /// Why it is deleted.
     pub reason: DeletionReason,
-    /// Whether nothing was really deleted.
+    /// Whether this was a dry run: nothing was deleted.
     #[serde(default)]
     pub dry_run: bool,
 }
@@ -139,7 +139,7 @@ impl Record for Deletion {
     const SAMPLE: &'static str = r#"{"type":"datack.deletion","v":1,"path":"/srv/traces/a_4242.json","size_bytes":1048576,"changed":"2026-11-01T12:00:00Z","reason":"age","dry_run":false}"#;
 }
 
-/// `datack.spared`: a file that was due for deletion and stays.
+/// `datack.spared`: a file that was due for deletion and is kept.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct SparedFile {
     /// The file.
@@ -147,7 +147,7 @@ pub struct SparedFile {
     /// The path's bytes in hex, where they are not UTF-8.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub path_hex: Option<String>,
-    /// Why.
+    /// The reason.
     pub reason: String,
 }
 
@@ -159,14 +159,14 @@ impl Record for SparedFile {
 }
 
 summary!(CleanSummary, "datack.clean_summary", r#"{"type":"datack.clean_summary","v":1,"files":12,"size_bytes":123456,"deleted":3,"deleted_bytes":1234,"spared":1,"errors":0}"#, {
-    /// Files that may be deleted, before.
+    /// Files that may be deleted, before the run.
     files: u64,
     /// Bytes in them.
     size_bytes: u64,
-    /// Files deleted, or that would have been.
+    /// Files deleted, or that would be with `--dry-run`.
     deleted: u64,
     /// Bytes in these.
     deleted_bytes: u64,
-    /// Files that were due and are being written, or were changed a moment ago.
+    /// Files that were due and are in use, or were modified less than `--idle` ago.
     spared: u64,
 });

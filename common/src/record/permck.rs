@@ -8,18 +8,20 @@ use crate::finding::Severity;
 
 /// All of them.
 pub const ENTRIES: &[Entry] = &[
-    entry::<Finding>(),
-    entry::<Summary>(),
-    entry::<Change>(),
-    entry::<Refusal>(),
+    entry::<PermckFinding>(),
+    entry::<AuditSummary>(),
+    entry::<PermissionChange>(),
+    entry::<FixRefusal>(),
     entry::<FixSummary>(),
-    entry::<Undone>(),
+    entry::<UndoneChange>(),
     entry::<UndoSummary>(),
+    entry::<PermckRule>(),
+    entry::<RulesSummary>(),
 ];
 
 /// `permck.finding`: one entry breaks one rule.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct Finding {
+pub struct PermckFinding {
     /// Stable id of the rule, in kebab case.
     pub rule: String,
     /// How bad it is.
@@ -29,30 +31,30 @@ pub struct Finding {
     /// The path's bytes in hex, where they are not UTF-8.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub path_hex: Option<String>,
-    /// What was found.
+    /// The fault that was found.
     pub found: String,
-    /// What the rule expects; empty where it expects nothing.
+    /// The state that the rule requires; empty where there is none.
     pub expected: String,
-    /// How to mend it.
+    /// How to fix it: a command where there is one.
     pub fix: String,
-    /// The class whose maximum mode it is held to.
+    /// The class of the policy table whose maximum mode applies.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub class: Option<String>,
-    /// How the class was told.
+    /// What decided the class: the name, the content, a row of the policy, or `default`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub told_by: Option<String>,
+    pub class_by: Option<String>,
 }
 
-impl Record for Finding {
+impl Record for PermckFinding {
     const TYPE: &'static str = "permck.finding";
     const V: u32 = 1;
-    const SAMPLE: &'static str = r#"{"type":"permck.finding","v":1,"rule":"world-writable","severity":"error","path":"/srv/traces/a.json","found":"mode 0666 allows 0026 too much for service data","expected":"at most 0640 (data_file, told by nothing special about it)","fix":"chmod 0640 /srv/traces/a.json","class":"data_file","told_by":"nothing special about it"}"#;
+    const SAMPLE: &'static str = r#"{"type":"permck.finding","v":1,"rule":"world-writable","severity":"error","path":"/srv/traces/a.json","found":"mode 0666: group may write, others may read and write","expected":"at most 0640 (service data; class data_file by default)","fix":"chmod 0640 /srv/traces/a.json","class":"data_file","class_by":"default"}"#;
 }
 
-summary!(Summary, "permck.summary", r#"{"type":"permck.summary","v":1,"entries":120,"dirs":7,"findings":2,"error_findings":1,"warning_findings":1,"note_findings":0,"accepted":1,"known":0,"vanished":0,"mounts_skipped":0,"exceptions_idle":0,"baseline_gone":0,"errors":0}"#, {
-    /// Entries looked at, directories among them.
+summary!(AuditSummary, "permck.summary", r#"{"type":"permck.summary","v":1,"entries":120,"dirs":7,"findings":2,"error_findings":1,"warning_findings":1,"note_findings":0,"accepted":1,"known":0,"vanished":0,"mounts_skipped":0,"exceptions_stale":0,"baseline_gone":0,"errors":0}"#, {
+    /// Entries checked, directories among them.
     entries: u64,
-    /// Directories looked at.
+    /// Directories checked.
     dirs: u64,
     /// Findings shown.
     findings: u64,
@@ -62,25 +64,25 @@ summary!(Summary, "permck.summary", r#"{"type":"permck.summary","v":1,"entries":
     warning_findings: u64,
     /// Findings of severity note.
     note_findings: u64,
-    /// Findings that the policy accepts and that are not shown.
+    /// Findings that an exception of the policy accepts; they are not shown.
     accepted: u64,
-    /// Findings that the baseline knows and that are not shown.
+    /// Findings that are in the baseline; they are not shown.
     known: u64,
-    /// Entries that were gone when they were to be looked at.
+    /// Entries that were deleted during the audit.
     vanished: u64,
-    /// Directories and files that are mounted below a path and were not looked at.
+    /// Mount points below a path that were not entered.
     mounts_skipped: u64,
-    /// Exceptions of the policy file that have ended or accepted nothing.
+    /// Exceptions of the policy file that have expired or that no finding matched.
     #[serde(default)]
-    exceptions_idle: u64,
-    /// Findings of the baseline that were not found any more.
+    exceptions_stale: u64,
+    /// Findings of the baseline that no longer exist.
     #[serde(default)]
     baseline_gone: u64,
 });
 
-/// `permck.change`: `permck fix` tightened an entry, or would have; what `permck undo` reads.
+/// `permck.change`: `permck fix` tightened an entry, or would with `--dry-run`. `permck undo` reads these records.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct Change {
+pub struct PermissionChange {
     /// The entry, absolute and without links.
     pub path: String,
     /// The path's bytes in hex, where they are not UTF-8.
@@ -100,16 +102,16 @@ pub struct Change {
     /// Its size.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub size_bytes: Option<u64>,
-    /// When its content was last changed.
+    /// Modification time, RFC 3339 in UTC.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mtime: Option<String>,
-    /// When it was created, where the file system tells.
+    /// Time of creation, where the file system records it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub btime: Option<String>,
-    /// When anything of it was last changed, before this change.
+    /// Status change time before this change.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ctime_before: Option<String>,
-    /// The same after this change. A line without it is written before the change is made, and one with it after.
+    /// Status change time after this change. A line without it is written before the change, a line with it after.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ctime_after: Option<String>,
     /// Mode in octal, before.
@@ -119,52 +121,52 @@ pub struct Change {
     /// The access ACL that was removed, as the kernel stores it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub acl_removed_hex: Option<String>,
-    /// Whether nothing was really changed.
+    /// Whether this was a dry run: nothing was changed.
     #[serde(default)]
     pub dry_run: bool,
 }
 
-impl Record for Change {
+impl Record for PermissionChange {
     const TYPE: &'static str = "permck.change";
     const V: u32 = 1;
     const SAMPLE: &'static str = r#"{"type":"permck.change","v":1,"path":"/srv/traces/a.json","rules":["world-writable"],"device":64768,"inode":131075,"uid":1000,"gid":1000,"size_bytes":42,"mtime":"2026-11-23T09:00:00Z","btime":"2026-11-23T08:59:59.5Z","ctime_before":"2026-11-23T09:00:00Z","ctime_after":"2026-11-23T12:00:00.123456789Z","mode_before":"0666","mode_after":"0640","dry_run":false}"#;
 }
 
-/// `permck.refusal`: an entry that was left as it is.
+/// `permck.refusal`: an entry that was left unchanged.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct Refusal {
+pub struct FixRefusal {
     /// The entry.
     pub path: String,
     /// The path's bytes in hex, where they are not UTF-8.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub path_hex: Option<String>,
-    /// Why.
+    /// The reason.
     pub reason: String,
 }
 
-impl Record for Refusal {
+impl Record for FixRefusal {
     const TYPE: &'static str = "permck.refusal";
     const V: u32 = 1;
-    const SAMPLE: &'static str = r#"{"type":"permck.refusal","v":1,"path":"/srv/traces/b","reason":"it has 2 names: the change would reach the others too"}"#;
+    const SAMPLE: &'static str = r#"{"type":"permck.refusal","v":1,"path":"/srv/traces/b","reason":"it has 2 hard links: the change would also apply to the other names"}"#;
 }
 
 summary!(FixSummary, "permck.fix_summary", r#"{"type":"permck.fix_summary","v":1,"entries":120,"changed":3,"refused":1,"left":0,"warnings":2,"errors":0}"#, {
-    /// Entries looked at.
+    /// Entries checked.
     entries: u64,
-    /// Entries tightened, or that would have been.
+    /// Entries tightened, or that would be with `--dry-run`.
     changed: u64,
     /// Entries that could not be tightened safely.
     refused: u64,
-    /// Findings of severity error that need a person.
+    /// Findings of severity error that need a decision.
     left: u64,
-    /// Findings of severity warning, which are not mended.
+    /// Findings of severity warning, which `permck fix` leaves.
     #[serde(default)]
     warnings: u64,
 });
 
 /// `permck.undone`: `permck undo` put a change back.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct Undone {
+pub struct UndoneChange {
     /// The entry.
     pub path: String,
     /// The path's bytes in hex, where they are not UTF-8.
@@ -172,12 +174,12 @@ pub struct Undone {
     pub path_hex: Option<String>,
     /// The mode that it has again, in octal.
     pub mode: String,
-    /// Whether nothing was really changed.
+    /// Whether this was a dry run: nothing was changed.
     #[serde(default)]
     pub dry_run: bool,
 }
 
-impl Record for Undone {
+impl Record for UndoneChange {
     const TYPE: &'static str = "permck.undone";
     const V: u32 = 1;
     const SAMPLE: &'static str =
@@ -191,4 +193,32 @@ summary!(UndoSummary, "permck.undo_summary", r#"{"type":"permck.undo_summary","v
     unchanged: u64,
     /// Changes that could not be put back safely.
     refused: u64,
+});
+
+/// `permck.rule`: a rule of `permck audit`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct PermckRule {
+    /// Stable id of the rule, in kebab case.
+    pub rule: String,
+    /// How bad a finding is.
+    pub severity: Severity,
+    /// What the rule finds.
+    pub what: String,
+    /// The consequence of a finding.
+    pub why: String,
+    /// How to fix a finding, with a command where there is one.
+    pub fix: String,
+    /// The source of the rule: the security statement, a standard or a manual page.
+    pub reference: String,
+}
+
+impl Record for PermckRule {
+    const TYPE: &'static str = "permck.rule";
+    const V: u32 = 1;
+    const SAMPLE: &'static str = r#"{"type":"permck.rule","v":1,"rule":"world-writable","severity":"error","what":"everyone may write to it","why":"Every local user can replace the content: programs that others run, or data that they trust.","fix":"`chmod o-w PATH`","reference":"msMonitor security statement, file permission control (no 666, no 777); chmod(1)"}"#;
+}
+
+summary!(RulesSummary, "permck.rules_summary", r#"{"type":"permck.rules_summary","v":1,"rules":24,"errors":0}"#, {
+    /// Rules listed.
+    rules: u64,
 });

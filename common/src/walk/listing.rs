@@ -1,4 +1,4 @@
-//! One directory being read: its entries go to the visitor, its directories wait packed in one buffer.
+//! A directory that is being read: entries are passed to the visitor, names of directories are kept in one buffer.
 
 use std::ffi::CStr;
 use std::mem::MaybeUninit;
@@ -14,86 +14,86 @@ use super::{
 };
 
 /// Names of directories kept at once, per directory being read; then they are walked before more are read.
-const NAMES: usize = 1 << 20;
+const MAX_NAMES_SIZE: usize = 1 << 20;
 
 /// A directory that waits to be opened.
 #[derive(Debug)]
-pub(super) struct Pending {
+pub(super) struct PendingDirectory {
     pub(super) parent: Arc<OpenDirectory>,
     /// With its terminator.
     pub(super) name: Box<CStr>,
 }
 
 /// An open directory, partly read.
-pub(super) struct Listing<V: WalkVisitor> {
+pub(super) struct DirectoryListing<V: WalkVisitor> {
     pub(super) dir: Arc<OpenDirectory>,
-    /// What the visitor gathers; gone once it has been told that the directory is read.
-    state: Option<V::State>,
+    /// State of the visitor; taken when the directory has been read.
+    state: Option<V::DirectoryState>,
     /// Names of directories still to be walked, each with its terminator.
     names: Vec<u8>,
 }
 
-impl<V: WalkVisitor> Listing<V> {
+impl<V: WalkVisitor> DirectoryListing<V> {
     pub(super) fn new(dir: OpenDirectory) -> Self {
-        Self { dir: Arc::new(dir), state: Some(V::State::default()), names: Vec::new() }
+        Self { dir: Arc::new(dir), state: Some(V::DirectoryState::default()), names: Vec::new() }
     }
 
-    /// Opens a directory that was found before. The visitor hears of whatever keeps it from being listed.
-    pub(super) fn open(pending: &Pending, options: WalkOptions, visitor: &mut V) -> Option<Self> {
+    /// Opens a directory that was found before. Errors are passed to the visitor.
+    pub(super) fn open(pending: &PendingDirectory, options: WalkOptions, visitor: &mut V) -> Option<Self> {
         let (parent, name) = (&pending.parent, &*pending.name);
         let error =
             match open_directory(parent.as_fd(), name, options).and_then(|fd| Ok((stat_open(&fd)?, fd))) {
-                Ok((st, fd)) => return Some(Self::new(below(&parent.node, name, fd, st))),
+                Ok((st, fd)) => return Some(Self::new(open_child(&parent.node, name, fd, st))),
                 Err(e) => e,
             };
         match (stat_entry(parent, name), error) {
-            (Err(Errno::NOENT), _) => visitor.vanished(),
-            (Ok(st), Errno::XDEV) => visitor.mount_point(parent, name, &st),
+            (Err(Errno::NOENT), _) => visitor.count_vanished(),
+            (Ok(st), Errno::XDEV) => visitor.visit_mount_point(parent, name, &st),
             (Ok(st), error) if file_type(&st) == FileType::Directory => {
-                visitor.failed(parent, name, Some(&st), error);
+                visitor.report_error(parent, name, Some(&st), error);
             }
             // It was a directory when it was listed.
-            (Ok(_), _) => visitor.vanished(),
-            (Err(error), _) => visitor.failed(parent, name, None, error),
+            (Ok(_), _) => visitor.count_vanished(),
+            (Err(error), _) => visitor.report_error(parent, name, None, error),
         }
         None
     }
 
     /// The next directory to walk, after reading on where none is waiting; `None` when this one is done.
-    pub(super) fn next(
+    pub(super) fn next_directory(
         &mut self,
         buffer: &mut [MaybeUninit<u8>],
         options: WalkOptions,
         visitor: &mut V,
-    ) -> Option<Pending> {
+    ) -> Option<PendingDirectory> {
         while self.names.is_empty() && self.state.is_some() {
-            self.read(buffer, options, visitor);
+            self.read_entries(buffer, options, visitor);
         }
         let end = self.names.len().checked_sub(1)?;
         let start = memchr::memrchr(0, &self.names[..end]).map_or(0, |i| i + 1);
         let name = CStr::from_bytes_with_nul(&self.names[start..]).ok()?.into();
         self.names.truncate(start);
-        Some(Pending { parent: Arc::clone(&self.dir), name })
+        Some(PendingDirectory { parent: Arc::clone(&self.dir), name })
     }
 
-    /// Tells whether it is read, and all its directories handed out.
+    /// Returns whether it has been read and all its directories were returned.
     pub(super) fn is_done(&self) -> bool {
         self.names.is_empty() && self.state.is_none()
     }
 
-    /// Tells whether there is more than one directory to hand out.
+    /// Returns whether more than one directory is left.
     pub(super) fn can_share(&self) -> bool {
         self.names.len() > 1 && memchr::memrchr(0, &self.names[..self.names.len() - 1]).is_some()
     }
 
     /// Reads entries until the directory ends or enough directories wait.
-    fn read(&mut self, buffer: &mut [MaybeUninit<u8>], options: WalkOptions, visitor: &mut V) {
+    fn read_entries(&mut self, buffer: &mut [MaybeUninit<u8>], options: WalkOptions, visitor: &mut V) {
         let Some(mut state) = self.state.take() else { return };
         let fd: &OwnedFd = &self.dir.fd;
         let mut raw = RawDir::new(fd, buffer);
         loop {
-            // What is in the buffer must be used before the buffer is: the kernel's position is behind it.
-            if raw.is_buffer_empty() && self.names.len() >= NAMES {
+            // The buffer must be emptied first: the kernel's position is after its last entry.
+            if raw.is_buffer_empty() && self.names.len() >= MAX_NAMES_SIZE {
                 self.state = Some(state);
                 return;
             }
@@ -101,11 +101,11 @@ impl<V: WalkVisitor> Listing<V> {
                 None => break,
                 // A directory that was removed while it is read ends early.
                 Some(Err(Errno::NOENT)) => {
-                    visitor.vanished();
+                    visitor.count_vanished();
                     break;
                 }
                 Some(Err(e)) => {
-                    visitor.failed(&self.dir, c"", None, e);
+                    visitor.report_error(&self.dir, c"", None, e);
                     break;
                 }
                 Some(Ok(entry)) => entry,
@@ -119,22 +119,22 @@ impl<V: WalkVisitor> Listing<V> {
                 continue;
             }
             match stat_entry(fd, name) {
-                // The list was older than the file, or the file system does not tell types.
+                // It was replaced since, or the file system does not report types (readdir(3), DT_UNKNOWN).
                 Ok(st) if file_type(&st) == FileType::Directory => {
                     self.names.extend_from_slice(name.to_bytes_with_nul());
                 }
                 Ok(st) if !options.cross_mounts && is_mounted(&self.dir.st, &st) => {
-                    visitor.mounted(&self.dir, &mut state, name, &st);
+                    visitor.visit_mounted_file(&self.dir, &mut state, name, &st);
                 }
-                Ok(st) => visitor.file(&self.dir, &mut state, name, &st),
-                Err(Errno::NOENT) => visitor.vanished(),
-                Err(e) => visitor.failed(&self.dir, name, None, e),
+                Ok(st) => visitor.visit_file(&self.dir, &mut state, name, &st),
+                Err(Errno::NOENT) => visitor.count_vanished(),
+                Err(e) => visitor.report_error(&self.dir, name, None, e),
             }
         }
-        visitor.dir(&self.dir, state);
+        visitor.visit_directory(&self.dir, state);
     }
 }
 
-fn below(parent: &Arc<TreeNode>, name: &CStr, fd: OwnedFd, st: rustix::fs::Statx) -> OpenDirectory {
-    OpenDirectory { fd: Arc::new(fd), node: parent.child(name.to_bytes()), st }
+fn open_child(parent: &Arc<TreeNode>, name: &CStr, fd: OwnedFd, st: rustix::fs::Statx) -> OpenDirectory {
+    OpenDirectory { fd: Arc::new(fd), node: parent.new_child(name.to_bytes()), st }
 }

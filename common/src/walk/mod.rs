@@ -2,8 +2,8 @@
 //!
 //! Everything is reached through the descriptor of its directory, never by a path from the root, so a tree
 //! that is renamed or replaced by links while it is being walked cannot lead the walk outside. A directory is
-//! opened without following links and looked at through that descriptor: what is checked is what is walked.
-//! What is found is handed to a [`WalkVisitor`], one per thread; the walk itself judges nothing.
+//! opened without following symbolic links and read through that descriptor: the directory that is checked is walked.
+//! Entries are passed to a [`WalkVisitor`], one per thread.
 
 mod listing;
 mod pool;
@@ -29,30 +29,36 @@ pub struct WalkOptions {
     pub cross_mounts: bool,
 }
 
-/// What a walk hands its findings to. Each thread has its own; a directory is seen by one thread only.
+/// Receives the entries of a walk. Each thread has its own; a directory is visited by one thread only.
 pub trait WalkVisitor: Send {
-    /// What is gathered about a directory while its entries are seen.
-    type State: Default + Send;
+    /// State that is collected about a directory while its entries are visited.
+    type DirectoryState: Default + Send;
 
     /// An entry that is not a directory.
-    fn file(&mut self, dir: &OpenDirectory, state: &mut Self::State, name: &CStr, st: &Statx);
+    fn visit_file(&mut self, dir: &OpenDirectory, state: &mut Self::DirectoryState, name: &CStr, st: &Statx);
 
     /// A directory, after all its entries that are not directories.
-    fn dir(&mut self, dir: &OpenDirectory, state: Self::State);
+    fn visit_directory(&mut self, dir: &OpenDirectory, state: Self::DirectoryState);
 
     /// A directory that is not entered: another file system's root.
-    fn mount_point(&mut self, parent: &OpenDirectory, name: &CStr, st: &Statx);
+    fn visit_mount_point(&mut self, parent: &OpenDirectory, name: &CStr, st: &Statx);
 
     /// An entry that is not a directory and that is mounted over another one, where mounts are not crossed.
-    fn mounted(&mut self, dir: &OpenDirectory, state: &mut Self::State, name: &CStr, st: &Statx) {
-        self.file(dir, state, name, st);
+    fn visit_mounted_file(
+        &mut self,
+        dir: &OpenDirectory,
+        state: &mut Self::DirectoryState,
+        name: &CStr,
+        st: &Statx,
+    ) {
+        self.visit_file(dir, state, name, st);
     }
 
-    /// Something that could not be looked at; `st` where at least that is known.
-    fn failed(&mut self, parent: &OpenDirectory, name: &CStr, st: Option<&Statx>, error: Errno);
+    /// An I/O error about an entry; `st` where it is known.
+    fn report_error(&mut self, parent: &OpenDirectory, name: &CStr, st: Option<&Statx>, error: Errno);
 
-    /// An entry that was listed and then gone, or turned into something else.
-    fn vanished(&mut self);
+    /// An entry that was deleted or replaced after it was listed.
+    fn count_vanished(&mut self);
 }
 
 /// The place of an entry in the tree: its name and its parents, without a descriptor.
@@ -80,7 +86,7 @@ impl TreeNode {
         Arc::new(Self { parent: None, name: path.into(), root, depth: 0, file: true })
     }
 
-    fn child(self: &Arc<Self>, name: &[u8]) -> Arc<Self> {
+    fn new_child(self: &Arc<Self>, name: &[u8]) -> Arc<Self> {
         Arc::new(Self {
             parent: Some(Arc::clone(self)),
             name: name.into(),
@@ -97,36 +103,36 @@ impl TreeNode {
 
     /// The path as the user would write it: the root as given, and the names below.
     pub fn path(&self) -> PathBuf {
-        self.join(None)
+        self.join_path(None)
     }
 
     /// The path of an entry of this directory.
     pub fn path_of(&self, name: &CStr) -> PathBuf {
-        self.join((!self.file).then_some(name.to_bytes()))
+        self.join_path((!self.file).then_some(name.to_bytes()))
     }
 
     /// Writes the path below the root into `into`, with `name` at its end.
-    pub fn relative(&self, name: Option<&[u8]>, into: &mut Vec<u8>) {
+    pub fn write_relative(&self, name: Option<&[u8]>, into: &mut Vec<u8>) {
         into.clear();
-        self.push(into, false);
+        self.push_names(into, false);
         if let Some(name) = name {
-            separate(into);
+            push_separator(into);
             into.extend_from_slice(name);
         }
     }
 
-    fn join(&self, name: Option<&[u8]>) -> PathBuf {
+    fn join_path(&self, name: Option<&[u8]>) -> PathBuf {
         let mut bytes = Vec::with_capacity(256);
-        self.push(&mut bytes, true);
+        self.push_names(&mut bytes, true);
         if let Some(name) = name {
-            separate(&mut bytes);
+            push_separator(&mut bytes);
             bytes.extend_from_slice(name);
         }
         PathBuf::from(std::ffi::OsString::from_vec(bytes))
     }
 
     /// Iterative, because a hostile tree may be very deep.
-    fn push(&self, into: &mut Vec<u8>, with_root: bool) {
+    fn push_names(&self, into: &mut Vec<u8>, with_root: bool) {
         let mut chain = Vec::new();
         let mut node = Some(self);
         while let Some(n) = node {
@@ -135,7 +141,7 @@ impl TreeNode {
         }
         for n in chain.iter().rev() {
             if n.parent.is_some() || with_root {
-                separate(into);
+                push_separator(into);
                 into.extend_from_slice(&n.name);
             }
         }
@@ -152,7 +158,7 @@ impl Drop for TreeNode {
     }
 }
 
-fn separate(path: &mut Vec<u8>) {
+fn push_separator(path: &mut Vec<u8>) {
     if path.last().is_some_and(|&b| b != b'/') {
         path.push(b'/');
     }
@@ -184,14 +190,14 @@ pub struct RootError {
 }
 
 /// Allows as many open files as the hard limit does: a deep tree takes one for each of its levels, and more for what
-/// lies beside them. What was allowed before is enough for any usual tree, so a failure is ignored.
+/// lies beside them. The former limit is enough for usual trees, so a failure is ignored.
 pub fn raise_descriptor_limit() {
     let limit = getrlimit(Resource::Nofile);
     let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
 }
 
-/// What is asked of every entry: the time of birth tells a file from another one with its inode number, the mount
-/// tells what lies here from what was mounted here.
+/// The metadata that is read of every entry: the creation time distinguishes files that reuse an inode number, the mount
+/// id entries that are mounted here (statx(2)).
 const WANTED: StatxFlags = StatxFlags::BASIC_STATS.union(StatxFlags::BTIME).union(StatxFlags::MNT_ID);
 
 /// The metadata of an entry, links not followed, automounts not started.
@@ -219,19 +225,19 @@ pub fn device_of(st: &Statx) -> u64 {
     rfs::makedev(st.stx_dev_major, st.stx_dev_minor)
 }
 
-/// What an entry is mounted by: two entries with the same answer are on one mount. A bind mount has the device of
+/// Returns the mount of an entry: two entries with the same value are on the same mount. A bind mount has the device of
 /// what it shows, and on an overlay the files of one directory have several; only kernels before 5.8 know no more
 /// than devices.
 pub fn mount_of(st: &Statx) -> (bool, u64) {
-    let told = StatxFlags::from_bits_retain(st.stx_mask).contains(StatxFlags::MNT_ID);
-    (told, if told { st.stx_mnt_id } else { device_of(st) })
+    let known = StatxFlags::from_bits_retain(st.stx_mask).contains(StatxFlags::MNT_ID);
+    (known, if known { st.stx_mnt_id } else { device_of(st) })
 }
 
-/// Tells whether an entry is mounted over its directory's own. Where the kernel does not tell mounts, devices would
+/// Returns whether an entry is a mount point in its directory. Where the kernel does not report mounts, devices would
 /// say so of every file of an overlay.
 fn is_mounted(dir: &Statx, st: &Statx) -> bool {
-    let ((told, there), (_, here)) = (mount_of(dir), mount_of(st));
-    told && there != here
+    let ((known, there), (_, here)) = (mount_of(dir), mount_of(st));
+    known && there != here
 }
 
 /// Opens a directory below `parent` for listing: no link, and no mount point unless asked for.
@@ -264,7 +270,7 @@ pub fn open_entry(
     Ok(fd)
 }
 
-/// Opens a root: what the user named, through a link if they named one.
+/// Opens a root; follows a symbolic link that the user named.
 fn open_root(path: &std::path::Path) -> rustix::io::Result<OwnedFd> {
     rfs::openat(CWD, path, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
 }

@@ -17,25 +17,25 @@ struct Paths {
 }
 
 impl WalkVisitor for Paths {
-    type State = ();
+    type DirectoryState = ();
 
-    fn file(&mut self, dir: &OpenDirectory, (): &mut (), name: &CStr, _: &Statx) {
+    fn visit_file(&mut self, dir: &OpenDirectory, (): &mut (), name: &CStr, _: &Statx) {
         self.paths.push(dir.node.path_of(name));
     }
 
-    fn dir(&mut self, dir: &OpenDirectory, (): ()) {
+    fn visit_directory(&mut self, dir: &OpenDirectory, (): ()) {
         self.paths.push(dir.node.path());
     }
 
-    fn mount_point(&mut self, parent: &OpenDirectory, name: &CStr, _: &Statx) {
+    fn visit_mount_point(&mut self, parent: &OpenDirectory, name: &CStr, _: &Statx) {
         self.paths.push(parent.node.path_of(name));
     }
 
-    fn failed(&mut self, parent: &OpenDirectory, name: &CStr, _: Option<&Statx>, error: Errno) {
+    fn report_error(&mut self, parent: &OpenDirectory, name: &CStr, _: Option<&Statx>, error: Errno) {
         self.failed.push((parent.node.path_of(name), error));
     }
 
-    fn vanished(&mut self) {}
+    fn count_vanished(&mut self) {}
 }
 
 fn walked(root: &Path, threads: usize) -> (Vec<PathBuf>, Vec<(PathBuf, Errno)>) {
@@ -160,7 +160,7 @@ fn a_tree_that_changes_under_the_walk_does_not_lead_outside() {
 }
 
 #[test]
-fn a_file_may_be_the_root_and_a_missing_root_stops_nobody() {
+fn a_file_may_be_a_root_and_a_missing_root_does_not_stop_the_walk() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("f");
     std::fs::write(&file, "").unwrap();

@@ -1,15 +1,15 @@
-//! Doors for the fuzz targets to what reads hostile bytes; no part of the tool uses them.
+//! Entry points for the fuzz targets; the tool does not use them.
 
 use crate::manifest::text;
 
-/// A manifest: what was read is written as a line that reads as the same.
-pub fn manifest(bytes: &[u8]) {
-    let Ok(entries) = text::entries(bytes) else { return };
+/// Parses a manifest; every entry must survive being written and parsed again.
+pub fn check_manifest(bytes: &[u8]) {
+    let Ok(entries) = text::parse_manifest(bytes) else { return };
     assert!(!entries.is_empty(), "an empty manifest is an error");
     for entry in entries {
         let mut line = Vec::new();
-        assert!(text::write(&mut line, &entry.path, &entry.sha256).is_ok());
-        let again = text::parse(line.strip_suffix(b"\n").unwrap_or(&line));
+        assert!(text::write_line(&mut line, &entry.path, &entry.sha256).is_ok());
+        let again = text::parse_line(line.strip_suffix(b"\n").unwrap_or(&line));
         assert_eq!(again, Ok(Some(entry)));
     }
 }
@@ -21,6 +21,6 @@ mod tests {
     #[test]
     fn mutated_seeds_do_no_harm() {
         let seeds = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/seeds/datack_manifest");
-        testkit::mutate_seeds(&seeds, super::manifest);
+        testkit::mutate_seeds(&seeds, super::check_manifest);
     }
 }

@@ -1,6 +1,6 @@
-//! `datack`: is the data what it should be, and no longer there than needed?
+//! `datack`: check data against manifests, and delete generated files after their retention time.
 //!
-//! `manifest` reads, writes and signs lists of SHA-256 sums and hashes files on several threads; `cmd` holds one file
+//! `manifest` reads, writes and signs lists of SHA-256 digests and hashes files on several threads; `cmd` holds one file
 //! per subcommand.
 
 use clap::{Parser, Subcommand};
@@ -15,7 +15,7 @@ mod manifest;
 #[cfg(test)]
 mod tests;
 
-/// Check data against manifests, and delete what is no longer needed
+/// Check data against manifests, and delete old traces and logs
 #[derive(Parser, Debug)]
 #[command(name = "datack", version, max_term_width = 100, arg_required_else_help = true)]
 #[command(after_long_help = "Examples:\n  \
@@ -31,8 +31,8 @@ pub struct Cli {
 
 #[derive(Subcommand, Debug)]
 enum DatackCommand {
-    Manifest(cmd::manifest::Manifest),
-    Clean(cmd::clean::Clean),
+    Manifest(cmd::manifest::ManifestArgs),
+    Clean(cmd::clean::CleanArgs),
 }
 
 impl Tool for Cli {
@@ -43,7 +43,7 @@ impl Tool for Cli {
     }
 
     fn run(self, out: &mut Out) -> anyhow::Result<Exit> {
-        // A deep tree takes a descriptor for each of its levels.
+        // A deep tree needs a file descriptor per level.
         common::walk::raise_descriptor_limit();
         let format = self.global.format;
         match self.command {

@@ -1,6 +1,6 @@
-//! What an earlier audit found: the findings that are not new.
+//! The findings of an earlier audit, which are not reported again.
 //!
-//! A baseline is the JSON lines of an audit. A finding is known when rule, path and what was found are the same,
+//! A baseline is the JSON lines of an audit. A finding is known if its rule, path and found state are the same,
 //! so a mode that got worse is new. Paths are compared as absolute ones: `b`, `./b` and `/a/b` are the same.
 
 use std::collections::HashMap;
@@ -15,10 +15,10 @@ use anyhow::{Context, ensure};
 use common::finding::Finding;
 use common::record::permck as record;
 
-use crate::inspect::Issue;
+use crate::plan::AuditIssue;
 
-/// A finding is a path and some sentences.
-const LINE: u64 = 1 << 20;
+/// Maximum length of a line in bytes.
+const MAX_LINE: u64 = 1 << 20;
 
 /// The findings of an earlier audit.
 #[derive(Debug, Default)]
@@ -29,7 +29,7 @@ pub(crate) struct Baseline {
 
 impl Baseline {
     /// Reads what `permck baseline` or `permck audit --format json` wrote.
-    pub(crate) fn read(path: &Path) -> anyhow::Result<Self> {
+    pub(crate) fn load(path: &Path) -> anyhow::Result<Self> {
         let shown = || path.display().to_string();
         let (file, meta) = common::fsat::open_regular(path)
             .map_err(|e| anyhow::anyhow!(crate::io_reason(&e)))
@@ -43,38 +43,40 @@ impl Baseline {
         let mut complete = false;
         for number in 1.. {
             let mut line = String::new();
-            if reader.by_ref().take(LINE).read_line(&mut line)? == 0 {
+            if reader.by_ref().take(MAX_LINE).read_line(&mut line)? == 0 {
                 break;
             }
-            ensure!((line.len() as u64) < LINE, "line {number} is longer than {LINE} bytes");
+            ensure!((line.len() as u64) < MAX_LINE, "line {number} is longer than {MAX_LINE} bytes");
             let at = || format!("line {number}");
-            let finding = common::record::read::<record::Finding>(&line).with_context(at)?;
+            let finding = common::record::read::<record::PermckFinding>(&line).with_context(at)?;
             if let Some(f) = finding {
                 let path =
                     Finding { path_hex: f.path_hex, ..Finding::new("", f.severity, Path::new(&f.path)) };
-                baseline.known.insert(key(&f.rule, &path.path_bytes(), &f.found), AtomicBool::new(false));
+                baseline
+                    .known
+                    .insert(hash_finding(&f.rule, &path.path_bytes(), &f.found), AtomicBool::new(false));
             }
-            complete |= common::record::read::<record::Summary>(&line).with_context(at)?.is_some();
+            complete |= common::record::read::<record::AuditSummary>(&line).with_context(at)?.is_some();
         }
-        ensure!(complete, "has no summary at its end: it was cut short, or is no baseline");
+        ensure!(complete, "has no summary at its end: truncated, or not a baseline");
         Ok(baseline)
     }
 
-    /// Tells whether a finding is known, and remembers that it is still there.
-    pub(crate) fn knows(&self, issue: &Issue) -> bool {
+    /// Returns whether a finding is in the baseline, and marks it as still there.
+    pub(crate) fn mark_known(&self, issue: &AuditIssue) -> bool {
         let f = &issue.finding;
-        let known = self.known.get(&key(&f.rule, &f.path_bytes(), &f.found));
+        let known = self.known.get(&hash_finding(&f.rule, &f.path_bytes(), &f.found));
         known.inspect(|found| found.store(true, Ordering::Relaxed)).is_some()
     }
 
-    /// How many findings were not found again, and how many there are.
-    pub(crate) fn gone(&self) -> (u64, u64) {
+    /// Returns the number of findings that were not found again, and of all findings.
+    pub(crate) fn count_not_found(&self) -> (u64, u64) {
         let gone = self.known.values().filter(|found| !found.load(Ordering::Relaxed)).count();
         (gone as u64, self.known.len() as u64)
     }
 }
 
-fn key(rule: &str, path: &[u8], found: &str) -> u64 {
+fn hash_finding(rule: &str, path: &[u8], found: &str) -> u64 {
     let path = Path::new(OsStr::from_bytes(path));
     let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     let mut hasher = DefaultHasher::new();

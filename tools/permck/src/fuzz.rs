@@ -1,56 +1,59 @@
-//! Doors for the fuzz targets to what reads hostile bytes; no part of the tool uses them.
+//! Entry points for the fuzz targets; the tool does not use them.
 
 use common::policy::TABLE;
 
-use crate::policy::{Place, Policy};
-use crate::xattr::{Acl, Capability};
+use crate::policy::{EntryLocation, Policy};
+use crate::xattr::{Acl, FileCapabilities};
 use crate::{classify, cmd};
 use common::accounts::AccountTable;
 use common::glob::Glob;
 
-/// The text of a policy file; what compiles answers for a path.
-pub fn policy(text: &str, below: &[u8]) {
+/// Compiles a policy file and looks up a path in it.
+pub fn check_policy(text: &str, below: &[u8]) {
     let mut policy = Policy::default();
-    if policy.add(text, &AccountTable::default()).is_err() {
+    if policy.add_file(text, &AccountTable::default()).is_err() {
         return;
     }
     let today = time::macros::date!(2027 - 01 - 01);
     for dir in [false, true] {
-        let place = Place { below: Some(below), root: std::path::Path::new("/r"), dir };
-        let demand = policy.demand(place);
-        if let Some(standard) = demand.standard() {
-            assert_eq!(standard.max.beyond(standard.class.max()).0, 0, "a policy only tightens");
+        let place = EntryLocation { below: Some(below), root: std::path::Path::new("/r"), dir };
+        let policy_match = policy.match_entry(place);
+        if let Some(limit) = policy_match.limit() {
+            assert_eq!(limit.max.beyond(limit.class.max()).0, 0, "a policy only tightens");
         }
-        let _ = (demand.owner(0, Some(&[1])), demand.group());
-        let _ = policy.accepts("mode", place, None, today);
+        let _ = (policy_match.allowed_owners(0, Some(&[1])), policy_match.allowed_groups());
+        let _ = policy.accepts_finding("mode", place, None, today);
     }
-    let _ = (policy.ended(today).count(), policy.idle(today).count());
+    let _ = (policy.expired_exceptions(today).count(), policy.unused_exceptions(today).count());
 }
 
-/// A pattern and a path.
-pub fn glob(pattern: &str, path: &[u8]) {
+/// Matches a pattern against a path.
+pub fn check_glob(pattern: &str, path: &[u8]) {
     if let Ok(glob) = Glob::parse(pattern) {
         let _ = glob.matches(path);
     }
 }
 
-/// Extended attributes as a file system gives them.
-pub fn attributes(bytes: &[u8]) {
+/// Parses the bytes of extended attributes.
+pub fn check_attributes(bytes: &[u8]) {
     let acl = Acl::parse(bytes);
-    assert!(acl.broken || acl.grants().all(|g| g.bits != 0 && g.bits < 8));
-    assert!(!Capability::parse(bytes).to_string().is_empty());
+    assert!(acl.broken || acl.named_grants().all(|g| g.bits != 0 && g.bits < 8));
+    assert!(!FileCapabilities::parse(bytes).to_string().is_empty());
 }
 
-/// The record of a fix.
-pub fn record(bytes: &[u8]) {
-    let _ = cmd::undo::parse(bytes);
+/// Parses the record of a fix.
+pub fn check_journal(bytes: &[u8]) {
+    let _ = cmd::undo::parse_journal(bytes);
 }
 
-/// The content of a file.
-pub fn content(name: &[u8], head: &[u8]) {
-    let told = classify::file(name, head, 0o640);
-    assert_eq!(TABLE[told.class as usize].class, told.class);
-    for (_, at) in classify::private_key(head).into_iter().chain(classify::der_key(head, head.len() as u64)) {
+/// Classifies the content of a file.
+pub fn check_content(name: &[u8], head: &[u8]) {
+    let classification = classify::classify_file(name, head, 0o640);
+    assert_eq!(TABLE[classification.class as usize].class, classification.class);
+    for (_, at) in classify::find_private_key(head)
+        .into_iter()
+        .chain(classify::find_der_private_key(head, head.len() as u64))
+    {
         assert!(at < head.len());
     }
 }

@@ -1,7 +1,8 @@
 //! `permck`: Audit file permissions against one policy table.
 //!
-//! `walk` goes through trees, `inspect` turns what it meets into subjects, `rule` judges them, `collect`
-//! and `report` write what was found; `cmd` holds one file per subcommand.
+//! `run` walks trees, `inspect` reads each entry and applies the rules of `rule`, `root_check` checks the directories
+//! above, `collect` and `report` write the findings, `fix` removes permissions and restores them; `cmd` holds one file
+//! per subcommand.
 
 use clap::{Parser, Subcommand};
 use common::cli::{Global, Tool};
@@ -19,9 +20,10 @@ mod fix;
 #[doc(hidden)]
 pub mod fuzz;
 mod inspect;
-mod place;
+mod plan;
 mod policy;
 mod report;
+mod root_check;
 mod rule;
 mod run;
 #[cfg(test)]
@@ -35,15 +37,16 @@ pub struct Cli {
     #[command(flatten)]
     global: Global<ReportFormat>,
     #[command(subcommand)]
-    cmd: Cmd,
+    command: PermckCommand,
 }
 
 #[derive(Subcommand, Debug)]
-enum Cmd {
-    Audit(cmd::audit::Audit),
-    Fix(cmd::fix::Fix),
-    Undo(cmd::undo::Undo),
-    Baseline(cmd::baseline::Baseline),
+enum PermckCommand {
+    Audit(cmd::audit::AuditArgs),
+    Fix(cmd::fix::FixArgs),
+    Undo(cmd::undo::UndoArgs),
+    Baseline(cmd::baseline::BaselineArgs),
+    Rules(cmd::rules::RulesArgs),
 }
 
 impl Tool for Cli {
@@ -54,26 +57,27 @@ impl Tool for Cli {
     }
 
     fn run(self, out: &mut Out) -> anyhow::Result<Exit> {
-        // A deep tree takes a descriptor for each of its levels.
+        // A deep tree needs a file descriptor per level.
         common::walk::raise_descriptor_limit();
         let format = self.global.format;
-        match self.cmd {
-            Cmd::Audit(audit) => audit.run(format, out),
-            Cmd::Fix(fix) => fix.run(format.plain()?, out),
-            Cmd::Undo(undo) => undo.run(format.plain()?, out),
-            Cmd::Baseline(baseline) => baseline.run(out),
+        match self.command {
+            PermckCommand::Audit(audit) => audit.run(format, out),
+            PermckCommand::Fix(fix) => fix.run(format.plain()?, out),
+            PermckCommand::Undo(undo) => undo.run(format.plain()?, out),
+            PermckCommand::Baseline(baseline) => baseline.run(out),
+            PermckCommand::Rules(rules) => rules.run(format.plain()?, out),
         }
     }
 }
 
-/// The JSON Schema of policy files.
+/// Returns the JSON Schema of policy files.
 #[must_use]
 pub fn policy_schema() -> schemars::Schema {
-    schemars::schema_for!(policy::file::File)
+    schemars::schema_for!(policy::file::PolicyFile)
 }
 
-/// The manual page profguard-policy(5) in roff, with this date.
+/// Renders the manual page profguard-policy(5) in roff, with this date.
 #[must_use]
 pub fn policy_page(date: &str) -> String {
-    policy::manual::page(date)
+    policy::manual::render_page(date)
 }

@@ -1,4 +1,4 @@
-//! Extended attributes that grant something: POSIX ACLs and file capabilities, decoded from their bytes.
+//! Decodes the extended attributes that grant permissions: POSIX ACLs and file capabilities.
 
 use std::ffi::CStr;
 use std::fmt::{self, Write};
@@ -11,53 +11,53 @@ pub(crate) const ACCESS: &str = "system.posix_acl_access";
 pub(crate) const DEFAULT: &str = "system.posix_acl_default";
 pub(crate) const CAPABILITY: &str = "security.capability";
 
-/// Attributes longer than this are not ours: an ACL of 8,000 entries still fits.
-const LONGEST: usize = 64 << 10;
+/// Maximum size of attributes in bytes: XATTR_SIZE_MAX of the kernel (xattr(7)).
+const MAX_XATTR_SIZE: usize = 64 << 10;
 
-/// The attributes of one entry that a rule looks at.
+/// The extended attributes of an entry that rules use.
 #[derive(Debug, Default)]
 pub(crate) struct Xattrs {
     pub(crate) access: Option<Acl>,
     pub(crate) default: Option<Acl>,
-    pub(crate) capability: Option<Capability>,
+    pub(crate) capability: Option<FileCapabilities>,
 }
 
-/// Reads attributes by way of `/proc/self/fd`, so that no path from the root is walked and no link followed.
+/// Reads attributes through `/proc/self/fd`, so that no path from the root is resolved and no symbolic link followed.
 #[derive(Debug)]
-pub(crate) struct Reader {
+pub(crate) struct XattrReader {
     path: Vec<u8>,
     list: Vec<u8>,
 }
 
-impl Reader {
+impl XattrReader {
     pub(crate) fn new() -> Self {
-        Self { path: Vec::with_capacity(300), list: vec![0; LONGEST] }
+        Self { path: Vec::with_capacity(300), list: vec![0; MAX_XATTR_SIZE] }
     }
 
     /// The attributes of an open file.
     pub(crate) fn read_open(&mut self, file: BorrowedFd<'_>) -> rustix::io::Result<Xattrs> {
         let length = rfs::flistxattr(file, &mut self.list[..]);
-        self.collect(length, |name, value| rfs::fgetxattr(file, name, value))
+        self.read_known(length, |name, value| rfs::fgetxattr(file, name, value))
     }
 
     /// The attributes of the entry `name` of an open directory.
-    pub(crate) fn read(&mut self, dir: BorrowedFd<'_>, name: &CStr) -> rustix::io::Result<Xattrs> {
-        self.locate(dir, name);
+    pub(crate) fn read_entry(&mut self, dir: BorrowedFd<'_>, name: &CStr) -> rustix::io::Result<Xattrs> {
+        self.set_proc_path(dir, name);
         let path = std::mem::take(&mut self.path);
         let place = CStr::from_bytes_until_nul(&path).unwrap_or(c"");
         let length = rfs::llistxattr(place, &mut self.list[..]);
-        let found = self.collect(length, |name, value| rfs::lgetxattr(place, name, value));
+        let found = self.read_known(length, |name, value| rfs::lgetxattr(place, name, value));
         self.path = path;
         found
     }
 
-    /// Reads the attributes that are in the list and that a rule looks at.
-    fn collect(
+    /// Reads the attributes that are in the list and that rules use.
+    fn read_known(
         &mut self,
         length: rustix::io::Result<usize>,
         get: impl Fn(&str, &mut [u8]) -> rustix::io::Result<usize>,
     ) -> rustix::io::Result<Xattrs> {
-        // Most entries have none, and the answer is one call.
+        // Most entries have none: one system call is enough.
         let length = match length {
             Ok(0) | Err(Errno::NOTSUP) => return Ok(Xattrs::default()),
             Ok(n) => n,
@@ -70,7 +70,7 @@ impl Reader {
             }
             match get(wanted, &mut self.list[..]) {
                 Ok(n) => Ok(Some(self.list[..n].to_vec())),
-                // Taken away in between.
+                // Removed in the meantime.
                 Err(Errno::NODATA | Errno::NOTSUP) => Ok(None),
                 Err(e) => Err(e),
             }
@@ -78,11 +78,11 @@ impl Reader {
         Ok(Xattrs {
             access: value(ACCESS)?.as_deref().map(Acl::parse),
             default: value(DEFAULT)?.as_deref().map(Acl::parse),
-            capability: value(CAPABILITY)?.as_deref().map(Capability::parse),
+            capability: value(CAPABILITY)?.as_deref().map(FileCapabilities::parse),
         })
     }
 
-    fn locate(&mut self, dir: BorrowedFd<'_>, name: &CStr) {
+    fn set_proc_path(&mut self, dir: BorrowedFd<'_>, name: &CStr) {
         self.path.clear();
         self.path.extend_from_slice(b"/proc/self/fd/");
         let mut digits = [0; 10];
@@ -106,7 +106,7 @@ impl Reader {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Acl {
     entries: Vec<AclEntry>,
-    /// The bytes were not an ACL.
+    /// Whether the bytes were malformed.
     pub(crate) broken: bool,
 }
 
@@ -138,61 +138,61 @@ impl Acl {
         Self { entries: body.chunks_exact(8).map(entry).collect(), broken: false }
     }
 
-    fn only(&self, tag: u16) -> Option<u32> {
+    fn entry_bits(&self, tag: u16) -> Option<u32> {
         self.entries.iter().find(|e| e.tag == tag).map(|e| u32::from(e.perm))
     }
 
     fn mask(&self) -> u32 {
-        self.only(MASK).unwrap_or(7)
+        self.entry_bits(MASK).unwrap_or(7)
     }
 
-    /// What the owning group really gets; the mode shows the mask in its place.
-    pub(crate) fn owning_group(&self) -> Option<u32> {
-        self.only(GROUP_OBJ).map(|p| p & self.mask())
+    /// Returns the effective permissions of the owning group; the group bits of the mode are the mask.
+    pub(crate) fn owning_group_bits(&self) -> Option<u32> {
+        self.entry_bits(GROUP_OBJ).map(|p| p & self.mask())
     }
 
-    /// What everybody else gets.
-    pub(crate) fn others(&self) -> Option<u32> {
-        self.only(OTHER)
+    /// Returns the permissions of others.
+    pub(crate) fn other_bits(&self) -> Option<u32> {
+        self.entry_bits(OTHER)
     }
 
-    /// The named users and groups that get something, after the mask.
-    pub(crate) fn grants(&self) -> impl Iterator<Item = Grant> + '_ {
+    /// Returns the named users and groups that have permissions after the mask is applied.
+    pub(crate) fn named_grants(&self) -> impl Iterator<Item = AclGrant> + '_ {
         let mask = self.mask();
         self.entries.iter().filter(|e| matches!(e.tag, USER | GROUP)).filter_map(move |e| {
             let bits = u32::from(e.perm) & mask;
-            (bits != 0).then_some(Grant { group: e.tag == GROUP, id: e.id, bits })
+            (bits != 0).then_some(AclGrant { group: e.tag == GROUP, id: e.id, bits })
         })
     }
 }
 
-/// What an ACL gives to one user or group that the mode does not name.
+/// The effective permissions of a named user or group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Grant {
+pub(crate) struct AclGrant {
     pub(crate) group: bool,
     pub(crate) id: u32,
     pub(crate) bits: u32,
 }
 
-impl fmt::Display for Grant {
+impl fmt::Display for AclGrant {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let kind = if self.group { "group" } else { "user" };
-        write!(f, "{kind}:{}:{}", self.id, rwx(self.bits))
+        write!(f, "{kind}:{}:{}", self.id, format_bits(self.bits))
     }
 }
 
 /// Three permission bits as `ls` shows them.
-pub(crate) fn rwx(bits: u32) -> String {
+pub(crate) fn format_bits(bits: u32) -> String {
     [(4, 'r'), (2, 'w'), (1, 'x')].iter().map(|&(b, c)| if bits & b == 0 { '-' } else { c }).collect()
 }
 
-/// The capabilities that a program gets when it is run.
+/// The capabilities that a program gains when it is executed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Capability {
+pub(crate) struct FileCapabilities {
     permitted: u64,
     inheritable: u64,
     effective: bool,
-    /// The bytes were of no version that we know.
+    /// Whether the bytes are malformed or of an unknown version.
     broken: bool,
 }
 
@@ -241,7 +241,7 @@ const NAMES: [&str; 41] = [
     "checkpoint_restore",
 ];
 
-impl Capability {
+impl FileCapabilities {
     pub(crate) fn parse(bytes: &[u8]) -> Self {
         let word = |i: usize| {
             let four = bytes.get(i * 4..i * 4 + 4).and_then(|b| b.try_into().ok());
@@ -262,7 +262,7 @@ impl Capability {
 }
 
 /// As getcap(8) shows them where all have the same flags; otherwise one clause per set of flags.
-impl fmt::Display for Capability {
+impl fmt::Display for FileCapabilities {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.broken {
             return f.write_str("a capability attribute of unknown form");
@@ -310,23 +310,23 @@ mod tests {
     fn the_mask_limits_what_named_users_get() {
         let parsed =
             Acl::parse(&acl(&[(1, 7, !0), (2, 6, 1000), (4, 7, !0), (8, 2, 5), (16, 4, !0), (32, 1, !0)]));
-        let grants: Vec<String> = parsed.grants().map(|g| g.to_string()).collect();
+        let grants: Vec<String> = parsed.named_grants().map(|g| g.to_string()).collect();
         assert_eq!(grants, ["user:1000:r--"]);
-        assert_eq!((parsed.owning_group(), parsed.others()), (Some(4), Some(1)));
+        assert_eq!((parsed.owning_group_bits(), parsed.other_bits()), (Some(4), Some(1)));
     }
 
     #[test]
-    fn broken_attributes_are_told_and_do_no_harm() {
+    fn malformed_attributes_are_reported() {
         for bytes in [&b""[..], b"\x02", b"\x01\0\0\0", b"\x02\0\0\0\x01"] {
             assert!(Acl::parse(bytes).broken);
         }
-        assert!(Capability::parse(b"").to_string().contains("unknown"));
-        assert!(Capability::parse(&[1, 0, 0, 2, 0]).to_string().contains("unknown"));
+        assert!(FileCapabilities::parse(b"").to_string().contains("unknown"));
+        assert!(FileCapabilities::parse(&[1, 0, 0, 2, 0]).to_string().contains("unknown"));
     }
 
-    /// Attributes of a hostile file system: any bytes are decoded or told as broken.
+    /// Attributes of a hostile file system: any bytes are decoded or reported as malformed.
     #[test]
-    fn any_bytes_are_decoded_without_harm() {
+    fn any_bytes_are_decoded_without_panic() {
         let mut state = 7_u64;
         for length in 0..2000 {
             let mut byte = || {
@@ -335,8 +335,8 @@ mod tests {
             };
             let bytes: Vec<u8> = (0..length % 67).map(|_| byte()).collect();
             let acl = Acl::parse(&bytes);
-            assert!(acl.broken || acl.grants().all(|g| g.bits != 0 && g.bits < 8));
-            assert!(!Capability::parse(&bytes).to_string().is_empty());
+            assert!(acl.broken || acl.named_grants().all(|g| g.bits != 0 && g.bits < 8));
+            assert!(!FileCapabilities::parse(&bytes).to_string().is_empty());
         }
     }
 
@@ -346,7 +346,7 @@ mod tests {
         for word in [1u32 << 10 | 1 << 13, 0, 1 << 6, 0] {
             v2.extend(word.to_le_bytes());
         }
-        let shown = Capability::parse(&v2).to_string();
+        let shown = FileCapabilities::parse(&v2).to_string();
         assert_eq!(shown, "cap_net_bind_service,cap_net_raw,cap_perfmon=ep");
     }
 }

@@ -15,135 +15,138 @@ use common::text::Safe;
 use common::glob::Glob;
 use common::inputs::PathInputs;
 
+mod candidates;
 mod generated;
-mod guard;
+mod open_files;
 mod remove;
-mod survey;
 
-use guard::{BATCH, Guard};
-use remove::Target;
-use survey::{Candidate, Survey, Wanted};
+use candidates::{Candidate, CandidateList, FileSelection};
+use open_files::{BATCH, OpenFileGuard};
+use remove::DeletionTarget;
 
 const EXAMPLES: &str = "\
 Examples:
   datack clean --older-than 14d --keep 50GiB --dry-run /srv/traces
-      Show what a cron job would delete.
+      Show what would be deleted.
   datack clean --older-than 14d --keep 50GiB --format json /srv/traces >> /var/log/datack-clean.jsonl
-      Delete it, with a record for each file.
+      Delete it; write a record of each file.
   datack clean --older-than 7d --match '**/*.nsys-rep' /srv/traces
-      Other files than traces and logs.";
+      Delete files that are neither traces nor logs.";
 
 /// Delete generated traces and logs by age and by total size, oldest first
 ///
-/// Deletes regular files below each PATH that are older than --older-than, and then the oldest until what is left
-/// takes at most --keep. Never follows a link, never leaves the tree, and never deletes a file that is open for
-/// writing, as far as /proc shows to who runs it, was opened by anybody since that was looked up, or was changed less
-/// than --idle ago. Each file's record is written out before the file goes: where it
-/// cannot be, because the disk is full or the reader has gone, nothing more is deleted and the exit status is 2.
+/// Deletes regular files below each PATH that are older than --older-than, and then the oldest files until the rest takes
+/// at most --keep. Never follows a symbolic link and never leaves the tree. Skips files that a process has open for
+/// writing, as far as /proc shows them to the user who runs it, files that were opened during the run, and files that
+/// were modified less than --idle ago. The record of each file is written before the file is deleted. If it cannot be
+/// written, because the disk is full or the reader has exited, the run stops with exit status 2.
 ///
-/// Without --match only generated files are taken, and only where it is certain that they are. By content: *.json
-/// and *.json.gz that begin like a trace (`traceEvents`; `schemaVersion` with `deviceProperties`; an array of
-/// events), *.log whose first line begins with a time or a level, msmonitor_PID_TIME_RANK.db and .jsonl, and
-/// metrics-TIME-PID-N.jsonl of profd. By layout: what the profiler made in HOST_PID_TIME_ascend_pt, …_ascend_ms and
-/// PROF_N_TIME_ID directories, not what others put beside it. By name: rotated logs, *.log.N, *.log-YYYYMMDD,
-/// *.log-YYYYMMDDHH and *.log.YYYY-MM-DD, also with .gz, .xz, .zst or .bz2.
+/// Without --match, only files that are certainly generated are deleted. By content: *.json and *.json.gz that begin like
+/// a trace (`traceEvents`; `schemaVersion` with `deviceProperties`; an array of events), *.log whose first line begins
+/// with a timestamp or a level, msmonitor_PID_TIME_RANK.db and .jsonl, and metrics-TIME-PID-N.jsonl of profd. By
+/// location: files that the profiler wrote in HOST_PID_TIME_ascend_pt, …_ascend_ms and PROF_N_TIME_ID directories, but
+/// not other files there. By name: rotated logs, *.log.N, *.log-YYYYMMDD, *.log-YYYYMMDDHH and *.log.YYYY-MM-DD, also
+/// with .gz, .xz, .zst or .bz2.
 ///
-/// Refused without --system, also with --dry-run: / and the directories directly below it, such as /tmp, /home, /srv
-/// and /data, and what is part of the system (/etc, /usr but what is below /usr/local, /var/log itself and the like).
-/// They hold trees of all sorts: name the directory that the traces are in.
+/// Without --system, these paths are rejected, also with --dry-run: / and the directories directly below it, such as /tmp,
+/// /home, /srv and /data, and system paths (/etc, /usr except below /usr/local, /var/log itself and the like). They hold
+/// unrelated trees: name the directory of the traces.
 #[derive(Args, Debug)]
 #[command(after_long_help = EXAMPLES)]
-pub(crate) struct Clean {
+#[command(group = clap::ArgGroup::new("limit").args(["older_than", "keep"]).required(true).multiple(true))]
+pub(crate) struct CleanArgs {
     #[command(flatten)]
     inputs: PathInputs,
-    /// Delete files that were last changed longer ago: `90s`, `30m`, `12h`, `14d`
-    #[arg(long, value_name = "AGE", value_parser = age, required_unless_present = "keep")]
+    /// Delete files that were modified longer ago than this: `90s`, `30m`, `12h`, `14d`
+    #[arg(long, value_name = "AGE", value_parser = age)]
     older_than: Option<Duration>,
-    /// Delete the oldest files until the rest takes at most this: `50GiB`, `10GB`, bytes
+    /// Delete the oldest files until the rest takes at most this size: `50GiB`, `10GB`, or bytes
     ///
-    /// What counts is what a file takes on disk. A file with other names counts once, and does not go for this: that
-    /// would make no room.
-    #[arg(long, value_name = "SIZE", value_parser = size)]
+    /// The size of a file is the space that it takes on disk. A file with several hard links counts once and is not
+    /// deleted for this option, because that would free no space.
+    #[arg(long, value_name = "SIZE", value_parser = parse_size)]
     keep: Option<u64>,
-    /// Which files may be deleted: patterns below each PATH. Default: generated traces and logs
+    /// Delete files that match PATTERN, relative to each PATH [default: generated traces and logs]
     ///
-    /// `*` and `?` match within a name, `**` any number of directories. Content is not looked at: what matches is
-    /// deleted.
+    /// `*` and `?` match within a name, `**` any number of directories. The content of a file that matches is not
+    /// checked.
     #[arg(long = "match", value_name = "PATTERN")]
     patterns: Vec<String>,
-    /// Spare files that were changed less than this ago
+    /// Keep files that were modified less than this ago
     #[arg(long, value_name = "AGE", value_parser = age, default_value = "10m")]
     idle: Duration,
-    /// Delete directories that this leaves empty, too
+    /// Also delete directories that become empty
     #[arg(long)]
     prune: bool,
-    /// Delete nothing, show what would be deleted
+    /// Show what would be deleted, and delete nothing
     #[arg(short = 'n', long)]
     dry_run: bool,
-    /// Delete below /, directories directly below it, and paths of the system, too
+    /// Allow /, the directories directly below it, and system paths
     #[arg(long)]
     system: bool,
 }
 
-/// What all deletions of a run share.
-struct Run<'a> {
-    survey: &'a Survey,
+/// The state that all deletions of a run share.
+struct CleanRun<'a> {
+    candidates: &'a CandidateList,
     roots: &'a [PathBuf],
     /// Files deleted so far.
     before: u64,
     format: Format,
 }
 
-/// What became of a file that was due.
-enum Fate {
-    Gone,
-    /// It is being written, or was changed a moment ago.
+/// The result of deleting a file that was due.
+enum DeletionResult {
+    Deleted,
+    /// It is in use, or was modified less than --idle ago.
     Spared,
     Refused,
 }
 
-impl Clean {
+impl CleanArgs {
     pub(crate) fn run(self, format: Format, out: &mut Out) -> anyhow::Result<Exit> {
-        let wanted = self.wanted()?;
+        let wanted = self.file_selection()?;
         let roots = self.inputs.paths()?.collect::<anyhow::Result<Vec<_>>>()?;
-        let roots: Vec<_> = roots.into_iter().filter(|path| self.admits(path, out.diag())).collect();
+        let roots: Vec<_> = roots.into_iter().filter(|path| self.admits_root(path, out.diag())).collect();
         let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs() as i64);
-        let survey = Survey::of(&roots, &wanted, out.diag());
+        let candidates = CandidateList::collect(&roots, &wanted, out.diag());
         let mut summary = CleanSummary {
-            files: survey.files.len() as u64,
-            size_bytes: survey.files.iter().map(|c| c.size).sum(),
+            files: candidates.files.len() as u64,
+            size_bytes: candidates.files.iter().map(|c| c.size).sum(),
             ..CleanSummary::default()
         };
-        let mut left = survey.taken();
-        let mut guard = Guard::new(out.diag());
-        for batch in survey.files.chunks(BATCH) {
-            let due: Vec<_> = batch.iter().filter(|f| self.reason(f, now, left).is_some()).copied().collect();
-            // Who only wants to know deletes nothing that could be opened meanwhile.
+        let mut left = candidates.bytes_on_disk();
+        let mut guard = OpenFileGuard::new(out.diag());
+        for batch in candidates.files.chunks(BATCH) {
+            let due: Vec<_> =
+                batch.iter().filter(|f| self.deletion_reason(f, now, left).is_some()).copied().collect();
+            // A dry run deletes nothing, so there is nothing to watch.
             if !due.is_empty() && !self.dry_run {
-                guard.watch(&roots, &survey, &due);
+                guard.watch_files(&roots, &candidates, &due);
             }
             for file in &due {
-                // What went before it may have made room.
-                let Some(reason) = self.reason(file, now, left) else { continue };
-                let run = Run { survey: &survey, roots: &roots, before: summary.deleted, format };
-                match self.take(&run, file, (reason, now), &mut guard, out)? {
-                    Fate::Gone => {
+                // Earlier deletions may have freed enough space.
+                let Some(reason) = self.deletion_reason(file, now, left) else { continue };
+                let run =
+                    CleanRun { candidates: &candidates, roots: &roots, before: summary.deleted, format };
+                match self.delete_candidate(&run, file, (reason, now), &mut guard, out)? {
+                    DeletionResult::Deleted => {
                         left -= if file.shared { 0 } else { file.taken };
                         summary.deleted += 1;
                         summary.deleted_bytes += file.size;
                     }
-                    Fate::Spared => summary.spared += 1,
-                    Fate::Refused => {}
+                    DeletionResult::Spared => summary.spared += 1,
+                    DeletionResult::Refused => {}
                 }
             }
         }
         summary.errors = out.diag().errors();
-        self.total(&summary, format, out)?;
+        self.report_total(&summary, format, out)?;
         if self.keep.is_some_and(|keep| left > keep) {
             out.warn(
                 "clean",
                 format_args!(
-                    "{left} bytes are left, more than --keep: the rest is in use or could not be deleted"
+                    "{left} bytes are left, more than --keep: the other files are in use or could not be deleted"
                 ),
             );
             return Ok(Exit::No);
@@ -151,96 +154,98 @@ impl Clean {
         Ok(Exit::Ok)
     }
 
-    /// Whether deleting below a path was asked for; one that is not there is reported by the walk.
-    fn admits(&self, path: &Path, diag: &Diag) -> bool {
+    /// Returns whether deleting below a path is allowed. A missing path is reported by the walk.
+    fn admits_root(&self, path: &Path, diag: &Diag) -> bool {
         let refused = !self.system
             && path.canonicalize().is_ok_and(|real| common::system_paths::holds_unrelated_trees(&real));
         if refused {
-            let reason =
-                "holds trees of all sorts, or is part of the system: name the directory of the traces";
-            diag.error(path.display(), format_args!("{reason}, or give --system"));
+            let reason = "holds unrelated trees, or is a system path; name the directory of the traces";
+            diag.error(path.display(), format_args!("{reason}, or use --system"));
         }
         !refused
     }
 
-    fn wanted(&self) -> anyhow::Result<Wanted> {
+    fn file_selection(&self) -> anyhow::Result<FileSelection> {
         if self.patterns.is_empty() {
-            return Ok(Wanted::Generated);
+            return Ok(FileSelection::Generated);
         }
         let globs = self.patterns.iter().map(|p| Glob::parse(p).map_err(|e| anyhow!("--match: {e}")));
         let globs = globs.collect::<anyhow::Result<Vec<_>>>()?;
         ensure!(
             globs.iter().all(|g| !g.absolute),
-            "--match: patterns are below each PATH and begin without a slash"
+            "--match: patterns are relative to each PATH and do not begin with a slash"
         );
-        Ok(Wanted::Match(globs))
+        Ok(FileSelection::Match(globs))
     }
 
-    /// Why a file that is due stays.
-    fn spared(&self, file: &Candidate, now: i64, guard: &mut Guard) -> Option<&'static str> {
+    /// Returns the reason why a file that is due is kept.
+    fn sparing_reason(&self, file: &Candidate, now: i64, guard: &mut OpenFileGuard) -> Option<&'static str> {
         if now - file.mtime < self.idle.as_secs() as i64 {
-            return Some("changed less than --idle ago");
+            return Some("modified less than --idle ago");
         }
-        if self.dry_run { guard.knows(file) } else { guard.objects(file) }
+        if self.dry_run { guard.known_writer(file) } else { guard.current_user(file) }
     }
 
-    /// Records a file and deletes it, or tells that it would.
-    fn take(
+    /// Records a file and deletes it; in a dry run, only shows it.
+    fn delete_candidate(
         &self,
-        run: &Run<'_>,
+        run: &CleanRun<'_>,
         file: &Candidate,
         (reason, now): (DeletionReason, i64),
-        guard: &mut Guard,
+        guard: &mut OpenFileGuard,
         out: &mut Out,
-    ) -> anyhow::Result<Fate> {
-        let path = run.survey.path(file);
-        if let Some(why) = self.spared(file, now, guard) {
+    ) -> anyhow::Result<DeletionResult> {
+        let path = run.candidates.path(file);
+        if let Some(why) = self.sparing_reason(file, now, guard) {
             out.diag().info(path.display(), format_args!("spared: {why}"));
-            return Ok(Fate::Spared);
+            return Ok(DeletionResult::Spared);
         }
         if self.dry_run {
-            self.tell(&path, file, reason, run.format, out)?;
-            return Ok(Fate::Gone);
+            self.report_deletion(&path, file, reason, run.format, out)?;
+            return Ok(DeletionResult::Deleted);
         }
-        let target = match Target::aim(&run.roots[run.survey.root(file)], run.survey, file) {
-            Ok(target) => target,
-            Err(e) => {
-                out.error(path.display(), e);
-                return Ok(Fate::Refused);
-            }
-        };
-        // Not as an error of the stream: that a reader has gone is no success here.
+        let target =
+            match DeletionTarget::open(&run.roots[run.candidates.root_index(file)], run.candidates, file) {
+                Ok(target) => target,
+                Err(e) => {
+                    out.error(path.display(), e);
+                    return Ok(DeletionResult::Refused);
+                }
+            };
+        // Not as an I/O error: elsewhere a closed pipe counts as success, but here files were to be deleted.
         let stopped = |e: std::io::Error| {
-            let (reason, before) = (common::error::io_reason(&e), run.before);
-            anyhow!("{reason}; nothing is deleted without a record: stopped after {before} files")
+            let (reason, deleted) = (common::error::io_reason(&e), count(run.before, "file"));
+            anyhow!("{reason}; no file is deleted without a record: stopped after deleting {deleted}")
         };
-        self.tell(&path, file, reason, run.format, out).and_then(|()| out.flush()).map_err(stopped)?;
-        // Whoever reads the record may have taken long to do so.
-        if let Some(why) = guard.objects(file) {
-            refuse(&path, why.into(), run.format, out).map_err(stopped)?;
-            return Ok(Fate::Spared);
+        self.report_deletion(&path, file, reason, run.format, out)
+            .and_then(|()| out.flush())
+            .map_err(stopped)?;
+        // Writing the record may have blocked for long.
+        if let Some(why) = guard.current_user(file) {
+            report_spared(&path, why.into(), run.format, out).map_err(stopped)?;
+            return Ok(DeletionResult::Spared);
         }
-        match target.unchanged().and_then(|()| target.delete(self.prune)) {
-            Ok(()) => Ok(Fate::Gone),
+        match target.check_unchanged().and_then(|()| target.delete_file(self.prune)) {
+            Ok(()) => Ok(DeletionResult::Deleted),
             Err(e) => {
                 out.error(path.display(), &e);
-                refuse(&path, e, run.format, out).map_err(stopped)?;
-                Ok(Fate::Refused)
+                report_spared(&path, e, run.format, out).map_err(stopped)?;
+                Ok(DeletionResult::Refused)
             }
         }
     }
 
-    /// Why a file goes, when `left` bytes are there: candidates come oldest first.
-    fn reason(&self, file: &Candidate, now: i64, left: u64) -> Option<DeletionReason> {
+    /// Returns why a file is due when `left` bytes are left. Candidates come oldest first.
+    fn deletion_reason(&self, file: &Candidate, now: i64, left: u64) -> Option<DeletionReason> {
         let old = |age: Duration| now.saturating_sub(file.mtime) > age.as_secs() as i64;
         if self.older_than.is_some_and(old) {
             return Some(DeletionReason::Age);
         }
-        // One name of several makes no room.
+        // Removing one of several hard links frees no space.
         self.keep.is_some_and(|keep| left > keep && !file.shared).then_some(DeletionReason::Size)
     }
 
-    fn tell(
+    fn report_deletion(
         &self,
         path: &Path,
         file: &Candidate,
@@ -252,7 +257,7 @@ impl Clean {
             Format::Text => {
                 let would = if self.dry_run { "would delete" } else { "deleted" };
                 let path = path.to_string_lossy();
-                writeln!(out.text(), "{would} {} ({} bytes, {reason})", Safe(&path), file.size)
+                writeln!(out.text(), "{would} {} ({}, {reason})", Safe(&path), count(file.size, "byte"))
             }
             Format::Json => out.record(&Deletion {
                 path: path.to_string_lossy().into_owned(),
@@ -268,8 +273,8 @@ impl Clean {
         }
     }
 
-    /// The last line; in text only where there is something to tell.
-    fn total(&self, summary: &CleanSummary, format: Format, out: &mut Out) -> std::io::Result<()> {
+    /// Prints the totals; in text only if a file was due.
+    fn report_total(&self, summary: &CleanSummary, format: Format, out: &mut Out) -> std::io::Result<()> {
         if format == Format::Json {
             return out.record(summary);
         }
@@ -281,12 +286,19 @@ impl Clean {
         let (left, bytes) = (s.files - s.deleted, s.size_bytes - s.deleted_bytes);
         writeln!(
             out.text(),
-            "{would} {} files, {} bytes; {} in use; {left} files, {bytes} bytes are left",
-            s.deleted,
-            s.deleted_bytes,
-            s.spared
+            "{would} {}, {}; {} in use; {}, {} left",
+            count(s.deleted, "file"),
+            count(s.deleted_bytes, "byte"),
+            s.spared,
+            count(left, "file"),
+            count(bytes, "byte")
         )
     }
+}
+
+/// Writes a count with its noun: `1 file`, `2 files`.
+fn count(n: u64, noun: &str) -> String {
+    format!("{n} {noun}{}", if n == 1 { "" } else { "s" })
 }
 
 fn path_hex(path: &Path) -> Option<String> {
@@ -294,8 +306,8 @@ fn path_hex(path: &Path) -> Option<String> {
     path.to_str().is_none().then(|| hex(path.as_os_str().as_bytes()))
 }
 
-/// Takes a record back: the system refused at last.
-fn refuse(path: &Path, reason: String, format: Format, out: &mut Out) -> std::io::Result<()> {
+/// Reports that a recorded file was not deleted after all.
+fn report_spared(path: &Path, reason: String, format: Format, out: &mut Out) -> std::io::Result<()> {
     match format {
         Format::Text => writeln!(out.text(), "not deleted {} ({reason})", Safe(&path.to_string_lossy())),
         Format::Json => {
@@ -305,8 +317,8 @@ fn refuse(path: &Path, reason: String, format: Format, out: &mut Out) -> std::io
     }
 }
 
-/// Reads `50GiB`.
-fn size(text: &str) -> Result<u64, String> {
+/// Parses a size such as `50GiB`; a bare number is bytes.
+fn parse_size(text: &str) -> Result<u64, String> {
     let units = [
         ("", 1),
         ("B", 1),
@@ -319,10 +331,10 @@ fn size(text: &str) -> Result<u64, String> {
         ("GB", 1_000_000_000),
         ("TB", 1_000_000_000_000),
     ];
-    number(text, &units).ok_or_else(|| "is no size such as 50GiB, 10GB or 1000000".into())
+    parse_with_unit(text, &units).ok_or_else(|| "expected a size such as 50GiB, 10GB or 1000000".into())
 }
 
-fn number(text: &str, units: &[(&str, u64)]) -> Option<u64> {
+fn parse_with_unit(text: &str, units: &[(&str, u64)]) -> Option<u64> {
     let split = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     let (digits, unit) = text.split_at(split);
     let unit = units.iter().find(|(u, _)| u.eq_ignore_ascii_case(unit.trim()))?.1;

@@ -1,4 +1,4 @@
-//! `datack manifest`: SHA-256 of model weights and other inputs, made and verified.
+//! `datack manifest`: SHA-256 of model weights and other inputs, created and verified.
 
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -18,118 +18,117 @@ mod verify;
 const EXAMPLES: &str = "\
 Examples:
   datack manifest create -o weights.sha256 models/
-      Hash every file; `sha256sum -c weights.sha256` reads it, too.
+      Hash every file; `sha256sum -c weights.sha256` can verify it, too.
   openssl genpkey -algorithm ed25519 -out sign.key && chmod 600 sign.key
   openssl pkey -in sign.key -pubout -out sign.pub
   datack manifest create -o weights.sha256 --sign sign.key models/
-      Sign it: weights.sha256.sig.
+      Sign the manifest; the signature is weights.sha256.sig.
   datack manifest verify --manifest weights.sha256 --key sign.pub models/
-      Tell what changed, is missing, or is new; exit 1 if anything.
+      List files that changed, are missing or are new; exit with 1 if there are any.
   datack manifest create -C /srv/hub --follow -o hub.sha256 snapshots/
-      A cache of links: hash what they lead to, under the links' names, relative to /srv/hub.";
+      Hash the targets of the symbolic links of a cache, with names relative to /srv/hub.";
 
-/// Make and verify SHA-256 manifests of model weights and other inputs
+/// Create and verify SHA-256 manifests of model weights and other inputs
 #[derive(Args, Debug)]
 #[command(after_long_help = EXAMPLES)]
-pub(crate) struct Manifest {
+pub(crate) struct ManifestArgs {
     #[command(subcommand)]
-    action: Action,
+    command: ManifestCommand,
 }
 
 #[derive(Subcommand, Debug)]
-enum Action {
-    Create(Create),
-    Verify(Verify),
+enum ManifestCommand {
+    Create(CreateArgs),
+    Verify(VerifyArgs),
 }
 
 /// Hash every regular file below the paths
 ///
-/// Writes lines that sha256sum reads, or JSON lines, sorted by path. A path that is a link is followed; links below
-/// the paths are with --follow, and otherwise left out, counted and warned of. The manifest itself, its signature
-/// and the record of a cut run are left out, too. With --output, a run that was cut short goes on with --resume
-/// where it was.
+/// Writes lines in the format of sha256sum, or JSON lines, sorted by path. A PATH that is a symbolic link is followed;
+/// symbolic links below it are followed with --follow, and otherwise skipped, counted and warned of. The manifest, its
+/// signature and its .partial file are skipped. With --output, --resume continues an interrupted run.
 #[derive(Args, Debug)]
 #[command(after_long_help = EXAMPLES)]
-struct Create {
+struct CreateArgs {
     #[command(flatten)]
     inputs: PathInputs,
     /// Write the manifest to FILE, replaced in one step, instead of standard output
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
-    /// Go on with a run that was cut short: files that have not changed since are not read again
+    /// Continue an interrupted run: files that have not changed since are not read again
     #[arg(long, requires = "output")]
     resume: bool,
-    /// Sign the manifest with this Ed25519 private key (PEM, PKCS#8); the signature is written to FILE.sig
+    /// Sign the manifest with an Ed25519 private key (PEM, PKCS#8) and write the signature to FILE.sig
     #[arg(long, value_name = "KEY", requires = "output")]
     sign: Option<PathBuf>,
     #[command(flatten)]
-    how: How,
+    hash_args: HashArgs,
 }
 
 /// Compare files with a manifest
 ///
-/// Reports files that changed, are missing, changed while they were read, and, with paths, files below them that
-/// the manifest does not name; also symbolic links that it does not name and that lead elsewhere than below the paths. Silent when all is as it was. Reads what sha256sum writes, with --tag, too, and JSON
-/// lines; the latter must end with their summary, so that a cut manifest is told. A name that is a link is followed,
-/// as sha256sum does.
+/// Lists files that changed, are missing, or changed while they were read. With PATH, also lists files below it that the
+/// manifest does not name, and symbolic links that it does not name and whose target is outside the paths. Prints nothing
+/// if nothing differs. Reads the formats of sha256sum and `sha256sum --tag`, and JSON lines, which must end with their
+/// summary, so that a truncated manifest is detected. Symbolic links in the manifest are followed, as sha256sum does.
 #[derive(Args, Debug)]
 #[command(after_long_help = EXAMPLES)]
-struct Verify {
-    /// The manifest: lines of sha256sum or JSON lines
+struct VerifyArgs {
+    /// The manifest: lines of sha256sum, or JSON lines
     #[arg(short, long, value_name = "FILE")]
     manifest: PathBuf,
-    /// Report files below these paths that the manifest does not name
+    /// Also list files below PATH that the manifest does not name
     #[arg(value_name = "PATH")]
     paths: Vec<PathBuf>,
-    /// The Ed25519 public key (PEM) that must have signed the manifest
+    /// Verify the signature FILE.sig of the manifest with an Ed25519 public key (PEM)
     #[arg(long, value_name = "KEY")]
     key: Option<PathBuf>,
     #[command(flatten)]
-    how: How,
+    hash_args: HashArgs,
 }
 
-/// What making and verifying share.
+/// The options that creating and verifying share.
 #[derive(Args, Clone, Debug)]
-struct How {
-    /// Take the files' names as relative to DIR; other options are not
+struct HashArgs {
+    /// Names of files are relative to DIR; paths in options are not
     #[arg(short = 'C', long, value_name = "DIR")]
     directory: Option<PathBuf>,
-    /// Follow symbolic links below the paths
+    /// Follow symbolic links below each PATH
     #[arg(long)]
     follow: bool,
-    /// Files hashed at the same time. Default: one per processor
+    /// Number of files to hash at the same time [default: one per processor]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
     threads: Option<u16>,
 }
 
-impl Manifest {
+impl ManifestArgs {
     pub(crate) fn run(self, format: Format, out: &mut Out) -> anyhow::Result<Exit> {
-        match self.action {
-            Action::Create(create) => create.run(format, out),
-            Action::Verify(verify) => verify.run(format, out),
+        match self.command {
+            ManifestCommand::Create(create) => create.run(format, out),
+            ManifestCommand::Verify(verify) => verify.run(format, out),
         }
     }
 }
 
-impl How {
-    fn threads(&self) -> usize {
+impl HashArgs {
+    fn thread_count(&self) -> usize {
         let processors = || std::thread::available_parallelism().map_or(1, Into::into);
         self.threads.map_or_else(processors, usize::from)
     }
 }
 
-/// Files that belong to a manifest and not into it, by device and inode: what is there of itself, its signature and
-/// its record, and what standard output writes to.
-fn own(manifest: Option<&Path>) -> Vec<(u64, u64)> {
-    let files = manifest.map(|m| [m.to_owned(), sign::beside(m), partial::beside(m)]);
+/// Returns the files that are not part of a manifest, by device and inode: the manifest itself, its signature, its
+/// .partial file, and the file that is standard output.
+fn manifest_files(manifest: Option<&Path>) -> Vec<(u64, u64)> {
+    let files = manifest.map(|m| [m.to_owned(), sign::signature_path(m), partial::partial_path(m)]);
     let id = |path: PathBuf| std::fs::metadata(path).ok().map(|m| (m.dev(), m.ino()));
     let mut own: Vec<_> = files.into_iter().flatten().filter_map(id).collect();
     own.extend(rustix::fs::fstat(rustix::stdio::stdout()).ok().map(|st| (st.st_dev, st.st_ino)));
     own
 }
 
-/// A bar for so many bytes, which are counted only where it is seen.
-fn bar(diag: &Diag, what: &str, total: impl FnOnce() -> u64) -> ProgressBar {
+/// Makes a progress bar for `total` bytes, which are counted only if the bar is visible.
+fn hash_bar(diag: &Diag, what: &str, total: impl FnOnce() -> u64) -> ProgressBar {
     let bar = progress::bar(diag, Unit::Bytes, Some(0), what);
     if !bar.is_hidden() {
         bar.set_length(total());

@@ -1,4 +1,4 @@
-//! SHA-256 of files, on all cores, in the order in which they were asked for.
+//! Computes the SHA-256 digests of files on all cores, in the order of the files.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -8,14 +8,14 @@ use aws_lc_rs::digest;
 use indicatif::ProgressBar;
 use rustix::fs::{self as rfs, AtFlags, FileType, OFlags, Stat};
 
-pub(crate) mod list;
+pub(crate) mod lister;
 pub(crate) mod partial;
 mod pool;
 pub(crate) mod sign;
 pub(crate) mod text;
 
-use list::Listed;
-pub(crate) use pool::{Done, hash_all};
+use lister::ListedFile;
+pub(crate) use pool::{FileResult, hash_all};
 
 /// Bytes read at once: large enough for a disk's bandwidth, small enough to stay in the cache while it is hashed.
 const BLOCK: usize = 256 << 10;
@@ -23,16 +23,16 @@ const BLOCK: usize = 256 << 10;
 /// A SHA-256 digest.
 pub(crate) type Sha256 = [u8; 32];
 
-/// What identifies one state of a file without reading it.
+/// Identifies the state of a file without reading it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Stamp {
+pub(crate) struct HashedFileStamp {
     pub(crate) size: u64,
     pub(crate) inode: u64,
     /// Modification and change time, seconds and nanoseconds.
     pub(crate) times: [i64; 4],
 }
 
-impl Stamp {
+impl HashedFileStamp {
     /// Times and sizes have other types on other systems.
     #[allow(
         clippy::unnecessary_cast,
@@ -48,44 +48,49 @@ impl Stamp {
 
 /// A file's digest, and the state that it is of.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct FileDigest {
+pub(crate) struct HashedFile {
     pub(crate) sha256: Sha256,
-    pub(crate) stamp: Stamp,
+    pub(crate) stamp: HashedFileStamp,
 }
 
-/// Why there is no digest.
+/// The reason why there is no digest.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum Failure {
+pub(crate) enum HashError {
     #[error("changed while it was read")]
     Unstable,
     #[error("{}", common::error::io_reason(.0))]
     Io(#[from] io::Error),
 }
 
-/// Hashes a regular file; what it grows or loses in between is an error.
-pub(crate) fn hash(listed: &Listed, buffer: &mut [u8], bar: &ProgressBar) -> Result<FileDigest, Failure> {
-    let mut file = open(listed)?;
-    let before = stamp(&file)?;
+/// Hashes a regular file. It is an error if the file changes while it is read.
+pub(crate) fn hash_file(
+    listed: &ListedFile,
+    buffer: &mut [u8],
+    bar: &ProgressBar,
+) -> Result<HashedFile, HashError> {
+    let mut file = open_regular(listed)?;
+    let before = stamp_file(&file)?;
     if before.size > BLOCK as u64 {
         let _ = rfs::fadvise(&file, 0, None, rfs::Advice::Sequential);
     }
-    let sha256 = stream(&mut file, before.size, buffer, bar)?;
-    let after = stamp(&file)?;
+    let sha256 = hash_stream(&mut file, before.size, buffer, bar)?;
+    let after = stamp_file(&file)?;
     // The name may lead to another file by now, too.
-    let inode = rfs::statat(&listed.dir, &listed.name, links(listed.follow)).map(|st| Stamp::of(&st).inode);
+    let inode = rfs::statat(&listed.dir, &listed.name, symlink_flags(listed.follow))
+        .map(|st| HashedFileStamp::of(&st).inode);
     if before != after || inode.is_ok_and(|inode| inode != after.inode) {
-        return Err(Failure::Unstable);
+        return Err(HashError::Unstable);
     }
-    Ok(FileDigest { sha256, stamp: after })
+    Ok(HashedFile { sha256, stamp: after })
 }
 
 /// What follows links where the file may be one.
-fn links(follow: bool) -> AtFlags {
+fn symlink_flags(follow: bool) -> AtFlags {
     if follow { AtFlags::empty() } else { AtFlags::SYMLINK_NOFOLLOW }
 }
 
 /// Never waits for a FIFO, and never reads from one.
-fn open(listed: &Listed) -> io::Result<File> {
+fn open_regular(listed: &ListedFile) -> io::Result<File> {
     let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
     let flags = if listed.follow { flags } else { flags | OFlags::NOFOLLOW };
     let fd: OwnedFd = rfs::openat(&listed.dir, &listed.name, flags, rfs::Mode::empty())?;
@@ -97,13 +102,13 @@ fn open(listed: &Listed) -> io::Result<File> {
     Ok(fd.into())
 }
 
-fn stamp(file: &File) -> io::Result<Stamp> {
-    Ok(Stamp::of(&rfs::fstat(file)?))
+fn stamp_file(file: &File) -> io::Result<HashedFileStamp> {
+    Ok(HashedFileStamp::of(&rfs::fstat(file)?))
 }
 
 /// Reads to the end. Where that is known by the size, nothing more is asked for: who grows the file meanwhile is
 /// found out by its size afterwards.
-fn stream(file: &mut File, size: u64, buffer: &mut [u8], bar: &ProgressBar) -> io::Result<Sha256> {
+fn hash_stream(file: &mut File, size: u64, buffer: &mut [u8], bar: &ProgressBar) -> io::Result<Sha256> {
     let mut context = digest::Context::new(&digest::SHA256);
     let mut read = 0;
     loop {

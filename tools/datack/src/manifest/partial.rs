@@ -1,5 +1,4 @@
-//! What a run that was cut short had already hashed: a file beside the manifest, taken over where size, inode
-//! and times are still the same.
+//! The digests of an interrupted run: a file beside the manifest, used again where size, inode and times are unchanged.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -11,37 +10,37 @@ use common::policy::Class;
 use rustix::fs::{self as rfs, FlockOperation};
 use rustix::io::Errno;
 
-use super::list::Listed;
-use super::{FileDigest, Stamp, links, text};
+use super::lister::ListedFile;
+use super::{HashedFile, HashedFileStamp, symlink_flags, text};
 
-/// Lines are written out together until they stand for this many bytes or are this many: a killed run reads so
-/// much again.
-const BYTES: u64 = 16 << 20;
-const LINES: usize = 1024;
+/// Lines are written together when they cover this many bytes or are this many: a killed run hashes at most that much
+/// again.
+const FLUSH_BYTES: u64 = 16 << 20;
+const FLUSH_LINES: usize = 1024;
 
-/// The first line of a record: what does not begin with it is somebody's file.
+/// The first line of a record. A file without it is not one.
 const HEADER: &[u8] = b"# datack: files of a manifest that is being made\n";
 
-/// What an earlier run had hashed.
+/// The digests of an earlier run.
 #[derive(Debug, Default)]
-pub(crate) struct Known(HashMap<PathBuf, FileDigest>);
+pub(crate) struct KnownDigests(HashMap<PathBuf, HashedFile>);
 
-impl Known {
+impl KnownDigests {
     /// The digest of a file that has not changed since it was hashed.
-    pub(crate) fn digest(&self, file: &Listed) -> Option<FileDigest> {
+    pub(crate) fn unchanged_digest(&self, file: &ListedFile) -> Option<HashedFile> {
         if self.0.is_empty() {
             return None;
         }
         let digest = self.0.get(&file.path)?;
-        let now = rfs::statat(&file.dir, &file.name, links(file.follow)).ok()?;
+        let now = rfs::statat(&file.dir, &file.name, symlink_flags(file.follow)).ok()?;
         let regular = rfs::FileType::from_raw_mode(now.st_mode) == rfs::FileType::RegularFile;
-        (regular && Stamp::of(&now) == digest.stamp).then(|| digest.clone())
+        (regular && HashedFileStamp::of(&now) == digest.stamp).then(|| digest.clone())
     }
 }
 
-/// The record of what was hashed, while a manifest is made.
+/// The record of digests while a manifest is created.
 #[derive(Debug)]
-pub(crate) struct Partial {
+pub(crate) struct PartialManifest {
     path: PathBuf,
     file: File,
     waiting: Vec<u8>,
@@ -51,42 +50,42 @@ pub(crate) struct Partial {
 }
 
 /// Where the record of a manifest is.
-pub(crate) fn beside(manifest: &Path) -> PathBuf {
+pub(crate) fn partial_path(manifest: &Path) -> PathBuf {
     let mut name = manifest.as_os_str().to_owned();
     name.push(".partial");
     name.into()
 }
 
-impl Partial {
-    /// Opens the record beside `manifest`; what it holds is handed back with `resume` and dropped without. A file that
-    /// is no record is refused, and so is one that another run is writing.
-    pub(crate) fn open(manifest: &Path, resume: bool) -> io::Result<(Self, Known)> {
-        let path = beside(manifest);
+impl PartialManifest {
+    /// Opens the record beside `manifest`. With `resume` its digests are returned, otherwise it is emptied. It is an error
+    /// if the file is not a record, or if another process is writing it.
+    pub(crate) fn open(manifest: &Path, resume: bool) -> io::Result<(Self, KnownDigests)> {
+        let path = partial_path(manifest);
         let mut file = common::fsat::open_append(&path, Class::DataFile.max())?;
         rfs::flock(&file, FlockOperation::NonBlockingLockExclusive).map_err(|e| match e {
-            Errno::WOULDBLOCK => io::Error::other("another datack is writing it"),
+            Errno::WOULDBLOCK => io::Error::other("another datack process is writing it"),
             e => e.into(),
         })?;
-        let known = read(&path)?;
+        let known = read_partial(&path)?;
         if !resume || known.is_empty() {
             file.set_len(0)?;
             file.write_all(HEADER)?;
         }
-        let known = Known(if resume { known } else { HashMap::new() });
+        let known = KnownDigests(if resume { known } else { HashMap::new() });
         Ok((Self { path, file, waiting: Vec::new(), lines: 0, bytes: 0 }, known))
     }
 
     /// Adds a digest.
-    pub(crate) fn add(&mut self, path: &Path, d: &FileDigest) -> io::Result<()> {
+    pub(crate) fn add_digest(&mut self, path: &Path, d: &HashedFile) -> io::Result<()> {
         let [a, b, c, e] = d.stamp.times;
         write!(self.waiting, "{} {} {a} {b} {c} {e} ", d.stamp.size, d.stamp.inode)?;
-        text::write(&mut self.waiting, path, &d.sha256)?;
+        text::write_line(&mut self.waiting, path, &d.sha256)?;
         self.lines += 1;
         self.bytes += d.stamp.size;
-        if self.lines >= LINES || self.bytes >= BYTES { self.flush() } else { Ok(()) }
+        if self.lines >= FLUSH_LINES || self.bytes >= FLUSH_BYTES { self.flush() } else { Ok(()) }
     }
 
-    /// Writes out what waits.
+    /// Writes the buffered lines.
     pub(crate) fn flush(&mut self) -> io::Result<()> {
         self.file.write_all(&self.waiting)?;
         self.waiting.clear();
@@ -94,33 +93,33 @@ impl Partial {
         Ok(())
     }
 
-    /// The manifest is complete: the record is not needed any more.
+    /// Deletes the record, after the manifest is complete.
     pub(crate) fn remove(self) -> io::Result<()> {
         std::fs::remove_file(&self.path)
     }
 }
 
-/// Lines that were cut or spoilt are as if they were not there: their files are hashed again.
-fn read(path: &Path) -> io::Result<HashMap<PathBuf, FileDigest>> {
+/// Reads a record. Truncated and malformed lines are ignored: their files are hashed again.
+fn read_partial(path: &Path) -> io::Result<HashMap<PathBuf, HashedFile>> {
     let (file, meta) = common::fsat::open_regular(path)?;
     common::fsat::require_trusted(&meta).map_err(io::Error::other)?;
     let mut file = BufReader::new(file);
     let mut first = Vec::new();
     file.by_ref().take(HEADER.len() as u64).read_to_end(&mut first)?;
-    // A run that was killed at once left a part of it, or nothing.
+    // A run that was killed early may have left only a part of the header.
     if !HEADER.starts_with(&first) {
-        return Err(io::Error::other("is there, and no record of a run that was cut short: move it away"));
+        return Err(io::Error::other("exists and is not a record of an interrupted run; move it away"));
     }
-    Ok(file.split(b'\n').map_while(Result::ok).filter_map(|line| entry(&line)).collect())
+    Ok(file.split(b'\n').map_while(Result::ok).filter_map(|line| parse_entry(&line)).collect())
 }
 
-fn entry(line: &[u8]) -> Option<(PathBuf, FileDigest)> {
+fn parse_entry(line: &[u8]) -> Option<(PathBuf, HashedFile)> {
     let mut fields = line.splitn(7, |&b| b == b' ');
     let mut number = || std::str::from_utf8(fields.next()?).ok()?.parse::<i64>().ok();
     let (size, inode) = (number()?, number()?);
     let times = [number()?, number()?, number()?, number()?];
-    let entry = text::parse(fields.next()?).ok()??;
-    let stamp = Stamp { size: u64::try_from(size).ok()?, inode: u64::try_from(inode).ok()?, times };
+    let entry = text::parse_line(fields.next()?).ok()??;
+    let stamp = HashedFileStamp { size: u64::try_from(size).ok()?, inode: u64::try_from(inode).ok()?, times };
     debug_assert_eq!(hex(&entry.sha256).len(), 64);
-    Some((entry.path, FileDigest { sha256: entry.sha256, stamp }))
+    Some((entry.path, HashedFile { sha256: entry.sha256, stamp }))
 }

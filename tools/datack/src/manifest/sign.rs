@@ -8,21 +8,21 @@ use common::policy::{self, Class};
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{PrivatePkcs8KeyDer, SubjectPublicKeyInfoDer};
 
-/// Keys are some hundred bytes; more than this is none.
-const LIMIT: u64 = 64 << 10;
+/// Maximum size of a key file in bytes.
+const MAX_KEY_FILE_SIZE: u64 = 64 << 10;
 
-/// Every Ed25519 public key in DER begins like this and ends with its 32 bytes.
-const SPKI: [u8; 12] = [0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00];
+/// The first bytes of every Ed25519 public key in DER; its 32 bytes follow (RFC 8410).
+const SPKI_PREFIX: [u8; 12] = [0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00];
 
-/// Where the signature of a manifest is.
-pub(crate) fn beside(manifest: &Path) -> PathBuf {
+/// Returns the path of the signature of a manifest.
+pub(crate) fn signature_path(manifest: &Path) -> PathBuf {
     let mut name = manifest.as_os_str().to_owned();
     name.push(".sig");
     name.into()
 }
 
-/// Reads a private key, which must be kept like one.
-pub(crate) fn private(path: &Path) -> anyhow::Result<Ed25519KeyPair> {
+/// Reads a private key. The mode and owner of its file must comply with the policy.
+pub(crate) fn read_private_key(path: &Path) -> anyhow::Result<Ed25519KeyPair> {
     let shown = || path.display().to_string();
     let (file, meta) = common::fsat::open_regular(path)
         .map_err(|e| anyhow!(common::error::io_reason(&e)))
@@ -30,33 +30,33 @@ pub(crate) fn private(path: &Path) -> anyhow::Result<Ed25519KeyPair> {
     if let Some(f) = policy::check(path, &meta, Class::KeyFile).first() {
         return Err(anyhow!("{}: {}", shown(), f.reason()));
     }
-    let pem = common::fsat::read_bounded(file, LIMIT).with_context(shown)?;
+    let pem = common::fsat::read_bounded(file, MAX_KEY_FILE_SIZE).with_context(shown)?;
     let key = PrivatePkcs8KeyDer::from_pem_slice(&pem);
     let key = key.map_err(|_| anyhow!("{}: no PEM private key (PKCS#8) found", shown()))?;
     Ed25519KeyPair::from_pkcs8_maybe_unchecked(key.secret_pkcs8_der())
-        .map_err(|_| anyhow!("{}: is no Ed25519 private key", shown()))
+        .map_err(|_| anyhow!("{}: is not an Ed25519 private key", shown()))
 }
 
-/// The signature of a manifest.
-pub(crate) fn sign(key: &Ed25519KeyPair, manifest: &[u8]) -> Vec<u8> {
+/// Signs a manifest.
+pub(crate) fn sign_manifest(key: &Ed25519KeyPair, manifest: &[u8]) -> Vec<u8> {
     key.sign(manifest).as_ref().to_vec()
 }
 
-/// Tells whether the signature beside a manifest is of it and by this public key.
-pub(crate) fn verify(public: &Path, manifest: &Path, content: &[u8]) -> anyhow::Result<bool> {
+/// Verifies the signature beside a manifest with a public key.
+pub(crate) fn verify_signature(public: &Path, manifest: &Path, content: &[u8]) -> anyhow::Result<bool> {
     let read = |path: &Path| {
         let shown = path.display().to_string();
         let (file, _) = common::fsat::open_regular(path)
             .map_err(|e| anyhow!(common::error::io_reason(&e)))
             .with_context(|| shown.clone())?;
-        common::fsat::read_bounded(file, LIMIT).with_context(|| shown.clone())
+        common::fsat::read_bounded(file, MAX_KEY_FILE_SIZE).with_context(|| shown.clone())
     };
     let pem = read(public)?;
     let key = SubjectPublicKeyInfoDer::from_pem_slice(&pem);
     let key = key.map_err(|_| anyhow!("{}: no PEM public key found", public.display()))?;
-    let raw = key.strip_prefix(&SPKI).filter(|raw| raw.len() == 32);
-    ensure!(raw.is_some(), "{}: is no Ed25519 public key", public.display());
-    let signature = read(&beside(manifest))?;
+    let raw = key.strip_prefix(&SPKI_PREFIX).filter(|raw| raw.len() == 32);
+    ensure!(raw.is_some(), "{}: is not an Ed25519 public key", public.display());
+    let signature = read(&signature_path(manifest))?;
     let key = UnparsedPublicKey::new(&ED25519, raw.unwrap_or_default());
     Ok(key.verify(content, &signature).is_ok())
 }

@@ -6,20 +6,20 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
 use common::finding::{hex, unhex};
-use common::record::datack::{FileDigest as Record, ManifestSummary};
+use common::record::datack::{FileDigest as DigestRecord, ManifestSummary};
 
 use super::Sha256;
 
 /// One line of a manifest.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Entry {
+pub(crate) struct ManifestEntry {
     pub(crate) path: PathBuf,
     pub(crate) sha256: Sha256,
 }
 
-/// Writes a line of sha256sum's: names with line ends or backslashes are escaped, and the line says so with a
-/// backslash of its own.
-pub(crate) fn write(to: &mut dyn Write, path: &Path, sha256: &Sha256) -> io::Result<()> {
+/// Writes a line as sha256sum does: if the name contains newlines or backslashes, they are escaped and the line begins with
+/// a backslash (sha256sum(1), coreutils 8.32).
+pub(crate) fn write_line(to: &mut dyn Write, path: &Path, sha256: &Sha256) -> io::Result<()> {
     let name = path.as_os_str().as_bytes();
     let special = name.iter().any(|b| matches!(b, b'\n' | b'\r' | b'\\'));
     let mut line = Vec::with_capacity(name.len() + 70);
@@ -41,8 +41,8 @@ pub(crate) fn write(to: &mut dyn Write, path: &Path, sha256: &Sha256) -> io::Res
 }
 
 /// The record of a line.
-pub(crate) fn record(path: &Path, sha256: &Sha256, size: u64) -> Record {
-    Record {
+pub(crate) fn digest_record(path: &Path, sha256: &Sha256, size: u64) -> DigestRecord {
+    DigestRecord {
         path: path.to_string_lossy().into_owned(),
         path_hex: path.to_str().is_none().then(|| hex(path.as_os_str().as_bytes())),
         sha256: hex(sha256),
@@ -50,27 +50,25 @@ pub(crate) fn record(path: &Path, sha256: &Sha256, size: u64) -> Record {
     }
 }
 
-/// Reads a whole manifest. Records must be as many as their summary says, which stands at the end: without it the
-/// manifest was cut. Lines of sha256sum have no such end; one without any line is refused.
-pub(crate) fn entries(content: &[u8]) -> Result<Vec<Entry>, String> {
+/// Parses a whole manifest. JSON lines must end with a summary that counts them: without it the manifest is truncated.
+/// Lines of sha256sum have no such end. A manifest without entries is an error.
+pub(crate) fn parse_manifest(content: &[u8]) -> Result<Vec<ManifestEntry>, String> {
     let mut entries = Vec::new();
     // Where the records began whose summary has not come yet.
     let mut open: Option<usize> = None;
     for (i, line) in content.split(|&b| b == b'\n').enumerate() {
         let place = |e: &dyn std::fmt::Display| format!("line {}: {e}", i + 1);
-        if let Some(summary) = summary(line) {
+        if let Some(summary) = parse_summary(line) {
             let named = (entries.len() - open.take().unwrap_or(entries.len())) as u64;
             if summary.files != named {
                 let n = summary.files;
-                return Err(place(&format_args!(
-                    "the summary counts {n} files, and {named} stand before it"
-                )));
+                return Err(place(&format_args!("number of files in the summary: {n}, before it: {named}")));
             }
             if summary.errors > 0 {
                 let n = summary.errors;
-                return Err(place(&format_args!("it lacks files: {n} could not be read when it was made")));
+                return Err(place(&format_args!("incomplete: created with {n} errors")));
             }
-        } else if let Some(entry) = parse(line).map_err(|e| place(&e))? {
+        } else if let Some(entry) = parse_line(line).map_err(|e| place(&e))? {
             if line.first() == Some(&b'{') {
                 open.get_or_insert(entries.len());
             }
@@ -78,69 +76,71 @@ pub(crate) fn entries(content: &[u8]) -> Result<Vec<Entry>, String> {
         }
     }
     match open {
-        Some(_) => Err("has no summary at its end: it was cut".into()),
-        None if entries.is_empty() => Err("names no file".into()),
+        Some(_) => Err("has no summary at its end: truncated".into()),
+        None if entries.is_empty() => Err("empty name, or a NUL byte in it".into()),
         None => Ok(entries),
     }
 }
 
-fn summary(line: &[u8]) -> Option<ManifestSummary> {
+fn parse_summary(line: &[u8]) -> Option<ManifestSummary> {
     let text = std::str::from_utf8(line).ok().filter(|l| l.starts_with('{'))?;
     common::record::read(text).ok().flatten()
 }
 
 /// Reads a line of either form; `None` for records of other types, empty lines and comments.
-pub(crate) fn parse(line: &[u8]) -> Result<Option<Entry>, &'static str> {
+pub(crate) fn parse_line(line: &[u8]) -> Result<Option<ManifestEntry>, &'static str> {
     let line = line.strip_suffix(b"\r").unwrap_or(line);
     match line.first() {
         None | Some(b'#') => Ok(None),
-        Some(b'{') => json(line),
-        Some(_) => sum(line).map(Some),
+        Some(b'{') => parse_json_line(line),
+        Some(_) => parse_sum_line(line).map(Some),
     }
 }
 
-fn json(line: &[u8]) -> Result<Option<Entry>, &'static str> {
+fn parse_json_line(line: &[u8]) -> Result<Option<ManifestEntry>, &'static str> {
     let text = std::str::from_utf8(line).map_err(|_| "is not UTF-8")?;
-    let Some(r) = common::record::read::<Record>(text).map_err(|_| "is no record")? else { return Ok(None) };
+    let Some(r) = common::record::read::<DigestRecord>(text).map_err(|_| "malformed record")? else {
+        return Ok(None);
+    };
     let path = match &r.path_hex {
-        Some(digits) => unhex(digits.as_bytes()).ok_or("has a bad path_hex")?,
+        Some(digits) => unhex(digits.as_bytes()).ok_or("invalid path_hex")?,
         None => r.path.into_bytes(),
     };
-    entry(&path, false, digest(r.sha256.as_bytes())?).map(Some)
+    make_entry(&path, false, parse_digest(r.sha256.as_bytes())?).map(Some)
 }
 
-fn sum(line: &[u8]) -> Result<Entry, &'static str> {
+fn parse_sum_line(line: &[u8]) -> Result<ManifestEntry, &'static str> {
     let (escaped, line) = match line.strip_prefix(b"\\") {
         Some(rest) => (true, rest),
         None => (false, line),
     };
     if let Some(tagged) = line.strip_prefix(b"SHA256 (") {
-        return tag(tagged, escaped);
+        return parse_tagged_line(tagged, escaped);
     }
-    let (digits, rest) = line.split_at_checked(64).ok_or("is no line of sha256sum")?;
-    let sha256 = digest(digits)?;
+    let (digits, rest) = line.split_at_checked(64).ok_or("not a line of sha256sum")?;
+    let sha256 = parse_digest(digits)?;
     // Two blanks, or a blank and the star of binary mode.
     let name =
-        rest.strip_prefix(b"  ").or_else(|| rest.strip_prefix(b" *")).ok_or("is no line of sha256sum")?;
-    entry(name, escaped, sha256)
+        rest.strip_prefix(b"  ").or_else(|| rest.strip_prefix(b" *")).ok_or("not a line of sha256sum")?;
+    make_entry(name, escaped, sha256)
 }
 
 /// `SHA256 (name) = digits`, as `sha256sum --tag` and the BSDs write it.
-fn tag(line: &[u8], escaped: bool) -> Result<Entry, &'static str> {
+fn parse_tagged_line(line: &[u8], escaped: bool) -> Result<ManifestEntry, &'static str> {
     // The name may hold anything, the digest nothing but digits.
-    let at = memchr::memmem::rfind(line, b") = ").ok_or("is no line of sha256sum --tag")?;
-    entry(&line[..at], escaped, digest(&line[at + 4..])?)
+    let at = memchr::memmem::rfind(line, b") = ").ok_or("not a line of sha256sum --tag")?;
+    make_entry(&line[..at], escaped, parse_digest(&line[at + 4..])?)
 }
 
-fn entry(name: &[u8], escaped: bool, sha256: Sha256) -> Result<Entry, &'static str> {
-    let name = if escaped { unescape(name).ok_or("has a bad escape")? } else { name.to_vec() };
+fn make_entry(name: &[u8], escaped: bool, sha256: Sha256) -> Result<ManifestEntry, &'static str> {
+    let name = if escaped { unescape_name(name).ok_or("invalid escape")? } else { name.to_vec() };
     if name.is_empty() || name.contains(&0) {
-        return Err("names no file");
+        return Err("empty name, or a NUL byte in it");
     }
-    Ok(Entry { path: OsString::from_vec(name).into(), sha256 })
+    Ok(ManifestEntry { path: OsString::from_vec(name).into(), sha256 })
 }
 
-fn unescape(name: &[u8]) -> Option<Vec<u8>> {
+fn unescape_name(name: &[u8]) -> Option<Vec<u8>> {
     let mut plain = Vec::with_capacity(name.len());
     let mut bytes = name.iter();
     while let Some(&b) = bytes.next() {
@@ -157,6 +157,6 @@ fn unescape(name: &[u8]) -> Option<Vec<u8>> {
     Some(plain)
 }
 
-fn digest(digits: &[u8]) -> Result<Sha256, &'static str> {
-    unhex(digits).and_then(|b| b.try_into().ok()).ok_or("has no SHA-256 of 64 hexadecimal digits")
+fn parse_digest(digits: &[u8]) -> Result<Sha256, &'static str> {
+    unhex(digits).and_then(|b| b.try_into().ok()).ok_or("expected a SHA-256 digest of 64 hexadecimal digits")
 }

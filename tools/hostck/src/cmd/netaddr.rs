@@ -219,9 +219,9 @@ impl AddressScanner<'_> {
 }
 
 impl WalkVisitor for AddressScanner<'_> {
-    type State = ();
+    type DirectoryState = ();
 
-    fn file(&mut self, dir: &OpenDirectory, (): &mut (), name: &CStr, st: &Statx) {
+    fn visit_file(&mut self, dir: &OpenDirectory, (): &mut (), name: &CStr, st: &Statx) {
         if file_type(st) != FileType::RegularFile || st.stx_size == 0 {
             return;
         }
@@ -236,17 +236,17 @@ impl WalkVisitor for AddressScanner<'_> {
         }
     }
 
-    fn dir(&mut self, _dir: &OpenDirectory, (): ()) {}
+    fn visit_directory(&mut self, _dir: &OpenDirectory, (): ()) {}
 
-    fn mount_point(&mut self, parent: &OpenDirectory, name: &CStr, _st: &Statx) {
+    fn visit_mount_point(&mut self, parent: &OpenDirectory, name: &CStr, _st: &Statx) {
         self.diag.warn(parent.node.path_of(name).display(), "another file system, not entered");
     }
 
-    fn failed(&mut self, parent: &OpenDirectory, name: &CStr, _st: Option<&Statx>, error: Errno) {
+    fn report_error(&mut self, parent: &OpenDirectory, name: &CStr, _st: Option<&Statx>, error: Errno) {
         self.diag.error(parent.node.path_of(name).display(), common::error::errno_reason(error));
     }
 
-    fn vanished(&mut self) {}
+    fn count_vanished(&mut self) {}
 }
 
 #[cfg(test)]

@@ -1,9 +1,9 @@
-//! Finds private keys in what was read of a file, whatever the file is.
+//! Finds private keys in the content of a file.
 
 use memchr::memmem;
 
-/// Finds a private key in what was read of a file: its kind and where it starts.
-pub(crate) fn private_key(text: &[u8]) -> Option<(&'static str, usize)> {
+/// Finds a private key in the part of a file that was read; returns its kind and its offset in bytes.
+pub(crate) fn find_private_key(text: &[u8]) -> Option<(&'static str, usize)> {
     let mut from = 0;
     while let Some(at) = memmem::find(&text[from..], b"-----BEGIN ").map(|i| from + i) {
         // A key has lines of base64 after its label; code that only mentions the label has not.
@@ -15,21 +15,21 @@ pub(crate) fn private_key(text: &[u8]) -> Option<(&'static str, usize)> {
         }
         from = at + 11;
     }
-    // One that is only mentioned may stand before one that is there.
+    // A comment that mentions a key may precede the key.
     let body = |at: &usize| text[at + 16..].iter().take_while(|b| b.is_ascii_alphanumeric()).count() >= 50;
     let age = memmem::find_iter(text, b"AGE-SECRET-KEY-1").find(body);
     age.map(|at| ("age secret key", at))
 }
 
-/// Tells a line of key material, also where line ends are written as `\n` or `\r\n` inside a string.
+/// Returns whether a line of key material follows, also where line ends are written as `\n` or `\r\n` in a string.
 fn base64_follows(after: &[u8]) -> bool {
     const HEADERS: [&[u8]; 5] = [b"Version:", b"Comment:", b"Hash:", b"MessageID:", b"Charset:"];
     let mut rest = line_end(after);
-    // Encrypted keys of the old form begin with headers.
+    // Encrypted keys of the traditional format begin with headers (RFC 1421, section 4.6).
     if rest.starts_with(b"Proc-Type:") {
         return true;
     }
-    // So do OpenPGP's, and there are only a few.
+    // So do those of OpenPGP (RFC 9580, section 6.2.2), with a few headers.
     for _ in 0..8 {
         if !HEADERS.iter().any(|h| rest.starts_with(h)) {
             break;
@@ -43,8 +43,8 @@ fn base64_follows(after: &[u8]) -> bool {
     long(rest) || next_string(rest).is_some_and(long)
 }
 
-/// What a string holds that follows another one's end, as programs write texts of several lines: a key, if it begins
-/// as the base64 of keys does, because what follows in code is mostly code.
+/// Returns the content of the next string literal, where source code splits a key over several: only if it begins like
+/// the base64 of a key, because mostly other code follows.
 fn next_string(text: &[u8]) -> Option<&[u8]> {
     let rest = text.strip_prefix(b"\"").or_else(|| text.strip_prefix(b"'"))?;
     let between = |b: &u8| b.is_ascii_whitespace() || b"+,\\.".contains(b);
@@ -54,7 +54,7 @@ fn next_string(text: &[u8]) -> Option<&[u8]> {
     (rest.starts_with(b"M") || rest.starts_with(b"b3Bl")).then_some(rest)
 }
 
-/// What follows after line ends, written or real.
+/// Skips line ends, real or written as escapes.
 fn line_end(mut text: &[u8]) -> &[u8] {
     loop {
         text = text.trim_ascii_start();
@@ -65,7 +65,7 @@ fn line_end(mut text: &[u8]) -> &[u8] {
     }
 }
 
-/// The labels of private keys.
+/// Returns the kind of private key that a label stands for.
 pub(super) fn private_label(label: &[u8]) -> Option<&'static str> {
     match label {
         b"PGP PRIVATE KEY BLOCK" => Some("PGP private key"),
@@ -74,9 +74,9 @@ pub(super) fn private_label(label: &[u8]) -> Option<&'static str> {
     }
 }
 
-/// Tells a private key in DER by its form, whatever the file is called: a sequence as long as the file that begins
-/// as PKCS#8, PKCS#1, SEC 1, or encrypted PKCS#8 do.
-pub(crate) fn der_key(head: &[u8], size: u64) -> Option<(&'static str, usize)> {
+/// Finds a private key in DER, whatever the name of the file: a sequence as long as the file that begins like PKCS#8 or
+/// encrypted PKCS#8 (RFC 5958), PKCS#1 (RFC 8017, A.1.2) or SEC 1 (RFC 5915).
+pub(crate) fn find_der_private_key(head: &[u8], size: u64) -> Option<(&'static str, usize)> {
     let (length, body) = der_sequence(head)?;
     if (head.len() - body.len()) as u64 + length != size {
         return None;
@@ -84,18 +84,18 @@ pub(crate) fn der_key(head: &[u8], size: u64) -> Option<(&'static str, usize)> {
     let pkcs8 =
         |after: &[u8]| der_sequence(after).is_some_and(|(_, algorithm)| algorithm.starts_with(b"\x06"));
     let private = match body {
-        // The version, and the algorithm, or the first number of RSA.
+        // Version 0, then the algorithm (PKCS#8) or the modulus of RSA (PKCS#1).
         [2, 1, 0, after @ ..] => pkcs8(after) || after.starts_with(b"\x02\x82"),
-        // The version, and the algorithm, or the number of an elliptic curve and then the curve.
+        // Version 1, then the algorithm (PKCS#8 with public key) or an EC private key (SEC 1).
         [2, 1, 1, after @ ..] => pkcs8(after) || matches!(after, [4, 28 | 32 | 48 | 66, ..]),
-        // PBES2 (1.2.840.113549.1.5.13).
+        // The algorithm PBES2, 1.2.840.113549.1.5.13 (RFC 8018).
         _ => der_sequence(body)
             .is_some_and(|(_, a)| a.starts_with(b"\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x05\x0d")),
     };
     private.then_some(("DER private key", 0))
 }
 
-/// The announced length of a DER sequence, and what of its content is there.
+/// Returns the length of a DER sequence, and the available part of its content (X.690).
 fn der_sequence(bytes: &[u8]) -> Option<(u64, &[u8])> {
     match bytes {
         [0x30, n @ 0..=0x7f, body @ ..] => Some((u64::from(*n), body)),
@@ -105,7 +105,7 @@ fn der_sequence(bytes: &[u8]) -> Option<(u64, &[u8])> {
     }
 }
 
-/// What stands between `-----BEGIN ` and the next five dashes.
+/// Returns the label between `-----BEGIN ` and the next five dashes (RFC 7468).
 pub(super) fn pem_label(block: &[u8]) -> Option<&[u8]> {
     let label = block.strip_prefix(b"-----BEGIN ")?;
     let end = memmem::find(label.get(..80).unwrap_or(label), b"-----")?;
@@ -120,21 +120,21 @@ mod tests {
     fn embedded_keys_are_found_where_they_start() {
         let key = "-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2VwBCIEIJ1hsZ3v/VpguoRK9JLsLMREScVpe5iQ\n";
         let yaml = format!("tls:\n  key: |\n    {}", key.replace('\n', "\n    "));
-        assert_eq!(private_key(yaml.as_bytes()), Some(("PEM private key", 18)));
+        assert_eq!(find_private_key(yaml.as_bytes()), Some(("PEM private key", 18)));
         let json = format!("{{\"key\":\"{}\"}}", key.replace('\n', "\\n"));
-        assert_eq!(private_key(json.as_bytes()), Some(("PEM private key", 8)));
+        assert_eq!(find_private_key(json.as_bytes()), Some(("PEM private key", 8)));
     }
 
     #[test]
     fn keys_are_found_in_strings_and_after_headers_of_openpgp() {
         let line = "MC4CAQAwBQYDK2VwBCIEIJ1hsZ3v/VpguoRK9JLsLMREScVpe5iQ";
         let crlf = format!("{{\"key\":\"-----BEGIN PRIVATE KEY-----\\r\\n{line}\\r\\n\"}}");
-        assert_eq!(private_key(crlf.as_bytes()), Some(("PEM private key", 8)));
+        assert_eq!(find_private_key(crlf.as_bytes()), Some(("PEM private key", 8)));
         let pgp =
             format!("x\n-----BEGIN PGP PRIVATE KEY BLOCK-----\nVersion: GnuPG v2\nComment: a: b\n\n{line}\n");
-        assert_eq!(private_key(pgp.as_bytes()), Some(("PGP private key", 2)));
+        assert_eq!(find_private_key(pgp.as_bytes()), Some(("PGP private key", 2)));
         assert_eq!(
-            crate::classify::file(b"x", &pgp.as_bytes()[2..], 0).class,
+            crate::classify::classify_file(b"x", &pgp.as_bytes()[2..], 0).class,
             common::policy::Class::KeyFile
         );
     }
@@ -143,27 +143,27 @@ mod tests {
     fn keys_are_found_in_strings_line_by_line_and_behind_a_mention() {
         let line = "MC4CAQAwBQYDK2VwBCIEIJ1hsZ3v/VpguoRK9JLsLMREScVpe5iQ";
         let c = format!("char k[] =\n  \"-----BEGIN PRIVATE KEY-----\\n\"\n  \"{line}\\n\";");
-        assert_eq!(private_key(c.as_bytes()), Some(("PEM private key", 14)));
+        assert_eq!(find_private_key(c.as_bytes()), Some(("PEM private key", 14)));
         let code = b"x('-----BEGIN PRIVATE KEY-----', 'a_very_long_name_that_is_no_key_at_all_0123456789')";
-        assert_eq!(private_key(code), None);
+        assert_eq!(find_private_key(code), None);
         let age = format!("# AGE-SECRET-KEY-1...\nAGE-SECRET-KEY-1{}", "Q".repeat(58));
-        assert_eq!(private_key(age.as_bytes()), Some(("age secret key", 22)));
+        assert_eq!(find_private_key(age.as_bytes()), Some(("age secret key", 22)));
     }
 
     #[test]
-    fn der_keys_are_told_by_their_form() {
+    fn der_keys_are_found_by_their_encoding() {
         let ed25519 =
             [&b"\x30\x2e\x02\x01\0\x30\x05\x06\x03\x2b\x65\x70\x04\x22\x04\x20"[..], &[7; 32]].concat();
-        assert_eq!(der_key(&ed25519, 48), Some(("DER private key", 0)));
+        assert_eq!(find_der_private_key(&ed25519, 48), Some(("DER private key", 0)));
         let sec1 = [
             &b"\x30\x31\x02\x01\x01\x04\x20"[..],
             &[7; 32],
             b"\xa0\x0a\x06\x08\x2a\x86\x48\xce\x3d\x03\x01\x07",
         ]
         .concat();
-        assert_eq!(der_key(&sec1, sec1.len() as u64), Some(("DER private key", 0)));
+        assert_eq!(find_der_private_key(&sec1, sec1.len() as u64), Some(("DER private key", 0)));
         // Neither a longer file that begins so, nor a certificate.
-        assert_eq!(der_key(&ed25519, 49), None);
-        assert_eq!(der_key(b"\x30\x06\x30\x04\x02\x01\x02\x05", 8), None);
+        assert_eq!(find_der_private_key(&ed25519, 49), None);
+        assert_eq!(find_der_private_key(b"\x30\x06\x30\x04\x02\x01\x02\x05", 8), None);
     }
 }

@@ -1,7 +1,7 @@
-//! Tells a file's class from what it is, where no policy names it, and says how it was told.
+//! Decides the class of a file that no policy names, and records what decided it.
 //!
-//! Content decides before names, names before permissions. What is told here is a guess that a policy can
-//! correct; every finding quotes how it was made.
+//! Content takes precedence over names, names over permissions. The result is a guess that a policy can correct; every
+//! finding quotes what decided.
 
 use common::policy::Class;
 use memchr::memmem;
@@ -9,56 +9,56 @@ use memchr::memmem;
 mod census;
 mod key;
 
-pub(crate) use census::{Census, Stray};
-pub(crate) use key::{der_key, private_key};
+pub(crate) use census::{DirectoryCensus, StrayKey};
+pub(crate) use key::{find_der_private_key, find_private_key};
 use key::{pem_label, private_label};
 
-/// A class, and how it was told.
+/// A class, and what decided it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Told {
+pub(crate) struct Classification {
     pub(crate) class: Class,
     pub(crate) by: &'static str,
 }
 
-impl Told {
-    /// A file that is a key by its whole form, and that was not called one.
-    pub(crate) const fn key(by: &'static str) -> Self {
+impl Classification {
+    /// Classifies a file as a key by its whole content, whatever its name.
+    pub(crate) const fn key_file(by: &'static str) -> Self {
         Self { class: Class::KeyFile, by }
     }
 }
 
-const fn told(class: Class, by: &'static str) -> Told {
-    Told { class, by }
+const fn classify_as(class: Class, by: &'static str) -> Classification {
+    Classification { class, by }
 }
 
-/// Tells a regular file's class. `head` is the beginning of its content, empty where it was not read; `mode`
+/// Classifies a regular file. `head` is the beginning of its content, empty where it was not read; `mode`
 /// is its permission bits.
-pub(crate) fn file(name: &[u8], head: &[u8], mode: u32) -> Told {
-    by_content(name, head).or_else(|| by_name(name)).unwrap_or(if mode & 0o111 != 0 {
-        told(Class::ProgramFile, "its execute permission")
+pub(crate) fn classify_file(name: &[u8], head: &[u8], mode: u32) -> Classification {
+    classify_content(name, head).or_else(|| classify_name(name)).unwrap_or(if mode & 0o111 != 0 {
+        classify_as(Class::ProgramFile, "its execute permission")
     } else {
-        told(Class::DataFile, "nothing special about it")
+        classify_as(Class::DataFile, "default")
     })
 }
 
-fn by_content(name: &[u8], head: &[u8]) -> Option<Told> {
+fn classify_content(name: &[u8], head: &[u8]) -> Option<Classification> {
     if head.starts_with(b"\x7fELF") {
-        // e_type, in the file's own byte order: 4 is a core dump.
+        // e_type, in the byte order of the file: 4 is ET_CORE (elf(5)).
         let kind = head.get(16..18).map_or(0, |t| t[0] | t[1]);
         return Some(if kind == 4 {
-            told(Class::DebugFile, "ELF core dump")
+            classify_as(Class::DebugFile, "ELF core dump")
         } else {
-            told(Class::ProgramFile, "ELF header")
+            classify_as(Class::ProgramFile, "ELF header")
         });
     }
     if head.starts_with(b"#!") {
-        return Some(script(name, head, "its #! line"));
+        return Some(classify_script(name, head, "its #! line"));
     }
-    key(head).or_else(|| der(name, head))
+    classify_key_text(head).or_else(|| classify_der(name, head))
 }
 
-/// PEM and its relatives at the beginning of the file, after blank or comment lines.
-fn key(head: &[u8]) -> Option<Told> {
+/// Recognizes PEM and similar text formats at the beginning of the file, after blank or comment lines.
+fn classify_key_text(head: &[u8]) -> Option<Classification> {
     const STARTS: [(&[u8], &str); 5] = [
         (b"PuTTY-User-Key-File-", "PuTTY private key"),
         (b"AGE-SECRET-KEY-", "age secret key"),
@@ -67,15 +67,15 @@ fn key(head: &[u8]) -> Option<Told> {
         (b"\xfe\xed\xfe\xed", "Java key store"),
     ];
     if let Some((_, by)) = STARTS.iter().find(|(start, _)| head.starts_with(start)) {
-        return Some(told(Class::KeyFile, by));
+        return Some(classify_as(Class::KeyFile, by));
     }
     // `openssl x509 -text` and bundles put explanations before the first block; a program that only mentions
     // one, or a configuration that embeds one deep inside, is not a key file.
     let label = pem_label(first_block(head)?)?;
-    Some(told(Class::KeyFile, pem_kind(label)?))
+    Some(classify_as(Class::KeyFile, pem_kind(label)?))
 }
 
-/// The text from the first `-----BEGIN `, where only text of a bundle stands before it.
+/// Returns the text from the first `-----BEGIN `, if only explanatory text of a bundle precedes it.
 fn first_block(head: &[u8]) -> Option<&[u8]> {
     let at = memmem::find(head, b"-----BEGIN ")?;
     let before = &head[..at];
@@ -103,8 +103,8 @@ fn pem_kind(label: &[u8]) -> Option<&'static str> {
     })
 }
 
-/// DER has no mark of its own, so the name must agree with the first byte.
-fn der(name: &[u8], head: &[u8]) -> Option<Told> {
+/// Recognizes DER, which has no magic number, by its extension and its first byte.
+fn classify_der(name: &[u8], head: &[u8]) -> Option<Classification> {
     const NAMES: [(&[u8], &str); 9] = [
         (b"p12", "PKCS#12 key store"),
         (b"pfx", "PKCS#12 key store"),
@@ -116,70 +116,74 @@ fn der(name: &[u8], head: &[u8]) -> Option<Told> {
         (b"crl", "DER revocation list"),
         (b"jks", "Java key store"),
     ];
-    let by = NAMES.iter().find(|(e, _)| extension(name).is_some_and(|x| x.eq_ignore_ascii_case(e)))?.1;
-    head.starts_with(b"\x30").then_some(told(Class::KeyFile, by))
+    let by = NAMES.iter().find(|(e, _)| extension_of(name).is_some_and(|x| x.eq_ignore_ascii_case(e)))?.1;
+    head.starts_with(b"\x30").then_some(classify_as(Class::KeyFile, by))
 }
 
-fn by_name(name: &[u8]) -> Option<Told> {
-    if let Some(log) = log(name) {
+fn classify_name(name: &[u8]) -> Option<Classification> {
+    if let Some(log) = classify_log(name) {
         return Some(log);
     }
-    if name == b"core" || name.strip_prefix(b"core.").is_some_and(digits) {
-        return Some(told(Class::DebugFile, "the name of a core dump"));
+    if name == b"core" || name.strip_prefix(b"core.").is_some_and(is_digits) {
+        return Some(classify_as(Class::DebugFile, "the name of a core dump"));
     }
-    // Python on its way, libraries with a version after the suffix.
+    // Shared libraries with a version after the suffix.
     if memmem::find(name, b".so.").is_some() {
-        return Some(told(Class::ProgramFile, "its name (library)"));
+        return Some(classify_as(Class::ProgramFile, "its name (library)"));
     }
-    let lower = extension(name)?.to_ascii_lowercase();
+    let lower = extension_of(name)?.to_ascii_lowercase();
     Some(match &lower[..] {
-        b"sh" | b"bash" | b"py" | b"pl" | b"rb" | b"lua" | b"tcl" => script(name, b"", "its name (script)"),
-        b"so" | b"a" | b"pyc" | b"pyo" | b"jar" | b"ko" => told(Class::ProgramFile, "its name (library)"),
-        b"conf" | b"cfg" | b"cnf" | b"ini" | b"toml" | b"yaml" | b"yml" | b"env" | b"properties"
-        | b"service" | b"socket" | b"timer" => told(Class::ConfigFile, "its name (configuration)"),
-        b"key" | b"pem" | b"p12" | b"pfx" | b"jks" | b"crt" | b"cer" | b"crl" | b"der" | b"csr" => {
-            told(Class::KeyFile, "its name (key or certificate)")
+        b"sh" | b"bash" | b"py" | b"pl" | b"rb" | b"lua" | b"tcl" => {
+            classify_script(name, b"", "its name (script)")
         }
-        b"dmp" | b"core" | b"dbg" | b"debug" => told(Class::DebugFile, "its name (debug)"),
+        b"so" | b"a" | b"pyc" | b"pyo" | b"jar" | b"ko" => {
+            classify_as(Class::ProgramFile, "its name (library)")
+        }
+        b"conf" | b"cfg" | b"cnf" | b"ini" | b"toml" | b"yaml" | b"yml" | b"env" | b"properties"
+        | b"service" | b"socket" | b"timer" => classify_as(Class::ConfigFile, "its name (configuration)"),
+        b"key" | b"pem" | b"p12" | b"pfx" | b"jks" | b"crt" | b"cer" | b"crl" | b"der" | b"csr" => {
+            classify_as(Class::KeyFile, "its name (key or certificate)")
+        }
+        b"dmp" | b"core" | b"dbg" | b"debug" => classify_as(Class::DebugFile, "its name (debug)"),
         _ => return None,
     })
 }
 
 /// `x.log` is being recorded; `x.log.1`, `x.log.gz`, `x.log-20260101` and `x.log.old` are archived.
-fn log(name: &[u8]) -> Option<Told> {
+fn classify_log(name: &[u8]) -> Option<Classification> {
     if name.ends_with(b".log") {
-        return Some(told(Class::LogRecording, "its name (log)"));
+        return Some(classify_as(Class::LogRecording, "its name (log)"));
     }
     let at = memmem::rfind(name, b".log")?;
     let rest = &name[at + 4..];
     let rotated = matches!(rest.first(), Some(b'.' | b'-' | b'_'))
         && rest[1..].split(|b| b".-_".contains(b)).all(|part| {
-            digits(part)
+            is_digits(part)
                 || matches!(part, b"gz" | b"xz" | b"zst" | b"bz2" | b"zip" | b"old" | b"bak" | b"tar" | b"tgz")
                 // A time such as 20260101T120000Z.
                 || part.first().is_some_and(u8::is_ascii_digit) && part.iter().all(u8::is_ascii_alphanumeric)
         });
-    rotated.then_some(told(Class::LogArchived, "its name (rotated log)"))
+    rotated.then_some(classify_as(Class::LogArchived, "its name (rotated log)"))
 }
 
-fn script(name: &[u8], head: &[u8], by: &'static str) -> Told {
+fn classify_script(name: &[u8], head: &[u8], by: &'static str) -> Classification {
     let lower = name.to_ascii_lowercase();
     let named = [&b"encrypt"[..], b"decrypt", b"cipher"].iter().any(|w| memmem::find(&lower, w).is_some());
     let calls = [&b"openssl enc "[..], b"openssl pkeyutl", b"gpg --decrypt", b"gpg --encrypt"];
     if named {
-        told(Class::CryptoScript, "the name of an encryption script")
+        classify_as(Class::CryptoScript, "the name of an encryption script")
     } else if calls.iter().any(|w| memmem::find(head, w).is_some()) {
-        told(Class::CryptoScript, "a script that encrypts or decrypts")
+        classify_as(Class::CryptoScript, "a script that encrypts or decrypts")
     } else {
-        told(Class::ProgramFile, by)
+        classify_as(Class::ProgramFile, by)
     }
 }
 
-fn digits(text: &[u8]) -> bool {
+fn is_digits(text: &[u8]) -> bool {
     !text.is_empty() && text.iter().all(u8::is_ascii_digit)
 }
 
-fn extension(name: &[u8]) -> Option<&[u8]> {
+fn extension_of(name: &[u8]) -> Option<&[u8]> {
     let dot = memchr::memrchr(b'.', name)?;
     (dot > 0 || name.len() > 1).then(|| &name[dot + 1..])
 }
@@ -189,7 +193,7 @@ mod tests {
     use super::*;
 
     fn class(name: &str, head: &[u8]) -> Class {
-        file(name.as_bytes(), head, 0o640).class
+        classify_file(name.as_bytes(), head, 0o640).class
     }
 
     #[test]
@@ -205,10 +209,10 @@ mod tests {
     }
 
     #[test]
-    fn what_only_mentions_a_key_is_not_one() {
+    fn a_mention_of_a_key_is_not_a_key() {
         assert_eq!(class("x.py", b"K = '-----BEGIN PRIVATE KEY-----'\n"), Class::ProgramFile);
         assert_eq!(class("notes", b"see -----BEGIN CERTIFICATE----- for\n"), Class::DataFile);
-        assert_eq!(private_key(b"if text.startswith('-----BEGIN PRIVATE KEY-----'):\n"), None);
+        assert_eq!(find_private_key(b"if text.startswith('-----BEGIN PRIVATE KEY-----'):\n"), None);
     }
 
     #[test]
@@ -232,16 +236,16 @@ mod tests {
         assert_eq!(class("profd.toml", b"[a]"), Class::ConfigFile);
         assert_eq!(class("core.4242", b""), Class::DebugFile);
         assert_eq!(class("decrypt.py", b""), Class::CryptoScript);
-        assert_eq!(file(b"tool", b"MZ", 0o755).class, Class::ProgramFile);
-        assert_eq!(file(b"trace", b"{", 0o644).class, Class::DataFile);
+        assert_eq!(classify_file(b"tool", b"MZ", 0o755).class, Class::ProgramFile);
+        assert_eq!(classify_file(b"trace", b"{", 0o644).class, Class::DataFile);
     }
 
     #[test]
     fn a_directory_is_what_most_of_its_files_are() {
         let census = |files: &[(&str, &[u8])]| {
-            let mut c = Census::default();
-            files.iter().for_each(|(n, h)| c.add(file(n.as_bytes(), h, 0o600), n.as_bytes()));
-            c.dir(b"d", 0).class
+            let mut c = DirectoryCensus::default();
+            files.iter().for_each(|(n, h)| c.count_file(classify_file(n.as_bytes(), h, 0o600), n.as_bytes()));
+            c.classify_directory(b"d", 0).class
         };
         assert_eq!(census(&[("a", b"#!x"), ("b", b"#!x"), ("c", b"")]), Class::ProgramDir);
         let key = b"-----BEGIN PRIVATE KEY-----";
@@ -249,7 +253,7 @@ mod tests {
         assert_eq!(census(&[("a", b""), ("b", b""), ("k", key)]), Class::DataDir);
         assert_eq!(census(&[("a", b""), ("b", b""), ("k", b"-----BEGIN CERTIFICATE-----")]), Class::DataDir);
         assert_eq!(census(&[]), Class::DataDir);
-        assert_eq!(Census::default().dir(b"/var/log", 0).class, Class::LogDir);
-        assert_eq!(Census::default().dir(b"/home/ann/.ssh", 0).class, Class::KeyDir);
+        assert_eq!(DirectoryCensus::default().classify_directory(b"/var/log", 0).class, Class::LogDir);
+        assert_eq!(DirectoryCensus::default().classify_directory(b"/home/ann/.ssh", 0).class, Class::KeyDir);
     }
 }

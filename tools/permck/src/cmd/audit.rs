@@ -14,94 +14,102 @@ use common::report::{End, ReportFormat, nagios_exit_from};
 
 use common::inputs::PathInputs;
 
-use super::tree::Tree;
+use super::tree::TreeArgs;
 use crate::baseline::Baseline;
-use crate::collect::Collector;
-use crate::report::{self, Ending};
+use crate::collect::FindingCollector;
+use crate::report::{self, AuditResult};
 use crate::rule;
 
 const EXAMPLES: &str = "\
 Examples:
   permck audit /opt/profguard
-      Check an installation; prints nothing and exits 0 when all is well.
+      Check an installation; prints nothing and exits with 0 if nothing is wrong.
   permck audit --format json /srv/traces | jq -r 'select(.rule==\"world-writable\").path'
-      Which entries can anybody write to?
+      List the entries that everyone may write to.
   permck audit --profile certs --format sarif -o audit.sarif /etc/profguard/server_certs
-      A certificate directory, for code scanning.
+      Check a certificate directory; write SARIF for code scanning.
   permck audit --fail-on warning --owner profguard /srv/traces
-      Refuse warnings too, and files of anybody but profguard and root.
+      Also fail on warnings, and on files that neither profguard nor root owns.
   find /srv -maxdepth 1 -name 'run*' -print0 | permck audit -0 --files-from -
-      Check what another program lists.";
+      Check the paths that another program lists.";
 
 /// Check every entry of trees against the class that it belongs to
 ///
-/// Walks each PATH, tells what every entry is (program, key, log, configuration, data …) and holds its mode to
-/// the maximum of its class. Prints what breaks a rule, why it was told so, and how to mend it.
+/// Walks each PATH, decides the class of every entry (program, key, log, configuration, data …) from the policy or its
+/// content, and compares its mode with the maximum of the class. Prints every finding with what decided the class and
+/// how to fix it. `permck rules` explains the rules.
 ///
-/// Private keys are looked for in the first 16 KiB of every file, and in all of a text up to 1 MiB. What is mounted
-/// below a PATH is not looked at without --cross-mounts. Findings that are accepted for a time are exceptions in the
-/// policy file, with a reason and an end: see profguard-policy(5).
+/// Searches the first 16 KiB of every file for private keys, and all of a text file of up to 1 MiB. Mounts below a PATH
+/// are not entered without --cross-mounts. Exceptions in the policy file accept findings until a date, with a reason: see
+/// profguard-policy(5).
 #[derive(Args, Debug)]
 #[command(after_long_help = EXAMPLES)]
-pub(crate) struct Audit {
+pub(crate) struct AuditArgs {
     #[command(flatten)]
     inputs: PathInputs,
     #[command(flatten)]
-    tree: Tree,
-    /// Report only what is not in FILE, which `permck baseline` wrote
+    tree: TreeArgs,
+    /// Report only findings that are not in FILE, written by `permck baseline`
     #[arg(long, value_name = "FILE")]
     baseline: Option<PathBuf>,
     /// Write the report to FILE, replaced in one step, instead of standard output
     ///
-    /// A new file gets mode 0640. An existing one keeps its mode and group: where another account reads it, such as
-    /// node_exporter, create it once with the mode that is wanted.
+    /// A new file gets mode 0640. An existing file keeps its mode and group: if another account reads it, such as
+    /// node_exporter, create it once with the mode that this account needs.
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
-    /// Least severity that makes the exit status 1; with --format nagios, that is critical
+    /// Lowest severity that makes the exit status 1, or critical with --format nagios
     #[arg(long, value_enum, default_value_t = Severity::Error, value_name = "SEVERITY")]
     fail_on: Severity,
-    /// Least severity that is shown
+    /// Lowest severity to show
     #[arg(long, value_enum, default_value_t = Severity::Warning, value_name = "SEVERITY")]
     show: Severity,
-    /// Findings shown per rule in text; 0 shows all
+    /// Maximum number of findings to show per rule in text; 0 shows all
     #[arg(long, default_value_t = 20, value_name = "N")]
     limit: usize,
 }
 
-impl Audit {
+impl AuditArgs {
     pub(crate) fn run(self, format: ReportFormat, out: &mut Out) -> anyhow::Result<Exit> {
         let Some(path) = &self.output else {
             let color = out.color();
             let (diag, to) = out.parts();
-            return self.write(format, color, diag, to);
+            return self.write_report(format, color, diag, to);
         };
         let shown = || path.display().to_string();
         let mut file = BufWriter::new(Output::create(path, Class::DataFile.max()).with_context(shown)?);
-        let exit = self.write(format, false, out.diag(), &mut file)?;
+        let exit = self.write_report(format, false, out.diag(), &mut file)?;
         file.into_inner().map_err(std::io::IntoInnerError::into_error)?.commit().with_context(shown)?;
         Ok(exit)
     }
 
-    fn write(
+    fn write_report(
         &self,
         format: ReportFormat,
         color: bool,
         diag: &common::out::Diag,
         to: &mut (dyn Write + Send),
     ) -> anyhow::Result<Exit> {
-        let baseline = self.baseline.as_deref().map(Baseline::read).transpose()?;
-        let mut plan = self.tree.plan()?;
-        let mut report = report::select(format, rule::source(self.fail_on), self.limit, color, rule::heading);
+        let baseline = self.baseline.as_deref().map(Baseline::load).transpose()?;
+        let mut plan = self.tree.load_plan()?;
+        let mut report = report::report_for(
+            format,
+            rule::report_source(self.fail_on),
+            self.limit,
+            color,
+            rule::rule_heading,
+        );
         let least = self.show.min(self.fail_on);
         let foreign = !self.tree.has_policy();
-        let collector = Collector::new(diag, to, &mut *report, least, baseline.as_ref()).foreign(foreign);
-        let options = self.tree.options();
-        let seen = crate::run::run(&mut plan, self.inputs.paths()?, options, diag, &collector)?;
+        let collector = FindingCollector::new(diag, to, &mut *report, least, baseline.as_ref())
+            .warn_about_system_paths(foreign);
+        let options = self.tree.walk_options();
+        let seen = crate::run::run_audit(&mut plan, self.inputs.paths()?, options, diag, &collector)?;
         if seen.paths == 0 {
-            diag.warn("--files-from", "names no path: nothing was looked at");
+            diag.warn("--files-from", "the list is empty: nothing was checked");
         }
         let (totals, known) = collector.finish()?;
-        let gone = self.gone(baseline.as_ref(), diag);
+        let gone = self.warn_of_fixed_findings(baseline.as_ref(), diag);
         let end = End {
             subjects: seen.entries,
             noun: "entries",
@@ -109,7 +117,7 @@ impl Audit {
             failed: diag.errors(),
             accepted: seen.accepted,
         };
-        report.end(to, &Ending { seen, known, gone, end })?;
+        report.write_summary(to, &AuditResult { seen, known, gone, end })?;
         diag.info(
             "audit",
             format_args!(
@@ -119,21 +127,20 @@ impl Audit {
         );
         Ok(match format {
             ReportFormat::Nagios => nagios_exit_from(&end, self.fail_on),
-            // What lists the paths may have failed: that is not well.
+            // The program that lists the paths may have failed.
             _ if seen.paths == 0 => Exit::No,
             _ if totals.at_least(self.fail_on) > 0 => Exit::No,
             _ => Exit::Ok,
         })
     }
 
-    /// What was mended since would be hidden again when it came back.
-    fn gone(&self, baseline: Option<&Baseline>, diag: &common::out::Diag) -> u64 {
+    /// Warns of fixed findings that are still in the baseline: it would hide them if they came back.
+    fn warn_of_fixed_findings(&self, baseline: Option<&Baseline>, diag: &common::out::Diag) -> u64 {
         let (Some(path), Some(baseline)) = (&self.baseline, baseline) else { return 0 };
-        let (gone, all) = baseline.gone();
+        let (gone, all) = baseline.count_not_found();
         if gone > 0 {
-            let reason =
-                "are no longer there, and hidden if they come back; `permck baseline` writes it anew";
-            diag.warn(path.display(), format_args!("{gone} of its {all} findings {reason}"));
+            let reason = "fixed since, and hidden if they come back; `permck baseline` updates the file";
+            diag.warn(path.display(), format_args!("{gone} of {all} findings {reason}"));
         }
         gone
     }

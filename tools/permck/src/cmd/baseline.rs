@@ -1,4 +1,4 @@
-//! `permck baseline`: record what an audit finds today.
+//! `permck baseline`: record the findings of an audit.
 
 use std::io::BufWriter;
 use std::path::PathBuf;
@@ -14,51 +14,50 @@ use common::report::End;
 
 use common::inputs::PathInputs;
 
-use super::tree::Tree;
-use crate::collect::Collector;
-use crate::report::{Ending, Json, Report};
+use super::tree::TreeArgs;
+use crate::collect::FindingCollector;
+use crate::report::{AuditReport, AuditResult, JsonReport};
 
 const EXAMPLES: &str = "\
 Examples:
   permck baseline -o /var/lib/permck/base.jsonl /opt/app
-      Record what is wrong today.
+      Record the findings of today.
   permck audit --baseline /var/lib/permck/base.jsonl /opt/app
-      Report only what is new since then.";
+      Report only findings that are new since then.";
 
-/// Record what an audit finds today, so that later audits report only what is new
+/// Record the findings of an audit, so that later audits report only new ones
 ///
-/// The file holds the findings of all severities as JSON lines. Audit the same paths with
-/// `permck audit --baseline FILE`. When something could not be looked at, no baseline is written, and an old one
-/// stays.
+/// Writes the findings of all severities as JSON lines. Audit the same paths with `permck audit --baseline FILE`. If an
+/// entry cannot be read, no baseline is written, and an existing one is kept.
 #[derive(Args, Debug)]
 #[command(after_long_help = EXAMPLES)]
-pub(crate) struct Baseline {
+pub(crate) struct BaselineArgs {
     #[command(flatten)]
     inputs: PathInputs,
     #[command(flatten)]
-    tree: Tree,
-    /// Where to write it; replaced in one step
+    tree: TreeArgs,
+    /// The baseline to write; an existing file is replaced in one step
     #[arg(short, long, value_name = "FILE")]
     output: PathBuf,
 }
 
-impl Baseline {
+impl BaselineArgs {
     pub(crate) fn run(self, out: &mut Out) -> anyhow::Result<Exit> {
         let shown = || self.output.display().to_string();
         let file = Output::create(&self.output, Class::DataFile.max()).with_context(shown)?;
         let mut file = BufWriter::new(file);
-        let mut report = Json;
-        let mut plan = self.tree.plan()?;
-        let collector = Collector::new(out.diag(), &mut file, &mut report, Severity::Note, None)
-            .foreign(!self.tree.has_policy());
-        let options = self.tree.options();
-        let seen = crate::run::run(&mut plan, self.inputs.paths()?, options, out.diag(), &collector)?;
+        let mut report = JsonReport;
+        let mut plan = self.tree.load_plan()?;
+        let collector = FindingCollector::new(out.diag(), &mut file, &mut report, Severity::Note, None)
+            .warn_about_system_paths(!self.tree.has_policy());
+        let options = self.tree.walk_options();
+        let seen = crate::run::run_audit(&mut plan, self.inputs.paths()?, options, out.diag(), &collector)?;
         let (totals, known) = collector.finish()?;
         let errors = out.diag().errors();
         let end =
             End { subjects: seen.entries, noun: "entries", totals, failed: errors, accepted: seen.accepted };
-        report.end(&mut file, &Ending { seen, known, end, ..Ending::default() })?;
-        ensure!(errors == 0, "{}: not written, because not everything could be looked at", shown());
+        report.write_summary(&mut file, &AuditResult { seen, known, end, ..AuditResult::default() })?;
+        ensure!(errors == 0, "{}: not written, because of the errors above", shown());
         file.into_inner().map_err(std::io::IntoInnerError::into_error)?.commit().with_context(shown)?;
         out.diag().info(shown(), format_args!("{} findings", totals.at_least(Severity::Note)));
         Ok(Exit::Ok)

@@ -1,4 +1,4 @@
-//! `permck fix`: tighten what an audit finds.
+//! `permck fix`: remove permissions that an audit finds.
 
 use std::path::PathBuf;
 
@@ -12,75 +12,75 @@ use common::record::permck::FixSummary;
 
 use common::inputs::PathInputs;
 
-use super::tree::Tree;
+use super::tree::TreeArgs;
 use crate::fix::journal::{self, Journal};
-use crate::fix::{Done, Fixer, Manner};
+use crate::fix::{FixCounts, FixOptions, Fixer};
 
 const EXAMPLES: &str = "\
 Examples:
   permck fix --dry-run /opt/profguard
-      Show what would be changed, and what a person must decide.
+      Show what would be changed, and what needs a decision.
   permck fix --record /root/permck.jsonl /opt/profguard
-      Change it, and write each change down first.
+      Make the changes; each is recorded before it is made.
   permck undo /root/permck.jsonl
-      Put it all back.";
+      Undo all of them.";
 
-/// Tighten what an audit finds, and write each change down
+/// Fix findings of an audit by removing permissions, and record each change
 ///
-/// Takes away permission bits that the class of an entry does not allow, setuid, setgid and sticky bits, and
-/// ACLs that grant beside the mode. It never grants anything, follows no link, and leaves alone what belongs to
-/// somebody else, has several names, is mounted below a PATH, or changed in between. Findings of severity error that
-/// need a person, also about the directories above each PATH, are listed, and the exit status is 1 when there are
-/// any. Findings of severity warning are counted on standard error; a default ACL is one, because without it the
-/// umask decides what new entries allow.
+/// Removes permission bits that the class of an entry does not allow, setuid, setgid and sticky bits, and ACLs that
+/// grant access to other users and groups. It never adds a permission, never follows a symbolic link, and skips entries
+/// that another user owns, that have several hard links, that are mounted below a PATH, or that change meanwhile.
+/// Findings of severity error that need a decision, also about the directories above each PATH, are listed, and the exit
+/// status is then 1. Findings of severity warning are counted on standard error; a default ACL is one, because without
+/// it the umask decides the mode of new entries.
 ///
-/// Where an account is known, by --owner, the policy or the owner of the PATH, nothing is cut off from it: what it has
-/// only as one of the others, because neither the owner nor the group of an entry is its own, stays, and is listed with
-/// what to do first. Private keys are closed all the same.
+/// An account that is known from --owner, the policy or the owner of the PATH is never locked out: if it reaches an entry
+/// only with the permissions of others, these are kept, and the command to run first is listed. Private keys are closed
+/// nevertheless.
 ///
-/// Paths of the system (/etc, /usr but what is below /usr/local, /dev and the like, and directories such as / and
-/// /var/log themselves) are refused without --system: the classes are those of an installation of these tools.
+/// System paths (/etc, /usr except below /usr/local, /dev and the like, and directories such as / and /var/log
+/// themselves) are rejected without --system: the classes are those of an installation of these tools.
 ///
-/// Each change is written down before it is made and again after it. When that cannot be done, the run ends with
-/// status 2 and changes nothing more.
+/// Each change is recorded before it is made and again after it. If it cannot be recorded, the run stops with exit
+/// status 2.
 #[derive(Args, Debug)]
 #[command(arg = common::report::plain_format(), after_long_help = EXAMPLES)]
-pub(crate) struct Fix {
+pub(crate) struct FixArgs {
     #[command(flatten)]
     inputs: PathInputs,
     #[command(flatten)]
-    tree: Tree,
-    /// Change nothing, show what would be changed
+    tree: TreeArgs,
+    /// Show what would be changed, and change nothing
     #[arg(short = 'n', long)]
     dry_run: bool,
-    /// Where changes are written down, for `permck undo`. Default: permck-fix-TIME.jsonl
+    /// Record changes in FILE, for `permck undo` [default: permck-fix-TIME.jsonl]
     #[arg(long, value_name = "FILE", conflicts_with = "dry_run")]
     record: Option<PathBuf>,
-    /// Tighten paths of the system, too
+    /// Allow system paths
     #[arg(long)]
     system: bool,
 }
 
-impl Fix {
+impl FixArgs {
     pub(crate) fn run(self, format: Format, out: &mut Out) -> anyhow::Result<Exit> {
-        let mut plan = self.tree.plan()?;
-        let options = self.tree.options();
-        let manner = Manner { format, cross_mounts: options.cross_mounts, system: self.system };
+        let mut plan = self.tree.load_plan()?;
+        let options = self.tree.walk_options();
+        let manner = FixOptions { format, cross_mounts: options.cross_mounts, system: self.system };
         let path =
             self.record.clone().unwrap_or_else(|| journal::default_path(time::OffsetDateTime::now_utc()));
         let shown = || path.display().to_string();
-        let journal = if self.dry_run { None } else { Some(self.journal(&path)?) };
+        let journal = if self.dry_run { None } else { Some(self.open_journal(&path)?) };
         let (diag, to) = out.parts();
-        let fixer = Fixer::new(diag, to, journal, manner, plan.judge.clone());
-        let ran = crate::run::run(&mut plan, self.inputs.paths()?, options, diag, &fixer);
+        let fixer = Fixer::new(diag, to, journal, manner, plan.context.clone());
+        let ran = crate::run::run_audit(&mut plan, self.inputs.paths()?, options, diag, &fixer);
         let (done, record, output) = fixer.finish();
         if !self.dry_run {
-            after(&path, &done, diag);
+            finish_journal(&path, &done, diag);
         }
         record.map_err(|e| anyhow::anyhow!(crate::io_reason(&e))).with_context(shown)?;
         output?;
         let seen = ran?;
-        remarks(&done, self.dry_run, diag);
+        print_warnings(&done, self.dry_run, diag);
         if format == Format::Json {
             out.record(&FixSummary {
                 entries: seen.entries,
@@ -95,39 +95,42 @@ impl Fix {
         Ok(if open > 0 { Exit::No } else { Exit::Ok })
     }
 
-    fn journal(&self, path: &std::path::Path) -> anyhow::Result<Journal> {
+    fn open_journal(&self, path: &std::path::Path) -> anyhow::Result<Journal> {
         let opened = Journal::open(path).map_err(|e| anyhow::anyhow!(crate::io_reason(&e)));
         let opened = opened.with_context(|| path.display().to_string());
         if self.record.is_some() {
             opened
         } else {
-            opened.hint("--record FILE names where changes are written down")
+            opened.hint("--record FILE sets the file that records changes")
         }
     }
 }
 
-/// A run that changed nothing leaves no record, unless one was there before.
-fn after(path: &std::path::Path, done: &Done, diag: &Diag) {
+/// Names the undo command; removes the record of a run that changed nothing, unless it existed before.
+fn finish_journal(path: &std::path::Path, done: &FixCounts, diag: &Diag) {
     if done.changed > 0 {
-        diag.help(format_args!("`permck undo {}` puts it back", shell_quote(path)));
+        diag.help(format_args!("`permck undo {}` undoes the changes", shell_quote(path)));
     } else if std::fs::symlink_metadata(path).is_ok_and(|m| m.is_file() && m.len() == 0) {
         let _ = std::fs::remove_file(path);
     }
 }
 
-/// What the run says besides the changes.
-fn remarks(done: &Done, dry_run: bool, diag: &Diag) {
+/// Prints warnings about what the run left or removed.
+fn print_warnings(done: &FixCounts, dry_run: bool, diag: &Diag) {
     let total: u64 = done.warnings.values().sum();
     if total > 0 {
         let rules: Vec<_> = done.warnings.iter().map(|(rule, n)| format!("{n} {rule}")).collect();
         let s = if total == 1 { "" } else { "s" };
-        diag.warn("fix", format_args!("{total} warning{s} left: {}; `permck audit` tells", rules.join(", ")));
+        diag.warn(
+            "fix",
+            format_args!("{total} warning{s} left: {}; `permck audit` shows them", rules.join(", ")),
+        );
     }
     if done.locked > 0 {
-        let will = if dry_run { "would be" } else { "are" };
-        let what = "entries that others could use and that";
-        diag.warn("fix", format_args!("{what} {will} left to root's group: {}", done.locked));
-        diag.help("chgrp them to the group of the account that uses them; --owner names it, and nothing is cut off from it");
+        let would = if dry_run { "would be" } else { "were" };
+        let what = "entries of root's group: permissions of others";
+        diag.warn("fix", format_args!("{} {what} {would} removed", done.locked));
+        diag.help("chgrp them to the group of the account that uses them; --owner USER keeps its access");
     }
 }
 

@@ -3,5 +3,6 @@
 pub(crate) mod audit;
 pub(crate) mod baseline;
 pub(crate) mod fix;
+pub(crate) mod rules;
 pub(crate) mod tree;
 pub(crate) mod undo;

@@ -1,4 +1,4 @@
-//! The arguments that audits, fixes and baselines share: which trees, how to walk, what to hold entries to.
+//! The options that audits, fixes and baselines share: policy, owners, and how to walk.
 
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
@@ -7,56 +7,58 @@ use anyhow::{Context, ensure};
 use clap::Args;
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 
-use crate::inspect::{Plan, Root};
+use crate::plan::AuditPlan;
 use crate::policy::Policy;
 use crate::policy::profile::PROFILES;
-use crate::rule::{Allowed, Judge};
+use crate::rule::RuleContext;
 use common::accounts::AccountTable;
-use common::walk::{self, WalkOptions};
+use common::walk::WalkOptions;
 
-/// How to walk and what to hold entries to.
+/// The options that audits, fixes and baselines share.
 #[derive(Args, Clone, Debug)]
-pub(crate) struct Tree {
-    /// Who may own entries, besides root: a name or number. Default: what the policy says, or the owner of each PATH.
-    /// Where a policy asks for the account that runs the tools, as the profile cann does, it is this one, without root
+pub(crate) struct TreeArgs {
+    /// Allowed owner of entries besides root: a user name or id [default: from the policy, or the owner of each PATH]
+    ///
+    /// If the policy requires the account that runs the tools as owner, as the profile cann does, it is this account,
+    /// and root is not allowed.
     #[arg(long, value_name = "USER")]
     owner: Vec<String>,
-    /// A policy file; its rows decide before those of profiles
+    /// Policy file; its rows take precedence over those of profiles
     #[arg(long, value_name = "FILE")]
     policy: Option<PathBuf>,
-    /// A built-in policy
-    #[arg(long, value_name = "NAME", value_parser = profiles())]
+    /// Built-in policy to apply
+    #[arg(long, value_name = "NAME", value_parser = profile_parser())]
     profile: Vec<String>,
-    /// Do not look into files: tell classes by names only, and see no keys in wrong places
+    /// Do not read files: classify by name only, and do not search for private keys
     #[arg(long)]
     no_content: bool,
-    /// Look at what is mounted below a PATH, too: directories and files
+    /// Enter mounts below a PATH
     #[arg(long)]
     cross_mounts: bool,
-    /// Threads that walk. Default: one per processor
+    /// Number of threads [default: one per processor]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
     threads: Option<u16>,
 }
 
-impl Tree {
-    pub(crate) fn options(&self) -> WalkOptions {
+impl TreeArgs {
+    pub(crate) fn walk_options(&self) -> WalkOptions {
         let processors = || std::thread::available_parallelism().map_or(1, Into::into);
         let threads = self.threads.map_or_else(processors, usize::from);
         WalkOptions { threads: threads.min(256), cross_mounts: self.cross_mounts }
     }
 
-    /// Reads what entries are held to; the roots come later.
-    pub(crate) fn plan(&self) -> anyhow::Result<Plan> {
+    /// Loads the policy and the accounts; the roots are added later.
+    pub(crate) fn load_plan(&self) -> anyhow::Result<AuditPlan> {
         let ids = AccountTable::load(Path::new("/"));
-        let owners = self.owners(&ids)?;
-        let policy = self.policy(&ids)?;
+        let owners = self.resolve_owners(&ids)?;
+        let policy = self.load_policy(&ids)?;
         if policy.needs_account() {
             let account = owners.clone().unwrap_or_else(|| vec![rustix::process::geteuid().as_raw()]);
-            let reason = "--owner: root is not the account that the policy asks for";
+            let reason = "--owner: root is not allowed as the account that runs the tools";
             ensure!(!account.contains(&0), "{reason}: name the unprivileged account that runs the tools");
         }
-        Ok(Plan {
-            judge: Judge { ids },
+        Ok(AuditPlan {
+            context: RuleContext { accounts: ids },
             roots: Vec::new(),
             owners,
             policy,
@@ -67,18 +69,18 @@ impl Tree {
         })
     }
 
-    /// Tells whether the classes are told from a policy, and not only from what files are.
+    /// Returns whether a policy or profile was given.
     pub(crate) fn has_policy(&self) -> bool {
         self.policy.is_some() || !self.profile.is_empty()
     }
 
-    fn policy(&self, ids: &AccountTable) -> anyhow::Result<Policy> {
+    fn load_policy(&self, ids: &AccountTable) -> anyhow::Result<Policy> {
         let mut policy = Policy::default();
         if let Some(path) = &self.policy {
             let shown = path.display().to_string();
-            let text = Policy::read(path).with_context(|| shown.clone())?;
-            let separator = |e: &crate::policy::file::Bad| if e.at.is_empty() { " " } else { "" };
-            policy.add(&text, ids).map_err(|e| anyhow::anyhow!("{shown}:{}{e}", separator(&e)))?;
+            let text = Policy::read_file(path).with_context(|| shown.clone())?;
+            let separator = |e: &crate::policy::file::PolicyError| if e.at.is_empty() { " " } else { "" };
+            policy.add_file(&text, ids).map_err(|e| anyhow::anyhow!("{shown}:{}{e}", separator(&e)))?;
         }
         for name in &self.profile {
             policy.add_profile(name, ids).with_context(|| format!("profile {name}"))?;
@@ -86,7 +88,7 @@ impl Tree {
         Ok(policy)
     }
 
-    fn owners(&self, ids: &AccountTable) -> anyhow::Result<Option<Vec<u32>>> {
+    fn resolve_owners(&self, ids: &AccountTable) -> anyhow::Result<Option<Vec<u32>>> {
         if self.owner.is_empty() {
             return Ok(None);
         }
@@ -96,30 +98,8 @@ impl Tree {
     }
 }
 
-/// Looks up one path to audit.
-pub(crate) fn root(path: PathBuf, owners: Option<&[u32]>) -> anyhow::Result<Root> {
-    let real = path.canonicalize().map_err(|e| anyhow::anyhow!(crate::io_reason(&e)))?;
-    let st = walk::stat_path(&real).map_err(|e| anyhow::anyhow!(crate::reason(e)))?;
-    let mut ids = owners.map_or_else(|| vec![st.stx_uid], <[u32]>::to_vec);
-    if !ids.contains(&0) {
-        ids.push(0);
-    }
-    let is_dir = walk::file_type(&st) == rustix::fs::FileType::Directory;
-    let base = if is_dir { real.clone() } else { real.parent().unwrap_or(&real).to_owned() };
-    Ok(Root {
-        path,
-        base,
-        real,
-        owner: Allowed::Ids(ids),
-        uid: st.stx_uid,
-        is_dir,
-        id: (walk::device_of(&st), st.stx_ino),
-        mount: walk::mount_of(&st),
-    })
-}
-
 /// The names of the profiles, with what each is for.
-fn profiles() -> impl TypedValueParser<Value = String> {
+fn profile_parser() -> impl TypedValueParser<Value = String> {
     let values = PROFILES.iter().map(|(name, what, _)| PossibleValue::new(*name).help(*what));
     PossibleValuesParser::new(values.collect::<Vec<_>>())
 }

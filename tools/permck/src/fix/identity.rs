@@ -1,33 +1,34 @@
-//! What tells an entry from another one, and one that was changed from one that was not; and who may change it.
+//! The identity and timestamps of an entry, and whether this process may change it.
 
 use rustix::fs::{Statx, StatxFlags, StatxTimestamp};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-/// When it was created, where the file system tells: inode numbers are used again.
-pub(super) fn born(st: &Statx) -> Option<String> {
-    let told = StatxFlags::from_bits_retain(st.stx_mask).contains(StatxFlags::BTIME);
-    told.then(|| moment(&st.stx_btime))
+/// Returns the creation time where the file system records it: inode numbers are reused.
+pub(super) fn birth_time(st: &Statx) -> Option<String> {
+    let known = StatxFlags::from_bits_retain(st.stx_mask).contains(StatxFlags::BTIME);
+    known.then(|| format_timestamp(&st.stx_btime))
 }
 
-/// To the nanosecond, as records have it.
-pub(super) fn moment(at: &StatxTimestamp) -> String {
+/// Formats a timestamp as RFC 3339 in UTC, with nanoseconds.
+pub(super) fn format_timestamp(at: &StatxTimestamp) -> String {
     let nanos = i128::from(at.tv_sec) * 1_000_000_000 + i128::from(at.tv_nsec);
     let time = OffsetDateTime::from_unix_timestamp_nanos(nanos).ok();
     time.and_then(|t| t.format(&Rfc3339).ok()).unwrap_or_else(|| nanos.to_string())
 }
 
-/// Whose entries this process may change.
+/// The owners whose entries this process may change.
 #[derive(Clone, Debug)]
-pub(super) struct Rights {
+pub(super) struct ChangeRights {
     uid: u32,
-    /// First ids and lengths of what it may change, beside its own.
+    /// Ranges of user ids (first, length) that it may change besides its own.
     others: Vec<(u32, u32)>,
 }
 
-impl Rights {
-    /// Those of this process: with the capability, it may change what belongs to the users of its namespace.
-    pub(super) fn own() -> Self {
+impl ChangeRights {
+    /// Reads the rights of this process: with `CAP_FOWNER` it may change entries of every user that is mapped into its user
+    /// namespace (capabilities(7), user_namespaces(7)).
+    pub(super) fn of_process() -> Self {
         const CAP_FOWNER: u64 = 1 << 3;
         let read = |name: &str| std::fs::read_to_string(format!("/proc/self/{name}")).unwrap_or_default();
         let status = read("status");
@@ -45,8 +46,8 @@ impl Rights {
         Self { uid: rustix::process::geteuid().as_raw(), others }
     }
 
-    /// Refuses what the system would refuse, so that a dry run promises no more than a real one does.
-    pub(super) fn check(&self, owner: u32) -> Result<(), String> {
+    /// Fails where the kernel would fail with EPERM, so that a dry run reports the same as a real run.
+    pub(super) fn check_owner(&self, owner: u32) -> Result<(), String> {
         let theirs = |(first, length): &(u32, u32)| owner.checked_sub(*first).is_some_and(|n| n < *length);
         if self.uid == owner || self.others.iter().any(theirs) {
             return Ok(());
@@ -60,12 +61,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_the_owner_and_who_may_all_can_change_an_entry() {
-        let rights = |uid, others: &[(u32, u32)]| Rights { uid, others: others.to_vec() };
-        assert!(rights(7, &[]).check(7).is_ok() && rights(7, &[(0, u32::MAX)]).check(8).is_ok());
+    fn only_the_owner_and_cap_fowner_may_change_an_entry() {
+        let rights = |uid, others: &[(u32, u32)]| ChangeRights { uid, others: others.to_vec() };
+        assert!(rights(7, &[]).check_owner(7).is_ok() && rights(7, &[(0, u32::MAX)]).check_owner(8).is_ok());
         let refused = rights(7, &[(0, 1), (10, 5)]);
-        assert_eq!(refused.check(8).unwrap_err(), "only its owner, uid 8, or root can change it");
-        assert!(refused.check(9).is_err() && refused.check(10).is_ok() && refused.check(15).is_err());
-        assert!(Rights::own().check(rustix::process::geteuid().as_raw()).is_ok());
+        assert_eq!(refused.check_owner(8).unwrap_err(), "only its owner, uid 8, or root can change it");
+        assert!(
+            refused.check_owner(9).is_err()
+                && refused.check_owner(10).is_ok()
+                && refused.check_owner(15).is_err()
+        );
+        assert!(ChangeRights::of_process().check_owner(rustix::process::geteuid().as_raw()).is_ok());
     }
 }

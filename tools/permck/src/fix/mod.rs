@@ -1,8 +1,8 @@
-//! Tightens what an audit found, through descriptors, and writes down each change before it is made.
+//! Tightens modes and removes ACLs through file descriptors, and records each change before it is made.
 //!
-//! An entry is opened without following links and without leaving its mount, and is left alone unless device, inode,
-//! owner and mode are still those that were judged. Only permission bits are taken away, and ACLs that grant beside
-//! them; nothing is ever granted, and what belongs to others or has other names is refused.
+//! An entry is opened without following symbolic links and without leaving its mount, and skipped unless device, inode,
+//! owner and mode are still those that were checked. Only permission bits and ACLs are removed; no permission is ever
+//! added. Entries of other users and entries with several hard links are rejected.
 
 use std::collections::BTreeMap;
 use std::ffi::{CStr, OsStr};
@@ -15,17 +15,18 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use common::finding::{Severity, hex};
 use common::out::{Diag, Format};
 use common::policy::Mode;
-use common::record::permck::{Change, Refusal};
+use common::record::permck::{FixRefusal, PermissionChange};
 use common::text::Safe;
 use rustix::fs::{self as rfs, FileType, OFlags, StatVfsMountFlags, Statx, StatxAttributes};
 use rustix::io::Errno;
 
-use crate::inspect::{Issue, Root, Sink};
+use crate::inspect::IssueSink;
+use crate::plan::{AuditIssue, AuditRoot};
 use crate::rule::lockout::{self, Lockout};
-use crate::rule::{Judge, Subject};
+use crate::rule::{AuditedEntry, RuleContext};
 use crate::xattr::{self, Acl};
 use common::walk::{self, OpenDirectory, device_of, file_type, stat_open};
-use identity::{Rights, born, moment};
+use identity::{ChangeRights, birth_time, format_timestamp};
 
 mod identity;
 pub(crate) mod journal;
@@ -34,50 +35,50 @@ mod undo;
 use journal::Journal;
 pub(crate) use undo::Undoer;
 
-/// The rules whose findings can be mended by taking away permissions. A default ACL is not among them: without one
-/// the umask of whoever creates an entry decides, which may be more.
-const MENDABLE: [&str; 5] = ["world-writable", "group-writable", "mode", "special-bits", "acl"];
+/// The rules whose findings are fixed by removing permissions. A default ACL is not among them: without one the umask
+/// of the creating process decides, which may grant more (acl(5), "Object creation and default ACLs").
+const FIXABLE: [&str; 5] = ["world-writable", "group-writable", "mode", "special-bits", "acl"];
 
-/// How a run goes.
+/// The options of a run.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Manner {
+pub(crate) struct FixOptions {
     pub(crate) format: Format,
-    /// Whether what is mounted below a path is changed, too.
+    /// Whether mounts below a path are entered and changed.
     pub(crate) cross_mounts: bool,
-    /// Whether paths of the system are changed, too.
+    /// Whether system paths are changed.
     pub(crate) system: bool,
 }
 
-/// Counts of a run.
+/// The counts of a run.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Done {
+pub(crate) struct FixCounts {
     pub(crate) changed: u64,
     pub(crate) refused: u64,
-    /// Findings of severity error that need a person.
+    /// Findings of severity error that need a decision.
     pub(crate) left: u64,
-    /// Findings of severity warning by rule: they are not mended.
+    /// Findings of severity warning by rule; they are not fixed.
     pub(crate) warnings: BTreeMap<String, u64>,
-    /// Entries of root's group that others could use before.
+    /// Entries of root's group whose permissions for others were removed.
     pub(crate) locked: u64,
 }
 
-/// The sink that mends.
+/// Fixes the findings of an audit.
 pub(crate) struct Fixer<'a> {
     diag: &'a Diag,
-    state: Mutex<State<'a>>,
-    /// Where changes are written down; none in a dry run.
+    state: Mutex<FixerState<'a>>,
+    /// The record of changes; none in a dry run.
     journal: Option<Mutex<Journal>>,
-    manner: Manner,
-    rights: Rights,
-    judge: Judge,
+    manner: FixOptions,
+    rights: ChangeRights,
+    context: RuleContext,
 }
 
-struct State<'a> {
+struct FixerState<'a> {
     to: &'a mut (dyn Write + Send),
-    done: Done,
-    /// What became of the output.
+    done: FixCounts,
+    /// The first error of the output.
     output: io::Result<()>,
-    /// What became of the record: without one nothing is changed.
+    /// The first error of the record; after it nothing is changed.
     record: io::Result<()>,
 }
 
@@ -86,55 +87,55 @@ impl<'a> Fixer<'a> {
         diag: &'a Diag,
         to: &'a mut (dyn Write + Send),
         journal: Option<Journal>,
-        manner: Manner,
-        judge: Judge,
+        manner: FixOptions,
+        context: RuleContext,
     ) -> Self {
-        let state = State { to, done: Done::default(), output: Ok(()), record: Ok(()) };
+        let state = FixerState { to, done: FixCounts::default(), output: Ok(()), record: Ok(()) };
         let journal = journal.map(Mutex::new);
-        Self { diag, state: Mutex::new(state), journal, manner, rights: Rights::own(), judge }
+        Self { diag, state: Mutex::new(state), journal, manner, rights: ChangeRights::of_process(), context }
     }
 
-    /// What was done, and what became of the record and the output, once every change is on disk.
-    pub(crate) fn finish(self) -> (Done, io::Result<()>, io::Result<()>) {
-        let synced = self.journal.as_ref().map_or(Ok(()), |j| lock(j).sync());
+    /// Waits until every change is on disk; returns the counts and the first errors of the record and the output.
+    pub(crate) fn finish(self) -> (FixCounts, io::Result<()>, io::Result<()>) {
+        let synced = self.journal.as_ref().map_or(Ok(()), |j| lock_mutex(j).sync());
         let state = self.state.into_inner().unwrap_or_else(PoisonError::into_inner);
         (state.done, state.record.and(synced), state.output)
     }
 
-    fn mend(
+    fn tighten_entry(
         &self,
-        root: &Root,
+        root: &AuditRoot,
         dir: &OpenDirectory,
-        s: &Subject<'_>,
+        s: &AuditedEntry<'_>,
         rules: Vec<String>,
-    ) -> Result<Option<Change>, String> {
-        refuse(s)?;
-        self.rights.check(s.st.stx_uid)?;
+    ) -> Result<Option<PermissionChange>, String> {
+        check_fixable(s)?;
+        self.rights.check_owner(s.st.stx_uid)?;
         let acl = rules.iter().any(|r| r == "acl");
-        let fd = self.open(root, dir, s.name).map_err(crate::reason)?;
-        if !same(&stat_open(&fd).map_err(crate::reason)?, s.st) {
-            return Err("it changed while it was looked at".into());
+        let fd = self.open_entry(root, dir, s.name).map_err(crate::reason)?;
+        if !is_same_entry(&stat_open(&fd).map_err(crate::reason)?, s.st) {
+            return Err("it changed during the check".into());
         }
         if rfs::fstatvfs(&fd).is_ok_and(|fs| fs.f_flag.contains(StatVfsMountFlags::RDONLY)) {
             return Err("its file system is mounted read-only".into());
         }
         let place = proc_path(&fd);
-        let there = attribute(&place, xattr::ACCESS).map_err(crate::reason)?;
+        let there = read_attribute(&place, xattr::ACCESS).map_err(crate::reason)?;
         if there.as_deref().map(Acl::parse) != s.xattrs.access {
-            return Err("its ACL changed while it was looked at".into());
+            return Err("its ACL changed during the check".into());
         }
-        let wanted = if acl { crate::rule::acl::without_acl(s) } else { s.tightened() };
-        let after = match self.cut_off(s) {
-            // Writing is taken away all the same.
-            Some(_) => Mode(wanted.0 | lockout::lost(s, wanted)),
+        let wanted = if acl { crate::rule::acl::without_acl(s) } else { s.tightened_mode() };
+        let after = match self.find_lockout(s) {
+            // Write permission is removed nevertheless.
+            Some(_) => Mode(wanted.0 | lockout::lost_bits(s, wanted)),
             None => wanted,
         };
         if after == s.mode() && !acl {
             return Ok(None);
         }
         let removed = there.filter(|_| acl);
-        let path = real(root, s);
-        let mut change = Change {
+        let path = real_path(root, s);
+        let mut change = PermissionChange {
             path: path.to_string_lossy().into_owned(),
             path_hex: path.to_str().is_none().then(|| hex(path.as_os_str().as_bytes())),
             rules,
@@ -143,9 +144,9 @@ impl<'a> Fixer<'a> {
             uid: s.st.stx_uid,
             gid: Some(s.st.stx_gid),
             size_bytes: Some(s.st.stx_size),
-            mtime: Some(moment(&s.st.stx_mtime)),
-            btime: born(s.st),
-            ctime_before: Some(moment(&s.st.stx_ctime)),
+            mtime: Some(format_timestamp(&s.st.stx_mtime)),
+            btime: birth_time(s.st),
+            ctime_before: Some(format_timestamp(&s.st.stx_ctime)),
             ctime_after: None,
             mode_before: s.mode().to_string(),
             mode_after: after.to_string(),
@@ -153,117 +154,128 @@ impl<'a> Fixer<'a> {
             dry_run: self.journal.is_none(),
         };
         let Some(journal) = &self.journal else { return Ok(Some(change)) };
-        let mut journal = lock(journal);
-        let start = journal.end();
-        self.write_down(&mut journal, &change)?;
-        if let Err((e, undone)) = tighten(&place, s.mode(), after, removed.is_some()) {
-            // It was not made, and must not stand there as if it were.
+        let mut journal = lock_mutex(journal);
+        let start = journal.end_offset();
+        self.journal_change(&mut journal, &change)?;
+        if let Err((e, undone)) = apply_change(&place, s.mode(), after, removed.is_some()) {
+            // The change was not made, so its line must go.
             if undone {
-                journal.cut(start).map_err(|e| self.broken(e))?;
+                journal.truncate_to(start).map_err(|e| self.stop_for_journal_error(e))?;
             }
             return Err(crate::reason(e));
         }
-        change.ctime_after = Some(moment(&stat_open(&fd).map_err(crate::reason)?.stx_ctime));
-        // The change is made and its first line is there: whatever becomes of the second, it counts.
-        let _ = self.write_down(&mut journal, &change);
+        change.ctime_after = Some(format_timestamp(&stat_open(&fd).map_err(crate::reason)?.stx_ctime));
+        // The change is made and its first line is written: it counts even if the second line cannot be.
+        let _ = self.journal_change(&mut journal, &change);
         Ok(Some(change))
     }
 
-    /// Whether an account that is known would lose what it has as one of the others. A private key is closed whoever
-    /// that keeps out.
-    fn cut_off(&self, s: &Subject<'_>) -> Option<Lockout> {
-        let lockout = lockout::of(s, s.tightened(), &self.judge)?;
+    /// Returns the account that would lose access that it has as one of the others. The mode of a private key is
+    /// tightened regardless.
+    fn find_lockout(&self, s: &AuditedEntry<'_>) -> Option<Lockout> {
+        let lockout = lockout::find_lockout(s, s.tightened_mode(), &self.context)?;
         (s.secret.is_none() && lockout != Lockout::Anybody).then_some(lockout)
     }
 
-    /// A user who names a mounted file means that file; below a directory, what is mounted is not the tree's.
-    fn open(&self, root: &Root, dir: &OpenDirectory, name: &CStr) -> rustix::io::Result<OwnedFd> {
+    /// Opens an entry. A mounted file that the user named is opened; below a directory, mounts are not entered.
+    fn open_entry(&self, root: &AuditRoot, dir: &OpenDirectory, name: &CStr) -> rustix::io::Result<OwnedFd> {
         let name = if name.is_empty() { c"." } else { name };
         walk::open_entry(dir.as_fd(), name, OFlags::PATH, self.manner.cross_mounts || !root.is_dir)
     }
 
-    fn write_down(&self, journal: &mut Journal, change: &Change) -> Result<(), String> {
-        if self.stopped() {
+    fn journal_change(&self, journal: &mut Journal, change: &PermissionChange) -> Result<(), String> {
+        if self.is_stopped() {
             return Err(STOPPED.into());
         }
-        journal.write(change).map_err(|e| match e.kind() {
+        journal.append_change(change).map_err(|e| match e.kind() {
             io::ErrorKind::InvalidFilename => e.to_string(),
-            _ => self.broken(e),
+            _ => self.stop_for_journal_error(e),
         })
     }
 
-    /// Remembers that the record cannot be written: from now on nothing is changed.
-    fn broken(&self, error: io::Error) -> String {
-        lock(&self.state).record = Err(error);
+    /// Keeps the error of the record; from now on nothing is changed.
+    fn stop_for_journal_error(&self, error: io::Error) -> String {
+        lock_mutex(&self.state).record = Err(error);
         STOPPED.into()
     }
 
-    fn stopped(&self) -> bool {
-        lock(&self.state).record.is_err()
+    fn is_stopped(&self) -> bool {
+        lock_mutex(&self.state).record.is_err()
     }
 
-    fn left(&self, state: &mut State<'_>, path: &Path, reason: String) {
-        let refusal = Refusal {
+    fn report_left(&self, state: &mut FixerState<'_>, path: &Path, reason: String) {
+        let refusal = FixRefusal {
             path: path.to_string_lossy().into_owned(),
             path_hex: path.to_str().is_none().then(|| hex(path.as_os_str().as_bytes())),
             reason,
         };
         let left = if self.journal.is_none() { "would leave" } else { "left" };
-        state.write(self.manner.format, &refusal, || {
+        state.write_record(self.manner.format, &refusal, || {
             format!("{left} {}: {}", Safe(&refusal.path), Safe(&refusal.reason))
         });
     }
 }
 
-const STOPPED: &str = "the change cannot be written down";
+const STOPPED: &str = "the change cannot be recorded";
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+fn lock_mutex<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-impl Sink for Fixer<'_> {
-    fn admit(&self, root: &Root) -> Result<(), String> {
+impl IssueSink for Fixer<'_> {
+    fn admit_root(&self, root: &AuditRoot) -> Result<(), String> {
         if self.manner.system || !common::system_paths::is_system_path(&root.real) {
             return Ok(());
         }
-        Err("is part of the system, whose files the classes do not describe: --system tightens it all the same".into())
+        Err("is a system path, which the classes of the policy table do not cover; --system tightens it anyway".into())
     }
 
-    /// Where the trees lie is for people to mend.
-    fn place(&self, issues: Vec<Issue>) {
-        let mut state = lock(&self.state);
-        for Issue { finding, .. } in issues {
+    /// Lists findings about the surroundings of a root, which need a decision.
+    fn report_root_issues(&self, issues: Vec<AuditIssue>) {
+        let mut state = lock_mutex(&self.state);
+        for AuditIssue { finding, .. } in issues {
             match finding.severity {
                 Severity::Error => {
                     state.done.left += 1;
                     let path = PathBuf::from(OsStr::from_bytes(&finding.path_bytes()));
-                    self.left(&mut state, &path, format!("{} [{}]", finding.found, finding.rule));
+                    self.report_left(&mut state, &path, format!("{} [{}]", finding.found, finding.rule));
                 }
-                Severity::Warning => state.done.warn(finding.rule),
+                Severity::Warning => state.done.count_warning(finding.rule),
                 Severity::Note => {}
             }
         }
     }
 
-    fn issues(&self, root: &Root, dir: &OpenDirectory, subject: &Subject<'_>, issues: Vec<Issue>) {
-        if self.stopped() {
+    fn report_issues(
+        &self,
+        root: &AuditRoot,
+        dir: &OpenDirectory,
+        subject: &AuditedEntry<'_>,
+        issues: Vec<AuditIssue>,
+    ) {
+        if self.is_stopped() {
             return;
         }
         let (errors, others): (Vec<_>, Vec<_>) =
             issues.into_iter().partition(|i| i.finding.severity == Severity::Error);
-        let (mendable, rest): (Vec<_>, Vec<_>) =
-            errors.into_iter().partition(|i| MENDABLE.contains(&i.finding.rule.as_str()));
+        let (fixable, rest): (Vec<_>, Vec<_>) =
+            errors.into_iter().partition(|i| FIXABLE.contains(&i.finding.rule.as_str()));
         let mut reasons: Vec<String> =
             rest.iter().map(|i| format!("{} [{}]", i.finding.found, i.finding.rule)).collect();
         let mut change = None;
         let mut refused = 0;
-        if !mendable.is_empty() {
-            match self.mend(root, dir, subject, mendable.into_iter().map(|i| i.finding.rule).collect()) {
+        if !fixable.is_empty() {
+            match self.tighten_entry(
+                root,
+                dir,
+                subject,
+                fixable.into_iter().map(|i| i.finding.rule).collect(),
+            ) {
                 Ok(done) => {
                     change = done;
-                    if let Some(lockout) = self.cut_off(subject) {
+                    if let Some(lockout) = self.find_lockout(subject) {
                         refused = 1;
-                        reasons.insert(0, lockout.reason(subject, &self.judge));
+                        reasons.insert(0, lockout.describe(subject, &self.context));
                     }
                 }
                 Err(reason) => {
@@ -272,37 +284,42 @@ impl Sink for Fixer<'_> {
                 }
             }
         }
-        let mut state = lock(&self.state);
+        let mut state = lock_mutex(&self.state);
         state.done.changed += u64::from(change.is_some());
         state.done.refused += refused;
         state.done.left += rest.len() as u64;
         for issue in others.into_iter().filter(|i| i.finding.severity == Severity::Warning) {
-            state.done.warn(issue.finding.rule);
+            state.done.count_warning(issue.finding.rule);
         }
         if let Some(change) = change {
-            let lockout = lockout::of(subject, subject.tightened(), &self.judge);
+            let lockout = lockout::find_lockout(subject, subject.tightened_mode(), &self.context);
             state.done.locked += u64::from(lockout == Some(Lockout::Anybody));
-            state.write(self.manner.format, &change, || format!("{}", Shown(&change)));
+            state.write_record(self.manner.format, &change, || format!("{}", ChangeLine(&change)));
         }
         if !reasons.is_empty() {
-            let path = real(root, subject);
-            reasons.into_iter().for_each(|reason| self.left(&mut state, &path, reason));
+            let path = real_path(root, subject);
+            reasons.into_iter().for_each(|reason| self.report_left(&mut state, &path, reason));
         }
     }
 
-    fn failed(&self, path: PathBuf, error: Errno) {
+    fn report_error(&self, path: PathBuf, error: Errno) {
         self.diag.error(path.display(), crate::reason(error));
     }
 }
 
-impl Done {
-    fn warn(&mut self, rule: String) {
+impl FixCounts {
+    fn count_warning(&mut self, rule: String) {
         *self.warnings.entry(rule).or_default() += 1;
     }
 }
 
-impl State<'_> {
-    fn write<R: common::record::Record>(&mut self, format: Format, record: &R, text: impl Fn() -> String) {
+impl FixerState<'_> {
+    fn write_record<R: common::record::Record>(
+        &mut self,
+        format: Format,
+        record: &R,
+        text: impl Fn() -> String,
+    ) {
         if self.output.is_ok() {
             self.output = match format {
                 Format::Json => common::record::write(self.to, record),
@@ -312,20 +329,20 @@ impl State<'_> {
     }
 }
 
-/// The path without links, which finds the entry again.
-fn real(root: &Root, s: &Subject<'_>) -> PathBuf {
-    // A file that was audited by itself stands below its directory.
+/// Returns the path of an entry without symbolic links, for `permck undo`.
+fn real_path(root: &AuditRoot, s: &AuditedEntry<'_>) -> PathBuf {
+    // The base of a root that is a file is its directory.
     if !root.is_dir {
         return root.real.clone();
     }
     let mut below = Vec::new();
-    s.node.relative((!s.name.is_empty()).then(|| s.name.to_bytes()), &mut below);
+    s.node.write_relative((!s.name.is_empty()).then(|| s.name.to_bytes()), &mut below);
     if below.is_empty() { root.real.clone() } else { root.real.join(OsStr::from_bytes(&below)) }
 }
 
-struct Shown<'a>(&'a Change);
+struct ChangeLine<'a>(&'a PermissionChange);
 
-impl std::fmt::Display for Shown<'_> {
+impl std::fmt::Display for ChangeLine<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let c = self.0;
         let acl = if c.acl_removed_hex.is_some() { ", ACL removed" } else { "" };
@@ -341,25 +358,28 @@ impl std::fmt::Display for Shown<'_> {
     }
 }
 
-/// What cannot be done safely, whoever runs it.
-fn refuse(s: &Subject<'_>) -> Result<(), String> {
+/// Rejects entries that cannot be changed safely, even by root.
+fn check_fixable(s: &AuditedEntry<'_>) -> Result<(), String> {
     let kind = s.file_type();
     if matches!(kind, FileType::Symlink | FileType::CharacterDevice | FileType::BlockDevice) {
         return Err(format!("it is {}", common::fsat::kind(u32::from(s.st.stx_mode))));
     }
     if !s.owner.admits(s.st.stx_uid) {
-        return Err(format!("it belongs to uid {}, who is not its owner by the policy", s.st.stx_uid));
+        return Err(format!("it is owned by uid {}, which the policy does not allow", s.st.stx_uid));
     }
     if kind != FileType::Directory && s.st.stx_nlink > 1 {
-        return Err(format!("it has {} names: the change would reach the others too", s.st.stx_nlink));
+        return Err(format!(
+            "it has {} hard links: the change would also apply to the other names",
+            s.st.stx_nlink
+        ));
     }
-    if s.attribute(StatxAttributes::IMMUTABLE) || s.attribute(StatxAttributes::APPEND) {
+    if s.has_attribute(StatxAttributes::IMMUTABLE) || s.has_attribute(StatxAttributes::APPEND) {
         return Err("it has an immutable or append-only flag".into());
     }
     Ok(())
 }
 
-fn same(now: &Statx, judged: &Statx) -> bool {
+fn is_same_entry(now: &Statx, judged: &Statx) -> bool {
     let identity = |st: &Statx| {
         (device_of(st), walk::mount_of(st), st.stx_ino, st.stx_uid, st.stx_gid, st.stx_mode, file_type(st))
     };
@@ -367,9 +387,9 @@ fn same(now: &Statx, judged: &Statx) -> bool {
         && (now.stx_nlink == judged.stx_nlink || file_type(now) == FileType::Directory)
 }
 
-/// Bits first: with an ACL they are its mask, so nobody has more in between. Either all of it is done or nothing, as
-/// far as the system lets us: the error comes with whether nothing is.
-fn tighten(place: &str, before: Mode, after: Mode, acl: bool) -> Result<(), (Errno, bool)> {
+/// Changes the mode and then removes the ACL: with an ACL the group bits are its mask (acl(5)), so access never widens in
+/// between. The error says whether the mode was restored.
+fn apply_change(place: &str, before: Mode, after: Mode, acl: bool) -> Result<(), (Errno, bool)> {
     let chmod = |mode: Mode| rfs::chmod(place, rfs::Mode::from_raw_mode(mode.0));
     chmod(after).map_err(|e| (e, true))?;
     if acl && let Err(e) = rfs::removexattr(place, xattr::ACCESS) {
@@ -378,12 +398,12 @@ fn tighten(place: &str, before: Mode, after: Mode, acl: bool) -> Result<(), (Err
     Ok(())
 }
 
-/// An entry by its descriptor: `fchmod` and its like refuse one that was opened for nothing.
+/// Returns the path of a descriptor. `fchmod` fails with EBADF on a descriptor opened with `O_PATH` (open(2)).
 fn proc_path(fd: &OwnedFd) -> String {
     format!("/proc/self/fd/{}", fd.as_raw_fd())
 }
 
-fn attribute(place: &str, name: &str) -> rustix::io::Result<Option<Vec<u8>>> {
+fn read_attribute(place: &str, name: &str) -> rustix::io::Result<Option<Vec<u8>>> {
     let mut value = vec![0; 64 << 10];
     match rfs::getxattr(place, name, &mut value[..]) {
         Ok(n) => Ok(Some(value[..n].to_vec())),

@@ -1,4 +1,4 @@
-//! Puts changes back, where the entry is provably the one that was changed and nothing has happened to it since.
+//! Restores modes and ACLs where the entry is provably the one that was changed and has not changed since.
 
 use std::collections::HashMap;
 use std::ffi::OsStr;
@@ -8,48 +8,48 @@ use std::path::{Component, Path, PathBuf};
 
 use common::finding::unhex;
 use common::policy::Mode;
-use common::record::permck::Change;
+use common::record::permck::PermissionChange;
 use rustix::fs::{self as rfs, OFlags, Statx};
 use rustix::io::Errno;
 
-use super::identity::{Rights, born, moment};
-use super::{attribute, proc_path};
+use super::identity::{ChangeRights, birth_time, format_timestamp};
+use super::{proc_path, read_attribute};
 use crate::xattr;
 use common::walk::{device_of, stat_open};
 
 /// Undoes the changes of one record, the last first.
 pub(crate) struct Undoer {
     dry_run: bool,
-    rights: Rights,
-    /// Of entries that were changed more than once: the times of change before the change that was undone, and
-    /// after it was.
+    rights: ChangeRights,
+    /// By device and inode of an undone entry: its status change time before the change, and after the undo.
     undone: HashMap<(u64, u64), (Option<String>, String)>,
 }
 
 impl Undoer {
     pub(crate) fn new(dry_run: bool) -> Self {
-        Self { dry_run, rights: Rights::own(), undone: HashMap::new() }
+        Self { dry_run, rights: ChangeRights::of_process(), undone: HashMap::new() }
     }
 
-    /// Puts one change back. `Ok(false)` where it never happened or was put back before.
-    pub(crate) fn undo(&mut self, change: &Change) -> Result<bool, String> {
-        let fd = open(&path_of(change)?)?;
+    /// Restores the mode and ACL before one change. Returns `Ok(false)` where the change was never made or was undone
+    /// before.
+    pub(crate) fn undo_change(&mut self, change: &PermissionChange) -> Result<bool, String> {
+        let fd = open_without_symlinks(&change_path(change)?)?;
         let st = stat_open(&fd).map_err(crate::reason)?;
-        same_entry(&st, change)?;
-        let (before, after) = (octal(&change.mode_before)?, octal(&change.mode_after)?);
+        check_same_entry(&st, change)?;
+        let (before, after) = (parse_mode(&change.mode_before)?, parse_mode(&change.mode_after)?);
         let now = Mode::of(u32::from(st.stx_mode));
         let place = proc_path(&fd);
-        let acl = change.acl_removed_hex.as_deref().map(bytes).transpose()?;
-        let acl_there = attribute(&place, xattr::ACCESS).map_err(crate::reason)?.is_some();
+        let acl = change.acl_removed_hex.as_deref().map(parse_hex).transpose()?;
+        let acl_there = read_attribute(&place, xattr::ACCESS).map_err(crate::reason)?.is_some();
         if now == before && acl_there == acl.is_some() {
             return Ok(false);
         }
         if now != after || acl_there {
-            return Err(format!("it was changed since: mode {now}, not {after}"));
+            return Err(format!("it was changed since: mode {now}, expected {after}"));
         }
         let powers = before.beyond(after).0 & 0o6000 != 0;
-        self.unchanged(&st, change, powers)?;
-        self.rights.check(st.stx_uid)?;
+        self.check_unchanged(&st, change, powers)?;
+        self.rights.check_owner(st.stx_uid)?;
         if self.dry_run {
             return Ok(true);
         }
@@ -59,34 +59,36 @@ impl Undoer {
         let chmod = |mode: Mode| rfs::chmod(&place, rfs::Mode::from_raw_mode(mode.0)).map_err(crate::reason);
         chmod(before)?;
         let then = stat_open(&fd).map_err(crate::reason)?;
-        // Its owner may have been writing it in this moment.
-        if powers && content(&then) != content(&st) {
+        // Its owner may have written to it meanwhile.
+        if powers && content_stamp(&then) != content_stamp(&st) {
             chmod(after)?;
-            return Err("it was changed while it was put back".into());
+            return Err("it was changed during the undo".into());
         }
-        // The system takes setgid away where its owner is not in the group, and says nothing.
+        // The kernel clears setgid where the caller is not in the group, without an error (chmod(2)).
         let got = Mode::of(u32::from(then.stx_mode));
         if got != before {
-            return Err(format!("the system gave it mode {got}, not {before}: root can put it back"));
+            return Err(format!("the kernel set mode {got}, not {before}; run permck undo as root"));
         }
-        self.undone
-            .insert((device_of(&st), st.stx_ino), (change.ctime_before.clone(), moment(&then.stx_ctime)));
+        self.undone.insert(
+            (device_of(&st), st.stx_ino),
+            (change.ctime_before.clone(), format_timestamp(&then.stx_ctime)),
+        );
         Ok(true)
     }
 
-    /// Nothing has happened to it since the change. The time of change cannot be set by its owner; without it,
-    /// because the run was killed between the change and its second line, the others are believed where no powers
-    /// depend on it.
-    fn unchanged(&self, st: &Statx, change: &Change, powers: bool) -> Result<(), String> {
-        let now = moment(&st.stx_ctime);
+    /// Checks that nothing has happened to the entry since the change. Its owner cannot set the status change time. Where
+    /// that is missing, because the run was killed between the change and its second line, size, modification time and
+    /// creation time decide, but never about setuid and setgid bits.
+    fn check_unchanged(&self, st: &Statx, change: &PermissionChange, powers: bool) -> Result<(), String> {
+        let now = format_timestamp(&st.stx_ctime);
         let Some(after) = &change.ctime_after else {
             let known = (change.size_bytes, change.mtime.as_ref(), change.btime.is_some());
-            if powers || known != (Some(st.stx_size), Some(&moment(&st.stx_mtime)), true) {
+            if powers || known != (Some(st.stx_size), Some(&format_timestamp(&st.stx_mtime)), true) {
                 return Err("the record does not prove that it is unchanged".into());
             }
             return Ok(());
         };
-        // Changed twice by us, and the later change is undone: it is as the earlier one left it.
+        // Changed twice by permck, and the later change is undone: it is as the earlier one left it.
         let ours = self.undone.get(&(change.device, change.inode));
         let ours = ours.is_some_and(|(before, undone)| before.as_ref() == Some(after) && *undone == now);
         if now == *after || ours {
@@ -96,23 +98,22 @@ impl Undoer {
     }
 }
 
-fn content(st: &Statx) -> (u64, String) {
-    (st.stx_size, moment(&st.stx_mtime))
+fn content_stamp(st: &Statx) -> (u64, String) {
+    (st.stx_size, format_timestamp(&st.stx_mtime))
 }
 
-fn same_entry(st: &Statx, change: &Change) -> Result<(), String> {
+fn check_same_entry(st: &Statx, change: &PermissionChange) -> Result<(), String> {
     let same = (device_of(st), st.stx_ino, st.stx_uid) == (change.device, change.inode, change.uid);
     let same_group = change.gid.is_none_or(|gid| gid == st.stx_gid);
-    let same_birth = change.btime.is_none() || born(st).is_none() || change.btime == born(st);
+    let same_birth = change.btime.is_none() || birth_time(st).is_none() || change.btime == birth_time(st);
     if same && same_group && same_birth {
         return Ok(());
     }
-    Err("it is another file now, or has another owner or group".into())
+    Err("it was replaced by another file, or its owner or group changed".into())
 }
 
-/// Opens an absolute path name by name: none is a link, and all of them together may be longer than the system
-/// takes at once.
-fn open(path: &Path) -> Result<OwnedFd, String> {
+/// Opens an absolute path component by component, none of them a symbolic link. The path may be longer than PATH_MAX.
+fn open_without_symlinks(path: &Path) -> Result<OwnedFd, String> {
     let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let mut names = path.components().filter_map(|c| match c {
         Component::Normal(name) => Some(name),
@@ -124,28 +125,28 @@ fn open(path: &Path) -> Result<OwnedFd, String> {
         next = names.next();
         let flags = if next.is_some() { flags | OFlags::DIRECTORY } else { flags };
         fd = rfs::openat(&fd, name, flags, rfs::Mode::empty()).map_err(|e| match e {
-            Errno::NOTDIR => "a link or a file is in its way".to_owned(),
+            Errno::NOTDIR => "a directory of its path is now a symbolic link or a file".to_owned(),
             e => crate::reason(e),
         })?;
     }
     Ok(fd)
 }
 
-fn path_of(change: &Change) -> Result<PathBuf, String> {
+fn change_path(change: &PermissionChange) -> Result<PathBuf, String> {
     let path = match &change.path_hex {
-        Some(hex) => PathBuf::from(OsStr::from_bytes(&bytes(hex)?)),
+        Some(hex) => PathBuf::from(OsStr::from_bytes(&parse_hex(hex)?)),
         None => PathBuf::from(&change.path),
     };
     if path.is_absolute() && !path.components().any(|c| c == Component::ParentDir) {
         return Ok(path);
     }
-    Err("the record names no absolute path".into())
+    Err("invalid record: the path is not absolute".into())
 }
 
-fn octal(text: &str) -> Result<Mode, String> {
-    Mode::parse(text).ok_or_else(|| format!("the record's mode {text:?} is none"))
+fn parse_mode(text: &str) -> Result<Mode, String> {
+    Mode::parse(text).ok_or_else(|| format!("invalid record: mode {text:?} is not octal"))
 }
 
-fn bytes(hex: &str) -> Result<Vec<u8>, String> {
-    unhex(hex.as_bytes()).ok_or_else(|| "the record's hex is none".into())
+fn parse_hex(hex: &str) -> Result<Vec<u8>, String> {
+    unhex(hex.as_bytes()).ok_or_else(|| "invalid record: malformed hexadecimal".into())
 }

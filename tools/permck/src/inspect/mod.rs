@@ -1,106 +1,56 @@
-//! Looks at entries as they are walked: metadata, attributes, link targets and the beginning of contents become
-//! a [`Subject`], the rules judge it, and what they find goes to a [`Sink`].
+//! Inspects entries during the walk: metadata, attributes, link targets and the beginning of contents become
+//! an [`AuditedEntry`], the rules are applied to it, and findings go to an [`IssueSink`].
 
 use std::ffi::CStr;
 use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStringExt;
 use std::path::PathBuf;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use common::finding::Finding;
-use common::out::Diag;
 use common::policy::Class;
 use rustix::fs::{self as rfs, FileType, OFlags, Statx, StatxAttributes};
 use rustix::io::Errno;
 
-use crate::classify::{self, Census, Stray, Told};
-use crate::place;
-use crate::policy::{Demand, Place, Policy};
-use crate::rule::{Allowed, HARD_LINK, Judge, RULES, Standard, Subject};
+use crate::classify::{self, Classification, DirectoryCensus, StrayKey};
+use crate::plan::{AuditIssue, AuditPlan, AuditRoot, root_issue};
+use crate::policy::{EntryLocation, PolicyMatch};
+use crate::root_check;
+use crate::rule::{AuditedEntry, ClassLimit, HARD_LINK, RULES};
 use crate::xattr::{self, Xattrs};
 use common::walk::{self, OpenDirectory, TreeNode, WalkOptions, WalkVisitor, file_type};
 use common::writers::FileWriters;
 
 mod read;
 
-use read::HEAD;
+use read::HEAD_SIZE;
 
-/// What an audit holds entries to.
-#[derive(Debug)]
-pub(crate) struct Plan {
-    pub(crate) judge: Judge,
-    /// What is walked now.
-    pub(crate) roots: Vec<Root>,
-    /// Who may own entries besides root, where the user said so.
-    pub(crate) owners: Option<Vec<u32>>,
-    pub(crate) policy: Policy,
-    /// The file that the policy is from, if one was given.
-    pub(crate) policy_file: Option<PathBuf>,
-    /// Who writes which files, once that is asked.
-    pub(crate) writers: OnceLock<FileWriters>,
-    /// The day on which exceptions are judged.
-    pub(crate) today: time::Date,
-    /// Whether contents are looked at.
-    pub(crate) content: bool,
+/// Takes the findings of the inspectors; shared by all threads.
+pub(crate) trait IssueSink: Sync {
+    /// Decides before a path is inspected whether it may be; the error is the reason why not.
+    fn admit_root(&self, root: &AuditRoot) -> Result<(), String>;
+
+    /// Takes findings about the surroundings of a root: directories above it, mounts.
+    fn report_root_issues(&self, issues: Vec<AuditIssue>);
+
+    /// Takes the findings about an entry, at least one. `dir` is the directory of the entry, or the entry itself where its
+    /// name is empty.
+    fn report_issues(
+        &self,
+        root: &AuditRoot,
+        dir: &OpenDirectory,
+        subject: &AuditedEntry<'_>,
+        issues: Vec<AuditIssue>,
+    );
+
+    /// Takes an I/O error that kept an entry from being checked.
+    fn report_error(&self, path: PathBuf, error: Errno);
 }
 
-impl Plan {
-    /// Says which exceptions of the policy file do nothing any more, after a run; how many they are.
-    pub(crate) fn idle_exceptions(&self, diag: &Diag) -> u64 {
-        let Some(path) = &self.policy_file else { return 0 };
-        let idle = self.policy.ended(self.today).chain(self.policy.idle(self.today));
-        idle.map(|text| diag.warn(path.display(), text)).count() as u64
-    }
-}
-
-/// One audited path.
-#[derive(Clone, Debug)]
-pub(crate) struct Root {
-    /// As the user gave it.
-    pub(crate) path: PathBuf,
-    /// Without links; links that lead below it stay in the tree.
-    pub(crate) real: PathBuf,
-    /// What patterns are held against begins below this: `real`, or its directory where it is a file.
-    pub(crate) base: PathBuf,
-    /// Its device and inode number: what is walked is what was judged.
-    pub(crate) id: (u64, u64),
-    /// What it is mounted by: see [`walk::mount_of`].
-    pub(crate) mount: (bool, u64),
-    /// Who may own what is below it, where no policy says so.
-    pub(crate) owner: Allowed,
-    /// Who owns it.
-    pub(crate) uid: u32,
-    pub(crate) is_dir: bool,
-}
-
-/// One broken rule, with the class that the entry was held to.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Issue {
-    pub(crate) finding: Finding,
-    pub(crate) class: Option<&'static str>,
-    pub(crate) told_by: Option<String>,
-}
-
-/// Where an inspector's findings go; shared by its threads.
-pub(crate) trait Sink: Sync {
-    /// Tells whether a path may be inspected at all, before it is; `Err` says why not.
-    fn admit(&self, root: &Root) -> Result<(), String>;
-
-    /// What is wrong with where a path lies, and not with an entry below it.
-    fn place(&self, issues: Vec<Issue>);
-
-    /// What an entry breaks; at least one rule. `dir` is where the entry is, or itself where the subject has
-    /// no name of its own.
-    fn issues(&self, root: &Root, dir: &OpenDirectory, subject: &Subject<'_>, issues: Vec<Issue>);
-
-    /// Something that could not be looked at.
-    fn failed(&self, path: PathBuf, error: Errno);
-}
-
-/// What one thread saw.
+/// The counts of one thread.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Seen {
-    /// Paths that were named.
+pub(crate) struct AuditCounts {
+    /// Paths that the user named.
     pub(crate) paths: u64,
     pub(crate) entries: u64,
     pub(crate) dirs: u64,
@@ -108,11 +58,11 @@ pub(crate) struct Seen {
     pub(crate) mounts: u64,
     /// Findings that the policy accepts.
     pub(crate) accepted: u64,
-    /// Exceptions of the policy file that have ended or accepted nothing.
+    /// Exceptions of the policy file that have expired or that no finding matched.
     pub(crate) idle: u64,
 }
 
-impl std::ops::AddAssign for Seen {
+impl std::ops::AddAssign for AuditCounts {
     fn add_assign(&mut self, other: Self) {
         self.paths += other.paths;
         self.entries += other.entries;
@@ -125,72 +75,73 @@ impl std::ops::AddAssign for Seen {
 }
 
 /// The visitor of audits, fixes and baselines.
-pub(crate) struct Inspector<'a, S: Sink> {
-    plan: &'a Plan,
+pub(crate) struct Inspector<'a, S: IssueSink> {
+    plan: &'a AuditPlan,
     options: WalkOptions,
     sink: &'a S,
-    xattrs: xattr::Reader,
+    xattrs: xattr::XattrReader,
     head: Vec<u8>,
-    /// The path below the root of the entry that is looked at.
+    /// Buffer for the path of the current entry below the root.
     below: Vec<u8>,
-    pub(crate) seen: Seen,
+    pub(crate) seen: AuditCounts,
 }
 
-impl<'a, S: Sink> Inspector<'a, S> {
-    pub(crate) fn new(plan: &'a Plan, options: WalkOptions, sink: &'a S) -> Self {
+impl<'a, S: IssueSink> Inspector<'a, S> {
+    pub(crate) fn new(plan: &'a AuditPlan, options: WalkOptions, sink: &'a S) -> Self {
         Self {
             plan,
             options,
             sink,
-            xattrs: xattr::Reader::new(),
-            head: vec![0; HEAD],
+            xattrs: xattr::XattrReader::new(),
+            head: vec![0; HEAD_SIZE],
             below: Vec::new(),
-            seen: Seen::default(),
+            seen: AuditCounts::default(),
         }
     }
 
-    fn judge(&mut self, dir: &OpenDirectory, subject: &Subject<'_>) {
-        let hits = RULES.iter().filter_map(|rule| Some((rule, (rule.check)(subject, &self.plan.judge)?)));
+    fn apply_rules(&mut self, dir: &OpenDirectory, subject: &AuditedEntry<'_>) {
+        let hits = RULES.iter().filter_map(|rule| Some((rule, (rule.check)(subject, &self.plan.context)?)));
         let mut found: Vec<_> = hits
             .map(|(rule, hit)| {
-                let finding = Finding::new(rule.id, rule.severity, &subject.path());
+                let finding = Finding::new(rule.description.id, rule.description.severity, &subject.path());
                 finding.found(hit.found).expected(hit.expected).fix(hit.fix)
             })
             .collect();
-        found.extend(self.inner_mount(dir, subject));
+        found.extend(self.check_inner_mount(dir, subject));
         if self.plan.policy.has_exceptions() {
             let before = found.len();
-            found.retain(|f| !self.accepted(subject, &f.rule));
+            found.retain(|f| !self.is_accepted(subject, &f.rule));
             self.seen.accepted += (before - found.len()) as u64;
         }
         advise_to_look(&mut found);
-        let issue = |finding| Issue {
+        let issue = |finding| AuditIssue {
             finding,
-            class: subject.standard.map(|s| s.class.row().name),
-            told_by: subject.standard.map(|s| s.by.to_owned()),
+            class: subject.limit.map(|s| s.class.row().name),
+            class_by: subject.limit.map(|s| s.by.to_owned()),
         };
-        let issues: Vec<Issue> = found.into_iter().map(issue).collect();
+        let issues: Vec<AuditIssue> = found.into_iter().map(issue).collect();
         if !issues.is_empty() {
-            self.sink.issues(&self.plan.roots[dir.node.root], dir, subject, issues);
+            self.sink.report_issues(&self.plan.roots[dir.node.root], dir, subject, issues);
         }
     }
 
-    /// Where mounts are crossed, each has options of its own; those of the audited path are judged with its place.
-    fn inner_mount(&self, dir: &OpenDirectory, subject: &Subject<'_>) -> Option<Finding> {
+    /// Checks the options of a mount below the audited path, with --cross-mounts; those of the audited path itself are
+    /// checked by [`root_check`].
+    fn check_inner_mount(&self, dir: &OpenDirectory, subject: &AuditedEntry<'_>) -> Option<Finding> {
         let top = dir.node.depth == 0 && (subject.name.is_empty() || !self.plan.roots[dir.node.root].is_dir);
-        if !self.options.cross_mounts || top || !subject.attribute(StatxAttributes::MOUNT_ROOT) {
+        if !self.options.cross_mounts || top || !subject.has_attribute(StatxAttributes::MOUNT_ROOT) {
             return None;
         }
         let name = if subject.name.is_empty() { c"." } else { subject.name };
         let fd = walk::open_entry(dir.as_fd(), name, OFlags::PATH, true).ok()?;
-        place::mount(&subject.path(), rfs::fstatvfs(&fd).ok()?.f_flag)
+        root_check::check_mount(&subject.path(), rfs::fstatvfs(&fd).ok()?.f_flag)
     }
 }
 
-impl<S: Sink> WalkVisitor for Inspector<'_, S> {
-    type State = Census;
+impl<S: IssueSink> WalkVisitor for Inspector<'_, S> {
+    type DirectoryState = DirectoryCensus;
 
-    fn file(&mut self, dir: &OpenDirectory, census: &mut Census, name: &CStr, st: &Statx) {
+    fn visit_file(&mut self, dir: &OpenDirectory, census: &mut DirectoryCensus, name: &CStr, st: &Statx) {
         self.seen.entries += 1;
         let kind = file_type(st);
         if matches!(kind, FileType::CharacterDevice | FileType::BlockDevice) && self.in_dev(dir) {
@@ -204,35 +155,35 @@ impl<S: Sink> WalkVisitor for Inspector<'_, S> {
                 Err(e) => unread = Some(e),
             }
         }
-        let (mut secret, mut told) = (None, None);
+        let (mut secret, mut classification) = (None, None);
         if regular {
-            let (whole, head) = (&self.head[..length], &self.head[..length.min(HEAD)]);
-            let der = classify::der_key(head, st.stx_size);
-            secret = classify::private_key(whole).or(der);
+            let (whole, head) = (&self.head[..length], &self.head[..length.min(HEAD_SIZE)]);
+            let der = classify::find_der_private_key(head, st.stx_size);
+            secret = classify::find_private_key(whole).or(der);
             let by_content = match der {
-                Some((kind, _)) => Told::key(kind),
-                None => classify::file(name.to_bytes(), head, u32::from(st.stx_mode)),
+                Some((kind, _)) => Classification::key_file(kind),
+                None => classify::classify_file(name.to_bytes(), head, u32::from(st.stx_mode)),
             };
-            let by_content = self.written(by_content, st);
-            census.add(by_content, name.to_bytes());
-            told = Some(by_content);
+            let by_content = self.correct_log_class(by_content, st);
+            census.count_file(by_content, name.to_bytes());
+            classification = Some(by_content);
         }
         let xattrs = match &open {
             _ if kind == FileType::Symlink => Xattrs::default(),
-            Some(fd) => self.attributes_of(fd.as_fd(), || dir.node.path_of(name)),
-            None => self.attributes(dir, name),
+            Some(fd) => self.read_attributes(fd.as_fd(), || dir.node.path_of(name)),
+            None => self.read_attributes_at(dir, name),
         };
-        let link = if kind == FileType::Symlink { self.link(dir, name) } else { None };
-        let demand = self.demand(&dir.node, Some(name), false);
+        let link = if kind == FileType::Symlink { self.read_symlink(dir, name) } else { None };
+        let policy_match = self.match_policy(&dir.node, Some(name), false);
         let root = &self.plan.roots[dir.node.root];
-        let owner = demand.owner(root.uid, self.plan.owners.as_deref());
-        let subject = Subject {
+        let owner = policy_match.allowed_owners(root.uid, self.plan.owners.as_deref());
+        let subject = AuditedEntry {
             node: &dir.node,
             name,
             st,
-            standard: told.map(|t| held(demand, t)),
+            limit: classification.map(|t| limit_for(policy_match, t)),
             owner: owner.as_ref().unwrap_or(&root.owner),
-            group: &demand.group(),
+            group: &policy_match.allowed_groups(),
             xattrs: &xattrs,
             link: link.as_ref(),
             secret,
@@ -240,167 +191,181 @@ impl<S: Sink> WalkVisitor for Inspector<'_, S> {
             dir_owner: dir.st.stx_uid,
             unread,
         };
-        self.judge(dir, &subject);
+        self.apply_rules(dir, &subject);
     }
 
-    fn dir(&mut self, dir: &OpenDirectory, census: Census) {
+    fn visit_directory(&mut self, dir: &OpenDirectory, census: DirectoryCensus) {
         self.seen.entries += 1;
         self.seen.dirs += 1;
-        // Most file systems count a directory's directories in its links.
+        // On most file systems the link count of a directory is two plus its subdirectories.
         let dirs = dir.st.stx_nlink.saturating_sub(2);
-        let told = self.home(&dir.node).unwrap_or_else(|| census.dir(dir.node.name(), dirs));
-        let xattrs = self.attributes_of(dir.as_fd(), || dir.node.path());
-        self.directory(dir, c"", &dir.st, told, &xattrs, census.stray(dirs).as_ref());
+        let classification =
+            self.classify_home(&dir.node).unwrap_or_else(|| census.classify_directory(dir.node.name(), dirs));
+        let xattrs = self.read_attributes(dir.as_fd(), || dir.node.path());
+        self.inspect_directory(
+            dir,
+            c"",
+            &dir.st,
+            classification,
+            &xattrs,
+            census.find_stray_key(dirs).as_ref(),
+        );
     }
 
-    /// What is mounted here belongs to another tree: it is neither judged nor changed.
-    fn mount_point(&mut self, parent: &OpenDirectory, name: &CStr, _st: &Statx) {
-        self.passed_over(parent, name);
+    /// A mount point belongs to another tree: it is neither checked nor changed.
+    fn visit_mount_point(&mut self, parent: &OpenDirectory, name: &CStr, _st: &Statx) {
+        self.report_mount(parent, name);
     }
 
-    fn mounted(&mut self, dir: &OpenDirectory, _census: &mut Census, name: &CStr, _st: &Statx) {
-        self.passed_over(dir, name);
+    fn visit_mounted_file(
+        &mut self,
+        dir: &OpenDirectory,
+        _census: &mut DirectoryCensus,
+        name: &CStr,
+        _st: &Statx,
+    ) {
+        self.report_mount(dir, name);
     }
 
-    fn failed(&mut self, parent: &OpenDirectory, name: &CStr, st: Option<&Statx>, error: Errno) {
+    fn report_error(&mut self, parent: &OpenDirectory, name: &CStr, st: Option<&Statx>, error: Errno) {
         let path = if name.is_empty() { parent.node.path() } else { parent.node.path_of(name) };
-        self.sink.failed(path, error);
+        self.sink.report_error(path, error);
         if let Some(st) = st {
-            self.unlisted(parent, name, st);
+            self.inspect_unlisted(parent, name, st);
         }
     }
 
-    fn vanished(&mut self) {
+    fn count_vanished(&mut self) {
         self.seen.vanished += 1;
     }
 }
 
-impl<'a, S: Sink> Inspector<'a, S> {
-    fn passed_over(&mut self, parent: &OpenDirectory, name: &CStr) {
+impl<'a, S: IssueSink> Inspector<'a, S> {
+    fn report_mount(&mut self, parent: &OpenDirectory, name: &CStr) {
         self.seen.mounts += 1;
-        self.sink.place(vec![issue(place::passed_over(&parent.node.path_of(name)))]);
+        self.sink
+            .report_root_issues(vec![root_issue(root_check::unvisited_mount(&parent.node.path_of(name)))]);
     }
 
-    /// A directory whose entries are not seen is judged by its own metadata.
-    fn unlisted(&mut self, parent: &OpenDirectory, name: &CStr, st: &Statx) {
+    /// Checks a directory that cannot be listed by its metadata.
+    fn inspect_unlisted(&mut self, parent: &OpenDirectory, name: &CStr, st: &Statx) {
         self.seen.entries += 1;
         self.seen.dirs += 1;
-        let told = Census::default().dir(name.to_bytes(), 0);
-        let xattrs = self.attributes(parent, name);
-        self.directory(parent, name, st, told, &xattrs, None);
+        let classification = DirectoryCensus::default().classify_directory(name.to_bytes(), 0);
+        let xattrs = self.read_attributes_at(parent, name);
+        self.inspect_directory(parent, name, st, classification, &xattrs, None);
     }
 
-    /// Judges a directory: `dir` itself, or the entry `name` of it, which was not entered.
-    fn directory(
+    /// Checks a directory: `dir` itself, or its entry `name`, which was not entered.
+    fn inspect_directory(
         &mut self,
         dir: &OpenDirectory,
         name: &CStr,
         st: &Statx,
-        told: Told,
+        classification: Classification,
         xattrs: &Xattrs,
-        stray: Option<&Stray>,
+        stray: Option<&StrayKey>,
     ) {
-        let demand = self.demand(&dir.node, (!name.is_empty()).then_some(name), true);
+        let policy_match = self.match_policy(&dir.node, (!name.is_empty()).then_some(name), true);
         let root = &self.plan.roots[dir.node.root];
-        let owner = demand.owner(root.uid, self.plan.owners.as_deref());
-        let subject = Subject {
+        let owner = policy_match.allowed_owners(root.uid, self.plan.owners.as_deref());
+        let subject = AuditedEntry {
             node: &dir.node,
             name,
             st,
-            standard: Some(held(demand, told)),
+            limit: Some(limit_for(policy_match, classification)),
             owner: owner.as_ref().unwrap_or(&root.owner),
-            group: &demand.group(),
+            group: &policy_match.allowed_groups(),
             xattrs,
             link: None,
             secret: None,
-            // A policy that names the directory's class knows what is in it.
-            stray: stray.filter(|_| demand.standard().is_none()),
+            // A policy that sets the class of the directory takes its content into account.
+            stray: stray.filter(|_| policy_match.limit().is_none()),
             dir_owner: st.stx_uid,
             unread: None,
         };
-        self.judge(dir, &subject);
+        self.apply_rules(dir, &subject);
     }
 
-    /// A log that is called like an archived one is being recorded while somebody writes it. Who writes is
-    /// looked up once, and only where it makes a difference.
-    fn written(&self, told: Told, st: &Statx) -> Told {
+    /// Corrects the class of a file that is named like an archived log and still open for writing. Open files are looked
+    /// up once, and only where the class makes a difference.
+    fn correct_log_class(&self, classification: Classification, st: &Statx) -> Classification {
         let loose = u32::from(st.stx_mode) & 0o7777 & !Class::LogArchived.max().0 != 0;
-        if told.class != Class::LogArchived || !loose {
-            return told;
+        if classification.class != Class::LogArchived || !loose {
+            return classification;
         }
         let writers = self.plan.writers.get_or_init(FileWriters::scan_processes);
         if writers.has_file(walk::device_of(st), st.stx_ino) {
-            return Told { class: Class::LogRecording, by: "somebody writes it" };
+            return Classification { class: Class::LogRecording, by: "its open writer" };
         }
-        told
+        classification
     }
 
-    /// What the policy says of an entry.
-    fn demand(&mut self, node: &TreeNode, name: Option<&CStr>, dir: bool) -> Demand<'a> {
+    /// Looks up the policy row of an entry.
+    fn match_policy(&mut self, node: &TreeNode, name: Option<&CStr>, dir: bool) -> PolicyMatch<'a> {
         let plan = self.plan;
         if plan.policy.is_empty() {
-            return Demand::default();
+            return PolicyMatch::default();
         }
-        node.relative(name.map(CStr::to_bytes), &mut self.below);
-        plan.policy.demand(Place { below: Some(&self.below), root: &plan.roots[node.root].base, dir })
+        node.write_relative(name.map(CStr::to_bytes), &mut self.below);
+        plan.policy.match_entry(EntryLocation {
+            below: Some(&self.below),
+            root: &plan.roots[node.root].base,
+            dir,
+        })
     }
 
-    /// Devices belong below `/dev`, where the system decides who may use them.
+    /// Returns whether a directory is below `/dev`, where udev(7) sets the modes of devices.
     fn in_dev(&self, dir: &OpenDirectory) -> bool {
         let root = &self.plan.roots[dir.node.root];
         if root.base.starts_with("/dev") {
             return true;
         }
         let mut below = Vec::new();
-        dir.node.relative(None, &mut below);
+        dir.node.write_relative(None, &mut below);
         root.base.parent().is_none() && below.split(|&b| b == b'/').next() == Some(b"dev")
     }
 
-    fn accepted(&mut self, subject: &Subject<'_>, rule: &str) -> bool {
+    fn is_accepted(&mut self, subject: &AuditedEntry<'_>, rule: &str) -> bool {
         let plan = self.plan;
         let name = (!subject.name.is_empty()).then(|| subject.name.to_bytes());
-        subject.node.relative(name, &mut self.below);
+        subject.node.write_relative(name, &mut self.below);
         let dir = subject.file_type() == FileType::Directory;
-        let place = Place { below: Some(&self.below), root: &plan.roots[subject.node.root].base, dir };
-        plan.policy.accepts(rule, place, subject.standard.map(|s| s.class), plan.today)
+        let place =
+            EntryLocation { below: Some(&self.below), root: &plan.roots[subject.node.root].base, dir };
+        plan.policy.accepts_finding(rule, place, subject.limit.map(|s| s.class), plan.today)
     }
 
-    fn home(&self, node: &Arc<TreeNode>) -> Option<Told> {
-        let homes = &self.plan.judge.ids.homes;
-        // A path is built for the few directories that are called like a home directory only.
+    fn classify_home(&self, node: &Arc<TreeNode>) -> Option<Classification> {
+        let homes = &self.plan.context.accounts.homes;
+        // Only for the few directories that are named like a home directory a path is built.
         let name = node.name().rsplit(|&b| b == b'/').find(|n| !n.is_empty())?;
         let named = |h: &PathBuf| h.file_name().is_some_and(|n| n.as_encoded_bytes() == name);
         if !homes.iter().any(named) {
             return None;
         }
         let mut below = Vec::new();
-        node.relative(None, &mut below);
+        node.write_relative(None, &mut below);
         let below = PathBuf::from(std::ffi::OsString::from_vec(below));
         let path = self.plan.roots[node.root].real.join(below);
         let path = path.components().collect::<PathBuf>();
-        homes
-            .contains(&path)
-            .then_some(Told { class: Class::HomeDir, by: "the account that it is the home of" })
+        homes.contains(&path).then_some(Classification { class: Class::HomeDir, by: "the account database" })
     }
 }
 
-/// What is done to a file of somebody else is done to all of its names: whoever would follow the advice about this
-/// one might give away, or lock, a file of the system.
+/// Replaces the fixes of an entry that is a hard link to a file of another user: a fix would change the file under all of
+/// its names, and one of them may be a system file.
 fn advise_to_look(findings: &mut [Finding]) {
     if findings.iter().any(|f| f.rule == HARD_LINK) {
         for finding in findings.iter_mut().filter(|f| f.rule != HARD_LINK) {
-            finding.fix = format!("first find out what file it is: see [{HARD_LINK}]");
+            finding.fix = format!("first find the other names of the file: see [{HARD_LINK}]");
         }
     }
 }
 
-/// What an entry is held to: what the policy says, or what its content told.
-fn held(demand: Demand<'_>, told: Told) -> Standard<'_> {
-    let by_content = Standard { class: told.class, max: told.class.max(), by: told.by };
-    demand.standard().unwrap_or_else(|| demand.tighten(by_content))
-}
-
-/// A finding that is about an audited path and not about an entry below it.
-pub(crate) fn issue(finding: Finding) -> Issue {
-    Issue { finding, class: None, told_by: None }
+/// Returns the limit for an entry: that of the policy, or of its classification.
+fn limit_for(policy_match: PolicyMatch<'_>, classification: Classification) -> ClassLimit<'_> {
+    let by_content =
+        ClassLimit { class: classification.class, max: classification.class.max(), by: classification.by };
+    policy_match.limit().unwrap_or_else(|| policy_match.tighten_limit(by_content))
 }

@@ -1,4 +1,4 @@
-//! What is read of an entry besides its metadata: the beginning of its content, its attributes, where it leads.
+//! Reads an entry besides its metadata: the beginning of its content, its extended attributes, its target.
 
 use std::ffi::CStr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
@@ -8,37 +8,37 @@ use std::path::PathBuf;
 use rustix::fs::{self as rfs, OFlags};
 use rustix::io::Errno;
 
-use super::{Inspector, Sink};
-use crate::rule::{Leads, Link};
+use super::{Inspector, IssueSink};
+use crate::rule::{SymlinkDestination, SymlinkTarget};
 use crate::xattr::Xattrs;
 use common::walk::OpenDirectory;
 
-/// Bytes of a file's beginning that are looked at, whatever it is: headers and key files are told from these.
-pub(super) const HEAD: usize = 16 << 10;
+/// Bytes that are read of every file: enough for headers and key files.
+pub(super) const HEAD_SIZE: usize = 16 << 10;
 
-/// Text up to this size is read whole: a configuration or a log may hold a key anywhere.
-const WHOLE: usize = 1 << 20;
+/// Maximum size in bytes of a text file that is read whole: a configuration or log may contain a key anywhere.
+const MAX_TEXT_SIZE: usize = 1 << 20;
 
-impl<S: Sink> Inspector<'_, S> {
-    /// Opens a regular file and reads its beginning into `self.head`, or all of a text that is not large; the
-    /// length read.
+impl<S: IssueSink> Inspector<'_, S> {
+    /// Opens a regular file and reads its beginning into `self.head`, or all of a small text; returns the descriptor and
+    /// the number of bytes.
     pub(super) fn read_head(
         &mut self,
         dir: &OpenDirectory,
         name: &CStr,
         size: u64,
     ) -> rustix::io::Result<(OwnedFd, usize)> {
-        // Neither a FIFO nor a lease may hold us up, and an audit leaves no trace in access times.
+        // Neither a FIFO nor a lease blocks the open (open(2), O_NONBLOCK), and access times do not change.
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
         let open = |flags| rfs::openat(dir, name, flags, rfs::Mode::empty());
         let fd = match open(flags | OFlags::NOATIME) {
             Err(Errno::PERM) => open(flags),
             other => other,
         }?;
-        let mut length = rustix::io::read(&fd, &mut self.head[..HEAD])?;
-        let more = length == HEAD && size > HEAD as u64 && size <= WHOLE as u64;
-        if more && memchr::memchr(0, &self.head[..HEAD]).is_none() {
-            self.head.resize(WHOLE, 0);
+        let mut length = rustix::io::read(&fd, &mut self.head[..HEAD_SIZE])?;
+        let more = length == HEAD_SIZE && size > HEAD_SIZE as u64 && size <= MAX_TEXT_SIZE as u64;
+        if more && memchr::memchr(0, &self.head[..HEAD_SIZE]).is_none() {
+            self.head.resize(MAX_TEXT_SIZE, 0);
             loop {
                 match rustix::io::read(&fd, &mut self.head[length..])? {
                     0 => break,
@@ -49,44 +49,48 @@ impl<S: Sink> Inspector<'_, S> {
         Ok((fd, length))
     }
 
-    pub(super) fn attributes(&mut self, dir: &OpenDirectory, name: &CStr) -> Xattrs {
-        let found = self.xattrs.read(dir.as_fd(), name);
-        self.seen_attributes(found, || dir.node.path_of(name))
+    pub(super) fn read_attributes_at(&mut self, dir: &OpenDirectory, name: &CStr) -> Xattrs {
+        let found = self.xattrs.read_entry(dir.as_fd(), name);
+        self.attributes_or_report(found, || dir.node.path_of(name))
     }
 
-    pub(super) fn attributes_of(&mut self, file: BorrowedFd<'_>, path: impl Fn() -> PathBuf) -> Xattrs {
+    pub(super) fn read_attributes(&mut self, file: BorrowedFd<'_>, path: impl Fn() -> PathBuf) -> Xattrs {
         let found = self.xattrs.read_open(file);
-        self.seen_attributes(found, path)
+        self.attributes_or_report(found, path)
     }
 
-    fn seen_attributes(&self, found: rustix::io::Result<Xattrs>, path: impl Fn() -> PathBuf) -> Xattrs {
+    fn attributes_or_report(&self, found: rustix::io::Result<Xattrs>, path: impl Fn() -> PathBuf) -> Xattrs {
         match found {
             Ok(found) => found,
             Err(Errno::NOENT) => Xattrs::default(),
             Err(e) => {
-                self.sink.failed(path(), e);
+                self.sink.report_error(path(), e);
                 Xattrs::default()
             }
         }
     }
 
-    /// Where a link leads, as the kernel resolves it; nothing is opened but the place.
-    pub(super) fn link(&self, dir: &OpenDirectory, name: &CStr) -> Option<Link> {
+    /// Resolves the target of a symbolic link through the kernel; the target is opened with `O_PATH` only.
+    pub(super) fn read_symlink(&self, dir: &OpenDirectory, name: &CStr) -> Option<SymlinkTarget> {
         let target = rfs::readlinkat(dir, name, Vec::new()).ok()?;
         let target = PathBuf::from(std::ffi::OsString::from_vec(target.into_bytes()));
         let leads = match rfs::openat(dir, name, OFlags::PATH | OFlags::CLOEXEC, rfs::Mode::empty()) {
-            Err(Errno::NOENT | Errno::LOOP | Errno::NOTDIR | Errno::NAMETOOLONG) => Leads::Nowhere,
-            Err(_) => Leads::Unknown,
+            Err(Errno::NOENT | Errno::LOOP | Errno::NOTDIR | Errno::NAMETOOLONG) => {
+                SymlinkDestination::Nowhere
+            }
+            Err(_) => SymlinkDestination::Unknown,
             Ok(fd) => {
                 let real = rfs::readlink(format!("/proc/self/fd/{}", fd.as_raw_fd()), Vec::new()).ok();
                 let real = real.map(|r| PathBuf::from(std::ffi::OsString::from_vec(r.into_bytes())));
                 match real {
-                    Some(real) if real.starts_with(&self.plan.roots[dir.node.root].real) => Leads::Inside,
-                    Some(real) => Leads::Outside(real),
-                    None => Leads::Unknown,
+                    Some(real) if real.starts_with(&self.plan.roots[dir.node.root].real) => {
+                        SymlinkDestination::Inside
+                    }
+                    Some(real) => SymlinkDestination::Outside(real),
+                    None => SymlinkDestination::Unknown,
                 }
             }
         };
-        Some(Link { target, leads })
+        Some(SymlinkTarget { target, leads })
     }
 }

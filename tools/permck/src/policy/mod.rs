@@ -1,7 +1,7 @@
-//! Which class, owner and group a policy demands of an entry, and which findings it accepts.
+//! Policies: the class, owner and group that an entry must have, and the findings that are accepted.
 //!
-//! A policy is rows of path patterns, in a file ([`file`]) or built in ([`profile`]). Of the rows that match an
-//! entry the first decides; where none does, the class is told from the content.
+//! A policy is a list of rows with path patterns, in a file ([`file`]) or built in ([`profile`]). The first row that
+//! matches an entry decides; without one the class is decided by the content.
 
 use std::cell::OnceCell;
 use std::path::Path;
@@ -11,7 +11,7 @@ use common::policy::{Class, Mode};
 use time::Date;
 use time::macros::format_description;
 
-use crate::rule::{Allowed, RULES, Standard};
+use crate::rule::{AllowedIds, ClassLimit, rule_descriptions};
 use common::accounts::AccountTable;
 
 pub(crate) mod file;
@@ -19,187 +19,201 @@ pub(crate) mod manual;
 pub(crate) mod profile;
 
 use common::glob::Glob;
-use file::{Bad, File};
+use file::{PolicyError, PolicyFile};
 
-/// Policy files are short; more than this is not one.
-const LIMIT: u64 = 4 << 20;
+/// Maximum size of a policy file in bytes.
+const MAX_POLICY_SIZE: u64 = 4 << 20;
 
-/// A policy, ready to be asked.
+/// A compiled policy.
 #[derive(Debug, Default)]
 pub(crate) struct Policy {
-    rows: Vec<Row>,
-    exceptions: Vec<Exception>,
-    owner: Option<Owners>,
+    rows: Vec<CompiledRow>,
+    exceptions: Vec<CompiledException>,
+    owner: Option<OwnerRule>,
     group: Option<Vec<u32>>,
 }
 
 #[derive(Debug)]
-struct Row {
+struct CompiledRow {
     globs: Vec<Glob>,
     class: Option<Class>,
     max: Option<Mode>,
-    owner: Option<Owners>,
-    group: Option<Allowed>,
+    owner: Option<OwnerRule>,
+    group: Option<AllowedIds>,
     /// `policy row 3: bin/* (…)`, `profile certs row 1: …`.
     by: String,
-    /// Whether it is of the policy file, and not of a profile.
+    /// Whether it is from the policy file, not from a profile.
     own: bool,
 }
 
-/// Owners, some of which are known only when the path is.
+/// Allowed owners; some are known only with the audited path.
 #[derive(Clone, Debug, Default)]
-struct Owners {
+struct OwnerRule {
     any: bool,
     path: bool,
-    /// The account that runs the tools, and nobody else: see [`Policy::needs_account`].
+    /// The account that runs the tools: see [`Policy::needs_account`].
     account: bool,
     ids: Vec<u32>,
 }
 
-impl Owners {
-    fn allowed(&self, path_owner: u32, given: Option<&[u32]>) -> Allowed {
+impl OwnerRule {
+    fn resolve(&self, path_owner: u32, given: Option<&[u32]>) -> AllowedIds {
         if self.any {
-            return Allowed::Any;
+            return AllowedIds::Any;
         }
         let own = self.path.then_some(path_owner);
         let mut ids: Vec<u32> = own.into_iter().chain(self.ids.iter().copied()).collect();
         if self.account {
             ids.extend(given.map_or_else(|| vec![rustix::process::geteuid().as_raw()], <[u32]>::to_vec));
         }
-        Allowed::Ids(ids)
+        AllowedIds::Ids(ids)
     }
 }
 
 #[derive(Debug)]
-struct Exception {
+struct CompiledException {
     globs: Vec<Glob>,
     rules: Vec<String>,
-    /// Only entries that are held to these; all, where it is empty.
+    /// Only entries of these classes; all entries where it is empty.
     classes: Vec<Class>,
     until: Date,
     reason: String,
-    /// Its place in the policy file; none in a profile, whose exceptions need not match anything.
+    /// Its number in the policy file; none in a profile, whose exceptions need not match.
     number: Option<usize>,
-    /// Whether it accepted something.
+    /// Whether it matched a finding.
     used: AtomicBool,
 }
 
-/// An entry as a policy sees it.
+/// The location of an entry, for matching patterns.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Place<'a> {
-    /// Below the audited path; none for what is above it.
+pub(crate) struct EntryLocation<'a> {
+    /// The path below the audited path; none for a directory above it.
     pub(crate) below: Option<&'a [u8]>,
     /// The audited path without links.
     pub(crate) root: &'a Path,
     pub(crate) dir: bool,
 }
 
-/// What the rows say of an entry; what none says is missing.
+/// The policy of an entry: the row that matches it, and the defaults.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Demand<'a> {
-    row: Option<&'a Row>,
+pub(crate) struct PolicyMatch<'a> {
+    row: Option<&'a CompiledRow>,
     policy: Option<&'a Policy>,
 }
 
 impl Policy {
-    /// Adds a policy file's rows after those that are there, and those of the profiles that it extends after them.
-    pub(crate) fn add(&mut self, text: &str, ids: &AccountTable) -> Result<(), Bad> {
-        self.extend(text, ids, None)
+    /// Adds the rows of a policy file, then those of the profiles that it extends.
+    pub(crate) fn add_file(&mut self, text: &str, ids: &AccountTable) -> Result<(), PolicyError> {
+        self.add_text(text, ids, None)
     }
 
     /// Adds the rows of a built-in profile.
-    pub(crate) fn add_profile(&mut self, name: &str, ids: &AccountTable) -> Result<(), Bad> {
-        let text = profile::find(name).ok_or_else(|| Bad::new(format!("no profile is called {name:?}")))?;
-        self.extend(text, ids, Some(name))
+    pub(crate) fn add_profile(&mut self, name: &str, ids: &AccountTable) -> Result<(), PolicyError> {
+        let text = profile::find_profile(name)
+            .ok_or_else(|| PolicyError::new(format!("unknown profile {name:?}")))?;
+        self.add_text(text, ids, Some(name))
     }
 
-    fn extend(&mut self, text: &str, ids: &AccountTable, profile: Option<&str>) -> Result<(), Bad> {
+    fn add_text(&mut self, text: &str, ids: &AccountTable, profile: Option<&str>) -> Result<(), PolicyError> {
         let file = file::parse(text)?;
-        self.compile(&file, ids, profile)?;
+        self.compile_file(&file, ids, profile)?;
         file.extends.iter().try_for_each(|name| self.add_profile(name, ids))
     }
 
-    /// Reads a policy file, which nobody but root and we may be able to change.
-    pub(crate) fn read(path: &Path) -> anyhow::Result<String> {
+    /// Reads a policy file. A file that other users can write is an error.
+    pub(crate) fn read_file(path: &Path) -> anyhow::Result<String> {
         let (file, meta) =
             common::fsat::open_regular(path).map_err(|e| anyhow::anyhow!(crate::io_reason(&e)))?;
         crate::trusted(&meta)?;
-        let bytes = common::fsat::read_bounded(file, LIMIT)?;
+        let bytes = common::fsat::read_bounded(file, MAX_POLICY_SIZE)?;
         String::from_utf8(bytes).map_err(|_| anyhow::anyhow!("is not UTF-8"))
     }
 
-    fn compile(&mut self, file: &File, ids: &AccountTable, profile: Option<&str>) -> Result<(), Bad> {
+    fn compile_file(
+        &mut self,
+        file: &PolicyFile,
+        ids: &AccountTable,
+        profile: Option<&str>,
+    ) -> Result<(), PolicyError> {
         let own = profile.is_none();
         let source = profile.map_or_else(|| "policy".to_owned(), |name| format!("profile {name}"));
         if self.owner.is_none() {
-            self.owner = file.owner.as_deref().map(|names| owners(names, ids)).transpose()?;
+            self.owner = file.owner.as_deref().map(|names| parse_owners(names, ids)).transpose()?;
         }
         if self.group.is_none() {
-            self.group = file.group.as_deref().map(|names| groups(names, ids)).transpose()?.flatten();
+            self.group = file.group.as_deref().map(|names| parse_groups(names, ids)).transpose()?.flatten();
         }
         for (i, row) in file.path.iter().enumerate() {
             let name = format!("{source} row {}", i + 1);
-            let row = compile(&name, row, ids).map_err(|e| Bad::new(format!("path {}: {e}", i + 1)))?;
-            self.rows.push(Row { own, ..row });
+            let row =
+                compile_row(&name, row, ids).map_err(|e| PolicyError::new(format!("path {}: {e}", i + 1)))?;
+            self.rows.push(CompiledRow { own, ..row });
         }
         for (i, e) in file.exception.iter().enumerate() {
-            let exception = exception(e).map_err(|e| Bad::new(format!("exception {}: {e}", i + 1)))?;
-            self.exceptions.push(Exception { number: own.then_some(i + 1), ..exception });
+            let exception =
+                compile_exception(e).map_err(|e| PolicyError::new(format!("exception {}: {e}", i + 1)))?;
+            self.exceptions.push(CompiledException { number: own.then_some(i + 1), ..exception });
         }
         Ok(())
     }
 
-    /// What this policy says of an entry.
-    pub(crate) fn demand(&self, place: Place<'_>) -> Demand<'_> {
-        Demand { row: self.row(place), policy: Some(self) }
+    /// Looks up the policy of an entry.
+    pub(crate) fn match_entry(&self, place: EntryLocation<'_>) -> PolicyMatch<'_> {
+        PolicyMatch { row: self.find_row(place), policy: Some(self) }
     }
 
-    /// The row that decides.
-    fn row(&self, place: Place<'_>) -> Option<&Row> {
+    /// Returns the first row that matches.
+    fn find_row(&self, place: EntryLocation<'_>) -> Option<&CompiledRow> {
         let mut whole = None;
-        let fits = |row: &Row| row.class.is_none_or(|c| c.row().name.ends_with("_dir") == place.dir);
-        self.rows.iter().find(|r| fits(r) && r.globs.iter().any(|g| place.is(g, &mut whole)))
+        let fits = |row: &CompiledRow| row.class.is_none_or(|c| c.row().name.ends_with("_dir") == place.dir);
+        self.rows.iter().find(|r| fits(r) && r.globs.iter().any(|g| place.matches_glob(g, &mut whole)))
     }
 
-    /// Tells whether a finding about an entry of this class is accepted today. A profile accepts nothing of what the
-    /// policy file itself has a row for.
-    pub(crate) fn accepts(&self, rule: &str, place: Place<'_>, class: Option<Class>, today: Date) -> bool {
+    /// Returns whether an exception accepts a finding about an entry of this class on this day. Exceptions of a profile do
+    /// not apply to entries that the policy file has a row for.
+    pub(crate) fn accepts_finding(
+        &self,
+        rule: &str,
+        place: EntryLocation<'_>,
+        class: Option<Class>,
+        today: Date,
+    ) -> bool {
         let mut whole = None;
         let own = OnceCell::new();
-        let stricter = || *own.get_or_init(|| self.row(place).is_some_and(|row| row.own));
+        let stricter = || *own.get_or_init(|| self.find_row(place).is_some_and(|row| row.own));
         let accepting = self.exceptions.iter().filter(|e| {
             e.until >= today
                 && e.rules.iter().any(|r| r == rule)
                 && (e.classes.is_empty() || class.is_some_and(|c| e.classes.contains(&c)))
-                && e.globs.iter().any(|g| place.is(g, &mut whole))
+                && e.globs.iter().any(|g| place.matches_glob(g, &mut whole))
                 && (e.number.is_some() || !stricter())
         });
-        // All that match have accepted it: none of them is idle.
+        // Every exception that matches counts as used.
         accepting.map(|e| e.used.store(true, Ordering::Relaxed)).count() > 0
     }
 
-    /// The exceptions of the policy file that have ended, in words.
-    pub(crate) fn ended(&self, today: Date) -> impl Iterator<Item = String> + '_ {
+    /// Describes the exceptions of the policy file that have expired.
+    pub(crate) fn expired_exceptions(&self, today: Date) -> impl Iterator<Item = String> + '_ {
         let ended = self.exceptions.iter().filter(move |e| e.number.is_some() && e.until < today);
-        ended.map(|e| format!("{} ended on {}: {}", e.name(), e.until, e.reason))
+        ended.map(|e| format!("{} expired on {}: {}", e.label(), e.until, e.reason))
     }
 
-    /// The exceptions of the policy file that have not ended and accepted nothing, in words.
-    pub(crate) fn idle(&self, today: Date) -> impl Iterator<Item = String> + '_ {
+    /// Describes the exceptions of the policy file that are still valid and matched no finding.
+    pub(crate) fn unused_exceptions(&self, today: Date) -> impl Iterator<Item = String> + '_ {
         let idle = self
             .exceptions
             .iter()
             .filter(move |e| e.number.is_some() && e.until >= today && !e.used.load(Ordering::Relaxed));
-        idle.map(|e| format!("{} accepted nothing: {}", e.name(), e.reason))
+        idle.map(|e| format!("{} matched no finding: {}", e.label(), e.reason))
     }
 
-    /// Tells whether it names the account that runs the tools as an owner, which must be known then.
+    /// Returns whether it requires the account that runs the tools as owner, which must then be known.
     pub(crate) fn needs_account(&self) -> bool {
         let rows = self.rows.iter().filter_map(|r| r.owner.as_ref());
         rows.chain(&self.owner).any(|o| o.account)
     }
 
-    /// Tells whether it says nothing about classes and owners.
+    /// Returns whether it has no rows and no default owner or group.
     pub(crate) fn is_empty(&self) -> bool {
         self.rows.is_empty() && self.owner.is_none() && self.group.is_none()
     }
@@ -209,19 +223,19 @@ impl Policy {
     }
 }
 
-impl Exception {
-    fn name(&self) -> String {
+impl CompiledException {
+    fn label(&self) -> String {
         format!("exception {} for {}", self.number.unwrap_or_default(), self.rules.join(", "))
     }
 }
 
-impl<'p> Place<'p> {
-    /// The place of a directory above the audited path: only absolute patterns can name it.
-    pub(crate) fn above(dir: &'p Path) -> Self {
+impl<'p> EntryLocation<'p> {
+    /// Makes the location of a directory above the audited path, which only absolute patterns match.
+    pub(crate) fn above_root(dir: &'p Path) -> Self {
         Self { below: None, root: dir, dir: true }
     }
 
-    fn is(&self, glob: &Glob, whole: &mut Option<Vec<u8>>) -> bool {
+    fn matches_glob(&self, glob: &Glob, whole: &mut Option<Vec<u8>>) -> bool {
         if !glob.absolute {
             return self.below.is_some_and(|below| glob.matches(below));
         }
@@ -235,66 +249,72 @@ impl<'p> Place<'p> {
     }
 }
 
-impl<'a> Demand<'a> {
-    /// The class and maximum; `None` where the class is to be told from the content.
-    pub(crate) fn standard(&self) -> Option<Standard<'a>> {
+impl<'a> PolicyMatch<'a> {
+    /// Returns the class and maximum; `None` where the content decides the class.
+    pub(crate) fn limit(&self) -> Option<ClassLimit<'a>> {
         let row = self.row?;
         let class = row.class?;
         let max = row.max.map_or(class.max(), |m| Mode(m.0 & class.max().0));
-        Some(Standard { class, max, by: &row.by })
+        Some(ClassLimit { class, max, by: &row.by })
     }
 
-    /// A maximum without a class tightens the one that is told.
-    pub(crate) fn tighten(&self, mut standard: Standard<'a>) -> Standard<'a> {
+    /// Applies the maximum of a row without a class.
+    pub(crate) fn tighten_limit(&self, mut limit: ClassLimit<'a>) -> ClassLimit<'a> {
         if let Some(max) = self.row.and_then(|r| r.max) {
-            standard.max = Mode(standard.max.0 & max.0);
+            limit.max = Mode(limit.max.0 & max.0);
         }
-        standard
+        limit
     }
 
-    /// Who may own it, where the policy says so. `given` are the owners that the user named: they stand in the
-    /// place of the policy's general ones, and are the account where the policy asks for that.
-    pub(crate) fn owner(&self, path_owner: u32, given: Option<&[u32]>) -> Option<Allowed> {
+    /// Returns the allowed owners, where the policy has some. `given` are the owners from `--owner`: they replace the
+    /// default owners of the policy, and are the account where the policy requires it.
+    pub(crate) fn allowed_owners(&self, path_owner: u32, given: Option<&[u32]>) -> Option<AllowedIds> {
         let general = self.policy.and_then(|p| p.owner.as_ref()).filter(|o| given.is_none() || o.account);
         let owners = self.row.and_then(|r| r.owner.as_ref()).or(general);
-        owners.map(|o| o.allowed(path_owner, given))
+        owners.map(|o| o.resolve(path_owner, given))
     }
 
-    /// Which group it may have.
-    pub(crate) fn group(&self) -> Allowed {
+    /// Returns the allowed groups.
+    pub(crate) fn allowed_groups(&self) -> AllowedIds {
         if let Some(group) = self.row.and_then(|r| r.group.clone()) {
             return group;
         }
-        self.policy.and_then(|p| p.group.clone()).map_or(Allowed::Any, Allowed::Ids)
+        self.policy.and_then(|p| p.group.clone()).map_or(AllowedIds::Any, AllowedIds::Ids)
     }
 }
 
-fn compile(name: &str, row: &file::Row, ids: &AccountTable) -> Result<Row, String> {
+fn compile_row(name: &str, row: &file::PolicyRow, ids: &AccountTable) -> Result<CompiledRow, String> {
     let class = row.class.as_deref().map(|name| Class::from_name(name).ok_or_else(|| unknown_class(name)));
     let class = class.transpose()?;
-    let max = row.max.as_deref().map(maximum).transpose()?;
+    let max = row.max.as_deref().map(parse_maximum).transpose()?;
     if let (Some(class), Some(max)) = (class, max)
         && max.beyond(class.max()).0 != 0
     {
         return Err(format!("max {max} allows more than {} ({})", class.row().name, class.max()));
     }
-    let group = row.group.as_deref().map(|names| groups(names, ids)).transpose().map_err(|e| e.reason)?;
+    let group =
+        row.group.as_deref().map(|names| parse_groups(names, ids)).transpose().map_err(|e| e.reason)?;
     let reason = row.reason.as_deref().map(|r| format!(" ({r})")).unwrap_or_default();
-    Ok(Row {
-        globs: globs(&row.r#match)?,
+    Ok(CompiledRow {
+        globs: parse_globs(&row.r#match)?,
         class,
         max,
-        owner: row.owner.as_deref().map(|names| owners(names, ids)).transpose().map_err(|e| e.reason)?,
-        group: group.map(|g| g.map_or(Allowed::Any, Allowed::Ids)),
+        owner: row
+            .owner
+            .as_deref()
+            .map(|names| parse_owners(names, ids))
+            .transpose()
+            .map_err(|e| e.reason)?,
+        group: group.map(|g| g.map_or(AllowedIds::Any, AllowedIds::Ids)),
         by: format!("{name}: {}{reason}", row.r#match.join(", ")),
         own: false,
     })
 }
 
-fn exception(e: &file::Exception) -> Result<Exception, String> {
+fn compile_exception(e: &file::PolicyException) -> Result<CompiledException, String> {
     for rule in &e.rules {
-        if !RULES.iter().any(|r| r.id == rule) && !crate::rule::PLACE_RULES.iter().any(|r| r.0 == rule) {
-            return Err(format!("no rule is called {rule:?}"));
+        if !rule_descriptions().any(|r| r.id == rule) {
+            return Err(format!("unknown rule {rule:?}; `permck rules` lists them"));
         }
     }
     if e.rules.is_empty() || e.reason.trim().is_empty() {
@@ -302,10 +322,10 @@ fn exception(e: &file::Exception) -> Result<Exception, String> {
     }
     let day = e.until.text();
     let until = Date::parse(&day, format_description!("[year]-[month]-[day]"));
-    let until = until.map_err(|_| format!("until {day:?} is no day such as \"2027-01-31\""))?;
+    let until = until.map_err(|_| format!("until {day:?} is not a date such as \"2027-01-31\""))?;
     let class = |name: &String| Class::from_name(name).ok_or_else(|| unknown_class(name));
-    Ok(Exception {
-        globs: globs(&e.r#match)?,
+    Ok(CompiledException {
+        globs: parse_globs(&e.r#match)?,
         rules: e.rules.clone(),
         classes: e.classes.iter().map(class).collect::<Result<_, _>>()?,
         until,
@@ -315,7 +335,7 @@ fn exception(e: &file::Exception) -> Result<Exception, String> {
     })
 }
 
-fn globs(patterns: &[String]) -> Result<Vec<Glob>, String> {
+fn parse_globs(patterns: &[String]) -> Result<Vec<Glob>, String> {
     if patterns.is_empty() {
         return Err("match is empty".into());
     }
@@ -324,34 +344,34 @@ fn globs(patterns: &[String]) -> Result<Vec<Glob>, String> {
 
 fn unknown_class(name: &str) -> String {
     let known: Vec<_> = common::policy::TABLE.iter().map(|r| r.name).collect();
-    format!("no class is called {name:?}; there are {}", known.join(", "))
+    format!("unknown class {name:?}; the classes are {}", known.join(", "))
 }
 
-fn maximum(text: &str) -> Result<Mode, String> {
-    Mode::parse(text).ok_or_else(|| format!("max {text:?} is no octal mode such as \"0640\""))
+fn parse_maximum(text: &str) -> Result<Mode, String> {
+    Mode::parse(text).ok_or_else(|| format!("max {text:?} is not an octal mode such as \"0640\""))
 }
 
-fn owners(names: &[String], ids: &AccountTable) -> Result<Owners, Bad> {
-    let mut owners = Owners::default();
+fn parse_owners(names: &[String], ids: &AccountTable) -> Result<OwnerRule, PolicyError> {
+    let mut owners = OwnerRule::default();
     for name in names {
         match name.as_str() {
             "any" => owners.any = true,
             "path" => owners.path = true,
             "account" => owners.account = true,
             "self" => owners.ids.push(rustix::process::geteuid().as_raw()),
-            name => {
-                owners.ids.push(ids.uid(name).ok_or_else(|| Bad::new(format!("no user is called {name:?}")))?)
-            }
+            name => owners
+                .ids
+                .push(ids.uid(name).ok_or_else(|| PolicyError::new(format!("unknown user {name:?}")))?),
         }
     }
     Ok(owners)
 }
 
-fn groups(names: &[String], ids: &AccountTable) -> Result<Option<Vec<u32>>, Bad> {
+fn parse_groups(names: &[String], ids: &AccountTable) -> Result<Option<Vec<u32>>, PolicyError> {
     if names.iter().any(|n| n == "any") {
         return Ok(None);
     }
-    let id = |name: &String| ids.gid(name).ok_or_else(|| Bad::new(format!("no group is called {name:?}")));
+    let id = |name: &String| ids.gid(name).ok_or_else(|| PolicyError::new(format!("unknown group {name:?}")));
     names.iter().map(id).collect::<Result<_, _>>().map(Some)
 }
 

@@ -1,6 +1,6 @@
 //! The built-in profiles: policies like any other, in `profiles/`, compiled in.
 
-/// Name, what it is for, and its text.
+/// Name, description and text of each.
 pub(crate) const PROFILES: [(&str, &str, &str); 5] = [
     ("profguard", "an installation of these tools", include_str!("../../profiles/profguard.toml")),
     ("msmonitor", "an installation of msMonitor", include_str!("../../profiles/msmonitor.toml")),
@@ -8,12 +8,12 @@ pub(crate) const PROFILES: [(&str, &str, &str); 5] = [
     ("ascend", "an output tree of the Ascend profiler", include_str!("../../profiles/ascend.toml")),
     (
         "cann",
-        "a CANN toolkit that belongs to the unprivileged user who runs the tools",
+        "a CANN toolkit owned by the unprivileged user who runs the tools",
         include_str!("../../profiles/cann.toml"),
     ),
 ];
 
-/// The text of a profile.
-pub(crate) fn find(name: &str) -> Option<&'static str> {
+/// Returns the text of a profile.
+pub(crate) fn find_profile(name: &str) -> Option<&'static str> {
     PROFILES.iter().find(|(n, ..)| *n == name).map(|(.., text)| *text)
 }

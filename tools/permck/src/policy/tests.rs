@@ -6,16 +6,16 @@ use super::*;
 
 fn policy(text: &str) -> Policy {
     let mut policy = Policy::default();
-    policy.add(text, &AccountTable::default()).unwrap();
+    policy.add_file(text, &AccountTable::default()).unwrap();
     policy
 }
 
-fn place(below: &str, dir: bool) -> Place<'_> {
-    Place { below: Some(below.as_bytes()), root: Path::new("/opt/x"), dir }
+fn place(below: &str, dir: bool) -> EntryLocation<'_> {
+    EntryLocation { below: Some(below.as_bytes()), root: Path::new("/opt/x"), dir }
 }
 
 fn class(policy: &Policy, below: &str, dir: bool) -> Option<Class> {
-    policy.demand(place(below, dir)).standard().map(|s| s.class)
+    policy.match_entry(place(below, dir)).limit().map(|s| s.class)
 }
 
 #[test]
@@ -38,43 +38,55 @@ fn owners_and_tighter_maxima_are_kept() {
         "version = 1\nowner = ['path', '7']\n[[path]]\nmatch = ['a']\nclass = 'data_file'\nmax = '0440'\n\
          owner = ['any']\n",
     );
-    let demand = p.demand(place("a", false));
-    assert_eq!(demand.standard().unwrap().max, Mode(0o440));
-    assert_eq!(demand.owner(1000, None), Some(Allowed::Any));
-    assert_eq!(p.demand(place("b", false)).owner(1000, None), Some(Allowed::Ids(vec![1000, 7])));
-    assert_eq!(p.demand(place("b", false)).owner(1000, Some(&[5])), None);
-    assert_eq!(demand.owner(1000, Some(&[5])), Some(Allowed::Any));
+    let demand = p.match_entry(place("a", false));
+    assert_eq!(demand.limit().unwrap().max, Mode(0o440));
+    assert_eq!(demand.allowed_owners(1000, None), Some(AllowedIds::Any));
+    assert_eq!(
+        p.match_entry(place("b", false)).allowed_owners(1000, None),
+        Some(AllowedIds::Ids(vec![1000, 7]))
+    );
+    assert_eq!(p.match_entry(place("b", false)).allowed_owners(1000, Some(&[5])), None);
+    assert_eq!(demand.allowed_owners(1000, Some(&[5])), Some(AllowedIds::Any));
 }
 
 #[test]
-fn exceptions_end() {
+fn exceptions_expire() {
     let p = policy(
         "version = 1\n[[exception]]\nmatch = ['bin/*']\nrules = ['special-bits']\nreason = 'r'\nuntil = '2027-01-31'\n",
     );
-    let accepts = |rule, below, today| p.accepts(rule, place(below, false), None, today);
+    let accepts = |rule, below, today| p.accepts_finding(rule, place(below, false), None, today);
     assert!(accepts("special-bits", "bin/x", date!(2027 - 01 - 31)));
     assert!(!accepts("special-bits", "bin/x", date!(2027 - 02 - 01)));
     assert!(!accepts("mode", "bin/x", date!(2027 - 01 - 01)));
     assert!(!accepts("special-bits", "x", date!(2027 - 01 - 01)));
-    assert_eq!((p.ended(date!(2027 - 02 - 01)).count(), p.idle(date!(2027 - 01 - 01)).count()), (1, 0));
+    assert_eq!(
+        (
+            p.expired_exceptions(date!(2027 - 02 - 01)).count(),
+            p.unused_exceptions(date!(2027 - 01 - 01)).count()
+        ),
+        (1, 0)
+    );
     let idle = policy(
         "version = 1\n[[exception]]\nmatch = ['x']\nrules = ['mode']\nclasses = ['key_dir']\nreason = 'r'\n\
          until = 2027-01-31\n",
     );
     let today = date!(2027 - 01 - 01);
-    assert!(!idle.accepts("mode", place("x", true), Some(Class::DataDir), today));
-    assert_eq!(idle.idle(today).collect::<Vec<_>>(), ["exception 1 for mode accepted nothing: r"]);
-    assert!(idle.accepts("mode", place("x", true), Some(Class::KeyDir), today));
-    assert_eq!(idle.idle(today).count(), 0);
+    assert!(!idle.accepts_finding("mode", place("x", true), Some(Class::DataDir), today));
+    assert_eq!(
+        idle.unused_exceptions(today).collect::<Vec<_>>(),
+        ["exception 1 for mode matched no finding: r"]
+    );
+    assert!(idle.accepts_finding("mode", place("x", true), Some(Class::KeyDir), today));
+    assert_eq!(idle.unused_exceptions(today).count(), 0);
 }
 
 #[test]
-fn the_account_is_whom_the_user_names_and_not_root() {
+fn the_account_is_set_by_owner_and_not_root() {
     let p = policy("version = 1\nowner = ['account']\n");
     assert!(p.needs_account() && !policy("version = 1\nowner = ['self']\n").needs_account());
-    let owner = |given| p.demand(place("b", false)).owner(0, given);
-    assert_eq!(owner(Some(&[7][..])), Some(Allowed::Ids(vec![7])));
-    assert_eq!(owner(None), Some(Allowed::Ids(vec![rustix::process::geteuid().as_raw()])));
+    let owner = |given| p.match_entry(place("b", false)).allowed_owners(0, given);
+    assert_eq!(owner(Some(&[7][..])), Some(AllowedIds::Ids(vec![7])));
+    assert_eq!(owner(None), Some(AllowedIds::Ids(vec![rustix::process::geteuid().as_raw()])));
 }
 
 #[test]
@@ -82,49 +94,49 @@ fn absolute_patterns_and_those_above_match_whole_paths() {
     let p = policy(
         "version = 1\n[[exception]]\nmatch = ['/opt']\nrules = ['ancestor']\nreason = 'r'\nuntil = '2027-01-31'\n",
     );
-    let accepts =
-        |dir: &str| p.accepts("ancestor", Place::above(Path::new(dir)), None, date!(2027 - 01 - 01));
+    let accepts = |dir: &str| {
+        p.accepts_finding("ancestor", EntryLocation::above_root(Path::new(dir)), None, date!(2027 - 01 - 01))
+    };
     assert!(accepts("/opt") && !accepts("/"));
 }
 
 #[test]
-fn what_is_wrong_is_told_with_its_place() {
-    let bad = |text: &str| Policy::default().add(text, &AccountTable::default()).unwrap_err().to_string();
-    assert!(bad("version = 2").contains("version 2 is not known"));
+fn errors_in_a_policy_have_positions() {
+    let bad =
+        |text: &str| Policy::default().add_file(text, &AccountTable::default()).unwrap_err().to_string();
+    assert!(bad("version = 2").contains("unsupported version 2"));
     assert_eq!(bad("version = 1\n\n  x ="), bad("version = 1\n\n  x =").trim_end());
     assert!(bad("version = 1\n[[path]]\nmatsch = []\n").starts_with("3:1: unknown field `matsch`"));
     assert!(
         bad("version = 1\n[[path]]\nmatch = ['a']\nclass = 'log'\n")
-            .contains("there are home_dir, program_file")
+            .contains("the classes are home_dir, program_file")
     );
     assert!(
         bad("version = 1\n[[path]]\nmatch = ['a']\nclass = 'key_file'\nmax = '0640'\n")
             .contains("allows more")
     );
-    assert!(
-        bad("version = 1\n[[path]]\nmatch = ['a']\nowner = ['nobody-such']\n").contains("no user is called")
-    );
-    assert!(bad("version = 1\nextends = ['x']\n").contains("no profile is called"));
+    assert!(bad("version = 1\n[[path]]\nmatch = ['a']\nowner = ['nobody-such']\n").contains("unknown user"));
+    assert!(bad("version = 1\nextends = ['x']\n").contains("unknown profile"));
     let exception = "version = 1\n[[exception]]\nmatch = ['a']\nrules = ['mode']\nreason = 'r'\n";
     assert!(bad(exception).contains("until"));
-    assert!(bad(&format!("{exception}until = 'soon'\n")).contains("is no day"));
-    assert!(bad(&format!("{exception}until = 3\n")).contains("expected a day such as"));
+    assert!(bad(&format!("{exception}until = 'soon'\n")).contains("is not a date such as"));
+    assert!(bad(&format!("{exception}until = 3\n")).contains("expected a date such as"));
 }
 
 #[test]
 fn every_profile_compiles_and_every_row_can_match() {
     for (name, _, text) in profile::PROFILES {
         let mut p = Policy::default();
-        p.add(text, &AccountTable::default()).unwrap_or_else(|e| panic!("{name}: {e}"));
+        p.add_file(text, &AccountTable::default()).unwrap_or_else(|e| panic!("{name}: {e}"));
         assert!(!p.rows.is_empty(), "{name}");
     }
-    let certs = policy(profile::find("certs").unwrap());
+    let certs = policy(profile::find_profile("certs").unwrap());
     assert_eq!(class(&certs, "", true), Some(Class::KeyDir));
     assert_eq!(class(&certs, "server.key", false), Some(Class::KeyFile));
-    let msmonitor = policy(profile::find("msmonitor").unwrap());
+    let msmonitor = policy(profile::find_profile("msmonitor").unwrap());
     assert_eq!(class(&msmonitor, "plugin/client.py", false), Some(Class::ProgramFile));
     assert_eq!(class(&msmonitor, "x/client.key", false), Some(Class::KeyFile));
-    let ascend = policy(profile::find("ascend").unwrap());
+    let ascend = policy(profile::find_profile("ascend").unwrap());
     let data = "h_1_20260101000000000_ascend_pt/ASCEND_PROFILER_OUTPUT/trace_view.json";
     assert_eq!(class(&ascend, data, false), Some(Class::DataFile));
 }
@@ -134,7 +146,7 @@ fn every_profile_compiles_and_every_row_can_match() {
 fn rows_of_the_file_win_over_exceptions_of_a_profile() {
     let accepts = |rows: &str| {
         let p = policy(&format!("version = 1\nextends = ['profguard']\n{rows}"));
-        p.accepts("mode", place("usr/bin", true), Some(Class::ProgramDir), date!(2027 - 01 - 31))
+        p.accepts_finding("mode", place("usr/bin", true), Some(Class::ProgramDir), date!(2027 - 01 - 31))
     };
     assert!(accepts(""));
     assert!(!accepts("[[path]]\nmatch = ['usr/bin']\nclass = 'program_dir'\nmax = '0500'\n"));
@@ -144,7 +156,7 @@ fn rows_of_the_file_win_over_exceptions_of_a_profile() {
 #[test]
 fn a_row_is_named_with_where_it_stands() {
     let p = policy("version = 1\nextends = ['certs']\n[[path]]\nmatch = ['x']\nclass = 'data_file'\n");
-    assert_eq!(p.demand(place("x", false)).standard().unwrap().by, "policy row 1: x");
-    let by = p.demand(place("server.key", false)).standard().unwrap().by.to_owned();
+    assert_eq!(p.match_entry(place("x", false)).limit().unwrap().by, "policy row 1: x");
+    let by = p.match_entry(place("server.key", false)).limit().unwrap().by.to_owned();
     assert!(by.starts_with("profile certs row "), "{by}");
 }

@@ -4,16 +4,16 @@ use std::io::{self, Write};
 
 use common::record::permck as record;
 
-use super::{Ending, Report};
-use crate::inspect::Issue;
+use super::{AuditReport, AuditResult};
+use crate::plan::AuditIssue;
 
 /// Writes `permck.finding` and `permck.summary`.
-pub(crate) struct Json;
+pub(crate) struct JsonReport;
 
-impl Report for Json {
-    fn issue(&mut self, to: &mut dyn Write, issue: &Issue) -> io::Result<()> {
+impl AuditReport for JsonReport {
+    fn write_issue(&mut self, to: &mut dyn Write, issue: &AuditIssue) -> io::Result<()> {
         let f = issue.finding.clone();
-        let finding = record::Finding {
+        let finding = record::PermckFinding {
             rule: f.rule,
             severity: f.severity,
             path: f.path,
@@ -22,14 +22,14 @@ impl Report for Json {
             expected: f.expected,
             fix: f.fix,
             class: issue.class.map(str::to_owned),
-            told_by: issue.told_by.clone(),
+            class_by: issue.class_by.clone(),
         };
         common::record::write(to, &finding)
     }
 
-    fn end(&mut self, to: &mut dyn Write, ending: &Ending) -> io::Result<()> {
-        let Ending { seen, known, gone, end } = ending;
-        let summary = record::Summary {
+    fn write_summary(&mut self, to: &mut dyn Write, ending: &AuditResult) -> io::Result<()> {
+        let AuditResult { seen, known, gone, end } = ending;
+        let summary = record::AuditSummary {
             entries: seen.entries,
             dirs: seen.dirs,
             findings: end.totals.at_least(common::finding::Severity::Note),
@@ -40,7 +40,7 @@ impl Report for Json {
             known: *known,
             vanished: seen.vanished,
             mounts_skipped: seen.mounts,
-            exceptions_idle: seen.idle,
+            exceptions_stale: seen.idle,
             baseline_gone: *gone,
             errors: end.failed,
         };

@@ -1,59 +1,60 @@
-//! How the findings of an audit are written: text and records here, the rest in [`common::report`].
+//! Writes the findings of an audit: records here, other formats in [`common::report`].
 
 use std::io::{self, Write};
 
 use common::report::{self, End, GroupedText, ReportFormat, Source, Writer};
 
-use crate::inspect::{Issue, Seen};
+use crate::inspect::AuditCounts;
+use crate::plan::AuditIssue;
 
 mod json;
 
-pub(crate) use json::Json;
+pub(crate) use json::JsonReport;
 
 /// A format.
-pub(crate) trait Report {
+pub(crate) trait AuditReport {
     /// Takes one finding.
-    fn issue(&mut self, to: &mut dyn Write, issue: &Issue) -> io::Result<()>;
+    fn write_issue(&mut self, to: &mut dyn Write, issue: &AuditIssue) -> io::Result<()>;
 
     /// Ends the report.
-    fn end(&mut self, to: &mut dyn Write, ending: &Ending) -> io::Result<()>;
+    fn write_summary(&mut self, to: &mut dyn Write, ending: &AuditResult) -> io::Result<()>;
 }
 
-/// The report in a format. `limit` and `color` are for text, and so is what a rule finds, as a heading.
-pub(crate) fn select(
+/// Makes the report in a format. `limit`, `color` and `heading` are for text.
+pub(crate) fn report_for(
     format: ReportFormat,
     source: Source,
     limit: usize,
     color: bool,
     heading: fn(&str) -> &'static str,
-) -> Box<dyn Report + Send> {
+) -> Box<dyn AuditReport + Send> {
     match (report::writer(format, source), format) {
-        (Some(writer), _) => Box::new(Shared(writer)),
-        (None, ReportFormat::Json) => Box::new(Json),
-        (None, _) => Box::new(Shared(Box::new(GroupedText::new(limit, color, heading)))),
+        (Some(writer), _) => Box::new(CommonReport(writer)),
+        (None, ReportFormat::Json) => Box::new(JsonReport),
+        (None, _) => Box::new(CommonReport(Box::new(GroupedText::new(limit, color, heading)))),
     }
 }
 
-/// What is known at the end of an audit.
+/// The result of an audit.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Ending {
-    pub(crate) seen: Seen,
-    /// Findings that the baseline knows.
+pub(crate) struct AuditResult {
+    pub(crate) seen: AuditCounts,
+    /// Findings that are in the baseline.
     pub(crate) known: u64,
-    /// Findings of the baseline that were not found any more.
+    /// Findings of the baseline that no longer exist.
     pub(crate) gone: u64,
     pub(crate) end: End,
 }
 
 /// A format that all tools write.
-struct Shared(Box<dyn Writer>);
+struct CommonReport(Box<dyn Writer>);
 
-impl Report for Shared {
-    fn issue(&mut self, to: &mut dyn Write, issue: &Issue) -> io::Result<()> {
+impl AuditReport for CommonReport {
+    fn write_issue(&mut self, to: &mut dyn Write, issue: &AuditIssue) -> io::Result<()> {
         self.0.finding(to, &issue.finding)
     }
 
-    fn end(&mut self, to: &mut dyn Write, ending: &Ending) -> io::Result<()> {
+    fn write_summary(&mut self, to: &mut dyn Write, ending: &AuditResult) -> io::Result<()> {
         self.0.end(to, &ending.end)
     }
 }

@@ -1,77 +1,86 @@
 //! POSIX ACLs that grant more than the mode shows.
 //!
-//! With an ACL, the group bits of the mode show the mask, and named users and groups do not show at all. They
-//! are neither the owner nor the owning group, so what they get counts as what others get: nothing, in every
-//! class of the table.
+//! With an ACL, the group bits of the mode are the mask, and named users and groups do not show at all (acl(5)). They
+//! are neither the owner nor the owning group, so they count as others, who have no access in any class.
 
 use common::finding::Severity;
 
-use super::{Hit, Judge, Rule, Subject};
-use crate::xattr::{Acl, rwx};
+use super::{AuditedEntry, EntryRule, RuleContext, RuleDescription, Violation};
+use crate::xattr::{Acl, format_bits};
 
 /// The access ACL.
-pub(crate) static RULE: Rule = Rule {
-    id: "acl",
-    severity: Severity::Error,
-    what: "its ACL grants more than its mode shows",
-    check: access,
+pub(crate) static RULE: EntryRule = EntryRule {
+    description: RuleDescription {
+        id: "acl",
+        severity: Severity::Error,
+        what: "its ACL grants more than its mode shows",
+        why: "Users and groups have access that the mode does not show, because the group bits of the mode are then the mask of the ACL.",
+        fix: "`chmod MODE PATH && setfacl -b PATH`",
+        reference: "acl(5), section Correspondence between ACL entries and file permission bits",
+    },
+    check: check_access_acl,
 };
 
 /// The ACL that new entries of a directory get.
-pub(crate) static DEFAULT: Rule = Rule {
-    id: "acl-default",
-    severity: Severity::Warning,
-    what: "new entries get an ACL that grants access to others",
-    check: default,
+pub(crate) static DEFAULT: EntryRule = EntryRule {
+    description: RuleDescription {
+        id: "acl-default",
+        severity: Severity::Warning,
+        what: "its default ACL grants access to other users",
+        why: "New entries inherit the ACL and are accessible to other users, whatever the umask is.",
+        fix: "`setfacl -k PATH`",
+        reference: "acl(5), section Object creation and default ACLs",
+    },
+    check: check_default_acl,
 };
 
-fn access(s: &Subject<'_>, judge: &Judge) -> Option<Hit> {
+fn check_access_acl(s: &AuditedEntry<'_>, context: &RuleContext) -> Option<Violation> {
     let acl = s.xattrs.access.as_ref()?;
     if acl.broken {
-        return Some(Hit {
-            found: "an ACL that cannot be read".into(),
+        return Some(Violation {
+            found: "malformed ACL".into(),
             expected: "none".into(),
-            fix: remove(s),
+            fix: removal_command(s),
         });
     }
-    let granted = names(acl, judge);
-    (!granted.is_empty()).then(|| Hit {
-        found: format!("ACL grants {granted} beside mode {}", s.granted()),
+    let granted = describe_grants(acl, context);
+    (!granted.is_empty()).then(|| Violation {
+        found: format!("ACL grants {granted}, in addition to mode {}", s.granted_mode()),
         expected: "no access for named users and groups".into(),
-        fix: remove(s),
+        fix: removal_command(s),
     })
 }
 
-fn default(s: &Subject<'_>, judge: &Judge) -> Option<Hit> {
+fn check_default_acl(s: &AuditedEntry<'_>, context: &RuleContext) -> Option<Violation> {
     let acl = s.xattrs.default.as_ref()?;
-    let mut granted = names(acl, judge);
-    if let Some(others) = acl.others().filter(|&o| o != 0) {
+    let mut granted = describe_grants(acl, context);
+    if let Some(others) = acl.other_bits().filter(|&o| o != 0) {
         let separator = if granted.is_empty() { "" } else { ", " };
-        granted = format!("{granted}{separator}{} to others", rwx(others));
+        granted = format!("{granted}{separator}{} to others", format_bits(others));
     }
-    (!granted.is_empty()).then(|| Hit {
+    (!granted.is_empty()).then(|| Violation {
         found: format!("default ACL grants {granted}"),
         expected: "no access for named users, named groups and others".into(),
-        fix: format!("setfacl -k {}", s.quoted()),
+        fix: format!("setfacl -k {}", s.quoted_path()),
     })
 }
 
-fn names(acl: &Acl, judge: &Judge) -> String {
-    let name = |g: crate::xattr::Grant| {
-        let who = if g.group { judge.ids.group(g.id) } else { judge.ids.user(g.id) };
-        format!("{} to {}{who}", rwx(g.bits), if g.group { "group " } else { "" })
+fn describe_grants(acl: &Acl, context: &RuleContext) -> String {
+    let name = |g: crate::xattr::AclGrant| {
+        let who = if g.group { context.accounts.group(g.id) } else { context.accounts.user(g.id) };
+        format!("{} to {}{who}", format_bits(g.bits), if g.group { "group " } else { "" })
     };
-    acl.grants().map(name).collect::<Vec<_>>().join(", ")
+    acl.named_grants().map(name).collect::<Vec<_>>().join(", ")
 }
 
-/// `setfacl -b` alone would leave the mask in the group's bits.
-fn remove(s: &Subject<'_>) -> String {
-    format!("{} && setfacl -b {}", s.chmod(without_acl(s)), s.quoted())
+/// Returns the command that removes the ACL. `setfacl -b` alone would leave the mask in the group bits.
+fn removal_command(s: &AuditedEntry<'_>) -> String {
+    format!("{} && setfacl -b {}", s.chmod_command(without_acl(s)), s.quoted_path())
 }
 
-/// The mode that leaves each what it really has and takes away what its class does not allow.
-pub(crate) fn without_acl(s: &Subject<'_>) -> common::policy::Mode {
-    let tight = s.tightened().0;
-    let group = s.xattrs.access.as_ref().and_then(Acl::owning_group).unwrap_or(0);
+/// Returns the mode for an entry whose ACL is removed: effective permissions, without those beyond the class.
+pub(crate) fn without_acl(s: &AuditedEntry<'_>) -> common::policy::Mode {
+    let tight = s.tightened_mode().0;
+    let group = s.xattrs.access.as_ref().and_then(Acl::owning_group_bits).unwrap_or(0);
     common::policy::Mode(tight & (0o707 | group << 3))
 }

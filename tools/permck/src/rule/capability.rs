@@ -1,17 +1,26 @@
-//! File capabilities: powers of root that a program gets from whoever runs it.
+//! File capabilities: privileges that a program gains when any user executes it (capabilities(7)).
 
 use common::finding::Severity;
 
-use super::{Hit, Judge, Rule, Subject};
+use super::{AuditedEntry, EntryRule, RuleContext, RuleDescription, Violation};
 
-pub(crate) static RULE: Rule =
-    Rule { id: "capability", severity: Severity::Error, what: "running it gives powers of root", check };
+pub(crate) static RULE: EntryRule = EntryRule {
+    description: RuleDescription {
+        id: "capability",
+        severity: Severity::Error,
+        what: "it has file capabilities",
+        why: "The program gains these privileges for every user who executes it.",
+        fix: "`setcap -r PATH`",
+        reference: "capabilities(7), section File capabilities; msMonitor security statement, running security",
+    },
+    check: check_capabilities,
+};
 
-fn check(s: &Subject<'_>, _: &Judge) -> Option<Hit> {
+fn check_capabilities(s: &AuditedEntry<'_>, _: &RuleContext) -> Option<Violation> {
     let capability = s.xattrs.capability.as_ref()?;
-    Some(Hit {
+    Some(Violation {
         found: format!("file capabilities {capability}"),
         expected: "none".into(),
-        fix: format!("setcap -r {}", s.quoted()),
+        fix: format!("setcap -r {}", s.quoted_path()),
     })
 }

@@ -1,30 +1,35 @@
-//! Hard links to files of others: what is done to the name here is done to the file elsewhere.
+//! Hard links to files of other users: a change here changes the file under its other names.
 
 use common::finding::Severity;
 use rustix::fs::FileType;
 
-use super::{HARD_LINK, Hit, Judge, Rule, Subject};
+use super::{AuditedEntry, EntryRule, HARD_LINK, RuleContext, RuleDescription, Violation};
 
-pub(crate) static RULE: Rule = Rule {
-    id: HARD_LINK,
-    severity: Severity::Error,
-    what: "it is a hard link to a file of somebody else",
-    check,
+pub(crate) static RULE: EntryRule = EntryRule {
+    description: RuleDescription {
+        id: HARD_LINK,
+        severity: Severity::Error,
+        what: "it is a hard link to a file of another user",
+        why: "A change through this name changes the file of another user under its other names, which may be system files.",
+        fix: "`find MOUNT -xdev -samefile PATH` lists the names; `rm PATH` removes this one",
+        reference: "proc_sys_fs(5), protected_hardlinks",
+    },
+    check: check_hard_link,
 };
 
-fn check(s: &Subject<'_>, judge: &Judge) -> Option<Hit> {
+fn check_hard_link(s: &AuditedEntry<'_>, context: &RuleContext) -> Option<Violation> {
     let foreign = s.st.stx_uid != s.dir_owner;
-    (s.file_type() == FileType::RegularFile && s.st.stx_nlink > 1 && foreign).then(|| Hit {
+    (s.file_type() == FileType::RegularFile && s.st.stx_nlink > 1 && foreign).then(|| Violation {
         found: format!(
-            "one of {} names of a file of {}, in a directory of {}",
+            "one of {} hard links to a file of {}, in a directory of {}",
             s.st.stx_nlink,
-            judge.ids.user(s.st.stx_uid),
-            judge.ids.user(s.dir_owner)
+            context.accounts.user(s.st.stx_uid),
+            context.accounts.user(s.dir_owner)
         ),
-        expected: "files of the directory's owner, or with one name".into(),
+        expected: "a file of the directory's owner, or without other hard links".into(),
         fix: format!(
-            "find out what else it is called (find MOUNT -xdev -samefile {0}), then rm {0} if it does not belong here",
-            s.quoted()
+            "find the other names (find MOUNT -xdev -samefile {0}), then rm {0} if it does not belong here",
+            s.quoted_path()
         ),
     })
 }

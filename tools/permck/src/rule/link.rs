@@ -1,39 +1,49 @@
-//! Symbolic links that lead nowhere or out of the audited tree.
+//! Symbolic links to missing files, and out of the audited tree.
 
 use common::finding::Severity;
 use common::text::safe;
 
-use super::{Hit, Judge, Leads, Rule, Subject};
+use super::{AuditedEntry, EntryRule, RuleContext, RuleDescription, SymlinkDestination, Violation};
 
-pub(crate) static DANGLING: Rule = Rule {
-    id: "link-dangling",
-    severity: Severity::Warning,
-    what: "it is a link that leads nowhere",
-    check: dangling,
+pub(crate) static DANGLING: EntryRule = EntryRule {
+    description: RuleDescription {
+        id: "link-dangling",
+        severity: Severity::Warning,
+        what: "it is a symbolic link to a missing file",
+        why: "A user who can create the target controls the content that is read through the link; writing through it creates a file elsewhere.",
+        fix: "`rm PATH`, or create the target",
+        reference: "symlink(7); path_resolution(7)",
+    },
+    check: check_dangling,
 };
 
-pub(crate) static OUTSIDE: Rule = Rule {
-    id: "link-outside",
-    severity: Severity::Warning,
-    what: "it is a link that leads out of the tree",
-    check: outside,
+pub(crate) static OUTSIDE: EntryRule = EntryRule {
+    description: RuleDescription {
+        id: "link-outside",
+        severity: Severity::Warning,
+        what: "it is a symbolic link out of the tree",
+        why: "The target is not audited, and the users who can change it change what programs read in the tree.",
+        fix: "`permck audit TARGET`, or replace the link by a copy",
+        reference: "symlink(7); msMonitor security statement, file permission control (input files: not a link that leads elsewhere)",
+    },
+    check: check_outside,
 };
 
-fn dangling(s: &Subject<'_>, _: &Judge) -> Option<Hit> {
-    let link = s.link.filter(|l| l.leads == Leads::Nowhere)?;
-    Some(Hit {
-        found: format!("link to {}, which does not exist", safe(&link.target.to_string_lossy())),
-        expected: "a link to something in the tree".into(),
-        fix: format!("rm {}, or create what it leads to", s.quoted()),
+fn check_dangling(s: &AuditedEntry<'_>, _: &RuleContext) -> Option<Violation> {
+    let link = s.link.filter(|l| l.leads == SymlinkDestination::Nowhere)?;
+    Some(Violation {
+        found: format!("symbolic link to {}, which does not exist", safe(&link.target.to_string_lossy())),
+        expected: "a target in the tree".into(),
+        fix: format!("rm {}, or create the target", s.quoted_path()),
     })
 }
 
-fn outside(s: &Subject<'_>, _: &Judge) -> Option<Hit> {
+fn check_outside(s: &AuditedEntry<'_>, _: &RuleContext) -> Option<Violation> {
     let link = s.link?;
-    let Leads::Outside(place) = &link.leads else { return None };
-    Some(Hit {
-        found: format!("link to {}, outside the tree", safe(&place.to_string_lossy())),
-        expected: "a link to something in the tree".into(),
-        fix: format!("replace {} by a copy, or audit what it leads to as well", s.quoted()),
+    let SymlinkDestination::Outside(place) = &link.leads else { return None };
+    Some(Violation {
+        found: format!("symbolic link to {}, outside the tree", safe(&place.to_string_lossy())),
+        expected: "a target in the tree".into(),
+        fix: format!("replace {} by a copy, or audit the target, too", s.quoted_path()),
     })
 }

@@ -1,70 +1,79 @@
-//! Whether tightening an entry would keep the account that runs the tools from it: what others may do now is all that
-//! an account has that is neither the owner nor in the group.
+//! Whether tightening an entry would lock out the account that runs the tools: an account that is neither the owner nor
+//! in the group has only the permissions of others.
 
 use common::policy::Mode;
 
-use super::{Allowed, Judge, Subject};
+use super::{AllowedIds, AuditedEntry, RuleContext};
 
-/// Who loses what they have as others.
+/// The account that would lose access.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Lockout {
     /// An account that may own entries here.
     Account(u32),
-    /// Nobody is named, and the group that is left is root's own, with nobody in it.
+    /// No account is known, and the group is root's, which has no members.
     Anybody,
 }
 
-/// Tells whether `after` keeps somebody from an entry who is to use it.
-pub(crate) fn of(s: &Subject<'_>, after: Mode, judge: &Judge) -> Option<Lockout> {
-    let standard = s.standard?;
-    let lost = lost(s, after);
+/// Returns the account that the mode `after` would lock out.
+pub(crate) fn find_lockout(s: &AuditedEntry<'_>, after: Mode, context: &RuleContext) -> Option<Lockout> {
+    let limit = s.limit?;
+    let lost = lost_bits(s, after);
     if lost == 0 {
         return None;
     }
-    let Allowed::Ids(ids) = s.owner else { return None };
+    let AllowedIds::Ids(ids) = s.owner else { return None };
     let accounts: Vec<u32> = ids.iter().copied().filter(|&id| id != 0).collect();
     if accounts.is_empty() {
-        // Keys are for nobody else, and the owner is who needs them.
-        let shared = standard.max.0 & 0o070 != 0 && s.secret.is_none();
+        // Only the owner needs a key.
+        let shared = limit.max.0 & 0o070 != 0 && s.secret.is_none();
         return (shared && s.st.stx_gid == 0).then_some(Lockout::Anybody);
     }
     let by_group = after.0 >> 3 & lost == lost;
     let reaches = |&uid: &u32| {
-        let mut groups = judge.ids.user_name(uid).map(|name| judge.ids.groups_of(name)).into_iter().flatten();
+        let mut groups = context
+            .accounts
+            .user_name(uid)
+            .map(|name| context.accounts.groups_of(name))
+            .into_iter()
+            .flatten();
         let member = s.st.stx_gid == uid || groups.any(|(_, gid)| gid == s.st.stx_gid);
         s.st.stx_uid == uid || member && by_group
     };
     accounts.iter().find(|uid| !reaches(uid)).map(|&uid| Lockout::Account(uid))
 }
 
-/// What others may do now and not after.
-pub(crate) fn lost(s: &Subject<'_>, after: Mode) -> u32 {
+/// Returns the permissions that others would lose.
+pub(crate) fn lost_bits(s: &AuditedEntry<'_>, after: Mode) -> u32 {
     s.mode().0 & !after.0 & 0o005
 }
 
 impl Lockout {
-    /// What to do before the mode is changed, as the beginning of a command, and what to say after it.
-    pub(super) fn first(self, s: &Subject<'_>, judge: &Judge) -> (String, &'static str) {
-        let group = s.standard.is_some_and(|standard| standard.max.0 & 0o050 != 0);
+    /// Returns the command to run before the mode is changed, and a comment for the end of the line.
+    pub(super) fn prerequisite(self, s: &AuditedEntry<'_>, context: &RuleContext) -> (String, &'static str) {
+        let group = s.limit.is_some_and(|limit| limit.max.0 & 0o050 != 0);
         match self {
             Self::Anybody => (
-                format!("chgrp GROUP {} && ", s.quoted()),
+                format!("chgrp GROUP {} && ", s.quoted_path()),
                 "  # GROUP: that of the account that runs it, or uses it",
             ),
-            Self::Account(uid) if group => {
-                (format!("chgrp {} {} && ", judge.ids.group_of(uid).unwrap_or(uid), s.quoted()), "")
-            }
-            Self::Account(uid) => (format!("chown {uid} {} && ", s.quoted()), ""),
+            Self::Account(uid) if group => (
+                format!("chgrp {} {} && ", context.accounts.group_of(uid).unwrap_or(uid), s.quoted_path()),
+                "",
+            ),
+            Self::Account(uid) => (format!("chown {uid} {} && ", s.quoted_path()), ""),
         }
     }
 
-    /// Why others keep what they have.
-    pub(crate) fn reason(self, s: &Subject<'_>, judge: &Judge) -> String {
-        let (first, _) = self.first(s, judge);
+    /// Describes why the permissions of others are kept.
+    pub(crate) fn describe(self, s: &AuditedEntry<'_>, context: &RuleContext) -> String {
+        let (first, _) = self.prerequisite(s, context);
         let who = match self {
-            Self::Account(uid) => judge.ids.user(uid),
+            Self::Account(uid) => context.accounts.user(uid),
             Self::Anybody => "the account that uses it".into(),
         };
-        format!("others keep reading it: {who} would be cut off, `{}` first", first.trim_end_matches(" && "))
+        format!(
+            "permissions of others are kept: {who} would lose access; run `{}` first",
+            first.trim_end_matches(" && ")
+        )
     }
 }

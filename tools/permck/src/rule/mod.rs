@@ -1,6 +1,6 @@
-//! The rules of an audit: one file per rule, one table that help, output and tests iterate.
+//! The rules of an audit: one file per kind of rule, one table that help, output and tests iterate.
 //!
-//! A rule looks at one [`Subject`] and says what it breaks; it reads nothing from the system itself.
+//! A rule checks one [`AuditedEntry`] and describes the violation; it makes no system calls.
 
 use std::ffi::CStr;
 use std::path::PathBuf;
@@ -10,7 +10,7 @@ use common::policy::{Class, Mode};
 use common::report::RuleInfo;
 use rustix::fs::{FileType, Statx, StatxAttributes};
 
-use crate::classify::Stray;
+use crate::classify::StrayKey;
 use crate::xattr::{Acl, Xattrs};
 use common::accounts::AccountTable;
 use common::walk::{TreeNode, file_type};
@@ -29,18 +29,30 @@ mod types;
 mod unowned;
 mod unreadable;
 
-/// One rule.
-pub(crate) struct Rule {
+/// The description of a rule, for `permck rules`, the manual and reports.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct RuleDescription {
     /// Stable, in kebab case.
     pub(crate) id: &'static str,
     pub(crate) severity: Severity,
-    /// What it finds, for people: the heading of a group of findings.
+    /// What it finds, as the heading of a group of findings.
     pub(crate) what: &'static str,
-    pub(crate) check: fn(&Subject<'_>, &Judge) -> Option<Hit>,
+    /// The consequence of a finding.
+    pub(crate) why: &'static str,
+    /// How to fix a finding, with a command where there is one.
+    pub(crate) fix: &'static str,
+    /// The source of the rule: the security statement, a standard or a manual page.
+    pub(crate) reference: &'static str,
 }
 
-/// Every rule about one entry, gravest first.
-pub(crate) static RULES: [&Rule; 21] = [
+/// A rule about an entry.
+pub(crate) struct EntryRule {
+    pub(crate) description: RuleDescription,
+    pub(crate) check: fn(&AuditedEntry<'_>, &RuleContext) -> Option<Violation>,
+}
+
+/// Every rule about an entry, the gravest first.
+pub(crate) static RULES: [&EntryRule; 21] = [
     &secret::RULE,
     &mode::WORLD_WRITABLE,
     &mode::GROUP_WRITABLE,
@@ -64,27 +76,55 @@ pub(crate) static RULES: [&Rule; 21] = [
     &special::IMMUTABLE,
 ];
 
-/// The rule that makes all advice about an entry wait: see [`crate::inspect`].
+/// The rule whose finding replaces all other fixes of an entry: see [`crate::inspect`].
 pub(crate) const HARD_LINK: &str = "hard-link";
 
-/// AccountTable of what is checked once per audited path, beside [`RULES`]: see [`crate::place`].
-pub(crate) const PLACE_RULES: [(&str, Severity, &str); 3] = [
-    ("ancestor", Severity::Error, "a directory above the path can be changed by others"),
-    ("mount-options", Severity::Note, "the file system is mounted without protection"),
-    ("mounts", Severity::Note, "what is mounted below the path was not looked at"),
-];
+/// A directory above an audited path: see [`crate::root_check`].
+pub(crate) const ANCESTOR: RuleDescription = RuleDescription {
+    id: "ancestor",
+    severity: Severity::Error,
+    what: "other users can write to a directory above the path",
+    why: "A user who can write to a directory above the tree can rename the tree and put another one in its place.",
+    fix: "`chmod go-w DIRECTORY`, or `chown root DIRECTORY`",
+    reference: "path_resolution(7); rename(2)",
+};
 
-/// What a rule says about a subject that breaks it.
+/// The mount of an audited path.
+pub(crate) const MOUNT_OPTIONS: RuleDescription = RuleDescription {
+    id: "mount-options",
+    severity: Severity::Note,
+    what: "the file system lacks nosuid, nodev or noexec",
+    why: "Without nosuid, nodev and noexec, data that is copied to the file system can contain setuid programs and device nodes.",
+    fix: "`mount -o remount,nosuid,nodev,noexec MOUNT_POINT`, and the same in fstab(5)",
+    reference: "mount(8), section FILESYSTEM-INDEPENDENT MOUNT OPTIONS",
+};
+
+/// A mount point below an audited path.
+pub(crate) const MOUNTS: RuleDescription = RuleDescription {
+    id: "mounts",
+    severity: Severity::Note,
+    what: "a mount point below the path was not entered",
+    why: "Entries below the mount point were not checked.",
+    fix: "`permck audit --cross-mounts PATH`, or audit the mount point by itself",
+    reference: "permck-audit(1)",
+};
+
+/// Describes every rule: those about entries, then those that are checked once per audited path.
+pub(crate) fn rule_descriptions() -> impl Iterator<Item = &'static RuleDescription> {
+    RULES.iter().map(|rule| &rule.description).chain([&ANCESTOR, &MOUNT_OPTIONS, &MOUNTS])
+}
+
+/// The texts of a finding.
 #[derive(Debug, Default)]
-pub(crate) struct Hit {
+pub(crate) struct Violation {
     pub(crate) found: String,
     pub(crate) expected: String,
     pub(crate) fix: String,
 }
 
-/// What an entry is held to, and how that was decided.
+/// The maximum mode of an entry, and what decided it.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Standard<'a> {
+pub(crate) struct ClassLimit<'a> {
     pub(crate) class: Class,
     /// The class's maximum, or a policy's tighter one.
     pub(crate) max: Mode,
@@ -94,15 +134,15 @@ pub(crate) struct Standard<'a> {
 
 /// Who may own an entry.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) enum Allowed {
-    /// Anybody.
+pub(crate) enum AllowedIds {
+    /// Any id.
     #[default]
     Any,
     /// Only these.
     Ids(Vec<u32>),
 }
 
-impl Allowed {
+impl AllowedIds {
     pub(crate) fn admits(&self, id: u32) -> bool {
         match self {
             Self::Any => true,
@@ -111,50 +151,50 @@ impl Allowed {
     }
 }
 
-/// What a symbolic link leads to.
+/// The target of a symbolic link.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Link {
-    /// As it is written in the link.
+pub(crate) struct SymlinkTarget {
+    /// The content of the link.
     pub(crate) target: PathBuf,
-    pub(crate) leads: Leads,
+    pub(crate) leads: SymlinkDestination,
 }
 
-/// Where a symbolic link leads, as the kernel resolves it.
+/// The destination of a symbolic link, as the kernel resolves it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Leads {
-    /// To something below the audited path.
+pub(crate) enum SymlinkDestination {
+    /// Below the audited path.
     Inside,
-    /// To this path elsewhere.
+    /// This path outside the tree.
     Outside(PathBuf),
-    /// To nothing, or in a circle.
+    /// A missing file, or a loop.
     Nowhere,
-    /// That could not be seen.
+    /// The kernel did not say.
     Unknown,
 }
 
-/// One entry, with all that the rules want to know of it.
-pub(crate) struct Subject<'a> {
+/// One entry, with everything that the rules look at.
+pub(crate) struct AuditedEntry<'a> {
     /// The directory that it is in; where `name` is empty, the entry is this directory.
     pub(crate) node: &'a TreeNode,
     pub(crate) name: &'a CStr,
     pub(crate) st: &'a Statx,
     /// Missing for what has no class: links, devices, sockets, FIFOs.
-    pub(crate) standard: Option<Standard<'a>>,
-    pub(crate) owner: &'a Allowed,
-    pub(crate) group: &'a Allowed,
+    pub(crate) limit: Option<ClassLimit<'a>>,
+    pub(crate) owner: &'a AllowedIds,
+    pub(crate) group: &'a AllowedIds,
     pub(crate) xattrs: &'a Xattrs,
-    pub(crate) link: Option<&'a Link>,
+    pub(crate) link: Option<&'a SymlinkTarget>,
     /// A private key in the content: its kind and where it begins.
     pub(crate) secret: Option<(&'static str, usize)>,
     /// Private keys in a directory that is mainly for other things.
-    pub(crate) stray: Option<&'a Stray>,
+    pub(crate) stray: Option<&'a StrayKey>,
     /// Owner of the directory that it is in.
     pub(crate) dir_owner: u32,
     /// Why the content could not be read.
     pub(crate) unread: Option<rustix::io::Errno>,
 }
 
-impl Subject<'_> {
+impl AuditedEntry<'_> {
     pub(crate) fn mode(&self) -> Mode {
         Mode::of(u32::from(self.st.stx_mode))
     }
@@ -171,61 +211,60 @@ impl Subject<'_> {
         if self.name.is_empty() { self.node.name() } else { self.name.to_bytes() }
     }
 
-    /// The path as one word of a shell, for fixes.
-    pub(crate) fn quoted(&self) -> String {
+    /// Returns the path as one word of a shell, for fixes.
+    pub(crate) fn quoted_path(&self) -> String {
         common::policy::shell_quote(&self.path())
     }
 
-    /// What the mode grants: with an ACL the group's bits show the mask, and what the group gets is in the ACL.
-    pub(crate) fn granted(&self) -> Mode {
+    /// Returns the effective mode: with an ACL, the group bits of the mode are the mask, and the permissions of the group are
+    /// in the ACL.
+    pub(crate) fn granted_mode(&self) -> Mode {
         let mode = self.mode();
-        let group = self.xattrs.access.as_ref().filter(|a| !a.broken).and_then(Acl::owning_group);
+        let group = self.xattrs.access.as_ref().filter(|a| !a.broken).and_then(Acl::owning_group_bits);
         group.map_or(mode, |bits| Mode(mode.0 & 0o7707 | bits << 3))
     }
 
-    /// The mode that it should have: what it has, less what its class does not allow.
-    pub(crate) fn tightened(&self) -> Mode {
+    /// Returns the mode without the bits that its class does not allow.
+    pub(crate) fn tightened_mode(&self) -> Mode {
         let mode = self.mode();
-        match self.standard {
+        match self.limit {
             Some(s) => Mode(mode.0 & s.max.0),
             // Sockets and FIFOs keep what owner and group have.
             None => Mode(mode.0 & 0o770),
         }
     }
 
-    /// The command that tightens it to a mode. Four digits would leave a directory its setuid and setgid bits.
-    pub(crate) fn chmod(&self, mode: Mode) -> String {
+    /// Returns the command that sets a mode. With four digits chmod(1) keeps the setuid and setgid bits of a directory.
+    pub(crate) fn chmod_command(&self, mode: Mode) -> String {
         let special = self.file_type() == FileType::Directory && self.mode().0 & !mode.0 & 0o6000 != 0;
-        format!("chmod {}{mode} {}", if special { "0" } else { "" }, self.quoted())
+        format!("chmod {}{mode} {}", if special { "0" } else { "" }, self.quoted_path())
     }
 
-    pub(crate) fn attribute(&self, flag: StatxAttributes) -> bool {
+    pub(crate) fn has_attribute(&self, flag: StatxAttributes) -> bool {
         self.st.stx_attributes.contains(flag)
     }
 }
 
-/// What all subjects are judged by.
+/// What the rules need besides the entry.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Judge {
-    pub(crate) ids: AccountTable,
+pub(crate) struct RuleContext {
+    pub(crate) accounts: AccountTable,
 }
 
-/// Who writes reports, and all rules.
-pub(crate) fn source(fail_on: Severity) -> common::report::Source {
-    let entry = RULES.iter().map(|r| RuleInfo { id: r.id, severity: r.severity, what: r.what });
-    let place = PLACE_RULES.iter().map(|&(id, severity, what)| RuleInfo { id, severity, what });
+/// Returns the name of the tool and its rules, for reports.
+pub(crate) fn report_source(fail_on: Severity) -> common::report::Source {
+    let info = |rule: &RuleDescription| RuleInfo { id: rule.id, severity: rule.severity, what: rule.what };
     common::report::Source {
         tool: "permck",
         version: env!("CARGO_PKG_VERSION"),
-        rules: entry.chain(place).collect(),
+        rules: rule_descriptions().map(info).collect(),
         fail_on,
     }
 }
 
-/// What a rule finds, as a heading.
-pub(crate) fn heading(id: &str) -> &'static str {
-    let place = PLACE_RULES.iter().find(|(i, ..)| *i == id).map(|(.., what)| *what);
-    RULES.iter().find(|r| r.id == id).map(|r| r.what).or(place).unwrap_or("")
+/// Returns the heading of a rule.
+pub(crate) fn rule_heading(id: &str) -> &'static str {
+    rule_descriptions().find(|rule| rule.id == id).map_or("", |rule| rule.what)
 }
 
 #[cfg(test)]

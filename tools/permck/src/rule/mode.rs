@@ -1,68 +1,85 @@
-//! Permission bits outside the maximum of the class, told apart by how grave they are: one finding per entry.
+//! Permission bits beyond the maximum of the class: one finding per entry, by the gravest bit.
 
 use common::finding::Severity;
 use common::policy::Mode;
 use rustix::fs::FileType;
 
-use super::{Hit, Judge, Rule, Subject, lockout};
+use super::{AuditedEntry, EntryRule, RuleContext, RuleDescription, Violation, lockout};
 
-/// Others can write.
-pub(crate) static WORLD_WRITABLE: Rule = Rule {
-    id: "world-writable",
-    severity: Severity::Error,
-    what: "anybody can write to it",
-    check: |s, judge| (excess(s)? & 0o002 != 0).then(|| hit(s, judge)),
+/// Others may write.
+pub(crate) static WORLD_WRITABLE: EntryRule = EntryRule {
+    description: RuleDescription {
+        id: "world-writable",
+        severity: Severity::Error,
+        what: "everyone may write to it",
+        why: "Every local user can replace the content: programs that others run, or data that they trust.",
+        fix: "`chmod o-w PATH`",
+        reference: "msMonitor security statement, file permission control (no 666, no 777); chmod(1)",
+    },
+    check: |s, context| (excess_bits(s)? & 0o002 != 0).then(|| describe_excess(s, context)),
 };
 
-/// The group can write where its class does not allow that.
-pub(crate) static GROUP_WRITABLE: Rule = Rule {
-    id: "group-writable",
-    severity: Severity::Error,
-    what: "its group can write to it",
-    check: |s, judge| (excess(s)? & 0o022 == 0o020).then(|| hit(s, judge)),
+/// The group may write, and the class does not allow it.
+pub(crate) static GROUP_WRITABLE: EntryRule = EntryRule {
+    description: RuleDescription {
+        id: "group-writable",
+        severity: Severity::Error,
+        what: "its group may write to it",
+        why: "Every member of the group can replace the content, which only the owner should change.",
+        fix: "`chmod g-w PATH`",
+        reference: "msMonitor security statement, file permission control (maximum mode of each class)",
+    },
+    check: |s, context| (excess_bits(s)? & 0o022 == 0o020).then(|| describe_excess(s, context)),
 };
 
 /// Any other bit beyond the maximum.
-pub(crate) static RULE: Rule = Rule {
-    id: "mode",
-    severity: Severity::Error,
-    what: "its mode allows more than its class",
-    check: |s, judge| {
-        let excess = excess(s)?;
-        (excess & 0o022 == 0 && excess != 0).then(|| hit(s, judge))
+pub(crate) static RULE: EntryRule = EntryRule {
+    description: RuleDescription {
+        id: "mode",
+        severity: Severity::Error,
+        what: "its mode exceeds the maximum of its class",
+        why: "Users whom the class does not provide for can read, enter or execute the entry, or its owner can overwrite a program by mistake.",
+        fix: "`chmod MODE PATH`, with the maximum mode of the class",
+        reference: "msMonitor security statement, file permission control (maximum mode of each class)",
+    },
+    check: |s, context| {
+        let excess = excess_bits(s)?;
+        (excess & 0o022 == 0 && excess != 0).then(|| describe_excess(s, context))
     },
 };
 
-/// The bits beyond the maximum, special bits left to their own rule.
-fn excess(s: &Subject<'_>) -> Option<u32> {
-    let mode = s.granted();
-    match (s.standard, s.file_type()) {
-        (Some(standard), _) => Some(mode.beyond(standard.max).0 & 0o777),
-        // A link's mode means nothing, and a device in a tree is a finding of its own.
+/// Returns the permission bits beyond the maximum, without special bits, which have a rule of their own.
+fn excess_bits(s: &AuditedEntry<'_>) -> Option<u32> {
+    let mode = s.granted_mode();
+    match (s.limit, s.file_type()) {
+        (Some(limit), _) => Some(mode.beyond(limit.max).0 & 0o777),
+        // The mode of a symbolic link has no effect (symlink(7)).
         (None, FileType::Symlink) => None,
         (None, _) => Some(mode.0 & 0o002),
     }
 }
 
-fn hit(s: &Subject<'_>, judge: &Judge) -> Hit {
-    let mode = s.granted();
-    let mut fix = s.chmod(s.tightened());
-    if let Some(lockout) = lockout::of(s, s.tightened(), judge) {
-        let (first, then) = lockout.first(s, judge);
+fn describe_excess(s: &AuditedEntry<'_>, context: &RuleContext) -> Violation {
+    let mode = s.granted_mode();
+    let mut fix = s.chmod_command(s.tightened_mode());
+    if let Some(lockout) = lockout::find_lockout(s, s.tightened_mode(), context) {
+        let (first, then) = lockout.prerequisite(s, context);
         fix = format!("{first}{fix}{then}");
     }
-    match s.standard {
-        Some(standard) => {
-            let row = standard.class.row();
-            Hit {
-                found: format!("mode {mode} allows {} too much for {}", mode.beyond(standard.max), row.what),
-                expected: format!("at most {} ({}, told by {})", standard.max, row.name, standard.by),
+    match s.limit {
+        Some(limit) => {
+            let row = limit.class.row();
+            // Special bits have a rule of their own.
+            let beyond = Mode(mode.beyond(limit.max).0 & 0o777);
+            Violation {
+                found: format!("mode {mode}: {}", beyond.describe(limit.class.is_dir())),
+                expected: format!("at most {} ({}; class {} by {})", limit.max, row.what, row.name, limit.by),
                 fix,
             }
         }
-        None => Hit {
-            found: format!("mode {mode} of {}", common::fsat::kind(u32::from(s.st.stx_mode))),
-            expected: format!("nothing for others, as in {}", Mode(mode.0 & 0o770)),
+        None => Violation {
+            found: format!("{}, mode {mode}: others may write", common::fsat::kind(u32::from(s.st.stx_mode))),
+            expected: format!("no access for others, such as {}", Mode(mode.0 & 0o770)),
             fix,
         },
     }

@@ -1,18 +1,23 @@
-//! Names that forge lines in lists and logs, drive terminals, or read differently from what they are.
+//! Names that can forge lines in lists and logs, or control a terminal.
 
 use common::finding::Severity;
 use common::text::safe;
 
-use super::{Hit, Judge, Rule, Subject};
+use super::{AuditedEntry, EntryRule, RuleContext, RuleDescription, Violation};
 
-pub(crate) static RULE: Rule = Rule {
-    id: "name",
-    severity: Severity::Warning,
-    what: "its name holds control characters or is not UTF-8",
-    check,
+pub(crate) static RULE: EntryRule = EntryRule {
+    description: RuleDescription {
+        id: "name",
+        severity: Severity::Warning,
+        what: "its name contains control characters or is not UTF-8",
+        why: "The name can forge lines in logs and listings, or send control sequences to a terminal.",
+        fix: "`mv -- PATH NEW_NAME`",
+        reference: "POSIX.1-2017, Base Definitions, section Portable Filename Character Set; console_codes(4)",
+    },
+    check: check_name,
 };
 
-fn check(s: &Subject<'_>, _: &Judge) -> Option<Hit> {
+fn check_name(s: &AuditedEntry<'_>, _: &RuleContext) -> Option<Violation> {
     let name = s.own_name();
     // Nearly all names are printable ASCII.
     if name.iter().all(|b| (b' '..=b'~').contains(b)) {
@@ -23,5 +28,5 @@ fn check(s: &Subject<'_>, _: &Judge) -> Option<Hit> {
         Ok(text) if safe(text) != text => "a name with control characters".to_owned(),
         Ok(_) => return None,
     };
-    Some(Hit { found, expected: "printable UTF-8".into(), fix: "rename it".into() })
+    Some(Violation { found, expected: "printable UTF-8".into(), fix: "rename it".into() })
 }

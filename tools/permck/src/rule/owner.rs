@@ -1,50 +1,60 @@
-//! Owner and group: who may own an entry is said by the policy, or is the owner of the audited path and root.
+//! Owner and group: allowed are those of the policy, or else root and the owner of the audited path.
 
 use common::finding::Severity;
 use rustix::fs::FileType;
 
-use super::{Allowed, Hit, Rule, Subject};
+use super::{AllowedIds, AuditedEntry, EntryRule, RuleDescription, Violation};
 
-pub(crate) static OWNER: Rule = Rule {
-    id: "owner",
-    severity: Severity::Error,
-    what: "it belongs to somebody else",
-    check: |s, judge| {
-        let Allowed::Ids(ids) = s.owner else { return None };
-        (!s.owner.admits(s.st.stx_uid)).then(|| Hit {
-            found: format!("owned by {}", judge.ids.user(s.st.stx_uid)),
-            expected: list(ids, |id| judge.ids.user(id)),
-            fix: fix("chown", ids.first().copied(), s),
+pub(crate) static OWNER: EntryRule = EntryRule {
+    description: RuleDescription {
+        id: "owner",
+        severity: Severity::Error,
+        what: "its owner is not allowed",
+        why: "The owner can change the content and the mode of the entry at any time.",
+        fix: "`chown -h OWNER PATH`",
+        reference: "msMonitor security statement, file permission control (input files: owned by the user of the process)",
+    },
+    check: |s, context| {
+        let AllowedIds::Ids(ids) = s.owner else { return None };
+        (!s.owner.admits(s.st.stx_uid)).then(|| Violation {
+            found: format!("owned by {}", context.accounts.user(s.st.stx_uid)),
+            expected: join_names(ids, |id| context.accounts.user(id)),
+            fix: chown_command("chown", ids.first().copied(), s),
         })
     },
 };
 
-pub(crate) static GROUP: Rule = Rule {
-    id: "group",
-    severity: Severity::Error,
-    what: "it belongs to another group",
-    check: |s, judge| {
-        let Allowed::Ids(ids) = s.group else { return None };
-        (!s.group.admits(s.st.stx_gid)).then(|| Hit {
-            found: format!("group {}", judge.ids.group(s.st.stx_gid)),
-            expected: list(ids, |id| judge.ids.group(id)),
-            fix: fix("chgrp", ids.first().copied(), s),
+pub(crate) static GROUP: EntryRule = EntryRule {
+    description: RuleDescription {
+        id: "group",
+        severity: Severity::Error,
+        what: "its group is not allowed",
+        why: "The members of the group have its permissions, such as reading configuration and traces.",
+        fix: "`chgrp -h GROUP PATH`",
+        reference: "msMonitor security statement, file permission control",
+    },
+    check: |s, context| {
+        let AllowedIds::Ids(ids) = s.group else { return None };
+        (!s.group.admits(s.st.stx_gid)).then(|| Violation {
+            found: format!("group {}", context.accounts.group(s.st.stx_gid)),
+            expected: join_names(ids, |id| context.accounts.group(id)),
+            fix: chown_command("chgrp", ids.first().copied(), s),
         })
     },
 };
 
-fn list(ids: &[u32], name: impl Fn(u32) -> String) -> String {
+fn join_names(ids: &[u32], name: impl Fn(u32) -> String) -> String {
     match ids {
         [] => "an account that exists".into(),
         ids => ids.iter().map(|&id| name(id)).collect::<Vec<_>>().join(" or "),
     }
 }
 
-/// `-h`: a link's own owner, not that of what it leads to. Who gives away a file with other names gives those away,
-/// and one of them may be a file of the system.
-fn fix(command: &str, to: Option<u32>, s: &Subject<'_>) -> String {
+/// Returns the command that changes the owner or group. `-h` changes a symbolic link itself, not its target. A file with
+/// several hard links may be a system file, so no command is given for it.
+fn chown_command(command: &str, to: Option<u32>, s: &AuditedEntry<'_>) -> String {
     if s.file_type() != FileType::Directory && s.st.stx_nlink > 1 {
-        return format!("it has {} names: first find out what the others are", s.st.stx_nlink);
+        return format!("it has {} hard links: first find the other names", s.st.stx_nlink);
     }
-    to.map_or_else(String::new, |id| format!("{command} -h {id} {}", s.quoted()))
+    to.map_or_else(String::new, |id| format!("{command} -h {id} {}", s.quoted_path()))
 }

@@ -21,11 +21,15 @@ fn with_entry(
 }
 
 #[test]
-fn ids_are_unique_kebab_case_and_headed() {
-    let mut ids: Vec<&str> = RULES.iter().map(|r| r.id).chain(PLACE_RULES.iter().map(|r| r.0)).collect();
-    for id in &ids {
-        assert!(id.bytes().all(|b| b.is_ascii_lowercase() || b == b'-'), "{id}");
-        assert!(!heading(id).is_empty(), "{id}");
+fn rules_have_unique_ids_and_complete_descriptions() {
+    let mut ids: Vec<&str> = rule_descriptions().map(|r| r.id).collect();
+    for rule in rule_descriptions() {
+        assert!(rule.id.bytes().all(|b| b.is_ascii_lowercase() || b == b'-'), "{}", rule.id);
+        for text in [rule.what, rule.why, rule.fix, rule.reference] {
+            assert!(!text.trim().is_empty(), "{}", rule.id);
+        }
+        assert!(rule.why.ends_with('.'), "{}", rule.id);
+        assert_eq!(rule_heading(rule.id), rule.what);
     }
     ids.sort_unstable();
     let n = ids.len();
@@ -42,16 +46,16 @@ fn every_mode_against_every_class() {
     std::fs::set_permissions(dir.path().join("f"), std::fs::Permissions::from_mode(0o600)).unwrap();
     let name = CString::new("f").unwrap();
     with_entry(dir.path(), &name, |node, st| {
-        let judge = Judge::default();
+        let context = RuleContext::default();
         for row in &TABLE {
-            let standard = Standard { class: row.class, max: row.max, by: "test" };
+            let limit = ClassLimit { class: row.class, max: row.max, by: "test" };
             for bits in 0..0o10000_u16 {
                 let mut st = *st;
                 st.stx_mode = 0o100_000 | bits;
-                let subject = Subject { standard: Some(standard), ..plain(node, &name, &st) };
+                let subject = AuditedEntry { limit: Some(limit), ..plain(node, &name, &st) };
                 let hit = |id: &str| {
-                    let rule = RULES.iter().find(|r| r.id == id).unwrap();
-                    (rule.check)(&subject, &judge)
+                    let rule = RULES.iter().find(|r| r.description.id == id).unwrap();
+                    (rule.check)(&subject, &context)
                 };
                 let set = |bit: u32| bits >> bit & 1 == 1 && row.max.0 >> bit & 1 == 0;
                 let modes = ["world-writable", "group-writable", "mode"].map(|id| hit(id).is_some());
@@ -63,22 +67,22 @@ fn every_mode_against_every_class() {
                 assert_eq!(modes, expected, "{bits:04o} as {}", row.name);
                 assert_eq!(hit("special-bits").is_some(), (9..12).any(set), "{bits:04o} as {}", row.name);
                 let kept: u32 = (0..12).filter(|&b| bits >> b & 1 == 1 && !set(b)).map(|b| 1 << b).sum();
-                assert_eq!(subject.tightened(), Mode(kept));
+                assert_eq!(subject.tightened_mode(), Mode(kept));
             }
         }
     });
 }
 
 /// A subject about which no rule has anything to say.
-fn plain<'a>(node: &'a TreeNode, name: &'a CStr, st: &'a Statx) -> Subject<'a> {
+fn plain<'a>(node: &'a TreeNode, name: &'a CStr, st: &'a Statx) -> AuditedEntry<'a> {
     static NONE: Xattrs = Xattrs { access: None, default: None, capability: None };
-    Subject {
+    AuditedEntry {
         node,
         name,
         st,
-        standard: None,
-        owner: &Allowed::Any,
-        group: &Allowed::Any,
+        limit: None,
+        owner: &AllowedIds::Any,
+        group: &AllowedIds::Any,
         xattrs: &NONE,
         link: None,
         secret: None,
@@ -89,14 +93,14 @@ fn plain<'a>(node: &'a TreeNode, name: &'a CStr, st: &'a Statx) -> Subject<'a> {
 }
 
 #[test]
-fn a_hard_link_to_a_file_of_others_is_told_from_our_own() {
+fn only_hard_links_to_files_of_other_users_are_findings() {
     let dir = tempfile::tempdir().unwrap();
     std::fs::write(dir.path().join("f"), "").unwrap();
     std::fs::hard_link(dir.path().join("f"), dir.path().join("g")).unwrap();
     with_entry(dir.path(), c"g", |node, st| {
         let own = plain(node, c"g", st);
-        assert!((hard_link::RULE.check)(&own, &Judge::default()).is_none());
-        let foreign = Subject { dir_owner: st.stx_uid + 1, ..plain(node, c"g", st) };
-        assert!((hard_link::RULE.check)(&foreign, &Judge::default()).is_some());
+        assert!((hard_link::RULE.check)(&own, &RuleContext::default()).is_none());
+        let foreign = AuditedEntry { dir_owner: st.stx_uid + 1, ..plain(node, c"g", st) };
+        assert!((hard_link::RULE.check)(&foreign, &RuleContext::default()).is_some());
     });
 }

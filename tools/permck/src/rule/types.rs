@@ -3,15 +3,20 @@
 use common::finding::Severity;
 use rustix::fs::FileType;
 
-use super::{Hit, Rule};
+use super::{EntryRule, RuleDescription, Violation};
 
-pub(crate) static DEVICE: Rule = Rule {
-    id: "device",
-    severity: Severity::Error,
-    what: "it is a device node",
+pub(crate) static DEVICE: EntryRule = EntryRule {
+    description: RuleDescription {
+        id: "device",
+        severity: Severity::Error,
+        what: "it is a device node",
+        why: "A device node gives access to hardware or memory to every user whom its mode permits, past the permissions of files.",
+        fix: "`rm PATH`",
+        reference: "mknod(2); mount(8), nodev",
+    },
     check: |s, _| {
         let kind = s.file_type();
-        matches!(kind, FileType::CharacterDevice | FileType::BlockDevice).then(|| Hit {
+        matches!(kind, FileType::CharacterDevice | FileType::BlockDevice).then(|| Violation {
             found: format!(
                 "{} {}:{}, mode {}",
                 common::fsat::kind(u32::from(s.st.stx_mode)),
@@ -20,33 +25,43 @@ pub(crate) static DEVICE: Rule = Rule {
                 s.mode()
             ),
             expected: "devices only below /dev".into(),
-            fix: format!("rm {} if nothing needs it", s.quoted()),
+            fix: format!("rm {} if nothing needs it", s.quoted_path()),
         })
     },
 };
 
-pub(crate) static SOCKET: Rule = Rule {
-    id: "socket",
-    severity: Severity::Note,
-    what: "it is a socket",
+pub(crate) static SOCKET: EntryRule = EntryRule {
+    description: RuleDescription {
+        id: "socket",
+        severity: Severity::Note,
+        what: "it is a socket",
+        why: "The process that listens accepts requests from every user who may write to the socket.",
+        fix: "`ss -xlp` shows the process; `rm PATH` if there is none",
+        reference: "unix(7), section Pathname socket ownership and permissions",
+    },
     check: |s, _| {
-        (s.file_type() == FileType::Socket).then(|| Hit {
+        (s.file_type() == FileType::Socket).then(|| Violation {
             found: format!("a socket, mode {}", s.mode()),
             expected: String::new(),
-            fix: "delete it if nothing listens on it".into(),
+            fix: "delete it if no process listens on it".into(),
         })
     },
 };
 
-pub(crate) static FIFO: Rule = Rule {
-    id: "fifo",
-    severity: Severity::Note,
-    what: "it is a FIFO",
+pub(crate) static FIFO: EntryRule = EntryRule {
+    description: RuleDescription {
+        id: "fifo",
+        severity: Severity::Note,
+        what: "it is a FIFO",
+        why: "A user who may open the FIFO can inject data, or block the process at the other end.",
+        fix: "`fuser PATH` shows the processes; `rm PATH` if there are none",
+        reference: "fifo(7)",
+    },
     check: |s, _| {
-        (s.file_type() == FileType::Fifo).then(|| Hit {
+        (s.file_type() == FileType::Fifo).then(|| Violation {
             found: format!("a FIFO, mode {}", s.mode()),
             expected: String::new(),
-            fix: "delete it if nothing uses it".into(),
+            fix: "delete it if no process uses it".into(),
         })
     },
 };

@@ -1,23 +1,32 @@
-//! AccountTable that no account has: the next account that is created gets the file.
+//! Ids that no account has: a new account may get the id and with it the file.
 
 use common::finding::Severity;
 
-use super::{Hit, Judge, Rule, Subject};
+use super::{AuditedEntry, EntryRule, RuleContext, RuleDescription, Violation};
 
-pub(crate) static RULE: Rule =
-    Rule { id: "unowned", severity: Severity::Error, what: "its user or group does not exist", check };
+pub(crate) static RULE: EntryRule = EntryRule {
+    description: RuleDescription {
+        id: "unowned",
+        severity: Severity::Error,
+        what: "its user or group does not exist",
+        why: "The next account or group that is created may get the id, and with it the entry.",
+        fix: "`chown -h OWNER:GROUP PATH`",
+        reference: "msMonitor security statement, file permission control; find(1), -nouser and -nogroup",
+    },
+    check: check_unowned,
+};
 
-fn check(s: &Subject<'_>, judge: &Judge) -> Option<Hit> {
+fn check_unowned(s: &AuditedEntry<'_>, context: &RuleContext) -> Option<Violation> {
     let (uid, gid) = (s.st.stx_uid, s.st.stx_gid);
-    let found = match (judge.ids.no_user(uid), judge.ids.no_group(gid)) {
-        (true, true) => format!("uid {uid} and gid {gid} have no account"),
-        (true, false) => format!("uid {uid} has no account"),
-        (false, true) => format!("gid {gid} has no group"),
+    let found = match (context.accounts.no_user(uid), context.accounts.no_group(gid)) {
+        (true, true) => format!("uid {uid} and gid {gid} do not exist"),
+        (true, false) => format!("uid {uid} does not exist"),
+        (false, true) => format!("gid {gid} does not exist"),
         (false, false) => return None,
     };
-    Some(Hit {
+    Some(Violation {
         found,
         expected: "an existing user and group".into(),
-        fix: format!("chown -h OWNER:GROUP {}", s.quoted()),
+        fix: format!("chown -h OWNER:GROUP {}", s.quoted_path()),
     })
 }

@@ -1,19 +1,24 @@
-//! Files whose content could not be looked at, so that their class is told by the name alone.
+//! Files whose content could not be read, so that only the name decides the class.
 
 use common::finding::Severity;
 
-use super::{Hit, Judge, Rule, Subject};
+use super::{AuditedEntry, EntryRule, RuleContext, RuleDescription, Violation};
 
-pub(crate) static RULE: Rule = Rule {
-    id: "unreadable",
-    severity: Severity::Warning,
-    what: "its content could not be read, so its class is a guess and keys in it go unseen",
-    check,
+pub(crate) static RULE: EntryRule = EntryRule {
+    description: RuleDescription {
+        id: "unreadable",
+        severity: Severity::Warning,
+        what: "its content could not be read: the class is a guess, and keys in it are missed",
+        why: "Private keys in the file are not found, and only its name decides its class.",
+        fix: "run `permck audit` as root or as the owner",
+        reference: "permck-audit(1)",
+    },
+    check: check_unreadable,
 };
 
-fn check(s: &Subject<'_>, _: &Judge) -> Option<Hit> {
+fn check_unreadable(s: &AuditedEntry<'_>, _: &RuleContext) -> Option<Violation> {
     let error = s.unread?;
-    Some(Hit {
+    Some(Violation {
         found: format!("cannot be read: {}", crate::reason(error)),
         expected: "an audit by root or the owner".into(),
         fix: "run permck as root or as the owner".into(),

@@ -1,158 +1,165 @@
-//! Tells generated traces and logs from everything else, without a doubt or not at all: what is taken for one is
-//! deleted.
+//! Recognizes generated traces and logs. A file that is recognized is deleted, so doubtful ones are not.
 //!
-//! Names that anybody could give to a file of another kind (`config_2.json`, `redo.log`) decide nothing: there the
-//! beginning of the content does. Names decide alone only where no other program writes such ones.
+//! Where other programs use such names, too (`config_2.json`, `redo.log`), the beginning of the content decides. Names
+//! decide alone only where no other program writes them.
 
 use std::io::Read;
 
 use memchr::memmem;
 
-/// Bytes by which content is judged.
-pub(super) const HEAD: usize = 1 << 10;
+/// Bytes of content that are read.
+pub(super) const HEAD_SIZE: usize = 1 << 10;
 
-/// What tells whether a file was generated.
+/// How a file is recognized as generated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
-    /// Where it lies or how it is called says all.
+pub(super) enum GeneratedKind {
+    /// By its location or name alone.
     Certain,
-    /// A trace, if its content is.
+    /// A trace, if its content confirms it.
     Trace { gzip: bool },
-    /// A log, if its content is.
+    /// A log, if its content confirms it.
     Log,
-    /// A database of msMonitor, if its content is one.
+    /// A database of msMonitor, if its content confirms it.
     Database,
-    /// Records of msMonitor or profd, if its content is.
+    /// Records of msMonitor or profd, if the content confirms it.
     Records,
 }
 
-/// The kind of a file by its path; `None` for what is never generated.
-pub(super) fn kind(path: &[u8]) -> Option<Kind> {
+/// Returns how a file is recognized, from its path; `None` if it is not generated.
+pub(super) fn classify_path(path: &[u8]) -> Option<GeneratedKind> {
     let name = path.rsplit(|&b| b == b'/').next().unwrap_or(path);
-    if in_profile(path) || rotated(name) {
-        return Some(Kind::Certain);
+    if is_in_profile(path) || is_rotated_log(name) {
+        return Some(GeneratedKind::Certain);
     }
     Some(match () {
-        () if name.ends_with(b".json") => Kind::Trace { gzip: false },
-        () if name.ends_with(b".json.gz") => Kind::Trace { gzip: true },
-        () if name.ends_with(b".log") => Kind::Log,
-        () if msmonitor(name, b".db") => Kind::Database,
-        () if msmonitor(name, b".jsonl") || metrics(name) => Kind::Records,
+        () if name.ends_with(b".json") => GeneratedKind::Trace { gzip: false },
+        () if name.ends_with(b".json.gz") => GeneratedKind::Trace { gzip: true },
+        () if name.ends_with(b".log") => GeneratedKind::Log,
+        () if is_msmonitor_file(name, b".db") => GeneratedKind::Database,
+        () if is_msmonitor_file(name, b".jsonl") || is_metrics_file(name) => GeneratedKind::Records,
         () => return None,
     })
 }
 
-/// Tells whether a file that begins like this is what its name promises.
-pub(super) fn confirms(kind: Kind, head: &[u8]) -> bool {
+/// Returns whether the beginning of a file confirms its kind.
+pub(super) fn confirms_content(kind: GeneratedKind, head: &[u8]) -> bool {
     match kind {
-        Kind::Certain => true,
-        Kind::Trace { gzip: false } => trace(head),
-        Kind::Trace { gzip: true } => {
-            // The compressed beginning is all that was read: it ends early, and that is no fault.
+        GeneratedKind::Certain => true,
+        GeneratedKind::Trace { gzip: false } => is_trace(head),
+        GeneratedKind::Trace { gzip: true } => {
+            // Only the beginning was read, so the compressed data is truncated.
             let mut plain = Vec::new();
-            let _ = flate2::read::GzDecoder::new(head).take(HEAD as u64).read_to_end(&mut plain);
-            trace(&plain)
+            let _ = flate2::read::GzDecoder::new(head).take(HEAD_SIZE as u64).read_to_end(&mut plain);
+            is_trace(&plain)
         }
-        Kind::Log => log(head),
-        Kind::Database => head.starts_with(b"SQLite format 3\0"),
-        Kind::Records => head.starts_with(b"{\""),
+        GeneratedKind::Log => is_log(head),
+        // The header string of the SQLite file format, section 1.3.1.
+        GeneratedKind::Database => head.starts_with(b"SQLite format 3\0"),
+        GeneratedKind::Records => head.starts_with(b"{\""),
     }
 }
 
-/// A file of an Ascend profiler's directory: the directory's name is complete, and the file lies in one of the
-/// parts that the profiler makes there. What a user puts beside them is left alone.
-fn in_profile(path: &[u8]) -> bool {
+/// Returns whether a file was written by an Ascend profiler: below a directory with the complete name of a profile, in one
+/// of the parts that the profiler creates there. Other files there are kept.
+fn is_in_profile(path: &[u8]) -> bool {
     let names: Vec<&[u8]> = path.split(|&b| b == b'/').filter(|n| !n.is_empty()).collect();
     names.windows(2).enumerate().any(|(i, pair)| {
         let last = i + 2 == names.len();
-        (torch(pair[0]) && torch_part(pair[1], last)) || (cann(pair[0]) && cann_part(pair[1], last))
+        (is_torch_profile(pair[0]) && is_torch_part(pair[1], last))
+            || (is_cann_profile(pair[0]) && is_cann_part(pair[1], last))
     })
 }
 
-/// `{worker}_{pid}_{time}_ascend_pt`, of PyTorch or MindSpore; the time has 14 or 17 digits.
-fn torch(name: &[u8]) -> bool {
+/// `{worker}_{pid}_{time}_ascend_pt` of PyTorch, `…_ascend_ms` of MindSpore; the time has 14 or 17 digits (torch_npu 2.14.0,
+/// `profiler/_profiler_path_creator.py`).
+fn is_torch_profile(name: &[u8]) -> bool {
     let stem = name.strip_suffix(b"_ascend_pt").or_else(|| name.strip_suffix(b"_ascend_ms"));
     let mut fields = stem.unwrap_or_default().rsplitn(3, |&b| b == b'_');
-    let time = fields.next().is_some_and(|t| matches!(t.len(), 14 | 17) && digits(t));
-    time && fields.next().is_some_and(digits) && fields.next().is_some_and(|worker| !worker.is_empty())
+    let time = fields.next().is_some_and(|t| matches!(t.len(), 14 | 17) && is_digits(t));
+    time && fields.next().is_some_and(is_digits) && fields.next().is_some_and(|worker| !worker.is_empty())
 }
 
-fn torch_part(name: &[u8], is_file: bool) -> bool {
+/// The parts of such a profile (torch_npu 2.14.0, `profiler/profiler_interface.py` and `profiler/analysis`).
+fn is_torch_part(name: &[u8], is_file: bool) -> bool {
     match is_file {
         true => {
             let rank = name.strip_prefix(b"profiler_info").and_then(|n| n.strip_suffix(b".json"));
-            rank.is_some_and(|r| r.is_empty() || r.strip_prefix(b"_").is_some_and(digits))
+            rank.is_some_and(|r| r.is_empty() || r.strip_prefix(b"_").is_some_and(is_digits))
                 || matches!(name, b"profiler_metadata.json" | b"analyse.done")
         }
         false => {
             matches!(name, b"ASCEND_PROFILER_OUTPUT" | b"FRAMEWORK" | b"logs")
                 || name.starts_with(b"PROF_")
-                || name.strip_prefix(b"PLATFORM_").is_some_and(digits)
+                || name.strip_prefix(b"PLATFORM_").is_some_and(is_digits)
         }
     }
 }
 
-/// `PROF_{number}_{time}_{letters}`.
-fn cann(name: &[u8]) -> bool {
+/// `PROF_{number}_{time}_{letters}` of CANN (Ascend/msprof, `docs/en/user_guide/profile_data_file_references.md`).
+fn is_cann_profile(name: &[u8]) -> bool {
     let fields: Vec<&[u8]> = name.split(|&b| b == b'_').collect();
     matches!(fields[..], [b"PROF", number, time, id]
-        if digits(number) && digits(time) && !id.is_empty() && id.iter().all(u8::is_ascii_alphanumeric))
+        if is_digits(number) && is_digits(time) && !id.is_empty() && id.iter().all(u8::is_ascii_alphanumeric))
 }
 
-fn cann_part(name: &[u8], is_file: bool) -> bool {
+/// The parts of such a profile (same source).
+fn is_cann_part(name: &[u8], is_file: bool) -> bool {
     match is_file {
-        true => name.strip_prefix(b"msprof_").and_then(|n| n.strip_suffix(b".db")).is_some_and(digits),
+        true => name.strip_prefix(b"msprof_").and_then(|n| n.strip_suffix(b".db")).is_some_and(is_digits),
         false => {
             matches!(name, b"host" | b"analyze" | b"mindstudio_profiler_output" | b"mindstudio_profiler_log")
-                || name.strip_prefix(b"device_").is_some_and(digits)
+                || name.strip_prefix(b"device_").is_some_and(is_digits)
         }
     }
 }
 
-/// A log that was set aside: `x.log.7`, `x.log-20260131`, `x.log.2026-01-31`, compressed or not.
-fn rotated(name: &[u8]) -> bool {
+/// A rotated log: `x.log.7`, or `x.log-20260131` and `x.log-2026013112` (logrotate(8), dateext), or `x.log.2026-01-31`
+/// (Python, `logging.handlers.TimedRotatingFileHandler`), compressed or not.
+fn is_rotated_log(name: &[u8]) -> bool {
     let packed = [&b".gz"[..], b".xz", b".zst", b".bz2"];
     let plain = packed.iter().find_map(|end| name.strip_suffix(*end)).unwrap_or(name);
     let Some(at) = memmem::rfind(plain, b".log").filter(|at| *at > 0) else { return false };
     match &plain[at + 4..] {
-        [b'.', number @ ..] if number.len() <= 3 && digits(number) => true,
-        [b'-', day @ ..] => matches!(day.len(), 8 | 10) && digits(day) && date(&day[..8]),
-        [b'.', y1, y2, y3, y4, b'-', m1, m2, b'-', d1, d2] => date(&[*y1, *y2, *y3, *y4, *m1, *m2, *d1, *d2]),
+        [b'.', number @ ..] if number.len() <= 3 && is_digits(number) => true,
+        [b'-', day @ ..] => matches!(day.len(), 8 | 10) && is_digits(day) && is_date(&day[..8]),
+        [b'.', y1, y2, y3, y4, b'-', m1, m2, b'-', d1, d2] => {
+            is_date(&[*y1, *y2, *y3, *y4, *m1, *m2, *d1, *d2])
+        }
         _ => false,
     }
 }
 
 /// `YYYYMMDD`.
-fn date(text: &[u8]) -> bool {
+fn is_date(text: &[u8]) -> bool {
     let number = |part: &[u8]| part.iter().fold(0, |n, b| n * 10 + u32::from(b.wrapping_sub(b'0')));
     text.len() == 8
-        && digits(text)
+        && is_digits(text)
         && (1970..2200).contains(&number(&text[..4]))
         && (1..=12).contains(&number(&text[4..6]))
         && (1..=31).contains(&number(&text[6..]))
 }
 
-/// `msmonitor_{pid}_{time}_{rank}`; the rank may be -1.
-fn msmonitor(name: &[u8], end: &[u8]) -> bool {
+/// `msmonitor_{pid}_{time}_{rank}`; the rank may be -1 (Ascend/msmonitor, `plugin/ipc_monitor/db` and `jsonl`).
+fn is_msmonitor_file(name: &[u8], end: &[u8]) -> bool {
     let stem = name.strip_prefix(b"msmonitor_").and_then(|n| n.strip_suffix(end)).unwrap_or_default();
     let fields: Vec<&[u8]> = stem.split(|&b| b == b'_').collect();
-    let rank = |r: &[u8]| digits(r.strip_prefix(b"-").unwrap_or(r));
-    matches!(fields[..], [pid, time, r] if digits(pid) && time.len() == 17 && digits(time) && rank(r))
+    let rank = |r: &[u8]| is_digits(r.strip_prefix(b"-").unwrap_or(r));
+    matches!(fields[..], [pid, time, r] if is_digits(pid) && time.len() == 17 && is_digits(time) && rank(r))
 }
 
 /// `metrics-20260301T120000Z-812-0001.jsonl` of profd.
-fn metrics(name: &[u8]) -> bool {
+fn is_metrics_file(name: &[u8]) -> bool {
     let stem = name.strip_prefix(b"metrics-").and_then(|n| n.strip_suffix(b".jsonl")).unwrap_or_default();
     let fields: Vec<&[u8]> = stem.split(|&b| b == b'-').collect();
     matches!(fields[..], [time, pid, n]
-        if time.len() == 16 && date(&time[..8]) && time[8] == b'T' && time[15] == b'Z' && digits(pid) && digits(n))
+        if time.len() == 16 && is_date(&time[..8]) && time[8] == b'T' && time[15] == b'Z' && is_digits(pid) && is_digits(n))
 }
 
-/// The JSON of a trace: an object with `traceEvents`, or with the two keys by which PyTorch begins one, or an
-/// array of events.
-fn trace(head: &[u8]) -> bool {
+/// The JSON of a trace: an object with `traceEvents` or an array of events (Trace Event Format, "JSON Object Format" and
+/// "JSON Array Format"), or an object that begins like those of PyTorch (libkineto, `output_json.cpp`).
+fn is_trace(head: &[u8]) -> bool {
     let head = head.strip_prefix(b"\xef\xbb\xbf").unwrap_or(head).trim_ascii_start();
-    let has = |key: &[u8], value: fn(&[u8]) -> bool| has(head, key, value);
+    let has = |key: &[u8], value: fn(&[u8]) -> bool| has_key(head, key, value);
     match head.first() {
         Some(b'{') => {
             has(b"\"traceEvents\"", |v| v.starts_with(b"["))
@@ -168,22 +175,23 @@ fn trace(head: &[u8]) -> bool {
     }
 }
 
-/// Tells whether a key stands in the text, with such a value.
-fn has(text: &[u8], key: &[u8], value: fn(&[u8]) -> bool) -> bool {
+/// Returns whether the text contains a key with a value that passes the test.
+fn has_key(text: &[u8], key: &[u8], value: fn(&[u8]) -> bool) -> bool {
     memmem::find_iter(text, key).any(|at| {
         let rest = text[at + key.len()..].trim_ascii_start();
         rest.strip_prefix(b":").is_some_and(|v| value(v.trim_ascii_start()))
     })
 }
 
-/// Text whose first line begins with a time or a level.
-fn log(head: &[u8]) -> bool {
+/// Text whose first line begins with a timestamp or a level.
+fn is_log(head: &[u8]) -> bool {
     let line = head.trim_ascii_start().split(|&b| b == b'\n').next().unwrap_or_default();
     let line = line.trim_ascii_start();
-    !head.contains(&0) && (level(line) || time(line.strip_prefix(b"[").unwrap_or(line)))
+    !head.contains(&0)
+        && (starts_with_level(line) || starts_with_time(line.strip_prefix(b"[").unwrap_or(line)))
 }
 
-fn level(line: &[u8]) -> bool {
+fn starts_with_level(line: &[u8]) -> bool {
     const LEVELS: [&[u8]; 9] =
         [b"TRACE", b"DEBUG", b"INFO", b"NOTICE", b"WARN", b"WARNING", b"ERROR", b"FATAL", b"CRITICAL"];
     let line = line.strip_prefix(b"[").or_else(|| line.strip_prefix(b"<")).unwrap_or(line);
@@ -192,15 +200,16 @@ fn level(line: &[u8]) -> bool {
         .any(|l| line.strip_prefix(*l).is_some_and(|rest| rest.first().is_some_and(|b| b"]>: ".contains(b))))
 }
 
-/// A time as logs begin with one: `2026-01-31…`, `2026/01/31…`, glog's `I0131 12:00:00`, syslog's `Jan 31 12:00:00`.
-fn time(line: &[u8]) -> bool {
+/// A timestamp at the beginning of a line: `2026-01-31…`, `2026/01/31…`, `I0131 12:00:00` (glog), `Jan 31 12:00:00` (syslog,
+/// RFC 3164, section 4.1.2).
+fn starts_with_time(line: &[u8]) -> bool {
     const MONTHS: [&[u8; 3]; 12] =
         [b"Jan", b"Feb", b"Mar", b"Apr", b"May", b"Jun", b"Jul", b"Aug", b"Sep", b"Oct", b"Nov", b"Dec"];
     match line {
         [y1, y2, y3, y4, a @ (b'-' | b'/'), m1, m2, b, d1, d2, ..] if a == b => {
-            date(&[*y1, *y2, *y3, *y4, *m1, *m2, *d1, *d2])
+            is_date(&[*y1, *y2, *y3, *y4, *m1, *m2, *d1, *d2])
         }
-        [b'I' | b'W' | b'E' | b'F', a, b, c, d, b' ', e, f, b':', ..] => digits(&[*a, *b, *c, *d, *e, *f]),
+        [b'I' | b'W' | b'E' | b'F', a, b, c, d, b' ', e, f, b':', ..] => is_digits(&[*a, *b, *c, *d, *e, *f]),
         month if month.len() >= 15 && MONTHS.iter().any(|m| month.starts_with(*m)) => {
             month[3] == b' ' && month[9] == b':' && month[12] == b':'
         }
@@ -208,7 +217,7 @@ fn time(line: &[u8]) -> bool {
     }
 }
 
-fn digits(text: &[u8]) -> bool {
+fn is_digits(text: &[u8]) -> bool {
     !text.is_empty() && text.iter().all(u8::is_ascii_digit)
 }
 
@@ -217,7 +226,7 @@ mod tests {
     use super::*;
 
     fn taken(path: &str, head: &[u8]) -> bool {
-        kind(path.as_bytes()).is_some_and(|k| confirms(k, head))
+        classify_path(path.as_bytes()).is_some_and(|k| confirms_content(k, head))
     }
 
     #[test]
@@ -266,7 +275,7 @@ mod tests {
     }
 
     #[test]
-    fn traces_are_told_by_their_content() {
+    fn traces_are_recognized_by_content() {
         let torch = br#"{ "schemaVersion": 1, "deviceProperties": [ ], "traceEvents": [ "#;
         for head in [
             &torch[..],
@@ -286,7 +295,7 @@ mod tests {
     }
 
     #[test]
-    fn profiles_logs_and_records_are_told_by_layout_name_and_content() {
+    fn profiles_logs_and_records_are_recognized_by_location_name_and_content() {
         for path in [
             "h_1_20260101000000000_ascend_pt/ASCEND_PROFILER_OUTPUT/kernel_details.csv",
             "a.b_c_77_20260101000000_ascend_ms/FRAMEWORK/torch.op_range",

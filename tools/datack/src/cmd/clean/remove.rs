@@ -1,5 +1,4 @@
-//! Deletes one file: first everything that can keep it from being deleted is looked at, so that its record can be
-//! written before it goes.
+//! Deletes one file. Everything that can prevent the deletion is checked first, so that its record can be written before.
 
 use std::ffi::{CStr, OsStr};
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -8,60 +7,64 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{self as rfs, Access, AtFlags, OFlags, ResolveFlags, Statx};
 
-use super::survey::{Candidate, Survey};
+use super::candidates::{Candidate, CandidateList};
 use common::walk::{device_of, stat_entry};
 
 const RESOLVE: ResolveFlags =
     ResolveFlags::BENEATH.union(ResolveFlags::NO_SYMLINKS).union(ResolveFlags::NO_XDEV);
 
-/// A file that is still the one that was judged, and its directory, which was reached from the root without links.
+/// A file that is still the one that was found, and its directory, opened from the root without symbolic links.
 #[derive(Debug)]
-pub(super) struct Target<'a> {
+pub(super) struct DeletionTarget<'a> {
     top: OwnedFd,
     dir: OwnedFd,
     parent: PathBuf,
     name: &'a CStr,
-    judged: State,
+    judged: FileState,
 }
 
-/// What tells that a file is the same, and as it was.
-type State = (u64, u64, u64, [(i64, i64); 2]);
+/// Identifies a file and its state: device, inode, size, modification and status change time.
+type FileState = (u64, u64, u64, [(i64, i64); 2]);
 
-fn state(st: &Statx) -> State {
+fn file_state(st: &Statx) -> FileState {
     let times = [&st.stx_mtime, &st.stx_ctime].map(|t| (t.tv_sec, i64::from(t.tv_nsec)));
     (device_of(st), st.stx_ino, st.stx_size, times)
 }
 
-impl<'a> Target<'a> {
-    /// Opens the way to a file.
-    pub(super) fn aim(root: &Path, survey: &'a Survey, file: &Candidate) -> Result<Self, String> {
+impl<'a> DeletionTarget<'a> {
+    /// Opens the directory of a file and checks that the file has not changed.
+    pub(super) fn open(root: &Path, candidates: &'a CandidateList, file: &Candidate) -> Result<Self, String> {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let top = rfs::open(root, flags, rfs::Mode::empty()).map_err(|e| match e {
-            rustix::io::Errno::NOTDIR => "is the path itself: name its directory".into(),
+            rustix::io::Errno::NOTDIR => "is a file, not a directory; name its directory".into(),
             e => common::error::errno_reason(e),
         })?;
-        let parent = survey.parent(file);
-        let dir = open(&top, &parent).map_err(common::error::errno_reason)?;
-        let name = survey.name(file);
+        let parent = candidates.directory_path(file);
+        let dir = open_below(&top, &parent).map_err(common::error::errno_reason)?;
+        let name = candidates.name(file);
         let st = stat_entry(&dir, name).map_err(common::error::errno_reason)?;
         let now = (device_of(&st), st.stx_ino, st.stx_size, st.stx_mtime.tv_sec);
         if now != (file.device, file.inode, file.size, file.mtime) {
-            return Err("changed while it was looked at".into());
+            return Err("it changed during the run".into());
         }
         let may = Access::WRITE_OK | Access::EXEC_OK;
         rfs::accessat(&dir, ".", may, AtFlags::EACCESS)
             .map_err(|e| format!("its directory: {}", common::error::errno_reason(e)))?;
-        Ok(Self { top, dir, parent, name, judged: state(&st) })
+        Ok(Self { top, dir, parent, name, judged: file_state(&st) })
     }
 
-    /// Tells whether it is still as it was: to write its record may have taken its time.
-    pub(super) fn unchanged(&self) -> Result<(), String> {
+    /// Checks again that it has not changed: writing its record may have blocked.
+    pub(super) fn check_unchanged(&self) -> Result<(), String> {
         let now = stat_entry(&self.dir, self.name).map_err(common::error::errno_reason)?;
-        if state(&now) == self.judged { Ok(()) } else { Err("changed while its record was written".into()) }
+        if file_state(&now) == self.judged {
+            Ok(())
+        } else {
+            Err("it changed while its record was written".into())
+        }
     }
 
     /// Deletes it, and with `prune` the directories that this leaves empty.
-    pub(super) fn delete(self, prune: bool) -> Result<(), String> {
+    pub(super) fn delete_file(self, prune: bool) -> Result<(), String> {
         rfs::unlinkat(&self.dir, self.name, AtFlags::empty()).map_err(common::error::errno_reason)?;
         if prune {
             drop(self.dir);
@@ -71,38 +74,38 @@ impl<'a> Target<'a> {
     }
 }
 
-/// A path to a file through the descriptor of its directory, and the descriptor that it holds for.
-pub(super) fn way(root: &Path, survey: &Survey, file: &Candidate) -> Option<Way> {
+/// Returns a path to a file through the descriptor of its directory.
+pub(super) fn open_proc_path(root: &Path, candidates: &CandidateList, file: &Candidate) -> Option<ProcPath> {
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let top = rfs::open(root, flags, rfs::Mode::empty()).ok()?;
-    let dir = open(&top, &survey.parent(file)).ok()?;
-    let name = OsStr::from_bytes(survey.name(file).to_bytes());
+    let dir = open_below(&top, &candidates.directory_path(file)).ok()?;
+    let name = OsStr::from_bytes(candidates.name(file).to_bytes());
     let path = PathBuf::from(format!("/proc/self/fd/{}", dir.as_raw_fd())).join(name);
-    Some(Way { path, _dir: dir })
+    Some(ProcPath { path, _dir: dir })
 }
 
-/// See [`way`].
-pub(super) struct Way {
+/// A path below `/proc/self/fd`, valid while its descriptor is open.
+pub(super) struct ProcPath {
     path: PathBuf,
     _dir: OwnedFd,
 }
 
-impl Way {
+impl ProcPath {
     pub(super) fn as_path(&self) -> &Path {
         &self.path
     }
 }
 
-fn open(top: &OwnedFd, dir: &Path) -> rustix::io::Result<OwnedFd> {
+fn open_below(top: &OwnedFd, dir: &Path) -> rustix::io::Result<OwnedFd> {
     let dir = if dir.as_os_str().is_empty() { Path::new(".") } else { dir };
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     rfs::openat2(top, dir, flags, rfs::Mode::empty(), RESOLVE)
 }
 
-/// Removes directories that are empty now, upwards, but never the root. The system refuses one that is not empty.
+/// Removes directories that have become empty, upwards, but never the root. The kernel rejects one that is not empty.
 fn remove_empty(top: &OwnedFd, mut dir: &Path) {
     while let (Some(parent), Some(name)) = (dir.parent(), dir.file_name()) {
-        let Ok(fd) = open(top, parent) else { return };
+        let Ok(fd) = open_below(top, parent) else { return };
         if rfs::unlinkat(&fd, name, AtFlags::REMOVEDIR).is_err() {
             return;
         }

@@ -74,7 +74,7 @@ fn old_files_go_and_then_the_oldest_until_the_rest_fits() {
 }
 
 #[test]
-fn what_is_written_or_fresh_stays_and_the_status_says_that_it_does_not_fit() {
+fn files_in_use_and_recent_files_are_kept() {
     let dir = clean_dir();
     let open = dir.path().join("open.log");
     aged(&open, 100, 1000);
@@ -101,12 +101,12 @@ fn a_directory_that_becomes_a_link_in_between_is_not_entered() {
     let (dir, other) = (clean_dir(), clean_dir());
     aged(&other.path().join("f.log"), 1000, 10);
     aged(&dir.path().join("sub/f.log"), 1000, 10);
-    let wanted = Wanted::Match(vec![Glob::parse("**").unwrap()]);
+    let wanted = FileSelection::Match(vec![Glob::parse("**").unwrap()]);
     let diag = Diag::new("t", common::out::Verbosity::Quiet);
-    let survey = Survey::of(&[dir.path().to_owned()], &wanted, &diag);
+    let candidates = CandidateList::collect(&[dir.path().to_owned()], &wanted, &diag);
     std::fs::remove_dir_all(dir.path().join("sub")).unwrap();
     symlink(other.path(), dir.path().join("sub")).unwrap();
-    assert!(Target::aim(dir.path(), &survey, &survey.files[0]).is_err());
+    assert!(DeletionTarget::open(dir.path(), &candidates, &candidates.files[0]).is_err());
     assert!(other.path().join("f.log").exists());
 }
 
@@ -122,9 +122,12 @@ fn emptied_directories_go_with_prune_and_the_root_stays() {
 
 #[test]
 fn ages_and_sizes_are_read() {
-    assert_eq!((size("50GiB"), size("10"), size("2 MB")), (Ok(50 << 30), Ok(10), Ok(2_000_000)));
+    assert_eq!(
+        (parse_size("50GiB"), parse_size("10"), parse_size("2 MB")),
+        (Ok(50 << 30), Ok(10), Ok(2_000_000))
+    );
     for bad in ["", "d", "-1", "1y", "99999999999999999999", "9223372036854775807TiB"] {
-        assert!(size(bad).is_err(), "{bad}");
+        assert!(parse_size(bad).is_err(), "{bad}");
     }
 }
 
@@ -143,7 +146,7 @@ impl std::io::Write for Broken {
 }
 
 #[test]
-fn nothing_goes_without_a_record() {
+fn no_file_is_deleted_without_a_record() {
     use clap::Parser;
     use common::cli::Tool;
     for (room, gone) in [(0, 0), (300, 1)] {
@@ -174,7 +177,7 @@ fn nothing_goes_without_a_record() {
 }
 
 #[test]
-fn only_what_is_certainly_generated_goes_and_a_total_ends_the_text() {
+fn only_generated_files_are_deleted_and_totals_are_printed() {
     let dir = clean_dir();
     for name in ["config_2.json", "notes.log.md", "000003.log.md", "model.db", "app.log.1"] {
         aged(&dir.path().join(name), 1000, 10);
@@ -184,7 +187,7 @@ fn only_what_is_certainly_generated_goes_and_a_total_ends_the_text() {
     std::fs::write(&trace, "{\"traceEvents\":[]}").unwrap();
     let (exit, text) = clean(dir.path(), &["--keep", "0", "--idle", "0s"]);
     assert_eq!(exit, Exit::Ok, "{text}");
-    assert!(text.ends_with("deleted 2 files, 28 bytes; 0 in use; 0 files, 0 bytes are left\n"), "{text}");
+    assert!(text.ends_with("deleted 2 files, 28 bytes; 0 in use; 0 files, 0 bytes left\n"), "{text}");
     assert_eq!(names(dir.path()), ["000003.log.md", "config_2.json", "model.db", "notes.log.md"]);
 }
 
@@ -199,7 +202,7 @@ fn paths_that_overlap_name_a_file_once() {
 
 /// Not even looked at: a dry run of what is refused would promise what does not happen.
 #[test]
-fn directories_of_all_sorts_are_refused_and_others_go_on() {
+fn directories_of_unrelated_trees_are_rejected() {
     let dir = clean_dir();
     aged(&dir.path().join("a.log"), 500, 10);
     symlink("/", dir.path().join("top")).unwrap();
@@ -271,7 +274,7 @@ fn a_file_that_is_replaced_while_its_record_is_written_stays() {
 }
 
 #[test]
-fn what_makes_no_room_does_not_go_for_room() {
+fn files_with_several_hard_links_are_not_deleted_for_space() {
     let dir = clean_dir();
     let hole = dir.path().join("hole.log");
     aged(&hole, 300, 20);

@@ -1,4 +1,4 @@
-//! Makes a manifest.
+//! `datack manifest create`.
 
 use std::ffi::CStr;
 use std::io::{BufWriter, Write};
@@ -14,71 +14,80 @@ use common::record::datack::ManifestSummary;
 use rustix::fs::{FileType, Statx};
 use rustix::io::Errno;
 
-use super::{Create, bar, own};
-use crate::manifest::list::{self, Files, Reach};
-use crate::manifest::partial::{Known, Partial};
-use crate::manifest::{Done, hash_all, sign, text};
+use super::{CreateArgs, hash_bar, manifest_files};
+use crate::manifest::lister::{self, FileLister, ListOptions};
+use crate::manifest::partial::{KnownDigests, PartialManifest};
+use crate::manifest::{FileResult, hash_all, sign, text};
 use common::walk::{self, OpenDirectory, WalkOptions, WalkVisitor, file_type};
 
-impl Create {
+impl CreateArgs {
     pub(super) fn run(self, format: Format, out: &mut Out) -> anyhow::Result<Exit> {
-        let key = self.sign.as_deref().map(sign::private).transpose()?;
+        let key = self.sign.as_deref().map(sign::read_private_key).transpose()?;
         let paths = self.inputs.paths()?.collect::<anyhow::Result<Vec<_>>>()?;
         let (diag, to) = out.parts();
         let Some(path) = &self.output else {
-            self.write(&paths, own(None), (&Known::default(), None), format, diag, to)?;
+            self.write_manifest(
+                &paths,
+                manifest_files(None),
+                (&KnownDigests::default(), None),
+                format,
+                diag,
+                to,
+            )?;
             return Ok(Exit::Ok);
         };
         let shown = || path.display().to_string();
         let file = Output::create(path, Class::DataFile.max()).with_context(shown)?;
-        // Beside a pipe or device nothing is put: it is written to, and that is all.
+        // A pipe or device gets the manifest only, and no files beside it.
         let beside = file.is_file();
         ensure!(
             beside || (key.is_none() && !self.resume),
-            "{}: is no file: --sign and --resume need one",
+            "{}: is not a regular file, which --sign and --resume need",
             shown()
         );
-        let partial = beside.then(|| Partial::open(path, self.resume)).transpose();
+        let partial = beside.then(|| PartialManifest::open(path, self.resume)).transpose();
         let partial = partial.with_context(|| format!("{}.partial", shown()))?;
-        let (mut partial, known) = partial.map_or((None, Known::default()), |(p, k)| (Some(p), k));
-        let mut without = own(Some(path));
+        let (mut partial, known) = partial.map_or((None, KnownDigests::default()), |(p, k)| (Some(p), k));
+        let mut without = manifest_files(Some(path));
         without.extend(file.metadata().ok().map(|m| (m.dev(), m.ino())));
-        let mut file = Tee { file: BufWriter::new(file), copy: key.is_some().then(Vec::new) };
-        let written = self.write(&paths, without, (&known, partial.as_mut()), format, diag, &mut file);
+        let mut file = ManifestWriter { file: BufWriter::new(file), copy: key.is_some().then(Vec::new) };
+        let written =
+            self.write_manifest(&paths, without, (&known, partial.as_mut()), format, diag, &mut file);
         written.with_context(shown)?;
-        // A manifest that lacks files is not put in the place of one that does not.
+        // An incomplete manifest does not replace an existing one.
         if diag.errors() > 0 {
             return Err(anyhow!("{}: not written, because of the errors above", shown()));
         }
-        let Tee { file, copy } = file;
+        let ManifestWriter { file, copy } = file;
         file.into_inner().map_err(std::io::IntoInnerError::into_error)?.commit().with_context(shown)?;
         if let (Some(key), Some(content)) = (&key, &copy) {
-            let beside = sign::beside(path);
-            common::fsat::write(&beside, Class::DataFile.max(), &sign::sign(key, content))
+            let beside = sign::signature_path(path);
+            common::fsat::write(&beside, Class::DataFile.max(), &sign::sign_manifest(key, content))
                 .with_context(|| beside.display().to_string())?;
         }
-        partial.map_or(Ok(()), Partial::remove).with_context(|| format!("{}.partial", shown()))?;
+        partial.map_or(Ok(()), PartialManifest::remove).with_context(|| format!("{}.partial", shown()))?;
         Ok(Exit::Ok)
     }
 
-    fn write(
+    fn write_manifest(
         &self,
         paths: &[PathBuf],
         without: Vec<(u64, u64)>,
-        (known, mut partial): (&Known, Option<&mut Partial>),
+        (known, mut partial): (&KnownDigests, Option<&mut PartialManifest>),
         format: Format,
         diag: &Diag,
         to: &mut dyn Write,
     ) -> anyhow::Result<()> {
-        let directory = self.how.directory.as_deref();
+        let directory = self.hash_args.directory.as_deref();
         let shown = || directory.unwrap_or(Path::new(".")).display().to_string();
-        let base =
-            list::base(directory).map_err(|e| anyhow!(common::error::errno_reason(e))).with_context(shown)?;
-        let reach = Reach { follow: self.how.follow, links: false, without };
-        let bar = bar(diag, "hashing", || total(directory, paths));
-        let mut files = Files::below(&base, paths, reach, diag);
+        let base = lister::open_base(directory)
+            .map_err(|e| anyhow!(common::error::errno_reason(e)))
+            .with_context(shown)?;
+        let options = ListOptions { follow: self.hash_args.follow, links: false, without };
+        let bar = hash_bar(diag, "hashing", || total_bytes(directory, paths));
+        let mut files = FileLister::list_below(&base, paths, options, diag);
         let mut summary = ManifestSummary::default();
-        let each = |done: Done| {
+        let each = |done: FileResult| {
             let digest = match done.result {
                 Ok(digest) => digest,
                 Err(e) => {
@@ -87,23 +96,24 @@ impl Create {
                 }
             };
             if let Some(p) = partial.as_mut().filter(|_| done.fresh) {
-                p.add(&done.path, &digest)?;
+                p.add_digest(&done.path, &digest)?;
             }
             summary.files += 1;
             summary.size_bytes += digest.stamp.size;
             match format {
-                Format::Text => text::write(to, &done.path, &digest.sha256)?,
-                Format::Json => {
-                    common::record::write(to, &text::record(&done.path, &digest.sha256, digest.stamp.size))?
-                }
+                Format::Text => text::write_line(to, &done.path, &digest.sha256)?,
+                Format::Json => common::record::write(
+                    to,
+                    &text::digest_record(&done.path, &digest.sha256, digest.stamp.size),
+                )?,
             }
             Ok(())
         };
-        let hashed = hash_all(&mut files, self.how.threads(), known, &bar, each);
+        let hashed = hash_all(&mut files, self.hash_args.thread_count(), known, &bar, each);
         bar.finish_and_clear();
-        files.tell_links();
-        // What was hashed is kept for the next run, however this one ends.
-        partial.map_or(Ok(()), Partial::flush)?;
+        files.warn_of_symlinks();
+        // The digests are kept for --resume, however this run ends.
+        partial.map_or(Ok(()), PartialManifest::flush)?;
         hashed?;
         summary.links = files.links;
         summary.errors = diag.errors();
@@ -112,19 +122,19 @@ impl Create {
         }
         ensure!(
             summary.files + summary.errors > 0,
-            "no regular file is below the paths: a manifest names one at least"
+            "no regular file below the paths: the manifest would be empty"
         );
         Ok(())
     }
 }
 
-/// Where the manifest goes, and a copy of it where it is to be signed: an Ed25519 signature is of the whole.
-struct Tee {
+/// Writes the manifest, and keeps a copy if it is to be signed: Ed25519 signs the whole message (RFC 8032).
+struct ManifestWriter {
     file: BufWriter<Output>,
     copy: Option<Vec<u8>>,
 }
 
-impl Write for Tee {
+impl Write for ManifestWriter {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
         let n = self.file.write(bytes)?;
         if let Some(copy) = &mut self.copy {
@@ -138,27 +148,27 @@ impl Write for Tee {
     }
 }
 
-/// The bytes below the paths, for the bar; what cannot be seen is reported when it is hashed.
-fn total(directory: Option<&Path>, paths: &[PathBuf]) -> u64 {
+/// Returns the bytes below the paths, for the progress bar. Errors are reported later, when the files are hashed.
+fn total_bytes(directory: Option<&Path>, paths: &[PathBuf]) -> u64 {
     let paths: Vec<_> = paths.iter().map(|p| directory.map_or_else(|| p.clone(), |d| d.join(p))).collect();
     let threads = std::thread::available_parallelism().map_or(1, Into::into);
-    let (sums, _) = walk::walk_trees(&paths, WalkOptions { threads, cross_mounts: false }, || Sum(0));
+    let (sums, _) = walk::walk_trees(&paths, WalkOptions { threads, cross_mounts: false }, || SizeSum(0));
     sums.iter().map(|s| s.0).sum()
 }
 
-struct Sum(u64);
+struct SizeSum(u64);
 
-impl WalkVisitor for Sum {
-    type State = ();
+impl WalkVisitor for SizeSum {
+    type DirectoryState = ();
 
-    fn file(&mut self, _dir: &OpenDirectory, (): &mut (), _name: &CStr, st: &Statx) {
+    fn visit_file(&mut self, _dir: &OpenDirectory, (): &mut (), _name: &CStr, st: &Statx) {
         if file_type(st) == FileType::RegularFile {
             self.0 += st.stx_size;
         }
     }
 
-    fn dir(&mut self, _dir: &OpenDirectory, (): ()) {}
-    fn mount_point(&mut self, _parent: &OpenDirectory, _name: &CStr, _st: &Statx) {}
-    fn failed(&mut self, _parent: &OpenDirectory, _name: &CStr, _st: Option<&Statx>, _error: Errno) {}
-    fn vanished(&mut self) {}
+    fn visit_directory(&mut self, _dir: &OpenDirectory, (): ()) {}
+    fn visit_mount_point(&mut self, _parent: &OpenDirectory, _name: &CStr, _st: &Statx) {}
+    fn report_error(&mut self, _parent: &OpenDirectory, _name: &CStr, _st: Option<&Statx>, _error: Errno) {}
+    fn count_vanished(&mut self) {}
 }

@@ -4,9 +4,9 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 
 use super::*;
-use crate::manifest::list::{self, Files, Reach};
-use crate::manifest::partial::Partial;
-use crate::manifest::{FileDigest, Stamp};
+use crate::manifest::lister::{self, FileLister, ListOptions};
+use crate::manifest::partial::PartialManifest;
+use crate::manifest::{HashedFile, HashedFileStamp};
 use crate::tests::{ask, clean_dir, datack, oracle, write};
 
 fn create(output: &Path, tree: &Path, more: &[&str]) -> Exit {
@@ -25,7 +25,12 @@ fn verify(manifest: &Path, more: &[&OsStr]) -> (Exit, String) {
 
 fn files(dir: &Path) -> Vec<PathBuf> {
     let diag = Diag::new("t", common::out::Verbosity::Quiet);
-    let files = Files::below(&list::base(None).unwrap(), &[dir.to_owned()], Reach::default(), &diag);
+    let files = FileLister::list_below(
+        &lister::open_base(None).unwrap(),
+        &[dir.to_owned()],
+        ListOptions::default(),
+        &diag,
+    );
     let files: Vec<_> = files.map(|f| f.path).collect();
     assert!(files.is_sorted());
     files
@@ -64,7 +69,7 @@ fn sha256sum_reads_ours_and_we_read_its() {
 }
 
 #[test]
-fn what_changed_is_missing_or_new_is_told() {
+fn changed_missing_and_new_files_are_listed() {
     let (dir, place) = (clean_dir(), clean_dir());
     grow(dir.path());
     for more in [&[][..], &["--format", "json"]] {
@@ -112,7 +117,7 @@ fn a_signature_is_made_and_checked_as_openssl_does() {
     assert_eq!(create(&manifest, dir.path(), &["--sign", key.to_str().unwrap()]), Exit::Ok);
     let with = ["--key".as_ref(), public.as_os_str()];
     assert_eq!(verify(&manifest, &with), (Exit::Ok, String::new()));
-    let sig = sign::beside(&manifest);
+    let sig = sign::signature_path(&manifest);
     let args: [&OsStr; 10] =
         ["pkeyutl", "-verify", "-rawin", "-pubin", "-inkey", "", "-sigfile", "", "-in", ""].map(OsStr::new);
     let mut args = args.to_vec();
@@ -131,15 +136,19 @@ fn a_signature_is_made_and_checked_as_openssl_does() {
 }
 
 #[test]
-fn a_cut_run_goes_on_and_trusts_only_what_is_unchanged() {
+fn an_interrupted_run_is_resumed_for_unchanged_files_only() {
     let (dir, place) = (clean_dir(), clean_dir());
     grow(dir.path());
     let (manifest, partial) = (place.path().join("m"), place.path().join("m.partial"));
     // A file that cannot be hashed cuts the run: here one whose digest is already recorded, with wrong content.
-    let (mut record, _) = Partial::open(&manifest, false).unwrap();
-    let stamp = |name: &str| Stamp::of(&rustix::fs::stat(dir.path().join(name)).unwrap());
-    record.add(&dir.path().join("small"), &FileDigest { sha256: [9; 32], stamp: stamp("small") }).unwrap();
-    record.add(&dir.path().join("large"), &FileDigest { sha256: [9; 32], stamp: stamp("small") }).unwrap();
+    let (mut record, _) = PartialManifest::open(&manifest, false).unwrap();
+    let stamp = |name: &str| HashedFileStamp::of(&rustix::fs::stat(dir.path().join(name)).unwrap());
+    record
+        .add_digest(&dir.path().join("small"), &HashedFile { sha256: [9; 32], stamp: stamp("small") })
+        .unwrap();
+    record
+        .add_digest(&dir.path().join("large"), &HashedFile { sha256: [9; 32], stamp: stamp("small") })
+        .unwrap();
     record.flush().unwrap();
     drop(record);
     assert_eq!(create(&manifest, dir.path(), &["--resume"]), Exit::Ok);
@@ -156,7 +165,7 @@ fn a_cut_run_goes_on_and_trusts_only_what_is_unchanged() {
 }
 
 #[test]
-fn a_cut_or_empty_manifest_is_no_good_one() {
+fn truncated_and_empty_manifests_are_rejected() {
     let (dir, place) = (clean_dir(), clean_dir());
     grow(dir.path());
     let manifest = place.path().join("m");
@@ -257,7 +266,7 @@ fn many_small_files_and_a_large_one_come_in_order() {
 }
 
 #[test]
-fn somebodys_file_beside_the_manifest_is_not_taken_for_its_record() {
+fn a_foreign_partial_file_is_rejected() {
     let (dir, place) = (clean_dir(), clean_dir());
     grow(dir.path());
     let (manifest, other) = (place.path().join("m"), place.path().join("m.partial"));
@@ -266,7 +275,7 @@ fn somebodys_file_beside_the_manifest_is_not_taken_for_its_record() {
     assert_eq!(create(&manifest, dir.path(), &["--resume"]), Exit::Failed);
     assert_eq!(std::fs::read_to_string(&other).unwrap(), "precious");
     std::fs::remove_file(&other).unwrap();
-    let (running, _) = Partial::open(&manifest, false).unwrap();
+    let (running, _) = PartialManifest::open(&manifest, false).unwrap();
     assert_eq!(create(&manifest, dir.path(), &[]), Exit::Failed);
     drop(running);
     assert_eq!(create(&manifest, dir.path(), &[]), Exit::Ok);

@@ -1,4 +1,4 @@
-//! Compares files with a manifest.
+//! `datack manifest verify`.
 
 use std::collections::HashSet;
 use std::io::ErrorKind;
@@ -12,37 +12,37 @@ use common::out::{Diag, Format, Out};
 use common::record::datack::{ManifestDifference, ManifestSummary, VerifyStatus};
 use common::text::Safe;
 
-use super::{Verify, bar, own};
-use crate::manifest::list::{self, Files, Reach};
-use crate::manifest::partial::Known;
-use crate::manifest::text::Entry;
-use crate::manifest::{Done, Failure, hash_all, sign, text};
+use super::{VerifyArgs, hash_bar, manifest_files};
+use crate::manifest::lister::{self, FileLister, ListOptions};
+use crate::manifest::partial::KnownDigests;
+use crate::manifest::text::ManifestEntry;
+use crate::manifest::{FileResult, HashError, hash_all, sign, text};
 
-/// Manifests of some ten million files; more is refused and not read.
-const LIMIT: u64 = 2 << 30;
+/// Maximum size of a manifest in bytes: about ten million files.
+const MAX_MANIFEST_SIZE: u64 = 2 << 30;
 
-/// What differs, and the counts.
-type Outcome = (Vec<(PathBuf, VerifyStatus)>, ManifestSummary);
+/// The differences, and the counts.
+type Comparison = (Vec<(PathBuf, VerifyStatus)>, ManifestSummary);
 
-impl Verify {
+impl VerifyArgs {
     pub(super) fn run(self, format: Format, out: &mut Out) -> anyhow::Result<Exit> {
         let shown = || self.manifest.display().to_string();
         let (file, _) = common::fsat::open_regular(&self.manifest)
             .map_err(|e| anyhow!(common::error::io_reason(&e)))
             .with_context(shown)?;
-        let content = common::fsat::read_bounded(file, LIMIT).with_context(shown)?;
+        let content = common::fsat::read_bounded(file, MAX_MANIFEST_SIZE).with_context(shown)?;
         if let Some(key) = &self.key
-            && !sign::verify(key, &self.manifest, &content)?
+            && !sign::verify_signature(key, &self.manifest, &content)?
         {
-            // Nothing in it can be believed.
-            tell(format, out, &self.manifest, VerifyStatus::BadSignature)?;
+            // Nothing in it can be trusted.
+            report_difference(format, out, &self.manifest, VerifyStatus::BadSignature)?;
             return Ok(Exit::No);
         }
-        let entries = text::entries(&content).map_err(|e| anyhow!(e)).with_context(shown)?;
+        let entries = text::parse_manifest(&content).map_err(|e| anyhow!(e)).with_context(shown)?;
         drop(content);
-        let (wrong, mut summary) = self.compare(&entries, out.diag())?;
+        let (wrong, mut summary) = self.compare_files(&entries, out.diag())?;
         for (path, status) in &wrong {
-            tell(format, out, path, *status)?;
+            report_difference(format, out, path, *status)?;
         }
         if format == Format::Json {
             summary.differences = wrong.len() as u64;
@@ -50,28 +50,29 @@ impl Verify {
             out.record(&summary)?;
         }
         if wrong.iter().filter(|(_, s)| *s == VerifyStatus::Missing).count() == entries.len() {
-            let here = self.how.directory.as_deref().unwrap_or(Path::new("."));
+            let here = self.hash_args.directory.as_deref().unwrap_or(Path::new("."));
             out.diag().help(format_args!(
-                "no file of the manifest is there: its names are taken from {}; -C DIR takes them from DIR",
+                "no file of the manifest exists: names are relative to {}; -C DIR sets another directory",
                 here.display()
             ));
         }
         Ok(if wrong.is_empty() { Exit::Ok } else { Exit::No })
     }
 
-    fn compare(&self, entries: &[Entry], diag: &Diag) -> anyhow::Result<Outcome> {
-        let directory = self.how.directory.as_deref();
+    fn compare_files(&self, entries: &[ManifestEntry], diag: &Diag) -> anyhow::Result<Comparison> {
+        let directory = self.hash_args.directory.as_deref();
         let shown = || directory.unwrap_or(Path::new(".")).display().to_string();
-        let base =
-            list::base(directory).map_err(|e| anyhow!(common::error::errno_reason(e))).with_context(shown)?;
-        let bar = bar(diag, "verifying", || {
-            entries.iter().filter_map(|e| list::named(&base, &e.path)).map(|f| f.size).sum()
+        let base = lister::open_base(directory)
+            .map_err(|e| anyhow!(common::error::errno_reason(e)))
+            .with_context(shown)?;
+        let bar = hash_bar(diag, "verifying", || {
+            entries.iter().filter_map(|e| lister::find_named(&base, &e.path)).map(|f| f.size).sum()
         });
-        let mut files = entries.iter().filter_map(|e| list::named(&base, &e.path));
+        let mut files = entries.iter().filter_map(|e| lister::find_named(&base, &e.path));
         let mut wanted = entries.iter();
         let mut summary = ManifestSummary::default();
         let mut wrong = Vec::new();
-        hash_all(&mut files, self.how.threads(), &Known::default(), &bar, |done| {
+        hash_all(&mut files, self.hash_args.thread_count(), &KnownDigests::default(), &bar, |done| {
             let wanted = wanted.next();
             if let Ok(d) = &done.result {
                 summary.files += 1;
@@ -80,7 +81,7 @@ impl Verify {
                     return Ok(());
                 }
             }
-            wrong.extend(status(done, diag));
+            wrong.extend(difference_status(done, diag));
             Ok(())
         })?;
         bar.finish_and_clear();
@@ -90,21 +91,22 @@ impl Verify {
         Ok((wrong, summary))
     }
 
-    /// Files below the paths that no entry names, and how many links were passed over. A link that no entry names is
-    /// new, too, because whoever follows it may come to any file; but not where it leads to what is looked at anyway.
-    fn new_files(&self, entries: &[Entry], base: &Arc<OwnedFd>, diag: &Diag) -> (Vec<PathBuf>, u64) {
+    /// Returns the files below the paths that no entry names, and the number of symbolic links that were skipped. A symbolic
+    /// link that no entry names is new, too, because a reader follows it to any file, unless its target is below the paths.
+    fn new_files(&self, entries: &[ManifestEntry], base: &Arc<OwnedFd>, diag: &Diag) -> (Vec<PathBuf>, u64) {
         if self.paths.is_empty() {
             return (Vec::new(), 0);
         }
-        let whole = Whole::below(self.how.directory.as_deref());
-        let named: HashSet<PathBuf> = entries.iter().map(|e| whole.path(&e.path)).collect();
-        let roots: Vec<_> = self.paths.iter().filter_map(|p| whole.real(p)).collect();
-        let stays = |link: &Path| whole.real(link).is_some_and(|to| roots.iter().any(|r| to.starts_with(r)));
-        let without = own(Some(&self.manifest));
-        let reach = Reach { follow: self.how.follow, links: true, without };
+        let resolver = PathResolver::new(self.hash_args.directory.as_deref());
+        let named: HashSet<PathBuf> = entries.iter().map(|e| resolver.absolute(&e.path)).collect();
+        let roots: Vec<_> = self.paths.iter().filter_map(|p| resolver.canonical(p)).collect();
+        let stays =
+            |link: &Path| resolver.canonical(link).is_some_and(|to| roots.iter().any(|r| to.starts_with(r)));
+        let without = manifest_files(Some(&self.manifest));
+        let options = ListOptions { follow: self.hash_args.follow, links: true, without };
         let (mut new, mut links) = (Vec::new(), 0);
-        for file in Files::below(base, &self.paths, reach, diag) {
-            if named.contains(&whole.path(&file.path)) {
+        for file in FileLister::list_below(base, &self.paths, options, diag) {
+            if named.contains(&resolver.absolute(&file.path)) {
                 continue;
             }
             if file.link && stays(&file.path) {
@@ -117,27 +119,27 @@ impl Verify {
     }
 }
 
-/// Paths made whole, so that two names of one file are the same: relative and absolute, with `.` and `..`. Links on the
-/// way are not resolved, because a manifest names them as they are.
-struct Whole(PathBuf);
+/// Makes paths absolute and removes `.` and `..`, so that two spellings of a path compare as equal. Symbolic links are not
+/// resolved, because a manifest contains them as they are.
+struct PathResolver(PathBuf);
 
-impl Whole {
-    fn below(directory: Option<&Path>) -> Self {
+impl PathResolver {
+    fn new(directory: Option<&Path>) -> Self {
         let base = std::path::absolute(directory.unwrap_or(Path::new("."))).unwrap_or_default();
-        Self(normal(&base))
+        Self(normalize_path(&base))
     }
 
-    fn path(&self, path: &Path) -> PathBuf {
-        normal(&self.0.join(path))
+    fn absolute(&self, path: &Path) -> PathBuf {
+        normalize_path(&self.0.join(path))
     }
 
-    /// Where it leads in the end; `None` for nowhere.
-    fn real(&self, path: &Path) -> Option<PathBuf> {
+    /// Resolves symbolic links; `None` if the target does not exist.
+    fn canonical(&self, path: &Path) -> Option<PathBuf> {
         self.0.join(path).canonicalize().ok()
     }
 }
 
-fn normal(path: &Path) -> PathBuf {
+fn normalize_path(path: &Path) -> PathBuf {
     let mut plain = PathBuf::new();
     for part in path.components() {
         match part {
@@ -149,12 +151,12 @@ fn normal(path: &Path) -> PathBuf {
     plain
 }
 
-/// How a file differs whose digest is another one, or none; what cannot be read is reported.
-fn status(done: Done, diag: &Diag) -> Option<(PathBuf, VerifyStatus)> {
+/// Returns how a file differs whose digest is another one or missing. I/O errors are reported.
+fn difference_status(done: FileResult, diag: &Diag) -> Option<(PathBuf, VerifyStatus)> {
     let status = match done.result {
         Ok(_) => VerifyStatus::Changed,
-        Err(Failure::Unstable) => VerifyStatus::Unstable,
-        Err(Failure::Io(e)) if e.kind() == ErrorKind::NotFound => VerifyStatus::Missing,
+        Err(HashError::Unstable) => VerifyStatus::Unstable,
+        Err(HashError::Io(e)) if e.kind() == ErrorKind::NotFound => VerifyStatus::Missing,
         Err(e) => {
             diag.error(done.path.display(), e);
             return None;
@@ -163,7 +165,7 @@ fn status(done: Done, diag: &Diag) -> Option<(PathBuf, VerifyStatus)> {
     Some((done.path, status))
 }
 
-fn tell(format: Format, out: &mut Out, path: &Path, status: VerifyStatus) -> anyhow::Result<()> {
+fn report_difference(format: Format, out: &mut Out, path: &Path, status: VerifyStatus) -> anyhow::Result<()> {
     use std::os::unix::ffi::OsStrExt;
     match format {
         Format::Text => writeln!(out.text(), "{}: {status}", Safe(&path.to_string_lossy()))?,

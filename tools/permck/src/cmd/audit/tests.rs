@@ -39,13 +39,16 @@ fn a_clean_tree_is_silent_and_ends_with_0() {
 }
 
 #[test]
-fn findings_end_with_1_and_say_how_the_class_was_told() {
+fn findings_exit_with_1_and_name_the_basis_of_the_class() {
     let dir = clean_dir();
     write(&dir.path().join("tool"), 0o755, "#!/bin/sh\n");
     let (exit, text) = permck(&["audit".as_ref(), dir.path().as_os_str()]);
     assert_eq!(exit, Exit::No);
-    assert!(text.contains("mode 0755 allows 0205 too much"), "{text}");
-    assert!(text.contains("at most 0550 (program_file, told by its #! line)"), "{text}");
+    assert!(text.contains("mode 0755: the owner may write, others may read and execute"), "{text}");
+    assert!(
+        text.contains("at most 0550 (programs, scripts, libraries; class program_file by its #! line)"),
+        "{text}"
+    );
     // Who runs a program of root's group is left out by 0550, unless the group is theirs.
     if rustix::process::getegid().is_root() {
         assert!(text.contains("fix: chgrp GROUP ") && text.contains(" && chmod 0550 "), "{text}");
@@ -129,7 +132,7 @@ fn keys_are_found_by_content_wherever_they_lie() {
 }
 
 #[test]
-fn links_that_dangle_or_leave_are_told_as_find_does() {
+fn dangling_and_outside_symlinks_agree_with_find() {
     let dir = clean_dir();
     let path = |name: &str| dir.path().join(name);
     write(&path("file"), 0o600, "x");
@@ -153,7 +156,7 @@ fn links_that_dangle_or_leave_are_told_as_find_does() {
 }
 
 #[test]
-fn acls_are_told_as_getfacl_shows_them() {
+fn acls_are_described_as_getfacl_does() {
     let dir = clean_dir();
     let cases = [
         ("plain", ""),
@@ -204,7 +207,7 @@ fn grants(line: &str) -> bool {
 }
 
 #[test]
-fn capabilities_are_told_as_getcap_shows_them() {
+fn capabilities_are_described_as_getcap_does() {
     let dir = clean_dir();
     let path = dir.path().join("tool");
     write(&path, 0o500, "#!/bin/sh\n");
@@ -223,7 +226,7 @@ fn capabilities_are_told_as_getcap_shows_them() {
 }
 
 #[test]
-fn hostile_names_reach_no_terminal_and_pipes_hold_nobody_up() {
+fn hostile_names_are_escaped_and_pipes_do_not_block() {
     let dir = clean_dir();
     for name in [&b"new\nline"[..], b"esc\x1b[31m", b"\xff\xfe"] {
         write(&dir.path().join(OsStr::from_bytes(name)), 0o666, "x");
@@ -298,7 +301,7 @@ fn a_policy_decides_classes_owners_and_exceptions() {
     let policy = file.to_str().unwrap();
     let (_, records) = json(dir.path(), &["--policy", policy]);
     assert_eq!(findings(&records), [("mode".to_owned(), path("secret.cfg").display().to_string())]);
-    assert!(records.contains("told by policy row 2: *.cfg (holds a token)"), "{records}");
+    assert!(records.contains("class key_file by policy row 2: *.cfg (holds a token)"), "{records}");
     assert!(records.contains("\"accepted\":1"), "{records}");
     // A policy that others can write is no policy.
     chmod(&file, 0o666);
@@ -402,7 +405,7 @@ fn paths_are_read_from_a_list() {
 
 /// What `make install` lays out: the profile finds nothing, and what is loosened is found.
 #[test]
-fn a_clean_installation_raises_no_alarm() {
+fn a_clean_installation_has_no_findings() {
     let dir = clean_dir();
     let path = |name: &str| dir.path().join(name);
     for (name, mode) in [
@@ -441,11 +444,11 @@ fn a_clean_installation_raises_no_alarm() {
 
 /// Owners, unowned ids and devices need privileges to be made; find is the oracle of which ids have no account.
 #[test]
-fn owners_are_told_as_find_does() {
+fn owner_findings_agree_with_find() {
     // Root gives files away; who is not becomes root of a namespace with ids to give them to.
     let root = rustix::process::geteuid().is_root();
     if !root
-        && elsewhere("cmd::audit::tests::owners_are_told_as_find_does", &["--map-root-user", "--map-auto"])
+        && elsewhere("cmd::audit::tests::owner_findings_agree_with_find", &["--map-root-user", "--map-auto"])
     {
         return;
     }
@@ -482,7 +485,7 @@ fn owners_are_told_as_find_does() {
 }
 
 #[test]
-fn devices_and_sockets_are_told() {
+fn devices_and_sockets_are_findings() {
     let dir = clean_dir();
     let socket = dir.path().join("socket");
     let _listener = std::os::unix::net::UnixListener::bind(&socket).unwrap();

@@ -58,7 +58,7 @@ fn a_dry_run_changes_nothing_and_says_what_it_would() {
 }
 
 #[test]
-fn what_has_other_names_or_is_a_link_is_left_alone() {
+fn hard_links_and_symlinks_are_skipped() {
     let (dir, other) = (clean_dir(), clean_dir());
     let victim = other.path().join("victim");
     write(&victim, 0o666, "x");
@@ -66,7 +66,7 @@ fn what_has_other_names_or_is_a_link_is_left_alone() {
     symlink(&victim, dir.path().join("soft")).unwrap();
     let (exit, text) = fix(&other.path().join("record"), dir.path());
     assert_eq!((exit, mode(&victim)), (Exit::No, 0o666));
-    assert!(text.contains("it has 2 names"), "{text}");
+    assert!(text.contains("it has 2 hard links"), "{text}");
 }
 
 #[test]
@@ -90,7 +90,7 @@ fn an_acl_is_removed_without_giving_the_group_its_mask_and_put_back() {
 }
 
 #[test]
-fn undo_leaves_alone_what_is_no_longer_what_was_changed() {
+fn undo_skips_entries_that_changed_since() {
     let (dir, place) = (clean_dir(), clean_dir());
     let (a, b, c) = (dir.path().join("a"), dir.path().join("b"), dir.path().join("c"));
     for path in [&a, &b, &c] {
@@ -106,7 +106,7 @@ fn undo_leaves_alone_what_is_no_longer_what_was_changed() {
     let (exit, text) = permck(&["undo".as_ref(), record.as_os_str()]);
     assert_eq!(exit, Exit::No, "{text}");
     assert_eq!((mode(&a), mode(&victim), mode(&c)), (0o400, 0o640, 0o666));
-    assert!(text.contains("it was changed since: mode 0400, not 0640"), "{text}");
+    assert!(text.contains("it was changed since: mode 0400, expected 0640"), "{text}");
 }
 
 fn undo(record: &Path) -> (Exit, String) {
@@ -115,7 +115,7 @@ fn undo(record: &Path) -> (Exit, String) {
 
 /// A file of nobody with the setgid bit of root: what nobody writes into it since does not get root's group.
 #[test]
-fn undo_gives_no_powers_to_what_was_written_since() {
+fn undo_restores_no_setuid_bit_on_a_modified_file() {
     let (dir, place) = (clean_dir(), clean_dir());
     let (kept, rewritten) = (dir.path().join("kept"), dir.path().join("rewritten"));
     for path in [&kept, &rewritten] {
@@ -173,7 +173,7 @@ fn two_changes_of_one_file_are_undone_one_after_the_other() {
 
 /// As a killed run leaves it: the change may or may not have been made, and a line may be cut.
 #[test]
-fn what_a_killed_run_left_is_undone_where_that_is_safe() {
+fn changes_of_a_killed_run_are_undone_where_safe() {
     let (dir, place) = (clean_dir(), clean_dir());
     let (plain, powers, record) =
         (dir.path().join("plain"), dir.path().join("powers"), place.path().join("r"));
@@ -196,9 +196,9 @@ fn what_a_killed_run_left_is_undone_where_that_is_safe() {
 
 /// Neither a mounted directory nor a mounted file below the path is changed.
 #[test]
-fn what_is_mounted_below_a_path_is_not_changed() {
+fn mounts_below_a_path_are_not_changed() {
     let (root, user) = (["-m"], ["-m", "--map-root-user"]);
-    if elsewhere("cmd::fix::tests::what_is_mounted_below_a_path_is_not_changed", as_root(&root, &user)) {
+    if elsewhere("cmd::fix::tests::mounts_below_a_path_are_not_changed", as_root(&root, &user)) {
         return;
     }
     let (dir, other) = (clean_dir(), clean_dir());
@@ -279,7 +279,7 @@ fn deep_trees_are_fixed_and_undone() {
 }
 
 #[test]
-fn what_an_audit_finds_and_fix_cannot_mend_is_left_and_listed() {
+fn findings_that_fix_cannot_fix_are_listed() {
     let (dir, place) = (clean_dir(), clean_dir());
     let tree = dir.path().join("t");
     std::fs::create_dir(&tree).unwrap();
@@ -298,7 +298,7 @@ fn what_an_audit_finds_and_fix_cannot_mend_is_left_and_listed() {
 }
 
 #[test]
-fn paths_of_the_system_are_refused() {
+fn system_paths_are_rejected() {
     for path in ["/etc/passwd", "/usr", "/"] {
         assert_eq!(permck(&["fix", "-n", path]), (Exit::Failed, String::new()), "{path}");
     }
@@ -355,7 +355,7 @@ fn a_file_that_is_no_record_is_not_written_to() {
 
 /// The directories on the way to what is the account's are root's, and so are its programs.
 #[test]
-fn nothing_is_cut_off_from_the_account() {
+fn the_account_is_never_locked_out() {
     let (dir, place) = (clean_dir(), clean_dir());
     let etc = dir.path().join("etc");
     let (certs, conf, key) = (etc.join("server_certs"), etc.join("profd.toml"), etc.join("x.key"));
@@ -379,8 +379,10 @@ fn nothing_is_cut_off_from_the_account() {
     assert_eq!(exit, Exit::No);
     assert_eq!([dir.path(), &etc, &conf, &key].map(mode), [0o755, 0o755, 0o644, 0o600], "{text}");
     let real = etc.canonicalize().unwrap();
-    let left =
-        format!("left {}: others keep reading it: uid 4001 would be cut off, `chgrp 4001 ", real.display());
+    let left = format!(
+        "left {}: permissions of others are kept: uid 4001 would lose access; run `chgrp 4001 ",
+        real.display()
+    );
     assert!(text.contains(&left), "{text}");
     let audit = ["audit", "--owner", "4001"].map(OsStr::new);
     let (_, advice) = permck(&[&audit[..], &[dir.path().as_os_str()]].concat());
@@ -390,5 +392,5 @@ fn nothing_is_cut_off_from_the_account() {
     }
     let (_, text) = run();
     assert_eq!([dir.path(), &etc, &conf].map(mode), [0o750, 0o750, 0o640], "{text}");
-    assert!(!text.contains("cut off"), "{text}");
+    assert!(!text.contains("lose access"), "{text}");
 }

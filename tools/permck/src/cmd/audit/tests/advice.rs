@@ -66,7 +66,7 @@ fn advice_about_a_directory_with_setgid_helps() {
 }
 
 #[test]
-fn a_file_with_other_names_is_looked_at_before_it_is_given_away() {
+fn no_command_is_advised_for_a_file_with_several_hard_links() {
     let (dir, other) = (clean_dir(), clean_dir());
     let (victim, name) = (other.path().join("victim"), dir.path().join("name"));
     write(&victim, 0o664, "x");
@@ -78,7 +78,10 @@ fn a_file_with_other_names_is_looked_at_before_it_is_given_away() {
     let policy = other.path().join("p.toml");
     write(&policy, 0o600, "version = 1\n[[path]]\nmatch = ['*']\nowner = ['1']\n");
     let records = about(json(dir.path(), &["--policy", policy.to_str().unwrap()]).1);
-    assert!(records.contains("it has 2 names: first find out") && !records.contains("chown -h"), "{records}");
+    assert!(
+        records.contains("it has 2 hard links: first find") && !records.contains("chown -h"),
+        "{records}"
+    );
     // In somebody else's directory no command at all is advised but that of looking.
     if std::os::unix::fs::chown(dir.path(), Some(1), None).is_err() {
         return skipped("no right to give files away");
@@ -86,7 +89,7 @@ fn a_file_with_other_names_is_looked_at_before_it_is_given_away() {
     let records = json(dir.path(), &["--owner", "1"]).1;
     assert_eq!(rules_of(&records, &name), ["group-writable", "hard-link"]);
     let records = about(records);
-    assert!(records.contains("first find out what file it is: see [hard-link]"), "{records}");
+    assert!(records.contains("first find the other names of the file: see [hard-link]"), "{records}");
     assert!(!records.contains("chmod"), "{records}");
 }
 

@@ -10,10 +10,10 @@ const INSIDE: &str = "PERMCK_TEST_FEW_FILES";
 
 /// With directories beside the way down, which wait with a descriptor each. The soft limit is what a shell has.
 #[test]
-fn a_deep_tree_is_seen_to_its_bottom() {
+fn a_deep_tree_is_audited_completely() {
     if std::env::var_os(INSIDE).is_none() {
         let program = std::env::current_exe().unwrap();
-        let test = "cmd::audit::tests::deep::a_deep_tree_is_seen_to_its_bottom";
+        let test = "cmd::audit::tests::deep::a_deep_tree_is_audited_completely";
         let script = "ulimit -Sn 256; exec \"$0\" --exact \"$1\"";
         let mut shell = std::process::Command::new("sh");
         let output = shell.args(["-c", script]).arg(program).arg(test).env(INSIDE, "1").output().unwrap();

@@ -40,7 +40,7 @@ fn patterns_match_a_file_that_is_named_itself() {
 }
 
 #[test]
-fn exceptions_hold_for_where_a_path_lies_and_idle_ones_are_counted() {
+fn exceptions_apply_to_directories_above_and_unused_ones_are_counted() {
     let dir = clean_dir();
     let (open, policy) = (dir.path().join("open"), dir.path().join("p.toml"));
     let tree = open.join("tree");
@@ -56,14 +56,14 @@ fn exceptions_hold_for_where_a_path_lies_and_idle_ones_are_counted() {
     };
     let (exit, records) = exception(open.canonicalize().unwrap().to_str().unwrap());
     assert_eq!((exit, rules_of(&records, &open)), (Exit::Ok, vec![]), "{records}");
-    assert!(records.contains("\"exceptions_idle\":1"), "{records}");
+    assert!(records.contains("\"exceptions_stale\":1"), "{records}");
     assert_eq!(rules_of(&exception("other").1, &open), ["ancestor"]);
     let (exit, records) = exception(".");
     assert_eq!((exit, findings(&records)), (Exit::Ok, vec![]), "{records}");
 }
 
 #[test]
-fn what_is_named_twice_is_counted_once() {
+fn a_path_that_is_named_twice_is_counted_once() {
     let dir = clean_dir();
     let sub = dir.path().join("sub");
     std::fs::create_dir(&sub).unwrap();
@@ -88,7 +88,7 @@ fn canonical(path: &str) -> String {
 }
 
 #[test]
-fn a_baseline_is_whole_knows_paths_however_spelt_and_tells_what_is_gone() {
+fn a_baseline_must_be_complete_and_reports_fixed_findings() {
     let (dir, place) = (clean_dir(), clean_dir());
     let key = dir.path().join("key.pem");
     write(&key, 0o640, KEY);
@@ -159,14 +159,14 @@ fn a_toolkit_belongs_to_the_account_that_is_named() {
 
 /// What lists the paths may have failed.
 #[test]
-fn no_paths_at_all_are_not_well() {
+fn an_empty_list_of_paths_exits_with_1() {
     assert_eq!(permck(&["audit", "--files-from", "/dev/null"]).0, Exit::No);
     let (exit, line) = permck(&["audit", "--files-from", "/dev/null", "--format", "nagios"]);
     assert!(exit == Exit::Unknown && line.starts_with("PERMCK UNKNOWN: "), "{line}");
 }
 
 #[test]
-fn a_monitoring_system_is_told_of_what_fails() {
+fn monitoring_formats_report_errors() {
     let dir = clean_dir();
     std::os::unix::fs::symlink("nowhere", dir.path().join("l")).unwrap();
     let run = |more: &[&str]| {

@@ -38,7 +38,7 @@ fn install(top: &Path, dest: &Path, prefix: &str) {
 }
 
 #[test]
-fn an_installation_raises_no_alarm_whatever_was_there_before() {
+fn an_installation_over_an_old_one_has_no_findings() {
     let (top, dest) = (clean_dir(), clean_dir());
     built(top.path());
     let dirs = ["", "usr", "usr/bin", "usr/share", "usr/share/man", "usr/share/man/man1", "usr/share/zsh"];
@@ -76,7 +76,7 @@ fn a_certificate_directory_is_held_to_0700_by_the_profile_too() {
 
 /// As distributions install them.
 #[test]
-fn manual_pages_and_completions_are_for_everybody() {
+fn manual_pages_and_completions_are_readable_by_everyone() {
     let dir = clean_dir();
     let share = dir.path().join("share");
     for file in ["man/man1/permck.1.gz", "bash-completion/completions/permck", "zsh/site-functions/_permck"] {

@@ -1,8 +1,8 @@
-//! Knows which files are being written, and which were opened since it looked.
+//! Finds out which files are open for writing, and which were opened since that was looked up.
 //!
-//! A look through /proc takes too long for each file of a million, and what it tells is old at once. So files are
-//! watched first, some at a time, and then looked for: who opened one before is seen by the look, who opens one
-//! later by the watch.
+//! Scanning /proc takes too long to do it for each of a million files, and its result is outdated at once. So files are
+//! watched with inotify(7) in batches before /proc is scanned: the scan finds processes that opened a file before, the
+//! watch those that open one later.
 
 use std::collections::{HashMap, HashSet};
 use std::mem::MaybeUninit;
@@ -14,95 +14,95 @@ use common::out::Diag;
 use rustix::fs::inotify::{self, CreateFlags, ReadFlags, WatchFlags};
 use rustix::io::Errno;
 
+use super::candidates::{Candidate, CandidateList};
 use super::remove;
-use super::survey::{Candidate, Survey};
 use common::writers::FileWriters;
 
-/// Files watched at a time: far fewer than the system allows, enough to make a look through /proc cheap.
+/// Files per batch: far below the limit of inotify watches, enough to make a scan of /proc cheap.
 pub(super) const BATCH: usize = 512;
 
-/// How long a look is believed where a file cannot be watched.
-const FRESH: Duration = Duration::from_millis(20);
+/// How long the result of a scan is used for a file that cannot be watched.
+const SCAN_LIFETIME: Duration = Duration::from_millis(20);
 
 /// Device and inode.
-type Id = (u64, u64);
+type FileId = (u64, u64);
 
-pub(super) struct Guard {
+pub(super) struct OpenFileGuard {
     writers: FileWriters,
     at: Instant,
     watch: Option<OwnedFd>,
-    watched: HashMap<Id, i32>,
+    watched: HashMap<FileId, i32>,
     opened: HashSet<i32>,
     /// Events were lost: anything may have been opened.
     lost: bool,
 }
 
-impl Guard {
+impl OpenFileGuard {
     pub(super) fn new(diag: &Diag) -> Self {
         let writers = FileWriters::scan_processes();
         if writers.hidden > 0 {
             let n = writers.hidden;
             diag.info(
                 "clean",
-                format_args!("the open files of {n} processes cannot be seen; --idle guards theirs"),
+                format_args!("cannot read the open files of {n} processes; --idle protects theirs"),
             );
         }
         let (watched, opened) = (HashMap::new(), HashSet::new());
         Self { writers, at: Instant::now(), watch: None, watched, opened, lost: false }
     }
 
-    /// Watches these files and no others, and then looks who writes them.
-    pub(super) fn watch(&mut self, roots: &[PathBuf], survey: &Survey, files: &[Candidate]) {
+    /// Watches these files instead of the previous ones, and then scans for their writers.
+    pub(super) fn watch_files(&mut self, roots: &[PathBuf], candidates: &CandidateList, files: &[Candidate]) {
         self.watch = inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK).ok();
         self.watched.clear();
         self.opened.clear();
         self.lost = false;
         for file in files {
             let Some(watch) = &self.watch else { break };
-            // One that cannot be watched is looked for again when it is its turn.
-            if let Some(path) = remove::way(&roots[survey.root(file)], survey, file)
+            // For a file that cannot be watched, /proc is scanned again before it is deleted.
+            if let Some(path) = remove::open_proc_path(&roots[candidates.root_index(file)], candidates, file)
                 && let Ok(wd) =
                     inotify::add_watch(watch, path.as_path(), WatchFlags::OPEN | WatchFlags::DONT_FOLLOW)
             {
                 self.watched.insert((file.device, file.inode), wd);
             }
         }
-        self.look();
+        self.scan_writers();
     }
 
-    /// Why a file was not to be deleted when processes were last looked at.
-    pub(super) fn knows(&self, file: &Candidate) -> Option<&'static str> {
+    /// Returns whether the last scan found a writer of the file, as a reason to keep it.
+    pub(super) fn known_writer(&self, file: &Candidate) -> Option<&'static str> {
         self.writers.has_file(file.device, file.inode).then_some("it is open for writing")
     }
 
-    /// Why a file is not to be deleted now.
-    pub(super) fn objects(&mut self, file: &Candidate) -> Option<&'static str> {
+    /// Returns whether the file is in use now, as a reason to keep it.
+    pub(super) fn current_user(&mut self, file: &Candidate) -> Option<&'static str> {
         let id = (file.device, file.inode);
         let watched = self.watched.get(&id).copied();
-        if watched.is_none() && self.at.elapsed() > FRESH {
-            self.look();
+        if watched.is_none() && self.at.elapsed() > SCAN_LIFETIME {
+            self.scan_writers();
         }
-        if let Some(why) = self.knows(file) {
+        if let Some(why) = self.known_writer(file) {
             return Some(why);
         }
-        self.drain();
+        self.read_events();
         let opened = watched.is_some_and(|wd| self.lost || self.opened.contains(&wd));
-        opened.then_some("it was opened a moment ago")
+        opened.then_some("it was opened during the run")
     }
 
-    fn look(&mut self) {
+    fn scan_writers(&mut self) {
         self.writers = FileWriters::scan_processes();
         self.at = Instant::now();
     }
 
-    fn drain(&mut self) {
+    fn read_events(&mut self) {
         let Some(watch) = &self.watch else { return };
         let mut buffer = [MaybeUninit::uninit(); 4096];
         let mut events = inotify::Reader::new(watch, &mut buffer);
         loop {
             match events.next() {
                 Ok(event) if event.events().contains(ReadFlags::QUEUE_OVERFLOW) => self.lost = true,
-                // Also that a watch has ended, with the file.
+                // Includes the end of a watch, when the file is deleted.
                 Ok(event) => drop(self.opened.insert(event.wd())),
                 Err(Errno::INTR) => {}
                 Err(Errno::WOULDBLOCK) => return,

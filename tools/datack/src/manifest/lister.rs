@@ -1,5 +1,5 @@
-//! Lists the regular files below paths one by one, in the order of their paths, in memory that holds the names of
-//! the directories on the way and no more.
+//! Lists the regular files below paths one by one, sorted by path. Keeps only the names of the directories on the way in
+//! memory.
 
 use std::collections::BTreeMap;
 use std::ffi::{CStr, CString};
@@ -15,67 +15,72 @@ use rustix::io::Errno;
 
 use common::walk::{self, device_of, file_type};
 
-/// Bytes of directory entries asked for at once.
+/// Size of the buffer for directory entries, in bytes.
 const BUFFER: usize = 64 << 10;
 
 /// A regular file, by its directory and name there.
 #[derive(Clone, Debug)]
-pub(crate) struct Listed {
+pub(crate) struct ListedFile {
     pub(crate) dir: Arc<OwnedFd>,
     pub(crate) name: CString,
-    /// As it is shown and stands in the manifest.
+    /// As it is shown and written to the manifest.
     pub(crate) path: PathBuf,
     pub(crate) size: u64,
-    /// Whether the name may be a link.
+    /// Whether the name may be a symbolic link.
     pub(crate) follow: bool,
-    /// Whether it is a link that is not followed: see [`Reach::links`].
+    /// Whether it is a symbolic link that is not followed: see [`ListOptions::links`].
     pub(crate) link: bool,
 }
 
-/// What to list.
+/// The options of a listing.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Reach {
-    /// Whether links below the paths are followed; the paths themselves always are.
+pub(crate) struct ListOptions {
+    /// Whether symbolic links below the paths are followed; the paths themselves always are.
     pub(crate) follow: bool,
-    /// Whether links that are not followed are listed, too, as what they are; otherwise they are counted.
+    /// Whether symbolic links that are not followed are listed; otherwise they are counted.
     pub(crate) links: bool,
-    /// Files that are no part of it, by device and inode: the manifest itself.
+    /// Files to skip, by device and inode: the manifest itself.
     pub(crate) without: Vec<(u64, u64)>,
 }
 
-/// The files, as an iterator. What cannot be seen is reported; links that were not followed are counted.
-pub(crate) struct Files<'a> {
+/// Iterates over the files. I/O errors are reported; symbolic links that are not followed are counted.
+pub(crate) struct FileLister<'a> {
     base: Arc<OwnedFd>,
-    reach: Reach,
+    options: ListOptions,
     diag: &'a Diag,
-    /// The given paths, sorted, and whether each was met below another one already.
+    /// The given paths, sorted, and whether each was already found below another one.
     roots: BTreeMap<PathBuf, bool>,
-    levels: Vec<Level>,
-    /// The directory at hand.
+    levels: Vec<DirectoryLevel>,
+    /// The path of the current directory.
     path: Vec<u8>,
     buffer: Vec<MaybeUninit<u8>>,
-    /// Links that were not followed, and the first of them.
+    /// Number of symbolic links that were not followed, and the first of them.
     pub(crate) links: u64,
     first: PathBuf,
 }
 
-/// A directory on the way.
-struct Level {
+/// A directory that is being listed.
+struct DirectoryLevel {
     dir: Arc<OwnedFd>,
     id: (u64, u64),
     /// Length of the path above it.
     above: usize,
-    /// Its names, each with its terminator, and where those that are left begin, the last first.
+    /// Its names, each with a NUL, and the offsets of those that are left, in reverse order.
     names: Vec<u8>,
     left: Vec<u32>,
 }
 
-impl<'a> Files<'a> {
+impl<'a> FileLister<'a> {
     /// `base` is the directory to which relative paths are relative.
-    pub(crate) fn below(base: &Arc<OwnedFd>, paths: &[PathBuf], reach: Reach, diag: &'a Diag) -> Self {
+    pub(crate) fn list_below(
+        base: &Arc<OwnedFd>,
+        paths: &[PathBuf],
+        options: ListOptions,
+        diag: &'a Diag,
+    ) -> Self {
         Self {
             base: Arc::clone(base),
-            reach,
+            options,
             diag,
             roots: paths.iter().map(|p| (p.clone(), false)).collect(),
             levels: Vec::new(),
@@ -86,76 +91,78 @@ impl<'a> Files<'a> {
         }
     }
 
-    /// Says how many links were not followed, once it is at its end.
-    pub(crate) fn tell_links(&self) {
+    /// Warns of the symbolic links that were not followed, after the last file.
+    pub(crate) fn warn_of_symlinks(&self) {
         if self.links > 0 {
             let first = self.first.display();
             match self.links {
                 1 => self.diag.warn(&first, "is a symbolic link, not followed"),
-                n => self.diag.warn(&first, format_args!("one of {n} symbolic links that were not followed")),
+                n => self
+                    .diag
+                    .warn(&first, format_args!("is one of {n} symbolic links that were not followed")),
             }
-            self.diag.help("--follow takes in what they lead to");
+            self.diag.help("--follow includes their targets");
         }
     }
 
-    fn error(&self, path: &Path, why: impl std::fmt::Display) {
+    fn report_error(&self, path: &Path, why: impl std::fmt::Display) {
         self.diag.error(path.display(), why);
     }
 
-    /// Begins with a path that was given.
-    fn root(&mut self, path: &Path) -> Option<Listed> {
+    /// Starts with a path that the user named.
+    fn start_root(&mut self, path: &Path) -> Option<ListedFile> {
         let Ok(name) = CString::new(path.as_os_str().as_bytes()) else {
-            self.error(path, "holds a NUL byte");
+            self.report_error(path, "contains a NUL byte");
             return None;
         };
         self.path.clear();
         let base = Arc::clone(&self.base);
         self.path.extend_from_slice(path.as_os_str().as_bytes());
-        match look(&base, &name, true) {
+        match stat_at(&base, &name, true) {
             Ok(st) if file_type(&st) == FileType::Directory => {
                 let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-                self.enter(rfs::openat(&base, &name, flags, rfs::Mode::empty()), 0);
+                self.enter_directory(rfs::openat(&base, &name, flags, rfs::Mode::empty()), 0);
             }
             Ok(st) if file_type(&st) == FileType::RegularFile => {
-                return self.file(base, name, path.to_owned(), &st, true);
+                return self.list_file(base, name, path.to_owned(), &st, true);
             }
             Ok(st) => {
                 let kind = common::fsat::kind(u32::from(st.stx_mode));
-                self.error(path, format_args!("is {kind}, not a regular file"));
+                self.report_error(path, format_args!("is {kind}, not a regular file"));
             }
-            Err(e) => self.error(path, common::error::errno_reason(e)),
+            Err(e) => self.report_error(path, common::error::errno_reason(e)),
         }
         None
     }
 
-    /// Looks at an entry of the directory at hand.
-    fn entry(&mut self, dir: Arc<OwnedFd>, name: CString) -> Option<Listed> {
-        let path = self.child(&name);
-        // A path that was given is followed wherever it is met.
+    /// Inspects an entry of the current directory.
+    fn inspect_entry(&mut self, dir: Arc<OwnedFd>, name: CString) -> Option<ListedFile> {
+        let path = self.child_path(&name);
+        // A path that the user named is followed also where it is found below another.
         let named = self.roots.contains_key(&path);
         if named {
             self.roots.insert(path.clone(), true);
         }
-        let st = match look(&dir, &name, false) {
+        let st = match stat_at(&dir, &name, false) {
             Ok(st) => st,
             // It is gone.
             Err(Errno::NOENT) => return None,
             Err(e) => {
-                self.error(&path, common::error::errno_reason(e));
+                self.report_error(&path, common::error::errno_reason(e));
                 return None;
             }
         };
         match file_type(&st) {
-            FileType::RegularFile => self.file(dir, name, path, &st, false),
+            FileType::RegularFile => self.list_file(dir, name, path, &st, false),
             FileType::Directory => {
                 let options = walk::WalkOptions { threads: 1, cross_mounts: false };
                 let opened = walk::open_directory(dir.as_fd(), &name, options);
-                self.descend(&path, &name, opened);
+                self.enter_child(&path, &name, opened);
                 None
             }
-            FileType::Symlink if named || self.reach.follow => self.link(dir, name, path),
-            FileType::Symlink if self.reach.links => {
-                Some(Listed { dir, name, path, size: 0, follow: false, link: true })
+            FileType::Symlink if named || self.options.follow => self.follow_symlink(dir, name, path),
+            FileType::Symlink if self.options.links => {
+                Some(ListedFile { dir, name, path, size: 0, follow: false, link: true })
             }
             FileType::Symlink => {
                 if self.links == 0 {
@@ -168,66 +175,67 @@ impl<'a> Files<'a> {
         }
     }
 
-    fn link(&mut self, dir: Arc<OwnedFd>, name: CString, path: PathBuf) -> Option<Listed> {
-        match look(&dir, &name, true) {
-            Ok(st) if file_type(&st) == FileType::RegularFile => self.file(dir, name, path, &st, true),
+    fn follow_symlink(&mut self, dir: Arc<OwnedFd>, name: CString, path: PathBuf) -> Option<ListedFile> {
+        match stat_at(&dir, &name, true) {
+            Ok(st) if file_type(&st) == FileType::RegularFile => self.list_file(dir, name, path, &st, true),
             Ok(st) if file_type(&st) == FileType::Directory => {
                 let id = (device_of(&st), st.stx_ino);
                 if self.levels.iter().any(|l| l.id == id) {
-                    self.diag.warn(path.display(), "leads back to a directory above it, not followed again");
+                    self.diag
+                        .warn(path.display(), "is a symbolic link to a directory above it, not followed");
                 } else {
                     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
                     let opened = rfs::openat(&dir, &name, flags, rfs::Mode::empty());
-                    self.descend(&path, &name, opened);
+                    self.enter_child(&path, &name, opened);
                 }
                 None
             }
             Ok(_) => None,
             Err(Errno::NOENT) => {
-                self.error(&path, "is a link that leads nowhere");
+                self.report_error(&path, "is a symbolic link to a missing file");
                 None
             }
             Err(e) => {
-                self.error(&path, common::error::errno_reason(e));
+                self.report_error(&path, common::error::errno_reason(e));
                 None
             }
         }
     }
 
-    fn file(
+    fn list_file(
         &self,
         dir: Arc<OwnedFd>,
         name: CString,
         path: PathBuf,
         st: &Statx,
         follow: bool,
-    ) -> Option<Listed> {
-        let own = self.reach.without.contains(&(device_of(st), st.stx_ino));
-        (!own).then_some(Listed { dir, name, path, size: st.stx_size, follow, link: false })
+    ) -> Option<ListedFile> {
+        let own = self.options.without.contains(&(device_of(st), st.stx_ino));
+        (!own).then_some(ListedFile { dir, name, path, size: st.stx_size, follow, link: false })
     }
 
     /// Goes into a directory below the one at hand.
-    fn descend(&mut self, path: &Path, name: &CStr, opened: rustix::io::Result<OwnedFd>) {
+    fn enter_child(&mut self, path: &Path, name: &CStr, opened: rustix::io::Result<OwnedFd>) {
         match opened {
-            Err(Errno::XDEV) => self.diag.warn(path.display(), "another file system, not entered"),
+            Err(Errno::XDEV) => self.diag.warn(path.display(), "is another file system, not entered"),
             // It is gone, or turned into something else.
             Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => {}
             opened => {
                 let above = self.path.len();
-                separate(&mut self.path);
+                push_separator(&mut self.path);
                 self.path.extend_from_slice(name.to_bytes());
-                self.enter(opened, above);
+                self.enter_directory(opened, above);
             }
         }
     }
 
     /// Reads the directory whose path is at hand; `above` is the length of the path to go back to.
-    fn enter(&mut self, opened: rustix::io::Result<OwnedFd>, above: usize) {
-        let level = opened.and_then(|dir| Level::read(dir, above, &mut self.buffer));
+    fn enter_directory(&mut self, opened: rustix::io::Result<OwnedFd>, above: usize) {
+        let level = opened.and_then(|dir| DirectoryLevel::read_names(dir, above, &mut self.buffer));
         match level {
             Ok(level) => self.levels.push(level),
             Err(e) => {
-                self.error(
+                self.report_error(
                     Path::new(std::ffi::OsStr::from_bytes(&self.path)),
                     common::error::errno_reason(e),
                 );
@@ -236,19 +244,19 @@ impl<'a> Files<'a> {
         }
     }
 
-    fn child(&self, name: &CStr) -> PathBuf {
+    fn child_path(&self, name: &CStr) -> PathBuf {
         let mut path = Vec::with_capacity(self.path.len() + name.to_bytes().len() + 1);
         path.extend_from_slice(&self.path);
-        separate(&mut path);
+        push_separator(&mut path);
         path.extend_from_slice(name.to_bytes());
         std::ffi::OsString::from_vec(path).into()
     }
 }
 
-impl Iterator for Files<'_> {
-    type Item = Listed;
+impl Iterator for FileLister<'_> {
+    type Item = ListedFile;
 
-    fn next(&mut self) -> Option<Listed> {
+    fn next(&mut self) -> Option<ListedFile> {
         loop {
             let found = if let Some(level) = self.levels.last_mut() {
                 let Some(at) = level.left.pop() else {
@@ -258,10 +266,10 @@ impl Iterator for Files<'_> {
                 };
                 let name = CStr::from_bytes_until_nul(&level.names[at as usize..]).unwrap_or_default();
                 let (dir, name) = (Arc::clone(&level.dir), name.to_owned());
-                self.entry(dir, name)
+                self.inspect_entry(dir, name)
             } else {
                 let (path, met) = self.roots.pop_first()?;
-                if met { None } else { self.root(&path) }
+                if met { None } else { self.start_root(&path) }
             };
             if found.is_some() {
                 return found;
@@ -270,8 +278,8 @@ impl Iterator for Files<'_> {
     }
 }
 
-impl Level {
-    fn read(dir: OwnedFd, above: usize, buffer: &mut [MaybeUninit<u8>]) -> rustix::io::Result<Self> {
+impl DirectoryLevel {
+    fn read_names(dir: OwnedFd, above: usize, buffer: &mut [MaybeUninit<u8>]) -> rustix::io::Result<Self> {
         let st = walk::stat_open(&dir)?;
         let (mut names, mut left) = (Vec::new(), Vec::new());
         let mut raw = RawDir::new(&dir, buffer);
@@ -292,26 +300,26 @@ impl Level {
     }
 }
 
-fn separate(path: &mut Vec<u8>) {
+fn push_separator(path: &mut Vec<u8>) {
     if path.last().is_some_and(|&b| b != b'/') {
         path.push(b'/');
     }
 }
 
-fn look(dir: &OwnedFd, name: &CStr, follow: bool) -> rustix::io::Result<Statx> {
+fn stat_at(dir: &OwnedFd, name: &CStr, follow: bool) -> rustix::io::Result<Statx> {
     let links = if follow { AtFlags::empty() } else { AtFlags::SYMLINK_NOFOLLOW };
     rfs::statx(dir, name, links | AtFlags::NO_AUTOMOUNT, StatxFlags::BASIC_STATS)
 }
 
 /// Opens the directory to which relative paths are relative.
-pub(crate) fn base(path: Option<&Path>) -> rustix::io::Result<Arc<OwnedFd>> {
+pub(crate) fn open_base(path: Option<&Path>) -> rustix::io::Result<Arc<OwnedFd>> {
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
     rfs::openat(CWD, path.unwrap_or(Path::new(".")), flags, rfs::Mode::empty()).map(Arc::new)
 }
 
-/// A file by its path, as a manifest names it: through links, as sha256sum goes.
-pub(crate) fn named(base: &Arc<OwnedFd>, path: &Path) -> Option<Listed> {
+/// Finds a file by its name in a manifest; follows symbolic links, as sha256sum does.
+pub(crate) fn find_named(base: &Arc<OwnedFd>, path: &Path) -> Option<ListedFile> {
     let name = CString::new(path.as_os_str().as_bytes()).ok()?;
-    let size = look(base, &name, true).map_or(0, |st| st.stx_size);
-    Some(Listed { dir: Arc::clone(base), name, path: path.to_owned(), size, follow: true, link: false })
+    let size = stat_at(base, &name, true).map_or(0, |st| st.stx_size);
+    Some(ListedFile { dir: Arc::clone(base), name, path: path.to_owned(), size, follow: true, link: false })
 }

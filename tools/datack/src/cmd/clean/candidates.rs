@@ -1,4 +1,4 @@
-//! Finds the files that may be deleted, and keeps little of each: a list of a million must fit in memory.
+//! Collects the files that may be deleted. Keeps little of each: a list of a million must fit in memory.
 
 use std::collections::HashSet;
 use std::ffi::CStr;
@@ -12,37 +12,37 @@ use common::out::Diag;
 use rustix::fs::{self as rfs, FileType, OFlags, Statx};
 use rustix::io::Errno;
 
-use super::generated::{self, HEAD};
+use super::generated::{self, HEAD_SIZE};
 use common::glob::Glob;
 use common::walk::{self, OpenDirectory, TreeNode, WalkOptions, WalkVisitor, device_of, file_type};
 
 /// Which files may be deleted.
-pub(super) enum Wanted {
+pub(super) enum FileSelection {
     /// Those that match a pattern below their root.
     Match(Vec<Glob>),
     /// Generated traces and logs.
     Generated,
 }
 
-/// One file that may be deleted; its names are in the [`Survey`].
+/// One file that may be deleted; its names are in the [`CandidateList`].
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Candidate {
     dir: u32,
     name: usize,
     pub(super) size: u64,
-    /// What it takes on disk: a file with holes takes less than its size.
+    /// Bytes on disk: a sparse file takes less than its size.
     pub(super) taken: u64,
-    /// Whether it has other names: what it takes is taken until the last of them goes.
+    /// Whether it has other hard links: its space is freed only with the last of them.
     pub(super) shared: bool,
     /// Modification time in seconds since the epoch.
     pub(super) mtime: i64,
     pub(super) inode: u64,
-    /// Its own: on an overlay the files of one directory have several.
+    /// Its own: on an overlay the files of one directory have several devices.
     pub(super) device: u64,
 }
 
 /// A directory that holds candidates.
-struct Place {
+struct CandidateDirectory {
     node: Arc<TreeNode>,
     device: u64,
     inode: u64,
@@ -50,33 +50,33 @@ struct Place {
 
 /// Every candidate, oldest first.
 #[derive(Default)]
-pub(super) struct Survey {
-    places: Vec<Place>,
+pub(super) struct CandidateList {
+    directories: Vec<CandidateDirectory>,
     /// Names of files, each with its terminator.
     names: Vec<u8>,
     pub(super) files: Vec<Candidate>,
 }
 
-impl Survey {
-    /// Walks the roots. What cannot be seen is reported.
-    pub(super) fn of(roots: &[PathBuf], wanted: &Wanted, diag: &Diag) -> Self {
+impl CandidateList {
+    /// Walks the roots. I/O errors are reported.
+    pub(super) fn collect(roots: &[PathBuf], wanted: &FileSelection, diag: &Diag) -> Self {
         let threads = std::thread::available_parallelism().map_or(1, Into::into);
-        let new = || Surveyor { wanted, diag, found: Self::default(), path: Vec::new() };
+        let new = || CandidateCollector { wanted, diag, found: Self::default(), path: Vec::new() };
         let options = WalkOptions { threads, cross_mounts: false };
         let (surveyors, errors) = walk::walk_trees(roots, options, new);
         errors.into_iter().for_each(|e| diag.error(e.path.display(), common::error::errno_reason(e.error)));
         let mut all = Self::default();
-        surveyors.into_iter().for_each(|s| all.append(s.found));
-        all.sort();
-        // Paths that overlap name a file twice.
+        surveyors.into_iter().for_each(|s| all.append_list(s.found));
+        all.sort_by_age();
+        // Overlapping paths contain a file twice.
         if roots.len() > 1 {
-            all.unique();
+            all.remove_duplicates();
         }
         all
     }
 
-    /// What all of them take on disk, those with several names once.
-    pub(super) fn taken(&self) -> u64 {
+    /// Returns the bytes that all of them take on disk; a file with several hard links counts once.
+    pub(super) fn bytes_on_disk(&self) -> u64 {
         let mut seen = HashSet::new();
         self.files.iter().filter(|f| !f.shared || seen.insert((f.device, f.inode))).map(|f| f.taken).sum()
     }
@@ -85,39 +85,40 @@ impl Survey {
         CStr::from_bytes_until_nul(&self.names[file.name..]).unwrap_or_default()
     }
 
-    /// Which of the roots it is below.
-    pub(super) fn root(&self, file: &Candidate) -> usize {
-        self.place(file).node.root
+    /// Returns the index of its root.
+    pub(super) fn root_index(&self, file: &Candidate) -> usize {
+        self.directory(file).node.root
     }
 
-    /// Its directory, below the root.
-    pub(super) fn parent(&self, file: &Candidate) -> PathBuf {
+    /// Returns its directory, relative to the root.
+    pub(super) fn directory_path(&self, file: &Candidate) -> PathBuf {
         let mut below = Vec::new();
-        self.place(file).node.relative(None, &mut below);
+        self.directory(file).node.write_relative(None, &mut below);
         std::ffi::OsString::from_vec(below).into()
     }
 
     pub(super) fn path(&self, file: &Candidate) -> PathBuf {
-        self.place(file).node.path_of(self.name(file))
+        self.directory(file).node.path_of(self.name(file))
     }
 
-    fn place(&self, file: &Candidate) -> &Place {
-        &self.places[file.dir as usize]
+    fn directory(&self, file: &Candidate) -> &CandidateDirectory {
+        &self.directories[file.dir as usize]
     }
 
-    fn append(&mut self, other: Self) {
-        let (dirs, names) = (self.places.len() as u32, self.names.len());
-        self.places.extend(other.places);
+    fn append_list(&mut self, other: Self) {
+        let (dirs, names) = (self.directories.len() as u32, self.names.len());
+        self.directories.extend(other.directories);
         self.names.extend_from_slice(&other.names);
         let moved = |f: Candidate| Candidate { dir: f.dir + dirs, name: f.name + names, ..f };
         self.files.extend(other.files.into_iter().map(moved));
     }
 
-    /// Oldest first; those of the same second by directory and name, so that runs are alike.
-    fn sort(&mut self) {
-        let mut order: Vec<_> = self.places.iter().enumerate().map(|(i, p)| (p.node.path(), i)).collect();
+    /// Sorts by age, oldest first; files of the same second by directory and name, so that the order is stable.
+    fn sort_by_age(&mut self) {
+        let mut order: Vec<_> =
+            self.directories.iter().enumerate().map(|(i, p)| (p.node.path(), i)).collect();
         order.sort_unstable();
-        let mut rank = vec![0_u32; self.places.len()];
+        let mut rank = vec![0_u32; self.directories.len()];
         order.iter().enumerate().for_each(|(r, (_, i))| rank[*i] = r as u32);
         let mut files = std::mem::take(&mut self.files);
         files.sort_unstable_by(|a, b| {
@@ -127,11 +128,11 @@ impl Survey {
         self.files = files;
     }
 
-    fn unique(&mut self) {
+    fn remove_duplicates(&mut self) {
         let mut files = std::mem::take(&mut self.files);
         let mut seen = HashSet::new();
         files.retain(|f| {
-            let place = self.place(f);
+            let place = self.directory(f);
             seen.insert((place.device, place.inode, self.name(f)))
         });
         drop(seen);
@@ -139,29 +140,29 @@ impl Survey {
     }
 }
 
-struct Surveyor<'a> {
-    wanted: &'a Wanted,
+struct CandidateCollector<'a> {
+    wanted: &'a FileSelection,
     diag: &'a Diag,
-    found: Survey,
-    /// The path at hand, kept to save an allocation for each.
+    found: CandidateList,
+    /// Buffer for the path of the current file.
     path: Vec<u8>,
 }
 
-impl Surveyor<'_> {
-    fn wants(&mut self, dir: &OpenDirectory, name: &CStr) -> bool {
+impl CandidateCollector<'_> {
+    fn is_wanted(&mut self, dir: &OpenDirectory, name: &CStr) -> bool {
         match self.wanted {
-            Wanted::Match(globs) => {
-                dir.node.relative(Some(name.to_bytes()), &mut self.path);
+            FileSelection::Match(globs) => {
+                dir.node.write_relative(Some(name.to_bytes()), &mut self.path);
                 globs.iter().any(|g| g.matches(&self.path))
             }
-            Wanted::Generated => {
+            FileSelection::Generated => {
                 let path = dir.node.path_of(name);
-                let Some(kind) = generated::kind(path.as_os_str().as_bytes()) else { return false };
-                if kind == generated::Kind::Certain {
+                let Some(kind) = generated::classify_path(path.as_os_str().as_bytes()) else { return false };
+                if kind == generated::GeneratedKind::Certain {
                     return true;
                 }
-                match head(dir, name) {
-                    Ok(head) => generated::confirms(kind, &head),
+                match read_head(dir, name) {
+                    Ok(head) => generated::confirms_content(kind, &head),
                     Err(e) => {
                         self.diag.error(path.display(), common::error::io_reason(&e));
                         false
@@ -172,29 +173,32 @@ impl Surveyor<'_> {
     }
 }
 
-/// The beginning of a file.
-fn head(dir: &OpenDirectory, name: &CStr) -> std::io::Result<Vec<u8>> {
+/// Reads the beginning of a file.
+fn read_head(dir: &OpenDirectory, name: &CStr) -> std::io::Result<Vec<u8>> {
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
     let file = File::from(rfs::openat(dir, name, flags, rfs::Mode::empty())?);
-    let mut head = Vec::with_capacity(HEAD);
-    file.take(HEAD as u64).read_to_end(&mut head)?;
+    let mut head = Vec::with_capacity(HEAD_SIZE);
+    file.take(HEAD_SIZE as u64).read_to_end(&mut head)?;
     Ok(head)
 }
 
-impl WalkVisitor for Surveyor<'_> {
-    /// The directory's number, once a file of it was found.
-    type State = Option<u32>;
+impl WalkVisitor for CandidateCollector<'_> {
+    /// The index of the directory, once a file in it was found.
+    type DirectoryState = Option<u32>;
 
-    fn file(&mut self, dir: &OpenDirectory, state: &mut Self::State, name: &CStr, st: &Statx) {
-        if file_type(st) != FileType::RegularFile || !self.wants(dir, name) {
+    fn visit_file(&mut self, dir: &OpenDirectory, state: &mut Self::DirectoryState, name: &CStr, st: &Statx) {
+        if file_type(st) != FileType::RegularFile || !self.is_wanted(dir, name) {
             return;
         }
         let found = &mut self.found;
         let number = *state.get_or_insert_with(|| {
-            let place =
-                Place { node: Arc::clone(&dir.node), device: device_of(&dir.st), inode: dir.st.stx_ino };
-            found.places.push(place);
-            found.places.len() as u32 - 1
+            let place = CandidateDirectory {
+                node: Arc::clone(&dir.node),
+                device: device_of(&dir.st),
+                inode: dir.st.stx_ino,
+            };
+            found.directories.push(place);
+            found.directories.len() as u32 - 1
         });
         let at = found.names.len();
         found.names.extend_from_slice(name.to_bytes_with_nul());
@@ -203,15 +207,15 @@ impl WalkVisitor for Surveyor<'_> {
         found.files.push(Candidate { dir: number, name: at, size, taken, shared, mtime, inode, device });
     }
 
-    fn dir(&mut self, _dir: &OpenDirectory, _state: Self::State) {}
+    fn visit_directory(&mut self, _dir: &OpenDirectory, _state: Self::DirectoryState) {}
 
-    fn mount_point(&mut self, parent: &OpenDirectory, name: &CStr, _st: &Statx) {
-        self.diag.warn(parent.node.path_of(name).display(), "another file system, not entered");
+    fn visit_mount_point(&mut self, parent: &OpenDirectory, name: &CStr, _st: &Statx) {
+        self.diag.warn(parent.node.path_of(name).display(), "is another file system, not entered");
     }
 
-    fn failed(&mut self, parent: &OpenDirectory, name: &CStr, _st: Option<&Statx>, error: Errno) {
+    fn report_error(&mut self, parent: &OpenDirectory, name: &CStr, _st: Option<&Statx>, error: Errno) {
         self.diag.error(parent.node.path_of(name).display(), common::error::errno_reason(error));
     }
 
-    fn vanished(&mut self) {}
+    fn count_vanished(&mut self) {}
 }

@@ -1,0 +1,96 @@
+//! The input and output of an audit: the plan for all paths, the audited paths, and the findings about them.
+
+use std::path::PathBuf;
+use std::sync::OnceLock;
+
+use common::finding::Finding;
+use common::out::Diag;
+
+use crate::policy::Policy;
+use crate::rule::{AllowedIds, RuleContext};
+use common::walk;
+use common::writers::FileWriters;
+
+/// The policy and the options that hold for all paths of an audit.
+#[derive(Debug)]
+pub(crate) struct AuditPlan {
+    pub(crate) context: RuleContext,
+    /// The roots of the current batch.
+    pub(crate) roots: Vec<AuditRoot>,
+    /// Allowed owners besides root, from `--owner`.
+    pub(crate) owners: Option<Vec<u32>>,
+    pub(crate) policy: Policy,
+    /// The policy file, if one was given.
+    pub(crate) policy_file: Option<PathBuf>,
+    /// Files that are open for writing, looked up when first needed.
+    pub(crate) writers: OnceLock<FileWriters>,
+    /// The day that decides which exceptions have expired.
+    pub(crate) today: time::Date,
+    /// Whether contents are read.
+    pub(crate) content: bool,
+}
+
+impl AuditPlan {
+    /// Warns of exceptions of the policy file that have expired or that no finding matched; returns their number.
+    pub(crate) fn warn_of_stale_exceptions(&self, diag: &Diag) -> u64 {
+        let Some(path) = &self.policy_file else { return 0 };
+        let idle =
+            self.policy.expired_exceptions(self.today).chain(self.policy.unused_exceptions(self.today));
+        idle.map(|text| diag.warn(path.display(), text)).count() as u64
+    }
+}
+
+/// One audited path.
+#[derive(Clone, Debug)]
+pub(crate) struct AuditRoot {
+    /// As the user wrote it.
+    pub(crate) path: PathBuf,
+    /// Without symbolic links.
+    pub(crate) real: PathBuf,
+    /// Patterns are relative to this directory: `real`, or its directory where it is a file.
+    pub(crate) base: PathBuf,
+    /// Its device and inode number: the walk checks that it is still the same.
+    pub(crate) id: (u64, u64),
+    /// Its mount: see [`walk::mount_of`].
+    pub(crate) mount: (bool, u64),
+    /// Allowed owners of entries below it, where no policy says otherwise.
+    pub(crate) owner: AllowedIds,
+    /// Its owner.
+    pub(crate) uid: u32,
+    pub(crate) is_dir: bool,
+}
+
+/// A finding, with the class of the entry and what decided it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct AuditIssue {
+    pub(crate) finding: Finding,
+    pub(crate) class: Option<&'static str>,
+    pub(crate) class_by: Option<String>,
+}
+
+/// Resolves a path to audit.
+pub(crate) fn resolve_root(path: PathBuf, owners: Option<&[u32]>) -> anyhow::Result<AuditRoot> {
+    let real = path.canonicalize().map_err(|e| anyhow::anyhow!(crate::io_reason(&e)))?;
+    let st = walk::stat_path(&real).map_err(|e| anyhow::anyhow!(crate::reason(e)))?;
+    let mut ids = owners.map_or_else(|| vec![st.stx_uid], <[u32]>::to_vec);
+    if !ids.contains(&0) {
+        ids.push(0);
+    }
+    let is_dir = walk::file_type(&st) == rustix::fs::FileType::Directory;
+    let base = if is_dir { real.clone() } else { real.parent().unwrap_or(&real).to_owned() };
+    Ok(AuditRoot {
+        path,
+        base,
+        real,
+        owner: AllowedIds::Ids(ids),
+        uid: st.stx_uid,
+        is_dir,
+        id: (walk::device_of(&st), st.stx_ino),
+        mount: walk::mount_of(&st),
+    })
+}
+
+/// Makes a finding about an audited path, which has no class.
+pub(crate) fn root_issue(finding: Finding) -> AuditIssue {
+    AuditIssue { finding, class: None, class_by: None }
+}
