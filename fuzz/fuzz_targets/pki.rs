@@ -21,7 +21,7 @@ fuzz_target!(|bytes: &[u8]| {
     let crls: Vec<Crl> = elements.iter().filter_map(|e| Crl::parse(e).ok()).collect();
     for cert in &certs {
         let _ = (cert.is_ca(), cert.is_self_issued(), cert.is_valid_at(AT), cert.subject.to_string());
-        let _ = crls.iter().filter_map(|crl| crl.entry(&cert.serial)).count();
+        let _ = crls.iter().filter_map(|crl| crl.find_entry(&cert.serial)).count();
     }
     for conformance in [false, true] {
         validate(&certs, &crls, conformance);
