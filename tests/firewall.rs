@@ -10,166 +10,24 @@
 #[allow(missing_docs, unreachable_pub, reason = "a module of this test program")]
 mod cases;
 mod harness;
+#[path = "firewall/pair.rs"]
+mod pair;
 
 use std::fmt::Write as _;
-use std::fs::File;
 use std::io::Write as _;
-use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
-use std::os::fd::AsFd;
-use std::process::{Command, Stdio};
-use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::Duration;
+use std::net::TcpListener;
 
-use cases::{CASES, Case, Closed, Input, Legacy, Loader, Nft, Open, Shell, Unsure, Verdict};
+use cases::{CASES, Case, Closed, Legacy, Loader, Nft, Open, Unsure, Verdict};
 use harness::{Done, bin, finish};
-use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
+use pair::{NamespacePair, V4, V6, audit_files};
 
 const PORT: u16 = 1778;
-
-/// A connection that takes longer is dropped: both ends are on this machine.
-const CONNECT: Duration = Duration::from_millis(300);
-
-/// Addresses of the daemon's host and of the other, from the documentation ranges (RFC 5737, RFC 3849).
-const V4: [&str; 2] = ["198.51.100.1", "198.51.100.2"];
-const V6: [&str; 2] = ["2001:db8:1::1", "2001:db8:1::2"];
 
 /// Prints a line about one case where PROFGUARD_VERBOSE is set: libtest captures what macros print.
 fn print_case(line: &str) {
     if std::env::var_os("PROFGUARD_VERBOSE").is_some() {
         let _ = std::io::stderr().write_all(format!("{line}\n").as_bytes());
     }
-}
-
-/// Two network namespaces with a cable between them; the first is the daemon's.
-struct Pair {
-    names: [String; 2],
-}
-
-impl Pair {
-    fn new() -> Result<Self, String> {
-        static COUNT: AtomicU32 = AtomicU32::new(0);
-        let count = COUNT.fetch_add(1, Ordering::Relaxed);
-        let name = |side: &str| format!("profguard-{}-{count}-{side}", std::process::id());
-        // From here on they are removed, whatever happens.
-        let pair = Self { names: [name("daemon"), name("other")] };
-        let [daemon, other] = &pair.names;
-        ip(&["netns", "add", daemon])?;
-        ip(&["netns", "add", other])?;
-        let (mac, peer) = ("02:00:00:00:00:01", "02:00:00:00:00:02");
-        let link = ["link", "add", "v", "netns", daemon, "address", mac, "type", "veth"];
-        ip(&[&link[..], &["peer", "name", "v", "netns", other, "address", peer]].concat())?;
-        for (at, own_mac_of_peer) in [(0, peer), (1, mac)] {
-            let name = &pair.names[at];
-            let set = |args: &[&str]| ip(&[&["-n", name][..], args].concat());
-            set(&["link", "set", "lo", "up"])?;
-            set(&["link", "set", "v", "up"])?;
-            set(&["addr", "add", &format!("{}/24", V4[at]), "dev", "v"])?;
-            set(&["addr", "add", &format!("{}/64", V6[at]), "dev", "v", "nodad"])?;
-            // The verdict is about TCP: rules that drop neighbour discovery do not matter here.
-            for peer in [V4[1 - at], V6[1 - at]] {
-                set(&["neigh", "replace", peer, "lladdr", own_mac_of_peer, "dev", "v", "nud", "permanent"])?;
-            }
-        }
-        Ok(pair)
-    }
-
-    fn command(&self, side: usize, program: &str) -> Command {
-        let mut command = Command::new("ip");
-        command.args(["netns", "exec", &self.names[side], program]).stdin(Stdio::null()).env("LC_ALL", "C");
-        command
-    }
-
-    /// Runs a function in one of the namespaces, in a thread of its own.
-    fn enter<T: Send>(&self, side: usize, run: impl FnOnce() -> T + Send) -> T {
-        let namespace = File::open(format!("/run/netns/{}", self.names[side])).unwrap();
-        std::thread::scope(|scope| {
-            let thread = scope.spawn(move || {
-                move_into_link_name_space(namespace.as_fd(), Some(LinkNameSpaceType::Network)).unwrap();
-                run()
-            });
-            thread.join().unwrap()
-        })
-    }
-
-    fn load(&self, case: &Case) -> Result<(), String> {
-        let rules = case.rules;
-        let script = match case.loader {
-            Input(policy) => format!(
-                "nft -f - <<'END'\ntable inet f {{ chain in {{ type filter hook input priority 0; policy {policy}; {rules}; }}\n}}\nEND"
-            ),
-            // nft wants a line end behind a block.
-            Nft => format!(
-                "nft -f - <<'END'\n{}\nEND",
-                rules.replace("} }", "}\n}").replace("} chain", "}\nchain")
-            ),
-            Shell | Legacy => rules.to_owned(),
-        };
-        let mut shell = self.command(0, "sh");
-        let done = finish(shell.args(["-ec", &script]));
-        if done.status == Some(0) { Ok(()) } else { Err(done.stderr.trim().to_owned()) }
-    }
-
-    /// Whether the other host can connect.
-    fn connects(&self, address: &str, port: u16) -> bool {
-        let address = SocketAddr::new(address.parse::<IpAddr>().unwrap(), port);
-        self.enter(1, || TcpStream::connect_timeout(&address, CONNECT).is_ok())
-    }
-
-    fn hostck(&self) -> Done {
-        finish(self.command(0, bin("hostck")).args(["check", "--format", "json"]))
-    }
-}
-
-impl Pair {
-    /// The verdict on an image whose configuration is what the programs list now.
-    fn audit_image(&self, loader: Loader) -> Done {
-        let list = |program: &str, args: &[&str], file: &'static str| {
-            (file, finish(self.command(0, program).args(args)).expect(0).stdout)
-        };
-        match loader {
-            Input(_) | Nft => audit_files(&[list("nft", &["-nn", "list", "ruleset"], "nftables.conf")]),
-            Shell | Legacy => {
-                let kind = if loader == Legacy { "-legacy-save" } else { "-save" };
-                audit_files(&[
-                    list(&format!("iptables{kind}"), &[], "iptables/rules.v4"),
-                    list(&format!("ip6tables{kind}"), &[], "iptables/rules.v6"),
-                ])
-            }
-        }
-    }
-
-    /// Loads a file with a program, in the daemon's namespace.
-    fn load_file(&self, program: &str, text: &str) {
-        let mut shell = self.command(0, "sh");
-        finish(shell.args(["-ec", &format!("{program} <<'END'\n{text}END")])).expect(0);
-    }
-}
-
-/// The verdict on an image with these files below `/etc`.
-fn audit_files(files: &[(&str, String)]) -> Done {
-    let root = tempfile::tempdir().unwrap();
-    for (file, text) in files {
-        let path = root.path().join("etc").join(file);
-        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-        std::fs::write(path, text).unwrap();
-    }
-    finish(Command::new(bin("hostck")).args(["check", "--format", "json", "--root"]).arg(root.path()))
-}
-
-impl Drop for Pair {
-    fn drop(&mut self) {
-        for name in &self.names {
-            let _ = ip(&["netns", "del", name]);
-        }
-    }
-}
-
-fn ip(args: &[&str]) -> Result<(), String> {
-    let output = Command::new("ip").args(args).stdin(Stdio::null()).output().map_err(|e| e.to_string())?;
-    if output.status.success() {
-        return Ok(());
-    }
-    Err(format!("ip {}: {}", args.join(" "), String::from_utf8_lossy(&output.stderr).trim()))
 }
 
 /// Whether the programs, the privileges and the kernel are here; the test is reported as skipped otherwise.
@@ -181,9 +39,9 @@ fn require_firewall() -> bool {
 
 /// Makes network namespaces and loads a table in one of them.
 fn try_firewall() -> Result<(), &'static str> {
-    let pair = Pair::new().map_err(|_| "no network namespace can be made")?;
+    let pair = NamespacePair::new().map_err(|_| "no network namespace can be made")?;
     let probe = Case { loader: Nft, rules: "table inet probe { }", via: 0, v4: Open, v6: Open };
-    pair.load(&probe).map_err(|_| "the kernel takes no table of nft in a network namespace")
+    pair.load_case(&probe).map_err(|_| "the kernel takes no table of nft in a network namespace")
 }
 
 /// The verdict in a report on one family.
@@ -214,22 +72,23 @@ fn verdicts_agree_with_real_connections() {
     }
     let (mut wrong, mut loaded, mut decided, mut not_taken) = (String::new(), 0, 0, false);
     for case in CASES {
-        let pair = Pair::new().unwrap();
-        let listener = pair.enter(0, || TcpListener::bind(("::", PORT)).unwrap());
+        let pair = NamespacePair::new().unwrap();
+        let listener = pair.run_inside(0, || TcpListener::bind(("::", PORT)).unwrap());
         let name = case.rules.split_whitespace().collect::<Vec<_>>().join(" ");
-        if let Err(reason) = pair.load(case) {
+        if let Err(reason) = pair.load_case(case) {
             assert!(may_be_missing(case.loader, &reason), "{name}: {reason}");
             print_case(&format!("not taken here: `{name}`: {}", reason.lines().next().unwrap_or_default()));
             not_taken = true;
             continue;
         }
         loaded += 1;
-        let report = pair.hostck();
+        let report = pair.audit_live();
         // A legacy case may have rules in nftables, too, which the files of one program do not have.
         let image = (case.loader != Legacy).then(|| pair.audit_image(case.loader));
         for (family, address, wanted) in [("IPv4", V4[0], case.v4), ("IPv6", V6[0], case.v6)] {
             let found = verdict(&report, family);
-            let connects = pair.connects(address, PORT) || case.via != 0 && pair.connects(address, case.via);
+            let connects =
+                pair.can_connect(address, PORT) || case.via != 0 && pair.can_connect(address, case.via);
             decided += u32::from(found != Unsure);
             let real = if connects { "connects" } else { "fails   " };
             let line = format!("{family} {real} {found:?}\t{:?} {name}", case.loader);
@@ -265,16 +124,16 @@ fn the_order_of_nft_and_iptables_decides_and_the_verdict_on_the_files_is_unsure(
     if !require_firewall() {
         return;
     }
-    let pair = Pair::new().unwrap();
-    let _listener = pair.enter(0, || TcpListener::bind(("::", PORT)).unwrap());
+    let pair = NamespacePair::new().unwrap();
+    let _listener = pair.run_inside(0, || TcpListener::bind(("::", PORT)).unwrap());
     if finish(pair.command(0, "sh").args(["-ec", "command -v iptables-nft-restore"])).status != Some(0) {
         return testkit::skip("no iptables-nft-restore on PATH");
     }
     pair.load_file("nft -f -", NFT);
     pair.load_file("iptables-nft-restore", IPTABLES);
-    assert!(!pair.connects(V4[0], PORT), "iptables last: its rule is in force");
+    assert!(!pair.can_connect(V4[0], PORT), "iptables last: its rule is in force");
     pair.load_file("nft -f -", NFT);
-    assert!(pair.connects(V4[0], PORT), "nft last: its flush removed the rule");
+    assert!(pair.can_connect(V4[0], PORT), "nft last: its flush removed the rule");
     let (rules, nftables) = (("iptables/rules.v4", IPTABLES.to_owned()), ("nftables.conf", NFT.to_owned()));
     let report = audit_files(&[rules.clone(), nftables]);
     assert_eq!(verdict(&report, "IPv4"), Unsure, "{}", report.stdout);
@@ -298,8 +157,8 @@ fn without_privileges_nothing_is_passed_in_silence() {
     if testkit::require("setpriv").is_none() {
         return;
     }
-    let pair = Pair::new().unwrap();
-    let _listener = pair.enter(0, || TcpListener::bind(("::", PORT)).unwrap());
+    let pair = NamespacePair::new().unwrap();
+    let _listener = pair.run_inside(0, || TcpListener::bind(("::", PORT)).unwrap());
     let mut setpriv = pair.command(0, "setpriv");
     setpriv.args(["--reuid", "65534", "--regid", "65534", "--clear-groups"]);
     // The binary may lie where this account cannot reach it.
@@ -418,8 +277,8 @@ fn verdicts_on_random_rule_sets_agree_with_real_connections() {
     let wanted = std::env::var("PROFGUARD_RULE_SETS").ok().and_then(|n| n.parse().ok()).unwrap_or(30);
     let seed = std::env::var("PROFGUARD_SEED").ok().and_then(|n| n.parse().ok()).unwrap_or(1);
     let mut random = Random(seed);
-    let pair = Pair::new().unwrap();
-    let listener = pair.enter(0, || TcpListener::bind(("::", PORT)).unwrap());
+    let pair = NamespacePair::new().unwrap();
+    let listener = pair.run_inside(0, || TcpListener::bind(("::", PORT)).unwrap());
     listener.set_nonblocking(true).unwrap();
     let (mut loaded, mut decided, mut tries, mut wrong) = (0, 0, 0, String::new());
     while loaded < wanted {
@@ -432,10 +291,10 @@ fn verdicts_on_random_rule_sets_agree_with_real_connections() {
             continue;
         }
         loaded += 1;
-        let (report, image) = (pair.hostck(), pair.audit_image(Nft));
+        let (report, image) = (pair.audit_live(), pair.audit_image(Nft));
         for (family, address) in [("IPv4", V4[0]), ("IPv6", V6[0])] {
             let (live, file) = (verdict(&report, family), verdict(&image, family));
-            let connects = pair.connects(address, PORT);
+            let connects = pair.can_connect(address, PORT);
             // Connections that nobody accepts fill the queue.
             while listener.accept().is_ok() {}
             decided += u32::from(live != Unsure);

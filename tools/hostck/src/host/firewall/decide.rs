@@ -5,7 +5,7 @@ use super::packet::{HookPlace, Packet};
 
 /// The results of the base chains of one or more rulesets.
 #[derive(Debug, Default)]
-pub(crate) struct Passage {
+pub(crate) struct ChainResults {
     /// Something bears on all chains and is not understood.
     unknown: bool,
     /// Before destinations are translated.
@@ -16,7 +16,7 @@ pub(crate) struct Passage {
     reply: Vec<PacketFate>,
 }
 
-impl Passage {
+impl ChainResults {
     pub(crate) fn new(unknown: bool) -> Self {
         Self { unknown, ..Self::default() }
     }
@@ -34,7 +34,7 @@ impl Passage {
         }
     }
 
-    pub(crate) fn merge_passage(&mut self, other: Self) {
+    pub(crate) fn merge_results(&mut self, other: Self) {
         self.unknown |= other.unknown;
         self.early.extend(other.early);
         self.late.extend(other.late);

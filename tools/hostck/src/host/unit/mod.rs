@@ -76,11 +76,11 @@ fn check_unit(host: &AuditedHost, check: &HostCheck, unit: &ServiceUnit) -> Vec<
         return Vec::new();
     }
     let edit = |line: &str| describe_edit(host, unit, line);
-    let tell =
+    let new_finding =
         |text: String, wanted: &str| check.finding(&place).found(text).expected(wanted).fix(edit(wanted));
     let mut found = Vec::new();
-    found.extend(check_account(host, &unit.settings, &tell));
-    found.extend(check_sandbox(&unit.settings, &tell));
+    found.extend(check_account(host, &unit.settings, &new_finding));
+    found.extend(check_sandbox(&unit.settings, &new_finding));
     let umask = unit.settings.get("UMask").and_then(parse_octal).unwrap_or(0o022);
     found.extend(check_umask(check, &place, &unit.name, umask, &edit("UMask=0027")));
     let commands = find_commands(host, unit);
@@ -90,28 +90,34 @@ fn check_unit(host: &AuditedHost, check: &HostCheck, unit: &ServiceUnit) -> Vec<
             "its program is not the daemon itself: the options of the daemon are not known",
         ));
     }
-    for command in commands {
-        if command.privileged {
-            let text = "starts the daemon with + or !: User= and the sandbox do not apply".to_owned();
-            found.push(tell(text, "ExecStart= and then the command without it"));
-        }
-        found.extend(command.wildcard_bind().map(|address| {
-            let finding = check
-                .finding(&place)
-                .found(format!("starts the daemon with --bind {address}: on every address"));
-            finding
-                .expected("--bind with one address, preferably of a management network")
-                .fix(edit("ExecStart= and then the command with --bind ADDRESS"))
-        }));
-        found.extend(command.unknown.iter().map(|reason| {
-            let text = format!(
-                "unsure whether the daemon gets certificates and which addresses it binds to: not all of its options \
-                 are known: {reason}"
-            );
-            note_unseen(&place, text)
-        }));
-    }
+    found.extend(commands.iter().flat_map(|command| check_command(command, &place, &new_finding)));
     found.extend(unit.files.iter().filter_map(|path| check_file_owner(host, path)));
+    found
+}
+
+/// Checks how a command line starts the daemon.
+fn check_command(
+    command: &DaemonCommand,
+    place: &std::path::Path,
+    new_finding: &dyn Fn(String, &str) -> Finding,
+) -> Vec<Finding> {
+    let mut found = Vec::new();
+    if command.privileged {
+        let text = "starts the daemon with + or !: User= and the sandbox do not apply".to_owned();
+        found.push(new_finding(text, "ExecStart= and then the command without it"));
+    }
+    found.extend(command.wildcard_bind().map(|address| {
+        let text = format!("starts the daemon with --bind {address}: on every address");
+        let finding = new_finding(text, "ExecStart= and then the command with --bind ADDRESS");
+        finding.expected("--bind with one address, preferably of a management network")
+    }));
+    found.extend(command.unknown.iter().map(|reason| {
+        let text = format!(
+            "unsure whether the daemon gets certificates and which addresses it binds to: not all of its options \
+             are known: {reason}"
+        );
+        note_unseen(place, text)
+    }));
     found
 }
 
@@ -163,15 +169,17 @@ fn check_file_owner(host: &AuditedHost, path: &str) -> Option<Finding> {
 fn check_account(
     host: &AuditedHost,
     settings: &ServiceSettings,
-    tell: &dyn Fn(String, &str) -> Finding,
+    new_finding: &dyn Fn(String, &str) -> Finding,
 ) -> Option<Finding> {
     let root = |user: &str| host.ids.uid(user) == Some(0) || user == "root";
     let given = host.user.as_deref().filter(|u| !root(u)).unwrap_or("profguard");
     let wanted = format!("User={given}");
     match settings.get("User") {
         _ if has_dynamic_user(settings) => None,
-        None => Some(tell("has no User=: the daemon runs as root".into(), &wanted)),
-        Some(user) if root(user) => Some(tell(format!("runs the daemon as root: User={user}"), &wanted)),
+        None => Some(new_finding("has no User=: the daemon runs as root".into(), &wanted)),
+        Some(user) if root(user) => {
+            Some(new_finding(format!("runs the daemon as root: User={user}"), &wanted))
+        }
         Some(_) => None,
     }
 }

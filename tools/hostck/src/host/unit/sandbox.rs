@@ -48,7 +48,7 @@ const POWERFUL: [&str; 14] = [
 
 pub(super) fn check_sandbox(
     settings: &ServiceSettings,
-    tell: &dyn Fn(String, &str) -> Finding,
+    new_finding: &dyn Fn(String, &str) -> Finding,
 ) -> Vec<Finding> {
     let mut found = Vec::new();
     for (key, values, why) in WANTED {
@@ -61,22 +61,22 @@ pub(super) fn check_sandbox(
         let value = settings.get(key);
         if !implied && !value.is_some_and(|v| values.iter().any(|w| w.eq_ignore_ascii_case(v))) {
             let now = value.map_or_else(|| format!("has no {key}"), |v| format!("has {key}={v}"));
-            found.push(tell(format!("{now}: {why}"), &format!("{key}={}", values[0])));
+            found.push(new_finding(format!("{now}: {why}"), &format!("{key}={}", values[0])));
         }
     }
     for (key, value, why) in PRESENT {
         // No capability is the best set of them; nothing in the others allows all.
         let there = if value.is_empty() { settings.is_set(key) } else { settings.get(key).is_some() };
         if !there {
-            found.push(tell(format!("has no {key}: {why}"), &format!("{key}={value}")));
+            found.push(new_finding(format!("has no {key}: {why}"), &format!("{key}={value}")));
         }
     }
     found.extend(
         ["SystemCallFilter", "RestrictAddressFamilies"]
             .into_iter()
-            .filter_map(|key| check_deny_list(settings, key, tell)),
+            .filter_map(|key| check_deny_list(settings, key, new_finding)),
     );
-    found.extend(check_capabilities(settings, tell));
+    found.extend(check_capabilities(settings, new_finding));
     found
 }
 
@@ -84,25 +84,28 @@ pub(super) fn check_sandbox(
 fn check_deny_list(
     settings: &ServiceSettings,
     key: &str,
-    tell: &dyn Fn(String, &str) -> Finding,
+    new_finding: &dyn Fn(String, &str) -> Finding,
 ) -> Option<Finding> {
     let first = settings.all_values(key).first().filter(|v| v.starts_with('~'))?;
     let (_, wanted, _) = PRESENT.iter().find(|(k, ..)| *k == key)?;
-    Some(tell(format!("has {key}={first}: it allows all others"), &format!("{key}={wanted}")))
+    Some(new_finding(format!("has {key}={first}: it allows all others"), &format!("{key}={wanted}")))
 }
 
-fn check_capabilities(settings: &ServiceSettings, tell: &dyn Fn(String, &str) -> Finding) -> Vec<Finding> {
+fn check_capabilities(
+    settings: &ServiceSettings,
+    new_finding: &dyn Fn(String, &str) -> Finding,
+) -> Vec<Finding> {
     let mut found = Vec::new();
     let bounding = settings.all_values("CapabilityBoundingSet");
     let powerful =
         |v: &&String| v.starts_with('~') || POWERFUL.iter().any(|c| v.to_ascii_uppercase().contains(c));
     if let Some(value) = bounding.iter().find(powerful) {
         let text = format!("has CapabilityBoundingSet={value}: it could become as good as root");
-        found.push(tell(text, "CapabilityBoundingSet="));
+        found.push(new_finding(text, "CapabilityBoundingSet="));
     }
     if let Some(value) = settings.get("AmbientCapabilities") {
         let text = format!("has AmbientCapabilities={value}: the daemon needs none");
-        found.push(tell(text, "AmbientCapabilities="));
+        found.push(new_finding(text, "AmbientCapabilities="));
     }
     found
 }

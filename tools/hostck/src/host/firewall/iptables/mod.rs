@@ -6,7 +6,7 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::Rc;
 
-use super::decide::Passage;
+use super::decide::ChainResults;
 use super::follow::{EvaluatedRule, PacketFate, follow_base};
 use super::packet::{HookPlace, Packet};
 use rule::IptablesEvaluator;
@@ -95,8 +95,12 @@ impl IptablesTables {
     }
 
     /// Evaluates every built-in chain that the packet passes. `skipped` are tables that another program shows better.
-    pub(crate) fn evaluate_passage(&self, packet: &Packet<'_>, skipped: &dyn Fn(&str) -> bool) -> Passage {
-        let mut passage = Passage::new(self.unknown);
+    pub(crate) fn evaluate_chains(
+        &self,
+        packet: &Packet<'_>,
+        skipped: &dyn Fn(&str) -> bool,
+    ) -> ChainResults {
+        let mut results = ChainResults::new(self.unknown);
         if self.unknown {
             packet.note_doubt("lines of iptables");
         }
@@ -113,9 +117,9 @@ impl IptablesTables {
                 PacketFate::Drop if *name == "nat" => PacketFate::Unsure,
                 fate => fate,
             };
-            passage.add_fate(place, fate);
+            results.add_fate(place, fate);
         }
-        passage
+        results
     }
 }
 

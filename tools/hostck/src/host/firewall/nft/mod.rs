@@ -17,7 +17,7 @@ use eval::NftEvaluator;
 use model::{BaseChain, NftTable, Removal, Statement};
 
 use super::Family;
-use super::decide::Passage;
+use super::decide::ChainResults;
 use super::follow::{EvaluatedRule, PacketFate, follow_base};
 use super::packet::{HookPlace, Packet};
 
@@ -26,12 +26,12 @@ const IPTABLES: [&str; 5] = ["filter", "nat", "mangle", "raw", "security"];
 
 impl Ruleset {
     /// Evaluates every base chain that the packet passes. `skipped` are tables that another program shows better.
-    pub(crate) fn evaluate_passage(
+    pub(crate) fn evaluate_chains(
         &self,
         packet: &Packet<'_>,
         skipped: &dyn Fn(&str, &str) -> bool,
-    ) -> Passage {
-        let mut passage = Passage::new(self.unknown);
+    ) -> ChainResults {
+        let mut results = ChainResults::new(self.unknown);
         if self.unknown {
             packet.note_doubt("a command outside of tables");
         }
@@ -39,11 +39,11 @@ impl Ruleset {
         for table in tables.filter(|t| !skipped(&t.family, &t.name)) {
             if table.unknown {
                 packet.note_doubt(&table.name);
-                passage.merge_passage(Passage::new(true));
+                results.merge_results(ChainResults::new(true));
             }
-            evaluate_table(table, packet, &mut passage);
+            evaluate_table(table, packet, &mut results);
         }
-        passage
+        results
     }
 
     /// Parses a listing of nft in its own language. Where nft cannot express a rule it writes a comment in its place.
@@ -107,7 +107,7 @@ fn concerns_family(table: &str, packet: Family) -> bool {
 /// Rules of chains, evaluated at a place.
 type KnownRules<'a> = HashMap<(HookPlace, &'a str), Rc<[EvaluatedRule]>>;
 
-fn evaluate_table(table: &NftTable, packet: &Packet<'_>, passage: &mut Passage) {
+fn evaluate_table(table: &NftTable, packet: &Packet<'_>, results: &mut ChainResults) {
     let known: RefCell<KnownRules<'_>> = RefCell::default();
     for (name, chain) in &table.chains {
         let Some(base) = &chain.base else { continue };
@@ -136,7 +136,7 @@ fn evaluate_table(table: &NftTable, packet: &Packet<'_>, passage: &mut Passage) 
         if fate == PacketFate::Unsure && place.partial {
             packet.note_doubt(&format!("hook {}", base.hook));
         }
-        passage.add_fate(place, fate);
+        results.add_fate(place, fate);
     }
 }
 
