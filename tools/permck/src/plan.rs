@@ -34,9 +34,9 @@ impl AuditPlan {
     /// Warns of exceptions of the policy file that have expired or that no finding matched; returns their number.
     pub(crate) fn warn_of_stale_exceptions(&self, diag: &Diag) -> u64 {
         let Some(path) = &self.policy_file else { return 0 };
-        let idle =
+        let stale =
             self.policy.expired_exceptions(self.today).chain(self.policy.unused_exceptions(self.today));
-        idle.map(|text| diag.warn(path.display(), text)).count() as u64
+        stale.map(|text| diag.warn(path.display(), text)).count() as u64
     }
 }
 

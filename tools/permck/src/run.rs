@@ -30,9 +30,10 @@ pub(crate) fn run_audit<S: IssueSink>(
         diag.error("/proc", "is not mounted: ACLs, file capabilities and symbolic links cannot be checked");
     }
     let mut seen = AuditCounts::default();
-    let mut judged = HashSet::new();
+    let mut reported = HashSet::new();
     let mut covered = CoveredPaths::default();
     loop {
+        // Roots of this batch, without those that were walked before.
         let batch = paths.by_ref().take(BATCH).collect::<anyhow::Result<Vec<_>>>()?;
         if batch.is_empty() {
             break;
@@ -40,24 +41,26 @@ pub(crate) fn run_audit<S: IssueSink>(
         seen.paths += batch.len() as u64;
         let roots = batch.into_iter().filter_map(|path| admit_path(path, plan, diag, sink)).collect();
         plan.roots = covered.remove_covered(roots, plan.policy.is_empty());
+        // Directories above the roots, and their mounts.
         for root in &plan.roots {
             let mut issues = root_check::check_root(root, plan);
             // Paths of one directory have the same directories above them.
-            issues.retain(|(issue, accepted)| judged.insert((issue.finding.fingerprint(), *accepted)));
+            issues.retain(|(issue, accepted)| reported.insert((issue.finding.fingerprint(), *accepted)));
             let (accepted, open): (Vec<_>, Vec<_>) = issues.into_iter().partition(|(_, accepted)| *accepted);
             seen.accepted += accepted.len() as u64;
             sink.report_root_issues(open.into_iter().map(|(issue, _)| issue).collect());
         }
-        if judged.len() > MAX_REMEMBERED {
-            judged.clear();
+        if reported.len() > MAX_REMEMBERED {
+            reported.clear();
         }
+        // The trees themselves.
         let starts: Vec<_> =
             plan.roots.iter().map(|r| WalkStart { path: &r.path, same: Some(r.id) }).collect();
         let (inspectors, errors) = walk::walk_from(&starts, options, || Inspector::new(plan, options, sink));
         errors.into_iter().for_each(|e| sink.report_error(e.path, e.error));
         inspectors.iter().for_each(|i| seen += i.seen);
     }
-    seen.idle = plan.warn_of_stale_exceptions(diag);
+    seen.stale_exceptions = plan.warn_of_stale_exceptions(diag);
     if seen.mounts > 0 {
         let (n, s) = (seen.mounts, if seen.mounts == 1 { "" } else { "s" });
         let text = format_args!("{n} mount point{s} below the paths not entered; --cross-mounts enters them");

@@ -105,31 +105,32 @@ enum DeletionResult {
 
 impl CleanArgs {
     pub(crate) fn run(self, format: Format, out: &mut Out) -> anyhow::Result<Exit> {
-        let wanted = self.file_selection()?;
+        let selection = self.file_selection()?;
         let roots = self.inputs.paths()?.collect::<anyhow::Result<Vec<_>>>()?;
         let roots: Vec<_> = roots.into_iter().filter(|path| self.admits_root(path, out.diag())).collect();
         let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs() as i64);
-        let candidates = CandidateList::collect(&roots, &wanted, out.diag());
+        let candidates = CandidateList::collect(&roots, &selection, out.diag());
         let mut summary = CleanSummary {
             files: candidates.files.len() as u64,
             size_bytes: candidates.files.iter().map(|c| c.size).sum(),
             ..CleanSummary::default()
         };
+        // Oldest first, in batches whose files are watched together.
         let mut left = candidates.bytes_on_disk();
-        let mut guard = OpenFileGuard::new(out.diag());
+        let mut open_files = OpenFileGuard::new(out.diag());
         for batch in candidates.files.chunks(BATCH) {
             let due: Vec<_> =
                 batch.iter().filter(|f| self.deletion_reason(f, now, left).is_some()).copied().collect();
             // A dry run deletes nothing, so there is nothing to watch.
             if !due.is_empty() && !self.dry_run {
-                guard.watch_files(&roots, &candidates, &due);
+                open_files.watch_files(&roots, &candidates, &due);
             }
             for file in &due {
                 // Earlier deletions may have freed enough space.
                 let Some(reason) = self.deletion_reason(file, now, left) else { continue };
                 let run =
                     CleanRun { candidates: &candidates, roots: &roots, before: summary.deleted, format };
-                match self.delete_candidate(&run, file, (reason, now), &mut guard, out)? {
+                match self.delete_candidate(&run, file, (reason, now), &mut open_files, out)? {
                     DeletionResult::Deleted => {
                         left -= if file.shared { 0 } else { file.taken };
                         summary.deleted += 1;
@@ -140,6 +141,7 @@ impl CleanArgs {
                 }
             }
         }
+        // Totals, and whether the limit was reached.
         summary.errors = out.diag().errors();
         self.report_total(&summary, format, out)?;
         if self.keep.is_some_and(|keep| left > keep) {
@@ -179,11 +181,16 @@ impl CleanArgs {
     }
 
     /// Returns the reason why a file that is due is kept.
-    fn sparing_reason(&self, file: &Candidate, now: i64, guard: &mut OpenFileGuard) -> Option<&'static str> {
+    fn sparing_reason(
+        &self,
+        file: &Candidate,
+        now: i64,
+        open_files: &mut OpenFileGuard,
+    ) -> Option<&'static str> {
         if now - file.mtime < self.idle.as_secs() as i64 {
             return Some("modified less than --idle ago");
         }
-        if self.dry_run { guard.known_writer(file) } else { guard.current_user(file) }
+        if self.dry_run { open_files.reason_by_last_scan(file) } else { open_files.reason_to_keep(file) }
     }
 
     /// Records a file and deletes it; in a dry run, only shows it.
@@ -192,11 +199,11 @@ impl CleanArgs {
         run: &CleanRun<'_>,
         file: &Candidate,
         (reason, now): (DeletionReason, i64),
-        guard: &mut OpenFileGuard,
+        open_files: &mut OpenFileGuard,
         out: &mut Out,
     ) -> anyhow::Result<DeletionResult> {
         let path = run.candidates.path(file);
-        if let Some(why) = self.sparing_reason(file, now, guard) {
+        if let Some(why) = self.sparing_reason(file, now, open_files) {
             out.diag().info(path.display(), format_args!("spared: {why}"));
             return Ok(DeletionResult::Spared);
         }
@@ -221,7 +228,7 @@ impl CleanArgs {
             .and_then(|()| out.flush())
             .map_err(stopped)?;
         // Writing the record may have blocked for long.
-        if let Some(why) = guard.current_user(file) {
+        if let Some(why) = open_files.reason_to_keep(file) {
             report_spared(&path, why.into(), run.format, out).map_err(stopped)?;
             return Ok(DeletionResult::Spared);
         }

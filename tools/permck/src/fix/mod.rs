@@ -102,6 +102,8 @@ impl<'a> Fixer<'a> {
         (state.done, state.record.and(synced), state.output)
     }
 
+    /// Removes the permissions and the ACL that the rules found; returns the change, or `None` where nothing is left to
+    /// change. The error is the reason why the entry is skipped.
     fn tighten_entry(
         &self,
         root: &AuditRoot,
@@ -109,9 +111,11 @@ impl<'a> Fixer<'a> {
         s: &AuditedEntry<'_>,
         rules: Vec<String>,
     ) -> Result<Option<PermissionChange>, String> {
+        // Reject what must not or cannot be changed before anything is opened.
         check_fixable(s)?;
         self.rights.check_owner(s.st.stx_uid)?;
         let acl = rules.iter().any(|r| r == "acl");
+        // The entry that is open now must still be the one that was checked.
         let fd = self.open_entry(root, dir, s.name).map_err(crate::reason)?;
         if !is_same_entry(&stat_open(&fd).map_err(crate::reason)?, s.st) {
             return Err("it changed during the check".into());
@@ -119,11 +123,12 @@ impl<'a> Fixer<'a> {
         if rfs::fstatvfs(&fd).is_ok_and(|fs| fs.f_flag.contains(StatVfsMountFlags::RDONLY)) {
             return Err("its file system is mounted read-only".into());
         }
-        let place = proc_path(&fd);
-        let there = read_attribute(&place, xattr::ACCESS).map_err(crate::reason)?;
-        if there.as_deref().map(Acl::parse) != s.xattrs.access {
+        let fd_path = proc_path(&fd);
+        let current_acl = read_attribute(&fd_path, xattr::ACCESS).map_err(crate::reason)?;
+        if current_acl.as_deref().map(Acl::parse) != s.xattrs.access {
             return Err("its ACL changed during the check".into());
         }
+        // The target mode: permissions of others stay where an account would be locked out.
         let wanted = if acl { crate::rule::acl::without_acl(s) } else { s.tightened_mode() };
         let after = match self.find_lockout(s) {
             // Write permission is removed nevertheless.
@@ -133,7 +138,7 @@ impl<'a> Fixer<'a> {
         if after == s.mode() && !acl {
             return Ok(None);
         }
-        let removed = there.filter(|_| acl);
+        let removed = current_acl.filter(|_| acl);
         let path = real_path(root, s);
         let mut change = PermissionChange {
             path: path.to_string_lossy().into_owned(),
@@ -153,12 +158,13 @@ impl<'a> Fixer<'a> {
             acl_removed_hex: removed.as_deref().map(hex),
             dry_run: self.journal.is_none(),
         };
+        // A dry run ends here. Otherwise the change is recorded, made, and recorded as made.
         let Some(journal) = &self.journal else { return Ok(Some(change)) };
         let mut journal = lock_mutex(journal);
         let start = journal.end_offset();
         self.journal_change(&mut journal, &change)?;
-        if let Err((e, undone)) = apply_change(&place, s.mode(), after, removed.is_some()) {
-            // The change was not made, so its line must go.
+        if let Err((e, undone)) = apply_change(&fd_path, s.mode(), after, removed.is_some()) {
+            // The change was not made, so its line is removed.
             if undone {
                 journal.truncate_to(start).map_err(|e| self.stop_for_journal_error(e))?;
             }

@@ -33,34 +33,39 @@ impl Undoer {
     /// Restores the mode and ACL before one change. Returns `Ok(false)` where the change was never made or was undone
     /// before.
     pub(crate) fn undo_change(&mut self, change: &PermissionChange) -> Result<bool, String> {
+        // The entry must be the one that was changed.
         let fd = open_without_symlinks(&change_path(change)?)?;
         let st = stat_open(&fd).map_err(crate::reason)?;
         check_same_entry(&st, change)?;
         let (before, after) = (parse_mode(&change.mode_before)?, parse_mode(&change.mode_after)?);
+        // It must still have the mode and ACL that the change left.
         let now = Mode::of(u32::from(st.stx_mode));
-        let place = proc_path(&fd);
+        let fd_path = proc_path(&fd);
         let acl = change.acl_removed_hex.as_deref().map(parse_hex).transpose()?;
-        let acl_there = read_attribute(&place, xattr::ACCESS).map_err(crate::reason)?.is_some();
-        if now == before && acl_there == acl.is_some() {
+        let has_acl = read_attribute(&fd_path, xattr::ACCESS).map_err(crate::reason)?.is_some();
+        if now == before && has_acl == acl.is_some() {
             return Ok(false);
         }
-        if now != after || acl_there {
+        if now != after || has_acl {
             return Err(format!("it was changed since: mode {now}, expected {after}"));
         }
-        let powers = before.beyond(after).0 & 0o6000 != 0;
-        self.check_unchanged(&st, change, powers)?;
+        // Its content must not have changed, above all if a setuid or setgid bit is restored.
+        let restores_setid = before.beyond(after).0 & 0o6000 != 0;
+        self.check_unchanged(&st, change, restores_setid)?;
         self.rights.check_owner(st.stx_uid)?;
         if self.dry_run {
             return Ok(true);
         }
+        // The ACL comes first: the mode then sets its mask.
         if let Some(acl) = &acl {
-            rfs::setxattr(&place, xattr::ACCESS, acl, rfs::XattrFlags::empty()).map_err(crate::reason)?;
+            rfs::setxattr(&fd_path, xattr::ACCESS, acl, rfs::XattrFlags::empty()).map_err(crate::reason)?;
         }
-        let chmod = |mode: Mode| rfs::chmod(&place, rfs::Mode::from_raw_mode(mode.0)).map_err(crate::reason);
+        let chmod =
+            |mode: Mode| rfs::chmod(&fd_path, rfs::Mode::from_raw_mode(mode.0)).map_err(crate::reason);
         chmod(before)?;
         let then = stat_open(&fd).map_err(crate::reason)?;
         // Its owner may have written to it meanwhile.
-        if powers && content_stamp(&then) != content_stamp(&st) {
+        if restores_setid && content_stamp(&then) != content_stamp(&st) {
             chmod(after)?;
             return Err("it was changed during the undo".into());
         }
@@ -79,11 +84,16 @@ impl Undoer {
     /// Checks that nothing has happened to the entry since the change. Its owner cannot set the status change time. Where
     /// that is missing, because the run was killed between the change and its second line, size, modification time and
     /// creation time decide, but never about setuid and setgid bits.
-    fn check_unchanged(&self, st: &Statx, change: &PermissionChange, powers: bool) -> Result<(), String> {
+    fn check_unchanged(
+        &self,
+        st: &Statx,
+        change: &PermissionChange,
+        restores_setid: bool,
+    ) -> Result<(), String> {
         let now = format_timestamp(&st.stx_ctime);
         let Some(after) = &change.ctime_after else {
             let known = (change.size_bytes, change.mtime.as_ref(), change.btime.is_some());
-            if powers || known != (Some(st.stx_size), Some(&format_timestamp(&st.stx_mtime)), true) {
+            if restores_setid || known != (Some(st.stx_size), Some(&format_timestamp(&st.stx_mtime)), true) {
                 return Err("the record does not prove that it is unchanged".into());
             }
             return Ok(());

@@ -59,7 +59,7 @@ pub(crate) struct AuditCounts {
     /// Findings that the policy accepts.
     pub(crate) accepted: u64,
     /// Exceptions of the policy file that have expired or that no finding matched.
-    pub(crate) idle: u64,
+    pub(crate) stale_exceptions: u64,
 }
 
 impl std::ops::AddAssign for AuditCounts {
@@ -70,7 +70,7 @@ impl std::ops::AddAssign for AuditCounts {
         self.vanished += other.vanished;
         self.mounts += other.mounts;
         self.accepted += other.accepted;
-        self.idle += other.idle;
+        self.stale_exceptions += other.stale_exceptions;
     }
 }
 
@@ -147,6 +147,7 @@ impl<S: IssueSink> WalkVisitor for Inspector<'_, S> {
         if matches!(kind, FileType::CharacterDevice | FileType::BlockDevice) && self.in_dev(dir) {
             return;
         }
+        // Read the beginning of the content.
         let regular = kind == FileType::RegularFile;
         let (mut length, mut unread, mut open) = (0, None, None);
         if regular && self.plan.content && st.stx_size > 0 {
@@ -155,6 +156,7 @@ impl<S: IssueSink> WalkVisitor for Inspector<'_, S> {
                 Err(e) => unread = Some(e),
             }
         }
+        // Classify the file, and search it for private keys.
         let (mut secret, mut classification) = (None, None);
         if regular {
             let (whole, head) = (&self.head[..length], &self.head[..length.min(HEAD_SIZE)]);
@@ -168,12 +170,14 @@ impl<S: IssueSink> WalkVisitor for Inspector<'_, S> {
             census.count_file(by_content, name.to_bytes());
             classification = Some(by_content);
         }
+        // Extended attributes, and the target of a symbolic link.
         let xattrs = match &open {
             _ if kind == FileType::Symlink => Xattrs::default(),
             Some(fd) => self.read_attributes(fd.as_fd(), || dir.node.path_of(name)),
             None => self.read_attributes_at(dir, name),
         };
         let link = if kind == FileType::Symlink { self.read_symlink(dir, name) } else { None };
+        // The policy takes precedence over the classification.
         let policy_match = self.match_policy(&dir.node, Some(name), false);
         let root = &self.plan.roots[dir.node.root];
         let owner = policy_match.allowed_owners(root.uid, self.plan.owners.as_deref());

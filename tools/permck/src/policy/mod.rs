@@ -194,17 +194,17 @@ impl Policy {
 
     /// Describes the exceptions of the policy file that have expired.
     pub(crate) fn expired_exceptions(&self, today: Date) -> impl Iterator<Item = String> + '_ {
-        let ended = self.exceptions.iter().filter(move |e| e.number.is_some() && e.until < today);
-        ended.map(|e| format!("{} expired on {}: {}", e.label(), e.until, e.reason))
+        let expired = self.exceptions.iter().filter(move |e| e.number.is_some() && e.until < today);
+        expired.map(|e| format!("{} expired on {}: {}", e.label(), e.until, e.reason))
     }
 
     /// Describes the exceptions of the policy file that are still valid and matched no finding.
     pub(crate) fn unused_exceptions(&self, today: Date) -> impl Iterator<Item = String> + '_ {
-        let idle = self
+        let unused = self
             .exceptions
             .iter()
             .filter(move |e| e.number.is_some() && e.until >= today && !e.used.load(Ordering::Relaxed));
-        idle.map(|e| format!("{} matched no finding: {}", e.label(), e.reason))
+        unused.map(|e| format!("{} matched no finding: {}", e.label(), e.reason))
     }
 
     /// Returns whether it requires the account that runs the tools as owner, which must then be known.

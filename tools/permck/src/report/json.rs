@@ -40,7 +40,7 @@ impl AuditReport for JsonReport {
             known: *known,
             vanished: seen.vanished,
             mounts_skipped: seen.mounts,
-            exceptions_stale: seen.idle,
+            exceptions_stale: seen.stale_exceptions,
             baseline_gone: *gone,
             errors: end.failed,
         };

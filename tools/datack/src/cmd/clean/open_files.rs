@@ -71,18 +71,18 @@ impl OpenFileGuard {
     }
 
     /// Returns whether the last scan found a writer of the file, as a reason to keep it.
-    pub(super) fn known_writer(&self, file: &Candidate) -> Option<&'static str> {
+    pub(super) fn reason_by_last_scan(&self, file: &Candidate) -> Option<&'static str> {
         self.writers.has_file(file.device, file.inode).then_some("it is open for writing")
     }
 
     /// Returns whether the file is in use now, as a reason to keep it.
-    pub(super) fn current_user(&mut self, file: &Candidate) -> Option<&'static str> {
+    pub(super) fn reason_to_keep(&mut self, file: &Candidate) -> Option<&'static str> {
         let id = (file.device, file.inode);
         let watched = self.watched.get(&id).copied();
         if watched.is_none() && self.at.elapsed() > SCAN_LIFETIME {
             self.scan_writers();
         }
-        if let Some(why) = self.known_writer(file) {
+        if let Some(why) = self.reason_by_last_scan(file) {
             return Some(why);
         }
         self.read_events();

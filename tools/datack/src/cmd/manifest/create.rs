@@ -45,9 +45,11 @@ impl CreateArgs {
             "{}: is not a regular file, which --sign and --resume need",
             shown()
         );
+        // Digests of an interrupted run are used with --resume, and recorded for the next one.
         let partial = beside.then(|| PartialManifest::open(path, self.resume)).transpose();
         let partial = partial.with_context(|| format!("{}.partial", shown()))?;
         let (mut partial, known) = partial.map_or((None, KnownDigests::default()), |(p, k)| (Some(p), k));
+        // The files of the manifest itself are not hashed, nor is its new content.
         let mut without = manifest_files(Some(path));
         without.extend(file.metadata().ok().map(|m| (m.dev(), m.ino())));
         let mut file = ManifestWriter { file: BufWriter::new(file), copy: key.is_some().then(Vec::new) };
@@ -60,6 +62,7 @@ impl CreateArgs {
         }
         let ManifestWriter { file, copy } = file;
         file.into_inner().map_err(std::io::IntoInnerError::into_error)?.commit().with_context(shown)?;
+        // The signature follows the manifest that it is of.
         if let (Some(key), Some(content)) = (&key, &copy) {
             let beside = sign::signature_path(path);
             common::fsat::write(&beside, Class::DataFile.max(), &sign::sign_manifest(key, content))
