@@ -64,14 +64,14 @@ never\t'Never'"
 complete -c hostck -n "__fish_hostck_using_subcommand check" -s q -l quiet -d 'Say nothing on standard error but errors'
 complete -c hostck -n "__fish_hostck_using_subcommand check" -s v -l verbose -d 'Say on standard error what is being done'
 complete -c hostck -n "__fish_hostck_using_subcommand check" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c hostck -n "__fish_hostck_using_subcommand netaddr" -l files-from -d 'Read more paths from FILE, one per line; `-` is standard input' -r -F
+complete -c hostck -n "__fish_hostck_using_subcommand netaddr" -l files-from -d 'Read more paths from FILE, one per line; `-` for standard input' -r -F
 complete -c hostck -n "__fish_hostck_using_subcommand netaddr" -l allow -d 'File of allowed hosts, *.domains, addresses, networks and ranges, one per line; repeatable' -r -F
 complete -c hostck -n "__fish_hostck_using_subcommand netaddr" -l format -d 'Form of the result on standard output' -r -f -a "text\t'For people, grouped by finding. Not stable between versions'
 json\t'JSON Lines, as described in profguard-records(7)'"
 complete -c hostck -n "__fish_hostck_using_subcommand netaddr" -l color -d 'When to colour the output' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set or TERM is dumb'
 always\t'Always'
 never\t'Never'"
-complete -c hostck -n "__fish_hostck_using_subcommand netaddr" -s 0 -l null -d 'Paths in --files-from end with a NUL byte instead of a line end'
+complete -c hostck -n "__fish_hostck_using_subcommand netaddr" -s 0 -l null -d 'Paths in --files-from are separated by NUL instead of newline'
 complete -c hostck -n "__fish_hostck_using_subcommand netaddr" -l all-scopes -d 'Also print addresses that are not public'
 complete -c hostck -n "__fish_hostck_using_subcommand netaddr" -l all-files -d 'Read every text file, not only configuration and scripts'
 complete -c hostck -n "__fish_hostck_using_subcommand netaddr" -s q -l quiet -d 'Say nothing on standard error but errors'
