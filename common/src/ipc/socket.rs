@@ -131,14 +131,6 @@ impl Socket {
         let limit = Timespec::try_from(limit).map_err(|_| io::ErrorKind::InvalidInput)?;
         Ok(poll(&mut fds, Some(&limit))? > 0)
     }
-
-    /// Sets how many bytes of datagrams the kernel queues for us, as far as it allows.
-    ///
-    /// # Errors
-    /// What the system says.
-    pub fn set_receive_buffer(&self, bytes: usize) -> io::Result<()> {
-        Ok(sockopt::set_socket_recv_buffer_size(&self.fd, bytes)?)
-    }
 }
 
 impl AsFd for Socket {
