@@ -44,7 +44,7 @@ impl NamespacePair {
             set(&["link", "set", "v", "up"])?;
             set(&["addr", "add", &format!("{}/24", V4[at]), "dev", "v"])?;
             set(&["addr", "add", &format!("{}/64", V6[at]), "dev", "v", "nodad"])?;
-            // The verdict is about TCP: rules that drop neighbour discovery do not matter here.
+            // The verdict is about TCP: rules that drop neighbor discovery do not matter here.
             for peer in [V4[1 - at], V6[1 - at]] {
                 set(&["neigh", "replace", peer, "lladdr", own_mac_of_peer, "dev", "v", "nud", "permanent"])?;
             }

@@ -133,7 +133,8 @@ fn locate_behind_starter(words: &[CommandWord], program: &str, depth: u32) -> Ve
         }
         let mut found = locate_at(&words[at - 1..], depth + 1);
         found.iter_mut().for_each(|f| f.assignments.splice(..0, assignments.iter().cloned()).for_each(drop));
-        if !found.is_empty() {
+        // Starters and shells have searched the texts behind them.
+        if is_program || !found.is_empty() {
             return found;
         }
         break;

@@ -89,6 +89,13 @@ fn the_daemon_is_found_behind_every_starter() {
     // Nesting of any depth ends.
     let nested = "sh -c ".repeat(5_000) + "profd";
     judge_unit(&format!("ExecStart={nested}\nExecStart={} profd", "env ".repeat(5_000)));
+    // Each command is searched once, however starters and texts are nested.
+    let start = std::time::Instant::now();
+    let text = (0..6).fold("tail x y".repeat(2_000), |inner, _| {
+        format!("{}'{}'", "env ".repeat(12), inner.replace('\\', "\\\\").replace('\'', "\\'"))
+    });
+    judge_unit(&format!("ExecStart={text}\nExecStart=/bin/su {text}"));
+    assert!(start.elapsed().as_secs() < 20, "{:?}", start.elapsed());
 }
 
 fn find_unit_failures(files: &[(&str, &str)]) -> Vec<String> {
