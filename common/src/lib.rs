@@ -40,6 +40,7 @@ pub mod progress;
 pub mod record;
 pub mod report;
 pub mod rpc;
+pub mod rule;
 pub mod system_paths;
 pub mod system_root;
 pub mod text;

@@ -319,7 +319,7 @@ impl DirectoryReader<'_> {
         noun: &'static str,
         wanted: impl Fn(&Block) -> bool,
         parse: impl Fn(&[u8]) -> Result<T, super::Malformed>,
-        malformed: rule::Rule,
+        malformed: crate::rule::Rule,
     ) -> Bundle<T> {
         let path = self.dir.file_path(name);
         let mut bundle = Bundle { path: path.clone(), items: Vec::new(), broken: false };

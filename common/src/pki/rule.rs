@@ -1,33 +1,7 @@
 //! Every rule that a certificate directory is held to: one table, used to find, to document and to test.
 
-use std::path::Path;
-
 use crate::finding::{Finding, Severity};
-
-/// One rule.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Rule {
-    /// Stable id, in kebab case.
-    pub id: &'static str,
-    /// How bad it is to break it.
-    pub severity: Severity,
-    /// What it demands, in one sentence.
-    pub what: &'static str,
-    /// The consequence of breaking it, in one sentence.
-    pub why: &'static str,
-    /// How to fix what breaks it: a command, where there is one. Findings have a fix of their own, with the file's path.
-    pub fix: &'static str,
-    /// Where it comes from: an RFC with its section, a row of the security statement, or a manual page.
-    pub reference: &'static str,
-}
-
-impl Rule {
-    /// A finding of this rule about a path.
-    #[must_use]
-    pub fn at(&self, path: &Path) -> Finding {
-        Finding { reference: self.reference.to_owned(), ..Finding::new(self.id, self.severity, path) }
-    }
-}
+use crate::rule::Rule;
 
 /// A finding of the permission table with the reference of its rule here.
 pub(in crate::pki) fn with_reference(mut finding: Finding) -> Finding {
@@ -360,7 +334,7 @@ mod tests {
             // A reference to an RFC names a section.
             let is_rfc = rule.reference.starts_with("RFC ");
             assert_eq!(is_rfc, rule.reference.contains(", section ") && !rule.reference.contains("Baseline"));
-            assert_eq!(rule.at(Path::new("x")).reference, rule.reference);
+            assert_eq!(rule.at(std::path::Path::new("x")).reference, rule.reference);
         }
     }
 }

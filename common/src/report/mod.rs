@@ -9,6 +9,7 @@ use std::io::{self, Write};
 use crate::exit::Exit;
 use crate::finding::{Finding, Severity};
 use crate::out::Format;
+use crate::rule::Rule;
 
 mod junit;
 mod nagios;
@@ -19,7 +20,7 @@ mod text;
 pub use junit::Junit;
 pub use nagios::Nagios;
 pub use prometheus::Prometheus;
-pub use sarif::{RuleHelp, Sarif};
+pub use sarif::Sarif;
 pub use text::GroupedText;
 
 /// The formats of an audit.
@@ -82,20 +83,9 @@ pub struct Source {
     /// Its version.
     pub version: &'static str,
     /// Every rule that could have been broken.
-    pub rules: Vec<RuleInfo>,
+    pub rules: Vec<Rule>,
     /// The least severity that makes the exit status 1: what a pipeline must see as a failure too.
     pub fail_on: Severity,
-}
-
-/// One rule.
-#[derive(Clone, Copy, Debug)]
-pub struct RuleInfo {
-    /// Stable id, in kebab case.
-    pub id: &'static str,
-    /// How bad its findings are.
-    pub severity: Severity,
-    /// What it finds.
-    pub what: &'static str,
 }
 
 /// Counts of findings.

@@ -1,12 +1,12 @@
 //! SARIF 2.1.0, one run, written as the findings come.
 
-use std::collections::BTreeMap;
 use std::io::{self, Write};
 
 use serde_json::json;
 
 use super::{End, Source, Writer};
 use crate::finding::{Finding, Severity};
+use crate::rule::Rule;
 
 const SCHEMA: &str =
     "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json";
@@ -14,54 +14,44 @@ const SCHEMA: &str =
 /// Writes a SARIF log.
 #[derive(Debug)]
 pub struct Sarif {
-    /// What is known of rules beyond their one sentence, by id.
-    pub help: BTreeMap<&'static str, RuleHelp>,
     source: Source,
     begun: bool,
     findings: u64,
-}
-
-/// Why a rule is there and how to fix what breaks it.
-#[derive(Clone, Debug)]
-pub struct RuleHelp {
-    /// In sentences.
-    pub text: String,
-    /// Where to read more, if that has an address.
-    pub uri: Option<String>,
 }
 
 impl Sarif {
     /// A log of this tool.
     #[must_use]
     pub fn new(source: Source) -> Self {
-        Self { help: BTreeMap::new(), source, begun: false, findings: 0 }
+        Self { source, begun: false, findings: 0 }
     }
 
     fn begin(&mut self, to: &mut dyn Write) -> io::Result<()> {
         if std::mem::replace(&mut self.begun, true) {
             return Ok(());
         }
-        let rule = |r: &super::RuleInfo| {
-            let mut rule = json!({
-                "id": r.id,
-                "shortDescription": {"text": r.what},
-                "defaultConfiguration": {"level": level(r.severity)},
-            });
-            if let Some(help) = self.help.get(r.id) {
-                rule["help"] = json!({"text": help.text});
-                if let Some(uri) = &help.uri {
-                    rule["helpUri"] = json!(uri);
-                }
-            }
-            rule
-        };
-        let rules: Vec<_> = self.source.rules.iter().map(rule).collect();
+        let rules: Vec<_> = self.source.rules.iter().map(rule_descriptor).collect();
         let driver = json!({"name": self.source.tool, "version": self.source.version, "rules": rules});
         write!(
             to,
             r#"{{"$schema":"{SCHEMA}","version":"2.1.0","runs":[{{"tool":{{"driver":{driver}}},"results":["#
         )
     }
+}
+
+/// A rule as a `reportingDescriptor` (SARIF 2.1.0, section 3.49).
+fn rule_descriptor(rule: &Rule) -> serde_json::Value {
+    let Rule { id, severity, what, why, fix, reference } = rule;
+    let mut descriptor = json!({
+        "id": id,
+        "shortDescription": {"text": what},
+        "defaultConfiguration": {"level": level(*severity)},
+        "help": {"text": format!("{why}\nFix: {fix}\nReference: {reference}")},
+    });
+    if let Some(uri) = rule.reference_uri() {
+        descriptor["helpUri"] = json!(uri);
+    }
+    descriptor
 }
 
 impl Writer for Sarif {

@@ -7,7 +7,14 @@ use std::path::Path;
 use super::*;
 
 fn source() -> Source {
-    let rule = |id, severity| RuleInfo { id, severity, what: "what it finds" };
+    let rule = |id, severity| Rule {
+        id,
+        severity,
+        what: "what it finds",
+        why: "Anyone can write.",
+        fix: "chmod o-w FILE",
+        reference: "RFC 5280, section 4.2",
+    };
     Source {
         tool: "permck",
         version: "1.2.3",
@@ -56,6 +63,12 @@ fn sarif_is_json_with_rules_results_and_escaped_uris() {
     assert_eq!((&results[1]["ruleIndex"], &results[1]["level"]), (&0.into(), &"error".into()));
     assert!(results[2].get("ruleIndex").is_none());
     assert_eq!(run["invocations"][0]["executionSuccessful"], true);
+    let rule = &log["runs"][0]["tool"]["driver"]["rules"][0];
+    assert_eq!(
+        rule["help"]["text"],
+        "Anyone can write.\nFix: chmod o-w FILE\nReference: RFC 5280, section 4.2"
+    );
+    assert_eq!(rule["helpUri"], "https://www.rfc-editor.org/rfc/rfc5280#section-4.2");
     let empty: serde_json::Value = serde_json::from_str(&written(ReportFormat::Sarif, &[], 1).0).unwrap();
     assert_eq!(empty["runs"][0]["results"], serde_json::json!([]));
     assert_eq!(empty["runs"][0]["invocations"][0]["executionSuccessful"], false);

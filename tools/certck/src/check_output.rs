@@ -7,20 +7,20 @@ use std::path::Path;
 use common::exit::Exit;
 use common::finding::{Finding, Severity, hex};
 use common::out::Diag;
-use common::pki::rule::{self, Rule};
+use common::pki::rule;
 use common::record::certck as record;
 use common::record::write as line;
-use common::report::{self, End, ReportFormat, RuleHelp, Sarif, Totals, Writer, nagios_exit_from};
+use common::report::{self, End, ReportFormat, Totals, Writer, nagios_exit_from};
+use common::rule::Rule;
 use common::text::{Safe, safe, without_error_numbers};
 
 use crate::check_report::CheckReport;
 use crate::directory_check::CheckedDirectory;
 use crate::metrics::CheckMetrics;
-use crate::rules::reference_uri;
 
 /// The writer of a format.
 pub(crate) fn report_for(format: ReportFormat) -> Box<dyn CheckReport> {
-    match (format, report_writer(format, &[])) {
+    match (format, report::writer(format, report_source(&[]))) {
         (ReportFormat::Prometheus, Some(writer)) => Box::new(CheckMetrics::new(writer)),
         (ReportFormat::Nagios, Some(writer)) => Box::new(NagiosReport(writer, None)),
         (_, Some(writer)) => Box::new(SharedReport(writer)),
@@ -223,7 +223,7 @@ impl LiveReport<'_> {
         self.findings.iter().for_each(|f| totals.add(f.finding.severity));
         let end =
             End { subjects: self.subjects, noun: self.noun, totals, failed: diag.errors(), ..End::default() };
-        match (format, report_writer(format, self.own_rules)) {
+        match (format, report::writer(format, report_source(self.own_rules))) {
             (_, Some(mut writer)) => {
                 self.findings.iter().try_for_each(|f| writer.finding(to, &f.finding))?;
                 match format {
@@ -269,29 +269,13 @@ impl LiveReport<'_> {
     }
 }
 
-/// The writer of one of the formats that all audits share, with the rules of directories and those of the command.
-fn report_writer(format: ReportFormat, own: &'static [Rule]) -> Option<Box<dyn Writer>> {
-    if format != ReportFormat::Sarif {
-        return report::writer(format, report_source(own));
-    }
-    let mut sarif = Sarif::new(report_source(own));
-    sarif.help = rule::RULES.iter().chain(own).map(|rule| (rule.id, rule_help(rule))).collect();
-    Some(Box::new(sarif))
-}
-
-fn rule_help(rule: &Rule) -> RuleHelp {
-    let text = format!("{} Fix: {} Reference: {}.", rule.why, rule.fix, rule.reference);
-    RuleHelp { text, uri: reference_uri(rule) }
-}
-
 /// Who writes a report: the rules of directories, and those of the command.
 fn report_source(own: &'static [Rule]) -> report::Source {
     let rules = rule::RULES.iter().chain(own);
-    let rules = rules.map(|r| report::RuleInfo { id: r.id, severity: r.severity, what: r.what });
     report::Source {
         tool: "certck",
         version: env!("CARGO_PKG_VERSION"),
-        rules: rules.collect(),
+        rules: rules.copied().collect(),
         fail_on: Severity::Error,
     }
 }

@@ -11,7 +11,8 @@ use rustix::fs::StatVfsMountFlags;
 
 use crate::plan::{AuditIssue, AuditPlan, AuditRoot, root_issue};
 use crate::policy::EntryLocation;
-use crate::rule::{ANCESTOR, MOUNT_OPTIONS, MOUNTS, RuleContext, RuleDescription};
+
+use crate::rule::{ANCESTOR, MOUNT_OPTIONS, MOUNTS, RuleContext};
 
 /// Checks one audited path; returns the findings, and whether an exception of the policy accepts each.
 pub(crate) fn check_root(root: &AuditRoot, plan: &AuditPlan) -> Vec<(AuditIssue, bool)> {
@@ -49,7 +50,7 @@ fn check_ancestor(root: &AuditRoot, dir: &Path, context: &RuleContext) -> Option
     let meta = std::fs::symlink_metadata(dir).ok()?;
     let mode = Mode::of(meta.mode());
     let finding = |found: String, fix: String| {
-        let finding = new_finding(&ANCESTOR, dir).found(found).fix(fix);
+        let finding = ANCESTOR.at(dir).found(found).fix(fix);
         finding.expected(format!("writable only by root and the owner of {}", escape_path(&root.path)))
     };
     if !root.owner.admits(meta.uid()) {
@@ -79,7 +80,8 @@ pub(crate) fn check_mount(path: &Path, flags: StatVfsMountFlags) -> Option<Findi
     let missing: Vec<_> =
         wanted.iter().filter(|(flag, _)| !flags.contains(*flag)).map(|(_, name)| *name).collect();
     (!missing.is_empty()).then(|| {
-        new_finding(&MOUNT_OPTIONS, path)
+        MOUNT_OPTIONS
+            .at(path)
             .found(format!("mounted without {}", missing.join(", ")))
             .expected("nosuid and nodev, and noexec where there are no programs")
             .fix("put data on a file system of its own with these mount options")
@@ -88,13 +90,7 @@ pub(crate) fn check_mount(path: &Path, flags: StatVfsMountFlags) -> Option<Findi
 
 /// Reports a mount point below an audited path that was not entered.
 pub(crate) fn unvisited_mount(path: &Path) -> Finding {
-    new_finding(&MOUNTS, path)
-        .found("mount point, not entered")
-        .fix("use --cross-mounts, or audit it by itself")
-}
-
-fn new_finding(rule: &RuleDescription, path: &Path) -> Finding {
-    Finding::new(rule.id, rule.severity, path)
+    MOUNTS.at(path).found("mount point, not entered").fix("use --cross-mounts, or audit it by itself")
 }
 
 fn escape_path(path: &Path) -> String {

@@ -5,8 +5,9 @@ use std::io;
 use common::exit::Exit;
 use common::finding::Severity;
 use common::out::{Format, Out};
-use common::pki::rule::{FORESIGHT, Rule};
+use common::pki::rule::FORESIGHT;
 use common::record::certck as record;
+use common::rule::Rule;
 
 use crate::rules::all_rules;
 

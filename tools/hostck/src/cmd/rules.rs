@@ -5,8 +5,9 @@ use clap::builder::PossibleValuesParser;
 use common::exit::Exit;
 use common::out::{Format, Out};
 use common::record::hostck::HostRuleRecord;
+use common::rule::Rule;
 
-use crate::host::{HostRule, rules};
+use crate::host::rules;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -54,7 +55,7 @@ impl HostRulesArgs {
     }
 }
 
-fn new_record(rule: &HostRule) -> HostRuleRecord {
+fn new_record(rule: &Rule) -> HostRuleRecord {
     HostRuleRecord {
         rule: rule.id.to_owned(),
         severity: rule.severity,

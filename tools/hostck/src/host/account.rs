@@ -7,10 +7,12 @@ use common::policy::{Class, Mode, shell_quote};
 use rustix::fs::FileType;
 
 use super::sudoers::{SudoInclude, SudoUser, Sudoers};
-use super::{AuditedHost, HostCheck, HostRule, note_unseen};
+use common::rule::Rule;
+
+use super::{AuditedHost, HostCheck, note_unseen};
 
 pub(super) static CHECK: HostCheck = HostCheck {
-    rule: HostRule {
+    rule: Rule {
         id: "account",
         severity: Severity::Warning,
         what: "the account that runs the tools has more rights than they need",

@@ -3,11 +3,12 @@
 
 use common::finding::{Finding, Severity};
 use common::policy::Mode;
+use common::rule::Rule;
 
-use super::{AuditedHost, HostCheck, HostRule};
+use super::{AuditedHost, HostCheck};
 
 pub(super) static CHECK: HostCheck = HostCheck {
-    rule: HostRule {
+    rule: Rule {
         id: "cann",
         severity: Severity::Error,
         what: "the CANN toolkit or its environment could have been changed by others",

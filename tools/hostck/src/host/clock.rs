@@ -1,11 +1,12 @@
 //! Clock synchronization: the validity of certificates and the comparison of traces depend on it.
 
 use common::finding::Severity;
+use common::rule::Rule;
 
-use super::{AuditedHost, HostCheck, HostRule, note_unseen};
+use super::{AuditedHost, HostCheck, note_unseen};
 
 pub(super) static CHECK: HostCheck = HostCheck {
-    rule: HostRule {
+    rule: Rule {
         id: "clock",
         severity: Severity::Warning,
         what: "the clock is not synchronized",

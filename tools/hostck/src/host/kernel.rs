@@ -1,11 +1,12 @@
 //! Kernel settings: address space randomization, links, ptrace, core dumps, IPv6 sockets.
 
 use common::finding::{Finding, Severity};
+use common::rule::Rule;
 
-use super::{AuditedHost, HostCheck, HostRule, note_unseen};
+use super::{AuditedHost, HostCheck, note_unseen};
 
 pub(super) static ASLR: HostCheck = HostCheck {
-    rule: HostRule {
+    rule: Rule {
         id: "aslr",
         severity: Severity::Error,
         what: "address space randomization is not full",
@@ -17,7 +18,7 @@ pub(super) static ASLR: HostCheck = HostCheck {
 };
 
 pub(super) static LINKS: HostCheck = HostCheck {
-    rule: HostRule {
+    rule: Rule {
         id: "protected-links",
         severity: Severity::Error,
         what: "links and FIFOs of others are followed in shared directories",
@@ -32,7 +33,7 @@ pub(super) static LINKS: HostCheck = HostCheck {
 };
 
 pub(super) static PTRACE: HostCheck = HostCheck {
-    rule: HostRule {
+    rule: Rule {
         id: "ptrace-scope",
         severity: Severity::Warning,
         what: "processes of one user can read each other's memory, keys included",
@@ -44,7 +45,7 @@ pub(super) static PTRACE: HostCheck = HostCheck {
 };
 
 pub(super) static BINDV6ONLY: HostCheck = HostCheck {
-    rule: HostRule {
+    rule: Rule {
         id: "bindv6only",
         severity: Severity::Warning,
         what: "a socket on all IPv6 addresses takes IPv4, too",
@@ -56,7 +57,7 @@ pub(super) static BINDV6ONLY: HostCheck = HostCheck {
 };
 
 pub(super) static CORE: HostCheck = HostCheck {
-    rule: HostRule {
+    rule: Rule {
         id: "core-dumps",
         severity: Severity::Warning,
         what: "a crash can write keys to disk",

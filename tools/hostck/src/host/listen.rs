@@ -3,11 +3,12 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use common::finding::{Finding, Severity};
+use common::rule::Rule;
 
-use super::{AuditedHost, HostCheck, HostRule, note_unseen};
+use super::{AuditedHost, HostCheck, note_unseen};
 
 pub(super) static LISTEN: HostCheck = HostCheck {
-    rule: HostRule {
+    rule: Rule {
         id: "listen",
         severity: Severity::Warning,
         what: "the daemon's port is open on all addresses",

@@ -7,7 +7,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use common::finding::{Finding, Severity};
-use common::report::RuleInfo;
+use common::rule::Rule;
 
 use common::accounts::AccountTable;
 use common::system_root::SystemRoot;
@@ -23,24 +23,9 @@ mod tmp;
 mod umask;
 pub(crate) mod unit;
 
-/// A rule that a host is checked against.
-pub(crate) struct HostRule {
-    /// Stable id.
-    pub(crate) id: &'static str,
-    pub(crate) severity: Severity,
-    /// What is wrong with a host that fails.
-    pub(crate) what: &'static str,
-    /// The consequence of a failure.
-    pub(crate) why: &'static str,
-    /// A command, or what to change.
-    pub(crate) fix: &'static str,
-    /// The section of the security statement, RFC or manual page.
-    pub(crate) reference: &'static str,
-}
-
 /// A check of one subject.
 pub(crate) struct HostCheck {
-    pub(crate) rule: HostRule,
+    pub(crate) rule: Rule,
     run: fn(&AuditedHost, &Self) -> Vec<Finding>,
 }
 
@@ -63,7 +48,7 @@ pub(crate) static CHECKS: [&HostCheck; 14] = [
 ];
 
 /// The rule of notes about input that could not be read.
-pub(crate) static UNSEEN: HostRule = HostRule {
+pub(crate) static UNSEEN: Rule = Rule {
     id: "unseen",
     severity: Severity::Note,
     what: "it could not be checked",
@@ -73,7 +58,7 @@ pub(crate) static UNSEEN: HostRule = HostRule {
 };
 
 /// Every rule, in the order of the checks.
-pub(crate) fn rules() -> impl Iterator<Item = &'static HostRule> {
+pub(crate) fn rules() -> impl Iterator<Item = &'static Rule> {
     CHECKS.iter().map(|check| &check.rule).chain([&UNSEEN])
 }
 
@@ -190,13 +175,13 @@ impl AuditedHost {
 impl HostCheck {
     /// A finding of this check.
     pub(crate) fn finding(&self, subject: impl AsRef<Path>) -> Finding {
-        Finding::new(self.rule.id, self.rule.severity, subject.as_ref())
+        self.rule.at(subject.as_ref())
     }
 }
 
 /// A note that something could not be read.
 pub(crate) fn note_unseen(subject: impl AsRef<Path>, why: impl Into<String>) -> Finding {
-    Finding::new(UNSEEN.id, UNSEEN.severity, subject.as_ref()).found(why)
+    UNSEEN.at(subject.as_ref()).found(why)
 }
 
 /// The value of `name = value`, where a line sets it; slashes and dots are the same to sysctl.
@@ -207,7 +192,7 @@ fn parse_setting<'a>(line: &'a str, name: &str) -> Option<&'a str> {
 
 /// The rules of a host audit, for report formats that list them.
 pub(crate) fn report_source(fail_on: Severity) -> common::report::Source {
-    let rules = rules().map(|r| RuleInfo { id: r.id, severity: r.severity, what: r.what }).collect();
+    let rules = rules().copied().collect();
     common::report::Source { tool: "hostck", version: env!("CARGO_PKG_VERSION"), rules, fail_on }
 }
 

@@ -2,12 +2,13 @@
 
 use common::finding::{Finding, Severity};
 use common::policy::Mode;
+use common::rule::Rule;
 use rustix::fs::StatVfsMountFlags;
 
-use super::{AuditedHost, HostCheck, HostRule, note_unseen};
+use super::{AuditedHost, HostCheck, note_unseen};
 
 pub(super) static CHECK: HostCheck = HostCheck {
-    rule: HostRule {
+    rule: Rule {
         id: "tmp",
         severity: Severity::Warning,
         what: "shared temporary directories are not protected",

@@ -2,11 +2,12 @@
 
 use common::finding::{Finding, Severity};
 use common::policy::Mode;
+use common::rule::Rule;
 
-use super::{AuditedHost, HostCheck, HostRule};
+use super::{AuditedHost, HostCheck};
 
 pub(super) static CHECK: HostCheck = HostCheck {
-    rule: HostRule {
+    rule: Rule {
         id: "umask",
         severity: Severity::Warning,
         what: "new files are open to others, or to the group for writing",

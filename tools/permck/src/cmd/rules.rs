@@ -5,8 +5,9 @@ use clap::builder::PossibleValuesParser;
 use common::exit::Exit;
 use common::out::{Format, Out};
 use common::record::permck::{PermckRule, RulesSummary};
+use common::rule::Rule;
 
-use crate::rule::{RuleDescription, rule_descriptions};
+use crate::rule::rule_descriptions;
 
 /// List the rules of audits, or explain some of them
 ///
@@ -32,8 +33,7 @@ pub(crate) struct RulesArgs {
 
 impl RulesArgs {
     pub(crate) fn run(&self, format: Format, out: &mut Out) -> anyhow::Result<Exit> {
-        let selected =
-            |rule: &&RuleDescription| self.rules.is_empty() || self.rules.iter().any(|id| id == rule.id);
+        let selected = |rule: &&Rule| self.rules.is_empty() || self.rules.iter().any(|id| id == rule.id);
         let mut listed = 0;
         for rule in rule_descriptions().filter(selected) {
             listed += 1;
@@ -49,7 +49,7 @@ impl RulesArgs {
     }
 
     /// Prints a line, and the explanation if rules were named.
-    fn print_rule(&self, rule: &RuleDescription, out: &mut Out) -> std::io::Result<()> {
+    fn print_rule(&self, rule: &Rule, out: &mut Out) -> std::io::Result<()> {
         writeln!(out.text(), "{:15} {:8} {}", rule.id, rule.severity, rule.what)?;
         if self.rules.is_empty() {
             return Ok(());
@@ -60,7 +60,7 @@ impl RulesArgs {
     }
 }
 
-fn rule_record(rule: &RuleDescription) -> PermckRule {
+fn rule_record(rule: &Rule) -> PermckRule {
     PermckRule {
         rule: rule.id.to_owned(),
         severity: rule.severity,

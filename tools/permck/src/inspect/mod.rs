@@ -103,7 +103,7 @@ impl<'a, S: IssueSink> Inspector<'a, S> {
         let hits = RULES.iter().filter_map(|rule| Some((rule, (rule.check)(subject, &self.plan.context)?)));
         let mut found: Vec<_> = hits
             .map(|(rule, hit)| {
-                let finding = Finding::new(rule.description.id, rule.description.severity, &subject.path());
+                let finding = rule.description.at(&subject.path());
                 finding.found(hit.found).expected(hit.expected).fix(hit.fix)
             })
             .collect();

@@ -5,7 +5,9 @@ use std::fmt::Write;
 use common::policy::TABLE;
 
 use super::profile::PROFILES;
-use crate::rule::{self, RuleDescription};
+use common::rule::Rule;
+
+use crate::rule;
 
 const HEAD: &str = r#".TH PROFGUARD\-POLICY 5 DATE
 .SH NAME
@@ -124,7 +126,7 @@ pub(crate) fn render_page(date: &str) -> String {
         let _ = writeln!(page, ".TP\n.BR {} \" at most {}\"\n{}.", row.name, row.max, escape_roff(row.what));
     }
     page.push_str(".SH RULES\n");
-    for RuleDescription { id, severity, what, .. } in rule::rule_descriptions() {
+    for Rule { id, severity, what, .. } in rule::rule_descriptions() {
         let _ = writeln!(page, ".TP\n.BR {} \" ({severity})\"\n{}.", escape_roff(id), escape_roff(what));
     }
     page.push_str(".SH PROFILES\nBuilt in, for\n.B \\-\\-profile\nand\n.BR extends :\n");

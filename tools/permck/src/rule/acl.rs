@@ -4,13 +4,14 @@
 //! are neither the owner nor the owning group, so they count as others, who have no access in any class.
 
 use common::finding::Severity;
+use common::rule::Rule;
 
-use super::{AuditedEntry, EntryRule, RuleContext, RuleDescription, Violation};
+use super::{AuditedEntry, EntryRule, RuleContext, Violation};
 use crate::xattr::{Acl, format_bits};
 
 /// The access ACL.
 pub(crate) static RULE: EntryRule = EntryRule {
-    description: RuleDescription {
+    description: Rule {
         id: "acl",
         severity: Severity::Error,
         what: "its ACL grants more than its mode shows",
@@ -23,7 +24,7 @@ pub(crate) static RULE: EntryRule = EntryRule {
 
 /// The ACL that new entries of a directory get.
 pub(crate) static DEFAULT: EntryRule = EntryRule {
-    description: RuleDescription {
+    description: Rule {
         id: "acl-default",
         severity: Severity::Warning,
         what: "its default ACL grants access to other users",

@@ -1,11 +1,12 @@
 //! File capabilities: privileges that a program gains when any user executes it (capabilities(7)).
 
 use common::finding::Severity;
+use common::rule::Rule;
 
-use super::{AuditedEntry, EntryRule, RuleContext, RuleDescription, Violation};
+use super::{AuditedEntry, EntryRule, RuleContext, Violation};
 
 pub(crate) static RULE: EntryRule = EntryRule {
-    description: RuleDescription {
+    description: Rule {
         id: "capability",
         severity: Severity::Error,
         what: "it has file capabilities",

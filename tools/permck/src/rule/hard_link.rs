@@ -1,12 +1,13 @@
 //! Hard links to files of other users: a change here changes the file under its other names.
 
 use common::finding::Severity;
+use common::rule::Rule;
 use rustix::fs::FileType;
 
-use super::{AuditedEntry, EntryRule, HARD_LINK, RuleContext, RuleDescription, Violation};
+use super::{AuditedEntry, EntryRule, HARD_LINK, RuleContext, Violation};
 
 pub(crate) static RULE: EntryRule = EntryRule {
-    description: RuleDescription {
+    description: Rule {
         id: HARD_LINK,
         severity: Severity::Error,
         what: "it is a hard link to a file of another user",

@@ -1,12 +1,13 @@
 //! Symbolic links to missing files, and out of the audited tree.
 
 use common::finding::Severity;
+use common::rule::Rule;
 use common::text::safe;
 
-use super::{AuditedEntry, EntryRule, RuleContext, RuleDescription, SymlinkDestination, Violation};
+use super::{AuditedEntry, EntryRule, RuleContext, SymlinkDestination, Violation};
 
 pub(crate) static DANGLING: EntryRule = EntryRule {
-    description: RuleDescription {
+    description: Rule {
         id: "link-dangling",
         severity: Severity::Warning,
         what: "it is a symbolic link to a missing file",
@@ -18,7 +19,7 @@ pub(crate) static DANGLING: EntryRule = EntryRule {
 };
 
 pub(crate) static OUTSIDE: EntryRule = EntryRule {
-    description: RuleDescription {
+    description: Rule {
         id: "link-outside",
         severity: Severity::Warning,
         what: "it is a symbolic link out of the tree",

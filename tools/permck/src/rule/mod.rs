@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use common::finding::Severity;
 use common::policy::{Class, Mode};
-use common::report::RuleInfo;
+use common::rule::Rule;
 use rustix::fs::{FileType, Statx, StatxAttributes};
 
 use crate::classify::StrayKey;
@@ -29,25 +29,9 @@ mod types;
 mod unowned;
 mod unreadable;
 
-/// The description of a rule, for `permck rules`, the manual and reports.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct RuleDescription {
-    /// Stable, in kebab case.
-    pub(crate) id: &'static str,
-    pub(crate) severity: Severity,
-    /// What it finds, as the heading of a group of findings.
-    pub(crate) what: &'static str,
-    /// The consequence of a finding.
-    pub(crate) why: &'static str,
-    /// How to fix a finding, with a command where there is one.
-    pub(crate) fix: &'static str,
-    /// The source of the rule: the security statement, a standard or a manual page.
-    pub(crate) reference: &'static str,
-}
-
 /// A rule about an entry.
 pub(crate) struct EntryRule {
-    pub(crate) description: RuleDescription,
+    pub(crate) description: Rule,
     pub(crate) check: fn(&AuditedEntry<'_>, &RuleContext) -> Option<Violation>,
 }
 
@@ -80,7 +64,7 @@ pub(crate) static RULES: [&EntryRule; 21] = [
 pub(crate) const HARD_LINK: &str = "hard-link";
 
 /// A directory above an audited path: see [`crate::root_check`].
-pub(crate) const ANCESTOR: RuleDescription = RuleDescription {
+pub(crate) const ANCESTOR: Rule = Rule {
     id: "ancestor",
     severity: Severity::Error,
     what: "other users can write to a directory above the path",
@@ -90,7 +74,7 @@ pub(crate) const ANCESTOR: RuleDescription = RuleDescription {
 };
 
 /// The mount of an audited path.
-pub(crate) const MOUNT_OPTIONS: RuleDescription = RuleDescription {
+pub(crate) const MOUNT_OPTIONS: Rule = Rule {
     id: "mount-options",
     severity: Severity::Note,
     what: "the file system lacks nosuid, nodev or noexec",
@@ -100,7 +84,7 @@ pub(crate) const MOUNT_OPTIONS: RuleDescription = RuleDescription {
 };
 
 /// A mount point below an audited path.
-pub(crate) const MOUNTS: RuleDescription = RuleDescription {
+pub(crate) const MOUNTS: Rule = Rule {
     id: "mounts",
     severity: Severity::Note,
     what: "a mount point below the path was not entered",
@@ -110,7 +94,7 @@ pub(crate) const MOUNTS: RuleDescription = RuleDescription {
 };
 
 /// Describes every rule: those about entries, then those that are checked once per audited path.
-pub(crate) fn rule_descriptions() -> impl Iterator<Item = &'static RuleDescription> {
+pub(crate) fn rule_descriptions() -> impl Iterator<Item = &'static Rule> {
     RULES.iter().map(|rule| &rule.description).chain([&ANCESTOR, &MOUNT_OPTIONS, &MOUNTS])
 }
 
@@ -253,11 +237,10 @@ pub(crate) struct RuleContext {
 
 /// Returns the name of the tool and its rules, for reports.
 pub(crate) fn report_source(fail_on: Severity) -> common::report::Source {
-    let info = |rule: &RuleDescription| RuleInfo { id: rule.id, severity: rule.severity, what: rule.what };
     common::report::Source {
         tool: "permck",
         version: env!("CARGO_PKG_VERSION"),
-        rules: rule_descriptions().map(info).collect(),
+        rules: rule_descriptions().copied().collect(),
         fail_on,
     }
 }

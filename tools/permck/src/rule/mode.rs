@@ -2,13 +2,14 @@
 
 use common::finding::Severity;
 use common::policy::Mode;
+use common::rule::Rule;
 use rustix::fs::FileType;
 
-use super::{AuditedEntry, EntryRule, RuleContext, RuleDescription, Violation, lockout};
+use super::{AuditedEntry, EntryRule, RuleContext, Violation, lockout};
 
 /// Others may write.
 pub(crate) static WORLD_WRITABLE: EntryRule = EntryRule {
-    description: RuleDescription {
+    description: Rule {
         id: "world-writable",
         severity: Severity::Error,
         what: "everyone may write to it",
@@ -21,7 +22,7 @@ pub(crate) static WORLD_WRITABLE: EntryRule = EntryRule {
 
 /// The group may write, and the class does not allow it.
 pub(crate) static GROUP_WRITABLE: EntryRule = EntryRule {
-    description: RuleDescription {
+    description: Rule {
         id: "group-writable",
         severity: Severity::Error,
         what: "its group may write to it",
@@ -34,7 +35,7 @@ pub(crate) static GROUP_WRITABLE: EntryRule = EntryRule {
 
 /// Any other bit beyond the maximum.
 pub(crate) static RULE: EntryRule = EntryRule {
-    description: RuleDescription {
+    description: Rule {
         id: "mode",
         severity: Severity::Error,
         what: "its mode exceeds the maximum of its class",

@@ -1,12 +1,13 @@
 //! Names that can forge lines in lists and logs, or control a terminal.
 
 use common::finding::Severity;
+use common::rule::Rule;
 use common::text::safe;
 
-use super::{AuditedEntry, EntryRule, RuleContext, RuleDescription, Violation};
+use super::{AuditedEntry, EntryRule, RuleContext, Violation};
 
 pub(crate) static RULE: EntryRule = EntryRule {
-    description: RuleDescription {
+    description: Rule {
         id: "name",
         severity: Severity::Warning,
         what: "its name contains control characters or is not UTF-8",

@@ -1,12 +1,13 @@
 //! Owner and group: allowed are those of the policy, or else root and the owner of the audited path.
 
 use common::finding::Severity;
+use common::rule::Rule;
 use rustix::fs::FileType;
 
-use super::{AllowedIds, AuditedEntry, EntryRule, RuleDescription, Violation};
+use super::{AllowedIds, AuditedEntry, EntryRule, Violation};
 
 pub(crate) static OWNER: EntryRule = EntryRule {
-    description: RuleDescription {
+    description: Rule {
         id: "owner",
         severity: Severity::Error,
         what: "its owner is not allowed",
@@ -25,7 +26,7 @@ pub(crate) static OWNER: EntryRule = EntryRule {
 };
 
 pub(crate) static GROUP: EntryRule = EntryRule {
-    description: RuleDescription {
+    description: Rule {
         id: "group",
         severity: Severity::Error,
         what: "its group is not allowed",

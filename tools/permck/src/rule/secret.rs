@@ -4,11 +4,12 @@ use std::os::unix::ffi::OsStrExt;
 
 use common::finding::Severity;
 use common::policy::{Class, shell_quote};
+use common::rule::Rule;
 
-use super::{AuditedEntry, EntryRule, RuleContext, RuleDescription, Violation};
+use super::{AuditedEntry, EntryRule, RuleContext, Violation};
 
 pub(crate) static RULE: EntryRule = EntryRule {
-    description: RuleDescription {
+    description: Rule {
         id: "secret",
         severity: Severity::Error,
         what: "it contains a private key, and other users may access it",
@@ -21,7 +22,7 @@ pub(crate) static RULE: EntryRule = EntryRule {
 
 /// The directory is accessible to group or others because its other files need that.
 pub(crate) static STRAY: EntryRule = EntryRule {
-    description: RuleDescription {
+    description: Rule {
         id: "stray-key",
         severity: Severity::Warning,
         what: "a private key is in a directory with other files",

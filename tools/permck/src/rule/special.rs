@@ -1,13 +1,14 @@
 //! setuid, setgid and sticky bits, which no class allows, and immutable and append-only flags.
 
 use common::finding::Severity;
+use common::rule::Rule;
 use rustix::fs::{FileType, StatxAttributes};
 
-use super::{AuditedEntry, EntryRule, RuleContext, RuleDescription, Violation};
+use super::{AuditedEntry, EntryRule, RuleContext, Violation};
 
 /// The setuid, setgid and sticky bits.
 pub(crate) static RULE: EntryRule = EntryRule {
-    description: RuleDescription {
+    description: Rule {
         id: "special-bits",
         severity: Severity::Error,
         what: "it has a setuid, setgid or sticky bit",
@@ -20,7 +21,7 @@ pub(crate) static RULE: EntryRule = EntryRule {
 
 /// The immutable and append-only flags, which prevent fixes and deletions.
 pub(crate) static IMMUTABLE: EntryRule = EntryRule {
-    description: RuleDescription {
+    description: Rule {
         id: "immutable",
         severity: Severity::Note,
         what: "it has an immutable or append-only flag",

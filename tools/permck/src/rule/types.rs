@@ -1,12 +1,13 @@
 //! Entries that are neither files, directories nor links.
 
 use common::finding::Severity;
+use common::rule::Rule;
 use rustix::fs::FileType;
 
-use super::{EntryRule, RuleDescription, Violation};
+use super::{EntryRule, Violation};
 
 pub(crate) static DEVICE: EntryRule = EntryRule {
-    description: RuleDescription {
+    description: Rule {
         id: "device",
         severity: Severity::Error,
         what: "it is a device node",
@@ -31,7 +32,7 @@ pub(crate) static DEVICE: EntryRule = EntryRule {
 };
 
 pub(crate) static SOCKET: EntryRule = EntryRule {
-    description: RuleDescription {
+    description: Rule {
         id: "socket",
         severity: Severity::Note,
         what: "it is a socket",
@@ -49,7 +50,7 @@ pub(crate) static SOCKET: EntryRule = EntryRule {
 };
 
 pub(crate) static FIFO: EntryRule = EntryRule {
-    description: RuleDescription {
+    description: Rule {
         id: "fifo",
         severity: Severity::Note,
         what: "it is a FIFO",

@@ -1,11 +1,12 @@
 //! Ids that no account has: a new account may get the id and with it the file.
 
 use common::finding::Severity;
+use common::rule::Rule;
 
-use super::{AuditedEntry, EntryRule, RuleContext, RuleDescription, Violation};
+use super::{AuditedEntry, EntryRule, RuleContext, Violation};
 
 pub(crate) static RULE: EntryRule = EntryRule {
-    description: RuleDescription {
+    description: Rule {
         id: "unowned",
         severity: Severity::Error,
         what: "its user or group does not exist",

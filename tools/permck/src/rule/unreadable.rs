@@ -1,11 +1,12 @@
 //! Files whose content could not be read, so that only the name decides the class.
 
 use common::finding::Severity;
+use common::rule::Rule;
 
-use super::{AuditedEntry, EntryRule, RuleContext, RuleDescription, Violation};
+use super::{AuditedEntry, EntryRule, RuleContext, Violation};
 
 pub(crate) static RULE: EntryRule = EntryRule {
-    description: RuleDescription {
+    description: Rule {
         id: "unreadable",
         severity: Severity::Warning,
         what: "its content could not be read: the class is a guess, and keys in it are missed",

@@ -9,7 +9,9 @@ use std::collections::BTreeSet;
 use common::finding::{Finding, Severity};
 
 use super::listen::find_listeners;
-use super::{AuditedHost, HostCheck, HostRule, note_unseen};
+use common::rule::Rule;
+
+use super::{AuditedHost, HostCheck, note_unseen};
 
 mod address;
 pub(crate) mod ask;
@@ -26,7 +28,7 @@ use iptables::IptablesTables;
 use nft::Ruleset;
 
 pub(super) static CHECK: HostCheck = HostCheck {
-    rule: HostRule {
+    rule: Rule {
         id: "firewall",
         severity: Severity::Warning,
         what: "no firewall rule restricts the daemon's port",

@@ -4,7 +4,9 @@ use common::finding::{Finding, Severity};
 use common::policy::{Mode, shell_quote};
 
 use super::umask::{check_umask, parse_octal};
-use super::{AuditedHost, HostCheck, HostRule, note_unseen};
+use common::rule::Rule;
+
+use super::{AuditedHost, HostCheck, note_unseen};
 
 mod command;
 mod environment;
@@ -22,7 +24,7 @@ use options::DAEMON_NAMES;
 use sandbox::check_sandbox;
 
 pub(super) static CHECK: HostCheck = HostCheck {
-    rule: HostRule {
+    rule: Rule {
         id: "unit",
         severity: Severity::Warning,
         what: "the daemon's systemd unit does not restrict it enough",
@@ -43,7 +45,7 @@ pub(super) static CHECK: HostCheck = HostCheck {
 const YES: [&str; 6] = ["yes", "true", "on", "1", "y", "t"];
 
 pub(super) static NO_TLS: HostCheck = HostCheck {
-    rule: HostRule {
+    rule: Rule {
         id: "no-tls",
         severity: Severity::Error,
         what: "the daemon's systemd unit starts it without certificates",
@@ -162,7 +164,7 @@ fn check_file_owner(host: &AuditedHost, path: &str) -> Option<Finding> {
     };
     let found =
         format!("owned by {} with mode {mode}: others can change what root starts", host.ids.user(st.st_uid));
-    let finding = Finding::new(CHECK.rule.id, Severity::Error, &place).found(found);
+    let finding = Finding { severity: Severity::Error, ..CHECK.rule.at(&place) }.found(found);
     Some(finding.expected("owned by root and writable by root only").fix(fix))
 }
 
