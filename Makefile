@@ -52,7 +52,7 @@ bless: ## Rewrite generated files and goldens: man, completions, schema, transcr
 
 bench: ## Benchmarks: prints JSON lines, asserts nothing
 	$(CARGO) bench --workspace
-	@bin=$$($(RELEASE)) && sh tools/permck/bench/audit.sh "$$bin/permck" $(BENCH_ENTRIES)
+	@bin=$$($(RELEASE)) && sh tools/permck/bench/audit.sh "$$bin" $(BENCH_ENTRIES)
 
 fuzz: ## Every fuzz target for FUZZ_SECONDS
 	fuzz/run $(FUZZ_SECONDS)

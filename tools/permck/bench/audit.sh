@@ -3,19 +3,21 @@
 # JSON line for each run: wall and processor time in seconds, peak memory in KiB, and how many times find's time it
 # took. Asserts nothing.
 #
-#   audit.sh PERMCK [ENTRIES]         ENTRIES is 1000000 unless given
+#   audit.sh BIN [ENTRIES]            BIN holds permck and datack; ENTRIES is 1000000 unless given
 #
 # The tree is made in $TMPDIR and removed. Every program runs PASSES times (2 unless given) with a warm cache; the
 # least time of each is what to compare. Needs python3 and GNU time; getfacl (Debian: acl) and aide (Debian: aide) are
 # said to be missing where they are.
 set -eu
-permck=${1:?usage: audit.sh PERMCK [ENTRIES]}
+bin=${1:?usage: audit.sh BIN [ENTRIES]}
 entries=${2:-1000000}
 passes=${PASSES:-2}
 for need in python3 /usr/bin/time; do
     command -v "$need" >/dev/null || { echo "audit.sh: $need: is not installed" >&2; exit 2; }
 done
-"$permck" --version >/dev/null || { echo "audit.sh: $permck: is no permck" >&2; exit 2; }
+for tool in permck datack; do
+    "$bin/$tool" --version >/dev/null || { echo "audit.sh: $bin/$tool: does not run" >&2; exit 2; }
+done
 tree=$(mktemp -d "${TMPDIR:-/tmp}/permck-bench.XXXXXX")
 trap 'rm -rf "$tree"' EXIT
 trap 'exit 130' INT TERM
@@ -67,8 +69,8 @@ pass=1
 while [ "$pass" -le "$passes" ]; do
     run find 1 find "$tree/t" -printf '%m %u %g %p\n'
     for threads in 1 2; do
-        run 'permck audit' "$threads" "$permck" audit --threads "$threads" "$tree/t"
-        run 'permck audit --no-content' "$threads" "$permck" audit --threads "$threads" --no-content "$tree/t"
+        run 'permck audit' "$threads" "$bin/permck" audit --threads "$threads" "$tree/t"
+        run 'permck audit --no-content' "$threads" "$bin/permck" audit --threads "$threads" --no-content "$tree/t"
     done
     if command -v getfacl >/dev/null; then
         run 'getfacl -R' 1 getfacl -R -p "$tree/t"
@@ -86,9 +88,9 @@ while [ "$pass" -le "$passes" ]; do
     fi
     # The other walks: what they hold in memory is the question.
     for threads in 1 2; do
-        run 'permck manifest create' "$threads" "$permck" manifest create -q --threads "$threads" "$tree/t"
+        run 'datack manifest create' "$threads" "$bin/datack" manifest create -q --threads "$threads" "$tree/t"
     done
     run sha256sum 1 sh -c 'find "$1" -type f -print0 | sort -z | xargs -0 sha256sum' sh "$tree/t"
-    run 'permck clean -n' 2 "$permck" clean -q -n --keep 0 --idle 0s "$tree/t"
+    run 'datack clean -n' 2 "$bin/datack" clean -q -n --keep 0 --idle 0s "$tree/t"
     pass=$((pass + 1))
 done
