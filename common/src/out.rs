@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::error::hint_of;
 use crate::exit::Exit;
+use crate::fsat::NamedWriter;
 use crate::record::{self, Record};
 use crate::text::{Safe, without_error_numbers};
 
@@ -50,27 +51,6 @@ impl Color {
     }
 }
 
-/// Standard output, whose errors say so: `tool: standard output: no space left on device`.
-struct Named<W>(W);
-
-fn named(error: io::Error) -> io::Error {
-    io::Error::new(error.kind(), format!("standard output: {error}"))
-}
-
-impl<W: Write> Write for Named<W> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        match self.0.write(bytes) {
-            // The one error that writers handle themselves.
-            Err(e) if e.kind() == io::ErrorKind::Interrupted => Err(e),
-            other => other.map_err(named),
-        }
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.0.flush().map_err(named)
-    }
-}
-
 /// The tool's two output streams, and the memory of whether something failed.
 pub struct Out {
     diag: Diag,
@@ -85,7 +65,15 @@ impl Out {
     pub fn new(tool: &'static str, color: Color, verbosity: Verbosity) -> Self {
         let stdout = io::stdout();
         let color = color.enabled(&stdout);
-        Self::to(Box::new(BufWriter::with_capacity(1 << 16, Named(stdout))), tool, color, verbosity)
+        Self::to(
+            Box::new(BufWriter::with_capacity(
+                1 << 16,
+                NamedWriter { to: stdout, name: "standard output".to_owned() },
+            )),
+            tool,
+            color,
+            verbosity,
+        )
     }
 
     /// Writes results to any writer; what tests use.

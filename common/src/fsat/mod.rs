@@ -20,7 +20,8 @@ use zeroize::Zeroizing;
 use crate::policy::Mode;
 
 pub use atomic::{AtomicFile, own_like, replace, replace_owned_like, write};
-pub use output::Output;
+pub(crate) use output::NamedWriter;
+pub use output::{Output, write_report};
 
 /// Creates a directory with its final mode. An existing one is an error.
 ///

@@ -1,10 +1,11 @@
 //! Reports that go where a user said.
 
 use std::fs::{File, Metadata};
-use std::io::{self, Write};
+use std::io::{self, BufWriter, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
+use anyhow::Context;
 use rustix::fs::{self as rfs, Mode as RMode, OFlags};
 
 use super::{AtomicFile, descriptor};
@@ -76,6 +77,51 @@ impl Output {
             Kind::Replaced(file) => file.commit(),
             Kind::Written(mut file) => file.flush(),
         }
+    }
+}
+
+/// Writes a report to the place that a user named: what `fill` writes is there when `fill` succeeds, and the file is
+/// as it was when it fails.
+///
+/// # Errors
+/// As `fill` does, and each error of the file with its name.
+pub fn write_report<T>(
+    path: &Path,
+    mode: Mode,
+    fill: impl FnOnce(&mut (dyn Write + Send)) -> anyhow::Result<T>,
+) -> anyhow::Result<T> {
+    let name = || path.display().to_string();
+    let output = Output::create(path, mode).with_context(name)?;
+    let mut to = NamedWriter { to: BufWriter::new(output), name: name() };
+    let filled = fill(&mut to)?;
+    let output = to.to.into_inner().map_err(io::IntoInnerError::into_error).with_context(name)?;
+    output.commit().with_context(name)?;
+    Ok(filled)
+}
+
+/// A writer whose errors say what it writes to: `standard output: no space left on device`.
+pub(crate) struct NamedWriter<W> {
+    pub(crate) to: W,
+    pub(crate) name: String,
+}
+
+impl<W> NamedWriter<W> {
+    fn name_error(&self, error: &io::Error) -> io::Error {
+        io::Error::new(error.kind(), format!("{}: {error}", self.name))
+    }
+}
+
+impl<W: Write> Write for NamedWriter<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self.to.write(bytes) {
+            // The one error that writers handle themselves.
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => Err(e),
+            other => other.map_err(|e| self.name_error(&e)),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.to.flush().map_err(|e| self.name_error(&e))
     }
 }
 
@@ -164,6 +210,30 @@ mod tests {
             assert_eq!(std::fs::read(shm.path()).unwrap(), b"report");
         }
         assert!(put(dir.path()).is_err());
+    }
+
+    #[test]
+    fn an_error_of_the_device_names_it_wherever_it_comes() {
+        for bytes in [1, 1 << 20] {
+            let full =
+                write_report(Path::new("/dev/full"), Mode(0o640), |to| Ok(to.write_all(&vec![0; bytes])?));
+            let text = format!("{:#}", full.unwrap_err());
+            assert_eq!(text, "/dev/full: No space left on device (os error 28)");
+        }
+    }
+
+    #[test]
+    fn a_report_that_failed_leaves_the_former_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("report");
+        std::fs::write(&path, "former").unwrap();
+        let failed = write_report(&path, Mode(0o640), |to| {
+            to.write_all(b"half")?;
+            anyhow::bail!("no more") as anyhow::Result<()>
+        });
+        assert_eq!(failed.unwrap_err().to_string(), "no more");
+        assert_eq!(std::fs::read(&path).unwrap(), b"former");
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
     }
 
     #[test]

@@ -1,11 +1,10 @@
 //! The metrics of every audit, and besides: whether each directory is valid, and when each certificate and CRL expires.
 
 use std::collections::BTreeMap;
-use std::io::{BufWriter, Write};
+use std::io::Write;
 use std::path::Path;
 
-use anyhow::Context;
-use common::fsat::Output;
+use common::fsat::write_report;
 use common::policy::Mode;
 use common::record::certck as record;
 use common::report::{End, Writer};
@@ -85,11 +84,7 @@ pub(crate) fn write_textfile(
     metrics: &mut dyn CheckReport,
     tally: &CheckTally,
 ) -> anyhow::Result<()> {
-    let shown = || path.display().to_string();
-    let mut file = BufWriter::new(Output::create(path, Mode(0o640)).with_context(shown)?);
-    metrics.finish_report(&mut file, &tally.report_end(), &tally.summary).with_context(shown)?;
-    let file = file.into_inner().map_err(std::io::IntoInnerError::into_error).with_context(shown)?;
-    file.commit().with_context(shown)
+    write_report(path, Mode(0o640), |to| metrics.finish_report(to, &tally.report_end(), &tally.summary))
 }
 
 /// A label's value as the text format wants it.

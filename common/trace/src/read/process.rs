@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use crate::model::{EventId, ProcessRole};
 
-/// ProcessTable by number. Only numbered processes matter: rows that are told by their process have numbers.
+/// ProcessTable by number. Only numbered processes matter: rows that belong to a process have its number.
 #[derive(Default)]
 pub(super) struct ProcessTable {
     known: HashMap<i64, Process>,

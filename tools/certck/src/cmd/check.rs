@@ -1,12 +1,11 @@
 //! `certck check`: whether certificate directories are valid.
 
-use std::io::{self, BufWriter, Write};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use anyhow::Context;
 use common::exit::Exit;
 use common::finding::Severity;
-use common::fsat::Output;
+use common::fsat::write_report;
 use common::out::{Diag, Out};
 use common::policy::Mode;
 use common::progress;
@@ -75,11 +74,7 @@ pub(crate) fn run(args: &CheckArgs, format: ReportFormat, out: &mut Out) -> anyh
         let (diag, to) = out.parts();
         return check_all(args, format, diag, to);
     };
-    let shown = || path.display().to_string();
-    let mut file = BufWriter::new(Output::create(path, Mode(0o640)).with_context(shown)?);
-    let exit = check_all(args, format, out.diag(), &mut file)?;
-    file.into_inner().map_err(io::IntoInnerError::into_error)?.commit().with_context(shown)?;
-    Ok(exit)
+    write_report(path, Mode(0o640), |to| check_all(args, format, out.diag(), to))
 }
 
 fn check_all(

@@ -1,16 +1,15 @@
 //! `certck probe`: live daemons checked by TLS handshakes.
 
-use std::io::{self, BufWriter, Write};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context;
 use common::duration::duration;
 use common::error::HintExt;
 use common::exit::Exit;
 use common::finding::{Finding, Severity};
-use common::fsat::Output;
+use common::fsat::write_report;
 use common::out::{Diag, Out};
 use common::pki::{Cert, LoadOptions, MtlsDir, PassphraseArgs, Role, inspect_peer};
 use common::policy::Mode;
@@ -119,11 +118,7 @@ pub(crate) fn run(args: &ProbeArgs, format: ReportFormat, out: &mut Out) -> anyh
         Ok::<_, anyhow::Error>(())
     })?;
     let Some(path) = &args.output else { return report.write_report(format, diag, to) };
-    let shown = || path.display().to_string();
-    let mut file = BufWriter::new(Output::create(path, Mode(0o640)).with_context(shown)?);
-    let exit = report.write_report(format, diag, &mut file)?;
-    file.into_inner().map_err(io::IntoInnerError::into_error)?.commit().with_context(shown)?;
-    Ok(exit)
+    write_report(path, Mode(0o640), |to| report.write_report(format, diag, to))
 }
 
 /// One daemon, and what it is shown.

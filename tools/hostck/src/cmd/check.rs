@@ -1,13 +1,13 @@
 //! `hostck check`: audits this host, or the root of an image.
 
-use std::io::{self, BufWriter, Write};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, ensure};
 use clap::Args;
 use common::exit::Exit;
 use common::finding::{Finding, Severity};
-use common::fsat::Output;
+use common::fsat::write_report;
 use common::out::{Diag, Out};
 use common::policy::Class;
 use common::record::hostck as record;
@@ -72,11 +72,9 @@ impl CheckArgs {
             let (diag, to) = out.parts();
             return self.write_report(&host, format, color, diag, to);
         };
-        let shown = || path.display().to_string();
-        let mut file = BufWriter::new(Output::create(path, Class::DataFile.max()).with_context(shown)?);
-        let exit = self.write_report(&host, format, false, out.diag(), &mut file)?;
-        file.into_inner().map_err(std::io::IntoInnerError::into_error)?.commit().with_context(shown)?;
-        Ok(exit)
+        write_report(path, Class::DataFile.max(), |to| {
+            self.write_report(&host, format, false, out.diag(), to)
+        })
     }
 
     fn write_report(

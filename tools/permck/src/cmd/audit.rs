@@ -1,13 +1,12 @@
 //! `permck audit`: check every entry of trees against the class that it belongs to.
 
-use std::io::{BufWriter, Write};
+use std::io::Write;
 use std::path::PathBuf;
 
-use anyhow::Context;
 use clap::Args;
 use common::exit::Exit;
 use common::finding::Severity;
-use common::fsat::Output;
+use common::fsat::write_report;
 use common::out::Out;
 use common::policy::Class;
 use common::report::{End, ReportFormat, nagios_exit_from};
@@ -76,11 +75,7 @@ impl AuditArgs {
             let (diag, to) = out.parts();
             return self.write_report(format, color, diag, to);
         };
-        let shown = || path.display().to_string();
-        let mut file = BufWriter::new(Output::create(path, Class::DataFile.max()).with_context(shown)?);
-        let exit = self.write_report(format, false, out.diag(), &mut file)?;
-        file.into_inner().map_err(std::io::IntoInnerError::into_error)?.commit().with_context(shown)?;
-        Ok(exit)
+        write_report(path, Class::DataFile.max(), |to| self.write_report(format, false, out.diag(), to))
     }
 
     fn write_report(

@@ -1,13 +1,12 @@
 //! `permck baseline`: record the findings of an audit.
 
-use std::io::BufWriter;
 use std::path::PathBuf;
 
-use anyhow::{Context, ensure};
+use anyhow::ensure;
 use clap::Args;
 use common::exit::Exit;
 use common::finding::Severity;
-use common::fsat::Output;
+use common::fsat::write_report;
 use common::out::Out;
 use common::policy::Class;
 use common::report::End;
@@ -44,21 +43,27 @@ pub(crate) struct BaselineArgs {
 impl BaselineArgs {
     pub(crate) fn run(self, out: &mut Out) -> anyhow::Result<Exit> {
         let shown = || self.output.display().to_string();
-        let file = Output::create(&self.output, Class::DataFile.max()).with_context(shown)?;
-        let mut file = BufWriter::new(file);
-        let mut report = JsonReport;
-        let mut plan = self.tree.load_plan()?;
-        let collector = FindingCollector::new(out.diag(), &mut file, &mut report, Severity::Note, None)
-            .warn_about_system_paths(!self.tree.has_policy());
-        let options = self.tree.walk_options();
-        let seen = crate::run::run_audit(&mut plan, self.inputs.paths()?, options, out.diag(), &collector)?;
-        let (totals, known) = collector.finish()?;
-        let errors = out.diag().errors();
-        let end =
-            End { subjects: seen.entries, noun: "entries", totals, failed: errors, accepted: seen.accepted };
-        report.write_summary(&mut file, &AuditResult { seen, known, end, ..AuditResult::default() })?;
-        ensure!(errors == 0, "{}: not written, because of the errors above", shown());
-        file.into_inner().map_err(std::io::IntoInnerError::into_error)?.commit().with_context(shown)?;
+        let totals = write_report(&self.output, Class::DataFile.max(), |file| {
+            let mut report = JsonReport;
+            let mut plan = self.tree.load_plan()?;
+            let collector = FindingCollector::new(out.diag(), file, &mut report, Severity::Note, None)
+                .warn_about_system_paths(!self.tree.has_policy());
+            let options = self.tree.walk_options();
+            let seen =
+                crate::run::run_audit(&mut plan, self.inputs.paths()?, options, out.diag(), &collector)?;
+            let (totals, known) = collector.finish()?;
+            let errors = out.diag().errors();
+            let end = End {
+                subjects: seen.entries,
+                noun: "entries",
+                totals,
+                failed: errors,
+                accepted: seen.accepted,
+            };
+            report.write_summary(file, &AuditResult { seen, known, end, ..AuditResult::default() })?;
+            ensure!(errors == 0, "{}: not written, because of the errors above", shown());
+            Ok(totals)
+        })?;
         out.diag().info(shown(), format_args!("{} findings", totals.at_least(Severity::Note)));
         Ok(Exit::Ok)
     }
