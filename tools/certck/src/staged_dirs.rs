@@ -44,6 +44,11 @@ impl DirectoryStage {
         let made_parent = match fsat::create_dir(parent, Class::KeyDir.max()) {
             Ok(()) => true,
             Err(e) if e.kind() == io::ErrorKind::AlreadyExists => false,
+            Err(e) if e.kind() == io::ErrorKind::NotFound => {
+                let above = parent.parent().unwrap_or(parent);
+                return Err(anyhow::anyhow!("{}: the directory above it does not exist", parent.display()))
+                    .hint(format!("mkdir -p {}", common::policy::shell_quote(above)));
+            }
             Err(e) => return Err(e).with_context(subject),
         };
         remove_abandoned(parent);
