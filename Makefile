@@ -14,7 +14,7 @@ BENCH_ENTRIES ?= 1000000
 RELEASE := CARGO="$(CARGO)" sh packaging/release
 
 .DEFAULT_GOAL := build
-.PHONY: help build release demo test check house fmt bless bench fuzz interop install uninstall clean
+.PHONY: help build release demo test check house fmt bless bench fuzz interop install package uninstall compare clean
 
 help: ## This list
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST)
@@ -47,12 +47,15 @@ house: ## Figures on names, comments and import circles
 fmt: ## Format the sources
 	$(CARGO) fmt --all
 
-bless: ## Rewrite generated files and goldens: man, completions, schema, transcripts
-	BLESS=1 TRYCMD=overwrite $(CARGO) test --quiet --test generated --test cases
+bless: ## Rewrite generated files and goldens: man, completions, schema, transcripts, documents
+	BLESS=1 TRYCMD=overwrite $(CARGO) test --quiet --test generated --test cases --test documents
 
 bench: ## Benchmarks: prints JSON lines, asserts nothing
 	$(CARGO) bench --workspace
 	@bin=$$($(RELEASE)) && sh tools/permck/bench/audit.sh "$$bin" $(BENCH_ENTRIES)
+
+compare: ## traceq beside HolisticTraceAnalysis on a generated trace (makes a virtual environment outside the tree)
+	@bin=$$($(RELEASE)) && BIN="$$bin" sh benches/compare
 
 fuzz: ## Every fuzz target for FUZZ_SECONDS
 	fuzz/run $(FUZZ_SECONDS)
@@ -63,6 +66,9 @@ interop: ## Against parts that others wrote: PyTorch, promtool, sarif-tools (mak
 install: ## Into DESTDIR and PREFIX; by root for everybody, with GROUP=NAME for a group, with the modes of the policy table
 	@bin=$$($(RELEASE)) && BIN="$$bin" DESTDIR="$(DESTDIR)" PREFIX="$(PREFIX)" GROUP="$(GROUP)" \
 		sh packaging/install install $(TOOLS)
+
+package: ## A .tar.gz and, where dpkg-deb is installed, a .deb in out/
+	@bin=$$($(RELEASE)) && BIN="$$bin" sh packaging/package $(TOOLS)
 
 uninstall: ## What install put there
 	@DESTDIR="$(DESTDIR)" PREFIX="$(PREFIX)" sh packaging/install uninstall $(TOOLS)
