@@ -21,6 +21,36 @@ fn no_module_imports_another_in_a_circle() {
     assert!(circles.is_empty(), "{} circles:\n{}", circles.len(), circles.join("\n"));
 }
 
+/// The layers as ARCHITECTURE.md draws them: every module of the crate stands in one line, and imports from its own line
+/// and from those below it.
+#[test]
+fn layers_are_those_of_the_picture() {
+    let text = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/ARCHITECTURE.md")).unwrap();
+    let crates = workspace();
+    let mut faults = Vec::new();
+    for name in ["common", "profd"] {
+        let title = format!("layers of {name}");
+        let picture = text.lines().skip_while(|l| *l != title).skip(1).take_while(|l| *l != "```");
+        // Two spaces or more stand between the name of a layer and its modules.
+        let layers = picture.map(|l| l.split_once("  ").expect("a name and modules").1);
+        let mut place = std::collections::BTreeMap::new();
+        for (depth, modules) in layers.enumerate() {
+            place.extend(modules.split_whitespace().map(|module| (module.to_owned(), depth)));
+        }
+        assert!(!place.is_empty(), "ARCHITECTURE.md has no {title}");
+        let drawn = crates.iter().find(|c| c.name == name).unwrap();
+        let modules: BTreeSet<&String> = drawn.modules.keys().filter_map(|path| path.first()).collect();
+        let (missing, gone): (Vec<_>, Vec<_>) = (
+            modules.iter().filter(|m| !place.contains_key(**m)).collect(),
+            place.keys().filter(|m| !modules.contains(m)).collect(),
+        );
+        assert!(missing.is_empty() && gone.is_empty(), "{name}: not drawn {missing:?}, not there {gone:?}");
+        let up = drawn.top_level_imports().into_iter().filter(|(from, to)| place[from] > place[to]);
+        faults.extend(up.map(|(from, to)| format!("{name}: {from} imports {to}, which is above it")));
+    }
+    assert!(faults.is_empty(), "{}", faults.join("\n"));
+}
+
 /// What one tool uses is that tool's own, except for [`KEPT_IN_COMMON`]; the test fails for a new one, and for an
 /// exception that is none any more.
 #[test]

@@ -54,6 +54,19 @@ impl Crate {
         lines.map(|(parent, circle)| format!("{} {parent}: {}", self.name, circle.join(", "))).collect()
     }
 
+    /// The imports between modules of the top level: who, and from whom.
+    pub(crate) fn top_level_imports(&self) -> BTreeSet<(String, String)> {
+        let mut edges = BTreeSet::new();
+        for (from, module) in self.modules.iter().filter(|(from, _)| !from.is_empty()) {
+            for to in imports(module, from).iter().filter_map(|path| self.module_of(path)) {
+                if let Some(to) = to.first().filter(|to| **to != from[0]) {
+                    edges.insert((from[0].clone(), to.clone()));
+                }
+            }
+        }
+        edges
+    }
+
     /// The module that a path leads into: its longest beginning that is one.
     fn module_of(&self, path: &[String]) -> Option<Vec<String>> {
         (1..=path.len()).rev().map(|n| path[..n].to_vec()).find(|p| self.modules.contains_key(p))
