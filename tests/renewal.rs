@@ -1,5 +1,5 @@
-//! What the README says under "Use it" about certificates, typed on an authority's machine and run by cron on two hosts
-//! and for a client, with a web server on the loopback interface that publishes the revocation list.
+//! Certificates over their life: made on an authority's machine, revoked there, fetched by cron on two hosts and for a
+//! client, and renewed. A web server on the loopback interface publishes the revocation list.
 #![allow(clippy::unwrap_used, reason = "a test program")]
 
 mod harness;
