@@ -31,13 +31,13 @@ demo: ## The main job, end to end (TORCH=1: with a real PyTorch process)
 test: ## All tests; the last line says how many passed, failed and were skipped, and why
 	@CARGO="$(CARGO)" sh tests/run
 
-check: ## Formatting, lints, documentation, generated files, licences (where cargo-deny is installed)
+check: ## Formatting, lints, documentation, generated files, licenses (where cargo-deny is installed)
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --quiet
 	$(CARGO) test --quiet --test house
 	@if $(CARGO) deny --version >/dev/null 2>&1; then $(CARGO) deny --log-level error check licenses bans sources; \
-	else echo "check: cargo-deny is not installed, licences were not checked"; fi
+	else echo "check: cargo-deny is not installed, licenses were not checked"; fi
 	@if command -v mandoc >/dev/null 2>&1; then mandoc -T lint -W warning man/*.[1-8] | grep -v 'referenced manual not found'; test $$? = 1; \
 	else echo "check: mandoc is not installed, manual pages were not linted"; fi
 
