@@ -209,7 +209,10 @@ fn hold_connections(port: u16, tls: bool) -> anyhow::Result<()> {
             }
             let open_still =
                 matches!(stream.read(&mut [0; 64]), Err(e) if e.kind() == std::io::ErrorKind::WouldBlock);
-            if !open_still && let Ok(again) = open() {
+            if open_still {
+                continue;
+            }
+            if let Ok(again) = open() {
                 (*stream, *sent) = (again, 0);
             }
         }

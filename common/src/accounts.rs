@@ -19,7 +19,7 @@ pub struct AccountTable {
     primary: HashMap<String, u32>,
     members: Vec<(String, u32)>,
     /// The home directory of each account.
-    home_of: HashMap<String, PathBuf>,
+    home_dirs: HashMap<String, PathBuf>,
     /// Home directories of root and of regular accounts (uid 1000 to 65533).
     pub homes: Vec<PathBuf>,
     /// Whether these files are the only source of accounts, so that one they do not list does not exist.
@@ -44,14 +44,11 @@ impl AccountTable {
         }
         for line in group.iter().flat_map(|t| t.lines()) {
             let fields: Vec<&str> = line.split(':').collect();
-            if let [name, _, id, ..] = fields[..]
-                && let Ok(id) = id.parse()
-            {
-                ids.groups.entry(id).or_insert_with(|| name.to_owned());
-                let members = fields.get(3).into_iter().flat_map(|m| m.split(','));
-                ids.members
-                    .extend(members.map(str::trim).filter(|m| !m.is_empty()).map(|m| (m.to_owned(), id)));
-            }
+            let [name, _, id, ..] = fields[..] else { continue };
+            let Ok(id) = id.parse() else { continue };
+            ids.groups.entry(id).or_insert_with(|| name.to_owned());
+            let members = fields.get(3).into_iter().flat_map(|m| m.split(','));
+            ids.members.extend(members.map(str::trim).filter(|m| !m.is_empty()).map(|m| (m.to_owned(), id)));
         }
         ids
     }
@@ -62,7 +59,7 @@ impl AccountTable {
         let Ok(id) = id.parse() else { return };
         self.users.entry(id).or_insert_with(|| name.to_owned());
         self.uids.entry(name.to_owned()).or_insert(id);
-        self.home_of.entry(name.to_owned()).or_insert_with(|| home.into());
+        self.home_dirs.entry(name.to_owned()).or_insert_with(|| home.into());
         if let Ok(gid) = gid.parse() {
             self.primary.entry(name.to_owned()).or_insert(gid);
         }
@@ -89,19 +86,19 @@ impl AccountTable {
 
     /// The id of a user, by name or as a number.
     #[must_use]
-    pub fn uid(&self, name: &str) -> Option<u32> {
+    pub fn uid_of(&self, name: &str) -> Option<u32> {
         name.parse().ok().or_else(|| self.uids.get(name).copied())
     }
 
     /// The home directory of an account, by name or number.
-    pub fn home(&self, user: &str) -> Option<&Path> {
+    pub fn home_of(&self, user: &str) -> Option<&Path> {
         let name = user.parse().ok().and_then(|uid: u32| self.user_name(uid)).unwrap_or(user);
-        self.home_of.get(name).map(PathBuf::as_path)
+        self.home_dirs.get(name).map(PathBuf::as_path)
     }
 
     /// The id of a group, by name or as a number.
     #[must_use]
-    pub fn gid(&self, name: &str) -> Option<u32> {
+    pub fn gid_of(&self, name: &str) -> Option<u32> {
         name.parse().ok().or_else(|| self.groups.iter().find(|(_, n)| *n == name).map(|(id, _)| *id))
     }
 
@@ -132,7 +129,7 @@ impl AccountTable {
     }
 
     /// `name (uid n)`, or `uid n`.
-    pub fn user(&self, uid: u32) -> String {
+    pub fn describe_user(&self, uid: u32) -> String {
         match self.user_name(uid) {
             Some(name) => format!("{name} (uid {uid})"),
             None => format!("uid {uid}"),
@@ -140,7 +137,7 @@ impl AccountTable {
     }
 
     /// `name (gid n)`, or `gid n`.
-    pub fn group(&self, gid: u32) -> String {
+    pub fn describe_group(&self, gid: u32) -> String {
         match self.group_name(gid) {
             Some(name) => format!("{name} (gid {gid})"),
             None => format!("gid {gid}"),
@@ -173,8 +170,8 @@ mod tests {
         .unwrap();
         std::fs::write(etc.join("group"), "root:x:0:\nusers:x:100:ann\n").unwrap();
         let ids = AccountTable::load(root.path());
-        assert_eq!((ids.uid("ann"), ids.uid("77"), ids.uid("nobody")), (Some(1000), Some(77), None));
-        assert_eq!(ids.gid("users"), Some(100));
+        assert_eq!((ids.uid_of("ann"), ids.uid_of("77"), ids.uid_of("nobody")), (Some(1000), Some(77), None));
+        assert_eq!(ids.gid_of("users"), Some(100));
         assert_eq!(ids.homes, [Path::new("/root"), Path::new("/home/ann")]);
         assert!(ids.no_user(4711) && !ids.no_user(1000) && ids.no_group(4711));
         std::fs::write(etc.join("nsswitch.conf"), "passwd: files sss # x\n").unwrap();

@@ -1,4 +1,4 @@
-//! Times as options take them: a number with a unit. Which times make sense is for each option to say.
+//! Durations as options take them: a number with a unit. Which durations make sense is for each option to say.
 
 use std::time::Duration;
 
@@ -8,35 +8,71 @@ const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
 /// Nothing on a disk is older.
 const OLDEST: Duration = Duration::from_secs(1000 * 365 * 24 * 3600);
 
-/// Reads a time: `5s`, `1.5m`, `250ms`, `1h`, or seconds without a unit. For `value_parser` of an option.
+/// Every unit and its length in seconds, the same for all options.
+const UNITS: [(&str, f64); 6] =
+    [("ms", 0.001), ("s", 1.0), ("m", 60.0), ("h", 3600.0), ("d", 86_400.0), ("w", 604_800.0)];
+
+/// Parses a time limit: `5s`, `1.5m`, `250ms`, `1h`, `2d`; a number without a unit is seconds. For `value_parser` of an
+/// option.
 ///
 /// # Errors
-/// It is no such time, or none at all, or longer than a year.
-pub fn duration(text: &str) -> Result<Duration, String> {
-    let units = [("ms", 0.001), ("", 1.0), ("s", 1.0), ("m", 60.0), ("h", 3600.0)];
-    let time = parse(text, &units, "the unit is ms, s, m or h", "expected a time such as 500ms, 1.5s or 2m")?;
+/// It is no such time, or zero, or longer than a year.
+pub fn parse_duration(text: &str) -> Result<Duration, String> {
+    let time = parse_number_and_unit(text, Some(1.0), "expected a time such as 500ms, 1.5s or 2m")?;
     let time = time.filter(|t| !t.is_zero() && *t <= LONGEST);
     time.ok_or_else(|| "must be more than 0 and at most 365 days".to_owned())
 }
 
-/// Reads an age: `90s`, `30m`, `12h`, `14d`, `2w`. It must have a unit: what is deleted by age must not depend on
+/// Parses an age: `90s`, `30m`, `12h`, `14d`, `2w`. It must have a unit: what is deleted by age must not depend on
 /// how a bare number is meant. For `value_parser` of an option.
 ///
 /// # Errors
-/// It is no such age, or longer than clocks can tell.
-pub fn age(text: &str) -> Result<Duration, String> {
-    let units = [("s", 1.0), ("m", 60.0), ("h", 3600.0), ("d", 86_400.0), ("w", 604_800.0)];
-    let age = parse(text, &units, "the unit is s, m, h, d or w", "expected an age such as 90s, 12h or 14d")?;
+/// It is no such age, or longer than 1000 years.
+pub fn parse_age(text: &str) -> Result<Duration, String> {
+    let age = parse_number_and_unit(text, None, "expected an age such as 90s, 12h or 14d")?;
     age.filter(|t| *t <= OLDEST).ok_or_else(|| "must be at most 1000 years".to_owned())
 }
 
-fn parse(text: &str, units: &[(&str, f64)], unit: &str, number: &str) -> Result<Option<Duration>, String> {
+/// Parses a duration whose number without a unit is milliseconds, and returns milliseconds: `500`, `500ms`, `5s`. For
+/// options whose unit existing clients have fixed; the range is for the option to check.
+///
+/// # Errors
+/// It is no duration, or not a whole number of milliseconds.
+pub fn parse_whole_milliseconds(text: &str) -> Result<u64, String> {
+    parse_whole(text, 0.001, "milliseconds, or a time such as 500ms or 5s")
+}
+
+/// As [`parse_whole_milliseconds`], in seconds.
+///
+/// # Errors
+/// It is no duration, or not a whole number of seconds that fits.
+pub fn parse_whole_seconds(text: &str) -> Result<u32, String> {
+    let expected = "seconds, or a time such as 90s or 5m";
+    parse_whole(text, 1.0, expected)?.try_into().map_err(|_| format!("must be at most {} s", u32::MAX))
+}
+
+/// Parses a duration as a whole number of `unit`, which is in seconds and also what a bare number counts.
+fn parse_whole(text: &str, unit: f64, expected: &str) -> Result<u64, String> {
+    if let Ok(count) = text.parse() {
+        return Ok(count);
+    }
+    let expected = format!("expected a whole number of {expected}");
+    let time = parse_number_and_unit(text, Some(unit), &expected)?.ok_or(&*expected)?;
+    let (nanos, step) = (time.as_nanos(), Duration::from_secs_f64(unit).as_nanos());
+    (nanos % step == 0).then_some(nanos / step).and_then(|n| n.try_into().ok()).ok_or(expected)
+}
+
+/// Parses a number, and the unit after it; without one it counts `bare` seconds, where that is allowed. `None` is longer
+/// than a [`Duration`] can be.
+fn parse_number_and_unit(text: &str, bare: Option<f64>, expected: &str) -> Result<Option<Duration>, String> {
     let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
-    let wanted = &text[digits.len()..];
+    let unit = &text[digits.len()..];
     // No sign and no exponent.
     let plain = digits.bytes().all(|b| b.is_ascii_digit() || b == b'.');
-    let value = digits.parse::<f64>().ok().filter(|_| plain).ok_or(number)?;
-    let (_, seconds) = units.iter().find(|(u, _)| *u == wanted).ok_or(unit)?;
+    let value = digits.parse::<f64>().ok().filter(|_| plain).ok_or(expected)?;
+    let known = UNITS.iter().find(|(name, _)| *name == unit).map(|(_, seconds)| *seconds);
+    let seconds = known.or(bare.filter(|_| unit.is_empty()));
+    let seconds = seconds.ok_or_else(|| "the unit is ms, s, m, h, d or w".to_owned())?;
     Ok(Duration::try_from_secs_f64(value * seconds).ok())
 }
 
@@ -45,30 +81,47 @@ mod tests {
     use super::*;
 
     #[test]
-    fn times_have_units() {
+    fn durations_have_units_and_bare_numbers_are_seconds() {
         let ms = |n| Ok(Duration::from_millis(n));
-        assert_eq!(duration("5"), ms(5000));
-        assert_eq!(duration("250ms"), ms(250));
-        assert_eq!(duration("1.5s"), ms(1500));
-        assert_eq!(duration("1.5m"), ms(90_000));
-        assert_eq!(duration("8760h"), Ok(LONGEST));
+        assert_eq!(parse_duration("5"), ms(5000));
+        assert_eq!(parse_duration("250ms"), ms(250));
+        assert_eq!(parse_duration("1.5s"), ms(1500));
+        assert_eq!(parse_duration("1.5m"), ms(90_000));
+        assert_eq!(parse_duration("1d"), ms(86_400_000));
+        assert_eq!(parse_duration("8760h"), Ok(LONGEST));
     }
 
     #[test]
-    fn ages_have_units_up_to_weeks() {
+    fn ages_have_a_unit_always() {
         let hours = |n: u64| Ok(Duration::from_secs(n * 3600));
         assert_eq!(
-            (age("14d"), age("2w"), age("1.5h")),
+            (parse_age("14d"), parse_age("2w"), parse_age("1.5h")),
             (hours(336), hours(336), Ok(Duration::from_secs(5400)))
         );
-        assert_eq!(age("0s"), Ok(Duration::ZERO));
-        for bad in ["", "14", "d", "-1d", "1y", "10ms", "1e3d", "99999999999999999999d"] {
-            assert!(age(bad).is_err(), "{bad}");
+        assert_eq!(parse_age("0s"), Ok(Duration::ZERO));
+        for bad in ["", "14", "d", "-1d", "1y", "1e3d", "99999999999999999999d"] {
+            assert!(parse_age(bad).is_err(), "{bad}");
         }
     }
 
     #[test]
-    fn what_is_no_time_is_refused() {
+    fn bare_numbers_keep_the_unit_of_their_option() {
+        assert_eq!(parse_whole_milliseconds("500"), Ok(500));
+        assert_eq!(parse_whole_milliseconds("18446744073709551615"), Ok(u64::MAX));
+        assert_eq!(parse_whole_milliseconds("0.3s"), Ok(300));
+        assert_eq!(parse_whole_milliseconds("2m"), Ok(120_000));
+        assert_eq!(parse_whole_seconds("60"), Ok(60));
+        assert_eq!(parse_whole_seconds("5000ms"), Ok(5));
+        for bad in ["", "-1", "0.5", "0.5ms", "1e3", "5 s", "18446744073709551616"] {
+            assert!(parse_whole_milliseconds(bad).is_err(), "{bad}");
+        }
+        for bad in ["1500ms", "4294967296", "1.5", "99999999999999999999w"] {
+            assert!(parse_whole_seconds(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_a_duration_is_rejected() {
         for bad in [
             "",
             "s",
@@ -85,10 +138,10 @@ mod tests {
             "1.2.3",
             "5 s",
         ] {
-            assert!(duration(bad).is_err(), "{bad}");
+            assert!(parse_duration(bad).is_err(), "{bad}");
         }
-        for bad in ["5d", "1y", "5S", "é", "5é", "8761h", "99999999999999999999h"] {
-            assert!(duration(bad).is_err(), "{bad}");
+        for bad in ["1y", "5S", "é", "5é", "8761h", "366d", "99999999999999999999h"] {
+            assert!(parse_duration(bad).is_err(), "{bad}");
         }
     }
 }

@@ -10,12 +10,13 @@
 //! | [`record`] | the JSON lines that tools pipe to each other |
 //! | [`finding`] | a rule's verdict on a subject, as audits and start-up checks report it |
 //! | [`report`] | findings as SARIF, JUnit XML, Prometheus and Nagios |
-//! | [`inputs`] | paths as arguments and in lists |
-//! | [`duration`] | times as options take them |
+//! | [`inputs`], [`input_lines`] | paths as arguments and in lists; inputs read line by line, bounded |
+//! | [`duration`], [`size`] | durations and sizes as options take them |
 //! | [`accounts`], [`system_root`] | users and groups of a system, live or an image; files below its root |
 //! | [`policy`] | the table of maximum permissions |
 //! | [`walk`], [`glob`] | file trees walked through descriptors; patterns of their paths |
 //! | [`writers`], [`system_paths`] | files that a process has open for writing; paths that belong to the system |
+//! | [`file_id`] | which file it is, whatever its path |
 //! | [`fsat`] | files written atomically with their final mode, and inputs opened with care |
 //! | [`rpc`] | the client-daemon protocol: frames, messages, config text |
 //! | [`ipc`] | the daemon-process protocol: datagrams and socket addresses |
@@ -26,9 +27,11 @@ pub mod cli;
 pub mod duration;
 pub mod error;
 pub mod exit;
+pub mod file_id;
 pub mod finding;
 pub mod fsat;
 pub mod glob;
+pub mod input_lines;
 pub mod inputs;
 pub mod ipc;
 pub mod out;
@@ -41,6 +44,7 @@ pub mod record;
 pub mod report;
 pub mod rpc;
 pub mod rule;
+pub mod size;
 pub mod system_paths;
 pub mod system_root;
 pub mod text;

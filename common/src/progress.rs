@@ -16,15 +16,18 @@ pub enum Unit {
 }
 
 /// A bar on standard error, drawn only when that is a terminal and `--quiet` was not given.
-///
 #[must_use]
 pub fn bar(diag: &Diag, unit: Unit, total: Option<u64>, what: &str) -> ProgressBar {
     let visible = diag.verbosity() > Verbosity::Quiet && std::io::stderr().is_terminal();
     let target = if visible { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
     let bar = ProgressBar::with_draw_target(total, target);
-    bar.set_style(style(unit, total.is_some()));
-    bar.set_message(crate::text::safe(what));
+    decorate(&bar, unit, total.is_some(), what);
     bar
+}
+
+fn decorate(bar: &ProgressBar, unit: Unit, bounded: bool, what: &str) {
+    bar.set_style(style(unit, bounded));
+    bar.set_message(crate::text::safe(what));
 }
 
 fn style(unit: Unit, bounded: bool) -> ProgressStyle {
@@ -39,16 +42,33 @@ fn style(unit: Unit, bounded: bool) -> ProgressStyle {
 
 #[cfg(test)]
 mod tests {
+    use indicatif::InMemoryTerm;
+
     use super::*;
 
     #[test]
-    fn every_template_is_valid() {
-        for unit in [Unit::Bytes, Unit::Items] {
-            for bounded in [true, false] {
-                let _ = style(unit, bounded);
-            }
+    fn a_visible_bar_shows_its_message_and_its_numbers() {
+        for (unit, total, shown) in [
+            (Unit::Bytes, Some(4096), "2.00 KiB/4.00 KiB"),
+            (Unit::Bytes, None, "2.00 KiB"),
+            (Unit::Items, Some(4096), "2048/4096"),
+            (Unit::Items, None, "2048"),
+        ] {
+            let terminal = InMemoryTerm::new(4, 100);
+            let target = ProgressDrawTarget::term_like(Box::new(terminal.clone()));
+            let bar = ProgressBar::with_draw_target(total, target);
+            decorate(&bar, unit, total.is_some(), "a\u{1b}[31m.json");
+            bar.inc(2048);
+            bar.tick();
+            let screen = terminal.contents();
+            assert!(screen.contains(shown), "{unit:?} {total:?}: {screen}");
+            assert!(screen.contains(".json") && !screen.contains('\u{1b}'), "{screen}");
         }
-        let hidden = bar(&Diag::new("t", Verbosity::Quiet), Unit::Bytes, Some(10), "x");
-        assert!(hidden.is_hidden());
+    }
+
+    #[test]
+    fn a_bar_is_hidden_where_nobody_watches() {
+        // The standard error of tests is no terminal, or they run with --nocapture on one: quiet hides it there too.
+        assert!(bar(&Diag::new("t", Verbosity::Quiet), Unit::Bytes, Some(10), "x").is_hidden());
     }
 }

@@ -6,13 +6,15 @@ use std::path::Path;
 
 use rustix::fs::{makedev, stat};
 
+use crate::file_id::FileId;
+
 /// Access modes of `flags:` in fdinfo, octal: write-only and read-write.
 const WRITING: u32 = 0o3;
 
 /// Files that processes have open for writing.
 #[derive(Debug, Default)]
 pub struct FileWriters {
-    files: HashSet<(u64, u64)>,
+    files: HashSet<FileId>,
     /// Number of processes whose open files could not be read.
     pub hidden: u64,
 }
@@ -33,10 +35,10 @@ impl FileWriters {
         writers
     }
 
-    /// Whether a file is open for writing, by its device and inode number.
+    /// Whether a file is open for writing.
     #[must_use]
-    pub fn has_file(&self, device: u64, inode: u64) -> bool {
-        self.files.contains(&(device, inode))
+    pub fn has_file(&self, file: FileId) -> bool {
+        self.files.contains(&file)
     }
 
     fn scan_process(&mut self, process: &Path) {
@@ -52,10 +54,11 @@ impl FileWriters {
         for fd in fds.flatten() {
             let info =
                 std::fs::read_to_string(process.join("fdinfo").join(fd.file_name())).unwrap_or_default();
-            if is_opened_for_writing(&info)
-                && let Ok(st) = stat(fd.path())
-            {
-                self.files.insert((st.st_dev, st.st_ino));
+            if !is_opened_for_writing(&info) {
+                continue;
+            }
+            if let Ok(st) = stat(fd.path()) {
+                self.files.insert(FileId::of_stat(&st));
             }
         }
         let maps = std::fs::read_to_string(process.join("maps")).unwrap_or_default();
@@ -69,7 +72,7 @@ fn is_opened_for_writing(fdinfo: &str) -> bool {
 }
 
 /// `7f..-7f.. rw-s 00000000 fe:00 1234 /path`: shared and writable.
-fn parse_mapping(line: &str) -> Option<(u64, u64)> {
+fn parse_mapping(line: &str) -> Option<FileId> {
     let mut fields = line.split_ascii_whitespace().skip(1);
     let perms = fields.next()?.as_bytes();
     if perms.get(1) != Some(&b'w') || perms.get(3) != Some(&b's') {
@@ -78,13 +81,11 @@ fn parse_mapping(line: &str) -> Option<(u64, u64)> {
     let (major, minor) = fields.nth(1)?.split_once(':')?;
     let inode = fields.next()?.parse().ok().filter(|&i| i != 0)?;
     let number = |hex| u32::from_str_radix(hex, 16).ok();
-    Some((makedev(number(major)?, number(minor)?), inode))
+    Some(FileId { device: makedev(number(major)?, number(minor)?), inode })
 }
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::MetadataExt;
-
     use super::*;
 
     #[test]
@@ -93,11 +94,11 @@ mod tests {
         let path = dir.path().join("f");
         let file = std::fs::File::create(&path).unwrap();
         let meta = file.metadata().unwrap();
-        assert!(FileWriters::scan_processes().has_file(meta.dev(), meta.ino()));
+        assert!(FileWriters::scan_processes().has_file(FileId::of_metadata(&meta)));
         drop(file);
         let _reader = std::fs::File::open(&path).unwrap();
         // A program that another test starts at this moment holds it until it runs.
-        let seen = || FileWriters::scan_processes().has_file(meta.dev(), meta.ino());
+        let seen = || FileWriters::scan_processes().has_file(FileId::of_metadata(&meta));
         let closed = (0..100).any(|_| {
             let closed = !seen();
             std::thread::sleep(std::time::Duration::from_millis(if closed { 0 } else { 20 }));

@@ -4,7 +4,7 @@ use std::fs;
 use std::io::{self, IoSliceMut};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
-use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::os::unix::fs::FileTypeExt;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -16,6 +16,7 @@ use rustix::net::{
 
 use super::address::Address;
 use super::message::{HEADER, MAX_PAYLOAD};
+use crate::file_id::FileId;
 use crate::policy::Mode;
 
 /// Who sent a datagram, as the kernel says: in our own name spaces, not forgeable without privilege.
@@ -53,8 +54,7 @@ pub struct Socket {
 #[derive(Debug)]
 struct SocketFile {
     path: PathBuf,
-    device: u64,
-    inode: u64,
+    id: FileId,
 }
 
 /// A buffer that holds every message a process may send, and a byte more to notice longer ones.
@@ -83,7 +83,7 @@ impl Socket {
             Address::Abstract(_) => None,
             Address::Path(path) => {
                 let meta = fs::symlink_metadata(path)?;
-                Some(SocketFile { path: path.clone(), device: meta.dev(), inode: meta.ino() })
+                Some(SocketFile { path: path.clone(), id: FileId::of_metadata(&meta) })
             }
         };
         Ok(Self { fd, file })
@@ -148,7 +148,7 @@ impl AsRawFd for Socket {
 impl Drop for Socket {
     fn drop(&mut self) {
         let Some(file) = &self.file else { return };
-        let same = |m: fs::Metadata| m.dev() == file.device && m.ino() == file.inode;
+        let same = |m: fs::Metadata| FileId::of_metadata(&m) == file.id;
         if fs::symlink_metadata(&file.path).is_ok_and(same) {
             let _ = fs::remove_file(&file.path);
         }

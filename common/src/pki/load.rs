@@ -160,11 +160,14 @@ impl MtlsDir {
         let now: Vec<Crl> = self.crls().collect();
         for old in former.crls() {
             let is_needed = is_by(&old, &known) || (same_roots && !is_by(&old, &known_before));
+            if !is_needed {
+                continue;
+            }
             let mut successors = now.iter().filter(|new| new.has_issuer_of(&old)).peekable();
-            if is_needed && successors.peek().is_none() {
+            if successors.peek().is_none() {
                 return Some(format!("the CRL by {} is missing", old.issuer));
             }
-            if is_needed && let Some(why) = successors.find_map(|new| new.older_than(&old)) {
+            if let Some(why) = successors.find_map(|new| new.older_than(&old)) {
                 return Some(format!("the CRL by {} is older: {why}", old.issuer));
             }
         }

@@ -14,7 +14,7 @@
 //! | `crl_file`, `crl_update` | a file of CRLs; newer CRLs for a directory that is in use |
 //! | [`path`] | path validation by RFC 5280 |
 //! | `read` | files opened with care below an open directory |
-//! | `inspect`, `checks`, `unexpected_files` | a directory checked |
+//! | `directory_reader`, `inspect`, `checks`, `unexpected_files` | a directory read and checked |
 //! | `peer` | the checks of a peer in the handshake, beyond webpki |
 //! | `tls` | rustls configurations; the only place that chooses the cryptography |
 
@@ -36,6 +36,7 @@ pub mod signature;
 mod checks;
 mod crl_file;
 mod crl_update;
+mod directory_reader;
 mod inspect;
 mod key_error;
 mod load;

@@ -48,8 +48,9 @@ impl std::fmt::Debug for Passphrase {
 /// The options that say where a passphrase is.
 #[derive(clap::Args, Clone, Debug, Default)]
 pub struct PassphraseArgs {
-    /// Read the passphrase of the private key from the first line of FILE, which must have mode 0600 or stricter; the line
-    /// ending (LF or CRLF) is not part of it
+    /// Read the passphrase of the private key from the first line of FILE
+    ///
+    /// The line ending (LF or CRLF) is not part of it. The file must have mode 0600 or stricter.
     #[arg(long, value_name = "FILE", group = "passphrase")]
     pub passphrase_file: Option<PathBuf>,
     /// Read the passphrase of the private key from the first line of file descriptor N

@@ -202,7 +202,7 @@ rules! {
         "A server's leaf is valid for every name and address given with --host."
         why "A client that connects by this name rejects the server."
         fix "certck mint leaf --role server --host NAME CA_DIR DEST_DIR"
-        reference "RFC 9525, section 6.3";
+        reference "RFC 9525, section 6";
     CHAIN "chain" Error
         "The leaf chains to ca.crt: signatures, names, path lengths and name constraints hold."
         why "Peers reject a leaf that does not chain to a root that they trust."
@@ -278,7 +278,7 @@ rules! {
         "No certificate of the chain is revoked."
         why "Peers reject a revoked certificate."
         fix "certck mint renew --revoked CA_DIR DIR, if its holder may have a new key and certificate"
-        reference "RFC 5280, section 5.3";
+        reference "RFC 5280, section 5.1.2.6";
     // The key.
     MALFORMED_KEY "malformed-key" Error
         "The private key can be read and used."

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Entry, Record, entry, summary};
+use super::{Entry, Record, RecordPath, entry, summary};
 
 /// All of them.
 pub const ENTRIES: &[Entry] = &[
@@ -19,10 +19,8 @@ pub const ENTRIES: &[Entry] = &[
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct FileDigest {
     /// The file.
-    pub path: String,
-    /// The path's bytes in hex, where they are not UTF-8.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub path_hex: Option<String>,
+    #[serde(flatten)]
+    pub path: RecordPath,
     /// 64 hexadecimal digits.
     pub sha256: String,
     /// Size of the file.
@@ -67,10 +65,8 @@ impl std::fmt::Display for VerifyStatus {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ManifestDifference {
     /// The file.
-    pub path: String,
-    /// The path's bytes in hex, where they are not UTF-8.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub path_hex: Option<String>,
+    #[serde(flatten)]
+    pub path: RecordPath,
     /// How it differs.
     pub status: VerifyStatus,
 }
@@ -118,10 +114,8 @@ impl std::fmt::Display for DeletionReason {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Deletion {
     /// The file.
-    pub path: String,
-    /// The path's bytes in hex, where they are not UTF-8.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub path_hex: Option<String>,
+    #[serde(flatten)]
+    pub path: RecordPath,
     /// Its size.
     pub size_bytes: u64,
     /// Modification time, RFC 3339 in UTC.
@@ -143,10 +137,8 @@ impl Record for Deletion {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct SparedFile {
     /// The file.
-    pub path: String,
-    /// The path's bytes in hex, where they are not UTF-8.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub path_hex: Option<String>,
+    #[serde(flatten)]
+    pub path: RecordPath,
     /// The reason.
     pub reason: String,
 }

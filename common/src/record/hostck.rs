@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Entry, Record, entry, summary};
+use super::{Entry, Record, RecordPath, entry, summary};
 
 /// Every record type of `hostck`.
 pub const ENTRIES: &[Entry] = &[
@@ -130,10 +130,8 @@ impl std::fmt::Display for AddressScope {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct AddressRecord {
     /// The file.
-    pub path: String,
-    /// The bytes of the path in hexadecimal, if they are not UTF-8.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub path_hex: Option<String>,
+    #[serde(flatten)]
+    pub path: RecordPath,
     /// Line, from 1.
     pub line: u64,
     /// Byte offset in the line, from 1.

@@ -14,11 +14,14 @@ use serde::{Deserialize, Serialize};
 pub mod certck;
 pub mod datack;
 pub mod hostck;
+mod path;
 pub mod permck;
 pub mod profctl;
 pub mod profd;
 pub mod proftap;
 pub mod traceq;
+
+pub use path::RecordPath;
 
 /// A line that some tool writes.
 pub trait Record: Serialize + DeserializeOwned + JsonSchema {

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Entry, Record, entry, summary};
+use super::{Entry, Record, RecordPath, entry, summary};
 use crate::finding::Severity;
 
 /// All of them.
@@ -27,16 +27,17 @@ pub struct PermckFinding {
     /// How bad it is.
     pub severity: Severity,
     /// The entry.
-    pub path: String,
-    /// The path's bytes in hex, where they are not UTF-8.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub path_hex: Option<String>,
+    #[serde(flatten)]
+    pub path: RecordPath,
     /// The fault that was found.
     pub found: String,
     /// The state that the rule requires; empty where there is none.
     pub expected: String,
     /// How to fix it: a command where there is one.
     pub fix: String,
+    /// Where the rule comes from: a row of the security statement, a manual page.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub reference: String,
     /// The class of the policy table whose maximum mode applies.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub class: Option<String>,
@@ -48,7 +49,7 @@ pub struct PermckFinding {
 impl Record for PermckFinding {
     const TYPE: &'static str = "permck.finding";
     const V: u32 = 1;
-    const SAMPLE: &'static str = r#"{"type":"permck.finding","v":1,"rule":"world-writable","severity":"error","path":"/srv/traces/a.json","found":"mode 0666: group may write, others may read and write","expected":"at most 0640 (service data; class data_file by default)","fix":"chmod 0640 /srv/traces/a.json","class":"data_file","class_by":"default"}"#;
+    const SAMPLE: &'static str = r#"{"type":"permck.finding","v":1,"rule":"world-writable","severity":"error","path":"/srv/traces/a.json","found":"mode 0666: group may write, others may read and write","expected":"at most 0640 (service data; class data_file by default)","fix":"chmod 0640 /srv/traces/a.json","reference":"chmod(1)","class":"data_file","class_by":"default"}"#;
 }
 
 summary!(AuditSummary, "permck.summary", r#"{"type":"permck.summary","v":1,"entries":120,"dirs":7,"findings":2,"error_findings":1,"warning_findings":1,"note_findings":0,"accepted":1,"known":0,"vanished":0,"mounts_skipped":0,"exceptions_stale":0,"baseline_gone":0,"errors":0}"#, {
@@ -84,10 +85,8 @@ summary!(AuditSummary, "permck.summary", r#"{"type":"permck.summary","v":1,"entr
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct PermissionChange {
     /// The entry, absolute and without links.
-    pub path: String,
-    /// The path's bytes in hex, where they are not UTF-8.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub path_hex: Option<String>,
+    #[serde(flatten)]
+    pub path: RecordPath,
     /// The rules that it broke.
     pub rules: Vec<String>,
     /// Device number of its file system.
@@ -136,10 +135,8 @@ impl Record for PermissionChange {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct FixRefusal {
     /// The entry.
-    pub path: String,
-    /// The path's bytes in hex, where they are not UTF-8.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub path_hex: Option<String>,
+    #[serde(flatten)]
+    pub path: RecordPath,
     /// The reason.
     pub reason: String,
 }
@@ -168,10 +165,8 @@ summary!(FixSummary, "permck.fix_summary", r#"{"type":"permck.fix_summary","v":1
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct UndoneChange {
     /// The entry.
-    pub path: String,
-    /// The path's bytes in hex, where they are not UTF-8.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub path_hex: Option<String>,
+    #[serde(flatten)]
+    pub path: RecordPath,
     /// The mode that it has again, in octal.
     pub mode: String,
     /// Whether this was a dry run: nothing was changed.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Entry, Record, entry, summary};
+use super::{Entry, Record, RecordPath, entry, summary};
 
 /// All of them.
 pub const ENTRIES: &[Entry] = &[
@@ -17,37 +17,37 @@ pub const ENTRIES: &[Entry] = &[
     entry::<Summary>(),
 ];
 
-/// What became of one question to one daemon.
+/// The outcome of one request to one daemon.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
-pub enum Outcome {
+pub enum RequestOutcome {
     /// The daemon did what was asked.
     Done,
-    /// The daemon answered, and the answer is no.
+    /// The daemon replied that it does not.
     Declined,
-    /// There is no usable answer: unreachable, not trusted, not understood.
+    /// There is no usable reply: unreachable, not trusted, not understood.
     Failed,
 }
 
-/// Which daemon was asked, and what came of it; part of every record about one.
+/// Which daemon a request went to, and its outcome; part of every record about one.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct Answer {
+pub struct ReplySummary {
     /// The host, as it was given.
     pub host: String,
     /// The TCP port.
     pub port: u16,
-    /// The address that answered.
+    /// The address that replied.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub address: Option<String>,
-    /// What became of the question.
-    pub outcome: Outcome,
+    /// The outcome.
+    pub outcome: RequestOutcome,
     /// Why it was declined or failed, in words.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
     /// What can be done about it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub hints: Vec<String>,
-    /// From the question to the answer, milliseconds.
+    /// From the request to the complete reply, in milliseconds.
     pub elapsed_ms: u64,
 }
 
@@ -56,7 +56,7 @@ pub struct Answer {
 pub struct Status {
     /// Which daemon, and what came of it.
     #[serde(flatten)]
-    pub answer: Answer,
+    pub answer: ReplySummary,
     /// State of nputrace over all processes: Uninitialized, Idle, Running, Ready or unknown.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub nputrace: Option<String>,
@@ -174,7 +174,7 @@ pub struct Process {
 pub struct Version {
     /// Which daemon, and what came of it.
     #[serde(flatten)]
-    pub answer: Answer,
+    pub answer: ReplySummary,
     /// The daemon's own text.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version: Option<String>,
@@ -191,7 +191,7 @@ impl Record for Version {
 pub struct Request {
     /// Which daemon, and what came of it.
     #[serde(flatten)]
-    pub answer: Answer,
+    pub answer: ReplySummary,
     /// The subcommand: gputrace, nputrace, npu-monitor, dcgm-pause or dcgm-resume.
     pub function: String,
     /// The job asked for.
@@ -259,10 +259,8 @@ pub struct TraceFile {
     /// The process.
     pub pid: i64,
     /// The file, or the directory for nputrace.
-    pub path: String,
-    /// The path's bytes in hex, where they are not UTF-8.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub path_hex: Option<String>,
+    #[serde(flatten)]
+    pub path: RecordPath,
     /// The id that stands in the file; where the daemon told the request's, it is that one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trace_id: Option<String>,
@@ -289,10 +287,8 @@ pub struct TraceMissing {
     /// The process.
     pub pid: i64,
     /// Where it was expected, or what there is of it.
-    pub path: String,
-    /// The path's bytes in hex, where they are not UTF-8.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub path_hex: Option<String>,
+    #[serde(flatten)]
+    pub path: RecordPath,
     /// What was there when the wait ended.
     pub reason: String,
     /// From the request to the end of the wait, milliseconds.

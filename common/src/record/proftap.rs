@@ -20,7 +20,7 @@ pub const ENTRIES: &[Entry] = &[
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Registered {
     /// Job id.
-    pub job: i64,
+    pub job_id: i64,
     /// Device index.
     pub device: i32,
     /// Process id, as reported to the daemon.
@@ -35,14 +35,14 @@ pub struct Registered {
 impl Record for Registered {
     const TYPE: &'static str = "proftap.registered";
     const V: u32 = 1;
-    const SAMPLE: &'static str = r#"{"type":"proftap.registered","v":1,"job":0,"device":0,"pid":4242,"processes":1,"socket":"@dynolog"}"#;
+    const SAMPLE: &'static str = r#"{"type":"proftap.registered","v":1,"job_id":0,"device":0,"pid":4242,"processes":1,"socket":"@dynolog"}"#;
 }
 
 /// `proftap.config`: a request that the daemon handed to this process.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Config {
     /// Job id.
-    pub job: i64,
+    pub job_id: i64,
     /// Process id.
     pub pid: i32,
     /// The daemon's id of the request (`REQUEST_TRACE_ID`), where it sent one.
@@ -64,7 +64,7 @@ pub struct Setting {
 impl Record for Config {
     const TYPE: &'static str = "proftap.config";
     const V: u32 = 1;
-    const SAMPLE: &'static str = r#"{"type":"proftap.config","v":1,"job":0,"pid":4242,"trace_id":"7331","settings":[{"key":"ACTIVITIES_ITERATIONS","value":"5"}]}"#;
+    const SAMPLE: &'static str = r#"{"type":"proftap.config","v":1,"job_id":0,"pid":4242,"trace_id":"7331","settings":[{"key":"ACTIVITIES_ITERATIONS","value":"5"}]}"#;
 }
 
 /// `proftap.status`: read by `proftap run`; what a profiling function of this process does.
@@ -159,7 +159,7 @@ impl Record for Metric {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Trace {
     /// Job id.
-    pub job: i64,
+    pub job_id: i64,
     /// Process id.
     pub pid: i32,
     /// The daemon's id of the request, where it sent one; the file carries it too.
@@ -182,7 +182,7 @@ pub struct Trace {
 impl Record for Trace {
     const TYPE: &'static str = "proftap.trace";
     const V: u32 = 1;
-    const SAMPLE: &'static str = r#"{"type":"proftap.trace","v":1,"job":0,"pid":4242,"trace_id":"7331","path":"/data/prof/t_4242.json","size_bytes":123456,"events":400,"steps":5,"dur_ns":251000000,"dropped":0}"#;
+    const SAMPLE: &'static str = r#"{"type":"proftap.trace","v":1,"job_id":0,"pid":4242,"trace_id":"7331","path":"/data/prof/t_4242.json","size_bytes":123456,"events":400,"steps":5,"dur_ns":251000000,"dropped":0}"#;
 }
 
 summary!(Summary, "proftap.summary", r#"{"type":"proftap.summary","v":1,"configs":1,"sent":2,"errors":0}"#, {

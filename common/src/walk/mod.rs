@@ -18,6 +18,8 @@ use rustix::fs::{self as rfs, AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags
 use rustix::io::Errno;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
+use crate::file_id::FileId;
+
 pub use pool::{WalkStart, walk_from, walk_trees};
 
 /// How to walk.
@@ -220,17 +222,12 @@ pub fn file_type(st: &Statx) -> FileType {
     FileType::from_raw_mode(u32::from(st.stx_mode))
 }
 
-/// The file system that an entry is on.
-pub fn device_of(st: &Statx) -> u64 {
-    rfs::makedev(st.stx_dev_major, st.stx_dev_minor)
-}
-
 /// Returns the mount of an entry: two entries with the same value are on the same mount. A bind mount has the device of
 /// what it shows, and on an overlay the files of one directory have several; only kernels before 5.8 know no more
 /// than devices.
 pub fn mount_of(st: &Statx) -> (bool, u64) {
     let known = StatxFlags::from_bits_retain(st.stx_mask).contains(StatxFlags::MNT_ID);
-    (known, if known { st.stx_mnt_id } else { device_of(st) })
+    (known, if known { st.stx_mnt_id } else { FileId::of_statx(st).device })
 }
 
 /// Returns whether an entry is a mount point in its directory. Where the kernel does not report mounts, devices would

@@ -12,9 +12,9 @@ use rustix::io::Errno;
 
 use super::listing::{DirectoryListing, PendingDirectory};
 use super::{
-    OpenDirectory, RootError, TreeNode, WalkOptions, WalkVisitor, device_of, file_type, open_root,
-    stat_entry, stat_open,
+    OpenDirectory, RootError, TreeNode, WalkOptions, WalkVisitor, file_type, open_root, stat_entry, stat_open,
 };
+use crate::file_id::FileId;
 
 /// Size of the buffer for directory entries, in bytes.
 const BUFFER: usize = 64 << 10;
@@ -24,8 +24,8 @@ const BUFFER: usize = 64 << 10;
 pub struct WalkStart<'a> {
     /// The path of the root.
     pub path: &'a Path,
-    /// Device and inode number if the path was resolved before: it must still be the same.
-    pub same: Option<(u64, u64)>,
+    /// The file if the path was resolved before: it must still be the same.
+    pub same: Option<FileId>,
 }
 
 /// Walks the trees below `roots` and returns the visitors. A root that cannot be opened is returned as an error, and the
@@ -90,7 +90,7 @@ fn start_task(start: &WalkStart<'_>, i: usize) -> rustix::io::Result<WalkTask> {
     };
     match start.same {
         // A symbolic link on the way has changed.
-        Some(same) if same != (device_of(st), st.stx_ino) => Err(Errno::STALE),
+        Some(same) if same != FileId::of_statx(st) => Err(Errno::STALE),
         _ => Ok(work),
     }
 }
@@ -226,9 +226,8 @@ fn walk_below<V: WalkVisitor>(
         };
         if pool.idle_hint.load(Ordering::Relaxed) > 0 {
             // The directory nearest to the root has the most below it.
-            if let Some(listing) = stack.iter_mut().find(|l| l.can_share())
-                && let Some(share) = listing.next_directory(buffer, options, visitor)
-            {
+            let sharing = stack.iter_mut().find(|l| l.can_share());
+            if let Some(share) = sharing.and_then(|l| l.next_directory(buffer, options, visitor)) {
                 pool.give_directory(share);
             }
         }

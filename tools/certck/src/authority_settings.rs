@@ -86,7 +86,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_written_is_read() {
+    fn written_settings_are_read_back() {
         let dir = tempfile::tempdir().unwrap();
         assert_eq!(read_urls(dir.path()).unwrap(), StatusUrls::default());
         let urls = ["http://pki.example/\"a\\b'c#.crl", "https://x/?q=%20"].map(str::to_owned).to_vec();
@@ -98,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn what_no_option_could_say_is_an_error() {
+    fn settings_that_no_option_accepts_are_errors() {
         let dir = tempfile::tempdir().unwrap();
         let many = format!("crl_urls = {:?}", vec!["http://x/"; MAX_ADDRESSES + 1]);
         for (text, words) in [

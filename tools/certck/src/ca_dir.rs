@@ -6,10 +6,11 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail, ensure};
 use common::error::HintExt;
-use common::finding::{Finding, Severity};
+use common::finding::Severity;
 use common::out::Out;
 use common::pki::{Cert, Crl, LoadOptions, Passphrase, inspect_crl};
 use common::policy::shell_quote;
+use common::record::RecordPath;
 use common::record::certck::WrittenRecord;
 use rcgen::{RevocationReason, RevokedCertParams, SerialNumber};
 use time::OffsetDateTime;
@@ -274,8 +275,7 @@ fn find_lost_serial(old: &Crl, new: &Crl) -> Option<String> {
 pub(crate) fn written_record(path: &Path, crl: &Crl) -> WrittenRecord {
     WrittenRecord {
         what: "crl".to_owned(),
-        path: path.to_string_lossy().into_owned(),
-        path_hex: Finding::new("", Severity::Note, path).path_hex,
+        path: RecordPath::from(path),
         number: crl.number.as_ref().map(|n| common::finding::hex(&n.value)).unwrap_or_default(),
         serial: None,
         expires: crl.next_update.map(|t| t.to_string()).unwrap_or_default(),

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
+use common::file_id::FileId;
 use common::finding::{Finding, Severity};
 use common::fsat;
 use common::pki::crl::CrlNumber;
@@ -173,7 +174,7 @@ pub(crate) fn read_crls(path: &Path) -> anyhow::Result<CrlFile> {
 /// Whether an open directory is the one that a path leads to.
 fn is_at(dir: &File, path: &Path) -> io::Result<bool> {
     let (open, there) = (dir.metadata()?, path.metadata()?);
-    Ok((open.dev(), open.ino()) == (there.dev(), there.ino()))
+    Ok(FileId::of_metadata(&open) == FileId::of_metadata(&there))
 }
 
 /// Locks a directory before it is changed; waits up to 5 s for another certck that has it locked.
@@ -201,7 +202,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_lock_is_that_of_the_directory_that_is_there() {
+    fn the_lock_is_taken_again_if_the_directory_was_replaced() {
         let dir = tempfile::tempdir().unwrap();
         let (old, new) = (dir.path().join("old"), dir.path().join("new"));
         std::fs::create_dir(&old).unwrap();

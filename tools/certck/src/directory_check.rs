@@ -240,7 +240,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_role_is_told_by_the_files() {
+    fn the_role_follows_from_the_file_names() {
         let dir = tempfile::tempdir().unwrap();
         let decide = |choice: RoleChoice| choice.decide_purpose(dir.path()).name();
         assert_eq!(decide(RoleChoice::Auto), "server");

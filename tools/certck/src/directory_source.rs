@@ -1,15 +1,12 @@
 //! The directories that a command works on: those named, those below them, those in a list; each once.
 
 use std::collections::HashSet;
-use std::ffi::OsString;
-use std::os::unix::ffi::OsStringExt;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, anyhow};
+use anyhow::anyhow;
+use common::file_id::FileId;
+use common::inputs::{PathList, PathListArgs};
 use common::pki::role::LAYOUTS;
-
-use crate::input_lines;
 
 /// The arguments of commands that take directories.
 #[derive(clap::Args, Clone, Debug)]
@@ -23,27 +20,17 @@ pub(crate) struct DirectorySource {
     /// Symbolic links are not followed.
     #[arg(short, long)]
     recursive: bool,
-    /// Also read directories from FILE, one per line; `-` is standard input
-    ///
-    /// Spaces, quotes, `#` and carriage returns belong to the path. Empty lines are ignored. A line of more than 65536
-    /// bytes is an error.
-    #[arg(long, value_name = "FILE")]
-    files_from: Option<PathBuf>,
-    /// Paths in FILE end with NUL bytes instead of newlines
-    #[arg(short = '0', long, requires = "files_from")]
-    null: bool,
+    #[command(flatten)]
+    list: PathListArgs,
 }
 
 /// A directory, or why the next one cannot be determined.
 pub(crate) type DirectoryItem = anyhow::Result<PathBuf>;
 
-/// The longest path of a list, in bytes.
-const LONGEST: u64 = 1 << 16;
-
 impl DirectorySource {
     /// How many directories there are, where that is known beforehand.
     pub(crate) fn known_count(&self) -> Option<u64> {
-        (!self.recursive && self.files_from.is_none()).then_some(self.dirs.len() as u64)
+        (!self.recursive && self.list.file().is_none()).then_some(self.dirs.len() as u64)
     }
 
     /// The directories, one after the other; of a tree, all are found when its turn comes.
@@ -51,7 +38,7 @@ impl DirectorySource {
     /// # Errors
     /// The list cannot be opened.
     pub(crate) fn find_directories(&self) -> anyhow::Result<impl Iterator<Item = DirectoryItem> + Send> {
-        let listed = self.files_from.as_deref().map(|path| self.read_list(path)).transpose()?;
+        let listed = self.list.open()?.map(PathList::into_paths);
         let named = self.dirs.clone().into_iter().map(Ok).chain(listed.into_iter().flatten());
         let recursive = self.recursive;
         let all = named.flat_map(move |item| match item {
@@ -60,7 +47,8 @@ impl DirectorySource {
         });
         let mut seen = HashSet::new();
         Ok(all.filter(move |item| {
-            let id = item.as_ref().ok().and_then(|dir| file_identity(dir));
+            let id =
+                item.as_ref().ok().and_then(|dir| dir.metadata().ok()).map(|meta| FileId::of_metadata(&meta));
             id.is_none_or(|id| seen.insert(id))
         }))
     }
@@ -72,33 +60,19 @@ impl DirectorySource {
     /// The list cannot be opened.
     pub(crate) fn with_list_read(&self, mut failed: impl FnMut(anyhow::Error)) -> anyhow::Result<Self> {
         let mut lasting = self.clone();
-        let once = |path: &&PathBuf| !path.metadata().is_ok_and(|meta| meta.is_file());
-        let Some(path) = self.files_from.as_ref().filter(once) else { return Ok(lasting) };
-        for item in self.read_list(path)? {
+        let once = |path: &&Path| !path.metadata().is_ok_and(|meta| meta.is_file());
+        if self.list.file().filter(once).is_none() {
+            return Ok(lasting);
+        }
+        for item in self.list.open()?.into_iter().flat_map(PathList::into_paths) {
             match item {
                 Ok(dir) => lasting.dirs.push(dir),
                 Err(e) => failed(e),
             }
         }
-        lasting.files_from = None;
+        lasting.list = PathListArgs::default();
         Ok(lasting)
     }
-
-    fn read_list(&self, path: &Path) -> anyhow::Result<impl Iterator<Item = DirectoryItem> + Send + use<>> {
-        let shown = path.display().to_string();
-        let mut input = input_lines::open_input(path).with_context(|| shown.clone())?;
-        let end = if self.null { 0 } else { b'\n' };
-        let paths = std::iter::from_fn(move || {
-            input.next_line(end, LONGEST).with_context(|| shown.clone()).transpose()
-        });
-        let named = paths.filter(|p| !p.as_ref().is_ok_and(Vec::is_empty));
-        Ok(named.map(|p| p.map(|bytes| PathBuf::from(OsString::from_vec(bytes)))))
-    }
-}
-
-/// Device and inode, which are the same for two paths of one directory; `None` if it does not exist.
-fn file_identity(dir: &Path) -> Option<(u64, u64)> {
-    dir.metadata().ok().map(|meta| (meta.dev(), meta.ino()))
 }
 
 /// Every certificate directory in a tree, sorted; links are not followed.
@@ -135,7 +109,7 @@ mod tests {
 
     fn source(dirs: &[&Path], recursive: bool) -> DirectorySource {
         let dirs = dirs.iter().map(|d| d.to_path_buf()).collect();
-        DirectorySource { dirs, recursive, files_from: None, null: false }
+        DirectorySource { dirs, recursive, list: PathListArgs::default() }
     }
 
     #[test]

@@ -4,8 +4,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, anyhow, bail};
-use common::duration::duration;
+use common::duration::parse_duration;
 use common::pki::{crypto_provider, pem};
+use common::size::parse_size;
 use ureq::tls::{Certificate, RootCerts, TlsConfig};
 
 use crate::files;
@@ -13,11 +14,11 @@ use crate::files;
 /// The options of a download.
 #[derive(clap::Args, Debug)]
 pub(crate) struct DownloadOptions {
-    /// Time limit for the whole download, such as 10s or 2m; a bare number is seconds
-    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = duration)]
+    /// Time limit for each exchange with a server, such as 500ms, 5s or 2m; a bare number is seconds
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = parse_duration)]
     timeout: Duration,
-    /// Maximum size of the document in bytes
-    #[arg(long, value_name = "N", default_value_t = files::MAX_BYTES)]
+    /// Maximum size of the document, such as 64K or 10MiB; a bare number is bytes
+    #[arg(long, value_name = "SIZE", default_value = "16MiB", value_parser = parse_size)]
     max_bytes: u64,
     /// Trust anchors for HTTPS servers, PEM [default: the system's]
     #[arg(long, value_name = "FILE")]

@@ -179,7 +179,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lines_that_cannot_be_read_hide_no_others() {
+    fn lines_of_the_issued_log_after_a_malformed_one_are_read() {
         use common::record::Record;
         let dir = tempfile::tempdir().unwrap();
         assert!(IssuedLog::read_log(dir.path()).is_none());

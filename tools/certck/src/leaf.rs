@@ -212,7 +212,7 @@ mod tests {
 
     /// `check --profile strict` and every client refuse them.
     #[test]
-    fn names_that_nobody_takes_are_refused_at_once() {
+    fn host_names_that_clients_reject_are_rejected_when_minting() {
         let of = |text: &str| LeafHost::parse_host(text).unwrap_err();
         for wrong in ["a b", "", ".", "*", "-a.x", "a..b", "1.2.3", "a.*.b", "node1.."] {
             of(wrong);

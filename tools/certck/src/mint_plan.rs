@@ -213,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn old_peers_get_the_keys_that_they_take() {
+    fn key_types_are_those_that_old_peers_accept() {
         assert_eq!(plan(&["--profile", "compat"], "").unwrap().algo, KeyAlgorithm::Rsa3072);
         assert_eq!(plan(&[], "profile = \"compat\"").unwrap().algo, KeyAlgorithm::Rsa3072);
         assert_eq!(
@@ -224,12 +224,12 @@ mod tests {
     }
 
     #[test]
-    fn no_two_authorities_have_one_name_by_chance() {
+    fn default_authority_names_are_random() {
         assert_ne!(plan(&[], "").unwrap().name, plan(&[], "").unwrap().name);
     }
 
     #[test]
-    fn a_file_says_nothing_that_an_option_could_not() {
+    fn the_options_file_accepts_only_values_that_options_accept() {
         for (file, word) in [
             ("days = 0", "days"),
             ("days = 20\nca_days = 10", "root"),

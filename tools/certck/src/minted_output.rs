@@ -6,6 +6,7 @@ use anyhow::bail;
 use common::finding::{Finding, Severity};
 use common::out::{Format, Out};
 use common::pki::{LoadOptions, Passphrase, Role, inspect_directory};
+use common::record::RecordPath;
 use common::record::certck::{MintedRecord, Summary};
 use common::text::safe;
 
@@ -31,8 +32,7 @@ pub(crate) fn minted_record(
 ) -> MintedRecord {
     MintedRecord {
         role: role.to_owned(),
-        path: path.to_string_lossy().into_owned(),
-        path_hex: hex_of(&path),
+        path: RecordPath::from(&*path),
         files,
         algorithm,
         subject: certificate.subject.clone(),
@@ -43,17 +43,13 @@ pub(crate) fn minted_record(
     }
 }
 
-fn hex_of(path: &Path) -> Option<String> {
-    Finding::new("", Severity::Note, path).path_hex
-}
-
 pub(crate) fn report_minted(made: &[MintedRecord], format: Format, out: &mut Out) -> anyhow::Result<()> {
     if format == Format::Json {
         made.iter().try_for_each(|m| out.record(m))?;
         return Ok(out.record(&Summary { made: made.len() as u64, ..Summary::default() })?);
     }
     for m in made {
-        let path = safe(&m.path);
+        let path = safe(&m.path.path);
         writeln!(
             out.text(),
             "{path}: {} ({}, {}, until {})",

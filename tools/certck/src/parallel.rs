@@ -110,7 +110,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_that_is_slow_holds_up_the_others_before_they_pile_up() {
+    fn results_behind_a_slow_item_are_bounded() {
         let begun = AtomicUsize::new(0);
         let work = |n: usize| {
             if n == 0 {
@@ -131,7 +131,7 @@ mod tests {
 
     #[test]
     #[should_panic(expected = "a scoped thread panicked")]
-    fn a_panic_is_not_waited_for() {
+    fn a_panic_of_a_worker_ends_the_run() {
         let work = |n: usize| assert!(n > 0, "the first");
         let _ = in_order(0..10 * WAITING, work, |()| Ok::<_, ()>(()));
     }
@@ -152,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn a_failing_sink_ends_it() {
+    fn a_failing_consumer_ends_parallel_work() {
         assert_eq!(in_order(0..10_000, |n| n, |n| if n == 3 { Err(n) } else { Ok(()) }), Err(3));
     }
 }

@@ -29,7 +29,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_encoded_is_parsed_again() {
+    fn encoded_pem_blocks_parse_again() {
         for length in 1..300 {
             let der: Vec<u8> = (0..length).map(|i| (i * 7 + length) as u8).collect();
             let blocks = pem::parse(encode_block("X", &der).as_bytes()).unwrap();

@@ -81,7 +81,7 @@ pub(crate) const OBSOLETE_TLS: Rule = Rule {
     id: "obsolete-tls",
     severity: Severity::Error,
     what: "The daemon speaks no TLS before 1.2.",
-    why: "TLS 1.1 and 1.0 sign the handshake with SHA-1 and MD5, and have only ciphers that are broken.",
+    why: "TLS 1.1 and 1.0 sign the handshake with SHA-1 and MD5, and have no authenticated encryption.",
     fix: "Replace the daemon, or what terminates TLS in front of it.",
     reference: "RFC 8996, section 5",
 };
@@ -98,10 +98,35 @@ pub(crate) const OLD_TLS: Rule = Rule {
 pub(crate) static PROBE_RULES: [Rule; 6] =
     [NO_TLS, NO_CLIENT_AUTH, WRONG_CLIENT_ACCEPTED, CLIENT_REFUSED, OBSOLETE_TLS, OLD_TLS];
 
+/// A command that applies rules.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum RuleCommand {
+    Check,
+    CrlFetch,
+    Ocsp,
+    Probe,
+}
+
+impl RuleCommand {
+    /// The command as one types it.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Check => "check",
+            Self::CrlFetch => "crl fetch",
+            Self::Ocsp => "ocsp",
+            Self::Probe => "probe",
+        }
+    }
+}
+
 /// Every rule, and the command that applies it.
-pub(crate) fn all_rules() -> impl Iterator<Item = (&'static Rule, &'static str)> {
-    let groups =
-        [(RULES, "check"), (&FETCH_RULES[..], "crl fetch"), (&OCSP_RULES, "ocsp"), (&PROBE_RULES, "probe")];
+pub(crate) fn all_rules() -> impl Iterator<Item = (&'static Rule, RuleCommand)> {
+    let groups = [
+        (RULES, RuleCommand::Check),
+        (&FETCH_RULES[..], RuleCommand::CrlFetch),
+        (&OCSP_RULES, RuleCommand::Ocsp),
+        (&PROBE_RULES, RuleCommand::Probe),
+    ];
     groups.into_iter().flat_map(|(rules, command)| rules.iter().map(move |rule| (rule, command)))
 }
 
@@ -119,7 +144,7 @@ mod tests {
             assert!(rule.what.ends_with('.') && rule.why.ends_with('.'), "{}", rule.id);
             assert!(!rule.fix.is_empty() && !rule.reference.is_empty(), "{}", rule.id);
             assert_eq!(rule.reference.starts_with("RFC "), rule.reference_uri().is_some(), "{}", rule.id);
-            assert!(command == "check" || rule.reference_uri().is_some(), "{}", rule.id);
+            assert!(command == RuleCommand::Check || rule.reference_uri().is_some(), "{}", rule.id);
         }
     }
 }

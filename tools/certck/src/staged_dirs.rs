@@ -15,6 +15,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use common::error::HintExt;
+use common::file_id::FileId;
 use common::fsat::{self, AtomicFile};
 use common::policy::{Class, Mode};
 use rustix::fs::{CWD, FlockOperation, OFlags, RenameFlags};
@@ -224,7 +225,7 @@ fn open_below(dir: impl AsFd, name: &str, flags: OFlags) -> io::Result<OwnedFd> 
 /// Whether an open directory is the one that a path names.
 fn is_at(dir: &File, path: &Path) -> bool {
     let (Ok(open), Ok(there)) = (dir.metadata(), path.symlink_metadata()) else { return false };
-    (open.dev(), open.ino()) == (there.dev(), there.ino())
+    FileId::of_metadata(&open) == FileId::of_metadata(&there)
 }
 
 #[cfg(test)]
@@ -232,7 +233,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn all_appears_at_once() {
+    fn staged_directories_appear_together() {
         let dir = tempfile::tempdir().unwrap();
         let place = dir.path().join("new");
         let mut stage = DirectoryStage::begin(&place).unwrap();
@@ -245,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn a_failure_takes_everything_back() {
+    fn a_failed_stage_removes_what_it_placed() {
         let dir = tempfile::tempdir().unwrap();
         let place = dir.path().join("new");
         let mut stage = DirectoryStage::begin(&place).unwrap();
@@ -262,7 +263,7 @@ mod tests {
     }
 
     #[test]
-    fn what_somebody_left_who_was_killed_is_removed_and_nothing_else() {
+    fn only_stale_staging_directories_are_removed() {
         let dir = tempfile::tempdir().unwrap();
         let at = |name: &str| dir.path().join(name);
         for name in [".new-0123456789abcdef", ".new-notes", ".new-0123456789abcdeg"] {
@@ -278,7 +279,7 @@ mod tests {
     }
 
     #[test]
-    fn another_directory_in_the_place_of_the_hidden_one_gets_and_gives_nothing() {
+    fn a_directory_that_replaces_the_stage_is_not_used() {
         let dir = tempfile::tempdir().unwrap();
         let at = |name: &str| dir.path().join(name);
         std::fs::write(at("theirs"), "secret").unwrap();
@@ -301,7 +302,7 @@ mod tests {
     }
 
     #[test]
-    fn an_abandoned_stage_leaves_nothing() {
+    fn an_abandoned_stage_is_removed() {
         let dir = tempfile::tempdir().unwrap();
         let mut stage = DirectoryStage::begin(&dir.path().join("new")).unwrap();
         stage.add_dir("a").unwrap();

@@ -159,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn the_spelling_of_a_path_does_not_count() {
+    fn suppressions_match_paths_however_they_are_spelled() {
         let here = std::env::current_dir().unwrap();
         let spelled = ["x/y", "./x/y", "x/./z/../y", here.join("x/y").to_str().unwrap()].map(str::to_owned);
         for (a, b) in spelled.iter().flat_map(|a| spelled.iter().map(move |b| (a, b))) {
@@ -169,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_with_the_file_is_said_in_one_line() {
+    fn errors_in_a_suppression_file_are_one_line() {
         let error =
             |text: &str| format!("{:#}", Suppressions::parse(text, OffsetDateTime::UNIX_EPOCH).unwrap_err());
         assert_eq!(error(&TEXT.replace("no-crl", "nocrl")), "unknown rule `nocrl`: see `certck rules`");
@@ -184,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn a_date_needs_no_quotes() {
+    fn suppression_dates_may_be_unquoted_toml() {
         let text = TEXT.replace("\"2026-12-31\"", "2026-12-31");
         assert_eq!(Suppressions::parse(&text, datetime!(2026-12-31 0:00 UTC)).unwrap().entries.len(), 1);
         assert_eq!(Suppressions::parse(&text, datetime!(2027-01-01 0:00 UTC)).unwrap().expired.len(), 1);

@@ -55,7 +55,7 @@ pub(crate) fn report_written(w: &WrittenRecord, format: Format, out: &mut Out) -
     };
     let revoked = w.revoked.map(|n| format!("{n} revoked, ")).unwrap_or_default();
     let would = if w.dry_run { "would write " } else { "" };
-    Ok(writeln!(out.text(), "{would}{}: {number}{revoked}until {}", Safe(&w.path), w.expires)?)
+    Ok(writeln!(out.text(), "{would}{}: {number}{revoked}until {}", Safe(&w.path.path), w.expires)?)
 }
 
 /// Prints what keeps a program from loading a directory that has a new CRL, and counts it.

@@ -15,7 +15,7 @@ const SERVER: &str = "pki/server_certs";
 const CLIENT: &str = "pki/client_certs";
 
 #[test]
-fn a_lost_crl_revokes_nobody_less() {
+fn a_missing_crl_of_an_authority_is_not_replaced_by_an_empty_one() {
     let place = Place::minted(&[]);
     let (ca, server) = (place.at("pki/ca"), place.at(SERVER));
     for serial in ["11", "12"] {
@@ -44,7 +44,7 @@ fn a_lost_crl_revokes_nobody_less() {
 }
 
 #[test]
-fn no_list_goes_where_one_is_that_knows_more() {
+fn a_crl_does_not_replace_one_that_revokes_more() {
     let place = Place::minted(&[]);
     let (ca, server) = (place.at("pki/ca"), place.at(SERVER));
     std::fs::copy(place.at("pki/ca/ca.crl"), place.at("old")).unwrap();
@@ -57,7 +57,7 @@ fn no_list_goes_where_one_is_that_knows_more() {
 }
 
 #[test]
-fn a_crl_goes_only_where_the_authority_is_known_and_others_lists_stay() {
+fn crls_are_published_only_to_directories_that_trust_the_authority() {
     let (place, theirs) = (Place::minted(&[]), Place::minted(&[]));
     let (ca, server) = (place.at("pki/ca"), place.at(SERVER));
     std::fs::create_dir(place.at("empty")).unwrap();
@@ -84,7 +84,7 @@ fn a_crl_goes_only_where_the_authority_is_known_and_others_lists_stay() {
 
 /// A revocation reaches what it can, whatever is wrong with another directory; what it could not reach is an error.
 #[test]
-fn one_directory_that_cannot_be_written_keeps_no_crl_from_the_others() {
+fn a_crl_reaches_the_other_directories_if_one_cannot_be_written() {
     let place = Place::minted(&[]);
     let (ca, server, client) = (place.at("pki/ca"), place.at(SERVER), place.at(CLIENT));
     let list = place.at(&format!("{CLIENT}/ca.crl"));
@@ -104,7 +104,7 @@ fn one_directory_that_cannot_be_written_keeps_no_crl_from_the_others() {
 }
 
 #[test]
-fn what_root_replaces_belongs_to_the_owner_of_the_key() {
+fn a_file_replaced_by_root_belongs_to_the_owner_of_the_key() {
     const DAEMON: u32 = 1000;
     if !testkit::require_root() {
         return;
@@ -124,7 +124,7 @@ fn what_root_replaces_belongs_to_the_owner_of_the_key() {
 }
 
 #[test]
-fn what_root_replaces_belongs_to_whom_it_belonged() {
+fn a_file_replaced_by_root_keeps_its_owner() {
     const DAEMON: u32 = 1000;
     if !testkit::require_root() {
         return;
@@ -158,7 +158,7 @@ fn what_root_replaces_belongs_to_whom_it_belonged() {
 }
 
 #[test]
-fn renewal_keeps_what_was() {
+fn renewal_keeps_names_algorithm_and_role() {
     let place = Place::new();
     let right = place.passphrase("right", "correct horse");
     let wrong = place.passphrase("wrong", "battery staple");
@@ -195,7 +195,7 @@ fn renewal_keeps_what_was() {
 }
 
 #[test]
-fn renewal_looks_before_it_replaces() {
+fn renewal_checks_the_new_directory_before_replacing_the_old() {
     let place = Place::minted(&["--days", "20", "--crl-days", "20"]);
     let (pki, leaf) = (place.at("pki"), format!("{SERVER}/server.crt"));
     let serial = || place.certificate(&leaf)["serial"].clone();
@@ -230,7 +230,7 @@ fn renewal_looks_before_it_replaces() {
 }
 
 #[test]
-fn what_is_revoked_is_renewed_only_when_that_is_asked_for() {
+fn revoked_certificates_are_renewed_only_with_the_option() {
     let place = Place::minted(&[]);
     let (pki, leaf) = (place.at("pki"), place.at(&format!("{CLIENT}/client.crt")));
     let [server, client] = [SERVER, CLIENT].map(|d| place.at(d));
@@ -248,7 +248,7 @@ fn what_is_revoked_is_renewed_only_when_that_is_asked_for() {
 }
 
 #[test]
-fn what_is_short_lived_is_not_renewed_from_its_first_day() {
+fn short_lived_certificates_are_not_renewed_from_the_first_day() {
     let place = Place::minted(&["--days", "30", "--crl-days", "7"]);
     let ran = json(&["mint", "renew", "-n", &place.at("pki")]).ok();
     assert_eq!(ran.records("certck.written").len(), 0, "{}", ran.text);
@@ -257,7 +257,7 @@ fn what_is_short_lived_is_not_renewed_from_its_first_day() {
 }
 
 #[test]
-fn a_root_that_ends_soon_bounds_what_is_renewed() {
+fn renewed_certificates_expire_no_later_than_the_root() {
     let place = Place::minted(&["--days", "20", "--ca-days", "100", "--crl-days", "90"]);
     let (pki, leaf) = (place.at("pki"), format!("{SERVER}/server.crt"));
     // Nothing is due: nothing is wrong.
@@ -274,7 +274,7 @@ fn a_root_that_ends_soon_bounds_what_is_renewed() {
 }
 
 #[test]
-fn another_server_and_client_join() {
+fn mint_leaf_adds_servers_and_clients_to_an_authority() {
     let place = Place::minted(&["--algo", "ecdsa-p384"]);
     let (ca, node2, alice) = (place.at("pki/ca"), place.at("node2"), place.at("alice"));
     let leaf = |dest: &str, more: &[&str]| run(&[&["mint", "leaf", &ca, dest], more].concat());
@@ -312,7 +312,7 @@ fn another_server_and_client_join() {
 }
 
 #[test]
-fn a_request_is_signed_and_its_key_stays_where_it_is() {
+fn a_signing_request_yields_a_certificate_without_its_key() {
     let place = Place::minted(&[]);
     let request = ["req", "-new", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"];
     let names =
@@ -401,7 +401,7 @@ fn authorities_made_by_openssl_sign_under_their_own_name() {
 }
 
 #[test]
-fn what_cannot_be_written_again_is_not_lost() {
+fn revoked_serials_that_cannot_be_encoded_again_are_not_lost() {
     let place = Place::minted(&[]);
     std::fs::write(place.at("config"), CONFIG).unwrap();
     std::fs::write(place.at("number"), "10").unwrap();
@@ -416,7 +416,7 @@ fn what_cannot_be_written_again_is_not_lost() {
 }
 
 #[test]
-fn the_list_of_another_authority_of_the_same_name_stays() {
+fn the_crl_of_another_authority_with_the_same_name_is_kept() {
     let place = Place::new();
     let [ours, theirs] = ["ours", "theirs"].map(|name| place.at(name));
     for pki in [&ours, &theirs] {
@@ -444,7 +444,7 @@ fn an_authority_is_found_below_what_was_minted() {
 }
 
 #[test]
-fn an_authority_does_not_revoke_itself() {
+fn an_authority_cannot_revoke_its_own_certificate() {
     let place = Place::minted(&[]);
     let (ca, root) = (place.at("pki/ca"), place.at("pki/ca/ca.crt"));
     run(&["revoke", &ca, &root]).failed("own certificate");
@@ -454,7 +454,7 @@ fn an_authority_does_not_revoke_itself() {
 }
 
 #[test]
-fn a_crl_is_good_for_as_long_as_the_one_before() {
+fn a_new_crl_is_valid_for_as_long_as_its_predecessor() {
     let place = Place::minted(&["--crl-days", "200"]);
     let ca = place.at("pki/ca");
     let days = || {
@@ -474,7 +474,7 @@ fn files_crl(pem: &[u8]) -> common::pki::Crl {
 }
 
 #[test]
-fn what_is_minted_passes_its_own_check() {
+fn minted_directories_pass_the_strict_check() {
     // A day more than the limit by five minutes is more than the limit.
     let place = Place::minted(&["--days", "825"]);
     assert_eq!(run(&["check", "-r", "--profile", "strict", &place.at("pki")]).exit, Exit::Ok);
@@ -490,7 +490,7 @@ fn what_is_minted_passes_its_own_check() {
 }
 
 #[test]
-fn old_peers_get_rsa() {
+fn rsa_certificates_work_with_old_peers() {
     let place = Place::minted(&["--profile", "compat"]);
     let leaf = place.certificate(&format!("{SERVER}/server.crt"));
     assert_eq!((&leaf["key"], &leaf["signature"]), (&"RSA of 3072 bits".into(), &"RSA with SHA-256".into()));

@@ -8,7 +8,7 @@ use command::{certck, minted, put, records};
 use common::exit::Exit;
 
 #[test]
-fn nothing_to_check_is_no_success() {
+fn an_empty_list_of_directories_is_no_success() {
     let (dir, pki) = minted();
     let empty = dir.path().join("empty");
     std::fs::create_dir(&empty).unwrap();
@@ -44,7 +44,7 @@ fn every_directory_has_a_record_even_one_that_is_not_there() {
 }
 
 #[test]
-fn hosts_are_judged_for_servers_only_and_that_is_said() {
+fn host_names_are_checked_for_servers_only_with_a_remark_for_others() {
     let (_dir, pki) = minted();
     let [server, client] = ["server_certs", "client_certs"].map(|d| format!("{pki}/{d}"));
     let check = |args: &[&str]| certck(&[&["check", "--host", "localhost"], args].concat()).0;
@@ -55,7 +55,7 @@ fn hosts_are_judged_for_servers_only_and_that_is_said() {
 }
 
 #[test]
-fn a_monitoring_system_is_told_why_nothing_is_known() {
+fn nagios_output_is_unknown_with_the_reason() {
     let (dir, pki) = minted();
     let server = format!("{pki}/server_certs");
     let broken = put(&dir.path().join("s.toml"), 0o600, "suppress = 3");
@@ -80,7 +80,7 @@ fn suppression(dir: &std::path::Path, rule: &str, path: &str) -> String {
 }
 
 #[test]
-fn a_suppressed_error_keeps_the_directory_unfit() {
+fn a_suppressed_error_leaves_the_directory_invalid() {
     let (dir, pki) = minted();
     let server = format!("{pki}/server_certs");
     let _ = put(&std::path::Path::new(&server).join("old.key"), 0o600, "-----BEGIN PRIVATE KEY-----\n");
@@ -103,7 +103,7 @@ fn series(text: &str) -> Vec<&str> {
 }
 
 #[test]
-fn no_series_stands_twice() {
+fn each_metric_series_is_written_once() {
     let (dir, pki) = minted();
     let (_other, theirs) = minted();
     let server = format!("{pki}/server_certs");
@@ -152,7 +152,7 @@ fn a_watch_reads_a_pipe_once_and_survives_a_textfile_that_cannot_be_written() {
 }
 
 #[test]
-fn an_authority_is_judged_as_one() {
+fn a_ca_directory_is_checked_by_the_rules_of_authorities() {
     let dir = tempfile::tempdir().unwrap();
     let pass = put(&dir.path().join("pass"), 0o600, "correct horse");
     let wrong = put(&dir.path().join("wrong"), 0o600, "battery staple");
@@ -183,7 +183,7 @@ fn an_authority_is_judged_as_one() {
 
 /// A key that has lost its first line, a passphrase in the wrong place: whatever it is, it is not shown.
 #[test]
-fn no_content_is_quoted() {
+fn malformed_keys_are_never_quoted() {
     let (_dir, pki) = minted();
     let key = format!("{pki}/server_certs/server.key");
     let text = std::fs::read_to_string(&key).unwrap();
@@ -198,7 +198,7 @@ fn no_content_is_quoted() {
 
 /// Root checks for the accounts whose daemons start with the directories.
 #[test]
-fn the_owner_is_the_one_who_will_start_with_it() {
+fn the_expected_owner_is_the_user_of_the_daemon() {
     if !testkit::require_root() {
         return;
     }
@@ -252,7 +252,7 @@ fn an_authority_without_its_own_crl_cannot_issue() {
 }
 
 #[test]
-fn a_leaf_among_the_cas_is_one_finding() {
+fn a_leaf_certificate_in_ca_crt_is_one_finding() {
     let (_dir, pki) = minted();
     let [ca, leaf] = ["ca.crt", "server.crt"].map(|name| format!("{pki}/server_certs/{name}"));
     let both = [&ca, &leaf].map(|path| std::fs::read_to_string(path).unwrap()).concat();
@@ -272,7 +272,7 @@ fn a_leaf_among_the_cas_is_one_finding() {
 
 /// The commands that findings give are run as they stand.
 #[test]
-fn a_container_is_told_and_taken_apart() {
+fn pkcs12_containers_are_recognized_with_advice_to_split_them() {
     if testkit::require("openssl").is_none() {
         return;
     }
@@ -295,7 +295,7 @@ fn a_container_is_told_and_taken_apart() {
 }
 
 #[test]
-fn a_directory_of_directories_is_one_finding() {
+fn a_directory_that_holds_certificate_directories_is_one_finding() {
     let (_dir, pki) = minted();
     let (exit, text) = certck(&["check", &pki]);
     assert_eq!(exit, Exit::No);

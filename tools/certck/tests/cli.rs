@@ -29,7 +29,7 @@ fn mint_makes_directories_with_their_final_modes() {
 }
 
 #[test]
-fn check_says_which_directories_are_fit() {
+fn check_reports_valid_and_invalid_directories() {
     let (_dir, pki) = minted();
     assert_eq!(certck(&["check", "-r", "--profile", "strict", &pki]).0, Exit::Ok);
     let server = format!("{pki}/server_certs");
@@ -44,7 +44,7 @@ fn check_says_which_directories_are_fit() {
 }
 
 #[test]
-fn a_directory_that_is_not_there_is_a_failure_and_the_others_are_checked() {
+fn a_missing_directory_fails_and_the_others_are_checked() {
     let (_dir, pki) = minted();
     let (exit, text) = certck(&["check", "--format", "json", "/nowhere/x", &format!("{pki}/client_certs")]);
     assert_eq!(exit, Exit::Failed);
@@ -53,7 +53,7 @@ fn a_directory_that_is_not_there_is_a_failure_and_the_others_are_checked() {
 }
 
 #[test]
-fn suppressed_findings_do_not_count() {
+fn suppressed_findings_do_not_change_the_exit_status() {
     let (dir, pki) = minted();
     let server = format!("{pki}/server_certs");
     std::fs::remove_file(format!("{server}/ca.crl")).unwrap();
@@ -68,7 +68,7 @@ fn suppressed_findings_do_not_count() {
 }
 
 #[test]
-fn every_format_ends_well() {
+fn every_report_format_is_complete() {
     let (_dir, pki) = minted();
     let server = format!("{pki}/server_certs");
     let run = |format| certck(&["check", "--format", format, "--host", "wrong.example", &server]);
@@ -94,7 +94,7 @@ fn every_format_ends_well() {
 }
 
 #[test]
-fn show_tells_kinds_apart_and_no_secret() {
+fn show_describes_each_kind_of_file_without_secrets() {
     let (_dir, pki) = minted();
     let files = ["server.crt", "server.key", "ca.crl"].map(|f| format!("{pki}/server_certs/{f}"));
     let (exit, text) = certck(&["show", "--format", "json", &files[0], &files[1], &files[2]]);
@@ -108,7 +108,7 @@ fn show_tells_kinds_apart_and_no_secret() {
 }
 
 #[test]
-fn verify_answers_line_by_line() {
+fn verify_writes_a_verdict_per_line() {
     let (dir, pki) = minted();
     let read = |f: &str| std::fs::read_to_string(format!("{pki}/server_certs/{f}")).unwrap();
     let case = |id: &str, host: &str| {
@@ -130,7 +130,7 @@ fn verify_answers_line_by_line() {
 }
 
 #[test]
-fn what_is_revoked_is_refused_everywhere_and_stays_revoked() {
+fn revoked_certificates_are_rejected_everywhere_and_stay_revoked() {
     for algo in ["ecdsa-p256", "ed25519", "rsa-3072"] {
         let dir = tempfile::tempdir().unwrap();
         let pki = dir.path().join("pki").to_str().unwrap().to_owned();
@@ -163,7 +163,7 @@ fn what_is_revoked_is_refused_everywhere_and_stays_revoked() {
 }
 
 #[test]
-fn only_what_the_authority_issued_is_revoked_by_it() {
+fn an_authority_revokes_only_certificates_that_it_issued() {
     let ((_a, ours), (_b, theirs)) = (minted(), minted());
     let before = std::fs::read(format!("{ours}/ca/ca.crl")).unwrap();
     let foreign = format!("{theirs}/client_certs/client.crt");
@@ -193,7 +193,7 @@ fn serve(documents: Vec<Vec<u8>>) -> String {
 }
 
 #[test]
-fn a_crl_is_fetched_only_when_it_is_good_and_not_older() {
+fn a_fetched_crl_is_installed_only_if_valid_and_not_older() {
     let ((_a, pki), (_b, theirs)) = (minted(), minted());
     let [ca, server] = ["ca", "server_certs"].map(|d| format!("{pki}/{d}"));
     let crl = |dir: &str| std::fs::read(format!("{dir}/ca.crl")).unwrap();
@@ -222,7 +222,7 @@ fn a_crl_is_fetched_only_when_it_is_good_and_not_older() {
 }
 
 #[test]
-fn renewal_replaces_what_ends_soon_and_nothing_else() {
+fn renewal_replaces_only_what_expires_soon() {
     let dir = tempfile::tempdir().unwrap();
     let pki = dir.path().join("pki").to_str().unwrap().to_owned();
     let mint = [
@@ -312,7 +312,7 @@ fn daemon(config: rustls::ServerConfig) -> String {
 }
 
 #[test]
-fn a_probe_tells_a_daemon_that_checks_from_one_that_does_not() {
+fn a_probe_finds_daemons_that_do_not_verify_clients() {
     use common::pki::{LoadOptions, MinVersion, MtlsDir, Role, crypto_provider};
     let ((_a, pki), (_b, theirs)) = (minted(), minted());
     let load = |pki: &str| {
@@ -361,7 +361,7 @@ fn a_probe_tells_a_daemon_that_checks_from_one_that_does_not() {
 }
 
 #[test]
-fn a_watch_says_what_changes_and_keeps_metrics() {
+fn watch_reports_changes_and_writes_metrics() {
     let (dir, pki) = minted();
     let (server, prom) = (format!("{pki}/server_certs"), dir.path().join("certck.prom"));
     let args = ["watch", "--format", "json", "--interval", "1", "--count", "5", &server, "--prometheus"];
@@ -384,7 +384,7 @@ fn a_watch_says_what_changes_and_keeps_metrics() {
 }
 
 #[test]
-fn a_file_can_say_what_is_minted() {
+fn options_of_mint_can_come_from_a_file() {
     let dir = tempfile::tempdir().unwrap();
     let [pki, file] = ["pki", "pki.toml"].map(|f| dir.path().join(f).to_str().unwrap().to_owned());
     std::fs::write(&file, "hosts = [\"node1.example.org\"]\nalgo = \"ecdsa-p384\"\nname = \"Lab CA\"\n")

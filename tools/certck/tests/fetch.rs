@@ -31,7 +31,7 @@ fn rule(ran: &Ran) -> String {
 }
 
 #[test]
-fn a_broken_block_or_der_hides_no_newer_list() {
+fn malformed_blocks_beside_a_crl_do_not_hide_it() {
     let (place, first) = revoked(&[]);
     let (second, theirs) = (place.read("pki/ca/ca.crl"), Place::minted(&[]).text("pki/ca/ca.crl"));
     run(&["crl", "new", &place.at("pki/ca")]).ok();
@@ -52,7 +52,7 @@ fn a_broken_block_or_der_hides_no_newer_list() {
 }
 
 #[test]
-fn a_list_that_is_not_good_is_an_answer_and_a_dead_address_is_none() {
+fn an_invalid_crl_exits_with_1_and_an_unreachable_address_with_2() {
     let (place, first) = revoked(&[]);
     let second = place.read("pki/ca/ca.crl");
     let url = documents(vec![second.clone(), second, first, b"<html>".to_vec()]);
@@ -74,7 +74,7 @@ fn a_list_that_is_not_good_is_an_answer_and_a_dead_address_is_none() {
 /// What the daemon would not load must not be put where it loads it from: a list of version 1, which breaks no rule
 /// of its own, but which the TLS library does not take. Whose the files are does not matter to that.
 #[test]
-fn a_list_that_the_loader_refuses_is_not_installed() {
+fn a_crl_that_the_loader_rejects_is_not_installed() {
     let place = Place::minted(&[]);
     let (server, before) = (place.at(SERVER), place.read(LIST));
     let config = "[ca]\ndefault_ca=x\n[x]\ndatabase=index\ndefault_md=sha256\ndefault_crl_days=9\n";
@@ -97,14 +97,14 @@ fn a_list_that_the_loader_refuses_is_not_installed() {
 }
 
 #[test]
-fn a_document_is_no_larger_than_what_is_loaded() {
+fn a_crl_that_the_loader_finds_too_large_is_not_downloaded() {
     let place = Place::minted(&[]);
     let large = [place.read("pki/ca/ca.crl"), vec![b'\n'; 17 << 20]].concat();
     assert_eq!(fetch(&place, &documents(vec![large])).exit, Exit::Failed);
 }
 
 #[test]
-fn a_list_that_revokes_the_directory_itself_is_installed() {
+fn a_crl_that_revokes_the_own_leaf_is_installed() {
     let place = Place::minted(&[]);
     run(&["revoke", &place.at("pki/ca"), &place.at("pki/server_certs/server.crt")]).ok();
     let fetched = fetch(&place, &documents(vec![place.read("pki/ca/ca.crl")]));
@@ -148,7 +148,7 @@ fn a_redirection_to_https_is_followed_without_panic() {
 }
 
 #[test]
-fn two_at_a_time_bring_nothing_old() {
+fn concurrent_runs_never_restore_an_older_crl() {
     let (place, first) = revoked(&[]);
     let second = place.read("pki/ca/ca.crl");
     for _ in 0..5 {

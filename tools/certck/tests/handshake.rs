@@ -114,7 +114,7 @@ fn a_revoked_server_is_refused_by_the_clients_list() {
 }
 
 #[test]
-fn a_list_that_expired_while_serving_stops_the_handshakes() {
+fn handshakes_fail_after_the_crl_has_expired() {
     let mut pki = Pki::new();
     pki.crl.next = Some(now() - 1);
     let error = pki.shake(&pki.crl, &pki.crl, now() - 10).unwrap_err().to_string();
@@ -122,7 +122,7 @@ fn a_list_that_expired_while_serving_stops_the_handshakes() {
 }
 
 #[test]
-fn a_root_that_expired_while_serving_stops_the_handshakes() {
+fn handshakes_fail_after_the_root_has_expired() {
     let mut pki = Pki::new();
     pki.root.until = now() - 1;
     let error = pki.shake(&pki.crl, &pki.crl, now() - 10).unwrap_err().to_string();
@@ -177,7 +177,7 @@ fn shake_as(pki: &Pki, key: &Key, chain: &[Vec<u8>]) -> Result<(), rustls::Error
 }
 
 #[test]
-fn a_peer_is_held_to_what_webpki_leaves_out() {
+fn peers_are_checked_for_what_webpki_does_not_check() {
     let leaf = |key: &Key, issuer: &str, signer: &Key| {
         let mut leaf = Spec::leaf(issuer, key, signer);
         leaf.set(eku(&[CLIENT_AUTH]));

@@ -88,7 +88,7 @@ fn a_newer_crl_by_the_ca_in_use_is_taken() {
 }
 
 #[test]
-fn a_crl_that_proves_nothing_is_declined() {
+fn untrusted_or_outdated_crls_are_declined() {
     let used = InUse::new();
     let (key, other) = (&used.root_key, Key::new());
     let newer = || crl(key, 6);
@@ -111,7 +111,7 @@ fn a_crl_that_proves_nothing_is_declined() {
 }
 
 #[test]
-fn what_stands_beside_a_newer_crl_does_not_keep_it_out() {
+fn a_newer_crl_is_taken_despite_other_crls_beside_it() {
     let used = InUse::new();
     let (newer, other) = (used.signed(&crl(&used.root_key, 6)), Key::new());
     let lower = used.signed(&crl(&used.root_key, 4));
@@ -134,7 +134,7 @@ fn what_stands_beside_a_newer_crl_does_not_keep_it_out() {
 }
 
 #[test]
-fn the_file_is_read_whatever_its_mode_and_its_neighbours() {
+fn a_newer_crl_is_read_regardless_of_its_mode_and_neighbors() {
     let used = InUse::new();
     let list = used.place.path().join("ca.crl");
     let newer = used.signed(&crl(&used.root_key, 6));
@@ -162,7 +162,7 @@ fn the_file_is_read_whatever_its_mode_and_its_neighbours() {
 
 /// A server that started without a CRL gets its first one.
 #[test]
-fn a_first_crl_is_taken() {
+fn a_crl_is_installed_where_there_is_none() {
     let used = InUse::new();
     std::fs::remove_file(used.place.path().join("ca.crl")).unwrap();
     let options = LoadOptions { at: at(NOW), ..LoadOptions::now() };

@@ -116,7 +116,7 @@ fn finding(lines: &[Value]) -> Option<(&str, &str)> {
 }
 
 #[test]
-fn openssl_responders_are_believed_when_they_may() {
+fn responses_of_openssl_are_accepted_from_authorized_responders_only() {
     let Some(pki) = Pki::make() else { return };
     for (leaf, status, exit, rule) in [
         ("good", "good", Exit::Ok, None),
@@ -134,7 +134,7 @@ fn openssl_responders_are_believed_when_they_may() {
 }
 
 #[test]
-fn of_several_certificates_of_one_responder_the_one_that_may_counts() {
+fn a_responder_with_several_certificates_is_accepted_by_the_authorized_one() {
     let Some(pki) = Pki::make() else { return };
     std::fs::write(pki.path("ext"), "extendedKeyUsage=serverAuth\n").unwrap();
     std::fs::copy(pki.path("delegate.key"), pki.path("twin.key")).unwrap();
@@ -147,7 +147,7 @@ fn of_several_certificates_of_one_responder_the_one_that_may_counts() {
 }
 
 #[test]
-fn answers_that_anybody_could_have_made_are_not_believed() {
+fn ocsp_responses_without_a_valid_signature_are_rejected() {
     let Some(pki) = Pki::make() else { return };
     // A leaf of the same CA that is not for OCSP, and a signature that does not hold.
     let (exit, lines) = pki.ask("revoked", "good", &["-ndays", "1"]);
@@ -175,7 +175,7 @@ fn answers_that_anybody_could_have_made_are_not_believed() {
 }
 
 #[test]
-fn what_is_no_answer_is_a_failure_or_a_finding_and_never_a_good_state() {
+fn malformed_ocsp_responses_are_never_good() {
     let Some(pki) = Pki::make() else { return };
     let try_later = [0x30, 3, 0x0a, 1, 3];
     assert_eq!(replay(&pki, &try_later).0, Exit::Failed);
@@ -189,7 +189,7 @@ fn what_is_no_answer_is_a_failure_or_a_finding_and_never_a_good_state() {
 }
 
 #[test]
-fn a_monitoring_system_is_told_and_nobody_sees_the_password() {
+fn nagios_output_names_the_failure_without_the_password() {
     let Some(pki) = Pki::make() else { return };
     let path = |name: &str| pki.path(name).to_str().unwrap().to_owned();
     let nagios = |url: &str| {

@@ -86,7 +86,7 @@ fn probe(pki: &str, address: &str, more: &[&str]) -> (Exit, Option<Value>, Vec<S
 }
 
 #[test]
-fn what_must_be_refused_is_tried() {
+fn probe_tries_the_clients_that_must_be_rejected() {
     let (_dir, pki) = minted();
     let (ca, server, client) =
         (format!("{pki}/ca"), format!("{pki}/server_certs"), format!("{pki}/client_certs"));
@@ -114,7 +114,7 @@ fn what_must_be_refused_is_tried() {
 }
 
 #[test]
-fn a_daemon_that_is_gone_refuses_nobody() {
+fn a_closed_connection_before_the_handshake_is_no_rejection() {
     let (dir, pki) = minted();
     let config = config(&pki);
     // Only the first connection is served, the others are closed before anything was said.
@@ -142,7 +142,7 @@ fn a_daemon_that_is_gone_refuses_nobody() {
 }
 
 #[test]
-fn a_handshake_ends_in_time_however_slowly_it_goes() {
+fn a_slow_handshake_ends_at_the_timeout() {
     let (_dir, pki) = minted();
     let address = listen(|mut stream, _| {
         // The header of a long record, and then a byte now and then.
@@ -158,7 +158,7 @@ fn a_handshake_ends_in_time_however_slowly_it_goes() {
 }
 
 #[test]
-fn a_refusal_may_take_its_time() {
+fn a_late_rejection_counts() {
     let (_dir, pki) = minted();
     let address = late(good(&pki), Duration::from_millis(400));
     let (exit, record, rules) = probe(&pki, &address, &[]);
@@ -167,7 +167,7 @@ fn a_refusal_may_take_its_time() {
 }
 
 #[test]
-fn what_speaks_obsolete_tls_is_found_and_can_be_lived_with() {
+fn obsolete_tls_versions_are_found_and_can_be_suppressed() {
     let (dir, pki) = minted();
     let config = config(&pki);
     let address = listen(move |mut stream, _| {
@@ -201,7 +201,7 @@ fn an_address_has_a_host_and_a_port() {
 }
 
 #[test]
-fn a_daemon_that_speaks_no_tls_is_a_verdict() {
+fn a_daemon_without_tls_is_a_finding() {
     let (_dir, pki) = minted();
     let address = listen(|mut stream, _| {
         let _ = stream.write_all(b"220 ready\r\n");

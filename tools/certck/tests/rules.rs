@@ -307,12 +307,12 @@ const BREAKS: &[(&str, Break)] = &[
 ];
 
 #[test]
-fn a_good_directory_breaks_no_rule() {
+fn a_valid_directory_has_no_findings() {
     assert_eq!(Pki::good().judge(), (vec![], true));
 }
 
 #[test]
-fn the_strict_profile_makes_errors_of_what_is_unusual() {
+fn the_strict_profile_turns_unusual_certificates_into_errors() {
     let mut pki = Pki::good();
     pki.profile = Profile::Strict;
     assert_eq!(pki.judge(), (vec![], true));
@@ -349,7 +349,7 @@ fn every_rule_has_a_case() {
 
 /// One defect is one finding: nothing else is blamed for it.
 #[test]
-fn a_defect_is_not_reported_twice() {
+fn one_defect_is_one_finding() {
     for id in [
         "expired",
         "not-yet-valid",
@@ -377,7 +377,7 @@ fn a_defect_is_not_reported_twice() {
 
 /// A certificate of a week and a list of a day are no reason for a warning from the day they are made.
 #[test]
-fn what_is_short_lived_is_not_warned_of_from_its_first_day() {
+fn short_lived_certificates_are_not_warned_about_from_the_first_day() {
     let mut pki = Pki::good();
     pki.leaf.until = NOW + 6 * DAY;
     (pki.mid_crl.this, pki.mid_crl.next) = (NOW, Some(NOW + DAY));
@@ -386,7 +386,7 @@ fn what_is_short_lived_is_not_warned_of_from_its_first_day() {
 
 /// What nobody can look into may be the CA's key: not knowing is no reason to serve.
 #[test]
-fn a_stranger_that_cannot_be_looked_into_is_an_error() {
+fn unexpected_files_that_cannot_be_examined_are_errors() {
     for hide in [
         |d: &Path| std::os::unix::fs::symlink("/etc/hostname", d.join("rootkey.pem")).unwrap(),
         |d: &Path| std::fs::write(d.join("backup.tar"), vec![0; (1 << 20) + 1]).unwrap(),
@@ -401,7 +401,7 @@ fn a_stranger_that_cannot_be_looked_into_is_an_error() {
 
 /// With the leaf behind its issuer, the order is what is wrong, and nothing else.
 #[test]
-fn a_leaf_that_stands_second_is_one_finding() {
+fn a_leaf_after_its_intermediate_is_one_finding() {
     let (_, swap) = BREAKS.iter().filter(|(id, _)| *id == "bundle-order").nth(1).unwrap();
     let mut pki = Pki::good();
     swap(&mut pki);
@@ -410,7 +410,7 @@ fn a_leaf_that_stands_second_is_one_finding() {
 
 /// The issuing CA is trusted by itself, with its root beside it or not, and sent along or not.
 #[test]
-fn an_issuing_ca_in_ca_crt_is_no_link_of_the_path() {
+fn an_intermediate_in_ca_crt_is_not_part_of_the_chain() {
     let mut pki = Pki::good();
     pki.mid.set(bc(true, Some(0)));
     pki.finish = |d| {
@@ -436,7 +436,7 @@ fn an_issuing_ca_in_ca_crt_is_no_link_of_the_path() {
 /// Peers may be under an intermediate that our own chain does not have: its CRL must be allowed beside ours, and
 /// must not be taken for ours.
 #[test]
-fn a_list_for_peers_under_another_intermediate_is_allowed() {
+fn a_crl_of_another_issuer_is_a_warning() {
     let mut pki = Pki::good();
     pki.finish = |d| {
         let other = Key::new();
@@ -477,7 +477,7 @@ fn validity_is_the_same_in_every_time_zone() {
 
 /// What existing parts mint: RSA 3072 with SHA-256, no extendedKeyUsage, no subject alternative name.
 #[test]
-fn what_existing_parts_mint_is_accepted_with_remarks() {
+fn certificates_made_by_msmonitor_are_accepted_with_remarks() {
     let mut pki = Pki::good();
     pki.leaf_key = Key::rsa(rcgen::RsaKeySize::_3072);
     pki.leaf.spki = pki.leaf_key.spki();
@@ -490,7 +490,7 @@ fn what_existing_parts_mint_is_accepted_with_remarks() {
 }
 
 #[test]
-fn a_broken_file_hides_nothing_in_others() {
+fn findings_of_other_files_are_reported_beside_a_malformed_file() {
     let mut pki = Pki::good();
     pki.leaf.until = NOW - 1;
     pki.mid_crl.next = Some(NOW - 1);

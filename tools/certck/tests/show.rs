@@ -17,7 +17,7 @@ fn show(args: &[&str]) -> (Exit, String) {
 }
 
 #[test]
-fn links_and_pipes_are_read() {
+fn symbolic_links_and_pipes_are_read() {
     let (dir, pki) = minted();
     let (leaf, link) = (format!("{pki}/server_certs/server.crt"), dir.path().join("link"));
     std::os::unix::fs::symlink(&leaf, &link).unwrap();
@@ -30,7 +30,7 @@ fn links_and_pipes_are_read() {
 }
 
 #[test]
-fn what_is_none_of_these_is_an_error() {
+fn a_file_of_no_known_kind_is_an_error() {
     let dir = tempfile::tempdir().unwrap();
     let at = |name: &str| dir.path().join(name);
     let junk = pem("PRIVATE KEY", &[0x30, 1, 0]);
@@ -41,7 +41,7 @@ fn what_is_none_of_these_is_an_error() {
 }
 
 #[test]
-fn every_form_of_key_is_told_and_none_is_shown() {
+fn keys_of_every_form_are_recognized_and_never_printed() {
     let dir = tempfile::tempdir().unwrap();
     let at = |name: &str| dir.path().join(name);
     let pass = put(&at("pass"), 0o600, "correct horse");
@@ -78,7 +78,7 @@ fn issue(dir: &Path, change: impl FnOnce(&mut Spec, &mut CrlSpec)) -> (String, S
 }
 
 #[test]
-fn every_list_of_a_file_is_judged_by_the_ca_that_issued_it() {
+fn each_crl_of_a_file_is_verified_with_its_own_issuer() {
     let dir = tempfile::tempdir().unwrap();
     let read = |path: &str| std::fs::read_to_string(path).unwrap();
     let (ca, crl) = issue(dir.path(), |_, _| {});
@@ -99,7 +99,7 @@ fn every_list_of_a_file_is_judged_by_the_ca_that_issued_it() {
 }
 
 #[test]
-fn a_list_is_not_fit_by_a_ca_that_is_not() {
+fn a_crl_by_an_invalid_issuer_is_invalid() {
     let dir = tempfile::tempdir().unwrap();
     let rules = |change: fn(&mut Spec, &mut CrlSpec)| {
         let (ca, crl) = issue(dir.path(), change);

@@ -45,7 +45,7 @@ fn each_command_offers_the_formats_that_it_writes() {
 }
 
 #[test]
-fn a_rule_that_is_named_is_explained() {
+fn rules_explains_a_named_rule() {
     let text = certck(&["rules", "stray-key"]).1;
     assert_eq!(text.lines().count(), 6, "{text}");
     assert!(text.contains("  why       ") && text.contains("in the strict profile error"), "{text}");

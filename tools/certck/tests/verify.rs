@@ -687,7 +687,7 @@ fn hold(rows: &[Row]) {
 }
 
 #[test]
-fn certificates_by_themselves() {
+fn certificates_outside_of_directories_are_checked() {
     hold(CERTIFICATES);
 }
 
@@ -845,7 +845,7 @@ impl Comparison<'_> {
 }
 
 #[test]
-fn a_list_of_disagreements_allows_and_does_not_demand() {
+fn listed_disagreements_with_openssl_are_allowed_and_not_required() {
     let cases =
         |cases: &[(&str, bool, bool)]| cases.iter().map(|(n, a, b)| ((*n).to_owned(), *a, *b)).collect();
     let compared = |list: &[(&str, bool, bool)]| {
@@ -956,7 +956,7 @@ fn mutate(rounds: usize) {
 
 /// PROFGUARD_MUTATIONS says how many; tests/interop/run asks for ten thousand.
 #[test]
-fn what_is_mutated_is_refused() {
+fn mutated_certificates_are_rejected() {
     let rounds = std::env::var("PROFGUARD_MUTATIONS").ok().and_then(|n| n.parse().ok());
     mutate(rounds.unwrap_or(400));
 }
@@ -964,7 +964,7 @@ fn what_is_mutated_is_refused() {
 /// Graphs and names made to be expensive end in a refusal, not in a long wait: work is counted, and too much of it is
 /// its own answer. Times are shown, and asserted nowhere: they are the machine's.
 #[test]
-fn what_is_made_to_be_expensive_is_refused() {
+fn chains_made_to_be_expensive_are_rejected() {
     let timed = |what: &str, chain: &Chain| {
         let begin = std::time::Instant::now();
         let answer = chain.answer();

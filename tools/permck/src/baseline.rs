@@ -12,7 +12,6 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, ensure};
-use common::finding::Finding;
 use common::record::permck as record;
 
 use crate::plan::AuditIssue;
@@ -50,11 +49,9 @@ impl Baseline {
             let at = || format!("line {number}");
             let finding = common::record::read::<record::PermckFinding>(&line).with_context(at)?;
             if let Some(f) = finding {
-                let path =
-                    Finding { path_hex: f.path_hex, ..Finding::new("", f.severity, Path::new(&f.path)) };
-                baseline
-                    .known
-                    .insert(hash_finding(&f.rule, &path.path_bytes(), &f.found), AtomicBool::new(false));
+                let path = f.path.to_path().context("path_hex is not hexadecimal").with_context(at)?;
+                let hash = hash_finding(&f.rule, path.as_os_str().as_bytes(), &f.found);
+                baseline.known.insert(hash, AtomicBool::new(false));
             }
             complete |= common::record::read::<record::AuditSummary>(&line).with_context(at)?.is_some();
         }

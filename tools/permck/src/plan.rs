@@ -8,6 +8,7 @@ use common::out::Diag;
 
 use crate::policy::Policy;
 use crate::rule::{AllowedIds, RuleContext};
+use common::file_id::FileId;
 use common::walk;
 use common::writers::FileWriters;
 
@@ -49,8 +50,8 @@ pub(crate) struct AuditRoot {
     pub(crate) real: PathBuf,
     /// Patterns are relative to this directory: `real`, or its directory where it is a file.
     pub(crate) base: PathBuf,
-    /// Its device and inode number: the walk checks that it is still the same.
-    pub(crate) id: (u64, u64),
+    /// The walk checks that it is still the same.
+    pub(crate) id: FileId,
     /// Its mount: see [`walk::mount_of`].
     pub(crate) mount: (bool, u64),
     /// Allowed owners of entries below it, where no policy says otherwise.
@@ -85,7 +86,7 @@ pub(crate) fn resolve_root(path: PathBuf, owners: Option<&[u32]>) -> anyhow::Res
         owner: AllowedIds::Ids(ids),
         uid: st.stx_uid,
         is_dir,
-        id: (walk::device_of(&st), st.stx_ino),
+        id: FileId::of_statx(&st),
         mount: walk::mount_of(&st),
     })
 }

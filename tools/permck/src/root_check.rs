@@ -57,7 +57,7 @@ fn check_ancestor(root: &AuditRoot, dir: &Path, context: &RuleContext) -> Option
         let found = format!(
             "directory above {}, owned by {}",
             escape_path(&root.path),
-            context.accounts.user(meta.uid())
+            context.accounts.describe_user(meta.uid())
         );
         return Some(finding(found, format!("chown root {}", shell_quote(dir))));
     }

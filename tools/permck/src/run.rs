@@ -34,12 +34,14 @@ pub(crate) fn run_audit<S: IssueSink>(
     let mut covered = CoveredPaths::default();
     loop {
         // Roots of this batch, without those that were walked before.
-        let batch = paths.by_ref().take(BATCH).collect::<anyhow::Result<Vec<_>>>()?;
+        let batch: Vec<_> = paths.by_ref().take(BATCH).collect();
         if batch.is_empty() {
             break;
         }
-        seen.paths += batch.len() as u64;
-        let roots = batch.into_iter().filter_map(|path| admit_path(path, plan, diag, sink)).collect();
+        let named: Vec<PathBuf> =
+            batch.into_iter().filter_map(|path| path.map_err(|e| diag.fatal(&e)).ok()).collect();
+        seen.paths += named.len() as u64;
+        let roots = named.into_iter().filter_map(|path| admit_path(path, plan, diag, sink)).collect();
         plan.roots = covered.remove_covered(roots, plan.policy.is_empty());
         // Directories above the roots, and their mounts.
         for root in &plan.roots {

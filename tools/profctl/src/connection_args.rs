@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, ValueHint};
-use common::duration::duration;
+use common::duration::parse_duration;
 use common::pki::MinVersion;
 use common::rpc::DEFAULT_PORT;
 
@@ -49,7 +49,9 @@ pub(crate) struct ConnectionArgs {
     /// `~/.config/profguard/client_certs`) and `/etc/profguard/client_certs`. Plain TCP is never the default.
     #[arg(long, global = true, value_name = "DIR", value_hint = ValueHint::AnyPath)]
     pub(crate) certs_dir: Option<CertsChoice>,
-    /// Take the passphrase of the private key from the first line of FILE, mode 0600 or tighter
+    /// Read the passphrase of the private key from the first line of FILE
+    ///
+    /// The line ending (LF or CRLF) is not part of it. The file must have mode 0600 or stricter.
     #[arg(long, alias = "key-passphrase-file", global = true, value_name = "FILE")]
     pub(crate) passphrase_file: Option<PathBuf>,
     /// Name to verify the daemon's certificate against [default: the host]
@@ -60,8 +62,10 @@ pub(crate) struct ConnectionArgs {
     /// Minimum TLS version; 1.2 is for daemons without TLS 1.3
     #[arg(long, global = true, value_enum, default_value_t, value_name = "VERSION")]
     pub(crate) tls_min: MinVersion,
-    /// Maximum time per daemon, from name resolution to the complete reply, such as 500ms, 5s or 2m
-    #[arg(long, global = true, default_value = "10s", value_parser = duration, value_name = "TIME")]
+    /// Time limit for each exchange with a server, such as 500ms, 5s or 2m; a bare number is seconds
+    ///
+    /// It includes the resolution of the name and the TLS handshake.
+    #[arg(long, global = true, default_value = "10s", value_parser = parse_duration, value_name = "TIME")]
     pub(crate) timeout: Duration,
     /// Maximum number of daemons to query at the same time
     #[arg(long, alias = "width", global = true, default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..=512), value_name = "N")]

@@ -94,20 +94,20 @@ impl OnDemandCommand {
     fn report_result(
         &self,
         session: &mut DaemonSession<'_>,
-        answer: record::Answer,
+        answer: record::ReplySummary,
         result: &TriggerResult,
     ) -> anyhow::Result<()> {
         if session.writes_records() {
             return Ok(session.out.record(&self.request_record(answer, result))?);
         }
         match answer.outcome {
-            record::Outcome::Failed => return Ok(()),
-            record::Outcome::Declined => {
+            record::RequestOutcome::Failed => return Ok(()),
+            record::RequestOutcome::Declined => {
                 let text = format_decline(&answer).unwrap_or_default();
                 self.print_status_line(session, &answer, &text)?;
                 session.print_hints(&answer);
             }
-            record::Outcome::Done => {
+            record::RequestOutcome::Done => {
                 self.print_status_line(session, &answer, &format_headline(result))?;
                 for (pid, _) in &result.triggered {
                     if let Some(path) = self.output.displayed_path_of(*pid) {
@@ -124,7 +124,7 @@ impl OnDemandCommand {
     fn print_status_line(
         &self,
         session: &mut DaemonSession<'_>,
-        answer: &record::Answer,
+        answer: &record::ReplySummary,
         text: &str,
     ) -> anyhow::Result<()> {
         if self.wait.is_some() {
@@ -134,7 +134,7 @@ impl OnDemandCommand {
         session.print_line(answer, text)
     }
 
-    fn request_record(&self, answer: record::Answer, result: &TriggerResult) -> record::Request {
+    fn request_record(&self, answer: record::ReplySummary, result: &TriggerResult) -> record::Request {
         let triggered = |(pid, trace_id): &(i64, Option<String>)| record::Triggered {
             pid: *pid,
             trace_id: trace_id.clone(),

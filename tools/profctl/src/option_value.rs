@@ -3,10 +3,12 @@
 //! The sets and limits are those of msMonitor's client (`dyno`, b942bf5).
 
 use std::fmt;
+use std::time::Duration;
 
 use clap::builder::{PossibleValue, StringValueParser, TypedValueParser};
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Arg, Command, ValueEnum};
+use common::duration::parse_duration;
 use common::rpc::message::MAX_PIDS;
 
 /// Declares a closed set whose names are those of the wire protocol.
@@ -149,8 +151,18 @@ impl<T: ValueEnum + Send + Sync + 'static> CommaListParser<T> {
     }
 }
 
-/// Parses a finite, non-negative number.
-pub(crate) fn parse_non_negative(text: &str) -> Result<f32, String> {
+/// Parses a non-negative number of seconds, or a duration with a unit.
+pub(crate) fn parse_seconds(text: &str) -> Result<f32, String> {
+    parse_non_negative(text).or_else(|_| parse_duration(text).map(|time| time.as_secs_f32()))
+}
+
+/// Parses a non-negative number of milliseconds, or a duration with a unit.
+pub(crate) fn parse_milliseconds(text: &str) -> Result<f32, String> {
+    let milliseconds = |time: Duration| (time.as_secs_f64() * 1000.0) as f32;
+    parse_non_negative(text).or_else(|_| parse_duration(text).map(milliseconds))
+}
+
+fn parse_non_negative(text: &str) -> Result<f32, String> {
     match text.trim().parse::<f32>() {
         Ok(n) if n.is_finite() && n >= 0.0 => Ok(n),
         _ => Err("must be a non-negative number".to_owned()),

@@ -1,6 +1,6 @@
 //! Decoding of replies: whether a reply is JSON, whether it reports a failure, and its fields.
 
-use common::record::profctl::{Answer, Outcome};
+use common::record::profctl::{ReplySummary, RequestOutcome};
 use common::rpc::message::Failure;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -11,7 +11,7 @@ const MAX_REASON_CHARS: usize = 300;
 /// Why a daemon did not do what was requested, and what the user can do about it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct RequestFailure {
-    pub(crate) outcome: Outcome,
+    pub(crate) outcome: RequestOutcome,
     pub(crate) reason: String,
     pub(crate) hints: Vec<String>,
 }
@@ -19,16 +19,16 @@ pub(crate) struct RequestFailure {
 impl RequestFailure {
     /// A failure because there is no usable reply.
     pub(crate) fn from_error(reason: impl Into<String>, hint: Option<String>) -> Self {
-        Self { outcome: Outcome::Failed, reason: reason.into(), hints: hint.into_iter().collect() }
+        Self { outcome: RequestOutcome::Failed, reason: reason.into(), hints: hint.into_iter().collect() }
     }
 
     /// A failure because the daemon declined the request.
     pub(crate) fn from_decline(reason: impl Into<String>) -> Self {
-        Self { outcome: Outcome::Declined, reason: reason.into(), hints: Vec::new() }
+        Self { outcome: RequestOutcome::Declined, reason: reason.into(), hints: Vec::new() }
     }
 
     /// Writes the failure into a record.
-    pub(crate) fn apply_to(self, answer: &mut Answer) {
+    pub(crate) fn apply_to(self, answer: &mut ReplySummary) {
         answer.outcome = self.outcome;
         answer.reason = Some(self.reason);
         answer.hints = self.hints;
@@ -78,8 +78,8 @@ fn find_reported_failure(value: &Value) -> Option<RequestFailure> {
 }
 
 /// Formats a declined request for text output; `None` for any other outcome.
-pub(crate) fn format_decline(answer: &Answer) -> Option<String> {
-    (answer.outcome == Outcome::Declined)
+pub(crate) fn format_decline(answer: &ReplySummary) -> Option<String> {
+    (answer.outcome == RequestOutcome::Declined)
         .then(|| format!("declined: {}", answer.reason.as_deref().unwrap_or("no reason given")))
 }
 
@@ -112,7 +112,7 @@ mod tests {
         let dynolog =
             decode_failure::<StatusReply>(r#"{"status":"failed with exception = type must be number"}"#);
         assert_eq!(dynolog.reason, "failed with exception = type must be number");
-        assert_eq!(decode_failure::<StatusReply>(r#"{"status":"failed"}"#).outcome, Outcome::Declined);
+        assert_eq!(decode_failure::<StatusReply>(r#"{"status":"failed"}"#).outcome, RequestOutcome::Declined);
     }
 
     #[test]
@@ -120,10 +120,10 @@ mod tests {
         for body in ["", "{", "[]", "null", "\"x\"", "{}", r#"{"version":7}"#, "\u{0}", &"[".repeat(100_000)]
         {
             let failure = decode_failure::<VersionReply>(body);
-            assert_eq!(failure.outcome, Outcome::Failed, "{failure:?}");
+            assert_eq!(failure.outcome, RequestOutcome::Failed, "{failure:?}");
             assert!(!failure.reason.is_empty());
         }
-        assert_eq!(decode_failure::<DcgmReply>(r#"{"status":1}"#).outcome, Outcome::Failed);
+        assert_eq!(decode_failure::<DcgmReply>(r#"{"status":1}"#).outcome, RequestOutcome::Failed);
         assert!(decode_reply::<VersionReply>(&[0xff, 0xfe]).is_err());
     }
 

@@ -3,7 +3,7 @@
 use common::cli::Global;
 use common::exit::Exit;
 use common::out::{Format, Out};
-use common::record::profctl::{Answer, Outcome, Summary};
+use common::record::profctl::{ReplySummary, RequestOutcome, Summary};
 use common::rpc::message::Request;
 use common::text::Safe;
 
@@ -64,7 +64,7 @@ impl<'a> DaemonSession<'a> {
     pub(crate) fn query_daemons(
         &mut self,
         request: &Request,
-        mut handle: impl FnMut(&mut Self, Answer, Result<Vec<u8>, RequestFailure>) -> anyhow::Result<()>,
+        mut handle: impl FnMut(&mut Self, ReplySummary, Result<Vec<u8>, RequestFailure>) -> anyhow::Result<()>,
     ) -> anyhow::Result<()> {
         let body = request.encode();
         let Some(runtime) = self.runtime.take() else { anyhow::bail!("a session sends one request") };
@@ -92,11 +92,11 @@ impl<'a> DaemonSession<'a> {
     }
 
     /// Counts an exchange, and reports a failed one on standard error. A declined one is part of the result.
-    pub(crate) fn count_answer(&mut self, answer: &Answer) {
+    pub(crate) fn count_answer(&mut self, answer: &ReplySummary) {
         match answer.outcome {
-            Outcome::Done => self.summary.done += 1,
-            Outcome::Declined => self.summary.declined += 1,
-            Outcome::Failed => {
+            RequestOutcome::Done => self.summary.done += 1,
+            RequestOutcome::Declined => self.summary.declined += 1,
+            RequestOutcome::Failed => {
                 self.summary.failed += 1;
                 let daemon = DaemonAddress { host: answer.host.clone(), port: answer.port };
                 self.out.error(daemon, answer.reason.as_deref().unwrap_or("failed"));
@@ -106,7 +106,7 @@ impl<'a> DaemonSession<'a> {
     }
 
     /// Prints the hints of a failed or declined exchange on standard error.
-    pub(crate) fn print_hints(&self, answer: &Answer) {
+    pub(crate) fn print_hints(&self, answer: &ReplySummary) {
         for hint in &answer.hints {
             self.out.diag().help(hint);
         }
@@ -116,7 +116,7 @@ impl<'a> DaemonSession<'a> {
     ///
     /// # Errors
     /// Standard output cannot be written.
-    pub(crate) fn print_line(&mut self, answer: &Answer, text: &str) -> anyhow::Result<()> {
+    pub(crate) fn print_line(&mut self, answer: &ReplySummary, text: &str) -> anyhow::Result<()> {
         Ok(writeln!(self.out.text(), "{}: {}", Safe(&answer.host), Safe(text))?)
     }
 
@@ -134,12 +134,12 @@ impl<'a> DaemonSession<'a> {
 }
 
 /// Splits an exchange into what every record says about it, and the body of the reply.
-fn split_exchange(exchange: DaemonExchange) -> (Answer, Result<Vec<u8>, RequestFailure>) {
-    let mut answer = Answer {
+fn split_exchange(exchange: DaemonExchange) -> (ReplySummary, Result<Vec<u8>, RequestFailure>) {
+    let mut answer = ReplySummary {
         host: exchange.daemon.host,
         port: exchange.daemon.port,
         address: None,
-        outcome: Outcome::Done,
+        outcome: RequestOutcome::Done,
         reason: None,
         hints: Vec::new(),
         elapsed_ms: u64::try_from(exchange.elapsed.as_millis()).unwrap_or(u64::MAX),

@@ -46,9 +46,8 @@ impl ReadyNotifier {
     }
 
     fn send_state(&self, state: &[u8]) {
-        if let Some(address) = &self.socket
-            && let Ok(socket) = UnixDatagram::unbound()
-        {
+        let Some(address) = &self.socket else { return };
+        if let Ok(socket) = UnixDatagram::unbound() {
             let _ = socket.set_nonblocking(true);
             let _ = socket.send_to_addr(state, address);
         }

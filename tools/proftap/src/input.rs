@@ -140,7 +140,7 @@ fn encode_status(status: &Status, identity: &ProcessIdentity) -> Message {
         start_step: status.start_step,
         stop_step: status.stop_step,
         pid: identity.pid(),
-        job_id: identity.job,
+        job_id: identity.job_id,
     };
     match status.function {
         Function::Nputrace => Message::TraceStatus(wire),
@@ -201,7 +201,7 @@ mod tests {
     use common::ipc::message::State;
 
     fn identity() -> ProcessIdentity {
-        ProcessIdentity { job: 7, device: 0, pids: vec![42] }
+        ProcessIdentity { job_id: 7, device: 0, pids: vec![42] }
     }
 
     fn one(line: &str) -> Result<Message, InputLineError> {

@@ -1,35 +1,31 @@
 //! Which traces to read: paths, standard input, lists of paths, and the records that `profctl --wait` prints.
 
-use std::fs::File;
-use std::io::{self, BufRead, BufReader, IsTerminal, Read};
+use std::ffi::OsString;
+use std::io::{self, IsTerminal, Read};
 use std::os::unix::ffi::OsStringExt;
-use std::path::{Path, PathBuf};
+use std::os::unix::fs::FileTypeExt;
+use std::path::PathBuf;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use clap::Args;
 use common::error::HintExt;
+use common::finding::unhex;
+use common::inputs::{PathListArgs, Separator};
 use common::out::Out;
 
 use trace::read::{self, ascend};
-
-/// The longest line of a list.
-const LINE_LIMIT: u64 = 1 << 20;
 
 /// The arguments that name traces, the same for every subcommand.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct Inputs {
     /// Traces: files, plain or gzip, or `*_ascend_pt` directories; `-` or none is standard input
+    ///
+    /// A list of --files-from may hold JSON lines as well: of those, `path` of each `profctl.trace_file` record is taken
+    /// and other records are skipped.
     #[arg(value_name = "TRACE")]
     paths: Vec<PathBuf>,
-    /// Read the names of traces from FILE (`-`: standard input)
-    ///
-    /// One path a line, or JSON lines: of those, `path` of each `profctl.trace_file` record is taken and other
-    /// records are skipped.
-    #[arg(long, value_name = "FILE", conflicts_with = "paths")]
-    files_from: Option<PathBuf>,
-    /// Names in --files-from end in NUL, not in a line end
-    #[arg(short = '0', long = "null", requires = "files_from")]
-    null: bool,
+    #[command(flatten)]
+    list: PathListArgs,
 }
 
 /// One trace to read.
@@ -59,32 +55,30 @@ impl Inputs {
         out: &mut Out,
         mut each: impl FnMut(&mut Out, &Input) -> anyhow::Result<()>,
     ) -> anyhow::Result<u64> {
-        let Some(list) = &self.files_from else {
-            let inputs = self.named_inputs()?;
-            inputs.iter().try_for_each(|input| each(out, input))?;
-            return Ok(inputs.len() as u64);
-        };
-        let label = list.display().to_string();
-        let mut list = self.open_list(list)?;
         let mut seen = 0;
-        while let Some(name) = next_name(&mut list, self.null).with_context(|| label.clone())? {
-            match parse_name(name, self.null) {
+        for input in self.named_inputs()? {
+            seen += 1;
+            each(out, &input)?;
+        }
+        let Some(mut list) = self.list.open()? else { return Ok(seen) };
+        while let Some(entry) = list.next() {
+            match entry.and_then(|entry| parse_entry(entry, list.separator).with_context(|| list.place())) {
                 Ok(Some(path)) => {
                     seen += 1;
                     each(out, &Input::Path(path))?;
                 }
                 Ok(None) => {}
-                Err(e) => out.error(&label, format_args!("not a record: {e}")),
+                Err(e) => out.diag().fatal(&e),
             }
         }
         Ok(seen)
     }
 
-    /// Every trace at once, for commands that must know how many there are. Not for lists.
+    /// The traces that the command line names: standard input, if there is no list either.
     fn named_inputs(&self) -> anyhow::Result<Vec<Input>> {
         let named = |p: &PathBuf| if p.as_os_str() == "-" { Input::Stdin } else { Input::Path(p.clone()) };
         let inputs: Vec<_> = self.paths.iter().map(named).collect();
-        if !inputs.is_empty() {
+        if !inputs.is_empty() || self.list.file().is_some() {
             return Ok(inputs);
         }
         if io::stdin().is_terminal() {
@@ -96,63 +90,26 @@ impl Inputs {
 
     /// Whether it may be more than one trace.
     pub(crate) fn several(&self) -> bool {
-        self.files_from.is_some() || self.paths.len() > 1
-    }
-
-    fn open_list(&self, path: &Path) -> anyhow::Result<Box<dyn BufRead>> {
-        if path.as_os_str() == "-" {
-            return Ok(Box::new(BufReader::new(io::stdin())));
-        }
-        let file = File::open(path).with_context(|| path.display().to_string())?;
-        Ok(Box::new(BufReader::new(file)))
+        self.list.file().is_some() || self.paths.len() > 1
     }
 }
 
-/// The next name, without what ends it. Empty ones are skipped.
-fn next_name(list: &mut dyn BufRead, null: bool) -> io::Result<Option<Vec<u8>>> {
-    loop {
-        let mut name = Vec::new();
-        let end = if null { 0 } else { b'\n' };
-        if list.take(LINE_LIMIT).read_until(end, &mut name)? == 0 {
-            return Ok(None);
-        }
-        if name.last() == Some(&end) {
-            name.pop();
-        } else if name.len() as u64 == LINE_LIMIT {
-            return Err(io::Error::other(format!("a line is longer than {LINE_LIMIT} bytes")));
-        }
-        if !null && name.last() == Some(&b'\r') {
-            name.pop();
-        }
-        if !name.is_empty() {
-            return Ok(Some(name));
-        }
+/// The path in an entry of a list: the entry itself, or the record's. Other records have none.
+fn parse_entry(entry: Vec<u8>, separator: Separator) -> anyhow::Result<Option<PathBuf>> {
+    if separator == Separator::Nul || entry.first() != Some(&b'{') {
+        return Ok(Some(OsString::from_vec(entry).into()));
     }
-}
-
-/// The path in a line: the line itself, or the record's. Other records have none.
-fn parse_name(name: Vec<u8>, null: bool) -> serde_json::Result<Option<PathBuf>> {
-    if null || name.first() != Some(&b'{') {
-        return Ok(Some(std::ffi::OsString::from_vec(name).into()));
-    }
-    let record: serde_json::Value = serde_json::from_slice(&name)?;
+    let record: serde_json::Value = serde_json::from_slice(&entry).context("is not a record")?;
     if record["type"] != "profctl.trace_file" {
         return Ok(None);
     }
-    if let Some(path) = record["path_hex"].as_str().and_then(unhex) {
-        return Ok(Some(std::ffi::OsString::from_vec(path).into()));
+    if let Some(path) = record["path_hex"].as_str().and_then(|digits| unhex(digits.as_bytes())) {
+        return Ok(Some(OsString::from_vec(path).into()));
     }
     match record["path"].as_str() {
         Some(path) => Ok(Some(path.into())),
-        None => Err(serde::de::Error::missing_field("path")),
+        None => bail!("the record has no `path`"),
     }
-}
-
-fn unhex(text: &str) -> Option<Vec<u8>> {
-    let pairs = text.as_bytes().chunks(2);
-    pairs
-        .map(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok().filter(|p| p.len() == 2)?, 16).ok())
-        .collect()
 }
 
 impl Input {
@@ -183,10 +140,9 @@ impl Input {
             },
             Self::Path(path) => path.clone(),
         };
+        let is_fifo = || path.metadata().is_ok_and(|meta| meta.file_type().is_fifo());
         let (file, size) = match read::open_trace_file(&path) {
-            Err(e) if e.to_string().contains("FIFO") => {
-                return Err(e).hint("pipe it in: `traceq … - < FIFO`");
-            }
+            Err(e) if is_fifo() => return Err(e).hint("pipe it in: `traceq … - < FIFO`"),
             opened => opened?,
         };
         let rank = ascend::rank_of_timeline(&path);
@@ -199,7 +155,7 @@ mod tests {
     use super::*;
 
     fn parse(line: &str) -> Option<PathBuf> {
-        parse_name(line.into(), false).unwrap()
+        parse_entry(line.into(), Separator::Newline).unwrap()
     }
 
     #[test]
@@ -210,20 +166,10 @@ mod tests {
             Some("/x".into())
         );
         assert_eq!(parse(r#"{"type":"profctl.summary","v":1}"#), None);
-        assert!(parse_name(b"{\"type\":\"profctl.trace_file\"}".to_vec(), false).is_err());
-        assert!(parse_name(b"{".to_vec(), false).is_err());
-        assert_eq!(parse_name(b"{x}".to_vec(), true).unwrap(), Some("{x}".into()));
+        assert!(parse_entry(b"{\"type\":\"profctl.trace_file\"}".to_vec(), Separator::Newline).is_err());
+        assert!(parse_entry(b"{".to_vec(), Separator::Newline).is_err());
+        assert_eq!(parse_entry(b"{x}".to_vec(), Separator::Nul).unwrap(), Some("{x}".into()));
         let hex = r#"{"type":"profctl.trace_file","v":1,"path":"?","path_hex":"61ff"}"#;
-        assert_eq!(parse(hex), Some(std::ffi::OsString::from_vec(vec![b'a', 0xff]).into()));
-    }
-
-    #[test]
-    fn names_end_in_lines_or_nul() {
-        let all = |text: &[u8], null| {
-            let mut list = text;
-            std::iter::from_fn(|| next_name(&mut list, null).unwrap()).collect::<Vec<_>>()
-        };
-        assert_eq!(all(b"a\r\n\nb", false), [b"a".to_vec(), b"b".to_vec()]);
-        assert_eq!(all(b"a\nb\0c\0", true), [b"a\nb".to_vec(), b"c".to_vec()]);
+        assert_eq!(parse(hex), Some(OsString::from_vec(vec![b'a', 0xff]).into()));
     }
 }

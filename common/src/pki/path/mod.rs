@@ -104,7 +104,7 @@ pub fn validate_path<'a>(question: &ValidationRequest<'a>) -> Result<Path<'a>, P
     profile::check_leaf(question)?;
     target::check_target(&work)?;
     let mut path = vec![question.leaf];
-    let mut furthest = PathError::about("no-issuer", question.leaf, "does not chain to a trust anchor");
+    let mut furthest = PathError::about(NO_ISSUER, question.leaf, "does not chain to a trust anchor");
     match work.extend_path(&mut path, &mut furthest) {
         Ok(true) => Ok(path),
         Ok(false) => Err(furthest),
@@ -160,7 +160,7 @@ impl<'a, 'q> PathSearch<'a, 'q> {
             }
             if let Err(e) = profile::check_intermediate(self.question, next) {
                 // A root that is not trusted is not the reason why the path is invalid.
-                if furthest.code == "no-issuer" && !next.is_self_issued() {
+                if furthest.code == NO_ISSUER && !next.is_self_issued() {
                     *furthest = e;
                 }
                 continue;
@@ -217,6 +217,9 @@ impl<'a, 'q> PathSearch<'a, 'q> {
 }
 
 const EXHAUSTED: &str = "too-much-work";
+
+/// The code of a chain that ends before a trust anchor.
+const NO_ISSUER: &str = "no-issuer";
 
 /// Checks section 6.1.4 (l) and (m): self-issued certificates do not count, and the leaf is not an intermediate.
 fn path_lengths(path: &[&Cert], root: &Cert) -> PathResult {

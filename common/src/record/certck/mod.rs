@@ -6,7 +6,7 @@ mod verify;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Entry, Record, entry, summary};
+use super::{Entry, Record, RecordPath, entry, summary};
 
 pub use show::{CertificateRecord, CrlRecord, KeyRecord, RequestRecord, RevokedRecord};
 pub use verify::{CaseName, CaseProfile, NameKind, PeerKind, VerifyAnswer, VerifyCase, VerifyVerdict};
@@ -85,10 +85,8 @@ pub struct MintedRecord {
     /// `ca`, `server` or `client`.
     pub role: String,
     /// The directory.
-    pub path: String,
-    /// The directory's bytes in hex, where they are not UTF-8.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub path_hex: Option<String>,
+    #[serde(flatten)]
+    pub path: RecordPath,
     /// The files in it.
     pub files: Vec<String>,
     /// The kind of key.
@@ -144,10 +142,8 @@ pub struct WrittenRecord {
     /// What it is: `crl` or `directory`.
     pub what: String,
     /// Where it is.
-    pub path: String,
-    /// The path's bytes in hex, where they are not UTF-8.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub path_hex: Option<String>,
+    #[serde(flatten)]
+    pub path: RecordPath,
     /// The number of a CRL, in hex. Of a directory, the same as `serial`, as it was called before; empty in a
     /// dry run.
     pub number: String,

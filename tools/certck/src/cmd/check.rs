@@ -176,12 +176,12 @@ impl<'a> CheckReports<'a> {
 
     fn finish(mut self) -> anyhow::Result<Exit> {
         self.tally.summary.errors = self.diag.errors();
-        if let Some((path, mut metrics)) = self.metrics.take()
-            && let Err(e) = metrics::write_textfile(path, metrics.as_mut(), &self.tally)
-        {
-            self.report.add_failure(&format!("{e:#}"));
-            self.diag.fatal(&e);
-            self.tally.summary.errors = self.diag.errors();
+        if let Some((path, mut metrics)) = self.metrics.take() {
+            if let Err(e) = metrics::write_textfile(path, metrics.as_mut(), &self.tally) {
+                self.report.add_failure(&format!("{e:#}"));
+                self.diag.fatal(&e);
+                self.tally.summary.errors = self.diag.errors();
+            }
         }
         let (end, summary) = (self.tally.report_end(), &self.tally.summary);
         self.report.finish_report(self.to, &end, summary)?;

@@ -167,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_minted_serves() {
+    fn minted_directories_work_for_a_handshake() {
         for algo in ["ecdsa-p256", "ecdsa-p384", "ed25519", "rsa-3072"] {
             let dir = tempfile::tempdir().unwrap();
             assert_eq!(mint(dir.path(), &["--algo", algo]).unwrap(), Exit::Ok);
@@ -178,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_replaced() {
+    fn mint_replaces_nothing_that_exists() {
         let dir = tempfile::tempdir().unwrap();
         mint(dir.path(), &[]).unwrap();
         let before = std::fs::read(dir.path().join("ca/ca.key")).unwrap();

@@ -14,3 +14,10 @@ pub(crate) mod rules;
 pub(crate) mod show;
 pub(crate) mod verify;
 pub(crate) mod watch;
+
+use std::path::PathBuf;
+
+/// The paths given, or `-` for standard input.
+fn paths_or_stdin(paths: &[PathBuf]) -> Vec<PathBuf> {
+    if paths.is_empty() { vec![PathBuf::from("-")] } else { paths.to_vec() }
+}

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use common::duration::duration;
+use common::duration::parse_duration;
 use common::error::HintExt;
 use common::exit::Exit;
 use common::finding::{Finding, Severity};
@@ -64,8 +64,8 @@ pub(crate) struct ProbeArgs {
     /// Directory of a client that the daemons must reject, such as an expired or revoked one; may be repeated
     #[arg(long, value_name = "DIR")]
     must_reject: Vec<PathBuf>,
-    /// Time limit for each handshake, such as 5s or 500ms; a bare number is seconds
-    #[arg(long, value_name = "TIME", default_value = "5s", value_parser = duration)]
+    /// Time limit for each exchange with a server, such as 500ms, 5s or 2m; a bare number is seconds
+    #[arg(long, value_name = "TIME", default_value = "5s", value_parser = parse_duration)]
     timeout: Duration,
     /// Warn of certificates that expire within N days, at most within the last third of their validity
     #[arg(long, value_name = "N", default_value_t = 30)]

@@ -8,13 +8,13 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, ensure};
 use common::error::HintExt;
 use common::exit::Exit;
-use common::finding::{Finding, Severity};
 use common::out::{Format, Out};
 use common::pki::passphrase::decrypt_block;
 use common::pki::pem::Block;
 use common::pki::role::LAYOUTS;
 use common::pki::{Cert, Passphrase, PassphraseArgs, Role, key, pem};
 use common::policy::shell_quote;
+use common::record::RecordPath;
 use common::record::certck::WrittenRecord;
 use time::OffsetDateTime;
 
@@ -361,8 +361,7 @@ impl<'a> Renewal<'a> {
         let dir = &self.old.dir;
         WrittenRecord {
             what: "directory".to_owned(),
-            path: dir.to_string_lossy().into_owned(),
-            path_hex: Finding::new("", Severity::Note, dir).path_hex,
+            path: RecordPath::from(&**dir),
             number: serial.clone().unwrap_or_default(),
             dry_run: serial.is_none(),
             serial,

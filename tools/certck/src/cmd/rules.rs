@@ -9,7 +9,7 @@ use common::pki::rule::FORESIGHT;
 use common::record::certck as record;
 use common::rule::Rule;
 
-use crate::rules::all_rules;
+use crate::rules::{RuleCommand, all_rules};
 
 /// List the rules that certck checks
 ///
@@ -50,28 +50,28 @@ pub(crate) fn run(args: &RulesArgs, format: Format, out: &mut Out) -> anyhow::Re
 }
 
 /// The severity in the strict profile, which applies to directories only, without rules about the future.
-fn strict_severity(rule: &Rule, command: &str) -> Severity {
-    let lasting = command == "check" && !FORESIGHT.iter().any(|r| r.id == rule.id);
+fn strict_severity(rule: &Rule, command: RuleCommand) -> Severity {
+    let lasting = command == RuleCommand::Check && !FORESIGHT.iter().any(|r| r.id == rule.id);
     if lasting { Severity::Error } else { rule.severity }
 }
 
-fn rule_record(rule: &Rule, command: &str) -> record::RuleRecord {
+fn rule_record(rule: &Rule, command: RuleCommand) -> record::RuleRecord {
     record::RuleRecord {
         rule: rule.id.to_owned(),
         severity: rule.severity,
         strict: Some(strict_severity(rule, command)),
         demands: rule.what.to_owned(),
-        command: command.to_owned(),
+        command: command.name().to_owned(),
         why: rule.why.to_owned(),
         fix: rule.fix.to_owned(),
         reference: rule.reference.to_owned(),
     }
 }
 
-fn write_explanation(rule: &Rule, command: &str, out: &mut Out) -> io::Result<()> {
+fn write_explanation(rule: &Rule, command: RuleCommand, out: &mut Out) -> io::Result<()> {
     let by = match command {
-        "check" => "certck check, and every program that loads a directory".to_owned(),
-        command => format!("certck {command}"),
+        RuleCommand::Check => "certck check, and every program that loads a directory".to_owned(),
+        command => format!("certck {}", command.name()),
     };
     writeln!(
         out.text(),

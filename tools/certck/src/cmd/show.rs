@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, anyhow, bail};
 use common::exit::Exit;
+use common::input_lines::open_input;
 use common::out::{Format, Out};
 use common::pki::pem::{self, Block};
 use common::pki::{Cert, Crl, key, revocation_reason};
@@ -11,8 +12,8 @@ use common::record::certck as record;
 use common::text::Safe;
 use zeroize::Zeroizing;
 
+use crate::describe;
 use crate::request::SigningRequest;
-use crate::{describe, input_lines};
 
 /// Show the content of certificates, CRLs, signing requests and keys
 ///
@@ -35,7 +36,7 @@ const MAX_BYTES: u64 = 64 << 20;
 
 pub(crate) fn run(args: &ShowArgs, format: Format, out: &mut Out) -> anyhow::Result<Exit> {
     let mut shown = 0;
-    for file in input_lines::paths_or_stdin(&args.files) {
+    for file in super::paths_or_stdin(&args.files) {
         match read_input(&file).and_then(|bytes| split_blocks(&bytes)) {
             Err(e) => out.failed(file.display(), &e),
             Ok(blocks) => {
@@ -59,7 +60,7 @@ pub(crate) fn run(args: &ShowArgs, format: Format, out: &mut Out) -> anyhow::Res
 
 /// A file, a pipe or standard input, whole.
 fn read_input(path: &Path) -> anyhow::Result<Zeroizing<Vec<u8>>> {
-    Ok(Zeroizing::new(input_lines::open_input(path)?.read_all(MAX_BYTES)?))
+    Ok(Zeroizing::new(open_input(path)?.read_all(MAX_BYTES)?))
 }
 
 /// The blocks of a file: those of PEM, or the one that DER is.

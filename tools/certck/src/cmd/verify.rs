@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context, anyhow};
 use common::exit::Exit;
+use common::input_lines::open_input;
 use common::out::{Format, Out};
 use common::pki::extension::KeyUsage;
 use common::pki::path::{self, PathError, ValidationRequest};
@@ -15,8 +16,8 @@ use common::record::certck::{
 };
 use time::OffsetDateTime;
 
+use crate::clock;
 use crate::parallel::in_order;
-use crate::{clock, input_lines};
 
 /// Validate certificate paths given as JSON lines
 ///
@@ -40,7 +41,7 @@ const MAX_LINE: u64 = 32 << 20;
 
 pub(crate) fn run(args: &VerifyArgs, format: Format, out: &mut Out) -> anyhow::Result<Exit> {
     let mut summary = Summary::default();
-    for file in input_lines::paths_or_stdin(&args.files) {
+    for file in super::paths_or_stdin(&args.files) {
         if let Err(e) = verify_file(&file, format, &mut summary, out) {
             let broken = common::error::is_broken_pipe(&e);
             if broken {
@@ -62,7 +63,7 @@ fn verify_file(
     summary: &mut Summary,
     out: &mut Out,
 ) -> anyhow::Result<()> {
-    let mut input = input_lines::open_input(file)?;
+    let mut input = open_input(file)?;
     let name = input.name.clone();
     let lines = std::iter::from_fn(move || input.next_line(b'\n', MAX_LINE).transpose()).zip(1u64..);
     let lines = lines.filter(|(line, _)| !line.as_ref().is_ok_and(|l| l.trim_ascii().is_empty()));

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
-use common::duration::duration;
+use common::duration::parse_duration;
 use common::exit::Exit;
 use common::finding::Finding;
 use common::out::{Diag, Format, Out};
@@ -104,7 +104,7 @@ pub(crate) fn run(args: &WatchArgs, format: Format, out: &mut Out) -> anyhow::Re
 /// Parses the time between two rounds.
 fn parse_interval(text: &str) -> Result<Duration, String> {
     let limits = Duration::from_secs(1)..=Duration::from_secs(24 * 3600);
-    duration(text).and_then(|time| match limits.contains(&time) {
+    parse_duration(text).and_then(|time| match limits.contains(&time) {
         true => Ok(time),
         false => Err("must be between 1s and 24h".to_owned()),
     })

@@ -165,7 +165,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_answer_is_of_its_time() {
+    fn ocsp_responses_outside_their_validity_are_rejected() {
         const DAY: i64 = 86_400;
         let at = 1_800_000_000;
         let time = |unix: i64| Time { unix, generalized: true };

@@ -5,11 +5,12 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{anyhow, ensure};
 use clap::Args;
-use common::duration::age;
+use common::duration::parse_age;
 use common::exit::Exit;
-use common::finding::hex;
 use common::out::{Diag, Format, Out};
+use common::record::RecordPath;
 use common::record::datack::{CleanSummary, Deletion, DeletionReason, SparedFile};
+use common::size::parse_size;
 use common::text::Safe;
 
 use common::glob::Glob;
@@ -58,7 +59,7 @@ pub(crate) struct CleanArgs {
     #[command(flatten)]
     inputs: PathInputs,
     /// Delete files that were modified longer ago than this: `90s`, `30m`, `12h`, `14d`
-    #[arg(long, value_name = "AGE", value_parser = age)]
+    #[arg(long, value_name = "AGE", value_parser = parse_age)]
     older_than: Option<Duration>,
     /// Delete the oldest files until the rest takes at most this size: `50GiB`, `10GB`, or bytes
     ///
@@ -73,7 +74,7 @@ pub(crate) struct CleanArgs {
     #[arg(long = "match", value_name = "PATTERN")]
     patterns: Vec<String>,
     /// Keep files that were modified less than this ago
-    #[arg(long, value_name = "AGE", value_parser = age, default_value = "10m")]
+    #[arg(long, value_name = "AGE", value_parser = parse_age, default_value = "10m")]
     idle: Duration,
     /// Also delete directories that become empty
     #[arg(long)]
@@ -267,8 +268,7 @@ impl CleanArgs {
                 writeln!(out.text(), "{would} {} ({}, {reason})", Safe(&path), count(file.size, "byte"))
             }
             Format::Json => out.record(&Deletion {
-                path: path.to_string_lossy().into_owned(),
-                path_hex: path_hex(path),
+                path: RecordPath::from(path),
                 size_bytes: file.size,
                 changed: time::OffsetDateTime::from_unix_timestamp(file.mtime)
                     .ok()
@@ -308,44 +308,12 @@ fn count(n: u64, noun: &str) -> String {
     format!("{n} {noun}{}", if n == 1 { "" } else { "s" })
 }
 
-fn path_hex(path: &Path) -> Option<String> {
-    use std::os::unix::ffi::OsStrExt;
-    path.to_str().is_none().then(|| hex(path.as_os_str().as_bytes()))
-}
-
 /// Reports that a recorded file was not deleted after all.
 fn report_spared(path: &Path, reason: String, format: Format, out: &mut Out) -> std::io::Result<()> {
     match format {
         Format::Text => writeln!(out.text(), "not deleted {} ({reason})", Safe(&path.to_string_lossy())),
-        Format::Json => {
-            let path_hex = path_hex(path);
-            out.record(&SparedFile { path: path.to_string_lossy().into_owned(), path_hex, reason })
-        }
+        Format::Json => out.record(&SparedFile { path: RecordPath::from(path), reason }),
     }
-}
-
-/// Parses a size such as `50GiB`; a bare number is bytes.
-fn parse_size(text: &str) -> Result<u64, String> {
-    let units = [
-        ("", 1),
-        ("B", 1),
-        ("KiB", 1 << 10),
-        ("MiB", 1 << 20),
-        ("GiB", 1 << 30),
-        ("TiB", 1 << 40),
-        ("KB", 1000),
-        ("MB", 1_000_000),
-        ("GB", 1_000_000_000),
-        ("TB", 1_000_000_000_000),
-    ];
-    parse_with_unit(text, &units).ok_or_else(|| "expected a size such as 50GiB, 10GB or 1000000".into())
-}
-
-fn parse_with_unit(text: &str, units: &[(&str, u64)]) -> Option<u64> {
-    let split = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
-    let (digits, unit) = text.split_at(split);
-    let unit = units.iter().find(|(u, _)| u.eq_ignore_ascii_case(unit.trim()))?.1;
-    digits.parse::<u64>().ok()?.checked_mul(unit).filter(|&n| i64::try_from(n).is_ok())
 }
 
 #[cfg(test)]

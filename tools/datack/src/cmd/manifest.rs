@@ -1,6 +1,5 @@
 //! `datack manifest`: SHA-256 of model weights and other inputs, created and verified.
 
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
@@ -10,6 +9,7 @@ use common::progress::{self, Unit};
 use indicatif::ProgressBar;
 
 use crate::manifest::{partial, sign};
+use common::file_id::FileId;
 use common::inputs::PathInputs;
 
 mod create;
@@ -117,13 +117,13 @@ impl HashArgs {
     }
 }
 
-/// Returns the files that are not part of a manifest, by device and inode: the manifest itself, its signature, its
+/// Returns the files that are not part of a manifest: the manifest itself, its signature, its
 /// .partial file, and the file that is standard output.
-fn manifest_files(manifest: Option<&Path>) -> Vec<(u64, u64)> {
+fn manifest_files(manifest: Option<&Path>) -> Vec<FileId> {
     let files = manifest.map(|m| [m.to_owned(), sign::signature_path(m), partial::partial_path(m)]);
-    let id = |path: PathBuf| std::fs::metadata(path).ok().map(|m| (m.dev(), m.ino()));
+    let id = |path: PathBuf| std::fs::metadata(path).ok().map(|m| FileId::of_metadata(&m));
     let mut own: Vec<_> = files.into_iter().flatten().filter_map(id).collect();
-    own.extend(rustix::fs::fstat(rustix::stdio::stdout()).ok().map(|st| (st.st_dev, st.st_ino)));
+    own.extend(rustix::fs::fstat(rustix::stdio::stdout()).ok().map(|st| FileId::of_stat(&st)));
     own
 }
 

@@ -13,7 +13,8 @@ use common::out::Diag;
 use rustix::fs::{self as rfs, AtFlags, CWD, FileType, OFlags, RawDir, Statx, StatxFlags};
 use rustix::io::Errno;
 
-use common::walk::{self, device_of, file_type};
+use common::file_id::FileId;
+use common::walk::{self, file_type};
 
 /// Size of the buffer for directory entries, in bytes.
 const BUFFER: usize = 64 << 10;
@@ -39,8 +40,8 @@ pub(crate) struct ListOptions {
     pub(crate) follow: bool,
     /// Whether symbolic links that are not followed are listed; otherwise they are counted.
     pub(crate) links: bool,
-    /// Files to skip, by device and inode: the manifest itself.
-    pub(crate) without: Vec<(u64, u64)>,
+    /// Files to skip: the manifest itself.
+    pub(crate) without: Vec<FileId>,
 }
 
 /// Iterates over the files. I/O errors are reported; symbolic links that are not followed are counted.
@@ -62,7 +63,7 @@ pub(crate) struct FileLister<'a> {
 /// A directory that is being listed.
 struct DirectoryLevel {
     dir: Arc<OwnedFd>,
-    id: (u64, u64),
+    id: FileId,
     /// Length of the path above it.
     above: usize,
     /// Its names, each with a NUL, and the offsets of those that are left, in reverse order.
@@ -179,7 +180,7 @@ impl<'a> FileLister<'a> {
         match stat_at(&dir, &name, true) {
             Ok(st) if file_type(&st) == FileType::RegularFile => self.list_file(dir, name, path, &st, true),
             Ok(st) if file_type(&st) == FileType::Directory => {
-                let id = (device_of(&st), st.stx_ino);
+                let id = FileId::of_statx(&st);
                 if self.levels.iter().any(|l| l.id == id) {
                     self.diag
                         .warn(path.display(), "is a symbolic link to a directory above it, not followed");
@@ -210,7 +211,7 @@ impl<'a> FileLister<'a> {
         st: &Statx,
         follow: bool,
     ) -> Option<ListedFile> {
-        let own = self.options.without.contains(&(device_of(st), st.stx_ino));
+        let own = self.options.without.contains(&FileId::of_statx(st));
         (!own).then_some(ListedFile { dir, name, path, size: st.stx_size, follow, link: false })
     }
 
@@ -296,7 +297,7 @@ impl DirectoryLevel {
         }
         let name = |at: &u32| CStr::from_bytes_until_nul(&names[*at as usize..]).unwrap_or_default();
         left.sort_unstable_by(|a, b| name(b).cmp(name(a)));
-        Ok(Self { dir: dir.into(), id: (device_of(&st), st.stx_ino), above, names, left })
+        Ok(Self { dir: dir.into(), id: FileId::of_statx(&st), above, names, left })
     }
 }
 

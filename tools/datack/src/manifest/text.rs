@@ -6,6 +6,7 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
 use common::finding::{hex, unhex};
+use common::record::RecordPath;
 use common::record::datack::{FileDigest as DigestRecord, ManifestSummary};
 
 use super::Sha256;
@@ -42,12 +43,7 @@ pub(crate) fn write_line(to: &mut dyn Write, path: &Path, sha256: &Sha256) -> io
 
 /// The record of a line.
 pub(crate) fn digest_record(path: &Path, sha256: &Sha256, size: u64) -> DigestRecord {
-    DigestRecord {
-        path: path.to_string_lossy().into_owned(),
-        path_hex: path.to_str().is_none().then(|| hex(path.as_os_str().as_bytes())),
-        sha256: hex(sha256),
-        size_bytes: size,
-    }
+    DigestRecord { path: RecordPath::from(path), sha256: hex(sha256), size_bytes: size }
 }
 
 /// Parses a whole manifest. JSON lines must end with a summary that counts them: without it the manifest is truncated.
@@ -102,11 +98,8 @@ fn parse_json_line(line: &[u8]) -> Result<Option<ManifestEntry>, &'static str> {
     let Some(r) = common::record::read::<DigestRecord>(text).map_err(|_| "malformed record")? else {
         return Ok(None);
     };
-    let path = match &r.path_hex {
-        Some(digits) => unhex(digits.as_bytes()).ok_or("invalid path_hex")?,
-        None => r.path.into_bytes(),
-    };
-    make_entry(&path, false, parse_digest(r.sha256.as_bytes())?).map(Some)
+    let path = r.path.to_path().ok_or("invalid path_hex")?;
+    make_entry(path.as_os_str().as_bytes(), false, parse_digest(r.sha256.as_bytes())?).map(Some)
 }
 
 fn parse_sum_line(line: &[u8]) -> Result<ManifestEntry, &'static str> {

@@ -158,7 +158,7 @@ impl Writer for HostRecordWriter {
 
 /// Requires that an account exists: findings about one that does not would be wrong.
 fn require_user(host: &AuditedHost, user: &str) -> anyhow::Result<()> {
-    let listed = host.ids.uid(user).is_some_and(|uid| host.ids.user_name(uid).is_some());
+    let listed = host.ids.uid_of(user).is_some_and(|uid| host.ids.user_name(uid).is_some());
     let exists = if listed || host.ids.complete {
         listed
     } else if host.live {

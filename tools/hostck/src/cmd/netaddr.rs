@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 use clap::Args;
 use common::exit::Exit;
-use common::finding::hex;
 use common::out::{Diag, Format, Out};
+use common::record::RecordPath;
 use common::record::hostck::{AddressRecord as Record, AddressScope, NetaddrSummary};
 use common::text::Safe;
 use rustix::fs::{self as rfs, FileType, OFlags, Statx};
@@ -137,7 +137,6 @@ struct AddressInFile {
 
 impl AddressInFile {
     fn write_record(&self, format: Format, out: &mut Out) -> std::io::Result<()> {
-        use std::os::unix::ffi::OsStrExt;
         let (a, column) = (&self.address, self.address.at as u64 + 1);
         match format {
             Format::Text => writeln!(
@@ -150,8 +149,7 @@ impl AddressInFile {
                 Safe(&a.text)
             ),
             Format::Json => out.record(&Record {
-                path: self.path.to_string_lossy().into_owned(),
-                path_hex: self.path.to_str().is_none().then(|| hex(self.path.as_os_str().as_bytes())),
+                path: RecordPath::from(&*self.path),
                 line: self.line,
                 column,
                 address: a.text.clone(),

@@ -32,7 +32,7 @@ pub(super) static CHECK: HostCheck = HostCheck {
             ));
             return found;
         };
-        if host.ids.uid(user) == Some(0) {
+        if host.ids.uid_of(user) == Some(0) {
             found.push(
                 check
                     .finding(format!("account {user}"))
@@ -58,7 +58,7 @@ pub(super) static CHECK: HostCheck = HostCheck {
 
 /// Checks the mode of the home directory: others must not read its files or change the programs it starts.
 fn check_home(host: &AuditedHost, check: &HostCheck, user: &str) -> Option<Finding> {
-    let home = host.ids.home(user)?;
+    let home = host.ids.home_of(user)?;
     let below = home.strip_prefix("/").ok()?.to_str().filter(|h| !h.is_empty())?;
     // System accounts have homes such as /bin.
     if common::system_paths::is_system_path(home) {
@@ -119,7 +119,7 @@ fn check_sudo(host: &AuditedHost, check: &HostCheck, user: &str) -> Vec<Finding>
     let mut sudoers = Sudoers::default();
     read_sudoers(host, "etc/sudoers", &mut sudoers, &mut found, &mut BTreeSet::new());
     let groups = host.ids.groups_of(user);
-    let who = SudoUser { name: user, uid: host.ids.uid(user), groups: &groups };
+    let who = SudoUser { name: user, uid: host.ids.uid_of(user), groups: &groups };
     for rule in &sudoers.rules {
         let place = host.display_path(&rule.file);
         match sudoers.applies_to(rule, who) {

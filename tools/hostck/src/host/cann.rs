@@ -72,13 +72,13 @@ fn check_toolkit(host: &AuditedHost, check: &HostCheck, home: &str) -> Vec<Findi
                     .fix(format!("chmod -R go-w {}", place.display())),
             );
         }
-        let Some(uid) = host.user.as_deref().and_then(|user| host.ids.uid(user)) else { continue };
+        let Some(uid) = host.user.as_deref().and_then(|user| host.ids.uid_of(user)) else { continue };
         if st.st_uid != uid {
             found.push(
                 check
                     .finding(&place)
-                    .found(format!("owned by {}", host.ids.user(st.st_uid)))
-                    .expected(format!("{}, who runs the tools", host.ids.user(uid)))
+                    .found(format!("owned by {}", host.ids.describe_user(st.st_uid)))
+                    .expected(format!("{}, who runs the tools", host.ids.describe_user(uid)))
                     .fix("install CANN as the user who runs the tools"),
             );
         }

@@ -95,7 +95,7 @@ fn parse_hex_address(hex: &str) -> Option<IpAddr> {
 /// Describes the process that holds the socket, if its descriptors can be read, and its user.
 fn describe_owner(host: &AuditedHost, listener: &PortListener) -> String {
     let wanted = format!("socket:[{}]", listener.inode);
-    let user = host.ids.user(listener.uid);
+    let user = host.ids.describe_user(listener.uid);
     for pid in host.list_names("proc").into_iter().filter(|n| n.bytes().all(|b| b.is_ascii_digit())) {
         let fds =
             std::fs::read_dir(host.display_path(&format!("proc/{pid}/fd"))).into_iter().flatten().flatten();

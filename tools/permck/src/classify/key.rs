@@ -7,11 +7,11 @@ pub(crate) fn find_private_key(text: &[u8]) -> Option<(&'static str, usize)> {
     let mut from = 0;
     while let Some(at) = memmem::find(&text[from..], b"-----BEGIN ").map(|i| from + i) {
         // A key has lines of base64 after its label; code that only mentions the label has not.
-        if let Some(label) = pem_label(&text[at..])
-            && let Some(kind) = private_label(label)
-            && base64_follows(&text[at + 11 + label.len() + 5..])
-        {
-            return Some((kind, at));
+        let label = pem_label(&text[at..]).and_then(|label| Some((label, private_label(label)?)));
+        if let Some((label, kind)) = label {
+            if base64_follows(&text[at + 11 + label.len() + 5..]) {
+                return Some((kind, at));
+            }
         }
         from = at + 11;
     }

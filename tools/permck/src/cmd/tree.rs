@@ -92,7 +92,7 @@ impl TreeArgs {
         if self.owner.is_empty() {
             return Ok(None);
         }
-        let named = |name: &String| ids.uid(name).with_context(|| format!("--owner {name}: no such user"));
+        let named = |name: &String| ids.uid_of(name).with_context(|| format!("--owner {name}: no such user"));
         let named = self.owner.iter().map(named).collect::<anyhow::Result<Vec<u32>>>()?;
         Ok(Some(named))
     }

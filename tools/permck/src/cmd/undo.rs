@@ -49,8 +49,7 @@ impl UndoArgs {
                 }
                 Err(reason) => {
                     summary.refused += 1;
-                    let refusal =
-                        FixRefusal { path: change.path.clone(), path_hex: change.path_hex.clone(), reason };
+                    let refusal = FixRefusal { path: change.path.clone(), reason };
                     match format {
                         Format::Json => out.record(&refusal)?,
                         Format::Text => {
@@ -58,7 +57,7 @@ impl UndoArgs {
                             writeln!(
                                 out.text(),
                                 "{left} {}: {}",
-                                Safe(&refusal.path),
+                                Safe(&refusal.path.path),
                                 Safe(&refusal.reason)
                             )?;
                         }
@@ -76,7 +75,6 @@ impl UndoArgs {
     fn print_undone(&self, change: &PermissionChange, format: Format, out: &mut Out) -> anyhow::Result<()> {
         let undone = UndoneChange {
             path: change.path.clone(),
-            path_hex: change.path_hex.clone(),
             mode: change.mode_before.clone(),
             dry_run: self.dry_run,
         };
@@ -84,7 +82,7 @@ impl UndoArgs {
             Format::Json => out.record(&undone)?,
             Format::Text => {
                 let would = if self.dry_run { "would restore" } else { "restored" };
-                writeln!(out.text(), "{would} {}: mode {}", Safe(&undone.path), undone.mode)?;
+                writeln!(out.text(), "{would} {}: mode {}", Safe(&undone.path.path), undone.mode)?;
             }
         }
         Ok(())

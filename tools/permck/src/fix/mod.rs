@@ -15,6 +15,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use common::finding::{Severity, hex};
 use common::out::{Diag, Format};
 use common::policy::Mode;
+use common::record::RecordPath;
 use common::record::permck::{FixRefusal, PermissionChange};
 use common::text::Safe;
 use rustix::fs::{self as rfs, FileType, OFlags, StatVfsMountFlags, Statx, StatxAttributes};
@@ -25,7 +26,8 @@ use crate::plan::{AuditIssue, AuditRoot};
 use crate::rule::lockout::{self, Lockout};
 use crate::rule::{AuditedEntry, RuleContext};
 use crate::xattr::{self, Acl};
-use common::walk::{self, OpenDirectory, device_of, file_type, stat_open};
+use common::file_id::FileId;
+use common::walk::{self, OpenDirectory, file_type, stat_open};
 use identity::{ChangeRights, birth_time, format_timestamp};
 
 mod identity;
@@ -114,7 +116,7 @@ impl<'a> Fixer<'a> {
         // Reject what must not or cannot be changed before anything is opened.
         check_fixable(s)?;
         self.rights.check_owner(s.st.stx_uid)?;
-        let acl = rules.iter().any(|r| r == "acl");
+        let acl = rules.iter().any(|r| r == crate::rule::acl::RULE.description.id);
         // The entry that is open now must still be the one that was checked.
         let fd = self.open_entry(root, dir, s.name).map_err(crate::reason)?;
         if !is_same_entry(&stat_open(&fd).map_err(crate::reason)?, s.st) {
@@ -141,10 +143,9 @@ impl<'a> Fixer<'a> {
         let removed = current_acl.filter(|_| acl);
         let path = real_path(root, s);
         let mut change = PermissionChange {
-            path: path.to_string_lossy().into_owned(),
-            path_hex: path.to_str().is_none().then(|| hex(path.as_os_str().as_bytes())),
+            path: RecordPath::from(&*path),
             rules,
-            device: device_of(s.st),
+            device: FileId::of_statx(s.st).device,
             inode: s.st.stx_ino,
             uid: s.st.stx_uid,
             gid: Some(s.st.stx_gid),
@@ -210,14 +211,10 @@ impl<'a> Fixer<'a> {
     }
 
     fn report_left(&self, state: &mut FixerState<'_>, path: &Path, reason: String) {
-        let refusal = FixRefusal {
-            path: path.to_string_lossy().into_owned(),
-            path_hex: path.to_str().is_none().then(|| hex(path.as_os_str().as_bytes())),
-            reason,
-        };
+        let refusal = FixRefusal { path: RecordPath::from(path), reason };
         let left = if self.journal.is_none() { "would leave" } else { "left" };
         state.write_record(self.manner.format, &refusal, || {
-            format!("{left} {}: {}", Safe(&refusal.path), Safe(&refusal.reason))
+            format!("{left} {}: {}", Safe(&refusal.path.path), Safe(&refusal.reason))
         });
     }
 }
@@ -356,7 +353,7 @@ impl std::fmt::Display for ChangeLine<'_> {
         write!(
             f,
             "{would} {}: {} to {}{acl} [{}]",
-            Safe(&c.path),
+            Safe(&c.path.path),
             c.mode_before,
             c.mode_after,
             c.rules.join(", ")
@@ -387,7 +384,7 @@ fn check_fixable(s: &AuditedEntry<'_>) -> Result<(), String> {
 
 fn is_same_entry(now: &Statx, judged: &Statx) -> bool {
     let identity = |st: &Statx| {
-        (device_of(st), walk::mount_of(st), st.stx_ino, st.stx_uid, st.stx_gid, st.stx_mode, file_type(st))
+        (FileId::of_statx(st), walk::mount_of(st), st.stx_uid, st.stx_gid, st.stx_mode, file_type(st))
     };
     identity(now) == identity(judged)
         && (now.stx_nlink == judged.stx_nlink || file_type(now) == FileType::Directory)
@@ -398,10 +395,10 @@ fn is_same_entry(now: &Statx, judged: &Statx) -> bool {
 fn apply_change(place: &str, before: Mode, after: Mode, acl: bool) -> Result<(), (Errno, bool)> {
     let chmod = |mode: Mode| rfs::chmod(place, rfs::Mode::from_raw_mode(mode.0));
     chmod(after).map_err(|e| (e, true))?;
-    if acl && let Err(e) = rfs::removexattr(place, xattr::ACCESS) {
-        return Err((e, chmod(before).is_ok()));
+    if !acl {
+        return Ok(());
     }
-    Ok(())
+    rfs::removexattr(place, xattr::ACCESS).map_err(|e| (e, chmod(before).is_ok()))
 }
 
 /// Returns the path of a descriptor. `fchmod` fails with EBADF on a descriptor opened with `O_PATH` (open(2)).

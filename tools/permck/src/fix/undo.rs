@@ -1,9 +1,7 @@
 //! Restores modes and ACLs where the entry is provably the one that was changed and has not changed since.
 
 use std::collections::HashMap;
-use std::ffi::OsStr;
 use std::os::fd::OwnedFd;
-use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
 
 use common::finding::unhex;
@@ -15,14 +13,15 @@ use rustix::io::Errno;
 use super::identity::{ChangeRights, birth_time, format_timestamp};
 use super::{proc_path, read_attribute};
 use crate::xattr;
-use common::walk::{device_of, stat_open};
+use common::file_id::FileId;
+use common::walk::stat_open;
 
 /// Undoes the changes of one record, the last first.
 pub(crate) struct Undoer {
     dry_run: bool,
     rights: ChangeRights,
-    /// By device and inode of an undone entry: its status change time before the change, and after the undo.
-    undone: HashMap<(u64, u64), (Option<String>, String)>,
+    /// For each undone entry: its status change time before the change, and after the undo.
+    undone: HashMap<FileId, (Option<String>, String)>,
 }
 
 impl Undoer {
@@ -74,10 +73,8 @@ impl Undoer {
         if got != before {
             return Err(format!("the kernel set mode {got}, not {before}; run permck undo as root"));
         }
-        self.undone.insert(
-            (device_of(&st), st.stx_ino),
-            (change.ctime_before.clone(), format_timestamp(&then.stx_ctime)),
-        );
+        self.undone
+            .insert(FileId::of_statx(&st), (change.ctime_before.clone(), format_timestamp(&then.stx_ctime)));
         Ok(true)
     }
 
@@ -99,7 +96,7 @@ impl Undoer {
             return Ok(());
         };
         // Changed twice by permck, and the later change is undone: it is as the earlier one left it.
-        let ours = self.undone.get(&(change.device, change.inode));
+        let ours = self.undone.get(&changed_file(change));
         let ours = ours.is_some_and(|(before, undone)| before.as_ref() == Some(after) && *undone == now);
         if now == *after || ours {
             return Ok(());
@@ -113,7 +110,7 @@ fn content_stamp(st: &Statx) -> (u64, String) {
 }
 
 fn check_same_entry(st: &Statx, change: &PermissionChange) -> Result<(), String> {
-    let same = (device_of(st), st.stx_ino, st.stx_uid) == (change.device, change.inode, change.uid);
+    let same = (FileId::of_statx(st), st.stx_uid) == (changed_file(change), change.uid);
     let same_group = change.gid.is_none_or(|gid| gid == st.stx_gid);
     let same_birth = change.btime.is_none() || birth_time(st).is_none() || change.btime == birth_time(st);
     if same && same_group && same_birth {
@@ -142,11 +139,12 @@ fn open_without_symlinks(path: &Path) -> Result<OwnedFd, String> {
     Ok(fd)
 }
 
+fn changed_file(change: &PermissionChange) -> FileId {
+    FileId { device: change.device, inode: change.inode }
+}
+
 fn change_path(change: &PermissionChange) -> Result<PathBuf, String> {
-    let path = match &change.path_hex {
-        Some(hex) => PathBuf::from(OsStr::from_bytes(&parse_hex(hex)?)),
-        None => PathBuf::from(&change.path),
-    };
+    let path = change.path.to_path().ok_or("invalid record: malformed hexadecimal")?;
     if path.is_absolute() && !path.components().any(|c| c == Component::ParentDir) {
         return Ok(path);
     }

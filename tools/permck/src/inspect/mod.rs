@@ -18,6 +18,7 @@ use crate::policy::{EntryLocation, PolicyMatch};
 use crate::root_check;
 use crate::rule::{AuditedEntry, ClassLimit, HARD_LINK, RULES};
 use crate::xattr::{self, Xattrs};
+use common::file_id::FileId;
 use common::walk::{self, OpenDirectory, TreeNode, WalkOptions, WalkVisitor, file_type};
 use common::writers::FileWriters;
 
@@ -299,7 +300,7 @@ impl<'a, S: IssueSink> Inspector<'a, S> {
             return classification;
         }
         let writers = self.plan.writers.get_or_init(FileWriters::scan_processes);
-        if writers.has_file(walk::device_of(st), st.stx_ino) {
+        if writers.has_file(FileId::of_statx(st)) {
             return Classification { class: Class::LogRecording, by: "its open writer" };
         }
         classification

@@ -361,7 +361,7 @@ fn parse_owners(names: &[String], ids: &AccountTable) -> Result<OwnerRule, Polic
             "self" => owners.ids.push(rustix::process::geteuid().as_raw()),
             name => owners
                 .ids
-                .push(ids.uid(name).ok_or_else(|| PolicyError::new(format!("unknown user {name:?}")))?),
+                .push(ids.uid_of(name).ok_or_else(|| PolicyError::new(format!("unknown user {name:?}")))?),
         }
     }
     Ok(owners)
@@ -371,7 +371,8 @@ fn parse_groups(names: &[String], ids: &AccountTable) -> Result<Option<Vec<u32>>
     if names.iter().any(|n| n == "any") {
         return Ok(None);
     }
-    let id = |name: &String| ids.gid(name).ok_or_else(|| PolicyError::new(format!("unknown group {name:?}")));
+    let id =
+        |name: &String| ids.gid_of(name).ok_or_else(|| PolicyError::new(format!("unknown group {name:?}")));
     names.iter().map(id).collect::<Result<_, _>>().map(Some)
 }
 

@@ -2,6 +2,7 @@
 
 use std::io::{self, Write};
 
+use common::record::RecordPath;
 use common::record::permck as record;
 
 use super::{AuditReport, AuditResult};
@@ -16,11 +17,11 @@ impl AuditReport for JsonReport {
         let finding = record::PermckFinding {
             rule: f.rule,
             severity: f.severity,
-            path: f.path,
-            path_hex: f.path_hex,
+            path: RecordPath { path: f.path, path_hex: f.path_hex },
             found: f.found,
             expected: f.expected,
             fix: f.fix,
+            reference: f.reference,
             class: issue.class.map(str::to_owned),
             class_by: issue.class_by.clone(),
         };

@@ -68,7 +68,11 @@ fn check_default_acl(s: &AuditedEntry<'_>, context: &RuleContext) -> Option<Viol
 
 fn describe_grants(acl: &Acl, context: &RuleContext) -> String {
     let name = |g: crate::xattr::AclGrant| {
-        let who = if g.group { context.accounts.group(g.id) } else { context.accounts.user(g.id) };
+        let who = if g.group {
+            context.accounts.describe_group(g.id)
+        } else {
+            context.accounts.describe_user(g.id)
+        };
         format!("{} to {}{who}", format_bits(g.bits), if g.group { "group " } else { "" })
     };
     acl.named_grants().map(name).collect::<Vec<_>>().join(", ")

@@ -24,8 +24,8 @@ fn check_hard_link(s: &AuditedEntry<'_>, context: &RuleContext) -> Option<Violat
         found: format!(
             "one of {} hard links to a file of {}, in a directory of {}",
             s.st.stx_nlink,
-            context.accounts.user(s.st.stx_uid),
-            context.accounts.user(s.dir_owner)
+            context.accounts.describe_user(s.st.stx_uid),
+            context.accounts.describe_user(s.dir_owner)
         ),
         expected: "a file of the directory's owner, or without other hard links".into(),
         fix: format!(

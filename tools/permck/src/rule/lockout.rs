@@ -68,7 +68,7 @@ impl Lockout {
     pub(crate) fn describe(self, s: &AuditedEntry<'_>, context: &RuleContext) -> String {
         let (first, _) = self.prerequisite(s, context);
         let who = match self {
-            Self::Account(uid) => context.accounts.user(uid),
+            Self::Account(uid) => context.accounts.describe_user(uid),
             Self::Anybody => "the account that uses it".into(),
         };
         format!(

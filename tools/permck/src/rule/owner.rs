@@ -18,8 +18,8 @@ pub(crate) static OWNER: EntryRule = EntryRule {
     check: |s, context| {
         let AllowedIds::Ids(ids) = s.owner else { return None };
         (!s.owner.admits(s.st.stx_uid)).then(|| Violation {
-            found: format!("owned by {}", context.accounts.user(s.st.stx_uid)),
-            expected: join_names(ids, |id| context.accounts.user(id)),
+            found: format!("owned by {}", context.accounts.describe_user(s.st.stx_uid)),
+            expected: join_names(ids, |id| context.accounts.describe_user(id)),
             fix: chown_command("chown", ids.first().copied(), s),
         })
     },
@@ -37,8 +37,8 @@ pub(crate) static GROUP: EntryRule = EntryRule {
     check: |s, context| {
         let AllowedIds::Ids(ids) = s.group else { return None };
         (!s.group.admits(s.st.stx_gid)).then(|| Violation {
-            found: format!("group {}", context.accounts.group(s.st.stx_gid)),
-            expected: join_names(ids, |id| context.accounts.group(id)),
+            found: format!("group {}", context.accounts.describe_group(s.st.stx_gid)),
+            expected: join_names(ids, |id| context.accounts.describe_group(id)),
             fix: chown_command("chgrp", ids.first().copied(), s),
         })
     },

@@ -1,6 +1,7 @@
 //! `profctl dcgm-pause` and `profctl dcgm-resume`: pause and resume the daemon's DCGM profiling (dynolog only).
 
 use clap::Args;
+use common::duration::parse_whole_seconds;
 use common::exit::Exit;
 use common::record::profctl as record;
 use common::rpc::message::{DEFAULT_PAUSE_S, DcgmReply, Request};
@@ -15,8 +16,8 @@ use crate::session::DaemonSession;
     after_long_help = "Examples:\n  Pause for ten minutes:\n    profctl dcgm-pause --duration-s 600\n\n  Resume before the time is over:\n    profctl dcgm-resume"
 )]
 pub(crate) struct DcgmPauseArgs {
-    /// Duration of the pause, in seconds
-    #[arg(long, default_value_t = DEFAULT_PAUSE_S, value_name = "SECONDS")]
+    /// Duration of the pause, in seconds or with a unit, such as 10m
+    #[arg(long, default_value_t = DEFAULT_PAUSE_S, value_parser = parse_whole_seconds, value_name = "SECONDS")]
     duration_s: u32,
 }
 
@@ -57,7 +58,7 @@ fn run_dcgm_request(
         session.count_answer(&answer);
         if session.writes_records() {
             session.out.record(&dcgm_record(answer, function))?;
-        } else if answer.outcome != record::Outcome::Failed {
+        } else if answer.outcome != record::RequestOutcome::Failed {
             let text = format_decline(&answer).unwrap_or_else(|| format!("{function} done"));
             session.print_line(&answer, &text)?;
         }
@@ -67,7 +68,7 @@ fn run_dcgm_request(
 }
 
 /// Builds the record of a request that is not for processes.
-fn dcgm_record(answer: record::Answer, function: RequestedFunction) -> record::Request {
+fn dcgm_record(answer: record::ReplySummary, function: RequestedFunction) -> record::Request {
     record::Request {
         answer,
         function: function.to_string(),

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use clap::Args;
+use common::duration::parse_whole_milliseconds;
 use common::out::Out;
 use common::rpc::config::{Config, ConfigError};
 
@@ -47,8 +48,8 @@ pub(crate) struct GpuTraceArgs {
     /// Pids of the processes, separated by commas; 0 selects all processes of the job
     #[arg(long, default_value = "0", value_parser = parse_pids, value_name = "LIST")]
     pids: CommaList<i32>,
-    /// Duration of the trace, in milliseconds; ignored with --iterations
-    #[arg(long, default_value_t = 500, value_name = "MS")]
+    /// Duration of the trace, in milliseconds or with a unit, such as 5s; ignored with --iterations
+    #[arg(long, default_value_t = 500, value_parser = parse_whole_milliseconds, value_name = "MS")]
     duration_ms: u64,
     /// Number of training iterations to trace; 0 or less: trace for --duration-ms instead
     #[arg(long, default_value_t = -1, allow_negative_numbers = true, value_name = "N")]

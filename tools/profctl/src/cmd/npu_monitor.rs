@@ -1,6 +1,7 @@
 //! `profctl npu-monitor`: start and stop continuous monitoring of Ascend devices.
 
 use clap::Args;
+use common::duration::parse_whole_seconds;
 use common::out::Out;
 use common::rpc::config::{Config, ConfigError};
 
@@ -8,8 +9,8 @@ use super::absolute_output_path;
 use crate::function::RequestedFunction;
 use crate::on_demand::OnDemandCommand;
 use crate::option_value::{
-    ActivityKind, CommaList, MonitorExport, comma_list, parse_non_negative, parse_rotate_files,
-    parse_rotate_lines, parse_short_text,
+    ActivityKind, CommaList, MonitorExport, comma_list, parse_rotate_files, parse_rotate_lines,
+    parse_seconds, parse_short_text,
 };
 use crate::process_filter::ProcessFilter;
 use crate::wait::TraceOutput;
@@ -39,11 +40,11 @@ pub(crate) struct NpuMonitorArgs {
     /// Stop monitoring
     #[arg(long)]
     npu_monitor_stop: bool,
-    /// Interval of reports, in seconds
-    #[arg(long, default_value_t = 60, value_name = "SECONDS")]
+    /// Interval of reports, in seconds or with a unit, such as 1m
+    #[arg(long, default_value_t = 60, value_parser = parse_whole_seconds, value_name = "SECONDS")]
     report_interval_s: u32,
-    /// Duration of monitoring, in seconds; 0 monitors until --npu-monitor-stop
-    #[arg(long, value_parser = parse_non_negative, default_value_t = 0.0, value_name = "SECONDS")]
+    /// Duration of monitoring, in seconds or with a unit, such as 10m; 0 monitors until --npu-monitor-stop
+    #[arg(long, value_parser = parse_seconds, default_value_t = 0.0, value_name = "SECONDS")]
     duration: f32,
     /// Kinds of activities to monitor, separated by commas
     #[arg(long, value_parser = comma_list::<ActivityKind>(), default_value = "Marker", value_name = "LIST")]
@@ -192,6 +193,7 @@ mod tests {
             &["--json-rotate-log-lines", "99"],
             &["--json-rotate-log-files", "1"],
             &["--duration", "-1"],
+            &["--duration", "5 s"],
             &["--report-interval-s", "-1"],
         ] {
             assert!(try_parse_args::<NpuMonitorArgs>(args).is_err(), "{args:?}");

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use clap::Args;
+use common::duration::parse_whole_milliseconds;
 use common::out::Out;
 use common::rpc::config::{Config, ConfigError};
 
@@ -11,7 +12,7 @@ use crate::function::RequestedFunction;
 use crate::on_demand::OnDemandCommand;
 use crate::option_value::{
     Activities, AicMetrics, Bool, CommaList, HostSys, ProfilerLevel, TraceExport, comma_list_or_none,
-    parse_non_negative, parse_pids, parse_ranks, parse_short_text,
+    parse_milliseconds, parse_pids, parse_ranks, parse_short_text,
 };
 use crate::process_filter::ProcessFilter;
 use crate::wait::{TraceOutput, WaitArgs, time_until_recording_ends};
@@ -42,8 +43,8 @@ pub(crate) struct NpuTraceArgs {
     /// Pids of the processes, separated by commas; 0 selects all processes of the job
     #[arg(long, default_value = "0", value_parser = parse_pids, value_name = "LIST")]
     pids: CommaList<i32>,
-    /// Duration of the trace, in milliseconds; ignored with --iterations
-    #[arg(long, default_value_t = 500, value_name = "MS")]
+    /// Duration of the trace, in milliseconds or with a unit, such as 5s; ignored with --iterations
+    #[arg(long, default_value_t = 500, value_parser = parse_whole_milliseconds, value_name = "MS")]
     duration_ms: u64,
     /// Number of training steps to trace, at least 1
     #[arg(
@@ -112,8 +113,8 @@ pub(crate) struct NpuTraceArgs {
     /// Record msproftx and mstx markers of the program
     #[arg(long)]
     msprof_tx: bool,
-    /// Record garbage collections that take at least this time, in milliseconds [default: none]
-    #[arg(long, value_parser = parse_non_negative, value_name = "MS")]
+    /// Record garbage collections that take at least this time, in milliseconds or with a unit [default: none]
+    #[arg(long, value_parser = parse_milliseconds, value_name = "MS")]
     gc_detect_threshold: Option<f32>,
     /// Delete raw data after the analysis
     #[arg(long, value_enum, default_value_t = Bool::True, value_name = "BOOL")]

@@ -64,7 +64,7 @@ fn known_step(step: Option<i64>) -> Option<i64> {
     step.filter(|s| *s >= 0)
 }
 
-fn status_record(answer: record::Answer, reply: StatusReply) -> record::Status {
+fn status_record(answer: record::ReplySummary, reply: StatusReply) -> record::Status {
     let detail = reply.detail;
     record::Status {
         answer,

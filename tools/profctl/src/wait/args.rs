@@ -3,7 +3,7 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use clap::Args;
-use common::duration::duration;
+use common::duration::parse_duration;
 
 /// Time that a process may need besides recording: to fetch the request, to warm up, to write the trace.
 const TIME_BEYOND_RECORDING: Duration = Duration::from_secs(60);
@@ -22,7 +22,7 @@ pub(crate) struct WaitArgs {
     #[arg(long)]
     pub(super) wait: bool,
     /// Maximum time to wait, such as 30s or 5m [default: recording time + 60s; 10m with --iterations]
-    #[arg(long, value_parser = duration, requires = "wait", value_name = "TIME")]
+    #[arg(long, value_parser = parse_duration, requires = "wait", value_name = "TIME")]
     pub(super) wait_timeout: Option<Duration>,
 }
 

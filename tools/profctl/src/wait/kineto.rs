@@ -120,9 +120,10 @@ impl KinetoTraceFinder {
             (&fallback_dir, FALLBACK_PREFIX.to_owned()),
         ] {
             for entry in std::fs::read_dir(directory).into_iter().flatten().flatten() {
-                if entry.file_name().to_string_lossy().starts_with(&prefix)
-                    && let Ok(meta) = entry.metadata()
-                {
+                if !entry.file_name().to_string_lossy().starts_with(&prefix) {
+                    continue;
+                }
+                if let Ok(meta) = entry.metadata() {
                     preexisting.insert(entry.path(), FileVersion::from_metadata(&meta));
                 }
             }

@@ -11,12 +11,11 @@ pub(crate) mod kineto;
 mod output;
 mod watch;
 
-use std::os::unix::ffi::OsStrExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use common::finding::hex;
 use common::progress::{Unit, bar};
+use common::record::RecordPath;
 use common::record::profctl::{TraceFile, TraceMissing};
 use common::text::Safe;
 
@@ -104,8 +103,7 @@ impl TraceWait {
             session.out.record(&TraceMissing {
                 host: expected.host,
                 pid: expected.pid,
-                path: path.to_string_lossy().into_owned(),
-                path_hex: hex_if_not_utf8(&path),
+                path: RecordPath::from(&*path),
                 reason,
                 waited_ms: elapsed_ms(self.start),
             })?;
@@ -175,27 +173,21 @@ fn report_complete_trace(
     if let Some(remark) = &trace.remark {
         session.out.warn(format_args!("{}: pid {}", expected.host, expected.pid), remark);
     }
-    let path = trace.path.to_string_lossy().into_owned();
+    let path = RecordPath::from(&*trace.path);
     if session.writes_records() {
         session.out.record(&TraceFile {
             host: expected.host.clone(),
             pid: expected.pid,
             path,
-            path_hex: hex_if_not_utf8(&trace.path),
             trace_id: trace.trace_id,
             size_bytes: trace.size_bytes,
             complete: true,
             waited_ms: elapsed_ms(start),
         })?;
     } else {
-        writeln!(session.out.text(), "{}", Safe(&path))?;
+        writeln!(session.out.text(), "{}", Safe(&path.path))?;
     }
     Ok(session.out.flush()?)
-}
-
-/// Returns the bytes of a path in hex if it is not UTF-8: the path in the record is an approximation then.
-fn hex_if_not_utf8(path: &Path) -> Option<String> {
-    path.to_str().is_none().then(|| hex(path.as_os_str().as_bytes()))
 }
 
 fn elapsed_ms(start: Instant) -> u64 {

@@ -192,9 +192,7 @@ impl DatagramHandler {
         let count = state.registry().register_process(state.uptime(), sender.host_pid, message)?;
         let Register { device, pid, job_id } = message;
         state.log.debug(at.name, format_args!("pid {pid} registered: job {job_id}, device {device}"));
-        if at.replies_to_registration
-            && let Some(to) = sender.address
-        {
+        if let Some(to) = sender.address.filter(|_| at.replies_to_registration) {
             self.send_reply(at, &Reply::Registered(count), to);
         }
         Ok(())

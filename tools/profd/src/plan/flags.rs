@@ -6,8 +6,9 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use clap::Args;
-use common::duration::duration;
+use common::duration::parse_duration;
 use common::pki::MinVersion;
+use common::size::parse_size;
 
 /// The value of `--certs-dir` for plain TCP.
 pub(crate) const NO_CERTS: &str = "NO_CERTS";
@@ -38,9 +39,11 @@ pub(crate) struct DaemonFlags {
     #[arg(long, value_enum, value_name = "VERSION", default_value_t)]
     pub(crate) tls_min: MinVersion,
 
-    /// File with the passphrase of an encrypted server.key; a newline at its end is ignored
-    #[arg(long, value_name = "FILE")]
-    pub(crate) key_passphrase_file: Option<PathBuf>,
+    /// Read the passphrase of the private key from the first line of FILE
+    ///
+    /// The line ending (LF or CRLF) is not part of it. The file must have mode 0600 or stricter.
+    #[arg(long, alias = "key-passphrase-file", value_name = "FILE")]
+    pub(crate) passphrase_file: Option<PathBuf>,
 
     /// With NO_CERTS, allow addresses that other hosts can reach
     #[arg(long)]
@@ -119,33 +122,33 @@ pub(crate) struct DaemonLimitFlags {
     pub(crate) max_pending_connections_per_peer: usize,
     /// Maximum length of a request
     ///
-    /// SIZE is a number of bytes, or a number with K, M or G (powers of 1024): `65536`, `64K`, `1G`. TIME is a number with
+    /// SIZE is a number of bytes, or a number with a unit: `65536`, `64K`, `64KiB` (1024 bytes each), `64KB` (1000 bytes). TIME is a number with
     /// a unit: `500ms`, `5s`, `2m`; without one it is seconds.
     #[arg(long, value_name = "SIZE", default_value = "64K", value_parser = parse_size)]
     pub(crate) max_request: u64,
     /// Timeout of a TLS handshake
-    #[arg(long, value_name = "TIME", default_value = "5s", value_parser = duration)]
+    #[arg(long, value_name = "TIME", default_value = "5s", value_parser = parse_duration)]
     pub(crate) handshake_timeout: Duration,
     /// Timeout of a request, from its first byte to its last
-    #[arg(long, value_name = "TIME", default_value = "5s", value_parser = duration)]
+    #[arg(long, value_name = "TIME", default_value = "5s", value_parser = parse_duration)]
     pub(crate) read_timeout: Duration,
     /// Timeout of sending a reply
-    #[arg(long, value_name = "TIME", default_value = "5s", value_parser = duration)]
+    #[arg(long, value_name = "TIME", default_value = "5s", value_parser = parse_duration)]
     pub(crate) write_timeout: Duration,
     /// Time after which a connection without a request is closed
-    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = duration)]
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = parse_duration)]
     pub(crate) idle_timeout: Duration,
     /// Time for requests in progress after SIGTERM; a second signal stops the daemon at once
-    #[arg(long, value_name = "TIME", default_value = "5s", value_parser = duration)]
+    #[arg(long, value_name = "TIME", default_value = "5s", value_parser = parse_duration)]
     pub(crate) drain_timeout: Duration,
     /// Maximum number of registered processes; further ones are not served
     #[arg(long, value_name = "N", default_value_t = 10_000, value_parser = parse_positive)]
     pub(crate) max_processes: usize,
     /// Time without a message after which a process expires; one that ends is removed at once
-    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = duration)]
+    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = parse_duration)]
     pub(crate) keep_alive: Duration,
     /// Time after which a config that its process has not fetched expires
-    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = duration)]
+    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = parse_duration)]
     pub(crate) config_expiry: Duration,
     /// Maximum number of metrics that wait to be recorded; further ones are dropped and counted
     #[arg(long, value_name = "N", default_value_t = 8192, value_parser = parse_positive)]
@@ -188,30 +191,9 @@ fn parse_positive(text: &str) -> Result<usize, String> {
     text.parse().ok().filter(|n| *n > 0).ok_or_else(|| "expected a whole number of at least 1".to_owned())
 }
 
-/// Parses a size such as `100`, `64K`, `64M` or `1G`; a bare number is bytes, and units are powers of 1024.
-fn parse_size(text: &str) -> Result<u64, String> {
-    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
-    let shift = match &text[digits.len()..] {
-        "" => 0,
-        "K" => 10,
-        "M" => 20,
-        "G" => 30,
-        _ => return Err("expected a size such as 4096, 64K, 64M or 1G".to_owned()),
-    };
-    let n: Option<u64> = digits.parse().ok().and_then(|n: u64| n.checked_mul(1 << shift));
-    n.ok_or_else(|| "expected a size such as 4096, 64K, 64M or 1G".to_owned())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn sizes_have_units() {
-        assert_eq!(parse_size("64K"), Ok(65536));
-        assert_eq!(parse_size("0"), Ok(0));
-        assert!(parse_size("1X").is_err() && parse_size("99999999999G").is_err());
-    }
 
     #[test]
     fn places_are_parsed() {

@@ -72,9 +72,10 @@ pub(crate) fn rewrite_args(args: Vec<OsString>) -> Vec<OsString> {
             out.push(arg);
             continue;
         };
-        if let Some((on, switch)) = flag.match_switch(&SWITCHES)
-            && let Some(state) = switches.iter_mut().find(|s| s.0 == switch)
-        {
+        let known = flag
+            .match_switch(&SWITCHES)
+            .and_then(|(on, switch)| Some((on, switches.iter_mut().find(|s| s.0 == switch)?)));
+        if let Some((on, state)) = known {
             // gflags: the last occurrence counts.
             state.1 = on;
         } else if VALUES.contains(&flag.name.as_str()) {

@@ -146,14 +146,14 @@ impl DaemonPlan {
 
 fn plan_tls(flags: &DaemonFlags) -> anyhow::Result<Option<TlsPlan>> {
     if flags.certs_dir.as_os_str() == NO_CERTS {
-        ensure!(flags.key_passphrase_file.is_none(), "--key-passphrase-file: NO_CERTS uses no key");
+        ensure!(flags.passphrase_file.is_none(), "--passphrase-file: NO_CERTS uses no key");
         return Ok(None);
     }
     ensure!(!flags.insecure_listen, "--insecure-listen: needed with NO_CERTS only");
     Ok(Some(TlsPlan {
         dir: flags.certs_dir.clone(),
         min: flags.tls_min,
-        passphrase_file: flags.key_passphrase_file.clone(),
+        passphrase_file: flags.passphrase_file.clone(),
     }))
 }
 

@@ -207,14 +207,12 @@ where
             Err(e) => return ConnectionEnd::BadRequest(e),
         };
         // Over plain TCP there is no certificate, so a complete request distinguishes a client from a silent connection.
-        if !had_reply
-            && context.certs.is_none()
-            && let Err(reason) = place.establish()
-        {
-            return match reason {
-                NotEstablished::LimitReached(limit) => ConnectionEnd::LimitReached(limit),
-                NotEstablished::Displaced => ConnectionEnd::Displaced { had_reply },
-            };
+        if !had_reply && context.certs.is_none() {
+            match place.establish() {
+                Ok(()) => {}
+                Err(NotEstablished::LimitReached(limit)) => return ConnectionEnd::LimitReached(limit),
+                Err(NotEstablished::Displaced) => return ConnectionEnd::Displaced { had_reply },
+            }
         }
         // Another connection may have got the place while the request came in; then the request is not carried out.
         if !place.begin_request() {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use common::duration::duration;
+use common::duration::parse_duration;
 use common::error::HintExt;
 use common::exit::Exit;
 use common::out::{Out, Verbosity};
@@ -105,7 +105,7 @@ fn parse_step_time(text: &str) -> Result<Duration, String> {
     if text == "0" {
         return Ok(Duration::ZERO);
     }
-    let time = duration(text)?;
+    let time = parse_duration(text)?;
     if time <= MAX_STEP_TIME { Ok(time) } else { Err("must be at most 60s".to_owned()) }
 }
 

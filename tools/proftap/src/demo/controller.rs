@@ -192,7 +192,7 @@ impl DemoController {
         let trace_id = request.trace_id;
         match destination.write_trace(recording, &self.trace_process, &self.job.clock, trace_id.as_deref()) {
             Ok(stored) => out.record(&Trace {
-                job: self.identity.job,
+                job_id: self.identity.job_id,
                 pid: self.trace_process.pid,
                 trace_id,
                 path: stored.path.to_string_lossy().into_owned(),

@@ -201,9 +201,10 @@ impl TrainingThread {
     }
 
     fn take_request(&mut self) {
-        if self.control.has_request.swap(false, Ordering::Acquire)
-            && let Some(window) = lock_ignoring_poison(&self.control.requested).take()
-        {
+        if !self.control.has_request.swap(false, Ordering::Acquire) {
+            return;
+        }
+        if let Some(window) = lock_ignoring_poison(&self.control.requested).take() {
             self.schedule.set_window(window);
         }
     }

@@ -61,7 +61,7 @@ impl NpuFunctions {
             start_step,
             stop_step,
             pid: identity.pid(),
-            job_id: identity.job,
+            job_id: identity.job_id,
         };
         let monitor = if self.is_monitoring() { State::Running } else { State::Idle };
         let (trace, monitor) = (status(self.trace, self.steps), status(monitor, (-1, -1)));
@@ -169,7 +169,7 @@ mod tests {
 
     #[test]
     fn statuses_follow_what_happens() {
-        let identity = ProcessIdentity { job: 1, device: 0, pids: vec![9] };
+        let identity = ProcessIdentity { job_id: 1, device: 0, pids: vec![9] };
         let mut npu = NpuFunctions::new();
         npu.set_trace_state(State::Ready, Some((10, 12)));
         let [Message::TraceStatus(t), Message::MonitorStatus(m)] = npu.status_messages(&identity, 7) else {

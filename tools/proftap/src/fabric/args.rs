@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use common::duration::duration;
+use common::duration::parse_duration;
 
 use super::identity::{ProcessIdentity, TrustedUids};
 use super::sockets::{self, ClientSocketKind, DaemonSockets, SocketChoice};
@@ -53,7 +53,7 @@ impl FabricArgs {
     /// Completes the options from the environment.
     pub(crate) fn resolve_plan(&self) -> FabricClientPlan {
         let identity = ProcessIdentity {
-            job: self.job_id.unwrap_or_else(process::slurm_job_id),
+            job_id: self.job_id.unwrap_or_else(process::slurm_job_id),
             device: self.device,
             pids: process::list_own_and_ancestor_pids(),
         };
@@ -65,7 +65,7 @@ impl FabricArgs {
 }
 
 fn parse_poll_interval(text: &str) -> Result<Duration, String> {
-    let interval = duration(text)?;
+    let interval = parse_duration(text)?;
     if (MIN_POLL_INTERVAL..=MAX_POLL_INTERVAL).contains(&interval) {
         return Ok(interval);
     }

@@ -256,14 +256,14 @@ impl DaemonLink {
     }
 
     fn registration_message(&self) -> Message {
-        let ProcessIdentity { job, device, .. } = self.identity;
-        Message::Register(Register { device, pid: self.identity.pid(), job_id: job })
+        let ProcessIdentity { job_id, device, .. } = self.identity;
+        Message::Register(Register { device, pid: self.identity.pid(), job_id })
     }
 
     fn poll_message(&self) -> Message {
         Message::Poll(Poll {
             config_type: ACTIVITIES,
-            job_id: self.identity.job,
+            job_id: self.identity.job_id,
             pids: self.identity.pids.clone(),
         })
     }
@@ -330,7 +330,7 @@ mod tests {
             data: Address::Path(dir.join(format!("{name}_data"))),
         };
         FabricClientPlan {
-            identity: ProcessIdentity { job: 7, device: 1, pids: vec![4242, 1] },
+            identity: ProcessIdentity { job_id: 7, device: 1, pids: vec![4242, 1] },
             daemons: daemons.iter().map(sockets).collect(),
             client_socket: ClientSocketKind::File(dir.to_owned()),
             interval: SECOND,

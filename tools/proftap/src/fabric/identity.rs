@@ -3,7 +3,7 @@
 /// How the process identifies itself to the daemon.
 #[derive(Clone, Debug)]
 pub(crate) struct ProcessIdentity {
-    pub(crate) job: i64,
+    pub(crate) job_id: i64,
     pub(crate) device: i32,
     /// The process itself, then its ancestors. Never empty.
     pub(crate) pids: Vec<i32>,

@@ -63,8 +63,8 @@ impl FabricReporter {
 
     fn report_registration(&self, processes: Option<i32>, socket: String, out: &mut Out) -> io::Result<()> {
         out.diag().info("daemon", format_args!("registered at {socket}"));
-        let ProcessIdentity { job, device, .. } = self.identity;
-        out.record(&Registered { job, device, pid: self.identity.pid(), processes, socket })
+        let ProcessIdentity { job_id, device, .. } = self.identity;
+        out.record(&Registered { job_id, device, pid: self.identity.pid(), processes, socket })
     }
 
     fn report_config(&mut self, text: &[u8], out: &mut Out) -> io::Result<Option<Config>> {
@@ -88,7 +88,7 @@ impl FabricReporter {
 fn config_record(identity: &ProcessIdentity, config: &Config) -> ConfigRecord {
     let setting = |(key, value): &(String, String)| Setting { key: key.clone(), value: value.clone() };
     ConfigRecord {
-        job: identity.job,
+        job_id: identity.job_id,
         pid: identity.pid(),
         trace_id: config.get(TRACE_ID).map(str::to_owned),
         settings: config.pairs().iter().map(setting).collect(),
@@ -135,7 +135,7 @@ mod tests {
     #[test]
     fn the_record_keeps_the_order_and_has_the_trace_id() {
         let config = Config::parse("B=1\nA=2\nREQUEST_TRACE_ID=9\n").unwrap();
-        let identity = ProcessIdentity { job: 3, device: 0, pids: vec![5] };
+        let identity = ProcessIdentity { job_id: 3, device: 0, pids: vec![5] };
         let record = config_record(&identity, &config);
         assert_eq!(record.trace_id.as_deref(), Some("9"));
         assert_eq!(record.settings.iter().map(|s| &*s.key).collect::<Vec<_>>(), ["B", "A", TRACE_ID]);

@@ -13,8 +13,9 @@ use rustix::fs::{self as rfs, FileType, OFlags, Statx};
 use rustix::io::Errno;
 
 use super::generated::{self, HEAD_SIZE};
+use common::file_id::FileId;
 use common::glob::Glob;
-use common::walk::{self, OpenDirectory, TreeNode, WalkOptions, WalkVisitor, device_of, file_type};
+use common::walk::{self, OpenDirectory, TreeNode, WalkOptions, WalkVisitor, file_type};
 
 /// Which files may be deleted.
 pub(super) enum FileSelection {
@@ -36,16 +37,14 @@ pub(super) struct Candidate {
     pub(super) shared: bool,
     /// Modification time in seconds since the epoch.
     pub(super) mtime: i64,
-    pub(super) inode: u64,
-    /// Its own: on an overlay the files of one directory have several devices.
-    pub(super) device: u64,
+    /// With its own device: on an overlay the files of one directory have several.
+    pub(super) id: FileId,
 }
 
 /// A directory that holds candidates.
 struct CandidateDirectory {
     node: Arc<TreeNode>,
-    device: u64,
-    inode: u64,
+    id: FileId,
 }
 
 /// Every candidate, oldest first.
@@ -78,7 +77,7 @@ impl CandidateList {
     /// Returns the bytes that all of them take on disk; a file with several hard links counts once.
     pub(super) fn bytes_on_disk(&self) -> u64 {
         let mut seen = HashSet::new();
-        self.files.iter().filter(|f| !f.shared || seen.insert((f.device, f.inode))).map(|f| f.taken).sum()
+        self.files.iter().filter(|f| !f.shared || seen.insert(f.id)).map(|f| f.taken).sum()
     }
 
     pub(super) fn name(&self, file: &Candidate) -> &CStr {
@@ -133,7 +132,7 @@ impl CandidateList {
         let mut seen = HashSet::new();
         files.retain(|f| {
             let place = self.directory(f);
-            seen.insert((place.device, place.inode, self.name(f)))
+            seen.insert((place.id, self.name(f)))
         });
         drop(seen);
         self.files = files;
@@ -192,19 +191,15 @@ impl WalkVisitor for CandidateCollector<'_> {
         }
         let found = &mut self.found;
         let number = *state.get_or_insert_with(|| {
-            let place = CandidateDirectory {
-                node: Arc::clone(&dir.node),
-                device: device_of(&dir.st),
-                inode: dir.st.stx_ino,
-            };
+            let place = CandidateDirectory { node: Arc::clone(&dir.node), id: FileId::of_statx(&dir.st) };
             found.directories.push(place);
             found.directories.len() as u32 - 1
         });
         let at = found.names.len();
         found.names.extend_from_slice(name.to_bytes_with_nul());
-        let (size, mtime, inode, device) = (st.stx_size, st.stx_mtime.tv_sec, st.stx_ino, device_of(st));
+        let (size, mtime, id) = (st.stx_size, st.stx_mtime.tv_sec, FileId::of_statx(st));
         let (taken, shared) = (size.min(st.stx_blocks.saturating_mul(512)), st.stx_nlink > 1);
-        found.files.push(Candidate { dir: number, name: at, size, taken, shared, mtime, inode, device });
+        found.files.push(Candidate { dir: number, name: at, size, taken, shared, mtime, id });
     }
 
     fn visit_directory(&mut self, _dir: &OpenDirectory, _state: Self::DirectoryState) {}

@@ -16,6 +16,7 @@ use rustix::io::Errno;
 
 use super::candidates::{Candidate, CandidateList};
 use super::remove;
+use common::file_id::FileId;
 use common::writers::FileWriters;
 
 /// Files per batch: far below the limit of inotify watches, enough to make a scan of /proc cheap.
@@ -23,9 +24,6 @@ pub(super) const BATCH: usize = 512;
 
 /// How long the result of a scan is used for a file that cannot be watched.
 const SCAN_LIFETIME: Duration = Duration::from_millis(20);
-
-/// Device and inode.
-type FileId = (u64, u64);
 
 pub(super) struct OpenFileGuard {
     writers: FileWriters,
@@ -60,11 +58,11 @@ impl OpenFileGuard {
         for file in files {
             let Some(watch) = &self.watch else { break };
             // For a file that cannot be watched, /proc is scanned again before it is deleted.
-            if let Some(path) = remove::open_proc_path(&roots[candidates.root_index(file)], candidates, file)
-                && let Ok(wd) =
-                    inotify::add_watch(watch, path.as_path(), WatchFlags::OPEN | WatchFlags::DONT_FOLLOW)
-            {
-                self.watched.insert((file.device, file.inode), wd);
+            let root = &roots[candidates.root_index(file)];
+            let Some(path) = remove::open_proc_path(root, candidates, file) else { continue };
+            let flags = WatchFlags::OPEN | WatchFlags::DONT_FOLLOW;
+            if let Ok(wd) = inotify::add_watch(watch, path.as_path(), flags) {
+                self.watched.insert(file.id, wd);
             }
         }
         self.scan_writers();
@@ -72,12 +70,12 @@ impl OpenFileGuard {
 
     /// Returns whether the last scan found a writer of the file, as a reason to keep it.
     pub(super) fn reason_by_last_scan(&self, file: &Candidate) -> Option<&'static str> {
-        self.writers.has_file(file.device, file.inode).then_some("it is open for writing")
+        self.writers.has_file(file.id).then_some("it is open for writing")
     }
 
     /// Returns whether the file is in use now, as a reason to keep it.
     pub(super) fn reason_to_keep(&mut self, file: &Candidate) -> Option<&'static str> {
-        let id = (file.device, file.inode);
+        let id = file.id;
         let watched = self.watched.get(&id).copied();
         if watched.is_none() && self.at.elapsed() > SCAN_LIFETIME {
             self.scan_writers();

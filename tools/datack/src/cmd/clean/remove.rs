@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{self as rfs, Access, AtFlags, OFlags, ResolveFlags, Statx};
 
 use super::candidates::{Candidate, CandidateList};
-use common::walk::{device_of, stat_entry};
+use common::file_id::FileId;
+use common::walk::stat_entry;
 
 const RESOLVE: ResolveFlags =
     ResolveFlags::BENEATH.union(ResolveFlags::NO_SYMLINKS).union(ResolveFlags::NO_XDEV);
@@ -24,11 +25,11 @@ pub(super) struct DeletionTarget<'a> {
 }
 
 /// Identifies a file and its state: device, inode, size, modification and status change time.
-type FileState = (u64, u64, u64, [(i64, i64); 2]);
+type FileState = (FileId, u64, [(i64, i64); 2]);
 
 fn file_state(st: &Statx) -> FileState {
     let times = [&st.stx_mtime, &st.stx_ctime].map(|t| (t.tv_sec, i64::from(t.tv_nsec)));
-    (device_of(st), st.stx_ino, st.stx_size, times)
+    (FileId::of_statx(st), st.stx_size, times)
 }
 
 impl<'a> DeletionTarget<'a> {
@@ -43,8 +44,8 @@ impl<'a> DeletionTarget<'a> {
         let dir = open_below(&top, &parent).map_err(common::error::errno_reason)?;
         let name = candidates.name(file);
         let st = stat_entry(&dir, name).map_err(common::error::errno_reason)?;
-        let now = (device_of(&st), st.stx_ino, st.stx_size, st.stx_mtime.tv_sec);
-        if now != (file.device, file.inode, file.size, file.mtime) {
+        let now = (FileId::of_statx(&st), st.stx_size, st.stx_mtime.tv_sec);
+        if now != (file.id, file.size, file.mtime) {
             return Err("it changed during the run".into());
         }
         let may = Access::WRITE_OK | Access::EXEC_OK;

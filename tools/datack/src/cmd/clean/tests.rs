@@ -120,17 +120,6 @@ fn emptied_directories_go_with_prune_and_the_root_stays() {
     assert_eq!(left, ["other"]);
 }
 
-#[test]
-fn ages_and_sizes_are_read() {
-    assert_eq!(
-        (parse_size("50GiB"), parse_size("10"), parse_size("2 MB")),
-        (Ok(50 << 30), Ok(10), Ok(2_000_000))
-    );
-    for bad in ["", "d", "-1", "1y", "99999999999999999999", "9223372036854775807TiB"] {
-        assert!(parse_size(bad).is_err(), "{bad}");
-    }
-}
-
 /// Takes so many bytes, and then is full or gone.
 struct Broken(usize, std::io::ErrorKind);
 

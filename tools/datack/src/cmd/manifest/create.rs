@@ -2,11 +2,11 @@
 
 use std::ffi::CStr;
 use std::io::{BufWriter, Write};
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, anyhow, ensure};
 use common::exit::Exit;
+use common::file_id::FileId;
 use common::fsat::Output;
 use common::out::{Diag, Format, Out};
 use common::policy::Class;
@@ -51,7 +51,7 @@ impl CreateArgs {
         let (mut partial, known) = partial.map_or((None, KnownDigests::default()), |(p, k)| (Some(p), k));
         // The files of the manifest itself are not hashed, nor is its new content.
         let mut without = manifest_files(Some(path));
-        without.extend(file.metadata().ok().map(|m| (m.dev(), m.ino())));
+        without.extend(file.metadata().ok().map(|m| FileId::of_metadata(&m)));
         let mut file = ManifestWriter { file: BufWriter::new(file), copy: key.is_some().then(Vec::new) };
         let written =
             self.write_manifest(&paths, without, (&known, partial.as_mut()), format, diag, &mut file);
@@ -75,7 +75,7 @@ impl CreateArgs {
     fn write_manifest(
         &self,
         paths: &[PathBuf],
-        without: Vec<(u64, u64)>,
+        without: Vec<FileId>,
         (known, mut partial): (&KnownDigests, Option<&mut PartialManifest>),
         format: Format,
         diag: &Diag,

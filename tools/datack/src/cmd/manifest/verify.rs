@@ -9,6 +9,7 @@ use std::sync::Arc;
 use anyhow::{Context, anyhow};
 use common::exit::Exit;
 use common::out::{Diag, Format, Out};
+use common::record::RecordPath;
 use common::record::datack::{ManifestDifference, ManifestSummary, VerifyStatus};
 use common::text::Safe;
 
@@ -166,14 +167,9 @@ fn difference_status(done: FileResult, diag: &Diag) -> Option<(PathBuf, VerifySt
 }
 
 fn report_difference(format: Format, out: &mut Out, path: &Path, status: VerifyStatus) -> anyhow::Result<()> {
-    use std::os::unix::ffi::OsStrExt;
     match format {
         Format::Text => writeln!(out.text(), "{}: {status}", Safe(&path.to_string_lossy()))?,
-        Format::Json => out.record(&ManifestDifference {
-            path: path.to_string_lossy().into_owned(),
-            path_hex: path.to_str().is_none().then(|| common::finding::hex(path.as_os_str().as_bytes())),
-            status,
-        })?,
+        Format::Json => out.record(&ManifestDifference { path: RecordPath::from(path), status })?,
     }
     Ok(())
 }

@@ -152,10 +152,10 @@ fn ask_nft(rulesets: &mut HostRulesets) {
         }
     };
     // Built without JSON, nft can still list its own language.
-    if reason.contains("JSON")
-        && let ProgramOutput::Text(text) = ask_program("nft", &["-nn", "list", "ruleset"])
-    {
-        return rulesets.nft.push(Ruleset::from_listing(&text));
+    if reason.contains("JSON") {
+        if let ProgramOutput::Text(text) = ask_program("nft", &["-nn", "list", "ruleset"]) {
+            return rulesets.nft.push(Ruleset::from_listing(&text));
+        }
     }
     rulesets.not_seen("nft -j list ruleset".into(), reason);
 }

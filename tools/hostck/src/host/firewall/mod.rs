@@ -114,9 +114,8 @@ impl DaemonPort {
     /// Whether one of `1778`, `1700-1800`, `1700:1800`, `ssh` is the port.
     pub(crate) fn matches_text(&self, text: &str) -> ConditionMet {
         let bound = |t: &str, open: u16| if t.is_empty() { Some(open) } else { t.parse::<u16>().ok() };
-        if let Some((low, high)) = text.split_once(':').or_else(|| text.split_once('-'))
-            && let (Some(low), Some(high)) = (bound(low, 0), bound(high, u16::MAX))
-        {
+        let range = text.split_once(':').or_else(|| text.split_once('-'));
+        if let Some((low, high)) = range.and_then(|(l, h)| bound(l, 0).zip(bound(h, u16::MAX))) {
             return ConditionMet::from_bool((low..=high).contains(&self.number));
         }
         match text.parse::<u16>() {

@@ -162,8 +162,10 @@ fn check_file_owner(host: &AuditedHost, path: &str) -> Option<Finding> {
         (true, _) => format!("chown root {}", shell_quote(&place)),
         (false, true) => format!("chmod go-w {}", shell_quote(&place)),
     };
-    let found =
-        format!("owned by {} with mode {mode}: others can change what root starts", host.ids.user(st.st_uid));
+    let found = format!(
+        "owned by {} with mode {mode}: others can change what root starts",
+        host.ids.describe_user(st.st_uid)
+    );
     let finding = Finding { severity: Severity::Error, ..CHECK.rule.at(&place) }.found(found);
     Some(finding.expected("owned by root and writable by root only").fix(fix))
 }
@@ -173,7 +175,7 @@ fn check_account(
     settings: &ServiceSettings,
     new_finding: &dyn Fn(String, &str) -> Finding,
 ) -> Option<Finding> {
-    let root = |user: &str| host.ids.uid(user) == Some(0) || user == "root";
+    let root = |user: &str| host.ids.uid_of(user) == Some(0) || user == "root";
     let given = host.user.as_deref().filter(|u| !root(u)).unwrap_or("profguard");
     let wanted = format!("User={given}");
     match settings.get("User") {

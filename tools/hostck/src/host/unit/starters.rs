@@ -1,6 +1,6 @@
 //! Programs that start another one: which of their words are options, values and operands, and where the command that
-//! they run begins. Sources: the man pages of coreutils 9.1, util-linux 2.38, sudo 1.9, systemd 252, numactl 2.0,
-//! bubblewrap 0.8, tini 0.19 and dumb-init 1.2.
+//! they run begins. Sources: the man pages of coreutils 9.5, util-linux 2.41, sudo 1.9.13, systemd 252, numactl 2.0.18,
+//! bubblewrap 0.11, tini 0.19 and dumb-init 1.2.
 
 /// The programs.
 const STARTERS: [&str; 24] = [
@@ -30,7 +30,7 @@ const STARTERS: [&str; 24] = [
     "bwrap",
 ];
 
-/// Options of bubblewrap without a value, and those with two; the others take one.
+/// Options of bubblewrap without a value, those with two, and those with three; the others take one.
 const BWRAP_FLAGS: [&str; 8] = [
     "--share-net",
     "--clearenv",
@@ -41,7 +41,7 @@ const BWRAP_FLAGS: [&str; 8] = [
     "--assert-userns-disabled",
     "--level-prefix",
 ];
-const BWRAP_PAIRS: [&str; 12] = [
+const BWRAP_PAIRS: [&str; 14] = [
     "--bind",
     "--bind-try",
     "--dev-bind",
@@ -54,7 +54,10 @@ const BWRAP_PAIRS: [&str; 12] = [
     "--ro-bind-data",
     "--setenv",
     "--chmod",
+    "--bind-fd",
+    "--ro-bind-fd",
 ];
+const BWRAP_TRIPLES: [&str; 1] = ["--overlay"];
 
 /// Whether this is a program that starts another one.
 pub(super) fn is_starter(program: &str) -> bool {
@@ -68,7 +71,12 @@ pub(super) fn count_values(program: &str, option: &str) -> usize {
     }
     if program == "bwrap" {
         let flag = BWRAP_FLAGS.contains(&option) || option.starts_with("--unshare-");
-        return if flag { 0 } else { 1 + usize::from(BWRAP_PAIRS.contains(&option)) };
+        return match option {
+            _ if flag => 0,
+            _ if BWRAP_PAIRS.contains(&option) => 2,
+            _ if BWRAP_TRIPLES.contains(&option) => 3,
+            _ => 1,
+        };
     }
     usize::from(options_with_value(program).contains(&option))
 }
@@ -76,7 +84,8 @@ pub(super) fn count_values(program: &str, option: &str) -> usize {
 /// The options that take the next word as their value.
 fn options_with_value(program: &str) -> &'static [&'static str] {
     match program {
-        "env" => &["-u", "--unset", "-C", "--chdir"],
+        "env" => &["-u", "--unset", "-C", "--chdir", "-a", "--argv0"],
+        "chroot" => &["--groups", "--userspec"],
         "nice" => &["-n", "--adjustment"],
         "ionice" => &["-c", "--class", "-n", "--classdata"],
         "numactl" => &[
@@ -84,12 +93,19 @@ fn options_with_value(program: &str) -> &'static [&'static str] {
             "--interleave",
             "-p",
             "--preferred",
+            "-P",
+            "--preferred-many",
+            "-w",
+            "--weighted-interleave",
             "-m",
             "--membind",
             "-N",
             "--cpunodebind",
             "-C",
             "--physcpubind",
+            // Deprecated, and still accepted.
+            "-c",
+            "--cpubind",
         ],
         "chrt" => &["-T", "--sched-runtime", "-P", "--sched-period", "-D", "--sched-deadline"],
         "setpriv" => &[
@@ -107,6 +123,10 @@ fn options_with_value(program: &str) -> &'static [&'static str] {
             "--pdeathsig",
             "--selinux-label",
             "--apparmor-profile",
+            "--landlock-access",
+            "--landlock-rule",
+            "--seccomp-filter",
+            "--ptracer",
         ],
         "stdbuf" => &["-i", "--input", "-o", "--output", "-e", "--error"],
         "exec" => &["-a"],
@@ -123,6 +143,9 @@ fn options_with_value(program: &str) -> &'static [&'static str] {
             "--propagation",
             "--map-user",
             "--map-group",
+            "--map-users",
+            "--map-groups",
+            "--setgroups",
             "--monotonic",
             "--boottime",
         ],
@@ -137,6 +160,7 @@ fn options_with_value(program: &str) -> &'static [&'static str] {
             "-h",
             "--host",
             "-p",
+            "--prompt",
             "-C",
             "--close-from",
             "-D",
@@ -182,6 +206,15 @@ fn options_with_value(program: &str) -> &'static [&'static str] {
             "--nice",
             "--working-directory",
             "--service-type",
+            "--path-property",
+            "--socket-property",
+            "--timer-property",
+            "--on-active",
+            "--on-boot",
+            "--on-startup",
+            "--on-unit-active",
+            "--on-unit-inactive",
+            "--on-calendar",
         ],
         _ => &[],
     }

@@ -53,7 +53,7 @@ fn registers_prints_configs_and_forwards_the_input() {
 
     let registered = captured.records::<Registered>();
     assert_eq!(registered.len(), 1);
-    assert_eq!((registered[0].job, registered[0].device, registered[0].processes), (7, 2, Some(1)));
+    assert_eq!((registered[0].job_id, registered[0].device, registered[0].processes), (7, 2, Some(1)));
     let configs = captured.records::<Config>();
     assert_eq!(configs[0].trace_id.as_deref(), Some("99"));
     assert_eq!(configs[0].settings[1].value, "5");

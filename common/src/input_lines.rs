@@ -3,16 +3,18 @@
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Cursor, IsTerminal, Read};
 use std::os::unix::fs::FileTypeExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail, ensure};
-use common::error::HintExt;
 use rustix::fs::{Mode, OFlags};
 
+use crate::error::HintExt;
+
 /// One input and what it is called in messages.
-pub(crate) struct InputLines {
-    pub(crate) name: String,
+pub struct InputLines {
+    /// What messages call it.
+    pub name: String,
     reader: Box<dyn BufRead + Send>,
     /// Empty lines since the last one that was not.
     empty: u64,
@@ -29,7 +31,10 @@ const MOST_EMPTY: u64 = 1 << 20;
 
 /// The input that a command line names: `-` is standard input, which must then not be a terminal. Links are
 /// followed, and pipes are read as they come. Messages about the input's name are left to the caller.
-pub(crate) fn open_input(path: &Path) -> anyhow::Result<InputLines> {
+///
+/// # Errors
+/// What the system says; it is a directory, a terminal, or a FIFO without a writer for five seconds.
+pub fn open_input(path: &Path) -> anyhow::Result<InputLines> {
     if path == Path::new("-") {
         let stdin = io::stdin();
         if stdin.is_terminal() {
@@ -44,11 +49,6 @@ pub(crate) fn open_input(path: &Path) -> anyhow::Result<InputLines> {
 
 fn reject_terminal<T>() -> anyhow::Result<T> {
     Err(anyhow::anyhow!("standard input is a terminal")).hint("name a file, or pipe something in")
-}
-
-/// The paths given, or `-`.
-pub(crate) fn paths_or_stdin(paths: &[PathBuf]) -> Vec<PathBuf> {
-    if paths.is_empty() { vec![PathBuf::from("-")] } else { paths.to_vec() }
 }
 
 /// Opens anything that can be read, and gives up on a FIFO without a writer. What had to be read to find that out
@@ -94,14 +94,20 @@ impl InputLines {
     }
 
     /// Reads all of it, at most `limit` bytes.
-    pub(crate) fn read_all(self, limit: u64) -> io::Result<Vec<u8>> {
-        common::fsat::read_bounded(self.reader, limit)
+    ///
+    /// # Errors
+    /// What the system says; it is longer.
+    pub fn read_all(self, limit: u64) -> io::Result<Vec<u8>> {
+        crate::fsat::read_bounded(self.reader, limit)
     }
 
     /// Reads to the next `end` or the end of input, without it; `None` at the end. Longer than `limit` bytes is
     /// an error, and what is left of it is passed over: as far as it can be the end of a line, and not an input
     /// without end.
-    pub(crate) fn next_line(&mut self, end: u8, limit: u64) -> anyhow::Result<Option<Vec<u8>>> {
+    ///
+    /// # Errors
+    /// What the system says; the line is too long, in which case the next one can be read.
+    pub fn next_line(&mut self, end: u8, limit: u64) -> anyhow::Result<Option<Vec<u8>>> {
         if self.ended {
             return Ok(None);
         }
