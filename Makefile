@@ -10,11 +10,18 @@ FUZZ_SECONDS ?= 10
 # Entries of the tree that permck is measured on; a million takes some minutes.
 BENCH_ENTRIES ?= 1000000
 
+# With ALLOW_MISSING=1, `make check` leaves out what needs a program that is not installed, and says so.
+ALLOW_MISSING ?=
+# The compiler for `make msrv`: Debian's, where that has the lowest version (package rustc, in Debian 12 rustc-web).
+MSRV_RUSTC ?= /usr/bin/rustc
+# Fails because of a missing program, or says that its check was left out: its name, and how to install it.
+missing = { echo "check: $(1) is not installed: install it ($(2)), or leave this check out with ALLOW_MISSING=1" >&2; test -n "$(ALLOW_MISSING)"; }
+
 # Builds the optimised tools and prints their directory: the one place that knows it.
 RELEASE := CARGO="$(CARGO)" sh packaging/release
 
 .DEFAULT_GOAL := build
-.PHONY: help build release demo test check house fmt bless bench fuzz interop install package uninstall compare clean
+.PHONY: help build release demo test check msrv house fmt bless bench fuzz interop install package uninstall compare clean
 
 help: ## This list
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST)
@@ -31,15 +38,18 @@ demo: ## The main job, end to end (TORCH=1: with a real PyTorch process)
 test: ## All tests; the last line says how many passed, failed and were skipped, and why
 	@CARGO="$(CARGO)" sh tests/run
 
-check: ## Formatting, lints, documentation, generated files, licenses (where cargo-deny is installed)
+check: ## Formatting, lints, documentation, import circles, licenses, manual pages (ALLOW_MISSING=1: without the last two if their programs are missing)
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --quiet
 	$(CARGO) test --quiet --test house
 	@if $(CARGO) deny --version >/dev/null 2>&1; then $(CARGO) deny --log-level error check licenses bans sources; \
-	else echo "check: cargo-deny is not installed, licenses were not checked"; fi
+	else $(call missing,cargo-deny,cargo install --locked cargo-deny); fi
 	@if command -v mandoc >/dev/null 2>&1; then mandoc -T lint -W warning man/*.[1-8] | grep -v 'referenced manual not found'; test $$? = 1; \
-	else echo "check: mandoc is not installed, manual pages were not linted"; fi
+	else $(call missing,mandoc,the package mandoc); fi
+
+msrv: ## Compiles everything with the lowest Rust version that Cargo.toml declares; MSRV_RUSTC is that compiler
+	@MSRV_RUSTC="$(MSRV_RUSTC)" CARGO="$(CARGO)" sh packaging/msrv
 
 house: ## Figures on names, comments and import circles
 	$(CARGO) test --quiet --test house -- --ignored --nocapture figures
