@@ -55,6 +55,8 @@ fn translate_pattern(text: &str) -> Result<String, &'static str> {
             "**" if names.last().is_some_and(|last| last == "**") => {}
             "**" => names.push(name.to_owned()),
             name if name.contains("**") => return Err("`**` must stand alone between slashes"),
+            // A name has at least one character: `*` is not the root itself.
+            "*" => names.push("?*".to_owned()),
             name => names.push(translate_name(name)?),
         }
     }

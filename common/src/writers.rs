@@ -110,7 +110,8 @@ mod tests {
     #[test]
     fn only_shared_writable_mappings_count() {
         let line = |perms: &str| format!("7f00-7f01 {perms} 00000000 fe:01 1234    /x");
-        assert_eq!(parse_mapping(&line("rw-s")), Some((makedev(0xfe, 1), 1234)));
+        let file = FileId { device: makedev(0xfe, 1), inode: 1234 };
+        assert_eq!(parse_mapping(&line("rw-s")), Some(file));
         assert_eq!((parse_mapping(&line("rw-p")), parse_mapping(&line("r--s"))), (None, None));
     }
 }

@@ -186,6 +186,8 @@ fn remove_stale(path: &std::path::Path) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::MetadataExt;
+
     use super::*;
 
     fn in_dir(dir: &tempfile::TempDir, name: &str) -> Address {

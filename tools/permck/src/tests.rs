@@ -14,7 +14,7 @@ pub(crate) fn permck<A: AsRef<std::ffi::OsStr>>(args: &[A]) -> (Exit, String) {
 /// The rule and path of every finding in JSON lines.
 pub(crate) fn findings(json: &str) -> Vec<(String, String)> {
     let parse = |line| common::record::read::<common::record::permck::PermckFinding>(line).unwrap();
-    json.lines().filter_map(parse).map(|f| (f.rule, f.path)).collect()
+    json.lines().filter_map(parse).map(|f| (f.rule, f.path.path)).collect()
 }
 
 /// Runs a test of this program again, alone, where it may do more: in a namespace of its own that `unshare` makes
