@@ -92,7 +92,10 @@ impl Suppressions {
 
     /// Removes the suppressed findings from the list and returns them.
     pub(crate) fn take_suppressed(&self, findings: &mut Vec<Finding>) -> Vec<Finding> {
-        findings.extract_if(.., |finding| self.covers_finding(finding)).collect()
+        let (suppressed, others) =
+            std::mem::take(findings).into_iter().partition(|finding| self.covers_finding(finding));
+        *findings = others;
+        suppressed
     }
 }
 

@@ -21,7 +21,7 @@ const BLOCK: usize = 128 * 1024;
 /// What the system says; `InvalidInput` for anything but a regular file.
 pub fn open_trace_file(path: &Path) -> io::Result<(File, u64)> {
     let flags = OFlags::NONBLOCK | OFlags::CLOEXEC | OFlags::NOCTTY;
-    let file = File::options().read(true).custom_flags(flags.bits().cast_signed()).open(path)?;
+    let file = File::options().read(true).custom_flags(flags.bits() as i32).open(path)?;
     let meta = file.metadata()?;
     if !meta.is_file() {
         let kind = common::fsat::kind(meta.mode());

@@ -134,7 +134,7 @@ fn collect_serials(args: &RevokeArgs, ca: &CaDir, out: &Out) -> anyhow::Result<V
 fn parse_serial(text: &str) -> Result<SerialNumberArg, String> {
     let wrong = || "expected a positive number of at most 20 bytes in hex".to_owned();
     let digits: String = text.chars().filter(|c| *c != ':').collect();
-    let digits = if digits.len().is_multiple_of(2) { digits } else { format!("0{digits}") };
+    let digits = if digits.len() % 2 == 0 { digits } else { format!("0{digits}") };
     if digits.is_empty() || digits.len() > 42 || !digits.bytes().all(|b| b.is_ascii_hexdigit()) {
         return Err(wrong());
     }
