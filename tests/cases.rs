@@ -1,18 +1,48 @@
 //! Console transcripts, run as tests and readable as documentation: `tests/cases/TOOL/*.md`, each with the
 //! files of its `.in` directory. `make bless` rewrites what the commands print.
+//!
+//! A daemon with certificates and a training job run beside them: transcripts find them by `$DAEMON`, `$CERTS` and
+//! `$TRACES`.
 #![allow(clippy::unwrap_used, clippy::print_stderr, reason = "a test program")]
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+#[path = "harness/commands.rs"]
+mod commands;
+mod harness;
+#[path = "harness/transcripts.rs"]
+mod transcripts;
+
+use harness::{Deployment, TOOLS, bin};
 
 #[test]
 fn transcripts_are_true() {
+    let deployment = Deployment::with_tls();
+    let job = deployment.job(&["--npu", "--step-time", "5ms"]);
+    let address = format!("127.0.0.1:{}", deployment.port);
     let cases = trycmd::TestCases::new();
+    // Shell commands of transcripts call the tools by name, too.
+    let tools = Path::new(bin(TOOLS[0])).parent().unwrap().display();
     for (key, value) in [
         ("LC_ALL", "C"),
         ("TZ", "UTC"),
         ("COLUMNS", "100"),
         ("NO_COLOR", "1"),
         ("XDG_CONFIG_HOME", "/config"),
+        ("PATH", &format!("{tools}:/usr/bin:/bin")),
+        ("DAEMON", &address),
+        ("CERTS", &deployment.dir.path().join("certs").display().to_string()),
+        ("TRACES", &deployment.dir.path().join("traces").display().to_string()),
     ] {
         cases.env(key, value);
+    }
+    for (name, value) in [
+        ("[DAEMON]", address.clone()),
+        ("[PID]", job.pid().to_string()),
+        ("[DIR]", deployment.dir.path().display().to_string()),
+    ] {
+        cases.insert_var(name, value).unwrap();
     }
     // A checkout has the modes of the umask and the times of now: cases about them set their own.
     for program in ["chmod", "rm", "sh", "touch"] {
@@ -21,10 +51,42 @@ fn transcripts_are_true() {
         }
     }
     cases.case("tests/cases/*/*.md");
+    // They run when `cases` goes: before the daemon does.
+    drop(cases);
 }
 
 /// Finds a program of the system, which transcripts may call by its name.
 fn find_in_path(program: &str) -> Option<std::path::PathBuf> {
     let path = std::env::var_os("PATH")?;
     std::env::split_paths(&path).map(|dir| dir.join(program)).find(|candidate| candidate.is_file())
+}
+
+/// Every verb of every tool has a transcript that does more than slip on the command line.
+#[test]
+fn every_verb_has_a_transcript() {
+    let missing: BTreeSet<String> = commands::tools()
+        .into_iter()
+        .flat_map(|(command, _)| {
+            let examples = transcripts::read_examples(command.get_name());
+            let verbs = verbs_of(&command, command.get_name());
+            verbs.into_iter().filter(move |verb| !examples.iter().any(|example| example.calls(verb)))
+        })
+        .collect();
+    assert!(missing.is_empty(), "write a transcript in tests/cases/ for: {missing:?}");
+}
+
+/// The command, or its subcommands where it has some: `certck crl check`.
+fn verbs_of(command: &clap::Command, path: &str) -> Vec<String> {
+    let visible: Vec<_> =
+        command.get_subcommands().filter(|c| !c.is_hide_set() && c.get_name() != "help").collect();
+    if visible.is_empty() {
+        return vec![path.to_owned()];
+    }
+    let mut verbs: Vec<_> =
+        visible.iter().flat_map(|c| verbs_of(c, &format!("{path} {}", c.get_name()))).collect();
+    // `certck mint DIR` does something, and has subcommands.
+    if !command.is_subcommand_required_set() && command.get_positionals().next().is_some() {
+        verbs.push(path.to_owned());
+    }
+    verbs
 }

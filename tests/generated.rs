@@ -7,24 +7,19 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use clap::{Command, CommandFactory};
+use clap::Command;
 use clap_complete::Shell;
 use common::exit::{Exit, MEANINGS, PLUGIN};
 use common::record::{Entry, RECORDS};
 
-/// Every tool: its command and the section of its manual page. The one list to extend for a new tool.
-fn tools() -> Vec<(Command, &'static str)> {
-    vec![
-        (certck::Cli::command(), "1"),
-        (datack::Cli::command(), "1"),
-        (hostck::Cli::command(), "1"),
-        (permck::Cli::command(), "1"),
-        (profctl::Cli::command(), "1"),
-        (profd::Cli::command(), "8"),
-        (proftap::Cli::command(), "1"),
-        (traceq::Cli::command(), "1"),
-    ]
-}
+#[path = "harness/commands.rs"]
+mod commands;
+
+#[path = "harness/transcripts.rs"]
+mod transcripts;
+
+use commands::tools;
+use transcripts::TranscriptExample;
 
 /// The date of the manual pages: that of the version, so that the same sources give the same pages.
 const DATE: &str = "2026-11-23";
@@ -105,9 +100,7 @@ fn pages(command: &Command, section: &str, files: &mut Files) {
     if command.has_subcommands() {
         man.render_subcommands_section(&mut page).unwrap();
     }
-    if command.get_after_help().is_some() || command.get_after_long_help().is_some() {
-        page.extend_from_slice(examples(command).as_bytes());
-    }
+    page.extend_from_slice(examples(command).as_bytes());
     page.extend_from_slice(exit_status(command).as_bytes());
     page.extend_from_slice(see_also(command, section).as_bytes());
     files.insert(format!("man/{name}.{section}").into(), tidy(&page));
@@ -120,8 +113,16 @@ fn tidy(page: &[u8]) -> Vec<u8> {
     page.replace(".br\n\n.br\n", ".sp\n").into_bytes()
 }
 
-/// The text after the help, whose indented lines are commands or output.
+/// The text after the help, whose indented lines are commands or output, and the first example that a transcript has of
+/// this verb, with its real output.
 fn examples(command: &Command) -> String {
+    let verb = command.get_bin_name().unwrap_or(command.get_name());
+    let tool = verb.split(' ').next().unwrap_or(verb);
+    let is_verb = !command.get_subcommands().any(|c| !c.is_hide_set() && c.get_name() != "help");
+    let executed = transcripts::read_examples(tool).into_iter().find(|e| is_verb && e.calls(verb));
+    if executed.is_none() && command.get_after_help().is_none() && command.get_after_long_help().is_none() {
+        return String::new();
+    }
     let text = command
         .get_after_long_help()
         .or(command.get_after_help())
@@ -149,7 +150,20 @@ fn examples(command: &Command) -> String {
     if literal {
         page.push_str(".RE\n.fi\n");
     }
+    if let Some(example) = executed {
+        page.push_str(&executed_example(&example));
+    }
     page
+}
+
+/// An example with its real output: `$ command`, and what it prints.
+fn executed_example(example: &TranscriptExample) -> String {
+    let text =
+        if example.text.is_empty() { String::new() } else { format!(".PP\n{}\n", roff(&example.text)) };
+    // The exit status stands where a transcript needs it; the pages have a section about it.
+    let output = example.output.iter().filter(|line| !line.starts_with("? ") && !line.is_empty());
+    let lines = output.map(|line| roff(line) + "\n").collect::<String>();
+    format!("{text}.PP\n.nf\n.RS\n$ {}\n{lines}.RE\n.fi\n", roff(&example.command))
 }
 
 fn exit_status(command: &Command) -> String {
