@@ -95,8 +95,11 @@ pub struct Info {
     /// Calls of `Optimizer.step`, which tell the steps where none are marked.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub optimizer_steps: u64,
-    /// What had to be repaired or dropped, by cause.
+    /// What had to be repaired to be read, by cause.
     pub repairs: BTreeMap<String, u64>,
+    /// What could not be read, by cause.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub losses: BTreeMap<String, u64>,
 }
 
 /// A device of a trace.
@@ -257,8 +260,11 @@ pub struct Total {
     /// `launch_not_recorded`. Of host time: `begin_without_end` is closed with its thread, `end_without_begin` and
     /// `repeated_step_mark` are ignored.
     pub excluded: BTreeMap<String, u64>,
-    /// What had to be repaired or dropped in reading, by cause.
+    /// What had to be repaired to be read, by cause.
     pub repairs: BTreeMap<String, u64>,
+    /// What could not be read, by cause.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub losses: BTreeMap<String, u64>,
     /// The document was read to its end.
     pub complete: bool,
     /// Events read.
@@ -350,9 +356,12 @@ pub struct Event {
     /// Id of a flow.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub id: Option<Value>,
-    /// Everything else that the trace says about it.
+    /// Arguments, with the numbers as they stand in the trace.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub args: Option<Value>,
+    /// Members that no other field holds, and times that nanoseconds do not hold exactly, as they stand in the trace.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub other: Option<Value>,
 }
 
 impl Record for Event {

@@ -10,7 +10,7 @@ use clap::Args;
 use common::error::HintExt;
 use common::out::Out;
 
-use trace::read::{self, ascend};
+use trace::read::{self, ReadOptions, ascend};
 
 /// The longest line of a list.
 const LINE_LIMIT: u64 = 1 << 20;
@@ -30,6 +30,9 @@ pub(crate) struct Inputs {
     /// Names in --files-from end in NUL, not in a line end
     #[arg(short = '0', long = "null", requires = "files_from")]
     null: bool,
+    /// Refuse a trace at the first place that has to be repaired, with exit status 2
+    #[arg(long)]
+    strict: bool,
 }
 
 /// One trace to read.
@@ -92,6 +95,11 @@ impl Inputs {
                 .hint("name files, or pipe a trace in; see `traceq --help`");
         }
         Ok(vec![Input::Stdin])
+    }
+
+    /// How the traces are to be read.
+    pub(crate) fn read_options(&self) -> ReadOptions {
+        ReadOptions { strict: self.strict, ..ReadOptions::default() }
     }
 
     /// Whether it may be more than one trace.

@@ -67,6 +67,7 @@ pub fn fuzz_trace(bytes: &[u8]) {
     let mut both = (&mut ranking, &mut rows);
     let outcome = trace::read::read_trace(
         Box::new(std::io::Cursor::new(bytes.to_vec())),
+        &trace::read::ReadOptions::default(),
         &mut (&mut collected, &mut both),
     );
     let Ok(outcome) = outcome else { return };
@@ -86,9 +87,12 @@ struct FuzzRows;
 
 impl trace::model::EventSink for FuzzRows {
     fn event(&mut self, event: &trace::model::Event<'_>) -> anyhow::Result<()> {
-        write::event::write_json_line(&mut std::io::sink(), event)?;
-        write::event::csv_cells(event, "", true);
-        serde_json::to_string(&write::event::event_record(event, None, true))?;
+        let mut line = Vec::new();
+        write::event::write_line(&mut line, event);
+        write::event::write_csv_row(&mut line, event, "", true);
+        line.clear();
+        write::event::write_record(&mut line, event, None, true);
+        serde_json::from_slice::<common::record::traceq::Event>(&line)?;
         Ok(())
     }
 }

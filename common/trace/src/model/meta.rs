@@ -1,4 +1,4 @@
-//! What a trace says about itself, and what had to be repaired to read it.
+//! What a trace says about itself.
 
 use std::collections::BTreeMap;
 
@@ -58,27 +58,6 @@ impl TraceMeta {
     pub fn epoch_offset(&self, start: i64) -> Option<i64> {
         const IN_2001: i64 = 1_000_000_000_000_000_000;
         self.base_ns.or((start >= IN_2001).then_some(0))
-    }
-}
-
-/// How often something had to be repaired or dropped, by cause, with the line of the first time.
-#[derive(Clone, Debug, Default)]
-pub struct RepairCounts(BTreeMap<&'static str, (u64, u64)>);
-
-impl RepairCounts {
-    /// Counts one; `line` is asked for only the first time.
-    pub fn count_repair(&mut self, cause: &'static str, line: impl FnOnce() -> u64) {
-        self.0.entry(cause).and_modify(|(n, _)| *n += 1).or_insert_with(|| (1, line()));
-    }
-
-    /// Causes with their counts and the line of the first time, in alphabetical order.
-    pub fn iter(&self) -> impl Iterator<Item = (&'static str, u64, u64)> {
-        self.0.iter().map(|(cause, (n, line))| (*cause, *n, *line))
-    }
-
-    /// Counts by cause.
-    pub fn counts(&self) -> BTreeMap<String, u64> {
-        self.iter().map(|(cause, n, _)| (cause.to_owned(), n)).collect()
     }
 }
 

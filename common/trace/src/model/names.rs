@@ -1,13 +1,11 @@
 //! Interning: every name and every thread once, as a small number.
 
-use std::collections::HashMap;
-
-use super::{EventId, RawText};
+use super::{EventId, FastMap, RawText};
 
 /// Names by number.
 #[derive(Default)]
 pub struct NameTable {
-    numbers: HashMap<Box<[u8]>, u32>,
+    numbers: FastMap<Box<[u8]>, u32>,
     names: Vec<String>,
 }
 
@@ -38,7 +36,9 @@ impl NameTable {
 /// Threads by number: one per pair of process and thread id.
 #[derive(Default)]
 pub struct ThreadTable {
-    numbers: HashMap<(Key, Key), u32>,
+    numbers: FastMap<(i64, i64), u32>,
+    /// Those of which an id is no number.
+    others: FastMap<(Key, Key), u32>,
     /// Most events stay on the thread of the one before.
     last: Option<((i64, i64), u32)>,
 }
@@ -64,25 +64,23 @@ impl ThreadTable {
     /// The number of a thread.
     #[inline]
     pub fn intern(&mut self, pid: EventId<'_>, tid: EventId<'_>) -> u32 {
-        if let (EventId::Number(p), EventId::Number(t)) = (pid, tid) {
-            if let Some((_, n)) = self.last.filter(|(key, _)| *key == (p, t)) {
-                return n;
+        let next = u32::try_from(self.count_threads()).unwrap_or(u32::MAX);
+        let (EventId::Number(p), EventId::Number(t)) = (pid, tid) else {
+            return *self.others.entry((pid.into(), tid.into())).or_insert(next);
+        };
+        match self.last {
+            Some((key, n)) if key == (p, t) => n,
+            _ => {
+                let n = *self.numbers.entry((p, t)).or_insert(next);
+                self.last = Some(((p, t), n));
+                n
             }
-            let n = self.look_up(pid, tid);
-            self.last = Some(((p, t), n));
-            return n;
         }
-        self.look_up(pid, tid)
-    }
-
-    fn look_up(&mut self, pid: EventId<'_>, tid: EventId<'_>) -> u32 {
-        let next = u32::try_from(self.numbers.len()).unwrap_or(u32::MAX);
-        *self.numbers.entry((pid.into(), tid.into())).or_insert(next)
     }
 
     /// How many there are.
     pub fn count_threads(&self) -> usize {
-        self.numbers.len()
+        self.numbers.len() + self.others.len()
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use crate::model::{EventId, ProcessRole};
 
-/// ProcessTable by number. Only numbered processes matter: rows that belong to a process have its number.
+/// Processes by number. Only numbered processes matter: rows that belong to a process have its number.
 #[derive(Default)]
 pub(super) struct ProcessTable {
     known: HashMap<i64, Process>,
@@ -16,22 +16,15 @@ pub(super) struct ProcessTable {
 struct Process {
     role: ProcessRole,
     device: Option<i64>,
-    /// Events have been seen that its name would have told more about.
-    asked: bool,
 }
 
 impl ProcessTable {
-    /// Sets a process's role. `true` if that comes too late for some of its events.
-    pub(super) fn set_role(&mut self, pid: EventId<'_>, role: ProcessRole) -> bool {
-        let EventId::Number(pid) = pid else { return false };
-        if role == ProcessRole::None {
-            return false;
+    /// Sets a process's role.
+    pub(super) fn set_role(&mut self, pid: EventId<'_>, role: ProcessRole) {
+        if let (EventId::Number(pid), true) = (pid, role != ProcessRole::None) {
+            self.last = None;
+            self.known.entry(pid).or_default().role = role;
         }
-        self.last = None;
-        let process = self.known.entry(pid).or_default();
-        let late = process.asked && process.role != role;
-        process.role = role;
-        late
     }
 
     /// Sets a process's device.
@@ -48,9 +41,8 @@ impl ProcessTable {
         if let Some((_, role, device)) = self.last.filter(|(last, ..)| *last == pid) {
             return (role, device);
         }
-        let process = self.known.entry(pid).or_default();
-        process.asked = true;
-        self.last = Some((pid, process.role, process.device));
-        (process.role, process.device)
+        let (role, device) = self.known.get(&pid).map_or((ProcessRole::None, None), |p| (p.role, p.device));
+        self.last = Some((pid, role, device));
+        (role, device)
     }
 }

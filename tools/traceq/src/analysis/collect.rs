@@ -177,7 +177,7 @@ impl Collected {
     }
 
     fn take_arrow(&mut self, event: &Event<'_>) {
-        if let (b"async_npu", EventId::Number(id), Some(at)) = (event.cat.raw, event.flow, event.start) {
+        if let (b"async_npu", EventId::Number(id), Some(at)) = (event.cat.raw, event.id, event.start) {
             let lane = self.lanes.intern(event.pid, event.tid);
             match event.phase {
                 b's' => self.tails.push(Arrow { id, at, lane }),

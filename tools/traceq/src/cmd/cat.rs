@@ -1,7 +1,7 @@
 //! `traceq cat`: the events themselves.
 
 use std::collections::HashSet;
-use std::io::{self, Write};
+use std::io;
 
 use anyhow::Context;
 use clap::Args;
@@ -14,7 +14,7 @@ use crate::analysis::collect::Collected;
 use crate::input::{Input, Inputs};
 use crate::write::event;
 use trace::model::{Category, Event, EventSink};
-use trace::read;
+use trace::read::{self, ReadOptions};
 
 /// Write the events, as they stand in the file: text, JSON Lines or CSV
 ///
@@ -59,12 +59,14 @@ impl Cat {
             let Some((opened, source)) = super::open_input(out, input) else { return Ok(()) };
             let window = self.step.map(|n| StepWindow::find_step(input, n)).transpose()?;
             if std::mem::take(&mut header) {
-                csv_row(out.text(), event::COLUMNS)?;
+                writeln!(out.text(), "{}", event::COLUMNS.join(","))?;
             }
             let path = opened.path.to_string_lossy().into_owned();
             let (cat, path) = (&self, several.then_some(path.as_str()));
-            let mut writer = Writer { cat, window: window.as_ref(), format, path, out, written: 0 };
-            let outcome = read::read_trace(source, &mut writer)?;
+            let window = window.as_ref();
+            let mut writer = Writer { cat, window, format, path, out, lines: Vec::new(), written: 0 };
+            let outcome = read::read_trace(source, &self.inputs.read_options(), &mut writer)?;
+            writer.pass_lines()?;
             tally.records += writer.written;
             super::count_outcome(out, &mut tally, opened, outcome);
             Ok(())
@@ -89,31 +91,40 @@ struct Writer<'a> {
     format: Format,
     path: Option<&'a str>,
     out: &'a mut Out,
+    /// Lines that are passed on together, and never in parts: whoever stops the program finds whole lines.
+    lines: Vec<u8>,
     written: u64,
+}
+
+impl Writer<'_> {
+    fn pass_lines(&mut self) -> io::Result<()> {
+        self.out.text().write_all(&self.lines)?;
+        self.lines.clear();
+        Ok(())
+    }
 }
 
 impl EventSink for Writer<'_> {
     fn event(&mut self, event: &Event<'_>) -> anyhow::Result<()> {
+        /// More than the buffer of standard output holds, so that it copies nothing.
+        const ENOUGH: usize = 128 * 1024;
         if !self.cat.wants_event(event) || self.window.is_some_and(|w| !w.holds_event(event)) {
             return Ok(());
         }
         self.written += 1;
         let with_args = !self.cat.no_args;
         match self.format {
-            Format::Text => event::write_json_line(self.out.text(), event)?,
-            Format::Json => self.out.record(&event::event_record(event, self.path, with_args))?,
+            Format::Text => event::write_line(&mut self.lines, event),
+            Format::Json => event::write_record(&mut self.lines, event, self.path, with_args),
             Format::Csv => {
-                csv_row(self.out.text(), event::csv_cells(event, self.path.unwrap_or(""), with_args))?
+                event::write_csv_row(&mut self.lines, event, self.path.unwrap_or(""), with_args);
             }
+        }
+        if self.lines.len() >= ENOUGH {
+            self.pass_lines()?;
         }
         Ok(())
     }
-}
-
-fn csv_row<const N: usize>(to: &mut dyn Write, cells: [impl AsRef<[u8]>; N]) -> io::Result<()> {
-    let mut row = csv::Writer::from_writer(Vec::new());
-    row.write_record(cells)?;
-    to.write_all(&row.into_inner().map_err(|e| io::Error::other(e.to_string()))?)
 }
 
 /// Where a step is: its time on the host, and what it launched.
@@ -133,7 +144,7 @@ impl StepWindow {
         }
         let (_, source) = input.open().with_context(|| input.label())?;
         let mut collected = Collected::default();
-        read::read_trace(source, &mut collected)?;
+        read::read_trace(source, &ReadOptions::default(), &mut collected)?;
         collected.close_open_spans();
         let steps = collected.take_steps(false);
         let of_step = |moment: i64| steps.at(moment).is_some_and(|i| steps.all()[i].number == number);

@@ -108,7 +108,8 @@ fn info_record(trace: &Trace, survey: &Survey) -> record::Info {
         end: extent.and_then(|e| wall(e.1)),
         steps: survey.steps.iter().copied().collect(),
         optimizer_steps: survey.updates,
-        repairs: outcome.repairs.counts(),
+        repairs: outcome.defects.repairs(),
+        losses: outcome.defects.losses(),
     }
 }
 
@@ -169,10 +170,12 @@ fn info_lines(info: &record::Info) -> Vec<(&'static str, String)> {
     lines.extend(info.start.clone().map(|t| ("start", t)));
     lines.extend(info.end.clone().map(|t| ("end", t)));
     lines.push(("steps", step_list(info)));
-    if !info.repairs.is_empty() {
-        let list: Vec<_> =
-            info.repairs.iter().map(|(cause, n)| format!("{cause} {}", format_count(*n))).collect();
-        lines.push(("repairs", list.join(", ")));
+    for (what, counts) in [("lost", &info.losses), ("repairs", &info.repairs)] {
+        if !counts.is_empty() {
+            let list: Vec<_> =
+                counts.iter().map(|(cause, n)| format!("{cause} {}", format_count(*n))).collect();
+            lines.push((what, list.join(", ")));
+        }
     }
     lines
 }

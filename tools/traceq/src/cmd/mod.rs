@@ -17,7 +17,8 @@ use common::progress::{self, Unit};
 use common::record::traceq as record;
 
 use crate::input::{Input, Inputs, Opened};
-use trace::model::EventSink;
+use crate::write::units::format_count;
+use trace::model::{DefectCount, EventSink, Severity};
 use trace::read::{self, ReadFault, ReadOutcome};
 
 /// Form of the result.
@@ -114,7 +115,7 @@ fn each_trace<S: EventSink>(
     inputs.each(out, |out, input| {
         let Some((opened, source)) = open_input(out, input) else { return Ok(()) };
         let mut sink = sink();
-        let outcome = read::read_trace(source, &mut sink)?;
+        let outcome = read::read_trace(source, &inputs.read_options(), &mut sink)?;
         match count_outcome(out, tally, opened, outcome) {
             Some(trace) => then(out, tally, trace, sink),
             None => Ok(()),
@@ -151,12 +152,15 @@ fn report_faults(out: &Out, label: &str, outcome: &ReadOutcome) {
     if outcome.complete && outcome.events == 0 {
         out.warn(label, "has no events: nothing was recorded");
     }
-    for (cause, count, line) in outcome.repairs.iter() {
-        let what = format!("{cause} {count} times, first on line {line}");
-        if cause == "missing_end_bracket" {
-            out.warn(label, "the array is not closed: its writer may have been stopped");
-        } else {
-            out.diag().info(label, what);
+    for (defect, DefectCount { count, line, offset }) in outcome.defects.iter() {
+        let often =
+            if *count > 1 { format!(", {} times, here first", format_count(*count)) } else { String::new() };
+        let (place, what) = (format!("{label}:{line}"), defect.describe());
+        let reason = format!("{what}{often} (byte {offset})");
+        match defect.severity() {
+            Severity::Allowed => out.diag().info(place, reason),
+            Severity::Repaired => out.warn(place, reason),
+            Severity::EventLost | Severity::MoreLost => out.error(place, reason),
         }
     }
 }

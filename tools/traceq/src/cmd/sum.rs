@@ -115,7 +115,8 @@ fn total_record(trace: &Trace, sums: &Sums, row: &TotalRow) -> record::Total {
         steps: sums.step_count,
         partial_steps: sums.partial_steps,
         excluded: sums.excluded.clone(),
-        repairs: outcome.repairs.counts(),
+        repairs: outcome.defects.repairs(),
+        losses: outcome.defects.losses(),
         complete: outcome.complete,
         events_read: outcome.events,
     }
@@ -263,9 +264,12 @@ fn exclusion_notes(trace: &Trace, sums: &Sums) -> Vec<String> {
     if missing > 0 {
         notes.push(format!("launches without a device event: {}", format_count(missing)));
     }
-    let repairs = trace.outcome.repairs.counts();
-    if !repairs.is_empty() {
-        notes.push(format!("repaired or dropped: {}", list(repairs.into_iter().collect())));
+    for (what, counts) in
+        [("lost", trace.outcome.defects.losses()), ("repaired", trace.outcome.defects.repairs())]
+    {
+        if !counts.is_empty() {
+            notes.push(format!("{what}: {}", list(counts.into_iter().collect())));
+        }
     }
     notes
 }

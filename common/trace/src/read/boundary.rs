@@ -1,0 +1,193 @@
+//! Where events begin: places to cut a file into blocks, and the next event behind a damage.
+//!
+//! A place to cut is only likely: whether an event really begins there is known when everything before it has been
+//! read ([`super::pipeline`]). Behind a damage nobody knows what came before, so there an event must prove itself: it is a whole
+//! object without a fault, has a phase, and what follows is a comma, a bracket or another event.
+
+use memchr::{memchr2_iter, memrchr_iter};
+
+use super::event::EventFields;
+use super::kineto;
+use super::scan::{JsonScan, ScanFault, StrictScanner};
+
+/// Keys that events begin with.
+const EVENT_KEYS: [&[u8]; 13] = [
+    b"ph\"", b"name\"", b"cat\"", b"pid\"", b"tid\"", b"ts\"", b"dur\"", b"args\"", b"id\"", b"s\"", b"bp\"",
+    b"tts\"", b"cname\"",
+];
+
+/// Keys of the root object besides those of [`kineto::KEYS`].
+const ROOT_KEYS: [&str; 9] = [
+    "traceEvents",
+    "displayTimeUnit",
+    "otherData",
+    "metadata",
+    "stackFrames",
+    "samples",
+    "systemTraceEvents",
+    "powerTraceAsString",
+    "controllerTraceDataKey",
+];
+
+/// How far back from the end of a block a place to cut it is looked for.
+const CUT_RANGE: usize = 128 * 1024;
+
+/// The last place where an event is likely to begin: behind a closing brace, with a comma or nothing between. Also
+/// tells whether it was a comma.
+pub(super) fn find_cut(text: &[u8]) -> Option<(usize, bool)> {
+    let from = text.len().saturating_sub(CUT_RANGE);
+    memrchr_iter(b'{', &text[from..]).map(|i| i + from).find_map(|brace| {
+        let before = text[..brace].trim_ascii_end();
+        let comma = before.last() == Some(&b',');
+        let before = if comma { before[..before.len() - 1].trim_ascii_end() } else { before };
+        let key = text[brace + 1..].trim_ascii_start().strip_prefix(b"\"");
+        let likely = before.last() == Some(&b'}')
+            && key.is_some_and(|key| EVENT_KEYS.iter().any(|k| key.starts_with(k)));
+        likely.then_some((brace, comma))
+    })
+}
+
+/// Tells whether a key follows an opening brace. `None` if the text ends before that is known.
+fn begins_with_key(text: &[u8]) -> Option<bool> {
+    const LONGEST: usize = 256;
+    let (quote, key) = text[1..].trim_ascii_start().split_first()?;
+    if *quote != b'"' {
+        return Some(false);
+    }
+    match memchr::memchr(b'"', &key[..key.len().min(LONGEST)]) {
+        Some(end) => key[end + 1..].trim_ascii_start().first().map(|byte| *byte == b':'),
+        None if key.len() < LONGEST => None,
+        None => Some(false),
+    }
+}
+
+/// What was found behind a damage.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Landmark {
+    /// An event begins here.
+    Event(usize),
+    /// The list of events, or the whole document, ends with this bracket.
+    ListEnd(usize),
+    /// The text ends before it is clear what begins here.
+    Unclear(usize),
+    /// There is nothing.
+    None,
+}
+
+impl Landmark {
+    /// Where it is.
+    pub(super) fn position(self) -> Option<usize> {
+        match self {
+            Self::Event(at) | Self::ListEnd(at) | Self::Unclear(at) => Some(at),
+            Self::None => None,
+        }
+    }
+}
+
+/// Finds the next place from which on the text can be understood again. With `whole`, nothing comes behind the text.
+pub(super) fn find_landmark(text: &[u8], from: usize, whole: bool) -> Landmark {
+    let Some(rest) = text.get(from..) else { return Landmark::None };
+    for i in memchr2_iter(b'{', b']', rest) {
+        let at = from + i;
+        let found = if rest[i] == b'{' { prove_event(text, at) } else { prove_list_end(text, at, whole) };
+        match found {
+            Some(true) if rest[i] == b'{' => return Landmark::Event(at),
+            Some(true) => return Landmark::ListEnd(at),
+            None if !whole => return Landmark::Unclear(at),
+            _ => {}
+        }
+    }
+    Landmark::None
+}
+
+/// Tells whether an event begins at this brace; `None` if the text ends too early to tell.
+fn prove_event(text: &[u8], brace: usize) -> Option<bool> {
+    if !begins_with_key(&text[brace..])? {
+        return Some(false);
+    }
+    let mut scan = StrictScanner::new(text, brace);
+    let fields = match EventFields::read(&mut scan, false) {
+        Ok(fields) => fields,
+        Err(ScanFault::End) => return None,
+        Err(_) => return Some(false),
+    };
+    if fields.phase_in(text).is_none() || memchr::memchr(0, &text[brace..scan.pos()]).is_some() {
+        return Some(false);
+    }
+    // The end of the text is as good as a comma.
+    Some(matches!(scan.peek_byte(), Err(ScanFault::End) | Ok(b',' | b']' | b'{' | b'[')))
+}
+
+/// Tells whether this bracket ends the list of events: behind it comes the end of the root object, one of its
+/// members, or nothing.
+fn prove_list_end(text: &[u8], bracket: usize, whole: bool) -> Option<bool> {
+    let end = if whole { Some(true) } else { None };
+    let rest = text[bracket + 1..].trim_ascii_start();
+    match rest.first() {
+        None => end,
+        Some(b'}') if rest[1..].iter().all(|b| b.is_ascii_whitespace() || *b == 0) => end,
+        Some(b',') => match begins_with_root_key(rest[1..].trim_ascii_start()) {
+            None if !whole => None,
+            known => Some(known == Some(true)),
+        },
+        Some(_) => Some(false),
+    }
+}
+
+/// Tells whether a text begins with a key that root objects of traces have.
+pub(super) fn begins_with_root_key(text: &[u8]) -> Option<bool> {
+    const LONGEST: usize = 64;
+    let Some((b'"', rest)) = text.split_first() else { return text.first().map(|_| false) };
+    let Some(end) = memchr::memchr(b'"', &rest[..rest.len().min(LONGEST)]) else {
+        return if rest.len() < LONGEST { None } else { Some(false) };
+    };
+    let key = &rest[..end];
+    if !ROOT_KEYS.iter().chain(&kineto::KEYS).any(|k| k.as_bytes() == key) {
+        return Some(false);
+    }
+    rest[end + 1..].trim_ascii_start().first().map(|b| *b == b':')
+}
+
+/// Finds the next member of the root object that is known.
+pub(super) fn find_root_key(text: &[u8], from: usize) -> Option<usize> {
+    let quotes = memchr::memchr_iter(b'"', text.get(from..)?).map(|i| i + from);
+    quotes.into_iter().find(|&i| begins_with_root_key(&text[i..]) == Some(true))
+}
+
+/// How many events a damaged text seems to hold, by their phases.
+pub(super) fn count_phases(text: &[u8]) -> u64 {
+    let phases = memchr::memmem::find_iter(text, b"\"ph\"");
+    phases.filter(|i| text[i + 4..].trim_ascii_start().first() == Some(&b':')).count() as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const EVENT: &str = r#"{"ph": "X", "args": {"a": [{"b": "]"}, {"c": 1}]}, "ts": 1}"#;
+
+    #[test]
+    fn files_are_cut_between_events() {
+        for (between, comma) in [(",", true), (" ,\n  ", true), ("\n", false), ("", false)] {
+            let text = format!("{EVENT}{between}{EVENT}");
+            assert_eq!(find_cut(text.as_bytes()), Some((EVENT.len() + between.len(), comma)), "{between:?}");
+        }
+        assert_eq!(find_cut(EVENT[..EVENT.len() - 30].as_bytes()), None);
+    }
+
+    #[test]
+    fn an_event_must_prove_itself() {
+        let text = format!("x\" {{\"a\": {{\"name\": 1}}, {{\"ph\": 2}}, {{\"ph\": \"X\", }}, {EVENT}, y");
+        let at = text.find(EVENT).unwrap();
+        assert_eq!(find_landmark(text.as_bytes(), 0, true), Landmark::Event(at));
+        assert_eq!(find_landmark(&text.as_bytes()[..at + 20], 0, false), Landmark::Unclear(at));
+        assert_eq!(find_landmark(&text.as_bytes()[..at + 20], 0, true), Landmark::None);
+        for (end, whole) in [("], \"traceName\": 1", false), ("]\n}\n", true), ("] ", true)] {
+            assert_eq!(
+                find_landmark(format!("a [1], {end}").as_bytes(), 0, whole),
+                Landmark::ListEnd(7),
+                "{end}"
+            );
+        }
+    }
+}
