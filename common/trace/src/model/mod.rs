@@ -13,7 +13,7 @@ mod text;
 
 pub use category::{Category, is_collective, is_copy_kernel};
 pub use defect::{Defect, DefectCount, DefectCounts, Severity};
-pub use hash::FastMap;
+pub use hash::{FastMap, FastState};
 pub use meta::{Dialect, EventCounts, TraceMeta};
 pub use names::{NameTable, ThreadTable};
 pub use pairs::BeginEndPairs;

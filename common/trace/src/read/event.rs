@@ -3,8 +3,9 @@
 //! Nothing here depends on other events, so that blocks of a file are decoded in any order, on any thread.
 
 use super::decimal::{nanos_from_micros, parse_integer};
+use super::mend::{LenientScanner, QuoteGuess};
 use super::row::{Row, RowId};
-use super::scan::{JsonScalar, JsonScan, JsonValue, ScanFault, TextSpan};
+use super::scan::{JsonScalar, JsonScan, JsonValue, ScanFault, StrictScanner, TextSpan};
 use super::{ascend, kineto};
 use crate::model::{Category, Defect, RawText};
 
@@ -85,7 +86,7 @@ impl Argument {
 }
 
 /// Members and arguments as they stand in the file.
-#[derive(Default)]
+#[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct EventFields {
     members: [JsonValue; Member::COUNT],
     arguments: [JsonValue; Argument::COUNT],
@@ -170,6 +171,27 @@ impl EventFields {
     /// Tells whether it has a time.
     pub(super) fn has_time(&self) -> bool {
         self.member(Member::Ts) != JsonValue::MISSING
+    }
+}
+
+/// What the strict scanner takes of a text, the one that repairs takes alike. For fuzzing.
+pub(super) fn assert_scanners_agree(text: &[u8]) {
+    let starts = memchr::memchr_iter(b'{', text).take(64);
+    for start in starts {
+        let mut strict = StrictScanner::new(text, start);
+        let Ok(fields) = EventFields::read(&mut strict, false) else { continue };
+        // A raw zero is refused by the one and looked for elsewhere by the other.
+        if memchr::memchr(0, &text[start..strict.pos()]).is_some() {
+            continue;
+        }
+        let mut lenient = LenientScanner::new(text, start, QuoteGuess::OfText, true);
+        match EventFields::read(&mut lenient, true) {
+            Ok(others) => {
+                assert!(lenient.defects.is_empty(), "{:?}", lenient.defects);
+                assert_eq!((fields, strict.pos()), (others, lenient.pos()));
+            }
+            Err(fault) => assert_eq!(fault, ScanFault::TwoInOne),
+        }
     }
 }
 

@@ -5,7 +5,7 @@
 //!
 //! | module | what it does |
 //! |---|---|
-//! | `source`, `ahead`, `utf16` | opens files; takes compression and UTF-16 off |
+//! | `source`, `gzip`, `ahead`, `utf16` | opens files; takes compression and UTF-16 off |
 //! | `window` | the input with the position of every byte; blocks for threads |
 //! | `chrome` | what stands around the events: root objects, lists, metadata |
 //! | `pipeline`, `deliver` | lists decoded by several threads, delivered in order by one |
@@ -24,6 +24,7 @@ mod decimal;
 mod deliver;
 mod error;
 mod event;
+mod gzip;
 pub mod kineto;
 mod mend;
 mod pipeline;
@@ -93,6 +94,9 @@ pub struct ReadOptions {
     pub strict: bool,
     /// How many threads decode; `None` is as many as there are processors for this process.
     pub threads: Option<usize>,
+    /// How many bytes a thread gets at a time, for tests: what is read does not depend on it.
+    #[doc(hidden)]
+    pub block: Option<usize>,
 }
 
 impl ReadOptions {
@@ -158,7 +162,7 @@ fn read_text(
     sink: &mut dyn EventSink,
     out: &mut ReadOutcome,
 ) -> Result<(), ReadStop> {
-    let mut window = InputWindow::new(text);
+    let mut window = InputWindow::new(text, options.block.unwrap_or(window::BLOCK).max(64));
     // A source may give a byte at a time; signs are looked for in this many.
     const HEAD: usize = 64 * 1024;
     window.fill_to(HEAD);
@@ -182,4 +186,19 @@ fn describe_unrecognised(head: &[u8]) -> String {
     let what = if binary { "it is binary" } else { "it begins with neither `{` nor `[`" };
     let names: Vec<_> = FORMATS.iter().map(|f| f.name).collect();
     format!("is not a trace: {what} (readable: {})", names.join(", "))
+}
+
+/// Reads any bytes as events with the strict scanner and the one that repairs: what the first takes, the second takes
+/// alike. Reads them as a trace with one thread and with three: they agree. For fuzzing.
+#[doc(hidden)]
+pub fn fuzz_agreement(bytes: &[u8]) {
+    event::assert_scanners_agree(bytes);
+    let read = |threads, block| {
+        let mut events = pipeline::EventDigest::default();
+        let options = ReadOptions { threads: Some(threads), block, ..ReadOptions::default() };
+        let source = Box::new(std::io::Cursor::new(bytes.to_vec()));
+        let out = read_trace(source, &options, &mut events).expect("this sink takes everything");
+        (events, out.events, out.complete, out.defects.repairs(), out.defects.losses())
+    };
+    assert_eq!(read(1, None), read(3, Some(256)), "threads and blocks change nothing");
 }

@@ -7,6 +7,7 @@
 //! reading from the first byte to the last, with any number of threads.
 
 use std::collections::VecDeque;
+use std::hash::BuildHasher;
 use std::io;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -17,9 +18,10 @@ use super::block::{Batch, BlockEnd, ListForm, ListState, Supply, decode_block};
 use super::deliver::Delivery;
 use super::error::{ReadError, ReadFault};
 use super::window::{Block, InputWindow, Passed, TEXT_LIMIT};
+use crate::model::{Event, EventSink, FastState};
 
-/// How much is decoded at a time without other threads: little enough to stay in the processor's cache.
-const PIECE: usize = 128 * 1024;
+/// Which part of a block is decoded at a time without other threads: little enough to stay in the processor's cache.
+const PIECES: usize = 8;
 
 /// How a list ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,7 +67,8 @@ fn read_pieces(
     delivery: &mut Delivery<'_>,
     pieces: usize,
 ) -> Result<Option<ListEnd>, ReadStop> {
-    let (mut size, mut read) = (PIECE, 0);
+    let piece = window.block() / PIECES;
+    let (mut size, mut read) = (piece, 0);
     while read < pieces {
         window.fill_to(size);
         let text = &window.rest()[..window.rest().len().min(size)];
@@ -80,7 +83,7 @@ fn read_pieces(
             BlockEnd::Open(next) => *state = next,
         }
         // An event that does not fit gets more room.
-        size = if batch.consumed == 0 { (size * 2).min(TEXT_LIMIT) } else { PIECE };
+        size = if batch.consumed == 0 { (size * 2).min(TEXT_LIMIT) } else { piece };
         read += usize::from(batch.consumed > 0);
     }
     Ok(None)
@@ -225,6 +228,19 @@ impl ParallelList<'_, '_> {
 fn lost_thread(passed: Passed) -> ReadStop {
     let fault = ReadFault::Io(io::Error::other("a decoding thread has ended"));
     ReadError::new(passed.position_behind(b""), fault).into()
+}
+
+/// The order and the content of events, in one number. For fuzzing.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct EventDigest(u64);
+
+impl EventSink for EventDigest {
+    fn event(&mut self, event: &Event<'_>) -> anyhow::Result<()> {
+        let key =
+            (self.0, event.index, event.phase, event.category as u8, event.text, event.start, event.dur);
+        self.0 = FastState::default().hash_one(key);
+        Ok(())
+    }
 }
 
 #[cfg(test)]

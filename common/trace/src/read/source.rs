@@ -1,15 +1,15 @@
-//! Opens inputs and takes gzip off them, told by the magic bytes and never by the name.
+//! Opens inputs, and tells what has to be taken off them: by their first bytes, never by the name.
 
 use std::fs::File;
 use std::io::{self, BufReader, Read};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
-use flate2::bufread::MultiGzDecoder;
 use rustix::fs::OFlags;
 
 use super::ahead::ReadAhead;
 use super::error::ReadFault;
+use super::gzip::GzipMembers;
 use super::utf16::{ByteOrder, Utf16Decoder};
 
 /// How much compressed input is read at a time.
@@ -46,7 +46,7 @@ pub(super) fn open_text(source: Box<dyn Read + Send>) -> Result<OpenedText, Read
     if !head.starts_with(&[0x1f, 0x8b]) {
         return Ok(decode_text(head, source, false));
     }
-    let inflated = MultiGzDecoder::new(BufReader::with_capacity(BLOCK, source));
+    let inflated = GzipMembers::new(BufReader::with_capacity(BLOCK, source));
     let text = Box::new(ReadAhead::new(inflated).map_err(ReadFault::Io)?);
     let (head, text) = peek_head(text).unwrap_or_else(|e| (Vec::new(), Box::new(Failed(Some(e)))));
     Ok(decode_text(head, text, true))

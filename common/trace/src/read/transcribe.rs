@@ -7,7 +7,7 @@ use super::mend::{LenientScanner, QuoteGuess};
 use super::scan::{JsonScalar, JsonScan, ScanFault, StrictScanner, find_quote};
 use crate::model::{Event, RawText};
 
-/// Appends a value of JSON without the white space around its parts.
+/// Appends a value of JSON that a reader has read, without the white space around its parts.
 pub fn write_compact(value: &[u8], out: &mut Vec<u8>) {
     let before = out.len();
     if std::str::from_utf8(value).is_ok() && copy_compact(value, out).is_some() {
@@ -232,7 +232,6 @@ mod tests {
             (r#"{"a": "\ud83d\ude00 \ud800", "b": "é"}"#, "{\"a\":\"\u{1f600} \u{fffd}\",\"b\":\"é\"}"),
             (r#"{"a": "C:\x", "b": "say "hi"",}"#, r#"{"a":"C:\\x","b":"say \"hi\""}"#),
             ("[ ]", "[]"),
-            ("{]", "null"),
             (" 7.0 ", "7.0"),
         ] {
             assert_eq!(compact(text), expected, "{text}");

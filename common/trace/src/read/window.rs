@@ -11,7 +11,7 @@ use super::block::ListState;
 use super::boundary;
 use super::error::{InputPosition, ReadFault};
 
-/// How much is asked for at a time, and how large a block for a thread is about.
+/// How much is asked for at a time, and how large a block for a thread is about, unless a test wants it smaller.
 pub(super) const BLOCK: usize = 1024 * 1024;
 
 /// The longest text that is kept together: one event, or one metadata value.
@@ -65,6 +65,8 @@ pub(super) struct Block {
 /// The window.
 pub(super) struct InputWindow {
     source: Box<dyn Read + Send>,
+    /// [`BLOCK`], or what a test wants.
+    block: usize,
     bytes: Vec<u8>,
     /// What of the bytes has been consumed.
     pos: usize,
@@ -79,9 +81,10 @@ pub(super) struct InputWindow {
 
 impl InputWindow {
     /// A window at the beginning of `source`.
-    pub(super) fn new(source: Box<dyn Read + Send>) -> Self {
+    pub(super) fn new(source: Box<dyn Read + Send>, block: usize) -> Self {
         Self {
             source,
+            block,
             bytes: Vec::new(),
             pos: 0,
             passed: Passed::default(),
@@ -94,6 +97,11 @@ impl InputWindow {
     /// What has been read and not yet consumed.
     pub(super) fn rest(&self) -> &[u8] {
         &self.bytes[self.pos..]
+    }
+
+    /// How large a block is about.
+    pub(super) fn block(&self) -> usize {
+        self.block
     }
 
     /// Tells whether nothing comes behind [`Self::rest`].
@@ -120,7 +128,7 @@ impl InputWindow {
         }
         self.bytes.drain(..self.pos);
         self.pos = 0;
-        let wanted = length.max(self.bytes.len() + BLOCK) - self.bytes.len();
+        let wanted = length.max(self.bytes.len() + self.block) - self.bytes.len();
         self.bytes.reserve(wanted);
         let mut limited = self.source.by_ref().take(wanted as u64);
         let before = self.bytes.len();
@@ -152,10 +160,10 @@ impl InputWindow {
         }
     }
 
-    /// Takes about [`BLOCK`] bytes out of the window, up to where an event is likely to begin. The last block may be
+    /// Takes about a block of bytes out of the window, up to where an event is likely to begin. The last block may be
     /// empty.
     pub(super) fn take_block(&mut self) -> Block {
-        self.fill_to(BLOCK);
+        self.fill_to(self.block);
         self.bytes.drain(..self.pos);
         self.pos = 0;
         let mut block = Block { text: std::mem::take(&mut self.bytes), after: self.after, last: self.done };
@@ -163,7 +171,7 @@ impl InputWindow {
             let cut = boundary::find_cut(&block.text);
             self.after = cut.map(|(_, comma)| if comma { ListState::Comma } else { ListState::Event });
             let rest = cut.map_or(&[][..], |(at, _)| &block.text[at..]);
-            self.bytes = Vec::with_capacity(rest.len() + BLOCK);
+            self.bytes = Vec::with_capacity(rest.len() + self.block);
             self.bytes.extend_from_slice(rest);
             block.text.truncate(block.text.len() - self.bytes.len());
         }
@@ -188,7 +196,7 @@ mod tests {
     fn positions_survive_refills() {
         let text = "ab\ncd\n\nefgh";
         for step in 1..5 {
-            let mut window = InputWindow::new(Box::new(DripReader::new(text.as_bytes(), step)));
+            let mut window = InputWindow::new(Box::new(DripReader::new(text.as_bytes(), step)), BLOCK);
             for (i, c) in text.bytes().enumerate() {
                 window.fill_to(1);
                 let before = &text[..i];
@@ -206,7 +214,7 @@ mod tests {
     fn blocks_are_the_input() {
         let event = r#"{"ph": "X", "name": "a", "ts": 1}"#;
         let text = vec![event; 100_000].join(",\n");
-        let mut window = InputWindow::new(Box::new(std::io::Cursor::new(text.clone().into_bytes())));
+        let mut window = InputWindow::new(Box::new(std::io::Cursor::new(text.clone().into_bytes())), BLOCK);
         let mut blocks = Vec::new();
         loop {
             let block = window.take_block();

@@ -1,5 +1,7 @@
 //! Any number of threads reads what one thread reads.
 
+use proptest::prelude::*;
+
 use crate::model::{Event, EventSink};
 use crate::read::testing::DripReader;
 use crate::read::{ReadOptions, read_trace};
@@ -17,8 +19,12 @@ impl EventSink for Names {
 
 /// Everything that a reading says.
 fn read(text: &[u8], threads: usize) -> (Names, String) {
+    read_in_blocks(text, threads, None)
+}
+
+fn read_in_blocks(text: &[u8], threads: usize, block: Option<usize>) -> (Names, String) {
     let mut names = Names::default();
-    let options = ReadOptions { threads: Some(threads), ..ReadOptions::default() };
+    let options = ReadOptions { threads: Some(threads), block, ..ReadOptions::default() };
     let out = read_trace(Box::new(DripReader::new(text, 300_000)), &options, &mut names).unwrap();
     let error = out.error.as_ref().map(|e| (e.place(), e.to_string()));
     (
@@ -67,4 +73,36 @@ fn threads_do_not_change_what_is_read() {
         read(intact.as_bytes(), 2).1,
         format!("60000 {} true None Some(3) DefectCounts({{}})", intact.len())
     );
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+
+    /// Damage of any kind, blocks of any size.
+    #[test]
+    fn blocks_do_not_change_what_is_read(
+        edits in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>(), 0u8..4), 0..6),
+        block in 64usize..600,
+        pretty in any::<bool>(),
+    ) {
+        let events: Vec<serde_json::Value> = (0..40)
+            .map(|i| serde_json::json!({"ph": "X", "name": format!("e\\{i}}},{{\"ph\":"), "ts": i, "args": {"x": [{"ph": "i"}]}}))
+            .collect();
+        let root = serde_json::json!({"schemaVersion": 1, "traceEvents": events, "traceName": "t"});
+        let mut text = if pretty { serde_json::to_vec_pretty(&root) } else { serde_json::to_vec(&root) }.unwrap();
+        for (at, byte, how) in edits {
+            let at = at.index(text.len().max(1));
+            match how {
+                _ if at >= text.len() => {}
+                0 => text[at] = byte,
+                1 => _ = text.remove(at),
+                2 => text.insert(at, b"\"\\{}[],:0-.eE tf\0"[byte as usize % 17]),
+                _ => text[at..].iter_mut().take(usize::from(byte)).for_each(|b| *b = 0),
+            }
+        }
+        let (names, said) = read(&text, 1);
+        let (other, told) = read_in_blocks(&text, 3, Some(block));
+        prop_assert_eq!(said, told, "{}", String::from_utf8_lossy(&text));
+        prop_assert!(names.0 == other.0);
+    }
 }
