@@ -4,6 +4,7 @@
 //! them; `cmd` has one file per subcommand and ties the rest together.
 
 mod analysis;
+mod check;
 mod cmd;
 mod input;
 mod write;
@@ -36,6 +37,8 @@ enum Cmd {
     Sum(cmd::sum::Sum),
     Top(cmd::top::Top),
     Cat(cmd::cat::Cat),
+    Check(cmd::check::CheckArgs),
+    Rules(cmd::rules::TraceRulesArgs),
 }
 
 impl Tool for Cli {
@@ -52,6 +55,8 @@ impl Tool for Cli {
             Cmd::Sum(cmd) => cmd.run(out, format),
             Cmd::Top(cmd) => cmd.run(out, format),
             Cmd::Cat(cmd) => cmd.run(out, format),
+            Cmd::Check(cmd) => cmd.run(out, format),
+            Cmd::Rules(cmd) => cmd.run(out, format),
         }
     }
 }
@@ -61,8 +66,10 @@ impl Tool for Cli {
 #[doc(hidden)]
 pub fn fuzz_trace(bytes: &[u8]) {
     use analysis::rank::{By, Order, Ranking};
-    let mut collected = analysis::collect::Collected::default();
-    let mut ranking = Ranking::new(&[By::Kernel, By::Op, By::Other]);
+    let options = analysis::collect::CollectOptions::default();
+    let mut collected = options.collector();
+    let kinds = [By::Kernel, By::Op, By::Other];
+    let mut ranking = Ranking::new(&kinds, &options);
     let mut rows = FuzzRows;
     let mut both = (&mut ranking, &mut rows);
     let outcome = trace::read::read_trace(
@@ -71,14 +78,15 @@ pub fn fuzz_trace(bytes: &[u8]) {
         &mut (&mut collected, &mut both),
     );
     let Ok(outcome) = outcome else { return };
-    let options = analysis::sum::Options { include_unlinked: false, cut: !outcome.complete };
-    let sums = analysis::sum::sum_trace(collected, outcome.meta.dialect, options);
-    for split in sums.steps.iter().filter_map(|r| r.split).chain(sums.totals.iter().filter_map(|r| r.split)) {
+    let resolved = analysis::resolve::resolve(collected, outcome.meta.dialect, !outcome.complete);
+    let sums = resolved.and_then(|r| analysis::sum::sum_trace(r, false));
+    let (steps, totals) = sums.map_or_else(|_| (Vec::new(), Vec::new()), |s| (s.steps, s.totals));
+    for split in steps.iter().filter_map(|r| r.split).chain(totals.iter().filter_map(|r| r.split)) {
         let parts = [split.compute, split.exposed_communication, split.exposed_memcpy, split.idle()];
         assert_eq!(parts.iter().sum::<i64>(), split.total, "the parts make the whole");
     }
-    for by in [By::Kernel, By::Op, By::Other] {
-        ranking.top(by, Order::Total, 10);
+    if let Ok(ranked) = ranking.finish() {
+        kinds.iter().for_each(|by| _ = ranked.top(*by, 0, Order::Total, 10));
     }
 }
 

@@ -4,36 +4,22 @@
 //! clock ([`TraceMeta::base_ns`] moves them to the Unix epoch). Knows no format.
 
 mod category;
+mod collective;
 mod defect;
 mod hash;
 mod meta;
 mod names;
-mod pairs;
+mod processes;
 mod text;
 
-pub use category::{Category, is_collective, is_copy_kernel};
+pub use category::Category;
+pub use collective::{KernelClass, classify_kernel_name};
 pub use defect::{Defect, DefectCount, DefectCounts, Severity};
 pub use hash::{FastMap, FastState};
 pub use meta::{Dialect, EventCounts, TraceMeta};
 pub use names::{NameTable, ThreadTable};
-pub use pairs::BeginEndPairs;
+pub use processes::{NameHint, ProcessRole, ProcessTable, RowMeaning, RowTraits, TaskKind, rank_in_text};
 pub use text::RawText;
-
-/// What an event's process is for, where the process and not the event tells: Ascend device rows.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum ProcessRole {
-    /// Nothing known.
-    #[default]
-    None,
-    /// Tasks on a device.
-    Hardware,
-    /// Collective operations and their parts.
-    Communication,
-    /// The exporter's own lanes: Computing, Communication, Communication(Not Overlapped), Free.
-    Overlap,
-    /// Driver and runtime calls.
-    Cann,
-}
 
 /// A process, thread, flow or async id. A text of plain digits is the number: writers differ in the spelling.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -83,8 +69,6 @@ pub struct Event<'a> {
     pub pid: EventId<'a>,
     /// Thread id; some producers use it for streams.
     pub tid: EventId<'a>,
-    /// What the process is for.
-    pub role: ProcessRole,
     /// Start, in nanoseconds of the file's clock.
     pub start: Option<i64>,
     /// Duration in nanoseconds.
@@ -123,7 +107,7 @@ impl Event<'_> {
     /// Start and end of an event that has both.
     pub fn span(&self) -> Option<(i64, i64)> {
         match (self.phase, self.start, self.dur) {
-            (b'X', Some(start), Some(dur)) => Some((start, start + dur)),
+            (b'X', Some(start), Some(dur)) => Some((start, start.saturating_add(dur))),
             _ => None,
         }
     }

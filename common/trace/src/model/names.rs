@@ -27,6 +27,11 @@ impl NameTable {
         n
     }
 
+    /// How many names there are.
+    pub fn count_names(&self) -> u32 {
+        u32::try_from(self.names.len()).unwrap_or(u32::MAX)
+    }
+
     /// The name of a number.
     pub fn name(&self, number: u32) -> &str {
         self.names.get(number as usize).map_or("", String::as_str)

@@ -3,35 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::model::{Category, ProcessRole};
-
-/// The role of a process, by its name.
-pub(super) fn role_of_process_name(process: &str) -> ProcessRole {
-    match process {
-        "Ascend Hardware" => ProcessRole::Hardware,
-        "Communication" | "HCCL" => ProcessRole::Communication,
-        "Overlap Analysis" => ProcessRole::Overlap,
-        "CANN" => ProcessRole::Cann,
-        _ => ProcessRole::None,
-    }
-}
-
-/// The device of a process, by its label `NPU <id>`. Older exporters write just `NPU`.
-pub(super) fn device_of_label(label: &str) -> Option<i64> {
-    label.strip_prefix("NPU")?.trim().parse().ok()
-}
-
-/// The category of an event without one, by its process.
-pub(super) fn classify_row(role: ProcessRole, name: &[u8], task_type: &[u8]) -> Category {
-    match role {
-        ProcessRole::Hardware => classify_task(task_type),
-        // Parts of an operation (Notify_Wait, Memcpy, ...) stand in the same process; they are not counted again.
-        ProcessRole::Communication if starts_with_ignoring_case(name, b"hcom_") => Category::Collective,
-        ProcessRole::Overlap => Category::Marker,
-        ProcessRole::Cann => Category::Api,
-        ProcessRole::Communication | ProcessRole::None => Category::Other,
-    }
-}
+use crate::model::Category;
 
 /// The categories that the framework part of the file carries.
 pub(super) fn classify_framework_event(cat: &[u8]) -> Option<Category> {
@@ -40,22 +12,6 @@ pub(super) fn classify_framework_event(cat: &[u8]) -> Option<Category> {
         b"GC" => Some(Category::Python),
         _ => None,
     }
-}
-
-fn classify_task(task_type: &[u8]) -> Category {
-    const COMPUTE: [&[u8]; 7] = [b"KERNEL_", b"AI_", b"AIV", b"MIX_", b"FFTS_PLUS", b"DSA_SQE", b"DVPP"];
-    const COPY: [&[u8]; 2] = [b"MEMCPY", b"SDMA"];
-    if COMPUTE.iter().any(|p| task_type.starts_with(p)) {
-        Category::Kernel
-    } else if COPY.iter().any(|p| task_type.starts_with(p)) {
-        Category::Memcpy
-    } else {
-        Category::Other
-    }
-}
-
-fn starts_with_ignoring_case(name: &[u8], prefix: &[u8]) -> bool {
-    name.get(..prefix.len()).is_some_and(|n| n.eq_ignore_ascii_case(prefix))
 }
 
 /// The timeline of an `*_ascend_pt` directory, or of its `ASCEND_PROFILER_OUTPUT`.
@@ -103,22 +59,6 @@ fn rank_of_info(name: &str) -> Option<i64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn rows_are_told_by_process_and_task_type() {
-        assert_eq!(classify_row(ProcessRole::Hardware, b"MatMul", b"KERNEL_AICORE"), Category::Kernel);
-        assert_eq!(classify_row(ProcessRole::Hardware, b"x", b"MEMCPY_ASYNC"), Category::Memcpy);
-        assert_eq!(classify_row(ProcessRole::Hardware, b"x", b"EVENT_WAIT_SQE"), Category::Other);
-        assert_eq!(
-            classify_row(ProcessRole::Communication, b"hcom_allReduce__1_2_3", b""),
-            Category::Collective
-        );
-        assert_eq!(classify_row(ProcessRole::Communication, b"Notify_Wait", b"Notify_Wait"), Category::Other);
-        assert_eq!(
-            (device_of_label("NPU 3"), device_of_label("NPU"), device_of_label("CPU")),
-            (Some(3), None, None)
-        );
-    }
 
     #[test]
     fn a_tree_names_its_rank() {

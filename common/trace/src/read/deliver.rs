@@ -2,11 +2,10 @@
 
 use super::block::Batch;
 use super::event::DialectSigns;
-use super::process::ProcessTable;
-use super::row::{Row, classify_by_process};
+use super::row::Row;
 use super::window::Passed;
-use super::{ReadOptions, ReadOutcome, ReadStop, ascend};
-use crate::model::{Defect, Dialect, Event, EventSink, ProcessRole, Severity};
+use super::{ReadOptions, ReadOutcome, ReadStop};
+use crate::model::{Defect, Dialect, Event, EventSink, Severity};
 use crate::read::error::{InputPosition, ReadError, ReadFault};
 
 /// The way to the sink.
@@ -14,14 +13,12 @@ pub(super) struct Delivery<'s> {
     sink: &'s mut dyn EventSink,
     pub(super) out: &'s mut ReadOutcome,
     strict: bool,
-    processes: ProcessTable,
     signs: DialectSigns,
 }
 
 impl<'s> Delivery<'s> {
     pub(super) fn new(sink: &'s mut dyn EventSink, options: &ReadOptions, out: &'s mut ReadOutcome) -> Self {
-        let (processes, signs) = (ProcessTable::default(), DialectSigns::default());
-        Self { sink, out, strict: options.strict, processes, signs }
+        Self { sink, out, strict: options.strict, signs: DialectSigns::default() }
     }
 
     /// Delivers what a text holds; `passed` is what came before the text.
@@ -38,28 +35,18 @@ impl<'s> Delivery<'s> {
 
     #[inline]
     fn deliver_event(&mut self, text: &[u8], row: &Row) -> anyhow::Result<()> {
-        let mut event = row.event_in(text, self.out.events);
+        let event = row.event_in(text, self.out.events);
         self.out.events += 1;
         if row.phase == b'M' {
-            self.learn_process(&event);
-        } else if row.by_process {
-            classify_by_process(&mut event, &mut self.processes);
+            self.learn_dialect(&event);
         }
         self.sink.event(&event)
     }
 
-    fn learn_process(&mut self, event: &Event<'_>) {
-        match event.name.raw {
-            b"process_name" => {
-                let role = ascend::role_of_process_name(&event.label.decode());
-                self.signs.ascend |= !matches!(role, ProcessRole::None | ProcessRole::Communication);
-                self.processes.set_role(event.pid, role);
-            }
-            b"process_labels" => {
-                self.processes.set_device(event.pid, ascend::device_of_label(&event.label.decode()));
-            }
-            _ => {}
-        }
+    /// Only an exporter of Ascend names processes like this.
+    fn learn_dialect(&mut self, event: &Event<'_>) {
+        let ascend = || matches!(&*event.label.decode(), "Ascend Hardware" | "Overlap Analysis" | "CANN");
+        self.signs.ascend |= event.name.raw == b"process_name" && ascend();
     }
 
     /// Counts a defect; strict reading stops at the first that is not allowed.

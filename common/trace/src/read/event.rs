@@ -235,7 +235,6 @@ impl EventFields {
             category: Category::Other,
             local_id: false,
             repaired: false,
-            by_process: false,
             text: place,
             name: self.member(Member::Name).span(),
             cat: self.member(Member::Cat).span(),
@@ -304,10 +303,6 @@ fn classify(text: &[u8], row: &mut Row, signs: &mut DialectSigns) {
         _ => return,
     }
     let cat = row.cat.text_in(text).raw;
-    if cat.is_empty() {
-        row.by_process = true;
-        return;
-    }
     if let Some(category) = kineto::classify_category(cat, name) {
         signs.kineto = true;
         row.category = category;

@@ -28,7 +28,6 @@ mod gzip;
 pub mod kineto;
 mod mend;
 mod pipeline;
-mod process;
 mod row;
 mod scan;
 mod skip;

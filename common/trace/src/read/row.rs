@@ -1,8 +1,7 @@
 //! A decoded event without its text: what passes from the threads that decode to the one that delivers.
 
-use super::process::ProcessTable;
 use super::scan::TextSpan;
-use crate::model::{Category, Event, EventId, ProcessRole};
+use crate::model::{Category, Event, EventId};
 
 /// An event by offsets into its block.
 pub(super) struct Row {
@@ -10,8 +9,6 @@ pub(super) struct Row {
     pub(super) category: Category,
     pub(super) local_id: bool,
     pub(super) repaired: bool,
-    /// Only its process tells what it is.
-    pub(super) by_process: bool,
     pub(super) text: TextSpan,
     pub(super) name: TextSpan,
     pub(super) cat: TextSpan,
@@ -70,7 +67,6 @@ impl Row {
             name: self.name.text_in(text),
             pid: self.pid.in_text(text),
             tid: self.tid.in_text(text),
-            role: ProcessRole::None,
             start: self.start,
             dur: self.dur,
             device: self.device,
@@ -89,15 +85,4 @@ impl Row {
             repaired: self.repaired,
         }
     }
-}
-
-/// Gives a row that only its process tells apart its meaning, as far as the process has been named.
-pub(super) fn classify_by_process(event: &mut Event<'_>, processes: &mut ProcessTable) {
-    let (role, device) = processes.role_and_device(event.pid);
-    event.role = role;
-    if matches!(role, ProcessRole::Hardware | ProcessRole::Communication | ProcessRole::Overlap) {
-        event.device = device;
-        event.stream = if role == ProcessRole::Hardware { event.tid.as_number() } else { None };
-    }
-    event.category = super::ascend::classify_row(role, event.name.raw, event.task_type.raw);
 }

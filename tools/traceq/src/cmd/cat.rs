@@ -9,8 +9,10 @@ use common::error::HintExt;
 use common::exit::Exit;
 use common::out::Out;
 
+use super::options::AnalysisOptions;
 use super::{Format, Tally};
-use crate::analysis::collect::Collected;
+use crate::analysis::collect::CollectOptions;
+use crate::analysis::resolve::find_step;
 use crate::input::{Input, Inputs};
 use crate::write::event;
 use trace::model::{Category, Event, EventSink};
@@ -47,17 +49,23 @@ pub(crate) struct Cat {
     /// Leave out the arguments
     #[arg(long)]
     no_args: bool,
+    #[command(flatten)]
+    analysis: AnalysisOptions,
 }
 
 impl Cat {
     /// Writes the events of one trace after the other.
     pub(crate) fn run(self, out: &mut Out, format: Format) -> anyhow::Result<Exit> {
+        if !matches!(format, Format::Text | Format::Json | Format::Csv) {
+            format.is_json("cat")?;
+        }
+        let options = self.analysis.collect_options()?;
         let mut tally = Tally::default();
         let several = self.inputs.several();
         let mut header = format == Format::Csv;
         let named = self.inputs.each(out, |out, input| {
             let Some((opened, source)) = super::open_input(out, input) else { return Ok(()) };
-            let window = self.step.map(|n| StepWindow::find_step(input, n)).transpose()?;
+            let window = self.step.map(|n| StepWindow::find_in_trace(input, n, &options)).transpose()?;
             if std::mem::take(&mut header) {
                 writeln!(out.text(), "{}", event::COLUMNS.join(","))?;
             }
@@ -71,7 +79,18 @@ impl Cat {
             super::count_outcome(out, &mut tally, opened, outcome);
             Ok(())
         })?;
-        tally.finish(out, format == Format::Json, named)
+        let nothing = tally.records == 0 && named > 0 && self.has_conditions();
+        let exit = tally.finish(out, format == Format::Json, named)?;
+        Ok(if nothing { exit.max(Exit::No) } else { exit })
+    }
+
+    /// Whether there is a condition that events may fail: that none holds is then an answer.
+    fn has_conditions(&self) -> bool {
+        !self.category.is_empty()
+            || self.name.is_some()
+            || self.step.is_some()
+            || self.from_ns.is_some()
+            || self.to_ns.is_some()
     }
 
     fn wants_event(&self, event: &Event<'_>) -> bool {
@@ -114,11 +133,11 @@ impl EventSink for Writer<'_> {
         self.written += 1;
         let with_args = !self.cat.no_args;
         match self.format {
-            Format::Text => event::write_line(&mut self.lines, event),
             Format::Json => event::write_record(&mut self.lines, event, self.path, with_args),
             Format::Csv => {
                 event::write_csv_row(&mut self.lines, event, self.path.unwrap_or(""), with_args);
             }
+            _ => event::write_line(&mut self.lines, event),
         }
         if self.lines.len() >= ENOUGH {
             self.pass_lines()?;
@@ -135,7 +154,7 @@ struct StepWindow {
 
 impl StepWindow {
     /// Looks for a step in a trace.
-    fn find_step(input: &Input, number: i64) -> anyhow::Result<Self> {
+    fn find_in_trace(input: &Input, number: i64, options: &CollectOptions) -> anyhow::Result<Self> {
         if *input == Input::Stdin {
             return Err(anyhow::anyhow!(
                 "usage: --step reads the trace twice, and standard input can be read once"
@@ -143,15 +162,10 @@ impl StepWindow {
             .hint("name a file");
         }
         let (_, source) = input.open().with_context(|| input.label())?;
-        let mut collected = Collected::default();
-        read::read_trace(source, &ReadOptions::default(), &mut collected)?;
-        collected.close_open_spans();
-        let steps = collected.take_steps(false);
-        let of_step = |moment: i64| steps.at(moment).is_some_and(|i| steps.all()[i].number == number);
-        Ok(Self {
-            spans: steps.all().iter().filter(|s| s.number == number).map(|s| (s.start, s.end)).collect(),
-            launched: collected.launches.iter().filter(|l| of_step(l.at)).map(|l| l.correlation).collect(),
-        })
+        let mut collected = options.collector();
+        let outcome = read::read_trace(source, &ReadOptions::default(), &mut collected)?;
+        let (spans, launched) = find_step(collected, outcome.meta.dialect, number)?;
+        Ok(Self { spans, launched })
     }
 
     fn holds_event(&self, event: &Event<'_>) -> bool {

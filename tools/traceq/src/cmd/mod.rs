@@ -1,7 +1,10 @@
 //! The subcommands, one file each, and what they share: reading one input after the other, and the tally.
 
 pub(crate) mod cat;
+pub(crate) mod check;
 pub(crate) mod info;
+mod options;
+pub(crate) mod rules;
 pub(crate) mod sum;
 pub(crate) mod top;
 
@@ -15,6 +18,7 @@ use common::exit::Exit;
 use common::out::Out;
 use common::progress::{self, Unit};
 use common::record::traceq as record;
+use common::report::ReportFormat;
 
 use crate::input::{Input, Inputs, Opened};
 use crate::write::units::format_count;
@@ -31,19 +35,49 @@ pub enum Format {
     Json,
     /// Comma-separated values; only `cat` writes them
     Csv,
+    /// SARIF 2.1.0, for code scanning; only `check` writes it, and the following ones
+    Sarif,
+    /// JUnit XML, one test case per rule, for pipelines
+    Junit,
+    /// Prometheus text format, for node_exporter's textfile collector
+    Prometheus,
+    /// One line, and the exit status 0, 1, 2 or 3 of a monitoring plug-in
+    Nagios,
 }
 
 impl Format {
-    /// Tells JSON from text, for commands that do not write CSV.
+    /// Tells JSON from text, for commands that write nothing else.
+    ///
+    /// # Errors
+    /// Another format was asked for.
+    fn is_json(self, command: &str) -> anyhow::Result<bool> {
+        let (other, command_of) = match self {
+            Self::Text => return Ok(false),
+            Self::Json => return Ok(true),
+            Self::Csv => ("csv", "cat"),
+            Self::Sarif => ("sarif", "check"),
+            Self::Junit => ("junit", "check"),
+            Self::Prometheus => ("prometheus", "check"),
+            Self::Nagios => ("nagios", "check"),
+        };
+        Err(anyhow::anyhow!("usage: `{command}` writes text or json, not {other}"))
+            .hint(format!("`traceq {command_of}` writes {other}; use --format json here"))
+    }
+
+    /// The format of a report.
     ///
     /// # Errors
     /// CSV was asked for.
-    fn is_json(self, command: &str) -> anyhow::Result<bool> {
-        if self == Self::Csv {
-            return Err(anyhow::anyhow!("usage: `{command}` writes text or json, not csv"))
-                .hint("`traceq cat` writes csv; use --format json here");
-        }
-        Ok(self == Self::Json)
+    fn report_format(self) -> anyhow::Result<ReportFormat> {
+        Ok(match self {
+            Self::Text => ReportFormat::Text,
+            Self::Json => ReportFormat::Json,
+            Self::Sarif => ReportFormat::Sarif,
+            Self::Junit => ReportFormat::Junit,
+            Self::Prometheus => ReportFormat::Prometheus,
+            Self::Nagios => ReportFormat::Nagios,
+            Self::Csv => anyhow::bail!("usage: `check` writes text, json and reports, not csv"),
+        })
     }
 }
 
@@ -115,7 +149,13 @@ fn each_trace<S: EventSink>(
     inputs.each(out, |out, input| {
         let Some((opened, source)) = open_input(out, input) else { return Ok(()) };
         let mut sink = sink();
-        let outcome = read::read_trace(source, &inputs.read_options(), &mut sink)?;
+        let outcome = match read::read_trace(source, &inputs.read_options(), &mut sink) {
+            Ok(outcome) => outcome,
+            Err(e) => {
+                out.failed(input.label(), &e);
+                return Ok(());
+            }
+        };
         match count_outcome(out, tally, opened, outcome) {
             Some(trace) => then(out, tally, trace, sink),
             None => Ok(()),
