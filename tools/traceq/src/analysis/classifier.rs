@@ -2,7 +2,9 @@
 
 use anyhow::Context;
 use regex::Regex;
-use trace::model::{Category, Event, KernelClass, NameTable, ProcessTable, RowTraits, classify_kernel_name};
+use trace::model::{
+    Category, Event, KernelClass, NameTable, ProcessTable, RowMeaning, RowTraits, classify_kernel_name,
+};
 
 /// A class that a user gives to device work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -138,6 +140,28 @@ impl EventClassifier {
         event.category
     }
 
+    /// What an event is by what has been read so far, for those who keep none: the names of processes, which metadata
+    /// events tell, may come later.
+    pub(crate) fn meaning_so_far(&mut self, event: &Event<'_>) -> RowMeaning {
+        /// Names are known again quickly; so many are enough.
+        const MOST_NAMES: u32 = 1 << 18;
+        if self.names.count_names() > MOST_NAMES {
+            self.names = NameTable::default();
+            self.verdicts.clear();
+        }
+        self.processes.learn(event);
+        match self.classify(event) {
+            Classified::Known(category) => {
+                let (device, stream) = (event.device, event.stream);
+                RowMeaning { category, device, stream, ..RowMeaning::default() }
+            }
+            Classified::Row(traits, user) => {
+                let thread = self.processes.thread_of(event);
+                self.resolve_row(thread, traits, user)
+            }
+        }
+    }
+
     fn verdict(&mut self, event: &Event<'_>) -> NameVerdict {
         let number = self.names.intern(event.name);
         if let Some(Some(verdict)) = self.verdicts.get(number as usize) {
@@ -154,12 +178,7 @@ impl EventClassifier {
 
     /// What a row is, once the trace has been read. The user's class goes before what its name tells, for work on a
     /// device.
-    pub(crate) fn resolve_row(
-        &self,
-        thread: u32,
-        traits: RowTraits,
-        user: Option<Category>,
-    ) -> trace::model::RowMeaning {
+    pub(crate) fn resolve_row(&self, thread: u32, traits: RowTraits, user: Option<Category>) -> RowMeaning {
         let mut meaning = self.processes.classify_row(thread, traits);
         if let (true, Some(category)) = (meaning.category.is_on_device(), user) {
             meaning.category = category;

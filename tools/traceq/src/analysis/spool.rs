@@ -31,7 +31,7 @@ impl Default for MemoryLimit {
 }
 
 /// An analysis has at most so many spools full at a time.
-const SPOOLS: u64 = 16;
+const SPOOLS: u64 = 8;
 
 impl MemoryLimit {
     /// What one spool may keep in memory.
@@ -80,10 +80,10 @@ impl<T: SpoolRecord<N>, const N: usize> Spool<T, N> {
     fn spill(&mut self) -> io::Result<()> {
         let file = match &mut self.file {
             Some(file) => file,
-            empty => empty.insert(tempfile::tempfile()?),
+            empty => empty.insert(tempfile::tempfile().map_err(name_temporary_file)?),
         };
         let offset = self.chunks.iter().map(|(_, n)| (n * N * 8) as u64).sum();
-        write_records(file, offset, &self.buffer)?;
+        write_records(file, offset, &self.buffer).map_err(name_temporary_file)?;
         self.chunks.push((offset, self.buffer.len()));
         self.buffer.clear();
         Ok(())
@@ -139,6 +139,13 @@ impl<T: SpoolRecord<N>, const N: usize> Spool<T, N> {
         }
         Ok(Sorted { memory, merge: Some(Merge { file, chunks, heap }), key })
     }
+}
+
+/// Says which file could not be written: it has no name of its own.
+fn name_temporary_file(error: io::Error) -> io::Error {
+    let place = std::env::temp_dir();
+    let reason = common::error::io_reason(&error);
+    io::Error::new(error.kind(), format!("temporary file in {}: {reason}", place.display()))
 }
 
 /// Writes records at an offset.

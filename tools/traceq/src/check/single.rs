@@ -147,7 +147,9 @@ impl Subject<'_> {
         let mut findings = Vec::new();
         for facts in self.sums.facts.iter().filter(|f| f.events >= 20) {
             let Some((name, start, duration)) = &facts.longest else { continue };
-            let most = duration.saturating_mul(2) > facts.busy;
+            // If its end is wrong, that is the finding.
+            let overruns = facts.overruns.iter().any(|o| o.start == *start);
+            let most = !overruns && duration.saturating_mul(2) > facts.busy;
             if most && *duration / 10 >= facts.second_longest {
                 let found = format!(
                     "device {}: {} at {start} ns lasts {}, {} of the busy time of {}",

@@ -11,11 +11,12 @@ use common::out::Out;
 
 use super::options::AnalysisOptions;
 use super::{Format, Tally};
+use crate::analysis::classifier::EventClassifier;
 use crate::analysis::collect::CollectOptions;
 use crate::analysis::resolve::find_step;
 use crate::input::{Input, Inputs};
 use crate::write::event;
-use trace::model::{Category, Event, EventSink};
+use trace::model::{Category, Event, EventSink, RowMeaning};
 use trace::read::{self, ReadOptions};
 
 /// Write the events, as they stand in the file: text, JSON Lines or CSV
@@ -71,8 +72,9 @@ impl Cat {
             }
             let path = opened.path.to_string_lossy().into_owned();
             let (cat, path) = (&self, several.then_some(path.as_str()));
-            let window = window.as_ref();
-            let mut writer = Writer { cat, window, format, path, out, lines: Vec::new(), written: 0 };
+            let classifier = EventClassifier::new(options.classes.clone());
+            let (window, lines) = (window.as_ref(), Vec::new());
+            let mut writer = Writer { cat, window, format, path, out, lines, written: 0, classifier };
             let outcome = read::read_trace(source, &self.inputs.read_options(), &mut writer)?;
             writer.pass_lines()?;
             tally.records += writer.written;
@@ -113,6 +115,7 @@ struct Writer<'a> {
     /// Lines that are passed on together, and never in parts: whoever stops the program finds whole lines.
     lines: Vec<u8>,
     written: u64,
+    classifier: EventClassifier,
 }
 
 impl Writer<'_> {
@@ -127,6 +130,10 @@ impl EventSink for Writer<'_> {
     fn event(&mut self, event: &Event<'_>) -> anyhow::Result<()> {
         /// More than the buffer of standard output holds, so that it copies nothing.
         const ENOUGH: usize = 128 * 1024;
+        let meaning = self.classifier.meaning_so_far(event);
+        let RowMeaning { category, device, stream, .. } = meaning;
+        let event =
+            &Event { category, device: device.or(event.device), stream: stream.or(event.stream), ..*event };
         if !self.cat.wants_event(event) || self.window.is_some_and(|w| !w.holds_event(event)) {
             return Ok(());
         }
