@@ -531,6 +531,11 @@ fn merged_ranks_are_split_or_refused() {
     // Numbers do not tell which rank launched what.
     let run = bench.json(&merged([[json!(83), json!(0)], [json!(84), json!(0)]]), &["sum"]);
     assert_eq!((run.exit, run.errors, run.of("traceq.total").len()), (Exit::Failed, 1, 0));
+    // Nor does it help that the numbers differ: it is not one device.
+    let mut trace = merged([[json!(83), json!(0)], [json!(84), json!(1)]]);
+    let changed = trace["traceEvents"].as_array_mut().unwrap().iter_mut().skip(8);
+    changed.for_each(|e| e["args"]["correlation"] = json!(e["args"]["correlation"].as_i64().unwrap() + 50));
+    assert_eq!(bench.json(&trace, &["sum"]).exit, Exit::Failed);
 }
 
 #[test]

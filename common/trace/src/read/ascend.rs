@@ -14,22 +14,52 @@ pub(super) fn classify_framework_event(cat: &[u8]) -> Option<Category> {
     }
 }
 
-/// The timeline of an `*_ascend_pt` directory, or of its `ASCEND_PROFILER_OUTPUT`.
+/// The timeline of an `*_ascend_pt` directory, or of its `ASCEND_PROFILER_OUTPUT`; or that of msprof: of a `PROF_*`
+/// directory, of its `mindstudio_profiler_output`, or of a directory with one of them (Ascend/msprof
+/// `docs/en/user_guide/profile_data_file_references.md`).
 pub fn find_timeline(dir: &Path) -> Option<PathBuf> {
-    ["ASCEND_PROFILER_OUTPUT/trace_view.json", "trace_view.json"]
-        .iter()
-        .map(|name| dir.join(name))
-        .find(|path| path.is_file())
+    let named = ["ASCEND_PROFILER_OUTPUT/trace_view.json", "trace_view.json"];
+    if let Some(path) = named.iter().map(|name| dir.join(name)).find(|path| path.is_file()) {
+        return Some(path);
+    }
+    let profiles =
+        list_names(dir).into_iter().filter(|name| name.starts_with("PROF_")).map(|name| dir.join(name));
+    let mut outputs: Vec<PathBuf> = [dir.to_owned()].into_iter().chain(profiles).collect();
+    outputs.extend(outputs.clone().iter().map(|dir| dir.join(MSPROF_OUTPUT)));
+    let mut timelines = outputs.iter().flat_map(|dir| msprof_timelines(dir));
+    // One of several would not be the whole.
+    timelines.next().filter(|_| timelines.next().is_none())
+}
+
+const MSPROF_OUTPUT: &str = "mindstudio_profiler_output";
+
+/// The timelines of an output directory of msprof, `msprof_<time>.json` and `msprof_slice_<n>_<time>.json`.
+fn msprof_timelines(output: &Path) -> Vec<PathBuf> {
+    let is_timeline = |name: &String| {
+        let digits = name.strip_prefix("msprof_").and_then(|rest| rest.strip_suffix(".json"));
+        digits
+            .is_some_and(|d| d.trim_start_matches("slice_").bytes().all(|b| b.is_ascii_digit() || b == b'_'))
+    };
+    list_names(output).into_iter().filter(is_timeline).map(|name| output.join(name)).collect()
+}
+
+/// The names in a directory, sorted; none if it cannot be read.
+fn list_names(dir: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(dir).into_iter().flatten();
+    let mut names: Vec<String> = entries.filter_map(|e| e.ok()?.file_name().into_string().ok()).collect();
+    names.sort();
+    names
 }
 
 /// Why a directory has no timeline, as far as what lies in it tells, and what can be done.
 pub fn describe_missing_timeline(dir: &Path) -> (&'static str, &'static str) {
     let has = |test: &dyn Fn(&str) -> bool| {
-        let places = [dir.to_owned(), dir.join("ASCEND_PROFILER_OUTPUT")];
-        let names = places.iter().filter_map(|p| std::fs::read_dir(p).ok()).flatten();
-        names.filter_map(|e| e.ok()?.file_name().into_string().ok()).any(|name| test(&name))
+        let places = [dir.to_owned(), dir.join("ASCEND_PROFILER_OUTPUT"), dir.join(MSPROF_OUTPUT)];
+        places.iter().flat_map(|p| list_names(p)).any(|name| test(&name))
     };
-    if has(&|name| name.ends_with("_ascend_pt") || name.ends_with("_ascend_ms")) {
+    if has(&|name| name.starts_with("msprof_") && name.ends_with(".json")) {
+        ("holds several timelines of msprof", "name the files: DIR/mindstudio_profiler_output/msprof_*.json")
+    } else if has(&|name| name.ends_with("_ascend_pt") || name.ends_with("_ascend_ms")) {
         ("is a directory of profiles", "name the profiles in it: DIR/*_ascend_pt")
     } else if has(&|name| name.starts_with("ascend_") && name.ends_with(".db")) {
         ("is a profile exported as a database, which traceq does not read", "export it as text, too")
@@ -59,6 +89,24 @@ fn rank_of_info(name: &str) -> Option<i64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_timeline_of_msprof_is_found_from_above() {
+        let dir = tempfile::tempdir().unwrap();
+        let profile = dir.path().join("PROF_000001_20250101120000000_ABCDEF");
+        let output = profile.join(MSPROF_OUTPUT);
+        std::fs::create_dir_all(&output).unwrap();
+        std::fs::write(output.join("msprof_tx_20250101.csv"), "").unwrap();
+        assert_eq!(find_timeline(dir.path()), None);
+        let timeline = output.join("msprof_20250101120001.json");
+        std::fs::write(&timeline, "[]").unwrap();
+        for dir in [dir.path(), &profile, &output] {
+            assert_eq!(find_timeline(dir), Some(timeline.clone()));
+        }
+        std::fs::write(output.join("msprof_slice_1_20250101120001.json"), "[]").unwrap();
+        assert_eq!(find_timeline(&profile), None);
+        assert!(describe_missing_timeline(&profile).0.contains("several timelines"));
+    }
 
     #[test]
     fn a_tree_names_its_rank() {

@@ -20,6 +20,9 @@ pub(crate) struct CollectOptions {
     pub(crate) memory: MemoryLimit,
 }
 
+/// The kind and number of the mark that a name is, if it is one.
+type NameMark = Option<(MarkKind, Option<i64>)>;
+
 /// What was kept.
 pub(crate) struct Collected {
     pub(crate) classifier: EventClassifier,
@@ -47,7 +50,7 @@ pub(crate) struct Collected {
     /// Async spans, which belong to no thread: in no sum.
     pub(crate) async_spans: u64,
     /// What a name marks, by its number.
-    marks_by_name: Vec<Option<Option<(MarkKind, Option<i64>)>>>,
+    marks_by_name: Vec<Option<NameMark>>,
     /// Bytes in names and marks.
     table_bytes: u64,
     names_seen: u32,
@@ -190,7 +193,7 @@ impl Collected {
     }
 
     /// What a host range of this name marks.
-    pub(crate) fn mark_of(&mut self, name: u32, step_number: Option<i64>) -> Option<(MarkKind, Option<i64>)> {
+    pub(crate) fn mark_of(&mut self, name: u32, step_number: Option<i64>) -> NameMark {
         let slot = name as usize;
         if slot >= self.marks_by_name.len() {
             self.marks_by_name.resize(slot + 1, None);

@@ -5,7 +5,7 @@ use std::io;
 use super::records::{Launch, LaunchKind, NO_DEVICE, NO_NUMBER, Work};
 use super::resolve::Resolved;
 use super::spool::{Spool, SpoolRecord};
-use trace::model::Category;
+use trace::model::{Category, FastMap};
 
 /// A piece of work with what its launch tells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,6 +78,37 @@ pub(crate) struct LinkCounts {
     pub(crate) earliest_ns: i64,
     /// Two processes of one scope that launched by the same number, and how often.
     pub(crate) shared_numbers: Option<(u32, u32, u64)>,
+    /// By device, how much work each host process launched on it.
+    launchers: FastMap<(u32, i64), Vec<(u32, u64)>>,
+}
+
+impl LinkCounts {
+    /// Two processes that seem to be of different ranks: they launch by the same numbers, or on the same device.
+    /// Profilers record one process each, so their traces were merged. A few chance matches are none.
+    pub(crate) fn merged_processes(&self) -> Option<(u32, u32, MergeSign)> {
+        const FEW: u64 = 20;
+        if let Some((a, b, count)) =
+            self.shared_numbers.filter(|(.., n)| n.saturating_mul(FEW) > self.launches)
+        {
+            return Some((a, b, MergeSign::Numbers(count)));
+        }
+        let mut devices: Vec<_> = self.launchers.iter().collect();
+        devices.sort_unstable_by_key(|(key, _)| **key);
+        devices.into_iter().find_map(|((_, device), list)| {
+            let all: u64 = list.iter().map(|(_, n)| n).sum();
+            let mut main = list.iter().filter(|(_, n)| n.saturating_mul(FEW) > all).map(|(p, _)| *p);
+            Some((main.next()?, main.next()?, MergeSign::Device(*device)))
+        })
+    }
+}
+
+/// What shows that two processes are of different ranks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum MergeSign {
+    /// They launch by so many equal correlation numbers.
+    Numbers(u64),
+    /// They launch on the same device.
+    Device(i64),
 }
 
 /// What clocks of host and device may differ by after they have been aligned.
@@ -154,6 +185,12 @@ impl Linker<'_> {
         *events += 1;
         *time = time.saturating_add(work.end - work.start);
         if let Some(launch) = launch {
+            let process = self.resolved.classifier.processes.process_of(launch.thread);
+            let list = counts.launchers.entry((scope, work.device)).or_default();
+            match list.iter_mut().find(|(p, _)| *p == process) {
+                Some((_, n)) => *n += 1,
+                None => list.push((process, 1)),
+            }
             counts.launched += 1;
             let early = launch.at - work.start;
             counts.before_launch += u64::from(early > CLOCK_SLACK);

@@ -178,9 +178,11 @@ mod tests {
         }
         let threads = EdgeThreads { in_order: &in_order, last_moments: &[last; 4], any_name: ANY };
         let mut out = Vec::new();
-        let unmatched =
-            match_edges(spool, threads, limit, |b, end, closed| Ok(out.push((b.name, b.at, end, closed))))
-                .unwrap();
+        let unmatched = match_edges(spool, threads, limit, |b, end, closed| {
+            out.push((b.name, b.at, end, closed));
+            Ok(())
+        })
+        .unwrap();
         out.sort_unstable();
         (out, unmatched)
     }

@@ -1,11 +1,12 @@
 //! What was kept of a trace, once all of it is known: rows have their meaning, begins their ends, processes their
 //! ranks.
 
+use std::collections::HashSet;
 use std::io;
 
 use super::classifier::EventClassifier;
 use super::clusters::RecordedTime;
-use super::collect::{CollectOptions, Collected};
+use super::collect::{CollectOptions, Collected, check_table_bytes};
 use super::host::BusyTime;
 use super::pairs::{EdgeThreads, Unmatched, match_edges};
 use super::records::{Arrow, Edge, Lane, Launch, NO_DEVICE, NO_NUMBER, Piece, Row, Task, Work, overlap_lane};
@@ -199,6 +200,7 @@ impl Resolver {
             let next = sorted.next_record()?;
             let span = next.map(|r| Span { thread: r.thread, start: r.start, end: r.end, what: r });
             times.take(span, |row, from, to| parts.push((*row, from, to)));
+            check_table_bytes((times.depth() * size_of::<Row>()) as u64, self.collected.memory)?;
             for (row, start, end) in parts.drain(..) {
                 let meaning = self.collected.classifier.resolve_row(row.thread, row.traits, row.user);
                 self.take_meaning(&Row { start, end, ..row }, &meaning, false)?;
@@ -329,28 +331,33 @@ impl Resolved {
     }
 }
 
-/// The launches of a step of this number: its spans on the host, and the numbers of what it launched.
+/// Where a step is.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct FoundStep {
+    /// Its time on the host; several if its number comes more than once.
+    pub(crate) spans: Vec<(i64, i64)>,
+    /// The correlations of what it launched.
+    pub(crate) launched: HashSet<i64>,
+}
+
+/// Finds the step of a number.
 ///
 /// # Errors
 /// As [`resolve`].
-pub(crate) fn find_step(
-    collected: Collected,
-    dialect: Dialect,
-    number: i64,
-) -> anyhow::Result<(Vec<(i64, i64)>, std::collections::HashSet<i64>)> {
+pub(crate) fn find_step(collected: Collected, dialect: Dialect, number: i64) -> anyhow::Result<FoundStep> {
     let resolved = resolve(collected, dialect, false)?;
-    let (mut spans, mut launched) = (Vec::new(), std::collections::HashSet::new());
+    let mut found = FoundStep::default();
     for steps in &resolved.steps {
-        spans.extend(steps.all().iter().filter(|s| s.number == number).map(|s| (s.start, s.end)));
+        found.spans.extend(steps.all().iter().filter(|s| s.number == number).map(|s| (s.start, s.end)));
     }
     resolved.launches.for_each(|l| {
         let steps = &resolved.steps[resolved.scope_of(l.thread) as usize];
         if steps.at(l.at).is_some_and(|i| steps.all()[i].number == number) {
-            launched.insert(l.correlation);
+            found.launched.insert(l.correlation);
         }
         Ok(())
     })?;
-    Ok((spans, launched))
+    Ok(found)
 }
 
 impl CollectOptions {

@@ -306,7 +306,11 @@ mod tests {
             let spool = filled(bytes, n);
             assert_eq!(spool.file.is_some(), bytes == 1 << 16 && n > 4096, "{n}");
             let mut order = Vec::new();
-            spool.for_each(|p| Ok(order.push(p.1))).unwrap();
+            let keep = |p: Pair| {
+                order.push(p.1);
+                Ok(())
+            };
+            spool.for_each(keep).unwrap();
             assert_eq!(order, (0..n).collect::<Vec<_>>());
             let mut sorted = spool.into_sorted(|p| p.0).unwrap();
             let mut keys = Vec::new();

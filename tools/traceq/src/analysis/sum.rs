@@ -10,7 +10,7 @@ use std::io;
 use super::clusters::RecordedTime;
 use super::device::{DeviceFacts, DeviceSweep};
 use super::host::CoveredTime;
-use super::link::{LinkCounts, known_device, link_work};
+use super::link::{LinkCounts, MergeSign, known_device, link_work};
 use super::overlap::{self, OverlapLanes};
 use super::records::{Lane, Work};
 use super::resolve::Resolved;
@@ -18,6 +18,7 @@ use super::scopes::Scopes;
 use super::split::{Split, SplitSweep};
 use super::spool::Spool;
 use super::steps::{MarkKind, Step};
+use common::error::HintExt;
 use trace::model::Category;
 
 /// One step on one device, or on none.
@@ -105,18 +106,24 @@ pub(crate) struct HostTotals {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct MergedRanks {
     pids: (String, String),
-    count: u64,
+    sign: MergeSign,
 }
 
 impl std::fmt::Display for MergedRanks {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let ((a, b), n) = (&self.pids, self.count);
-        let s = if n == 1 { "" } else { "s" };
+        let (a, b) = &self.pids;
         write!(
             f,
-            "processes {a} and {b} launch by the same {n} correlation number{s}: traces of several ranks were merged, \
-             and which of them launched what cannot be told"
-        )
+            "traces of several ranks were merged and cannot be told apart: processes {a} and {b} launch "
+        )?;
+        match self.sign {
+            MergeSign::Numbers(1) => write!(f, "by the same correlation number"),
+            MergeSign::Numbers(n) => write!(f, "by the same {n} correlation numbers"),
+            MergeSign::Device(device) => match known_device(device) {
+                Some(device) => write!(f, "on the same device {device}"),
+                None => write!(f, "on the same device"),
+            },
+        }
     }
 }
 
@@ -260,10 +267,10 @@ fn sum_copies(
 
 fn sum_by_work(sums: &mut Sums, resolved: &mut Resolved, include_unlinked: bool) -> anyhow::Result<()> {
     let (work, links) = link_work(resolved)?;
-    if let Some((a, b, count)) = links.shared_numbers {
+    if let Some((a, b, sign)) = links.merged_processes() {
         let processes = &resolved.classifier.processes;
         let pids = (processes.process_id(a), processes.process_id(b));
-        return Err(MergedRanks { pids, count }.into());
+        return Err(MergedRanks { pids, sign }).hint("analyse the ranks' own files");
     }
     let nothing_linked = links.linked == 0;
     let mostly_unlinked = links.unlinked_ns > links.linked_ns;

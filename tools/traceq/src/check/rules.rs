@@ -12,6 +12,15 @@ pub(super) const TRUNCATED: Rule = Rule {
     reference: "traceq(1), EXIT STATUS",
 };
 
+pub(super) const DAMAGED: Rule = Rule {
+    id: "damaged",
+    severity: Severity::Warning,
+    what: "events were lost in reading",
+    why: "What could not be read is missing from every number.",
+    fix: "record again, or look at the places that are named on standard error",
+    reference: "traceq(1), EXIT STATUS",
+};
+
 pub(super) const NO_EVENTS: Rule = Rule {
     id: "no-events",
     severity: Severity::Error,
@@ -159,6 +168,7 @@ pub(super) const RANK_CLOCKS_DISAGREE: Rule = Rule {
 /// Every rule.
 pub(crate) const RULES: &[Rule] = &[
     TRUNCATED,
+    DAMAGED,
     NO_EVENTS,
     IMPOSSIBLE_TIMES,
     CLOCKS_DISAGREE,
@@ -178,7 +188,7 @@ pub(crate) const RULES: &[Rule] = &[
 ];
 
 /// What reading a trace reports by itself.
-pub(super) const SAID_IN_READING: &[&str] = &[TRUNCATED.id, NO_EVENTS.id];
+pub(super) const SAID_IN_READING: &[&str] = &[TRUNCATED.id, DAMAGED.id, NO_EVENTS.id];
 
 #[cfg(test)]
 mod tests {

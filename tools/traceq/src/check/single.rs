@@ -5,9 +5,9 @@ use common::finding::Finding;
 
 use super::finding_of;
 use super::rules::{
-    CLOCKS_DISAGREE, DEVICE_COUNT, DOMINANT_EVENT, DROPPED_ACTIVITIES, GRAPHS_COLLAPSED, IMPOSSIBLE_TIMES,
-    LAUNCHES_WITHOUT_KERNELS, MERGED_RANKS, NO_DEVICE_EVENTS, NO_EVENTS, RANK_MISSING, STEPS_MISSING,
-    STREAM_OVERRUN, TRUNCATED, UNLINKED_WORK,
+    CLOCKS_DISAGREE, DAMAGED, DEVICE_COUNT, DOMINANT_EVENT, DROPPED_ACTIVITIES, GRAPHS_COLLAPSED,
+    IMPOSSIBLE_TIMES, LAUNCHES_WITHOUT_KERNELS, MERGED_RANKS, NO_DEVICE_EVENTS, NO_EVENTS, RANK_MISSING,
+    STEPS_MISSING, STREAM_OVERRUN, TRUNCATED, UNLINKED_WORK,
 };
 use crate::analysis::sum::Sums;
 use crate::cmd::Trace;
@@ -63,6 +63,17 @@ impl Subject<'_> {
         let path = &self.trace.path;
         if let Some(error) = self.trace.reason() {
             return vec![finding_of(&TRUNCATED, path, error, "a document that was read to its end")];
+        }
+        let losses = outcome.defects.losses();
+        if !losses.is_empty() {
+            let causes: Vec<String> =
+                losses.iter().map(|(cause, n)| format!("{cause} {}", format_count(*n))).collect();
+            return vec![finding_of(
+                &DAMAGED,
+                path,
+                format!("lost: {}", causes.join(", ")),
+                "a document without faults",
+            )];
         }
         if outcome.events == 0 {
             let found = "no events".to_owned();

@@ -13,7 +13,7 @@ use super::options::AnalysisOptions;
 use super::{Format, Tally};
 use crate::analysis::classifier::EventClassifier;
 use crate::analysis::collect::CollectOptions;
-use crate::analysis::resolve::find_step;
+use crate::analysis::resolve::{FoundStep, find_step};
 use crate::input::{Input, Inputs};
 use crate::write::event;
 use trace::model::{Category, Event, EventSink, RowMeaning};
@@ -171,7 +171,7 @@ impl StepWindow {
         let (_, source) = input.open().with_context(|| input.label())?;
         let mut collected = options.collector();
         let outcome = read::read_trace(source, &ReadOptions::default(), &mut collected)?;
-        let (spans, launched) = find_step(collected, outcome.meta.dialect, number)?;
+        let FoundStep { spans, launched } = find_step(collected, outcome.meta.dialect, number)?;
         Ok(Self { spans, launched })
     }
 
