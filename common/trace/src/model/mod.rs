@@ -99,8 +99,10 @@ pub struct Event<'a> {
     pub args: &'a [u8],
     /// The whole event as it stands in the file, an object of JSON; empty if the format is another.
     pub text: &'a [u8],
-    /// The text is not quite JSON: a repair was needed to read it.
+    /// The text is not quite JSON in UTF-8: a repair was needed to read it.
     pub repaired: bool,
+    /// Everything that the text says is in the other fields, as it stands there: they can be written in its place.
+    pub plain: bool,
 }
 
 impl Event<'_> {

@@ -4,11 +4,12 @@
 //! read ([`super::pipeline`]). Behind a damage nobody knows what came before, so there an event must prove itself: it is a whole
 //! object without a fault, has a phase, and what follows is a comma, a bracket or another event.
 
-use memchr::{memchr2_iter, memrchr_iter};
+use memchr::{memchr2, memrchr_iter};
 
 use super::event::EventFields;
 use super::kineto;
 use super::scan::{JsonScan, ScanFault, StrictScanner};
+use super::words::has_control;
 
 /// Keys that events begin with.
 const EVENT_KEYS: [&[u8]; 13] = [
@@ -85,52 +86,78 @@ impl Landmark {
 }
 
 /// Finds the next place from which on the text can be understood again. With `whole`, nothing comes behind the text.
-pub(super) fn find_landmark(text: &[u8], from: usize, whole: bool) -> Landmark {
-    let Some(rest) = text.get(from..) else { return Landmark::None };
-    for i in memchr2_iter(b'{', b']', rest) {
-        let at = from + i;
-        let found = if rest[i] == b'{' { prove_event(text, at) } else { prove_list_end(text, at, whole) };
+pub(super) fn find_landmark(text: &[u8], mut from: usize, whole: bool) -> Landmark {
+    loop {
+        let next = text.get(from..).and_then(|rest| memchr2(b'{', b']', rest));
+        let Some(at) = next.map(|i| i + from) else { return Landmark::None };
+        let event = text[at] == b'{';
+        let found = if event { prove_event(text, at, whole) } else { prove_list_end(text, at, whole) };
         match found {
-            Some(true) if rest[i] == b'{' => return Landmark::Event(at),
-            Some(true) => return Landmark::ListEnd(at),
-            None if !whole => return Landmark::Unclear(at),
-            _ => {}
+            Proof::Given if event => return Landmark::Event(at),
+            Proof::Given => return Landmark::ListEnd(at),
+            Proof::Unclear if !whole => return Landmark::Unclear(at),
+            Proof::Unclear | Proof::Failed => from = at + 1,
+            Proof::FailedUntil(end) => from = end,
         }
     }
-    Landmark::None
 }
 
-/// Tells whether an event begins at this brace; `None` if the text ends too early to tell.
-fn prove_event(text: &[u8], brace: usize) -> Option<bool> {
-    if !begins_with_key(&text[brace..])? {
-        return Some(false);
+/// Whether a place is what it seems to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Proof {
+    Given,
+    Failed,
+    /// Nothing before this place is worth a look.
+    FailedUntil(usize),
+    /// The text ends too early to tell.
+    Unclear,
+}
+
+impl From<bool> for Proof {
+    fn from(given: bool) -> Self {
+        if given { Self::Given } else { Self::Failed }
+    }
+}
+
+/// Tells whether an event begins at this brace.
+fn prove_event(text: &[u8], brace: usize, whole: bool) -> Proof {
+    /// Brackets that stand so close together are one heap, and each of its braces would lead down into it.
+    const HEAP: usize = 4096;
+    match begins_with_key(&text[brace..]) {
+        Some(true) => {}
+        Some(false) => return Proof::Failed,
+        None => return Proof::Unclear,
     }
     let mut scan = StrictScanner::new(text, brace);
     let fields = match EventFields::read(&mut scan, false) {
         Ok(fields) => fields,
-        Err(ScanFault::End) => return None,
-        Err(_) => return Some(false),
+        Err(ScanFault::End) => return Proof::Unclear,
+        Err(ScanFault::TooDeep) if scan.pos() - brace < HEAP => return Proof::FailedUntil(scan.pos()),
+        Err(_) => return Proof::Failed,
     };
-    if fields.phase_in(text).is_none() || memchr::memchr(0, &text[brace..scan.pos()]).is_some() {
-        return Some(false);
+    if fields.phase_in(text).is_none() || has_control(&text[brace..scan.pos()]) {
+        return Proof::Failed;
     }
-    // The end of the text is as good as a comma.
-    Some(matches!(scan.peek_byte(), Err(ScanFault::End) | Ok(b',' | b']' | b'{' | b'[')))
+    match scan.peek_byte() {
+        // The end of the input is as good as a comma.
+        Err(_) if !whole => Proof::Unclear,
+        behind => matches!(behind, Err(_) | Ok(b',' | b']' | b'{' | b'[')).into(),
+    }
 }
 
 /// Tells whether this bracket ends the list of events: behind it comes the end of the root object, one of its
 /// members, or nothing.
-fn prove_list_end(text: &[u8], bracket: usize, whole: bool) -> Option<bool> {
-    let end = if whole { Some(true) } else { None };
+fn prove_list_end(text: &[u8], bracket: usize, whole: bool) -> Proof {
+    let end = if whole { Proof::Given } else { Proof::Unclear };
     let rest = text[bracket + 1..].trim_ascii_start();
     match rest.first() {
         None => end,
         Some(b'}') if rest[1..].iter().all(|b| b.is_ascii_whitespace() || *b == 0) => end,
         Some(b',') => match begins_with_root_key(rest[1..].trim_ascii_start()) {
-            None if !whole => None,
-            known => Some(known == Some(true)),
+            None if !whole => Proof::Unclear,
+            known => (known == Some(true)).into(),
         },
-        Some(_) => Some(false),
+        Some(_) => Proof::Failed,
     }
 }
 
@@ -172,7 +199,7 @@ mod tests {
             let text = format!("{EVENT}{between}{EVENT}");
             assert_eq!(find_cut(text.as_bytes()), Some((EVENT.len() + between.len(), comma)), "{between:?}");
         }
-        assert_eq!(find_cut(EVENT[..EVENT.len() - 30].as_bytes()), None);
+        assert_eq!(find_cut(&EVENT.as_bytes()[..EVENT.len() - 30]), None);
     }
 
     #[test]

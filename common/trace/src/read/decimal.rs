@@ -10,7 +10,7 @@ const EARLIEST: i64 = -(i64::MAX / 4);
 /// (white space around it is allowed: some writers end the text with a tab), or one out of range.
 #[inline]
 pub(crate) fn nanos_from_micros(text: &[u8]) -> Option<i64> {
-    if let Some(nanos) = parse_usual(text) {
+    if let Some(nanos) = usual_nanos_from_micros(text) {
         return Some(nanos);
     }
     let text = text.trim_ascii();
@@ -24,9 +24,10 @@ pub(crate) fn nanos_from_micros(text: &[u8]) -> Option<i64> {
     (EARLIEST..=LATEST).contains(&nanos).then_some(nanos)
 }
 
-/// What nearly all times are: at most 15 digits, and three or none behind a point.
+/// [`nanos_from_micros`] of what nearly all times are: at most 15 digits, and three or none behind a point. Such a
+/// time is written exactly in nanoseconds.
 #[inline]
-fn parse_usual(text: &[u8]) -> Option<i64> {
+pub(crate) fn usual_nanos_from_micros(text: &[u8]) -> Option<i64> {
     let (whole, rest) = take_digits(text)?;
     if text.len() - rest.len() > 15 {
         return None;

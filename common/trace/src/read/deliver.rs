@@ -1,7 +1,7 @@
 //! Hands decoded events to the sink in the file's order, and keeps the accounts.
 
 use super::block::Batch;
-use super::event::DialectSigns;
+use super::decode::DialectSigns;
 use super::row::Row;
 use super::window::Passed;
 use super::{ReadOptions, ReadOutcome, ReadStop};

@@ -1,20 +1,13 @@
-//! One event: its members as the file has them, and what they mean.
-//!
-//! Nothing here depends on other events, so that blocks of a file are decoded in any order, on any thread.
+//! One event: its members as the file has them.
 
-use super::decimal::{nanos_from_micros, parse_integer};
 use super::mend::{LenientScanner, QuoteGuess};
-use super::row::{Row, RowId};
-use super::scan::{JsonScalar, JsonScan, JsonValue, ScanFault, StrictScanner, TextSpan};
-use super::{ascend, kineto};
-use crate::model::{Category, Defect, RawText};
-
-/// A longer event is an error of the producer's clock.
-const LONGEST_NS: i64 = 7 * 24 * 3600 * 1_000_000_000;
+use super::scan::{JsonScan, ScanFault, StrictScanner};
+use super::span::{JsonValue, TextSpan};
+use super::words::has_control;
 
 /// The members of an event that anybody looks at.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Member {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Member {
     Phase,
     Cat,
     Name,
@@ -32,7 +25,7 @@ impl Member {
     const COUNT: usize = 11;
 
     #[inline(always)]
-    fn of_key(key: &[u8]) -> Option<Self> {
+    pub(super) fn of_key(key: &[u8]) -> Option<Self> {
         Some(match key {
             b"ph" => Self::Phase,
             b"cat" => Self::Cat,
@@ -51,8 +44,8 @@ impl Member {
 }
 
 /// The arguments that anybody looks at.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Argument {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Argument {
     Correlation,
     CorrelationId,
     External,
@@ -69,7 +62,7 @@ impl Argument {
     const COUNT: usize = 9;
 
     #[inline(always)]
-    fn of_key(key: &[u8]) -> Option<Self> {
+    pub(super) fn of_key(key: &[u8]) -> Option<Self> {
         Some(match key {
             b"correlation" => Self::Correlation,
             b"correlation_id" => Self::CorrelationId,
@@ -90,11 +83,13 @@ impl Argument {
 pub(super) struct EventFields {
     members: [JsonValue; Member::COUNT],
     arguments: [JsonValue; Argument::COUNT],
-    local_id: JsonValue,
-    global_id: JsonValue,
-    args: TextSpan,
+    pub(super) local_id: JsonValue,
+    pub(super) global_id: JsonValue,
+    pub(super) args: TextSpan,
     /// It has no members at all.
     pub(super) empty: bool,
+    /// It has members that nobody looks at.
+    pub(super) others: bool,
 }
 
 impl EventFields {
@@ -111,7 +106,10 @@ impl EventFields {
             let member =
                 if key.escaped { Member::of_key(key.decode().as_bytes()) } else { Member::of_key(key.raw) };
             match member {
-                None => _ = scan.scan_value()?,
+                None => {
+                    fields.others = true;
+                    scan.scan_value()?;
+                }
                 Some(Member::Args) if scan.peek_byte()? == b'{' => fields.read_arguments(scan)?,
                 Some(Member::Id2) if scan.peek_byte()? == b'{' => fields.read_id2(scan)?,
                 Some(member) => {
@@ -158,13 +156,23 @@ impl EventFields {
         Ok(())
     }
 
+    #[inline(always)]
+    pub(super) fn set_member(&mut self, member: Member, value: JsonValue) {
+        self.members[member as usize] = value;
+    }
+
+    #[inline(always)]
+    pub(super) fn set_argument(&mut self, argument: Argument, value: JsonValue) {
+        self.arguments[argument as usize] = value;
+    }
+
     #[inline]
-    fn member(&self, member: Member) -> JsonValue {
+    pub(super) fn member(&self, member: Member) -> JsonValue {
         self.members[member as usize]
     }
 
     #[inline]
-    fn argument(&self, argument: Argument) -> JsonValue {
+    pub(super) fn argument(&self, argument: Argument) -> JsonValue {
         self.arguments[argument as usize]
     }
 
@@ -180,8 +188,8 @@ pub(super) fn assert_scanners_agree(text: &[u8]) {
     for start in starts {
         let mut strict = StrictScanner::new(text, start);
         let Ok(fields) = EventFields::read(&mut strict, false) else { continue };
-        // A raw zero is refused by the one and looked for elsewhere by the other.
-        if memchr::memchr(0, &text[start..strict.pos()]).is_some() {
+        // A control character is white space to the one, and looked for by its caller.
+        if has_control(&text[start..strict.pos()]) {
             continue;
         }
         let mut lenient = LenientScanner::new(text, start, QuoteGuess::OfText, true);
@@ -193,178 +201,4 @@ pub(super) fn assert_scanners_agree(text: &[u8]) {
             Err(fault) => assert_eq!(fault, ScanFault::TwoInOne),
         }
     }
-}
-
-/// What the events tell about their producer.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct DialectSigns {
-    pub(super) kineto: bool,
-    pub(super) ascend: bool,
-}
-
-impl DialectSigns {
-    pub(super) fn add(&mut self, other: Self) {
-        self.kineto |= other.kineto;
-        self.ascend |= other.ascend;
-    }
-}
-
-/// What decoding an event tells besides the event.
-pub(super) struct Remarks<'a> {
-    pub(super) signs: &'a mut DialectSigns,
-    pub(super) defects: &'a mut Vec<Defect>,
-}
-
-impl EventFields {
-    /// The phase: what makes an object an event.
-    #[inline]
-    pub(super) fn phase_in(&self, text: &[u8]) -> Option<u8> {
-        match self.member(Member::Phase).get() {
-            JsonScalar::String(span) => span.text_in(text).raw.first().copied(),
-            _ => None,
-        }
-    }
-
-    /// The event that the fields make; `place` is where in the text it stands.
-    #[inline]
-    pub(super) fn decode(&self, text: &[u8], phase: u8, place: TextSpan, remarks: &mut Remarks<'_>) -> Row {
-        let integer = |argument| integer_of(text, self.argument(argument));
-        let id = |member| id_of(text, self.member(member));
-        let mut row = Row {
-            phase,
-            category: Category::Other,
-            local_id: false,
-            repaired: false,
-            text: place,
-            name: self.member(Member::Name).span(),
-            cat: self.member(Member::Cat).span(),
-            scope: self.member(Member::Scope).span(),
-            label: self.argument(Argument::Label).span(),
-            task_type: self.argument(Argument::TaskType).span(),
-            args: self.args,
-            pid: id(Member::Pid),
-            tid: id(Member::Tid),
-            id: id(Member::Id),
-            start: decode_time(text, self.member(Member::Ts), Defect::BadTime, remarks),
-            dur: decode_time(text, self.member(Member::Dur), Defect::BadDuration, remarks),
-            device: integer(Argument::Device),
-            stream: integer(Argument::Stream),
-            correlation: integer(Argument::Correlation).or_else(|| integer(Argument::CorrelationId)),
-            // Old writers put 0 where there is no link.
-            external: integer(Argument::External).filter(|&id| id != 0),
-            sequence: integer(Argument::Sequence),
-            step_number: integer(Argument::StepNumber),
-        };
-        if row.id == RowId::None {
-            row.local_id = self.local_id != JsonValue::MISSING;
-            row.id = id_of(text, if row.local_id { self.local_id } else { self.global_id });
-        }
-        self.check_times(&mut row, remarks);
-        classify(text, &mut row, remarks.signs);
-        row
-    }
-
-    #[inline]
-    fn check_times(&self, row: &mut Row, remarks: &mut Remarks<'_>) {
-        if !self.has_time() && row.phase != b'M' {
-            remarks.defects.push(Defect::NoTime);
-        }
-        match row.dur {
-            None if row.phase == b'X' && self.member(Member::Dur) == JsonValue::MISSING => {
-                remarks.defects.push(Defect::NoDuration);
-            }
-            Some(dur) if dur < 0 => {
-                remarks.defects.push(Defect::NegativeDuration);
-                row.dur = Some(0);
-            }
-            Some(dur) if dur > LONGEST_NS => {
-                remarks.defects.push(Defect::LongerThan7Days);
-                row.dur = None;
-            }
-            _ => {}
-        }
-    }
-}
-
-/// Tells the category by phase, `cat` and name.
-#[inline]
-fn classify(text: &[u8], row: &mut Row, signs: &mut DialectSigns) {
-    let name = row.name.text_in(text).raw;
-    match row.phase {
-        b'X' | b'B' | b'E' | b'b' | b'e' => {}
-        b'C' => return row.category = Category::Counter,
-        b's' | b't' | b'f' => {
-            let cat = row.cat.text_in(text).raw;
-            signs.ascend |= matches!(cat, b"async_npu" | b"async_task_queue" | b"HostToDevice");
-            return row.category = Category::Flow;
-        }
-        b'i' | b'I' | b'n' if name == b"[memory]" => return row.category = Category::Memory,
-        b'i' | b'I' | b'n' | b'R' => return row.category = Category::Marker,
-        _ => return,
-    }
-    let cat = row.cat.text_in(text).raw;
-    if let Some(category) = kineto::classify_category(cat, name) {
-        signs.kineto = true;
-        row.category = category;
-        if category.is_on_device() {
-            row.device = row.device.or(row.pid.as_number());
-            row.stream = row.stream.or(row.tid.as_number());
-        }
-        return;
-    }
-    if let Some(category) = ascend::classify_framework_event(cat) {
-        signs.ascend = true;
-        row.category = category;
-    }
-}
-
-fn decode_time(text: &[u8], value: JsonValue, defect: Defect, remarks: &mut Remarks<'_>) -> Option<i64> {
-    let nanos = match value.get() {
-        JsonScalar::Missing => return None,
-        JsonScalar::Number(span) => nanos_from_micros(span.text_in(text).raw),
-        // Some writers end the text with an escaped tab.
-        JsonScalar::String(span) => match span.text_in(text) {
-            RawText { raw, escaped: false } => nanos_from_micros(raw),
-            escaped => nanos_from_micros(escaped.decode().as_bytes()),
-        },
-        _ => None,
-    };
-    if nanos.is_none() {
-        remarks.defects.push(defect);
-    }
-    nanos
-}
-
-#[inline]
-fn integer_of(text: &[u8], value: JsonValue) -> Option<i64> {
-    match value.get() {
-        JsonScalar::Number(span) | JsonScalar::String(span) => parse_integer(span.text_in(text).raw),
-        _ => None,
-    }
-}
-
-#[inline]
-fn id_of(text: &[u8], value: JsonValue) -> RowId {
-    match value.get() {
-        JsonScalar::Number(span) => match parse_integer(span.text_in(text).raw) {
-            Some(n) => RowId::Number(n),
-            None => RowId::Text(span),
-        },
-        // Writers differ in the spelling of one and the same id: a text of plain digits is the number.
-        JsonScalar::String(span) => match plain_integer(span.text_in(text)) {
-            Some(n) => RowId::Number(n),
-            None => RowId::Text(span),
-        },
-        _ => RowId::None,
-    }
-}
-
-/// A text that is exactly what a number prints as.
-fn plain_integer(text: RawText<'_>) -> Option<i64> {
-    let digits = text.raw.strip_prefix(b"-").unwrap_or(text.raw);
-    let plain = !text.escaped
-        && digits.iter().all(u8::is_ascii_digit)
-        && matches!(digits, [b'1'..=b'9', ..] | [b'0'])
-        && text.raw != b"-0";
-    if plain { parse_integer(text.raw) } else { None }
 }

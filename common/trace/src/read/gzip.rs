@@ -12,14 +12,14 @@ pub(super) struct GzipMembers<R: BufRead> {
 }
 
 enum MemberState<R: BufRead> {
-    Inside(GzDecoder<R>),
+    Inside(Box<GzDecoder<R>>),
     Between(R),
     Ended,
 }
 
 impl<R: BufRead> GzipMembers<R> {
     pub(super) fn new(input: R) -> Self {
-        Self { state: MemberState::Inside(GzDecoder::new(input)) }
+        Self { state: MemberState::Inside(Box::new(GzDecoder::new(input))) }
     }
 
     /// Begins the next member, or ends.
@@ -37,7 +37,7 @@ impl<R: BufRead> GzipMembers<R> {
                     input.consume(zeros);
                 }
                 Some(0x1f) => {
-                    self.state = MemberState::Inside(GzDecoder::new(input));
+                    self.state = MemberState::Inside(Box::new(GzDecoder::new(input)));
                     return Ok(());
                 }
                 Some(_) => {

@@ -7,7 +7,9 @@
 
 use memchr::memchr;
 
-use super::scan::{JsonScan, JsonValue, ScanFault, TextSpan, escape_length, find_quote, number_length};
+use super::scan::{JsonScan, ScanFault, escape_length, number_length};
+use super::span::{JsonValue, TextSpan};
+use super::words::{find_quote, has_control};
 use crate::model::Defect;
 
 /// A longer word is text, and no value.
@@ -54,10 +56,10 @@ impl<'a> LenientScanner<'a> {
         self.defects.push(defect);
     }
 
-    /// The first byte from a place on that is neither white space nor zero.
+    /// The first byte from a place on that is neither white space nor a control character.
     fn byte_behind(&self, mut at: usize) -> Result<(usize, u8)> {
         while let Some(&byte) = self.text.get(at) {
-            if !matches!(byte, b' ' | b'\n' | b'\r' | b'\t' | 0) {
+            if byte > b' ' {
                 return Ok((at, byte));
             }
             at += 1;
@@ -107,6 +109,9 @@ impl<'a> LenientScanner<'a> {
                 Err(fault) => return Err(fault),
             }
         };
+        if raw_quote && place == Place::Key {
+            return Err(ScanFault::UnclearQuote);
+        }
         self.check_text(start, end, raw_quote)?;
         if raw_backslash {
             self.mend(Defect::InvalidEscape);
@@ -219,7 +224,7 @@ impl JsonScan for LenientScanner<'_> {
 
     fn peek_byte(&mut self) -> Result<u8> {
         let (at, byte) = self.byte_behind(self.pos)?;
-        if memchr(0, &self.text[self.pos..at]).is_some() {
+        if has_control(&self.text[self.pos..at]) {
             self.mend(Defect::NulBytes);
         }
         self.pos = at;

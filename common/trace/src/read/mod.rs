@@ -11,7 +11,8 @@
 //! | `pipeline`, `deliver` | lists decoded by several threads, delivered in order by one |
 //! | `block`, `boundary` | the events of a block; where to go on behind damage |
 //! | `scan`, `mend`, `skip` | JSON: the fast scanner, the one that repairs, the one that only skips |
-//! | `event`, `row` | one event: what its members mean |
+//! | `span`, `words` | values in one word each; bytes looked for eight at a time |
+//! | `event`, `shape`, `decode`, `row` | one event: its members, how events look alike, what they mean |
 //! | `kineto`, `ascend` | what is particular to a producer |
 //! | `value`, `decimal`, `transcribe` | small values built whole; exact numbers; JSON written as it stands |
 
@@ -21,6 +22,7 @@ mod block;
 mod boundary;
 mod chrome;
 mod decimal;
+mod decode;
 mod deliver;
 mod error;
 mod event;
@@ -30,14 +32,17 @@ mod mend;
 mod pipeline;
 mod row;
 mod scan;
+mod shape;
 mod skip;
 mod source;
+mod span;
 #[cfg(test)]
 mod testing;
 mod transcribe;
 mod utf16;
 mod value;
 mod window;
+mod words;
 
 use std::io::Read;
 
@@ -146,6 +151,11 @@ pub fn read_trace(
     out.gzip = opened.gzip;
     if opened.utf16 {
         out.defects.add(Defect::Utf16, 1, || (1, 0));
+        if options.strict {
+            let at = InputPosition { line: 1, column: 1, offset: 0 };
+            out.error = Some(ReadError::new(at, ReadFault::Refused(Defect::Utf16)));
+            return Ok(out);
+        }
     }
     match read_text(opened.text, options, sink, &mut out) {
         Ok(()) => {}

@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::Scope;
 
 use super::ReadStop;
-use super::block::{Batch, BlockEnd, ListForm, ListState, Supply, decode_block};
+use super::block::{Batch, BlockEnd, BlockScratch, ListForm, ListState, Supply, decode_block};
 use super::deliver::Delivery;
 use super::error::{ReadError, ReadFault};
 use super::window::{Block, InputWindow, Passed, TEXT_LIMIT};
@@ -48,7 +48,14 @@ pub(super) fn read_list(
         return Ok(end);
     }
     std::thread::scope(|scope| {
-        let mut list = ParallelList { window, form, state, delivery, carried: Vec::new() };
+        let mut list = ParallelList {
+            window,
+            form,
+            state,
+            delivery,
+            carried: Vec::new(),
+            scratch: BlockScratch::default(),
+        };
         match Decoders::start(scope, threads) {
             Some(decoders) => list.read_blocks(&decoders),
             None => {
@@ -69,12 +76,14 @@ fn read_pieces(
 ) -> Result<Option<ListEnd>, ReadStop> {
     let piece = window.block() / PIECES;
     let (mut size, mut read) = (piece, 0);
+    let mut scratch = BlockScratch::default();
     while read < pieces {
         window.fill_to(size);
         let text = &window.rest()[..window.rest().len().min(size)];
         let last = window.is_done() && text.len() == window.rest().len();
-        let batch = decode_block(text, *state, form, supply_behind(text.len(), last));
+        let batch = decode_block(text, *state, form, supply_behind(text.len(), last), &mut scratch);
         delivery.deliver(text, &batch, window.passed())?;
+        scratch.rows = batch.rows;
         window.consume(batch.consumed);
         match batch.end {
             BlockEnd::Closed => return Ok(Some(ListEnd::Closed)),
@@ -132,11 +141,12 @@ impl Decoders {
 }
 
 fn decode_jobs(queue: &Mutex<Receiver<Job>>) {
+    let mut scratch = BlockScratch::default();
     loop {
         let job = queue.lock().unwrap_or_else(PoisonError::into_inner).recv();
         let Ok((Block { text, after, last }, form, reply)) = job else { return };
         let guess = after.map(|state| {
-            let batch = decode_block(&text, state, form, supply_behind(0, last));
+            let batch = decode_block(&text, state, form, supply_behind(0, last), &mut scratch);
             let mut passed = Passed::default();
             passed.pass(&text[..batch.consumed]);
             (state, batch, passed)
@@ -154,6 +164,7 @@ struct ParallelList<'a, 's> {
     delivery: &'a mut Delivery<'s>,
     /// What could not be read without what follows.
     carried: Vec<u8>,
+    scratch: BlockScratch,
 }
 
 impl ParallelList<'_, '_> {
@@ -211,7 +222,13 @@ impl ParallelList<'_, '_> {
                     self.carried.append(&mut text);
                     text = std::mem::take(&mut self.carried);
                 }
-                let batch = decode_block(&text, self.state, self.form, supply_behind(text.len(), last));
+                let batch = decode_block(
+                    &text,
+                    self.state,
+                    self.form,
+                    supply_behind(text.len(), last),
+                    &mut self.scratch,
+                );
                 let mut through = Passed::default();
                 through.pass(&text[..batch.consumed]);
                 (batch, through)

@@ -1,6 +1,6 @@
 //! A decoded event without its text: what passes from the threads that decode to the one that delivers.
 
-use super::scan::TextSpan;
+use super::span::TextSpan;
 use crate::model::{Category, Event, EventId};
 
 /// An event by offsets into its block.
@@ -9,6 +9,7 @@ pub(super) struct Row {
     pub(super) category: Category,
     pub(super) local_id: bool,
     pub(super) repaired: bool,
+    pub(super) plain: bool,
     pub(super) text: TextSpan,
     pub(super) name: TextSpan,
     pub(super) cat: TextSpan,
@@ -83,6 +84,7 @@ impl Row {
             args: self.args.text_in(text).raw,
             text: self.text.text_in(text).raw,
             repaired: self.repaired,
+            plain: self.plain,
         }
     }
 }

@@ -1,114 +1,15 @@
 //! JSON as it should be, scanned over a slice: the fast path.
 //!
 //! What a scanner is asked for is the trait [`JsonScan`]: the next key, value or bracket. [`StrictScanner`] takes only
-//! what RFC 8259 has (and raw control characters inside strings), looks at eight bytes at a time, and stops at
+//! what RFC 8259 has (and raw control characters inside strings), looks at eight bytes at a time ([`super::words`]), and stops at
 //! everything else without a reason: [`super::mend`] then reads the same text again, repairs what it can, and says what
 //! was wrong. Whole values are skipped, not built. What the values mean is left to [`super::event`].
 
-use memchr::memchr2;
-
-use crate::model::RawText;
+use super::span::{JsonValue, TextSpan};
+use super::words::{find_quote, first_other_than_digit, skip_digits, skip_white_space, word_at};
 
 /// How deep brackets may nest.
 pub(super) const DEPTH_LIMIT: u32 = 128;
-
-/// A string's text between its quotes, or a number's text, by offsets into the scanned slice. One word, because
-/// every event has dozens of them: 28 bits for each offset, which is enough for blocks
-/// ([`super::window::TEXT_LIMIT`]), and one that tells whether there is an escape inside.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct TextSpan(u64);
-
-const OFFSET_BITS: u32 = 28;
-const OFFSET: u64 = (1 << OFFSET_BITS) - 1;
-const ESCAPED: u64 = 1 << (2 * OFFSET_BITS);
-
-impl TextSpan {
-    #[inline(always)]
-    pub(super) fn new(start: usize, end: usize, escaped: bool) -> Self {
-        debug_assert!(start <= end && end as u64 <= OFFSET, "blocks are shorter");
-        let escaped = if escaped { ESCAPED } else { 0 };
-        Self(start as u64 & OFFSET | (end as u64 & OFFSET) << OFFSET_BITS | escaped)
-    }
-
-    /// The text of the span in the slice that was scanned.
-    #[inline(always)]
-    pub(super) fn text_in(self, text: &[u8]) -> RawText<'_> {
-        let (start, end) = (self.0 & OFFSET, self.0 >> OFFSET_BITS & OFFSET);
-        let raw = text.get(start as usize..end as usize).unwrap_or_default();
-        RawText { raw, escaped: self.0 & ESCAPED != 0 }
-    }
-}
-
-/// A value.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum JsonScalar {
-    /// There is none.
-    Missing,
-    String(TextSpan),
-    Number(TextSpan),
-    True,
-    False,
-    Null,
-    /// `NaN`, `inf`, `N/A` and the like, or what is no value at all.
-    NotANumber,
-    /// An object or array, skipped.
-    Nested(TextSpan),
-}
-
-/// A [`JsonScalar`] in one word: its span, and what it is in the topmost bits. An enum of a byte and a word would be
-/// written in two pieces and read in one, for which the processor waits.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct JsonValue(u64);
-
-const KIND_SHIFT: u32 = 60;
-
-impl JsonValue {
-    pub(super) const MISSING: Self = Self(0);
-    pub(super) const TRUE: Self = Self(3 << KIND_SHIFT);
-    pub(super) const FALSE: Self = Self(4 << KIND_SHIFT);
-    pub(super) const NULL: Self = Self(5 << KIND_SHIFT);
-    pub(super) const NOT_A_NUMBER: Self = Self(6 << KIND_SHIFT);
-
-    #[inline(always)]
-    pub(super) fn string(span: TextSpan) -> Self {
-        Self(span.0 | 1 << KIND_SHIFT)
-    }
-
-    #[inline(always)]
-    pub(super) fn number(span: TextSpan) -> Self {
-        Self(span.0 | 2 << KIND_SHIFT)
-    }
-
-    #[inline(always)]
-    pub(super) fn nested(span: TextSpan) -> Self {
-        Self(span.0 | 7 << KIND_SHIFT)
-    }
-
-    /// What it is.
-    #[inline(always)]
-    pub(super) fn get(self) -> JsonScalar {
-        let span = TextSpan(self.0 & ((1 << KIND_SHIFT) - 1));
-        match self.0 >> KIND_SHIFT {
-            0 => JsonScalar::Missing,
-            1 => JsonScalar::String(span),
-            2 => JsonScalar::Number(span),
-            3 => JsonScalar::True,
-            4 => JsonScalar::False,
-            5 => JsonScalar::Null,
-            7 => JsonScalar::Nested(span),
-            _ => JsonScalar::NotANumber,
-        }
-    }
-
-    /// The span of a string or number; an empty one for anything else.
-    #[inline(always)]
-    pub(super) fn span(self) -> TextSpan {
-        match self.0 >> KIND_SHIFT {
-            1 | 2 => TextSpan(self.0 & ((1 << KIND_SHIFT) - 1)),
-            _ => TextSpan::default(),
-        }
-    }
-}
 
 /// Why a scanner stopped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -358,69 +259,6 @@ impl StrictScanner<'_> {
     }
 }
 
-/// Eight bytes at a place, if there are as many.
-#[inline(always)]
-fn word_at(text: &[u8], at: usize) -> Option<u64> {
-    text.get(at..)?.first_chunk::<8>().map(|word| u64::from_le_bytes(*word))
-}
-
-const ONES: u64 = 0x0101_0101_0101_0101;
-
-/// The first byte behind a run of white space: a line end and its indentation are one step.
-#[inline(always)]
-fn skip_white_space(text: &[u8], mut at: usize) -> usize {
-    /// The topmost bit of every byte that is not zero.
-    #[inline(always)]
-    fn mark_others(word: u64) -> u64 {
-        ((word & (ONES * 0x7f)) + ONES * 0x7f) | word
-    }
-    while let Some(word) = word_at(text, at) {
-        let is_not = |byte: u8| mark_others(word ^ (ONES * u64::from(byte)));
-        let other = is_not(b' ') & is_not(b'\n') & is_not(b'\r') & is_not(b'\t') & (ONES << 7);
-        if other != 0 {
-            return at + other.trailing_zeros() as usize / 8;
-        }
-        at += 8;
-    }
-    at + text[at..].iter().take_while(|b| matches!(b, b' ' | b'\n' | b'\r' | b'\t')).count()
-}
-
-/// The first byte behind a run of digits.
-#[inline(always)]
-fn skip_digits(text: &[u8], mut at: usize) -> usize {
-    while let Some(word) = word_at(text, at) {
-        let values = word ^ (ONES * u64::from(b'0'));
-        // Of what is no digit, the topmost bit is set; a carry reaches only what stands behind it.
-        let other = (values.wrapping_add(ONES * (0x80 - 10)) | values) & (ONES << 7);
-        if other != 0 {
-            return at + other.trailing_zeros() as usize / 8;
-        }
-        at += 8;
-    }
-    at + text[at.min(text.len())..].iter().take_while(|b| b.is_ascii_digit()).count()
-}
-
-/// Which bytes of a word are this one: the topmost bit of the lowest such byte is set, and none below it.
-#[inline(always)]
-fn mark_byte(word: u64, byte: u8) -> u64 {
-    let other = word ^ (ONES * u64::from(byte));
-    other.wrapping_sub(ONES) & !other & (ONES << 7)
-}
-
-/// The first quote or backslash. Most strings in traces are short: the vector search is called for what is not.
-#[inline(always)]
-pub(super) fn find_quote(text: &[u8], mut at: usize) -> Option<usize> {
-    for _ in 0..4 {
-        let Some(word) = word_at(text, at) else { break };
-        let found = mark_byte(word, b'"') | mark_byte(word, b'\\');
-        if found != 0 {
-            return Some(at + found.trailing_zeros() as usize / 8);
-        }
-        at += 8;
-    }
-    memchr2(b'"', b'\\', text.get(at..)?).map(|i| i + at)
-}
-
 /// The length of the escape that a text begins with.
 pub(super) fn escape_length(text: &[u8]) -> Result<usize, ScanFault> {
     match text.get(1) {
@@ -441,6 +279,24 @@ pub(super) fn escape_length(text: &[u8]) -> Result<usize, ScanFault> {
 /// The length of the number that a text begins with. What follows must end it: a digit more might yet come.
 #[inline(always)]
 pub(super) fn number_length(text: &[u8]) -> Result<usize, ScanFault> {
+    // Most are whole and short.
+    if let Some(word) = word_at(text, 0) {
+        let length = first_other_than_digit(word);
+        let behind = (word >> (length * 8 % 64)) as u8;
+        if matches!(length, 1..8) && ends_number(behind) && (length == 1 || word as u8 != b'0') {
+            return Ok(length);
+        }
+    }
+    long_number_length(text)
+}
+
+/// Tells whether a byte may stand behind a number.
+#[inline(always)]
+fn ends_number(byte: u8) -> bool {
+    matches!(byte, b',' | b'}' | b']' | b' ' | b'\n' | b'\r' | b'\t')
+}
+
+fn long_number_length(text: &[u8]) -> Result<usize, ScanFault> {
     let digits = |at: usize| skip_digits(text, at);
     let first = usize::from(text.first() == Some(&b'-'));
     let whole = digits(first);
@@ -458,7 +314,7 @@ pub(super) fn number_length(text: &[u8]) -> Result<usize, ScanFault> {
     }
     match text.get(end) {
         None => Err(ScanFault::End),
-        Some(b',' | b'}' | b']' | b' ' | b'\n' | b'\r' | b'\t') if good => Ok(end),
+        Some(&byte) if good && ends_number(byte) => Ok(end),
         Some(_) => Err(ScanFault::BadNumber),
     }
 }

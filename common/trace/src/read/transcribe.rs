@@ -4,13 +4,16 @@
 //! read as: a missing number becomes null, raw control characters and quotes are escaped.
 
 use super::mend::{LenientScanner, QuoteGuess};
-use super::scan::{JsonScalar, JsonScan, ScanFault, StrictScanner, find_quote};
+use super::scan::{JsonScan, ScanFault, StrictScanner};
+use super::span::JsonScalar;
+use super::words::{find_space_or_quote, find_special, is_plain, skip_white_space};
 use crate::model::{Event, RawText};
 
-/// Appends a value of JSON that a reader has read, without the white space around its parts.
-pub fn write_compact(value: &[u8], out: &mut Vec<u8>) {
+/// Appends a value of JSON that a reader has read, without the white space around its parts. `repaired` is what the
+/// event says that it belongs to.
+pub fn write_compact(value: &[u8], repaired: bool, out: &mut Vec<u8>) {
     let before = out.len();
-    if std::str::from_utf8(value).is_ok() && copy_compact(value, out).is_some() {
+    if !repaired && copy_compact(value, out).is_some() {
         return;
     }
     out.truncate(before);
@@ -30,9 +33,11 @@ pub fn write_compact(value: &[u8], out: &mut Vec<u8>) {
 pub fn write_text(text: RawText<'_>, out: &mut Vec<u8>) {
     out.push(b'"');
     // An escape in hexadecimal may be half of a pair.
-    let plain = text.raw.iter().all(|b| matches!(b, b' '..=b'~'))
-        && !(text.escaped && memchr::memmem::find(text.raw, br"\u").is_some())
-        && (text.escaped || find_quote(text.raw, 0).is_none());
+    let plain = if text.escaped {
+        text.raw.iter().all(|b| matches!(b, b' '..=b'~')) && memchr::memmem::find(text.raw, br"\u").is_none()
+    } else {
+        is_plain(text.raw)
+    };
     if plain {
         out.extend_from_slice(text.raw);
     } else {
@@ -55,52 +60,36 @@ fn escape_text(text: &str, out: &mut Vec<u8>) {
     }
 }
 
-/// Copies everything but the white space between tokens. `None` if that would not be JSON.
+/// Copies everything but the white space between tokens of a value that the strict scanner has read. `None` if a
+/// string is not quite JSON.
 fn copy_compact(value: &[u8], out: &mut Vec<u8>) -> Option<()> {
-    let mut at = 0;
-    while let Some(&byte) = value.get(at) {
-        match byte {
-            b'"' => {
-                let start = at;
-                at = string_end(value, at + 1)?;
-                out.extend_from_slice(&value[start..at]);
+    let (mut from, mut at) = (0, 0);
+    loop {
+        at = find_space_or_quote(value, at);
+        match value.get(at) {
+            None => {
+                out.extend_from_slice(&value[from..]);
+                return Some(());
             }
-            b' ' | b'\n' | b'\r' | b'\t' => at += 1,
-            b'{' | b'}' | b'[' | b']' | b',' | b':' => {
-                out.push(byte);
-                at += 1;
-            }
-            _ => {
-                let rest = &value[at..];
-                let ends = |b: &u8| matches!(b, b',' | b'}' | b']' | b' ' | b'\n' | b'\r' | b'\t');
-                let length = rest.iter().position(ends).unwrap_or(rest.len());
-                let word = &rest[..length];
-                // Numbers and the three words of JSON; other words are for the scanner that knows them.
-                let known = word.iter().all(|b| matches!(b, b'0'..=b'9' | b'-' | b'+' | b'.' | b'e' | b'E'))
-                    || matches!(word, b"true" | b"false" | b"null");
-                if !known {
-                    return None;
-                }
-                out.extend_from_slice(word);
-                at += length;
+            Some(b'"') => at = string_end(value, at + 1)?,
+            Some(_) => {
+                out.extend_from_slice(&value[from..at]);
+                at = skip_white_space(value, at);
+                from = at;
             }
         }
     }
-    Some(())
 }
 
 /// The place behind the closing quote. `None` if a raw control character or a doubtful escape stands before it.
 fn string_end(value: &[u8], start: usize) -> Option<usize> {
     let mut at = start;
     loop {
-        let found = find_quote(value, at)?;
-        if value[at..found].iter().any(|b| *b < b' ') {
-            return None;
-        }
-        match value[found] {
-            b'"' => return Some(found + 1),
-            _ if value.get(found + 1) == Some(&b'u') => return None,
-            _ => at = found + 2,
+        at = find_special(value, at);
+        match value.get(at)? {
+            b'"' => return Some(at + 1),
+            b'\\' if value.get(at + 1) != Some(&b'u') => at += 2,
+            _ => return None,
         }
     }
 }
@@ -212,7 +201,8 @@ mod tests {
 
     fn compact(text: &str) -> String {
         let mut out = Vec::new();
-        write_compact(text.as_bytes(), &mut out);
+        let strict = StrictScanner::new(text.as_bytes(), 0).scan_value().is_ok();
+        write_compact(text.as_bytes(), !strict, &mut out);
         String::from_utf8(out).unwrap()
     }
 
@@ -232,7 +222,7 @@ mod tests {
             (r#"{"a": "\ud83d\ude00 \ud800", "b": "é"}"#, "{\"a\":\"\u{1f600} \u{fffd}\",\"b\":\"é\"}"),
             (r#"{"a": "C:\x", "b": "say "hi"",}"#, r#"{"a":"C:\\x","b":"say \"hi\""}"#),
             ("[ ]", "[]"),
-            (" 7.0 ", "7.0"),
+            ("7.0 ", "7.0"),
         ] {
             assert_eq!(compact(text), expected, "{text}");
         }

@@ -3,7 +3,8 @@
 use serde_json::{Map, Number, Value};
 
 use super::mend::{LenientScanner, QuoteGuess};
-use super::scan::{DEPTH_LIMIT, JsonScalar, JsonScan, JsonValue, ScanFault, StrictScanner};
+use super::scan::{DEPTH_LIMIT, JsonScan, ScanFault, StrictScanner};
+use super::span::{JsonScalar, JsonValue};
 use crate::model::RawText;
 
 /// The value that is next. Missing numbers (`NaN`, `inf`) become null.

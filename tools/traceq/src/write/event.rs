@@ -44,6 +44,9 @@ struct RawMembers<'a> {
 impl<'a> RawMembers<'a> {
     fn of(event: &Event<'a>) -> Self {
         let mut raw = Self::default();
+        if event.plain && !event.repaired {
+            return raw;
+        }
         for_each_member(event, |key, value| match key.raw {
             b"ph" | b"cat" | b"name" if value.first() == Some(&b'"') => {}
             b"ts" if event.start.is_some() && is_exact_in_nanos(value) => {}
@@ -58,7 +61,7 @@ impl<'a> RawMembers<'a> {
                 }
                 write_text(key, &mut raw.other);
                 raw.other.push(b':');
-                write_compact(value, &mut raw.other);
+                write_compact(value, event.repaired, &mut raw.other);
             }
         });
         raw
@@ -94,8 +97,8 @@ pub(crate) fn write_record(to: &mut Vec<u8>, event: &Event<'_>, path: Option<&st
     write_text(RawText { raw: &[event.phase], escaped: false }, to);
     to.extend_from_slice(b",\"name\":");
     write_text(event.name, to);
-    write_id(to, ",\"pid\":", raw.pid, event.pid);
-    write_id(to, ",\"tid\":", raw.tid, event.tid);
+    write_id(to, ",\"pid\":", raw.pid, event.pid, event.repaired);
+    write_id(to, ",\"tid\":", raw.tid, event.tid, event.repaired);
     let numbers = [
         (",\"device\":", event.device),
         (",\"stream\":", event.stream),
@@ -109,10 +112,10 @@ pub(crate) fn write_record(to: &mut Vec<u8>, event: &Event<'_>, path: Option<&st
             write_number(to, number);
         }
     }
-    write_id(to, ",\"id\":", raw.id, event.id);
+    write_id(to, ",\"id\":", raw.id, event.id, event.repaired);
     if with_args && !event.args.is_empty() {
         to.extend_from_slice(b",\"args\":");
-        write_compact(event.args, to);
+        write_compact(event.args, event.repaired, to);
     }
     if !raw.other.is_empty() {
         to.extend_from_slice(b",\"other\":{");
@@ -123,13 +126,13 @@ pub(crate) fn write_record(to: &mut Vec<u8>, event: &Event<'_>, path: Option<&st
 }
 
 /// Appends an id: as it stands in the file, where it has a value of its own there.
-fn write_id(to: &mut Vec<u8>, key: &str, raw: Option<&[u8]>, id: EventId<'_>) {
+fn write_id(to: &mut Vec<u8>, key: &str, raw: Option<&[u8]>, id: EventId<'_>, repaired: bool) {
     if id == EventId::None {
         return;
     }
     to.extend_from_slice(key.as_bytes());
     match (raw, id) {
-        (Some(raw), _) => write_compact(raw, to),
+        (Some(raw), _) => write_compact(raw, repaired, to),
         (None, EventId::Number(n)) => write_number(to, n),
         (None, EventId::Text(text)) => write_text(text, to),
         (None, EventId::None) => {}
@@ -179,7 +182,7 @@ pub(crate) fn write_csv_row(to: &mut Vec<u8>, event: &Event<'_>, path: &str, wit
     to.push(b',');
     if with_args && !event.args.is_empty() {
         let mut args = Vec::with_capacity(event.args.len());
-        write_compact(event.args, &mut args);
+        write_compact(event.args, event.repaired, &mut args);
         write_csv_cell(to, &args);
     }
     to.push(b',');

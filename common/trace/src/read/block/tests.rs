@@ -5,6 +5,11 @@ use super::*;
 const A: &str = r#"{"ph":"X","name":"a","ts":1,"dur":1,"args":{"x":[{"name":"i"},{"b":1}]}}"#;
 const B: &str = r#"{"name":"b","ph":"i","ts":2}"#;
 
+/// With nothing known of how events look.
+fn decode_block(text: &[u8], state: ListState, form: ListForm, supply: Supply) -> Batch {
+    super::decode_block(text, state, form, supply, &mut BlockScratch::default())
+}
+
 /// The names of the events, and the defects.
 fn read(text: &str) -> (Vec<String>, Vec<(&'static str, u64)>, BlockEnd) {
     let batch = decode_block(text.as_bytes(), ListState::Opened, ListForm::Bracketed, Supply::End);
@@ -16,7 +21,8 @@ fn read(text: &str) -> (Vec<String>, Vec<(&'static str, u64)>, BlockEnd) {
 
 #[test]
 fn damage_costs_what_it_touches() {
-    let cases: [(String, &str, &[(&str, u64)]); 22] = [
+    type Case<'a> = (String, &'a str, &'a [(&'a str, u64)]);
+    let cases: [Case<'_>; 22] = [
         (format!("{A},{B}]"), "a b", &[]),
         (format!("{A},{B},]"), "a b", &[("trailing_comma", 1)]),
         (format!("{A},,{B}]"), "a b", &[("extra_comma", 1)]),

@@ -164,22 +164,3 @@ fn depth_has_a_limit() {
     assert_eq!(lenient(&deep(200_000)), Err(ScanFault::TooDeep));
     assert!(!skips(&deep(129)));
 }
-
-#[test]
-fn words_of_eight_bytes_find_what_bytes_find() {
-    let text: Vec<u8> = (0..200_u32).map(|i| b"ab \x01\x22\x5c\xdc\xa2"[(i * i % 8) as usize]).collect();
-    for at in 0..text.len() {
-        let found = text[at..].iter().position(|b| matches!(b, b'"' | b'\\')).map(|i| i + at);
-        assert_eq!(find_quote(&text, at), found, "{at}");
-    }
-    let spaces = [b"x".as_slice(), &[b' '; 21], b"\n\t\r y", &[b' '; 3]].concat();
-    assert_eq!((skip_white_space(&spaces, 1), skip_white_space(&spaces, 27)), (26, 30));
-    let control = [b"\n ".as_slice(), &[1; 9]].concat();
-    assert_eq!(skip_white_space(&control, 0), 2);
-    for length in 0..20 {
-        for behind in [b'.', b'/', b':', b'e', b'\xb0', b' '] {
-            let number = [&vec![b'7'; length][..], &[behind; 9]].concat();
-            assert_eq!((skip_digits(&number, 0), skip_digits(&number[..length], 0)), (length, length));
-        }
-    }
-}
