@@ -384,3 +384,25 @@ fn damage_is_a_warning_where_nothing_was_lost_and_an_error_where_something_was()
     assert_eq!((run.exit, &total["losses"]), (Exit::Failed, &json!({"unreadable_event": 1})));
     assert_eq!((&total["events_read"], &total["complete"]), (&json!(13), &json!(true)));
 }
+
+/// What an Ascend row is, the name of its process tells, wherever that stands.
+#[test]
+fn rows_are_told_by_names_that_stand_behind_them() {
+    let dir = tempfile::tempdir().unwrap();
+    let row =
+        r#"{"name":"MatMul","pid":91,"tid":2,"ts":"1.000","dur":4,"args":{"Task Type":"AI_CORE"},"ph":"X"}"#;
+    let name = r#"{"name":"process_name","pid":91,"args":{"name":"Ascend Hardware"},"ph":"M"}"#;
+    let label = r#"{"name":"process_labels","pid":91,"args":{"labels":"NPU 3"},"ph":"M"}"#;
+    for text in [
+        format!("[{name},{label},{row}]"),
+        format!("[{label},{row},{name}]"),
+        format!("[{row},{name},{label}]"),
+    ] {
+        let path = write(&dir, "trace_view.json", &text);
+        let kernels =
+            support::run(["cat", "--category", "kernel", "--format", "json", path.to_str().unwrap()]);
+        let events = kernels.of("traceq.event");
+        assert_eq!((kernels.exit, events.len()), (Exit::Ok, 1), "{text}");
+        assert_eq!((&events[0]["device"], &events[0]["stream"]), (&json!(3), &json!(2)), "{text}");
+    }
+}

@@ -1,8 +1,8 @@
 //! Events out of a piece of a list, and what to do where it is damaged.
 //!
-//! [`decode_block`] is a function of the text and of what stands before it; it keeps nothing, so any thread may run
-//! it on any block. An event is read by the strict scanner; where that stops, by the one that repairs; where that stops, too,
-//! the event is lost, and the next one that proves itself goes on.
+//! [`decode_block`] is a function of the text and of what stands before it; it keeps nothing, so any thread may run it
+//! on any block. An event is read by the strict scanner; where that stops, by the one that repairs; where that stops,
+//! too, the event is lost, and the next one that proves itself goes on.
 
 use super::boundary::{self, Landmark};
 use super::decode::{DialectSigns, Remarks};

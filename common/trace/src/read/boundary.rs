@@ -1,8 +1,8 @@
 //! Where events begin: places to cut a file into blocks, and the next event behind a damage.
 //!
 //! A place to cut is only likely: whether an event really begins there is known when everything before it has been
-//! read ([`super::pipeline`]). Behind a damage nobody knows what came before, so there an event must prove itself: it is a whole
-//! object without a fault, has a phase, and what follows is a comma, a bracket or another event.
+//! read ([`super::pipeline`]). Behind a damage nobody knows what came before, so there an event must prove itself: it
+//! is a whole object without a fault, has a phase, and what follows is a comma, a bracket or another event.
 
 use memchr::{memchr2, memrchr_iter};
 

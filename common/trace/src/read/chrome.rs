@@ -1,9 +1,9 @@
 //! The Trace Event Format: an array of events, or an object with `traceEvents` and metadata around it.
 //!
 //! One reader for all producers: libkineto, the Ascend exporters and everybody else write the same events with
-//! different categories ([`super::kineto`], [`super::ascend`]). Metadata may stand behind the events, so what
-//! the trace says about itself is complete only when it has been read. This file knows what stands around the events; lists of
-//! them are read by [`super::pipeline`].
+//! different categories ([`super::kineto`], [`super::ascend`]). Metadata may stand behind the events, so what the
+//! trace says about itself is complete only when it has been read. This file knows what stands around the events;
+//! lists of them are read by [`super::pipeline`].
 
 use super::block::{ListForm, ListState};
 use super::boundary::{self, Landmark};

@@ -24,24 +24,22 @@ pub(crate) fn nanos_from_micros(text: &[u8]) -> Option<i64> {
     (EARLIEST..=LATEST).contains(&nanos).then_some(nanos)
 }
 
-/// [`nanos_from_micros`] of what nearly all times are: at most 15 digits, and three or none behind a point. Such a
+/// [`nanos_from_micros`] of what nearly all times are: at most 16 digits, and three or none behind a point. Such a
 /// time is written exactly in nanoseconds.
 #[inline]
 pub(crate) fn usual_nanos_from_micros(text: &[u8]) -> Option<i64> {
     let (whole, rest) = take_digits(text)?;
-    if text.len() - rest.len() > 15 {
+    if text.len() - rest.len() > 16 {
         return None;
     }
-    match rest {
-        [] => Some(whole * 1000),
+    let thousandths = match rest {
+        [] => 0,
         [b'.', a, b, c] => {
-            let thousandths = i64::from(digit_value(*a)?) * 100
-                + i64::from(digit_value(*b)?) * 10
-                + i64::from(digit_value(*c)?);
-            Some(whole * 1000 + thousandths)
+            i64::from(digit_value(*a)?) * 100 + i64::from(digit_value(*b)?) * 10 + i64::from(digit_value(*c)?)
         }
-        _ => None,
-    }
+        _ => return None,
+    };
+    whole.checked_mul(1000)?.checked_add(thousandths).filter(|nanos| *nanos <= LATEST)
 }
 
 /// The number that a text begins with, of 1 to 18 digits, and the rest of the text. Eight digits at a time: the

@@ -180,25 +180,21 @@ fn decode_time(
 ) -> (Option<i64>, bool) {
     let nanos = match value.get() {
         JsonScalar::Missing => return (None, true),
-        JsonScalar::Number(span) => {
-            let digits = span.text_in(text).raw;
-            match usual_nanos_from_micros(digits) {
+        JsonScalar::Number(span) | JsonScalar::String(span) => {
+            let digits = span.text_in(text);
+            match usual_nanos_from_micros(digits.raw) {
                 Some(nanos) => return (Some(nanos), true),
-                None => nanos_from_micros(digits),
+                // Some writers end the text with an escaped tab.
+                None if digits.escaped => nanos_from_micros(digits.decode().as_bytes()),
+                None => nanos_from_micros(digits.raw),
             }
         }
-        JsonScalar::String(span) => match span.text_in(text) {
-            RawText { raw, escaped: false } => nanos_from_micros(raw),
-            // Some writers end the text with an escaped tab.
-            escaped => nanos_from_micros(escaped.decode().as_bytes()),
-        },
         _ => None,
     };
     if nanos.is_none() {
         remarks.defects.push(defect);
     }
-    let exact = matches!(value.get(), JsonScalar::String(span) if usual_nanos_from_micros(span.text_in(text).raw).is_some());
-    (nanos, exact)
+    (nanos, false)
 }
 
 #[inline]

@@ -2,9 +2,9 @@
 //!
 //! The input is cut into blocks where an event probably begins, and threads decode them ahead. Whether a block really
 //! begins between two events is known when the block before it has been read: it ended exactly there, between two
-//! events. If it did not, because the place was inside a string or something is damaged, what the thread made of
-//! the block is thrown away, and the block is read again behind what was left of the one before. So the result is the same as
-//! reading from the first byte to the last, with any number of threads.
+//! events. If it did not, because the place was inside a string or something is damaged, what the thread made of the
+//! block is thrown away, and the block is read again behind what was left of the one before. So the result is the same
+//! as reading from the first byte to the last, with any number of threads.
 
 use std::collections::VecDeque;
 use std::hash::BuildHasher;

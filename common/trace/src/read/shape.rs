@@ -1,10 +1,10 @@
 //! Events of one writer look alike, and are read faster by what they have in common.
 //!
 //! Between two values of an event stand a comma, white space, the next key and a colon: in a trace of a million events
-//! only some hundred different texts. [`EventShapes`] keeps them as a tree. An event that goes along a path of
-//! it is read by comparing whole texts; nothing but its values is scanned. The texts were read by the strict scanner before,
-//! so what stands in the tree means what that scanner made of it. An event that leaves the tree is read by the
-//! strict scanner, which then learns its path.
+//! only some hundred different texts. [`EventShapes`] keeps them as a tree. An event that goes along a path of it is
+//! read by comparing whole texts; nothing but its values is scanned. The texts were read by the strict scanner before,
+//! so what stands in the tree means what that scanner made of it. An event that leaves the tree is read by the strict
+//! scanner, which then learns its path.
 
 use super::event::{Argument, EventFields, Member};
 use super::scan::{JsonScan, ScanFault, StrictScanner};

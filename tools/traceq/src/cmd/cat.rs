@@ -22,7 +22,8 @@ use trace::read::{self, ReadOptions};
 /// Write the events, as they stand in the file: text, JSON Lines or CSV
 ///
 /// In constant memory and in the file's order. Times are nanoseconds on the trace's own clock. All conditions
-/// that are given must hold.
+/// that are given must hold. A file whose rows are told by the names of their processes (Ascend, JAX) is read twice,
+/// because the names may stand at its end; of what comes through a pipe, rows are told by the names before them.
 #[derive(Args, Debug)]
 #[command(after_long_help = "Examples:\n  \
     traceq cat --format csv --category kernel,collective log_4242.json.gz > kernels.csv\n  \
@@ -74,7 +75,8 @@ impl Cat {
             let (cat, path) = (&self, several.then_some(path.as_str()));
             let classifier = EventClassifier::new(options.classes.clone());
             let (window, lines) = (window.as_ref(), Vec::new());
-            let mut writer = Writer { cat, window, format, path, out, lines, written: 0, classifier };
+            let mut writer =
+                Writer { cat, window, input, format, path, out, lines, written: 0, classifier, named: false };
             let outcome = read::read_trace(source, &self.inputs.read_options(), &mut writer)?;
             writer.pass_lines()?;
             tally.records += writer.written;
@@ -109,6 +111,7 @@ impl Cat {
 struct Writer<'a> {
     cat: &'a Cat,
     window: Option<&'a StepWindow>,
+    input: &'a Input,
     format: Format,
     path: Option<&'a str>,
     out: &'a mut Out,
@@ -116,9 +119,23 @@ struct Writer<'a> {
     lines: Vec<u8>,
     written: u64,
     classifier: EventClassifier,
+    /// The names of all processes and threads are known, or never will be.
+    named: bool,
 }
 
 impl Writer<'_> {
+    /// Learns how processes and threads are named in all of the trace, once: what rows without a category are, their
+    /// names tell, and those may stand behind them. What comes through a pipe can be read only once, so there the
+    /// names count from where they stand.
+    fn learn_names(&mut self) -> anyhow::Result<()> {
+        self.named = true;
+        if *self.input != Input::Stdin {
+            let (_, source) = self.input.open().with_context(|| self.input.label())?;
+            read::read_trace(source, &ReadOptions::default(), &mut Names(&mut self.classifier))?;
+        }
+        Ok(())
+    }
+
     fn pass_lines(&mut self) -> io::Result<()> {
         self.out.text().write_all(&self.lines)?;
         self.lines.clear();
@@ -130,6 +147,9 @@ impl EventSink for Writer<'_> {
     fn event(&mut self, event: &Event<'_>) -> anyhow::Result<()> {
         /// More than the buffer of standard output holds, so that it copies nothing.
         const ENOUGH: usize = 128 * 1024;
+        if !self.named && event.cat.is_empty() && matches!(event.phase, b'X' | b'B' | b'E' | b'b' | b'e') {
+            self.learn_names()?;
+        }
         let meaning = self.classifier.meaning_so_far(event);
         let RowMeaning { category, device, stream, .. } = meaning;
         let event =
@@ -148,6 +168,18 @@ impl EventSink for Writer<'_> {
         }
         if self.lines.len() >= ENOUGH {
             self.pass_lines()?;
+        }
+        Ok(())
+    }
+}
+
+/// Learns names, and nothing else.
+struct Names<'a>(&'a mut EventClassifier);
+
+impl EventSink for Names<'_> {
+    fn event(&mut self, event: &Event<'_>) -> anyhow::Result<()> {
+        if event.phase == b'M' {
+            self.0.processes.learn(event);
         }
         Ok(())
     }
