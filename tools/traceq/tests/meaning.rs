@@ -313,6 +313,7 @@ fn equal_spans_nest_by_index_or_by_file_order() {
     assert_eq!(own(vec![op("a", json!({})), op("b", json!({}))]), (0, 4000));
     assert_eq!(own(vec![op("b", json!({})), op("a", json!({}))]), (4000, 0));
     assert_eq!(own(vec![op("b", json!({"Ev Idx": 8})), op("a", json!({"Ev Idx": 3}))]), (0, 4000));
+    assert_eq!(own(vec![op("b", json!({"External id": 8})), op("a", json!({"External id": 3}))]), (0, 4000));
 }
 
 #[test]

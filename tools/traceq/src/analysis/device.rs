@@ -3,8 +3,30 @@
 use super::classifier::EventClassifier;
 use super::link::LinkedWork;
 use super::split::{Split, SplitSweep};
-use super::sum::WorkCounts;
-use trace::model::FastMap;
+use trace::model::{Category, FastMap};
+
+/// Device events by kind.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct WorkCounts {
+    pub(crate) device_events: u64,
+    pub(crate) kernels: u64,
+    pub(crate) collectives: u64,
+    pub(crate) memcpys: u64,
+    pub(crate) memsets: u64,
+}
+
+impl WorkCounts {
+    /// Counts one.
+    pub(crate) fn add(&mut self, category: Category) {
+        self.device_events += 1;
+        *match category {
+            Category::Collective => &mut self.collectives,
+            Category::Memcpy => &mut self.memcpys,
+            Category::Memset => &mut self.memsets,
+            _ => &mut self.kernels,
+        } += 1;
+    }
+}
 
 /// What is odd about a device.
 #[derive(Clone, Debug, Default)]

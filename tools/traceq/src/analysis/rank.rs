@@ -94,7 +94,8 @@ pub(crate) enum Order {
 struct RankedSpan {
     start: i64,
     end: i64,
-    /// `Ev Idx`, which says what is within what among equal spans; the file's order does if there is none.
+    /// `Ev Idx` or an operator's `External id`, which say what is within what among equal spans; the file's order does
+    /// if there is neither.
     sequence: i64,
     index: u64,
     thread: u32,
@@ -205,7 +206,9 @@ impl Ranking {
             let process = self.classifier.processes.process_of(thread);
             self.device.entry((process, name)).or_default().add_duration(end - start);
         } else {
-            let sequence = event.sequence.unwrap_or(i64::MAX);
+            // The ids of operators grow as they begin, too; old traces have no other order.
+            let of_operator = event.external.filter(|_| kind == Some(By::Op));
+            let sequence = event.sequence.or(of_operator).unwrap_or(i64::MAX);
             let index = event.index;
             self.spans.push(RankedSpan { start, end, sequence, index, thread, name, kind, traits, user })?;
         }

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::io;
 
 use super::clusters::RecordedTime;
-use super::device::{DeviceFacts, DeviceSweep};
+use super::device::{DeviceFacts, DeviceSweep, WorkCounts};
 use super::host::CoveredTime;
 use super::link::{LinkCounts, MergeSign, known_device, link_work};
 use super::overlap::{self, OverlapLanes};
@@ -37,29 +37,6 @@ pub(crate) struct StepRow {
     pub(crate) host_op: i64,
     pub(crate) device_events: u64,
     pub(crate) launches_without_event: u64,
-}
-
-/// Device events by kind.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct WorkCounts {
-    pub(crate) device_events: u64,
-    pub(crate) kernels: u64,
-    pub(crate) collectives: u64,
-    pub(crate) memcpys: u64,
-    pub(crate) memsets: u64,
-}
-
-impl WorkCounts {
-    /// Counts one.
-    pub(crate) fn add(&mut self, category: Category) {
-        self.device_events += 1;
-        *match category {
-            Category::Collective => &mut self.collectives,
-            Category::Memcpy => &mut self.memcpys,
-            Category::Memset => &mut self.memsets,
-            _ => &mut self.kernels,
-        } += 1;
-    }
 }
 
 /// One device, or the host if there is none, over everything.

@@ -10,9 +10,9 @@ use common::finding::{Finding, Severity};
 use common::out::Out;
 use common::report::Source;
 use common::rule::Rule;
+use trace::read::ReadOutcome;
 
 use crate::analysis::sum::Sums;
-use crate::cmd::Trace;
 
 pub(crate) use ranks::{RankFacts, check_ranks};
 pub(crate) use rules::RULES;
@@ -34,17 +34,17 @@ fn finding_of(rule: &Rule, path: &Path, found: String, expected: &str) -> Findin
 }
 
 /// Says on one line what is wrong enough with a trace to make its sums doubtful.
-pub(crate) fn warn_of_doubts(out: &Out, trace: &Trace, sums: &Sums) {
+pub(crate) fn warn_of_doubts(out: &Out, path: &Path, outcome: &ReadOutcome, sums: &Sums) {
     // What could not be read has been said.
     let doubtful =
         |f: &Finding| f.severity > Severity::Note && !rules::SAID_IN_READING.contains(&f.rule.as_str());
-    let findings: Vec<Finding> = check_trace(trace, sums).into_iter().filter(doubtful).collect();
+    let findings: Vec<Finding> = check_trace(path, outcome, sums).into_iter().filter(doubtful).collect();
     if let Some(worst) = findings.iter().max_by_key(|f| f.severity) {
         let more = match findings.len() - 1 {
             0 => String::new(),
             1 => ", and 1 more finding".to_owned(),
             n => format!(", and {n} more findings"),
         };
-        out.warn(trace.label(), format_args!("{} [{}]{more}: see `traceq check`", worst.found, worst.rule));
+        out.warn(path.display(), format_args!("{} [{}]{more}: see `traceq check`", worst.found, worst.rule));
     }
 }

@@ -1,15 +1,15 @@
 //! What is wrong between the traces of one job.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use common::finding::Finding;
 
 use super::finding_of;
 use super::rules::{DEVICE_COUNT, RANK_CLOCKS_DISAGREE, RANK_MISSING, RANKS_DO_NOT_OVERLAP};
 use crate::analysis::sum::Sums;
-use crate::cmd::Trace;
 use crate::write::units::{format_duration, format_wall_clock};
+use trace::model::TraceMeta;
 
 /// What is compared between ranks.
 #[derive(Clone, Debug)]
@@ -30,13 +30,12 @@ const MOST_STEPS: usize = 10_000;
 
 impl RankFacts {
     /// The facts of a trace.
-    pub(crate) fn of_trace(trace: &Trace, sums: &Sums) -> Self {
-        let meta = &trace.outcome.meta;
+    pub(crate) fn of_trace(path: &Path, meta: &TraceMeta, sums: &Sums) -> Self {
         let offset = sums.recorded.extent.and_then(|(start, _)| meta.epoch_offset(start));
         let wall = |t: i64| offset.and_then(|o| t.checked_add(o));
         let steps = sums.steps.iter().filter(|s| !s.derived).take(MOST_STEPS);
         Self {
-            path: trace.path.clone(),
+            path: path.to_owned(),
             rank: meta.rank,
             world_size: meta.world_size,
             trace_id: meta.trace_id.clone(),

@@ -1,6 +1,8 @@
 //! What is wrong with one trace. The limits are such that real traces of healthy jobs give no finding: they are stated
 //! where they stand.
 
+use std::path::Path;
+
 use common::finding::Finding;
 
 use super::finding_of;
@@ -10,14 +12,14 @@ use super::rules::{
     STEPS_MISSING, STREAM_OVERRUN, TRUNCATED, UNLINKED_WORK,
 };
 use crate::analysis::sum::Sums;
-use crate::cmd::Trace;
 use crate::write::table::cut_to_width;
 use crate::write::units::{format_count, format_duration, format_percent};
 use trace::model::Dialect;
+use trace::read::ReadOutcome;
 
 /// The findings about a trace.
-pub(crate) fn check_trace(trace: &Trace, sums: &Sums) -> Vec<Finding> {
-    let subject = Subject { trace, sums };
+pub(crate) fn check_trace(path: &Path, outcome: &ReadOutcome, sums: &Sums) -> Vec<Finding> {
+    let subject = Subject { path, outcome, sums };
     [
         subject.check_completeness(),
         subject.check_times(),
@@ -35,7 +37,8 @@ pub(crate) fn check_trace(trace: &Trace, sums: &Sums) -> Vec<Finding> {
 }
 
 struct Subject<'a> {
-    trace: &'a Trace,
+    path: &'a Path,
+    outcome: &'a ReadOutcome,
     sums: &'a Sums,
 }
 
@@ -55,13 +58,13 @@ impl Subject<'_> {
     }
 
     fn has_events(&self) -> bool {
-        self.trace.outcome.events > 0
+        self.outcome.events > 0
     }
 
     fn check_completeness(&self) -> Vec<Finding> {
-        let outcome = &self.trace.outcome;
-        let path = &self.trace.path;
-        if let Some(error) = self.trace.reason() {
+        let (path, outcome) = (self.path, self.outcome);
+        if let Some(error) = &outcome.error {
+            let error = format!("line {} column {}: {error}", error.at.line, error.at.column);
             return vec![finding_of(&TRUNCATED, path, error, "a document that was read to its end")];
         }
         let losses = outcome.defects.losses();
@@ -97,19 +100,19 @@ impl Subject<'_> {
             first.first
         );
         let expected = format!("times between {start} and {end} ns");
-        vec![finding_of(&IMPOSSIBLE_TIMES, &self.trace.path, found, &expected)]
+        vec![finding_of(&IMPOSSIBLE_TIMES, self.path, found, &expected)]
     }
 
     /// Device work before its launch, or a recording of the device far from that of the host.
     fn check_clocks(&self) -> Vec<Finding> {
         let (recorded, links) = (&self.sums.recorded, &self.sums.links);
-        let path = &self.trace.path;
+        let path = self.path;
         if let (Some(other), Some((start, _))) = (recorded.elsewhere.first(), recorded.extent) {
             let apart = other.first.abs_diff(start).max(other.last.abs_diff(start));
             let found = format!(
                 "{} of {} stand {} away from the others, first {}",
                 count_of(other.count, "event"),
-                format_count(self.trace.outcome.events),
+                format_count(self.outcome.events),
                 format_duration(i64::try_from(apart).unwrap_or(i64::MAX)),
                 quote(&other.sample.0)
             );
@@ -147,7 +150,7 @@ impl Subject<'_> {
                     count_of(worst.contains, "event"),
                 );
                 let expected = "events of a stream one after the other";
-                findings.push(finding_of(&STREAM_OVERRUN, &self.trace.path, found, expected));
+                findings.push(finding_of(&STREAM_OVERRUN, self.path, found, expected));
             }
         }
         findings
@@ -170,15 +173,15 @@ impl Subject<'_> {
                     format_percent(Some(*duration as f64 / facts.busy.max(1) as f64)),
                     count_of(facts.events, "event"),
                 );
-                findings.push(finding_of(&DOMINANT_EVENT, &self.trace.path, found, ""));
+                findings.push(finding_of(&DOMINANT_EVENT, self.path, found, ""));
             }
         }
         findings
     }
 
     fn check_device_events(&self) -> Vec<Finding> {
-        let (links, meta) = (&self.sums.links, &self.trace.outcome.meta);
-        let path = &self.trace.path;
+        let (links, meta) = (&self.sums.links, &self.outcome.meta);
+        let path = self.path;
         let missing = links.kernels_missing;
         if self.device_events() == 0 {
             if missing > 0 {
@@ -216,11 +219,11 @@ impl Subject<'_> {
     /// The exporter of JAX and TensorFlow keeps so many events and no more (openxla/xla
     /// `xla/tsl/profiler/convert/xplane_to_trace_events.cc`).
     fn check_event_limit(&self) -> Vec<Finding> {
-        let events = self.trace.outcome.events;
+        let events = self.outcome.events;
         let at_limit = [1_000_000, 5_000_000].contains(&events);
-        if at_limit && self.trace.outcome.meta.dialect == Dialect::Chrome {
+        if at_limit && self.outcome.meta.dialect == Dialect::Chrome {
             let found = format!("exactly {} events, the exporter's limit", format_count(events));
-            return vec![finding_of(&DROPPED_ACTIVITIES, &self.trace.path, found, "fewer")];
+            return vec![finding_of(&DROPPED_ACTIVITIES, self.path, found, "fewer")];
         }
         Vec::new()
     }
@@ -237,7 +240,7 @@ impl Subject<'_> {
             count_of(links.graphs, "replay"),
             count_of(links.graph_events, "device event")
         );
-        vec![finding_of(&GRAPHS_COLLAPSED, &self.trace.path, found, "the kernels of each replay")]
+        vec![finding_of(&GRAPHS_COLLAPSED, self.path, found, "the kernels of each replay")]
     }
 
     /// Work without a launch: a fifth of the device time is more than what was left over from before the recording.
@@ -254,7 +257,7 @@ impl Subject<'_> {
             format_count(links.unlinked),
             format_count(links.unlinked.saturating_add(links.linked)),
         );
-        vec![finding_of(&UNLINKED_WORK, &self.trace.path, found, "a launch or an operator for each")]
+        vec![finding_of(&UNLINKED_WORK, self.path, found, "a launch or an operator for each")]
     }
 
     fn check_steps(&self) -> Vec<Finding> {
@@ -263,12 +266,12 @@ impl Subject<'_> {
             return Vec::new();
         }
         let found = "no steps are marked, and no optimizer tells them".to_owned();
-        vec![finding_of(&STEPS_MISSING, &self.trace.path, found, "")]
+        vec![finding_of(&STEPS_MISSING, self.path, found, "")]
     }
 
     /// Collectives without a rank or a world size.
     fn check_rank(&self) -> Vec<Finding> {
-        let meta = &self.trace.outcome.meta;
+        let meta = &self.outcome.meta;
         let collectives: u64 = self.sums.totals.iter().map(|t| t.counts.collectives).sum();
         let mut findings = Vec::new();
         if self.sums.scopes.are_several() {
@@ -279,7 +282,7 @@ impl Subject<'_> {
                 count_of(labels.len() as u64, "rank"),
                 cut_to_width(&labels.join(", "), 60)
             );
-            findings.push(finding_of(&MERGED_RANKS, &self.trace.path, found, "one"));
+            findings.push(finding_of(&MERGED_RANKS, self.path, found, "one"));
         } else if collectives > 0
             && meta.dialect == Dialect::Kineto
             && (meta.rank.is_none() || meta.world_size.is_none())
@@ -290,14 +293,14 @@ impl Subject<'_> {
                 _ => "no world size",
             };
             let found = format!("{what}, and {}", count_of(collectives, "collective"));
-            findings.push(finding_of(&RANK_MISSING, &self.trace.path, found, "both in distributedInfo"));
+            findings.push(finding_of(&RANK_MISSING, self.path, found, "both in distributedInfo"));
         }
         findings
     }
 
     /// Work on more devices than the trace lists. Their numbers may differ: ROCm numbers them over all of a host.
     fn check_devices(&self) -> Vec<Finding> {
-        let listed = self.trace.outcome.meta.devices.len();
+        let listed = self.outcome.meta.devices.len();
         let used = self.sums.totals.iter().filter(|t| t.device.is_some()).count();
         if listed == 0 || used <= listed || self.sums.scopes.are_several() {
             return Vec::new();
@@ -307,7 +310,7 @@ impl Subject<'_> {
             count_of(used as u64, "device"),
             count_of(listed as u64, "device")
         );
-        vec![finding_of(&DEVICE_COUNT, &self.trace.path, found, "no more devices than are listed")]
+        vec![finding_of(&DEVICE_COUNT, self.path, found, "no more devices than are listed")]
     }
 }
 

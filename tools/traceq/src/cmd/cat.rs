@@ -25,7 +25,7 @@ use trace::read::{self, ReadOptions};
 /// that are given must hold. A file whose rows are told by the names of their processes (Ascend, JAX) is read twice,
 /// because the names may stand at its end; of what comes through a pipe, rows are told by the names before them.
 #[derive(Args, Debug)]
-#[command(after_long_help = "Examples:\n  \
+#[command(arg = super::format_arg(&[Format::Text, Format::Json, Format::Csv]), after_long_help = "Examples:\n  \
     traceq cat --format csv --category kernel,collective log_4242.json.gz > kernels.csv\n  \
     traceq cat --format json --step 12 --name nccl log_4242.json.gz | jq .dur_ns")]
 pub(crate) struct Cat {

@@ -34,7 +34,7 @@ Examples:
 /// With several traces of one job (the same world size and different ranks), the ranks are compared, too: windows,
 /// clocks, devices. `traceq rules` explains each rule.
 #[derive(Args, Debug)]
-#[command(after_long_help = EXAMPLES)]
+#[command(arg = super::format_arg(&[Format::Text, Format::Json, Format::Sarif, Format::Junit, Format::Prometheus, Format::Nagios]), after_long_help = EXAMPLES)]
 pub(crate) struct CheckArgs {
     #[command(flatten)]
     inputs: Inputs,
@@ -88,8 +88,8 @@ impl CheckArgs {
             let (dialect, cut) = (trace.outcome.meta.dialect, !trace.outcome.complete);
             match resolve(collected, dialect, cut).and_then(|r| sum_trace(r, false)) {
                 Ok(sums) => {
-                    findings.extend(check_trace(&trace, &sums));
-                    ranks.push(RankFacts::of_trace(&trace, &sums));
+                    findings.extend(check_trace(&trace.path, &trace.outcome, &sums));
+                    ranks.push(RankFacts::of_trace(&trace.path, &trace.outcome.meta, &sums));
                 }
                 Err(e) => out.failed(trace.label(), &e),
             }

@@ -19,7 +19,7 @@ use trace::read::kineto::step_number;
 
 /// Say what a trace is: format, producer, rank, devices, time span, steps, completeness
 #[derive(Args, Debug)]
-#[command(after_long_help = "Examples:\n  \
+#[command(arg = super::format_arg(super::PLAIN), after_long_help = "Examples:\n  \
     traceq info log_4242.json.gz\n  \
     traceq info --format json *.json | jq -r 'select(.complete|not).path'")]
 pub(crate) struct Info {

@@ -33,9 +33,9 @@ pub enum Format {
     Text,
     /// For programs: JSON Lines, as described in profguard-records(7)
     Json,
-    /// Comma-separated values; only `cat` writes them
+    /// Comma-separated values
     Csv,
-    /// SARIF 2.1.0, for code scanning; only `check` writes it, and the following ones
+    /// SARIF 2.1.0, for code scanning
     Sarif,
     /// JUnit XML, one test case per rule, for pipelines
     Junit,
@@ -80,6 +80,26 @@ impl Format {
         })
     }
 }
+
+/// `--format` of one command, which writes these: put on the command, it takes the place of the tool's own, in help,
+/// completion and parsing.
+pub(crate) fn format_arg(formats: &'static [Format]) -> clap::Arg {
+    use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
+    let values: Vec<PossibleValue> = formats.iter().filter_map(ValueEnum::to_possible_value).collect();
+    let parser =
+        PossibleValuesParser::new(values).map(|name| Format::from_str(&name, false).unwrap_or_default());
+    clap::Arg::new("format")
+        .long("format")
+        .value_name("FORMAT")
+        .help("Form of the result on standard output")
+        .help_heading("Common options")
+        .default_value("text")
+        .global(true)
+        .value_parser(parser)
+}
+
+/// The formats of a command that writes text and records.
+pub(crate) const PLAIN: &[Format] = &[Format::Text, Format::Json];
 
 /// A trace that was read, wholly or in part.
 pub(crate) struct Trace {

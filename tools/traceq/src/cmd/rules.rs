@@ -22,7 +22,7 @@ Examples:
 /// Without RULE, prints a line for each rule: its id, severity and what is wrong with a trace that fails. With RULE, also
 /// prints the consequence of a failure, what to do, and where the rule comes from. JSON records always have all of these.
 #[derive(Args, Debug)]
-#[command(after_long_help = EXAMPLES)]
+#[command(arg = super::format_arg(super::PLAIN), after_long_help = EXAMPLES)]
 pub(crate) struct TraceRulesArgs {
     /// Rules to explain
     #[arg(value_name = "RULE", value_parser = PossibleValuesParser::new(RULES.iter().map(|rule| rule.id)), hide_possible_values = true)]

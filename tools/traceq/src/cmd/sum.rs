@@ -28,7 +28,7 @@ use crate::write::units::{TimeUnit, format_count, format_duration, format_percen
 /// cause. Ranks that were merged into one file are summed apart, or the file is refused. What `traceq check` would say
 /// against the numbers is a warning on standard error.
 #[derive(Args, Debug)]
-#[command(after_long_help = "Examples:\n  \
+#[command(arg = super::format_arg(super::PLAIN), after_long_help = "Examples:\n  \
     traceq sum log_4242.json.gz\n  \
     traceq sum --format json rank*.json | jq -r 'select(.idle_ratio>0.3).rank'\n  \
     profctl nputrace --log-file /data/prof --wait --format json | traceq sum --files-from -")]
@@ -65,7 +65,7 @@ impl Sum {
                 } else {
                     write_text(out.text(), &trace, &sums)?;
                 }
-                check::warn_of_doubts(out, &trace, &sums);
+                check::warn_of_doubts(out, &trace.path, &trace.outcome, &sums);
                 Ok(())
             })?;
         tally.finish(out, json, named)

@@ -23,7 +23,7 @@ use crate::write::units::{TimeUnit, format_count, format_duration, format_percen
 /// shortened to the width of the terminal where they do not differ; --format json has them whole. Ranks that were merged
 /// into one file are listed apart.
 #[derive(Args, Debug)]
-#[command(after_long_help = "Examples:\n  \
+#[command(arg = super::format_arg(super::PLAIN), after_long_help = "Examples:\n  \
     traceq top log_4242.json.gz\n  \
     traceq top --by op --sort self -n 50 --format json log_4242.json.gz")]
 pub(crate) struct Top {
