@@ -2,8 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use super::{Category, Event, EventSink};
-
 /// Whose trace it is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Dialect {
@@ -58,32 +56,5 @@ impl TraceMeta {
     pub fn epoch_offset(&self, start: i64) -> Option<i64> {
         const IN_2001: i64 = 1_000_000_000_000_000_000;
         self.base_ns.or((start >= IN_2001).then_some(0))
-    }
-}
-
-/// Counts events by category and finds the time they span.
-#[derive(Clone, Debug, Default)]
-pub struct EventCounts {
-    counts: [u64; Category::ALL.len()],
-    /// First start and last end of what has a time.
-    pub extent: Option<(i64, i64)>,
-}
-
-impl EventCounts {
-    /// Categories that occur, with their counts.
-    pub fn counts(&self) -> impl Iterator<Item = (Category, u64)> {
-        Category::ALL.into_iter().zip(self.counts).filter(|(_, n)| *n > 0)
-    }
-}
-
-impl EventSink for EventCounts {
-    fn event(&mut self, event: &Event<'_>) -> anyhow::Result<()> {
-        self.counts[event.category as usize] += 1;
-        if let (Some(start), false) = (event.start, event.phase == b'M') {
-            let end = start + event.dur.unwrap_or(0);
-            let (a, b) = self.extent.unwrap_or((start, end));
-            self.extent = Some((a.min(start), b.max(end)));
-        }
-        Ok(())
     }
 }

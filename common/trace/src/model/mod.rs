@@ -16,8 +16,8 @@ pub use category::Category;
 pub use collective::{KernelClass, classify_kernel_name};
 pub use defect::{Defect, DefectCount, DefectCounts, Severity};
 pub use hash::{FastMap, FastState};
-pub use meta::{Dialect, EventCounts, TraceMeta};
-pub use names::{NameTable, ThreadTable};
+pub use meta::{Dialect, TraceMeta};
+pub use names::NameTable;
 pub use processes::{NameHint, ProcessRole, ProcessTable, RowMeaning, RowTraits, TaskKind, rank_in_text};
 pub use text::RawText;
 
