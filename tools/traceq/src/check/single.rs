@@ -107,8 +107,9 @@ impl Subject<'_> {
     fn check_clocks(&self) -> Vec<Finding> {
         let (recorded, links) = (&self.sums.recorded, &self.sums.links);
         let path = self.path;
-        if let (Some(other), Some((start, _))) = (recorded.elsewhere.first(), recorded.extent) {
-            let apart = other.first.abs_diff(start).max(other.last.abs_diff(start));
+        if let (Some(other), Some((start, end))) = (recorded.elsewhere.first(), recorded.extent) {
+            // It stands at one end of the whole: the others at the other end.
+            let apart = other.first.abs_diff(start).max(end.abs_diff(other.end));
             let found = format!(
                 "{} of {} stand {} away from the others, first {}",
                 count_of(other.count, "event"),
