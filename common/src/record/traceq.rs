@@ -19,6 +19,9 @@ pub const ENTRIES: &[Entry] = &[
     entry::<Top>(),
     entry::<Event>(),
     entry::<Summary>(),
+    entry::<TraceFinding>(),
+    entry::<CheckSummary>(),
+    entry::<TraceRuleRecord>(),
 ];
 
 /// `traceq.info`: what a file is.
@@ -95,8 +98,11 @@ pub struct Info {
     /// Calls of `Optimizer.step`, which tell the steps where none are marked.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub optimizer_steps: u64,
-    /// What had to be repaired or dropped, by cause.
+    /// What had to be repaired to be read, by cause.
     pub repairs: BTreeMap<String, u64>,
+    /// What could not be read, by cause.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub losses: BTreeMap<String, u64>,
 }
 
 /// A device of a trace.
@@ -174,11 +180,17 @@ pub struct Step {
     /// Rank of the process in its job.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rank: Option<i64>,
+    /// What the processes of the rank have in common, such as `[TP00]`, where several ranks were merged into the file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub process: Option<String>,
     /// The device, if the step had any work on one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub device: Option<i64>,
     /// Number of the step.
     pub step: i64,
+    /// The name of the range that marks it, where that is not `ProfilerStep#N`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mark: Option<String>,
     /// Start of the step on the host.
     pub start_ns: i64,
     /// The same as wall-clock time.
@@ -225,6 +237,9 @@ pub struct Total {
     /// Rank of the process in its job.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rank: Option<i64>,
+    /// What the processes of the rank have in common, such as `[TP00]`, where several ranks were merged into the file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub process: Option<String>,
     /// The device, if there was any work on one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub device: Option<i64>,
@@ -248,6 +263,10 @@ pub struct Total {
     pub memcpys: u64,
     /// Fills among them.
     pub memsets: u64,
+    /// Device events in the split that nothing in the trace launched: they count, since they are most of the device
+    /// time, and belong to the step in which they start.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub unlinked_events: u64,
     /// Steps in the trace.
     pub steps: u64,
     /// Steps that the trace ends inside of.
@@ -255,10 +274,14 @@ pub struct Total {
     /// What was left out, by cause. Of everything: `unlinked` device events, which nothing in the trace launched.
     /// Of the steps, but not of the total: device events that were launched `outside_steps`, or whose
     /// `launch_not_recorded`. Of host time: `begin_without_end` is closed with its thread, `end_without_begin` and
-    /// `repeated_step_mark` are ignored.
+    /// `repeated_step_mark` are ignored, an `async_span` belongs to no thread. Of everything: events at an
+    /// `impossible_time`.
     pub excluded: BTreeMap<String, u64>,
-    /// What had to be repaired or dropped in reading, by cause.
+    /// What had to be repaired to be read, by cause.
     pub repairs: BTreeMap<String, u64>,
+    /// What could not be read, by cause.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub losses: BTreeMap<String, u64>,
     /// The document was read to its end.
     pub complete: bool,
     /// Events read.
@@ -282,6 +305,9 @@ pub struct Top {
     /// Rank of the process in its job.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rank: Option<i64>,
+    /// What the processes of the rank have in common, such as `[TP00]`, where several ranks were merged into the file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub process: Option<String>,
     /// What kind of event: `kernel`, `op`, `runtime` …
     pub by: String,
     /// Place in the list, from 1.
@@ -350,9 +376,12 @@ pub struct Event {
     /// Id of a flow.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub id: Option<Value>,
-    /// Everything else that the trace says about it.
+    /// Arguments, with the numbers as they stand in the trace.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub args: Option<Value>,
+    /// Members that no other field holds, and times that nanoseconds do not hold exactly, as they stand in the trace.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub other: Option<Value>,
 }
 
 impl Record for Event {
@@ -371,6 +400,56 @@ summary!(Summary, "traceq.summary", r#"{"type":"traceq.summary","v":1,"files":2,
     /// Records written before this one.
     records: u64,
 });
+
+/// `traceq.finding`: why a trace, or a set of them, may be unfit for analysis.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct TraceFinding {
+    /// What was found.
+    #[serde(flatten)]
+    pub finding: crate::finding::Finding,
+}
+
+impl Record for TraceFinding {
+    const TYPE: &'static str = "traceq.finding";
+    const V: u32 = 1;
+    const SAMPLE: &'static str = r#"{"type":"traceq.finding","v":1,"rule":"stream-overrun","severity":"error","path":"log_4242.json","found":"device 0, stream 7: `gemm` at 230000 ns ends 1899900000 ns after its successor starts","expected":"events of a stream one after the other","fix":"record again; leave this event out of what you conclude"}"#;
+}
+
+summary!(CheckSummary, "traceq.check_summary", r#"{"type":"traceq.check_summary","v":1,"files":2,"findings":1,"error_findings":1,"warning_findings":0,"note_findings":0,"errors":0}"#, {
+    /// Traces that were checked.
+    files: u64,
+    /// Findings shown.
+    findings: u64,
+    /// Findings of severity error.
+    error_findings: u64,
+    /// Findings of severity warning.
+    warning_findings: u64,
+    /// Findings of severity note.
+    note_findings: u64,
+});
+
+/// `traceq.rule`: a rule that traces are checked against.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct TraceRuleRecord {
+    /// Stable id.
+    pub rule: String,
+    /// Severity of a finding.
+    pub severity: crate::finding::Severity,
+    /// What is wrong with a trace that fails.
+    pub what: String,
+    /// The consequence of a failure.
+    pub why: String,
+    /// What to do.
+    pub fix: String,
+    /// Where the rule comes from.
+    pub reference: String,
+}
+
+impl Record for TraceRuleRecord {
+    const TYPE: &'static str = "traceq.rule";
+    const V: u32 = 1;
+    const SAMPLE: &'static str = r#"{"type":"traceq.rule","v":1,"rule":"truncated","severity":"error","what":"the trace is not complete","why":"Whatever was recorded after the cut is missing from every number.","fix":"record again, and wait until the file is written","reference":"traceq(1)"}"#;
+}
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "what serde calls it with")]
 fn is_zero(n: &u64) -> bool {

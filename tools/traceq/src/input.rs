@@ -13,7 +13,7 @@ use common::finding::unhex;
 use common::inputs::{PathListArgs, Separator};
 use common::out::Out;
 
-use trace::read::{self, ascend};
+use trace::read::{self, ReadOptions, ascend};
 
 /// The arguments that name traces, the same for every subcommand.
 #[derive(Args, Clone, Debug)]
@@ -26,6 +26,9 @@ pub(crate) struct Inputs {
     paths: Vec<PathBuf>,
     #[command(flatten)]
     list: PathListArgs,
+    /// Refuse a trace at the first place that has to be repaired, with exit status 2
+    #[arg(long)]
+    strict: bool,
 }
 
 /// One trace to read.
@@ -86,6 +89,11 @@ impl Inputs {
                 .hint("name files, or pipe a trace in; see `traceq --help`");
         }
         Ok(vec![Input::Stdin])
+    }
+
+    /// How the traces are to be read.
+    pub(crate) fn read_options(&self) -> ReadOptions {
+        ReadOptions { strict: self.strict, ..ReadOptions::default() }
     }
 
     /// Whether it may be more than one trace.

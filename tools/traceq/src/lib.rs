@@ -4,6 +4,7 @@
 //! them; `cmd` has one file per subcommand and ties the rest together.
 
 mod analysis;
+mod check;
 mod cmd;
 mod input;
 mod write;
@@ -36,6 +37,8 @@ enum Cmd {
     Sum(cmd::sum::Sum),
     Top(cmd::top::Top),
     Cat(cmd::cat::Cat),
+    Check(cmd::check::CheckArgs),
+    Rules(cmd::rules::TraceRulesArgs),
 }
 
 impl Tool for Cli {
@@ -52,6 +55,8 @@ impl Tool for Cli {
             Cmd::Sum(cmd) => cmd.run(out, format),
             Cmd::Top(cmd) => cmd.run(out, format),
             Cmd::Cat(cmd) => cmd.run(out, format),
+            Cmd::Check(cmd) => cmd.run(out, format),
+            Cmd::Rules(cmd) => cmd.run(out, format),
         }
     }
 }
@@ -61,23 +66,27 @@ impl Tool for Cli {
 #[doc(hidden)]
 pub fn fuzz_trace(bytes: &[u8]) {
     use analysis::rank::{By, Order, Ranking};
-    let mut collected = analysis::collect::Collected::default();
-    let mut ranking = Ranking::new(&[By::Kernel, By::Op, By::Other]);
+    let options = analysis::collect::CollectOptions::default();
+    let mut collected = options.collector();
+    let kinds = [By::Kernel, By::Op, By::Other];
+    let mut ranking = Ranking::new(&kinds, &options);
     let mut rows = FuzzRows;
     let mut both = (&mut ranking, &mut rows);
     let outcome = trace::read::read_trace(
         Box::new(std::io::Cursor::new(bytes.to_vec())),
+        &trace::read::ReadOptions::default(),
         &mut (&mut collected, &mut both),
     );
     let Ok(outcome) = outcome else { return };
-    let options = analysis::sum::Options { include_unlinked: false, cut: !outcome.complete };
-    let sums = analysis::sum::sum_trace(collected, outcome.meta.dialect, options);
-    for split in sums.steps.iter().filter_map(|r| r.split).chain(sums.totals.iter().filter_map(|r| r.split)) {
+    let resolved = analysis::resolve::resolve(collected, outcome.meta.dialect, !outcome.complete);
+    let sums = resolved.and_then(|r| analysis::sum::sum_trace(r, false));
+    let (steps, totals) = sums.map_or_else(|_| (Vec::new(), Vec::new()), |s| (s.steps, s.totals));
+    for split in steps.iter().filter_map(|r| r.split).chain(totals.iter().filter_map(|r| r.split)) {
         let parts = [split.compute, split.exposed_communication, split.exposed_memcpy, split.idle()];
         assert_eq!(parts.iter().sum::<i64>(), split.total, "the parts make the whole");
     }
-    for by in [By::Kernel, By::Op, By::Other] {
-        ranking.top(by, Order::Total, 10);
+    if let Ok(ranked) = ranking.finish() {
+        kinds.iter().for_each(|by| _ = ranked.top(*by, 0, Order::Total, 10));
     }
 }
 
@@ -86,9 +95,12 @@ struct FuzzRows;
 
 impl trace::model::EventSink for FuzzRows {
     fn event(&mut self, event: &trace::model::Event<'_>) -> anyhow::Result<()> {
-        write::event::write_json_line(&mut std::io::sink(), event)?;
-        write::event::csv_cells(event, "", true);
-        serde_json::to_string(&write::event::event_record(event, None, true))?;
+        let mut line = Vec::new();
+        write::event::write_line(&mut line, event);
+        write::event::write_csv_row(&mut line, event, "", true);
+        line.clear();
+        write::event::write_record(&mut line, event, None, true);
+        serde_json::from_slice::<common::record::traceq::Event>(&line)?;
         Ok(())
     }
 }

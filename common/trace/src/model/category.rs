@@ -80,32 +80,6 @@ impl Category {
     }
 }
 
-/// Tells a communication kernel by its name: `nccl`, `rccl` or `cross_device_reduce`, anywhere, in any case.
-pub fn is_collective(name: &[u8]) -> bool {
-    // All three are found by a letter that is rare enough: look at every `c`.
-    let lower = |i: usize| name.get(i).map(u8::to_ascii_lowercase);
-    memchr::memchr2_iter(b'c', b'C', name).any(|i| {
-        let before = i.checked_sub(1).and_then(lower);
-        let ccl = lower(i + 1) == Some(b'c') && lower(i + 2) == Some(b'l');
-        (ccl && matches!(before, Some(b'n' | b'r')))
-            || name.get(i..i + CROSS.len()).is_some_and(|n| n.eq_ignore_ascii_case(CROSS))
-    })
-}
-
-const CROSS: &[u8] = b"cross_device_reduce";
-
-/// Tells the copies that ROCm runs, and reports, as kernels.
-pub fn is_copy_kernel(name: &[u8]) -> bool {
-    let name = name.strip_suffix(b".kd").unwrap_or(name);
-    if let Some(rest) = name.strip_prefix(b"MEMORY_COPY_") {
-        return matches!(rest, b"HOST_TO_DEVICE" | b"DEVICE_TO_HOST" | b"DEVICE_TO_DEVICE");
-    }
-    match name.strip_prefix(b"__amd_rocclr_copyBuffer") {
-        Some(rest) => matches!(rest, b"" | b"Rect" | b"Aligned" | b"RectAligned"),
-        None => false,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -116,26 +90,6 @@ mod tests {
         assert_eq!(Category::value_variants(), Category::ALL);
         for c in Category::ALL {
             assert_eq!(c.to_possible_value().unwrap().get_name(), c.name());
-        }
-    }
-
-    #[test]
-    fn kernels_are_told_by_name() {
-        for name in
-            ["ncclDevKernel_AllReduce", "void rcclGeneric()", "vllm::Cross_Device_Reduce_1stage", "xNCCL"]
-        {
-            assert!(is_collective(name.as_bytes()), "{name}");
-        }
-        for name in ["accl", "gemm", "", "c", "cross_device", "tcclx", "cc"] {
-            assert!(!is_collective(name.as_bytes()), "{name}");
-        }
-        for name in
-            ["__amd_rocclr_copyBuffer", "__amd_rocclr_copyBufferRectAligned.kd", "MEMORY_COPY_DEVICE_TO_HOST"]
-        {
-            assert!(is_copy_kernel(name.as_bytes()), "{name}");
-        }
-        for name in ["__amd_rocclr_fillBufferAligned", "__amd_rocclr_copyBufferX", "MEMORY_COPY_", "copy"] {
-            assert!(!is_copy_kernel(name.as_bytes()), "{name}");
         }
     }
 }

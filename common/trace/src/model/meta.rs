@@ -1,8 +1,6 @@
-//! What a trace says about itself, and what had to be repaired to read it.
+//! What a trace says about itself.
 
 use std::collections::BTreeMap;
-
-use super::{Category, Event, EventSink};
 
 /// Whose trace it is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -58,53 +56,5 @@ impl TraceMeta {
     pub fn epoch_offset(&self, start: i64) -> Option<i64> {
         const IN_2001: i64 = 1_000_000_000_000_000_000;
         self.base_ns.or((start >= IN_2001).then_some(0))
-    }
-}
-
-/// How often something had to be repaired or dropped, by cause, with the line of the first time.
-#[derive(Clone, Debug, Default)]
-pub struct RepairCounts(BTreeMap<&'static str, (u64, u64)>);
-
-impl RepairCounts {
-    /// Counts one; `line` is asked for only the first time.
-    pub fn count_repair(&mut self, cause: &'static str, line: impl FnOnce() -> u64) {
-        self.0.entry(cause).and_modify(|(n, _)| *n += 1).or_insert_with(|| (1, line()));
-    }
-
-    /// Causes with their counts and the line of the first time, in alphabetical order.
-    pub fn iter(&self) -> impl Iterator<Item = (&'static str, u64, u64)> {
-        self.0.iter().map(|(cause, (n, line))| (*cause, *n, *line))
-    }
-
-    /// Counts by cause.
-    pub fn counts(&self) -> BTreeMap<String, u64> {
-        self.iter().map(|(cause, n, _)| (cause.to_owned(), n)).collect()
-    }
-}
-
-/// Counts events by category and finds the time they span.
-#[derive(Clone, Debug, Default)]
-pub struct EventCounts {
-    counts: [u64; Category::ALL.len()],
-    /// First start and last end of what has a time.
-    pub extent: Option<(i64, i64)>,
-}
-
-impl EventCounts {
-    /// Categories that occur, with their counts.
-    pub fn counts(&self) -> impl Iterator<Item = (Category, u64)> {
-        Category::ALL.into_iter().zip(self.counts).filter(|(_, n)| *n > 0)
-    }
-}
-
-impl EventSink for EventCounts {
-    fn event(&mut self, event: &Event<'_>) -> anyhow::Result<()> {
-        self.counts[event.category as usize] += 1;
-        if let (Some(start), false) = (event.start, event.phase == b'M') {
-            let end = start + event.dur.unwrap_or(0);
-            let (a, b) = self.extent.unwrap_or((start, end));
-            self.extent = Some((a.min(start), b.max(end)));
-        }
-        Ok(())
     }
 }

@@ -4,35 +4,25 @@
 //! clock ([`TraceMeta::base_ns`] moves them to the Unix epoch). Knows no format.
 
 mod category;
+mod collective;
+mod defect;
+mod hash;
 mod meta;
 mod names;
-mod pairs;
+mod processes;
 mod text;
 
-pub use category::{Category, is_collective, is_copy_kernel};
-pub use meta::{Dialect, EventCounts, RepairCounts, TraceMeta};
-pub use names::{NameTable, ThreadTable};
-pub use pairs::BeginEndPairs;
+pub use category::Category;
+pub use collective::{KernelClass, classify_kernel_name};
+pub use defect::{Defect, DefectCount, DefectCounts, Severity};
+pub use hash::{FastMap, FastState};
+pub use meta::{Dialect, TraceMeta};
+pub use names::NameTable;
+pub use processes::{NameHint, ProcessRole, ProcessTable, RowMeaning, RowTraits, TaskKind, rank_in_text};
 pub use text::RawText;
 
-/// What an event's process is for, where the process and not the event tells: Ascend device rows.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum ProcessRole {
-    /// Nothing known.
-    #[default]
-    None,
-    /// Tasks on a device.
-    Hardware,
-    /// Collective operations and their parts.
-    Communication,
-    /// The exporter's own lanes: Computing, Communication, Communication(Not Overlapped), Free.
-    Overlap,
-    /// Driver and runtime calls.
-    Cann,
-}
-
-/// A process, thread, or flow id: numbers and texts are different things.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// A process, thread, flow or async id. A text of plain digits is the number: writers differ in the spelling.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum EventId<'a> {
     /// Not given.
     #[default]
@@ -52,11 +42,21 @@ impl EventId<'_> {
             Self::Text(t) => Some(t.decode().into_owned().into()),
         }
     }
+
+    /// The id if it is a number.
+    pub fn as_number(self) -> Option<i64> {
+        match self {
+            Self::Number(n) => Some(n),
+            _ => None,
+        }
+    }
 }
 
 /// One event.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Event<'a> {
+    /// Its number in the file's order, from 0. Of events that nothing else tells apart, the order of the file counts.
+    pub index: u64,
     /// The `ph` character.
     pub phase: u8,
     /// The normalised category.
@@ -69,8 +69,6 @@ pub struct Event<'a> {
     pub pid: EventId<'a>,
     /// Thread id; some producers use it for streams.
     pub tid: EventId<'a>,
-    /// What the process is for.
-    pub role: ProcessRole,
     /// Start, in nanoseconds of the file's clock.
     pub start: Option<i64>,
     /// Duration in nanoseconds.
@@ -79,21 +77,39 @@ pub struct Event<'a> {
     pub device: Option<i64>,
     /// Stream of the device.
     pub stream: Option<i64>,
-    /// Ties a launch to what it launched.
+    /// Ties a launch to what it launched (`correlation`, or else `correlation_id`).
     pub correlation: Option<i64>,
-    /// Ties device work to the operator that asked for it.
+    /// Ties device work to the operator that asked for it (`External id`).
     pub external: Option<i64>,
-    /// Id of a flow.
-    pub flow: EventId<'a>,
-    /// The arguments as they stand in the file; empty if there are none.
+    /// Id of a flow or of an async span: `id`, or else `id2`.
+    pub id: EventId<'a>,
+    /// The id holds within the process only (`id2.local`).
+    pub local_id: bool,
+    /// What the id holds within (`scope`).
+    pub scope: RawText<'a>,
+    /// What a metadata event says: its `name` or `labels`.
+    pub label: RawText<'a>,
+    /// Kind of an Ascend device task (`Task Type`).
+    pub task_type: RawText<'a>,
+    /// Place in the order of the producer (`Ev Idx`).
+    pub sequence: Option<i64>,
+    /// Number of the step that the event marks (`step_num`).
+    pub step_number: Option<i64>,
+    /// The arguments as they stand in the file, an object of JSON; empty if there are none.
     pub args: &'a [u8],
+    /// The whole event as it stands in the file, an object of JSON; empty if the format is another.
+    pub text: &'a [u8],
+    /// The text is not quite JSON in UTF-8: a repair was needed to read it.
+    pub repaired: bool,
+    /// Everything that the text says is in the other fields, as it stands there: they can be written in its place.
+    pub plain: bool,
 }
 
 impl Event<'_> {
     /// Start and end of an event that has both.
     pub fn span(&self) -> Option<(i64, i64)> {
         match (self.phase, self.start, self.dur) {
-            (b'X', Some(start), Some(dur)) => Some((start, start + dur)),
+            (b'X', Some(start), Some(dur)) => Some((start, start.saturating_add(dur))),
             _ => None,
         }
     }
@@ -101,7 +117,8 @@ impl Event<'_> {
 
 /// Where a reader puts its events.
 pub trait EventSink {
-    /// Takes one event.
+    /// Takes one event. Called for every event in the file's order, on one thread, while other threads decode what
+    /// follows: what this takes is on the critical path.
     ///
     /// # Errors
     /// The sink cannot go on (a closed pipe); reading stops and the error is passed through.

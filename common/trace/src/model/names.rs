@@ -1,13 +1,11 @@
-//! Interning: every name and every thread once, as a small number.
+//! Interning: every name once, as a small number.
 
-use std::collections::HashMap;
-
-use super::{EventId, RawText};
+use super::{FastMap, RawText};
 
 /// Names by number.
 #[derive(Default)]
 pub struct NameTable {
-    numbers: HashMap<Box<[u8]>, u32>,
+    numbers: FastMap<Box<[u8]>, u32>,
     names: Vec<String>,
 }
 
@@ -29,77 +27,20 @@ impl NameTable {
         n
     }
 
+    /// How many names there are.
+    pub fn count_names(&self) -> u32 {
+        u32::try_from(self.names.len()).unwrap_or(u32::MAX)
+    }
+
     /// The name of a number.
     pub fn name(&self, number: u32) -> &str {
         self.names.get(number as usize).map_or("", String::as_str)
     }
 }
 
-/// Threads by number: one per pair of process and thread id.
-#[derive(Default)]
-pub struct ThreadTable {
-    numbers: HashMap<(Key, Key), u32>,
-    /// Most events stay on the thread of the one before.
-    last: Option<((i64, i64), u32)>,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-enum Key {
-    None,
-    Number(i64),
-    Text(Box<[u8]>),
-}
-
-impl From<EventId<'_>> for Key {
-    fn from(id: EventId<'_>) -> Self {
-        match id {
-            EventId::None => Self::None,
-            EventId::Number(n) => Self::Number(n),
-            EventId::Text(t) => Self::Text(t.raw.into()),
-        }
-    }
-}
-
-impl ThreadTable {
-    /// The number of a thread.
-    #[inline]
-    pub fn intern(&mut self, pid: EventId<'_>, tid: EventId<'_>) -> u32 {
-        if let (EventId::Number(p), EventId::Number(t)) = (pid, tid) {
-            if let Some((_, n)) = self.last.filter(|(key, _)| *key == (p, t)) {
-                return n;
-            }
-            let n = self.look_up(pid, tid);
-            self.last = Some(((p, t), n));
-            return n;
-        }
-        self.look_up(pid, tid)
-    }
-
-    fn look_up(&mut self, pid: EventId<'_>, tid: EventId<'_>) -> u32 {
-        let next = u32::try_from(self.numbers.len()).unwrap_or(u32::MAX);
-        *self.numbers.entry((pid.into(), tid.into())).or_insert(next)
-    }
-
-    /// How many there are.
-    pub fn count_threads(&self) -> usize {
-        self.numbers.len()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn numbers_and_texts_are_different_threads() {
-        let mut lanes = ThreadTable::default();
-        let text = EventId::Text("7".into());
-        let a = lanes.intern(EventId::Number(1), EventId::Number(7));
-        assert_ne!(a, lanes.intern(EventId::Number(1), text));
-        assert_ne!(a, lanes.intern(EventId::None, EventId::Number(7)));
-        assert_eq!(a, lanes.intern(EventId::Number(1), EventId::Number(7)));
-        assert_eq!(lanes.count_threads(), 3);
-    }
 
     #[test]
     fn names_come_back() {

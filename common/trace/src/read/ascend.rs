@@ -3,35 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::model::{Category, ProcessRole};
-
-/// The role of a process, by its name.
-pub(super) fn role_of_process_name(process: &str) -> ProcessRole {
-    match process {
-        "Ascend Hardware" => ProcessRole::Hardware,
-        "Communication" | "HCCL" => ProcessRole::Communication,
-        "Overlap Analysis" => ProcessRole::Overlap,
-        "CANN" => ProcessRole::Cann,
-        _ => ProcessRole::None,
-    }
-}
-
-/// The device of a process, by its label `NPU <id>`. Older exporters write just `NPU`.
-pub(super) fn device_of_label(label: &str) -> Option<i64> {
-    label.strip_prefix("NPU")?.trim().parse().ok()
-}
-
-/// The category of an event without one, by its process.
-pub(super) fn classify_row(role: ProcessRole, name: &[u8], task_type: &[u8]) -> Category {
-    match role {
-        ProcessRole::Hardware => classify_task(task_type),
-        // Parts of an operation (Notify_Wait, Memcpy, ...) stand in the same process; they are not counted again.
-        ProcessRole::Communication if starts_with_ignoring_case(name, b"hcom_") => Category::Collective,
-        ProcessRole::Overlap => Category::Marker,
-        ProcessRole::Cann => Category::Api,
-        ProcessRole::Communication | ProcessRole::None => Category::Other,
-    }
-}
+use crate::model::Category;
 
 /// The categories that the framework part of the file carries.
 pub(super) fn classify_framework_event(cat: &[u8]) -> Option<Category> {
@@ -42,38 +14,52 @@ pub(super) fn classify_framework_event(cat: &[u8]) -> Option<Category> {
     }
 }
 
-fn classify_task(task_type: &[u8]) -> Category {
-    const COMPUTE: [&[u8]; 7] = [b"KERNEL_", b"AI_", b"AIV", b"MIX_", b"FFTS_PLUS", b"DSA_SQE", b"DVPP"];
-    const COPY: [&[u8]; 2] = [b"MEMCPY", b"SDMA"];
-    if COMPUTE.iter().any(|p| task_type.starts_with(p)) {
-        Category::Kernel
-    } else if COPY.iter().any(|p| task_type.starts_with(p)) {
-        Category::Memcpy
-    } else {
-        Category::Other
-    }
-}
-
-fn starts_with_ignoring_case(name: &[u8], prefix: &[u8]) -> bool {
-    name.get(..prefix.len()).is_some_and(|n| n.eq_ignore_ascii_case(prefix))
-}
-
-/// The timeline of an `*_ascend_pt` directory, or of its `ASCEND_PROFILER_OUTPUT`.
+/// The timeline of an `*_ascend_pt` directory, or of its `ASCEND_PROFILER_OUTPUT`; or that of msprof: of a `PROF_*`
+/// directory, of its `mindstudio_profiler_output`, or of a directory with one of them (Ascend/msprof
+/// `docs/en/user_guide/profile_data_file_references.md`).
 pub fn find_timeline(dir: &Path) -> Option<PathBuf> {
-    ["ASCEND_PROFILER_OUTPUT/trace_view.json", "trace_view.json"]
-        .iter()
-        .map(|name| dir.join(name))
-        .find(|path| path.is_file())
+    let named = ["ASCEND_PROFILER_OUTPUT/trace_view.json", "trace_view.json"];
+    if let Some(path) = named.iter().map(|name| dir.join(name)).find(|path| path.is_file()) {
+        return Some(path);
+    }
+    let profiles =
+        list_names(dir).into_iter().filter(|name| name.starts_with("PROF_")).map(|name| dir.join(name));
+    let mut outputs: Vec<PathBuf> = [dir.to_owned()].into_iter().chain(profiles).collect();
+    outputs.extend(outputs.clone().iter().map(|dir| dir.join(MSPROF_OUTPUT)));
+    let mut timelines = outputs.iter().flat_map(|dir| msprof_timelines(dir));
+    // One of several would not be the whole.
+    timelines.next().filter(|_| timelines.next().is_none())
+}
+
+const MSPROF_OUTPUT: &str = "mindstudio_profiler_output";
+
+/// The timelines of an output directory of msprof, `msprof_<time>.json` and `msprof_slice_<n>_<time>.json`.
+fn msprof_timelines(output: &Path) -> Vec<PathBuf> {
+    let is_timeline = |name: &String| {
+        let digits = name.strip_prefix("msprof_").and_then(|rest| rest.strip_suffix(".json"));
+        digits
+            .is_some_and(|d| d.trim_start_matches("slice_").bytes().all(|b| b.is_ascii_digit() || b == b'_'))
+    };
+    list_names(output).into_iter().filter(is_timeline).map(|name| output.join(name)).collect()
+}
+
+/// The names in a directory, sorted; none if it cannot be read.
+fn list_names(dir: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(dir).into_iter().flatten();
+    let mut names: Vec<String> = entries.filter_map(|e| e.ok()?.file_name().into_string().ok()).collect();
+    names.sort();
+    names
 }
 
 /// Why a directory has no timeline, as far as what lies in it tells, and what can be done.
 pub fn describe_missing_timeline(dir: &Path) -> (&'static str, &'static str) {
     let has = |test: &dyn Fn(&str) -> bool| {
-        let places = [dir.to_owned(), dir.join("ASCEND_PROFILER_OUTPUT")];
-        let names = places.iter().filter_map(|p| std::fs::read_dir(p).ok()).flatten();
-        names.filter_map(|e| e.ok()?.file_name().into_string().ok()).any(|name| test(&name))
+        let places = [dir.to_owned(), dir.join("ASCEND_PROFILER_OUTPUT"), dir.join(MSPROF_OUTPUT)];
+        places.iter().flat_map(|p| list_names(p)).any(|name| test(&name))
     };
-    if has(&|name| name.ends_with("_ascend_pt") || name.ends_with("_ascend_ms")) {
+    if has(&|name| name.starts_with("msprof_") && name.ends_with(".json")) {
+        ("holds several timelines of msprof", "name the files: DIR/mindstudio_profiler_output/msprof_*.json")
+    } else if has(&|name| name.ends_with("_ascend_pt") || name.ends_with("_ascend_ms")) {
         ("is a directory of profiles", "name the profiles in it: DIR/*_ascend_pt")
     } else if has(&|name| name.starts_with("ascend_") && name.ends_with(".db")) {
         ("is a profile exported as a database, which traceq does not read", "export it as text, too")
@@ -105,19 +91,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn rows_are_told_by_process_and_task_type() {
-        assert_eq!(classify_row(ProcessRole::Hardware, b"MatMul", b"KERNEL_AICORE"), Category::Kernel);
-        assert_eq!(classify_row(ProcessRole::Hardware, b"x", b"MEMCPY_ASYNC"), Category::Memcpy);
-        assert_eq!(classify_row(ProcessRole::Hardware, b"x", b"EVENT_WAIT_SQE"), Category::Other);
-        assert_eq!(
-            classify_row(ProcessRole::Communication, b"hcom_allReduce__1_2_3", b""),
-            Category::Collective
-        );
-        assert_eq!(classify_row(ProcessRole::Communication, b"Notify_Wait", b"Notify_Wait"), Category::Other);
-        assert_eq!(
-            (device_of_label("NPU 3"), device_of_label("NPU"), device_of_label("CPU")),
-            (Some(3), None, None)
-        );
+    fn the_timeline_of_msprof_is_found_from_above() {
+        let dir = tempfile::tempdir().unwrap();
+        let profile = dir.path().join("PROF_000001_20250101120000000_ABCDEF");
+        let output = profile.join(MSPROF_OUTPUT);
+        std::fs::create_dir_all(&output).unwrap();
+        std::fs::write(output.join("msprof_tx_20250101.csv"), "").unwrap();
+        assert_eq!(find_timeline(dir.path()), None);
+        let timeline = output.join("msprof_20250101120001.json");
+        std::fs::write(&timeline, "[]").unwrap();
+        for dir in [dir.path(), &profile, &output] {
+            assert_eq!(find_timeline(dir), Some(timeline.clone()));
+        }
+        std::fs::write(output.join("msprof_slice_1_20250101120001.json"), "[]").unwrap();
+        assert_eq!(find_timeline(&profile), None);
+        assert!(describe_missing_timeline(&profile).0.contains("several timelines"));
     }
 
     #[test]

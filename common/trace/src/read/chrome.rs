@@ -1,307 +1,415 @@
-//! The Trace Event TraceFormat: an array of events, or an object with `traceEvents` and metadata around it.
+//! The Trace Event Format: an array of events, or an object with `traceEvents` and metadata around it.
 //!
 //! One reader for all producers: libkineto, the Ascend exporters and everybody else write the same events with
-//! different categories ([`super::kineto`], [`super::ascend`]). Metadata may stand behind the events, so what
-//! the trace says about itself is complete only when it has been read.
+//! different categories ([`super::kineto`], [`super::ascend`]). Metadata may stand behind the events, so what the
+//! trace says about itself is complete only when it has been read. This file knows what stands around the events;
+//! lists of them are read by [`super::pipeline`].
 
+use super::block::{ListForm, ListState};
+use super::boundary::{self, Landmark};
+use super::deliver::Delivery;
 use super::error::{InputPosition, ReadError, ReadFault};
-use super::event::{DialectSigns, EventDecoder, EventFields};
-use super::json::JsonScanner;
-use super::{ReadOutcome, kineto};
-use crate::model::{Dialect, EventSink};
+use super::event::EventFields;
+use super::mend::{LenientScanner, QuoteGuess};
+use super::pipeline::{self, ListEnd};
+use super::scan::{JsonScan, ScanFault, StrictScanner};
+use super::skip::ValueSkipper;
+use super::window::{BLOCK, InputWindow, TEXT_LIMIT};
+use super::{ReadOptions, ReadOutcome, ReadStop, kineto, value};
+use crate::model::{Defect, Dialect, EventSink};
 
 /// How many keys of an object that is no trace are named.
 const KEYS_SHOWN: usize = 4;
 
-/// Reading stops because of the input, or because the sink cannot go on.
-pub(super) enum ReadStop {
-    Read(ReadError),
-    EventSink(anyhow::Error),
-}
-
-impl From<ReadError> for ReadStop {
-    fn from(e: ReadError) -> Self {
-        Self::Read(e)
-    }
-}
-
 /// Reads a whole document; `out` holds what was found, however it ends.
 pub(super) fn read_document(
-    scan: JsonScanner<'_>,
+    window: InputWindow,
+    options: &ReadOptions,
     sink: &mut dyn EventSink,
     out: &mut ReadOutcome,
 ) -> Result<(), ReadStop> {
-    let mut reader =
-        ChromeReader { scan, sink, out, decoder: EventDecoder::default(), told_by_metadata: false };
+    let mut reader = ChromeReader {
+        window,
+        threads: options.thread_count(),
+        delivery: Delivery::new(sink, options, out),
+        documents: 0,
+        lists: 0,
+        other_keys: Vec::new(),
+        told_by_metadata: false,
+    };
     let result = reader.read_root();
     reader.finish();
     result
 }
 
-struct ChromeReader<'r, 's> {
-    scan: JsonScanner<'r>,
-    sink: &'s mut dyn EventSink,
-    out: &'s mut ReadOutcome,
-    decoder: EventDecoder,
+struct ChromeReader<'s> {
+    window: InputWindow,
+    threads: usize,
+    delivery: Delivery<'s>,
+    /// How many documents have begun: more than one is a repair.
+    documents: u64,
+    /// How many lists of events.
+    lists: u64,
+    other_keys: Vec<String>,
     told_by_metadata: bool,
 }
 
-impl ChromeReader<'_, '_> {
-    fn read_root(&mut self) -> Result<(), ReadStop> {
-        match self.scan.peek_byte()? {
-            None => return Err(not_a_trace_error("is empty").into()),
-            Some(b'[') => {
-                if !self.read_events(true)? {
-                    return self.accept_unclosed_array();
+/// Where reading can go on behind something that cannot be understood.
+enum WayOn {
+    Event,
+    RootKey,
+    Nowhere,
+}
+
+type Result<T, E = ReadStop> = std::result::Result<T, E>;
+
+impl ChromeReader<'_> {
+    fn read_root(&mut self) -> Result<()> {
+        let mut open = false;
+        while let Some(byte) = self.peek_behind_padding()? {
+            match byte {
+                b'[' => {
+                    self.begin_document()?;
+                    self.window.consume(1);
+                    open = !self.read_list(ListForm::Bracketed)?;
+                }
+                b'{' => self.read_braced()?,
+                b',' | b']' | b'}' if self.documents > 0 => {
+                    self.count_here(Defect::StrayBracket)?;
+                    self.window.consume(1);
+                }
+                _ => match self.find_way_on(false)? {
+                    WayOn::Event => open = !self.read_list(ListForm::Bracketed)?,
+                    WayOn::RootKey => self.read_members()?,
+                    WayOn::Nowhere => break,
+                },
+            }
+        }
+        if let Some(fault) = self.window.fault.take() {
+            return Err(self.error_at_end(fault));
+        }
+        self.check_for_events()?;
+        if open {
+            return self.accept_unclosed_array();
+        }
+        self.delivery.out.complete = true;
+        Ok(())
+    }
+
+    /// Counts the beginning of a document, and a repair if it is not the first.
+    fn begin_document(&mut self) -> Result<()> {
+        self.documents += 1;
+        if self.documents > 1 { self.count_here(Defect::SecondDocument) } else { Ok(()) }
+    }
+
+    /// Skips white space, byte order marks and zeros, and shows the next byte.
+    fn peek_behind_padding(&mut self) -> Result<Option<u8>> {
+        let mut zeros = None;
+        let next = loop {
+            match self.window.peek_byte() {
+                Some(0) => {
+                    zeros = zeros.or(Some(self.window.passed()));
+                    let run = self.window.rest().iter().take_while(|b| **b == 0).count();
+                    self.window.consume(run);
+                }
+                Some(0xef) if self.window.rest().starts_with(b"\xef\xbb\xbf") => self.window.consume(3),
+                other => break other,
+            }
+        };
+        if let Some(passed) = zeros {
+            let defect = if next.is_none() { Defect::PaddingBehindEnd } else { Defect::NulBytes };
+            self.delivery.count(defect, 1, || passed.position_behind(b""))?;
+        }
+        Ok(next)
+    }
+
+    /// Reads an object: the root of a document, or an event that stands in no list.
+    fn read_braced(&mut self) -> Result<()> {
+        const ENOUGH: usize = 64 * 1024;
+        self.window.fill_to(ENOUGH);
+        let mut scan = StrictScanner::new(self.window.rest(), 0);
+        let fields = EventFields::read(&mut scan, false);
+        let phase = fields.as_ref().is_ok_and(|f| f.phase_in(self.window.rest()).is_some());
+        if phase {
+            self.documents += 1;
+            let again = self.documents > 1;
+            self.count_here(if again { Defect::SecondDocument } else { Defect::EventPerLine })?;
+            self.read_list(ListForm::Bare)?;
+            return Ok(());
+        }
+        if fields.is_ok_and(|f| f.empty) && self.documents > 0 {
+            let length = scan.pos();
+            self.count_here(Defect::EmptyEvent)?;
+            self.window.consume(length);
+            return Ok(());
+        }
+        self.begin_document()?;
+        self.window.consume(1);
+        self.read_members()
+    }
+
+    /// Reads the members of the root object up to its closing brace: `traceEvents`, with metadata before and behind.
+    fn read_members(&mut self) -> Result<()> {
+        loop {
+            match self.window.peek_byte() {
+                None => return Err(self.truncated("an object")),
+                Some(b'}') => {
+                    self.window.consume(1);
+                    return Ok(());
+                }
+                Some(b',') => self.window.consume(1),
+                Some(b'"') if self.read_member()? => {}
+                Some(_) => match self.find_way_on(true)? {
+                    WayOn::RootKey => {}
+                    WayOn::Event => self.read_member_list()?,
+                    WayOn::Nowhere => return Ok(()),
+                },
+            }
+        }
+    }
+
+    /// Reads a member of the root object. `false` if it cannot be understood.
+    fn read_member(&mut self) -> Result<bool> {
+        let Some(key) = self.read_key()? else { return Ok(false) };
+        if self.window.peek_byte().is_none() {
+            return Err(self.truncated("an object"));
+        }
+        if key == "traceEvents" && self.window.peek_byte() == Some(b'[') {
+            self.window.consume(1);
+            self.read_member_list()?;
+            return Ok(true);
+        }
+        if key == "traceEvents" && self.window.peek_byte() == Some(b'{') {
+            return Ok(false);
+        }
+        if kineto::KEYS.contains(&key.as_str()) {
+            return self.read_metadata(&key);
+        }
+        // For an error message: more than a few are of no use, and they cost memory.
+        self.other_keys.extend((self.other_keys.len() <= KEYS_SHOWN).then_some(key));
+        self.skip_value()
+    }
+
+    /// Reads a key and its colon.
+    fn read_key(&mut self) -> Result<Option<String>> {
+        const LONGEST: usize = 64 * 1024;
+        self.window.fill_to(LONGEST);
+        let mut scan = StrictScanner::new(self.window.rest(), 0);
+        let key = match scan.scan_key() {
+            Ok(key) => key.text_in(self.window.rest()).decode().into_owned(),
+            Err(ScanFault::End) if self.window.is_done() => return Err(self.truncated("an object")),
+            Err(_) => return Ok(None),
+        };
+        let length = scan.pos();
+        self.window.consume(length);
+        Ok(Some(key))
+    }
+
+    /// Reads a list of events inside the root object.
+    fn read_member_list(&mut self) -> Result<()> {
+        if self.read_list(ListForm::Bracketed)? { Ok(()) } else { Err(self.truncated("`traceEvents`")) }
+    }
+
+    /// Reads the events that are next. `false` if their list is not closed.
+    fn read_list(&mut self, form: ListForm) -> Result<bool> {
+        self.lists += 1;
+        let (window, delivery) = (&mut self.window, &mut self.delivery);
+        match pipeline::read_list(window, form, ListState::Opened, self.threads, delivery)? {
+            ListEnd::Closed => Ok(true),
+            ListEnd::Truncated => Err(self.truncated("an event")),
+            ListEnd::Unclosed => match self.window.fault.take() {
+                Some(fault) => Err(self.error_at_end(fault)),
+                None => Ok(form == ListForm::Bare),
+            },
+        }
+    }
+
+    /// Reads a value that the file says about itself. `false` if it cannot be understood.
+    fn read_metadata(&mut self, key: &str) -> Result<bool> {
+        let mut size = BLOCK;
+        loop {
+            self.window.fill_to(size);
+            let rest = self.window.rest();
+            let mut scan = StrictScanner::new(rest, 0);
+            match value::read_value(&mut scan) {
+                Ok(value) => {
+                    let length = scan.pos();
+                    self.told_by_metadata |= kineto::read_metadata(&mut self.delivery.out.meta, key, &value);
+                    self.window.consume(length);
+                    return Ok(true);
+                }
+                Err(ScanFault::End) if self.window.is_done() => return Err(self.truncated("a value")),
+                Err(ScanFault::End) if size < TEXT_LIMIT => size *= 2,
+                Err(ScanFault::End) => {
+                    self.count_here(Defect::UnreadableMetadata)?;
+                    return self.skip_value();
+                }
+                Err(_) => return self.mend_metadata(key),
+            }
+        }
+    }
+
+    fn mend_metadata(&mut self, key: &str) -> Result<bool> {
+        let mut scan = LenientScanner::new(self.window.rest(), 0, QuoteGuess::MayEnd, self.window.is_done());
+        let Ok(value) = value::read_value(&mut scan) else { return Ok(false) };
+        let (length, defects) = (scan.pos(), std::mem::take(&mut scan.defects));
+        for defect in defects {
+            self.count_here(defect)?;
+        }
+        self.told_by_metadata |= kineto::read_metadata(&mut self.delivery.out.meta, key, &value);
+        self.window.consume(length);
+        Ok(true)
+    }
+
+    /// Skips a value, however long it is. `false` if it cannot be understood.
+    fn skip_value(&mut self) -> Result<bool> {
+        self.window.fill_to(BLOCK);
+        let rest = self.window.rest();
+        let mut scan = StrictScanner::new(rest, 0);
+        let length = match scan.scan_value() {
+            Ok(_) => scan.pos(),
+            Err(ScanFault::End) if self.window.is_done() => return Err(self.truncated("a value")),
+            // It is long, or nested deeply: nothing but its brackets is looked at.
+            Err(ScanFault::End | ScanFault::TooDeep) => return self.skip_long_value(),
+            Err(_) => {
+                let mut scan = LenientScanner::new(rest, 0, QuoteGuess::MayEnd, self.window.is_done());
+                match scan.scan_value() {
+                    Ok(_) => scan.pos(),
+                    Err(_) => return Ok(false),
                 }
             }
-            Some(b'{') => self.read_object()?,
-            Some(_) => {
-                return Err(not_a_trace_error("is not a trace: neither a JSON object nor an array").into());
+        };
+        self.window.consume(length);
+        Ok(true)
+    }
+
+    fn skip_long_value(&mut self) -> Result<bool> {
+        let mut skipper = ValueSkipper::default();
+        loop {
+            match skipper.feed(self.window.rest()) {
+                Some(length) => {
+                    self.window.consume(length);
+                    return Ok(true);
+                }
+                None => self.window.consume(self.window.rest().len()),
             }
+            if self.window.is_done() {
+                return Err(self.truncated("a value"));
+            }
+            self.window.fill_to(BLOCK);
         }
-        if self.out.events == 0 && self.out.without_phase > 0 {
-            let n = self.out.without_phase;
-            return Err(not_a_trace_error(format!(
-                "is not a trace: none of its {n} objects is an event with a `ph`"
-            ))
-            .into());
+    }
+
+    /// Skips what cannot be understood, up to the next event or member of the root object.
+    fn find_way_on(&mut self, inside: bool) -> Result<WayOn> {
+        let start = self.window.passed();
+        let mut phases = 0;
+        let mut size = BLOCK;
+        let way = loop {
+            self.window.fill_to(size);
+            let (rest, whole) = (self.window.rest(), self.window.is_done());
+            let landmark = boundary::find_landmark(rest, 0, whole || rest.len() >= TEXT_LIMIT);
+            // In the place of a member there is one byte that was none; elsewhere a member says that there is an object.
+            let key = boundary::find_root_key(rest, usize::from(inside && rest[0] == b'"'));
+            let (at, way) = match (landmark, key) {
+                (Landmark::Event(at), key) if key.is_none_or(|k| at < k) => (at, Some(WayOn::Event)),
+                (Landmark::ListEnd(at), key) if key.is_none_or(|k| at < k) => (at + 1, None),
+                (_, Some(key)) => (key, Some(WayOn::RootKey)),
+                (Landmark::Unclear(at), None) => (at, None),
+                (_, None) if whole => (rest.len(), Some(WayOn::Nowhere)),
+                (_, None) => (rest.len().saturating_sub(256), None),
+            };
+            phases += boundary::count_phases(&rest[..at]);
+            self.window.consume(at);
+            match way {
+                Some(way) => break way,
+                None => size = if at == 0 { size * 2 } else { BLOCK },
+            }
+        };
+        let nowhere = matches!(way, WayOn::Nowhere);
+        if nowhere && self.documents == 0 {
+            return Err(not_a_trace("is not a trace: it is neither a JSON object nor an array").into());
         }
-        if self.scan.peek_byte()?.is_some() {
-            return Err(self.scan.syntax_error("unexpected text after the end of the trace").into());
+        self.documents = self.documents.max(1);
+        let nothing_skipped = self.window.passed().bytes == start.bytes;
+        let defect = match phases {
+            0 if nothing_skipped => Defect::MissingStartBracket,
+            0 if inside => Defect::UnreadableMetadata,
+            0 if nowhere => Defect::TextBehindEnd,
+            0 => Defect::TextBetweenEvents,
+            _ => Defect::UnreadableEvent,
+        };
+        self.delivery.count(defect, phases.max(1), || start.position_behind(b""))?;
+        Ok(way)
+    }
+
+    fn count_here(&mut self, defect: Defect) -> Result<()> {
+        let passed = self.window.passed();
+        self.delivery.count(defect, 1, || passed.position_behind(b""))
+    }
+
+    /// Refuses what has no events and was never meant to have any.
+    fn check_for_events(&self) -> Result<()> {
+        let out = &self.delivery.out;
+        if out.events > 0 {
+            return Ok(());
         }
-        self.out.complete = true;
-        Ok(())
+        let count = |defect| out.defects.iter().find(|(d, _)| *d == defect).map_or(0, |(_, c)| c.count);
+        let objects = count(Defect::NoPhase) + count(Defect::MissingPhase);
+        let reason = match () {
+            () if self.documents == 0 => "is empty".to_owned(),
+            () if objects > 0 => {
+                format!("is not a trace: none of its {objects} objects is an event with a `ph`")
+            }
+            () if count(Defect::NotAnEvent) + count(Defect::TextBetweenEvents) > 0 => {
+                "is not a trace: its list has no events".to_owned()
+            }
+            () if self.lists == 0 => describe_keys(&self.other_keys),
+            () => return Ok(()),
+        };
+        Err(not_a_trace(reason).into())
     }
 
     /// A bare array without its end. Programs that may crash are allowed to write one; profilers close theirs,
     /// so of a profile, something is missing.
-    fn accept_unclosed_array(&self) -> Result<(), ReadStop> {
-        match self.decide_dialect() {
-            Dialect::Chrome => Ok(()),
-            _ => Err(self.scan.buffer.error_here(ReadFault::Truncated("the list of events")).into()),
+    fn accept_unclosed_array(&mut self) -> Result<()> {
+        if self.delivery.decide_dialect(self.told_by_metadata) != Dialect::Chrome {
+            return Err(self.truncated("the list of events"));
         }
+        self.count_here(Defect::MissingEndBracket)
     }
 
-    /// The object form: `traceEvents`, with metadata before and behind.
-    fn read_object(&mut self) -> Result<(), ReadStop> {
-        let mut others = Vec::new();
-        let mut found = false;
-        let mut more = self.scan.open_bracket(b'}')?;
-        while more {
-            self.scan.buffer.mark();
-            let key = self.scan.scan_key()?;
-            let key = self.scan.text_of(key).decode().into_owned();
-            self.scan.buffer.unmark();
-            if key == "traceEvents" {
-                found = true;
-                match self.scan.expect_byte("an object")? {
-                    b'[' => _ = self.read_events(false)?,
-                    _ => return Err(self.scan.syntax_error("expected an array for `traceEvents`").into()),
-                }
-            } else {
-                self.read_metadata(&key)?;
-                // For an error message: more than a few are of no use, and they cost memory.
-                others.extend((others.len() <= KEYS_SHOWN).then_some(key));
-            }
-            more = self.scan.next_element(b'}')?;
-        }
-        if found { Ok(()) } else { Err(no_events_error(&others).into()) }
+    /// The input ends inside something; it may have ended too early itself.
+    fn truncated(&mut self, inside: &'static str) -> ReadStop {
+        let fault = self.window.fault.take().unwrap_or(ReadFault::Truncated(inside));
+        self.error_at_end(fault)
     }
 
-    fn read_metadata(&mut self, key: &str) -> Result<(), ReadError> {
-        if !kineto::KEYS.contains(&key) {
-            return self.scan.skip_value();
-        }
-        self.scan.buffer.mark();
-        let value = self.scan.read_value()?;
-        self.scan.buffer.unmark();
-        self.told_by_metadata |= kineto::read_metadata(&mut self.out.meta, key, &value);
-        Ok(())
-    }
-
-    /// The events between brackets. `false` if the closing bracket was never written, which a bare array is
-    /// allowed to leave out: programs that may crash append events one by one.
-    fn read_events(&mut self, bare: bool) -> Result<bool, ReadStop> {
-        self.scan.advance();
-        let mut comma = false;
-        loop {
-            match self.scan.peek_byte()? {
-                None if bare => {
-                    self.count_repair("missing_end_bracket");
-                    return Ok(false);
-                }
-                None => {
-                    return Err(self.scan.buffer.error_here(ReadFault::Truncated("`traceEvents`")).into());
-                }
-                Some(b']') => break,
-                Some(b'{') => self.read_event()?,
-                Some(_) if self.out.events + self.out.without_phase == 0 => {
-                    return Err(not_a_trace_error(
-                        "is not a trace: its list begins with something that is no event",
-                    )
-                    .into());
-                }
-                Some(_) => {
-                    self.scan.skip_value()?;
-                    self.count_repair("not_an_event");
-                }
-            }
-            comma = self.scan.peek_byte()? == Some(b',');
-            match self.scan.peek_byte()? {
-                Some(b',') => self.scan.advance(),
-                Some(b'{') => self.count_repair("missing_comma"),
-                None | Some(b']') => {}
-                Some(_) => return Err(self.scan.syntax_error("expected `,` or `]` after an event").into()),
-            }
-        }
-        if comma {
-            self.count_repair("trailing_comma");
-        }
-        self.scan.advance();
-        Ok(true)
-    }
-
-    fn read_event(&mut self) -> Result<(), ReadStop> {
-        self.scan.buffer.mark();
-        let fields = EventFields::read_fields(&mut self.scan)?;
-        let result = self.pass_on(&fields);
-        self.scan.buffer.unmark();
-        result.map_err(ReadStop::EventSink)
-    }
-
-    /// Gives the event its decoder and hands it to the sink.
-    fn pass_on(&mut self, fields: &EventFields) -> anyhow::Result<()> {
-        let Some(event) = self.decoder.decode_event(&self.scan, fields) else {
-            self.out.without_phase += 1;
-            self.count_repair("no_phase");
-            return Ok(());
-        };
-        self.out.events += 1;
-        self.sink.event(&event)?;
-        while let Some(cause) = self.decoder.faults.pop() {
-            self.count_repair(cause);
-        }
-        Ok(())
-    }
-
-    fn count_repair(&mut self, cause: &'static str) {
-        self.out.repairs.count_repair(cause, || self.scan.buffer.position().line);
+    fn error_at_end(&self, fault: ReadFault) -> ReadStop {
+        ReadError::new(self.window.passed().position_behind(self.window.rest()), fault).into()
     }
 
     /// What is known only at the end, however that came.
     fn finish(&mut self) {
-        self.out.meta.dialect = self.decide_dialect();
-        self.out.bytes = self.scan.buffer.bytes_consumed();
-    }
-
-    /// Whose trace it is, by what was read so far.
-    fn decide_dialect(&self) -> Dialect {
-        match self.decoder.signs {
-            DialectSigns { ascend: true, .. } => Dialect::Ascend,
-            DialectSigns { kineto: true, .. } => Dialect::Kineto,
-            _ if self.told_by_metadata => Dialect::Kineto,
-            _ => Dialect::Chrome,
-        }
+        let dialect = self.delivery.decide_dialect(self.told_by_metadata);
+        let bytes = self.window.passed().bytes + self.window.rest().len() as u64;
+        (self.delivery.out.meta.dialect, self.delivery.out.bytes) = (dialect, bytes);
     }
 }
 
-fn not_a_trace_error(what: impl Into<String>) -> ReadError {
+fn not_a_trace(what: impl Into<String>) -> ReadError {
     ReadError::new(InputPosition::default(), ReadFault::NotATrace(what.into()))
 }
 
 /// An object without events, with the first few keys that it has instead.
-fn no_events_error(keys: &[String]) -> ReadError {
+fn describe_keys(keys: &[String]) -> String {
     let mut list = keys.iter().take(KEYS_SHOWN).map(|k| format!("`{k}`")).collect::<Vec<_>>().join(", ");
     if keys.len() > KEYS_SHOWN {
         list.push_str(", …");
     }
     let has = if keys.is_empty() { String::new() } else { format!(" (it has {list})") };
-    not_a_trace_error(format!("is not a trace: its object has no `traceEvents`{has}"))
+    format!("is not a trace: its object has no list `traceEvents`{has}")
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::model::Event;
-    use crate::read::buffer::InputBuffer;
-    use crate::read::testing::DripReader;
-
-    /// Every event, spelled out.
-    #[derive(Default)]
-    struct List(Vec<String>);
-
-    impl EventSink for List {
-        fn event(&mut self, e: &Event<'_>) -> anyhow::Result<()> {
-            let args = String::from_utf8_lossy(e.args);
-            let name = e.name.decode();
-            let (category, ids) = (e.category.name(), (e.device, e.stream, e.correlation, e.external));
-            self.0.push(format!(
-                "{} {category} {name} {:?} {:?} {ids:?} {args}",
-                e.phase as char, e.start, e.dur
-            ));
-            Ok(())
-        }
-    }
-
-    fn list(text: &str, step: usize) -> (Vec<String>, ReadOutcome) {
-        let (mut list, mut out) = (List::default(), ReadOutcome::default());
-        let buffer = InputBuffer::new(Box::new(DripReader::new(text.as_bytes(), step)));
-        if let Err(ReadStop::Read(e)) = read_document(JsonScanner::new(buffer), &mut list, &mut out) {
-            out.error = Some(e);
-        }
-        (list.0, out)
-    }
-
-    #[test]
-    fn how_the_bytes_arrive_does_not_matter() {
-        let text = r#" {"a": [1, {"b": "\u00e9"}], "traceEvents": [
-            {"ph": "X", "cat": "Kernel", "name": "k\u00e9\"", "pid": 2, "tid": "stream 7", "ts": 1.0005, "dur": 2e0,
-             "args": {"stream": 7, "correlation": 12, "external id": 0, "x": {"stream": 9}}},
-            {"args": {"Task Type": "AI_CORE", "stream": "0x1f"}, "name": "n", "ts": "3.000", "ph": "i"}
-        ], "baseTimeNanoseconds": 5, "distributedInfo": {"rank": 3}} "#;
-        let expected = [
-            r#"X kernel ké" Some(1001) Some(2000) (Some(2), Some(7), Some(12), None) {"stream": 7, "correlation": 12, "external id": 0, "x": {"stream": 9}}"#,
-            r#"i marker n Some(3000) None (None, Some(31), None, None) {"Task Type": "AI_CORE", "stream": "0x1f"}"#,
-        ];
-        for step in 1..80 {
-            let (events, out) = list(text, step);
-            assert_eq!(events, expected, "{step}");
-            assert!(out.complete && out.error.is_none());
-            assert_eq!((out.meta.rank, out.meta.base_ns, out.bytes), (Some(3), Some(5), text.len() as u64));
-            assert_eq!(out.meta.dialect, Dialect::Kineto);
-        }
-    }
-
-    #[test]
-    fn errors_stand_where_the_text_breaks() {
-        let (events, out) = list("{\"traceEvents\":[\n{\"ph\":\"i\",\"ts\":1},\n  {\"ph\":\"i\", ts:2}]}", 5);
-        let e = out.error.unwrap();
-        assert_eq!((events.len(), e.place()), (1, ":3:14".to_owned()));
-        assert_eq!(e.to_string(), "expected a quoted key, found `t` (byte 49)");
-    }
-
-    #[test]
-    fn only_crash_safe_writers_may_leave_the_end_out() {
-        let (events, out) = list("[{\"ph\":\"i\",\"ts\":1},\n", 5);
-        assert_eq!((events.len(), out.error.is_none(), out.complete), (1, true, false));
-        let ascend = r#"[{"name":"process_name","pid":9,"args":{"name":"Overlap Analysis"},"ph":"M"},"#;
-        let (_, out) = list(ascend, 5);
-        assert_eq!(
-            out.error.unwrap().to_string(),
-            format!("the file ends inside the list of events (byte {})", ascend.len())
-        );
-    }
-
-    #[test]
-    fn rows_of_an_ascend_file_are_told_by_their_process_even_if_named_late() {
-        let text = r#"[{"name":"Computing","pid":9,"tid":0,"ts":"1.000","dur":1,"ph":"X"},
-            {"name":"process_name","pid":9,"args":{"name":"Overlap Analysis"},"ph":"M"},
-            {"name":"Free","pid":9,"tid":3,"ts":"2.000","dur":1,"ph":"X"}]"#;
-        let (events, out) = list(text, 7);
-        let categories: Vec<_> = events.iter().map(|e| e.split(' ').nth(1).unwrap()).collect();
-        assert_eq!(categories, ["other", "other", "marker"]);
-        assert_eq!(out.repairs.counts().get("process_named_late"), Some(&1));
-        assert_eq!(out.meta.dialect, Dialect::Ascend);
-    }
-}
+mod tests;

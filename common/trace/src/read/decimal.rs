@@ -10,6 +10,9 @@ const EARLIEST: i64 = -(i64::MAX / 4);
 /// (white space around it is allowed: some writers end the text with a tab), or one out of range.
 #[inline]
 pub(crate) fn nanos_from_micros(text: &[u8]) -> Option<i64> {
+    if let Some(nanos) = usual_nanos_from_micros(text) {
+        return Some(nanos);
+    }
     let text = text.trim_ascii();
     let (negative, digits) = match text {
         [b'-', rest @ ..] => (true, rest),
@@ -19,6 +22,54 @@ pub(crate) fn nanos_from_micros(text: &[u8]) -> Option<i64> {
     let nanos = i64::try_from(magnitude).ok()?;
     let nanos = if negative { -nanos } else { nanos };
     (EARLIEST..=LATEST).contains(&nanos).then_some(nanos)
+}
+
+/// [`nanos_from_micros`] of what nearly all times are: at most 16 digits, and three or none behind a point. Such a
+/// time is written exactly in nanoseconds.
+#[inline]
+pub(crate) fn usual_nanos_from_micros(text: &[u8]) -> Option<i64> {
+    let (whole, rest) = take_digits(text)?;
+    if text.len() - rest.len() > 16 {
+        return None;
+    }
+    let thousandths = match rest {
+        [] => 0,
+        [b'.', a, b, c] => {
+            i64::from(digit_value(*a)?) * 100 + i64::from(digit_value(*b)?) * 10 + i64::from(digit_value(*c)?)
+        }
+        _ => return None,
+    };
+    whole.checked_mul(1000)?.checked_add(thousandths).filter(|nanos| *nanos <= LATEST)
+}
+
+/// The number that a text begins with, of 1 to 18 digits, and the rest of the text. Eight digits at a time: the
+/// values of neighbours are brought together as 10 a + b, then pairs of those, then pairs of these.
+#[inline]
+fn take_digits(text: &[u8]) -> Option<(i64, &[u8])> {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    let mut rest = text;
+    let mut value: u64 = 0;
+    while let Some((word, more)) = rest.split_first_chunk::<8>() {
+        let values = u64::from_le_bytes(*word) ^ (ONES * 0x30);
+        if (values.wrapping_add(ONES * 0x76) | values) & (ONES * 0x80) != 0
+            || rest.len() + 18 < text.len() + 8
+        {
+            break;
+        }
+        let pairs = values.wrapping_mul(10).wrapping_add(values >> 8);
+        let low = (pairs & 0x0000_00ff_0000_00ff).wrapping_mul(0x000f_4240_0000_0064);
+        let high = (pairs >> 16 & 0x0000_00ff_0000_00ff).wrapping_mul(0x0000_2710_0000_0001);
+        value = value * 100_000_000 + (low.wrapping_add(high) >> 32);
+        rest = more;
+    }
+    while let Some((digit, more)) = rest.split_first().and_then(|(b, more)| Some((digit_value(*b)?, more))) {
+        if text.len() - rest.len() == 18 {
+            return None;
+        }
+        value = value * 10 + u64::from(digit);
+        rest = more;
+    }
+    if rest.len() == text.len() { None } else { Some((value.cast_signed(), rest)) }
 }
 
 /// The common form: at most 15 or so digits, a point, any fraction, no exponent.
@@ -84,6 +135,9 @@ fn digit_value(b: u8) -> Option<u8> {
 /// An integer, as text of decimal digits or of `0x` and hexadecimal digits; a fraction of zeros is allowed.
 #[inline]
 pub(crate) fn parse_integer(text: &[u8]) -> Option<i64> {
+    if let Some((value, [])) = take_digits(text) {
+        return Some(value);
+    }
     let text = text.trim_ascii();
     if let Some(hex) = text.strip_prefix(b"0x").or_else(|| text.strip_prefix(b"0X")) {
         return i64::from_str_radix(std::str::from_utf8(hex).ok()?, 16).ok();
@@ -128,6 +182,20 @@ mod tests {
         for (text, nanos) in cases {
             assert_eq!(nanos_from_micros(text.as_bytes()), nanos, "{text}");
         }
+    }
+
+    #[test]
+    fn digits_are_taken_eight_at_a_time() {
+        for length in 1..19 {
+            let text = "1234567890123456789"[..length].to_owned() + ".5";
+            let value = text[..length].parse().unwrap();
+            assert_eq!(take_digits(text.as_bytes()), Some((value, &b".5"[..])), "{text}");
+            let other = text[..length - 1].to_owned() + ":";
+            let value = other[..length - 1].parse().ok().map(|n| (n, &b":"[..]));
+            assert_eq!(take_digits(other.as_bytes()), value, "{other}");
+        }
+        assert_eq!(take_digits(b"1234567890123456789"), None);
+        assert_eq!(take_digits(b"1234567890123456.789"), Some((1_234_567_890_123_456, &b".789"[..])));
     }
 
     #[test]

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::io;
 
+use crate::model::Defect;
+
 /// A place in the (uncompressed) input. Lines and columns count from one, columns in bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct InputPosition {
@@ -37,16 +39,12 @@ impl std::ops::Deref for ReadError {
 /// Why reading stopped.
 #[derive(Debug)]
 pub enum ReadFault {
-    /// The text is not what the format wants here.
-    Syntax(String),
     /// Whatever this is, it is not a trace.
     NotATrace(String),
     /// The text ends inside something.
     Truncated(&'static str),
-    /// Brackets are nested deeper than this.
-    TooDeep(usize),
-    /// One event or value is longer than this many bytes.
-    TooLong(usize),
+    /// Reading is strict, and this had to be repaired.
+    Refused(Defect),
     /// The compressed stream ends too early.
     TruncatedGzip,
     /// The compressed stream is damaged.
@@ -58,10 +56,9 @@ pub enum ReadFault {
 impl fmt::Display for ReadFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Syntax(what) | Self::NotATrace(what) => f.write_str(what),
+            Self::NotATrace(what) => f.write_str(what),
             Self::Truncated(inside) => write!(f, "the file ends inside {inside}"),
-            Self::TooDeep(limit) => write!(f, "nested deeper than {limit} levels"),
-            Self::TooLong(limit) => write!(f, "one event is longer than {} MiB", limit >> 20),
+            Self::Refused(defect) => write!(f, "refused by --strict: {}", defect.describe()),
             Self::TruncatedGzip => f.write_str("the compressed data ends early"),
             Self::BadGzip(what) => write!(f, "the compressed data is damaged: {what}"),
             Self::Io(e) => write!(f, "{e}"),
@@ -105,3 +102,15 @@ impl fmt::Display for ReadError {
 }
 
 impl std::error::Error for ReadError {}
+
+/// Reading stops because of the input, or because the sink cannot go on.
+pub(super) enum ReadStop {
+    Read(ReadError),
+    Sink(anyhow::Error),
+}
+
+impl From<ReadError> for ReadStop {
+    fn from(e: ReadError) -> Self {
+        Self::Read(e)
+    }
+}

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::model::{Category, TraceMeta, is_collective, is_copy_kernel};
+use crate::model::{Category, TraceMeta};
 
 /// The category of an event with a duration, by the file's spelling and the event's name. `None` if the
 /// spelling is not one of libkineto's.
@@ -22,7 +22,8 @@ pub(super) fn classify_category(cat: &[u8], name: &[u8]) -> Option<Category> {
         | b"privateuse1_runtime"
         | b"privateuse1_driver"
         | b"hpu_op" => Category::Runtime,
-        b"kernel" | b"Kernel" => classify_kernel(name),
+        // Which of them communicate, their names tell: see `model::classify_kernel_name`.
+        b"kernel" | b"Kernel" => Category::Kernel,
         b"mtia_ccp_events" => classify_mtia(name),
         b"collective_comm" => Category::Collective,
         b"gpu_memcpy" | b"Memcpy" => Category::Memcpy,
@@ -49,22 +50,12 @@ pub fn step_number(name: &[u8]) -> Option<i64> {
     std::str::from_utf8(name.strip_prefix(b"ProfilerStep#")?).ok()?.trim().parse().ok()
 }
 
-fn classify_kernel(name: &[u8]) -> Category {
-    if is_collective(name) {
-        Category::Collective
-    } else if is_copy_kernel(name) {
-        Category::Memcpy
-    } else {
-        Category::Kernel
-    }
-}
-
 /// MTIA lists waits and copies among its device events.
 fn classify_mtia(name: &[u8]) -> Category {
     match name {
         _ if name.starts_with(b"event_wait") => Category::Other,
         _ if name.starts_with(b"dma") => Category::Memcpy,
-        _ => classify_kernel(name),
+        _ => Category::Kernel,
     }
 }
 
@@ -146,11 +137,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn steps_and_kernels_are_told_by_name() {
+    fn steps_are_told_by_name_and_kernels_are_not() {
         assert_eq!(classify_category(b"cpu_op", b"ProfilerStep#3"), Some(Category::Step));
         assert_eq!(classify_category(b"gpu_user_annotation", b"ProfilerStep#3"), Some(Category::Marker));
-        assert_eq!(classify_category(b"Kernel", b"ncclKernel_AllReduce"), Some(Category::Collective));
-        assert_eq!(classify_category(b"kernel", b"__amd_rocclr_copyBuffer.kd"), Some(Category::Memcpy));
+        assert_eq!(classify_category(b"Kernel", b"ncclKernel_AllReduce"), Some(Category::Kernel));
         assert_eq!(classify_category(b"net", b"x"), None);
         assert_eq!(step_number(b"ProfilerStep#551"), Some(551));
         assert_eq!(step_number(b"ProfilerStep#"), None);

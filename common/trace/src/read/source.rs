@@ -1,15 +1,16 @@
-//! Opens inputs and takes gzip off them, told by the magic bytes and never by the name.
+//! Opens inputs, and tells what has to be taken off them: by their first bytes, never by the name.
 
 use std::fs::File;
 use std::io::{self, BufReader, Read};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
-use flate2::bufread::MultiGzDecoder;
 use rustix::fs::OFlags;
 
 use super::ahead::ReadAhead;
 use super::error::ReadFault;
+use super::gzip::GzipMembers;
+use super::utf16::{ByteOrder, Utf16Decoder};
 
 /// How much compressed input is read at a time.
 const BLOCK: usize = 128 * 1024;
@@ -30,27 +31,59 @@ pub fn open_trace_file(path: &Path) -> io::Result<(File, u64)> {
     Ok((file, meta.len()))
 }
 
-/// The input without its compression, and whether it had one.
-pub(super) fn decompress_input(mut source: Box<dyn Read + Send>) -> Result<(Box<dyn Read>, bool), ReadFault> {
-    let mut head = [0; 2];
-    let n = fill_buffer(&mut source, &mut head)?;
-    let gzip = head[..n] == [0x1f, 0x8b];
-    let whole = io::Cursor::new(head).take(n as u64).chain(source);
-    if !gzip {
-        return Ok((Box::new(whole), false));
-    }
-    let inflated = MultiGzDecoder::new(BufReader::with_capacity(BLOCK, whole));
-    Ok((Box::new(ReadAhead::new(inflated).map_err(ReadFault::Io)?), true))
+/// An input as text.
+pub(super) struct OpenedText {
+    pub(super) text: Box<dyn Read + Send>,
+    /// It was compressed.
+    pub(super) gzip: bool,
+    /// It was in UTF-16.
+    pub(super) utf16: bool,
 }
 
-fn fill_buffer(source: &mut impl Read, buf: &mut [u8]) -> Result<usize, ReadFault> {
+/// The input without its compression, and in UTF-8.
+pub(super) fn open_text(source: Box<dyn Read + Send>) -> Result<OpenedText, ReadFault> {
+    let (head, source) = peek_head(source).map_err(ReadFault::Io)?;
+    if !head.starts_with(&[0x1f, 0x8b]) {
+        return Ok(decode_text(head, source, false));
+    }
+    let inflated = GzipMembers::new(BufReader::with_capacity(BLOCK, source));
+    let text = Box::new(ReadAhead::new(inflated).map_err(ReadFault::Io)?);
+    let (head, text) = peek_head(text).unwrap_or_else(|e| (Vec::new(), Box::new(Failed(Some(e)))));
+    Ok(decode_text(head, text, true))
+}
+
+fn decode_text(head: Vec<u8>, source: Box<dyn Read + Send>, gzip: bool) -> OpenedText {
+    match ByteOrder::of_text(&head) {
+        Some(order) => OpenedText { text: Box::new(Utf16Decoder::new(source, order)), gzip, utf16: true },
+        None => OpenedText { text: source, gzip, utf16: false },
+    }
+}
+
+/// Shows the first bytes of a source, and gives the source back with them.
+fn peek_head(mut source: Box<dyn Read + Send>) -> io::Result<(Vec<u8>, Box<dyn Read + Send>)> {
+    let mut head = [0; 4];
+    let n = fill_buffer(&mut source, &mut head)?;
+    let whole = io::Cursor::new(head[..n].to_vec()).chain(source);
+    Ok((head[..n].to_vec(), Box::new(whole)))
+}
+
+/// A source that has failed already.
+struct Failed(Option<io::Error>);
+
+impl Read for Failed {
+    fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
+        self.0.take().map_or(Ok(0), Err)
+    }
+}
+
+fn fill_buffer(source: &mut impl Read, buf: &mut [u8]) -> io::Result<usize> {
     let mut n = 0;
     while n < buf.len() {
         match source.read(&mut buf[n..]) {
             Ok(0) => break,
             Ok(k) => n += k,
             Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-            Err(e) => return Err(ReadFault::Io(e)),
+            Err(e) => return Err(e),
         }
     }
     Ok(n)

@@ -2,50 +2,48 @@
 
 use serde_json::{Map, Number, Value};
 
-use super::buffer::InputBuffer;
-use super::error::{ReadError, ReadFault};
-use super::json::{DEPTH_LIMIT, JsonScalar, JsonScanner};
+use super::mend::{LenientScanner, QuoteGuess};
+use super::scan::{DEPTH_LIMIT, JsonScan, ScanFault, StrictScanner};
+use super::span::{JsonScalar, JsonValue};
+use crate::model::RawText;
 
-impl JsonScanner<'_> {
-    /// The value that is next. Missing numbers (`NaN`, `inf`) become null.
-    pub(super) fn read_value(&mut self) -> Result<Value, ReadError> {
-        self.read_nested(0)
+/// The value that is next. Missing numbers (`NaN`, `inf`) become null.
+pub(super) fn read_value<S: JsonScan>(scan: &mut S) -> Result<Value, ScanFault> {
+    read_nested(scan, 0)
+}
+
+fn read_nested<S: JsonScan>(scan: &mut S, depth: u32) -> Result<Value, ScanFault> {
+    let first = scan.peek_byte()?;
+    if depth == DEPTH_LIMIT && matches!(first, b'{' | b'[') {
+        return Err(ScanFault::TooDeep);
     }
-
-    fn read_nested(&mut self, depth: u32) -> Result<Value, ReadError> {
-        let first = self.expect_byte("a value")?;
-        if depth == DEPTH_LIMIT && matches!(first, b'{' | b'[') {
-            return Err(self.buffer.error_here(ReadFault::TooDeep(DEPTH_LIMIT as usize)));
-        }
-        match first {
-            b'{' => {
-                let mut map = Map::new();
-                let mut more = self.open_bracket(b'}')?;
-                while more {
-                    let key = self.scan_key()?;
-                    let key = self.text_of(key).decode().into_owned();
-                    map.insert(key, self.read_nested(depth + 1)?);
-                    more = self.next_element(b'}')?;
-                }
-                Ok(Value::Object(map))
+    match first {
+        b'{' => {
+            let mut map = Map::new();
+            let mut more = scan.open_bracket(b'}')?;
+            while more {
+                let key = scan.scan_key()?.text_in(scan.text()).decode().into_owned();
+                map.insert(key, read_nested(scan, depth + 1)?);
+                more = scan.next_element(b'}')?;
             }
-            b'[' => {
-                let mut items = Vec::new();
-                let mut more = self.open_bracket(b']')?;
-                while more {
-                    items.push(self.read_nested(depth + 1)?);
-                    more = self.next_element(b']')?;
-                }
-                Ok(Value::Array(items))
-            }
-            _ => Ok(match self.scan_scalar()? {
-                JsonScalar::String(s) => Value::String(self.text_of(s).decode().into_owned()),
-                JsonScalar::Number(n) => parse_json_number(self.text_of(n).raw),
-                JsonScalar::True => Value::Bool(true),
-                JsonScalar::False => Value::Bool(false),
-                JsonScalar::Null | JsonScalar::NotANumber | JsonScalar::Nested(_) => Value::Null,
-            }),
+            Ok(Value::Object(map))
         }
+        b'[' => {
+            let mut items = Vec::new();
+            let mut more = scan.open_bracket(b']')?;
+            while more {
+                items.push(read_nested(scan, depth + 1)?);
+                more = scan.next_element(b']')?;
+            }
+            Ok(Value::Array(items))
+        }
+        _ => Ok(match scan.scan_flat(first)?.get() {
+            JsonScalar::String(s) => Value::String(s.text_in(scan.text()).decode().into_owned()),
+            JsonScalar::Number(n) => parse_json_number(n.text_in(scan.text()).raw),
+            JsonScalar::True => Value::Bool(true),
+            JsonScalar::False => Value::Bool(false),
+            _ => Value::Null,
+        }),
     }
 }
 
@@ -66,12 +64,55 @@ pub fn parse_arguments(text: &[u8]) -> Option<Value> {
     if text.is_empty() {
         return None;
     }
-    // The scanner has seen this text; what it let through and serde_json does not take, it reads itself.
-    serde_json::from_slice(text).ok().or_else(|| {
-        let mut buffer = InputBuffer::new(Box::new(text));
-        buffer.mark();
-        JsonScanner::new(buffer).read_value().ok()
+    // A reader has seen this text; what it let through and serde_json does not take, it reads itself.
+    serde_json::from_slice(text)
+        .ok()
+        .or_else(|| read_value(&mut LenientScanner::new(text, 0, QuoteGuess::MayEnd, true)).ok())
+}
+
+/// One argument of an event, as it stands in the file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RawValue<'a> {
+    /// A text.
+    Text(RawText<'a>),
+    /// A number, in the file's own digits.
+    Number(&'a [u8]),
+    /// An object or array of JSON.
+    Nested(&'a [u8]),
+    /// A truth value, null, or a word for a missing number.
+    Other,
+}
+
+/// Finds one of an event's arguments without building the others. The last of equal names counts.
+pub fn find_argument<'a>(args: &'a [u8], name: &str) -> Option<RawValue<'a>> {
+    let strict = find_member(&mut StrictScanner::new(args, 0), name);
+    let value = strict
+        .or_else(|_| find_member(&mut LenientScanner::new(args, 0, QuoteGuess::MayEnd, true), name))
+        .ok()??;
+    Some(match value.get() {
+        JsonScalar::String(span) => RawValue::Text(span.text_in(args)),
+        JsonScalar::Number(span) => RawValue::Number(span.text_in(args).raw),
+        JsonScalar::Nested(span) => RawValue::Nested(span.text_in(args).raw),
+        _ => RawValue::Other,
     })
+}
+
+fn find_member<S: JsonScan>(scan: &mut S, name: &str) -> Result<Option<JsonValue>, ScanFault> {
+    let mut found = None;
+    if scan.peek_byte()? != b'{' {
+        return Ok(None);
+    }
+    let mut more = scan.open_bracket(b'}')?;
+    while more {
+        let key = scan.scan_key()?.text_in(scan.text());
+        let wanted = if key.escaped { key.decode() == name } else { key.raw == name.as_bytes() };
+        let value = scan.scan_value()?;
+        if wanted {
+            found = Some(value);
+        }
+        more = scan.next_element(b'}')?;
+    }
+    Ok(found)
 }
 
 #[cfg(test)]
@@ -89,5 +130,19 @@ mod tests {
             serde_json::json!({"bw": null, "n": 18446744073709551615u64, "x": null, "s": "é", "a": [1.5, -2]})
         );
         assert_eq!(parse_arguments(b""), None);
+    }
+
+    #[test]
+    fn one_argument_is_found_as_it_stands() {
+        let args = br#"{"a": 1, "b": {"a": 2}, "a": 1.50, "c": "x\u0041", "d": null}"#;
+        assert_eq!(find_argument(args, "a"), Some(RawValue::Number(b"1.50")));
+        assert_eq!(find_argument(args, "b"), Some(RawValue::Nested(br#"{"a": 2}"#)));
+        let text = RawText { raw: br"x\u0041", escaped: true };
+        assert_eq!(find_argument(args, "c"), Some(RawValue::Text(text)));
+        assert_eq!((find_argument(args, "d"), find_argument(args, "e")), (Some(RawValue::Other), None));
+        assert_eq!(
+            (find_argument(b"", "a"), find_argument(br#"{"a": inf}"#, "a")),
+            (None, Some(RawValue::Other))
+        );
     }
 }

@@ -1,237 +1,328 @@
-//! Keeps of a trace what its sums need, in columns: device work, launches, steps, host time, and the lanes and
-//! arrows of an Ascend timeline.
+//! Keeps of a trace what its sums and checks need: device work, launches, marks of steps, host time, and the lanes and
+//! arrows of an Ascend timeline. What it is kept in has bounded memory ([`super::spool`]).
 
-use std::collections::HashMap;
+use super::classifier::{ClassRules, Classified, EventClassifier};
+use super::clusters::TimeClusters;
+use super::host::BusyTime;
+use super::records::{Arrow, Edge, Launch, NO_DEVICE, NO_NUMBER, Row, Work, launch_kind};
+use super::spool::{MemoryLimit, Spool};
+use super::steps::{MarkKind, StepMark, StepNames, Update};
+use trace::model::{Category, Event, EventId, EventSink, RowTraits};
 
-use super::steps::{Step, Steps, Update};
-use trace::interval::UnionBuilder;
-use trace::model::{
-    BeginEndPairs, Category, Event, EventCounts, EventId, EventSink, NameTable, ProcessRole, ThreadTable,
-};
-use trace::read::kineto::step_number;
-
-/// A device that is not known; such work stays together.
-pub(crate) const NO_DEVICE: i64 = i64::MIN;
-
-/// Work on a device.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Work {
-    pub(crate) start: i64,
-    pub(crate) end: i64,
-    pub(crate) device: i64,
-    pub(crate) correlation: Option<i64>,
-    pub(crate) category: Category,
-    /// An operator asked for it.
-    pub(crate) external: bool,
+/// How to read a trace.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct CollectOptions {
+    /// The user's classes of device work.
+    pub(crate) classes: ClassRules,
+    /// The user's names of steps.
+    pub(crate) steps: StepNames,
+    /// How much memory to use.
+    pub(crate) memory: MemoryLimit,
 }
 
-/// A call on the host that launches work.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Launch {
-    pub(crate) correlation: i64,
-    pub(crate) at: i64,
-    /// By its name it always has a device event.
-    pub(crate) expects: bool,
-}
-
-/// The lanes of an Ascend timeline's overlap analysis.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Lane {
-    Computing,
-    Communication,
-    NotOverlapped,
-    Free,
-    /// A receive of a pipeline: not a lane, but counted with them.
-    Receive,
-}
-
-/// A piece of a lane.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Piece {
-    pub(crate) device: i64,
-    pub(crate) lane: Lane,
-    pub(crate) start: i64,
-    pub(crate) end: i64,
-}
-
-/// An arrow from an operator to the device work that it launched, by the arrow's id.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Arrow {
-    pub(crate) id: i64,
-    pub(crate) at: i64,
-    pub(crate) lane: u32,
-}
+/// The kind and number of the mark that a name is, if it is one.
+type NameMark = Option<(MarkKind, Option<i64>)>;
 
 /// What was kept.
-#[derive(Default)]
 pub(crate) struct Collected {
-    pub(crate) census: EventCounts,
-    pub(crate) work: Vec<Work>,
-    pub(crate) launches: Vec<Launch>,
-    pub(crate) steps: Vec<Step>,
+    pub(crate) classifier: EventClassifier,
+    pub(crate) step_names: StepNames,
+    pub(crate) memory: MemoryLimit,
+    pub(crate) clusters: TimeClusters,
+    pub(crate) work: Spool<Work, 6>,
+    pub(crate) launches: Spool<Launch, 3>,
+    /// Rows whose process or thread tells what they are.
+    pub(crate) rows: Spool<Row, 7>,
+    /// Begins and ends.
+    pub(crate) edges: Spool<Edge, 7>,
+    pub(crate) marks: Vec<StepMark>,
     pub(crate) updates: Vec<Update>,
-    /// Host time in operators, by thread.
-    pub(crate) operators: HashMap<u32, UnionBuilder>,
-    /// Host time in anything, by thread, for traces of programs that have no operators.
-    pub(crate) others: HashMap<u32, UnionBuilder>,
-    pub(crate) pieces: Vec<Piece>,
-    /// Operator ends and device ends of arrows.
-    pub(crate) tails: Vec<Arrow>,
-    pub(crate) heads: Vec<Arrow>,
-    /// Device events of an Ascend timeline: thread, start and end.
-    pub(crate) tasks: Vec<(u32, i64, i64)>,
-    /// Begins without an end, and the reverse.
-    pub(crate) unclosed: u64,
-    pub(crate) unopened: u64,
-    lanes: ThreadTable,
-    names: NameTable,
-    pairs: BeginEndPairs,
+    /// Host time in operators, and in anything, for traces of programs that have no operators.
+    pub(crate) operators: BusyTime,
+    pub(crate) others: BusyTime,
+    /// Operator ends and device ends of an Ascend timeline's arrows.
+    pub(crate) tails: Spool<Arrow, 3>,
+    pub(crate) heads: Spool<Arrow, 3>,
+    /// The last moment of each thread, by its number.
+    pub(crate) last_moments: Vec<i64>,
+    /// Begins and ends of a thread stand in the file in the order of time, as far as was seen.
+    pub(crate) edges_in_order: Vec<(bool, i64)>,
+    /// Async spans, which belong to no thread: in no sum.
+    pub(crate) async_spans: u64,
+    /// What a name marks, by its number.
+    marks_by_name: Vec<Option<NameMark>>,
+    /// Bytes in names and marks.
+    table_bytes: u64,
+    names_seen: u32,
 }
 
 impl Collected {
-    /// Brings begins and ends together; call once, after the last event.
-    pub(crate) fn close_open_spans(&mut self) {
-        let any = self.names.intern("".into());
-        let matched = std::mem::take(&mut self.pairs).match_pairs(any);
-        (self.unclosed, self.unopened) = (matched.unclosed, matched.unopened);
-        for pair in matched.pairs {
-            let category = Category::ALL[pair.tag as usize % Category::ALL.len()];
-            match category {
-                Category::Step => {
-                    let number = step_number(self.names.name(pair.name).as_bytes());
-                    self.steps.extend(number.map(|n| Step {
-                        number: n,
-                        start: pair.start,
-                        end: pair.end,
-                        partial: !pair.closed,
-                    }));
+    /// Nothing yet.
+    pub(crate) fn new(options: &CollectOptions) -> Self {
+        let memory = options.memory;
+        Self {
+            classifier: EventClassifier::new(options.classes.clone()),
+            step_names: options.steps.clone(),
+            memory,
+            clusters: TimeClusters::default(),
+            work: Spool::new(memory),
+            launches: Spool::new(memory),
+            rows: Spool::new(memory),
+            edges: Spool::new(memory),
+            marks: Vec::new(),
+            updates: Vec::new(),
+            operators: BusyTime::new(memory),
+            others: BusyTime::new(memory),
+            tails: Spool::new(memory),
+            heads: Spool::new(memory),
+            last_moments: Vec::new(),
+            edges_in_order: Vec::new(),
+            async_spans: 0,
+            marks_by_name: Vec::new(),
+            table_bytes: 0,
+            names_seen: 0,
+        }
+    }
+
+    fn take_span(&mut self, event: &Event<'_>, start: i64, end: i64) -> anyhow::Result<()> {
+        let thread = self.classifier.processes.thread_of(event);
+        self.note_moment(thread, end);
+        let classified = self.classifier.classify(event);
+        let on_device = matches!(classified, Classified::Known(c) if c.is_on_device());
+        if !on_device && event.name.raw.starts_with(b"Optimizer.step#") {
+            let name = self.classifier.intern_name(event);
+            self.updates.push(Update { name, thread, start, end });
+            self.charge(size_of::<Update>())?;
+        }
+        match classified {
+            Classified::Known(category) if category.is_on_device() => {
+                self.take_device_work(event, thread, category, (start, end))?;
+            }
+            Classified::Known(Category::Runtime) => {
+                if let Some(correlation) = event.correlation {
+                    let kind = launch_kind(event.name.raw);
+                    self.launches.push(Launch { correlation, at: start, thread, kind })?;
                 }
-                Category::CpuOp => self.operators.entry(pair.lane).or_default().add(pair.start, pair.end),
-                _ => self.others.entry(pair.lane).or_default().add(pair.start, pair.end),
             }
+            Classified::Known(Category::CpuOp) => {
+                self.operators.add(thread, start, end)?;
+                if self.step_names.has_user_names() {
+                    self.take_mark(event, thread, (start, end), false)?;
+                }
+            }
+            Classified::Known(Category::Step) => self.take_mark(event, thread, (start, end), false)?,
+            Classified::Known(Category::Marker) if is_host_annotation(event.cat.raw) => {
+                self.take_mark(event, thread, (start, end), false)?;
+            }
+            Classified::Known(Category::Other) => self.others.add(thread, start, end)?,
+            Classified::Known(_) => {}
+            Classified::Row(traits, user) => self.take_row(event, thread, traits, user, (start, end))?,
+        }
+        self.check_tables(event)
+    }
+
+    /// The last moment of a thread is when what is open on it ends.
+    #[inline]
+    fn note_moment(&mut self, thread: u32, moment: i64) {
+        let slot = thread as usize;
+        if slot >= self.last_moments.len() {
+            self.last_moments.resize(slot + 1, i64::MIN);
+        }
+        self.last_moments[slot] = self.last_moments[slot].max(moment);
+    }
+
+    fn take_device_work(
+        &mut self,
+        event: &Event<'_>,
+        thread: u32,
+        category: Category,
+        (start, end): (i64, i64),
+    ) -> anyhow::Result<()> {
+        let name = self.classifier.intern_name(event);
+        self.work.push(Work {
+            start,
+            end,
+            device: event.device.unwrap_or(NO_DEVICE),
+            correlation: event.correlation.unwrap_or(NO_NUMBER),
+            thread,
+            name,
+            category,
+            external: event.external.is_some(),
+        })?;
+        Ok(())
+    }
+
+    fn take_row(
+        &mut self,
+        event: &Event<'_>,
+        thread: u32,
+        traits: RowTraits,
+        user: Option<Category>,
+        (start, end): (i64, i64),
+    ) -> anyhow::Result<()> {
+        let name = self.classifier.intern_name(event);
+        let correlation = event.correlation.unwrap_or(NO_NUMBER);
+        let step_number = event.step_number.unwrap_or(NO_NUMBER);
+        self.rows.push(Row {
+            start,
+            end,
+            correlation,
+            step_number,
+            index: event.index,
+            thread,
+            name,
+            traits,
+            user,
+        })?;
+        Ok(())
+    }
+
+    /// Keeps a range whose name, or an argument, says that it is a step.
+    fn take_mark(
+        &mut self,
+        event: &Event<'_>,
+        thread: u32,
+        (start, end): (i64, i64),
+        partial: bool,
+    ) -> anyhow::Result<()> {
+        let name = self.classifier.intern_name(event);
+        if let Some((kind, number)) = self.mark_of(name, event.step_number) {
+            self.push_mark(StepMark { kind, number, name, thread, start, end, partial })?;
+        }
+        Ok(())
+    }
+
+    /// What a host range of this name marks.
+    pub(crate) fn mark_of(&mut self, name: u32, step_number: Option<i64>) -> NameMark {
+        let slot = name as usize;
+        if slot >= self.marks_by_name.len() {
+            self.marks_by_name.resize(slot + 1, None);
+        }
+        let text = self.classifier.names.name(name);
+        let known = *self.marks_by_name[slot].get_or_insert_with(|| self.step_names.mark_of_name(text));
+        match (known, step_number) {
+            (Some((MarkKind::User | MarkKind::Profiler, _)), _) => known,
+            (_, Some(number)) if !self.step_names.has_user_names() => {
+                Some((MarkKind::StepNumber, Some(number)))
+            }
+            _ => known,
         }
     }
 
-    /// The steps that the trace marks, or that its optimizer tells; call once, after [`Self::finish`]. Of a
-    /// trace that was `cut`, no step is known to be whole.
-    pub(crate) fn take_steps(&mut self, cut: bool) -> Steps {
-        let mut marks = std::mem::take(&mut self.steps);
-        if marks.is_empty() {
-            let begin = self.census.extent.map_or(0, |(begin, _)| begin);
-            return Steps::from_optimizer(std::mem::take(&mut self.updates), begin, cut);
-        }
-        marks.iter_mut().for_each(|s| s.partial |= cut);
-        Steps::new(marks)
+    /// Keeps a mark.
+    pub(crate) fn push_mark(&mut self, mark: StepMark) -> anyhow::Result<()> {
+        self.marks.push(mark);
+        self.charge(size_of::<StepMark>())
     }
 
-    fn take_span(&mut self, event: &Event<'_>, start: i64, end: i64) {
-        if event.name.raw.starts_with(b"Optimizer.step#") && !event.category.is_on_device() {
-            let name = self.names.intern(event.name);
-            self.updates.push(Update { name, start, end });
-        }
-        match event.category {
-            c if c.is_on_device() => self.take_device_work(event, start, end),
-            Category::Runtime => self.launches.extend(event.correlation.map(|correlation| Launch {
-                correlation,
-                at: start,
-                expects: launches_work(event.name.raw),
-            })),
-            Category::CpuOp => {
-                let lane = self.lanes.intern(event.pid, event.tid);
-                self.operators.entry(lane).or_default().add(start, end);
-            }
-            Category::Step => self.steps.extend(step_number(event.name.raw).map(|number| Step {
-                number,
-                start,
-                end,
-                partial: false,
-            })),
-            Category::Other if event.role == ProcessRole::None => {
-                let lane = self.lanes.intern(event.pid, event.tid);
-                self.others.entry(lane).or_default().add(start, end);
-            }
-            Category::Marker if event.role == ProcessRole::Overlap => {
-                let device = event.device.unwrap_or(NO_DEVICE);
-                self.pieces.extend(overlap_lane(event.name.raw).map(|lane| Piece {
-                    device,
-                    lane,
-                    start,
-                    end,
-                }));
-            }
-            _ => {}
-        }
-        if matches!(event.role, ProcessRole::Hardware | ProcessRole::Communication) {
-            let lane = self.lanes.intern(event.pid, event.tid);
-            self.tasks.push((lane, start, end));
-        }
-    }
-
-    fn take_device_work(&mut self, event: &Event<'_>, start: i64, end: i64) {
-        let device = event.device.unwrap_or(NO_DEVICE);
-        let (correlation, external) = (event.correlation, event.external.is_some());
-        self.work.push(Work { start, end, device, correlation, category: event.category, external });
-        if event.name.raw.starts_with(b"hcom_receive") {
-            self.pieces.push(Piece { device, lane: Lane::Receive, start, end });
-        }
-    }
-
-    fn take_arrow(&mut self, event: &Event<'_>) {
-        if let (b"async_npu", EventId::Number(id), Some(at)) = (event.cat.raw, event.flow, event.start) {
-            let lane = self.lanes.intern(event.pid, event.tid);
+    fn take_arrow(&mut self, event: &Event<'_>) -> anyhow::Result<()> {
+        if let (b"async_npu", EventId::Number(id), Some(at)) = (event.cat.raw, event.id, event.start) {
+            let thread = self.classifier.processes.thread_of(event);
             match event.phase {
-                b's' => self.tails.push(Arrow { id, at, lane }),
-                b'f' => self.heads.push(Arrow { id, at, lane }),
+                b's' => self.tails.push(Arrow { id, at, thread })?,
+                b'f' => self.heads.push(Arrow { id, at, thread })?,
                 _ => {}
             }
         }
+        Ok(())
     }
 
-    fn take_edge(&mut self, event: &Event<'_>, at: i64) {
-        let lane = self.lanes.intern(event.pid, event.tid);
-        let name = self.names.intern(event.name);
-        match event.phase {
-            b'B' => self.pairs.push_begin(lane, at, name, event.category as u32),
-            _ => self.pairs.push_end(lane, at, name),
+    fn take_edge(&mut self, event: &Event<'_>, at: i64) -> anyhow::Result<()> {
+        let thread = self.classifier.processes.thread_of(event);
+        self.note_moment(thread, at);
+        let name = self.classifier.intern_name(event);
+        let (known, traits, user) = match self.classifier.classify(event) {
+            Classified::Known(category) => (Some(category), RowTraits::default(), None),
+            Classified::Row(traits, user) => (None, traits, user),
+        };
+        let slot = thread as usize;
+        if slot >= self.edges_in_order.len() {
+            self.edges_in_order.resize(slot + 1, (true, i64::MIN));
         }
+        let (in_order, last) = &mut self.edges_in_order[slot];
+        *in_order &= at >= *last;
+        *last = at;
+        self.edges.push(Edge {
+            at,
+            index: event.index,
+            thread,
+            name,
+            begin: event.phase == b'B',
+            external: event.external.is_some(),
+            known,
+            traits,
+            user,
+            device: event.device.unwrap_or(NO_DEVICE),
+            correlation: event.correlation.unwrap_or(NO_NUMBER),
+            step_number: event.step_number.unwrap_or(NO_NUMBER),
+        })?;
+        self.check_tables(event)
     }
+
+    fn check_tables(&mut self, event: &Event<'_>) -> anyhow::Result<()> {
+        let count = self.classifier.names.count_names();
+        if count != self.names_seen {
+            self.names_seen = count;
+            // The name twice, as it stands and decoded, and what is kept of each.
+            self.charge(event.name.raw.len() * 2 + 128)?;
+        }
+        Ok(())
+    }
+
+    fn charge(&mut self, bytes: usize) -> anyhow::Result<()> {
+        self.table_bytes += bytes as u64;
+        check_table_bytes(self.table_bytes, self.memory)
+    }
+}
+
+/// What is said of a trace that has more names than memory is allowed for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct TooManyNames {
+    limit: MemoryLimit,
+}
+
+impl std::fmt::Display for TooManyNames {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let of = self.limit.bytes >> 20;
+        write!(f, "its different names need more than a quarter of {of} MiB: raise --max-memory")
+    }
+}
+
+impl std::error::Error for TooManyNames {}
+
+/// Checks that names and the like keep within their share.
+///
+/// # Errors
+/// [`TooManyNames`].
+pub(crate) fn check_table_bytes(bytes: u64, limit: MemoryLimit) -> anyhow::Result<()> {
+    if bytes > limit.of_tables() { Err(TooManyNames { limit }.into()) } else { Ok(()) }
+}
+
+/// Ranges that the program marked on the host; those on a device repeat them.
+fn is_host_annotation(cat: &[u8]) -> bool {
+    !matches!(cat, b"gpu_user_annotation" | b"Trace" | b"cuda_profiler_range")
 }
 
 impl EventSink for Collected {
     fn event(&mut self, event: &Event<'_>) -> anyhow::Result<()> {
-        self.census.event(event)?;
+        if event.phase == b'M' {
+            self.classifier.processes.learn(event);
+            return Ok(());
+        }
+        if let Some(start) = event.start {
+            let (end, on_device) =
+                (start.saturating_add(event.dur.unwrap_or(0)), event.category.is_on_device());
+            self.clusters.add(start, end, on_device, || (event.name.decode().into_owned(), event.index));
+        }
         match (event.phase, event.start, event.span()) {
             (b'X', _, Some((start, end))) => self.take_span(event, start, end),
             (b's' | b'f', ..) => self.take_arrow(event),
             (b'B' | b'E', Some(at), _) => self.take_edge(event, at),
-            _ => {}
+            (b'b' | b'S', ..) => {
+                self.async_spans += 1;
+                Ok(())
+            }
+            _ => Ok(()),
         }
-        Ok(())
     }
-}
-
-fn overlap_lane(name: &[u8]) -> Option<Lane> {
-    match name {
-        b"Computing" => Some(Lane::Computing),
-        b"Communication" => Some(Lane::Communication),
-        b"Communication(Not Overlapped)" => Some(Lane::NotOverlapped),
-        b"Free" => Some(Lane::Free),
-        _ => None,
-    }
-}
-
-/// Tells runtime calls that always put something on a device.
-fn launches_work(name: &[u8]) -> bool {
-    const CALLS: [&[u8]; 9] = [
-        b"cudaLaunchKernel",
-        b"cudaLaunchKernelExC",
-        b"cuLaunchKernel",
-        b"cuLaunchKernelEx",
-        b"cudaMemcpyAsync",
-        b"cudaMemsetAsync",
-        b"hipLaunchKernel",
-        b"hipExtModuleLaunchKernel",
-        b"hipMemcpyAsync",
-    ];
-    CALLS.contains(&name)
 }

@@ -5,10 +5,13 @@
 //! the device: from the first work that its first launching operator caused, to the end of what the last one
 //! caused or of the step on the host, whichever is later.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
+use std::io;
 
-use super::collect::{Arrow, Collected, Lane, Piece};
+use super::records::{Lane, NO_NUMBER, Piece};
+use super::resolve::Resolved;
 use super::split::Split;
+use super::spool::{Spool, SpoolRecord};
 use super::steps::Step;
 
 /// What the lanes say of one stretch of time on one device.
@@ -37,14 +40,15 @@ impl OverlapLanes {
         self.sums[lane as usize]
     }
 
-    /// The lanes as a split; they have no copies of their own.
-    pub(crate) fn split(&self) -> Split {
+    /// The lanes as a split. They have no copies: those run while the lane Free does, so they are given by themselves.
+    pub(crate) fn split(&self, memcpy: i64) -> Split {
         let (compute, exposed) = (self.sum(Lane::Computing), self.sum(Lane::NotOverlapped));
         Split {
             total: compute.saturating_add(exposed).saturating_add(self.sum(Lane::Free)),
             compute,
             communication: self.sum(Lane::Communication),
             exposed_communication: exposed,
+            memcpy,
             ..Split::default()
         }
     }
@@ -70,27 +74,33 @@ impl OverlapLanes {
     }
 }
 
-/// The lanes of a timeline by device: over everything, and by step.
+/// The lanes of a timeline by scope and device: over everything, and by step.
 #[derive(Debug, Default)]
 pub(crate) struct DividedLanes {
-    pub(crate) whole: BTreeMap<i64, OverlapLanes>,
-    pub(crate) steps: BTreeMap<(i64, usize), OverlapLanes>,
+    pub(crate) whole: BTreeMap<(u32, i64), OverlapLanes>,
+    pub(crate) steps: BTreeMap<(u32, i64, usize), OverlapLanes>,
     /// Pieces outside all steps.
     pub(crate) outside: u64,
 }
 
 /// Divides the lanes between the steps.
-pub(crate) fn divide_lanes(collected: &Collected, steps: &[Step]) -> DividedLanes {
-    let ranges = device_ranges(collected, steps);
+///
+/// # Errors
+/// What a spool says.
+pub(crate) fn divide_lanes(resolved: &mut Resolved) -> io::Result<DividedLanes> {
+    let ranges = find_device_ranges(resolved)?;
     let mut out = DividedLanes::default();
-    for piece in &collected.pieces {
-        out.whole.entry(piece.device).or_default().add(piece);
-        match find_range(&ranges, piece.start) {
-            Some(step) => out.steps.entry((piece.device, step)).or_default().add(piece),
+    resolved.pieces.for_each(|piece| {
+        let (scope, device) = (piece.scope, piece.device);
+        out.whole.entry((scope, device)).or_default().add(&piece);
+        match find_range(&ranges[scope as usize], piece.start) {
+            Some(step) => out.steps.entry((scope, device, step)).or_default().add(&piece),
+            None if resolved.steps[scope as usize].all().is_empty() => {}
             None => out.outside += 1,
         }
-    }
-    out
+        Ok(())
+    })?;
+    Ok(out)
 }
 
 /// The range whose start is the latest at or before the moment, if it holds it.
@@ -100,46 +110,130 @@ fn find_range(ranges: &[(i64, i64, usize)], moment: i64) -> Option<usize> {
     (moment < end).then_some(step)
 }
 
-/// What one launching operator caused on the device: first start and last end.
-struct LaunchedWork {
-    at: i64,
-    start: Option<i64>,
-    end: Option<i64>,
+/// The device end of an arrow: when the work at it starts and ends.
+#[derive(Clone, Copy, Debug)]
+struct ArrowHead {
+    id: i64,
+    start: i64,
+    end: i64,
 }
 
-/// Launching operators by time.
-fn launching_operators(collected: &Collected) -> Vec<LaunchedWork> {
-    let heads: HashMap<i64, (i64, u32)> = collected.heads.iter().map(|h| (h.id, (h.at, h.lane))).collect();
-    let mut ends: HashMap<(u32, i64), i64> = HashMap::new();
-    for &(lane, start, end) in &collected.tasks {
-        let known = ends.entry((lane, start)).or_insert(end);
-        *known = (*known).max(end);
+impl SpoolRecord<3> for ArrowHead {
+    fn to_words(self) -> [i64; 3] {
+        [self.id, self.start, self.end]
     }
-    let mut tails = collected.tails.clone();
-    tails.sort_unstable_by_key(|t| t.at);
-    let caused = |group: &[Arrow]| {
-        let heads = group.iter().filter_map(|t| heads.get(&t.id)).copied();
-        LaunchedWork {
-            at: group[0].at,
-            start: heads.clone().map(|(at, _)| at).min(),
-            end: heads.map(|(at, lane)| ends.get(&(lane, at)).copied().unwrap_or(at)).max(),
-        }
-    };
-    tails.chunk_by(|a, b| a.at == b.at).map(caused).collect()
+
+    fn from_words([id, start, end]: [i64; 3]) -> Self {
+        Self { id, start, end }
+    }
 }
 
-/// Start, end and index of every step, on the device, by start.
-fn device_ranges(collected: &Collected, steps: &[Step]) -> Vec<(i64, i64, usize)> {
-    let launches = launching_operators(collected);
-    let range = |(i, step): (usize, &Step)| {
-        let from = launches.partition_point(|l| l.at < step.start);
-        let to = launches.partition_point(|l| l.at < step.end);
-        let inside = launches.get(from..to).unwrap_or(&[]);
-        let start = inside.first().and_then(|l| l.start).unwrap_or(step.start);
-        let end = inside.last().and_then(|l| l.end).unwrap_or(step.end).max(step.end);
+/// What an operator launched, if the trace has it: when that starts and ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct LaunchedWork {
+    scope: u32,
+    at: i64,
+    start: i64,
+    end: i64,
+}
+
+impl SpoolRecord<4> for LaunchedWork {
+    fn to_words(self) -> [i64; 4] {
+        [i64::from(self.scope), self.at, self.start, self.end]
+    }
+
+    fn from_words([scope, at, start, end]: [i64; 4]) -> Self {
+        Self { scope: scope as u32, at, start, end }
+    }
+}
+
+/// The heads of arrows with the work at which they point: that of the same thread and start.
+fn find_heads(resolved: &mut Resolved) -> io::Result<Spool<ArrowHead, 3>> {
+    let memory = resolved.memory;
+    let heads = std::mem::replace(&mut resolved.heads, Spool::new(memory));
+    let tasks = std::mem::replace(&mut resolved.tasks, Spool::new(memory));
+    let mut out = Spool::new(memory);
+    let mut heads = heads.into_sorted(|h| (h.thread, h.at))?;
+    // Of tasks that start together, the one that ends last.
+    let mut tasks = tasks.into_sorted(|t| (t.thread, t.start, std::cmp::Reverse(t.end)))?;
+    let mut task = tasks.next_record()?;
+    while let Some(head) = heads.next_record()? {
+        while task.is_some_and(|t| (t.thread, t.start) < (head.thread, head.at)) {
+            task = tasks.next_record()?;
+        }
+        let end = task.filter(|t| (t.thread, t.start) == (head.thread, head.at)).map_or(head.at, |t| t.end);
+        out.push(ArrowHead { id: head.id, start: head.at, end })?;
+    }
+    Ok(out)
+}
+
+/// What each launching operator caused on the device, by scope and time.
+fn find_launched_work(resolved: &mut Resolved) -> io::Result<Spool<LaunchedWork, 4>> {
+    let memory = resolved.memory;
+    let mut heads = find_heads(resolved)?.into_sorted(|h| (h.id, h.start))?;
+    let tails = std::mem::replace(&mut resolved.tails, Spool::new(memory));
+    let mut tails = tails.into_sorted(|t| t.id)?;
+    let mut out = Spool::new(memory);
+    let mut head = heads.next_record()?;
+    while let Some(tail) = tails.next_record()? {
+        while head.is_some_and(|h| h.id < tail.id) {
+            head = heads.next_record()?;
+        }
+        let (start, end) =
+            head.filter(|h| h.id == tail.id).map_or((NO_NUMBER, NO_NUMBER), |h| (h.start, h.end));
+        out.push(LaunchedWork { scope: resolved.scope_of(tail.thread), at: tail.at, start, end })?;
+    }
+    Ok(out)
+}
+
+/// First start and last end of what a step launched, by its first and its last launching operator.
+#[derive(Clone, Copy, Default)]
+struct StepLaunches {
+    first: Option<LaunchedWork>,
+    last: Option<LaunchedWork>,
+}
+
+/// By scope: start, end and index of every step, on the device, by start.
+fn find_device_ranges(resolved: &mut Resolved) -> io::Result<Vec<Vec<(i64, i64, usize)>>> {
+    let mut launched = find_launched_work(resolved)?.into_sorted(|l| (l.scope, l.at))?;
+    let mut found: Vec<Vec<StepLaunches>> =
+        resolved.steps.iter().map(|s| vec![StepLaunches::default(); s.all().len()]).collect();
+    while let Some(work) = launched.next_record()? {
+        let scope = work.scope as usize;
+        let steps = resolved.steps[scope].all();
+        for i in resolved.steps[scope].all_at(work.at) {
+            debug_assert!(i < steps.len());
+            let StepLaunches { first, last } = &mut found[scope][i];
+            first.get_or_insert(work).join_start(work);
+            let same = last.is_some_and(|l| l.at == work.at);
+            match last {
+                Some(last) if same => last.end = last.end.max(work.end),
+                _ => *last = Some(work),
+            }
+        }
+    }
+    let range = |(i, (step, launches)): (usize, (&Step, &StepLaunches))| {
+        let known = |n: i64| (n != NO_NUMBER).then_some(n);
+        let start = launches.first.and_then(|l| known(l.start)).unwrap_or(step.start);
+        let end = launches.last.and_then(|l| known(l.end)).unwrap_or(step.end).max(step.end);
         (start, end, i)
     };
-    let mut ranges: Vec<_> = steps.iter().enumerate().map(range).collect();
-    ranges.sort_unstable();
-    ranges
+    let of_scope = |(steps, launches): (&super::steps::Steps, &Vec<StepLaunches>)| {
+        let mut ranges: Vec<_> = steps.all().iter().zip(launches).enumerate().map(range).collect();
+        ranges.sort_unstable();
+        ranges
+    };
+    Ok(resolved.steps.iter().zip(&found).map(of_scope).collect())
+}
+
+impl LaunchedWork {
+    /// Of operators at the same moment, the earliest start counts.
+    fn join_start(&mut self, other: Self) {
+        if other.at == self.at
+            && other.start != NO_NUMBER
+            && (self.start == NO_NUMBER || other.start < self.start)
+        {
+            self.start = other.start;
+        }
+    }
 }

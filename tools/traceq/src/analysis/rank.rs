@@ -1,9 +1,17 @@
 //! Which kernels and operators take the most time, by name.
 
-use std::collections::HashMap;
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
+use std::io;
 
-use super::selftime::{Span, self_times};
-use trace::model::{BeginEndPairs, Category, Event, EventSink, NameTable, ThreadTable};
+use super::classifier::{Classified, EventClassifier};
+use super::collect::{CollectOptions, check_table_bytes};
+use super::pairs::{EdgeThreads, match_edges};
+use super::records::{Edge, NO_DEVICE, NO_NUMBER};
+use super::scopes::{ProcessUse, Scopes};
+use super::selftime::{SelfTimes, Span};
+use super::spool::{MemoryLimit, Spool, SpoolRecord};
+use trace::model::{Category, Event, EventId, EventSink, FastMap, RowTraits};
 
 /// A kind of event to rank.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, clap::ValueEnum)]
@@ -37,6 +45,10 @@ impl By {
             Self::Other => "other",
         }
     }
+
+    /// All of them.
+    const ALL: [Self; 7] =
+        [Self::Kernel, Self::Op, Self::Runtime, Self::Python, Self::Api, Self::Marker, Self::Other];
 
     fn of_category(category: Category) -> Option<Self> {
         Some(match category {
@@ -77,87 +89,407 @@ pub(crate) enum Order {
     Count,
 }
 
-/// Collects the kinds that are wanted.
-pub(crate) struct Ranking {
-    wanted: Vec<By>,
-    names: NameTable,
-    lanes: ThreadTable,
-    pairs: BeginEndPairs,
-    device: HashMap<u32, Entry>,
-    /// Host spans by kind: their self times can be told only in the order of time.
-    spans: HashMap<By, Vec<Span>>,
+/// A span that waits for the end of the file: for its self time, or for what its process is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct RankedSpan {
+    start: i64,
+    end: i64,
+    /// `Ev Idx` or an operator's `External id`, which say what is within what among equal spans; the file's order does
+    /// if there is neither.
+    sequence: i64,
+    index: u64,
+    thread: u32,
+    name: u32,
+    /// None if its process or thread will tell.
+    kind: Option<By>,
+    traits: RowTraits,
+    user: Option<Category>,
 }
 
-impl std::hash::Hash for By {
-    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
-        (*self as u8).hash(state);
+impl SpoolRecord<6> for RankedSpan {
+    fn to_words(self) -> [i64; 6] {
+        let kind = self.kind.map_or(0xff, |k| k as i64);
+        let user = self.user.map_or(0xff, |c| c as i64);
+        let flags = kind | user << 8 | i64::from(self.traits.to_byte()) << 16;
+        let ids = (u64::from(self.thread) << 32 | u64::from(self.name)) as i64;
+        [self.start, self.end, self.sequence, self.index as i64, ids, flags]
     }
+
+    fn from_words([start, end, sequence, index, ids, flags]: [i64; 6]) -> Self {
+        Self {
+            start,
+            end,
+            sequence,
+            index: index as u64,
+            thread: (ids as u64 >> 32) as u32,
+            name: ids as u32,
+            kind: By::ALL.get((flags & 0xff) as usize).copied(),
+            traits: RowTraits::from_byte((flags >> 16) as u8),
+            user: Category::ALL.get((flags >> 8 & 0xff) as usize).copied(),
+        }
+    }
+}
+
+/// Async spans have numbers of their own behind those of threads: each id is a track.
+const FIRST_TRACK: u32 = 1 << 31;
+
+/// What says that two async events belong together: category, scope and id, and the process for a local id.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct TrackKey {
+    cat: Box<[u8]>,
+    scope: Box<[u8]>,
+    id: String,
+    process: Option<u32>,
+}
+
+/// Collects the kinds that are wanted.
+pub(crate) struct Ranking {
+    wanted: [bool; By::ALL.len()],
+    memory: MemoryLimit,
+    classifier: EventClassifier,
+    /// Device work by process and name.
+    device: FastMap<(u32, u32), Entry>,
+    spans: Spool<RankedSpan, 6>,
+    edges: Spool<Edge, 7>,
+    edges_in_order: Vec<(bool, i64)>,
+    last_moments: Vec<i64>,
+    tracks: FastMap<TrackKey, u32>,
+    /// By track: the thread that began it.
+    track_threads: Vec<u32>,
+    track_edges: Spool<Edge, 7>,
+    launching: Vec<bool>,
+    table_bytes: u64,
+    names_seen: u32,
 }
 
 impl Ranking {
     /// For these kinds.
-    pub(crate) fn new(wanted: &[By]) -> Self {
+    pub(crate) fn new(wanted: &[By], options: &CollectOptions) -> Self {
+        let memory = options.memory;
         Self {
-            wanted: wanted.to_vec(),
-            names: NameTable::default(),
-            lanes: ThreadTable::default(),
-            pairs: BeginEndPairs::default(),
-            device: HashMap::new(),
-            spans: HashMap::new(),
+            wanted: By::ALL.map(|by| wanted.contains(&by)),
+            memory,
+            classifier: EventClassifier::new(options.classes.clone()),
+            device: FastMap::default(),
+            spans: Spool::new(memory),
+            edges: Spool::new(memory),
+            edges_in_order: Vec::new(),
+            last_moments: Vec::new(),
+            tracks: FastMap::default(),
+            track_threads: Vec::new(),
+            track_edges: Spool::new(memory),
+            launching: Vec::new(),
+            table_bytes: 0,
+            names_seen: 0,
         }
     }
 
-    /// The entries of one kind, the first `n` of that order, and the sum that shares are of.
-    pub(crate) fn top(&mut self, by: By, order: Order, n: usize) -> (Vec<Entry>, i64) {
-        self.close_pairs();
-        let entries = if by == By::Kernel { std::mem::take(&mut self.device) } else { self.host_entries(by) };
-        let mut entries: Vec<(u32, Entry)> = entries.into_iter().collect();
-        let weight = |e: &Entry| e.own.unwrap_or(e.total);
-        let whole = entries.iter().fold(0i64, |sum, (_, e)| sum.saturating_add(weight(e)));
-        // Names in the order of their first appearance break ties, so that runs agree.
-        entries.sort_by_key(|(number, e)| {
-            let key = match order {
-                Order::Total => e.total,
-                Order::Own => weight(e),
-                Order::Count => i64::try_from(e.count).unwrap_or(i64::MAX),
-            };
-            (std::cmp::Reverse(key), *number)
-        });
-        entries.truncate(n);
-        let name = |(number, e): (u32, Entry)| Entry { name: self.names.name(number).to_owned(), ..e };
-        (entries.into_iter().map(name).collect(), whole)
+    fn wants(&self, by: By) -> bool {
+        self.wanted[by as usize]
     }
 
-    fn host_entries(&mut self, by: By) -> HashMap<u32, Entry> {
-        let mut spans = self.spans.remove(&by).unwrap_or_default();
-        let mut entries: HashMap<u32, Entry> = HashMap::new();
-        for span in &spans {
-            let entry = entries.entry(span.name).or_default();
-            entry.add_duration(span.end - span.start);
-            entry.own = Some(0);
+    fn take_span(&mut self, event: &Event<'_>, start: i64, end: i64) -> anyhow::Result<()> {
+        let thread = self.classifier.processes.thread_of(event);
+        self.note_moment(thread, end);
+        if event.category == Category::Runtime && event.correlation.is_some() {
+            self.note_launch(thread);
         }
-        self_times(&mut spans, |name, time| {
-            if let Some(own) = entries.get_mut(&name).and_then(|e| e.own.as_mut()) {
-                *own = own.saturating_add(time);
+        let (kind, traits, user) = match self.classifier.classify(event) {
+            Classified::Known(category) => match By::of_category(category) {
+                Some(kind) if self.wants(kind) => (Some(kind), RowTraits::default(), None),
+                _ => return Ok(()),
+            },
+            Classified::Row(traits, user) => (None, traits, user),
+        };
+        let name = self.classifier.intern_name(event);
+        if kind == Some(By::Kernel) {
+            let process = self.classifier.processes.process_of(thread);
+            self.device.entry((process, name)).or_default().add_duration(end - start);
+        } else {
+            // The ids of operators grow as they begin, too; old traces have no other order.
+            let of_operator = event.external.filter(|_| kind == Some(By::Op));
+            let sequence = event.sequence.or(of_operator).unwrap_or(i64::MAX);
+            let index = event.index;
+            self.spans.push(RankedSpan { start, end, sequence, index, thread, name, kind, traits, user })?;
+        }
+        self.check_tables(event)
+    }
+
+    fn note_moment(&mut self, thread: u32, moment: i64) {
+        let slot = thread as usize;
+        if slot >= self.last_moments.len() {
+            self.last_moments.resize(slot + 1, i64::MIN);
+        }
+        self.last_moments[slot] = self.last_moments[slot].max(moment);
+    }
+
+    fn note_launch(&mut self, thread: u32) {
+        let process = self.classifier.processes.process_of(thread) as usize;
+        if process >= self.launching.len() {
+            self.launching.resize(process + 1, false);
+        }
+        self.launching[process] = true;
+    }
+
+    fn take_edge(&mut self, event: &Event<'_>, at: i64) -> anyhow::Result<()> {
+        let thread = self.classifier.processes.thread_of(event);
+        self.note_moment(thread, at);
+        let slot = thread as usize;
+        if slot >= self.edges_in_order.len() {
+            self.edges_in_order.resize(slot + 1, (true, i64::MIN));
+        }
+        let (in_order, last) = &mut self.edges_in_order[slot];
+        *in_order &= at >= *last;
+        *last = at;
+        let edge = self.edge_of(event, at, thread);
+        self.edges.push(edge)?;
+        self.check_tables(event)
+    }
+
+    fn take_track_edge(&mut self, event: &Event<'_>, at: i64) -> anyhow::Result<()> {
+        let thread = self.classifier.processes.thread_of(event);
+        self.note_moment(thread, at);
+        let id = match event.id {
+            EventId::None => String::new(),
+            EventId::Number(n) => n.to_string(),
+            EventId::Text(t) => t.decode().into_owned(),
+        };
+        let process = event.local_id.then(|| self.classifier.processes.process_of(thread));
+        let key = TrackKey { cat: event.cat.raw.into(), scope: event.scope.raw.into(), id, process };
+        let next = self.track_threads.len() as u32;
+        let track = match self.tracks.get(&key) {
+            Some(track) => *track,
+            None => {
+                self.charge(key.cat.len() + key.scope.len() + key.id.len() + 160)?;
+                self.tracks.insert(key, next);
+                self.track_threads.push(thread);
+                next
             }
-        });
-        entries
+        };
+        let edge = self.edge_of(event, at, track);
+        self.track_edges.push(edge)?;
+        self.check_tables(event)
     }
 
-    fn close_pairs(&mut self) {
-        let any = self.names.intern("".into());
-        for pair in std::mem::take(&mut self.pairs).match_pairs(any).pairs {
-            let kind = By::of_category(Category::ALL[pair.tag as usize % Category::ALL.len()]);
-            self.count_span(kind, pair.lane, pair.name, pair.start, pair.end);
+    fn edge_of(&mut self, event: &Event<'_>, at: i64, thread: u32) -> Edge {
+        let name = self.classifier.intern_name(event);
+        let (known, traits, user) = match self.classifier.classify(event) {
+            Classified::Known(category) => (Some(category), RowTraits::default(), None),
+            Classified::Row(traits, user) => (None, traits, user),
+        };
+        Edge {
+            at,
+            index: event.index,
+            thread,
+            name,
+            begin: matches!(event.phase, b'B' | b'b' | b'S'),
+            external: false,
+            known,
+            traits,
+            user,
+            device: NO_DEVICE,
+            correlation: NO_NUMBER,
+            step_number: NO_NUMBER,
         }
     }
 
-    fn count_span(&mut self, kind: Option<By>, lane: u32, name: u32, start: i64, end: i64) {
-        match kind.filter(|k| self.wanted.contains(k)) {
-            Some(By::Kernel) => self.device.entry(name).or_default().add_duration(end - start),
-            Some(by) => self.spans.entry(by).or_default().push(Span { lane, name, start, end }),
-            None => {}
+    fn check_tables(&mut self, event: &Event<'_>) -> anyhow::Result<()> {
+        let count = self.classifier.names.count_names();
+        if count != self.names_seen {
+            self.names_seen = count;
+            self.charge(event.name.raw.len() * 2 + 256)?;
         }
+        Ok(())
+    }
+
+    fn charge(&mut self, bytes: usize) -> anyhow::Result<()> {
+        self.table_bytes += bytes as u64;
+        check_table_bytes(self.table_bytes, self.memory)
+    }
+
+    /// Everything that was collected, by kind, rank and name.
+    ///
+    /// # Errors
+    /// A temporary file cannot be used; the limit of memory is reached.
+    pub(crate) fn finish(mut self) -> anyhow::Result<Ranked> {
+        self.match_tracks()?;
+        self.match_pairs()?;
+        let spans = std::mem::replace(&mut self.spans, Spool::new(self.memory));
+        let mut known = Spool::new(self.memory);
+        spans.for_each(|span| self.resolve_span(span, &mut known))?;
+        let scopes = self.find_scopes();
+        let mut entries: BTreeMap<By, FastMap<(u32, u32), Entry>> = BTreeMap::new();
+        let kernels = entries.entry(By::Kernel).or_default();
+        for ((process, name), entry) in std::mem::take(&mut self.device) {
+            kernels.entry((scopes.of_process(process), name)).or_default().add_entry(&entry);
+        }
+        self.add_host_entries(known, &scopes, &mut entries)?;
+        Ok(Ranked { classifier: self.classifier, scopes, entries })
+    }
+
+    fn find_scopes(&self) -> Scopes {
+        let processes = &self.classifier.processes;
+        let mut uses = vec![ProcessUse::default(); processes.count_processes()];
+        for (used, launches) in uses.iter_mut().zip(&self.launching) {
+            used.launches = *launches;
+        }
+        for (process, _) in self.device.keys() {
+            uses[*process as usize].works = true;
+        }
+        Scopes::find(processes, &uses)
+    }
+
+    /// Counts device work, and keeps what is wanted of the rest.
+    fn resolve_span(&mut self, mut span: RankedSpan, known: &mut Spool<RankedSpan, 6>) -> io::Result<()> {
+        if span.kind.is_none() {
+            // A track is no thread of a process: its spans are what they are.
+            let category = if span.thread >= FIRST_TRACK {
+                Category::Other
+            } else {
+                self.classifier.resolve_row(span.thread, span.traits, span.user).category
+            };
+            span.kind = By::of_category(category).filter(|k| self.wants(*k));
+        }
+        match span.kind {
+            Some(By::Kernel) => {
+                let process = self.classifier.processes.process_of(span.thread);
+                self.device.entry((process, span.name)).or_default().add_duration(span.end - span.start);
+                Ok(())
+            }
+            Some(_) => known.push(span),
+            None => Ok(()),
+        }
+    }
+
+    fn add_host_entries(
+        &self,
+        spans: Spool<RankedSpan, 6>,
+        scopes: &Scopes,
+        entries: &mut BTreeMap<By, FastMap<(u32, u32), Entry>>,
+    ) -> anyhow::Result<()> {
+        let scope_of = |thread: u32| {
+            let thread = self.thread_of_track(thread);
+            scopes.of_process(self.classifier.processes.process_of(thread))
+        };
+        let mut sorted =
+            spans.into_sorted(|s| (s.kind, s.thread, s.start, Reverse(s.end), s.sequence, s.index))?;
+        let mut times: SelfTimes<(u32, u32)> = SelfTimes::default();
+        let mut kind = None;
+        loop {
+            let next = sorted.next_record()?;
+            let next_kind = next.and_then(|s| s.kind);
+            let span = next.map(|s| Span {
+                thread: s.thread,
+                start: s.start,
+                end: s.end,
+                what: (scope_of(s.thread), s.name),
+            });
+            if let Some(list) = kind.and_then(|k| entries.get_mut(&k)) {
+                let mut add = |key: &(u32, u32), from: i64, to: i64| {
+                    if let Some(own) = list.get_mut(key).and_then(|e| e.own.as_mut()) {
+                        *own = own.saturating_add(to - from);
+                    }
+                };
+                if next_kind != kind {
+                    times.take(None, &mut add);
+                }
+                times.take(span.filter(|_| next_kind == kind), &mut add);
+                let bytes = times.depth() * size_of::<Span<(u32, u32)>>();
+                check_table_bytes(bytes as u64, self.memory)?;
+            }
+            let Some((span, k)) = span.zip(next_kind) else { return Ok(()) };
+            let entry = entries.entry(k).or_default().entry(span.what).or_default();
+            entry.add_duration(span.end - span.start);
+            entry.own.get_or_insert(0);
+            if next_kind != kind {
+                kind = next_kind;
+                times.take(Some(span), |_, _, _| {});
+            }
+        }
+    }
+
+    /// The thread that began a track; a thread itself.
+    fn thread_of_track(&self, number: u32) -> u32 {
+        match number.checked_sub(FIRST_TRACK) {
+            Some(track) => self.track_threads.get(track as usize).copied().unwrap_or(0),
+            None => number,
+        }
+    }
+
+    fn match_pairs(&mut self) -> anyhow::Result<()> {
+        let any_name = self.classifier.names.intern("".into());
+        let edges = std::mem::replace(&mut self.edges, Spool::new(self.memory));
+        let (in_order, last_moments) =
+            (std::mem::take(&mut self.edges_in_order), std::mem::take(&mut self.last_moments));
+        let threads = EdgeThreads { in_order: &in_order, last_moments: &last_moments, any_name };
+        let memory = self.memory;
+        match_edges(edges, threads, memory, |begin, end, _| Ok(self.keep_pair(begin, begin.thread, end)?))?;
+        Ok(())
+    }
+
+    fn match_tracks(&mut self) -> anyhow::Result<()> {
+        let any_name = self.classifier.names.intern("".into());
+        let edges = std::mem::replace(&mut self.track_edges, Spool::new(self.memory));
+        // Tracks need not stand in the file in the order of time.
+        let in_order = vec![(false, 0); self.track_threads.len()];
+        let last = |thread: &u32| self.last_moments.get(*thread as usize).copied().unwrap_or(i64::MIN);
+        let last_moments: Vec<i64> = self.track_threads.iter().map(last).collect();
+        let threads = EdgeThreads { in_order: &in_order, last_moments: &last_moments, any_name };
+        let memory = self.memory;
+        match_edges(edges, threads, memory, |begin, end, _| {
+            let track = FIRST_TRACK.saturating_add(begin.thread);
+            Ok(self.keep_pair(begin, track, end)?)
+        })?;
+        Ok(())
+    }
+
+    fn keep_pair(&mut self, begin: &Edge, thread: u32, end: i64) -> io::Result<()> {
+        let kind = begin.known.and_then(By::of_category);
+        if begin.known.is_some() && kind.is_none_or(|k| !self.wants(k)) {
+            return Ok(());
+        }
+        let Edge { at: start, index, name, traits, user, .. } = *begin;
+        self.spans.push(RankedSpan {
+            start,
+            end,
+            sequence: i64::MAX,
+            index,
+            thread,
+            name,
+            kind,
+            traits,
+            user,
+        })
+    }
+}
+
+/// What was ranked.
+pub(crate) struct Ranked {
+    classifier: EventClassifier,
+    pub(crate) scopes: Scopes,
+    entries: BTreeMap<By, FastMap<(u32, u32), Entry>>,
+}
+
+impl Ranked {
+    /// The entries of one kind and rank, the first `n` of that order, and the sum that shares are of.
+    pub(crate) fn top(&self, by: By, scope: u32, order: Order, n: usize) -> (Vec<Entry>, i64) {
+        let list = self.entries.get(&by).into_iter().flatten().filter(|((s, _), _)| *s == scope);
+        let name = |((_, number), e): (&(u32, u32), &Entry)| Entry {
+            name: self.classifier.names.name(*number).to_owned(),
+            ..e.clone()
+        };
+        let mut entries: Vec<Entry> = list.map(name).collect();
+        let weight = |e: &Entry| e.own.unwrap_or(e.total);
+        let whole = entries.iter().fold(0i64, |sum, e| sum.saturating_add(weight(e)));
+        let key = |e: &Entry| match order {
+            Order::Total => e.total,
+            Order::Own => weight(e),
+            Order::Count => i64::try_from(e.count).unwrap_or(i64::MAX),
+        };
+        // Names break ties, so that the order of a file does not matter.
+        entries.sort_by(|a, b| key(b).cmp(&key(a)).then_with(|| a.name.cmp(&b.name)));
+        entries.truncate(n);
+        (entries, whole)
     }
 }
 
@@ -168,23 +500,29 @@ impl Entry {
         self.count += 1;
         self.total = self.total.saturating_add(dur);
     }
+
+    fn add_entry(&mut self, other: &Self) {
+        self.min = if self.count == 0 { other.min } else { self.min.min(other.min) };
+        self.max = self.max.max(other.max);
+        self.count += other.count;
+        self.total = self.total.saturating_add(other.total);
+    }
 }
 
 impl EventSink for Ranking {
     fn event(&mut self, event: &Event<'_>) -> anyhow::Result<()> {
-        let kind = By::of_category(event.category).filter(|k| self.wanted.contains(k));
-        if kind.is_none() || !matches!(event.phase, b'X' | b'B' | b'E') {
-            return Ok(());
-        }
-        let lane = self.lanes.intern(event.pid, event.tid);
-        let name = self.names.intern(event.name);
         match (event.phase, event.start, event.span()) {
-            (_, _, Some((start, end))) => self.count_span(kind, lane, name, start, end),
-            (b'B', Some(at), _) => self.pairs.push_begin(lane, at, name, event.category as u32),
-            (b'E', Some(at), _) => self.pairs.push_end(lane, at, name),
-            _ => {}
+            (b'M', ..) => {
+                self.classifier.processes.learn(event);
+                Ok(())
+            }
+            (b'X', _, Some((start, end))) => self.take_span(event, start, end),
+            (b'B' | b'E', Some(at), _) => self.take_edge(event, at),
+            (b'b' | b'e' | b'S' | b'F', Some(at), _) if self.wants(By::Other) => {
+                self.take_track_edge(event, at)
+            }
+            _ => Ok(()),
         }
-        Ok(())
     }
 }
 
@@ -208,7 +546,7 @@ mod tests {
 
     #[test]
     fn operators_have_self_times_and_kernels_do_not() {
-        let mut ranking = Ranking::new(&[By::Kernel, By::Op]);
+        let mut ranking = Ranking::new(&[By::Kernel, By::Op], &CollectOptions::default());
         for e in [
             event(Category::CpuOp, "outer", 0, 10),
             event(Category::CpuOp, "inner", 2, 3),
@@ -218,12 +556,13 @@ mod tests {
         ] {
             ranking.event(&e).unwrap();
         }
-        let (ops, whole) = ranking.top(By::Op, Order::Own, 10);
+        let ranked = ranking.finish().unwrap();
+        let (ops, whole) = ranked.top(By::Op, 0, Order::Own, 10);
         let own: Vec<_> = ops.iter().map(|e| (e.name.as_str(), e.total, e.own)).collect();
         assert_eq!((own, whole), (vec![("outer", 10, Some(7)), ("inner", 3, Some(3))], 10));
-        let (kernels, whole) = ranking.top(By::Kernel, Order::Total, 10);
+        let (kernels, whole) = ranked.top(By::Kernel, 0, Order::Total, 10);
         let k = Entry { name: "k".into(), count: 2, total: 8, own: None, min: 1, max: 7 };
         assert_eq!((kernels, whole), (vec![k], 8));
-        assert_eq!(ranking.top(By::Python, Order::Total, 10), (vec![], 0));
+        assert_eq!(ranked.top(By::Python, 0, Order::Total, 10), (vec![], 0));
     }
 }

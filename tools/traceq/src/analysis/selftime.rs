@@ -1,49 +1,70 @@
 //! Self time: how long each span was the innermost of its thread.
 //!
-//! The innermost of several is the one that started last. Real threads have spans that overlap without nesting;
-//! by this rule nothing of them is lost and nothing counted twice: the self times of a thread add up to the
-//! time in which any of its spans ran.
+//! The innermost of several is the one that started last; of those that start together the longer is the outer one,
+//! and of equal ones the later in the file is the inner one. Real threads have spans that overlap without nesting; by
+//! this rule nothing of them is lost and nothing counted twice: the self times of a thread add up to the time in which
+//! any of its spans ran.
 
-/// A named span of a thread.
+/// A span of a thread.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Span {
-    pub(crate) lane: u32,
-    pub(crate) name: u32,
+pub(crate) struct Span<T> {
+    pub(crate) thread: u32,
     pub(crate) start: i64,
     pub(crate) end: i64,
+    pub(crate) what: T,
 }
 
-/// Calls `add` with the name of a span and a stretch of its self time, any number of times per span. Sorts the
-/// spans on the way.
-pub(crate) fn self_times(spans: &mut [Span], mut add: impl FnMut(u32, i64)) {
-    // Of spans that start together the longer is the outer one.
-    spans.sort_unstable_by_key(|s| (s.lane, s.start, std::cmp::Reverse(s.end)));
-    for thread in spans.chunk_by(|a, b| a.lane == b.lane) {
-        let mut open: Vec<Span> = Vec::new();
-        let mut now = i64::MIN;
-        for &span in thread {
-            run_until(span.start, &mut now, &mut open, &mut add);
-            open.push(span);
-        }
-        run_until(i64::MAX, &mut now, &mut open, &mut add);
+/// Tells the self times of spans that come in order: by thread, start, the longer first, and what decides among equals.
+#[derive(Clone, Debug)]
+pub(crate) struct SelfTimes<T> {
+    open: Vec<Span<T>>,
+    thread: u32,
+    now: i64,
+}
+
+impl<T> Default for SelfTimes<T> {
+    fn default() -> Self {
+        Self { open: Vec::new(), thread: 0, now: i64::MIN }
     }
 }
 
-/// Gives the time until a moment to whoever is innermost.
-fn run_until(moment: i64, now: &mut i64, open: &mut Vec<Span>, add: &mut impl FnMut(u32, i64)) {
-    while let Some(top) = open.last() {
-        let from = (*now).max(top.start);
-        let until = top.end.min(moment);
-        if until > from {
-            add(top.name, until - from);
-            *now = until;
+impl<T: Copy> SelfTimes<T> {
+    /// Takes the next span, or none at the end. Calls `add` with a span and a stretch of its self time, any number of
+    /// times for each.
+    pub(crate) fn take(&mut self, span: Option<Span<T>>, mut add: impl FnMut(&T, i64, i64)) {
+        if span.as_ref().is_none_or(|s| s.thread != self.thread) {
+            self.run_until(i64::MAX, &mut add);
+            self.open.clear();
+            self.now = i64::MIN;
         }
-        if top.end > moment {
-            break;
+        if let Some(span) = span {
+            self.thread = span.thread;
+            self.run_until(span.start, &mut add);
+            self.open.push(span);
         }
-        open.pop();
     }
-    *now = (*now).max(moment);
+
+    /// Gives the time until a moment to whoever is innermost.
+    fn run_until(&mut self, moment: i64, add: &mut impl FnMut(&T, i64, i64)) {
+        while let Some(top) = self.open.last() {
+            let from = self.now.max(top.start);
+            let until = top.end.min(moment);
+            if until > from {
+                add(&top.what, from, until);
+                self.now = until;
+            }
+            if top.end > moment {
+                break;
+            }
+            self.open.pop();
+        }
+        self.now = self.now.max(moment);
+    }
+
+    /// How many spans are open.
+    pub(crate) fn depth(&self) -> usize {
+        self.open.len()
+    }
 }
 
 #[cfg(test)]
@@ -53,14 +74,13 @@ mod tests {
 
     fn times(spans: &[(i64, i64)]) -> Vec<i64> {
         let mut out = vec![0; spans.len()];
-        let span = |(i, (start, end)): (usize, &(i64, i64))| Span {
-            lane: 0,
-            name: i as u32,
-            start: *start,
-            end: *end,
-        };
-        let mut spans: Vec<_> = spans.iter().enumerate().map(span).collect();
-        self_times(&mut spans, |name, time| out[name as usize] += time);
+        let mut sorted: Vec<_> = (0..).zip(spans.iter().copied()).collect();
+        sorted.sort_by_key(|(i, (start, end))| (*start, std::cmp::Reverse(*end), *i));
+        let mut times = SelfTimes::default();
+        let spans = sorted.into_iter().map(|(i, (start, end))| Some(Span { thread: 0, start, end, what: i }));
+        for span in spans.chain([None]) {
+            times.take(span, |i: &usize, from, to| out[*i] += to - from);
+        }
         out
     }
 

@@ -1,6 +1,5 @@
 //! How time on a device divides between computation, communication, copies and nothing.
 
-use trace::interval::IntervalSet;
 use trace::model::Category;
 
 /// The division. `compute + exposed_communication + exposed_memcpy + idle = total`, always.
@@ -21,33 +20,6 @@ pub(crate) struct Split {
 }
 
 impl Split {
-    /// Divides the time of some device events. `None` if there are none.
-    pub(crate) fn of(events: impl IntoIterator<Item = (i64, i64, Category)>) -> Option<Self> {
-        let mut spans: [Vec<(i64, i64)>; 3] = Default::default();
-        let mut extent: Option<(i64, i64)> = None;
-        for (start, end, category) in events {
-            let (first, last) = extent.unwrap_or((start, end));
-            extent = Some((first.min(start), last.max(end)));
-            let kind = match category {
-                Category::Collective => 1,
-                Category::Memcpy => 2,
-                _ => 0,
-            };
-            spans[kind].push((start, end));
-        }
-        let (first, last) = extent?;
-        let [compute, communication, memcpy] = spans.map(IntervalSet::union);
-        let exposed = communication.difference(&compute);
-        Some(Self {
-            total: last - first,
-            compute: compute.length(),
-            communication: communication.length(),
-            exposed_communication: exposed.length(),
-            memcpy: memcpy.length(),
-            exposed_memcpy: memcpy.difference(&compute).difference(&communication).length(),
-        })
-    }
-
     /// Nothing runs.
     pub(crate) fn idle(&self) -> i64 {
         self.total - self.compute - self.exposed_communication - self.exposed_memcpy
@@ -64,6 +36,60 @@ impl Split {
     }
 }
 
+/// Divides the time of events that come in the order of their starts, and keeps none of them.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct SplitSweep {
+    /// Until here time has been divided; none before the first event.
+    now: Option<i64>,
+    /// Until when computation, communication and copies run.
+    busy: [i64; 3],
+    split: Split,
+}
+
+impl SplitSweep {
+    /// Takes the next event. Starts must not decrease.
+    pub(crate) fn add(&mut self, start: i64, end: i64, category: Category) {
+        match self.now {
+            None => (self.now, self.busy) = (Some(start), [start; 3]),
+            Some(_) => self.advance(start),
+        }
+        let kind = match category {
+            Category::Collective => 1,
+            Category::Memcpy => 2,
+            _ => 0,
+        };
+        self.busy[kind] = self.busy[kind].max(end);
+    }
+
+    /// Divides the time until a moment.
+    fn advance(&mut self, moment: i64) {
+        let Some(mut now) = self.now else { return };
+        while now < moment {
+            // The next end among those that run, or the moment.
+            let until = self.busy.iter().copied().filter(|&b| b > now).min().unwrap_or(moment).min(moment);
+            let [compute, communication, memcpy] = self.busy.map(|b| b > now);
+            let span = until - now;
+            let split = &mut self.split;
+            split.total += span;
+            split.compute += if compute { span } else { 0 };
+            split.communication += if communication { span } else { 0 };
+            split.memcpy += if memcpy { span } else { 0 };
+            split.exposed_communication += if communication && !compute { span } else { 0 };
+            split.exposed_memcpy += if memcpy && !compute && !communication { span } else { 0 };
+            now = until;
+        }
+        self.now = Some(now);
+    }
+
+    /// The division up to the last end. `None` if there was no event.
+    pub(crate) fn finish(mut self) -> Option<Split> {
+        self.now?;
+        let last = self.busy.iter().copied().max()?;
+        self.advance(last);
+        Some(self.split)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -77,7 +103,11 @@ mod tests {
         ) {
             let kinds = [Category::Kernel, Category::Memset, Category::Collective, Category::Memcpy];
             let events: Vec<_> = events.into_iter().map(|(s, d, k)| (s, s + d, kinds[k])).collect();
-            let split = Split::of(events.iter().copied()).unwrap();
+            let mut sorted = events.clone();
+            sorted.sort_by_key(|e| e.0);
+            let mut sweep = SplitSweep::default();
+            sorted.iter().for_each(|(s, e, k)| sweep.add(*s, *e, *k));
+            let split = sweep.finish().unwrap();
             let first = events.iter().map(|e| e.0).min().unwrap();
             let last = events.iter().map(|e| e.1).max().unwrap();
             let mut expected = Split { total: last - first, ..Split::default() };
@@ -101,7 +131,9 @@ mod tests {
 
     #[test]
     fn nothing_has_no_split() {
-        assert_eq!(Split::of([]), None);
-        assert_eq!(Split::of([(5, 5, Category::Kernel)]).unwrap().ratio(0), None);
+        assert_eq!(SplitSweep::default().finish(), None);
+        let mut sweep = SplitSweep::default();
+        sweep.add(5, 5, Category::Kernel);
+        assert_eq!(sweep.finish().unwrap().ratio(0), None);
     }
 }

@@ -1,4 +1,104 @@
-//! The training steps of a trace, and which step a moment belongs to.
+//! The training or serving steps of a trace, and which step a moment belongs to.
+
+use regex::Regex;
+
+/// What marks a step. The first kind that occurs in a trace counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum MarkKind {
+    /// A name that the user gave.
+    User,
+    /// `ProfilerStep#N` of `torch.profiler` and of the Ascend profiler.
+    Profiler,
+    /// An argument `step_num`, of `jax.profiler.StepTraceAnnotation`.
+    StepNumber,
+    /// A batch of a serving engine; the number tells the family.
+    Serving(u8),
+    /// `iteration 12`, `train_step` and the like, of Megatron and other training loops.
+    Loop,
+    /// A row of a device's own `Steps` line, of XLA.
+    Line,
+}
+
+/// A mark.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct StepMark {
+    pub(crate) kind: MarkKind,
+    /// The number that the mark gives.
+    pub(crate) number: Option<i64>,
+    /// Number of its name.
+    pub(crate) name: u32,
+    pub(crate) thread: u32,
+    pub(crate) start: i64,
+    pub(crate) end: i64,
+    /// It has no end of its own.
+    pub(crate) partial: bool,
+}
+
+/// Tells marks by their names.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct StepNames {
+    /// The user's; if there are any, nothing else is a mark.
+    user: Vec<Regex>,
+}
+
+/// Names of serving engines (vLLM `gpu_model_runner.py`, sglang `scheduler_profiler_mixin.py` and `model_runner.py`, ROCm/ATOM, xDiT; as
+/// found in AMD-AGI/TraceLens `tests/traces`). Runs that capture graphs (`capture_8_DECODE`) are no steps.
+const SERVING: [&[&str]; 4] = [
+    &["execute_context_", "execute_new_", "execute_diffusion_", "execute_model"],
+    &["step[", "step ["],
+    &["prefill[", "decode[", "extend[", "mixed[", "verify["],
+    &["execute_"],
+];
+
+impl StepNames {
+    /// With the user's expressions.
+    pub(crate) fn new(user: Vec<Regex>) -> Self {
+        Self { user }
+    }
+
+    /// Whether the user named marks: then operators may be marks, too.
+    pub(crate) fn has_user_names(&self) -> bool {
+        !self.user.is_empty()
+    }
+
+    /// The kind and number of the mark that a host range of this name is, if it is one.
+    pub(crate) fn mark_of_name(&self, name: &str) -> Option<(MarkKind, Option<i64>)> {
+        if let Some(found) = self.user.iter().find_map(|pattern| pattern.captures(name)) {
+            let number = found.get(1).and_then(|digits| digits.as_str().parse().ok());
+            return Some((MarkKind::User, number.or_else(|| trailing_number(name))));
+        }
+        if self.has_user_names() {
+            return None;
+        }
+        if let Some(number) = name.strip_prefix("ProfilerStep#") {
+            return Some((MarkKind::Profiler, Some(number.trim().parse().ok()?)));
+        }
+        if let Some(family) = SERVING.iter().position(|starts| starts.iter().any(|s| name.starts_with(s))) {
+            return Some((MarkKind::Serving(family as u8), None));
+        }
+        is_loop_name(name).then(|| (MarkKind::Loop, trailing_number(name)))
+    }
+}
+
+/// Tells `iteration 7`, `train_step`, `Training Step: 12`, `step_3`, `global_step=5`; not the bare word `step`, which
+/// may be an optimizer's.
+fn is_loop_name(name: &str) -> bool {
+    let lower = name.to_ascii_lowercase();
+    let words = lower.trim_end_matches(|c: char| c.is_ascii_digit() || " #:=_-[]()".contains(c));
+    let numbered = trailing_number(&lower).is_some();
+    match words.replace(['_', '-'], " ").as_str() {
+        "train step" | "training step" | "train iteration" | "training iteration" | "train iter" => true,
+        "step" | "iteration" | "iter" | "global step" | "global iteration" => numbered,
+        _ => false,
+    }
+}
+
+/// The number at the end of a name.
+fn trailing_number(name: &str) -> Option<i64> {
+    let name = name.trim_end_matches([' ', ']', ')']);
+    let digits = name.len() - name.bytes().rev().take_while(u8::is_ascii_digit).count();
+    name.get(digits..)?.parse().ok()
+}
 
 /// One step, as the host sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -8,6 +108,8 @@ pub(crate) struct Step {
     pub(crate) end: i64,
     /// The trace ends inside it.
     pub(crate) partial: bool,
+    /// The number of its mark's name; none if it was told from an optimizer.
+    pub(crate) name: Option<u32>,
 }
 
 /// Steps in the order of time.
@@ -16,8 +118,8 @@ pub(crate) struct Steps {
     steps: Vec<Step>,
     /// Marks that repeat a step: another thread's, or a copy.
     pub(crate) repeated: u64,
-    /// The trace marks no steps; these were told from its optimizer.
-    pub(crate) derived: bool,
+    /// What marks them; none if they were told from the optimizer, or if there are no steps.
+    pub(crate) kind: Option<MarkKind>,
 }
 
 /// The end of one call of an optimizer.
@@ -25,6 +127,7 @@ pub(crate) struct Steps {
 pub(crate) struct Update {
     /// Which optimizer.
     pub(crate) name: u32,
+    pub(crate) thread: u32,
     pub(crate) start: i64,
     pub(crate) end: i64,
 }
@@ -33,17 +136,29 @@ pub(crate) struct Update {
 const BACK: usize = 8;
 
 impl Steps {
-    /// Puts marks in order. A mark that overlaps one of the same number only repeats it.
-    pub(crate) fn new(mut marks: Vec<Step>) -> Self {
-        marks.sort_unstable_by_key(|s| (s.start, -s.end, s.number));
-        let mut out = Self::default();
-        for mark in marks {
+    /// The steps that marks tell: those of the first kind that occurs. Of the families of serving engines, which
+    /// nest, the one that covers most time counts.
+    pub(crate) fn from_marks(mut marks: Vec<StepMark>) -> Self {
+        let Some(kind) = choose_kind(&marks) else { return Self::default() };
+        marks.retain(|m| m.kind == kind);
+        let numbered = match kind {
+            MarkKind::Profiler | MarkKind::StepNumber | MarkKind::Line => true,
+            // A batch size at the end of a name is no number of a step: those grow.
+            MarkKind::User | MarkKind::Loop => have_growing_numbers(&mut marks),
+            MarkKind::Serving(_) => false,
+        };
+        marks.sort_unstable_by_key(|m| (m.start, std::cmp::Reverse(m.end), m.number, m.thread));
+        let mut out = Self { kind: Some(kind), ..Self::default() };
+        for mark in &marks {
             let near = out.steps.iter().rev().take(BACK);
-            if near.clone().any(|s| s.number == mark.number && mark.start < s.end) {
+            let repeats = |s: &Step| mark.start < s.end && (!numbered || Some(s.number) == mark.number);
+            if near.clone().any(repeats) {
                 out.repeated += 1;
-            } else {
-                out.steps.push(mark);
+                continue;
             }
+            let number = mark.number.filter(|_| numbered).unwrap_or(out.steps.len() as i64);
+            let StepMark { start, end, partial, name, .. } = *mark;
+            out.steps.push(Step { number, start, end, partial, name: Some(name) });
         }
         out
     }
@@ -51,18 +166,28 @@ impl Steps {
     /// Tells the steps of a trace that marks none, as on-demand traces of libkineto do not: a step lasts from
     /// the end of one optimizer call to the end of the next. They are numbered from 0, and the first is called
     /// partial since nothing says that the recording began at its beginning. With several optimizers, the one
-    /// that comes first counts. Of a trace that was `cut`, no step is known to be whole.
-    pub(crate) fn from_optimizer(mut updates: Vec<Update>, begin: i64, cut: bool) -> Self {
-        updates.sort_unstable_by_key(|u| (u.start, u.end));
+    /// that comes first counts.
+    pub(crate) fn from_optimizer(mut updates: Vec<Update>, begin: i64) -> Self {
+        updates.sort_unstable_by_key(|u| (u.start, u.end, u.name));
         let Some(first) = updates.first().map(|u| u.name) else { return Self::default() };
         updates.retain(|u| u.name == first);
         let mut start = begin;
         let step = |(i, end): (usize, i64)| {
             let from = std::mem::replace(&mut start, end);
-            Step { number: i as i64, start: from, end, partial: cut || i == 0 }
+            Step { number: i as i64, start: from, end, partial: i == 0, name: None }
         };
         let steps = updates.iter().map(|u| u.end).enumerate().map(step).filter(|s| s.start < s.end).collect();
-        Self { steps, repeated: 0, derived: true }
+        Self { steps, repeated: 0, kind: None }
+    }
+
+    /// Calls every step partial, of a trace that was cut.
+    pub(crate) fn mark_partial(&mut self) {
+        self.steps.iter_mut().for_each(|s| s.partial = true);
+    }
+
+    /// They were told from the optimizer.
+    pub(crate) fn are_derived(&self) -> bool {
+        self.kind.is_none() && !self.steps.is_empty()
     }
 
     /// All of them.
@@ -77,17 +202,60 @@ impl Steps {
     }
 }
 
+impl Steps {
+    /// The indices of all steps that hold a moment.
+    pub(crate) fn all_at(&self, moment: i64) -> impl Iterator<Item = usize> {
+        let after = self.steps.partition_point(|s| s.start <= moment);
+        (after.saturating_sub(BACK)..after).filter(move |&i| moment < self.steps[i].end)
+    }
+}
+
+fn choose_kind(marks: &[StepMark]) -> Option<MarkKind> {
+    let rank = |kind: MarkKind| if let MarkKind::Serving(_) = kind { MarkKind::Serving(0) } else { kind };
+    let best = marks.iter().map(|m| rank(m.kind)).min()?;
+    if !matches!(best, MarkKind::Serving(_)) {
+        return Some(best);
+    }
+    let mut covered = [0i64; SERVING.len()];
+    for mark in marks {
+        if let MarkKind::Serving(family) = mark.kind {
+            let sum = &mut covered[usize::from(family) % SERVING.len()];
+            *sum = sum.saturating_add(mark.end - mark.start);
+        }
+    }
+    // Of equal ones, the first.
+    let widest = (0..SERVING.len()).rev().max_by_key(|&i| covered[i])?;
+    Some(MarkKind::Serving(widest as u8))
+}
+
+/// Tells whether all marks have numbers, and these grow with time.
+fn have_growing_numbers(marks: &mut [StepMark]) -> bool {
+    marks.sort_unstable_by_key(|m| (m.start, std::cmp::Reverse(m.end), m.number));
+    let numbers: Option<Vec<i64>> = marks.iter().map(|m| m.number).collect();
+    numbers.is_some_and(|n| {
+        n.windows(2).all(|pair| pair[0] <= pair[1]) && (n.len() == 1 || n.first() < n.last())
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn step(number: i64, start: i64, end: i64) -> Step {
-        Step { number, start, end, partial: false }
+    fn mark(kind: MarkKind, number: Option<i64>, start: i64, end: i64) -> StepMark {
+        StepMark { kind, number, name: 0, thread: 0, start, end, partial: false }
+    }
+
+    fn step(number: i64, start: i64, end: i64) -> StepMark {
+        mark(MarkKind::Profiler, Some(number), start, end)
+    }
+
+    fn spans(steps: &Steps) -> Vec<(i64, i64, i64)> {
+        steps.all().iter().map(|s| (s.number, s.start, s.end)).collect()
     }
 
     #[test]
     fn moments_find_their_step() {
-        let steps = Steps::new(vec![step(6, 10, 20), step(5, 0, 10), step(5, 1, 9), step(7, 25, 30)]);
+        let steps = Steps::from_marks(vec![step(6, 10, 20), step(5, 0, 10), step(5, 1, 9), step(7, 25, 30)]);
         let numbers: Vec<_> = steps.all().iter().map(|s| s.number).collect();
         assert_eq!((numbers, steps.repeated), (vec![5, 6, 7], 1));
         let found: Vec<_> = [-1, 0, 9, 10, 19, 20, 25, 30].iter().map(|t| steps.at(*t)).collect();
@@ -96,18 +264,52 @@ mod tests {
 
     #[test]
     fn optimizer_calls_end_steps_where_none_are_marked() {
-        let update = |name, start, end| Update { name, start, end };
-        let steps =
-            Steps::from_optimizer(vec![update(1, 28, 30), update(1, 8, 10), update(2, 12, 14)], 0, false);
+        let update = |name, start, end| Update { name, thread: 0, start, end };
+        let steps = Steps::from_optimizer(vec![update(1, 28, 30), update(1, 8, 10), update(2, 12, 14)], 0);
         let spans: Vec<_> = steps.all().iter().map(|s| (s.number, s.start, s.end, s.partial)).collect();
         assert_eq!(spans, [(0, 0, 10, true), (1, 10, 30, false)]);
-        assert!(steps.derived);
-        assert_eq!(Steps::from_optimizer(Vec::new(), 0, false).all(), []);
+        assert!(steps.are_derived());
+        assert_eq!(Steps::from_optimizer(Vec::new(), 0).all(), []);
     }
 
     #[test]
-    fn the_last_step_is_not_dropped() {
-        let steps = Steps::new(vec![step(1, 0, 5)]);
-        assert_eq!(steps.at(4), Some(0));
+    fn names_of_engines_and_loops_are_known() {
+        let names = StepNames::default();
+        let of = |name| names.mark_of_name(name);
+        assert_eq!(of("ProfilerStep#12"), Some((MarkKind::Profiler, Some(12))));
+        assert_eq!(of("ProfilerStep#x"), None);
+        assert_eq!(of("step[DECODE bs=8]"), Some((MarkKind::Serving(1), None)));
+        assert_eq!(of("execute_context_1(888_788544)_generation_0(0)"), Some((MarkKind::Serving(0), None)));
+        assert_eq!(of("decode[bs=2 tok=2]"), Some((MarkKind::Serving(2), None)));
+        assert_eq!(of("iteration 7"), Some((MarkKind::Loop, Some(7))));
+        assert_eq!(of("train_step"), Some((MarkKind::Loop, None)));
+        for name in
+            ["capture_8_DECODE", "step", "Optimizer.step#SGD.step", "aten::step", "decode", "stepper 3"]
+        {
+            assert_eq!(of(name), None, "{name}");
+        }
+        let user =
+            StepNames::new(vec![Regex::new(r"^batch (\d+) of").unwrap(), Regex::new("^work").unwrap()]);
+        assert_eq!(user.mark_of_name("batch 4 of 9"), Some((MarkKind::User, Some(4))));
+        assert_eq!(user.mark_of_name("work x"), Some((MarkKind::User, None)));
+        assert_eq!(user.mark_of_name("ProfilerStep#1"), None);
+    }
+
+    #[test]
+    fn marks_without_numbers_are_counted_in_the_order_of_time() {
+        let serving = |family, start, end| mark(MarkKind::Serving(family), None, start, end);
+        // The inner family is within the outer one; a second thread repeats a mark.
+        let steps = Steps::from_marks(vec![
+            serving(0, 100, 190),
+            serving(1, 110, 180),
+            serving(0, 0, 90),
+            serving(0, 0, 80),
+            serving(1, 10, 80),
+        ]);
+        assert_eq!((spans(&steps), steps.repeated), (vec![(0, 0, 90), (1, 100, 190)], 1));
+        // Batch sizes do not grow.
+        let user = |number, start| mark(MarkKind::User, Some(number), start, start + 5);
+        assert_eq!(spans(&Steps::from_marks(vec![user(8, 0), user(4, 10)])), [(0, 0, 5), (1, 10, 15)]);
+        assert_eq!(spans(&Steps::from_marks(vec![user(4, 10), user(3, 0)])), [(3, 0, 5), (4, 10, 15)]);
     }
 }

@@ -1,23 +1,37 @@
 //! The time split of every step and device of a trace, and of the whole.
 //!
-//! Device work belongs to the step in which it was launched. Work that nothing in the trace launched is left
-//! over from before the recording; it is left out, and counted, unless the trace links nothing at all.
+//! Device work belongs to the step in which it was launched. Work that nothing in the trace launched is left over from
+//! before the recording; it is left out, and counted. If it is most of the device time, or all, the trace does not link
+//! its work: then it counts, in the step in which it starts.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
+use std::io;
 
-use super::collect::{Collected, Launch, NO_DEVICE, Work};
-use super::coverage::Coverage;
+use super::clusters::RecordedTime;
+use super::device::{DeviceFacts, DeviceSweep, WorkCounts};
+use super::host::CoveredTime;
+use super::link::{LinkCounts, MergeSign, known_device, link_work};
 use super::overlap::{self, OverlapLanes};
-use super::split::Split;
-use super::steps::{Step, Steps};
-use trace::interval::IntervalSet;
-use trace::model::{Category, Dialect};
+use super::records::{Lane, Work};
+use super::resolve::Resolved;
+use super::scopes::Scopes;
+use super::split::{Split, SplitSweep};
+use super::spool::Spool;
+use super::steps::{MarkKind, Step};
+use common::error::HintExt;
+use trace::model::Category;
 
 /// One step on one device, or on none.
 #[derive(Clone, Debug)]
 pub(crate) struct StepRow {
+    pub(crate) scope: u32,
     pub(crate) device: Option<i64>,
+    /// Its place among the steps of its scope.
+    pub(crate) index: usize,
     pub(crate) step: Step,
+    /// The name of its mark.
+    pub(crate) mark: Option<String>,
+    pub(crate) derived: bool,
     pub(crate) split: Option<Split>,
     pub(crate) lanes: Option<OverlapLanes>,
     pub(crate) host_op: i64,
@@ -28,61 +42,118 @@ pub(crate) struct StepRow {
 /// One device, or the host if there is none, over everything.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct TotalRow {
+    pub(crate) scope: u32,
     pub(crate) device: Option<i64>,
     pub(crate) split: Option<Split>,
     pub(crate) lanes: Option<OverlapLanes>,
-    pub(crate) device_events: u64,
-    pub(crate) kernels: u64,
-    pub(crate) collectives: u64,
-    pub(crate) memcpys: u64,
-    pub(crate) memsets: u64,
+    pub(crate) counts: WorkCounts,
 }
 
 /// What a trace adds up to.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Sums {
+    pub(crate) scopes: Scopes,
     pub(crate) steps: Vec<StepRow>,
     pub(crate) totals: Vec<TotalRow>,
     pub(crate) excluded: BTreeMap<String, u64>,
     pub(crate) span: i64,
-    pub(crate) host_op: i64,
-    pub(crate) step_count: u64,
-    pub(crate) partial_steps: u64,
+    /// By scope: host time, steps, and those of them that are partial.
+    pub(crate) host: Vec<HostTotals>,
     /// The steps were told from the optimizer.
     pub(crate) derived_steps: bool,
+    /// Work that nothing launched was counted, since it is most of the device time; how many events.
+    pub(crate) unlinked_counted: u64,
+    /// Steps hold the work that starts in them, since the trace does not tell what launched it.
+    pub(crate) steps_by_start: bool,
+    pub(crate) links: LinkCounts,
+    pub(crate) recorded: RecordedTime,
+    /// What is odd about devices, for checks.
+    pub(crate) facts: Vec<DeviceFacts>,
 }
 
-/// How to sum.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Options {
-    /// Count work that nothing in the trace launched, too.
-    pub(crate) include_unlinked: bool,
-    /// The trace was cut: no step is known to be whole.
-    pub(crate) cut: bool,
+/// Host time and steps of one rank.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct HostTotals {
+    pub(crate) host_op: i64,
+    pub(crate) steps: u64,
+    pub(crate) partial_steps: u64,
 }
 
-/// Sums up.
-pub(crate) fn sum_trace(mut collected: Collected, dialect: Dialect, options: Options) -> Sums {
-    collected.close_open_spans();
-    let steps = collected.take_steps(options.cut);
-    let coverage = host_time(&mut collected, dialect);
-    let mut sums = Sums {
-        span: collected.census.extent.map_or(0, |(a, b)| b - a),
-        host_op: coverage.total_covered(),
-        step_count: steps.all().len() as u64,
-        partial_steps: steps.all().iter().filter(|s| s.partial).count() as u64,
-        derived_steps: steps.derived,
-        ..Sums::default()
-    };
-    sums.exclude("repeated_step_mark", steps.repeated);
-    sums.exclude("begin_without_end", collected.unclosed);
-    sums.exclude("end_without_begin", collected.unopened);
-    if collected.pieces.iter().any(|p| p.lane != super::collect::Lane::Receive) {
-        sum_by_lanes(&mut sums, &collected, &steps, &coverage);
-    } else {
-        sum_by_work(&mut sums, collected, &steps, &coverage, options);
+/// A file that holds the traces of several ranks which cannot be told apart.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct MergedRanks {
+    pids: (String, String),
+    sign: MergeSign,
+}
+
+impl std::fmt::Display for MergedRanks {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let (a, b) = &self.pids;
+        write!(
+            f,
+            "traces of several ranks were merged and cannot be told apart: processes {a} and {b} launch "
+        )?;
+        match self.sign {
+            MergeSign::Numbers(1) => write!(f, "by the same correlation number"),
+            MergeSign::Numbers(n) => write!(f, "by the same {n} correlation numbers"),
+            MergeSign::Device(device) => match known_device(device) {
+                Some(device) => write!(f, "on the same device {device}"),
+                None => write!(f, "on the same device"),
+            },
+        }
     }
-    sums
+}
+
+impl std::error::Error for MergedRanks {}
+
+/// Sums up. With `include_unlinked`, work that nothing in the trace launched counts, too.
+///
+/// # Errors
+/// A temporary file cannot be used; [`MergedRanks`].
+pub(crate) fn sum_trace(mut resolved: Resolved, include_unlinked: bool) -> anyhow::Result<Sums> {
+    let host = sum_host(&mut resolved)?;
+    let mut sums = Sums {
+        scopes: resolved.scopes.clone(),
+        steps: Vec::new(),
+        totals: Vec::new(),
+        excluded: BTreeMap::new(),
+        span: resolved.recorded.extent.map_or(0, |(a, b)| b - a),
+        host: Vec::new(),
+        derived_steps: resolved.steps.iter().any(super::steps::Steps::are_derived),
+        unlinked_counted: 0,
+        steps_by_start: false,
+        links: LinkCounts::default(),
+        recorded: resolved.recorded.clone(),
+        facts: Vec::new(),
+    };
+    for (steps, covered) in resolved.steps.iter().zip(&host) {
+        sums.host.push(HostTotals {
+            host_op: covered.total,
+            steps: steps.all().len() as u64,
+            partial_steps: steps.all().iter().filter(|s| s.partial).count() as u64,
+        });
+    }
+    sums.exclude("repeated_step_mark", resolved.steps.iter().map(|s| s.repeated).sum());
+    sums.exclude("begin_without_end", resolved.unmatched.unclosed);
+    sums.exclude("end_without_begin", resolved.unmatched.unopened);
+    sums.exclude("async_span", resolved.async_spans);
+    sums.exclude("impossible_time", sums.recorded.impossible.iter().map(|c| c.count).sum());
+    let mut has_lanes = false;
+    resolved.pieces.for_each(|p| {
+        has_lanes |= p.lane != Lane::Receive;
+        Ok(())
+    })?;
+    if has_lanes {
+        sum_by_lanes(&mut sums, &mut resolved)?
+    } else {
+        sum_by_work(&mut sums, &mut resolved, include_unlinked)?
+    }
+    add_idle_steps(&mut sums, &resolved);
+    for row in &mut sums.steps {
+        let until = &host[row.scope as usize].until;
+        row.host_op = until[2 * row.index + 1].saturating_sub(until[2 * row.index]);
+    }
+    Ok(sums)
 }
 
 impl Sums {
@@ -93,164 +164,167 @@ impl Sums {
     }
 }
 
-/// Operators count as host time; where a trace knows none, everything with a duration does.
-fn host_time(collected: &mut Collected, dialect: Dialect) -> Coverage {
-    let others = std::mem::take(&mut collected.others);
-    let mut threads = std::mem::take(&mut collected.operators);
-    if dialect == Dialect::Chrome && threads.is_empty() {
-        threads = others;
+/// Host time of each scope, up to the start and the end of each of its steps.
+fn sum_host(resolved: &mut Resolved) -> io::Result<Vec<CoveredTime>> {
+    let memory = resolved.memory;
+    let host = std::mem::replace(&mut resolved.host, super::host::BusyTime::new(memory));
+    let moments: Vec<Vec<i64>> =
+        resolved.steps.iter().map(|s| s.all().iter().flat_map(|s| [s.start, s.end]).collect()).collect();
+    host.sum_until(
+        memory,
+        &moments,
+        |start| resolved.recorded.can_start_at(start),
+        |thread| resolved.scope_of(thread) as usize,
+    )
+}
+
+fn step_row(resolved: &Resolved, scope: u32, device: Option<i64>, index: usize) -> StepRow {
+    let steps = &resolved.steps[scope as usize];
+    let step = steps.all()[index];
+    let named = !matches!(steps.kind, None | Some(MarkKind::Profiler | MarkKind::Line));
+    let mark = step.name.filter(|_| named).map(|n| resolved.classifier.names.name(n).to_owned());
+    StepRow {
+        scope,
+        device,
+        index,
+        step,
+        mark,
+        derived: steps.are_derived(),
+        split: None,
+        lanes: None,
+        host_op: 0,
+        device_events: 0,
+        launches_without_event: 0,
     }
-    let sets: Vec<IntervalSet> = threads.into_values().map(trace::interval::UnionBuilder::finish).collect();
-    Coverage::new(&sets)
 }
 
-fn host_op_time(coverage: &Coverage, step: &Step) -> i64 {
-    coverage.covered_until(step.end).saturating_sub(coverage.covered_until(step.start))
-}
-
-fn known_device(device: i64) -> Option<i64> {
-    (device != NO_DEVICE).then_some(device)
-}
-
-fn sum_by_lanes(sums: &mut Sums, collected: &Collected, steps: &Steps, coverage: &Coverage) {
-    let analysed = overlap::divide_lanes(collected, steps.all());
-    if !steps.all().is_empty() {
-        sums.exclude("outside_steps", analysed.outside);
+fn sum_by_lanes(sums: &mut Sums, resolved: &mut Resolved) -> io::Result<()> {
+    let divided = overlap::divide_lanes(resolved)?;
+    sums.exclude("outside_steps", divided.outside);
+    let work = std::mem::replace(&mut resolved.work, Spool::new(resolved.memory));
+    let (copies, counts) = sum_copies(resolved, work)?;
+    for (&(scope, id, i), lanes) in &divided.steps {
+        let row = step_row(resolved, scope, known_device(id), i);
+        let (split, device_events) = (Some(lanes.split(0)), lanes.pieces);
+        sums.steps.push(StepRow { split, lanes: Some(*lanes), device_events, ..row });
     }
-    for (&(id, i), lanes) in &analysed.steps {
-        let step = steps.all()[i];
-        sums.steps.push(StepRow {
+    for (&(scope, id), lanes) in &divided.whole {
+        let key = (scope, id);
+        sums.totals.push(TotalRow {
+            scope,
             device: known_device(id),
-            step,
-            split: Some(lanes.split()),
+            split: Some(lanes.split(copies.get(&key).copied().unwrap_or(0))),
             lanes: Some(*lanes),
-            host_op: host_op_time(coverage, &step),
-            device_events: lanes.pieces,
-            launches_without_event: 0,
+            counts: counts.get(&key).copied().unwrap_or_default(),
         });
     }
-    add_idle_steps(sums, steps, coverage, &BTreeMap::new());
-    for (&id, lanes) in &analysed.whole {
-        let mut row = total_of_device(id, collected.work.iter().filter(|w| w.device == id));
-        row.split = Some(lanes.split());
-        row.lanes = Some(*lanes);
-        sums.totals.push(row);
-    }
+    Ok(())
 }
 
-fn sum_by_work(sums: &mut Sums, collected: Collected, steps: &Steps, coverage: &Coverage, options: Options) {
-    let Collected { mut work, mut launches, .. } = collected;
-    launches.sort_unstable();
-    launches.dedup_by_key(|l| l.correlation);
-    leave_out_unlinked(sums, &mut work, &launches, options);
-    let missing = missing_events(&work, &launches, steps);
-    let mut keyed = assign_to_steps(sums, work, &launches, steps);
-    keyed.sort_unstable_by_key(|(step, w)| (w.device, *step));
-    for group in keyed.chunk_by(|a, b| (a.1.device, a.0) == (b.1.device, b.0)) {
-        let (Some(i), first) = (group[0].0, &group[0].1) else { continue };
-        let step = steps.all()[i];
-        sums.steps.push(StepRow {
-            device: known_device(first.device),
-            step,
-            split: Split::of(group.iter().map(|(_, w)| (w.start, w.end, w.category))),
-            lanes: None,
-            host_op: host_op_time(coverage, &step),
-            device_events: group.len() as u64,
-            launches_without_event: missing.get(&i).copied().unwrap_or(0),
-        });
+type ByDevice<T> = BTreeMap<(u32, i64), T>;
+
+/// How long copies run on each device, and how much work there is of each kind.
+fn sum_copies(
+    resolved: &Resolved,
+    work: Spool<Work, 6>,
+) -> io::Result<(ByDevice<i64>, ByDevice<WorkCounts>)> {
+    let mut sweeps: ByDevice<SplitSweep> = BTreeMap::new();
+    let mut counts: ByDevice<WorkCounts> = BTreeMap::new();
+    let mut sorted = work.into_sorted(|w| w.start)?;
+    while let Some(w) = sorted.next_record()? {
+        let key = (resolved.scope_of(w.thread), w.device);
+        counts.entry(key).or_default().add(w.category);
+        if w.category == Category::Memcpy {
+            sweeps.entry(key).or_default().add(w.start, w.end, w.category);
+        }
     }
-    add_idle_steps(sums, steps, coverage, &missing);
-    for group in keyed.chunk_by(|a, b| a.1.device == b.1.device) {
-        let works = group.iter().map(|(_, w)| w);
-        let mut row = total_of_device(group[0].1.device, works.clone());
-        row.split = Split::of(works.map(|w| (w.start, w.end, w.category)));
-        sums.totals.push(row);
+    let length = |(key, sweep): ((u32, i64), SplitSweep)| (key, sweep.finish().map_or(0, |s| s.memcpy));
+    Ok((sweeps.into_iter().map(length).collect(), counts))
+}
+
+fn sum_by_work(sums: &mut Sums, resolved: &mut Resolved, include_unlinked: bool) -> anyhow::Result<()> {
+    let (work, links) = link_work(resolved)?;
+    if let Some((a, b, sign)) = links.merged_processes() {
+        let processes = &resolved.classifier.processes;
+        let pids = (processes.process_id(a), processes.process_id(b));
+        return Err(MergedRanks { pids, sign }).hint("analyse the ranks' own files");
+    }
+    let nothing_linked = links.linked == 0;
+    let mostly_unlinked = links.unlinked_ns > links.linked_ns;
+    let count_all = include_unlinked || nothing_linked || mostly_unlinked;
+    sums.steps_by_start = !include_unlinked && (nothing_linked || mostly_unlinked) && links.unlinked > 0;
+    if count_all {
+        sums.unlinked_counted = if nothing_linked || include_unlinked { 0 } else { links.unlinked };
+    } else {
+        sums.exclude("unlinked", links.unlinked);
+    }
+    let mut sorted = work.into_sorted(|w| (w.scope, w.device, w.start, w.end, w.thread))?;
+    let mut sweep: Option<DeviceSweep> = None;
+    let mut in_no_step = InNoStep::default();
+    while let Some(mut w) = sorted.next_record()? {
+        if !w.linked && !count_all {
+            continue;
+        }
+        let steps = &resolved.steps[w.scope as usize];
+        if !w.launched && !w.linked && sums.steps_by_start {
+            w.step = steps.at(w.start).map(|i| i as u32);
+            in_no_step.outside += u64::from(w.step.is_none() && !steps.all().is_empty());
+        } else if !steps.all().is_empty() {
+            in_no_step.without_launch += u64::from(!w.launched);
+            in_no_step.outside += u64::from(w.launched && w.step.is_none());
+        }
+        if sweep.as_ref().is_none_or(|s| (s.scope, s.device) != (w.scope, w.device)) {
+            let next = DeviceSweep::new(w.scope, w.device, steps.all().len());
+            if let Some(done) = sweep.replace(next) {
+                add_device(sums, resolved, &links, done);
+            }
+        }
+        if let Some(sweep) = &mut sweep {
+            sweep.add(&w);
+        }
+    }
+    if let Some(done) = sweep {
+        add_device(sums, resolved, &links, done);
     }
     if sums.totals.is_empty() {
         sums.totals.push(TotalRow::default());
     }
+    sums.exclude("launch_not_recorded", in_no_step.without_launch);
+    sums.exclude("outside_steps", in_no_step.outside);
+    sums.links = links;
+    Ok(())
+}
+
+/// Work that belongs to no step.
+#[derive(Default)]
+struct InNoStep {
+    without_launch: u64,
+    outside: u64,
+}
+
+fn add_device(sums: &mut Sums, resolved: &Resolved, links: &LinkCounts, sweep: DeviceSweep) {
+    let (scope, device) = (sweep.scope, known_device(sweep.device));
+    let done = sweep.finish(&resolved.classifier);
+    for (i, split, events) in done.steps {
+        let launches_without_event = links.missing.get(&(scope, i)).copied().unwrap_or(0);
+        let row = step_row(resolved, scope, device, i);
+        sums.steps.push(StepRow { split: Some(split), device_events: events, launches_without_event, ..row });
+    }
+    sums.totals.push(TotalRow { scope, device, split: done.total, lanes: None, counts: done.counts });
+    sums.facts.push(done.facts);
 }
 
 /// Steps without work on any device have a row too.
-fn add_idle_steps(sums: &mut Sums, steps: &Steps, coverage: &Coverage, missing: &BTreeMap<usize, u64>) {
-    let seen: std::collections::HashSet<(i64, i64)> =
-        sums.steps.iter().map(|r| (r.step.start, r.step.number)).collect();
-    let idle = steps.all().iter().enumerate().filter(|(_, s)| !seen.contains(&(s.start, s.number)));
-    let rows = idle.map(|(i, &step)| StepRow {
-        device: None,
-        step,
-        split: None,
-        lanes: None,
-        host_op: host_op_time(coverage, &step),
-        device_events: 0,
-        launches_without_event: missing.get(&i).copied().unwrap_or(0),
-    });
-    sums.steps.extend(rows.collect::<Vec<_>>());
-    sums.steps.sort_by_key(|r| (r.step.start, r.device));
-}
-
-fn total_of_device<'a>(id: i64, work: impl Iterator<Item = &'a Work>) -> TotalRow {
-    let mut row = TotalRow { device: known_device(id), ..TotalRow::default() };
-    for w in work {
-        row.device_events += 1;
-        match w.category {
-            Category::Collective => row.collectives += 1,
-            Category::Memcpy => row.memcpys += 1,
-            Category::Memset => row.memsets += 1,
-            _ => row.kernels += 1,
+fn add_idle_steps(sums: &mut Sums, resolved: &Resolved) {
+    let seen: HashSet<(u32, usize)> = sums.steps.iter().map(|r| (r.scope, r.index)).collect();
+    for (scope, steps) in (0u32..).zip(&resolved.steps) {
+        for i in 0..steps.all().len() {
+            if !seen.contains(&(scope, i)) {
+                let missing = sums.links.missing.get(&(scope, i)).copied().unwrap_or(0);
+                let row = step_row(resolved, scope, None, i);
+                sums.steps.push(StepRow { launches_without_event: missing, ..row });
+            }
         }
     }
-    row
-}
-
-fn launch_of<'a>(work: &Work, launches: &'a [Launch]) -> Option<&'a Launch> {
-    let correlation = work.correlation?;
-    let i = launches.binary_search_by_key(&correlation, |l| l.correlation).ok()?;
-    Some(&launches[i])
-}
-
-fn leave_out_unlinked(sums: &mut Sums, work: &mut Vec<Work>, launches: &[Launch], options: Options) {
-    let linked = |w: &Work| w.external || launch_of(w, launches).is_some();
-    if options.include_unlinked || !work.iter().any(linked) {
-        return;
-    }
-    let before = work.len();
-    work.retain(linked);
-    sums.exclude("unlinked", (before - work.len()) as u64);
-}
-
-/// Tells of each piece of work in which step it was launched.
-fn assign_to_steps(
-    sums: &mut Sums,
-    work: Vec<Work>,
-    launches: &[Launch],
-    steps: &Steps,
-) -> Vec<(Option<usize>, Work)> {
-    let (mut without_launch, mut outside) = (0, 0);
-    let keyed = work.into_iter().map(|w| {
-        let launch = launch_of(&w, launches);
-        let step = launch.and_then(|l| steps.at(l.at));
-        without_launch += u64::from(launch.is_none());
-        outside += u64::from(launch.is_some() && step.is_none());
-        (step, w)
-    });
-    let keyed = keyed.collect();
-    if !steps.all().is_empty() {
-        sums.exclude("launch_not_recorded", without_launch);
-        sums.exclude("outside_steps", outside);
-    }
-    keyed
-}
-
-/// By step, launches that must have put something on a device that is not there.
-fn missing_events(work: &[Work], launches: &[Launch], steps: &Steps) -> BTreeMap<usize, u64> {
-    let mut seen: Vec<i64> = work.iter().filter_map(|w| w.correlation).collect();
-    seen.sort_unstable();
-    let mut missing = BTreeMap::new();
-    for launch in launches.iter().filter(|l| l.expects && seen.binary_search(&l.correlation).is_err()) {
-        if let Some(step) = steps.at(launch.at) {
-            *missing.entry(step).or_default() += 1;
-        }
-    }
-    missing
+    sums.steps.sort_by_key(|r| (r.scope, r.step.start, r.index, r.device));
 }

@@ -1,7 +1,7 @@
 //! `traceq cat`: the events themselves.
 
 use std::collections::HashSet;
-use std::io::{self, Write};
+use std::io;
 
 use anyhow::Context;
 use clap::Args;
@@ -9,19 +9,23 @@ use common::error::HintExt;
 use common::exit::Exit;
 use common::out::Out;
 
+use super::options::AnalysisOptions;
 use super::{Format, Tally};
-use crate::analysis::collect::Collected;
+use crate::analysis::classifier::EventClassifier;
+use crate::analysis::collect::CollectOptions;
+use crate::analysis::resolve::{FoundStep, find_step};
 use crate::input::{Input, Inputs};
 use crate::write::event;
-use trace::model::{Category, Event, EventSink};
-use trace::read;
+use trace::model::{Category, Event, EventSink, RowMeaning};
+use trace::read::{self, ReadOptions};
 
 /// Write the events, as they stand in the file: text, JSON Lines or CSV
 ///
 /// In constant memory and in the file's order. Times are nanoseconds on the trace's own clock. All conditions
-/// that are given must hold.
+/// that are given must hold. A file whose rows are told by the names of their processes (Ascend, JAX) is read twice,
+/// because the names may stand at its end; of what comes through a pipe, rows are told by the names before them.
 #[derive(Args, Debug)]
-#[command(after_long_help = "Examples:\n  \
+#[command(arg = super::format_arg(&[Format::Text, Format::Json, Format::Csv]), after_long_help = "Examples:\n  \
     traceq cat --format csv --category kernel,collective log_4242.json.gz > kernels.csv\n  \
     traceq cat --format json --step 12 --name nccl log_4242.json.gz | jq .dur_ns")]
 pub(crate) struct Cat {
@@ -47,29 +51,50 @@ pub(crate) struct Cat {
     /// Leave out the arguments
     #[arg(long)]
     no_args: bool,
+    #[command(flatten)]
+    analysis: AnalysisOptions,
 }
 
 impl Cat {
     /// Writes the events of one trace after the other.
     pub(crate) fn run(self, out: &mut Out, format: Format) -> anyhow::Result<Exit> {
+        if !matches!(format, Format::Text | Format::Json | Format::Csv) {
+            format.is_json("cat")?;
+        }
+        let options = self.analysis.collect_options()?;
         let mut tally = Tally::default();
         let several = self.inputs.several();
         let mut header = format == Format::Csv;
         let named = self.inputs.each(out, |out, input| {
             let Some((opened, source)) = super::open_input(out, input) else { return Ok(()) };
-            let window = self.step.map(|n| StepWindow::find_step(input, n)).transpose()?;
+            let window = self.step.map(|n| StepWindow::find_in_trace(input, n, &options)).transpose()?;
             if std::mem::take(&mut header) {
-                csv_row(out.text(), event::COLUMNS)?;
+                writeln!(out.text(), "{}", event::COLUMNS.join(","))?;
             }
             let path = opened.path.to_string_lossy().into_owned();
             let (cat, path) = (&self, several.then_some(path.as_str()));
-            let mut writer = Writer { cat, window: window.as_ref(), format, path, out, written: 0 };
-            let outcome = read::read_trace(source, &mut writer)?;
+            let classifier = EventClassifier::new(options.classes.clone());
+            let (window, lines) = (window.as_ref(), Vec::new());
+            let mut writer =
+                Writer { cat, window, input, format, path, out, lines, written: 0, classifier, named: false };
+            let outcome = read::read_trace(source, &self.inputs.read_options(), &mut writer)?;
+            writer.pass_lines()?;
             tally.records += writer.written;
             super::count_outcome(out, &mut tally, opened, outcome);
             Ok(())
         })?;
-        tally.finish(out, format == Format::Json, named)
+        let nothing = tally.records == 0 && named > 0 && self.has_conditions();
+        let exit = tally.finish(out, format == Format::Json, named)?;
+        Ok(if nothing { exit.max(Exit::No) } else { exit })
+    }
+
+    /// Whether there is a condition that events may fail: that none holds is then an answer.
+    fn has_conditions(&self) -> bool {
+        !self.category.is_empty()
+            || self.name.is_some()
+            || self.step.is_some()
+            || self.from_ns.is_some()
+            || self.to_ns.is_some()
     }
 
     fn wants_event(&self, event: &Event<'_>) -> bool {
@@ -86,34 +111,78 @@ impl Cat {
 struct Writer<'a> {
     cat: &'a Cat,
     window: Option<&'a StepWindow>,
+    input: &'a Input,
     format: Format,
     path: Option<&'a str>,
     out: &'a mut Out,
+    /// Lines that are passed on together, and never in parts: whoever stops the program finds whole lines.
+    lines: Vec<u8>,
     written: u64,
+    classifier: EventClassifier,
+    /// The names of all processes and threads are known, or never will be.
+    named: bool,
+}
+
+impl Writer<'_> {
+    /// Learns how processes and threads are named in all of the trace, once: what rows without a category are, their
+    /// names tell, and those may stand behind them. What comes through a pipe can be read only once, so there the
+    /// names count from where they stand.
+    fn learn_names(&mut self) -> anyhow::Result<()> {
+        self.named = true;
+        if *self.input != Input::Stdin {
+            let (_, source) = self.input.open().with_context(|| self.input.label())?;
+            read::read_trace(source, &ReadOptions::default(), &mut Names(&mut self.classifier))?;
+        }
+        Ok(())
+    }
+
+    fn pass_lines(&mut self) -> io::Result<()> {
+        self.out.text().write_all(&self.lines)?;
+        self.lines.clear();
+        Ok(())
+    }
 }
 
 impl EventSink for Writer<'_> {
     fn event(&mut self, event: &Event<'_>) -> anyhow::Result<()> {
+        /// More than the buffer of standard output holds, so that it copies nothing.
+        const ENOUGH: usize = 128 * 1024;
+        if !self.named && event.cat.is_empty() && matches!(event.phase, b'X' | b'B' | b'E' | b'b' | b'e') {
+            self.learn_names()?;
+        }
+        let meaning = self.classifier.meaning_so_far(event);
+        let RowMeaning { category, device, stream, .. } = meaning;
+        let event =
+            &Event { category, device: device.or(event.device), stream: stream.or(event.stream), ..*event };
         if !self.cat.wants_event(event) || self.window.is_some_and(|w| !w.holds_event(event)) {
             return Ok(());
         }
         self.written += 1;
         let with_args = !self.cat.no_args;
         match self.format {
-            Format::Text => event::write_json_line(self.out.text(), event)?,
-            Format::Json => self.out.record(&event::event_record(event, self.path, with_args))?,
+            Format::Json => event::write_record(&mut self.lines, event, self.path, with_args),
             Format::Csv => {
-                csv_row(self.out.text(), event::csv_cells(event, self.path.unwrap_or(""), with_args))?
+                event::write_csv_row(&mut self.lines, event, self.path.unwrap_or(""), with_args);
             }
+            _ => event::write_line(&mut self.lines, event),
+        }
+        if self.lines.len() >= ENOUGH {
+            self.pass_lines()?;
         }
         Ok(())
     }
 }
 
-fn csv_row<const N: usize>(to: &mut dyn Write, cells: [impl AsRef<[u8]>; N]) -> io::Result<()> {
-    let mut row = csv::Writer::from_writer(Vec::new());
-    row.write_record(cells)?;
-    to.write_all(&row.into_inner().map_err(|e| io::Error::other(e.to_string()))?)
+/// Learns names, and nothing else.
+struct Names<'a>(&'a mut EventClassifier);
+
+impl EventSink for Names<'_> {
+    fn event(&mut self, event: &Event<'_>) -> anyhow::Result<()> {
+        if event.phase == b'M' {
+            self.0.processes.learn(event);
+        }
+        Ok(())
+    }
 }
 
 /// Where a step is: its time on the host, and what it launched.
@@ -124,7 +193,7 @@ struct StepWindow {
 
 impl StepWindow {
     /// Looks for a step in a trace.
-    fn find_step(input: &Input, number: i64) -> anyhow::Result<Self> {
+    fn find_in_trace(input: &Input, number: i64, options: &CollectOptions) -> anyhow::Result<Self> {
         if *input == Input::Stdin {
             return Err(anyhow::anyhow!(
                 "usage: --step reads the trace twice, and standard input can be read once"
@@ -132,15 +201,10 @@ impl StepWindow {
             .hint("name a file");
         }
         let (_, source) = input.open().with_context(|| input.label())?;
-        let mut collected = Collected::default();
-        read::read_trace(source, &mut collected)?;
-        collected.close_open_spans();
-        let steps = collected.take_steps(false);
-        let of_step = |moment: i64| steps.at(moment).is_some_and(|i| steps.all()[i].number == number);
-        Ok(Self {
-            spans: steps.all().iter().filter(|s| s.number == number).map(|s| (s.start, s.end)).collect(),
-            launched: collected.launches.iter().filter(|l| of_step(l.at)).map(|l| l.correlation).collect(),
-        })
+        let mut collected = options.collector();
+        let outcome = read::read_trace(source, &ReadOptions::default(), &mut collected)?;
+        let FoundStep { spans, launched } = find_step(collected, outcome.meta.dialect, number)?;
+        Ok(Self { spans, launched })
     }
 
     fn holds_event(&self, event: &Event<'_>) -> bool {

@@ -10,14 +10,16 @@ use common::record::traceq as record;
 use common::text::safe;
 
 use super::{Format, Tally, Trace};
+use crate::analysis::classifier::{ClassRules, Classified, EventClassifier};
+use crate::analysis::clusters::TimeClusters;
 use crate::input::Inputs;
 use crate::write::units::{format_bytes, format_count, format_duration, format_wall_clock};
-use trace::model::{Category, Event, EventCounts, EventSink, ThreadTable};
+use trace::model::{Category, Event, EventSink, FastMap, RowTraits};
 use trace::read::kineto::step_number;
 
 /// Say what a trace is: format, producer, rank, devices, time span, steps, completeness
 #[derive(Args, Debug)]
-#[command(after_long_help = "Examples:\n  \
+#[command(arg = super::format_arg(super::PLAIN), after_long_help = "Examples:\n  \
     traceq info log_4242.json.gz\n  \
     traceq info --format json *.json | jq -r 'select(.complete|not).path'")]
 pub(crate) struct Info {
@@ -34,9 +36,9 @@ impl Info {
             &self.inputs,
             out,
             &mut tally,
-            Survey::default,
-            |out, tally, trace, survey| {
-                let info = info_record(&trace, &survey);
+            Survey::new,
+            |out, tally, trace, mut survey| {
+                let info = info_record(&trace, &mut survey);
                 tally.record();
                 if json { Ok(out.record(&info)?) } else { Ok(write_text(out.text(), &info)?) }
             },
@@ -46,26 +48,74 @@ impl Info {
 }
 
 /// Counts what there is.
-#[derive(Default)]
 struct Survey {
-    census: EventCounts,
+    classifier: EventClassifier,
+    counts: [u64; Category::ALL.len()],
+    /// Rows whose process or thread tells what they are, by thread, and what else is known of them.
+    rows: FastMap<(u32, u8, bool), u64>,
+    clusters: TimeClusters,
     devices: BTreeMap<Option<i64>, u64>,
     steps: BTreeSet<i64>,
     updates: u64,
-    lanes: ThreadTable,
+    /// Whether a thread has events, by its number.
+    threads: Vec<bool>,
 }
 
 /// More numbers of steps and devices than this are not kept; a trace that has more was made to have them.
 const MOST: usize = 100_000;
 
+impl Survey {
+    fn new() -> Self {
+        Self {
+            classifier: EventClassifier::new(ClassRules::default()),
+            counts: [0; Category::ALL.len()],
+            rows: FastMap::default(),
+            clusters: TimeClusters::default(),
+            devices: BTreeMap::new(),
+            steps: BTreeSet::new(),
+            updates: 0,
+            threads: Vec::new(),
+        }
+    }
+
+    fn count(&mut self, category: Category, device: Option<i64>, n: u64) {
+        self.counts[category as usize] += n;
+        if category.is_on_device() && self.devices.len() < MOST {
+            *self.devices.entry(device).or_default() += n;
+        }
+    }
+
+    /// Counts the rows of which the process is known now.
+    fn count_rows(&mut self) {
+        for ((thread, traits, _), n) in std::mem::take(&mut self.rows) {
+            let meaning = self.classifier.resolve_row(thread, RowTraits::from_byte(traits), None);
+            self.count(meaning.category, meaning.device, n);
+        }
+    }
+}
+
 impl EventSink for Survey {
     fn event(&mut self, event: &Event<'_>) -> anyhow::Result<()> {
-        self.census.event(event)?;
-        if event.phase != b'M' {
-            self.lanes.intern(event.pid, event.tid);
+        if event.phase == b'M' {
+            self.classifier.processes.learn(event);
+            self.counts[event.category as usize] += 1;
+            return Ok(());
         }
-        if event.category.is_on_device() && self.devices.len() < MOST {
-            *self.devices.entry(event.device).or_default() += 1;
+        let thread = self.classifier.processes.thread_of(event);
+        if thread as usize >= self.threads.len() {
+            self.threads.resize(thread as usize + 1, false);
+        }
+        self.threads[thread as usize] = true;
+        if let Some(start) = event.start {
+            let end = start.saturating_add(event.dur.unwrap_or(0));
+            let on_device = event.category.is_on_device();
+            self.clusters.add(start, end, on_device, || (event.name.decode().into_owned(), event.index));
+        }
+        match self.classifier.classify(event) {
+            Classified::Known(category) => self.count(category, event.device, 1),
+            Classified::Row(traits, _) => {
+                *self.rows.entry((thread, traits.to_byte(), event.phase == b'E')).or_default() += 1;
+            }
         }
         let update = event.phase == b'X' && event.name.raw.starts_with(b"Optimizer.step#");
         self.updates += u64::from(update && !event.category.is_on_device());
@@ -76,9 +126,11 @@ impl EventSink for Survey {
     }
 }
 
-fn info_record(trace: &Trace, survey: &Survey) -> record::Info {
+fn info_record(trace: &Trace, survey: &mut Survey) -> record::Info {
+    survey.count_rows();
     let (outcome, meta) = (&trace.outcome, &trace.outcome.meta);
-    let extent = survey.census.extent;
+    let extent = survey.clusters.find_recording().extent;
+    let counts = Category::ALL.into_iter().zip(survey.counts).filter(|(_, n)| *n > 0);
     let wall = |ns: i64| format_wall_clock(ns.checked_add(meta.epoch_offset(ns)?)?);
     record::Info {
         path: trace.label(),
@@ -91,12 +143,12 @@ fn info_record(trace: &Trace, survey: &Survey) -> record::Info {
         complete: outcome.complete,
         error: trace.reason(),
         events: outcome.events,
-        categories: survey.census.counts().map(|(c, n)| (c.name().to_owned(), n)).collect(),
+        categories: counts.map(|(c, n)| (c.name().to_owned(), n)).collect(),
         rank: meta.rank,
         world_size: meta.world_size,
         backend: meta.backend.clone(),
         devices: used_devices(&meta.devices, &survey.devices),
-        threads: survey.lanes.count_threads() as u64,
+        threads: survey.threads.iter().filter(|t| **t).count() as u64,
         trace_id: meta.trace_id.clone(),
         trace_name: meta.trace_name.clone(),
         host: meta.host.clone(),
@@ -108,7 +160,8 @@ fn info_record(trace: &Trace, survey: &Survey) -> record::Info {
         end: extent.and_then(|e| wall(e.1)),
         steps: survey.steps.iter().copied().collect(),
         optimizer_steps: survey.updates,
-        repairs: outcome.repairs.counts(),
+        repairs: outcome.defects.repairs(),
+        losses: outcome.defects.losses(),
     }
 }
 
@@ -169,10 +222,12 @@ fn info_lines(info: &record::Info) -> Vec<(&'static str, String)> {
     lines.extend(info.start.clone().map(|t| ("start", t)));
     lines.extend(info.end.clone().map(|t| ("end", t)));
     lines.push(("steps", step_list(info)));
-    if !info.repairs.is_empty() {
-        let list: Vec<_> =
-            info.repairs.iter().map(|(cause, n)| format!("{cause} {}", format_count(*n))).collect();
-        lines.push(("repairs", list.join(", ")));
+    for (what, counts) in [("lost", &info.losses), ("repairs", &info.repairs)] {
+        if !counts.is_empty() {
+            let list: Vec<_> =
+                counts.iter().map(|(cause, n)| format!("{cause} {}", format_count(*n))).collect();
+            lines.push((what, list.join(", ")));
+        }
     }
     lines
 }

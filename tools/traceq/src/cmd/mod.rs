@@ -1,7 +1,10 @@
 //! The subcommands, one file each, and what they share: reading one input after the other, and the tally.
 
 pub(crate) mod cat;
+pub(crate) mod check;
 pub(crate) mod info;
+mod options;
+pub(crate) mod rules;
 pub(crate) mod sum;
 pub(crate) mod top;
 
@@ -15,9 +18,11 @@ use common::exit::Exit;
 use common::out::Out;
 use common::progress::{self, Unit};
 use common::record::traceq as record;
+use common::report::ReportFormat;
 
 use crate::input::{Input, Inputs, Opened};
-use trace::model::EventSink;
+use crate::write::units::format_count;
+use trace::model::{DefectCount, EventSink, Severity};
 use trace::read::{self, ReadFault, ReadOutcome};
 
 /// Form of the result.
@@ -28,23 +33,73 @@ pub enum Format {
     Text,
     /// For programs: JSON Lines, as described in profguard-records(7)
     Json,
-    /// Comma-separated values; only `cat` writes them
+    /// Comma-separated values
     Csv,
+    /// SARIF 2.1.0, for code scanning
+    Sarif,
+    /// JUnit XML, one test case per rule, for pipelines
+    Junit,
+    /// Prometheus text format, for node_exporter's textfile collector
+    Prometheus,
+    /// One line, and the exit status 0, 1, 2 or 3 of a monitoring plug-in
+    Nagios,
 }
 
 impl Format {
-    /// Tells JSON from text, for commands that do not write CSV.
+    /// Tells JSON from text, for commands that write nothing else.
+    ///
+    /// # Errors
+    /// Another format was asked for.
+    fn is_json(self, command: &str) -> anyhow::Result<bool> {
+        let (other, command_of) = match self {
+            Self::Text => return Ok(false),
+            Self::Json => return Ok(true),
+            Self::Csv => ("csv", "cat"),
+            Self::Sarif => ("sarif", "check"),
+            Self::Junit => ("junit", "check"),
+            Self::Prometheus => ("prometheus", "check"),
+            Self::Nagios => ("nagios", "check"),
+        };
+        Err(anyhow::anyhow!("usage: `{command}` writes text or json, not {other}"))
+            .hint(format!("`traceq {command_of}` writes {other}; use --format json here"))
+    }
+
+    /// The format of a report.
     ///
     /// # Errors
     /// CSV was asked for.
-    fn is_json(self, command: &str) -> anyhow::Result<bool> {
-        if self == Self::Csv {
-            return Err(anyhow::anyhow!("usage: `{command}` writes text or json, not csv"))
-                .hint("`traceq cat` writes csv; use --format json here");
-        }
-        Ok(self == Self::Json)
+    fn report_format(self) -> anyhow::Result<ReportFormat> {
+        Ok(match self {
+            Self::Text => ReportFormat::Text,
+            Self::Json => ReportFormat::Json,
+            Self::Sarif => ReportFormat::Sarif,
+            Self::Junit => ReportFormat::Junit,
+            Self::Prometheus => ReportFormat::Prometheus,
+            Self::Nagios => ReportFormat::Nagios,
+            Self::Csv => anyhow::bail!("usage: `check` writes text, json and reports, not csv"),
+        })
     }
 }
+
+/// `--format` of one command, which writes these: put on the command, it takes the place of the tool's own, in help,
+/// completion and parsing.
+pub(crate) fn format_arg(formats: &'static [Format]) -> clap::Arg {
+    use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
+    let values: Vec<PossibleValue> = formats.iter().filter_map(ValueEnum::to_possible_value).collect();
+    let parser =
+        PossibleValuesParser::new(values).map(|name| Format::from_str(&name, false).unwrap_or_default());
+    clap::Arg::new("format")
+        .long("format")
+        .value_name("FORMAT")
+        .help("Form of the result on standard output")
+        .help_heading("Common options")
+        .default_value("text")
+        .global(true)
+        .value_parser(parser)
+}
+
+/// The formats of a command that writes text and records.
+pub(crate) const PLAIN: &[Format] = &[Format::Text, Format::Json];
 
 /// A trace that was read, wholly or in part.
 pub(crate) struct Trace {
@@ -114,7 +169,13 @@ fn each_trace<S: EventSink>(
     inputs.each(out, |out, input| {
         let Some((opened, source)) = open_input(out, input) else { return Ok(()) };
         let mut sink = sink();
-        let outcome = read::read_trace(source, &mut sink)?;
+        let outcome = match read::read_trace(source, &inputs.read_options(), &mut sink) {
+            Ok(outcome) => outcome,
+            Err(e) => {
+                out.failed(input.label(), &e);
+                return Ok(());
+            }
+        };
         match count_outcome(out, tally, opened, outcome) {
             Some(trace) => then(out, tally, trace, sink),
             None => Ok(()),
@@ -151,12 +212,15 @@ fn report_faults(out: &Out, label: &str, outcome: &ReadOutcome) {
     if outcome.complete && outcome.events == 0 {
         out.warn(label, "has no events: nothing was recorded");
     }
-    for (cause, count, line) in outcome.repairs.iter() {
-        let what = format!("{cause} {count} times, first on line {line}");
-        if cause == "missing_end_bracket" {
-            out.warn(label, "the array is not closed: its writer may have been stopped");
-        } else {
-            out.diag().info(label, what);
+    for (defect, DefectCount { count, line, offset }) in outcome.defects.iter() {
+        let often =
+            if *count > 1 { format!(", {} times, here first", format_count(*count)) } else { String::new() };
+        let (place, what) = (format!("{label}:{line}"), defect.describe());
+        let reason = format!("{what}{often} (byte {offset})");
+        match defect.severity() {
+            Severity::Allowed => out.diag().info(place, reason),
+            Severity::Repaired => out.warn(place, reason),
+            Severity::EventLost | Severity::MoreLost => out.error(place, reason),
         }
     }
 }

@@ -8,13 +8,15 @@ use common::out::Out;
 use common::record::traceq as record;
 use common::text::safe;
 
+use super::options::AnalysisOptions;
 use super::{Format, Tally, Trace};
-use crate::analysis::collect::Collected;
 use crate::analysis::overlap::OverlapLanes;
+use crate::analysis::resolve::resolve;
 use crate::analysis::split::Split;
-use crate::analysis::sum::{self, Options, StepRow, Sums, TotalRow};
+use crate::analysis::sum::{StepRow, Sums, TotalRow, sum_trace};
+use crate::check;
 use crate::input::Inputs;
-use crate::write::table::{Align, Table};
+use crate::write::table::{Align, Table, cut_to_width};
 use crate::write::units::{TimeUnit, format_count, format_duration, format_percent, format_wall_clock};
 
 /// Sum up where the time went: compute, exposed communication, overlap, copies, idle
@@ -22,9 +24,11 @@ use crate::write::units::{TimeUnit, format_count, format_duration, format_percen
 /// One row per step and device, and one per device for the whole trace. Device work belongs to the step that
 /// launched it. Times are unions: two kernels at the same moment count once. compute, exposed communication,
 /// exposed copies and idle add up to the total. Of an Ascend timeline, the exporter's own lanes are summed as its
-/// step_trace_time.csv does. What was left out is counted by cause.
+/// step_trace_time.csv does: its idle time is the lane Free, in which copies may run. What was left out is counted by
+/// cause. Ranks that were merged into one file are summed apart, or the file is refused. What `traceq check` would say
+/// against the numbers is a warning on standard error.
 #[derive(Args, Debug)]
-#[command(after_long_help = "Examples:\n  \
+#[command(arg = super::format_arg(super::PLAIN), after_long_help = "Examples:\n  \
     traceq sum log_4242.json.gz\n  \
     traceq sum --format json rank*.json | jq -r 'select(.idle_ratio>0.3).rank'\n  \
     profctl nputrace --log-file /data/prof --wait --format json | traceq sum --files-from -")]
@@ -34,31 +38,47 @@ pub(crate) struct Sum {
     /// Count device work too that nothing in the trace launched: left over from before the recording
     #[arg(long)]
     include_unlinked: bool,
+    #[command(flatten)]
+    analysis: AnalysisOptions,
 }
 
 impl Sum {
     /// Reads, sums, and writes the rows of one trace after the other.
     pub(crate) fn run(self, out: &mut Out, format: Format) -> anyhow::Result<Exit> {
         let json = format.is_json("sum")?;
+        let options = self.analysis.collect_options()?;
         let mut tally = Tally::default();
-        let named = super::each_trace(
-            &self.inputs,
-            out,
-            &mut tally,
-            Collected::default,
-            |out, tally, trace, collected| {
-                let options =
-                    Options { include_unlinked: self.include_unlinked, cut: !trace.outcome.complete };
-                let sums = sum::sum_trace(collected, trace.outcome.meta.dialect, options);
+        let sink = || options.collector();
+        let named =
+            super::each_trace(&self.inputs, out, &mut tally, sink, |out, tally, trace, collected| {
+                let (dialect, cut) = (trace.outcome.meta.dialect, !trace.outcome.complete);
+                let sums = resolve(collected, dialect, cut).and_then(|r| sum_trace(r, self.include_unlinked));
+                let sums = match sums {
+                    Ok(sums) => sums,
+                    Err(e) => {
+                        out.failed(trace.label(), &e);
+                        return Ok(());
+                    }
+                };
                 if json {
-                    write_records(out, tally, &trace, &sums)
+                    write_records(out, tally, &trace, &sums)?;
                 } else {
-                    Ok(write_text(out.text(), &trace, &sums)?)
+                    write_text(out.text(), &trace, &sums)?;
                 }
-            },
-        )?;
+                check::warn_of_doubts(out, &trace.path, &trace.outcome, &sums);
+                Ok(())
+            })?;
         tally.finish(out, json, named)
     }
+}
+
+/// The rank of a scope: the trace's own, or what a merging tool wrote into its processes.
+fn rank_of_scope(trace: &Trace, sums: &Sums, scope: u32) -> Option<i64> {
+    if sums.scopes.are_several() { sums.scopes.scopes[scope as usize].rank } else { trace.outcome.meta.rank }
+}
+
+fn label_of_scope(sums: &Sums, scope: u32) -> Option<String> {
+    sums.scopes.scopes[scope as usize].label.clone()
 }
 
 fn write_records(out: &mut Out, tally: &mut Tally, trace: &Trace, sums: &Sums) -> anyhow::Result<()> {
@@ -79,9 +99,11 @@ fn step_record(trace: &Trace, sums: &Sums, row: &StepRow) -> record::Step {
     record::Step {
         path: trace.label(),
         path_hex: trace.path_hex(),
-        rank: meta.rank,
+        rank: rank_of_scope(trace, sums, row.scope),
+        process: label_of_scope(sums, row.scope),
         device: row.device,
         step: row.step.number,
+        mark: row.mark.clone(),
         start_ns: start,
         start: meta.epoch_offset(start).and_then(|offset| format_wall_clock(start.checked_add(offset)?)),
         dur_ns: row.step.end - start,
@@ -91,31 +113,35 @@ fn step_record(trace: &Trace, sums: &Sums, row: &StepRow) -> record::Step {
         device_events: row.device_events,
         launches_without_event: row.launches_without_event,
         partial: row.step.partial,
-        derived: sums.derived_steps,
+        derived: row.derived,
     }
 }
 
 fn total_record(trace: &Trace, sums: &Sums, row: &TotalRow) -> record::Total {
     let outcome = &trace.outcome;
+    let host = &sums.host[row.scope as usize];
     record::Total {
         path: trace.label(),
         path_hex: trace.path_hex(),
         format: outcome.meta.dialect.name().to_owned(),
-        rank: outcome.meta.rank,
+        rank: rank_of_scope(trace, sums, row.scope),
+        process: label_of_scope(sums, row.scope),
         device: row.device,
         span_ns: sums.span,
-        host_op_ns: sums.host_op,
+        host_op_ns: host.host_op,
         split: row.split.as_ref().map(split_record),
         stage: row.lanes.as_ref().map(|lanes| stage_record(lanes, None)),
-        device_events: row.device_events,
-        kernels: row.kernels,
-        collectives: row.collectives,
-        memcpys: row.memcpys,
-        memsets: row.memsets,
-        steps: sums.step_count,
-        partial_steps: sums.partial_steps,
+        device_events: row.counts.device_events,
+        kernels: row.counts.kernels,
+        collectives: row.counts.collectives,
+        memcpys: row.counts.memcpys,
+        memsets: row.counts.memsets,
+        unlinked_events: sums.unlinked_counted,
+        steps: host.steps,
+        partial_steps: host.partial_steps,
         excluded: sums.excluded.clone(),
-        repairs: outcome.repairs.counts(),
+        repairs: outcome.defects.repairs(),
+        losses: outcome.defects.losses(),
         complete: outcome.complete,
         events_read: outcome.events,
     }
@@ -173,7 +199,8 @@ const RIGHT: Align = Align::Right;
 fn device_table(to: &mut dyn Write, sums: &Sums) -> io::Result<()> {
     let splits = sums.steps.iter().filter_map(|r| r.split).chain(sums.totals.iter().filter_map(|r| r.split));
     let unit = TimeUnit::for_largest(splits.map(|s| s.total).max().unwrap_or(0));
-    let mut table = Table::new(&[
+    let several = sums.scopes.are_several();
+    let mut columns = vec![
         ("device", RIGHT),
         ("step", RIGHT),
         ("total", RIGHT),
@@ -185,9 +212,16 @@ fn device_table(to: &mut dyn Write, sums: &Sums) -> io::Result<()> {
         ("exposed", RIGHT),
         ("idle", RIGHT),
         ("idle%", RIGHT),
-    ]);
-    let mut row = |device: Option<i64>, step: String, split: Option<Split>| {
+    ];
+    if several {
+        columns.insert(0, ("process", Align::Left));
+    }
+    let mut table = Table::new(&columns);
+    let mut row = |scope: u32, device: Option<i64>, step: String, split: Option<Split>| {
         let mut cells = vec![device.map_or("-".to_owned(), |d| d.to_string()), step];
+        if several {
+            cells.insert(0, label_of_scope(sums, scope).unwrap_or("-".to_owned()));
+        }
         match split {
             Some(s) => {
                 let times = [
@@ -207,14 +241,15 @@ fn device_table(to: &mut dyn Write, sums: &Sums) -> io::Result<()> {
         }
         table.add_row(cells);
     };
-    sums.steps.iter().for_each(|r| row(r.device, step_name(r), r.split));
-    sums.totals.iter().for_each(|r| row(r.device, "all".to_owned(), r.split));
+    sums.steps.iter().for_each(|r| row(r.scope, r.device, step_name(r), r.split));
+    sums.totals.iter().for_each(|r| row(r.scope, r.device, "all".to_owned(), r.split));
     writeln!(to, "  times in {}", unit.name)?;
     table.write(to)
 }
 
 fn host_table(to: &mut dyn Write, sums: &Sums) -> io::Result<()> {
     let unit = TimeUnit::for_largest(sums.span);
+    let host_op = sums.host.iter().map(|h| h.host_op).sum();
     let mut table = Table::new(&[("step", RIGHT), ("duration", RIGHT), ("in operators", RIGHT)]);
     for row in &sums.steps {
         table.add_row(vec![
@@ -223,7 +258,7 @@ fn host_table(to: &mut dyn Write, sums: &Sums) -> io::Result<()> {
             unit.format_time(row.host_op),
         ]);
     }
-    table.add_row(vec!["all".to_owned(), unit.format_time(sums.span), unit.format_time(sums.host_op)]);
+    table.add_row(vec!["all".to_owned(), unit.format_time(sums.span), unit.format_time(host_op)]);
     writeln!(to, "  times in {}; operators summed over threads", unit.name)?;
     table.write(to)
 }
@@ -233,17 +268,37 @@ fn step_name(row: &StepRow) -> String {
     format!("{}{}", row.step.number, if row.step.partial { "*" } else { "" })
 }
 
+/// What marks the steps, where that is not `ProfilerStep#N`.
+fn mark_note(sums: &Sums) -> Option<String> {
+    let mut marks: Vec<&String> = sums.steps.iter().filter_map(|s| s.mark.as_ref()).collect();
+    marks.sort();
+    marks.dedup();
+    let first = *marks.first()?;
+    let more = if marks.len() > 1 { format!(" and {} more", marks.len() - 1) } else { String::new() };
+    Some(format!("steps are marked by `{}`{more}", safe(&cut_to_width(first, 60))))
+}
+
 /// What the reader of a table must know about it.
 fn exclusion_notes(trace: &Trace, sums: &Sums) -> Vec<String> {
     let mut notes = Vec::new();
     if !trace.outcome.complete {
         notes.push("* the trace is incomplete: this is what could be read of it".to_owned());
-    } else if sums.partial_steps > 0 {
+    } else if sums.host.iter().any(|h| h.partial_steps > 0) {
         let edge = if sums.derived_steps { "may begin" } else { "ends" };
         notes.push(format!("* the trace {edge} inside the step"));
     }
     if sums.derived_steps {
         notes.push("the trace marks no steps: these go from one Optimizer.step to the next".to_owned());
+    }
+    notes.extend(mark_note(sums));
+    if sums.unlinked_counted > 0 {
+        let n = format_count(sums.unlinked_counted);
+        notes.push(format!(
+            "device events that nothing in the trace launched, counted as they are most of the time: {n}"
+        ));
+    }
+    if sums.steps_by_start && !sums.steps.is_empty() {
+        notes.push("work without a launch is counted in the step in which it starts".to_owned());
     }
     let list = |counts: Vec<(String, u64)>| {
         counts
@@ -259,13 +314,16 @@ fn exclusion_notes(trace: &Trace, sums: &Sums) -> Vec<String> {
             notes.push(format!("{what}: {}", list(counts)));
         }
     }
-    let missing: u64 = sums.steps.iter().map(|s| s.launches_without_event).sum();
+    let missing = sums.links.without_event;
     if missing > 0 {
         notes.push(format!("launches without a device event: {}", format_count(missing)));
     }
-    let repairs = trace.outcome.repairs.counts();
-    if !repairs.is_empty() {
-        notes.push(format!("repaired or dropped: {}", list(repairs.into_iter().collect())));
+    for (what, counts) in
+        [("lost", trace.outcome.defects.losses()), ("repaired", trace.outcome.defects.repairs())]
+    {
+        if !counts.is_empty() {
+            notes.push(format!("{what}: {}", list(counts.into_iter().collect())));
+        }
     }
     notes
 }

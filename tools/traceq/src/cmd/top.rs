@@ -8,18 +8,22 @@ use common::out::Out;
 use common::record::traceq as record;
 use common::text::safe;
 
+use super::options::AnalysisOptions;
 use super::{Format, Tally, Trace};
-use crate::analysis::rank::{By, Entry, Order, Ranking};
+use crate::analysis::rank::{By, Entry, Order, Ranked, Ranking};
+use crate::analysis::scopes::Scope;
 use crate::input::Inputs;
-use crate::write::table::{Align, Table, cut_to_width};
-use crate::write::units::{TimeUnit, format_count, format_percent};
+use crate::write::table::{Align, Table, cut_to_width, output_width};
+use crate::write::units::{TimeUnit, format_count, format_duration, format_percent};
 
 /// List the kernels and operators that take the most time
 ///
 /// For host events, self is the time in which one of them was the innermost of its kind on its thread, and shares
-/// are of self time; recursive calls count in total each time. For device work, shares are of the sum of all.
+/// are of self time; recursive calls count in total each time. For device work, shares are of the sum of all. Names are
+/// shortened to the width of the terminal where they do not differ; --format json has them whole. Ranks that were merged
+/// into one file are listed apart.
 #[derive(Args, Debug)]
-#[command(after_long_help = "Examples:\n  \
+#[command(arg = super::format_arg(super::PLAIN), after_long_help = "Examples:\n  \
     traceq top log_4242.json.gz\n  \
     traceq top --by op --sort self -n 50 --format json log_4242.json.gz")]
 pub(crate) struct Top {
@@ -34,6 +38,8 @@ pub(crate) struct Top {
     /// What to order by
     #[arg(long, value_enum, value_name = "KEY", default_value_t)]
     sort: Order,
+    #[command(flatten)]
+    analysis: AnalysisOptions,
 }
 
 impl Top {
@@ -41,32 +47,73 @@ impl Top {
     pub(crate) fn run(self, out: &mut Out, format: Format) -> anyhow::Result<Exit> {
         let json = format.is_json("top")?;
         let wanted = if self.by.is_empty() { vec![By::Kernel, By::Op, By::Other] } else { self.by.clone() };
+        let options = self.analysis.collect_options()?;
         let mut tally = Tally::default();
-        let ranking = || Ranking::new(&wanted);
+        let ranking = || Ranking::new(&wanted, &options);
         let named =
-            super::each_trace(&self.inputs, out, &mut tally, ranking, |out, tally, trace, mut ranking| {
-                let mut lists: Vec<_> =
-                    wanted.iter().map(|&by| (by, ranking.top(by, self.sort, self.number))).collect();
-                if self.by.is_empty()
-                    && lists.iter().any(|(by, (list, _))| *by != By::Other && !list.is_empty())
-                {
-                    lists.retain(|(by, _)| *by != By::Other);
-                }
-                if !json {
-                    let note =
-                        if trace.outcome.complete { "" } else { " (incomplete: what could be read of it)" };
-                    writeln!(out.text(), "{}{note}", safe(&trace.label()))?;
-                }
-                for (by, (entries, whole)) in lists {
+            super::each_trace(&self.inputs, out, &mut tally, ranking, |out, tally, trace, ranking| {
+                let ranked = match ranking.finish() {
+                    Ok(ranked) => ranked,
+                    Err(e) => {
+                        out.failed(trace.label(), &e);
+                        return Ok(());
+                    }
+                };
+                for (number, scope) in (0u32..).zip(&ranked.scopes.scopes) {
+                    let lists = self.list_scope(&ranked, number, &wanted);
+                    let several = ranked.scopes.are_several();
+                    if several && lists.iter().all(|(_, (list, _))| list.is_empty()) {
+                        continue;
+                    }
                     if json {
-                        write_records(out, tally, &trace, by, &entries, whole)?;
+                        for (by, (entries, whole)) in lists {
+                            write_records(out, tally, &trace, scope, by, &entries, whole)?;
+                        }
                     } else {
-                        write_text(out.text(), by, &entries, whole)?;
+                        write_heading(out.text(), &trace, scope)?;
+                        for (by, (entries, whole)) in lists {
+                            write_text(out.text(), by, &entries, whole)?;
+                        }
                     }
                 }
+                warn_of_dominance(out, &trace, &ranked);
                 Ok(())
             })?;
         tally.finish(out, json, named)
+    }
+
+    /// The lists of one rank. What is neither kernel nor operator is shown by itself only if there are none of both.
+    fn list_scope(&self, ranked: &Ranked, scope: u32, wanted: &[By]) -> Vec<(By, (Vec<Entry>, i64))> {
+        let list = |&by: &By| (by, ranked.top(by, scope, self.sort, self.number));
+        let mut lists: Vec<_> = wanted.iter().map(list).collect();
+        let has_main = lists.iter().any(|(by, (list, _))| *by != By::Other && !list.is_empty());
+        if self.by.is_empty() && has_main {
+            lists.retain(|(by, _)| *by != By::Other);
+        }
+        lists
+    }
+}
+
+fn write_heading(to: &mut dyn Write, trace: &Trace, scope: &Scope) -> io::Result<()> {
+    let note = if trace.outcome.complete { "" } else { " (incomplete: what could be read of it)" };
+    let label = scope.label.as_ref().map_or(String::new(), |l| format!(", {}", safe(l)));
+    writeln!(to, "{}{label}{note}", safe(&trace.label()))
+}
+
+/// One of many device events that takes more time than all others makes shares and means doubtful.
+fn warn_of_dominance(out: &Out, trace: &Trace, ranked: &Ranked) {
+    for scope in 0..ranked.scopes.scopes.len() as u32 {
+        let (entries, whole) = ranked.top(By::Kernel, scope, Order::Total, usize::MAX);
+        let events: u64 = entries.iter().map(|e| e.count).sum();
+        let Some(longest) = entries.iter().max_by_key(|e| e.max).filter(|_| events >= 20) else { continue };
+        let next = entries.iter().filter(|e| e.name != longest.name).map(|e| e.max).max().unwrap_or(0);
+        if longest.max.saturating_mul(2) > whole && longest.max / 10 >= next {
+            let (name, max) = (cut_to_width(&longest.name, 60), format_duration(longest.max));
+            let found = format_args!(
+                "one `{name}` of {max} is more than half of the device time: see `traceq check`"
+            );
+            out.warn(trace.label(), found);
+        }
     }
 }
 
@@ -82,6 +129,7 @@ fn write_records(
     out: &mut Out,
     tally: &mut Tally,
     trace: &Trace,
+    scope: &Scope,
     by: By,
     entries: &[Entry],
     whole: i64,
@@ -91,7 +139,8 @@ fn write_records(
         out.record(&record::Top {
             path: trace.label(),
             path_hex: trace.path_hex(),
-            rank: trace.outcome.meta.rank,
+            rank: if scope.label.is_some() { scope.rank } else { trace.outcome.meta.rank },
+            process: scope.label.clone(),
             by: by.name().to_owned(),
             place,
             name: entry.name.clone(),
@@ -108,8 +157,6 @@ fn write_records(
 }
 
 fn write_text(to: &mut dyn Write, by: By, entries: &[Entry], whole: i64) -> io::Result<()> {
-    /// What is left of a hundred columns.
-    const NAME: usize = 40;
     if entries.is_empty() {
         return writeln!(to, "  {}: none\n", by.name());
     }
@@ -136,11 +183,12 @@ fn write_text(to: &mut dyn Write, by: By, entries: &[Entry], whole: i64) -> io::
             format_count(e.count),
             us.format_time(mean_duration(e)),
             us.format_time(e.max),
-            cut_to_width(&e.name, NAME),
+            e.name.clone(),
         ]);
         table.add_row(cells);
     }
     writeln!(to, "  total{} in {}", if host { " and self" } else { "" }, unit.name)?;
+    table.fit_last_column(output_width());
     table.write(to)?;
     writeln!(to)
 }

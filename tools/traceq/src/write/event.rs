@@ -1,16 +1,19 @@
 //! Events one by one: as records, as CSV rows, as lines for people.
+//!
+//! Written into a buffer of bytes, because a trace has millions of them. Members and numbers are copied as they
+//! stand in the file; [`record::Event`] describes the records that come of it, and a test reads them with it.
 
-use std::io::{self, Write};
+use std::io::Write;
 
-use common::record::traceq as record;
+use common::record::{Record, traceq as record};
 use common::text::safe;
 
 use super::units::TimeUnit;
-use trace::model::{Event, EventId};
-use trace::read::parse_arguments;
+use trace::model::{Event, EventId, RawText};
+use trace::read::{for_each_member, write_compact, write_text};
 
 /// The columns of the CSV form.
-pub(crate) const COLUMNS: [&str; 14] = [
+pub(crate) const COLUMNS: [&str; 15] = [
     "path",
     "category",
     "cat",
@@ -25,61 +28,211 @@ pub(crate) const COLUMNS: [&str; 14] = [
     "correlation",
     "id",
     "args",
+    "other",
 ];
 
-/// An event as a record.
-pub(crate) fn event_record(event: &Event<'_>, path: Option<&str>, with_args: bool) -> record::Event {
-    record::Event {
-        path: path.map(str::to_owned),
-        category: event.category.name().to_owned(),
-        cat: (!event.cat.is_empty()).then(|| event.cat.decode().into_owned()),
-        ph: char::from(event.phase).to_string(),
-        name: event.name.decode().into_owned(),
-        pid: event.pid.to_json(),
-        tid: event.tid.to_json(),
-        device: event.device,
-        stream: event.stream,
-        start_ns: event.start,
-        dur_ns: event.dur,
-        correlation: event.correlation,
-        id: event.flow.to_json(),
-        args: if with_args { parse_arguments(event.args) } else { None },
+/// The members of an event as they stand in the file.
+#[derive(Default)]
+struct RawMembers<'a> {
+    pid: Option<&'a [u8]>,
+    tid: Option<&'a [u8]>,
+    id: Option<&'a [u8]>,
+    /// All that nothing else in a record holds, as the inside of an object of JSON.
+    other: Vec<u8>,
+}
+
+impl<'a> RawMembers<'a> {
+    fn of(event: &Event<'a>) -> Self {
+        let mut raw = Self::default();
+        if event.plain && !event.repaired {
+            return raw;
+        }
+        for_each_member(event, |key, value| match key.raw {
+            b"ph" | b"cat" | b"name" if value.first() == Some(&b'"') => {}
+            b"ts" if event.start.is_some() && is_exact_in_nanos(value) => {}
+            b"dur" if event.dur.is_some_and(|d| d > 0) && is_exact_in_nanos(value) => {}
+            b"dur" if value == b"0" => {}
+            b"pid" => raw.pid = Some(value),
+            b"tid" => raw.tid = Some(value),
+            b"id" => raw.id = Some(value),
+            _ => {
+                if !raw.other.is_empty() {
+                    raw.other.push(b',');
+                }
+                write_text(key, &mut raw.other);
+                raw.other.push(b':');
+                write_compact(value, event.repaired, &mut raw.other);
+            }
+        });
+        raw
     }
 }
 
-/// An event as the cells of [`COLUMNS`].
-pub(crate) fn csv_cells(event: &Event<'_>, path: &str, with_args: bool) -> [String; COLUMNS.len()] {
-    let number = |n: Option<i64>| n.map_or(String::new(), |n| n.to_string());
-    let args = if with_args { parse_arguments(event.args).map(|a| a.to_string()) } else { None };
-    [
-        path.to_owned(),
-        event.category.name().to_owned(),
-        event.cat.decode().into_owned(),
-        char::from(event.phase).to_string(),
-        event.name.decode().into_owned(),
-        id_text(event.pid),
-        id_text(event.tid),
-        number(event.device),
-        number(event.stream),
-        number(event.start),
-        number(event.dur),
-        number(event.correlation),
-        id_text(event.flow),
-        args.unwrap_or_default(),
-    ]
+/// Tells whether a time in microseconds has no more digits than nanoseconds hold.
+fn is_exact_in_nanos(value: &[u8]) -> bool {
+    let digits = value.strip_prefix(b"\"").and_then(|v| v.strip_suffix(b"\"")).unwrap_or(value);
+    let fraction = digits.iter().position(|b| *b == b'.').map_or(0, |point| digits.len() - point - 1);
+    fraction <= 3 && digits.iter().all(|b| matches!(b, b'0'..=b'9' | b'.' | b'-'))
 }
 
-/// An event as a line: start and duration in microseconds, category, process, thread, name.
-///
-/// # Errors
-/// What the stream says.
-pub(crate) fn write_json_line(to: &mut dyn Write, event: &Event<'_>) -> io::Result<()> {
+/// Appends an event as a record, a line of JSON.
+pub(crate) fn write_record(to: &mut Vec<u8>, event: &Event<'_>, path: Option<&str>, with_args: bool) {
+    let raw = RawMembers::of(event);
+    to.extend_from_slice(b"{\"type\":\"");
+    to.extend_from_slice(record::Event::TYPE.as_bytes());
+    to.extend_from_slice(b"\",\"v\":");
+    write_number(to, i64::from(record::Event::V));
+    if let Some(path) = path {
+        to.extend_from_slice(b",\"path\":");
+        write_text(RawText { raw: path.as_bytes(), escaped: false }, to);
+    }
+    to.extend_from_slice(b",\"category\":\"");
+    to.extend_from_slice(event.category.name().as_bytes());
+    to.push(b'"');
+    if !event.cat.is_empty() {
+        to.extend_from_slice(b",\"cat\":");
+        write_text(event.cat, to);
+    }
+    to.extend_from_slice(b",\"ph\":");
+    write_text(RawText { raw: &[event.phase], escaped: false }, to);
+    to.extend_from_slice(b",\"name\":");
+    write_text(event.name, to);
+    write_id(to, ",\"pid\":", raw.pid, event.pid, event.repaired);
+    write_id(to, ",\"tid\":", raw.tid, event.tid, event.repaired);
+    let numbers = [
+        (",\"device\":", event.device),
+        (",\"stream\":", event.stream),
+        (",\"start_ns\":", event.start),
+        (",\"dur_ns\":", event.dur),
+        (",\"correlation\":", event.correlation),
+    ];
+    for (key, number) in numbers {
+        if let Some(number) = number {
+            to.extend_from_slice(key.as_bytes());
+            write_number(to, number);
+        }
+    }
+    write_id(to, ",\"id\":", raw.id, event.id, event.repaired);
+    if with_args && !event.args.is_empty() {
+        to.extend_from_slice(b",\"args\":");
+        write_compact(event.args, event.repaired, to);
+    }
+    if !raw.other.is_empty() {
+        to.extend_from_slice(b",\"other\":{");
+        to.extend_from_slice(&raw.other);
+        to.push(b'}');
+    }
+    to.extend_from_slice(b"}\n");
+}
+
+/// Appends an id: as it stands in the file, where it has a value of its own there.
+fn write_id(to: &mut Vec<u8>, key: &str, raw: Option<&[u8]>, id: EventId<'_>, repaired: bool) {
+    if id == EventId::None {
+        return;
+    }
+    to.extend_from_slice(key.as_bytes());
+    match (raw, id) {
+        (Some(raw), _) => write_compact(raw, repaired, to),
+        (None, EventId::Number(n)) => write_number(to, n),
+        (None, EventId::Text(text)) => write_text(text, to),
+        (None, EventId::None) => {}
+    }
+}
+
+fn write_number(to: &mut Vec<u8>, number: i64) {
+    let mut digits = [0; 20];
+    let mut at = digits.len();
+    let mut rest = number.unsigned_abs();
+    loop {
+        at -= 1;
+        digits[at] = b'0' + (rest % 10) as u8;
+        rest /= 10;
+        if rest == 0 {
+            break;
+        }
+    }
+    if number < 0 {
+        to.push(b'-');
+    }
+    to.extend_from_slice(&digits[at..]);
+}
+
+/// Appends an event as a row of [`COLUMNS`].
+pub(crate) fn write_csv_row(to: &mut Vec<u8>, event: &Event<'_>, path: &str, with_args: bool) {
+    let raw = RawMembers::of(event);
+    write_csv_cell(to, path.as_bytes());
+    to.push(b',');
+    to.extend_from_slice(event.category.name().as_bytes());
+    for text in [event.cat, RawText { raw: &[event.phase], escaped: false }, event.name] {
+        to.push(b',');
+        write_text_cell(to, text);
+    }
+    for (raw, id) in [(raw.pid, event.pid), (raw.tid, event.tid)] {
+        to.push(b',');
+        write_id_cell(to, raw, id);
+    }
+    for number in [event.device, event.stream, event.start, event.dur, event.correlation] {
+        to.push(b',');
+        if let Some(number) = number {
+            write_number(to, number);
+        }
+    }
+    to.push(b',');
+    write_id_cell(to, raw.id, event.id);
+    to.push(b',');
+    if with_args && !event.args.is_empty() {
+        let mut args = Vec::with_capacity(event.args.len());
+        write_compact(event.args, event.repaired, &mut args);
+        write_csv_cell(to, &args);
+    }
+    to.push(b',');
+    if !raw.other.is_empty() {
+        write_csv_cell(to, &[b"{", &raw.other[..], b"}"].concat());
+    }
+    to.push(b'\n');
+}
+
+fn write_text_cell(to: &mut Vec<u8>, text: RawText<'_>) {
+    if text.escaped || !text.raw.is_ascii() {
+        write_csv_cell(to, text.decode().as_bytes());
+    } else {
+        write_csv_cell(to, text.raw);
+    }
+}
+
+fn write_id_cell(to: &mut Vec<u8>, raw: Option<&[u8]>, id: EventId<'_>) {
+    match (raw, id) {
+        (_, EventId::Text(text)) => write_text_cell(to, text),
+        (Some(raw), EventId::Number(_)) if raw.first() != Some(&b'"') => write_csv_cell(to, raw),
+        (_, EventId::Number(n)) => write_number(to, n),
+        (_, EventId::None) => {}
+    }
+}
+
+/// Appends a cell, quoted where RFC 4180, section 2, wants it.
+pub(crate) fn write_csv_cell(to: &mut Vec<u8>, cell: &[u8]) {
+    if !cell.iter().any(|b| matches!(b, b',' | b'"' | b'\n' | b'\r')) {
+        return to.extend_from_slice(cell);
+    }
+    to.push(b'"');
+    for (i, part) in cell.split(|b| *b == b'"').enumerate() {
+        if i > 0 {
+            to.extend_from_slice(b"\"\"");
+        }
+        to.extend_from_slice(part);
+    }
+    to.push(b'"');
+}
+
+/// Appends an event as a line: start and duration in microseconds, category, process, thread, name.
+pub(crate) fn write_line(to: &mut Vec<u8>, event: &Event<'_>) {
     let us = TimeUnit::for_largest(0);
     let time = |t: Option<i64>| t.map_or("-".to_owned(), |t| us.format_time(t));
     let (start, dur, category) = (time(event.start), time(event.dur), event.category.name());
     let (pid, tid, name) = (id_text(event.pid), id_text(event.tid), event.name.decode());
     let ids = format!("{}/{}", safe(&pid), safe(&tid));
-    writeln!(to, "{start:>20} {dur:>12} {category:<10} {ids:<17} {}", safe(&name))
+    // Writing to memory does not fail.
+    let _ = writeln!(to, "{start:>20} {dur:>12} {category:<10} {ids:<17} {}", safe(&name));
 }
 
 fn id_text(id: EventId<'_>) -> String {
@@ -87,5 +240,71 @@ fn id_text(id: EventId<'_>) -> String {
         EventId::None => String::new(),
         EventId::Number(n) => n.to_string(),
         EventId::Text(t) => t.decode().into_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use trace::model::EventSink;
+    use trace::read::{ReadOptions, read_trace};
+
+    /// The rows and records of all events of a trace.
+    #[derive(Default)]
+    struct Written(Vec<u8>, Vec<u8>);
+
+    impl EventSink for Written {
+        fn event(&mut self, event: &Event<'_>) -> anyhow::Result<()> {
+            write_record(&mut self.0, event, None, true);
+            write_csv_row(&mut self.1, event, "a,b", true);
+            Ok(())
+        }
+    }
+
+    fn write(text: &'static str) -> (String, String) {
+        let mut written = Written::default();
+        read_trace(Box::new(text.as_bytes()), &ReadOptions::default(), &mut written).unwrap();
+        (String::from_utf8(written.0).unwrap(), String::from_utf8(written.1).unwrap())
+    }
+
+    #[test]
+    fn members_and_numbers_are_written_as_they_stand() {
+        let (json, csv) = write(
+            r#"[{"ph": "X", "cat": "kernel", "name": "a \"b\", c", "pid": "7", "tid": 1.0, "ts": 1.0005, "dur": 0.250,
+                "args": {"x": 1.50, "correlation": 12, "bw": inf}, "cname": "red", "id": "0x1F", "sf": [ 1, 2 ]},
+               {"ph": "e", "id2": {"local": "0x1"}, "scope": "s", "ts": "9.5", "dur": -1}]"#,
+        );
+        let expected = [
+            r#"{"type":"traceq.event","v":1,"category":"kernel","cat":"kernel","ph":"X","name":"a \"b\", c","pid":"7","tid":1.0,"device":7,"stream":1,"start_ns":1001,"dur_ns":250,"correlation":12,"id":"0x1F","args":{"x":1.50,"correlation":12,"bw":null},"other":{"ts":1.0005,"cname":"red","sf":[1,2]}}"#,
+            r#"{"type":"traceq.event","v":1,"category":"other","ph":"e","name":"","start_ns":9500,"dur_ns":0,"id":"0x1","other":{"id2":{"local":"0x1"},"scope":"s","dur":-1}}"#,
+        ];
+        assert_eq!(json.lines().collect::<Vec<_>>(), expected);
+        for line in json.lines() {
+            let value: record::Event = serde_json::from_str(line).unwrap();
+            assert_eq!(value.category.len(), if value.ph == "X" { 6 } else { 5 });
+        }
+        assert_eq!(
+            csv.lines().next().unwrap(),
+            r#""a,b",kernel,kernel,X,"a ""b"", c",7,1.0,7,1,1001,250,12,0x1F,"{""x"":1.50,""correlation"":12,""bw"":null}","{""ts"":1.0005,""cname"":""red"",""sf"":[1,2]}""#
+        );
+    }
+
+    #[test]
+    fn what_was_repaired_is_written_as_json() {
+        let (json, _) = write(r#"[{"ph":"X","name":"C:\new\x","ts":1,"dur":1,"args":{"a":"say "hi"",}}]"#);
+        let value: record::Event = serde_json::from_str(json.trim()).unwrap();
+        assert_eq!(
+            (value.name.as_str(), value.args),
+            ("C:\\new\\x", Some(serde_json::json!({"a": "say \"hi\""})))
+        );
+    }
+
+    #[test]
+    fn numbers_have_their_digits() {
+        for n in [0, 7, -1, 1234567890, i64::MAX, i64::MIN] {
+            let mut out = Vec::new();
+            write_number(&mut out, n);
+            assert_eq!(String::from_utf8(out).unwrap(), n.to_string());
+        }
     }
 }

@@ -1,8 +1,10 @@
 //! Aligned tables for people.
 
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 
 use common::text::safe;
+
+use super::shorten::shorten_names;
 
 /// Which side of its column a cell stands on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,16 +30,28 @@ impl Table {
         self.rows.push(cells.iter().map(|c| safe(c)).collect());
     }
 
+    /// Shortens the last column, whose names differ, to what is left of a width. They still differ.
+    pub(crate) fn fit_last_column(&mut self, width: usize) {
+        let last = self.columns.len().saturating_sub(1);
+        let others: usize = (0..last).map(|i| self.width_of_column(i) + 2).sum();
+        let room = width.saturating_sub(others + 2).max(LEAST_NAME);
+        let names: Vec<String> = self.rows.iter().map(|r| r[last].clone()).collect();
+        for (row, short) in self.rows.iter_mut().zip(shorten_names(&names, room)) {
+            row[last] = short;
+        }
+    }
+
+    fn width_of_column(&self, i: usize) -> usize {
+        let cells = self.rows.iter().filter_map(|r| r.get(i)).map(|c| c.chars().count());
+        cells.max().unwrap_or(0).max(self.columns[i].0.len())
+    }
+
     /// Writes it, indented by two.
     ///
     /// # Errors
     /// What the stream says.
     pub(crate) fn write(&self, to: &mut dyn Write) -> io::Result<()> {
-        let width = |i: usize| {
-            let cells = self.rows.iter().filter_map(|r| r.get(i)).map(|c| c.chars().count());
-            cells.max().unwrap_or(0).max(self.columns[i].0.len())
-        };
-        let widths: Vec<usize> = (0..self.columns.len()).map(width).collect();
+        let widths: Vec<usize> = (0..self.columns.len()).map(|i| self.width_of_column(i)).collect();
         let titles = self.columns.iter().map(|(title, _)| (*title).to_owned()).collect();
         for row in std::iter::once(&titles).chain(&self.rows) {
             let mut line = String::new();
@@ -51,6 +65,21 @@ impl Table {
         }
         Ok(())
     }
+}
+
+/// A name is not cut to less, however narrow the terminal.
+const LEAST_NAME: usize = 20;
+
+/// The columns of what shows the output: of the terminal, or else a hundred.
+pub(crate) fn output_width() -> usize {
+    const USUAL: usize = 100;
+    let set = std::env::var("COLUMNS").ok().and_then(|c| c.parse().ok()).filter(|c| *c > 0);
+    let stdout = io::stdout();
+    let terminal = || {
+        let size = rustix::termios::tcgetwinsize(&stdout).ok().filter(|_| stdout.is_terminal())?;
+        Some(usize::from(size.ws_col)).filter(|c| *c > 0)
+    };
+    set.or_else(terminal).unwrap_or(USUAL)
 }
 
 /// Text cut to a width, with an ellipsis where it was cut.

@@ -1,0 +1,180 @@
+//! What can be wrong in a file that is read all the same: a closed list, each with what it costs.
+
+use std::collections::BTreeMap;
+
+/// What a defect costs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Severity {
+    /// Usual, or allowed by the format: worth a count, not a word.
+    Allowed,
+    /// Read all the same: a warning.
+    Repaired,
+    /// One event could not be read.
+    EventLost,
+    /// More than an event could not be read.
+    MoreLost,
+}
+
+macro_rules! defects {
+    ($($(#[$doc:meta])* $variant:ident $name:literal $severity:ident $words:literal,)*) => {
+        /// Something wrong in a file that was read all the same.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum Defect {
+            $($(#[$doc])* $variant,)*
+        }
+
+        impl Defect {
+            /// All of them.
+            pub const ALL: &[Self] = &[$(Self::$variant,)*];
+
+            /// The name in records.
+            pub fn name(self) -> &'static str {
+                match self { $(Self::$variant => $name,)* }
+            }
+
+            /// What it costs.
+            pub fn severity(self) -> Severity {
+                match self { $(Self::$variant => Severity::$severity,)* }
+            }
+
+            /// What happened, for people; a count stands before it.
+            pub fn describe(self) -> &'static str {
+                match self { $(Self::$variant => $words,)* }
+            }
+        }
+    };
+}
+
+defects! {
+    /// A comma behind the last event, as writers leave that may crash at any time.
+    TrailingComma "trailing_comma" Allowed "comma behind the last event",
+    /// An object without members among the events: JAX ends its list so (openxla/xla
+    /// `xla/tsl/profiler/convert/trace_events_to_json.cc`).
+    EmptyEvent "empty_event" Allowed "empty object among the events",
+    /// An event with a duration does not give it.
+    NoDuration "no_dur" Allowed "complete event without a duration",
+    /// An event does not give its time.
+    NoTime "no_ts" Allowed "event without a time",
+    /// A duration below zero counts as zero.
+    NegativeDuration "negative_dur" Allowed "negative duration, counted as zero",
+    /// An object among the events has no `ph`.
+    NoPhase "no_phase" Repaired "object without a phase among the events, skipped",
+    /// Something among the events is no object.
+    NotAnEvent "not_an_event" Repaired "value among the events that is no event, skipped",
+    /// A time that is no number.
+    BadTime "bad_ts" Repaired "time that is no number, left out",
+    /// A duration that is no number.
+    BadDuration "bad_dur" Repaired "duration that is no number, left out",
+    /// A duration that only a broken clock measures.
+    LongerThan7Days "longer_than_7_days" Repaired "duration of more than 7 days, left out",
+    /// Two events without a comma between them.
+    MissingComma "missing_comma" Repaired "missing comma between events",
+    /// More commas than one, or one before the first event.
+    ExtraComma "extra_comma" Repaired "comma too many",
+    /// A comma before a closing bracket inside an event.
+    CommaInEvent "extra_comma_in_event" Repaired "comma too many inside an event",
+    /// Two members of an event without a comma between them.
+    MissingMemberComma "missing_comma_in_event" Repaired "missing comma inside an event",
+    /// The list of events is not closed.
+    MissingEndBracket "missing_end_bracket" Repaired "list of events that is not closed",
+    /// Events where a list of them, or its opening bracket, is missed.
+    MissingStartBracket "missing_start_bracket" Repaired "list of events that is not opened",
+    /// A bracket too many between events.
+    StrayBracket "stray_bracket" Repaired "bracket too many between events",
+    /// A second list or document behind the first, as some Ascend exporters append.
+    SecondDocument "second_document" Repaired "further list or document behind the first, read too",
+    /// One event per line, without a list around them.
+    EventPerLine "event_per_line" Repaired "list of events missing: they stand one after the other",
+    /// A backslash that begins no escape: the text is kept as it stands.
+    InvalidEscape "invalid_escape" Repaired "text with a raw backslash, kept as it stands",
+    /// A quotation mark inside a text.
+    RawQuote "raw_quote" Repaired "text with a raw quotation mark, kept as it stands",
+    /// A value that is none, such as `1.#INF`.
+    BadValue "bad_value" Repaired "unreadable value, left out",
+    /// Bytes of zero between values.
+    NulBytes "nul_bytes" Repaired "bytes of zero inside an event, skipped",
+    /// Zeros behind the end, as a file system leaves them that lost its power.
+    PaddingBehindEnd "padding_behind_end" Repaired "padding with zeros",
+    /// Something between events that is none: a line of a log.
+    TextBetweenEvents "text_between_events" Repaired "text between events, skipped",
+    /// Text that is not UTF-8; what cannot be decoded is shown as U+FFFD.
+    InvalidUtf8 "invalid_utf8" Repaired "event with text that is not UTF-8",
+    /// The file is in UTF-16.
+    Utf16 "utf16" Repaired "file in UTF-16",
+    /// An event that could not be read.
+    UnreadableEvent "unreadable_event" EventLost "unreadable event",
+    /// An event nested too deeply.
+    TooDeep "nested_too_deeply" EventLost "event nested too deeply",
+    /// An event, or what looks like one, that is too long.
+    EventTooLong "event_too_long" EventLost "event of more than 16 MiB",
+    /// An event that gives its time, but not its phase.
+    MissingPhase "missing_phase" EventLost "event without a phase",
+    /// Something that the file says about itself could not be read.
+    UnreadableMetadata "unreadable_metadata" EventLost "unreadable value outside the events",
+    /// Something that is no trace, behind the end of the document.
+    TextBehindEnd "text_behind_end" MoreLost "text behind the end of the trace",
+}
+
+/// How often a defect was met, and where first.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DefectCount {
+    /// How often.
+    pub count: u64,
+    /// Line of the first, counted from one.
+    pub line: u64,
+    /// Byte of the first, counted from zero.
+    pub offset: u64,
+}
+
+/// How often each defect was met.
+#[derive(Clone, Debug, Default)]
+pub struct DefectCounts(BTreeMap<Defect, DefectCount>);
+
+impl DefectCounts {
+    /// Counts `count` of one; its place, line and byte, is asked for only the first time.
+    pub fn add(&mut self, defect: Defect, count: u64, place: impl FnOnce() -> (u64, u64)) {
+        let entry = self.0.entry(defect).or_insert_with(|| {
+            let (line, offset) = place();
+            DefectCount { count: 0, line, offset }
+        });
+        entry.count += count;
+    }
+
+    /// Every defect that was met, those that cost most last.
+    pub fn iter(&self) -> impl Iterator<Item = (Defect, &DefectCount)> {
+        self.0.iter().map(|(defect, count)| (*defect, count))
+    }
+
+    /// Counts by name of what could be read all the same.
+    pub fn repairs(&self) -> BTreeMap<String, u64> {
+        self.counts(|severity| severity <= Severity::Repaired)
+    }
+
+    /// Counts by name of what was lost.
+    pub fn losses(&self) -> BTreeMap<String, u64> {
+        self.counts(|severity| severity > Severity::Repaired)
+    }
+
+    fn counts(&self, of: impl Fn(Severity) -> bool) -> BTreeMap<String, u64> {
+        let wanted = self.iter().filter(|(defect, _)| of(defect.severity()));
+        wanted.map(|(defect, count)| (defect.name().to_owned(), count.count)).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_place_is_kept_and_names_are_unique() {
+        let mut counts = DefectCounts::default();
+        counts.add(Defect::MissingComma, 1, || (3, 40));
+        counts.add(Defect::MissingComma, 2, || panic!("asked for once"));
+        counts.add(Defect::UnreadableEvent, 1, || (1, 0));
+        let all: Vec<_> = counts.iter().map(|(d, c)| (d.name(), c.count, c.line, c.offset)).collect();
+        assert_eq!(all, [("missing_comma", 3, 3, 40), ("unreadable_event", 1, 1, 0)]);
+        assert_eq!((counts.repairs().len(), counts.losses()["unreadable_event"]), (1, 1));
+        let names: std::collections::HashSet<_> = Defect::ALL.iter().map(|d| d.name()).collect();
+        assert_eq!(names.len(), Defect::ALL.len());
+    }
+}

@@ -1,0 +1,646 @@
+//! What the processes and threads of a trace are for, and what that makes of rows that carry no category.
+//!
+//! Ascend, JAX, TensorFlow and the first profiler of PyTorch tell device work by the process and thread that it stands
+//! in. Their names may come behind the rows, so rows are classified when the whole trace has been read: until then a
+//! thread's number and a few [`RowTraits`] are all that need be kept of a row.
+
+use super::{Category, Event, EventId, FastMap, KernelClass};
+
+/// What a process is for, where the process and not the event tells.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ProcessRole {
+    /// Nothing known.
+    #[default]
+    None,
+    /// Ascend: tasks on a device.
+    Hardware,
+    /// Ascend: collective operations and their parts.
+    Communication,
+    /// Ascend: the exporter's own lanes: Computing, Communication, Communication(Not Overlapped), Free.
+    Overlap,
+    /// Ascend: driver and runtime calls.
+    Cann,
+    /// XLA, TensorFlow and old PyTorch: a device; its threads are streams, or tell more.
+    Device,
+    /// The host of such a trace.
+    Host,
+}
+
+/// What a thread of a [`ProcessRole::Device`] holds (openxla/xla `xla/tsl/profiler/utils/xplane_schema.cc`, openxla/xprof
+/// `docs/trace_viewer.md`: only streams of a GPU and `XLA Ops` of a TPU are measured).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum ThreadRole {
+    /// Not named.
+    #[default]
+    None,
+    /// A stream of a device.
+    Stream,
+    /// The operations of a TPU, which nest.
+    Operations,
+    /// One span for each step.
+    Steps,
+    /// Derived from other rows: groups, names, counters.
+    Derived,
+}
+
+/// The kind of an Ascend device task, by its `Task Type`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum TaskKind {
+    /// None is given.
+    #[default]
+    None,
+    /// Computation.
+    Compute,
+    /// A copy.
+    Copy,
+    /// Waits, records, and the parts of a collective.
+    Other,
+}
+
+/// What the name of a row without category tells.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum NameHint {
+    /// Nothing in particular.
+    #[default]
+    None,
+    /// An operation of HCCL, `hcom_…`.
+    Hcom,
+    /// Communication, by the table of collectives.
+    Communication,
+    /// A copy.
+    Copy,
+    /// A fill.
+    Fill,
+    /// Allocates or releases device memory.
+    Allocation,
+    /// A Python function of JAX's tracer, `$file.py:12 name`.
+    Python,
+}
+
+/// What must be known of a row without category, besides its thread.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct RowTraits {
+    /// The kind of Ascend task.
+    pub task: TaskKind,
+    /// What the name tells.
+    pub hint: NameHint,
+}
+
+impl RowTraits {
+    /// The traits of an event, whose name is of this class.
+    pub fn of_event(event: &Event<'_>, class: KernelClass) -> Self {
+        Self { task: task_kind(event.task_type.raw, event.name.raw), hint: name_hint(event.name.raw, class) }
+    }
+
+    /// As one byte, for storage.
+    pub fn to_byte(self) -> u8 {
+        self.task as u8 | (self.hint as u8) << 4
+    }
+
+    /// The reverse of [`Self::to_byte`].
+    pub fn from_byte(byte: u8) -> Self {
+        const TASKS: [TaskKind; 4] = [TaskKind::None, TaskKind::Compute, TaskKind::Copy, TaskKind::Other];
+        const HINTS: [NameHint; 7] = [
+            NameHint::None,
+            NameHint::Hcom,
+            NameHint::Communication,
+            NameHint::Copy,
+            NameHint::Fill,
+            NameHint::Allocation,
+            NameHint::Python,
+        ];
+        Self {
+            task: TASKS[usize::from(byte & 3)],
+            hint: HINTS.get(usize::from(byte >> 4)).copied().unwrap_or_default(),
+        }
+    }
+}
+
+/// The kind of a device task by its `Task Type` (torch_npu 2.14 `trace_view.json`, Ascend/msprof `task_type` names). A
+/// copy that the program asked for has the name `MEMCPY_ASYNC`, over PCIe or within the device; tasks that are named
+/// `SDMA` are the parts of a collective, which stands in a process of its own.
+fn task_kind(task_type: &[u8], name: &[u8]) -> TaskKind {
+    const COMPUTE: [&[u8]; 7] = [b"KERNEL_", b"AI_", b"AIV", b"MIX_", b"FFTS_PLUS", b"DSA_SQE", b"DVPP"];
+    const COPY: [&[u8]; 2] = [b"MEMCPY", b"PCIE_DMA"];
+    if task_type.is_empty() {
+        TaskKind::None
+    } else if COMPUTE.iter().any(|p| task_type.starts_with(p)) {
+        TaskKind::Compute
+    } else if COPY.iter().any(|p| task_type.starts_with(p)) || starts_with_ignoring_case(name, b"memcpy") {
+        TaskKind::Copy
+    } else {
+        TaskKind::Other
+    }
+}
+
+fn name_hint(name: &[u8], class: KernelClass) -> NameHint {
+    if starts_with_ignoring_case(name, b"hcom_") {
+        return NameHint::Hcom;
+    }
+    match class {
+        KernelClass::Communication => return NameHint::Communication,
+        KernelClass::Copy => return NameHint::Copy,
+        KernelClass::Computation => {}
+    }
+    // xla/backends/profiler/gpu/cupti_collector.cc and rocm_collector.cc name copies and allocations like this.
+    match name {
+        [b'$', ..] => NameHint::Python,
+        _ if starts_with_ignoring_case(name, b"memcpy")
+            || starts_with_ignoring_case(name, b"hipmemcpy")
+            || name.starts_with(b"CopyDeviceTo")
+            || name.starts_with(b"CopyHostTo") =>
+        {
+            NameHint::Copy
+        }
+        _ if starts_with_ignoring_case(name, b"memset") => NameHint::Fill,
+        _ if name.starts_with(b"MemoryAlloc") || name.starts_with(b"MemoryFree") => NameHint::Allocation,
+        _ => NameHint::None,
+    }
+}
+
+fn starts_with_ignoring_case(name: &[u8], prefix: &[u8]) -> bool {
+    name.get(..prefix.len()).is_some_and(|n| n.eq_ignore_ascii_case(prefix))
+}
+
+/// What a row turned out to be.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RowMeaning {
+    /// The normalised category.
+    pub category: Category,
+    /// What its process is for.
+    pub role: ProcessRole,
+    /// The device, for rows of one.
+    pub device: Option<i64>,
+    /// The stream, for rows of one.
+    pub stream: Option<i64>,
+    /// Rows of this thread nest: what is not within a smaller one counts for the larger.
+    pub nests: bool,
+}
+
+/// A process id that outlives its event.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+enum IdKey {
+    None,
+    Number(i64),
+    Text(Box<[u8]>),
+}
+
+impl From<EventId<'_>> for IdKey {
+    fn from(id: EventId<'_>) -> Self {
+        match id {
+            EventId::None => Self::None,
+            EventId::Number(n) => Self::Number(n),
+            EventId::Text(t) => Self::Text(t.raw.into()),
+        }
+    }
+}
+
+#[derive(Debug)]
+struct Process {
+    id: IdKey,
+    role: ProcessRole,
+    device: Option<i64>,
+    /// A `stream:N` of a TensorFlow device, which `stream:all` repeats.
+    single_stream: bool,
+    all_streams: bool,
+    /// Some thread of it is a stream or holds operations.
+    has_measured_threads: bool,
+    /// A TPU: its `XLA Ops` are measured.
+    tpu: bool,
+    /// The rank that its name or label gives.
+    named_rank: Option<i64>,
+}
+
+#[derive(Debug)]
+struct Thread {
+    process: u32,
+    id: IdKey,
+    role: ThreadRole,
+    stream: Option<i64>,
+}
+
+/// The processes and threads of a trace, by number.
+#[derive(Debug, Default)]
+pub struct ProcessTable {
+    processes: Vec<Process>,
+    threads: Vec<Thread>,
+    by_pid: FastMap<IdKey, u32>,
+    by_ids: FastMap<(u32, IdKey), u32>,
+    /// The threads of recent events, by a few bits of their ids.
+    recent: Vec<((i64, i64), u32)>,
+}
+
+const RECENT: usize = 64;
+
+impl ProcessTable {
+    /// The number of an event's thread.
+    #[inline]
+    pub fn thread_of(&mut self, event: &Event<'_>) -> u32 {
+        let (EventId::Number(pid), EventId::Number(tid)) = (event.pid, event.tid) else {
+            return self.find_thread(event.pid, event.tid);
+        };
+        let slot = (pid ^ tid.wrapping_mul(0x9e37)) as usize % RECENT;
+        if let Some((_, thread)) = self.recent.get(slot).filter(|(ids, _)| *ids == (pid, tid)) {
+            return *thread;
+        }
+        let thread = self.find_thread(event.pid, event.tid);
+        if self.recent.is_empty() {
+            self.recent = vec![((i64::MIN, i64::MIN), 0); RECENT];
+        }
+        self.recent[slot] = ((pid, tid), thread);
+        thread
+    }
+
+    fn find_thread(&mut self, pid: EventId<'_>, tid: EventId<'_>) -> u32 {
+        let process = self.find_process(pid);
+        let key = (process, IdKey::from(tid));
+        if let Some(&thread) = self.by_ids.get(&key) {
+            return thread;
+        }
+        let next = u32::try_from(self.threads.len()).unwrap_or(u32::MAX);
+        let stream = match tid {
+            EventId::Number(n) => Some(n),
+            _ => None,
+        };
+        self.threads.push(Thread { process, id: key.1.clone(), role: ThreadRole::None, stream });
+        self.by_ids.insert(key, next);
+        next
+    }
+
+    fn find_process(&mut self, pid: EventId<'_>) -> u32 {
+        let key = IdKey::from(pid);
+        if let Some(&process) = self.by_pid.get(&key) {
+            return process;
+        }
+        let next = u32::try_from(self.processes.len()).unwrap_or(u32::MAX);
+        // torch.autograd.profiler before Kineto (pytorch 1.7 `torch/autograd/profiler.py`, `export_chrome_trace`)
+        // numbers devices by the thread of this process.
+        let role = match &key {
+            IdKey::Text(t) if &**t == b"CUDA functions" => ProcessRole::Device,
+            IdKey::Text(t) if &**t == b"CPU functions" => ProcessRole::Host,
+            _ => ProcessRole::None,
+        };
+        self.processes.push(Process {
+            id: key.clone(),
+            role,
+            device: None,
+            single_stream: false,
+            all_streams: false,
+            has_measured_threads: false,
+            tpu: false,
+            named_rank: None,
+        });
+        self.by_pid.insert(key, next);
+        next
+    }
+
+    /// Learns from a metadata event; others are ignored.
+    pub fn learn(&mut self, event: &Event<'_>) {
+        if event.phase != b'M' {
+            return;
+        }
+        match event.name.raw {
+            b"process_name" => self.name_process(event.pid, &event.label.decode()),
+            b"process_labels" => {
+                let label = event.label.decode();
+                let process = self.find_process(event.pid);
+                let process = &mut self.processes[process as usize];
+                process.device = npu_of_label(&label).or(process.device);
+                process.named_rank = rank_in_text(&label).or(process.named_rank);
+            }
+            b"thread_name" => self.name_thread(event, &event.label.decode()),
+            _ => {}
+        }
+    }
+
+    fn name_process(&mut self, pid: EventId<'_>, name: &str) {
+        let number = self.find_process(pid);
+        let process = &mut self.processes[number as usize];
+        process.named_rank = rank_in_text(name).or(process.named_rank);
+        let role = match name {
+            "Ascend Hardware" => ProcessRole::Hardware,
+            "Communication" | "HCCL" => ProcessRole::Communication,
+            "Overlap Analysis" => ProcessRole::Overlap,
+            "CANN" => ProcessRole::Cann,
+            _ => role_of_xla_name(name),
+        };
+        if role == ProcessRole::None {
+            return;
+        }
+        process.role = role;
+        if role == ProcessRole::Device {
+            process.device = device_in_name(name);
+            process.tpu = name.contains("TPU:");
+            process.all_streams = name.contains("/stream:all");
+            process.single_stream = name.contains("/stream:") && !process.all_streams;
+        }
+    }
+
+    fn name_thread(&mut self, event: &Event<'_>, name: &str) {
+        let number = self.find_thread(event.pid, event.tid);
+        let thread = &mut self.threads[number as usize];
+        let (role, stream) = thread_role(name);
+        thread.role = role;
+        thread.stream = stream.or(thread.stream);
+        if matches!(role, ThreadRole::Stream | ThreadRole::Operations) {
+            self.processes[thread.process as usize].has_measured_threads = true;
+        }
+    }
+
+    /// How many threads there are.
+    pub fn count_threads(&self) -> usize {
+        self.threads.len()
+    }
+
+    /// How many processes there are.
+    pub fn count_processes(&self) -> usize {
+        self.processes.len()
+    }
+
+    /// The process that a thread belongs to.
+    pub fn process_of(&self, thread: u32) -> u32 {
+        self.threads.get(thread as usize).map_or(0, |t| t.process)
+    }
+
+    /// The id of a process, as text.
+    pub fn process_id(&self, process: u32) -> String {
+        self.processes.get(process as usize).map_or(String::new(), |p| id_text(&p.id))
+    }
+
+    /// The id of a process if it is a text of the file.
+    pub fn text_process_id(&self, process: u32) -> Option<String> {
+        let process = self.processes.get(process as usize)?;
+        matches!(process.id, IdKey::Text(_)).then(|| id_text(&process.id))
+    }
+
+    /// The rank that the name or label of a process gives.
+    pub fn named_rank(&self, process: u32) -> Option<i64> {
+        self.processes.get(process as usize)?.named_rank
+    }
+
+    /// The stream of a thread, or its id.
+    pub fn stream_name(&self, thread: u32) -> String {
+        let Some(thread) = self.threads.get(thread as usize) else { return String::new() };
+        thread.stream.map_or_else(|| id_text(&thread.id), |s| s.to_string())
+    }
+
+    /// What a row without a telling category is. Right only once the whole trace has been read.
+    pub fn classify_row(&self, thread: u32, traits: RowTraits) -> RowMeaning {
+        let Some(thread) = self.threads.get(thread as usize) else { return RowMeaning::default() };
+        let process = &self.processes[thread.process as usize];
+        let mut row = RowMeaning { role: process.role, ..RowMeaning::default() };
+        row.category = match process.role {
+            ProcessRole::Hardware => match traits.task {
+                TaskKind::Compute => Category::Kernel,
+                TaskKind::Copy => Category::Memcpy,
+                TaskKind::None | TaskKind::Other => Category::Other,
+            },
+            // The parts of an operation (Notify_Wait, Memcpy, ...) stand in the same process: not counted again.
+            ProcessRole::Communication if traits.hint == NameHint::Hcom => Category::Collective,
+            ProcessRole::Overlap => Category::Marker,
+            ProcessRole::Cann => Category::Api,
+            ProcessRole::Device => self.classify_device_row(process, thread, traits),
+            ProcessRole::Host if traits.hint == NameHint::Python => Category::Python,
+            ProcessRole::Host if matches!(process.id, IdKey::Text(_)) => Category::CpuOp,
+            ProcessRole::Communication | ProcessRole::Host | ProcessRole::None => Category::Other,
+        };
+        match process.role {
+            ProcessRole::Hardware => (row.device, row.stream) = (process.device, thread.stream),
+            ProcessRole::Communication | ProcessRole::Overlap => row.device = process.device,
+            ProcessRole::Device => {
+                row.nests = thread.role == ThreadRole::Operations;
+                (row.device, row.stream) = match &process.id {
+                    IdKey::Text(_) => (thread.stream, None),
+                    _ => (process.device, thread.stream),
+                };
+            }
+            ProcessRole::Cann | ProcessRole::Host | ProcessRole::None => {}
+        }
+        row
+    }
+
+    fn classify_device_row(&self, process: &Process, thread: &Thread, traits: RowTraits) -> Category {
+        let measured = match thread.role {
+            ThreadRole::Stream => true,
+            ThreadRole::Operations => process.tpu,
+            ThreadRole::Steps => return Category::Step,
+            ThreadRole::Derived => false,
+            ThreadRole::None => !process.has_measured_threads,
+        };
+        let repeated = process.single_stream && self.has_all_streams(process.device);
+        if !measured || repeated || traits.hint == NameHint::Allocation {
+            return Category::Marker;
+        }
+        match traits.hint {
+            NameHint::Communication | NameHint::Hcom => Category::Collective,
+            NameHint::Copy => Category::Memcpy,
+            NameHint::Fill => Category::Memset,
+            _ => Category::Kernel,
+        }
+    }
+
+    /// TensorFlow 1 repeats the rows of each stream in `stream:all` (tensorflow `core/common_runtime/gpu/gpu_tracer.cc`,
+    /// `core/platform/default/device_tracer.cc`).
+    fn has_all_streams(&self, device: Option<i64>) -> bool {
+        self.processes.iter().any(|p| p.all_streams && p.device == device)
+    }
+}
+
+fn id_text(id: &IdKey) -> String {
+    match id {
+        IdKey::None => String::new(),
+        IdKey::Number(n) => n.to_string(),
+        IdKey::Text(t) => String::from_utf8_lossy(t).into_owned(),
+    }
+}
+
+/// The device of a process, by its label `NPU <id>`. Older exporters write just `NPU`.
+fn npu_of_label(label: &str) -> Option<i64> {
+    label.strip_prefix("NPU")?.trim().parse().ok()
+}
+
+/// The role of a plane of XLA or TensorFlow, `/device:GPU:0` or `/job:worker/replica:0/task:0/device:GPU:0/stream:all
+/// Compute`; a server of xprof puts the host's name before it.
+fn role_of_xla_name(name: &str) -> ProcessRole {
+    let accelerator = ["GPU:", "TPU:", "NPU:", "XPU:", "ROCM:", "CUSTOM:"];
+    if name.contains("/host:CPU") {
+        return ProcessRole::Host;
+    }
+    let Some((_, device)) =
+        name.split_once("/device:").or_else(|| name.split_once("/gpu:").map(|(a, _)| (a, "GPU:")))
+    else {
+        return ProcessRole::None;
+    };
+    // Operators as TensorFlow 1 scheduled them for a device: host time. The device's own are in its streams.
+    let scheduled = name.contains("/job:") && !name.contains("/stream:") && !name.contains("/memcpy");
+    if accelerator.iter().any(|kind| device.starts_with(kind))
+        && !scheduled
+        && !device.contains("SparseCore")
+        && !device.starts_with("CUSTOM:")
+    {
+        ProcessRole::Device
+    } else {
+        ProcessRole::None
+    }
+}
+
+/// The number in `…GPU:3…`.
+fn device_in_name(name: &str) -> Option<i64> {
+    let lower = name.to_ascii_lowercase();
+    let at = ["gpu:", "tpu:", "npu:", "xpu:", "rocm:"]
+        .iter()
+        .find_map(|kind| Some(lower.find(kind)? + kind.len()))?;
+    let digits: String = lower[at..].chars().take_while(char::is_ascii_digit).collect();
+    digits.parse().ok()
+}
+
+fn thread_role(name: &str) -> (ThreadRole, Option<i64>) {
+    const DERIVED: [&str; 13] = [
+        "XLA Modules",
+        "Framework Name Scope",
+        "Framework Ops",
+        "Source code",
+        "Launch Stats",
+        "Host Offload Ops",
+        "TensorFlow Name Scope",
+        "TensorFlow Ops",
+        "XLA TraceMe",
+        "Async XLA Ops",
+        "CUPTI overhead",
+        "_counters_",
+        "Sparse Core",
+    ];
+    if let Some(rest) = name.strip_prefix("Stream #") {
+        let digits: String = rest.chars().take_while(char::is_ascii_digit).collect();
+        // A stream that only allocates runs nothing, but its rows say so themselves.
+        return (ThreadRole::Stream, digits.parse().ok());
+    }
+    match name {
+        "XLA Ops" => (ThreadRole::Operations, None),
+        "Steps" => (ThreadRole::Steps, None),
+        _ if DERIVED.iter().any(|d| name.starts_with(d)) => (ThreadRole::Derived, None),
+        _ => (ThreadRole::None, None),
+    }
+}
+
+/// The number behind the word `rank` in a name or label: `rank 3`, `Rank: 3`, `rank_3`.
+pub fn rank_in_text(text: &str) -> Option<i64> {
+    let lower = text.to_ascii_lowercase();
+    lower.match_indices("rank").find_map(|(at, _)| {
+        let rest = lower[at + 4..].trim_start_matches([' ', ':', '_', '=', '-', '#', '[']);
+        let digits: String = rest.chars().take_while(char::is_ascii_digit).collect();
+        digits.parse().ok()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn metadata(pid: i64, tid: i64, what: &'static str, label: &'static str) -> Event<'static> {
+        Event {
+            phase: b'M',
+            name: what.into(),
+            label: label.into(),
+            pid: EventId::Number(pid),
+            tid: EventId::Number(tid),
+            ..Event::default()
+        }
+    }
+
+    fn row(pid: i64, tid: i64, name: &'static str, task: &'static str) -> Event<'static> {
+        Event {
+            phase: b'X',
+            name: name.into(),
+            task_type: task.into(),
+            pid: EventId::Number(pid),
+            tid: EventId::Number(tid),
+            ..Event::default()
+        }
+    }
+
+    /// Threads are numbered before their processes are named, as in a file with its metadata at the end.
+    fn classify(metadata: &[Event<'_>], row: &Event<'_>) -> (Category, Option<i64>, Option<i64>) {
+        let mut table = ProcessTable::default();
+        let thread = table.thread_of(row);
+        metadata.iter().for_each(|m| table.learn(m));
+        let class = super::super::classify_kernel_name(&row.name.decode());
+        let traits = RowTraits::from_byte(RowTraits::of_event(row, class).to_byte());
+        let meaning = table.classify_row(thread, traits);
+        (meaning.category, meaning.device, meaning.stream)
+    }
+
+    #[test]
+    fn ascend_rows_are_told_by_process_and_task() {
+        let hardware =
+            [metadata(9, 0, "process_name", "Ascend Hardware"), metadata(9, 0, "process_labels", "NPU 3")];
+        let of = |name, task| classify(&hardware, &row(9, 2, name, task));
+        assert_eq!(of("MatMul", "KERNEL_AICORE"), (Category::Kernel, Some(3), Some(2)));
+        assert_eq!(of("MEMCPY_ASYNC", "PCIE_DMA_SQE").0, Category::Memcpy);
+        assert_eq!(of("MEMCPY_ASYNC", "SDMA_SQE").0, Category::Memcpy);
+        assert_eq!(of("x", "MEMCPY_ASYNC").0, Category::Memcpy);
+        assert_eq!(of("SDMA", "SDMA").0, Category::Other);
+        assert_eq!(of("x", "EVENT_WAIT_SQE").0, Category::Other);
+        let hccl = [metadata(9, 0, "process_name", "HCCL")];
+        assert_eq!(
+            classify(&hccl, &row(9, 2, "hcom_allReduce__1_2_3", "")),
+            (Category::Collective, None, None)
+        );
+        assert_eq!(classify(&hccl, &row(9, 2, "Notify_Wait", "Notify_Wait")).0, Category::Other);
+        assert_eq!((npu_of_label("NPU 3"), npu_of_label("NPU"), npu_of_label("CPU")), (Some(3), None, None));
+    }
+
+    #[test]
+    fn xla_streams_are_work_and_derived_rows_are_not() {
+        let gpu =
+            |thread| [metadata(1, 0, "process_name", "/device:GPU:2"), metadata(1, 7, "thread_name", thread)];
+        let of = |thread, name| classify(&gpu(thread), &row(1, 7, name, ""));
+        assert_eq!(of("Stream #13(Compute)", "fusion_3"), (Category::Kernel, Some(2), Some(13)));
+        assert_eq!(of("Stream #13(MemcpyH2D)", "MemcpyH2D").0, Category::Memcpy);
+        assert_eq!(of("Stream #13(Compute)", "ncclDevKernel_AllReduce_Sum").0, Category::Collective);
+        assert_eq!(of("Stream #13(MemoryAlloc)", "MemoryAlloc").0, Category::Marker);
+        assert_eq!(of("Steps", "4").0, Category::Step);
+        for derived in ["XLA Ops", "XLA Modules", "TensorFlow Name Scope"] {
+            assert_eq!(of(derived, "x").0, Category::Marker, "{derived}");
+        }
+        let tpu =
+            [metadata(1, 0, "process_name", "host1 /device:TPU:0"), metadata(1, 7, "thread_name", "XLA Ops")];
+        assert_eq!(classify(&tpu, &row(1, 7, "all-reduce.3", "")).0, Category::Collective);
+        assert_eq!(classify(&tpu, &row(1, 7, "fusion.3", "")).0, Category::Kernel);
+    }
+
+    #[test]
+    fn tensorflow_one_repeats_its_streams() {
+        let all = metadata(1, 0, "process_name", "/job:w/replica:0/task:0/device:GPU:0/stream:all Compute");
+        let one = metadata(2, 0, "process_name", "/job:w/replica:0/task:0/device:GPU:0/stream:22 Compute");
+        let host = metadata(3, 0, "process_name", "/job:w/replica:0/task:0/device:GPU:0 Compute");
+        assert_eq!(classify(&[all, one], &row(1, 0, "MatMul", "")).0, Category::Kernel);
+        assert_eq!(classify(&[all, one], &row(2, 0, "MatMul", "")).0, Category::Marker);
+        assert_eq!(classify(&[one], &row(2, 0, "MatMul", "")), (Category::Kernel, Some(0), Some(0)));
+        assert_eq!(classify(&[host], &row(3, 0, "MatMul", "")).0, Category::Other);
+    }
+
+    #[test]
+    fn the_first_profiler_of_pytorch_names_its_processes() {
+        let mut table = ProcessTable::default();
+        let mut event = row(0, 3, "gemm", "");
+        event.pid = EventId::Text("CUDA functions".into());
+        let thread = table.thread_of(&event);
+        let meaning = table.classify_row(thread, RowTraits::default());
+        assert_eq!((meaning.category, meaning.device), (Category::Kernel, Some(3)));
+    }
+
+    #[test]
+    fn ranks_stand_in_names_and_labels() {
+        let ranks = [
+            "rank 3",
+            "python (Rank: 12)",
+            "trainer rank_0 pid 5",
+            "DP rank=7",
+            "frank",
+            "rank",
+            "ranks 2 of 8",
+        ];
+        assert_eq!(ranks.map(rank_in_text), [Some(3), Some(12), Some(0), Some(7), None, None, None]);
+    }
+}

@@ -1,0 +1,323 @@
+//! JSON as it sometimes is: the scanner that repairs.
+//!
+//! It reads what [`super::scan::StrictScanner`] reads, with the same result, and beyond it what profilers and those who
+//! pass their files on are known to write: raw backslashes and quotes in names, commas too many or too few, words for
+//! missing numbers, bytes of zero. Every repair is counted. It refuses what may be two events run into each other:
+//! a lost event is better than one that never was.
+
+use memchr::memchr;
+
+use super::scan::{JsonScan, ScanFault, escape_length, number_length};
+use super::span::{JsonValue, TextSpan};
+use super::words::{find_quote, has_control};
+use crate::model::Defect;
+
+/// A longer word is text, and no value.
+const LONGEST_WORD: usize = 32;
+
+/// The scanner that repairs.
+pub(super) struct LenientScanner<'a> {
+    text: &'a [u8],
+    pos: usize,
+    /// What was repaired.
+    pub(super) defects: Vec<Defect>,
+    /// Which brackets the elements that are scanned stand in decides what may follow a string.
+    place: Place,
+    guess: QuoteGuess,
+    /// Nothing comes behind the text.
+    whole: bool,
+}
+
+/// What a quote behind a backslash is taken for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum QuoteGuess {
+    /// A quote of the text, as JSON has it.
+    OfText,
+    /// The end of the text, if it goes on as behind an end: `"C:\dir\"`.
+    MayEnd,
+}
+
+/// Where a string stands.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Place {
+    Key,
+    Member,
+    Element,
+}
+
+type Result<T> = std::result::Result<T, ScanFault>;
+
+impl<'a> LenientScanner<'a> {
+    pub(super) fn new(text: &'a [u8], pos: usize, guess: QuoteGuess, whole: bool) -> Self {
+        Self { text, pos, defects: Vec::new(), place: Place::Member, guess, whole }
+    }
+
+    fn mend(&mut self, defect: Defect) {
+        self.defects.push(defect);
+    }
+
+    /// The first byte from a place on that is neither white space nor a control character.
+    fn byte_behind(&self, mut at: usize) -> Result<(usize, u8)> {
+        while let Some(&byte) = self.text.get(at) {
+            if byte > b' ' {
+                return Ok((at, byte));
+            }
+            at += 1;
+        }
+        Err(ScanFault::End)
+    }
+
+    /// [`Self::byte_behind`] to tell what a quote is; zero where there is nothing and nothing comes.
+    fn look_behind(&self, at: usize) -> Result<(usize, u8)> {
+        match self.byte_behind(at) {
+            Err(ScanFault::End) if self.whole => Ok((self.text.len(), 0)),
+            found => found,
+        }
+    }
+
+    /// The string whose quote is next.
+    fn scan_string(&mut self, place: Place) -> Result<TextSpan> {
+        let start = self.pos + 1;
+        let (mut at, mut escaped, mut raw_backslash, mut raw_quote) = (start, false, false, false);
+        let end = loop {
+            let found = find_quote(self.text, at).ok_or(ScanFault::End)?;
+            if self.text[found] == b'"' {
+                if self.ends_string(found + 1, place)? {
+                    break found;
+                }
+                raw_quote = true;
+                at = found + 1;
+                continue;
+            }
+            match escape_length(&self.text[found..]) {
+                Ok(2)
+                    if self.guess == QuoteGuess::MayEnd
+                        && self.text[found + 1] == b'"'
+                        && self.ends_string(found + 2, place)? =>
+                {
+                    raw_backslash = true;
+                    break found + 1;
+                }
+                Ok(length) => {
+                    escaped = true;
+                    at = found + length;
+                }
+                Err(ScanFault::BadEscape) => {
+                    raw_backslash = true;
+                    at = found + 1;
+                }
+                Err(fault) => return Err(fault),
+            }
+        };
+        if raw_quote && place == Place::Key {
+            return Err(ScanFault::UnclearQuote);
+        }
+        self.check_text(start, end, raw_quote)?;
+        if raw_backslash {
+            self.mend(Defect::InvalidEscape);
+        }
+        if raw_quote {
+            self.mend(Defect::RawQuote);
+        }
+        self.pos = end + 1;
+        // Where one backslash begins no escape, none of the text does.
+        Ok(TextSpan::new(start, end, escaped && !raw_backslash))
+    }
+
+    /// Refuses text that may have been two strings.
+    fn check_text(&self, start: usize, end: usize, raw_quote: bool) -> Result<()> {
+        let text = &self.text[start..end];
+        if memchr(0, text).is_some() {
+            return Err(ScanFault::NulInString);
+        }
+        let quotes = memchr::memchr_iter(b'"', text).map(|i| start + i + 1);
+        if raw_quote
+            && (memchr(b'\n', text).is_some()
+                || quotes.clone().any(|behind| matches!(self.look_behind(behind), Ok((_, b':')))))
+        {
+            return Err(ScanFault::UnclearQuote);
+        }
+        Ok(())
+    }
+
+    /// Tells whether a quote, by what stands behind it, ends its string.
+    fn ends_string(&self, behind: usize, place: Place) -> Result<bool> {
+        match place {
+            Place::Key => Ok(self.look_behind(behind)?.1 == b':'),
+            Place::Element => Ok(matches!(self.look_behind(behind)?.1, b',' | b']')),
+            Place::Member => self.ends_member(behind),
+        }
+    }
+
+    /// Tells whether the value of a member may have ended before a place: what follows is the end of the object, or
+    /// the next key.
+    fn ends_member(&self, behind: usize) -> Result<bool> {
+        let (mut at, mut byte) = self.look_behind(behind)?;
+        while byte == b',' {
+            (at, byte) = self.look_behind(at + 1)?;
+        }
+        match byte {
+            b'}' => Ok(true),
+            b'"' => self.is_key(at),
+            _ => Ok(false),
+        }
+    }
+
+    /// Tells whether the quote at a place begins a key.
+    fn is_key(&self, quote: usize) -> Result<bool> {
+        let mut at = quote + 1;
+        loop {
+            let Some(found) = find_quote(self.text, at) else {
+                return if self.whole { Ok(false) } else { Err(ScanFault::End) };
+            };
+            if self.text[found] == b'"' {
+                return Ok(self.look_behind(found + 1)?.1 == b':');
+            }
+            at = found + 2;
+        }
+    }
+
+    /// A word, or something that stands where a value should.
+    fn scan_word(&mut self) -> Result<JsonValue> {
+        let rest = &self.text[self.pos..];
+        let ends = |b: &u8| matches!(b, b',' | b'}' | b']' | b'{' | b'[' | b'"' | b'\n' | b'\r' | b':');
+        let Some(length) = rest.iter().position(ends) else {
+            return Err(if rest.len() > LONGEST_WORD { ScanFault::WantValue } else { ScanFault::End });
+        };
+        if length > LONGEST_WORD || matches!(rest[length], b'{' | b'[' | b'"' | b':') {
+            return Err(ScanFault::WantValue);
+        }
+        let word = rest[..length].trim_ascii();
+        self.pos += length;
+        Ok(match word {
+            b"true" => JsonValue::TRUE,
+            b"false" => JsonValue::FALSE,
+            b"null" => JsonValue::NULL,
+            _ if is_missing_number(word) => JsonValue::NOT_A_NUMBER,
+            _ => {
+                self.mend(Defect::BadValue);
+                JsonValue::NOT_A_NUMBER
+            }
+        })
+    }
+}
+
+/// Tells the words that profilers write where a number is missing.
+fn is_missing_number(word: &[u8]) -> bool {
+    const WORDS: [&[u8]; 5] = [b"nan", b"inf", b"infinity", b"n/a", b"none"];
+    let word = word.strip_prefix(b"-").unwrap_or(word);
+    WORDS.iter().any(|w| w.eq_ignore_ascii_case(word))
+}
+
+impl JsonScan for LenientScanner<'_> {
+    fn text(&self) -> &[u8] {
+        self.text
+    }
+
+    fn pos(&self) -> usize {
+        self.pos
+    }
+
+    fn go_to(&mut self, pos: usize) {
+        self.pos = pos;
+    }
+
+    fn peek_byte(&mut self) -> Result<u8> {
+        let (at, byte) = self.byte_behind(self.pos)?;
+        if has_control(&self.text[self.pos..at]) {
+            self.mend(Defect::NulBytes);
+        }
+        self.pos = at;
+        Ok(byte)
+    }
+
+    fn open_bracket(&mut self, close: u8) -> Result<bool> {
+        self.pos += 1;
+        self.skip_extra_commas()?;
+        self.place = if close == b'}' { Place::Member } else { Place::Element };
+        let empty = self.peek_byte()? == close;
+        self.pos += usize::from(empty);
+        Ok(!empty)
+    }
+
+    fn scan_key(&mut self) -> Result<TextSpan> {
+        self.place = Place::Member;
+        if self.peek_byte()? != b'"' {
+            return Err(ScanFault::WantKey);
+        }
+        let key = self.scan_string(Place::Key)?;
+        if self.peek_byte()? != b':' {
+            return Err(ScanFault::WantColon);
+        }
+        self.pos += 1;
+        Ok(key)
+    }
+
+    fn next_element(&mut self, close: u8) -> Result<bool> {
+        self.place = if close == b'}' { Place::Member } else { Place::Element };
+        match self.peek_byte()? {
+            b',' => {
+                self.pos += 1;
+                self.skip_extra_commas()?;
+                if self.peek_byte()? == close {
+                    self.mend(Defect::CommaInEvent);
+                    self.pos += 1;
+                    return Ok(false);
+                }
+                Ok(true)
+            }
+            b if b == close => {
+                self.pos += 1;
+                Ok(false)
+            }
+            b'"' if close == b'}' && self.is_key(self.pos)? => {
+                self.mend(Defect::MissingMemberComma);
+                Ok(true)
+            }
+            _ => Err(ScanFault::WantComma),
+        }
+    }
+
+    fn scan_flat(&mut self, first: u8) -> Result<JsonValue> {
+        match first {
+            b'"' => self.scan_string(self.place).map(JsonValue::string),
+            b',' | b'}' | b']' => {
+                self.mend(Defect::BadValue);
+                Ok(JsonValue::NOT_A_NUMBER)
+            }
+            b'-' | b'0'..=b'9' => match number_length(&self.text[self.pos..]) {
+                Ok(length) => {
+                    let span = TextSpan::new(self.pos, self.pos + length, false);
+                    self.pos += length;
+                    Ok(JsonValue::number(span))
+                }
+                Err(ScanFault::BadNumber) => self.scan_number_before_zeros(),
+                Err(fault) => Err(fault),
+            },
+            b':' => Err(ScanFault::WantValue),
+            _ => self.scan_word(),
+        }
+    }
+}
+
+impl LenientScanner<'_> {
+    /// A number that bytes of zero follow, or else what stands in the place of one.
+    fn scan_number_before_zeros(&mut self) -> Result<JsonValue> {
+        let rest = &self.text[self.pos..];
+        let length = rest.iter().take(LONGEST_WORD).position(|b| *b == 0).unwrap_or(0);
+        if number_length(&[&rest[..length], b" "].concat()) == Ok(length) {
+            let span = TextSpan::new(self.pos, self.pos + length, false);
+            self.pos += length;
+            return Ok(JsonValue::number(span));
+        }
+        self.scan_word()
+    }
+
+    fn skip_extra_commas(&mut self) -> Result<()> {
+        while self.peek_byte()? == b',' {
+            self.pos += 1;
+            self.mend(Defect::CommaInEvent);
+        }
+        Ok(())
+    }
+}

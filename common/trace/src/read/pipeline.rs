@@ -1,0 +1,264 @@
+//! A list of events, decoded by as many threads as there are processors, delivered in the file's order by one.
+//!
+//! The input is cut into blocks where an event probably begins, and threads decode them ahead. Whether a block really
+//! begins between two events is known when the block before it has been read: it ended exactly there, between two
+//! events. If it did not, because the place was inside a string or something is damaged, what the thread made of the
+//! block is thrown away, and the block is read again behind what was left of the one before. So the result is the same
+//! as reading from the first byte to the last, with any number of threads.
+
+use std::collections::VecDeque;
+use std::hash::BuildHasher;
+use std::io;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::Scope;
+
+use super::ReadStop;
+use super::block::{Batch, BlockEnd, BlockScratch, ListForm, ListState, Supply, decode_block};
+use super::deliver::Delivery;
+use super::error::{ReadError, ReadFault};
+use super::window::{Block, InputWindow, Passed, TEXT_LIMIT};
+use crate::model::{Event, EventSink, FastState};
+
+/// Which part of a block is decoded at a time without other threads: little enough to stay in the processor's cache.
+const PIECES: usize = 8;
+
+/// How a list ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum ListEnd {
+    /// With its bracket, or where its bracket should be.
+    Closed,
+    /// With the input, between two events.
+    Unclosed,
+    /// With the input, inside an event.
+    Truncated,
+}
+
+/// Reads the events of a list, of which the window shows what follows `state`.
+pub(super) fn read_list(
+    window: &mut InputWindow,
+    form: ListForm,
+    mut state: ListState,
+    threads: usize,
+    delivery: &mut Delivery<'_>,
+) -> Result<ListEnd, ReadStop> {
+    // Short lists are not worth a thread.
+    let first = if threads > 1 { 1 } else { usize::MAX };
+    if let Some(end) = read_pieces(window, form, &mut state, delivery, first)? {
+        return Ok(end);
+    }
+    std::thread::scope(|scope| {
+        let mut list = ParallelList {
+            window,
+            form,
+            state,
+            delivery,
+            carried: Vec::new(),
+            scratch: BlockScratch::default(),
+        };
+        match Decoders::start(scope, threads) {
+            Some(decoders) => list.read_blocks(&decoders),
+            None => {
+                let end = read_pieces(list.window, form, &mut state, list.delivery, usize::MAX)?;
+                Ok(end.unwrap_or(ListEnd::Unclosed))
+            }
+        }
+    })
+}
+
+/// Reads pieces of the window on this thread, at most `pieces` of them. `None` if the list goes on.
+fn read_pieces(
+    window: &mut InputWindow,
+    form: ListForm,
+    state: &mut ListState,
+    delivery: &mut Delivery<'_>,
+    pieces: usize,
+) -> Result<Option<ListEnd>, ReadStop> {
+    let piece = window.block() / PIECES;
+    let (mut size, mut read) = (piece, 0);
+    let mut scratch = BlockScratch::default();
+    while read < pieces {
+        window.fill_to(size);
+        let text = &window.rest()[..window.rest().len().min(size)];
+        let last = window.is_done() && text.len() == window.rest().len();
+        let batch = decode_block(text, *state, form, supply_behind(text.len(), last), &mut scratch);
+        delivery.deliver(text, &batch, window.passed())?;
+        scratch.rows = batch.rows;
+        window.consume(batch.consumed);
+        match batch.end {
+            BlockEnd::Closed => return Ok(Some(ListEnd::Closed)),
+            BlockEnd::Truncated => return Ok(Some(ListEnd::Truncated)),
+            BlockEnd::Open(_) if last => return Ok(Some(ListEnd::Unclosed)),
+            BlockEnd::Open(next) => *state = next,
+        }
+        // An event that does not fit gets more room.
+        size = if batch.consumed == 0 { (size * 2).min(TEXT_LIMIT) } else { piece };
+        read += usize::from(batch.consumed > 0);
+    }
+    Ok(None)
+}
+
+fn supply_behind(length: usize, last: bool) -> Supply {
+    match length {
+        _ if last => Supply::End,
+        TEXT_LIMIT.. => Supply::Later,
+        _ => Supply::More,
+    }
+}
+
+/// A block that was decoded ahead.
+struct Decoded {
+    text: Vec<u8>,
+    /// What it was decoded with, and what came of it.
+    guess: Option<(ListState, Batch, Passed)>,
+    last: bool,
+}
+
+/// A block to decode, and where to put it then.
+type Job = (Block, ListForm, SyncSender<Decoded>);
+
+/// Threads that decode blocks.
+struct Decoders {
+    jobs: SyncSender<Job>,
+    /// How many blocks may be under way.
+    depth: usize,
+}
+
+impl Decoders {
+    /// Starts threads; they end with this. `None` if the system has none to give.
+    fn start<'scope>(scope: &'scope Scope<'scope, '_>, threads: usize) -> Option<Self> {
+        let depth = threads + 2;
+        let (jobs, queue) = sync_channel::<Job>(depth);
+        let queue = Arc::new(Mutex::new(queue));
+        let start = |_: &usize| {
+            let queue = Arc::clone(&queue);
+            let builder = std::thread::Builder::new().name("decode".to_owned());
+            builder.spawn_scoped(scope, move || decode_jobs(&queue)).is_ok()
+        };
+        let started = (0..threads).take_while(start).count();
+        (started > 0).then_some(Self { jobs, depth })
+    }
+}
+
+fn decode_jobs(queue: &Mutex<Receiver<Job>>) {
+    let mut scratch = BlockScratch::default();
+    loop {
+        let job = queue.lock().unwrap_or_else(PoisonError::into_inner).recv();
+        let Ok((Block { text, after, last }, form, reply)) = job else { return };
+        let guess = after.map(|state| {
+            let batch = decode_block(&text, state, form, supply_behind(0, last), &mut scratch);
+            let mut passed = Passed::default();
+            passed.pass(&text[..batch.consumed]);
+            (state, batch, passed)
+        });
+        // Nobody waits for it any more where reading has stopped.
+        let _ = reply.send(Decoded { text, guess, last });
+    }
+}
+
+/// A list that is read with other threads.
+struct ParallelList<'a, 's> {
+    window: &'a mut InputWindow,
+    form: ListForm,
+    state: ListState,
+    delivery: &'a mut Delivery<'s>,
+    /// What could not be read without what follows.
+    carried: Vec<u8>,
+    scratch: BlockScratch,
+}
+
+impl ParallelList<'_, '_> {
+    fn read_blocks(&mut self, decoders: &Decoders) -> Result<ListEnd, ReadStop> {
+        let mut under_way: VecDeque<Receiver<Decoded>> = VecDeque::new();
+        let mut passed = self.window.passed();
+        // The first block begins where this thread has read to.
+        let mut after = Some(self.state);
+        let mut all_taken = false;
+        loop {
+            while under_way.len() < decoders.depth && !all_taken {
+                let mut block = self.window.take_block();
+                block.after = after.take().or(block.after);
+                all_taken = block.last;
+                let (reply, decoded) = sync_channel(1);
+                decoders.jobs.send((block, self.form, reply)).map_err(|_| lost_thread(passed))?;
+                under_way.push_back(decoded);
+            }
+            let Some(next) = under_way.pop_front() else { return Ok(ListEnd::Unclosed) };
+            let decoded = next.recv().map_err(|_| lost_thread(passed))?;
+            let last = decoded.last;
+            let (rest, end) = self.take_decoded(decoded, &mut passed)?;
+            self.carried = rest;
+            let end = match end {
+                BlockEnd::Closed => ListEnd::Closed,
+                BlockEnd::Truncated => ListEnd::Truncated,
+                BlockEnd::Open(_) if last => ListEnd::Unclosed,
+                BlockEnd::Open(state) => {
+                    self.state = state;
+                    continue;
+                }
+            };
+            let mut texts = vec![std::mem::take(&mut self.carried)];
+            for next in under_way {
+                texts.push(next.recv().map_err(|_| lost_thread(passed))?.text);
+            }
+            self.window.put_back(texts, passed);
+            return Ok(end);
+        }
+    }
+
+    /// Delivers a block, decoded again if it did not begin where it seemed to. Returns what is left of it.
+    fn take_decoded(
+        &mut self,
+        decoded: Decoded,
+        passed: &mut Passed,
+    ) -> Result<(Vec<u8>, BlockEnd), ReadStop> {
+        let Decoded { mut text, guess, last } = decoded;
+        let (batch, through) = match guess {
+            Some((state, batch, through)) if self.carried.is_empty() && state == self.state => {
+                (batch, through)
+            }
+            _ => {
+                if !self.carried.is_empty() {
+                    self.carried.append(&mut text);
+                    text = std::mem::take(&mut self.carried);
+                }
+                let batch = decode_block(
+                    &text,
+                    self.state,
+                    self.form,
+                    supply_behind(text.len(), last),
+                    &mut self.scratch,
+                );
+                let mut through = Passed::default();
+                through.pass(&text[..batch.consumed]);
+                (batch, through)
+            }
+        };
+        self.delivery.deliver(&text, &batch, *passed)?;
+        passed.append(through);
+        text.drain(..batch.consumed);
+        Ok((text, batch.end))
+    }
+}
+
+/// A decoding thread is gone, which no input can bring about.
+fn lost_thread(passed: Passed) -> ReadStop {
+    let fault = ReadFault::Io(io::Error::other("a decoding thread has ended"));
+    ReadError::new(passed.position_behind(b""), fault).into()
+}
+
+/// The order and the content of events, in one number. For fuzzing.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct EventDigest(u64);
+
+impl EventSink for EventDigest {
+    fn event(&mut self, event: &Event<'_>) -> anyhow::Result<()> {
+        let key =
+            (self.0, event.index, event.phase, event.category as u8, event.text, event.start, event.dur);
+        self.0 = FastState::default().hash_one(key);
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,112 @@
+//! Any number of threads reads what one thread reads.
+
+use proptest::prelude::*;
+
+use crate::model::{Event, EventSink};
+use crate::read::testing::DripReader;
+use crate::read::{ReadOptions, read_trace};
+
+/// Names and start times in order.
+#[derive(Default)]
+struct Names(Vec<(u64, String, Option<i64>)>);
+
+impl EventSink for Names {
+    fn event(&mut self, event: &Event<'_>) -> anyhow::Result<()> {
+        self.0.push((event.index, event.name.decode().into_owned(), event.start));
+        Ok(())
+    }
+}
+
+/// Everything that a reading says.
+fn read(text: &[u8], threads: usize) -> (Names, String) {
+    read_in_blocks(text, threads, None)
+}
+
+fn read_in_blocks(text: &[u8], threads: usize, block: Option<usize>) -> (Names, String) {
+    let mut names = Names::default();
+    let options = ReadOptions { threads: Some(threads), block, ..ReadOptions::default() };
+    let out = read_trace(Box::new(DripReader::new(text, 300_000)), &options, &mut names).unwrap();
+    let error = out.error.as_ref().map(|e| (e.place(), e.to_string()));
+    (
+        names,
+        format!(
+            "{} {} {} {error:?} {:?} {:?}",
+            out.events, out.bytes, out.complete, out.meta.rank, out.defects
+        ),
+    )
+}
+
+/// A trace of some megabytes; what looks like the begin of an event stands in strings and arguments, too.
+fn trace() -> String {
+    let event = |i: usize| {
+        let inner = if i.is_multiple_of(7) {
+            r#"[{"ph":"X","name":"no"},{"name":"x, {\"ph\":\"X\"}"}]"#
+        } else {
+            "1"
+        };
+        format!(r#"{{"ph":"X","name":"e{i} }},{{\"ph\":","ts":{i}.5,"dur":1,"args":{{"a":{inner}}}}}"#)
+    };
+    let events: Vec<String> = (0..60_000).map(event).collect();
+    format!("{{\"traceEvents\":[\n{}\n],\"distributedInfo\":{{\"rank\":3}}}}", events.join(",\n"))
+}
+
+#[test]
+fn threads_do_not_change_what_is_read() {
+    let intact = trace();
+    let middle = intact.len() / 2;
+    let mut damaged = intact.clone().into_bytes();
+    for at in (1000..damaged.len()).step_by(200_000) {
+        damaged[at] = b"\"{}[],\\\0 x"[at / 200_000 % 10];
+    }
+    let mut erased = intact.clone().into_bytes();
+    erased[middle..middle + 1_500_000].fill(0);
+    let two = format!("{intact}\n{intact}");
+    let long = format!("{}{}{}", &intact[..middle], "y".repeat(3_000_000), &intact[middle..]);
+    let texts =
+        [intact.as_bytes(), &intact.as_bytes()[..middle], &damaged, &erased, two.as_bytes(), long.as_bytes()];
+    for (i, text) in texts.into_iter().enumerate() {
+        let (names, said) = read(text, 1);
+        assert!(names.0.len() > 20_000, "{i}: {said}");
+        for threads in [2, 5] {
+            let (other, told) = read(text, threads);
+            assert_eq!(said, told, "{i}");
+            assert!(names.0 == other.0, "{i}");
+        }
+    }
+    assert_eq!(
+        read(intact.as_bytes(), 2).1,
+        format!("60000 {} true None Some(3) DefectCounts({{}})", intact.len())
+    );
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+
+    /// Damage of any kind, blocks of any size.
+    #[test]
+    fn blocks_do_not_change_what_is_read(
+        edits in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>(), 0u8..4), 0..6),
+        block in 64usize..600,
+        pretty in any::<bool>(),
+    ) {
+        let events: Vec<serde_json::Value> = (0..40)
+            .map(|i| serde_json::json!({"ph": "X", "name": format!("e\\{i}}},{{\"ph\":"), "ts": i, "args": {"x": [{"ph": "i"}]}}))
+            .collect();
+        let root = serde_json::json!({"schemaVersion": 1, "traceEvents": events, "traceName": "t"});
+        let mut text = if pretty { serde_json::to_vec_pretty(&root) } else { serde_json::to_vec(&root) }.unwrap();
+        for (at, byte, how) in edits {
+            let at = at.index(text.len().max(1));
+            match how {
+                _ if at >= text.len() => {}
+                0 => text[at] = byte,
+                1 => _ = text.remove(at),
+                2 => text.insert(at, b"\"\\{}[],:0-.eE tf\0"[byte as usize % 17]),
+                _ => text[at..].iter_mut().take(usize::from(byte)).for_each(|b| *b = 0),
+            }
+        }
+        let (names, said) = read(&text, 1);
+        let (other, told) = read_in_blocks(&text, 3, Some(block));
+        prop_assert_eq!(said, told, "{}", String::from_utf8_lossy(&text));
+        prop_assert!(names.0 == other.0);
+    }
+}

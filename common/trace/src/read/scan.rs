@@ -1,0 +1,323 @@
+//! JSON as it should be, scanned over a slice: the fast path.
+//!
+//! What a scanner is asked for is the trait [`JsonScan`]: the next key, value or bracket. [`StrictScanner`] takes only
+//! what RFC 8259 has (and raw control characters inside strings), looks at eight bytes at a time ([`super::words`]),
+//! and stops at everything else without a reason: [`super::mend`] then reads the same text again, repairs what it can,
+//! and says what was wrong. Whole values are skipped, not built. What the values mean is left to [`super::event`].
+
+use super::span::{JsonValue, TextSpan};
+use super::words::{find_quote, first_other_than_digit, skip_digits, skip_white_space, word_at};
+
+/// How deep brackets may nest.
+pub(super) const DEPTH_LIMIT: u32 = 128;
+
+/// Why a scanner stopped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum ScanFault {
+    /// The text ends before the value does.
+    End,
+    TooDeep,
+    WantKey,
+    WantColon,
+    WantComma,
+    WantValue,
+    BadNumber,
+    BadEscape,
+    /// A byte of zero inside a string: what stands around it may belong to two strings.
+    NulInString,
+    /// A raw quote that may as well be the end of the string.
+    UnclearQuote,
+    /// A key that must not come twice did: two events have run into each other.
+    TwoInOne,
+}
+
+/// What events and metadata are read from.
+pub(super) trait JsonScan {
+    /// The whole slice, which spans are offsets into.
+    fn text(&self) -> &[u8];
+    /// The next byte to look at.
+    fn pos(&self) -> usize;
+    /// Goes on elsewhere.
+    fn go_to(&mut self, pos: usize);
+    /// Skips white space and shows the next byte.
+    fn peek_byte(&mut self) -> Result<u8, ScanFault>;
+    /// Steps over an opening bracket, which is next. `true` if it has a first element.
+    fn open_bracket(&mut self, close: u8) -> Result<bool, ScanFault>;
+    /// A member's key and the colon behind it.
+    fn scan_key(&mut self) -> Result<TextSpan, ScanFault>;
+    /// Steps over the comma behind a member or element (`true`), or over the closing bracket (`false`).
+    fn next_element(&mut self, close: u8) -> Result<bool, ScanFault>;
+    /// A value without structure, which is next.
+    fn scan_flat(&mut self, first: u8) -> Result<JsonValue, ScanFault>;
+
+    /// Any value. Objects and arrays are skipped.
+    #[inline(always)]
+    fn scan_value(&mut self) -> Result<JsonValue, ScanFault> {
+        match self.peek_byte()? {
+            b'{' | b'[' => self.scan_nested(),
+            first => self.scan_flat(first),
+        }
+    }
+
+    /// An object or array, which is next, skipped.
+    fn scan_nested(&mut self) -> Result<JsonValue, ScanFault> {
+        let start = self.pos();
+        self.skip_nested()?;
+        Ok(JsonValue::nested(TextSpan::new(start, self.pos(), false)))
+    }
+
+    /// Skips an object or array, checking its structure.
+    fn skip_nested(&mut self) -> Result<(), ScanFault> {
+        let mut open = BracketStack::default();
+        loop {
+            let first = self.peek_byte()?;
+            if matches!(first, b'{' | b'[') {
+                if open.depth == DEPTH_LIMIT {
+                    return Err(ScanFault::TooDeep);
+                }
+                let object = first == b'{';
+                if self.open_bracket(first + 2)? {
+                    open.push(object);
+                    if object {
+                        self.scan_key()?;
+                    }
+                    continue;
+                }
+            } else {
+                self.scan_flat(first)?;
+            }
+            while let Some(object) = open.top() {
+                if self.next_element(if object { b'}' } else { b']' })? {
+                    if object {
+                        self.scan_key()?;
+                    }
+                    break;
+                }
+                open.pop();
+            }
+            if open.depth == 0 {
+                return Ok(());
+            }
+        }
+    }
+}
+
+/// Which brackets are open: one bit each.
+#[derive(Default)]
+struct BracketStack {
+    objects: u128,
+    depth: u32,
+}
+
+impl BracketStack {
+    fn push(&mut self, object: bool) {
+        self.objects = self.objects << 1 | u128::from(object);
+        self.depth += 1;
+    }
+
+    fn pop(&mut self) {
+        self.objects >>= 1;
+        self.depth -= 1;
+    }
+
+    fn top(&self) -> Option<bool> {
+        (self.depth > 0).then_some(self.objects & 1 == 1)
+    }
+}
+
+/// The scanner of the fast path.
+pub(super) struct StrictScanner<'a> {
+    text: &'a [u8],
+    pos: usize,
+}
+
+impl<'a> StrictScanner<'a> {
+    pub(super) fn new(text: &'a [u8], pos: usize) -> Self {
+        Self { text, pos }
+    }
+
+    #[inline(always)]
+    fn skip_space(&mut self) -> Result<u8, ScanFault> {
+        match self.text.get(self.pos) {
+            Some(&byte) if byte > b' ' => Ok(byte),
+            Some(_) => {
+                self.pos = skip_white_space(self.text, self.pos);
+                self.text.get(self.pos).copied().ok_or(ScanFault::End)
+            }
+            None => Err(ScanFault::End),
+        }
+    }
+
+    #[inline(always)]
+    fn scan_string(&mut self) -> Result<TextSpan, ScanFault> {
+        let start = self.pos + 1;
+        match find_quote(self.text, start) {
+            Some(end) if self.text[end] == b'"' => {
+                self.pos = end + 1;
+                Ok(TextSpan::new(start, end, false))
+            }
+            Some(backslash) => self.scan_escaped(start, backslash),
+            None => Err(ScanFault::End),
+        }
+    }
+
+    fn scan_escaped(&mut self, start: usize, mut backslash: usize) -> Result<TextSpan, ScanFault> {
+        loop {
+            let after = backslash + escape_length(&self.text[backslash..])?;
+            match find_quote(self.text, after) {
+                Some(end) if self.text[end] == b'"' => {
+                    self.pos = end + 1;
+                    return Ok(TextSpan::new(start, end, true));
+                }
+                Some(next) => backslash = next,
+                None => return Err(ScanFault::End),
+            }
+        }
+    }
+}
+
+impl JsonScan for StrictScanner<'_> {
+    fn text(&self) -> &[u8] {
+        self.text
+    }
+
+    #[inline(always)]
+    fn pos(&self) -> usize {
+        self.pos
+    }
+
+    fn go_to(&mut self, pos: usize) {
+        self.pos = pos;
+    }
+
+    #[inline(always)]
+    fn peek_byte(&mut self) -> Result<u8, ScanFault> {
+        self.skip_space()
+    }
+
+    #[inline(always)]
+    fn open_bracket(&mut self, close: u8) -> Result<bool, ScanFault> {
+        self.pos += 1;
+        let empty = self.skip_space()? == close;
+        self.pos += usize::from(empty);
+        Ok(!empty)
+    }
+
+    #[inline(always)]
+    fn scan_key(&mut self) -> Result<TextSpan, ScanFault> {
+        if self.skip_space()? != b'"' {
+            return Err(ScanFault::WantKey);
+        }
+        let key = self.scan_string()?;
+        if self.skip_space()? != b':' {
+            return Err(ScanFault::WantColon);
+        }
+        self.pos += 1;
+        Ok(key)
+    }
+
+    #[inline(always)]
+    fn next_element(&mut self, close: u8) -> Result<bool, ScanFault> {
+        let byte = self.skip_space()?;
+        if byte != b',' && byte != close {
+            return Err(ScanFault::WantComma);
+        }
+        self.pos += 1;
+        Ok(byte == b',')
+    }
+
+    #[inline(always)]
+    fn scan_flat(&mut self, first: u8) -> Result<JsonValue, ScanFault> {
+        match first {
+            b'"' => self.scan_string().map(JsonValue::string),
+            b'-' | b'0'..=b'9' => {
+                let length = number_length(&self.text[self.pos..])?;
+                let span = TextSpan::new(self.pos, self.pos + length, false);
+                self.pos += length;
+                Ok(JsonValue::number(span))
+            }
+            _ => self.scan_word(),
+        }
+    }
+}
+
+impl StrictScanner<'_> {
+    fn scan_word(&mut self) -> Result<JsonValue, ScanFault> {
+        const WORDS: [(&[u8], JsonValue); 3] =
+            [(b"true", JsonValue::TRUE), (b"false", JsonValue::FALSE), (b"null", JsonValue::NULL)];
+        let rest = &self.text[self.pos..];
+        for (word, value) in WORDS {
+            if rest.starts_with(word) {
+                self.pos += word.len();
+                return Ok(value);
+            }
+            if word.starts_with(rest) {
+                return Err(ScanFault::End);
+            }
+        }
+        Err(ScanFault::WantValue)
+    }
+}
+
+/// The length of the escape that a text begins with.
+pub(super) fn escape_length(text: &[u8]) -> Result<usize, ScanFault> {
+    match text.get(1) {
+        Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => Ok(2),
+        Some(b'u') => {
+            let digits = &text[2..text.len().min(6)];
+            match digits.iter().all(u8::is_ascii_hexdigit) {
+                true if digits.len() == 4 => Ok(6),
+                true => Err(ScanFault::End),
+                false => Err(ScanFault::BadEscape),
+            }
+        }
+        Some(_) => Err(ScanFault::BadEscape),
+        None => Err(ScanFault::End),
+    }
+}
+
+/// The length of the number that a text begins with. What follows must end it: a digit more might yet come.
+#[inline(always)]
+pub(super) fn number_length(text: &[u8]) -> Result<usize, ScanFault> {
+    // Most are whole and short.
+    if let Some(word) = word_at(text, 0) {
+        let length = first_other_than_digit(word);
+        let behind = (word >> (length * 8 % 64)) as u8;
+        if matches!(length, 1..8) && ends_number(behind) && (length == 1 || word as u8 != b'0') {
+            return Ok(length);
+        }
+    }
+    long_number_length(text)
+}
+
+/// Tells whether a byte may stand behind a number.
+#[inline(always)]
+fn ends_number(byte: u8) -> bool {
+    matches!(byte, b',' | b'}' | b']' | b' ' | b'\n' | b'\r' | b'\t')
+}
+
+fn long_number_length(text: &[u8]) -> Result<usize, ScanFault> {
+    let digits = |at: usize| skip_digits(text, at);
+    let first = usize::from(text.first() == Some(&b'-'));
+    let whole = digits(first);
+    let mut end = whole;
+    let mut good = whole > first && (whole == first + 1 || text[first] != b'0');
+    if text.get(end) == Some(&b'.') {
+        end = digits(whole + 1);
+        good &= end > whole + 1;
+    }
+    if matches!(text.get(end), Some(b'e' | b'E')) {
+        let sign = usize::from(matches!(text.get(end + 1), Some(b'+' | b'-')));
+        let from = end + 1 + sign;
+        end = digits(from);
+        good &= end > from;
+    }
+    match text.get(end) {
+        None => Err(ScanFault::End),
+        Some(&byte) if good && ends_number(byte) => Ok(end),
+        Some(_) => Err(ScanFault::BadNumber),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,142 @@
+//! Bytes looked for eight at a time, in plain integers: a library call would take longer than most texts here are long.
+
+use memchr::memchr2;
+
+/// Eight bytes at a place, if there are as many.
+#[inline(always)]
+pub(super) fn word_at(text: &[u8], at: usize) -> Option<u64> {
+    text.get(at..)?.first_chunk::<8>().map(|word| u64::from_le_bytes(*word))
+}
+
+const ONES: u64 = 0x0101_0101_0101_0101;
+
+/// The first byte behind a run of white space: a line end and its indentation are one step. All control characters
+/// count as white space here; see [`has_control`].
+#[inline(always)]
+pub(super) fn skip_white_space(text: &[u8], mut at: usize) -> usize {
+    while let Some(word) = word_at(text, at) {
+        let other = (((word & (ONES * 0x7f)) + ONES * (0x7f - 0x20)) | word) & (ONES << 7);
+        if other != 0 {
+            return at + other.trailing_zeros() as usize / 8;
+        }
+        at += 8;
+    }
+    at + text[at..].iter().take_while(|b| **b <= b' ').count()
+}
+
+/// Tells whether a text has control characters besides tabs and line ends: JSON knows none of them outside of
+/// strings, and the strict scanner does not look for them.
+pub(super) fn has_control(text: &[u8]) -> bool {
+    let is_control = |b: &u8| (*b < b' ') & (*b != b'\t') & (*b != b'\n') & (*b != b'\r');
+    // Without a way out, so that it is done for many bytes at a time.
+    text.chunks(4096).any(|part| part.iter().fold(0, |found, b| found | u8::from(is_control(b))) != 0)
+}
+
+/// The first byte of a word that is no digit; 8 if all are.
+#[inline(always)]
+pub(super) fn first_other_than_digit(word: u64) -> usize {
+    let values = word ^ (ONES * u64::from(b'0'));
+    // Of what is no digit, the topmost bit is set; a carry reaches only what stands behind it.
+    let other = (values.wrapping_add(ONES * (0x80 - 10)) | values) & (ONES << 7);
+    other.trailing_zeros() as usize / 8
+}
+
+/// The first byte behind a run of digits.
+#[inline(always)]
+pub(super) fn skip_digits(text: &[u8], mut at: usize) -> usize {
+    while let Some(word) = word_at(text, at) {
+        let length = first_other_than_digit(word);
+        at += length;
+        if length < 8 {
+            return at;
+        }
+    }
+    at + text[at.min(text.len())..].iter().take_while(|b| b.is_ascii_digit()).count()
+}
+
+/// Which bytes of a word are this one: the topmost bit of the lowest such byte is set, and none below it.
+#[inline(always)]
+fn mark_byte(word: u64, byte: u8) -> u64 {
+    let other = word ^ (ONES * u64::from(byte));
+    other.wrapping_sub(ONES) & !other & (ONES << 7)
+}
+
+/// The first quote or backslash. Most strings in traces are short: the vector search is called for what is not.
+#[inline(always)]
+pub(super) fn find_quote(text: &[u8], mut at: usize) -> Option<usize> {
+    for _ in 0..4 {
+        let Some(word) = word_at(text, at) else { break };
+        let found = mark_byte(word, b'"') | mark_byte(word, b'\\');
+        if found != 0 {
+            return Some(at + found.trailing_zeros() as usize / 8);
+        }
+        at += 8;
+    }
+    memchr2(b'"', b'\\', text.get(at..)?).map(|i| i + at)
+}
+
+/// Which bytes of a word are control characters, as [`mark_byte`] marks them.
+#[inline(always)]
+fn mark_control(word: u64) -> u64 {
+    !(((word & (ONES * 0x7f)) + ONES * (0x80 - 0x20)) | word) & (ONES << 7)
+}
+
+/// The first byte that `mark` marks in a word, or that `is` in the last bytes; the end if there is none.
+#[inline(always)]
+fn find_marked(text: &[u8], mut at: usize, mark: impl Fn(u64) -> u64, is: impl Fn(u8) -> bool) -> usize {
+    while let Some(word) = word_at(text, at) {
+        let found = mark(word);
+        if found != 0 {
+            return at + found.trailing_zeros() as usize / 8;
+        }
+        at += 8;
+    }
+    let rest = text.get(at..).unwrap_or_default();
+    at + rest.iter().position(|b| is(*b)).unwrap_or(rest.len())
+}
+
+/// The first white space, control character or quote from a place on, or the end.
+#[inline(always)]
+pub(super) fn find_space_or_quote(text: &[u8], at: usize) -> usize {
+    let mark = |word| mark_byte(word, b' ') | mark_control(word) | mark_byte(word, b'"');
+    find_marked(text, at, mark, |b| b <= b' ' || b == b'"')
+}
+
+/// The first quote, backslash or control character from a place on, or the end.
+#[inline(always)]
+pub(super) fn find_special(text: &[u8], at: usize) -> usize {
+    let mark = |word| mark_byte(word, b'"') | mark_byte(word, b'\\') | mark_control(word);
+    find_marked(text, at, mark, |b| b < b' ' || matches!(b, b'"' | b'\\'))
+}
+
+/// Tells whether a text is ASCII that stands for itself in a string of JSON.
+#[inline(always)]
+pub(super) fn is_plain(text: &[u8]) -> bool {
+    find_special(text, 0) == text.len() && text.is_ascii()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_of_eight_bytes_find_what_bytes_find() {
+        let text: Vec<u8> = (0..200_u32).map(|i| b"ab \x01\x22\x5c\xdc\xa2"[(i * i % 8) as usize]).collect();
+        for at in 0..text.len() {
+            let found = text[at..].iter().position(|b| matches!(b, b'"' | b'\\')).map(|i| i + at);
+            assert_eq!(find_quote(&text, at), found, "{at}");
+            let of = |is: fn(&u8) -> bool| text[at..].iter().position(is).map_or(text.len(), |i| i + at);
+            assert_eq!(find_special(&text, at), of(|b| *b < b' ' || matches!(b, b'"' | b'\\')), "{at}");
+            assert_eq!(find_space_or_quote(&text, at), of(|b| *b <= b' ' || *b == b'"'), "{at}");
+        }
+        let spaces = [b"x".as_slice(), &[b' '; 21], b"\n\t\r y", &[b' '; 3]].concat();
+        assert_eq!((skip_white_space(&spaces, 1), skip_white_space(&spaces, 27)), (26, 30));
+        assert!(has_control(&[&[b'a'; 9000][..], &[1]].concat()) && !has_control(b"a\tb\r\n\xff"));
+        for length in 0..20 {
+            for behind in [b'.', b'/', b':', b'e', b'\xb0', b' '] {
+                let number = [&vec![b'7'; length][..], &[behind; 9]].concat();
+                assert_eq!((skip_digits(&number, 0), skip_digits(&number[..length], 0)), (length, length));
+            }
+        }
+    }
+}

@@ -1,0 +1,215 @@
+//! The work of one device in the order of time: how it divides, over everything and by step, and what is odd about it.
+
+use super::classifier::EventClassifier;
+use super::link::LinkedWork;
+use super::split::{Split, SplitSweep};
+use trace::model::{Category, FastMap};
+
+/// Device events by kind.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct WorkCounts {
+    pub(crate) device_events: u64,
+    pub(crate) kernels: u64,
+    pub(crate) collectives: u64,
+    pub(crate) memcpys: u64,
+    pub(crate) memsets: u64,
+}
+
+impl WorkCounts {
+    /// Counts one.
+    pub(crate) fn add(&mut self, category: Category) {
+        self.device_events += 1;
+        *match category {
+            Category::Collective => &mut self.collectives,
+            Category::Memcpy => &mut self.memcpys,
+            Category::Memset => &mut self.memsets,
+            _ => &mut self.kernels,
+        } += 1;
+    }
+}
+
+/// What is odd about a device.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct DeviceFacts {
+    pub(crate) device: i64,
+    pub(crate) events: u64,
+    /// Time from its first start to its last end, and how much of that something runs.
+    pub(crate) total: i64,
+    pub(crate) busy: i64,
+    /// Events that last into several of their stream's successors, the longest first; not all of them.
+    pub(crate) overruns: Vec<Overrun>,
+    /// How many there are.
+    pub(crate) overrun_count: u64,
+    /// The event that lasts longest: name, start and duration; and the second longest duration.
+    pub(crate) longest: Option<(String, i64, i64)>,
+    pub(crate) second_longest: i64,
+}
+
+/// An event that ends long after its stream's next one starts, which a stream does not do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Overrun {
+    pub(crate) stream: String,
+    pub(crate) name: String,
+    pub(crate) start: i64,
+    /// From the start of its successor to its end.
+    pub(crate) by: i64,
+    /// Events of the stream that lie wholly within it.
+    pub(crate) contains: u64,
+}
+
+/// The last event of a stream that has not ended.
+#[derive(Clone, Copy, Debug)]
+struct StreamTop {
+    name: u32,
+    start: i64,
+    end: i64,
+    /// The start of the next event, if that came before the end.
+    successor: Option<i64>,
+    contains: u64,
+}
+
+/// Sweeps over the work of one device.
+pub(crate) struct DeviceSweep {
+    pub(crate) scope: u32,
+    pub(crate) device: i64,
+    whole: SplitSweep,
+    steps: Vec<Option<(SplitSweep, u64)>>,
+    counts: WorkCounts,
+    streams: FastMap<u32, StreamTop>,
+    overruns: Vec<(u32, StreamTop)>,
+    overrun_count: u64,
+    longest: Option<(u32, i64, i64)>,
+    second_longest: i64,
+}
+
+/// What a device's work comes to.
+pub(crate) struct DeviceDone {
+    pub(crate) total: Option<Split>,
+    pub(crate) steps: Vec<(usize, Split, u64)>,
+    pub(crate) counts: WorkCounts,
+    pub(crate) facts: DeviceFacts,
+}
+
+/// A shorter overrun is how streams of some devices work: dependent launches start early (CUDA programming guide,
+/// programmatic dependent launch), clocks are rounded.
+const LEAST_OVERRUN: i64 = 100_000;
+/// How many overruns are kept.
+const KEPT: usize = 16;
+
+impl DeviceSweep {
+    /// Of a device with so many steps.
+    pub(crate) fn new(scope: u32, device: i64, steps: usize) -> Self {
+        Self {
+            scope,
+            device,
+            whole: SplitSweep::default(),
+            steps: vec![None; steps],
+            counts: WorkCounts::default(),
+            streams: FastMap::default(),
+            overruns: Vec::new(),
+            overrun_count: 0,
+            longest: None,
+            second_longest: 0,
+        }
+    }
+
+    /// Takes the next work.
+    pub(crate) fn add(&mut self, work: &LinkedWork) {
+        let LinkedWork { start, end, category, name, .. } = *work;
+        self.whole.add(start, end, category);
+        self.counts.add(category);
+        if let Some(slot) = work.step.and_then(|i| self.steps.get_mut(i as usize)) {
+            let (sweep, events) = slot.get_or_insert_default();
+            sweep.add(start, end, category);
+            *events += 1;
+        }
+        let duration = end - start;
+        match self.longest {
+            Some((.., longest)) if duration <= longest => {
+                self.second_longest = self.second_longest.max(duration)
+            }
+            _ => {
+                self.second_longest = self.longest.map_or(0, |(.., longest)| longest);
+                self.longest = Some((name, start, duration));
+            }
+        }
+        self.follow_stream(work);
+    }
+
+    fn follow_stream(&mut self, work: &LinkedWork) {
+        let LinkedWork { start, end, name, thread, .. } = *work;
+        let next = StreamTop { name, start, end, successor: None, contains: 0 };
+        let top = self.streams.entry(thread).or_insert(next);
+        if *top == next {
+            return;
+        }
+        if start < top.end {
+            top.successor.get_or_insert(start);
+            top.contains += u64::from(end <= top.end && end > start);
+        }
+        if end > top.end {
+            let done = std::mem::replace(top, next);
+            self.keep_overrun(thread, done);
+        }
+    }
+
+    fn keep_overrun(&mut self, thread: u32, top: StreamTop) {
+        if top.contains == 0 || top.overrun() < LEAST_OVERRUN {
+            return;
+        }
+        self.overrun_count += 1;
+        self.overruns.push((thread, top));
+        if self.overruns.len() > 2 * KEPT {
+            self.shorten_overruns();
+        }
+    }
+
+    fn shorten_overruns(&mut self) {
+        self.overruns.sort_by_key(|(thread, top)| (std::cmp::Reverse(top.overrun()), top.start, *thread));
+        self.overruns.truncate(KEPT);
+    }
+
+    /// The end.
+    pub(crate) fn finish(mut self, classifier: &EventClassifier) -> DeviceDone {
+        for (thread, top) in std::mem::take(&mut self.streams) {
+            self.keep_overrun(thread, top);
+        }
+        self.shorten_overruns();
+        let name = |n: u32| classifier.names.name(n).to_owned();
+        let overruns = self.overruns.iter().map(|(thread, top)| Overrun {
+            stream: classifier.processes.stream_name(*thread),
+            name: name(top.name),
+            start: top.start,
+            by: top.overrun(),
+            contains: top.contains,
+        });
+        let total = self.whole.finish();
+        let facts = DeviceFacts {
+            device: self.device,
+            events: self.counts.device_events,
+            total: total.map_or(0, |t| t.total),
+            busy: total.map_or(0, |t| t.total - t.idle()),
+            overruns: overruns.collect(),
+            overrun_count: self.overrun_count,
+            longest: self.longest.map(|(n, start, duration)| (name(n), start, duration)),
+            second_longest: self.second_longest,
+        };
+        let steps = self.steps.into_iter().enumerate();
+        let steps =
+            steps.filter_map(|(i, s)| s.and_then(|(sweep, n)| Some((i, sweep.finish()?, n)))).collect();
+        DeviceDone { total, steps, counts: self.counts, facts }
+    }
+}
+
+impl PartialEq for StreamTop {
+    fn eq(&self, other: &Self) -> bool {
+        (self.name, self.start, self.end, self.successor)
+            == (other.name, other.start, other.end, other.successor)
+    }
+}
+
+impl StreamTop {
+    fn overrun(&self) -> i64 {
+        self.successor.map_or(0, |s| self.end - s)
+    }
+}
