@@ -21,10 +21,10 @@ missing = { echo "check: $(1) is not installed: install it ($(2)), or leave this
 RELEASE := CARGO="$(CARGO)" sh packaging/release
 
 .DEFAULT_GOAL := build
-.PHONY: help build release demo test check msrv house fmt bless bench fuzz interop install package uninstall compare clean
+.PHONY: help build release demo test check msrv house fmt bless bench bench-peers fuzz interop install package uninstall compare clean
 
 help: ## This list
-	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST)
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST)
 
 build: ## All tools, unoptimised
 	$(CARGO) build --bins
@@ -63,6 +63,9 @@ bless: ## Rewrite generated files and goldens: man, completions, schema, transcr
 bench: ## Benchmarks: prints JSON lines, asserts nothing
 	$(CARGO) bench --workspace
 	@bin=$$($(RELEASE)) && sh tools/permck/bench/audit.sh "$$bin" $(BENCH_ENTRIES)
+
+bench-peers: ## traceq beside other programs that read traces (makes a virtual environment outside the tree)
+	@bin=$$($(RELEASE)) && sh tools/traceq/bench/peers.sh "$$bin"
 
 compare: ## traceq beside HolisticTraceAnalysis on a generated trace (makes a virtual environment outside the tree)
 	@bin=$$($(RELEASE)) && BIN="$$bin" sh benches/compare

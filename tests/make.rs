@@ -250,6 +250,8 @@ fn no_script_names_cargos_directory() {
         "tests/interop/run",
         "tests/interop/formats",
         "tools/permck/bench/audit.sh",
+        "tools/traceq/bench/peers.sh",
+        "tools/traceq/bench/peers-env",
     ];
     for script in scripts.into_iter().chain(more) {
         let text = std::fs::read_to_string(Path::new(TOP).join(script)).unwrap();
