@@ -65,13 +65,17 @@ fn public_functions_of_common_have_two_users() {
 }
 
 /// Functions of `common` with one user that stay there, by reason.
-const KEPT_IN_COMMON: [(&str, &[&str]); 3] = [
+const KEPT_IN_COMMON: [(&str, &[&str]); 4] = [
     (
         "one half of a pair: the other half has more users, and both share what is private",
         &[
+            "common accounts::describe_group: permck",
+            "common accounts::gid_of: permck",
             "common accounts::group_of: permck",
+            "common accounts::home_of: hostck",
             "common accounts::no_group: permck",
             "common accounts::no_user: permck",
+            "common inputs::into_paths: certck",
             "common pki::passphrase::describe_encryption: certck",
             "common pki::passphrase::encrypt_pkcs8: certck",
             "common pki::signature::split_signed_from: certck",
@@ -79,6 +83,14 @@ const KEPT_IN_COMMON: [(&str, &[&str]); 3] = [
             "common walk::mount_of: permck",
             "common walk::open_entry: permck",
             "common walk::stat_path: permck",
+        ],
+    ),
+    (
+        "one notation of durations for all tools, whose parsers share their table of units",
+        &[
+            "common duration::parse_age: datack",
+            "common duration::parse_whole_milliseconds: profctl",
+            "common duration::parse_whole_seconds: profctl",
         ],
     ),
     (

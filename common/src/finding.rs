@@ -26,7 +26,7 @@ pub enum Severity {
     Note,
     /// Allowed, and probably not meant.
     Warning,
-    /// Must not be deployed: the exit status is 1, and a daemon does not start.
+    /// Must be fixed first: the exit status is 1, and a daemon does not start.
     Error,
 }
 

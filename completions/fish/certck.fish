@@ -48,7 +48,7 @@ complete -c certck -n "__fish_certck_needs_command" -f -a "show" -d 'Show the co
 complete -c certck -n "__fish_certck_needs_command" -f -a "verify" -d 'Validate certificate paths given as JSON lines'
 complete -c certck -n "__fish_certck_needs_command" -f -a "watch" -d 'Check certificate directories periodically and report changes'
 complete -c certck -n "__fish_certck_needs_command" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
-complete -c certck -n "__fish_certck_using_subcommand check" -l files-from -d 'Also read directories from FILE, one per line; `-` is standard input' -r -F
+complete -c certck -n "__fish_certck_using_subcommand check" -l files-from -d 'Read more paths from FILE, one per line; `-` for standard input' -r -F
 complete -c certck -n "__fish_certck_using_subcommand check" -l role -d 'Kind of directory' -r -f -a "auto\t'Detected from the files in the directory'
 server\t'A daemon\'s directory'
 client\t'A client\'s directory'
@@ -59,7 +59,7 @@ complete -c certck -n "__fish_certck_using_subcommand check" -l profile -d 'Stri
 strict\t'Also what RFC 5280 obliges CAs to; warnings are errors'"
 complete -c certck -n "__fish_certck_using_subcommand check" -l owner -d 'Required owner of the directories and files besides root, by name or number: the user who runs the program [default: the user who runs certck; for root, the owner of each directory]' -r
 complete -c certck -n "__fish_certck_using_subcommand check" -l suppress -d 'Ignore the findings that FILE lists, each with a reason and an expiry date' -r -F
-complete -c certck -n "__fish_certck_using_subcommand check" -l passphrase-file -d 'Read the passphrase of the private key from the first line of FILE, which must have mode 0600 or stricter; the line ending (LF or CRLF) is not part of it' -r -F
+complete -c certck -n "__fish_certck_using_subcommand check" -l passphrase-file -d 'Read the passphrase of the private key from the first line of FILE' -r -F
 complete -c certck -n "__fish_certck_using_subcommand check" -l passphrase-fd -d 'Read the passphrase of the private key from the first line of file descriptor N' -r
 complete -c certck -n "__fish_certck_using_subcommand check" -l at -d 'Check as of TIME instead of now: RFC 3339, a date (midnight UTC), or seconds since 1970' -r
 complete -c certck -n "__fish_certck_using_subcommand check" -s o -l output -d 'Write the report to FILE, replaced atomically, instead of standard output' -r -F
@@ -74,7 +74,7 @@ complete -c certck -n "__fish_certck_using_subcommand check" -l color -d 'When t
 always\t'Always'
 never\t'Never'"
 complete -c certck -n "__fish_certck_using_subcommand check" -s r -l recursive -d 'Check every directory below DIR that holds a leaf or a leaf\'s key'
-complete -c certck -n "__fish_certck_using_subcommand check" -s 0 -l null -d 'Paths in FILE end with NUL bytes instead of newlines'
+complete -c certck -n "__fish_certck_using_subcommand check" -s 0 -l null -d 'Paths in --files-from end with NUL instead of newline, and are taken as they stand'
 complete -c certck -n "__fish_certck_using_subcommand check" -l ask-passphrase -d 'Prompt for the passphrase of the private key on the terminal'
 complete -c certck -n "__fish_certck_using_subcommand check" -s q -l quiet -d 'Say nothing on standard error but errors'
 complete -c certck -n "__fish_certck_using_subcommand check" -s v -l verbose -d 'Say on standard error what is being done'
@@ -107,7 +107,7 @@ complete -c certck -n "__fish_certck_using_subcommand crl; and __fish_seen_subco
 complete -c certck -n "__fish_certck_using_subcommand crl; and __fish_seen_subcommand_from check" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c certck -n "__fish_certck_using_subcommand crl; and __fish_seen_subcommand_from new" -l days -d 'Validity of the CRL in days [default: that of the present CRL, or 90]' -r
 complete -c certck -n "__fish_certck_using_subcommand crl; and __fish_seen_subcommand_from new" -l to -d 'Also replace ca.crl in this certificate directory; may be repeated' -r -F
-complete -c certck -n "__fish_certck_using_subcommand crl; and __fish_seen_subcommand_from new" -l passphrase-file -d 'Read the passphrase of the private key from the first line of FILE, which must have mode 0600 or stricter; the line ending (LF or CRLF) is not part of it' -r -F
+complete -c certck -n "__fish_certck_using_subcommand crl; and __fish_seen_subcommand_from new" -l passphrase-file -d 'Read the passphrase of the private key from the first line of FILE' -r -F
 complete -c certck -n "__fish_certck_using_subcommand crl; and __fish_seen_subcommand_from new" -l passphrase-fd -d 'Read the passphrase of the private key from the first line of file descriptor N' -r
 complete -c certck -n "__fish_certck_using_subcommand crl; and __fish_seen_subcommand_from new" -l format -d 'Form of the result on standard output' -r -f -a "text\t'For people, grouped by finding. Not stable between versions'
 json\t'JSON Lines, as described in profguard-records(7)'"
@@ -120,8 +120,8 @@ complete -c certck -n "__fish_certck_using_subcommand crl; and __fish_seen_subco
 complete -c certck -n "__fish_certck_using_subcommand crl; and __fish_seen_subcommand_from new" -s v -l verbose -d 'Say on standard error what is being done'
 complete -c certck -n "__fish_certck_using_subcommand crl; and __fish_seen_subcommand_from new" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c certck -n "__fish_certck_using_subcommand crl; and __fish_seen_subcommand_from fetch" -l url -d 'Address of the CRL [default: the distribution points of the leaf and its intermediates]' -r
-complete -c certck -n "__fish_certck_using_subcommand crl; and __fish_seen_subcommand_from fetch" -l timeout -d 'Time limit for the whole download, such as 10s or 2m; a bare number is seconds' -r
-complete -c certck -n "__fish_certck_using_subcommand crl; and __fish_seen_subcommand_from fetch" -l max-bytes -d 'Maximum size of the document in bytes' -r
+complete -c certck -n "__fish_certck_using_subcommand crl; and __fish_seen_subcommand_from fetch" -l timeout -d 'Time limit for each exchange with a server, such as 500ms, 5s or 2m; a bare number is seconds' -r
+complete -c certck -n "__fish_certck_using_subcommand crl; and __fish_seen_subcommand_from fetch" -l max-bytes -d 'Maximum size of the document, such as 64K or 10MiB; a bare number is bytes' -r
 complete -c certck -n "__fish_certck_using_subcommand crl; and __fish_seen_subcommand_from fetch" -l https-ca -d 'Trust anchors for HTTPS servers, PEM [default: the system\'s]' -r -F
 complete -c certck -n "__fish_certck_using_subcommand crl; and __fish_seen_subcommand_from fetch" -l format -d 'Form of the result on standard output' -r -f -a "text\t'For people, grouped by finding. Not stable between versions'
 json\t'JSON Lines, as described in profguard-records(7)'"
@@ -151,7 +151,7 @@ rsa-4096\t'RSA of 4096 bits, signing with SHA-256'"
 complete -c certck -n "__fish_certck_using_subcommand mint; and not __fish_seen_subcommand_from leaf renew help" -l name -d 'Common name of the root [default: "profguard CA" and six random hexadecimal digits]' -r
 complete -c certck -n "__fish_certck_using_subcommand mint; and not __fish_seen_subcommand_from leaf renew help" -l crl-url -d 'CRL distribution point to put into certificates, used by `certck crl fetch`; may be repeated [default of `mint leaf`: that of the authority\'s authority.toml]' -r
 complete -c certck -n "__fish_certck_using_subcommand mint; and not __fish_seen_subcommand_from leaf renew help" -l ocsp-url -d 'OCSP responder to put into certificates, used by `certck ocsp`; may be repeated [default of `mint leaf`: that of the authority\'s authority.toml]' -r
-complete -c certck -n "__fish_certck_using_subcommand mint; and not __fish_seen_subcommand_from leaf renew help" -l passphrase-file -d 'Read the passphrase of the private key from the first line of FILE, which must have mode 0600 or stricter; the line ending (LF or CRLF) is not part of it' -r -F
+complete -c certck -n "__fish_certck_using_subcommand mint; and not __fish_seen_subcommand_from leaf renew help" -l passphrase-file -d 'Read the passphrase of the private key from the first line of FILE' -r -F
 complete -c certck -n "__fish_certck_using_subcommand mint; and not __fish_seen_subcommand_from leaf renew help" -l passphrase-fd -d 'Read the passphrase of the private key from the first line of file descriptor N' -r
 complete -c certck -n "__fish_certck_using_subcommand mint; and not __fish_seen_subcommand_from leaf renew help" -l format -d 'Form of the result on standard output' -r -f -a "text\t'For people, grouped by finding. Not stable between versions'
 json\t'JSON Lines, as described in profguard-records(7)'"
@@ -179,7 +179,7 @@ rsa-4096\t'RSA of 4096 bits, signing with SHA-256'"
 complete -c certck -n "__fish_certck_using_subcommand mint; and __fish_seen_subcommand_from leaf" -l crl-url -d 'CRL distribution point to put into certificates, used by `certck crl fetch`; may be repeated [default of `mint leaf`: that of the authority\'s authority.toml]' -r
 complete -c certck -n "__fish_certck_using_subcommand mint; and __fish_seen_subcommand_from leaf" -l ocsp-url -d 'OCSP responder to put into certificates, used by `certck ocsp`; may be repeated [default of `mint leaf`: that of the authority\'s authority.toml]' -r
 complete -c certck -n "__fish_certck_using_subcommand mint; and __fish_seen_subcommand_from leaf" -l csr -d 'Issue the certificate for the key of this signing request, PEM, instead of a new key: DEST_DIR then has no key. Names and extensions of the request are ignored' -r -F
-complete -c certck -n "__fish_certck_using_subcommand mint; and __fish_seen_subcommand_from leaf" -l passphrase-file -d 'Read the passphrase of the private key from the first line of FILE, which must have mode 0600 or stricter; the line ending (LF or CRLF) is not part of it' -r -F
+complete -c certck -n "__fish_certck_using_subcommand mint; and __fish_seen_subcommand_from leaf" -l passphrase-file -d 'Read the passphrase of the private key from the first line of FILE' -r -F
 complete -c certck -n "__fish_certck_using_subcommand mint; and __fish_seen_subcommand_from leaf" -l passphrase-fd -d 'Read the passphrase of the private key from the first line of file descriptor N' -r
 complete -c certck -n "__fish_certck_using_subcommand mint; and __fish_seen_subcommand_from leaf" -l format -d 'Form of the result on standard output' -r -f -a "text\t'For people, grouped by finding. Not stable between versions'
 json\t'JSON Lines, as described in profguard-records(7)'"
@@ -200,7 +200,7 @@ ecdsa-p384\t'ECDSA on P-384, signing with SHA-384'
 ed25519\t'Ed25519'
 rsa-3072\t'RSA of 3072 bits, signing with SHA-256: what the oldest peers take'
 rsa-4096\t'RSA of 4096 bits, signing with SHA-256'"
-complete -c certck -n "__fish_certck_using_subcommand mint; and __fish_seen_subcommand_from renew" -l passphrase-file -d 'Read the passphrase of the private key from the first line of FILE, which must have mode 0600 or stricter; the line ending (LF or CRLF) is not part of it' -r -F
+complete -c certck -n "__fish_certck_using_subcommand mint; and __fish_seen_subcommand_from renew" -l passphrase-file -d 'Read the passphrase of the private key from the first line of FILE' -r -F
 complete -c certck -n "__fish_certck_using_subcommand mint; and __fish_seen_subcommand_from renew" -l passphrase-fd -d 'Read the passphrase of the private key from the first line of file descriptor N' -r
 complete -c certck -n "__fish_certck_using_subcommand mint; and __fish_seen_subcommand_from renew" -l format -d 'Form of the result on standard output' -r -f -a "text\t'For people, grouped by finding. Not stable between versions'
 json\t'JSON Lines, as described in profguard-records(7)'"
@@ -221,8 +221,8 @@ complete -c certck -n "__fish_certck_using_subcommand mint; and __fish_seen_subc
 complete -c certck -n "__fish_certck_using_subcommand mint; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c certck -n "__fish_certck_using_subcommand ocsp" -l url -d 'Address of the responder for the leaves [default: the one in each certificate]' -r
 complete -c certck -n "__fish_certck_using_subcommand ocsp" -l issuer -d 'File of issuers\' certificates that are not in PATH; may be repeated' -r -F
-complete -c certck -n "__fish_certck_using_subcommand ocsp" -l timeout -d 'Time limit for the whole download, such as 10s or 2m; a bare number is seconds' -r
-complete -c certck -n "__fish_certck_using_subcommand ocsp" -l max-bytes -d 'Maximum size of the document in bytes' -r
+complete -c certck -n "__fish_certck_using_subcommand ocsp" -l timeout -d 'Time limit for each exchange with a server, such as 500ms, 5s or 2m; a bare number is seconds' -r
+complete -c certck -n "__fish_certck_using_subcommand ocsp" -l max-bytes -d 'Maximum size of the document, such as 64K or 10MiB; a bare number is bytes' -r
 complete -c certck -n "__fish_certck_using_subcommand ocsp" -l https-ca -d 'Trust anchors for HTTPS servers, PEM [default: the system\'s]' -r -F
 complete -c certck -n "__fish_certck_using_subcommand ocsp" -l format -d 'Form of the result on standard output' -r -f -a "text\t'For people, grouped by finding. Not stable between versions'
 json\t'JSON Lines, as described in profguard-records(7)'
@@ -240,11 +240,11 @@ complete -c certck -n "__fish_certck_using_subcommand probe" -l certs-dir -d 'Ce
 complete -c certck -n "__fish_certck_using_subcommand probe" -l host -d 'Name for which each daemon\'s certificate must be valid [default: HOST]' -r
 complete -c certck -n "__fish_certck_using_subcommand probe" -l ca -d 'Directory of the CA that issued the client\'s certificate, with its ca.key: to make client certificates that the daemons must reject' -r -F
 complete -c certck -n "__fish_certck_using_subcommand probe" -l must-reject -d 'Directory of a client that the daemons must reject, such as an expired or revoked one; may be repeated' -r -F
-complete -c certck -n "__fish_certck_using_subcommand probe" -l timeout -d 'Time limit for each handshake, such as 5s or 500ms; a bare number is seconds' -r
+complete -c certck -n "__fish_certck_using_subcommand probe" -l timeout -d 'Time limit for each exchange with a server, such as 500ms, 5s or 2m; a bare number is seconds' -r
 complete -c certck -n "__fish_certck_using_subcommand probe" -l warn-days -d 'Warn of certificates that expire within N days, at most within the last third of their validity' -r
 complete -c certck -n "__fish_certck_using_subcommand probe" -l suppress -d 'Ignore the findings that FILE lists, each with a reason and an expiry date; paths there are HOST:PORT' -r -F
 complete -c certck -n "__fish_certck_using_subcommand probe" -s o -l output -d 'Write the report to FILE, replaced atomically, instead of standard output' -r -F
-complete -c certck -n "__fish_certck_using_subcommand probe" -l passphrase-file -d 'Read the passphrase of the private key from the first line of FILE, which must have mode 0600 or stricter; the line ending (LF or CRLF) is not part of it' -r -F
+complete -c certck -n "__fish_certck_using_subcommand probe" -l passphrase-file -d 'Read the passphrase of the private key from the first line of FILE' -r -F
 complete -c certck -n "__fish_certck_using_subcommand probe" -l passphrase-fd -d 'Read the passphrase of the private key from the first line of file descriptor N' -r
 complete -c certck -n "__fish_certck_using_subcommand probe" -l format -d 'Form of the result on standard output' -r -f -a "text\t'For people, grouped by finding. Not stable between versions'
 json\t'JSON Lines, as described in profguard-records(7)'
@@ -267,7 +267,7 @@ superseded\t'A new certificate replaces it'
 cessation-of-operation\t'It is no longer used'"
 complete -c certck -n "__fish_certck_using_subcommand revoke" -l days -d 'Validity of the CRL in days [default: that of the present CRL, or 90]' -r
 complete -c certck -n "__fish_certck_using_subcommand revoke" -l to -d 'Also replace ca.crl in this certificate directory; may be repeated' -r -F
-complete -c certck -n "__fish_certck_using_subcommand revoke" -l passphrase-file -d 'Read the passphrase of the private key from the first line of FILE, which must have mode 0600 or stricter; the line ending (LF or CRLF) is not part of it' -r -F
+complete -c certck -n "__fish_certck_using_subcommand revoke" -l passphrase-file -d 'Read the passphrase of the private key from the first line of FILE' -r -F
 complete -c certck -n "__fish_certck_using_subcommand revoke" -l passphrase-fd -d 'Read the passphrase of the private key from the first line of file descriptor N' -r
 complete -c certck -n "__fish_certck_using_subcommand revoke" -l format -d 'Form of the result on standard output' -r -f -a "text\t'For people, grouped by finding. Not stable between versions'
 json\t'JSON Lines, as described in profguard-records(7)'"
@@ -303,7 +303,7 @@ never\t'Never'"
 complete -c certck -n "__fish_certck_using_subcommand verify" -s q -l quiet -d 'Say nothing on standard error but errors'
 complete -c certck -n "__fish_certck_using_subcommand verify" -s v -l verbose -d 'Say on standard error what is being done'
 complete -c certck -n "__fish_certck_using_subcommand verify" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c certck -n "__fish_certck_using_subcommand watch" -l files-from -d 'Also read directories from FILE, one per line; `-` is standard input' -r -F
+complete -c certck -n "__fish_certck_using_subcommand watch" -l files-from -d 'Read more paths from FILE, one per line; `-` for standard input' -r -F
 complete -c certck -n "__fish_certck_using_subcommand watch" -l role -d 'Kind of directory' -r -f -a "auto\t'Detected from the files in the directory'
 server\t'A daemon\'s directory'
 client\t'A client\'s directory'
@@ -314,7 +314,7 @@ complete -c certck -n "__fish_certck_using_subcommand watch" -l profile -d 'Stri
 strict\t'Also what RFC 5280 obliges CAs to; warnings are errors'"
 complete -c certck -n "__fish_certck_using_subcommand watch" -l owner -d 'Required owner of the directories and files besides root, by name or number: the user who runs the program [default: the user who runs certck; for root, the owner of each directory]' -r
 complete -c certck -n "__fish_certck_using_subcommand watch" -l suppress -d 'Ignore the findings that FILE lists, each with a reason and an expiry date' -r -F
-complete -c certck -n "__fish_certck_using_subcommand watch" -l passphrase-file -d 'Read the passphrase of the private key from the first line of FILE, which must have mode 0600 or stricter; the line ending (LF or CRLF) is not part of it' -r -F
+complete -c certck -n "__fish_certck_using_subcommand watch" -l passphrase-file -d 'Read the passphrase of the private key from the first line of FILE' -r -F
 complete -c certck -n "__fish_certck_using_subcommand watch" -l passphrase-fd -d 'Read the passphrase of the private key from the first line of file descriptor N' -r
 complete -c certck -n "__fish_certck_using_subcommand watch" -l interval -d 'Time from one round to the next, between 1s and 24h; a bare number is seconds' -r
 complete -c certck -n "__fish_certck_using_subcommand watch" -l count -d 'Number of rounds [default: unlimited]' -r
@@ -325,7 +325,7 @@ complete -c certck -n "__fish_certck_using_subcommand watch" -l color -d 'When t
 always\t'Always'
 never\t'Never'"
 complete -c certck -n "__fish_certck_using_subcommand watch" -s r -l recursive -d 'Check every directory below DIR that holds a leaf or a leaf\'s key'
-complete -c certck -n "__fish_certck_using_subcommand watch" -s 0 -l null -d 'Paths in FILE end with NUL bytes instead of newlines'
+complete -c certck -n "__fish_certck_using_subcommand watch" -s 0 -l null -d 'Paths in --files-from end with NUL instead of newline, and are taken as they stand'
 complete -c certck -n "__fish_certck_using_subcommand watch" -l ask-passphrase -d 'Prompt for the passphrase of the private key on the terminal'
 complete -c certck -n "__fish_certck_using_subcommand watch" -s q -l quiet -d 'Say nothing on standard error but errors'
 complete -c certck -n "__fish_certck_using_subcommand watch" -s v -l verbose -d 'Say on standard error what is being done'

@@ -57,7 +57,7 @@ json\t'For programs: JSON Lines, one record per line, as described in profguard-
 complete -c datack -n "__fish_datack_using_subcommand manifest; and __fish_seen_subcommand_from create" -l color -d 'When to colour the output' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set or TERM is dumb'
 always\t'Always'
 never\t'Never'"
-complete -c datack -n "__fish_datack_using_subcommand manifest; and __fish_seen_subcommand_from create" -s 0 -l null -d 'Paths in --files-from are separated by NUL instead of newline'
+complete -c datack -n "__fish_datack_using_subcommand manifest; and __fish_seen_subcommand_from create" -s 0 -l null -d 'Paths in --files-from end with NUL instead of newline, and are taken as they stand'
 complete -c datack -n "__fish_datack_using_subcommand manifest; and __fish_seen_subcommand_from create" -l resume -d 'Continue an interrupted run: files that have not changed since are not read again'
 complete -c datack -n "__fish_datack_using_subcommand manifest; and __fish_seen_subcommand_from create" -l follow -d 'Follow symbolic links below each PATH'
 complete -c datack -n "__fish_datack_using_subcommand manifest; and __fish_seen_subcommand_from create" -s q -l quiet -d 'Say nothing on standard error but errors'
@@ -89,7 +89,7 @@ json\t'For programs: JSON Lines, one record per line, as described in profguard-
 complete -c datack -n "__fish_datack_using_subcommand clean" -l color -d 'When to colour the output' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set or TERM is dumb'
 always\t'Always'
 never\t'Never'"
-complete -c datack -n "__fish_datack_using_subcommand clean" -s 0 -l null -d 'Paths in --files-from are separated by NUL instead of newline'
+complete -c datack -n "__fish_datack_using_subcommand clean" -s 0 -l null -d 'Paths in --files-from end with NUL instead of newline, and are taken as they stand'
 complete -c datack -n "__fish_datack_using_subcommand clean" -l prune -d 'Also delete directories that become empty'
 complete -c datack -n "__fish_datack_using_subcommand clean" -s n -l dry-run -d 'Show what would be deleted, and delete nothing'
 complete -c datack -n "__fish_datack_using_subcommand clean" -l system -d 'Allow /, the directories directly below it, and system paths'

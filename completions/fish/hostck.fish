@@ -46,10 +46,10 @@ complete -c hostck -n "__fish_hostck_using_subcommand check" -l user -d 'Account
 complete -c hostck -n "__fish_hostck_using_subcommand check" -l port -d 'TCP port of the daemon' -r
 complete -c hostck -n "__fish_hostck_using_subcommand check" -l fail-on -d 'Lowest severity that makes the exit status 1, or that is critical with --format nagios' -r -f -a "note\t'Worth knowing; changes nothing'
 warning\t'Allowed, and probably not meant'
-error\t'Must not be deployed: the exit status is 1, and a daemon does not start'"
+error\t'Must be fixed first: the exit status is 1, and a daemon does not start'"
 complete -c hostck -n "__fish_hostck_using_subcommand check" -l show -d 'Lowest severity to print; findings that --fail-on counts are always printed' -r -f -a "note\t'Worth knowing; changes nothing'
 warning\t'Allowed, and probably not meant'
-error\t'Must not be deployed: the exit status is 1, and a daemon does not start'"
+error\t'Must be fixed first: the exit status is 1, and a daemon does not start'"
 complete -c hostck -n "__fish_hostck_using_subcommand check" -s o -l output -d 'Write the report to FILE instead of standard output' -r -F
 complete -c hostck -n "__fish_hostck_using_subcommand check" -l limit -d 'Maximum number of findings to print per rule in text; 0 prints all' -r
 complete -c hostck -n "__fish_hostck_using_subcommand check" -l format -d 'Form of the result on standard output' -r -f -a "text\t'For people, grouped by finding. Not stable between versions'
@@ -71,7 +71,7 @@ json\t'JSON Lines, as described in profguard-records(7)'"
 complete -c hostck -n "__fish_hostck_using_subcommand netaddr" -l color -d 'When to colour the output' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set or TERM is dumb'
 always\t'Always'
 never\t'Never'"
-complete -c hostck -n "__fish_hostck_using_subcommand netaddr" -s 0 -l null -d 'Paths in --files-from are separated by NUL instead of newline'
+complete -c hostck -n "__fish_hostck_using_subcommand netaddr" -s 0 -l null -d 'Paths in --files-from end with NUL instead of newline, and are taken as they stand'
 complete -c hostck -n "__fish_hostck_using_subcommand netaddr" -l all-scopes -d 'Also print addresses that are not public'
 complete -c hostck -n "__fish_hostck_using_subcommand netaddr" -l all-files -d 'Read every text file, not only configuration and scripts'
 complete -c hostck -n "__fish_hostck_using_subcommand netaddr" -s q -l quiet -d 'Say nothing on standard error but errors'

@@ -56,10 +56,10 @@ complete -c permck -n "__fish_permck_using_subcommand audit" -l baseline -d 'Rep
 complete -c permck -n "__fish_permck_using_subcommand audit" -s o -l output -d 'Write the report to FILE, replaced in one step, instead of standard output' -r -F
 complete -c permck -n "__fish_permck_using_subcommand audit" -l fail-on -d 'Lowest severity that makes the exit status 1, or critical with --format nagios' -r -f -a "note\t'Worth knowing; changes nothing'
 warning\t'Allowed, and probably not meant'
-error\t'Must not be deployed: the exit status is 1, and a daemon does not start'"
+error\t'Must be fixed first: the exit status is 1, and a daemon does not start'"
 complete -c permck -n "__fish_permck_using_subcommand audit" -l show -d 'Lowest severity to show' -r -f -a "note\t'Worth knowing; changes nothing'
 warning\t'Allowed, and probably not meant'
-error\t'Must not be deployed: the exit status is 1, and a daemon does not start'"
+error\t'Must be fixed first: the exit status is 1, and a daemon does not start'"
 complete -c permck -n "__fish_permck_using_subcommand audit" -l limit -d 'Maximum number of findings to show per rule in text; 0 shows all' -r
 complete -c permck -n "__fish_permck_using_subcommand audit" -l format -d 'Form of the result on standard output' -r -f -a "text\t'For people, grouped by finding. Not stable between versions'
 json\t'JSON Lines, as described in profguard-records(7)'
@@ -70,7 +70,7 @@ nagios\t'One line, and the exit status 0, 1, 2 or 3 of a monitoring plug-in'"
 complete -c permck -n "__fish_permck_using_subcommand audit" -l color -d 'When to colour the output' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set or TERM is dumb'
 always\t'Always'
 never\t'Never'"
-complete -c permck -n "__fish_permck_using_subcommand audit" -s 0 -l null -d 'Paths in --files-from are separated by NUL instead of newline'
+complete -c permck -n "__fish_permck_using_subcommand audit" -s 0 -l null -d 'Paths in --files-from end with NUL instead of newline, and are taken as they stand'
 complete -c permck -n "__fish_permck_using_subcommand audit" -l no-content -d 'Do not read files: classify by name only, and do not search for private keys'
 complete -c permck -n "__fish_permck_using_subcommand audit" -l cross-mounts -d 'Enter mounts below a PATH'
 complete -c permck -n "__fish_permck_using_subcommand audit" -s q -l quiet -d 'Say nothing on standard error but errors'
@@ -91,7 +91,7 @@ json\t'JSON Lines, as described in profguard-records(7)'"
 complete -c permck -n "__fish_permck_using_subcommand fix" -l color -d 'When to colour the output' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set or TERM is dumb'
 always\t'Always'
 never\t'Never'"
-complete -c permck -n "__fish_permck_using_subcommand fix" -s 0 -l null -d 'Paths in --files-from are separated by NUL instead of newline'
+complete -c permck -n "__fish_permck_using_subcommand fix" -s 0 -l null -d 'Paths in --files-from end with NUL instead of newline, and are taken as they stand'
 complete -c permck -n "__fish_permck_using_subcommand fix" -l no-content -d 'Do not read files: classify by name only, and do not search for private keys'
 complete -c permck -n "__fish_permck_using_subcommand fix" -l cross-mounts -d 'Enter mounts below a PATH'
 complete -c permck -n "__fish_permck_using_subcommand fix" -s n -l dry-run -d 'Show what would be changed, and change nothing'
@@ -127,7 +127,7 @@ nagios\t'One line, and the exit status 0, 1, 2 or 3 of a monitoring plug-in'"
 complete -c permck -n "__fish_permck_using_subcommand baseline" -l color -d 'When to colour the output' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set or TERM is dumb'
 always\t'Always'
 never\t'Never'"
-complete -c permck -n "__fish_permck_using_subcommand baseline" -s 0 -l null -d 'Paths in --files-from are separated by NUL instead of newline'
+complete -c permck -n "__fish_permck_using_subcommand baseline" -s 0 -l null -d 'Paths in --files-from end with NUL instead of newline, and are taken as they stand'
 complete -c permck -n "__fish_permck_using_subcommand baseline" -l no-content -d 'Do not read files: classify by name only, and do not search for private keys'
 complete -c permck -n "__fish_permck_using_subcommand baseline" -l cross-mounts -d 'Enter mounts below a PATH'
 complete -c permck -n "__fish_permck_using_subcommand baseline" -s q -l quiet -d 'Say nothing on standard error but errors'

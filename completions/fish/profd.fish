@@ -3,7 +3,7 @@ complete -c profd -l bind -d 'Address to listen on; may be repeated [default: 12
 complete -c profd -l certs-dir -d 'Certificate directory of the server (see certck(1)), or NO_CERTS for plain TCP on loopback' -r -F
 complete -c profd -l tls-min -d 'Minimum TLS version; 1.2 is for old clients' -r -f -a "1.2\t'TLS 1.2, for old peers'
 1.3\t'TLS 1.3'"
-complete -c profd -l key-passphrase-file -d 'File with the passphrase of an encrypted server.key; a newline at its end is ignored' -r -F
+complete -c profd -l passphrase-file -d 'Read the passphrase of the private key from the first line of FILE' -r -F
 complete -c profd -l ipc -d 'Sockets for processes: abstract[=NAME], home[=DIR], dir=DIR [default: all of them]' -r
 complete -c profd -l allow-uid -d 'Also serve processes of this user id; may be repeated [default: the daemon\'s own user only]' -r
 complete -c profd -l output-root -d 'Reject configs that write outside this directory; may be repeated [default: any path]' -r -F

@@ -45,18 +45,18 @@ complete -c traceq -n "__fish_traceq_needs_command" -f -a "cat" -d 'Write the ev
 complete -c traceq -n "__fish_traceq_needs_command" -f -a "check" -d 'Check whether traces are fit for analysis: complete, linked, on one clock, of one window'
 complete -c traceq -n "__fish_traceq_needs_command" -f -a "rules" -d 'List the rules of `traceq check`, or explain some of them'
 complete -c traceq -n "__fish_traceq_needs_command" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
-complete -c traceq -n "__fish_traceq_using_subcommand info" -l files-from -d 'Read the names of traces from FILE (`-`: standard input)' -r -F
+complete -c traceq -n "__fish_traceq_using_subcommand info" -l files-from -d 'Read more paths from FILE, one per line; `-` for standard input' -r -F
 complete -c traceq -n "__fish_traceq_using_subcommand info" -l format -d 'Form of the result on standard output' -r -f -a "text\t'For people: tables and sentences. Not stable between versions'
 json\t'For programs: JSON Lines, as described in profguard-records(7)'"
 complete -c traceq -n "__fish_traceq_using_subcommand info" -l color -d 'When to colour the output' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set or TERM is dumb'
 always\t'Always'
 never\t'Never'"
-complete -c traceq -n "__fish_traceq_using_subcommand info" -s 0 -l null -d 'Names in --files-from end in NUL, not in a line end'
+complete -c traceq -n "__fish_traceq_using_subcommand info" -s 0 -l null -d 'Paths in --files-from end with NUL instead of newline, and are taken as they stand'
 complete -c traceq -n "__fish_traceq_using_subcommand info" -l strict -d 'Refuse a trace at the first place that has to be repaired, with exit status 2'
 complete -c traceq -n "__fish_traceq_using_subcommand info" -s q -l quiet -d 'Say nothing on standard error but errors'
 complete -c traceq -n "__fish_traceq_using_subcommand info" -s v -l verbose -d 'Say on standard error what is being done'
 complete -c traceq -n "__fish_traceq_using_subcommand info" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c traceq -n "__fish_traceq_using_subcommand sum" -l files-from -d 'Read the names of traces from FILE (`-`: standard input)' -r -F
+complete -c traceq -n "__fish_traceq_using_subcommand sum" -l files-from -d 'Read more paths from FILE, one per line; `-` for standard input' -r -F
 complete -c traceq -n "__fish_traceq_using_subcommand sum" -l class -d 'Count device work whose name matches REGEX as CLASS: communication, copy, compute or ignore' -r
 complete -c traceq -n "__fish_traceq_using_subcommand sum" -l step-name -d 'Take ranges on the host whose name matches REGEX for the steps' -r
 complete -c traceq -n "__fish_traceq_using_subcommand sum" -l config -d 'Read more --class and --step-name from FILE (TOML)' -r -F
@@ -66,13 +66,13 @@ json\t'For programs: JSON Lines, as described in profguard-records(7)'"
 complete -c traceq -n "__fish_traceq_using_subcommand sum" -l color -d 'When to colour the output' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set or TERM is dumb'
 always\t'Always'
 never\t'Never'"
-complete -c traceq -n "__fish_traceq_using_subcommand sum" -s 0 -l null -d 'Names in --files-from end in NUL, not in a line end'
+complete -c traceq -n "__fish_traceq_using_subcommand sum" -s 0 -l null -d 'Paths in --files-from end with NUL instead of newline, and are taken as they stand'
 complete -c traceq -n "__fish_traceq_using_subcommand sum" -l strict -d 'Refuse a trace at the first place that has to be repaired, with exit status 2'
 complete -c traceq -n "__fish_traceq_using_subcommand sum" -l include-unlinked -d 'Count device work too that nothing in the trace launched: left over from before the recording'
 complete -c traceq -n "__fish_traceq_using_subcommand sum" -s q -l quiet -d 'Say nothing on standard error but errors'
 complete -c traceq -n "__fish_traceq_using_subcommand sum" -s v -l verbose -d 'Say on standard error what is being done'
 complete -c traceq -n "__fish_traceq_using_subcommand sum" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c traceq -n "__fish_traceq_using_subcommand top" -l files-from -d 'Read the names of traces from FILE (`-`: standard input)' -r -F
+complete -c traceq -n "__fish_traceq_using_subcommand top" -l files-from -d 'Read more paths from FILE, one per line; `-` for standard input' -r -F
 complete -c traceq -n "__fish_traceq_using_subcommand top" -l by -d 'What to list; may be given several times. Default: kernel and op, or other if there are none of both' -r -f -a "kernel\t'Work on a device: kernels, copies, fills, collectives'
 op\t'Framework operators on the host'
 runtime\t'Calls of the device runtime and driver'
@@ -93,12 +93,12 @@ json\t'For programs: JSON Lines, as described in profguard-records(7)'"
 complete -c traceq -n "__fish_traceq_using_subcommand top" -l color -d 'When to colour the output' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set or TERM is dumb'
 always\t'Always'
 never\t'Never'"
-complete -c traceq -n "__fish_traceq_using_subcommand top" -s 0 -l null -d 'Names in --files-from end in NUL, not in a line end'
+complete -c traceq -n "__fish_traceq_using_subcommand top" -s 0 -l null -d 'Paths in --files-from end with NUL instead of newline, and are taken as they stand'
 complete -c traceq -n "__fish_traceq_using_subcommand top" -l strict -d 'Refuse a trace at the first place that has to be repaired, with exit status 2'
 complete -c traceq -n "__fish_traceq_using_subcommand top" -s q -l quiet -d 'Say nothing on standard error but errors'
 complete -c traceq -n "__fish_traceq_using_subcommand top" -s v -l verbose -d 'Say on standard error what is being done'
 complete -c traceq -n "__fish_traceq_using_subcommand top" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c traceq -n "__fish_traceq_using_subcommand cat" -l files-from -d 'Read the names of traces from FILE (`-`: standard input)' -r -F
+complete -c traceq -n "__fish_traceq_using_subcommand cat" -l files-from -d 'Read more paths from FILE, one per line; `-` for standard input' -r -F
 complete -c traceq -n "__fish_traceq_using_subcommand cat" -l category -d 'Only events of these categories' -r -f -a "step\t'One training step on the host'
 cpu_op\t'A framework operator on the host'
 python\t'A Python function'
@@ -127,19 +127,19 @@ csv\t'Comma-separated values'"
 complete -c traceq -n "__fish_traceq_using_subcommand cat" -l color -d 'When to colour the output' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set or TERM is dumb'
 always\t'Always'
 never\t'Never'"
-complete -c traceq -n "__fish_traceq_using_subcommand cat" -s 0 -l null -d 'Names in --files-from end in NUL, not in a line end'
+complete -c traceq -n "__fish_traceq_using_subcommand cat" -s 0 -l null -d 'Paths in --files-from end with NUL instead of newline, and are taken as they stand'
 complete -c traceq -n "__fish_traceq_using_subcommand cat" -l strict -d 'Refuse a trace at the first place that has to be repaired, with exit status 2'
 complete -c traceq -n "__fish_traceq_using_subcommand cat" -l no-args -d 'Leave out the arguments'
 complete -c traceq -n "__fish_traceq_using_subcommand cat" -s q -l quiet -d 'Say nothing on standard error but errors'
 complete -c traceq -n "__fish_traceq_using_subcommand cat" -s v -l verbose -d 'Say on standard error what is being done'
 complete -c traceq -n "__fish_traceq_using_subcommand cat" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c traceq -n "__fish_traceq_using_subcommand check" -l files-from -d 'Read the names of traces from FILE (`-`: standard input)' -r -F
+complete -c traceq -n "__fish_traceq_using_subcommand check" -l files-from -d 'Read more paths from FILE, one per line; `-` for standard input' -r -F
 complete -c traceq -n "__fish_traceq_using_subcommand check" -l fail-on -d 'Lowest severity that makes the exit status 1, or that is critical with --format nagios' -r -f -a "note\t'Worth knowing; changes nothing'
 warning\t'Allowed, and probably not meant'
-error\t'Must not be deployed: the exit status is 1, and a daemon does not start'"
+error\t'Must be fixed first: the exit status is 1, and a daemon does not start'"
 complete -c traceq -n "__fish_traceq_using_subcommand check" -l show -d 'Lowest severity to print; findings that --fail-on counts are always printed' -r -f -a "note\t'Worth knowing; changes nothing'
 warning\t'Allowed, and probably not meant'
-error\t'Must not be deployed: the exit status is 1, and a daemon does not start'"
+error\t'Must be fixed first: the exit status is 1, and a daemon does not start'"
 complete -c traceq -n "__fish_traceq_using_subcommand check" -s o -l output -d 'Write the report to FILE instead of standard output' -r -F
 complete -c traceq -n "__fish_traceq_using_subcommand check" -l limit -d 'Maximum number of findings to print per rule in text; 0 prints all' -r
 complete -c traceq -n "__fish_traceq_using_subcommand check" -l class -d 'Count device work whose name matches REGEX as CLASS: communication, copy, compute or ignore' -r
@@ -155,7 +155,7 @@ nagios\t'One line, and the exit status 0, 1, 2 or 3 of a monitoring plug-in'"
 complete -c traceq -n "__fish_traceq_using_subcommand check" -l color -d 'When to colour the output' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set or TERM is dumb'
 always\t'Always'
 never\t'Never'"
-complete -c traceq -n "__fish_traceq_using_subcommand check" -s 0 -l null -d 'Names in --files-from end in NUL, not in a line end'
+complete -c traceq -n "__fish_traceq_using_subcommand check" -s 0 -l null -d 'Paths in --files-from end with NUL instead of newline, and are taken as they stand'
 complete -c traceq -n "__fish_traceq_using_subcommand check" -l strict -d 'Refuse a trace at the first place that has to be repaired, with exit status 2'
 complete -c traceq -n "__fish_traceq_using_subcommand check" -s q -l quiet -d 'Say nothing on standard error but errors'
 complete -c traceq -n "__fish_traceq_using_subcommand check" -s v -l verbose -d 'Say on standard error what is being done'
