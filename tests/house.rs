@@ -91,6 +91,7 @@ const KEPT_IN_COMMON: [(&str, &[&str]); 3] = [
             "common pki::crl_update::read_newer_crls: profd",
             "common pki::crl_update::take_newer_crls: profd",
             "common pki::load::explain_lost_revocations: profd",
+            "common pki::load::list_new_roots: profd",
         ],
     ),
 ];

@@ -77,6 +77,8 @@ fn dcgm_record(answer: record::Answer, function: RequestedFunction) -> record::R
         busy: None,
         command_status: None,
         unknown_pids: Vec::new(),
+        ambiguous_pids: Vec::new(),
+        rejected: Vec::new(),
         beyond_limit: Vec::new(),
         jobs: None,
     }
