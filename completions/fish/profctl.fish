@@ -50,6 +50,7 @@ complete -c profctl -n "__fish_profctl_needs_command" -f -a "nputrace" -d 'Reque
 complete -c profctl -n "__fish_profctl_needs_command" -f -a "npu-monitor" -d 'Start or stop continuous monitoring of Ascend devices'
 complete -c profctl -n "__fish_profctl_needs_command" -f -a "dcgm-pause" -d 'Pause the daemon\'s DCGM profiling, so that other tools can use the GPU counters'
 complete -c profctl -n "__fish_profctl_needs_command" -f -a "dcgm-resume" -d 'Resume the daemon\'s DCGM profiling'
+complete -c profctl -n "__fish_profctl_needs_command" -f -a "audit" -d 'Print the audit trail of profd'
 complete -c profctl -n "__fish_profctl_needs_command" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c profctl -n "__fish_profctl_using_subcommand status" -l hostname -d 'Host of the daemon: a name or an address, optionally followed by `:PORT`' -r
 complete -c profctl -n "__fish_profctl_using_subcommand status" -l hosts -d 'Hosts of several daemons, separated by commas; `@FILE` reads a file, `@-` standard input' -r
@@ -89,6 +90,7 @@ complete -c profctl -n "__fish_profctl_using_subcommand version" -s v -l verbose
 complete -c profctl -n "__fish_profctl_using_subcommand version" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c profctl -n "__fish_profctl_using_subcommand gputrace" -l job-id -d 'Job id of the processes: their SLURM_JOB_ID, or 0 outside Slurm' -r
 complete -c profctl -n "__fish_profctl_using_subcommand gputrace" -l pids -d 'Pids of the processes, separated by commas; 0 selects all processes of the job' -r
+complete -c profctl -n "__fish_profctl_using_subcommand gputrace" -l user -d 'Select only processes of this user of the daemon\'s host, by name or uid; from profd only [default: all users]' -r
 complete -c profctl -n "__fish_profctl_using_subcommand gputrace" -l duration-ms -d 'Duration of the trace, in milliseconds; ignored with --iterations' -r
 complete -c profctl -n "__fish_profctl_using_subcommand gputrace" -l iterations -d 'Number of training iterations to trace; 0 or less: trace for --duration-ms instead' -r
 complete -c profctl -n "__fish_profctl_using_subcommand gputrace" -l log-file -d 'Trace file; each process inserts _PID before .json' -r
@@ -123,6 +125,7 @@ complete -c profctl -n "__fish_profctl_using_subcommand gputrace" -s v -l verbos
 complete -c profctl -n "__fish_profctl_using_subcommand gputrace" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c profctl -n "__fish_profctl_using_subcommand nputrace" -l job-id -d 'Job id of the processes; processes of msMonitor always have job id 0' -r
 complete -c profctl -n "__fish_profctl_using_subcommand nputrace" -l pids -d 'Pids of the processes, separated by commas; 0 selects all processes of the job' -r
+complete -c profctl -n "__fish_profctl_using_subcommand nputrace" -l user -d 'Select only processes of this user of the daemon\'s host, by name or uid; from profd only [default: all users]' -r
 complete -c profctl -n "__fish_profctl_using_subcommand nputrace" -l duration-ms -d 'Duration of the trace, in milliseconds; ignored with --iterations' -r
 complete -c profctl -n "__fish_profctl_using_subcommand nputrace" -l iterations -d 'Number of training steps to trace, at least 1' -r
 complete -c profctl -n "__fish_profctl_using_subcommand nputrace" -l log-file -d 'Directory for the traces' -r
@@ -211,6 +214,7 @@ Jsonl\t''"
 complete -c profctl -n "__fish_profctl_using_subcommand npu-monitor" -l json-rotate-log-lines -d 'Maximum number of lines in a Jsonl file, 100 to 500000 [default: 10000]' -r
 complete -c profctl -n "__fish_profctl_using_subcommand npu-monitor" -l json-rotate-log-files -d 'Number of Jsonl files to keep, at least 2; -1 keeps all [default: all]' -r
 complete -c profctl -n "__fish_profctl_using_subcommand npu-monitor" -l filter -d 'Monitor only activities whose name contains one of these texts, at most 1024 bytes' -r
+complete -c profctl -n "__fish_profctl_using_subcommand npu-monitor" -l user -d 'Select only processes of this user of the daemon\'s host, by name or uid; from profd only [default: all users]' -r
 complete -c profctl -n "__fish_profctl_using_subcommand npu-monitor" -l hostname -d 'Host of the daemon: a name or an address, optionally followed by `:PORT`' -r
 complete -c profctl -n "__fish_profctl_using_subcommand npu-monitor" -l hosts -d 'Hosts of several daemons, separated by commas; `@FILE` reads a file, `@-` standard input' -r
 complete -c profctl -n "__fish_profctl_using_subcommand npu-monitor" -l port -d 'TCP port of the daemon, for hosts without `:PORT`' -r
@@ -268,11 +272,37 @@ never\t'Never'"
 complete -c profctl -n "__fish_profctl_using_subcommand dcgm-resume" -s q -l quiet -d 'Say nothing on standard error but errors'
 complete -c profctl -n "__fish_profctl_using_subcommand dcgm-resume" -s v -l verbose -d 'Say on standard error what is being done'
 complete -c profctl -n "__fish_profctl_using_subcommand dcgm-resume" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c profctl -n "__fish_profctl_using_subcommand help; and not __fish_seen_subcommand_from status version gputrace nputrace npu-monitor dcgm-pause dcgm-resume help" -f -a "status" -d 'Print the state of the daemon and of its registered processes'
-complete -c profctl -n "__fish_profctl_using_subcommand help; and not __fish_seen_subcommand_from status version gputrace nputrace npu-monitor dcgm-pause dcgm-resume help" -f -a "version" -d 'Print the version of the daemon'
-complete -c profctl -n "__fish_profctl_using_subcommand help; and not __fish_seen_subcommand_from status version gputrace nputrace npu-monitor dcgm-pause dcgm-resume help" -f -a "gputrace" -d 'Request a trace from PyTorch processes'
-complete -c profctl -n "__fish_profctl_using_subcommand help; and not __fish_seen_subcommand_from status version gputrace nputrace npu-monitor dcgm-pause dcgm-resume help" -f -a "nputrace" -d 'Request a trace from processes on Ascend devices'
-complete -c profctl -n "__fish_profctl_using_subcommand help; and not __fish_seen_subcommand_from status version gputrace nputrace npu-monitor dcgm-pause dcgm-resume help" -f -a "npu-monitor" -d 'Start or stop continuous monitoring of Ascend devices'
-complete -c profctl -n "__fish_profctl_using_subcommand help; and not __fish_seen_subcommand_from status version gputrace nputrace npu-monitor dcgm-pause dcgm-resume help" -f -a "dcgm-pause" -d 'Pause the daemon\'s DCGM profiling, so that other tools can use the GPU counters'
-complete -c profctl -n "__fish_profctl_using_subcommand help; and not __fish_seen_subcommand_from status version gputrace nputrace npu-monitor dcgm-pause dcgm-resume help" -f -a "dcgm-resume" -d 'Resume the daemon\'s DCGM profiling'
-complete -c profctl -n "__fish_profctl_using_subcommand help; and not __fish_seen_subcommand_from status version gputrace nputrace npu-monitor dcgm-pause dcgm-resume help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c profctl -n "__fish_profctl_using_subcommand audit" -l since -d 'Print only lines since this time: RFC 3339 such as 2026-03-01T12:00:00Z, or an age such as 90m, 12h or 7d' -r
+complete -c profctl -n "__fish_profctl_using_subcommand audit" -l until -d 'Print only lines before this time' -r
+complete -c profctl -n "__fish_profctl_using_subcommand audit" -l client -d 'Print only lines of clients whose subject contains TEXT, or whose fingerprint or address begins with it' -r
+complete -c profctl -n "__fish_profctl_using_subcommand audit" -l job-id -d 'Print only requests for this job' -r
+complete -c profctl -n "__fish_profctl_using_subcommand audit" -l user -d 'Print only requests that matched processes of this user, by name or uid' -r
+complete -c profctl -n "__fish_profctl_using_subcommand audit" -l answer -d 'Print only lines with this answer; may be repeated: done, declined, rejected, or a code such as busy or forbidden' -r
+complete -c profctl -n "__fish_profctl_using_subcommand audit" -l function -d 'Print only requests for this function, such as getStatus, or handshake' -r
+complete -c profctl -n "__fish_profctl_using_subcommand audit" -l hostname -d 'Host of the daemon: a name or an address, optionally followed by `:PORT`' -r
+complete -c profctl -n "__fish_profctl_using_subcommand audit" -l hosts -d 'Hosts of several daemons, separated by commas; `@FILE` reads a file, `@-` standard input' -r
+complete -c profctl -n "__fish_profctl_using_subcommand audit" -l port -d 'TCP port of the daemon, for hosts without `:PORT`' -r
+complete -c profctl -n "__fish_profctl_using_subcommand audit" -l certs-dir -d 'Directory with ca.crt, client.crt, client.key and optionally ca.crl, or NO_CERTS for plain TCP' -r -F
+complete -c profctl -n "__fish_profctl_using_subcommand audit" -l passphrase-file -d 'Take the passphrase of the private key from the first line of FILE, mode 0600 or tighter' -r -F
+complete -c profctl -n "__fish_profctl_using_subcommand audit" -l server-name -d 'Name to verify the daemon\'s certificate against [default: the host]' -r
+complete -c profctl -n "__fish_profctl_using_subcommand audit" -l tls-min -d 'Minimum TLS version; 1.2 is for daemons without TLS 1.3' -r -f -a "1.2\t'TLS 1.2, for old peers'
+1.3\t'TLS 1.3'"
+complete -c profctl -n "__fish_profctl_using_subcommand audit" -l timeout -d 'Maximum time per daemon, from name resolution to the complete reply, such as 500ms, 5s or 2m' -r
+complete -c profctl -n "__fish_profctl_using_subcommand audit" -l parallel -d 'Maximum number of daemons to query at the same time' -r
+complete -c profctl -n "__fish_profctl_using_subcommand audit" -l format -d 'Form of the result on standard output' -r -f -a "text\t'For people: tables and sentences. Not stable between versions'
+json\t'For programs: JSON Lines, one record per line, as described in profguard-records(7)'"
+complete -c profctl -n "__fish_profctl_using_subcommand audit" -l color -d 'When to colour the output' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set or TERM is dumb'
+always\t'Always'
+never\t'Never'"
+complete -c profctl -n "__fish_profctl_using_subcommand audit" -s q -l quiet -d 'Say nothing on standard error but errors'
+complete -c profctl -n "__fish_profctl_using_subcommand audit" -s v -l verbose -d 'Say on standard error what is being done'
+complete -c profctl -n "__fish_profctl_using_subcommand audit" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c profctl -n "__fish_profctl_using_subcommand help; and not __fish_seen_subcommand_from status version gputrace nputrace npu-monitor dcgm-pause dcgm-resume audit help" -f -a "status" -d 'Print the state of the daemon and of its registered processes'
+complete -c profctl -n "__fish_profctl_using_subcommand help; and not __fish_seen_subcommand_from status version gputrace nputrace npu-monitor dcgm-pause dcgm-resume audit help" -f -a "version" -d 'Print the version of the daemon'
+complete -c profctl -n "__fish_profctl_using_subcommand help; and not __fish_seen_subcommand_from status version gputrace nputrace npu-monitor dcgm-pause dcgm-resume audit help" -f -a "gputrace" -d 'Request a trace from PyTorch processes'
+complete -c profctl -n "__fish_profctl_using_subcommand help; and not __fish_seen_subcommand_from status version gputrace nputrace npu-monitor dcgm-pause dcgm-resume audit help" -f -a "nputrace" -d 'Request a trace from processes on Ascend devices'
+complete -c profctl -n "__fish_profctl_using_subcommand help; and not __fish_seen_subcommand_from status version gputrace nputrace npu-monitor dcgm-pause dcgm-resume audit help" -f -a "npu-monitor" -d 'Start or stop continuous monitoring of Ascend devices'
+complete -c profctl -n "__fish_profctl_using_subcommand help; and not __fish_seen_subcommand_from status version gputrace nputrace npu-monitor dcgm-pause dcgm-resume audit help" -f -a "dcgm-pause" -d 'Pause the daemon\'s DCGM profiling, so that other tools can use the GPU counters'
+complete -c profctl -n "__fish_profctl_using_subcommand help; and not __fish_seen_subcommand_from status version gputrace nputrace npu-monitor dcgm-pause dcgm-resume audit help" -f -a "dcgm-resume" -d 'Resume the daemon\'s DCGM profiling'
+complete -c profctl -n "__fish_profctl_using_subcommand help; and not __fish_seen_subcommand_from status version gputrace nputrace npu-monitor dcgm-pause dcgm-resume audit help" -f -a "audit" -d 'Print the audit trail of profd'
+complete -c profctl -n "__fish_profctl_using_subcommand help; and not __fish_seen_subcommand_from status version gputrace nputrace npu-monitor dcgm-pause dcgm-resume audit help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'

@@ -65,7 +65,7 @@ pub fn rules_schema() -> schemars::Schema {
 /// stays in the foreground. On SIGTERM it finishes requests in progress, removes its sockets and exits with status 0.
 ///
 /// When its certificate directory changes, for example by `certck crl fetch` or `certck mint renew`, the daemon reloads
-/// it within two seconds, or at once on SIGHUP. If `certck check` would report an error, the former certificates stay
+/// it within a second, or at once on SIGHUP. If `certck check` would report an error, the former certificates stay
 /// in use, and `profctl status` shows the reason. A newer CRL is nevertheless used at once: it must be signed by a CA
 /// that is in use, be valid now, and not be older than the present one. Open connections of clients that would be
 /// rejected now are closed. A new trust root is accepted at a restart only, or with --accept-new-roots. With a controlling

@@ -172,12 +172,8 @@ mod tests {
 
     #[test]
     fn a_parent_that_others_can_write_and_a_key_with_two_names_are_rejected() {
-        let expected = [
-            (0o777, Some(Severity::Error)),
-            (0o775, Some(Severity::Warning)),
-            (0o1777, None),
-            (0o755, None),
-        ];
+        let expected =
+            [(0o777, Some(Severity::Error)), (0o775, Some(Severity::Warning)), (0o1777, None), (0o755, None)];
         for (mode, severity) in expected {
             let (dir, _) = with_mode(mode);
             assert_eq!(check_parent(&dir.path().join("certs")).map(|f| f.severity), severity, "{mode:o}");

@@ -153,9 +153,9 @@ pub(crate) struct DaemonFlags {
 pub(crate) struct DaemonLimitFlags {
     /// Maximum number of established connections
     ///
-    /// A connection is established once its client certificate is verified or, over plain TCP, its first request is
-    /// complete. When the limit is reached, the connection that has been idle longest is closed for the new one; if
-    /// none is idle, the new client gets the error `busy`.
+    /// A connection is established once its client certificate is verified or, over plain TCP, its first reply is sent.
+    /// When the limit is reached, the connection that has been idle longest is closed for the new one; if none is idle,
+    /// the new client gets the error `busy`, over plain TCP after its first reply.
     #[arg(long, value_name = "N", default_value_t = 1024, value_parser = parse_positive)]
     pub(crate) max_connections: usize,
     /// Maximum number of established connections from one address (IPv6: from one /64)

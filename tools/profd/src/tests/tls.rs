@@ -63,8 +63,9 @@ impl MintedAuthority {
         let mut roots = rustls::RootCertStore::empty();
         roots.add(CertificateDer::from_pem_file(self.dir("client_certs").join("ca.crt")).unwrap()).unwrap();
         let theirs = other.dir("client_certs");
-        let chain =
-            CertificateDer::pem_file_iter(theirs.join("client.crt")).unwrap().map(Result::unwrap).collect();
+        let own = CertificateDer::pem_file_iter(theirs.join("client.crt")).unwrap().map(Result::unwrap);
+        let ca = CertificateDer::from_pem_file(theirs.join("ca.crt")).unwrap();
+        let chain = own.chain(std::iter::repeat_n(ca, junk)).collect();
         let key = rustls::pki_types::PrivateKeyDer::from_pem_file(theirs.join("client.key")).unwrap();
         let config = rustls::ClientConfig::builder_with_provider(common::pki::crypto_provider())
             .with_safe_default_protocol_versions()
