@@ -200,7 +200,7 @@ mod tests {
         let inside = Claimant::new(300, 7, &[1]);
         let (facts, _) = look_up(&procfs, &inside, &[7]);
         assert_eq!(facts.host_owners, [(7, 2000)].into());
-        let nobody = procfs.look_up_pids(&[inside.clone()], &[7].into(), |uid| uid != 2000).0;
+        let nobody = procfs.look_up_pids(std::slice::from_ref(&inside), &[7].into(), |uid| uid != 2000).0;
         assert_eq!(nobody.host_owners, BTreeMap::new(), "a user who is not served has no processes here");
         assert_eq!(look_up(&procfs, &inside, &[8]).0, PidFacts::default());
     }

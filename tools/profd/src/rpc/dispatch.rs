@@ -111,7 +111,7 @@ async fn look_up_and_handle_trace(
     let output_roots = access.output_roots().unwrap_or(&context.output_roots);
     let config = match check_config(&request, output_roots) {
         Ok(config) => config,
-        Err(outcome) => return outcome,
+        Err(outcome) => return *outcome,
     };
     let accounts = state.accounts();
     let scope = match &request.user {

@@ -43,8 +43,13 @@ pub(crate) fn audit_target(request: &OnDemand) -> AuditTarget {
 ///
 /// # Errors
 /// The failure to answer with.
-pub(crate) fn check_config(request: &OnDemand, output_roots: &OutputRoots) -> Result<Config, HandlerOutcome> {
-    let reject = |code, reason| HandlerOutcome::rejected(FUNCTION, Some(audit_target(request)), code, reason);
+pub(crate) fn check_config(
+    request: &OnDemand,
+    output_roots: &OutputRoots,
+) -> Result<Config, Box<HandlerOutcome>> {
+    let reject = |code, reason: String| {
+        Box::new(HandlerOutcome::rejected(FUNCTION, Some(audit_target(request)), code, reason))
+    };
     let config = Config::parse(&request.config).map_err(|e| reject(ErrorCode::Config, e.to_string()))?;
     if config.get(TRACE_ID).is_some() {
         return Err(reject(ErrorCode::Config, format!("config key {TRACE_ID} is set by the daemon only")));
@@ -181,7 +186,7 @@ mod tests {
         assert_eq!((stopping.effects, stopping.audit.to_string()), (vec![], line.to_owned()));
         let text = format!("{CONFIG}\nREQUEST_TRACE_ID=7");
         let HandlerOutcome { reply, audit, .. } =
-            check_config(&request(&[], &text), &OutputRoots::any()).unwrap_err();
+            *check_config(&request(&[], &text), &OutputRoots::any()).unwrap_err();
         let reason = "config key REQUEST_TRACE_ID is set by the daemon only";
         let expected = format!(r#"{{"status":"failed","error":{{"code":"config","message":"{reason}"}}}}"#);
         assert_eq!(String::from_utf8(reply.encode()).unwrap(), expected);
