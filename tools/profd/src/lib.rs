@@ -10,8 +10,8 @@
 //! | `access`, `audit` | the rules file, the audit trail |
 //! | `state`, `process` | what those share: the registry, pidfds and `/proc` |
 //! | `core` | what requests and messages mean; pure |
-//! | `plan` | the options, validated |
-//! | `log`, `counters`, `shutdown`, `signals`, `notify`, `account`, `privileges` | services |
+//! | `plan`, `account`, `privileges` | the options, validated; accounts of the host; what is given up at the start |
+//! | `log`, `counters`, `shutdown`, `signals`, `notify` | services |
 
 use std::ffi::OsString;
 
