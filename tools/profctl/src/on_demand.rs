@@ -111,9 +111,15 @@ impl OnDemandCommand {
             }
             record::Outcome::Done => {
                 self.print_status_line(session, &answer, &format_headline(result))?;
+                // Whose process it is matters where there are several users.
+                let has_several_users = result.triggered.windows(2).any(|pair| pair[0].uid != pair[1].uid);
                 for process in &result.triggered {
                     if let Some(path) = self.output.displayed_path_of(process.pid) {
-                        let line = format!("{} writes {path}", process.describe());
+                        let who = match has_several_users {
+                            true => process.describe(),
+                            false => format!("pid {}", process.pid),
+                        };
+                        let line = format!("{who} writes {path}");
                         self.print_status_line(session, &answer, &line)?;
                     }
                 }

@@ -178,7 +178,10 @@ fn format_age(seconds: i64) -> String {
 /// Formats the processes, one line each.
 fn format_processes(reply: &StatusReply) -> Vec<String> {
     let Some(detail) = &reply.detail else { return Vec::new() };
-    let mut lines: Vec<String> = detail.processes.iter().map(format_process).collect();
+    // The name of the user is worth a word where there are several.
+    let has_several_users = detail.processes.windows(2).any(|pair| pair[0].uid != pair[1].uid);
+    let mut lines: Vec<String> =
+        detail.processes.iter().map(|p| format_process(p, has_several_users)).collect();
     if detail.processes_omitted > 0 {
         lines.push(format!("and {} more", detail.processes_omitted));
     }
@@ -191,12 +194,11 @@ fn format_rejected(reply: &StatusReply) -> Vec<String> {
     rejected.iter().map(|r| format!("not taken: {}", describe_rejected(r))).collect()
 }
 
-fn format_process(p: &ProcessStatus) -> String {
+fn format_process(p: &ProcessStatus, with_user_name: bool) -> String {
     let mut parts = vec![format!("pid {:<7} job {}", p.pid, p.job_id)];
     parts.extend(p.host_pid.map(|h| format!("host pid {h}")));
-    parts.extend(
-        p.uid.map(|uid| p.user.as_ref().map_or_else(|| format!("uid {uid}"), |name| format!("user {name}"))),
-    );
+    parts.extend(p.uid.map(|uid| format!("uid {uid}")));
+    parts.extend(p.user.as_ref().filter(|_| with_user_name).map(|name| format!("user {name}")));
     parts.extend(p.device.map(|d| format!("device {d}")));
     let ago = |ms| format_duration(std::time::Duration::from_millis(ms));
     parts.extend(p.last_poll_ms.map(|ms| format!("last poll {} ago", ago(ms))));
