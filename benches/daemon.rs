@@ -44,9 +44,23 @@ fn main() -> anyhow::Result<()> {
     {
         return hold_connections(port.parse()?, tls == "tls");
     }
-    let measurements: [(&str, Measurement); 5] = [
+    if let [flag, port] = args.as_slice()
+        && flag == "--pipelining-peers"
+    {
+        return pipeline_requests(port.parse()?);
+    }
+    if let [flag, dir] = args.as_slice()
+        && flag == "--rustls-server"
+    {
+        return serve_rustls_alone(Path::new(dir));
+    }
+    let measurements: [(&str, Measurement); 9] = [
         ("rpc", rpc),
         ("silent_peers", silent_peers),
+        ("pipelining", pipelining),
+        ("audited", audited),
+        ("connections", connections),
+        ("handshakes", handshakes),
         ("polls", polls),
         ("burst", burst),
         ("trigger", trigger),
@@ -221,6 +235,213 @@ fn hold_connections(port: u16, tls: bool) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Connections that send requests without a pause and read no reply.
+const PIPELINING: usize = 300;
+
+/// One client that asks again and again with a connection each, beside clients that pipeline requests and never read.
+fn pipelining() -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let daemon = Daemon::start_with(false, &[])?;
+    let mut command = Command::new(std::env::current_exe()?);
+    command.args(["--pipelining-peers", &daemon.port.to_string()]);
+    let mut peers = Reaped(command.stdout(Stdio::piped()).spawn()?);
+    let stdout = peers.0.stdout.take().ok_or_else(|| anyhow::anyhow!("no standard output"))?;
+    BufReader::new(stdout).read_line(&mut String::new())?;
+    let (mut latencies, failed) = runtime.block_on(ask_alone(&daemon));
+    drop(peers);
+    let mut line = json!({"bench": "pipelining", "peers": PIPELINING, "failed": failed});
+    summarise(&mut line, &mut latencies, SPAN);
+    say(&line)
+}
+
+/// The child of [`pipelining`]: floods until it is killed, for a minute at most.
+fn pipeline_requests(port: u16) -> anyhow::Result<()> {
+    let request = frame::encode(br#"{"fn":"getStatus","extended":true}"#)?.repeat(64);
+    let open = || -> std::io::Result<std::net::TcpStream> {
+        let stream = std::net::TcpStream::connect(("127.0.0.1", port))?;
+        stream.set_nonblocking(true)?;
+        Ok(stream)
+    };
+    let mut peers = (0..PIPELINING).map(|_| open()).collect::<Result<Vec<_>, _>>()?;
+    writeln!(std::io::stdout(), "ready")?;
+    let end = Instant::now() + Duration::from_secs(60);
+    while Instant::now() < end {
+        for stream in &mut peers {
+            match stream.write(&request) {
+                Ok(_) => {}
+                Err(e) if e.kind() == std::io::ErrorKind::WouldBlock => {}
+                Err(_) => *stream = open()?,
+            }
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    Ok(())
+}
+
+/// As [`rpc`] over plain TCP with kept connections, with an audit trail in a file.
+fn audited() -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let dir = tempfile::tempdir()?;
+    let option = format!("--audit-log={}", dir.path().join("audit.jsonl").display());
+    let daemon = Arc::new(Daemon::start_with(false, &[&option, "--max-connections-per-peer=1024"])?);
+    for connections in [1, 64] {
+        let mut latencies = runtime.block_on(load(&daemon, connections, true))?;
+        let mut line = json!({"bench": "audited", "connections": connections});
+        summarise(&mut line, &mut latencies, SPAN);
+        say(&line)?;
+    }
+    Ok(())
+}
+
+/// The memory of the daemon with many authenticated connections that stay open.
+fn connections() -> anyhow::Result<()> {
+    const CONNECTIONS: usize = 2000;
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile);
+    let raised = rustix::process::Rlimit { current: limit.maximum, maximum: limit.maximum };
+    rustix::process::setrlimit(rustix::process::Resource::Nofile, raised)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let options = ["--max-connections=10000", "--max-connections-per-peer=10000", "--idle-timeout=10m"];
+    let daemon = Daemon::start_with(true, &options)?;
+    let rss_kib = || -> anyhow::Result<u64> {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", daemon.child.id()))?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap_or_default();
+        Ok(line.trim().trim_end_matches(" kB").parse()?)
+    };
+    let before = rss_kib()?;
+    let held = runtime.block_on(async {
+        let mut held = Vec::new();
+        for _ in 0..CONNECTIONS {
+            let mut stream = connect(&daemon).await?;
+            ask(&mut stream, br#"{"fn":"getVersion"}"#).await?;
+            held.push(stream);
+        }
+        anyhow::Ok(held)
+    })?;
+    let after = rss_kib()?;
+    say(&json!({
+        "bench": "connections", "tls": true, "connections": held.len(), "rss_before_kib": before, "rss_kib": after,
+        "kib_per_connection": (after - before) as usize / held.len(),
+    }))
+}
+
+/// The processor time of a mutual TLS handshake with one request, in the daemon and in a server that does nothing else:
+/// rustls with its own verifier, the same certificates and the same CRL. Processor time, because wall time is that of client
+/// and server together.
+fn handshakes() -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let daemon = Arc::new(Daemon::start(true)?);
+    let mut command = Command::new(std::env::current_exe()?);
+    let dir = daemon.dir.path().join("pki/server_certs");
+    let mut alone = Reaped(command.arg("--rustls-server").arg(&dir).stdout(Stdio::piped()).spawn()?);
+    let stdout = alone.0.stdout.take().ok_or_else(|| anyhow::anyhow!("no standard output"))?;
+    let mut port = String::new();
+    BufReader::new(stdout).read_line(&mut port)?;
+    let alone_at = Arc::new(Target { port: port.trim().parse()?, tls: daemon.tls.clone() });
+    let daemon_at = Arc::new(Target { port: daemon.port, tls: daemon.tls.clone() });
+    let mut costs = Vec::new();
+    for (name, pid, target) in
+        [("rustls alone", alone.0.id(), alone_at), ("profd", daemon.child.id(), daemon_at)]
+    {
+        let before = processor_time(pid)?;
+        let requests = runtime.block_on(load_target(&target, 16))?;
+        let used = processor_time(pid)? - before;
+        let us = u64::try_from(used.as_micros())? / requests.max(1);
+        costs.push(us);
+        say(
+            &json!({"bench": "handshakes", "server": name, "requests": requests, "processor_us_per_request": us}),
+        )?;
+    }
+    if let [alone, profd] = costs[..] {
+        say(&json!({"bench": "handshakes", "profd_of_rustls_alone_percent": 100 * alone / profd.max(1)}))?;
+    }
+    Ok(())
+}
+
+/// A server to connect to.
+struct Target {
+    port: u16,
+    tls: Option<TlsConnector>,
+}
+
+async fn load_target(target: &Arc<Target>, connections: usize) -> anyhow::Result<u64> {
+    let end = Instant::now() + SPAN;
+    let mut tasks = tokio::task::JoinSet::new();
+    for _ in 0..connections {
+        let target = target.clone();
+        tasks.spawn(async move {
+            let mut requests = 0;
+            while Instant::now() < end {
+                ask(&mut connect_to(target.port, target.tls.as_ref()).await?, br#"{"fn":"getVersion"}"#)
+                    .await?;
+                requests += 1;
+            }
+            anyhow::Ok(requests)
+        });
+    }
+    let mut all = 0;
+    while let Some(requests) = tasks.join_next().await {
+        all += requests??;
+    }
+    Ok(all)
+}
+
+/// The processor time of all threads of a process (proc(5), schedstat: nanoseconds on a processor first).
+fn processor_time(pid: u32) -> anyhow::Result<Duration> {
+    let mut all = 0;
+    for task in std::fs::read_dir(format!("/proc/{pid}/task"))? {
+        let text = std::fs::read_to_string(task?.path().join("schedstat"))?;
+        all += text.split_whitespace().next().unwrap_or_default().parse::<u64>()?;
+    }
+    Ok(Duration::from_nanos(all))
+}
+
+/// The child of [`handshakes`]: prints its port, and serves until it is killed, for a minute at most.
+fn serve_rustls_alone(dir: &Path) -> anyhow::Result<()> {
+    use tokio_rustls::rustls::pki_types::pem::PemObject;
+    use tokio_rustls::rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer};
+    use tokio_rustls::rustls::server::WebPkiClientVerifier;
+    use tokio_rustls::rustls::{RootCertStore, ServerConfig, version};
+    let provider = common::pki::crypto_provider();
+    let mut roots = RootCertStore::empty();
+    roots.add(CertificateDer::from_pem_file(dir.join("ca.crt"))?)?;
+    let crl = CertificateRevocationListDer::from_pem_file(dir.join("ca.crl"))?;
+    let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider.clone());
+    let verifier = verifier.with_crls([crl]).enforce_revocation_expiration().build()?;
+    let chain = CertificateDer::pem_file_iter(dir.join("server.crt"))?.collect::<Result<Vec<_>, _>>()?;
+    let mut config = ServerConfig::builder_with_provider(provider)
+        .with_protocol_versions(&[&version::TLS13])?
+        .with_client_cert_verifier(verifier)
+        .with_single_cert(chain, PrivateKeyDer::from_pem_file(dir.join("server.key"))?)?;
+    config.send_tls13_tickets = 0;
+    let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(config));
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    runtime.block_on(async {
+        let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await?;
+        writeln!(std::io::stdout(), "{}", listener.local_addr()?.port())?;
+        let serve = async {
+            loop {
+                let (stream, _) = listener.accept().await?;
+                stream.set_nodelay(true)?;
+                let acceptor = acceptor.clone();
+                tokio::spawn(async move {
+                    let mut stream: Box<dyn Stream> = Box::new(acceptor.accept(stream).await?);
+                    let mut prefix = [0; frame::PREFIX];
+                    stream.read_exact(&mut prefix).await?;
+                    stream.read_exact(&mut vec![0; frame::length(prefix, frame::MAX_REPLY)?]).await?;
+                    stream.write_all(&frame::encode(br#"{"version":"0"}"#)?).await?;
+                    stream.flush().await?;
+                    // The client closes it.
+                    let _ = stream.read_u8().await;
+                    anyhow::Ok(())
+                });
+            }
+        };
+        let served: Result<anyhow::Result<()>, _> =
+            tokio::time::timeout(Duration::from_secs(60), serve).await;
+        served.unwrap_or(Ok(()))
+    })
+}
+
 async fn load(daemon: &Arc<Daemon>, connections: usize, keep: bool) -> anyhow::Result<Vec<Duration>> {
     let end = Instant::now() + SPAN;
     let mut tasks = tokio::task::JoinSet::new();
@@ -253,9 +474,13 @@ trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
 impl<T: AsyncRead + AsyncWrite + Unpin + Send> Stream for T {}
 
 async fn connect(daemon: &Daemon) -> anyhow::Result<Box<dyn Stream>> {
-    let stream = TcpStream::connect(("127.0.0.1", daemon.port)).await?;
+    connect_to(daemon.port, daemon.tls.as_ref()).await
+}
+
+async fn connect_to(port: u16, tls: Option<&TlsConnector>) -> anyhow::Result<Box<dyn Stream>> {
+    let stream = TcpStream::connect(("127.0.0.1", port)).await?;
     stream.set_nodelay(true)?;
-    Ok(match &daemon.tls {
+    Ok(match tls {
         None => Box::new(stream),
         Some(tls) => Box::new(tls.connect(ServerName::try_from("localhost")?, stream).await?),
     })

@@ -76,6 +76,7 @@ fn manual_pages_are_current() {
     }
     files.insert("man/profguard-records.7".into(), records_page().into_bytes());
     files.insert("man/profguard-policy.5".into(), permck::policy_page(DATE).into_bytes());
+    files.insert("man/profd-rules.5".into(), profd::rules_page(DATE).into_bytes());
     settle("man", &files);
 }
 
@@ -276,6 +277,8 @@ fn schemas_are_current() {
     let mut files: Files = RECORDS.iter().flat_map(|e| e.iter()).map(file).collect();
     let policy = serde_json::to_string_pretty(&permck::policy_schema()).unwrap() + "\n";
     files.insert("schema/permck.policy.v1.json".into(), policy.into_bytes());
+    let rules = serde_json::to_string_pretty(&profd::rules_schema()).unwrap() + "\n";
+    files.insert("schema/profd.rules.v1.json".into(), rules.into_bytes());
     settle("schema", &files);
 }
 

@@ -79,6 +79,8 @@ const KEPT_IN_COMMON: [(&str, &[&str]); 4] = [
             "common pki::passphrase::describe_encryption: certck",
             "common pki::passphrase::encrypt_pkcs8: certck",
             "common pki::signature::split_signed_from: certck",
+            "common pki::tls::for_connection: profd",
+            "common pki::tls::server_config: certck",
             "common rpc::message::all_pids: profd",
             "common walk::mount_of: permck",
             "common walk::open_entry: permck",
@@ -103,6 +105,8 @@ const KEPT_IN_COMMON: [(&str, &[&str]); 4] = [
             "common pki::crl_update::read_newer_crls: profd",
             "common pki::crl_update::take_newer_crls: profd",
             "common pki::load::explain_lost_revocations: profd",
+            "common pki::load::list_new_roots: profd",
+            "common pki::tls::verify_client: profd",
         ],
     ),
 ];

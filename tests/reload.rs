@@ -4,11 +4,16 @@
 mod harness;
 
 use std::fs::Permissions;
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 
+use common::pki::{LoadOptions, MinVersion, MtlsDir, Role};
+use common::rpc::frame;
 use harness::{Deployment, eventually, kill, run};
 use rustix::process::Signal;
+use tokio_rustls::rustls::{ClientConnection, StreamOwned};
 
 fn certs(d: &Deployment, name: &str) -> PathBuf {
     d.dir.path().join("certs").join(name)
@@ -32,6 +37,90 @@ fn a_client_that_was_revoked_is_refused_without_a_restart() {
     });
     assert_eq!(refused.status, Some(2), "{refused:?}");
     assert!(refused.stderr.to_lowercase().contains("revoked"), "{}", refused.stderr);
+}
+
+/// A connection that stays open, and asks again.
+struct OpenConnection(StreamOwned<ClientConnection, TcpStream>);
+
+impl OpenConnection {
+    fn new(d: &Deployment) -> Self {
+        let dir = MtlsDir::load(&certs(d, "client_certs"), Role::Client, &LoadOptions::now()).unwrap();
+        let config = std::sync::Arc::new(dir.client_config(MinVersion::Tls13).unwrap());
+        let connection = ClientConnection::new(config, "localhost".try_into().unwrap()).unwrap();
+        let tcp = TcpStream::connect(("127.0.0.1", d.port)).unwrap();
+        tcp.set_read_timeout(Some(std::time::Duration::from_secs(20))).unwrap();
+        Self(StreamOwned::new(connection, tcp))
+    }
+
+    /// Sends a request, and reads the next frame: its reply, or why the connection is closed.
+    fn ask(&mut self) -> Option<serde_json::Value> {
+        let _ = self.0.write_all(&frame::encode(br#"{"fn":"getVersion"}"#).unwrap());
+        self.read()
+    }
+
+    fn read(&mut self) -> Option<serde_json::Value> {
+        let mut prefix = [0; frame::PREFIX];
+        self.0.read_exact(&mut prefix).ok()?;
+        let mut body = vec![0; frame::length(prefix, frame::MAX_REPLY).unwrap()];
+        self.0.read_exact(&mut body).ok()?;
+        serde_json::from_slice(&body).ok()
+    }
+}
+
+#[test]
+fn a_client_that_was_revoked_loses_its_open_connection() {
+    let d = Deployment::with_tls();
+    let (mut asking, mut idle) = (OpenConnection::new(&d), OpenConnection::new(&d));
+    assert!(asking.ask().unwrap()["version"].is_string() && idle.ask().unwrap()["version"].is_string());
+    revoke_the_client(&d);
+    // One that says nothing is told why it is closed.
+    let told = idle.read().expect("a reason");
+    assert_eq!(told["error"]["code"], "certificate", "{told}");
+    assert!(told["error"]["message"].as_str().unwrap().contains("Revoked"), "{told}");
+    assert!(idle.read().is_none());
+    let refused = eventually("the other one is closed as well", || match asking.ask() {
+        Some(reply) if reply["version"].is_string() => None,
+        other => Some(other),
+    });
+    assert!(refused.is_none_or(|reply| reply["error"]["code"] == "certificate"));
+}
+
+#[test]
+fn an_open_connection_survives_a_reload_that_does_not_concern_it() {
+    let d = Deployment::with_tls();
+    let mut open = OpenConnection::new(&d);
+    open.ask().unwrap();
+    kill(d.daemon.pid(), Signal::HUP);
+    for _ in 0..20 {
+        assert!(open.ask().unwrap()["version"].is_string());
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+}
+
+/// Who can write the directory, for example the training user, copies the files of an authority of his own into it.
+#[test]
+fn a_new_trust_root_is_not_taken_by_a_reload() {
+    let d = Deployment::with_tls();
+    let theirs = d.dir.path().join("theirs");
+    run("certck", &["mint".as_ref(), theirs.as_os_str()]).expect(0);
+    for name in ["ca.crl", "server.key", "server.crt", "ca.crt"] {
+        let next = certs(&d, "server_certs").join(format!("{name}.new"));
+        std::fs::copy(theirs.join("server_certs").join(name), &next).unwrap();
+        std::fs::rename(&next, certs(&d, "server_certs").join(name)).unwrap();
+    }
+    let failed = eventually("the reload has failed", || {
+        let status = d.profctl(&["--format", "json", "status"]).expect(0);
+        status.of_type("profctl.status")[0]["certificates"]["reload_error"]
+            .as_str()
+            .filter(|reason| reason.contains("new trust root"))
+            .map(str::to_owned)
+    });
+    assert!(failed.contains("SHA-256") && failed.contains("--accept-new-roots"), "{failed}");
+    let port = d.port.to_string();
+    let stranger = theirs.join("client_certs");
+    let args =
+        ["--hostname", "127.0.0.1", "--port", &port, "--certs-dir", stranger.to_str().unwrap(), "version"];
+    run("profctl", &args).expect(2);
 }
 
 #[test]

@@ -6,12 +6,22 @@ complete -c profd -l tls-min -d 'Minimum TLS version; 1.2 is for old clients' -r
 complete -c profd -l passphrase-file -d 'Read the passphrase of the private key from the first line of FILE' -r -F
 complete -c profd -l ipc -d 'Sockets for processes: abstract[=NAME], home[=DIR], dir=DIR [default: all of them]' -r
 complete -c profd -l allow-uid -d 'Also serve processes of this user id; may be repeated [default: the daemon\'s own user only]' -r
-complete -c profd -l output-root -d 'Reject configs that write outside this directory; may be repeated [default: any path]' -r -F
+complete -c profd -l allow-user -d 'Also serve processes of this user, by name; may be repeated' -r
+complete -c profd -l allow-gid -d 'Also serve processes of this group, by name or number; may be repeated' -r
+complete -c profd -l ipc-mode -d 'Mode of the socket files in octal: 0600, 0660 or 0666' -r
+complete -c profd -l output-root -d 'Reject configs that write outside this directory; may be repeated, `/` for any path' -r -F
+complete -c profd -l rules -d 'File with the rules that say which clients may do what; see profd-rules(5) [default: all of them everything]' -r -F
+complete -c profd -l audit-log -d 'Append one JSON line for each request and each refused client to a file; `journal` or `-` (standard output)' -r -F
+complete -c profd -l user -d 'Become this user after everything is bound; the daemon must be started as root' -r
 complete -c profd -l metric-log-dir -d 'Record the metrics of processes as JSON lines in files of this directory' -r -F
 complete -c profd -l max-connections -d 'Maximum number of established connections' -r
 complete -c profd -l max-connections-per-peer -d 'Maximum number of established connections from one address (IPv6: from one /64)' -r
 complete -c profd -l max-pending-connections -d 'Maximum number of pending connections: those that are not established yet' -r
 complete -c profd -l max-pending-connections-per-peer -d 'Maximum number of pending connections from one address (IPv6: from one /64)' -r
+complete -c profd -l max-handshake-rate -d 'Maximum number of TLS handshakes in a second of clients from addresses without a recent success' -r
+complete -c profd -l max-connection-age -d 'Maximum age of a connection; it is then closed between two requests, and the client connects anew' -r
+complete -c profd -l worker-threads -d 'Number of threads that serve clients, at most one less than there are processors' -r
+complete -c profd -l nice -d 'Niceness of those threads: how far they stand back behind the training processes' -r
 complete -c profd -l max-request -d 'Maximum length of a request' -r
 complete -c profd -l handshake-timeout -d 'Timeout of a TLS handshake' -r
 complete -c profd -l read-timeout -d 'Timeout of a request, from its first byte to its last' -r
@@ -33,7 +43,10 @@ always\t'Always'
 never\t'Never'"
 complete -c profd -l insecure-listen -d 'With NO_CERTS, allow addresses that other hosts can reach'
 complete -c profd -l enable-ipc-monitor -d 'Serve training processes; without this option no process can be traced'
+complete -c profd -l no-sandbox -d 'Do not confine the daemon with Landlock and seccomp'
+complete -c profd -l check-config -d 'Check the options, directories, certificates and rules, and exit'
 complete -c profd -l use-json -d 'Write metrics to standard output, if --metric-log-dir is not given'
+complete -c profd -l accept-new-roots -d 'Accept a new trust root when the certificates are reloaded, instead of at a restart only'
 complete -c profd -s q -l quiet -d 'Say nothing on standard error but errors'
 complete -c profd -s v -l verbose -d 'Say on standard error what is being done'
 complete -c profd -s h -l help -d 'Print help (see more with \'--help\')'

@@ -151,15 +151,14 @@ fn the_diffs_of_examples_fit_their_files() {
                 text = std::fs::read_to_string(root().join(path)).ok();
             } else if line == "--- /dev/null" {
                 text = None;
-            } else if let Some(kept) = line.strip_prefix(' ')
-                && let Some(text) = &text
-                && !text.lines().any(|l| l.trim() == kept.trim())
-            {
-                faults.push(format!(
-                    "CONTRIBUTING.md:{}: the file has no line `{}`",
-                    block.line + i,
-                    kept.trim()
-                ));
+            } else if let (Some(kept), Some(text)) = (line.strip_prefix(' '), &text) {
+                if !text.lines().any(|l| l.trim() == kept.trim()) {
+                    faults.push(format!(
+                        "CONTRIBUTING.md:{}: the file has no line `{}`",
+                        block.line + i,
+                        kept.trim()
+                    ));
+                }
             }
         }
     }

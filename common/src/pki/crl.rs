@@ -32,6 +32,8 @@ pub struct Crl {
     pub next_update: Option<Time>,
     /// The revoked certificates.
     pub revoked: Vec<RevokedEntry>,
+    /// The positions of the entries in the order of their serial numbers.
+    by_serial: Vec<usize>,
     /// The identifier of the key that signed it.
     pub authority_key_id: Option<AuthorityKeyId>,
     /// The bytes of its CRL number.
@@ -115,6 +117,7 @@ impl Crl {
             this_update,
             next_update: parse_next_update(&mut tbs).map_err(|e| e.within("nextUpdate"))?,
             revoked: Vec::new(),
+            by_serial: Vec::new(),
             authority_key_id: None,
             number: None,
             delta: false,
@@ -124,6 +127,8 @@ impl Crl {
         };
         if let Some(list) = tbs.read_optional(der::SEQUENCE)? {
             crl.read_revoked(list).map_err(|e| e.within("revoked certificates"))?;
+            crl.by_serial = (0..crl.revoked.len()).collect();
+            crl.by_serial.sort_by(|a, b| crl.revoked[*a].serial.cmp(&crl.revoked[*b].serial));
         }
         if let Some(list) = tbs.read_optional(explicit_tag(0))? {
             crl.read_extensions(list).map_err(|e| e.within("extensions"))?;
@@ -181,7 +186,10 @@ impl Crl {
     /// Finds the entry of a serial number.
     #[must_use]
     pub fn find_entry(&self, serial: &[u8]) -> Option<&RevokedEntry> {
-        self.revoked.iter().find(|r| r.serial == serial)
+        let at = |n: &usize| self.revoked[*n].serial.as_slice();
+        let first = self.by_serial.partition_point(|n| at(n) < serial);
+        let found = self.by_serial.get(first).filter(|n| at(n) == serial)?;
+        self.revoked.get(*found)
     }
 
     fn read_revoked(&mut self, list: &[u8]) -> Result<()> {

@@ -174,6 +174,17 @@ impl MtlsDir {
         None
     }
 
+    /// The roots that a former directory does not trust: another name or another key. A root that was issued again for the
+    /// same key is the same trust anchor (RFC 5280, section 6.1.1 (d)).
+    #[must_use]
+    pub fn list_new_roots(&self, former: &Self) -> Vec<Cert> {
+        let parse =
+            |dir: &Self| -> Vec<Cert> { dir.roots.iter().filter_map(|der| Cert::parse(der).ok()).collect() };
+        let known = parse(former);
+        let is_known = |root: &Cert| known.iter().any(|k| k.subject == root.subject && k.key == root.key);
+        parse(self).into_iter().filter(|root| !is_known(root)).collect()
+    }
+
     /// The leaf, then its intermediates.
     #[must_use]
     pub fn chain(&self) -> &[CertificateDer<'static>] {

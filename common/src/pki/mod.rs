@@ -15,7 +15,8 @@
 //! | [`path`] | path validation by RFC 5280 |
 //! | `read` | files opened with care below an open directory |
 //! | `directory_reader`, `inspect`, `checks`, `unexpected_files` | a directory read and checked |
-//! | `peer` | the checks of a peer in the handshake, beyond webpki |
+//! | `client_verifier` | the checks of a client in the handshake |
+//! | `peer` | the checks of a daemon in the handshake, beyond webpki |
 //! | `tls` | rustls configurations; the only place that chooses the cryptography |
 
 pub mod cert;
@@ -34,6 +35,7 @@ pub mod rule;
 pub mod signature;
 
 mod checks;
+mod client_verifier;
 mod crl_file;
 mod crl_update;
 mod directory_reader;
@@ -46,6 +48,7 @@ mod tls;
 mod unexpected_files;
 
 pub use cert::Cert;
+pub use client_verifier::{MAX_CHAIN, PresentedChain};
 pub use crl::Crl;
 pub use crl_file::CrlFile;
 pub use crl_update::CrlUpdate;
@@ -58,7 +61,7 @@ pub use passphrase::{Passphrase, PassphraseArgs};
 pub use path::is_dns_pattern;
 pub use read::MAX_CRL_BYTES;
 pub use role::Role;
-pub use tls::{MinVersion, crypto_provider, sha256};
+pub use tls::{MinVersion, TlsServer, crypto_provider, sha256};
 
 /// `2026-11-23T10:00:00Z` from seconds since 1970.
 #[must_use]

@@ -1,17 +1,14 @@
-//! Checks of a peer's certificate in the handshake beyond those of rustls-webpki.
+//! Checks of a daemon's certificate in the handshake beyond those of rustls-webpki.
 //!
 //! webpki does not check a trust anchor's validity, path length or usages (rustls-webpki 0.103, `TrustAnchor`), and has no
-//! policy on key sizes. A daemon that runs for months must reject peers from the day on which its root expires. So each
-//! peer must also pass the path validation and the key rule of `certck check`, with the clock of the handshake.
+//! policy on key sizes. So a daemon must also pass the path validation and the key rule of `certck check`, with the clock of
+//! the handshake.
 
 use std::sync::Arc;
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
-use rustls::{
-    CertificateError, DigitallySignedStruct, DistinguishedName, Error, OtherError, SignatureScheme,
-};
+use rustls::{CertificateError, DigitallySignedStruct, Error, OtherError, SignatureScheme};
 
 use super::extension::KeyUsage;
 use super::path::{MAX_DEPTH, ValidationRequest, validate_path};
@@ -59,44 +56,6 @@ impl<V: ?Sized> PeerVerifier<V> {
 
 fn other_error(why: &str) -> Error {
     CertificateError::Other(OtherError(Arc::new(Malformed(why.to_owned())))).into()
-}
-
-impl ClientCertVerifier for PeerVerifier<dyn ClientCertVerifier> {
-    fn root_hint_subjects(&self) -> &[DistinguishedName] {
-        self.inner.root_hint_subjects()
-    }
-
-    fn verify_client_cert(
-        &self,
-        leaf: &CertificateDer<'_>,
-        others: &[CertificateDer<'_>],
-        now: UnixTime,
-    ) -> Result<ClientCertVerified, Error> {
-        let verified = self.inner.verify_client_cert(leaf, others, now)?;
-        self.check_peer(leaf, others, now).map(|()| verified)
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        self.inner.verify_tls12_signature(message, cert, dss)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        self.inner.verify_tls13_signature(message, cert, dss)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.inner.supported_verify_schemes()
-    }
 }
 
 impl ServerCertVerifier for PeerVerifier<dyn ServerCertVerifier> {

@@ -5,12 +5,13 @@ use std::sync::Arc;
 use rustls::client::danger::ServerCertVerifier;
 use rustls::client::{Resumption, WebPkiServerVerifier};
 use rustls::crypto::CryptoProvider;
-use rustls::pki_types::PrivateKeyDer;
-use rustls::server::danger::ClientCertVerifier;
-use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
+use rustls::server::NoServerSessionStorage;
 use rustls::sign::{SigningKey, SingleCertAndKey};
 use rustls::{ClientConfig, RootCertStore, ServerConfig, SupportedProtocolVersion};
 
+use super::client_verifier::{ClientVerifier, NotingVerifier, PresentedChain};
+use super::path::VerifiedCrls;
 use super::peer::PeerVerifier;
 use super::{Cert, Crl, MtlsDir, oid};
 
@@ -56,24 +57,67 @@ pub fn sha256(bytes: &[u8]) -> Vec<u8> {
     aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, bytes).as_ref().to_vec()
 }
 
-impl MtlsDir {
-    /// A server that requires a client certificate under `ca.crt` and, where there is a `ca.crl`, that none of
-    /// the chain is revoked and the CRL is not past its `nextUpdate`, at the time of each handshake.
+/// A server that requires a client certificate under `ca.crt` and, where there is a `ca.crl`, that none of the chain is
+/// revoked and the CRL is not past its `nextUpdate`, at the time of each handshake.
+///
+/// Each client must pass the path validation of `path`, and the key rule. Sessions are not resumed: a certificate revoked
+/// since would come back through its ticket.
+#[derive(Debug)]
+pub struct TlsServer {
+    versions: MinVersion,
+    resolver: Arc<SingleCertAndKey>,
+    verifier: Arc<ClientVerifier>,
+}
+
+impl TlsServer {
+    /// Prepares everything that connections share.
     ///
-    /// Each peer must also pass the path validation of `path`, and the key rule.
-    /// Sessions are not resumed: a certificate revoked since would come back through its ticket.
+    /// # Errors
+    /// A root or a CRL that passed the inspection cannot be parsed.
+    pub fn new(dir: &MtlsDir, versions: MinVersion) -> anyhow::Result<Self> {
+        Ok(Self {
+            versions,
+            resolver: dir.certificate_resolver(),
+            verifier: Arc::new(dir.client_verifier()?),
+        })
+    }
+
+    /// Makes the configuration of one connection, and the place where the certificates that its client presents are noted.
+    ///
+    /// # Errors
+    /// rustls rejects the TLS versions.
+    pub fn for_connection(&self) -> anyhow::Result<(ServerConfig, Arc<PresentedChain>)> {
+        let presented: Arc<PresentedChain> = Arc::default();
+        let verifier = NotingVerifier { shared: self.verifier.clone(), presented: presented.clone() };
+        let mut config = ServerConfig::builder_with_provider(crypto_provider())
+            .with_protocol_versions(self.versions.protocol_versions())?
+            .with_client_cert_verifier(Arc::new(verifier))
+            .with_cert_resolver(self.resolver.clone());
+        config.session_storage = Arc::new(NoServerSessionStorage {});
+        config.send_tls13_tickets = 0;
+        config.require_ems = true;
+        Ok((config, presented))
+    }
+
+    /// Verifies the chain of a client again, the leaf first: of a connection that is open already.
+    ///
+    /// # Errors
+    /// Why its handshake would fail now.
+    pub fn verify_client(&self, chain: &[CertificateDer<'_>], now: UnixTime) -> Result<(), rustls::Error> {
+        let Some((leaf, others)) = chain.split_first() else {
+            return Err(rustls::Error::NoCertificatesPresented);
+        };
+        self.verifier.verify_chain(leaf, others, now)
+    }
+}
+
+impl MtlsDir {
+    /// A server for one connection, as [`TlsServer`] makes it.
     ///
     /// # Errors
     /// rustls rejects what passed the inspection.
     pub fn server_config(&self, versions: MinVersion) -> anyhow::Result<ServerConfig> {
-        let mut config = ServerConfig::builder_with_provider(crypto_provider())
-            .with_protocol_versions(versions.protocol_versions())?
-            .with_client_cert_verifier(self.client_verifier()?)
-            .with_cert_resolver(self.certificate_resolver());
-        config.session_storage = Arc::new(NoServerSessionStorage {});
-        config.send_tls13_tickets = 0;
-        config.require_ems = true;
-        Ok(config)
+        Ok(TlsServer::new(self, versions)?.for_connection()?.0)
     }
 
     /// A client that shows its certificate and verifies the daemon's under `ca.crt` and its CRL. The name that
@@ -111,13 +155,17 @@ impl MtlsDir {
         Ok(PeerVerifier { roots, crls, purpose, inner })
     }
 
-    fn client_verifier(&self) -> anyhow::Result<Arc<dyn ClientCertVerifier>> {
-        let builder = WebPkiClientVerifier::builder_with_provider(self.root_store()?, crypto_provider());
-        let inner = match self.crls_der() {
-            [] => builder.build()?,
-            crls => builder.with_crls(crls.to_vec()).enforce_revocation_expiration().build()?,
-        };
-        Ok(Arc::new(self.wrap_verifier("clientAuth", inner)?))
+    fn client_verifier(&self) -> anyhow::Result<ClientVerifier> {
+        let roots = self.roots_der().iter().map(|c| Cert::parse(c)).collect::<Result<Vec<_>, _>>()?;
+        let crls = self.crls_der().iter().map(|c| Crl::parse(c)).collect::<Result<Vec<_>, _>>()?;
+        Ok(ClientVerifier {
+            verified_crls: VerifiedCrls::of_roots(&roots, &crls),
+            roots,
+            crls,
+            purpose: oid::encode_purpose("clientAuth").unwrap_or_default(),
+            root_names: self.root_store()?.subjects(),
+            provider: crypto_provider(),
+        })
     }
 
     fn server_verifier(&self) -> anyhow::Result<Arc<dyn ServerCertVerifier>> {

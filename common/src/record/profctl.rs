@@ -14,6 +14,7 @@ pub const ENTRIES: &[Entry] = &[
     entry::<Request>(),
     entry::<TraceFile>(),
     entry::<TraceMissing>(),
+    entry::<AuditSummary>(),
     entry::<Summary>(),
 ];
 
@@ -81,6 +82,9 @@ pub struct Status {
     /// Processes beyond those listed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub processes_omitted: Option<u64>,
+    /// Processes whose messages the daemon did not take lately, by user and cause; from profd only.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rejected: Vec<Rejected>,
     /// What the daemon counted since it started; from profd only.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub counters: BTreeMap<String, u64>,
@@ -130,7 +134,7 @@ pub struct CrlInUse {
 impl Record for Status {
     const TYPE: &'static str = "profctl.status";
     const V: u32 = 1;
-    const SAMPLE: &'static str = r#"{"type":"profctl.status","v":1,"host":"node1","port":1778,"address":"192.0.2.1:1778","outcome":"done","elapsed_ms":3,"nputrace":"Idle","npumonitor":"Uninitialized","current_step":120,"uptime_s":3600,"processes":[{"pid":4242,"job_id":0,"device":0,"last_poll_ms":850,"nputrace":"Idle","current_step":120}],"processes_omitted":0,"counters":{"ipc.polls":720},"certificates":{"loaded_at":"2026-11-23T10:00:00Z","crls":[{"issuer":"CN=profguard CA","number":"02","this_update":"2026-11-23T09:00:00Z","next_update":"2027-02-21T09:00:00Z","age_s":3600,"revoked":1}],"reload_failed_at":"2026-11-23T10:00:05Z","reload_error":"server.key.bak: another private key [stray-key]"}}"#;
+    const SAMPLE: &'static str = r#"{"type":"profctl.status","v":1,"host":"node1","port":1778,"address":"192.0.2.1:1778","outcome":"done","elapsed_ms":3,"nputrace":"Idle","npumonitor":"Uninitialized","current_step":120,"uptime_s":3600,"processes":[{"pid":4242,"uid":1000,"user":"alice","job_id":0,"device":0,"last_poll_ms":850,"nputrace":"Idle","current_step":120}],"processes_omitted":0,"counters":{"ipc.polls":720},"certificates":{"loaded_at":"2026-11-23T10:00:00Z","crls":[{"issuer":"CN=profguard CA","number":"02","this_update":"2026-11-23T09:00:00Z","next_update":"2027-02-21T09:00:00Z","age_s":3600,"revoked":1}],"reload_failed_at":"2026-11-23T10:00:05Z","reload_error":"server.key.bak: another private key [stray-key]"}}"#;
 }
 
 /// One registered process.
@@ -141,6 +145,12 @@ pub struct Process {
     /// Pid in the daemon's name space, where it differs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub host_pid: Option<i32>,
+    /// The user that it runs as; from profd only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub uid: Option<u32>,
+    /// The name of that user on the daemon's host.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user: Option<String>,
     /// Job id.
     pub job_id: i64,
     /// Device index, where the process registered with one.
@@ -212,6 +222,12 @@ pub struct Request {
     /// Requested pids that the daemon does not know; from profd only.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub unknown_pids: Vec<i32>,
+    /// Requested pids that several processes have in pid namespaces of their own, so that none of them is meant.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ambiguous_pids: Vec<i32>,
+    /// Processes whose messages the daemon did not take lately, by user and cause; from profd only.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rejected: Vec<Rejected>,
     /// Matching pids left out because of the process limit; from profd only.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub beyond_limit: Vec<i32>,
@@ -231,6 +247,15 @@ impl Record for Request {
 pub struct Triggered {
     /// Leaf pid.
     pub pid: i64,
+    /// Pid in the daemon's name space, where it differs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host_pid: Option<i32>,
+    /// The user that the process runs as; from profd only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub uid: Option<u32>,
+    /// The name of that user on the daemon's host.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user: Option<String>,
     /// The request's id, which the trace carries; from profd only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trace_id: Option<String>,
@@ -242,13 +267,39 @@ pub struct Triggered {
     pub path_pattern: Option<String>,
 }
 
-/// Registered processes of one job.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+/// Processes of one user whose messages a daemon did not take.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Rejected {
+    /// The user.
+    pub uid: u32,
+    /// The name of the user on the daemon's host.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user: Option<String>,
+    /// A stable word: user, pid, senders_full, sender_share, processes_full, process_share or jobs_per_process.
+    pub cause: String,
+    /// The cause in words, with the option that changes it.
+    pub reason: String,
+    /// Messages.
+    pub count: u64,
+    /// The host pid of the last one's sender.
+    pub last_pid: i32,
+    /// Since the last one, milliseconds.
+    pub last_ms: u64,
+}
+
+/// Registered processes of one job and user.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Job {
     /// Job id.
     pub job_id: i64,
     /// How many.
     pub processes: u64,
+    /// The user whose processes they are; from profd only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub uid: Option<u32>,
+    /// The name of that user on the daemon's host.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user: Option<String>,
 }
 
 /// `profctl.trace_file`: a trace that was waited for, and is complete.
@@ -300,6 +351,13 @@ impl Record for TraceMissing {
     const V: u32 = 1;
     const SAMPLE: &'static str = r#"{"type":"profctl.trace_missing","v":1,"host":"node1","pid":4243,"path":"/tmp/trace_4243.json","reason":"no such file","waited_ms":60500}"#;
 }
+
+summary!(AuditSummary, "profctl.audit_summary", r#"{"type":"profctl.audit_summary","v":1,"lines":12,"matched":2,"errors":0}"#, {
+    /// Lines of the audit trail that were read.
+    lines: u64,
+    /// Those that match the options.
+    matched: u64,
+});
 
 summary!(Summary, "profctl.summary", r#"{"type":"profctl.summary","v":1,"hosts":2,"done":1,"declined":1,"failed":0,"triggered":1,"traces_complete":1,"traces_missing":0,"errors":0}"#, {
     /// Daemons asked.

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::{Entry, Record, entry, summary};
 
 /// All of them.
-pub const ENTRIES: &[Entry] = &[entry::<Ready>(), entry::<Metric>(), entry::<Summary>()];
+pub const ENTRIES: &[Entry] = &[entry::<Ready>(), entry::<Metric>(), entry::<Audit>(), entry::<Summary>()];
 
 /// `profd.ready`: the daemon listens. With `--port 0`, this is where the port is told.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -53,6 +53,9 @@ pub struct Metric {
     pub name: Option<String>,
     /// The sender's pid in the daemon's name space.
     pub host_pid: i32,
+    /// The user that the sender runs as.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub uid: Option<u32>,
     /// The sender's pid as it registered.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pid: Option<i32>,
@@ -65,6 +68,83 @@ impl Record for Metric {
     const TYPE: &'static str = "profd.metric";
     const V: u32 = 1;
     const SAMPLE: &'static str = r#"{"type":"profd.metric","v":1,"received":"2026-03-01T12:00:00.25Z","kind":"Communication","device_id":0,"dur_ns":81230450,"timestamp_ns":1772366400249000000,"host_pid":4242,"pid":4242,"job_id":0}"#;
+}
+
+/// `profd.audit`: one request to the daemon and the answer to it, or a client that was refused; a line of the audit trail.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Audit {
+    /// When the answer was decided, RFC 3339 in UTC with milliseconds.
+    pub time: String,
+    /// Identifies the request: random for each run of the daemon, then counted.
+    pub request_id: String,
+    /// Address and port of the client.
+    pub address: String,
+    /// The subject of the client certificate by RFC 4514, also of one that was refused; missing with plain TCP.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subject: Option<String>,
+    /// The SHA-256 of that certificate in hexadecimal.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fingerprint: Option<String>,
+    /// The name of the rule of the rules file that applied.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rule: Option<String>,
+    /// The function as on the wire; `handshake` or `connection` for a client that was refused before its request.
+    pub function: String,
+    /// The job that was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub job_id: Option<i64>,
+    /// The pids that were asked for, at most 64; none for every process of the job.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub pids: Vec<i32>,
+    /// Pids beyond those.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pids_omitted: Option<u64>,
+    /// The user that was asked for, as the client named it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user: Option<String>,
+    /// The output path in the config.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub output: Option<String>,
+    /// The processes that matched, at most 64.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub processes: Vec<AuditedProcess>,
+    /// Processes beyond those.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub processes_omitted: Option<u64>,
+    /// done, declined (no process was triggered) or rejected (by a rule, a limit, or because it was malformed).
+    pub answer: String,
+    /// A stable word for why it was rejected.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub code: Option<String>,
+    /// Why it was declined or rejected, in words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+/// A process that matched an audited request.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct AuditedProcess {
+    /// The pid as the process knows itself.
+    pub pid: i32,
+    /// The pid on the host, where it differs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host_pid: Option<i32>,
+    /// The user that it runs as.
+    pub uid: u32,
+    /// The name of that user, if the host knows it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user: Option<String>,
+    /// triggered, busy, beyond_limit, ineffective or state_unknown.
+    pub result: String,
+    /// The id that its trace carries.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trace_id: Option<String>,
+}
+
+impl Record for Audit {
+    const TYPE: &'static str = "profd.audit";
+    const V: u32 = 1;
+    const SAMPLE: &'static str = r#"{"type":"profd.audit","v":1,"time":"2026-03-01T12:00:00.25Z","request_id":"9f86d081-12","address":"192.0.2.7:40112","subject":"CN=alice,O=Research","fingerprint":"9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08","rule":"research","function":"setKinetOnDemandRequest","job_id":4711,"output":"/data/prof/t.json","processes":[{"pid":4242,"uid":1000,"user":"alice","result":"triggered","trace_id":"7331"}],"answer":"done"}"#;
 }
 
 summary!(Summary, "profd.summary", r#"{"type":"profd.summary","v":1,"requests":12,"configs_delivered":2,"metrics_recorded":340,"metrics_dropped":0,"errors":0}"#, {

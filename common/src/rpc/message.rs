@@ -46,6 +46,8 @@ pub struct OnDemand {
     pub pids: Vec<i32>,
     /// At most so many processes are triggered.
     pub process_limit: u32,
+    /// The user whose processes are meant, by name or uid; all users if missing. Existing daemons ignore it.
+    pub user: Option<String>,
     /// The client understands [`OnDemandDetail`].
     pub extended: bool,
 }
@@ -141,6 +143,9 @@ impl OnDemand {
             "pids": self.pids,
             "process_limit": self.process_limit,
         });
+        if let Some(user) = &self.user {
+            value["user"] = user.as_str().into();
+        }
         if self.extended {
             value["extended"] = true.into();
         }
@@ -167,6 +172,7 @@ impl Fields<'_> {
             job_id: self.integer("job_id", 0, "a 64-bit integer")?,
             pids: self.pids()?,
             process_limit: self.count("process_limit", DEFAULT_PROCESS_LIMIT)?,
+            user: self.text("user")?,
             extended: self.flag("extended")?,
         })
     }
@@ -197,6 +203,12 @@ impl Fields<'_> {
         }
     }
 
+    fn text(&self, field: &'static str) -> Result<Option<String>, RequestError> {
+        let text = |v: &Value| v.as_str().map(str::to_owned);
+        let bad = RequestError::BadField { field, expected: "a string" };
+        self.0.get(field).map(|v| text(v).ok_or(bad)).transpose()
+    }
+
     fn flag(&self, field: &'static str) -> Result<bool, RequestError> {
         match self.0.get(field) {
             None => Ok(false),
@@ -212,14 +224,87 @@ pub struct Failure {
     pub status: String,
     /// Why, from daemons of ours.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub error: Option<String>,
+    pub error: Option<FailureReason>,
+}
+
+/// Why a request failed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum FailureReason {
+    /// With a code.
+    Coded {
+        /// See [`ErrorCode`]; a newer daemon may have others.
+        code: String,
+        /// For people.
+        message: String,
+    },
+    /// From older daemons of ours.
+    Text(String),
+}
+
+impl FailureReason {
+    /// The reason in words.
+    #[must_use]
+    pub fn message(&self) -> &str {
+        match self {
+            Self::Coded { message, .. } | Self::Text(message) => message,
+        }
+    }
+}
+
+/// Stable words for what made a request fail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ErrorCode {
+    /// A limit on connections or work is reached; the same request may succeed later.
+    Busy,
+    /// The client has used up its rate of requests.
+    Rate,
+    /// The client may not do this.
+    Forbidden,
+    /// The certificate of the client is no longer valid.
+    Certificate,
+    /// The config is malformed.
+    Config,
+    /// The config names a path that processes must not write to.
+    OutputPath,
+    /// The request is malformed.
+    Request,
+    /// The frame is malformed.
+    Frame,
+    /// The daemon is stopping.
+    Stopping,
+    /// The audit trail cannot be written, so nothing is carried out.
+    Audit,
+    /// The connection is closed because of its age.
+    Age,
+}
+
+impl ErrorCode {
+    /// The word on the wire.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Busy => "busy",
+            Self::Rate => "rate",
+            Self::Forbidden => "forbidden",
+            Self::Certificate => "certificate",
+            Self::Config => "config",
+            Self::OutputPath => "output_path",
+            Self::Request => "request",
+            Self::Frame => "frame",
+            Self::Stopping => "stopping",
+            Self::Audit => "audit",
+            Self::Age => "age",
+        }
+    }
 }
 
 impl Failure {
     /// Wraps a reason.
     #[must_use]
-    pub fn new(reason: impl std::fmt::Display) -> Self {
-        Self { status: "failed".to_owned(), error: Some(reason.to_string()) }
+    pub fn new(code: ErrorCode, reason: impl std::fmt::Display) -> Self {
+        let error = FailureReason::Coded { code: code.name().to_owned(), message: reason.to_string() };
+        Self { status: "failed".to_owned(), error: Some(error) }
     }
 }
 
@@ -293,6 +378,9 @@ pub struct StatusDetail {
     /// Seconds since the daemon started.
     #[serde(default)]
     pub uptime_s: u64,
+    /// Processes whose messages the daemon did not take lately.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rejected: Vec<RejectedSenders>,
     /// The certificates in use, of a daemon that serves TLS.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub certificates: Option<CertificateStatus>,
@@ -350,6 +438,12 @@ pub struct ProcessStatus {
     /// Pid in the daemon's name space, where it differs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub host_pid: Option<i32>,
+    /// The user that it runs as; missing from older daemons.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub uid: Option<u32>,
+    /// The name of that user, if the daemon's host knows it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user: Option<String>,
     /// Job id.
     pub job_id: i64,
     /// Device index, where the process registered with one.
@@ -429,6 +523,10 @@ pub struct OnDemandDetail {
     /// Requested pids that no process of the job reported.
     #[serde(default)]
     pub unknown_pids: Vec<i32>,
+    /// Requested pids that processes have in pid namespaces of their own, but that do not count there: on the host the pid
+    /// is that of another user's process, or processes of several users have it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ambiguous_pids: Vec<i32>,
     /// Matching pids left out because of the process limit.
     #[serde(default)]
     pub beyond_limit: Vec<i32>,
@@ -438,18 +536,47 @@ pub struct OnDemandDetail {
     /// The request's id for each triggered process; its trace carries it as `trace_id`.
     #[serde(default)]
     pub triggered: Vec<Triggered>,
+    /// Processes whose messages the daemon did not take lately.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rejected: Vec<RejectedSenders>,
     /// Why the command is ineffective, in words.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
 }
 
-/// Processes of one job.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// Processes of one user whose messages the daemon did not take lately, by cause.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RejectedSenders {
+    /// The user.
+    pub uid: u32,
+    /// The name of the user, if the daemon's host knows it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user: Option<String>,
+    /// A stable word for the cause, such as `user`, `pid` or `processes_full`.
+    pub cause: String,
+    /// The cause in words, with the option that changes it.
+    pub reason: String,
+    /// Messages.
+    pub count: u64,
+    /// The host pid of the last one's sender.
+    pub last_pid: i32,
+    /// Milliseconds since the last one.
+    pub last_ms: u64,
+}
+
+/// Processes of one job and user.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct JobCount {
     /// Job id.
     pub job_id: i64,
     /// Registered processes.
     pub processes: u64,
+    /// The user whose processes they are; missing from older daemons.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub uid: Option<u32>,
+    /// The name of that user, if the daemon's host knows it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user: Option<String>,
 }
 
 /// A process that has not fetched its last config.
@@ -459,6 +586,9 @@ pub struct Busy {
     pub pid: i32,
     /// How long the config has been waiting, milliseconds.
     pub since_ms: u64,
+    /// The user that the process runs as; missing from older daemons.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub uid: Option<u32>,
 }
 
 /// A triggered process and the id that its trace will carry.
@@ -468,6 +598,15 @@ pub struct Triggered {
     pub pid: i32,
     /// Decimal 64-bit id.
     pub trace_id: String,
+    /// Pid in the daemon's name space, where it differs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host_pid: Option<i32>,
+    /// The user that the process runs as; missing from older daemons.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub uid: Option<u32>,
+    /// The name of that user, if the daemon's host knows it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user: Option<String>,
 }
 
 #[cfg(test)]
@@ -495,6 +634,7 @@ mod tests {
             job_id: 7,
             pids: vec![1, 2],
             process_limit: 3,
+            user: Some("ann".into()),
             extended: true,
         };
         for r in [

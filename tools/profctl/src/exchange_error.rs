@@ -30,6 +30,11 @@ pub(crate) enum ExchangeError {
     Io(ExchangeStage, io::Error),
     #[error("{}", describe_tls_error(.0))]
     Tls(TlsError),
+    #[error("the daemon closed the connection during the TLS handshake")]
+    ClosedInHandshake {
+        /// Whether the daemon had sent a part of the handshake.
+        spoke: bool,
+    },
     #[error("host is not a valid TLS server name")]
     InvalidServerName,
     #[error("the daemon expects TLS, but the request was sent over plain TCP")]
@@ -60,6 +65,19 @@ impl ExchangeError {
         matches!(self, Self::Io(ExchangeStage::Read, e) if closed.contains(&e.kind()))
     }
 
+    /// Names a handshake that the daemon ended by closing the connection. `received` is the number of bytes that it had
+    /// sent.
+    pub(crate) fn explain_closed_handshake(self, received: u64) -> Self {
+        let closed =
+            [io::ErrorKind::UnexpectedEof, io::ErrorKind::ConnectionReset, io::ErrorKind::ConnectionAborted];
+        match self {
+            Self::Io(ExchangeStage::Handshake, e) if closed.contains(&e.kind()) => {
+                Self::ClosedInHandshake { spoke: received > 0 }
+            }
+            other => other,
+        }
+    }
+
     /// Suggests what the user can do.
     pub(crate) fn suggest_fix(&self) -> Option<String> {
         let hint = match self {
@@ -75,8 +93,15 @@ impl ExchangeError {
             Self::Timeout(ExchangeStage::Connect, _) => {
                 "a firewall may drop the connection; check --hostname and --port"
             }
-            Self::Timeout(ExchangeStage::Handshake, _) | Self::Io(ExchangeStage::Handshake, _) => {
-                "the daemon may expect plain TCP (see --certs-dir), or be busy with another client (see --timeout)"
+            Self::ClosedInHandshake { spoke: true } => {
+                "it may have reached a limit on connections, or be stopping: try again"
+            }
+            Self::ClosedInHandshake { spoke: false } => {
+                "it may have reached a limit on connections: try again; dynolog, which has no TLS, closes them as well \
+                 (see --certs-dir)"
+            }
+            Self::Timeout(ExchangeStage::Handshake, _) => {
+                "the daemon may be busy (see --timeout), or not speak TLS (see --certs-dir)"
             }
             Self::Timeout(..) => "the daemon may be busy with another client; see --timeout",
             Self::TlsExpected => "give the directory with the client certificate with --certs-dir",
@@ -177,6 +202,10 @@ fn describe_tls_error(error: &TlsError) -> String {
         TlsError::AlertReceived(AlertDescription::ProtocolVersion) => {
             "the daemon supports no TLS version that --tls-min allows".to_owned()
         }
+        // profd sends it before the handshake, and for nothing else.
+        TlsError::AlertReceived(AlertDescription::InternalError) => {
+            "the daemon is busy: a limit on connections is reached (TLS alert internal_error)".to_owned()
+        }
         TlsError::InvalidMessage(_) => "the daemon does not speak TLS".to_owned(),
         other => format!("TLS: {other}"),
     }
@@ -208,6 +237,9 @@ fn suggest_tls_fix(error: &TlsError) -> Option<&'static str> {
         TlsError::AlertReceived(AlertDescription::ProtocolVersion) | TlsError::PeerIncompatible(_) => {
             Some("for a daemon that supports only TLS 1.2 use --tls-min 1.2")
         }
+        TlsError::AlertReceived(AlertDescription::InternalError) => Some(
+            "try again; `profctl --format json status` counts what was declined (rpc.declined, rpc.closed.pending)",
+        ),
         TlsError::AlertReceived(_) => Some("check the client certificate with `certck check`"),
         _ => None,
     }

@@ -6,8 +6,8 @@
 //! | `connection_args` | the options that all subcommands share |
 //! | `option_value`, `option_spelling` | the values of options, and the spellings of existing clients |
 //! | `daemon_address`, `certs` | host lists, client certificates |
-//! | `session`, `fanout`, `transport`, `exchange_error` | one run, many daemons, one exchange, why it failed |
-//! | `reply`, `trigger_result` | decoding of replies, and why no process was triggered |
+//! | `session`, `fanout`, `transport`, `counted_stream`, `exchange_error` | one run, many daemons, one exchange, why it failed |
+//! | `reply`, `trigger_result`, `rejected` | decoding of replies, and why no process was triggered |
 //! | `function`, `process_filter`, `on_demand` | what gputrace, nputrace and npu-monitor have in common |
 //! | `wait` | waiting for traces to appear on disk |
 //! | `duration_text` | durations in messages |
@@ -15,6 +15,7 @@
 mod certs;
 mod cmd;
 mod connection_args;
+mod counted_stream;
 mod daemon_address;
 mod duration_text;
 mod exchange_error;
@@ -24,6 +25,7 @@ mod on_demand;
 mod option_spelling;
 mod option_value;
 mod process_filter;
+mod rejected;
 mod reply;
 mod session;
 mod transport;
@@ -79,6 +81,7 @@ enum ProfctlCommand {
     NpuMonitor(cmd::npu_monitor::NpuMonitorArgs),
     DcgmPause(cmd::dcgm::DcgmPauseArgs),
     DcgmResume(cmd::dcgm::DcgmResumeArgs),
+    Audit(cmd::audit::AuditArgs),
 }
 
 impl Tool for Cli {
@@ -112,6 +115,7 @@ impl Tool for Cli {
             }
             ProfctlCommand::DcgmPause(args) => args.run(session(out)?),
             ProfctlCommand::DcgmResume(args) => args.run(session(out)?),
+            ProfctlCommand::Audit(args) => args.run(self.global.format, out),
         }
     }
 }

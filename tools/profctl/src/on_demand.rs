@@ -12,9 +12,10 @@ use common::rpc::message::{OnDemand, OnDemandReply, Request};
 
 use crate::function::RequestedFunction;
 use crate::process_filter::ProcessFilter;
+use crate::rejected::rejected_record;
 use crate::reply::{decode_reply, format_decline};
 use crate::session::DaemonSession;
-use crate::trigger_result::{TriggerResult, command_status_name};
+use crate::trigger_result::{TriggerResult, TriggeredProcess, command_status_name};
 use crate::wait::{ExpectedTrace, TraceOutput, TraceWait, WaitPlan};
 
 /// A validated gputrace, nputrace or npu-monitor command.
@@ -48,6 +49,7 @@ impl OnDemandCommand {
             job_id: filter.job_id,
             pids: filter.pids.clone(),
             process_limit: filter.process_limit,
+            user: filter.user.clone(),
             extended: true,
         });
         Ok(Self { function, request, filter, output, wait })
@@ -76,10 +78,10 @@ impl OnDemandCommand {
             }
             session.count_answer(&answer);
             session.summary_mut().triggered += result.triggered.len() as u64;
-            expected.extend(result.triggered.iter().map(|(pid, trace_id)| ExpectedTrace {
+            expected.extend(result.triggered.iter().map(|process| ExpectedTrace {
                 host: answer.host.clone(),
-                pid: *pid,
-                trace_id: trace_id.clone(),
+                pid: process.pid,
+                trace_id: process.trace_id.clone(),
             }));
             self.report_result(session, answer, &result)
         })?;
@@ -109,9 +111,16 @@ impl OnDemandCommand {
             }
             record::RequestOutcome::Done => {
                 self.print_status_line(session, &answer, &format_headline(result))?;
-                for (pid, _) in &result.triggered {
-                    if let Some(path) = self.output.displayed_path_of(*pid) {
-                        self.print_status_line(session, &answer, &format!("pid {pid} writes {path}"))?;
+                // Whose process it is matters where there are several users.
+                let has_several_users = result.triggered.windows(2).any(|pair| pair[0].uid != pair[1].uid);
+                for process in &result.triggered {
+                    if let Some(path) = self.output.displayed_path_of(process.pid) {
+                        let who = match has_several_users {
+                            true => process.describe(),
+                            false => format!("pid {}", process.pid),
+                        };
+                        let line = format!("{who} writes {path}");
+                        self.print_status_line(session, &answer, &line)?;
                     }
                 }
             }
@@ -135,11 +144,14 @@ impl OnDemandCommand {
     }
 
     fn request_record(&self, answer: record::ReplySummary, result: &TriggerResult) -> record::Request {
-        let triggered = |(pid, trace_id): &(i64, Option<String>)| record::Triggered {
-            pid: *pid,
-            trace_id: trace_id.clone(),
-            path: self.output.trace_path_of(*pid),
-            path_pattern: self.output.trace_pattern_of(*pid),
+        let triggered = |process: &TriggeredProcess| record::Triggered {
+            pid: process.pid,
+            host_pid: process.host_pid,
+            uid: process.uid,
+            user: process.user.clone(),
+            trace_id: process.trace_id.clone(),
+            path: self.output.trace_path_of(process.pid),
+            path_pattern: self.output.trace_pattern_of(process.pid),
         };
         let detail = result.detail.as_ref();
         record::Request {
@@ -151,6 +163,8 @@ impl OnDemandCommand {
             busy: result.busy,
             command_status: result.command_status.map(|status| command_status_name(status).to_owned()),
             unknown_pids: detail.map(|d| d.unknown_pids.clone()).unwrap_or_default(),
+            ambiguous_pids: detail.map(|d| d.ambiguous_pids.clone()).unwrap_or_default(),
+            rejected: detail.map(|d| d.rejected.iter().map(rejected_record).collect()).unwrap_or_default(),
             beyond_limit: detail.map(|d| d.beyond_limit.clone()).unwrap_or_default(),
             jobs: result.registered_jobs(),
         }

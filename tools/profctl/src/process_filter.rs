@@ -7,6 +7,8 @@ pub(crate) struct ProcessFilter {
     pub(crate) job_id: i64,
     /// Pids to trigger. Empty, or exactly 0, selects every process of the job.
     pub(crate) pids: Vec<i32>,
+    /// The user whose processes are selected, by name or uid; all users if missing.
+    pub(crate) user: Option<String>,
     /// Maximum number of processes to trigger.
     pub(crate) process_limit: u32,
 }

@@ -1,7 +1,7 @@
 //! Decoding of replies: whether a reply is JSON, whether it reports a failure, and its fields.
 
 use common::record::profctl::{ReplySummary, RequestOutcome};
-use common::rpc::message::Failure;
+use common::rpc::message::{Failure, FailureReason};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
@@ -69,12 +69,37 @@ fn find_reported_failure(value: &Value) -> Option<RequestFailure> {
         return None;
     }
     let error = serde_json::from_value::<Failure>(value.clone()).ok().and_then(|f| f.error);
+    if let Some(FailureReason::Coded { code, message }) = &error {
+        return Some(classify_failure(code, truncate_text(message)));
+    }
     let reason = match error {
-        Some(error) => truncate_text(&error),
+        Some(error) => truncate_text(error.message()),
         None if status == "failed" => "the daemon reports a failure without a reason".to_owned(),
         None => truncate_text(status),
     };
     Some(RequestFailure::from_decline(reason))
+}
+
+/// Classifies a failure by its code: what the daemon could not do is failed, what it would not do is declined.
+fn classify_failure(code: &str, reason: String) -> RequestFailure {
+    let (outcome, hint) = match code {
+        "busy" => (
+            RequestOutcome::Failed,
+            Some(
+                "try again; `profctl --format json status` counts what was declined (rpc.declined, rpc.closed)",
+            ),
+        ),
+        "age" | "stopping" => (RequestOutcome::Failed, Some("try again")),
+        "audit" => (RequestOutcome::Failed, Some("the disk of the daemon's audit trail may be full")),
+        "certificate" => (RequestOutcome::Failed, Some("check the client certificate with `certck check`")),
+        "frame" | "request" => (RequestOutcome::Failed, None),
+        "forbidden" => (
+            RequestOutcome::Declined,
+            Some("the rules file of the daemon decides (profd --rules, profd-rules(5))"),
+        ),
+        _ => (RequestOutcome::Declined, None),
+    };
+    RequestFailure { outcome, reason, hints: hint.map(str::to_owned).into_iter().collect() }
 }
 
 /// Formats a declined request for text output; `None` for any other outcome.
@@ -107,6 +132,16 @@ mod tests {
 
     #[test]
     fn the_reason_of_the_daemon_is_kept() {
+        let coded = |code: &str| {
+            decode_failure::<StatusReply>(&format!(
+                r#"{{"status":"failed","error":{{"code":"{code}","message":"why","later":1}}}}"#
+            ))
+        };
+        assert_eq!((coded("busy").outcome, coded("busy").reason.as_str()), (RequestOutcome::Failed, "why"));
+        assert_eq!(
+            (coded("forbidden").outcome, coded("of the future").outcome),
+            (RequestOutcome::Declined, RequestOutcome::Declined)
+        );
         let profd = decode_failure::<StatusReply>(r#"{"status":"failed","error":"too many connections"}"#);
         assert_eq!(profd, RequestFailure::from_decline("too many connections"));
         let dynolog =

@@ -5,6 +5,7 @@
 //! allocate more memory than the peer has sent bytes.
 
 use std::net::SocketAddr;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use common::rpc::frame::{self, MAX_REPLY, PREFIX};
@@ -14,6 +15,7 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_rustls::TlsConnector;
 
+use crate::counted_stream::CountedStream;
 use crate::daemon_address::DaemonAddress;
 use crate::exchange_error::{ExchangeError, ExchangeStage};
 
@@ -70,8 +72,11 @@ impl Transport {
                     None => ServerName::try_from(daemon.host.clone())
                         .map_err(|_| ExchangeError::InvalidServerName)?,
                 };
-                let stream =
-                    deadline.run_stage(ExchangeStage::Handshake, connector.connect(name, stream)).await?;
+                let stream = CountedStream::new(stream);
+                let received = stream.received();
+                let handshake = deadline.run_stage(ExchangeStage::Handshake, connector.connect(name, stream));
+                let closed = |e: ExchangeError| e.explain_closed_handshake(received.load(Ordering::Relaxed));
+                let stream = handshake.await.map_err(closed)?;
                 exchange_frames(stream, &request, &deadline, true).await?
             }
         };

@@ -11,6 +11,7 @@ use common::rpc::message::{CommandStatus, JobCount, OnDemandDetail, OnDemandRepl
 use crate::duration_text::format_duration;
 use crate::function::RequestedFunction;
 use crate::process_filter::ProcessFilter;
+use crate::rejected::describe_rejected;
 use crate::reply::RequestFailure;
 
 /// Maximum number of jobs or pids that a message lists.
@@ -20,8 +21,7 @@ const MAX_LISTED: usize = 8;
 #[derive(Debug, Default)]
 pub(crate) struct TriggerResult {
     pub(crate) matched: Vec<i64>,
-    /// Pid, and the id that its trace will carry where the daemon sent it.
-    pub(crate) triggered: Vec<(i64, Option<String>)>,
+    pub(crate) triggered: Vec<TriggeredProcess>,
     pub(crate) busy: Option<u64>,
     pub(crate) command_status: Option<CommandStatus>,
     pub(crate) detail: Option<OnDemandDetail>,
@@ -29,6 +29,45 @@ pub(crate) struct TriggerResult {
     pub(crate) failure: Option<RequestFailure>,
     /// What the user should know about processes that are not triggered although others are.
     pub(crate) remarks: Vec<String>,
+}
+
+/// A triggered process, as far as the daemon describes it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct TriggeredProcess {
+    pub(crate) pid: i64,
+    /// The id that its trace will carry.
+    pub(crate) trace_id: Option<String>,
+    pub(crate) host_pid: Option<i32>,
+    pub(crate) uid: Option<u32>,
+    pub(crate) user: Option<String>,
+}
+
+impl TriggeredProcess {
+    /// Formats the pid, and the user if the daemon sent it.
+    pub(crate) fn describe(&self) -> String {
+        match (&self.user, self.uid) {
+            (Some(user), _) => format!("pid {} of {user}", self.pid),
+            (None, Some(uid)) => format!("pid {} of uid {uid}", self.pid),
+            (None, None) => format!("pid {}", self.pid),
+        }
+    }
+}
+
+/// Joins the pids of a reply with what the detail says about them. Processes in pid namespaces of their own can have the
+/// same pid, so the two are joined by position.
+fn describe_triggered(pids: Vec<i64>, detail: Option<&OnDemandDetail>) -> Vec<TriggeredProcess> {
+    let known = detail.map(|d| d.triggered.as_slice()).unwrap_or_default();
+    let describe = |(n, pid): (usize, i64)| match known.get(n).filter(|t| i64::from(t.pid) == pid) {
+        Some(t) => TriggeredProcess {
+            pid,
+            trace_id: Some(t.trace_id.clone()),
+            host_pid: t.host_pid,
+            uid: t.uid,
+            user: t.user.clone(),
+        },
+        None => TriggeredProcess { pid, ..TriggeredProcess::default() },
+    };
+    pids.into_iter().enumerate().map(describe).collect()
 }
 
 impl TriggerResult {
@@ -39,17 +78,13 @@ impl TriggerResult {
         function: RequestedFunction,
     ) -> Self {
         let detail = reply.detail;
-        let trace_id = |pid: i64| {
-            let known = detail.as_ref()?.triggered.iter().find(|t| i64::from(t.pid) == pid)?;
-            Some(known.trace_id.clone())
-        };
         let pids = reply.activity_profilers_triggered.unwrap_or_default();
         // msMonitor's daemon (b942bf5) omits the lists when the command cannot take effect. An empty list means that
         // nothing matched, whatever the command status.
         let none_matched = reply.processes_matched.as_ref().is_some_and(Vec::is_empty);
         let mut result = Self {
             matched: reply.processes_matched.unwrap_or_default(),
-            triggered: pids.into_iter().map(|pid| (pid, trace_id(pid))).collect(),
+            triggered: describe_triggered(pids, detail.as_ref()),
             busy: reply.activity_profilers_busy.map(|n| u64::try_from(n).unwrap_or(0)),
             command_status: reply.command_status,
             ..Self::default()
@@ -60,6 +95,12 @@ impl TriggerResult {
             result.failure = Some(result.explain_no_trigger(status, filter, function));
         } else {
             result.remarks = result.collect_remarks();
+            // Existing daemons ignore the user: they have triggered processes of all users.
+            if let Some(user) =
+                filter.user.as_ref().filter(|_| result.triggered.iter().all(|t| t.uid.is_none()))
+            {
+                result.remarks.push(format!("this daemon does not know users: --user {user} had no effect"));
+            }
         }
         result
     }
@@ -125,12 +166,24 @@ impl TriggerResult {
 
     fn explain_no_match(&self, filter: &ProcessFilter) -> RequestFailure {
         let Some(detail) = &self.detail else { return explain_no_match_without_detail(filter) };
+        if let Some(pid) = detail.ambiguous_pids.first() {
+            let reason = detail.reason.clone().unwrap_or_else(|| format!("pid {pid} is ambiguous"));
+            let mut failure = RequestFailure::from_decline(reason);
+            failure.hints.push("`profctl status` lists the host pid and the user of each process".to_owned());
+            return failure;
+        }
         if detail.registered == 0 {
-            let mut failure = RequestFailure::from_decline("no process is registered with the daemon");
+            let mut failure = RequestFailure::from_decline(match detail.rejected.first() {
+                Some(rejected) => format!(
+                    "no process is registered with the daemon; it did not take messages of {}",
+                    describe_rejected(rejected)
+                ),
+                None => "no process is registered with the daemon".to_owned(),
+            });
             failure.hints.extend(list_common_causes());
             return failure;
         }
-        let in_job = detail.jobs.iter().find(|j| j.job_id == filter.job_id).map_or(0, |j| j.processes);
+        let in_job: u64 = detail.jobs.iter().filter(|j| j.job_id == filter.job_id).map(|j| j.processes).sum();
         if in_job == 0 {
             return explain_other_jobs(&detail.jobs, filter);
         }
@@ -194,7 +247,8 @@ impl TriggerResult {
 
     /// Returns the number of registered processes of each job, if the daemon sent it.
     pub(crate) fn registered_jobs(&self) -> Option<Vec<Job>> {
-        let job = |j: &JobCount| Job { job_id: j.job_id, processes: j.processes };
+        let job =
+            |j: &JobCount| Job { job_id: j.job_id, processes: j.processes, uid: j.uid, user: j.user.clone() };
         self.detail.as_ref().map(|d| d.jobs.iter().map(job).collect())
     }
 }
@@ -213,7 +267,10 @@ fn explain_other_jobs(jobs: &[JobCount], filter: &ProcessFilter) -> RequestFailu
     let listed: Vec<_> = jobs
         .iter()
         .take(MAX_LISTED)
-        .map(|j| format!("job {} has {}", j.job_id, format_process_count(j.processes)))
+        .map(|j| {
+            let of_user = j.user.as_ref().map_or_else(String::new, |user| format!(" of {user}"));
+            format!("job {}{of_user} has {}", j.job_id, format_process_count(j.processes))
+        })
         .collect();
     let more = match jobs.len().saturating_sub(MAX_LISTED) {
         0 => String::new(),
@@ -275,7 +332,7 @@ mod tests {
 
     fn result_of(json: &str, job_id: i64, pids: &[i32]) -> TriggerResult {
         let reply = crate::reply::decode_reply(json.as_bytes()).unwrap();
-        let filter = ProcessFilter { job_id, pids: pids.to_vec(), process_limit: 3 };
+        let filter = ProcessFilter { job_id, pids: pids.to_vec(), user: None, process_limit: 3 };
         TriggerResult::from_reply(reply, &filter, RequestedFunction::GpuTrace)
     }
 
@@ -291,6 +348,36 @@ mod tests {
     }
 
     #[test]
+    fn processes_of_the_same_namespace_pid_keep_their_own_ids() {
+        let v = result_of(
+            r#"{"processesMatched":[1,1],"activityProfilersTriggered":[1,1],"activityProfilersBusy":0,
+                "detail":{"registered":2,"jobs":[{"job_id":0,"processes":1,"uid":7,"user":"ann"},
+                {"job_id":0,"processes":1,"uid":8}],"triggered":[{"pid":1,"trace_id":"77","host_pid":90,"uid":7,
+                "user":"ann"},{"pid":1,"trace_id":"78","host_pid":91,"uid":8}]}}"#,
+            0,
+            &[],
+        );
+        let ids: Vec<_> = v.triggered.iter().map(|t| (t.trace_id.as_deref(), t.host_pid)).collect();
+        assert_eq!(ids, [(Some("77"), Some(90)), (Some("78"), Some(91))]);
+        assert_eq!(
+            (v.triggered[0].describe(), v.triggered[1].describe()),
+            ("pid 1 of ann".into(), "pid 1 of uid 8".into())
+        );
+    }
+
+    #[test]
+    fn users_who_are_not_served_and_pids_that_are_not_unique_are_explained() {
+        let rejected = r#""registered":0,"jobs":[],"rejected":[{"uid":1001,"user":"bob","cause":"user",
+            "reason":"the daemon does not serve this user (--allow-uid 1001)","count":9,"last_pid":77,"last_ms":800}]"#;
+        let text = reason(&with_detail(rejected), 0, &[]);
+        assert!(text.contains("bob (uid 1001)") && text.contains("--allow-uid 1001"), "{text}");
+        let ambiguous =
+            r#""registered":1,"jobs":[{"job_id":0,"processes":1}],"ambiguous_pids":[7],"reason":"pid 7 is"#;
+        let text = reason(&with_detail(&format!("{ambiguous} of two\"")), 0, &[7]);
+        assert_eq!(text, "pid 7 is of two");
+    }
+
+    #[test]
     fn triggered_processes_carry_their_trace_ids() {
         let v = result_of(
             r#"{"processesMatched":[5,6,7],"activityProfilersTriggered":[5],"activityProfilersBusy":1,
@@ -300,7 +387,7 @@ mod tests {
             &[5, 6, 7, 9],
         );
         assert!(v.failure.is_none());
-        assert_eq!(v.triggered, [(5, Some("77".to_owned()))]);
+        assert_eq!((v.triggered[0].pid, v.triggered[0].trace_id.as_deref()), (5, Some("77")));
         assert_eq!(
             v.remarks,
             [

@@ -2,11 +2,17 @@
 
 use std::path::PathBuf;
 
+use common::fsat;
 use common::passwd;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
+use crate::core::accounts::Accounts;
+
+/// Maximum size of a file of accounts, in bytes.
+const MAX_ACCOUNT_BYTES: u64 = 16 << 20;
+
 /// Descriptors needed beside those of connections and processes.
-const SPARE_DESCRIPTORS: u64 = 64;
+pub(crate) const SPARE_DESCRIPTORS: usize = 64;
 
 /// Returns the home directory of a user: that of the password file, where msMonitor's process side looks for the
 /// sockets (b942bf5). `HOME` counts only for users of a directory service, who are not in that file.
@@ -16,13 +22,29 @@ pub(crate) fn find_home(uid: u32) -> Option<PathBuf> {
         .filter(|home| home.is_absolute() && home.is_dir())
 }
 
+/// Reads the names of users and groups, and the ranges of subordinate user ids. A missing file has none.
+pub(crate) fn read_accounts() -> Accounts {
+    let read = |path| {
+        let file = std::fs::File::open(path).map(|file| fsat::read_bounded(file, MAX_ACCOUNT_BYTES));
+        file.and_then(|bytes| bytes)
+            .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
+            .unwrap_or_default()
+    };
+    Accounts::parse(&read("/etc/passwd"), &read("/etc/subuid")).with_groups(&read("/etc/group"))
+}
+
+/// Returns how many descriptors the process may have.
+pub(crate) fn descriptor_limit() -> usize {
+    getrlimit(Resource::Nofile).current.and_then(|n| usize::try_from(n).ok()).unwrap_or(1 << 20)
+}
+
 /// Raises the soft limit on descriptors to the hard limit. Returns a warning if that is too low for the configured
 /// numbers of connections and processes.
 pub(crate) fn raise_descriptor_limit(connections: usize, processes: usize) -> Option<String> {
     let limit = getrlimit(Resource::Nofile);
     let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
     let allowed = getrlimit(Resource::Nofile).current?;
-    let needed = connections as u64 + processes as u64 + SPARE_DESCRIPTORS;
+    let needed = (connections + processes + SPARE_DESCRIPTORS) as u64;
     (allowed < needed).then(|| {
         format!(
             "the limit of {allowed} descriptors is too low: {connections} connections and {processes} processes need {needed}"

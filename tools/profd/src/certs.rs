@@ -2,8 +2,10 @@
 //!
 //! A directory that would be rejected at the start does not replace the one in use: the daemon keeps the former
 //! certificates, and logs and reports the reason. Only newer CRLs are taken from such a directory, one by one: a
-//! revocation makes the daemon stricter and must not wait until, for example, the mode of another file is fixed. Open
-//! connections are not closed.
+//! revocation makes the daemon stricter and must not wait until, for example, the mode of another file is fixed. After
+//! each of these changes every open connection verifies its client again.
+//!
+//! A new trust root is not taken by a reload: who can write the directory could let in clients of his own.
 
 use std::fmt;
 use std::fs::Metadata;
@@ -15,11 +17,12 @@ use std::time::Duration;
 use anyhow::Context;
 use common::finding::hex;
 use common::out::Out;
-use common::pki::{Crl, LoadError, LoadOptions, MtlsDir, Passphrase, Role, format_utc};
+use common::pki::{Crl, LoadError, LoadOptions, MtlsDir, Passphrase, Role, TlsServer, format_utc, sha256};
 use common::policy::shell_quote;
 use common::rpc::message::{CertificateStatus, CrlStatus, ReloadFailure};
-use rustls::ServerConfig;
+use rustls::pki_types::{CertificateDer, UnixTime};
 use time::OffsetDateTime;
+use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 
 use crate::log::DaemonLog;
@@ -29,10 +32,10 @@ use crate::signals::ReloadSignal;
 use crate::startup_check::print_findings;
 
 /// How often the directory is checked for changes.
-const CHECK_INTERVAL: Duration = Duration::from_millis(500);
+const CHECK_INTERVAL: Duration = Duration::from_millis(250);
 
 /// How many checks in a row may find further changes before the directory is reloaded nevertheless: 8 s.
-const MAX_UNSETTLED_CHECKS: u32 = 16;
+const MAX_UNSETTLED_CHECKS: u32 = 32;
 
 /// How often a failed reload is retried: a certificate that is not yet valid becomes valid without a change of its file.
 const RETRY_INTERVAL: Duration = Duration::from_secs(10);
@@ -43,7 +46,9 @@ const MAX_DECLINED_SHOWN: usize = 4;
 /// The certificates in use, and their directory.
 pub(crate) struct ServerCertificates {
     tls: TlsPlan,
-    config: RwLock<Arc<ServerConfig>>,
+    server: RwLock<Arc<TlsServer>>,
+    /// Changes whenever [`Self::server`] does.
+    generation: watch::Sender<u64>,
     /// The directory in use. A successor must not revoke less.
     served: Mutex<MtlsDir>,
     /// For `getStatus`. Never locked while anything is read or verified.
@@ -110,7 +115,10 @@ impl ServerCertificates {
             }
         };
         print_findings(dir.warnings(), out);
-        let config = Arc::new(dir.server_config(tls.min)?);
+        let server = Arc::new(TlsServer::new(&dir, tls.min)?);
+        if let Some(warning) = explain_missing_crl(&dir) {
+            out.warn(tls.dir.display(), warning);
+        }
         let state = CertificateState {
             loaded_at: timestamp_now(),
             crls: describe_crls(&dir),
@@ -121,16 +129,30 @@ impl ServerCertificates {
         };
         Ok(Some(Arc::new(Self {
             tls: tls.clone(),
-            config: RwLock::new(config),
+            server: RwLock::new(server),
+            generation: watch::channel(0).0,
             served: Mutex::new(dir),
             state: Mutex::new(state),
             at_start,
         })))
     }
 
-    /// Returns the TLS configuration for the next connection.
-    pub(crate) fn tls_config(&self) -> Arc<ServerConfig> {
-        self.config.read().unwrap_or_else(PoisonError::into_inner).clone()
+    /// Returns what accepts the next connection.
+    pub(crate) fn tls_server(&self) -> Arc<TlsServer> {
+        self.server.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Returns a watch that changes whenever clients must be verified again.
+    pub(crate) fn watch_changes(&self) -> watch::Receiver<u64> {
+        self.generation.subscribe()
+    }
+
+    /// Verifies the client of an open connection again.
+    ///
+    /// # Errors
+    /// Why its handshake would fail now.
+    pub(crate) fn verify_again(&self, chain: &[CertificateDer<'_>]) -> Result<(), rustls::Error> {
+        self.tls_server().verify_client(chain, UnixTime::now())
     }
 
     /// Returns what is in use, and why the last reload failed, for `getStatus`.
@@ -211,9 +233,9 @@ impl ServerCertificates {
         let Ok(update) = served.read_newer_crls(OffsetDateTime::now_utc()) else { return };
         lock_mutex(&self.state).undecided_crls = update.declined;
         let Some(dir) = update.dir else { return };
-        match dir.server_config(self.tls.min) {
-            Ok(config) => {
-                self.use_directory(config, &dir);
+        match TlsServer::new(&dir, self.tls.min) {
+            Ok(server) => {
+                self.use_directory(server, &dir);
                 *served = dir;
                 for crl in &update.taken {
                     let (number, revoked) = (format_crl_number(crl), crl.revoked.len());
@@ -230,8 +252,8 @@ impl ServerCertificates {
     /// Loads the directory, if it may replace the one in use.
     ///
     /// # Errors
-    /// It is rejected by the rules of `certck check`, or it revokes less than the one in use.
-    fn load_successor(&self, served: &MtlsDir) -> Result<(ServerConfig, MtlsDir), LoadFailure> {
+    /// It is rejected by the rules of `certck check`, it revokes less than the one in use, or it has a new trust root.
+    fn load_successor(&self, served: &MtlsDir, log: &DaemonLog) -> Result<(TlsServer, MtlsDir), LoadFailure> {
         let passphrase = read_passphrase(&self.tls).map_err(|e| LoadFailure::new(format!("{e:#}")))?;
         let dir = load_directory(&self.tls, passphrase.as_ref()).map_err(|e| {
             let key = e.findings().iter().map(|f| format!("{} {} {}\n", f.rule, f.path, f.found)).collect();
@@ -243,17 +265,31 @@ impl ServerCertificates {
             );
             return Err(LoadFailure::new(reason));
         }
-        let config = dir.server_config(self.tls.min).map_err(|e| LoadFailure::new(format!("{e:#}")))?;
-        Ok((config, dir))
+        for root in dir.list_new_roots(served) {
+            let named = format!("{}, SHA-256 {}", root.subject, hex(&sha256(&root.der)));
+            if !self.tls.accept_new_roots {
+                let reason = format!(
+                    "ca.crt has a new trust root ({named}), whose clients would be served: a restart accepts it, and so \
+                     does --accept-new-roots"
+                );
+                return Err(LoadFailure::new(reason));
+            }
+            log.warning(
+                self.tls.dir.display(),
+                format_args!("new trust root: {named}; its clients are served now"),
+            );
+        }
+        let server = TlsServer::new(&dir, self.tls.min).map_err(|e| LoadFailure::new(format!("{e:#}")))?;
+        Ok((server, dir))
     }
 
     /// Reloads the directory, or logs why the former one stays in use.
     fn reload_directory(&self, cause: ReloadCause, log: &DaemonLog) {
         let subject = self.tls.dir.display();
         let mut served = lock_mutex(&self.served);
-        match self.load_successor(&served) {
-            Ok((config, dir)) => {
-                self.use_directory(config, &dir);
+        match self.load_successor(&served, log) {
+            Ok((server, dir)) => {
+                self.use_directory(server, &dir);
                 let mut state = lock_mutex(&self.state);
                 (state.loaded_at, state.reload_failure) = (timestamp_now(), None);
                 state.declined_crls.clear();
@@ -286,10 +322,11 @@ impl ServerCertificates {
         }
     }
 
-    /// Uses a directory from the next connection on.
-    fn use_directory(&self, config: ServerConfig, dir: &MtlsDir) {
-        *self.config.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(config);
+    /// Uses a directory from the next connection on, and lets open connections verify their clients again.
+    fn use_directory(&self, server: TlsServer, dir: &MtlsDir) {
+        *self.server.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(server);
         lock_mutex(&self.state).crls = describe_crls(dir);
+        self.generation.send_modify(|generation| *generation += 1);
     }
 }
 
@@ -348,6 +385,21 @@ fn describe_crls(dir: &MtlsDir) -> Vec<(i64, CrlStatus)> {
         (crl.this_update.unix, status)
     };
     dir.crls().map(state).collect()
+}
+
+/// Warns about certificates that name a CRL while there is none: the authority revokes, and the daemon would not know.
+fn explain_missing_crl(dir: &MtlsDir) -> Option<String> {
+    if dir.crls().next().is_some() {
+        return None;
+    }
+    let leaf = common::pki::Cert::parse(dir.chain().first()?).ok()?;
+    let points = leaf.extensions.crl_distribution_points.as_ref()?;
+    let address = points.value.iter().flat_map(|point| &point.names).next();
+    let address = address.map_or_else(String::new, |name| format!(" ({name})"));
+    Some(format!(
+        "there is no ca.crl, but the certificates of this authority name a CRL{address}: revoked clients are served \
+         (certck crl fetch)"
+    ))
 }
 
 /// Reads the passphrase of the private key. It is read for each load and not kept.

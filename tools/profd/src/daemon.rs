@@ -1,5 +1,6 @@
 //! The running daemon: its sockets, and the threads and tasks that serve them.
 
+use std::net::TcpListener;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,11 +9,13 @@ use common::fsat;
 use common::out::Verbosity;
 use common::policy::Class;
 use common::record::profd::{Ready, Summary};
-use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
 
+use crate::access::AccessControl;
+use crate::account::{SPARE_DESCRIPTORS, descriptor_limit};
+use crate::audit::{AuditThread, AuditTrail};
 use crate::certs::ServerCertificates;
 use crate::core::registry::Registry;
 use crate::counters::Counters;
@@ -20,6 +23,7 @@ use crate::ipc::sockets::{BoundSocket, bind_sockets};
 use crate::ipc::start_ipc;
 use crate::log::DaemonLog;
 use crate::plan::{DaemonPlan, MetricTarget};
+use crate::process::watch::WatchLimits;
 use crate::rpc::context::RpcContext;
 use crate::rpc::listen::bind_listeners;
 use crate::rpc::server::run_server;
@@ -43,21 +47,13 @@ pub(crate) struct BoundDaemon {
 }
 
 impl BoundDaemon {
-    /// Binds all listeners and sockets, and creates the metric directory.
+    /// Binds all listeners and sockets.
     ///
     /// # Errors
     /// The first one that cannot be bound. Those bound before are released again.
-    pub(crate) fn bind(plan: &DaemonPlan, runtime: &Runtime) -> anyhow::Result<Self> {
-        let guard = runtime.enter();
+    pub(crate) fn bind(plan: &DaemonPlan) -> anyhow::Result<Self> {
         let listeners = bind_listeners(&plan.listen, plan.port)?;
-        drop(guard);
-        let sockets = bind_sockets(&plan.places)?;
-        if let Some(MetricTarget::Files(files)) = &plan.metrics
-            && !files.dir.exists()
-        {
-            let dir = &files.dir;
-            fsat::create_dir(dir, Class::LogDir.max()).with_context(|| dir.display().to_string())?;
-        }
+        let sockets = bind_sockets(&plan.places, plan.ipc.files)?;
         Ok(Self { listeners, sockets })
     }
 
@@ -78,6 +74,20 @@ impl BoundDaemon {
     }
 }
 
+/// Creates the metric directory, if it is missing.
+///
+/// # Errors
+/// It cannot be created.
+pub(crate) fn create_metric_dir(plan: &DaemonPlan) -> anyhow::Result<()> {
+    if let Some(MetricTarget::Files(files)) = &plan.metrics
+        && !files.dir.exists()
+    {
+        let dir = &files.dir;
+        fsat::create_dir(dir, Class::LogDir.max()).with_context(|| dir.display().to_string())?;
+    }
+    Ok(())
+}
+
 /// The running daemon.
 pub(crate) struct RunningDaemon {
     pub(crate) state: Arc<DaemonState>,
@@ -86,6 +96,7 @@ pub(crate) struct RunningDaemon {
     rpc: JoinHandle<()>,
     ipc: Option<std::thread::JoinHandle<()>>,
     sinks: Option<SinkThread>,
+    audit_thread: Option<AuditThread>,
     flush_timeout: Duration,
 }
 
@@ -106,6 +117,7 @@ impl RunningDaemon {
         plan: &DaemonPlan,
         bound: BoundDaemon,
         certs: Option<Arc<ServerCertificates>>,
+        access: Arc<AccessControl>,
         runtime: &Runtime,
         verbosity: Verbosity,
     ) -> anyhow::Result<Self> {
@@ -114,7 +126,11 @@ impl RunningDaemon {
         let (metrics, sinks) = start_metric_sink(plan, &counters, &log)?.unzip();
         let registry = Registry::new(plan.registry);
         let (trigger, shutdown) = shutdown_channel();
-        let state = Arc::new(DaemonState::new(registry, counters, log, shutdown.clone())?);
+        let (audit, audit_thread) =
+            AuditTrail::start(plan.audit.as_ref(), &counters, &log).context("--audit-log")?;
+        let state =
+            Arc::new(DaemonState::new(registry, watch_limits(plan), counters, log, shutdown.clone())?);
+        runtime.spawn(access.clone().watch_file(state.clone(), shutdown.clone()));
         let ipc = if bound.sockets.is_empty() {
             None
         } else {
@@ -123,13 +139,20 @@ impl RunningDaemon {
         let context = RpcContext {
             state: state.clone(),
             certs,
+            access,
+            audit,
+            users: plan.ipc.users.clone(),
             output_roots: plan.output_roots.clone(),
             limits: plan.server,
             shutdown: shutdown.clone(),
         };
-        let rpc = runtime.spawn(run_server(bound.listeners, context));
+        let guard = runtime.enter();
+        let listeners = bound.listeners.into_iter().map(tokio::net::TcpListener::from_std);
+        let listeners = listeners.collect::<Result<Vec<_>, _>>()?;
+        drop(guard);
+        let rpc = runtime.spawn(run_server(listeners, context));
         let flush_timeout = FLUSH_TIMEOUT.max(plan.server.drain);
-        Ok(Self { state, trigger: Arc::new(trigger), shutdown, rpc, ipc, sinks, flush_timeout })
+        Ok(Self { state, trigger: Arc::new(trigger), shutdown, rpc, ipc, sinks, audit_thread, flush_timeout })
     }
 
     /// Waits until every part has ended, and sums up. The phase must be past [`DaemonPhase::Serving`].
@@ -149,8 +172,16 @@ impl RunningDaemon {
         }
         // The sinks end when their last queue is dropped, which the process side held.
         let sinks_finished = self.sinks.take().is_none_or(|sinks| {
-            runtime.block_on(wait_for_sinks(sinks, self.flush_timeout, self.shutdown.clone()))
+            let finished = sinks.finished();
+            runtime.block_on(wait_for_thread(finished, self.flush_timeout, self.shutdown.clone()))
         });
+        // It ends when the last connection is gone, with every line that a client has waited for.
+        if let Some(thread) = self.audit_thread.take() {
+            let finished = async { drop(thread.done.await) };
+            if !runtime.block_on(wait_for_thread(finished, self.flush_timeout, self.shutdown.clone())) {
+                log.error("audit", "timeout: some lines of the audit trail were not written");
+            }
+        }
         if !sinks_finished {
             log.error("metrics", "timeout: some metrics were not written");
         }
@@ -165,6 +196,17 @@ impl RunningDaemon {
     }
 }
 
+/// Returns the limits of the table of senders. Connections keep descriptors of their own, half of all at most.
+fn watch_limits(plan: &DaemonPlan) -> WatchLimits {
+    let allowed = descriptor_limit();
+    let for_connections = (plan.max_connections() + SPARE_DESCRIPTORS).min(allowed / 2);
+    WatchLimits {
+        max_senders: plan.ipc.max_senders,
+        is_shared: plan.ipc.users.are_several(),
+        max_pidfds: allowed - for_connections,
+    }
+}
+
 fn summarize(counters: &Counters) -> Summary {
     Summary {
         requests: counters.rpc_requests.get(),
@@ -175,15 +217,19 @@ fn summarize(counters: &Counters) -> Summary {
     }
 }
 
-/// Returns whether the sinks ended within the timeout, which is short after the second signal to stop.
-async fn wait_for_sinks(sinks: SinkThread, flush_timeout: Duration, mut shutdown: ShutdownWatch) -> bool {
+/// Returns whether a thread ended within the timeout, which is short after the second signal to stop.
+async fn wait_for_thread(
+    finished: impl Future<Output = ()>,
+    flush_timeout: Duration,
+    mut shutdown: ShutdownWatch,
+) -> bool {
     let short_timeout = async {
         shutdown.reached(DaemonPhase::Stopping).await;
         sleep(SHORT_FLUSH_TIMEOUT).await;
     };
     tokio::select! {
         biased;
-        () = sinks.finished() => true,
+        () = finished => true,
         () = sleep(flush_timeout) => false,
         () = short_timeout => false,
     }
@@ -201,5 +247,8 @@ fn start_metric_sink(
         }
         Some(MetricTarget::Stdout) => Box::new(StreamSink::to_stdout(counters.clone(), log.clone())?),
     };
-    Ok(Some(start_sinks(vec![sink], plan.metric_queue_length, counters.clone(), log.clone())?))
+    let is_shared = plan.ipc.users.are_several();
+    let started =
+        start_sinks(vec![sink], plan.metric_queue_length, is_shared, counters.clone(), log.clone())?;
+    Ok(Some(started))
 }

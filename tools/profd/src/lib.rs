@@ -7,10 +7,11 @@
 //! | `run` | the life of the daemon |
 //! | `daemon` | its running parts, put together |
 //! | `rpc`, `ipc`, `sink`, `certs` | clients, processes, metrics, certificates |
+//! | `access`, `audit` | the rules file, the audit trail |
 //! | `state`, `process` | what those share: the registry, pidfds and `/proc` |
 //! | `core` | what requests and messages mean; pure |
-//! | `plan` | the options, validated |
-//! | `log`, `counters`, `shutdown`, `signals`, `notify`, `account` | services |
+//! | `plan`, `account`, `privileges` | the options, validated; accounts of the host; what is given up at the start |
+//! | `log`, `counters`, `shutdown`, `signals`, `notify` | services |
 
 use std::ffi::OsString;
 
@@ -20,17 +21,22 @@ use common::exit::Exit;
 use common::ipc::address::SOCKET_DIR_VAR;
 use common::out::{Color, Out, Verbosity};
 
+mod access;
 mod account;
+mod audit;
 mod certs;
 mod core;
 mod counters;
 mod daemon;
+pub mod fuzz;
 mod ipc;
 mod log;
 mod notify;
 mod plan;
+mod privileges;
 mod process;
 mod rpc;
+mod rules_page;
 mod run;
 mod shutdown;
 mod signals;
@@ -40,6 +46,18 @@ mod state;
 #[cfg(test)]
 mod tests;
 
+/// Renders profd-rules(5), the manual page of rules files.
+#[must_use]
+pub fn rules_page(date: &str) -> String {
+    rules_page::rules_page(date)
+}
+
+/// Returns the schema of rules files.
+#[must_use]
+pub fn rules_schema() -> schemars::Schema {
+    schemars::schema_for!(plan::rules::RulesFile)
+}
+
 /// Profiling daemon: serves clients over TCP and training processes over Unix sockets
 ///
 /// Clients (profctl, or the existing dyno clients) send requests over TCP to trace training processes of this host. The
@@ -47,10 +65,11 @@ mod tests;
 /// stays in the foreground. On SIGTERM it finishes requests in progress, removes its sockets and exits with status 0.
 ///
 /// When its certificate directory changes, for example by `certck crl fetch` or `certck mint renew`, the daemon reloads
-/// it within two seconds, or at once on SIGHUP. If `certck check` would report an error, the former certificates stay
+/// it within a second, or at once on SIGHUP. If `certck check` would report an error, the former certificates stay
 /// in use, and `profctl status` shows the reason. A newer CRL is nevertheless used at once: it must be signed by a CA
-/// that is in use, be valid now, and not be older than the present one. Open connections are not closed. With a
-/// controlling terminal, SIGHUP terminates the daemon.
+/// that is in use, be valid now, and not be older than the present one. Open connections of clients that would be
+/// rejected now are closed. A new trust root is accepted at a restart only, or with --accept-new-roots. With a controlling
+/// terminal, SIGHUP terminates the daemon.
 ///
 /// Standard error is the log: errors, warnings and notices, with --quiet errors only, with --verbose also each step. In
 /// the systemd journal each line has its priority (`journalctl -p warning`).
@@ -68,6 +87,7 @@ const EXAMPLES: &str = "Examples:
   profd --certs-dir NO_CERTS --port 0 --enable-ipc-monitor --format json | head -1
   profd --certs-dir certs --bind 0.0.0.0 --bind :: --enable-ipc-monitor --output-root /data/prof
   profd --certs-dir certs --enable-ipc-monitor --metric-log-dir /var/log/profd
+  profd --certs-dir certs --enable-ipc-monitor --rules rules.toml --audit-log /var/log/profd/audit.jsonl
 
 The options of the existing dynolog daemons are accepted in their spelling (--enable_ipc_monitor, --metric_log_dir,
 --use_JSON=true and so on).";
@@ -86,11 +106,18 @@ impl Tool for Cli {
     fn run(self, out: &mut Out) -> anyhow::Result<Exit> {
         // So that no file is created with more than 0640 and no directory with more than 0750.
         rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o027));
-        let uid = rustix::process::geteuid().as_raw();
+        let (own, accounts) = (rustix::process::geteuid().as_raw(), account::read_accounts());
+        let user = self.flags.user.as_deref();
+        let run_as = user.map(|name| plan::RunAs::find(name, own, &accounts)).transpose()?.flatten();
+        let uid = run_as.as_ref().map_or(own, |account| account.uid);
         let environment = plan::HostEnvironment {
             uid,
+            accounts,
+            run_as,
+            processors: std::thread::available_parallelism().map_or(1, usize::from),
             home: account::find_home(uid),
             socket_dir: std::env::var_os(SOCKET_DIR_VAR).filter(|d| !d.is_empty()),
+            trace_dir: std::env::var_os(plan::TRACE_DIR_VAR).filter(|d| !d.is_empty()),
         };
         let plan = plan::DaemonPlan::new(self.flags, &environment)?;
         run::run_daemon(&plan, uid, self.global.format, out)

@@ -7,11 +7,12 @@
 //! | notice | normal and worth knowing: readiness, the audit line of a request, a reload, the end | not with `--quiet` |
 //! | debug | each step | with `--verbose` |
 //!
-//! A reader of standard error that stalls does not stall the daemon: lines beyond the queue are dropped and counted.
+//! A reader of standard error that stalls does not stall the daemon: lines beyond the queue are dropped and counted. Only
+//! the lines about requests are not dropped: the clients that make them wait.
 
 use std::collections::HashMap;
 use std::fmt::Display;
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -21,6 +22,8 @@ use crate::counters::Counters;
 
 /// Maximum number of lines that wait for standard error.
 const MAX_QUEUED_LINES: usize = 1024;
+/// How often a line that must not be lost looks for a place in the queue.
+const QUEUE_RETRY_INTERVAL: Duration = Duration::from_millis(2);
 /// Minimum time between two lines of one cause that peers can provoke.
 const CAUSE_INTERVAL: Duration = Duration::from_secs(10);
 /// Maximum number of causes. They are constants of this program, of which there are fewer.
@@ -89,6 +92,22 @@ impl DaemonLog {
         self.queue_line(LogLevel::Notice, subject, message);
     }
 
+    /// Logs a notice that must not be lost: it waits until the reader of standard error has taken earlier lines.
+    pub(crate) async fn notice_without_loss(&self, subject: impl Display, message: impl Display) {
+        if !self.shows(LogLevel::Notice) {
+            return;
+        }
+        let mut item = LogItem::Line {
+            level: LogLevel::Notice,
+            subject: subject.to_string(),
+            message: message.to_string(),
+        };
+        while let Err(TrySendError::Full(back)) = self.queue.try_send(item) {
+            item = back;
+            tokio::time::sleep(QUEUE_RETRY_INTERVAL).await;
+        }
+    }
+
     /// Logs a step; shown with `--verbose` only.
     pub(crate) fn debug(&self, subject: impl Display, message: impl Display) {
         self.queue_line(LogLevel::Debug, subject, message);
@@ -129,14 +148,17 @@ impl DaemonLog {
         Some(0)
     }
 
-    fn queue_line(&self, level: LogLevel, subject: impl Display, message: impl Display) {
-        // Checked here as well as by the writer, so that a line that is not shown costs no formatting.
-        let is_shown = match level {
+    fn shows(&self, level: LogLevel) -> bool {
+        match level {
             LogLevel::Error => true,
             LogLevel::Warning | LogLevel::Notice => self.verbosity >= Verbosity::Normal,
             LogLevel::Debug => self.verbosity >= Verbosity::Verbose,
-        };
-        if !is_shown {
+        }
+    }
+
+    fn queue_line(&self, level: LogLevel, subject: impl Display, message: impl Display) {
+        // Checked here as well as by the writer, so that a line that is not shown costs no formatting.
+        if !self.shows(level) {
             return;
         }
         let item = LogItem::Line { level, subject: subject.to_string(), message: message.to_string() };

@@ -1,26 +1,32 @@
 //! The life of the daemon: check, bind, report readiness, serve, drain, report the end.
 
 use std::os::fd::AsFd;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use anyhow::Context;
 use common::exit::Exit;
 use common::out::{Format, Out};
+use common::pki::Role;
 use common::record::profd::Ready;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use tokio::runtime::Runtime;
 
-use crate::account::raise_descriptor_limit;
+use crate::access::AccessControl;
+use crate::account::{raise_descriptor_limit, read_accounts};
 use crate::certs::ServerCertificates;
-use crate::daemon::{BoundDaemon, DaemonEnd, RunningDaemon};
+use crate::daemon::{BoundDaemon, DaemonEnd, RunningDaemon, create_metric_dir};
 use crate::notify::ReadyNotifier;
-use crate::plan::DaemonPlan;
+use crate::plan::ipc::SocketPlace;
+use crate::plan::{AuditTarget, DaemonPlan, MetricTarget};
+use crate::privileges::{UsedFiles, become_user, confine_process};
 use crate::shutdown::DaemonPhase;
 use crate::signals::{DefaultAction, StopSignals};
 use crate::startup_check::{check_directories, print_findings};
 
 /// Maximum number of threads for lookups about processes and for reloads of certificates. Further ones wait.
-const BLOCKING_THREADS: usize = 16;
+const BLOCKING_THREADS: usize = 4;
 /// How long the reader of the records may take until it can get the last one.
 const LAST_RECORD_TIMEOUT: Duration = Duration::from_secs(1);
 /// How long tasks that are not waited for may take to end.
@@ -31,13 +37,21 @@ enum DaemonLife {
     /// The options are valid. Nothing is opened or bound.
     Planned,
     /// The directories and certificates have passed. From here on signals are caught, so that sockets are removed.
-    Checked(StartedRuntime, Option<Arc<ServerCertificates>>),
+    Checked(StartedRuntime, CheckedParts),
     /// Everything is bound and served.
     Serving(StartedRuntime, RunningDaemon),
     /// A signal to stop has come: requests in progress are finished and accepted configs fetched.
     Draining(StartedRuntime, RunningDaemon),
     /// Every part has ended. A signal terminates the process again.
     Stopped(DaemonEnd),
+}
+
+/// What the checks have opened.
+struct CheckedParts {
+    certs: Option<Arc<ServerCertificates>>,
+    access: Arc<AccessControl>,
+    /// What was bound as root, if the daemon has become another user.
+    bound: Option<BoundDaemon>,
 }
 
 /// The runtime and the signals, from the end of the checks to the end of the drain.
@@ -60,7 +74,11 @@ pub(crate) fn run_daemon(plan: &DaemonPlan, uid: u32, format: Format, out: &mut 
                 Some(checked) => checked,
                 None => return Ok(Exit::Failed),
             },
-            DaemonLife::Checked(started, certs) => start_serving(plan, started, certs, format, out)?,
+            DaemonLife::Checked(..) if plan.check_only => {
+                out.diag().notice("configuration", "valid");
+                return Ok(Exit::Ok);
+            }
+            DaemonLife::Checked(started, parts) => start_serving(plan, started, parts, format, out)?,
             DaemonLife::Serving(started, daemon) => wait_for_signal(started, daemon),
             DaemonLife::Draining(started, daemon) => drain_daemon(started, daemon),
             DaemonLife::Stopped(end) => {
@@ -77,6 +95,15 @@ fn check_plan(plan: &DaemonPlan, uid: u32, out: &mut Out) -> anyhow::Result<Opti
     for (subject, warning) in &plan.warnings {
         out.warn(subject, warning);
     }
+    let bound = match &plan.run_as {
+        None => None,
+        Some(account) => {
+            // Root may bind where the user may not.
+            let bound = if plan.check_only { None } else { Some(BoundDaemon::bind(plan)?) };
+            become_user(account).context("--user")?;
+            bound
+        }
+    };
     if print_findings(&check_directories(plan, uid), out) == Exit::Failed {
         return Ok(None);
     }
@@ -85,32 +112,82 @@ fn check_plan(plan: &DaemonPlan, uid: u32, out: &mut Out) -> anyhow::Result<Opti
         Some(certs) => certs,
         None => None,
     };
-    let limits = plan.server.connections;
-    let connections = limits.pending.total + limits.established.total;
-    if let Some(shortage) = raise_descriptor_limit(connections, plan.registry.max_processes) {
+    let access = Arc::new(AccessControl::load(plan.rules.as_deref(), &read_accounts()).context("--rules")?);
+    if let Some(shortage) = raise_descriptor_limit(plan.max_connections(), plan.registry.max_processes) {
         out.warn("descriptors", shortage);
     }
+    if !plan.check_only {
+        create_metric_dir(plan)?;
+        if plan.sandbox {
+            for missing in confine_process(&list_used_files(plan)) {
+                out.diag().notice("sandbox", missing);
+            }
+        }
+    }
+    let nice = plan.workers.nice;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
+        .worker_threads(plan.workers.threads)
+        // Of this thread only (setpriority(2), "C library/kernel differences"): the thread for processes has a deadline.
+        .on_thread_start(move || {
+            let _ = rustix::process::setpriority_process(None, nice);
+        })
         .thread_name("profd-rpc")
         .max_blocking_threads(BLOCKING_THREADS)
         .build()?;
     let signals = runtime.block_on(async { StopSignals::catch() })?;
     let default_action = signals.default_action();
-    Ok(Some(DaemonLife::Checked(StartedRuntime { runtime, signals, default_action, notifier }, certs)))
+    Ok(Some(DaemonLife::Checked(
+        StartedRuntime { runtime, signals, default_action, notifier },
+        CheckedParts { certs, access, bound },
+    )))
+}
+
+/// Lists the files that the daemon uses once it runs.
+fn list_used_files(plan: &DaemonPlan) -> UsedFiles {
+    let parent = |path: &Path| {
+        path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new(".")).to_owned()
+    };
+    let mut files = UsedFiles {
+        // Accounts, the processes of the host, and whether there is a terminal.
+        read: ["/etc", "/proc", "/dev/tty"].map(PathBuf::from).into(),
+        ..UsedFiles::default()
+    };
+    if let Some(tls) = &plan.tls {
+        // The directory may be replaced as a whole, and its files may be links.
+        files.read.extend([parent(&tls.dir), tls.dir.clone()]);
+        let names = Role::Server.layout().file_names();
+        let targets = names.iter().filter_map(|name| tls.dir.join(name).canonicalize().ok());
+        files.read.extend(targets.map(|target| parent(&target)));
+        files.read.extend(tls.passphrase_file.as_deref().map(parent));
+    }
+    files.read.extend(plan.rules.as_deref().map(parent));
+    if let Some(AuditTarget::File(path)) = &plan.audit {
+        files.written.push(parent(path));
+    }
+    if let Some(MetricTarget::Files(metrics)) = &plan.metrics {
+        files.written.push(metrics.dir.clone());
+    }
+    for place in &plan.places {
+        if let SocketPlace::Home(dir) | SocketPlace::Dir(dir) = place {
+            files.sockets.push(dir.clone());
+        }
+    }
+    files
 }
 
 /// Binds everything, serves it, and reports readiness.
 fn start_serving(
     plan: &DaemonPlan,
     mut started: StartedRuntime,
-    certs: Option<Arc<ServerCertificates>>,
+    CheckedParts { certs, access, bound }: CheckedParts,
     format: Format,
     out: &mut Out,
 ) -> anyhow::Result<DaemonLife> {
-    let bound = BoundDaemon::bind(plan, &started.runtime)?;
+    let bound = bound.map_or_else(|| BoundDaemon::bind(plan), Ok)?;
     let ready = bound.ready_record(plan)?;
-    let daemon = RunningDaemon::start(plan, bound, certs.clone(), &started.runtime, out.diag().verbosity())?;
+    let verbosity = out.diag().verbosity();
+    let daemon = RunningDaemon::start(plan, bound, certs.clone(), access, &started.runtime, verbosity)?;
     if let Some(certs) = certs {
         let (log, shutdown) = (daemon.state.log.clone(), daemon.shutdown.clone());
         let reload_signal = started.signals.take_reload_signal();

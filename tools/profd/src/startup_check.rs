@@ -7,10 +7,11 @@ use std::path::Path;
 use common::exit::Exit;
 use common::finding::{Finding, Severity};
 use common::out::Out;
+use common::pki::Role;
 use common::policy::{Class, Mode, check_mode, check_owner};
 
 use crate::plan::ipc::SocketPlace;
-use crate::plan::{DaemonPlan, MetricTarget};
+use crate::plan::{AuditTarget, DaemonPlan, MetricTarget};
 
 /// Returns the findings about the directories: errors, with which the daemon must not start, and warnings.
 pub(crate) fn check_directories(plan: &DaemonPlan, uid: u32) -> Vec<Finding> {
@@ -30,8 +31,41 @@ pub(crate) fn check_directories(plan: &DaemonPlan, uid: u32) -> Vec<Finding> {
     }
     if let Some(MetricTarget::Files(files)) = &plan.metrics {
         findings.extend(check_metric_dir(&files.dir, uid));
+        findings.extend(check_parent(&files.dir));
     }
+    if let Some(tls) = &plan.tls {
+        findings.extend(check_parent(&tls.dir));
+        findings.extend(check_key_links(&tls.dir.join(Role::Server.layout().key)));
+    }
+    let files = [plan.rules.as_deref(), plan.audit.as_ref().and_then(AuditTarget::path)];
+    findings.extend(files.into_iter().flatten().filter_map(check_parent));
     findings
+}
+
+/// Checks that no other user can put something else into the place of a file or directory.
+fn check_parent(path: &Path) -> Option<Finding> {
+    let parent = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let mode = Mode::of(fs::metadata(parent).ok()?.mode());
+    let is_shared = mode.0 & 0o022 != 0 && mode.0 & 0o1000 == 0;
+    // Many systems give each user a group of his own, and directories that it may write.
+    let severity = if mode.0 & 0o002 != 0 { Severity::Error } else { Severity::Warning };
+    is_shared.then(|| {
+        Finding::new("parent-dir", severity, parent)
+            .found(format!("mode {mode} lets other users replace {}", path.display()))
+            .expected("a directory that only its owner can write")
+            .fix(format!("chmod go-w {}", common::policy::shell_quote(parent)))
+    })
+}
+
+/// Checks that the private key has one name: a second one can lie where others look for it, and outlives this one.
+fn check_key_links(key: &Path) -> Option<Finding> {
+    let links = fs::metadata(key).ok()?.nlink();
+    (links > 1).then(|| {
+        Finding::new("hard-link", Severity::Error, key)
+            .found(format!("{links} names (hard links)"))
+            .expected("one name")
+            .fix("copy the key to a new file, and remove the other names")
+    })
 }
 
 /// Checks that no other user can replace a socket.
@@ -134,6 +168,22 @@ mod tests {
         assert_eq!(rules(&check_metric_dir(&dir.path().join("new"), uid)), [""; 0]);
         std::os::unix::fs::symlink(dir.path(), dir.path().join("link")).unwrap();
         assert_eq!(rules(&check_metric_dir(&dir.path().join("link"), uid)), ["directory"]);
+    }
+
+    #[test]
+    fn a_parent_that_others_can_write_and_a_key_with_two_names_are_rejected() {
+        let expected =
+            [(0o777, Some(Severity::Error)), (0o775, Some(Severity::Warning)), (0o1777, None), (0o755, None)];
+        for (mode, severity) in expected {
+            let (dir, _) = with_mode(mode);
+            assert_eq!(check_parent(&dir.path().join("certs")).map(|f| f.severity), severity, "{mode:o}");
+        }
+        let (dir, _) = with_mode(0o700);
+        let key = dir.path().join("server.key");
+        fs::write(&key, "").unwrap();
+        assert!(check_key_links(&key).is_none());
+        fs::hard_link(&key, dir.path().join("second")).unwrap();
+        assert!(check_key_links(&key).unwrap().reason().contains("2 names"));
     }
 
     #[test]

@@ -1,17 +1,22 @@
 //! The state that the parts of the running daemon share: the registry, the processes behind it, counters and log.
 
 use std::io;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
 
+use crate::account::read_accounts;
+use crate::core::accounts::Accounts;
 use crate::core::registry::{Registry, RemovedCounts, Uptime};
 use crate::counters::Counters;
 use crate::log::DaemonLog;
 use crate::process::procfs::Procfs;
-use crate::process::watch::ProcessWatch;
+use crate::process::watch::{ProcessWatch, WatchLimits};
 use crate::shutdown::{DaemonPhase, ShutdownWatch};
+
+/// How old the accounts of the host may be.
+const ACCOUNTS_INTERVAL: Duration = Duration::from_secs(60);
 
 /// See the module.
 #[derive(Debug)]
@@ -22,6 +27,8 @@ pub(crate) struct DaemonState {
     pub(crate) procfs: Procfs,
     pub(crate) counters: Arc<Counters>,
     pub(crate) log: DaemonLog,
+    /// The accounts of the host, and when they were read.
+    accounts: RwLock<(Uptime, Arc<Accounts>)>,
     /// Notified when a pending config was fetched or removed.
     pub(crate) config_removed: Notify,
     shutdown: ShutdownWatch,
@@ -33,13 +40,15 @@ impl DaemonState {
     /// The system cannot create an epoll instance.
     pub(crate) fn new(
         registry: Registry,
+        watch: WatchLimits,
         counters: Arc<Counters>,
         log: DaemonLog,
         shutdown: ShutdownWatch,
     ) -> io::Result<Self> {
         Ok(Self {
             registry: Mutex::new(registry),
-            watch: ProcessWatch::new()?,
+            watch: ProcessWatch::new(watch)?,
+            accounts: RwLock::new((Uptime::ZERO, Arc::new(read_accounts()))),
             procfs: Procfs::default(),
             counters,
             log,
@@ -57,6 +66,21 @@ impl DaemonState {
     /// Returns the time since the start of the daemon.
     pub(crate) fn uptime(&self) -> Uptime {
         self.started.elapsed()
+    }
+
+    /// Returns the accounts of the host, as of the last [`Self::refresh_accounts`].
+    pub(crate) fn accounts(&self) -> Arc<Accounts> {
+        self.accounts.read().unwrap_or_else(PoisonError::into_inner).1.clone()
+    }
+
+    /// Reads the accounts of the host again if they are old: users are added while the daemon runs.
+    pub(crate) fn refresh_accounts(&self) {
+        let now = self.uptime();
+        let read_at = self.accounts.read().unwrap_or_else(PoisonError::into_inner).0;
+        if now.saturating_sub(read_at) >= ACCOUNTS_INTERVAL {
+            let accounts = Arc::new(read_accounts());
+            *self.accounts.write().unwrap_or_else(PoisonError::into_inner) = (now, accounts);
+        }
     }
 
     /// Locks the registry. The guard must not be held across an await or a system call that may block.
@@ -98,15 +122,16 @@ impl DaemonState {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::core::registry::SenderId;
     use common::ipc::message::Poll;
     use common::out::Verbosity;
-    use std::time::Duration;
 
     #[test]
     fn all_dead_processes_are_reaped_and_a_reused_pid_stays() {
         let counters: Arc<Counters> = Arc::default();
         let limits = crate::core::registry::RegistryLimits {
             max_processes: 1000,
+            is_shared: false,
             jobs_per_process: 1,
             keep_alive: Duration::from_secs(60),
             config_expiry: Duration::from_secs(60),
@@ -114,7 +139,9 @@ mod tests {
         let log = DaemonLog::start(Verbosity::Quiet, counters.clone()).unwrap();
         let (_trigger, shutdown) = crate::shutdown::shutdown_channel();
         let registry = Registry::new(limits);
-        let state = DaemonState::new(registry, counters, log, shutdown).unwrap();
+        let watch = WatchLimits { max_senders: 1000, is_shared: false, max_pidfds: 1000 };
+        let sender = |host_pid| SenderId { uid: 7, account: 7, host_pid };
+        let state = DaemonState::new(registry, watch, counters, log, shutdown).unwrap();
         let open = |pid| Arc::new(crate::process::watch::open_pidfd(pid).unwrap());
         let knows = |pid| state.registry().contains_pid(pid);
         let mut child = std::process::Command::new("true").spawn().unwrap();
@@ -125,9 +152,14 @@ mod tests {
         let own = i32::try_from(std::process::id()).unwrap();
         for pid in dead.clone().chain([own]) {
             let poll = Poll { config_type: 3, job_id: 0, pids: vec![pid] };
-            state.registry().poll_config(Uptime::ZERO, pid, &poll).unwrap();
+            state.registry().poll_config(Uptime::ZERO, sender(pid), &poll).unwrap();
             let dup = Arc::new(ended.try_clone().unwrap());
-            state.watch.insert(Uptime::ZERO, pid, Some(if pid == own { open(own) } else { dup }), None);
+            state.watch.insert(
+                Uptime::ZERO,
+                sender(pid),
+                Some(if pid == own { open(own) } else { dup }),
+                None,
+            );
         }
         assert!(!state.reap_process(own));
         state.reap_dead_processes();

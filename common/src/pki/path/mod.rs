@@ -22,7 +22,7 @@ mod revocation;
 mod target;
 
 use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 
 pub use target::{PeerName, is_dns_pattern};
@@ -100,7 +100,18 @@ pub type Path<'a> = Vec<&'a Cert>;
 /// # Errors
 /// The first reason why the leaf is invalid, or why the longest path is.
 pub fn validate_path<'a>(question: &ValidationRequest<'a>) -> Result<Path<'a>, PathError> {
-    let work = PathSearch::new(question);
+    validate_path_with(question, &VerifiedCrls::default())
+}
+
+/// [`validate_path`] with CRLs whose signatures were verified before.
+///
+/// # Errors
+/// As there.
+pub fn validate_path_with<'a>(
+    question: &ValidationRequest<'a>,
+    verified_crls: &VerifiedCrls,
+) -> Result<Path<'a>, PathError> {
+    let work = PathSearch::new(question, verified_crls);
     profile::check_leaf(question)?;
     target::check_target(&work)?;
     let mut path = vec![question.leaf];
@@ -112,12 +123,41 @@ pub fn validate_path<'a>(question: &ValidationRequest<'a>) -> Result<Path<'a>, P
     }
 }
 
+/// Which roots have signed which CRLs, by the positions of both in a question: verified once for many questions with the
+/// same roots and CRLs.
+#[derive(Clone, Debug, Default)]
+pub struct VerifiedCrls(HashSet<(usize, usize)>);
+
+impl VerifiedCrls {
+    /// Verifies each CRL by each root of its issuer's name.
+    #[must_use]
+    pub fn of_roots(roots: &[Cert], crls: &[Crl]) -> Self {
+        let mut verified = HashSet::new();
+        for (c, crl) in crls.iter().enumerate() {
+            for (r, root) in roots.iter().enumerate().filter(|(_, root)| root.subject == crl.issuer) {
+                if crl.signature.verify(&root.key).is_ok() {
+                    verified.insert((c, r));
+                }
+            }
+        }
+        Self(verified)
+    }
+
+    /// Whether this root's signature of this CRL was verified; both are those of the question.
+    fn contains(&self, question: &ValidationRequest<'_>, crl: &Crl, issuer: &Cert) -> bool {
+        let crl = question.crls.iter().position(|c| std::ptr::eq(c, crl));
+        let root = question.roots.iter().position(|r| std::ptr::eq(r, issuer));
+        crl.zip(root).is_some_and(|pair| self.0.contains(&pair))
+    }
+}
+
 const SIGNATURES: u32 = 300;
 const STEPS: u32 = 20_000;
 
 /// One search for a path, and its cost so far.
 struct PathSearch<'a, 'q> {
     question: &'q ValidationRequest<'a>,
+    verified_crls: &'q VerifiedCrls,
     signatures: Cell<u32>,
     steps: Cell<u32>,
     comparisons: Cell<u32>,
@@ -126,9 +166,16 @@ struct PathSearch<'a, 'q> {
 }
 
 impl<'a, 'q> PathSearch<'a, 'q> {
-    fn new(question: &'q ValidationRequest<'a>) -> Self {
+    fn new(question: &'q ValidationRequest<'a>, verified_crls: &'q VerifiedCrls) -> Self {
         let zero = || Cell::new(0);
-        Self { question, signatures: zero(), steps: zero(), comparisons: zero(), known: RefCell::default() }
+        Self {
+            question,
+            verified_crls,
+            signatures: zero(),
+            steps: zero(),
+            comparisons: zero(),
+            known: RefCell::default(),
+        }
     }
 
     /// Extends a path towards a root, depth first. On success the path ends with the root.

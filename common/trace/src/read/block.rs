@@ -129,10 +129,10 @@ struct BlockDecoder<'a> {
 
 impl BlockDecoder<'_> {
     fn read_elements(&mut self) -> BlockEnd {
-        if self.state == ListState::Damage
-            && let Some(end) = self.find_way_on(self.pos)
-        {
-            return end;
+        if self.state == ListState::Damage {
+            if let Some(end) = self.find_way_on(self.pos) {
+                return end;
+            }
         }
         loop {
             let space = self.text[self.pos..].iter().take_while(|b| b.is_ascii_whitespace()).count();

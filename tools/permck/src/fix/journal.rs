@@ -53,7 +53,7 @@ impl Journal {
         common::record::write(&mut bytes, change)?;
         if bytes.len() as u64 >= MAX_LINE {
             return Err(io::Error::new(
-                io::ErrorKind::InvalidFilename,
+                io::ErrorKind::InvalidData,
                 "its path is too long to be recorded",
             ));
         }

@@ -195,7 +195,7 @@ impl<'a> Fixer<'a> {
             return Err(STOPPED.into());
         }
         journal.append_change(change).map_err(|e| match e.kind() {
-            io::ErrorKind::InvalidFilename => e.to_string(),
+            io::ErrorKind::InvalidData => e.to_string(),
             _ => self.stop_for_journal_error(e),
         })
     }

@@ -78,6 +78,8 @@ fn dcgm_record(answer: record::ReplySummary, function: RequestedFunction) -> rec
         busy: None,
         command_status: None,
         unknown_pids: Vec::new(),
+        ambiguous_pids: Vec::new(),
+        rejected: Vec::new(),
         beyond_limit: Vec::new(),
         jobs: None,
     }

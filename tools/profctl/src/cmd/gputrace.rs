@@ -48,6 +48,9 @@ pub(crate) struct GpuTraceArgs {
     /// Pids of the processes, separated by commas; 0 selects all processes of the job
     #[arg(long, default_value = "0", value_parser = parse_pids, value_name = "LIST")]
     pids: CommaList<i32>,
+    /// Select only processes of this user of the daemon's host, by name or uid; from profd only [default: all users]
+    #[arg(long, value_name = "USER")]
+    user: Option<String>,
     /// Duration of the trace, in milliseconds or with a unit, such as 5s; ignored with --iterations
     #[arg(long, default_value_t = 500, value_parser = parse_whole_milliseconds, value_name = "MS")]
     duration_ms: u64,
@@ -101,6 +104,7 @@ impl GpuTraceArgs {
         let filter = ProcessFilter {
             job_id: self.job_id,
             pids: self.pids.0.clone(),
+            user: self.user.clone(),
             process_limit: self.process_limit,
         };
         OnDemandCommand::new(

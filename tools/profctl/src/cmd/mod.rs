@@ -1,5 +1,6 @@
 //! The subcommands, one file each: the options, the request built from them, and the result.
 
+pub(crate) mod audit;
 pub(crate) mod dcgm;
 pub(crate) mod gputrace;
 pub(crate) mod npu_monitor;

@@ -73,6 +73,9 @@ pub(crate) struct NpuMonitorArgs {
     /// The form is `KIND:NAME[,NAME]...[;KIND:NAME...]`. Example: Kernel:MatMul,Add;Communication:AllReduce
     #[arg(long, value_parser = parse_short_text, default_value = "", hide_default_value = true, value_name = "FILTER")]
     filter: String,
+    /// Select only processes of this user of the daemon's host, by name or uid; from profd only [default: all users]
+    #[arg(long, value_name = "USER")]
+    user: Option<String>,
 }
 
 impl NpuMonitorArgs {
@@ -98,7 +101,7 @@ impl NpuMonitorArgs {
             "" => String::new(),
             dir => absolute_output_path(dir, out)?,
         };
-        let filter = ProcessFilter { job_id: 0, pids: vec![0], process_limit: 3 };
+        let filter = ProcessFilter { job_id: 0, pids: vec![0], user: self.user.clone(), process_limit: 3 };
         OnDemandCommand::new(
             RequestedFunction::NpuMonitor,
             self.build_config(&dir)?,

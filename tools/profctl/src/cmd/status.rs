@@ -9,6 +9,7 @@ use common::rpc::message::{
 use common::text::Safe;
 
 use crate::duration_text::format_duration;
+use crate::rejected::{describe_rejected, rejected_record};
 use crate::reply::{decode_reply, format_decline};
 use crate::session::DaemonSession;
 
@@ -38,7 +39,9 @@ impl StatusArgs {
                 session.out.record(&status_record(answer, reply.unwrap_or_default()))?;
             } else if let Some(reply) = reply {
                 session.print_line(&answer, &format_headline(&reply))?;
-                for line in format_certificates(&reply).iter().chain(&format_processes(&reply)) {
+                let lines =
+                    [format_certificates(&reply), format_processes(&reply), format_rejected(&reply)].concat();
+                for line in &lines {
                     writeln!(session.out.text(), "  {}", Safe(line))?;
                 }
             } else if let Some(text) = format_decline(&answer) {
@@ -76,6 +79,10 @@ fn status_record(answer: record::ReplySummary, reply: StatusReply) -> record::St
         uptime_s: detail.as_ref().map(|d| d.uptime_s),
         processes: detail.as_ref().map(|d| d.processes.iter().map(process_record).collect()),
         processes_omitted: detail.as_ref().map(|d| d.processes_omitted),
+        rejected: detail
+            .as_ref()
+            .map(|d| d.rejected.iter().map(rejected_record).collect())
+            .unwrap_or_default(),
         certificates: detail.as_ref().and_then(|d| d.certificates.as_ref()).map(certificates_record),
         counters: detail.map(|d| d.counters).unwrap_or_default(),
     }
@@ -103,6 +110,8 @@ fn process_record(p: &ProcessStatus) -> record::Process {
     record::Process {
         pid: p.pid,
         host_pid: p.host_pid,
+        uid: p.uid,
+        user: p.user.clone(),
         job_id: p.job_id,
         device: p.device,
         last_poll_ms: p.last_poll_ms,
@@ -169,16 +178,27 @@ fn format_age(seconds: i64) -> String {
 /// Formats the processes, one line each.
 fn format_processes(reply: &StatusReply) -> Vec<String> {
     let Some(detail) = &reply.detail else { return Vec::new() };
-    let mut lines: Vec<String> = detail.processes.iter().map(format_process).collect();
+    // The name of the user is worth a word where there are several.
+    let has_several_users = detail.processes.windows(2).any(|pair| pair[0].uid != pair[1].uid);
+    let mut lines: Vec<String> =
+        detail.processes.iter().map(|p| format_process(p, has_several_users)).collect();
     if detail.processes_omitted > 0 {
         lines.push(format!("and {} more", detail.processes_omitted));
     }
     lines
 }
 
-fn format_process(p: &ProcessStatus) -> String {
+/// Formats the processes whose messages were not taken, one line for each user and cause.
+fn format_rejected(reply: &StatusReply) -> Vec<String> {
+    let rejected = reply.detail.as_ref().map(|d| d.rejected.as_slice()).unwrap_or_default();
+    rejected.iter().map(|r| format!("not taken: {}", describe_rejected(r))).collect()
+}
+
+fn format_process(p: &ProcessStatus, with_user_name: bool) -> String {
     let mut parts = vec![format!("pid {:<7} job {}", p.pid, p.job_id)];
     parts.extend(p.host_pid.map(|h| format!("host pid {h}")));
+    parts.extend(p.uid.map(|uid| format!("uid {uid}")));
+    parts.extend(p.user.as_ref().filter(|_| with_user_name).map(|name| format!("user {name}")));
     parts.extend(p.device.map(|d| format!("device {d}")));
     let ago = |ms| format_duration(std::time::Duration::from_millis(ms));
     parts.extend(p.last_poll_ms.map(|ms| format!("last poll {} ago", ago(ms))));

@@ -117,7 +117,16 @@ fn plain_tcp_and_tls_are_distinguished() {
     });
     let certs = minted.dir("client_certs");
     let ran = version(&certs, closing, &["--hostname", "127.0.0.1"]);
-    assert!(reason(&ran).starts_with("TLS handshake failed: "), "{}", reason(&ran));
+    assert_eq!(reason(&ran), "the daemon closed the connection during the TLS handshake");
+    let hint = ran.only_record("profctl.version")["hints"][0].as_str().unwrap().to_owned();
+    assert!(hint.starts_with("it may have reached a limit"), "{hint}");
+    // The alert with which profd refuses a connection for which it has no place.
+    let busy = FakeDaemon::listen_with(|stream| {
+        let _ = std::io::Write::write_all(stream, &[0x15, 3, 3, 0, 2, 2, 80]);
+        wait_for_close(stream);
+    });
+    let ran = version(&certs, busy, &["--hostname", "127.0.0.1"]);
+    assert!(reason(&ran).starts_with("the daemon is busy: a limit on connections"), "{}", reason(&ran));
     let chatty = FakeDaemon::listen_with(|stream| {
         let _ = std::io::Write::write_all(stream, b"hello, who are you?");
         wait_for_close(stream);

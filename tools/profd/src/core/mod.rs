@@ -4,10 +4,15 @@
 //! effects. [`crate::rpc::dispatch`] looks up the facts, encodes the reply and performs the effects. Messages of
 //! processes are handled by the [`registry`] directly.
 
+pub(crate) mod access;
+pub(crate) mod accounts;
+pub(crate) mod audit;
 pub(crate) mod handler;
 pub(crate) mod outcome;
 pub(crate) mod output_roots;
+pub(crate) mod process_scope;
 pub(crate) mod registry;
+pub(crate) mod user_shares;
 
 #[cfg(test)]
 mod tests {

@@ -1,12 +1,15 @@
-//! The result of a handler: a reply and its effects.
+//! The result of a handler: a reply, what the audit trail says about it, and its effects.
 
-use common::rpc::message::{DcgmReply, Failure, OnDemandReply, StatusReply, VersionReply};
+use common::rpc::message::{DcgmReply, ErrorCode, Failure, OnDemandReply, StatusReply, VersionReply};
 use serde::Serialize;
+
+use super::audit::{AuditDetail, AuditTarget};
 
 /// The result of a handler.
 #[derive(Debug)]
 pub(crate) struct HandlerOutcome {
     pub(crate) reply: RpcReply,
+    pub(crate) audit: AuditDetail,
     pub(crate) effects: Vec<Effect>,
 }
 
@@ -24,14 +27,27 @@ pub(crate) enum RpcReply {
 /// Something that the caller of a handler must do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Effect {
-    /// Log the audit line of the request, with the name of its client. It is shown at the default verbosity.
-    LogAudit(String),
-    /// Log a line for debugging, with the name of the client.
-    LogDebug(&'static str),
     /// Count configs that were made pending.
     CountAcceptedConfigs(u64),
     /// Count claims of ancestry that were not confirmed.
     CountFalseAncestors(u64),
+}
+
+impl HandlerOutcome {
+    /// Rejects a request.
+    pub(crate) fn rejected(
+        function: &'static str,
+        target: Option<AuditTarget>,
+        code: ErrorCode,
+        reason: impl Into<String>,
+    ) -> Self {
+        let reason = reason.into();
+        Self {
+            reply: RpcReply::Failure(Failure::new(code, &reason)),
+            audit: AuditDetail::rejected(function, target, code, reason),
+            effects: Vec::new(),
+        }
+    }
 }
 
 impl RpcReply {

@@ -7,8 +7,11 @@ use common::ipc::message::{Message, Poll, Register, Reply};
 use common::ipc::socket::{Received, Socket};
 use rustix::net::SocketAddrUnix;
 
+use super::reply_address::check_reply_address;
 use super::senders::{SenderError, SenderTable};
-use crate::core::registry::{ProfilerFunction, RegistrationError};
+use crate::core::registry::rejections::RejectionCause;
+use crate::core::registry::{ProfilerFunction, RegistrationError, SenderId};
+use crate::core::user_shares::NoRoom;
 use crate::plan::ipc::{AllowedUsers, IpcPlan};
 use crate::sink::MetricQueue;
 use crate::sink::metric::ReceivedMetric;
@@ -35,7 +38,7 @@ pub(super) struct ReceivingSocket<'a> {
 /// Where a datagram came from, by the kernel.
 #[derive(Clone, Copy)]
 struct Sender<'a> {
-    host_pid: i32,
+    id: SenderId,
     /// The address to reply to; `None` for a socket without a name.
     address: Option<&'a SocketAddrUnix>,
 }
@@ -65,33 +68,60 @@ impl DatagramHandler {
     }
 
     fn handle_datagram(&self, at: &ReceivingSocket<'_>, bytes: &[u8], received: &Received) {
-        let Some(host_pid) = self.check_credentials(at, received) else { return };
+        let Some(id) = self.check_credentials(at, received) else { return };
+        let host_pid = id.host_pid;
         let Some(message) = self.decode_message(at, host_pid, bytes, received.truncated) else { return };
-        let sender = Sender { host_pid, address: received.from.as_ref() };
-        match self.senders.identify_sender(at.name, host_pid) {
+        let sender = Sender { id, address: self.find_reply_address(at, id, received) };
+        match self.senders.identify_sender(at.name, id) {
             Ok(()) => {}
             // The kernel reports who sent a metric even after the sender has ended, so its last metrics count. Any other
             // message of it is of no use.
             Err(SenderError::Ended) => match &message {
-                Message::Data(json) => return self.queue_metric(host_pid, json),
+                Message::Data(json) => return self.queue_metric(id, json),
                 _ => return,
             },
-            Err(SenderError::TableFull) => {
-                return self.decline_registration(at, sender, &message, RegistrationError::TableFull);
+            Err(SenderError::NoRoom(no_room)) => {
+                let cause = match no_room {
+                    NoRoom::TableFull => RejectionCause::SendersFull,
+                    NoRoom::ShareUsed => RejectionCause::SenderShare,
+                };
+                return self.decline_sender(at, sender, &message, cause);
             }
         }
         if let Some(claimed) = claimed_pid(&message).filter(|pid| !self.senders.has_pid(host_pid, *pid)) {
             self.state.counters.ipc_wrong_pid.increment();
+            self.note_rejection(id, RejectionCause::WrongPid);
             let reason = format_args!("rejected pid {host_pid}: its message claims pid {claimed}");
             return self.state.log.limited("wrong pid", at.name, reason);
         }
         if let Err(error) = self.handle_message(at, sender, &message) {
-            self.decline_registration(at, sender, &message, error);
+            self.decline_sender(at, sender, &message, error.into());
         }
     }
 
-    /// Returns the host pid of a sender whose user is served.
-    fn check_credentials(&self, at: &ReceivingSocket<'_>, received: &Received) -> Option<i32> {
+    /// Returns the address of a sender, if replies may be sent there.
+    fn find_reply_address<'r>(
+        &self,
+        at: &ReceivingSocket<'_>,
+        sender: SenderId,
+        received: &'r Received,
+    ) -> Option<&'r SocketAddrUnix> {
+        let address = received.from.as_ref()?;
+        if let Err(why) = check_reply_address(address, sender.uid) {
+            let reason = format_args!("pid {} gets no reply: {why}", sender.host_pid);
+            self.state.log.limited("reply address", at.name, reason);
+            return None;
+        }
+        Some(address)
+    }
+
+    fn note_rejection(&self, sender: SenderId, cause: RejectionCause) {
+        let now = self.state.uptime();
+        self.state.registry().rejections.note(now, sender.uid, sender.host_pid, cause);
+    }
+
+    /// Returns who sent a datagram, if the user is served.
+    fn check_credentials(&self, at: &ReceivingSocket<'_>, received: &Received) -> Option<SenderId> {
         let (counters, log) = (&self.state.counters, &self.state.log);
         let Some(sender) = received.credentials else {
             counters.ipc_no_credentials.increment();
@@ -99,9 +129,11 @@ impl DatagramHandler {
             return None;
         };
         let (pid, uid) = (sender.pid, sender.uid);
-        if !self.users.contains(uid) {
+        let id = SenderId { uid, account: self.state.accounts().account_of(uid), host_pid: pid };
+        if !self.users.contains(uid, sender.gid) {
             counters.ipc_foreign_uid.increment();
-            let reason = format_args!("rejected pid {pid}: user {uid} is not allowed (--allow-uid)");
+            self.note_rejection(id, RejectionCause::User);
+            let reason = format_args!("rejected pid {pid}: user {uid} is not allowed (--allow-uid {uid})");
             log.limited("uid", at.name, reason);
             return None;
         }
@@ -112,7 +144,7 @@ impl DatagramHandler {
             log.limited("hidden pid", at.name, reason);
             return None;
         }
-        Some(pid)
+        Some(id)
     }
 
     fn decode_message(
@@ -141,7 +173,7 @@ impl DatagramHandler {
         message: &Message,
     ) -> Result<(), RegistrationError> {
         let record_status = |function, status| {
-            self.state.registry().record_status(self.state.uptime(), sender.host_pid, function, status)
+            self.state.registry().record_status(self.state.uptime(), sender.id, function, status)
         };
         match message {
             Message::Register(register) => self.handle_registration(at, sender, register),
@@ -149,7 +181,7 @@ impl DatagramHandler {
             Message::TraceStatus(status) => record_status(ProfilerFunction::Trace, status),
             Message::MonitorStatus(status) => record_status(ProfilerFunction::Monitor, status),
             Message::Data(json) => {
-                self.queue_metric(sender.host_pid, json);
+                self.queue_metric(sender.id, json);
                 Ok(())
             }
         }
@@ -157,26 +189,25 @@ impl DatagramHandler {
 
     /// Counts and logs that a process is not registered. A poll still gets its reply, so that the process does not wait
     /// for one until its timeout.
-    fn decline_registration(
+    fn decline_sender(
         &self,
         at: &ReceivingSocket<'_>,
         sender: Sender<'_>,
         message: &Message,
-        error: RegistrationError,
+        cause: RejectionCause,
     ) {
-        let (counters, log, pid) = (&self.state.counters, &self.state.log, sender.host_pid);
-        match error {
-            RegistrationError::TableFull => {
-                counters.ipc_registry_full.increment();
-                let reason = format_args!("pid {pid} is not registered: the table is full (--max-processes)");
-                log.limited("registry full", at.name, reason);
+        let (counters, log, pid) = (&self.state.counters, &self.state.log, sender.id.host_pid);
+        self.note_rejection(sender.id, cause);
+        let (counter, log_cause) = match cause {
+            RejectionCause::TooManyJobs => (&counters.ipc_too_many_jobs, "jobs"),
+            RejectionCause::SenderShare | RejectionCause::ProcessShare => {
+                (&counters.ipc_user_share, "user share")
             }
-            RegistrationError::TooManyJobs => {
-                counters.ipc_too_many_jobs.increment();
-                let reason = format_args!("pid {pid} is not registered under a further job: too many jobs");
-                log.limited("jobs", at.name, reason);
-            }
-        }
+            _ => (&counters.ipc_registry_full, "registry full"),
+        };
+        counter.increment();
+        let (user, why) = (self.state.accounts().describe(sender.id.uid), cause.explain(sender.id.uid));
+        log.limited(log_cause, at.name, format_args!("pid {pid} of {user} is not registered: {why}"));
         if let (Message::Poll(_), Some(to)) = (message, sender.address) {
             self.send_reply(at, &Reply::Config(Vec::new()), to);
         }
@@ -189,7 +220,7 @@ impl DatagramHandler {
         message: &Register,
     ) -> Result<(), RegistrationError> {
         let state = &self.state;
-        let count = state.registry().register_process(state.uptime(), sender.host_pid, message)?;
+        let count = state.registry().register_process(state.uptime(), sender.id, message)?;
         let Register { device, pid, job_id } = message;
         state.log.debug(at.name, format_args!("pid {pid} registered: job {job_id}, device {device}"));
         if let Some(to) = sender.address.filter(|_| at.replies_to_registration) {
@@ -204,16 +235,17 @@ impl DatagramHandler {
         sender: Sender<'_>,
         message: &Poll,
     ) -> Result<(), RegistrationError> {
-        let (state, pid) = (&self.state, sender.host_pid);
+        let (state, pid) = (&self.state, sender.id.host_pid);
         state.counters.ipc_polls.increment();
         let Some(to) = sender.address else {
             state.counters.ipc_no_address.increment();
-            let reason = format_args!("pid {pid} polls from a socket without a name, so it gets no reply");
+            let reason =
+                format_args!("pid {pid} polls from a socket without a usable address, so it gets no reply");
             state.log.limited("no address", at.name, reason);
             return Ok(());
         };
         let mut registry = state.registry();
-        let Some(config) = registry.poll_config(state.uptime(), pid, message)? else {
+        let Some(config) = registry.poll_config(state.uptime(), sender.id, message)? else {
             drop(registry);
             self.send_reply(at, &Reply::Config(Vec::new()), to);
             return Ok(());
@@ -228,18 +260,21 @@ impl DatagramHandler {
         if is_sent {
             state.config_removed.notify_one();
             state.counters.configs_delivered.increment();
-            state.log.notice(at.name, format_args!("trace {} delivered to pid {pid}", config.trace_id));
+            let uid = sender.id.uid;
+            state
+                .log
+                .notice(at.name, format_args!("trace {} delivered to pid {pid} uid {uid}", config.trace_id));
         } else {
             state.counters.configs_undeliverable.increment();
         }
         Ok(())
     }
 
-    fn queue_metric(&self, host_pid: i32, json: &[u8]) {
+    fn queue_metric(&self, sender: SenderId, json: &[u8]) {
         self.state.counters.metrics_received.increment();
         let Some(queue) = &self.metrics else { return };
-        let process = self.state.registry().find_single_job(host_pid);
-        queue.push(ReceivedMetric::new(host_pid, process, json.to_vec()));
+        let process = self.state.registry().find_single_job(sender.host_pid);
+        queue.push(ReceivedMetric::new(sender, process, json.to_vec()));
     }
 
     /// Sends a reply without waiting, and returns whether it was sent. A receiver that has ended or whose queue is full
@@ -251,6 +286,16 @@ impl DatagramHandler {
             self.state.log.limited("reply", at.name, format_args!("cannot send a reply: {e}"));
         }
         sent.is_ok()
+    }
+}
+
+impl From<RegistrationError> for RejectionCause {
+    fn from(error: RegistrationError) -> Self {
+        match error {
+            RegistrationError::TableFull => Self::ProcessesFull,
+            RegistrationError::ShareUsed => Self::ProcessShare,
+            RegistrationError::TooManyJobs => Self::TooManyJobs,
+        }
     }
 }
 

@@ -7,6 +7,7 @@
 
 mod datagram;
 mod readiness;
+mod reply_address;
 mod senders;
 mod server;
 pub(crate) mod sockets;

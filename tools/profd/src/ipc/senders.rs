@@ -8,9 +8,10 @@ use std::time::Duration;
 use tokio::task::AbortHandle;
 
 use super::readiness::watch_readable;
-use crate::core::registry::Uptime;
+use crate::core::registry::{SenderId, Uptime};
+use crate::core::user_shares::NoRoom;
 use crate::plan::ipc::IpcPlan;
-use crate::process::watch::{SenderState, has_ended, open_pidfd};
+use crate::process::watch::{SenderState, has_ended};
 use crate::state::DaemonState;
 
 /// How often expired processes and senders are removed.
@@ -21,7 +22,6 @@ const MIN_CLEANUP_INTERVAL: Duration = Duration::from_millis(500);
 /// The senders that the daemon knows, up to a limit.
 pub(super) struct SenderTable {
     state: Arc<DaemonState>,
-    max_senders: usize,
     keep_alive: Duration,
     last_cleanup: Mutex<Uptime>,
 }
@@ -31,19 +31,18 @@ pub(super) struct SenderTable {
 pub(super) enum SenderError {
     /// The process has ended.
     Ended,
-    /// The maximum number of senders is watched.
-    TableFull,
+    /// The maximum number of senders is watched, of all users or of this one.
+    NoRoom(NoRoom),
 }
 
 impl SenderTable {
     pub(super) fn new(plan: &IpcPlan, state: Arc<DaemonState>) -> Self {
-        let IpcPlan { max_senders, keep_alive, .. } = *plan;
-        Self { state, max_senders, keep_alive, last_cleanup: Mutex::default() }
+        Self { state, keep_alive: plan.keep_alive, last_cleanup: Mutex::default() }
     }
 
     /// Makes sure that a sender is alive and watched. `socket` names where it sent to, for the log.
-    pub(super) fn identify_sender(&self, socket: &str, host_pid: i32) -> Result<(), SenderError> {
-        let state = &self.state;
+    pub(super) fn identify_sender(&self, socket: &str, sender: SenderId) -> Result<(), SenderError> {
+        let (state, host_pid) = (&self.state, sender.host_pid);
         match state.watch.find_sender(state.uptime(), host_pid) {
             SenderState::Alive => return Ok(()),
             // The pid may be in use by another process, which is the sender then.
@@ -52,13 +51,11 @@ impl SenderTable {
             }
             SenderState::New => {}
         }
-        if state.watch.len() >= self.max_senders {
+        if state.watch.check_room(sender.account).is_err() {
             self.remove_expired();
         }
-        if state.watch.len() >= self.max_senders {
-            return Err(SenderError::TableFull);
-        }
-        self.watch_sender(host_pid).map_err(|_| {
+        state.watch.check_room(sender.account).map_err(SenderError::NoRoom)?;
+        self.watch_sender(sender).map_err(|_| {
             state.counters.ipc_sender_ended.increment();
             state.log.debug(socket, format_args!("pid {host_pid} ended before its datagram was read"));
             SenderError::Ended
@@ -102,8 +99,9 @@ impl SenderTable {
     ///
     /// # Errors
     /// It has ended.
-    fn watch_sender(&self, host_pid: i32) -> io::Result<()> {
-        let pidfd = match open_pidfd(host_pid) {
+    fn watch_sender(&self, sender: SenderId) -> io::Result<()> {
+        let host_pid = sender.host_pid;
+        let pidfd = match self.state.watch.open_pidfd(host_pid) {
             Ok(fd) => Some(Arc::new(fd)),
             // pidfd_open(2): ESRCH is a process that has ended and was waited for.
             Err(e) if e.raw_os_error() == Some(rustix::io::Errno::SRCH.raw_os_error()) => return Err(e),
@@ -118,7 +116,7 @@ impl SenderTable {
             return Err(io::ErrorKind::NotFound.into());
         }
         let reaper = pidfd.clone().and_then(|fd| self.spawn_reaper(host_pid, fd));
-        self.state.watch.insert(self.state.uptime(), host_pid, pidfd, reaper);
+        self.state.watch.insert(self.state.uptime(), sender, pidfd, reaper);
         Ok(())
     }
 

@@ -63,17 +63,63 @@ pub(crate) struct DaemonFlags {
 
     /// Also serve processes of this user id; may be repeated [default: the daemon's own user only]
     ///
-    /// A daemon that runs as root serves every user. Other users can reach the abstract sockets only: socket files have
-    /// mode 0600.
+    /// A daemon that runs as root serves every user. Other users can reach the abstract sockets; socket files only with
+    /// --ipc-mode.
     #[arg(long, value_name = "UID")]
     pub(crate) allow_uid: Vec<u32>,
 
-    /// Reject configs that write outside this directory; may be repeated [default: any path]
+    /// Also serve processes of this user, by name; may be repeated
+    #[arg(long, value_name = "NAME")]
+    pub(crate) allow_user: Vec<String>,
+
+    /// Also serve processes of this group, by name or number; may be repeated
     ///
-    /// Paths are compared as text, and symlinks below the directory are not resolved: let only trusted users create
-    /// files there.
+    /// With --ipc-mode the first one is the group of the socket files.
+    #[arg(long, value_name = "GROUP")]
+    pub(crate) allow_gid: Vec<String>,
+
+    /// Mode of the socket files in octal: 0600, 0660 or 0666
+    ///
+    /// Whoever may write to a socket can send to the daemon, which then rejects the users that it does not serve.
+    #[arg(long, value_name = "MODE", default_value = "0600", value_parser = parse_socket_mode)]
+    pub(crate) ipc_mode: u32,
+
+    /// Reject configs that write outside this directory; may be repeated, `/` for any path
+    ///
+    /// By default `/tmp` or, if the daemon's environment has KINETO_ONDEMAND_TRACE_DIR, that directory: PyTorch's
+    /// processes write nowhere else. Paths are compared as text, and symlinks below the directory are not resolved: let
+    /// only trusted users create files there.
     #[arg(long, value_name = "DIR")]
     pub(crate) output_root: Vec<PathBuf>,
+
+    /// File with the rules that say which clients may do what; see profd-rules(5) [default: all of them everything]
+    ///
+    /// The file is read again when it changes. One that is invalid does not replace the rules in use.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) rules: Option<PathBuf>,
+
+    /// Append one JSON line for each request and each refused client to a file; `journal` or `-` (standard output)
+    ///
+    /// A client gets its reply when its line is written, so none is lost. While the trail cannot be written, requests are
+    /// rejected. A file that was moved away is replaced by a new one. `profctl audit` reads the lines. Without this
+    /// option the log has the lines that change something, as text.
+    #[arg(long, value_name = "DEST")]
+    pub(crate) audit_log: Option<PathBuf>,
+
+    /// Become this user after everything is bound; the daemon must be started as root
+    ///
+    /// Certificates, rules and the audit trail are opened as this user, who must be able to read or write them. His own
+    /// processes are served; give those of the training users with --allow-user or --allow-gid.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) user: Option<String>,
+
+    /// Do not confine the daemon with Landlock and seccomp
+    #[arg(long)]
+    pub(crate) no_sandbox: bool,
+
+    /// Check the options, directories, certificates and rules, and exit
+    #[arg(long)]
+    pub(crate) check_config: bool,
 
     /// Record the metrics of processes as JSON lines in files of this directory
     #[arg(long, value_name = "DIR", overrides_with = "metric_log_dir")]
@@ -82,6 +128,13 @@ pub(crate) struct DaemonFlags {
     /// Write metrics to standard output, if --metric-log-dir is not given
     #[arg(long, overrides_with = "use_json")]
     pub(crate) use_json: bool,
+
+    /// Accept a new trust root when the certificates are reloaded, instead of at a restart only
+    ///
+    /// Whoever can write the certificate directory could otherwise let in his own clients. Either way the log shows the
+    /// fingerprints.
+    #[arg(long)]
+    pub(crate) accept_new_roots: bool,
 
     #[command(flatten)]
     pub(crate) limits: DaemonLimitFlags,
@@ -103,9 +156,9 @@ pub(crate) struct DaemonFlags {
 pub(crate) struct DaemonLimitFlags {
     /// Maximum number of established connections
     ///
-    /// A connection is established once its client certificate is verified or, over plain TCP, its first request is
-    /// complete. When the limit is reached, the connection that has been idle longest is closed for the new one; if
-    /// none is idle, the new client gets the error `busy`.
+    /// A connection is established once its client certificate is verified or, over plain TCP, its first reply is sent.
+    /// When the limit is reached, the connection that has been idle longest is closed for the new one; if none is idle,
+    /// the new client gets the error `busy`, over plain TCP after its first reply.
     #[arg(long, value_name = "N", default_value_t = 1024, value_parser = parse_positive)]
     pub(crate) max_connections: usize,
     /// Maximum number of established connections from one address (IPv6: from one /64)
@@ -120,6 +173,20 @@ pub(crate) struct DaemonLimitFlags {
     /// Maximum number of pending connections from one address (IPv6: from one /64)
     #[arg(long, value_name = "N", default_value_t = 1024, value_parser = parse_positive)]
     pub(crate) max_pending_connections_per_peer: usize,
+    /// Maximum number of TLS handshakes in a second of clients from addresses without a recent success
+    ///
+    /// Clients beyond it wait. Addresses from which a client was served in the last minutes do not count.
+    #[arg(long, value_name = "N", default_value_t = 500, value_parser = parse_positive)]
+    pub(crate) max_handshake_rate: usize,
+    /// Maximum age of a connection; it is then closed between two requests, and the client connects anew
+    #[arg(long, value_name = "TIME", default_value = "1h", value_parser = parse_duration)]
+    pub(crate) max_connection_age: Duration,
+    /// Number of threads that serve clients, at most one less than there are processors
+    #[arg(long, value_name = "N", default_value_t = 2, value_parser = parse_positive)]
+    pub(crate) worker_threads: usize,
+    /// Niceness of those threads: how far they stand back behind the training processes
+    #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(i32).range(0..=19))]
+    pub(crate) nice: i32,
     /// Maximum length of a request
     ///
     /// SIZE is a number of bytes, or a number with a unit: `65536`, `64K`, `64KiB` (1024 bytes each), `64KB` (1000 bytes). TIME is a number with
@@ -184,6 +251,13 @@ impl FromStr for IpcChoice {
             ("dir", Some(dir)) => Ok(Self::Dir(dir.into())),
             _ => Err("expected abstract[=NAME], home[=DIR] or dir=DIR".to_owned()),
         }
+    }
+}
+
+fn parse_socket_mode(text: &str) -> Result<u32, String> {
+    match u32::from_str_radix(text, 8) {
+        Ok(mode @ (0o600 | 0o660 | 0o666)) => Ok(mode),
+        _ => Err("expected 0600, 0660 or 0666".to_owned()),
     }
 }
 

@@ -12,6 +12,7 @@ pub(crate) const DEFAULT_ABSTRACT_NAME: &str = CONTROL;
 #[derive(Clone, Debug)]
 pub(crate) struct IpcPlan {
     pub(crate) users: AllowedUsers,
+    pub(crate) files: SocketFileAccess,
     /// Maximum number of senders that are watched.
     pub(crate) max_senders: usize,
     /// A sender that is not registered is removed after this long without a datagram.
@@ -25,18 +26,43 @@ pub(crate) struct IpcPlan {
 pub(crate) struct AllowedUsers {
     own: u32,
     others: Vec<u32>,
+    groups: Vec<u32>,
 }
 
 impl AllowedUsers {
-    /// The daemon's own user and those of `--allow-uid`.
-    pub(crate) fn new(own: u32, others: Vec<u32>) -> Self {
-        Self { own, others }
+    /// The daemon's own user, those of `--allow-uid` and `--allow-user`, and the groups of `--allow-gid`.
+    pub(crate) fn new(own: u32, others: Vec<u32>, groups: Vec<u32>) -> Self {
+        Self { own, others, groups }
     }
 
-    /// Returns whether a user is served. A daemon of root serves every user.
-    pub(crate) fn contains(&self, uid: u32) -> bool {
+    /// Returns whether a user with a group is served. A daemon of root serves every user.
+    pub(crate) fn contains(&self, uid: u32, gid: u32) -> bool {
+        self.contains_user(uid) || self.groups.contains(&gid)
+    }
+
+    /// Returns whether processes of a user are served, some of them at least: those of an allowed group.
+    pub(crate) fn may_contain(&self, uid: u32) -> bool {
+        self.contains_user(uid) || !self.groups.is_empty()
+    }
+
+    fn contains_user(&self, uid: u32) -> bool {
         self.own == 0 || uid == self.own || self.others.contains(&uid)
     }
+
+    /// Returns whether several users may be served, who then share the tables.
+    pub(crate) fn are_several(&self) -> bool {
+        self.own == 0 || !self.groups.is_empty() || self.others.iter().any(|uid| *uid != self.own)
+    }
+}
+
+/// Who may write to the socket files.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct SocketFileAccess {
+    pub(crate) mode: u32,
+    /// The owner of the files, if the daemon becomes another user.
+    pub(crate) uid: Option<u32>,
+    /// The group of the files, if it is not that of the daemon.
+    pub(crate) gid: Option<u32>,
 }
 
 /// A pair of sockets to listen on: one for control messages, one for metrics.
@@ -82,9 +108,11 @@ mod tests {
 
     #[test]
     fn users_are_served_by_the_rule() {
-        assert!(AllowedUsers::new(0, vec![]).contains(1000));
-        let users = AllowedUsers::new(1000, vec![2000]);
-        assert!(users.contains(1000) && users.contains(2000));
-        assert!(!users.contains(0) && !users.contains(1001));
+        let root = AllowedUsers::new(0, vec![], vec![]);
+        assert!(root.contains(1000, 1000) && root.are_several());
+        let users = AllowedUsers::new(1000, vec![2000], vec![50]);
+        assert!(users.contains(1000, 1) && users.contains(2000, 1) && users.contains(3000, 50));
+        assert!(!users.contains(0, 0) && !users.contains(1001, 1) && !users.contains_user(3000));
+        assert!(!AllowedUsers::new(1000, vec![1000], vec![]).are_several());
     }
 }

@@ -7,6 +7,8 @@ use std::time::Duration;
 pub(crate) struct ServerLimits {
     pub(crate) connections: ConnectionLimits,
     pub(crate) requests: RequestLimits,
+    /// Of clients from addresses without a recent success.
+    pub(crate) handshakes_per_second: usize,
     /// How long requests in progress may take after the first signal to stop.
     pub(crate) drain: Duration,
 }
@@ -38,6 +40,8 @@ pub(crate) struct RequestLimits {
     pub(crate) write_timeout: Duration,
     /// Between two requests of one connection.
     pub(crate) idle_timeout: Duration,
+    /// After which a connection is closed between two requests.
+    pub(crate) max_age: Duration,
     /// Length of a request in bytes.
     pub(crate) max_bytes: usize,
 }

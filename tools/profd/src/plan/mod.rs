@@ -4,6 +4,7 @@ pub(crate) mod flags;
 pub(crate) mod gflags;
 pub(crate) mod ipc;
 pub(crate) mod limits;
+pub(crate) mod rules;
 
 use std::ffi::OsString;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -14,19 +15,33 @@ use common::error::HintExt;
 use common::ipc::address::SOCKET_DIR_VAR;
 use common::pki::MinVersion;
 
+use crate::core::accounts::Accounts;
 use crate::core::output_roots::OutputRoots;
 use crate::core::registry::RegistryLimits;
 use flags::{DaemonFlags, DaemonLimitFlags, IpcChoice, NO_CERTS};
-use ipc::{AllowedUsers, DEFAULT_ABSTRACT_NAME, IpcPlan, SocketPlace};
+use ipc::{AllowedUsers, DEFAULT_ABSTRACT_NAME, IpcPlan, SocketFileAccess, SocketPlace};
 use limits::{ConnectionLimits, PoolLimits, RequestLimits, ServerLimits};
 
 /// Maximum number of jobs of one process: its profilers may name different ones.
 const JOBS_PER_PROCESS: usize = 4;
 
+/// Where libkineto (PyTorch 2.15) writes on-demand traces, unless [`TRACE_DIR_VAR`] is set for it.
+const DEFAULT_OUTPUT_ROOT: &str = "/tmp";
+
+/// The variable that lets libkineto write elsewhere.
+pub(crate) const TRACE_DIR_VAR: &str = "KINETO_ONDEMAND_TRACE_DIR";
+
 /// The facts about the host that the plan depends on.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct HostEnvironment {
     pub(crate) uid: u32,
+    pub(crate) accounts: Accounts,
+    /// The number of processors.
+    pub(crate) processors: usize,
+    /// The user of `--user`, if the process has to become it. [`Self::uid`] is that user's then.
+    pub(crate) run_as: Option<RunAs>,
+    /// The value of [`TRACE_DIR_VAR`].
+    pub(crate) trace_dir: Option<OsString>,
     /// The home directory of the user.
     pub(crate) home: Option<PathBuf>,
     /// The value of [`SOCKET_DIR_VAR`].
@@ -50,6 +65,17 @@ pub(crate) struct DaemonPlan {
     /// Maximum number of metrics that wait to be recorded.
     pub(crate) metric_queue_length: usize,
     pub(crate) output_roots: OutputRoots,
+    /// The rules file; without it every client may do everything.
+    pub(crate) rules: Option<PathBuf>,
+    /// `None` for lines of text in the log.
+    pub(crate) audit: Option<AuditTarget>,
+    pub(crate) workers: WorkerPlan,
+    /// The user that the daemon becomes.
+    pub(crate) run_as: Option<RunAs>,
+    /// Whether to confine the daemon.
+    pub(crate) sandbox: bool,
+    /// Check everything and exit.
+    pub(crate) check_only: bool,
     pub(crate) ready_fd: Option<u32>,
     /// Subject and text of each warning that is printed at the start.
     pub(crate) warnings: Vec<(&'static str, String)>,
@@ -79,6 +105,59 @@ pub(crate) struct TlsPlan {
     pub(crate) dir: PathBuf,
     pub(crate) min: MinVersion,
     pub(crate) passphrase_file: Option<PathBuf>,
+    /// Whether a reload may bring a new trust root.
+    pub(crate) accept_new_roots: bool,
+}
+
+/// Where the audit trail is written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum AuditTarget {
+    File(PathBuf),
+    Journal,
+    Stdout,
+}
+
+impl AuditTarget {
+    /// Returns the path of the file, if it is one.
+    pub(crate) fn path(&self) -> Option<&Path> {
+        match self {
+            Self::File(path) => Some(path),
+            Self::Journal | Self::Stdout => None,
+        }
+    }
+}
+
+/// The user that a daemon of root becomes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct RunAs {
+    pub(crate) uid: u32,
+    pub(crate) gid: u32,
+    pub(crate) groups: Vec<u32>,
+}
+
+impl RunAs {
+    /// Finds the user of `--user` for a process of `own` uid. Returns `None` if that is the user already.
+    ///
+    /// # Errors
+    /// There is no such user, or the process cannot become another one.
+    pub(crate) fn find(name: &str, own: u32, accounts: &Accounts) -> anyhow::Result<Option<Self>> {
+        let uid =
+            accounts.find_uid(name).with_context(|| format!("--user {name}: no such user in /etc/passwd"))?;
+        if uid == own {
+            return Ok(None);
+        }
+        ensure!(own == 0, "--user {name}: only a daemon that is started as root can become another user");
+        let gid = accounts.primary_group(uid);
+        let gid = gid.with_context(|| format!("--user {name}: the user has no group in /etc/passwd"))?;
+        Ok(Some(Self { uid, gid, groups: accounts.groups_of(uid) }))
+    }
+}
+
+/// The threads that serve clients.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct WorkerPlan {
+    pub(crate) threads: usize,
+    pub(crate) nice: i32,
 }
 
 /// Where metrics are written.
@@ -117,19 +196,23 @@ impl DaemonPlan {
             warnings.push(("ipc", text.to_owned()));
         }
         let DaemonLimitFlags { keep_alive, max_processes, .. } = flags.limits;
+        let users = plan_users(&flags, environment)?;
+        let is_shared = users.are_several();
         Ok(Self {
             listen,
             port: flags.port,
             tls,
             places,
             ipc: IpcPlan {
-                users: AllowedUsers::new(environment.uid, flags.allow_uid.clone()),
+                users,
+                files: plan_socket_files(&flags, environment)?,
                 max_senders: max_processes,
                 keep_alive,
                 drain: flags.limits.drain_timeout,
             },
             registry: RegistryLimits {
                 max_processes,
+                is_shared,
                 jobs_per_process: JOBS_PER_PROCESS,
                 keep_alive,
                 config_expiry: flags.limits.config_expiry,
@@ -137,11 +220,77 @@ impl DaemonPlan {
             server: plan_server_limits(&flags.limits)?,
             metrics: plan_metrics(&flags),
             metric_queue_length: flags.limits.metric_queue,
-            output_roots: OutputRoots::new(flags.output_root)?,
+            output_roots: plan_output_roots(flags.output_root, environment)?,
+            rules: flags.rules,
+            audit: plan_audit(flags.audit_log, flags.use_json)?,
+            workers: WorkerPlan {
+                threads: flags.limits.worker_threads.min(environment.processors.saturating_sub(1)).max(1),
+                nice: flags.limits.nice,
+            },
+            run_as: environment.run_as.clone(),
+            sandbox: !flags.no_sandbox,
+            check_only: flags.check_config,
             ready_fd: flags.ready_fd,
             warnings,
         })
     }
+}
+
+impl DaemonPlan {
+    /// Returns the maximum number of connections of both kinds.
+    pub(crate) fn max_connections(&self) -> usize {
+        self.server.connections.pending.total + self.server.connections.established.total
+    }
+}
+
+fn plan_users(flags: &DaemonFlags, environment: &HostEnvironment) -> anyhow::Result<AllowedUsers> {
+    let mut uids = flags.allow_uid.clone();
+    for name in &flags.allow_user {
+        let uid = environment.accounts.find_uid(name);
+        uids.push(uid.with_context(|| format!("--allow-user {name}: no such user in /etc/passwd"))?);
+    }
+    Ok(AllowedUsers::new(environment.uid, uids, find_groups(flags, environment)?))
+}
+
+fn find_groups(flags: &DaemonFlags, environment: &HostEnvironment) -> anyhow::Result<Vec<u32>> {
+    let find = |name: &String| {
+        let gid = environment.accounts.find_gid(name);
+        gid.with_context(|| format!("--allow-gid {name}: no such group in /etc/group"))
+    };
+    flags.allow_gid.iter().map(find).collect()
+}
+
+fn plan_socket_files(flags: &DaemonFlags, environment: &HostEnvironment) -> anyhow::Result<SocketFileAccess> {
+    let gid = find_groups(flags, environment)?.first().copied();
+    let gid = gid.filter(|_| flags.ipc_mode & 0o060 != 0);
+    let account = environment.run_as.as_ref();
+    Ok(SocketFileAccess {
+        mode: flags.ipc_mode,
+        uid: account.map(|account| account.uid),
+        gid: gid.or(account.map(|account| account.gid)),
+    })
+}
+
+fn plan_output_roots(given: Vec<PathBuf>, environment: &HostEnvironment) -> anyhow::Result<OutputRoots> {
+    if !given.is_empty() {
+        return OutputRoots::new(given, "--output-root");
+    }
+    match &environment.trace_dir {
+        Some(dir) => OutputRoots::new(vec![dir.into()], TRACE_DIR_VAR),
+        None => OutputRoots::new(vec![DEFAULT_OUTPUT_ROOT.into()], "--output-root"),
+    }
+}
+
+fn plan_audit(given: Option<PathBuf>, use_json: bool) -> anyhow::Result<Option<AuditTarget>> {
+    Ok(match given {
+        None => None,
+        Some(dest) if dest.as_os_str() == "journal" => Some(AuditTarget::Journal),
+        Some(dest) if dest.as_os_str() == "-" => {
+            ensure!(!use_json, "--audit-log -: standard output has the metrics (--use-json)");
+            Some(AuditTarget::Stdout)
+        }
+        Some(dest) => Some(AuditTarget::File(dest)),
+    })
 }
 
 fn plan_tls(flags: &DaemonFlags) -> anyhow::Result<Option<TlsPlan>> {
@@ -154,6 +303,7 @@ fn plan_tls(flags: &DaemonFlags) -> anyhow::Result<Option<TlsPlan>> {
         dir: flags.certs_dir.clone(),
         min: flags.tls_min,
         passphrase_file: flags.passphrase_file.clone(),
+        accept_new_roots: flags.accept_new_roots,
     }))
 }
 
@@ -257,8 +407,10 @@ fn plan_server_limits(flags: &DaemonLimitFlags) -> anyhow::Result<ServerLimits> 
             read_timeout: flags.read_timeout,
             write_timeout: flags.write_timeout,
             idle_timeout: flags.idle_timeout,
+            max_age: flags.max_connection_age,
             max_bytes: request.context("--max-request: expected 64 bytes to 16M")?,
         },
+        handshakes_per_second: flags.max_handshake_rate,
         drain: flags.drain_timeout,
     })
 }
@@ -288,7 +440,14 @@ mod tests {
     fn plan(args: &[&str]) -> Result<DaemonPlan, String> {
         let args = std::iter::once("profd").chain(args.iter().copied());
         let flags = Test::try_parse_from(args).map_err(|e| e.to_string())?.flags;
-        let environment = HostEnvironment { uid: 1000, home: Some("/home/ai".into()), socket_dir: None };
+        let accounts = Accounts::parse("ann:x:1001:1::/:", "").with_groups("staff:x:50:");
+        let environment = HostEnvironment {
+            uid: 1000,
+            accounts,
+            processors: 8,
+            home: Some("/home/ai".into()),
+            ..HostEnvironment::default()
+        };
         DaemonPlan::new(flags, &environment).map_err(|e| format!("{e:#}"))
     }
 
@@ -302,6 +461,47 @@ mod tests {
         assert!(plan(&["--certs-dir=NO_CERTS", "--bind=0.0.0.0", "--insecure-listen"]).is_ok());
         assert!(plan(&["--certs-dir=/c", "--bind=0.0.0.0"]).unwrap().tls.is_some());
         assert!(plan(&[]).is_err(), "the operator must decide whether to use certificates");
+    }
+
+    #[test]
+    fn traces_go_to_the_place_of_libkineto_by_default() {
+        use common::rpc::config::Config;
+        let check = |p: &DaemonPlan, path: &str| {
+            p.output_roots.check_config(&Config::parse(&format!("ACTIVITIES_LOG_FILE={path}")).unwrap())
+        };
+        let p = plan(&["--certs-dir=NO_CERTS"]).unwrap();
+        assert!(check(&p, "/tmp/t.json").is_ok());
+        assert!(check(&p, "/data/t.json").unwrap_err().contains("--output-root"));
+        let p = plan(&["--certs-dir=NO_CERTS", "--output-root=/"]).unwrap();
+        assert!(check(&p, "/data/t.json").is_ok());
+        let environment = HostEnvironment { trace_dir: Some("/data".into()), ..HostEnvironment::default() };
+        let roots = plan_output_roots(Vec::new(), &environment).unwrap();
+        assert!(roots.check_config(&Config::parse("ACTIVITIES_LOG_FILE=/data/t.json").unwrap()).is_ok());
+        assert!(roots.check_config(&Config::parse("ACTIVITIES_LOG_FILE=/tmp/t.json").unwrap()).is_err());
+    }
+
+    #[test]
+    fn users_and_groups_are_given_by_name() {
+        let p = plan(&["--certs-dir=NO_CERTS", "--allow-user=ann", "--allow-gid=staff", "--ipc-mode=0660"])
+            .unwrap();
+        assert!(p.ipc.users.contains(1001, 9) && p.ipc.users.contains(7, 50) && !p.ipc.users.contains(7, 9));
+        assert_eq!(p.ipc.files, SocketFileAccess { mode: 0o660, uid: None, gid: Some(50) });
+        assert!(p.registry.is_shared);
+        let own = plan(&["--certs-dir=NO_CERTS"]).unwrap();
+        assert_eq!((own.registry.is_shared, own.ipc.files.mode, own.workers.threads), (false, 0o600, 2));
+        assert!(
+            plan(&["--certs-dir=NO_CERTS", "--allow-user=nobody-here"]).unwrap_err().contains("--allow-user")
+        );
+        assert!(plan(&["--certs-dir=NO_CERTS", "--ipc-mode=0777"]).is_err());
+    }
+
+    #[test]
+    fn only_root_becomes_another_user() {
+        let accounts = Accounts::parse("ann:x:1001:1::/:", "").with_groups("staff:x:50:ann");
+        let ann = RunAs { uid: 1001, gid: 1, groups: vec![1, 50] };
+        assert_eq!(RunAs::find("ann", 0, &accounts).unwrap(), Some(ann));
+        assert_eq!(RunAs::find("ann", 1001, &accounts).unwrap(), None);
+        assert!(RunAs::find("ann", 1002, &accounts).is_err() && RunAs::find("bob", 0, &accounts).is_err());
     }
 
     #[test]

@@ -5,15 +5,18 @@
 //! those of an actual ancestor. Ancestors are looked up when a request names one, not when a process claims it: the
 //! result is of that moment, and processes that poll do not wait for it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, HashSet};
 use std::fs;
 use std::io;
 use std::path::PathBuf;
 
-use crate::core::registry::trace_request::AncestryClaim;
+use crate::core::registry::pid_match::{AncestryClaim, Claimant, PidFacts, PidScope};
 
 /// Maximum number of ancestors that are read: a chain that changes while it is read may have no end.
 const MAX_DEPTH: usize = 128;
+
+/// Maximum number of processes that are read for one request. What is beyond it is not confirmed.
+const MAX_READ: usize = 20_000;
 
 /// A mounted `/proc`.
 #[derive(Clone, Debug)]
@@ -25,6 +28,10 @@ pub(crate) struct Procfs {
 #[derive(Debug, Default, PartialEq, Eq)]
 struct ProcStatus {
     parent: i32,
+    /// The real user id.
+    uid: Option<u32>,
+    /// Whether it has memory of its own; a kernel thread has none.
+    has_memory: bool,
     /// In the daemon's namespace first, in its own last.
     pids: Vec<i32>,
 }
@@ -44,26 +51,61 @@ impl Procfs {
         self.read_status(host_pid).map(|s| s.pids)
     }
 
-    /// Returns those claims whose pid belongs to an actual ancestor. Each process is read once, even if it is an ancestor
-    /// of several others.
-    pub(crate) fn confirm_ancestry(&self, claims: &[AncestryClaim]) -> BTreeSet<AncestryClaim> {
+    /// Looks up what a request depends on: which claims of ancestry are true, and whose processes have the requested pids
+    /// on the host. Each process is read once. Returns also the number of claims that are not true.
+    ///
+    /// `is_served` says whether processes of a user can be registered: those of others never match a request.
+    pub(crate) fn look_up_pids(
+        &self,
+        claimants: &[Claimant],
+        requested: &HashSet<i32>,
+        is_served: impl Fn(u32) -> bool,
+    ) -> (PidFacts, u64) {
         let mut read = BTreeMap::new();
-        let mut confirmed = BTreeSet::new();
-        for claim in claims {
-            let mut at = self.read_status_once(&mut read, claim.host_pid).map_or(0, |s| s.parent);
-            for _ in 0..MAX_DEPTH {
-                // A parent outside the namespace of the mounted /proc is shown as 0.
-                let Some(ancestor) = (at > 0).then(|| self.read_status_once(&mut read, at)).flatten() else {
-                    break;
-                };
-                if ancestor.pids.contains(&claim.ancestor) {
-                    confirmed.insert(*claim);
-                    break;
+        let (mut facts, mut false_claims) = (PidFacts::default(), 0);
+        let mut in_namespace: Vec<i32> =
+            claimants.iter().filter_map(|claimant| claimant.has_namespace_pid(requested)).collect();
+        for claim in claimants.iter().flat_map(|claimant| claimant.claims(requested)) {
+            match self.confirm_claim(&mut read, claim) {
+                Some(scope) => {
+                    in_namespace.extend((scope == PidScope::Namespace).then_some(claim.ancestor));
+                    facts.confirmed.insert(claim, scope);
                 }
-                at = ancestor.parent;
+                None => false_claims += 1,
             }
         }
-        confirmed
+        for pid in in_namespace {
+            let status = self.read_status_once(&mut read, pid).filter(|status| status.has_memory);
+            if let Some(uid) = status.and_then(|status| status.uid).filter(|uid| is_served(*uid)) {
+                facts.host_owners.insert(pid, uid);
+            }
+        }
+        (facts, false_claims)
+    }
+
+    /// Returns in which namespace an actual ancestor has the claimed pid; `None` if none has it.
+    fn confirm_claim(
+        &self,
+        read: &mut BTreeMap<i32, Option<ProcStatus>>,
+        claim: AncestryClaim,
+    ) -> Option<PidScope> {
+        let mut at = self.read_status_once(read, claim.host_pid)?.parent;
+        let mut found = None;
+        for _ in 0..MAX_DEPTH {
+            // A parent outside the namespace of the mounted /proc is shown as 0.
+            if at <= 0 {
+                break;
+            }
+            if at == claim.ancestor {
+                return Some(PidScope::Host);
+            }
+            let Some(ancestor) = self.read_status_once(read, at) else { break };
+            if ancestor.pids.contains(&claim.ancestor) {
+                found = Some(PidScope::Namespace);
+            }
+            at = ancestor.parent;
+        }
+        found
     }
 
     fn read_status_once<'a>(
@@ -71,6 +113,9 @@ impl Procfs {
         read: &'a mut BTreeMap<i32, Option<ProcStatus>>,
         pid: i32,
     ) -> Option<&'a ProcStatus> {
+        if read.len() >= MAX_READ && !read.contains_key(&pid) {
+            return None;
+        }
         read.entry(pid).or_insert_with(|| self.read_status(pid).ok()).as_ref()
     }
 
@@ -88,6 +133,10 @@ fn parse_status(text: &str) -> ProcStatus {
     for line in text.lines() {
         if let Some(parent) = line.strip_prefix("PPid:") {
             status.parent = parent.trim().parse().unwrap_or(0);
+        } else if let Some(uids) = line.strip_prefix("Uid:") {
+            status.uid = uids.split_whitespace().next().and_then(|uid| uid.parse().ok());
+        } else if line.starts_with("VmSize:") {
+            status.has_memory = true;
         } else if let Some(pids) = line.strip_prefix("NSpid:") {
             status.pids = pids.split_whitespace().filter_map(|p| p.parse().ok()).collect();
         }
@@ -99,16 +148,30 @@ fn parse_status(text: &str) -> ProcStatus {
 mod tests {
     use super::*;
 
-    /// A `/proc` of two containers: 100 -> 200 (inside: 1) -> 300 (inside: 7).
+    /// A `/proc` of two containers: 100 -> 200 (inside: 1) -> 300 (inside: 7); another user's process 7, and a kernel
+    /// thread 1.
     fn fake_procfs() -> (tempfile::TempDir, Procfs) {
         let dir = tempfile::tempdir().unwrap();
-        for (pid, parent, all) in [(100, 1, "100"), (200, 100, "200\t1"), (300, 200, "300\t7")] {
+        let processes = [
+            (100, 1, "100", "Uid:\t1000\t1000\t1000\t1000\nVmSize:\t5 kB\n"),
+            (200, 100, "200\t1", "Uid:\t1000\nVmSize:\t5 kB\n"),
+            (300, 200, "300\t7", "Uid:\t1000\nVmSize:\t5 kB\n"),
+            (7, 0, "7", "Uid:\t2000\t2000\nVmSize:\t5 kB\n"),
+            (1, 0, "1", "Uid:\t0\t0\n"),
+        ];
+        for (pid, parent, all, rest) in processes {
             fs::create_dir(dir.path().join(pid.to_string())).unwrap();
-            let text = format!("Name:\tx PPid: 9\nPid:\t{pid}\nPPid:\t{parent}\nNSpid:\t{all}\n");
+            let text = format!("Name:\tx PPid: 9\nPid:\t{pid}\nPPid:\t{parent}\nNSpid:\t{all}\n{rest}");
             fs::write(dir.path().join(pid.to_string()).join("status"), text).unwrap();
         }
         let procfs = Procfs { root: dir.path().to_owned() };
         (dir, procfs)
+    }
+
+    fn look_up(procfs: &Procfs, claimant: &Claimant, requested: &[i32]) -> (PidFacts, u64) {
+        procfs.look_up_pids(std::slice::from_ref(claimant), &requested.iter().copied().collect(), |uid| {
+            uid != 3000
+        })
     }
 
     #[test]
@@ -121,13 +184,25 @@ mod tests {
     #[test]
     fn only_actual_ancestors_are_confirmed() {
         let (_dir, procfs) = fake_procfs();
-        let confirmed_of = |host_pid, claimed: &[i32]| {
-            let claims: Vec<_> = claimed.iter().map(|a| AncestryClaim { host_pid, ancestor: *a }).collect();
-            procfs.confirm_ancestry(&claims).iter().map(|c| c.ancestor).collect::<Vec<_>>()
-        };
-        assert_eq!(confirmed_of(300, &[1, 200, 100, 4242, 0]), [1, 100, 200]);
-        assert_eq!(confirmed_of(300, &[7, 300]), [0; 0]);
-        assert_eq!(confirmed_of(999, &[1]), [0; 0]);
+        let claimed = [1, 200, 100, 4242, 0, 7, 300];
+        let (facts, false_claims) = look_up(&procfs, &Claimant::new(300, 300, &claimed), &claimed);
+        let confirmed: Vec<_> = facts.confirmed.iter().map(|(c, scope)| (c.ancestor, *scope)).collect();
+        // 1 is the parent's pid inside, and no process with memory of its own has it on the host.
+        let expected = [(1, PidScope::Host), (100, PidScope::Host), (200, PidScope::Host)];
+        assert_eq!((confirmed, false_claims), (expected.to_vec(), 4));
+        let (facts, _) = look_up(&procfs, &Claimant::new(999, 999, &[1]), &[1]);
+        assert_eq!(facts, PidFacts::default());
+    }
+
+    #[test]
+    fn the_user_of_a_pid_on_the_host_is_known() {
+        let (_dir, procfs) = fake_procfs();
+        let inside = Claimant::new(300, 7, &[1]);
+        let (facts, _) = look_up(&procfs, &inside, &[7]);
+        assert_eq!(facts.host_owners, [(7, 2000)].into());
+        let nobody = procfs.look_up_pids(std::slice::from_ref(&inside), &[7].into(), |uid| uid != 2000).0;
+        assert_eq!(nobody.host_owners, BTreeMap::new(), "a user who is not served has no processes here");
+        assert_eq!(look_up(&procfs, &inside, &[8]).0, PidFacts::default());
     }
 
     #[test]
@@ -136,10 +211,9 @@ mod tests {
         let parent = i32::try_from(std::os::unix::process::parent_id()).unwrap();
         let procfs = Procfs::default();
         assert!(procfs.read_pids(own).unwrap().contains(&own));
-        let (of_parent, of_self) = (
-            AncestryClaim { host_pid: own, ancestor: parent },
-            AncestryClaim { host_pid: own, ancestor: own },
-        );
-        assert_eq!(procfs.confirm_ancestry(&[of_parent, of_self]), [of_parent].into());
+        let (facts, false_claims) =
+            look_up(&procfs, &Claimant::new(own, own, &[parent, own]), &[parent, own]);
+        let of_parent = AncestryClaim { host_pid: own, ancestor: parent };
+        assert_eq!((facts.confirmed, false_claims), ([(of_parent, PidScope::Host)].into(), 1));
     }
 }

@@ -3,12 +3,14 @@
 use std::time::Duration;
 
 use common::rpc::frame::{self, FrameError, PREFIX};
-use common::rpc::message::{Failure, Request, RequestError};
+use common::rpc::message::{ErrorCode, Failure, Request, RequestError};
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader};
-use tokio::sync::Notify;
-use tokio::time::timeout;
+use tokio::sync::{Notify, watch};
+use tokio::time::{Instant, timeout};
 
-use crate::rpc::connection_table::{ConnectionLimit, ConnectionPlace, NotEstablished};
+use crate::rpc::audited::{CONNECTION, record_refusal};
+use crate::rpc::connection_pool::ConnectionLimit;
+use crate::rpc::connection_table::{ConnectionPlace, NotEstablished};
 use crate::rpc::context::RpcContext;
 use crate::rpc::dispatch::answer_request;
 use crate::rpc::peer::RpcPeer;
@@ -32,29 +34,35 @@ enum ConnectionEnd {
     Broken(std::io::Error),
     BadFrame(FrameError),
     BadRequest(RequestError),
-    /// The first request is complete, and a limit on established connections is reached.
-    LimitReached(ConnectionLimit),
+    /// The first reply is sent, and there is no place to keep the connection.
+    NotKept(ConnectionLimit),
     /// Another connection has got the place.
     Displaced {
         had_reply: bool,
     },
+    /// The certificate of the client is not valid any more.
+    CertificateInvalid(rustls::Error),
+    /// It has reached its maximum age.
+    Aged,
 }
 
 /// Serves one client until its connection ends.
 ///
-/// A TLS connection must be established already; a plain one becomes established with its first request.
+/// A TLS connection must be established already; a plain one becomes established with its first reply. `changes` are those
+/// of the certificates since before its client was verified; `None` over plain TCP.
 pub(crate) async fn serve_connection<S>(
     context: &RpcContext,
     stream: S,
     peer: &RpcPeer,
     place: &ConnectionPlace,
+    changes: Option<watch::Receiver<u64>>,
 ) where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     let mut stream = BufReader::with_capacity(4096, stream);
     let closing = place.closing();
-    let end = serve_requests(context, &mut stream, peer, place, &closing).await;
-    end_connection(context, &mut stream, peer, end, &closing).await;
+    let end = serve_requests(context, &mut stream, peer, place, &closing, changes).await;
+    end_connection(context, &mut stream, peer, place, end, &closing).await;
 }
 
 /// Counts and logs why a connection ends, and sends the reason where the client can expect a reply.
@@ -62,6 +70,7 @@ async fn end_connection<S>(
     context: &RpcContext,
     stream: &mut S,
     peer: &RpcPeer,
+    place: &ConnectionPlace,
     end: ConnectionEnd,
     closing: &Notify,
 ) where
@@ -75,6 +84,7 @@ async fn end_connection<S>(
         }
         ConnectionEnd::Timeout(reason) => {
             counters.rpc_timeout.increment();
+            place.note_failure();
             log.limited("rpc timeout", peer, reason);
         }
         ConnectionEnd::Broken(e) => {
@@ -83,29 +93,66 @@ async fn end_connection<S>(
         }
         ConnectionEnd::BadFrame(e) => {
             counters.rpc_bad_frame.increment();
+            place.note_failure();
             log.limited("rpc frame", peer, format_args!("rejected: {e}"));
-            send_error(stream, &e.to_string(), write_timeout, closing).await;
+            refuse_client(context, stream, peer, (ErrorCode::Frame, e.to_string()), closing).await;
         }
         ConnectionEnd::BadRequest(e) => {
             counters.rpc_bad_request.increment();
             log.limited("rpc request", peer, format_args!("rejected: {e}"));
-            send_error(stream, &e.to_string(), write_timeout, closing).await;
+            refuse_client(context, stream, peer, (ErrorCode::Request, e.to_string()), closing).await;
         }
-        ConnectionEnd::LimitReached(limit) => decline_client(context, stream, peer, limit, closing).await,
-        // A client that has got a reply could take anything sent now for the reply to its next request.
-        ConnectionEnd::Displaced { had_reply: true } => counters.rpc_closed_idle.increment(),
-        ConnectionEnd::Displaced { had_reply: false } => {
-            counters.rpc_closed_pending.increment();
-            // Nothing was sent before, so the reason fits into the socket's buffer; the place is taken, so the
-            // connection must not linger.
-            let reason = "busy: closed for a newer connection, because no request came";
-            let _ = timeout(CLOSE_TIMEOUT, write_failure(stream, reason)).await;
+        ConnectionEnd::CertificateInvalid(e) => {
+            counters.rpc_closed_certificate.increment();
+            let reason = format!("the certificate of this connection is not accepted any more: {e}");
+            log.limited("rpc certificate", peer, format_args!("closed: {reason}"));
+            refuse_client(context, stream, peer, (ErrorCode::Certificate, reason), closing).await;
+        }
+        // A client that has got its reply takes what is sent now for the reply to its next request, which is true: that
+        // request is not carried out.
+        ConnectionEnd::NotKept(limit) => {
+            counters.rpc_closed_idle.increment();
+            let reason = describe_limit(limit, "established connections");
+            send_error(stream, (ErrorCode::Busy, &reason), write_timeout, closing).await;
+        }
+        ConnectionEnd::Aged => {
+            counters.rpc_closed_age.increment();
+            let reason = "the connection has reached its maximum age: connect again (--max-connection-age)";
+            send_error(stream, (ErrorCode::Age, reason), write_timeout, closing).await;
+        }
+        ConnectionEnd::Displaced { had_reply } => {
+            let (counter, reason) = match had_reply {
+                true => (
+                    &counters.rpc_closed_idle,
+                    "busy: closed for a newer connection, after the longest silence",
+                ),
+                false => (
+                    &counters.rpc_closed_pending,
+                    "busy: closed for a newer connection, because no request came",
+                ),
+            };
+            counter.increment();
+            // The reason fits into the socket's buffer; the place is taken, so the connection must not linger.
+            let _ = timeout(CLOSE_TIMEOUT, write_failure(stream, ErrorCode::Busy, reason)).await;
         }
     }
 }
 
-/// Sends `busy` to a client with a verified certificate or a complete request: a limit on established connections is
-/// reached.
+/// Sends an error to a client that is refused, and records that.
+async fn refuse_client<S>(
+    context: &RpcContext,
+    stream: &mut S,
+    peer: &RpcPeer,
+    (code, reason): (ErrorCode, String),
+    closing: &Notify,
+) where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    record_refusal(context, peer, CONNECTION, code, reason.clone()).await;
+    send_error(stream, (code, &reason), context.limits.requests.write_timeout, closing).await;
+}
+
+/// Sends `busy` to a client with a verified certificate: a limit on established connections is reached.
 pub(crate) async fn decline_client<S>(
     context: &RpcContext,
     stream: &mut S,
@@ -122,7 +169,7 @@ pub(crate) async fn decline_client<S>(
     }
     let reason = describe_limit(limit, "connections with a request in progress");
     log.limited("rpc full", peer, &reason);
-    send_error(stream, &reason, context.limits.requests.write_timeout, closing).await;
+    refuse_client(context, stream, peer, (ErrorCode::Busy, reason), closing).await;
 }
 
 /// Formats the limit that is reached. `counted` names what it counts.
@@ -136,12 +183,16 @@ pub(crate) fn describe_limit(limit: ConnectionLimit, counted: &str) -> String {
 }
 
 /// Sends an error, and reads on for a moment so that the client receives it, unless another connection needs the place.
-async fn send_error<S>(stream: &mut S, reason: &str, write_timeout: Duration, closing: &Notify)
-where
+async fn send_error<S>(
+    stream: &mut S,
+    (code, reason): (ErrorCode, &str),
+    write_timeout: Duration,
+    closing: &Notify,
+) where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     let send_and_linger = async {
-        if matches!(timeout(write_timeout, write_failure(stream, reason)).await, Ok(Ok(()))) {
+        if matches!(timeout(write_timeout, write_failure(stream, code, reason)).await, Ok(Ok(()))) {
             let mut rest = stream.take(LINGER_BYTES);
             let _ = timeout(LINGER, tokio::io::copy(&mut rest, &mut tokio::io::sink())).await;
         }
@@ -152,8 +203,12 @@ where
     }
 }
 
-async fn write_failure<S: AsyncWrite + Unpin>(stream: &mut S, reason: &str) -> std::io::Result<()> {
-    let body = serde_json::to_vec(&Failure::new(reason)).map_err(std::io::Error::other)?;
+async fn write_failure<S: AsyncWrite + Unpin>(
+    stream: &mut S,
+    code: ErrorCode,
+    reason: &str,
+) -> std::io::Result<()> {
+    let body = serde_json::to_vec(&Failure::new(code, reason)).map_err(std::io::Error::other)?;
     let frame = frame::encode(&body).map_err(std::io::Error::other)?;
     stream.write_all(&frame).await?;
     stream.shutdown().await
@@ -166,6 +221,7 @@ async fn serve_requests<S>(
     peer: &RpcPeer,
     place: &ConnectionPlace,
     closing: &Notify,
+    mut changes: Option<watch::Receiver<u64>>,
 ) -> ConnectionEnd
 where
     S: AsyncRead + AsyncWrite + Unpin,
@@ -173,6 +229,7 @@ where
     let (state, limits) = (&context.state, &context.limits.requests);
     let mut shutdown = context.shutdown.clone();
     let mut had_reply = false;
+    let oldest = Instant::now() + limits.max_age;
     loop {
         // Between two requests, and only there, a shutdown ends the connection. A client that has got a reply may stay
         // silent for longer, and may leave at any time.
@@ -182,6 +239,12 @@ where
             filled = timeout(silence_limit, stream.fill_buf()) => filled.map(|r| r.map(|b| !b.is_empty())),
             () = closing.notified() => return ConnectionEnd::Displaced { had_reply },
             () = shutdown.reached(DaemonPhase::Draining) => return ConnectionEnd::Done,
+            () = wait_for_change(&mut changes) => {
+                match verify_again(context, peer) {
+                    Ok(()) => continue,
+                    Err(e) => return ConnectionEnd::CertificateInvalid(e),
+                }
+            }
         };
         match has_bytes {
             Err(_) if had_reply => return ConnectionEnd::Done,
@@ -206,12 +269,13 @@ where
             Ok(request) => request,
             Err(e) => return ConnectionEnd::BadRequest(e),
         };
-        // Over plain TCP there is no certificate, so a complete request distinguishes a client from a silent connection.
-        if !had_reply && context.certs.is_none() {
-            match place.establish() {
-                Ok(()) => {}
-                Err(NotEstablished::LimitReached(limit)) => return ConnectionEnd::LimitReached(limit),
-                Err(NotEstablished::Displaced) => return ConnectionEnd::Displaced { had_reply },
+        // Also of a client that asks without a pause.
+        if changes.as_mut().is_some_and(|changes| changes.has_changed().unwrap_or(false)) {
+            if let Some(changes) = &mut changes {
+                changes.mark_unchanged();
+            }
+            if let Err(e) = verify_again(context, peer) {
+                return ConnectionEnd::CertificateInvalid(e);
             }
         }
         // Another connection may have got the place while the request came in; then the request is not carried out.
@@ -234,13 +298,40 @@ where
             Ok(Ok(())) => {}
         }
         place.end_request();
+        // Over plain TCP there is no certificate, so a complete request distinguishes a client from a silent connection.
+        if !had_reply && context.certs.is_none() {
+            place.note_served();
+            match place.establish() {
+                Ok(()) => {}
+                Err(NotEstablished::LimitReached(limit)) => return ConnectionEnd::NotKept(limit),
+                Err(NotEstablished::Displaced) => return ConnectionEnd::Displaced { had_reply: true },
+            }
+        }
         had_reply = true;
+        if Instant::now() >= oldest {
+            return ConnectionEnd::Aged;
+        }
         // A client that sends requests without a pause must not keep others from their turn.
         tokio::task::yield_now().await;
         if state.is_stopping() {
             return ConnectionEnd::Done;
         }
     }
+}
+
+/// Waits until clients must be verified again.
+async fn wait_for_change(changes: &mut Option<watch::Receiver<u64>>) {
+    let changed = match changes {
+        Some(changes) => changes.changed().await.is_ok(),
+        None => false,
+    };
+    if !changed {
+        std::future::pending().await
+    }
+}
+
+fn verify_again(context: &RpcContext, peer: &RpcPeer) -> Result<(), rustls::Error> {
+    context.certs.as_ref().map_or(Ok(()), |certs| certs.verify_again(peer.chain()))
 }
 
 async fn read_frame<S: AsyncRead + Unpin>(

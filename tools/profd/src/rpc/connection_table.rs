@@ -1,29 +1,26 @@
 //! The table of connections: how many there may be, and which one is closed when another needs its place.
 //!
-//! A connection is pending until its TLS handshake is complete, or over plain TCP until its first request is complete;
-//! after that it is established. The two kinds are counted apart. When the limit on pending connections is reached, the
+//! A connection is pending until its TLS handshake is complete, or over plain TCP until its first reply is sent; after
+//! that it is established. The two kinds are counted apart. When the limit on pending connections is reached, the
 //! address that has most of them loses the oldest one that has made no progress in time: one that has sent nothing
 //! complete, or whose handshake has stalled. So connections that make no progress displace each other. When the limit
 //! on established connections is reached, the one that has been idle longest is closed, or one that does not read its
 //! reply. A connection with a request in progress is never closed for another one.
 //!
-//! OpenSSH limits unauthenticated connections in the same way, but drops newcomers at random
-//! (sshd_config(5), `MaxStartups` and `PerSourceMaxStartups`).
+//! Over plain TCP the first request needs no place among the established connections: clients that keep their connections
+//! cannot take the place of one that sends a single request, as the existing clients do.
+//!
+//! What an address has done before counts as well: see [`super::sources`].
 
-use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
 
-use crate::plan::limits::{ConnectionLimits, PoolLimits};
-
-/// How long a new connection is spared, so that a client can send its first message.
-const WAITING_GRACE: Duration = Duration::from_millis(250);
-
-/// How long a handshake in progress, and a reply that its client does not read, are not closed for another connection.
-const PROGRESS_GRACE: Duration = Duration::from_millis(500);
+use super::connection_pool::{ConnectionEntry, ConnectionLimit, ConnectionPool, ConnectionStage, PoolOrder};
+use super::sources::Sources;
+use crate::plan::limits::ConnectionLimits;
 
 /// Why a connection does not become an established one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,20 +30,22 @@ pub(crate) enum NotEstablished {
     Displaced,
 }
 
-/// A limit that is reached, with its value.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum ConnectionLimit {
-    Total(usize),
-    PerPeer(usize),
-}
-
 /// The table. Cheap to clone.
 #[derive(Clone, Debug)]
 pub(crate) struct ConnectionTable(Arc<Mutex<ConnectionPools>>);
 
+/// Why a new connection is not taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum NotAdmitted {
+    LimitReached(ConnectionLimit),
+    /// The limit is near, and the connection is one of those that are dropped at random.
+    DroppedEarly,
+}
+
 #[derive(Debug)]
 struct ConnectionPools {
     next_id: u64,
+    sources: Sources,
     pending: ConnectionPool,
     established: ConnectionPool,
 }
@@ -60,61 +59,35 @@ pub(crate) struct ConnectionPlace {
     closing: Arc<Notify>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum ConnectionStage {
-    /// It has sent nothing that is complete, or it is between two requests.
-    Waiting,
-    /// Its TLS handshake is in progress.
-    Handshake,
-    /// Its request is in progress.
-    Busy,
-    /// Its reply is being written.
-    Replying,
-}
-
-/// Which connections are closed first for another one. Among equals, the oldest is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum ClosingOrder {
-    /// It has had its time: to send a message, to complete a handshake, to read a reply.
-    Overdue,
-    /// It has just begun, and has sent nothing that is complete.
-    New,
-}
-
-#[derive(Debug)]
-struct ConnectionEntry {
-    peer: IpAddr,
-    stage: ConnectionStage,
-    since: Instant,
-    closing: Arc<Notify>,
-}
-
-#[derive(Debug)]
-struct ConnectionPool {
-    limits: PoolLimits,
-    entries: HashMap<u64, ConnectionEntry>,
-    by_peer: HashMap<IpAddr, usize>,
-}
-
 impl ConnectionTable {
-    pub(crate) fn new(limits: ConnectionLimits) -> Self {
+    /// `handshakes_per_second` is the limit for addresses without a recent success.
+    pub(crate) fn new(limits: ConnectionLimits, handshakes_per_second: usize) -> Self {
         let pools = ConnectionPools {
             next_id: 0,
-            pending: ConnectionPool::new(limits.pending),
-            established: ConnectionPool::new(limits.established),
+            sources: Sources::new(handshakes_per_second, Instant::now()),
+            pending: ConnectionPool::new(limits.pending, PoolOrder::Oldest),
+            established: ConnectionPool::new(limits.established, PoolOrder::LongestIdle),
         };
         Self(Arc::new(Mutex::new(pools)))
     }
 
-    /// Adds a new connection to the pending ones.
+    /// Adds a new connection to the pending ones. `random` is evenly distributed in 0 to 1.
     ///
     /// # Errors
     /// The limit is reached, and every connection that it counts is in a handshake that began less than
-    /// [`PROGRESS_GRACE`] ago.
-    pub(crate) fn admit(&self, address: IpAddr) -> Result<ConnectionPlace, ConnectionLimit> {
+    /// [`super::connection_pool::PROGRESS_GRACE`] ago; or it is near, and the connection is dropped at random.
+    pub(crate) fn admit(&self, address: IpAddr, random: f64) -> Result<ConnectionPlace, NotAdmitted> {
         let mut pools = self.lock_pools();
-        let peer = peer_address(address);
-        pools.pending.make_room(peer, Instant::now())?;
+        let (peer, now) = (peer_address(address), Instant::now());
+        let ConnectionPools { pending, sources, .. } = &mut *pools;
+        if sources.drops_early(peer, pending.entries.len(), pending.limits.total, random, now) {
+            return Err(NotAdmitted::DroppedEarly);
+        }
+        let per_peer = sources.pending_limit(peer, pending.limits.per_peer, now);
+        let closed = pending.make_room(peer, per_peer, now).map_err(NotAdmitted::LimitReached)?;
+        if let Some(closed) = closed {
+            sources.note_failure(closed, now);
+        }
         pools.next_id += 1;
         let id = pools.next_id;
         let closing = Arc::new(Notify::new());
@@ -138,7 +111,23 @@ impl ConnectionPlace {
         self.table.lock_pools().pending.set_stage(self.id, ConnectionStage::Handshake);
     }
 
-    /// Moves the connection to the established ones, after its certificate was verified or its first request is complete.
+    /// Returns how long the handshake must wait: addresses that are not known share a budget. `None` if it would be too
+    /// long.
+    pub(crate) fn delay_handshake(&self) -> Option<Duration> {
+        self.table.lock_pools().sources.delay_handshake(self.peer, Instant::now())
+    }
+
+    /// Notes that a client of this address is served.
+    pub(crate) fn note_served(&self) {
+        self.table.lock_pools().sources.note_served(self.peer, Instant::now());
+    }
+
+    /// Notes that the client of this connection failed before it was served.
+    pub(crate) fn note_failure(&self) {
+        self.table.lock_pools().sources.note_failure(self.peer, Instant::now());
+    }
+
+    /// Moves the connection to the established ones, after its certificate was verified or its first reply was sent.
     ///
     /// # Errors
     /// The limit is reached, and every connection that it counts has a request in progress; or the place was taken away
@@ -148,7 +137,9 @@ impl ConnectionPlace {
         if !pools.pending.entries.contains_key(&self.id) {
             return Err(NotEstablished::Displaced);
         }
-        pools.established.make_room(self.peer, Instant::now()).map_err(NotEstablished::LimitReached)?;
+        let per_peer = pools.established.limits.per_peer;
+        let room = pools.established.make_room(self.peer, per_peer, Instant::now());
+        room.map_err(NotEstablished::LimitReached)?;
         pools.pending.remove(self.id);
         pools
             .established
@@ -159,17 +150,22 @@ impl ConnectionPlace {
     /// Notes that a request is in progress. Returns false if another connection has got the place: then the request must
     /// not be carried out.
     pub(crate) fn begin_request(&self) -> bool {
-        self.table.lock_pools().established.set_stage(self.id, ConnectionStage::Busy)
+        self.set_stage(ConnectionStage::Busy)
     }
 
     /// Notes that the reply is being written: a client that does not read it must not hold its place.
     pub(crate) fn begin_reply(&self) {
-        self.table.lock_pools().established.set_stage(self.id, ConnectionStage::Replying);
+        self.set_stage(ConnectionStage::Replying);
     }
 
     /// Notes that the reply was sent.
     pub(crate) fn end_request(&self) {
-        self.table.lock_pools().established.set_stage(self.id, ConnectionStage::Waiting);
+        self.set_stage(ConnectionStage::Waiting);
+    }
+
+    fn set_stage(&self, stage: ConnectionStage) -> bool {
+        let mut pools = self.table.lock_pools();
+        pools.established.set_stage(self.id, stage) || pools.pending.set_stage(self.id, stage)
     }
 }
 
@@ -178,83 +174,6 @@ impl Drop for ConnectionPlace {
         let mut pools = self.table.lock_pools();
         pools.pending.remove(self.id);
         pools.established.remove(self.id);
-    }
-}
-
-impl ConnectionEntry {
-    fn new(peer: IpAddr, stage: ConnectionStage, closing: Arc<Notify>) -> Self {
-        Self { peer, stage, since: Instant::now(), closing }
-    }
-
-    /// Returns when it is closed for another connection, or `None` while it must not be.
-    fn closing_order(&self, now: Instant) -> Option<ClosingOrder> {
-        let age = now.saturating_duration_since(self.since);
-        match self.stage {
-            ConnectionStage::Waiting if age < WAITING_GRACE => Some(ClosingOrder::New),
-            ConnectionStage::Waiting => Some(ClosingOrder::Overdue),
-            ConnectionStage::Handshake | ConnectionStage::Replying if age >= PROGRESS_GRACE => {
-                Some(ClosingOrder::Overdue)
-            }
-            ConnectionStage::Handshake | ConnectionStage::Replying | ConnectionStage::Busy => None,
-        }
-    }
-}
-
-impl ConnectionPool {
-    fn new(limits: PoolLimits) -> Self {
-        Self { limits, entries: HashMap::new(), by_peer: HashMap::new() }
-    }
-
-    fn count_of_peer(&self, peer: IpAddr) -> usize {
-        self.by_peer.get(&peer).copied().unwrap_or_default()
-    }
-
-    /// Makes room for one connection of a peer, by closing another one if a limit is reached.
-    fn make_room(&mut self, peer: IpAddr, now: Instant) -> Result<(), ConnectionLimit> {
-        let full = if self.count_of_peer(peer) >= self.limits.per_peer {
-            ConnectionLimit::PerPeer(self.limits.per_peer)
-        } else if self.entries.len() >= self.limits.total {
-            ConnectionLimit::Total(self.limits.total)
-        } else {
-            return Ok(());
-        };
-        let counts = |entry: &ConnectionEntry| match full {
-            ConnectionLimit::PerPeer(_) => entry.peer == peer,
-            ConnectionLimit::Total(_) => true,
-        };
-        // Of the address with most connections, the oldest one that is overdue is closed, else the oldest new one.
-        let rank = |(id, e): (&u64, &ConnectionEntry)| {
-            let order = e.closing_order(now).filter(|_| counts(e))?;
-            Some((usize::MAX - self.count_of_peer(e.peer), order, e.since, *id))
-        };
-        let (.., id) = self.entries.iter().filter_map(rank).min().ok_or(full)?;
-        if let Some(entry) = self.remove(id) {
-            entry.closing.notify_one();
-        }
-        Ok(())
-    }
-
-    fn insert(&mut self, id: u64, entry: ConnectionEntry) {
-        *self.by_peer.entry(entry.peer).or_default() += 1;
-        self.entries.insert(id, entry);
-    }
-
-    fn remove(&mut self, id: u64) -> Option<ConnectionEntry> {
-        let entry = self.entries.remove(&id)?;
-        if let Some(n) = self.by_peer.get_mut(&entry.peer) {
-            *n -= 1;
-            if *n == 0 {
-                self.by_peer.remove(&entry.peer);
-            }
-        }
-        Some(entry)
-    }
-
-    /// Returns false if the connection has lost its place.
-    fn set_stage(&mut self, id: u64, stage: ConnectionStage) -> bool {
-        let Some(entry) = self.entries.get_mut(&id) else { return false };
-        (entry.stage, entry.since) = (stage, Instant::now());
-        true
     }
 }
 
@@ -273,7 +192,9 @@ fn peer_address(address: IpAddr) -> IpAddr {
 
 #[cfg(test)]
 mod tests {
+    use super::super::connection_pool::PROGRESS_GRACE;
     use super::*;
+    use crate::plan::limits::PoolLimits;
 
     const LIMITS: ConnectionLimits = ConnectionLimits {
         pending: PoolLimits { total: 4, per_peer: 3 },
@@ -284,6 +205,10 @@ mod tests {
         IpAddr::from([10, 0, 0, n])
     }
 
+    fn admit(table: &ConnectionTable, n: u8) -> Result<ConnectionPlace, NotAdmitted> {
+        table.admit(host(n), 1.0)
+    }
+
     fn is_closing(place: &ConnectionPlace) -> bool {
         let closing = place.closing();
         let mut context = std::task::Context::from_waker(std::task::Waker::noop());
@@ -292,10 +217,10 @@ mod tests {
 
     #[test]
     fn a_new_connection_displaces_the_oldest_silent_one_of_its_address() {
-        let table = ConnectionTable::new(LIMITS);
-        let silent: Vec<_> = (0..3).map(|_| table.admit(host(1)).unwrap()).collect();
-        let other = table.admit(host(2)).unwrap();
-        let _newcomer = table.admit(host(1)).unwrap();
+        let table = ConnectionTable::new(LIMITS, 100);
+        let silent: Vec<_> = (0..3).map(|_| admit(&table, 1).unwrap()).collect();
+        let other = admit(&table, 2).unwrap();
+        let _newcomer = admit(&table, 1).unwrap();
         let closing: Vec<bool> = silent.iter().map(is_closing).collect();
         assert_eq!(closing, [true, false, false]);
         assert!(!is_closing(&other));
@@ -303,33 +228,33 @@ mod tests {
 
     #[test]
     fn at_the_total_limit_the_address_with_most_connections_loses_one() {
-        let table = ConnectionTable::new(LIMITS);
-        let first = table.admit(host(1)).unwrap();
-        let many: Vec<_> = (0..3).map(|_| table.admit(host(2)).unwrap()).collect();
-        let _newcomer = table.admit(host(3)).unwrap();
+        let table = ConnectionTable::new(LIMITS, 100);
+        let first = admit(&table, 1).unwrap();
+        let many: Vec<_> = (0..3).map(|_| admit(&table, 2).unwrap()).collect();
+        let _newcomer = admit(&table, 3).unwrap();
         assert!(!is_closing(&first), "the oldest, but the only one of its address");
         assert!(is_closing(&many[0]));
     }
 
     #[test]
     fn a_handshake_has_its_grace_and_is_then_closed_before_a_new_connection() {
-        let table = ConnectionTable::new(LIMITS);
-        let places: Vec<_> = (0..3).map(|_| table.admit(host(1)).unwrap()).collect();
+        let table = ConnectionTable::new(LIMITS, 100);
+        let places: Vec<_> = (0..3).map(|_| admit(&table, 1).unwrap()).collect();
         for place in &places {
             place.begin_handshake();
         }
-        assert_eq!(table.admit(host(1)).unwrap_err(), ConnectionLimit::PerPeer(3));
+        assert_eq!(admit(&table, 1).unwrap_err(), NotAdmitted::LimitReached(ConnectionLimit::PerPeer(3)));
         // Two stalled handshakes and one connection that has just been accepted.
         drop(places.into_iter().next_back());
-        let table = ConnectionTable::new(LIMITS);
-        let stalled: Vec<_> = (0..2).map(|_| table.admit(host(1)).unwrap()).collect();
+        let table = ConnectionTable::new(LIMITS, 100);
+        let stalled: Vec<_> = (0..2).map(|_| admit(&table, 1).unwrap()).collect();
         stalled.iter().for_each(ConnectionPlace::begin_handshake);
         let later = Instant::now() + PROGRESS_GRACE;
-        let new = table.admit(host(1)).unwrap();
+        let new = admit(&table, 1).unwrap();
         table.lock_pools().pending.entries.get_mut(&new.id).unwrap().since = later;
         for expected in [[true, false], [true, true]] {
-            table.lock_pools().pending.make_room(peer_address(host(1)), later).unwrap();
-            let filler = table.admit(host(1)).unwrap();
+            table.lock_pools().pending.make_room(peer_address(host(1)), 3, later).unwrap();
+            let filler = admit(&table, 1).unwrap();
             table.lock_pools().pending.entries.get_mut(&filler.id).unwrap().since = later;
             std::mem::forget(filler);
             let closed: Vec<bool> = stalled.iter().map(|p| !holds_place(&table, p)).collect();
@@ -344,17 +269,17 @@ mod tests {
 
     #[test]
     fn a_connection_that_has_lost_its_place_is_not_established() {
-        let table = ConnectionTable::new(LIMITS);
-        let places: Vec<_> = (0..3).map(|_| table.admit(host(1)).unwrap()).collect();
-        let _newcomer = table.admit(host(1)).unwrap();
+        let table = ConnectionTable::new(LIMITS, 100);
+        let places: Vec<_> = (0..3).map(|_| admit(&table, 1).unwrap()).collect();
+        let _newcomer = admit(&table, 1).unwrap();
         assert_eq!(places[0].establish(), Err(NotEstablished::Displaced));
         assert_eq!(places[1].establish(), Ok(()));
     }
 
     #[test]
     fn a_client_that_does_not_read_its_reply_loses_its_place_in_the_end() {
-        let table = ConnectionTable::new(LIMITS);
-        let places: Vec<_> = (0..2).map(|_| table.admit(host(1)).unwrap()).collect();
+        let table = ConnectionTable::new(LIMITS, 100);
+        let places: Vec<_> = (0..2).map(|_| admit(&table, 1).unwrap()).collect();
         for place in &places {
             place.establish().unwrap();
             assert!(place.begin_request());
@@ -362,15 +287,15 @@ mod tests {
         places[1].begin_reply();
         let mut pools = table.lock_pools();
         let peer = peer_address(host(1));
-        assert!(pools.established.make_room(peer, Instant::now()).is_err());
-        pools.established.make_room(peer, Instant::now() + PROGRESS_GRACE).unwrap();
+        assert!(pools.established.make_room(peer, 2, Instant::now()).is_err());
+        pools.established.make_room(peer, 2, Instant::now() + PROGRESS_GRACE).unwrap();
         assert!(!pools.established.entries.contains_key(&places[1].id));
     }
 
     #[test]
     fn established_connections_are_closed_only_while_idle() {
-        let table = ConnectionTable::new(LIMITS);
-        let places: Vec<_> = (0..3).map(|_| table.admit(host(1)).unwrap()).collect();
+        let table = ConnectionTable::new(LIMITS, 100);
+        let places: Vec<_> = (0..3).map(|_| admit(&table, 1).unwrap()).collect();
         for place in &places[..2] {
             place.establish().unwrap();
             assert!(place.begin_request());
@@ -387,14 +312,15 @@ mod tests {
 
     #[test]
     fn places_are_freed_when_connections_end() {
-        let table = ConnectionTable::new(LIMITS);
+        let table = ConnectionTable::new(LIMITS, 100);
         for _ in 0..10 {
-            let place = table.admit(host(1)).unwrap();
+            let place = admit(&table, 1).unwrap();
             place.establish().unwrap();
         }
         let pools = table.lock_pools();
         assert!(pools.pending.entries.is_empty() && pools.established.entries.is_empty());
         assert!(pools.pending.by_peer.is_empty() && pools.established.by_peer.is_empty());
+        assert!(pools.pending.by_count.is_empty() && pools.established.by_count.is_empty());
     }
 
     #[test]

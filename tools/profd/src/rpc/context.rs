@@ -2,8 +2,11 @@
 
 use std::sync::Arc;
 
+use crate::access::AccessControl;
+use crate::audit::AuditTrail;
 use crate::certs::ServerCertificates;
 use crate::core::output_roots::OutputRoots;
+use crate::plan::ipc::AllowedUsers;
 use crate::plan::limits::ServerLimits;
 use crate::shutdown::ShutdownWatch;
 use crate::state::DaemonState;
@@ -14,6 +17,10 @@ pub(crate) struct RpcContext {
     pub(crate) state: Arc<DaemonState>,
     /// The certificates for TLS connections; `None` with plain TCP.
     pub(crate) certs: Option<Arc<ServerCertificates>>,
+    pub(crate) access: Arc<AccessControl>,
+    pub(crate) audit: AuditTrail,
+    /// The users whose processes are served.
+    pub(crate) users: AllowedUsers,
     pub(crate) output_roots: OutputRoots,
     pub(crate) limits: ServerLimits,
     pub(crate) shutdown: ShutdownWatch,

@@ -1,62 +1,149 @@
-//! From a request to the bytes of its reply: looks up the facts, calls the handler, performs the effects.
+//! From a request to the bytes of its reply: checks what the client may do, looks up the facts, calls the handler,
+//! performs the effects, and records the answer.
 //!
 //! Lookups about processes poll descriptors and read `/proc`. They run on a thread for blocking work, and only when
 //! there are processes: a request that needs no lookup is answered without a change of threads.
 
+use std::collections::HashSet;
 use std::sync::Arc;
+use std::time::Instant;
 
-use common::rpc::message::{OnDemand, Request};
+use common::rpc::message::{ErrorCode, OnDemand, Request};
 
+use crate::core::access::{Access, Permission};
 use crate::core::handler::status::{StatusFacts, handle_status};
-use crate::core::handler::trace::{TraceFacts, check_config, handle_trace};
+use crate::core::handler::trace::{self, TraceFacts, audit_target, check_config, handle_trace};
 use crate::core::handler::{dcgm::handle_dcgm, version::handle_version};
 use crate::core::outcome::{Effect, HandlerOutcome};
+use crate::rpc::audited::record_request;
 use crate::rpc::context::RpcContext;
 use crate::rpc::peer::RpcPeer;
 use crate::state::DaemonState;
 
-/// Answers a request. Returns the body of the reply frame.
+/// Answers a request. Returns the body of the reply frame, once the audit trail has the answer.
 pub(crate) async fn answer_request(context: &RpcContext, peer: &RpcPeer, request: Request) -> Vec<u8> {
-    let outcome = match request {
-        Request::Version => handle_version(),
-        Request::Status { extended } => look_up_and_handle_status(context, extended).await,
-        Request::OnDemand(request) => look_up_and_handle_trace(context, request).await,
-        Request::DcgmPause { .. } | Request::DcgmResume => handle_dcgm(request.name()),
+    let function = request.name();
+    let rules = context.access.rules();
+    let access = rules.find(peer.identity());
+    let outcome = match allow_request(context, peer, &access, &request) {
+        Err((code, reason)) => {
+            let target = match &request {
+                Request::OnDemand(request) => Some(audit_target(request)),
+                _ => None,
+            };
+            HandlerOutcome::rejected(function, target, code, reason)
+        }
+        Ok(access) => match request {
+            Request::Version => handle_version(),
+            Request::Status { extended } => look_up_and_handle_status(context, access, extended).await,
+            Request::OnDemand(request) => look_up_and_handle_trace(context, access, request).await,
+            Request::DcgmPause { .. } | Request::DcgmResume => handle_dcgm(function),
+        },
     };
-    perform_effects(&context.state, peer, outcome.effects);
+    perform_effects(&context.state, outcome.effects);
+    let rule = access.as_ref().ok().and_then(|access| access.rule_name());
+    record_request(context, peer, rule, function, &outcome.audit).await;
     outcome.reply.encode()
 }
 
-async fn look_up_and_handle_status(context: &RpcContext, extended: bool) -> HandlerOutcome {
+/// Checks whether a request may be carried out.
+///
+/// # Errors
+/// The failure to answer with.
+fn allow_request<'a, 'b>(
+    context: &RpcContext,
+    peer: &RpcPeer,
+    access: &'b Result<Access<'a>, String>,
+    request: &Request,
+) -> Result<&'b Access<'a>, (ErrorCode, String)> {
+    let counters = &context.state.counters;
+    let forbid = |reason: &String| {
+        counters.rpc_forbidden.increment();
+        (ErrorCode::Forbidden, reason.clone())
+    };
+    let access = access.as_ref().map_err(forbid)?;
+    access.check(Permission::needed_for(request)).map_err(|reason| forbid(&reason))?;
+    if let Some(per_minute) = access.requests_per_minute() {
+        if let Err(wait) = context.access.take_request(&peer.rate_key(), per_minute, Instant::now()) {
+            counters.rpc_declined_rate.increment();
+            let reason = format!(
+                "access rule {} allows {per_minute} requests a minute: try again in {:.1} s",
+                access.rule_name().unwrap_or_default(),
+                wait.as_secs_f64()
+            );
+            return Err((ErrorCode::Rate, reason));
+        }
+    }
+    if context.audit.is_failing() {
+        counters.audit_rejected.increment();
+        let reason =
+            "the audit trail of the daemon cannot be written, so nothing is carried out (--audit-log)";
+        return Err((ErrorCode::Audit, reason.to_owned()));
+    }
+    Ok(access)
+}
+
+async fn look_up_and_handle_status(
+    context: &RpcContext,
+    access: &Access<'_>,
+    extended: bool,
+) -> HandlerOutcome {
     let state = &context.state;
     look_up(state, DaemonState::reap_dead_processes).await;
+    let accounts = state.accounts();
     let facts = extended.then(|| StatusFacts {
         counters: state.counters.snapshot(),
         certificates: context.certs.as_ref().map(|certs| certs.certificate_status()),
+        accounts: &accounts,
     });
-    handle_status(&state.registry(), state.uptime(), facts)
+    handle_status(&state.registry(), state.uptime(), &access.scope(), facts)
 }
 
-async fn look_up_and_handle_trace(context: &RpcContext, request: OnDemand) -> HandlerOutcome {
+async fn look_up_and_handle_trace(
+    context: &RpcContext,
+    access: &Access<'_>,
+    request: OnDemand,
+) -> HandlerOutcome {
     let state = &context.state;
-    let config = match check_config(&request, &context.output_roots) {
-        Ok(config) => config,
-        Err(outcome) => return outcome,
+    let reject = |request: &OnDemand, reason: String| {
+        HandlerOutcome::rejected(trace::FUNCTION, Some(audit_target(request)), ErrorCode::Forbidden, reason)
     };
+    let output_roots = access.output_roots().unwrap_or(&context.output_roots);
+    let config = match check_config(&request, output_roots) {
+        Ok(config) => config,
+        Err(outcome) => return *outcome,
+    };
+    let accounts = state.accounts();
+    let scope = match &request.user {
+        None => access.scope(),
+        Some(user) => match accounts.find_uid(user) {
+            Some(uid) => access.scope().of_user(uid),
+            None => return reject(&request, format!("unknown user {user:?} on the host of the daemon")),
+        },
+    };
+    if !scope.contains_job(request.job_id) {
+        return reject(&request, format!("access rule does not allow job {}", request.job_id));
+    }
     let request = Arc::new(request);
-    let lent = request.clone();
+    let (lent, users) = (request.clone(), context.users.clone());
     let lookup = look_up(state, move |state| {
         // Dead processes are removed first, so that nothing is read for them and none of them matches.
         state.reap_dead_processes();
-        let claims = state.registry().ancestry_claims(state.uptime(), &lent);
-        let confirmed = state.procfs.confirm_ancestry(&claims);
-        let false_claims = (claims.len() - confirmed.len()) as u64;
-        (confirmed, false_claims)
+        let claimants = state.registry().list_claimants(state.uptime(), &lent);
+        let requested: HashSet<i32> = lent.pids.iter().copied().collect();
+        state.procfs.look_up_pids(&claimants, &requested, |uid| users.may_contain(uid))
     });
-    let (confirmed, false_claims) = lookup.await.unwrap_or_default();
+    let (pids, false_claims) = lookup.await.unwrap_or_default();
     // Nothing is awaited from here on: whether the daemon is stopping is read last, and what is accepted is answered.
     let mut registry = state.registry();
-    let facts = TraceFacts { now: state.uptime(), is_stopping: state.is_stopping(), confirmed, false_claims };
+    let facts = TraceFacts {
+        now: state.uptime(),
+        is_stopping: state.is_stopping(),
+        pids,
+        false_claims,
+        scope,
+        accounts: &accounts,
+    };
     handle_trace(&mut registry, &request, &config, &facts, &mut random_trace_id)
 }
 
@@ -69,15 +156,17 @@ async fn look_up<T: Send + 'static>(
         return None;
     }
     let state = state.clone();
+    let work = move || {
+        state.refresh_accounts();
+        lookup(&state)
+    };
     // An error means that the runtime is shutting down, which ends this connection as well.
-    tokio::task::spawn_blocking(move || lookup(&state)).await.ok()
+    tokio::task::spawn_blocking(work).await.ok()
 }
 
-fn perform_effects(state: &DaemonState, peer: &RpcPeer, effects: Vec<Effect>) {
+fn perform_effects(state: &DaemonState, effects: Vec<Effect>) {
     for effect in effects {
         match effect {
-            Effect::LogAudit(line) => state.log.notice(peer, line),
-            Effect::LogDebug(line) => state.log.debug(peer, line),
             Effect::CountAcceptedConfigs(n) => state.counters.configs_accepted.add(n),
             Effect::CountFalseAncestors(n) => state.counters.false_ancestors.add(n),
         }

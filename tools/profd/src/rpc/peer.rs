@@ -1,59 +1,97 @@
-//! The client of a connection, as log lines name it.
+//! The client of a connection, as the log and the audit trail name it.
 
 use std::fmt;
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use common::finding::hex;
 use common::pki::{Cert, sha256};
+use common::record::profd::Audit;
 use rustls::pki_types::CertificateDer;
 
-/// Number of bytes of the fingerprint that a log line shows.
-const SHOWN_FINGERPRINT_BYTES: usize = 16;
+use crate::core::access::ClientIdentity;
 
-/// A client: its address, and its certificate over TLS.
+/// Number of hexadecimal digits of the fingerprint that a log line shows.
+const SHOWN_FINGERPRINT_DIGITS: usize = 32;
+
+/// A client: its address, and its certificates over TLS.
 #[derive(Clone, Debug)]
 pub(crate) struct RpcPeer {
     address: SocketAddr,
-    certificate: Option<ClientCertificate>,
+    client: Option<Arc<CertifiedClient>>,
 }
 
-#[derive(Clone, Debug)]
-struct ClientCertificate {
-    /// The distinguished name, with the escapes of RFC 4514, section 2.4.
-    subject: String,
-    /// The first bytes of the SHA-256 of the certificate, in hexadecimal.
-    fingerprint: String,
+/// The certificates that a client has presented.
+#[derive(Debug)]
+struct CertifiedClient {
+    chain: Vec<CertificateDer<'static>>,
+    identity: ClientIdentity,
 }
 
 impl RpcPeer {
-    /// A client on plain TCP, or one whose handshake is not complete.
+    /// A client on plain TCP, or one that has not presented a certificate.
     pub(crate) fn plain(address: SocketAddr) -> Self {
-        Self { address, certificate: None }
+        Self { address, client: None }
     }
 
-    /// A client whose certificate was verified in the handshake.
-    pub(crate) fn verified(address: SocketAddr, certificate: Option<&CertificateDer<'_>>) -> Self {
-        Self { address, certificate: certificate.map(ClientCertificate::new) }
+    /// A client that has presented certificates in the handshake, its own first.
+    pub(crate) fn with_chain(address: SocketAddr, chain: Vec<CertificateDer<'static>>) -> Self {
+        let client = chain.first().map(|leaf| identify(leaf));
+        let client = client.map(|identity| Arc::new(CertifiedClient { chain, identity }));
+        Self { address, client }
+    }
+
+    /// Returns who the client is by its certificate.
+    pub(crate) fn identity(&self) -> Option<&ClientIdentity> {
+        self.client.as_ref().map(|client| &client.identity)
+    }
+
+    /// Returns the certificates of the client, its own first; none on plain TCP.
+    pub(crate) fn chain(&self) -> &[CertificateDer<'static>] {
+        self.client.as_ref().map(|client| client.chain.as_slice()).unwrap_or_default()
+    }
+
+    /// Returns what the rate of the client is counted by: its certificate, or its address on plain TCP.
+    pub(crate) fn rate_key(&self) -> String {
+        self.identity().map_or_else(|| self.address.ip().to_string(), |identity| identity.fingerprint.clone())
+    }
+
+    /// Writes the client into a record of the audit trail.
+    pub(crate) fn describe_in(&self, audit: &mut Audit) {
+        audit.address = self.address.to_string();
+        audit.subject = self.identity().map(|identity| identity.subject.clone());
+        audit.fingerprint = self.identity().map(|identity| identity.fingerprint.clone());
     }
 }
 
-impl ClientCertificate {
-    fn new(certificate: &CertificateDer<'_>) -> Self {
-        let subject = match Cert::parse(certificate) {
-            Ok(certificate) => certificate.subject.to_string(),
-            Err(_) => "unreadable subject".to_owned(),
-        };
-        let digest = sha256(certificate);
-        Self { subject, fingerprint: hex(&digest[..SHOWN_FINGERPRINT_BYTES]) }
+fn identify(leaf: &CertificateDer<'_>) -> ClientIdentity {
+    let fingerprint = hex(&sha256(leaf));
+    match Cert::parse(leaf) {
+        Ok(cert) => {
+            let names =
+                cert.extensions.subject_alt_name.as_ref().map(|e| e.value.as_slice()).unwrap_or_default();
+            ClientIdentity {
+                subject: cert.subject.to_string(),
+                issuer: cert.issuer.to_string(),
+                fingerprint,
+                alternative_names: names.iter().map(ToString::to_string).collect(),
+            }
+        }
+        Err(_) => ClientIdentity {
+            subject: "unreadable subject".to_owned(),
+            fingerprint,
+            ..ClientIdentity::default()
+        },
     }
 }
 
 impl fmt::Display for RpcPeer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.certificate {
+        match self.identity() {
             None => write!(f, "rpc {}", self.address),
-            Some(ClientCertificate { subject, fingerprint }) => {
-                write!(f, "rpc {} ({subject}; sha256 {fingerprint})", self.address)
+            Some(ClientIdentity { subject, fingerprint, .. }) => {
+                let shown = &fingerprint[..SHOWN_FINGERPRINT_DIGITS.min(fingerprint.len())];
+                write!(f, "rpc {} ({subject}; sha256 {shown})", self.address)
             }
         }
     }
@@ -72,7 +110,7 @@ mod tests {
     #[test]
     fn a_certificate_that_cannot_be_read_still_has_a_fingerprint() {
         let der = CertificateDer::from(b"abc".to_vec());
-        let peer = RpcPeer::verified(([127, 0, 0, 1], 9).into(), Some(&der));
+        let peer = RpcPeer::with_chain(([127, 0, 0, 1], 9).into(), vec![der]);
         let shown = "rpc 127.0.0.1:9 (unreadable subject; sha256 ba7816bf8f01cfea414140de5dae2223)";
         assert_eq!(peer.to_string(), shown);
     }
@@ -93,7 +131,7 @@ mod tests {
         mint(&[&path("pki")]);
         mint(&["leaf", "--role", "client", "--name", "alice, CN=admin", &path("pki"), &path("alice")]);
         let der = CertificateDer::from_pem_file(dir.path().join("alice/client.crt")).unwrap();
-        let shown = RpcPeer::verified(([127, 0, 0, 1], 9).into(), Some(&der)).to_string();
+        let shown = RpcPeer::with_chain(([127, 0, 0, 1], 9).into(), vec![der]).to_string();
         assert!(shown.starts_with(r"rpc 127.0.0.1:9 (CN=alice\, CN=admin; sha256 "), "{shown}");
     }
 }

@@ -11,11 +11,16 @@ use tokio::time::{sleep, timeout};
 use tokio_rustls::LazyConfigAcceptor;
 use tokio_rustls::server::TlsStream;
 
+use common::pki::PresentedChain;
+use common::rpc::message::ErrorCode;
+
 use crate::certs::ServerCertificates;
+use crate::rpc::audited::{HANDSHAKE, record_refusal};
 use crate::rpc::connection::{decline_client, describe_limit, serve_connection};
-use crate::rpc::connection_table::{ConnectionPlace, ConnectionTable, NotEstablished};
+use crate::rpc::connection_table::{ConnectionPlace, ConnectionTable, NotAdmitted, NotEstablished};
 use crate::rpc::context::RpcContext;
 use crate::rpc::peer::RpcPeer;
+use crate::rpc::refusal::Refuser;
 use crate::shutdown::DaemonPhase;
 
 /// Connections that are accepted in a row before others get their turn. One at a time, a daemon with many busy
@@ -32,12 +37,14 @@ const BACKOFF: (Duration, Duration) = (Duration::from_millis(10), Duration::from
 struct RpcServer {
     context: RpcContext,
     table: ConnectionTable,
+    refuser: Refuser,
 }
 
 /// Serves on bound listeners until the daemon stops, and then drains the connections.
 pub(crate) async fn run_server(listeners: Vec<TcpListener>, context: RpcContext) {
-    let table = ConnectionTable::new(context.limits.connections);
-    let server = Arc::new(RpcServer { context, table });
+    let table = ConnectionTable::new(context.limits.connections, context.limits.handshakes_per_second);
+    let refuser = Refuser::new(context.certs.is_some());
+    let server = Arc::new(RpcServer { context, table, refuser });
     let mut loops = JoinSet::new();
     for listener in listeners {
         loops.spawn(accept_connections(server.clone(), listener));
@@ -101,48 +108,75 @@ fn admit_connection(
     // A reply is written at once; with Nagle's algorithm its end may wait for an acknowledgement (tcp(7), TCP_NODELAY).
     let _ = stream.set_nodelay(true);
     let _ = rustix::net::sockopt::set_socket_send_buffer_size(&stream, SEND_BUFFER);
-    match server.table.admit(address.ip()) {
+    match server.table.admit(address.ip(), random_share()) {
         Ok(place) => {
             state.counters.rpc_accepted.increment();
             let server = server.clone();
-            connections.spawn(async move { serve_client(&server.context, stream, address, place).await });
+            connections.spawn(async move { serve_client(&server, stream, address, place).await });
         }
-        Err(limit) => {
-            state.counters.rpc_declined_pending.increment();
-            let reason = describe_limit(limit, "unfinished handshakes");
-            state.log.limited("rpc pending full", RpcPeer::plain(address), reason);
+        Err(not_admitted) => {
+            let reason = match not_admitted {
+                NotAdmitted::LimitReached(limit) => {
+                    state.counters.rpc_declined_pending.increment();
+                    describe_limit(limit, "pending connections")
+                }
+                NotAdmitted::DroppedEarly => {
+                    state.counters.rpc_declined_early.increment();
+                    "busy: most pending connections are used (--max-pending-connections)".to_owned()
+                }
+            };
+            state.log.limited("rpc pending full", RpcPeer::plain(address), &reason);
+            server.refuser.refuse(stream, reason);
         }
     }
 }
 
-async fn serve_client(context: &RpcContext, stream: TcpStream, address: SocketAddr, place: ConnectionPlace) {
+/// Returns a random number, evenly distributed in 0 to 1.
+fn random_share() -> f64 {
+    let mut bytes = [0; 4];
+    let _ = rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty());
+    f64::from(u32::from_ne_bytes(bytes)) / f64::from(u32::MAX)
+}
+
+async fn serve_client(server: &RpcServer, stream: TcpStream, address: SocketAddr, place: ConnectionPlace) {
+    let context = &server.context;
     let state = &context.state;
     let mut shutdown = context.shutdown.clone();
     let Some(certs) = &context.certs else {
-        return serve_connection(context, stream, &RpcPeer::plain(address), &place).await;
+        return serve_connection(context, stream, &RpcPeer::plain(address), &place, None).await;
     };
     let closing = place.closing();
+    // Taken before the client is verified, so that no revocation is missed.
+    let changes = certs.watch_changes();
+    let mut acceptor = LazyConfigAcceptor::new(Acceptor::default(), stream);
     let handshake = tokio::select! {
-        h = timeout(context.limits.requests.handshake_timeout, accept_tls(stream, certs, &place)) => h,
+        h = timeout(context.limits.requests.handshake_timeout, accept_tls(server, &mut acceptor, certs, &place)) => h,
         () = closing.notified() => {
             state.counters.rpc_closed_pending.increment();
+            // Before the ServerHello an alert can still be read.
+            if let Some(stream) = acceptor.take_io() {
+                server.refuser.refuse(stream, "busy: closed for a newer connection".to_owned());
+            }
             return;
         }
         () = shutdown.reached(DaemonPhase::Draining) => return,
     };
-    let log_failure = |reason: &dyn std::fmt::Display| {
-        state.counters.rpc_handshake_failed.increment();
-        let message = format_args!("TLS handshake failed: {reason}");
-        state.log.limited("handshake", RpcPeer::plain(address), message);
-    };
     match handshake {
-        Err(_) => log_failure(&"timeout"),
-        Ok(Err(e)) => log_failure(&e),
-        Ok(Ok(mut stream)) => {
-            let certificates = stream.get_ref().1.peer_certificates();
-            let peer = RpcPeer::verified(address, certificates.and_then(<[_]>::first));
+        Err(_) => {
+            let peer = RpcPeer::plain(address);
+            refuse_handshake(context, &peer, &place, "timeout".to_owned(), Recorded::No).await;
+        }
+        Ok(Err(FailedHandshake { reason, presented, recorded })) => {
+            let chain = presented.as_ref().map(|p| p.chain()).unwrap_or_default();
+            let rejection = presented.and_then(|presented| presented.rejection());
+            let peer = RpcPeer::with_chain(address, chain);
+            refuse_handshake(context, &peer, &place, rejection.unwrap_or(reason), recorded).await;
+        }
+        Ok(Ok((mut stream, presented))) => {
+            let peer = RpcPeer::with_chain(address, presented.chain());
+            place.note_served();
             match place.establish() {
-                Ok(()) => serve_connection(context, stream, &peer, &place).await,
+                Ok(()) => serve_connection(context, stream, &peer, &place, Some(changes)).await,
                 Err(NotEstablished::LimitReached(limit)) => {
                     decline_client(context, &mut stream, &peer, limit, &closing).await;
                 }
@@ -152,14 +186,75 @@ async fn serve_client(context: &RpcContext, stream: TcpStream, address: SocketAd
     }
 }
 
+/// Counts and logs a handshake that failed, and records it if a client was refused.
+async fn refuse_handshake(
+    context: &RpcContext,
+    peer: &RpcPeer,
+    place: &ConnectionPlace,
+    reason: String,
+    recorded: Recorded,
+) {
+    place.note_failure();
+    context.state.counters.rpc_handshake_failed.increment();
+    context.state.log.limited("handshake", peer, format_args!("TLS handshake failed: {reason}"));
+    if recorded == Recorded::Yes {
+        record_refusal(context, peer, HANDSHAKE, ErrorCode::Certificate, reason).await;
+    }
+}
+
+/// Whether the audit trail has a line about a handshake that failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Recorded {
+    /// A client was refused: by its certificate, or because it has none.
+    Yes,
+    /// There was none: a connection that said nothing, not TLS, or not all. Strangers could fill a disk with those.
+    No,
+}
+
+/// Why a handshake failed, and what the client had presented by then.
+struct FailedHandshake {
+    reason: String,
+    presented: Option<Arc<PresentedChain>>,
+    recorded: Recorded,
+}
+
+impl FailedHandshake {
+    fn before_certificates(reason: String) -> Self {
+        Self { reason, presented: None, recorded: Recorded::No }
+    }
+}
+
 /// Accepts a TLS connection. The ClientHello is read to its end before anything is computed for it, so that a client
 /// that sends half of it costs nothing but its place.
 async fn accept_tls(
-    stream: TcpStream,
+    server: &RpcServer,
+    acceptor: &mut LazyConfigAcceptor<TcpStream>,
     certs: &ServerCertificates,
     place: &ConnectionPlace,
-) -> std::io::Result<TlsStream<TcpStream>> {
-    let hello = LazyConfigAcceptor::new(Acceptor::default(), stream).await?;
+) -> Result<(TlsStream<TcpStream>, Arc<PresentedChain>), FailedHandshake> {
+    let hello = acceptor.await.map_err(|e| FailedHandshake::before_certificates(e.to_string()))?;
+    let counters = &server.context.state.counters;
+    let Some(delay) = place.delay_handshake() else {
+        counters.rpc_declined_early.increment();
+        let reason = "busy: too many handshakes (--max-handshake-rate)".to_owned();
+        server.refuser.refuse(hello.io, reason.clone());
+        return Err(FailedHandshake::before_certificates(reason));
+    };
+    if !delay.is_zero() {
+        counters.rpc_handshakes_delayed.increment();
+        sleep(delay).await;
+    }
     place.begin_handshake();
-    hello.into_stream(certs.tls_config()).await
+    let (config, presented) = certs
+        .tls_server()
+        .for_connection()
+        .map_err(|e| FailedHandshake::before_certificates(format!("{e:#}")))?;
+    match hello.into_stream(Arc::new(config)).await {
+        Ok(stream) => Ok((stream, presented)),
+        Err(e) => {
+            let is_tls_error = e.get_ref().is_some_and(|inner| inner.is::<rustls::Error>());
+            let recorded = if is_tls_error { Recorded::Yes } else { Recorded::No };
+            Err(FailedHandshake { reason: e.to_string(), presented: Some(presented), recorded })
+        }
+    }
 }

@@ -7,6 +7,8 @@ use thiserror::Error;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
+use crate::core::registry::SenderId;
+
 /// Maximum length of a metric in bytes: the maximum payload of msMonitor's daemon.
 const MAX_BYTES: usize = 4096;
 /// Maximum length of the name of a kind in bytes.
@@ -19,7 +21,7 @@ const UNSIGNED_HOST: [u64; 2] = [u32::MAX as u64, u64::MAX];
 #[derive(Debug)]
 pub(crate) struct ReceivedMetric {
     received: OffsetDateTime,
-    pub(crate) host_pid: i32,
+    pub(crate) sender: SenderId,
     /// Job id and reported pid of the sender, if it is registered under one job.
     process: Option<(i64, i32)>,
     json: Vec<u8>,
@@ -27,8 +29,8 @@ pub(crate) struct ReceivedMetric {
 
 impl ReceivedMetric {
     /// Makes a metric that is received now.
-    pub(crate) fn new(host_pid: i32, process: Option<(i64, i32)>, json: Vec<u8>) -> Self {
-        Self { received: OffsetDateTime::now_utc(), host_pid, process, json }
+    pub(crate) fn new(sender: SenderId, process: Option<(i64, i32)>, json: Vec<u8>) -> Self {
+        Self { received: OffsetDateTime::now_utc(), sender, process, json }
     }
 }
 
@@ -81,7 +83,8 @@ pub(crate) fn decode_metric(metric: &ReceivedMetric) -> Result<Metric, MetricErr
         timestamp_ns: wire.timestamp.as_u64().ok_or(MetricError::Number("timestamp"))?,
         domain: wire.domain,
         name: wire.name,
-        host_pid: metric.host_pid,
+        host_pid: metric.sender.host_pid,
+        uid: Some(metric.sender.uid),
         pid: metric.process.map(|(_, pid)| pid),
         job_id: metric.process.map(|(job, _)| job),
     })
@@ -101,7 +104,11 @@ mod tests {
     use super::*;
 
     fn read(json: &str) -> Result<Metric, MetricError> {
-        decode_metric(&ReceivedMetric::new(7, Some((3, 1)), json.as_bytes().to_vec()))
+        decode_metric(&ReceivedMetric::new(
+            SenderId { uid: 1000, account: 1000, host_pid: 7 },
+            Some((3, 1)),
+            json.as_bytes().to_vec(),
+        ))
     }
 
     #[test]

@@ -7,12 +7,13 @@ pub(crate) mod metric;
 pub(crate) mod stream;
 
 use std::io;
-use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use common::record::profd::Metric;
 use tokio::sync::oneshot;
 
+use crate::core::user_shares::{NoRoom, UserShares};
 use crate::counters::Counters;
 use crate::log::DaemonLog;
 use metric::{ReceivedMetric, decode_metric};
@@ -33,6 +34,8 @@ pub(crate) trait MetricSink: Send {
 #[derive(Clone, Debug)]
 pub(crate) struct MetricQueue {
     sender: SyncSender<ReceivedMetric>,
+    /// The metrics in the queue by user, so that one user does not fill it.
+    shares: Arc<Mutex<UserShares>>,
     counters: Arc<Counters>,
     log: DaemonLog,
 }
@@ -40,9 +43,20 @@ pub(crate) struct MetricQueue {
 impl MetricQueue {
     /// Queues a metric, or counts it as dropped.
     pub(crate) fn push(&self, metric: ReceivedMetric) {
-        if self.sender.try_send(metric).is_err() {
+        let account = metric.sender.account;
+        let mut shares = lock_shares(&self.shares);
+        if let Err(no_room) = shares.check_room(account) {
+            let why = match no_room {
+                NoRoom::TableFull => "dropped: the queue is full (--metric-queue)",
+                NoRoom::ShareUsed => {
+                    "dropped: one user fills as much of the queue as is free (--metric-queue)"
+                }
+            };
             self.counters.metrics_queue_full.increment();
-            self.log.limited("metric queue", "metrics", "dropped: the queue is full (--metric-queue)");
+            return self.log.limited("metric queue", "metrics", why);
+        }
+        if self.sender.try_send(metric).is_ok() {
+            shares.add(account);
         }
     }
 }
@@ -53,21 +67,28 @@ pub(crate) struct SinkThread {
     done: oneshot::Receiver<()>,
 }
 
-/// Starts the thread of the sinks. `capacity` is the maximum number of metrics in the queue.
+fn lock_shares(shares: &Mutex<UserShares>) -> MutexGuard<'_, UserShares> {
+    shares.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Starts the thread of the sinks. `capacity` is the maximum number of metrics in the queue, which several
+/// users may share.
 ///
 /// # Errors
 /// The thread cannot be started.
 pub(crate) fn start_sinks(
     mut sinks: Vec<Box<dyn MetricSink>>,
     capacity: usize,
+    is_shared: bool,
     counters: Arc<Counters>,
     log: DaemonLog,
 ) -> io::Result<(MetricQueue, SinkThread)> {
     let (sender, metrics) = sync_channel(capacity);
     let (end, done) = oneshot::channel::<()>();
-    let queue = MetricQueue { sender, counters: counters.clone(), log: log.clone() };
+    let shares = Arc::new(Mutex::new(UserShares::new(capacity, is_shared)));
+    let queue = MetricQueue { sender, shares: shares.clone(), counters: counters.clone(), log: log.clone() };
     std::thread::Builder::new().name("profd-metrics".into()).spawn(move || {
-        write_metrics(&metrics, &mut sinks, &counters, &log);
+        write_metrics(&metrics, &shares, &mut sinks, &counters, &log);
         drop(sinks);
         drop(end);
     })?;
@@ -83,6 +104,7 @@ impl SinkThread {
 
 fn write_metrics(
     metrics: &Receiver<ReceivedMetric>,
+    shares: &Mutex<UserShares>,
     sinks: &mut [Box<dyn MetricSink>],
     counters: &Counters,
     log: &DaemonLog,
@@ -90,6 +112,7 @@ fn write_metrics(
     // The sinks are flushed after each batch, so there is nothing to write while the queue is empty.
     while let Ok(first) = metrics.recv() {
         for metric in std::iter::once(first).chain(metrics.try_iter().take(MAX_BATCH)) {
+            lock_shares(shares).remove(metric.sender.account);
             match decode_metric(&metric) {
                 Ok(record) => sinks.iter_mut().for_each(|s| s.write(&record)),
                 Err(e) => {
@@ -97,7 +120,7 @@ fn write_metrics(
                     log.limited(
                         "metric",
                         "metrics",
-                        format_args!("dropped one of pid {}: {e}", metric.host_pid),
+                        format_args!("dropped one of pid {}: {e}", metric.sender.host_pid),
                     );
                 }
             }

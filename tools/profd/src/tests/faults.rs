@@ -183,9 +183,7 @@ fn fault_07_every_metric_is_recorded_with_its_device() {
 fn fault_08_a_second_daemon_does_not_start_and_leaves_nothing() {
     let daemon = TestDaemon::new();
     let other = tempfile::tempdir().unwrap();
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
-    let refusal =
-        |plan: &DaemonPlan| format!("{:#}", BoundDaemon::bind(plan, &runtime).map(|_| ()).unwrap_err());
+    let refusal = |plan: &DaemonPlan| format!("{:#}", BoundDaemon::bind(plan).map(|_| ()).unwrap_err());
     let mut taken = plan(other.path(), "profd-test-unused", &[]);
     taken.port = daemon.address.port();
     let e = refusal(&taken);

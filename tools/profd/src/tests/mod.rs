@@ -1,7 +1,10 @@
 //! Tests of the daemon with real sockets: port 0, socket files in a temporary directory, unique abstract names.
 
+mod access;
+mod audit;
 mod faults;
 mod ipc;
+mod other_users;
 mod rpc;
 mod shutdown;
 mod silent_peers;
@@ -26,8 +29,10 @@ use common::rpc::message::OnDemand;
 use serde_json::Value;
 use tokio::runtime::Runtime;
 
+use crate::access::AccessControl;
+use crate::account::read_accounts;
 use crate::certs::ServerCertificates;
-use crate::daemon::{BoundDaemon, RunningDaemon};
+use crate::daemon::{BoundDaemon, RunningDaemon, create_metric_dir};
 use crate::plan::flags::DaemonFlags;
 use crate::plan::{DaemonPlan, HostEnvironment};
 use crate::shutdown::DaemonPhase;
@@ -60,14 +65,31 @@ impl TestDaemon {
         Self::start(tempfile::tempdir().unwrap(), flags, None)
     }
 
+    /// With the plan of another user; this process stays what it is.
+    fn start_as(uid: u32, flags: &[&str]) -> Self {
+        Self::start_planned(tempfile::tempdir().unwrap(), flags, None, uid)
+    }
+
     fn start(dir: tempfile::TempDir, flags: &[&str], tls: Option<Arc<ServerCertificates>>) -> Self {
+        Self::start_planned(dir, flags, tls, rustix::process::geteuid().as_raw())
+    }
+
+    fn start_planned(
+        dir: tempfile::TempDir,
+        flags: &[&str],
+        tls: Option<Arc<ServerCertificates>>,
+        uid: u32,
+    ) -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let name = format!("profd-test-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
-        let plan = plan(dir.path(), &name, flags);
-        let bound = BoundDaemon::bind(&plan, &runtime).unwrap();
+        let plan = plan_of(uid, dir.path(), &name, flags);
+        let bound = BoundDaemon::bind(&plan).unwrap();
+        create_metric_dir(&plan).unwrap();
+        let access = AccessControl::load(plan.rules.as_deref(), &read_accounts()).unwrap();
+        let access = Arc::new(access);
         let address = bound.listeners[0].local_addr().unwrap();
-        let daemon = RunningDaemon::start(&plan, bound, tls, &runtime, Verbosity::Quiet).unwrap();
+        let daemon = RunningDaemon::start(&plan, bound, tls, access, &runtime, Verbosity::Quiet).unwrap();
         Self { daemon: Some(daemon), runtime, dir, address, name }
     }
 
@@ -117,6 +139,10 @@ impl Drop for TestDaemon {
 }
 
 fn plan(dir: &Path, name: &str, flags: &[&str]) -> DaemonPlan {
+    plan_of(rustix::process::geteuid().as_raw(), dir, name, flags)
+}
+
+fn plan_of(uid: u32, dir: &Path, name: &str, flags: &[&str]) -> DaemonPlan {
     for sub in ["h", "d", "c"] {
         let _ = std::fs::create_dir(dir.join(sub));
     }
@@ -124,8 +150,8 @@ fn plan(dir: &Path, name: &str, flags: &[&str]) -> DaemonPlan {
     let base =
         ["profd", "--certs-dir=NO_CERTS", "--port=0", "--bind=127.0.0.1", "--enable-ipc-monitor", &ipc];
     let args = base.iter().chain(flags).copied();
-    let uid = rustix::process::geteuid().as_raw();
-    let environment = HostEnvironment { uid, home: None, socket_dir: None };
+    let environment =
+        HostEnvironment { uid, accounts: read_accounts(), processors: 4, ..HostEnvironment::default() };
     DaemonPlan::new(TestArgs::try_parse_from(args).unwrap().flags, &environment).unwrap()
 }
 
@@ -162,7 +188,7 @@ impl TestClient {
         let reply = self.read_reply().expect("a rejection");
         assert_eq!(reply["status"], "failed");
         assert!(self.read_reply().is_none());
-        reply["error"].as_str().unwrap().to_owned()
+        reply["error"]["message"].as_str().unwrap().to_owned()
     }
 }
 
@@ -215,8 +241,14 @@ impl TestProcess {
 }
 
 fn on_demand(job_id: i64, pids: &[i32]) -> Value {
-    let request =
-        OnDemand { config: CONFIG.into(), job_id, pids: pids.to_vec(), process_limit: 1000, extended: true };
+    let request = OnDemand {
+        config: CONFIG.into(),
+        job_id,
+        pids: pids.to_vec(),
+        process_limit: 1000,
+        user: None,
+        extended: true,
+    };
     serde_json::from_slice(&common::rpc::message::Request::OnDemand(request).encode()).unwrap()
 }
 

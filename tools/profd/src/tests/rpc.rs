@@ -86,12 +86,18 @@ fn a_config_that_would_add_keys_is_rejected() {
         ("", "config is empty"),
         (
             "ACTIVITIES_LOG_FILE=/etc/cron.d/x",
-            "config key ACTIVITIES_LOG_FILE names a path outside the directories that this daemon allows",
+            "config key ACTIVITIES_LOG_FILE names a path elsewhere; this daemon lets processes write below /data only \
+             (--output-root)",
         ),
     ] {
         let mut request = on_demand(0, &[]);
         request["config"] = config.into();
-        assert_eq!(daemon.ask(&request), json!({"status": "failed", "error": reason}), "{config:?}");
+        let reply = daemon.ask(&request);
+        assert_eq!(
+            (&reply["status"], &reply["error"]["message"]),
+            (&json!("failed"), &json!(reason)),
+            "{config:?}"
+        );
     }
     assert_eq!(process.poll(), "");
     let mut request = on_demand(0, &[]);
@@ -129,8 +135,8 @@ fn no_config_is_accepted_while_the_daemon_drains() {
     daemon.wait_for_counter("rpc.requests_begun", 1);
     daemon.daemon.as_ref().unwrap().trigger.advance(DaemonPhase::Draining);
     client.0.write_all(&frame[6..]).unwrap();
-    let expected = json!({"status": "failed", "error": "the daemon is stopping"});
-    assert_eq!(client.read_reply(), Some(expected));
+    let error = json!({"code": "stopping", "message": "the daemon is stopping"});
+    assert_eq!(client.read_reply(), Some(json!({"status": "failed", "error": error})));
     daemon.stop();
 }
 

@@ -12,6 +12,7 @@ use serde_json::json;
 
 use super::*;
 use crate::core::registry;
+use crate::process::watch::WatchLimits;
 use crate::state::DaemonState;
 use crate::{Cli, ipc, log, shutdown, signals};
 
@@ -42,10 +43,9 @@ fn an_unfetched_config_is_waited_for_until_the_drain_timeout() {
 
 #[test]
 fn arrived_datagrams_are_handled_before_a_socket_closes() {
-    let daemon = TestDaemon::new();
     let dir = tempfile::tempdir().unwrap();
     let plan = plan(dir.path(), "profd-test-last-batch", &[]);
-    let bound = BoundDaemon::bind(&plan, &daemon.runtime).unwrap();
+    let bound = BoundDaemon::bind(&plan).unwrap();
     let own = Address::Path(dir.path().join("c/p"));
     let process = TestProcess::new(&own, &Address::in_socket_dir(&dir.path().join("d")));
     for _ in 0..5 {
@@ -57,7 +57,8 @@ fn arrived_datagrams_are_handled_before_a_socket_closes() {
     let counters: Arc<crate::counters::Counters> = Arc::default();
     let log = log::DaemonLog::start(Verbosity::Quiet, counters.clone()).unwrap();
     let registry = registry::Registry::new(plan.registry);
-    let state = Arc::new(DaemonState::new(registry, counters.clone(), log, shutdown.clone()).unwrap());
+    let watch = WatchLimits { max_senders: 100, is_shared: false, max_pidfds: 100 };
+    let state = Arc::new(DaemonState::new(registry, watch, counters.clone(), log, shutdown.clone()).unwrap());
     ipc::start_ipc(bound.sockets, plan.ipc, None, state, shutdown).unwrap().join().unwrap();
     assert_eq!(counters.metrics_received.get(), 5);
 }

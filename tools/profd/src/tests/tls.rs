@@ -29,12 +29,21 @@ impl MintedAuthority {
         Self(dir)
     }
 
+    fn plan(&self) -> TlsPlan {
+        TlsPlan {
+            dir: self.dir("server_certs"),
+            min: MinVersion::Tls13,
+            passphrase_file: None,
+            accept_new_roots: false,
+        }
+    }
+
     fn dir(&self, name: &str) -> PathBuf {
         self.0.path().join("pki").join(name)
     }
 
     pub(super) fn serve(&self, flags: &[&str]) -> TestDaemon {
-        let tls = TlsPlan { dir: self.dir("server_certs"), min: MinVersion::Tls13, passphrase_file: None };
+        let tls = self.plan();
         let certs = ServerCertificates::load(&tls, &mut silent()).unwrap().expect("valid certificates");
         TestDaemon::start(tempfile::tempdir().unwrap(), flags, Some(certs))
     }
@@ -42,6 +51,29 @@ impl MintedAuthority {
     pub(super) fn client(&self) -> Arc<rustls::ClientConfig> {
         let dir = MtlsDir::load(&self.dir("client_certs"), Role::Client, &LoadOptions::now()).unwrap();
         Arc::new(dir.client_config(MinVersion::Tls13).unwrap())
+    }
+
+    /// A client that trusts this authority and has its certificate from another one.
+    pub(super) fn client_with_certificate_of(&self, other: &Self) -> Arc<rustls::ClientConfig> {
+        self.client_with_junk(other, 0)
+    }
+
+    /// As [`Self::client_with_certificate_of`], with certificates after its own that have nothing to do with it.
+    fn client_with_junk(&self, other: &Self, junk: usize) -> Arc<rustls::ClientConfig> {
+        let mut roots = rustls::RootCertStore::empty();
+        roots.add(CertificateDer::from_pem_file(self.dir("client_certs").join("ca.crt")).unwrap()).unwrap();
+        let theirs = other.dir("client_certs");
+        let own = CertificateDer::pem_file_iter(theirs.join("client.crt")).unwrap().map(Result::unwrap);
+        let ca = CertificateDer::from_pem_file(theirs.join("ca.crt")).unwrap();
+        let chain = own.chain(std::iter::repeat_n(ca, junk)).collect();
+        let key = rustls::pki_types::PrivateKeyDer::from_pem_file(theirs.join("client.key")).unwrap();
+        let config = rustls::ClientConfig::builder_with_provider(common::pki::crypto_provider())
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_root_certificates(roots)
+            .with_client_auth_cert(chain, key)
+            .unwrap();
+        Arc::new(config)
     }
 }
 
@@ -90,6 +122,20 @@ fn fault_12_only_clients_with_a_certificate_are_served() {
 }
 
 #[test]
+fn a_chain_of_too_many_certificates_is_refused_before_it_is_parsed() {
+    let minted = MintedAuthority::new();
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("audit.jsonl");
+    let daemon = minted.serve(&["--audit-log", path.to_str().unwrap()]);
+    ask(&daemon, minted.client_with_junk(&minted, common::pki::MAX_CHAIN - 1)).unwrap();
+    assert!(ask(&daemon, minted.client_with_junk(&minted, common::pki::MAX_CHAIN)).is_err());
+    daemon.wait_for_counter("rpc.handshake_failed", 1);
+    eventually("the refusal is recorded", || {
+        std::fs::read_to_string(&path).unwrap().contains("more than 8 certificates")
+    });
+}
+
+#[test]
 fn plain_clients_and_incomplete_handshakes_do_not_delay_others() {
     let minted = MintedAuthority::new();
     let daemon = minted.serve(&["--handshake-timeout=100ms"]);
@@ -111,7 +157,7 @@ fn certificates_that_fail_the_policy_are_rejected() {
     let minted = MintedAuthority::new();
     let dir = minted.dir("server_certs");
     std::fs::set_permissions(dir.join("server.key"), std::fs::Permissions::from_mode(0o644)).unwrap();
-    let tls = TlsPlan { dir, min: MinVersion::Tls13, passphrase_file: None };
+    let tls = minted.plan();
     let mut out = silent();
     assert!(ServerCertificates::load(&tls, &mut out).unwrap().is_none());
     assert_eq!(out.diag().exit(), Exit::Failed);

@@ -1,5 +1,6 @@
 //! A training process with a pid of its own: this test binary, started once more.
 
+use std::ffi::OsStr;
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
@@ -21,7 +22,28 @@ pub(super) struct Worker {
 
 impl Worker {
     pub(super) fn start(dir: &Path) -> Self {
-        let mut command = Command::new(std::env::current_exe().unwrap());
+        Self::spawn(Command::new(std::env::current_exe().unwrap()), dir.as_os_str())
+    }
+
+    /// Starts a worker of another user, which uses abstract names. This process must be root's.
+    pub(super) fn start_as(name: &str, uid: u32) -> Self {
+        let mut command = become_user(uid);
+        command.arg(std::env::current_exe().unwrap());
+        Self::spawn(command, format!("@{name}").as_ref())
+    }
+
+    /// Starts a worker of another user that is pid 1 of a namespace of his own. `None` if such a user cannot create one.
+    pub(super) fn start_in_namespace(name: &str, uid: u32) -> Option<Self> {
+        let options = ["unshare", "--user", "--map-root-user", "--pid", "--fork", "--kill-child"];
+        if !become_user(uid).args(options).arg("true").status().is_ok_and(|status| status.success()) {
+            return None;
+        }
+        let mut command = become_user(uid);
+        command.args(options).arg(std::env::current_exe().unwrap());
+        Some(Self::spawn(command, format!("@{name}").as_ref()))
+    }
+
+    fn spawn(mut command: Command, place: &OsStr) -> Self {
         command.args([
             "--exact",
             "tests::worker::carries_out_commands",
@@ -29,7 +51,7 @@ impl Worker {
             "--nocapture",
             "--test-threads=1",
         ]);
-        command.env(VAR, dir).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
+        command.env(VAR, place).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
         let mut child = command.spawn().unwrap();
         let (stdin, stdout) = (child.stdin.take(), BufReader::new(child.stdout.take().unwrap()));
         Self { child, stdin, stdout }
@@ -78,14 +100,37 @@ impl Drop for Worker {
     }
 }
 
+/// `setpriv` replaces itself by the command, so the child's pid is the command's.
+fn become_user(uid: u32) -> Command {
+    let mut command = Command::new("setpriv");
+    command.args([
+        format!("--reuid={uid}"),
+        format!("--regid={uid}"),
+        "--clear-groups".to_owned(),
+        "--".to_owned(),
+    ]);
+    command
+}
+
 /// The worker itself, when the environment says so; otherwise an empty test.
 #[test]
 #[ignore = "the child of other tests"]
 fn carries_out_commands() {
     let Some(dir) = std::env::var_os(VAR).map(PathBuf::from) else { return };
     let pid = i32::try_from(std::process::id()).unwrap();
-    let own = Address::Path(dir.join("c").join(format!("child-{pid}")));
-    let process = TestProcess::new(&own, &Address::in_socket_dir(&dir.join("d")));
+    let process = match dir.to_str().and_then(|name| name.strip_prefix('@')) {
+        Some(name) => {
+            // In a namespace the pid alone does not make a unique name.
+            let started =
+                std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_nanos();
+            let own = Address::abstract_name(&format!("{name}-child-{pid}-{started}"));
+            TestProcess::new(&own, &Address::abstract_name(name))
+        }
+        None => {
+            let own = Address::Path(dir.join("c").join(format!("child-{pid}")));
+            TestProcess::new(&own, &Address::in_socket_dir(&dir.join("d")))
+        }
+    };
     for line in std::io::stdin().lines() {
         let line = line.unwrap();
         let mut words = line.split(' ');

@@ -4,6 +4,8 @@
 //!
 //! `TRACE_DAMAGE=N` tries N places of each fixture and kind of damage instead of a few.
 
+#![allow(clippy::ptr_arg, reason = "all kinds of damage have one type, and some change the length")]
+
 use std::collections::HashMap;
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};

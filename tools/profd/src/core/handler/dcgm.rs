@@ -2,13 +2,16 @@
 
 use common::rpc::message::DcgmReply;
 
-use crate::core::outcome::{Effect, HandlerOutcome, RpcReply};
+use crate::core::audit::{AuditAnswer, AuditDetail};
+use crate::core::outcome::{HandlerOutcome, RpcReply};
 
-/// Declines a request to pause or resume DCGM profiling. `function` is the name of the request, for the audit line.
-pub(crate) fn handle_dcgm(function: &str) -> HandlerOutcome {
-    let line = format!("{function}: declined, this daemon does not use DCGM");
-    HandlerOutcome {
-        reply: RpcReply::Dcgm(DcgmReply { status: false }),
-        effects: vec![Effect::LogAudit(line)],
-    }
+/// Declines a request to pause or resume DCGM profiling. `function` is the name of the request.
+pub(crate) fn handle_dcgm(function: &'static str) -> HandlerOutcome {
+    let audit = AuditDetail {
+        function,
+        answer: AuditAnswer::Declined,
+        reason: Some("this daemon does not use DCGM".to_owned()),
+        ..AuditDetail::default()
+    };
+    HandlerOutcome { reply: RpcReply::Dcgm(DcgmReply { status: false }), audit, effects: Vec::new() }
 }

@@ -3,17 +3,19 @@
 //! It does no I/O and reads no clock. Messages, the sender's host pid and the time come in as arguments, replies are
 //! returned. [`crate::ipc`] establishes who sent a message, sends the replies and reports processes that have ended.
 //!
-//! A process is identified by the pid that the kernel reports for the sender of a datagram (unix(7),
+//! A process is identified by the user and the pid that the kernel reports for the sender of a datagram (unix(7),
 //! `SCM_CREDENTIALS`), not by the pid that the message claims, and by its job: one process may hold two profilers that
-//! name different jobs.
+//! name different jobs. Two users who name the same job have a job each.
 
+pub(crate) mod pid_match;
 mod process;
 mod profiler_state;
+pub(crate) mod rejections;
 mod status;
 mod table;
 pub(crate) mod trace_request;
 
-pub(crate) use process::Uptime;
+pub(crate) use process::{SenderId, Uptime};
 pub(crate) use table::{ProfilerFunction, RegistrationError, Registry, RegistryLimits, RemovedCounts};
 
 #[cfg(test)]

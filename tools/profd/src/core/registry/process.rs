@@ -1,6 +1,7 @@
 //! One registered process, and the config that is pending for it.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use common::rpc::config::TRACE_ID;
@@ -10,12 +11,29 @@ use super::profiler_state::FunctionReport;
 /// Time since the daemon started.
 pub(crate) type Uptime = Duration;
 
-/// Identifies a process within a job.
+/// The sender of a message, as the kernel reports it (unix(7), `SCM_CREDENTIALS`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct SenderId {
+    pub(crate) uid: u32,
+    /// The account that the user is counted for in tables: his own, or the owner of a subordinate uid.
+    pub(crate) account: u32,
+    /// The pid in the daemon's pid namespace.
+    pub(crate) host_pid: i32,
+}
+
+/// Identifies a process within a job. Jobs belong to users: two users may name the same job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct ProcessKey {
     pub(crate) job_id: i64,
+    pub(crate) uid: u32,
     /// The pid in the daemon's pid namespace.
     pub(crate) host_pid: i32,
+}
+
+impl ProcessKey {
+    pub(crate) fn new(job_id: i64, sender: SenderId) -> Self {
+        Self { job_id, uid: sender.uid, host_pid: sender.host_pid }
+    }
 }
 
 /// A process that has sent at least one message.
@@ -23,8 +41,10 @@ pub(crate) struct ProcessKey {
 pub(super) struct RegisteredProcess {
     /// The pid that the process reports: in a container, its pid there; elsewhere the same as the host pid.
     pub(super) pid: i32,
+    /// The account that it is counted for.
+    pub(super) account: u32,
     /// The ancestors that its last poll claimed. A request relies on one only after it was confirmed.
-    pub(super) claimed_ancestors: Vec<i32>,
+    pub(super) claimed_ancestors: Arc<[i32]>,
     pub(super) devices: BTreeSet<i32>,
     pub(super) last_message: Uptime,
     pub(super) last_poll: Option<Uptime>,
@@ -44,10 +64,11 @@ pub(super) struct PendingConfig {
 }
 
 impl RegisteredProcess {
-    pub(super) fn new(pid: i32, now: Uptime) -> Self {
+    pub(super) fn new(pid: i32, account: u32, now: Uptime) -> Self {
         Self {
             pid,
-            claimed_ancestors: Vec::new(),
+            account,
+            claimed_ancestors: Arc::default(),
             devices: BTreeSet::new(),
             last_message: now,
             last_poll: None,

@@ -18,12 +18,15 @@ use common::rpc::message::{FunctionState, ProcessStatus, StatusReply};
 use super::process::{ProcessKey, RegisteredProcess, Uptime};
 use super::profiler_state::{FunctionReport, to_function_state};
 use super::table::Registry;
+use crate::core::accounts::Accounts;
+use crate::core::process_scope::ProcessScope;
 
 impl Registry {
     /// Returns the reply to `getStatus`, with the fields of both kinds of existing clients: they print what they get.
-    pub(crate) fn aggregate_status(&self, now: Uptime) -> StatusReply {
-        let traces: Vec<FunctionReport> = self.live_processes(now).filter_map(|(_, p)| p.trace).collect();
-        let monitors: Vec<FunctionReport> = self.live_processes(now).filter_map(|(_, p)| p.monitor).collect();
+    pub(crate) fn aggregate_status(&self, now: Uptime, scope: &ProcessScope) -> StatusReply {
+        let visible = || self.visible_processes(now, scope);
+        let traces: Vec<FunctionReport> = visible().filter_map(|(_, p)| p.trace).collect();
+        let monitors: Vec<FunctionReport> = visible().filter_map(|(_, p)| p.monitor).collect();
         let nputrace = aggregate_states(&traces);
         let is_in_aggregate = |r: &&FunctionReport| {
             to_function_state(r.state) == nputrace || nputrace == FunctionState::Unknown
@@ -42,11 +45,29 @@ impl Registry {
     }
 
     /// Returns the status of each process, of at most `limit` of them, and the number that was left out.
-    pub(crate) fn list_processes(&self, now: Uptime, limit: usize) -> (Vec<ProcessStatus>, u64) {
-        let listed: Vec<_> =
-            self.live_processes(now).take(limit).map(|(key, p)| self.process_status(now, *key, p)).collect();
-        let omitted = self.live_processes(now).count() - listed.len();
+    pub(crate) fn list_processes(
+        &self,
+        now: Uptime,
+        scope: &ProcessScope,
+        accounts: &Accounts,
+        limit: usize,
+    ) -> (Vec<ProcessStatus>, u64) {
+        let visible = || self.visible_processes(now, scope);
+        let status = |(key, process): (&ProcessKey, &RegisteredProcess)| ProcessStatus {
+            user: accounts.name_of(key.uid).map(str::to_owned),
+            ..self.process_status(now, *key, process)
+        };
+        let listed: Vec<_> = visible().take(limit).map(status).collect();
+        let omitted = visible().count() - listed.len();
         (listed, omitted as u64)
+    }
+
+    fn visible_processes(
+        &self,
+        now: Uptime,
+        scope: &ProcessScope,
+    ) -> impl Iterator<Item = (&ProcessKey, &RegisteredProcess)> {
+        self.live_processes(now).filter(|(key, _)| scope.contains(key.job_id, key.uid))
     }
 
     fn process_status(&self, now: Uptime, key: ProcessKey, process: &RegisteredProcess) -> ProcessStatus {
@@ -55,6 +76,8 @@ impl Registry {
         ProcessStatus {
             pid: process.pid,
             host_pid: (process.pid != key.host_pid).then_some(key.host_pid),
+            uid: Some(key.uid),
+            user: None,
             job_id: key.job_id,
             device: process.devices.first().copied(),
             last_poll_ms: process.last_poll.map(ms),

@@ -5,11 +5,17 @@ use std::time::Duration;
 
 use common::ipc::message::{ACTIVITIES, Poll, Register, Status};
 
-use super::process::{ProcessKey, RegisteredProcess, Uptime};
+use super::process::{ProcessKey, RegisteredProcess, SenderId, Uptime};
 use super::profiler_state::FunctionReport;
+use super::rejections::Rejections;
+use crate::core::user_shares::{NoRoom, UserShares};
 
 /// Maximum number of devices kept for one process; more than any host has.
 const MAX_DEVICES: usize = 64;
+
+/// Maximum number of claimed ancestors kept for one process: a deeper tree of processes than jobs have. The rest does not
+/// count.
+const MAX_CLAIMED_ANCESTORS: usize = 64;
 
 /// Minimum time between two searches of a full table for expired entries.
 const SEARCH_INTERVAL: Duration = Duration::from_millis(500);
@@ -19,6 +25,8 @@ const SEARCH_INTERVAL: Duration = Duration::from_millis(500);
 pub(crate) struct RegistryLimits {
     /// Maximum number of entries.
     pub(crate) max_processes: usize,
+    /// Whether processes of several users are served, who share the table.
+    pub(crate) is_shared: bool,
     /// Maximum number of jobs of one process.
     pub(crate) jobs_per_process: usize,
     /// A process expires when this long has passed since its last message.
@@ -32,6 +40,8 @@ pub(crate) struct RegistryLimits {
 pub(crate) enum RegistrationError {
     /// The table is full of live processes.
     TableFull,
+    /// The user holds his share of the table.
+    ShareUsed,
     /// The process is registered under the maximum number of jobs.
     TooManyJobs,
 }
@@ -64,8 +74,11 @@ pub(crate) struct RemovedCounts {
 pub(crate) struct Registry {
     pub(super) limits: RegistryLimits,
     pub(super) processes: BTreeMap<ProcessKey, RegisteredProcess>,
-    /// The jobs of each host pid.
-    jobs: BTreeMap<i32, Vec<i64>>,
+    /// The jobs of each host pid, and the user as whom it named each.
+    jobs: BTreeMap<i32, Vec<(i64, u32)>>,
+    shares: UserShares,
+    /// Senders that were not registered.
+    pub(crate) rejections: Rejections,
     /// The time of the last search of a full table for expired entries.
     last_search: Option<Uptime>,
     /// Removals that the next [`Registry::remove_expired`] reports.
@@ -78,25 +91,28 @@ impl Registry {
             limits,
             processes: BTreeMap::new(),
             jobs: BTreeMap::new(),
+            shares: UserShares::new(limits.max_processes, limits.is_shared),
+            rejections: Rejections::default(),
             last_search: None,
             unreported: RemovedCounts::default(),
         }
     }
 
-    /// Handles `ctxt`. Returns how many live processes of that job use that device.
+    /// Handles `ctxt`. Returns how many live processes of that job of its user use that device.
     pub(crate) fn register_process(
         &mut self,
         now: Uptime,
-        host_pid: i32,
+        sender: SenderId,
         message: &Register,
     ) -> Result<i32, RegistrationError> {
         let Register { device, pid, job_id } = *message;
-        let process = self.note_message(now, ProcessKey { job_id, host_pid }, pid)?;
+        let process = self.note_message(now, job_id, sender, pid)?;
         if process.devices.len() < MAX_DEVICES {
             process.devices.insert(device);
         }
-        let same =
-            self.live_processes(now).filter(|(k, p)| k.job_id == job_id && p.devices.contains(&device));
+        let same = self
+            .live_processes_of(now, job_id)
+            .filter(|(k, p)| k.uid == sender.uid && p.devices.contains(&device));
         Ok(i32::try_from(same.count()).unwrap_or(i32::MAX))
     }
 
@@ -106,16 +122,17 @@ impl Registry {
     pub(crate) fn poll_config(
         &mut self,
         now: Uptime,
-        host_pid: i32,
+        sender: SenderId,
         message: &Poll,
     ) -> Result<Option<ConfigDelivery>, RegistrationError> {
         let expiry = self.limits.config_expiry;
-        let key = ProcessKey { job_id: message.job_id, host_pid };
-        let process = self.note_message(now, key, message.leaf())?;
+        let key = ProcessKey::new(message.job_id, sender);
+        let process = self.note_message(now, message.job_id, sender, message.leaf())?;
         process.last_poll = Some(now);
         let ancestors = message.pids.get(1..).unwrap_or_default();
-        if process.claimed_ancestors != ancestors {
-            process.claimed_ancestors = ancestors.to_vec();
+        let ancestors = &ancestors[..ancestors.len().min(MAX_CLAIMED_ANCESTORS)];
+        if *process.claimed_ancestors != *ancestors {
+            process.claimed_ancestors = ancestors.into();
         }
         let asks_for_activities = message.config_type & ACTIVITIES != 0;
         let config = process.unexpired_config(now, expiry).filter(|_| asks_for_activities);
@@ -135,11 +152,11 @@ impl Registry {
     pub(crate) fn record_status(
         &mut self,
         now: Uptime,
-        host_pid: i32,
+        sender: SenderId,
         function: ProfilerFunction,
         message: &Status,
     ) -> Result<(), RegistrationError> {
-        let process = self.note_message(now, ProcessKey { job_id: message.job_id, host_pid }, message.pid)?;
+        let process = self.note_message(now, message.job_id, sender, message.pid)?;
         let report = Some(FunctionReport::new(message));
         match function {
             ProfilerFunction::Trace => process.trace = report,
@@ -150,9 +167,8 @@ impl Registry {
 
     /// Returns the job id and the reported pid of a process that is registered under exactly one job.
     pub(crate) fn find_single_job(&self, host_pid: i32) -> Option<(i64, i32)> {
-        let [job_id] = self.jobs.get(&host_pid)?.as_slice() else { return None };
-        let key = ProcessKey { job_id: *job_id, host_pid };
-        self.processes.get(&key).map(|p| (*job_id, p.pid))
+        let [(job_id, uid)] = *self.jobs.get(&host_pid)?.as_slice() else { return None };
+        self.processes.get(&ProcessKey { job_id, uid, host_pid }).map(|p| (job_id, p.pid))
     }
 
     /// Returns whether a host pid is registered under any job.
@@ -163,8 +179,9 @@ impl Registry {
     /// Removes a process that has ended, with all its jobs.
     pub(crate) fn remove_process(&mut self, host_pid: i32) -> RemovedCounts {
         let mut removed = RemovedCounts::default();
-        for job_id in self.jobs.remove(&host_pid).unwrap_or_default() {
-            if let Some(process) = self.processes.remove(&ProcessKey { job_id, host_pid }) {
+        for (job_id, uid) in self.jobs.remove(&host_pid).unwrap_or_default() {
+            if let Some(process) = self.processes.remove(&ProcessKey { job_id, uid, host_pid }) {
+                self.shares.remove(process.account);
                 removed.processes += 1;
                 removed.configs += u64::from(process.pending.is_some());
             }
@@ -176,8 +193,9 @@ impl Registry {
     /// interval.
     pub(crate) fn remove_expired(&mut self, now: Uptime) -> RemovedCounts {
         let RegistryLimits { keep_alive, config_expiry, .. } = self.limits;
+        self.rejections.forget_old(now, keep_alive);
         let mut removed = std::mem::take(&mut self.unreported);
-        let jobs = &mut self.jobs;
+        let (jobs, shares) = (&mut self.jobs, &mut self.shares);
         self.processes.retain(|key, process| {
             let is_live = process.is_live(now, keep_alive);
             let has_config = is_live && process.unexpired_config(now, config_expiry).is_some();
@@ -187,6 +205,7 @@ impl Registry {
             if !is_live {
                 removed.processes += 1;
                 remove_job(jobs, *key);
+                shares.remove(process.account);
             }
             is_live
         });
@@ -208,22 +227,37 @@ impl Registry {
         self.processes.iter().filter(move |(_, p)| p.is_live(now, keep_alive))
     }
 
+    /// Returns every process of a job, of all users, that has not expired.
+    pub(super) fn live_processes_of(
+        &self,
+        now: Uptime,
+        job_id: i64,
+    ) -> impl Iterator<Item = (&ProcessKey, &RegisteredProcess)> {
+        let first = ProcessKey { job_id, uid: 0, host_pid: i32::MIN };
+        let last = ProcessKey { job_id, uid: u32::MAX, host_pid: i32::MAX };
+        let keep_alive = self.limits.keep_alive;
+        self.processes.range(first..=last).filter(move |(_, p)| p.is_live(now, keep_alive))
+    }
+
     /// Notes the time of a message, and registers its process if it is new.
     fn note_message(
         &mut self,
         now: Uptime,
-        key: ProcessKey,
+        job_id: i64,
+        sender: SenderId,
         pid: i32,
     ) -> Result<&mut RegisteredProcess, RegistrationError> {
+        let key = ProcessKey::new(job_id, sender);
         if !self.processes.contains_key(&key) {
-            self.reserve_entry(now, key)?;
+            self.reserve_entry(now, key, sender.account)?;
         }
-        let process = self.processes.entry(key).or_insert_with(|| RegisteredProcess::new(pid, now));
+        let new = || RegisteredProcess::new(pid, sender.account, now);
+        let process = self.processes.entry(key).or_insert_with(new);
         // An expired process that was not removed yet starts anew: its old config and status do not count.
         if !process.is_live(now, self.limits.keep_alive) {
             self.unreported.processes += 1;
             self.unreported.configs += u64::from(process.pending.is_some());
-            *process = RegisteredProcess::new(pid, now);
+            *process = RegisteredProcess::new(pid, process.account, now);
         }
         process.pid = pid;
         process.last_message = now;
@@ -231,28 +265,36 @@ impl Registry {
     }
 
     /// Makes sure that there is room for a new process, and notes its job.
-    fn reserve_entry(&mut self, now: Uptime, key: ProcessKey) -> Result<(), RegistrationError> {
+    fn reserve_entry(&mut self, now: Uptime, key: ProcessKey, account: u32) -> Result<(), RegistrationError> {
         // A search visits every entry, so a flood of new processes must not cause one each.
         let is_recent = |at: Uptime| now.saturating_sub(at) < SEARCH_INTERVAL;
-        if self.processes.len() >= self.limits.max_processes && !self.last_search.is_some_and(is_recent) {
+        if self.shares.check_room(account).is_err() && !self.last_search.is_some_and(is_recent) {
             self.last_search = Some(now);
             self.unreported = self.remove_expired(now);
         }
-        if self.processes.len() >= self.limits.max_processes {
-            return Err(RegistrationError::TableFull);
-        }
+        self.shares.check_room(account)?;
         let jobs = self.jobs.entry(key.host_pid).or_default();
         if jobs.len() >= self.limits.jobs_per_process {
             return Err(RegistrationError::TooManyJobs);
         }
-        jobs.push(key.job_id);
+        jobs.push((key.job_id, key.uid));
+        self.shares.add(account);
         Ok(())
     }
 }
 
-fn remove_job(jobs: &mut BTreeMap<i32, Vec<i64>>, key: ProcessKey) {
+impl From<NoRoom> for RegistrationError {
+    fn from(no_room: NoRoom) -> Self {
+        match no_room {
+            NoRoom::TableFull => Self::TableFull,
+            NoRoom::ShareUsed => Self::ShareUsed,
+        }
+    }
+}
+
+fn remove_job(jobs: &mut BTreeMap<i32, Vec<(i64, u32)>>, key: ProcessKey) {
     if let Some(of_process) = jobs.get_mut(&key.host_pid) {
-        of_process.retain(|j| *j != key.job_id);
+        of_process.retain(|job| *job != (key.job_id, key.uid));
         if of_process.is_empty() {
             jobs.remove(&key.host_pid);
         }

@@ -1,24 +1,21 @@
 //! `setKinetOnDemandRequest`: which processes match, which of them get the config, and why the others do not.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use common::rpc::message::{
-    Busy, CommandStatus, JobCount, OnDemand, OnDemandDetail, OnDemandReply, Triggered,
+    Busy, CommandStatus, JobCount, OnDemand, OnDemandDetail, OnDemandReply, RejectedSenders, Triggered,
 };
 
-use super::process::{PendingConfig, ProcessKey, RegisteredProcess, Uptime};
+use super::pid_match::{MatchedProcesses, PidFacts};
+use super::process::{PendingConfig, Uptime};
 use super::profiler_state::command_status;
 use super::table::Registry;
+use crate::core::accounts::Accounts;
+use crate::core::audit::{AuditedProcess, ProcessResult};
+use crate::core::process_scope::ProcessScope;
 
 /// Maximum number of job ids in a detailed reply.
 const MAX_LISTED_JOBS: usize = 1024;
-
-/// A process claims that a pid is that of one of its ancestors.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct AncestryClaim {
-    pub(crate) host_pid: i32,
-    pub(crate) ancestor: i32,
-}
 
 /// A request for a trace or for monitoring, with its config checked and the claims of ancestry confirmed.
 #[derive(Clone, Copy, Debug)]
@@ -27,8 +24,10 @@ pub(crate) struct TraceCommand<'a> {
     /// The text of the checked config.
     pub(crate) config: &'a str,
     pub(crate) is_monitor: bool,
-    /// Those of [`Registry::ancestry_claims`] that are true.
-    pub(crate) confirmed: &'a BTreeSet<AncestryClaim>,
+    /// The processes that the client may trace.
+    pub(crate) scope: &'a ProcessScope,
+    pub(crate) facts: &'a PidFacts,
+    pub(crate) accounts: &'a Accounts,
 }
 
 /// The result of a trace command, from which the reply is made.
@@ -40,13 +39,18 @@ pub(crate) struct TraceOutcome {
     pub(crate) busy: Vec<Busy>,
     pub(crate) beyond_limit: Vec<i32>,
     pub(crate) unknown_pids: Vec<i32>,
+    /// Requested pids that processes have in pid namespaces of their own, but that do not count there.
+    pub(crate) ambiguous_pids: Vec<i32>,
     /// Matching processes in which the command cannot take effect, by the status that they reported.
     pub(crate) blocked: Vec<(i32, CommandStatus)>,
+    /// Each matching process with what became of it, for the audit trail.
+    pub(crate) audited: Vec<AuditedProcess>,
     /// The status for all; `None` when it rests on a process that never reported one.
     pub(crate) command_status: Option<CommandStatus>,
     /// Number of live processes of all jobs.
     registered: u64,
     jobs: Vec<JobCount>,
+    rejected: Vec<RejectedSenders>,
 }
 
 impl Registry {
@@ -57,90 +61,84 @@ impl Registry {
         command: &TraceCommand<'_>,
         next_trace_id: &mut dyn FnMut() -> u64,
     ) -> TraceOutcome {
-        let TraceCommand { request, config, is_monitor, confirmed } = *command;
-        let mut outcome = self.survey_processes(now, request, confirmed);
+        let TraceCommand { request, config, is_monitor, accounts, .. } = *command;
+        let found = self.match_processes(now, request, command.scope, command.facts);
+        let mut outcome = self.survey_processes(now, command, &found);
         let mut statuses = Vec::new();
-        for key in self.matching_processes(now, request, confirmed) {
+        for key in found.keys {
             let expiry = self.limits.config_expiry;
             let Some(process) = self.processes.get_mut(&key) else { continue };
             outcome.matched.push(process.pid);
             let status = command_status(process.trace, process.monitor, is_monitor);
             statuses.push(status);
+            let user = accounts.name_of(key.uid).map(str::to_owned);
             // The order decides what a process is counted as: the hardware first, then an unfetched config, then the
             // limit of the request.
-            if let Some(status) = status.filter(|s| *s != CommandStatus::Effective) {
+            let mut given = None;
+            let result = if let Some(status) = status.filter(|s| *s != CommandStatus::Effective) {
                 outcome.blocked.push((process.pid, status));
+                ProcessResult::Blocked(status)
             } else if let Some(pending) = process.unexpired_config(now, expiry) {
                 let since_ms =
                     u64::try_from(now.saturating_sub(pending.since).as_millis()).unwrap_or(u64::MAX);
-                outcome.busy.push(Busy { pid: process.pid, since_ms });
+                outcome.busy.push(Busy { pid: process.pid, since_ms, uid: Some(key.uid) });
+                ProcessResult::Busy
             } else if outcome.triggered.len() >= request.process_limit as usize {
                 outcome.beyond_limit.push(process.pid);
+                ProcessResult::BeyondLimit
             } else {
                 let trace_id = next_trace_id();
+                given = Some(trace_id);
                 // An expired config that was not removed yet is replaced, and counts as expired.
                 self.unreported.configs += u64::from(process.pending.is_some());
                 process.pending = Some(PendingConfig::new(config, trace_id, now));
-                outcome.triggered.push(Triggered { pid: process.pid, trace_id: trace_id.to_string() });
-            }
+                outcome.triggered.push(Triggered {
+                    pid: process.pid,
+                    trace_id: trace_id.to_string(),
+                    host_pid: (process.pid != key.host_pid).then_some(key.host_pid),
+                    uid: Some(key.uid),
+                    user: user.clone(),
+                });
+                ProcessResult::Triggered
+            };
+            outcome.audited.push(AuditedProcess {
+                pid: process.pid,
+                host_pid: key.host_pid,
+                uid: key.uid,
+                user,
+                result,
+                trace_id: given,
+            });
         }
         outcome.command_status = combine_statuses(&statuses);
         outcome
     }
 
-    /// Returns the claims of ancestry that a request depends on: for each process of the job, those requested pids that
-    /// it claims as ancestors.
-    pub(crate) fn ancestry_claims(&self, now: Uptime, request: &OnDemand) -> Vec<AncestryClaim> {
-        if request.all_pids() {
-            return Vec::new();
-        }
-        let mut claims = Vec::new();
-        for (key, process) in self.live_processes(now).filter(|(k, _)| k.job_id == request.job_id) {
-            let claimed = request.pids.iter().filter(|pid| process.claimed_ancestors.contains(pid));
-            claims.extend(claimed.map(|pid| AncestryClaim { host_pid: key.host_pid, ancestor: *pid }));
-        }
-        claims
-    }
-
-    fn matching_processes(
-        &self,
-        now: Uptime,
-        request: &OnDemand,
-        confirmed: &BTreeSet<AncestryClaim>,
-    ) -> Vec<ProcessKey> {
-        let has_pid = |key: &ProcessKey, process: &RegisteredProcess, pid: i32| {
-            // Its own pid, in its namespace or in the daemon's, or that of a confirmed ancestor.
-            let claim = AncestryClaim { host_pid: key.host_pid, ancestor: pid };
-            pid == process.pid || pid == key.host_pid || confirmed.contains(&claim)
-        };
-        let matches = |key: &ProcessKey, process: &RegisteredProcess| {
-            key.job_id == request.job_id
-                && (request.all_pids() || request.pids.iter().any(|pid| has_pid(key, process, *pid)))
-        };
-        self.live_processes(now).filter(|(key, p)| matches(key, p)).map(|(key, _)| *key).collect()
-    }
-
-    /// Counts the registered processes by job, and finds the requested pids that none of them has.
+    /// Counts the registered processes by job and user, and finds the requested pids that none of them has.
     fn survey_processes(
         &self,
         now: Uptime,
-        request: &OnDemand,
-        confirmed: &BTreeSet<AncestryClaim>,
+        command: &TraceCommand<'_>,
+        found: &MatchedProcesses,
     ) -> TraceOutcome {
-        let mut jobs: BTreeMap<i64, u64> = BTreeMap::new();
-        let mut known: BTreeSet<i32> = confirmed.iter().map(|claim| claim.ancestor).collect();
-        for (key, process) in self.live_processes(now) {
-            *jobs.entry(key.job_id).or_default() += 1;
-            if key.job_id == request.job_id {
-                known.extend([process.pid, key.host_pid]);
-            }
+        let TraceCommand { request, scope, accounts, .. } = *command;
+        let mut jobs: BTreeMap<(i64, u32), u64> = BTreeMap::new();
+        for (key, _) in self.live_processes(now).filter(|(key, _)| scope.contains(key.job_id, key.uid)) {
+            *jobs.entry((key.job_id, key.uid)).or_default() += 1;
         }
         let requested = if request.all_pids() { &[] } else { request.pids.as_slice() };
-        let to_count = |(job_id, processes)| JobCount { job_id, processes };
+        let to_count = |((job_id, uid), processes)| JobCount {
+            job_id,
+            processes,
+            uid: Some(uid),
+            user: accounts.name_of(uid).map(str::to_owned),
+        };
         TraceOutcome {
             registered: jobs.values().sum(),
-            unknown_pids: requested.iter().filter(|pid| !known.contains(pid)).copied().collect(),
+            unknown_pids: requested.iter().filter(|pid| !found.known.contains(pid)).copied().collect(),
+            ambiguous_pids: found.ambiguous.iter().copied().collect(),
             jobs: jobs.into_iter().take(MAX_LISTED_JOBS).map(to_count).collect(),
+            rejected: self.rejections.list(now, accounts, |uid| scope.contains_user(uid)),
             ..TraceOutcome::default()
         }
     }
@@ -186,15 +184,23 @@ impl TraceOutcome {
             registered: self.registered,
             jobs: self.jobs,
             unknown_pids: self.unknown_pids,
+            ambiguous_pids: self.ambiguous_pids,
             beyond_limit: self.beyond_limit,
             busy: self.busy,
             triggered: self.triggered,
+            rejected: self.rejected,
             reason,
         }
     }
 
     /// Explains why no process matched, or why some matching processes did not get the config.
-    fn explain_exclusions(&self, is_monitor: bool) -> Option<String> {
+    pub(crate) fn explain_exclusions(&self, is_monitor: bool) -> Option<String> {
+        if let Some(pid) = self.ambiguous_pids.first() {
+            return Some(format!(
+                "pid {pid} is that of another user's process on the host, or of processes of several users in pid \
+                 namespaces of their own: name a process by its host pid"
+            ));
+        }
         if self.matched.is_empty() {
             let reason = if self.registered == 0 { "no process is registered" } else { "no process matches" };
             return Some(reason.to_owned());

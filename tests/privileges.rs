@@ -1,0 +1,110 @@
+//! What the daemon gives up: privileges, core dumps, new programs, files elsewhere.
+#![allow(clippy::unwrap_used, clippy::print_stderr, reason = "a test program")]
+
+mod harness;
+
+use std::io::{BufRead, BufReader};
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use harness::{Deployment, Guard, command, finish};
+use serde_json::Value;
+
+/// The value of a line of `/proc/<pid>/status`, of every thread the same one.
+fn status_of_all_threads(pid: u32, key: &str) -> String {
+    let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).unwrap();
+    let values: std::collections::BTreeSet<String> = tasks
+        .map(|task| {
+            let text = std::fs::read_to_string(task.unwrap().path().join("status")).unwrap();
+            let line = text.lines().find_map(|line| line.strip_prefix(key)).unwrap_or_default();
+            line.trim_start_matches(':').split_whitespace().collect::<Vec<_>>().join(" ")
+        })
+        .collect();
+    assert_eq!(values.len(), 1, "{key} differs between threads: {values:?}");
+    values.into_iter().next().unwrap()
+}
+
+#[test]
+fn every_thread_of_the_daemon_is_confined() {
+    let d = Deployment::with_tls();
+    d.profctl(&["version"]).expect(0);
+    let pid = d.daemon.pid();
+    assert_eq!(status_of_all_threads(pid, "NoNewPrivs"), "1");
+    // 2 is a filter (proc_pid_status(5)).
+    assert_eq!(status_of_all_threads(pid, "Seccomp"), "2");
+    let limits = std::fs::read_to_string(format!("/proc/{pid}/limits")).unwrap();
+    let core = limits.lines().find(|line| line.starts_with("Max core file size")).unwrap();
+    assert!(core.split_whitespace().filter(|word| *word == "0").count() == 2, "{core}");
+}
+
+#[test]
+fn a_daemon_of_root_becomes_the_given_user() {
+    if !testkit::require_root() {
+        return;
+    }
+    let passwd = std::fs::read_to_string("/etc/passwd").unwrap();
+    if !passwd.lines().any(|line| line.starts_with("nobody:")) {
+        return testkit::skip("there is no user nobody");
+    }
+    let dir = tempfile::Builder::new().prefix("pg").tempdir_in("/tmp").unwrap();
+    std::fs::set_permissions(dir.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
+    // Only root can create the socket here.
+    let ipc = dir.path().join("ipc");
+    std::fs::create_dir(&ipc).unwrap();
+    let mut daemon = command("profd");
+    daemon.args(["--certs-dir", "NO_CERTS", "--port", "0", "--bind", "127.0.0.1", "--format", "json"]);
+    daemon.args(["--enable-ipc-monitor", "--user", "nobody", "--ipc"]);
+    daemon.arg(format!("dir={}", ipc.display()));
+    let mut daemon = Guard(daemon.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap());
+    let mut ready = String::new();
+    BufReader::new(daemon.0.stdout.take().unwrap()).read_line(&mut ready).unwrap();
+    let ready: Value = serde_json::from_str(&ready).unwrap_or_else(|_| {
+        let mut text = String::new();
+        let _ = std::io::Read::read_to_string(&mut daemon.0.stderr.take().unwrap(), &mut text);
+        panic!("profd did not start: {text}")
+    });
+    let nobody = passwd.lines().find(|line| line.starts_with("nobody:")).unwrap().split(':').nth(2).unwrap();
+    let uids = status_of_all_threads(daemon.pid(), "Uid");
+    assert_eq!(uids, [nobody; 4].join(" "), "real, effective, saved and file system user");
+    let socket = std::fs::symlink_metadata(ipc.join("dynolog")).unwrap();
+    assert_eq!((socket.uid().to_string().as_str(), socket.mode() & 0o777), (nobody, 0o600));
+    let port = ready["addresses"][0].as_str().unwrap().rsplit(':').next().unwrap().to_owned();
+    let mut client = command("profctl");
+    client.args(["--certs-dir", "NO_CERTS", "--hostname", "127.0.0.1", "--port", &port, "version"]);
+    finish(&mut client).expect(0);
+}
+
+/// The exposure that systemd computes from the options of the unit, from 0 (least) to 10.
+#[test]
+fn the_unit_is_little_exposed() {
+    let Some(analyze) = testkit::require("systemd-analyze") else { return };
+    let unit = Path::new(env!("CARGO_MANIFEST_DIR")).join("packaging/profd.service");
+    let done =
+        Command::new(analyze).args(["security", "--offline=true", "--no-pager"]).arg(unit).output().unwrap();
+    let text = String::from_utf8_lossy(&done.stdout);
+    let Some(line) = text.lines().find(|line| line.contains("Overall exposure level")) else {
+        return testkit::skip("systemd-analyze does not assess units offline");
+    };
+    let exposure: f64 = line.split(": ").nth(1).unwrap().split_whitespace().next().unwrap().parse().unwrap();
+    assert!(exposure <= 2.0, "{line}");
+}
+
+#[test]
+fn the_configuration_can_be_checked_without_a_start() {
+    let dir = tempfile::tempdir().unwrap();
+    let rules = dir.path().join("rules.toml");
+    std::fs::write(&rules, "version = 1\n[[rule]]\nname = \"r\"\nplain = true\nallow = [\"read\"]\n")
+        .unwrap();
+    std::fs::set_permissions(&rules, std::fs::Permissions::from_mode(0o600)).unwrap();
+    let check = |rules: &Path| {
+        let mut profd = command("profd");
+        profd.args(["--certs-dir", "NO_CERTS", "--port", "0", "--check-config", "--rules"]).arg(rules);
+        finish(&mut profd)
+    };
+    assert!(check(&rules).expect(0).stderr.contains("configuration: valid"));
+    std::fs::write(&rules, "version = 1\n[[rule]]\nname = \"r\"\nplain = true\nallow = [\"all\"]\n").unwrap();
+    let bad = check(&rules).expect(2);
+    let line = bad.stderr.lines().find(|line| line.contains("rules.toml")).unwrap_or_default();
+    assert!(line.contains("rules.toml: 5:10: unknown variant `all`"), "{}", bad.stderr);
+}

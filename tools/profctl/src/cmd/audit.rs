@@ -1,0 +1,276 @@
+//! `profctl audit`: reads the audit trail of profd.
+
+use std::fs::File;
+use std::io::{BufRead, BufReader, IsTerminal, Read};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, anyhow, bail};
+use clap::Args;
+use common::duration::parse_age;
+use common::error::{HintExt, io_reason};
+use common::exit::Exit;
+use common::out::{Format, Out};
+use common::record;
+use common::record::profctl::AuditSummary;
+use common::record::profd::{Audit, AuditedProcess};
+use common::text::Safe;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
+/// Maximum length of a line in bytes; the daemon writes shorter ones.
+const MAX_LINE: u64 = 1 << 20;
+
+const EXAMPLES: &str = "Examples:
+  Print who traced what in the last hour:
+    profctl audit --since 1h /var/log/profd/audit.jsonl
+
+  Print what was refused, from the journal:
+    journalctl -t profd-audit -o cat | profctl audit --answer rejected -
+
+  List the traces of one client for a program:
+    profctl --format json audit --client alice --answer done audit.jsonl | jq .output";
+
+/// Print the audit trail of profd
+///
+/// Reads the JSON lines that `profd --audit-log` has written, on the host of the daemon, and prints those that match all
+/// of the given options, in the order of the files. It connects to no daemon. Lines that are not of an audit trail are
+/// reported, and the exit status is 2 then.
+#[derive(Args, Debug)]
+#[command(after_long_help = EXAMPLES)]
+pub(crate) struct AuditArgs {
+    /// Files of the audit trail, the oldest first; `-` reads standard input
+    #[arg(required = true, value_name = "FILE")]
+    files: Vec<PathBuf>,
+    /// Print only lines since this time: RFC 3339 such as 2026-03-01T12:00:00Z, or an age such as 90m, 12h or 7d
+    #[arg(long, value_name = "TIME", value_parser = parse_time)]
+    since: Option<OffsetDateTime>,
+    /// Print only lines before this time
+    #[arg(long, value_name = "TIME", value_parser = parse_time)]
+    until: Option<OffsetDateTime>,
+    /// Print only lines of clients whose subject contains TEXT, or whose fingerprint or address begins with it
+    #[arg(long, value_name = "TEXT")]
+    client: Option<String>,
+    /// Print only requests for this job
+    #[arg(long, value_name = "ID")]
+    job_id: Option<i64>,
+    /// Print only requests that matched processes of this user, by name or uid
+    #[arg(long, value_name = "USER")]
+    user: Option<String>,
+    /// Print only lines with this answer; may be repeated: done, declined, rejected, or a code such as busy or forbidden
+    #[arg(long, value_name = "ANSWER")]
+    answer: Vec<String>,
+    /// Print only requests for this function, such as getStatus, or handshake
+    #[arg(long, value_name = "NAME")]
+    function: Option<String>,
+}
+
+impl AuditArgs {
+    pub(crate) fn run(&self, format: Format, out: &mut Out) -> anyhow::Result<Exit> {
+        let mut summary = AuditSummary::default();
+        for path in &self.files {
+            if let Err(e) = self.print_file(path, format, out, &mut summary) {
+                if common::error::is_broken_pipe(&e) {
+                    return Err(e);
+                }
+                out.error(path.display(), format_args!("{e:#}"));
+            }
+        }
+        summary.errors = out.diag().errors();
+        if format == Format::Json {
+            out.record(&summary)?;
+        }
+        Ok(Exit::Ok)
+    }
+
+    fn print_file(
+        &self,
+        path: &Path,
+        format: Format,
+        out: &mut Out,
+        summary: &mut AuditSummary,
+    ) -> anyhow::Result<()> {
+        let mut lines = open(path)?;
+        let mut line = Vec::new();
+        for number in 1_u64.. {
+            line.clear();
+            let read = (&mut lines).take(MAX_LINE).read_until(b'\n', &mut line);
+            if read.map_err(|e| anyhow!(io_reason(&e)))? == 0 {
+                break;
+            }
+            if line.len() as u64 == MAX_LINE {
+                bail!("{number}: the line is longer than {MAX_LINE} bytes");
+            }
+            let text = String::from_utf8_lossy(&line);
+            if text.trim().is_empty() {
+                continue;
+            }
+            summary.lines += 1;
+            match record::read::<Audit>(&text) {
+                Ok(Some(audit)) if self.matches(&audit) => {
+                    summary.matched += 1;
+                    match format {
+                        Format::Json => out.record(&audit)?,
+                        Format::Text => writeln!(out.text(), "{}", Safe(&format_line(&audit)))?,
+                    }
+                }
+                // Records of other types, such as those of a daemon that writes everything to standard output.
+                Ok(_) => {}
+                Err(_) => {
+                    let at = format!("{}:{number}", path.display());
+                    out.error(at, "not a line of an audit trail, or one that was cut");
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn matches(&self, audit: &Audit) -> bool {
+        let time = OffsetDateTime::parse(&audit.time, &Rfc3339).ok();
+        let is_client = |text: &String| {
+            let text = text.as_str();
+            audit.subject.as_ref().is_some_and(|subject| subject.contains(text))
+                || audit.fingerprint.as_ref().is_some_and(|f| f.starts_with(&text.to_lowercase()))
+                || audit.address.starts_with(text)
+        };
+        let is_user = |user: &String| {
+            let is_of = |p: &AuditedProcess| p.user.as_ref() == Some(user) || p.uid.to_string() == *user;
+            audit.user.as_ref() == Some(user) || audit.processes.iter().any(is_of)
+        };
+        self.since.is_none_or(|since| time.is_some_and(|time| time >= since))
+            && self.until.is_none_or(|until| time.is_some_and(|time| time < until))
+            && self.client.as_ref().is_none_or(is_client)
+            && self.job_id.is_none_or(|job| audit.job_id == Some(job))
+            && self.user.as_ref().is_none_or(is_user)
+            && (self.answer.is_empty()
+                || self.answer.iter().any(|a| *a == audit.answer || Some(a) == audit.code.as_ref()))
+            && self.function.as_ref().is_none_or(|function| *function == audit.function)
+    }
+}
+
+fn open(path: &Path) -> anyhow::Result<Box<dyn BufRead>> {
+    if path == Path::new("-") {
+        if std::io::stdin().is_terminal() {
+            return Err(anyhow!("standard input is a terminal")).hint("give the file of profd --audit-log");
+        }
+        return Ok(Box::new(BufReader::new(std::io::stdin())));
+    }
+    let file = File::open(path).map_err(|e| anyhow!(io_reason(&e)))?;
+    Ok(Box::new(BufReader::new(file)))
+}
+
+/// Formats a line: when, who, what, of whom, and the answer.
+fn format_line(audit: &Audit) -> String {
+    let client = audit.subject.as_deref().unwrap_or("no certificate");
+    let mut parts = vec![format!("{} {client} ({})", audit.time, audit.address), audit.function.clone()];
+    parts.extend(audit.job_id.map(|job| format!("job {job}")));
+    if !audit.pids.is_empty() {
+        let pids: Vec<_> = audit.pids.iter().take(8).map(ToString::to_string).collect();
+        let more = if audit.pids.len() > 8 || audit.pids_omitted.is_some() { ", …" } else { "" };
+        parts.push(format!("pids {}{more}", pids.join(", ")));
+    }
+    parts.extend(audit.output.as_ref().map(|output| format!("to {output}")));
+    let triggered: Vec<_> =
+        audit.processes.iter().filter(|p| p.result == "triggered").map(format_process).collect();
+    if !triggered.is_empty() {
+        parts.push(triggered.join(", "));
+    }
+    let code = audit.code.as_ref().map(|code| format!(" ({code})")).unwrap_or_default();
+    let reason = audit.reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
+    format!("{}: {}{code}{reason}", parts.join(", "), audit.answer)
+}
+
+fn format_process(process: &AuditedProcess) -> String {
+    let user = process.user.clone().unwrap_or_else(|| format!("uid {}", process.uid));
+    let trace = process.trace_id.as_ref().map(|id| format!(" trace {id}")).unwrap_or_default();
+    format!("pid {} of {user}{trace}", process.host_pid.unwrap_or(process.pid))
+}
+
+fn parse_time(text: &str) -> Result<OffsetDateTime, String> {
+    if let Ok(time) = OffsetDateTime::parse(text, &Rfc3339) {
+        return Ok(time);
+    }
+    let age: Duration =
+        parse_age(text).map_err(|e| format!("neither a time such as 2026-03-01T12:00:00Z nor an age: {e}"))?;
+    let age = time::Duration::try_from(age).map_err(|e| e.to_string())?;
+    OffsetDateTime::now_utc().checked_sub(age).context("the age is too great").map_err(|e| e.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{parse_args, try_parse_args};
+    use super::*;
+    use common::out::Verbosity;
+    use common::record::Record;
+
+    fn sample() -> String {
+        Audit::SAMPLE.to_owned()
+    }
+
+    fn refused() -> String {
+        let answer = r#""answer":"rejected","code":"forbidden","reason":"no""#;
+        sample().replace("12:00:00.25Z", "13:00:00Z").replace(r#""answer":"done""#, answer)
+    }
+
+    /// Runs the command over a file, and returns what it prints and the number of errors.
+    fn print(lines: &str, args: &[&str], format: Format) -> (String, u64) {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("audit.jsonl");
+        std::fs::write(&path, lines).unwrap();
+        let printed = dir.path().join("out");
+        let mut out = Out::to(Box::new(File::create(&printed).unwrap()), "profctl", false, Verbosity::Quiet);
+        let args: AuditArgs = parse_args(&[args, &[path.to_str().unwrap()]].concat());
+        args.run(format, &mut out).unwrap();
+        out.flush().unwrap();
+        (std::fs::read_to_string(printed).unwrap(), out.diag().errors())
+    }
+
+    #[test]
+    fn lines_say_who_did_what_to_whom() {
+        let (text, errors) = print(&format!("{}\n{}\n", sample(), refused()), &[], Format::Text);
+        let lines: Vec<_> = text.lines().collect();
+        assert_eq!(errors, 0, "{text}");
+        assert_eq!(
+            lines[0],
+            "2026-03-01T12:00:00.25Z CN=alice,O=Research (192.0.2.7:40112), setKinetOnDemandRequest, job 4711, to \
+             /data/prof/t.json, pid 4242 of alice trace 7331: done"
+        );
+        assert!(lines[1].ends_with(": rejected (forbidden): no"), "{}", lines[1]);
+    }
+
+    #[test]
+    fn filters_select_by_time_client_job_user_and_answer() {
+        let both = format!("{}\n{}\n", sample(), refused());
+        let count = |args: &[&str]| print(&both, args, Format::Text).0.lines().count();
+        assert_eq!(count(&["--since", "2026-03-01T12:30:00Z"]), 1);
+        assert_eq!(count(&["--until", "2026-03-01T12:00:00Z"]), 0);
+        assert_eq!(count(&["--since", "1000d", "--until", "2026-03-01T13:00:00Z"]), 1);
+        assert_eq!(
+            (count(&["--client", "alice"]), count(&["--client", "9F86"]), count(&["--client", "bob"])),
+            (2, 2, 0)
+        );
+        assert_eq!(
+            (count(&["--client", "192.0.2.7"]), count(&["--job-id", "4711"]), count(&["--job-id", "1"])),
+            (2, 2, 0)
+        );
+        assert_eq!(
+            (count(&["--user", "alice"]), count(&["--user", "1000"]), count(&["--user", "7"])),
+            (2, 2, 0)
+        );
+        assert_eq!((count(&["--answer", "done"]), count(&["--answer", "forbidden"])), (1, 1));
+        assert_eq!(
+            (count(&["--answer", "done", "--answer", "rejected"]), count(&["--function", "getStatus"])),
+            (2, 0)
+        );
+        assert!(try_parse_args::<AuditArgs>(&["--since", "yesterday", "x"]).is_err());
+    }
+
+    #[test]
+    fn a_cut_line_is_reported_and_the_others_are_printed() {
+        let (text, errors) =
+            print(&format!("{}\n{{\"type\":\"pro\n{}\n", sample(), sample()), &[], Format::Json);
+        assert_eq!((text.lines().count(), errors), (3, 1), "{text}");
+        let summary = text.lines().last().unwrap();
+        assert!(summary.contains(r#""lines":3,"matched":2,"errors":1"#), "{summary}");
+    }
+}

@@ -1,0 +1,173 @@
+//! Where the audit trail goes: a file, the systemd journal, or standard output.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::os::fd::AsFd;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::net::UnixDatagram;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use common::policy::Class;
+
+use crate::plan::AuditTarget;
+
+/// The socket of the journal (systemd, "Native Journal Protocol").
+const JOURNAL_SOCKET: &str = "/run/systemd/journal/socket";
+
+/// How often the path is compared with the open file, so that a file that was moved away is replaced by a new one.
+const ROTATION_INTERVAL: Duration = Duration::from_secs(1);
+
+/// The open target.
+#[derive(Debug)]
+pub(super) enum AuditFile {
+    File { path: PathBuf, file: File, compared: Instant },
+    Journal(UnixDatagram),
+    Stdout(File),
+}
+
+impl AuditFile {
+    /// # Errors
+    /// The file cannot be opened, or is no regular file of this user that others cannot write; the journal has no socket.
+    pub(super) fn open(target: &AuditTarget) -> io::Result<Self> {
+        match target {
+            AuditTarget::File(path) => {
+                Ok(Self::File { path: path.clone(), file: open_file(path)?, compared: Instant::now() })
+            }
+            AuditTarget::Journal => connect_to_journal().map(Self::Journal),
+            AuditTarget::Stdout => Ok(Self::Stdout(File::from(io::stdout().as_fd().try_clone_to_owned()?))),
+        }
+    }
+
+    /// Opens the file again if its path names another one: it was moved away, as logrotate(8) does.
+    ///
+    /// # Errors
+    /// The new file cannot be opened.
+    pub(super) fn follow_rotation(&mut self) -> io::Result<()> {
+        let Self::File { path, file, compared } = self else { return Ok(()) };
+        if compared.elapsed() < ROTATION_INTERVAL {
+            return Ok(());
+        }
+        *compared = Instant::now();
+        let open = file.metadata()?;
+        let is_same = path.symlink_metadata().is_ok_and(|m| (m.dev(), m.ino()) == (open.dev(), open.ino()));
+        if !is_same {
+            *file = open_file(path)?;
+        }
+        Ok(())
+    }
+
+    /// Writes whole lines, some of them or all. Returns the number of bytes.
+    ///
+    /// # Errors
+    /// As write(2) and sendto(2).
+    pub(super) fn write(&mut self, lines: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::File { file, .. } | Self::Stdout(file) => file.write(lines),
+            Self::Journal(socket) => {
+                let line = lines.split_inclusive(|b| *b == b'\n').next().unwrap_or_default();
+                let entry = [b"PRIORITY=5\nSYSLOG_IDENTIFIER=profd-audit\nMESSAGE=", line].concat();
+                if let Err(e) = socket.send(&entry) {
+                    // The journal was restarted.
+                    if let Ok(again) = connect_to_journal() {
+                        *socket = again;
+                    }
+                    return Err(e);
+                }
+                Ok(line.len())
+            }
+        }
+    }
+}
+
+fn connect_to_journal() -> io::Result<UnixDatagram> {
+    let socket = UnixDatagram::unbound()?;
+    socket.connect(JOURNAL_SOCKET)?;
+    Ok(socket)
+}
+
+/// Opens the file to append to it. A line that was cut, for example by a loss of power, is ended first.
+fn open_file(path: &Path) -> io::Result<File> {
+    let flags = rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK;
+    let flags = i32::try_from(flags.bits()).unwrap_or_default();
+    let mode = Class::LogRecording.max().0;
+    let mut options = OpenOptions::new();
+    options.append(true).read(true).create(true).mode(mode).custom_flags(flags);
+    let mut file = options.open(path)?;
+    let meta = file.metadata()?;
+    let refuse = |why: &str| Err(io::Error::new(io::ErrorKind::PermissionDenied, why.to_owned()));
+    if !meta.is_file() {
+        return refuse("not a regular file");
+    }
+    if meta.nlink() != 1 {
+        return refuse("has several names (hard links)");
+    }
+    if meta.uid() != rustix::process::geteuid().as_raw() && meta.uid() != 0 {
+        return refuse("belongs to another user");
+    }
+    if meta.mode() & 0o022 != 0 {
+        return refuse("others than its owner may write it");
+    }
+    if meta.len() > 0 {
+        file.seek(SeekFrom::End(-1))?;
+        let mut last = [0];
+        file.read_exact(&mut last)?;
+        if last != *b"\n" {
+            file.write_all(b"\n")?;
+        }
+    }
+    Ok(file)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+    use std::os::unix::fs::PermissionsExt;
+
+    fn open(path: &Path) -> io::Result<AuditFile> {
+        AuditFile::open(&AuditTarget::File(path.to_owned()))
+    }
+
+    #[test]
+    fn a_file_is_appended_to_and_a_cut_line_is_ended() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("audit.jsonl");
+        open(&path).unwrap().write(b"one\n").unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().mode() & 0o137, 0, "at most 0640");
+        fs::write(&path, "one\ncu").unwrap();
+        open(&path).unwrap().write(b"two\n").unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), "one\ncu\ntwo\n");
+    }
+
+    #[test]
+    fn a_file_that_was_moved_away_is_replaced() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("audit.jsonl");
+        let mut file = open(&path).unwrap();
+        file.write(b"one\n").unwrap();
+        fs::rename(&path, dir.path().join("audit.jsonl.1")).unwrap();
+        if let AuditFile::File { compared, .. } = &mut file {
+            *compared = compared.checked_sub(ROTATION_INTERVAL).unwrap();
+        }
+        file.follow_rotation().unwrap();
+        file.write(b"two\n").unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), "two\n");
+    }
+
+    #[test]
+    fn what_another_user_could_have_planted_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("audit.jsonl");
+        fs::write(dir.path().join("other"), "").unwrap();
+        std::os::unix::fs::symlink(dir.path().join("other"), &path).unwrap();
+        assert!(open(&path).is_err());
+        fs::remove_file(&path).unwrap();
+        fs::hard_link(dir.path().join("other"), &path).unwrap();
+        assert!(open(&path).unwrap_err().to_string().contains("hard links"));
+        fs::remove_file(&path).unwrap();
+        fs::write(&path, "").unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o666)).unwrap();
+        assert!(open(&path).unwrap_err().to_string().contains("write"));
+    }
+}
