@@ -28,11 +28,11 @@ complete -c profctl -n "__fish_profctl_needs_command" -l hostname -d 'Host of th
 complete -c profctl -n "__fish_profctl_needs_command" -l hosts -d 'Hosts of several daemons, separated by commas; `@FILE` reads a file, `@-` standard input' -r
 complete -c profctl -n "__fish_profctl_needs_command" -l port -d 'TCP port of the daemon, for hosts without `:PORT`' -r
 complete -c profctl -n "__fish_profctl_needs_command" -l certs-dir -d 'Directory with ca.crt, client.crt, client.key and optionally ca.crl, or NO_CERTS for plain TCP' -r -F
-complete -c profctl -n "__fish_profctl_needs_command" -l passphrase-file -d 'Take the passphrase of the private key from the first line of FILE, mode 0600 or tighter' -r -F
+complete -c profctl -n "__fish_profctl_needs_command" -l passphrase-file -d 'Read the passphrase of the private key from the first line of FILE' -r -F
 complete -c profctl -n "__fish_profctl_needs_command" -l server-name -d 'Name to verify the daemon\'s certificate against [default: the host]' -r
 complete -c profctl -n "__fish_profctl_needs_command" -l tls-min -d 'Minimum TLS version; 1.2 is for daemons without TLS 1.3' -r -f -a "1.2\t'TLS 1.2, for old peers'
 1.3\t'TLS 1.3'"
-complete -c profctl -n "__fish_profctl_needs_command" -l timeout -d 'Maximum time per daemon, from name resolution to the complete reply, such as 500ms, 5s or 2m' -r
+complete -c profctl -n "__fish_profctl_needs_command" -l timeout -d 'Time limit for each exchange with a server, such as 500ms, 5s or 2m; a bare number is seconds' -r
 complete -c profctl -n "__fish_profctl_needs_command" -l parallel -d 'Maximum number of daemons to query at the same time' -r
 complete -c profctl -n "__fish_profctl_needs_command" -l format -d 'Form of the result on standard output' -r -f -a "text\t'For people: tables and sentences. Not stable between versions'
 json\t'For programs: JSON Lines, one record per line, as described in profguard-records(7)'"
@@ -56,11 +56,11 @@ complete -c profctl -n "__fish_profctl_using_subcommand status" -l hostname -d '
 complete -c profctl -n "__fish_profctl_using_subcommand status" -l hosts -d 'Hosts of several daemons, separated by commas; `@FILE` reads a file, `@-` standard input' -r
 complete -c profctl -n "__fish_profctl_using_subcommand status" -l port -d 'TCP port of the daemon, for hosts without `:PORT`' -r
 complete -c profctl -n "__fish_profctl_using_subcommand status" -l certs-dir -d 'Directory with ca.crt, client.crt, client.key and optionally ca.crl, or NO_CERTS for plain TCP' -r -F
-complete -c profctl -n "__fish_profctl_using_subcommand status" -l passphrase-file -d 'Take the passphrase of the private key from the first line of FILE, mode 0600 or tighter' -r -F
+complete -c profctl -n "__fish_profctl_using_subcommand status" -l passphrase-file -d 'Read the passphrase of the private key from the first line of FILE' -r -F
 complete -c profctl -n "__fish_profctl_using_subcommand status" -l server-name -d 'Name to verify the daemon\'s certificate against [default: the host]' -r
 complete -c profctl -n "__fish_profctl_using_subcommand status" -l tls-min -d 'Minimum TLS version; 1.2 is for daemons without TLS 1.3' -r -f -a "1.2\t'TLS 1.2, for old peers'
 1.3\t'TLS 1.3'"
-complete -c profctl -n "__fish_profctl_using_subcommand status" -l timeout -d 'Maximum time per daemon, from name resolution to the complete reply, such as 500ms, 5s or 2m' -r
+complete -c profctl -n "__fish_profctl_using_subcommand status" -l timeout -d 'Time limit for each exchange with a server, such as 500ms, 5s or 2m; a bare number is seconds' -r
 complete -c profctl -n "__fish_profctl_using_subcommand status" -l parallel -d 'Maximum number of daemons to query at the same time' -r
 complete -c profctl -n "__fish_profctl_using_subcommand status" -l format -d 'Form of the result on standard output' -r -f -a "text\t'For people: tables and sentences. Not stable between versions'
 json\t'For programs: JSON Lines, one record per line, as described in profguard-records(7)'"
@@ -74,11 +74,11 @@ complete -c profctl -n "__fish_profctl_using_subcommand version" -l hostname -d 
 complete -c profctl -n "__fish_profctl_using_subcommand version" -l hosts -d 'Hosts of several daemons, separated by commas; `@FILE` reads a file, `@-` standard input' -r
 complete -c profctl -n "__fish_profctl_using_subcommand version" -l port -d 'TCP port of the daemon, for hosts without `:PORT`' -r
 complete -c profctl -n "__fish_profctl_using_subcommand version" -l certs-dir -d 'Directory with ca.crt, client.crt, client.key and optionally ca.crl, or NO_CERTS for plain TCP' -r -F
-complete -c profctl -n "__fish_profctl_using_subcommand version" -l passphrase-file -d 'Take the passphrase of the private key from the first line of FILE, mode 0600 or tighter' -r -F
+complete -c profctl -n "__fish_profctl_using_subcommand version" -l passphrase-file -d 'Read the passphrase of the private key from the first line of FILE' -r -F
 complete -c profctl -n "__fish_profctl_using_subcommand version" -l server-name -d 'Name to verify the daemon\'s certificate against [default: the host]' -r
 complete -c profctl -n "__fish_profctl_using_subcommand version" -l tls-min -d 'Minimum TLS version; 1.2 is for daemons without TLS 1.3' -r -f -a "1.2\t'TLS 1.2, for old peers'
 1.3\t'TLS 1.3'"
-complete -c profctl -n "__fish_profctl_using_subcommand version" -l timeout -d 'Maximum time per daemon, from name resolution to the complete reply, such as 500ms, 5s or 2m' -r
+complete -c profctl -n "__fish_profctl_using_subcommand version" -l timeout -d 'Time limit for each exchange with a server, such as 500ms, 5s or 2m; a bare number is seconds' -r
 complete -c profctl -n "__fish_profctl_using_subcommand version" -l parallel -d 'Maximum number of daemons to query at the same time' -r
 complete -c profctl -n "__fish_profctl_using_subcommand version" -l format -d 'Form of the result on standard output' -r -f -a "text\t'For people: tables and sentences. Not stable between versions'
 json\t'For programs: JSON Lines, one record per line, as described in profguard-records(7)'"
@@ -91,7 +91,7 @@ complete -c profctl -n "__fish_profctl_using_subcommand version" -s h -l help -d
 complete -c profctl -n "__fish_profctl_using_subcommand gputrace" -l job-id -d 'Job id of the processes: their SLURM_JOB_ID, or 0 outside Slurm' -r
 complete -c profctl -n "__fish_profctl_using_subcommand gputrace" -l pids -d 'Pids of the processes, separated by commas; 0 selects all processes of the job' -r
 complete -c profctl -n "__fish_profctl_using_subcommand gputrace" -l user -d 'Select only processes of this user of the daemon\'s host, by name or uid; from profd only [default: all users]' -r
-complete -c profctl -n "__fish_profctl_using_subcommand gputrace" -l duration-ms -d 'Duration of the trace, in milliseconds; ignored with --iterations' -r
+complete -c profctl -n "__fish_profctl_using_subcommand gputrace" -l duration-ms -d 'Duration of the trace, in milliseconds or with a unit, such as 5s; ignored with --iterations' -r
 complete -c profctl -n "__fish_profctl_using_subcommand gputrace" -l iterations -d 'Number of training iterations to trace; 0 or less: trace for --duration-ms instead' -r
 complete -c profctl -n "__fish_profctl_using_subcommand gputrace" -l log-file -d 'Trace file; each process inserts _PID before .json' -r
 complete -c profctl -n "__fish_profctl_using_subcommand gputrace" -l profile-start-time -d 'Start time, in milliseconds since the Unix epoch; 0 starts now' -r
@@ -102,11 +102,11 @@ complete -c profctl -n "__fish_profctl_using_subcommand gputrace" -l hostname -d
 complete -c profctl -n "__fish_profctl_using_subcommand gputrace" -l hosts -d 'Hosts of several daemons, separated by commas; `@FILE` reads a file, `@-` standard input' -r
 complete -c profctl -n "__fish_profctl_using_subcommand gputrace" -l port -d 'TCP port of the daemon, for hosts without `:PORT`' -r
 complete -c profctl -n "__fish_profctl_using_subcommand gputrace" -l certs-dir -d 'Directory with ca.crt, client.crt, client.key and optionally ca.crl, or NO_CERTS for plain TCP' -r -F
-complete -c profctl -n "__fish_profctl_using_subcommand gputrace" -l passphrase-file -d 'Take the passphrase of the private key from the first line of FILE, mode 0600 or tighter' -r -F
+complete -c profctl -n "__fish_profctl_using_subcommand gputrace" -l passphrase-file -d 'Read the passphrase of the private key from the first line of FILE' -r -F
 complete -c profctl -n "__fish_profctl_using_subcommand gputrace" -l server-name -d 'Name to verify the daemon\'s certificate against [default: the host]' -r
 complete -c profctl -n "__fish_profctl_using_subcommand gputrace" -l tls-min -d 'Minimum TLS version; 1.2 is for daemons without TLS 1.3' -r -f -a "1.2\t'TLS 1.2, for old peers'
 1.3\t'TLS 1.3'"
-complete -c profctl -n "__fish_profctl_using_subcommand gputrace" -l timeout -d 'Maximum time per daemon, from name resolution to the complete reply, such as 500ms, 5s or 2m' -r
+complete -c profctl -n "__fish_profctl_using_subcommand gputrace" -l timeout -d 'Time limit for each exchange with a server, such as 500ms, 5s or 2m; a bare number is seconds' -r
 complete -c profctl -n "__fish_profctl_using_subcommand gputrace" -l parallel -d 'Maximum number of daemons to query at the same time' -r
 complete -c profctl -n "__fish_profctl_using_subcommand gputrace" -l format -d 'Form of the result on standard output' -r -f -a "text\t'For people: tables and sentences. Not stable between versions'
 json\t'For programs: JSON Lines, one record per line, as described in profguard-records(7)'"
@@ -126,7 +126,7 @@ complete -c profctl -n "__fish_profctl_using_subcommand gputrace" -s h -l help -
 complete -c profctl -n "__fish_profctl_using_subcommand nputrace" -l job-id -d 'Job id of the processes; processes of msMonitor always have job id 0' -r
 complete -c profctl -n "__fish_profctl_using_subcommand nputrace" -l pids -d 'Pids of the processes, separated by commas; 0 selects all processes of the job' -r
 complete -c profctl -n "__fish_profctl_using_subcommand nputrace" -l user -d 'Select only processes of this user of the daemon\'s host, by name or uid; from profd only [default: all users]' -r
-complete -c profctl -n "__fish_profctl_using_subcommand nputrace" -l duration-ms -d 'Duration of the trace, in milliseconds; ignored with --iterations' -r
+complete -c profctl -n "__fish_profctl_using_subcommand nputrace" -l duration-ms -d 'Duration of the trace, in milliseconds or with a unit, such as 5s; ignored with --iterations' -r
 complete -c profctl -n "__fish_profctl_using_subcommand nputrace" -l iterations -d 'Number of training steps to trace, at least 1' -r
 complete -c profctl -n "__fish_profctl_using_subcommand nputrace" -l log-file -d 'Directory for the traces' -r
 complete -c profctl -n "__fish_profctl_using_subcommand nputrace" -l profile-start-time -d 'Start time, in milliseconds since the Unix epoch; 0 starts now; ignored with --iterations' -r
@@ -149,7 +149,7 @@ ResourceConflictRatio\t''
 MemoryUB\t''
 L2Cache\t''
 MemoryAccess\t''"
-complete -c profctl -n "__fish_profctl_using_subcommand nputrace" -l gc-detect-threshold -d 'Record garbage collections that take at least this time, in milliseconds [default: none]' -r
+complete -c profctl -n "__fish_profctl_using_subcommand nputrace" -l gc-detect-threshold -d 'Record garbage collections that take at least this time, in milliseconds or with a unit [default: none]' -r
 complete -c profctl -n "__fish_profctl_using_subcommand nputrace" -l data-simplification -d 'Delete raw data after the analysis' -r -f -a "true\t''
 false\t''"
 complete -c profctl -n "__fish_profctl_using_subcommand nputrace" -l export-type -d 'Format of the analyzed trace' -r -f -a "Text\t''
@@ -168,11 +168,11 @@ complete -c profctl -n "__fish_profctl_using_subcommand nputrace" -l hostname -d
 complete -c profctl -n "__fish_profctl_using_subcommand nputrace" -l hosts -d 'Hosts of several daemons, separated by commas; `@FILE` reads a file, `@-` standard input' -r
 complete -c profctl -n "__fish_profctl_using_subcommand nputrace" -l port -d 'TCP port of the daemon, for hosts without `:PORT`' -r
 complete -c profctl -n "__fish_profctl_using_subcommand nputrace" -l certs-dir -d 'Directory with ca.crt, client.crt, client.key and optionally ca.crl, or NO_CERTS for plain TCP' -r -F
-complete -c profctl -n "__fish_profctl_using_subcommand nputrace" -l passphrase-file -d 'Take the passphrase of the private key from the first line of FILE, mode 0600 or tighter' -r -F
+complete -c profctl -n "__fish_profctl_using_subcommand nputrace" -l passphrase-file -d 'Read the passphrase of the private key from the first line of FILE' -r -F
 complete -c profctl -n "__fish_profctl_using_subcommand nputrace" -l server-name -d 'Name to verify the daemon\'s certificate against [default: the host]' -r
 complete -c profctl -n "__fish_profctl_using_subcommand nputrace" -l tls-min -d 'Minimum TLS version; 1.2 is for daemons without TLS 1.3' -r -f -a "1.2\t'TLS 1.2, for old peers'
 1.3\t'TLS 1.3'"
-complete -c profctl -n "__fish_profctl_using_subcommand nputrace" -l timeout -d 'Maximum time per daemon, from name resolution to the complete reply, such as 500ms, 5s or 2m' -r
+complete -c profctl -n "__fish_profctl_using_subcommand nputrace" -l timeout -d 'Time limit for each exchange with a server, such as 500ms, 5s or 2m; a bare number is seconds' -r
 complete -c profctl -n "__fish_profctl_using_subcommand nputrace" -l parallel -d 'Maximum number of daemons to query at the same time' -r
 complete -c profctl -n "__fish_profctl_using_subcommand nputrace" -l format -d 'Form of the result on standard output' -r -f -a "text\t'For people: tables and sentences. Not stable between versions'
 json\t'For programs: JSON Lines, one record per line, as described in profguard-records(7)'"
@@ -195,8 +195,8 @@ complete -c profctl -n "__fish_profctl_using_subcommand nputrace" -l wait -d 'Wa
 complete -c profctl -n "__fish_profctl_using_subcommand nputrace" -s q -l quiet -d 'Say nothing on standard error but errors'
 complete -c profctl -n "__fish_profctl_using_subcommand nputrace" -s v -l verbose -d 'Say on standard error what is being done'
 complete -c profctl -n "__fish_profctl_using_subcommand nputrace" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c profctl -n "__fish_profctl_using_subcommand npu-monitor" -l report-interval-s -d 'Interval of reports, in seconds' -r
-complete -c profctl -n "__fish_profctl_using_subcommand npu-monitor" -l duration -d 'Duration of monitoring, in seconds; 0 monitors until --npu-monitor-stop' -r
+complete -c profctl -n "__fish_profctl_using_subcommand npu-monitor" -l report-interval-s -d 'Interval of reports, in seconds or with a unit, such as 1m' -r
+complete -c profctl -n "__fish_profctl_using_subcommand npu-monitor" -l duration -d 'Duration of monitoring, in seconds or with a unit, such as 10m; 0 monitors until --npu-monitor-stop' -r
 complete -c profctl -n "__fish_profctl_using_subcommand npu-monitor" -l mspti-activity-kind -d 'Kinds of activities to monitor, separated by commas' -r -f -a "Marker\t''
 Kernel\t''
 API\t''
@@ -219,11 +219,11 @@ complete -c profctl -n "__fish_profctl_using_subcommand npu-monitor" -l hostname
 complete -c profctl -n "__fish_profctl_using_subcommand npu-monitor" -l hosts -d 'Hosts of several daemons, separated by commas; `@FILE` reads a file, `@-` standard input' -r
 complete -c profctl -n "__fish_profctl_using_subcommand npu-monitor" -l port -d 'TCP port of the daemon, for hosts without `:PORT`' -r
 complete -c profctl -n "__fish_profctl_using_subcommand npu-monitor" -l certs-dir -d 'Directory with ca.crt, client.crt, client.key and optionally ca.crl, or NO_CERTS for plain TCP' -r -F
-complete -c profctl -n "__fish_profctl_using_subcommand npu-monitor" -l passphrase-file -d 'Take the passphrase of the private key from the first line of FILE, mode 0600 or tighter' -r -F
+complete -c profctl -n "__fish_profctl_using_subcommand npu-monitor" -l passphrase-file -d 'Read the passphrase of the private key from the first line of FILE' -r -F
 complete -c profctl -n "__fish_profctl_using_subcommand npu-monitor" -l server-name -d 'Name to verify the daemon\'s certificate against [default: the host]' -r
 complete -c profctl -n "__fish_profctl_using_subcommand npu-monitor" -l tls-min -d 'Minimum TLS version; 1.2 is for daemons without TLS 1.3' -r -f -a "1.2\t'TLS 1.2, for old peers'
 1.3\t'TLS 1.3'"
-complete -c profctl -n "__fish_profctl_using_subcommand npu-monitor" -l timeout -d 'Maximum time per daemon, from name resolution to the complete reply, such as 500ms, 5s or 2m' -r
+complete -c profctl -n "__fish_profctl_using_subcommand npu-monitor" -l timeout -d 'Time limit for each exchange with a server, such as 500ms, 5s or 2m; a bare number is seconds' -r
 complete -c profctl -n "__fish_profctl_using_subcommand npu-monitor" -l parallel -d 'Maximum number of daemons to query at the same time' -r
 complete -c profctl -n "__fish_profctl_using_subcommand npu-monitor" -l format -d 'Form of the result on standard output' -r -f -a "text\t'For people: tables and sentences. Not stable between versions'
 json\t'For programs: JSON Lines, one record per line, as described in profguard-records(7)'"
@@ -235,16 +235,16 @@ complete -c profctl -n "__fish_profctl_using_subcommand npu-monitor" -l npu-moni
 complete -c profctl -n "__fish_profctl_using_subcommand npu-monitor" -s q -l quiet -d 'Say nothing on standard error but errors'
 complete -c profctl -n "__fish_profctl_using_subcommand npu-monitor" -s v -l verbose -d 'Say on standard error what is being done'
 complete -c profctl -n "__fish_profctl_using_subcommand npu-monitor" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c profctl -n "__fish_profctl_using_subcommand dcgm-pause" -l duration-s -d 'Duration of the pause, in seconds' -r
+complete -c profctl -n "__fish_profctl_using_subcommand dcgm-pause" -l duration-s -d 'Duration of the pause, in seconds or with a unit, such as 10m' -r
 complete -c profctl -n "__fish_profctl_using_subcommand dcgm-pause" -l hostname -d 'Host of the daemon: a name or an address, optionally followed by `:PORT`' -r
 complete -c profctl -n "__fish_profctl_using_subcommand dcgm-pause" -l hosts -d 'Hosts of several daemons, separated by commas; `@FILE` reads a file, `@-` standard input' -r
 complete -c profctl -n "__fish_profctl_using_subcommand dcgm-pause" -l port -d 'TCP port of the daemon, for hosts without `:PORT`' -r
 complete -c profctl -n "__fish_profctl_using_subcommand dcgm-pause" -l certs-dir -d 'Directory with ca.crt, client.crt, client.key and optionally ca.crl, or NO_CERTS for plain TCP' -r -F
-complete -c profctl -n "__fish_profctl_using_subcommand dcgm-pause" -l passphrase-file -d 'Take the passphrase of the private key from the first line of FILE, mode 0600 or tighter' -r -F
+complete -c profctl -n "__fish_profctl_using_subcommand dcgm-pause" -l passphrase-file -d 'Read the passphrase of the private key from the first line of FILE' -r -F
 complete -c profctl -n "__fish_profctl_using_subcommand dcgm-pause" -l server-name -d 'Name to verify the daemon\'s certificate against [default: the host]' -r
 complete -c profctl -n "__fish_profctl_using_subcommand dcgm-pause" -l tls-min -d 'Minimum TLS version; 1.2 is for daemons without TLS 1.3' -r -f -a "1.2\t'TLS 1.2, for old peers'
 1.3\t'TLS 1.3'"
-complete -c profctl -n "__fish_profctl_using_subcommand dcgm-pause" -l timeout -d 'Maximum time per daemon, from name resolution to the complete reply, such as 500ms, 5s or 2m' -r
+complete -c profctl -n "__fish_profctl_using_subcommand dcgm-pause" -l timeout -d 'Time limit for each exchange with a server, such as 500ms, 5s or 2m; a bare number is seconds' -r
 complete -c profctl -n "__fish_profctl_using_subcommand dcgm-pause" -l parallel -d 'Maximum number of daemons to query at the same time' -r
 complete -c profctl -n "__fish_profctl_using_subcommand dcgm-pause" -l format -d 'Form of the result on standard output' -r -f -a "text\t'For people: tables and sentences. Not stable between versions'
 json\t'For programs: JSON Lines, one record per line, as described in profguard-records(7)'"
@@ -258,11 +258,11 @@ complete -c profctl -n "__fish_profctl_using_subcommand dcgm-resume" -l hostname
 complete -c profctl -n "__fish_profctl_using_subcommand dcgm-resume" -l hosts -d 'Hosts of several daemons, separated by commas; `@FILE` reads a file, `@-` standard input' -r
 complete -c profctl -n "__fish_profctl_using_subcommand dcgm-resume" -l port -d 'TCP port of the daemon, for hosts without `:PORT`' -r
 complete -c profctl -n "__fish_profctl_using_subcommand dcgm-resume" -l certs-dir -d 'Directory with ca.crt, client.crt, client.key and optionally ca.crl, or NO_CERTS for plain TCP' -r -F
-complete -c profctl -n "__fish_profctl_using_subcommand dcgm-resume" -l passphrase-file -d 'Take the passphrase of the private key from the first line of FILE, mode 0600 or tighter' -r -F
+complete -c profctl -n "__fish_profctl_using_subcommand dcgm-resume" -l passphrase-file -d 'Read the passphrase of the private key from the first line of FILE' -r -F
 complete -c profctl -n "__fish_profctl_using_subcommand dcgm-resume" -l server-name -d 'Name to verify the daemon\'s certificate against [default: the host]' -r
 complete -c profctl -n "__fish_profctl_using_subcommand dcgm-resume" -l tls-min -d 'Minimum TLS version; 1.2 is for daemons without TLS 1.3' -r -f -a "1.2\t'TLS 1.2, for old peers'
 1.3\t'TLS 1.3'"
-complete -c profctl -n "__fish_profctl_using_subcommand dcgm-resume" -l timeout -d 'Maximum time per daemon, from name resolution to the complete reply, such as 500ms, 5s or 2m' -r
+complete -c profctl -n "__fish_profctl_using_subcommand dcgm-resume" -l timeout -d 'Time limit for each exchange with a server, such as 500ms, 5s or 2m; a bare number is seconds' -r
 complete -c profctl -n "__fish_profctl_using_subcommand dcgm-resume" -l parallel -d 'Maximum number of daemons to query at the same time' -r
 complete -c profctl -n "__fish_profctl_using_subcommand dcgm-resume" -l format -d 'Form of the result on standard output' -r -f -a "text\t'For people: tables and sentences. Not stable between versions'
 json\t'For programs: JSON Lines, one record per line, as described in profguard-records(7)'"
@@ -283,11 +283,11 @@ complete -c profctl -n "__fish_profctl_using_subcommand audit" -l hostname -d 'H
 complete -c profctl -n "__fish_profctl_using_subcommand audit" -l hosts -d 'Hosts of several daemons, separated by commas; `@FILE` reads a file, `@-` standard input' -r
 complete -c profctl -n "__fish_profctl_using_subcommand audit" -l port -d 'TCP port of the daemon, for hosts without `:PORT`' -r
 complete -c profctl -n "__fish_profctl_using_subcommand audit" -l certs-dir -d 'Directory with ca.crt, client.crt, client.key and optionally ca.crl, or NO_CERTS for plain TCP' -r -F
-complete -c profctl -n "__fish_profctl_using_subcommand audit" -l passphrase-file -d 'Take the passphrase of the private key from the first line of FILE, mode 0600 or tighter' -r -F
+complete -c profctl -n "__fish_profctl_using_subcommand audit" -l passphrase-file -d 'Read the passphrase of the private key from the first line of FILE' -r -F
 complete -c profctl -n "__fish_profctl_using_subcommand audit" -l server-name -d 'Name to verify the daemon\'s certificate against [default: the host]' -r
 complete -c profctl -n "__fish_profctl_using_subcommand audit" -l tls-min -d 'Minimum TLS version; 1.2 is for daemons without TLS 1.3' -r -f -a "1.2\t'TLS 1.2, for old peers'
 1.3\t'TLS 1.3'"
-complete -c profctl -n "__fish_profctl_using_subcommand audit" -l timeout -d 'Maximum time per daemon, from name resolution to the complete reply, such as 500ms, 5s or 2m' -r
+complete -c profctl -n "__fish_profctl_using_subcommand audit" -l timeout -d 'Time limit for each exchange with a server, such as 500ms, 5s or 2m; a bare number is seconds' -r
 complete -c profctl -n "__fish_profctl_using_subcommand audit" -l parallel -d 'Maximum number of daemons to query at the same time' -r
 complete -c profctl -n "__fish_profctl_using_subcommand audit" -l format -d 'Form of the result on standard output' -r -f -a "text\t'For people: tables and sentences. Not stable between versions'
 json\t'For programs: JSON Lines, one record per line, as described in profguard-records(7)'"
