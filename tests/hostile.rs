@@ -41,7 +41,7 @@ fn status(output: &Output) -> i32 {
 }
 
 fn megabytes() -> usize {
-    std::env::var("TRACE_HOSTILE_MB").map_or(120, |n| n.parse().unwrap())
+    std::env::var("TRACE_HOSTILE_MB").map_or(60, |n| n.parse().unwrap())
 }
 
 fn repeat(to: &mut dyn Write, what: &[u8], bytes: usize) -> std::io::Result<()> {

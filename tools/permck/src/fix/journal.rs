@@ -52,10 +52,7 @@ impl Journal {
         let mut bytes = Vec::new();
         common::record::write(&mut bytes, change)?;
         if bytes.len() as u64 >= MAX_LINE {
-            return Err(io::Error::new(
-                io::ErrorKind::InvalidData,
-                "its path is too long to be recorded",
-            ));
+            return Err(io::Error::new(io::ErrorKind::InvalidData, "its path is too long to be recorded"));
         }
         if let Err(e) = self.file.write_all(&bytes) {
             self.truncate_to(self.length)?;

@@ -190,8 +190,8 @@ fn parse_time(text: &str) -> Result<OffsetDateTime, String> {
     if let Ok(time) = OffsetDateTime::parse(text, &Rfc3339) {
         return Ok(time);
     }
-    let age: Duration =
-        parse_age(text).map_err(|e| format!("neither a time such as 2026-03-01T12:00:00Z nor an age: {e}"))?;
+    let age: Duration = parse_age(text)
+        .map_err(|e| format!("neither a time such as 2026-03-01T12:00:00Z nor an age: {e}"))?;
     let age = time::Duration::try_from(age).map_err(|e| e.to_string())?;
     OffsetDateTime::now_utc().checked_sub(age).context("the age is too great").map_err(|e| e.to_string())
 }
