@@ -73,7 +73,9 @@ pub(crate) struct DeviceSweep {
     pub(crate) scope: u32,
     pub(crate) device: i64,
     whole: SplitSweep,
-    steps: Vec<Option<(SplitSweep, u64)>>,
+    /// By step: how its work divides, and how many events it has. A job may have many steps and many devices, and
+    /// few pairs of both.
+    steps: FastMap<u32, (SplitSweep, u64)>,
     counts: WorkCounts,
     streams: FastMap<u32, StreamTop>,
     overruns: Vec<(u32, StreamTop)>,
@@ -97,13 +99,13 @@ const LEAST_OVERRUN: i64 = 100_000;
 const KEPT: usize = 16;
 
 impl DeviceSweep {
-    /// Of a device with so many steps.
-    pub(crate) fn new(scope: u32, device: i64, steps: usize) -> Self {
+    /// Of a device.
+    pub(crate) fn new(scope: u32, device: i64) -> Self {
         Self {
             scope,
             device,
             whole: SplitSweep::default(),
-            steps: vec![None; steps],
+            steps: FastMap::default(),
             counts: WorkCounts::default(),
             streams: FastMap::default(),
             overruns: Vec::new(),
@@ -117,11 +119,13 @@ impl DeviceSweep {
     pub(crate) fn add(&mut self, work: &LinkedWork) {
         let LinkedWork { start, end, category, name, .. } = *work;
         self.whole.add(start, end, category);
-        self.counts.add(category);
-        if let Some(slot) = work.step.and_then(|i| self.steps.get_mut(i as usize)) {
-            let (sweep, events) = slot.get_or_insert_default();
+        if !work.stretch {
+            self.counts.add(category);
+        }
+        if let Some(step) = work.step {
+            let (sweep, events) = self.steps.entry(step).or_default();
             sweep.add(start, end, category);
-            *events += 1;
+            *events += u64::from(!work.stretch);
         }
         let duration = end - start;
         match self.longest {
@@ -194,9 +198,12 @@ impl DeviceSweep {
             longest: self.longest.map(|(n, start, duration)| (name(n), start, duration)),
             second_longest: self.second_longest,
         };
-        let steps = self.steps.into_iter().enumerate();
-        let steps =
-            steps.filter_map(|(i, s)| s.and_then(|(sweep, n)| Some((i, sweep.finish()?, n)))).collect();
+        let mut steps: Vec<(usize, Split, u64)> = self
+            .steps
+            .into_iter()
+            .filter_map(|(i, (sweep, n))| Some((i as usize, sweep.finish()?, n)))
+            .collect();
+        steps.sort_unstable_by_key(|(i, ..)| *i);
         DeviceDone { total, steps, counts: self.counts, facts }
     }
 }

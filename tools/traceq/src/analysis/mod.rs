@@ -8,6 +8,7 @@ pub(crate) mod classifier;
 pub(crate) mod clusters;
 pub(crate) mod collect;
 mod device;
+mod edges;
 mod host;
 mod link;
 pub(crate) mod overlap;
