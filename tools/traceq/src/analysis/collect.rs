@@ -280,15 +280,43 @@ impl EventSink for Collected {
             self.classifier.processes.learn(event);
             return Ok(());
         }
+        self.note_time(event);
+        self.take_event(event)
+    }
+}
+
+impl Collected {
+    /// Takes notice of when an event was.
+    pub(crate) fn note_time(&mut self, event: &Event<'_>) {
         if let Some(start) = event.start {
             let (end, on_device) =
                 (start.saturating_add(event.dur.unwrap_or(0)), event.category.is_on_device());
             self.clusters.add(start, end, on_device, || (event.name.decode().into_owned(), event.index));
         }
+    }
+
+    /// Keeps what the sums need of an event that is no metadata.
+    pub(crate) fn take_event(&mut self, event: &Event<'_>) -> anyhow::Result<()> {
         match (event.phase, event.start, event.span()) {
             (b'X', _, Some((start, end))) => self.take_span(event, start, end),
             (_, Some(at), _) => self.take_point(event, at),
             _ => Ok(()),
         }
+    }
+
+    /// Keeps an event if it may mark a step, and nothing of any other: what [`super::resolve::find_marked_steps`] needs.
+    pub(crate) fn take_step_event(&mut self, event: &Event<'_>) -> anyhow::Result<()> {
+        let wanted = match (event.phase, event.category) {
+            // The end of a pair may come without a category.
+            (b'B' | b'E', _) => true,
+            (b'X', Category::Step) => true,
+            (b'X', Category::Marker | Category::Other) => {
+                let name = self.classifier.intern_name(event);
+                let number_of_line = || event.name.raw.iter().all(|b| b.is_ascii_digit() || *b == b' ');
+                self.mark_of(name, event.step_number).is_some() || number_of_line()
+            }
+            _ => false,
+        };
+        if wanted { self.take_event(event) } else { self.check_tables(event) }
     }
 }

@@ -1,7 +1,7 @@
 //! What was kept of a trace, once all of it is known: rows have their meaning, begins their ends, processes their
 //! ranks.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::io;
 
 use super::classifier::EventClassifier;
@@ -344,6 +344,16 @@ impl Resolved {
     pub(crate) fn scope_of(&self, thread: u32) -> u32 {
         self.scopes.of_process(self.classifier.processes.process_of(thread))
     }
+}
+
+/// The numbers of the steps that a trace marks, of all ranks in it.
+///
+/// # Errors
+/// As [`resolve`].
+pub(crate) fn find_marked_steps(collected: Collected, dialect: Dialect) -> anyhow::Result<BTreeSet<i64>> {
+    let resolved = resolve(collected, dialect, false)?;
+    let marked = resolved.steps.iter().filter(|steps| !steps.are_derived());
+    Ok(marked.flat_map(|steps| steps.all().iter().map(|s| s.number)).collect())
 }
 
 /// Where a step is.

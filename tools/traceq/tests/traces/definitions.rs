@@ -98,6 +98,9 @@ fn compare_trace(path: &Path, expected: &Value, differences: &mut Vec<String>) -
     check("span_ns", totals[0]["span_ns"].clone(), expected["span_ns"].clone());
     let numbers: BTreeSet<i64> = steps.iter().filter_map(|s| s["step"].as_i64()).collect();
     check("step_numbers", json!(numbers), expected["step_numbers"].clone());
+    // Steps that were told from the optimizer have numbers of our own.
+    let marked = steps.iter().filter(|s| s["derived"] != true).filter_map(|s| s["step"].as_i64());
+    check("info steps", info["steps"].clone(), json!(marked.collect::<BTreeSet<i64>>()));
     for cause in ["begin_without_end", "end_without_begin"] {
         check(cause, json!(totals[0]["excluded"][cause].as_u64().unwrap_or(0)), expected[cause].clone());
     }
