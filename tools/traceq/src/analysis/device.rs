@@ -43,6 +43,8 @@ pub(crate) struct DeviceFacts {
     /// The event that lasts longest: name, start and duration; and the second longest duration.
     pub(crate) longest: Option<(String, i64, i64)>,
     pub(crate) second_longest: i64,
+    /// How everything but the longest event divides.
+    pub(crate) without_longest: Option<Split>,
 }
 
 /// An event that ends long after its stream's next one starts, which a stream does not do.
@@ -73,6 +75,7 @@ pub(crate) struct DeviceSweep {
     pub(crate) scope: u32,
     pub(crate) device: i64,
     whole: SplitSweep,
+    without_longest: SplitSweep,
     /// By step: how its work divides, and how many events it has. A job may have many steps and many devices, and
     /// few pairs of both.
     steps: FastMap<u32, (SplitSweep, u64)>,
@@ -105,6 +108,7 @@ impl DeviceSweep {
             scope,
             device,
             whole: SplitSweep::default(),
+            without_longest: SplitSweep::default(),
             steps: FastMap::default(),
             counts: WorkCounts::default(),
             streams: FastMap::default(),
@@ -118,6 +122,18 @@ impl DeviceSweep {
     /// Takes the next work.
     pub(crate) fn add(&mut self, work: &LinkedWork) {
         let LinkedWork { start, end, category, name, .. } = *work;
+        let duration = end - start;
+        match self.longest {
+            Some((.., longest)) if duration <= longest => {
+                self.second_longest = self.second_longest.max(duration);
+                self.without_longest.add(start, end, category);
+            }
+            _ => {
+                self.second_longest = self.longest.map_or(0, |(.., longest)| longest);
+                self.longest = Some((name, start, duration));
+                self.without_longest = self.whole;
+            }
+        }
         self.whole.add(start, end, category);
         if !work.stretch {
             self.counts.add(category);
@@ -126,16 +142,6 @@ impl DeviceSweep {
             let (sweep, events) = self.steps.entry(step).or_default();
             sweep.add(start, end, category);
             *events += u64::from(!work.stretch);
-        }
-        let duration = end - start;
-        match self.longest {
-            Some((.., longest)) if duration <= longest => {
-                self.second_longest = self.second_longest.max(duration)
-            }
-            _ => {
-                self.second_longest = self.longest.map_or(0, |(.., longest)| longest);
-                self.longest = Some((name, start, duration));
-            }
         }
         self.follow_stream(work);
     }
@@ -197,6 +203,7 @@ impl DeviceSweep {
             overrun_count: self.overrun_count,
             longest: self.longest.map(|(n, start, duration)| (name(n), start, duration)),
             second_longest: self.second_longest,
+            without_longest: self.without_longest.finish(),
         };
         let mut steps: Vec<(usize, Split, u64)> = self
             .steps
