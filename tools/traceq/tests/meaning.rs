@@ -490,6 +490,43 @@ fn steps_have_many_marks() {
 }
 
 #[test]
+fn calls_of_collectives_are_listed_by_themselves() {
+    let bench = Bench::new();
+    let host = |cat: &str, name: &str, ts: f64, dur: f64| x(cat, name, (100, 10), ts, dur, json!({}));
+    let trace = kineto(vec![
+        host("cpu_op", "c10d::allreduce_", 0.0, 50.0),
+        host("cpu_op", "record_param_comms", 10.0, 20.0),
+        host("user_annotation", "gloo:all_reduce", 60.0, 30.0),
+        host("cpu_op", "aten::gather", 100.0, 70.0),
+        host("user_annotation", "loader:gather", 200.0, 70.0),
+        x("gpu_user_annotation", "nccl:all_reduce", (0, 7), 20.0, 40.0, json!({})),
+    ]);
+    let rows = |by: &str| {
+        let top = bench.json(&trace, &["top", "--by", by]).of("traceq.top");
+        let row = |r: &Value| {
+            (
+                r["name"].as_str().unwrap().to_owned(),
+                r["total_ns"].as_i64().unwrap(),
+                r["self_ns"].as_i64().unwrap(),
+            )
+        };
+        top.iter().map(row).collect::<Vec<_>>()
+    };
+    let row = |name: &str, total, own| (name.to_owned(), total, own);
+    assert_eq!(
+        rows("collective-call"),
+        [
+            row("c10d::allreduce_", 50_000, 30_000),
+            row("gloo:all_reduce", 30_000, 30_000),
+            row("record_param_comms", 20_000, 20_000)
+        ]
+    );
+    // They stay operators, and add no time to the device.
+    assert_eq!(rows("op").len(), 3);
+    assert_fields(&bench.total(&trace), json!({"device_events": 0}));
+}
+
+#[test]
 fn classes_come_from_the_table_the_user_and_a_file() {
     let bench = Bench::new();
     let mut events = launched("void at::native::reduce_kernel<512, 1>", 1, 0.0, 0.0, 10.0);

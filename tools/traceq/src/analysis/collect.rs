@@ -270,7 +270,7 @@ pub(crate) fn check_table_bytes(bytes: u64, limit: MemoryLimit) -> anyhow::Resul
 }
 
 /// Ranges that the program marked on the host; those on a device repeat them.
-fn is_host_annotation(cat: &[u8]) -> bool {
+pub(crate) fn is_host_annotation(cat: &[u8]) -> bool {
     !matches!(cat, b"gpu_user_annotation" | b"Trace" | b"cuda_profiler_range")
 }
 

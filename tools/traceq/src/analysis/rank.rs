@@ -5,13 +5,13 @@ use std::collections::BTreeMap;
 use std::io;
 
 use super::classifier::{Classified, EventClassifier};
-use super::collect::{CollectOptions, check_table_bytes};
+use super::collect::{CollectOptions, check_table_bytes, is_host_annotation};
 use super::edges::EdgeStore;
 use super::records::Edge;
 use super::scopes::{ProcessUse, Scopes};
 use super::selftime::{SelfTimes, Span};
 use super::spool::{MemoryLimit, Spool, SpoolRecord};
-use trace::model::{Category, Event, EventSink, FastMap, RowTraits};
+use trace::model::{Category, Event, EventSink, FastMap, RowTraits, is_collective_call};
 
 /// A kind of event to rank.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, clap::ValueEnum)]
@@ -30,6 +30,8 @@ pub(crate) enum By {
     Marker,
     /// Everything else that has a duration
     Other,
+    /// Collectives as the host calls them: c10d operators, record_param_comms, ranges such as nccl:all_reduce
+    CollectiveCall,
 }
 
 impl By {
@@ -43,12 +45,21 @@ impl By {
             Self::Api => "api",
             Self::Marker => "marker",
             Self::Other => "other",
+            Self::CollectiveCall => "collective-call",
         }
     }
 
     /// All of them.
-    const ALL: [Self; 7] =
-        [Self::Kernel, Self::Op, Self::Runtime, Self::Python, Self::Api, Self::Marker, Self::Other];
+    const ALL: [Self; 8] = [
+        Self::Kernel,
+        Self::Op,
+        Self::Runtime,
+        Self::Python,
+        Self::Api,
+        Self::Marker,
+        Self::Other,
+        Self::CollectiveCall,
+    ];
 
     fn of_category(category: Category) -> Option<Self> {
         Some(match category {
@@ -143,6 +154,8 @@ pub(crate) struct Ranking {
     spans: Spool<RankedSpan, 6>,
     edges: EdgeStore,
     launching: Vec<bool>,
+    /// Whether a name is that of a collective's call, by its number.
+    collective_calls: Vec<Option<bool>>,
     table_bytes: u64,
     names_seen: u32,
 }
@@ -159,6 +172,7 @@ impl Ranking {
             spans: Spool::new(memory),
             edges: EdgeStore::new(memory),
             launching: Vec::new(),
+            collective_calls: Vec::new(),
             table_bytes: 0,
             names_seen: 0,
         }
@@ -174,7 +188,13 @@ impl Ranking {
         if event.category == Category::Runtime && event.correlation.is_some() {
             self.note_launch(thread);
         }
-        let (kind, traits, user) = match self.classifier.classify(event) {
+        let classified = self.classifier.classify(event);
+        if self.wants(By::CollectiveCall)
+            && matches!(classified, Classified::Known(Category::CpuOp | Category::Marker))
+        {
+            self.take_collective_call(event, thread, (start, end))?;
+        }
+        let (kind, traits, user) = match classified {
             Classified::Known(category) => match By::of_category(category) {
                 Some(kind) if self.wants(kind) => (Some(kind), RowTraits::default(), None),
                 _ => return Ok(()),
@@ -193,6 +213,38 @@ impl Ranking {
             self.spans.push(RankedSpan { start, end, sequence, index, thread, name, kind, traits, user })?;
         }
         self.check_tables(event)
+    }
+
+    /// Keeps a call of a collective. It is an operator or a range as well, and listed there, too.
+    fn take_collective_call(
+        &mut self,
+        event: &Event<'_>,
+        thread: u32,
+        (start, end): (i64, i64),
+    ) -> io::Result<()> {
+        if !is_host_annotation(event.cat.raw) {
+            return Ok(());
+        }
+        let name = self.classifier.intern_name(event);
+        let slot = name as usize;
+        if slot >= self.collective_calls.len() {
+            self.collective_calls.resize(slot + 1, None);
+        }
+        let text = self.classifier.names.name(name);
+        if !*self.collective_calls[slot].get_or_insert_with(|| is_collective_call(text)) {
+            return Ok(());
+        }
+        self.spans.push(RankedSpan {
+            start,
+            end,
+            sequence: event.sequence.unwrap_or(i64::MAX),
+            index: event.index,
+            thread,
+            name,
+            kind: Some(By::CollectiveCall),
+            traits: RowTraits::default(),
+            user: None,
+        })
     }
 
     fn note_launch(&mut self, thread: u32) {
