@@ -25,7 +25,8 @@ use crate::write::units::{TimeUnit, format_count, format_duration, format_percen
 #[derive(Args, Debug)]
 #[command(arg = super::format_arg(super::PLAIN), after_long_help = "Examples:\n  \
     traceq top log_4242.json.gz\n  \
-    traceq top --by op --sort self -n 50 --format json log_4242.json.gz")]
+    traceq top --by op --sort self -n 50 --format json log_4242.json.gz\n  \
+    traceq top --by collective-call log_4242.json.gz")]
 pub(crate) struct Top {
     #[command(flatten)]
     inputs: Inputs,
