@@ -80,7 +80,7 @@ impl Hasher for FoldHasher {
 
     #[inline]
     fn write_i64(&mut self, n: i64) {
-        self.write_u64(n.cast_unsigned());
+        self.write_u64(n as u64);
     }
 
     #[inline]

@@ -69,7 +69,7 @@ fn take_digits(text: &[u8]) -> Option<(i64, &[u8])> {
         value = value * 10 + u64::from(digit);
         rest = more;
     }
-    if rest.len() == text.len() { None } else { Some((value.cast_signed(), rest)) }
+    if rest.len() == text.len() { None } else { Some((value as i64, rest)) }
 }
 
 /// The common form: at most 15 or so digits, a point, any fraction, no exponent.
