@@ -361,7 +361,99 @@ fn an_end_within_the_streams_successors_is_a_finding() {
     // It starts at 430 and ends at 2430, its successor starts at 530; 19 others end within it.
     let found = finding["found"].as_str().unwrap();
     assert!(found.starts_with("device 0, stream 7: 1 event overruns its successor by 1900000 ns"), "{found}");
-    assert!(found.ends_with("and 19 events within it"), "{found}");
+    assert!(found.ends_with("and 19 events within it; without it 1950000 ns of compute"), "{found}");
+}
+
+/// Thirty kernels of 50 us, one each 100 us, all launched 25 us before, in one step.
+fn healthy() -> Vec<Value> {
+    let mut events: Vec<Value> =
+        (0..30).flat_map(|i| launched("gemm", i, 100.0 * i as f64, 30.0 + 100.0 * i as f64, 50.0)).collect();
+    events.push(step(1, 0.0, 3000.0));
+    events
+}
+
+#[test]
+fn work_before_its_launch_shows_two_clocks() {
+    let bench = Bench::new();
+    let early_by = |early: f64, count: usize| {
+        let mut events = healthy();
+        for e in events.iter_mut().filter(|e| e["cat"] == "kernel").take(count) {
+            e["ts"] = json!(e["ts"].as_f64().unwrap() - early);
+        }
+        bench.json(&kineto(events), &["check"])
+    };
+    let run = early_by(400.0, 30);
+    let finding = run.of("traceq.finding").remove(0);
+    assert_eq!((run.exit, &finding["rule"]), (Exit::No, &json!("clocks-disagree")));
+    let found = finding["found"].as_str().unwrap();
+    assert_eq!(found, "30 of 30 device events start before their launch, by up to 375.000 us");
+    // A few records are wrong in good traces, and clocks that agree differ by microseconds.
+    for (early, count) in [(400.0, 1), (33.0, 30), (0.0, 30)] {
+        let run = early_by(early, count);
+        assert_eq!((run.exit, run.of("traceq.finding").len()), (Exit::Ok, 0), "{early} {count}");
+    }
+}
+
+#[test]
+fn replays_of_graphs_must_have_kernels() {
+    let bench = Bench::new();
+    let replays = |kernels: i64| {
+        let mut events = healthy();
+        for i in 0..5 {
+            let (at, c) = (3000.0 + 100.0 * i as f64, json!({"correlation": 5000 + i}));
+            events.push(x("cuda_runtime", "cudaGraphLaunch", (100, 10), at, 5.0, c));
+            for k in 0..kernels {
+                let args = json!({"device": 0, "stream": 7, "correlation": 5000 + i});
+                events.push(x("kernel", "node", (0, 7), at + 20.0 + 10.0 * k as f64, 8.0, args));
+            }
+        }
+        bench.rules(&kineto(events))
+    };
+    assert_eq!(replays(0), ["graph-replays-collapsed"]);
+    assert_eq!(replays(1), ["graph-replays-collapsed"]);
+    assert_eq!(replays(3), [] as [&str; 0]);
+}
+
+#[test]
+fn activities_that_are_missing_in_the_middle_are_a_finding() {
+    let bench = Bench::new();
+    // Without the kernels of so many launches of a hundred.
+    let without = |missing: i64| {
+        let mut events: Vec<Value> = (0..100)
+            .flat_map(|i| launched("gemm", i, 100.0 * i as f64, 30.0 + 100.0 * i as f64, 50.0))
+            .collect();
+        events.push(step(1, 0.0, 10_000.0));
+        let dropped = 1040..1040 + missing;
+        events.retain(|e| {
+            e["cat"] != "kernel" || !dropped.contains(&e["args"]["correlation"].as_i64().unwrap())
+        });
+        bench.json(&kineto(events), &["check"]).of("traceq.finding")
+    };
+    let findings = without(30);
+    assert_eq!((findings.len(), &findings[0]["rule"]), (1, &json!("dropped-activities")));
+    assert_eq!(findings[0]["found"], "30 of 100 launches without a device event");
+    // At the edge of a recording some have not run.
+    assert_eq!(without(4), [] as [Value; 0]);
+    assert_eq!(without(0), [] as [Value; 0]);
+}
+
+#[test]
+fn one_event_that_makes_most_of_the_time_is_a_finding() {
+    let bench = Bench::new();
+    let with_wait = |dur: f64| {
+        let mut events = healthy();
+        let mut wait = launched("ncclDevKernel_AllReduce", 99, 2990.0, 3030.0, dur);
+        wait[2]["tid"] = json!(20);
+        wait[2]["args"]["stream"] = json!(20);
+        events.extend(wait);
+        bench.json(&kineto(events), &["check"]).of("traceq.finding")
+    };
+    let findings = with_wait(60_000.0);
+    assert_eq!((findings.len(), &findings[0]["rule"]), (1, &json!("dominant-event")));
+    let found = findings[0]["found"].as_str().unwrap();
+    assert!(found.contains("`ncclDevKernel_AllReduce` at 3030000 ns lasts 60.000 ms, 97.6%"), "{found}");
+    assert!(found.ends_with("of the busy time of 31 events; without it 1500000 ns of compute"), "{found}");
+    assert_eq!(with_wait(400.0), [] as [Value; 0]);
 }
 
 #[test]
@@ -395,6 +487,43 @@ fn steps_have_many_marks() {
     assert_eq!(steps(["my work", "my work"], &["--step-name", "^my"]), counted);
     assert_eq!(steps(["batch 11 of 90", "batch 12 of 90"], &["--step-name", r"^batch (\d+)"]), numbered);
     assert_eq!(bench.run(&marked(["a", "b"]), &["sum", "--step-name", "("]).exit, Exit::Failed);
+}
+
+#[test]
+fn calls_of_collectives_are_listed_by_themselves() {
+    let bench = Bench::new();
+    let host = |cat: &str, name: &str, ts: f64, dur: f64| x(cat, name, (100, 10), ts, dur, json!({}));
+    let trace = kineto(vec![
+        host("cpu_op", "c10d::allreduce_", 0.0, 50.0),
+        host("cpu_op", "record_param_comms", 10.0, 20.0),
+        host("user_annotation", "gloo:all_reduce", 60.0, 30.0),
+        host("cpu_op", "aten::gather", 100.0, 70.0),
+        host("user_annotation", "loader:gather", 200.0, 70.0),
+        x("gpu_user_annotation", "nccl:all_reduce", (0, 7), 20.0, 40.0, json!({})),
+    ]);
+    let rows = |by: &str| {
+        let top = bench.json(&trace, &["top", "--by", by]).of("traceq.top");
+        let row = |r: &Value| {
+            (
+                r["name"].as_str().unwrap().to_owned(),
+                r["total_ns"].as_i64().unwrap(),
+                r["self_ns"].as_i64().unwrap(),
+            )
+        };
+        top.iter().map(row).collect::<Vec<_>>()
+    };
+    let row = |name: &str, total, own| (name.to_owned(), total, own);
+    assert_eq!(
+        rows("collective-call"),
+        [
+            row("c10d::allreduce_", 50_000, 30_000),
+            row("gloo:all_reduce", 30_000, 30_000),
+            row("record_param_comms", 20_000, 20_000)
+        ]
+    );
+    // They stay operators, and add no time to the device.
+    assert_eq!(rows("op").len(), 3);
+    assert_fields(&bench.total(&trace), json!({"device_events": 0}));
 }
 
 #[test]
@@ -473,7 +602,7 @@ fn async_spans_are_paired_by_their_scope() {
             ("inner", 1, 20_000, 20_000)
         ]
     );
-    assert_eq!(bench.total(&trace)["excluded"], json!({"async_span": 6}));
+    assert_eq!(bench.total(&trace)["excluded"], json!({"async_span": 6, "begin_without_end": 1}));
 }
 
 #[test]

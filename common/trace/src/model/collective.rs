@@ -33,6 +33,39 @@ pub fn classify_kernel_name(name: &str) -> KernelClass {
     KernelClass::Computation
 }
 
+/// Tells operators and ranges on the host that ask for a collective or a transfer (pytorch/pytorch
+/// `torch/csrc/distributed/c10d`: `ParamCommsUtils`, `ProcessGroup*.cpp`). They wait or return at once, and never add
+/// to the time on a device.
+pub fn is_collective_call(name: &str) -> bool {
+    const OPERATORS: [&str; 3] = ["c10d::", "_c10d_functional::", "symm_mem::"];
+    const BACKENDS: [&str; 6] = ["nccl", "gloo", "mpi", "ucc", "xccl", "hccl"];
+    if name == "record_param_comms" || OPERATORS.iter().any(|space| name.starts_with(space)) {
+        return true;
+    }
+    let Some((_, call)) = name.split_once(':').filter(|(backend, _)| BACKENDS.contains(backend)) else {
+        return false;
+    };
+    matches!(
+        call,
+        "all_reduce"
+            | "all_reduce_barrier"
+            | "broadcast"
+            | "_broadcast_oop"
+            | "reduce"
+            | "_reduce_oop"
+            | "all_gather"
+            | "_all_gather_base"
+            | "reduce_scatter"
+            | "_reduce_scatter_base"
+            | "all_to_all"
+            | "gather"
+            | "scatter"
+            | "coalesced"
+    ) || call.ends_with("_coalesced")
+        || call.starts_with("send ") && call.contains("->")
+        || call.starts_with("recv ") && call.contains("<-")
+}
+
 /// Tells the copies that ROCm runs, and reports, as kernels (ROCm/clr `rocclr/device/rocm/rocblit.cpp`; rocprofiler
 /// names the engines' copies `MEMORY_COPY_*`, AMD-AGI/TraceLens `gpu_event_analyser.py`).
 fn is_copy_kernel(name: &str) -> bool {
@@ -412,6 +445,40 @@ mod tests {
     fn assert_class(class: KernelClass, names: &[&str]) {
         for name in names {
             assert_eq!(classify_kernel_name(name), class, "{name}");
+        }
+    }
+
+    #[test]
+    fn calls_of_collectives_on_the_host_are_told_from_look_alikes() {
+        for call in [
+            "c10d::allreduce_",
+            "_c10d_functional::all_gather_into_tensor",
+            "symm_mem::one_shot_all_reduce",
+            "record_param_comms",
+            "nccl:all_reduce",
+            "gloo:broadcast",
+            "hccl:all_gather_into_tensor_coalesced",
+            "ucc:_reduce_scatter_base",
+            "nccl:send 0->1",
+            "nccl:recv 1<-0",
+            "nccl:coalesced",
+        ] {
+            assert!(is_collective_call(call), "{call}");
+        }
+        for other in [
+            "aten::all",
+            "aten::gather",
+            "aten::scatter_reduce_",
+            "aten::broadcast_to",
+            "loader:gather",
+            "nccl:watchdog",
+            "nccl:send",
+            "record_param_comms_total",
+            "my c10d::allreduce_",
+            "nccl",
+            "ncclDevKernel_AllReduce_Sum",
+        ] {
+            assert!(!is_collective_call(other), "{other}");
         }
     }
 

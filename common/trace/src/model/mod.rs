@@ -13,7 +13,7 @@ mod processes;
 mod text;
 
 pub use category::Category;
-pub use collective::{KernelClass, classify_kernel_name};
+pub use collective::{KernelClass, classify_kernel_name, is_collective_call};
 pub use defect::{Defect, DefectCount, DefectCounts, Severity};
 pub use hash::{FastMap, FastState};
 pub use meta::{Dialect, TraceMeta};

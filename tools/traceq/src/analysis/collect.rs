@@ -3,8 +3,9 @@
 
 use super::classifier::{ClassRules, Classified, EventClassifier};
 use super::clusters::TimeClusters;
+use super::edges::EdgeStore;
 use super::host::BusyTime;
-use super::records::{Arrow, Edge, Launch, NO_DEVICE, NO_NUMBER, Row, Work, launch_kind};
+use super::records::{Arrow, Launch, NO_DEVICE, NO_NUMBER, Row, Work, launch_kind};
 use super::spool::{MemoryLimit, Spool};
 use super::steps::{MarkKind, StepMark, StepNames, Update};
 use trace::model::{Category, Event, EventId, EventSink, RowTraits};
@@ -34,7 +35,7 @@ pub(crate) struct Collected {
     /// Rows whose process or thread tells what they are.
     pub(crate) rows: Spool<Row, 7>,
     /// Begins and ends.
-    pub(crate) edges: Spool<Edge, 7>,
+    pub(crate) edges: EdgeStore,
     pub(crate) marks: Vec<StepMark>,
     pub(crate) updates: Vec<Update>,
     /// Host time in operators, and in anything, for traces of programs that have no operators.
@@ -43,10 +44,6 @@ pub(crate) struct Collected {
     /// Operator ends and device ends of an Ascend timeline's arrows.
     pub(crate) tails: Spool<Arrow, 3>,
     pub(crate) heads: Spool<Arrow, 3>,
-    /// The last moment of each thread, by its number.
-    pub(crate) last_moments: Vec<i64>,
-    /// Begins and ends of a thread stand in the file in the order of time, as far as was seen.
-    pub(crate) edges_in_order: Vec<(bool, i64)>,
     /// Async spans, which belong to no thread: in no sum.
     pub(crate) async_spans: u64,
     /// What a name marks, by its number.
@@ -68,15 +65,13 @@ impl Collected {
             work: Spool::new(memory),
             launches: Spool::new(memory),
             rows: Spool::new(memory),
-            edges: Spool::new(memory),
+            edges: EdgeStore::new(memory),
             marks: Vec::new(),
             updates: Vec::new(),
             operators: BusyTime::new(memory),
             others: BusyTime::new(memory),
             tails: Spool::new(memory),
             heads: Spool::new(memory),
-            last_moments: Vec::new(),
-            edges_in_order: Vec::new(),
             async_spans: 0,
             marks_by_name: Vec::new(),
             table_bytes: 0,
@@ -86,7 +81,7 @@ impl Collected {
 
     fn take_span(&mut self, event: &Event<'_>, start: i64, end: i64) -> anyhow::Result<()> {
         let thread = self.classifier.processes.thread_of(event);
-        self.note_moment(thread, end);
+        self.edges.note_moment(thread, end);
         let classified = self.classifier.classify(event);
         let on_device = matches!(classified, Classified::Known(c) if c.is_on_device());
         if !on_device && event.name.raw.starts_with(b"Optimizer.step#") {
@@ -121,16 +116,6 @@ impl Collected {
         self.check_tables(event)
     }
 
-    /// The last moment of a thread is when what is open on it ends.
-    #[inline]
-    fn note_moment(&mut self, thread: u32, moment: i64) {
-        let slot = thread as usize;
-        if slot >= self.last_moments.len() {
-            self.last_moments.resize(slot + 1, i64::MIN);
-        }
-        self.last_moments[slot] = self.last_moments[slot].max(moment);
-    }
-
     fn take_device_work(
         &mut self,
         event: &Event<'_>,
@@ -148,6 +133,7 @@ impl Collected {
             name,
             category,
             external: event.external.is_some(),
+            stretch: false,
         })?;
         Ok(())
     }
@@ -215,9 +201,8 @@ impl Collected {
         self.charge(size_of::<StepMark>())
     }
 
-    fn take_arrow(&mut self, event: &Event<'_>) -> anyhow::Result<()> {
-        if let (b"async_npu", EventId::Number(id), Some(at)) = (event.cat.raw, event.id, event.start) {
-            let thread = self.classifier.processes.thread_of(event);
+    fn take_arrow(&mut self, event: &Event<'_>, at: i64, thread: u32) -> anyhow::Result<()> {
+        if let (b"async_npu", EventId::Number(id)) = (event.cat.raw, event.id) {
             match event.phase {
                 b's' => self.tails.push(Arrow { id, at, thread })?,
                 b'f' => self.heads.push(Arrow { id, at, thread })?,
@@ -227,35 +212,21 @@ impl Collected {
         Ok(())
     }
 
-    fn take_edge(&mut self, event: &Event<'_>, at: i64) -> anyhow::Result<()> {
-        let thread = self.classifier.processes.thread_of(event);
-        self.note_moment(thread, at);
-        let name = self.classifier.intern_name(event);
-        let (known, traits, user) = match self.classifier.classify(event) {
-            Classified::Known(category) => (Some(category), RowTraits::default(), None),
-            Classified::Row(traits, user) => (None, traits, user),
-        };
-        let slot = thread as usize;
-        if slot >= self.edges_in_order.len() {
-            self.edges_in_order.resize(slot + 1, (true, i64::MIN));
+    /// Takes an event that is no span, or only one end of it.
+    fn take_point(&mut self, event: &Event<'_>, at: i64) -> anyhow::Result<()> {
+        match event.phase {
+            b'B' | b'E' => self.edges.take_edge(&mut self.classifier, event, at)?,
+            b'b' | b'e' | b'S' | b'F' => {
+                self.async_spans += u64::from(matches!(event.phase, b'b' | b'S'));
+                let bytes = self.edges.take_track_edge(&mut self.classifier, event, at)?;
+                self.charge(bytes)?;
+            }
+            _ => {
+                let thread = self.classifier.processes.thread_of(event);
+                self.edges.note_moment(thread, at.saturating_add(event.dur.unwrap_or(0)));
+                return self.take_arrow(event, at, thread);
+            }
         }
-        let (in_order, last) = &mut self.edges_in_order[slot];
-        *in_order &= at >= *last;
-        *last = at;
-        self.edges.push(Edge {
-            at,
-            index: event.index,
-            thread,
-            name,
-            begin: event.phase == b'B',
-            external: event.external.is_some(),
-            known,
-            traits,
-            user,
-            device: event.device.unwrap_or(NO_DEVICE),
-            correlation: event.correlation.unwrap_or(NO_NUMBER),
-            step_number: event.step_number.unwrap_or(NO_NUMBER),
-        })?;
         self.check_tables(event)
     }
 
@@ -299,7 +270,7 @@ pub(crate) fn check_table_bytes(bytes: u64, limit: MemoryLimit) -> anyhow::Resul
 }
 
 /// Ranges that the program marked on the host; those on a device repeat them.
-fn is_host_annotation(cat: &[u8]) -> bool {
+pub(crate) fn is_host_annotation(cat: &[u8]) -> bool {
     !matches!(cat, b"gpu_user_annotation" | b"Trace" | b"cuda_profiler_range")
 }
 
@@ -309,20 +280,43 @@ impl EventSink for Collected {
             self.classifier.processes.learn(event);
             return Ok(());
         }
+        self.note_time(event);
+        self.take_event(event)
+    }
+}
+
+impl Collected {
+    /// Takes notice of when an event was.
+    pub(crate) fn note_time(&mut self, event: &Event<'_>) {
         if let Some(start) = event.start {
             let (end, on_device) =
                 (start.saturating_add(event.dur.unwrap_or(0)), event.category.is_on_device());
             self.clusters.add(start, end, on_device, || (event.name.decode().into_owned(), event.index));
         }
+    }
+
+    /// Keeps what the sums need of an event that is no metadata.
+    pub(crate) fn take_event(&mut self, event: &Event<'_>) -> anyhow::Result<()> {
         match (event.phase, event.start, event.span()) {
             (b'X', _, Some((start, end))) => self.take_span(event, start, end),
-            (b's' | b'f', ..) => self.take_arrow(event),
-            (b'B' | b'E', Some(at), _) => self.take_edge(event, at),
-            (b'b' | b'S', ..) => {
-                self.async_spans += 1;
-                Ok(())
-            }
+            (_, Some(at), _) => self.take_point(event, at),
             _ => Ok(()),
         }
+    }
+
+    /// Keeps an event if it may mark a step, and nothing of any other: what [`super::resolve::find_marked_steps`] needs.
+    pub(crate) fn take_step_event(&mut self, event: &Event<'_>) -> anyhow::Result<()> {
+        let wanted = match (event.phase, event.category) {
+            // The end of a pair may come without a category.
+            (b'B' | b'E', _) => true,
+            (b'X', Category::Step) => true,
+            (b'X', Category::Marker | Category::Other) => {
+                let name = self.classifier.intern_name(event);
+                let number_of_line = || event.name.raw.iter().all(|b| b.is_ascii_digit() || *b == b' ');
+                self.mark_of(name, event.step_number).is_some() || number_of_line()
+            }
+            _ => false,
+        };
+        if wanted { self.take_event(event) } else { self.check_tables(event) }
     }
 }

@@ -43,6 +43,8 @@ pub(crate) struct DeviceFacts {
     /// The event that lasts longest: name, start and duration; and the second longest duration.
     pub(crate) longest: Option<(String, i64, i64)>,
     pub(crate) second_longest: i64,
+    /// How everything but the longest event divides.
+    pub(crate) without_longest: Option<Split>,
 }
 
 /// An event that ends long after its stream's next one starts, which a stream does not do.
@@ -73,7 +75,10 @@ pub(crate) struct DeviceSweep {
     pub(crate) scope: u32,
     pub(crate) device: i64,
     whole: SplitSweep,
-    steps: Vec<Option<(SplitSweep, u64)>>,
+    without_longest: SplitSweep,
+    /// By step: how its work divides, and how many events it has. A job may have many steps and many devices, and
+    /// few pairs of both.
+    steps: FastMap<u32, (SplitSweep, u64)>,
     counts: WorkCounts,
     streams: FastMap<u32, StreamTop>,
     overruns: Vec<(u32, StreamTop)>,
@@ -97,13 +102,14 @@ const LEAST_OVERRUN: i64 = 100_000;
 const KEPT: usize = 16;
 
 impl DeviceSweep {
-    /// Of a device with so many steps.
-    pub(crate) fn new(scope: u32, device: i64, steps: usize) -> Self {
+    /// Of a device.
+    pub(crate) fn new(scope: u32, device: i64) -> Self {
         Self {
             scope,
             device,
             whole: SplitSweep::default(),
-            steps: vec![None; steps],
+            without_longest: SplitSweep::default(),
+            steps: FastMap::default(),
             counts: WorkCounts::default(),
             streams: FastMap::default(),
             overruns: Vec::new(),
@@ -116,22 +122,26 @@ impl DeviceSweep {
     /// Takes the next work.
     pub(crate) fn add(&mut self, work: &LinkedWork) {
         let LinkedWork { start, end, category, name, .. } = *work;
-        self.whole.add(start, end, category);
-        self.counts.add(category);
-        if let Some(slot) = work.step.and_then(|i| self.steps.get_mut(i as usize)) {
-            let (sweep, events) = slot.get_or_insert_default();
-            sweep.add(start, end, category);
-            *events += 1;
-        }
         let duration = end - start;
         match self.longest {
             Some((.., longest)) if duration <= longest => {
-                self.second_longest = self.second_longest.max(duration)
+                self.second_longest = self.second_longest.max(duration);
+                self.without_longest.add(start, end, category);
             }
             _ => {
                 self.second_longest = self.longest.map_or(0, |(.., longest)| longest);
                 self.longest = Some((name, start, duration));
+                self.without_longest = self.whole;
             }
+        }
+        self.whole.add(start, end, category);
+        if !work.stretch {
+            self.counts.add(category);
+        }
+        if let Some(step) = work.step {
+            let (sweep, events) = self.steps.entry(step).or_default();
+            sweep.add(start, end, category);
+            *events += u64::from(!work.stretch);
         }
         self.follow_stream(work);
     }
@@ -193,10 +203,14 @@ impl DeviceSweep {
             overrun_count: self.overrun_count,
             longest: self.longest.map(|(n, start, duration)| (name(n), start, duration)),
             second_longest: self.second_longest,
+            without_longest: self.without_longest.finish(),
         };
-        let steps = self.steps.into_iter().enumerate();
-        let steps =
-            steps.filter_map(|(i, s)| s.and_then(|(sweep, n)| Some((i, sweep.finish()?, n)))).collect();
+        let mut steps: Vec<(usize, Split, u64)> = self
+            .steps
+            .into_iter()
+            .filter_map(|(i, (sweep, n))| Some((i as usize, sweep.finish()?, n)))
+            .collect();
+        steps.sort_unstable_by_key(|(i, ..)| *i);
         DeviceDone { total, steps, counts: self.counts, facts }
     }
 }

@@ -23,11 +23,14 @@ pub(crate) struct LinkedWork {
     pub(crate) linked: bool,
     /// Its launch is in the trace.
     pub(crate) launched: bool,
+    /// A stretch of an operation that has been counted: it adds time, and no event.
+    pub(crate) stretch: bool,
 }
 
 impl SpoolRecord<6> for LinkedWork {
     fn to_words(self) -> [i64; 6] {
-        let flags = self.category as i64 | i64::from(self.linked) << 8 | i64::from(self.launched) << 9;
+        let bits = [self.linked, self.launched, self.stretch].map(i64::from);
+        let flags = self.category as i64 | bits[0] << 8 | bits[1] << 9 | bits[2] << 10;
         let step = self.step.map_or(u32::MAX, |s| s);
         let pair = |a: u32, b: u32| (u64::from(a) << 32 | u64::from(b)) as i64;
         [self.start, self.end, self.device, pair(self.scope, step), pair(self.thread, self.name), flags]
@@ -46,6 +49,7 @@ impl SpoolRecord<6> for LinkedWork {
             category: Category::ALL[(flags & 0xff) as usize % Category::ALL.len()],
             linked: flags & 1 << 8 != 0,
             launched: flags & 1 << 9 != 0,
+            stretch: flags & 1 << 10 != 0,
         }
     }
 }
@@ -144,7 +148,7 @@ pub(crate) fn link_work(resolved: &mut Resolved) -> io::Result<(Spool<LinkedWork
         }
         let mut events = 0;
         while let Some(w) = next_work.filter(|w| (linker.resolved.scope_of(w.thread), w.correlation) == key) {
-            events += 1;
+            events += u64::from(!w.stretch);
             linker.push_work(&w, launch)?;
             next_work = work.next_record()?;
         }
@@ -182,9 +186,9 @@ impl Linker<'_> {
         } else {
             (&mut counts.unlinked, &mut counts.unlinked_ns)
         };
-        *events += 1;
+        *events += u64::from(!work.stretch);
         *time = time.saturating_add(work.end - work.start);
-        if let Some(launch) = launch {
+        if let Some(launch) = launch.filter(|_| !work.stretch) {
             let process = self.resolved.classifier.processes.process_of(launch.thread);
             let list = counts.launchers.entry((scope, work.device)).or_default();
             match list.iter_mut().find(|(p, _)| *p == process) {
@@ -207,6 +211,7 @@ impl Linker<'_> {
             category: work.category,
             linked,
             launched: launch.is_some(),
+            stretch: work.stretch,
         })
     }
 

@@ -7,7 +7,8 @@
 pub(crate) mod classifier;
 pub(crate) mod clusters;
 pub(crate) mod collect;
-mod device;
+pub(crate) mod device;
+mod edges;
 mod host;
 mod link;
 pub(crate) mod overlap;

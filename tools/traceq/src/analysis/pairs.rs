@@ -4,6 +4,7 @@
 
 use super::records::Edge;
 use super::spool::{MemoryLimit, Spool};
+use trace::model::FastMap;
 
 /// Begins and ends that found no partner.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -40,68 +41,82 @@ pub(crate) fn match_edges(
     // Where the file's order says nothing, ends come before the begins of the same moment.
     let rank = |e: &Edge| u8::from(e.begin && !in_order(e.thread));
     let mut sorted = edges.into_sorted(|e| (e.thread, e.at, rank(e), e.index))?;
-    let mut matcher =
-        Matcher { threads, limit, open: Vec::new(), deferred: Vec::new(), out: Unmatched::default() };
-    let mut current: Option<(u32, i64)> = None;
-    while let Some(edge) = sorted.next_record()? {
-        if current.is_some_and(|(thread, at)| (thread, at) != (edge.thread, edge.at)) {
-            matcher.close_deferred(&mut each)?;
+    let mut matcher = Matcher { threads, limit, open: Vec::new(), out: Unmatched::default() };
+    // The edges of one thread at one moment.
+    let mut moment: Vec<Edge> = Vec::new();
+    loop {
+        let next = sorted.next_record()?;
+        let is_other = |first: &Edge| next.is_none_or(|e| (e.thread, e.at) != (first.thread, first.at));
+        if let Some(first) = moment.first().copied().filter(is_other) {
+            matcher.take_moment(&moment, in_order(first.thread), &mut each)?;
+            moment.clear();
+            if next.is_none_or(|e| e.thread != first.thread) {
+                matcher.close_thread(first.thread, &mut each)?;
+            }
         }
-        if let Some((thread, _)) = current.filter(|(thread, _)| *thread != edge.thread) {
-            matcher.close_thread(thread, &mut each)?;
-        }
-        current = Some((edge.thread, edge.at));
-        matcher.take(edge, in_order(edge.thread), &mut each)?;
+        let Some(edge) = next else { return Ok(matcher.out) };
+        moment.push(edge);
+        matcher.check_memory(moment.len())?;
     }
-    if let Some((thread, _)) = current {
-        matcher.close_deferred(&mut each)?;
-        matcher.close_thread(thread, &mut each)?;
-    }
-    Ok(matcher.out)
 }
 
 struct Matcher<'a> {
     threads: EdgeThreads<'a>,
     limit: MemoryLimit,
     open: Vec<Edge>,
-    /// Ends that may belong to a begin of the same moment.
-    deferred: Vec<Edge>,
     out: Unmatched,
 }
 
 type EachSpan<'a> = dyn FnMut(&Edge, i64, bool) -> anyhow::Result<()> + 'a;
 
 impl Matcher<'_> {
-    fn take(&mut self, edge: Edge, in_order: bool, each: &mut EachSpan<'_>) -> anyhow::Result<()> {
-        if edge.begin {
-            self.open.push(edge);
-            let bytes = (self.open.len() * size_of::<Edge>()) as u64;
-            anyhow::ensure!(
-                bytes <= self.limit.of_tables(),
-                "{} begins are open at a time: raise --max-memory",
-                self.open.len()
-            );
-            return Ok(());
+    /// Takes the edges of one moment. An end that finds no begin of its name waits for one of the same moment: a span
+    /// of no length, whose end stands before its begin.
+    fn take_moment(
+        &mut self,
+        moment: &[Edge],
+        in_order: bool,
+        each: &mut EachSpan<'_>,
+    ) -> anyhow::Result<()> {
+        let mut begins: FastMap<u32, u32> = FastMap::default();
+        if moment.len() > 1 {
+            moment.iter().filter(|e| e.begin).for_each(|e| *begins.entry(e.name).or_default() += 1);
         }
-        match self.find_own_begin(edge.name) {
-            Some(i) => self.close(i, edge.at, each),
-            None if in_order || edge.name == self.threads.any_name => {
-                self.close_innermost(edge.at, in_order, each)
+        let mut waiting = Vec::new();
+        for edge in moment {
+            let to_come = begins.get_mut(&edge.name);
+            if edge.begin {
+                to_come.into_iter().for_each(|n| *n -= 1);
+                self.open.push(*edge);
+                self.check_memory(moment.len())?;
+                continue;
             }
-            None => {
-                self.deferred.push(edge);
-                Ok(())
+            match self.find_own_begin(edge.name) {
+                Some(i) => self.close(i, edge.at, each)?,
+                None if edge.name != self.threads.any_name && to_come.is_some_and(|n| *n > 0) => {
+                    waiting.push(*edge);
+                }
+                None if in_order || edge.name == self.threads.any_name => {
+                    self.close_innermost(edge.at, in_order, each)?;
+                }
+                None => waiting.push(*edge),
             }
         }
-    }
-
-    fn close_deferred(&mut self, each: &mut EachSpan<'_>) -> anyhow::Result<()> {
-        for edge in std::mem::take(&mut self.deferred) {
+        for edge in waiting {
             match self.find_own_begin(edge.name) {
                 Some(i) => self.close(i, edge.at, each)?,
                 None => self.close_innermost(edge.at, false, each)?,
             }
         }
+        Ok(())
+    }
+
+    fn check_memory(&self, more: usize) -> anyhow::Result<()> {
+        let count = self.open.len() + more;
+        anyhow::ensure!(
+            (count * size_of::<Edge>()) as u64 <= self.limit.of_tables(),
+            "{count} begins are open at a time: raise --max-memory"
+        );
         Ok(())
     }
 
@@ -212,6 +227,20 @@ mod tests {
         let (spans, unmatched) = spans(&[(1, 0, 1, true), (1, 3, 2, true), (1, 6, 2, true)], 11);
         assert_eq!(spans, [(1, 0, 11, false), (2, 3, 11, false), (2, 6, 11, false)]);
         assert_eq!(unmatched.unclosed, 3);
+    }
+
+    #[test]
+    fn an_end_may_stand_before_its_begin_of_the_same_moment() {
+        let edges = [(1, 0, 1, true), (1, 4, 2, false), (1, 4, 2, true), (1, 9, 1, false), (1, 9, 3, false)];
+        let (found, unmatched) = spans(&edges, 9);
+        assert_eq!(found, [(1, 0, 9, true), (2, 4, 4, true)]);
+        assert_eq!(unmatched, Unmatched { unclosed: 0, unopened: 1 });
+        // What is open already ends first, in the order of the file.
+        let edges = [(1, 0, 1, true), (1, 4, 1, false), (1, 4, 1, true), (1, 9, 1, false)];
+        assert_eq!(spans(&edges, 9).0, [(1, 0, 4, true), (1, 4, 9, true)]);
+        // Nobody begins what ends: the innermost does.
+        let edges = [(1, 0, 1, true), (1, 4, 7, false), (1, 4, 2, true), (1, 9, 2, false)];
+        assert_eq!(spans(&edges, 9).0, [(1, 0, 4, true), (2, 4, 9, true)]);
     }
 
     #[test]

@@ -5,13 +5,13 @@ use std::collections::BTreeMap;
 use std::io;
 
 use super::classifier::{Classified, EventClassifier};
-use super::collect::{CollectOptions, check_table_bytes};
-use super::pairs::{EdgeThreads, match_edges};
-use super::records::{Edge, NO_DEVICE, NO_NUMBER};
+use super::collect::{CollectOptions, check_table_bytes, is_host_annotation};
+use super::edges::EdgeStore;
+use super::records::Edge;
 use super::scopes::{ProcessUse, Scopes};
 use super::selftime::{SelfTimes, Span};
 use super::spool::{MemoryLimit, Spool, SpoolRecord};
-use trace::model::{Category, Event, EventId, EventSink, FastMap, RowTraits};
+use trace::model::{Category, Event, EventSink, FastMap, RowTraits, is_collective_call};
 
 /// A kind of event to rank.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, clap::ValueEnum)]
@@ -30,6 +30,8 @@ pub(crate) enum By {
     Marker,
     /// Everything else that has a duration
     Other,
+    /// Collectives as the host calls them: c10d operators, record_param_comms, ranges such as nccl:all_reduce
+    CollectiveCall,
 }
 
 impl By {
@@ -43,12 +45,21 @@ impl By {
             Self::Api => "api",
             Self::Marker => "marker",
             Self::Other => "other",
+            Self::CollectiveCall => "collective-call",
         }
     }
 
     /// All of them.
-    const ALL: [Self; 7] =
-        [Self::Kernel, Self::Op, Self::Runtime, Self::Python, Self::Api, Self::Marker, Self::Other];
+    const ALL: [Self; 8] = [
+        Self::Kernel,
+        Self::Op,
+        Self::Runtime,
+        Self::Python,
+        Self::Api,
+        Self::Marker,
+        Self::Other,
+        Self::CollectiveCall,
+    ];
 
     fn of_category(category: Category) -> Option<Self> {
         Some(match category {
@@ -133,15 +144,6 @@ impl SpoolRecord<6> for RankedSpan {
 /// Async spans have numbers of their own behind those of threads: each id is a track.
 const FIRST_TRACK: u32 = 1 << 31;
 
-/// What says that two async events belong together: category, scope and id, and the process for a local id.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-struct TrackKey {
-    cat: Box<[u8]>,
-    scope: Box<[u8]>,
-    id: String,
-    process: Option<u32>,
-}
-
 /// Collects the kinds that are wanted.
 pub(crate) struct Ranking {
     wanted: [bool; By::ALL.len()],
@@ -150,14 +152,10 @@ pub(crate) struct Ranking {
     /// Device work by process and name.
     device: FastMap<(u32, u32), Entry>,
     spans: Spool<RankedSpan, 6>,
-    edges: Spool<Edge, 7>,
-    edges_in_order: Vec<(bool, i64)>,
-    last_moments: Vec<i64>,
-    tracks: FastMap<TrackKey, u32>,
-    /// By track: the thread that began it.
-    track_threads: Vec<u32>,
-    track_edges: Spool<Edge, 7>,
+    edges: EdgeStore,
     launching: Vec<bool>,
+    /// Whether a name is that of a collective's call, by its number.
+    collective_calls: Vec<Option<bool>>,
     table_bytes: u64,
     names_seen: u32,
 }
@@ -172,13 +170,9 @@ impl Ranking {
             classifier: EventClassifier::new(options.classes.clone()),
             device: FastMap::default(),
             spans: Spool::new(memory),
-            edges: Spool::new(memory),
-            edges_in_order: Vec::new(),
-            last_moments: Vec::new(),
-            tracks: FastMap::default(),
-            track_threads: Vec::new(),
-            track_edges: Spool::new(memory),
+            edges: EdgeStore::new(memory),
             launching: Vec::new(),
+            collective_calls: Vec::new(),
             table_bytes: 0,
             names_seen: 0,
         }
@@ -190,11 +184,17 @@ impl Ranking {
 
     fn take_span(&mut self, event: &Event<'_>, start: i64, end: i64) -> anyhow::Result<()> {
         let thread = self.classifier.processes.thread_of(event);
-        self.note_moment(thread, end);
+        self.edges.note_moment(thread, end);
         if event.category == Category::Runtime && event.correlation.is_some() {
             self.note_launch(thread);
         }
-        let (kind, traits, user) = match self.classifier.classify(event) {
+        let classified = self.classifier.classify(event);
+        if self.wants(By::CollectiveCall)
+            && matches!(classified, Classified::Known(Category::CpuOp | Category::Marker))
+        {
+            self.take_collective_call(event, thread, (start, end))?;
+        }
+        let (kind, traits, user) = match classified {
             Classified::Known(category) => match By::of_category(category) {
                 Some(kind) if self.wants(kind) => (Some(kind), RowTraits::default(), None),
                 _ => return Ok(()),
@@ -215,12 +215,36 @@ impl Ranking {
         self.check_tables(event)
     }
 
-    fn note_moment(&mut self, thread: u32, moment: i64) {
-        let slot = thread as usize;
-        if slot >= self.last_moments.len() {
-            self.last_moments.resize(slot + 1, i64::MIN);
+    /// Keeps a call of a collective. It is an operator or a range as well, and listed there, too.
+    fn take_collective_call(
+        &mut self,
+        event: &Event<'_>,
+        thread: u32,
+        (start, end): (i64, i64),
+    ) -> io::Result<()> {
+        if !is_host_annotation(event.cat.raw) {
+            return Ok(());
         }
-        self.last_moments[slot] = self.last_moments[slot].max(moment);
+        let name = self.classifier.intern_name(event);
+        let slot = name as usize;
+        if slot >= self.collective_calls.len() {
+            self.collective_calls.resize(slot + 1, None);
+        }
+        let text = self.classifier.names.name(name);
+        if !*self.collective_calls[slot].get_or_insert_with(|| is_collective_call(text)) {
+            return Ok(());
+        }
+        self.spans.push(RankedSpan {
+            start,
+            end,
+            sequence: event.sequence.unwrap_or(i64::MAX),
+            index: event.index,
+            thread,
+            name,
+            kind: Some(By::CollectiveCall),
+            traits: RowTraits::default(),
+            user: None,
+        })
     }
 
     fn note_launch(&mut self, thread: u32) {
@@ -231,66 +255,21 @@ impl Ranking {
         self.launching[process] = true;
     }
 
-    fn take_edge(&mut self, event: &Event<'_>, at: i64) -> anyhow::Result<()> {
-        let thread = self.classifier.processes.thread_of(event);
-        self.note_moment(thread, at);
-        let slot = thread as usize;
-        if slot >= self.edges_in_order.len() {
-            self.edges_in_order.resize(slot + 1, (true, i64::MIN));
-        }
-        let (in_order, last) = &mut self.edges_in_order[slot];
-        *in_order &= at >= *last;
-        *last = at;
-        let edge = self.edge_of(event, at, thread);
-        self.edges.push(edge)?;
-        self.check_tables(event)
-    }
-
-    fn take_track_edge(&mut self, event: &Event<'_>, at: i64) -> anyhow::Result<()> {
-        let thread = self.classifier.processes.thread_of(event);
-        self.note_moment(thread, at);
-        let id = match event.id {
-            EventId::None => String::new(),
-            EventId::Number(n) => n.to_string(),
-            EventId::Text(t) => t.decode().into_owned(),
-        };
-        let process = event.local_id.then(|| self.classifier.processes.process_of(thread));
-        let key = TrackKey { cat: event.cat.raw.into(), scope: event.scope.raw.into(), id, process };
-        let next = self.track_threads.len() as u32;
-        let track = match self.tracks.get(&key) {
-            Some(track) => *track,
-            None => {
-                self.charge(key.cat.len() + key.scope.len() + key.id.len() + 160)?;
-                self.tracks.insert(key, next);
-                self.track_threads.push(thread);
-                next
+    /// Takes an event that is no span, or only one end of it.
+    fn take_point(&mut self, event: &Event<'_>, at: i64) -> anyhow::Result<()> {
+        match event.phase {
+            b'B' | b'E' => self.edges.take_edge(&mut self.classifier, event, at)?,
+            b'b' | b'e' | b'S' | b'F' if self.wants(By::Other) => {
+                let bytes = self.edges.take_track_edge(&mut self.classifier, event, at)?;
+                self.charge(bytes)?;
             }
-        };
-        let edge = self.edge_of(event, at, track);
-        self.track_edges.push(edge)?;
-        self.check_tables(event)
-    }
-
-    fn edge_of(&mut self, event: &Event<'_>, at: i64, thread: u32) -> Edge {
-        let name = self.classifier.intern_name(event);
-        let (known, traits, user) = match self.classifier.classify(event) {
-            Classified::Known(category) => (Some(category), RowTraits::default(), None),
-            Classified::Row(traits, user) => (None, traits, user),
-        };
-        Edge {
-            at,
-            index: event.index,
-            thread,
-            name,
-            begin: matches!(event.phase, b'B' | b'b' | b'S'),
-            external: false,
-            known,
-            traits,
-            user,
-            device: NO_DEVICE,
-            correlation: NO_NUMBER,
-            step_number: NO_NUMBER,
+            _ => {
+                let thread = self.classifier.processes.thread_of(event);
+                self.edges.note_moment(thread, at.saturating_add(event.dur.unwrap_or(0)));
+                return Ok(());
+            }
         }
+        self.check_tables(event)
     }
 
     fn check_tables(&mut self, event: &Event<'_>) -> anyhow::Result<()> {
@@ -312,7 +291,6 @@ impl Ranking {
     /// # Errors
     /// A temporary file cannot be used; the limit of memory is reached.
     pub(crate) fn finish(mut self) -> anyhow::Result<Ranked> {
-        self.match_tracks()?;
         self.match_pairs()?;
         let spans = std::mem::replace(&mut self.spans, Spool::new(self.memory));
         let mut known = Spool::new(self.memory);
@@ -408,38 +386,19 @@ impl Ranking {
         }
     }
 
-    /// The thread that began a track; a thread itself.
+    /// The thread that used a track; a thread itself.
     fn thread_of_track(&self, number: u32) -> u32 {
-        match number.checked_sub(FIRST_TRACK) {
-            Some(track) => self.track_threads.get(track as usize).copied().unwrap_or(0),
-            None => number,
-        }
+        number.checked_sub(FIRST_TRACK).map_or(number, |track| self.edges.thread_of_track(track))
     }
 
     fn match_pairs(&mut self) -> anyhow::Result<()> {
         let any_name = self.classifier.names.intern("".into());
-        let edges = std::mem::replace(&mut self.edges, Spool::new(self.memory));
-        let (in_order, last_moments) =
-            (std::mem::take(&mut self.edges_in_order), std::mem::take(&mut self.last_moments));
-        let threads = EdgeThreads { in_order: &in_order, last_moments: &last_moments, any_name };
-        let memory = self.memory;
-        match_edges(edges, threads, memory, |begin, end, _| Ok(self.keep_pair(begin, begin.thread, end)?))?;
-        Ok(())
-    }
-
-    fn match_tracks(&mut self) -> anyhow::Result<()> {
-        let any_name = self.classifier.names.intern("".into());
-        let edges = std::mem::replace(&mut self.track_edges, Spool::new(self.memory));
-        // Tracks need not stand in the file in the order of time.
-        let in_order = vec![(false, 0); self.track_threads.len()];
-        let last = |thread: &u32| self.last_moments.get(*thread as usize).copied().unwrap_or(i64::MIN);
-        let last_moments: Vec<i64> = self.track_threads.iter().map(last).collect();
-        let threads = EdgeThreads { in_order: &in_order, last_moments: &last_moments, any_name };
-        let memory = self.memory;
-        match_edges(edges, threads, memory, |begin, end, _| {
-            let track = FIRST_TRACK.saturating_add(begin.thread);
-            Ok(self.keep_pair(begin, track, end)?)
+        let mut edges = std::mem::replace(&mut self.edges, EdgeStore::new(self.memory));
+        edges.match_threads(any_name, |begin, end, _| Ok(self.keep_pair(begin, begin.thread, end)?))?;
+        edges.match_tracks(any_name, |begin, end, _| {
+            Ok(self.keep_pair(begin, FIRST_TRACK.saturating_add(begin.thread), end)?)
         })?;
+        self.edges = edges;
         Ok(())
     }
 
@@ -517,10 +476,7 @@ impl EventSink for Ranking {
                 Ok(())
             }
             (b'X', _, Some((start, end))) => self.take_span(event, start, end),
-            (b'B' | b'E', Some(at), _) => self.take_edge(event, at),
-            (b'b' | b'e' | b'S' | b'F', Some(at), _) if self.wants(By::Other) => {
-                self.take_track_edge(event, at)
-            }
+            (_, Some(at), _) => self.take_point(event, at),
             _ => Ok(()),
         }
     }

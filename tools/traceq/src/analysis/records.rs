@@ -21,6 +21,8 @@ pub(crate) struct Work {
     pub(crate) category: Category,
     /// An operator asked for it.
     pub(crate) external: bool,
+    /// A stretch of an operation that has been counted: it adds time, and no event.
+    pub(crate) stretch: bool,
 }
 
 fn pair(a: u32, b: u32) -> i64 {
@@ -37,14 +39,15 @@ fn category(word: i64) -> Category {
 
 impl SpoolRecord<6> for Work {
     fn to_words(self) -> [i64; 6] {
-        let flags = self.category as i64 | i64::from(self.external) << 8;
+        let flags = self.category as i64 | i64::from(self.external) << 8 | i64::from(self.stretch) << 9;
         [self.start, self.end, self.device, self.correlation, pair(self.thread, self.name), flags]
     }
 
     fn from_words([start, end, device, correlation, ids, flags]: [i64; 6]) -> Self {
         let (thread, name) = unpair(ids);
-        let (category, external) = (category(flags), flags >> 8 != 0);
-        Self { start, end, device, correlation, thread, name, category, external }
+        let (external, stretch) = (flags & 1 << 8 != 0, flags & 1 << 9 != 0);
+        let category = category(flags);
+        Self { start, end, device, correlation, thread, name, category, external, stretch }
     }
 }
 
@@ -284,8 +287,11 @@ mod tests {
             name: 3,
             category: Category::Collective,
             external: true,
+            stretch: false,
         };
         assert_eq!(Work::from_words(work.to_words()), work);
+        let stretch = Work { external: false, stretch: true, ..work };
+        assert_eq!(Work::from_words(stretch.to_words()), stretch);
         for user in [None, Some(Category::Other), Some(Category::Step)] {
             let row = Row {
                 start: 1,

@@ -1,14 +1,15 @@
 //! What was kept of a trace, once all of it is known: rows have their meaning, begins their ends, processes their
 //! ranks.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::io;
 
 use super::classifier::EventClassifier;
 use super::clusters::RecordedTime;
 use super::collect::{CollectOptions, Collected, check_table_bytes};
+use super::edges::EdgeStore;
 use super::host::BusyTime;
-use super::pairs::{EdgeThreads, Unmatched, match_edges};
+use super::pairs::Unmatched;
 use super::records::{Arrow, Edge, Lane, Launch, NO_DEVICE, NO_NUMBER, Piece, Row, Task, Work, overlap_lane};
 use super::scopes::{ProcessUse, Scopes};
 use super::selftime::{SelfTimes, Span};
@@ -55,7 +56,7 @@ pub(crate) fn resolve(mut collected: Collected, dialect: Dialect, cut: bool) -> 
     let memory = collected.memory;
     let recorded = collected.clusters.find_recording();
     let rows = std::mem::replace(&mut collected.rows, Spool::new(memory));
-    let edges = std::mem::replace(&mut collected.edges, Spool::new(memory));
+    let edges = std::mem::replace(&mut collected.edges, EdgeStore::new(memory));
     let mut resolver = Resolver {
         collected,
         recorded,
@@ -78,16 +79,19 @@ fn keep_error(slot: &mut Option<anyhow::Error>, error: anyhow::Error) -> io::Err
 }
 
 impl Resolver {
-    fn match_pairs(&mut self, edges: Spool<Edge, 7>) -> anyhow::Result<Unmatched> {
+    fn match_pairs(&mut self, mut edges: EdgeStore) -> anyhow::Result<Unmatched> {
         let any_name = self.collected.classifier.names.intern("".into());
-        let in_order = std::mem::take(&mut self.collected.edges_in_order);
-        let mut last_moments = std::mem::take(&mut self.collected.last_moments);
         if let Some((_, end)) = self.recorded.extent {
-            last_moments.iter_mut().for_each(|m| *m = (*m).min(end));
+            edges.end_all_by(end);
         }
-        let memory = self.collected.memory;
-        let threads = EdgeThreads { in_order: &in_order, last_moments: &last_moments, any_name };
-        match_edges(edges, threads, memory, |begin, end, closed| self.take_pair(begin, end, closed))
+        let of_threads =
+            edges.match_threads(any_name, |begin, end, closed| self.take_pair(begin, end, closed))?;
+        // Async spans are in no sum, but what is open of them is counted.
+        let of_tracks = edges.match_tracks(any_name, |_, _, _| Ok(()))?;
+        Ok(Unmatched {
+            unclosed: of_threads.unclosed + of_tracks.unclosed,
+            unopened: of_threads.unopened + of_tracks.unopened,
+        })
     }
 
     fn take_pair(&mut self, begin: &Edge, end: i64, closed: bool) -> anyhow::Result<()> {
@@ -104,6 +108,7 @@ impl Resolver {
                     name,
                     category,
                     external,
+                    stretch: false,
                 })?;
             }
             Some(Category::CpuOp) => self.collected.operators.add(thread, start, end)?,
@@ -137,12 +142,11 @@ impl Resolver {
     }
 
     fn take_meaning(&mut self, row: &Row, meaning: &RowMeaning, open: bool) -> anyhow::Result<()> {
-        let Row { start, end, thread, name, correlation, .. } = *row;
+        let Row { start, end, thread, name, .. } = *row;
         let device = meaning.device.unwrap_or(NO_DEVICE);
         match meaning.category {
             category if category.is_on_device() => {
-                let work = Work { start, end, device, correlation, thread, name, category, external: false };
-                self.collected.work.push(work)?;
+                self.collected.work.push(work_of_row(row, meaning, (start, end), false))?;
                 if self.collected.classifier.names.name(name).starts_with("hcom_receive") {
                     self.pieces.push(Piece { device, start, end, lane: Lane::Receive, scope: thread })?;
                 }
@@ -190,7 +194,7 @@ impl Resolver {
         Ok(())
     }
 
-    /// Operations of a TPU contain others: each counts for the time in which it is the innermost.
+    /// Operations of a TPU contain others: each is one event, and counts for the time in which it is the innermost.
     fn add_own_parts(&mut self) -> anyhow::Result<()> {
         let nested = std::mem::replace(&mut self.nested, Spool::new(self.collected.memory));
         let mut sorted = nested.into_sorted(|r| (r.thread, r.start, std::cmp::Reverse(r.end), r.index))?;
@@ -198,12 +202,16 @@ impl Resolver {
         let mut parts = Vec::new();
         loop {
             let next = sorted.next_record()?;
+            if let Some(row) = next {
+                let meaning = self.collected.classifier.resolve_row(row.thread, row.traits, row.user);
+                self.collected.work.push(work_of_row(&row, &meaning, (row.start, row.start), false))?;
+            }
             let span = next.map(|r| Span { thread: r.thread, start: r.start, end: r.end, what: r });
             times.take(span, |row, from, to| parts.push((*row, from, to)));
             check_table_bytes((times.depth() * size_of::<Row>()) as u64, self.collected.memory)?;
             for (row, start, end) in parts.drain(..) {
                 let meaning = self.collected.classifier.resolve_row(row.thread, row.traits, row.user);
-                self.take_meaning(&Row { start, end, ..row }, &meaning, false)?;
+                self.collected.work.push(work_of_row(&row, &meaning, (start, end), true))?;
             }
             if next.is_none() {
                 return Ok(());
@@ -316,6 +324,13 @@ impl Resolver {
     }
 }
 
+/// The device work that a row, or a stretch of it, is.
+fn work_of_row(row: &Row, meaning: &RowMeaning, (start, end): (i64, i64), stretch: bool) -> Work {
+    let Row { thread, name, correlation, .. } = *row;
+    let (device, category) = (meaning.device.unwrap_or(NO_DEVICE), meaning.category);
+    Work { start, end, device, correlation, thread, name, category, external: false, stretch }
+}
+
 fn is_host(role: ProcessRole) -> bool {
     matches!(role, ProcessRole::None | ProcessRole::Host)
 }
@@ -329,6 +344,16 @@ impl Resolved {
     pub(crate) fn scope_of(&self, thread: u32) -> u32 {
         self.scopes.of_process(self.classifier.processes.process_of(thread))
     }
+}
+
+/// The numbers of the steps that a trace marks, of all ranks in it.
+///
+/// # Errors
+/// As [`resolve`].
+pub(crate) fn find_marked_steps(collected: Collected, dialect: Dialect) -> anyhow::Result<BTreeSet<i64>> {
+    let resolved = resolve(collected, dialect, false)?;
+    let marked = resolved.steps.iter().filter(|steps| !steps.are_derived());
+    Ok(marked.flat_map(|steps| steps.all().iter().map(|s| s.number)).collect())
 }
 
 /// Where a step is.

@@ -266,15 +266,19 @@ fn sum_by_work(sums: &mut Sums, resolved: &mut Resolved, include_unlinked: bool)
             continue;
         }
         let steps = &resolved.steps[w.scope as usize];
+        let events = u64::from(!w.stretch);
         if !w.launched && !w.linked && sums.steps_by_start {
             w.step = steps.at(w.start).map(|i| i as u32);
-            in_no_step.outside += u64::from(w.step.is_none() && !steps.all().is_empty());
+            in_no_step.outside += if w.step.is_none() && !steps.all().is_empty() { events } else { 0 };
         } else if !steps.all().is_empty() {
-            in_no_step.without_launch += u64::from(!w.launched);
-            in_no_step.outside += u64::from(w.launched && w.step.is_none());
+            match (w.launched, w.step) {
+                (false, _) => in_no_step.without_launch += events,
+                (true, None) => in_no_step.outside += events,
+                (true, Some(_)) => {}
+            }
         }
         if sweep.as_ref().is_none_or(|s| (s.scope, s.device) != (w.scope, w.device)) {
-            let next = DeviceSweep::new(w.scope, w.device, steps.all().len());
+            let next = DeviceSweep::new(w.scope, w.device);
             if let Some(done) = sweep.replace(next) {
                 add_device(sums, resolved, &links, done);
             }

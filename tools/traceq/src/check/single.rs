@@ -11,6 +11,7 @@ use super::rules::{
     IMPOSSIBLE_TIMES, LAUNCHES_WITHOUT_KERNELS, MERGED_RANKS, NO_DEVICE_EVENTS, NO_EVENTS, RANK_MISSING,
     STEPS_MISSING, STREAM_OVERRUN, TRUNCATED, UNLINKED_WORK,
 };
+use crate::analysis::device::DeviceFacts;
 use crate::analysis::sum::Sums;
 use crate::write::table::cut_to_width;
 use crate::write::units::{format_count, format_duration, format_percent};
@@ -140,8 +141,10 @@ impl Subject<'_> {
             // Streams on which many events contain others run them side by side.
             let few = facts.overrun_count.saturating_mul(50) <= facts.events.max(50);
             if few && worst.by.saturating_mul(10) >= facts.total {
+                let is_longest = facts.longest.as_ref().is_some_and(|(_, start, _)| *start == worst.start);
+                let without = if is_longest { compute_without_longest(facts) } else { String::new() };
                 let found = format!(
-                    "device {}, stream {}: {} overruns its successor by {} ns: {} at {} ns, and {} within it",
+                    "device {}, stream {}: {} overruns its successor by {} ns: {} at {} ns, and {} within it{without}",
                     device_text(facts.device),
                     worst.stream,
                     count_of(facts.overrun_count, "event"),
@@ -167,12 +170,13 @@ impl Subject<'_> {
             let most = !overruns && duration.saturating_mul(2) > facts.busy;
             if most && *duration / 10 >= facts.second_longest {
                 let found = format!(
-                    "device {}: {} at {start} ns lasts {}, {} of the busy time of {}",
+                    "device {}: {} at {start} ns lasts {}, {} of the busy time of {}{}",
                     device_text(facts.device),
                     quote(name),
                     format_duration(*duration),
                     format_percent(Some(*duration as f64 / facts.busy.max(1) as f64)),
                     count_of(facts.events, "event"),
+                    compute_without_longest(facts),
                 );
                 findings.push(finding_of(&DOMINANT_EVENT, self.path, found, ""));
             }
@@ -313,6 +317,13 @@ impl Subject<'_> {
         );
         vec![finding_of(&DEVICE_COUNT, self.path, found, "no more devices than are listed")]
     }
+}
+
+/// What the computation of a device comes to without its longest event.
+fn compute_without_longest(facts: &DeviceFacts) -> String {
+    facts
+        .without_longest
+        .map_or(String::new(), |split| format!("; without it {} ns of compute", split.compute))
 }
 
 fn device_text(device: i64) -> String {

@@ -10,12 +10,13 @@ use common::record::traceq as record;
 use common::text::safe;
 
 use super::{Format, Tally, Trace};
-use crate::analysis::classifier::{ClassRules, Classified, EventClassifier};
-use crate::analysis::clusters::TimeClusters;
+use crate::analysis::classifier::Classified;
+use crate::analysis::clusters::RecordedTime;
+use crate::analysis::collect::{CollectOptions, Collected};
+use crate::analysis::resolve::find_marked_steps;
 use crate::input::Inputs;
 use crate::write::units::{format_bytes, format_count, format_duration, format_wall_clock};
 use trace::model::{Category, Event, EventSink, FastMap, RowTraits};
-use trace::read::kineto::step_number;
 
 /// Say what a trace is: format, producer, rank, devices, time span, steps, completeness
 #[derive(Args, Debug)]
@@ -38,7 +39,15 @@ impl Info {
             &mut tally,
             Survey::new,
             |out, tally, trace, mut survey| {
-                let info = info_record(&trace, &mut survey);
+                survey.count_rows();
+                let steps = match find_marked_steps(survey.take_collected(), trace.outcome.meta.dialect) {
+                    Ok(steps) => steps,
+                    Err(e) => {
+                        out.failed(trace.label(), &e);
+                        return Ok(());
+                    }
+                };
+                let info = info_record(&trace, &survey, steps);
                 tally.record();
                 if json { Ok(out.record(&info)?) } else { Ok(write_text(out.text(), &info)?) }
             },
@@ -49,30 +58,29 @@ impl Info {
 
 /// Counts what there is.
 struct Survey {
-    classifier: EventClassifier,
+    /// What tells the steps.
+    collected: Collected,
+    recorded: RecordedTime,
     counts: [u64; Category::ALL.len()],
     /// Rows whose process or thread tells what they are, by thread, and what else is known of them.
     rows: FastMap<(u32, u8, bool), u64>,
-    clusters: TimeClusters,
     devices: BTreeMap<Option<i64>, u64>,
-    steps: BTreeSet<i64>,
     updates: u64,
     /// Whether a thread has events, by its number.
     threads: Vec<bool>,
 }
 
-/// More numbers of steps and devices than this are not kept; a trace that has more was made to have them.
+/// More devices than this are not kept; a trace that has more was made to have them.
 const MOST: usize = 100_000;
 
 impl Survey {
     fn new() -> Self {
         Self {
-            classifier: EventClassifier::new(ClassRules::default()),
+            collected: Collected::new(&CollectOptions::default()),
+            recorded: RecordedTime::default(),
             counts: [0; Category::ALL.len()],
             rows: FastMap::default(),
-            clusters: TimeClusters::default(),
             devices: BTreeMap::new(),
-            steps: BTreeSet::new(),
             updates: 0,
             threads: Vec::new(),
         }
@@ -88,30 +96,30 @@ impl Survey {
     /// Counts the rows of which the process is known now.
     fn count_rows(&mut self) {
         for ((thread, traits, _), n) in std::mem::take(&mut self.rows) {
-            let meaning = self.classifier.resolve_row(thread, RowTraits::from_byte(traits), None);
+            let meaning = self.collected.classifier.resolve_row(thread, RowTraits::from_byte(traits), None);
             self.count(meaning.category, meaning.device, n);
         }
+    }
+
+    /// What tells the steps; nothing is left of it.
+    fn take_collected(&mut self) -> Collected {
+        self.recorded = self.collected.clusters.find_recording();
+        std::mem::replace(&mut self.collected, Collected::new(&CollectOptions::default()))
     }
 }
 
 impl EventSink for Survey {
     fn event(&mut self, event: &Event<'_>) -> anyhow::Result<()> {
         if event.phase == b'M' {
-            self.classifier.processes.learn(event);
             self.counts[event.category as usize] += 1;
-            return Ok(());
+            return self.collected.event(event);
         }
-        let thread = self.classifier.processes.thread_of(event);
+        let thread = self.collected.classifier.processes.thread_of(event);
         if thread as usize >= self.threads.len() {
             self.threads.resize(thread as usize + 1, false);
         }
         self.threads[thread as usize] = true;
-        if let Some(start) = event.start {
-            let end = start.saturating_add(event.dur.unwrap_or(0));
-            let on_device = event.category.is_on_device();
-            self.clusters.add(start, end, on_device, || (event.name.decode().into_owned(), event.index));
-        }
-        match self.classifier.classify(event) {
+        match self.collected.classifier.classify(event) {
             Classified::Known(category) => self.count(category, event.device, 1),
             Classified::Row(traits, _) => {
                 *self.rows.entry((thread, traits.to_byte(), event.phase == b'E')).or_default() += 1;
@@ -119,17 +127,14 @@ impl EventSink for Survey {
         }
         let update = event.phase == b'X' && event.name.raw.starts_with(b"Optimizer.step#");
         self.updates += u64::from(update && !event.category.is_on_device());
-        if event.category == Category::Step && event.phase != b'E' && self.steps.len() < MOST {
-            self.steps.extend(step_number(event.name.raw));
-        }
-        Ok(())
+        self.collected.note_time(event);
+        self.collected.take_step_event(event)
     }
 }
 
-fn info_record(trace: &Trace, survey: &mut Survey) -> record::Info {
-    survey.count_rows();
+fn info_record(trace: &Trace, survey: &Survey, steps: BTreeSet<i64>) -> record::Info {
     let (outcome, meta) = (&trace.outcome, &trace.outcome.meta);
-    let extent = survey.clusters.find_recording().extent;
+    let extent = survey.recorded.extent;
     let counts = Category::ALL.into_iter().zip(survey.counts).filter(|(_, n)| *n > 0);
     let wall = |ns: i64| format_wall_clock(ns.checked_add(meta.epoch_offset(ns)?)?);
     record::Info {
@@ -158,7 +163,7 @@ fn info_record(trace: &Trace, survey: &mut Survey) -> record::Info {
         span_ns: extent.map(|e| e.1 - e.0),
         start: extent.and_then(|e| wall(e.0)),
         end: extent.and_then(|e| wall(e.1)),
-        steps: survey.steps.iter().copied().collect(),
+        steps: steps.into_iter().collect(),
         optimizer_steps: survey.updates,
         repairs: outcome.defects.repairs(),
         losses: outcome.defects.losses(),

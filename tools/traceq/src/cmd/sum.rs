@@ -31,6 +31,7 @@ use crate::write::units::{TimeUnit, format_count, format_duration, format_percen
 #[command(arg = super::format_arg(super::PLAIN), after_long_help = "Examples:\n  \
     traceq sum log_4242.json.gz\n  \
     traceq sum --format json rank*.json | jq -r 'select(.idle_ratio>0.3).rank'\n  \
+    traceq sum --step-name '^batch (\\d+)' --class 'communication=^my_exchange' log_4242.json.gz\n  \
     profctl nputrace --log-file /data/prof --wait --format json | traceq sum --files-from -")]
 pub(crate) struct Sum {
     #[command(flatten)]

@@ -25,14 +25,15 @@ use crate::write::units::{TimeUnit, format_count, format_duration, format_percen
 #[derive(Args, Debug)]
 #[command(arg = super::format_arg(super::PLAIN), after_long_help = "Examples:\n  \
     traceq top log_4242.json.gz\n  \
-    traceq top --by op --sort self -n 50 --format json log_4242.json.gz")]
+    traceq top --by op --sort self -n 50 --format json log_4242.json.gz\n  \
+    traceq top --by collective-call log_4242.json.gz")]
 pub(crate) struct Top {
     #[command(flatten)]
     inputs: Inputs,
     /// What to list; may be given several times. Default: kernel and op, or other if there are none of both
     #[arg(long, value_enum, value_name = "KIND", value_delimiter = ',')]
     by: Vec<By>,
-    /// How many of each kind
+    /// Maximum number to list of each kind; 0 lists all
     #[arg(short = 'n', long, value_name = "N", default_value_t = 20)]
     number: usize,
     /// What to order by
@@ -84,7 +85,8 @@ impl Top {
 
     /// The lists of one rank. What is neither kernel nor operator is shown by itself only if there are none of both.
     fn list_scope(&self, ranked: &Ranked, scope: u32, wanted: &[By]) -> Vec<(By, (Vec<Entry>, i64))> {
-        let list = |&by: &By| (by, ranked.top(by, scope, self.sort, self.number));
+        let most = if self.number == 0 { usize::MAX } else { self.number };
+        let list = |&by: &By| (by, ranked.top(by, scope, self.sort, most));
         let mut lists: Vec<_> = wanted.iter().map(list).collect();
         let has_main = lists.iter().any(|(by, (list, _))| *by != By::Other && !list.is_empty());
         if self.by.is_empty() && has_main {

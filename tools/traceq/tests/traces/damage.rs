@@ -4,7 +4,7 @@
 //!
 //! `TRACE_DAMAGE=N` tries N places of each fixture and kind of damage instead of a few.
 
-#![allow(clippy::ptr_arg, reason = "all kinds of damage have one type, and some change the length")]
+#![allow(clippy::ptr_arg, reason = "the changes have one type, and some of them change the length")]
 
 use std::collections::HashMap;
 use std::ops::Range;

@@ -135,7 +135,6 @@ fn nothing_is_changed_on_the_way_out() {
 }
 
 #[test]
-#[ignore = "open: info knows no steps but ProfilerStep"]
 fn info_lists_the_steps_of_jax() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("t.trace.json");
