@@ -37,7 +37,7 @@ impl EventFields {
     #[inline]
     pub(super) fn phase_in(&self, text: &[u8]) -> Option<u8> {
         match self.member(Member::Phase).get() {
-            JsonScalar::String(span) => span.text_in(text).raw.first().copied(),
+            JsonScalar::String(span) => span.text_in(text).unescape().first().copied(),
             _ => None,
         }
     }
@@ -66,6 +66,7 @@ impl EventFields {
             local_id: false,
             repaired: false,
             plain: false,
+            respelled: false,
             text: place,
             name: self.member(Member::Name).span(),
             cat: self.member(Member::Cat).span(),
@@ -92,6 +93,7 @@ impl EventFields {
         }
         row.plain =
             exact && self.has_usual_members() && row.dur.is_none_or(|dur| (0..=LONGEST_NS).contains(&dur));
+        row.respelled = row.is_respelled(text);
         self.check_times(&mut row, remarks);
         classify(text, &mut row, remarks.signs);
         row
@@ -138,15 +140,30 @@ impl EventFields {
     }
 }
 
+impl Row {
+    /// Tells whether a text that others compare is spelled with escapes. Names are, often and for good reasons; those
+    /// without a needless one are unlike all that they are compared with.
+    #[inline]
+    fn is_respelled(&self, text: &[u8]) -> bool {
+        let is_escaped_id = |id| matches!(id, RowId::Text(span) if span.text_in(text).escaped);
+        let spans = [self.cat, self.scope, self.label, self.task_type];
+        spans.iter().any(|span| span.text_in(text).escaped)
+            || self.name.text_in(text).has_needless_escape()
+            || is_escaped_id(self.pid)
+            || is_escaped_id(self.tid)
+            || is_escaped_id(self.id)
+    }
+}
+
 /// Tells the category by phase, `cat` and name.
 #[inline]
 fn classify(text: &[u8], row: &mut Row, signs: &mut DialectSigns) {
-    let name = row.name.text_in(text).raw;
+    let name = &*row.name.text_in(text).unescape();
     match row.phase {
         b'X' | b'B' | b'E' | b'b' | b'e' => {}
         b'C' => return row.category = Category::Counter,
         b's' | b't' | b'f' => {
-            let cat = row.cat.text_in(text).raw;
+            let cat = &*row.cat.text_in(text).unescape();
             signs.ascend |= matches!(cat, b"async_npu" | b"async_task_queue" | b"HostToDevice");
             return row.category = Category::Flow;
         }
@@ -154,7 +171,7 @@ fn classify(text: &[u8], row: &mut Row, signs: &mut DialectSigns) {
         b'i' | b'I' | b'n' | b'R' => return row.category = Category::Marker,
         _ => return,
     }
-    let cat = row.cat.text_in(text).raw;
+    let cat = &*row.cat.text_in(text).unescape();
     if let Some(category) = kineto::classify_category(cat, name) {
         signs.kineto = true;
         row.category = category;
@@ -200,7 +217,7 @@ fn decode_time(
 #[inline]
 fn integer_of(text: &[u8], value: JsonValue) -> Option<i64> {
     match value.get() {
-        JsonScalar::Number(span) | JsonScalar::String(span) => parse_integer(span.text_in(text).raw),
+        JsonScalar::Number(span) | JsonScalar::String(span) => parse_integer(&span.text_in(text).unescape()),
         _ => None,
     }
 }
@@ -231,10 +248,10 @@ fn is_plain_integer(text: RawText<'_>) -> bool {
 
 /// A text that is exactly what a number prints as.
 fn plain_integer(text: RawText<'_>) -> Option<i64> {
-    let digits = text.raw.strip_prefix(b"-").unwrap_or(text.raw);
-    let plain = !text.escaped
-        && digits.iter().all(u8::is_ascii_digit)
+    let text = &*text.unescape();
+    let digits = text.strip_prefix(b"-").unwrap_or(text);
+    let plain = digits.iter().all(u8::is_ascii_digit)
         && matches!(digits, [b'1'..=b'9', ..] | [b'0'])
-        && text.raw != b"-0";
-    if plain { parse_integer(text.raw) } else { None }
+        && text != b"-0";
+    if plain { parse_integer(text) } else { None }
 }
