@@ -2,7 +2,7 @@
 //!
 //! Nothing here depends on other events, so that blocks of a file are decoded in any order, on any thread.
 
-use super::decimal::{nanos_from_micros, parse_integer, usual_nanos_from_micros};
+use super::decimal::{is_number, nanos_from_micros, parse_integer, usual_nanos_from_micros};
 use super::event::{Argument, EventFields, Member};
 use super::row::{Row, RowId};
 use super::span::{JsonScalar, JsonValue, TextSpan};
@@ -54,12 +54,13 @@ impl EventFields {
             id
         };
         let (pid, tid, id) = (id(Member::Pid), id(Member::Tid), id(Member::Id));
-        let mut time = |member, defect| {
-            let (nanos, same) = decode_time(text, self.member(member), defect, remarks);
+        let mut time = |member, defects| {
+            let (nanos, same) = decode_time(text, self.member(member), defects, remarks);
             exact &= same;
             nanos
         };
-        let (start, dur) = (time(Member::Ts, Defect::BadTime), time(Member::Dur, Defect::BadDuration));
+        let start = time(Member::Ts, [Defect::BadTime, Defect::TimeOutOfRange]);
+        let dur = time(Member::Dur, [Defect::BadDuration, Defect::DurationOutOfRange]);
         let mut row = Row {
             phase,
             category: Category::Other,
@@ -187,14 +188,16 @@ fn classify(text: &[u8], row: &mut Row, signs: &mut DialectSigns) {
     }
 }
 
-/// A time, and whether it is spelled in nanoseconds exactly.
+/// A time, and whether it is spelled in nanoseconds exactly. What is no number, or one out of range, is remarked as
+/// the first or the second of the defects.
 #[inline]
 fn decode_time(
     text: &[u8],
     value: JsonValue,
-    defect: Defect,
+    [no_number, out_of_range]: [Defect; 2],
     remarks: &mut Remarks<'_>,
 ) -> (Option<i64>, bool) {
+    let mut defect = no_number;
     let nanos = match value.get() {
         JsonScalar::Missing => return (None, true),
         JsonScalar::Number(span) | JsonScalar::String(span) => {
@@ -202,8 +205,13 @@ fn decode_time(
             match usual_nanos_from_micros(digits.raw) {
                 Some(nanos) => return (Some(nanos), true),
                 // Some writers end the text with an escaped tab.
-                None if digits.escaped => nanos_from_micros(digits.decode().as_bytes()),
-                None => nanos_from_micros(digits.raw),
+                None => {
+                    let digits = digits.unescape();
+                    if is_number(&digits) {
+                        defect = out_of_range;
+                    }
+                    nanos_from_micros(&digits)
+                }
             }
         }
         _ => None,
