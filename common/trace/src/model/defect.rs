@@ -65,6 +65,10 @@ defects! {
     BadTime "bad_ts" Repaired "time that is no number, left out",
     /// A duration that is no number.
     BadDuration "bad_dur" Repaired "duration that is no number, left out",
+    /// A time that is a number, of more microseconds than fit until the year 2116.
+    TimeOutOfRange "ts_out_of_range" Repaired "time that is out of range, left out",
+    /// A duration that is a number, and longer than all of time.
+    DurationOutOfRange "dur_out_of_range" Repaired "duration that is out of range, left out",
     /// A duration that only a broken clock measures.
     LongerThan7Days "longer_than_7_days" Repaired "duration of more than 7 days, left out",
     /// Two events without a comma between them.
@@ -83,6 +87,8 @@ defects! {
     StrayBracket "stray_bracket" Repaired "bracket too many between events",
     /// A second list or document behind the first, as some Ascend exporters append.
     SecondDocument "second_document" Repaired "further list or document behind the first, read too",
+    /// A list inside the list of events.
+    NestedList "nested_list" Repaired "list inside the list of events, read too",
     /// One event per line, without a list around them.
     EventPerLine "event_per_line" Repaired "list of events missing: they stand one after the other",
     /// A backslash that begins no escape: the text is kept as it stands.
@@ -138,6 +144,11 @@ impl DefectCounts {
             DefectCount { count: 0, line, offset }
         });
         entry.count += count;
+    }
+
+    /// How often one was met.
+    pub fn count_of(&self, defect: Defect) -> u64 {
+        self.0.get(&defect).map_or(0, |found| found.count)
     }
 
     /// Every defect that was met, those that cost most last.

@@ -17,6 +17,16 @@ impl<'a> RawText<'a> {
         if self.escaped { Cow::Owned(unescape(self.raw)) } else { String::from_utf8_lossy(self.raw) }
     }
 
+    /// The text's bytes without its escapes. Nothing is checked or copied where it has none.
+    pub fn unescape(self) -> Cow<'a, [u8]> {
+        if self.escaped { Cow::Owned(unescape(self.raw).into_bytes()) } else { Cow::Borrowed(self.raw) }
+    }
+
+    /// Tells whether a character of ASCII is spelled with an escape that it does not need: `\u0061` is `a`.
+    pub(crate) fn has_needless_escape(self) -> bool {
+        self.escaped && memchr::memmem::find(self.raw, br"\u00").is_some()
+    }
+
     /// Tells whether there is no text.
     pub fn is_empty(self) -> bool {
         self.raw.is_empty()

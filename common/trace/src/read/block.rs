@@ -138,6 +138,10 @@ impl BlockDecoder<'_> {
             let space = self.text[self.pos..].iter().take_while(|b| b.is_ascii_whitespace()).count();
             self.pos += space;
             let Some(&byte) = self.text.get(self.pos) else { return BlockEnd::Open(self.state) };
+            // Only what the text begins with has had all the room there is.
+            if self.supply == Supply::Later && self.pos > 0 {
+                self.supply = Supply::More;
+            }
             let end = match byte {
                 b'{' => self.read_event(),
                 b',' => self.step_over_comma(),
@@ -325,7 +329,8 @@ impl BlockDecoder<'_> {
         }
         if byte == b'[' && matches!(self.first_behind(start + 1), Some(b'{' | b'[' | b']')) {
             // A list inside the list, or a second one behind it: its events are events, too.
-            self.count(Defect::SecondDocument, start);
+            let inside = matches!(self.state, ListState::Opened | ListState::Comma);
+            self.count(if inside { Defect::NestedList } else { Defect::SecondDocument }, start);
             (self.state, self.pos) = (ListState::Opened, start + 1);
             return None;
         }

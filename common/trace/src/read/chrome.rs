@@ -34,6 +34,7 @@ pub(super) fn read_document(
         delivery: Delivery::new(sink, options, out),
         documents: 0,
         lists: 0,
+        nested_ends: 0,
         other_keys: Vec::new(),
         told_by_metadata: false,
     };
@@ -50,6 +51,8 @@ struct ChromeReader<'s> {
     documents: u64,
     /// How many lists of events.
     lists: u64,
+    /// How many lists that held another have ended.
+    nested_ends: u64,
     other_keys: Vec<String>,
     told_by_metadata: bool,
 }
@@ -74,11 +77,19 @@ impl ChromeReader<'_> {
                     open = !self.read_list(ListForm::Bracketed)?;
                 }
                 b'{' => self.read_braced()?,
+                b']' if self.has_nested_list() => {
+                    self.nested_ends += 1;
+                    self.window.consume(1);
+                }
                 b',' | b']' | b'}' if self.documents > 0 => {
                     self.count_here(Defect::StrayBracket)?;
                     self.window.consume(1);
                 }
                 _ => match self.find_way_on(false)? {
+                    WayOn::Event if self.documents == 1 && self.is_event_alone() => {
+                        self.count_here(Defect::EventPerLine)?;
+                        self.read_list(ListForm::Bare)?;
+                    }
                     WayOn::Event => open = !self.read_list(ListForm::Bracketed)?,
                     WayOn::RootKey => self.read_members()?,
                     WayOn::Nowhere => break,
@@ -94,6 +105,11 @@ impl ChromeReader<'_> {
         }
         self.delivery.out.complete = true;
         Ok(())
+    }
+
+    /// Tells whether a list that held another has not ended yet: the end of the inner one was taken for its own.
+    fn has_nested_list(&self) -> bool {
+        self.delivery.out.defects.count_of(Defect::NestedList) > self.nested_ends
     }
 
     /// Counts the beginning of a document, and a repair if it is not the first.
@@ -121,6 +137,13 @@ impl ChromeReader<'_> {
             self.delivery.count(defect, 1, || passed.position_behind(b""))?;
         }
         Ok(next)
+    }
+
+    /// Tells whether no comma or bracket follows the event that is next, which was found behind other text: then
+    /// there was no list around it either.
+    fn is_event_alone(&self) -> bool {
+        let mut scan = StrictScanner::new(self.window.rest(), 0);
+        scan.scan_value().is_ok() && !matches!(scan.peek_byte(), Ok(b',' | b']'))
     }
 
     /// Reads an object: the root of a document, or an event that stands in no list.
@@ -158,6 +181,10 @@ impl ChromeReader<'_> {
                     return Ok(());
                 }
                 Some(b',') => self.window.consume(1),
+                Some(b']') if self.has_nested_list() => {
+                    self.nested_ends += 1;
+                    self.window.consume(1);
+                }
                 Some(b'"') if self.read_member()? => {}
                 Some(_) => match self.find_way_on(true)? {
                     WayOn::RootKey => {}
@@ -354,7 +381,7 @@ impl ChromeReader<'_> {
         if out.events > 0 {
             return Ok(());
         }
-        let count = |defect| out.defects.iter().find(|(d, _)| *d == defect).map_or(0, |(_, c)| c.count);
+        let count = |defect| out.defects.count_of(defect);
         let objects = count(Defect::NoPhase) + count(Defect::MissingPhase);
         let reason = match () {
             () if self.documents == 0 => "is empty".to_owned(),

@@ -1,6 +1,8 @@
 //! Exact numbers from decimal text. Microseconds become integer nanoseconds without passing through a float:
 //! sixteen digits before the point and three behind, as profilers write them, do not fit one.
 
+use super::scan::number_length;
+
 /// The largest time, in the year 2116, and the smallest. Their difference and a duration more still fit, so that
 /// times add and subtract safely everywhere.
 const LATEST: i64 = i64::MAX / 2;
@@ -128,6 +130,12 @@ fn parse_scientific(digits: &[u8]) -> Option<u128> {
     }
 }
 
+/// Tells whether a text is a number of JSON, however large.
+pub(crate) fn is_number(text: &[u8]) -> bool {
+    let text = text.trim_ascii();
+    number_length(&[text, b" "].concat()) == Ok(text.len())
+}
+
 fn digit_value(b: u8) -> Option<u8> {
     Some(b.wrapping_sub(b'0')).filter(|d| *d <= 9)
 }
@@ -181,6 +189,21 @@ mod tests {
         ];
         for (text, nanos) in cases {
             assert_eq!(nanos_from_micros(text.as_bytes()), nanos, "{text}");
+        }
+    }
+
+    #[test]
+    fn numbers_are_told_from_what_is_none() {
+        for (text, number) in [
+            ("9223372036854775807", true),
+            ("-1e999\t", true),
+            ("1.5E+3", true),
+            ("", false),
+            ("1.", false),
+            ("N/A", false),
+            ("1 2", false),
+        ] {
+            assert_eq!(is_number(text.as_bytes()), number, "{text}");
         }
     }
 

@@ -2,7 +2,7 @@
 //!
 //! Nothing here depends on other events, so that blocks of a file are decoded in any order, on any thread.
 
-use super::decimal::{nanos_from_micros, parse_integer, usual_nanos_from_micros};
+use super::decimal::{is_number, nanos_from_micros, parse_integer, usual_nanos_from_micros};
 use super::event::{Argument, EventFields, Member};
 use super::row::{Row, RowId};
 use super::span::{JsonScalar, JsonValue, TextSpan};
@@ -37,7 +37,7 @@ impl EventFields {
     #[inline]
     pub(super) fn phase_in(&self, text: &[u8]) -> Option<u8> {
         match self.member(Member::Phase).get() {
-            JsonScalar::String(span) => span.text_in(text).raw.first().copied(),
+            JsonScalar::String(span) => span.text_in(text).unescape().first().copied(),
             _ => None,
         }
     }
@@ -54,18 +54,20 @@ impl EventFields {
             id
         };
         let (pid, tid, id) = (id(Member::Pid), id(Member::Tid), id(Member::Id));
-        let mut time = |member, defect| {
-            let (nanos, same) = decode_time(text, self.member(member), defect, remarks);
+        let mut time = |member, defects| {
+            let (nanos, same) = decode_time(text, self.member(member), defects, remarks);
             exact &= same;
             nanos
         };
-        let (start, dur) = (time(Member::Ts, Defect::BadTime), time(Member::Dur, Defect::BadDuration));
+        let start = time(Member::Ts, [Defect::BadTime, Defect::TimeOutOfRange]);
+        let dur = time(Member::Dur, [Defect::BadDuration, Defect::DurationOutOfRange]);
         let mut row = Row {
             phase,
             category: Category::Other,
             local_id: false,
             repaired: false,
             plain: false,
+            respelled: false,
             text: place,
             name: self.member(Member::Name).span(),
             cat: self.member(Member::Cat).span(),
@@ -92,6 +94,7 @@ impl EventFields {
         }
         row.plain =
             exact && self.has_usual_members() && row.dur.is_none_or(|dur| (0..=LONGEST_NS).contains(&dur));
+        row.respelled = row.is_respelled(text);
         self.check_times(&mut row, remarks);
         classify(text, &mut row, remarks.signs);
         row
@@ -138,15 +141,30 @@ impl EventFields {
     }
 }
 
+impl Row {
+    /// Tells whether a text that others compare is spelled with escapes. Names are, often and for good reasons; those
+    /// without a needless one are unlike all that they are compared with.
+    #[inline]
+    fn is_respelled(&self, text: &[u8]) -> bool {
+        let is_escaped_id = |id| matches!(id, RowId::Text(span) if span.text_in(text).escaped);
+        let spans = [self.cat, self.scope, self.label, self.task_type];
+        spans.iter().any(|span| span.text_in(text).escaped)
+            || self.name.text_in(text).has_needless_escape()
+            || is_escaped_id(self.pid)
+            || is_escaped_id(self.tid)
+            || is_escaped_id(self.id)
+    }
+}
+
 /// Tells the category by phase, `cat` and name.
 #[inline]
 fn classify(text: &[u8], row: &mut Row, signs: &mut DialectSigns) {
-    let name = row.name.text_in(text).raw;
+    let name = &*row.name.text_in(text).unescape();
     match row.phase {
         b'X' | b'B' | b'E' | b'b' | b'e' => {}
         b'C' => return row.category = Category::Counter,
         b's' | b't' | b'f' => {
-            let cat = row.cat.text_in(text).raw;
+            let cat = &*row.cat.text_in(text).unescape();
             signs.ascend |= matches!(cat, b"async_npu" | b"async_task_queue" | b"HostToDevice");
             return row.category = Category::Flow;
         }
@@ -154,7 +172,7 @@ fn classify(text: &[u8], row: &mut Row, signs: &mut DialectSigns) {
         b'i' | b'I' | b'n' | b'R' => return row.category = Category::Marker,
         _ => return,
     }
-    let cat = row.cat.text_in(text).raw;
+    let cat = &*row.cat.text_in(text).unescape();
     if let Some(category) = kineto::classify_category(cat, name) {
         signs.kineto = true;
         row.category = category;
@@ -170,14 +188,16 @@ fn classify(text: &[u8], row: &mut Row, signs: &mut DialectSigns) {
     }
 }
 
-/// A time, and whether it is spelled in nanoseconds exactly.
+/// A time, and whether it is spelled in nanoseconds exactly. What is no number, or one out of range, is remarked as
+/// the first or the second of the defects.
 #[inline]
 fn decode_time(
     text: &[u8],
     value: JsonValue,
-    defect: Defect,
+    [no_number, out_of_range]: [Defect; 2],
     remarks: &mut Remarks<'_>,
 ) -> (Option<i64>, bool) {
+    let mut defect = no_number;
     let nanos = match value.get() {
         JsonScalar::Missing => return (None, true),
         JsonScalar::Number(span) | JsonScalar::String(span) => {
@@ -185,8 +205,13 @@ fn decode_time(
             match usual_nanos_from_micros(digits.raw) {
                 Some(nanos) => return (Some(nanos), true),
                 // Some writers end the text with an escaped tab.
-                None if digits.escaped => nanos_from_micros(digits.decode().as_bytes()),
-                None => nanos_from_micros(digits.raw),
+                None => {
+                    let digits = digits.unescape();
+                    if is_number(&digits) {
+                        defect = out_of_range;
+                    }
+                    nanos_from_micros(&digits)
+                }
             }
         }
         _ => None,
@@ -200,7 +225,7 @@ fn decode_time(
 #[inline]
 fn integer_of(text: &[u8], value: JsonValue) -> Option<i64> {
     match value.get() {
-        JsonScalar::Number(span) | JsonScalar::String(span) => parse_integer(span.text_in(text).raw),
+        JsonScalar::Number(span) | JsonScalar::String(span) => parse_integer(&span.text_in(text).unescape()),
         _ => None,
     }
 }
@@ -231,10 +256,10 @@ fn is_plain_integer(text: RawText<'_>) -> bool {
 
 /// A text that is exactly what a number prints as.
 fn plain_integer(text: RawText<'_>) -> Option<i64> {
-    let digits = text.raw.strip_prefix(b"-").unwrap_or(text.raw);
-    let plain = !text.escaped
-        && digits.iter().all(u8::is_ascii_digit)
+    let text = &*text.unescape();
+    let digits = text.strip_prefix(b"-").unwrap_or(text);
+    let plain = digits.iter().all(u8::is_ascii_digit)
         && matches!(digits, [b'1'..=b'9', ..] | [b'0'])
-        && text.raw != b"-0";
-    if plain { parse_integer(text.raw) } else { None }
+        && text != b"-0";
+    if plain { parse_integer(text) } else { None }
 }

@@ -2,7 +2,7 @@
 
 use super::block::Batch;
 use super::decode::DialectSigns;
-use super::row::Row;
+use super::row::{Row, SpelledTexts};
 use super::window::Passed;
 use super::{ReadOptions, ReadOutcome, ReadStop};
 use crate::model::{Defect, Dialect, Event, EventSink, Severity};
@@ -36,11 +36,20 @@ impl<'s> Delivery<'s> {
     #[inline]
     fn deliver_event(&mut self, text: &[u8], row: &Row) -> anyhow::Result<()> {
         let event = row.event_in(text, self.out.events);
-        self.out.events += 1;
-        if row.phase == b'M' {
-            self.learn_dialect(&event);
+        if row.respelled {
+            let texts = SpelledTexts::of(&event);
+            return self.pass_event(&texts.put_into(&event));
         }
-        self.sink.event(&event)
+        self.pass_event(&event)
+    }
+
+    #[inline]
+    fn pass_event(&mut self, event: &Event<'_>) -> anyhow::Result<()> {
+        self.out.events += 1;
+        if event.phase == b'M' {
+            self.learn_dialect(event);
+        }
+        self.sink.event(event)
     }
 
     /// Only an exporter of Ascend names processes like this.

@@ -101,11 +101,7 @@ impl EventFields {
         let mut more = scan.open_bracket(b'}')?;
         fields.empty = !more;
         while more {
-            let key = scan.scan_key()?.text_in(scan.text());
-            // No known producer's keys have to be decoded.
-            let member =
-                if key.escaped { Member::of_key(key.decode().as_bytes()) } else { Member::of_key(key.raw) };
-            match member {
+            match Member::of_key(&scan.scan_key()?.text_in(scan.text()).unescape()) {
                 None => {
                     fields.others = true;
                     scan.scan_value()?;
@@ -129,7 +125,7 @@ impl EventFields {
         let start = scan.pos();
         let mut more = scan.open_bracket(b'}')?;
         while more {
-            let argument = Argument::of_key(scan.scan_key()?.text_in(scan.text()).raw);
+            let argument = Argument::of_key(&scan.scan_key()?.text_in(scan.text()).unescape());
             let value = scan.scan_value()?;
             if let Some(argument) = argument {
                 self.arguments[argument as usize] = value;
@@ -143,8 +139,8 @@ impl EventFields {
     fn read_id2<S: JsonScan>(&mut self, scan: &mut S) -> Result<(), ScanFault> {
         let mut more = scan.open_bracket(b'}')?;
         while more {
-            let key = scan.scan_key()?.text_in(scan.text()).raw;
-            let (local, global) = (key == b"local", key == b"global");
+            let key = scan.scan_key()?.text_in(scan.text()).unescape();
+            let (local, global) = (&*key == b"local", &*key == b"global");
             let value = scan.scan_value()?;
             if local {
                 self.local_id = value;

@@ -54,6 +54,7 @@ pub(super) fn read_list(
             state,
             delivery,
             carried: Vec::new(),
+            wanted: 0,
             scratch: BlockScratch::default(),
         };
         match Decoders::start(scope, threads) {
@@ -164,6 +165,8 @@ struct ParallelList<'a, 's> {
     delivery: &'a mut Delivery<'s>,
     /// What could not be read without what follows.
     carried: Vec<u8>,
+    /// How much text it takes to read on.
+    wanted: usize,
     scratch: BlockScratch,
 }
 
@@ -186,9 +189,7 @@ impl ParallelList<'_, '_> {
             let Some(next) = under_way.pop_front() else { return Ok(ListEnd::Unclosed) };
             let decoded = next.recv().map_err(|_| lost_thread(passed))?;
             let last = decoded.last;
-            let (rest, end) = self.take_decoded(decoded, &mut passed)?;
-            self.carried = rest;
-            let end = match end {
+            let end = match self.take_decoded(decoded, &mut passed)? {
                 BlockEnd::Closed => ListEnd::Closed,
                 BlockEnd::Truncated => ListEnd::Truncated,
                 BlockEnd::Open(_) if last => ListEnd::Unclosed,
@@ -206,38 +207,55 @@ impl ParallelList<'_, '_> {
         }
     }
 
-    /// Delivers a block, decoded again if it did not begin where it seemed to. Returns what is left of it.
-    fn take_decoded(
-        &mut self,
-        decoded: Decoded,
-        passed: &mut Passed,
-    ) -> Result<(Vec<u8>, BlockEnd), ReadStop> {
+    /// Delivers a block, decoded again if it did not begin where it seemed to. What is left of it is carried.
+    fn take_decoded(&mut self, decoded: Decoded, passed: &mut Passed) -> Result<BlockEnd, ReadStop> {
         let Decoded { mut text, guess, last } = decoded;
-        let (batch, through) = match guess {
+        match guess {
             Some((state, batch, through)) if self.carried.is_empty() && state == self.state => {
-                (batch, through)
+                self.delivery.deliver(&text, &batch, *passed)?;
+                passed.append(through);
+                self.carry(text, batch.consumed);
+                return Ok(batch.end);
             }
+            _ if self.carried.is_empty() => {}
             _ => {
-                if !self.carried.is_empty() {
-                    self.carried.append(&mut text);
-                    text = std::mem::take(&mut self.carried);
-                }
-                let batch = decode_block(
-                    &text,
-                    self.state,
-                    self.form,
-                    supply_behind(text.len(), last),
-                    &mut self.scratch,
-                );
-                let mut through = Passed::default();
-                through.pass(&text[..batch.consumed]);
-                (batch, through)
+                self.carried.append(&mut text);
+                text = std::mem::take(&mut self.carried);
             }
-        };
-        self.delivery.deliver(&text, &batch, *passed)?;
-        passed.append(through);
-        text.drain(..batch.consumed);
-        Ok((text, batch.end))
+        }
+        if text.len() < self.wanted && !last {
+            self.carried = text;
+            return Ok(BlockEnd::Open(self.state));
+        }
+        let mut at = 0;
+        loop {
+            // Just as much as without other threads, so that the same events are too long.
+            let (part, whole) = match text[at..].split_at_checked(TEXT_LIMIT) {
+                Some((part, _)) => (part, false),
+                None => (&text[at..], true),
+            };
+            let supply = supply_behind(part.len(), last && whole);
+            let batch = decode_block(part, self.state, self.form, supply, &mut self.scratch);
+            self.delivery.deliver(part, &batch, *passed)?;
+            passed.pass(&part[..batch.consumed]);
+            at += batch.consumed;
+            self.scratch.rows = batch.rows;
+            match batch.end {
+                BlockEnd::Open(state) if !whole && batch.consumed > 0 => self.state = state,
+                end => {
+                    self.carry(text, at);
+                    return Ok(end);
+                }
+            }
+        }
+    }
+
+    /// Keeps what of a text was not consumed. If nothing was, it takes twice as much to try again: trying with every
+    /// block that comes would take time by the square of an event's length.
+    fn carry(&mut self, mut text: Vec<u8>, consumed: usize) {
+        self.wanted = if consumed == 0 { (text.len() * 2).min(TEXT_LIMIT) } else { 0 };
+        text.drain(..consumed);
+        self.carried = text;
     }
 }
 

@@ -1,7 +1,9 @@
 //! A decoded event without its text: what passes from the threads that decode to the one that delivers.
 
+use std::borrow::Cow;
+
 use super::span::TextSpan;
-use crate::model::{Category, Event, EventId};
+use crate::model::{Category, Event, EventId, RawText};
 
 /// An event by offsets into its block.
 pub(super) struct Row {
@@ -10,6 +12,8 @@ pub(super) struct Row {
     pub(super) local_id: bool,
     pub(super) repaired: bool,
     pub(super) plain: bool,
+    /// Texts that are compared have escapes: see [`SpelledTexts`].
+    pub(super) respelled: bool,
     pub(super) text: TextSpan,
     pub(super) name: TextSpan,
     pub(super) cat: TextSpan,
@@ -53,6 +57,47 @@ impl RowId {
             Self::Number(n) => EventId::Number(n),
             Self::Text(span) => EventId::Text(span.text_in(text)),
         }
+    }
+}
+
+/// The texts of an event that are compared byte by byte, without their escapes: JSON has many spellings of one text.
+/// Hardly any event needs this.
+pub(super) struct SpelledTexts<'a>([Cow<'a, [u8]>; TEXTS]);
+
+const TEXTS: usize = 8;
+
+impl<'a> SpelledTexts<'a> {
+    /// The texts of an event.
+    pub(super) fn of(event: &Event<'a>) -> Self {
+        let id_text = |id| match id {
+            EventId::Text(text) => text,
+            _ => RawText::default(),
+        };
+        Self(
+            [
+                event.cat,
+                event.name,
+                event.scope,
+                event.label,
+                event.task_type,
+                id_text(event.pid),
+                id_text(event.tid),
+                id_text(event.id),
+            ]
+            .map(RawText::unescape),
+        )
+    }
+
+    /// The event with these texts.
+    pub(super) fn put_into<'b>(&'b self, event: &Event<'b>) -> Event<'b> {
+        let [cat, name, scope, label, task_type, pid, tid, id] =
+            self.0.each_ref().map(|text| RawText { raw: text, escaped: false });
+        let put_id = |text, old| match old {
+            EventId::Text(_) => EventId::Text(text),
+            other => other,
+        };
+        let (pid, tid, id) = (put_id(pid, event.pid), put_id(tid, event.tid), put_id(id, event.id));
+        Event { cat, name, scope, label, task_type, pid, tid, id, ..*event }
     }
 }
 

@@ -210,6 +210,9 @@ fn record_path(text: &[u8], start: usize) -> Option<Vec<Node>> {
                 let mut more = scan.open_bracket(b'}').ok()?;
                 while more {
                     let key = scan.scan_key().ok()?.text_in(text);
+                    if key.escaped {
+                        return None;
+                    }
                     scan.peek_byte().ok()?;
                     let step = Argument::of_key(key.raw).map_or(Step::Skip, Step::Argument);
                     record(from, scan.pos(), step, &mut args_from, &mut args_to)?;

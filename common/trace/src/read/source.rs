@@ -10,7 +10,7 @@ use rustix::fs::OFlags;
 use super::ahead::ReadAhead;
 use super::error::ReadFault;
 use super::gzip::GzipMembers;
-use super::utf16::{ByteOrder, Utf16Decoder};
+use super::utf16::{self, ByteOrder, Utf16Decoder};
 
 /// How much compressed input is read at a time.
 const BLOCK: usize = 128 * 1024;
@@ -44,19 +44,24 @@ pub(super) struct OpenedText {
 pub(super) fn open_text(source: Box<dyn Read + Send>) -> Result<OpenedText, ReadFault> {
     let (head, source) = peek_head(source).map_err(ReadFault::Io)?;
     if !head.starts_with(&[0x1f, 0x8b]) {
-        return Ok(decode_text(head, source, false));
+        return decode_text(&head, source, false);
     }
     let inflated = GzipMembers::new(BufReader::with_capacity(BLOCK, source));
     let text = Box::new(ReadAhead::new(inflated).map_err(ReadFault::Io)?);
     let (head, text) = peek_head(text).unwrap_or_else(|e| (Vec::new(), Box::new(Failed(Some(e)))));
-    Ok(decode_text(head, text, true))
+    decode_text(&head, text, true)
 }
 
-fn decode_text(head: Vec<u8>, source: Box<dyn Read + Send>, gzip: bool) -> OpenedText {
-    match ByteOrder::of_text(&head) {
+fn decode_text(head: &[u8], source: Box<dyn Read + Send>, gzip: bool) -> Result<OpenedText, ReadFault> {
+    if utf16::is_utf32(head) {
+        return Err(ReadFault::NotATrace(
+            "is text in UTF-32, which is not read: save it as UTF-8".to_owned(),
+        ));
+    }
+    Ok(match ByteOrder::of_text(head) {
         Some(order) => OpenedText { text: Box::new(Utf16Decoder::new(source, order)), gzip, utf16: true },
         None => OpenedText { text: source, gzip, utf16: false },
-    }
+    })
 }
 
 /// Shows the first bytes of a source, and gives the source back with them.

@@ -32,18 +32,27 @@ pub fn write_compact(value: &[u8], repaired: bool, out: &mut Vec<u8>) {
 /// Appends a text as a string of JSON.
 pub fn write_text(text: RawText<'_>, out: &mut Vec<u8>) {
     out.push(b'"');
-    // An escape in hexadecimal may be half of a pair.
-    let plain = if text.escaped {
-        text.raw.iter().all(|b| matches!(b, b' '..=b'~')) && memchr::memmem::find(text.raw, br"\u").is_none()
-    } else {
-        is_plain(text.raw)
-    };
+    let plain = if text.escaped { is_plain_escaped(text.raw) } else { is_plain(text.raw) };
     if plain {
         out.extend_from_slice(text.raw);
     } else {
         escape_text(&text.decode(), out);
     }
     out.push(b'"');
+}
+
+/// Tells whether a text with escapes is ASCII that can be written as it stands: there is nothing raw in it that wants
+/// an escape, and no escape in hexadecimal, which may be half of a pair.
+fn is_plain_escaped(raw: &[u8]) -> bool {
+    let mut at = 0;
+    loop {
+        at = find_special(raw, at);
+        match (raw.get(at), raw.get(at + 1)) {
+            (None, _) => return raw.is_ascii(),
+            (Some(b'\\'), Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't')) => at += 2,
+            _ => return false,
+        }
+    }
 }
 
 fn escape_text(text: &str, out: &mut Vec<u8>) {
@@ -187,7 +196,7 @@ fn scan_members<'a, S: JsonScan>(
             Some((from, to)) if from == start => scan.go_to(to),
             _ => _ = scan.scan_value()?,
         }
-        if key.raw != b"args" {
+        if &*key.unescape() != b"args" {
             each(key, &text[start..scan.pos()]);
         }
         more = scan.next_element(b'}')?;
@@ -220,6 +229,7 @@ mod tests {
                 r#"{"bw":null,"x":[null,{"y":null}],"n":1.10}"#,
             ),
             (r#"{"a": "\ud83d\ude00 \ud800", "b": "é"}"#, "{\"a\":\"\u{1f600} \u{fffd}\",\"b\":\"é\"}"),
+            ("{\"a\": \"1.5\\t\"\"}", r#"{"a":"1.5\t\""}"#),
             (r#"{"a": "C:\x", "b": "say "hi"",}"#, r#"{"a":"C:\\x","b":"say \"hi\""}"#),
             ("[ ]", "[]"),
             ("7.0 ", "7.0"),

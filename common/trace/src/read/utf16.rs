@@ -20,6 +20,17 @@ impl ByteOrder {
     }
 }
 
+/// Tells text in UTF-32, by its byte order mark, or by an opening bracket without one.
+pub(super) fn is_utf32(head: &[u8]) -> bool {
+    matches!(
+        head,
+        [0xff, 0xfe, 0, 0, ..]
+            | [0, 0, 0xfe, 0xff, ..]
+            | [b'{' | b'[', 0, 0, 0, ..]
+            | [0, 0, 0, b'{' | b'[', ..]
+    )
+}
+
 /// The UTF-8 of a text in UTF-16. Lone surrogates, and a last odd byte, become U+FFFD; byte order marks are left out.
 pub(super) struct Utf16Decoder<R> {
     source: R,

@@ -47,7 +47,7 @@ impl<'a> RawMembers<'a> {
         if event.plain && !event.repaired {
             return raw;
         }
-        for_each_member(event, |key, value| match key.raw {
+        for_each_member(event, |key, value| match &*key.unescape() {
             b"ph" | b"cat" | b"name" if value.first() == Some(&b'"') => {}
             b"ts" if event.start.is_some() && is_exact_in_nanos(value) => {}
             b"dur" if event.dur.is_some_and(|d| d > 0) && is_exact_in_nanos(value) => {}

@@ -214,7 +214,6 @@ fn escaped_text() {
 }
 
 #[test]
-#[ignore = "open: an escape inside `cat`, or in the key or text of a process's name, hides the category"]
 fn escaped_categories() {
     check_text("escaped-categories", |d| {
         let text = d.compact().replace("kernel", r"kerne\u006c").replace("Overlap", r"Overla\u0070");

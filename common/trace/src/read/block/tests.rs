@@ -22,7 +22,7 @@ fn read(text: &str) -> (Vec<String>, Vec<(&'static str, u64)>, BlockEnd) {
 #[test]
 fn damage_costs_what_it_touches() {
     type Case<'a> = (String, &'a str, &'a [(&'a str, u64)]);
-    let cases: [Case<'_>; 22] = [
+    let cases: [Case<'_>; 24] = [
         (format!("{A},{B}]"), "a b", &[]),
         (format!("{A},{B},]"), "a b", &[("trailing_comma", 1)]),
         (format!("{A},,{B}]"), "a b", &[("extra_comma", 1)]),
@@ -32,7 +32,9 @@ fn damage_costs_what_it_touches() {
         (format!("{A},null,7,[1],{B}]"), "a b", &[("not_an_event", 3)]),
         (format!("{A},\n  WARNING: {{x}}\n{B}]"), "a b", &[("text_between_events", 1)]),
         (format!("{A}}},{B}]"), "a b", &[("stray_bracket", 1)]),
-        (format!("[{A},{B}]"), "a b", &[("second_document", 1)]),
+        (format!("[{A},{B}]"), "a b", &[("nested_list", 1)]),
+        (format!("{A},[{B}]"), "a b", &[("nested_list", 1)]),
+        (format!("{A}\n[{B}]"), "a b", &[("second_document", 1)]),
         (format!("{A},\0\0{B}]"), "a b", &[("nul_bytes", 1)]),
         (format!("{A},{}", B.replace('2', "2,") + "]"), "a b", &[("extra_comma_in_event", 1)]),
         (

@@ -48,14 +48,44 @@ fn how_the_bytes_arrive_does_not_matter() {
 }
 
 #[test]
+fn a_text_has_many_spellings() {
+    let plain = r#"[{"ph":"X","cat":"kernel","name":"k","pid":7,"tid":"t","ts":1,"dur":2,"args":{"stream":3,"correlation":4}}]"#;
+    let escape = |text: &str, word: &str| {
+        let letters: String = word.chars().map(|c| format!("\\u{:04X}", c as u32)).collect();
+        text.replace(&format!("\"{word}\""), &format!("\"{letters}\""))
+    };
+    let expected = list(plain.as_bytes(), 1000).0;
+    for word in ["ph", "X", "cat", "kernel", "k", "tid", "t", "args", "stream", "correlation"] {
+        assert_eq!(list(escape(plain, word).as_bytes(), 1000).0, expected, "{word}");
+    }
+    let named = |label: &str| {
+        format!(
+            r#"[{{"ph":"M","name":"process_name","pid":1,"args":{{"name":"{label}"}}}},{{"ph":"i","ts":1}}]"#
+        )
+    };
+    for text in [
+        named("CANN"),
+        named(r"CA\u004eN"),
+        escape(&named("CANN"), "process_name"),
+        escape(&named("CANN"), "name"),
+    ] {
+        assert_eq!(list(text.as_bytes(), 1000).1.meta.dialect, Dialect::Ascend, "{text}");
+    }
+}
+
+#[test]
 fn documents_come_in_many_forms() {
     let (a, b) = (r#"{"ph":"i","name":"a","ts":1}"#, r#"{"ph":"i","name":"b","ts":2}"#);
-    let cases: [(String, &[&str]); 17] = [
+    let cases: [(String, &[&str]); 21] = [
         (format!("[{a},{b}]"), &[]),
         (format!("[{a}][{b}]"), &["second_document"]),
+        (format!("[[{a},{b}]]"), &["nested_list"]),
+        (format!("{{\"traceEvents\":[[{a},{b}]],\"schemaVersion\":1}}"), &["nested_list"]),
         (format!("[{a}]\n,[{b}]"), &["stray_bracket", "second_document"]),
         (format!("{a}\n{b}\n"), &["event_per_line"]),
         (format!("{a}{b}"), &["event_per_line"]),
+        (format!("12:00 started\n{a}\n{b}\n"), &["event_per_line", "text_between_events"]),
+        (format!("12:00 started\n{a},\n{b}]\n"), &["text_between_events"]),
         (format!("{{\"traceEvents\":[{a}]}}\n{{\"traceEvents\":[{b}]}}"), &["second_document"]),
         (format!("{{\"traceEvents\":[{a}],\"traceEvents\":[{b}]}}"), &[]),
         (format!("{{\"traceEvents\":[{a},{b}]}}\0\0\0\n\0"), &["padding_behind_end"]),
@@ -88,6 +118,17 @@ fn utf16_is_read() {
     let (events, out) = list(&[b"\xfe\xff".as_slice(), &bytes].concat(), 3);
     assert_eq!((events.len(), out.complete, out.defects.repairs()["utf16"]), (1, true, 1));
     assert!(events[0].contains('é'));
+}
+
+#[test]
+fn utf32_is_refused_by_its_name() {
+    let text = r#"[{"ph":"i","name":"a","ts":1}]"#;
+    for (mark, unit) in [("\u{feff}", u32::to_be_bytes as fn(u32) -> [u8; 4]), ("", u32::to_le_bytes)] {
+        let bytes: Vec<u8> = format!("{mark}{text}").chars().flat_map(|c| unit(c as u32)).collect();
+        let (events, out) = list(&bytes, 3);
+        assert_eq!((events.len(), out.complete, out.defects.iter().count()), (0, false, 0));
+        assert!(out.error.unwrap().to_string().contains("UTF-32"));
+    }
 }
 
 #[test]

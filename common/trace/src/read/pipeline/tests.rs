@@ -79,6 +79,15 @@ fn threads_do_not_change_what_is_read() {
     );
 }
 
+/// Found by fuzzing: the first thing of the list is a text, and it is not clear in the first block what follows it.
+#[test]
+fn a_list_that_begins_with_text_is_read_alike() {
+    let text = r#"{"displayTimeUnit":"ns","metadata":{"highres-ticks":true},"traceEvents":[":701,"tid":0,"name":"process_name","args":{"name":/host:CPU"}},{"ph":"M","pid":701,"tid":1.,"name":"thread_name","args":{"name":"pytho"#;
+    for end in 100..=text.len() {
+        crate::read::fuzz_agreement(&text.as_bytes()[..end]);
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(200))]
 
