@@ -90,7 +90,6 @@ const KEPT_IN_COMMON: [(&str, &[&str]); 4] = [
     (
         "one notation of durations for all tools, whose parsers share their table of units",
         &[
-            "common duration::parse_age: datack",
             "common duration::parse_whole_milliseconds: profctl",
             "common duration::parse_whole_seconds: profctl",
         ],

@@ -79,8 +79,9 @@ runtime\t'Calls of the device runtime and driver'
 python\t'Python functions'
 api\t'Calls of other programming interfaces, such as CANN\'s'
 marker\t'Ranges that the user marked'
-other\t'Everything else that has a duration'"
-complete -c traceq -n "__fish_traceq_using_subcommand top" -s n -l number -d 'How many of each kind' -r
+other\t'Everything else that has a duration'
+collective-call\t'Collectives as the host calls them: c10d operators, record_param_comms, ranges such as nccl:all_reduce'"
+complete -c traceq -n "__fish_traceq_using_subcommand top" -s n -l number -d 'Maximum number to list of each kind; 0 lists all' -r
 complete -c traceq -n "__fish_traceq_using_subcommand top" -l sort -d 'What to order by' -r -f -a "total\t'Sum of durations'
 self\t'Sum of self times; for device work, of durations'
 count\t'How many there are'"
