@@ -9,7 +9,38 @@ use clap::{Arg, Command};
 mod commands;
 
 /// Options of one name that differ, and why they must. The test fails for a new one, and for one that is none any more.
-const DIFFERENT: [(&str, &str); 0] = [];
+const DIFFERENT: [(&str, &str); 27] = [
+    ("algo", "the default differs: a new authority, one that exists, the old keys"),
+    ("ca", "a directory with its key, or certificates only"),
+    (
+        "certs-dir",
+        "of a client, of a server, of a client that daemons accept; only the first two have defaults",
+    ),
+    ("days", "of a certificate or of a CRL, with different defaults"),
+    ("dry-run", "says what is not done"),
+    ("encrypt", "of one key, of several, of renewed ones"),
+    ("export-type", "of analyzed traces, or of monitored files"),
+    ("host", "names to check, or names to certify"),
+    ("iterations", "libkineto's -1 and torch_npu's steps from 1 differ"),
+    ("job-id", "selects processes, registers one, or selects lines"),
+    ("log-file", "a file for Kineto, a directory for torch_npu; the names are those of dyno"),
+    ("name", "of a certificate, or of an event"),
+    ("output", "a report, a manifest or a baseline"),
+    ("owner", "of files, or of certificate directories, with different defaults"),
+    ("port", "to connect to, to listen on, to look for"),
+    ("profile", "of permissions, of checks, of keys"),
+    ("profile-start-time", "only libkineto waits for it with --iterations, too"),
+    ("prometheus", "beside a report, or in each round"),
+    ("role", "of a directory, or of a certificate"),
+    ("suppress", "paths are HOST:PORT where hosts are asked"),
+    ("system", "deleting below / needs it, too"),
+    ("threads", "files or directories at a time"),
+    ("timeout", "profctl also resolves the name in this time"),
+    ("tls-min", "for old clients, or for old daemons"),
+    ("url", "of a CRL, or of a responder"),
+    ("user", "to become, to check, or to select by"),
+    ("warn-days", "of certificates, of CRLs, or of both"),
+];
 
 #[test]
 fn options_of_one_name_have_one_help_text() {

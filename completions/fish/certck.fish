@@ -62,7 +62,7 @@ complete -c certck -n "__fish_certck_using_subcommand check" -l suppress -d 'Ign
 complete -c certck -n "__fish_certck_using_subcommand check" -l passphrase-file -d 'Read the passphrase of the private key from the first line of FILE' -r -F
 complete -c certck -n "__fish_certck_using_subcommand check" -l passphrase-fd -d 'Read the passphrase of the private key from the first line of file descriptor N' -r
 complete -c certck -n "__fish_certck_using_subcommand check" -l at -d 'Check as of TIME instead of now: RFC 3339, a date (midnight UTC), or seconds since 1970' -r
-complete -c certck -n "__fish_certck_using_subcommand check" -s o -l output -d 'Write the report to FILE, replaced atomically, instead of standard output' -r -F
+complete -c certck -n "__fish_certck_using_subcommand check" -s o -l output -d 'Write the report to FILE instead of standard output' -r -F
 complete -c certck -n "__fish_certck_using_subcommand check" -l prometheus -d 'Also write metrics for node_exporter\'s textfile collector to FILE, replaced atomically' -r -F
 complete -c certck -n "__fish_certck_using_subcommand check" -l format -d 'Form of the result on standard output' -r -f -a "text\t'For people, grouped by finding. Not stable between versions'
 json\t'JSON Lines, as described in profguard-records(7)'
@@ -243,7 +243,7 @@ complete -c certck -n "__fish_certck_using_subcommand probe" -l must-reject -d '
 complete -c certck -n "__fish_certck_using_subcommand probe" -l timeout -d 'Time limit for each exchange with a server, such as 500ms, 5s or 2m; a bare number is seconds' -r
 complete -c certck -n "__fish_certck_using_subcommand probe" -l warn-days -d 'Warn of certificates that expire within N days, at most within the last third of their validity' -r
 complete -c certck -n "__fish_certck_using_subcommand probe" -l suppress -d 'Ignore the findings that FILE lists, each with a reason and an expiry date; paths there are HOST:PORT' -r -F
-complete -c certck -n "__fish_certck_using_subcommand probe" -s o -l output -d 'Write the report to FILE, replaced atomically, instead of standard output' -r -F
+complete -c certck -n "__fish_certck_using_subcommand probe" -s o -l output -d 'Write the report to FILE instead of standard output' -r -F
 complete -c certck -n "__fish_certck_using_subcommand probe" -l passphrase-file -d 'Read the passphrase of the private key from the first line of FILE' -r -F
 complete -c certck -n "__fish_certck_using_subcommand probe" -l passphrase-fd -d 'Read the passphrase of the private key from the first line of file descriptor N' -r
 complete -c certck -n "__fish_certck_using_subcommand probe" -l format -d 'Form of the result on standard output' -r -f -a "text\t'For people, grouped by finding. Not stable between versions'

@@ -53,14 +53,14 @@ ascend\t'an output tree of the Ascend profiler'
 cann\t'a CANN toolkit owned by the unprivileged user who runs the tools'"
 complete -c permck -n "__fish_permck_using_subcommand audit" -l threads -d 'Number of threads [default: one per processor]' -r
 complete -c permck -n "__fish_permck_using_subcommand audit" -l baseline -d 'Report only findings that are not in FILE, written by `permck baseline`' -r -F
-complete -c permck -n "__fish_permck_using_subcommand audit" -s o -l output -d 'Write the report to FILE, replaced in one step, instead of standard output' -r -F
-complete -c permck -n "__fish_permck_using_subcommand audit" -l fail-on -d 'Lowest severity that makes the exit status 1, or critical with --format nagios' -r -f -a "note\t'Worth knowing; changes nothing'
+complete -c permck -n "__fish_permck_using_subcommand audit" -s o -l output -d 'Write the report to FILE instead of standard output' -r -F
+complete -c permck -n "__fish_permck_using_subcommand audit" -l fail-on -d 'Lowest severity that makes the exit status 1, or that is critical with --format nagios' -r -f -a "note\t'Worth knowing; changes nothing'
 warning\t'Allowed, and probably not meant'
 error\t'Must be fixed first: the exit status is 1, and a daemon does not start'"
-complete -c permck -n "__fish_permck_using_subcommand audit" -l show -d 'Lowest severity to show' -r -f -a "note\t'Worth knowing; changes nothing'
+complete -c permck -n "__fish_permck_using_subcommand audit" -l show -d 'Lowest severity to print; findings that --fail-on counts are always printed' -r -f -a "note\t'Worth knowing; changes nothing'
 warning\t'Allowed, and probably not meant'
 error\t'Must be fixed first: the exit status is 1, and a daemon does not start'"
-complete -c permck -n "__fish_permck_using_subcommand audit" -l limit -d 'Maximum number of findings to show per rule in text; 0 shows all' -r
+complete -c permck -n "__fish_permck_using_subcommand audit" -l limit -d 'Maximum number of findings to print per rule in text; 0 prints all' -r
 complete -c permck -n "__fish_permck_using_subcommand audit" -l format -d 'Form of the result on standard output' -r -f -a "text\t'For people, grouped by finding. Not stable between versions'
 json\t'JSON Lines, as described in profguard-records(7)'
 sarif\t'SARIF 2.1.0, for code scanning'

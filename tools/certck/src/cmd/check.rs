@@ -61,7 +61,10 @@ pub(crate) struct CheckArgs {
     /// Check as of TIME instead of now: RFC 3339, a date (midnight UTC), or seconds since 1970
     #[arg(long, value_name = "TIME", value_parser = clock::parse_time)]
     at: Option<OffsetDateTime>,
-    /// Write the report to FILE, replaced atomically, instead of standard output
+    /// Write the report to FILE instead of standard output
+    ///
+    /// A regular file is replaced in one step. A new file gets mode 0640. An existing one keeps its mode and group: if
+    /// another account reads it, such as node_exporter's, create it once with the mode that this account needs.
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
     /// Also write metrics for node_exporter's textfile collector to FILE, replaced atomically

@@ -73,7 +73,10 @@ pub(crate) struct ProbeArgs {
     /// Ignore the findings that FILE lists, each with a reason and an expiry date; paths there are HOST:PORT
     #[arg(long, value_name = "FILE")]
     suppress: Option<PathBuf>,
-    /// Write the report to FILE, replaced atomically, instead of standard output
+    /// Write the report to FILE instead of standard output
+    ///
+    /// A regular file is replaced in one step. A new file gets mode 0640. An existing one keeps its mode and group: if
+    /// another account reads it, such as node_exporter's, create it once with the mode that this account needs.
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
     #[command(flatten)]

@@ -51,19 +51,19 @@ pub(crate) struct AuditArgs {
     /// Report only findings that are not in FILE, written by `permck baseline`
     #[arg(long, value_name = "FILE")]
     baseline: Option<PathBuf>,
-    /// Write the report to FILE, replaced in one step, instead of standard output
+    /// Write the report to FILE instead of standard output
     ///
-    /// A new file gets mode 0640. An existing file keeps its mode and group: if another account reads it, such as
-    /// node_exporter, create it once with the mode that this account needs.
+    /// A regular file is replaced in one step. A new file gets mode 0640. An existing one keeps its mode and group: if
+    /// another account reads it, such as node_exporter's, create it once with the mode that this account needs.
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
-    /// Lowest severity that makes the exit status 1, or critical with --format nagios
+    /// Lowest severity that makes the exit status 1, or that is critical with --format nagios
     #[arg(long, value_enum, default_value_t = Severity::Error, value_name = "SEVERITY")]
     fail_on: Severity,
-    /// Lowest severity to show
+    /// Lowest severity to print; findings that --fail-on counts are always printed
     #[arg(long, value_enum, default_value_t = Severity::Warning, value_name = "SEVERITY")]
     show: Severity,
-    /// Maximum number of findings to show per rule in text; 0 shows all
+    /// Maximum number of findings to print per rule in text; 0 prints all
     #[arg(long, default_value_t = 20, value_name = "N")]
     limit: usize,
 }

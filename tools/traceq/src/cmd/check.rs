@@ -46,7 +46,8 @@ pub(crate) struct CheckArgs {
     show: Severity,
     /// Write the report to FILE instead of standard output
     ///
-    /// A regular file is replaced in one step. A new file gets mode 0640; an existing one keeps its mode and group.
+    /// A regular file is replaced in one step. A new file gets mode 0640. An existing one keeps its mode and group: if
+    /// another account reads it, such as node_exporter's, create it once with the mode that this account needs.
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
     /// Maximum number of findings to print per rule in text; 0 prints all

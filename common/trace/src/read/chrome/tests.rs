@@ -54,9 +54,13 @@ fn a_text_has_many_spellings() {
         let letters: String = word.chars().map(|c| format!("\\u{:04X}", c as u32)).collect();
         text.replace(&format!("\"{word}\""), &format!("\"{letters}\""))
     };
-    let expected = list(plain.as_bytes(), 1000).0;
+    // The arguments stay as the file spells them.
+    let meaning = |text: &str| {
+        let events = list(text.as_bytes(), 1000).0;
+        events.iter().map(|e| e.split(" {").next().unwrap().to_owned()).collect::<Vec<_>>()
+    };
     for word in ["ph", "X", "cat", "kernel", "k", "tid", "t", "args", "stream", "correlation"] {
-        assert_eq!(list(escape(plain, word).as_bytes(), 1000).0, expected, "{word}");
+        assert_eq!(meaning(&escape(plain, word)), meaning(plain), "{word}");
     }
     let named = |label: &str| {
         format!(
