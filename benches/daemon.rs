@@ -33,26 +33,26 @@ type Measurement = fn() -> anyhow::Result<()>;
 
 fn main() -> anyhow::Result<()> {
     let args: Vec<String> = std::env::args().skip(1).collect();
-    if let [flag, name, dir] = args.as_slice()
-        && flag == "--child"
-    {
-        return child(name, Path::new(dir));
+    if let [flag, name, dir] = args.as_slice() {
+        if flag == "--child" {
+            return child(name, Path::new(dir));
+        }
     }
     let wanted: Vec<&String> = args.iter().filter(|a| !a.starts_with('-')).collect();
-    if let [flag, port, tls] = args.as_slice()
-        && flag == "--silent-peers"
-    {
-        return hold_connections(port.parse()?, tls == "tls");
+    if let [flag, port, tls] = args.as_slice() {
+        if flag == "--silent-peers" {
+            return hold_connections(port.parse()?, tls == "tls");
+        }
     }
-    if let [flag, port] = args.as_slice()
-        && flag == "--pipelining-peers"
-    {
-        return pipeline_requests(port.parse()?);
+    if let [flag, port] = args.as_slice() {
+        if flag == "--pipelining-peers" {
+            return pipeline_requests(port.parse()?);
+        }
     }
-    if let [flag, dir] = args.as_slice()
-        && flag == "--rustls-server"
-    {
-        return serve_rustls_alone(Path::new(dir));
+    if let [flag, dir] = args.as_slice() {
+        if flag == "--rustls-server" {
+            return serve_rustls_alone(Path::new(dir));
+        }
     }
     let measurements: [(&str, Measurement); 9] = [
         ("rpc", rpc),

@@ -65,7 +65,7 @@ pub(crate) fn run_audit<S: IssueSink>(
     seen.stale_exceptions = plan.warn_of_stale_exceptions(diag);
     if seen.mounts > 0 {
         let (n, s) = (seen.mounts, if seen.mounts == 1 { "" } else { "s" });
-        let text = format_args!("{n} mount point{s} below the paths not entered; --cross-mounts enters them");
+        let text = format!("{n} mount point{s} below the paths not entered; --cross-mounts enters them");
         diag.warn("mounts", text);
     }
     Ok(seen)

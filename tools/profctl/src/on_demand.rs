@@ -85,10 +85,10 @@ impl OnDemandCommand {
             }));
             self.report_result(session, answer, &result)
         })?;
-        if let Some(wait) = &mut wait
-            && !expected.is_empty()
-        {
-            wait.wait_for_traces(&mut session, expected)?;
+        if let Some(wait) = &mut wait {
+            if !expected.is_empty() {
+                wait.wait_for_traces(&mut session, expected)?;
+            }
         }
         session.finish_run()
     }

@@ -74,7 +74,7 @@ impl<'a> DaemonSession<'a> {
             runtime.block_on(fanout::query_all(&transport, &daemons, self.parallel, body, |exchange| {
                 let (answer, body) = split_exchange(exchange);
                 if let Some(address) = &answer.address {
-                    let detail = format_args!("reply from {address} after {} ms", answer.elapsed_ms);
+                    let detail = format!("reply from {address} after {} ms", answer.elapsed_ms);
                     self.out.diag().info(&answer.host, detail);
                 }
                 handle(self, answer, body)?;

@@ -79,11 +79,11 @@ impl BoundDaemon {
 /// # Errors
 /// It cannot be created.
 pub(crate) fn create_metric_dir(plan: &DaemonPlan) -> anyhow::Result<()> {
-    if let Some(MetricTarget::Files(files)) = &plan.metrics
-        && !files.dir.exists()
-    {
-        let dir = &files.dir;
-        fsat::create_dir(dir, Class::LogDir.max()).with_context(|| dir.display().to_string())?;
+    if let Some(MetricTarget::Files(files)) = &plan.metrics {
+        if !files.dir.exists() {
+            let dir = &files.dir;
+            fsat::create_dir(dir, Class::LogDir.max()).with_context(|| dir.display().to_string())?;
+        }
     }
     Ok(())
 }

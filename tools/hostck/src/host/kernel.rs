@@ -110,18 +110,18 @@ fn describe_fix(host: &AuditedHost, name: &str, value: i64) -> String {
 fn check_core_dumps(host: &AuditedHost, check: &HostCheck) -> Vec<Finding> {
     let mut found = Vec::new();
     let pattern = host.read_sysctl("kernel.core_pattern").map(|(value, _)| value);
-    if let Ok((value, place)) = host.read_sysctl("fs.suid_dumpable")
-        && value != "0"
+    if let Ok((value, place)) = host.read_sysctl("fs.suid_dumpable") {
         // Dumps of privileged programs that only root gets are allowed for.
-        && !(value == "2" && pattern.as_deref().is_ok_and(|p| p.starts_with(['/', '|'])))
-    {
-        found.push(
-            check
-                .finding(place)
-                .found(format!("fs.suid_dumpable is {value}: privileged programs dump core"))
-                .expected("0")
-                .fix(describe_fix(host, "fs.suid_dumpable", 0)),
-        );
+        let only_root = value == "2" && pattern.as_deref().is_ok_and(|p| p.starts_with(['/', '|']));
+        if value != "0" && !only_root {
+            found.push(
+                check
+                    .finding(place)
+                    .found(format!("fs.suid_dumpable is {value}: privileged programs dump core"))
+                    .expected("0")
+                    .fix(describe_fix(host, "fs.suid_dumpable", 0)),
+            );
+        }
     }
     if !host.live {
         return found;

@@ -72,13 +72,12 @@ fn scan_words(line: &[u8], from: usize, to: usize, style: TextStyle, found: &mut
 fn scan_word(word: LineWord<'_>, found: &mut Vec<LocatedAddress>) {
     let text = word.text.trim_end_matches(['.', ':', '-']);
     // `8.8.4.4-8.8.4.8` is every address between.
-    if let Some((a, b)) = text.split_once('-')
-        && a.parse::<IpAddr>().is_ok()
-        && b.parse::<IpAddr>().is_ok()
-    {
-        found.extend(parse_word(LineWord { text: a, ..word }));
-        found.extend(parse_word(LineWord { text: b, at: word.at + a.len() + 1, ..word }));
-        return;
+    if let Some((a, b)) = text.split_once('-') {
+        if a.parse::<IpAddr>().is_ok() && b.parse::<IpAddr>().is_ok() {
+            found.extend(parse_word(LineWord { text: a, ..word }));
+            found.extend(parse_word(LineWord { text: b, at: word.at + a.len() + 1, ..word }));
+            return;
+        }
     }
     found.extend(parse_word(LineWord { text, ..word }));
 }

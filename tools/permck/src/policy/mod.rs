@@ -287,10 +287,10 @@ fn compile_row(name: &str, row: &file::PolicyRow, ids: &AccountTable) -> Result<
     let class = row.class.as_deref().map(|name| Class::from_name(name).ok_or_else(|| unknown_class(name)));
     let class = class.transpose()?;
     let max = row.max.as_deref().map(parse_maximum).transpose()?;
-    if let (Some(class), Some(max)) = (class, max)
-        && max.beyond(class.max()).0 != 0
-    {
-        return Err(format!("max {max} allows more than {} ({})", class.row().name, class.max()));
+    if let (Some(class), Some(max)) = (class, max) {
+        if max.beyond(class.max()).0 != 0 {
+            return Err(format!("max {max} allows more than {} ({})", class.row().name, class.max()));
+        }
     }
     let group =
         row.group.as_deref().map(|names| parse_groups(names, ids)).transpose().map_err(|e| e.reason)?;

@@ -91,7 +91,7 @@ impl DatagramHandler {
         if let Some(claimed) = claimed_pid(&message).filter(|pid| !self.senders.has_pid(host_pid, *pid)) {
             self.state.counters.ipc_wrong_pid.increment();
             self.note_rejection(id, RejectionCause::WrongPid);
-            let reason = format_args!("rejected pid {host_pid}: its message claims pid {claimed}");
+            let reason = format!("rejected pid {host_pid}: its message claims pid {claimed}");
             return self.state.log.limited("wrong pid", at.name, reason);
         }
         if let Err(error) = self.handle_message(at, sender, &message) {
@@ -108,7 +108,7 @@ impl DatagramHandler {
     ) -> Option<&'r SocketAddrUnix> {
         let address = received.from.as_ref()?;
         if let Err(why) = check_reply_address(address, sender.uid) {
-            let reason = format_args!("pid {} gets no reply: {why}", sender.host_pid);
+            let reason = format!("pid {} gets no reply: {why}", sender.host_pid);
             self.state.log.limited("reply address", at.name, reason);
             return None;
         }
@@ -133,7 +133,7 @@ impl DatagramHandler {
         if !self.users.contains(uid, sender.gid) {
             counters.ipc_foreign_uid.increment();
             self.note_rejection(id, RejectionCause::User);
-            let reason = format_args!("rejected pid {pid}: user {uid} is not allowed (--allow-uid {uid})");
+            let reason = format!("rejected pid {pid}: user {uid} is not allowed (--allow-uid {uid})");
             log.limited("uid", at.name, reason);
             return None;
         }
@@ -240,7 +240,7 @@ impl DatagramHandler {
         let Some(to) = sender.address else {
             state.counters.ipc_no_address.increment();
             let reason =
-                format_args!("pid {pid} polls from a socket without a usable address, so it gets no reply");
+                format!("pid {pid} polls from a socket without a usable address, so it gets no reply");
             state.log.limited("no address", at.name, reason);
             return Ok(());
         };

@@ -140,10 +140,10 @@ impl ProcessWatch {
 
     /// Notes the pids of a sender if it is still alive: only then are they certainly its own.
     pub(crate) fn note_pids(&self, host_pid: i32, pids: Arc<[i32]>) {
-        if let Some(entry) = self.lock_senders().processes.get_mut(&host_pid)
-            && !entry.pidfd.as_ref().is_some_and(has_ended)
-        {
-            entry.pids = Some(pids);
+        if let Some(entry) = self.lock_senders().processes.get_mut(&host_pid) {
+            if !entry.pidfd.as_ref().is_some_and(has_ended) {
+                entry.pids = Some(pids);
+            }
         }
     }
 

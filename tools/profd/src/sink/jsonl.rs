@@ -109,7 +109,7 @@ impl MetricFiles {
     /// Gives a complete file its final mode. An error is logged only: the metrics are written.
     fn close_file(&self, open_file: &OpenMetricFile) {
         if let Err(e) = (self.archive)(&open_file.file) {
-            let reason = format_args!("cannot archive a metric file: {e}");
+            let reason = format!("cannot archive a metric file: {e}");
             self.log.limited("metric archive", self.plan.dir.display(), reason);
         }
     }
@@ -126,7 +126,7 @@ impl MetricSink for JsonLinesSink {
     fn flush(&mut self) {
         let Self { batch, files } = self;
         if let Err(LostLines { lines, error }) = batch.flush(|text| files.append_lines(text)) {
-            let reason = format_args!("{lines} metrics not recorded: {error}");
+            let reason = format!("{lines} metrics not recorded: {error}");
             files.log.limited("metric file", files.plan.dir.display(), reason);
         }
     }

@@ -46,11 +46,11 @@ impl MetricSink for StreamSink {
             Some(stream) => stream.write_all(text).and_then(|()| stream.flush()),
             None => Err(io::ErrorKind::BrokenPipe.into()),
         });
-        if let Err(lost) = written
-            && self.stream.take().is_some()
-        {
-            let reason = format_args!("metrics are no longer written: {}", lost.error);
-            self.log.error("standard output", reason);
+        if let Err(lost) = written {
+            if self.stream.take().is_some() {
+                let reason = format!("metrics are no longer written: {}", lost.error);
+                self.log.error("standard output", reason);
+            }
         }
     }
 }

@@ -111,9 +111,8 @@ fn warn_of_dominance(out: &Out, trace: &Trace, ranked: &Ranked) {
         let next = entries.iter().filter(|e| e.name != longest.name).map(|e| e.max).max().unwrap_or(0);
         if longest.max.saturating_mul(2) > whole && longest.max / 10 >= next {
             let (name, max) = (cut_to_width(&longest.name, 60), format_duration(longest.max));
-            let found = format_args!(
-                "one `{name}` of {max} is more than half of the device time: see `traceq check`"
-            );
+            let found =
+                format!("one `{name}` of {max} is more than half of the device time: see `traceq check`");
             out.warn(trace.label(), found);
         }
     }

@@ -191,10 +191,10 @@ fn numbers_as_text() {
     check_text("numbers-as-text", |mut d| {
         let mut change = |members: &mut Vec<(String, Json)>| {
             for (_, value) in members.iter_mut().filter(|(k, _)| KEYS.contains(&k.as_str())) {
-                if let Json::Scalar(text) = value
-                    && !text.starts_with('"')
-                {
-                    *text = format!("\"{text}\"");
+                if let Json::Scalar(text) = value {
+                    if !text.starts_with('"') {
+                        *text = format!("\"{text}\"");
+                    }
                 }
             }
         };

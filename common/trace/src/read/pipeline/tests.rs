@@ -39,11 +39,7 @@ fn read_in_blocks(text: &[u8], threads: usize, block: Option<usize>) -> (Names, 
 /// A trace of some megabytes; what looks like the begin of an event stands in strings and arguments, too.
 fn trace() -> String {
     let event = |i: usize| {
-        let inner = if i.is_multiple_of(7) {
-            r#"[{"ph":"X","name":"no"},{"name":"x, {\"ph\":\"X\"}"}]"#
-        } else {
-            "1"
-        };
+        let inner = if i % 7 == 0 { r#"[{"ph":"X","name":"no"},{"name":"x, {\"ph\":\"X\"}"}]"# } else { "1" };
         format!(r#"{{"ph":"X","name":"e{i} }},{{\"ph\":","ts":{i}.5,"dur":1,"args":{{"a":{inner}}}}}"#)
     };
     let events: Vec<String> = (0..60_000).map(event).collect();

@@ -32,12 +32,12 @@ impl VerifyArgs {
             .map_err(|e| anyhow!(common::error::io_reason(&e)))
             .with_context(shown)?;
         let content = common::fsat::read_bounded(file, MAX_MANIFEST_SIZE).with_context(shown)?;
-        if let Some(key) = &self.key
-            && !sign::verify_signature(key, &self.manifest, &content)?
-        {
-            // Nothing in it can be trusted.
-            report_difference(format, out, &self.manifest, VerifyStatus::BadSignature)?;
-            return Ok(Exit::No);
+        if let Some(key) = &self.key {
+            if !sign::verify_signature(key, &self.manifest, &content)? {
+                // Nothing in it can be trusted.
+                report_difference(format, out, &self.manifest, VerifyStatus::BadSignature)?;
+                return Ok(Exit::No);
+            }
         }
         let entries = text::parse_manifest(&content).map_err(|e| anyhow!(e)).with_context(shown)?;
         drop(content);

@@ -141,10 +141,10 @@ impl Registry {
 
     /// Removes a pending config after it was sent, unless another one has replaced it since.
     pub(crate) fn mark_delivered(&mut self, key: ProcessKey, trace_id: u64) {
-        if let Some(process) = self.processes.get_mut(&key)
-            && process.pending.as_ref().is_some_and(|p| p.trace_id == trace_id)
-        {
-            process.pending = None;
+        if let Some(process) = self.processes.get_mut(&key) {
+            if process.pending.as_ref().is_some_and(|p| p.trace_id == trace_id) {
+                process.pending = None;
+            }
         }
     }
 
