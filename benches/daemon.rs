@@ -142,7 +142,7 @@ fn rpc() -> anyhow::Result<()> {
                     "bench": "rpc", "tls": tls, "connections": connections,
                     "per_request": if keep { "kept connection" } else { "own connection" },
                 });
-                summarise(&mut line, &mut latencies, SPAN);
+                summarize(&mut line, &mut latencies, SPAN);
                 say(&line)?;
             }
         }
@@ -175,7 +175,7 @@ fn silent_peers() -> anyhow::Result<()> {
                 "bench": "silent_peers", "tls": tls, "silent": if beside { SILENT } else { 0 },
                 "dripping": if beside { DRIPPING } else { 0 }, "failed": failed,
             });
-            summarise(&mut line, &mut latencies, SPAN);
+            summarize(&mut line, &mut latencies, SPAN);
             say(&line)?;
         }
     }
@@ -250,7 +250,7 @@ fn pipelining() -> anyhow::Result<()> {
     let (mut latencies, failed) = runtime.block_on(ask_alone(&daemon));
     drop(peers);
     let mut line = json!({"bench": "pipelining", "peers": PIPELINING, "failed": failed});
-    summarise(&mut line, &mut latencies, SPAN);
+    summarize(&mut line, &mut latencies, SPAN);
     say(&line)
 }
 
@@ -287,7 +287,7 @@ fn audited() -> anyhow::Result<()> {
     for connections in [1, 64] {
         let mut latencies = runtime.block_on(load(&daemon, connections, true))?;
         let mut line = json!({"bench": "audited", "connections": connections});
-        summarise(&mut line, &mut latencies, SPAN);
+        summarize(&mut line, &mut latencies, SPAN);
         say(&line)?;
     }
     Ok(())
@@ -516,7 +516,7 @@ fn polls() -> anyhow::Result<()> {
             ended.collect::<anyhow::Result<Vec<_>>>().map(|all| all.concat())
         })?;
         let mut line = json!({"bench": "ipc polls", "sockets": threads});
-        summarise(&mut line, &mut latencies, SPAN);
+        summarize(&mut line, &mut latencies, SPAN);
         say(&line)?;
     }
     Ok(())
@@ -554,7 +554,7 @@ fn burst() -> anyhow::Result<()> {
             "bench": "ipc burst", "processes": PROCESSES, "round": round, "answered": latencies.len(),
             "within_90_ms": in_time,
         });
-        summarise(&mut line, &mut latencies, SPAN);
+        summarize(&mut line, &mut latencies, SPAN);
         if let Some(line) = line.as_object_mut() {
             line.remove("per_s");
         }
@@ -612,7 +612,7 @@ fn trigger() -> anyhow::Result<()> {
         latencies.push(asked.elapsed());
     }
     let mut line = json!({"bench": "trigger to delivery"});
-    summarise(&mut line, &mut latencies, SPAN);
+    summarize(&mut line, &mut latencies, SPAN);
     say(&line)
 }
 
@@ -656,7 +656,7 @@ fn since_epoch() -> Duration {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
 }
 
-fn summarise(line: &mut Value, latencies: &mut [Duration], span: Duration) {
+fn summarize(line: &mut Value, latencies: &mut [Duration], span: Duration) {
     latencies.sort_unstable();
     let at = |share: f64| {
         let last = latencies.len().saturating_sub(1);

@@ -1,4 +1,4 @@
-//! Any bytes as a trace file: read, analysed and written again. Gzip included.
+//! Any bytes as a trace file: read, analyzed and written again. Gzip included.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

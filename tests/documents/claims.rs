@@ -6,7 +6,7 @@ use std::process::Command;
 
 use super::harness::{bin, finish};
 use super::markdown::{Document, all_documents, root};
-use super::options::{check_line, is_known_option, tools};
+use super::options::{check_line, is_known_option, tool_has_option, tools};
 
 /// Asserts that a list of faults is empty.
 #[track_caller]
@@ -50,6 +50,35 @@ fn every_option_and_subcommand_exists() {
     }
     assert_none(&faults, "options that no tool has");
     assert!(checked > 50, "only {checked} calls were found");
+}
+
+/// Options in the fixes of rules that belong to programs of others.
+const FOREIGN_OPTIONS: [&str; 4] = ["cuda-graph-trace", "now", "shell", "system"];
+
+#[test]
+fn options_in_the_fixes_of_rules_exist() {
+    let tools = tools();
+    let (mut faults, mut checked) = (Vec::new(), 0);
+    for tool in tools.iter().filter(|t| t.find_subcommand("rules").is_some()) {
+        let output = Command::new(bin(tool.get_name())).args(["--format", "json", "rules"]).output().unwrap();
+        let records = String::from_utf8(output.stdout).unwrap();
+        for rule in records.lines().map(|l| serde_json::from_str::<serde_json::Value>(l).unwrap()) {
+            let Some(fix) = rule["fix"].as_str() else { continue };
+            // The tool that was named last before an option; the rule's own, if none was.
+            let mut named = tool;
+            for word in fix.split([' ', '`', '(']) {
+                named = tools.iter().find(|t| t.get_name() == word).unwrap_or(named);
+                let Some(option) = word.strip_prefix("--").filter(|o| !o.is_empty()) else { continue };
+                let option = option.split(['=', '.', ',', ';', ')']).next().unwrap_or_default();
+                checked += 1;
+                if !tool_has_option(named, option) && !FOREIGN_OPTIONS.contains(&option) {
+                    faults.push(format!("{}: {fix}: {} has no --{option}", rule["rule"], named.get_name()));
+                }
+            }
+        }
+    }
+    assert_none(&faults, "options that no tool has");
+    assert!(checked > 15, "only {checked} options were found");
 }
 
 /// Targets of links, without the anchor, and the anchor.

@@ -41,9 +41,14 @@ pub(crate) fn check_line(tools: &[Command], line: &str) -> Result<usize, String>
     Ok(checked)
 }
 
+/// Whether a tool, or a subcommand of it, has this long option.
+pub(crate) fn tool_has_option(tool: &Command, name: &str) -> bool {
+    has_option(tool, name) || is_known_option_below(tool, name)
+}
+
 /// Whether any tool has this long option.
 pub(crate) fn is_known_option(tools: &[Command], name: &str) -> bool {
-    tools.iter().any(|tool| has_option(tool, name) || is_known_option_below(tool, name))
+    tools.iter().any(|tool| tool_has_option(tool, name))
 }
 
 fn is_known_option_below(command: &Command, name: &str) -> bool {

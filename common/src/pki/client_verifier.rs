@@ -10,13 +10,11 @@ use rustls::client::danger::HandshakeSignatureValid;
 use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, UnixTime};
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
-use rustls::{
-    CertificateError, DigitallySignedStruct, DistinguishedName, Error, OtherError, SignatureScheme,
-};
+use rustls::{DigitallySignedStruct, DistinguishedName, Error, SignatureScheme};
 
-use super::extension::KeyUsage;
-use super::path::{MAX_DEPTH, ValidationRequest, VerifiedCrls, validate_path_with};
-use super::{Cert, Crl, Malformed};
+use super::path::VerifiedCrls;
+use super::peer::{ChainAnchors, check_chain, other_error};
+use super::{Cert, Crl};
 
 /// The longest chain that a client may send. More certificates are rejected before any of them is parsed.
 pub const MAX_CHAIN: usize = 8;
@@ -78,37 +76,14 @@ impl ClientVerifier {
         if others.len() >= MAX_CHAIN {
             return Err(other_error(&format!("more than {MAX_CHAIN} certificates")));
         }
-        let leaf = Cert::parse(leaf).map_err(|_| Error::from(CertificateError::BadEncoding))?;
-        let at = i64::try_from(now.as_secs()).unwrap_or(i64::MAX);
-        // Certificates that are not part of the path are ignored, even malformed ones.
-        let others: Vec<Cert> = others.iter().filter_map(|der| Cert::parse(der).ok()).collect();
-        let question = ValidationRequest {
-            leaf: &leaf,
-            intermediates: &others,
+        let anchors = ChainAnchors {
             roots: &self.roots,
             crls: &self.crls,
-            at,
-            purposes: std::slice::from_ref(&self.purpose),
-            key_usage: KeyUsage::DIGITAL_SIGNATURE,
-            names: &[],
-            max_depth: MAX_DEPTH,
-            conformance: false,
+            verified_crls: &self.verified_crls,
+            purpose: &self.purpose,
         };
-        let path = validate_path_with(&question, &self.verified_crls).map_err(|error| match error.code {
-            "revoked" => CertificateError::Revoked.into(),
-            "no-issuer" => CertificateError::UnknownIssuer.into(),
-            "expired" if at > leaf.not_after.unix => CertificateError::Expired.into(),
-            _ => other_error(&error.to_string()),
-        })?;
-        match path.iter().find(|cert| !cert.key.kind.is_strong()) {
-            Some(weak) => Err(other_error(&format!("{}: weak key: {}", weak.subject, weak.key.kind))),
-            None => Ok(()),
-        }
+        check_chain(&anchors, leaf, others, now)
     }
-}
-
-fn other_error(why: &str) -> Error {
-    CertificateError::Other(OtherError(Arc::new(Malformed(why.to_owned())))).into()
 }
 
 impl ClientCertVerifier for NotingVerifier {

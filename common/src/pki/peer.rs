@@ -11,7 +11,7 @@ use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{CertificateError, DigitallySignedStruct, Error, OtherError, SignatureScheme};
 
 use super::extension::KeyUsage;
-use super::path::{MAX_DEPTH, ValidationRequest, validate_path};
+use super::path::{MAX_DEPTH, ValidationRequest, VerifiedCrls, validate_path_with};
 use super::{Cert, Crl, Malformed};
 
 /// Wraps rustls's verifier of the other side.
@@ -30,31 +30,68 @@ impl<V: ?Sized> PeerVerifier<V> {
         others: &[CertificateDer<'_>],
         now: UnixTime,
     ) -> Result<(), Error> {
-        let leaf = Cert::parse(leaf).map_err(|_| Error::from(CertificateError::BadEncoding))?;
-        // Certificates that are not part of the path are ignored, even malformed ones.
-        let others: Vec<Cert> = others.iter().filter_map(|der| Cert::parse(der).ok()).collect();
-        let question = ValidationRequest {
-            leaf: &leaf,
-            intermediates: &others,
+        let anchors = ChainAnchors {
             roots: &self.roots,
             crls: &self.crls,
-            at: i64::try_from(now.as_secs()).unwrap_or(i64::MAX),
-            purposes: std::slice::from_ref(&self.purpose),
-            key_usage: KeyUsage::DIGITAL_SIGNATURE,
-            // webpki checks the name.
-            names: &[],
-            max_depth: MAX_DEPTH,
-            conformance: false,
+            verified_crls: &VerifiedCrls::default(),
+            purpose: &self.purpose,
         };
-        let path = validate_path(&question).map_err(|error| other_error(&error.to_string()))?;
-        match path.iter().find(|cert| !cert.key.kind.is_strong()) {
-            Some(weak) => Err(other_error(&format!("{}: weak key: {}", weak.subject, weak.key.kind))),
-            None => Ok(()),
-        }
+        // webpki checks the name.
+        check_chain(&anchors, leaf, others, now)
     }
 }
 
-fn other_error(why: &str) -> Error {
+/// What the chain of a peer is checked against.
+pub(super) struct ChainAnchors<'a> {
+    pub(super) roots: &'a [Cert],
+    pub(super) crls: &'a [Crl],
+    /// The CRLs whose signatures were verified when they were loaded.
+    pub(super) verified_crls: &'a VerifiedCrls,
+    /// The extended key usage that the leaf must allow, as the content of its object identifier.
+    pub(super) purpose: &'a Vec<u8>,
+}
+
+/// Checks a peer's chain, the leaf and the other certificates in any order, by the path validation and the key rule of
+/// `certck check`.
+///
+/// # Errors
+/// As rustls tells them to the peer: the leaf is malformed, expired or revoked, has no issuer among the anchors, or
+/// something else is wrong, in words.
+pub(super) fn check_chain(
+    anchors: &ChainAnchors<'_>,
+    leaf: &CertificateDer<'_>,
+    others: &[CertificateDer<'_>],
+    now: UnixTime,
+) -> Result<(), Error> {
+    let leaf = Cert::parse(leaf).map_err(|_| Error::from(CertificateError::BadEncoding))?;
+    let at = i64::try_from(now.as_secs()).unwrap_or(i64::MAX);
+    // Certificates that are not part of the path are ignored, even malformed ones.
+    let others: Vec<Cert> = others.iter().filter_map(|der| Cert::parse(der).ok()).collect();
+    let question = ValidationRequest {
+        leaf: &leaf,
+        intermediates: &others,
+        roots: anchors.roots,
+        crls: anchors.crls,
+        at,
+        purposes: std::slice::from_ref(anchors.purpose),
+        key_usage: KeyUsage::DIGITAL_SIGNATURE,
+        names: &[],
+        max_depth: MAX_DEPTH,
+        conformance: false,
+    };
+    let path = validate_path_with(&question, anchors.verified_crls).map_err(|error| match error.code {
+        "revoked" => CertificateError::Revoked.into(),
+        "no-issuer" => CertificateError::UnknownIssuer.into(),
+        "expired" if at > leaf.not_after.unix => CertificateError::Expired.into(),
+        _ => other_error(&error.to_string()),
+    })?;
+    match path.iter().find(|cert| !cert.key.kind.is_strong()) {
+        Some(weak) => Err(other_error(&format!("{}: weak key: {}", weak.subject, weak.key.kind))),
+        None => Ok(()),
+    }
+}
+
+pub(super) fn other_error(why: &str) -> Error {
     CertificateError::Other(OtherError(Arc::new(Malformed(why.to_owned())))).into()
 }
 

@@ -51,7 +51,7 @@ pub struct Info {
     pub error: Option<String>,
     /// Events read.
     pub events: u64,
-    /// Events by normalised category.
+    /// Events by normalized category.
     pub categories: BTreeMap<String, u64>,
     /// Rank of the process in its job.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -90,7 +90,7 @@ pub(crate) const OLD_TLS: Rule = Rule {
     severity: Severity::Note,
     what: "The daemon speaks TLS 1.3 only.",
     why: "TLS 1.2 sends certificates unencrypted, and has weak configurations.",
-    fix: "Start the daemon without --tls-min 1.2 as soon as no peer needs it.",
+    fix: "Start `profd` without `--tls-min 1.2` as soon as no peer needs it.",
     reference: "RFC 8446, section 1.2",
 };
 

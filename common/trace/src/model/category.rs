@@ -1,4 +1,4 @@
-//! The normalised categories, and the rules that a name alone decides.
+//! The normalized categories, and the rules that a name alone decides.
 
 /// What kind of thing an event is, whatever its producer calls it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, clap::ValueEnum)]

@@ -59,12 +59,12 @@ defects! {
     NegativeDuration "negative_dur" Allowed "negative duration, counted as zero",
     /// An object among the events has no `ph`.
     NoPhase "no_phase" Repaired "object without a phase among the events, skipped",
-    /// Something among the events is no object.
-    NotAnEvent "not_an_event" Repaired "value among the events that is no event, skipped",
-    /// A time that is no number.
-    BadTime "bad_ts" Repaired "time that is no number, left out",
-    /// A duration that is no number.
-    BadDuration "bad_dur" Repaired "duration that is no number, left out",
+    /// A value in the list of events is not an object.
+    NotAnEvent "not_an_event" Repaired "value in the list that is not an event, skipped",
+    /// A time that is not a number.
+    BadTime "bad_ts" Repaired "time that is not a number, left out",
+    /// A duration that is not a number.
+    BadDuration "bad_dur" Repaired "duration that is not a number, left out",
     /// A time that is a number, of more microseconds than fit until the year 2116.
     TimeOutOfRange "ts_out_of_range" Repaired "time that is out of range, left out",
     /// A duration that is a number, and longer than all of time.
@@ -74,9 +74,9 @@ defects! {
     /// Two events without a comma between them.
     MissingComma "missing_comma" Repaired "missing comma between events",
     /// More commas than one, or one before the first event.
-    ExtraComma "extra_comma" Repaired "comma too many",
+    ExtraComma "extra_comma" Repaired "extra comma between events",
     /// A comma before a closing bracket inside an event.
-    CommaInEvent "extra_comma_in_event" Repaired "comma too many inside an event",
+    CommaInEvent "extra_comma_in_event" Repaired "extra comma inside an event",
     /// Two members of an event without a comma between them.
     MissingMemberComma "missing_comma_in_event" Repaired "missing comma inside an event",
     /// The list of events is not closed.
@@ -84,13 +84,13 @@ defects! {
     /// Events where a list of them, or its opening bracket, is missed.
     MissingStartBracket "missing_start_bracket" Repaired "list of events that is not opened",
     /// A bracket too many between events.
-    StrayBracket "stray_bracket" Repaired "bracket too many between events",
+    StrayBracket "stray_bracket" Repaired "extra bracket between events",
     /// A second list or document behind the first, as some Ascend exporters append.
     SecondDocument "second_document" Repaired "further list or document behind the first, read too",
     /// A list inside the list of events.
     NestedList "nested_list" Repaired "list inside the list of events, read too",
     /// One event per line, without a list around them.
-    EventPerLine "event_per_line" Repaired "list of events missing: they stand one after the other",
+    EventPerLine "event_per_line" Repaired "events one after the other, without a list",
     /// A backslash that begins no escape: the text is kept as it stands.
     InvalidEscape "invalid_escape" Repaired "text with a raw backslash, kept as it stands",
     /// A quotation mark inside a text.

@@ -59,7 +59,7 @@ pub struct Event<'a> {
     pub index: u64,
     /// The `ph` character.
     pub phase: u8,
-    /// The normalised category.
+    /// The normalized category.
     pub category: Category,
     /// The category as the file spells it.
     pub cat: RawText<'a>,

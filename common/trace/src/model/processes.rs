@@ -165,7 +165,7 @@ fn starts_with_ignoring_case(name: &[u8], prefix: &[u8]) -> bool {
 /// What a row turned out to be.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct RowMeaning {
-    /// The normalised category.
+    /// The normalized category.
     pub category: Category,
     /// What its process is for.
     pub role: ProcessRole,

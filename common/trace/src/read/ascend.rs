@@ -65,7 +65,7 @@ pub fn describe_missing_timeline(dir: &Path) -> (&'static str, &'static str) {
         ("is a profile exported as a database, which traceq does not read", "export it as text, too")
     } else if has(&|name| name == "FRAMEWORK" || name.starts_with("PROF_")) {
         (
-            "is a profile that has not been analysed",
+            "is a profile that has not been analyzed",
             "run the profiler's offline analysis on it, with text export",
         )
     } else {
@@ -117,7 +117,7 @@ mod tests {
         assert_eq!(find_timeline(dir.path()), None);
         assert!(describe_missing_timeline(dir.path()).0.contains("no profile"));
         std::fs::create_dir(dir.path().join("FRAMEWORK")).unwrap();
-        assert!(describe_missing_timeline(dir.path()).0.contains("not been analysed"));
+        assert!(describe_missing_timeline(dir.path()).0.contains("not been analyzed"));
         std::fs::write(out.join("ascend_pytorch_profiler_12.db"), "").unwrap();
         assert!(describe_missing_timeline(dir.path()).0.contains("as a database"));
         std::fs::write(out.join("trace_view.json"), "[]").unwrap();

@@ -7,7 +7,7 @@
 use super::boundary::{self, Landmark};
 use super::decode::{DialectSigns, Remarks};
 use super::event::EventFields;
-use super::mend::{LenientScanner, QuoteGuess};
+use super::repair::{LenientScanner, QuoteGuess};
 use super::row::Row;
 use super::scan::{JsonScan, ScanFault, StrictScanner};
 use super::shape::EventShapes;
@@ -181,18 +181,18 @@ impl BlockDecoder<'_> {
         match self.shapes.read_event(self.text, start) {
             Ok((fields, end)) => {
                 if self.has_control && has_control(&self.text[start..end]) {
-                    return self.mend_event(start, ScanFault::NulInString);
+                    return self.repair_event(start, ScanFault::NulInString);
                 }
                 self.take_object(&fields, start, end, false);
                 None
             }
             Err(ScanFault::End) if self.supply == Supply::More => Some(BlockEnd::Open(self.state)),
-            Err(fault) => self.mend_event(start, fault),
+            Err(fault) => self.repair_event(start, fault),
         }
     }
 
     /// Reads an object that the strict scanner could not.
-    fn mend_event(&mut self, start: usize, strict: ScanFault) -> Option<BlockEnd> {
+    fn repair_event(&mut self, start: usize, strict: ScanFault) -> Option<BlockEnd> {
         let mut fault = strict;
         for guess in [QuoteGuess::OfText, QuoteGuess::MayEnd] {
             let mut scan = LenientScanner::new(self.text, start, guess, self.supply != Supply::More);

@@ -10,8 +10,8 @@ use super::boundary::{self, Landmark};
 use super::deliver::Delivery;
 use super::error::{InputPosition, ReadError, ReadFault};
 use super::event::EventFields;
-use super::mend::{LenientScanner, QuoteGuess};
 use super::pipeline::{self, ListEnd};
+use super::repair::{LenientScanner, QuoteGuess};
 use super::scan::{JsonScan, ScanFault, StrictScanner};
 use super::skip::ValueSkipper;
 use super::window::{BLOCK, InputWindow, TEXT_LIMIT};
@@ -271,12 +271,12 @@ impl ChromeReader<'_> {
                     self.count_here(Defect::UnreadableMetadata)?;
                     return self.skip_value();
                 }
-                Err(_) => return self.mend_metadata(key),
+                Err(_) => return self.repair_metadata(key),
             }
         }
     }
 
-    fn mend_metadata(&mut self, key: &str) -> Result<bool> {
+    fn repair_metadata(&mut self, key: &str) -> Result<bool> {
         let mut scan = LenientScanner::new(self.window.rest(), 0, QuoteGuess::MayEnd, self.window.is_done());
         let Ok(value) = value::read_value(&mut scan) else { return Ok(false) };
         let (length, defects) = (scan.pos(), std::mem::take(&mut scan.defects));

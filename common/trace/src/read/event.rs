@@ -1,6 +1,6 @@
 //! One event: its members as the file has them.
 
-use super::mend::{LenientScanner, QuoteGuess};
+use super::repair::{LenientScanner, QuoteGuess};
 use super::scan::{JsonScan, ScanFault, StrictScanner};
 use super::span::{JsonValue, TextSpan};
 use super::words::has_control;

@@ -10,7 +10,7 @@
 //! | `chrome` | what stands around the events: root objects, lists, metadata |
 //! | `pipeline`, `deliver` | lists decoded by several threads, delivered in order by one |
 //! | `block`, `boundary` | the events of a block; where to go on behind damage |
-//! | `scan`, `mend`, `skip` | JSON: the fast scanner, the one that repairs, the one that only skips |
+//! | `scan`, `repair`, `skip` | JSON: the fast scanner, the one that repairs, the one that only skips |
 //! | `span`, `words` | values in one word each; bytes looked for eight at a time |
 //! | `event`, `shape`, `decode`, `row` | one event: its members, how events look alike, what they mean |
 //! | `kineto`, `ascend` | what is particular to a producer |
@@ -28,8 +28,8 @@ mod error;
 mod event;
 mod gzip;
 pub mod kineto;
-mod mend;
 mod pipeline;
+mod repair;
 mod row;
 mod scan;
 mod shape;
@@ -60,7 +60,7 @@ pub struct TraceFormat {
     /// The name in records and messages.
     pub name: &'static str,
     /// Tells the format by the first bytes.
-    recognise: fn(&[u8]) -> bool,
+    recognize: fn(&[u8]) -> bool,
     /// Reads a document.
     read: ReadDocument,
 }
@@ -72,7 +72,7 @@ type ReadDocument =
 pub const FORMATS: &[TraceFormat] = &[TraceFormat {
     name: "Chrome trace (JSON)",
     // Something else may stand before the first bracket: a line of a log.
-    recognise: |head| {
+    recognize: |head| {
         let word = |word: &[u8]| memchr::memmem::find(head, word).is_some();
         matches!(head.trim_ascii_start().first(), Some(b'{' | b'[') | None)
             || word(b"\"traceEvents\"")
@@ -179,15 +179,15 @@ fn read_text(
         window.consume(3);
     }
     let head = &window.rest()[..window.rest().len().min(HEAD)];
-    if let Some(format) = FORMATS.iter().find(|f| (f.recognise)(head)) {
+    if let Some(format) = FORMATS.iter().find(|f| (f.recognize)(head)) {
         return (format.read)(window, options, sink, out);
     }
-    let reason = describe_unrecognised(head);
+    let reason = describe_unrecognized(head);
     let fault = window.fault.take().unwrap_or(ReadFault::NotATrace(reason));
     Err(ReadError::new(InputPosition::default(), fault).into())
 }
 
-fn describe_unrecognised(head: &[u8]) -> String {
+fn describe_unrecognized(head: &[u8]) -> String {
     if let Some((_, what)) = OTHERS.iter().find(|(magic, _)| head.starts_with(magic)) {
         return format!("is not a trace: it is {what}");
     }

@@ -2,7 +2,7 @@
 //!
 //! What a scanner is asked for is the trait [`JsonScan`]: the next key, value or bracket. [`StrictScanner`] takes only
 //! what RFC 8259 has (and raw control characters inside strings), looks at eight bytes at a time ([`super::words`]),
-//! and stops at everything else without a reason: [`super::mend`] then reads the same text again, repairs what it can,
+//! and stops at everything else without a reason: [`super::repair`] then reads the same text again, repairs what it can,
 //! and says what was wrong. Whole values are skipped, not built. What the values mean is left to [`super::event`].
 
 use super::span::{JsonValue, TextSpan};

@@ -3,7 +3,7 @@
 //! Numbers keep their digits and texts their escapes. What a repair was needed to read is written as the JSON that it was
 //! read as: a missing number becomes null, raw control characters and quotes are escaped.
 
-use super::mend::{LenientScanner, QuoteGuess};
+use super::repair::{LenientScanner, QuoteGuess};
 use super::scan::{JsonScan, ScanFault, StrictScanner};
 use super::span::JsonScalar;
 use super::words::{find_space_or_quote, find_special, is_plain, skip_white_space};

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Number, Value};
 
-use super::mend::{LenientScanner, QuoteGuess};
+use super::repair::{LenientScanner, QuoteGuess};
 use super::scan::{DEPTH_LIMIT, JsonScan, ScanFault, StrictScanner};
 use super::span::{JsonScalar, JsonValue};
 use crate::model::RawText;

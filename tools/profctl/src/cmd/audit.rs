@@ -1,15 +1,13 @@
 //! `profctl audit`: reads the audit trail of profd.
 
-use std::fs::File;
-use std::io::{BufRead, BufReader, IsTerminal, Read};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::{Context, anyhow, bail};
+use anyhow::Context;
 use clap::Args;
 use common::duration::parse_age;
-use common::error::{HintExt, io_reason};
 use common::exit::Exit;
+use common::input_lines::open_input;
 use common::out::{Format, Out};
 use common::record;
 use common::record::profctl::AuditSummary;
@@ -90,17 +88,17 @@ impl AuditArgs {
         out: &mut Out,
         summary: &mut AuditSummary,
     ) -> anyhow::Result<()> {
-        let mut lines = open(path)?;
-        let mut line = Vec::new();
+        let mut lines = open_input(path)?;
         for number in 1_u64.. {
-            line.clear();
-            let read = (&mut lines).take(MAX_LINE).read_until(b'\n', &mut line);
-            if read.map_err(|e| anyhow!(io_reason(&e)))? == 0 {
-                break;
-            }
-            if line.len() as u64 == MAX_LINE {
-                bail!("{number}: the line is longer than {MAX_LINE} bytes");
-            }
+            // A line that is too long is reported, and the next one is read.
+            let line = match lines.next_line(b'\n', MAX_LINE) {
+                Ok(Some(line)) => line,
+                Ok(None) => break,
+                Err(e) => {
+                    out.error(format_args!("{}:{number}", path.display()), format_args!("{e:#}"));
+                    continue;
+                }
+            };
             let text = String::from_utf8_lossy(&line);
             if text.trim().is_empty() {
                 continue;
@@ -110,7 +108,8 @@ impl AuditArgs {
                 Ok(Some(audit)) if self.matches(&audit) => {
                     summary.matched += 1;
                     match format {
-                        Format::Json => out.record(&audit)?,
+                        // As it stands: a newer daemon may write more.
+                        Format::Json => writeln!(out.text(), "{}", text.trim())?,
                         Format::Text => writeln!(out.text(), "{}", Safe(&format_line(&audit)))?,
                     }
                 }
@@ -146,17 +145,6 @@ impl AuditArgs {
                 || self.answer.iter().any(|a| *a == audit.answer || Some(a) == audit.code.as_ref()))
             && self.function.as_ref().is_none_or(|function| *function == audit.function)
     }
-}
-
-fn open(path: &Path) -> anyhow::Result<Box<dyn BufRead>> {
-    if path == Path::new("-") {
-        if std::io::stdin().is_terminal() {
-            return Err(anyhow!("standard input is a terminal")).hint("give the file of profd --audit-log");
-        }
-        return Ok(Box::new(BufReader::new(std::io::stdin())));
-    }
-    let file = File::open(path).map_err(|e| anyhow!(io_reason(&e)))?;
-    Ok(Box::new(BufReader::new(file)))
 }
 
 /// Formats a line: when, who, what, of whom, and the answer.
@@ -218,7 +206,8 @@ mod tests {
         let path = dir.path().join("audit.jsonl");
         std::fs::write(&path, lines).unwrap();
         let printed = dir.path().join("out");
-        let mut out = Out::to(Box::new(File::create(&printed).unwrap()), "profctl", false, Verbosity::Quiet);
+        let mut out =
+            Out::to(Box::new(std::fs::File::create(&printed).unwrap()), "profctl", false, Verbosity::Quiet);
         let args: AuditArgs = parse_args(&[args, &[path.to_str().unwrap()]].concat());
         args.run(format, &mut out).unwrap();
         out.flush().unwrap();

@@ -247,7 +247,7 @@ fn sum_by_work(sums: &mut Sums, resolved: &mut Resolved, include_unlinked: bool)
     if let Some((a, b, sign)) = links.merged_processes() {
         let processes = &resolved.classifier.processes;
         let pids = (processes.process_id(a), processes.process_id(b));
-        return Err(MergedRanks { pids, sign }).hint("analyse the ranks' own files");
+        return Err(MergedRanks { pids, sign }).hint("analyze the ranks' own files");
     }
     let nothing_linked = links.linked == 0;
     let mostly_unlinked = links.unlinked_ns > links.linked_ns;

@@ -8,7 +8,7 @@ pub(super) const TRUNCATED: Rule = Rule {
     severity: Severity::Error,
     what: "the trace is not complete",
     why: "Whatever stands behind the cut is missing from every number.",
-    fix: "record again, and copy the file when its writer has finished; profctl --wait says when",
+    fix: "record again, and copy the file when its writer has finished: `profctl gputrace --wait` waits for that",
     reference: "traceq(1), EXIT STATUS",
 };
 
@@ -26,7 +26,7 @@ pub(super) const NO_EVENTS: Rule = Rule {
     severity: Severity::Error,
     what: "the trace has no events",
     why: "Nothing was recorded: the profiler was stopped before its first step, or its buffers were never read.",
-    fix: "record for longer, or by iterations: profctl gputrace --iterations 5",
+    fix: "record for longer, or by iterations: `profctl gputrace --iterations 5`",
     reference: "pytorch/kineto issue 996",
 };
 
@@ -62,7 +62,7 @@ pub(super) const DOMINANT_EVENT: Rule = Rule {
     severity: Severity::Warning,
     what: "one event makes most of the device time",
     why: "Shares and averages say little beside it: it may wait for another rank, or its duration may be wrong.",
-    fix: "look at it: traceq cat --category kernel,collective --name NAME; record a window without it",
+    fix: "look at it: `traceq cat --category kernel,collective --name NAME`; record a window without it",
     reference: "traceq(1)",
 };
 
@@ -70,7 +70,7 @@ pub(super) const NO_DEVICE_EVENTS: Rule = Rule {
     id: "no-device-events",
     severity: Severity::Warning,
     what: "the trace has no device events, although it is of a device",
-    why: "Only host time can be analysed: the profiler had no access to the device, or was asked for the host only.",
+    why: "Only host time can be analyzed: the profiler had no access to the device, or was asked for the host only.",
     fix: "record with device activities; check that no other profiler holds the device, and that the process may profile it",
     reference: "pytorch/kineto issue 996",
 };
@@ -115,7 +115,7 @@ pub(super) const STEPS_MISSING: Rule = Rule {
     id: "steps-missing",
     severity: Severity::Note,
     what: "the trace marks no steps",
-    why: "Only the whole can be analysed: warm-up, data loading and the cut edges are in it.",
+    why: "Only the whole can be analyzed: warm-up, data loading and the cut edges are in it.",
     fix: "call torch.profiler's step(), or name the ranges that are steps: --step-name REGEX",
     reference: "traceq(1), --step-name",
 };
@@ -125,7 +125,7 @@ pub(super) const RANK_MISSING: Rule = Rule {
     severity: Severity::Warning,
     what: "a trace of a distributed job does not say its rank or world size",
     why: "Traces of several ranks cannot be put in order, nor can one be found missing.",
-    fix: "initialise the process group before the profiler starts; keep the rank in the file's name",
+    fix: "initialize the process group before the profiler starts; keep the rank in the file's name",
     reference: "pytorch/kineto libkineto/src/output_json.cpp, distributedInfo",
 };
 
@@ -143,7 +143,7 @@ pub(super) const MERGED_RANKS: Rule = Rule {
     severity: Severity::Note,
     what: "the file holds several ranks",
     why: "Tools that take the number of a device for its identity add up the devices of different ranks.",
-    fix: "analyse the ranks' own files; traceq sums the ranks apart",
+    fix: "analyze the ranks' own files; traceq sums the ranks apart",
     reference: "pytorch/pytorch issue 161145; sglang issue 39037",
 };
 
@@ -152,7 +152,7 @@ pub(super) const RANKS_DO_NOT_OVERLAP: Rule = Rule {
     severity: Severity::Error,
     what: "traces of one job were recorded at different times",
     why: "Ranks can be compared only in a window that all of them recorded.",
-    fix: "trigger all ranks at once, by iteration: profctl gputrace --start-iteration",
+    fix: "trigger all ranks at once, by iteration: `profctl gputrace --iterations 5 --profile-start-iteration-roundup 100`",
     reference: "traceq(1)",
 };
 
@@ -161,7 +161,7 @@ pub(super) const RANK_CLOCKS_DISAGREE: Rule = Rule {
     severity: Severity::Warning,
     what: "the clocks of ranks disagree",
     why: "Ranks that exchange data are in the same step at the same time: waiting times between them are wrong.",
-    fix: "synchronise the hosts' clocks (chrony, PTP), or compare the ranks by steps instead of by time",
+    fix: "synchronize the hosts' clocks (chrony, PTP), or compare the ranks by steps instead of by time",
     reference: "traceq(1)",
 };
 

@@ -270,7 +270,7 @@ impl Subject<'_> {
         if marked || self.device_events() == 0 {
             return Vec::new();
         }
-        let found = "no steps are marked, and no optimizer tells them".to_owned();
+        let found = "no steps are marked, and none follow from an optimizer".to_owned();
         vec![finding_of(&STEPS_MISSING, self.path, found, "")]
     }
 

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use serde_json::Value;
 
 use super::*;
-use crate::read::mend::{LenientScanner, QuoteGuess};
+use crate::read::repair::{LenientScanner, QuoteGuess};
 use crate::read::value::read_value;
 
 /// A text as the only element of a list.
@@ -79,8 +79,8 @@ proptest! {
         prop_assert!(same(&value, &ours), "{value} {ours}");
         prop_assert!(skips(&text));
         // A raw zero is no JSON that anybody writes, and the only thing that the second scanner is stricter about.
-        let (mended, intact) = lenient(&text).unwrap();
-        prop_assert!(same(&value, &mended) && intact, "{value} {mended}");
+        let (repaired, intact) = lenient(&text).unwrap();
+        prop_assert!(same(&value, &repaired) && intact, "{value} {repaired}");
     }
 
     #[test]
@@ -93,8 +93,8 @@ proptest! {
         let ours = strict(&text);
         prop_assert_eq!(ours.is_ok(), skips(&text));
         if let Ok(ours) = ours {
-            let (mended, intact) = lenient(&text).unwrap();
-            prop_assert!(same(&ours, &mended) && intact, "{:?}: {ours} {mended}", String::from_utf8_lossy(&text));
+            let (repaired, intact) = lenient(&text).unwrap();
+            prop_assert!(same(&ours, &repaired) && intact, "{:?}: {ours} {repaired}", String::from_utf8_lossy(&text));
         }
         if serde_json::from_slice::<serde::de::IgnoredAny>(&text).is_ok() {
             prop_assert!(skips(&text));
@@ -103,7 +103,7 @@ proptest! {
 }
 
 #[test]
-fn what_is_no_json_is_refused_or_mended() {
+fn invalid_json_is_rejected_or_repaired() {
     // What the second scanner makes of it; `None` if nothing.
     let cases: [(&str, Option<&str>); 31] = [
         ("{", None),
@@ -139,10 +139,10 @@ fn what_is_no_json_is_refused_or_mended() {
         ("{]", None),
         ("[1}", None),
     ];
-    for (text, mended) in cases {
+    for (text, repaired) in cases {
         assert!(strict(text.as_bytes()).is_err() || text.contains('\0'), "{text}");
         let ours = lenient(text.as_bytes());
-        let expected = mended.map(|m| (serde_json::from_str::<Value>(m).unwrap(), false));
+        let expected = repaired.map(|m| (serde_json::from_str::<Value>(m).unwrap(), false));
         assert_eq!(ours.clone().ok(), expected, "{text}: {ours:?}");
     }
 }

@@ -52,7 +52,7 @@ impl<'a> LenientScanner<'a> {
         Self { text, pos, defects: Vec::new(), place: Place::Member, guess, whole }
     }
 
-    fn mend(&mut self, defect: Defect) {
+    fn note_repair(&mut self, defect: Defect) {
         self.defects.push(defect);
     }
 
@@ -114,10 +114,10 @@ impl<'a> LenientScanner<'a> {
         }
         self.check_text(start, end, raw_quote)?;
         if raw_backslash {
-            self.mend(Defect::InvalidEscape);
+            self.note_repair(Defect::InvalidEscape);
         }
         if raw_quote {
-            self.mend(Defect::RawQuote);
+            self.note_repair(Defect::RawQuote);
         }
         self.pos = end + 1;
         // Where one backslash begins no escape, none of the text does.
@@ -195,7 +195,7 @@ impl<'a> LenientScanner<'a> {
             b"null" => JsonValue::NULL,
             _ if is_missing_number(word) => JsonValue::NOT_A_NUMBER,
             _ => {
-                self.mend(Defect::BadValue);
+                self.note_repair(Defect::BadValue);
                 JsonValue::NOT_A_NUMBER
             }
         })
@@ -225,7 +225,7 @@ impl JsonScan for LenientScanner<'_> {
     fn peek_byte(&mut self) -> Result<u8> {
         let (at, byte) = self.byte_behind(self.pos)?;
         if has_control(&self.text[self.pos..at]) {
-            self.mend(Defect::NulBytes);
+            self.note_repair(Defect::NulBytes);
         }
         self.pos = at;
         Ok(byte)
@@ -260,7 +260,7 @@ impl JsonScan for LenientScanner<'_> {
                 self.pos += 1;
                 self.skip_extra_commas()?;
                 if self.peek_byte()? == close {
-                    self.mend(Defect::CommaInEvent);
+                    self.note_repair(Defect::CommaInEvent);
                     self.pos += 1;
                     return Ok(false);
                 }
@@ -271,7 +271,7 @@ impl JsonScan for LenientScanner<'_> {
                 Ok(false)
             }
             b'"' if close == b'}' && self.is_key(self.pos)? => {
-                self.mend(Defect::MissingMemberComma);
+                self.note_repair(Defect::MissingMemberComma);
                 Ok(true)
             }
             _ => Err(ScanFault::WantComma),
@@ -282,7 +282,7 @@ impl JsonScan for LenientScanner<'_> {
         match first {
             b'"' => self.scan_string(self.place).map(JsonValue::string),
             b',' | b'}' | b']' => {
-                self.mend(Defect::BadValue);
+                self.note_repair(Defect::BadValue);
                 Ok(JsonValue::NOT_A_NUMBER)
             }
             b'-' | b'0'..=b'9' => match number_length(&self.text[self.pos..]) {
@@ -316,7 +316,7 @@ impl LenientScanner<'_> {
     fn skip_extra_commas(&mut self) -> Result<()> {
         while self.peek_byte()? == b',' {
             self.pos += 1;
-            self.mend(Defect::CommaInEvent);
+            self.note_repair(Defect::CommaInEvent);
         }
         Ok(())
     }
