@@ -63,7 +63,7 @@ impl AccountTable {
         if let Ok(gid) = gid.parse() {
             self.primary.entry(name.to_owned()).or_insert(gid);
         }
-        // System accounts have homes like /bin and /var/spool/x, which are no home directories.
+        // System accounts have homes like /bin and /var/spool/x, which are not home directories.
         if id == 0 || (1000..65534).contains(&id) {
             let home = PathBuf::from(home);
             if home.components().count() > 1 {

@@ -22,7 +22,7 @@ const UNITS: [(&str, u64); 13] = [
 /// bytes. For `value_parser` of an option.
 ///
 /// # Errors
-/// It is no such size, no whole number of bytes, or 8 EiB or more.
+/// The text is not a size, not a whole number of bytes, or is 8 EiB or more.
 pub fn parse_size(text: &str) -> Result<u64, String> {
     let expected = || "expected a size such as 65536, 64K, 10MiB or 1.5GB".to_owned();
     let number = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());

@@ -55,7 +55,7 @@ pub(super) struct ChainAnchors<'a> {
 /// `certck check`.
 ///
 /// # Errors
-/// As rustls tells them to the peer: the leaf is malformed, expired or revoked, has no issuer among the anchors, or
+/// As rustls reports them to the peer: the leaf is malformed, expired or revoked, has no issuer among the anchors, or
 /// something else is wrong, in words.
 pub(super) fn check_chain(
     anchors: &ChainAnchors<'_>,

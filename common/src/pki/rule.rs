@@ -154,7 +154,7 @@ rules! {
         reference "RFC 5280, section 4.2.1.3";
     CA_NOT_SELF_SIGNED "ca-not-self-signed" Warning
         "ca.crt holds the self-signed root of each certificate in it."
-        why "OpenSSL does not accept an intermediate as trust anchor unless it is told to with -partial_chain."
+        why "OpenSSL does not accept an intermediate as trust anchor unless -partial_chain is given."
         fix "Put the self-signed root into ca.crt."
         reference "openssl-verification-options(1), -partial_chain";
     CA_SIGNATURE "ca-signature" Error

@@ -26,7 +26,7 @@ pub enum RequestOutcome {
     Done,
     /// The daemon replied that it does not.
     Declined,
-    /// There is no usable reply: unreachable, not trusted, not understood.
+    /// No usable reply: unreachable, not trusted, not understood.
     Failed,
 }
 
@@ -312,7 +312,7 @@ pub struct TraceFile {
     /// The file, or the directory for nputrace.
     #[serde(flatten)]
     pub path: RecordPath,
-    /// The id that stands in the file; where the daemon told the request's, it is that one.
+    /// The id in the file; it is the request's where the daemon sent that one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trace_id: Option<String>,
     /// Size of the file; missing for a directory.

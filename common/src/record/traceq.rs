@@ -95,7 +95,7 @@ pub struct Info {
     pub end: Option<String>,
     /// Numbers of the training steps in it.
     pub steps: Vec<i64>,
-    /// Calls of `Optimizer.step`, which tell the steps where none are marked.
+    /// Calls of `Optimizer.step`, from which steps follow where none are marked.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub optimizer_steps: u64,
     /// What had to be repaired to be read, by cause.
@@ -155,7 +155,7 @@ pub struct Split {
     pub exposed_communication_ratio: Option<f64>,
 }
 
-/// What an Ascend timeline tells beyond the split, as its `step_trace_time.csv` has it.
+/// Times of an Ascend timeline beyond the split, as its `step_trace_time.csv` has it.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Stage {
     /// From the first start to the last end, less the bubble.

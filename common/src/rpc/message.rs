@@ -44,7 +44,7 @@ pub struct OnDemand {
     pub job_id: i64,
     /// Pids to trigger. Empty, or exactly 0, means every process of the job.
     pub pids: Vec<i32>,
-    /// At most so many processes are triggered.
+    /// The maximum number of processes to trigger.
     pub process_limit: u32,
     /// The user whose processes are meant, by name or uid; all users if missing. Existing daemons ignore it.
     pub user: Option<String>,

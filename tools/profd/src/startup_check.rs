@@ -21,7 +21,7 @@ pub(crate) fn check_directories(plan: &DaemonPlan, uid: u32) -> Vec<Finding> {
             SocketPlace::Abstract(_) => {}
             SocketPlace::Home(dir) => {
                 findings.extend(check_socket_dir(dir, uid));
-                // Home directories are often readable for others, which is no danger to a socket with mode 0600.
+                // Home directories are often readable for others, which does not endanger a socket with mode 0600.
                 let loose =
                     fs::metadata(dir).ok().and_then(|m| check_mode(dir, Mode::of(m.mode()), Class::HomeDir));
                 findings.extend(loose.map(|f| Finding { severity: Severity::Warning, ..f }));

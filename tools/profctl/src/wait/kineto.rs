@@ -85,7 +85,7 @@ struct TraceContent {
 /// Whether the file at a path is an expected trace.
 #[derive(Debug)]
 enum CandidateState {
-    /// There is no file.
+    /// The file does not exist.
     Absent,
     /// The file has changed just now.
     Unsettled,

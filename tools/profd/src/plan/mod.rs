@@ -139,7 +139,7 @@ impl RunAs {
     /// Finds the user of `--user` for a process of `own` uid. Returns `None` if that is the user already.
     ///
     /// # Errors
-    /// There is no such user, or the process cannot become another one.
+    /// The user does not exist, or the process may not change its user.
     pub(crate) fn find(name: &str, own: u32, accounts: &Accounts) -> anyhow::Result<Option<Self>> {
         let uid =
             accounts.find_uid(name).with_context(|| format!("--user {name}: no such user in /etc/passwd"))?;

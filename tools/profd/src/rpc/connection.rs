@@ -34,7 +34,7 @@ enum ConnectionEnd {
     Broken(std::io::Error),
     BadFrame(FrameError),
     BadRequest(RequestError),
-    /// The first reply is sent, and there is no place to keep the connection.
+    /// The first reply is sent, and the table of open connections is full.
     NotKept(ConnectionLimit),
     /// Another connection has got the place.
     Displaced {
