@@ -25,7 +25,10 @@ use tokio_rustls::rustls::pki_types::ServerName;
 const SPAN: Duration = Duration::from_secs(3);
 /// What libkineto waits for the answer to a poll.
 const KINETO_WAITS: Duration = Duration::from_millis(90);
-const PROCESSES: usize = 200;
+/// After which a process tries again to send: libkineto's pause; msMonitor's process side pauses for 1 ms.
+const RETRY_PAUSE: Duration = Duration::from_millis(10);
+/// How many processes poll at the same moment.
+const PROCESSES: usize = 1000;
 const CONFIG: &str = "ACTIVITIES_LOG_FILE=/tmp/bench.json\nACTIVITIES_ITERATIONS=5";
 
 /// Measures and prints.
@@ -635,11 +638,10 @@ impl Process {
     /// Polls once: how long the answer took from the first try to send, and the config.
     fn poll(&self, patience: Duration) -> anyhow::Result<(Duration, Vec<u8>)> {
         let start = Instant::now();
-        // The daemon's queue holds few datagrams on most systems; msMonitor's process side tries again after 1 ms,
-        // libkineto's after 10.
+        // The daemon's queue holds 10 datagrams on most systems (net.unix.max_dgram_qlen).
         while self.socket.send(&self.poll, &self.daemon).is_err() {
             anyhow::ensure!(start.elapsed() < patience, "the daemon took nothing");
-            std::thread::sleep(Duration::from_millis(1));
+            std::thread::sleep(RETRY_PAUSE);
         }
         anyhow::ensure!(self.socket.wait(patience)?, "no answer");
         let mut buffer = buffer();
