@@ -240,7 +240,13 @@ fn suggest_tls_fix(error: &TlsError) -> Option<&'static str> {
         TlsError::AlertReceived(AlertDescription::InternalError) => Some(
             "try again; `profctl --format json status` counts what was declined (rpc.declined, rpc.closed.pending)",
         ),
-        TlsError::AlertReceived(_) => Some("check the client certificate with `certck check`"),
+        TlsError::AlertReceived(AlertDescription::CertificateRevoked | AlertDescription::UnknownCA) => {
+            Some("check the client certificate with `certck check`")
+        }
+        // No alert says "not valid yet".
+        TlsError::AlertReceived(_) => {
+            Some("check the client certificate with `certck check`, and the clock of the daemon's host")
+        }
         _ => None,
     }
 }

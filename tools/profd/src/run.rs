@@ -113,7 +113,9 @@ fn check_plan(plan: &DaemonPlan, uid: u32, out: &mut Out) -> anyhow::Result<Opti
         None => None,
     };
     let access = Arc::new(AccessControl::load(plan.rules.as_deref(), &read_accounts()).context("--rules")?);
-    if let Some(shortage) = raise_descriptor_limit(plan.max_connections(), plan.registry.max_processes) {
+    if let Some(shortage) =
+        raise_descriptor_limit(plan.server.connections.total(), plan.registry.max_processes)
+    {
         out.warn("descriptors", shortage);
     }
     if !plan.check_only {

@@ -236,13 +236,6 @@ impl DaemonPlan {
     }
 }
 
-impl DaemonPlan {
-    /// Returns the maximum number of connections of both kinds.
-    pub(crate) fn max_connections(&self) -> usize {
-        self.server.connections.pending.total + self.server.connections.established.total
-    }
-}
-
 fn plan_users(flags: &DaemonFlags, environment: &HostEnvironment) -> anyhow::Result<AllowedUsers> {
     let mut uids = flags.allow_uid.clone();
     for name in &flags.allow_user {
