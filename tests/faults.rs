@@ -162,7 +162,7 @@ fn find_libfaketime() -> Result<PathBuf, &'static str> {
 }
 
 #[test]
-fn when_the_clock_jumps_certificates_are_judged_by_the_new_time_and_nothing_else_changes() {
+fn when_the_clock_jumps_certificates_are_checked_by_the_new_time_and_nothing_else_changes() {
     let Some(library) = testkit::or_skip(find_libfaketime()) else { return };
     let mut d = Deployment::with_tls();
     d.daemon.terminate();
