@@ -108,6 +108,14 @@ impl Config {
         self.pairs.iter().find(|(k, _)| k == key).map(|(_, v)| v.as_str())
     }
 
+    /// The same config with another value for a key that it has. The value has no control characters.
+    #[must_use]
+    pub fn with_value(&self, key: &str, value: &str) -> Self {
+        let replace =
+            |(k, v): &(String, String)| (k.clone(), if k == key { value.to_owned() } else { v.clone() });
+        Self { pairs: self.pairs.iter().map(replace).collect() }
+    }
+
     /// All pairs in order.
     #[must_use]
     pub fn pairs(&self) -> &[(String, String)] {

@@ -48,6 +48,8 @@ pub struct OnDemand {
     pub process_limit: u32,
     /// The user whose processes are meant, by name or uid; all users if missing. Existing daemons ignore it.
     pub user: Option<String>,
+    /// The path in the config has placeholders for the daemon to expand. Existing daemons ignore it.
+    pub expand: bool,
     /// The client understands [`OnDemandDetail`].
     pub extended: bool,
 }
@@ -146,6 +148,9 @@ impl OnDemand {
         if let Some(user) = &self.user {
             value["user"] = user.as_str().into();
         }
+        if self.expand {
+            value["expand"] = true.into();
+        }
         if self.extended {
             value["extended"] = true.into();
         }
@@ -173,6 +178,7 @@ impl Fields<'_> {
             pids: self.pids()?,
             process_limit: self.count("process_limit", DEFAULT_PROCESS_LIMIT)?,
             user: self.text("user")?,
+            expand: self.flag("expand")?,
             extended: self.flag("extended")?,
         })
     }
@@ -607,6 +613,9 @@ pub struct Triggered {
     /// The name of that user, if the daemon's host knows it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub user: Option<String>,
+    /// The log file that the process is told, if it is not that of the request.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub log_file: Option<String>,
 }
 
 #[cfg(test)]
@@ -635,6 +644,7 @@ mod tests {
             pids: vec![1, 2],
             process_limit: 3,
             user: Some("ann".into()),
+            expand: true,
             extended: true,
         };
         for r in [

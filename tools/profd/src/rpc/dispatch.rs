@@ -131,7 +131,11 @@ async fn look_up_and_handle_trace(
         state.reap_dead_processes();
         let claimants = state.registry().list_claimants(state.uptime(), &lent);
         let requested: HashSet<i32> = lent.pids.iter().copied().collect();
-        state.procfs.look_up_pids(&claimants, &requested, |uid| users.may_contain(uid))
+        let (mut pids, false_claims) =
+            state.procfs.look_up_pids(&claimants, &requested, |uid| users.may_contain(uid));
+        let job_pids = state.registry().list_job_pids(state.uptime(), lent.job_id);
+        pids.roles = state.procfs.look_up_roles(&job_pids);
+        (pids, false_claims)
     });
     let (pids, false_claims) = lookup.await.unwrap_or_default();
     // Nothing is awaited from here on: whether the daemon is stopping is read last, and what is accepted is answered.
@@ -143,6 +147,7 @@ async fn look_up_and_handle_trace(
         false_claims,
         scope,
         accounts: &accounts,
+        host_name: &state.host_name,
     };
     handle_trace(&mut registry, &request, &config, &facts, &mut random_trace_id)
 }
