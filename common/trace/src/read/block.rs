@@ -87,7 +87,6 @@ pub(super) fn decode_block(
 ) -> Batch {
     let mut rows = std::mem::take(&mut scratch.rows);
     rows.clear();
-    rows.reserve(text.len() / 256);
     let batch = Batch {
         rows,
         defects: Vec::new(),
@@ -101,8 +100,7 @@ pub(super) fn decode_block(
         state,
         form,
         supply,
-        has_control: has_control(text),
-        is_ascii: text.is_ascii(),
+        bytes: ByteCheck::default(),
         faults: Vec::new(),
         shapes: &mut scratch.shapes,
         batch,
@@ -113,15 +111,37 @@ pub(super) fn decode_block(
     decoder.batch
 }
 
+/// Whether a text has bytes that want a closer look, as far as it has been read: of a text that holds many short lists,
+/// each list looks at no more than it has.
+#[derive(Default)]
+struct ByteCheck {
+    until: usize,
+    has_control: bool,
+    beyond_ascii: bool,
+}
+
+impl ByteCheck {
+    #[inline]
+    fn pass_to(&mut self, end: usize, text: &[u8]) {
+        /// So many bytes are still in the processor's nearest cache when they are decoded.
+        const AHEAD: usize = 4096;
+        if end > self.until {
+            let part = &text[self.until..text.len().min(end + AHEAD)];
+            self.until += part.len();
+            self.has_control |= has_control(part);
+            self.beyond_ascii |= !part.is_ascii();
+        }
+    }
+}
+
 struct BlockDecoder<'a> {
     text: &'a [u8],
     pos: usize,
     state: ListState,
     form: ListForm,
     supply: Supply,
-    has_control: bool,
+    bytes: ByteCheck,
     shapes: &'a mut EventShapes,
-    is_ascii: bool,
     /// What decoding the last event remarked.
     faults: Vec<Defect>,
     batch: Batch,
@@ -180,7 +200,8 @@ impl BlockDecoder<'_> {
         let start = self.pos;
         match self.shapes.read_event(self.text, start) {
             Ok((fields, end)) => {
-                if self.has_control && has_control(&self.text[start..end]) {
+                self.bytes.pass_to(end, self.text);
+                if self.bytes.has_control && has_control(&self.text[start..end]) {
                     return self.repair_event(start, ScanFault::NulInString);
                 }
                 self.take_object(&fields, start, end, false);
@@ -247,7 +268,8 @@ impl BlockDecoder<'_> {
                 start,
             );
         };
-        let not_utf8 = !self.is_ascii && std::str::from_utf8(&self.text[start..end]).is_err();
+        self.bytes.pass_to(end, self.text);
+        let not_utf8 = self.bytes.beyond_ascii && std::str::from_utf8(&self.text[start..end]).is_err();
         if not_utf8 {
             self.count(Defect::InvalidUtf8, start);
         }

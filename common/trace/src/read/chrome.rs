@@ -5,12 +5,12 @@
 //! trace says about itself is complete only when it has been read. This file knows what stands around the events;
 //! lists of them are read by [`super::pipeline`].
 
-use super::block::{ListForm, ListState};
+use super::block::{BlockScratch, ListForm};
 use super::boundary::{self, Landmark};
 use super::deliver::Delivery;
 use super::error::{InputPosition, ReadError, ReadFault};
 use super::event::EventFields;
-use super::pipeline::{self, ListEnd};
+use super::pipeline::{self, ListEnd, ListTools};
 use super::repair::{LenientScanner, QuoteGuess};
 use super::scan::{JsonScan, ScanFault, StrictScanner};
 use super::skip::ValueSkipper;
@@ -30,7 +30,7 @@ pub(super) fn read_document(
 ) -> Result<(), ReadStop> {
     let mut reader = ChromeReader {
         window,
-        threads: options.thread_count(),
+        tools: ListTools { threads: options.thread_count(), scratch: BlockScratch::default() },
         delivery: Delivery::new(sink, options, out),
         documents: 0,
         lists: 0,
@@ -45,7 +45,7 @@ pub(super) fn read_document(
 
 struct ChromeReader<'s> {
     window: InputWindow,
-    threads: usize,
+    tools: ListTools,
     delivery: Delivery<'s>,
     /// How many documents have begun: more than one is a repair.
     documents: u64,
@@ -241,7 +241,7 @@ impl ChromeReader<'_> {
     fn read_list(&mut self, form: ListForm) -> Result<bool> {
         self.lists += 1;
         let (window, delivery) = (&mut self.window, &mut self.delivery);
-        match pipeline::read_list(window, form, ListState::Opened, self.threads, delivery)? {
+        match pipeline::read_list(window, form, &mut self.tools, delivery)? {
             ListEnd::Closed => Ok(true),
             ListEnd::Truncated => Err(self.truncated("an event")),
             ListEnd::Unclosed => match self.window.fault.take() {
