@@ -12,7 +12,7 @@ use super::row::Row;
 use super::scan::{JsonScan, ScanFault, StrictScanner};
 use super::shape::EventShapes;
 use super::span::TextSpan;
-use super::words::has_control;
+use super::words::{has_control, has_control_or_beyond_ascii, word_at};
 use crate::model::Defect;
 
 /// What stands before a text.
@@ -102,6 +102,7 @@ pub(super) fn decode_block(
         supply,
         bytes: ByteCheck::default(),
         faults: Vec::new(),
+        separator: (0, 0),
         shapes: &mut scratch.shapes,
         batch,
     };
@@ -128,8 +129,9 @@ impl ByteCheck {
         if end > self.until {
             let part = &text[self.until..text.len().min(end + AHEAD)];
             self.until += part.len();
-            self.has_control |= has_control(part);
-            self.beyond_ascii |= !part.is_ascii();
+            let (control, beyond_ascii) = has_control_or_beyond_ascii(part);
+            self.has_control |= control;
+            self.beyond_ascii |= beyond_ascii;
         }
     }
 }
@@ -144,6 +146,8 @@ struct BlockDecoder<'a> {
     shapes: &'a mut EventShapes,
     /// What decoding the last event remarked.
     faults: Vec<Defect>,
+    /// A comma and the white space behind it, as they were the last time: up to seven bytes, and which they are.
+    separator: (u64, u64),
     batch: Batch,
 }
 
@@ -155,6 +159,9 @@ impl BlockDecoder<'_> {
             }
         }
         loop {
+            if self.state == ListState::Event {
+                self.step_over_usual_comma();
+            }
             let space = self.text[self.pos..].iter().take_while(|b| b.is_ascii_whitespace()).count();
             self.pos += space;
             let Some(&byte) = self.text.get(self.pos) else { return BlockEnd::Open(self.state) };
@@ -176,6 +183,24 @@ impl BlockDecoder<'_> {
 
     fn count(&mut self, defect: Defect, at: usize) {
         self.batch.defects.push((defect, 1, at));
+    }
+
+    /// Steps over the comma behind an event and the white space behind that, if they are what they were the last time.
+    #[inline(always)]
+    fn step_over_usual_comma(&mut self) {
+        let (usual, mask) = self.separator;
+        let Some(word) = word_at(self.text, self.pos) else { return };
+        if mask != 0 && word & mask == usual {
+            self.pos += mask.count_ones() as usize / 8;
+            self.state = ListState::Comma;
+            return;
+        }
+        let bytes = word.to_le_bytes();
+        let space = bytes[1..].iter().take_while(|b| b.is_ascii_whitespace()).count();
+        if bytes[0] == b',' && space < 7 {
+            let mask = u64::MAX >> (56 - 8 * space);
+            self.separator = (word & mask, mask);
+        }
     }
 
     fn step_over_comma(&mut self) -> Option<BlockEnd> {

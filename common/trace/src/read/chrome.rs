@@ -150,9 +150,14 @@ impl ChromeReader<'_> {
     fn read_braced(&mut self) -> Result<()> {
         const ENOUGH: usize = 64 * 1024;
         self.window.fill_to(ENOUGH);
-        let mut scan = StrictScanner::new(self.window.rest(), 0);
+        let mut text = self.window.rest();
+        if boundary::begins_with_root_key(text[1..].trim_ascii_start()) == Some(true) {
+            // Hardly an event: its list need not be read twice.
+            text = &text[..text.len().min(ENOUGH)];
+        }
+        let mut scan = StrictScanner::new(text, 0);
         let fields = EventFields::read(&mut scan, false);
-        let phase = fields.as_ref().is_ok_and(|f| f.phase_in(self.window.rest()).is_some());
+        let phase = fields.as_ref().is_ok_and(|f| f.phase_in(text).is_some());
         if phase {
             self.documents += 1;
             let again = self.documents > 1;

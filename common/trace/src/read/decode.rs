@@ -223,8 +223,13 @@ fn decode_time(
     (nanos, false)
 }
 
-#[inline]
+#[inline(always)]
 fn integer_of(text: &[u8], value: JsonValue) -> Option<i64> {
+    // Most events have few of the arguments.
+    if value == JsonValue::MISSING { None } else { parse_value(text, value) }
+}
+
+fn parse_value(text: &[u8], value: JsonValue) -> Option<i64> {
     match value.get() {
         JsonScalar::Number(span) | JsonScalar::String(span) => {
             let (start, end) = span.bounds();
@@ -238,8 +243,12 @@ fn integer_of(text: &[u8], value: JsonValue) -> Option<i64> {
 }
 
 /// An id, and whether it would be written as it is spelled.
-#[inline]
+#[inline(always)]
 fn id_of(text: &[u8], value: JsonValue) -> (RowId, bool) {
+    if value == JsonValue::MISSING { (RowId::None, true) } else { id_of_value(text, value) }
+}
+
+fn id_of_value(text: &[u8], value: JsonValue) -> (RowId, bool) {
     match value.get() {
         JsonScalar::Missing => (RowId::None, true),
         JsonScalar::Number(span) => {

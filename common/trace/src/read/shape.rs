@@ -42,6 +42,7 @@ struct Node {
 pub(super) struct EventShapes {
     nodes: Vec<Node>,
     habits: Habits,
+    nested: NestedMemory,
     hits: u64,
     misses: u64,
     /// Events that could not be learned.
@@ -50,7 +51,14 @@ pub(super) struct EventShapes {
 
 impl Default for EventShapes {
     fn default() -> Self {
-        Self { nodes: vec![Node::default()], habits: Habits::default(), hits: 0, misses: 0, failures: 0 }
+        Self {
+            nodes: vec![Node::default()],
+            habits: Habits::default(),
+            nested: NestedMemory::default(),
+            hits: 0,
+            misses: 0,
+            failures: 0,
+        }
     }
 }
 
@@ -104,7 +112,7 @@ impl EventShapes {
             let value = match *text.get(at)? {
                 // This text has been seen before arguments that were none.
                 b'{' if slot == Member::Args.slot() => return None,
-                b'{' | b'[' => scan.scan_nested(),
+                b'{' | b'[' => self.nested.scan_nested(&mut scan),
                 first => scan.scan_flat(first),
             };
             fields.set(slot, value.ok()?);
@@ -211,19 +219,63 @@ impl Node {
     }
 }
 
-/// Eight bytes at a time: the texts are short, and a call would take longer.
+/// Objects and arrays that were scanned before: shapes of tensors and grids of kernels come again and again.
+#[derive(Debug, Default)]
+struct NestedMemory {
+    /// By a hash of how they begin.
+    texts: Vec<Vec<u8>>,
+}
+
+impl NestedMemory {
+    const PLACES: usize = 1024;
+    const LONGEST: usize = 256;
+
+    /// Scans an object or array, which is next. One that begins with the whole of another is that one: its last bracket
+    /// closes the first.
+    #[inline]
+    fn scan_nested(&mut self, scan: &mut StrictScanner<'_>) -> Result<JsonValue, ScanFault> {
+        let start = scan.pos();
+        let place = Self::place_of(scan.text(), start);
+        if let Some(known) = place.and_then(|place| self.texts.get(place)).filter(|known| !known.is_empty()) {
+            if scan.text().get(start..).is_some_and(|rest| begins_with(rest, known)) {
+                scan.go_to(start + known.len());
+                return Ok(JsonValue::nested(TextSpan::new(start, scan.pos(), false)));
+            }
+        }
+        let value = scan.scan_nested()?;
+        if let Some(place) = place.filter(|_| scan.pos() - start <= Self::LONGEST) {
+            self.texts.resize(Self::PLACES, Vec::new());
+            let known = &mut self.texts[place];
+            known.clear();
+            known.extend_from_slice(&scan.text()[start..scan.pos()]);
+        }
+        Ok(value)
+    }
+
+    #[inline]
+    fn place_of(text: &[u8], start: usize) -> Option<usize> {
+        const MIX: u64 = 0x9e37_79b9_7f4a_7c15;
+        let word = |i: usize| word_at(text, start + 8 * i);
+        let mixed = (word(0)?.wrapping_mul(MIX) ^ word(1)?).wrapping_mul(MIX) ^ word(2)?;
+        Some((mixed.wrapping_mul(MIX) >> 54) as usize % Self::PLACES)
+    }
+}
+
+/// Tells whether a text begins with another. Most that differ do so in the first eight bytes, and for short ones a call
+/// would take longer than comparing them.
 #[inline(always)]
 fn begins_with(rest: &[u8], text: &[u8]) -> bool {
+    const SHORT: usize = 24;
     let Some(rest) = rest.get(..text.len()) else { return false };
     let Some(tail) = text.len().checked_sub(8) else { return rest == text };
-    let mut at = 0;
-    while at < tail {
-        if word_at(rest, at) != word_at(text, at) {
-            return false;
-        }
-        at += 8;
+    if word_at(rest, 0) != word_at(text, 0) {
+        return false;
     }
-    word_at(rest, tail) == word_at(text, tail)
+    if text.len() > SHORT {
+        return rest[8..] == text[8..];
+    }
+    let middle = tail / 2;
+    word_at(rest, middle) == word_at(text, middle) && word_at(rest, tail) == word_at(text, tail)
 }
 
 /// A text between two values of an event, and the value behind it.

@@ -32,6 +32,17 @@ pub(super) fn has_control(text: &[u8]) -> bool {
     text.chunks(4096).any(|part| part.iter().fold(0, |found, b| found | u8::from(is_control(b))) != 0)
 }
 
+/// Tells whether a text has such control characters, and whether it has bytes beyond ASCII.
+pub(super) fn has_control_or_beyond_ascii(text: &[u8]) -> (bool, bool) {
+    let (mut control, mut all) = (0, 0);
+    for byte in text {
+        // Line feeds are in most files, tabs and carriage returns in few.
+        control |= u8::from((*byte < b' ') & (*byte != b'\n'));
+        all |= *byte;
+    }
+    (control != 0 && has_control(text), all >= 0x80)
+}
+
 /// The first byte of a word that is no digit; 8 if all are.
 #[inline(always)]
 pub(super) fn first_other_than_digit(word: u64) -> usize {
@@ -166,6 +177,11 @@ mod tests {
         let spaces = [b"x".as_slice(), &[b' '; 21], b"\n\t\r y", &[b' '; 3]].concat();
         assert_eq!((skip_white_space(&spaces, 1), skip_white_space(&spaces, 27)), (26, 30));
         assert!(has_control(&[&[b'a'; 9000][..], &[1]].concat()) && !has_control(b"a\tb\r\n\xff"));
+        for (text, found) in
+            [(&b"a\n"[..], (false, false)), (b"\r\t\x80", (false, true)), (b"\x0b", (true, false))]
+        {
+            assert_eq!(has_control_or_beyond_ascii(text), found);
+        }
         for length in 1..18 {
             for (before, digits) in
                 [(0, "12345678901234567890"), (3, "09876543210987654321"), (9, "0000000000000000007")]
