@@ -342,7 +342,7 @@ impl ChromeReader<'_> {
             let (rest, whole) = (self.window.rest(), self.window.is_done());
             let landmark = boundary::find_landmark(rest, 0, whole || rest.len() >= TEXT_LIMIT);
             // In the place of a member there is one byte that was none; elsewhere a member says that there is an object.
-            let key = boundary::find_root_key(rest, usize::from(inside && rest[0] == b'"'));
+            let key = boundary::find_root_key(rest, usize::from(inside && rest.first() == Some(&b'"')));
             let (at, way) = match (landmark, key) {
                 (Landmark::Event(at), key) if key.is_none_or(|k| at < k) => (at, Some(WayOn::Event)),
                 (Landmark::ListEnd(at), key) if key.is_none_or(|k| at < k) => (at + 1, None),

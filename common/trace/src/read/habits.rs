@@ -31,7 +31,7 @@ pub(super) struct PlacedValue<'a> {
 }
 
 #[derive(Debug, Default)]
-struct Place {
+struct ValuePlace {
     varies: bool,
     values: Vec<Box<[u8]>>,
     /// The number of what comes behind the first of the values; the others follow, and one for any value.
@@ -42,7 +42,7 @@ struct Place {
 #[derive(Debug, Default)]
 pub(super) struct Habits {
     /// By what comes before, as a number, and the text between.
-    places: FastMap<(u32, Box<[u8]>), Place>,
+    places: FastMap<(u32, Box<[u8]>), ValuePlace>,
 }
 
 impl Habits {
@@ -69,7 +69,7 @@ impl Habits {
     }
 }
 
-impl Place {
+impl ValuePlace {
     /// What is known of a value, and its number among those of this place.
     fn note_value(&mut self, placed: &PlacedValue<'_>) -> (Habit, u32) {
         const ANY: u32 = MOST_VALUES as u32;

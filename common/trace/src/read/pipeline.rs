@@ -125,7 +125,7 @@ struct Guess {
 }
 
 /// A block to decode, and where to put it then.
-struct Job {
+struct DecodeJob {
     block: Block,
     form: ListForm,
     /// Memory to put rows in.
@@ -135,7 +135,7 @@ struct Job {
 
 /// Threads that decode blocks.
 struct Decoders {
-    jobs: SyncSender<Job>,
+    jobs: SyncSender<DecodeJob>,
     /// How many blocks may be under way.
     depth: usize,
 }
@@ -148,7 +148,7 @@ impl Decoders {
         delivery: &Delivery<'_>,
     ) -> Option<Self> {
         let depth = threads + 2;
-        let (jobs, queue) = sync_channel::<Job>(depth);
+        let (jobs, queue) = sync_channel::<DecodeJob>(depth);
         let queue = Arc::new(Mutex::new(queue));
         let start = |_: &usize| {
             let (queue, worker) = (Arc::clone(&queue), delivery.make_worker());
@@ -160,11 +160,11 @@ impl Decoders {
     }
 }
 
-fn decode_jobs(queue: &Mutex<Receiver<Job>>, mut worker: Option<Box<dyn EventWorker>>) {
+fn decode_jobs(queue: &Mutex<Receiver<DecodeJob>>, mut worker: Option<Box<dyn EventWorker>>) {
     let mut scratch = BlockScratch::default();
     loop {
         let job = queue.lock().unwrap_or_else(PoisonError::into_inner).recv();
-        let Ok(Job { block: Block { text, after, last }, form, rows, reply }) = job else { return };
+        let Ok(DecodeJob { block: Block { text, after, last }, form, rows, reply }) = job else { return };
         scratch.rows = rows;
         let guess = after.map(|state| {
             let batch = decode_block(&text, state, form, supply_behind(0, last), &mut scratch);
@@ -207,7 +207,10 @@ impl ParallelList<'_, '_> {
                 all_taken = block.last;
                 let (reply, decoded) = sync_channel(1);
                 let (form, rows) = (self.form, self.spare.pop().unwrap_or_default());
-                decoders.jobs.send(Job { block, form, rows, reply }).map_err(|_| lost_thread(passed))?;
+                decoders
+                    .jobs
+                    .send(DecodeJob { block, form, rows, reply })
+                    .map_err(|_| lost_thread(passed))?;
                 under_way.push_back(decoded);
             }
             let Some(next) = under_way.pop_front() else { return Ok(ListEnd::Unclosed) };

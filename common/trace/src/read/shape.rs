@@ -145,7 +145,7 @@ impl EventShapes {
             run.append(piece, run_start);
             let Some(value) = &piece.value else { break };
             // The text goes on where the value is fixed, and what comes next fits behind it.
-            let fits = |next: &Piece| run.has_room_for(next) && next.to - run_start <= LONGEST_TEXT;
+            let fits = |next: &PathPiece| run.has_room_for(next) && next.to - run_start <= LONGEST_TEXT;
             if habits[i] == Habit::Fixed && pieces.get(i + 1).is_some_and(fits) {
                 run.fix(value, run_start);
                 continue;
@@ -199,20 +199,20 @@ impl Node {
     }
 
     /// Appends a piece; the text begins at `start`.
-    fn append(&mut self, piece: &Piece, start: usize) {
+    fn append(&mut self, piece: &PathPiece, start: usize) {
         self.args_from = self.args_from.or(piece.args_from.map(|at| at - start));
         self.args_to = self.args_to.or(piece.args_to.map(|at| at - start));
         self.others |= piece.value.as_ref().is_some_and(|value| value.other);
     }
 
     /// Tells whether a piece can be appended: arguments begin and end once in a text.
-    fn has_room_for(&self, piece: &Piece) -> bool {
+    fn has_room_for(&self, piece: &PathPiece) -> bool {
         let free = |own: Option<usize>, new: Option<usize>| own.is_none() || new.is_none();
         free(self.args_from, piece.args_from) && free(self.args_to, piece.args_to)
     }
 
     /// Appends a value that is always the same.
-    fn fix(&mut self, value: &PieceValue, start: usize) {
+    fn fix(&mut self, value: &PathValue, start: usize) {
         if value.slot != Slot::NONE {
             self.fixed.push((value.slot, value.value.moved(start, 0)));
         }
@@ -279,7 +279,7 @@ fn begins_with(rest: &[u8], text: &[u8]) -> bool {
 }
 
 /// A text between two values of an event, and the value behind it.
-struct Piece {
+struct PathPiece {
     /// Where the text begins and ends.
     from: usize,
     to: usize,
@@ -287,10 +287,10 @@ struct Piece {
     args_from: Option<usize>,
     args_to: Option<usize>,
     /// The value; none behind the last text.
-    value: Option<PieceValue>,
+    value: Option<PathValue>,
 }
 
-struct PieceValue {
+struct PathValue {
     slot: Slot,
     /// It is a member that nobody looks at.
     other: bool,
@@ -299,9 +299,9 @@ struct PieceValue {
     end: usize,
 }
 
-impl Piece {
+impl PathPiece {
     fn placed_value<'a>(&self, text: &'a [u8]) -> Option<PlacedValue<'a>> {
-        let PieceValue { slot, end, .. } = self.value.as_ref()?;
+        let PathValue { slot, end, .. } = self.value.as_ref()?;
         let most = most_fixed_values(*slot);
         Some(PlacedValue { text_before: &text[self.from..self.to], value: &text[self.to..*end], most })
     }
@@ -327,7 +327,7 @@ fn most_fixed_values(slot: Slot) -> usize {
 }
 
 /// The texts between the values of an event. `None` for what is too unusual to be kept.
-fn record_path(text: &[u8], start: usize) -> Option<Vec<Piece>> {
+fn record_path(text: &[u8], start: usize) -> Option<Vec<PathPiece>> {
     let mut recorder = PathRecorder { path: Vec::new(), from: start, args_from: None, args_to: None };
     let mut scan = StrictScanner::new(text, start);
     let mut more = scan.open_bracket(b'}').ok()?;
@@ -370,7 +370,7 @@ fn record_path(text: &[u8], start: usize) -> Option<Vec<Piece>> {
 
 /// What of an event has been recorded.
 struct PathRecorder {
-    path: Vec<Piece>,
+    path: Vec<PathPiece>,
     /// Where the last value has ended.
     from: usize,
     /// Where arguments have begun and ended since then.
@@ -383,14 +383,14 @@ impl PathRecorder {
     fn record_value(&mut self, scan: &mut StrictScanner<'_>, slot: Slot, other: bool) -> Option<()> {
         let start = scan.pos();
         let value = scan.scan_value().ok()?;
-        self.record_text(start, Some(PieceValue { slot, other, value, end: scan.pos() }))
+        self.record_text(start, Some(PathValue { slot, other, value, end: scan.pos() }))
     }
 
-    fn record_text(&mut self, to: usize, value: Option<PieceValue>) -> Option<()> {
+    fn record_text(&mut self, to: usize, value: Option<PathValue>) -> Option<()> {
         let from = self.from;
         self.from = value.as_ref().map_or(to, |value| value.end);
         let (args_from, args_to) = (self.args_from.take(), self.args_to.take());
-        self.path.push(Piece { from, to, args_from, args_to, value });
+        self.path.push(PathPiece { from, to, args_from, args_to, value });
         (to - from <= LONGEST_TEXT).then_some(())
     }
 }

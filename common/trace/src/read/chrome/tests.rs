@@ -206,3 +206,11 @@ fn what_is_no_trace_is_refused_with_the_reason() {
         assert!(error.starts_with(reason), "{text}: {error}");
     }
 }
+
+#[test]
+fn a_bracket_that_ends_the_input_inside_an_object_is_no_trace() {
+    for text in ["{ x ]", "{\"traceEvents\" x ]"] {
+        let (events, out) = list(text.as_bytes(), 5);
+        assert!(events.is_empty() && out.error.is_some(), "{text}");
+    }
+}
