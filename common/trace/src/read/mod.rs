@@ -12,7 +12,7 @@
 //! | `block`, `boundary` | the events of a block; where to go on behind damage |
 //! | `scan`, `repair`, `skip` | JSON: the fast scanner, the one that repairs, the one that only skips |
 //! | `span`, `words` | values in one word each; bytes looked for eight at a time |
-//! | `event`, `shape`, `decode`, `row` | one event: its members, how events look alike, what they mean |
+//! | `event`, `shape`, `habits`, `decode`, `row` | one event: its members, how events look alike, what they mean |
 //! | `kineto`, `ascend` | what is particular to a producer |
 //! | `value`, `decimal`, `transcribe` | small values built whole; exact numbers; JSON written as it stands |
 
@@ -27,6 +27,7 @@ mod deliver;
 mod error;
 mod event;
 mod gzip;
+mod habits;
 pub mod kineto;
 mod pipeline;
 mod repair;

@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 use std::io;
+use std::sync::Arc;
 
 use anyhow::Context;
 use clap::Args;
@@ -11,12 +12,12 @@ use common::out::Out;
 
 use super::options::AnalysisOptions;
 use super::{Format, Tally};
-use crate::analysis::classifier::EventClassifier;
+use crate::analysis::classifier::{ClassRules, EventClassifier};
 use crate::analysis::collect::CollectOptions;
 use crate::analysis::resolve::{FoundStep, find_step};
 use crate::input::{Input, Inputs};
 use crate::write::event;
-use trace::model::{Category, Event, EventSink, RowMeaning};
+use trace::model::{Category, Event, EventSink, EventWorker, PreparedEvents, RowMeaning};
 use trace::read::{self, ReadOptions};
 
 /// Write the events, as they stand in the file: text, JSON Lines or CSV
@@ -65,25 +66,26 @@ impl Cat {
         let mut tally = Tally::default();
         let several = self.inputs.several();
         let mut header = format == Format::Csv;
-        let named = self.inputs.each(out, |out, input| {
+        let cat = Arc::new(self);
+        let named = cat.inputs.each(out, |out, input| {
             let Some((opened, source)) = super::open_input(out, input) else { return Ok(()) };
-            let window = self.step.map(|n| StepWindow::find_in_trace(input, n, &options)).transpose()?;
+            let window = cat.step.map(|n| StepWindow::find_in_trace(input, n, &options)).transpose()?;
             if std::mem::take(&mut header) {
                 writeln!(out.text(), "{}", event::COLUMNS.join(","))?;
             }
-            let path = opened.path.to_string_lossy().into_owned();
-            let (cat, path) = (&self, several.then_some(path.as_str()));
+            let path = several.then(|| opened.path.to_string_lossy().into());
+            let (cat, window) = (Arc::clone(&cat), window.map(Arc::new));
+            let selection = Selection { cat, window, format, path, classes: options.classes.clone() };
             let classifier = EventClassifier::new(options.classes.clone());
-            let (window, lines) = (window.as_ref(), Vec::new());
-            let mut writer =
-                Writer { cat, window, input, format, path, out, lines, written: 0, classifier, named: false };
-            let outcome = read::read_trace(source, &self.inputs.read_options(), &mut writer)?;
+            let lines = Vec::new();
+            let mut writer = Writer { selection, input, out, lines, written: 0, classifier, named: false };
+            let outcome = read::read_trace(source, &writer.selection.cat.inputs.read_options(), &mut writer)?;
             writer.pass_lines()?;
             tally.records += writer.written;
             super::count_outcome(out, &mut tally, opened, outcome);
             Ok(())
         })?;
-        let nothing = tally.records == 0 && named > 0 && self.has_conditions();
+        let nothing = tally.records == 0 && named > 0 && cat.has_conditions();
         let exit = tally.finish(out, format == Format::Json, named)?;
         Ok(if nothing { exit.max(Exit::No) } else { exit })
     }
@@ -107,13 +109,56 @@ impl Cat {
     }
 }
 
+/// Which events of a trace are written, and how.
+#[derive(Clone)]
+struct Selection {
+    cat: Arc<Cat>,
+    window: Option<Arc<StepWindow>>,
+    format: Format,
+    path: Option<Arc<str>>,
+    classes: ClassRules,
+}
+
+impl Selection {
+    /// Appends an event that means this, if it is wanted. Tells whether it is.
+    fn write_event(&self, event: &Event<'_>, meaning: RowMeaning, lines: &mut Vec<u8>) -> bool {
+        let RowMeaning { category, device, stream, .. } = meaning;
+        let event =
+            &Event { category, device: device.or(event.device), stream: stream.or(event.stream), ..*event };
+        let wanted = self.cat.wants_event(event) && self.window.as_ref().is_none_or(|w| w.holds_event(event));
+        if wanted {
+            let (path, with_args) = (self.path.as_deref(), !self.cat.no_args);
+            match self.format {
+                Format::Json => event::write_record(lines, event, path, with_args),
+                Format::Csv => event::write_csv_row(lines, event, path.unwrap_or(""), with_args),
+                _ => event::write_line(lines, event),
+            }
+        }
+        wanted
+    }
+}
+
+/// Writes lines ahead, of events that tell by themselves what they are.
+struct LineWorker {
+    selection: Selection,
+    classifier: EventClassifier,
+}
+
+impl EventWorker for LineWorker {
+    fn prepare(&mut self, event: &Event<'_>, prepared: &mut PreparedEvents) -> bool {
+        let meaning = self.classifier.meaning_by_itself(event);
+        if let Some(meaning) = meaning {
+            let written = self.selection.write_event(event, meaning, &mut prepared.text);
+            prepared.records += u64::from(written);
+        }
+        meaning.is_some()
+    }
+}
+
 /// Writes the events that are wanted.
 struct Writer<'a> {
-    cat: &'a Cat,
-    window: Option<&'a StepWindow>,
+    selection: Selection,
     input: &'a Input,
-    format: Format,
-    path: Option<&'a str>,
     out: &'a mut Out,
     /// Lines that are passed on together, and never in parts: whoever stops the program finds whole lines.
     lines: Vec<u8>,
@@ -151,25 +196,23 @@ impl EventSink for Writer<'_> {
             self.learn_names()?;
         }
         let meaning = self.classifier.meaning_so_far(event);
-        let RowMeaning { category, device, stream, .. } = meaning;
-        let event =
-            &Event { category, device: device.or(event.device), stream: stream.or(event.stream), ..*event };
-        if !self.cat.wants_event(event) || self.window.is_some_and(|w| !w.holds_event(event)) {
-            return Ok(());
-        }
-        self.written += 1;
-        let with_args = !self.cat.no_args;
-        match self.format {
-            Format::Json => event::write_record(&mut self.lines, event, self.path, with_args),
-            Format::Csv => {
-                event::write_csv_row(&mut self.lines, event, self.path.unwrap_or(""), with_args);
-            }
-            _ => event::write_line(&mut self.lines, event),
-        }
+        self.written += u64::from(self.selection.write_event(event, meaning, &mut self.lines));
         if self.lines.len() >= ENOUGH {
             self.pass_lines()?;
         }
         Ok(())
+    }
+
+    fn make_worker(&self) -> Option<Box<dyn EventWorker>> {
+        let selection = self.selection.clone();
+        let classifier = EventClassifier::new(selection.classes.clone());
+        Some(Box::new(LineWorker { selection, classifier }))
+    }
+
+    fn take_prepared(&mut self, prepared: PreparedEvents) -> anyhow::Result<()> {
+        self.pass_lines()?;
+        self.written += prepared.records;
+        Ok(self.out.text().write_all(&prepared.text)?)
     }
 }
 
