@@ -6,7 +6,6 @@
 mod analysis;
 mod check;
 mod cmd;
-mod input;
 mod write;
 
 use clap::{Parser, Subcommand};

@@ -14,8 +14,8 @@ use super::{Format, Tally};
 use crate::analysis::classifier::EventClassifier;
 use crate::analysis::collect::CollectOptions;
 use crate::analysis::resolve::{FoundStep, find_step};
-use crate::input::{Input, Inputs};
 use crate::write::event;
+use trace::inputs::{Input, Inputs};
 use trace::model::{Category, Event, EventSink, RowMeaning};
 use trace::read::{self, ReadOptions};
 

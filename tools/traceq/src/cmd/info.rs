@@ -14,8 +14,8 @@ use crate::analysis::classifier::Classified;
 use crate::analysis::clusters::RecordedTime;
 use crate::analysis::collect::{CollectOptions, Collected};
 use crate::analysis::resolve::find_marked_steps;
-use crate::input::Inputs;
 use crate::write::units::{format_bytes, format_count, format_duration, format_wall_clock};
+use trace::inputs::Inputs;
 use trace::model::{Category, Event, EventSink, FastMap, RowTraits};
 
 /// Say what a trace is: format, producer, rank, devices, time span, steps, completeness

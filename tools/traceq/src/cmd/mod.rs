@@ -20,8 +20,8 @@ use common::progress::{self, Unit};
 use common::record::traceq as record;
 use common::report::ReportFormat;
 
-use crate::input::{Input, Inputs, Opened};
 use crate::write::units::format_count;
+use trace::inputs::{Input, Inputs, Opened};
 use trace::model::{DefectCount, EventSink, Severity};
 use trace::read::{self, ReadFault, ReadOutcome};
 

@@ -12,9 +12,9 @@ use super::options::AnalysisOptions;
 use super::{Format, Tally, Trace};
 use crate::analysis::rank::{By, Entry, Order, Ranked, Ranking};
 use crate::analysis::scopes::Scope;
-use crate::input::Inputs;
 use crate::write::table::{Align, Table, cut_to_width, output_width};
 use crate::write::units::{TimeUnit, format_count, format_duration, format_percent};
+use trace::inputs::Inputs;
 
 /// List the kernels and operators that take the most time
 ///
