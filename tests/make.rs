@@ -250,6 +250,8 @@ fn no_script_names_cargos_directory() {
         "tests/interop/run",
         "tests/interop/formats",
         "tests/interop/conversions",
+        "tests/interop/traces-env",
+        "tools/tracecv/bench/convert.sh",
         "tools/permck/bench/audit.sh",
         "tools/traceq/bench/peers.sh",
         "tools/traceq/bench/peers-env",
