@@ -5,7 +5,7 @@ PREFIX  ?= /usr/local
 DESTDIR ?=
 # Not from the environment: tcsh sets it there to the group of the user.
 GROUP   :=
-TOOLS   := certck datack hostck permck profctl profd proftap traceq
+TOOLS   := certck datack hostck permck profctl profd proftap tracecv traceq
 FUZZ_SECONDS ?= 10
 # Entries of the tree that permck is measured on; a million takes some minutes.
 BENCH_ENTRIES ?= 1000000
@@ -64,8 +64,8 @@ bench: ## Benchmarks: prints JSON lines, asserts nothing
 	$(CARGO) bench --workspace
 	@bin=$$($(RELEASE)) && sh tools/permck/bench/audit.sh "$$bin" $(BENCH_ENTRIES)
 
-bench-peers: ## traceq beside other programs that read traces (makes a virtual environment outside the tree)
-	@bin=$$($(RELEASE)) && sh tools/traceq/bench/peers.sh "$$bin"
+bench-peers: ## traceq and tracecv beside other programs that read and convert traces (makes a virtual environment outside the tree)
+	@bin=$$($(RELEASE)) && sh tools/traceq/bench/peers.sh "$$bin" && sh tools/tracecv/bench/convert.sh "$$bin"
 
 compare: ## traceq beside HolisticTraceAnalysis on a generated trace (makes a virtual environment outside the tree)
 	@bin=$$($(RELEASE)) && BIN="$$bin" sh benches/compare

@@ -177,6 +177,19 @@ pub struct RowMeaning {
     pub nests: bool,
 }
 
+impl RowMeaning {
+    /// The event with this category, device and stream.
+    #[must_use]
+    pub fn apply_to<'a>(&self, event: &Event<'a>) -> Event<'a> {
+        Event {
+            category: self.category,
+            device: self.device.or(event.device),
+            stream: self.stream.or(event.stream),
+            ..*event
+        }
+    }
+}
+
 /// A process id that outlives its event.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum IdKey {

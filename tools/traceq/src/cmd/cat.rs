@@ -12,13 +12,15 @@ use common::out::Out;
 
 use super::options::AnalysisOptions;
 use super::{Format, Tally};
-use crate::analysis::classifier::{ClassRules, EventClassifier};
 use crate::analysis::collect::CollectOptions;
 use crate::analysis::resolve::{FoundStep, find_step};
-use crate::input::{Input, Inputs};
-use crate::write::event;
-use trace::model::{Category, Event, EventSink, EventWorker, PreparedEvents, RowMeaning};
+use crate::write::line;
+use trace::classifier::{ClassRules, EventClassifier};
+use trace::inputs::{Input, Inputs};
+use trace::meaning::MeaningLookup;
+use trace::model::{Category, Event, EventSink, EventWorker, PreparedEvents};
 use trace::read::{self, ReadOptions};
+use trace::rows;
 
 /// Write the events, as they stand in the file: text, JSON Lines or CSV
 ///
@@ -71,14 +73,13 @@ impl Cat {
             let Some((opened, source)) = super::open_input(out, input) else { return Ok(()) };
             let window = cat.step.map(|n| StepWindow::find_in_trace(input, n, &options)).transpose()?;
             if std::mem::take(&mut header) {
-                writeln!(out.text(), "{}", event::COLUMNS.join(","))?;
+                writeln!(out.text(), "{}", rows::COLUMNS.join(","))?;
             }
             let path = several.then(|| opened.path.to_string_lossy().into());
             let (cat, window) = (Arc::clone(&cat), window.map(Arc::new));
             let selection = Selection { cat, window, format, path, classes: options.classes.clone() };
-            let classifier = EventClassifier::new(options.classes.clone());
-            let lines = Vec::new();
-            let mut writer = Writer { selection, input, out, lines, written: 0, classifier, named: false };
+            let lookup = MeaningLookup::new(input, options.classes.clone());
+            let mut writer = Writer { selection, out, lines: Vec::new(), written: 0, lookup };
             let outcome = read::read_trace(source, &writer.selection.cat.inputs.read_options(), &mut writer)?;
             writer.pass_lines()?;
             tally.records += writer.written;
@@ -120,18 +121,15 @@ struct Selection {
 }
 
 impl Selection {
-    /// Appends an event that means this, if it is wanted. Tells whether it is.
-    fn write_event(&self, event: &Event<'_>, meaning: RowMeaning, lines: &mut Vec<u8>) -> bool {
-        let RowMeaning { category, device, stream, .. } = meaning;
-        let event =
-            &Event { category, device: device.or(event.device), stream: stream.or(event.stream), ..*event };
+    /// Appends an event whose category, device and stream are known, if it is wanted. Tells whether it is.
+    fn write_event(&self, event: &Event<'_>, lines: &mut Vec<u8>) -> bool {
         let wanted = self.cat.wants_event(event) && self.window.as_ref().is_none_or(|w| w.holds_event(event));
         if wanted {
             let (path, with_args) = (self.path.as_deref(), !self.cat.no_args);
             match self.format {
-                Format::Json => event::write_record(lines, event, path, with_args),
-                Format::Csv => event::write_csv_row(lines, event, path.unwrap_or(""), with_args),
-                _ => event::write_line(lines, event),
+                Format::Json => rows::write_record(lines, event, path, with_args),
+                Format::Csv => rows::write_csv_row(lines, event, path.unwrap_or(""), with_args),
+                _ => line::write_line(lines, event),
             }
         }
         wanted
@@ -148,7 +146,7 @@ impl EventWorker for LineWorker {
     fn prepare(&mut self, event: &Event<'_>, prepared: &mut PreparedEvents) -> bool {
         let meaning = self.classifier.meaning_by_itself(event);
         if let Some(meaning) = meaning {
-            let written = self.selection.write_event(event, meaning, &mut prepared.text);
+            let written = self.selection.write_event(&meaning.apply_to(event), &mut prepared.text);
             prepared.records += u64::from(written);
         }
         meaning.is_some()
@@ -158,29 +156,14 @@ impl EventWorker for LineWorker {
 /// Writes the events that are wanted.
 struct Writer<'a> {
     selection: Selection,
-    input: &'a Input,
     out: &'a mut Out,
     /// Lines that are passed on together, and never in parts: whoever stops the program finds whole lines.
     lines: Vec<u8>,
     written: u64,
-    classifier: EventClassifier,
-    /// The names of all processes and threads are known, or never will be.
-    named: bool,
+    lookup: MeaningLookup<'a>,
 }
 
 impl Writer<'_> {
-    /// Learns how processes and threads are named in all of the trace, once: what rows without a category are, their
-    /// names tell, and those may stand behind them. What comes through a pipe can be read only once, so there the
-    /// names count from where they stand.
-    fn learn_names(&mut self) -> anyhow::Result<()> {
-        self.named = true;
-        if *self.input != Input::Stdin {
-            let (_, source) = self.input.open().with_context(|| self.input.label())?;
-            read::read_trace(source, &ReadOptions::default(), &mut Names(&mut self.classifier))?;
-        }
-        Ok(())
-    }
-
     fn pass_lines(&mut self) -> io::Result<()> {
         self.out.text().write_all(&self.lines)?;
         self.lines.clear();
@@ -192,11 +175,8 @@ impl EventSink for Writer<'_> {
     fn event(&mut self, event: &Event<'_>) -> anyhow::Result<()> {
         /// More than the buffer of standard output holds, so that it copies nothing.
         const ENOUGH: usize = 128 * 1024;
-        if !self.named && event.cat.is_empty() && matches!(event.phase, b'X' | b'B' | b'E' | b'b' | b'e') {
-            self.learn_names()?;
-        }
-        let meaning = self.classifier.meaning_so_far(event);
-        self.written += u64::from(self.selection.write_event(event, meaning, &mut self.lines));
+        let event = &self.lookup.resolve(event)?;
+        self.written += u64::from(self.selection.write_event(event, &mut self.lines));
         if self.lines.len() >= ENOUGH {
             self.pass_lines()?;
         }
@@ -213,18 +193,6 @@ impl EventSink for Writer<'_> {
         self.pass_lines()?;
         self.written += prepared.records;
         Ok(self.out.text().write_all(&prepared.text)?)
-    }
-}
-
-/// Learns names, and nothing else.
-struct Names<'a>(&'a mut EventClassifier);
-
-impl EventSink for Names<'_> {
-    fn event(&mut self, event: &Event<'_>) -> anyhow::Result<()> {
-        if event.phase == b'M' {
-            self.0.processes.learn(event);
-        }
-        Ok(())
     }
 }
 

@@ -17,7 +17,7 @@ use super::{Format, Tally};
 use crate::analysis::resolve::resolve;
 use crate::analysis::sum::sum_trace;
 use crate::check::{self, RankFacts, check_ranks, check_trace};
-use crate::input::Inputs;
+use trace::inputs::Inputs;
 
 const EXAMPLES: &str = "\
 Examples:

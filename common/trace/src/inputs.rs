@@ -13,11 +13,11 @@ use common::finding::unhex;
 use common::inputs::{PathListArgs, Separator};
 use common::out::Out;
 
-use trace::read::{self, ReadOptions, ascend};
+use crate::read::{self, ReadOptions, ascend};
 
 /// The arguments that name traces, the same for every subcommand.
 #[derive(Args, Clone, Debug)]
-pub(crate) struct Inputs {
+pub struct Inputs {
     /// Traces: files, plain or gzip, or `*_ascend_pt` directories; `-` or none is standard input
     ///
     /// A list of --files-from may hold JSON lines as well: of those, `path` of each `profctl.trace_file` record is taken
@@ -33,18 +33,21 @@ pub(crate) struct Inputs {
 
 /// One trace to read.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Input {
+pub enum Input {
+    /// Standard input.
     Stdin,
+    /// A file, or a directory that stands for the timeline in it.
     Path(PathBuf),
 }
 
 /// What is known of a trace that is open.
-pub(crate) struct Opened {
-    pub(crate) path: PathBuf,
+pub struct Opened {
+    /// The file that is read, `-` for standard input.
+    pub path: PathBuf,
     /// Size on disk, where it has one.
-    pub(crate) size: Option<u64>,
+    pub size: Option<u64>,
     /// Rank, where the tree around the file tells.
-    pub(crate) rank: Option<i64>,
+    pub rank: Option<i64>,
 }
 
 impl Inputs {
@@ -53,7 +56,7 @@ impl Inputs {
     ///
     /// # Errors
     /// Nothing was named and standard input is a terminal; the list cannot be read; what `each` says.
-    pub(crate) fn each(
+    pub fn each(
         &self,
         out: &mut Out,
         mut each: impl FnMut(&mut Out, &Input) -> anyhow::Result<()>,
@@ -86,18 +89,30 @@ impl Inputs {
         }
         if io::stdin().is_terminal() {
             return Err(anyhow::anyhow!("usage: no trace was named, and standard input is a terminal"))
-                .hint("name files, or pipe a trace in; see `traceq --help`");
+                .hint("name files, or pipe a trace in; see --help");
         }
         Ok(vec![Input::Stdin])
     }
 
     /// How the traces are to be read.
-    pub(crate) fn read_options(&self) -> ReadOptions {
+    pub fn read_options(&self) -> ReadOptions {
         ReadOptions { strict: self.strict, ..ReadOptions::default() }
     }
 
+    /// The size of all traces, in bytes on disk; `None` where a list or a pipe names more.
+    pub fn total_size(&self) -> Option<u64> {
+        if self.list.file().is_some() || self.paths.is_empty() {
+            return None;
+        }
+        let size_of = |path: &PathBuf| {
+            let timeline = if path.is_dir() { ascend::find_timeline(path)? } else { path.clone() };
+            timeline.metadata().ok().filter(|meta| meta.is_file()).map(|meta| meta.len())
+        };
+        self.paths.iter().map(size_of).sum()
+    }
+
     /// Whether it may be more than one trace.
-    pub(crate) fn several(&self) -> bool {
+    pub fn several(&self) -> bool {
         self.list.file().is_some() || self.paths.len() > 1
     }
 }
@@ -122,7 +137,7 @@ fn parse_entry(entry: Vec<u8>, separator: Separator) -> anyhow::Result<Option<Pa
 
 impl Input {
     /// The name in messages and records.
-    pub(crate) fn label(&self) -> String {
+    pub fn label(&self) -> String {
         match self {
             Self::Stdin => "-".to_owned(),
             Self::Path(path) => path.display().to_string(),
@@ -133,7 +148,7 @@ impl Input {
     ///
     /// # Errors
     /// What the system says, or that the directory holds no timeline.
-    pub(crate) fn open(&self) -> anyhow::Result<(Opened, Box<dyn Read + Send>)> {
+    pub fn open(&self) -> anyhow::Result<(Opened, Box<dyn Read + Send>)> {
         let path = match self {
             Self::Stdin => {
                 let path = PathBuf::from("-");
@@ -150,7 +165,7 @@ impl Input {
         };
         let is_fifo = || path.metadata().is_ok_and(|meta| meta.file_type().is_fifo());
         let (file, size) = match read::open_trace_file(&path) {
-            Err(e) if is_fifo() => return Err(e).hint("pipe it in: `traceq … - < FIFO`"),
+            Err(e) if is_fifo() => return Err(e).hint("pipe it in: `… - < FIFO`"),
             opened => opened?,
         };
         let rank = ascend::rank_of_timeline(&path);
