@@ -13,7 +13,7 @@ use common::finding::unhex;
 use common::inputs::{PathListArgs, Separator};
 use common::out::Out;
 
-use crate::read::{self, ReadOptions, ascend};
+use crate::read::{self, ReadOptions, TraceSource, ascend};
 
 /// The arguments that name traces, the same for every subcommand.
 #[derive(Args, Clone, Debug)]
@@ -120,6 +120,16 @@ fn parse_entry(entry: Vec<u8>, separator: Separator) -> anyhow::Result<Option<Pa
     match record["path"].as_str() {
         Some(path) => Ok(Some(path.into())),
         None => bail!("the record has no `path`"),
+    }
+}
+
+impl Opened {
+    /// The bytes of the input as a source: of a file, with its path.
+    pub fn source_of(&self, bytes: Box<dyn Read + Send>) -> TraceSource {
+        match self.size {
+            Some(_) => TraceSource::of_file(bytes, self.path.clone()),
+            None => bytes.into(),
+        }
     }
 }
 

@@ -130,8 +130,12 @@ impl Writer<'_> {
     fn learn_names(&mut self) -> anyhow::Result<()> {
         self.named = true;
         if *self.input != Input::Stdin {
-            let (_, source) = self.input.open().with_context(|| self.input.label())?;
-            read::read_trace(source, &ReadOptions::default(), &mut Names(&mut self.classifier))?;
+            let (opened, bytes) = self.input.open().with_context(|| self.input.label())?;
+            read::read_trace(
+                opened.source_of(bytes),
+                &ReadOptions::default(),
+                &mut Names(&mut self.classifier),
+            )?;
         }
         Ok(())
     }
@@ -200,9 +204,9 @@ impl StepWindow {
             ))
             .hint("name a file");
         }
-        let (_, source) = input.open().with_context(|| input.label())?;
+        let (opened, bytes) = input.open().with_context(|| input.label())?;
         let mut collected = options.collector();
-        let outcome = read::read_trace(source, &ReadOptions::default(), &mut collected)?;
+        let outcome = read::read_trace(opened.source_of(bytes), &ReadOptions::default(), &mut collected)?;
         let FoundStep { spans, launched } = find_step(collected, outcome.meta.dialect, number)?;
         Ok(Self { spans, launched })
     }

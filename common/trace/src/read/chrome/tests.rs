@@ -153,7 +153,7 @@ fn strict_reading_stops_at_the_first_repair() {
     let out = read_trace(source, &options, &mut List::default()).unwrap();
     let e = out.error.unwrap();
     assert_eq!((e.place(), out.complete), (":2:1".to_owned(), false));
-    assert_eq!(e.to_string(), "refused by --strict: comma too many inside an event (byte 20)");
+    assert_eq!(e.to_string(), "refused by --strict: extra comma inside an event (byte 20)");
 }
 
 #[test]
