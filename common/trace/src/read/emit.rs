@@ -127,10 +127,15 @@ impl<'s> Emitter<'s> {
     /// Counts a defect at a byte of the file, 0 if that says nothing; strict reading stops at the first that is not
     /// allowed.
     pub(super) fn count(&mut self, defect: Defect, offset: u64) -> Result<(), ReadStop> {
+        self.count_line(defect, 0, offset)
+    }
+
+    /// Counts a defect at a line and a byte.
+    pub(super) fn count_line(&mut self, defect: Defect, line: u64, offset: u64) -> Result<(), ReadStop> {
         let first = self.out.defects.count_of(defect) == 0;
-        self.out.defects.add(defect, 1, || (0, offset));
+        self.out.defects.add(defect, 1, || (line, offset));
         if first && self.strict && defect.severity() > Severity::Allowed {
-            let at = InputPosition { line: 0, column: 0, offset };
+            let at = InputPosition { line, column: line.min(1), offset };
             return Err(ReadError::new(at, ReadFault::Refused(defect)).into());
         }
         Ok(())

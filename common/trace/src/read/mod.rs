@@ -18,7 +18,9 @@
 //! | `database` | SQLite files as hostile input |
 //! | `emit` | events of formats that are not JSON |
 //! | `ascend_db` | the databases of Ascend and msMonitor |
-//! | `wire`, `perfetto` | messages of protobuf; Perfetto's traces |
+//! | `wire`, `perfetto`, `xplane` | messages of protobuf; Perfetto's traces, XLA's profiles |
+//! | `nsys`, `rocpd`, `string_table` | databases of Nsight Systems and rocprofv3 |
+//! | `rocprof`, `msmonitor`, `stacks` | JSON and text of other kinds |
 //! | `value`, `decimal`, `transcribe` | small values built whole; exact numbers; JSON written as it stands |
 
 mod ahead;
@@ -36,16 +38,22 @@ mod error;
 mod event;
 mod gzip;
 pub mod kineto;
+mod msmonitor;
+mod nsys;
 mod packed;
 mod perfetto;
 mod pipeline;
 mod repair;
+mod rocpd;
+mod rocprof;
 mod row;
 mod scan;
 mod shape;
 mod skip;
 mod source;
 mod span;
+mod stacks;
+mod string_table;
 #[cfg(test)]
 mod testing;
 mod transcribe;
@@ -54,6 +62,7 @@ mod value;
 mod window;
 mod wire;
 mod words;
+mod xplane;
 
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -106,8 +115,16 @@ const fn other(name: &'static str, magic: &'static [u8]) -> TraceFormat {
 pub const FORMATS: &[TraceFormat] = &[
     tables("Ascend database", ascend_db::recognize, ascend_db::read),
     tables("database of Ascend's analysis", ascend_db::recognize_sums, ascend_db::refuse_sums),
+    tables("Nsight Systems export (SQLite)", nsys::recognize, nsys::read),
+    tables("nvprof's database", nsys::recognize_nvprof, nsys::refuse_nvprof),
+    tables("rocpd database", rocpd::recognize, rocpd::read),
+    stream("rocprofv3 (JSON)", rocprof::recognize, rocprof::read),
+    stream("msMonitor (JSON lines)", msmonitor::recognize, msmonitor::read),
+    stream("speedscope (JSON)", stacks::recognize_speedscope, stacks::read_speedscope),
+    stream("xplane.pb", xplane::recognize, xplane::read),
     stream("Perfetto trace (.pftrace)", perfetto::recognize, perfetto::read),
     stream("Chrome trace (JSON)", looks_like_chrome, chrome::read_document),
+    stream("folded stacks", stacks::recognize_folded, stacks::read_folded),
     other("compressed with xz", b"\xfd7zXZ\0"),
     other("compressed with bzip2", b"BZh"),
     other("a program", b"\x7fELF"),
@@ -304,7 +321,8 @@ fn describe_unrecognized(head: &[u8]) -> String {
 /// The names of the formats that are read.
 pub fn format_names() -> Vec<&'static str> {
     let read = |format: &&TraceFormat| !matches!(format.reader, FormatReader::Refused(_));
-    let refuses = |format: &&TraceFormat| !format.name.contains("analysis");
+    let refuses =
+        |format: &&TraceFormat| !format.name.contains("analysis") && !format.name.contains("nvprof");
     FORMATS.iter().filter(read).filter(refuses).map(|format| format.name).collect()
 }
 

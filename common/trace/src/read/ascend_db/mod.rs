@@ -8,19 +8,15 @@
 mod counters;
 mod device;
 mod host;
-mod strings;
 #[cfg(test)]
 pub(super) mod tests;
 
 use super::database::Database;
 use super::emit::{Emitter, refused};
 use super::error::{InputPosition, ReadError, ReadFault, ReadStop};
+use super::string_table::{NO_NUMBER, StringTable};
 use super::{ReadOptions, ReadOutcome};
 use crate::model::{Dialect, EventSink, TraceMeta};
-use strings::StringTable;
-
-/// What stands for "no number" in an unsigned column of 32 bits.
-const NO_NUMBER: i64 = u32::MAX as i64;
 
 /// The tables that hold events; one of them is enough.
 const EVENT_TABLES: [&str; 5] = ["TASK", "COMMUNICATION_OP", "CANN_API", "PYTORCH_API", "MSTX_EVENTS"];
@@ -59,7 +55,7 @@ pub(super) fn read(
 ) -> Result<(), ReadStop> {
     out.meta.dialect = Dialect::Ascend;
     read_metadata(database, &mut out.meta)?;
-    let strings = StringTable::load(database)?;
+    let strings = StringTable::load(database, "STRING_IDS", "value")?;
     let emit = Emitter::new(sink, options, out);
     let mut reader = AscendReader { database, strings, emit, host: None, devices: Vec::new() };
     reader.host = reader.find_host()?;

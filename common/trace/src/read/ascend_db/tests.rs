@@ -40,7 +40,7 @@ pub(in super::super) fn read(path: &std::path::Path, options: &ReadOptions) -> (
     (lines.0, outcome)
 }
 
-fn database(sql: &str) -> tempfile::NamedTempFile {
+pub(in super::super) fn database(sql: &str) -> tempfile::NamedTempFile {
     let file = tempfile::NamedTempFile::new().unwrap();
     Connection::open(file.path()).unwrap().execute_batch(sql).unwrap();
     file

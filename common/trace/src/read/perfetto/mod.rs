@@ -10,7 +10,7 @@ mod gpu;
 mod messages;
 mod sequences;
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 mod tracks;
 
 use std::io::Read;

@@ -6,7 +6,7 @@ use super::super::ascend_db::tests::Lines;
 use super::super::{ReadOptions, ReadOutcome, read_trace};
 
 /// A field that is a number.
-fn varint(number: u64, mut value: u64) -> Vec<u8> {
+pub(in super::super) fn varint(number: u64, mut value: u64) -> Vec<u8> {
     let mut out = key(number, 0);
     loop {
         let byte = (value & 0x7f) as u8;
@@ -35,11 +35,11 @@ fn varint_of(mut value: u64) -> Vec<u8> {
 }
 
 /// A field that has a length: a text, or a message of fields.
-fn bytes(number: u64, value: &[u8]) -> Vec<u8> {
+pub(in super::super) fn bytes(number: u64, value: &[u8]) -> Vec<u8> {
     [key(number, 2), varint_of(value.len() as u64), value.to_vec()].concat()
 }
 
-fn message(number: u64, fields: &[Vec<u8>]) -> Vec<u8> {
+pub(in super::super) fn message(number: u64, fields: &[Vec<u8>]) -> Vec<u8> {
     bytes(number, &fields.concat())
 }
 

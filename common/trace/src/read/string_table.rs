@@ -1,10 +1,12 @@
-//! `STRING_IDS`: every name once, by number.
+//! A table of names in a database: every name once, by number.
 
-use super::super::database::Database;
-use super::super::emit::damaged_at;
-use super::super::error::ReadStop;
-use super::NO_NUMBER;
+use super::database::Database;
+use super::emit::damaged_at;
+use super::error::ReadStop;
 use crate::model::FastMap;
+
+/// What stands for "no number" in an unsigned column of 32 bits.
+pub(super) const NO_NUMBER: i64 = u32::MAX as i64;
 
 /// The most that the names of a file may take in memory, in bytes.
 const MOST_BYTES: usize = 512 * 1024 * 1024;
@@ -18,14 +20,14 @@ pub(super) struct StringTable {
 }
 
 impl StringTable {
-    pub(super) fn load(database: &Database) -> Result<Self, ReadStop> {
-        let missing =
-            !(database.has_column("STRING_IDS", "id") && database.has_column("STRING_IDS", "value"));
+    /// Loads a table with a column `id` and one of texts.
+    pub(super) fn load(database: &Database, name: &str, value: &str) -> Result<Self, ReadStop> {
+        let missing = !(database.has_column(name, "id") && database.has_column(name, value));
         let mut table = Self { bytes: Vec::new(), places: FastMap::default(), missing };
         if missing {
             return Ok(table);
         }
-        database.each_row("SELECT id, value FROM STRING_IDS", |row| {
+        database.each_row(&format!("SELECT id, \"{value}\" FROM \"{name}\""), |row| {
             let (Some(id), text) = (row.integer(0), row.text(1)) else { return Ok(()) };
             let (start, end) = (table.bytes.len(), table.bytes.len() + text.len());
             if end + table.places.len() * 16 > MOST_BYTES {
