@@ -20,6 +20,7 @@
 //! | `ascend_db` | the databases of Ascend and msMonitor |
 //! | `wire`, `perfetto`, `xplane` | messages of protobuf; Perfetto's traces, XLA's profiles |
 //! | `nsys`, `rocpd`, `string_table` | databases of Nsight Systems and rocprofv3 |
+//! | `tree` | directories of traces |
 //! | `rocprof`, `msmonitor`, `stacks` | JSON and text of other kinds |
 //! | `value`, `decimal`, `transcribe` | small values built whole; exact numbers; JSON written as it stands |
 
@@ -57,6 +58,7 @@ mod string_table;
 #[cfg(test)]
 mod testing;
 mod transcribe;
+mod tree;
 mod utf16;
 mod value;
 mod window;
@@ -75,6 +77,7 @@ use window::InputWindow;
 pub use error::{InputPosition, ReadError, ReadFault};
 pub use source::open_trace_file;
 pub use transcribe::{for_each_member, write_compact, write_text};
+pub use tree::find_traces;
 pub use value::{RawValue, find_argument, parse_arguments};
 
 /// A format that can be read, or that is known by name.
@@ -313,9 +316,25 @@ fn describe_unrecognized(head: &[u8]) -> String {
     if let Some(format) = known {
         return format!("is not a trace that is read: it is {}", format.name);
     }
+    if let Some(columns) = find_columns(head) {
+        return format!("is not a trace: it is a table (CSV) with the columns {columns}");
+    }
     let binary = head.iter().take(64).any(|b| matches!(b, 0..=8 | 14..=31));
     let what = if binary { "it is binary" } else { "it begins with neither `{` nor `[`" };
     format!("is not a trace: {what} (readable: {})", format_names().join(", "))
+}
+
+/// The first columns of a table in CSV, as Ascend's exporters write many beside the trace.
+fn find_columns(head: &[u8]) -> Option<String> {
+    const SHOWN: usize = 4;
+    let line = std::str::from_utf8(head.split(|b| *b == b'\n').next()?).ok()?;
+    let columns: Vec<&str> = line.trim_end().split(',').collect();
+    let is_name = |c: &&str| c.len() < 80 && c.starts_with(|c: char| c.is_ascii_alphabetic());
+    if columns.len() < 2 || !columns.iter().all(is_name) {
+        return None;
+    }
+    let more = if columns.len() > SHOWN { ", …" } else { "" };
+    Some(columns.into_iter().take(SHOWN).collect::<Vec<_>>().join(", ") + more)
 }
 
 /// The names of the formats that are read.

@@ -192,8 +192,7 @@ impl MonitorReader<'_> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::ascend_db::tests::Lines;
-    use super::super::testing::DripReader;
+    use super::super::testing::{DripReader, Lines};
     use super::super::{ReadOptions, read_trace};
 
     #[test]

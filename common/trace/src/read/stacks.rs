@@ -172,19 +172,23 @@ fn send_edge(name: &[u8], opens: bool, tid: i64, at: i64, emit: &mut Emitter<'_>
     })
 }
 
-/// Tells folded stacks: lines of frames with a number behind, some frames apart by semicolons, and no other lines.
+/// Tells folded stacks: lines of frames with a number behind, some frames apart by semicolons, and few other lines.
 pub(super) fn recognize_folded(head: &[u8]) -> bool {
     const ENOUGH: usize = 100;
     let whole = head.len() - head.iter().rev().take_while(|b| **b != b'\n').count();
-    let lines = if whole > 0 { &head[..whole] } else { head };
-    let mut stacks =
-        lines.split(|b| *b == b'\n').map(<[u8]>::trim_ascii).filter(|l| !is_comment(l)).take(ENOUGH);
-    let mut apart = false;
-    let all = stacks.by_ref().all(|line| {
-        apart |= line.contains(&b';');
-        split_stack(line).is_some()
-    });
-    all && apart
+    let text = if whole > 0 { &head[..whole] } else { head };
+    let (mut stacks, mut others, mut apart) = (0, 0, false);
+    let lines = text.split(|b| *b == b'\n').map(<[u8]>::trim_ascii);
+    for line in lines.filter(|line| !is_comment(line)).take(ENOUGH) {
+        match split_stack(line) {
+            Some((frames, _)) => {
+                stacks += 1;
+                apart |= frames.contains(&b';');
+            }
+            None => others += 1,
+        }
+    }
+    apart && stacks > 2 * others
 }
 
 fn is_comment(line: &[u8]) -> bool {
@@ -257,7 +261,7 @@ fn read_stacks(window: &mut InputWindow, emit: &mut Emitter<'_>) -> Result<(), R
                 at = at.saturating_add(count);
             }
             None => {
-                emit.count_line(Defect::UnreadableEvent, window.passed().lines + 1, window.passed().bytes)?
+                emit.count_line(Defect::TextBetweenEvents, window.passed().lines + 1, window.passed().bytes)?
             }
         }
         let step = (length + 1).min(window.rest().len());
@@ -271,8 +275,7 @@ fn read_stacks(window: &mut InputWindow, emit: &mut Emitter<'_>) -> Result<(), R
 
 #[cfg(test)]
 mod tests {
-    use super::super::ascend_db::tests::Lines;
-    use super::super::testing::DripReader;
+    use super::super::testing::{DripReader, Lines};
     use super::super::{ReadOptions, ReadOutcome, read_trace};
 
     fn read(text: &str) -> (Vec<String>, ReadOutcome) {
@@ -309,7 +312,7 @@ mod tests {
     #[test]
     fn folded_stacks_follow_one_another() {
         let (lines, outcome) = read("# comment\r\na;b 2\r\na;b 1\na;c x 4\nno number\n");
-        assert!(outcome.complete && outcome.defects.losses()["unreadable_event"] == 1);
+        assert!(outcome.complete && outcome.defects.repairs()["text_between_events"] == 1);
         let expected = [
             "B other 1/0 a 0+- null",
             "B other 1/0 b 0+- null",

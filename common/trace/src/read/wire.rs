@@ -19,6 +19,13 @@ pub(super) fn read_varint(bytes: &[u8]) -> Option<(u64, usize)> {
     None
 }
 
+/// Tells text: a line end and a bracket look like a field and its length.
+pub(super) fn is_text(head: &[u8]) -> bool {
+    const ENOUGH: usize = 32;
+    let is_letter = |b: &u8| matches!(b, b' '..=b'~' | b'\t' | b'\r' | b'\n');
+    head.len() >= ENOUGH && head[..ENOUGH].iter().all(is_letter)
+}
+
 /// A field of a message: its number, and how long it is together with its key. The value of a field that has a length
 /// begins `head` bytes after its key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

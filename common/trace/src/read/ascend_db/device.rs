@@ -99,10 +99,15 @@ impl AscendReader<'_> {
                 args.some_text(key, self.strings.some(row.integer(column)));
             }
             let marker = kind == b"MsTx";
+            // Of a kind that does not tell, what the details say counts.
+            let told = computes && !is_computation(kind);
             let event = Event {
                 phase: b'X',
                 category: if marker { Category::Marker } else { Category::Other },
+                cat: if told { "kernel" } else { "" }.into(),
                 name: plain(name),
+                device: told.then_some(device),
+                stream: told.then_some(stream),
                 pid: EventId::Number(pid),
                 tid: EventId::Number(stream),
                 start: Some(start),
@@ -168,17 +173,8 @@ impl AscendReader<'_> {
                 "retry",
             ],
         );
-        // Older files do not say on which device: its tasks do, if they are all on one.
-        let device = if database.has_column("TASK", "connectionId")
-            && database.has_column("TASK", "deviceId")
-            && database.has_column("COMMUNICATION_OP", "connectionId")
-            && self.devices.len() > 1
-            && !database.has_column("COMMUNICATION_OP", "deviceId")
-        {
-            "(SELECT min(t.deviceId) FROM TASK t WHERE t.connectionId = o.connectionId)"
-        } else {
-            "NULL"
-        };
+        // Older files do not say on which device: its tasks do.
+        let device = self.device_of_collective().unwrap_or("NULL");
         let (mut arrow, mut joins) = ("NULL, NULL", String::new());
         if self.has_connections() && database.has_column("COMMUNICATION_OP", "connectionId") {
             arrow = "p.startNs, p.globalTid";
@@ -299,6 +295,6 @@ impl AscendReader<'_> {
 }
 
 /// The kinds of tasks that a timeline without details counts as computation.
-fn is_computation(kind: &[u8]) -> bool {
+pub(super) fn is_computation(kind: &[u8]) -> bool {
     crate::model::is_compute_task(kind)
 }

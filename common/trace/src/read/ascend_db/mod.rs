@@ -8,8 +8,9 @@
 mod counters;
 mod device;
 mod host;
+mod lanes;
 #[cfg(test)]
-pub(super) mod tests;
+mod tests;
 
 use super::database::Database;
 use super::emit::{Emitter, refused};
@@ -66,6 +67,7 @@ pub(super) fn read(
     reader.read_marks()?;
     reader.read_tasks()?;
     reader.read_collectives()?;
+    reader.derive_lanes()?;
     reader.read_counters()?;
     if reader.strings.is_missing() {
         let why =
@@ -93,6 +95,7 @@ enum Layer {
     Hardware = 14,
     Communication = 16,
     Counters = 17,
+    Overlap = 31,
 }
 
 impl AscendReader<'_> {

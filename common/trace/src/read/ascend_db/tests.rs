@@ -1,50 +1,8 @@
 //! A database of our own, against sums worked out by hand; hostile ones; the shared sample data against what its own
 //! exporter summed up.
 
-use rusqlite::Connection;
-
-use super::super::{ReadOptions, ReadOutcome, TraceSource, read_trace};
-use crate::model::{Event, EventSink};
-
-/// Events as lines: phase, process and thread, name, start and duration.
-#[derive(Default)]
-pub(in super::super) struct Lines(pub(in super::super) Vec<String>);
-
-impl EventSink for Lines {
-    fn event(&mut self, event: &Event<'_>) -> anyhow::Result<()> {
-        let args: serde_json::Value = match event.args {
-            b"" => serde_json::Value::Null,
-            args => serde_json::from_slice(args)?,
-        };
-        let number = |n: Option<i64>| n.map_or("-".to_owned(), |n| n.to_string());
-        let id = |id: crate::model::EventId<'_>| number(id.as_number());
-        self.0.push(format!(
-            "{} {} {}/{} {} {}+{} {args}",
-            char::from(event.phase),
-            event.category.name(),
-            id(event.pid),
-            id(event.tid),
-            event.name.decode(),
-            number(event.start),
-            number(event.dur),
-        ));
-        Ok(())
-    }
-}
-
-pub(in super::super) fn read(path: &std::path::Path, options: &ReadOptions) -> (Vec<String>, ReadOutcome) {
-    let mut lines = Lines::default();
-    let bytes = Box::new(std::fs::File::open(path).unwrap());
-    let source = TraceSource::of_file(bytes, path.to_owned());
-    let outcome = read_trace(source, options, &mut lines).unwrap();
-    (lines.0, outcome)
-}
-
-pub(in super::super) fn database(sql: &str) -> tempfile::NamedTempFile {
-    let file = tempfile::NamedTempFile::new().unwrap();
-    Connection::open(file.path()).unwrap().execute_batch(sql).unwrap();
-    file
-}
+use super::super::testing::{Lines, database, read_file as read};
+use super::super::{ReadOptions, read_trace};
 
 /// One process, one operator that launches one kernel, a wait that is none, and a collective with one part.
 const SMALL: &str = "
@@ -58,9 +16,9 @@ const SMALL: &str = "
     INSERT INTO RANK_DEVICE_MAP VALUES (3, 1);
     CREATE TABLE TASK (startNs INTEGER, endNs INTEGER, deviceId INTEGER, connectionId INTEGER, globalTaskId INTEGER,
         taskType INTEGER, streamId INTEGER);
-    INSERT INTO TASK VALUES (1000,1400,1,50,0,3,2),(1400,1500,1,51,1,4,2),(1600,1650,1,52,2,4,9),(1590,1900,1,52,3,9,9);
+    INSERT INTO TASK VALUES (1000,1400,1,50,0,3,2),(1400,1500,1,51,1,4,2),(1600,1650,1,52,2,4,9),(1590,1900,1,52,3,9,9),(1950,1960,1,53,4,4,2);
     CREATE TABLE COMPUTE_TASK_INFO (globalTaskId INTEGER PRIMARY KEY, name INTEGER, inputShapes INTEGER);
-    INSERT INTO COMPUTE_TASK_INFO VALUES (0, 2, 15);
+    INSERT INTO COMPUTE_TASK_INFO VALUES (0, 2, 15), (4, 2, 14);
     CREATE TABLE COMMUNICATION_OP (opName INTEGER, startNs INTEGER, endNs INTEGER, connectionId INTEGER,
         groupName INTEGER, opId INTEGER PRIMARY KEY, count NUMERIC);
     INSERT INTO COMMUNICATION_OP VALUES (6,1600,1900,52,7,1,4096);
@@ -90,6 +48,7 @@ fn rows_become_the_events_of_a_timeline() {
     assert_eq!((outcome.meta.rank, outcome.meta.world_size), (Some(3), Some(8)));
     assert_eq!(outcome.meta.hints, ["database schema 1.2.0"]);
     let (hardware, communication) = ((77 << 10) + (14 << 5) + 1, (77 << 10) + (16 << 5) + 1);
+    let lanes = (77 << 10) + (31 << 5) + 1;
     let (cann, counters) = ((77 << 10) + (7 << 5), (77 << 10) + (17 << 5) + 1);
     let expected = [
         format!("M other {hardware}/- process_name -+- {{\"name\":\"Ascend Hardware\"}}"),
@@ -108,6 +67,10 @@ fn rows_become_the_events_of_a_timeline() {
         ),
         format!("f flow {hardware}/2 torch_to_npu 1000+- null"),
         format!("X other {hardware}/2 EVENT_WAIT 1400+100 {{\"Task Type\":\"EVENT_WAIT\",\"connection_id\":51}}"),
+        // The exporter counts it, though its kind does not say so.
+        format!(
+            "X kernel {hardware}/2 MatMul\"1 1950+10 {{\"Task Type\":\"EVENT_WAIT\",\"connection_id\":53}}"
+        ),
         // The exporter does not count it: no row says what it computes.
         format!(
             "X other {hardware}/9 AI_CORE 1590+310 {{\"Physical Task Type\":\"AI_CORE\",\"connection_id\":52}}"
@@ -119,13 +82,19 @@ fn rows_become_the_events_of_a_timeline() {
         format!(
             "X other {communication}/1048577 Notify_Wait 1600+50 {{\"size(Byte)\":64,\"stream id\":9}}"
         ),
+        format!("X other {lanes}/0 Computing 1000+400 null"),
+        format!("X other {lanes}/0 Computing 1950+10 null"),
+        format!("X other {lanes}/1 Communication 1600+300 null"),
+        format!("X other {lanes}/2 Communication(Not Overlapped) 1600+300 null"),
+        format!("X other {lanes}/3 Free 1400+200 null"),
+        format!("X other {lanes}/3 Free 1900+50 null"),
         format!("C counter {counters}/0 AI Core Freq 700+- {{\"freq\":1800}}"),
     ];
     for line in &expected {
         assert_eq!(lines.iter().filter(|l| *l == line).count(), 1, "{line}\nin\n{}", lines.join("\n"));
     }
     assert_eq!(lines.iter().filter(|l| l.starts_with("s flow 77/77 torch_to_npu 800")).count(), 2);
-    assert_eq!(lines.iter().filter(|l| l.starts_with('X')).count(), 11, "{}", lines.join("\n"));
+    assert_eq!(lines.iter().filter(|l| l.starts_with('X')).count(), 18, "{}", lines.join("\n"));
 }
 
 /// What the schema has besides tables is not looked at, and nothing beside the file is changed.

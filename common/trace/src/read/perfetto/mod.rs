@@ -20,7 +20,7 @@ use prost::Message;
 use super::emit::{Emitter, damaged_at};
 use super::error::ReadStop;
 use super::window::InputWindow;
-use super::wire::{each_message, read_field};
+use super::wire::{each_message, is_text, read_field};
 use super::{ReadOptions, ReadOutcome, packed};
 use crate::model::{Defect, Dialect, EventSink, FastMap};
 use clocks::ClockTable;
@@ -33,7 +33,9 @@ const LONGEST_PACKET: u64 = 256 * 1024 * 1024;
 
 /// Tells a trace by its first packet: field 1, with a field that packets have.
 pub(super) fn recognize(head: &[u8]) -> bool {
-    let Some(packet) = read_field(head).filter(|f| f.number == 1 && f.wire == 2) else { return false };
+    let Some(packet) = read_field(head).filter(|f| f.number == 1 && f.wire == 2 && !is_text(head)) else {
+        return false;
+    };
     let inside = &head[packet.head..];
     if packet.length == 0 {
         return inside.is_empty() || recognize(inside);

@@ -2,8 +2,7 @@
 
 use prost::Message;
 
-use super::super::ascend_db::tests::Lines;
-use super::super::{ReadOptions, ReadOutcome, read_trace};
+use super::super::testing::read_bytes as read;
 
 /// A field that is a number.
 pub(in super::super) fn varint(number: u64, mut value: u64) -> Vec<u8> {
@@ -49,13 +48,6 @@ fn fixed64(number: u64, value: u64) -> Vec<u8> {
 
 fn packet(fields: &[Vec<u8>]) -> Vec<u8> {
     message(1, fields)
-}
-
-fn read(file: &[u8]) -> (Vec<String>, ReadOutcome) {
-    let mut lines = Lines::default();
-    let source = Box::new(std::io::Cursor::new(file.to_vec()));
-    let outcome = read_trace(source, &ReadOptions::default(), &mut lines).unwrap();
-    (lines.0, outcome)
 }
 
 /// A process with one thread, and a track of the process.
@@ -299,4 +291,16 @@ fn fields_have_their_numbers() {
         ..Default::default()
     };
     assert_eq!(event.encode_to_vec(), [varint(9, 1), varint(11, 3), bytes(23, b"n")].concat());
+}
+
+/// A line end and a bracket are the key and the length of a packet; the text behind them is none.
+#[test]
+fn text_is_no_packet() {
+    for text in [
+        "\n{\n    \"schemaVersion\": 1, \"traceEvents\": [{\"ph\":\"i\",\"ts\":1}]}",
+        "\n[{\"ph\":\"i\",\"ts\":1,\"name\":\"some long name\"}]",
+    ] {
+        assert!(!super::recognize(text.as_bytes()));
+        assert_eq!(read(text.as_bytes()).1.events, 1);
+    }
 }
