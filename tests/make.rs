@@ -249,6 +249,7 @@ fn no_script_names_cargos_directory() {
         "packaging/package",
         "tests/interop/run",
         "tests/interop/formats",
+        "tests/interop/conversions",
         "tools/permck/bench/audit.sh",
         "tools/traceq/bench/peers.sh",
         "tools/traceq/bench/peers-env",

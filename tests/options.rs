@@ -9,7 +9,7 @@ use clap::{Arg, Command};
 mod commands;
 
 /// Options of one name that differ, and why they must. The test fails for a new one, and for one that is none any more.
-const DIFFERENT: [(&str, &str); 27] = [
+const DIFFERENT: [(&str, &str); 28] = [
     ("algo", "the default differs: a new authority, one that exists, the old keys"),
     ("ca", "a directory with its key, or certificates only"),
     (
@@ -24,8 +24,9 @@ const DIFFERENT: [(&str, &str); 27] = [
     ("iterations", "libkineto's -1 and torch_npu's steps from 1 differ"),
     ("job-id", "selects processes, registers one, or selects lines"),
     ("log-file", "a file for Kineto, a directory for torch_npu; the names are those of dyno"),
+    ("max-memory", "of an analysis, with files of configuration, or of sorting"),
     ("name", "of a certificate, or of an event"),
-    ("output", "a report, a manifest or a baseline"),
+    ("output", "a report, a manifest, a baseline or a trace"),
     ("owner", "of files, or of certificate directories, with different defaults"),
     ("port", "to connect to, to listen on, to look for"),
     ("profile", "of permissions, of checks, of keys"),

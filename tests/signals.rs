@@ -121,3 +121,26 @@ fn a_watch_of_certificates_ends_with_a_summary() {
     assert!(lines.next().unwrap().contains("\"certck.summary\""));
     assert_eq!((lines.next(), watch.status()), (None, Some(0)));
 }
+
+#[test]
+fn a_converter_that_is_stopped_leaves_nothing_behind() {
+    for format in ["chrome", "sqlite"] {
+        let dir = tempfile::tempdir().unwrap();
+        let out = dir.path().join("out");
+        std::fs::write(&out, "former").unwrap();
+        let mut convert = command("tracecv");
+        convert.args(["convert", "--to", format, "-o"]).arg(&out).arg("-").env("TMPDIR", dir.path());
+        convert.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
+        let mut converter = Guard(convert.spawn().unwrap());
+        let mut input = converter.0.stdin.take().unwrap();
+        let event = "{\"ph\":\"X\",\"name\":\"a\",\"pid\":1,\"tid\":1,\"ts\":1,\"dur\":1},\n";
+        input.write_all(b"[").unwrap();
+        // More than the pipe holds: when this is written, the converter is at work.
+        input.write_all(event.repeat(10_000).as_bytes()).unwrap();
+        kill(converter.0.id(), Signal::INT);
+        assert_eq!(converter.0.wait().unwrap().code(), None, "{format}: the signal ends it");
+        let names: Vec<_> = std::fs::read_dir(dir.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
+        assert_eq!(names, ["out"], "{format}");
+        assert_eq!(std::fs::read(&out).unwrap(), b"former");
+    }
+}

@@ -107,6 +107,34 @@ fn a_full_disk_is_noticed() {
     }
 }
 
+/// Formats that are written while the trace is read, after it has been sorted, and from a temporary file.
+const CONVERTED: [&str; 4] = ["chrome", "perfetto", "folded", "sqlite"];
+
+#[test]
+fn a_converted_trace_to_a_closed_pipe_is_silent() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = large_trace(dir.path());
+    for format in CONVERTED {
+        let mut convert = command("tracecv");
+        convert.args(["convert", "--quiet", "--to", format]).arg(&file);
+        let mut child = convert.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        drop(child.stdout.take());
+        assert_eq!(finish_child(child).expect(0).stderr, "", "{format}");
+    }
+}
+
+#[test]
+fn a_converted_trace_to_a_full_disk_is_noticed() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = large_trace(dir.path());
+    for format in CONVERTED {
+        let mut convert = command("tracecv");
+        convert.args(["convert", "--quiet", "--to", format, "-o", "/dev/full"]).arg(&file);
+        let done = finish(&mut convert).expect(2);
+        assert!(done.stderr.contains("/dev/full: No space left"), "{format}: {}", done.stderr);
+    }
+}
+
 #[test]
 fn help_to_a_full_disk_is_noticed() {
     for tool in TOOLS {

@@ -12,6 +12,7 @@ pub(crate) fn tools() -> Vec<Command> {
         profctl::Cli::command(),
         profd::Cli::command(),
         proftap::Cli::command(),
+        tracecv::Cli::command(),
         traceq::Cli::command(),
     ];
     tools.iter_mut().for_each(Command::build);

@@ -12,6 +12,7 @@ pub(crate) fn tools() -> Vec<(Command, &'static str)> {
         (profctl::Cli::command(), "1"),
         (profd::Cli::command(), "8"),
         (proftap::Cli::command(), "1"),
+        (tracecv::Cli::command(), "1"),
         (traceq::Cli::command(), "1"),
     ]
 }

@@ -29,14 +29,15 @@ pub fn bin(tool: &str) -> &'static str {
         "profctl" => env!("CARGO_BIN_EXE_profctl"),
         "profd" => env!("CARGO_BIN_EXE_profd"),
         "proftap" => env!("CARGO_BIN_EXE_proftap"),
+        "tracecv" => env!("CARGO_BIN_EXE_tracecv"),
         "traceq" => env!("CARGO_BIN_EXE_traceq"),
         other => panic!("no tool {other}"),
     }
 }
 
 /// All tools.
-pub const TOOLS: [&str; 8] =
-    ["certck", "datack", "hostck", "permck", "profctl", "profd", "proftap", "traceq"];
+pub const TOOLS: [&str; 9] =
+    ["certck", "datack", "hostck", "permck", "profctl", "profd", "proftap", "tracecv", "traceq"];
 
 /// A command with nothing in its environment but what every test fixes.
 pub fn command(tool: &str) -> Command {

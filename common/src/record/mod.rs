@@ -19,6 +19,7 @@ pub mod permck;
 pub mod profctl;
 pub mod profd;
 pub mod proftap;
+pub mod tracecv;
 pub mod traceq;
 
 pub use path::RecordPath;
@@ -131,6 +132,7 @@ pub const RECORDS: &[&[Entry]] = &[
     profctl::ENTRIES,
     profd::ENTRIES,
     proftap::ENTRIES,
+    tracecv::ENTRIES,
     traceq::ENTRIES,
 ];
 

@@ -103,6 +103,18 @@ impl Inputs {
         ReadOptions { strict: self.strict, ..ReadOptions::default() }
     }
 
+    /// The size of all traces, in bytes on disk; `None` where a list or a pipe names more.
+    pub fn total_size(&self) -> Option<u64> {
+        if self.list.file().is_some() || self.paths.is_empty() {
+            return None;
+        }
+        let size_of = |path: &PathBuf| {
+            let timeline = if path.is_dir() { ascend::find_timeline(path)? } else { path.clone() };
+            timeline.metadata().ok().filter(|meta| meta.is_file()).map(|meta| meta.len())
+        };
+        self.paths.iter().map(size_of).sum()
+    }
+
     /// Whether it may be more than one trace.
     pub fn several(&self) -> bool {
         self.list.file().is_some() || self.paths.iter().flat_map(|path| inputs_of(path)).nth(1).is_some()

@@ -1,9 +1,25 @@
 //! Traces of profilers, read into one model.
 //!
 //! What `traceq`, `tracecv` and `tracewhy` share: [`read`] turns bytes into events of the [`model`], one file per
-//! format; [`inputs`] are the arguments that name traces. What the numbers of an analysis mean is left to the tools.
+//! format. What the numbers of an analysis mean is left to the tools.
 //! Readers stream: memory depends on what a sink keeps, not on the file.
+//!
+//! | module | holds |
+//! |---|---|
+//! | [`inputs`] | the arguments that name traces |
+//! | [`read`], [`model`] | readers; what they produce |
+//! | [`report`] | what is said of a trace that was read |
+//! | [`classifier`], [`meaning`] | what each event is: by its category, name, process, and the user's classes |
+//! | [`rows`] | events as records and rows of CSV |
+//! | [`steps`] | the steps of a trace, by their marks |
+//! | [`spool`] | records by the million, sorted, in bounded memory |
 
+pub mod classifier;
 pub mod inputs;
+pub mod meaning;
 pub mod model;
 pub mod read;
+pub mod report;
+pub mod rows;
+pub mod spool;
+pub mod steps;

@@ -95,10 +95,10 @@ struct FuzzRows;
 impl trace::model::EventSink for FuzzRows {
     fn event(&mut self, event: &trace::model::Event<'_>) -> anyhow::Result<()> {
         let mut line = Vec::new();
-        write::event::write_line(&mut line, event);
-        write::event::write_csv_row(&mut line, event, "", true);
+        write::line::write_line(&mut line, event);
+        trace::rows::write_csv_row(&mut line, event, "", true);
         line.clear();
-        write::event::write_record(&mut line, event, None, true);
+        trace::rows::write_record(&mut line, event, None, true);
         serde_json::from_slice::<common::record::traceq::Event>(&line)?;
         Ok(())
     }

@@ -1,14 +1,14 @@
 //! Keeps of a trace what its sums and checks need: device work, launches, marks of steps, host time, and the lanes and
-//! arrows of an Ascend timeline. What it is kept in has bounded memory ([`super::spool`]).
+//! arrows of an Ascend timeline. What it is kept in has bounded memory ([`trace::spool`]).
 
-use super::classifier::{ClassRules, Classified, EventClassifier};
 use super::clusters::TimeClusters;
 use super::edges::EdgeStore;
 use super::host::BusyTime;
 use super::records::{Arrow, Launch, NO_DEVICE, NO_NUMBER, Row, Work, launch_kind};
-use super::spool::{MemoryLimit, Spool};
-use super::steps::{MarkKind, StepMark, StepNames, Update};
+use trace::classifier::{ClassRules, Classified, EventClassifier};
 use trace::model::{Category, Event, EventId, EventSink, RowTraits};
+use trace::spool::{MemoryLimit, Spool};
+use trace::steps::{MarkKind, StepMark, StepNames, Update, is_host_annotation};
 
 /// How to read a trace.
 #[derive(Clone, Debug, Default)]
@@ -267,11 +267,6 @@ impl std::error::Error for TooManyNames {}
 /// [`TooManyNames`].
 pub(crate) fn check_table_bytes(bytes: u64, limit: MemoryLimit) -> anyhow::Result<()> {
     if bytes > limit.of_tables() { Err(TooManyNames { limit }.into()) } else { Ok(()) }
-}
-
-/// Ranges that the program marked on the host; those on a device repeat them.
-pub(crate) fn is_host_annotation(cat: &[u8]) -> bool {
-    !matches!(cat, b"gpu_user_annotation" | b"Trace" | b"cuda_profiler_range")
 }
 
 impl EventSink for Collected {

@@ -1,8 +1,8 @@
 //! The work of one device in the order of time: how it divides, over everything and by step, and what is odd about it.
 
-use super::classifier::EventClassifier;
 use super::link::LinkedWork;
 use super::split::{Split, SplitSweep};
+use trace::classifier::EventClassifier;
 use trace::model::{Category, FastMap};
 
 /// Device events by kind.

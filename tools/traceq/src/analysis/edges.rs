@@ -2,11 +2,11 @@
 
 use std::io;
 
-use super::classifier::{Classified, EventClassifier};
 use super::pairs::{EdgeThreads, Unmatched, match_edges};
 use super::records::{Edge, NO_DEVICE, NO_NUMBER};
-use super::spool::{MemoryLimit, Spool};
+use trace::classifier::{Classified, EventClassifier};
 use trace::model::{Event, EventId, FastMap, RowTraits};
+use trace::spool::{MemoryLimit, Spool};
 
 /// What says that two async events belong together: category, scope and id, and the process for a local id.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]

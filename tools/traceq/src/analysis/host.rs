@@ -2,7 +2,7 @@
 
 use std::io;
 
-use super::spool::{MemoryLimit, Spool, SpoolRecord};
+use trace::spool::{MemoryLimit, Spool, SpoolRecord};
 
 /// A stretch of time of a thread in which it is busy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -4,8 +4,8 @@ use std::io;
 
 use super::records::{Launch, LaunchKind, NO_DEVICE, NO_NUMBER, Work};
 use super::resolve::Resolved;
-use super::spool::{Spool, SpoolRecord};
 use trace::model::{Category, FastMap};
+use trace::spool::{Spool, SpoolRecord};
 
 /// A piece of work with what its launch tells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,10 +1,9 @@
 //! Analyses: what the events of a trace add up to. They know the model, no format and no output.
 //!
-//! A sink ([`collect`], [`rank`]) keeps what it needs of each event in bounded memory ([`spool`]); when the whole trace
+//! A sink ([`collect`], [`rank`]) keeps what it needs of each event in bounded memory ([`trace::spool`]); when the whole trace
 //! is known, [`resolve`] gives rows their meaning, and sweeps over sorted records make the sums. So neither the order of
 //! a file nor its size matters.
 
-pub(crate) mod classifier;
 pub(crate) mod clusters;
 pub(crate) mod collect;
 pub(crate) mod device;
@@ -19,6 +18,4 @@ pub(crate) mod resolve;
 pub(crate) mod scopes;
 mod selftime;
 pub(crate) mod split;
-pub(crate) mod spool;
-pub(crate) mod steps;
 pub(crate) mod sum;

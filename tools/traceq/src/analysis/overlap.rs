@@ -11,8 +11,8 @@ use std::io;
 use super::records::{Lane, NO_NUMBER, Piece};
 use super::resolve::Resolved;
 use super::split::Split;
-use super::spool::{Spool, SpoolRecord};
-use super::steps::Step;
+use trace::spool::{Spool, SpoolRecord};
+use trace::steps::Step;
 
 /// What the lanes say of one stretch of time on one device.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -218,7 +218,7 @@ fn find_device_ranges(resolved: &mut Resolved) -> io::Result<Vec<Vec<(i64, i64, 
         let end = launches.last.and_then(|l| known(l.end)).unwrap_or(step.end).max(step.end);
         (start, end, i)
     };
-    let of_scope = |(steps, launches): (&super::steps::Steps, &Vec<StepLaunches>)| {
+    let of_scope = |(steps, launches): (&trace::steps::Steps, &Vec<StepLaunches>)| {
         let mut ranges: Vec<_> = steps.all().iter().zip(launches).enumerate().map(range).collect();
         ranges.sort_unstable();
         ranges

@@ -3,8 +3,8 @@
 //! They need not stand in the file in the order of time, so they are kept until it has been read.
 
 use super::records::Edge;
-use super::spool::{MemoryLimit, Spool};
 use trace::model::FastMap;
+use trace::spool::{MemoryLimit, Spool};
 
 /// Begins and ends that found no partner.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

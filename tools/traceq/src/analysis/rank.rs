@@ -4,14 +4,15 @@ use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::io;
 
-use super::classifier::{Classified, EventClassifier};
-use super::collect::{CollectOptions, check_table_bytes, is_host_annotation};
+use super::collect::{CollectOptions, check_table_bytes};
 use super::edges::EdgeStore;
 use super::records::Edge;
 use super::scopes::{ProcessUse, Scopes};
 use super::selftime::{SelfTimes, Span};
-use super::spool::{MemoryLimit, Spool, SpoolRecord};
+use trace::classifier::{Classified, EventClassifier};
 use trace::model::{Category, Event, EventSink, FastMap, RowTraits, is_collective_call};
+use trace::spool::{MemoryLimit, Spool, SpoolRecord};
+use trace::steps::is_host_annotation;
 
 /// A kind of event to rank.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, clap::ValueEnum)]

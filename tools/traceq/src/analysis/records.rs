@@ -2,7 +2,7 @@
 
 use trace::model::{Category, RowTraits};
 
-use super::spool::SpoolRecord;
+use trace::spool::SpoolRecord;
 
 /// A device that is not known; such work stays together.
 pub(crate) const NO_DEVICE: i64 = i64::MIN;

@@ -4,7 +4,6 @@
 use std::collections::{BTreeSet, HashSet};
 use std::io;
 
-use super::classifier::EventClassifier;
 use super::clusters::RecordedTime;
 use super::collect::{CollectOptions, Collected, check_table_bytes};
 use super::edges::EdgeStore;
@@ -13,9 +12,10 @@ use super::pairs::Unmatched;
 use super::records::{Arrow, Edge, Lane, Launch, NO_DEVICE, NO_NUMBER, Piece, Row, Task, Work, overlap_lane};
 use super::scopes::{ProcessUse, Scopes};
 use super::selftime::{SelfTimes, Span};
-use super::spool::{MemoryLimit, Spool};
-use super::steps::{MarkKind, StepMark, Steps};
+use trace::classifier::EventClassifier;
 use trace::model::{Category, Dialect, ProcessRole, RowMeaning};
+use trace::spool::{MemoryLimit, Spool};
+use trace::steps::{MarkKind, StepMark, Steps};
 
 /// What an analysis starts from.
 pub(crate) struct Resolved {

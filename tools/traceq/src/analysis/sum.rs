@@ -16,10 +16,10 @@ use super::records::{Lane, Work};
 use super::resolve::Resolved;
 use super::scopes::Scopes;
 use super::split::{Split, SplitSweep};
-use super::spool::Spool;
-use super::steps::{MarkKind, Step};
 use common::error::HintExt;
 use trace::model::Category;
+use trace::spool::Spool;
+use trace::steps::{MarkKind, Step};
 
 /// One step on one device, or on none.
 #[derive(Clone, Debug)]
@@ -119,7 +119,7 @@ pub(crate) fn sum_trace(mut resolved: Resolved, include_unlinked: bool) -> anyho
         excluded: BTreeMap::new(),
         span: resolved.recorded.extent.map_or(0, |(a, b)| b - a),
         host: Vec::new(),
-        derived_steps: resolved.steps.iter().any(super::steps::Steps::are_derived),
+        derived_steps: resolved.steps.iter().any(trace::steps::Steps::are_derived),
         unlinked_counted: 0,
         steps_by_start: false,
         links: LinkCounts::default(),

@@ -11,13 +11,14 @@ use common::out::Out;
 
 use super::options::AnalysisOptions;
 use super::{Format, Tally};
-use crate::analysis::classifier::EventClassifier;
 use crate::analysis::collect::CollectOptions;
 use crate::analysis::resolve::{FoundStep, find_step};
-use crate::write::event;
+use crate::write::line;
 use trace::inputs::{Input, Inputs};
-use trace::model::{Category, Event, EventSink, RowMeaning};
+use trace::meaning::MeaningLookup;
+use trace::model::{Category, Event, EventSink};
 use trace::read::{self, ReadOptions};
+use trace::rows;
 
 /// Write the events, as they stand in the file: text, JSON Lines or CSV
 ///
@@ -69,14 +70,13 @@ impl Cat {
             let Some((opened, source)) = super::open_input(out, input) else { return Ok(()) };
             let window = self.step.map(|n| StepWindow::find_in_trace(input, n, &options)).transpose()?;
             if std::mem::take(&mut header) {
-                writeln!(out.text(), "{}", event::COLUMNS.join(","))?;
+                writeln!(out.text(), "{}", rows::COLUMNS.join(","))?;
             }
             let path = opened.path.to_string_lossy().into_owned();
             let (cat, path) = (&self, several.then_some(path.as_str()));
-            let classifier = EventClassifier::new(options.classes.clone());
+            let lookup = MeaningLookup::new(input, options.classes.clone());
             let (window, lines) = (window.as_ref(), Vec::new());
-            let mut writer =
-                Writer { cat, window, input, format, path, out, lines, written: 0, classifier, named: false };
+            let mut writer = Writer { cat, window, format, path, out, lines, written: 0, lookup };
             let outcome = read::read_trace(source, &self.inputs.read_options(), &mut writer)?;
             writer.pass_lines()?;
             tally.records += writer.written;
@@ -111,35 +111,16 @@ impl Cat {
 struct Writer<'a> {
     cat: &'a Cat,
     window: Option<&'a StepWindow>,
-    input: &'a Input,
     format: Format,
     path: Option<&'a str>,
     out: &'a mut Out,
     /// Lines that are passed on together, and never in parts: whoever stops the program finds whole lines.
     lines: Vec<u8>,
     written: u64,
-    classifier: EventClassifier,
-    /// The names of all processes and threads are known, or never will be.
-    named: bool,
+    lookup: MeaningLookup<'a>,
 }
 
 impl Writer<'_> {
-    /// Learns how processes and threads are named in all of the trace, once: what rows without a category are, their
-    /// names tell, and those may stand behind them. What comes through a pipe can be read only once, so there the
-    /// names count from where they stand.
-    fn learn_names(&mut self) -> anyhow::Result<()> {
-        self.named = true;
-        if *self.input != Input::Stdin {
-            let (opened, bytes) = self.input.open().with_context(|| self.input.label())?;
-            read::read_trace(
-                opened.source_of(bytes),
-                &ReadOptions::default(),
-                &mut Names(&mut self.classifier),
-            )?;
-        }
-        Ok(())
-    }
-
     fn pass_lines(&mut self) -> io::Result<()> {
         self.out.text().write_all(&self.lines)?;
         self.lines.clear();
@@ -151,39 +132,21 @@ impl EventSink for Writer<'_> {
     fn event(&mut self, event: &Event<'_>) -> anyhow::Result<()> {
         /// More than the buffer of standard output holds, so that it copies nothing.
         const ENOUGH: usize = 128 * 1024;
-        if !self.named && event.cat.is_empty() && matches!(event.phase, b'X' | b'B' | b'E' | b'b' | b'e') {
-            self.learn_names()?;
-        }
-        let meaning = self.classifier.meaning_so_far(event);
-        let RowMeaning { category, device, stream, .. } = meaning;
-        let event =
-            &Event { category, device: device.or(event.device), stream: stream.or(event.stream), ..*event };
+        let event = &self.lookup.resolve(event)?;
         if !self.cat.wants_event(event) || self.window.is_some_and(|w| !w.holds_event(event)) {
             return Ok(());
         }
         self.written += 1;
         let with_args = !self.cat.no_args;
         match self.format {
-            Format::Json => event::write_record(&mut self.lines, event, self.path, with_args),
+            Format::Json => rows::write_record(&mut self.lines, event, self.path, with_args),
             Format::Csv => {
-                event::write_csv_row(&mut self.lines, event, self.path.unwrap_or(""), with_args);
+                rows::write_csv_row(&mut self.lines, event, self.path.unwrap_or(""), with_args);
             }
-            _ => event::write_line(&mut self.lines, event),
+            _ => line::write_line(&mut self.lines, event),
         }
         if self.lines.len() >= ENOUGH {
             self.pass_lines()?;
-        }
-        Ok(())
-    }
-}
-
-/// Learns names, and nothing else.
-struct Names<'a>(&'a mut EventClassifier);
-
-impl EventSink for Names<'_> {
-    fn event(&mut self, event: &Event<'_>) -> anyhow::Result<()> {
-        if event.phase == b'M' {
-            self.0.processes.learn(event);
         }
         Ok(())
     }

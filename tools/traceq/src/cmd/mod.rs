@@ -19,10 +19,10 @@ use common::progress::{self, Unit};
 use common::record::traceq as record;
 use common::report::ReportFormat;
 
-use crate::write::units::format_count;
 use trace::inputs::{Input, Inputs, Opened};
-use trace::model::{DefectCount, EventSink, Severity};
+use trace::model::EventSink;
 use trace::read::{self, ReadFault, ReadOutcome, TraceSource};
+use trace::report::report_faults;
 
 /// Form of the result.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -203,25 +203,4 @@ fn count_outcome(out: &Out, tally: &mut Tally, opened: Opened, mut outcome: Read
     tally.incomplete += u64::from(!outcome.complete);
     tally.events += outcome.events;
     Some(Trace { path, size, outcome })
-}
-
-fn report_faults(out: &Out, label: &str, outcome: &ReadOutcome) {
-    if let Some(e) = &outcome.error {
-        out.error(format_args!("{label}{}", e.place()), e);
-    }
-    if outcome.complete && outcome.events == 0 {
-        out.warn(label, "has no events: nothing was recorded");
-    }
-    for (defect, DefectCount { count, line, offset }) in outcome.defects.iter() {
-        let often =
-            if *count > 1 { format!(", {} times, here first", format_count(*count)) } else { String::new() };
-        let place = if *line > 0 { format!("{label}:{line}") } else { label.to_owned() };
-        let byte = if *line > 0 || *offset > 0 { format!(" (byte {offset})") } else { String::new() };
-        let reason = format!("{}{often}{byte}", defect.describe());
-        match defect.severity() {
-            Severity::Allowed => out.diag().info(place, reason),
-            Severity::Repaired => out.warn(place, reason),
-            Severity::EventLost | Severity::MoreLost => out.error(place, reason),
-        }
-    }
 }

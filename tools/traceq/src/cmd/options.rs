@@ -8,10 +8,10 @@ use clap::Args;
 use common::error::HintExt;
 use serde::Deserialize;
 
-use crate::analysis::classifier::{ClassRules, parse_expression};
 use crate::analysis::collect::CollectOptions;
-use crate::analysis::spool::MemoryLimit;
-use crate::analysis::steps::StepNames;
+use trace::classifier::{ClassRules, parse_expression};
+use trace::spool::MemoryLimit;
+use trace::steps::StepNames;
 
 /// The options of everything that analyses.
 #[derive(Args, Clone, Debug, Default)]

@@ -16,8 +16,9 @@ use crate::analysis::split::Split;
 use crate::analysis::sum::{StepRow, Sums, TotalRow, sum_trace};
 use crate::check;
 use crate::write::table::{Align, Table, cut_to_width};
-use crate::write::units::{TimeUnit, format_count, format_duration, format_percent, format_wall_clock};
+use crate::write::units::{TimeUnit, format_duration, format_percent, format_wall_clock};
 use trace::inputs::Inputs;
+use trace::report::format_count;
 
 /// Sum up where the time went: compute, exposed communication, overlap, copies, idle
 ///

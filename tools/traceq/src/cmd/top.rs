@@ -13,8 +13,9 @@ use super::{Format, Tally, Trace};
 use crate::analysis::rank::{By, Entry, Order, Ranked, Ranking};
 use crate::analysis::scopes::Scope;
 use crate::write::table::{Align, Table, cut_to_width, output_width};
-use crate::write::units::{TimeUnit, format_count, format_duration, format_percent};
+use crate::write::units::{TimeUnit, format_duration, format_percent};
 use trace::inputs::Inputs;
+use trace::report::format_count;
 
 /// List the kernels and operators that take the most time
 ///

@@ -50,13 +50,6 @@ pub(crate) fn format_bytes(n: u64) -> String {
     }
 }
 
-/// A count with its thousands apart.
-pub(crate) fn format_count(n: u64) -> String {
-    let digits = n.to_string();
-    let groups = digits.as_bytes().rchunks(3).rev().map(|g| String::from_utf8_lossy(g));
-    groups.collect::<Vec<_>>().join(",")
-}
-
 /// A share as percent.
 pub(crate) fn format_percent(ratio: Option<f64>) -> String {
     ratio.map_or_else(|| "-".to_owned(), |r| format!("{:.1}%", r * 100.0))
@@ -82,8 +75,7 @@ mod tests {
     }
 
     #[test]
-    fn counts_sizes_and_clocks_read_well() {
-        assert_eq!((format_count(0), format_count(1234567)), ("0".to_owned(), "1,234,567".to_owned()));
+    fn sizes_and_clocks_read_well() {
         assert_eq!((format_bytes(999), format_bytes(2_218_825)), ("999 B".to_owned(), "2.2 MB".to_owned()));
         assert_eq!(
             format_wall_clock(1_722_470_400_000_001_000).as_deref(),

@@ -2,9 +2,14 @@
 
 use regex::Regex;
 
+/// Tells ranges that the program marked on the host; those on a device repeat them.
+pub fn is_host_annotation(cat: &[u8]) -> bool {
+    !matches!(cat, b"gpu_user_annotation" | b"Trace" | b"cuda_profiler_range")
+}
+
 /// What marks a step. The first kind that occurs in a trace counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum MarkKind {
+pub enum MarkKind {
     /// A name that the user gave.
     User,
     /// `ProfilerStep#N` of `torch.profiler` and of the Ascend profiler.
@@ -21,22 +26,26 @@ pub(crate) enum MarkKind {
 
 /// A mark.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct StepMark {
-    pub(crate) kind: MarkKind,
+pub struct StepMark {
+    /// What it is.
+    pub kind: MarkKind,
     /// The number that the mark gives.
-    pub(crate) number: Option<i64>,
+    pub number: Option<i64>,
     /// Number of its name.
-    pub(crate) name: u32,
-    pub(crate) thread: u32,
-    pub(crate) start: i64,
-    pub(crate) end: i64,
+    pub name: u32,
+    /// Number of its thread.
+    pub thread: u32,
+    /// Start in nanoseconds.
+    pub start: i64,
+    /// End in nanoseconds.
+    pub end: i64,
     /// It has no end of its own.
-    pub(crate) partial: bool,
+    pub partial: bool,
 }
 
 /// Tells marks by their names.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct StepNames {
+pub struct StepNames {
     /// The user's; if there are any, nothing else is a mark.
     user: Vec<Regex>,
 }
@@ -52,17 +61,17 @@ const SERVING: [&[&str]; 4] = [
 
 impl StepNames {
     /// With the user's expressions.
-    pub(crate) fn new(user: Vec<Regex>) -> Self {
+    pub fn new(user: Vec<Regex>) -> Self {
         Self { user }
     }
 
     /// Whether the user named marks: then operators may be marks, too.
-    pub(crate) fn has_user_names(&self) -> bool {
+    pub fn has_user_names(&self) -> bool {
         !self.user.is_empty()
     }
 
     /// The kind and number of the mark that a host range of this name is, if it is one.
-    pub(crate) fn mark_of_name(&self, name: &str) -> Option<(MarkKind, Option<i64>)> {
+    pub fn mark_of_name(&self, name: &str) -> Option<(MarkKind, Option<i64>)> {
         if let Some(found) = self.user.iter().find_map(|pattern| pattern.captures(name)) {
             let number = found.get(1).and_then(|digits| digits.as_str().parse().ok());
             return Some((MarkKind::User, number.or_else(|| trailing_number(name))));
@@ -102,34 +111,40 @@ fn trailing_number(name: &str) -> Option<i64> {
 
 /// One step, as the host sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Step {
-    pub(crate) number: i64,
-    pub(crate) start: i64,
-    pub(crate) end: i64,
+pub struct Step {
+    /// Its number, which its mark gives, or counted from 0.
+    pub number: i64,
+    /// Start in nanoseconds.
+    pub start: i64,
+    /// End in nanoseconds.
+    pub end: i64,
     /// The trace ends inside it.
-    pub(crate) partial: bool,
+    pub partial: bool,
     /// The number of its mark's name; none if it was told from an optimizer.
-    pub(crate) name: Option<u32>,
+    pub name: Option<u32>,
 }
 
 /// Steps in the order of time.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Steps {
+pub struct Steps {
     steps: Vec<Step>,
     /// Marks that repeat a step: another thread's, or a copy.
-    pub(crate) repeated: u64,
+    pub repeated: u64,
     /// What marks them; none if they were told from the optimizer, or if there are no steps.
-    pub(crate) kind: Option<MarkKind>,
+    pub kind: Option<MarkKind>,
 }
 
 /// The end of one call of an optimizer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Update {
+pub struct Update {
     /// Which optimizer.
-    pub(crate) name: u32,
-    pub(crate) thread: u32,
-    pub(crate) start: i64,
-    pub(crate) end: i64,
+    pub name: u32,
+    /// Number of its thread.
+    pub thread: u32,
+    /// Start in nanoseconds.
+    pub start: i64,
+    /// End in nanoseconds.
+    pub end: i64,
 }
 
 /// How many steps back a moment is looked for: marks of other threads may lie in between.
@@ -138,7 +153,7 @@ const BACK: usize = 8;
 impl Steps {
     /// The steps that marks tell: those of the first kind that occurs. Of the families of serving engines, which
     /// nest, the one that covers most time counts.
-    pub(crate) fn from_marks(mut marks: Vec<StepMark>) -> Self {
+    pub fn from_marks(mut marks: Vec<StepMark>) -> Self {
         let Some(kind) = choose_kind(&marks) else { return Self::default() };
         marks.retain(|m| m.kind == kind);
         let numbered = match kind {
@@ -167,7 +182,7 @@ impl Steps {
     /// the end of one optimizer call to the end of the next. They are numbered from 0, and the first is called
     /// partial since nothing says that the recording began at its beginning. With several optimizers, the one
     /// that comes first counts.
-    pub(crate) fn from_optimizer(mut updates: Vec<Update>, begin: i64) -> Self {
+    pub fn from_optimizer(mut updates: Vec<Update>, begin: i64) -> Self {
         updates.sort_unstable_by_key(|u| (u.start, u.end, u.name));
         let Some(first) = updates.first().map(|u| u.name) else { return Self::default() };
         updates.retain(|u| u.name == first);
@@ -181,22 +196,22 @@ impl Steps {
     }
 
     /// Calls every step partial, of a trace that was cut.
-    pub(crate) fn mark_partial(&mut self) {
+    pub fn mark_partial(&mut self) {
         self.steps.iter_mut().for_each(|s| s.partial = true);
     }
 
     /// They were told from the optimizer.
-    pub(crate) fn are_derived(&self) -> bool {
+    pub fn are_derived(&self) -> bool {
         self.kind.is_none() && !self.steps.is_empty()
     }
 
     /// All of them.
-    pub(crate) fn all(&self) -> &[Step] {
+    pub fn all(&self) -> &[Step] {
         &self.steps
     }
 
     /// The index of the step that a moment belongs to: the latest to start of those that hold it.
-    pub(crate) fn at(&self, moment: i64) -> Option<usize> {
+    pub fn at(&self, moment: i64) -> Option<usize> {
         let after = self.steps.partition_point(|s| s.start <= moment);
         (after.saturating_sub(BACK)..after).rev().find(|&i| moment < self.steps[i].end)
     }
@@ -204,7 +219,7 @@ impl Steps {
 
 impl Steps {
     /// The indices of all steps that hold a moment.
-    pub(crate) fn all_at(&self, moment: i64) -> impl Iterator<Item = usize> {
+    pub fn all_at(&self, moment: i64) -> impl Iterator<Item = usize> {
         let after = self.steps.partition_point(|s| s.start <= moment);
         (after.saturating_sub(BACK)..after).filter(move |&i| moment < self.steps[i].end)
     }

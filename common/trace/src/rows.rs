@@ -3,17 +3,13 @@
 //! Written into a buffer of bytes, because a trace has millions of them. Members and numbers are copied as they
 //! stand in the file; [`record::Event`] describes the records that come of it, and a test reads them with it.
 
-use std::io::Write;
-
 use common::record::{Record, traceq as record};
-use common::text::safe;
 
-use super::units::TimeUnit;
-use trace::model::{Event, EventId, RawText};
-use trace::read::{for_each_member, write_compact, write_text};
+use crate::model::{Event, EventId, RawText};
+use crate::read::{for_each_member, write_compact, write_text};
 
 /// The columns of the CSV form.
-pub(crate) const COLUMNS: [&str; 15] = [
+pub const COLUMNS: [&str; 15] = [
     "path",
     "category",
     "cat",
@@ -33,16 +29,17 @@ pub(crate) const COLUMNS: [&str; 15] = [
 
 /// The members of an event as they stand in the file.
 #[derive(Default)]
-struct RawMembers<'a> {
+pub struct RawMembers<'a> {
     pid: Option<&'a [u8]>,
     tid: Option<&'a [u8]>,
     id: Option<&'a [u8]>,
     /// All that nothing else in a record holds, as the inside of an object of JSON.
-    other: Vec<u8>,
+    pub other: Vec<u8>,
 }
 
 impl<'a> RawMembers<'a> {
-    fn of(event: &Event<'a>) -> Self {
+    /// The members of an event; none where its format is another, or its fields hold them all.
+    pub fn of(event: &Event<'a>) -> Self {
         let mut raw = Self::default();
         if event.plain && !event.repaired {
             return raw;
@@ -76,7 +73,7 @@ fn is_exact_in_nanos(value: &[u8]) -> bool {
 }
 
 /// Appends an event as a record, a line of JSON.
-pub(crate) fn write_record(to: &mut Vec<u8>, event: &Event<'_>, path: Option<&str>, with_args: bool) {
+pub fn write_record(to: &mut Vec<u8>, event: &Event<'_>, path: Option<&str>, with_args: bool) {
     let raw = RawMembers::of(event);
     to.extend_from_slice(b"{\"type\":\"");
     to.extend_from_slice(record::Event::TYPE.as_bytes());
@@ -158,7 +155,7 @@ fn write_number(to: &mut Vec<u8>, number: i64) {
 }
 
 /// Appends an event as a row of [`COLUMNS`].
-pub(crate) fn write_csv_row(to: &mut Vec<u8>, event: &Event<'_>, path: &str, with_args: bool) {
+pub fn write_csv_row(to: &mut Vec<u8>, event: &Event<'_>, path: &str, with_args: bool) {
     let raw = RawMembers::of(event);
     write_csv_cell(to, path.as_bytes());
     to.push(b',');
@@ -210,7 +207,7 @@ fn write_id_cell(to: &mut Vec<u8>, raw: Option<&[u8]>, id: EventId<'_>) {
 }
 
 /// Appends a cell, quoted where RFC 4180, section 2, wants it.
-pub(crate) fn write_csv_cell(to: &mut Vec<u8>, cell: &[u8]) {
+pub fn write_csv_cell(to: &mut Vec<u8>, cell: &[u8]) {
     if !cell.iter().any(|b| matches!(b, b',' | b'"' | b'\n' | b'\r')) {
         return to.extend_from_slice(cell);
     }
@@ -224,30 +221,11 @@ pub(crate) fn write_csv_cell(to: &mut Vec<u8>, cell: &[u8]) {
     to.push(b'"');
 }
 
-/// Appends an event as a line: start and duration in microseconds, category, process, thread, name.
-pub(crate) fn write_line(to: &mut Vec<u8>, event: &Event<'_>) {
-    let us = TimeUnit::for_largest(0);
-    let time = |t: Option<i64>| t.map_or("-".to_owned(), |t| us.format_time(t));
-    let (start, dur, category) = (time(event.start), time(event.dur), event.category.name());
-    let (pid, tid, name) = (id_text(event.pid), id_text(event.tid), event.name.decode());
-    let ids = format!("{}/{}", safe(&pid), safe(&tid));
-    // Writing to memory does not fail.
-    let _ = writeln!(to, "{start:>20} {dur:>12} {category:<10} {ids:<17} {}", safe(&name));
-}
-
-fn id_text(id: EventId<'_>) -> String {
-    match id {
-        EventId::None => String::new(),
-        EventId::Number(n) => n.to_string(),
-        EventId::Text(t) => t.decode().into_owned(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use trace::model::EventSink;
-    use trace::read::{ReadOptions, read_trace};
+    use crate::model::EventSink;
+    use crate::read::{ReadOptions, read_trace};
 
     /// The rows and records of all events of a trace.
     #[derive(Default)]

@@ -1,14 +1,14 @@
 //! What each event is: by its category, the name of a kernel, its process, and the classes that the user gives.
 
-use anyhow::Context;
-use regex::Regex;
-use trace::model::{
+use crate::model::{
     Category, Event, KernelClass, NameTable, ProcessTable, RowMeaning, RowTraits, classify_kernel_name,
 };
+use anyhow::Context;
+use regex::Regex;
 
 /// A class that a user gives to device work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-pub(crate) enum UserClass {
+pub enum UserClass {
     /// Moves data between devices.
     Communication,
     /// Copies within a device, or from and to the host.
@@ -32,14 +32,14 @@ impl UserClass {
 
 /// Which class the user gives to names that match; the first that matches counts.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct ClassRules(Vec<(UserClass, Regex)>);
+pub struct ClassRules(Vec<(UserClass, Regex)>);
 
 impl ClassRules {
     /// Adds a rule behind the others.
     ///
     /// # Errors
     /// `text` is not `NAME=REGEX` with a known name and a valid expression.
-    pub(crate) fn push_text(&mut self, text: &str) -> anyhow::Result<()> {
+    pub fn push_text(&mut self, text: &str) -> anyhow::Result<()> {
         use clap::ValueEnum;
         let (name, pattern) = text
             .split_once('=')
@@ -53,7 +53,7 @@ impl ClassRules {
     ///
     /// # Errors
     /// The expression is not valid.
-    pub(crate) fn push(&mut self, class: UserClass, pattern: &str) -> anyhow::Result<()> {
+    pub fn push(&mut self, class: UserClass, pattern: &str) -> anyhow::Result<()> {
         self.0.push((class, parse_expression(pattern)?));
         Ok(())
     }
@@ -64,7 +64,7 @@ impl ClassRules {
 }
 
 /// A regular expression of the user's, or why it is none, on one line.
-pub(crate) fn parse_expression(pattern: &str) -> anyhow::Result<Regex> {
+pub fn parse_expression(pattern: &str) -> anyhow::Result<Regex> {
     Regex::new(pattern).map_err(|e| {
         let reason = e.to_string();
         let reason = reason.lines().last().unwrap_or("").trim().trim_start_matches("error: ").to_owned();
@@ -80,9 +80,11 @@ struct NameVerdict {
 }
 
 /// Classifies events. What is known of a name is found out once.
-pub(crate) struct EventClassifier {
-    pub(crate) processes: ProcessTable,
-    pub(crate) names: NameTable,
+pub struct EventClassifier {
+    /// The processes and threads so far.
+    pub processes: ProcessTable,
+    /// The names so far.
+    pub names: NameTable,
     rules: ClassRules,
     /// By the name's number.
     verdicts: Vec<Option<NameVerdict>>,
@@ -90,7 +92,7 @@ pub(crate) struct EventClassifier {
 
 /// An event of a trace, as far as it can be told while the trace is being read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Classified {
+pub enum Classified {
     /// What it is.
     Known(Category),
     /// Its process or thread will tell.
@@ -99,13 +101,13 @@ pub(crate) enum Classified {
 
 impl EventClassifier {
     /// With the user's rules.
-    pub(crate) fn new(rules: ClassRules) -> Self {
+    pub fn new(rules: ClassRules) -> Self {
         Self { processes: ProcessTable::default(), names: NameTable::default(), rules, verdicts: Vec::new() }
     }
 
     /// The category of an event of known category; the name decides what a kernel is.
     #[inline]
-    pub(crate) fn classify(&mut self, event: &Event<'_>) -> Classified {
+    pub fn classify(&mut self, event: &Event<'_>) -> Classified {
         match event.category {
             c if c.is_on_device() => Classified::Known(self.classify_device_event(event)),
             Category::Other
@@ -120,7 +122,7 @@ impl EventClassifier {
     }
 
     /// The number of an event's name.
-    pub(crate) fn intern_name(&mut self, event: &Event<'_>) -> u32 {
+    pub fn intern_name(&mut self, event: &Event<'_>) -> u32 {
         self.names.intern(event.name)
     }
 
@@ -142,7 +144,7 @@ impl EventClassifier {
 
     /// What an event is by what has been read so far, for those who keep none: the names of processes, which metadata
     /// events tell, may come later.
-    pub(crate) fn meaning_so_far(&mut self, event: &Event<'_>) -> RowMeaning {
+    pub fn meaning_so_far(&mut self, event: &Event<'_>) -> RowMeaning {
         /// Names are known again quickly; so many are enough.
         const MOST_NAMES: u32 = 1 << 18;
         if self.names.count_names() > MOST_NAMES {
@@ -178,7 +180,7 @@ impl EventClassifier {
 
     /// What a row is, once the trace has been read. The user's class goes before what its name tells, for work on a
     /// device.
-    pub(crate) fn resolve_row(&self, thread: u32, traits: RowTraits, user: Option<Category>) -> RowMeaning {
+    pub fn resolve_row(&self, thread: u32, traits: RowTraits, user: Option<Category>) -> RowMeaning {
         let mut meaning = self.processes.classify_row(thread, traits);
         if let (true, Some(category)) = (meaning.category.is_on_device(), user) {
             meaning.category = category;

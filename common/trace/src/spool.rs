@@ -9,7 +9,7 @@ use std::io::{self, Write};
 use std::os::unix::fs::FileExt;
 
 /// A record of `N` words.
-pub(crate) trait SpoolRecord<const N: usize>: Copy {
+pub trait SpoolRecord<const N: usize>: Copy {
     /// The record as words.
     fn to_words(self) -> [i64; N];
 
@@ -19,9 +19,9 @@ pub(crate) trait SpoolRecord<const N: usize>: Copy {
 
 /// How much of it may stay in memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct MemoryLimit {
+pub struct MemoryLimit {
     /// Bytes for all of an analysis.
-    pub(crate) bytes: u64,
+    pub bytes: u64,
 }
 
 impl Default for MemoryLimit {
@@ -40,14 +40,14 @@ impl MemoryLimit {
     }
 
     /// What small tables (names, marks of steps, streams) may take together.
-    pub(crate) fn of_tables(self) -> u64 {
+    pub fn of_tables(self) -> u64 {
         self.bytes / 4
     }
 }
 
 /// Records that wait to be read in order.
 #[derive(Debug)]
-pub(crate) struct Spool<T, const N: usize> {
+pub struct Spool<T, const N: usize> {
     buffer: Vec<T>,
     /// Records that fit in memory.
     most: usize,
@@ -58,7 +58,7 @@ pub(crate) struct Spool<T, const N: usize> {
 
 impl<T: SpoolRecord<N>, const N: usize> Spool<T, N> {
     /// An empty one.
-    pub(crate) fn new(limit: MemoryLimit) -> Self {
+    pub fn new(limit: MemoryLimit) -> Self {
         let most = (limit.of_spool() / size_of::<T>().max(1)).max(16);
         Self { buffer: Vec::new(), most, file: None, chunks: Vec::new() }
     }
@@ -68,7 +68,7 @@ impl<T: SpoolRecord<N>, const N: usize> Spool<T, N> {
     /// # Errors
     /// The file for what does not fit cannot be written.
     #[inline]
-    pub(crate) fn push(&mut self, record: T) -> io::Result<()> {
+    pub fn push(&mut self, record: T) -> io::Result<()> {
         if self.buffer.len() >= self.most {
             self.spill()?;
         }
@@ -93,7 +93,7 @@ impl<T: SpoolRecord<N>, const N: usize> Spool<T, N> {
     ///
     /// # Errors
     /// What the file or `each` says.
-    pub(crate) fn for_each(&self, mut each: impl FnMut(T) -> io::Result<()>) -> io::Result<()> {
+    pub fn for_each(&self, mut each: impl FnMut(T) -> io::Result<()>) -> io::Result<()> {
         if let Some(file) = &self.file {
             for &(offset, count) in &self.chunks {
                 let mut chunk = ChunkReader::new(offset, count);
@@ -109,7 +109,7 @@ impl<T: SpoolRecord<N>, const N: usize> Spool<T, N> {
     ///
     /// # Errors
     /// What the file says.
-    pub(crate) fn into_sorted<K: Ord, F: Fn(&T) -> K>(mut self, key: F) -> io::Result<Sorted<T, K, F, N>> {
+    pub fn into_sorted<K: Ord, F: Fn(&T) -> K>(mut self, key: F) -> io::Result<Sorted<T, K, F, N>> {
         self.buffer.sort_unstable_by_key(&key);
         let Some(file) = self.file.take() else {
             return Ok(Sorted { memory: self.buffer.into_iter(), merge: None, key });
@@ -248,7 +248,7 @@ struct Merge<T, K> {
 
 /// Records in order.
 #[derive(Debug)]
-pub(crate) struct Sorted<T, K, F, const N: usize> {
+pub struct Sorted<T, K, F, const N: usize> {
     /// All of them, or those that were never written.
     memory: std::vec::IntoIter<T>,
     merge: Option<Merge<T, K>>,
@@ -261,7 +261,7 @@ impl<T: SpoolRecord<N>, K: Ord, F: Fn(&T) -> K, const N: usize> Sorted<T, K, F, 
     /// # Errors
     /// What the file says.
     #[inline]
-    pub(crate) fn next_record(&mut self) -> io::Result<Option<T>> {
+    pub fn next_record(&mut self) -> io::Result<Option<T>> {
         let Some(merge) = &mut self.merge else { return Ok(self.memory.next()) };
         let Some(HeapEntry { record, chunk, .. }) = merge.heap.pop() else { return Ok(None) };
         let next = match merge.chunks.get_mut(chunk) {

@@ -1,0 +1,4 @@
+//! The `tracecv` binary; everything is in the library of the same name.
+fn main() -> std::process::ExitCode {
+    common::cli::main::<tracecv::Cli>()
+}

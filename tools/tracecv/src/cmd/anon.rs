@@ -1,0 +1,124 @@
+//! `tracecv anon`: a trace without names that tell whose it is.
+
+mod pseudonyms;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use clap::Args;
+use common::error::HintExt;
+use common::exit::Exit;
+use common::out::{Format, Out};
+use common::record::tracecv as record;
+use trace::classifier::ClassRules;
+use trace::inputs::{Input, Inputs};
+use trace::meaning::{MeaningLookup, ResolvedSink};
+use trace::model::{Event, EventSink, TraceMeta};
+
+use super::{TraceReader, report_written, write_output};
+use crate::write::TraceWriter;
+use crate::write::chrome::ChromeWriter;
+use crate::write::event_text::write_fields;
+use pseudonyms::Pseudonyms;
+
+/// Write a trace without the names that tell whose it is, as a Chrome trace (JSON)
+///
+/// Times, ids, flows and numbers stay. Names of PyTorch's operators, of calls of runtimes, of kernels and collectives, and
+/// marks of steps stay, too, so that analyses give the same. All other texts get a number in their place, the same text the
+/// same number: Python functions, ranges, processes, threads, and texts in arguments, but for types and kinds. Paths, hosts,
+/// ids of requests and members that analyses do not need are left out. Kernels that you wrote keep their names unless
+/// --kernels is given.
+#[derive(Args, Debug)]
+#[command(after_long_help = "Examples:\n  \
+    tracecv anon -o public.json.gz rank3.json.gz")]
+pub(crate) struct AnonArgs {
+    #[command(flatten)]
+    inputs: Inputs,
+    /// Replace the names of kernels, too, but for those of collectives and copies
+    #[arg(long)]
+    kernels: bool,
+    /// File to write, compressed if its name ends with .gz; `-` is standard output
+    #[arg(short, long, value_name = "OUT", default_value = "-")]
+    output: PathBuf,
+}
+
+impl AnonArgs {
+    /// Writes one trace with other names.
+    pub(crate) fn run(self, out: &mut Out, format: Format) -> anyhow::Result<Exit> {
+        if self.inputs.several() {
+            return Err(anyhow::anyhow!("usage: one trace is written at a time")).hint("call it for each");
+        }
+        let mut reader = TraceReader::new(out, &self.inputs, 1);
+        let mut written = Vec::new();
+        self.inputs.each(out, |out, input| {
+            let Some(events) = self.write_trace(&mut reader, out, input)? else { return Ok(()) };
+            let (path, not_held) = (self.output.to_string_lossy().into_owned(), BTreeMap::new());
+            written.push(record::WrittenTrace {
+                path,
+                format: "chrome".to_owned(),
+                traces: 1,
+                events,
+                not_held,
+            });
+            Ok(())
+        })?;
+        report_written(out, format, &self.output, &reader, &written)?;
+        Ok(Exit::Ok)
+    }
+
+    fn write_trace(&self, reader: &mut TraceReader, out: &Out, input: &Input) -> anyhow::Result<Option<u64>> {
+        let written = write_output(&self.output, |to| {
+            let mut writer = ChromeWriter::new(to);
+            writer.begin_trace("")?;
+            let names = Pseudonyms::new(self.kernels);
+            let mut anonymous = AnonymousEvents { names, writer, text: Vec::new() };
+            let lookup = MeaningLookup::new(input, ClassRules::default());
+            let outcome = reader.read(out, input, &mut ResolvedSink { lookup, sink: &mut anonymous })?;
+            let Some(outcome) = outcome else { anyhow::bail!(super::NothingRead) };
+            let mut writer = anonymous.writer;
+            writer.end_trace(&without_identity(outcome.meta))?;
+            let events = writer.count_events();
+            Box::new(writer).finish()?;
+            Ok(events)
+        });
+        match written {
+            Err(e) if e.is::<super::NothingRead>() => Ok(None),
+            other => other.map(Some),
+        }
+    }
+}
+
+/// What a trace says about itself, without what tells whose it is.
+fn without_identity(meta: TraceMeta) -> TraceMeta {
+    TraceMeta { trace_id: None, trace_name: None, host: None, ..meta }
+}
+
+/// Events on their way to the new trace.
+struct AnonymousEvents<'w> {
+    names: Pseudonyms,
+    writer: ChromeWriter<'w>,
+    text: Vec<u8>,
+}
+
+impl EventSink for AnonymousEvents<'_> {
+    fn event(&mut self, event: &Event<'_>) -> anyhow::Result<()> {
+        let name = self.names.name_of(event);
+        let args = self.names.arguments_of(event)?;
+        let (pid, tid) = (self.names.id_of(event.pid), self.names.id_of(event.tid));
+        let wanted = Event {
+            name: name.as_str().into(),
+            pid: pid.as_id(),
+            tid: tid.as_id(),
+            args: &args,
+            repaired: false,
+            ..*event
+        };
+        self.text.clear();
+        write_fields(&mut self.text, &wanted);
+        if event.phase == b'M' {
+            self.writer.write_metadata(&self.text)
+        } else {
+            self.writer.write_text(&self.text)
+        }
+    }
+}

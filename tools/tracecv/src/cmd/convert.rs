@@ -1,0 +1,331 @@
+//! `tracecv convert`: traces in one format, in another.
+
+use std::collections::BTreeSet;
+use std::ffi::OsString;
+use std::io::{self, IsTerminal, Write};
+use std::path::{Path, PathBuf};
+
+use clap::{Args, ValueEnum};
+use common::error::HintExt;
+use common::exit::Exit;
+use common::out::{Format, Out};
+use common::record::tracecv as record;
+use common::size::parse_size;
+use trace::classifier::ClassRules;
+use trace::inputs::{Input, Inputs};
+use trace::meaning::{MeaningLookup, ResolvedSink};
+use trace::spool::MemoryLimit;
+
+use super::{NothingRead, TraceReader, report_written, survey_trace, write_output};
+use crate::losses::Losses;
+#[cfg(feature = "parquet")]
+use crate::survey::TraceSurvey;
+#[cfg(feature = "parquet")]
+use crate::write::dataset::DatasetWriter;
+use crate::write::shard::Shard;
+use crate::write::{TargetFormat, TraceWriter};
+
+/// Write traces in another format
+///
+/// Every event is kept with its time in nanoseconds, its name, arguments and flow, as far as the format holds them; what
+/// it does not hold is counted on standard error. Files appear when they are complete.
+#[derive(Args, Debug)]
+#[command(after_long_help = "Examples:\n  \
+    tracecv convert --to chrome -o step.json.gz step.json\n  \
+    tracecv convert --to speedscope -o traces/ rank*.json.gz\n  \
+    tracecv convert --to parquet -o ds/ rank*.json.gz\n  \
+    tracecv convert --to csv rank*.json.gz > events.csv")]
+pub(crate) struct ConvertArgs {
+    #[command(flatten)]
+    inputs: Inputs,
+    /// Format to write
+    #[arg(long, value_enum, value_name = "FORMAT")]
+    to: TargetFormat,
+    /// File to write, compressed if its name ends with .gz; `-` is standard output; a directory, or a name with a slash at
+    /// its end, gets a file for each trace
+    #[arg(short, long, value_name = "OUT", default_value = "-")]
+    output: PathBuf,
+    /// Name of the run in a data set, which becomes the column `run`; default 1
+    #[arg(long, value_name = "NAME", value_parser = parse_run)]
+    run: Option<String>,
+    /// Write only part I of N of a data set, from every N-th trace, so that N nodes write it together
+    #[arg(long, value_name = "I/N", value_parser = Shard::parse)]
+    shard: Option<Shard>,
+    /// Memory for what has to be sorted, such as 512MiB or 4GiB; the rest goes to unlinked files in TMPDIR
+    #[arg(long, value_name = "SIZE", value_parser = parse_size, default_value = "1GiB")]
+    max_memory: u64,
+}
+
+/// A name that can be a part of a path and the value of a column.
+fn parse_run(text: &str) -> Result<String, String> {
+    let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+    if text.is_empty() || text.starts_with('.') || !text.chars().all(allowed) {
+        return Err("expected letters, digits, `.`, `_` and `-`".to_owned());
+    }
+    Ok(text.to_owned())
+}
+
+/// What a run has written.
+struct Conversion<'a> {
+    args: &'a ConvertArgs,
+    reader: TraceReader,
+    written: Vec<record::WrittenTrace>,
+}
+
+impl ConvertArgs {
+    /// Converts one trace after the other.
+    pub(crate) fn run(self, out: &mut Out, format: Format) -> anyhow::Result<Exit> {
+        self.check_output(format)?;
+        let reader = TraceReader::new(out, &self.inputs, if self.is_dataset() { 2 } else { 1 });
+        let mut conversion = Conversion { args: &self, reader, written: Vec::new() };
+        let named = if self.is_dataset() {
+            conversion.write_dataset(out)?
+        } else if self.is_directory() {
+            conversion.write_directory(out)?
+        } else {
+            conversion.write_file(out)?
+        };
+        report_written(out, format, &self.output, &conversion.reader, &conversion.written)?;
+        if named == 0 {
+            out.warn("no trace", "the list names none");
+            return Ok(Exit::No);
+        }
+        Ok(Exit::Ok)
+    }
+
+    /// Whether each trace gets a file in a directory.
+    fn is_directory(&self) -> bool {
+        self.output.is_dir() || self.output.as_os_str().as_encoded_bytes().ends_with(b"/")
+    }
+
+    /// Whether the output is a tree of files with rows of all traces.
+    fn is_dataset(&self) -> bool {
+        #[cfg(feature = "parquet")]
+        return self.to == TargetFormat::Parquet;
+        #[cfg(not(feature = "parquet"))]
+        false
+    }
+
+    fn check_output(&self, format: Format) -> anyhow::Result<()> {
+        let to_stdout = self.output.as_os_str() == "-";
+        if to_stdout && format == Format::Json {
+            return Err(anyhow::anyhow!("usage: standard output cannot hold both the trace and records"))
+                .hint("name a file with -o");
+        }
+        if self.is_dataset() && to_stdout {
+            return Err(anyhow::anyhow!("usage: a data set is a directory")).hint("name it with -o");
+        }
+        if !self.is_dataset() && (self.run.is_some() || self.shard.is_some()) {
+            return Err(anyhow::anyhow!("usage: --run and --shard are for data sets"))
+                .hint("`--to parquet` writes one");
+        }
+        if self.inputs.several() && !self.to.holds_several() && !self.is_directory() {
+            let name = self.to.to_possible_value().map_or_else(String::new, |v| v.get_name().to_owned());
+            return Err(anyhow::anyhow!("usage: a file of format {name} holds one trace"))
+                .hint("name a directory with -o: it gets a file for each trace");
+        }
+        if to_stdout && self.to.is_binary() && io::stdout().is_terminal() {
+            return Err(anyhow::anyhow!("usage: the format is binary, and standard output is a terminal"))
+                .hint("name a file with -o");
+        }
+        Ok(())
+    }
+
+    fn memory(&self) -> MemoryLimit {
+        MemoryLimit { bytes: self.max_memory }
+    }
+}
+
+impl Conversion<'_> {
+    #[cfg(not(feature = "parquet"))]
+    fn write_dataset(&mut self, _: &mut Out) -> anyhow::Result<u64> {
+        Ok(0)
+    }
+
+    /// Writes the traces of one shard to a data set.
+    #[cfg(feature = "parquet")]
+    fn write_dataset(&mut self, out: &mut Out) -> anyhow::Result<u64> {
+        let args = self.args;
+        let shard = args.shard.unwrap_or(Shard { index: 1, count: 1 });
+        let run = args.run.as_deref().unwrap_or("1");
+        let mut writer = DatasetWriter::create(&args.output, run, shard)?;
+        let (mut number, mut traces, mut events) = (0, 0, 0);
+        let named = args.inputs.each(out, |out, input| {
+            number += 1;
+            if !shard.has_trace(number - 1) {
+                return Ok(());
+            }
+            let read = add_to_dataset(&mut self.reader, out, input, &mut writer)?;
+            traces += u64::from(read.is_some());
+            events += read.unwrap_or(0);
+            Ok(())
+        })?;
+        if traces > 0 {
+            writer.finish()?;
+            self.take_result(out, &args.output, Ok((Losses::default(), traces, events)))?;
+        }
+        Ok(named)
+    }
+
+    /// Writes all traces to one file.
+    fn write_file(&mut self, out: &mut Out) -> anyhow::Result<u64> {
+        let path = self.args.output.clone();
+        let mut named = 0;
+        let result = write_output(&path, |to| self.fill(out, to, None, &mut named));
+        self.take_result(out, &path, result)?;
+        Ok(named)
+    }
+
+    /// Writes each trace to a file of its own.
+    fn write_directory(&mut self, out: &mut Out) -> anyhow::Result<u64> {
+        let dir = self.args.output.clone();
+        if !dir.is_dir() {
+            common::fsat::create_dir(&dir, common::policy::Mode(0o750))
+                .map_err(|e| anyhow::anyhow!("{}: {}", dir.display(), common::error::io_reason(&e)))?;
+        }
+        let mut taken = BTreeSet::new();
+        let inputs = self.args.inputs.clone();
+        inputs.each(out, |out, input| {
+            let path = dir.join(free_name(input, self.args.to.extension(), &mut taken));
+            let result = write_output(&path, |to| self.fill(out, to, Some(input), &mut 0));
+            self.take_result(out, &path, result)
+        })
+    }
+
+    /// Converts one input, or all, into an open file.
+    fn fill(
+        &mut self,
+        out: &mut Out,
+        to: &mut dyn Write,
+        only: Option<&Input>,
+        named: &mut u64,
+    ) -> anyhow::Result<(Losses, u64, u64)> {
+        let args = self.args;
+        let several = only.is_none() && args.inputs.several();
+        let Some(mut writer) = args.to.writer(to, several, args.memory())? else {
+            return Err(NothingRead.into());
+        };
+        let (mut traces, mut events) = (0, 0);
+        let mut take = |out: &mut Out, input: &Input| {
+            let read = convert_trace(&mut self.reader, out, input, &mut *writer)?;
+            traces += u64::from(read.is_some());
+            events += read.unwrap_or(0);
+            Ok(())
+        };
+        match only {
+            Some(input) => take(out, input)?,
+            None => *named = args.inputs.each(out, take)?,
+        }
+        if traces == 0 {
+            return Err(NothingRead.into());
+        }
+        Ok((writer.finish()?, traces, events))
+    }
+
+    /// Notes what was written; nothing is if nothing could be read.
+    fn take_result(
+        &mut self,
+        out: &Out,
+        path: &Path,
+        result: anyhow::Result<(Losses, u64, u64)>,
+    ) -> anyhow::Result<()> {
+        let (losses, traces, events) = match result {
+            Err(e) if e.is::<NothingRead>() => return Ok(()),
+            other => other?,
+        };
+        let label = path.to_string_lossy().into_owned();
+        if let Some(losses) = losses.describe() {
+            out.warn(&label, losses);
+        }
+        let format = self.args.to.to_possible_value().map_or_else(String::new, |v| v.get_name().to_owned());
+        let not_held = losses.counts();
+        self.written.push(record::WrittenTrace { path: label, format, traces, events, not_held });
+        Ok(())
+    }
+}
+
+/// Reads one trace into a writer. Returns the number of its events; `None` if it is no trace.
+fn convert_trace(
+    reader: &mut TraceReader,
+    out: &Out,
+    input: &Input,
+    writer: &mut dyn TraceWriter,
+) -> anyhow::Result<Option<u64>> {
+    writer.begin_trace(&input.label())?;
+    let lookup = MeaningLookup::new(input, ClassRules::default());
+    let mut sink = ResolvedSink { lookup, sink: &mut *writer };
+    let Some(outcome) = reader.read(out, input, &mut sink)? else { return Ok(None) };
+    writer.end_trace(&outcome.meta)?;
+    Ok(Some(outcome.events))
+}
+
+/// Reads one trace twice into a data set: first its clock, rank and steps, then its events.
+#[cfg(feature = "parquet")]
+fn add_to_dataset(
+    reader: &mut TraceReader,
+    out: &Out,
+    input: &Input,
+    writer: &mut DatasetWriter,
+) -> anyhow::Result<Option<u64>> {
+    if *input == Input::Stdin {
+        return Err(anyhow::anyhow!(
+            "usage: a data set reads traces twice, and standard input can be read once"
+        ))
+        .hint("name a file");
+    }
+    let Some(survey) = survey_trace(reader, out, input)? else { return Ok(None) };
+    let mut rows = DatasetRows { writer, survey: &survey };
+    let lookup = MeaningLookup::new(input, ClassRules::default());
+    let Some(outcome) = reader.read_again(out, input, &mut ResolvedSink { lookup, sink: &mut rows })? else {
+        return Ok(None);
+    };
+    writer.end_trace(&input.label(), &survey, (outcome.events, outcome.complete))?;
+    Ok(Some(outcome.events))
+}
+
+/// The events of one trace on their way to a data set.
+#[cfg(feature = "parquet")]
+struct DatasetRows<'a> {
+    writer: &'a mut DatasetWriter,
+    survey: &'a TraceSurvey,
+}
+
+#[cfg(feature = "parquet")]
+impl trace::model::EventSink for DatasetRows<'_> {
+    fn event(&mut self, event: &trace::model::Event<'_>) -> anyhow::Result<()> {
+        self.writer.take_event(event, self.survey)
+    }
+}
+
+/// A name for the file of a trace that no other has: that of the input without its endings.
+fn free_name(input: &Input, extension: &str, taken: &mut BTreeSet<OsString>) -> OsString {
+    const ENDINGS: [&str; 6] = [".gz", ".json", ".pt.trace", ".trace", ".pftrace", ".db"];
+    let label = input.label();
+    let name = Path::new(&label).file_name().map_or_else(String::new, |n| n.to_string_lossy().into_owned());
+    let mut stem = if label == "-" { "stdin" } else { name.as_str() };
+    for ending in ENDINGS {
+        stem = stem.strip_suffix(ending).filter(|rest| !rest.is_empty()).unwrap_or(stem);
+    }
+    let mut candidate = OsString::from(format!("{stem}.{extension}"));
+    let mut number = 2;
+    while !taken.insert(candidate.clone()) {
+        candidate = format!("{stem}-{number}.{extension}").into();
+        number += 1;
+    }
+    candidate
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_trace_gets_a_name_of_its_own() {
+        let mut taken = BTreeSet::new();
+        let mut name = |path: &str| free_name(&Input::Path(path.into()), "csv", &mut taken);
+        assert_eq!(name("a/rank0.pt.trace.json.gz"), "rank0.csv");
+        assert_eq!(name("b/rank0.json"), "rank0-2.csv");
+        assert_eq!(name("x_ascend_pt"), "x_ascend_pt.csv");
+        assert_eq!(name(".json"), ".json.csv");
+    }
+}

@@ -1,0 +1,187 @@
+//! A trace divided by time into pieces of about one size.
+
+use std::collections::BTreeMap;
+use std::io::{self, BufWriter, Write};
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use common::fsat::AtomicFile;
+use common::out::Out;
+use common::policy::Mode;
+use common::record::tracecv::WrittenTrace;
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use trace::classifier::ClassRules;
+use trace::inputs::Input;
+use trace::meaning::{MeaningLookup, ResolvedSink};
+use trace::model::{Event, EventSink};
+use trace::spool::{MemoryLimit, Spool, SpoolRecord};
+
+use super::selection::Selection;
+use super::{TraceReader, piece_path, write_closed};
+use crate::write::TraceWriter;
+use crate::write::chrome::ChromeWriter;
+
+/// Most pieces: all files are open at a time.
+const MOST_PIECES: usize = 500;
+
+/// When an event starts, and how long its text is.
+#[derive(Clone, Copy, Debug)]
+struct EventSize {
+    start: i64,
+    bytes: i64,
+}
+
+impl SpoolRecord<2> for EventSize {
+    fn to_words(self) -> [i64; 2] {
+        [self.start, self.bytes]
+    }
+
+    fn from_words([start, bytes]: [i64; 2]) -> Self {
+        Self { start, bytes }
+    }
+}
+
+/// Measures the events of a selection.
+struct Sizes<'a> {
+    selection: &'a Selection<'a>,
+    events: Spool<EventSize, 2>,
+}
+
+impl EventSink for Sizes<'_> {
+    fn event(&mut self, event: &Event<'_>) -> anyhow::Result<()> {
+        if event.phase != b'M' && self.selection.has_event(event) {
+            if let Some((start, _)) = self.selection.links.span_of(event) {
+                let bytes = event.text.len().max(event.args.len() + event.name.raw.len() + 100) as i64;
+                self.events.push(EventSize { start, bytes })?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The first moment of each piece but the first.
+fn find_bounds(events: Spool<EventSize, 2>, size: u64) -> anyhow::Result<Vec<i64>> {
+    let mut bounds = Vec::new();
+    let mut filled = 0;
+    let mut last = i64::MIN;
+    let mut sorted = events.into_sorted(|e| e.start)?;
+    while let Some(event) = sorted.next_record()? {
+        // What starts at one moment stays together.
+        if filled >= size && event.start > last {
+            bounds.push(event.start);
+            filled = 0;
+        }
+        filled += event.bytes.unsigned_abs();
+        last = event.start;
+    }
+    anyhow::ensure!(
+        bounds.len() < MOST_PIECES,
+        "usage: --max-size would make {} pieces, of at most {MOST_PIECES}",
+        bounds.len() + 1
+    );
+    Ok(bounds)
+}
+
+/// A file of a piece.
+enum PieceFile {
+    Plain(BufWriter<AtomicFile>),
+    Compressed(GzEncoder<BufWriter<AtomicFile>>),
+}
+
+impl PieceFile {
+    fn create(path: &Path) -> io::Result<Self> {
+        let file = BufWriter::new(AtomicFile::create(path, Mode(0o640))?);
+        let compressed = path.extension().is_some_and(|e| e == "gz");
+        Ok(if compressed {
+            Self::Compressed(GzEncoder::new(file, Compression::new(3)))
+        } else {
+            Self::Plain(file)
+        })
+    }
+
+    fn commit(self) -> io::Result<()> {
+        let file = match self {
+            Self::Plain(file) => file,
+            Self::Compressed(encoder) => encoder.finish()?,
+        };
+        file.into_inner().map_err(io::IntoInnerError::into_error)?.commit()
+    }
+}
+
+impl Write for PieceFile {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::Plain(file) => file.write(bytes),
+            Self::Compressed(encoder) => encoder.write(bytes),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        match self {
+            Self::Plain(file) => file.flush(),
+            Self::Compressed(encoder) => encoder.flush(),
+        }
+    }
+}
+
+/// Hands each event to its piece, and metadata to all.
+struct Pieces<'a, 'w> {
+    selection: &'a Selection<'a>,
+    bounds: &'a [i64],
+    writers: Vec<ChromeWriter<'w>>,
+}
+
+impl EventSink for Pieces<'_, '_> {
+    fn event(&mut self, event: &Event<'_>) -> anyhow::Result<()> {
+        if event.phase == b'M' {
+            return self.writers.iter_mut().try_for_each(|writer| writer.event(event));
+        }
+        if !self.selection.has_event(event) {
+            return Ok(());
+        }
+        // What has no time is in the first piece.
+        let start = self.selection.links.span_of(event).map_or(i64::MIN, |(start, _)| start);
+        let piece = self.bounds.partition_point(|bound| *bound <= start);
+        write_closed(&mut self.writers[piece], event, self.selection.links)
+    }
+}
+
+/// Divides a trace into the files of a directory, which appear when all are complete.
+pub(super) fn write(
+    reader: &mut TraceReader,
+    out: &Out,
+    input: &Input,
+    dir: &Path,
+    size: u64,
+    selection: &Selection<'_>,
+) -> anyhow::Result<Vec<WrittenTrace>> {
+    let mut sizes = Sizes { selection, events: Spool::new(MemoryLimit::default()) };
+    let lookup = MeaningLookup::new(input, ClassRules::default());
+    reader.read_again(out, input, &mut ResolvedSink { lookup, sink: &mut sizes })?;
+    let bounds = find_bounds(sizes.events, size)?;
+    std::fs::create_dir_all(dir).with_context(|| dir.display().to_string())?;
+    let paths: Vec<PathBuf> = (1..=bounds.len() + 1).map(|n| piece_path(dir, input, n)).collect();
+    let create = |path: &PathBuf| PieceFile::create(path).with_context(|| path.display().to_string());
+    let mut files = paths.iter().map(create).collect::<anyhow::Result<Vec<_>>>()?;
+    let mut writers: Vec<ChromeWriter<'_>> = files.iter_mut().map(|file| ChromeWriter::new(file)).collect();
+    writers.iter_mut().try_for_each(|writer| writer.begin_trace(""))?;
+    let mut pieces = Pieces { selection, bounds: &bounds, writers };
+    let lookup = MeaningLookup::new(input, ClassRules::default());
+    let outcome = reader.read_again(out, input, &mut ResolvedSink { lookup, sink: &mut pieces })?;
+    let meta = outcome.unwrap_or_default().meta;
+    let mut counts = Vec::new();
+    for mut writer in pieces.writers {
+        writer.end_trace(&meta)?;
+        counts.push(writer.count_events());
+        Box::new(writer).finish()?;
+    }
+    let mut written = Vec::new();
+    for ((file, path), events) in files.into_iter().zip(&paths).zip(counts) {
+        file.commit().with_context(|| path.display().to_string())?;
+        let path = path.to_string_lossy().into_owned();
+        let not_held = BTreeMap::new();
+        written.push(WrittenTrace { path, format: "chrome".to_owned(), traces: 1, events, not_held });
+    }
+    Ok(written)
+}

@@ -1,0 +1,162 @@
+//! The subcommands, one file each, and what they share: reading traces with one bar of progress for all of them.
+
+pub(crate) mod anon;
+pub(crate) mod convert;
+pub(crate) mod cut;
+pub(crate) mod merge;
+pub(crate) mod repair;
+
+use std::path::Path;
+
+use common::fsat::write_report;
+use common::out::{Format, Out};
+use common::policy::Mode;
+use common::progress::{self, Unit};
+use common::record::tracecv as record;
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use std::io::Write;
+use trace::classifier::ClassRules;
+use trace::inputs::{Input, Inputs};
+use trace::meaning::{MeaningLookup, ResolvedSink};
+use trace::model::EventSink;
+use trace::read::{self, ReadFault, ReadOptions, ReadOutcome};
+use trace::report::report_faults;
+
+use crate::survey::{SurveySink, TraceSurvey};
+
+/// Mode of a new output: as that of traces that a profiler writes for its group.
+const OUTPUT_MODE: Mode = Mode(0o640);
+
+/// Reads the traces of a run.
+pub(crate) struct TraceReader {
+    options: ReadOptions,
+    bar: indicatif::ProgressBar,
+    /// Traces read, wholly or in part.
+    pub(crate) files: u64,
+    /// Those of them that could not be read to their end.
+    pub(crate) incomplete: u64,
+}
+
+impl TraceReader {
+    /// With a bar that counts the bytes of all inputs; `passes` is how often each is read.
+    pub(crate) fn new(out: &Out, inputs: &Inputs, passes: u64) -> Self {
+        let total = inputs.total_size().map(|bytes| bytes.saturating_mul(passes));
+        let bar = progress::bar(out.diag(), Unit::Bytes, total, "reading");
+        Self { options: inputs.read_options(), bar, files: 0, incomplete: 0 }
+    }
+
+    /// Reads one trace into `sink`, and reports its faults. `None` if it is no trace at all.
+    ///
+    /// # Errors
+    /// What the sink says.
+    pub(crate) fn read(
+        &mut self,
+        out: &Out,
+        input: &Input,
+        sink: &mut dyn EventSink,
+    ) -> anyhow::Result<Option<ReadOutcome>> {
+        let Some(outcome) = self.read_again(out, input, sink)? else { return Ok(None) };
+        report_faults(out, &input.label(), &outcome);
+        if matches!(outcome.error.as_ref().map(|e| &e.fault), Some(ReadFault::NotATrace(_))) {
+            return Ok(None);
+        }
+        self.files += 1;
+        self.incomplete += u64::from(!outcome.complete);
+        Ok(Some(outcome))
+    }
+
+    /// Reads a trace whose faults have been reported. `None` if it cannot be opened.
+    ///
+    /// # Errors
+    /// What the sink says.
+    pub(crate) fn read_again(
+        &mut self,
+        out: &Out,
+        input: &Input,
+        sink: &mut dyn EventSink,
+    ) -> anyhow::Result<Option<ReadOutcome>> {
+        let (opened, source) = match input.open() {
+            Ok(opened) => opened,
+            Err(e) => {
+                out.failed(input.label(), &e);
+                return Ok(None);
+            }
+        };
+        let source = if self.bar.is_hidden() { source } else { Box::new(self.bar.wrap_read(source)) };
+        let mut outcome = read::read_trace(opened.source_of(source), &self.options, sink)?;
+        outcome.meta.rank = outcome.meta.rank.or(opened.rank);
+        Ok(Some(outcome))
+    }
+}
+
+/// Nothing could be read, so nothing is written. The reason has been reported.
+#[derive(Debug)]
+pub(crate) struct NothingRead;
+
+impl std::fmt::Display for NothingRead {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("no trace could be read")
+    }
+}
+
+impl std::error::Error for NothingRead {}
+
+/// Writes a record for each output, and the summary, if records are what is written.
+///
+/// # Errors
+/// Standard output is the trace itself, or cannot be written.
+pub(crate) fn report_written(
+    out: &mut Out,
+    format: Format,
+    output: &Path,
+    reader: &TraceReader,
+    written: &[record::WrittenTrace],
+) -> anyhow::Result<()> {
+    if format != Format::Json || output.as_os_str() == "-" {
+        return Ok(());
+    }
+    for trace in written {
+        out.record(trace)?;
+    }
+    let TraceReader { files, incomplete, .. } = *reader;
+    let (outputs, errors) = (written.len() as u64, out.diag().errors());
+    Ok(out.record(&record::ConversionSummary { files, incomplete, outputs, errors })?)
+}
+
+/// Reads one trace for what must be known before its events are written. `None` if it is no trace.
+///
+/// # Errors
+/// The trace cannot be read a second time, for the names of its processes.
+pub(crate) fn survey_trace(
+    reader: &mut TraceReader,
+    out: &Out,
+    input: &Input,
+) -> anyhow::Result<Option<TraceSurvey>> {
+    let mut sink = SurveySink::default();
+    let lookup = MeaningLookup::new(input, ClassRules::default());
+    let outcome = reader.read(out, input, &mut ResolvedSink { lookup, sink: &mut sink })?;
+    Ok(outcome.map(|outcome| sink.finish(outcome.meta)))
+}
+
+/// Writes a file, or standard output for `-`; compressed if its name ends with `.gz`. The file is there when `fill`
+/// succeeds, and as it was when it fails.
+///
+/// # Errors
+/// As `fill` does, and each error of the file with its name.
+pub(crate) fn write_output<T>(
+    path: &Path,
+    fill: impl FnOnce(&mut (dyn Write + Send)) -> anyhow::Result<T>,
+) -> anyhow::Result<T> {
+    let compressed = path.extension().is_some_and(|e| e == "gz");
+    write_report(path, OUTPUT_MODE, |to| {
+        if !compressed {
+            return fill(to);
+        }
+        // A third of the time of the usual level, and a tenth more bytes.
+        let mut encoder = GzEncoder::new(to, Compression::new(3));
+        let filled = fill(&mut encoder)?;
+        encoder.finish()?;
+        Ok(filled)
+    })
+}

@@ -1,0 +1,215 @@
+//! Writers: events in, a file of another format out. One file per format; [`TargetFormat`] lists them.
+
+pub(crate) mod chrome;
+#[cfg(feature = "parquet")]
+pub(crate) mod dataset;
+pub(crate) mod event_text;
+mod folded;
+mod otlp;
+mod perfetto;
+mod protobuf;
+mod row;
+pub(crate) mod shard;
+mod speedscope;
+#[cfg(feature = "sqlite")]
+mod sqlite;
+
+use std::io::{self, Write};
+
+use clap::ValueEnum;
+use trace::model::{EventSink, TraceMeta};
+use trace::spool::MemoryLimit;
+
+use crate::losses::Losses;
+
+/// A format that traces are written in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum TargetFormat {
+    /// Chrome trace (JSON), for chrome://tracing, Perfetto, TensorBoard and every analysis of PyTorch traces
+    Chrome,
+    /// JSON lines: one `traceq.event` record for each event, as of `traceq cat --format json`
+    Jsonl,
+    /// Comma-separated values with a header, as of `traceq cat --format csv`
+    Csv,
+    /// Perfetto trace (protobuf), for ui.perfetto.dev and trace_processor
+    Perfetto,
+    /// Folded stacks with their own time in nanoseconds, for flamegraph.pl, inferno and speedscope
+    Folded,
+    /// The JSON format of speedscope
+    Speedscope,
+    /// OpenTelemetry traces (OTLP in JSON): slices as spans
+    Otlp,
+    /// SQLite database with a table of events, for sqlite3 and everything that reads such
+    #[cfg(feature = "sqlite")]
+    Sqlite,
+    /// SQLite database with the tables of Ascend's profilers and msMonitor, for MindStudio Insight
+    #[cfg(feature = "sqlite")]
+    AscendDb,
+    /// A data set of Parquet files for any number of traces, in a directory: for DuckDB, Spark, Polars, pandas
+    #[cfg(feature = "parquet")]
+    Parquet,
+}
+
+impl TargetFormat {
+    /// What the name of a file ends with.
+    pub(crate) fn extension(self) -> &'static str {
+        match self {
+            Self::Chrome => "json",
+            Self::Jsonl => "jsonl",
+            Self::Csv => "csv",
+            Self::Otlp => "otlp.json",
+            Self::Perfetto => "pftrace",
+            Self::Folded => "folded",
+            Self::Speedscope => "speedscope.json",
+            #[cfg(feature = "sqlite")]
+            Self::Sqlite | Self::AscendDb => "db",
+            #[cfg(feature = "parquet")]
+            Self::Parquet => "parquet",
+        }
+    }
+
+    /// Whether one file holds several traces.
+    pub(crate) fn holds_several(self) -> bool {
+        #[cfg(feature = "sqlite")]
+        if self == Self::Sqlite {
+            return true;
+        }
+        #[cfg(feature = "parquet")]
+        if self == Self::Parquet {
+            return true;
+        }
+        matches!(self, Self::Jsonl | Self::Csv | Self::Folded)
+    }
+
+    /// Whether it is of no use on a terminal.
+    pub(crate) fn is_binary(self) -> bool {
+        #[cfg(feature = "sqlite")]
+        if matches!(self, Self::Sqlite | Self::AscendDb) {
+            return true;
+        }
+        self == Self::Perfetto
+    }
+
+    /// A writer to `to`, for traces of a run with `several`. `None` for what is no file.
+    ///
+    /// # Errors
+    /// A temporary file cannot be made.
+    pub(crate) fn writer<'w>(
+        self,
+        to: &'w mut dyn Write,
+        several: bool,
+        memory: MemoryLimit,
+    ) -> anyhow::Result<Option<Box<dyn TraceWriter + 'w>>> {
+        Ok(Some(match self {
+            #[cfg(feature = "sqlite")]
+            Self::Sqlite => Box::new(sqlite::PlainWriter::new(to)?),
+            #[cfg(feature = "sqlite")]
+            Self::AscendDb => Box::new(sqlite::AscendWriter::new(to)?),
+            Self::Chrome => Box::new(chrome::ChromeWriter::new(to)),
+            Self::Jsonl => Box::new(row::RowWriter::json(to, several)),
+            Self::Csv => Box::new(row::RowWriter::csv(to, several)),
+            Self::Otlp => Box::new(otlp::OtlpWriter::new(to, memory)),
+            Self::Perfetto => Box::new(perfetto::PerfettoWriter::new(to, memory)),
+            Self::Folded => Box::new(folded::FoldedWriter::new(to, several, memory)),
+            #[cfg(feature = "parquet")]
+            Self::Parquet => return Ok(None),
+            Self::Speedscope => Box::new(speedscope::SpeedscopeWriter::new(to, memory)),
+        }))
+    }
+}
+
+/// Writes the events of traces, one trace after the other. Takes events with their category, device and stream.
+pub(crate) trait TraceWriter: EventSink {
+    /// Begins a trace; `label` is its path.
+    ///
+    /// # Errors
+    /// The output cannot be written.
+    fn begin_trace(&mut self, label: &str) -> anyhow::Result<()>;
+
+    /// Ends a trace, of which all is known now.
+    ///
+    /// # Errors
+    /// The output, or a temporary file, cannot be written.
+    fn end_trace(&mut self, meta: &TraceMeta) -> anyhow::Result<()>;
+
+    /// Ends the output. Returns what the format could not hold.
+    ///
+    /// # Errors
+    /// As [`Self::end_trace`].
+    fn finish(self: Box<Self>) -> anyhow::Result<Losses>;
+}
+
+/// Bytes that are passed on many at a time.
+pub(crate) struct Buffered<'w> {
+    to: &'w mut dyn Write,
+    /// What waits to be written.
+    pub(crate) bytes: Vec<u8>,
+}
+
+impl<'w> Buffered<'w> {
+    /// More than any buffer behind it holds, so that nothing is copied twice.
+    const ENOUGH: usize = 256 * 1024;
+
+    pub(crate) fn new(to: &'w mut dyn Write) -> Self {
+        Self { to, bytes: Vec::with_capacity(Self::ENOUGH + 4096) }
+    }
+
+    /// Passes on what waits, if it is enough.
+    ///
+    /// # Errors
+    /// What the output says.
+    #[inline]
+    pub(crate) fn pass_enough(&mut self) -> io::Result<()> {
+        if self.bytes.len() >= Self::ENOUGH { self.pass_all() } else { Ok(()) }
+    }
+
+    /// As [`Self::pass_enough`], but keeps the last byte, which tells what has to come next.
+    ///
+    /// # Errors
+    /// What the output says.
+    pub(crate) fn pass_enough_but_last(&mut self) -> io::Result<()> {
+        if self.bytes.len() >= Self::ENOUGH {
+            let last = self.bytes.len() - 1;
+            self.to.write_all(&self.bytes[..last])?;
+            self.bytes.drain(..last);
+        }
+        Ok(())
+    }
+
+    /// Passes on all that waits.
+    ///
+    /// # Errors
+    /// What the output says.
+    pub(crate) fn pass_all(&mut self) -> io::Result<()> {
+        self.to.write_all(&self.bytes)?;
+        self.bytes.clear();
+        Ok(())
+    }
+}
+
+/// Writes a trace of any bytes in every format.
+pub(crate) fn fuzz_writers(bytes: &[u8]) {
+    use trace::classifier::ClassRules;
+    use trace::inputs::Input;
+    use trace::meaning::{MeaningLookup, ResolvedSink};
+    use trace::read::{ReadOptions, read_trace};
+    for format in TargetFormat::value_variants() {
+        let mut to = Vec::new();
+        let Ok(Some(mut writer)) = format.writer(&mut to, false, MemoryLimit { bytes: 1 << 20 }) else {
+            continue;
+        };
+        if writer.begin_trace("-").is_err() {
+            continue;
+        }
+        let lookup = MeaningLookup::new(&Input::Stdin, ClassRules::default());
+        let mut sink = ResolvedSink { lookup, sink: &mut *writer };
+        let source = Box::new(io::Cursor::new(bytes.to_vec()));
+        let Ok(outcome) = read_trace(source, &ReadOptions::default(), &mut sink) else { continue };
+        let ended = writer.end_trace(&outcome.meta).and_then(|()| writer.finish());
+        if ended.is_ok()
+            && matches!(format, TargetFormat::Chrome | TargetFormat::Otlp | TargetFormat::Speedscope)
+        {
+            assert!(serde_json::from_slice::<serde_json::Value>(&to).is_ok(), "{format:?} writes JSON");
+        }
+    }
+}

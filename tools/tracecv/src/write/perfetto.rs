@@ -1,0 +1,301 @@
+//! Perfetto's traces: the packets of `perfetto_trace.proto`, with interned names.
+//!
+//! Field numbers are those of google/perfetto `protos/perfetto/trace/`. Slices on a track must nest, so what overlaps
+//! stands on a further track of the same name. Flows are the events `s`, `t`, `f` of the Trace Event Format, which
+//! `TrackEvent.legacy_event` carries.
+
+mod annotation;
+mod descriptor;
+
+use std::io::Write;
+
+use trace::model::{Event, EventSink, NameTable, TraceMeta};
+use trace::rows::RawMembers;
+use trace::spool::MemoryLimit;
+
+use super::protobuf::Message;
+use super::{Buffered, TraceWriter};
+use crate::losses::Losses;
+use crate::timeline::sweep::SweepStep;
+use crate::timeline::{TimedEvent, TimedKind, Timeline, text_of_id};
+use descriptor::Tracks;
+
+/// Fields of `TracePacket`.
+mod packet {
+    pub(super) const CLOCK_SNAPSHOT: u32 = 6;
+    pub(super) const TIMESTAMP: u32 = 8;
+    pub(super) const SEQUENCE_ID: u32 = 10;
+    pub(super) const TRACK_EVENT: u32 = 11;
+    pub(super) const INTERNED_DATA: u32 = 12;
+    pub(super) const SEQUENCE_FLAGS: u32 = 13;
+    pub(super) const TRACK_DESCRIPTOR: u32 = 60;
+}
+
+/// Fields of `TrackEvent`.
+mod track_event {
+    pub(super) const CATEGORY_IIDS: u32 = 3;
+    pub(super) const DEBUG_ANNOTATIONS: u32 = 4;
+    pub(super) const LEGACY_EVENT: u32 = 6;
+    pub(super) const TYPE: u32 = 9;
+    pub(super) const NAME_IID: u32 = 10;
+    pub(super) const TRACK_UUID: u32 = 11;
+    pub(super) const COUNTER_VALUE: u32 = 30;
+    pub(super) const DOUBLE_COUNTER_VALUE: u32 = 44;
+}
+
+/// Values of `TrackEvent.Type`.
+const SLICE_BEGIN: u64 = 1;
+const SLICE_END: u64 = 2;
+const INSTANT: u64 = 3;
+const COUNTER: u64 = 4;
+
+/// The one sequence of packets.
+const SEQUENCE: u64 = 1;
+/// `SEQ_INCREMENTAL_STATE_CLEARED`, `SEQ_NEEDS_INCREMENTAL_STATE`.
+const STATE_CLEARED: u64 = 1;
+const NEEDS_STATE: u64 = 2;
+
+/// Fields of `InternedData`.
+const EVENT_CATEGORIES: u32 = 1;
+const EVENT_NAMES: u32 = 2;
+const ANNOTATION_NAMES: u32 = 3;
+
+/// Writes one trace.
+pub(crate) struct PerfettoWriter<'w> {
+    out: Buffered<'w>,
+    timeline: Timeline,
+    categories: NameTable,
+    annotation_names: NameTable,
+    losses: Losses,
+}
+
+impl<'w> PerfettoWriter<'w> {
+    pub(crate) fn new(to: &'w mut dyn Write, memory: MemoryLimit) -> Self {
+        Self {
+            out: Buffered::new(to),
+            timeline: Timeline::new(memory),
+            categories: NameTable::default(),
+            annotation_names: NameTable::default(),
+            losses: Losses::default(),
+        }
+    }
+
+    /// What of a `TrackEvent` is known before its track: categories, arguments, the id of a flow.
+    fn describe_event(&mut self, event: &Event<'_>) -> Message {
+        let mut message = Message::default();
+        if !event.cat.is_empty() {
+            let number = u64::from(self.categories.intern(event.cat));
+            message.number(track_event::CATEGORY_IIDS, number + 1);
+        }
+        if !event.args.is_empty() {
+            annotation::add_arguments(&mut message, event.args, &mut self.annotation_names);
+        }
+        let other = RawMembers::of(event).other;
+        if !other.is_empty() {
+            annotation::add_other(&mut message, &other, &mut self.annotation_names);
+        }
+        if matches!(event.phase, b's' | b't' | b'f') {
+            message.message(track_event::LEGACY_EVENT, &describe_flow(event));
+        }
+        message
+    }
+
+    /// Takes a counter: each of its arguments is the value of a series.
+    fn take_counter(&mut self, event: &Event<'_>) -> anyhow::Result<()> {
+        let Some(start) = event.start else {
+            self.losses.add("events without a time", 1);
+            return Ok(());
+        };
+        let Some(serde_json::Value::Object(series)) = trace::read::parse_arguments(event.args) else {
+            self.losses.add("counters without values", 1);
+            return Ok(());
+        };
+        for (name, value) in series {
+            let mut message = Message::default();
+            match (value.as_i64(), value.as_f64()) {
+                (Some(whole), _) => message.signed(track_event::COUNTER_VALUE, whole),
+                (None, Some(value)) => message.double(track_event::DOUBLE_COUNTER_VALUE, value),
+                (None, None) => {
+                    self.losses.add("values of counters that are no numbers", 1);
+                    continue;
+                }
+            };
+            let track = self.timeline.tracks.track_of_series(event, &name);
+            self.timeline.take_value(event, track, start, &message.bytes)?;
+        }
+        Ok(())
+    }
+
+    fn write_packet(&mut self, packet: &Message) -> anyhow::Result<()> {
+        append_packet(&mut self.out, packet)
+    }
+
+    /// Writes all names, before the events that use their numbers.
+    fn write_names(&mut self) -> anyhow::Result<()> {
+        /// A packet stays below what readers take (`kMaxPacketSize` of traced, 512 kB).
+        const ENOUGH: usize = 128 * 1024;
+        let mut first = true;
+        let mut data = Message::default();
+        for table in [EVENT_CATEGORIES, EVENT_NAMES, ANNOTATION_NAMES] {
+            let count = match table {
+                EVENT_CATEGORIES => self.categories.count_names(),
+                EVENT_NAMES => self.timeline.names.count_names(),
+                _ => self.annotation_names.count_names(),
+            };
+            for number in 0..count {
+                let name = match table {
+                    EVENT_CATEGORIES => self.categories.name(number),
+                    EVENT_NAMES => self.timeline.names.name(number),
+                    _ => self.annotation_names.name(number),
+                };
+                let mut entry = Message::default();
+                entry.number(1, u64::from(number) + 1).text(2, name);
+                data.message(table, &entry);
+                if data.bytes.len() > ENOUGH {
+                    self.write_packet(&interned_packet(
+                        &std::mem::take(&mut data),
+                        std::mem::take(&mut first),
+                    ))?;
+                }
+            }
+        }
+        self.write_packet(&interned_packet(&data, first))
+    }
+
+    /// Relates the clock of the trace, which stands for the time since boot, to that of the world.
+    fn write_clocks(&mut self, meta: &TraceMeta, origin: i64) -> anyhow::Result<()> {
+        const REALTIME: u64 = 1;
+        const BOOTTIME: u64 = 6;
+        let begin = self.timeline.begin.unwrap_or(0);
+        let Some(base) = meta.epoch_offset(begin).filter(|base| *base != 0) else { return Ok(()) };
+        let mut snapshot = Message::default();
+        for (clock, moment) in
+            [(BOOTTIME, begin.saturating_sub(origin)), (REALTIME, begin.saturating_add(base))]
+        {
+            let mut reading = Message::default();
+            reading.number(1, clock).signed(2, moment);
+            snapshot.message(1, &reading);
+        }
+        let mut message = Message::default();
+        message.number(packet::SEQUENCE_ID, SEQUENCE).message(packet::CLOCK_SNAPSHOT, &snapshot);
+        self.write_packet(&message)
+    }
+}
+
+impl EventSink for PerfettoWriter<'_> {
+    fn event(&mut self, event: &Event<'_>) -> anyhow::Result<()> {
+        match event.phase {
+            b'C' => self.take_counter(event),
+            b'M' => self.timeline.take_event(event, b""),
+            _ => {
+                let message = self.describe_event(event);
+                self.timeline.take_event(event, &message.bytes)
+            }
+        }
+    }
+}
+
+impl TraceWriter for PerfettoWriter<'_> {
+    fn begin_trace(&mut self, _: &str) -> anyhow::Result<()> {
+        Ok(())
+    }
+
+    fn end_trace(&mut self, meta: &TraceMeta) -> anyhow::Result<()> {
+        let sorted = self.timeline.sort()?;
+        // Its times are not negative.
+        let origin = self.timeline.begin.map_or(0, |begin| begin.min(0));
+        self.losses.add("times before zero (all are moved by the first)", u64::from(origin < 0));
+        self.write_names()?;
+        self.write_clocks(meta, origin)?;
+        let (out, timeline) = (&mut self.out, &mut self.timeline);
+        let mut tracks = Tracks::default();
+        sorted.sweep(|step| {
+            let (event, lane) = match step {
+                SweepStep::Open { event, lane }
+                | SweepStep::Close { event, lane }
+                | SweepStep::Point { event, lane } => (event, lane),
+            };
+            let track = tracks.describe(&timeline.tracks, event.track, lane, |p| append_packet(out, p))?;
+            append_packet(out, &event_packet(timeline, step, &event, track, origin)?)
+        })?;
+        self.losses.merge(&self.timeline.losses);
+        Ok(())
+    }
+
+    fn finish(mut self: Box<Self>) -> anyhow::Result<Losses> {
+        self.out.pass_all()?;
+        Ok(self.losses)
+    }
+}
+
+/// Appends a packet to the `Trace`, whose one field it is.
+fn append_packet(out: &mut Buffered<'_>, packet: &Message) -> anyhow::Result<()> {
+    let mut trace = Message { bytes: std::mem::take(&mut out.bytes) };
+    trace.message(1, packet);
+    out.bytes = trace.bytes;
+    Ok(out.pass_enough()?)
+}
+
+fn interned_packet(data: &Message, first: bool) -> Message {
+    let mut message = Message::default();
+    let flags = if first { STATE_CLEARED | NEEDS_STATE } else { NEEDS_STATE };
+    message.number(packet::SEQUENCE_ID, SEQUENCE).number(packet::SEQUENCE_FLAGS, flags);
+    message.message(packet::INTERNED_DATA, data);
+    message
+}
+
+/// The packet of something that happens on a track.
+fn event_packet(
+    timeline: &mut Timeline,
+    step: SweepStep,
+    event: &TimedEvent,
+    track: u64,
+    origin: i64,
+) -> anyhow::Result<Message> {
+    let mut message = Message::default();
+    let (kind, moment, payload) = match step {
+        SweepStep::Close { .. } => (Some(SLICE_END), event.end, event.end_payload),
+        SweepStep::Open { .. } => (Some(SLICE_BEGIN), event.start, event.payload),
+        SweepStep::Point { .. } => {
+            let kind = match event.kind {
+                TimedKind::Value => Some(COUNTER),
+                TimedKind::FlowStart | TimedKind::FlowStep | TimedKind::FlowEnd => None,
+                _ => Some(INSTANT),
+            };
+            (kind, event.start, event.payload)
+        }
+    };
+    if let Some(kind) = kind {
+        message.number(track_event::TYPE, kind);
+    }
+    message.number(track_event::TRACK_UUID, track);
+    if kind != Some(SLICE_END) && kind != Some(COUNTER) {
+        message.number(track_event::NAME_IID, u64::from(event.name) + 1);
+    }
+    message.bytes.extend_from_slice(timeline.payloads.get(payload)?);
+    let mut whole = Message::default();
+    whole
+        .signed(packet::TIMESTAMP, moment.saturating_sub(origin))
+        .number(packet::SEQUENCE_ID, SEQUENCE)
+        .number(packet::SEQUENCE_FLAGS, NEEDS_STATE)
+        .message(packet::TRACK_EVENT, &message);
+    Ok(whole)
+}
+
+/// The `LegacyEvent` of an arrow: phase, id, and whether its end belongs to the slice around it.
+fn describe_flow(event: &Event<'_>) -> Message {
+    const PHASE: u32 = 2;
+    const UNSCOPED_ID: u32 = 6;
+    const BIND_TO_ENCLOSING: u32 = 12;
+    let id = event.id.as_number().map_or_else(|| hash_id(&text_of_id(event.id)), |n| n as u64);
+    let mut message = Message::default();
+    message.number(PHASE, u64::from(event.phase)).number(UNSCOPED_ID, id).number(BIND_TO_ENCLOSING, 1);
+    message
+}
+
+/// A number for a text: hexadecimal digits are one, anything else is hashed (FNV-1a).
+fn hash_id(text: &str) -> u64 {
+    let digits = text.strip_prefix("0x").unwrap_or(text);
+    let hash = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+    u64::from_str_radix(digits, 16).unwrap_or_else(|_| text.bytes().fold(0xcbf2_9ce4_8422_2325, hash))
+}

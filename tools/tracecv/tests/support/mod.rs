@@ -1,0 +1,140 @@
+//! Runs `tracecv` inside the test: parsed like a command line, with its output caught.
+
+#![allow(dead_code, reason = "each test file uses its own part")]
+#![allow(clippy::unwrap_used, reason = "this is test code, though no test itself")]
+
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+
+use clap::Parser;
+use common::cli::Tool;
+use common::exit::Exit;
+use common::out::{Out, Verbosity};
+use serde_json::Value;
+
+/// What a run came to.
+pub(crate) struct Run {
+    pub(crate) exit: Exit,
+    pub(crate) errors: u64,
+    pub(crate) stdout: String,
+    /// The error that ended the run, if one did.
+    pub(crate) fatal: Option<String>,
+}
+
+#[derive(Clone, Default)]
+struct Caught(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Caught {
+    fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().write(buf)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Runs with these arguments.
+pub(crate) fn run<S: Into<std::ffi::OsString>>(args: impl IntoIterator<Item = S>) -> Run {
+    let args = std::iter::once("tracecv".into()).chain(args.into_iter().map(Into::into));
+    let caught = Caught::default();
+    let mut out = Out::to(Box::new(caught.clone()), "tracecv", false, Verbosity::Quiet);
+    let result =
+        tracecv::Cli::try_parse_from(args).map_err(anyhow::Error::from).and_then(|cli| cli.run(&mut out));
+    let exit = result.as_ref().map_or(Exit::Failed, |exit| (*exit).max(out.diag().exit()));
+    let stdout = String::from_utf8(caught.0.lock().unwrap().clone()).unwrap();
+    Run { exit, errors: out.diag().errors(), stdout, fatal: result.err().map(|e| format!("{e:#}")) }
+}
+
+impl Run {
+    /// The records, the summary last.
+    pub(crate) fn records(&self) -> Vec<Value> {
+        self.stdout.lines().map(|l| serde_json::from_str(l).unwrap()).collect()
+    }
+
+    /// The records of one type.
+    pub(crate) fn of(&self, kind: &str) -> Vec<Value> {
+        self.records().into_iter().filter(|r| r["type"] == kind).collect()
+    }
+}
+
+/// Every file below a directory.
+pub(crate) fn files(dir: &std::path::Path) -> Vec<PathBuf> {
+    let mut out = Vec::new();
+    for entry in std::fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() { out.extend(files(&path)) } else { out.push(path) }
+    }
+    out.sort();
+    out
+}
+
+/// A field of a message of protocol buffers (protobuf.dev "Encoding").
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Field {
+    Number(u64),
+    Fixed(u64),
+    Data(Vec<u8>),
+}
+
+/// The fields of a message, by number.
+pub(crate) fn decode(mut bytes: &[u8]) -> Vec<(u64, Field)> {
+    fn varint(bytes: &mut &[u8]) -> u64 {
+        let (mut value, mut shift) = (0, 0);
+        loop {
+            let byte = bytes[0];
+            *bytes = &bytes[1..];
+            value |= u64::from(byte & 0x7f) << shift;
+            shift += 7;
+            if byte < 0x80 {
+                return value;
+            }
+        }
+    }
+    let mut fields = Vec::new();
+    while !bytes.is_empty() {
+        let tag = varint(&mut bytes);
+        let field = match tag & 7 {
+            0 => Field::Number(varint(&mut bytes)),
+            1 => {
+                let (value, rest) = bytes.split_at(8);
+                bytes = rest;
+                Field::Fixed(u64::from_le_bytes(value.try_into().unwrap()))
+            }
+            2 => {
+                let length = varint(&mut bytes) as usize;
+                let (value, rest) = bytes.split_at(length);
+                bytes = rest;
+                Field::Data(value.to_vec())
+            }
+            other => panic!("wire type {other}"),
+        };
+        fields.push((tag >> 3, field));
+    }
+    fields
+}
+
+/// The number in a field, if the message has it.
+pub(crate) fn number(message: &[(u64, Field)], field: u64) -> Option<u64> {
+    message.iter().find(|(f, _)| *f == field).map(|(_, value)| match value {
+        Field::Number(n) | Field::Fixed(n) => *n,
+        Field::Data(_) => panic!("field {field} is no number"),
+    })
+}
+
+/// The data in every field of this number.
+pub(crate) fn data(message: &[(u64, Field)], field: u64) -> Vec<Vec<u8>> {
+    let of_field = message.iter().filter(|(f, _)| *f == field);
+    of_field
+        .map(|(_, value)| match value {
+            Field::Data(bytes) => bytes.clone(),
+            _ => panic!("field {field} is no data"),
+        })
+        .collect()
+}
+
+/// The text in a field.
+pub(crate) fn text(message: &[(u64, Field)], field: u64) -> Option<String> {
+    data(message, field).first().map(|bytes| String::from_utf8(bytes.clone()).unwrap())
+}
