@@ -157,8 +157,7 @@ impl PerfettoReader<'_> {
         let last = event.last_flows.iter().chain(&event.old_last_flows).map(|id| (*id, true));
         for (id, ends) in passing.chain(last) {
             let room = self.flows.len() < MOST_FLOWS;
-            let begun =
-                self.flows.contains_key(&id) || (room && self.flows.insert(id, ()).is_some()) || !room;
+            let begun = !room || self.flows.insert(id, ()).is_some();
             self.emit.send(Event {
                 phase: match (begun, ends) {
                     (_, true) => b'f',

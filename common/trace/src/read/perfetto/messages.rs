@@ -217,9 +217,9 @@ pub(super) struct Annotation {
     #[prost(bytes = "vec", optional, tag = "10")]
     pub(super) name: Option<Vec<u8>>,
     #[prost(message, repeated, tag = "11")]
-    pub(super) members: Vec<Annotation>,
+    pub(super) members: Vec<Self>,
     #[prost(message, repeated, tag = "12")]
-    pub(super) items: Vec<Annotation>,
+    pub(super) items: Vec<Self>,
     #[prost(uint64, optional, tag = "17")]
     pub(super) text_id: Option<u64>,
 }
