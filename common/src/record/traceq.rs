@@ -32,13 +32,16 @@ pub struct Info {
     /// The path's bytes in hex, where they are not UTF-8.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub path_hex: Option<String>,
-    /// `kineto`, `ascend` or `chrome`.
+    /// `kineto`, `ascend`, `chrome`, `perfetto`, `nsys`, `rocprof`, `xplane` or `stacks`.
     pub format: String,
     /// Versions and vintage of what wrote it, for people.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub producer: Vec<String>,
-    /// The file is compressed.
+    /// The file is compressed with gzip.
     pub gzip: bool,
+    /// What had to be taken off: `gzip`, `zstd` or `zip`; absent if nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub compression: Option<String>,
     /// Size of the file, where it has one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub size_bytes: Option<u64>,
@@ -232,7 +235,7 @@ pub struct Total {
     /// The path's bytes in hex, where they are not UTF-8.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub path_hex: Option<String>,
-    /// `kineto`, `ascend` or `chrome`.
+    /// `kineto`, `ascend`, `chrome`, `perfetto`, `nsys`, `rocprof`, `xplane` or `stacks`.
     pub format: String,
     /// Rank of the process in its job.
     #[serde(default, skip_serializing_if = "Option::is_none")]

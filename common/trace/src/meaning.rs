@@ -38,8 +38,12 @@ impl<'a> MeaningLookup<'a> {
     fn learn_names(&mut self) -> anyhow::Result<()> {
         self.named = true;
         if *self.input != Input::Stdin {
-            let (_, source) = self.input.open().with_context(|| self.input.label())?;
-            read::read_trace(source, &ReadOptions::default(), &mut ProcessNames(&mut self.classifier))?;
+            let (opened, bytes) = self.input.open().with_context(|| self.input.label())?;
+            read::read_trace(
+                opened.source_of(bytes),
+                &ReadOptions::default(),
+                &mut ProcessNames(&mut self.classifier),
+            )?;
         }
         Ok(())
     }

@@ -18,6 +18,7 @@ pub use defect::{Defect, DefectCount, DefectCounts, Severity};
 pub use hash::{FastMap, FastState};
 pub use meta::{Dialect, TraceMeta};
 pub use names::NameTable;
+pub(crate) use processes::is_compute_task;
 pub use processes::{NameHint, ProcessRole, ProcessTable, RowMeaning, RowTraits, TaskKind, rank_in_text};
 pub use text::RawText;
 

@@ -133,6 +133,11 @@ fn task_kind(task_type: &[u8], name: &[u8]) -> TaskKind {
     }
 }
 
+/// Tells whether tasks of a kind compute, where nothing else tells.
+pub(crate) fn is_compute_task(kind: &[u8]) -> bool {
+    task_kind(kind, b"") == TaskKind::Compute
+}
+
 fn name_hint(name: &[u8], class: KernelClass) -> NameHint {
     if starts_with_ignoring_case(name, b"hcom_") {
         return NameHint::Hcom;

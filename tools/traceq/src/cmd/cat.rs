@@ -211,9 +211,9 @@ impl StepWindow {
             ))
             .hint("name a file");
         }
-        let (_, source) = input.open().with_context(|| input.label())?;
+        let (opened, bytes) = input.open().with_context(|| input.label())?;
         let mut collected = options.collector();
-        let outcome = read::read_trace(source, &ReadOptions::default(), &mut collected)?;
+        let outcome = read::read_trace(opened.source_of(bytes), &ReadOptions::default(), &mut collected)?;
         let FoundStep { spans, launched } = find_step(collected, outcome.meta.dialect, number)?;
         Ok(Self { spans, launched })
     }
