@@ -17,9 +17,12 @@ use std::time::Duration;
 use anyhow::Context;
 use common::finding::hex;
 use common::out::Out;
-use common::pki::{Crl, LoadError, LoadOptions, MtlsDir, Passphrase, Role, TlsServer, format_utc, sha256};
+use common::pki::role::SECRET_LAYOUTS;
+use common::pki::{
+    Cert, Crl, LoadError, LoadOptions, MtlsDir, Passphrase, Role, TlsServer, format_utc, sha256,
+};
 use common::policy::shell_quote;
-use common::rpc::message::{CertificateStatus, CrlStatus, ReloadFailure};
+use common::rpc::message::{CertificateStatus, CertificateSummary, CrlStatus, ReloadFailure};
 use rustls::pki_types::{CertificateDer, UnixTime};
 use time::OffsetDateTime;
 use tokio::sync::watch;
@@ -39,6 +42,9 @@ const MAX_UNSETTLED_CHECKS: u32 = 32;
 
 /// How often a failed reload is retried: a certificate that is not yet valid becomes valid without a change of its file.
 const RETRY_INTERVAL: Duration = Duration::from_secs(10);
+
+/// How long the directory may not be looked at until that is reported: its file system hangs.
+const MAX_SILENCE: Duration = Duration::from_secs(10);
 
 /// How many CRLs that were not taken are logged and reported.
 const MAX_DECLINED_SHOWN: usize = 4;
@@ -60,8 +66,13 @@ pub(crate) struct ServerCertificates {
 /// When the certificates in use were loaded, and the result of the last reload.
 struct CertificateState {
     loaded_at: String,
-    /// Each CRL with its thisUpdate in seconds since 1970.
-    crls: Vec<(i64, CrlStatus)>,
+    crls: Vec<UsedCrl>,
+    leaf: Option<Cert>,
+    roots: Vec<Cert>,
+    /// When the directory was last looked at.
+    looked_at: Instant,
+    /// The problems that were logged last.
+    logged_problems: Vec<String>,
     /// CRLs that could not be taken alone. If the whole directory is reloaded, they are in use nevertheless.
     undecided_crls: Vec<String>,
     /// CRLs of a directory that could not be reloaded, each with the reason why it was not taken.
@@ -69,6 +80,13 @@ struct CertificateState {
     reload_failure: Option<ReloadFailure>,
     /// The part of the failure that a retry repeats: its text can hold the time.
     failure_key: String,
+}
+
+/// A CRL in use, for `getStatus`.
+#[derive(Clone)]
+struct UsedCrl {
+    crl: Crl,
+    since: Instant,
 }
 
 /// The stamps of the directory and of the CRL file.
@@ -119,14 +137,19 @@ impl ServerCertificates {
         if let Some(warning) = explain_missing_crl(&dir) {
             out.warn(tls.dir.display(), warning);
         }
-        let state = CertificateState {
+        let mut state = CertificateState {
             loaded_at: timestamp_now(),
-            crls: describe_crls(&dir),
+            crls: Vec::new(),
+            leaf: None,
+            roots: Vec::new(),
+            looked_at: Instant::now(),
+            logged_problems: Vec::new(),
             undecided_crls: Vec::new(),
             declined_crls: Vec::new(),
             reload_failure: None,
             failure_key: String::new(),
         };
+        state.describe_directory(&dir);
         Ok(Some(Arc::new(Self {
             tls: tls.clone(),
             server: RwLock::new(server),
@@ -151,7 +174,7 @@ impl ServerCertificates {
     ///
     /// # Errors
     /// Why its handshake would fail now.
-    pub(crate) fn verify_again(&self, chain: &[CertificateDer<'_>]) -> Result<(), rustls::Error> {
+    pub(crate) fn verify_again(&self, chain: &[CertificateDer<'_>]) -> Result<(), String> {
         self.tls_server().verify_client(chain, UnixTime::now())
     }
 
@@ -159,11 +182,12 @@ impl ServerCertificates {
     pub(crate) fn certificate_status(&self) -> CertificateStatus {
         let now = OffsetDateTime::now_utc().unix_timestamp();
         let state = lock_mutex(&self.state);
-        let aged =
-            |(made, crl): &(i64, CrlStatus)| CrlStatus { age_s: now.saturating_sub(*made), ..crl.clone() };
         CertificateStatus {
             loaded_at: state.loaded_at.clone(),
-            crls: state.crls.iter().map(aged).collect(),
+            crls: state.crls.iter().map(|crl| crl.status(now)).collect(),
+            leaf: state.leaf.as_ref().map(summarize_certificate),
+            roots: state.roots.iter().take(MAX_ROOTS_SHOWN).map(summarize_certificate).collect(),
+            problems: state.list_problems(now),
             declined_crls: state.declined_crls.clone(),
             reload_failure: state.reload_failure.clone(),
         }
@@ -190,6 +214,7 @@ impl ServerCertificates {
                 lock_mutex(&self.state).reload_failure.is_some() && tried_at.elapsed() >= RETRY_INTERVAL;
             // A directory on a file system that hangs must not hold up the requests.
             let Some((now, crl_now)) = self.stamps_in_background().await else { continue };
+            self.log_problems(&log);
             // A CRL is verified by its signature, so it need not wait until the directory settles.
             if asked || retry || crl_now != crl_seen {
                 self.run_in_background(&log, |certs, log| certs.take_newer_crls(log)).await;
@@ -207,6 +232,22 @@ impl ServerCertificates {
             };
             self.run_in_background(&log, move |certs, log| certs.reload_directory(cause, log)).await;
             (loaded, unsettled, tried_at) = (now, 0, Instant::now());
+        }
+    }
+
+    /// Notes that the directory was looked at, and logs the problems that are new and those that are gone.
+    fn log_problems(&self, log: &DaemonLog) {
+        let mut state = lock_mutex(&self.state);
+        state.looked_at = Instant::now();
+        let problems = state.list_problems(OffsetDateTime::now_utc().unix_timestamp());
+        let before = std::mem::replace(&mut state.logged_problems, problems.clone());
+        drop(state);
+        let subject = self.tls.dir.display();
+        for problem in problems.iter().filter(|problem| !before.contains(problem)) {
+            log.error(&subject, problem);
+        }
+        for problem in before.iter().filter(|problem| !problems.contains(problem)) {
+            log.notice(&subject, format_args!("no longer: {problem}"));
         }
     }
 
@@ -238,7 +279,7 @@ impl ServerCertificates {
                 self.use_directory(server, &dir);
                 *served = dir;
                 for crl in &update.taken {
-                    let (number, revoked) = (format_crl_number(crl), crl.revoked.len());
+                    let (number, revoked) = (format_crl_number(crl), crl.revoked_count());
                     log.notice(
                         path.display(),
                         format_args!("CRL {number} by {} is in force: {revoked} revoked", crl.issuer),
@@ -325,12 +366,61 @@ impl ServerCertificates {
     /// Uses a directory from the next connection on, and lets open connections verify their clients again.
     fn use_directory(&self, server: TlsServer, dir: &MtlsDir) {
         *self.server.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(server);
-        lock_mutex(&self.state).crls = describe_crls(dir);
+        lock_mutex(&self.state).describe_directory(dir);
         self.generation.send_modify(|generation| *generation += 1);
     }
 }
 
 impl CertificateState {
+    /// Takes what `getStatus` tells of a directory that is in use now.
+    fn describe_directory(&mut self, dir: &MtlsDir) {
+        let since = |crl: &Crl| {
+            let before = self.crls.iter().find(|old| old.crl.der == crl.der);
+            before.map_or_else(Instant::now, |old| old.since)
+        };
+        self.crls = dir.crls().iter().map(|crl| UsedCrl { since: since(crl), crl: crl.clone() }).collect();
+        self.leaf = dir.chain().first().and_then(|der| Cert::parse(der).ok());
+        self.roots = dir.roots().iter().filter_map(|der| Cert::parse(der).ok()).collect();
+    }
+
+    /// What keeps clients out at a time in seconds since 1970, or the daemon from noticing changes. The texts do not
+    /// change from second to second.
+    fn list_problems(&self, now: i64) -> Vec<String> {
+        let mut problems = Vec::new();
+        for UsedCrl { crl, .. } in &self.crls {
+            let (number, issuer) = (format_crl_number(crl), &crl.issuer);
+            if let Some(end) = crl.next_update.filter(|end| now > end.unix) {
+                problems.push(format!(
+                    "CRL {number} by {issuer} expired at {end} (nextUpdate): clients of this CA are rejected until a newer \
+                     one is there (certck crl fetch)"
+                ));
+            } else if now < crl.this_update.unix {
+                let begin = crl.this_update;
+                problems.push(format!(
+                    "CRL {number} by {issuer} is not valid before {begin}: clients of this CA are rejected; check the clock"
+                ));
+            }
+        }
+        let certificates = self.leaf.iter().map(|cert| ("the certificate", cert));
+        for (what, cert) in certificates.chain(self.roots.iter().map(|cert| ("the trust anchor", cert))) {
+            if now > cert.not_after.unix {
+                problems.push(format!("{what} {} expired at {}", cert.subject, cert.not_after));
+            } else if now < cert.not_before.unix {
+                problems.push(format!(
+                    "{what} {} is not valid before {}: check the clock",
+                    cert.subject, cert.not_before
+                ));
+            }
+        }
+        if self.looked_at.elapsed() > MAX_SILENCE {
+            problems.push(format!(
+                "the directory cannot be looked at: its file system has not answered for more than {} s",
+                MAX_SILENCE.as_secs()
+            ));
+        }
+        problems
+    }
+
     /// Logs which CRLs are not in use, once until they change: a few of them, since a file can hold thousands.
     fn report_declined_crls(&mut self, path: &Path, log: &DaemonLog) {
         let declined = std::mem::take(&mut self.undecided_crls);
@@ -371,25 +461,48 @@ fn format_crl_number(crl: &Crl) -> String {
     crl.number.as_ref().map_or_else(|| "without a number".to_owned(), |n| hex(&n.value))
 }
 
-/// Returns the CRLs of a directory for `getStatus`, each with its thisUpdate in seconds since 1970.
-fn describe_crls(dir: &MtlsDir) -> Vec<(i64, CrlStatus)> {
-    let state = |crl: Crl| {
-        let status = CrlStatus {
+/// How many trust anchors `getStatus` tells.
+const MAX_ROOTS_SHOWN: usize = 16;
+
+impl UsedCrl {
+    fn status(&self, now: i64) -> CrlStatus {
+        let crl = &self.crl;
+        CrlStatus {
             issuer: crl.issuer.to_string(),
             number: crl.number.as_ref().map(|n| hex(&n.value)),
             this_update: crl.this_update.to_string(),
             next_update: crl.next_update.map(|t| t.to_string()),
-            age_s: 0,
-            revoked: crl.revoked.len() as u64,
-        };
-        (crl.this_update.unix, status)
-    };
-    dir.crls().map(state).collect()
+            age_s: now.saturating_sub(crl.this_update.unix),
+            in_use_s: Some(self.since.elapsed().as_secs()),
+            revoked: crl.revoked_count() as u64,
+        }
+    }
+}
+
+/// The state of the certificates in numbers, beside the counters: of CRLs the greatest age, of the expiries the first.
+pub(crate) fn measure_certificates(status: &CertificateStatus) -> [(String, u64); 4] {
+    let ages = status.crls.iter().map(|crl| u64::try_from(crl.age_s).unwrap_or(0));
+    [
+        ("certificates.crl_age_s", ages.max().unwrap_or(0)),
+        ("certificates.crls_declined", status.declined_crls.len() as u64),
+        ("certificates.problems", status.problems.len() as u64),
+        ("certificates.reload_failed", u64::from(status.reload_failure.is_some())),
+    ]
+    .map(|(name, value)| (name.to_owned(), value))
+}
+
+fn summarize_certificate(cert: &Cert) -> CertificateSummary {
+    CertificateSummary {
+        subject: cert.subject.to_string(),
+        serial: hex(&cert.serial),
+        not_after: cert.not_after.to_string(),
+        sha256: hex(&sha256(&cert.der)),
+    }
 }
 
 /// Warns about certificates that name a CRL while there is none: the authority revokes, and the daemon would not know.
 fn explain_missing_crl(dir: &MtlsDir) -> Option<String> {
-    if dir.crls().next().is_some() {
+    if !dir.crls().is_empty() {
         return None;
     }
     let leaf = common::pki::Cert::parse(dir.chain().first()?).ok()?;
@@ -409,7 +522,8 @@ fn read_passphrase(tls: &TlsPlan) -> anyhow::Result<Option<Passphrase>> {
 }
 
 fn load_directory(tls: &TlsPlan, passphrase: Option<&Passphrase>) -> Result<MtlsDir, LoadError> {
-    MtlsDir::load(&tls.dir, Role::Server, &LoadOptions { passphrase, ..LoadOptions::now() })
+    let options = LoadOptions { passphrase, max_crl_bytes: tls.max_crl_bytes, ..LoadOptions::now() };
+    MtlsDir::load(&tls.dir, Role::Server, &options)
 }
 
 /// What changes with a file: device, inode, size, and the time of the last status change in seconds and nanoseconds.
@@ -431,8 +545,12 @@ struct DirStamp(Vec<Option<FileStamp>>);
 
 impl DirStamp {
     fn read(dir: &Path) -> Self {
-        let names = Role::Server.layout().file_names();
-        let files = names.iter().map(|name| dir.join(name)).chain([dir.to_owned()]);
-        Self(files.map(|path| path.symlink_metadata().ok().map(|meta| stamp_file(&meta))).collect())
+        let layouts = [Role::Server.layout(), &SECRET_LAYOUTS[Role::Server as usize]];
+        let names = layouts.iter().flat_map(|layout| layout.file_names());
+        let paths = || names.clone().map(|name| dir.join(name)).chain([dir.to_owned()]);
+        let stamp = |meta: std::io::Result<Metadata>| meta.ok().map(|meta| stamp_file(&meta));
+        // Of a link, itself and its target: in a volume of Kubernetes every file is one.
+        let links = paths().map(|path| stamp(path.symlink_metadata()));
+        Self(links.chain(paths().map(|path| stamp(path.metadata()))).collect())
     }
 }
