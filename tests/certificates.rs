@@ -53,23 +53,33 @@ fn a_rollover_refuses_no_good_client() {
         // Run again, it changes nothing that is done.
         certck(&["mint", "rollover", "begin", text(&pki)]).expect(0);
         certck(&["mint", "rollover", "renew", text(&pki)]).expect(0);
-        eventually("the new certificate is presented", || (status(&d).0["leaf"]["serial"] != leaf).then_some(()));
+        eventually("the new certificate is presented", || {
+            (status(&d).0["leaf"]["serial"] != leaf).then_some(())
+        });
         let left = certck(&["mint", "rollover", "finish", text(&pki)]).expect(2);
         assert!(left.stderr.contains("stale"), "{}", left.stderr);
         certck(&["mint", "rollover", "finish", text(&pki), "--force"]).expect(0);
         eventually("only the new root is trusted", || {
             let certificates = status(&d).0;
-            let counts = [&certificates["roots"], &certificates["crls"]].map(|list| list.as_array().unwrap().len());
+            let counts =
+                [&certificates["roots"], &certificates["crls"]].map(|list| list.as_array().unwrap().len());
             (counts == [1, 1]).then_some(())
         });
         drop(guard);
         asking.join().unwrap();
     });
     assert!(asked.load(Ordering::Relaxed) > 3, "the client asked all the while");
-    let args = ["--hostname", "127.0.0.1", "--port", &d.port.to_string(), "--certs-dir", text(&stale), "version"];
+    let args =
+        ["--hostname", "127.0.0.1", "--port", &d.port.to_string(), "--certs-dir", text(&stale), "version"];
     run("profctl", &args).expect(2);
     // The new authority works like the old one.
-    certck(&["check", text(&pki.join("server_certs")), text(&pki.join("client_certs")), text(&pki.join("ca"))]).expect(0);
+    certck(&[
+        "check",
+        text(&pki.join("server_certs")),
+        text(&pki.join("client_certs")),
+        text(&pki.join("ca")),
+    ])
+    .expect(0);
     certck(&["mint", "renew", "--all", text(&pki)]).expect(0);
     assert_eq!(std::fs::read_dir(&pki).unwrap().filter(|e| is_old_ca(e.as_ref().unwrap())).count(), 1);
 }
@@ -157,7 +167,11 @@ fn a_crl_that_expires_is_named_as_the_cause() {
 fn volume(from: &Path, role: &str, at: &Path, version: &str) -> PathBuf {
     let data = at.join(version);
     std::fs::create_dir_all(&data).unwrap();
-    let names = [("ca.crt", "ca.crt".to_owned()), ("tls.crt", format!("{role}.crt")), ("tls.key", format!("{role}.key"))];
+    let names = [
+        ("ca.crt", "ca.crt".to_owned()),
+        ("tls.crt", format!("{role}.crt")),
+        ("tls.key", format!("{role}.key")),
+    ];
     for (name, file) in &names {
         std::fs::copy(from.join(file), data.join(name)).unwrap();
         std::fs::set_permissions(data.join(name), Permissions::from_mode(0o400)).unwrap();
@@ -216,9 +230,11 @@ fn verify_answers_line_by_line() {
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();
-    let (mut cases, mut verdicts) = (child.stdin.take().unwrap(), BufReader::new(child.stdout.take().unwrap()));
+    let (mut cases, mut verdicts) =
+        (child.stdin.take().unwrap(), BufReader::new(child.stdout.take().unwrap()));
     for id in ["first", "second"] {
-        let case = json!({"type": "certck.case", "v": 1, "id": id, "kind": "server", "peer": "none", "roots": []});
+        let case =
+            json!({"type": "certck.case", "v": 1, "id": id, "kind": "server", "peer": "none", "roots": []});
         writeln!(cases, "{case}").unwrap();
         cases.flush().unwrap();
         let mut line = String::new();

@@ -287,7 +287,8 @@ fn status_by_another(d: &Deployment) -> serde_json::Value {
     let at = ["--hostname", "127.0.0.1", "--port", &port, "--format", "json", "status"].map(os);
     let status = run("profctl", &[&[os("--certs-dir"), dir.as_ref()], &at[..]].concat());
     let certificates = status.of_type("profctl.status")[0]["certificates"].clone();
-    let is_degraded = ["reload_error", "problems", "declined_crls"].iter().any(|key| !certificates[key].is_null());
+    let is_degraded =
+        ["reload_error", "problems", "declined_crls"].iter().any(|key| !certificates[key].is_null());
     assert_eq!(status.status, Some(i32::from(is_degraded)), "{status:?}");
     certificates
 }
@@ -356,7 +357,11 @@ const STATES: [State; 8] = [
     ("a CRL that is gone", |d| std::fs::remove_file(server(d, "ca.crl")).unwrap(), "is missing"),
     ("a CRL that is cut", |d| halve(&server(d, "ca.crl")), "ca.crl"),
     ("a chain that is half written", |d| halve(&server(d, "server.crt")), "server.crt"),
-    ("a key of another certificate", |d| copy(&certs(d, "client_certs/client.key"), &server(d, "server.key")), "key"),
+    (
+        "a key of another certificate",
+        |d| copy(&certs(d, "client_certs/client.key"), &server(d, "server.key")),
+        "key",
+    ),
     (
         "a directory that is gone",
         |d| std::fs::rename(certs(d, "server_certs"), certs(d, "elsewhere")).unwrap(),
@@ -374,9 +379,17 @@ const STATES: [State; 8] = [
         "a renewed certificate with an old CRL",
         |d| {
             let (old, pki) = (std::fs::read(server(d, "ca.crl")).unwrap(), certs(d, ""));
-            run("certck", &[os("crl"), os("new"), pki.as_ref(), os("--to"), certs(d, "server_certs").as_ref()]).expect(0);
+            run(
+                "certck",
+                &[os("crl"), os("new"), pki.as_ref(), os("--to"), certs(d, "server_certs").as_ref()],
+            )
+            .expect(0);
             status_until(d, |status| status["crls"][0]["number"] == "02");
-            run("certck", &[os("mint"), os("renew"), os("--all"), pki.as_ref(), certs(d, "server_certs").as_ref()]).expect(0);
+            run(
+                "certck",
+                &[os("mint"), os("renew"), os("--all"), pki.as_ref(), certs(d, "server_certs").as_ref()],
+            )
+            .expect(0);
             std::fs::write(server(d, "ca.crl"), old).unwrap();
         },
         "is older",
@@ -423,7 +436,8 @@ fn the_status_tells_every_state_of_the_directory() {
                 // A good directory of the same authority in its place.
                 let good = certs(&d, "good");
                 let (ca, old) = (certs(&d, "ca"), certs(&d, "server_certs"));
-                let args = ["mint", "leaf", "--role", "server", "--host", "localhost", "--host", "127.0.0.1"].map(os);
+                let args = ["mint", "leaf", "--role", "server", "--host", "localhost", "--host", "127.0.0.1"]
+                    .map(os);
                 run("certck", &[&args[..], &[ca.as_ref(), good.as_ref()]].concat()).expect(0);
                 let _ = std::fs::rename(&old, certs(&d, "bad"));
                 std::fs::rename(good, old).unwrap();

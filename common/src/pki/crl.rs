@@ -2,7 +2,7 @@
 
 use std::cmp::Ordering;
 use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use super::Cert;
 use super::der::{self, Der, Malformed, Result, Time, context_tag, explicit_tag};
@@ -12,7 +12,7 @@ use super::extension::{
 };
 use super::name::{GeneralName, Name};
 use super::oid;
-use super::signature::{SharedBytes, Signature};
+use super::signature::{PublicKey, SharedBytes, Signature, SignatureError};
 
 /// A certificate revocation list.
 ///
@@ -36,6 +36,8 @@ pub struct Crl {
     entries: SharedBytes,
     /// Where each entry begins there, in the order of their serial numbers.
     by_serial: Arc<[u32]>,
+    /// The keys with which its signature was verified, and the results.
+    verified: Arc<Mutex<Vec<(Vec<u8>, VerifyResult)>>>,
     /// The identifier of the key that signed it.
     pub authority_key_id: Option<AuthorityKeyId>,
     /// The bytes of its CRL number.
@@ -64,6 +66,12 @@ impl From<&Crl> for CrlNumber {
         Self(bytes.len() - first, bytes[first..].to_vec())
     }
 }
+
+/// The result of verifying a signature.
+pub type VerifyResult = std::result::Result<(), SignatureError>;
+
+/// How many results are kept: peers choose the keys of intermediates.
+const MAX_KNOWN_KEYS: usize = 16;
 
 /// One revoked certificate.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -131,6 +139,7 @@ impl Crl {
             next_update: parse_next_update(&mut tbs).map_err(|e| e.within("nextUpdate"))?,
             entries: SharedBytes::default(),
             by_serial: Arc::default(),
+            verified: Arc::default(),
             authority_key_id: None,
             number: None,
             delta: false,
@@ -153,7 +162,24 @@ impl Crl {
     /// Whether it names `issuer` as its issuer and is signed by its key.
     #[must_use]
     pub fn is_issued_by(&self, issuer: &Cert) -> bool {
-        self.issuer == issuer.subject && self.signature.verify(&issuer.key).is_ok()
+        self.issuer == issuer.subject && self.verify_signature(&issuer.key).is_ok()
+    }
+
+    /// Verifies its signature with a key, once: to hash a long CRL takes a tenth of a second.
+    ///
+    /// # Errors
+    /// As [`Signature::verify`].
+    pub fn verify_signature(&self, signer: &PublicKey) -> VerifyResult {
+        let lock = || self.verified.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, known)) = lock().iter().find(|(spki, _)| *spki == signer.spki) {
+            return *known;
+        }
+        let result = self.signature.verify(signer);
+        let mut known = lock();
+        if known.len() < MAX_KNOWN_KEYS {
+            known.push((signer.spki.clone(), result));
+        }
+        result
     }
 
     /// Whether both are by the same CA, as far as the CRLs say: its name, and its key where both name one.
@@ -309,8 +335,11 @@ fn parse_reason(list: &[u8], unknown_critical: &mut Vec<String>) -> Result<Optio
             reason = only.read_tagged(der::ENUMERATED)?.first().copied();
         } else if critical && id != oid::INVALIDITY_DATE {
             // A critical certificateIssuer too: it makes the CRL an indirect one (RFC 5280, 5.3.3).
-            let name =
-                if id == oid::CERTIFICATE_ISSUER { "certificate issuer".into() } else { oid::display_name(id) };
+            let name = if id == oid::CERTIFICATE_ISSUER {
+                "certificate issuer".into()
+            } else {
+                oid::display_name(id)
+            };
             if unknown_critical.len() < 8 && !unknown_critical.contains(&name) {
                 unknown_critical.push(name);
             }

@@ -82,7 +82,9 @@ impl DirectoryReader<'_> {
         match error {
             pem::PemError::ByteOrderMark => format!("sed -i '1s/^\\xEF\\xBB\\xBF//' {file}"),
             pem::PemError::WideText { encoding } => {
-                format!("(umask 077; iconv -f {encoding} -t UTF-8 {file} >{file}.new && mv {file}.new {file})")
+                format!(
+                    "(umask 077; iconv -f {encoding} -t UTF-8 {file} >{file}.new && mv {file}.new {file})"
+                )
             }
             _ => self.suggest_conversion(name, bytes.first() == Some(&0x30)),
         }

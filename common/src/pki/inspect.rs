@@ -60,7 +60,8 @@ pub fn inspect_directory(path: &Path, role: Role, options: &LoadOptions<'_>) -> 
     checker.check_all(&case);
     let findings = checker.into_findings();
     let is_invalid = findings.iter().any(|f| f.severity == Severity::Error);
-    let dir = key.filter(|_| !is_invalid).map(|key| build_mtls_dir(path, &case, key, max_crl_bytes, &findings));
+    let dir =
+        key.filter(|_| !is_invalid).map(|key| build_mtls_dir(path, &case, key, max_crl_bytes, &findings));
     Inspection { findings, dir, expiries: collect_expiries(&case) }
 }
 

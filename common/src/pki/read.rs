@@ -162,7 +162,8 @@ impl AsFd for OpenDirectory {
 fn open_volume(dir: &File) -> Option<File> {
     let target = rustix::fs::readlinkat(dir, VOLUME_LINK, Vec::new()).ok()?;
     // One component, as the kubelet writes it: a link to elsewhere is not followed.
-    let name = target.to_str().ok().filter(|name| name.starts_with("..") && !name.contains('/') && *name != "..")?;
+    let name =
+        target.to_str().ok().filter(|name| name.starts_with("..") && !name.contains('/') && *name != "..")?;
     let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::RDONLY | OFlags::CLOEXEC;
     rustix::fs::openat(dir, name, flags, Mode::empty()).ok().map(File::from)
 }

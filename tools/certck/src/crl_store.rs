@@ -163,7 +163,8 @@ pub(crate) fn role_of_secret(dir: &Path) -> Role {
     let leaf = dir.join(SECRET_LAYOUTS[0].leaf).canonicalize().ok();
     let cert = leaf.and_then(|leaf| files::read_certificate(&leaf).ok());
     let usages = cert.and_then(|cert| cert.extensions.extended_key_usage).map(|usage| usage.value);
-    let has = |purpose| usages.as_ref().zip(oid::encode_purpose(purpose)).is_some_and(|(u, p)| u.contains(&p));
+    let has =
+        |purpose| usages.as_ref().zip(oid::encode_purpose(purpose)).is_some_and(|(u, p)| u.contains(&p));
     if has("clientAuth") && !has("serverAuth") { Role::Client } else { Role::Server }
 }
 

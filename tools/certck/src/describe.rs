@@ -3,13 +3,13 @@
 use std::net::IpAddr;
 
 use common::finding::hex;
-use common::pki::der::Der;
+use common::pki::der::{self, Der, Malformed, Time};
 use common::pki::extension::{Extension, Extensions, Subtree};
 use common::pki::key::{self, KeyError};
-use common::pki::name::GeneralName;
+use common::pki::name::{GeneralName, Name};
 use common::pki::passphrase;
 use common::pki::pem::Block;
-use common::pki::signature::PublicKey;
+use common::pki::signature::{PublicKey, Signature};
 use common::pki::{Cert, Crl, oid_name, sha256};
 use common::record::certck as record;
 use rustls::sign::SigningKey;
@@ -60,6 +60,37 @@ pub(crate) fn describe_certificate(cert: &Cert, path: String, line: u64) -> reco
         sha256: hex(&sha256(&cert.der)),
         key_sha256: hex(&sha256(&cert.key.spki)),
     }
+}
+
+/// The parts of a certificate that can be read though the whole cannot, each with its value or why it is unreadable.
+pub(crate) fn describe_readable_parts(bytes: &[u8]) -> Vec<(&'static str, String)> {
+    fn shown<T: ToString>(value: Result<T, Malformed>) -> String {
+        value.map_or_else(|e| format!("(unreadable: {e})"), |value| value.to_string())
+    }
+    fn validity(raw: &[u8]) -> Result<String, Malformed> {
+        let mut both = Der::new(raw).open_sequence()?;
+        Ok(format!("{} to {}", Time::read_der(&mut both)?, Time::read_der(&mut both)?))
+    }
+    let Ok((signature, tbs)) = Signature::split_signed(bytes) else { return Vec::new() };
+    let mut rest = Der::new(tbs);
+    let mut parts = Vec::new();
+    // A part that is no element ends the list: where the next one begins is unknown then.
+    let mut read_parts = || -> Result<(), Malformed> {
+        rest.read_optional(der::explicit_tag(0))?;
+        let serial = hex(rest.read_tagged(der::INTEGER)?);
+        rest.read_raw_sequence()?;
+        parts.push(("issuer", shown(Name::read_der(&mut Der::new(rest.read_raw_sequence()?.raw)))));
+        parts.push(("valid", shown(validity(rest.read_raw_sequence()?.raw))));
+        parts.insert(0, ("subject", shown(Name::read_der(&mut Der::new(rest.read_raw_sequence()?.raw)))));
+        parts.push(("serial", serial));
+        let key = PublicKey::read_der(&mut Der::new(rest.read_raw_sequence()?.raw));
+        parts.push(("key", shown(key.map(|key| key.kind))));
+        Ok(())
+    };
+    let _ = read_parts();
+    parts.push(("signature", signature.name()));
+    parts.push(("SHA-256", hex(&sha256(bytes))));
+    parts
 }
 
 fn key_usages(e: &Extensions) -> Vec<String> {
@@ -127,7 +158,10 @@ pub(crate) fn describe_crl(crl: &Crl, path: String, line: u64) -> record::CrlRec
         signature: crl.signature.name(),
         authority_key_id: crl.authority_key_id.as_ref().and_then(|a| a.key_id.as_ref()).map(|id| hex(id)),
         scope: describe_scope(crl),
-        other_extensions: critical.chain(crl.unknown.iter().cloned()).chain(crl.broken.iter().cloned()).collect(),
+        other_extensions: critical
+            .chain(crl.unknown.iter().cloned())
+            .chain(crl.broken.iter().cloned())
+            .collect(),
         revoked: revoked.collect(),
         sha256: hex(&sha256(&crl.der)),
     }
@@ -135,10 +169,15 @@ pub(crate) fn describe_crl(crl: &Crl, path: String, line: u64) -> record::CrlRec
 
 /// What a CRL is limited to, by the names of RFC 5280, sections 5.2.4 and 5.2.5.
 fn describe_scope(crl: &Crl) -> Vec<String> {
-    let mut parts: Vec<String> = crl.delta.then(|| "delta (deltaCRLIndicator)".to_owned()).into_iter().collect();
+    let mut parts: Vec<String> =
+        crl.delta.then(|| "delta (deltaCRLIndicator)".to_owned()).into_iter().collect();
     let Some(scope) = &crl.scope else { return parts };
     let names = scope.names.iter().map(ToString::to_string);
-    parts.extend(names.chain(scope.relative.iter().map(ToString::to_string)).map(|n| format!("distribution point {n}")));
+    parts.extend(
+        names
+            .chain(scope.relative.iter().map(ToString::to_string))
+            .map(|n| format!("distribution point {n}")),
+    );
     for (is_set, name) in [
         (scope.only_users, "onlyContainsUserCerts"),
         (scope.only_cas, "onlyContainsCACerts"),
@@ -188,7 +227,8 @@ pub(crate) fn describe_key(block: &Block, path: String, line: u64) -> Result<rec
             let public = read_public_half(read.as_ref());
             key.encrypted = false;
             // The public half names the curve also where the file gives it by numbers.
-            let named = key::describe_algorithm(&block.label, &block.der).filter(|name| name.contains("explicit"));
+            let named =
+                key::describe_algorithm(&block.label, &block.der).filter(|name| name.contains("explicit"));
             key.key = public.as_ref().map(|p| match named {
                 Some(named) => format!("{} ({named})", p.kind),
                 None => p.kind.to_string(),

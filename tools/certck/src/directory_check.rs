@@ -4,9 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::ValueEnum;
 use common::finding::{Finding, Severity};
-use common::pki::{
-    self, CrlLimitArgs, LoadOptions, Owner, Passphrase, PassphraseArgs, Profile, Role, rule,
-};
+use common::pki::{self, CrlLimitArgs, LoadOptions, Owner, Passphrase, PassphraseArgs, Profile, Role, rule};
 use common::record::certck as record;
 use common::report::{End, Totals};
 use rustls::pki_types::ServerName;

@@ -89,7 +89,10 @@ fn find_below(dir: &Path) -> Vec<DirectoryItem> {
     let entries = walkdir::WalkDir::new(dir).sort_by_file_name();
     // In a volume of Kubernetes the files are in a hidden directory, and links to them beside it.
     let is_hidden = |e: &walkdir::DirEntry| e.depth() > 0 && e.file_name().as_bytes().starts_with(b"..");
-    let directories = entries.into_iter().filter_entry(move |e| !is_hidden(e)).filter(|e| e.as_ref().map_or(true, |e| e.file_type().is_dir()));
+    let directories = entries
+        .into_iter()
+        .filter_entry(move |e| !is_hidden(e))
+        .filter(|e| e.as_ref().map_or(true, |e| e.file_type().is_dir()));
     directories
         .filter_map(|entry| match entry {
             Ok(e) => is_one(e.path()).then(|| Ok(e.into_path())),

@@ -91,8 +91,8 @@ fn build_agent(url: &str, limits: &DownloadOptions) -> anyhow::Result<ureq::Agen
 type HttpResponse = Result<ureq::http::Response<ureq::Body>, ureq::Error>;
 
 fn read_body(response: HttpResponse, limits: &DownloadOptions, max_bytes: u64) -> anyhow::Result<Vec<u8>> {
-    let body = response
-        .and_then(|mut response| response.body_mut().with_config().limit(max_bytes).read_to_vec());
+    let body =
+        response.and_then(|mut response| response.body_mut().with_config().limit(max_bytes).read_to_vec());
     body.map_err(|error| match error {
         ureq::Error::Timeout(_) => anyhow!("timed out after {:?} (--timeout)", limits.timeout),
         ureq::Error::BodyExceedsLimit(limit) => anyhow!("larger than {limit} bytes (--max-crl-bytes)"),

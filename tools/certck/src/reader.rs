@@ -36,9 +36,9 @@ impl DirectoryReaderUser {
         }
         let Ok(real) = dir.canonicalize() else { return Vec::new() };
         let above: Vec<PathBuf> = real.ancestors().skip(1).map(Path::to_owned).collect();
-        let on_the_way = above.into_iter().rev().map(|path| (path, SEARCH)).chain([(real.clone(), READ | SEARCH)]);
-        let blocked = on_the_way.filter_map(|(path, bits)| self.explain_denial(&path, bits)).next();
-        if let Some(finding) = blocked {
+        let mut on_the_way =
+            above.into_iter().rev().map(|path| (path, SEARCH)).chain([(real.clone(), READ | SEARCH)]);
+        if let Some(finding) = on_the_way.find_map(|(path, bits)| self.explain_denial(&path, bits)) {
             return vec![finding];
         }
         names.iter().filter_map(|name| self.explain_denial(&real.join(name), READ)).collect()
@@ -96,7 +96,8 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let meta = dir.path().metadata().unwrap();
         let me = DirectoryReaderUser { uid: meta.uid().max(1), name: "me".into(), groups: vec![meta.gid()] };
-        let other = DirectoryReaderUser { uid: 4_000_000, name: "other (uid 4000000)".into(), groups: vec![] };
+        let other =
+            DirectoryReaderUser { uid: 4_000_000, name: "other (uid 4000000)".into(), groups: vec![] };
         let (open, closed) = (dir.path().join("open"), dir.path().join("closed"));
         std::fs::create_dir(&open).unwrap();
         std::fs::create_dir(&closed).unwrap();

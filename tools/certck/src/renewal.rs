@@ -74,10 +74,7 @@ impl PresentDir {
 
     /// The passphrase for the new key: with --encrypt the one given; otherwise, if the old key is encrypted, the one that
     /// decrypts it.
-    fn new_key_passphrase<'p>(
-        &self,
-        options: &RenewalOptions<'p>,
-    ) -> anyhow::Result<Option<&'p Passphrase>> {
+    fn new_key_passphrase<'p>(&self, options: &RenewalOptions<'p>) -> anyhow::Result<Option<&'p Passphrase>> {
         let passphrase = options.passphrase;
         if options.plain || options.encrypt {
             return Ok(passphrase.filter(|_| options.encrypt));
@@ -205,9 +202,9 @@ impl<'a> Renewal<'a> {
         let (old, layout) = (self.old, self.old.role.layout());
         // Other roots of the directory stay: while a root is replaced, both are trusted.
         let mut roots = files::read_certificates(&old.real.join(layout.ca)).unwrap_or_default();
-        if !roots.iter().any(|root| root.der == ca.certificate.der) {
-            roots.insert(0, ca.certificate.clone());
-        }
+        let own = &ca.certificate;
+        roots.retain(|root| root.subject != own.subject || root.key.spki != own.key.spki);
+        roots.insert(0, own.clone());
         // The list in force may have come from elsewhere since.
         let list = files::read_file(&old.real.join(layout.crl))
             .or_else(|_| files::read_file(&ca.path.join("ca.crl")))

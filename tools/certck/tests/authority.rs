@@ -91,7 +91,8 @@ fn a_crl_reaches_the_other_directories_if_one_cannot_be_written() {
     std::fs::remove_file(&list).unwrap();
     rustix::fs::mknodat(rustix::fs::CWD, &*list, rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();
     for (serial, to) in [("11", place.at("nowhere")), ("12", client.clone())] {
-        let (exit, _) = certck(&["revoke", &ca, "--unlisted", "--serial", serial, "--to", &to, "--to", &server]);
+        let (exit, _) =
+            certck(&["revoke", &ca, "--unlisted", "--serial", serial, "--to", &to, "--to", &server]);
         assert_eq!(exit, Exit::Failed, "{to}");
     }
     assert_eq!((place.crl("pki/ca/ca.crl").1, place.crl(&format!("{SERVER}/ca.crl")).1), (2, 2));

@@ -91,7 +91,8 @@ impl Namesakes {
     fn shake(&self, crls: &[usize]) -> Result<(), rustls::Error> {
         let server = self.load(Role::Server, crls).server_config(MinVersion::Tls13).unwrap();
         // The client's own directory is another question.
-        let client = Self { crls: self.crls.clone().map(|crl| CrlSpec { revoked: vec![], ..crl }), ..self.copy() };
+        let client =
+            Self { crls: self.crls.clone().map(|crl| CrlSpec { revoked: vec![], ..crl }), ..self.copy() };
         let client = client.load(Role::Client, crls).client_config(MinVersion::Tls13).unwrap();
         let mut client = rustls::ClientConnection::new(Arc::new(client), "example.com".try_into().unwrap())?;
         let mut server = rustls::ServerConnection::new(Arc::new(server))?;

@@ -12,7 +12,7 @@ use common::finding::Severity;
 use common::pki::rule::RULES;
 use common::pki::{LoadOptions, MtlsDir, Profile, Role, inspect_directory};
 use forge::{
-    BC, CLIENT_AUTH, CrlSpec, DAY, EKU, Ext, KU, Key, NOW, POLICIES, SAN, Spec, bc, dns, eku, int, ku, name,
+    BC, CLIENT_AUTH, CrlSpec, DAY, EKU, Ext, KU, Key, NOW, POLICIES, SAN, Spec, bc, dns, eku, int, ip, ku, name,
     nc, oid, pem, san, seq, tlv,
 };
 use time::OffsetDateTime;
@@ -374,8 +374,10 @@ fn a_stricter_library_is_named_with_the_cause() {
         assert_eq!(errors.len(), 1, "{errors:#?}");
         errors[0].reason()
     };
-    let breaks: Vec<_> = BREAKS.iter().filter(|(id, _)| *id == "tls").map(|(_, spoil)| reason(spoil)).collect();
-    let expected = ["other string types", "does not compare e-mail addresses", "UnsupportedCriticalExtension"];
+    let breaks: Vec<_> =
+        BREAKS.iter().filter(|(id, _)| *id == "tls").map(|(_, spoil)| reason(spoil)).collect();
+    let expected =
+        ["other string types", "does not compare e-mail addresses", "UnsupportedCriticalExtension"];
     for (reason, words) in breaks.iter().zip(expected) {
         assert!(reason.contains(words), "{words}: {reason}");
     }
@@ -399,7 +401,12 @@ fn names_that_nobody_matches_are_warnings_with_the_reason() {
         assert!(findings.len() == 1 && findings[0].found.contains(words), "{text}: {findings:#?}");
     }
     let mut pki = Pki::good();
-    pki.leaf.set(san(&[dns("example.com"), ip(&[127, 0, 0, 1]), dns("under_score.example"), dns("*.a.example")]));
+    pki.leaf.set(san(&[
+        dns("example.com"),
+        ip(&[127, 0, 0, 1]),
+        dns("under_score.example"),
+        dns("*.a.example"),
+    ]));
     assert_eq!(pki.judge(), (vec![], true));
 }
 

@@ -302,16 +302,22 @@ impl RuleChecker<'_> {
 fn explain_unmatchable(name: &GeneralName) -> Option<&'static str> {
     let text = match name {
         GeneralName::Dns(text) => text.as_str(),
-        GeneralName::Ip(bytes) if !matches!(bytes.len(), 4 | 16) => return Some("not an address of 4 or 16 bytes"),
+        GeneralName::Ip(bytes) if !matches!(bytes.len(), 4 | 16) => {
+            return Some("not an address of 4 or 16 bytes");
+        }
         _ => return None,
     };
     // Underscores are not of the preferred syntax, and clients match them all the same.
     let is_matchable = is_dns_pattern(&text.replace('_', "x"));
     match () {
         () if is_matchable => None,
-        () if text.parse::<IpAddr>().is_ok() => Some("an address as a DNS name, but clients look for an IP name"),
+        () if text.parse::<IpAddr>().is_ok() => {
+            Some("an address as a DNS name, but clients look for an IP name")
+        }
         () if text.ends_with('.') => Some("clients leave the trailing dot out"),
-        () if text.contains('*') => Some("a `*` must be the whole first label, with two more labels after it"),
+        () if text.contains('*') => {
+            Some("a `*` must be the whole first label, with two more labels after it")
+        }
         () => Some("not a DNS name"),
     }
 }

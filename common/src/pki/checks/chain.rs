@@ -274,14 +274,16 @@ fn stricter_library_finding(case: &DirectoryContent, error: &Error) -> Finding {
         _ => None,
     };
     let cause = cause.unwrap_or_else(|| format!("{error:?}"));
-    let (library, fix) = ("the TLS library (rustls-webpki)", "issue it again without what the library rejects");
+    let (library, fix) =
+        ("the TLS library (rustls-webpki)", "issue it again without what the library rejects");
     let finding = rule::TLS.at(&case.chain.path).expected("a chain that both accept").fix(fix);
     match case.role {
         Role::Server => {
             finding.found(format!("valid by RFC 5280, but {library} of profctl rejects it: {cause}"))
         }
-        Role::Client => Finding { severity: Severity::Warning, ..finding }
-            .found(format!("valid by RFC 5280 and for profd, but {library} of other servers rejects it: {cause}")),
+        Role::Client => Finding { severity: Severity::Warning, ..finding }.found(format!(
+            "valid by RFC 5280 and for profd, but {library} of other servers rejects it: {cause}"
+        )),
     }
 }
 
@@ -315,5 +317,6 @@ fn explain_constraint_forms(case: &DirectoryContent) -> Option<String> {
     forms.sort_unstable();
     forms.dedup();
     let forms = forms.join(" and ");
-    (!forms.is_empty()).then(|| format!("it does not compare {forms} with name constraints, and rejects all of them"))
+    (!forms.is_empty())
+        .then(|| format!("it does not compare {forms} with name constraints, and rejects all of them"))
 }

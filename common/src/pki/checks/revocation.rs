@@ -185,7 +185,7 @@ impl RuleChecker<'_> {
             }
             return;
         }
-        let results: Vec<_> = issuers.iter().map(|c| crl.signature.verify(&c.key)).collect();
+        let results: Vec<_> = issuers.iter().map(|c| crl.verify_signature(&c.key)).collect();
         let good = issuers.iter().zip(&results).find(|(_, r)| r.is_ok()).map(|(c, _)| *c);
         match good {
             Some(issuer) if may_sign_crls(issuer) => self.check_crl_identifier(crl, who, issuer, path),

@@ -135,7 +135,7 @@ impl VerifiedCrls {
         let mut verified = HashMap::new();
         for (c, crl) in crls.iter().enumerate() {
             for (r, root) in roots.iter().enumerate().filter(|(_, root)| root.subject == crl.issuer) {
-                verified.insert((c, r), crl.signature.verify(&root.key).is_ok());
+                verified.insert((c, r), crl.verify_signature(&root.key).is_ok());
             }
         }
         Self(verified)

@@ -169,7 +169,7 @@ fn check_crl_signature(
         Some(known) => known,
         None => {
             work.spend_budget(&work.signatures, super::SIGNATURES, "signatures to verify")?;
-            crl.signature.verify(&issuer.key).is_ok()
+            crl.verify_signature(&issuer.key).is_ok()
         }
     };
     if is_signed {
@@ -178,7 +178,7 @@ fn check_crl_signature(
     for other in work.question.intermediates.iter().filter(|c| c.subject == crl.issuer && c.key != issuer.key)
     {
         work.spend_budget(&work.signatures, super::SIGNATURES, "signatures to verify")?;
-        if crl.signature.verify(&other.key).is_ok() && is_valid_crl_signer(work, other, path, root)? {
+        if crl.verify_signature(&other.key).is_ok() && is_valid_crl_signer(work, other, path, root)? {
             return check_may_sign(other);
         }
     }
@@ -195,11 +195,7 @@ fn is_valid_crl_signer(
     let valid = signer.is_valid_at(work.question.at)
         && signer.extensions.broken.is_empty()
         && !signer.extensions.unknown.iter().any(|u| u.critical);
-    let revoked = work
-        .question
-        .crls
-        .iter()
-        .any(|c| c.issuer == signer.issuer && c.revokes(&signer.serial));
+    let revoked = work.question.crls.iter().any(|c| c.issuer == signer.issuer && c.revokes(&signer.serial));
     if !valid || revoked {
         return Ok(false);
     }

@@ -139,7 +139,15 @@ impl<'a> CheckReports<'a> {
         to: &'a mut dyn Write,
     ) -> Self {
         let metrics = prometheus.map(|path| (path, report_for(ReportFormat::Prometheus, fail_on)));
-        Self { format, fail_on, diag, to, report: report_for(format, fail_on), metrics, tally: CheckTally::default() }
+        Self {
+            format,
+            fail_on,
+            diag,
+            to,
+            report: report_for(format, fail_on),
+            metrics,
+            tally: CheckTally::default(),
+        }
     }
 
     fn add_result(&mut self, checked: anyhow::Result<CheckedDirectory>) -> anyhow::Result<()> {

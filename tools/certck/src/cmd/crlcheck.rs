@@ -47,7 +47,9 @@ pub(crate) fn run(args: &CrlCheckArgs, format: Format, out: &mut Out) -> anyhow:
     let options = LoadOptions { warn_days: args.warn_days, ..LoadOptions::now() };
     let mut summary = record::Summary::default();
     for file in &args.files {
-        match read_blocks(file, "X509 CRL", args.crl_limit.max_crl_bytes).with_context(|| file.display().to_string()) {
+        match read_blocks(file, "X509 CRL", args.crl_limit.max_crl_bytes)
+            .with_context(|| file.display().to_string())
+        {
             Err(e) => out.diag().fatal(&e),
             Ok(blocks) => {
                 let several = blocks.len() > 1;

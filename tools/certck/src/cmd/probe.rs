@@ -349,7 +349,11 @@ impl ProbeReport {
             reachable: probed.record.is_some(),
             valid: probed.record.is_some()
                 && probed.failures.is_empty()
-                && self.findings.iter().filter(|f| f.dir == probed.address).all(|f| f.finding.severity < Severity::Error),
+                && self
+                    .findings
+                    .iter()
+                    .filter(|f| f.dir == probed.address)
+                    .all(|f| f.finding.severity < Severity::Error),
             expires: probed.expires,
         });
         self.probes.extend(probed.record);
@@ -410,20 +414,27 @@ struct DaemonHealth {
     expires: Option<i64>,
 }
 
+/// A metric: its name, its help, and the value of one daemon.
+type DaemonMetric = (&'static str, &'static str, fn(&DaemonHealth) -> Option<i64>);
+
+const DAEMON_METRICS: [DaemonMetric; 3] = [
+    ("certck_daemon_reachable", "Whether a TLS handshake with a daemon was possible.", |health| {
+        Some(health.reachable.into())
+    }),
+    ("certck_daemon_valid", "Whether a daemon was reached and no finding about it is an error.", |health| {
+        Some(health.valid.into())
+    }),
+    (
+        "certck_daemon_expiry_timestamp_seconds",
+        "When the certificate of a daemon expires (notAfter).",
+        |health| health.expires,
+    ),
+];
+
 /// The series of each daemon in the text format of Prometheus.
 fn format_series(states: &[DaemonHealth]) -> String {
-    let flag = |value: bool| Some(i64::from(value));
-    let metrics: [(&str, &str, &dyn Fn(&DaemonHealth) -> Option<i64>); 3] = [
-        ("certck_daemon_reachable", "Whether a TLS handshake with a daemon was possible.", &|s| flag(s.reachable)),
-        (
-            "certck_daemon_valid",
-            "Whether a daemon was reached and no finding about it is an error.",
-            &|s| flag(s.valid),
-        ),
-        ("certck_daemon_expiry_timestamp_seconds", "When the certificate of a daemon expires (notAfter).", &|s| s.expires),
-    ];
     let mut text = String::new();
-    for (metric, help, value) in metrics {
+    for (metric, help, value) in DAEMON_METRICS {
         text += &format!("# HELP {metric} {help}\n# TYPE {metric} gauge\n");
         for (state, value) in states.iter().filter_map(|state| Some((state, value(state)?))) {
             text += &format!("{metric}{{address=\"{}\"}} {value}\n", escape_label(&state.address));

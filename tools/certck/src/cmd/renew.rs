@@ -79,8 +79,10 @@ pub(crate) fn run(args: &RenewArgs, format: Format, out: &mut Out) -> anyhow::Re
     let ca = CaDir::open(&args.dir, passphrase.as_ref())?;
     let list = ca.crl_in_force()?;
     let list_is_due = list.next_update.is_none_or(|end| expires_soon(args, list.this_update.unix, end.unix));
-    let leaves =
-        leaf_dirs(&args.dir, &args.leaves)?.iter().map(|dir| PresentDir::read_dir(dir)).collect::<anyhow::Result<Vec<_>>>()?;
+    let leaves = leaf_dirs(&args.dir, &args.leaves)?
+        .iter()
+        .map(|dir| PresentDir::read_dir(dir))
+        .collect::<anyhow::Result<Vec<_>>>()?;
     let dirs: Vec<_> = leaves.iter().map(|old| old.dir.clone()).collect();
     let places = ca.open_crl_stores(&dirs, out)?;
     // Everything that can fail is checked before anything is changed.

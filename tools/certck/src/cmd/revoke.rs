@@ -114,8 +114,9 @@ fn collect_serials(args: &RevokeArgs, ca: &CaDir) -> anyhow::Result<Vec<Vec<u8>>
     if let Some(known) = issued_log::IssuedLog::read_log(&ca.path).filter(|_| !args.unlisted) {
         if let Some(serial) = serials.iter().find(|s| !known.contains_serial(s)) {
             let (serial, log) = (common::finding::hex(serial), ca.path.join(issued_log::FILE));
-            return Err(anyhow::anyhow!("{serial}: not in {}: nothing was revoked", log.display()))
-                .hint("correct the number; or, for a certificate that other software issued, add --unlisted");
+            return Err(anyhow::anyhow!("{serial}: not in {}: nothing was revoked", log.display())).hint(
+                "correct the number; or, for a certificate that other software issued, add --unlisted",
+            );
         }
     }
     for file in &args.files {

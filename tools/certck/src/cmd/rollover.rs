@@ -20,7 +20,7 @@ use crate::ca_dir::CaDir;
 use crate::leaf::parse_common_name;
 use crate::mint_plan::random_ca_name;
 use crate::pem_block::encode_block;
-use crate::renewal::{NewDirectory, KeyCheck, PresentDir, Renewal, RenewalOptions, encode_roots};
+use crate::renewal::{KeyCheck, NewDirectory, PresentDir, Renewal, RenewalOptions, encode_roots};
 use crate::staged_dirs::DirectoryStage;
 use crate::written_output::report_all_written;
 use crate::{authority_settings, files, issued_log};
@@ -50,12 +50,12 @@ pub(crate) struct RolloverArgs {
     /// Certificate directories [default: DIR/server_certs and DIR/client_certs]
     #[arg(value_name = "LEAF_DIR")]
     leaves: Vec<PathBuf>,
-    /// Common name of the new root [default: "profguard CA" and six random hexadecimal digits]
+    /// Common name of the root [default: "profguard CA" and six random hexadecimal digits]
     #[arg(long, value_name = "NAME", value_parser = parse_common_name)]
     name: Option<String>,
-    /// Validity of the new root in days
-    #[arg(long, value_name = "N", default_value_t = 3650, value_parser = clap::value_parser!(u16).range(1..=9125))]
-    ca_days: u16,
+    /// Validity of the root in days [default: 3650]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=9125))]
+    ca_days: Option<u16>,
     /// Key algorithm of the new root and, in renew, of new keys [default: that of the old ones]
     #[arg(long, value_enum)]
     algo: Option<KeyAlgorithm>,
@@ -141,7 +141,7 @@ impl Rollover<'_> {
     fn make_authority(&self, old: &CaDir) -> anyhow::Result<()> {
         let algo = self.args.algo.map_or_else(|| KeyAlgorithm::for_key(&old.certificate.key), Ok)?;
         let name = self.args.name.clone().map_or_else(random_ca_name, Ok)?;
-        let validity = Validity::for_days(self.args.ca_days)?;
+        let validity = Validity::for_days(self.args.ca_days.unwrap_or(3650))?;
         let (authority, root) = Authority::new(algo.generate_key()?, &name, validity)?;
         let crl_validity = match old.crl_in_force()? {
             Crl { this_update, next_update: Some(until), .. } => Validity::as_long_as(*this_update, *until)?,
@@ -165,11 +165,8 @@ impl Rollover<'_> {
     fn renew(&self, out: &Out) -> anyhow::Result<Vec<WrittenRecord>> {
         let (old, new) = (self.open_ca(PRESENT)?, self.open_next()?);
         let revoked = old.crl_in_force()?;
-        let options = RenewalOptions {
-            algo: self.args.algo,
-            passphrase: self.passphrase,
-            ..RenewalOptions::default()
-        };
+        let options =
+            RenewalOptions { algo: self.args.algo, passphrase: self.passphrase, ..RenewalOptions::default() };
         let mut due = Vec::new();
         for leaf in self.leaves.iter().filter(|leaf| !leaf.cert.is_issued_by(&new.certificate)) {
             let roots = roots_of(leaf)?;
@@ -224,15 +221,19 @@ impl Rollover<'_> {
     fn check_nothing_in_use(&self, old: &CaDir, new: &CaDir) -> anyhow::Result<()> {
         let hint = "renew it; or give --force, with which its holder is rejected";
         if let Some(leaf) = self.leaves.iter().find(|leaf| !leaf.cert.is_issued_by(&new.certificate)) {
-            return Err(anyhow::anyhow!("{}: its certificate is by the old root", leaf.dir.display())).hint(hint);
+            return Err(anyhow::anyhow!("{}: its certificate is by the old root", leaf.dir.display()))
+                .hint(hint);
         }
         let dirs: Vec<PathBuf> = self.leaves.iter().map(|leaf| leaf.dir.clone()).collect();
         let Some(issued) = issued_log::IssuedLog::read_log(&old.path) else { return Ok(()) };
         let again = issued_log::IssuedLog::read_log(&new.path);
         let is_replaced = |dir: &Path| again.as_ref().is_some_and(|log| log.names_directory(dir));
         let left = issued.find_unlisted(old, &dirs, &[], None);
-        let left: Vec<String> =
-            left.iter().filter(|other| !is_replaced(&other.dir)).map(|other| shell_quote(&other.dir)).collect();
+        let left: Vec<String> = left
+            .iter()
+            .filter(|other| !is_replaced(&other.dir))
+            .map(|other| shell_quote(&other.dir))
+            .collect();
         if left.is_empty() {
             return Ok(());
         }

@@ -20,7 +20,8 @@ use crate::request::SigningRequest;
 ///
 /// PEM and DER are detected. Of a private key only its kind and the hash of its public half are shown, which is the same as
 /// that of its certificate; of an encrypted key, how it is encrypted. Symbolic links are followed and pipes read, up to
-/// 128 MiB of each. A block that cannot be shown is an error, and the others are shown all the same.
+/// 128 MiB of each. A block that cannot be shown is an error, and the others are shown all the same; of a malformed
+/// certificate, the parts that can be read.
 #[derive(clap::Args, Debug)]
 #[command(arg = common::report::plain_format(), after_long_help = "Examples:
   certck show /etc/profguard/server_certs/*.crt
@@ -94,7 +95,17 @@ fn show_block(block: &Block, path: &Path, format: Format, out: &mut Out) -> anyh
     let json = format == Format::Json;
     match block.label.as_str() {
         "CERTIFICATE" => {
-            let cert = Cert::parse(&block.der).context("not a certificate")?;
+            let cert = match Cert::parse(&block.der) {
+                Ok(cert) => cert,
+                // What can be read is shown, and the error says what cannot.
+                Err(e) => {
+                    let parts = describe::describe_readable_parts(&block.der);
+                    if !json && !parts.is_empty() {
+                        write_table(&path, line, "malformed certificate", &parts, out)?;
+                    }
+                    return Err(e).context("not a certificate");
+                }
+            };
             let record = describe::describe_certificate(&cert, path, line);
             if json { Ok(out.record(&record)?) } else { write_certificate(&record, out) }
         }

@@ -38,7 +38,8 @@ impl StatusArgs {
                 }
             };
             session.count_answer(&answer);
-            let certificates = reply.as_ref().and_then(|r| r.detail.as_ref()).and_then(|d| d.certificates.as_ref());
+            let certificates =
+                reply.as_ref().and_then(|r| r.detail.as_ref()).and_then(|d| d.certificates.as_ref());
             session.summary_mut().degraded += u64::from(certificates.is_some_and(needs_attention));
             if session.writes_records() {
                 session.out.record(&status_record(answer, reply.unwrap_or_default()))?;
@@ -184,7 +185,8 @@ fn format_certificates(reply: &StatusReply) -> Vec<String> {
         format!("CRL {number} by {}: {age}, {} revoked{due}", crl.issuer, crl.revoked)
     });
     let problems = status.problems.iter().map(|problem| format!("certificates: {problem}"));
-    let leaf = status.leaf.as_ref().map(|leaf| format!("certificate {}: until {}", leaf.subject, leaf.not_after));
+    let leaf =
+        status.leaf.as_ref().map(|leaf| format!("certificate {}: until {}", leaf.subject, leaf.not_after));
     let mut lines: Vec<String> =
         failure.into_iter().chain(problems).chain(declined).chain(leaf).chain(crls).collect();
     if status.crls.is_empty() {

@@ -7,9 +7,10 @@
 //!
 //! A new trust root is not taken by a reload: who can write the directory could let in clients of his own.
 
+mod stamps;
+mod state;
+
 use std::fmt;
-use std::fs::Metadata;
-use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
@@ -17,12 +18,9 @@ use std::time::Duration;
 use anyhow::Context;
 use common::finding::hex;
 use common::out::Out;
-use common::pki::role::SECRET_LAYOUTS;
-use common::pki::{
-    Cert, Crl, LoadError, LoadOptions, MtlsDir, Passphrase, Role, TlsServer, format_utc, sha256,
-};
+use common::pki::{LoadError, LoadOptions, MtlsDir, Passphrase, Role, TlsServer, format_utc, sha256};
 use common::policy::shell_quote;
-use common::rpc::message::{CertificateStatus, CertificateSummary, CrlStatus, ReloadFailure};
+use common::rpc::message::{CertificateStatus, ReloadFailure};
 use rustls::pki_types::{CertificateDer, UnixTime};
 use time::OffsetDateTime;
 use tokio::sync::watch;
@@ -34,6 +32,10 @@ use crate::shutdown::{DaemonPhase, ShutdownWatch};
 use crate::signals::ReloadSignal;
 use crate::startup_check::print_findings;
 
+use stamps::{Stamps, read_stamps};
+pub(crate) use state::measure_certificates;
+use state::{CertificateState, format_crl_number};
+
 /// How often the directory is checked for changes.
 const CHECK_INTERVAL: Duration = Duration::from_millis(250);
 
@@ -42,12 +44,6 @@ const MAX_UNSETTLED_CHECKS: u32 = 32;
 
 /// How often a failed reload is retried: a certificate that is not yet valid becomes valid without a change of its file.
 const RETRY_INTERVAL: Duration = Duration::from_secs(10);
-
-/// How long the directory may not be looked at until that is reported: its file system hangs.
-const MAX_SILENCE: Duration = Duration::from_secs(10);
-
-/// How many CRLs that were not taken are logged and reported.
-const MAX_DECLINED_SHOWN: usize = 4;
 
 /// The certificates in use, and their directory.
 pub(crate) struct ServerCertificates {
@@ -62,35 +58,6 @@ pub(crate) struct ServerCertificates {
     /// The stamps of the directory and of the CRL file from before they were loaded at the start.
     at_start: Stamps,
 }
-
-/// When the certificates in use were loaded, and the result of the last reload.
-struct CertificateState {
-    loaded_at: String,
-    crls: Vec<UsedCrl>,
-    leaf: Option<Cert>,
-    roots: Vec<Cert>,
-    /// When the directory was last looked at.
-    looked_at: Instant,
-    /// The problems that were logged last.
-    logged_problems: Vec<String>,
-    /// CRLs that could not be taken alone. If the whole directory is reloaded, they are in use nevertheless.
-    undecided_crls: Vec<String>,
-    /// CRLs of a directory that could not be reloaded, each with the reason why it was not taken.
-    declined_crls: Vec<String>,
-    reload_failure: Option<ReloadFailure>,
-    /// The part of the failure that a retry repeats: its text can hold the time.
-    failure_key: String,
-}
-
-/// A CRL in use, for `getStatus`.
-#[derive(Clone)]
-struct UsedCrl {
-    crl: Crl,
-    since: Instant,
-}
-
-/// The stamps of the directory and of the CRL file.
-type Stamps = (DirStamp, Option<FileStamp>);
 
 /// Why a reload failed: the text, and the part of it that does not change with the time.
 struct LoadFailure {
@@ -137,19 +104,7 @@ impl ServerCertificates {
         if let Some(warning) = explain_missing_crl(&dir) {
             out.warn(tls.dir.display(), warning);
         }
-        let mut state = CertificateState {
-            loaded_at: timestamp_now(),
-            crls: Vec::new(),
-            leaf: None,
-            roots: Vec::new(),
-            looked_at: Instant::now(),
-            logged_problems: Vec::new(),
-            undecided_crls: Vec::new(),
-            declined_crls: Vec::new(),
-            reload_failure: None,
-            failure_key: String::new(),
-        };
-        state.describe_directory(&dir);
+        let state = CertificateState::new(&dir, timestamp_now());
         Ok(Some(Arc::new(Self {
             tls: tls.clone(),
             server: RwLock::new(server),
@@ -181,16 +136,7 @@ impl ServerCertificates {
     /// Returns what is in use, and why the last reload failed, for `getStatus`.
     pub(crate) fn certificate_status(&self) -> CertificateStatus {
         let now = OffsetDateTime::now_utc().unix_timestamp();
-        let state = lock_mutex(&self.state);
-        CertificateStatus {
-            loaded_at: state.loaded_at.clone(),
-            crls: state.crls.iter().map(|crl| crl.status(now)).collect(),
-            leaf: state.leaf.as_ref().map(summarize_certificate),
-            roots: state.roots.iter().take(MAX_ROOTS_SHOWN).map(summarize_certificate).collect(),
-            problems: state.list_problems(now),
-            declined_crls: state.declined_crls.clone(),
-            reload_failure: state.reload_failure.clone(),
-        }
+        lock_mutex(&self.state).status(now)
     }
 
     /// Reloads the certificates when they change or SIGHUP asks for it, until the daemon stops.
@@ -371,82 +317,11 @@ impl ServerCertificates {
     }
 }
 
-impl CertificateState {
-    /// Takes what `getStatus` tells of a directory that is in use now.
-    fn describe_directory(&mut self, dir: &MtlsDir) {
-        let since = |crl: &Crl| {
-            let before = self.crls.iter().find(|old| old.crl.der == crl.der);
-            before.map_or_else(Instant::now, |old| old.since)
-        };
-        self.crls = dir.crls().iter().map(|crl| UsedCrl { since: since(crl), crl: crl.clone() }).collect();
-        self.leaf = dir.chain().first().and_then(|der| Cert::parse(der).ok());
-        self.roots = dir.roots().iter().filter_map(|der| Cert::parse(der).ok()).collect();
-    }
-
-    /// What keeps clients out at a time in seconds since 1970, or the daemon from noticing changes. The texts do not
-    /// change from second to second.
-    fn list_problems(&self, now: i64) -> Vec<String> {
-        let mut problems = Vec::new();
-        for UsedCrl { crl, .. } in &self.crls {
-            let (number, issuer) = (format_crl_number(crl), &crl.issuer);
-            if let Some(end) = crl.next_update.filter(|end| now > end.unix) {
-                problems.push(format!(
-                    "CRL {number} by {issuer} expired at {end} (nextUpdate): clients of this CA are rejected until a newer \
-                     one is there (certck crl fetch)"
-                ));
-            } else if now < crl.this_update.unix {
-                let begin = crl.this_update;
-                problems.push(format!(
-                    "CRL {number} by {issuer} is not valid before {begin}: clients of this CA are rejected; check the clock"
-                ));
-            }
-        }
-        let certificates = self.leaf.iter().map(|cert| ("the certificate", cert));
-        for (what, cert) in certificates.chain(self.roots.iter().map(|cert| ("the trust anchor", cert))) {
-            if now > cert.not_after.unix {
-                problems.push(format!("{what} {} expired at {}", cert.subject, cert.not_after));
-            } else if now < cert.not_before.unix {
-                problems.push(format!(
-                    "{what} {} is not valid before {}: check the clock",
-                    cert.subject, cert.not_before
-                ));
-            }
-        }
-        if self.looked_at.elapsed() > MAX_SILENCE {
-            problems.push(format!(
-                "the directory cannot be looked at: its file system has not answered for more than {} s",
-                MAX_SILENCE.as_secs()
-            ));
-        }
-        problems
-    }
-
-    /// Logs which CRLs are not in use, once until they change: a few of them, since a file can hold thousands.
-    fn report_declined_crls(&mut self, path: &Path, log: &DaemonLog) {
-        let declined = std::mem::take(&mut self.undecided_crls);
-        let shown: Vec<String> = declined.iter().take(MAX_DECLINED_SHOWN).cloned().collect();
-        if self.declined_crls == shown {
-            return;
-        }
-        for reason in &shown {
-            log.warning(path.display(), format_args!("CRL not taken: {reason}"));
-        }
-        if let more @ 1.. = declined.len() - shown.len() {
-            log.warning(path.display(), format_args!("{more} more CRLs not taken"));
-        }
-        self.declined_crls = shown;
-    }
-}
-
 impl LoadFailure {
     /// A failure whose text does not change with the time.
     fn new(reason: String) -> Self {
         Self { key: reason.clone(), reason }
     }
-}
-
-fn read_stamps(dir: &Path) -> Stamps {
-    (DirStamp::read(dir), stamp_crl(dir))
 }
 
 fn lock_mutex<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -455,49 +330,6 @@ fn lock_mutex<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 fn timestamp_now() -> String {
     format_utc(OffsetDateTime::now_utc().unix_timestamp())
-}
-
-fn format_crl_number(crl: &Crl) -> String {
-    crl.number.as_ref().map_or_else(|| "without a number".to_owned(), |n| hex(&n.value))
-}
-
-/// How many trust anchors `getStatus` tells.
-const MAX_ROOTS_SHOWN: usize = 16;
-
-impl UsedCrl {
-    fn status(&self, now: i64) -> CrlStatus {
-        let crl = &self.crl;
-        CrlStatus {
-            issuer: crl.issuer.to_string(),
-            number: crl.number.as_ref().map(|n| hex(&n.value)),
-            this_update: crl.this_update.to_string(),
-            next_update: crl.next_update.map(|t| t.to_string()),
-            age_s: now.saturating_sub(crl.this_update.unix),
-            in_use_s: Some(self.since.elapsed().as_secs()),
-            revoked: crl.revoked_count() as u64,
-        }
-    }
-}
-
-/// The state of the certificates in numbers, beside the counters: of CRLs the greatest age, of the expiries the first.
-pub(crate) fn measure_certificates(status: &CertificateStatus) -> [(String, u64); 4] {
-    let ages = status.crls.iter().map(|crl| u64::try_from(crl.age_s).unwrap_or(0));
-    [
-        ("certificates.crl_age_s", ages.max().unwrap_or(0)),
-        ("certificates.crls_declined", status.declined_crls.len() as u64),
-        ("certificates.problems", status.problems.len() as u64),
-        ("certificates.reload_failed", u64::from(status.reload_failure.is_some())),
-    ]
-    .map(|(name, value)| (name.to_owned(), value))
-}
-
-fn summarize_certificate(cert: &Cert) -> CertificateSummary {
-    CertificateSummary {
-        subject: cert.subject.to_string(),
-        serial: hex(&cert.serial),
-        not_after: cert.not_after.to_string(),
-        sha256: hex(&sha256(&cert.der)),
-    }
 }
 
 /// Warns about certificates that name a CRL while there is none: the authority revokes, and the daemon would not know.
@@ -524,33 +356,4 @@ fn read_passphrase(tls: &TlsPlan) -> anyhow::Result<Option<Passphrase>> {
 fn load_directory(tls: &TlsPlan, passphrase: Option<&Passphrase>) -> Result<MtlsDir, LoadError> {
     let options = LoadOptions { passphrase, max_crl_bytes: tls.max_crl_bytes, ..LoadOptions::now() };
     MtlsDir::load(&tls.dir, Role::Server, &options)
-}
-
-/// What changes with a file: device, inode, size, and the time of the last status change in seconds and nanoseconds.
-type FileStamp = (u64, u64, u64, i64, i64);
-
-fn stamp_file(meta: &Metadata) -> FileStamp {
-    (meta.dev(), meta.ino(), meta.size(), meta.ctime(), meta.ctime_nsec())
-}
-
-/// Stamps the CRL file; of a symlink, its target.
-fn stamp_crl(dir: &Path) -> Option<FileStamp> {
-    let path = dir.join(Role::Server.layout().crl);
-    path.metadata().ok().map(|meta| stamp_file(&meta))
-}
-
-/// The stamp of each file that belongs to the directory, and of the directory itself; `None` for a missing one.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct DirStamp(Vec<Option<FileStamp>>);
-
-impl DirStamp {
-    fn read(dir: &Path) -> Self {
-        let layouts = [Role::Server.layout(), &SECRET_LAYOUTS[Role::Server as usize]];
-        let names = layouts.iter().flat_map(|layout| layout.file_names());
-        let paths = || names.clone().map(|name| dir.join(name)).chain([dir.to_owned()]);
-        let stamp = |meta: std::io::Result<Metadata>| meta.ok().map(|meta| stamp_file(&meta));
-        // Of a link, itself and its target: in a volume of Kubernetes every file is one.
-        let links = paths().map(|path| stamp(path.symlink_metadata()));
-        Self(links.chain(paths().map(|path| stamp(path.metadata()))).collect())
-    }
 }
