@@ -12,8 +12,8 @@ use common::finding::Severity;
 use common::pki::rule::RULES;
 use common::pki::{LoadOptions, MtlsDir, Profile, Role, inspect_directory};
 use forge::{
-    BC, CLIENT_AUTH, CrlSpec, DAY, EKU, Ext, KU, Key, NOW, POLICIES, SAN, Spec, bc, dns, eku, int, ip, ku, name,
-    nc, oid, pem, san, seq, tlv,
+    BC, CLIENT_AUTH, CrlSpec, DAY, EKU, Ext, KU, Key, NOW, POLICIES, SAN, Spec, bc, dns, eku, int, ip, ku,
+    name, nc, oid, pem, san, seq, tlv,
 };
 use time::OffsetDateTime;
 
@@ -125,7 +125,12 @@ const BREAKS: &[(&str, Break)] = &[
         }
     }),
     ("unreadable", |p| p.finish = |d| std::fs::write(d.join("ca.crt"), vec![b'A'; (1 << 20) + 1]).unwrap()),
-    ("unreadable", |p| p.finish = |d| std::fs::write(d.join("ca.crl"), vec![b'A'; (16 << 20) + 1]).unwrap()),
+    ("unreadable", |p| {
+        p.finish = |d| {
+            let file = std::fs::File::options().write(true).open(d.join("ca.crl")).unwrap();
+            file.set_len(common::pki::MAX_CRL_BYTES + 1).unwrap();
+        }
+    }),
     ("unreadable", |p| {
         p.finish = |d| {
             let path = d.join("ca.crl");
