@@ -98,7 +98,7 @@ impl OpenDirectory {
             Err(e) if e.kind() == io::ErrorKind::NotFound => return FileContent::Absent,
             Err(e) => return report_unreadable(&path, limit, &e, findings),
         };
-        findings.extend(self.check_mode(&path, &meta));
+        findings.extend(self.check_file_mode(&path, &meta));
         match fsat::read_secret(file, &meta, limit) {
             Ok(bytes) => FileContent::Bytes(bytes),
             Err(e) => report_unreadable(&path, limit, &e, findings),
@@ -111,7 +111,7 @@ impl OpenDirectory {
     }
 
     /// Checks the mode and the owner of a file against the permission table.
-    fn check_mode(&self, path: &Path, meta: &Metadata) -> Vec<Finding> {
+    fn check_file_mode(&self, path: &Path, meta: &Metadata) -> Vec<Finding> {
         let mut broken = policy::check_for(path, meta, Class::KeyFile, self.user);
         if self.is_volume {
             // With fsGroup the kubelet gives the files to the group of the pod, readable, and nothing else can be chosen.
