@@ -76,6 +76,8 @@ const KEPT_IN_COMMON: [(&str, &[&str]); 4] = [
             "common accounts::no_group: permck",
             "common accounts::no_user: permck",
             "common inputs::into_paths: certck",
+            "common pki::key::describe_algorithm: certck",
+            "common pki::key::describe_curve: certck",
             "common pki::passphrase::describe_encryption: certck",
             "common pki::passphrase::encrypt_pkcs8: certck",
             "common pki::signature::split_signed_from: certck",

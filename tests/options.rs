@@ -9,7 +9,7 @@ use clap::{Arg, Command};
 mod commands;
 
 /// Options of one name that differ, and why they must. The test fails for a new one, and for one that is none any more.
-const DIFFERENT: [(&str, &str); 28] = [
+const DIFFERENT: [(&str, &str); 27] = [
     ("algo", "the default differs: a new authority, one that exists, the old keys"),
     ("ca", "a directory with its key, or certificates only"),
     (
@@ -40,7 +40,6 @@ const DIFFERENT: [(&str, &str); 28] = [
     ("tls-min", "for old clients, or for old daemons"),
     ("url", "of a CRL, or of a responder"),
     ("user", "to become, to check, or to select by"),
-    ("warn-days", "of certificates, of CRLs, or of both"),
 ];
 
 #[test]

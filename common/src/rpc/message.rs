@@ -400,12 +400,34 @@ pub struct CertificateStatus {
     /// The CRLs in use; none where the directory has none.
     #[serde(default)]
     pub crls: Vec<CrlStatus>,
+    /// The certificate that the daemon presents.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub leaf: Option<CertificateSummary>,
+    /// The trust anchors.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub roots: Vec<CertificateSummary>,
+    /// What keeps clients out now, or the daemon from noticing changes; a CRL that has expired, for example.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub problems: Vec<String>,
     /// CRLs of the directory that are not in use, each with the reason; a few of them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub declined_crls: Vec<String>,
     /// Why the directory as it is now is not in use, if so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reload_failure: Option<ReloadFailure>,
+}
+
+/// A certificate that a daemon uses.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CertificateSummary {
+    /// Its subject.
+    pub subject: String,
+    /// Its serial number in hex.
+    pub serial: String,
+    /// When it expires; RFC 3339, UTC.
+    pub not_after: String,
+    /// SHA-256 of it, in hex.
+    pub sha256: String,
 }
 
 /// One CRL that a daemon uses.
@@ -421,8 +443,11 @@ pub struct CrlStatus {
     /// When the next one is due, after which every client of this CA is refused.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next_update: Option<String>,
-    /// Seconds since it was made, by the daemon's clock.
+    /// Seconds since its thisUpdate, by the daemon's clock. `certck` sets thisUpdate five minutes back.
     pub age_s: i64,
+    /// Seconds since this daemon has it in use.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub in_use_s: Option<u64>,
     /// Revoked certificates.
     pub revoked: u64,
 }

@@ -158,7 +158,8 @@ fn list_used_files(plan: &DaemonPlan) -> UsedFiles {
     if let Some(tls) = &plan.tls {
         // The directory may be replaced as a whole, and its files may be links.
         files.read.extend([parent(&tls.dir), tls.dir.clone()]);
-        let names = Role::Server.layout().file_names();
+        let layout = Role::Server.layout_of(|name| tls.dir.join(name).symlink_metadata().is_ok());
+        let names = layout.file_names();
         let targets = names.iter().filter_map(|name| tls.dir.join(name).canonicalize().ok());
         files.read.extend(targets.map(|target| parent(&target)));
         files.read.extend(tls.passphrase_file.as_deref().map(parent));

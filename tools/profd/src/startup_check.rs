@@ -35,7 +35,8 @@ pub(crate) fn check_directories(plan: &DaemonPlan, uid: u32) -> Vec<Finding> {
     }
     if let Some(tls) = &plan.tls {
         findings.extend(check_parent(&tls.dir));
-        findings.extend(check_key_links(&tls.dir.join(Role::Server.layout().key)));
+        let layout = Role::Server.layout_of(|name| tls.dir.join(name).symlink_metadata().is_ok());
+        findings.extend(check_key_links(&tls.dir.join(layout.key)));
     }
     let files = [plan.rules.as_deref(), plan.audit.as_ref().and_then(AuditTarget::path)];
     findings.extend(files.into_iter().flatten().filter_map(check_parent));

@@ -107,6 +107,8 @@ pub(crate) struct TlsPlan {
     pub(crate) passphrase_file: Option<PathBuf>,
     /// Whether a reload may bring a new trust root.
     pub(crate) accept_new_roots: bool,
+    /// The largest CRL file that is read, in bytes.
+    pub(crate) max_crl_bytes: u64,
 }
 
 /// Where the audit trail is written.
@@ -297,6 +299,7 @@ fn plan_tls(flags: &DaemonFlags) -> anyhow::Result<Option<TlsPlan>> {
         min: flags.tls_min,
         passphrase_file: flags.passphrase_file.clone(),
         accept_new_roots: flags.accept_new_roots,
+        max_crl_bytes: flags.crl_limit.max_crl_bytes,
     }))
 }
 

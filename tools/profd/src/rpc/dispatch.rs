@@ -10,6 +10,7 @@ use std::time::Instant;
 
 use common::rpc::message::{ErrorCode, OnDemand, Request};
 
+use crate::certs::measure_certificates;
 use crate::core::access::{Access, Permission};
 use crate::core::handler::status::{StatusFacts, handle_status};
 use crate::core::handler::trace::{self, TraceFacts, audit_target, check_config, handle_trace};
@@ -91,10 +92,11 @@ async fn look_up_and_handle_status(
     let state = &context.state;
     look_up(state, DaemonState::reap_dead_processes).await;
     let accounts = state.accounts();
-    let facts = extended.then(|| StatusFacts {
-        counters: state.counters.snapshot(),
-        certificates: context.certs.as_ref().map(|certs| certs.certificate_status()),
-        accounts: &accounts,
+    let facts = extended.then(|| {
+        let certificates = context.certs.as_ref().map(|certs| certs.certificate_status());
+        let mut counters = state.counters.snapshot();
+        counters.extend(certificates.as_ref().map(measure_certificates).into_iter().flatten());
+        StatusFacts { counters, certificates, accounts: &accounts }
     });
     handle_status(&state.registry(), state.uptime(), &access.scope(), facts)
 }
