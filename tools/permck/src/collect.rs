@@ -35,6 +35,7 @@ struct CollectorState<'a> {
     run: Vec<AuditIssue>,
     totals: Totals,
     known: u64,
+    hidden: u64,
     broken: io::Result<()>,
 }
 
@@ -53,6 +54,7 @@ impl<'a> FindingCollector<'a> {
             run: Vec::new(),
             totals: Totals::default(),
             known: 0,
+            hidden: 0,
             broken: Ok(()),
         };
         Self { state: Mutex::new(state), diag, least, baseline, warn_system_paths: false }
@@ -73,6 +75,7 @@ impl<'a> FindingCollector<'a> {
             // Also findings that are not shown count as still there.
             let known = self.baseline.is_some_and(|b| b.mark_known(&issue));
             if issue.finding.severity < self.least {
+                state.hidden += u64::from(!known);
                 continue;
             }
             if known {
@@ -87,11 +90,12 @@ impl<'a> FindingCollector<'a> {
         }
     }
 
-    /// Writes the remaining findings; returns the counts of those shown and of those in the baseline.
-    pub(crate) fn finish(self) -> io::Result<(Totals, u64)> {
+    /// Writes the remaining findings; returns the counts of those shown, of those in the baseline, and of those not
+    /// shown.
+    pub(crate) fn finish(self) -> io::Result<(Totals, u64, u64)> {
         let mut state = self.state.into_inner().unwrap_or_else(PoisonError::into_inner);
         state.write_sorted();
-        state.broken.map(|()| (state.totals, state.known))
+        state.broken.map(|()| (state.totals, state.known, state.hidden))
     }
 }
 
@@ -106,8 +110,16 @@ impl CollectorState<'_> {
     }
 }
 
-fn sort_key(issue: &AuditIssue) -> (&str, Option<&str>, &str) {
-    (&issue.finding.path, issue.finding.path_hex.as_deref(), &issue.finding.rule)
+/// Readable keys first, then what others can write, then by path.
+fn sort_key(issue: &AuditIssue) -> (u8, &str, Option<&str>, &str) {
+    let f = &issue.finding;
+    let rank = match f.rule.as_str() {
+        _ if f.severity != Severity::Error => 2,
+        "key-readable" => 0,
+        "world-writable" => 1,
+        _ => 2,
+    };
+    (rank, &f.path, f.path_hex.as_deref(), &f.rule)
 }
 
 impl IssueSink for FindingCollector<'_> {

@@ -5,11 +5,14 @@ use std::sync::OnceLock;
 
 use common::finding::Finding;
 use common::out::Diag;
+use common::policy::Mode;
 
+use crate::filter::FindingFilter;
+use crate::packages::PackagedFiles;
 use crate::policy::Policy;
 use crate::rule::{AllowedIds, RuleContext};
 use common::file_id::FileId;
-use common::walk;
+use common::walk::{self, Reach};
 use common::writers::FileWriters;
 
 /// The policy and the options that hold for all paths of an audit.
@@ -25,19 +28,26 @@ pub(crate) struct AuditPlan {
     pub(crate) policy_file: Option<PathBuf>,
     /// Files that are open for writing, looked up when first needed.
     pub(crate) writers: OnceLock<FileWriters>,
+    /// The files of packages, looked up when first needed.
+    pub(crate) packages: OnceLock<PackagedFiles>,
     /// The day that decides which exceptions have expired.
     pub(crate) today: time::Date,
     /// Whether contents are read.
     pub(crate) content: bool,
+    /// Which findings are wanted.
+    pub(crate) filter: FindingFilter,
 }
 
 impl AuditPlan {
-    /// Warns of exceptions of the policy file that have expired or that no finding matched; returns their number.
+    /// Warns of exceptions of the policy file that have expired or that no finding matched, and of rows that no entry
+    /// matched; returns the number of the exceptions.
     pub(crate) fn warn_of_stale_exceptions(&self, diag: &Diag) -> u64 {
         let Some(path) = &self.policy_file else { return 0 };
         let stale =
             self.policy.expired_exceptions(self.today).chain(self.policy.unused_exceptions(self.today));
-        stale.map(|text| diag.warn(path.display(), text)).count() as u64
+        let stale = stale.map(|text| diag.warn(path.display(), text)).count() as u64;
+        self.policy.unused_rows().for_each(|text| diag.warn(path.display(), text));
+        stale
     }
 }
 
@@ -59,14 +69,18 @@ pub(crate) struct AuditRoot {
     /// Its owner.
     pub(crate) uid: u32,
     pub(crate) is_dir: bool,
+    /// Who gets to it through the directories above it.
+    pub(crate) reach: Reach,
 }
 
 /// A finding, with the class of the entry and what decided it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct AuditIssue {
     pub(crate) finding: Finding,
-    pub(crate) class: Option<&'static str>,
+    pub(crate) class: Option<String>,
     pub(crate) class_by: Option<String>,
+    /// What group and others are granted, for findings about an entry.
+    pub(crate) mode: Option<Mode>,
 }
 
 /// Resolves a path to audit.
@@ -79,6 +93,8 @@ pub(crate) fn resolve_root(path: PathBuf, owners: Option<&[u32]>) -> anyhow::Res
     }
     let is_dir = walk::file_type(&st) == rustix::fs::FileType::Directory;
     let base = if is_dir { real.clone() } else { real.parent().unwrap_or(&real).to_owned() };
+    let above: Vec<_> = real.ancestors().skip(1).filter_map(|dir| walk::stat_path(dir).ok()).collect();
+    let reach = above.iter().rev().fold(Reach::default(), Reach::through_entry);
     Ok(AuditRoot {
         path,
         base,
@@ -88,10 +104,11 @@ pub(crate) fn resolve_root(path: PathBuf, owners: Option<&[u32]>) -> anyhow::Res
         is_dir,
         id: FileId::of_statx(&st),
         mount: walk::mount_of(&st),
+        reach,
     })
 }
 
 /// Makes a finding about an audited path, which has no class.
 pub(crate) fn root_issue(finding: Finding) -> AuditIssue {
-    AuditIssue { finding, class: None, class_by: None }
+    AuditIssue { finding, class: None, class_by: None, mode: None }
 }

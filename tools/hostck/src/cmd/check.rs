@@ -206,9 +206,13 @@ mod tests {
         let root = dir.path().to_str().unwrap();
         let (_, text) = hostck(&["check", "--root", root]);
         assert!(text.contains("has no SystemCallFilter") && text.contains("has no LimitCORE"), "{text}");
+        assert!(
+            text.contains("50-profguard.conf") && text.contains("'SystemCallFilter=@system-service'"),
+            "{text}"
+        );
         assert!(!text.contains("more; --limit"), "{text}");
         assert!(
-            hostck(&["check", "--root", root, "--limit", "3"]).1.contains("14 more; --limit 0 shows all")
+            hostck(&["check", "--root", root, "--limit", "1"]).1.contains("and 1 more; --limit 0 shows all")
         );
     }
 }

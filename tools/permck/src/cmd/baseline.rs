@@ -41,6 +41,12 @@ pub(crate) struct BaselineArgs {
 }
 
 impl BaselineArgs {
+    /// The paths as absolute ones: a baseline is for audits from any working directory.
+    fn absolute_paths(&self) -> anyhow::Result<impl Iterator<Item = anyhow::Result<PathBuf>> + '_> {
+        let absolute = |path: PathBuf| std::path::absolute(&path).unwrap_or(path);
+        Ok(self.inputs.paths()?.map(move |path| path.map(absolute)))
+    }
+
     pub(crate) fn run(self, out: &mut Out) -> anyhow::Result<Exit> {
         let shown = || self.output.display().to_string();
         let totals = write_report(&self.output, Class::DataFile.max(), |file| {
@@ -50,8 +56,8 @@ impl BaselineArgs {
                 .warn_about_system_paths(!self.tree.has_policy());
             let options = self.tree.walk_options();
             let seen =
-                crate::run::run_audit(&mut plan, self.inputs.paths()?, options, out.diag(), &collector)?;
-            let (totals, known) = collector.finish()?;
+                crate::run::run_audit(&mut plan, self.absolute_paths()?, options, out.diag(), &collector)?;
+            let (totals, known, _) = collector.finish()?;
             let errors = out.diag().errors();
             let end = End {
                 subjects: seen.entries,

@@ -3,8 +3,10 @@
 use std::ffi::CStr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStringExt;
-use std::path::PathBuf;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 
+use common::policy::Mode;
 use rustix::fs::{self as rfs, OFlags};
 use rustix::io::Errno;
 
@@ -74,12 +76,16 @@ impl<S: IssueSink> Inspector<'_, S> {
     pub(super) fn read_symlink(&self, dir: &OpenDirectory, name: &CStr) -> Option<SymlinkTarget> {
         let target = rfs::readlinkat(dir, name, Vec::new()).ok()?;
         let target = PathBuf::from(std::ffi::OsString::from_vec(target.into_bytes()));
+        let mut destination = None;
         let leads = match rfs::openat(dir, name, OFlags::PATH | OFlags::CLOEXEC, rfs::Mode::empty()) {
             Err(Errno::NOENT | Errno::LOOP | Errno::NOTDIR | Errno::NAMETOOLONG) => {
+                destination = nearest_directory(&dir.node.path().join(&target));
                 SymlinkDestination::Nowhere
             }
             Err(_) => SymlinkDestination::Unknown,
             Ok(fd) => {
+                let found = rfs::fstat(&fd).ok();
+                destination = found.map(|st| (st.st_uid, Mode::of(st.st_mode)));
                 let real = rfs::readlink(format!("/proc/self/fd/{}", fd.as_raw_fd()), Vec::new()).ok();
                 let real = real.map(|r| PathBuf::from(std::ffi::OsString::from_vec(r.into_bytes())));
                 match real {
@@ -91,6 +97,13 @@ impl<S: IssueSink> Inspector<'_, S> {
                 }
             }
         };
-        Some(SymlinkTarget { target, leads })
+        Some(SymlinkTarget { target, leads, destination })
     }
+}
+
+/// Returns owner and mode of the nearest directory above a missing file.
+fn nearest_directory(missing: &Path) -> Option<(u32, Mode)> {
+    let mut above = missing.ancestors().skip(1);
+    let meta = above.find_map(|dir| std::fs::metadata(dir).ok())?;
+    Some((meta.uid(), Mode::of(meta.mode())))
 }

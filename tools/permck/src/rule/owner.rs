@@ -21,6 +21,7 @@ pub(crate) static OWNER: EntryRule = EntryRule {
             found: format!("owned by {}", context.accounts.describe_user(s.st.stx_uid)),
             expected: join_names(ids, |id| context.accounts.describe_user(id)),
             fix: chown_command("chown", ids.first().copied(), s),
+            ..Violation::default()
         })
     },
 };
@@ -40,9 +41,19 @@ pub(crate) static GROUP: EntryRule = EntryRule {
             found: format!("group {}", context.accounts.describe_group(s.st.stx_gid)),
             expected: join_names(ids, |id| context.accounts.describe_group(id)),
             fix: chown_command("chgrp", ids.first().copied(), s),
+            severity: Some(severity_of_group(s, context)),
         })
     },
 };
+
+/// A wrong group that has no permissions gets none.
+fn severity_of_group(s: &AuditedEntry<'_>, context: &super::RuleContext) -> Severity {
+    match s.granted_mode().0 & 0o070 {
+        0 if !context.strict => Severity::Note,
+        bits if bits & 0o020 == 0 && !context.strict => Severity::Warning,
+        _ => Severity::Error,
+    }
+}
 
 fn join_names(ids: &[u32], name: impl Fn(u32) -> String) -> String {
     match ids {

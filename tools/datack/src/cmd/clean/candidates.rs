@@ -225,7 +225,17 @@ impl WalkVisitor for CandidateCollector<'_> {
         // Some file systems keep small files without a block.
         let taken = if st.stx_blocks == 0 { size.min(512) } else { st.stx_blocks.saturating_mul(512) };
         let (recording, newest) = (0, mtime);
-        found.files.push(Candidate { dir: number, name: at, size, taken, shared, mtime, recording, newest, id });
+        found.files.push(Candidate {
+            dir: number,
+            name: at,
+            size,
+            taken,
+            shared,
+            mtime,
+            recording,
+            newest,
+            id,
+        });
     }
 
     fn visit_directory(&mut self, _dir: &OpenDirectory, _state: Self::DirectoryState) {}

@@ -70,11 +70,13 @@ impl RecordingNumbers {
     pub(super) fn add(&mut self, path: &[u8], mtime: i64) -> u32 {
         let number = match recording_key(path) {
             None => self.open(mtime),
-            Some(RecordingKey::Prefix(prefix)) => self.known.get(&prefix).map(|r| r.number).unwrap_or_else(|| {
-                let number = self.open(mtime);
-                self.known.insert(prefix, OpenRecording { number, processes: HashSet::new() });
-                number
-            }),
+            Some(RecordingKey::Prefix(prefix)) => {
+                self.known.get(&prefix).map(|r| r.number).unwrap_or_else(|| {
+                    let number = self.open(mtime);
+                    self.known.insert(prefix, OpenRecording { number, processes: HashSet::new() });
+                    number
+                })
+            }
             Some(RecordingKey::Trace { set, process }) => self.add_trace(set, process, mtime),
         };
         self.newest[number] = self.newest[number].max(mtime);
@@ -126,12 +128,18 @@ mod tests {
     #[test]
     fn traces_of_one_request_are_one_recording_and_those_of_the_next_are_another() {
         assert_eq!(
-            numbers(&[("/t/a_1.json", 100), ("/t/a_2.json.gz", 130), ("/t/b_1.json", 130), ("/t/a_3.json", 191)]),
+            numbers(&[
+                ("/t/a_1.json", 100),
+                ("/t/a_2.json.gz", 130),
+                ("/t/b_1.json", 130),
+                ("/t/a_3.json", 191)
+            ]),
             [0, 0, 1, 2]
         );
         // A process that writes again does so for the next request.
         assert_eq!(numbers(&[("/t/a_1.json", 1), ("/t/a_2.json", 2), ("/t/a_1.json.gz", 3)]), [0, 0, 1]);
-        let torch = ["/t/n1_7.171.pt.trace.json", "/t/n2_7.175.pt.trace.json.gz", "/t/n1_7.199.pt.trace.json"];
+        let torch =
+            ["/t/n1_7.171.pt.trace.json", "/t/n2_7.175.pt.trace.json.gz", "/t/n1_7.199.pt.trace.json"];
         assert_eq!(numbers(&torch.map(|path| (path, 5))), [0, 0, 1]);
         assert_eq!(numbers(&[("/t/trace.json", 1), ("/u/a_1.json", 1), ("/t/a_1.json", 1)]), [0, 1, 2]);
     }

@@ -284,7 +284,9 @@ fn files_with_several_hard_links_are_not_deleted_for_space() {
 fn a_profile_goes_whole_or_stays_whole() {
     let dir = clean_dir();
     let profile = "node1_77_20260101000000000_ascend_pt";
-    let raw: Vec<_> = (0..46).map(|i| format!("{profile}/PROF_000001_20260101000000000_AB/device_0/data/{i}.bin")).collect();
+    let raw: Vec<_> = (0..46)
+        .map(|i| format!("{profile}/PROF_000001_20260101000000000_AB/device_0/data/{i}.bin"))
+        .collect();
     let new: Vec<_> = (0..30).map(|i| format!("{profile}/ASCEND_PROFILER_OUTPUT/{i}.csv")).collect();
     raw.iter().for_each(|name| aged(&dir.path().join(name), 15 * 24, 100));
     new.iter().for_each(|name| aged(&dir.path().join(name), 24, 100));

@@ -6,7 +6,7 @@ use super::*;
 use crate::tests::as_root;
 
 fn rules_and_paths(args: &[&OsStr]) -> (Exit, Vec<(String, String)>) {
-    let mut all: Vec<&OsStr> = ["audit", "--format", "json"].map(OsStr::new).to_vec();
+    let mut all: Vec<&OsStr> = ["audit", "--strict", "--format", "json"].map(OsStr::new).to_vec();
     all.extend(args);
     let (exit, text) = permck(&all);
     (exit, findings(&text))
@@ -18,7 +18,7 @@ fn a_named_link_to_a_file_is_followed_and_shown_as_named() {
     let (key, link) = (dir.path().join("k.pem"), dir.path().join("link"));
     write(&key, 0o644, KEY);
     symlink("k.pem", &link).unwrap();
-    let wanted = vec![("mode".to_owned(), link.display().to_string())];
+    let wanted = vec![("key-readable".to_owned(), link.display().to_string())];
     assert_eq!(rules_and_paths(&[link.as_ref()]), (Exit::No, wanted.clone()));
     let list = dir.path().join("list");
     write(&list, 0o600, format!("{}\n", link.display()));
@@ -93,8 +93,10 @@ fn a_baseline_must_be_complete_and_reports_fixed_findings() {
     let key = dir.path().join("key.pem");
     write(&key, 0o640, KEY);
     let base = place.path().join("base");
-    let baseline =
-        |path: &Path| permck(&["baseline".as_ref(), "-o".as_ref(), base.as_os_str(), path.as_os_str()]).0;
+    let baseline = |path: &Path| {
+        permck(&["baseline".as_ref(), "--strict".as_ref(), "-o".as_ref(), base.as_os_str(), path.as_os_str()])
+            .0
+    };
     let dotted = dir.path().join("./.");
     assert_eq!(baseline(&dotted), Exit::Ok);
     let with = ["--baseline", base.to_str().unwrap()];
@@ -170,7 +172,9 @@ fn monitoring_formats_report_errors() {
     let dir = clean_dir();
     std::os::unix::fs::symlink("nowhere", dir.path().join("l")).unwrap();
     let run = |more: &[&str]| {
-        permck(&[&["audit", "--format", "nagios"], more, &[dir.path().to_str().unwrap()]].concat())
+        permck(
+            &[&["audit", "--strict", "--format", "nagios"], more, &[dir.path().to_str().unwrap()]].concat(),
+        )
     };
     let (exit, line) = run(&[]);
     assert!(exit == Exit::No && line.starts_with("PERMCK WARNING"), "{line}");
