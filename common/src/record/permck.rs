@@ -17,6 +17,7 @@ pub const ENTRIES: &[Entry] = &[
     entry::<UndoSummary>(),
     entry::<PermckRule>(),
     entry::<RulesSummary>(),
+    entry::<BaselineEntry>(),
     entry::<PolicyLine>(),
     entry::<PolicySummary>(),
 ];
@@ -52,6 +53,27 @@ impl Record for PermckFinding {
     const TYPE: &'static str = "permck.finding";
     const V: u32 = 1;
     const SAMPLE: &'static str = r#"{"type":"permck.finding","v":1,"rule":"world-writable","severity":"error","path":"/srv/traces/a.json","found":"mode 0666: group may write, others may read and write","expected":"at most 0640 (service data; class data_file by default)","fix":"chmod 0640 /srv/traces/a.json","reference":"chmod(1)","class":"data_file","class_by":"default"}"#;
+}
+
+/// `permck.entry`: an entry as it was when `permck baseline --entries` ran.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct BaselineEntry {
+    /// The entry, absolute.
+    #[serde(flatten)]
+    pub path: RecordPath,
+    /// Type and mode in octal, as `st_mode`.
+    pub mode: String,
+    /// Its owner.
+    pub uid: u32,
+    /// Its group.
+    pub gid: u32,
+}
+
+impl Record for BaselineEntry {
+    const TYPE: &'static str = "permck.entry";
+    const V: u32 = 1;
+    const SAMPLE: &'static str =
+        r#"{"type":"permck.entry","v":1,"path":"/opt/app/bin/tool","mode":"100550","uid":0,"gid":988}"#;
 }
 
 /// `permck.policy`: what `permck policy` says about a policy.

@@ -83,7 +83,7 @@ fn start_task(start: &WalkStart<'_>, i: usize) -> rustix::io::Result<WalkTask> {
     let path = start.path;
     let node = |st: &Statx| {
         let reach = (start.reach, start.reach.through_entry(st));
-        TreeNode::new_root(path.as_os_str().as_bytes(), i, reach)
+        TreeNode::new_root(path.as_os_str().as_bytes(), i, reach, Some(st.stx_uid))
     };
     let opened = open_top(path, node).map(|dir| WalkTask::Root(dir.into()));
     let work = opened.or_else(|e| match e {

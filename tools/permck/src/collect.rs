@@ -4,16 +4,18 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use common::finding::Severity;
+use common::finding::{Finding, Severity};
 use common::out::Diag;
+use common::record::RecordPath;
+use common::record::permck::BaselineEntry;
 use common::report::Totals;
 use rustix::io::Errno;
 
-use crate::baseline::Baseline;
+use crate::baseline::{Baseline, EntryState};
 use crate::inspect::IssueSink;
 use crate::plan::{AuditIssue, AuditRoot};
 use crate::report::AuditReport;
-use crate::rule::AuditedEntry;
+use crate::rule::{AuditedEntry, CHANGED};
 use common::walk::OpenDirectory;
 
 /// Findings that are sorted together before they are written: bounds the memory of an audit with millions of findings.
@@ -27,6 +29,8 @@ pub(crate) struct FindingCollector<'a> {
     baseline: Option<&'a Baseline>,
     /// Whether to warn of system paths, which the classes do not cover.
     warn_system_paths: bool,
+    /// Whether to write every entry, for a baseline.
+    write_entries: bool,
 }
 
 struct CollectorState<'a> {
@@ -57,12 +61,24 @@ impl<'a> FindingCollector<'a> {
             hidden: 0,
             broken: Ok(()),
         };
-        Self { state: Mutex::new(state), diag, least, baseline, warn_system_paths: false }
+        Self {
+            state: Mutex::new(state),
+            diag,
+            least,
+            baseline,
+            warn_system_paths: false,
+            write_entries: false,
+        }
     }
 
     /// Sets whether system paths are warned of.
     pub(crate) fn warn_about_system_paths(self, warn_system_paths: bool) -> Self {
         Self { warn_system_paths, ..self }
+    }
+
+    /// Sets whether every entry is written.
+    pub(crate) fn write_entries(self, write_entries: bool) -> Self {
+        Self { write_entries, ..self }
     }
 
     fn lock(&self) -> MutexGuard<'_, CollectorState<'a>> {
@@ -143,6 +159,26 @@ impl IssueSink for FindingCollector<'_> {
         issues: Vec<AuditIssue>,
     ) {
         self.add_issues(issues);
+    }
+
+    fn see_entry(&self, subject: &AuditedEntry<'_>) -> Option<Finding> {
+        let state = EntryState::of(subject.st);
+        if self.write_entries {
+            let entry = BaselineEntry {
+                path: RecordPath::from(&*subject.path()),
+                mode: format!("{:o}", state.st_mode),
+                uid: state.uid,
+                gid: state.gid,
+            };
+            let mut collector = self.lock();
+            if collector.broken.is_ok() {
+                collector.broken = common::record::write(collector.to, &entry);
+            }
+            return None;
+        }
+        let path = subject.path();
+        let (found, before) = self.baseline?.compare_entry(&path, state)?;
+        Some(CHANGED.at(&path).found(found).expected(before).fix(CHANGED.fix))
     }
 
     fn report_error(&self, path: PathBuf, error: Errno) {

@@ -1,12 +1,12 @@
 //! Which findings are wanted: `--rule`, `--ignore` and `--exclude`.
 
 use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 
 use clap::Args;
 use clap::builder::PossibleValuesParser;
 use common::glob::Glob;
 
-use crate::plan::AuditRoot;
 use crate::rule::{AuditedEntry, rule_descriptions};
 
 /// The options that select findings.
@@ -47,14 +47,14 @@ impl FindingFilter {
         (self.0.rule.is_empty() || names(&self.0.rule)) && !names(&self.0.ignore)
     }
 
-    /// Returns whether an entry, or a directory above it, is left out.
-    pub(crate) fn excludes(&self, s: &AuditedEntry<'_>, root: &AuditRoot) -> bool {
+    /// Returns whether an entry, or a directory above it, is left out; `base` is the directory that patterns are relative to.
+    pub(crate) fn excludes(&self, s: &AuditedEntry<'_>, base: &Path) -> bool {
         if self.0.exclude.is_empty() {
             return false;
         }
         let mut below = Vec::new();
         s.node.write_relative((!s.name.is_empty()).then(|| s.name.to_bytes()), &mut below);
-        let mut whole = root.base.as_os_str().as_bytes().to_vec();
+        let mut whole = base.as_os_str().as_bytes().to_vec();
         if whole.last() != Some(&b'/') {
             whole.push(b'/');
         }

@@ -20,6 +20,7 @@ mod filter;
 mod fix;
 #[doc(hidden)]
 pub mod fuzz;
+mod image;
 mod inspect;
 mod packages;
 mod plan;

@@ -1,6 +1,8 @@
 //! The input and output of an audit: the plan for all paths, the audited paths, and the findings about them.
 
-use std::path::PathBuf;
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 use common::finding::Finding;
@@ -8,9 +10,10 @@ use common::out::Diag;
 use common::policy::Mode;
 
 use crate::filter::FindingFilter;
+use crate::image::SystemImage;
 use crate::packages::PackagedFiles;
 use crate::policy::Policy;
-use crate::rule::{AllowedIds, RuleContext};
+use crate::rule::{AllowedIds, AuditedEntry, RuleContext};
 use common::file_id::FileId;
 use common::walk::{self, Reach};
 use common::writers::FileWriters;
@@ -32,6 +35,8 @@ pub(crate) struct AuditPlan {
     pub(crate) packages: OnceLock<PackagedFiles>,
     /// The day that decides which exceptions have expired.
     pub(crate) today: time::Date,
+    /// The system that the paths belong to.
+    pub(crate) image: SystemImage,
     /// Whether contents are read.
     pub(crate) content: bool,
     /// Which findings are wanted.
@@ -73,6 +78,19 @@ pub(crate) struct AuditRoot {
     pub(crate) reach: Reach,
 }
 
+impl AuditRoot {
+    /// Returns the path of an entry below it, without symbolic links.
+    pub(crate) fn real_path(&self, s: &AuditedEntry<'_>) -> PathBuf {
+        // The base of a root that is a file is its directory.
+        if !self.is_dir {
+            return self.real.clone();
+        }
+        let mut below = Vec::new();
+        s.node.write_relative((!s.name.is_empty()).then(|| s.name.to_bytes()), &mut below);
+        if below.is_empty() { self.real.clone() } else { self.real.join(OsStr::from_bytes(&below)) }
+    }
+}
+
 /// A finding, with the class of the entry and what decided it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct AuditIssue {
@@ -84,8 +102,13 @@ pub(crate) struct AuditIssue {
 }
 
 /// Resolves a path to audit.
-pub(crate) fn resolve_root(path: PathBuf, owners: Option<&[u32]>) -> anyhow::Result<AuditRoot> {
-    let real = path.canonicalize().map_err(|e| anyhow::anyhow!(crate::io_reason(&e)))?;
+pub(crate) fn resolve_root(
+    path: PathBuf,
+    owners: Option<&[u32]>,
+    image: &SystemImage,
+) -> anyhow::Result<AuditRoot> {
+    let real = image.resolve(&path).map_err(|e| anyhow::anyhow!(crate::io_reason(&e)))?;
+    let path = if image.path == Path::new("/") { path } else { real.clone() };
     let st = walk::stat_path(&real).map_err(|e| anyhow::anyhow!(crate::reason(e)))?;
     let mut ids = owners.map_or_else(|| vec![st.stx_uid], <[u32]>::to_vec);
     if !ids.contains(&0) {
@@ -93,7 +116,11 @@ pub(crate) fn resolve_root(path: PathBuf, owners: Option<&[u32]>) -> anyhow::Res
     }
     let is_dir = walk::file_type(&st) == rustix::fs::FileType::Directory;
     let base = if is_dir { real.clone() } else { real.parent().unwrap_or(&real).to_owned() };
-    let above: Vec<_> = real.ancestors().skip(1).filter_map(|dir| walk::stat_path(dir).ok()).collect();
+    let base = image.inner_path(&base);
+    let above: Vec<_> = {
+        let inside = real.ancestors().skip(1).filter(|dir| dir.starts_with(&image.path));
+        inside.filter_map(|dir| walk::stat_path(dir).ok()).collect()
+    };
     let reach = above.iter().rev().fold(Reach::default(), Reach::through_entry);
     Ok(AuditRoot {
         path,

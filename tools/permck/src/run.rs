@@ -77,7 +77,7 @@ pub(crate) fn run_audit<S: IssueSink>(
 
 fn admit_path<S: IssueSink>(path: PathBuf, plan: &AuditPlan, diag: &Diag, sink: &S) -> Option<AuditRoot> {
     let shown = path.display().to_string();
-    let root = match plan::resolve_root(path, plan.owners.as_deref()) {
+    let root = match plan::resolve_root(path, plan.owners.as_deref(), &plan.image) {
         Ok(root) => root,
         Err(e) => {
             diag.error(shown, format_args!("{e:#}"));

@@ -140,6 +140,10 @@ impl AuditArgs {
     fn warn_of_fixed_findings(&self, baseline: Option<&Baseline>, diag: &common::out::Diag) -> u64 {
         let (Some(path), Some(baseline)) = (&self.baseline, baseline) else { return 0 };
         let (gone, all) = baseline.count_not_found();
+        let missing = baseline.count_missing_entries();
+        if missing > 0 {
+            diag.warn(path.display(), format_args!("{missing} entries of the baseline are gone"));
+        }
         if gone > 0 {
             let reason = "fixed since, and hidden if they come back; `permck baseline` updates the file";
             diag.warn(path.display(), format_args!("{gone} of {all} findings {reason}"));

@@ -1,6 +1,6 @@
 //! The options that audits, fixes and baselines share: policy, owners, and how to walk.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::OnceLock;
 
 use anyhow::{Context, ensure};
@@ -8,6 +8,7 @@ use clap::Args;
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 
 use crate::filter::FilterArgs;
+use crate::image::SystemImage;
 use crate::plan::AuditPlan;
 use crate::policy::Policy;
 use crate::policy::profile::PROFILES;
@@ -38,6 +39,9 @@ pub(crate) struct TreeArgs {
     /// closed, the group has no other members, or the owner alone has them.
     #[arg(long)]
     pub(super) strict: bool,
+    /// Audit the image below DIR: each PATH is one of the image, and so are its accounts, packages and links
+    #[arg(long, value_name = "DIR")]
+    root: Option<PathBuf>,
     /// Do not read files: classify by name only, and do not search for private keys
     #[arg(long)]
     no_content: bool,
@@ -58,7 +62,11 @@ impl TreeArgs {
 
     /// Loads the policy and the accounts; the roots are added later.
     pub(crate) fn load_plan(&self) -> anyhow::Result<AuditPlan> {
-        let ids = AccountTable::load(Path::new("/"));
+        let image =
+            SystemImage::open(self.root.as_deref()).map_err(|e| anyhow::anyhow!(crate::io_reason(&e)));
+        let image =
+            image.with_context(|| format!("--root {}", self.root.clone().unwrap_or_default().display()))?;
+        let ids = AccountTable::load(&image.path);
         let owners = self.resolve_owners(&ids)?;
         let policy = self.load_policy(&ids)?;
         if policy.needs_account() {
@@ -75,6 +83,7 @@ impl TreeArgs {
             writers: OnceLock::new(),
             packages: OnceLock::new(),
             today: time::OffsetDateTime::now_utc().date(),
+            image,
             content: !self.no_content,
             filter: self.filter.clone().into(),
         })

@@ -137,7 +137,7 @@ impl<'a> Fixer<'a> {
             return Ok(None);
         }
         let removed = current_acl.filter(|_| acl);
-        let path = real_path(root, s);
+        let path = root.real_path(s);
         let mut change = PermissionChange {
             path: RecordPath::from(&*path),
             rules,
@@ -326,7 +326,7 @@ impl IssueSink for Fixer<'_> {
             state.write_record(self.manner.format, &change, || format!("{}", ChangeLine(&change)));
         }
         if !reasons.is_empty() {
-            let path = real_path(root, subject);
+            let path = root.real_path(subject);
             reasons.into_iter().for_each(|reason| self.report_left(&mut state, &path, reason));
         }
     }
@@ -356,17 +356,6 @@ impl FixerState<'_> {
             };
         }
     }
-}
-
-/// Returns the path of an entry without symbolic links, for `permck undo`.
-pub(crate) fn real_path(root: &AuditRoot, s: &AuditedEntry<'_>) -> PathBuf {
-    // The base of a root that is a file is its directory.
-    if !root.is_dir {
-        return root.real.clone();
-    }
-    let mut below = Vec::new();
-    s.node.write_relative((!s.name.is_empty()).then(|| s.name.to_bytes()), &mut below);
-    if below.is_empty() { root.real.clone() } else { root.real.join(OsStr::from_bytes(&below)) }
 }
 
 struct ChangeLine<'a>(&'a PermissionChange);

@@ -12,7 +12,7 @@ use common::policy::Mode;
 use common::walk::{OpenDirectory, Reach};
 use rustix::io::Errno;
 
-use super::{admits_root, fixable_rules, planned_mode, real_path};
+use super::{admits_root, fixable_rules, planned_mode};
 use crate::inspect::IssueSink;
 use crate::plan::{AuditIssue, AuditRoot};
 use crate::rule::{AuditedEntry, RuleContext};
@@ -117,7 +117,7 @@ impl IssueSink for AccessSurvey<'_> {
             }
             let mut losses = self.losses.lock().unwrap_or_else(PoisonError::into_inner);
             let loss =
-                losses.entry(i).or_insert_with(|| AccessLoss { entries: 0, first: real_path(root, subject) });
+                losses.entry(i).or_insert_with(|| AccessLoss { entries: 0, first: root.real_path(subject) });
             loss.entries += 1;
         }
     }

@@ -4,7 +4,7 @@
 use std::ffi::CStr;
 use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStringExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use common::finding::{Finding, Severity};
@@ -13,7 +13,6 @@ use rustix::fs::{self as rfs, FileType, OFlags, Statx, StatxAttributes};
 use rustix::io::Errno;
 
 use crate::classify::{self, Classification, DirectoryCensus, StrayKey};
-use crate::fix;
 use crate::packages::PackagedFiles;
 use crate::plan::{AuditIssue, AuditPlan, AuditRoot, root_issue};
 use crate::policy::{EntryLocation, PolicyMatch};
@@ -45,6 +44,11 @@ pub(crate) trait IssueSink: Sync {
         subject: &AuditedEntry<'_>,
         issues: Vec<AuditIssue>,
     );
+
+    /// Takes every entry that is checked; a finding may come of it.
+    fn see_entry(&self, _subject: &AuditedEntry<'_>) -> Option<Finding> {
+        None
+    }
 
     /// Takes an I/O error that kept an entry from being checked.
     fn report_error(&self, path: PathBuf, error: Errno);
@@ -103,7 +107,7 @@ impl<'a, S: IssueSink> Inspector<'a, S> {
     }
 
     fn apply_rules(&mut self, dir: &OpenDirectory, subject: &AuditedEntry<'_>) {
-        if self.plan.filter.excludes(subject, &self.plan.roots[subject.node.root]) {
+        if self.plan.filter.excludes(subject, &self.plan.roots[subject.node.root].base) {
             return;
         }
         let context = &self.plan.context;
@@ -122,6 +126,7 @@ impl<'a, S: IssueSink> Inspector<'a, S> {
             self.believe_packages(subject, &mut found);
         }
         found.extend(self.check_inner_mount(dir, subject));
+        found.extend(self.sink.see_entry(subject));
         if self.plan.policy.has_exceptions() {
             let before = found.len();
             found.retain(|f| !self.is_accepted(subject, &f.rule));
@@ -150,8 +155,9 @@ impl<'a, S: IssueSink> Inspector<'a, S> {
                 ("special-bits" | "capability", Severity::Error) => Severity::Warning,
                 _ => continue,
             };
-            let path = path.get_or_insert_with(|| fix::real_path(root, subject));
-            let packages = self.plan.packages.get_or_init(|| PackagedFiles::load(Path::new("/")));
+            let image = &self.plan.image;
+            let path = path.get_or_insert_with(|| image.inner_path(&root.real_path(subject)));
+            let packages = self.plan.packages.get_or_init(|| PackagedFiles::load(&image.path));
             if packages.has_file(path) {
                 finding.severity = lower;
                 finding.found.push_str("; as its package installed it");
@@ -227,6 +233,7 @@ impl<S: IssueSink> WalkVisitor for Inspector<'_, S> {
             st,
             limit: classification.map(|t| limit_for(policy_match, t)),
             owner: owner.as_ref().unwrap_or(&root.owner),
+            owner_by_default: owner.is_none() && self.plan.owners.is_none(),
             group: &policy_match.allowed_groups(),
             xattrs: &xattrs,
             link: link.as_ref(),
@@ -320,6 +327,7 @@ impl<'a, S: IssueSink> Inspector<'a, S> {
             st,
             limit: Some(limit_for(policy_match, classification)),
             owner: owner.as_ref().unwrap_or(&root.owner),
+            owner_by_default: owner.is_none() && self.plan.owners.is_none(),
             group: &policy_match.allowed_groups(),
             xattrs,
             link: None,
@@ -394,7 +402,7 @@ impl<'a, S: IssueSink> Inspector<'a, S> {
         node.write_relative(None, &mut below);
         let below = PathBuf::from(std::ffi::OsString::from_vec(below));
         let path = self.plan.roots[node.root].real.join(below);
-        let path = path.components().collect::<PathBuf>();
+        let path = self.plan.image.inner_path(&path.components().collect::<PathBuf>());
         homes.contains(&path).then_some(Classification { class: Class::HomeDir, by: "the account database" })
     }
 }

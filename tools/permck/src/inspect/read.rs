@@ -2,7 +2,7 @@
 
 use std::ffi::CStr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
-use std::os::unix::ffi::OsStringExt;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
@@ -11,6 +11,7 @@ use rustix::fs::{self as rfs, OFlags};
 use rustix::io::Errno;
 
 use super::{Inspector, IssueSink};
+use crate::image::SystemImage;
 use crate::rule::{SymlinkDestination, SymlinkTarget};
 use crate::xattr::Xattrs;
 use common::walk::OpenDirectory;
@@ -77,9 +78,13 @@ impl<S: IssueSink> Inspector<'_, S> {
         let target = rfs::readlinkat(dir, name, Vec::new()).ok()?;
         let target = PathBuf::from(std::ffi::OsString::from_vec(target.into_bytes()));
         let mut destination = None;
-        let leads = match rfs::openat(dir, name, OFlags::PATH | OFlags::CLOEXEC, rfs::Mode::empty()) {
+        let root = &self.plan.roots[dir.node.root];
+        let mut below = Vec::new();
+        dir.node.write_relative(Some(name.to_bytes()), &mut below);
+        let place = root.real.join(std::ffi::OsStr::from_bytes(&below));
+        let leads = match self.plan.image.open_link(dir, &place, name) {
             Err(Errno::NOENT | Errno::LOOP | Errno::NOTDIR | Errno::NAMETOOLONG) => {
-                destination = nearest_directory(&dir.node.path().join(&target));
+                destination = nearest_directory(&self.plan.image, &place.with_file_name("").join(&target));
                 SymlinkDestination::Nowhere
             }
             Err(_) => SymlinkDestination::Unknown,
@@ -89,9 +94,7 @@ impl<S: IssueSink> Inspector<'_, S> {
                 let real = rfs::readlink(format!("/proc/self/fd/{}", fd.as_raw_fd()), Vec::new()).ok();
                 let real = real.map(|r| PathBuf::from(std::ffi::OsString::from_vec(r.into_bytes())));
                 match real {
-                    Some(real) if real.starts_with(&self.plan.roots[dir.node.root].real) => {
-                        SymlinkDestination::Inside
-                    }
+                    Some(real) if real.starts_with(&root.real) => SymlinkDestination::Inside,
                     Some(real) => SymlinkDestination::Outside(real),
                     None => SymlinkDestination::Unknown,
                 }
@@ -102,8 +105,9 @@ impl<S: IssueSink> Inspector<'_, S> {
 }
 
 /// Returns owner and mode of the nearest directory above a missing file.
-fn nearest_directory(missing: &Path) -> Option<(u32, Mode)> {
-    let mut above = missing.ancestors().skip(1);
-    let meta = above.find_map(|dir| std::fs::metadata(dir).ok())?;
+fn nearest_directory(image: &SystemImage, missing: &Path) -> Option<(u32, Mode)> {
+    let inner = if missing.starts_with(&image.path) { image.inner_path(missing) } else { missing.to_owned() };
+    let mut above = inner.ancestors().skip(1);
+    let meta = above.find_map(|dir| std::fs::metadata(image.resolve(dir).ok()?).ok())?;
     Some((meta.uid(), Mode::of(meta.mode())))
 }

@@ -94,9 +94,19 @@ pub(crate) const MOUNTS: Rule = Rule {
     reference: "permck-audit(1)",
 };
 
+/// An entry that is not as the baseline has it: see [`crate::baseline`].
+pub(crate) const CHANGED: Rule = Rule {
+    id: "changed",
+    severity: Severity::Warning,
+    what: "its owner, group or mode is not that of the baseline",
+    why: "Somebody has changed or added the entry since the baseline was recorded, within or beyond what its class allows.",
+    fix: "find out who changed it; `permck baseline --entries` records it as it is",
+    reference: "permck-baseline(1)",
+};
+
 /// Describes every rule: those about entries, then those that are checked once per audited path.
 pub(crate) fn rule_descriptions() -> impl Iterator<Item = &'static Rule> {
-    RULES.iter().map(|rule| &rule.description).chain([&ANCESTOR, &MOUNT_OPTIONS, &MOUNTS])
+    RULES.iter().map(|rule| &rule.description).chain([&ANCESTOR, &MOUNT_OPTIONS, &MOUNTS, &CHANGED])
 }
 
 /// The texts of a finding.
@@ -172,6 +182,8 @@ pub(crate) struct AuditedEntry<'a> {
     /// Missing for what has no class: links, devices, sockets, FIFOs.
     pub(crate) limit: Option<ClassLimit<'a>>,
     pub(crate) owner: &'a AllowedIds,
+    /// Whether neither a policy nor an option says who may own it.
+    pub(crate) owner_by_default: bool,
     pub(crate) group: &'a AllowedIds,
     pub(crate) xattrs: &'a Xattrs,
     pub(crate) link: Option<&'a SymlinkTarget>,

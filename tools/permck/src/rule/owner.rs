@@ -1,6 +1,7 @@
 //! Owner and group: allowed are those of the policy, or else root and the owner of the audited path.
 
 use common::finding::Severity;
+use common::policy::Class;
 use common::rule::Rule;
 use rustix::fs::FileType;
 
@@ -21,7 +22,7 @@ pub(crate) static OWNER: EntryRule = EntryRule {
             found: format!("owned by {}", context.accounts.describe_user(s.st.stx_uid)),
             expected: join_names(ids, |id| context.accounts.describe_user(id)),
             fix: chown_command("chown", ids.first().copied(), s),
-            ..Violation::default()
+            severity: Some(severity_of_owner(s, context)),
         })
     },
 };
@@ -45,6 +46,24 @@ pub(crate) static GROUP: EntryRule = EntryRule {
         })
     },
 };
+
+/// Where nobody said who may own entries, an account that has files in a directory of its own is usual: a service has its
+/// data so. That it begins there is a warning, and what is below it a note. Other entries that an account has in the
+/// directories of somebody else are errors if they are run or are keys.
+fn severity_of_owner(s: &AuditedEntry<'_>, context: &super::RuleContext) -> Severity {
+    if context.strict || !s.owner_by_default || context.accounts.user_name(s.st.stx_uid).is_none() {
+        return Severity::Error;
+    }
+    let above = if s.name.is_empty() { s.node.owner_above() } else { Some(s.dir_owner) };
+    let grave = s.limit.is_some_and(|limit| {
+        matches!(limit.class, Class::ProgramFile | Class::CryptoScript | Class::KeyFile)
+    });
+    match above == Some(s.st.stx_uid) {
+        true => Severity::Note,
+        false if grave => Severity::Error,
+        false => Severity::Warning,
+    }
+}
 
 /// A wrong group that has no permissions gets none.
 fn severity_of_group(s: &AuditedEntry<'_>, context: &super::RuleContext) -> Severity {

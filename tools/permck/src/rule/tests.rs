@@ -82,6 +82,7 @@ fn plain<'a>(node: &'a TreeNode, name: &'a CStr, st: &'a Statx) -> AuditedEntry<
         st,
         limit: None,
         owner: &AllowedIds::Any,
+        owner_by_default: false,
         group: &AllowedIds::Any,
         xattrs: &NONE,
         link: None,
