@@ -150,13 +150,15 @@ impl<'a, S: IssueSink> Inspector<'a, S> {
         let root = &self.plan.roots[subject.node.root];
         let mut path = None;
         for finding in found {
+            let image = &self.plan.image;
+            let path = path.get_or_insert_with(|| image.inner_path(&root.real_path(subject)));
             let lower = match (finding.rule.as_str(), finding.severity) {
                 ("mode", Severity::Warning) => Severity::Note,
                 ("special-bits" | "capability", Severity::Error) => Severity::Warning,
+                // A key that comes with a package is no secret of this machine; one in its configuration may be.
+                ("key-readable", Severity::Error) if !path.starts_with("/etc") => Severity::Warning,
                 _ => continue,
             };
-            let image = &self.plan.image;
-            let path = path.get_or_insert_with(|| image.inner_path(&root.real_path(subject)));
             let packages = self.plan.packages.get_or_init(|| PackagedFiles::load(&image.path));
             if packages.has_file(path) {
                 finding.severity = lower;
@@ -210,7 +212,7 @@ impl<S: IssueSink> WalkVisitor for Inspector<'_, S> {
                 None => classify::classify_file(name.to_bytes(), head, u32::from(st.stx_mode)),
             };
             // Key stores of other formats are known by their first bytes.
-            let store = by_content.class == Class::KeyFile && is_private(by_content.by);
+            let store = by_content.class == Class::KeyFile && is_private(name.to_bytes(), by_content.by);
             secret = secret.or(store.then_some((by_content.by, 0)));
             let by_content = self.correct_log_class(by_content, st);
             census.count_file(by_content, name.to_bytes());
@@ -417,9 +419,12 @@ fn advise_to_look(findings: &mut [Finding]) {
     }
 }
 
-/// Returns whether what decided the class says that there is a private key: not a name alone.
-fn is_private(by: &str) -> bool {
-    (by.contains("private key") || by.contains("key store") || by == "DER key") && !by.starts_with("its name")
+/// Returns whether what decided the class says that there is a private key: not a name alone. A store that is called cacerts
+/// has certificates of authorities, in every installation of Java.
+fn is_private(name: &[u8], by: &str) -> bool {
+    name != b"cacerts"
+        && (by.contains("private key") || by.contains("key store") || by == "DER key")
+        && !by.starts_with("its name")
 }
 
 /// Returns the limit for an entry: that of the policy, or of its classification.

@@ -90,7 +90,12 @@ impl<S: IssueSink> Inspector<'_, S> {
             Err(_) => SymlinkDestination::Unknown,
             Ok(fd) => {
                 let found = rfs::fstat(&fd).ok();
-                destination = found.map(|st| (st.st_uid, Mode::of(st.st_mode)));
+                // What is written to a device such as /dev/null is not kept for the next reader.
+                let device = |st: &rfs::Stat| {
+                    rfs::FileType::from_raw_mode(st.st_mode) == rfs::FileType::CharacterDevice
+                };
+                destination =
+                    found.map(|st| (st.st_uid, if device(&st) { Mode(0) } else { Mode::of(st.st_mode) }));
                 let real = rfs::readlink(format!("/proc/self/fd/{}", fd.as_raw_fd()), Vec::new()).ok();
                 let real = real.map(|r| PathBuf::from(std::ffi::OsString::from_vec(r.into_bytes())));
                 match real {

@@ -65,11 +65,23 @@ pub(crate) fn severity_of_grant(s: &AuditedEntry<'_>, context: &RuleContext, bit
     }
 }
 
-/// The umask that a mode looks like: that of ordinary files and directories, or of programs. None if the mode is not
-/// what programs create by default.
+/// The umask that a mode looks like: that of ordinary files and directories, or of programs, also where nobody may write.
+/// None if the mode is not what programs create by default.
 pub(crate) fn umask_of(mode: Mode) -> Option<Mode> {
-    [0o022, 0o002, 0o000]
-        .map(Mode)
-        .into_iter()
-        .find(|umask| [0o666, 0o777].iter().any(|full| mode.0 == full & !umask.0))
+    let written = if mode.is_writable_by_others() { mode.0 } else { mode.0 | 0o200 };
+    let fits = |umask: &Mode| [0o666, 0o777].iter().any(|full| written == full & !umask.0);
+    [0o022, 0o002, 0o000].map(Mode).into_iter().find(fits)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn modes_of_a_umask_are_told_from_others() {
+        let umasks =
+            [0o644, 0o755, 0o444, 0o555, 0o664, 0o777, 0o640, 0o641, 0o4755, 0o604].map(Mode).map(umask_of);
+        let known = [0o022, 0o022, 0o022, 0o022, 0o002, 0o000].map(|umask| Some(Mode(umask)));
+        assert_eq!(umasks, [&known[..], &[None; 4]].concat()[..]);
+    }
 }

@@ -18,7 +18,9 @@ pub(crate) static OWNER: EntryRule = EntryRule {
     },
     check: |s, context| {
         let AllowedIds::Ids(ids) = s.owner else { return None };
-        (!s.owner.admits(s.st.stx_uid)).then(|| Violation {
+        // An owner that does not exist has a rule of its own.
+        let unowned = s.owner_by_default && context.accounts.no_user(s.st.stx_uid);
+        (!s.owner.admits(s.st.stx_uid) && !unowned).then(|| Violation {
             found: format!("owned by {}", context.accounts.describe_user(s.st.stx_uid)),
             expected: join_names(ids, |id| context.accounts.describe_user(id)),
             fix: chown_command("chown", ids.first().copied(), s),

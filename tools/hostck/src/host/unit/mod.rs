@@ -91,7 +91,8 @@ fn check_unit(host: &AuditedHost, check: &HostCheck, unit: &ServiceUnit) -> Vec<
     found.extend(check_sandbox(&unit.settings, &new_finding, &drop_in));
     found.extend(program::check_programs(host, unit));
     let umask = unit.settings.get("UMask").and_then(parse_octal).unwrap_or(0o022);
-    found.extend(check_umask(check, &place, &unit.name, umask, &edit("UMask=0027")));
+    let umask = check_umask(check, &place, &unit.name, umask, &edit("UMask=0027"));
+    found.extend(umask.into_iter().map(|finding| Finding { severity: Severity::Warning, ..finding }));
     let commands = find_commands(host, unit);
     if commands.is_empty() && unit.settings.is_set("ExecStart") {
         found.push(note_unseen(

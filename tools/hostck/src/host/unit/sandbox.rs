@@ -77,7 +77,7 @@ pub(super) fn check_sandbox(
     }
     let mut found = Vec::new();
     if !lines.is_empty() {
-        let finding = new_finding(missing.join("; "), &lines.join(", "));
+        let finding = new_finding(missing.join("; "), "the restrictions that the fix sets");
         found.push(finding.fix(describe_drop_in(&lines)));
     }
     found.extend(
