@@ -9,8 +9,9 @@ use clap::{Arg, Command};
 mod commands;
 
 /// Options of one name that differ, and why they must. The test fails for a new one, and for one that is none any more.
-const DIFFERENT: [(&str, &str); 27] = [
+const DIFFERENT: [(&str, &str); 31] = [
     ("algo", "the default differs: a new authority, one that exists, the old keys"),
+    ("baseline", "written by permck baseline, or by hostck check"),
     ("ca", "a directory with its key, or certificates only"),
     (
         "certs-dir",
@@ -23,6 +24,7 @@ const DIFFERENT: [(&str, &str); 27] = [
     ("host", "names to check, or names to certify"),
     ("iterations", "libkineto's -1 and torch_npu's steps from 1 differ"),
     ("job-id", "selects processes, registers one, or selects lines"),
+    ("limit", "of a cause, with two defaults, or of a rule"),
     ("log-file", "a file for Kineto, a directory for torch_npu; the names are those of dyno"),
     ("max-memory", "of an analysis, with files of configuration, or of sorting"),
     ("name", "of a certificate, or of an event"),
@@ -33,6 +35,8 @@ const DIFFERENT: [(&str, &str); 27] = [
     ("profile-start-time", "only libkineto waits for it with --iterations, too"),
     ("prometheus", "beside a report, or in each round"),
     ("role", "of a directory, or of a certificate"),
+    ("root", "a host that is audited whole, or the paths of an image"),
+    ("strict", "severities of the table, or a reader without repairs"),
     ("suppress", "paths are HOST:PORT where hosts are asked"),
     ("system", "deleting below / needs it, too"),
     ("threads", "files or directories at a time"),

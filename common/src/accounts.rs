@@ -118,6 +118,15 @@ impl AccountTable {
         ids.into_iter().map(name).collect()
     }
 
+    /// Whether nobody but this user, and root, is a member of the group; false if other sources than the files may
+    /// have members.
+    pub fn is_private_group(&self, gid: u32, uid: u32) -> bool {
+        let own = |name: &String| matches!(self.uids.get(name), Some(id) if *id == uid || *id == 0);
+        let primary = self.primary.iter().filter(|(_, group)| **group == gid).map(|(name, _)| name);
+        let named = self.members.iter().filter(|(_, group)| *group == gid).map(|(name, _)| name);
+        self.complete && self.groups.contains_key(&gid) && primary.chain(named).all(own)
+    }
+
     /// Whether no account has this user id; false if other sources than the files may have it.
     pub fn no_user(&self, uid: u32) -> bool {
         self.complete && !self.users.contains_key(&uid)
@@ -174,6 +183,11 @@ mod tests {
         assert_eq!(ids.gid_of("users"), Some(100));
         assert_eq!(ids.homes, [Path::new("/root"), Path::new("/home/ann")]);
         assert!(ids.no_user(4711) && !ids.no_user(1000) && ids.no_group(4711));
+        // Root is in every group, and bin has one of its own, which is not listed.
+        assert!(ids.is_private_group(0, 0) && ids.is_private_group(0, 1000));
+        assert!(
+            ids.is_private_group(100, 1000) && !ids.is_private_group(100, 2) && !ids.is_private_group(2, 2)
+        );
         std::fs::write(etc.join("nsswitch.conf"), "passwd: files sss # x\n").unwrap();
         assert!(!AccountTable::load(root.path()).no_user(4711));
     }
