@@ -98,7 +98,7 @@ fn a_daemon_killed_at_any_moment_starts_again_and_has_a_line_for_each_answered_r
         });
         d.daemon.status();
     }
-    let (lines, cut) = read_audit(&[audit.clone()]);
+    let (lines, cut) = read_audit(std::slice::from_ref(&audit));
     let replies = replies.load(Ordering::Relaxed);
     assert!(replies >= ROUNDS && count_request_ids(&lines) == lines.len(), "{replies} replies");
     assert!(lines.len() >= replies, "{} lines of {replies} answered requests", lines.len());

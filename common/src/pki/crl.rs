@@ -37,7 +37,7 @@ pub struct Crl {
     /// Where each entry begins there, in the order of their serial numbers.
     by_serial: Arc<[u32]>,
     /// The keys with which its signature was verified, and the results.
-    verified: Arc<Mutex<Vec<(Vec<u8>, VerifyResult)>>>,
+    verified: Arc<Mutex<Vec<VerifiedByKey>>>,
     /// The identifier of the key that signed it.
     pub authority_key_id: Option<AuthorityKeyId>,
     /// The bytes of its CRL number.
@@ -53,6 +53,9 @@ pub struct Crl {
     /// Extensions that cannot be read, or occur twice.
     pub broken: Vec<String>,
 }
+
+/// A public key and the result of a verification with it.
+type VerifiedByKey = (Vec<u8>, VerifyResult);
 
 /// The number of a CRL, ordered as a number; a CRL without one has the lowest. Its length without leading zeros is compared
 /// first, then its digits.
@@ -309,8 +312,11 @@ fn serial_at(entries: &[u8], at: u32) -> &[u8] {
     entry.and_then(|mut entry| entry.read_tagged(der::INTEGER)).unwrap_or_default()
 }
 
-/// The parts of the next entry: serial number, time, extensions.
-fn split_entry<'a>(list: &mut Der<'a>) -> Result<(&'a [u8], Time, Option<&'a [u8]>)> {
+/// The parts of an entry: serial number, time, extensions.
+type EntryParts<'a> = (&'a [u8], Time, Option<&'a [u8]>);
+
+/// Splits the next entry.
+fn split_entry<'a>(list: &mut Der<'a>) -> Result<EntryParts<'a>> {
     let mut one = list.open_sequence()?;
     let (serial, at) = (one.read_tagged(der::INTEGER)?, Time::read_der(&mut one)?);
     let extensions = one.read_optional(der::SEQUENCE)?;

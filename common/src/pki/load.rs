@@ -164,7 +164,7 @@ impl MtlsDir {
         former.crls.iter().filter(|old| !self.crls.iter().any(|new| new.der == old.der)).find_map(|old| {
             let signer = known.iter().find(|ca| old.is_issued_by(ca));
             let was_known = || known_before.iter().any(|ca| old.is_issued_by(ca));
-            if signer.is_none() && !(same_roots && !was_known()) {
+            if signer.is_none() && (!same_roots || was_known()) {
                 return None;
             }
             // By the key, where it is known: two CAs can have one name.

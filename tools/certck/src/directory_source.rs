@@ -84,7 +84,7 @@ fn find_below(dir: &Path) -> Vec<DirectoryItem> {
         let has = |name: &&str| path.join(name).symlink_metadata().is_ok();
         let mut leaves = LAYOUTS.iter().flat_map(|layout| [layout.leaf, layout.key]);
         // Many programs call their files like a secret of Kubernetes does; with a root, they are for mutual TLS.
-        leaves.any(|name| has(&name)) || ["ca.crt", "tls.crt", "tls.key"].iter().all(|name| has(name))
+        leaves.any(|name| has(&name)) || ["ca.crt", "tls.crt", "tls.key"].iter().all(has)
     };
     let entries = walkdir::WalkDir::new(dir).sort_by_file_name();
     // In a volume of Kubernetes the files are in a hidden directory, and links to them beside it.

@@ -132,6 +132,6 @@ pub(super) fn prepare_events(
         return None;
     }
     let mut prepared = PreparedEvents::default();
-    let mut prepare = |row| with_event(row, text, 0, |event| worker.prepare(event, &mut prepared));
-    batch.rows.iter().all(|row| prepare(row)).then_some(prepared)
+    let prepare = |row| with_event(row, text, 0, |event| worker.prepare(event, &mut prepared));
+    batch.rows.iter().all(prepare).then_some(prepared)
 }
