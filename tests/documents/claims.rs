@@ -53,7 +53,7 @@ fn every_option_and_subcommand_exists() {
 }
 
 /// Options in the fixes of rules that belong to programs of others.
-const FOREIGN_OPTIONS: [&str; 4] = ["cuda-graph-trace", "now", "shell", "system"];
+const FOREIGN_OPTIONS: [&str; 5] = ["cuda-graph-trace", "now", "shell", "system", "uid"];
 
 #[test]
 fn options_in_the_fixes_of_rules_exist() {
