@@ -9,7 +9,7 @@ use clap::{Arg, Command};
 mod commands;
 
 /// Options of one name that differ, and why they must. The test fails for a new one, and for one that is none any more.
-const DIFFERENT: [(&str, &str); 31] = [
+const DIFFERENT: [(&str, &str); 33] = [
     ("algo", "the default differs: a new authority, one that exists, the old keys"),
     ("baseline", "written by permck baseline, or by hostck check"),
     ("ca", "a directory with its key, or certificates only"),
@@ -36,12 +36,14 @@ const DIFFERENT: [(&str, &str); 31] = [
     ("prometheus", "beside a report, or in each round"),
     ("role", "of a directory, or of a certificate"),
     ("root", "a host that is audited whole, or the paths of an image"),
+    ("steps", "how many to train, or which to cut"),
     ("strict", "severities of the table, or a reader without repairs"),
     ("suppress", "paths are HOST:PORT where hosts are asked"),
     ("system", "deleting below / needs it, too"),
     ("threads", "files or directories at a time"),
     ("timeout", "profctl also resolves the name in this time"),
     ("tls-min", "for old clients, or for old daemons"),
+    ("to", "a directory for a CRL, or a format"),
     ("url", "of a CRL, or of a responder"),
     ("user", "to become, to check, or to select by"),
 ];

@@ -193,7 +193,8 @@ pub const CASES: &[Case] = &[
         Nft,
         "table netdev f { chain i { type filter hook ingress device v priority 0; ip saddr != 10.0.0.0/8 drop; } }",
         Unsure,
-        Unsure,
+        // Such a rule is for IPv4 only.
+        Open,
     ),
     case(
         Nft,

@@ -108,14 +108,6 @@ impl Config {
         self.pairs.iter().find(|(k, _)| k == key).map(|(_, v)| v.as_str())
     }
 
-    /// The same config with another value for a key that it has. The value has no control characters.
-    #[must_use]
-    pub fn with_value(&self, key: &str, value: &str) -> Self {
-        let replace =
-            |(k, v): &(String, String)| (k.clone(), if k == key { value.to_owned() } else { v.clone() });
-        Self { pairs: self.pairs.iter().map(replace).collect() }
-    }
-
     /// All pairs in order.
     #[must_use]
     pub fn pairs(&self) -> &[(String, String)] {
@@ -157,6 +149,23 @@ pub fn trace_path(log_file: &str, pid: i64) -> String {
     }
 }
 
+/// Checks the placeholders of a path for the daemon to expand: `%h` (host name), `%H` (pid on the host), `%p` (pid of the
+/// process), `%j` (job id), `%%`.
+///
+/// # Errors
+/// The first one that is unknown.
+pub fn check_placeholders(path: &str) -> Result<(), String> {
+    let mut chars = path.chars();
+    while let Some(c) = chars.next() {
+        if c == '%' && !matches!(chars.next(), Some('h' | 'H' | 'p' | 'j' | '%')) {
+            return Err(
+                "unknown placeholder in the path: known are %h, %H, %p, %j, and %% for a percent sign".into(),
+            );
+        }
+    }
+    Ok(())
+}
+
 fn is_key(key: &str) -> bool {
     !key.is_empty() && key.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_')
 }
@@ -183,6 +192,12 @@ mod tests {
         assert_eq!(trace_path("/tmp/c.json.d.json", 42), "/tmp/c_42.json.d.json");
         assert_eq!(trace_path("/tmp/x.json.d/t.json", 42), "/tmp/x_42.json.d/t.json");
         assert_eq!(trace_path("/tmp/x.json/t.pt.trace.json", 42), "/tmp/x.json/t_42.pt.trace.json");
+    }
+
+    #[test]
+    fn unknown_placeholders_are_errors() {
+        assert_eq!(check_placeholders("/tmp/%h-%H-%p-%j%%.json"), Ok(()));
+        assert!(check_placeholders("/tmp/%r.json").is_err() && check_placeholders("/tmp/x%").is_err());
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::time::Duration;
 use clap::Args;
 use common::duration::parse_whole_milliseconds;
 use common::out::Out;
-use common::rpc::config::{Config, ConfigError};
+use common::rpc::config::{Config, ConfigError, check_placeholders};
 
 use super::absolute_output_path;
 use crate::function::RequestedFunction;
@@ -105,6 +105,7 @@ impl GpuTraceArgs {
     /// The path is not usable.
     pub(crate) fn build_command(&self, out: &Out) -> anyhow::Result<OnDemandCommand> {
         let log_file = absolute_output_path(&self.log_file, out)?;
+        check_placeholders(&log_file).map_err(|reason| anyhow::anyhow!("--log-file: {reason}"))?;
         self.warn_about_silent_limits(&log_file, out);
         let filter = ProcessFilter {
             job_id: self.job_id,

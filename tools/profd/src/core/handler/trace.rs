@@ -1,6 +1,6 @@
 //! `setKinetOnDemandRequest`: makes a config pending for the processes that match.
 
-use common::rpc::config::{Config, ConfigError, LOG_FILE, MAX_TEXT, TRACE_ID};
+use common::rpc::config::{Config, ConfigError, LOG_FILE, MAX_TEXT, TRACE_ID, check_placeholders};
 use common::rpc::message::{ErrorCode, OnDemand};
 
 use crate::core::accounts::Accounts;
@@ -9,7 +9,6 @@ use crate::core::outcome::{Effect, HandlerOutcome, RpcReply};
 use crate::core::output_roots::OutputRoots;
 use crate::core::process_scope::ProcessScope;
 use crate::core::registry::pid_match::PidFacts;
-use crate::core::registry::trace_output::check_placeholders;
 use crate::core::registry::trace_request::TraceCommand;
 use crate::core::registry::{Registry, Uptime};
 

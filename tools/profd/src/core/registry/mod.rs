@@ -14,7 +14,7 @@ mod profiler_state;
 pub(crate) mod rejections;
 mod status;
 mod table;
-pub(crate) mod trace_output;
+mod trace_output;
 pub(crate) mod trace_request;
 
 pub(crate) use process::{SenderId, Uptime};
