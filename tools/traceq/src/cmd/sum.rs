@@ -15,10 +15,10 @@ use crate::analysis::resolve::resolve;
 use crate::analysis::split::Split;
 use crate::analysis::sum::{StepRow, Sums, TotalRow, sum_trace};
 use crate::check;
-use crate::write::table::{Align, Table, cut_to_width};
-use crate::write::units::{TimeUnit, format_duration, format_percent, format_wall_clock};
 use trace::inputs::Inputs;
 use trace::report::format_count;
+use trace::table::{Align, Table, cut_to_width};
+use trace::units::{TimeUnit, format_duration, format_percent, format_wall_clock};
 
 /// Sum up where the time went: compute, exposed communication, overlap, copies, idle
 ///
