@@ -16,6 +16,9 @@ pub const ENTRIES: &[Entry] = &[
     entry::<SlowLinkRecord>(),
     entry::<CollectiveCost>(),
     entry::<IdleDivision>(),
+    entry::<DiffVerdict>(),
+    entry::<ItemChange>(),
+    entry::<ProgramTime>(),
     entry::<ReasonSummary>(),
 ];
 
@@ -213,6 +216,100 @@ impl Record for IdleDivision {
     const TYPE: &'static str = "tracewhy.idle";
     const V: u32 = 1;
     const SAMPLE: &'static str = r#"{"type":"tracewhy.idle","v":1,"path":"rank2.json","rank":2,"step":7,"span_ns":72000000,"idle_ns":3000000,"by_cause":{"host_late":2500000,"launch":500000},"exposed_communication_ns":9000000}"#;
+}
+
+/// `tracewhy.diff`: how a step of one set of traces compares with that of another. The first record of a comparison.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct DiffVerdict {
+    /// The trace or directory that was compared with.
+    pub base: String,
+    /// The one that was judged.
+    pub new: String,
+    /// Ranks of the first.
+    pub base_ranks: u64,
+    /// Ranks of the second.
+    pub new_ranks: u64,
+    /// Mean length of a step of the first.
+    pub base_ns: i64,
+    /// Mean length of a step of the second.
+    pub new_ns: i64,
+    /// `(new_ns - base_ns) / base_ns`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub growth: Option<f64>,
+    /// The difference is more than three standard errors; absent with fewer than three steps.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub beyond_noise: Option<bool>,
+    /// Conditions of --fail-on that are broken.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub failed: Vec<String>,
+}
+
+impl Record for DiffVerdict {
+    const TYPE: &'static str = "tracewhy.diff";
+    const V: u32 = 1;
+    const SAMPLE: &'static str = r#"{"type":"tracewhy.diff","v":1,"base":"main","new":"branch","base_ranks":8,"new_ranks":8,"base_ns":72000000,"new_ns":79200000,"growth":0.1,"beyond_noise":true,"failed":["step>5%"]}"#;
+}
+
+/// `tracewhy.change`: one item of a comparison. Times are means over the steps of all ranks.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct ItemChange {
+    /// `step`, `kernel`, `operator` or `collective`.
+    pub kind: String,
+    /// Its name; of a step, the part of it.
+    pub name: String,
+    /// Its name in the second set, where it seems to have been renamed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub new_name: Option<String>,
+    /// Time in a step of the first set.
+    pub base_ns: i64,
+    /// Time in a step of the second set.
+    pub new_ns: i64,
+    /// Calls in a step of the first set.
+    pub base_calls: f64,
+    /// Calls in a step of the second set.
+    pub new_calls: f64,
+    /// `(new_ns - base_ns) / base_ns`; absent if it is new.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub growth: Option<f64>,
+    /// One standard error of the difference.
+    pub noise_ns: i64,
+    /// The difference is more than three of them; absent with fewer than three steps.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub beyond_noise: Option<bool>,
+}
+
+impl Record for ItemChange {
+    const TYPE: &'static str = "tracewhy.change";
+    const V: u32 = 1;
+    const SAMPLE: &'static str = r#"{"type":"tracewhy.change","v":1,"kind":"kernel","name":"gemm_128","new_name":"gemm_256","base_ns":100000,"new_ns":150000,"base_calls":4.0,"new_calls":4.0,"growth":0.5,"noise_ns":1200,"beyond_noise":true}"#;
+}
+
+/// `tracewhy.program`: device time of a part of the program, of all ranks together.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct ProgramTime {
+    /// `phase`, `module` or `annotation`: device time divides into the parts of each.
+    pub part: String,
+    /// Its name; absent for what belongs to none. Phases are `forward`, `recompute`, `backward`, `optimizer`,
+    /// `communication`, `data` and `other`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// Sum of the durations of work whose innermost part it is.
+    pub own_ns: i64,
+    /// That, and work of the parts within it.
+    pub total_ns: i64,
+    /// Pieces of own work.
+    pub count: u64,
+    /// Ranks that have it.
+    pub ranks: u64,
+    /// `own_ns` of the work of all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub share: Option<f64>,
+}
+
+impl Record for ProgramTime {
+    const TYPE: &'static str = "tracewhy.program";
+    const V: u32 = 1;
+    const SAMPLE: &'static str = r#"{"type":"tracewhy.program","v":1,"part":"module","name":"nn.Module: Linear_3","own_ns":300000,"total_ns":300000,"count":3,"ranks":1,"share":0.25}"#;
 }
 
 summary!(ReasonSummary, "tracewhy.summary", r#"{"type":"tracewhy.summary","v":1,"files":4,"incomplete":1,"events":52000,"errors":1}"#, {

@@ -111,6 +111,11 @@ impl Inputs {
         self.paths.iter().map(size_of).sum()
     }
 
+    /// These traces, read as others are.
+    pub fn of_paths(paths: Vec<PathBuf>) -> Self {
+        Self { paths, list: PathListArgs::default(), strict: false }
+    }
+
     /// Whether it may be more than one trace.
     pub fn several(&self) -> bool {
         self.list.file().is_some() || self.paths.len() > 1

@@ -31,6 +31,8 @@ enum TracewhyCommand {
     Ranks(cmd::ranks::RanksArgs),
     Comm(cmd::comm::CommArgs),
     Idle(cmd::idle::IdleArgs),
+    Modules(cmd::modules::ModulesArgs),
+    Diff(cmd::diff::DiffArgs),
 }
 
 impl Tool for Cli {
@@ -46,6 +48,8 @@ impl Tool for Cli {
             TracewhyCommand::Ranks(command) => command.run(out, format),
             TracewhyCommand::Comm(command) => command.run(out, format),
             TracewhyCommand::Idle(command) => command.run(out, format),
+            TracewhyCommand::Modules(command) => command.run(out, format),
+            TracewhyCommand::Diff(command) => command.run(out, format),
         }
     }
 }

@@ -125,3 +125,126 @@ fn reports_are_bounded_and_lead_with_the_answer() {
         assert!(text.contains("--:|"), "{text}");
     }
 }
+
+/// Two made-up jobs, the second with another fault, and what the comparison says.
+fn compare(fault: Fault, args: &[&str]) -> (common::exit::Exit, String) {
+    let dir = tempfile::tempdir().unwrap();
+    let (base, new) = (dir.path().join("base"), dir.path().join("new"));
+    [&base, &new].map(|d| std::fs::create_dir(d).unwrap());
+    write_job(&base, &Plan { fault: Fault::None, ..PLAN });
+    write_job(&new, &Plan { fault, seed: 6, ..PLAN });
+    let mut words: Vec<std::ffi::OsString> = args.iter().map(Into::into).collect();
+    words.extend([base.into(), new.into()]);
+    testkit::run_tool::<tracewhy::Cli>(&words)
+}
+
+#[test]
+fn what_became_slower_is_told_from_noise() {
+    use common::exit::Exit;
+    let dir = tempfile::tempdir().unwrap();
+    let (_, base) = write_job(dir.path(), &Plan { fault: Fault::None, ..PLAN });
+    let (_, new) = write_job(dir.path(), &Plan { fault: Fault::Compute(30), seed: 6, ..PLAN });
+    let (exit, text) = compare(Fault::Compute(30), &["--format", "json", "diff", "--fail-on", "step>5%"]);
+    let records: Vec<Value> = text.lines().map(|l| serde_json::from_str(l).unwrap()).collect();
+    assert_eq!((exit, &records[0]["failed"]), (Exit::No, &json!(["step>5%"])));
+    assert_eq!((records[0]["base_ranks"].as_i64(), &records[0]["beyond_noise"]), (Some(4), &json!(true)));
+    let changes = of(&records, "tracewhy.change");
+    let find =
+        |kind: &str, name: &str| *changes.iter().find(|c| c["kind"] == kind && c["name"] == name).unwrap();
+    // Kernels do not overlap, and every step is as long on each rank: the sums of the generator are those of the steps.
+    let mean = |computes: &[i64]| (computes.iter().sum::<i64>() as f64 / (4 * PLAN.steps) as f64).round();
+    for (kind, name) in [("kernel", "gemm_kernel"), ("step", "compute")] {
+        let change = find(kind, name);
+        assert_eq!(change["base_ns"].as_f64(), Some(mean(&base.compute)), "{change}");
+        assert_eq!(change["new_ns"].as_f64(), Some(mean(&new.compute)), "{change}");
+    }
+    assert_eq!(find("kernel", "gemm_kernel")["base_calls"], 12.0);
+    let reduce = find("collective", "all_reduce");
+    assert_eq!(
+        reduce["base_ns"].as_f64(),
+        Some((base.reduce_total as f64 / (4 * PLAN.steps) as f64).round())
+    );
+    // The same work with other noise is no change.
+    let (exit, text) = compare(Fault::None, &["--format", "junit", "diff", "--fail-on", "step>5%"]);
+    assert_eq!(exit, Exit::Ok, "{text}");
+    assert!(text.contains(r#"failures="0""#), "{text}");
+    let (exit, text) = compare(Fault::Host(20), &["--format", "junit", "diff", "--fail-on", "idle>100us"]);
+    assert!(exit == Exit::No && text.contains(r#"failures="1""#) && text.contains("step idle"), "{text}");
+    let (_, text) = compare(Fault::Host(20), &["--format", "md", "diff"]);
+    assert!(text.starts_with("**a step takes ") && text.lines().count() < 60, "{text}");
+}
+
+#[test]
+fn device_time_belongs_to_modules_phases_and_annotations() {
+    let dir = tempfile::tempdir().unwrap();
+    let host = |tid: i64, cat: &str, name: &str, ts: i64, dur: i64, args: &str| {
+        format!(
+            r#"{{"ph":"X","cat":"{cat}","name":"{name}","pid":1,"tid":{tid},"ts":{ts},"dur":{dur},"args":{{{args}}}}}"#
+        )
+    };
+    // A launch, and its kernel of so many microseconds, one after the other.
+    let work = |tid: i64, ts: i64, number: i64, name: &str, dur: i64| {
+        let launch =
+            host(tid, "cuda_runtime", "cudaLaunchKernel", ts, 1, &format!("\"correlation\":{number}"));
+        let at = number * 1000;
+        format!(
+            r#"{launch},{{"ph":"X","cat":"kernel","name":"{name}","pid":0,"tid":7,"ts":{at},"dur":{dur},"args":{{"device":0,"stream":7,"correlation":{number}}}}}"#
+        )
+    };
+    let backward = "autograd::engine::evaluate_function: AddmmBackward0";
+    let events = [
+        host(1, "user_annotation", "ProfilerStep#3", 0, 900, ""),
+        host(1, "user_annotation", "forward", 10, 190, ""),
+        host(1, "python_function", "nn.Module: Net_0", 20, 100, ""),
+        host(1, "python_function", "nn.Module: Linear_0", 30, 40, ""),
+        host(1, "cpu_op", "aten::addmm", 35, 20, "\"Sequence number\":5,\"Fwd thread id\":0"),
+        work(1, 40, 1, "gemm", 100),
+        work(1, 100, 2, "relu", 10),
+        work(1, 150, 3, "loss", 3),
+        // The backward pass on a thread of its own: one operator of the layer, one that recomputes, one of nothing known.
+        host(2, "cpu_op", backward, 300, 50, "\"Sequence number\":5,\"Fwd thread id\":1"),
+        work(2, 310, 4, "gemm", 200),
+        host(2, "cpu_op", backward, 400, 50, "\"Sequence number\":9,\"Fwd thread id\":1"),
+        host(2, "python_function", "nn.Module: Linear_0", 405, 20, ""),
+        work(2, 410, 5, "gemm", 90),
+        work(2, 440, 6, "gemm", 7),
+        host(1, "user_annotation", "Optimizer.step#SGD.step", 500, 50, ""),
+        work(1, 510, 7, "sgd", 20),
+        work(1, 600, 8, "ncclDevKernel_AllReduce_Sum", 40),
+        // Launched before the recording.
+        work(1, 700, 9, "gemm", 5).split_once(",{").map(|(_, kernel)| format!("{{{kernel}")).unwrap(),
+    ];
+    let path = dir.path().join("step.json");
+    std::fs::write(&path, format!("[{}]", events.join(",\n"))).unwrap();
+    let records = records("modules", [path]);
+    let own = |part: &str| -> Value {
+        let of_part = of(&records, "tracewhy.program").into_iter().filter(|r| r["part"] == part);
+        of_part
+            .map(|r| {
+                (
+                    r["name"].as_str().unwrap_or("-").to_owned(),
+                    json!([r["own_ns"], r["total_ns"], r["count"]]),
+                )
+            })
+            .collect::<serde_json::Map<_, _>>()
+            .into()
+    };
+    let us = |own: i64, total: i64, count: i64| json!([own * 1000, total * 1000, count]);
+    assert_eq!(
+        own("phase"),
+        json!({
+            "forward": us(113, 113, 3), "backward": us(207, 207, 2), "recompute": us(90, 90, 1),
+            "optimizer": us(20, 20, 1), "communication": us(40, 40, 1), "other": us(5, 5, 1),
+        })
+    );
+    assert_eq!(
+        own("module"),
+        json!({
+            "nn.Module: Linear_0": us(390, 390, 3), "nn.Module: Net_0": us(10, 110, 1), "-": us(75, 75, 5),
+        })
+    );
+    assert_eq!(
+        own("annotation"),
+        json!({ "forward": us(113, 113, 3), "Optimizer.step#SGD.step": us(20, 20, 1), "-": us(342, 342, 5) })
+    );
+}

@@ -11,7 +11,7 @@ use trace::units::{TimeUnit, format_bytes, format_duration, format_percent};
 
 use super::{JobArgs, ReportForm};
 use crate::part::call::CallFamily;
-use crate::part::collect::Arrival;
+use crate::part::kept::Arrival;
 use crate::report::{LEFT, RIGHT, Report};
 
 /// Say what the collectives of a job cost, and how fast they are
@@ -19,7 +19,7 @@ use crate::report::{LEFT, RIGHT, Report};
 /// Calls of one kind, size and group stand together, those with the most exposed time first. Bandwidth is that of the rank
 /// that waited for nobody, with the factors of nccl-tests; from the trace of one rank, waiting for others is part of it.
 #[derive(Args, Debug)]
-#[command(after_long_help = "Examples:\n  \
+#[command(arg = super::report_form_arg(), after_long_help = "Examples:\n  \
     tracewhy comm rank*.json.gz\n  \
     tracewhy --format json comm rank*.json.gz | jq 'select(.bus_gbps < 100)'")]
 pub(crate) struct CommArgs {

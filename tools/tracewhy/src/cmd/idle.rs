@@ -16,7 +16,7 @@ use crate::report::{RIGHT, Report};
 /// For each step of each rank: how long its device ran nothing, and what the host did instead of launching what came next.
 /// Time in which only communication ran is beside it: there the device waits for others.
 #[derive(Args, Debug)]
-#[command(after_long_help = "Examples:\n  \
+#[command(arg = super::report_form_arg(), after_long_help = "Examples:\n  \
     tracewhy idle rank3.json.gz\n  \
     tracewhy --format json idle rank*.json.gz | jq 'select(.step == null) | .by_cause'")]
 pub(crate) struct IdleArgs {

@@ -1,11 +1,15 @@
 //! The subcommands, one file each, and what they share: reading the ranks of a job.
 
 pub(crate) mod comm;
+pub(crate) mod diff;
 pub(crate) mod idle;
+pub(crate) mod modules;
 pub(crate) mod ranks;
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
+use anyhow::Context;
 use clap::{Args, ValueEnum};
 use common::exit::Exit;
 use common::out::Out;
@@ -15,12 +19,12 @@ use common::size::parse_size;
 use trace::classifier::ClassRules;
 use trace::inputs::{Input, Inputs};
 use trace::meaning::{MeaningLookup, ResolvedSink};
-use trace::read::{self, ReadFault};
+use trace::read::{self, ReadFault, ReadOptions};
 use trace::report::report_faults;
 use trace::spool::MemoryLimit;
 
 use crate::job::Job;
-use crate::part::collect::PartSink;
+use crate::part::collect::{PartSink, WantedDetail};
 use crate::part::{IdleCause, StepTimes};
 use crate::report::Report;
 
@@ -34,6 +38,26 @@ pub(crate) enum ReportForm {
     Json,
     /// Markdown, of bounded length, for pull requests, chats and assistants
     Md,
+    /// JUnit XML, one test case per kind of condition, for pipelines
+    Junit,
+}
+
+/// `--format` of a command that has no conditions to report: put on the command, it takes the place of the tool's own, in
+/// help, completion and parsing.
+pub(crate) fn report_form_arg() -> clap::Arg {
+    use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
+    let forms = [ReportForm::Text, ReportForm::Json, ReportForm::Md];
+    let values: Vec<PossibleValue> = forms.iter().filter_map(ValueEnum::to_possible_value).collect();
+    let parser =
+        PossibleValuesParser::new(values).map(|name| ReportForm::from_str(&name, false).unwrap_or_default());
+    clap::Arg::new("format")
+        .long("format")
+        .value_name("FORMAT")
+        .help("Form of the result on standard output")
+        .help_heading("Common options")
+        .default_value("text")
+        .global(true)
+        .value_parser(parser)
 }
 
 /// The traces of a job, and how to read them.
@@ -41,6 +65,14 @@ pub(crate) enum ReportForm {
 pub(crate) struct JobArgs {
     #[command(flatten)]
     inputs: Inputs,
+    #[command(flatten)]
+    analysis: AnalysisArgs,
+}
+
+/// How traces are analyzed.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Analysis options")]
+pub(crate) struct AnalysisArgs {
     /// Count device work whose name matches REGEX as CLASS: communication, copy, compute or ignore
     #[arg(long, value_name = "CLASS=REGEX")]
     class: Vec<String>,
@@ -55,6 +87,7 @@ pub(crate) struct JobArgs {
 pub(crate) struct ReadJob {
     pub(crate) job: Job,
     pub(crate) memory: MemoryLimit,
+    wanted: WantedDetail,
     files: u64,
     incomplete: u64,
     events: u64,
@@ -66,15 +99,41 @@ impl JobArgs {
     /// # Errors
     /// A class or an argument is not valid, or a temporary file cannot be used.
     pub(crate) fn read_job(&self, out: &mut Out) -> anyhow::Result<Option<ReadJob>> {
-        use anyhow::Context;
+        self.analysis.read_inputs(out, &self.inputs, WantedDetail::None)
+    }
+
+    /// The same, with what parts of the program take.
+    ///
+    /// # Errors
+    /// As of [`Self::read_job`].
+    pub(crate) fn read_program(&self, out: &mut Out) -> anyhow::Result<Option<ReadJob>> {
+        self.analysis.read_inputs(out, &self.inputs, WantedDetail::Program)
+    }
+}
+
+impl AnalysisArgs {
+    /// Reads these traces with what single names take. `None` as of [`JobArgs::read_job`].
+    ///
+    /// # Errors
+    /// As there.
+    pub(crate) fn read_set(&self, out: &mut Out, paths: Vec<PathBuf>) -> anyhow::Result<Option<ReadJob>> {
+        self.read_inputs(out, &Inputs::of_paths(paths), WantedDetail::Names)
+    }
+
+    fn read_inputs(
+        &self,
+        out: &mut Out,
+        inputs: &Inputs,
+        wanted: WantedDetail,
+    ) -> anyhow::Result<Option<ReadJob>> {
         let mut classes = ClassRules::default();
         for text in &self.class {
             classes.push_text(text).context("--class")?;
         }
         let memory = self.max_memory.map_or_else(MemoryLimit::default, |bytes| MemoryLimit { bytes });
-        let mut read = ReadJob { job: Job::new(memory), memory, files: 0, incomplete: 0, events: 0 };
-        let bar = progress::bar(out.diag(), Unit::Bytes, self.inputs.total_size(), "reading");
-        let named = self.inputs.each(out, |out, input| {
+        let mut read = ReadJob { job: Job::new(memory), memory, wanted, files: 0, incomplete: 0, events: 0 };
+        let bar = progress::bar(out.diag(), Unit::Bytes, inputs.total_size(), "reading");
+        let named = inputs.each(out, |out, input| {
             let (opened, source) = match input.open() {
                 Ok(opened) => opened,
                 Err(e) => {
@@ -83,7 +142,8 @@ impl JobArgs {
                 }
             };
             let source = if bar.is_hidden() { source } else { Box::new(bar.wrap_read(source)) };
-            self.read_rank(out, input, source, opened.rank, &classes, &mut read)
+            let lookup = MeaningLookup::new(input, classes.clone());
+            read.read_rank(out, (input, opened.rank), source, lookup, inputs.read_options())
         })?;
         bar.finish_and_clear();
         if named == 0 {
@@ -91,40 +151,37 @@ impl JobArgs {
         }
         Ok((read.files > 0).then_some(read))
     }
+}
 
+impl ReadJob {
     fn read_rank(
-        &self,
+        &mut self,
         out: &Out,
-        input: &Input,
+        (input, rank): (&Input, Option<i64>),
         source: Box<dyn std::io::Read + Send>,
-        rank: Option<i64>,
-        classes: &ClassRules,
-        to: &mut ReadJob,
+        lookup: MeaningLookup<'_>,
+        options: ReadOptions,
     ) -> anyhow::Result<()> {
-        let mut sink = PartSink::new(&mut to.job.families, to.memory);
-        let lookup = MeaningLookup::new(input, classes.clone());
-        let options = self.inputs.read_options();
+        let mut sink = PartSink::new(&mut self.job.families, self.memory).with_detail(self.wanted);
         let mut outcome = read::read_trace(source, &options, &mut ResolvedSink { lookup, sink: &mut sink })?;
         outcome.meta.rank = outcome.meta.rank.or(rank);
         report_faults(out, &input.label(), &outcome);
         if matches!(outcome.error.as_ref().map(|e| &e.fault), Some(ReadFault::NotATrace(_))) {
             return Ok(());
         }
-        to.files += 1;
-        to.incomplete += u64::from(!outcome.complete);
-        to.events += outcome.events;
-        let number = u32::try_from(to.job.parts.len()).unwrap_or(u32::MAX);
-        let arrivals = &mut to.job.arrivals;
+        self.files += 1;
+        self.incomplete += u64::from(!outcome.complete);
+        self.events += outcome.events;
+        let number = u32::try_from(self.job.parts.len()).unwrap_or(u32::MAX);
+        let arrivals = &mut self.job.arrivals;
         let part = sink.finish(input.label(), &outcome.meta, number, |arrival| arrivals.push(arrival))?;
-        if let Some(other) = to.job.parts.iter().find(|other| other.rank == part.rank) {
+        if let Some(other) = self.job.parts.iter().find(|other| other.rank == part.rank) {
             out.warn(input.label(), format_args!("is of rank {} as {} is", part.rank, other.path));
         }
-        to.job.parts.push(part);
+        self.job.parts.push(part);
         Ok(())
     }
-}
 
-impl ReadJob {
     /// Writes the result: records with the summary, or a report.
     ///
     /// # Errors
@@ -137,17 +194,26 @@ impl ReadJob {
         report: impl FnOnce() -> Report,
     ) -> anyhow::Result<Exit> {
         match form {
-            ReportForm::Text => report().write_text(out.text())?,
+            ReportForm::Text | ReportForm::Junit => report().write_text(out.text())?,
             ReportForm::Md => report().write_markdown(out.text())?,
             ReportForm::Json => {
                 records(out)?;
-                out.flush()?;
-                let (ReadJob { files, incomplete, events, .. }, errors) = (self, out.diag().errors());
-                let (files, incomplete, events) = (*files, *incomplete, *events);
-                out.record(&record::ReasonSummary { files, incomplete, events, errors })?;
+                self.write_summary(out, None)?;
             }
         }
         Ok(Exit::Ok)
+    }
+
+    /// Ends the records of a run, which may have read another set.
+    ///
+    /// # Errors
+    /// Standard output cannot be written.
+    pub(crate) fn write_summary(&self, out: &mut Out, other: Option<&Self>) -> anyhow::Result<()> {
+        out.flush()?;
+        let sum = |of: fn(&Self) -> u64| of(self) + other.map_or(0, of);
+        let (files, incomplete, events) = (sum(|r| r.files), sum(|r| r.incomplete), sum(|r| r.events));
+        let errors = out.diag().errors();
+        Ok(out.record(&record::ReasonSummary { files, incomplete, events, errors })?)
     }
 }
 

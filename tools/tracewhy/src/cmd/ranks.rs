@@ -25,7 +25,7 @@ use crate::report::{LEFT, RIGHT, Report};
 /// Jobs without devices, such as gloo on CPUs, are judged by the operators of their hosts. A job in which lateness changes
 /// hands from step to step has no slow rank.
 #[derive(Args, Debug)]
-#[command(after_long_help = "Examples:\n  \
+#[command(arg = super::report_form_arg(), after_long_help = "Examples:\n  \
     tracewhy ranks rank*.json.gz\n  \
     tracewhy --format json ranks rank*.json.gz | head -1 | jq '.rank, .cause'")]
 pub(crate) struct RanksArgs {

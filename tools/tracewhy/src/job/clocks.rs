@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use trace::clock::ClockFit;
 
 use crate::part::call::CallFamily;
-use crate::part::collect::Arrival;
+use crate::part::kept::Arrival;
 
 /// The clock of one rank beside that of another.
 #[derive(Clone, Copy, Debug, PartialEq)]

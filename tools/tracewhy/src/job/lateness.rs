@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use trace::clock::median;
 
 use crate::part::call::CallFamily;
-use crate::part::collect::Arrival;
+use crate::part::kept::Arrival;
 
 /// One rank in one step.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

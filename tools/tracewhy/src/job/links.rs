@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use trace::clock::median;
 
 use crate::part::call::{CallFamily, CollectiveKind};
-use crate::part::collect::Arrival;
+use crate::part::kept::Arrival;
 
 /// The transfers of one family.
 #[derive(Clone, Debug, Default)]

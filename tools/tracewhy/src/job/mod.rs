@@ -1,6 +1,7 @@
 //! Many ranks as one job: their parts, and their arrivals at the collectives that they share.
 
 pub(crate) mod clocks;
+pub(crate) mod compare;
 pub(crate) mod lateness;
 pub(crate) mod links;
 pub(crate) mod verdict;
@@ -12,7 +13,7 @@ use trace::spool::{MemoryLimit, Spool};
 
 use crate::part::RankPart;
 use crate::part::call::{CallFamily, FamilyTable};
-use crate::part::collect::Arrival;
+use crate::part::kept::Arrival;
 
 /// What was read of a job. Arrivals beyond the limit of memory are in a temporary file.
 pub(crate) struct Job {

@@ -7,12 +7,18 @@ use std::io;
 use trace::model::{
     Category, Event, EventSink, FastMap, FastState, NameTable, TraceMeta, is_collective_call,
 };
-use trace::spool::{MemoryLimit, Spool, SpoolRecord};
+use trace::read::{RawValue, find_argument};
+use trace::spool::{MemoryLimit, Spool};
 use trace::steps::{MarkKind, StepMark, StepNames, Steps, Update, is_host_annotation};
 
 use super::call::{CallDescription, FamilyTable};
 use super::edge::{Activity, EdgeKind, NONE, TimeEdge};
 use super::host::HostWork;
+use super::kept::{Arrival, COMMUNICATION, COMPUTE, COPY, Call, HostSpan, LaunchTime, Work};
+use super::named::{ItemKind, NamedSums};
+use super::ranges::{
+    Attribution, LaunchedWork, NO_SEQUENCE, PartTimes, ProgramRange, ProgramSpools, RangeKind,
+};
 use super::sweep::{Sweep, SweptCall};
 use super::{RankPart, StepPart};
 
@@ -25,80 +31,6 @@ const RANGE: usize = 1;
 /// Operators that call them, which may return before the work is done.
 const OPERATOR: usize = 2;
 
-/// A call of a collective.
-#[derive(Clone, Copy, Debug)]
-struct Call {
-    start: i64,
-    end: i64,
-    family: u32,
-    /// The number of what may be one call on several ranks.
-    matching: u32,
-    sequence: Option<i64>,
-}
-
-/// Work on a device, or an operator of the host.
-#[derive(Clone, Copy, Debug)]
-struct Work {
-    start: i64,
-    end: i64,
-    correlation: i64,
-    activity: u8,
-    /// Index of the call that it is.
-    call: i64,
-}
-
-const COMPUTE: u8 = 0;
-const COMMUNICATION: u8 = 1;
-const COPY: u8 = 2;
-
-impl SpoolRecord<5> for Work {
-    fn to_words(self) -> [i64; 5] {
-        [self.start, self.end, self.correlation, i64::from(self.activity), self.call]
-    }
-
-    fn from_words([start, end, correlation, activity, call]: [i64; 5]) -> Self {
-        Self { start, end, correlation, activity: activity as u8, call }
-    }
-}
-
-/// A launch: its number and its time.
-#[derive(Clone, Copy, Debug)]
-struct LaunchTime {
-    correlation: i64,
-    at: i64,
-}
-
-impl SpoolRecord<2> for LaunchTime {
-    fn to_words(self) -> [i64; 2] {
-        [self.correlation, self.at]
-    }
-
-    fn from_words([correlation, at]: [i64; 2]) -> Self {
-        Self { correlation, at }
-    }
-}
-
-/// Something that the host did.
-#[derive(Clone, Copy, Debug)]
-struct HostSpan {
-    start: i64,
-    end: i64,
-    work: HostWork,
-    /// It is an operator that computes, for jobs without devices.
-    computes: bool,
-}
-
-impl SpoolRecord<3> for HostSpan {
-    fn to_words(self) -> [i64; 3] {
-        [self.start, self.end, self.work as i64 | i64::from(self.computes) << 8]
-    }
-
-    fn from_words([start, end, flags]: [i64; 3]) -> Self {
-        let work = HostWork::ALL[(flags & 0xff) as usize % HostWork::ALL.len()];
-        Self { start, end, work, computes: flags & 1 << 8 != 0 }
-    }
-}
-
 /// What is known of a name of the host.
 #[derive(Clone, Copy, Debug)]
 struct NameFacts {
@@ -108,33 +40,15 @@ struct NameFacts {
     update: bool,
 }
 
-/// An arrival at a collective, for the job.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Arrival {
-    /// What is the same on all ranks that take part.
-    pub(crate) key: u64,
-    /// Start and end, in nanoseconds since the Unix epoch, or of the rank's own clock.
-    pub(crate) start: i64,
-    pub(crate) end: i64,
-    /// Time of it in which nothing was computed.
-    pub(crate) exposed: i64,
-    /// Index of the rank in the job.
-    pub(crate) part: u32,
-    pub(crate) family: u32,
-    /// Number of the step in which it began; `i64::MIN` if in none.
-    pub(crate) step: i64,
-}
-
-impl SpoolRecord<6> for Arrival {
-    fn to_words(self) -> [i64; 6] {
-        let ids = (u64::from(self.part) << 32 | u64::from(self.family)) as i64;
-        [self.key as i64, self.start, self.end, self.exposed, ids, self.step]
-    }
-
-    fn from_words([key, start, end, exposed, ids, step]: [i64; 6]) -> Self {
-        let ids = ids as u64;
-        Self { key: key as u64, start, end, exposed, part: (ids >> 32) as u32, family: ids as u32, step }
-    }
+/// What is kept of a rank besides its steps and calls.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum WantedDetail {
+    #[default]
+    None,
+    /// What single kernels, operators and collectives take.
+    Names,
+    /// What modules, annotations and phases take.
+    Program,
 }
 
 /// Collects one rank.
@@ -145,12 +59,17 @@ pub(crate) struct PartSink<'a> {
     facts: FastMap<(u32, Category), NameFacts>,
     step_names: StepNames,
     work: Spool<Work, 5>,
-    launches: Spool<LaunchTime, 2>,
+    launches: Spool<LaunchTime, 3>,
     host: Spool<HostSpan, 3>,
     calls: [Vec<Call>; SOURCES],
     marks: Vec<StepMark>,
     updates: Vec<Update>,
     begin: Option<i64>,
+    wanted: WantedDetail,
+    /// Numbers of threads, by process and thread.
+    threads: FastMap<u64, u32>,
+    program: ProgramSpools,
+    named: NamedSums,
 }
 
 impl<'a> PartSink<'a> {
@@ -169,7 +88,17 @@ impl<'a> PartSink<'a> {
             marks: Vec::new(),
             updates: Vec::new(),
             begin: None,
+            wanted: WantedDetail::None,
+            threads: FastMap::default(),
+            program: ProgramSpools::new(memory),
+            named: NamedSums::default(),
         }
+    }
+
+    /// Keeps this as well.
+    pub(crate) fn with_detail(mut self, wanted: WantedDetail) -> Self {
+        self.wanted = wanted;
+        self
     }
 
     fn facts_of(&mut self, event: &Event<'_>) -> (u32, NameFacts) {
@@ -195,7 +124,8 @@ impl<'a> PartSink<'a> {
             _ => (COMPUTE, NONE),
         };
         let correlation = event.correlation.unwrap_or(NONE);
-        self.work.push(Work { start, end, correlation, activity, call })
+        let name = if self.wanted == WantedDetail::Names { self.names.intern(event.name) } else { 0 };
+        self.work.push(Work { start, end, correlation, activity, name, call })
     }
 
     /// Keeps a call, and returns its index.
@@ -208,12 +138,63 @@ impl<'a> PartSink<'a> {
         self.calls[source].len() as i64 - 1
     }
 
+    fn thread_of(&mut self, event: &Event<'_>) -> u32 {
+        let number = u32::try_from(self.threads.len()).unwrap_or(u32::MAX);
+        let key = FastState::default().hash_one((event.pid, event.tid));
+        *self.threads.entry(key).or_insert(number)
+    }
+
+    /// Keeps a range that may enclose launches.
+    fn take_range(
+        &mut self,
+        event: &Event<'_>,
+        thread: u32,
+        name: u32,
+        (start, end): (i64, i64),
+    ) -> io::Result<()> {
+        let text = self.names.name(name);
+        let number = |argument| match find_argument(event.args, argument) {
+            Some(RawValue::Number(digits)) => std::str::from_utf8(digits).ok()?.parse::<i64>().ok(),
+            _ => None,
+        };
+        let (kind, sequence) = match event.category {
+            Category::Python if text.starts_with("nn.Module: ") => (RangeKind::Module, NO_SEQUENCE),
+            Category::Marker => (RangeKind::Annotation, NO_SEQUENCE),
+            Category::CpuOp => {
+                let sequence = number("Sequence number").unwrap_or(NO_SEQUENCE);
+                let is_backward = text.starts_with("autograd::engine::evaluate_function")
+                    || number("Fwd thread id").is_some_and(|id| id > 0);
+                match is_backward {
+                    true => (RangeKind::Backward, sequence),
+                    false if sequence > 0 => (RangeKind::Forward, sequence),
+                    false => return Ok(()),
+                }
+            }
+            _ => return Ok(()),
+        };
+        self.program.ranges.push(ProgramRange { thread, start, end, kind, name, sequence })
+    }
+
+    fn add_launched_work(&mut self, work: &Work, launch: Option<LaunchTime>) -> io::Result<()> {
+        let time = work.end - work.start;
+        let Some(LaunchTime { at, thread, .. }) = launch else {
+            self.program.unlaunched.0 += time;
+            self.program.unlaunched.1 += 1;
+            return Ok(());
+        };
+        let communicates = work.activity == COMMUNICATION;
+        self.program.work.push(LaunchedWork { thread, at, time, communicates })
+    }
+
     fn take_host_event(&mut self, event: &Event<'_>, (start, end): (i64, i64)) -> anyhow::Result<()> {
         if !is_host_annotation(event.cat.raw) {
             return Ok(());
         }
         let (name, facts) = self.facts_of(event);
-        let thread = event.tid.as_number().unwrap_or(0) as u32;
+        let thread = self.thread_of(event);
+        if self.wanted == WantedDetail::Program {
+            self.take_range(event, thread, name, (start, end))?;
+        }
         if facts.update {
             self.updates.push(Update { name, thread, start, end });
         }
@@ -238,7 +219,7 @@ impl<'a> PartSink<'a> {
         }
         if let Some(work) = facts.work {
             let computes = event.category == Category::CpuOp && work == HostWork::Operators;
-            self.host.push(HostSpan { start, end, work, computes })?;
+            self.host.push(HostSpan { start, end, work, computes, name })?;
         }
         Ok(())
     }
@@ -252,7 +233,8 @@ impl EventSink for PartSink<'_> {
             Category::Memory | Category::Counter | Category::Flow => return Ok(()),
             category => {
                 if let (Category::Runtime, Some(correlation)) = (category, event.correlation) {
-                    self.launches.push(LaunchTime { correlation, at: start })?;
+                    let thread = self.thread_of(event);
+                    self.launches.push(LaunchTime { correlation, at: start, thread })?;
                 }
                 self.take_host_event(event, (start, end))?;
             }
@@ -320,7 +302,7 @@ impl PartSink<'_> {
         } else {
             add_host_calls(&mut timeline)?;
         }
-        self.add_host_work(&mut timeline, on_device)?;
+        self.add_host_work(&mut timeline, &steps, on_device)?;
         add_steps(&mut timeline, &steps, on_device)?;
         let numbers: Vec<i64> = steps.all().iter().map(|step| step.number).collect();
         let mut sweep = Sweep::new(&numbers, timeline.calls.len());
@@ -328,6 +310,8 @@ impl PartSink<'_> {
         while let Some(edge) = sorted.next_record()? {
             sweep.take(&edge);
         }
+        let program = self.attribute_program()?;
+        self.add_call_names(&timeline.calls, &sweep.calls);
         let is_numbered = has_steps && steps.kind.is_some_and(|kind| !matches!(kind, MarkKind::Serving(_)));
         let base = meta.epoch_offset(begin).unwrap_or(0);
         let calls = timeline.calls;
@@ -344,7 +328,31 @@ impl PartSink<'_> {
             has_steps,
             steps: sweep.steps.into_iter().filter(keep).collect(),
             calls: calls.len() as u64,
+            program,
+            named: self.named.name_all(&self.names, &numbers),
         })
+    }
+
+    fn attribute_program(&mut self) -> io::Result<PartTimes> {
+        if self.wanted != WantedDetail::Program {
+            return Ok(PartTimes::new());
+        }
+        let ProgramSpools { ranges, work, unlaunched } =
+            std::mem::replace(&mut self.program, ProgramSpools::new(self.memory));
+        let names = &self.names;
+        let name_of = |number: u32| names.name(number).to_owned();
+        Attribution::new(&name_of).run(ranges, work, unlaunched)
+    }
+
+    fn add_call_names(&mut self, calls: &[Call], swept: &[SweptCall]) {
+        if self.wanted != WantedDetail::Names {
+            return;
+        }
+        for (call, swept) in calls.iter().zip(swept) {
+            let name = self.names.intern(self.families.get(call.family).kind.name().into());
+            let step = swept.step.map(|index| index as usize);
+            self.named.add(ItemKind::Collective, name, step, call.end - call.start);
+        }
     }
 
     /// Ties work to its launches, and to steps: by its launch where those are of the host, or else by its start.
@@ -373,15 +381,26 @@ impl PartSink<'_> {
             };
             timeline.push((w.start, w.end), activity, own.unwrap_or(NONE), w.call)?;
             let moment = own.filter(|_| by_launch).unwrap_or(w.start);
-            timeline.widen(steps.at(moment), (w.start, w.end));
+            let step = steps.at(moment);
+            timeline.widen(step, (w.start, w.end));
+            if self.wanted == WantedDetail::Program {
+                self.add_launched_work(&w, launch.filter(|_| own.is_some()))?;
+            }
+            if self.wanted == WantedDetail::Names {
+                self.named.add(ItemKind::Kernel, w.name, step, w.end - w.start);
+            }
         }
         Ok(())
     }
 
-    fn add_host_work(&mut self, timeline: &mut Timeline, on_device: bool) -> io::Result<()> {
+    fn add_host_work(&mut self, timeline: &mut Timeline, steps: &Steps, on_device: bool) -> io::Result<()> {
         let host = std::mem::replace(&mut self.host, Spool::new(self.memory));
+        let (with_names, named) = (self.wanted == WantedDetail::Names, &mut self.named);
         host.for_each(|span| {
             let times = (span.start, span.end);
+            if with_names && span.computes {
+                named.add(ItemKind::Operator, span.name, steps.at(span.start), span.end - span.start);
+            }
             if on_device || !span.computes {
                 // Without a device nothing is launched, and operators are no reason to do nothing.
                 return timeline.push(times, Activity::Host(span.work), NONE, NONE);

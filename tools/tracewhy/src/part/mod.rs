@@ -5,6 +5,9 @@ pub(crate) mod call;
 pub(crate) mod collect;
 mod edge;
 mod host;
+pub(crate) mod kept;
+pub(crate) mod named;
+pub(crate) mod ranges;
 mod sweep;
 
 /// Why a device has nothing to do.
@@ -124,6 +127,10 @@ pub(crate) struct RankPart {
     pub(crate) steps: Vec<StepPart>,
     /// Calls of collectives.
     pub(crate) calls: u64,
+    /// What single names take, if that was asked for.
+    pub(crate) named: Vec<named::NamedTime>,
+    /// What parts of the program take, if that was asked for.
+    pub(crate) program: ranges::PartTimes,
 }
 
 impl RankPart {
