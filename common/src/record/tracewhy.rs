@@ -112,7 +112,7 @@ pub struct RankLateness {
     /// What must be added to its clock to come to that one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub clock_offset_ns: Option<i64>,
-    /// What must be added for each second.
+    /// What must be added for each second, where there were collectives enough to tell.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub clock_drift_ppb: Option<i64>,
 }

@@ -248,3 +248,35 @@ fn device_time_belongs_to_modules_phases_and_annotations() {
         json!({ "forward": us(113, 113, 3), "Optimizer.step#SGD.step": us(20, 20, 1), "-": us(342, 342, 5) })
     );
 }
+
+#[test]
+fn hostile_times_are_left_out() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut events = Vec::new();
+    for (i, ts) in ["-9.2e15", "9.2e15", "-9223372036854775", "0", "1", "9223372036854775"].iter().enumerate()
+    {
+        for (dur, name) in [
+            ("9.2e15", "gemm"),
+            ("-5", "gemm"),
+            ("9223372036854775", "ncclDevKernel_AllReduce_Sum"),
+            ("3", "gemm"),
+        ] {
+            events.push(format!(
+                r#"{{"ph":"X","cat":"kernel","name":"{name}","pid":0,"tid":7,"ts":{ts},"dur":{dur},"args":{{"device":0,"stream":7,"Seq":{i}}}}}"#
+            ));
+            events.push(format!(r#"{{"ph":"X","cat":"user_annotation","name":"ProfilerStep#{i}","pid":1,"tid":1,"ts":{ts},"dur":{dur}}}"#));
+        }
+    }
+    let paths = [1, 2, 3].map(|rank| {
+        let path = dir.path().join(format!("{rank}.json"));
+        std::fs::write(&path, format!("[{}]", events[rank..].join(",\n"))).unwrap();
+        path
+    });
+    for verb in ["ranks", "comm", "idle", "modules"] {
+        let records = records(verb, &paths);
+        assert_eq!(records.last().unwrap()["type"], "tracewhy.summary", "{verb}");
+    }
+    let [base, new, _] = &paths;
+    let (_, text) = testkit::run_tool::<tracewhy::Cli>(&["diff".as_ref(), base.as_os_str(), new.as_os_str()]);
+    assert!(text.contains("a step takes"), "{text}");
+}

@@ -12,6 +12,7 @@ use trace::units::{TimeUnit, format_bytes, format_duration, format_percent};
 use super::{JobArgs, ReportForm};
 use crate::part::call::CallFamily;
 use crate::part::kept::Arrival;
+use crate::part::sum_times;
 use crate::report::{LEFT, RIGHT, Report};
 
 /// Say what the collectives of a job cost, and how fast they are
@@ -46,9 +47,9 @@ impl FamilyCost {
         let durations = call.iter().map(|a| a.end - a.start);
         self.count += 1;
         self.shares += call.len() as u64;
-        self.total += durations.clone().sum::<i64>();
-        self.transfer += durations.min().unwrap_or(0);
-        self.exposed += call.iter().map(|a| a.exposed).sum::<i64>();
+        self.total = self.total.saturating_add(sum_times(durations.clone()));
+        self.transfer = self.transfer.saturating_add(durations.min().unwrap_or(0));
+        self.exposed = self.exposed.saturating_add(sum_times(call.iter().map(|a| a.exposed)));
         self.parts.extend(call.iter().map(|a| a.part));
     }
 
@@ -93,7 +94,7 @@ impl CommArgs {
         })?;
         let mut records: Vec<_> = costs.iter().map(|(family, cost)| cost.to_record(family)).collect();
         records.sort_by_key(|r| std::cmp::Reverse((r.exposed_ns, r.total_ns)));
-        let busy: i64 = read.job.parts.iter().map(|part| part.total().span()).sum();
+        let busy = sum_times(read.job.parts.iter().map(|part| part.total().span()));
         read.write(
             out,
             form,
@@ -104,8 +105,8 @@ impl CommArgs {
 }
 
 fn describe(records: &[record::CollectiveCost], span: i64) -> Report {
-    let exposed: i64 = records.iter().map(|r| r.exposed_ns).sum();
-    let total: i64 = records.iter().map(|r| r.total_ns).sum();
+    let exposed = sum_times(records.iter().map(|r| r.exposed_ns));
+    let total = sum_times(records.iter().map(|r| r.total_ns));
     let share = |part: i64, whole: i64| format_percent((whole > 0).then(|| part as f64 / whole as f64));
     let mut report = Report::new(match records.first() {
         None => "the traces have no collectives".to_owned(),

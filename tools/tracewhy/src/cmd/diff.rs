@@ -271,9 +271,11 @@ fn format_mean(nanoseconds: f64) -> String {
 
 fn format_growth(change: &Change) -> String {
     let sign = if change.difference() > 0.0 { "+" } else { "" };
-    change
-        .growth()
-        .map_or_else(|| "new".to_owned(), |growth| format!("{sign}{}", format_percent(Some(growth))))
+    match change.growth() {
+        Some(growth) => format!("{sign}{}", format_percent(Some(growth))),
+        None if change.difference() > 0.0 => "new".to_owned(),
+        None => "-".to_owned(),
+    }
 }
 
 fn describe_name(change: &Change) -> String {

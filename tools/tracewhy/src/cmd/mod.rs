@@ -74,6 +74,9 @@ pub(crate) struct JobArgs {
 #[command(next_help_heading = "Analysis options")]
 pub(crate) struct AnalysisArgs {
     /// Count device work whose name matches REGEX as CLASS: communication, copy, compute or ignore
+    ///
+    /// May be given several times; the first that matches counts, and all go before what is known of kernel names.
+    /// REGEX is looked for anywhere in the demangled name: `communication=^my_all_reduce`, `ignore=warm_?up`.
     #[arg(long, value_name = "CLASS=REGEX")]
     class: Vec<String>,
     /// Memory that the analysis may use, such as 512MiB or 4GiB; default 1GiB

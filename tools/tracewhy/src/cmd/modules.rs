@@ -11,6 +11,7 @@ use trace::units::{TimeUnit, format_percent};
 
 use super::{JobArgs, ReportForm};
 use crate::part::ranges::{PartTime, PartTimes, ProgramPart};
+use crate::part::sum_times;
 use crate::report::{LEFT, RIGHT, Report};
 
 /// Say which module, annotation and phase of the program device time belongs to
@@ -44,8 +45,8 @@ impl ModulesArgs {
         for times in read.job.parts.iter().map(|part| &part.program) {
             add_rank(&mut sums, times);
         }
-        let whole: i64 =
-            sums.iter().filter(|((part, _), _)| *part == ProgramPart::Phase).map(|(_, (t, _))| t.own).sum();
+        let of_phases = sums.iter().filter(|((part, _), _)| *part == ProgramPart::Phase);
+        let whole = sum_times(of_phases.map(|(_, (time, _))| time.own));
         let mut records: Vec<(ProgramPart, record::ProgramTime)> =
             sums.into_iter().map(|((part, name), sum)| (part, to_record(part, name, sum, whole))).collect();
         records.sort_by(|(a, x), (b, y)| (a, y.own_ns, &x.name).cmp(&(b, x.own_ns, &y.name)));
@@ -61,8 +62,8 @@ impl ModulesArgs {
 fn add_rank(sums: &mut BTreeMap<(ProgramPart, String), (PartTime, u64)>, times: &PartTimes) {
     for (key, time) in times {
         let (sum, ranks) = sums.entry(key.clone()).or_default();
-        sum.own += time.own;
-        sum.total += time.total;
+        sum.own = sum.own.saturating_add(time.own);
+        sum.total = sum.total.saturating_add(time.total);
         sum.count += time.count;
         *ranks += 1;
     }

@@ -166,7 +166,7 @@ fn rank_record(job: &Job, part: &RankPart, index: usize, result: &RanksResult) -
         idle_by_cause: idle_by_cause(&times),
         clock_against: clock.and_then(|c| rank_of(job, c.against as usize)),
         clock_offset_ns: clock.map(|c| c.fit.offset),
-        clock_drift_ppb: clock.map(|c| (c.fit.drift * 1e9).round() as i64),
+        clock_drift_ppb: clock.and_then(ClockSkew::drift_per_second),
     }
 }
 
@@ -174,11 +174,13 @@ fn rank_record(job: &Job, part: &RankPart, index: usize, result: &RanksResult) -
 fn headline(job: &Job, result: &RanksResult) -> String {
     let Verdict { blamed, steps, .. } = &result.verdict;
     let Some(b) = blamed else {
-        let why = match (job.parts.len(), result.lateness.collectives) {
-            (0 | 1, _) => "one rank can be compared with no other",
-            (_, 0) => "the ranks share no collective in which all wait for the last",
-            _ => "who comes last changes, or it does not matter",
+        let count = job.parts.len();
+        return match (count, result.lateness.collectives) {
+            (0 | 1, _) => "who is slow is not known: one rank can be compared with no other".to_owned(),
+            (_, 0) => "who is slow is not known: the ranks share no collective in which all wait".to_owned(),
+            _ => format!("no rank is slow, of {count} in {steps} steps: who comes last changes, or it does not matter"),
         };
+    };
         return format!("no rank is slow, of {} in {steps} steps: {why}", job.parts.len());
     };
     let rank = rank_of(job, b.part).unwrap_or(-1);
@@ -298,10 +300,14 @@ fn add_notes(report: &mut Report, job: &Job, result: &RanksResult) {
         });
     }
     let furthest = result.clocks.values().map(|c| c.fit.offset.abs()).max().unwrap_or(0);
-    let drift = result.clocks.values().map(|c| c.fit.drift.abs()).fold(0.0, f64::max);
+    let drift =
+        result.clocks.values().filter_map(ClockSkew::drift_per_second).map(i64::abs).max().unwrap_or(0);
     if furthest > 0 {
-        let drift =
-            if drift > 0.0 { format!(", and drift by up to {:.1} us/s", drift * 1e6) } else { String::new() };
+        let drift = if drift > 0 {
+            format!(", and drift by up to {:.1} us/s", drift as f64 / 1e3)
+        } else {
+            String::new()
+        };
         report.add_note(format!(
             "clocks differ by up to {}{drift}; no lateness was told from them",
             format_duration(furthest)

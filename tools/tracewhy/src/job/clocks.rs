@@ -15,6 +15,14 @@ pub(crate) struct ClockSkew {
     pub(crate) fit: ClockFit,
 }
 
+impl ClockSkew {
+    /// Nanoseconds that must be added for each second; none of few collectives, whose noise looks like it.
+    pub(crate) fn drift_per_second(&self) -> Option<i64> {
+        const LEAST: u64 = 32;
+        (self.fit.matched >= LEAST).then(|| (self.fit.drift * 1e9).round() as i64)
+    }
+}
+
 /// The ends of the collectives that two ranks share; of many, some.
 #[derive(Clone, Debug, Default)]
 struct SharedEnds {

@@ -22,11 +22,11 @@ impl Samples {
     fn add_rank(&mut self, steps: usize, times: impl Iterator<Item = (i64, u64)>) {
         let (mut sum, mut squares) = (0_i64, 0.0);
         for (time, calls) in times {
-            sum += time;
+            sum = sum.saturating_add(time);
             squares += time as f64 * time as f64;
             self.calls += calls;
         }
-        self.sum += sum;
+        self.sum = self.sum.saturating_add(sum);
         let mean = sum as f64 / steps.max(1) as f64;
         self.squares += (squares - sum as f64 * mean).max(0.0);
     }

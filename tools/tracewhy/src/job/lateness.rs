@@ -9,6 +9,7 @@ use trace::clock::median;
 
 use crate::part::call::CallFamily;
 use crate::part::kept::Arrival;
+use crate::part::sum_times;
 
 /// One rank in one step.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -43,6 +44,8 @@ pub(crate) struct Lateness {
     pub(crate) collectives: u64,
 }
 
+/// A rank is not later than this in a step, whatever a trace says: eleven days.
+const MOST_LATE: i64 = 1_000_000_000_000_000;
 /// So many starts of each rank are looked at.
 const MOST_STARTS: usize = 512;
 
@@ -75,7 +78,8 @@ impl Lateness {
                 rank.starts.push(arrival.start.saturating_sub(start));
             }
             let late = median_of_others(&sorted, *duration) - duration;
-            at.late += if late > 0 { late.min(exposed) } else { -(-late).min(arrival.exposed) };
+            let counted = if late > 0 { late.min(exposed) } else { -(-late).min(arrival.exposed) };
+            at.late = (at.late + counted).clamp(-MOST_LATE, MOST_LATE);
         }
         // Of ranks that came at the same time, none was the last.
         if sorted[0] == sorted[1] {
@@ -84,11 +88,11 @@ impl Lateness {
         let Some(last) = durations.iter().position(|d| *d == sorted[0]).map(|i| call[i].part as usize) else {
             return;
         };
-        let waited = call.iter().zip(&durations).map(|(a, d)| (d - sorted[0]).min(a.exposed)).sum::<i64>();
+        let waited = sum_times(call.iter().zip(&durations).map(|(a, d)| (d - sorted[0]).min(a.exposed)));
         if let (Some(rank), Some(at)) = (self.ranks.get_mut(last), step.get_mut(last)) {
             rank.last += 1;
-            rank.lost += waited;
-            at.lost += waited;
+            rank.lost = rank.lost.saturating_add(waited);
+            at.lost = at.lost.saturating_add(waited);
         }
     }
 }

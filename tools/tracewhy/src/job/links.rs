@@ -9,6 +9,7 @@ use trace::clock::median;
 
 use crate::part::call::{CallFamily, CollectiveKind};
 use crate::part::kept::Arrival;
+use crate::part::sum_times;
 
 /// The transfers of one family.
 #[derive(Clone, Debug, Default)]
@@ -118,8 +119,10 @@ impl SlowLinks {
 
     /// What slow transfers cost, of all ranks in them together.
     pub(crate) fn lost(&self) -> i64 {
-        let cost = |t: &SlowTransfers| (t.time - t.usual) * t.count as i64 * t.parts.len() as i64;
-        self.transfers.iter().map(cost).sum()
+        let cost = |t: &SlowTransfers| {
+            (t.time - t.usual).saturating_mul(t.count as i64).saturating_mul(t.parts.len() as i64)
+        };
+        sum_times(self.transfers.iter().map(cost))
     }
 }
 

@@ -8,7 +8,7 @@ use trace::clock::median;
 use super::Job;
 use super::lateness::Lateness;
 use super::links::SlowLinks;
-use crate::part::{IdleCause, RankPart, StepTimes};
+use crate::part::{IdleCause, RankPart, StepTimes, sum_times};
 
 /// Why a rank is slow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -223,7 +223,7 @@ impl<'a> Evidence<'a> {
         }
         let sum = |part: &usize| {
             let slow = self.steps.iter().filter(|number| is_slow(**number, *part));
-            slow.map(|number| self.late(*number, *part)).sum::<i64>()
+            sum_times(slow.map(|number| self.late(*number, *part)))
         };
         let part = (0..self.parts.len()).max_by_key(sum)?;
         let slow: Vec<i64> = self.steps.iter().copied().filter(|n| is_slow(*n, part)).collect();
@@ -264,8 +264,8 @@ impl<'a> Evidence<'a> {
 
     /// Finds what a rank did while the others waited.
     fn blame(&self, part: usize, late: i64, slow: &[i64], share: f64) -> BlamedRank {
-        let lost =
-            slow.iter().filter_map(|number| self.lateness.steps.get(number)?.get(part)).map(|s| s.lost).sum();
+        let of_steps = slow.iter().filter_map(|number| self.lateness.steps.get(number)?.get(part));
+        let lost = sum_times(of_steps.map(|step| step.lost));
         let mut best: Option<(SlowCause, i64, Option<f64>)> = None;
         for (cause, time) in COMPONENTS {
             let (own, others) = self.compare(part, slow, |times, _| time(times));
@@ -297,6 +297,8 @@ impl<'a> Evidence<'a> {
 
     /// The mean of something over steps: a rank's own, and the median of the others'.
     fn compare(&self, part: usize, steps: &[i64], of: impl Fn(&StepTimes, u64) -> i64) -> (i64, i64) {
+        /// What is summed up over steps does not overflow.
+        const MOST: i64 = 1_000_000_000_000_000;
         let (mut own, mut others, mut count) = (0, 0, 0);
         for &number in steps {
             let Some(step) = self.parts.get(part).and_then(|p| p.step(number)) else { continue };
@@ -306,13 +308,13 @@ impl<'a> Evidence<'a> {
                 .enumerate()
                 .filter(|(i, _)| *i != part)
                 .filter_map(|(_, p)| p.step(number))
-                .map(|s| of(&s.times, s.kernels))
+                .map(|s| of(&s.times, s.kernels).min(MOST))
                 .collect();
             if rest.is_empty() {
                 continue;
             }
-            own += of(&step.times, step.kernels);
-            others += median(&mut rest);
+            own = i64::saturating_add(own, of(&step.times, step.kernels).min(MOST));
+            others = i64::saturating_add(others, median(&mut rest));
             count += 1;
         }
         let count = count.max(1);
@@ -352,6 +354,6 @@ const COMPONENTS: [Component; 5] = [
     (SlowCause::Host, |t| {
         let causes =
             [IdleCause::HostLate, IdleCause::Allocation, IdleCause::Synchronization, IdleCause::Launch];
-        causes.iter().map(|cause| t.idle_for(*cause)).sum()
+        sum_times(causes.iter().map(|cause| t.idle_for(*cause)))
     }),
 ];

@@ -178,7 +178,7 @@ impl<'a> PartSink<'a> {
     fn add_launched_work(&mut self, work: &Work, launch: Option<LaunchTime>) -> io::Result<()> {
         let time = work.end - work.start;
         let Some(LaunchTime { at, thread, .. }) = launch else {
-            self.program.unlaunched.0 += time;
+            self.program.unlaunched.0 = self.program.unlaunched.0.saturating_add(time);
             self.program.unlaunched.1 += 1;
             return Ok(());
         };
@@ -225,9 +225,21 @@ impl<'a> PartSink<'a> {
     }
 }
 
+/// Leaves out what cannot have been: before the year 1843 or after 2096, or work of more than a day. What is left can be
+/// added up.
+fn is_plausible(category: Category, (start, end): (i64, i64)) -> bool {
+    const FURTHEST: i64 = 4_000_000_000_000_000_000;
+    const DAY: i64 = 86_400_000_000_000;
+    let bounds = -FURTHEST..=FURTHEST;
+    let may_last = matches!(category, Category::Step | Category::Marker);
+    bounds.contains(&start) && bounds.contains(&end) && end >= start && (may_last || end - start <= DAY)
+}
+
 impl EventSink for PartSink<'_> {
     fn event(&mut self, event: &Event<'_>) -> anyhow::Result<()> {
-        let Some((start, end)) = event.span() else { return Ok(()) };
+        let Some((start, end)) = event.span().filter(|span| is_plausible(event.category, *span)) else {
+            return Ok(());
+        };
         match event.category {
             category if category.is_on_device() => self.take_device_work(event, (start, end))?,
             Category::Memory | Category::Counter | Category::Flow => return Ok(()),

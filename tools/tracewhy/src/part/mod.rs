@@ -59,6 +59,11 @@ impl IdleCause {
     }
 }
 
+/// The sum of times; hostile traces may have more than fits.
+pub(crate) fn sum_times(times: impl IntoIterator<Item = i64>) -> i64 {
+    times.into_iter().fold(0, i64::saturating_add)
+}
+
 /// How a time of one rank divides, in nanoseconds. On a job without devices, operators of the host are the computation.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct StepTimes {
@@ -77,12 +82,12 @@ pub(crate) struct StepTimes {
 impl StepTimes {
     /// All of the time.
     pub(crate) fn span(&self) -> i64 {
-        self.compute + self.exposed_communication + self.exposed_copy + self.idle()
+        sum_times([self.compute, self.exposed_communication, self.exposed_copy, self.idle()])
     }
 
     /// Time in which nothing ran.
     pub(crate) fn idle(&self) -> i64 {
-        self.idle.iter().sum()
+        sum_times(self.idle)
     }
 
     /// Time in which nothing ran for this reason.
@@ -92,11 +97,12 @@ impl StepTimes {
 
     /// Adds another time.
     pub(crate) fn add(&mut self, other: &Self) {
-        self.compute += other.compute;
-        self.communication += other.communication;
-        self.exposed_communication += other.exposed_communication;
-        self.exposed_copy += other.exposed_copy;
-        self.idle.iter_mut().zip(&other.idle).for_each(|(sum, n)| *sum += n);
+        let add = |sum: &mut i64, time: i64| *sum = sum.saturating_add(time);
+        add(&mut self.compute, other.compute);
+        add(&mut self.communication, other.communication);
+        add(&mut self.exposed_communication, other.exposed_communication);
+        add(&mut self.exposed_copy, other.exposed_copy);
+        self.idle.iter_mut().zip(&other.idle).for_each(|(sum, time)| add(sum, *time));
     }
 }
 

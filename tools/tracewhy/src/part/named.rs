@@ -50,7 +50,7 @@ impl NamedSums {
     pub(super) fn add(&mut self, kind: ItemKind, name: u32, step: Option<usize>, time: i64) {
         let Some(step) = step else { return };
         let (sum, calls) = self.0.entry((kind, name, step)).or_default();
-        *sum += time;
+        *sum = sum.saturating_add(time);
         *calls += 1;
     }
 

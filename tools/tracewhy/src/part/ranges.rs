@@ -205,7 +205,7 @@ impl<'a> Attribution<'a> {
         match (module, sequence) {
             (None, Some(sequence)) if sequence != NO_SEQUENCE => {
                 let (sum, count) = self.waiting.entry(sequence).or_default();
-                *sum += time;
+                *sum = sum.saturating_add(time);
                 *count += 1;
             }
             _ => {
@@ -228,7 +228,8 @@ impl<'a> Attribution<'a> {
         names.dedup();
         let times = if kind == RangeKind::Module { &mut self.modules } else { &mut self.annotations };
         for name in names {
-            times.entry(Some(name)).or_default().total += piece.time;
+            let part = times.entry(Some(name)).or_default();
+            part.total = part.total.saturating_add(piece.time);
         }
     }
 
@@ -287,8 +288,8 @@ impl<'a> Attribution<'a> {
 
 fn add<K: Ord>(times: &mut BTreeMap<K, PartTime>, key: K, time: i64, count: u64) {
     let part = times.entry(key).or_default();
-    part.own += time;
-    part.total += time;
+    part.own = part.own.saturating_add(time);
+    part.total = part.total.saturating_add(time);
     part.count += count;
 }
 
