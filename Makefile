@@ -64,8 +64,8 @@ bench: ## Benchmarks: prints JSON lines, asserts nothing
 	$(CARGO) bench --workspace
 	@bin=$$($(RELEASE)) && sh tools/permck/bench/audit.sh "$$bin" $(BENCH_ENTRIES)
 
-bench-peers: ## traceq beside other programs that read traces (makes a virtual environment outside the tree)
-	@bin=$$($(RELEASE)) && sh tools/traceq/bench/peers.sh "$$bin"
+bench-peers: ## traceq and tracecv beside other programs that read and convert traces (makes a virtual environment outside the tree)
+	@bin=$$($(RELEASE)) && sh tools/traceq/bench/peers.sh "$$bin" && sh tools/tracecv/bench/convert.sh "$$bin"
 
 compare: ## traceq beside HolisticTraceAnalysis on a generated trace (makes a virtual environment outside the tree)
 	@bin=$$($(RELEASE)) && BIN="$$bin" sh benches/compare

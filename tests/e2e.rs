@@ -8,7 +8,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::process::Stdio;
 
-use harness::{Deployment, Done, bin, command, finish, run};
+use harness::{Deployment, Done, Guard, bin, command, finish, run};
 use serde_json::Value;
 
 fn trace_request(d: &Deployment, more: &[&str]) -> Done {
@@ -231,4 +231,40 @@ fn the_documented_pipeline_runs() {
     let mut shell = std::process::Command::new("bash");
     let done = finish(shell.arg("-c").arg(script).env("LC_ALL", "C")).expect(0);
     assert!(!done.stdout.is_empty() && done.stdout.lines().all(|l| l == "3"), "{}", done.stdout);
+}
+
+/// As in two containers: both processes are pid 1 of a pid namespace, and write to one directory.
+#[test]
+fn two_processes_of_one_pid_write_a_file_each() {
+    let d = Deployment::plain();
+    let options = ["--user", "--map-root-user", "--pid", "--fork", "--kill-child"];
+    let can_unshare = std::process::Command::new("unshare").args(options).arg("true").output();
+    if !can_unshare.is_ok_and(|done| done.status.success()) {
+        return testkit::skip("no pid namespaces for this user");
+    }
+    let _jobs: Vec<_> = (0..2)
+        .map(|_| {
+            let mut job = std::process::Command::new("unshare");
+            job.args(options).arg(bin("proftap")).args(["demo", "--step-time", "5ms"]);
+            job.env("KINETO_IPC_SOCKET_DIR", d.ipc()).stdout(Stdio::null()).stderr(Stdio::null());
+            Guard(job.spawn().unwrap())
+        })
+        .collect();
+    harness::eventually("both register", || (d.pids() == [1, 1]).then_some(()));
+    let trace = d.trace("two.json");
+    let wanted = ["gputrace", "--iterations", "2", "--wait", "--log-file", trace.to_str().unwrap()];
+    let done = d.profctl(&wanted).expect(0);
+    let paths: std::collections::BTreeSet<&str> = done.stdout.lines().collect();
+    assert_eq!((paths.len(), std::fs::read_dir(d.trace("")).unwrap().count()), (2, 2), "{}", done.stdout);
+    // With placeholders each name says whose it is.
+    let named = d.trace("%j-%H.json");
+    let wanted = ["--format", "json", "gputrace", "--iterations", "2", "--wait", "--log-file"];
+    let done = finish(d.client().args(wanted).arg(&named)).expect(0);
+    for process in done.of_type("profctl.request")[0]["triggered"].as_array().unwrap() {
+        let path = d.trace(&format!("0-{}_1.json", process["host_pid"]));
+        assert_eq!(process["path"], path.to_str().unwrap());
+        assert!(path.is_file(), "{path:?}");
+    }
+    let unknown = d.profctl(&["gputrace", "--log-file", "/tmp/%r.json"]).expect(2);
+    assert!(unknown.stderr.contains("unknown placeholder"), "{}", unknown.stderr);
 }

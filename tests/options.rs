@@ -9,8 +9,9 @@ use clap::{Arg, Command};
 mod commands;
 
 /// Options of one name that differ, and why they must. The test fails for a new one, and for one that is none any more.
-const DIFFERENT: [(&str, &str); 29] = [
+const DIFFERENT: [(&str, &str); 32] = [
     ("algo", "the default differs: a new authority, one that exists, the old keys"),
+    ("baseline", "written by permck baseline, or by hostck check"),
     ("ca", "a directory with its key, or certificates only"),
     (
         "certs-dir",
@@ -24,6 +25,7 @@ const DIFFERENT: [(&str, &str); 29] = [
     ("host", "names to check, or names to certify"),
     ("iterations", "libkineto's -1 and torch_npu's steps from 1 differ"),
     ("job-id", "selects processes, registers one, or selects lines"),
+    ("limit", "of a cause, with two defaults, or of a rule"),
     ("log-file", "a file for Kineto, a directory for torch_npu; the names are those of dyno"),
     ("max-memory", "of an analysis, with files of configuration, or of sorting"),
     ("name", "of a certificate, or of an event"),
@@ -34,6 +36,8 @@ const DIFFERENT: [(&str, &str); 29] = [
     ("profile-start-time", "only libkineto waits for it with --iterations, too"),
     ("prometheus", "beside a report, or in each round"),
     ("role", "of a directory, or of a certificate"),
+    ("root", "a host that is audited whole, or the paths of an image"),
+    ("strict", "severities of the table, or a reader without repairs"),
     ("suppress", "paths are HOST:PORT where hosts are asked"),
     ("system", "deleting below / needs it, too"),
     ("threads", "files or directories at a time"),
@@ -41,7 +45,6 @@ const DIFFERENT: [(&str, &str); 29] = [
     ("tls-min", "for old clients, or for old daemons"),
     ("url", "of a CRL, or of a responder"),
     ("user", "to become, to check, or to select by"),
-    ("warn-days", "of certificates, of CRLs, or of both"),
 ];
 
 #[test]

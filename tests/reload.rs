@@ -109,7 +109,7 @@ fn a_new_trust_root_is_not_taken_by_a_reload() {
         std::fs::rename(&next, certs(&d, "server_certs").join(name)).unwrap();
     }
     let failed = eventually("the reload has failed", || {
-        let status = d.profctl(&["--format", "json", "status"]).expect(0);
+        let status = d.profctl(&["--format", "json", "status"]);
         status.of_type("profctl.status")[0]["certificates"]["reload_error"]
             .as_str()
             .filter(|reason| reason.contains("new trust root"))
@@ -285,8 +285,12 @@ fn status_by_another(d: &Deployment) -> serde_json::Value {
     }
     let port = d.port.to_string();
     let at = ["--hostname", "127.0.0.1", "--port", &port, "--format", "json", "status"].map(os);
-    let status = run("profctl", &[&[os("--certs-dir"), dir.as_ref()], &at[..]].concat()).expect(0);
-    status.of_type("profctl.status")[0]["certificates"].clone()
+    let status = run("profctl", &[&[os("--certs-dir"), dir.as_ref()], &at[..]].concat());
+    let certificates = status.of_type("profctl.status")[0]["certificates"].clone();
+    let is_degraded =
+        ["reload_error", "problems", "declined_crls"].iter().any(|key| !certificates[key].is_null());
+    assert_eq!(status.status, Some(i32::from(is_degraded)), "{status:?}");
+    certificates
 }
 
 #[test]
@@ -344,4 +348,101 @@ fn a_fault_that_is_fixed_ends_the_failure() {
     std::fs::remove_file(server(&d, "server.key.bak")).unwrap();
     log.says("certificates reloaded");
     assert!(status_by_another(&d)["reload_failed_at"].is_null());
+}
+
+/// A state of the daemon's directory, and the words by which the status tells it.
+type State = (&'static str, fn(&Deployment), &'static str);
+
+const STATES: [State; 8] = [
+    ("a CRL that is gone", |d| std::fs::remove_file(server(d, "ca.crl")).unwrap(), "is missing"),
+    ("a CRL that is cut", |d| halve(&server(d, "ca.crl")), "ca.crl"),
+    ("a chain that is half written", |d| halve(&server(d, "server.crt")), "server.crt"),
+    (
+        "a key of another certificate",
+        |d| copy(&certs(d, "client_certs/client.key"), &server(d, "server.key")),
+        "key",
+    ),
+    (
+        "a directory that is gone",
+        |d| std::fs::rename(certs(d, "server_certs"), certs(d, "elsewhere")).unwrap(),
+        "does not exist",
+    ),
+    (
+        "a file in its place",
+        |d| {
+            std::fs::rename(certs(d, "server_certs"), certs(d, "elsewhere")).unwrap();
+            std::fs::write(certs(d, "server_certs"), "x").unwrap();
+        },
+        "not a directory",
+    ),
+    (
+        "a renewed certificate with an old CRL",
+        |d| {
+            let (old, pki) = (std::fs::read(server(d, "ca.crl")).unwrap(), certs(d, ""));
+            run(
+                "certck",
+                &[os("crl"), os("new"), pki.as_ref(), os("--to"), certs(d, "server_certs").as_ref()],
+            )
+            .expect(0);
+            status_until(d, |status| status["crls"][0]["number"] == "02");
+            run(
+                "certck",
+                &[os("mint"), os("renew"), os("--all"), pki.as_ref(), certs(d, "server_certs").as_ref()],
+            )
+            .expect(0);
+            std::fs::write(server(d, "ca.crl"), old).unwrap();
+        },
+        "is older",
+    ),
+    (
+        "links that lead nowhere",
+        |d| {
+            std::fs::remove_file(server(d, "server.key")).unwrap();
+            std::os::unix::fs::symlink("nowhere", server(d, "server.key")).unwrap();
+        },
+        "server.key",
+    ),
+];
+
+fn halve(path: &std::path::Path) {
+    let bytes = std::fs::read(path).unwrap();
+    std::fs::write(path, &bytes[..bytes.len() / 2]).unwrap();
+}
+
+fn copy(from: &std::path::Path, to: &std::path::Path) {
+    std::fs::write(to, std::fs::read(from).unwrap()).unwrap();
+}
+
+fn status_until(d: &Deployment, is_met: impl Fn(&serde_json::Value) -> bool) -> serde_json::Value {
+    eventually("the status", || Some(status_by_another(d)).filter(|status| is_met(status)))
+}
+
+/// Whatever becomes of the directory, its clients are served as before, the status says what is wrong, and it is over as
+/// soon as the directory is good again.
+#[test]
+fn the_status_tells_every_state_of_the_directory() {
+    std::thread::scope(|scope| {
+        for (what, make, words) in &STATES {
+            scope.spawn(move || {
+                let d = Deployment::with_tls();
+                status_by_another(&d);
+                make(&d);
+                let failed = status_until(&d, |status| status["reload_error"].is_string());
+                let reason = failed["reload_error"].as_str().unwrap();
+                assert!(reason.contains(words), "{what}: {reason}");
+                d.profctl(&["version"]).expect(0);
+                let human = d.profctl(&["status"]).expect(1);
+                assert!(human.stdout.contains("certificates: reload failed"), "{what}: {}", human.stdout);
+                // A good directory of the same authority in its place.
+                let good = certs(&d, "good");
+                let (ca, old) = (certs(&d, "ca"), certs(&d, "server_certs"));
+                let args = ["mint", "leaf", "--role", "server", "--host", "localhost", "--host", "127.0.0.1"]
+                    .map(os);
+                run("certck", &[&args[..], &[ca.as_ref(), good.as_ref()]].concat()).expect(0);
+                let _ = std::fs::rename(&old, certs(&d, "bad"));
+                std::fs::rename(good, old).unwrap();
+                status_until(&d, |status| status["reload_error"].is_null());
+            });
+        }
+    });
 }

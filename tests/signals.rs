@@ -43,26 +43,7 @@ fn a_job_survives_its_daemon_and_finds_the_next_one() {
     let mut d = Deployment::plain();
     let mut job = d.job(&["--step-time", "5ms"]);
     d.daemon.terminate();
-    let ipc = d.ipc();
-    let mut next = command("profd");
-    next.args([
-        "--port",
-        "0",
-        "--bind",
-        "127.0.0.1",
-        "--format",
-        "json",
-        "--enable-ipc-monitor",
-        "--certs-dir",
-        "NO_CERTS",
-    ]);
-    next.arg("--ipc").arg(format!("dir={}", ipc.display())).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut next = Guard(next.spawn().unwrap());
-    let mut ready = String::new();
-    std::io::BufRead::read_line(&mut std::io::BufReader::new(next.0.stdout.take().unwrap()), &mut ready)
-        .unwrap();
-    let record: serde_json::Value = serde_json::from_str(&ready).unwrap();
-    d.port = harness::port(&record);
+    d.restart(&mut command("profd"));
     d.registered(job.pid());
     assert_eq!(job.terminate(), Some(0));
 }

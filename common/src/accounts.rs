@@ -63,7 +63,7 @@ impl AccountTable {
         if let Ok(gid) = gid.parse() {
             self.primary.entry(name.to_owned()).or_insert(gid);
         }
-        // System accounts have homes like /bin and /var/spool/x, which are no home directories.
+        // System accounts have homes like /bin and /var/spool/x, which are not home directories.
         if id == 0 || (1000..65534).contains(&id) {
             let home = PathBuf::from(home);
             if home.components().count() > 1 {
@@ -116,6 +116,15 @@ impl AccountTable {
         ids.dedup();
         let name = |id: u32| (self.group_name(id).unwrap_or_default().to_owned(), id);
         ids.into_iter().map(name).collect()
+    }
+
+    /// Whether nobody but this user, and root, is a member of the group; false if other sources than the files may
+    /// have members.
+    pub fn is_private_group(&self, gid: u32, uid: u32) -> bool {
+        let own = |name: &String| matches!(self.uids.get(name), Some(id) if *id == uid || *id == 0);
+        let primary = self.primary.iter().filter(|(_, group)| **group == gid).map(|(name, _)| name);
+        let named = self.members.iter().filter(|(_, group)| *group == gid).map(|(name, _)| name);
+        self.complete && self.groups.contains_key(&gid) && primary.chain(named).all(own)
     }
 
     /// Whether no account has this user id; false if other sources than the files may have it.
@@ -174,6 +183,11 @@ mod tests {
         assert_eq!(ids.gid_of("users"), Some(100));
         assert_eq!(ids.homes, [Path::new("/root"), Path::new("/home/ann")]);
         assert!(ids.no_user(4711) && !ids.no_user(1000) && ids.no_group(4711));
+        // Root is in every group, and bin has one of its own, which is not listed.
+        assert!(ids.is_private_group(0, 0) && ids.is_private_group(0, 1000));
+        assert!(
+            ids.is_private_group(100, 1000) && !ids.is_private_group(100, 2) && !ids.is_private_group(2, 2)
+        );
         std::fs::write(etc.join("nsswitch.conf"), "passwd: files sss # x\n").unwrap();
         assert!(!AccountTable::load(root.path()).no_user(4711));
     }

@@ -16,7 +16,7 @@ const UNITS: [(&str, f64); 6] =
 /// option.
 ///
 /// # Errors
-/// It is no such time, or zero, or longer than a year.
+/// The text is not a duration, is zero, or is longer than a year.
 pub fn parse_duration(text: &str) -> Result<Duration, String> {
     let time = parse_number_and_unit(text, Some(1.0), "expected a time such as 500ms, 1.5s or 2m")?;
     let time = time.filter(|t| !t.is_zero() && *t <= LONGEST);
@@ -27,7 +27,7 @@ pub fn parse_duration(text: &str) -> Result<Duration, String> {
 /// how a bare number is meant. For `value_parser` of an option.
 ///
 /// # Errors
-/// It is no such age, or longer than 1000 years.
+/// The text is not an age, or is longer than 1000 years.
 pub fn parse_age(text: &str) -> Result<Duration, String> {
     let age = parse_number_and_unit(text, None, "expected an age such as 90s, 12h or 14d")?;
     age.filter(|t| *t <= OLDEST).ok_or_else(|| "must be at most 1000 years".to_owned())
@@ -37,7 +37,7 @@ pub fn parse_age(text: &str) -> Result<Duration, String> {
 /// options whose unit existing clients have fixed; the range is for the option to check.
 ///
 /// # Errors
-/// It is no duration, or not a whole number of milliseconds.
+/// The text is not a duration, or not a whole number of milliseconds.
 pub fn parse_whole_milliseconds(text: &str) -> Result<u64, String> {
     parse_whole(text, 0.001, "milliseconds, or a time such as 500ms or 5s")
 }
@@ -45,7 +45,7 @@ pub fn parse_whole_milliseconds(text: &str) -> Result<u64, String> {
 /// As [`parse_whole_milliseconds`], in seconds.
 ///
 /// # Errors
-/// It is no duration, or not a whole number of seconds that fits.
+/// The text is not a duration, or not a whole number of seconds that fits.
 pub fn parse_whole_seconds(text: &str) -> Result<u32, String> {
     let expected = "seconds, or a time such as 90s or 5m";
     parse_whole(text, 1.0, expected)?.try_into().map_err(|_| format!("must be at most {} s", u32::MAX))

@@ -138,7 +138,7 @@ pub fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|b| format!("{b:02x}")).collect()
 }
 
-/// The bytes that [`hex`] wrote; `None` for what is no hexadecimal, or has an odd number of digits.
+/// The bytes that [`hex`] wrote; `None` for anything but hexadecimal digits, or an odd number of them.
 #[must_use]
 pub fn unhex(digits: &[u8]) -> Option<Vec<u8>> {
     let digit = |b: u8| char::from(b).to_digit(16);

@@ -33,7 +33,7 @@ const MOST_EMPTY: u64 = 1 << 20;
 /// followed, and pipes are read as they come. Messages about the input's name are left to the caller.
 ///
 /// # Errors
-/// What the system says; it is a directory, a terminal, or a FIFO without a writer for five seconds.
+/// An I/O error; it is a directory, a terminal, or a FIFO without a writer for five seconds.
 pub fn open_input(path: &Path) -> anyhow::Result<InputLines> {
     if path == Path::new("-") {
         let stdin = io::stdin();
@@ -96,7 +96,7 @@ impl InputLines {
     /// Reads all of it, at most `limit` bytes.
     ///
     /// # Errors
-    /// What the system says; it is longer.
+    /// An I/O error; it is longer.
     pub fn read_all(self, limit: u64) -> io::Result<Vec<u8>> {
         crate::fsat::read_bounded(self.reader, limit)
     }
@@ -106,7 +106,7 @@ impl InputLines {
     /// without end.
     ///
     /// # Errors
-    /// What the system says; the line is too long, in which case the next one can be read.
+    /// An I/O error; the line is too long, in which case the next one can be read.
     pub fn next_line(&mut self, end: u8, limit: u64) -> anyhow::Result<Option<Vec<u8>>> {
         if self.ended {
             return Ok(None);

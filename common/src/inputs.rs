@@ -23,6 +23,18 @@ pub struct PathInputs {
 }
 
 impl PathInputs {
+    /// Returns the paths that were given as arguments.
+    #[must_use]
+    pub fn given(&self) -> &[PathBuf] {
+        &self.paths
+    }
+
+    /// Returns whether there is no list of paths.
+    #[must_use]
+    pub fn given_only(&self) -> bool {
+        self.list.file().is_none()
+    }
+
     /// Returns the given paths, then those of the list, read on demand.
     ///
     /// # Errors

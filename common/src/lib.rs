@@ -6,7 +6,7 @@
 //! | [`out`] | standard output and the diagnostics on standard error |
 //! | [`exit`] | what the exit statuses mean |
 //! | [`error`] | errors that carry a hint for the user |
-//! | [`progress`] | progress bars, hidden where nobody watches |
+//! | [`progress`] | progress bars, hidden where stderr is not a terminal |
 //! | [`record`] | the JSON lines that tools pipe to each other |
 //! | [`finding`] | a rule's verdict on a subject, as audits and start-up checks report it |
 //! | [`report`] | findings as SARIF, JUnit XML, Prometheus and Nagios |

@@ -274,7 +274,7 @@ impl Diag {
         }
     }
 
-    /// One write per line, so that lines of several threads do not mix; a closed stderr is no reason to fail.
+    /// One write per line, so that lines of several threads do not mix; a closed stderr is not an error.
     fn line(&self, priority: Priority, message: std::fmt::Arguments<'_>) {
         let message = message.to_string();
         let prefix = if self.in_journal { priority.journal_prefix() } else { "" };

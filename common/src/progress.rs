@@ -1,4 +1,4 @@
-//! Progress bars. One constructor, which returns a hidden bar where nobody watches.
+//! Progress bars. One constructor, which returns a hidden bar where stderr is not a terminal.
 
 use std::io::IsTerminal;
 
@@ -68,7 +68,7 @@ mod tests {
 
     #[test]
     fn a_bar_is_hidden_where_nobody_watches() {
-        // The standard error of tests is no terminal, or they run with --nocapture on one: quiet hides it there too.
+        // The standard error of tests is not a terminal, or they run with --nocapture on one: quiet hides it there too.
         assert!(bar(&Diag::new("t", Verbosity::Quiet), Unit::Bytes, Some(10), "x").is_hidden());
     }
 }

@@ -1,4 +1,4 @@
-//! Sizes as options take them: a number of bytes, or a number with a unit.
+//! Sizes as options take them, a number of bytes or a number with a unit, and as text shows them.
 
 /// Every unit and its length in bytes, in the notation of GNU coreutils (dd(1), "suffixes"): `K` and `KiB` are 1024 bytes,
 /// `KB` is 1000.
@@ -22,7 +22,7 @@ const UNITS: [(&str, u64); 13] = [
 /// bytes. For `value_parser` of an option.
 ///
 /// # Errors
-/// It is no such size, no whole number of bytes, or 8 EiB or more.
+/// The text is not a size, not a whole number of bytes, or is 8 EiB or more.
 pub fn parse_size(text: &str) -> Result<u64, String> {
     let expected = || "expected a size such as 65536, 64K, 10MiB or 1.5GB".to_owned();
     let number = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
@@ -46,6 +46,22 @@ fn count_bytes(number: &str, unit: u64) -> Option<u64> {
     i64::try_from(bytes).ok()?.try_into().ok()
 }
 
+/// Writes a size as people read it, in powers of 1024 with one decimal: `512 bytes`, `19.5 MiB`.
+#[must_use]
+pub fn format_size(bytes: u64) -> String {
+    const NAMES: [&str; 4] = ["KiB", "MiB", "GiB", "TiB"];
+    if bytes < 1024 {
+        return format!("{bytes} byte{}", if bytes == 1 { "" } else { "s" });
+    }
+    let mut tenths = u128::from(bytes) * 10 / 1024;
+    let mut unit = 0;
+    while tenths >= 10_240 && unit + 1 < NAMES.len() {
+        tenths /= 1024;
+        unit += 1;
+    }
+    format!("{}.{} {}", tenths / 10, tenths % 10, NAMES[unit])
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -66,6 +82,23 @@ mod tests {
             ("2 MB", 2_000_000),
         ] {
             assert_eq!(parse_size(text), Ok(bytes), "{text}");
+        }
+    }
+
+    #[test]
+    fn sizes_are_written_for_people() {
+        for (bytes, text) in [
+            (0, "0 bytes"),
+            (1, "1 byte"),
+            (1023, "1023 bytes"),
+            (1024, "1.0 KiB"),
+            (1536, "1.5 KiB"),
+            ((1 << 20) - 1, "1023.9 KiB"),
+            (20 << 20, "20.0 MiB"),
+            ((1 << 30) + (1 << 29), "1.5 GiB"),
+            (3 << 50, "3072.0 TiB"),
+        ] {
+            assert_eq!(format_size(bytes), text);
         }
     }
 

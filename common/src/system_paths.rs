@@ -10,15 +10,32 @@ const TREES: [&str; 13] = [
 ];
 
 /// Directories that are system paths themselves, while the trees below them are not.
-const SHARED: [&str; 9] =
-    ["/", "/home", "/tmp", "/var", "/var/cache", "/var/lib", "/var/log", "/var/spool", "/var/tmp"];
+const SHARED: [&str; 13] = [
+    "/",
+    "/home",
+    "/media",
+    "/mnt",
+    "/opt",
+    "/srv",
+    "/tmp",
+    "/var",
+    "/var/cache",
+    "/var/lib",
+    "/var/log",
+    "/var/spool",
+    "/var/tmp",
+];
 
-/// The tree for locally installed software below a system tree.
+/// The tree for locally installed software below a system tree, and the directories in it that programs share.
 const LOCAL: &str = "/usr/local";
+const SHARED_LOCAL: [&str; 10] =
+    ["bin", "etc", "games", "include", "lib", "libexec", "man", "sbin", "share", "src"];
 
 /// Returns whether a path without symbolic links is a system path.
 pub fn is_system_path(real: &Path) -> bool {
-    let local = real.starts_with(LOCAL) && real != Path::new(LOCAL);
+    let local = real.strip_prefix(LOCAL).is_ok_and(|below| {
+        !below.as_os_str().is_empty() && !SHARED_LOCAL.iter().any(|name| below == Path::new(name))
+    });
     (TREES.iter().any(|t| real.starts_with(t)) && !local) || SHARED.iter().any(|s| real == Path::new(s))
 }
 
@@ -44,12 +61,24 @@ mod tests {
             "/proc/1",
             "/usr/local",
             "/var",
+            "/opt",
+            "/srv",
+            "/mnt",
+            "/media",
+            "/usr/local/bin",
         ] {
             assert!(is_system_path(Path::new(path)), "{path}");
         }
-        for path in
-            ["/opt/profguard", "/usr/local/bin", "/var/lib/permck", "/home/ann", "/root", "/etcetera", "/srv"]
-        {
+        for path in [
+            "/opt/profguard",
+            "/usr/local/profguard",
+            "/usr/local/lib/x",
+            "/var/lib/permck",
+            "/home/ann",
+            "/root",
+            "/etcetera",
+            "/srv/traces",
+        ] {
             assert!(!is_system_path(Path::new(path)), "{path}");
         }
     }

@@ -54,14 +54,18 @@ server\t'A daemon\'s directory'
 client\t'A client\'s directory'
 ca\t'An authority\'s directory, with its ca.key'"
 complete -c certck -n "__fish_certck_using_subcommand check" -l host -d 'Name or address for which a server\'s certificate must be valid; may be repeated' -r
-complete -c certck -n "__fish_certck_using_subcommand check" -l warn-days -d 'Warn of certificates and CRLs that expire within N days, at most within the last third of their validity' -r
+complete -c certck -n "__fish_certck_using_subcommand check" -l warn-days -d 'Warn of certificates and CRLs that expire within N days [default: 30, or the last third of their validity if that is shorter]' -r
 complete -c certck -n "__fish_certck_using_subcommand check" -l profile -d 'Strictness: compat for old and new peers; strict also requires what RFC 5280 obliges CAs to, and makes warnings errors' -r -f -a "compat\t'The rules that are needed for safe connections with old and new peers; anything merely unusual is a warning'
 strict\t'Also what RFC 5280 obliges CAs to; warnings are errors'"
-complete -c certck -n "__fish_certck_using_subcommand check" -l owner -d 'Required owner of the directories and files besides root, by name or number: the user who runs the program [default: the user who runs certck; for root, the owner of each directory]' -r
+complete -c certck -n "__fish_certck_using_subcommand check" -l owner -d 'User who runs the program, by name or number: the required owner of the directories and files besides root, who must be able to read them [default: the user who runs certck; for root, the owner of each directory]' -r
 complete -c certck -n "__fish_certck_using_subcommand check" -l suppress -d 'Ignore the findings that FILE lists, each with a reason and an expiry date' -r -F
+complete -c certck -n "__fish_certck_using_subcommand check" -l max-crl-bytes -d 'Maximum size of a file of CRLs, such as 64MiB; a bare number is bytes. A million entries take some 50 MiB' -r
 complete -c certck -n "__fish_certck_using_subcommand check" -l passphrase-file -d 'Read the passphrase of the private key from the first line of FILE' -r -F
 complete -c certck -n "__fish_certck_using_subcommand check" -l passphrase-fd -d 'Read the passphrase of the private key from the first line of file descriptor N' -r
 complete -c certck -n "__fish_certck_using_subcommand check" -l at -d 'Check as of TIME instead of now: RFC 3339, a date (midnight UTC), or seconds since 1970' -r
+complete -c certck -n "__fish_certck_using_subcommand check" -l fail-on -d 'Lowest severity that makes the exit status 1, or that is critical with --format nagios' -r -f -a "note\t'Worth knowing; changes nothing'
+warning\t'Allowed, and probably not meant'
+error\t'Must be fixed first: the exit status is 1, and a daemon does not start'"
 complete -c certck -n "__fish_certck_using_subcommand check" -s o -l output -d 'Write the report to FILE instead of standard output' -r -F
 complete -c certck -n "__fish_certck_using_subcommand check" -l prometheus -d 'Also write metrics for node_exporter\'s textfile collector to FILE, replaced atomically' -r -F
 complete -c certck -n "__fish_certck_using_subcommand check" -l format -d 'Form of the result on standard output' -r -f -a "text\t'For people, grouped by finding. Not stable between versions'
@@ -96,7 +100,11 @@ complete -c certck -n "__fish_certck_using_subcommand crl; and not __fish_seen_s
 complete -c certck -n "__fish_certck_using_subcommand crl; and not __fish_seen_subcommand_from check new fetch help" -f -a "fetch" -d 'Download CRLs and replace ca.crl with them'
 complete -c certck -n "__fish_certck_using_subcommand crl; and not __fish_seen_subcommand_from check new fetch help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c certck -n "__fish_certck_using_subcommand crl; and __fish_seen_subcommand_from check" -l ca -d 'The certificates of the CA, PEM or DER' -r -F
-complete -c certck -n "__fish_certck_using_subcommand crl; and __fish_seen_subcommand_from check" -l warn-days -d 'Warn of CRLs that expire within N days, at most within the last third of the time from thisUpdate' -r
+complete -c certck -n "__fish_certck_using_subcommand crl; and __fish_seen_subcommand_from check" -l warn-days -d 'Warn of certificates and CRLs that expire within N days [default: 30, or the last third of their validity if that is shorter]' -r
+complete -c certck -n "__fish_certck_using_subcommand crl; and __fish_seen_subcommand_from check" -l fail-on -d 'Lowest severity that makes the exit status 1, or that is critical with --format nagios' -r -f -a "note\t'Worth knowing; changes nothing'
+warning\t'Allowed, and probably not meant'
+error\t'Must be fixed first: the exit status is 1, and a daemon does not start'"
+complete -c certck -n "__fish_certck_using_subcommand crl; and __fish_seen_subcommand_from check" -l max-crl-bytes -d 'Maximum size of a file of CRLs, such as 64MiB; a bare number is bytes. A million entries take some 50 MiB' -r
 complete -c certck -n "__fish_certck_using_subcommand crl; and __fish_seen_subcommand_from check" -l format -d 'Form of the result on standard output' -r -f -a "text\t'For people, grouped by finding. Not stable between versions'
 json\t'JSON Lines, as described in profguard-records(7)'"
 complete -c certck -n "__fish_certck_using_subcommand crl; and __fish_seen_subcommand_from check" -l color -d 'When to colour the output' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set or TERM is dumb'
@@ -120,8 +128,8 @@ complete -c certck -n "__fish_certck_using_subcommand crl; and __fish_seen_subco
 complete -c certck -n "__fish_certck_using_subcommand crl; and __fish_seen_subcommand_from new" -s v -l verbose -d 'Say on standard error what is being done'
 complete -c certck -n "__fish_certck_using_subcommand crl; and __fish_seen_subcommand_from new" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c certck -n "__fish_certck_using_subcommand crl; and __fish_seen_subcommand_from fetch" -l url -d 'Address of the CRL [default: the distribution points of the leaf and its intermediates]' -r
+complete -c certck -n "__fish_certck_using_subcommand crl; and __fish_seen_subcommand_from fetch" -l max-crl-bytes -d 'Maximum size of a file of CRLs, such as 64MiB; a bare number is bytes. A million entries take some 50 MiB' -r
 complete -c certck -n "__fish_certck_using_subcommand crl; and __fish_seen_subcommand_from fetch" -l timeout -d 'Time limit for each exchange with a server, such as 500ms, 5s or 2m; a bare number is seconds' -r
-complete -c certck -n "__fish_certck_using_subcommand crl; and __fish_seen_subcommand_from fetch" -l max-bytes -d 'Maximum size of the document, such as 64K or 10MiB; a bare number is bytes' -r
 complete -c certck -n "__fish_certck_using_subcommand crl; and __fish_seen_subcommand_from fetch" -l https-ca -d 'Trust anchors for HTTPS servers, PEM [default: the system\'s]' -r -F
 complete -c certck -n "__fish_certck_using_subcommand crl; and __fish_seen_subcommand_from fetch" -l format -d 'Form of the result on standard output' -r -f -a "text\t'For people, grouped by finding. Not stable between versions'
 json\t'JSON Lines, as described in profguard-records(7)'"
@@ -136,36 +144,37 @@ complete -c certck -n "__fish_certck_using_subcommand crl; and __fish_seen_subco
 complete -c certck -n "__fish_certck_using_subcommand crl; and __fish_seen_subcommand_from help" -f -a "new" -d 'Make a new CRL that revokes what the present one revokes'
 complete -c certck -n "__fish_certck_using_subcommand crl; and __fish_seen_subcommand_from help" -f -a "fetch" -d 'Download CRLs and replace ca.crl with them'
 complete -c certck -n "__fish_certck_using_subcommand crl; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
-complete -c certck -n "__fish_certck_using_subcommand mint; and not __fish_seen_subcommand_from leaf renew help" -l from -d 'Read options from a TOML file: hosts, days, ca_days, crl_days, profile, algo, name, crl_urls, ocsp_urls. Options on the command line take precedence' -r -F
-complete -c certck -n "__fish_certck_using_subcommand mint; and not __fish_seen_subcommand_from leaf renew help" -l host -d 'Name or address of the server; may be repeated [default: localhost, 127.0.0.1, ::1]' -r
-complete -c certck -n "__fish_certck_using_subcommand mint; and not __fish_seen_subcommand_from leaf renew help" -l days -d 'Validity of the server\'s and client\'s certificates in days [default: 365]' -r
-complete -c certck -n "__fish_certck_using_subcommand mint; and not __fish_seen_subcommand_from leaf renew help" -l ca-days -d 'Validity of the root in days [default: 3650]' -r
-complete -c certck -n "__fish_certck_using_subcommand mint; and not __fish_seen_subcommand_from leaf renew help" -l crl-days -d 'Validity of the CRL in days [default: that of --days]' -r
-complete -c certck -n "__fish_certck_using_subcommand mint; and not __fish_seen_subcommand_from leaf renew help" -l profile -d 'Default kind of key: compat makes RSA keys of 3072 bits for the oldest peers, strict ECDSA keys on P-256 [default: strict]' -r -f -a "compat\t'The rules that are needed for safe connections with old and new peers; anything merely unusual is a warning'
+complete -c certck -n "__fish_certck_using_subcommand mint; and not __fish_seen_subcommand_from leaf renew rollover help" -l from -d 'Read options from a TOML file: hosts, days, ca_days, crl_days, profile, algo, name, crl_urls, ocsp_urls. Options on the command line take precedence' -r -F
+complete -c certck -n "__fish_certck_using_subcommand mint; and not __fish_seen_subcommand_from leaf renew rollover help" -l host -d 'Name or address of the server; may be repeated [default: localhost, 127.0.0.1, ::1]' -r
+complete -c certck -n "__fish_certck_using_subcommand mint; and not __fish_seen_subcommand_from leaf renew rollover help" -l days -d 'Validity of the server\'s and client\'s certificates in days [default: 365]' -r
+complete -c certck -n "__fish_certck_using_subcommand mint; and not __fish_seen_subcommand_from leaf renew rollover help" -l ca-days -d 'Validity of the root in days [default: 3650]' -r
+complete -c certck -n "__fish_certck_using_subcommand mint; and not __fish_seen_subcommand_from leaf renew rollover help" -l crl-days -d 'Validity of the CRL in days [default: that of --days]' -r
+complete -c certck -n "__fish_certck_using_subcommand mint; and not __fish_seen_subcommand_from leaf renew rollover help" -l profile -d 'Default kind of key: compat makes RSA keys of 3072 bits for the oldest peers, strict ECDSA keys on P-256 [default: strict]' -r -f -a "compat\t'The rules that are needed for safe connections with old and new peers; anything merely unusual is a warning'
 strict\t'Also what RFC 5280 obliges CAs to; warnings are errors'"
-complete -c certck -n "__fish_certck_using_subcommand mint; and not __fish_seen_subcommand_from leaf renew help" -l algo -d 'Key algorithm [default: ecdsa-p256, or rsa-3072 with --profile compat]' -r -f -a "ecdsa-p256\t'ECDSA on P-256, signing with SHA-256'
+complete -c certck -n "__fish_certck_using_subcommand mint; and not __fish_seen_subcommand_from leaf renew rollover help" -l algo -d 'Key algorithm [default: ecdsa-p256, or rsa-3072 with --profile compat]' -r -f -a "ecdsa-p256\t'ECDSA on P-256, signing with SHA-256'
 ecdsa-p384\t'ECDSA on P-384, signing with SHA-384'
 ed25519\t'Ed25519'
 rsa-3072\t'RSA of 3072 bits, signing with SHA-256: what the oldest peers take'
 rsa-4096\t'RSA of 4096 bits, signing with SHA-256'"
-complete -c certck -n "__fish_certck_using_subcommand mint; and not __fish_seen_subcommand_from leaf renew help" -l name -d 'Common name of the root [default: "profguard CA" and six random hexadecimal digits]' -r
-complete -c certck -n "__fish_certck_using_subcommand mint; and not __fish_seen_subcommand_from leaf renew help" -l crl-url -d 'CRL distribution point to put into certificates, used by `certck crl fetch`; may be repeated [default of `mint leaf`: that of the authority\'s authority.toml]' -r
-complete -c certck -n "__fish_certck_using_subcommand mint; and not __fish_seen_subcommand_from leaf renew help" -l ocsp-url -d 'OCSP responder to put into certificates, used by `certck ocsp`; may be repeated [default of `mint leaf`: that of the authority\'s authority.toml]' -r
-complete -c certck -n "__fish_certck_using_subcommand mint; and not __fish_seen_subcommand_from leaf renew help" -l passphrase-file -d 'Read the passphrase of the private key from the first line of FILE' -r -F
-complete -c certck -n "__fish_certck_using_subcommand mint; and not __fish_seen_subcommand_from leaf renew help" -l passphrase-fd -d 'Read the passphrase of the private key from the first line of file descriptor N' -r
-complete -c certck -n "__fish_certck_using_subcommand mint; and not __fish_seen_subcommand_from leaf renew help" -l format -d 'Form of the result on standard output' -r -f -a "text\t'For people, grouped by finding. Not stable between versions'
+complete -c certck -n "__fish_certck_using_subcommand mint; and not __fish_seen_subcommand_from leaf renew rollover help" -l name -d 'Common name of the root [default: "profguard CA" and six random hexadecimal digits]' -r
+complete -c certck -n "__fish_certck_using_subcommand mint; and not __fish_seen_subcommand_from leaf renew rollover help" -l crl-url -d 'CRL distribution point to put into certificates, used by `certck crl fetch`; may be repeated [default of `mint leaf`: that of the authority\'s authority.toml]' -r
+complete -c certck -n "__fish_certck_using_subcommand mint; and not __fish_seen_subcommand_from leaf renew rollover help" -l ocsp-url -d 'OCSP responder to put into certificates, used by `certck ocsp`; may be repeated [default of `mint leaf`: that of the authority\'s authority.toml]' -r
+complete -c certck -n "__fish_certck_using_subcommand mint; and not __fish_seen_subcommand_from leaf renew rollover help" -l passphrase-file -d 'Read the passphrase of the private key from the first line of FILE' -r -F
+complete -c certck -n "__fish_certck_using_subcommand mint; and not __fish_seen_subcommand_from leaf renew rollover help" -l passphrase-fd -d 'Read the passphrase of the private key from the first line of file descriptor N' -r
+complete -c certck -n "__fish_certck_using_subcommand mint; and not __fish_seen_subcommand_from leaf renew rollover help" -l format -d 'Form of the result on standard output' -r -f -a "text\t'For people, grouped by finding. Not stable between versions'
 json\t'JSON Lines, as described in profguard-records(7)'"
-complete -c certck -n "__fish_certck_using_subcommand mint; and not __fish_seen_subcommand_from leaf renew help" -l color -d 'When to colour the output' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set or TERM is dumb'
+complete -c certck -n "__fish_certck_using_subcommand mint; and not __fish_seen_subcommand_from leaf renew rollover help" -l color -d 'When to colour the output' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set or TERM is dumb'
 always\t'Always'
 never\t'Never'"
-complete -c certck -n "__fish_certck_using_subcommand mint; and not __fish_seen_subcommand_from leaf renew help" -l encrypt -d 'Encrypt all private keys; needs one of the passphrase options'
-complete -c certck -n "__fish_certck_using_subcommand mint; and not __fish_seen_subcommand_from leaf renew help" -l ask-passphrase -d 'Prompt for the passphrase of the private key on the terminal'
-complete -c certck -n "__fish_certck_using_subcommand mint; and not __fish_seen_subcommand_from leaf renew help" -s q -l quiet -d 'Say nothing on standard error but errors'
-complete -c certck -n "__fish_certck_using_subcommand mint; and not __fish_seen_subcommand_from leaf renew help" -s v -l verbose -d 'Say on standard error what is being done'
-complete -c certck -n "__fish_certck_using_subcommand mint; and not __fish_seen_subcommand_from leaf renew help" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c certck -n "__fish_certck_using_subcommand mint; and not __fish_seen_subcommand_from leaf renew help" -a "leaf" -d 'Make another server\'s or client\'s directory under an existing authority'
-complete -c certck -n "__fish_certck_using_subcommand mint; and not __fish_seen_subcommand_from leaf renew help" -a "renew" -d 'Renew keys and certificates that expire soon'
-complete -c certck -n "__fish_certck_using_subcommand mint; and not __fish_seen_subcommand_from leaf renew help" -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c certck -n "__fish_certck_using_subcommand mint; and not __fish_seen_subcommand_from leaf renew rollover help" -l encrypt -d 'Encrypt all private keys; needs one of the passphrase options'
+complete -c certck -n "__fish_certck_using_subcommand mint; and not __fish_seen_subcommand_from leaf renew rollover help" -l ask-passphrase -d 'Prompt for the passphrase of the private key on the terminal'
+complete -c certck -n "__fish_certck_using_subcommand mint; and not __fish_seen_subcommand_from leaf renew rollover help" -s q -l quiet -d 'Say nothing on standard error but errors'
+complete -c certck -n "__fish_certck_using_subcommand mint; and not __fish_seen_subcommand_from leaf renew rollover help" -s v -l verbose -d 'Say on standard error what is being done'
+complete -c certck -n "__fish_certck_using_subcommand mint; and not __fish_seen_subcommand_from leaf renew rollover help" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c certck -n "__fish_certck_using_subcommand mint; and not __fish_seen_subcommand_from leaf renew rollover help" -a "leaf" -d 'Make another server\'s or client\'s directory under an existing authority'
+complete -c certck -n "__fish_certck_using_subcommand mint; and not __fish_seen_subcommand_from leaf renew rollover help" -a "renew" -d 'Renew keys and certificates that expire soon'
+complete -c certck -n "__fish_certck_using_subcommand mint; and not __fish_seen_subcommand_from leaf renew rollover help" -a "rollover" -d 'Replace the root of an authority, in three steps during which both roots are trusted'
+complete -c certck -n "__fish_certck_using_subcommand mint; and not __fish_seen_subcommand_from leaf renew rollover help" -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c certck -n "__fish_certck_using_subcommand mint; and __fish_seen_subcommand_from leaf" -l role -d 'Role of the certificate' -r -f -a "server\t'A server, that is a daemon: `server.crt` and `server.key`'
 client\t'A client: `client.crt` and `client.key`'"
 complete -c certck -n "__fish_certck_using_subcommand mint; and __fish_seen_subcommand_from leaf" -l host -d 'Name or address for which the certificate is valid; may be repeated; required for a server' -r
@@ -216,13 +225,32 @@ complete -c certck -n "__fish_certck_using_subcommand mint; and __fish_seen_subc
 complete -c certck -n "__fish_certck_using_subcommand mint; and __fish_seen_subcommand_from renew" -s q -l quiet -d 'Say nothing on standard error but errors'
 complete -c certck -n "__fish_certck_using_subcommand mint; and __fish_seen_subcommand_from renew" -s v -l verbose -d 'Say on standard error what is being done'
 complete -c certck -n "__fish_certck_using_subcommand mint; and __fish_seen_subcommand_from renew" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c certck -n "__fish_certck_using_subcommand mint; and __fish_seen_subcommand_from rollover" -l name -d 'Common name of the root [default: "profguard CA" and six random hexadecimal digits]' -r
+complete -c certck -n "__fish_certck_using_subcommand mint; and __fish_seen_subcommand_from rollover" -l ca-days -d 'Validity of the root in days [default: 3650]' -r
+complete -c certck -n "__fish_certck_using_subcommand mint; and __fish_seen_subcommand_from rollover" -l algo -d 'Key algorithm of the new root and, in renew, of new keys [default: that of the old ones]' -r -f -a "ecdsa-p256\t'ECDSA on P-256, signing with SHA-256'
+ecdsa-p384\t'ECDSA on P-384, signing with SHA-384'
+ed25519\t'Ed25519'
+rsa-3072\t'RSA of 3072 bits, signing with SHA-256: what the oldest peers take'
+rsa-4096\t'RSA of 4096 bits, signing with SHA-256'"
+complete -c certck -n "__fish_certck_using_subcommand mint; and __fish_seen_subcommand_from rollover" -l passphrase-file -d 'Read the passphrase of the private key from the first line of FILE' -r -F
+complete -c certck -n "__fish_certck_using_subcommand mint; and __fish_seen_subcommand_from rollover" -l passphrase-fd -d 'Read the passphrase of the private key from the first line of file descriptor N' -r
+complete -c certck -n "__fish_certck_using_subcommand mint; and __fish_seen_subcommand_from rollover" -l format -d 'Form of the result on standard output' -r -f -a "text\t'For people, grouped by finding. Not stable between versions'
+json\t'JSON Lines, as described in profguard-records(7)'"
+complete -c certck -n "__fish_certck_using_subcommand mint; and __fish_seen_subcommand_from rollover" -l color -d 'When to colour the output' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set or TERM is dumb'
+always\t'Always'
+never\t'Never'"
+complete -c certck -n "__fish_certck_using_subcommand mint; and __fish_seen_subcommand_from rollover" -l force -d 'Finish although certificates of the old root are still valid: their holders are rejected then'
+complete -c certck -n "__fish_certck_using_subcommand mint; and __fish_seen_subcommand_from rollover" -l ask-passphrase -d 'Prompt for the passphrase of the private key on the terminal'
+complete -c certck -n "__fish_certck_using_subcommand mint; and __fish_seen_subcommand_from rollover" -s q -l quiet -d 'Say nothing on standard error but errors'
+complete -c certck -n "__fish_certck_using_subcommand mint; and __fish_seen_subcommand_from rollover" -s v -l verbose -d 'Say on standard error what is being done'
+complete -c certck -n "__fish_certck_using_subcommand mint; and __fish_seen_subcommand_from rollover" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c certck -n "__fish_certck_using_subcommand mint; and __fish_seen_subcommand_from help" -f -a "leaf" -d 'Make another server\'s or client\'s directory under an existing authority'
 complete -c certck -n "__fish_certck_using_subcommand mint; and __fish_seen_subcommand_from help" -f -a "renew" -d 'Renew keys and certificates that expire soon'
+complete -c certck -n "__fish_certck_using_subcommand mint; and __fish_seen_subcommand_from help" -f -a "rollover" -d 'Replace the root of an authority, in three steps during which both roots are trusted'
 complete -c certck -n "__fish_certck_using_subcommand mint; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c certck -n "__fish_certck_using_subcommand ocsp" -l url -d 'Address of the responder for the leaves [default: the one in each certificate]' -r
 complete -c certck -n "__fish_certck_using_subcommand ocsp" -l issuer -d 'File of issuers\' certificates that are not in PATH; may be repeated' -r -F
 complete -c certck -n "__fish_certck_using_subcommand ocsp" -l timeout -d 'Time limit for each exchange with a server, such as 500ms, 5s or 2m; a bare number is seconds' -r
-complete -c certck -n "__fish_certck_using_subcommand ocsp" -l max-bytes -d 'Maximum size of the document, such as 64K or 10MiB; a bare number is bytes' -r
 complete -c certck -n "__fish_certck_using_subcommand ocsp" -l https-ca -d 'Trust anchors for HTTPS servers, PEM [default: the system\'s]' -r -F
 complete -c certck -n "__fish_certck_using_subcommand ocsp" -l format -d 'Form of the result on standard output' -r -f -a "text\t'For people, grouped by finding. Not stable between versions'
 json\t'JSON Lines, as described in profguard-records(7)'
@@ -241,9 +269,13 @@ complete -c certck -n "__fish_certck_using_subcommand probe" -l host -d 'Name fo
 complete -c certck -n "__fish_certck_using_subcommand probe" -l ca -d 'Directory of the CA that issued the client\'s certificate, with its ca.key: to make client certificates that the daemons must reject' -r -F
 complete -c certck -n "__fish_certck_using_subcommand probe" -l must-reject -d 'Directory of a client that the daemons must reject, such as an expired or revoked one; may be repeated' -r -F
 complete -c certck -n "__fish_certck_using_subcommand probe" -l timeout -d 'Time limit for each exchange with a server, such as 500ms, 5s or 2m; a bare number is seconds' -r
-complete -c certck -n "__fish_certck_using_subcommand probe" -l warn-days -d 'Warn of certificates that expire within N days, at most within the last third of their validity' -r
+complete -c certck -n "__fish_certck_using_subcommand probe" -l warn-days -d 'Warn of certificates and CRLs that expire within N days [default: 30, or the last third of their validity if that is shorter]' -r
+complete -c certck -n "__fish_certck_using_subcommand probe" -l fail-on -d 'Lowest severity that makes the exit status 1, or that is critical with --format nagios' -r -f -a "note\t'Worth knowing; changes nothing'
+warning\t'Allowed, and probably not meant'
+error\t'Must be fixed first: the exit status is 1, and a daemon does not start'"
 complete -c certck -n "__fish_certck_using_subcommand probe" -l suppress -d 'Ignore the findings that FILE lists, each with a reason and an expiry date; paths there are HOST:PORT' -r -F
 complete -c certck -n "__fish_certck_using_subcommand probe" -s o -l output -d 'Write the report to FILE instead of standard output' -r -F
+complete -c certck -n "__fish_certck_using_subcommand probe" -l max-crl-bytes -d 'Maximum size of a file of CRLs, such as 64MiB; a bare number is bytes. A million entries take some 50 MiB' -r
 complete -c certck -n "__fish_certck_using_subcommand probe" -l passphrase-file -d 'Read the passphrase of the private key from the first line of FILE' -r -F
 complete -c certck -n "__fish_certck_using_subcommand probe" -l passphrase-fd -d 'Read the passphrase of the private key from the first line of file descriptor N' -r
 complete -c certck -n "__fish_certck_using_subcommand probe" -l format -d 'Form of the result on standard output' -r -f -a "text\t'For people, grouped by finding. Not stable between versions'
@@ -274,6 +306,7 @@ json\t'JSON Lines, as described in profguard-records(7)'"
 complete -c certck -n "__fish_certck_using_subcommand revoke" -l color -d 'When to colour the output' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set or TERM is dumb'
 always\t'Always'
 never\t'Never'"
+complete -c certck -n "__fish_certck_using_subcommand revoke" -l unlisted -d 'Also revoke serial numbers that issued.jsonl does not list: of certificates that other software issued with this key'
 complete -c certck -n "__fish_certck_using_subcommand revoke" -l first -d 'Make the first CRL, which revokes nothing. If the CRL was lost, copy it back instead: otherwise everything that it revoked is valid again'
 complete -c certck -n "__fish_certck_using_subcommand revoke" -l ask-passphrase -d 'Prompt for the passphrase of the private key on the terminal'
 complete -c certck -n "__fish_certck_using_subcommand revoke" -s q -l quiet -d 'Say nothing on standard error but errors'
@@ -309,11 +342,12 @@ server\t'A daemon\'s directory'
 client\t'A client\'s directory'
 ca\t'An authority\'s directory, with its ca.key'"
 complete -c certck -n "__fish_certck_using_subcommand watch" -l host -d 'Name or address for which a server\'s certificate must be valid; may be repeated' -r
-complete -c certck -n "__fish_certck_using_subcommand watch" -l warn-days -d 'Warn of certificates and CRLs that expire within N days, at most within the last third of their validity' -r
+complete -c certck -n "__fish_certck_using_subcommand watch" -l warn-days -d 'Warn of certificates and CRLs that expire within N days [default: 30, or the last third of their validity if that is shorter]' -r
 complete -c certck -n "__fish_certck_using_subcommand watch" -l profile -d 'Strictness: compat for old and new peers; strict also requires what RFC 5280 obliges CAs to, and makes warnings errors' -r -f -a "compat\t'The rules that are needed for safe connections with old and new peers; anything merely unusual is a warning'
 strict\t'Also what RFC 5280 obliges CAs to; warnings are errors'"
-complete -c certck -n "__fish_certck_using_subcommand watch" -l owner -d 'Required owner of the directories and files besides root, by name or number: the user who runs the program [default: the user who runs certck; for root, the owner of each directory]' -r
+complete -c certck -n "__fish_certck_using_subcommand watch" -l owner -d 'User who runs the program, by name or number: the required owner of the directories and files besides root, who must be able to read them [default: the user who runs certck; for root, the owner of each directory]' -r
 complete -c certck -n "__fish_certck_using_subcommand watch" -l suppress -d 'Ignore the findings that FILE lists, each with a reason and an expiry date' -r -F
+complete -c certck -n "__fish_certck_using_subcommand watch" -l max-crl-bytes -d 'Maximum size of a file of CRLs, such as 64MiB; a bare number is bytes. A million entries take some 50 MiB' -r
 complete -c certck -n "__fish_certck_using_subcommand watch" -l passphrase-file -d 'Read the passphrase of the private key from the first line of FILE' -r -F
 complete -c certck -n "__fish_certck_using_subcommand watch" -l passphrase-fd -d 'Read the passphrase of the private key from the first line of file descriptor N' -r
 complete -c certck -n "__fish_certck_using_subcommand watch" -l interval -d 'Time from one round to the next, between 1s and 24h; a bare number is seconds' -r
@@ -346,3 +380,4 @@ complete -c certck -n "__fish_certck_using_subcommand help; and __fish_seen_subc
 complete -c certck -n "__fish_certck_using_subcommand help; and __fish_seen_subcommand_from crl" -f -a "fetch" -d 'Download CRLs and replace ca.crl with them'
 complete -c certck -n "__fish_certck_using_subcommand help; and __fish_seen_subcommand_from mint" -f -a "leaf" -d 'Make another server\'s or client\'s directory under an existing authority'
 complete -c certck -n "__fish_certck_using_subcommand help; and __fish_seen_subcommand_from mint" -f -a "renew" -d 'Renew keys and certificates that expire soon'
+complete -c certck -n "__fish_certck_using_subcommand help; and __fish_seen_subcommand_from mint" -f -a "rollover" -d 'Replace the root of an authority, in three steps during which both roots are trusted'

@@ -1,6 +1,6 @@
 # Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
 function __fish_profctl_global_optspecs
-    string join \n hostname= hosts= port= certs-dir= passphrase-file= server-name= tls-min= timeout= parallel= format= color= q/quiet v/verbose h/help V/version
+    string join \n hostname= hosts= port= certs-dir= passphrase-file= max-crl-bytes= server-name= tls-min= timeout= parallel= format= color= q/quiet v/verbose h/help V/version
 end
 
 function __fish_profctl_needs_command
@@ -29,6 +29,7 @@ complete -c profctl -n "__fish_profctl_needs_command" -l hosts -d 'Hosts of seve
 complete -c profctl -n "__fish_profctl_needs_command" -l port -d 'TCP port of the daemon, for hosts without `:PORT`' -r
 complete -c profctl -n "__fish_profctl_needs_command" -l certs-dir -d 'Directory with ca.crt, client.crt, client.key and optionally ca.crl, or NO_CERTS for plain TCP' -r -F
 complete -c profctl -n "__fish_profctl_needs_command" -l passphrase-file -d 'Read the passphrase of the private key from the first line of FILE' -r -F
+complete -c profctl -n "__fish_profctl_needs_command" -l max-crl-bytes -d 'Maximum size of a file of CRLs, such as 64MiB; a bare number is bytes. A million entries take some 50 MiB' -r
 complete -c profctl -n "__fish_profctl_needs_command" -l server-name -d 'Name to verify the daemon\'s certificate against [default: the host]' -r
 complete -c profctl -n "__fish_profctl_needs_command" -l tls-min -d 'Minimum TLS version; 1.2 is for daemons without TLS 1.3' -r -f -a "1.2\t'TLS 1.2, for old peers'
 1.3\t'TLS 1.3'"
@@ -57,6 +58,7 @@ complete -c profctl -n "__fish_profctl_using_subcommand status" -l hosts -d 'Hos
 complete -c profctl -n "__fish_profctl_using_subcommand status" -l port -d 'TCP port of the daemon, for hosts without `:PORT`' -r
 complete -c profctl -n "__fish_profctl_using_subcommand status" -l certs-dir -d 'Directory with ca.crt, client.crt, client.key and optionally ca.crl, or NO_CERTS for plain TCP' -r -F
 complete -c profctl -n "__fish_profctl_using_subcommand status" -l passphrase-file -d 'Read the passphrase of the private key from the first line of FILE' -r -F
+complete -c profctl -n "__fish_profctl_using_subcommand status" -l max-crl-bytes -d 'Maximum size of a file of CRLs, such as 64MiB; a bare number is bytes. A million entries take some 50 MiB' -r
 complete -c profctl -n "__fish_profctl_using_subcommand status" -l server-name -d 'Name to verify the daemon\'s certificate against [default: the host]' -r
 complete -c profctl -n "__fish_profctl_using_subcommand status" -l tls-min -d 'Minimum TLS version; 1.2 is for daemons without TLS 1.3' -r -f -a "1.2\t'TLS 1.2, for old peers'
 1.3\t'TLS 1.3'"
@@ -75,6 +77,7 @@ complete -c profctl -n "__fish_profctl_using_subcommand version" -l hosts -d 'Ho
 complete -c profctl -n "__fish_profctl_using_subcommand version" -l port -d 'TCP port of the daemon, for hosts without `:PORT`' -r
 complete -c profctl -n "__fish_profctl_using_subcommand version" -l certs-dir -d 'Directory with ca.crt, client.crt, client.key and optionally ca.crl, or NO_CERTS for plain TCP' -r -F
 complete -c profctl -n "__fish_profctl_using_subcommand version" -l passphrase-file -d 'Read the passphrase of the private key from the first line of FILE' -r -F
+complete -c profctl -n "__fish_profctl_using_subcommand version" -l max-crl-bytes -d 'Maximum size of a file of CRLs, such as 64MiB; a bare number is bytes. A million entries take some 50 MiB' -r
 complete -c profctl -n "__fish_profctl_using_subcommand version" -l server-name -d 'Name to verify the daemon\'s certificate against [default: the host]' -r
 complete -c profctl -n "__fish_profctl_using_subcommand version" -l tls-min -d 'Minimum TLS version; 1.2 is for daemons without TLS 1.3' -r -f -a "1.2\t'TLS 1.2, for old peers'
 1.3\t'TLS 1.3'"
@@ -103,6 +106,7 @@ complete -c profctl -n "__fish_profctl_using_subcommand gputrace" -l hosts -d 'H
 complete -c profctl -n "__fish_profctl_using_subcommand gputrace" -l port -d 'TCP port of the daemon, for hosts without `:PORT`' -r
 complete -c profctl -n "__fish_profctl_using_subcommand gputrace" -l certs-dir -d 'Directory with ca.crt, client.crt, client.key and optionally ca.crl, or NO_CERTS for plain TCP' -r -F
 complete -c profctl -n "__fish_profctl_using_subcommand gputrace" -l passphrase-file -d 'Read the passphrase of the private key from the first line of FILE' -r -F
+complete -c profctl -n "__fish_profctl_using_subcommand gputrace" -l max-crl-bytes -d 'Maximum size of a file of CRLs, such as 64MiB; a bare number is bytes. A million entries take some 50 MiB' -r
 complete -c profctl -n "__fish_profctl_using_subcommand gputrace" -l server-name -d 'Name to verify the daemon\'s certificate against [default: the host]' -r
 complete -c profctl -n "__fish_profctl_using_subcommand gputrace" -l tls-min -d 'Minimum TLS version; 1.2 is for daemons without TLS 1.3' -r -f -a "1.2\t'TLS 1.2, for old peers'
 1.3\t'TLS 1.3'"
@@ -169,6 +173,7 @@ complete -c profctl -n "__fish_profctl_using_subcommand nputrace" -l hosts -d 'H
 complete -c profctl -n "__fish_profctl_using_subcommand nputrace" -l port -d 'TCP port of the daemon, for hosts without `:PORT`' -r
 complete -c profctl -n "__fish_profctl_using_subcommand nputrace" -l certs-dir -d 'Directory with ca.crt, client.crt, client.key and optionally ca.crl, or NO_CERTS for plain TCP' -r -F
 complete -c profctl -n "__fish_profctl_using_subcommand nputrace" -l passphrase-file -d 'Read the passphrase of the private key from the first line of FILE' -r -F
+complete -c profctl -n "__fish_profctl_using_subcommand nputrace" -l max-crl-bytes -d 'Maximum size of a file of CRLs, such as 64MiB; a bare number is bytes. A million entries take some 50 MiB' -r
 complete -c profctl -n "__fish_profctl_using_subcommand nputrace" -l server-name -d 'Name to verify the daemon\'s certificate against [default: the host]' -r
 complete -c profctl -n "__fish_profctl_using_subcommand nputrace" -l tls-min -d 'Minimum TLS version; 1.2 is for daemons without TLS 1.3' -r -f -a "1.2\t'TLS 1.2, for old peers'
 1.3\t'TLS 1.3'"
@@ -220,6 +225,7 @@ complete -c profctl -n "__fish_profctl_using_subcommand npu-monitor" -l hosts -d
 complete -c profctl -n "__fish_profctl_using_subcommand npu-monitor" -l port -d 'TCP port of the daemon, for hosts without `:PORT`' -r
 complete -c profctl -n "__fish_profctl_using_subcommand npu-monitor" -l certs-dir -d 'Directory with ca.crt, client.crt, client.key and optionally ca.crl, or NO_CERTS for plain TCP' -r -F
 complete -c profctl -n "__fish_profctl_using_subcommand npu-monitor" -l passphrase-file -d 'Read the passphrase of the private key from the first line of FILE' -r -F
+complete -c profctl -n "__fish_profctl_using_subcommand npu-monitor" -l max-crl-bytes -d 'Maximum size of a file of CRLs, such as 64MiB; a bare number is bytes. A million entries take some 50 MiB' -r
 complete -c profctl -n "__fish_profctl_using_subcommand npu-monitor" -l server-name -d 'Name to verify the daemon\'s certificate against [default: the host]' -r
 complete -c profctl -n "__fish_profctl_using_subcommand npu-monitor" -l tls-min -d 'Minimum TLS version; 1.2 is for daemons without TLS 1.3' -r -f -a "1.2\t'TLS 1.2, for old peers'
 1.3\t'TLS 1.3'"
@@ -241,6 +247,7 @@ complete -c profctl -n "__fish_profctl_using_subcommand dcgm-pause" -l hosts -d 
 complete -c profctl -n "__fish_profctl_using_subcommand dcgm-pause" -l port -d 'TCP port of the daemon, for hosts without `:PORT`' -r
 complete -c profctl -n "__fish_profctl_using_subcommand dcgm-pause" -l certs-dir -d 'Directory with ca.crt, client.crt, client.key and optionally ca.crl, or NO_CERTS for plain TCP' -r -F
 complete -c profctl -n "__fish_profctl_using_subcommand dcgm-pause" -l passphrase-file -d 'Read the passphrase of the private key from the first line of FILE' -r -F
+complete -c profctl -n "__fish_profctl_using_subcommand dcgm-pause" -l max-crl-bytes -d 'Maximum size of a file of CRLs, such as 64MiB; a bare number is bytes. A million entries take some 50 MiB' -r
 complete -c profctl -n "__fish_profctl_using_subcommand dcgm-pause" -l server-name -d 'Name to verify the daemon\'s certificate against [default: the host]' -r
 complete -c profctl -n "__fish_profctl_using_subcommand dcgm-pause" -l tls-min -d 'Minimum TLS version; 1.2 is for daemons without TLS 1.3' -r -f -a "1.2\t'TLS 1.2, for old peers'
 1.3\t'TLS 1.3'"
@@ -259,6 +266,7 @@ complete -c profctl -n "__fish_profctl_using_subcommand dcgm-resume" -l hosts -d
 complete -c profctl -n "__fish_profctl_using_subcommand dcgm-resume" -l port -d 'TCP port of the daemon, for hosts without `:PORT`' -r
 complete -c profctl -n "__fish_profctl_using_subcommand dcgm-resume" -l certs-dir -d 'Directory with ca.crt, client.crt, client.key and optionally ca.crl, or NO_CERTS for plain TCP' -r -F
 complete -c profctl -n "__fish_profctl_using_subcommand dcgm-resume" -l passphrase-file -d 'Read the passphrase of the private key from the first line of FILE' -r -F
+complete -c profctl -n "__fish_profctl_using_subcommand dcgm-resume" -l max-crl-bytes -d 'Maximum size of a file of CRLs, such as 64MiB; a bare number is bytes. A million entries take some 50 MiB' -r
 complete -c profctl -n "__fish_profctl_using_subcommand dcgm-resume" -l server-name -d 'Name to verify the daemon\'s certificate against [default: the host]' -r
 complete -c profctl -n "__fish_profctl_using_subcommand dcgm-resume" -l tls-min -d 'Minimum TLS version; 1.2 is for daemons without TLS 1.3' -r -f -a "1.2\t'TLS 1.2, for old peers'
 1.3\t'TLS 1.3'"
@@ -284,6 +292,7 @@ complete -c profctl -n "__fish_profctl_using_subcommand audit" -l hosts -d 'Host
 complete -c profctl -n "__fish_profctl_using_subcommand audit" -l port -d 'TCP port of the daemon, for hosts without `:PORT`' -r
 complete -c profctl -n "__fish_profctl_using_subcommand audit" -l certs-dir -d 'Directory with ca.crt, client.crt, client.key and optionally ca.crl, or NO_CERTS for plain TCP' -r -F
 complete -c profctl -n "__fish_profctl_using_subcommand audit" -l passphrase-file -d 'Read the passphrase of the private key from the first line of FILE' -r -F
+complete -c profctl -n "__fish_profctl_using_subcommand audit" -l max-crl-bytes -d 'Maximum size of a file of CRLs, such as 64MiB; a bare number is bytes. A million entries take some 50 MiB' -r
 complete -c profctl -n "__fish_profctl_using_subcommand audit" -l server-name -d 'Name to verify the daemon\'s certificate against [default: the host]' -r
 complete -c profctl -n "__fish_profctl_using_subcommand audit" -l tls-min -d 'Minimum TLS version; 1.2 is for daemons without TLS 1.3' -r -f -a "1.2\t'TLS 1.2, for old peers'
 1.3\t'TLS 1.3'"

@@ -14,6 +14,7 @@ complete -c profd -l rules -d 'File with the rules that say which clients may do
 complete -c profd -l audit-log -d 'Append one JSON line for each request and each refused client to a file; `journal` or `-` (standard output)' -r -F
 complete -c profd -l user -d 'Become this user after everything is bound; the daemon must be started as root' -r
 complete -c profd -l metric-log-dir -d 'Record the metrics of processes as JSON lines in files of this directory' -r -F
+complete -c profd -l max-crl-bytes -d 'Maximum size of a file of CRLs, such as 64MiB; a bare number is bytes. A million entries take some 50 MiB' -r
 complete -c profd -l max-connections -d 'Maximum number of established connections' -r
 complete -c profd -l max-connections-per-peer -d 'Maximum number of established connections from one address (IPv6: from one /64)' -r
 complete -c profd -l max-pending-connections -d 'Maximum number of pending connections: those that are not established yet' -r

@@ -67,6 +67,8 @@ impl Sandbox {
     pub(crate) fn new() -> Self {
         // Short, because a Unix socket's path has at most 107 bytes.
         let dir = tempfile::Builder::new().prefix("pg").tempdir_in("/tmp").expect("a directory");
+        // As a root directory is: what is below a closed one is open to nobody.
+        std::fs::set_permissions(dir.path(), std::fs::Permissions::from_mode(0o755)).expect("its mode");
         let ports = [free_port(), free_port()];
         let web_port = publish(dir.path().join("pki/var/www/html"));
         let sandbox = Self { dir, ports, web_port, background: Vec::new() };

@@ -191,6 +191,24 @@ pub const CASES: &[Case] = &[
     ),
     case(
         Nft,
+        "table netdev f { chain i { type filter hook ingress device v priority 0; ip saddr != 10.0.0.0/8 drop; } }",
+        Unsure,
+        Unsure,
+    ),
+    case(
+        Nft,
+        "table netdev f { chain e { type filter hook egress device v priority 0; tcp sport 1778 drop; } }",
+        Unsure,
+        Unsure,
+    ),
+    case(
+        Nft,
+        "table inet f { chain out { type filter hook output priority 0; tcp sport 1778 drop; } }",
+        Unsure,
+        Unsure,
+    ),
+    case(
+        Nft,
         "table inet f { flags dormant; chain in { type filter hook input priority 0; policy drop; } }",
         Open,
         Open,

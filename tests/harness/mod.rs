@@ -9,7 +9,7 @@
 
 use std::ffi::OsStr;
 use std::io::{BufRead, BufReader, Read};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -213,21 +213,13 @@ impl Deployment {
         if tls {
             run("certck", &[OsStr::new("mint"), dir.path().join("certs").as_os_str()]).expect(0);
         }
-        let mut daemon = command("profd");
-        let certs = if tls { dir.path().join("certs/server_certs") } else { PathBuf::from("NO_CERTS") };
-        daemon.args(["--port", "0", "--bind", "127.0.0.1", "--format", "json", "--enable-ipc-monitor"]);
-        daemon.arg("--certs-dir").arg(certs);
-        daemon.arg("--ipc").arg(format!("dir={}", dir.path().join("ipc").display()));
-        daemon.arg("--metric-log-dir").arg(dir.path().join("metrics")).args(more);
-        let child = daemon.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("profd starts");
-        let mut daemon = Guard(child);
-        let mut ready = String::new();
-        BufReader::new(daemon.0.stdout.take().expect("piped")).read_line(&mut ready).expect("readable");
-        let Ok(record) = serde_json::from_str::<Value>(&ready) else {
-            panic!("profd did not become ready: {}", daemon.stderr());
-        };
-        let port = port(&record);
+        let (daemon, port) = start_daemon(command("profd").args(more), dir.path(), tls);
         Self { dir, daemon, port, tls }
+    }
+
+    /// Starts a daemon in the place of one that has ended, by a command that takes the daemon's options.
+    pub fn restart(&mut self, daemon: &mut Command) {
+        (self.daemon, self.port) = start_daemon(daemon, self.dir.path(), self.tls);
     }
 
     /// What the daemon writes to standard error from now on.
@@ -294,6 +286,24 @@ impl Deployment {
         let processes = records[0]["processes"].as_array().cloned().unwrap_or_default();
         processes.iter().filter_map(|p| p["pid"].as_u64()).collect()
     }
+}
+
+/// Starts a daemon on the directories of a deployment. Returns it with its port.
+fn start_daemon(daemon: &mut Command, dir: &Path, tls: bool) -> (Guard, u16) {
+    let certs = if tls { dir.join("certs/server_certs") } else { PathBuf::from("NO_CERTS") };
+    daemon.args(["--port", "0", "--bind", "127.0.0.1", "--format", "json", "--enable-ipc-monitor"]);
+    daemon.arg("--certs-dir").arg(certs);
+    daemon.arg("--ipc").arg(format!("dir={}", dir.join("ipc").display()));
+    daemon.arg("--metric-log-dir").arg(dir.join("metrics"));
+    let child = daemon.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("profd starts");
+    let mut daemon = Guard(child);
+    let mut ready = String::new();
+    BufReader::new(daemon.0.stdout.take().expect("piped")).read_line(&mut ready).expect("readable");
+    let Ok(record) = serde_json::from_str::<Value>(&ready) else {
+        panic!("profd did not become ready: {}", daemon.stderr());
+    };
+    let port = port(&record);
+    (daemon, port)
 }
 
 /// The port in a `profd.ready` record.

@@ -26,7 +26,7 @@ pub use output::{Output, write_report};
 /// Creates a directory with its final mode. An existing one is an error.
 ///
 /// # Errors
-/// What the system says.
+/// An I/O error.
 pub fn create_dir(path: &Path, mode: Mode) -> io::Result<()> {
     // Created tighter than asked for or equal, then set to the letter through the descriptor.
     rfs::mkdir(path, RMode::from_raw_mode(mode.0 & 0o700))?;
@@ -39,7 +39,7 @@ pub fn create_dir(path: &Path, mode: Mode) -> io::Result<()> {
 /// anything but a regular file.
 ///
 /// # Errors
-/// What the system says; `ELOOP` for a link.
+/// An I/O error; `ELOOP` for a symlink.
 pub fn open_append(path: &Path, mode: Mode) -> io::Result<File> {
     let flags = OFlags::CREATE | OFlags::APPEND | OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     // A FIFO without a reader must not hold us up.
@@ -73,7 +73,7 @@ pub fn descriptor(fd: u32) -> io::Result<File> {
 /// a FIFO or device.
 ///
 /// # Errors
-/// What the system says; `InvalidInput` for anything but a regular file.
+/// An I/O error; `InvalidInput` for anything but a regular file.
 pub fn open_regular(path: &Path) -> io::Result<(File, Metadata)> {
     open_regular_at(CWD, path)
 }
@@ -147,7 +147,7 @@ pub fn require_trusted(meta: &Metadata) -> anyhow::Result<()> {
 /// so that no outgrown buffer keeps a part, and it is wiped when dropped.
 ///
 /// # Errors
-/// What the system says; `FileTooLarge` beyond the limit, or when it grew while it was read.
+/// An I/O error; `FileTooLarge` beyond the limit, or when it grew while it was read.
 pub fn read_secret(file: File, meta: &Metadata, limit: u64) -> io::Result<Zeroizing<Vec<u8>>> {
     let too_large = |text| io::Error::new(io::ErrorKind::FileTooLarge, text);
     let room = meta.len();

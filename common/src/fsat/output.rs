@@ -14,7 +14,7 @@ use crate::policy::Mode;
 /// Where a report goes that a user gave a name for.
 ///
 /// A file is replaced in one step, and keeps the group and mode that it had, less what would let others write:
-/// who made it readable for a collector meant it. What is no file is written to: a terminal, a FIFO, `/dev/null`,
+/// who made it readable for a collector meant it. Anything but a regular file is written to directly: a terminal, a FIFO, `/dev/null`,
 /// `/dev/stdout`; and `-` is standard output.
 #[derive(Debug)]
 pub struct Output(Kind);
@@ -29,7 +29,7 @@ impl Output {
     /// Opens it; `mode` is for a file that is new.
     ///
     /// # Errors
-    /// It is a link to a file, a directory or a socket, or what the system says.
+    /// It is a symlink to a file, a directory or a socket; an I/O error.
     pub fn create(path: &Path, mode: Mode) -> io::Result<Self> {
         if let Some(number) = descriptor_of(path) {
             return Ok(Self(Kind::Written(descriptor(number)?)));
@@ -56,11 +56,11 @@ impl Output {
         matches!(self.0, Kind::Replaced(_))
     }
 
-    /// What the system knows of the file that is being written: whoever walks its directory meanwhile must not take
+    /// The metadata of the file that is being written: a walk of its directory in the meantime must not take
     /// it for another.
     ///
     /// # Errors
-    /// What the system says.
+    /// An I/O error.
     pub fn metadata(&self) -> io::Result<Metadata> {
         match &self.0 {
             Kind::Replaced(file) => file.file().metadata(),
@@ -134,11 +134,11 @@ fn descriptor_of(path: &Path) -> Option<u32> {
     }
 }
 
-/// Opens what is no regular file for writing. A FIFO that nobody reads is an error, not a wait.
+/// Opens a terminal, device or FIFO for writing. A FIFO without a reader is an error, not a wait.
 fn through(path: &Path) -> io::Result<Output> {
     let flags = OFlags::WRONLY | OFlags::NONBLOCK | OFlags::CLOEXEC | OFlags::NOCTTY;
     let file = match rfs::open(path, flags, RMode::empty()) {
-        Err(rustix::io::Errno::NXIO) => return Err(io::Error::other("nobody reads it")),
+        Err(rustix::io::Errno::NXIO) => return Err(io::Error::other("it is a FIFO without a reader")),
         other => File::from(other?),
     };
     rfs::fcntl_setfl(&file, rfs::fcntl_getfl(&file)? - OFlags::NONBLOCK)?;
@@ -183,7 +183,7 @@ mod tests {
         };
         // A FIFO without a reader is refused at once; with one, it is written to.
         rfs::mknodat(CWD, path("fifo"), rfs::FileType::Fifo, RMode::RUSR | RMode::WUSR, 0).unwrap();
-        assert_eq!(put(&path("fifo")).unwrap_err().to_string(), "nobody reads it");
+        assert_eq!(put(&path("fifo")).unwrap_err().to_string(), "it is a FIFO without a reader");
         let flags = OFlags::RDONLY | OFlags::NONBLOCK;
         let mut reader = File::from(rfs::open(path("fifo"), flags, RMode::empty()).unwrap());
         put(&path("fifo")).unwrap();

@@ -16,7 +16,7 @@ pub const MAX_ANCESTRY: usize = 256;
 /// The activity profiler's bit in a [`Poll`]'s config type.
 pub const ACTIVITIES: i32 = 2;
 
-/// What a process tells the daemon.
+/// A message from a process to the daemon.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Message {
     /// `ctxt`: I am here.

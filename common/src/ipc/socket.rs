@@ -50,7 +50,7 @@ pub struct Socket {
     file: Option<SocketFile>,
 }
 
-/// The file that a bind made: what to remove, and how to tell that it is still the same.
+/// The file that a bind made: what to remove, and its identity, so that a successor's file is left alone.
 #[derive(Debug)]
 struct SocketFile {
     path: PathBuf,
@@ -115,7 +115,7 @@ impl Socket {
     /// Sends one datagram, whole or not at all.
     ///
     /// # Errors
-    /// `WouldBlock` when the receiver's queue is full, `ConnectionRefused` or `NotFound` when there is nobody.
+    /// `WouldBlock` when the receiver's queue is full, `ConnectionRefused` or `NotFound` when nothing is bound there.
     pub fn send(&self, datagram: &[u8], to: &SocketAddrUnix) -> io::Result<()> {
         let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
         sendto(&self.fd, datagram, flags, to)?;
@@ -125,7 +125,7 @@ impl Socket {
     /// Waits until a datagram can be received. False when the time ran out.
     ///
     /// # Errors
-    /// What the system says; `Interrupted` on a signal.
+    /// An I/O error; `Interrupted` on a signal.
     pub fn wait(&self, limit: Duration) -> io::Result<bool> {
         let mut fds = [PollFd::new(&self.fd, PollFlags::IN)];
         let limit = Timespec::try_from(limit).map_err(|_| io::ErrorKind::InvalidInput)?;
@@ -165,7 +165,7 @@ fn is_named(address: &SocketAddrUnix) -> bool {
     !address.is_unnamed()
 }
 
-/// Removes a socket file that nobody listens on.
+/// Removes a socket file on which no process listens.
 fn remove_stale(path: &std::path::Path) -> io::Result<()> {
     let meta = match fs::symlink_metadata(path) {
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),

@@ -13,7 +13,7 @@ use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::{DigitallySignedStruct, DistinguishedName, Error, SignatureScheme};
 
 use super::path::VerifiedCrls;
-use super::peer::{ChainAnchors, check_chain, other_error};
+use super::peer::{ChainAnchors, ChainRejection, check_chain, other_error};
 use super::{Cert, Crl};
 
 /// The longest chain that a client may send. More certificates are rejected before any of them is parsed.
@@ -72,9 +72,9 @@ impl ClientVerifier {
         leaf: &CertificateDer<'_>,
         others: &[CertificateDer<'_>],
         now: UnixTime,
-    ) -> Result<(), Error> {
+    ) -> Result<(), ChainRejection> {
         if others.len() >= MAX_CHAIN {
-            return Err(other_error(&format!("more than {MAX_CHAIN} certificates")));
+            return Err(other_error(&format!("more than {MAX_CHAIN} certificates")).into());
         }
         let anchors = ChainAnchors {
             roots: &self.roots,
@@ -101,8 +101,8 @@ impl ClientCertVerifier for NotingVerifier {
         let mut presented = self.presented.lock();
         let chain = std::iter::once(leaf).chain(others).take(MAX_CHAIN);
         presented.chain = chain.map(|cert| cert.clone().into_owned()).collect();
-        presented.rejection = verified.as_ref().err().map(ToString::to_string);
-        verified.map(|()| ClientCertVerified::assertion())
+        presented.rejection = verified.as_ref().err().map(|rejection| rejection.reason.clone());
+        verified.map(|()| ClientCertVerified::assertion()).map_err(|rejection| rejection.error)
     }
 
     fn verify_tls12_signature(

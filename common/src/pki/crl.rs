@@ -1,9 +1,8 @@
 //! Certificate revocation lists (RFC 5280, section 5), parsed strictly. Whether they are valid is for the rules.
 
 use std::cmp::Ordering;
-use std::collections::{BTreeSet, HashSet};
-
-use rustls::pki_types::CertificateRevocationListDer;
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use super::Cert;
 use super::der::{self, Der, Malformed, Result, Time, context_tag, explicit_tag};
@@ -13,13 +12,16 @@ use super::extension::{
 };
 use super::name::{GeneralName, Name};
 use super::oid;
-use super::signature::Signature;
+use super::signature::{PublicKey, SharedBytes, Signature, SignatureError};
 
 /// A certificate revocation list.
+///
+/// Its bytes are kept once, whatever is copied: the entries and the signed part are parts of them. Entries are read when
+/// they are looked up, by an index of four bytes each.
 #[derive(Clone, Debug)]
 pub struct Crl {
     /// The CRL in DER.
-    pub der: CertificateRevocationListDer<'static>,
+    pub der: Arc<Vec<u8>>,
     /// 1 or 2.
     pub version: u32,
     /// The signature.
@@ -30,10 +32,12 @@ pub struct Crl {
     pub this_update: Time,
     /// When it expires.
     pub next_update: Option<Time>,
-    /// The revoked certificates.
-    pub revoked: Vec<RevokedEntry>,
-    /// The positions of the entries in the order of their serial numbers.
-    by_serial: Vec<usize>,
+    /// The content of revokedCertificates.
+    entries: SharedBytes,
+    /// Where each entry begins there, in the order of their serial numbers.
+    by_serial: Arc<[u32]>,
+    /// The keys with which its signature was verified, and the results.
+    verified: Arc<Mutex<Vec<VerifiedByKey>>>,
     /// The identifier of the key that signed it.
     pub authority_key_id: Option<AuthorityKeyId>,
     /// The bytes of its CRL number.
@@ -44,9 +48,14 @@ pub struct Crl {
     pub scope: Option<CrlScope>,
     /// Critical extensions that are not understood, by name.
     pub unknown_critical: Vec<String>,
+    /// Extensions that are not critical and not understood, by name.
+    pub unknown: Vec<String>,
     /// Extensions that cannot be read, or occur twice.
     pub broken: Vec<String>,
 }
+
+/// A public key and the result of a verification with it.
+type VerifiedByKey = (Vec<u8>, VerifyResult);
 
 /// The number of a CRL, ordered as a number; a CRL without one has the lowest. Its length without leading zeros is compared
 /// first, then its digits.
@@ -60,6 +69,12 @@ impl From<&Crl> for CrlNumber {
         Self(bytes.len() - first, bytes[first..].to_vec())
     }
 }
+
+/// The result of verifying a signature.
+pub type VerifyResult = std::result::Result<(), SignatureError>;
+
+/// How many results are kept: peers choose the keys of intermediates.
+const MAX_KNOWN_KEYS: usize = 16;
 
 /// One revoked certificate.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -99,7 +114,16 @@ impl Crl {
     /// # Errors
     /// It is not a CRL in DER.
     pub fn parse(bytes: &[u8]) -> Result<Self> {
-        let (mut signature, tbs) = Signature::split_signed(bytes)?;
+        Self::from_der(bytes.to_vec())
+    }
+
+    /// [`Self::parse`] without a copy.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn from_der(der: Vec<u8>) -> Result<Self> {
+        let bytes = Arc::new(der);
+        let (mut signature, tbs) = Signature::split_shared(&bytes)?;
         let mut tbs = Der::new(tbs);
         let version = match tbs.read_optional(der::INTEGER)? {
             None => 1,
@@ -110,25 +134,26 @@ impl Crl {
         let issuer = Name::read_der(&mut tbs).map_err(|e| e.within("issuer"))?;
         let this_update = Time::read_der(&mut tbs).map_err(|e| e.within("thisUpdate"))?;
         let mut crl = Self {
-            der: bytes.to_vec().into(),
+            der: bytes.clone(),
             version,
             signature,
             issuer,
             this_update,
             next_update: parse_next_update(&mut tbs).map_err(|e| e.within("nextUpdate"))?,
-            revoked: Vec::new(),
-            by_serial: Vec::new(),
+            entries: SharedBytes::default(),
+            by_serial: Arc::default(),
+            verified: Arc::default(),
             authority_key_id: None,
             number: None,
             delta: false,
             scope: None,
             unknown_critical: Vec::new(),
+            unknown: Vec::new(),
             broken: Vec::new(),
         };
         if let Some(list) = tbs.read_optional(der::SEQUENCE)? {
-            crl.read_revoked(list).map_err(|e| e.within("revoked certificates"))?;
-            crl.by_serial = (0..crl.revoked.len()).collect();
-            crl.by_serial.sort_by(|a, b| crl.revoked[*a].serial.cmp(&crl.revoked[*b].serial));
+            crl.by_serial = crl.index_entries(list).map_err(|e| e.within("revoked certificates"))?;
+            crl.entries = SharedBytes::part_of(&bytes, list);
         }
         if let Some(list) = tbs.read_optional(explicit_tag(0))? {
             crl.read_extensions(list).map_err(|e| e.within("extensions"))?;
@@ -140,7 +165,24 @@ impl Crl {
     /// Whether it names `issuer` as its issuer and is signed by its key.
     #[must_use]
     pub fn is_issued_by(&self, issuer: &Cert) -> bool {
-        self.issuer == issuer.subject && self.signature.verify(&issuer.key).is_ok()
+        self.issuer == issuer.subject && self.verify_signature(&issuer.key).is_ok()
+    }
+
+    /// Verifies its signature with a key, once: to hash a long CRL takes a tenth of a second.
+    ///
+    /// # Errors
+    /// As [`Signature::verify`].
+    pub fn verify_signature(&self, signer: &PublicKey) -> VerifyResult {
+        let lock = || self.verified.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, known)) = lock().iter().find(|(spki, _)| *spki == signer.spki) {
+            return *known;
+        }
+        let result = self.signature.verify(signer);
+        let mut known = lock();
+        if known.len() < MAX_KNOWN_KEYS {
+            known.push((signer.spki.clone(), result));
+        }
+        result
     }
 
     /// Whether both are by the same CA, as far as the CRLs say: its name, and its key where both name one.
@@ -177,55 +219,57 @@ impl Crl {
             let (made, before) = (self.this_update, present.this_update);
             return Some(format!("it was issued at {made}, before the present one at {before}"));
         }
-        let serials: HashSet<&[u8]> = self.revoked.iter().map(|r| r.serial.as_slice()).collect();
-        let lost = present.revoked.iter().find(|r| !serials.contains(r.serial.as_slice()))?;
+        let lost = present.entries().find(|entry| !self.revokes(&entry.serial))?;
         let serial = crate::finding::hex(&lost.serial);
         Some(format!("it has no higher number, and does not revoke {serial} as the present one does"))
     }
 
     /// Finds the entry of a serial number.
     #[must_use]
-    pub fn find_entry(&self, serial: &[u8]) -> Option<&RevokedEntry> {
-        let at = |n: &usize| self.revoked[*n].serial.as_slice();
-        let first = self.by_serial.partition_point(|n| at(n) < serial);
-        let found = self.by_serial.get(first).filter(|n| at(n) == serial)?;
-        self.revoked.get(*found)
+    pub fn find_entry(&self, serial: &[u8]) -> Option<RevokedEntry> {
+        let first = self.by_serial.partition_point(|&at| serial_at(&self.entries, at) < serial);
+        let at = self.by_serial.get(first).filter(|&&at| serial_at(&self.entries, at) == serial)?;
+        read_entry(&mut Der::new(self.entries.get(*at as usize..)?)).ok()
     }
 
-    fn read_revoked(&mut self, list: &[u8]) -> Result<()> {
-        let mut list = Der::new(list);
-        while !list.is_empty() {
-            let mut one = list.open_sequence()?;
-            let (serial, at) = (one.read_tagged(der::INTEGER)?.to_vec(), Time::read_der(&mut one)?);
-            let extensions = one.read_optional(der::SEQUENCE)?;
-            one.expect_end()?;
-            let reason = extensions.map(|e| self.read_entry_extensions(e)).transpose()?.flatten();
-            self.revoked.push(RevokedEntry { serial, at, reason });
-        }
-        Ok(())
+    /// Whether it lists a serial number.
+    #[must_use]
+    pub fn revokes(&self, serial: &[u8]) -> bool {
+        self.find_entry(serial).is_some()
     }
 
-    fn read_entry_extensions(&mut self, list: &[u8]) -> Result<Option<u8>> {
-        let mut list = Der::new(list);
-        let mut reason = None;
-        while !list.is_empty() {
-            let (id, critical, value) = read_extension(&mut list)?;
-            if id == oid::REASON_CODE {
-                let mut only = Der::new(value);
-                reason = only.read_tagged(der::ENUMERATED)?.first().copied();
-            } else if critical && id != oid::INVALIDITY_DATE {
-                // A critical certificateIssuer too: it makes the CRL an indirect one (RFC 5280, 5.3.3).
-                let name = if id == oid::CERTIFICATE_ISSUER {
-                    "certificate issuer".into()
-                } else {
-                    oid::display_name(id)
-                };
-                if self.unknown_critical.len() < 8 && !self.unknown_critical.contains(&name) {
-                    self.unknown_critical.push(name);
-                }
+    /// The number of entries.
+    #[must_use]
+    pub fn revoked_count(&self) -> usize {
+        self.by_serial.len()
+    }
+
+    /// The entries in the order of the CRL.
+    pub fn entries(&self) -> impl Iterator<Item = RevokedEntry> {
+        let mut rest = Der::new(&self.entries);
+        std::iter::from_fn(move || if rest.is_empty() { None } else { read_entry(&mut rest).ok() })
+    }
+
+    /// Reads every entry once, and returns where each begins, in the order of their serial numbers.
+    fn index_entries(&mut self, list: &[u8]) -> Result<Arc<[u32]>> {
+        let mut rest = Der::new(list);
+        // Most serial numbers differ in their first eight bytes, so that few are compared as a whole.
+        let mut index: Vec<(u64, u32)> = Vec::new();
+        while !rest.is_empty() {
+            let at = u32::try_from(list.len() - rest.len()).map_err(|_| Malformed::new("beyond 4 GiB"))?;
+            let (serial, _, extensions) = split_entry(&mut rest)?;
+            if let Some(extensions) = extensions {
+                parse_reason(extensions, &mut self.unknown_critical)?;
             }
+            let mut first = [0; 8];
+            let n = serial.len().min(8);
+            first[..n].copy_from_slice(&serial[..n]);
+            index.push((u64::from_be_bytes(first), at));
         }
-        Ok(reason)
+        index.sort_unstable_by(|(a, i), (b, j)| {
+            a.cmp(b).then_with(|| serial_at(list, *i).cmp(serial_at(list, *j))).then(i.cmp(j))
+        });
+        Ok(index.into_iter().map(|(_, at)| at).collect())
     }
 
     fn read_extensions(&mut self, list: &[u8]) -> Result<()> {
@@ -256,10 +300,58 @@ impl Crl {
             _ if id == oid::DELTA_CRL => self.delta = true,
             _ if id == oid::ISSUING_DISTRIBUTION_POINT => self.scope = Some(parse_scope(value)?),
             _ if critical => self.unknown_critical.push(oid::display_name(id)),
-            _ => {}
+            _ => self.unknown.push(oid::display_name(id)),
         }
         Ok(())
     }
+}
+
+/// The serial number of the entry that begins at a position.
+fn serial_at(entries: &[u8], at: u32) -> &[u8] {
+    let entry = Der::new(entries.get(at as usize..).unwrap_or_default()).open_sequence();
+    entry.and_then(|mut entry| entry.read_tagged(der::INTEGER)).unwrap_or_default()
+}
+
+/// The parts of an entry: serial number, time, extensions.
+type EntryParts<'a> = (&'a [u8], Time, Option<&'a [u8]>);
+
+/// Splits the next entry.
+fn split_entry<'a>(list: &mut Der<'a>) -> Result<EntryParts<'a>> {
+    let mut one = list.open_sequence()?;
+    let (serial, at) = (one.read_tagged(der::INTEGER)?, Time::read_der(&mut one)?);
+    let extensions = one.read_optional(der::SEQUENCE)?;
+    one.expect_end()?;
+    Ok((serial, at, extensions))
+}
+
+fn read_entry(list: &mut Der<'_>) -> Result<RevokedEntry> {
+    let (serial, at, extensions) = split_entry(list)?;
+    let reason = extensions.map(|e| parse_reason(e, &mut Vec::new())).transpose()?.flatten();
+    Ok(RevokedEntry { serial: serial.to_vec(), at, reason })
+}
+
+/// Parses the extensions of an entry: the reason, and the names of critical ones that are not understood.
+fn parse_reason(list: &[u8], unknown_critical: &mut Vec<String>) -> Result<Option<u8>> {
+    let mut list = Der::new(list);
+    let mut reason = None;
+    while !list.is_empty() {
+        let (id, critical, value) = read_extension(&mut list)?;
+        if id == oid::REASON_CODE {
+            let mut only = Der::new(value);
+            reason = only.read_tagged(der::ENUMERATED)?.first().copied();
+        } else if critical && id != oid::INVALIDITY_DATE {
+            // A critical certificateIssuer too: it makes the CRL an indirect one (RFC 5280, 5.3.3).
+            let name = if id == oid::CERTIFICATE_ISSUER {
+                "certificate issuer".into()
+            } else {
+                oid::display_name(id)
+            };
+            if unknown_critical.len() < 8 && !unknown_critical.contains(&name) {
+                unknown_critical.push(name);
+            }
+        }
+    }
+    Ok(reason)
 }
 
 fn parse_next_update(tbs: &mut Der<'_>) -> Result<Option<Time>> {

@@ -48,9 +48,11 @@ impl CrlFile {
 }
 
 fn parse_block(part: &[u8]) -> Result<Crl, String> {
-    let blocks = pem::parse(part).map_err(|e| e.to_string())?;
-    match blocks.as_slice() {
-        [block] if block.label == LABEL => Crl::parse(&block.der).map_err(|e| e.to_string()),
+    let mut blocks = pem::parse(part).map_err(|e| e.to_string())?;
+    match blocks.as_mut_slice() {
+        [block] if block.label == LABEL => {
+            Crl::from_der(std::mem::take(&mut *block.der)).map_err(|e| e.to_string())
+        }
         _ => Err("not a CRL".to_owned()),
     }
 }

@@ -10,7 +10,6 @@ use std::path::Path;
 use rustix::fs::{Mode, OFlags};
 use time::OffsetDateTime;
 
-use super::read::MAX_CRL_BYTES;
 use super::{Cert, Crl, CrlFile, LoadOptions, MtlsDir, inspect_crl, rule};
 use crate::finding::{Finding, Severity, hex};
 use crate::fsat;
@@ -34,7 +33,7 @@ impl MtlsDir {
     /// # Errors
     /// The file cannot be read: it is missing, not a regular file, or too large.
     pub fn read_newer_crls(&self, at: OffsetDateTime) -> io::Result<CrlUpdate> {
-        let bytes = read_crl_file(&self.path.join(self.role.layout().crl))?;
+        let bytes = read_crl_file(&self.path.join(self.role.layout().crl), self.max_crl_bytes)?;
         Ok(self.take_newer_crls(&CrlFile::parse(&bytes), at))
     }
 
@@ -43,10 +42,10 @@ impl MtlsDir {
     pub fn take_newer_crls(&self, file: &CrlFile, at: OffsetDateTime) -> CrlUpdate {
         let path = self.path.join(self.role.layout().crl);
         let issuers = self.crl_issuers();
-        let options = LoadOptions { at, warn_days: 0, ..LoadOptions::now() };
+        let options = LoadOptions { at, warn_days: Some(0), ..LoadOptions::now() };
         let mut update = CrlUpdate { declined: file.broken.clone(), ..CrlUpdate::default() };
-        let mut present: Vec<Crl> = self.crls().collect();
-        for crl in file.crls.iter().filter(|crl| !self.crls.contains(&crl.der)) {
+        let mut present = self.crls.clone();
+        for crl in file.crls.iter().filter(|crl| !self.crls.iter().any(|old| old.der == crl.der)) {
             match check_replacement(&path, crl, &issuers, &present, &options) {
                 Ok(issuer) => {
                     present.retain(|old| !is_by_same_issuer(old, crl, issuer));
@@ -57,15 +56,9 @@ impl MtlsDir {
             }
         }
         if !update.taken.is_empty() {
-            update.dir =
-                Some(Self { crls: present.into_iter().map(|crl| crl.der).collect(), ..self.clone() });
+            update.dir = Some(Self { crls: present, ..self.clone() });
         }
         update
-    }
-
-    /// The CRLs in use.
-    pub fn crls(&self) -> impl Iterator<Item = Crl> {
-        self.crls.iter().filter_map(|der| Crl::parse(der).ok())
     }
 
     /// The CAs whose CRLs can be verified: the roots, and the intermediates of the directory's own chain.
@@ -119,9 +112,9 @@ fn check_replacement<'a>(
 }
 
 /// Reads the file, through a symbolic link too, because its signature proves the content, not its location.
-fn read_crl_file(path: &Path) -> io::Result<Vec<u8>> {
+fn read_crl_file(path: &Path, max_bytes: u64) -> io::Result<Vec<u8>> {
     let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC | OFlags::NOCTTY;
     let file = std::fs::File::from(rustix::fs::open(path, flags, Mode::empty())?);
     fsat::require_regular(&file)?;
-    fsat::read_bounded(file, MAX_CRL_BYTES)
+    fsat::read_bounded(file, max_bytes)
 }

@@ -104,6 +104,12 @@ impl<'a> Der<'a> {
         self.0.is_empty()
     }
 
+    /// The number of bytes that are left.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
     /// Checks that nothing is left.
     ///
     /// # Errors

@@ -10,7 +10,7 @@ use super::checks::{Bundle, DirectoryContent};
 use super::der::{self, Der};
 use super::key::{self, KeyError};
 use super::pem::{self, Block};
-use super::read::{FileContent, MAX_BYTES, MAX_CRL_BYTES, OpenDirectory};
+use super::read::{FileContent, MAX_BYTES, OpenDirectory};
 use super::role::Layout;
 use super::{Cert, Crl, Passphrase, Role, rule};
 use crate::finding::{Finding, Severity};
@@ -22,6 +22,8 @@ pub(super) struct DirectoryReader<'a> {
     pub(super) layout: &'static Layout,
     /// Bytes in place of the CRL file.
     pub(super) staged: Option<&'a [u8]>,
+    /// The largest CRL file that is read, in bytes.
+    pub(super) max_crl_bytes: u64,
     pub(super) findings: Vec<Finding>,
 }
 
@@ -42,7 +44,7 @@ impl DirectoryReader<'_> {
     /// The blocks of a file, and whether the file is there at all.
     pub(super) fn read_blocks(&mut self, name: &str, required: bool) -> (Vec<Block>, bool) {
         let path = self.dir.file_path(name);
-        let limit = if name == self.layout.crl { MAX_CRL_BYTES } else { MAX_BYTES };
+        let limit = if name == self.layout.crl { self.max_crl_bytes } else { MAX_BYTES };
         let content = match self.staged.filter(|_| name == self.layout.crl) {
             Some(bytes) => self.dir.take_staged(limit, name, bytes, &mut self.findings),
             None => self.dir.read_up_to(limit, name, &mut self.findings),
@@ -55,7 +57,7 @@ impl DirectoryReader<'_> {
                             "PKCS#12, a container of keys and certificates".to_owned(),
                             self.suggest_unpacking(name),
                         ),
-                        false => (e.to_string(), self.suggest_conversion(name, bytes.first() == Some(&0x30))),
+                        false => (e.to_string(), self.suggest_repair(name, &bytes, &e)),
                     };
                     self.add_finding(rule::PEM.at(&path).found(found).expected("PEM").fix(fix));
                 });
@@ -71,6 +73,20 @@ impl DirectoryReader<'_> {
             }
             FileContent::Absent => (Vec::new(), false),
             FileContent::Unreadable => (Vec::new(), true),
+        }
+    }
+
+    /// The command that makes a readable file of one that is in another encoding.
+    fn suggest_repair(&self, name: &str, bytes: &[u8], error: &pem::PemError) -> String {
+        let file = shell_quote(&self.dir.file_path(name));
+        match error {
+            pem::PemError::ByteOrderMark => format!("sed -i '1s/^\\xEF\\xBB\\xBF//' {file}"),
+            pem::PemError::WideText { encoding } => {
+                format!(
+                    "(umask 077; iconv -f {encoding} -t UTF-8 {file} >{file}.new && mv {file}.new {file})"
+                )
+            }
+            _ => self.suggest_conversion(name, bytes.first() == Some(&0x30)),
         }
     }
 
@@ -102,11 +118,12 @@ impl DirectoryReader<'_> {
 
     pub(super) fn parse_certificates(&mut self, name: &str, blocks: Vec<Block>) -> Bundle<Cert> {
         let wanted = |b: &Block| b.label == "CERTIFICATE";
-        self.parse_bundle(name, blocks, "certificate", wanted, Cert::parse, rule::MALFORMED_CERTIFICATE)
+        let parse = |der: Vec<u8>| Cert::parse(&der);
+        self.parse_bundle(name, blocks, "certificate", wanted, parse, rule::MALFORMED_CERTIFICATE)
     }
 
     pub(super) fn parse_crls(&mut self, name: &str, blocks: Vec<Block>) -> Bundle<Crl> {
-        self.parse_bundle(name, blocks, "CRL", |b| b.label == "X509 CRL", Crl::parse, rule::MALFORMED_CRL)
+        self.parse_bundle(name, blocks, "CRL", |b| b.label == "X509 CRL", Crl::from_der, rule::MALFORMED_CRL)
     }
 
     fn parse_bundle<T>(
@@ -115,14 +132,14 @@ impl DirectoryReader<'_> {
         blocks: Vec<Block>,
         noun: &'static str,
         wanted: impl Fn(&Block) -> bool,
-        parse: impl Fn(&[u8]) -> Result<T, super::Malformed>,
+        parse: impl Fn(Vec<u8>) -> Result<T, super::Malformed>,
         malformed: crate::rule::Rule,
     ) -> Bundle<T> {
         let path = self.dir.file_path(name);
         let mut bundle = Bundle { path: path.clone(), items: Vec::new(), broken: false };
         let some = !blocks.is_empty();
         let mut found = 0;
-        for block in blocks {
+        for mut block in blocks {
             let at = format!("line {}", block.line);
             if key::is_private(&block.label) {
                 self.add_finding(
@@ -143,7 +160,7 @@ impl DirectoryReader<'_> {
                 );
             } else {
                 found += 1;
-                match parse(&block.der) {
+                match parse(std::mem::take(&mut *block.der)) {
                     Ok(item) => bundle.items.push(item),
                     Err(e) => {
                         bundle.broken = true;

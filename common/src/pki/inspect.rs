@@ -46,7 +46,9 @@ pub fn inspect_directory(path: &Path, role: Role, options: &LoadOptions<'_>) -> 
     let Some(dir) = OpenDirectory::open(path, options.owner, &mut findings) else {
         return Inspection { findings, dir: None, expiries: Vec::new() };
     };
-    let mut reader = DirectoryReader { dir, layout: role.layout(), staged: None, findings };
+    let layout = role.layout_of(|name| dir.has_entry(name));
+    let max_crl_bytes = options.max_crl_bytes;
+    let mut reader = DirectoryReader { dir, layout, staged: None, max_crl_bytes, findings };
     let mut case = reader.read_content(role);
     let key = reader.read_key(&mut case, options.passphrase);
     reader.findings.extend(unexpected_files::find_unexpected_files(
@@ -58,7 +60,8 @@ pub fn inspect_directory(path: &Path, role: Role, options: &LoadOptions<'_>) -> 
     checker.check_all(&case);
     let findings = checker.into_findings();
     let is_invalid = findings.iter().any(|f| f.severity == Severity::Error);
-    let dir = key.filter(|_| !is_invalid).map(|key| build_mtls_dir(path, &case, key, &findings));
+    let dir =
+        key.filter(|_| !is_invalid).map(|key| build_mtls_dir(path, &case, key, max_crl_bytes, &findings));
     Inspection { findings, dir, expiries: collect_expiries(&case) }
 }
 
@@ -74,7 +77,9 @@ pub fn inspect_certificates(
 ) -> Vec<Finding> {
     let mut findings = Vec::new();
     let Some(dir) = OpenDirectory::open(path, options.owner, &mut findings) else { return findings };
-    let mut reader = DirectoryReader { dir, layout: role.layout(), staged: crl, findings };
+    let layout = role.layout_of(|name| dir.has_entry(name));
+    let max_crl_bytes = options.max_crl_bytes;
+    let mut reader = DirectoryReader { dir, layout, staged: crl, max_crl_bytes, findings };
     let case = reader.read_content(role);
     reader.findings.retain(|f| f.rule != rule::MODE.id && f.rule != rule::OWNER.id);
     let mut checker = RuleChecker::new(options, reader.findings);
@@ -97,7 +102,8 @@ pub fn inspect_authority(path: &Path, options: &LoadOptions<'_>) -> Inspection {
     let Some(dir) = OpenDirectory::open(path, options.owner, &mut findings) else {
         return Inspection { findings, dir: None, expiries: Vec::new() };
     };
-    let mut reader = DirectoryReader { dir, layout: &AUTHORITY, staged: None, findings };
+    let max_crl_bytes = options.max_crl_bytes;
+    let mut reader = DirectoryReader { dir, layout: &AUTHORITY, staged: None, max_crl_bytes, findings };
     let (roots, _) = reader.read_blocks(AUTHORITY.ca, true);
     let roots = reader.parse_certificates(AUTHORITY.ca, roots);
     let (crls, crl_present) = reader.read_blocks(AUTHORITY.crl, false);
@@ -168,8 +174,8 @@ pub fn inspect_peer(
         (bundle, findings)
     }
     let (chain, findings) = parse_items(name, chain.iter().map(|c| Cert::parse(c)));
-    let (roots, _) = parse_items(&dir.path().join("ca.crt"), dir.roots_der().iter().map(|c| Cert::parse(c)));
-    let (crls, _) = parse_items(&dir.path().join("ca.crl"), dir.crls_der().iter().map(|c| Crl::parse(c)));
+    let (roots, _) = parse_items(&dir.path().join("ca.crt"), dir.roots().iter().map(|c| Cert::parse(c)));
+    let crls = Bundle { path: dir.path().join("ca.crl"), items: dir.crls().to_vec(), broken: false };
     let crl_present = !crls.items.is_empty();
     let case = DirectoryContent { role, roots, chain, crls, crl_present };
     let mut checker = RuleChecker::new(options, findings);
@@ -197,15 +203,17 @@ fn build_mtls_dir(
     path: &Path,
     case: &DirectoryContent,
     key: Arc<dyn SigningKey>,
+    max_crl_bytes: u64,
     findings: &[Finding],
 ) -> MtlsDir {
     let ders = |certs: &[Cert]| certs.iter().map(|c| c.der.clone()).collect::<Vec<_>>();
     MtlsDir {
         path: path.to_owned(),
         role: case.role,
+        max_crl_bytes,
         roots: ders(&case.roots.items),
         identity: CertifiedKey::new(ders(&case.chain.items), key),
-        crls: case.crls.items.iter().map(|c| c.der.clone()).collect(),
+        crls: case.crls.items.clone(),
         warnings: findings.to_vec(),
     }
 }

@@ -3,14 +3,14 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use rustls::pki_types::{CertificateDer, CertificateRevocationListDer};
+use rustls::pki_types::CertificateDer;
 use rustls::sign::CertifiedKey;
 use time::OffsetDateTime;
 
-use super::{Cert, Crl, Passphrase, Role, inspect_directory};
+use super::{Cert, Crl, MAX_CRL_BYTES, Passphrase, Role, inspect_directory};
 use crate::finding::{Finding, Severity};
 
-/// What a directory is checked against. `LoadOptions { warn_days: 7, ..LoadOptions::now() }` sets one value.
+/// What a directory is checked against. `LoadOptions { warn_days: Some(7), ..LoadOptions::now() }` sets one value.
 #[derive(Clone, Debug)]
 pub struct LoadOptions<'a> {
     /// The time at which everything must be valid.
@@ -19,8 +19,11 @@ pub struct LoadOptions<'a> {
     pub passphrase: Option<&'a Passphrase>,
     /// Names and addresses for which a server's certificate must be valid.
     pub hosts: &'a [String],
-    /// How many days before something expires a warning is given.
-    pub warn_days: u32,
+    /// How many days before something expires a warning is given. `None` is 30 days, or the last third of its validity if
+    /// that is shorter.
+    pub warn_days: Option<u32>,
+    /// The largest CRL file that is read, in bytes.
+    pub max_crl_bytes: u64,
     /// How strict the rules are.
     pub profile: Profile,
     /// The required owner of the directory and its files.
@@ -57,7 +60,8 @@ impl LoadOptions<'_> {
             at: OffsetDateTime::now_utc(),
             passphrase: None,
             hosts: &[],
-            warn_days: 30,
+            warn_days: None,
+            max_crl_bytes: MAX_CRL_BYTES,
             profile: Profile::Compat,
             owner: Owner::Process,
         }
@@ -75,9 +79,10 @@ impl Default for LoadOptions<'_> {
 pub struct MtlsDir {
     pub(super) path: PathBuf,
     pub(super) role: Role,
+    pub(super) max_crl_bytes: u64,
     pub(super) roots: Vec<CertificateDer<'static>>,
     pub(super) identity: CertifiedKey,
-    pub(super) crls: Vec<CertificateRevocationListDer<'static>>,
+    pub(super) crls: Vec<Crl>,
     pub(super) warnings: Vec<Finding>,
 }
 
@@ -155,23 +160,24 @@ impl MtlsDir {
             certificates.filter_map(|der| Cert::parse(der).ok()).collect()
         };
         let (known, known_before) = (authorities(self), authorities(former));
-        let is_by = |crl: &Crl, authorities: &[Cert]| authorities.iter().any(|ca| crl.is_issued_by(ca));
         let same_roots = former.roots.iter().any(|root| self.roots.contains(root));
-        let now: Vec<Crl> = self.crls().collect();
-        for old in former.crls() {
-            let is_needed = is_by(&old, &known) || (same_roots && !is_by(&old, &known_before));
-            if !is_needed {
-                continue;
+        former.crls.iter().filter(|old| !self.crls.iter().any(|new| new.der == old.der)).find_map(|old| {
+            let signer = known.iter().find(|ca| old.is_issued_by(ca));
+            let was_known = || known_before.iter().any(|ca| old.is_issued_by(ca));
+            if signer.is_none() && (!same_roots || was_known()) {
+                return None;
             }
-            let mut successors = now.iter().filter(|new| new.has_issuer_of(&old)).peekable();
-            if successors.peek().is_none() {
+            // By the key, where it is known: two CAs can have one name.
+            let is_successor =
+                |new: &&Crl| signer.map_or_else(|| new.has_issuer_of(old), |ca| new.is_issued_by(ca));
+            let mut reasons = self.crls.iter().filter(is_successor).map(|new| new.older_than(old)).peekable();
+            if reasons.peek().is_none() {
                 return Some(format!("the CRL by {} is missing", old.issuer));
             }
-            if let Some(why) = successors.find_map(|new| new.older_than(&old)) {
-                return Some(format!("the CRL by {} is older: {why}", old.issuer));
-            }
-        }
-        None
+            let reasons: Option<Vec<String>> = reasons.collect();
+            let why = reasons?.into_iter().next()?;
+            Some(format!("the CRL by {} is older: {why}", old.issuer))
+        })
     }
 
     /// The roots that a former directory does not trust: another name or another key. A root that was issued again for the
@@ -197,11 +203,15 @@ impl MtlsDir {
         &self.identity
     }
 
-    pub(super) fn roots_der(&self) -> &[CertificateDer<'static>] {
+    /// The trust anchors.
+    #[must_use]
+    pub fn roots(&self) -> &[CertificateDer<'static>] {
         &self.roots
     }
 
-    pub(super) fn crls_der(&self) -> &[CertificateRevocationListDer<'static>] {
+    /// The CRLs in use.
+    #[must_use]
+    pub fn crls(&self) -> &[Crl] {
         &self.crls
     }
 }

@@ -11,7 +11,7 @@
 //! | [`key`], [`passphrase`], [`prompt`] | private keys, and what opens them |
 //! | [`pem`], [`der`], [`oid`] | encodings taken apart |
 //! | [`cert`], [`extension`], [`name`], [`crl`], [`signature`] | certificates and CRLs, parsed |
-//! | `crl_file`, `crl_update` | a file of CRLs; newer CRLs for a directory that is in use |
+//! | `crl_file`, `crl_limit`, `crl_update` | a file of CRLs; its limit; newer CRLs for a directory that is in use |
 //! | [`path`] | path validation by RFC 5280 |
 //! | `read` | files opened with care below an open directory |
 //! | `directory_reader`, `inspect`, `checks`, `unexpected_files` | a directory read and checked |
@@ -37,6 +37,7 @@ pub mod signature;
 mod checks;
 mod client_verifier;
 mod crl_file;
+mod crl_limit;
 mod crl_update;
 mod directory_reader;
 mod inspect;
@@ -51,6 +52,7 @@ pub use cert::Cert;
 pub use client_verifier::{MAX_CHAIN, PresentedChain};
 pub use crl::Crl;
 pub use crl_file::CrlFile;
+pub use crl_limit::CrlLimitArgs;
 pub use crl_update::CrlUpdate;
 pub use der::{Malformed, Time};
 pub use inspect::{

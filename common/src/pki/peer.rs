@@ -11,19 +11,20 @@ use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{CertificateError, DigitallySignedStruct, Error, OtherError, SignatureScheme};
 
 use super::extension::KeyUsage;
-use super::path::{MAX_DEPTH, ValidationRequest, VerifiedCrls, validate_path_with};
+use super::path::{MAX_DEPTH, ValidationRequest, VerifiedCrls, revocation, validate_path_with};
 use super::{Cert, Crl, Malformed};
 
 /// Wraps rustls's verifier of the other side.
 #[derive(Debug)]
-pub(super) struct PeerVerifier<V: ?Sized> {
+pub(super) struct PeerVerifier {
     pub(super) roots: Vec<Cert>,
     pub(super) crls: Vec<Crl>,
+    pub(super) verified_crls: VerifiedCrls,
     pub(super) purpose: Vec<u8>,
-    pub(super) inner: Arc<V>,
+    pub(super) inner: Arc<dyn ServerCertVerifier>,
 }
 
-impl<V: ?Sized> PeerVerifier<V> {
+impl PeerVerifier {
     fn check_peer(
         &self,
         leaf: &CertificateDer<'_>,
@@ -33,11 +34,16 @@ impl<V: ?Sized> PeerVerifier<V> {
         let anchors = ChainAnchors {
             roots: &self.roots,
             crls: &self.crls,
-            verified_crls: &VerifiedCrls::default(),
+            verified_crls: &self.verified_crls,
             purpose: &self.purpose,
         };
         // webpki checks the name.
-        check_chain(&anchors, leaf, others, now)
+        check_chain(&anchors, leaf, others, now).map_err(|rejection| match rejection.error {
+            Error::InvalidCertificate(CertificateError::ApplicationVerificationFailure) => {
+                CertificateError::ExpiredRevocationList.into()
+            }
+            error => error,
+        })
     }
 }
 
@@ -51,19 +57,40 @@ pub(super) struct ChainAnchors<'a> {
     pub(super) purpose: &'a Vec<u8>,
 }
 
+/// Why the chain of a peer is rejected.
+#[derive(Debug)]
+pub(super) struct ChainRejection {
+    /// As rustls tells it to the peer, by an alert.
+    pub(super) error: Error,
+    /// The reason in words, for the log.
+    pub(super) reason: String,
+}
+
+impl From<Error> for ChainRejection {
+    fn from(error: Error) -> Self {
+        Self { reason: error.to_string(), error }
+    }
+}
+
+impl From<CertificateError> for ChainRejection {
+    fn from(error: CertificateError) -> Self {
+        Error::from(error).into()
+    }
+}
+
 /// Checks a peer's chain, the leaf and the other certificates in any order, by the path validation and the key rule of
 /// `certck check`.
 ///
 /// # Errors
-/// As rustls tells them to the peer: the leaf is malformed, expired or revoked, has no issuer among the anchors, or
-/// something else is wrong, in words.
+/// The leaf is malformed, expired or revoked, has no issuer among the anchors, a CRL of the anchors has expired, or
+/// something else is wrong.
 pub(super) fn check_chain(
     anchors: &ChainAnchors<'_>,
     leaf: &CertificateDer<'_>,
     others: &[CertificateDer<'_>],
     now: UnixTime,
-) -> Result<(), Error> {
-    let leaf = Cert::parse(leaf).map_err(|_| Error::from(CertificateError::BadEncoding))?;
+) -> Result<(), ChainRejection> {
+    let leaf = Cert::parse(leaf).map_err(|_| ChainRejection::from(CertificateError::BadEncoding))?;
     let at = i64::try_from(now.as_secs()).unwrap_or(i64::MAX);
     // Certificates that are not part of the path are ignored, even malformed ones.
     let others: Vec<Cert> = others.iter().filter_map(|der| Cert::parse(der).ok()).collect();
@@ -83,10 +110,16 @@ pub(super) fn check_chain(
         "revoked" => CertificateError::Revoked.into(),
         "no-issuer" => CertificateError::UnknownIssuer.into(),
         "expired" if at > leaf.not_after.unix => CertificateError::Expired.into(),
-        _ => other_error(&error.to_string()),
+        // The alert access_denied: the fault is here, not in the certificate (RFC 8446, section 6.2). With
+        // ExpiredRevocationList rustls would send unknown_ca.
+        revocation::EXPIRED => ChainRejection {
+            error: CertificateError::ApplicationVerificationFailure.into(),
+            reason: format!("no client of this CA can be verified: {error}"),
+        },
+        _ => other_error(&error.to_string()).into(),
     })?;
     match path.iter().find(|cert| !cert.key.kind.is_strong()) {
-        Some(weak) => Err(other_error(&format!("{}: weak key: {}", weak.subject, weak.key.kind))),
+        Some(weak) => Err(other_error(&format!("{}: weak key: {}", weak.subject, weak.key.kind)).into()),
         None => Ok(()),
     }
 }
@@ -95,7 +128,7 @@ pub(super) fn other_error(why: &str) -> Error {
     CertificateError::Other(OtherError(Arc::new(Malformed(why.to_owned())))).into()
 }
 
-impl ServerCertVerifier for PeerVerifier<dyn ServerCertVerifier> {
+impl ServerCertVerifier for PeerVerifier {
     fn verify_server_cert(
         &self,
         leaf: &CertificateDer<'_>,

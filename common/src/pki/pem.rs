@@ -25,6 +25,10 @@ pub enum PemError {
     TooMany,
     #[error("no PEM block found ({hint})")]
     None { hint: String },
+    #[error("begins with a byte order mark (UTF-8), which OpenSSL does not skip")]
+    ByteOrderMark,
+    #[error("{encoding} text instead of ASCII")]
+    WideText { encoding: &'static str },
     #[error("line {line}: `{label}` block has no end line")]
     Unterminated { line: usize, label: String },
     #[error("line {line}: `{label}` block ends as `{end}`")]
@@ -43,6 +47,7 @@ const MAX_BLOCKS: usize = 4096;
 /// # Errors
 /// The first block that is broken, or that there is none.
 pub fn parse(text: &[u8]) -> Result<Vec<Block>, PemError> {
+    check_encoding(text)?;
     let mut blocks = Vec::new();
     let mut lines = text.split(|&b| b == b'\n').map(<[u8]>::trim_ascii).enumerate();
     while let Some((at, line)) = lines.next() {
@@ -57,6 +62,19 @@ pub fn parse(text: &[u8]) -> Result<Vec<Block>, PemError> {
         return Err(PemError::None { hint: describe_non_pem(text) });
     }
     Ok(blocks)
+}
+
+/// Rejects what Windows editors write: a mark before the first block, and two bytes for each character.
+fn check_encoding(text: &[u8]) -> Result<(), PemError> {
+    let is_wide = |first: &[u8]| text.starts_with(first);
+    match () {
+        () if is_wide(b"\xef\xbb\xbf-----") => Err(PemError::ByteOrderMark),
+        // With its mark, iconv(1) knows the order of the bytes by itself, and removes the mark.
+        () if is_wide(b"\xff\xfe") || is_wide(b"\xfe\xff") => Err(PemError::WideText { encoding: "UTF-16" }),
+        () if is_wide(b"-\0-\0") => Err(PemError::WideText { encoding: "UTF-16LE" }),
+        () if is_wide(b"\0-\0-") => Err(PemError::WideText { encoding: "UTF-16BE" }),
+        () => Ok(()),
+    }
 }
 
 fn read_block<'a>(
@@ -190,6 +208,13 @@ mod tests {
         assert_eq!(err(b"-----BEGIN A-----\n-----END A-----"), "line 1: `A` block is empty");
         assert_eq!(err(b"-----BEGIN A-----\nAAAA\n-----END B-----"), "line 3: `A` block ends as `B`");
         assert_eq!(err(b""), "no PEM block found (the file is empty)");
+        assert_eq!(
+            err(b"\xef\xbb\xbf-----BEGIN A-----\n"),
+            "begins with a byte order mark (UTF-8), which OpenSSL does not skip"
+        );
+        assert_eq!(err(b"\xff\xfe-\0-\0"), "UTF-16 text instead of ASCII");
+        assert_eq!(err(b"\0-\0-\0-"), "UTF-16BE text instead of ASCII");
+        assert_eq!(parse(b"\xef\xbb\xbfx\n-----BEGIN A-----\nAAAA\n-----END A-----").unwrap().len(), 1);
         assert_eq!(err(b"secret\n"), "no PEM block found (no line begins with `-----BEGIN`)");
         assert_eq!(
             err(b"-----END A\x1b-----\n"),

@@ -36,7 +36,7 @@ impl Drop for SilentTerminal<'_> {
 /// Asks on the terminal, not on standard input or output.
 ///
 /// # Errors
-/// There is no terminal, the user ended the input, or it is longer than `limit` bytes.
+/// No terminal, the user ended the input, or it is longer than `limit` bytes.
 pub fn prompt_on_terminal(text: &str, limit: usize) -> anyhow::Result<Zeroizing<Vec<u8>>> {
     let terminal =
         File::options().read(true).write(true).open("/dev/tty").context("no terminal to prompt on")?;

@@ -1,12 +1,12 @@
 //! Files of a certificate directory, opened below the open directory, and checked before they are read.
 
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{Mode, OFlags};
+use rustix::fs::{AtFlags, Mode, OFlags, StatVfsMountFlags};
 use zeroize::Zeroizing;
 
 use super::{Owner, rule};
@@ -17,8 +17,12 @@ use crate::policy::{self, Class};
 /// The largest file of certificates or a key that is read, in bytes.
 pub(crate) const MAX_BYTES: u64 = 1 << 20;
 
-/// The largest file of CRLs: some four hundred thousand entries.
-pub const MAX_CRL_BYTES: u64 = 16 << 20;
+/// The largest file of CRLs where no option says otherwise, in bytes: some two million entries.
+pub const MAX_CRL_BYTES: u64 = 128 << 20;
+
+/// The link by which the kubelet replaces all files of a volume at once (Kubernetes 1.31,
+/// pkg/volume/util/atomic_writer.go).
+pub(crate) const VOLUME_LINK: &str = "..data";
 
 /// An open certificate directory.
 pub(crate) struct OpenDirectory {
@@ -26,6 +30,8 @@ pub(crate) struct OpenDirectory {
     path: PathBuf,
     /// The required owner of its files.
     user: u32,
+    /// Whether it is a volume of Kubernetes: `file` is the directory behind [`VOLUME_LINK`] then.
+    is_volume: bool,
 }
 
 impl OpenDirectory {
@@ -41,9 +47,14 @@ impl OpenDirectory {
                     Owner::User(uid) => uid,
                     Owner::Directory => meta.uid(),
                 };
-                let broken = policy::check_for(path, &meta, Class::KeyDir, user);
-                findings.extend(broken.into_iter().map(rule::with_reference));
-                Some(Self { file, path: path.to_owned(), user })
+                let content = open_volume(&file);
+                // The kubelet makes a volume writable for others and mounts it read-only into the container.
+                if content.is_none() || !is_read_only(&file) {
+                    let broken = policy::check_for(path, &meta, Class::KeyDir, user);
+                    findings.extend(broken.into_iter().map(rule::with_reference));
+                }
+                let is_volume = content.is_some();
+                Some(Self { file: content.unwrap_or(file), path: path.to_owned(), user, is_volume })
             }
             Err(e) => {
                 let fix = match e.kind() {
@@ -87,12 +98,31 @@ impl OpenDirectory {
             Err(e) if e.kind() == io::ErrorKind::NotFound => return FileContent::Absent,
             Err(e) => return report_unreadable(&path, limit, &e, findings),
         };
-        let broken = policy::check_for(&path, &meta, Class::KeyFile, self.user);
-        findings.extend(broken.into_iter().map(rule::with_reference));
+        findings.extend(self.check_file_mode(&path, &meta));
         match fsat::read_secret(file, &meta, limit) {
             Ok(bytes) => FileContent::Bytes(bytes),
             Err(e) => report_unreadable(&path, limit, &e, findings),
         }
+    }
+
+    /// Whether there is an entry of this name.
+    pub(crate) fn has_entry(&self, name: &str) -> bool {
+        rustix::fs::statat(&self.file, name, AtFlags::SYMLINK_NOFOLLOW).is_ok()
+    }
+
+    /// Checks the mode and the owner of a file against the permission table.
+    fn check_file_mode(&self, path: &Path, meta: &Metadata) -> Vec<Finding> {
+        let mut broken = policy::check_for(path, meta, Class::KeyFile, self.user);
+        if self.is_volume {
+            // With fsGroup the kubelet gives the files to the group of the pod, readable, and nothing else can be chosen.
+            if meta.mode() & 0o037 == 0 && is_own_group(meta.gid()) {
+                broken.retain(|finding| finding.rule != rule::MODE.id);
+            }
+            for finding in broken.iter_mut().filter(|finding| finding.rule == rule::MODE.id) {
+                finding.fix = "set `defaultMode: 0400` in the volume of the pod".to_owned();
+            }
+        }
+        broken.into_iter().map(rule::with_reference).collect()
     }
 
     /// Takes bytes in place of a file's, within the same limit.
@@ -126,6 +156,26 @@ impl AsFd for OpenDirectory {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.file.as_fd()
     }
+}
+
+/// The directory behind the link of a volume; `None` for a directory that is no volume.
+fn open_volume(dir: &File) -> Option<File> {
+    let target = rustix::fs::readlinkat(dir, VOLUME_LINK, Vec::new()).ok()?;
+    // One component, as the kubelet writes it: a link to elsewhere is not followed.
+    let name =
+        target.to_str().ok().filter(|name| name.starts_with("..") && !name.contains('/') && *name != "..")?;
+    let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::RDONLY | OFlags::CLOEXEC;
+    rustix::fs::openat(dir, name, flags, Mode::empty()).ok().map(File::from)
+}
+
+fn is_read_only(dir: &File) -> bool {
+    rustix::fs::fstatvfs(dir).is_ok_and(|fs| fs.f_flag.contains(StatVfsMountFlags::RDONLY))
+}
+
+/// Whether this process is in a group.
+fn is_own_group(gid: u32) -> bool {
+    let others = rustix::process::getgroups().unwrap_or_default();
+    others.into_iter().chain([rustix::process::getegid()]).any(|group| group.as_raw() == gid)
 }
 
 /// The result of reading a file.

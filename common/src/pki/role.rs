@@ -32,11 +32,25 @@ pub const LAYOUTS: [Layout; 2] = [
     Layout { role: Role::Client, ca: "ca.crt", leaf: "client.crt", key: "client.key", crl: "ca.crl" },
 ];
 
+/// The layouts of a secret of Kubernetes (type kubernetes.io/tls), which cert-manager writes.
+pub const SECRET_LAYOUTS: [Layout; 2] = [
+    Layout { role: Role::Server, ca: "ca.crt", leaf: "tls.crt", key: "tls.key", crl: "ca.crl" },
+    Layout { role: Role::Client, ca: "ca.crt", leaf: "tls.crt", key: "tls.key", crl: "ca.crl" },
+];
+
 impl Role {
     /// The role's file names.
     #[must_use]
     pub fn layout(self) -> &'static Layout {
         &LAYOUTS[self as usize]
+    }
+
+    /// The file names of a directory: those of a secret, if it has one of these and none of the usual ones.
+    #[must_use]
+    pub fn layout_of(self, has: impl Fn(&str) -> bool) -> &'static Layout {
+        let (usual, secret) = (self.layout(), &SECRET_LAYOUTS[self as usize]);
+        let holds = |layout: &Layout| has(layout.leaf) || has(layout.key);
+        if !holds(usual) && holds(secret) { secret } else { usual }
     }
 
     /// `server` or `client`.
@@ -72,6 +86,16 @@ mod tests {
         for role in [Role::Server, Role::Client] {
             assert_eq!(role.layout().role, role);
             assert!(role.layout().leaf.starts_with(role.name()));
+            assert_eq!(SECRET_LAYOUTS[role as usize].role, role);
         }
+    }
+
+    #[test]
+    fn a_secret_is_recognized_where_no_usual_file_is() {
+        let leaf = |names: &[&str]| Role::Client.layout_of(|name| names.contains(&name)).leaf;
+        assert_eq!(leaf(&["ca.crt", "tls.crt", "tls.key"]), "tls.crt");
+        assert_eq!(leaf(&["client.key", "tls.crt", "tls.key"]), "client.crt");
+        assert_eq!(leaf(&["ca.crt"]), "client.crt");
+        assert_eq!(leaf(&["tls.crt", "server.crt"]), "tls.crt");
     }
 }

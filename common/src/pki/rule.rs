@@ -50,7 +50,7 @@ rules! {
         fix "Copy the file from where it was issued, or make the directory again with `certck mint leaf`."
         reference "RFC 8446, section 4.4.2";
     UNREADABLE "unreadable" Error
-        "Each file is a regular file, not a symbolic link, that can be read and is at most 1 MiB, or 16 MiB for CRLs."
+        "Each file is a regular file, not a symbolic link, that can be read and is at most 1 MiB, or --max-crl-bytes for CRLs."
         why "The target of a symbolic link can change between the check and the use, and a FIFO or device may never end."
         fix "Put the file itself there instead of a link, readable for the user who runs the program."
         reference "msMonitor security statement, row input files (profguard-policy(5))";
@@ -122,7 +122,7 @@ rules! {
         fix "certck mint renew CA_DIR DIR"
         reference "RFC 5280, section 6.1.3";
     EXPIRING "expiring" Warning
-        "No certificate expires within --warn-days, or within the last third of its validity if that is shorter."
+        "No certificate expires within --warn-days; by default 30 days, or the last third of its validity if that is shorter."
         why "From its notAfter on, peers reject the certificate and the service stops."
         fix "certck mint renew CA_DIR DIR, from cron"
         reference "RFC 5280, section 4.1.2.5";
@@ -154,7 +154,7 @@ rules! {
         reference "RFC 5280, section 4.2.1.3";
     CA_NOT_SELF_SIGNED "ca-not-self-signed" Warning
         "ca.crt holds the self-signed root of each certificate in it."
-        why "OpenSSL does not accept an intermediate as trust anchor unless it is told to with -partial_chain."
+        why "OpenSSL does not accept an intermediate as trust anchor unless -partial_chain is given."
         fix "Put the self-signed root into ca.crt."
         reference "openssl-verification-options(1), -partial_chain";
     CA_SIGNATURE "ca-signature" Error
@@ -198,6 +198,11 @@ rules! {
         why "Clients compare the host name with subject alternative names only, so none of them can connect by name."
         fix "certck mint leaf --role server --host NAME CA_DIR DEST_DIR"
         reference "RFC 9525, section 4.1";
+    UNMATCHABLE_NAME "unmatchable-name" Warning
+        "Each DNS name of a server's leaf is one that a client can ask for."
+        why "Clients compare addresses with IP names only, and reject malformed names and wildcards: they cannot connect."
+        fix "certck mint leaf --role server --host NAME CA_DIR DEST_DIR"
+        reference "RFC 9525, section 6.3";
     HOST_MISMATCH "host-mismatch" Error
         "A server's leaf is valid for every name and address given with --host."
         why "A client that connects by this name rejects the server."
@@ -250,7 +255,7 @@ rules! {
         fix "certck crl fetch DIR, from cron; or `certck crl new --to DIR CA_DIR`"
         reference "RFC 5280, section 5.1.2.5";
     CRL_EXPIRING "crl-expiring" Warning
-        "No CRL expires within --warn-days, or within the last third of the time from thisUpdate if that is shorter."
+        "No CRL expires within --warn-days; by default 30 days, or the last third of its validity if that is shorter."
         why "From its nextUpdate on, every connection is rejected."
         fix "certck crl fetch DIR, from cron; or `certck crl new --to DIR CA_DIR`"
         reference "RFC 5280, section 5.1.2.5";
@@ -260,7 +265,7 @@ rules! {
         fix "Have the CRL made again with a number: `certck crl new --to DIR CA_DIR`."
         reference "RFC 5280, section 5.2.3";
     CRL_SCOPE "crl-scope" Error
-        "Each CRL is complete for its issuer: not a delta, not partitioned, not indirect."
+        "Each CRL is complete for its issuer: not a delta, not partitioned, not indirect (a note: not for one distribution point)."
         why "A CRL of a part does not say what else is revoked."
         fix "Use the CA's complete CRL."
         reference "RFC 5280, section 5.2.5";
@@ -304,7 +309,7 @@ rules! {
     TLS "tls" Error
         "The TLS library accepts the chain."
         why "Every handshake fails if the library rejects the chain."
-        fix "Issue the certificate again, and report it: another rule should have found the cause."
+        fix "Issue the certificate again without what the library rejects."
         reference "RFC 8446, section 4.4.2.4";
 }
 

@@ -4,10 +4,12 @@
 //! PKCS#1 and PSS; ECDSA on P-256, P-384 and P-521; Ed25519. No others are accepted.
 
 use std::fmt;
+use std::ops::{Deref, Range};
+use std::sync::Arc;
 
 use webpki::ALL_VERIFICATION_ALGS;
 
-use super::der::{Der, Malformed, Result};
+use super::der::{Der, Result};
 use super::oid;
 
 /// A kind of public key.
@@ -100,28 +102,69 @@ fn parse_key_kind(algorithm: &[u8], bits: &[u8]) -> Result<KeyKind> {
         let mut key = Der::new(bits).open_sequence()?;
         let (modulus, exponent) = (key.read_integer()?, key.read_integer()?);
         if oid == oid::RSA_PSS {
-            return Ok(KeyKind::Other("RSA restricted to PSS".to_owned()));
+            return Ok(KeyKind::Other(format!("RSA of {} bits, restricted to PSS", bit_length(modulus))));
         }
         let positive = modulus[0] & 0x80 == 0 && exponent[0] & 0x80 == 0;
         let useful = exponent.last().is_some_and(|b| b & 1 == 1) && exponent != [1] && positive;
         return Ok(KeyKind::Rsa { bits: bit_length(modulus), exponent: useful });
     }
     Ok(match oid {
-        _ if oid == oid::EC => KeyKind::Ec(oid::display_name(der.read_oid().map_err(|_| {
-            Malformed::new(
-                "an EC key with explicit parameters instead of a named curve (RFC 5480, section 2.1.1)",
-            )
-        })?)),
+        _ if oid == oid::EC => match der.read_oid() {
+            Ok(curve) => KeyKind::Ec(oid::display_name(curve)),
+            // RFC 5480, section 2.1.1, forbids them.
+            Err(_) => KeyKind::Other(EXPLICIT_CURVE.to_owned()),
+        },
         _ if oid == oid::ED25519 => KeyKind::Ed25519,
         other => KeyKind::Other(oid::display_name(other)),
     })
 }
+
+/// A key whose curve is given by numbers.
+pub(in crate::pki) const EXPLICIT_CURVE: &str = "EC with explicit parameters instead of a named curve";
 
 /// Counts bits exactly: a modulus of 3071 bits fills as many bytes as one of 3072.
 fn bit_length(modulus: &[u8]) -> usize {
     let digits = modulus.iter().position(|&b| b != 0).map_or(&[][..], |i| &modulus[i..]);
     digits.first().map_or(0, |b| 8 * digits.len() - b.leading_zeros() as usize)
 }
+
+/// A part of bytes that several values share, so that a long CRL is in memory once.
+#[derive(Clone, Debug, Default)]
+pub struct SharedBytes {
+    all: Arc<Vec<u8>>,
+    part: Range<usize>,
+}
+
+impl SharedBytes {
+    /// The part of `all` that a slice of it is; nothing for a slice of anything else.
+    pub(in crate::pki) fn part_of(all: &Arc<Vec<u8>>, slice: &[u8]) -> Self {
+        let start = slice.as_ptr().addr().wrapping_sub(all.as_ptr().addr());
+        let part = start..start.wrapping_add(slice.len());
+        if all.get(part.clone()).is_some() { Self { all: all.clone(), part } } else { Self::default() }
+    }
+}
+
+impl From<Vec<u8>> for SharedBytes {
+    fn from(bytes: Vec<u8>) -> Self {
+        Self { part: 0..bytes.len(), all: Arc::new(bytes) }
+    }
+}
+
+impl Deref for SharedBytes {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        self.all.get(self.part.clone()).unwrap_or_default()
+    }
+}
+
+impl PartialEq for SharedBytes {
+    fn eq(&self, other: &Self) -> bool {
+        **self == **other
+    }
+}
+
+impl Eq for SharedBytes {}
 
 /// The signature of a certificate or CRL.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -130,7 +173,7 @@ pub struct Signature {
     pub algorithm: Vec<u8>,
     /// Whether the AlgorithmIdentifier inside the signed part says the same.
     pub consistent: bool,
-    pub(in crate::pki) message: Vec<u8>,
+    pub(in crate::pki) message: SharedBytes,
     pub(in crate::pki) value: Vec<u8>,
 }
 
@@ -163,7 +206,19 @@ impl Signature {
         let signed = outer.read_raw_sequence()?;
         let algorithm = outer.read_raw_sequence()?.value.to_vec();
         let value = outer.read_whole_bytes()?.to_vec();
-        Ok((Self { algorithm, consistent: false, message: signed.raw.to_vec(), value }, signed.value))
+        let message = SharedBytes::from(signed.raw.to_vec());
+        Ok((Self { algorithm, consistent: false, message, value }, signed.value))
+    }
+
+    /// [`Self::split_signed`] without a copy of the signed part, which can have tens of megabytes in a CRL.
+    pub(in crate::pki) fn split_shared(bytes: &Arc<Vec<u8>>) -> Result<(Self, &[u8])> {
+        let mut outer = Der::open_only(bytes, super::der::SEQUENCE)?;
+        let signed = outer.read_raw_sequence()?;
+        let algorithm = outer.read_raw_sequence()?.value.to_vec();
+        let value = outer.read_whole_bytes()?.to_vec();
+        outer.expect_end()?;
+        let message = SharedBytes::part_of(bytes, signed.raw);
+        Ok((Self { algorithm, consistent: false, message, value }, signed.value))
     }
 
     /// Whether the algorithm is one of those accepted anywhere.

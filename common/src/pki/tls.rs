@@ -13,7 +13,7 @@ use rustls::{ClientConfig, RootCertStore, ServerConfig, SupportedProtocolVersion
 use super::client_verifier::{ClientVerifier, NotingVerifier, PresentedChain};
 use super::path::VerifiedCrls;
 use super::peer::PeerVerifier;
-use super::{Cert, Crl, MtlsDir, oid};
+use super::{Cert, MtlsDir, oid};
 
 /// The lowest TLS version that is spoken. With 1.2 only ECDHE suites with AEAD are on offer: rustls has no others.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
@@ -103,11 +103,11 @@ impl TlsServer {
     ///
     /// # Errors
     /// Why its handshake would fail now.
-    pub fn verify_client(&self, chain: &[CertificateDer<'_>], now: UnixTime) -> Result<(), rustls::Error> {
+    pub fn verify_client(&self, chain: &[CertificateDer<'_>], now: UnixTime) -> Result<(), String> {
         let Some((leaf, others)) = chain.split_first() else {
-            return Err(rustls::Error::NoCertificatesPresented);
+            return Err(rustls::Error::NoCertificatesPresented.to_string());
         };
-        self.verifier.verify_chain(leaf, others, now)
+        self.verifier.verify_chain(leaf, others, now).map_err(|rejection| rejection.reason)
     }
 }
 
@@ -142,22 +142,15 @@ impl MtlsDir {
 
     fn root_store(&self) -> anyhow::Result<Arc<RootCertStore>> {
         let mut roots = RootCertStore::empty();
-        for root in self.roots_der() {
+        for root in self.roots() {
             roots.add(root.clone())?;
         }
         Ok(Arc::new(roots))
     }
 
-    fn wrap_verifier<V: ?Sized>(&self, purpose: &str, inner: Arc<V>) -> anyhow::Result<PeerVerifier<V>> {
-        let roots = self.roots_der().iter().map(|c| Cert::parse(c)).collect::<Result<_, _>>()?;
-        let crls = self.crls_der().iter().map(|c| Crl::parse(c)).collect::<Result<_, _>>()?;
-        let purpose = oid::encode_purpose(purpose).unwrap_or_default();
-        Ok(PeerVerifier { roots, crls, purpose, inner })
-    }
-
     fn client_verifier(&self) -> anyhow::Result<ClientVerifier> {
-        let roots = self.roots_der().iter().map(|c| Cert::parse(c)).collect::<Result<Vec<_>, _>>()?;
-        let crls = self.crls_der().iter().map(|c| Crl::parse(c)).collect::<Result<Vec<_>, _>>()?;
+        let roots = self.roots().iter().map(|c| Cert::parse(c)).collect::<Result<Vec<_>, _>>()?;
+        let crls = self.crls().to_vec();
         Ok(ClientVerifier {
             verified_crls: VerifiedCrls::of_roots(&roots, &crls),
             roots,
@@ -169,11 +162,17 @@ impl MtlsDir {
     }
 
     fn server_verifier(&self) -> anyhow::Result<Arc<dyn ServerCertVerifier>> {
-        let builder = WebPkiServerVerifier::builder_with_provider(self.root_store()?, crypto_provider());
-        let inner: Arc<dyn ServerCertVerifier> = match self.crls_der() {
-            [] => builder.build()?,
-            crls => builder.with_crls(crls.to_vec()).enforce_revocation_expiration().build()?,
-        };
-        Ok(Arc::new(self.wrap_verifier("serverAuth", inner)?))
+        // CRLs are ours to check: webpki takes the first one in the issuer's name, also where two CAs have that name.
+        let inner =
+            WebPkiServerVerifier::builder_with_provider(self.root_store()?, crypto_provider()).build()?;
+        let roots = self.roots().iter().map(|c| Cert::parse(c)).collect::<Result<Vec<_>, _>>()?;
+        let crls = self.crls().to_vec();
+        Ok(Arc::new(PeerVerifier {
+            verified_crls: VerifiedCrls::of_roots(&roots, &crls),
+            roots,
+            crls,
+            purpose: oid::encode_purpose("serverAuth").unwrap_or_default(),
+            inner,
+        }))
     }
 }

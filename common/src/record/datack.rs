@@ -118,6 +118,9 @@ pub struct Deletion {
     pub path: RecordPath,
     /// Its size.
     pub size_bytes: u64,
+    /// Bytes that it takes on disk.
+    #[serde(default)]
+    pub disk_bytes: u64,
     /// Modification time, RFC 3339 in UTC.
     pub changed: String,
     /// Why it is deleted.
@@ -130,7 +133,7 @@ pub struct Deletion {
 impl Record for Deletion {
     const TYPE: &'static str = "datack.deletion";
     const V: u32 = 1;
-    const SAMPLE: &'static str = r#"{"type":"datack.deletion","v":1,"path":"/srv/traces/a_4242.json","size_bytes":1048576,"changed":"2026-11-01T12:00:00Z","reason":"age","dry_run":false}"#;
+    const SAMPLE: &'static str = r#"{"type":"datack.deletion","v":1,"path":"/srv/traces/a_4242.json","size_bytes":1048576,"disk_bytes":1048576,"changed":"2026-11-01T12:00:00Z","reason":"age","dry_run":false}"#;
 }
 
 /// `datack.spared`: a file that was due for deletion and is kept.
@@ -150,7 +153,7 @@ impl Record for SparedFile {
         r#"{"type":"datack.spared","v":1,"path":"/srv/traces/b","reason":"operation not permitted"}"#;
 }
 
-summary!(CleanSummary, "datack.clean_summary", r#"{"type":"datack.clean_summary","v":1,"files":12,"size_bytes":123456,"deleted":3,"deleted_bytes":1234,"spared":1,"errors":0}"#, {
+summary!(CleanSummary, "datack.clean_summary", r#"{"type":"datack.clean_summary","v":1,"files":12,"size_bytes":123456,"deleted":3,"deleted_bytes":1234,"recordings":2,"deleted_disk_bytes":12288,"left_disk_bytes":1232896,"spared":1,"errors":0}"#, {
     /// Files that may be deleted, before the run.
     files: u64,
     /// Bytes in them.
@@ -159,6 +162,15 @@ summary!(CleanSummary, "datack.clean_summary", r#"{"type":"datack.clean_summary"
     deleted: u64,
     /// Bytes in these.
     deleted_bytes: u64,
+    /// Recordings that they belong to.
+    #[serde(default)]
+    recordings: u64,
+    /// Bytes on disk that this frees.
+    #[serde(default)]
+    deleted_disk_bytes: u64,
+    /// Bytes on disk that the other files take.
+    #[serde(default)]
+    left_disk_bytes: u64,
     /// Files that were due and are in use, or were modified less than `--idle` ago.
     spared: u64,
 });

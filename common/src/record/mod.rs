@@ -138,7 +138,7 @@ pub const RECORDS: &[&[Entry]] = &[
     tracewhy::ENTRIES,
 ];
 
-/// The end of a tool's records: tells a complete run from a cut one.
+/// The last record of a run: without it, the output was cut off.
 macro_rules! summary {
     ($name:ident, $type:literal, $sample:literal, { $($(#[$meta:meta])* $field:ident : $ty:ty),* $(,)? }) => {
         #[doc = concat!("`", $type, "`: the last record of a run.")]

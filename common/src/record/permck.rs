@@ -17,6 +17,9 @@ pub const ENTRIES: &[Entry] = &[
     entry::<UndoSummary>(),
     entry::<PermckRule>(),
     entry::<RulesSummary>(),
+    entry::<BaselineEntry>(),
+    entry::<PolicyLine>(),
+    entry::<PolicySummary>(),
 ];
 
 /// `permck.finding`: one entry breaks one rule.
@@ -52,7 +55,47 @@ impl Record for PermckFinding {
     const SAMPLE: &'static str = r#"{"type":"permck.finding","v":1,"rule":"world-writable","severity":"error","path":"/srv/traces/a.json","found":"mode 0666: group may write, others may read and write","expected":"at most 0640 (service data; class data_file by default)","fix":"chmod 0640 /srv/traces/a.json","reference":"chmod(1)","class":"data_file","class_by":"default"}"#;
 }
 
-summary!(AuditSummary, "permck.summary", r#"{"type":"permck.summary","v":1,"entries":120,"dirs":7,"findings":2,"error_findings":1,"warning_findings":1,"note_findings":0,"accepted":1,"known":0,"vanished":0,"mounts_skipped":0,"exceptions_stale":0,"baseline_gone":0,"errors":0}"#, {
+/// `permck.entry`: an entry as it was when `permck baseline --entries` ran.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct BaselineEntry {
+    /// The entry, absolute.
+    #[serde(flatten)]
+    pub path: RecordPath,
+    /// Type and mode in octal, as `st_mode`.
+    pub mode: String,
+    /// Its owner.
+    pub uid: u32,
+    /// Its group.
+    pub gid: u32,
+}
+
+impl Record for BaselineEntry {
+    const TYPE: &'static str = "permck.entry";
+    const V: u32 = 1;
+    const SAMPLE: &'static str =
+        r#"{"type":"permck.entry","v":1,"path":"/opt/app/bin/tool","mode":"100550","uid":0,"gid":988}"#;
+}
+
+/// `permck.policy`: what `permck policy` says about a policy.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct PolicyLine {
+    /// A row or exception, in words, or what is wrong with it.
+    pub text: String,
+}
+
+impl Record for PolicyLine {
+    const TYPE: &'static str = "permck.policy";
+    const V: u32 = 1;
+    const SAMPLE: &'static str =
+        r#"{"type":"permck.policy","v":1,"text":"profile certs row 2: ** -> key_file, at most 0600"}"#;
+}
+
+summary!(PolicySummary, "permck.policy_summary", r#"{"type":"permck.policy_summary","v":1,"lines":2,"errors":0}"#, {
+    /// Lines written.
+    lines: u64,
+});
+
+summary!(AuditSummary, "permck.summary", r#"{"type":"permck.summary","v":1,"entries":120,"dirs":7,"findings":2,"error_findings":1,"warning_findings":1,"note_findings":0,"accepted":1,"known":0,"vanished":0,"mounts_skipped":0,"exceptions_stale":0,"baseline_gone":0,"hidden":0,"errors":0}"#, {
     /// Entries checked, directories among them.
     entries: u64,
     /// Directories checked.
@@ -79,6 +122,9 @@ summary!(AuditSummary, "permck.summary", r#"{"type":"permck.summary","v":1,"entr
     /// Findings of the baseline that no longer exist.
     #[serde(default)]
     baseline_gone: u64,
+    /// Findings below --show, which are not shown.
+    #[serde(default)]
+    hidden: u64,
 });
 
 /// `permck.change`: `permck fix` tightened an entry, or would with `--dry-run`. `permck undo` reads these records.

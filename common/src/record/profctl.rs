@@ -26,7 +26,7 @@ pub enum RequestOutcome {
     Done,
     /// The daemon replied that it does not.
     Declined,
-    /// There is no usable reply: unreachable, not trusted, not understood.
+    /// No usable reply: unreachable, not trusted, not understood.
     Failed,
 }
 
@@ -101,6 +101,15 @@ pub struct Certificates {
     /// The CRLs in use. A newer one is in use as soon as it is there, even if the reload fails.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub crls: Vec<CrlInUse>,
+    /// The certificate that the daemon presents.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub leaf: Option<CertificateInUse>,
+    /// The trust anchors.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub roots: Vec<CertificateInUse>,
+    /// What keeps clients out now, or the daemon from noticing changes; a CRL that has expired, for example.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub problems: Vec<String>,
     /// CRLs of the directory that are not in use, each with the reason; a few of them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub declined_crls: Vec<String>,
@@ -110,6 +119,19 @@ pub struct Certificates {
     /// Why it failed: the directory as it is now is not in use.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reload_error: Option<String>,
+}
+
+/// A certificate that a daemon uses.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct CertificateInUse {
+    /// Its subject.
+    pub subject: String,
+    /// Its serial number, in hex.
+    pub serial: String,
+    /// When it expires.
+    pub not_after: String,
+    /// SHA-256 of it, in hex.
+    pub sha256: String,
 }
 
 /// One CRL that a daemon uses.
@@ -125,8 +147,11 @@ pub struct CrlInUse {
     /// When the next one is due; after that, clients under this CA are refused.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next_update: Option<String>,
-    /// Since it was made by the daemon's clock, seconds.
+    /// Since its thisUpdate by the daemon's clock, seconds. `certck` sets thisUpdate five minutes back.
     pub age_s: i64,
+    /// Since this daemon has it in use, seconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub in_use_s: Option<u64>,
     /// Revoked certificates.
     pub revoked: u64,
 }
@@ -134,7 +159,7 @@ pub struct CrlInUse {
 impl Record for Status {
     const TYPE: &'static str = "profctl.status";
     const V: u32 = 1;
-    const SAMPLE: &'static str = r#"{"type":"profctl.status","v":1,"host":"node1","port":1778,"address":"192.0.2.1:1778","outcome":"done","elapsed_ms":3,"nputrace":"Idle","npumonitor":"Uninitialized","current_step":120,"uptime_s":3600,"processes":[{"pid":4242,"uid":1000,"user":"alice","job_id":0,"device":0,"last_poll_ms":850,"nputrace":"Idle","current_step":120}],"processes_omitted":0,"counters":{"ipc.polls":720},"certificates":{"loaded_at":"2026-11-23T10:00:00Z","crls":[{"issuer":"CN=profguard CA","number":"02","this_update":"2026-11-23T09:00:00Z","next_update":"2027-02-21T09:00:00Z","age_s":3600,"revoked":1}],"reload_failed_at":"2026-11-23T10:00:05Z","reload_error":"server.key.bak: another private key [stray-key]"}}"#;
+    const SAMPLE: &'static str = r#"{"type":"profctl.status","v":1,"host":"node1","port":1778,"address":"192.0.2.1:1778","outcome":"done","elapsed_ms":3,"nputrace":"Idle","npumonitor":"Uninitialized","current_step":120,"uptime_s":3600,"processes":[{"pid":4242,"uid":1000,"user":"alice","job_id":0,"device":0,"last_poll_ms":850,"nputrace":"Idle","current_step":120}],"processes_omitted":0,"counters":{"ipc.polls":720},"certificates":{"loaded_at":"2026-11-23T10:00:00Z","crls":[{"issuer":"CN=profguard CA","number":"02","this_update":"2026-11-23T09:00:00Z","next_update":"2027-02-21T09:00:00Z","age_s":3600,"in_use_s":3300,"revoked":1}],"leaf":{"subject":"CN=node1","serial":"4f12","not_after":"2027-02-21T09:00:00Z","sha256":"9f86d081"},"roots":[{"subject":"CN=profguard CA","serial":"4f11","not_after":"2036-11-20T09:00:00Z","sha256":"2c26b46b"}],"problems":["CRL 02 by CN=profguard CA expired at 2026-11-23T09:30:00Z: its clients are rejected"],"reload_failed_at":"2026-11-23T10:00:05Z","reload_error":"server.key.bak: another private key [stray-key]"}}"#;
 }
 
 /// One registered process.
@@ -312,7 +337,7 @@ pub struct TraceFile {
     /// The file, or the directory for nputrace.
     #[serde(flatten)]
     pub path: RecordPath,
-    /// The id that stands in the file; where the daemon told the request's, it is that one.
+    /// The id in the file; it is the request's where the daemon sent that one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trace_id: Option<String>,
     /// Size of the file; missing for a directory.
@@ -359,7 +384,7 @@ summary!(AuditSummary, "profctl.audit_summary", r#"{"type":"profctl.audit_summar
     matched: u64,
 });
 
-summary!(Summary, "profctl.summary", r#"{"type":"profctl.summary","v":1,"hosts":2,"done":1,"declined":1,"failed":0,"triggered":1,"traces_complete":1,"traces_missing":0,"errors":0}"#, {
+summary!(Summary, "profctl.summary", r#"{"type":"profctl.summary","v":1,"hosts":2,"done":1,"declined":1,"failed":0,"triggered":1,"traces_complete":1,"traces_missing":0,"degraded":0,"errors":0}"#, {
     /// Daemons asked.
     hosts: u64,
     /// Daemons that did it.
@@ -374,4 +399,6 @@ summary!(Summary, "profctl.summary", r#"{"type":"profctl.summary","v":1,"hosts":
     traces_complete: u64,
     /// Traces waited for in vain.
     traces_missing: u64,
+    /// Daemons that answered and whose certificates need attention (`profctl status`).
+    degraded: u64,
 });

@@ -8,7 +8,7 @@ use super::{Entry, Record, entry, summary};
 /// All of them.
 pub const ENTRIES: &[Entry] = &[entry::<Ready>(), entry::<Metric>(), entry::<Audit>(), entry::<Summary>()];
 
-/// `profd.ready`: the daemon listens. With `--port 0`, this is where the port is told.
+/// `profd.ready`: the daemon listens. With `--port 0`, it holds the port that was chosen.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Ready {
     /// Version of the daemon.

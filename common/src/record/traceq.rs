@@ -33,13 +33,16 @@ pub struct Info {
     /// The path's bytes in hex, where they are not UTF-8.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub path_hex: Option<String>,
-    /// `kineto`, `ascend` or `chrome`.
+    /// `kineto`, `ascend`, `chrome`, `perfetto`, `nsys`, `rocprof`, `xplane` or `stacks`.
     pub format: String,
     /// Versions and vintage of what wrote it, for people.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub producer: Vec<String>,
-    /// The file is compressed.
+    /// The file is compressed with gzip.
     pub gzip: bool,
+    /// What had to be taken off: `gzip`, `zstd` or `zip`; absent if nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub compression: Option<String>,
     /// Size of the file, where it has one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub size_bytes: Option<u64>,
@@ -96,7 +99,7 @@ pub struct Info {
     pub end: Option<String>,
     /// Numbers of the training steps in it.
     pub steps: Vec<i64>,
-    /// Calls of `Optimizer.step`, which tell the steps where none are marked.
+    /// Calls of `Optimizer.step`, from which steps follow where none are marked.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub optimizer_steps: u64,
     /// What had to be repaired to be read, by cause.
@@ -156,7 +159,7 @@ pub struct Split {
     pub exposed_communication_ratio: Option<f64>,
 }
 
-/// What an Ascend timeline tells beyond the split, as its `step_trace_time.csv` has it.
+/// Times of an Ascend timeline beyond the split, as its `step_trace_time.csv` has it.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Stage {
     /// From the first start to the last end, less the bubble.
@@ -233,7 +236,7 @@ pub struct Total {
     /// The path's bytes in hex, where they are not UTF-8.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub path_hex: Option<String>,
-    /// `kineto`, `ascend` or `chrome`.
+    /// `kineto`, `ascend`, `chrome`, `perfetto`, `nsys`, `rocprof`, `xplane` or `stacks`.
     pub format: String,
     /// Rank of the process in its job.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -8,7 +8,7 @@ use std::fmt;
 
 use thiserror::Error;
 
-/// The key under which the daemon tells a process the id of the request; a trace carries it as `trace_id`.
+/// The key under which the daemon sends a process the id of the request; a trace carries it as `trace_id`.
 pub const TRACE_ID: &str = "REQUEST_TRACE_ID";
 /// Where the trace goes: a file for gputrace, a directory for nputrace.
 pub const LOG_FILE: &str = "ACTIVITIES_LOG_FILE";
@@ -108,6 +108,14 @@ impl Config {
         self.pairs.iter().find(|(k, _)| k == key).map(|(_, v)| v.as_str())
     }
 
+    /// The same config with another value for a key that it has. The value has no control characters.
+    #[must_use]
+    pub fn with_value(&self, key: &str, value: &str) -> Self {
+        let replace =
+            |(k, v): &(String, String)| (k.clone(), if k == key { value.to_owned() } else { v.clone() });
+        Self { pairs: self.pairs.iter().map(replace).collect() }
+    }
+
     /// All pairs in order.
     #[must_use]
     pub fn pairs(&self) -> &[(String, String)] {
@@ -120,7 +128,7 @@ impl Config {
         self.pairs.first().is_some_and(|(k, _)| k == MONITOR_START)
     }
 
-    /// The path that the process is told to write to, if it is told one.
+    /// The path that the process is to write to, if the config names one.
     #[must_use]
     pub fn output(&self) -> Option<&str> {
         [LOG_FILE, MONITOR_LOG_FILE].iter().find_map(|k| self.get(k)).filter(|p| !p.is_empty())
@@ -137,7 +145,7 @@ impl fmt::Display for Config {
     }
 }
 
-/// The file to which libkineto writes the trace of a process that was told `log_file`: with `_PID` before the first
+/// The file to which libkineto writes the trace of a process whose config names `log_file`: with `_PID` before the first
 /// `.pt.trace.json`, or else before the first `.json`, in a directory's name too. Without either there is no place for
 /// the pid, and every process writes `log_file` itself. Seen so with the libkineto of PyTorch 2.15.
 #[must_use]

@@ -4,7 +4,7 @@ use thiserror::Error;
 
 /// Bytes of the length prefix.
 pub const PREFIX: usize = 4;
-/// The longest request that a daemon accepts unless told otherwise. Existing clients stay below 8 KiB.
+/// The longest request that a daemon accepts by default. Existing clients stay below 8 KiB.
 pub const MAX_REQUEST: usize = 64 * 1024;
 /// The longest reply that a client accepts.
 pub const MAX_REPLY: usize = 4 * 1024 * 1024;

@@ -44,10 +44,12 @@ pub struct OnDemand {
     pub job_id: i64,
     /// Pids to trigger. Empty, or exactly 0, means every process of the job.
     pub pids: Vec<i32>,
-    /// At most so many processes are triggered.
+    /// The maximum number of processes to trigger.
     pub process_limit: u32,
     /// The user whose processes are meant, by name or uid; all users if missing. Existing daemons ignore it.
     pub user: Option<String>,
+    /// The path in the config has placeholders for the daemon to expand. Existing daemons ignore it.
+    pub expand: bool,
     /// The client understands [`OnDemandDetail`].
     pub extended: bool,
 }
@@ -146,6 +148,9 @@ impl OnDemand {
         if let Some(user) = &self.user {
             value["user"] = user.as_str().into();
         }
+        if self.expand {
+            value["expand"] = true.into();
+        }
         if self.extended {
             value["extended"] = true.into();
         }
@@ -173,6 +178,7 @@ impl Fields<'_> {
             pids: self.pids()?,
             process_limit: self.count("process_limit", DEFAULT_PROCESS_LIMIT)?,
             user: self.text("user")?,
+            expand: self.flag("expand")?,
             extended: self.flag("extended")?,
         })
     }
@@ -394,12 +400,34 @@ pub struct CertificateStatus {
     /// The CRLs in use; none where the directory has none.
     #[serde(default)]
     pub crls: Vec<CrlStatus>,
+    /// The certificate that the daemon presents.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub leaf: Option<CertificateSummary>,
+    /// The trust anchors.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub roots: Vec<CertificateSummary>,
+    /// What keeps clients out now, or the daemon from noticing changes; a CRL that has expired, for example.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub problems: Vec<String>,
     /// CRLs of the directory that are not in use, each with the reason; a few of them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub declined_crls: Vec<String>,
     /// Why the directory as it is now is not in use, if so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reload_failure: Option<ReloadFailure>,
+}
+
+/// A certificate that a daemon uses.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CertificateSummary {
+    /// Its subject.
+    pub subject: String,
+    /// Its serial number in hex.
+    pub serial: String,
+    /// When it expires; RFC 3339, UTC.
+    pub not_after: String,
+    /// SHA-256 of it, in hex.
+    pub sha256: String,
 }
 
 /// One CRL that a daemon uses.
@@ -415,8 +443,11 @@ pub struct CrlStatus {
     /// When the next one is due, after which every client of this CA is refused.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next_update: Option<String>,
-    /// Seconds since it was made, by the daemon's clock.
+    /// Seconds since its thisUpdate, by the daemon's clock. `certck` sets thisUpdate five minutes back.
     pub age_s: i64,
+    /// Seconds since this daemon has it in use.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub in_use_s: Option<u64>,
     /// Revoked certificates.
     pub revoked: u64,
 }
@@ -607,6 +638,9 @@ pub struct Triggered {
     /// The name of that user, if the daemon's host knows it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub user: Option<String>,
+    /// The log file that the process is told, if it is not that of the request.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub log_file: Option<String>,
 }
 
 #[cfg(test)]
@@ -635,6 +669,7 @@ mod tests {
             pids: vec![1, 2],
             process_limit: 3,
             user: Some("ann".into()),
+            expand: true,
             extended: true,
         };
         for r in [

@@ -7,5 +7,5 @@ pub mod config;
 pub mod frame;
 pub mod message;
 
-/// The port that clients and daemons of this family use unless told otherwise.
+/// The port that clients and daemons of this family use by default.
 pub const DEFAULT_PORT: u16 = 1778;

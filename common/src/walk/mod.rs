@@ -7,6 +7,7 @@
 
 mod listing;
 mod pool;
+mod reach;
 
 use std::ffi::CStr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -21,6 +22,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use crate::file_id::FileId;
 
 pub use pool::{WalkStart, walk_from, walk_trees};
+pub use reach::Reach;
 
 /// How to walk.
 #[derive(Clone, Copy, Debug)]
@@ -74,28 +76,61 @@ pub struct TreeNode {
     pub depth: u32,
     /// A root that is a file: the name is the file's whole path as it was given, also where that is a link.
     file: bool,
+    /// Who gets to it, and who gets to its entries.
+    reach: (Reach, Reach),
+    /// Its owner; none for a root that the caller made.
+    owner: Option<u32>,
 }
 
 impl TreeNode {
-    /// A root by its path and its index among the roots.
+    /// A root by its path and its index among the roots, as if everybody could get to its entries.
     #[must_use]
     pub fn root(path: &[u8], root: usize) -> Arc<Self> {
-        Arc::new(Self { parent: None, name: path.into(), root, depth: 0, file: false })
+        Self::new_root(path, root, <_>::default(), None)
+    }
+
+    fn new_root(path: &[u8], root: usize, reach: (Reach, Reach), owner: Option<u32>) -> Arc<Self> {
+        Arc::new(Self { parent: None, name: path.into(), root, depth: 0, file: false, reach, owner })
     }
 
     /// The directory of a root that is a file.
-    fn of_file(path: &[u8], root: usize) -> Arc<Self> {
-        Arc::new(Self { parent: None, name: path.into(), root, depth: 0, file: true })
+    fn of_file(path: &[u8], root: usize, reach: Reach) -> Arc<Self> {
+        Arc::new(Self {
+            parent: None,
+            name: path.into(),
+            root,
+            depth: 0,
+            file: true,
+            reach: (reach, reach),
+            owner: None,
+        })
     }
 
-    fn new_child(self: &Arc<Self>, name: &[u8]) -> Arc<Self> {
+    fn new_child(self: &Arc<Self>, name: &[u8], st: &Statx) -> Arc<Self> {
         Arc::new(Self {
             parent: Some(Arc::clone(self)),
             name: name.into(),
             root: self.root,
             depth: self.depth + 1,
             file: false,
+            reach: (self.reach.1, self.reach.1.through_entry(st)),
+            owner: Some(st.stx_uid),
         })
+    }
+
+    /// Who gets to this directory through those above it, as [`WalkStart::reach`] and the walk found them.
+    pub fn reach(&self) -> Reach {
+        self.reach.0
+    }
+
+    /// The owner of the directory above this one, where that was walked.
+    pub fn owner_above(&self) -> Option<u32> {
+        self.parent.as_ref().and_then(|parent| parent.owner)
+    }
+
+    /// Who gets to the entries of this directory.
+    pub fn reach_of_entries(&self) -> Reach {
+        self.reach.1
     }
 
     /// The entry's own name; a root's whole path.

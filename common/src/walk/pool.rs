@@ -12,7 +12,8 @@ use rustix::io::Errno;
 
 use super::listing::{DirectoryListing, PendingDirectory};
 use super::{
-    OpenDirectory, RootError, TreeNode, WalkOptions, WalkVisitor, file_type, open_root, stat_entry, stat_open,
+    OpenDirectory, Reach, RootError, TreeNode, WalkOptions, WalkVisitor, file_type, open_root, stat_entry,
+    stat_open,
 };
 use crate::file_id::FileId;
 
@@ -26,6 +27,8 @@ pub struct WalkStart<'a> {
     pub path: &'a Path,
     /// The file if the path was resolved before: it must still be the same.
     pub same: Option<FileId>,
+    /// Who gets to it through the directories above it.
+    pub reach: Reach,
 }
 
 /// Walks the trees below `roots` and returns the visitors. A root that cannot be opened is returned as an error, and the
@@ -35,7 +38,8 @@ pub fn walk_trees<V: WalkVisitor>(
     options: WalkOptions,
     visitor: impl FnMut() -> V,
 ) -> (Vec<V>, Vec<RootError>) {
-    let starts: Vec<_> = roots.iter().map(|path| WalkStart { path, same: None }).collect();
+    let starts: Vec<_> =
+        roots.iter().map(|path| WalkStart { path, same: None, reach: Reach::default() }).collect();
     walk_from(&starts, options, visitor)
 }
 
@@ -77,10 +81,13 @@ pub fn walk_from<V: WalkVisitor>(
 
 fn start_task(start: &WalkStart<'_>, i: usize) -> rustix::io::Result<WalkTask> {
     let path = start.path;
-    let opened =
-        open_top(path, TreeNode::root(path.as_os_str().as_bytes(), i)).map(|dir| WalkTask::Root(dir.into()));
+    let node = |st: &Statx| {
+        let reach = (start.reach, start.reach.through_entry(st));
+        TreeNode::new_root(path.as_os_str().as_bytes(), i, reach, Some(st.stx_uid))
+    };
+    let opened = open_top(path, node).map(|dir| WalkTask::Root(dir.into()));
     let work = opened.or_else(|e| match e {
-        Errno::NOTDIR => open_file_root(path, i),
+        Errno::NOTDIR => open_file_root(start, i),
         e => Err(e),
     })?;
     let st = match &work {
@@ -95,33 +102,34 @@ fn start_task(start: &WalkStart<'_>, i: usize) -> rustix::io::Result<WalkTask> {
     }
 }
 
-/// Opens a directory at the top of a walk, as `node`.
-fn open_top(path: &Path, node: Arc<TreeNode>) -> rustix::io::Result<OpenDirectory> {
+/// Opens a directory at the top of a walk; `node` makes its place from its metadata.
+fn open_top(path: &Path, node: impl Fn(&Statx) -> Arc<TreeNode>) -> rustix::io::Result<OpenDirectory> {
     let fd = open_root(path)?;
     let st = stat_open(&fd)?;
-    Ok(OpenDirectory { fd: fd.into(), node, st })
+    Ok(OpenDirectory { fd: fd.into(), node: node(&st), st })
 }
 
 /// Opens a root that is not a directory as an entry of its directory. A symbolic link is followed, because the user named
 /// it, and shown as the user wrote it.
-fn open_file_root(path: &Path, root: usize) -> rustix::io::Result<WalkTask> {
-    let (dir, name, st) = stat_in_parent(path, path, root)?;
+fn open_file_root(start: &WalkStart<'_>, root: usize) -> rustix::io::Result<WalkTask> {
+    let path = start.path;
+    let (dir, name, st) = stat_in_parent(path, start, root)?;
     if file_type(&st) != FileType::Symlink {
         return Ok(WalkTask::File(Box::new((dir, name, st))));
     }
     let real = path.canonicalize().map_err(|e| Errno::from_io_error(&e).unwrap_or(Errno::INVAL))?;
-    stat_in_parent(&real, path, root).map(|file| WalkTask::File(Box::new(file)))
+    stat_in_parent(&real, start, root).map(|file| WalkTask::File(Box::new(file)))
 }
 
 fn stat_in_parent(
     path: &Path,
-    shown: &Path,
+    start: &WalkStart<'_>,
     root: usize,
 ) -> rustix::io::Result<(OpenDirectory, CString, Statx)> {
     let name = path.file_name().and_then(|n| CString::new(n.as_bytes()).ok()).ok_or(Errno::INVAL)?;
     let parent = path.parent().unwrap_or(Path::new("/"));
     let parent = if parent.as_os_str().is_empty() { Path::new(".") } else { parent };
-    let dir = open_top(parent, TreeNode::of_file(shown.as_os_str().as_bytes(), root))?;
+    let dir = open_top(parent, |_| TreeNode::of_file(start.path.as_os_str().as_bytes(), root, start.reach))?;
     let st = stat_entry(&dir, &name)?;
     Ok((dir, name, st))
 }

@@ -145,23 +145,32 @@ impl EventClassifier {
     /// What an event is by what has been read so far, for those who keep none: the names of processes, which metadata
     /// events tell, may come later.
     pub fn meaning_so_far(&mut self, event: &Event<'_>) -> RowMeaning {
-        /// Names are known again quickly; so many are enough.
-        const MOST_NAMES: u32 = 1 << 18;
-        if self.names.count_names() > MOST_NAMES {
-            self.names = NameTable::default();
-            self.verdicts.clear();
-        }
         self.processes.learn(event);
-        match self.classify(event) {
-            Classified::Known(category) => {
-                let (device, stream) = (event.device, event.stream);
-                RowMeaning { category, device, stream, ..RowMeaning::default() }
-            }
+        match self.classify_and_forget(event) {
+            Classified::Known(category) => meaning_of_known(event, category),
             Classified::Row(traits, user) => {
                 let thread = self.processes.thread_of(event);
                 self.resolve_row(thread, traits, user)
             }
         }
+    }
+
+    /// What an event is, unless its process or thread has to tell.
+    pub fn meaning_by_itself(&mut self, event: &Event<'_>) -> Option<RowMeaning> {
+        match self.classify_and_forget(event) {
+            Classified::Known(category) => Some(meaning_of_known(event, category)),
+            Classified::Row(..) => None,
+        }
+    }
+
+    /// Classifies without keeping more than some names: they are known again quickly.
+    fn classify_and_forget(&mut self, event: &Event<'_>) -> Classified {
+        const MOST_NAMES: u32 = 1 << 18;
+        if self.names.count_names() > MOST_NAMES {
+            self.names = NameTable::default();
+            self.verdicts.clear();
+        }
+        self.classify(event)
     }
 
     fn verdict(&mut self, event: &Event<'_>) -> NameVerdict {
@@ -187,6 +196,10 @@ impl EventClassifier {
         }
         meaning
     }
+}
+
+fn meaning_of_known(event: &Event<'_>, category: Category) -> RowMeaning {
+    RowMeaning { category, device: event.device, stream: event.stream, ..RowMeaning::default() }
 }
 
 /// Tells categories of libkineto that say what an event is, though the model has no category for it.

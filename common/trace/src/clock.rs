@@ -36,6 +36,9 @@ impl ClockFit {
         let Some(&drift) = slopes.get(slopes.len() / 2).filter(|_| pairs.len() >= 4) else {
             return Some(steady);
         };
+        // Clocks of computers drift by less than a tenth of this: more is a wrong match.
+        const MOST: f64 = 0.001;
+        let drift = drift.clamp(-MOST, MOST);
         let drifting = Self::with_drift(pairs, origin, drift);
         // A drift that explains nothing is noise.
         Some(if drifting.residual < steady.residual / 2 { drifting } else { steady })

@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::io::{self, IsTerminal, Read};
 use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::FileTypeExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use clap::Args;
@@ -13,12 +13,17 @@ use common::finding::unhex;
 use common::inputs::{PathListArgs, Separator};
 use common::out::Out;
 
-use crate::read::{self, ReadOptions, ascend};
+use crate::read::{self, ReadOptions, TraceSource, ascend};
 
 /// The arguments that name traces, the same for every subcommand.
 #[derive(Args, Clone, Debug)]
 pub struct Inputs {
-    /// Traces: files, plain or gzip, or `*_ascend_pt` directories; `-` or none is standard input
+    /// Traces: files, also compressed, or directories of them; `-` or none is standard input
+    ///
+    /// A format is told by the content: traces in JSON of PyTorch, Ascend, JAX, Chrome and others, Perfetto's .pftrace,
+    /// databases of Ascend, msMonitor, Nsight Systems (SQLite export) and rocprofv3, xplane.pb, rocprofv3's JSON,
+    /// msMonitor's JSON lines, speedscope and folded stacks; gzip, zstd and a zip archive of one file are taken off. A
+    /// directory stands for its timeline, or for all traces in it.
     ///
     /// A list of --files-from may hold JSON lines as well: of those, `path` of each `profctl.trace_file` record is taken
     /// and other records are skipped.
@@ -82,8 +87,7 @@ impl Inputs {
 
     /// The traces that the command line names: standard input, if there is no list either.
     fn named_inputs(&self) -> anyhow::Result<Vec<Input>> {
-        let named = |p: &PathBuf| if p.as_os_str() == "-" { Input::Stdin } else { Input::Path(p.clone()) };
-        let inputs: Vec<_> = self.paths.iter().map(named).collect();
+        let inputs: Vec<_> = self.paths.iter().flat_map(|path| inputs_of(path)).collect();
         if !inputs.is_empty() || self.list.file().is_some() {
             return Ok(inputs);
         }
@@ -111,14 +115,28 @@ impl Inputs {
         self.paths.iter().map(size_of).sum()
     }
 
-    /// These traces, read as others are.
-    pub fn of_paths(paths: Vec<PathBuf>) -> Self {
-        Self { paths, list: PathListArgs::default(), strict: false }
+    /// What this path stands for on a command line.
+    pub fn of_path(path: &Path) -> Self {
+        Self { paths: vec![path.to_owned()], list: PathListArgs::default(), strict: false }
     }
 
     /// Whether it may be more than one trace.
     pub fn several(&self) -> bool {
-        self.list.file().is_some() || self.paths.len() > 1
+        self.list.file().is_some() || self.paths.iter().flat_map(|path| inputs_of(path)).nth(1).is_some()
+    }
+}
+
+/// What a path of the command line stands for: standard input, a file, or the traces in a directory. A directory
+/// without any is left as it is: opening it says why.
+fn inputs_of(path: &Path) -> Vec<Input> {
+    if path.as_os_str() == "-" {
+        return vec![Input::Stdin];
+    }
+    let found = if path.is_dir() { read::find_traces(path) } else { Vec::new() };
+    if found.is_empty() {
+        vec![Input::Path(path.to_owned())]
+    } else {
+        found.into_iter().map(Input::Path).collect()
     }
 }
 
@@ -137,6 +155,16 @@ fn parse_entry(entry: Vec<u8>, separator: Separator) -> anyhow::Result<Option<Pa
     match record["path"].as_str() {
         Some(path) => Ok(Some(path.into())),
         None => bail!("the record has no `path`"),
+    }
+}
+
+impl Opened {
+    /// The bytes of the input as a source: of a file, with its path.
+    pub fn source_of(&self, bytes: Box<dyn Read + Send>) -> TraceSource {
+        match self.size {
+            Some(_) => TraceSource::of_file(bytes, self.path.clone()),
+            None => bytes.into(),
+        }
     }
 }
 

@@ -4,7 +4,7 @@ use anyhow::Context;
 
 use crate::classifier::{ClassRules, EventClassifier};
 use crate::inputs::Input;
-use crate::model::{Event, EventSink, RowMeaning};
+use crate::model::{Event, EventSink};
 use crate::read::{self, ReadOptions};
 
 /// Finds the category, device and stream of events while their trace is being read.
@@ -29,8 +29,7 @@ impl<'a> MeaningLookup<'a> {
         if !self.named && event.cat.is_empty() && matches!(event.phase, b'X' | b'B' | b'E' | b'b' | b'e') {
             self.learn_names()?;
         }
-        let RowMeaning { category, device, stream, .. } = self.classifier.meaning_so_far(event);
-        Ok(Event { category, device: device.or(event.device), stream: stream.or(event.stream), ..*event })
+        Ok(self.classifier.meaning_so_far(event).apply_to(event))
     }
 
     /// Learns how processes and threads are named in all of the trace, once: what rows without a category are, their
@@ -39,8 +38,12 @@ impl<'a> MeaningLookup<'a> {
     fn learn_names(&mut self) -> anyhow::Result<()> {
         self.named = true;
         if *self.input != Input::Stdin {
-            let (_, source) = self.input.open().with_context(|| self.input.label())?;
-            read::read_trace(source, &ReadOptions::default(), &mut ProcessNames(&mut self.classifier))?;
+            let (opened, bytes) = self.input.open().with_context(|| self.input.label())?;
+            read::read_trace(
+                opened.source_of(bytes),
+                &ReadOptions::default(),
+                &mut ProcessNames(&mut self.classifier),
+            )?;
         }
         Ok(())
     }

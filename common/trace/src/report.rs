@@ -16,8 +16,10 @@ pub fn report_faults(out: &Out, label: &str, outcome: &ReadOutcome) {
     for (defect, DefectCount { count, line, offset }) in outcome.defects.iter() {
         let often =
             if *count > 1 { format!(", {} times, here first", format_count(*count)) } else { String::new() };
-        let (place, what) = (format!("{label}:{line}"), defect.describe());
-        let reason = format!("{what}{often} (byte {offset})");
+        // Where the input is no text, there are no lines; where the byte says nothing, it is 0.
+        let place = if *line > 0 { format!("{label}:{line}") } else { label.to_owned() };
+        let byte = if *line > 0 || *offset > 0 { format!(" (byte {offset})") } else { String::new() };
+        let reason = format!("{}{often}{byte}", defect.describe());
         match defect.severity() {
             Severity::Allowed => out.diag().info(place, reason),
             Severity::Repaired => out.warn(place, reason),

@@ -89,7 +89,7 @@ impl CaDir {
 
     /// The serial numbers that the CRL in force revokes, in hex.
     pub(crate) fn revoked_serials(&self) -> HashSet<String> {
-        let entries = self.crl.iter().flat_map(|crl| &crl.revoked);
+        let entries = self.crl.iter().flat_map(Crl::entries);
         entries.map(|entry| common::finding::hex(&entry.serial)).collect()
     }
 
@@ -99,7 +99,7 @@ impl CaDir {
             ensure!(self.crl.is_none(), "{}: exists: omit --first", self.own.path.display());
             return Ok(Vec::new());
         }
-        Ok(self.crl_in_force()?.revoked.iter().map(keep_entry).collect())
+        Ok(self.crl_in_force()?.entries().map(|entry| keep_entry(&entry)).collect())
     }
 
     /// The certificate directories that CRLs go to, locked. One under another CA is an error, before anything is changed.
@@ -267,7 +267,7 @@ fn describe_ca(cert: &Cert) -> String {
 
 /// The first serial number that an old list revokes and a new one does not.
 fn find_lost_serial(old: &Crl, new: &Crl) -> Option<String> {
-    let entry = old.revoked.iter().find(|r| new.find_entry(&r.serial).is_none())?;
+    let entry = old.entries().find(|entry| !new.revokes(&entry.serial))?;
     Some(common::finding::hex(&entry.serial))
 }
 
@@ -279,7 +279,7 @@ pub(crate) fn written_record(path: &Path, crl: &Crl) -> WrittenRecord {
         number: crl.number.as_ref().map(|n| common::finding::hex(&n.value)).unwrap_or_default(),
         serial: None,
         expires: crl.next_update.map(|t| t.to_string()).unwrap_or_default(),
-        revoked: Some(crl.revoked.len() as u64),
+        revoked: Some(crl.revoked_count() as u64),
         dry_run: false,
     }
 }
@@ -313,7 +313,7 @@ fn reason_of_code(code: u8) -> Option<RevocationReason> {
 
 /// Checks that a CRL is valid for peers.
 pub(crate) fn check_crl(path: &Path, crl: &Crl, issuer: &Cert) -> anyhow::Result<()> {
-    let options = LoadOptions { warn_days: 0, ..LoadOptions::now() };
+    let options = LoadOptions { warn_days: Some(0), ..LoadOptions::now() };
     let findings = inspect_crl(path, crl, issuer, &options);
     if let Some(finding) = findings.iter().find(|f| f.severity == Severity::Error) {
         bail!("{}: {}", finding.path, finding.reason());

@@ -19,8 +19,8 @@ use crate::directory_check::CheckedDirectory;
 use crate::metrics::CheckMetrics;
 
 /// The writer of a format.
-pub(crate) fn report_for(format: ReportFormat) -> Box<dyn CheckReport> {
-    match (format, report::writer(format, report_source(&[]))) {
+pub(crate) fn report_for(format: ReportFormat, fail_on: Severity) -> Box<dyn CheckReport> {
+    match (format, report::writer(format, report_source(&[], fail_on))) {
         (ReportFormat::Prometheus, Some(writer)) => Box::new(CheckMetrics::new(writer)),
         (ReportFormat::Nagios, Some(writer)) => Box::new(NagiosReport(writer, None)),
         (_, Some(writer)) => Box::new(SharedReport(writer)),
@@ -192,7 +192,6 @@ fn nagios_text(text: &str) -> String {
 }
 
 /// The findings about something that is not a directory: a daemon, a responder.
-#[derive(Default)]
 pub(crate) struct LiveReport<'a> {
     /// The rules that only such a thing can break.
     pub(crate) own_rules: &'static [Rule],
@@ -207,6 +206,10 @@ pub(crate) struct LiveReport<'a> {
     pub(crate) suppressed: u64,
     /// The first thing that could not be done.
     pub(crate) first_failure: Option<&'a str>,
+    /// The lowest severity that makes the answer no.
+    pub(crate) fail_on: Severity,
+    /// What only this tool knows: series for Prometheus, words for Nagios.
+    pub(crate) addition: String,
 }
 
 impl LiveReport<'_> {
@@ -223,12 +226,19 @@ impl LiveReport<'_> {
         self.findings.iter().for_each(|f| totals.add(f.finding.severity));
         let end =
             End { subjects: self.subjects, noun: self.noun, totals, failed: diag.errors(), ..End::default() };
-        match (format, report::writer(format, report_source(self.own_rules))) {
+        match (format, report::writer(format, report_source(self.own_rules, self.fail_on))) {
             (_, Some(mut writer)) => {
                 self.findings.iter().try_for_each(|f| writer.finding(to, &f.finding))?;
                 match format {
                     ReportFormat::Nagios => {
-                        plugin_line(writer.as_mut(), to, &end, self.suppressed, self.first_failure)?;
+                        let trouble = self.first_failure.into_iter().chain([self.addition.as_str()]);
+                        let trouble: Vec<&str> = trouble.filter(|text| !text.is_empty()).collect();
+                        let trouble = Some(trouble.join("; ")).filter(|text| !text.is_empty());
+                        plugin_line(writer.as_mut(), to, &end, self.suppressed, trouble.as_deref())?;
+                    }
+                    ReportFormat::Prometheus => {
+                        writer.end(to, &end)?;
+                        to.write_all(self.addition.as_bytes())?;
                     }
                     _ => writer.end(to, &end)?,
                 }
@@ -249,8 +259,8 @@ impl LiveReport<'_> {
             }
         }
         Ok(match format {
-            ReportFormat::Nagios => nagios_exit_from(&end, Severity::Error),
-            _ if totals.errors > 0 => Exit::No,
+            ReportFormat::Nagios => nagios_exit_from(&end, self.fail_on),
+            _ if totals.at_least(self.fail_on) > 0 => Exit::No,
             _ => Exit::Ok,
         })
     }
@@ -270,13 +280,13 @@ impl LiveReport<'_> {
 }
 
 /// Who writes a report: the rules of directories, and those of the command.
-fn report_source(own: &'static [Rule]) -> report::Source {
+fn report_source(own: &'static [Rule], fail_on: Severity) -> report::Source {
     let rules = rule::RULES.iter().chain(own);
     report::Source {
         tool: "certck",
         version: env!("CARGO_PKG_VERSION"),
         rules: rules.copied().collect(),
-        fail_on: Severity::Error,
+        fail_on,
     }
 }
 

@@ -12,9 +12,9 @@ use common::finding::{Finding, Severity};
 use common::fsat;
 use common::pki::crl::CrlNumber;
 use common::pki::key::KeyError;
-use common::pki::role::{LAYOUTS, Layout};
+use common::pki::role::{LAYOUTS, Layout, SECRET_LAYOUTS};
 use common::pki::{
-    Cert, Crl, CrlFile, LoadOptions, Owner, Role, inspect_certificates, inspect_directory, rule,
+    Cert, Crl, CrlFile, LoadOptions, Owner, Role, inspect_certificates, inspect_directory, oid, rule,
 };
 use common::policy::{Class, Mode, shell_quote};
 use rustix::fs::FlockOperation;
@@ -76,7 +76,7 @@ impl CrlStore {
     /// directory's own certificate does not count, because that is the purpose of CRLs.
     pub(crate) fn new_load_error(&self, text: &str) -> Option<Finding> {
         let layout = layout_of(&self.dir)?;
-        let options = LoadOptions { warn_days: 0, ..LoadOptions::now() };
+        let options = LoadOptions { warn_days: Some(0), ..LoadOptions::now() };
         let errors = |staged: Option<&[u8]>| -> Vec<Finding> {
             let findings = inspect_certificates(&self.dir, layout.role, staged, &options);
             findings.into_iter().filter(|f| f.severity == Severity::Error).collect()
@@ -153,7 +153,19 @@ pub(crate) fn layout_of(dir: &Path) -> Option<&'static Layout> {
     let has = |name: &str| dir.join(name).symlink_metadata().is_ok();
     let damaged =
         || LAYOUTS.iter().find(|l| l.role == Role::Server && has(l.ca) && has(l.crl) && !has("ca.key"));
-    LAYOUTS.iter().find(|l| has(l.leaf)).or_else(|| LAYOUTS.iter().find(|l| has(l.key))).or_else(damaged)
+    let usual = LAYOUTS.iter().find(|l| has(l.leaf)).or_else(|| LAYOUTS.iter().find(|l| has(l.key)));
+    let secret = || has("tls.crt").then(|| &SECRET_LAYOUTS[role_of_secret(dir) as usize]);
+    usual.or_else(secret).or_else(damaged)
+}
+
+/// The role of a secret, whose file names do not say it: a client's, if its certificate is for clients only.
+pub(crate) fn role_of_secret(dir: &Path) -> Role {
+    let leaf = dir.join(SECRET_LAYOUTS[0].leaf).canonicalize().ok();
+    let cert = leaf.and_then(|leaf| files::read_certificate(&leaf).ok());
+    let usages = cert.and_then(|cert| cert.extensions.extended_key_usage).map(|usage| usage.value);
+    let has =
+        |purpose| usages.as_ref().zip(oid::encode_purpose(purpose)).is_some_and(|(u, p)| u.contains(&p));
+    if has("clientAuth") && !has("serverAuth") { Role::Client } else { Role::Server }
 }
 
 /// Reads the CRLs of a file, which need not be there, through a symbolic link too. One that is no regular file is an

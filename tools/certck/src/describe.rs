@@ -3,13 +3,13 @@
 use std::net::IpAddr;
 
 use common::finding::hex;
-use common::pki::der::Der;
+use common::pki::der::{self, Der, Malformed, Time};
 use common::pki::extension::{Extension, Extensions, Subtree};
 use common::pki::key::{self, KeyError};
-use common::pki::name::GeneralName;
+use common::pki::name::{GeneralName, Name};
 use common::pki::passphrase;
 use common::pki::pem::Block;
-use common::pki::signature::PublicKey;
+use common::pki::signature::{PublicKey, Signature};
 use common::pki::{Cert, Crl, oid_name, sha256};
 use common::record::certck as record;
 use rustls::sign::SigningKey;
@@ -62,6 +62,37 @@ pub(crate) fn describe_certificate(cert: &Cert, path: String, line: u64) -> reco
     }
 }
 
+/// The parts of a certificate that can be read though the whole cannot, each with its value or why it is unreadable.
+pub(crate) fn describe_readable_parts(bytes: &[u8]) -> Vec<(&'static str, String)> {
+    fn shown<T: ToString>(value: Result<T, Malformed>) -> String {
+        value.map_or_else(|e| format!("(unreadable: {e})"), |value| value.to_string())
+    }
+    fn validity(raw: &[u8]) -> Result<String, Malformed> {
+        let mut both = Der::new(raw).open_sequence()?;
+        Ok(format!("{} to {}", Time::read_der(&mut both)?, Time::read_der(&mut both)?))
+    }
+    let Ok((signature, tbs)) = Signature::split_signed(bytes) else { return Vec::new() };
+    let mut rest = Der::new(tbs);
+    let mut parts = Vec::new();
+    // A part that is no element ends the list: where the next one begins is unknown then.
+    let mut read_parts = || -> Result<(), Malformed> {
+        rest.read_optional(der::explicit_tag(0))?;
+        let serial = hex(rest.read_tagged(der::INTEGER)?);
+        rest.read_raw_sequence()?;
+        parts.push(("issuer", shown(Name::read_der(&mut Der::new(rest.read_raw_sequence()?.raw)))));
+        parts.push(("valid", shown(validity(rest.read_raw_sequence()?.raw))));
+        parts.insert(0, ("subject", shown(Name::read_der(&mut Der::new(rest.read_raw_sequence()?.raw)))));
+        parts.push(("serial", serial));
+        let key = PublicKey::read_der(&mut Der::new(rest.read_raw_sequence()?.raw));
+        parts.push(("key", shown(key.map(|key| key.kind))));
+        Ok(())
+    };
+    let _ = read_parts();
+    parts.push(("signature", signature.name()));
+    parts.push(("SHA-256", hex(&sha256(bytes))));
+    parts
+}
+
 fn key_usages(e: &Extensions) -> Vec<String> {
     e.key_usage.iter().flat_map(|k| k.value.usage_names()).map(str::to_owned).collect()
 }
@@ -111,11 +142,12 @@ fn format_subtree(tree: &Subtree) -> String {
 }
 
 pub(crate) fn describe_crl(crl: &Crl, path: String, line: u64) -> record::CrlRecord {
-    let revoked = crl.revoked.iter().map(|r| record::RevokedRecord {
+    let revoked = crl.entries().map(|r| record::RevokedRecord {
         serial: hex(&r.serial),
         at: r.at.to_string(),
         reason: r.reason,
     });
+    let critical = crl.unknown_critical.iter().map(|name| format!("{name} (critical)"));
     record::CrlRecord {
         path,
         line,
@@ -124,9 +156,38 @@ pub(crate) fn describe_crl(crl: &Crl, path: String, line: u64) -> record::CrlRec
         this_update: crl.this_update.to_string(),
         next_update: crl.next_update.map(|t| t.to_string()),
         signature: crl.signature.name(),
+        authority_key_id: crl.authority_key_id.as_ref().and_then(|a| a.key_id.as_ref()).map(|id| hex(id)),
+        scope: describe_scope(crl),
+        other_extensions: critical
+            .chain(crl.unknown.iter().cloned())
+            .chain(crl.broken.iter().cloned())
+            .collect(),
         revoked: revoked.collect(),
         sha256: hex(&sha256(&crl.der)),
     }
+}
+
+/// What a CRL is limited to, by the names of RFC 5280, sections 5.2.4 and 5.2.5.
+fn describe_scope(crl: &Crl) -> Vec<String> {
+    let mut parts: Vec<String> =
+        crl.delta.then(|| "delta (deltaCRLIndicator)".to_owned()).into_iter().collect();
+    let Some(scope) = &crl.scope else { return parts };
+    let names = scope.names.iter().map(ToString::to_string);
+    parts.extend(
+        names
+            .chain(scope.relative.iter().map(ToString::to_string))
+            .map(|n| format!("distribution point {n}")),
+    );
+    for (is_set, name) in [
+        (scope.only_users, "onlyContainsUserCerts"),
+        (scope.only_cas, "onlyContainsCACerts"),
+        (scope.only_attributes, "onlyContainsAttributeCerts"),
+        (scope.reasons.is_some(), "onlySomeReasons"),
+        (scope.indirect, "indirectCRL"),
+    ] {
+        parts.extend(is_set.then(|| name.to_owned()));
+    }
+    parts
 }
 
 pub(crate) fn describe_request(request: &SigningRequest, path: String, line: u64) -> record::RequestRecord {
@@ -165,14 +226,27 @@ pub(crate) fn describe_key(block: &Block, path: String, line: u64) -> Result<rec
         Ok(read) => {
             let public = read_public_half(read.as_ref());
             key.encrypted = false;
-            key.key = public.as_ref().map(|p| p.kind.to_string());
+            // The public half names the curve also where the file gives it by numbers.
+            let named =
+                key::describe_algorithm(&block.label, &block.der).filter(|name| name.contains("explicit"));
+            key.key = public.as_ref().map(|p| match named {
+                Some(named) => format!("{} ({named})", p.kind),
+                None => p.kind.to_string(),
+            });
             key.key_sha256 = public.map(|p| hex(&sha256(&p.spki)));
         }
         Err(KeyError::Encrypted) => key.encryption = Some(passphrase::describe_encryption(&block.der)?),
         Err(KeyError::Traditional) => {
             key.encryption = Some("OpenSSL's traditional format, which is insecure".to_owned());
         }
-        Err(e) => return Err(e),
+        // Of a kind that is not supported, what it says of itself.
+        Err(e) => match key::describe_algorithm(&block.label, &block.der) {
+            Some(named) => {
+                key.encrypted = false;
+                key.key = Some(format!("{named} (not supported here)"));
+            }
+            None => return Err(e),
+        },
     }
     Ok(key)
 }

@@ -4,12 +4,14 @@ use std::path::{Path, PathBuf};
 
 use clap::ValueEnum;
 use common::finding::{Finding, Severity};
-use common::pki::{self, LoadOptions, Owner, Passphrase, PassphraseArgs, Profile, Role, rule};
+use common::pki::{self, CrlLimitArgs, LoadOptions, Owner, Passphrase, PassphraseArgs, Profile, Role, rule};
 use common::record::certck as record;
 use common::report::{End, Totals};
 use rustls::pki_types::ServerName;
 use time::OffsetDateTime;
 
+use crate::crl_store;
+use crate::reader::DirectoryReaderUser;
 use crate::suppressions::Suppressions;
 
 /// The options of a check.
@@ -21,19 +23,22 @@ pub(crate) struct CheckOptions {
     /// Name or address for which a server's certificate must be valid; may be repeated
     #[arg(long = "host", value_name = "NAME", value_parser = parse_host)]
     pub(crate) hosts: Vec<String>,
-    /// Warn of certificates and CRLs that expire within N days, at most within the last third of their validity
-    #[arg(long, value_name = "N", default_value_t = 30)]
-    warn_days: u32,
+    /// Warn of certificates and CRLs that expire within N days [default: 30, or the last third of their validity if that
+    /// is shorter]
+    #[arg(long, value_name = "N")]
+    warn_days: Option<u32>,
     /// Strictness: compat for old and new peers; strict also requires what RFC 5280 obliges CAs to, and makes warnings errors
     #[arg(long, value_enum, default_value_t)]
     profile: Profile,
-    /// Required owner of the directories and files besides root, by name or number: the user who runs the program
-    /// [default: the user who runs certck; for root, the owner of each directory]
+    /// User who runs the program, by name or number: the required owner of the directories and files besides root, who
+    /// must be able to read them [default: the user who runs certck; for root, the owner of each directory]
     #[arg(long, value_name = "USER", value_parser = parse_user)]
     owner: Option<u32>,
     /// Ignore the findings that FILE lists, each with a reason and an expiry date
     #[arg(long, value_name = "FILE")]
     pub(crate) suppress: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) crl_limit: CrlLimitArgs,
     #[command(flatten)]
     pub(crate) passphrase: PassphraseArgs,
 }
@@ -75,6 +80,9 @@ impl RoleChoice {
             Self::Auto if has(Role::Server) => DirectoryPurpose::Serving(Role::Server),
             Self::Auto if has(Role::Client) => DirectoryPurpose::Serving(Role::Client),
             Self::Auto if lies("ca.key") || lies("issued.jsonl") => DirectoryPurpose::Authority,
+            Self::Auto if lies("tls.crt") || lies("tls.key") => {
+                DirectoryPurpose::Serving(crl_store::role_of_secret(dir))
+            }
             Self::Auto => DirectoryPurpose::Serving(Role::Server),
         }
     }
@@ -114,6 +122,7 @@ impl DirectoryChecker<'_> {
             at: self.at,
             hosts: &self.demands.hosts,
             warn_days: self.demands.warn_days,
+            max_crl_bytes: self.demands.crl_limit.max_crl_bytes,
             profile: self.demands.profile,
             passphrase: self.passphrase,
             owner: match self.demands.owner {
@@ -134,6 +143,10 @@ impl DirectoryChecker<'_> {
             DirectoryPurpose::Authority => pki::inspect_authority(&dir, &options),
         };
         let mut findings = inspection.findings;
+        if let (Some(uid), DirectoryPurpose::Serving(role)) = (self.demands.owner, role) {
+            let layout = role.layout_of(|name| dir.join(name).symlink_metadata().is_ok());
+            findings.extend(DirectoryReaderUser::new(uid).find_unreadable(&dir, &layout.file_names()));
+        }
         let readable = !findings.iter().any(|f| f.rule == rule::DIRECTORY.id);
         // That a directory cannot be read is a failure, which is not suppressed.
         let suppressed = if readable { self.suppressions.take_suppressed(&mut findings) } else { Vec::new() };

@@ -1,6 +1,7 @@
 //! The directories that a command works on: those named, those below them, those in a list; each once.
 
 use std::collections::HashSet;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::anyhow;
@@ -16,7 +17,8 @@ pub(crate) struct DirectorySource {
     dirs: Vec<PathBuf>,
     /// Check every directory below DIR that holds a leaf or a leaf's key
     ///
-    /// Looks for server.crt, server.key, client.crt and client.key, so a directory whose ca.crt is missing is found too.
+    /// Looks for server.crt, server.key, client.crt and client.key, so a directory whose ca.crt is missing is found too; and
+    /// for ca.crt, tls.crt and tls.key together, as in a secret of Kubernetes.
     /// Symbolic links are not followed.
     #[arg(short, long)]
     recursive: bool,
@@ -79,11 +81,18 @@ impl DirectorySource {
 fn find_below(dir: &Path) -> Vec<DirectoryItem> {
     // One file of a leaf is enough: what is lost beside it is for the rules to say.
     let is_one = |path: &Path| {
-        let leaves = LAYOUTS.iter().flat_map(|layout| [layout.leaf, layout.key]);
-        leaves.into_iter().any(|name| path.join(name).symlink_metadata().is_ok())
+        let has = |name: &&str| path.join(name).symlink_metadata().is_ok();
+        let mut leaves = LAYOUTS.iter().flat_map(|layout| [layout.leaf, layout.key]);
+        // Many programs call their files like a secret of Kubernetes does; with a root, they are for mutual TLS.
+        leaves.any(|name| has(&name)) || ["ca.crt", "tls.crt", "tls.key"].iter().all(has)
     };
     let entries = walkdir::WalkDir::new(dir).sort_by_file_name();
-    let directories = entries.into_iter().filter(|e| e.as_ref().map_or(true, |e| e.file_type().is_dir()));
+    // In a volume of Kubernetes the files are in a hidden directory, and links to them beside it.
+    let is_hidden = |e: &walkdir::DirEntry| e.depth() > 0 && e.file_name().as_bytes().starts_with(b"..");
+    let directories = entries
+        .into_iter()
+        .filter_entry(move |e| !is_hidden(e))
+        .filter(|e| e.as_ref().map_or(true, |e| e.file_type().is_dir()));
     directories
         .filter_map(|entry| match entry {
             Ok(e) => is_one(e.path()).then(|| Ok(e.into_path())),

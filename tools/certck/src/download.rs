@@ -6,7 +6,6 @@ use std::time::Duration;
 use anyhow::{Context, anyhow, bail};
 use common::duration::parse_duration;
 use common::pki::{crypto_provider, pem};
-use common::size::parse_size;
 use ureq::tls::{Certificate, RootCerts, TlsConfig};
 
 use crate::files;
@@ -17,9 +16,6 @@ pub(crate) struct DownloadOptions {
     /// Time limit for each exchange with a server, such as 500ms, 5s or 2m; a bare number is seconds
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = parse_duration)]
     timeout: Duration,
-    /// Maximum size of the document, such as 64K or 10MiB; a bare number is bytes
-    #[arg(long, value_name = "SIZE", default_value = "16MiB", value_parser = parse_size)]
-    max_bytes: u64,
     /// Trust anchors for HTTPS servers, PEM [default: the system's]
     #[arg(long, value_name = "FILE")]
     https_ca: Option<PathBuf>,
@@ -31,9 +27,12 @@ const SYSTEM: [&str; 3] =
 
 const REDIRECTS: u32 = 3;
 
-/// Downloads a document with GET.
-pub(crate) fn get_document(url: &str, limits: &DownloadOptions) -> anyhow::Result<Vec<u8>> {
-    read_body(build_agent(url, limits)?.get(url).call(), limits).map_err(|e| redact_error(url, &e))
+/// The largest response to a POST, in bytes: that of an OCSP responder has a few kilobytes.
+const MAX_RESPONSE: u64 = 1 << 20;
+
+/// Downloads a document of at most `max_bytes` with GET.
+pub(crate) fn get_document(url: &str, limits: &DownloadOptions, max_bytes: u64) -> anyhow::Result<Vec<u8>> {
+    read_body(build_agent(url, limits)?.get(url).call(), limits, max_bytes).map_err(|e| redact_error(url, &e))
 }
 
 /// Sends a document with POST and returns the response.
@@ -44,7 +43,7 @@ pub(crate) fn post_document(
     limits: &DownloadOptions,
 ) -> anyhow::Result<Vec<u8>> {
     let response = build_agent(url, limits)?.post(url).content_type(kind).send(document);
-    read_body(response, limits).map_err(|e| redact_error(url, &e))
+    read_body(response, limits, MAX_RESPONSE).map_err(|e| redact_error(url, &e))
 }
 
 /// An address without its user name and password.
@@ -91,12 +90,12 @@ fn build_agent(url: &str, limits: &DownloadOptions) -> anyhow::Result<ureq::Agen
 
 type HttpResponse = Result<ureq::http::Response<ureq::Body>, ureq::Error>;
 
-fn read_body(response: HttpResponse, limits: &DownloadOptions) -> anyhow::Result<Vec<u8>> {
-    let body = response
-        .and_then(|mut response| response.body_mut().with_config().limit(limits.max_bytes).read_to_vec());
+fn read_body(response: HttpResponse, limits: &DownloadOptions, max_bytes: u64) -> anyhow::Result<Vec<u8>> {
+    let body =
+        response.and_then(|mut response| response.body_mut().with_config().limit(max_bytes).read_to_vec());
     body.map_err(|error| match error {
         ureq::Error::Timeout(_) => anyhow!("timed out after {:?} (--timeout)", limits.timeout),
-        ureq::Error::BodyExceedsLimit(limit) => anyhow!("larger than {limit} bytes (--max-bytes)"),
+        ureq::Error::BodyExceedsLimit(limit) => anyhow!("larger than {limit} bytes (--max-crl-bytes)"),
         other => anyhow::Error::new(other).context("cannot be fetched"),
     })
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 use anyhow::{Context, anyhow, bail};
 use common::fsat;
 use common::pki::pem::{self, Block};
-use common::pki::{Cert, Crl, key};
+use common::pki::{Cert, key};
 use zeroize::Zeroizing;
 
 /// The largest file that is read, in bytes: what is fetched is then loaded.
@@ -13,8 +13,13 @@ pub(crate) const MAX_BYTES: u64 = common::pki::MAX_CRL_BYTES;
 
 /// A regular file's bytes.
 pub(crate) fn read_file(path: &Path) -> anyhow::Result<Zeroizing<Vec<u8>>> {
+    read_file_up_to(path, MAX_BYTES)
+}
+
+/// A regular file's bytes, at most `limit` of them.
+pub(crate) fn read_file_up_to(path: &Path, limit: u64) -> anyhow::Result<Zeroizing<Vec<u8>>> {
     let (file, meta) = fsat::open_regular(path)?;
-    Ok(fsat::read_secret(file, &meta, MAX_BYTES)?)
+    Ok(fsat::read_secret(file, &meta, limit)?)
 }
 
 /// The first certificate of a file, PEM or DER.
@@ -29,11 +34,6 @@ pub(crate) fn read_certificates(path: &Path) -> anyhow::Result<Vec<Cert>> {
     let blocks = pem::parse(&read_file(path).with_context(shown)?).with_context(shown)?;
     let certificates = blocks.iter().filter(|b| b.label == "CERTIFICATE");
     certificates.map(|b| Cert::parse(&b.der).with_context(shown)).collect()
-}
-
-/// The CRL that some bytes are, PEM or DER.
-pub(crate) fn parse_crl(bytes: &[u8]) -> anyhow::Result<Crl> {
-    parse_first(bytes, "X509 CRL", |der| Ok(Crl::parse(der)?))
 }
 
 /// Reads the private key's block of a file, after checking its mode and owner.

@@ -51,7 +51,7 @@ pub(crate) fn invalid_clients_of_ca(
         make_client(&ca.authority, "expired", expired)?,
         make_client(&ca.authority, "not for clients", server)?,
     ];
-    if let Some(entry) = ca.crl_in_force().ok().and_then(|crl| crl.revoked.last()) {
+    if let Some(entry) = ca.crl_in_force().ok().and_then(|crl| crl.entries().last()) {
         let serial = Some(SerialNumber::from_slice(&entry.serial));
         decoys.push(make_client(&ca.authority, "revoked", ClientFlaw { serial, ..ClientFlaw::default() })?);
     }

@@ -102,6 +102,11 @@ impl IssuedLog {
         self.serials.contains(&hex(serial))
     }
 
+    /// Whether a certificate was issued for a directory of the same name.
+    pub(crate) fn names_directory(&self, dir: &Path) -> bool {
+        self.dirs.iter().any(|known| known.file_name() == dir.file_name())
+    }
+
     /// The valid certificates whose directories and serial numbers are not among the given ones, in the order in which
     /// they were issued. One that is not on this machine and was issued again later for the same holder is left out.
     pub(crate) fn find_unlisted(

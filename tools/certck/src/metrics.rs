@@ -88,6 +88,6 @@ pub(crate) fn write_textfile(
 }
 
 /// A label's value as the text format wants it.
-fn escape_label(text: &str) -> String {
+pub(crate) fn escape_label(text: &str) -> String {
     safe(text).replace('\\', "\\\\").replace('"', "\\\"")
 }

@@ -159,7 +159,7 @@ fn choose_urls(what: &str, options: &[String], file: &[String]) -> anyhow::Resul
 
 /// A common name that no other root has: peers find issuers by name, so a second root of the same name makes valid
 /// certificates look forged.
-fn random_ca_name() -> anyhow::Result<String> {
+pub(crate) fn random_ca_name() -> anyhow::Result<String> {
     let mut random = [0; 3];
     rustix::rand::getrandom(&mut random, rustix::rand::GetRandomFlags::empty())?;
     Ok(format!("profguard CA {}", common::finding::hex(&random)))

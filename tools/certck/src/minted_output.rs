@@ -70,7 +70,7 @@ pub(crate) fn check_new_directory(
     passphrase: Option<&Passphrase>,
     keyless: bool,
 ) -> anyhow::Result<()> {
-    let options = LoadOptions { warn_days: 0, passphrase, ..LoadOptions::now() };
+    let options = LoadOptions { warn_days: Some(0), passphrase, ..LoadOptions::now() };
     let findings = inspect_directory(new, role, &options).findings;
     let key = new.join(role.layout().key).to_string_lossy().into_owned();
     let counts = |f: &&Finding| f.severity == Severity::Error && !(keyless && f.path == key);

@@ -18,12 +18,27 @@ pub(crate) fn in_order<T: Send, R: Send, E>(
     mut sink: impl FnMut(R) -> Result<(), E>,
 ) -> Result<(), E> {
     let mut items = items.peekable();
-    let threads = thread::available_parallelism().map_or(1, usize::from);
     let Some(first) = items.next() else { return Ok(()) };
-    if threads == 1 || items.peek().is_none() {
-        return std::iter::once(first).chain(items).try_for_each(|item| sink(work(item)));
+    if items.peek().is_none() {
+        return sink(work(first));
     }
-    let source = Mutex::new(std::iter::once(first).chain(items).enumerate());
+    in_order_as_they_come(std::iter::once(first).chain(items), work, sink)
+}
+
+/// [`in_order`] for items that someone writes who waits for the result of one before the next: none is waited for.
+///
+/// # Errors
+/// As there.
+pub(crate) fn in_order_as_they_come<T: Send, R: Send, E>(
+    mut items: impl Iterator<Item = T> + Send,
+    work: impl Fn(T) -> R + Sync,
+    mut sink: impl FnMut(R) -> Result<(), E>,
+) -> Result<(), E> {
+    let threads = thread::available_parallelism().map_or(1, usize::from);
+    if threads == 1 {
+        return items.try_for_each(|item| sink(work(item)));
+    }
+    let source = Mutex::new(items.enumerate());
     let window = ReorderWindow::default();
     thread::scope(|scope| {
         let _open = WindowGuard(&window);

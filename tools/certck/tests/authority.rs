@@ -19,11 +19,11 @@ fn a_missing_crl_of_an_authority_is_not_replaced_by_an_empty_one() {
     let place = Place::minted(&[]);
     let (ca, server) = (place.at("pki/ca"), place.at(SERVER));
     for serial in ["11", "12"] {
-        run(&["revoke", &ca, "--serial", serial, "--to", &server]).ok();
+        run(&["revoke", &ca, "--unlisted", "--serial", serial, "--to", &server]).ok();
     }
     let list = place.at("pki/ca/ca.crl");
     std::fs::remove_file(&list).unwrap();
-    for command in [&["crl", "new"][..], &["revoke", "--serial", "13"], &["mint", "renew"]] {
+    for command in [&["crl", "new"][..], &["revoke", "--unlisted", "--serial", "13"], &["mint", "renew"]] {
         run(&[command, &[&ca]].concat()).failed("no CRL by this authority");
     }
     run(&["mint", "leaf", &ca, &place.at("x"), "--role", "client"]).failed("--first");
@@ -48,7 +48,7 @@ fn a_crl_does_not_replace_one_that_revokes_more() {
     let place = Place::minted(&[]);
     let (ca, server) = (place.at("pki/ca"), place.at(SERVER));
     std::fs::copy(place.at("pki/ca/ca.crl"), place.at("old")).unwrap();
-    run(&["revoke", &ca, "--serial", "11", "--to", &server]).ok();
+    run(&["revoke", &ca, "--unlisted", "--serial", "11", "--to", &server]).ok();
     std::fs::copy(place.at("old"), place.at("pki/ca/ca.crl")).unwrap();
     // The number would be the same, the serial number gone.
     run(&["crl", "new", &ca, "--to", &server]).failed("does not revoke 11");
@@ -66,7 +66,7 @@ fn crls_are_published_only_to_directories_that_trust_the_authority() {
         (place.at("empty"), "not a certificate directory"),
         (place.at("pki/ca"), "not a certificate directory"),
     ] {
-        run(&["revoke", &ca, "--serial", "11", "--to", &server, "--to", &to]).failed(why);
+        run(&["revoke", &ca, "--unlisted", "--serial", "11", "--to", &server, "--to", &to]).failed(why);
         run(&["crl", "new", &ca, "--to", &server, "--to", &to]).failed(why);
     }
     assert_eq!((place.crl("pki/ca/ca.crl").1, place.crl(&format!("{SERVER}/ca.crl")).1), (0, 0));
@@ -74,7 +74,7 @@ fn crls_are_published_only_to_directories_that_trust_the_authority() {
     std::fs::write(place.at(&format!("{SERVER}/ca.crl")), both).unwrap();
     // The same directory twice, by whatever name, is one.
     let again = format!("{server}/.");
-    let ran = json(&["revoke", &ca, "--serial", "11", "--to", &server, "--to", &again]).ok();
+    let ran = json(&["revoke", &ca, "--unlisted", "--serial", "11", "--to", &server, "--to", &again]).ok();
     assert_eq!(ran.records("certck.written").len(), 2);
     let lists = json(&["show", &place.at(&format!("{SERVER}/ca.crl"))]).ok().records("certck.crl");
     let numbers: Vec<_> = lists.iter().map(|l| l["number"].as_str().unwrap()).collect();
@@ -91,7 +91,8 @@ fn a_crl_reaches_the_other_directories_if_one_cannot_be_written() {
     std::fs::remove_file(&list).unwrap();
     rustix::fs::mknodat(rustix::fs::CWD, &*list, rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();
     for (serial, to) in [("11", place.at("nowhere")), ("12", client.clone())] {
-        let (exit, _) = certck(&["revoke", &ca, "--serial", serial, "--to", &to, "--to", &server]);
+        let (exit, _) =
+            certck(&["revoke", &ca, "--unlisted", "--serial", serial, "--to", &to, "--to", &server]);
         assert_eq!(exit, Exit::Failed, "{to}");
     }
     assert_eq!((place.crl("pki/ca/ca.crl").1, place.crl(&format!("{SERVER}/ca.crl")).1), (2, 2));
@@ -99,7 +100,7 @@ fn a_crl_reaches_the_other_directories_if_one_cannot_be_written() {
     std::fs::remove_file(&list).unwrap();
     std::fs::copy(place.at("pki/ca/ca.crl"), place.at("elsewhere")).unwrap();
     std::os::unix::fs::symlink(place.at("elsewhere"), &list).unwrap();
-    run(&["revoke", &ca, "--serial", "13", "--to", &client]).ok();
+    run(&["revoke", &ca, "--unlisted", "--serial", "13", "--to", &client]).ok();
     assert_eq!((place.crl(&format!("{CLIENT}/ca.crl")).1, place.crl("elsewhere").1), (3, 2));
 }
 
@@ -115,12 +116,12 @@ fn a_file_replaced_by_root_belongs_to_the_owner_of_the_key() {
         std::os::unix::fs::chown(format!("{server}{name}"), Some(DAEMON), Some(DAEMON)).unwrap();
     }
     // The CRL was copied by root.
-    run(&["revoke", &ca, "--serial", "11", "--to", &server]).ok();
+    run(&["revoke", &ca, "--unlisted", "--serial", "11", "--to", &server]).ok();
     let meta = std::fs::metadata(format!("{server}/ca.crl")).unwrap();
     assert_eq!((meta.uid(), meta.mode() & 0o777), (DAEMON, 0o600));
     // A certificate that was copied by root is closed to the daemon, and that is said.
     std::os::unix::fs::chown(format!("{server}/server.crt"), Some(0), Some(0)).unwrap();
-    run(&["revoke", &ca, "--serial", "12", "--to", &server]).no("readable for uid 1000");
+    run(&["revoke", &ca, "--unlisted", "--serial", "12", "--to", &server]).no("readable for uid 1000");
 }
 
 #[test]
@@ -140,7 +141,7 @@ fn a_file_replaced_by_root_keeps_its_owner() {
         files.iter().map(meta).collect()
     };
     let all = vec![(DAEMON, DAEMON, 0o600); 4];
-    run(&["revoke", &ca, "--serial", "11", "--to", &server]).ok();
+    run(&["revoke", &ca, "--unlisted", "--serial", "11", "--to", &server]).ok();
     assert_eq!(owners(), all, "revoke");
     run(&["crl", "new", &ca, "--to", &server]).ok();
     assert_eq!(owners(), all, "crl new");
@@ -373,8 +374,8 @@ fn authorities_made_by_openssl_sign_under_their_own_name() {
         assert!(made, "{text}");
         std::fs::set_permissions(place.at("ca/ca.key"), PermissionsExt::from_mode(0o600)).unwrap();
         let (ca, leaf) = (place.at("ca"), place.at("leaf"));
-        run(&["revoke", &ca, "--serial", "11"]).failed("--first");
-        run(&["revoke", &ca, "--serial", "11", "--first"]).ok();
+        run(&["revoke", &ca, "--unlisted", "--serial", "11"]).failed("--first");
+        run(&["revoke", &ca, "--unlisted", "--serial", "11", "--first"]).ok();
         run(&["mint", "leaf", &ca, &leaf, "--role", "client", "--name", "x"]).ok();
         // The next list is never made before the last one, which openssl made a moment ago.
         std::fs::write(place.at("config"), CONFIG).unwrap();
@@ -438,7 +439,7 @@ fn an_authority_is_found_below_what_was_minted() {
     let place = Place::minted(&[]);
     let pki = place.at("pki");
     run(&["crl", "new", &pki]).ok();
-    run(&["revoke", &pki, "--serial", "11"]).ok();
+    run(&["revoke", &pki, "--unlisted", "--serial", "11"]).ok();
     run(&["mint", "leaf", &pki, &place.at("x"), "--role", "client"]).ok();
     assert_eq!(place.crl("pki/ca/ca.crl"), ("03".into(), 1));
 }
@@ -449,7 +450,7 @@ fn an_authority_cannot_revoke_its_own_certificate() {
     let (ca, root) = (place.at("pki/ca"), place.at("pki/ca/ca.crt"));
     run(&["revoke", &ca, &root]).failed("own certificate");
     let serial = place.certificate("pki/ca/ca.crt")["serial"].as_str().unwrap().to_owned();
-    run(&["revoke", &ca, "--serial", &serial]).failed("own certificate");
+    run(&["revoke", &ca, "--unlisted", "--serial", &serial]).failed("own certificate");
     assert_eq!(place.crl("pki/ca/ca.crl"), ("01".into(), 0));
 }
 
@@ -461,7 +462,7 @@ fn a_new_crl_is_valid_for_as_long_as_its_predecessor() {
         let crl = files_crl(&place.read("pki/ca/ca.crl"));
         (crl.next_update.unwrap().unix - crl.this_update.unix) / 86_400
     };
-    run(&["revoke", &ca, "--serial", "11"]).ok();
+    run(&["revoke", &ca, "--unlisted", "--serial", "11"]).ok();
     assert_eq!(days(), 200);
     run(&["crl", "new", &ca, "--days", "7"]).ok();
     assert_eq!(days(), 7);

@@ -202,7 +202,7 @@ fn the_expected_owner_is_the_user_of_the_daemon() {
     if !testkit::require_root() {
         return;
     }
-    let (_dir, pki) = minted();
+    let (dir, pki) = minted();
     let server = format!("{pki}/server_certs");
     let own = |name: &str, uid| {
         let path = std::path::Path::new(&server).join(name);
@@ -212,6 +212,12 @@ fn the_expected_owner_is_the_user_of_the_daemon() {
         own(name, 4711);
     }
     assert_eq!(certck(&["check", &server]).0, Exit::Ok);
+    // That user must be able to get there, too.
+    let (exit, text) = certck(&["--format", "json", "check", "--owner", "4711", &server]);
+    assert_eq!((exit, &records(&text, "certck.finding")[0]["rule"]), (Exit::No, &"unreadable".into()));
+    for above in [std::path::Path::new(&pki), dir.path()] {
+        std::fs::set_permissions(above, std::os::unix::fs::PermissionsExt::from_mode(0o711)).unwrap();
+    }
     assert_eq!(certck(&["check", "--owner", "4711", &server]).0, Exit::Ok);
     assert_eq!(certck(&["check", "--owner", "4712", &server]).0, Exit::No);
     own("server.key", 4712);

@@ -198,7 +198,7 @@ fn a_fetched_crl_is_installed_only_if_valid_and_not_older() {
     let [ca, server] = ["ca", "server_certs"].map(|d| format!("{pki}/{d}"));
     let crl = |dir: &str| std::fs::read(format!("{dir}/ca.crl")).unwrap();
     let old = crl(&ca);
-    assert_eq!(certck(&["revoke", &ca, "--serial", "11"]).0, Exit::Ok);
+    assert_eq!(certck(&["revoke", &ca, "--unlisted", "--serial", "11"]).0, Exit::Ok);
     let (new, foreign) = (crl(&ca), crl(&format!("{theirs}/ca")));
     let large = [&new[..], &vec![b'\n'; 5000]].concat();
     let url = serve(vec![foreign, b"<html>".to_vec(), large, new.clone(), new.clone(), old]);
@@ -208,7 +208,7 @@ fn a_fetched_crl_is_installed_only_if_valid_and_not_older() {
     let before = crl(&server);
     assert_eq!(fetch(&[]).0, Exit::No, "by another CA");
     assert_eq!(fetch(&[]).0, Exit::No, "no CRL at all");
-    assert_eq!(fetch(&["--max-bytes", "5000"]).0, Exit::Failed, "too large");
+    assert_eq!(fetch(&["--max-crl-bytes", "5000"]).0, Exit::Failed, "too large");
     assert_eq!(crl(&server), before);
     let (exit, text) = fetch(&[]);
     assert_eq!(exit, Exit::Ok);

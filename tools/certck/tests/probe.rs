@@ -101,7 +101,10 @@ fn probe_tries_the_clients_that_must_be_rejected() {
     assert_eq!((exit, tried(&record)), (Exit::Ok, vec![yes("no certificate"), yes("unknown CA")]));
     // What the CA has revoked, the daemon must refuse; with the list of before, it does not.
     let old = good(&pki);
-    assert_eq!(certck(&["revoke", &ca, "--serial", "11", "--to", &server, "--to", &client]).0, Exit::Ok);
+    assert_eq!(
+        certck(&["revoke", &ca, "--unlisted", "--serial", "11", "--to", &server, "--to", &client]).0,
+        Exit::Ok
+    );
     let all = ["no certificate", "unknown CA", "expired", "not for clients", "revoked"].map(yes);
     let (exit, record, _) = probe(&pki, &good(&pki), &["--ca", &ca]);
     assert_eq!((exit, tried(&record)), (Exit::Ok, all.to_vec()));

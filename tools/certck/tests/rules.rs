@@ -12,8 +12,8 @@ use common::finding::Severity;
 use common::pki::rule::RULES;
 use common::pki::{LoadOptions, MtlsDir, Profile, Role, inspect_directory};
 use forge::{
-    BC, CLIENT_AUTH, CrlSpec, DAY, EKU, Ext, KU, Key, NOW, POLICIES, SAN, Spec, bc, dns, eku, int, ku, name,
-    nc, oid, pem, san, seq, tlv,
+    BC, CLIENT_AUTH, CrlSpec, DAY, EKU, Ext, KU, Key, NOW, POLICIES, SAN, Spec, bc, dns, eku, int, ip, ku,
+    name, nc, oid, pem, san, seq, tlv,
 };
 use time::OffsetDateTime;
 
@@ -125,7 +125,12 @@ const BREAKS: &[(&str, Break)] = &[
         }
     }),
     ("unreadable", |p| p.finish = |d| std::fs::write(d.join("ca.crt"), vec![b'A'; (1 << 20) + 1]).unwrap()),
-    ("unreadable", |p| p.finish = |d| std::fs::write(d.join("ca.crl"), vec![b'A'; (16 << 20) + 1]).unwrap()),
+    ("unreadable", |p| {
+        p.finish = |d| {
+            let file = std::fs::File::options().write(true).open(d.join("ca.crl")).unwrap();
+            file.set_len(common::pki::MAX_CRL_BYTES + 1).unwrap();
+        }
+    }),
     ("unreadable", |p| {
         p.finish = |d| {
             let path = d.join("ca.crl");
@@ -251,6 +256,8 @@ const BREAKS: &[(&str, Break)] = &[
         p.hosts.clear();
     }),
     ("host-mismatch", |p| p.leaf.set(san(&[dns("other.example.com")]))),
+    ("unmatchable-name", |p| p.leaf.set(san(&[dns("example.com"), ip(&[127, 0, 0, 1]), dns("10.0.0.17")]))),
+    ("unmatchable-name", |p| p.leaf.set(san(&[dns("example.com"), ip(&[127, 0, 0, 1]), dns("*")]))),
     ("chain", |p| p.leaf.issuer = name("somebody")),
     ("chain", |p| p.mid_key = Key::new()),
     ("chain", |p| p.root.set(bc(true, Some(0)))),
@@ -302,6 +309,12 @@ const BREAKS: &[(&str, Break)] = &[
     }),
     ("key-mismatch", |p| p.leaf_key = Key::new()),
     ("clock", |p| p.at = DAY),
+    ("tls", |p| p.mid.subject = printable_name("mid")),
+    ("tls", |p| {
+        p.mid.set(nc(&[forge::email("example.com")], &[]));
+        let names = [dns("example.com"), ip(&[127, 0, 0, 1]), forge::email("a@example.com")];
+        p.leaf.set(san(&names));
+    }),
     // Understood by us and legal, but the TLS library takes no critical policies.
     ("tls", |p| p.leaf.set((POLICIES, true, seq(&[seq(&[oid("2.5.29.32.0")])])))),
 ];
@@ -345,6 +358,88 @@ fn every_rule_has_a_case() {
     for rule in RULES {
         assert!(BREAKS.iter().any(|(id, _)| *id == rule.id), "{} has no case", rule.id);
     }
+}
+
+/// A common name in a PrintableString, where others have a UTF8String.
+fn printable_name(cn: &str) -> Vec<u8> {
+    seq(&[tlv(0x31, &seq(&[oid("2.5.4.3"), tlv(0x13, cn.as_bytes())]))])
+}
+
+/// What only the TLS library rejects is told as that, with the cause.
+#[test]
+fn a_stricter_library_is_named_with_the_cause() {
+    let reason = |spoil: &Break| {
+        let (mut pki, dir) = (Pki::good(), tempfile::tempdir().unwrap());
+        spoil(&mut pki);
+        pki.write(dir.path());
+        let at = OffsetDateTime::from_unix_timestamp(NOW).unwrap();
+        let options = LoadOptions { at, ..LoadOptions::now() };
+        let findings = inspect_directory(dir.path(), Role::Server, &options).findings;
+        let errors: Vec<_> = findings.into_iter().filter(|f| f.severity == Severity::Error).collect();
+        assert_eq!(errors.len(), 1, "{errors:#?}");
+        errors[0].reason()
+    };
+    let breaks: Vec<_> =
+        BREAKS.iter().filter(|(id, _)| *id == "tls").map(|(_, spoil)| reason(spoil)).collect();
+    let expected =
+        ["other string types", "does not compare e-mail addresses", "UnsupportedCriticalExtension"];
+    for (reason, words) in breaks.iter().zip(expected) {
+        assert!(reason.contains(words), "{words}: {reason}");
+    }
+}
+
+#[test]
+fn names_that_nobody_matches_are_warnings_with_the_reason() {
+    for (text, words) in [
+        ("10.0.0.17", "address as a DNS name"),
+        ("*", "whole first label"),
+        ("w*.example.com", "whole first label"),
+        ("example.com.", "trailing dot"),
+        ("a b", "not a DNS name"),
+    ] {
+        let (mut pki, dir) = (Pki::good(), tempfile::tempdir().unwrap());
+        pki.leaf.set(san(&[dns("example.com"), dns(text)]));
+        pki.write(dir.path());
+        let at = OffsetDateTime::from_unix_timestamp(NOW).unwrap();
+        let options = LoadOptions { at, ..LoadOptions::now() };
+        let findings = inspect_directory(dir.path(), Role::Server, &options).findings;
+        assert!(findings.len() == 1 && findings[0].found.contains(words), "{text}: {findings:#?}");
+    }
+    let mut pki = Pki::good();
+    pki.leaf.set(san(&[
+        dns("example.com"),
+        ip(&[127, 0, 0, 1]),
+        dns("under_score.example"),
+        dns("*.a.example"),
+    ]));
+    assert_eq!(pki.judge(), (vec![], true));
+}
+
+/// Without the option, at most a third of the validity; with it, what it says.
+#[test]
+fn the_days_of_a_warning_are_those_of_the_option() {
+    let (mut pki, dir) = (Pki::good(), tempfile::tempdir().unwrap());
+    (pki.leaf.from, pki.leaf.until) = (NOW - 45 * DAY, NOW + 45 * DAY);
+    pki.write(dir.path());
+    let found = |warn_days| {
+        let at = OffsetDateTime::from_unix_timestamp(NOW).unwrap();
+        let options = LoadOptions { at, warn_days, ..LoadOptions::now() };
+        inspect_directory(dir.path(), Role::Server, &options).findings.iter().any(|f| f.rule == "expiring")
+    };
+    assert_eq!([None, Some(40), Some(44), Some(46), Some(60)].map(found), [false, false, false, true, true]);
+}
+
+/// A list for one distribution point: covers what names it, and `crl check` says the same.
+#[test]
+fn a_crl_for_one_distribution_point_is_a_note() {
+    let point = |names: &[u8]| tlv(0xa0, &tlv(0xa0, names));
+    let url = forge::uri("http://pki.example/ca.crl");
+    let mut pki = Pki::good();
+    pki.mid_crl.exts.push(("2.5.29.28", true, seq(&[point(&url)])));
+    pki.leaf.set(("2.5.29.31", false, seq(&[seq(&[point(&url)])])));
+    assert_eq!(pki.judge(), (vec!["crl-scope".to_owned()], true));
+    pki.leaf.set(("2.5.29.31", false, seq(&[seq(&[point(&forge::uri("http://elsewhere/ca.crl"))])])));
+    assert_eq!(pki.judge(), (vec!["crl-scope".to_owned(), "chain".to_owned()], false));
 }
 
 /// One defect is one finding: nothing else is blamed for it.

@@ -641,7 +641,7 @@ const REVOCATION: &[Row] = &[
         c.crl(|crl, leaf| crl.revoked.push((leaf.serial.clone(), vec![unknown(false)])));
     }),
     ("a list of tomorrow", Err("revocation-unknown"), |c| c.crl(|crl, _| crl.this = NOW + 1)),
-    ("a list of yesterday", Err("revocation-unknown"), |c| c.crl(|crl, _| crl.next = Some(NOW - 1))),
+    ("a list of yesterday", Err("crl-expired"), |c| c.crl(|crl, _| crl.next = Some(NOW - 1))),
     ("a list for ever", Err("revocation-unknown"), |c| c.crl(|crl, _| crl.next = None)),
     ("a delta list", Err("revocation-unknown"), |c| {
         c.crl(|crl, _| crl.exts.push(("2.5.29.27", true, int(&[1]))))

@@ -8,6 +8,7 @@ use common::exit::Exit;
 use common::out::{Color, Out, Verbosity};
 use common::report::ReportFormat;
 
+mod accepted;
 mod cmd;
 #[doc(hidden)]
 pub mod fuzz;

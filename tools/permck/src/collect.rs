@@ -4,16 +4,18 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use common::finding::Severity;
+use common::finding::{Finding, Severity};
 use common::out::Diag;
+use common::record::RecordPath;
+use common::record::permck::BaselineEntry;
 use common::report::Totals;
 use rustix::io::Errno;
 
-use crate::baseline::Baseline;
+use crate::baseline::{Baseline, EntryState};
 use crate::inspect::IssueSink;
 use crate::plan::{AuditIssue, AuditRoot};
 use crate::report::AuditReport;
-use crate::rule::AuditedEntry;
+use crate::rule::{AuditedEntry, CHANGED};
 use common::walk::OpenDirectory;
 
 /// Findings that are sorted together before they are written: bounds the memory of an audit with millions of findings.
@@ -27,6 +29,8 @@ pub(crate) struct FindingCollector<'a> {
     baseline: Option<&'a Baseline>,
     /// Whether to warn of system paths, which the classes do not cover.
     warn_system_paths: bool,
+    /// Whether to write every entry, for a baseline.
+    write_entries: bool,
 }
 
 struct CollectorState<'a> {
@@ -35,6 +39,7 @@ struct CollectorState<'a> {
     run: Vec<AuditIssue>,
     totals: Totals,
     known: u64,
+    hidden: u64,
     broken: io::Result<()>,
 }
 
@@ -53,14 +58,27 @@ impl<'a> FindingCollector<'a> {
             run: Vec::new(),
             totals: Totals::default(),
             known: 0,
+            hidden: 0,
             broken: Ok(()),
         };
-        Self { state: Mutex::new(state), diag, least, baseline, warn_system_paths: false }
+        Self {
+            state: Mutex::new(state),
+            diag,
+            least,
+            baseline,
+            warn_system_paths: false,
+            write_entries: false,
+        }
     }
 
     /// Sets whether system paths are warned of.
     pub(crate) fn warn_about_system_paths(self, warn_system_paths: bool) -> Self {
         Self { warn_system_paths, ..self }
+    }
+
+    /// Sets whether every entry is written.
+    pub(crate) fn write_entries(self, write_entries: bool) -> Self {
+        Self { write_entries, ..self }
     }
 
     fn lock(&self) -> MutexGuard<'_, CollectorState<'a>> {
@@ -73,6 +91,7 @@ impl<'a> FindingCollector<'a> {
             // Also findings that are not shown count as still there.
             let known = self.baseline.is_some_and(|b| b.mark_known(&issue));
             if issue.finding.severity < self.least {
+                state.hidden += u64::from(!known);
                 continue;
             }
             if known {
@@ -87,11 +106,12 @@ impl<'a> FindingCollector<'a> {
         }
     }
 
-    /// Writes the remaining findings; returns the counts of those shown and of those in the baseline.
-    pub(crate) fn finish(self) -> io::Result<(Totals, u64)> {
+    /// Writes the remaining findings; returns the counts of those shown, of those in the baseline, and of those not
+    /// shown.
+    pub(crate) fn finish(self) -> io::Result<(Totals, u64, u64)> {
         let mut state = self.state.into_inner().unwrap_or_else(PoisonError::into_inner);
         state.write_sorted();
-        state.broken.map(|()| (state.totals, state.known))
+        state.broken.map(|()| (state.totals, state.known, state.hidden))
     }
 }
 
@@ -106,8 +126,16 @@ impl CollectorState<'_> {
     }
 }
 
-fn sort_key(issue: &AuditIssue) -> (&str, Option<&str>, &str) {
-    (&issue.finding.path, issue.finding.path_hex.as_deref(), &issue.finding.rule)
+/// Readable keys first, then what others can write, then by path.
+fn sort_key(issue: &AuditIssue) -> (u8, &str, Option<&str>, &str) {
+    let f = &issue.finding;
+    let rank = match f.rule.as_str() {
+        _ if f.severity != Severity::Error => 2,
+        "key-readable" => 0,
+        "world-writable" => 1,
+        _ => 2,
+    };
+    (rank, &f.path, f.path_hex.as_deref(), &f.rule)
 }
 
 impl IssueSink for FindingCollector<'_> {
@@ -131,6 +159,26 @@ impl IssueSink for FindingCollector<'_> {
         issues: Vec<AuditIssue>,
     ) {
         self.add_issues(issues);
+    }
+
+    fn see_entry(&self, subject: &AuditedEntry<'_>) -> Option<Finding> {
+        let state = EntryState::of(subject.st);
+        if self.write_entries {
+            let entry = BaselineEntry {
+                path: RecordPath::from(&*subject.path()),
+                mode: format!("{:o}", state.st_mode),
+                uid: state.uid,
+                gid: state.gid,
+            };
+            let mut collector = self.lock();
+            if collector.broken.is_ok() {
+                collector.broken = common::record::write(collector.to, &entry);
+            }
+            return None;
+        }
+        let path = subject.path();
+        let (found, before) = self.baseline?.compare_entry(&path, state)?;
+        Some(CHANGED.at(&path).found(found).expected(before).fix(CHANGED.fix))
     }
 
     fn report_error(&self, path: PathBuf, error: Errno) {

@@ -1,7 +1,7 @@
 //! `permck`: Audit file permissions against one policy table.
 //!
 //! `run` walks trees, `inspect` reads each entry and applies the rules of `rule`, `root_check` checks the directories
-//! above, `collect` and `report` write the findings, `fix` removes permissions and restores them; `cmd` holds one file
+//! above, `packages` knows what the system's packages installed, `collect` and `report` write the findings, `fix` removes permissions and restores them; `cmd` holds one file
 //! per subcommand.
 
 use clap::{Parser, Subcommand};
@@ -16,10 +16,13 @@ mod baseline;
 mod classify;
 mod cmd;
 mod collect;
+mod filter;
 mod fix;
 #[doc(hidden)]
 pub mod fuzz;
+mod image;
 mod inspect;
+mod packages;
 mod plan;
 mod policy;
 mod report;
@@ -47,6 +50,7 @@ enum PermckCommand {
     Undo(cmd::undo::UndoArgs),
     Baseline(cmd::baseline::BaselineArgs),
     Rules(cmd::rules::RulesArgs),
+    Policy(cmd::policy::PolicyArgs),
 }
 
 impl Tool for Cli {
@@ -66,6 +70,7 @@ impl Tool for Cli {
             PermckCommand::Undo(undo) => undo.run(format.plain()?, out),
             PermckCommand::Baseline(baseline) => baseline.run(out),
             PermckCommand::Rules(rules) => rules.run(format.plain()?, out),
+            PermckCommand::Policy(policy) => policy.run(format.plain()?, out),
         }
     }
 }

@@ -16,7 +16,9 @@ use crate::rule::{ANCESTOR, MOUNT_OPTIONS, MOUNTS, RuleContext};
 
 /// Checks one audited path; returns the findings, and whether an exception of the policy accepts each.
 pub(crate) fn check_root(root: &AuditRoot, plan: &AuditPlan) -> Vec<(AuditIssue, bool)> {
-    let above = directories_above(root);
+    let mut above = directories_above(root);
+    // Where an image lies is not part of it.
+    above.retain(|dir| dir.starts_with(&plan.image.path));
     let above =
         above.iter().filter_map(|dir| Some((check_ancestor(root, dir, &plan.context)?, Some(dir.as_path()))));
     let mount = rustix::fs::statvfs(&root.real).ok().and_then(|fs| check_mount(&root.path, fs.f_flag));
@@ -30,7 +32,8 @@ pub(crate) fn check_root(root: &AuditRoot, plan: &AuditPlan) -> Vec<(AuditIssue,
 
 /// Returns whether an exception matches the audited path or, for a finding about a directory above it, that directory.
 fn is_accepted(root: &AuditRoot, plan: &AuditPlan, rule: &str, above: Option<&Path>) -> bool {
-    let below = root.real.strip_prefix(&root.base).unwrap_or(Path::new("")).as_os_str().as_bytes();
+    let name = root.real.file_name().filter(|_| !root.is_dir).unwrap_or_default();
+    let below = name.as_bytes();
     let own = EntryLocation { below: Some(below), root: &root.base, dir: root.is_dir };
     let accepts = |place| plan.policy.accepts_finding(rule, place, None, plan.today);
     accepts(own) || above.is_some_and(|dir| accepts(EntryLocation::above_root(dir)))

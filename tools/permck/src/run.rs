@@ -47,6 +47,7 @@ pub(crate) fn run_audit<S: IssueSink>(
         for root in &plan.roots {
             let mut issues = root_check::check_root(root, plan);
             // Paths of one directory have the same directories above them.
+            issues.retain(|(issue, _)| plan.filter.wants_rule(&issue.finding.rule));
             issues.retain(|(issue, accepted)| reported.insert((issue.finding.fingerprint(), *accepted)));
             let (accepted, open): (Vec<_>, Vec<_>) = issues.into_iter().partition(|(_, accepted)| *accepted);
             seen.accepted += accepted.len() as u64;
@@ -56,8 +57,11 @@ pub(crate) fn run_audit<S: IssueSink>(
             reported.clear();
         }
         // The trees themselves.
-        let starts: Vec<_> =
-            plan.roots.iter().map(|r| WalkStart { path: &r.path, same: Some(r.id) }).collect();
+        let starts: Vec<_> = plan
+            .roots
+            .iter()
+            .map(|r| WalkStart { path: &r.path, same: Some(r.id), reach: r.reach })
+            .collect();
         let (inspectors, errors) = walk::walk_from(&starts, options, || Inspector::new(plan, options, sink));
         errors.into_iter().for_each(|e| sink.report_error(e.path, e.error));
         inspectors.iter().for_each(|i| seen += i.seen);
@@ -73,7 +77,7 @@ pub(crate) fn run_audit<S: IssueSink>(
 
 fn admit_path<S: IssueSink>(path: PathBuf, plan: &AuditPlan, diag: &Diag, sink: &S) -> Option<AuditRoot> {
     let shown = path.display().to_string();
-    let root = match plan::resolve_root(path, plan.owners.as_deref()) {
+    let root = match plan::resolve_root(path, plan.owners.as_deref(), &plan.image) {
         Ok(root) => root,
         Err(e) => {
             diag.error(shown, format_args!("{e:#}"));

@@ -17,6 +17,12 @@ pub(crate) fn findings(json: &str) -> Vec<(String, String)> {
     json.lines().filter_map(parse).map(|f| (f.rule, f.path.path)).collect()
 }
 
+/// The path and severity of every finding in JSON lines.
+pub(crate) fn findings_with_severity(json: &str) -> Vec<(String, String)> {
+    let parse = |line| common::record::read::<common::record::permck::PermckFinding>(line).unwrap();
+    json.lines().filter_map(parse).map(|f| (f.path.path, f.severity.to_string())).collect()
+}
+
 /// Runs a test of this program again, alone, where it may do more: in a namespace of its own that `unshare` makes
 /// with these options. Tells whether that was this run's part: the test is done then, or cannot be done here.
 pub(crate) fn elsewhere(test: &str, options: &[&str]) -> bool {

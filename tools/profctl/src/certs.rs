@@ -45,7 +45,12 @@ pub(crate) fn load_security(
         None => None,
         Some(file) => Some(Passphrase::read_file(file).with_context(|| file.display().to_string())?),
     };
-    let config = load_certificates(&dir, passphrase.as_ref(), out)?.client_config(connection.tls_min)?;
+    let options = LoadOptions {
+        passphrase: passphrase.as_ref(),
+        max_crl_bytes: connection.max_crl_bytes,
+        ..LoadOptions::now()
+    };
+    let config = load_certificates(&dir, &options, out)?.client_config(connection.tls_min)?;
     Ok(ConnectionSecurity::Tls { connector: TlsConnector::from(Arc::new(config)), server_name })
 }
 
@@ -69,9 +74,8 @@ fn default_dirs(env: impl Fn(&str) -> Option<PathBuf>) -> Vec<PathBuf> {
 }
 
 /// Loads the client directory, and reports its findings.
-fn load_certificates(dir: &Path, passphrase: Option<&Passphrase>, out: &Out) -> anyhow::Result<MtlsDir> {
-    let options = LoadOptions { passphrase, ..LoadOptions::now() };
-    let loaded = MtlsDir::load(dir, Role::Client, &options);
+fn load_certificates(dir: &Path, options: &LoadOptions<'_>, out: &Out) -> anyhow::Result<MtlsDir> {
+    let loaded = MtlsDir::load(dir, Role::Client, options);
     match loaded {
         Ok(loaded) => {
             for finding in loaded.warnings() {

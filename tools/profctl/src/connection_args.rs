@@ -8,6 +8,7 @@ use clap::{Args, ValueHint};
 use common::duration::parse_duration;
 use common::pki::MinVersion;
 use common::rpc::DEFAULT_PORT;
+use common::size::parse_size;
 
 /// The value of `--certs-dir` that stands for plain TCP; the same in msMonitor's client (`dyno`, b942bf5).
 const NO_CERTS: &str = "NO_CERTS";
@@ -54,6 +55,9 @@ pub(crate) struct ConnectionArgs {
     /// The line ending (LF or CRLF) is not part of it. The file must have mode 0600 or stricter.
     #[arg(long, alias = "key-passphrase-file", global = true, value_name = "FILE")]
     pub(crate) passphrase_file: Option<PathBuf>,
+    /// Maximum size of a file of CRLs, such as 64MiB; a bare number is bytes. A million entries take some 50 MiB
+    #[arg(long, global = true, value_name = "SIZE", default_value = "128MiB", value_parser = parse_size)]
+    pub(crate) max_crl_bytes: u64,
     /// Name to verify the daemon's certificate against [default: the host]
     ///
     /// For a daemon that is reached through a tunnel or a forwarded port.

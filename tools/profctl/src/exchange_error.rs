@@ -196,9 +196,12 @@ fn describe_tls_error(error: &TlsError) -> String {
         TlsError::AlertReceived(
             AlertDescription::BadCertificate
             | AlertDescription::UnsupportedCertificate
-            | AlertDescription::CertificateUnknown
-            | AlertDescription::AccessDenied,
+            | AlertDescription::CertificateUnknown,
         ) => "the daemon rejected the client certificate".to_owned(),
+        // profd sends it where its own CRL is the fault: the certificate was issued by a CA that it trusts.
+        TlsError::AlertReceived(AlertDescription::AccessDenied) => {
+            "the daemon can verify no client certificate of this CA: its CRL has expired (TLS alert access_denied)".to_owned()
+        }
         TlsError::AlertReceived(AlertDescription::ProtocolVersion) => {
             "the daemon supports no TLS version that --tls-min allows".to_owned()
         }
@@ -240,7 +243,16 @@ fn suggest_tls_fix(error: &TlsError) -> Option<&'static str> {
         TlsError::AlertReceived(AlertDescription::InternalError) => Some(
             "try again; `profctl --format json status` counts what was declined (rpc.declined, rpc.closed.pending)",
         ),
-        TlsError::AlertReceived(_) => Some("check the client certificate with `certck check`"),
+        TlsError::AlertReceived(AlertDescription::AccessDenied) => {
+            Some("fetch a newer CRL where the daemon runs: `certck crl fetch` for its certificate directory")
+        }
+        TlsError::AlertReceived(AlertDescription::CertificateRevoked | AlertDescription::UnknownCA) => {
+            Some("check the client certificate with `certck check`")
+        }
+        // No alert says "not valid yet".
+        TlsError::AlertReceived(_) => {
+            Some("check the client certificate with `certck check`, and the clock of the daemon's host")
+        }
         _ => None,
     }
 }

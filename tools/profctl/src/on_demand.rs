@@ -1,6 +1,7 @@
 //! What gputrace, nputrace and npu-monitor have in common: send a config to the daemons, report which processes they
 //! trigger, and wait for the traces.
 
+use std::collections::BTreeMap;
 use std::time::Instant;
 
 use anyhow::anyhow;
@@ -50,6 +51,7 @@ impl OnDemandCommand {
             pids: filter.pids.clone(),
             process_limit: filter.process_limit,
             user: filter.user.clone(),
+            expand: output.has_placeholders(),
             extended: true,
         });
         Ok(Self { function, request, filter, output, wait })
@@ -70,7 +72,7 @@ impl OnDemandCommand {
         let mut expected = Vec::new();
         session.query_daemons(&self.request, |session, mut answer, body| {
             let result = match body.and_then(|body| decode_reply::<OnDemandReply>(&body)) {
-                Ok(reply) => TriggerResult::from_reply(reply, &self.filter, self.function),
+                Ok(reply) => self.interpret_reply(reply),
                 Err(failure) => TriggerResult { failure: Some(failure), ..TriggerResult::default() },
             };
             if let Some(failure) = result.failure.clone() {
@@ -82,15 +84,41 @@ impl OnDemandCommand {
                 host: answer.host.clone(),
                 pid: process.pid,
                 trace_id: process.trace_id.clone(),
+                log_file: process.log_file.clone(),
             }));
             self.report_result(session, answer, &result)
         })?;
+        if let Some(path) = self.find_path_of_several_hosts(&expected) {
+            let warning =
+                format!("several hosts write {path}: if they share its directory, use %h in the name");
+            session.out.warn("--log-file", warning);
+        }
         if let Some(wait) = &mut wait {
             if !expected.is_empty() {
                 wait.wait_for_traces(&mut session, expected)?;
             }
         }
         session.finish_run()
+    }
+
+    /// Returns a file that processes of several hosts write, each to its own disk or all to a shared one.
+    fn find_path_of_several_hosts(&self, expected: &[ExpectedTrace]) -> Option<String> {
+        let mut hosts: BTreeMap<String, &str> = BTreeMap::new();
+        expected.iter().find_map(|trace| {
+            let path = self.output.trace_path_of(trace.log_file.as_deref(), trace.pid)?;
+            let first = *hosts.entry(path.clone()).or_insert(&trace.host);
+            (first != trace.host).then_some(path)
+        })
+    }
+
+    fn interpret_reply(&self, reply: OnDemandReply) -> TriggerResult {
+        let mut result = TriggerResult::from_reply(reply, &self.filter, self.function);
+        let is_expanded = result.triggered.iter().all(|process| process.log_file.is_some());
+        if self.output.has_placeholders() && !is_expanded {
+            let remark = "this daemon does not know placeholders: the path is used as it stands";
+            result.remarks.push(remark.to_owned());
+        }
+        result
     }
 
     fn report_result(
@@ -114,7 +142,9 @@ impl OnDemandCommand {
                 // Whose process it is matters where there are several users.
                 let has_several_users = result.triggered.windows(2).any(|pair| pair[0].uid != pair[1].uid);
                 for process in &result.triggered {
-                    if let Some(path) = self.output.displayed_path_of(process.pid) {
+                    if let Some(path) =
+                        self.output.displayed_path_of(process.log_file.as_deref(), process.pid)
+                    {
                         let who = match has_several_users {
                             true => process.describe(),
                             false => format!("pid {}", process.pid),
@@ -150,7 +180,7 @@ impl OnDemandCommand {
             uid: process.uid,
             user: process.user.clone(),
             trace_id: process.trace_id.clone(),
-            path: self.output.trace_path_of(process.pid),
+            path: self.output.trace_path_of(process.log_file.as_deref(), process.pid),
             path_pattern: self.output.trace_pattern_of(process.pid),
         };
         let detail = result.detail.as_ref();

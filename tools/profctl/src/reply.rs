@@ -17,7 +17,7 @@ pub(crate) struct RequestFailure {
 }
 
 impl RequestFailure {
-    /// A failure because there is no usable reply.
+    /// A failure without a usable reply.
     pub(crate) fn from_error(reason: impl Into<String>, hint: Option<String>) -> Self {
         Self { outcome: RequestOutcome::Failed, reason: reason.into(), hints: hint.into_iter().collect() }
     }

@@ -129,7 +129,7 @@ impl<'a> DaemonSession<'a> {
         if self.writes_records {
             self.out.record(&self.summary)?;
         }
-        Ok(if self.summary.declined == 0 { Exit::Ok } else { Exit::No })
+        Ok(if self.summary.declined + self.summary.degraded == 0 { Exit::Ok } else { Exit::No })
     }
 }
 

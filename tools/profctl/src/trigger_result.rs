@@ -40,6 +40,8 @@ pub(crate) struct TriggeredProcess {
     pub(crate) host_pid: Option<i32>,
     pub(crate) uid: Option<u32>,
     pub(crate) user: Option<String>,
+    /// The log file that the daemon has told it, if it is not the requested one.
+    pub(crate) log_file: Option<String>,
 }
 
 impl TriggeredProcess {
@@ -64,6 +66,7 @@ fn describe_triggered(pids: Vec<i64>, detail: Option<&OnDemandDetail>) -> Vec<Tr
             host_pid: t.host_pid,
             uid: t.uid,
             user: t.user.clone(),
+            log_file: t.log_file.clone(),
         },
         None => TriggeredProcess { pid, ..TriggeredProcess::default() },
     };

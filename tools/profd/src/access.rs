@@ -31,6 +31,8 @@ const MAX_CLIENTS: usize = 16_384;
 #[derive(Debug)]
 pub(crate) struct AccessControl {
     file: Option<PathBuf>,
+    /// What the file was before it was read at the start.
+    first_stamp: Option<FileStamp>,
     rules: RwLock<Arc<AccessRules>>,
     /// The requests that each client may send at once, by fingerprint or address.
     allowances: Mutex<HashMap<String, Allowance>>,
@@ -50,12 +52,15 @@ impl AccessControl {
     /// # Errors
     /// The file cannot be read, others may write it, or it is invalid.
     pub(crate) fn load(file: Option<&Path>, accounts: &Accounts) -> anyhow::Result<Self> {
+        // Taken before the file is read, so that a change in between is seen as one.
+        let first_stamp = file.and_then(stamp);
         let rules = match file {
             Some(path) => read_rules(path, accounts)?,
             None => AccessRules::default(),
         };
         Ok(Self {
             file: file.map(Path::to_owned),
+            first_stamp,
             rules: RwLock::new(Arc::new(rules)),
             allowances: Mutex::default(),
         })
@@ -89,7 +94,7 @@ impl AccessControl {
     /// Reads the file again whenever it changes, until the daemon stops.
     pub(crate) async fn watch_file(self: Arc<Self>, state: Arc<DaemonState>, mut shutdown: ShutdownWatch) {
         let Some(path) = self.file.clone() else { return };
-        let mut seen = stamp(&path);
+        let mut seen = self.first_stamp;
         loop {
             tokio::select! {
                 () = shutdown.reached(DaemonPhase::Draining) => return,

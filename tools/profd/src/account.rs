@@ -33,9 +33,25 @@ pub(crate) fn read_accounts() -> Accounts {
     Accounts::parse(&read("/etc/passwd"), &read("/etc/subuid")).with_groups(&read("/etc/group"))
 }
 
-/// Returns how many descriptors the process may have.
-pub(crate) fn descriptor_limit() -> usize {
-    getrlimit(Resource::Nofile).current.and_then(|n| usize::try_from(n).ok()).unwrap_or(1 << 20)
+/// How many descriptors there are for each kind of peer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct DescriptorShares {
+    /// For connections of clients.
+    pub(crate) connections: usize,
+    /// To watch processes with.
+    pub(crate) pidfds: usize,
+}
+
+/// Shares the descriptors that the process may have. Connections get what they want, half of them at most.
+pub(crate) fn share_descriptors(connections: usize) -> DescriptorShares {
+    let allowed = getrlimit(Resource::Nofile).current.and_then(|n| usize::try_from(n).ok());
+    share(allowed.unwrap_or(1 << 20), connections)
+}
+
+fn share(allowed: usize, connections: usize) -> DescriptorShares {
+    let usable = allowed - SPARE_DESCRIPTORS.min(allowed / 2);
+    let connections = connections.min(usable / 2);
+    DescriptorShares { connections, pidfds: usable - connections }
 }
 
 /// Raises the soft limit on descriptors to the hard limit. Returns a warning if that is too low for the configured
@@ -46,8 +62,23 @@ pub(crate) fn raise_descriptor_limit(connections: usize, processes: usize) -> Op
     let allowed = getrlimit(Resource::Nofile).current?;
     let needed = (connections + processes + SPARE_DESCRIPTORS) as u64;
     (allowed < needed).then(|| {
+        let shares = share_descriptors(connections);
         format!(
-            "the limit of {allowed} descriptors is too low: {connections} connections and {processes} processes need {needed}"
+            "the limit of {allowed} descriptors is too low: {connections} connections and {processes} processes need \
+             {needed}; at most {} connections are served and {} processes watched (ulimit -n, LimitNOFILE=)",
+            shares.connections, shares.pidfds
         )
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn connections_get_what_they_want_or_half_of_the_descriptors() {
+        assert_eq!(share(20_000, 3000), DescriptorShares { connections: 3000, pidfds: 16_936 });
+        assert_eq!(share(1024, 3000), DescriptorShares { connections: 480, pidfds: 480 });
+        assert_eq!(share(64, 3000), DescriptorShares { connections: 16, pidfds: 16 });
+    }
 }

@@ -14,7 +14,7 @@ use tokio::task::JoinHandle;
 use tokio::time::sleep;
 
 use crate::access::AccessControl;
-use crate::account::{SPARE_DESCRIPTORS, descriptor_limit};
+use crate::account::{DescriptorShares, share_descriptors};
 use crate::audit::{AuditThread, AuditTrail};
 use crate::certs::ServerCertificates;
 use crate::core::registry::Registry;
@@ -22,6 +22,7 @@ use crate::counters::Counters;
 use crate::ipc::sockets::{BoundSocket, bind_sockets};
 use crate::ipc::start_ipc;
 use crate::log::DaemonLog;
+use crate::plan::limits::ServerLimits;
 use crate::plan::{DaemonPlan, MetricTarget};
 use crate::process::watch::WatchLimits;
 use crate::rpc::context::RpcContext;
@@ -128,8 +129,10 @@ impl RunningDaemon {
         let (trigger, shutdown) = shutdown_channel();
         let (audit, audit_thread) =
             AuditTrail::start(plan.audit.as_ref(), &counters, &log).context("--audit-log")?;
-        let state =
-            Arc::new(DaemonState::new(registry, watch_limits(plan), counters, log, shutdown.clone())?);
+        let descriptors = share_descriptors(plan.server.connections.total());
+        let connections = plan.server.connections.fit_descriptors(descriptors.connections);
+        let watch = watch_limits(plan, descriptors);
+        let state = Arc::new(DaemonState::new(registry, watch, counters, log, shutdown.clone())?);
         runtime.spawn(access.clone().watch_file(state.clone(), shutdown.clone()));
         let ipc = if bound.sockets.is_empty() {
             None
@@ -143,7 +146,7 @@ impl RunningDaemon {
             audit,
             users: plan.ipc.users.clone(),
             output_roots: plan.output_roots.clone(),
-            limits: plan.server,
+            limits: ServerLimits { connections, ..plan.server },
             shutdown: shutdown.clone(),
         };
         let guard = runtime.enter();
@@ -196,14 +199,12 @@ impl RunningDaemon {
     }
 }
 
-/// Returns the limits of the table of senders. Connections keep descriptors of their own, half of all at most.
-fn watch_limits(plan: &DaemonPlan) -> WatchLimits {
-    let allowed = descriptor_limit();
-    let for_connections = (plan.max_connections() + SPARE_DESCRIPTORS).min(allowed / 2);
+/// Returns the limits of the table of senders.
+fn watch_limits(plan: &DaemonPlan, descriptors: DescriptorShares) -> WatchLimits {
     WatchLimits {
         max_senders: plan.ipc.max_senders,
         is_shared: plan.ipc.users.are_several(),
-        max_pidfds: allowed - for_connections,
+        max_pidfds: descriptors.pidfds,
     }
 }
 

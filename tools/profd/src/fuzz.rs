@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use common::ipc::message::{Poll, Register, State, Status};
+use common::rpc::config::Config;
 use common::rpc::message::OnDemand;
 
 use crate::core::accounts::Accounts;
@@ -126,6 +127,7 @@ impl Sequence {
             pids,
             process_limit: u32::from(a >> 5),
             user: None,
+            expand: false,
             extended: true,
         };
         let scope = if a & 4 == 0 { ProcessScope::default() } else { ProcessScope::default().of_user(1) };
@@ -136,10 +138,13 @@ impl Sequence {
         let facts = PidFacts {
             confirmed: claims.map(|claim| (claim, level)).collect(),
             host_owners: if a & 16 == 0 { BTreeMap::new() } else { [(1, 0)].into() },
+            roles: BTreeMap::new(),
         };
+        let config = Config::parse("A=1").unwrap_or_default();
         let command = TraceCommand {
             request: &request,
-            config: "A=1",
+            config: &config,
+            host_name: "node",
             is_monitor: false,
             scope: &scope,
             facts: &facts,

@@ -18,7 +18,7 @@ use crate::plan::RunAs;
 /// The version of Landlock whose rights are used, as far as the kernel has them (Linux 6.10).
 const LANDLOCK_ABI: ABI = ABI::V5;
 
-/// System calls that the daemon never makes, and that whoever takes it over would: to start programs, to look into other
+/// System calls that the daemon never makes, and that an attacker who controls it would: to start programs, to look into other
 /// processes, to change the system.
 const DENIED_CALLS: [libc::c_long; 30] = [
     libc::SYS_execve,

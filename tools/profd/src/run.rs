@@ -113,7 +113,9 @@ fn check_plan(plan: &DaemonPlan, uid: u32, out: &mut Out) -> anyhow::Result<Opti
         None => None,
     };
     let access = Arc::new(AccessControl::load(plan.rules.as_deref(), &read_accounts()).context("--rules")?);
-    if let Some(shortage) = raise_descriptor_limit(plan.max_connections(), plan.registry.max_processes) {
+    if let Some(shortage) =
+        raise_descriptor_limit(plan.server.connections.total(), plan.registry.max_processes)
+    {
         out.warn("descriptors", shortage);
     }
     if !plan.check_only {
@@ -156,7 +158,8 @@ fn list_used_files(plan: &DaemonPlan) -> UsedFiles {
     if let Some(tls) = &plan.tls {
         // The directory may be replaced as a whole, and its files may be links.
         files.read.extend([parent(&tls.dir), tls.dir.clone()]);
-        let names = Role::Server.layout().file_names();
+        let layout = Role::Server.layout_of(|name| tls.dir.join(name).symlink_metadata().is_ok());
+        let names = layout.file_names();
         let targets = names.iter().filter_map(|name| tls.dir.join(name).canonicalize().ok());
         files.read.extend(targets.map(|target| parent(&target)));
         files.read.extend(tls.passphrase_file.as_deref().map(parent));

@@ -21,7 +21,7 @@ pub(crate) fn check_directories(plan: &DaemonPlan, uid: u32) -> Vec<Finding> {
             SocketPlace::Abstract(_) => {}
             SocketPlace::Home(dir) => {
                 findings.extend(check_socket_dir(dir, uid));
-                // Home directories are often readable for others, which is no danger to a socket with mode 0600.
+                // Home directories are often readable for others, which does not endanger a socket with mode 0600.
                 let loose =
                     fs::metadata(dir).ok().and_then(|m| check_mode(dir, Mode::of(m.mode()), Class::HomeDir));
                 findings.extend(loose.map(|f| Finding { severity: Severity::Warning, ..f }));
@@ -35,7 +35,8 @@ pub(crate) fn check_directories(plan: &DaemonPlan, uid: u32) -> Vec<Finding> {
     }
     if let Some(tls) = &plan.tls {
         findings.extend(check_parent(&tls.dir));
-        findings.extend(check_key_links(&tls.dir.join(Role::Server.layout().key)));
+        let layout = Role::Server.layout_of(|name| tls.dir.join(name).symlink_metadata().is_ok());
+        findings.extend(check_key_links(&tls.dir.join(layout.key)));
     }
     let files = [plan.rules.as_deref(), plan.audit.as_ref().and_then(AuditTarget::path)];
     findings.extend(files.into_iter().flatten().filter_map(check_parent));

@@ -31,8 +31,18 @@ pub(crate) struct DaemonState {
     accounts: RwLock<(Uptime, Arc<Accounts>)>,
     /// Notified when a pending config was fetched or removed.
     pub(crate) config_removed: Notify,
+    /// The name of the host, as far as it can be part of a file name.
+    pub(crate) host_name: String,
     shutdown: ShutdownWatch,
     started: Instant,
+}
+
+/// Returns the name of the host without its domain; other characters than those of a host name become `_`.
+fn find_host_name() -> String {
+    let name = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    let is_allowed = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+    let first = name.split('.').next().unwrap_or_default();
+    first.chars().map(|c| if is_allowed(c) { c } else { '_' }).collect()
 }
 
 impl DaemonState {
@@ -53,6 +63,7 @@ impl DaemonState {
             counters,
             log,
             config_removed: Notify::new(),
+            host_name: find_host_name(),
             shutdown,
             started: Instant::now(),
         })

@@ -30,6 +30,6 @@ impl Losses {
     pub(crate) fn describe(&self) -> Option<String> {
         let parts: Vec<String> =
             self.0.iter().map(|(what, count)| format!("{what} {}", format_count(*count))).collect();
-        (!parts.is_empty()).then(|| format!("does not hold: {}", parts.join(", ")))
+        (!parts.is_empty()).then(|| parts.join(", "))
     }
 }

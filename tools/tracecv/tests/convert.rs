@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use common::exit::Exit;
 use proptest::prelude::*;
 use serde_json::{Value, json};
-use support::{data, decode, number, run, text};
+use support::{Fields, data, decode, number, run, text};
 use tempfile::TempDir;
 use trace::model::{Event, EventSink};
 use trace::read::{ReadOptions, ReadOutcome, read_trace};
@@ -155,11 +155,11 @@ fn speedscope_opens_and_closes_in_order() {
 /// What a Perfetto trace says, decoded by the field numbers of its descriptors.
 #[derive(Default)]
 struct DecodedTrace {
-    tracks: BTreeMap<u64, Vec<(u64, support::Field)>>,
+    tracks: BTreeMap<u64, Fields>,
     names: BTreeMap<u64, String>,
     annotation_names: BTreeMap<u64, String>,
     /// Moment, track and fields of each event.
-    events: Vec<(u64, u64, Vec<(u64, support::Field)>)>,
+    events: Vec<(u64, u64, Fields)>,
 }
 
 fn decode_perfetto(bytes: &[u8]) -> DecodedTrace {

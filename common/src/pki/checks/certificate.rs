@@ -1,5 +1,6 @@
 //! Rules for single certificates: any certificate, roots, intermediates, the leaf.
 
+use std::net::IpAddr;
 use std::path::Path;
 
 use super::{DirectoryContent, RuleChecker, format_span};
@@ -7,7 +8,7 @@ use crate::pki::cert::check_serial;
 use crate::pki::extension::KeyUsage;
 use crate::pki::name::GeneralName;
 use crate::pki::signature::SignatureError;
-use crate::pki::{Cert, Role, oid, oid_name, rule};
+use crate::pki::{Cert, Role, is_dns_pattern, oid, oid_name, rule};
 
 const DAY: i64 = 86_400;
 const LONGEST_LEAF: i64 = 825 * DAY;
@@ -227,6 +228,9 @@ impl RuleChecker<'_> {
             );
         }
         self.check_extended_key_usage(cert, role, path);
+        if role == Role::Server {
+            self.check_names_can_match(cert, path);
+        }
         let names = cert.extensions.subject_alt_name.iter().flat_map(|s| &s.value);
         let hosts = names.filter(|n| matches!(n, GeneralName::Dns(_) | GeneralName::Ip(_)));
         if role == Role::Server && hosts.count() == 0 {
@@ -236,6 +240,20 @@ impl RuleChecker<'_> {
                     .found("no DNS name or address as subject alternative name")
                     .expected("the names and addresses that clients connect to")
                     .fix(REISSUE),
+            );
+        }
+    }
+
+    /// Reports names that no client can ask for.
+    fn check_names_can_match(&mut self, cert: &Cert, path: &Path) {
+        for name in cert.extensions.subject_alt_name.iter().flat_map(|s| &s.value) {
+            let Some(why) = explain_unmatchable(name) else { continue };
+            self.add_finding(
+                rule::UNMATCHABLE_NAME
+                    .at(path)
+                    .found(format!("{name}: {why}"))
+                    .expected("names that a client can ask for")
+                    .fix("issue it again with the right name, an address as an IP name"),
             );
         }
     }
@@ -277,6 +295,30 @@ impl RuleChecker<'_> {
                 );
             }
         }
+    }
+}
+
+/// Why no client can match a name (RFC 9525, section 6.3), if so.
+fn explain_unmatchable(name: &GeneralName) -> Option<&'static str> {
+    let text = match name {
+        GeneralName::Dns(text) => text.as_str(),
+        GeneralName::Ip(bytes) if !matches!(bytes.len(), 4 | 16) => {
+            return Some("not an address of 4 or 16 bytes");
+        }
+        _ => return None,
+    };
+    // Underscores are not of the preferred syntax, and clients match them all the same.
+    let is_matchable = is_dns_pattern(&text.replace('_', "x"));
+    match () {
+        () if is_matchable => None,
+        () if text.parse::<IpAddr>().is_ok() => {
+            Some("an address as a DNS name, but clients look for an IP name")
+        }
+        () if text.ends_with('.') => Some("clients leave the trailing dot out"),
+        () if text.contains('*') => {
+            Some("a `*` must be the whole first label, with two more labels after it")
+        }
+        () => Some("not a DNS name"),
     }
 }
 

@@ -4,13 +4,11 @@
 use std::time::Duration;
 
 use rustls::pki_types::{CertificateDer, ServerName, TrustAnchor, UnixTime};
-use webpki::{
-    CertRevocationList, EndEntityCert, Error, ExpirationPolicy, KeyUsage, OwnedCertRevocationList,
-    RevocationOptionsBuilder, anchor_from_trusted_cert,
-};
+use webpki::{EndEntityCert, Error, KeyUsage, anchor_from_trusted_cert};
 
 use super::{DirectoryContent, RuleChecker};
-use crate::finding::Severity;
+use crate::finding::{Finding, Severity};
+use crate::pki::name::GeneralName;
 use crate::pki::path::{self, PathError, ValidationRequest};
 use crate::pki::{Cert, Profile, Role, extension, oid, rule};
 
@@ -119,28 +117,22 @@ impl RuleChecker<'_> {
             case.roots.items.iter().map(|c| anchor_from_trusted_cert(&c.der)).collect();
         let intermediates: Vec<CertificateDer<'_>> =
             case.chain.items.iter().skip(1).map(|c| c.der.clone()).collect();
-        let crls: Result<Vec<CertRevocationList<'_>>, Error> = case
-            .crls
-            .items
-            .iter()
-            .map(|c| OwnedCertRevocationList::from_der(&c.der).map(Into::into))
-            .collect();
-        let crls = crls?;
-        let crls: Vec<&CertRevocationList<'_>> = crls.iter().collect();
-        let revocation = RevocationOptionsBuilder::new(&crls)
-            .ok()
-            .map(|b| b.with_expiration_policy(ExpirationPolicy::Enforce).build());
         let usage = match case.role {
             Role::Server => KeyUsage::server_auth(),
             Role::Client => KeyUsage::client_auth(),
         };
         let at = UnixTime::since_unix_epoch(Duration::from_secs(self.at.max(0) as u64));
         let algorithms = webpki::ALL_VERIFICATION_ALGS;
-        leaf.verify_for_usage(algorithms, &anchors?, &intermediates, at, usage, revocation, None).map(drop)
+        // Without CRLs, which profd and profctl check themselves.
+        leaf.verify_for_usage(algorithms, &anchors?, &intermediates, at, usage, None, None).map(drop)
     }
 
     /// Reports why webpki rejects the chain, unless another rule does.
     fn explain_webpki_error(&mut self, case: &DirectoryContent, error: &Error) {
+        let is_valid = |leaf: &Cert| self.validate_leaf(case, leaf, Requirements::WITHOUT_CRLS).is_ok();
+        if case.chain.items.first().is_some_and(is_valid) {
+            return self.add_finding(stricter_library_finding(case, error));
+        }
         let why = match error {
             Error::UnknownIssuer => "does not chain to ca.crt: its issuer is missing".to_owned(),
             Error::InvalidSignatureForPublicKey => self.explain_signature(case),
@@ -173,7 +165,7 @@ impl RuleChecker<'_> {
             (Some(cert), _) => {
                 format!("{}: not signed by the key of {} in ca.crt or the chain", cert.subject, cert.issuer)
             }
-            (None, Some(leaf)) => match self.validate_leaf(case, leaf, false) {
+            (None, Some(leaf)) => match self.validate_leaf(case, leaf, Requirements::RFC_5280) {
                 Err(error) => error.to_string(),
                 Ok(()) => "does not chain to ca.crt: another CA of the same name is tried first".to_owned(),
             },
@@ -186,7 +178,7 @@ impl RuleChecker<'_> {
         let is_invalid = self.findings.iter().any(|f| f.severity == Severity::Error);
         let Some(leaf) = case.chain.items.first().filter(|_| !is_invalid) else { return };
         let path = &case.chain.path;
-        if let Err(e) = self.validate_leaf(case, leaf, false) {
+        if let Err(e) = self.validate_leaf(case, leaf, Requirements::RFC_5280) {
             self.add_finding(
                 rule::CHAIN
                     .at(path)
@@ -194,13 +186,8 @@ impl RuleChecker<'_> {
                     .expected("a path that is valid by RFC 5280")
                     .fix(FIX),
             );
-        } else if let Err(e) =
-            EndEntityCert::try_from(&leaf.der).and_then(|leaf| self.verify_with_webpki(case, &leaf))
-        {
-            let found = format!("the TLS library rejects it: {e:?}");
-            self.add_finding(rule::TLS.at(path).found(found).expected("a chain that it accepts"));
         } else if self.options.profile == Profile::Strict {
-            if let Err(e) = self.validate_leaf(case, leaf, true) {
+            if let Err(e) = self.validate_leaf(case, leaf, Requirements::CONFORMANCE) {
                 let expected = "what RFC 5280 obliges CAs to issue";
                 self.add_finding(
                     rule::CONFORMANCE.at(path).found(e.to_string()).expected(expected).fix("issue it again"),
@@ -213,7 +200,7 @@ impl RuleChecker<'_> {
         &self,
         case: &DirectoryContent,
         leaf: &Cert,
-        conformance: bool,
+        requirements: Requirements,
     ) -> Result<(), PathError> {
         let purpose = match case.role {
             Role::Server => "serverAuth",
@@ -223,13 +210,13 @@ impl RuleChecker<'_> {
             leaf,
             intermediates: case.chain.items.get(1..).unwrap_or_default(),
             roots: &case.roots.items,
-            crls: &case.crls.items,
+            crls: if requirements.crls { &case.crls.items } else { &[] },
             at: self.at,
             purposes: &oid::encode_purpose(purpose).into_iter().collect::<Vec<_>>(),
             key_usage: extension::KeyUsage::DIGITAL_SIGNATURE,
             names: &[],
             max_depth: path::MAX_DEPTH,
-            conformance,
+            conformance: requirements.conformance,
         };
         path::validate_path(&question).map(drop)
     }
@@ -256,4 +243,80 @@ impl RuleChecker<'_> {
             }
         }
     }
+}
+
+/// What a path must satisfy besides RFC 5280, section 6.1.
+#[derive(Clone, Copy)]
+struct Requirements {
+    /// No certificate of it is revoked by the CRLs, and they cover all.
+    crls: bool,
+    /// It is what RFC 5280 obliges CAs to issue.
+    conformance: bool,
+}
+
+impl Requirements {
+    const WITHOUT_CRLS: Self = Self { crls: false, conformance: false };
+    const RFC_5280: Self = Self { crls: true, conformance: false };
+    const CONFORMANCE: Self = Self { crls: true, conformance: true };
+}
+
+/// The finding for a chain that is valid by RFC 5280 and that rustls-webpki 0.103 rejects, with the cause.
+///
+/// profctl verifies daemons with it. profd verifies clients by RFC 5280 alone, so it serves such a client.
+fn stricter_library_finding(case: &DirectoryContent, error: &Error) -> Finding {
+    let cause = match error {
+        Error::UnknownIssuer => explain_name_encoding(case),
+        Error::NameConstraintViolation => explain_constraint_forms(case),
+        Error::PathLenConstraintViolated => Some(
+            "it counts self-issued intermediates for the path length, which RFC 5280, section 6.1.4 (l), does not"
+                .to_owned(),
+        ),
+        _ => None,
+    };
+    let cause = cause.unwrap_or_else(|| format!("{error:?}"));
+    let (library, fix) =
+        ("the TLS library (rustls-webpki)", "issue it again without what the library rejects");
+    let finding = rule::TLS.at(&case.chain.path).expected("a chain that both accept").fix(fix);
+    match case.role {
+        Role::Server => {
+            finding.found(format!("valid by RFC 5280, but {library} of profctl rejects it: {cause}"))
+        }
+        Role::Client => Finding { severity: Severity::Warning, ..finding }.found(format!(
+            "valid by RFC 5280 and for profd, but {library} of other servers rejects it: {cause}"
+        )),
+    }
+}
+
+/// Explains an issuer that is there under the same name in another encoding.
+fn explain_name_encoding(case: &DirectoryContent) -> Option<String> {
+    let cas = || case.roots.items.iter().chain(case.chain.items.iter().skip(1));
+    let cert = case.chain.items.iter().find(|cert| {
+        cas().any(|ca| ca.subject == cert.issuer) && !cas().any(|ca| ca.subject.raw == cert.issuer.raw)
+    })?;
+    Some(format!(
+        "it compares names byte by byte, and the issuer {} of {} is encoded with other string types than the subject of \
+         its CA (RFC 5280, section 7.1, takes them as equal)",
+        cert.issuer, cert.subject
+    ))
+}
+
+/// Names the forms of names with constraints that the library does not compare.
+fn explain_constraint_forms(case: &DirectoryContent) -> Option<String> {
+    let cas = case.roots.items.iter().chain(case.chain.items.iter().skip(1));
+    let constraints = cas.filter_map(|ca| ca.extensions.name_constraints.as_ref());
+    let trees = constraints.flat_map(|c| c.value.permitted.iter().chain(&c.value.excluded));
+    let mut forms: Vec<&str> = trees
+        .filter_map(|tree| match tree.base {
+            GeneralName::Email(_) => Some("e-mail addresses"),
+            GeneralName::Directory(_) => Some("directory names"),
+            GeneralName::Uri(_) => Some("URIs"),
+            GeneralName::Other(..) => Some("other names"),
+            GeneralName::Dns(_) | GeneralName::Ip(_) => None,
+        })
+        .collect();
+    forms.sort_unstable();
+    forms.dedup();
+    let forms = forms.join(" and ");
+    (!forms.is_empty())
+        .then(|| format!("it does not compare {forms} with name constraints, and rejects all of them"))
 }

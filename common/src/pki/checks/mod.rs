@@ -96,11 +96,12 @@ impl<'a> RuleChecker<'a> {
         }
     }
 
-    /// The seconds before expiry in which a warning is given: as the options say, but at most the last third of the
-    /// validity, or short-lived certificates would always be warned of.
+    /// The seconds before expiry in which a warning is given: as the options say; without one, at most the last third of
+    /// the validity, or short-lived certificates would always be warned of.
     fn warning_period(&self, from: i64, until: i64) -> i64 {
+        const DAY: i64 = 86_400;
         let third = until.saturating_sub(from).max(0) / 3;
-        (i64::from(self.options.warn_days) * 86_400).min(third)
+        self.options.warn_days.map_or(third.min(30 * DAY), |days| i64::from(days) * DAY)
     }
 
     /// Whether it expires within the warning period.

@@ -94,6 +94,15 @@ impl RuleChecker<'_> {
                     .expected("a complete CRL")
                     .fix(self.suggest_new_crl(path)),
             );
+        } else if let Some(names) = describe_distribution_point(crl) {
+            let mut finding = rule::CRL_SCOPE
+                .at(path)
+                .found(format!("{who}for certificates only that name the distribution point {names}"))
+                .expected("a CRL without a distribution point, or that each certificate of this CA names it")
+                .fix("issue certificates with this distribution point: peers reject the others");
+            // Whether the chain names it is checked with the path.
+            finding.severity = Severity::Note;
+            self.add_finding(finding);
         }
         let number = match &crl.number {
             None => Some("has no number".to_owned()),
@@ -176,7 +185,7 @@ impl RuleChecker<'_> {
             }
             return;
         }
-        let results: Vec<_> = issuers.iter().map(|c| crl.signature.verify(&c.key)).collect();
+        let results: Vec<_> = issuers.iter().map(|c| crl.verify_signature(&c.key)).collect();
         let good = issuers.iter().zip(&results).find(|(_, r)| r.is_ok()).map(|(c, _)| *c);
         match good {
             Some(issuer) if may_sign_crls(issuer) => self.check_crl_identifier(crl, who, issuer, path),
@@ -221,13 +230,21 @@ impl RuleChecker<'_> {
 
     /// Reports certificates of the chain that no CRL covers: they are rejected in the handshake.
     fn check_coverage(&mut self, case: &DirectoryContent) {
-        let covered = |cert: &Cert| case.crls.items.iter().any(|crl| crl.issuer == cert.issuer);
-        // A missing issuer is reported for the chain.
-        let known = |cert: &Cert| issuing_cas(case).any(|a| a.subject == cert.issuer);
-        let open = |c: &&Cert| !c.is_self_issued() && known(c) && !covered(c);
-        let missing: Vec<_> = case.chain.items.iter().filter(open).collect();
-        for cert in missing {
-            let found = format!("no CRL by {}, which issued {}", cert.issuer, cert.subject);
+        for cert in case.chain.items.iter().filter(|cert| !cert.is_self_issued()) {
+            // A missing issuer is reported for the chain. Where several CAs have its name, the key decides.
+            let issuers: Vec<&Cert> = issuing_cas(case).filter(|ca| cert.is_issued_by(ca)).collect();
+            let mut crls = case.crls.items.iter().filter(|crl| crl.issuer == cert.issuer);
+            let Some(issuer) = issuers.first() else { continue };
+            if crls.clone().any(|crl| issuers.iter().any(|ca| crl.is_issued_by(ca))) {
+                continue;
+            }
+            // A CRL in its name whose signature is wrong has a finding of its own.
+            let namesakes = issuing_cas(case).filter(|ca| ca.subject == cert.issuer).count();
+            if namesakes == issuers.len() && crls.next().is_some() {
+                continue;
+            }
+            let key = if namesakes > issuers.len() { describe_key(issuer) } else { String::new() };
+            let found = format!("no CRL by {}{key}, which issued {}", cert.issuer, cert.subject);
             self.add_finding(
                 rule::CRL_COVERAGE
                     .at(&case.crls.path)
@@ -241,12 +258,16 @@ impl RuleChecker<'_> {
     /// Reports revoked certificates, also by a CRL that is otherwise invalid.
     fn check_revoked(&mut self, case: &DirectoryContent) {
         for cert in &case.chain.items {
-            let entry = case
-                .crls
-                .items
-                .iter()
-                .filter(|crl| crl.issuer == cert.issuer)
-                .find_map(|crl| crl.find_entry(&cert.serial));
+            // A serial number means nothing in the CRL of another CA that has the same name.
+            let is_others = |crl: &Crl| {
+                let signers: Vec<&Cert> = issuing_cas(case).filter(|ca| crl.is_issued_by(ca)).collect();
+                !signers.is_empty() && !signers.iter().any(|ca| cert.is_issued_by(ca))
+            };
+            let listing = case.crls.items.iter().filter(|crl| crl.issuer == cert.issuer);
+            let entry = listing
+                .filter_map(|crl| crl.find_entry(&cert.serial).map(|entry| (crl, entry)))
+                .find(|(crl, _)| !is_others(crl))
+                .map(|(_, entry)| entry);
             if let Some(entry) = entry {
                 let found = format!(
                     "{}, serial {}, was revoked at {}{}",
@@ -267,6 +288,13 @@ impl RuleChecker<'_> {
             }
         }
     }
+}
+
+/// ` (key 0a1b2c3d)`: the beginning of its identifier, or of the hash of its key.
+fn describe_key(ca: &Cert) -> String {
+    let id = ca.extensions.subject_key_id.as_ref().map(|id| id.value.clone());
+    let id = id.unwrap_or_else(|| crate::pki::sha256(&ca.key.spki));
+    format!(" (key {})", crate::finding::hex(id.get(..4).unwrap_or(&id)))
 }
 
 /// The certificates that may have signed a CRL.
@@ -293,6 +321,14 @@ fn describe_key_mismatch(crl: &Crl, issuers: &[&Cert]) -> String {
 
 fn may_sign_crls(issuer: &Cert) -> bool {
     issuer.extensions.key_usage.as_ref().is_none_or(|k| k.value.contains_all(KeyUsage::CRL_SIGN))
+}
+
+/// The names of the distribution point that a CRL is limited to (RFC 5280, section 5.2.5).
+fn describe_distribution_point(crl: &Crl) -> Option<String> {
+    let scope = crl.scope.as_ref().filter(|scope| scope.named)?;
+    let relative = scope.relative.iter().map(ToString::to_string);
+    let names: Vec<String> = scope.names.iter().map(ToString::to_string).chain(relative).collect();
+    Some(names.join(", "))
 }
 
 /// Describes what a CRL covers if it is not complete.

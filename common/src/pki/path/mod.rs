@@ -18,11 +18,11 @@
 mod constraint;
 mod policy;
 mod profile;
-mod revocation;
+pub(in crate::pki) mod revocation;
 mod target;
 
 use std::cell::{Cell, RefCell};
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::fmt;
 
 pub use target::{PeerName, is_dns_pattern};
@@ -126,28 +126,26 @@ pub fn validate_path_with<'a>(
 /// Which roots have signed which CRLs, by the positions of both in a question: verified once for many questions with the
 /// same roots and CRLs.
 #[derive(Clone, Debug, Default)]
-pub struct VerifiedCrls(HashSet<(usize, usize)>);
+pub struct VerifiedCrls(HashMap<(usize, usize), bool>);
 
 impl VerifiedCrls {
     /// Verifies each CRL by each root of its issuer's name.
     #[must_use]
     pub fn of_roots(roots: &[Cert], crls: &[Crl]) -> Self {
-        let mut verified = HashSet::new();
+        let mut verified = HashMap::new();
         for (c, crl) in crls.iter().enumerate() {
             for (r, root) in roots.iter().enumerate().filter(|(_, root)| root.subject == crl.issuer) {
-                if crl.signature.verify(&root.key).is_ok() {
-                    verified.insert((c, r));
-                }
+                verified.insert((c, r), crl.verify_signature(&root.key).is_ok());
             }
         }
         Self(verified)
     }
 
-    /// Whether this root's signature of this CRL was verified; both are those of the question.
-    fn contains(&self, question: &ValidationRequest<'_>, crl: &Crl, issuer: &Cert) -> bool {
-        let crl = question.crls.iter().position(|c| std::ptr::eq(c, crl));
-        let root = question.roots.iter().position(|r| std::ptr::eq(r, issuer));
-        crl.zip(root).is_some_and(|pair| self.0.contains(&pair))
+    /// Whether this root has signed this CRL, both those of the question; `None` if that was not verified before.
+    fn is_signed_by(&self, question: &ValidationRequest<'_>, crl: &Crl, issuer: &Cert) -> Option<bool> {
+        let crl = question.crls.iter().position(|c| std::ptr::eq(c, crl))?;
+        let root = question.roots.iter().position(|r| std::ptr::eq(r, issuer))?;
+        self.0.get(&(crl, root)).copied()
     }
 }
 

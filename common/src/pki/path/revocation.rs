@@ -29,13 +29,15 @@ fn check_status(
     root: &Cert,
 ) -> PathResult {
     let mut covered = 0;
-    let mut why = "no CRL of its issuer covers it".to_owned();
+    let mut why = PathError::new(UNKNOWN, "no CRL of its issuer covers it");
     for crl in work.question.crls.iter().filter(|c| c.issuer == cert.issuer) {
         match covered_reasons(work, crl, cert, issuer, path, root) {
             Err(e) if e.code == super::EXHAUSTED => return Err(e),
-            Err(e) => why = e.text,
+            // Another CA of the same name has CRLs too, which are not the reason if there is another one.
+            Err(e) if e.code == OTHER_SIGNER && why.code != UNKNOWN => {}
+            Err(e) => why = e,
             Ok(reasons) => {
-                if crl.find_entry(&cert.serial).is_some() {
+                if crl.revokes(&cert.serial) {
                     return Err(PathError::about("revoked", cert, "revoked"));
                 }
                 if !crl.delta {
@@ -44,8 +46,16 @@ fn check_status(
             }
         }
     }
-    if covered == REASONS { Ok(()) } else { Err(PathError::about("revocation-unknown", cert, why)) }
+    let code = if why.code == EXPIRED { EXPIRED } else { UNKNOWN };
+    if covered == REASONS { Ok(()) } else { Err(PathError::about(code, cert, why.text)) }
 }
+
+/// The code of a certificate whose revocation status is not known.
+const UNKNOWN: &str = "revocation-unknown";
+/// The code of a certificate whose only CRL has expired.
+pub(in crate::pki) const EXPIRED: &str = "crl-expired";
+/// A CRL that its issuer's key has not signed.
+const OTHER_SIGNER: &str = "crl-signature";
 
 /// The revocation reasons for which a CRL covers a certificate.
 fn covered_reasons(
@@ -56,13 +66,10 @@ fn covered_reasons(
     path: &[&Cert],
     root: &Cert,
 ) -> PathResult<u16> {
-    check_crl_form(work, crl)?;
-    let reasons = match &crl.scope {
-        None => REASONS,
-        Some(scope) => reasons_in_scope(scope, cert)?,
-    };
+    // First, because what is wrong with a CRL of another CA says nothing about this certificate.
     check_crl_signature(work, crl, issuer, path, root)?;
-    Ok(reasons)
+    check_crl_form(work, crl)?;
+    crl.scope.as_ref().map_or(Ok(REASONS), |scope| reasons_in_scope(scope, cert))
 }
 
 fn crl_error(text: &str) -> PathError {
@@ -85,7 +92,9 @@ fn check_crl_form(work: &PathSearch<'_, '_>, crl: &Crl) -> PathResult {
     }
     match crl.next_update {
         None => return Err(crl_error("has no nextUpdate")),
-        Some(next) if at > next.unix => return Err(crl_error("has expired")),
+        Some(next) if at > next.unix => {
+            return Err(PathError::new(EXPIRED, format_args!("its CRL expired at {next} (nextUpdate)")));
+        }
         Some(_) => {}
     }
     // Section 5.1.2.4, as of certificates.
@@ -156,21 +165,24 @@ fn check_crl_signature(
     path: &[&Cert],
     root: &Cert,
 ) -> PathResult {
-    if work.verified_crls.contains(work.question, crl, issuer) {
-        return check_may_sign(issuer);
-    }
-    work.spend_budget(&work.signatures, super::SIGNATURES, "signatures to verify")?;
-    if crl.signature.verify(&issuer.key).is_ok() {
+    let is_signed = match work.verified_crls.is_signed_by(work.question, crl, issuer) {
+        Some(known) => known,
+        None => {
+            work.spend_budget(&work.signatures, super::SIGNATURES, "signatures to verify")?;
+            crl.verify_signature(&issuer.key).is_ok()
+        }
+    };
+    if is_signed {
         return check_may_sign(issuer);
     }
     for other in work.question.intermediates.iter().filter(|c| c.subject == crl.issuer && c.key != issuer.key)
     {
         work.spend_budget(&work.signatures, super::SIGNATURES, "signatures to verify")?;
-        if crl.signature.verify(&other.key).is_ok() && is_valid_crl_signer(work, other, path, root)? {
+        if crl.verify_signature(&other.key).is_ok() && is_valid_crl_signer(work, other, path, root)? {
             return check_may_sign(other);
         }
     }
-    Err(crl_error("is not signed by its issuer"))
+    Err(PathError { code: OTHER_SIGNER, ..crl_error("is not signed by its issuer") })
 }
 
 /// Whether a certificate for another key of a CA is good: issued from within this path, valid, not revoked.
@@ -183,11 +195,7 @@ fn is_valid_crl_signer(
     let valid = signer.is_valid_at(work.question.at)
         && signer.extensions.broken.is_empty()
         && !signer.extensions.unknown.iter().any(|u| u.critical);
-    let revoked = work
-        .question
-        .crls
-        .iter()
-        .any(|c| c.issuer == signer.issuer && c.find_entry(&signer.serial).is_some());
+    let revoked = work.question.crls.iter().any(|c| c.issuer == signer.issuer && c.revokes(&signer.serial));
     if !valid || revoked {
         return Ok(false);
     }

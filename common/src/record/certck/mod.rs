@@ -216,6 +216,12 @@ pub struct ProbeRecord {
     pub key_exchange: Option<String>,
     /// The subjects of the chain that it presents.
     pub chain: Vec<String>,
+    /// When its certificate expires.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub not_after: Option<String>,
+    /// SHA-256 of its certificate, in hex.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sha256: Option<String>,
     /// Whether it asks for a client certificate.
     pub asks_for_certificate: bool,
     /// Whether it also speaks TLS 1.2.

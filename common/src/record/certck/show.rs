@@ -100,6 +100,15 @@ pub struct CrlRecord {
     pub next_update: Option<String>,
     /// The signature algorithm.
     pub signature: String,
+    /// The identifier of the key that signed it, in hex.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub authority_key_id: Option<String>,
+    /// What it is limited to (deltaCRLIndicator, issuingDistributionPoint).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub scope: Vec<String>,
+    /// Extensions that are not understood or cannot be read.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub other_extensions: Vec<String>,
     /// The revoked certificates.
     pub revoked: Vec<RevokedRecord>,
     /// SHA-256 of the CRL, in hex.

@@ -107,6 +107,14 @@ defects! {
     InvalidUtf8 "invalid_utf8" Repaired "event with text that is not UTF-8",
     /// The file is in UTF-16.
     Utf16 "utf16" Repaired "file in UTF-16",
+    /// A log of changes lies beside a database.
+    ChangesLeftOut "changes_left_out" Repaired "log of changes beside the database, which may still be written: left out",
+    /// A time on a clock of which the file does not say how it runs.
+    UnknownClock "unknown_clock" Repaired "time on a clock that nothing ties to the others, taken as it stands",
+    /// A packet that needs what its sequence said before, some of which was lost.
+    PacketWithoutState "packet_without_state" EventLost "packet that needs names that were lost",
+    /// The writer says that it lost data.
+    DataLost "data_lost" MoreLost "place where the writer lost data",
     /// An event that could not be read.
     UnreadableEvent "unreadable_event" EventLost "unreadable event",
     /// An event nested too deeply.

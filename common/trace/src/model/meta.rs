@@ -9,9 +9,19 @@ pub enum Dialect {
     Kineto,
     /// The Ascend PyTorch Profiler, or msprof.
     Ascend,
-    /// Any other producer of the Trace Event TraceFormat.
+    /// Any other producer of the Trace Event Format.
     #[default]
     Chrome,
+    /// Perfetto's own format.
+    Perfetto,
+    /// Nsight Systems.
+    Nsight,
+    /// The tools of ROCm: rocprofv3 and rocpd.
+    Rocprof,
+    /// JAX, XLA and TensorFlow: `xplane.pb`.
+    Xplane,
+    /// Profiles of stacks: speedscope, folded stacks.
+    Stacks,
 }
 
 impl Dialect {
@@ -21,6 +31,11 @@ impl Dialect {
             Self::Kineto => "kineto",
             Self::Ascend => "ascend",
             Self::Chrome => "chrome",
+            Self::Perfetto => "perfetto",
+            Self::Nsight => "nsys",
+            Self::Rocprof => "rocprof",
+            Self::Xplane => "xplane",
+            Self::Stacks => "stacks",
         }
     }
 }

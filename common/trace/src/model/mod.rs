@@ -18,6 +18,7 @@ pub use defect::{Defect, DefectCount, DefectCounts, Severity};
 pub use hash::{FastMap, FastState};
 pub use meta::{Dialect, TraceMeta};
 pub use names::NameTable;
+pub(crate) use processes::is_compute_task;
 pub use processes::{NameHint, ProcessRole, ProcessTable, RowMeaning, RowTraits, TaskKind, rank_in_text};
 pub use text::RawText;
 
@@ -123,6 +124,37 @@ pub trait EventSink {
     /// # Errors
     /// The sink cannot go on (a closed pipe); reading stops and the error is passed through.
     fn event(&mut self, event: &Event<'_>) -> anyhow::Result<()>;
+
+    /// Someone who does part of this sink's work on another thread, if there is such a part. What is prepared comes in the
+    /// file's order, in the place of its events.
+    fn make_worker(&self) -> Option<Box<dyn EventWorker>> {
+        None
+    }
+
+    /// Takes what a worker of this sink has made of events.
+    ///
+    /// # Errors
+    /// As of [`Self::event`].
+    fn take_prepared(&mut self, prepared: PreparedEvents) -> anyhow::Result<()> {
+        let PreparedEvents { .. } = prepared;
+        Ok(())
+    }
+}
+
+/// Does part of a sink's work on another thread, many events at a time, before their turn.
+pub trait EventWorker: Send {
+    /// Takes one event that is no metadata; its index is not known yet. `false` if the sink has to take it: then it
+    /// takes all that come together with it, and what has been made of them is forgotten.
+    fn prepare(&mut self, event: &Event<'_>, prepared: &mut PreparedEvents) -> bool;
+}
+
+/// What a worker makes of events that stand together.
+#[derive(Debug, Default)]
+pub struct PreparedEvents {
+    /// Text to write.
+    pub text: Vec<u8>,
+    /// How many records it holds.
+    pub records: u64,
 }
 
 /// A sink made of two.

@@ -133,6 +133,11 @@ fn task_kind(task_type: &[u8], name: &[u8]) -> TaskKind {
     }
 }
 
+/// Tells whether tasks of a kind compute, where nothing else tells.
+pub(crate) fn is_compute_task(kind: &[u8]) -> bool {
+    task_kind(kind, b"") == TaskKind::Compute
+}
+
 fn name_hint(name: &[u8], class: KernelClass) -> NameHint {
     if starts_with_ignoring_case(name, b"hcom_") {
         return NameHint::Hcom;
@@ -175,6 +180,19 @@ pub struct RowMeaning {
     pub stream: Option<i64>,
     /// Rows of this thread nest: what is not within a smaller one counts for the larger.
     pub nests: bool,
+}
+
+impl RowMeaning {
+    /// The event with this category, device and stream.
+    #[must_use]
+    pub fn apply_to<'a>(&self, event: &Event<'a>) -> Event<'a> {
+        Event {
+            category: self.category,
+            device: self.device.or(event.device),
+            stream: self.stream.or(event.stream),
+            ..*event
+        }
+    }
 }
 
 /// A process id that outlives its event.

@@ -10,6 +10,8 @@ const BLOCKS: usize = 4;
 /// The blocks of a source, read ahead.
 pub(super) struct ReadAhead {
     blocks: Receiver<io::Result<Vec<u8>>>,
+    /// Blocks that have been used go back: fresh memory costs as much as inflating a part of it.
+    used_blocks: SyncSender<Vec<u8>>,
     current: Vec<u8>,
     used: usize,
 }
@@ -21,14 +23,17 @@ impl ReadAhead {
     /// The system has no thread to give.
     pub(super) fn new(source: impl Read + Send + 'static) -> io::Result<Self> {
         let (send, blocks) = sync_channel(BLOCKS);
-        std::thread::Builder::new().name("inflate".to_owned()).spawn(move || send_blocks(source, &send))?;
-        Ok(Self { blocks, current: Vec::new(), used: 0 })
+        let (used_blocks, spare) = sync_channel(BLOCKS);
+        let read = move || send_blocks(source, &send, &spare);
+        std::thread::Builder::new().name("inflate".to_owned()).spawn(read)?;
+        Ok(Self { blocks, used_blocks, current: Vec::new(), used: 0 })
     }
 }
 
-fn send_blocks(mut source: impl Read, send: &SyncSender<io::Result<Vec<u8>>>) {
+fn send_blocks(mut source: impl Read, send: &SyncSender<io::Result<Vec<u8>>>, spare: &Receiver<Vec<u8>>) {
     loop {
-        let mut block = Vec::with_capacity(BLOCK);
+        let mut block = spare.try_recv().unwrap_or_else(|_| Vec::with_capacity(BLOCK));
+        block.clear();
         // Short of an error this fills the block or reaches the end; bytes before an error are kept.
         let result = source.by_ref().take(BLOCK as u64).read_to_end(&mut block);
         let ended = block.len() < BLOCK;
@@ -47,7 +52,12 @@ impl Read for ReadAhead {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         if self.used == self.current.len() {
             match self.blocks.recv() {
-                Ok(block) => (self.current, self.used) = (block?, 0),
+                Ok(block) => {
+                    let used = std::mem::replace(&mut self.current, block?);
+                    self.used = 0;
+                    // Where there is no room for it, it is not wanted.
+                    let _ = self.used_blocks.try_send(used);
+                }
                 // The thread has ended, and with it the source.
                 Err(_) => return Ok(0),
             }

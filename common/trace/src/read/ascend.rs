@@ -28,7 +28,25 @@ pub fn find_timeline(dir: &Path) -> Option<PathBuf> {
     outputs.extend(outputs.clone().iter().map(|dir| dir.join(MSPROF_OUTPUT)));
     let mut timelines = outputs.iter().flat_map(|dir| msprof_timelines(dir));
     // One of several would not be the whole.
-    timelines.next().filter(|_| timelines.next().is_none())
+    match (timelines.next(), timelines.next()) {
+        (Some(timeline), None) => Some(timeline),
+        (None, _) => find_database(dir, &outputs),
+        (Some(_), Some(_)) => None,
+    }
+}
+
+/// The one database with events, of a profile that has no timeline: `ascend_pytorch_profiler*.db`,
+/// `ascend_mindspore_profiler*.db`, `msprof_*.db`.
+fn find_database(dir: &Path, outputs: &[PathBuf]) -> Option<PathBuf> {
+    let is_database = |name: &String| {
+        let known = ["ascend_pytorch_profiler", "ascend_mindspore_profiler", "msprof_"];
+        name.ends_with(".db") && known.iter().any(|start| name.starts_with(start))
+    };
+    let named = [dir.join("ASCEND_PROFILER_OUTPUT")];
+    let places = named.iter().chain(outputs);
+    let mut found =
+        places.flat_map(|dir| list_names(dir).into_iter().filter(is_database).map(|name| dir.join(name)));
+    found.next().filter(|_| found.next().is_none())
 }
 
 const MSPROF_OUTPUT: &str = "mindstudio_profiler_output";
@@ -44,7 +62,7 @@ fn msprof_timelines(output: &Path) -> Vec<PathBuf> {
 }
 
 /// The names in a directory, sorted; none if it cannot be read.
-fn list_names(dir: &Path) -> Vec<String> {
+pub(super) fn list_names(dir: &Path) -> Vec<String> {
     let entries = std::fs::read_dir(dir).into_iter().flatten();
     let mut names: Vec<String> = entries.filter_map(|e| e.ok()?.file_name().into_string().ok()).collect();
     names.sort();
@@ -62,7 +80,7 @@ pub fn describe_missing_timeline(dir: &Path) -> (&'static str, &'static str) {
     } else if has(&|name| name.ends_with("_ascend_pt") || name.ends_with("_ascend_ms")) {
         ("is a directory of profiles", "name the profiles in it: DIR/*_ascend_pt")
     } else if has(&|name| name.starts_with("ascend_") && name.ends_with(".db")) {
-        ("is a profile exported as a database, which traceq does not read", "export it as text, too")
+        ("holds several databases of a profiler", "name the files: DIR/ASCEND_PROFILER_OUTPUT/ascend_*.db")
     } else if has(&|name| name == "FRAMEWORK" || name.starts_with("PROF_")) {
         (
             "is a profile that has not been analyzed",
@@ -119,7 +137,11 @@ mod tests {
         std::fs::create_dir(dir.path().join("FRAMEWORK")).unwrap();
         assert!(describe_missing_timeline(dir.path()).0.contains("not been analyzed"));
         std::fs::write(out.join("ascend_pytorch_profiler_12.db"), "").unwrap();
-        assert!(describe_missing_timeline(dir.path()).0.contains("as a database"));
+        let database = out.join("ascend_pytorch_profiler_12.db");
+        assert_eq!(find_timeline(dir.path()), Some(database.clone()));
+        assert_eq!(rank_of_timeline(&database), Some(12));
+        std::fs::write(out.join("ascend_mindspore_profiler_12.db"), "").unwrap();
+        assert!(describe_missing_timeline(dir.path()).0.contains("several databases"));
         std::fs::write(out.join("trace_view.json"), "[]").unwrap();
         let path = find_timeline(dir.path()).unwrap();
         assert_eq!(path, out.join("trace_view.json"));

@@ -12,7 +12,7 @@ use super::row::Row;
 use super::scan::{JsonScan, ScanFault, StrictScanner};
 use super::shape::EventShapes;
 use super::span::TextSpan;
-use super::words::has_control;
+use super::words::{has_control, has_control_or_beyond_ascii, word_at};
 use crate::model::Defect;
 
 /// What stands before a text.
@@ -87,7 +87,6 @@ pub(super) fn decode_block(
 ) -> Batch {
     let mut rows = std::mem::take(&mut scratch.rows);
     rows.clear();
-    rows.reserve(text.len() / 256);
     let batch = Batch {
         rows,
         defects: Vec::new(),
@@ -101,9 +100,9 @@ pub(super) fn decode_block(
         state,
         form,
         supply,
-        has_control: has_control(text),
-        is_ascii: text.is_ascii(),
+        bytes: ByteCheck::default(),
         faults: Vec::new(),
+        separator: (0, 0),
         shapes: &mut scratch.shapes,
         batch,
     };
@@ -113,17 +112,42 @@ pub(super) fn decode_block(
     decoder.batch
 }
 
+/// Whether a text has bytes that want a closer look, as far as it has been read: of a text that holds many short lists,
+/// each list looks at no more than it has.
+#[derive(Default)]
+struct ByteCheck {
+    until: usize,
+    has_control: bool,
+    beyond_ascii: bool,
+}
+
+impl ByteCheck {
+    #[inline]
+    fn pass_to(&mut self, end: usize, text: &[u8]) {
+        /// So many bytes are still in the processor's nearest cache when they are decoded.
+        const AHEAD: usize = 4096;
+        if end > self.until {
+            let part = &text[self.until..text.len().min(end + AHEAD)];
+            self.until += part.len();
+            let (control, beyond_ascii) = has_control_or_beyond_ascii(part);
+            self.has_control |= control;
+            self.beyond_ascii |= beyond_ascii;
+        }
+    }
+}
+
 struct BlockDecoder<'a> {
     text: &'a [u8],
     pos: usize,
     state: ListState,
     form: ListForm,
     supply: Supply,
-    has_control: bool,
+    bytes: ByteCheck,
     shapes: &'a mut EventShapes,
-    is_ascii: bool,
     /// What decoding the last event remarked.
     faults: Vec<Defect>,
+    /// A comma and the white space behind it, as they were the last time: up to seven bytes, and which they are.
+    separator: (u64, u64),
     batch: Batch,
 }
 
@@ -135,6 +159,9 @@ impl BlockDecoder<'_> {
             }
         }
         loop {
+            if self.state == ListState::Event {
+                self.step_over_usual_comma();
+            }
             let space = self.text[self.pos..].iter().take_while(|b| b.is_ascii_whitespace()).count();
             self.pos += space;
             let Some(&byte) = self.text.get(self.pos) else { return BlockEnd::Open(self.state) };
@@ -156,6 +183,24 @@ impl BlockDecoder<'_> {
 
     fn count(&mut self, defect: Defect, at: usize) {
         self.batch.defects.push((defect, 1, at));
+    }
+
+    /// Steps over the comma behind an event and the white space behind that, if they are what they were the last time.
+    #[inline(always)]
+    fn step_over_usual_comma(&mut self) {
+        let (usual, mask) = self.separator;
+        let Some(word) = word_at(self.text, self.pos) else { return };
+        if mask != 0 && word & mask == usual {
+            self.pos += mask.count_ones() as usize / 8;
+            self.state = ListState::Comma;
+            return;
+        }
+        let bytes = word.to_le_bytes();
+        let space = bytes[1..].iter().take_while(|b| b.is_ascii_whitespace()).count();
+        if bytes[0] == b',' && space < 7 {
+            let mask = u64::MAX >> (56 - 8 * space);
+            self.separator = (word & mask, mask);
+        }
     }
 
     fn step_over_comma(&mut self) -> Option<BlockEnd> {
@@ -180,7 +225,8 @@ impl BlockDecoder<'_> {
         let start = self.pos;
         match self.shapes.read_event(self.text, start) {
             Ok((fields, end)) => {
-                if self.has_control && has_control(&self.text[start..end]) {
+                self.bytes.pass_to(end, self.text);
+                if self.bytes.has_control && has_control(&self.text[start..end]) {
                     return self.repair_event(start, ScanFault::NulInString);
                 }
                 self.take_object(&fields, start, end, false);
@@ -247,7 +293,8 @@ impl BlockDecoder<'_> {
                 start,
             );
         };
-        let not_utf8 = !self.is_ascii && std::str::from_utf8(&self.text[start..end]).is_err();
+        self.bytes.pass_to(end, self.text);
+        let not_utf8 = self.bytes.beyond_ascii && std::str::from_utf8(&self.text[start..end]).is_err();
         if not_utf8 {
             self.count(Defect::InvalidUtf8, start);
         }

@@ -5,12 +5,12 @@
 //! trace says about itself is complete only when it has been read. This file knows what stands around the events;
 //! lists of them are read by [`super::pipeline`].
 
-use super::block::{ListForm, ListState};
+use super::block::{BlockScratch, ListForm};
 use super::boundary::{self, Landmark};
 use super::deliver::Delivery;
 use super::error::{InputPosition, ReadError, ReadFault};
 use super::event::EventFields;
-use super::pipeline::{self, ListEnd};
+use super::pipeline::{self, ListEnd, ListTools};
 use super::repair::{LenientScanner, QuoteGuess};
 use super::scan::{JsonScan, ScanFault, StrictScanner};
 use super::skip::ValueSkipper;
@@ -30,7 +30,7 @@ pub(super) fn read_document(
 ) -> Result<(), ReadStop> {
     let mut reader = ChromeReader {
         window,
-        threads: options.thread_count(),
+        tools: ListTools { threads: options.thread_count(), scratch: BlockScratch::default() },
         delivery: Delivery::new(sink, options, out),
         documents: 0,
         lists: 0,
@@ -45,7 +45,7 @@ pub(super) fn read_document(
 
 struct ChromeReader<'s> {
     window: InputWindow,
-    threads: usize,
+    tools: ListTools,
     delivery: Delivery<'s>,
     /// How many documents have begun: more than one is a repair.
     documents: u64,
@@ -150,9 +150,14 @@ impl ChromeReader<'_> {
     fn read_braced(&mut self) -> Result<()> {
         const ENOUGH: usize = 64 * 1024;
         self.window.fill_to(ENOUGH);
-        let mut scan = StrictScanner::new(self.window.rest(), 0);
+        let mut text = self.window.rest();
+        if boundary::begins_with_root_key(text[1..].trim_ascii_start()) == Some(true) {
+            // Hardly an event: its list need not be read twice.
+            text = &text[..text.len().min(ENOUGH)];
+        }
+        let mut scan = StrictScanner::new(text, 0);
         let fields = EventFields::read(&mut scan, false);
-        let phase = fields.as_ref().is_ok_and(|f| f.phase_in(self.window.rest()).is_some());
+        let phase = fields.as_ref().is_ok_and(|f| f.phase_in(text).is_some());
         if phase {
             self.documents += 1;
             let again = self.documents > 1;
@@ -241,7 +246,7 @@ impl ChromeReader<'_> {
     fn read_list(&mut self, form: ListForm) -> Result<bool> {
         self.lists += 1;
         let (window, delivery) = (&mut self.window, &mut self.delivery);
-        match pipeline::read_list(window, form, ListState::Opened, self.threads, delivery)? {
+        match pipeline::read_list(window, form, &mut self.tools, delivery)? {
             ListEnd::Closed => Ok(true),
             ListEnd::Truncated => Err(self.truncated("an event")),
             ListEnd::Unclosed => match self.window.fault.take() {
@@ -337,7 +342,7 @@ impl ChromeReader<'_> {
             let (rest, whole) = (self.window.rest(), self.window.is_done());
             let landmark = boundary::find_landmark(rest, 0, whole || rest.len() >= TEXT_LIMIT);
             // In the place of a member there is one byte that was none; elsewhere a member says that there is an object.
-            let key = boundary::find_root_key(rest, usize::from(inside && rest[0] == b'"'));
+            let key = boundary::find_root_key(rest, usize::from(inside && rest.first() == Some(&b'"')));
             let (at, way) = match (landmark, key) {
                 (Landmark::Event(at), key) if key.is_none_or(|k| at < k) => (at, Some(WayOn::Event)),
                 (Landmark::ListEnd(at), key) if key.is_none_or(|k| at < k) => (at + 1, None),

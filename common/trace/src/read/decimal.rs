@@ -2,6 +2,7 @@
 //! sixteen digits before the point and three behind, as profilers write them, do not fit one.
 
 use super::scan::number_length;
+use super::words::parse_digits;
 
 /// The largest time, in the year 2116, and the smallest. Their difference and a duration more still fit, so that
 /// times add and subtract safely everywhere.
@@ -12,9 +13,6 @@ const EARLIEST: i64 = -(i64::MAX / 4);
 /// (white space around it is allowed: some writers end the text with a tab), or one out of range.
 #[inline]
 pub(crate) fn nanos_from_micros(text: &[u8]) -> Option<i64> {
-    if let Some(nanos) = usual_nanos_from_micros(text) {
-        return Some(nanos);
-    }
     let text = text.trim_ascii();
     let (negative, digits) = match text {
         [b'-', rest @ ..] => (true, rest),
@@ -26,52 +24,14 @@ pub(crate) fn nanos_from_micros(text: &[u8]) -> Option<i64> {
     (EARLIEST..=LATEST).contains(&nanos).then_some(nanos)
 }
 
-/// [`nanos_from_micros`] of what nearly all times are: at most 16 digits, and three or none behind a point. Such a
-/// time is written exactly in nanoseconds.
+/// [`nanos_from_micros`] of what nearly all times are: at most 16 digits, and three or none behind a point, from
+/// `start` to `end`. Such a time is written exactly in nanoseconds.
 #[inline]
-pub(crate) fn usual_nanos_from_micros(text: &[u8]) -> Option<i64> {
-    let (whole, rest) = take_digits(text)?;
-    if text.len() - rest.len() > 16 {
-        return None;
-    }
-    let thousandths = match rest {
-        [] => 0,
-        [b'.', a, b, c] => {
-            i64::from(digit_value(*a)?) * 100 + i64::from(digit_value(*b)?) * 10 + i64::from(digit_value(*c)?)
-        }
-        _ => return None,
-    };
+pub(crate) fn usual_nanos_from_micros(text: &[u8], start: usize, end: usize) -> Option<i64> {
+    let point = end.checked_sub(4).filter(|point| *point > start && text[*point] == b'.');
+    let whole = parse_digits(text, start, point.unwrap_or(end))? as i64;
+    let thousandths = point.map_or(Some(0), |point| parse_digits(text, point + 1, end))? as i64;
     whole.checked_mul(1000)?.checked_add(thousandths).filter(|nanos| *nanos <= LATEST)
-}
-
-/// The number that a text begins with, of 1 to 18 digits, and the rest of the text. Eight digits at a time: the
-/// values of neighbours are brought together as 10 a + b, then pairs of those, then pairs of these.
-#[inline]
-fn take_digits(text: &[u8]) -> Option<(i64, &[u8])> {
-    const ONES: u64 = 0x0101_0101_0101_0101;
-    let mut rest = text;
-    let mut value: u64 = 0;
-    while let Some((word, more)) = rest.split_first_chunk::<8>() {
-        let values = u64::from_le_bytes(*word) ^ (ONES * 0x30);
-        if (values.wrapping_add(ONES * 0x76) | values) & (ONES * 0x80) != 0
-            || rest.len() + 18 < text.len() + 8
-        {
-            break;
-        }
-        let pairs = values.wrapping_mul(10).wrapping_add(values >> 8);
-        let low = (pairs & 0x0000_00ff_0000_00ff).wrapping_mul(0x000f_4240_0000_0064);
-        let high = (pairs >> 16 & 0x0000_00ff_0000_00ff).wrapping_mul(0x0000_2710_0000_0001);
-        value = value * 100_000_000 + (low.wrapping_add(high) >> 32);
-        rest = more;
-    }
-    while let Some((digit, more)) = rest.split_first().and_then(|(b, more)| Some((digit_value(*b)?, more))) {
-        if text.len() - rest.len() == 18 {
-            return None;
-        }
-        value = value * 10 + u64::from(digit);
-        rest = more;
-    }
-    if rest.len() == text.len() { None } else { Some((value as i64, rest)) }
 }
 
 /// The common form: at most 15 or so digits, a point, any fraction, no exponent.
@@ -143,8 +103,8 @@ fn digit_value(b: u8) -> Option<u8> {
 /// An integer, as text of decimal digits or of `0x` and hexadecimal digits; a fraction of zeros is allowed.
 #[inline]
 pub(crate) fn parse_integer(text: &[u8]) -> Option<i64> {
-    if let Some((value, [])) = take_digits(text) {
-        return Some(value);
+    if let Some(value) = parse_digits(text, 0, text.len()) {
+        return Some(value as i64);
     }
     let text = text.trim_ascii();
     if let Some(hex) = text.strip_prefix(b"0x").or_else(|| text.strip_prefix(b"0X")) {
@@ -163,7 +123,9 @@ mod tests {
 
     #[test]
     fn microseconds_are_exact() {
-        let cases: [(&str, Option<i64>); 22] = [
+        let cases: [(&str, Option<i64>); 24] = [
+            ("1234567890123456.789", Some(1_234_567_890_123_456_789)),
+            ("9012345.1", Some(9_012_345_100)),
             ("1736412474714258.990", Some(1_736_412_474_714_258_990)),
             ("1736412474714258.990\t", Some(1_736_412_474_714_258_990)),
             ("0.60003125", Some(600)),
@@ -189,6 +151,8 @@ mod tests {
         ];
         for (text, nanos) in cases {
             assert_eq!(nanos_from_micros(text.as_bytes()), nanos, "{text}");
+            let usual = usual_nanos_from_micros(text.as_bytes(), 0, text.len());
+            assert!(usual.is_none() || usual == nanos, "{text}");
         }
     }
 
@@ -205,20 +169,6 @@ mod tests {
         ] {
             assert_eq!(is_number(text.as_bytes()), number, "{text}");
         }
-    }
-
-    #[test]
-    fn digits_are_taken_eight_at_a_time() {
-        for length in 1..19 {
-            let text = "1234567890123456789"[..length].to_owned() + ".5";
-            let value = text[..length].parse().unwrap();
-            assert_eq!(take_digits(text.as_bytes()), Some((value, &b".5"[..])), "{text}");
-            let other = text[..length - 1].to_owned() + ":";
-            let value = other[..length - 1].parse().ok().map(|n| (n, &b":"[..]));
-            assert_eq!(take_digits(other.as_bytes()), value, "{other}");
-        }
-        assert_eq!(take_digits(b"1234567890123456789"), None);
-        assert_eq!(take_digits(b"1234567890123456.789"), Some((1_234_567_890_123_456, &b".789"[..])));
     }
 
     #[test]

@@ -6,6 +6,7 @@ use super::decimal::{is_number, nanos_from_micros, parse_integer, usual_nanos_fr
 use super::event::{Argument, EventFields, Member};
 use super::row::{Row, RowId};
 use super::span::{JsonScalar, JsonValue, TextSpan};
+use super::words::parse_digits;
 use super::{ascend, kineto};
 use crate::model::{Category, Defect, RawText};
 
@@ -146,10 +147,10 @@ impl Row {
     /// without a needless one are unlike all that they are compared with.
     #[inline]
     fn is_respelled(&self, text: &[u8]) -> bool {
-        let is_escaped_id = |id| matches!(id, RowId::Text(span) if span.text_in(text).escaped);
+        let is_escaped_id = |id| matches!(id, RowId::Text(span) if span.is_escaped());
         let spans = [self.cat, self.scope, self.label, self.task_type];
-        spans.iter().any(|span| span.text_in(text).escaped)
-            || self.name.text_in(text).has_needless_escape()
+        spans.iter().any(|span| span.is_escaped())
+            || self.name.is_escaped() && self.name.text_in(text).has_needless_escape()
             || is_escaped_id(self.pid)
             || is_escaped_id(self.tid)
             || is_escaped_id(self.id)
@@ -201,12 +202,12 @@ fn decode_time(
     let nanos = match value.get() {
         JsonScalar::Missing => return (None, true),
         JsonScalar::Number(span) | JsonScalar::String(span) => {
-            let digits = span.text_in(text);
-            match usual_nanos_from_micros(digits.raw) {
+            let (start, end) = span.bounds();
+            match usual_nanos_from_micros(text, start, end) {
                 Some(nanos) => return (Some(nanos), true),
                 // Some writers end the text with an escaped tab.
                 None => {
-                    let digits = digits.unescape();
+                    let digits = span.text_in(text).unescape();
                     if is_number(&digits) {
                         defect = out_of_range;
                     }
@@ -222,23 +223,44 @@ fn decode_time(
     (nanos, false)
 }
 
-#[inline]
+#[inline(always)]
 fn integer_of(text: &[u8], value: JsonValue) -> Option<i64> {
+    // Most events have few of the arguments.
+    if value == JsonValue::MISSING { None } else { parse_value(text, value) }
+}
+
+fn parse_value(text: &[u8], value: JsonValue) -> Option<i64> {
     match value.get() {
-        JsonScalar::Number(span) | JsonScalar::String(span) => parse_integer(&span.text_in(text).unescape()),
+        JsonScalar::Number(span) | JsonScalar::String(span) => {
+            let (start, end) = span.bounds();
+            match parse_digits(text, start, end) {
+                Some(value) => Some(value as i64),
+                None => parse_integer(&span.text_in(text).unescape()),
+            }
+        }
         _ => None,
     }
 }
 
 /// An id, and whether it would be written as it is spelled.
-#[inline]
+#[inline(always)]
 fn id_of(text: &[u8], value: JsonValue) -> (RowId, bool) {
+    if value == JsonValue::MISSING { (RowId::None, true) } else { id_of_value(text, value) }
+}
+
+fn id_of_value(text: &[u8], value: JsonValue) -> (RowId, bool) {
     match value.get() {
         JsonScalar::Missing => (RowId::None, true),
-        JsonScalar::Number(span) => match parse_integer(span.text_in(text).raw) {
-            Some(n) => (RowId::Number(n), is_plain_integer(span.text_in(text))),
-            None => (RowId::Text(span), false),
-        },
+        JsonScalar::Number(span) => {
+            let (start, end) = span.bounds();
+            if let Some(n) = parse_digits(text, start, end) {
+                return (RowId::Number(n as i64), true);
+            }
+            match parse_integer(span.text_in(text).raw) {
+                Some(n) => (RowId::Number(n), is_plain_integer(span.text_in(text))),
+                None => (RowId::Text(span), false),
+            }
+        }
         // Writers differ in the spelling of one and the same id: a text of plain digits is the number.
         JsonScalar::String(span) => match plain_integer(span.text_in(text)) {
             Some(n) => (RowId::Number(n), false),

@@ -5,7 +5,7 @@ use super::decode::DialectSigns;
 use super::row::{Row, SpelledTexts};
 use super::window::Passed;
 use super::{ReadOptions, ReadOutcome, ReadStop};
-use crate::model::{Defect, Dialect, Event, EventSink, Severity};
+use crate::model::{Defect, Dialect, Event, EventSink, EventWorker, PreparedEvents, Severity};
 use crate::read::error::{InputPosition, ReadError, ReadFault};
 
 /// The way to the sink.
@@ -21,26 +21,46 @@ impl<'s> Delivery<'s> {
         Self { sink, out, strict: options.strict, signs: DialectSigns::default() }
     }
 
+    /// Someone who does part of the sink's work on another thread.
+    pub(super) fn make_worker(&self) -> Option<Box<dyn EventWorker>> {
+        self.sink.make_worker()
+    }
+
+    /// [`Self::deliver`], where a worker has done part of the work.
+    pub(super) fn deliver_prepared(
+        &mut self,
+        text: &[u8],
+        batch: &Batch,
+        passed: Passed,
+        prepared: Option<PreparedEvents>,
+    ) -> Result<(), ReadStop> {
+        let Some(prepared) = prepared else { return self.deliver(text, batch, passed) };
+        self.take_notes(text, batch, passed)?;
+        self.out.events += batch.rows.len() as u64;
+        self.sink.take_prepared(prepared).map_err(ReadStop::Sink)
+    }
+
     /// Delivers what a text holds; `passed` is what came before the text.
     pub(super) fn deliver(&mut self, text: &[u8], batch: &Batch, passed: Passed) -> Result<(), ReadStop> {
-        for &(defect, count, at) in &batch.defects {
-            self.count(defect, count, || passed.position_behind(&text[..at]))?;
-        }
-        self.signs.add(batch.signs);
+        self.take_notes(text, batch, passed)?;
         for row in &batch.rows {
             self.deliver_event(text, row).map_err(ReadStop::Sink)?;
         }
         Ok(())
     }
 
+    /// Takes what a text tells besides its events.
+    fn take_notes(&mut self, text: &[u8], batch: &Batch, passed: Passed) -> Result<(), ReadStop> {
+        for &(defect, count, at) in &batch.defects {
+            self.count(defect, count, || passed.position_behind(&text[..at]))?;
+        }
+        self.signs.add(batch.signs);
+        Ok(())
+    }
+
     #[inline]
     fn deliver_event(&mut self, text: &[u8], row: &Row) -> anyhow::Result<()> {
-        let event = row.event_in(text, self.out.events);
-        if row.respelled {
-            let texts = SpelledTexts::of(&event);
-            return self.pass_event(&texts.put_into(&event));
-        }
-        self.pass_event(&event)
+        with_event(row, text, self.out.events, |event| self.pass_event(event))
     }
 
     #[inline]
@@ -88,4 +108,30 @@ impl<'s> Delivery<'s> {
             _ => Dialect::Chrome,
         }
     }
+}
+
+/// Calls `take` with the event that a row is.
+#[inline]
+fn with_event<T>(row: &Row, text: &[u8], index: u64, take: impl FnOnce(&Event<'_>) -> T) -> T {
+    let event = row.event_in(text, index);
+    if row.respelled {
+        let texts = SpelledTexts::of(&event);
+        return take(&texts.put_into(&event));
+    }
+    take(&event)
+}
+
+/// What a worker makes of the events of a text. `None` if the sink has to take one of them itself; metadata it always has
+/// to.
+pub(super) fn prepare_events(
+    text: &[u8],
+    batch: &Batch,
+    worker: &mut dyn EventWorker,
+) -> Option<PreparedEvents> {
+    if batch.rows.iter().any(|row| row.phase == b'M') {
+        return None;
+    }
+    let mut prepared = PreparedEvents::default();
+    let prepare = |row| with_event(row, text, 0, |event| worker.prepare(event, &mut prepared));
+    batch.rows.iter().all(prepare).then_some(prepared)
 }

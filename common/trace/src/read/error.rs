@@ -5,7 +5,8 @@ use std::io;
 
 use crate::model::Defect;
 
-/// A place in the (uncompressed) input. Lines and columns count from one, columns in bytes.
+/// A place in the (uncompressed) input. Lines and columns count from one, columns in bytes; both are 0 where the input is
+/// no text, and the byte is 0 where it says nothing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct InputPosition {
     /// Line, counted from one.
@@ -49,6 +50,8 @@ pub enum ReadFault {
     TruncatedGzip,
     /// The compressed stream is damaged.
     BadGzip(String),
+    /// A file that is no text is damaged; what follows is the whole message.
+    Damaged(String),
     /// The system could not read on.
     Io(io::Error),
 }
@@ -56,7 +59,7 @@ pub enum ReadFault {
 impl fmt::Display for ReadFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NotATrace(what) => f.write_str(what),
+            Self::NotATrace(what) | Self::Damaged(what) => f.write_str(what),
             Self::Truncated(inside) => write!(f, "the file ends inside {inside}"),
             Self::Refused(defect) => write!(f, "refused by --strict: {}", defect.describe()),
             Self::TruncatedGzip => f.write_str("the compressed data ends early"),
@@ -83,10 +86,19 @@ impl ReadError {
         Self(Box::new(LocatedFault { at, fault }))
     }
 
+    /// What went wrong, with the line and the column where they say something.
+    pub fn with_place(&self) -> String {
+        match self.at.line {
+            0 => self.to_string(),
+            line => format!("line {line} column {}: {self}", self.at.column),
+        }
+    }
+
     /// `:LINE:COLUMN`, to stand behind the file's name; empty where the place says nothing.
     pub fn place(&self) -> String {
         match self.fault {
             ReadFault::NotATrace(_) => String::new(),
+            _ if self.at.line == 0 => String::new(),
             _ => format!(":{}:{}", self.at.line, self.at.column),
         }
     }
@@ -96,6 +108,9 @@ impl fmt::Display for ReadError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let ReadFault::NotATrace(what) = &self.fault {
             return f.write_str(what);
+        }
+        if self.at == InputPosition::default() {
+            return write!(f, "{}", self.fault);
         }
         write!(f, "{} (byte {})", self.fault, self.at.offset)
     }

@@ -21,8 +21,23 @@ pub(super) enum Member {
     Id2,
 }
 
+/// The place of a value in [`EventFields`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Slot(u8);
+
+impl Slot {
+    /// For what nobody looks at.
+    pub(super) const NONE: Self = Self((Member::COUNT + Argument::COUNT) as u8);
+}
+
 impl Member {
     const COUNT: usize = 11;
+
+    /// The place of its value.
+    #[inline(always)]
+    pub(super) fn slot(self) -> Slot {
+        Slot(self as u8)
+    }
 
     #[inline(always)]
     pub(super) fn of_key(key: &[u8]) -> Option<Self> {
@@ -61,6 +76,12 @@ pub(super) enum Argument {
 impl Argument {
     const COUNT: usize = 9;
 
+    /// The place of its value.
+    #[inline(always)]
+    pub(super) fn slot(self) -> Slot {
+        Slot(Member::COUNT as u8 + self as u8)
+    }
+
     #[inline(always)]
     pub(super) fn of_key(key: &[u8]) -> Option<Self> {
         Some(match key {
@@ -78,11 +99,14 @@ impl Argument {
     }
 }
 
+/// As many as there are slots.
+const VALUES: usize = Member::COUNT + Argument::COUNT + 1;
+
 /// Members and arguments as they stand in the file.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct EventFields {
-    members: [JsonValue; Member::COUNT],
-    arguments: [JsonValue; Argument::COUNT],
+    /// By [`Slot`]; the last is always missing.
+    values: [JsonValue; VALUES],
     pub(super) local_id: JsonValue,
     pub(super) global_id: JsonValue,
     pub(super) args: TextSpan,
@@ -112,7 +136,8 @@ impl EventFields {
                     if lenient && member == Member::Phase && fields.member(member) != JsonValue::MISSING {
                         return Err(ScanFault::TwoInOne);
                     }
-                    fields.members[member as usize] = scan.scan_value()?;
+                    let value = scan.scan_value()?;
+                    fields.set(member.slot(), value);
                 }
             }
             more = scan.next_element(b'}')?;
@@ -128,7 +153,7 @@ impl EventFields {
             let argument = Argument::of_key(&scan.scan_key()?.text_in(scan.text()).unescape());
             let value = scan.scan_value()?;
             if let Some(argument) = argument {
-                self.arguments[argument as usize] = value;
+                self.set(argument.slot(), value);
             }
             more = scan.next_element(b'}')?;
         }
@@ -153,23 +178,23 @@ impl EventFields {
     }
 
     #[inline(always)]
-    pub(super) fn set_member(&mut self, member: Member, value: JsonValue) {
-        self.members[member as usize] = value;
+    pub(super) fn set(&mut self, slot: Slot, value: JsonValue) {
+        self.values[usize::from(slot.0)] = value;
     }
 
     #[inline(always)]
-    pub(super) fn set_argument(&mut self, argument: Argument, value: JsonValue) {
-        self.arguments[argument as usize] = value;
+    pub(super) fn get(&self, slot: Slot) -> JsonValue {
+        self.values[usize::from(slot.0)]
     }
 
-    #[inline]
+    #[inline(always)]
     pub(super) fn member(&self, member: Member) -> JsonValue {
-        self.members[member as usize]
+        self.get(member.slot())
     }
 
-    #[inline]
+    #[inline(always)]
     pub(super) fn argument(&self, argument: Argument) -> JsonValue {
-        self.arguments[argument as usize]
+        self.get(argument.slot())
     }
 
     /// Tells whether it has a time.

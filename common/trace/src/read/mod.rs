@@ -12,84 +12,165 @@
 //! | `block`, `boundary` | the events of a block; where to go on behind damage |
 //! | `scan`, `repair`, `skip` | JSON: the fast scanner, the one that repairs, the one that only skips |
 //! | `span`, `words` | values in one word each; bytes looked for eight at a time |
-//! | `event`, `shape`, `decode`, `row` | one event: its members, how events look alike, what they mean |
+//! | `event`, `shape`, `habits`, `decode`, `row` | one event: its members, how events look alike, what they mean |
 //! | `kineto`, `ascend` | what is particular to a producer |
+//! | `packed` | zstd and zip taken off |
+//! | `database` | SQLite files as hostile input |
+//! | `emit` | events of formats that are not JSON |
+//! | `ascend_db` | the databases of Ascend and msMonitor |
+//! | `wire`, `perfetto`, `xplane` | messages of protobuf; Perfetto's traces, XLA's profiles |
+//! | `nsys`, `rocpd`, `string_table` | databases of Nsight Systems and rocprofv3 |
+//! | `tree` | directories of traces |
+//! | `rocprof`, `msmonitor`, `stacks` | JSON and text of other kinds |
 //! | `value`, `decimal`, `transcribe` | small values built whole; exact numbers; JSON written as it stands |
 
 mod ahead;
 pub mod ascend;
+mod ascend_db;
 mod block;
 mod boundary;
 mod chrome;
+mod database;
 mod decimal;
 mod decode;
 mod deliver;
+mod emit;
 mod error;
 mod event;
 mod gzip;
+mod habits;
 pub mod kineto;
+mod msmonitor;
+mod nsys;
+mod packed;
+mod perfetto;
 mod pipeline;
 mod repair;
+mod rocpd;
+mod rocprof;
 mod row;
 mod scan;
 mod shape;
 mod skip;
 mod source;
 mod span;
+mod stacks;
+mod string_table;
 #[cfg(test)]
 mod testing;
 mod transcribe;
+mod tree;
 mod utf16;
 mod value;
 mod window;
+mod wire;
 mod words;
+mod xplane;
 
 use std::io::Read;
+use std::path::{Path, PathBuf};
 
 use crate::model::{Defect, DefectCounts, EventSink, TraceMeta};
+use database::Database;
 use error::ReadStop;
 use window::InputWindow;
 
 pub use error::{InputPosition, ReadError, ReadFault};
 pub use source::open_trace_file;
 pub use transcribe::{for_each_member, write_compact, write_text};
+pub use tree::find_traces;
 pub use value::{RawValue, find_argument, parse_arguments};
 
-/// A format that can be read.
+/// A format that can be read, or that is known by name.
 pub struct TraceFormat {
-    /// The name in records and messages.
+    /// The name in messages and documents.
     pub name: &'static str,
-    /// Tells the format by the first bytes.
-    recognize: fn(&[u8]) -> bool,
-    /// Reads a document.
-    read: ReadDocument,
+    reader: FormatReader,
+}
+
+/// How a format is told from others, and read.
+enum FormatReader {
+    /// Read from the beginning to the end, and told by the first bytes.
+    Stream(fn(&[u8]) -> bool, ReadDocument),
+    /// An SQLite file, told by its tables.
+    Tables(fn(&Database) -> bool, ReadDatabase),
+    /// Known by the first bytes, but not read.
+    Refused(&'static [u8]),
 }
 
 type ReadDocument =
     fn(InputWindow, &ReadOptions, &mut dyn EventSink, &mut ReadOutcome) -> Result<(), ReadStop>;
 
-/// Every format, the surest signs first.
-pub const FORMATS: &[TraceFormat] = &[TraceFormat {
-    name: "Chrome trace (JSON)",
-    // Something else may stand before the first bracket: a line of a log.
-    recognize: |head| {
-        let word = |word: &[u8]| memchr::memmem::find(head, word).is_some();
-        matches!(head.trim_ascii_start().first(), Some(b'{' | b'[') | None)
-            || word(b"\"traceEvents\"")
-            || word(b"\"ph\"")
-    },
-    read: chrome::read_document,
-}];
+type ReadDatabase = fn(&Database, &ReadOptions, &mut dyn EventSink, &mut ReadOutcome) -> Result<(), ReadStop>;
 
-/// Files that are often handed over by mistake, by their first bytes.
-const OTHERS: [(&[u8], &str); 6] = [
-    (b"SQLite format 3\0", "an SQLite database"),
-    (b"PK\x03\x04", "a zip archive"),
-    (b"\xfd7zXZ\0", "compressed with xz"),
-    (b"\x28\xb5\x2f\xfd", "compressed with zstd"),
-    (b"BZh", "compressed with bzip2"),
-    (b"\x7fELF", "a program"),
+const fn stream(name: &'static str, is: fn(&[u8]) -> bool, read: ReadDocument) -> TraceFormat {
+    TraceFormat { name, reader: FormatReader::Stream(is, read) }
+}
+
+const fn tables(name: &'static str, is: fn(&Database) -> bool, read: ReadDatabase) -> TraceFormat {
+    TraceFormat { name, reader: FormatReader::Tables(is, read) }
+}
+
+const fn other(name: &'static str, magic: &'static [u8]) -> TraceFormat {
+    TraceFormat { name, reader: FormatReader::Refused(magic) }
+}
+
+/// Every format, the surest signs first.
+pub const FORMATS: &[TraceFormat] = &[
+    tables("Ascend database", ascend_db::recognize, ascend_db::read),
+    tables("database of Ascend's analysis", ascend_db::recognize_sums, ascend_db::refuse_sums),
+    tables("Nsight Systems export (SQLite)", nsys::recognize, nsys::read),
+    tables("nvprof's database", nsys::recognize_nvprof, nsys::refuse_nvprof),
+    tables("rocpd database", rocpd::recognize, rocpd::read),
+    stream("rocprofv3 (JSON)", rocprof::recognize, rocprof::read),
+    stream("msMonitor (JSON lines)", msmonitor::recognize, msmonitor::read),
+    stream("speedscope (JSON)", stacks::recognize_speedscope, stacks::read_speedscope),
+    stream("xplane.pb", xplane::recognize, xplane::read),
+    stream("Perfetto trace (.pftrace)", perfetto::recognize, perfetto::read),
+    stream("Chrome trace (JSON)", looks_like_chrome, chrome::read_document),
+    stream("folded stacks", stacks::recognize_folded, stacks::read_folded),
+    other("compressed with xz", b"\xfd7zXZ\0"),
+    other("compressed with bzip2", b"BZh"),
+    other("a program", b"\x7fELF"),
+    other("a recording of Nsight Systems (export it: `nsys export --type sqlite`)", b"\x7fQDS"),
+    other("a trace of Fuchsia, as magic-trace writes it", b"\x10\0\x04FxT\x16\0"),
+    other("a Parquet file", b"PAR1"),
+    other("an Arrow file", b"ARROW1"),
+    other("an HDF5 file", b"\x89HDF\r\n"),
 ];
+
+/// Something else may stand before the first bracket: a line of a log.
+fn looks_like_chrome(head: &[u8]) -> bool {
+    let word = |word: &[u8]| memchr::memmem::find(head, word).is_some();
+    matches!(head.trim_ascii_start().first(), Some(b'{' | b'[') | None)
+        || word(b"\"traceEvents\"")
+        || word(b"\"ph\"")
+}
+
+/// What to read: bytes, and the file that holds them, for formats that are not read from the beginning to the end.
+pub struct TraceSource {
+    bytes: Box<dyn Read + Send>,
+    path: Option<PathBuf>,
+}
+
+impl TraceSource {
+    /// The bytes of a file.
+    pub fn of_file(bytes: Box<dyn Read + Send>, path: PathBuf) -> Self {
+        Self { bytes, path: Some(path) }
+    }
+}
+
+impl From<Box<dyn Read + Send>> for TraceSource {
+    fn from(bytes: Box<dyn Read + Send>) -> Self {
+        Self { bytes, path: None }
+    }
+}
+
+impl<R: Read + Send + 'static> From<Box<R>> for TraceSource {
+    fn from(bytes: Box<R>) -> Self {
+        Self { bytes, path: None }
+    }
+}
 
 /// How to read.
 #[derive(Clone, Copy, Debug, Default)]
@@ -123,8 +204,8 @@ pub struct ReadOutcome {
     pub events: u64,
     /// Bytes read, after decompression.
     pub bytes: u64,
-    /// The input was compressed.
-    pub gzip: bool,
+    /// What had to be taken off: `gzip`, `zstd`, `zip`; absent if nothing.
+    pub compression: Option<&'static str>,
     /// The document was read to its end.
     pub complete: bool,
     /// Why it was not.
@@ -136,19 +217,20 @@ pub struct ReadOutcome {
 /// # Errors
 /// Only what the sink says. Faults of the input are in the outcome, with what could be read before them.
 pub fn read_trace(
-    source: Box<dyn Read + Send>,
+    source: impl Into<TraceSource>,
     options: &ReadOptions,
     sink: &mut dyn EventSink,
 ) -> anyhow::Result<ReadOutcome> {
+    let TraceSource { bytes, path } = source.into();
     let mut out = ReadOutcome::default();
-    let opened = match source::open_text(source) {
+    let opened = match source::open_text(bytes) {
         Ok(opened) => opened,
         Err(fault) => {
             out.error = Some(ReadError::new(InputPosition::default(), fault));
             return Ok(out);
         }
     };
-    out.gzip = opened.gzip;
+    out.compression = opened.compression;
     if opened.utf16 {
         out.defects.add(Defect::Utf16, 1, || (1, 0));
         if options.strict {
@@ -157,7 +239,8 @@ pub fn read_trace(
             return Ok(out);
         }
     }
-    match read_text(opened.text, options, sink, &mut out) {
+    let path = path.filter(|_| out.compression.is_none());
+    match read_text(opened.text, path.as_deref(), options, sink, &mut out) {
         Ok(()) => {}
         Err(ReadStop::Read(e)) => out.error = Some(e),
         Err(ReadStop::Sink(e)) => return Err(e),
@@ -167,6 +250,7 @@ pub fn read_trace(
 
 fn read_text(
     text: Box<dyn Read + Send>,
+    path: Option<&Path>,
     options: &ReadOptions,
     sink: &mut dyn EventSink,
     out: &mut ReadOutcome,
@@ -179,22 +263,87 @@ fn read_text(
         window.consume(3);
     }
     let head = &window.rest()[..window.rest().len().min(HEAD)];
-    if let Some(format) = FORMATS.iter().find(|f| (f.recognize)(head)) {
-        return (format.read)(window, options, sink, out);
+    if head.starts_with(database::MAGIC) {
+        return read_database(window, path, options, sink, out);
+    }
+    let found = FORMATS.iter().find_map(|format| match format.reader {
+        FormatReader::Stream(is, read) if is(head) => Some(read),
+        _ => None,
+    });
+    if let Some(read) = found {
+        return read(window, options, sink, out);
     }
     let reason = describe_unrecognized(head);
     let fault = window.fault.take().unwrap_or(ReadFault::NotATrace(reason));
     Err(ReadError::new(InputPosition::default(), fault).into())
 }
 
+/// Reads an SQLite file where it lies, or a copy of one that lies nowhere.
+fn read_database(
+    window: InputWindow,
+    path: Option<&Path>,
+    options: &ReadOptions,
+    sink: &mut dyn EventSink,
+    out: &mut ReadOutcome,
+) -> Result<(), ReadStop> {
+    let at_start = |fault| ReadStop::from(ReadError::new(InputPosition::default(), fault));
+    let mut copy = None;
+    let path = match path {
+        Some(path) => path,
+        None => copy.insert(database::spool(window).map_err(at_start)?).path(),
+    };
+    out.bytes = path.metadata().map_or(0, |meta| meta.len());
+    if let Some(log) = database::find_log(path) {
+        let name = log.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        out.meta.hints.push(format!("changes in {name} left out"));
+        emit::Emitter::new(sink, options, out).count(Defect::ChangesLeftOut, 0)?;
+    }
+    let database = Database::open(path).map_err(database::damaged)?;
+    let found = FORMATS.iter().find_map(|format| match format.reader {
+        FormatReader::Tables(is, read) if is(&database) => Some(read),
+        _ => None,
+    });
+    match found {
+        Some(read) => read(&database, options, sink, out),
+        None => Err(emit::refused(database::describe_unknown(&database))),
+    }
+}
+
 fn describe_unrecognized(head: &[u8]) -> String {
-    if let Some((_, what)) = OTHERS.iter().find(|(magic, _)| head.starts_with(magic)) {
-        return format!("is not a trace: it is {what}");
+    let known = FORMATS.iter().find(|format| match format.reader {
+        FormatReader::Refused(magic) => head.starts_with(magic),
+        _ => false,
+    });
+    if let Some(format) = known {
+        return format!("is not a trace that is read: it is {}", format.name);
+    }
+    if let Some(columns) = find_columns(head) {
+        return format!("is not a trace: it is a table (CSV) with the columns {columns}");
     }
     let binary = head.iter().take(64).any(|b| matches!(b, 0..=8 | 14..=31));
     let what = if binary { "it is binary" } else { "it begins with neither `{` nor `[`" };
-    let names: Vec<_> = FORMATS.iter().map(|f| f.name).collect();
-    format!("is not a trace: {what} (readable: {})", names.join(", "))
+    format!("is not a trace: {what} (readable: {})", format_names().join(", "))
+}
+
+/// The first columns of a table in CSV, as Ascend's exporters write many beside the trace.
+fn find_columns(head: &[u8]) -> Option<String> {
+    const SHOWN: usize = 4;
+    let line = std::str::from_utf8(head.split(|b| *b == b'\n').next()?).ok()?;
+    let columns: Vec<&str> = line.trim_end().split(',').collect();
+    let is_name = |c: &&str| c.len() < 80 && c.starts_with(|c: char| c.is_ascii_alphabetic());
+    if columns.len() < 2 || !columns.iter().all(is_name) {
+        return None;
+    }
+    let more = if columns.len() > SHOWN { ", …" } else { "" };
+    Some(columns.into_iter().take(SHOWN).collect::<Vec<_>>().join(", ") + more)
+}
+
+/// The names of the formats that are read.
+pub fn format_names() -> Vec<&'static str> {
+    let read = |format: &&TraceFormat| !matches!(format.reader, FormatReader::Refused(_));
+    let refuses =
+        |format: &&TraceFormat| !format.name.contains("analysis") && !format.name.contains("nvprof");
+    FORMATS.iter().filter(read).filter(refuses).map(|format| format.name).collect()
 }
 
 /// Reads any bytes as events with the strict scanner and the one that repairs: what the first takes, the second takes

@@ -15,10 +15,11 @@ use std::thread::Scope;
 
 use super::ReadStop;
 use super::block::{Batch, BlockEnd, BlockScratch, ListForm, ListState, Supply, decode_block};
-use super::deliver::Delivery;
+use super::deliver::{Delivery, prepare_events};
 use super::error::{ReadError, ReadFault};
+use super::row::Row;
 use super::window::{Block, InputWindow, Passed, TEXT_LIMIT};
-use crate::model::{Event, EventSink, FastState};
+use crate::model::{Event, EventSink, EventWorker, FastState, PreparedEvents};
 
 /// Which part of a block is decoded at a time without other threads: little enough to stay in the processor's cache.
 const PIECES: usize = 8;
@@ -34,35 +35,35 @@ pub(super) enum ListEnd {
     Truncated,
 }
 
-/// Reads the events of a list, of which the window shows what follows `state`.
+/// What all lists of a document are read with.
+pub(super) struct ListTools {
+    pub(super) threads: usize,
+    pub(super) scratch: BlockScratch,
+}
+
+/// Reads the events of a list, of which the window shows what follows its beginning.
 pub(super) fn read_list(
     window: &mut InputWindow,
     form: ListForm,
-    mut state: ListState,
-    threads: usize,
+    tools: &mut ListTools,
     delivery: &mut Delivery<'_>,
 ) -> Result<ListEnd, ReadStop> {
+    let ListTools { threads, scratch } = tools;
+    let mut state = ListState::Opened;
     // Short lists are not worth a thread.
-    let first = if threads > 1 { 1 } else { usize::MAX };
-    if let Some(end) = read_pieces(window, form, &mut state, delivery, first)? {
+    let first = if *threads > 1 { 1 } else { usize::MAX };
+    if let Some(end) = read_pieces(window, form, &mut state, (scratch, delivery), first)? {
         return Ok(end);
     }
-    std::thread::scope(|scope| {
-        let mut list = ParallelList {
-            window,
-            form,
-            state,
-            delivery,
-            carried: Vec::new(),
-            wanted: 0,
-            scratch: BlockScratch::default(),
-        };
-        match Decoders::start(scope, threads) {
-            Some(decoders) => list.read_blocks(&decoders),
-            None => {
-                let end = read_pieces(list.window, form, &mut state, list.delivery, usize::MAX)?;
-                Ok(end.unwrap_or(ListEnd::Unclosed))
-            }
+    std::thread::scope(|scope| match Decoders::start(scope, *threads, delivery) {
+        Some(decoders) => {
+            let (carried, wanted, spare) = (Vec::new(), 0, Vec::new());
+            let list = ParallelList { window, form, state, delivery, carried, wanted, scratch, spare };
+            list.read_blocks(&decoders)
+        }
+        None => {
+            let end = read_pieces(window, form, &mut state, (scratch, delivery), usize::MAX)?;
+            Ok(end.unwrap_or(ListEnd::Unclosed))
         }
     })
 }
@@ -72,17 +73,16 @@ fn read_pieces(
     window: &mut InputWindow,
     form: ListForm,
     state: &mut ListState,
-    delivery: &mut Delivery<'_>,
+    (scratch, delivery): (&mut BlockScratch, &mut Delivery<'_>),
     pieces: usize,
 ) -> Result<Option<ListEnd>, ReadStop> {
     let piece = window.block() / PIECES;
     let (mut size, mut read) = (piece, 0);
-    let mut scratch = BlockScratch::default();
     while read < pieces {
         window.fill_to(size);
         let text = &window.rest()[..window.rest().len().min(size)];
         let last = window.is_done() && text.len() == window.rest().len();
-        let batch = decode_block(text, *state, form, supply_behind(text.len(), last), &mut scratch);
+        let batch = decode_block(text, *state, form, supply_behind(text.len(), last), scratch);
         delivery.deliver(text, &batch, window.passed())?;
         scratch.rows = batch.rows;
         window.consume(batch.consumed);
@@ -110,47 +110,68 @@ fn supply_behind(length: usize, last: bool) -> Supply {
 /// A block that was decoded ahead.
 struct Decoded {
     text: Vec<u8>,
-    /// What it was decoded with, and what came of it.
-    guess: Option<(ListState, Batch, Passed)>,
+    guess: Option<Guess>,
     last: bool,
 }
 
+/// What came of a block that probably begins where it seems to.
+struct Guess {
+    /// What it was decoded with.
+    state: ListState,
+    batch: Batch,
+    passed: Passed,
+    /// What the sink's worker made of its events.
+    prepared: Option<PreparedEvents>,
+}
+
 /// A block to decode, and where to put it then.
-type Job = (Block, ListForm, SyncSender<Decoded>);
+struct DecodeJob {
+    block: Block,
+    form: ListForm,
+    /// Memory to put rows in.
+    rows: Vec<Row>,
+    reply: SyncSender<Decoded>,
+}
 
 /// Threads that decode blocks.
 struct Decoders {
-    jobs: SyncSender<Job>,
+    jobs: SyncSender<DecodeJob>,
     /// How many blocks may be under way.
     depth: usize,
 }
 
 impl Decoders {
     /// Starts threads; they end with this. `None` if the system has none to give.
-    fn start<'scope>(scope: &'scope Scope<'scope, '_>, threads: usize) -> Option<Self> {
+    fn start<'scope>(
+        scope: &'scope Scope<'scope, '_>,
+        threads: usize,
+        delivery: &Delivery<'_>,
+    ) -> Option<Self> {
         let depth = threads + 2;
-        let (jobs, queue) = sync_channel::<Job>(depth);
+        let (jobs, queue) = sync_channel::<DecodeJob>(depth);
         let queue = Arc::new(Mutex::new(queue));
         let start = |_: &usize| {
-            let queue = Arc::clone(&queue);
+            let (queue, worker) = (Arc::clone(&queue), delivery.make_worker());
             let builder = std::thread::Builder::new().name("decode".to_owned());
-            builder.spawn_scoped(scope, move || decode_jobs(&queue)).is_ok()
+            builder.spawn_scoped(scope, move || decode_jobs(&queue, worker)).is_ok()
         };
         let started = (0..threads).take_while(start).count();
         (started > 0).then_some(Self { jobs, depth })
     }
 }
 
-fn decode_jobs(queue: &Mutex<Receiver<Job>>) {
+fn decode_jobs(queue: &Mutex<Receiver<DecodeJob>>, mut worker: Option<Box<dyn EventWorker>>) {
     let mut scratch = BlockScratch::default();
     loop {
         let job = queue.lock().unwrap_or_else(PoisonError::into_inner).recv();
-        let Ok((Block { text, after, last }, form, reply)) = job else { return };
+        let Ok(DecodeJob { block: Block { text, after, last }, form, rows, reply }) = job else { return };
+        scratch.rows = rows;
         let guess = after.map(|state| {
             let batch = decode_block(&text, state, form, supply_behind(0, last), &mut scratch);
             let mut passed = Passed::default();
             passed.pass(&text[..batch.consumed]);
-            (state, batch, passed)
+            let prepared = worker.as_mut().and_then(|worker| prepare_events(&text, &batch, &mut **worker));
+            Guess { state, batch, passed, prepared }
         });
         // Nobody waits for it any more where reading has stopped.
         let _ = reply.send(Decoded { text, guess, last });
@@ -167,11 +188,13 @@ struct ParallelList<'a, 's> {
     carried: Vec<u8>,
     /// How much text it takes to read on.
     wanted: usize,
-    scratch: BlockScratch,
+    scratch: &'a mut BlockScratch,
+    /// Memory for rows that is free again.
+    spare: Vec<Vec<Row>>,
 }
 
 impl ParallelList<'_, '_> {
-    fn read_blocks(&mut self, decoders: &Decoders) -> Result<ListEnd, ReadStop> {
+    fn read_blocks(mut self, decoders: &Decoders) -> Result<ListEnd, ReadStop> {
         let mut under_way: VecDeque<Receiver<Decoded>> = VecDeque::new();
         let mut passed = self.window.passed();
         // The first block begins where this thread has read to.
@@ -183,7 +206,11 @@ impl ParallelList<'_, '_> {
                 block.after = after.take().or(block.after);
                 all_taken = block.last;
                 let (reply, decoded) = sync_channel(1);
-                decoders.jobs.send((block, self.form, reply)).map_err(|_| lost_thread(passed))?;
+                let (form, rows) = (self.form, self.spare.pop().unwrap_or_default());
+                decoders
+                    .jobs
+                    .send(DecodeJob { block, form, rows, reply })
+                    .map_err(|_| lost_thread(passed))?;
                 under_way.push_back(decoded);
             }
             let Some(next) = under_way.pop_front() else { return Ok(ListEnd::Unclosed) };
@@ -211,10 +238,12 @@ impl ParallelList<'_, '_> {
     fn take_decoded(&mut self, decoded: Decoded, passed: &mut Passed) -> Result<BlockEnd, ReadStop> {
         let Decoded { mut text, guess, last } = decoded;
         match guess {
-            Some((state, batch, through)) if self.carried.is_empty() && state == self.state => {
-                self.delivery.deliver(&text, &batch, *passed)?;
-                passed.append(through);
+            Some(guess) if self.carried.is_empty() && guess.state == self.state => {
+                let Guess { batch, prepared, .. } = guess;
+                self.delivery.deliver_prepared(&text, &batch, *passed, prepared)?;
+                passed.append(guess.passed);
                 self.carry(text, batch.consumed);
+                self.spare.push(batch.rows);
                 return Ok(batch.end);
             }
             _ if self.carried.is_empty() => {}
@@ -235,7 +264,7 @@ impl ParallelList<'_, '_> {
                 None => (&text[at..], true),
             };
             let supply = supply_behind(part.len(), last && whole);
-            let batch = decode_block(part, self.state, self.form, supply, &mut self.scratch);
+            let batch = decode_block(part, self.state, self.form, supply, self.scratch);
             self.delivery.deliver(part, &batch, *passed)?;
             passed.pass(&part[..batch.consumed]);
             at += batch.consumed;
@@ -254,6 +283,9 @@ impl ParallelList<'_, '_> {
     /// block that comes would take time by the square of an event's length.
     fn carry(&mut self, mut text: Vec<u8>, consumed: usize) {
         self.wanted = if consumed == 0 { (text.len() * 2).min(TEXT_LIMIT) } else { 0 };
+        if consumed == text.len() {
+            return self.window.reuse(text);
+        }
         text.drain(..consumed);
         self.carried = text;
     }

@@ -279,15 +279,34 @@ pub(super) fn escape_length(text: &[u8]) -> Result<usize, ScanFault> {
 /// The length of the number that a text begins with. What follows must end it: a digit more might yet come.
 #[inline(always)]
 pub(super) fn number_length(text: &[u8]) -> Result<usize, ScanFault> {
-    // Most are whole and short.
-    if let Some(word) = word_at(text, 0) {
-        let length = first_other_than_digit(word);
-        let behind = (word >> (length * 8 % 64)) as u8;
-        if matches!(length, 1..8) && ends_number(behind) && (length == 1 || word as u8 != b'0') {
-            return Ok(length);
-        }
+    match usual_number_length(text) {
+        Some(length) => Ok(length),
+        None => long_number_length(text),
     }
-    long_number_length(text)
+}
+
+/// [`number_length`] of what most numbers are: up to 15 digits, perhaps a point and up to 7 more.
+#[inline(always)]
+fn usual_number_length(text: &[u8]) -> Option<usize> {
+    let word = word_at(text, 0)?;
+    let mut length = first_other_than_digit(word);
+    if length == 8 {
+        length += first_other_than_digit(word_at(text, 8)?);
+    }
+    let zero_first = word as u8 == b'0';
+    if length == 0 || length == 16 || zero_first && length > 1 {
+        return None;
+    }
+    let mut behind = *text.get(length)?;
+    if behind == b'.' {
+        let fraction = first_other_than_digit(word_at(text, length + 1)?);
+        if fraction == 0 {
+            return None;
+        }
+        length += 1 + fraction;
+        behind = *text.get(length)?;
+    }
+    ends_number(behind).then_some(length)
 }
 
 /// Tells whether a byte may stand behind a number.

@@ -10,6 +10,7 @@ use rustix::fs::OFlags;
 use super::ahead::ReadAhead;
 use super::error::ReadFault;
 use super::gzip::GzipMembers;
+use super::packed;
 use super::utf16::{self, ByteOrder, Utf16Decoder};
 
 /// How much compressed input is read at a time.
@@ -34,8 +35,8 @@ pub fn open_trace_file(path: &Path) -> io::Result<(File, u64)> {
 /// An input as text.
 pub(super) struct OpenedText {
     pub(super) text: Box<dyn Read + Send>,
-    /// It was compressed.
-    pub(super) gzip: bool,
+    /// What it was compressed with.
+    pub(super) compression: Option<&'static str>,
     /// It was in UTF-16.
     pub(super) utf16: bool,
 }
@@ -43,24 +44,33 @@ pub(super) struct OpenedText {
 /// The input without its compression, and in UTF-8.
 pub(super) fn open_text(source: Box<dyn Read + Send>) -> Result<OpenedText, ReadFault> {
     let (head, source) = peek_head(source).map_err(ReadFault::Io)?;
-    if !head.starts_with(&[0x1f, 0x8b]) {
-        return decode_text(&head, source, false);
-    }
-    let inflated = GzipMembers::new(BufReader::with_capacity(BLOCK, source));
-    let text = Box::new(ReadAhead::new(inflated).map_err(ReadFault::Io)?);
+    let buffered = |source| BufReader::with_capacity(BLOCK, source);
+    let (name, unpacked) = match *head {
+        [0x1f, 0x8b, ..] => ("gzip", ReadAhead::new(GzipMembers::new(buffered(source)))),
+        [0x28, 0xb5, 0x2f, 0xfd] => ("zstd", ReadAhead::new(packed::ZstdFrames::new(buffered(source)))),
+        [b'P', b'K', 3, 4] => ("zip", ReadAhead::new(packed::ZipEntry::new(buffered(source)))),
+        _ => return decode_text(&head, source, None),
+    };
+    let text = Box::new(unpacked.map_err(ReadFault::Io)?);
     let (head, text) = peek_head(text).unwrap_or_else(|e| (Vec::new(), Box::new(Failed(Some(e)))));
-    decode_text(&head, text, true)
+    decode_text(&head, text, Some(name))
 }
 
-fn decode_text(head: &[u8], source: Box<dyn Read + Send>, gzip: bool) -> Result<OpenedText, ReadFault> {
+fn decode_text(
+    head: &[u8],
+    source: Box<dyn Read + Send>,
+    compression: Option<&'static str>,
+) -> Result<OpenedText, ReadFault> {
     if utf16::is_utf32(head) {
         return Err(ReadFault::NotATrace(
             "is text in UTF-32, which is not read: save it as UTF-8".to_owned(),
         ));
     }
     Ok(match ByteOrder::of_text(head) {
-        Some(order) => OpenedText { text: Box::new(Utf16Decoder::new(source, order)), gzip, utf16: true },
-        None => OpenedText { text: source, gzip, utf16: false },
+        Some(order) => {
+            OpenedText { text: Box::new(Utf16Decoder::new(source, order)), compression, utf16: true }
+        }
+        None => OpenedText { text: source, compression, utf16: false },
     })
 }
 

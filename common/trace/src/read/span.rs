@@ -20,12 +20,23 @@ impl TextSpan {
         Self(start as u64 & OFFSET | (end as u64 & OFFSET) << OFFSET_BITS | escaped)
     }
 
+    /// Whether there is an escape inside.
+    #[inline(always)]
+    pub(super) fn is_escaped(self) -> bool {
+        self.0 & ESCAPED != 0
+    }
+
+    /// Where it begins and ends.
+    #[inline(always)]
+    pub(super) fn bounds(self) -> (usize, usize) {
+        ((self.0 & OFFSET) as usize, (self.0 >> OFFSET_BITS & OFFSET) as usize)
+    }
+
     /// The text of the span in the slice that was scanned.
     #[inline(always)]
     pub(super) fn text_in(self, text: &[u8]) -> RawText<'_> {
-        let (start, end) = (self.0 & OFFSET, self.0 >> OFFSET_BITS & OFFSET);
-        let raw = text.get(start as usize..end as usize).unwrap_or_default();
-        RawText { raw, escaped: self.0 & ESCAPED != 0 }
+        let (start, end) = self.bounds();
+        RawText { raw: text.get(start..end).unwrap_or_default(), escaped: self.is_escaped() }
     }
 }
 
@@ -72,6 +83,18 @@ impl JsonValue {
     #[inline(always)]
     pub(super) fn nested(span: TextSpan) -> Self {
         Self(span.0 | 7 << KIND_SHIFT)
+    }
+
+    /// The same value in another place: what it stands behind was at `from`, and is at `to`.
+    #[inline(always)]
+    pub(super) fn moved(self, from: usize, to: usize) -> Self {
+        match self.0 >> KIND_SHIFT {
+            1 | 2 | 7 => {
+                let both = |at: usize| (at as u64) << OFFSET_BITS | at as u64;
+                Self(self.0.wrapping_sub(both(from)).wrapping_add(both(to)))
+            }
+            _ => self,
+        }
     }
 
     /// What it is.

@@ -77,6 +77,8 @@ pub(super) struct InputWindow {
     pub(super) fault: Option<ReadFault>,
     /// What the next block probably begins behind.
     after: Option<ListState>,
+    /// Memory for blocks that is free again.
+    spare: Vec<Vec<u8>>,
 }
 
 impl InputWindow {
@@ -91,6 +93,7 @@ impl InputWindow {
             done: false,
             fault: None,
             after: None,
+            spare: Vec::new(),
         }
     }
 
@@ -171,11 +174,17 @@ impl InputWindow {
             let cut = boundary::find_cut(&block.text);
             self.after = cut.map(|(_, comma)| if comma { ListState::Comma } else { ListState::Event });
             let rest = cut.map_or(&[][..], |(at, _)| &block.text[at..]);
-            self.bytes = Vec::with_capacity(rest.len() + self.block);
+            self.bytes = self.spare.pop().unwrap_or_else(|| Vec::with_capacity(rest.len() + self.block));
             self.bytes.extend_from_slice(rest);
             block.text.truncate(block.text.len() - self.bytes.len());
         }
         block
+    }
+
+    /// Takes back the memory of a block that is done.
+    pub(super) fn reuse(&mut self, mut text: Vec<u8>) {
+        text.clear();
+        self.spare.push(text);
     }
 
     /// Puts back what was taken out and not consumed: the texts in their order, and what came before them. Later blocks

@@ -32,6 +32,17 @@ pub(super) fn has_control(text: &[u8]) -> bool {
     text.chunks(4096).any(|part| part.iter().fold(0, |found, b| found | u8::from(is_control(b))) != 0)
 }
 
+/// Tells whether a text has such control characters, and whether it has bytes beyond ASCII.
+pub(super) fn has_control_or_beyond_ascii(text: &[u8]) -> (bool, bool) {
+    let (mut control, mut all) = (0, 0);
+    for byte in text {
+        // Line feeds are in most files, tabs and carriage returns in few.
+        control |= u8::from((*byte < b' ') & (*byte != b'\n'));
+        all |= *byte;
+    }
+    (control != 0 && has_control(text), all >= 0x80)
+}
+
 /// The first byte of a word that is no digit; 8 if all are.
 #[inline(always)]
 pub(super) fn first_other_than_digit(word: u64) -> usize {
@@ -52,6 +63,40 @@ pub(super) fn skip_digits(text: &[u8], mut at: usize) -> usize {
         }
     }
     at + text[at.min(text.len())..].iter().take_while(|b| b.is_ascii_digit()).count()
+}
+
+/// The number that 1 to 16 digits make, which are all of `text[start..end]`. Eight digits at a time: the values of
+/// neighbours are brought together as 10 a + b, then pairs of those, then pairs of these.
+#[inline(always)]
+pub(super) fn parse_digits(text: &[u8], start: usize, end: usize) -> Option<u64> {
+    let length = end.checked_sub(start)?;
+    match length {
+        1..=8 => parse_last_digits(text, end, length),
+        9..=16 => {
+            let high = parse_last_digits(text, end - 8, length - 8)?;
+            Some(high * 100_000_000 + parse_last_digits(text, end, 8)?)
+        }
+        _ => None,
+    }
+}
+
+/// The number that the last 1 to 8 digits before a place make.
+#[inline(always)]
+fn parse_last_digits(text: &[u8], end: usize, length: usize) -> Option<u64> {
+    let word = match end.checked_sub(8).and_then(|at| word_at(text, at)) {
+        Some(word) => word,
+        // At the very beginning of the text.
+        None => text.get(end - length..end)?.iter().fold(0, |word, b| word >> 8 | u64::from(*b) << 56),
+    };
+    // What stands before the digits becomes zeros.
+    let values = (word ^ (ONES * u64::from(b'0'))) & (u64::MAX << (64 - 8 * length));
+    if (values.wrapping_add(ONES * (0x80 - 10)) | values) & (ONES << 7) != 0 {
+        return None;
+    }
+    let pairs = values.wrapping_mul(10).wrapping_add(values >> 8);
+    let low = (pairs & 0x0000_00ff_0000_00ff).wrapping_mul(0x000f_4240_0000_0064);
+    let high = (pairs >> 16 & 0x0000_00ff_0000_00ff).wrapping_mul(0x0000_2710_0000_0001);
+    Some(low.wrapping_add(high) >> 32)
 }
 
 /// Which bytes of a word are this one: the topmost bit of the lowest such byte is set, and none below it.
@@ -132,6 +177,21 @@ mod tests {
         let spaces = [b"x".as_slice(), &[b' '; 21], b"\n\t\r y", &[b' '; 3]].concat();
         assert_eq!((skip_white_space(&spaces, 1), skip_white_space(&spaces, 27)), (26, 30));
         assert!(has_control(&[&[b'a'; 9000][..], &[1]].concat()) && !has_control(b"a\tb\r\n\xff"));
+        for (text, found) in
+            [(&b"a\n"[..], (false, false)), (b"\r\t\x80", (false, true)), (b"\x0b", (true, false))]
+        {
+            assert_eq!(has_control_or_beyond_ascii(text), found);
+        }
+        for length in 1..18 {
+            for (before, digits) in
+                [(0, "12345678901234567890"), (3, "09876543210987654321"), (9, "0000000000000000007")]
+            {
+                let text = format!("{:x<before$}{}{}", "", &digits[..length], ".5 xxxxx");
+                let value = digits[..length].parse().ok().filter(|_| length <= 16);
+                assert_eq!(parse_digits(text.as_bytes(), before, before + length), value, "{text}");
+                assert_eq!(parse_digits(text.as_bytes(), before, before + length + 1), None, "{text}");
+            }
+        }
         for length in 0..20 {
             for behind in [b'.', b'/', b':', b'e', b'\xb0', b' '] {
                 let number = [&vec![b'7'; length][..], &[behind; 9]].concat();

@@ -28,7 +28,8 @@ use crate::suppressions::Suppressions;
 /// ca.key and no leaf is an authority's, as `certck mint` makes it: its root, key and CRL are checked, and whether they
 /// belong together; the key may be encrypted. With -r, authorities are checked only where they are named.
 ///
-/// Exit status 1 means that a directory is invalid, or that there was none to check; 2 that one could not be checked.
+/// Exit status 1 means that a directory is invalid, or that there was none to check; 2 that one could not be checked. With
+/// --fail-on warning it is also 1 if something expires soon, for cron jobs and pipelines.
 /// With --format nagios the statuses are those of monitoring plug-ins: 0 for no findings, 1 for warnings, 2 for errors,
 /// 3 if something could not be checked. Only an error in the command line itself is 2 there too.
 #[derive(clap::Args, Debug)]
@@ -37,6 +38,8 @@ use crate::suppressions::Suppressions;
       Check that profd would start with it.
   certck check --host node17.example.org --warn-days 60 pki/server_certs
       Check that the server's certificate is valid for this name, and for two more months.
+  certck check --fail-on warning --warn-days 14 pki/server_certs || echo 'renew it'
+      Say with the exit status that something expires within two weeks.
   certck check --format json pki/server_certs | jq 'select(.type==\"certck.finding\")'
   certck check -r --format prometheus -o /var/lib/node_exporter/certck.prom /etc
       Write metrics of every certificate directory below /etc; from cron.
@@ -61,6 +64,9 @@ pub(crate) struct CheckArgs {
     /// Check as of TIME instead of now: RFC 3339, a date (midnight UTC), or seconds since 1970
     #[arg(long, value_name = "TIME", value_parser = clock::parse_time)]
     at: Option<OffsetDateTime>,
+    /// Lowest severity that makes the exit status 1, or that is critical with --format nagios
+    #[arg(long, value_enum, default_value_t = Severity::Error, value_name = "SEVERITY")]
+    fail_on: Severity,
     /// Write the report to FILE instead of standard output
     ///
     /// A regular file is replaced in one step. A new file gets mode 0640. An existing one keeps its mode and group: if
@@ -98,7 +104,7 @@ fn check_all(
         passphrase: passphrase.as_ref(),
         suppressions: &suppressions,
     };
-    let mut reports = CheckReports::new(format, args.prometheus.as_deref(), diag, to);
+    let mut reports = CheckReports::new(format, args.fail_on, args.prometheus.as_deref(), diag, to);
     let bar =
         progress::bar(diag, progress::Unit::Items, args.source.known_count(), "certificate directories");
     in_order(
@@ -116,6 +122,7 @@ fn check_all(
 /// The report, the metrics beside it, and what both end with.
 struct CheckReports<'a> {
     format: ReportFormat,
+    fail_on: Severity,
     diag: &'a Diag,
     to: &'a mut dyn Write,
     report: Box<dyn CheckReport>,
@@ -126,12 +133,21 @@ struct CheckReports<'a> {
 impl<'a> CheckReports<'a> {
     fn new(
         format: ReportFormat,
+        fail_on: Severity,
         prometheus: Option<&'a Path>,
         diag: &'a Diag,
         to: &'a mut dyn Write,
     ) -> Self {
-        let metrics = prometheus.map(|path| (path, report_for(ReportFormat::Prometheus)));
-        Self { format, diag, to, report: report_for(format), metrics, tally: CheckTally::default() }
+        let metrics = prometheus.map(|path| (path, report_for(ReportFormat::Prometheus, fail_on)));
+        Self {
+            format,
+            fail_on,
+            diag,
+            to,
+            report: report_for(format, fail_on),
+            metrics,
+            tally: CheckTally::default(),
+        }
     }
 
     fn add_result(&mut self, checked: anyhow::Result<CheckedDirectory>) -> anyhow::Result<()> {
@@ -194,8 +210,8 @@ impl<'a> CheckReports<'a> {
         }
         Ok(match self.format {
             ReportFormat::Nagios if nothing => Exit::Unknown,
-            ReportFormat::Nagios => nagios_exit_from(&end, Severity::Error),
-            _ if summary.failed > 0 || nothing => Exit::No,
+            ReportFormat::Nagios => nagios_exit_from(&end, self.fail_on),
+            _ if end.totals.at_least(self.fail_on) > 0 || nothing => Exit::No,
             _ => Exit::Ok,
         })
     }

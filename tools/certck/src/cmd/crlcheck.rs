@@ -7,8 +7,9 @@ use common::exit::Exit;
 use common::finding::{Finding, Severity};
 use common::out::{Format, Out};
 use common::pki::pem::{self, Block};
-use common::pki::{Cert, Crl, LoadOptions, format_utc, inspect_crl, rule};
+use common::pki::{Cert, Crl, CrlLimitArgs, LoadOptions, format_utc, inspect_crl, rule};
 use common::record::certck as record;
+use common::report::Totals;
 use common::text::Safe;
 
 use crate::check_output::write_finding;
@@ -30,9 +31,15 @@ pub(crate) struct CrlCheckArgs {
     /// The certificates of the CA, PEM or DER
     #[arg(long, value_name = "FILE")]
     ca: PathBuf,
-    /// Warn of CRLs that expire within N days, at most within the last third of the time from thisUpdate
-    #[arg(long, value_name = "N", default_value_t = 30)]
-    warn_days: u32,
+    /// Warn of certificates and CRLs that expire within N days [default: 30, or the last third of their validity if that
+    /// is shorter]
+    #[arg(long, value_name = "N")]
+    warn_days: Option<u32>,
+    /// Lowest severity that makes the exit status 1, or that is critical with --format nagios
+    #[arg(long, value_enum, default_value_t = Severity::Error, value_name = "SEVERITY")]
+    fail_on: Severity,
+    #[command(flatten)]
+    crl_limit: CrlLimitArgs,
 }
 
 pub(crate) fn run(args: &CrlCheckArgs, format: Format, out: &mut Out) -> anyhow::Result<Exit> {
@@ -40,12 +47,14 @@ pub(crate) fn run(args: &CrlCheckArgs, format: Format, out: &mut Out) -> anyhow:
     let options = LoadOptions { warn_days: args.warn_days, ..LoadOptions::now() };
     let mut summary = record::Summary::default();
     for file in &args.files {
-        match read_blocks(file, "X509 CRL").with_context(|| file.display().to_string()) {
+        match read_blocks(file, "X509 CRL", args.crl_limit.max_crl_bytes)
+            .with_context(|| file.display().to_string())
+        {
             Err(e) => out.diag().fatal(&e),
             Ok(blocks) => {
                 let several = blocks.len() > 1;
-                for block in blocks {
-                    let checked = CheckedCrl::new(args, file, &block, several, &authorities, &options);
+                for mut block in blocks {
+                    let checked = CheckedCrl::new(args, file, &mut block, several, &authorities, &options);
                     checked.add_to(&mut summary);
                     checked.print_result(format, out)?;
                 }
@@ -56,17 +65,22 @@ pub(crate) fn run(args: &CrlCheckArgs, format: Format, out: &mut Out) -> anyhow:
     if format == Format::Json {
         out.record(&summary)?;
     }
-    Ok(if summary.failed > 0 { Exit::No } else { Exit::Ok })
+    let totals = Totals {
+        errors: summary.findings_error,
+        warnings: summary.findings_warning,
+        notes: summary.findings_note,
+    };
+    Ok(if totals.at_least(args.fail_on) > 0 { Exit::No } else { Exit::Ok })
 }
 
 /// Every certificate of a file.
 fn read_cas(path: &Path) -> anyhow::Result<Vec<Cert>> {
-    read_blocks(path, "CERTIFICATE")?.iter().map(|b| Ok(Cert::parse(&b.der)?)).collect()
+    read_blocks(path, "CERTIFICATE", files::MAX_BYTES)?.iter().map(|b| Ok(Cert::parse(&b.der)?)).collect()
 }
 
 /// The blocks of a kind: those of PEM, or the one that DER is.
-fn read_blocks(path: &Path, label: &str) -> anyhow::Result<Vec<Block>> {
-    let bytes = files::read_file(path)?;
+fn read_blocks(path: &Path, label: &str, limit: u64) -> anyhow::Result<Vec<Block>> {
+    let bytes = files::read_file_up_to(path, limit)?;
     if bytes.first() == Some(&0x30) {
         return Ok(vec![Block { label: label.to_owned(), der: bytes, line: 1, headers: false }]);
     }
@@ -89,21 +103,21 @@ impl CheckedCrl {
     fn new(
         args: &CrlCheckArgs,
         file: &Path,
-        block: &Block,
+        block: &mut Block,
         several: bool,
         authorities: &[Cert],
         options: &LoadOptions<'_>,
     ) -> Self {
         let path = file.to_string_lossy().into_owned();
         let name = if several { format!("{path}:{}", block.line) } else { path.clone() };
-        let (revoked, mut findings) = match Crl::parse(&block.der) {
+        let (revoked, mut findings) = match Crl::from_der(std::mem::take(&mut *block.der)) {
             Ok(crl) => {
                 let mut findings = Vec::new();
                 if let Some(issuer) = find_issuer(&crl, authorities) {
                     findings = inspect_crl(file, &crl, issuer, options);
                     findings.extend(check_issuer(&args.ca, issuer, options));
                 }
-                (crl.revoked.len(), findings)
+                (crl.revoked_count(), findings)
             }
             Err(e) => {
                 let found = rule::MALFORMED_CRL.at(file).found(e.to_string()).expected("a CRL in DER");

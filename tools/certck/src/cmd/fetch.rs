@@ -9,8 +9,8 @@ use common::finding::{Finding, Severity};
 use common::out::{Format, Out};
 use common::pki::name::GeneralName;
 use common::pki::role::LAYOUTS;
-use common::pki::rule::{CRL_ISSUER, MALFORMED_CRL};
-use common::pki::{Cert, Crl, LoadOptions, Role, inspect_crl};
+use common::pki::rule::{CRL_ISSUER, CRL_SIGNATURE, MALFORMED_CRL};
+use common::pki::{Cert, Crl, CrlFile, CrlLimitArgs, LoadOptions, Role, inspect_crl};
 use common::record::certck as record;
 use common::record::certck::WrittenRecord;
 use common::text::Safe;
@@ -47,6 +47,8 @@ pub(crate) struct CrlFetchArgs {
     /// Print what would be written, and write nothing
     #[arg(short = 'n', long)]
     dry_run: bool,
+    #[command(flatten)]
+    crl_limit: CrlLimitArgs,
     #[command(flatten)]
     limits: DownloadOptions,
 }
@@ -143,30 +145,47 @@ impl CrlFetch<'_> {
     ) -> anyhow::Result<Result<(), FetchFailure>> {
         let shown = download::redact_url(url);
         if !self.got.contains_key(url) {
-            match download::get_document(url, &self.args.limits) {
+            match download::get_document(url, &self.args.limits, self.args.crl_limit.max_crl_bytes) {
                 Ok(bytes) => drop(self.got.insert(url.to_owned(), bytes)),
                 Err(e) => return Ok(Err(FetchFailure::Dead(e.context(shown)))),
             }
         }
         let bytes = self.got.get(url).map(Vec::as_slice).unwrap_or_default();
-        let (new, issuer) = match check_fetched(bytes, Path::new(&shown), chain, dir) {
+        let good = match check_fetched(bytes, Path::new(&shown), chain, dir) {
             Ok(good) => good,
             Err(finding) => return Ok(Err(FetchFailure::Rejected(finding))),
         };
+        for (new, issuer) in good {
+            if let Err(failure) = self.take_crl(dir, &shown, &new, issuer, out)? {
+                return Ok(Err(failure));
+            }
+        }
+        Ok(Ok(()))
+    }
+
+    /// Installs a CRL that is valid by itself, unless the directory would lose by it.
+    fn take_crl(
+        &mut self,
+        dir: &Path,
+        from: &str,
+        new: &Crl,
+        issuer: &Cert,
+        out: &mut Out,
+    ) -> anyhow::Result<Result<(), FetchFailure>> {
         // The directory is locked from here on, so that what is compared is what is replaced.
         let lists = CrlStore::open(dir)?;
-        if let Some(why) = lists.explain_older(&new, issuer) {
-            let finding = CRL_OLDER.at(Path::new(&shown)).found(why).expected("the same or a newer one").fix(
+        if let Some(why) = lists.explain_older(new, issuer) {
+            let finding = CRL_OLDER.at(Path::new(from)).found(why).expected("the same or a newer one").fix(
                 "check which server answers at the address; if the present CRL is wrong, replace it by hand",
             );
             return Ok(Err(FetchFailure::Rejected(finding.into())));
         }
-        let text = lists.with_replaced(&new, issuer);
+        let text = lists.with_replaced(new, issuer);
         if let Some(mut finding) = lists.new_load_error(&text) {
-            finding.path = shown;
+            finding.path = from.to_owned();
             return Ok(Err(FetchFailure::Rejected(finding.into())));
         }
-        self.install_crl(&lists, &new, &text, out)?;
+        self.install_crl(&lists, new, &text, out)?;
         Ok(Ok(()))
     }
 
@@ -214,15 +233,43 @@ impl CrlFetch<'_> {
     }
 }
 
-/// Parses a downloaded CRL and checks it against its issuer in the directory.
+/// Parses a download, and returns the CRLs that are valid, each with its issuer in the directory. Several CAs, such as an
+/// old and a new root, may publish one file: a CRL by none of the directory's CAs is left out if there is another one.
 fn check_fetched<'c>(
     bytes: &[u8],
     from: &Path,
     chain: &'c DirectoryChain,
     dir: &Path,
-) -> Result<(Crl, &'c Cert), Box<Finding>> {
-    let crl = files::parse_crl(bytes)
-        .map_err(|e| MALFORMED_CRL.at(from).found(format!("{e:#}")).expected("a CRL in DER or PEM"))?;
+) -> Result<Vec<(Crl, &'c Cert)>, Box<Finding>> {
+    let file = CrlFile::parse(bytes);
+    if let Some(broken) = file.broken.first() {
+        return Err(MALFORMED_CRL.at(from).found(broken.as_str()).expected("CRLs in DER or PEM").into());
+    }
+    let (mut good, mut rejected) = (Vec::new(), None);
+    for crl in file.crls {
+        match check_one_fetched(&crl, from, chain, dir) {
+            Ok(issuer) => good.push((crl, issuer)),
+            // Of one of its CAs, the reason counts whatever else is there.
+            Err(finding) if ![CRL_ISSUER.id, CRL_SIGNATURE.id].contains(&finding.rule.as_str()) => {
+                return Err(finding);
+            }
+            Err(finding) => rejected = rejected.or(Some(finding)),
+        }
+    }
+    match rejected {
+        _ if !good.is_empty() => Ok(good),
+        Some(finding) => Err(finding),
+        None => Err(MALFORMED_CRL.at(from).found("the file is empty").expected("CRLs in DER or PEM").into()),
+    }
+}
+
+/// Checks a CRL against its issuer in the directory.
+fn check_one_fetched<'c>(
+    crl: &Crl,
+    from: &Path,
+    chain: &'c DirectoryChain,
+    dir: &Path,
+) -> Result<&'c Cert, Box<Finding>> {
     let named = || chain.issuing_cas().filter(|c| c.subject == crl.issuer);
     let signed = named().find(|c| crl.is_issued_by(c));
     let Some(issuer) = signed.or_else(|| named().next()) else {
@@ -233,11 +280,11 @@ fn check_fetched<'c>(
         finding.severity = Severity::Error;
         return Err(finding.into());
     };
-    let options = LoadOptions { warn_days: 0, ..LoadOptions::now() };
-    let findings = inspect_crl(from, &crl, issuer, &options);
+    let options = LoadOptions { warn_days: Some(0), ..LoadOptions::now() };
+    let findings = inspect_crl(from, crl, issuer, &options);
     match findings.into_iter().find(|f| f.severity == Severity::Error) {
         Some(finding) => Err(finding.into()),
-        None => Ok((crl, issuer)),
+        None => Ok(issuer),
     }
 }
 

@@ -21,7 +21,8 @@ use crate::staged_dirs::DirectoryStage;
 ///
 /// Makes DIR/ca (the root and its private key: keep it off the servers), DIR/server_certs and DIR/client_certs, with mode
 /// 0700 for directories and 0600 for files. All appear at once; nothing that exists is replaced. `certck mint leaf` adds
-/// servers and clients under the same authority, `certck mint renew` renews certificates that expire soon.
+/// servers and clients under the same authority, `certck mint renew` renews certificates that expire soon, and `certck mint
+/// rollover` replaces the root.
 /// DIR/ca/issued.jsonl lists every certificate issued; DIR/ca/authority.toml keeps the addresses of --crl-url and
 /// --ocsp-url for certificates that `certck mint leaf` issues.
 #[derive(clap::Args, Debug)]
@@ -44,12 +45,14 @@ pub(crate) struct MintArgs {
 enum MintCommand {
     Leaf(super::leaf::MintLeafArgs),
     Renew(super::renew::RenewArgs),
+    Rollover(super::rollover::RolloverArgs),
 }
 
 pub(crate) fn run(args: &MintArgs, format: Format, out: &mut Out) -> anyhow::Result<Exit> {
     match (&args.cmd, &args.options.dir) {
         (Some(MintCommand::Leaf(args)), _) => super::leaf::run(args, format, out),
         (Some(MintCommand::Renew(args)), _) => super::renew::run(args, format, out),
+        (Some(MintCommand::Rollover(args)), _) => super::rollover::run(args, format, out),
         (None, Some(dir)) => mint_pki(&args.options, dir, format, out),
         (None, None) => anyhow::bail!("no directory is given"),
     }

@@ -10,6 +10,7 @@ pub(crate) mod ocsp;
 pub(crate) mod probe;
 pub(crate) mod renew;
 pub(crate) mod revoke;
+pub(crate) mod rollover;
 pub(crate) mod rules;
 pub(crate) mod show;
 pub(crate) mod verify;

@@ -64,8 +64,10 @@ pub(crate) fn run(args: &OcspArgs, format: ReportFormat, out: &mut Out) -> anyho
         subjects: report.checked,
         failed: report.failed,
         findings: &report.findings,
+        suppressed: 0,
         first_failure: report.first_failure.as_deref(),
-        ..LiveReport::default()
+        fail_on: Severity::Error,
+        addition: String::new(),
     };
     let (diag, to) = out.parts();
     elsewhere.write_report(

@@ -8,10 +8,10 @@ use std::time::Duration;
 use common::duration::parse_duration;
 use common::error::HintExt;
 use common::exit::Exit;
-use common::finding::{Finding, Severity};
+use common::finding::{Finding, Severity, hex};
 use common::fsat::write_report;
 use common::out::{Diag, Out};
-use common::pki::{Cert, LoadOptions, MtlsDir, PassphraseArgs, Role, inspect_peer};
+use common::pki::{Cert, CrlLimitArgs, LoadOptions, MtlsDir, PassphraseArgs, Role, inspect_peer, sha256};
 use common::policy::Mode;
 use common::record::certck as record;
 use common::record::write as line;
@@ -26,6 +26,7 @@ use crate::handshake::{
     ANY, ClientOffer, HandshakeOutcome, HandshakeTimeout, NotTls, TLS12, perform_handshake,
 };
 use crate::invalid_clients::{self, InvalidClient};
+use crate::metrics::escape_label;
 use crate::parallel::in_order;
 use crate::rules::{CLIENT_REFUSED, NO_CLIENT_AUTH, NO_TLS, OBSOLETE_TLS, OLD_TLS, PROBE_RULES};
 use crate::suppressions::Suppressions;
@@ -67,9 +68,13 @@ pub(crate) struct ProbeArgs {
     /// Time limit for each exchange with a server, such as 500ms, 5s or 2m; a bare number is seconds
     #[arg(long, value_name = "TIME", default_value = "5s", value_parser = parse_duration)]
     timeout: Duration,
-    /// Warn of certificates that expire within N days, at most within the last third of their validity
-    #[arg(long, value_name = "N", default_value_t = 30)]
-    warn_days: u32,
+    /// Warn of certificates and CRLs that expire within N days [default: 30, or the last third of their validity if that
+    /// is shorter]
+    #[arg(long, value_name = "N")]
+    warn_days: Option<u32>,
+    /// Lowest severity that makes the exit status 1, or that is critical with --format nagios
+    #[arg(long, value_enum, default_value_t = Severity::Error, value_name = "SEVERITY")]
+    fail_on: Severity,
     /// Ignore the findings that FILE lists, each with a reason and an expiry date; paths there are HOST:PORT
     #[arg(long, value_name = "FILE")]
     suppress: Option<PathBuf>,
@@ -79,6 +84,8 @@ pub(crate) struct ProbeArgs {
     /// another account reads it, such as node_exporter's, create it once with the mode that this account needs.
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
+    #[command(flatten)]
+    crl_limit: CrlLimitArgs,
     #[command(flatten)]
     passphrase: PassphraseArgs,
 }
@@ -100,7 +107,11 @@ fn parse_address(text: &str) -> Result<DaemonAddress, String> {
 pub(crate) fn run(args: &ProbeArgs, format: ReportFormat, out: &mut Out) -> anyhow::Result<Exit> {
     let (diag, to) = out.parts();
     let passphrase = args.passphrase.read()?;
-    let options = LoadOptions { passphrase: passphrase.as_ref(), ..LoadOptions::now() };
+    let options = LoadOptions {
+        passphrase: passphrase.as_ref(),
+        max_crl_bytes: args.crl_limit.max_crl_bytes,
+        ..LoadOptions::now()
+    };
     let dir = MtlsDir::load(&args.certs_dir, Role::Client, &options)
         .hint(format!("see `certck check {}`", args.certs_dir.display()))?;
     let mut invalid_clients_to_try = vec![invalid_clients::client_of_unknown_ca()?];
@@ -120,8 +131,9 @@ pub(crate) fn run(args: &ProbeArgs, format: ReportFormat, out: &mut Out) -> anyh
         report.add_probed(probed, &suppressions, diag);
         Ok::<_, anyhow::Error>(())
     })?;
-    let Some(path) = &args.output else { return report.write_report(format, diag, to) };
-    write_report(path, Mode(0o640), |to| report.write_report(format, diag, to))
+    let fail_on = args.fail_on;
+    let Some(path) = &args.output else { return report.write_report(format, fail_on, diag, to) };
+    write_report(path, Mode(0o640), |to| report.write_report(format, fail_on, diag, to))
 }
 
 /// One daemon, and what it is shown.
@@ -137,6 +149,8 @@ struct ProbeRun<'a> {
 struct ProbedDaemon {
     address: String,
     record: Option<record::ProbeRecord>,
+    /// When its certificate expires, in seconds since 1970.
+    expires: Option<i64>,
     findings: Vec<Finding>,
     failures: Vec<anyhow::Error>,
 }
@@ -155,6 +169,7 @@ impl ProbeRun<'_> {
             }
         };
         probed.findings = self.check_chain(&good);
+        probed.expires = good.chain.first().and_then(|der| Some(Cert::parse(der).ok()?.not_after.unix));
         let mut record = self.probe_record(&good);
         self.try_invalid_clients(&good, &mut record.tried, &mut probed);
         self.try_versions(&mut record, &mut probed);
@@ -284,7 +299,10 @@ impl ProbeRun<'_> {
         let subject = |der: &rustls::pki_types::CertificateDer<'_>| {
             Cert::parse(der).map_or_else(|_| "(unreadable)".to_owned(), |c| c.subject.to_string())
         };
+        let leaf = good.chain.first();
         record::ProbeRecord {
+            not_after: leaf.and_then(|der| Some(Cert::parse(der).ok()?.not_after.to_string())),
+            sha256: leaf.map(|der| hex(&sha256(der))),
             address: self.address.text.clone(),
             protocol: good.protocol.clone(),
             suite: good.suite.clone(),
@@ -304,6 +322,8 @@ impl ProbeRun<'_> {
 #[derive(Default)]
 struct ProbeReport {
     probes: Vec<record::ProbeRecord>,
+    /// Every daemon that was asked.
+    states: Vec<DaemonHealth>,
     /// Where something else than TLS is spoken.
     foreign: Vec<String>,
     findings: Vec<record::FindingRecord>,
@@ -324,6 +344,18 @@ impl ProbeReport {
             role: "server".to_owned(),
             finding,
         }));
+        self.states.push(DaemonHealth {
+            address: probed.address.clone(),
+            reachable: probed.record.is_some(),
+            valid: probed.record.is_some()
+                && probed.failures.is_empty()
+                && self
+                    .findings
+                    .iter()
+                    .filter(|f| f.dir == probed.address)
+                    .all(|f| f.finding.severity < Severity::Error),
+            expires: probed.expires,
+        });
         self.probes.extend(probed.record);
         for failure in probed.failures {
             let failure = failure.context(probed.address.clone());
@@ -332,7 +364,13 @@ impl ProbeReport {
         }
     }
 
-    fn write_report(&self, format: ReportFormat, diag: &Diag, to: &mut dyn Write) -> anyhow::Result<Exit> {
+    fn write_report(
+        &self,
+        format: ReportFormat,
+        fail_on: Severity,
+        diag: &Diag,
+        to: &mut dyn Write,
+    ) -> anyhow::Result<Exit> {
         let elsewhere = LiveReport {
             own_rules: &PROBE_RULES,
             noun: "daemons",
@@ -341,6 +379,12 @@ impl ProbeReport {
             findings: &self.findings,
             suppressed: self.suppressed,
             first_failure: self.first_failure.as_deref(),
+            fail_on,
+            addition: match format {
+                ReportFormat::Prometheus => format_series(&self.states),
+                ReportFormat::Nagios => self.format_certificates(),
+                _ => String::new(),
+            },
         };
         let records = |to: &mut dyn Write| self.probes.iter().try_for_each(|p| line(to, p));
         let texts = |to: &mut dyn Write| {
@@ -349,12 +393,63 @@ impl ProbeReport {
         };
         elsewhere.write_report(format, diag, to, records, texts)
     }
+
+    /// When the certificates of a few daemons expire, and which they are, for one line.
+    fn format_certificates(&self) -> String {
+        const SHOWN: usize = 4;
+        let certificate = |probe: &record::ProbeRecord| {
+            let (until, hash) = (probe.not_after.as_ref()?, probe.sha256.as_ref()?);
+            Some(format!("{} until {until}, SHA-256 {hash}", probe.address))
+        };
+        self.probes.iter().filter_map(certificate).take(SHOWN).collect::<Vec<_>>().join("; ")
+    }
+}
+
+/// What is known of one daemon, for metrics.
+struct DaemonHealth {
+    address: String,
+    reachable: bool,
+    valid: bool,
+    /// When its certificate expires, in seconds since 1970.
+    expires: Option<i64>,
+}
+
+/// A metric: its name, its help, and the value of one daemon.
+type DaemonMetric = (&'static str, &'static str, fn(&DaemonHealth) -> Option<i64>);
+
+const DAEMON_METRICS: [DaemonMetric; 3] = [
+    ("certck_daemon_reachable", "Whether a TLS handshake with a daemon was possible.", |health| {
+        Some(health.reachable.into())
+    }),
+    ("certck_daemon_valid", "Whether a daemon was reached and no finding about it is an error.", |health| {
+        Some(health.valid.into())
+    }),
+    (
+        "certck_daemon_expiry_timestamp_seconds",
+        "When the certificate of a daemon expires (notAfter).",
+        |health| health.expires,
+    ),
+];
+
+/// The series of each daemon in the text format of Prometheus.
+fn format_series(states: &[DaemonHealth]) -> String {
+    let mut text = String::new();
+    for (metric, help, value) in DAEMON_METRICS {
+        text += &format!("# HELP {metric} {help}\n# TYPE {metric} gauge\n");
+        for (state, value) in states.iter().filter_map(|state| Some((state, value(state)?))) {
+            text += &format!("{metric}{{address=\"{}\"}} {value}\n", escape_label(&state.address));
+        }
+    }
+    text
 }
 
 fn write_text(probe: &record::ProbeRecord, to: &mut dyn Write) -> io::Result<()> {
     let exchange = probe.key_exchange.as_deref().unwrap_or("unknown key exchange");
     writeln!(to, "{}: {}, {}, {exchange}", Safe(&probe.address), probe.protocol, probe.suite)?;
     writeln!(to, "  presents {}", Safe(&probe.chain.join(" < ")))?;
+    if let (Some(until), Some(hash)) = (&probe.not_after, &probe.sha256) {
+        writeln!(to, "  certificate until {until}, SHA-256 {hash}")?;
+    }
     let asks = if probe.asks_for_certificate {
         "asks for a client certificate"
     } else {

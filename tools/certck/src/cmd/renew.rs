@@ -1,33 +1,22 @@
 //! `certck mint renew`: new keys and certificates for those that expire soon.
-//!
-//! The new directory is made beside the old one, checked against every rule, and then exchanged with it atomically
-//! (renameat2(2), RENAME_EXCHANGE), so that the directory is valid at any time.
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, ensure};
 use common::error::HintExt;
 use common::exit::Exit;
 use common::out::{Format, Out};
-use common::pki::passphrase::decrypt_block;
-use common::pki::pem::Block;
-use common::pki::role::LAYOUTS;
-use common::pki::{Cert, Passphrase, PassphraseArgs, Role, key, pem};
+use common::pki::{PassphraseArgs, Role};
 use common::policy::shell_quote;
-use common::record::RecordPath;
-use common::record::certck::WrittenRecord;
 use time::OffsetDateTime;
 
-use crate::authority::{IssuedLeaf, KeyAlgorithm, SigningKeyPair};
+use crate::authority::KeyAlgorithm;
 use crate::ca_dir::{CaDir, NextCrl};
 use crate::clock::format_rfc3339;
-use crate::leaf::{LeafHost, LeafRequest, LeafSubject, StatusUrls, Validity, hosts_of};
-use crate::minted_output::{check_new_directory, warn_if_long};
+use crate::issued_log;
+use crate::minted_output::warn_if_long;
 use crate::new_passphrase::read_new_passphrase;
-use crate::pem_block::encode_block;
-use crate::staged_dirs::DirectoryStage;
+use crate::renewal::{PresentDir, Renewal, RenewalOptions};
 use crate::written_output::report_all_written;
-use crate::{files, issued_log};
 
 /// Renew keys and certificates that expire soon
 ///
@@ -90,8 +79,10 @@ pub(crate) fn run(args: &RenewArgs, format: Format, out: &mut Out) -> anyhow::Re
     let ca = CaDir::open(&args.dir, passphrase.as_ref())?;
     let list = ca.crl_in_force()?;
     let list_is_due = list.next_update.is_none_or(|end| expires_soon(args, list.this_update.unix, end.unix));
-    let leaves =
-        leaf_dirs(args)?.iter().map(|dir| PresentDir::read_dir(dir)).collect::<anyhow::Result<Vec<_>>>()?;
+    let leaves = leaf_dirs(&args.dir, &args.leaves)?
+        .iter()
+        .map(|dir| PresentDir::read_dir(dir))
+        .collect::<anyhow::Result<Vec<_>>>()?;
     let dirs: Vec<_> = leaves.iter().map(|old| old.dir.clone()).collect();
     let places = ca.open_crl_stores(&dirs, out)?;
     // Everything that can fail is checked before anything is changed.
@@ -105,7 +96,14 @@ pub(crate) fn run(args: &RenewArgs, format: Format, out: &mut Out) -> anyhow::Re
             );
             kept_out = true;
         } else if is_due(args, &ca, old, out)? {
-            due.push(Renewal::plan_renewal(args, &ca, old, passphrase.as_ref(), out)?);
+            let options = RenewalOptions {
+                days: args.days,
+                algo: args.algo,
+                encrypt: args.encrypt,
+                plain: args.plain,
+                passphrase: passphrase.as_ref(),
+            };
+            due.push(Renewal::plan_renewal(&options, &ca, &ca.certificate, old, out)?);
         }
     }
     args.days.into_iter().for_each(|days| warn_if_long(days, out));
@@ -170,14 +168,15 @@ fn warn_about_others(args: &RenewArgs, ca: &CaDir, leaves: &[PresentDir], out: &
 /// The most directories that are named that are not due yet.
 const NAMED: usize = 20;
 
-fn leaf_dirs(args: &RenewArgs) -> anyhow::Result<Vec<PathBuf>> {
-    if !args.leaves.is_empty() {
-        return Ok(args.leaves.clone());
+/// The certificate directories that are given, or those of `certck mint`.
+pub(crate) fn leaf_dirs(dir: &Path, given: &[PathBuf]) -> anyhow::Result<Vec<PathBuf>> {
+    if !given.is_empty() {
+        return Ok(given.to_vec());
     }
-    let usual = ["server_certs", "client_certs"].map(|name| args.dir.join(name));
+    let usual = ["server_certs", "client_certs"].map(|name| dir.join(name));
     let there: Vec<_> = usual.into_iter().filter(|dir| dir.symlink_metadata().is_ok()).collect();
     if there.is_empty() {
-        return Err(anyhow::anyhow!("{}: holds neither server_certs nor client_certs", args.dir.display()))
+        return Err(anyhow::anyhow!("{}: holds neither server_certs nor client_certs", dir.display()))
             .hint("name the certificate directories after it");
     }
     Ok(there)
@@ -217,182 +216,4 @@ fn is_due(args: &RenewArgs, ca: &CaDir, old: &PresentDir, out: &Out) -> anyhow::
         return Ok(false);
     }
     Ok(true)
-}
-
-/// A directory before it is renewed.
-struct PresentDir {
-    /// As the user named it.
-    dir: PathBuf,
-    /// Where it is, all links followed.
-    real: PathBuf,
-    role: Role,
-    cert: Cert,
-}
-
-impl PresentDir {
-    fn read_dir(dir: &Path) -> anyhow::Result<Self> {
-        let real = dir.canonicalize().with_context(|| dir.display().to_string())?;
-        let layout = LAYOUTS.iter().find(|l| real.join(l.leaf).symlink_metadata().is_ok());
-        let layout = layout.with_context(|| {
-            format!("{}: not a certificate directory: holds neither server.crt nor client.crt", dir.display())
-        })?;
-        let cert = files::read_certificate(&dir.join(layout.leaf))?;
-        Ok(Self { dir: dir.to_owned(), real, role: layout.role, cert })
-    }
-
-    /// Rejects a directory with other files, which would be lost with it.
-    fn check_nothing_lost(&self) -> anyhow::Result<()> {
-        let known = self.role.layout().file_names();
-        for entry in std::fs::read_dir(&self.real).with_context(|| self.dir.display().to_string())? {
-            let name = entry?.file_name();
-            if !known.iter().any(|k| name == *k) {
-                let path = self.dir.join(name);
-                return Err(anyhow::anyhow!("{}: would be lost with the old directory", path.display()))
-                    .hint("move it away first");
-            }
-        }
-        Ok(())
-    }
-
-    /// The private key's block, to see whether it is encrypted. Owner and mode are not checked here.
-    fn read_key_block(&self) -> anyhow::Result<Option<Block>> {
-        let path = self.real.join(self.role.layout().key);
-        let blocks = files::read_file(&path).and_then(|bytes| Ok(pem::parse(&bytes)?));
-        let blocks = blocks.with_context(|| self.dir.join(self.role.layout().key).display().to_string())?;
-        Ok(blocks.into_iter().find(|b| key::is_private(&b.label)))
-    }
-
-    /// The passphrase for the new key: with --encrypt the one given; otherwise, if the old key is encrypted, the one that
-    /// decrypts it.
-    fn new_key_passphrase<'p>(
-        &self,
-        args: &RenewArgs,
-        passphrase: Option<&'p Passphrase>,
-    ) -> anyhow::Result<Option<&'p Passphrase>> {
-        if args.plain || args.encrypt {
-            return Ok(passphrase.filter(|_| args.encrypt));
-        }
-        match self.read_key_block()? {
-            Some(block) if block.headers || block.label == "ENCRYPTED PRIVATE KEY" => {
-                decrypt_block(&block, passphrase)
-                    .with_context(|| self.dir.join(self.role.layout().key).display().to_string())
-                    .hint(
-                        "the new key is encrypted like the old one: give its passphrase, or a new one with --encrypt, or use --plain",
-                    )?;
-                Ok(passphrase)
-            }
-            _ => Ok(None),
-        }
-    }
-}
-
-/// One directory that is due, and what its certificate will be.
-struct Renewal<'a> {
-    old: &'a PresentDir,
-    hosts: Vec<LeafHost>,
-    addresses: StatusUrls,
-    validity: Validity,
-    algo: KeyAlgorithm,
-    /// The passphrase of the new key; `None` leaves it unencrypted.
-    lock: Option<&'a Passphrase>,
-}
-
-impl<'a> Renewal<'a> {
-    fn plan_renewal(
-        args: &RenewArgs,
-        ca: &CaDir,
-        old: &'a PresentDir,
-        passphrase: Option<&'a Passphrase>,
-        out: &Out,
-    ) -> anyhow::Result<Self> {
-        let (shown, cert) = (|| old.dir.display().to_string(), &old.cert);
-        ensure!(cert.is_issued_by(&ca.certificate), "{}: not issued by {}", shown(), ca.certificate.subject);
-        old.check_nothing_lost()?;
-        if old.real.join(old.role.layout().key).symlink_metadata().is_err() {
-            return Err(anyhow::anyhow!(
-                "{}: holds no key: its certificate was issued for a signing request",
-                shown()
-            ))
-            .hint("make a new signing request where the key is, and issue the certificate with `certck mint leaf --csr`");
-        }
-        let validity = match args.days {
-            Some(days) => Validity::for_days(days),
-            None => Validity::as_long_as(cert.not_before, cert.not_after),
-        };
-        let (validity, cut) = validity.with_context(shown)?.within_issuer(&ca.certificate)?;
-        if cut {
-            let end = ca.certificate.not_after;
-            out.warn(shown(), format_args!("expires at {end}, as the root does"));
-        }
-        let algo = args.algo.map_or_else(|| KeyAlgorithm::for_key(&cert.key), Ok).with_context(shown)?;
-        Ok(Self {
-            old,
-            hosts: hosts_of(cert).with_context(shown)?,
-            addresses: StatusUrls::of_certificate(cert),
-            validity,
-            algo,
-            lock: old.new_key_passphrase(args, passphrase)?,
-        })
-    }
-
-    fn renew_dir(&self, ca: &CaDir, dry_run: bool) -> anyhow::Result<WrittenRecord> {
-        let old = self.old;
-        // A dry run issues nothing, so there is no serial number.
-        if dry_run {
-            return Ok(self.written_record(None));
-        }
-        let key = self.algo.generate_key()?;
-        let leaf = ca.authority.issue_leaf(
-            &key,
-            &LeafRequest {
-                role: old.role,
-                subject: LeafSubject::Same(&old.cert.subject),
-                hosts: &self.hosts,
-                validity: self.validity,
-                addresses: &self.addresses,
-            },
-        )?;
-        self.exchange_dir(ca, &key, &leaf)?;
-        Ok(self.written_record(Some(leaf.serial)))
-    }
-
-    /// Without a serial number, nothing was issued.
-    fn written_record(&self, serial: Option<String>) -> WrittenRecord {
-        let dir = &self.old.dir;
-        WrittenRecord {
-            what: "directory".to_owned(),
-            path: RecordPath::from(&**dir),
-            number: serial.clone().unwrap_or_default(),
-            dry_run: serial.is_none(),
-            serial,
-            expires: format_rfc3339(self.validity.until),
-            revoked: None,
-        }
-    }
-
-    fn exchange_dir(&self, ca: &CaDir, key: &SigningKeyPair, leaf: &IssuedLeaf) -> anyhow::Result<()> {
-        let (old, layout) = (self.old, self.old.role.layout());
-        let mut stage = DirectoryStage::begin(old.real.parent().unwrap_or(Path::new(".")))?;
-        let new = stage.add_unplaced_dir("new")?;
-        let root = encode_block("CERTIFICATE", &ca.certificate.der);
-        stage.write_file("new", layout.ca, root.as_bytes())?;
-        stage.write_file("new", layout.leaf, leaf.pem.as_bytes())?;
-        stage.write_file("new", layout.key, key.to_pem(self.lock)?.as_bytes())?;
-        // The list in force may have come from elsewhere since.
-        let list = files::read_file(&old.real.join(layout.crl))
-            .or_else(|_| files::read_file(&ca.path.join("ca.crl")));
-        stage.write_file(
-            "new",
-            layout.crl,
-            &list.with_context(|| old.dir.join(layout.crl).display().to_string())?,
-        )?;
-        check_new_directory(&new, old.role, &old.dir, self.lock, false)?;
-        // The daemon must be able to read them.
-        let give = || stage.give_ownership("new", &layout.file_names(), &old.real.metadata()?);
-        give().with_context(|| old.dir.display().to_string())?;
-        issued_log::append_line(ca, &issued_log::issued_line(leaf, old.role, &self.hosts, &old.dir)?)?;
-        stage.check_interrupt()?;
-        // The old directory is under the new one's hidden name afterwards, and goes with the stage.
-        stage.exchange_with("new", &old.real).with_context(|| old.dir.display().to_string())
-    }
 }

@@ -20,8 +20,9 @@ use crate::{files, issued_log};
 /// seconds; other servers may have to be reloaded. A --to directory that is invalid for another reason, such as the mode
 /// of a file, is reported and the exit status is 1; a running profd loads the new CRL all the same.
 ///
-/// A certificate whose file is lost is revoked by its serial number, which is in the authority's issued.jsonl. certck
-/// warns of a serial number that is not there, and of directories there that did not get the new CRL.
+/// A certificate whose file is lost is revoked by its serial number, which is in the authority's issued.jsonl. A serial
+/// number that is not there is rejected, because a mistyped one would revoke nothing. certck warns of directories there
+/// that did not get the new CRL.
 #[derive(clap::Args, Debug)]
 #[command(arg = common::report::plain_format(), after_long_help = "Examples:
   certck revoke pki/ca lost.crt --reason key-compromise \\
@@ -39,6 +40,9 @@ pub(crate) struct RevokeArgs {
     /// Serial number to revoke, in hexadecimal; may be repeated
     #[arg(long, value_name = "HEX", value_parser = parse_serial)]
     serial: Vec<SerialNumberArg>,
+    /// Also revoke serial numbers that issued.jsonl does not list: of certificates that other software issued with this key
+    #[arg(long, requires = "serial")]
+    unlisted: bool,
     /// Reason of the revocation, by its name in RFC 5280, section 5.3.1
     #[arg(long, value_enum, default_value_t)]
     reason: RevokeReason,
@@ -81,7 +85,7 @@ impl RevokeReason {
 
 pub(crate) fn run(args: &RevokeArgs, format: Format, out: &mut Out) -> anyhow::Result<Exit> {
     let ca = CaDir::open(&args.ca, args.publish.passphrase.read()?.as_ref())?;
-    let serials = collect_serials(args, &ca, out)?;
+    let serials = collect_serials(args, &ca)?;
     let places = ca.open_crl_stores(&args.publish.to, out)?;
     let mut revoked = ca.revoked_entries(args.publish.first)?;
     for serial in serials {
@@ -104,13 +108,15 @@ pub(crate) fn run(args: &RevokeArgs, format: Format, out: &mut Out) -> anyhow::R
 
 /// The serial numbers to revoke: of certificates that the authority issued, but never its own, with which this CRL would
 /// be revoked too.
-fn collect_serials(args: &RevokeArgs, ca: &CaDir, out: &Out) -> anyhow::Result<Vec<Vec<u8>>> {
+fn collect_serials(args: &RevokeArgs, ca: &CaDir) -> anyhow::Result<Vec<Vec<u8>>> {
     let mut serials: Vec<Vec<u8>> = args.serial.iter().map(|s| s.0.clone()).collect();
     // A mistyped number would revoke nothing; certificates that other software issued with the key are not listed.
-    if let Some(known) = issued_log::IssuedLog::read_log(&ca.path) {
-        for serial in serials.iter().filter(|s| !known.contains_serial(s)) {
-            let why = format!("revoked, though {} does not list it", issued_log::FILE);
-            out.warn(common::finding::hex(serial), why);
+    if let Some(known) = issued_log::IssuedLog::read_log(&ca.path).filter(|_| !args.unlisted) {
+        if let Some(serial) = serials.iter().find(|s| !known.contains_serial(s)) {
+            let (serial, log) = (common::finding::hex(serial), ca.path.join(issued_log::FILE));
+            return Err(anyhow::anyhow!("{serial}: not in {}: nothing was revoked", log.display())).hint(
+                "correct the number; or, for a certificate that other software issued, add --unlisted",
+            );
         }
     }
     for file in &args.files {

@@ -6,6 +6,7 @@ use anyhow::{Context, anyhow, bail};
 use common::exit::Exit;
 use common::input_lines::open_input;
 use common::out::{Format, Out};
+use common::pki::der::Der;
 use common::pki::pem::{self, Block};
 use common::pki::{Cert, Crl, key, revocation_reason};
 use common::record::certck as record;
@@ -19,7 +20,8 @@ use crate::request::SigningRequest;
 ///
 /// PEM and DER are detected. Of a private key only its kind and the hash of its public half are shown, which is the same as
 /// that of its certificate; of an encrypted key, how it is encrypted. Symbolic links are followed and pipes read, up to
-/// 64 MiB of each. A block that cannot be shown is an error, and the others are shown all the same.
+/// 128 MiB of each. A block that cannot be shown is an error, and the others are shown all the same; of a malformed
+/// certificate, the parts that can be read.
 #[derive(clap::Args, Debug)]
 #[command(arg = common::report::plain_format(), after_long_help = "Examples:
   certck show /etc/profguard/server_certs/*.crt
@@ -32,7 +34,7 @@ pub(crate) struct ShowArgs {
 }
 
 /// The largest file that is read, in bytes.
-const MAX_BYTES: u64 = 64 << 20;
+const MAX_BYTES: u64 = common::pki::MAX_CRL_BYTES;
 
 pub(crate) fn run(args: &ShowArgs, format: Format, out: &mut Out) -> anyhow::Result<Exit> {
     let mut shown = 0;
@@ -93,7 +95,17 @@ fn show_block(block: &Block, path: &Path, format: Format, out: &mut Out) -> anyh
     let json = format == Format::Json;
     match block.label.as_str() {
         "CERTIFICATE" => {
-            let cert = Cert::parse(&block.der).context("not a certificate")?;
+            let cert = match Cert::parse(&block.der) {
+                Ok(cert) => cert,
+                // What can be read is shown, and the error says what cannot.
+                Err(e) => {
+                    let parts = describe::describe_readable_parts(&block.der);
+                    if !json && !parts.is_empty() {
+                        write_table(&path, line, "malformed certificate", &parts, out)?;
+                    }
+                    return Err(e).context("not a certificate");
+                }
+            };
             let record = describe::describe_certificate(&cert, path, line);
             if json { Ok(out.record(&record)?) } else { write_certificate(&record, out) }
         }
@@ -111,6 +123,10 @@ fn show_block(block: &Block, path: &Path, format: Format, out: &mut Out) -> anyh
             let record =
                 describe::describe_key(block, path, line).context("not a private key that can be used")?;
             if json { Ok(out.record(&record)?) } else { write_key(&record, out) }
+        }
+        "EC PARAMETERS" => {
+            let curve = key::describe_curve(&mut Der::new(&block.der));
+            if json { Ok(()) } else { write_table(&path, line, "parameters", &[("key", curve)], out) }
         }
         label => Err(anyhow!("`{label}`: not a certificate, CRL, signing request or private key")),
     }
@@ -150,6 +166,8 @@ fn write_certificate(c: &record::CertificateRecord, out: &mut Out) -> anyhow::Re
     ] {
         push_row(&mut rows, name, values);
     }
+    rows.extend(c.subject_key_id.iter().map(|id| ("key identifier", id.clone())));
+    rows.extend(c.authority_key_id.iter().map(|id| ("signer's key", id.clone())));
     rows.push(("SHA-256", c.sha256.clone()));
     rows.push(("key SHA-256", c.key_sha256.clone()));
     write_table(&c.path, c.line, kind, &rows, out)
@@ -162,9 +180,12 @@ fn write_crl(c: &record::CrlRecord, out: &mut Out) -> anyhow::Result<()> {
         ("number", c.number.clone().unwrap_or_else(|| "none".to_owned())),
         ("valid", format!("{} to {next}", c.this_update)),
         ("signature", c.signature.clone()),
-        ("SHA-256", c.sha256.clone()),
-        ("revoked", c.revoked.len().to_string()),
     ];
+    rows.extend(c.authority_key_id.iter().map(|id| ("signer's key", id.clone())));
+    push_row(&mut rows, "limited to", &c.scope);
+    push_row(&mut rows, "other extensions", &c.other_extensions);
+    rows.push(("SHA-256", c.sha256.clone()));
+    rows.push(("revoked", c.revoked.len().to_string()));
     rows.extend(
         c.revoked.iter().map(|r| ("", format!("{} at {}{}", r.serial, r.at, revocation_reason(r.reason)))),
     );

@@ -17,13 +17,13 @@ use common::record::certck::{
 use time::OffsetDateTime;
 
 use crate::clock;
-use crate::parallel::in_order;
+use crate::parallel::in_order_as_they_come;
 
 /// Validate certificate paths given as JSON lines
 ///
 /// Reads one case per line (a peer's certificate, intermediates, roots and CRLs as PEM text; the time; the names and usages
 /// that the peer must have) and writes one verdict per line. The rules are those of RFC 5280, without the policy of
-/// `certck check`. The records certck.case and certck.verdict are described in profguard-records(7). Exit status 1 means
+/// `certck check`. Each verdict is written as soon as its case was read, so that a program can ask case by case. The records certck.case and certck.verdict are described in profguard-records(7). Exit status 1 means
 /// that at least one case was rejected. A line has at most 32 MiB; reading ends with an error at a line that is more than
 /// 64 MiB longer, and at a FIFO that has no writer within 5 s.
 #[derive(clap::Args, Debug)]
@@ -69,13 +69,15 @@ fn verify_file(
     let lines = lines.filter(|(line, _)| !line.as_ref().is_ok_and(|l| l.trim_ascii().is_empty()));
     let work =
         |(line, number): (anyhow::Result<Vec<u8>>, u64)| (line.and_then(|line| answer_case(&line)), number);
-    in_order(lines, work, |(verdict, number)| {
+    // A program that waits for each verdict before it writes the next case must get it.
+    in_order_as_they_come(lines, work, |(verdict, number)| {
         match verdict {
             Err(e) => out.failed(format_args!("{name}:{number}"), &e),
             Ok(verdict) => {
                 summary.checked += 1;
                 summary.failed += u64::from(verdict.verdict == VerifyAnswer::Reject);
                 write_verdict(&verdict, format, out)?;
+                out.flush()?;
             }
         }
         Ok(())

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use common::duration::parse_duration;
 use common::exit::Exit;
-use common::finding::Finding;
+use common::finding::{Finding, Severity};
 use common::out::{Diag, Format, Out};
 use common::pki::rule::DIRECTORY;
 use common::record::certck as record;
@@ -151,7 +151,7 @@ fn finish_round(
     let failed = checked.iter().filter(|one| !one.readable).count() as u64;
     tally.summary.errors = troubles.now.len() as u64 + failed;
     if let Some(path) = &args.prometheus {
-        let mut metrics = report_for(ReportFormat::Prometheus);
+        let mut metrics = report_for(ReportFormat::Prometheus, Severity::Error);
         checked.iter().try_for_each(|one| metrics.add_directory(&mut std::io::sink(), one))?;
         if let Err(e) = metrics::write_textfile(path, metrics.as_mut(), &tally) {
             troubles.add_failure(&e);

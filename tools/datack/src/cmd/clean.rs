@@ -10,7 +10,7 @@ use common::exit::Exit;
 use common::out::{Diag, Format, Out};
 use common::record::RecordPath;
 use common::record::datack::{CleanSummary, Deletion, DeletionReason, SparedFile};
-use common::size::parse_size;
+use common::size::{format_size, parse_size};
 use common::text::Safe;
 
 use common::glob::Glob;
@@ -19,6 +19,7 @@ use common::inputs::PathInputs;
 mod candidates;
 mod generated;
 mod open_files;
+mod recordings;
 mod remove;
 
 use candidates::{Candidate, CandidateList, FileSelection};
@@ -36,11 +37,16 @@ Examples:
 
 /// Delete generated traces and logs by age and by total size, oldest first
 ///
-/// Deletes regular files below each PATH that are older than --older-than, and then the oldest files until the rest takes
-/// at most --keep. Never follows a symbolic link and never leaves the tree. Skips files that a process has open for
-/// writing, as far as /proc shows them to the user who runs it, files that were opened during the run, and files that
-/// were modified less than --idle ago. The record of each file is written before the file is deleted. If it cannot be
-/// written, because the disk is full or the reader has exited, the run stops with exit status 2.
+/// Deletes recordings below each PATH that are older than --older-than, and then the oldest ones until the rest takes at
+/// most --keep on disk. A recording is deleted as a whole, and is as old as its newest file. The generated files of an
+/// …_ascend_pt, …_ascend_ms or PROF_… directory are one recording; so are traces that differ in the process id at the end
+/// of their name, or ….pt.trace.json files of several workers, if they were written within a minute of each other; and a
+/// database with its journals. Every other file is a recording of its own.
+///
+/// Never follows a symbolic link and never leaves the tree. Skips a recording if one of its files is locked, is open in a
+/// process for writing, as far as /proc shows it to the user who runs it, was opened during the run, or was modified less
+/// than --idle ago. The records of its files are written before they are deleted. If they cannot be written, because the
+/// disk is full or the reader has exited, the run stops with exit status 2.
 ///
 /// Without --match, only files that are certainly generated are deleted. By content: *.json and *.json.gz that begin like
 /// a trace (`traceEvents`; `schemaVersion` with `deviceProperties`; an array of events), *.log whose first line begins
@@ -96,9 +102,10 @@ struct CleanRun<'a> {
     format: Format,
 }
 
-/// The result of deleting a file that was due.
+/// The result of deleting a recording that was due.
 enum DeletionResult {
-    Deleted,
+    /// These files of it are deleted.
+    Deleted(Vec<Candidate>),
     /// It is in use, or was modified less than --idle ago.
     Spared,
     Refused,
@@ -116,32 +123,39 @@ impl CleanArgs {
             size_bytes: candidates.files.iter().map(|c| c.size).sum(),
             ..CleanSummary::default()
         };
-        // Oldest first, in batches whose files are watched together.
+        // Oldest first, recording by recording, in batches whose files are watched together.
         let mut left = candidates.bytes_on_disk();
         let mut open_files = OpenFileGuard::new(out.diag());
-        for batch in candidates.files.chunks(BATCH) {
-            let due: Vec<_> =
-                batch.iter().filter(|f| self.deletion_reason(f, now, left).is_some()).copied().collect();
+        let due = |files: &[Candidate], left| self.deletion_reason(files, now, left);
+        for batch in group_recordings(candidates.recordings()) {
+            let files: Vec<_> =
+                batch.iter().filter(|r| due(r, left).is_some()).flat_map(|r| r.iter()).copied().collect();
             // A dry run deletes nothing, so there is nothing to watch.
-            if !due.is_empty() && !self.dry_run {
-                open_files.watch_files(&roots, &candidates, &due);
+            if !files.is_empty() && !self.dry_run {
+                open_files.watch_files(&roots, &candidates, &files);
             }
-            for file in &due {
+            for recording in batch {
                 // Earlier deletions may have freed enough space.
-                let Some(reason) = self.deletion_reason(file, now, left) else { continue };
+                let Some(reason) = due(recording, left) else { continue };
                 let run =
                     CleanRun { candidates: &candidates, roots: &roots, before: summary.deleted, format };
-                match self.delete_candidate(&run, file, (reason, now), &mut open_files, out)? {
-                    DeletionResult::Deleted => {
-                        left -= if file.shared { 0 } else { file.taken };
-                        summary.deleted += 1;
-                        summary.deleted_bytes += file.size;
+                match self.delete_recording(&run, recording, (reason, now), &mut open_files, out)? {
+                    DeletionResult::Deleted(files) => {
+                        summary.recordings += 1;
+                        for file in files {
+                            let freed = if file.shared { 0 } else { file.taken };
+                            left -= freed;
+                            summary.deleted += 1;
+                            summary.deleted_bytes += file.size;
+                            summary.deleted_disk_bytes += freed;
+                        }
                     }
-                    DeletionResult::Spared => summary.spared += 1,
+                    DeletionResult::Spared => summary.spared += recording.len() as u64,
                     DeletionResult::Refused => {}
                 }
             }
         }
+        summary.left_disk_bytes = left;
         // Totals, and whether the limit was reached.
         summary.errors = out.diag().errors();
         self.report_total(&summary, format, out)?;
@@ -149,7 +163,8 @@ impl CleanArgs {
             out.warn(
                 "clean",
                 format_args!(
-                    "{left} bytes are left, more than --keep: the other files are in use or could not be deleted"
+                    "{} are left, more than --keep: the other files are in use or could not be deleted",
+                    format_size(left)
                 ),
             );
             return Ok(Exit::No);
@@ -194,63 +209,90 @@ impl CleanArgs {
         if self.dry_run { open_files.reason_by_last_scan(file) } else { open_files.reason_to_keep(file) }
     }
 
-    /// Records a file and deletes it; in a dry run, only shows it.
-    fn delete_candidate(
+    /// Records the files of a recording and deletes them, all or none; in a dry run, only shows them.
+    fn delete_recording(
         &self,
         run: &CleanRun<'_>,
-        file: &Candidate,
+        files: &[Candidate],
         (reason, now): (DeletionReason, i64),
         open_files: &mut OpenFileGuard,
         out: &mut Out,
     ) -> anyhow::Result<DeletionResult> {
-        let path = run.candidates.path(file);
-        if let Some(why) = self.sparing_reason(file, now, open_files) {
-            out.diag().info(path.display(), format_args!("spared: {why}"));
+        let path = |file: &Candidate| run.candidates.path(file);
+        // One file that is in use keeps the others.
+        if let Some((file, why)) =
+            files.iter().find_map(|f| Some((f, self.sparing_reason(f, now, open_files)?)))
+        {
+            out.diag().info(path(file).display(), format_args!("spared: {why}"));
             return Ok(DeletionResult::Spared);
         }
         if self.dry_run {
-            self.report_deletion(&path, file, reason, run.format, out)?;
-            return Ok(DeletionResult::Deleted);
+            files.iter().try_for_each(|f| self.report_deletion(&path(f), f, reason, run.format, out))?;
+            return Ok(DeletionResult::Deleted(files.to_vec()));
         }
-        let target =
+        // What could not be deleted keeps the others, too.
+        let mut targets = Vec::new();
+        for file in files {
             match DeletionTarget::open(&run.roots[run.candidates.root_index(file)], run.candidates, file) {
-                Ok(target) => target,
+                // A recording of many files would take too many descriptors: they are opened again.
+                Ok(target) if files.len() == 1 => targets.push(target),
+                Ok(_) => {}
                 Err(e) => {
-                    out.error(path.display(), e);
+                    out.error(path(file).display(), e);
                     return Ok(DeletionResult::Refused);
                 }
-            };
+            }
+        }
         // Not as an I/O error: elsewhere a closed pipe counts as success, but here files were to be deleted.
         let stopped = |e: std::io::Error| {
             let (reason, deleted) = (common::error::io_reason(&e), count(run.before, "file"));
             anyhow!("{reason}; no file is deleted without a record: stopped after deleting {deleted}")
         };
-        self.report_deletion(&path, file, reason, run.format, out)
+        files
+            .iter()
+            .try_for_each(|f| self.report_deletion(&path(f), f, reason, run.format, out))
             .and_then(|()| out.flush())
             .map_err(stopped)?;
-        // Writing the record may have blocked for long.
-        if let Some(why) = open_files.reason_to_keep(file) {
-            report_spared(&path, why.into(), run.format, out).map_err(stopped)?;
+        // Writing the records may have blocked for long.
+        if let Some(why) = files.iter().find_map(|f| open_files.reason_to_keep(f)) {
+            for file in files {
+                report_spared(&path(file), why.into(), run.format, out).map_err(stopped)?;
+            }
             return Ok(DeletionResult::Spared);
         }
-        match target.check_unchanged().and_then(|()| target.delete_file(self.prune)) {
-            Ok(()) => Ok(DeletionResult::Deleted),
-            Err(e) => {
-                out.error(path.display(), &e);
-                report_spared(&path, e, run.format, out).map_err(stopped)?;
-                Ok(DeletionResult::Refused)
+        let mut deleted = Vec::new();
+        let mut targets = targets.into_iter();
+        for file in files {
+            let root = &run.roots[run.candidates.root_index(file)];
+            let target = match targets.next() {
+                Some(target) => Ok(target),
+                None => DeletionTarget::open(root, run.candidates, file),
+            };
+            let done = target.and_then(|target| {
+                target.check_unchanged()?;
+                target.delete_file(self.prune)
+            });
+            match done {
+                Ok(()) => deleted.push(*file),
+                Err(e) => {
+                    out.error(path(file).display(), &e);
+                    report_spared(&path(file), e, run.format, out).map_err(stopped)?;
+                }
             }
         }
+        Ok(if deleted.is_empty() { DeletionResult::Refused } else { DeletionResult::Deleted(deleted) })
     }
 
-    /// Returns why a file is due when `left` bytes are left. Candidates come oldest first.
-    fn deletion_reason(&self, file: &Candidate, now: i64, left: u64) -> Option<DeletionReason> {
-        let old = |age: Duration| now.saturating_sub(file.mtime) > age.as_secs() as i64;
+    /// Returns why a recording is due when `left` bytes are left. Recordings come oldest first.
+    fn deletion_reason(&self, files: &[Candidate], now: i64, left: u64) -> Option<DeletionReason> {
+        let newest = files.first()?.newest;
+        let old = |age: Duration| now.saturating_sub(newest) > age.as_secs() as i64;
         if self.older_than.is_some_and(old) {
             return Some(DeletionReason::Age);
         }
         // Removing one of several hard links frees no space.
-        self.keep.is_some_and(|keep| left > keep && !file.shared).then_some(DeletionReason::Size)
+        let frees = files.iter().any(|file| !file.shared && file.taken > 0);
+        self.keep.is_some_and(|keep| left > keep && frees).then_some(DeletionReason::Size)
     }
 
     fn report_deletion(
@@ -265,11 +307,12 @@ impl CleanArgs {
             Format::Text => {
                 let would = if self.dry_run { "would delete" } else { "deleted" };
                 let path = path.to_string_lossy();
-                writeln!(out.text(), "{would} {} ({}, {reason})", Safe(&path), count(file.size, "byte"))
+                writeln!(out.text(), "{would} {} ({}, {reason})", Safe(&path), format_size(file.taken))
             }
             Format::Json => out.record(&Deletion {
                 path: RecordPath::from(path),
                 size_bytes: file.size,
+                disk_bytes: file.taken,
                 changed: time::OffsetDateTime::from_unix_timestamp(file.mtime)
                     .ok()
                     .and_then(|t| t.format(&time::format_description::well_known::Rfc3339).ok())
@@ -290,17 +333,32 @@ impl CleanArgs {
             return Ok(());
         }
         let would = if self.dry_run { "would delete" } else { "deleted" };
-        let (left, bytes) = (s.files - s.deleted, s.size_bytes - s.deleted_bytes);
+        let left = s.files - s.deleted;
         writeln!(
             out.text(),
             "{would} {}, {}; {} in use; {}, {} left",
             count(s.deleted, "file"),
-            count(s.deleted_bytes, "byte"),
+            format_size(s.deleted_disk_bytes),
             s.spared,
             count(left, "file"),
-            count(bytes, "byte")
+            format_size(s.left_disk_bytes)
         )
     }
+}
+
+/// Groups recordings into batches of about [`BATCH`] files.
+fn group_recordings<'a>(
+    recordings: impl Iterator<Item = &'a [Candidate]>,
+) -> impl Iterator<Item = Vec<&'a [Candidate]>> {
+    let mut recordings = recordings.peekable();
+    std::iter::from_fn(move || {
+        let (mut batch, mut files) = (Vec::new(), 0);
+        while let Some(recording) = recordings.next_if(|next| files == 0 || files + next.len() <= BATCH) {
+            files += recording.len();
+            batch.push(recording);
+        }
+        (!batch.is_empty()).then_some(batch)
+    })
 }
 
 /// Writes a count with its noun: `1 file`, `2 files`.

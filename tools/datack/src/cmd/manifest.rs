@@ -69,8 +69,9 @@ struct CreateArgs {
 ///
 /// Lists files that changed, are missing, or changed while they were read. With PATH, also lists files below it that the
 /// manifest does not name, and symbolic links that it does not name and whose target is outside the paths. Prints nothing
-/// if nothing differs. Reads the formats of sha256sum and `sha256sum --tag`, and JSON lines, which must end with their
-/// summary, so that a truncated manifest is detected. Symbolic links in the manifest are followed, as sha256sum does.
+/// if nothing differs. Reads the formats of sha256sum, also with --tag or -z, of the BSDs' sha256 and of `openssl dgst`,
+/// with or without a byte order mark and in UTF-16 with one, and JSON lines, which must end with their summary, so that a
+/// truncated manifest is detected. A line has at most 64 KiB. Symbolic links in the manifest are followed, as sha256sum does.
 #[derive(Args, Debug)]
 #[command(after_long_help = EXAMPLES)]
 struct VerifyArgs {

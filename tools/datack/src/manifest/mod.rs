@@ -68,8 +68,7 @@ pub(crate) fn hash_file(
     buffer: &mut [u8],
     bar: &ProgressBar,
 ) -> Result<HashedFile, HashError> {
-    let mut file = open_regular(listed)?;
-    let before = stamp_file(&file)?;
+    let (mut file, before) = open_regular(listed)?;
     if before.size > BLOCK as u64 {
         let _ = rfs::fadvise(&file, 0, None, rfs::Advice::Sequential);
     }
@@ -89,17 +88,18 @@ fn symlink_flags(follow: bool) -> AtFlags {
     if follow { AtFlags::empty() } else { AtFlags::SYMLINK_NOFOLLOW }
 }
 
-/// Never waits for a FIFO, and never reads from one.
-fn open_regular(listed: &ListedFile) -> io::Result<File> {
+/// Opens a file and takes its stamp. Never waits for a FIFO, and never reads from one.
+fn open_regular(listed: &ListedFile) -> io::Result<(File, HashedFileStamp)> {
     let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
     let flags = if listed.follow { flags } else { flags | OFlags::NOFOLLOW };
     let fd: OwnedFd = rfs::openat(&listed.dir, &listed.name, flags, rfs::Mode::empty())?;
-    let mode = rfs::fstat(&fd)?.st_mode;
+    let st = rfs::fstat(&fd)?;
+    let mode = st.st_mode;
     if FileType::from_raw_mode(mode) != FileType::RegularFile {
         let kind = common::fsat::kind(mode);
         return Err(io::Error::new(io::ErrorKind::InvalidInput, format!("is {kind}, not a regular file")));
     }
-    Ok(fd.into())
+    Ok((fd.into(), HashedFileStamp::of(&st)))
 }
 
 fn stamp_file(file: &File) -> io::Result<HashedFileStamp> {

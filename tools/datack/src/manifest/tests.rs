@@ -41,6 +41,56 @@ fn tagged_lines_and_comments_are_read() {
     assert!(text::parse_line(b"MD5 (x) = 00").is_err() && text::parse_line(b"SHA256 (x) = 00").is_err());
 }
 
+/// Lists as other programs and systems write them, against those programs.
+#[test]
+fn lists_of_other_programs_are_read() {
+    let dir = tempfile::tempdir().unwrap();
+    let plain = dir.path().join("plain");
+    let odd = dir.path().join("new\nline \\ (x)= y");
+    for path in [&plain, &odd] {
+        std::fs::write(path, path.as_os_str().as_bytes()).unwrap();
+    }
+    let sum = |path: &Path| -> Sha256 {
+        digest::digest(&digest::SHA256, path.as_os_str().as_bytes()).as_ref().try_into().unwrap()
+    };
+    let read = |list: &[u8]| {
+        let entries = text::parse_manifest(list).unwrap();
+        entries.into_iter().map(|e| (e.path, e.sha256)).collect::<Vec<_>>()
+    };
+    let wanted = [&plain, &odd].map(|path| (path.clone(), sum(path)));
+    for options in [&["-z"][..], &["-z", "--tag"], &["--tag"], &["-b"]] {
+        let args: Vec<&OsStr> =
+            options.iter().map(OsStr::new).chain([plain.as_os_str(), odd.as_os_str()]).collect();
+        let Some(list) = crate::tests::oracle("sha256sum", &args) else { return };
+        assert_eq!(read(&list), wanted, "{options:?}");
+    }
+    for options in [&["dgst", "-sha256"][..], &["dgst", "-sha256", "-r"]] {
+        let args: Vec<&OsStr> = options.iter().map(OsStr::new).chain([plain.as_os_str()]).collect();
+        let Some(list) = crate::tests::oracle("openssl", &args) else { break };
+        assert_eq!(read(&list), wanted[..1], "{options:?}");
+    }
+    // OpenSSL 1.1, `sha256 -r` of FreeBSD, and what Windows makes of a list.
+    let hex = common::finding::hex(&sum(&plain));
+    let name = plain.display();
+    for line in [format!("SHA256({name})= {hex}\n"), format!("{hex} {name}\n"), format!("{hex}  {name}\r\n")]
+    {
+        assert_eq!(read(line.as_bytes()), wanted[..1], "{line}");
+        assert_eq!(read(&[b"\xef\xbb\xbf", line.as_bytes()].concat()), wanted[..1], "{line}");
+        let units: Vec<u16> = format!("\u{feff}{line}").encode_utf16().collect();
+        let little: Vec<u8> = units.iter().flat_map(|u| u.to_le_bytes()).collect();
+        let big: Vec<u8> = units.iter().flat_map(|u| u.to_be_bytes()).collect();
+        assert_eq!((read(&little), read(&big)), (wanted[..1].to_vec(), wanted[..1].to_vec()), "{line}");
+        assert!(text::parse_manifest(&little[..little.len() - 1]).is_err());
+    }
+}
+
+#[test]
+fn a_line_has_a_bound() {
+    let line = format!("{}  {}\n", "0".repeat(64), "x".repeat(70_000));
+    let error = text::parse_manifest(line.as_bytes()).unwrap_err();
+    assert_eq!(error, "line 1: longer than 65536 bytes");
+}
+
 #[test]
 fn malformed_lines_are_errors() {
     for line in [

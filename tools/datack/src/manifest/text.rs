@@ -1,5 +1,6 @@
 //! Manifests as sha256sum(1) writes and reads them, and as JSON lines.
 
+use std::borrow::Cow;
 use std::ffi::OsString;
 use std::io::{self, Write};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -46,14 +47,43 @@ pub(crate) fn digest_record(path: &Path, sha256: &Sha256, size: u64) -> DigestRe
     DigestRecord { path: RecordPath::from(path), sha256: hex(sha256), size_bytes: size }
 }
 
+/// Longest line in bytes: a name of the longest path, with every byte escaped, and what stands around it.
+const MAX_LINE_SIZE: usize = 64 << 10;
+
+/// Decodes a list as other systems save it: without its byte order mark, and UTF-16 as UTF-8.
+fn decode_text(content: &[u8]) -> Result<Cow<'_, [u8]>, String> {
+    let wide = |bytes: &[u8], unit: fn([u8; 2]) -> u16| {
+        let units: Vec<u16> = bytes.chunks_exact(2).map(|b| unit([b[0], b[1]])).collect();
+        let text = String::from_utf16(&units).ok().filter(|_| bytes.len() % 2 == 0);
+        text.map(|text| Cow::Owned(text.into_bytes()))
+            .ok_or_else(|| "is not UTF-16, as its byte order mark says".to_owned())
+    };
+    match content {
+        [0xef, 0xbb, 0xbf, rest @ ..] => Ok(Cow::Borrowed(rest)),
+        [0xff, 0xfe, rest @ ..] => wide(rest, u16::from_le_bytes),
+        [0xfe, 0xff, rest @ ..] => wide(rest, u16::from_be_bytes),
+        _ => Ok(Cow::Borrowed(content)),
+    }
+}
+
 /// Parses a whole manifest. JSON lines must end with a summary that counts them: without it the manifest is truncated.
 /// Lines of sha256sum have no such end. A manifest without entries is an error.
 pub(crate) fn parse_manifest(content: &[u8]) -> Result<Vec<ManifestEntry>, String> {
+    let content = decode_text(content)?;
+    // `sha256sum -z` ends lines with NUL, and escapes nothing.
+    let zero = memchr::memchr(0, &content).is_some();
     let mut entries = Vec::new();
     // Where the records began whose summary has not come yet.
     let mut open: Option<usize> = None;
-    for (i, line) in content.split(|&b| b == b'\n').enumerate() {
+    for (i, line) in content.split(|&b| b == if zero { 0 } else { b'\n' }).enumerate() {
         let place = |e: &dyn std::fmt::Display| format!("line {}: {e}", i + 1);
+        if line.len() > MAX_LINE_SIZE {
+            return Err(place(&format_args!("longer than {MAX_LINE_SIZE} bytes")));
+        }
+        if zero && !line.is_empty() {
+            entries.push(parse_sum_line(line, true).map_err(|e| place(&e))?);
+            continue;
+        }
         if let Some(summary) = parse_summary(line) {
             let named = (entries.len() - open.take().unwrap_or(entries.len())) as u64;
             if summary.files != named {
@@ -89,7 +119,7 @@ pub(crate) fn parse_line(line: &[u8]) -> Result<Option<ManifestEntry>, &'static 
     match line.first() {
         None | Some(b'#') => Ok(None),
         Some(b'{') => parse_json_line(line),
-        Some(_) => parse_sum_line(line).map(Some),
+        Some(_) => parse_sum_line(line, false).map(Some),
     }
 }
 
@@ -102,27 +132,32 @@ fn parse_json_line(line: &[u8]) -> Result<Option<ManifestEntry>, &'static str> {
     make_entry(path.as_os_str().as_bytes(), false, parse_digest(r.sha256.as_bytes())?).map(Some)
 }
 
-fn parse_sum_line(line: &[u8]) -> Result<ManifestEntry, &'static str> {
-    let (escaped, line) = match line.strip_prefix(b"\\") {
+/// Reads a line of sha256sum(1), of the BSDs' sha256(1), or of `openssl dgst`. A line that ends with NUL has no escapes.
+fn parse_sum_line(line: &[u8], zero: bool) -> Result<ManifestEntry, &'static str> {
+    let (escaped, line) = match line.strip_prefix(b"\\").filter(|_| !zero) {
         Some(rest) => (true, rest),
         None => (false, line),
     };
-    if let Some(tagged) = line.strip_prefix(b"SHA256 (") {
-        return parse_tagged_line(tagged, escaped);
+    if let Some((tag, end)) = TAGS.iter().find(|(tag, _)| line.starts_with(tag)) {
+        return parse_tagged_line(&line[tag.len()..], end, escaped);
     }
     let (digits, rest) = line.split_at_checked(64).ok_or("not a line of sha256sum")?;
     let sha256 = parse_digest(digits)?;
-    // Two blanks, or a blank and the star of binary mode.
-    let name =
-        rest.strip_prefix(b"  ").or_else(|| rest.strip_prefix(b" *")).ok_or("not a line of sha256sum")?;
+    // Two blanks, a blank and the star of binary mode or, from `sha256 -r`, one blank.
+    let blanks = [&b"  "[..], b" *", b" "];
+    let name = blanks.iter().find_map(|b| rest.strip_prefix(*b)).ok_or("not a line of sha256sum")?;
     make_entry(name, escaped, sha256)
 }
 
-/// `SHA256 (name) = digits`, as `sha256sum --tag` and the BSDs write it.
-fn parse_tagged_line(line: &[u8], escaped: bool) -> Result<ManifestEntry, &'static str> {
+/// How lines with the name of the algorithm begin, and what stands between name and digest: `sha256sum --tag` and the
+/// BSDs, `openssl dgst -sha256` of OpenSSL 3 and of OpenSSL 1.1.
+const TAGS: [(&[u8], &[u8]); 3] = [(b"SHA256 (", b") = "), (b"SHA2-256(", b")= "), (b"SHA256(", b")= ")];
+
+/// `name) = digits`, behind the name of the algorithm.
+fn parse_tagged_line(line: &[u8], end: &[u8], escaped: bool) -> Result<ManifestEntry, &'static str> {
     // The name may hold anything, the digest nothing but digits.
-    let at = memchr::memmem::rfind(line, b") = ").ok_or("not a line of sha256sum --tag")?;
-    make_entry(&line[..at], escaped, parse_digest(&line[at + 4..])?)
+    let at = memchr::memmem::rfind(line, end).ok_or("not a line of sha256sum --tag or openssl dgst")?;
+    make_entry(&line[..at], escaped, parse_digest(&line[at + end.len()..])?)
 }
 
 fn make_entry(name: &[u8], escaped: bool, sha256: Sha256) -> Result<ManifestEntry, &'static str> {

@@ -13,6 +13,7 @@ use common::policy::Class;
 use common::record::hostck as record;
 use common::report::{self, End, GroupedText, ReportFormat, Totals, Writer, nagios_exit_from};
 
+use crate::accepted::AcceptedFindings;
 use crate::host::{self, AuditedHost};
 
 const EXAMPLES: &str = "\
@@ -21,14 +22,16 @@ Examples:
       Audit this host for the account that runs the daemon.
   hostck check --root /var/lib/machines/image --user profguard
       Audit an image that is not running.
+  hostck check --format json --show note > base.jsonl; hostck check --baseline base.jsonl
+      Report only findings that are new since then.
   hostck check --format nagios
       One line for a monitoring system.";
 
 /// Audit the host: account, umask, kernel settings, listeners, firewall, units, CANN, clock
 ///
 /// Changes nothing, and works without privileges; only firewall rules need root. Input that could not be read is
-/// reported as a note of the rule `unseen`. There are no exceptions and no baseline: --show selects the findings to
-/// print, --fail-on those that make the exit status 1. With --root, fixes name files of the image. `hostck rules`
+/// reported as a note of the rule `unseen`. --show selects the findings to print, --fail-on those that make the exit
+/// status 1. Exceptions accept findings until a date, with a reason; a baseline accepts those of an earlier check. With --root, fixes name files of the image. `hostck rules`
 /// explains each rule.
 ///
 /// The firewall is evaluated for the first packet of a TCP connection from an address that no rule names, from the
@@ -47,6 +50,13 @@ pub(crate) struct CheckArgs {
     /// TCP port of the daemon
     #[arg(long, value_name = "PORT", default_value_t = 1778)]
     port: u16,
+    /// Accept findings as FILE says: TOML with `[[exception]]`, each with `rules`, `reason`, `until` and, for some subjects
+    /// only, `match`, as in profguard-policy(5)
+    #[arg(long, value_name = "FILE")]
+    exceptions: Option<PathBuf>,
+    /// Accept the findings in FILE, written by `hostck check --format json --show note`
+    #[arg(long, value_name = "FILE")]
+    baseline: Option<PathBuf>,
     /// Lowest severity that makes the exit status 1, or that is critical with --format nagios
     #[arg(long, value_enum, default_value_t = Severity::Error, value_name = "SEVERITY")]
     fail_on: Severity,
@@ -85,7 +95,9 @@ impl CheckArgs {
         diag: &Diag,
         to: &mut (dyn Write + Send),
     ) -> anyhow::Result<Exit> {
+        let accepted = AcceptedFindings::load(self.exceptions.as_deref(), self.baseline.as_deref())?;
         let mut findings = host.run_checks();
+        let accepted = accepted.remove_from(&mut findings, diag);
         let least = self.show.min(self.fail_on);
         findings.retain(|f| f.severity >= least);
         findings.sort_by(|a, b| (&a.path, &a.rule, &a.found).cmp(&(&b.path, &b.rule, &b.found)));
@@ -96,7 +108,7 @@ impl CheckArgs {
             noun: "checks",
             totals,
             failed: diag.errors(),
-            ..End::default()
+            accepted,
         };
         let mut writer: Box<dyn Writer> =
             match (report::writer(format, host::report_source(self.fail_on)), format) {
@@ -206,9 +218,13 @@ mod tests {
         let root = dir.path().to_str().unwrap();
         let (_, text) = hostck(&["check", "--root", root]);
         assert!(text.contains("has no SystemCallFilter") && text.contains("has no LimitCORE"), "{text}");
+        assert!(
+            text.contains("50-profguard.conf") && text.contains("'SystemCallFilter=@system-service'"),
+            "{text}"
+        );
         assert!(!text.contains("more; --limit"), "{text}");
         assert!(
-            hostck(&["check", "--root", root, "--limit", "3"]).1.contains("14 more; --limit 0 shows all")
+            hostck(&["check", "--root", root, "--limit", "1"]).1.contains("and 1 more; --limit 0 shows all")
         );
     }
 }

@@ -14,7 +14,7 @@ use super::{AuditedHost, HostCheck, note_unseen};
 pub(super) static CHECK: HostCheck = HostCheck {
     rule: Rule {
         id: "account",
-        severity: Severity::Warning,
+        severity: Severity::Error,
         what: "the account that runs the tools has more rights than they need",
         why: "An attacker who takes over the tools has every right of the account that runs them; root has the whole host.",
         fix: "useradd --system --shell /usr/sbin/nologin profguard, and run the tools as that user",
@@ -71,14 +71,16 @@ fn check_home(host: &AuditedHost, check: &HostCheck, user: &str) -> Option<Findi
         let place = host.display_path(below);
         let finding = check.finding(&place).found(format!("home directory of {user} with mode {mode}"));
         let fix = format!("chmod {} {}", Mode(mode.0 & most.0), shell_quote(&place));
-        finding.expected(format!("at most {most}")).fix(fix)
+        let written = mode.is_writable_by_others();
+        let severity = if written { Severity::Error } else { Severity::Warning };
+        Finding { severity, ..finding.expected(format!("at most {most}")).fix(fix) }
     })
 }
 
 /// Maximum number of included files of sudoers.
 const INCLUDES: usize = 500;
 
-/// Groups whose members can become root, or read data of root.
+/// Groups whose members can become root, or read data of root: the last one only reads.
 const POWERFUL: [(&str, &str); 12] = [
     ("root", "owns most of the system"),
     ("wheel", "may usually become root"),
@@ -101,8 +103,9 @@ fn check_groups(host: &AuditedHost, check: &HostCheck, user: &str) -> Vec<Findin
     let groups = host.ids.groups_of(user);
     let powerful = groups.iter().filter_map(|(name, _)| POWERFUL.iter().find(|(n, _)| n == name));
     let finding = |(name, why): &(&str, &str)| {
-        check
-            .finding(format!("account {user}"))
+        let severity = if *name == "adm" { Severity::Warning } else { Severity::Error };
+        let finding = check.finding(format!("account {user}"));
+        Finding { severity, ..finding }
             .found(format!("is in group {name}, which {why}"))
             .expected("no privileged group")
             .fix(match host.live {
@@ -125,8 +128,7 @@ fn check_sudo(host: &AuditedHost, check: &HostCheck, user: &str) -> Vec<Finding>
         match sudoers.applies_to(rule, who) {
             Some(false) => {}
             Some(true) => found.push(
-                check
-                    .finding(place)
+                Finding { severity: severity_of_sudo(&rule.text), ..check.finding(place) }
                     .found(format!("gives {user} sudo rights: {}", rule.text))
                     .expected("none")
                     .fix(match host.live {
@@ -139,6 +141,19 @@ fn check_sudo(host: &AuditedHost, check: &HostCheck, user: &str) -> Vec<Finding>
         }
     }
     found
+}
+
+/// Every command is as good as root; single commands may be what an operator wants.
+fn severity_of_sudo(rule: &str) -> Severity {
+    let commands = rule.split_once('=').map_or(rule, |(_, commands)| commands);
+    // The accounts in parentheses are those to become, not the commands.
+    let mut commands = commands.to_owned();
+    while let Some((before, rest)) = commands.split_once('(') {
+        let after = rest.split_once(')').map_or("", |(_, after)| after);
+        commands = format!("{before} {after}");
+    }
+    let every = commands.split([',', ':', ' ', '\t']).any(|word| word == "ALL");
+    if every { Severity::Error } else { Severity::Warning }
 }
 
 /// Reads a file of sudoers and the files that it includes, each once: a hostile file may include itself.

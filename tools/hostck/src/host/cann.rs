@@ -38,7 +38,9 @@ fn find_variable<'a>(host: &'a AuditedHost, name: &str) -> Option<&'a str> {
 fn find_toolkits(host: &AuditedHost) -> Vec<String> {
     let given = PLACES[..2].iter().filter_map(|name| find_variable(host, name)).map(str::to_owned);
     let user = host.user.as_deref().unwrap_or_default();
-    let usual = ["/usr/local/Ascend".to_owned(), format!("/home/{user}/Ascend")];
+    let home =
+        host.ids.home_of(user).map_or_else(|| format!("/home/{user}").into(), std::path::Path::to_owned);
+    let usual = ["/usr/local/Ascend".to_owned(), format!("{}/Ascend", home.display())];
     let mut homes: Vec<_> = given.chain(usual).map(|p| p.trim_matches('/').to_owned()).collect();
     homes.retain(|p| !p.is_empty() && host.stat(p).is_ok());
     homes.sort();
@@ -46,23 +48,40 @@ fn find_toolkits(host: &AuditedHost) -> Vec<String> {
     homes
 }
 
+/// The packages of CANN in an installation directory, which may itself be one (CANN 8.3 and 8.5, "Environment
+/// variables configured after installation": `ascend-toolkit/set_env.sh`, `nnal/atb/set_env.sh`, `cann/set_env.sh`).
+const PACKAGES: [&str; 13] = [
+    "",
+    "/latest",
+    "/ascend-toolkit",
+    "/ascend-toolkit/latest",
+    "/cann",
+    "/nnae",
+    "/nnae/latest",
+    "/nnrt",
+    "/nnrt/latest",
+    "/nnal",
+    "/nnal/atb",
+    "/nnal/asdsip",
+    "/driver",
+];
+
+/// The parts of a package that are loaded, run or sourced.
+const PARTS: [&str; 8] =
+    ["", "/set_env.sh", "/bin", "/bin/setenv.bash", "/lib64", "/opp", "/python", "/tools"];
+
 /// The toolkit's directory and the parts of it that are loaded and run.
 fn check_toolkit(host: &AuditedHost, check: &HostCheck, home: &str) -> Vec<Finding> {
-    let parts = [
-        "",
-        "/set_env.sh",
-        "/bin",
-        "/lib64",
-        "/opp",
-        "/python",
-        "/tools",
-        "/latest",
-        "/ascend-toolkit",
-        "/driver",
-    ];
     let mut found = Vec::new();
-    for path in parts.iter().map(|p| format!("{home}{p}")) {
+    let paths =
+        PACKAGES.iter().flat_map(|package| PARTS.iter().map(move |part| format!("{home}{package}{part}")));
+    // `latest` leads to a directory of a version, which another path may name, too.
+    let mut seen = std::collections::BTreeSet::new();
+    for path in paths {
         let Ok(st) = host.stat(&path) else { continue };
+        if !seen.insert((st.st_dev, st.st_ino)) {
+            continue;
+        }
         let (place, mode) = (host.display_path(&path), Mode::of(st.st_mode));
         if mode.0 & 0o022 != 0 {
             let finding = check.finding(&place).found(format!("mode {mode} lets others change the toolkit"));
@@ -74,9 +93,10 @@ fn check_toolkit(host: &AuditedHost, check: &HostCheck, home: &str) -> Vec<Findi
         }
         let Some(uid) = host.user.as_deref().and_then(|user| host.ids.uid_of(user)) else { continue };
         if st.st_uid != uid {
+            // Root can change everything anyway, but then the toolkit is not the account's.
+            let severity = if st.st_uid == 0 { Severity::Warning } else { Severity::Error };
             found.push(
-                check
-                    .finding(&place)
+                Finding { severity, ..check.finding(&place) }
                     .found(format!("owned by {}", host.ids.describe_user(st.st_uid)))
                     .expected(format!("{}, who runs the tools", host.ids.describe_user(uid)))
                     .fix("install CANN as the user who runs the tools"),

@@ -20,7 +20,7 @@ pub(super) static ASLR: HostCheck = HostCheck {
 pub(super) static LINKS: HostCheck = HostCheck {
     rule: Rule {
         id: "protected-links",
-        severity: Severity::Error,
+        severity: Severity::Warning,
         what: "links and FIFOs of others are followed in shared directories",
         why: "In /tmp another account can prepare a link or FIFO that makes a program read or write a file it did not mean.",
         fix: "sysctl -w fs.protected_symlinks=1 fs.protected_hardlinks=1 fs.protected_fifos=1 fs.protected_regular=1",
@@ -28,7 +28,15 @@ pub(super) static LINKS: HostCheck = HostCheck {
     },
     run: |host, check| {
         let wanted = ["hardlinks", "symlinks", "fifos", "regular"].map(|n| format!("fs.protected_{n}"));
-        wanted.iter().flat_map(|name| check_at_least(host, check, &[(name, 1)])).collect()
+        let mut found: Vec<_> =
+            wanted.iter().flat_map(|name| check_at_least(host, check, &[(name, 1)])).collect();
+        // These concern only files that programs create in a shared directory, not those that they open.
+        for finding in found.iter_mut().filter(|f| {
+            f.found.starts_with("fs.protected_fifos") || f.found.starts_with("fs.protected_regular")
+        }) {
+            finding.severity = Severity::Note;
+        }
+        found
     },
 };
 

@@ -18,6 +18,7 @@ mod clock;
 pub(crate) mod firewall;
 mod kernel;
 mod listen;
+mod logins;
 pub(crate) mod sudoers;
 mod tmp;
 mod umask;
@@ -30,8 +31,9 @@ pub(crate) struct HostCheck {
 }
 
 /// Every subject, in the order in which they are checked.
-pub(crate) static CHECKS: [&HostCheck; 14] = [
+pub(crate) static CHECKS: [&HostCheck; 15] = [
     &account::CHECK,
+    &logins::CHECK,
     &umask::CHECK,
     &kernel::ASLR,
     &kernel::LINKS,

@@ -98,14 +98,71 @@ fn findings_of_an_image_come_from_its_files() {
         "firewall: nothing in the firewall keeps other hosts from the port",
         "tmp: mode 0777 without the sticky bit",
         "unit: has no User=: the daemon runs as root",
-        "unit: has no PrivateTmp: it shares /tmp with all processes",
         "cann: mode 0666 lets others change the toolkit",
     ] {
         assert!(found.iter().any(|f| f == wanted), "{wanted} in {found:#?}");
     }
+    let sandbox = |f: &&String| f.starts_with("unit: ") && f.contains("has no PrivateTmp: it shares /tmp");
+    assert_eq!(found.iter().filter(sandbox).count(), 1, "{found:#?}");
     for absent in ["ProtectSystem", "NoNewPrivileges", "UMask", "profd.service: umask"] {
         assert!(!found.iter().any(|f| f.contains(absent)), "{absent} in {found:#?}");
     }
+}
+
+/// By consequence: what makes somebody root or lets others change code is an error, what only makes an attack easier
+/// is not.
+#[test]
+fn severities_follow_consequences() {
+    let files = [
+        (
+            "etc/passwd",
+            "root:x:0:0::/root:/bin/sh\nann:x:1000:1000::/home/ann:/bin/sh\ntoor:x:0:0::/:/bin/sh\n",
+        ),
+        ("etc/group", "root:x:0:\nann:x:1000:\nadm:x:4:ann\ndocker:x:99:ann\n"),
+        ("etc/shadow", "root:*:1::::::\nguest::1::::::\nann:!:1::::::\n"),
+        ("etc/sudoers", "ann ALL=(ALL) NOPASSWD: ALL\nann ALL=(ALL) /usr/bin/systemctl restart profd\n"),
+        (
+            "etc/sysctl.d/10-a.conf",
+            "fs.protected_fifos=0\nfs.protected_symlinks=0\nkernel.randomize_va_space=1\n",
+        ),
+        ("etc/systemd/system/profd.service", "[Service]\nExecStart=/opt/p/bin/profd --certs-dir /c\n"),
+        ("opt/p/bin/profd", ""),
+        ("home/ann/Ascend/ascend-toolkit/set_env.sh", ""),
+        ("home/ann/Ascend/nnal/atb/set_env.sh", ""),
+    ];
+    let dir = make_root(&files);
+    chmod(&dir.path().join("opt/p"), 0o777);
+    chmod(&dir.path().join("home/ann/Ascend/ascend-toolkit/set_env.sh"), 0o666);
+    chmod(&dir.path().join("home/ann/Ascend/nnal/atb"), 0o775);
+    let found = open_host(dir.path(), false).run_checks();
+    for (severity, text) in [
+        (Severity::Error, "NOPASSWD: ALL"),
+        (Severity::Warning, "systemctl restart profd"),
+        (Severity::Error, "is in group docker"),
+        (Severity::Warning, "is in group adm"),
+        (Severity::Error, "has uid 0: it is root under another name"),
+        (Severity::Error, "guest has no password"),
+        (Severity::Error, "kernel.randomize_va_space is 1"),
+        (Severity::Warning, "fs.protected_symlinks is 0"),
+        (Severity::Note, "fs.protected_fifos is 0"),
+        (Severity::Error, "has no User=: the daemon runs as root"),
+        (Severity::Warning, "has no NoNewPrivileges"),
+        (Severity::Error, "profd.service starts /opt/p/bin/profd, and /opt/p is owned by"),
+        (Severity::Error, "mode 0666 lets others change the toolkit"),
+        (Severity::Error, "mode 0775 lets others change the toolkit"),
+    ] {
+        let about: Vec<_> = found.iter().filter(|f| f.found.contains(text)).collect();
+        assert!(!about.is_empty() && about.iter().all(|f| f.severity == severity), "{text}: {about:#?}");
+    }
+    // An account with a password that fits nothing has one.
+    assert!(!found.iter().any(|f| f.found.contains("ann has no password")));
+    // One command sets all of the sandbox.
+    let sandbox = found.iter().find(|f| f.found.contains("has no NoNewPrivileges")).unwrap();
+    let command = &sandbox.fix;
+    assert!(
+        command.starts_with("mkdir -p ") && command.contains("'[Service]' 'NoNewPrivileges=yes'"),
+        "{command}"
+    );
 }
 
 const SETTINGS: [(&str, &str); 9] = [

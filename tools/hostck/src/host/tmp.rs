@@ -10,7 +10,7 @@ use super::{AuditedHost, HostCheck, note_unseen};
 pub(super) static CHECK: HostCheck = HostCheck {
     rule: Rule {
         id: "tmp",
-        severity: Severity::Warning,
+        severity: Severity::Error,
         what: "shared temporary directories are not protected",
         why: "Without the sticky bit other accounts can replace files; without nosuid and nodev a file there can grant privileges.",
         fix: "chmod 1777 DIR; mount -o remount,nosuid,nodev DIR",
@@ -50,8 +50,7 @@ fn check_directory(host: &AuditedHost, check: &HostCheck, dir: &str) -> Vec<Find
 
 fn check_mount_options(check: &HostCheck, place: &std::path::Path, missing: Vec<&str>) -> Option<Finding> {
     (!missing.is_empty()).then(|| {
-        check
-            .finding(place)
+        Finding { severity: Severity::Warning, ..check.finding(place) }
             .found(format!("mounted without {}", missing.join(", ")))
             .expected("nosuid and nodev")
             .fix("mount it as its own file system with these options, in /etc/fstab or tmp.mount")

@@ -8,7 +8,7 @@ use common::exit::Exit;
 use common::finding::Severity;
 use common::fsat::write_report;
 use common::out::Out;
-use common::policy::Class;
+use common::policy::{Class, shell_quote};
 use common::report::{End, ReportFormat, nagios_exit_from};
 
 use common::inputs::PathInputs;
@@ -16,7 +16,7 @@ use common::inputs::PathInputs;
 use super::tree::TreeArgs;
 use crate::baseline::Baseline;
 use crate::collect::FindingCollector;
-use crate::report::{self, AuditResult};
+use crate::report::{self, AuditResult, FixCommand, TextOptions};
 use crate::rule;
 
 const EXAMPLES: &str = "\
@@ -37,6 +37,11 @@ Examples:
 /// Walks each PATH, decides the class of every entry (program, key, log, configuration, data …) from the policy or its
 /// content, and compares its mode with the maximum of the class. Prints every finding with what decided the class and
 /// how to fix it. `permck rules` explains the rules.
+///
+/// Severity follows danger. Errors are private keys that others can read, and what others can write or execute with
+/// the rights of somebody else; warnings are permissions to read that the table does not allow. What nobody else can use
+/// is a note: behind a closed directory, in a group without other members, or of the owner alone. --strict judges by
+/// the table alone. In text, each cause is told once: entries whose mode a umask explains are one cause.
 ///
 /// Searches the first 16 KiB of every file for private keys, and all of a text file of up to 1 MiB. Mounts below a PATH
 /// are not entered without --cross-mounts. Exceptions in the policy file accept findings until a date, with a reason: see
@@ -63,9 +68,9 @@ pub(crate) struct AuditArgs {
     /// Lowest severity to print; findings that --fail-on counts are always printed
     #[arg(long, value_enum, default_value_t = Severity::Warning, value_name = "SEVERITY")]
     show: Severity,
-    /// Maximum number of findings to print per rule in text; 0 prints all
-    #[arg(long, default_value_t = 20, value_name = "N")]
-    limit: usize,
+    /// Maximum number of findings to print per cause in text; 0 prints all [default: 20 errors, 3 warnings or notes]
+    #[arg(long, value_name = "N")]
+    limit: Option<usize>,
 }
 
 impl AuditArgs {
@@ -87,13 +92,8 @@ impl AuditArgs {
     ) -> anyhow::Result<Exit> {
         let baseline = self.baseline.as_deref().map(Baseline::load).transpose()?;
         let mut plan = self.tree.load_plan()?;
-        let mut report = report::report_for(
-            format,
-            rule::report_source(self.fail_on),
-            self.limit,
-            color,
-            rule::rule_heading,
-        );
+        let text = TextOptions { limit: self.limit, color, fix: self.fix_command() };
+        let mut report = report::report_for(format, rule::report_source(self.fail_on), text);
         let least = self.show.min(self.fail_on);
         let foreign = !self.tree.has_policy();
         let collector = FindingCollector::new(diag, to, &mut *report, least, baseline.as_ref())
@@ -103,7 +103,7 @@ impl AuditArgs {
         if seen.paths == 0 {
             diag.warn("--files-from", "the list is empty: nothing was checked");
         }
-        let (totals, known) = collector.finish()?;
+        let (totals, known, hidden) = collector.finish()?;
         let gone = self.warn_of_fixed_findings(baseline.as_ref(), diag);
         let end = End {
             subjects: seen.entries,
@@ -112,7 +112,7 @@ impl AuditArgs {
             failed: diag.errors(),
             accepted: seen.accepted,
         };
-        report.write_summary(to, &AuditResult { seen, known, gone, end })?;
+        report.write_summary(to, &AuditResult { seen, known, gone, hidden, end })?;
         diag.info(
             "audit",
             format_args!(
@@ -129,10 +129,21 @@ impl AuditArgs {
         })
     }
 
+    /// Returns the command that fixes what this audit finds.
+    fn fix_command(&self) -> FixCommand {
+        let paths: Vec<String> = self.inputs.given().iter().map(|path| shell_quote(path)).collect();
+        let paths = if self.inputs.given_only() { paths.join(" ") } else { "PATH".to_owned() };
+        FixCommand { options: self.tree.policy_options(), paths }
+    }
+
     /// Warns of fixed findings that are still in the baseline: it would hide them if they came back.
     fn warn_of_fixed_findings(&self, baseline: Option<&Baseline>, diag: &common::out::Diag) -> u64 {
         let (Some(path), Some(baseline)) = (&self.baseline, baseline) else { return 0 };
         let (gone, all) = baseline.count_not_found();
+        let missing = baseline.count_missing_entries();
+        if missing > 0 {
+            diag.warn(path.display(), format_args!("{missing} entries of the baseline are gone"));
+        }
         if gone > 0 {
             let reason = "fixed since, and hidden if they come back; `permck baseline` updates the file";
             diag.warn(path.display(), format_args!("{gone} of {all} findings {reason}"));

@@ -35,23 +35,33 @@ pub(crate) struct BaselineArgs {
     inputs: PathInputs,
     #[command(flatten)]
     tree: TreeArgs,
+    /// Record type, mode, owner and group of every entry, too: audits then report every entry that is new or changed,
+    /// also within what its class allows
+    #[arg(long)]
+    entries: bool,
     /// The baseline to write; an existing file is replaced in one step
     #[arg(short, long, value_name = "FILE")]
     output: PathBuf,
 }
 
 impl BaselineArgs {
+    /// The paths as absolute ones: a baseline is for audits from any working directory.
+    fn absolute_paths(&self) -> anyhow::Result<impl Iterator<Item = anyhow::Result<PathBuf>> + '_> {
+        Ok(self.inputs.paths()?.map(|path| path.map(|path| crate::baseline::absolute_path(&path))))
+    }
+
     pub(crate) fn run(self, out: &mut Out) -> anyhow::Result<Exit> {
         let shown = || self.output.display().to_string();
         let totals = write_report(&self.output, Class::DataFile.max(), |file| {
             let mut report = JsonReport;
             let mut plan = self.tree.load_plan()?;
             let collector = FindingCollector::new(out.diag(), file, &mut report, Severity::Note, None)
-                .warn_about_system_paths(!self.tree.has_policy());
+                .warn_about_system_paths(!self.tree.has_policy())
+                .write_entries(self.entries);
             let options = self.tree.walk_options();
             let seen =
-                crate::run::run_audit(&mut plan, self.inputs.paths()?, options, out.diag(), &collector)?;
-            let (totals, known) = collector.finish()?;
+                crate::run::run_audit(&mut plan, self.absolute_paths()?, options, out.diag(), &collector)?;
+            let (totals, known, _) = collector.finish()?;
             let errors = out.diag().errors();
             let end = End {
                 subjects: seen.entries,

@@ -6,15 +6,18 @@ use anyhow::Context;
 use clap::Args;
 use common::error::HintExt;
 use common::exit::Exit;
-use common::out::{Diag, Format, Out};
-use common::policy::shell_quote;
+use common::out::{Diag, Format, Out, Verbosity};
+use common::policy::{Mode, shell_quote};
 use common::record::permck::FixSummary;
 
 use common::inputs::PathInputs;
+use common::walk::WalkOptions;
 
 use super::tree::TreeArgs;
 use crate::fix::journal::{self, Journal};
+use crate::fix::survey::AccessSurvey;
 use crate::fix::{FixCounts, FixOptions, Fixer};
+use crate::plan::AuditPlan;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -27,8 +30,9 @@ Examples:
 
 /// Fix findings of an audit by removing permissions, and record each change
 ///
-/// Removes permission bits that the class of an entry does not allow, setuid, setgid and sticky bits, and ACLs that
-/// grant access to other users and groups. It never adds a permission, never follows a symbolic link, and skips entries
+/// Removes permissions of group and others that the class of an entry does not allow, setuid and setgid bits of files,
+/// and ACLs that grant access to other users and groups, where the audit finds an error or a warning. With --strict also
+/// permissions of the owner, special bits of directories, and everything that nobody else can use. It never adds a permission, never follows a symbolic link, and skips entries
 /// that another user owns, that have several hard links, that are mounted below a PATH, or that change meanwhile.
 /// Findings of severity error that need a decision, also about the directories above each PATH, are listed, and the exit
 /// status is then 1. Findings of severity warning are counted on standard error; a default ACL is one, because without
@@ -38,7 +42,10 @@ Examples:
 /// only with the permissions of others, these are kept, and the command to run first is listed. Private keys are closed
 /// nevertheless.
 ///
-/// System paths (/etc, /usr except below /usr/local, /dev and the like, and directories such as / and /var/log
+/// As root, the accounts that processes run as, and those that units of systemd name, are looked at first: if one would
+/// lose access to an entry, nothing is changed, and the accounts are named. --lock-out says that one may lose it.
+///
+/// System paths (/etc, /usr except below /usr/local, /dev and the like, and directories such as /, /opt, /srv and /var/log
 /// themselves) are rejected without --system: the classes are those of an installation of these tools.
 ///
 /// Each change is recorded before it is made and again after it. If it cannot be recorded, the run stops with exit
@@ -59,20 +66,29 @@ pub(crate) struct FixArgs {
     /// Allow system paths
     #[arg(long)]
     system: bool,
+    /// Remove only the permissions of this umask, such as 027 [default: 077; with --strict, all that the class has not]
+    #[arg(long, value_name = "MASK", value_parser = parse_umask, conflicts_with = "strict")]
+    umask: Option<Mode>,
+    /// Account of a service that may lose access, or `all`; root only
+    #[arg(long, value_name = "USER")]
+    lock_out: Vec<String>,
 }
 
 impl FixArgs {
     pub(crate) fn run(self, format: Format, out: &mut Out) -> anyhow::Result<Exit> {
         let mut plan = self.tree.load_plan()?;
+        plan.context.umask = self.umask.unwrap_or(plan.context.umask);
         let options = self.tree.walk_options();
         let manner = FixOptions { format, cross_mounts: options.cross_mounts, system: self.system };
         let path =
             self.record.clone().unwrap_or_else(|| journal::default_path(time::OffsetDateTime::now_utc()));
         let shown = || path.display().to_string();
+        let paths: Vec<_> = self.inputs.paths()?.collect();
+        self.check_services(&mut plan, &paths, options)?;
         let journal = if self.dry_run { None } else { Some(self.open_journal(&path)?) };
         let (diag, to) = out.parts();
         let fixer = Fixer::new(diag, to, journal, manner, plan.context.clone());
-        let ran = crate::run::run_audit(&mut plan, self.inputs.paths()?, options, diag, &fixer);
+        let ran = crate::run::run_audit(&mut plan, paths.into_iter(), options, diag, &fixer);
         let (done, record, output) = fixer.finish();
         if !self.dry_run {
             finish_journal(&path, &done, diag);
@@ -95,6 +111,35 @@ impl FixArgs {
         Ok(if open > 0 { Exit::No } else { Exit::Ok })
     }
 
+    /// Stops before the first change if root would take access away from the account of a service.
+    fn check_services(
+        &self,
+        plan: &mut AuditPlan,
+        paths: &[anyhow::Result<PathBuf>],
+        options: WalkOptions,
+    ) -> anyhow::Result<()> {
+        let all = self.lock_out.iter().any(|name| name == "all");
+        let elsewhere = plan.image.path != std::path::Path::new("/");
+        if all || elsewhere || !rustix::process::geteuid().is_root() {
+            return Ok(());
+        }
+        let id = |name: &String| {
+            plan.context.accounts.uid_of(name).with_context(|| format!("--lock-out {name}: no such user"))
+        };
+        let told = self.lock_out.iter().map(id).collect::<anyhow::Result<Vec<u32>>>()?;
+        let context = plan.context.clone();
+        let survey = AccessSurvey::new(&context, self.system, |uid| told.contains(&uid));
+        // The run that follows reports what is wrong with the paths.
+        let quiet = Diag::new("permck", Verbosity::Quiet);
+        let readable = paths.iter().flatten().filter(|path| path.canonicalize().is_ok());
+        crate::run::run_audit(plan, readable.cloned().map(Ok), options, &quiet, &survey)?;
+        let Some(losses) = survey.describe_losses() else { return Ok(()) };
+        let stopped = if self.dry_run { "would stop" } else { "stopped" };
+        Err(anyhow::anyhow!("fix: {stopped} before the first change: {losses}")).hint(
+            "chgrp the entries to a group of the account, so that it keeps its access; --lock-out USER takes it away",
+        )
+    }
+
     fn open_journal(&self, path: &std::path::Path) -> anyhow::Result<Journal> {
         let opened = Journal::open(path).map_err(|e| anyhow::anyhow!(crate::io_reason(&e)));
         let opened = opened.with_context(|| path.display().to_string());
@@ -104,6 +149,11 @@ impl FixArgs {
             opened.hint("--record FILE sets the file that records changes")
         }
     }
+}
+
+fn parse_umask(text: &str) -> Result<Mode, String> {
+    let mask = Mode::parse(text).filter(|mask| mask.0 <= 0o777);
+    mask.ok_or_else(|| "expected an octal number up to 777, such as 027".to_owned())
 }
 
 /// Names the undo command; removes the record of a run that changed nothing, unless it existed before.

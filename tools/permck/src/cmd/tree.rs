@@ -1,12 +1,14 @@
 //! The options that audits, fixes and baselines share: policy, owners, and how to walk.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::OnceLock;
 
 use anyhow::{Context, ensure};
 use clap::Args;
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 
+use crate::filter::FilterArgs;
+use crate::image::SystemImage;
 use crate::plan::AuditPlan;
 use crate::policy::Policy;
 use crate::policy::profile::PROFILES;
@@ -29,6 +31,17 @@ pub(crate) struct TreeArgs {
     /// Built-in policy to apply
     #[arg(long, value_name = "NAME", value_parser = profile_parser())]
     profile: Vec<String>,
+    #[command(flatten)]
+    filter: FilterArgs,
+    /// Give every finding the severity of its rule, and every mode the maximum of its class, as the table has it
+    ///
+    /// Otherwise severity follows danger: permissions that nobody else can use are notes, because a directory above is
+    /// closed, the group has no other members, or the owner alone has them.
+    #[arg(long)]
+    pub(super) strict: bool,
+    /// Audit the image below DIR: each PATH is one of the image, and so are its accounts, packages and links
+    #[arg(long, value_name = "DIR")]
+    root: Option<PathBuf>,
     /// Do not read files: classify by name only, and do not search for private keys
     #[arg(long)]
     no_content: bool,
@@ -49,7 +62,11 @@ impl TreeArgs {
 
     /// Loads the policy and the accounts; the roots are added later.
     pub(crate) fn load_plan(&self) -> anyhow::Result<AuditPlan> {
-        let ids = AccountTable::load(Path::new("/"));
+        let image =
+            SystemImage::open(self.root.as_deref()).map_err(|e| anyhow::anyhow!(crate::io_reason(&e)));
+        let image =
+            image.with_context(|| format!("--root {}", self.root.clone().unwrap_or_default().display()))?;
+        let ids = AccountTable::load(&image.path);
         let owners = self.resolve_owners(&ids)?;
         let policy = self.load_policy(&ids)?;
         if policy.needs_account() {
@@ -58,20 +75,34 @@ impl TreeArgs {
             ensure!(!account.contains(&0), "{reason}: name the unprivileged account that runs the tools");
         }
         Ok(AuditPlan {
-            context: RuleContext { accounts: ids },
+            context: RuleContext { accounts: ids, strict: self.strict, ..RuleContext::default() },
             roots: Vec::new(),
             owners,
             policy,
             policy_file: self.policy.clone(),
             writers: OnceLock::new(),
+            packages: OnceLock::new(),
             today: time::OffsetDateTime::now_utc().date(),
+            image,
             content: !self.no_content,
+            filter: self.filter.clone().into(),
         })
     }
 
     /// Returns whether a policy or profile was given.
     pub(crate) fn has_policy(&self) -> bool {
         self.policy.is_some() || !self.profile.is_empty()
+    }
+
+    /// Returns the options of this policy for another command: ` --profile certs`.
+    pub(crate) fn policy_options(&self) -> String {
+        let policy =
+            self.policy.iter().map(|path| format!(" --policy {}", common::policy::shell_quote(path)));
+        let named = |option: &'static str| move |value: &String| format!(" {option} {value}");
+        policy
+            .chain(self.profile.iter().map(named("--profile")))
+            .chain(self.owner.iter().map(named("--owner")))
+            .collect()
     }
 
     fn load_policy(&self, ids: &AccountTable) -> anyhow::Result<Policy> {

@@ -14,7 +14,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use common::finding::{Severity, hex};
 use common::out::{Diag, Format};
-use common::policy::Mode;
+use common::policy::{Class, Mode};
 use common::record::RecordPath;
 use common::record::permck::{FixRefusal, PermissionChange};
 use common::text::Safe;
@@ -32,6 +32,7 @@ use identity::{ChangeRights, birth_time, format_timestamp};
 
 mod identity;
 pub(crate) mod journal;
+pub(crate) mod survey;
 mod undo;
 
 use journal::Journal;
@@ -39,7 +40,8 @@ pub(crate) use undo::Undoer;
 
 /// The rules whose findings are fixed by removing permissions. A default ACL is not among them: without one the umask
 /// of the creating process decides, which may grant more (acl(5), "Object creation and default ACLs").
-const FIXABLE: [&str; 5] = ["world-writable", "group-writable", "mode", "special-bits", "acl"];
+const FIXABLE: [&str; 6] =
+    ["key-readable", "world-writable", "group-writable", "mode", "special-bits", "acl"];
 
 /// The options of a run.
 #[derive(Clone, Copy, Debug)]
@@ -116,7 +118,7 @@ impl<'a> Fixer<'a> {
         // Reject what must not or cannot be changed before anything is opened.
         check_fixable(s)?;
         self.rights.check_owner(s.st.stx_uid)?;
-        let acl = rules.iter().any(|r| r == crate::rule::acl::RULE.description.id);
+        let acl = removes_acl(&rules);
         // The entry that is open now must still be the one that was checked.
         let fd = self.open_entry(root, dir, s.name).map_err(crate::reason)?;
         if !is_same_entry(&stat_open(&fd).map_err(crate::reason)?, s.st) {
@@ -130,18 +132,12 @@ impl<'a> Fixer<'a> {
         if current_acl.as_deref().map(Acl::parse) != s.xattrs.access {
             return Err("its ACL changed during the check".into());
         }
-        // The target mode: permissions of others stay where an account would be locked out.
-        let wanted = if acl { crate::rule::acl::without_acl(s) } else { s.tightened_mode() };
-        let after = match self.find_lockout(s) {
-            // Write permission is removed nevertheless.
-            Some(_) => Mode(wanted.0 | lockout::lost_bits(s, wanted)),
-            None => wanted,
-        };
+        let after = planned_mode(s, &rules, &self.context);
         if after == s.mode() && !acl {
             return Ok(None);
         }
         let removed = current_acl.filter(|_| acl);
-        let path = real_path(root, s);
+        let path = root.real_path(s);
         let mut change = PermissionChange {
             path: RecordPath::from(&*path),
             rules,
@@ -175,13 +171,6 @@ impl<'a> Fixer<'a> {
         // The change is made and its first line is written: it counts even if the second line cannot be.
         let _ = self.journal_change(&mut journal, &change);
         Ok(Some(change))
-    }
-
-    /// Returns the account that would lose access that it has as one of the others. The mode of a private key is
-    /// tightened regardless.
-    fn find_lockout(&self, s: &AuditedEntry<'_>) -> Option<Lockout> {
-        let lockout = lockout::find_lockout(s, s.tightened_mode(), &self.context)?;
-        (s.secret.is_none() && lockout != Lockout::Anybody).then_some(lockout)
     }
 
     /// Opens an entry. A mounted file that the user named is opened; below a directory, mounts are not entered.
@@ -219,6 +208,50 @@ impl<'a> Fixer<'a> {
     }
 }
 
+/// Returns the rules whose findings are fixed by a change of this entry: those of severity warning and error.
+fn fixable_rules(s: &AuditedEntry<'_>, issues: &[AuditIssue]) -> Vec<String> {
+    let fixable = issues.iter().filter(|issue| is_fixable(s, issue));
+    fixable.map(|issue| issue.finding.rule.clone()).collect()
+}
+
+fn is_fixable(s: &AuditedEntry<'_>, issue: &AuditIssue) -> bool {
+    let rule = issue.finding.rule.as_str();
+    // A key in a file of another class: who needs the rest of the file is not known.
+    let foreign_key = rule == FIXABLE[0] && s.limit.is_none_or(|l| l.class != Class::KeyFile);
+    issue.finding.severity > Severity::Note && FIXABLE.contains(&rule) && !foreign_key
+}
+
+fn removes_acl(rules: &[String]) -> bool {
+    rules.iter().any(|r| r == crate::rule::acl::RULE.description.id)
+}
+
+/// Returns the mode that an entry gets: permissions of others stay where an account would be locked out.
+fn planned_mode(s: &AuditedEntry<'_>, rules: &[String], context: &RuleContext) -> Mode {
+    let acl = removes_acl(rules);
+    let wanted = if acl { crate::rule::acl::without_acl(s, context) } else { s.tightened_mode(context) };
+    match find_lockout(s, context) {
+        // Write permission is removed nevertheless.
+        Some(_) => Mode(wanted.0 | lockout::lost_bits(s, wanted)),
+        None => wanted,
+    }
+}
+
+/// Returns the account that would lose access that it has as one of the others. The mode of a private key is tightened
+/// regardless.
+fn find_lockout(s: &AuditedEntry<'_>, context: &RuleContext) -> Option<Lockout> {
+    let lockout = lockout::find_lockout(s, s.tightened_mode(context), context)?;
+    (s.secret.is_none() && lockout != Lockout::Anybody).then_some(lockout)
+}
+
+/// Returns why a path must not be changed.
+fn admits_root(root: &AuditRoot, system: bool) -> Result<(), String> {
+    if system || !common::system_paths::is_system_path(&root.real) {
+        return Ok(());
+    }
+    Err("is a system path, which the classes of the policy table do not cover; --system tightens it anyway"
+        .into())
+}
+
 const STOPPED: &str = "the change cannot be recorded";
 
 fn lock_mutex<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -227,10 +260,7 @@ fn lock_mutex<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 impl IssueSink for Fixer<'_> {
     fn admit_root(&self, root: &AuditRoot) -> Result<(), String> {
-        if self.manner.system || !common::system_paths::is_system_path(&root.real) {
-            return Ok(());
-        }
-        Err("is a system path, which the classes of the policy table do not cover; --system tightens it anyway".into())
+        admits_root(root, self.manner.system)
     }
 
     /// Lists findings about the surroundings of a root, which need a decision.
@@ -254,29 +284,24 @@ impl IssueSink for Fixer<'_> {
         root: &AuditRoot,
         dir: &OpenDirectory,
         subject: &AuditedEntry<'_>,
-        issues: Vec<AuditIssue>,
+        mut issues: Vec<AuditIssue>,
     ) {
         if self.is_stopped() {
             return;
         }
-        let (errors, others): (Vec<_>, Vec<_>) =
+        let rules = fixable_rules(subject, &issues);
+        issues.retain(|issue| !is_fixable(subject, issue));
+        let (rest, others): (Vec<_>, Vec<_>) =
             issues.into_iter().partition(|i| i.finding.severity == Severity::Error);
-        let (fixable, rest): (Vec<_>, Vec<_>) =
-            errors.into_iter().partition(|i| FIXABLE.contains(&i.finding.rule.as_str()));
         let mut reasons: Vec<String> =
             rest.iter().map(|i| format!("{} [{}]", i.finding.found, i.finding.rule)).collect();
         let mut change = None;
         let mut refused = 0;
-        if !fixable.is_empty() {
-            match self.tighten_entry(
-                root,
-                dir,
-                subject,
-                fixable.into_iter().map(|i| i.finding.rule).collect(),
-            ) {
+        if !rules.is_empty() {
+            match self.tighten_entry(root, dir, subject, rules) {
                 Ok(done) => {
                     change = done;
-                    if let Some(lockout) = self.find_lockout(subject) {
+                    if let Some(lockout) = find_lockout(subject, &self.context) {
                         refused = 1;
                         reasons.insert(0, lockout.describe(subject, &self.context));
                     }
@@ -295,12 +320,13 @@ impl IssueSink for Fixer<'_> {
             state.done.count_warning(issue.finding.rule);
         }
         if let Some(change) = change {
-            let lockout = lockout::find_lockout(subject, subject.tightened_mode(), &self.context);
+            let after = subject.tightened_mode(&self.context);
+            let lockout = lockout::find_lockout(subject, after, &self.context);
             state.done.locked += u64::from(lockout == Some(Lockout::Anybody));
             state.write_record(self.manner.format, &change, || format!("{}", ChangeLine(&change)));
         }
         if !reasons.is_empty() {
-            let path = real_path(root, subject);
+            let path = root.real_path(subject);
             reasons.into_iter().for_each(|reason| self.report_left(&mut state, &path, reason));
         }
     }
@@ -330,17 +356,6 @@ impl FixerState<'_> {
             };
         }
     }
-}
-
-/// Returns the path of an entry without symbolic links, for `permck undo`.
-fn real_path(root: &AuditRoot, s: &AuditedEntry<'_>) -> PathBuf {
-    // The base of a root that is a file is its directory.
-    if !root.is_dir {
-        return root.real.clone();
-    }
-    let mut below = Vec::new();
-    s.node.write_relative((!s.name.is_empty()).then(|| s.name.to_bytes()), &mut below);
-    if below.is_empty() { root.real.clone() } else { root.real.join(OsStr::from_bytes(&below)) }
 }
 
 struct ChangeLine<'a>(&'a PermissionChange);

@@ -42,11 +42,15 @@ impl Undoer {
         let fd_path = proc_path(&fd);
         let acl = change.acl_removed_hex.as_deref().map(parse_hex).transpose()?;
         let has_acl = read_attribute(&fd_path, xattr::ACCESS).map_err(crate::reason)?.is_some();
-        if now == before && has_acl == acl.is_some() {
+        if now == before && (has_acl || acl.is_none()) {
             return Ok(false);
         }
-        if now != after || has_acl {
+        if now != after {
             return Err(format!("it was changed since: mode {now}, expected {after}"));
+        }
+        // An ACL that the change left is there still; where nothing proves that it is the same one, it counts as new.
+        if has_acl && (acl.is_some() || change.ctime_after.is_none()) {
+            return Err("it was changed since: it has another ACL".into());
         }
         // Its content must not have changed, above all if a setuid or setgid bit is restored.
         let restores_setid = before.beyond(after).0 & 0o6000 != 0;

@@ -7,12 +7,13 @@ use std::os::unix::ffi::OsStringExt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use common::finding::Finding;
+use common::finding::{Finding, Severity};
 use common::policy::Class;
 use rustix::fs::{self as rfs, FileType, OFlags, Statx, StatxAttributes};
 use rustix::io::Errno;
 
 use crate::classify::{self, Classification, DirectoryCensus, StrayKey};
+use crate::packages::PackagedFiles;
 use crate::plan::{AuditIssue, AuditPlan, AuditRoot, root_issue};
 use crate::policy::{EntryLocation, PolicyMatch};
 use crate::root_check;
@@ -43,6 +44,11 @@ pub(crate) trait IssueSink: Sync {
         subject: &AuditedEntry<'_>,
         issues: Vec<AuditIssue>,
     );
+
+    /// Takes every entry that is checked; a finding may come of it.
+    fn see_entry(&self, _subject: &AuditedEntry<'_>) -> Option<Finding> {
+        None
+    }
 
     /// Takes an I/O error that kept an entry from being checked.
     fn report_error(&self, path: PathBuf, error: Errno);
@@ -101,14 +107,26 @@ impl<'a, S: IssueSink> Inspector<'a, S> {
     }
 
     fn apply_rules(&mut self, dir: &OpenDirectory, subject: &AuditedEntry<'_>) {
-        let hits = RULES.iter().filter_map(|rule| Some((rule, (rule.check)(subject, &self.plan.context)?)));
+        if self.plan.filter.excludes(subject, &self.plan.roots[subject.node.root].base) {
+            return;
+        }
+        let context = &self.plan.context;
+        let rules = RULES.iter().filter(|rule| self.plan.filter.wants_rule(rule.description.id));
+        let hits = rules.filter_map(|rule| Some((rule, (rule.check)(subject, context)?)));
         let mut found: Vec<_> = hits
             .map(|(rule, hit)| {
-                let finding = rule.description.at(&subject.path());
+                let mut finding = rule.description.at(&subject.path());
+                if let Some(severity) = hit.severity.filter(|_| !context.strict) {
+                    finding.severity = severity;
+                }
                 finding.found(hit.found).expected(hit.expected).fix(hit.fix)
             })
             .collect();
+        if !context.strict && subject.st.stx_uid == 0 {
+            self.believe_packages(subject, &mut found);
+        }
         found.extend(self.check_inner_mount(dir, subject));
+        found.extend(self.sink.see_entry(subject));
         if self.plan.policy.has_exceptions() {
             let before = found.len();
             found.retain(|f| !self.is_accepted(subject, &f.rule));
@@ -117,12 +135,38 @@ impl<'a, S: IssueSink> Inspector<'a, S> {
         advise_to_look(&mut found);
         let issue = |finding| AuditIssue {
             finding,
-            class: subject.limit.map(|s| s.class.row().name),
+            class: subject.limit.map(|s| s.name.to_owned()),
             class_by: subject.limit.map(|s| s.by.to_owned()),
+            mode: Some(subject.granted_mode()),
         };
         let issues: Vec<AuditIssue> = found.into_iter().map(issue).collect();
         if !issues.is_empty() {
             self.sink.report_issues(&self.plan.roots[dir.node.root], dir, subject, issues);
+        }
+    }
+
+    /// Lowers findings about root's files as their package installed them: they are there for everybody to read and run.
+    fn believe_packages(&self, subject: &AuditedEntry<'_>, found: &mut [Finding]) {
+        let root = &self.plan.roots[subject.node.root];
+        let mut path = None;
+        for finding in found {
+            let image = &self.plan.image;
+            let path = path.get_or_insert_with(|| image.inner_path(&root.real_path(subject)));
+            let lower = match (finding.rule.as_str(), finding.severity) {
+                ("mode", Severity::Warning) => Severity::Note,
+                ("special-bits" | "capability", Severity::Error) => Severity::Warning,
+                // A key that comes with a package is no secret of this machine; one in its configuration may be.
+                ("key-readable", Severity::Error) if !path.starts_with("/etc") => Severity::Warning,
+                _ => continue,
+            };
+            let packages = self.plan.packages.get_or_init(|| PackagedFiles::load(&image.path));
+            if packages.has_file(path) {
+                finding.severity = lower;
+                finding.found.push_str("; as its package installed it");
+            } else if packages.overrides(path, subject.mode()) {
+                finding.severity = Severity::Note;
+                finding.found.push_str("; as dpkg-statoverride set it");
+            }
         }
     }
 
@@ -167,6 +211,9 @@ impl<S: IssueSink> WalkVisitor for Inspector<'_, S> {
                 Some((kind, _)) => Classification::key_file(kind),
                 None => classify::classify_file(name.to_bytes(), head, u32::from(st.stx_mode)),
             };
+            // Key stores of other formats are known by their first bytes.
+            let store = by_content.class == Class::KeyFile && is_private(name.to_bytes(), by_content.by);
+            secret = secret.or(store.then_some((by_content.by, 0)));
             let by_content = self.correct_log_class(by_content, st);
             census.count_file(by_content, name.to_bytes());
             classification = Some(by_content);
@@ -188,11 +235,13 @@ impl<S: IssueSink> WalkVisitor for Inspector<'_, S> {
             st,
             limit: classification.map(|t| limit_for(policy_match, t)),
             owner: owner.as_ref().unwrap_or(&root.owner),
+            owner_by_default: owner.is_none() && self.plan.owners.is_none(),
             group: &policy_match.allowed_groups(),
             xattrs: &xattrs,
             link: link.as_ref(),
             secret,
             stray: None,
+            root_owner: root.uid,
             dir_owner: dir.st.stx_uid,
             unread,
         };
@@ -280,12 +329,14 @@ impl<'a, S: IssueSink> Inspector<'a, S> {
             st,
             limit: Some(limit_for(policy_match, classification)),
             owner: owner.as_ref().unwrap_or(&root.owner),
+            owner_by_default: owner.is_none() && self.plan.owners.is_none(),
             group: &policy_match.allowed_groups(),
             xattrs,
             link: None,
             secret: None,
             // A policy that sets the class of the directory takes its content into account.
             stray: stray.filter(|_| policy_match.limit().is_none()),
+            root_owner: root.uid,
             dir_owner: st.stx_uid,
             unread: None,
         };
@@ -353,7 +404,7 @@ impl<'a, S: IssueSink> Inspector<'a, S> {
         node.write_relative(None, &mut below);
         let below = PathBuf::from(std::ffi::OsString::from_vec(below));
         let path = self.plan.roots[node.root].real.join(below);
-        let path = path.components().collect::<PathBuf>();
+        let path = self.plan.image.inner_path(&path.components().collect::<PathBuf>());
         homes.contains(&path).then_some(Classification { class: Class::HomeDir, by: "the account database" })
     }
 }
@@ -368,9 +419,17 @@ fn advise_to_look(findings: &mut [Finding]) {
     }
 }
 
+/// Returns whether what decided the class says that there is a private key: not a name alone. A store that is called cacerts
+/// has certificates of authorities, in every installation of Java.
+fn is_private(name: &[u8], by: &str) -> bool {
+    name != b"cacerts"
+        && (by.contains("private key") || by.contains("key store") || by == "DER key")
+        && !by.starts_with("its name")
+}
+
 /// Returns the limit for an entry: that of the policy, or of its classification.
 fn limit_for(policy_match: PolicyMatch<'_>, classification: Classification) -> ClassLimit<'_> {
-    let by_content =
-        ClassLimit { class: classification.class, max: classification.class.max(), by: classification.by };
+    let class = classification.class;
+    let by_content = ClassLimit { class, name: class.row().name, max: class.max(), by: classification.by };
     policy_match.limit().unwrap_or_else(|| policy_match.tighten_limit(by_content))
 }

@@ -2,13 +2,16 @@
 
 use std::ffi::CStr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
-use std::os::unix::ffi::OsStringExt;
-use std::path::PathBuf;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 
+use common::policy::Mode;
 use rustix::fs::{self as rfs, OFlags};
 use rustix::io::Errno;
 
 use super::{Inspector, IssueSink};
+use crate::image::SystemImage;
 use crate::rule::{SymlinkDestination, SymlinkTarget};
 use crate::xattr::Xattrs;
 use common::walk::OpenDirectory;
@@ -74,23 +77,42 @@ impl<S: IssueSink> Inspector<'_, S> {
     pub(super) fn read_symlink(&self, dir: &OpenDirectory, name: &CStr) -> Option<SymlinkTarget> {
         let target = rfs::readlinkat(dir, name, Vec::new()).ok()?;
         let target = PathBuf::from(std::ffi::OsString::from_vec(target.into_bytes()));
-        let leads = match rfs::openat(dir, name, OFlags::PATH | OFlags::CLOEXEC, rfs::Mode::empty()) {
+        let mut destination = None;
+        let root = &self.plan.roots[dir.node.root];
+        let mut below = Vec::new();
+        dir.node.write_relative(Some(name.to_bytes()), &mut below);
+        let place = root.real.join(std::ffi::OsStr::from_bytes(&below));
+        let leads = match self.plan.image.open_link(dir, &place, name) {
             Err(Errno::NOENT | Errno::LOOP | Errno::NOTDIR | Errno::NAMETOOLONG) => {
+                destination = nearest_directory(&self.plan.image, &place.with_file_name("").join(&target));
                 SymlinkDestination::Nowhere
             }
             Err(_) => SymlinkDestination::Unknown,
             Ok(fd) => {
+                let found = rfs::fstat(&fd).ok();
+                // What is written to a device such as /dev/null is not kept for the next reader.
+                let device = |st: &rfs::Stat| {
+                    rfs::FileType::from_raw_mode(st.st_mode) == rfs::FileType::CharacterDevice
+                };
+                destination =
+                    found.map(|st| (st.st_uid, if device(&st) { Mode(0) } else { Mode::of(st.st_mode) }));
                 let real = rfs::readlink(format!("/proc/self/fd/{}", fd.as_raw_fd()), Vec::new()).ok();
                 let real = real.map(|r| PathBuf::from(std::ffi::OsString::from_vec(r.into_bytes())));
                 match real {
-                    Some(real) if real.starts_with(&self.plan.roots[dir.node.root].real) => {
-                        SymlinkDestination::Inside
-                    }
+                    Some(real) if real.starts_with(&root.real) => SymlinkDestination::Inside,
                     Some(real) => SymlinkDestination::Outside(real),
                     None => SymlinkDestination::Unknown,
                 }
             }
         };
-        Some(SymlinkTarget { target, leads })
+        Some(SymlinkTarget { target, leads, destination })
     }
+}
+
+/// Returns owner and mode of the nearest directory above a missing file.
+fn nearest_directory(image: &SystemImage, missing: &Path) -> Option<(u32, Mode)> {
+    let inner = if missing.starts_with(&image.path) { image.inner_path(missing) } else { missing.to_owned() };
+    let mut above = inner.ancestors().skip(1);
+    let meta = above.find_map(|dir| std::fs::metadata(image.resolve(dir).ok()?).ok())?;
+    Some((meta.uid(), Mode::of(meta.mode())))
 }

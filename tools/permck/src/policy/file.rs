@@ -18,6 +18,9 @@ pub(crate) struct PolicyFile {
     /// Allowed groups of entries whose row has none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) group: Option<Vec<String>>,
+    /// Classes of this policy, besides those of the table.
+    #[serde(default)]
+    pub(crate) class: Vec<PolicyClass>,
     /// Rows; the first that matches an entry decides.
     #[serde(default)]
     pub(crate) path: Vec<PolicyRow>,
@@ -33,11 +36,11 @@ pub(crate) struct PolicyRow {
     /// Patterns, relative to the audited path, or absolute if they begin with a slash. `*` and `?` match within a
     /// name, `**` any number of directories, `.` the audited path itself.
     pub(crate) r#match: Vec<String>,
-    /// A class of the policy table. Classes that end in `_dir` are for directories, the others for files;
+    /// A class of the policy table, or of this policy. Classes that end in `_dir` are for directories, the others for files;
     /// without a class the content decides.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) class: Option<String>,
-    /// A maximum mode in octal, at most that of the class.
+    /// A maximum mode in octal. It allows more than the class only with a reason.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) max: Option<String>,
     /// User names or ids, or `path` (the owner of the audited path), `self` (the user who runs permck), `account` (the
@@ -50,6 +53,20 @@ pub(crate) struct PolicyRow {
     /// The reason; findings quote it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) reason: Option<String>,
+}
+
+/// A class of a policy.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct PolicyClass {
+    /// Its name, such as `model_dir`; one for directories ends in `_dir`.
+    pub(crate) name: String,
+    /// The class of the table that it is like.
+    pub(crate) like: String,
+    /// Its maximum mode in octal.
+    pub(crate) max: String,
+    /// Why its maximum is not that of the other class; findings quote it.
+    pub(crate) reason: String,
 }
 
 /// Findings that are accepted until a date.

@@ -62,21 +62,42 @@ Built\-in profiles, whose rows follow those of this file.
 Allowed owners and groups of entries whose row has none. Default: the owner of the audited path and root, and any
 group.
 .TP
+.B class
+Classes of this policy.
+.TP
 .B path
-Rows; the first that matches decides.
+Rows; the first that matches decides. A warning names rows that decided about no entry.
 .TP
 .B exception
 Findings that are accepted until a date.
+.SH KEYS OF A CLASS
+.TP
+.B name
+Its name; that of a class for directories ends in
+.BR _dir .
+.TP
+.B like
+The class of the table that it is like.
+.TP
+.B max
+Its maximum mode in octal.
+.TP
+.B reason
+The reason; it must not be empty.
 .SH KEYS OF A ROW
 .TP
 .B match
 Patterns.
 .TP
 .B class
-A class of the table below. Without it the content decides the class.
+A class of the table below, or of this policy. Without it the content decides the class.
 .TP
 .B max
-A maximum mode in octal, at most that of the class.
+A maximum mode in octal. With a
+.B reason
+it may allow more than the class; without a reason it only tightens. A private key that others can read is a finding
+.B key\-readable
+whatever the maximum is.
 .TP
 .B owner
 User names or ids, or
@@ -125,7 +146,7 @@ pub(crate) fn render_page(date: &str) -> String {
     for row in &TABLE {
         let _ = writeln!(page, ".TP\n.BR {} \" at most {}\"\n{}.", row.name, row.max, escape_roff(row.what));
     }
-    page.push_str(".SH RULES\n");
+    page.push_str(".SH RULES\nThe severity is that of the worst case; see\n.BR permck\\-audit (1).\n");
     for Rule { id, severity, what, .. } in rule::rule_descriptions() {
         let _ = writeln!(page, ".TP\n.BR {} \" ({severity})\"\n{}.", escape_roff(id), escape_roff(what));
     }

@@ -44,6 +44,12 @@ struct CompiledRow {
     by: String,
     /// Whether it is from the policy file, not from a profile.
     own: bool,
+    /// The name of its class, where that is one of the policy.
+    own_class: Option<String>,
+    /// Whether it has a reason, with which its maximum may allow more than the class.
+    loosens: bool,
+    /// Whether it matched an entry.
+    used: AtomicBool,
 }
 
 /// Allowed owners; some are known only with the audited path.
@@ -143,10 +149,16 @@ impl Policy {
         if self.group.is_none() {
             self.group = file.group.as_deref().map(|names| parse_groups(names, ids)).transpose()?.flatten();
         }
+        let mut classes = Vec::new();
+        for class in &file.class {
+            let own =
+                compile_class(class).map_err(|e| PolicyError::new(format!("class {:?}: {e}", class.name)))?;
+            classes.push(own);
+        }
         for (i, row) in file.path.iter().enumerate() {
             let name = format!("{source} row {}", i + 1);
-            let row =
-                compile_row(&name, row, ids).map_err(|e| PolicyError::new(format!("path {}: {e}", i + 1)))?;
+            let row = compile_row(&name, row, &classes, ids)
+                .map_err(|e| PolicyError::new(format!("path {}: {e}", i + 1)))?;
             self.rows.push(CompiledRow { own, ..row });
         }
         for (i, e) in file.exception.iter().enumerate() {
@@ -159,7 +171,9 @@ impl Policy {
 
     /// Looks up the policy of an entry.
     pub(crate) fn match_entry(&self, place: EntryLocation<'_>) -> PolicyMatch<'_> {
-        PolicyMatch { row: self.find_row(place), policy: Some(self) }
+        let row = self.find_row(place);
+        row.inspect(|row| row.used.store(true, Ordering::Relaxed));
+        PolicyMatch { row, policy: Some(self) }
     }
 
     /// Returns the first row that matches.
@@ -205,6 +219,30 @@ impl Policy {
             .iter()
             .filter(move |e| e.number.is_some() && e.until >= today && !e.used.load(Ordering::Relaxed));
         unused.map(|e| format!("{} matched no finding: {}", e.label(), e.reason))
+    }
+
+    /// Describes the rows of the policy file that decided about no entry.
+    pub(crate) fn unused_rows(&self) -> impl Iterator<Item = String> + '_ {
+        let unused = self.rows.iter().filter(|row| row.own && !row.used.load(Ordering::Relaxed));
+        unused.map(|row| format!("{} matched no entry, or only entries of rows before it", row.by))
+    }
+
+    /// Describes every row and exception, in the order in which they are tried.
+    pub(crate) fn describe(&self) -> impl Iterator<Item = String> + '_ {
+        let rows = self.rows.iter().map(|row| {
+            let class = row.own_class.as_deref().or(row.class.map(|class| class.row().name));
+            let max = row.max.or(row.class.map(Class::max));
+            let max = max.map_or_else(String::new, |max| format!(", at most {max}"));
+            format!("{} -> {}{max}", row.by, class.unwrap_or("class by content"))
+        });
+        let exceptions =
+            self.exceptions.iter().map(|e| format!("{} until {}: {}", e.label(), e.until, e.reason));
+        rows.chain(exceptions)
+    }
+
+    /// Returns the row that decides about an entry.
+    pub(crate) fn describe_match(&self, place: EntryLocation<'_>) -> Option<&str> {
+        self.find_row(place).map(|row| row.by.as_str())
     }
 
     /// Returns whether it requires the account that runs the tools as owner, which must then be known.
@@ -254,14 +292,15 @@ impl<'a> PolicyMatch<'a> {
     pub(crate) fn limit(&self) -> Option<ClassLimit<'a>> {
         let row = self.row?;
         let class = row.class?;
-        let max = row.max.map_or(class.max(), |m| Mode(m.0 & class.max().0));
-        Some(ClassLimit { class, max, by: &row.by })
+        let name = row.own_class.as_deref().unwrap_or(class.row().name);
+        Some(ClassLimit { class, name, max: row.max.unwrap_or(class.max()), by: &row.by })
     }
 
-    /// Applies the maximum of a row without a class.
+    /// Applies the maximum of a row without a class: it tightens the class and, with a reason, replaces its maximum.
     pub(crate) fn tighten_limit(&self, mut limit: ClassLimit<'a>) -> ClassLimit<'a> {
         if let Some(max) = self.row.and_then(|r| r.max) {
-            limit.max = Mode(limit.max.0 & max.0);
+            let loosens = self.row.is_some_and(|row| row.loosens);
+            limit.max = if loosens { max } else { Mode(limit.max.0 & max.0) };
         }
         limit
     }
@@ -283,15 +322,44 @@ impl<'a> PolicyMatch<'a> {
     }
 }
 
-fn compile_row(name: &str, row: &file::PolicyRow, ids: &AccountTable) -> Result<CompiledRow, String> {
-    let class = row.class.as_deref().map(|name| Class::from_name(name).ok_or_else(|| unknown_class(name)));
-    let class = class.transpose()?;
+/// A class of the policy: its name, the class that it is like, and its maximum.
+type OwnClass = (String, Class, Mode);
+
+fn compile_class(class: &file::PolicyClass) -> Result<OwnClass, String> {
+    let like = Class::from_name(&class.like).ok_or_else(|| unknown_class(&class.like))?;
+    if Class::from_name(&class.name).is_some() {
+        return Err("is a class of the table".into());
+    }
+    if like.is_dir() != class.name.ends_with("_dir") {
+        return Err("the name of a class ends in _dir if and only if it is for directories".into());
+    }
+    if class.reason.trim().is_empty() {
+        return Err("needs a reason".into());
+    }
+    Ok((class.name.clone(), like, parse_maximum(&class.max)?))
+}
+
+fn compile_row(
+    name: &str,
+    row: &file::PolicyRow,
+    classes: &[OwnClass],
+    ids: &AccountTable,
+) -> Result<CompiledRow, String> {
+    let own_class = classes.iter().find(|(name, ..)| Some(name) == row.class.as_ref());
+    let class = match (own_class, row.class.as_deref()) {
+        (Some((_, like, _)), _) => Some(*like),
+        (None, Some(name)) => Some(Class::from_name(name).ok_or_else(|| unknown_class(name))?),
+        (None, None) => None,
+    };
     let max = row.max.as_deref().map(parse_maximum).transpose()?;
-    if let (Some(class), Some(max)) = (class, max) {
-        if max.beyond(class.max()).0 != 0 {
-            return Err(format!("max {max} allows more than {} ({})", class.row().name, class.max()));
+    let loosens = row.reason.as_deref().is_some_and(|reason| !reason.trim().is_empty());
+    if let (Some(class), Some(max), None) = (class, max, own_class) {
+        if max.beyond(class.max()).0 != 0 && !loosens {
+            let (name, most) = (class.row().name, class.max());
+            return Err(format!("max {max} allows more than {name} ({most}); that needs a reason"));
         }
     }
+    let max = max.or(own_class.map(|(_, _, max)| *max));
     let group =
         row.group.as_deref().map(|names| parse_groups(names, ids)).transpose().map_err(|e| e.reason)?;
     let reason = row.reason.as_deref().map(|r| format!(" ({r})")).unwrap_or_default();
@@ -308,6 +376,9 @@ fn compile_row(name: &str, row: &file::PolicyRow, ids: &AccountTable) -> Result<
         group: group.map(|g| g.map_or(AllowedIds::Any, AllowedIds::Ids)),
         by: format!("{name}: {}{reason}", row.r#match.join(", ")),
         own: false,
+        own_class: own_class.map(|(name, ..)| name.clone()),
+        loosens,
+        used: AtomicBool::new(false),
     })
 }
 
@@ -348,7 +419,8 @@ fn unknown_class(name: &str) -> String {
 }
 
 fn parse_maximum(text: &str) -> Result<Mode, String> {
-    Mode::parse(text).ok_or_else(|| format!("max {text:?} is not an octal mode such as \"0640\""))
+    let mode = Mode::parse(text).filter(|mode| mode.0 <= 0o777);
+    mode.ok_or_else(|| format!("max {text:?} is not an octal mode such as \"0640\""))
 }
 
 fn parse_owners(names: &[String], ids: &AccountTable) -> Result<OwnerRule, PolicyError> {

@@ -22,14 +22,14 @@ impl AuditReport for JsonReport {
             expected: f.expected,
             fix: f.fix,
             reference: f.reference,
-            class: issue.class.map(str::to_owned),
+            class: issue.class.clone(),
             class_by: issue.class_by.clone(),
         };
         common::record::write(to, &finding)
     }
 
     fn write_summary(&mut self, to: &mut dyn Write, ending: &AuditResult) -> io::Result<()> {
-        let AuditResult { seen, known, gone, end } = ending;
+        let AuditResult { seen, known, gone, hidden, end } = ending;
         let summary = record::AuditSummary {
             entries: seen.entries,
             dirs: seen.dirs,
@@ -43,6 +43,7 @@ impl AuditReport for JsonReport {
             mounts_skipped: seen.mounts,
             exceptions_stale: seen.stale_exceptions,
             baseline_gone: *gone,
+            hidden: *hidden,
             errors: end.failed,
         };
         common::record::write(to, &summary)

@@ -1,15 +1,17 @@
-//! Writes the findings of an audit: records here, other formats in [`common::report`].
+//! Writes the findings of an audit: records here, text in [`text`], other formats in [`common::report`].
 
 use std::io::{self, Write};
 
-use common::report::{self, End, GroupedText, ReportFormat, Source, Writer};
+use common::report::{self, End, ReportFormat, Source, Writer};
 
 use crate::inspect::AuditCounts;
 use crate::plan::AuditIssue;
 
 mod json;
+mod text;
 
 pub(crate) use json::JsonReport;
+pub(crate) use text::{CauseReport, FixCommand, TextOptions};
 
 /// A format.
 pub(crate) trait AuditReport {
@@ -20,18 +22,16 @@ pub(crate) trait AuditReport {
     fn write_summary(&mut self, to: &mut dyn Write, ending: &AuditResult) -> io::Result<()>;
 }
 
-/// Makes the report in a format. `limit`, `color` and `heading` are for text.
+/// Makes the report in a format; `text` is for text only.
 pub(crate) fn report_for(
     format: ReportFormat,
     source: Source,
-    limit: usize,
-    color: bool,
-    heading: fn(&str) -> &'static str,
+    text: TextOptions,
 ) -> Box<dyn AuditReport + Send> {
     match (report::writer(format, source), format) {
         (Some(writer), _) => Box::new(CommonReport(writer)),
         (None, ReportFormat::Json) => Box::new(JsonReport),
-        (None, _) => Box::new(CommonReport(Box::new(GroupedText::new(limit, color, heading)))),
+        (None, _) => Box::new(CauseReport::new(text)),
     }
 }
 
@@ -43,6 +43,8 @@ pub(crate) struct AuditResult {
     pub(crate) known: u64,
     /// Findings of the baseline that no longer exist.
     pub(crate) gone: u64,
+    /// Notes and warnings that are not shown.
+    pub(crate) hidden: u64,
     pub(crate) end: End,
 }
 

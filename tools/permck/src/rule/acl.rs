@@ -6,7 +6,7 @@
 use common::finding::Severity;
 use common::rule::Rule;
 
-use super::{AuditedEntry, EntryRule, RuleContext, Violation};
+use super::{AuditedEntry, EntryRule, RuleContext, Violation, danger};
 use crate::xattr::{Acl, format_bits};
 
 /// The access ACL.
@@ -41,14 +41,16 @@ fn check_access_acl(s: &AuditedEntry<'_>, context: &RuleContext) -> Option<Viola
         return Some(Violation {
             found: "malformed ACL".into(),
             expected: "none".into(),
-            fix: removal_command(s),
+            fix: removal_command(s, context),
+            severity: Some(danger::severity_of_grant(s, context, 7)),
         });
     }
     let granted = describe_grants(acl, context);
     (!granted.is_empty()).then(|| Violation {
         found: format!("ACL grants {granted}, in addition to mode {}", s.granted_mode()),
         expected: "no access for named users and groups".into(),
-        fix: removal_command(s),
+        fix: removal_command(s, context),
+        severity: Some(danger::severity_of_grant(s, context, granted_bits(acl))),
     })
 }
 
@@ -63,7 +65,13 @@ fn check_default_acl(s: &AuditedEntry<'_>, context: &RuleContext) -> Option<Viol
         found: format!("default ACL grants {granted}"),
         expected: "no access for named users, named groups and others".into(),
         fix: format!("setfacl -k {}", s.quoted_path()),
+        ..Violation::default()
     })
+}
+
+/// Returns the permissions of all named users and groups together.
+fn granted_bits(acl: &Acl) -> u32 {
+    acl.named_grants().fold(0, |bits, grant| bits | grant.bits)
 }
 
 fn describe_grants(acl: &Acl, context: &RuleContext) -> String {
@@ -79,13 +87,13 @@ fn describe_grants(acl: &Acl, context: &RuleContext) -> String {
 }
 
 /// Returns the command that removes the ACL. `setfacl -b` alone would leave the mask in the group bits.
-fn removal_command(s: &AuditedEntry<'_>) -> String {
-    format!("{} && setfacl -b {}", s.chmod_command(without_acl(s)), s.quoted_path())
+fn removal_command(s: &AuditedEntry<'_>, context: &RuleContext) -> String {
+    format!("{} && setfacl -b {}", s.chmod_command(without_acl(s, context)), s.quoted_path())
 }
 
 /// Returns the mode for an entry whose ACL is removed: effective permissions, without those beyond the class.
-pub(crate) fn without_acl(s: &AuditedEntry<'_>) -> common::policy::Mode {
-    let tight = s.tightened_mode().0;
+pub(crate) fn without_acl(s: &AuditedEntry<'_>, context: &RuleContext) -> common::policy::Mode {
+    let tight = s.tightened_mode(context).0;
     let group = s.xattrs.access.as_ref().and_then(Acl::owning_group_bits).unwrap_or(0);
     common::policy::Mode(tight & (0o707 | group << 3))
 }

@@ -3,7 +3,7 @@
 use common::finding::Severity;
 use common::rule::Rule;
 
-use super::{AuditedEntry, EntryRule, RuleContext, Violation};
+use super::{AuditedEntry, EntryRule, RuleContext, Violation, danger};
 
 pub(crate) static RULE: EntryRule = EntryRule {
     description: Rule {
@@ -17,11 +17,12 @@ pub(crate) static RULE: EntryRule = EntryRule {
     check: check_capabilities,
 };
 
-fn check_capabilities(s: &AuditedEntry<'_>, _: &RuleContext) -> Option<Violation> {
+fn check_capabilities(s: &AuditedEntry<'_>, context: &RuleContext) -> Option<Violation> {
     let capability = s.xattrs.capability.as_ref()?;
     Some(Violation {
         found: format!("file capabilities {capability}"),
         expected: "none".into(),
         fix: format!("setcap -r {}", s.quoted_path()),
+        severity: Some(danger::severity_of_program(s, context)),
     })
 }

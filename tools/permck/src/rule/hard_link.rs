@@ -32,5 +32,6 @@ fn check_hard_link(s: &AuditedEntry<'_>, context: &RuleContext) -> Option<Violat
             "find the other names (find MOUNT -xdev -samefile {0}), then rm {0} if it does not belong here",
             s.quoted_path()
         ),
+        ..Violation::default()
     })
 }

@@ -4,7 +4,7 @@ use common::finding::Severity;
 use common::rule::Rule;
 use common::text::safe;
 
-use super::{AuditedEntry, EntryRule, RuleContext, SymlinkDestination, Violation};
+use super::{AuditedEntry, EntryRule, RuleContext, SymlinkDestination, SymlinkTarget, Violation};
 
 pub(crate) static DANGLING: EntryRule = EntryRule {
     description: Rule {
@@ -30,21 +30,30 @@ pub(crate) static OUTSIDE: EntryRule = EntryRule {
     check: check_outside,
 };
 
-fn check_dangling(s: &AuditedEntry<'_>, _: &RuleContext) -> Option<Violation> {
+/// A note where only root, or those who may own entries here, can change what the link leads to.
+fn severity(s: &AuditedEntry<'_>, context: &RuleContext, link: &SymlinkTarget) -> Severity {
+    let ours = |uid: u32| uid == 0 || uid == s.root_owner || uid == s.st.stx_uid;
+    let kept = link.destination.is_some_and(|(uid, mode)| ours(uid) && !mode.is_writable_by_others());
+    if kept && !context.strict { Severity::Note } else { Severity::Warning }
+}
+
+fn check_dangling(s: &AuditedEntry<'_>, context: &RuleContext) -> Option<Violation> {
     let link = s.link.filter(|l| l.leads == SymlinkDestination::Nowhere)?;
     Some(Violation {
         found: format!("symbolic link to {}, which does not exist", safe(&link.target.to_string_lossy())),
         expected: "a target in the tree".into(),
         fix: format!("rm {}, or create the target", s.quoted_path()),
+        severity: Some(severity(s, context, link)),
     })
 }
 
-fn check_outside(s: &AuditedEntry<'_>, _: &RuleContext) -> Option<Violation> {
+fn check_outside(s: &AuditedEntry<'_>, context: &RuleContext) -> Option<Violation> {
     let link = s.link?;
     let SymlinkDestination::Outside(place) = &link.leads else { return None };
     Some(Violation {
         found: format!("symbolic link to {}, outside the tree", safe(&place.to_string_lossy())),
         expected: "a target in the tree".into(),
         fix: format!("replace {} by a copy, or audit the target, too", s.quoted_path()),
+        severity: Some(severity(s, context, link)),
     })
 }

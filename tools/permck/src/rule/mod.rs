@@ -13,10 +13,11 @@ use rustix::fs::{FileType, Statx, StatxAttributes};
 use crate::classify::StrayKey;
 use crate::xattr::{Acl, Xattrs};
 use common::accounts::AccountTable;
-use common::walk::{TreeNode, file_type};
+use common::walk::{Reach, TreeNode, file_type};
 
 pub(crate) mod acl;
 mod capability;
+pub(crate) mod danger;
 mod hard_link;
 mod link;
 pub(crate) mod lockout;
@@ -35,9 +36,9 @@ pub(crate) struct EntryRule {
     pub(crate) check: fn(&AuditedEntry<'_>, &RuleContext) -> Option<Violation>,
 }
 
-/// Every rule about an entry, the gravest first.
+/// Every rule about an entry, the gravest first; reports list findings of one severity in this order.
 pub(crate) static RULES: [&EntryRule; 21] = [
-    &secret::RULE,
+    &secret::READABLE,
     &mode::WORLD_WRITABLE,
     &mode::GROUP_WRITABLE,
     &special::RULE,
@@ -93,9 +94,19 @@ pub(crate) const MOUNTS: Rule = Rule {
     reference: "permck-audit(1)",
 };
 
+/// An entry that is not as the baseline has it: see [`crate::baseline`].
+pub(crate) const CHANGED: Rule = Rule {
+    id: "changed",
+    severity: Severity::Warning,
+    what: "its owner, group or mode is not that of the baseline",
+    why: "Somebody has changed or added the entry since the baseline was recorded, within or beyond what its class allows.",
+    fix: "find out who changed it; `permck baseline --entries` records it as it is",
+    reference: "permck-baseline(1)",
+};
+
 /// Describes every rule: those about entries, then those that are checked once per audited path.
 pub(crate) fn rule_descriptions() -> impl Iterator<Item = &'static Rule> {
-    RULES.iter().map(|rule| &rule.description).chain([&ANCESTOR, &MOUNT_OPTIONS, &MOUNTS])
+    RULES.iter().map(|rule| &rule.description).chain([&ANCESTOR, &MOUNT_OPTIONS, &MOUNTS, &CHANGED])
 }
 
 /// The texts of a finding.
@@ -104,13 +115,17 @@ pub(crate) struct Violation {
     pub(crate) found: String,
     pub(crate) expected: String,
     pub(crate) fix: String,
+    /// How grave this case is; none for the severity of the rule.
+    pub(crate) severity: Option<Severity>,
 }
 
 /// The maximum mode of an entry, and what decided it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ClassLimit<'a> {
     pub(crate) class: Class,
-    /// The class's maximum, or a policy's tighter one.
+    /// The name of the class: that of a policy's own class, too.
+    pub(crate) name: &'a str,
+    /// The class's maximum, or that of a policy.
     pub(crate) max: Mode,
     /// `its name (log)`, or the policy's row.
     pub(crate) by: &'a str,
@@ -141,6 +156,8 @@ pub(crate) struct SymlinkTarget {
     /// The content of the link.
     pub(crate) target: PathBuf,
     pub(crate) leads: SymlinkDestination,
+    /// Owner and mode of the destination or, where it is missing, of the directory where it would be; none if unknown.
+    pub(crate) destination: Option<(u32, Mode)>,
 }
 
 /// The destination of a symbolic link, as the kernel resolves it.
@@ -165,6 +182,8 @@ pub(crate) struct AuditedEntry<'a> {
     /// Missing for what has no class: links, devices, sockets, FIFOs.
     pub(crate) limit: Option<ClassLimit<'a>>,
     pub(crate) owner: &'a AllowedIds,
+    /// Whether neither a policy nor an option says who may own it.
+    pub(crate) owner_by_default: bool,
     pub(crate) group: &'a AllowedIds,
     pub(crate) xattrs: &'a Xattrs,
     pub(crate) link: Option<&'a SymlinkTarget>,
@@ -172,6 +191,8 @@ pub(crate) struct AuditedEntry<'a> {
     pub(crate) secret: Option<(&'static str, usize)>,
     /// Private keys in a directory that is mainly for other things.
     pub(crate) stray: Option<&'a StrayKey>,
+    /// Owner of the audited path.
+    pub(crate) root_owner: u32,
     /// Owner of the directory that it is in.
     pub(crate) dir_owner: u32,
     /// Why the content could not be read.
@@ -191,6 +212,11 @@ impl AuditedEntry<'_> {
         if self.name.is_empty() { self.node.path() } else { self.node.path_of(self.name) }
     }
 
+    /// Returns who gets to the entry through the directories above it.
+    pub(crate) fn reach(&self) -> Reach {
+        if self.name.is_empty() { self.node.reach() } else { self.node.reach_of_entries() }
+    }
+
     pub(crate) fn own_name(&self) -> &[u8] {
         if self.name.is_empty() { self.node.name() } else { self.name.to_bytes() }
     }
@@ -208,8 +234,17 @@ impl AuditedEntry<'_> {
         group.map_or(mode, |bits| Mode(mode.0 & 0o7707 | bits << 3))
     }
 
+    /// Returns the mode without what its class does not allow and a fix removes: permissions of group and others, or those
+    /// of a umask; special bits of files. With `--strict`, that is everything.
+    pub(crate) fn tightened_mode(&self, context: &RuleContext) -> Mode {
+        let mode = self.mode();
+        let special = if self.file_type() == FileType::Directory { 0 } else { 0o6000 };
+        let removable = if context.strict { 0o7777 } else { context.umask.0 | special };
+        Mode(mode.0 & (self.strictest_mode().0 | !removable))
+    }
+
     /// Returns the mode without the bits that its class does not allow.
-    pub(crate) fn tightened_mode(&self) -> Mode {
+    pub(crate) fn strictest_mode(&self) -> Mode {
         let mode = self.mode();
         match self.limit {
             Some(s) => Mode(mode.0 & s.max.0),
@@ -230,9 +265,25 @@ impl AuditedEntry<'_> {
 }
 
 /// What the rules need besides the entry.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(crate) struct RuleContext {
     pub(crate) accounts: AccountTable,
+    /// Whether every finding has the severity of its rule, whoever can use the permissions.
+    pub(crate) strict: bool,
+    /// The permissions that a fix removes where the class does not allow them.
+    pub(crate) umask: Mode,
+}
+
+impl Default for RuleContext {
+    fn default() -> Self {
+        Self { accounts: AccountTable::default(), strict: false, umask: Mode(0o077) }
+    }
+}
+
+impl RuleContext {
+    fn is_private_group(&self, gid: u32, uid: u32) -> bool {
+        self.accounts.is_private_group(gid, uid)
+    }
 }
 
 /// Returns the name of the tool and its rules, for reports.

@@ -1,11 +1,11 @@
 //! Permission bits beyond the maximum of the class: one finding per entry, by the gravest bit.
 
 use common::finding::Severity;
-use common::policy::Mode;
+use common::policy::{Class, Mode};
 use common::rule::Rule;
 use rustix::fs::FileType;
 
-use super::{AuditedEntry, EntryRule, RuleContext, Violation, lockout};
+use super::{AuditedEntry, EntryRule, RuleContext, Violation, danger, lockout};
 
 /// Others may write.
 pub(crate) static WORLD_WRITABLE: EntryRule = EntryRule {
@@ -45,7 +45,10 @@ pub(crate) static RULE: EntryRule = EntryRule {
     },
     check: |s, context| {
         let excess = excess_bits(s)?;
-        (excess & 0o022 == 0 && excess != 0).then(|| describe_excess(s, context))
+        // A readable key has a rule of its own.
+        let key = super::secret::readers(s, context).is_some()
+            && s.limit.is_some_and(|l| l.class == Class::KeyFile);
+        (excess & 0o022 == 0 && excess != 0 && !key).then(|| describe_excess(s, context))
     },
 };
 
@@ -62,8 +65,12 @@ fn excess_bits(s: &AuditedEntry<'_>) -> Option<u32> {
 
 fn describe_excess(s: &AuditedEntry<'_>, context: &RuleContext) -> Violation {
     let mode = s.granted_mode();
-    let mut fix = s.chmod_command(s.tightened_mode());
-    if let Some(lockout) = lockout::find_lockout(s, s.tightened_mode(), context) {
+    let severity = Some(danger::severity_of_bits(s, context, excess_bits(s).unwrap_or(0)));
+    // What only the owner can use is closed by --strict alone, but then it is what the advice is about.
+    let narrowed = s.tightened_mode(context);
+    let target = if narrowed == s.mode() { s.strictest_mode() } else { narrowed };
+    let mut fix = s.chmod_command(target);
+    if let Some(lockout) = lockout::find_lockout(s, target, context) {
         let (first, then) = lockout.prerequisite(s, context);
         fix = format!("{first}{fix}{then}");
     }
@@ -74,14 +81,19 @@ fn describe_excess(s: &AuditedEntry<'_>, context: &RuleContext) -> Violation {
             let beyond = Mode(mode.beyond(limit.max).0 & 0o777);
             Violation {
                 found: format!("mode {mode}: {}", beyond.describe(limit.class.is_dir())),
-                expected: format!("at most {} ({}; class {} by {})", limit.max, row.what, row.name, limit.by),
+                expected: format!(
+                    "at most {} ({}; class {} by {})",
+                    limit.max, row.what, limit.name, limit.by
+                ),
                 fix,
+                severity,
             }
         }
         None => Violation {
             found: format!("{}, mode {mode}: others may write", common::fsat::kind(u32::from(s.st.stx_mode))),
             expected: format!("no access for others, such as {}", Mode(mode.0 & 0o770)),
             fix,
+            severity,
         },
     }
 }

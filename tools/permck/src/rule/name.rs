@@ -29,5 +29,10 @@ fn check_name(s: &AuditedEntry<'_>, _: &RuleContext) -> Option<Violation> {
         Ok(text) if safe(text) != text => "a name with control characters".to_owned(),
         Ok(_) => return None,
     };
-    Some(Violation { found, expected: "printable UTF-8".into(), fix: "rename it".into() })
+    Some(Violation {
+        found,
+        expected: "printable UTF-8".into(),
+        fix: "rename it".into(),
+        ..Violation::default()
+    })
 }

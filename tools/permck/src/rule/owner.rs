@@ -1,6 +1,7 @@
 //! Owner and group: allowed are those of the policy, or else root and the owner of the audited path.
 
 use common::finding::Severity;
+use common::policy::Class;
 use common::rule::Rule;
 use rustix::fs::FileType;
 
@@ -17,10 +18,13 @@ pub(crate) static OWNER: EntryRule = EntryRule {
     },
     check: |s, context| {
         let AllowedIds::Ids(ids) = s.owner else { return None };
-        (!s.owner.admits(s.st.stx_uid)).then(|| Violation {
+        // An owner that does not exist has a rule of its own.
+        let unowned = s.owner_by_default && context.accounts.no_user(s.st.stx_uid);
+        (!s.owner.admits(s.st.stx_uid) && !unowned).then(|| Violation {
             found: format!("owned by {}", context.accounts.describe_user(s.st.stx_uid)),
             expected: join_names(ids, |id| context.accounts.describe_user(id)),
             fix: chown_command("chown", ids.first().copied(), s),
+            severity: Some(severity_of_owner(s, context)),
         })
     },
 };
@@ -40,9 +44,37 @@ pub(crate) static GROUP: EntryRule = EntryRule {
             found: format!("group {}", context.accounts.describe_group(s.st.stx_gid)),
             expected: join_names(ids, |id| context.accounts.describe_group(id)),
             fix: chown_command("chgrp", ids.first().copied(), s),
+            severity: Some(severity_of_group(s, context)),
         })
     },
 };
+
+/// Where nobody said who may own entries, an account that has files in a directory of its own is usual: a service has its
+/// data so. That it begins there is a warning, and what is below it a note. Other entries that an account has in the
+/// directories of somebody else are errors if they are run or are keys.
+fn severity_of_owner(s: &AuditedEntry<'_>, context: &super::RuleContext) -> Severity {
+    if context.strict || !s.owner_by_default || context.accounts.user_name(s.st.stx_uid).is_none() {
+        return Severity::Error;
+    }
+    let above = if s.name.is_empty() { s.node.owner_above() } else { Some(s.dir_owner) };
+    let grave = s.limit.is_some_and(|limit| {
+        matches!(limit.class, Class::ProgramFile | Class::CryptoScript | Class::KeyFile)
+    });
+    match above == Some(s.st.stx_uid) {
+        true => Severity::Note,
+        false if grave => Severity::Error,
+        false => Severity::Warning,
+    }
+}
+
+/// A wrong group that has no permissions gets none.
+fn severity_of_group(s: &AuditedEntry<'_>, context: &super::RuleContext) -> Severity {
+    match s.granted_mode().0 & 0o070 {
+        0 if !context.strict => Severity::Note,
+        bits if bits & 0o020 == 0 && !context.strict => Severity::Warning,
+        _ => Severity::Error,
+    }
+}
 
 fn join_names(ids: &[u32], name: impl Fn(u32) -> String) -> String {
     match ids {

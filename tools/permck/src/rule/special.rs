@@ -4,7 +4,7 @@ use common::finding::Severity;
 use common::rule::Rule;
 use rustix::fs::{FileType, StatxAttributes};
 
-use super::{AuditedEntry, EntryRule, RuleContext, Violation};
+use super::{AuditedEntry, EntryRule, RuleContext, Violation, danger};
 
 /// The setuid, setgid and sticky bits.
 pub(crate) static RULE: EntryRule = EntryRule {
@@ -32,7 +32,7 @@ pub(crate) static IMMUTABLE: EntryRule = EntryRule {
     check: check_immutable,
 };
 
-fn check_special_bits(s: &AuditedEntry<'_>, _: &RuleContext) -> Option<Violation> {
+fn check_special_bits(s: &AuditedEntry<'_>, context: &RuleContext) -> Option<Violation> {
     let mode = s.mode();
     if mode.0 & 0o7000 == 0 || s.file_type() == FileType::Symlink {
         return None;
@@ -42,8 +42,20 @@ fn check_special_bits(s: &AuditedEntry<'_>, _: &RuleContext) -> Option<Violation
     Some(Violation {
         found: format!("mode {mode}: {} set", set.join(", ")),
         expected: "no setuid, setgid or sticky bit".into(),
-        fix: s.chmod_command(s.tightened_mode()),
+        fix: s.chmod_command(s.strictest_mode()),
+        severity: Some(severity(s, context)),
     })
+}
+
+/// On directories, setgid passes the group on to new entries, sticky protects entries from each other, and setuid does
+/// nothing; on a file that nobody may execute, nothing does anything (chmod(1)).
+fn severity(s: &AuditedEntry<'_>, context: &RuleContext) -> Severity {
+    let program = s.file_type() == FileType::RegularFile && s.mode().0 & 0o6000 != 0;
+    match program {
+        true => danger::severity_of_program(s, context),
+        false if context.strict => Severity::Error,
+        false => Severity::Note,
+    }
 }
 
 fn check_immutable(s: &AuditedEntry<'_>, _: &RuleContext) -> Option<Violation> {
@@ -54,5 +66,6 @@ fn check_immutable(s: &AuditedEntry<'_>, _: &RuleContext) -> Option<Violation> {
         found: format!("{name}: it cannot be deleted and its mode cannot be changed"),
         expected: String::new(),
         fix: format!("chattr -{letter} {} before changing it", s.quoted_path()),
+        ..Violation::default()
     })
 }

@@ -46,9 +46,9 @@ fn every_mode_against_every_class() {
     std::fs::set_permissions(dir.path().join("f"), std::fs::Permissions::from_mode(0o600)).unwrap();
     let name = CString::new("f").unwrap();
     with_entry(dir.path(), &name, |node, st| {
-        let context = RuleContext::default();
+        let context = RuleContext { strict: true, ..RuleContext::default() };
         for row in &TABLE {
-            let limit = ClassLimit { class: row.class, max: row.max, by: "test" };
+            let limit = ClassLimit { class: row.class, name: row.name, max: row.max, by: "test" };
             for bits in 0..0o10000_u16 {
                 let mut st = *st;
                 st.stx_mode = 0o100_000 | bits;
@@ -67,7 +67,7 @@ fn every_mode_against_every_class() {
                 assert_eq!(modes, expected, "{bits:04o} as {}", row.name);
                 assert_eq!(hit("special-bits").is_some(), (9..12).any(set), "{bits:04o} as {}", row.name);
                 let kept: u32 = (0..12).filter(|&b| bits >> b & 1 == 1 && !set(b)).map(|b| 1 << b).sum();
-                assert_eq!(subject.tightened_mode(), Mode(kept));
+                assert_eq!(subject.strictest_mode(), Mode(kept));
             }
         }
     });
@@ -82,11 +82,13 @@ fn plain<'a>(node: &'a TreeNode, name: &'a CStr, st: &'a Statx) -> AuditedEntry<
         st,
         limit: None,
         owner: &AllowedIds::Any,
+        owner_by_default: false,
         group: &AllowedIds::Any,
         xattrs: &NONE,
         link: None,
         secret: None,
         stray: None,
+        root_owner: st.stx_uid,
         dir_owner: st.stx_uid,
         unread: None,
     }

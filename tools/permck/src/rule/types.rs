@@ -27,6 +27,7 @@ pub(crate) static DEVICE: EntryRule = EntryRule {
             ),
             expected: "devices only below /dev".into(),
             fix: format!("rm {} if nothing needs it", s.quoted_path()),
+            ..Violation::default()
         })
     },
 };
@@ -45,6 +46,7 @@ pub(crate) static SOCKET: EntryRule = EntryRule {
             found: format!("a socket, mode {}", s.mode()),
             expected: String::new(),
             fix: "delete it if no process listens on it".into(),
+            ..Violation::default()
         })
     },
 };
@@ -63,6 +65,7 @@ pub(crate) static FIFO: EntryRule = EntryRule {
             found: format!("a FIFO, mode {}", s.mode()),
             expected: String::new(),
             fix: "delete it if no process uses it".into(),
+            ..Violation::default()
         })
     },
 };

@@ -29,5 +29,6 @@ fn check_unowned(s: &AuditedEntry<'_>, context: &RuleContext) -> Option<Violatio
         found,
         expected: "an existing user and group".into(),
         fix: format!("chown -h OWNER:GROUP {}", s.quoted_path()),
+        ..Violation::default()
     })
 }

@@ -23,5 +23,6 @@ fn check_unreadable(s: &AuditedEntry<'_>, _: &RuleContext) -> Option<Violation> 
         found: format!("cannot be read: {}", crate::reason(error)),
         expected: "an audit by root or the owner".into(),
         fix: "run permck as root or as the owner".into(),
+        ..Violation::default()
     })
 }

@@ -58,6 +58,11 @@ pub(crate) struct GpuTraceArgs {
     #[arg(long, default_value_t = -1, allow_negative_numbers = true, value_name = "N")]
     iterations: i64,
     /// Trace file; each process inserts _PID before .json
+    ///
+    /// `%h` in it is replaced by the name of the host, `%H` by the process's pid on the host, `%p` by its own pid (the
+    /// two differ in a container), `%j` by the job id, and `%%` by a percent sign. Use %h where several hosts write to
+    /// one directory. Processes of one host never get the same file: where they have the same pid, the pid on the host
+    /// is inserted too.
     #[arg(long, value_name = "FILE")]
     log_file: String,
     /// Start time, in milliseconds since the Unix epoch; 0 starts now

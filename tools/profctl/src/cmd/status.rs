@@ -4,7 +4,7 @@ use clap::Args;
 use common::exit::Exit;
 use common::record::profctl as record;
 use common::rpc::message::{
-    CertificateStatus, CrlStatus, FunctionState, ProcessStatus, Request, StatusReply,
+    CertificateStatus, CertificateSummary, CrlStatus, FunctionState, ProcessStatus, Request, StatusReply,
 };
 use common::text::Safe;
 
@@ -18,6 +18,9 @@ use crate::session::DaemonSession;
 /// Only profd reports the processes one by one; existing daemons report only that they are running (dynolog), or one
 /// state for all processes (msMonitor). profd also reports the CRLs in use and, if the last reload of its certificates
 /// failed, the reason: it then continues with the previous certificates and accepts only newer CRLs.
+///
+/// The exit status is 1 if the certificates of a daemon need attention: the last reload failed, a CRL was not taken, or
+/// one in use has expired.
 #[derive(Args, Debug)]
 #[command(
     after_long_help = "Examples:\n  Print the state of the daemon on this machine:\n    profctl status\n\n  List the pids of the registered processes:\n    profctl --format json status | jq '.processes[].pid'"
@@ -35,6 +38,9 @@ impl StatusArgs {
                 }
             };
             session.count_answer(&answer);
+            let certificates =
+                reply.as_ref().and_then(|r| r.detail.as_ref()).and_then(|d| d.certificates.as_ref());
+            session.summary_mut().degraded += u64::from(certificates.is_some_and(needs_attention));
             if session.writes_records() {
                 session.out.record(&status_record(answer, reply.unwrap_or_default()))?;
             } else if let Some(reply) = reply {
@@ -88,18 +94,33 @@ fn status_record(answer: record::ReplySummary, reply: StatusReply) -> record::St
     }
 }
 
+/// Whether an operator must act on the certificates of a daemon.
+fn needs_attention(status: &CertificateStatus) -> bool {
+    status.reload_failure.is_some() || !status.declined_crls.is_empty() || !status.problems.is_empty()
+}
+
 fn certificates_record(status: &CertificateStatus) -> record::Certificates {
+    let certificate = |cert: &CertificateSummary| record::CertificateInUse {
+        subject: cert.subject.clone(),
+        serial: cert.serial.clone(),
+        not_after: cert.not_after.clone(),
+        sha256: cert.sha256.clone(),
+    };
     let crl = |crl: &CrlStatus| record::CrlInUse {
         issuer: crl.issuer.clone(),
         number: crl.number.clone(),
         this_update: crl.this_update.clone(),
         next_update: crl.next_update.clone(),
         age_s: crl.age_s,
+        in_use_s: crl.in_use_s,
         revoked: crl.revoked,
     };
     record::Certificates {
         loaded_at: status.loaded_at.clone(),
         crls: status.crls.iter().map(crl).collect(),
+        leaf: status.leaf.as_ref().map(certificate),
+        roots: status.roots.iter().map(certificate).collect(),
+        problems: status.problems.clone(),
         declined_crls: status.declined_crls.clone(),
         reload_failed_at: status.reload_failure.as_ref().map(|f| f.at.clone()),
         reload_error: status.reload_failure.as_ref().map(|f| f.reason.clone()),
@@ -143,7 +164,7 @@ fn format_headline(reply: &StatusReply) -> String {
     parts.join(", ")
 }
 
-/// Formats why the last reload of the certificates failed, and each CRL in use, one line each.
+/// Formats what is wrong with the certificates, the one that the daemon presents, and each CRL in use, one line each.
 fn format_certificates(reply: &StatusReply) -> Vec<String> {
     let Some(status) = reply.detail.as_ref().and_then(|d| d.certificates.as_ref()) else { return Vec::new() };
     let failure = status.reload_failure.as_ref().map(|f| {
@@ -156,9 +177,18 @@ fn format_certificates(reply: &StatusReply) -> Vec<String> {
     let crls = status.crls.iter().map(|crl| {
         let number = crl.number.as_deref().unwrap_or("without a number");
         let due = crl.next_update.as_ref().map(|at| format!(", next update {at}")).unwrap_or_default();
-        format!("CRL {number} by {}: {} old, {} revoked{due}", crl.issuer, format_age(crl.age_s), crl.revoked)
+        // certck sets thisUpdate back, so the time since then is not how long the CRL has been in force here.
+        let age = match crl.in_use_s {
+            Some(seconds) => format!("in use for {}", format_age(i64::try_from(seconds).unwrap_or(i64::MAX))),
+            None => format!("{} old", format_age(crl.age_s)),
+        };
+        format!("CRL {number} by {}: {age}, {} revoked{due}", crl.issuer, crl.revoked)
     });
-    let mut lines: Vec<String> = failure.into_iter().chain(declined).chain(crls).collect();
+    let problems = status.problems.iter().map(|problem| format!("certificates: {problem}"));
+    let leaf =
+        status.leaf.as_ref().map(|leaf| format!("certificate {}: until {}", leaf.subject, leaf.not_after));
+    let mut lines: Vec<String> =
+        failure.into_iter().chain(problems).chain(declined).chain(leaf).chain(crls).collect();
     if status.crls.is_empty() {
         lines.push("no CRL: revoked client certificates are accepted".to_owned());
     }
@@ -244,6 +274,18 @@ mod tests {
         };
         let crl =
             r#"{"issuer":"CN=X","number":"02","this_update":"t","next_update":"n","age_s":7300,"revoked":1}"#;
+        let newer = crl.replace("7300", "7300,\"in_use_s\":7000");
+        assert_eq!(
+            with(&format!(
+                r#"{{"loaded_at":"l","crls":[{newer}],"leaf":{{"subject":"CN=n","serial":"1","not_after":"e","sha256":"h"}},
+                    "problems":["CRL 02 expired"]}}"#
+            )),
+            [
+                "certificates: CRL 02 expired",
+                "certificate CN=n: until e",
+                "CRL 02 by CN=X: in use for 116 min, 1 revoked, next update n"
+            ]
+        );
         let failed = format!(
             r#"{{"loaded_at":"l","crls":[{crl}],"reload_failure":{{"at":"a","reason":"server.key.bak: a key"}}}}"#
         );

@@ -9,6 +9,8 @@ pub(crate) struct ExpectedTrace {
     pub(crate) pid: i64,
     /// The id of the request, which the trace must carry; `None` if the daemon did not send one.
     pub(crate) trace_id: Option<String>,
+    /// The log file that the daemon has told the process, if it is not the requested one.
+    pub(crate) log_file: Option<String>,
 }
 
 /// A complete trace.

@@ -85,7 +85,7 @@ struct TraceContent {
 /// Whether the file at a path is an expected trace.
 #[derive(Debug)]
 enum CandidateState {
-    /// There is no file.
+    /// The file does not exist.
     Absent,
     /// The file has changed just now.
     Unsettled,
@@ -132,12 +132,14 @@ impl KinetoTraceFinder {
     }
 
     /// Returns the paths where the trace of a process can be, the most likely first.
-    fn candidate_paths(&self, pid: i64) -> Vec<PathBuf> {
-        let mut paths = vec![PathBuf::from(trace_path(&self.log_file, pid))];
+    fn candidate_paths(&self, expected: &ExpectedTrace) -> Vec<PathBuf> {
+        let pid = expected.pid;
+        let log_file = expected.log_file.as_ref().unwrap_or(&self.log_file);
+        let mut paths = vec![PathBuf::from(trace_path(log_file, pid))];
         // Older versions of libkineto insert the pid before the first `.json` also in `.pt.trace.json`, other writers
         // before the last one.
-        for at in [self.log_file.find(".json"), self.log_file.rfind(".json")].into_iter().flatten() {
-            paths.push(format!("{}_{pid}{}", &self.log_file[..at], &self.log_file[at..]).into());
+        for at in [log_file.find(".json"), log_file.rfind(".json")].into_iter().flatten() {
+            paths.push(format!("{}_{pid}{}", &log_file[..at], &log_file[at..]).into());
         }
         paths.push(self.fallback_dir.join(format!("{FALLBACK_PREFIX}{pid}.json")));
         paths.dedup();
@@ -255,6 +257,9 @@ fn shared_name_prefix(log_file: &str) -> String {
     name.split(".json")
         .next()
         .unwrap_or_default()
+        .split('%')
+        .next()
+        .unwrap_or_default()
         .trim_end_matches(".pt.trace")
         .trim_end_matches("_0")
         .to_owned()
@@ -264,7 +269,7 @@ impl TraceFinder for KinetoTraceFinder {
     fn check_trace(&mut self, expected: &ExpectedTrace) -> TraceState {
         let mut best: Option<(PathBuf, Option<String>)> = None;
         let mut doubtful = None;
-        let paths = self.candidate_paths(expected.pid);
+        let paths = self.candidate_paths(expected);
         for path in &paths {
             match self.check_candidate(path, expected) {
                 CandidateState::Absent => {}
@@ -310,7 +315,8 @@ mod tests {
     fn the_owner_and_the_trace_id_decide_together() {
         let match_of = |expected_id: Option<&str>, id: Option<&str>, uid: u32| {
             let owned = |id: Option<&str>| id.map(str::to_owned);
-            let expected = ExpectedTrace { host: "h".into(), pid: 7, trace_id: owned(expected_id) };
+            let expected =
+                ExpectedTrace { host: "h".into(), pid: 7, trace_id: owned(expected_id), log_file: None };
             let trace =
                 CompleteTrace { path: "/t".into(), size_bytes: None, trace_id: owned(id), remark: None };
             match match_trace(trace, describe_foreign_owner(uid), &expected) {

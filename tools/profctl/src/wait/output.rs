@@ -24,12 +24,18 @@ pub(crate) enum TraceOutput {
 }
 
 impl TraceOutput {
-    /// Returns the path of the trace of a process, if it is known in advance.
-    pub(crate) fn trace_path_of(&self, pid: i64) -> Option<String> {
+    /// Returns the path of the trace of a process, if it is known in advance. `told` is the log file that the daemon has
+    /// told it, if that is not the requested one.
+    pub(crate) fn trace_path_of(&self, told: Option<&str>, pid: i64) -> Option<String> {
         match self {
-            Self::Kineto { log_file } => Some(trace_path(log_file, pid)),
+            Self::Kineto { log_file } => Some(trace_path(told.unwrap_or(log_file), pid)),
             _ => None,
         }
+    }
+
+    /// Returns whether the path has parts that the daemon replaces for each process.
+    pub(crate) fn has_placeholders(&self) -> bool {
+        matches!(self, Self::Kineto { log_file } if log_file.contains('%'))
     }
 
     /// Returns the path of the trace of a process with `*` for its unknown parts, if they exist.
@@ -41,14 +47,15 @@ impl TraceOutput {
     }
 
     /// Returns the path or the pattern, for text output.
-    pub(crate) fn displayed_path_of(&self, pid: i64) -> Option<String> {
-        self.trace_path_of(pid).or_else(|| self.trace_pattern_of(pid))
+    pub(crate) fn displayed_path_of(&self, told: Option<&str>, pid: i64) -> Option<String> {
+        self.trace_path_of(told, pid).or_else(|| self.trace_pattern_of(pid))
     }
 
     /// Returns the directory of the traces if it does not exist and the processes do not create it.
     pub(crate) fn missing_directory(&self) -> Option<PathBuf> {
         let Self::Kineto { log_file } = self else { return None };
         let parent = Path::new(log_file).parent().filter(|p| !p.as_os_str().is_empty())?;
-        (!parent.is_dir()).then(|| parent.to_owned())
+        let is_known = !parent.to_string_lossy().contains('%');
+        (is_known && !parent.is_dir()).then(|| parent.to_owned())
     }
 }

@@ -16,7 +16,7 @@ const LONG: Duration = Duration::from_secs(60);
 const SHORT: Duration = Duration::from_millis(700);
 
 fn expected(pid: i64, trace_id: Option<&str>) -> ExpectedTrace {
-    ExpectedTrace { host: "localhost".into(), pid, trace_id: trace_id.map(str::to_owned) }
+    ExpectedTrace { host: "localhost".into(), pid, trace_id: trace_id.map(str::to_owned), log_file: None }
 }
 
 /// Waits; the complete traces in order, and what is missing.

@@ -28,7 +28,7 @@ pub(super) enum AuditFile {
 
 impl AuditFile {
     /// # Errors
-    /// The file cannot be opened, or is no regular file of this user that others cannot write; the journal has no socket.
+    /// The file cannot be opened, or is not a regular file of this user that others cannot write; the journal has no socket.
     pub(super) fn open(target: &AuditTarget) -> io::Result<Self> {
         match target {
             AuditTarget::File(path) => {

@@ -63,7 +63,7 @@ pub(crate) struct AccessRule {
 /// What a client may do.
 #[derive(Clone, Debug)]
 pub(crate) enum Access<'a> {
-    /// Everything: there are no rules.
+    /// Everything: no rules file is given.
     Unlimited,
     Rule(&'a AccessRule),
 }

@@ -17,7 +17,7 @@ pub(crate) struct UserShares {
     by_account: BTreeMap<u32, usize>,
 }
 
-/// Why there is no room for an entry.
+/// Why an entry does not fit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum NoRoom {
     /// The table is full.

@@ -8,7 +8,7 @@ use tokio::io::unix::AsyncFd;
 /// Lets the current runtime watch a descriptor for something to read.
 ///
 /// # Errors
-/// There is no room in the runtime's event queue.
+/// The runtime's event queue is full.
 #[expect(
     deprecated,
     reason = "its successor is unsafe for types that lend a descriptor they do not own; these own theirs"

@@ -20,7 +20,7 @@ pub(super) fn check_reply_address(address: &SocketAddrUnix, uid: u32) -> Result<
     match path.symlink_metadata() {
         Ok(meta) if meta.uid() == uid => Ok(()),
         Ok(_) => Err("the file at the path of its socket belongs to another user"),
-        Err(_) => Err("there is no file at the path of its socket"),
+        Err(_) => Err("the file of its socket does not exist"),
     }
 }
 

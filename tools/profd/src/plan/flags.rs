@@ -137,6 +137,9 @@ pub(crate) struct DaemonFlags {
     pub(crate) accept_new_roots: bool,
 
     #[command(flatten)]
+    pub(crate) crl_limit: common::pki::CrlLimitArgs,
+
+    #[command(flatten)]
     pub(crate) limits: DaemonLimitFlags,
 
     /// Write a newline to this file descriptor when the daemon is ready, for example for s6

@@ -20,6 +20,26 @@ pub(crate) struct ConnectionLimits {
     pub(crate) established: PoolLimits,
 }
 
+impl ConnectionLimits {
+    /// Returns the maximum number of connections of both kinds.
+    pub(crate) fn total(&self) -> usize {
+        self.pending.total + self.established.total
+    }
+
+    /// Lowers all limits in proportion, so that the connections need no more than this number of descriptors. A daemon
+    /// that is out of descriptors could not accept the connection for which another one is to be closed.
+    pub(crate) fn fit_descriptors(self, descriptors: usize) -> Self {
+        let wanted = self.total();
+        if wanted <= descriptors {
+            return self;
+        }
+        let lower = |limit: usize| (limit.saturating_mul(descriptors) / wanted).max(1);
+        let lower_pool =
+            |pool: PoolLimits| PoolLimits { total: lower(pool.total), per_peer: lower(pool.per_peer) };
+        Self { pending: lower_pool(self.pending), established: lower_pool(self.established) }
+    }
+}
+
 /// How many connections of one kind there may be.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct PoolLimits {
@@ -44,4 +64,21 @@ pub(crate) struct RequestLimits {
     pub(crate) max_age: Duration,
     /// Length of a request in bytes.
     pub(crate) max_bytes: usize,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn limits_fit_the_descriptors() {
+        let pool = |total, per_peer| PoolLimits { total, per_peer };
+        let limits = ConnectionLimits { pending: pool(2000, 1000), established: pool(1000, 250) };
+        let totals = |l: ConnectionLimits| {
+            [l.pending.total, l.pending.per_peer, l.established.total, l.established.per_peer]
+        };
+        assert_eq!(totals(limits.fit_descriptors(3000)), [2000, 1000, 1000, 250]);
+        assert_eq!(totals(limits.fit_descriptors(30)), [20, 10, 10, 2]);
+        assert_eq!(totals(limits.fit_descriptors(2)), [1, 1, 1, 1]);
+    }
 }

@@ -107,6 +107,8 @@ pub(crate) struct TlsPlan {
     pub(crate) passphrase_file: Option<PathBuf>,
     /// Whether a reload may bring a new trust root.
     pub(crate) accept_new_roots: bool,
+    /// The largest CRL file that is read, in bytes.
+    pub(crate) max_crl_bytes: u64,
 }
 
 /// Where the audit trail is written.
@@ -139,7 +141,7 @@ impl RunAs {
     /// Finds the user of `--user` for a process of `own` uid. Returns `None` if that is the user already.
     ///
     /// # Errors
-    /// There is no such user, or the process cannot become another one.
+    /// The user does not exist, or the process may not change its user.
     pub(crate) fn find(name: &str, own: u32, accounts: &Accounts) -> anyhow::Result<Option<Self>> {
         let uid =
             accounts.find_uid(name).with_context(|| format!("--user {name}: no such user in /etc/passwd"))?;
@@ -236,13 +238,6 @@ impl DaemonPlan {
     }
 }
 
-impl DaemonPlan {
-    /// Returns the maximum number of connections of both kinds.
-    pub(crate) fn max_connections(&self) -> usize {
-        self.server.connections.pending.total + self.server.connections.established.total
-    }
-}
-
 fn plan_users(flags: &DaemonFlags, environment: &HostEnvironment) -> anyhow::Result<AllowedUsers> {
     let mut uids = flags.allow_uid.clone();
     for name in &flags.allow_user {
@@ -304,6 +299,7 @@ fn plan_tls(flags: &DaemonFlags) -> anyhow::Result<Option<TlsPlan>> {
         min: flags.tls_min,
         passphrase_file: flags.passphrase_file.clone(),
         accept_new_roots: flags.accept_new_roots,
+        max_crl_bytes: flags.crl_limit.max_crl_bytes,
     }))
 }
 

@@ -7,16 +7,20 @@
 
 use std::collections::{BTreeMap, HashSet};
 use std::fs;
-use std::io;
+use std::io::{self, Read};
 use std::path::PathBuf;
 
 use crate::core::registry::pid_match::{AncestryClaim, Claimant, PidFacts, PidScope};
+use crate::core::registry::process_role::ProcessRole;
 
 /// Maximum number of ancestors that are read: a chain that changes while it is read may have no end.
 const MAX_DEPTH: usize = 128;
 
 /// Maximum number of processes that are read for one request. What is beyond it is not confirmed.
 const MAX_READ: usize = 20_000;
+
+/// Maximum number of bytes of a command line that are read.
+const MAX_COMMAND_LINE: u64 = 4096;
 
 /// A mounted `/proc`.
 #[derive(Clone, Debug)]
@@ -81,6 +85,18 @@ impl Procfs {
             }
         }
         (facts, false_claims)
+    }
+
+    /// Looks up the roles of the processes of a job; those that train are left out.
+    pub(crate) fn look_up_roles(&self, host_pids: &[i32]) -> BTreeMap<i32, ProcessRole> {
+        let role = |pid: &i32| {
+            let path = self.root.join(pid.to_string()).join("cmdline");
+            let mut command_line = Vec::new();
+            fs::File::open(path).ok()?.take(MAX_COMMAND_LINE).read_to_end(&mut command_line).ok()?;
+            Some((*pid, ProcessRole::of_command_line(&command_line)))
+        };
+        let known = host_pids.iter().take(MAX_READ).filter_map(role);
+        known.filter(|(_, role)| *role != ProcessRole::Trainer).collect()
     }
 
     /// Returns in which namespace an actual ancestor has the claimed pid; `None` if none has it.

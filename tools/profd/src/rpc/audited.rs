@@ -26,7 +26,7 @@ pub(crate) async fn record_request(
         peer.describe_in(&mut record);
         record.rule = rule.map(str::to_owned);
         if detail.code == Some(ErrorCode::Audit) {
-            // The client is told at once that the trail cannot be written; this line is written when it can.
+            // The client's reply says at once that the trail cannot be written; this line is written when it can.
             context.audit.enqueue(&record).await;
         } else {
             context.audit.write(&record).await;

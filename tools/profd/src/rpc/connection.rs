@@ -34,14 +34,14 @@ enum ConnectionEnd {
     Broken(std::io::Error),
     BadFrame(FrameError),
     BadRequest(RequestError),
-    /// The first reply is sent, and there is no place to keep the connection.
+    /// The first reply is sent, and the table of open connections is full.
     NotKept(ConnectionLimit),
     /// Another connection has got the place.
     Displaced {
         had_reply: bool,
     },
     /// The certificate of the client is not valid any more.
-    CertificateInvalid(rustls::Error),
+    CertificateInvalid(String),
     /// It has reached its maximum age.
     Aged,
 }
@@ -330,7 +330,7 @@ async fn wait_for_change(changes: &mut Option<watch::Receiver<u64>>) {
     }
 }
 
-fn verify_again(context: &RpcContext, peer: &RpcPeer) -> Result<(), rustls::Error> {
+fn verify_again(context: &RpcContext, peer: &RpcPeer) -> Result<(), String> {
     context.certs.as_ref().map_or(Ok(()), |certs| certs.verify_again(peer.chain()))
 }
 

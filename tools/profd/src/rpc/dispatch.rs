@@ -10,6 +10,7 @@ use std::time::Instant;
 
 use common::rpc::message::{ErrorCode, OnDemand, Request};
 
+use crate::certs::measure_certificates;
 use crate::core::access::{Access, Permission};
 use crate::core::handler::status::{StatusFacts, handle_status};
 use crate::core::handler::trace::{self, TraceFacts, audit_target, check_config, handle_trace};
@@ -91,10 +92,11 @@ async fn look_up_and_handle_status(
     let state = &context.state;
     look_up(state, DaemonState::reap_dead_processes).await;
     let accounts = state.accounts();
-    let facts = extended.then(|| StatusFacts {
-        counters: state.counters.snapshot(),
-        certificates: context.certs.as_ref().map(|certs| certs.certificate_status()),
-        accounts: &accounts,
+    let facts = extended.then(|| {
+        let certificates = context.certs.as_ref().map(|certs| certs.certificate_status());
+        let mut counters = state.counters.snapshot();
+        counters.extend(certificates.as_ref().map(measure_certificates).into_iter().flatten());
+        StatusFacts { counters, certificates, accounts: &accounts }
     });
     handle_status(&state.registry(), state.uptime(), &access.scope(), facts)
 }
@@ -131,7 +133,11 @@ async fn look_up_and_handle_trace(
         state.reap_dead_processes();
         let claimants = state.registry().list_claimants(state.uptime(), &lent);
         let requested: HashSet<i32> = lent.pids.iter().copied().collect();
-        state.procfs.look_up_pids(&claimants, &requested, |uid| users.may_contain(uid))
+        let (mut pids, false_claims) =
+            state.procfs.look_up_pids(&claimants, &requested, |uid| users.may_contain(uid));
+        let job_pids = state.registry().list_job_pids(state.uptime(), lent.job_id);
+        pids.roles = state.procfs.look_up_roles(&job_pids);
+        (pids, false_claims)
     });
     let (pids, false_claims) = lookup.await.unwrap_or_default();
     // Nothing is awaited from here on: whether the daemon is stopping is read last, and what is accepted is answered.
@@ -143,6 +149,7 @@ async fn look_up_and_handle_trace(
         false_claims,
         scope,
         accounts: &accounts,
+        host_name: &state.host_name,
     };
     handle_trace(&mut registry, &request, &config, &facts, &mut random_trace_id)
 }

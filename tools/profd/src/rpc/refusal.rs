@@ -1,4 +1,4 @@
-//! Refuses connections for which there is no place, and says so: with an error over plain TCP, with an alert over TLS.
+//! Refuses connections beyond the limits, and says so: with an error over plain TCP, with an alert over TLS.
 
 use std::sync::Arc;
 use std::time::Duration;

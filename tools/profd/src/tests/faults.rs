@@ -47,7 +47,7 @@ fn fault_02_a_silent_client_is_closed_after_its_timeout() {
     for client in [&mut silent, &mut trickling, &mut idle] {
         assert!(client.read_reply().is_none());
     }
-    // Being silent after an answer is no fault.
+    // Being silent after an answer is not a fault.
     daemon.wait_for_counter("rpc.timeout", 2);
     assert_eq!(daemon.counter("rpc.timeout"), 2);
 }

@@ -247,6 +247,7 @@ fn on_demand(job_id: i64, pids: &[i32]) -> Value {
         pids: pids.to_vec(),
         process_limit: 1000,
         user: None,
+        expand: false,
         extended: true,
     };
     serde_json::from_slice(&common::rpc::message::Request::OnDemand(request).encode()).unwrap()

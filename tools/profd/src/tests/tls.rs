@@ -35,6 +35,7 @@ impl MintedAuthority {
             min: MinVersion::Tls13,
             passphrase_file: None,
             accept_new_roots: false,
+            max_crl_bytes: common::pki::MAX_CRL_BYTES,
         }
     }
 

@@ -234,10 +234,11 @@ impl Conversion<'_> {
             other => other?,
         };
         let label = path.to_string_lossy().into_owned();
-        if let Some(losses) = losses.describe() {
-            out.warn(&label, losses);
-        }
         let format = self.args.to.to_possible_value().map_or_else(String::new, |v| v.get_name().to_owned());
+        if let Some(losses) = losses.describe() {
+            let place = if label == "-" { "standard output" } else { label.as_str() };
+            out.warn(place, format_args!("{format} does not hold: {losses}"));
+        }
         let not_held = losses.counts();
         self.written.push(record::WrittenTrace { path: label, format, traces, events, not_held });
         Ok(())

@@ -94,6 +94,7 @@ impl MergeArgs {
             let lookup = MeaningLookup::new(input, ClassRules::default());
             let read = reader.read(out, input, &mut ResolvedSink { lookup, sink: &mut first })?;
             let Some(outcome) = read else { return Ok(()) };
+            first.collectives.number_by_time();
             let base = outcome.meta.epoch_offset(first.begin.unwrap_or(0)).unwrap_or(0);
             let mut rank = RankClock {
                 input: input.clone(),
@@ -179,15 +180,22 @@ impl EventSink for FirstMoment {
 }
 
 /// Fits the clock of a rank, in which moments of the trace are wall clock, to that of the reference.
-fn fit_clock(rank: &mut RankClock, reference_base: i64, found: &[(CollectiveSpan, CollectiveSpan)]) {
+/// Of several sources, the one counts after whose fit the ends lie closest together.
+fn fit_clock(rank: &mut RankClock, reference_base: i64, sources: &[Vec<(CollectiveSpan, CollectiveSpan)>]) {
     let base = rank.base;
-    let pairs: Vec<(i64, i64)> = found
-        .iter()
-        .map(|(own, reference)| (own.end.saturating_add(base), reference.end.saturating_add(reference_base)))
-        .collect();
-    rank.fit = ClockFit::of(&pairs).unwrap_or_default();
-    let lengths = found.iter().flat_map(|(a, b)| [a.end - a.start, b.end - b.start]);
-    rank.shortest = lengths.min();
+    let mut best: Option<ClockFit> = None;
+    for found in sources {
+        let ends = found.iter().map(|(own, reference)| {
+            (own.end.saturating_add(base), reference.end.saturating_add(reference_base))
+        });
+        let Some(fit) = ClockFit::of(&ends.collect::<Vec<_>>()) else { continue };
+        if best.is_none_or(|best| fit.residual < best.residual) {
+            best = Some(fit);
+            let lengths = found.iter().flat_map(|(a, b)| [a.end - a.start, b.end - b.start]);
+            rank.shortest = lengths.min();
+        }
+    }
+    rank.fit = best.unwrap_or_default();
 }
 
 /// Writes all ranks, one after the other.

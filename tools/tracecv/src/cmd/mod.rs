@@ -84,7 +84,7 @@ impl TraceReader {
             }
         };
         let source = if self.bar.is_hidden() { source } else { Box::new(self.bar.wrap_read(source)) };
-        let mut outcome = read::read_trace(source, &self.options, sink)?;
+        let mut outcome = read::read_trace(opened.source_of(source), &self.options, sink)?;
         outcome.meta.rank = outcome.meta.rank.or(opened.rank);
         Ok(Some(outcome))
     }

@@ -4,7 +4,7 @@
 //! is written from the fields of the event.
 
 use trace::model::{Category, Event, EventId, RawText};
-use trace::read::{for_each_member, write_compact, write_text};
+use trace::read::{find_argument, for_each_member, write_compact, write_text};
 
 /// Appends an event as it stands in the file, or as its fields say if its format is another.
 pub(crate) fn write_event(to: &mut Vec<u8>, event: &Event<'_>) {
@@ -47,11 +47,40 @@ pub(crate) fn write_fields(to: &mut Vec<u8>, event: &Event<'_>) {
     if event.phase == b'f' {
         to.extend_from_slice(b",\"bp\":\"e\"");
     }
+    write_arguments(to, event);
+    to.push(b'}');
+}
+
+/// Appends the arguments, and beside them what readers of the format look for there.
+fn write_arguments(to: &mut Vec<u8>, event: &Event<'_>) {
+    let before = to.len();
     if !event.args.is_empty() {
         write_key(to, "args");
         write_compact(event.args, event.repaired, to);
     }
-    to.push(b'}');
+    let is_object = to.len() == before || to.ends_with(b"}");
+    if event.phase == b'M' || !is_object {
+        return;
+    }
+    let numbers = [
+        ("correlation", event.correlation),
+        ("External id", event.external),
+        ("device", event.device),
+        ("stream", event.stream),
+        ("Ev Idx", event.sequence),
+        ("step_num", event.step_number),
+    ];
+    for (key, number) in numbers {
+        let Some(number) = number.filter(|_| find_argument(event.args, key).is_none()) else { continue };
+        if to.len() == before {
+            to.extend_from_slice(b",\"args\":{");
+        } else {
+            // Into the object that has been closed.
+            to.pop();
+            to.extend_from_slice(if to.ends_with(b"{") { b"" } else { b"," });
+        }
+        to.extend_from_slice(format!("\"{key}\":{number}}}").as_bytes());
+    }
 }
 
 /// Appends `wanted`, which was made of `event`: members whose field was changed are written anew, all others as they
@@ -269,6 +298,8 @@ mod tests {
             tid: EventId::Text("stream 7".into()),
             start: Some(1_234_567),
             dur: Some(1),
+            correlation: Some(4),
+            device: Some(0),
             args: br#"{"correlation": 4}"#,
             ..Event::default()
         };
@@ -276,7 +307,7 @@ mod tests {
         write_event(&mut out, &event);
         assert_eq!(
             String::from_utf8(out).unwrap(),
-            r#"{"ph":"X","cat":"kernel","name":"gemm","pid":0,"tid":"stream 7","ts":1234.567,"dur":0.001,"args":{"correlation":4}}"#
+            r#"{"ph":"X","cat":"kernel","name":"gemm","pid":0,"tid":"stream 7","ts":1234.567,"dur":0.001,"args":{"correlation":4,"device":0}}"#
         );
     }
 }

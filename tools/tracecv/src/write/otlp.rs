@@ -3,7 +3,7 @@
 //!
 //! Numbers of 64 bits are texts, ids are hexadecimal digits. A trace of a profiler is one trace of OpenTelemetry.
 
-use std::hash::{BuildHasher, Hash, Hasher};
+use std::hash::BuildHasher;
 use std::io::Write;
 
 use serde_json::{Map, Value, json};
@@ -115,11 +115,7 @@ fn trace_id(meta: &TraceMeta, label: &str) -> String {
     given.map_or_else(
         || {
             let state = std::hash::BuildHasherDefault::<std::hash::DefaultHasher>::default();
-            let half = |salt: u8| {
-                let mut hasher = state.build_hasher();
-                (salt, label, meta.rank).hash(&mut hasher);
-                hasher.finish()
-            };
+            let half = |salt: u8| state.hash_one((salt, label, meta.rank));
             format!("{:016x}{:016x}", half(1) | 1, half(2))
         },
         str::to_ascii_lowercase,

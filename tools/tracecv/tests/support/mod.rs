@@ -79,7 +79,10 @@ pub(crate) enum Field {
 }
 
 /// The fields of a message, by number.
-pub(crate) fn decode(mut bytes: &[u8]) -> Vec<(u64, Field)> {
+pub(crate) type Fields = Vec<(u64, Field)>;
+
+/// Decodes a message.
+pub(crate) fn decode(mut bytes: &[u8]) -> Fields {
     fn varint(bytes: &mut &[u8]) -> u64 {
         let (mut value, mut shift) = (0, 0);
         loop {

@@ -231,7 +231,8 @@ impl Resolver {
         let Collected { classifier, work, launches, tails, heads, operators, others, async_spans, .. } =
             self.collected;
         // Operators count as host time; where a trace knows none, everything with a duration does.
-        let host = if dialect == Dialect::Chrome && operators.is_empty() { others } else { operators };
+        let told = matches!(dialect, Dialect::Kineto | Dialect::Ascend);
+        let host = if !told && operators.is_empty() { others } else { operators };
         Ok(Resolved {
             memory,
             classifier,

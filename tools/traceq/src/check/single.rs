@@ -66,8 +66,12 @@ impl Subject<'_> {
     fn check_completeness(&self) -> Vec<Finding> {
         let (path, outcome) = (self.path, self.outcome);
         if let Some(error) = &outcome.error {
-            let error = format!("line {} column {}: {error}", error.at.line, error.at.column);
-            return vec![finding_of(&TRUNCATED, path, error, "a document that was read to its end")];
+            return vec![finding_of(
+                &TRUNCATED,
+                path,
+                error.with_place(),
+                "a document that was read to its end",
+            )];
         }
         let losses = outcome.defects.losses();
         if !losses.is_empty() {

@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 use std::io;
+use std::sync::Arc;
 
 use anyhow::Context;
 use clap::Args;
@@ -14,9 +15,10 @@ use super::{Format, Tally};
 use crate::analysis::collect::CollectOptions;
 use crate::analysis::resolve::{FoundStep, find_step};
 use crate::write::line;
+use trace::classifier::{ClassRules, EventClassifier};
 use trace::inputs::{Input, Inputs};
 use trace::meaning::MeaningLookup;
-use trace::model::{Category, Event, EventSink};
+use trace::model::{Category, Event, EventSink, EventWorker, PreparedEvents};
 use trace::read::{self, ReadOptions};
 use trace::rows;
 
@@ -66,24 +68,25 @@ impl Cat {
         let mut tally = Tally::default();
         let several = self.inputs.several();
         let mut header = format == Format::Csv;
-        let named = self.inputs.each(out, |out, input| {
+        let cat = Arc::new(self);
+        let named = cat.inputs.each(out, |out, input| {
             let Some((opened, source)) = super::open_input(out, input) else { return Ok(()) };
-            let window = self.step.map(|n| StepWindow::find_in_trace(input, n, &options)).transpose()?;
+            let window = cat.step.map(|n| StepWindow::find_in_trace(input, n, &options)).transpose()?;
             if std::mem::take(&mut header) {
                 writeln!(out.text(), "{}", rows::COLUMNS.join(","))?;
             }
-            let path = opened.path.to_string_lossy().into_owned();
-            let (cat, path) = (&self, several.then_some(path.as_str()));
+            let path = several.then(|| opened.path.to_string_lossy().into());
+            let (cat, window) = (Arc::clone(&cat), window.map(Arc::new));
+            let selection = Selection { cat, window, format, path, classes: options.classes.clone() };
             let lookup = MeaningLookup::new(input, options.classes.clone());
-            let (window, lines) = (window.as_ref(), Vec::new());
-            let mut writer = Writer { cat, window, format, path, out, lines, written: 0, lookup };
-            let outcome = read::read_trace(source, &self.inputs.read_options(), &mut writer)?;
+            let mut writer = Writer { selection, out, lines: Vec::new(), written: 0, lookup };
+            let outcome = read::read_trace(source, &writer.selection.cat.inputs.read_options(), &mut writer)?;
             writer.pass_lines()?;
             tally.records += writer.written;
             super::count_outcome(out, &mut tally, opened, outcome);
             Ok(())
         })?;
-        let nothing = tally.records == 0 && named > 0 && self.has_conditions();
+        let nothing = tally.records == 0 && named > 0 && cat.has_conditions();
         let exit = tally.finish(out, format == Format::Json, named)?;
         Ok(if nothing { exit.max(Exit::No) } else { exit })
     }
@@ -107,12 +110,52 @@ impl Cat {
     }
 }
 
+/// Which events of a trace are written, and how.
+#[derive(Clone)]
+struct Selection {
+    cat: Arc<Cat>,
+    window: Option<Arc<StepWindow>>,
+    format: Format,
+    path: Option<Arc<str>>,
+    classes: ClassRules,
+}
+
+impl Selection {
+    /// Appends an event whose category, device and stream are known, if it is wanted. Tells whether it is.
+    fn write_event(&self, event: &Event<'_>, lines: &mut Vec<u8>) -> bool {
+        let wanted = self.cat.wants_event(event) && self.window.as_ref().is_none_or(|w| w.holds_event(event));
+        if wanted {
+            let (path, with_args) = (self.path.as_deref(), !self.cat.no_args);
+            match self.format {
+                Format::Json => rows::write_record(lines, event, path, with_args),
+                Format::Csv => rows::write_csv_row(lines, event, path.unwrap_or(""), with_args),
+                _ => line::write_line(lines, event),
+            }
+        }
+        wanted
+    }
+}
+
+/// Writes lines ahead, of events that tell by themselves what they are.
+struct LineWorker {
+    selection: Selection,
+    classifier: EventClassifier,
+}
+
+impl EventWorker for LineWorker {
+    fn prepare(&mut self, event: &Event<'_>, prepared: &mut PreparedEvents) -> bool {
+        let meaning = self.classifier.meaning_by_itself(event);
+        if let Some(meaning) = meaning {
+            let written = self.selection.write_event(&meaning.apply_to(event), &mut prepared.text);
+            prepared.records += u64::from(written);
+        }
+        meaning.is_some()
+    }
+}
+
 /// Writes the events that are wanted.
 struct Writer<'a> {
-    cat: &'a Cat,
-    window: Option<&'a StepWindow>,
-    format: Format,
-    path: Option<&'a str>,
+    selection: Selection,
     out: &'a mut Out,
     /// Lines that are passed on together, and never in parts: whoever stops the program finds whole lines.
     lines: Vec<u8>,
@@ -133,22 +176,23 @@ impl EventSink for Writer<'_> {
         /// More than the buffer of standard output holds, so that it copies nothing.
         const ENOUGH: usize = 128 * 1024;
         let event = &self.lookup.resolve(event)?;
-        if !self.cat.wants_event(event) || self.window.is_some_and(|w| !w.holds_event(event)) {
-            return Ok(());
-        }
-        self.written += 1;
-        let with_args = !self.cat.no_args;
-        match self.format {
-            Format::Json => rows::write_record(&mut self.lines, event, self.path, with_args),
-            Format::Csv => {
-                rows::write_csv_row(&mut self.lines, event, self.path.unwrap_or(""), with_args);
-            }
-            _ => line::write_line(&mut self.lines, event),
-        }
+        self.written += u64::from(self.selection.write_event(event, &mut self.lines));
         if self.lines.len() >= ENOUGH {
             self.pass_lines()?;
         }
         Ok(())
+    }
+
+    fn make_worker(&self) -> Option<Box<dyn EventWorker>> {
+        let selection = self.selection.clone();
+        let classifier = EventClassifier::new(selection.classes.clone());
+        Some(Box::new(LineWorker { selection, classifier }))
+    }
+
+    fn take_prepared(&mut self, prepared: PreparedEvents) -> anyhow::Result<()> {
+        self.pass_lines()?;
+        self.written += prepared.records;
+        Ok(self.out.text().write_all(&prepared.text)?)
     }
 }
 
@@ -167,9 +211,9 @@ impl StepWindow {
             ))
             .hint("name a file");
         }
-        let (_, source) = input.open().with_context(|| input.label())?;
+        let (opened, bytes) = input.open().with_context(|| input.label())?;
         let mut collected = options.collector();
-        let outcome = read::read_trace(source, &ReadOptions::default(), &mut collected)?;
+        let outcome = read::read_trace(opened.source_of(bytes), &ReadOptions::default(), &mut collected)?;
         let FoundStep { spans, launched } = find_step(collected, outcome.meta.dialect, number)?;
         Ok(Self { spans, launched })
     }

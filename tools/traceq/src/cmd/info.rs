@@ -143,7 +143,8 @@ fn info_record(trace: &Trace, survey: &Survey, steps: BTreeSet<i64>) -> record::
         path_hex: trace.path_hex(),
         format: meta.dialect.name().to_owned(),
         producer: meta.hints.clone(),
-        gzip: outcome.gzip,
+        gzip: outcome.compression == Some("gzip"),
+        compression: outcome.compression.map(str::to_owned),
         size_bytes: trace.size,
         text_bytes: outcome.bytes,
         complete: outcome.complete,
@@ -244,9 +245,10 @@ fn append_detail(what: &str, more: String) -> String {
 
 fn size_text(info: &record::Info) -> String {
     let text = format_bytes(info.text_bytes);
+    let packed = info.compression.as_deref().unwrap_or_default();
     match info.size_bytes {
-        Some(size) if info.gzip => format!("{}, gzip of {text}", format_bytes(size)),
-        _ if info.gzip => format!("gzip of {text}"),
+        Some(size) if info.compression.is_some() => format!("{}, {packed} of {text}", format_bytes(size)),
+        _ if info.compression.is_some() => format!("{packed} of {text}"),
         _ => text,
     }
 }

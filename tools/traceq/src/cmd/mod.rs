@@ -8,7 +8,6 @@ pub(crate) mod rules;
 pub(crate) mod sum;
 pub(crate) mod top;
 
-use std::io::Read;
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
@@ -22,7 +21,7 @@ use common::report::ReportFormat;
 
 use trace::inputs::{Input, Inputs, Opened};
 use trace::model::EventSink;
-use trace::read::{self, ReadFault, ReadOutcome};
+use trace::read::{self, ReadFault, ReadOutcome, TraceSource};
 use trace::report::report_faults;
 
 /// Form of the result.
@@ -122,7 +121,7 @@ impl Trace {
     /// Why it could not be read to its end, on one line.
     pub(crate) fn reason(&self) -> Option<String> {
         let error = self.outcome.error.as_ref()?;
-        Some(format!("line {} column {}: {error}", error.at.line, error.at.column))
+        Some(error.with_place())
     }
 }
 
@@ -184,10 +183,11 @@ fn each_trace<S: EventSink>(
 }
 
 /// Opens an input, or reports why not. How far reading has come is shown where somebody watches.
-fn open_input(out: &Out, input: &Input) -> Option<(Opened, Box<dyn Read + Send>)> {
-    let (opened, source) = input.open().inspect_err(|e| out.failed(input.label(), e)).ok()?;
+fn open_input(out: &Out, input: &Input) -> Option<(Opened, TraceSource)> {
+    let (opened, bytes) = input.open().inspect_err(|e| out.failed(input.label(), e)).ok()?;
     let bar = progress::bar(out.diag(), Unit::Bytes, opened.size, &input.label());
-    let source = if bar.is_hidden() { source } else { Box::new(bar.wrap_read(source)) };
+    let bytes = if bar.is_hidden() { bytes } else { Box::new(bar.wrap_read(bytes)) };
+    let source = opened.source_of(bytes);
     Some((opened, source))
 }
 

@@ -1,10 +1,8 @@
 //! `tracewhy diff`: what became slower between two traces, or two sets of them.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use anyhow::Context;
 use clap::Args;
-use common::error::HintExt;
 use common::exit::Exit;
 use common::finding::Severity;
 use common::out::Out;
@@ -29,7 +27,7 @@ use crate::report::{LEFT, RIGHT, Report};
     tracewhy diff before.json.gz after.json.gz\n  \
     tracewhy --format junit diff --fail-on 'step>5%' main/ branch/")]
 pub(crate) struct DiffArgs {
-    /// The trace to compare with: a file, an `*_ascend_pt` directory, or a directory of the traces of all ranks
+    /// The trace to compare with: a file, or a directory of the traces of all ranks
     #[arg(value_name = "BASE")]
     base: PathBuf,
     /// The trace to judge
@@ -136,8 +134,8 @@ struct Comparison {
 impl DiffArgs {
     /// Reads both sets and compares them.
     pub(crate) fn run(self, out: &mut Out, form: ReportForm) -> anyhow::Result<Exit> {
-        let base = self.analysis.read_set(out, list_traces(&self.base)?)?;
-        let new = self.analysis.read_set(out, list_traces(&self.new)?)?;
+        let base = self.analysis.read_set(out, &self.base)?;
+        let new = self.analysis.read_set(out, &self.new)?;
         let (Some(base), Some(new)) = (base, new) else { return Ok(Exit::Failed) };
         let changes = compare_sets(&base.job.parts, &new.job.parts);
         let broken = self.fail_on.iter().filter_map(|condition| {
@@ -301,32 +299,6 @@ fn change_record(change: &Change) -> record::ItemChange {
         noise_ns: change.noise.round() as i64,
         beyond_noise: change.beyond_noise,
     }
-}
-
-/// The traces of a set: the path itself, or the traces in a directory that is none.
-fn list_traces(path: &Path) -> anyhow::Result<Vec<PathBuf>> {
-    const ENDS: [&str; 2] = [".json", ".json.gz"];
-    if !path.is_dir() || trace::read::ascend::find_timeline(path).is_some() {
-        return Ok(vec![path.to_owned()]);
-    }
-    let label = || path.display().to_string();
-    let mut found = Vec::new();
-    for entry in std::fs::read_dir(path)
-        .map_err(|e| anyhow::anyhow!(common::error::io_reason(&e)))
-        .with_context(label)?
-    {
-        let path = entry.with_context(label)?.path();
-        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        if ENDS.iter().any(|end| name.ends_with(end)) || name.ends_with("_ascend_pt") {
-            found.push(path);
-        }
-    }
-    found.sort();
-    if found.is_empty() {
-        return Err(anyhow::anyhow!("has no traces in it").context(label()))
-            .hint("names of traces end with .json, .json.gz or _ascend_pt");
-    }
-    Ok(found)
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ pub(crate) mod modules;
 pub(crate) mod ranks;
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::Path;
 
 use anyhow::Context;
 use clap::{Args, ValueEnum};
@@ -19,7 +19,7 @@ use common::size::parse_size;
 use trace::classifier::ClassRules;
 use trace::inputs::{Input, Inputs};
 use trace::meaning::{MeaningLookup, ResolvedSink};
-use trace::read::{self, ReadFault, ReadOptions};
+use trace::read::{self, ReadFault, ReadOptions, TraceSource};
 use trace::report::report_faults;
 use trace::spool::MemoryLimit;
 
@@ -115,12 +115,12 @@ impl JobArgs {
 }
 
 impl AnalysisArgs {
-    /// Reads these traces with what single names take. `None` as of [`JobArgs::read_job`].
+    /// Reads a trace, or those of a directory, with what single names take. `None` as of [`JobArgs::read_job`].
     ///
     /// # Errors
     /// As there.
-    pub(crate) fn read_set(&self, out: &mut Out, paths: Vec<PathBuf>) -> anyhow::Result<Option<ReadJob>> {
-        self.read_inputs(out, &Inputs::of_paths(paths), WantedDetail::Names)
+    pub(crate) fn read_set(&self, out: &mut Out, path: &Path) -> anyhow::Result<Option<ReadJob>> {
+        self.read_inputs(out, &Inputs::of_path(path), WantedDetail::Names)
     }
 
     fn read_inputs(
@@ -146,7 +146,8 @@ impl AnalysisArgs {
             };
             let source = if bar.is_hidden() { source } else { Box::new(bar.wrap_read(source)) };
             let lookup = MeaningLookup::new(input, classes.clone());
-            read.read_rank(out, (input, opened.rank), source, lookup, inputs.read_options())
+            let (rank, source) = (opened.rank, opened.source_of(source));
+            read.read_rank(out, (input, rank), source, lookup, inputs.read_options())
         })?;
         bar.finish_and_clear();
         if named == 0 {
@@ -161,7 +162,7 @@ impl ReadJob {
         &mut self,
         out: &Out,
         (input, rank): (&Input, Option<i64>),
-        source: Box<dyn std::io::Read + Send>,
+        source: TraceSource,
         lookup: MeaningLookup<'_>,
         options: ReadOptions,
     ) -> anyhow::Result<()> {

@@ -178,10 +178,10 @@ fn headline(job: &Job, result: &RanksResult) -> String {
         return match (count, result.lateness.collectives) {
             (0 | 1, _) => "who is slow is not known: one rank can be compared with no other".to_owned(),
             (_, 0) => "who is slow is not known: the ranks share no collective in which all wait".to_owned(),
-            _ => format!("no rank is slow, of {count} in {steps} steps: who comes last changes, or it does not matter"),
+            _ => format!(
+                "no rank is slow, of {count} in {steps} steps: who comes last changes, or it does not matter"
+            ),
         };
-    };
-        return format!("no rank is slow, of {} in {steps} steps: {why}", job.parts.len());
     };
     let rank = rank_of(job, b.part).unwrap_or(-1);
     let what = match (b.peer.and_then(|peer| rank_of(job, peer)), b.ratio) {

@@ -153,7 +153,7 @@ fn strict_reading_stops_at_the_first_repair() {
     let out = read_trace(source, &options, &mut List::default()).unwrap();
     let e = out.error.unwrap();
     assert_eq!((e.place(), out.complete), (":2:1".to_owned(), false));
-    assert_eq!(e.to_string(), "refused by --strict: comma too many inside an event (byte 20)");
+    assert_eq!(e.to_string(), "refused by --strict: extra comma inside an event (byte 20)");
 }
 
 #[test]
@@ -204,5 +204,13 @@ fn what_is_no_trace_is_refused_with_the_reason() {
         let (_, out) = list(text.as_bytes(), 3);
         let error = out.error.unwrap().to_string();
         assert!(error.starts_with(reason), "{text}: {error}");
+    }
+}
+
+#[test]
+fn a_bracket_that_ends_the_input_inside_an_object_is_no_trace() {
+    for text in ["{ x ]", "{\"traceEvents\" x ]"] {
+        let (events, out) = list(text.as_bytes(), 5);
+        assert!(events.is_empty() && out.error.is_some(), "{text}");
     }
 }

@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 
-use crate::model::{Event, EventSink};
+use crate::model::{Event, EventSink, EventWorker, PreparedEvents};
 use crate::read::testing::DripReader;
 use crate::read::{ReadOptions, read_trace};
 
@@ -114,4 +114,67 @@ proptest! {
         prop_assert_eq!(said, told, "{}", String::from_utf8_lossy(&text));
         prop_assert!(names.0 == other.0);
     }
+}
+
+/// The names of events, a line for each.
+#[derive(Default)]
+struct Lines {
+    text: Vec<u8>,
+    prepared: u64,
+    metadata: u64,
+}
+
+/// Prepares all but one.
+struct LineMaker;
+
+fn write_name(event: &Event<'_>, to: &mut Vec<u8>) {
+    to.extend_from_slice(event.name.raw);
+    to.push(b'\n');
+}
+
+impl EventSink for Lines {
+    fn event(&mut self, event: &Event<'_>) -> anyhow::Result<()> {
+        self.metadata += u64::from(event.phase == b'M');
+        write_name(event, &mut self.text);
+        Ok(())
+    }
+
+    fn make_worker(&self) -> Option<Box<dyn EventWorker>> {
+        Some(Box::new(LineMaker))
+    }
+
+    fn take_prepared(&mut self, prepared: PreparedEvents) -> anyhow::Result<()> {
+        self.prepared += prepared.records;
+        self.text.extend_from_slice(&prepared.text);
+        Ok(())
+    }
+}
+
+impl EventWorker for LineMaker {
+    fn prepare(&mut self, event: &Event<'_>, prepared: &mut PreparedEvents) -> bool {
+        prepared.records += 1;
+        write_name(event, &mut prepared.text);
+        event.name.raw != b"alone"
+    }
+}
+
+#[test]
+fn what_workers_prepare_comes_in_the_place_of_its_events() {
+    let event = |i: usize| match i {
+        2000 => r#"{"ph":"M","name":"process_name"}"#.to_owned(),
+        3000 => r#"{"ph":"i","ts":1,"name":"alone"}"#.to_owned(),
+        _ => format!(r#"{{"ph":"i","ts":1,"name":"e{i}"}}"#),
+    };
+    let text = format!("[{}]", (0..5000).map(event).collect::<Vec<_>>().join(","));
+    let read = |threads| {
+        let mut lines = Lines::default();
+        let options = ReadOptions { threads: Some(threads), block: Some(2048), ..ReadOptions::default() };
+        let out = read_trace(Box::new(std::io::Cursor::new(text.clone())), &options, &mut lines).unwrap();
+        (lines, out.events, out.complete)
+    };
+    let (one, three) = (read(1), read(3));
+    assert_eq!((one.1, one.2, one.0.prepared), (5000, true, 0));
+    assert_eq!((three.1, three.2, three.0.metadata), (5000, true, 1));
+    assert!(one.0.text == three.0.text);
+    assert!(three.0.prepared > 1000, "{}", three.0.prepared);
 }

@@ -13,6 +13,7 @@ use rustix::fs::{self as rfs, FileType, OFlags, Statx};
 use rustix::io::Errno;
 
 use super::generated::{self, HEAD_SIZE};
+use super::recordings::RecordingNumbers;
 use common::file_id::FileId;
 use common::glob::Glob;
 use common::walk::{self, OpenDirectory, TreeNode, WalkOptions, WalkVisitor, file_type};
@@ -31,12 +32,16 @@ pub(super) struct Candidate {
     dir: u32,
     name: usize,
     pub(super) size: u64,
-    /// Bytes on disk: a sparse file takes less than its size.
+    /// Bytes on disk: whole blocks, and none for holes.
     pub(super) taken: u64,
     /// Whether it has other hard links: its space is freed only with the last of them.
     pub(super) shared: bool,
     /// Modification time in seconds since the epoch.
     pub(super) mtime: i64,
+    /// The number of the recording that it belongs to.
+    pub(super) recording: u32,
+    /// Modification time of the newest file of the recording.
+    pub(super) newest: i64,
     /// With its own device: on an overlay the files of one directory have several.
     pub(super) id: FileId,
 }
@@ -71,6 +76,7 @@ impl CandidateList {
         if roots.len() > 1 {
             all.remove_duplicates();
         }
+        all.join_recordings();
         all
     }
 
@@ -125,6 +131,23 @@ impl CandidateList {
             key(a).cmp(&key(b)).then_with(|| self.name(a).cmp(self.name(b)))
         });
         self.files = files;
+    }
+
+    /// Puts the files of a recording together; it is as old as its newest file.
+    fn join_recordings(&mut self) {
+        let mut numbers = RecordingNumbers::default();
+        let mut files = std::mem::take(&mut self.files);
+        for file in &mut files {
+            file.recording = numbers.add(self.path(file).as_os_str().as_bytes(), file.mtime);
+        }
+        files.iter_mut().for_each(|f| f.newest = numbers.newest[f.recording as usize]);
+        files.sort_by_key(|f| (f.newest, f.recording));
+        self.files = files;
+    }
+
+    /// Returns the files of each recording, oldest recording first.
+    pub(super) fn recordings(&self) -> impl Iterator<Item = &[Candidate]> {
+        self.files.chunk_by(|a, b| a.recording == b.recording)
     }
 
     fn remove_duplicates(&mut self) {
@@ -198,8 +221,21 @@ impl WalkVisitor for CandidateCollector<'_> {
         let at = found.names.len();
         found.names.extend_from_slice(name.to_bytes_with_nul());
         let (size, mtime, id) = (st.stx_size, st.stx_mtime.tv_sec, FileId::of_statx(st));
-        let (taken, shared) = (size.min(st.stx_blocks.saturating_mul(512)), st.stx_nlink > 1);
-        found.files.push(Candidate { dir: number, name: at, size, taken, shared, mtime, id });
+        let shared = st.stx_nlink > 1;
+        // Some file systems keep small files without a block.
+        let taken = if st.stx_blocks == 0 { size.min(512) } else { st.stx_blocks.saturating_mul(512) };
+        let (recording, newest) = (0, mtime);
+        found.files.push(Candidate {
+            dir: number,
+            name: at,
+            size,
+            taken,
+            shared,
+            mtime,
+            recording,
+            newest,
+            id,
+        });
     }
 
     fn visit_directory(&mut self, _dir: &OpenDirectory, _state: Self::DirectoryState) {}

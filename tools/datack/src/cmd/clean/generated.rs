@@ -28,7 +28,9 @@ pub(super) enum GeneratedKind {
 /// Returns how a file is recognized, from its path; `None` if it is not generated.
 pub(super) fn classify_path(path: &[u8]) -> Option<GeneratedKind> {
     let name = path.rsplit(|&b| b == b'/').next().unwrap_or(path);
-    if is_in_profile(path) || is_rotated_log(name) {
+    let journals = [&b".db-wal"[..], b".db-shm", b".db-journal"];
+    let is_journal = journals.iter().any(|end| is_msmonitor_file(name, end));
+    if is_in_profile(path) || is_rotated_log(name) || is_journal {
         return Some(GeneratedKind::Certain);
     }
     Some(match () {
@@ -72,7 +74,7 @@ fn is_in_profile(path: &[u8]) -> bool {
 
 /// `{worker}_{pid}_{time}_ascend_pt` of PyTorch, `…_ascend_ms` of MindSpore; the time has 14 or 17 digits (torch_npu 2.14.0,
 /// `profiler/_profiler_path_creator.py`).
-fn is_torch_profile(name: &[u8]) -> bool {
+pub(super) fn is_torch_profile(name: &[u8]) -> bool {
     let stem = name.strip_suffix(b"_ascend_pt").or_else(|| name.strip_suffix(b"_ascend_ms"));
     let mut fields = stem.unwrap_or_default().rsplitn(3, |&b| b == b'_');
     let time = fields.next().is_some_and(|t| matches!(t.len(), 14 | 17) && is_digits(t));
@@ -96,7 +98,7 @@ fn is_torch_part(name: &[u8], is_file: bool) -> bool {
 }
 
 /// `PROF_{number}_{time}_{letters}` of CANN (Ascend/msprof, `docs/en/user_guide/profile_data_file_references.md`).
-fn is_cann_profile(name: &[u8]) -> bool {
+pub(super) fn is_cann_profile(name: &[u8]) -> bool {
     let fields: Vec<&[u8]> = name.split(|&b| b == b'_').collect();
     matches!(fields[..], [b"PROF", number, time, id]
         if is_digits(number) && is_digits(time) && !id.is_empty() && id.iter().all(u8::is_ascii_alphanumeric))

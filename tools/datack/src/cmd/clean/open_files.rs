@@ -27,6 +27,8 @@ const SCAN_LIFETIME: Duration = Duration::from_millis(20);
 
 pub(super) struct OpenFileGuard {
     writers: FileWriters,
+    /// Files with a lock.
+    locked: HashSet<LockedFile>,
     at: Instant,
     watch: Option<OwnedFd>,
     watched: HashMap<FileId, i32>,
@@ -46,7 +48,7 @@ impl OpenFileGuard {
             );
         }
         let (watched, opened) = (HashMap::new(), HashSet::new());
-        Self { writers, at: Instant::now(), watch: None, watched, opened, lost: false }
+        Self { writers, locked: read_locks(), at: Instant::now(), watch: None, watched, opened, lost: false }
     }
 
     /// Watches these files instead of the previous ones, and then scans for their writers.
@@ -70,7 +72,9 @@ impl OpenFileGuard {
 
     /// Returns whether the last scan found a writer of the file, as a reason to keep it.
     pub(super) fn reason_by_last_scan(&self, file: &Candidate) -> Option<&'static str> {
-        self.writers.has_file(file.id).then_some("it is open for writing")
+        let locked = self.locked.contains(&LockedFile::of(file.id));
+        let writing = self.writers.has_file(file.id).then_some("it is open for writing");
+        writing.or(locked.then_some("it is locked"))
     }
 
     /// Returns whether the file is in use now, as a reason to keep it.
@@ -90,6 +94,7 @@ impl OpenFileGuard {
 
     fn scan_writers(&mut self) {
         self.writers = FileWriters::scan_processes();
+        self.locked = read_locks();
         self.at = Instant::now();
     }
 
@@ -110,5 +115,53 @@ impl OpenFileGuard {
                 }
             }
         }
+    }
+}
+
+/// A file as `/proc/locks` names it: its device by major and minor number, and its inode.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct LockedFile {
+    major: u32,
+    minor: u32,
+    inode: u64,
+}
+
+impl LockedFile {
+    fn of(id: FileId) -> Self {
+        Self { major: rustix::fs::major(id.device), minor: rustix::fs::minor(id.device), inode: id.inode }
+    }
+
+    /// Parses a line: `1: POSIX  ADVISORY  WRITE 708 08:01:393254 0 EOF` (proc_locks(5)). A line of a process that waits
+    /// has an arrow before the type.
+    fn parse(line: &str) -> Option<Self> {
+        let place = line.split_whitespace().find(|field| field.matches(':').count() == 2)?;
+        let mut fields = place.split(':');
+        let mut hex = || u32::from_str_radix(fields.next()?, 16).ok();
+        let (major, minor) = (hex()?, hex()?);
+        Some(Self { major, minor, inode: fields.next()?.parse().ok()? })
+    }
+}
+
+/// Reads the locks of all processes.
+fn read_locks() -> HashSet<LockedFile> {
+    let text = std::fs::read_to_string("/proc/locks").unwrap_or_default();
+    text.lines().filter_map(LockedFile::parse).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn locks_name_files_by_device_and_inode() {
+        let file = LockedFile { major: 8, minor: 0x1a, inode: 393_254 };
+        for line in [
+            "1: POSIX  ADVISORY  WRITE 708 08:1a:393254 0 EOF",
+            "12: FLOCK ADVISORY READ -1 08:1a:393254 0 EOF",
+            "12: -> FLOCK ADVISORY READ -1 08:1a:393254 0 EOF",
+        ] {
+            assert_eq!(LockedFile::parse(line), Some(file));
+        }
+        assert_eq!(LockedFile::parse("1: POSIX"), None);
     }
 }

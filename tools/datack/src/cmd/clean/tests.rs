@@ -58,19 +58,19 @@ fn old_files_go_and_then_the_oldest_until_the_rest_fits() {
     for (name, hours) in [("a.log", 500), ("b.log", 40), ("c.log", 30), ("d.log", 20), ("keep.txt", 900)] {
         aged(&dir.path().join(name), hours, 1000);
     }
-    let (exit, text) = clean(dir.path(), &["--older-than", "14d", "--keep", "2000", "-n"]);
+    let (exit, text) = clean(dir.path(), &["--older-than", "14d", "--keep", "8KiB", "-n"]);
     assert_eq!((exit, text.lines().count(), names(dir.path()).len()), (Exit::Ok, 3, 5));
     assert!(
-        text.starts_with(&format!("would delete {}/a.log (1000 bytes, age)\n", dir.path().display())),
+        text.starts_with(&format!("would delete {}/a.log (4.0 KiB, age)\n", dir.path().display())),
         "{text}"
     );
-    let (exit, text) = clean(dir.path(), &["--older-than", "14d", "--keep", "2000"]);
+    let (exit, text) = clean(dir.path(), &["--older-than", "14d", "--keep", "8KiB"]);
     assert_eq!(
         (exit, names(dir.path())),
         (Exit::Ok, ["c.log", "d.log", "keep.txt"].map(str::to_owned).to_vec())
     );
-    assert!(text.contains("b.log (1000 bytes, size)"), "{text}");
-    assert_eq!(clean(dir.path(), &["--older-than", "14d", "--keep", "2000"]), (Exit::Ok, String::new()));
+    assert!(text.contains("b.log (4.0 KiB, size)"), "{text}");
+    assert_eq!(clean(dir.path(), &["--older-than", "14d", "--keep", "8KiB"]), (Exit::Ok, String::new()));
 }
 
 #[test]
@@ -176,7 +176,7 @@ fn only_generated_files_are_deleted_and_totals_are_printed() {
     std::fs::write(&trace, "{\"traceEvents\":[]}").unwrap();
     let (exit, text) = clean(dir.path(), &["--keep", "0", "--idle", "0s"]);
     assert_eq!(exit, Exit::Ok, "{text}");
-    assert!(text.ends_with("deleted 2 files, 28 bytes; 0 in use; 0 files, 0 bytes left\n"), "{text}");
+    assert!(text.ends_with("deleted 2 files, 8.0 KiB; 0 in use; 0 files, 0 bytes left\n"), "{text}");
     assert_eq!(names(dir.path()), ["000003.log.md", "config_2.json", "model.db", "notes.log.md"]);
 }
 
@@ -277,4 +277,69 @@ fn files_with_several_hard_links_are_not_deleted_for_space() {
     );
     assert_eq!(clean(dir.path(), &["--keep", "0", "--idle", "0s", "--match", "*"]).0, Exit::No);
     assert_eq!(names(dir.path()), ["again.log", "twice.log"]);
+}
+
+/// Raw data that is old, and an analysis of it that is new: all of it stays, and later all of it goes.
+#[test]
+fn a_profile_goes_whole_or_stays_whole() {
+    let dir = clean_dir();
+    let profile = "node1_77_20260101000000000_ascend_pt";
+    let raw: Vec<_> = (0..46)
+        .map(|i| format!("{profile}/PROF_000001_20260101000000000_AB/device_0/data/{i}.bin"))
+        .collect();
+    let new: Vec<_> = (0..30).map(|i| format!("{profile}/ASCEND_PROFILER_OUTPUT/{i}.csv")).collect();
+    raw.iter().for_each(|name| aged(&dir.path().join(name), 15 * 24, 100));
+    new.iter().for_each(|name| aged(&dir.path().join(name), 24, 100));
+    aged(&dir.path().join(format!("{profile}/notes.txt")), 90 * 24, 10);
+    let keep = ["--older-than", "14d"];
+    assert_eq!(clean(dir.path(), &keep), (Exit::Ok, String::new()));
+    // One file of it that is in use keeps all.
+    new.iter().for_each(|name| aged(&dir.path().join(name), 15 * 24, 100));
+    let open = std::fs::File::options().append(true).open(dir.path().join(&new[7])).unwrap();
+    let (exit, text) = clean(dir.path(), &keep);
+    assert_eq!((exit, names(dir.path()).len()), (Exit::Ok, 77), "{text}");
+    drop(open);
+    let (exit, records) = clean(dir.path(), &["--older-than", "14d", "--format", "json"]);
+    assert_eq!((exit, names(dir.path())), (Exit::Ok, vec![format!("{profile}/notes.txt")]));
+    assert!(records.contains("\"deleted\":76,") && records.contains("\"recordings\":1,"), "{records}");
+}
+
+/// For space, too: the trace of one process alone says nothing about a job.
+#[test]
+fn traces_of_one_request_go_together() {
+    let dir = clean_dir();
+    let trace = |name: &str, hours| {
+        let path = dir.path().join(name);
+        aged(&path, hours, 0);
+        let times = std::fs::metadata(&path).unwrap().modified().unwrap();
+        std::fs::write(&path, "{\"traceEvents\":[]}").unwrap();
+        std::fs::File::options().append(true).open(&path).unwrap().set_modified(times).unwrap();
+    };
+    (1..=4).for_each(|pid| trace(&format!("t_{pid}.json"), 30));
+    (1..=4).for_each(|pid| trace(&format!("u_{pid}.json"), 20));
+    // 8 files of 4 KiB: one must go for this size, and its four go.
+    assert_eq!(clean(dir.path(), &["--keep", "30KiB"]).0, Exit::Ok);
+    assert_eq!(names(dir.path()), ["u_1.json", "u_2.json", "u_3.json", "u_4.json"]);
+}
+
+/// Whole blocks count: 500 small files take 2 MB.
+#[test]
+fn keep_counts_what_files_take_on_disk() {
+    let dir = clean_dir();
+    (0..500).for_each(|i| aged(&dir.path().join(format!("{i}.log")), 500 - i, 228));
+    assert_eq!(clean(dir.path(), &["--keep", "1MB"]).0, Exit::Ok);
+    assert_eq!(names(dir.path()).len(), 244);
+}
+
+#[test]
+fn a_locked_file_stays() {
+    let dir = clean_dir();
+    for name in ["a.log", "b.log"] {
+        aged(&dir.path().join(name), 100, 10);
+    }
+    // For reading: that it is open is no reason to keep it.
+    let file = std::fs::File::open(dir.path().join("a.log")).unwrap();
+    rustix::fs::flock(&file, rustix::fs::FlockOperation::LockShared).unwrap();
+    assert_eq!(clean(dir.path(), &["--older-than", "1d"]).0, Exit::Ok);
+    assert_eq!(names(dir.path()), ["a.log"]);
 }

@@ -20,8 +20,21 @@ pub(super) const NFT: [&str; 2] = ["etc/nftables.conf", "etc/sysconfig/nftables.
 const V4: [&str; 2] = ["etc/iptables/rules.v4", "etc/sysconfig/iptables"];
 const V6: [&str; 2] = ["etc/iptables/rules.v6", "etc/sysconfig/ip6tables"];
 
-/// Services that generate rules from files that are not read here.
-const MANAGERS: [&str; 7] = ["ufw", "firewalld", "shorewall", "shorewall6", "ferm", "netfilter", "awall"];
+/// Services that generate rules from files that are not read here, and the file that each is configured by. How they are
+/// started differs between distributions, so whoever has its file counts as started unless it is switched off.
+const MANAGERS: [(&str, &str); 8] = [
+    ("ufw", "etc/ufw/ufw.conf"),
+    ("firewalld", "etc/firewalld/firewalld.conf"),
+    ("shorewall", "etc/shorewall/shorewall.conf"),
+    ("shorewall6", "etc/shorewall6/shorewall6.conf"),
+    ("ferm", "etc/ferm/ferm.conf"),
+    ("netfilter", "etc/default/netfilter-persistent"),
+    ("awall", "etc/awall/optional"),
+    ("firehol", "etc/firehol/firehol.conf"),
+];
+
+/// Lines of these files that switch a service off.
+const SWITCHED_OFF: [&str; 2] = ["ENABLED=no", "STARTUP_ENABLED=No"];
 
 /// The files that iptables-restore or ip6tables-restore loads.
 pub(super) fn iptables_files(family: Family) -> [&'static str; 2] {
@@ -39,14 +52,25 @@ pub(super) fn read_configured(host: &AuditedHost) -> HostRulesets {
     rulesets.v4 = v4.iter().map(|(_, text)| IptablesTables::parse(text)).collect();
     let v6 = read_all(host, &V6, &mut rulesets);
     rulesets.v6 = v6.iter().map(|(_, text)| IptablesTables::parse(text)).collect();
-    for manager in MANAGERS.iter().filter(|m| host.is_enabled(&[m])) {
-        let ufw =
-            || host.read_file("etc/ufw/ufw.conf").is_ok_and(|t| t.lines().any(|l| l.trim() == "ENABLED=no"));
-        if *manager != "ufw" || !ufw() {
-            rulesets.not_seen((*manager).to_owned(), "it generates firewall rules at boot".into());
-        }
+    for (manager, _) in MANAGERS.iter().filter(|(name, file)| is_started(host, name, file)) {
+        rulesets.not_seen((*manager).to_owned(), "it generates firewall rules at boot".into());
     }
     rulesets
+}
+
+/// Whether a service that manages a firewall may be started: its unit is enabled, or its configuration is there.
+fn is_started(host: &AuditedHost, name: &str, file: &str) -> bool {
+    let masked = host.read_link(&format!("etc/systemd/system/{name}.service"));
+    if masked.is_some_and(|target| target == "/dev/null") {
+        return false;
+    }
+    let off = |text: String| {
+        text.lines().any(|line| SWITCHED_OFF.iter().any(|off| line.trim().replace('"', "") == *off))
+    };
+    match host.read_file(file) {
+        Ok(text) => !off(text),
+        Err(e) => e.kind() != std::io::ErrorKind::NotFound || host.is_enabled(&[name]),
+    }
 }
 
 /// Reads the files that exist. One that cannot be read is recorded as unseen.

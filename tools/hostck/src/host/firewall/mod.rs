@@ -30,7 +30,7 @@ use nft::Ruleset;
 pub(super) static CHECK: HostCheck = HostCheck {
     rule: Rule {
         id: "firewall",
-        severity: Severity::Warning,
+        severity: Severity::Error,
         what: "no firewall rule restricts the daemon's port",
         why: "Every host that reaches the port can attack the daemon before it has authenticated.",
         fix: "nft add rule inet profguard input tcp dport 1778 ip saddr != CLIENTS drop",

@@ -14,6 +14,7 @@ pub(crate) mod file;
 mod flagfile;
 mod locate;
 mod options;
+mod program;
 mod sandbox;
 mod starters;
 
@@ -26,7 +27,7 @@ use sandbox::check_sandbox;
 pub(super) static CHECK: HostCheck = HostCheck {
     rule: Rule {
         id: "unit",
-        severity: Severity::Warning,
+        severity: Severity::Error,
         what: "the daemon's systemd unit does not restrict it enough",
         why: "An attacker who takes over the daemon can use whatever its unit does not restrict.",
         fix: "systemctl edit UNIT, and set the directive that the finding names under [Service]",
@@ -78,13 +79,20 @@ fn check_unit(host: &AuditedHost, check: &HostCheck, unit: &ServiceUnit) -> Vec<
         return Vec::new();
     }
     let edit = |line: &str| describe_edit(host, unit, line);
-    let new_finding =
-        |text: String, wanted: &str| check.finding(&place).found(text).expected(wanted).fix(edit(wanted));
+    let new_finding = |text: String, wanted: &str| {
+        Finding { severity: Severity::Warning, ..check.finding(&place) }
+            .found(text)
+            .expected(wanted)
+            .fix(edit(wanted))
+    };
     let mut found = Vec::new();
     found.extend(check_account(host, &unit.settings, &new_finding));
-    found.extend(check_sandbox(&unit.settings, &new_finding));
+    let drop_in = |lines: &[String]| describe_drop_in(host, unit, lines);
+    found.extend(check_sandbox(&unit.settings, &new_finding, &drop_in));
+    found.extend(program::check_programs(host, unit));
     let umask = unit.settings.get("UMask").and_then(parse_octal).unwrap_or(0o022);
-    found.extend(check_umask(check, &place, &unit.name, umask, &edit("UMask=0027")));
+    let umask = check_umask(check, &place, &unit.name, umask, &edit("UMask=0027"));
+    found.extend(umask.into_iter().map(|finding| Finding { severity: Severity::Warning, ..finding }));
     let commands = find_commands(host, unit);
     if commands.is_empty() && unit.settings.is_set("ExecStart") {
         found.push(note_unseen(
@@ -131,6 +139,15 @@ fn find_commands(host: &AuditedHost, unit: &ServiceUnit) -> Vec<DaemonCommand> {
     lines.flat_map(|line| command::parse_daemon_commands(line, host, &environment, dir)).collect()
 }
 
+/// The file that changes several settings of a unit, as one command to paste.
+fn describe_drop_in(host: &AuditedHost, unit: &ServiceUnit, lines: &[String]) -> String {
+    let dir = host.display_path(&format!("etc/systemd/system/{}.d", unit.name));
+    let (place, file) = (shell_quote(&dir), shell_quote(&dir.join("50-profguard.conf")));
+    let reload = if host.live { " && systemctl daemon-reload" } else { "" };
+    let quoted: Vec<String> = lines.iter().map(|line| format!("'{line}'")).collect();
+    format!("mkdir -p {place} && printf '%s\\n' '[Service]' {} > {file}{reload}", quoted.join(" "))
+}
+
 /// How to change a setting of a unit.
 fn describe_edit(host: &AuditedHost, unit: &ServiceUnit, line: &str) -> String {
     if host.live {
@@ -166,7 +183,7 @@ fn check_file_owner(host: &AuditedHost, path: &str) -> Option<Finding> {
         "owned by {} with mode {mode}: others can change what root starts",
         host.ids.describe_user(st.st_uid)
     );
-    let finding = Finding { severity: Severity::Error, ..CHECK.rule.at(&place) }.found(found);
+    let finding = CHECK.rule.at(&place).found(found);
     Some(finding.expected("owned by root and writable by root only").fix(fix))
 }
 
@@ -180,12 +197,16 @@ fn check_account(
     let wanted = format!("User={given}");
     match settings.get("User") {
         _ if has_dynamic_user(settings) => None,
-        None => Some(new_finding("has no User=: the daemon runs as root".into(), &wanted)),
+        None => Some(grave(new_finding("has no User=: the daemon runs as root".into(), &wanted))),
         Some(user) if root(user) => {
-            Some(new_finding(format!("runs the daemon as root: User={user}"), &wanted))
+            Some(grave(new_finding(format!("runs the daemon as root: User={user}"), &wanted)))
         }
         Some(_) => None,
     }
+}
+
+fn grave(finding: Finding) -> Finding {
+    Finding { severity: Severity::Error, ..finding }
 }
 
 fn has_dynamic_user(settings: &ServiceSettings) -> bool {

@@ -46,11 +46,13 @@ const POWERFUL: [&str; 14] = [
     "CAP_BPF",
 ];
 
+/// Checks the sandbox: what is missing is one finding, and `describe_drop_in` says how to set all of its lines at once.
 pub(super) fn check_sandbox(
     settings: &ServiceSettings,
     new_finding: &dyn Fn(String, &str) -> Finding,
+    describe_drop_in: &dyn Fn(&[String]) -> String,
 ) -> Vec<Finding> {
-    let mut found = Vec::new();
+    let (mut missing, mut lines) = (Vec::new(), Vec::new());
     for (key, values, why) in WANTED {
         // A dynamic user brings some of them with it.
         let implied = has_dynamic_user(settings)
@@ -61,15 +63,22 @@ pub(super) fn check_sandbox(
         let value = settings.get(key);
         if !implied && !value.is_some_and(|v| values.iter().any(|w| w.eq_ignore_ascii_case(v))) {
             let now = value.map_or_else(|| format!("has no {key}"), |v| format!("has {key}={v}"));
-            found.push(new_finding(format!("{now}: {why}"), &format!("{key}={}", values[0])));
+            missing.push(format!("{now}: {why}"));
+            lines.push(format!("{key}={}", values[0]));
         }
     }
     for (key, value, why) in PRESENT {
         // No capability is the best set of them; nothing in the others allows all.
         let there = if value.is_empty() { settings.is_set(key) } else { settings.get(key).is_some() };
         if !there {
-            found.push(new_finding(format!("has no {key}: {why}"), &format!("{key}={value}")));
+            missing.push(format!("has no {key}: {why}"));
+            lines.push(format!("{key}={value}"));
         }
+    }
+    let mut found = Vec::new();
+    if !lines.is_empty() {
+        let finding = new_finding(missing.join("; "), "the restrictions that the fix sets");
+        found.push(finding.fix(describe_drop_in(&lines)));
     }
     found.extend(
         ["SystemCallFilter", "RestrictAddressFamilies"]

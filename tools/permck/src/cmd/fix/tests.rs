@@ -12,7 +12,7 @@ fn mode(path: &Path) -> u32 {
 }
 
 fn fix(record: &Path, tree: &Path) -> (Exit, String) {
-    permck(&[OsStr::new("fix"), "--record".as_ref(), record.as_ref(), tree.as_ref()])
+    permck(&[OsStr::new("fix"), "--strict".as_ref(), "--record".as_ref(), record.as_ref(), tree.as_ref()])
 }
 
 /// Every mode, fixed: no bit outside the maximum is left, no bit is gained, and undo restores all of it.
@@ -50,7 +50,7 @@ fn a_dry_run_changes_nothing_and_says_what_it_would() {
     let dir = clean_dir();
     let path = dir.path().join("f");
     write(&path, 0o666, "x");
-    let (exit, text) = permck(&[OsStr::new("fix"), "-n".as_ref(), dir.path().as_ref()]);
+    let (exit, text) = permck(&[OsStr::new("fix"), "--strict".as_ref(), "-n".as_ref(), dir.path().as_ref()]);
     assert_eq!((exit, mode(&path)), (Exit::No, 0o666));
     let shown =
         format!("would change {}: 0666 to 0640 [world-writable]\n", path.canonicalize().unwrap().display());
@@ -87,6 +87,77 @@ fn an_acl_is_removed_without_giving_the_group_its_mask_and_put_back() {
     assert!(!String::from_utf8(show()).unwrap().contains("65534"));
     assert_eq!(permck(&["undo".as_ref(), record.as_os_str()]).0, Exit::Ok);
     assert_eq!(show(), before);
+}
+
+/// An ACL that fix leaves, because its mask lets nobody in, and the mode beside it.
+#[test]
+fn undo_restores_the_mode_beside_an_acl_that_stayed() {
+    let (dir, place) = (clean_dir(), clean_dir());
+    let (masked, mask_only) = (dir.path().join("masked"), dir.path().join("mask-only"));
+    for (path, acl) in [(&masked, "u:65534:r,m:---"), (&mask_only, "m::r")] {
+        write(path, 0o600, "x");
+        if oracle("setfacl", &["-m".as_ref(), OsStr::new(acl), path.as_ref()]).is_none() {
+            return skipped("no ACLs can be set here");
+        }
+        chmod(path, mode(path) | 0o004);
+    }
+    let show = || [&masked, &mask_only].map(|path| oracle("getfacl", &["-npE".as_ref(), path.as_ref()]));
+    let before = show();
+    let record = place.path().join("r");
+    assert_eq!(fix(&record, dir.path()).0, Exit::Ok);
+    assert_ne!(show(), before);
+    assert!(String::from_utf8(show()[0].clone().unwrap()).unwrap().contains("65534"));
+    assert_eq!(undo(&record).0, Exit::Ok);
+    assert_eq!(show(), before);
+    // An ACL that somebody gave it since is not touched.
+    assert_eq!(fix(&record, dir.path()).0, Exit::Ok);
+    oracle("setfacl", &["-m".as_ref(), OsStr::new("u:65534:rw,m::rw"), mask_only.as_ref()]).unwrap();
+    assert_eq!(undo(&record).0, Exit::No);
+}
+
+/// As the account of a web server: its files are root's, and it reads them as one of the others.
+#[test]
+fn root_does_not_cut_off_a_running_service_without_being_told() {
+    if !rustix::process::geteuid().is_root() {
+        return skipped("not root");
+    }
+    let Some(setpriv) = testkit::require("setpriv") else { return };
+    let (dir, place) = (clean_dir(), clean_dir());
+    chmod(dir.path(), 0o755);
+    let page = dir.path().join("index.html");
+    write(&page, 0o644, "x");
+    let mut service = std::process::Command::new(setpriv);
+    let mut service =
+        service.args(["--reuid", "33", "--regid", "33", "--clear-groups", "sleep", "60"]).spawn().unwrap();
+    let record = place.path().join("r");
+    let run = |more: &[&str]| {
+        use clap::Parser;
+        use common::cli::Tool;
+        let args: [&OsStr; 4] = ["permck".as_ref(), "fix".as_ref(), "--record".as_ref(), record.as_ref()];
+        let args = args.into_iter().chain(more.iter().map(OsStr::new)).chain([dir.path().as_os_str()]);
+        let mut out = Out::to(Box::new(std::io::sink()), "permck", false, Verbosity::Quiet);
+        let ran = crate::Cli::try_parse_from(args).unwrap().run(&mut out);
+        ran.map_err(|e| format!("{e:#}"))
+    };
+    // setpriv needs a moment to become the account.
+    let status = format!("/proc/{}/status", service.id());
+    let is_service = || std::fs::read_to_string(&status).is_ok_and(|text| text.contains("Uid:\t33\t33\t"));
+    while !is_service() && service.try_wait().unwrap().is_none() {
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+    let stopped = run(&[]);
+    let before = mode(&page);
+    let told = run(&["--lock-out", "all"]);
+    service.kill().unwrap();
+    service.wait().unwrap();
+    let text = stopped.unwrap_err();
+    assert!(
+        text.contains("stopped before the first change: ")
+            && text.contains(" (runs ")
+            && text.contains(" would lose access to 2 "),
+        "{text}"
+    );
+    assert_eq!((before, told, mode(&page)), (0o644, Ok(Exit::Ok), 0o640));
 }
 
 #[test]
@@ -164,8 +235,14 @@ fn two_changes_of_one_file_are_undone_one_after_the_other() {
     write(&path, 0o666, "x");
     write(&policy, 0o600, "version = 1\n[[path]]\nmatch = ['f']\nclass = 'key_file'\n");
     fix(&record, dir.path());
-    let args =
-        ["fix".as_ref(), "--policy".as_ref(), policy.as_os_str(), "--record".as_ref(), record.as_ref()];
+    let args = [
+        "fix".as_ref(),
+        "--strict".as_ref(),
+        "--policy".as_ref(),
+        policy.as_os_str(),
+        "--record".as_ref(),
+        record.as_ref(),
+    ];
     permck(&[&args[..], &[dir.path().as_ref()]].concat());
     assert_eq!(mode(&path), 0o600);
     assert_eq!((undo(&record).0, mode(&path)), (Exit::Ok, 0o666));
@@ -219,13 +296,19 @@ fn mounts_below_a_path_are_not_changed() {
     fix(&record, dir.path());
     let modes = || ["d", "d/f", "f"].map(|name| mode(&other.path().join(name)));
     assert_eq!((modes(), mode(&path("own"))), ([0o777, 0o666, 0o666], 0o640));
-    let audit = ["audit", "--show", "note", "--format", "json"].map(OsStr::new);
+    let audit = ["audit", "--strict", "--show", "note", "--format", "json"].map(OsStr::new);
     let (_, records) = permck(&[&audit[..], &[dir.path().as_os_str()]].concat());
     assert_eq!(records.matches("\"rule\":\"mounts\"").count(), 2, "{records}");
     // A mounted file that is named is meant, and so are all where mounts are crossed.
     fix(&record, &path("file"));
     assert_eq!(modes(), [0o777, 0o666, 0o640]);
-    let args = [OsStr::new("fix"), "--cross-mounts".as_ref(), "--record".as_ref(), record.as_ref()];
+    let args = [
+        OsStr::new("fix"),
+        "--strict".as_ref(),
+        "--cross-mounts".as_ref(),
+        "--record".as_ref(),
+        record.as_ref(),
+    ];
     permck(&[&args[..], &[dir.path().as_ref()]].concat());
     assert_eq!(modes(), [0o750, 0o640, 0o640]);
 }
@@ -291,7 +374,7 @@ fn findings_that_fix_cannot_fix_are_listed() {
     assert!(text.starts_with(&format!("left {}: directory above ", dir.path().display())), "{text}");
     assert!(text.contains("[ancestor]") && text.lines().count() == 1, "{text}");
     chmod(dir.path(), 0o700);
-    let args = ["--format", "json", "--record"].map(OsStr::new);
+    let args = ["--strict", "--format", "json", "--record"].map(OsStr::new);
     let record = place.path().join("r");
     let (exit, text) = permck(&[&["fix".as_ref()], &args[..], &[record.as_ref(), tree.as_ref()]].concat());
     assert!(exit == Exit::Ok && text.contains("\"left\":0,\"warnings\":1"), "{text}");
@@ -372,7 +455,7 @@ fn the_account_is_never_locked_out() {
         return skipped("no right to give files away");
     }
     let run = || {
-        let args = ["fix", "--owner", "4001", "--record"].map(OsStr::new);
+        let args = ["fix", "--strict", "--lock-out", "all", "--owner", "4001", "--record"].map(OsStr::new);
         permck(&[&args[..], &[place.path().join("r").as_ref(), dir.path().as_os_str()]].concat())
     };
     let (exit, text) = run();
@@ -384,7 +467,7 @@ fn the_account_is_never_locked_out() {
         real.display()
     );
     assert!(text.contains(&left), "{text}");
-    let audit = ["audit", "--owner", "4001"].map(OsStr::new);
+    let audit = ["audit", "--strict", "--owner", "4001"].map(OsStr::new);
     let (_, advice) = permck(&[&audit[..], &[dir.path().as_os_str()]].concat());
     assert!(advice.contains(&format!("fix: chgrp 4001 {0} && chmod 0750 {0}", etc.display())), "{advice}");
     for path in [dir.path(), &etc, &conf] {

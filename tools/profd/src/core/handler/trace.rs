@@ -1,6 +1,6 @@
 //! `setKinetOnDemandRequest`: makes a config pending for the processes that match.
 
-use common::rpc::config::{Config, TRACE_ID};
+use common::rpc::config::{Config, ConfigError, LOG_FILE, MAX_TEXT, TRACE_ID};
 use common::rpc::message::{ErrorCode, OnDemand};
 
 use crate::core::accounts::Accounts;
@@ -9,11 +9,15 @@ use crate::core::outcome::{Effect, HandlerOutcome, RpcReply};
 use crate::core::output_roots::OutputRoots;
 use crate::core::process_scope::ProcessScope;
 use crate::core::registry::pid_match::PidFacts;
+use crate::core::registry::trace_output::check_placeholders;
 use crate::core::registry::trace_request::TraceCommand;
 use crate::core::registry::{Registry, Uptime};
 
 /// The name of the function.
 pub(crate) const FUNCTION: &str = "setKinetOnDemandRequest";
+
+/// The longest value of a placeholder, in bytes: a host name (gethostname(2), HOST_NAME_MAX).
+const MAX_EXPANSION: usize = 64;
 
 /// The facts for a request whose config has been checked.
 #[derive(Debug)]
@@ -27,6 +31,8 @@ pub(crate) struct TraceFacts<'a> {
     /// The processes that the client may trace.
     pub(crate) scope: ProcessScope,
     pub(crate) accounts: &'a Accounts,
+    /// The name of the host.
+    pub(crate) host_name: &'a str,
 }
 
 /// Returns what the audit trail says about the target of a request.
@@ -54,6 +60,13 @@ pub(crate) fn check_config(
     if config.get(TRACE_ID).is_some() {
         return Err(reject(ErrorCode::Config, format!("config key {TRACE_ID} is set by the daemon only")));
     }
+    if let Some(path) = config.get(LOG_FILE).filter(|_| request.expand) {
+        check_placeholders(path).map_err(|reason| reject(ErrorCode::Config, reason))?;
+        let longest = request.config.len() + path.matches('%').count() * MAX_EXPANSION;
+        if longest > MAX_TEXT {
+            return Err(reject(ErrorCode::Config, ConfigError::TooLong(longest).to_string()));
+        }
+    }
     output_roots.check_config(&config).map_err(|reason| reject(ErrorCode::OutputPath, reason))?;
     Ok(config)
 }
@@ -78,10 +91,10 @@ pub(crate) fn handle_trace(
         );
     }
     let is_monitor = config.is_monitor();
-    let config = config.to_string();
     let command = TraceCommand {
         request,
-        config: &config,
+        config,
+        host_name: facts.host_name,
         is_monitor,
         scope: &facts.scope,
         facts: &facts.pids,
@@ -139,6 +152,7 @@ mod tests {
             pids: pids.into(),
             process_limit: 3,
             user: None,
+            expand: false,
             extended: false,
         }
     }
@@ -156,6 +170,7 @@ mod tests {
             false_claims: 0,
             scope: ProcessScope::default(),
             accounts,
+            host_name: "node",
         }
     }
 

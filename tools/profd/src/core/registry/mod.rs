@@ -9,10 +9,12 @@
 
 pub(crate) mod pid_match;
 mod process;
+pub(crate) mod process_role;
 mod profiler_state;
 pub(crate) mod rejections;
 mod status;
 mod table;
+pub(crate) mod trace_output;
 pub(crate) mod trace_request;
 
 pub(crate) use process::{SenderId, Uptime};

@@ -8,7 +8,8 @@
 //!   served has that pid on the host.
 //! - If processes of several users have the pid in namespaces of their own, none of them matches by it.
 //!
-//! The same holds for a pid that a process claims as that of an ancestor.
+//! The same holds for a pid that a process claims as that of an ancestor. A requested pid that a registered process has
+//! itself, unless that is a launcher, stands for this process alone and not for its descendants.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
@@ -16,6 +17,7 @@ use std::sync::Arc;
 use common::rpc::message::OnDemand;
 
 use super::process::{ProcessKey, RegisteredProcess, Uptime};
+use super::process_role::ProcessRole;
 use super::table::Registry;
 use crate::core::process_scope::ProcessScope;
 
@@ -42,6 +44,14 @@ pub(crate) struct PidFacts {
     pub(crate) confirmed: BTreeMap<AncestryClaim, PidScope>,
     /// The users of the processes that have a requested pid on the host, as far as they are served.
     pub(crate) host_owners: BTreeMap<i32, u32>,
+    /// The roles of the processes of the job, by host pid, as far as they are not [`ProcessRole::Trainer`].
+    pub(crate) roles: BTreeMap<i32, ProcessRole>,
+}
+
+impl PidFacts {
+    fn role_of(&self, host_pid: i32) -> ProcessRole {
+        self.roles.get(&host_pid).copied().unwrap_or_default()
+    }
 }
 
 /// A process and what it claims, to look facts up for while the registry is not locked.
@@ -95,6 +105,11 @@ impl Registry {
         self.live_processes_of(now, request.job_id).map(claimant).collect()
     }
 
+    /// Returns the host pids of the processes of a job.
+    pub(crate) fn list_job_pids(&self, now: Uptime, job_id: i64) -> Vec<i32> {
+        self.live_processes_of(now, job_id).map(|(key, _)| key.host_pid).collect()
+    }
+
     pub(super) fn match_processes(
         &self,
         now: Uptime,
@@ -108,13 +123,19 @@ impl Registry {
         let mut matched = MatchedProcesses::default();
         if request.all_pids() {
             matched.keys = in_scope.map(|(key, _)| *key).collect();
-            matched.deal_in_turn();
+            matched.order(facts);
             return matched;
         }
         let requested: HashSet<i32> = request.pids.iter().copied().collect();
+        let named_itself = |key: &ProcessKey| requested.contains(&key.host_pid);
+        let exact: HashSet<i32> = self
+            .live_processes_of(now, request.job_id)
+            .filter(|(key, _)| named_itself(key) && facts.role_of(key.host_pid) != ProcessRole::Launcher)
+            .map(|(key, _)| key.host_pid)
+            .collect();
         let mut by_namespace: Vec<(i32, ProcessKey)> = Vec::new();
         for (key, process) in in_scope {
-            match find_pid(key, process, &requested, facts) {
+            match find_pid(key, process, &requested, &exact, facts) {
                 Some((pid, PidScope::Host)) => {
                     matched.keys.push(*key);
                     matched.known.insert(pid);
@@ -136,14 +157,14 @@ impl Registry {
             }
             matched.known.insert(pid);
         }
-        matched.deal_in_turn();
+        matched.order(facts);
         matched
     }
 }
 
 impl MatchedProcesses {
-    /// Orders the processes by pid, and in turn between users.
-    fn deal_in_turn(&mut self) {
+    /// Orders the processes by role, then by pid and in turn between users.
+    fn order(&mut self, facts: &PidFacts) {
         self.keys.sort_unstable_by_key(|key| key.host_pid);
         let mut dealt: BTreeMap<u32, u32> = BTreeMap::new();
         self.keys.sort_by_cached_key(|key| {
@@ -151,6 +172,7 @@ impl MatchedProcesses {
             *turn += 1;
             *turn
         });
+        self.keys.sort_by_key(|key| facts.role_of(key.host_pid));
     }
 }
 
@@ -159,12 +181,14 @@ fn find_pid(
     key: &ProcessKey,
     process: &RegisteredProcess,
     requested: &HashSet<i32>,
+    exact: &HashSet<i32>,
     facts: &PidFacts,
 ) -> Option<(i32, PidScope)> {
     if requested.contains(&key.host_pid) {
         return Some((key.host_pid, PidScope::Host));
     }
-    let claims = process.claimed_ancestors.iter().filter(|pid| requested.contains(pid));
+    let is_requested = |pid: &&i32| requested.contains(pid) && !exact.contains(pid);
+    let claims = process.claimed_ancestors.iter().filter(is_requested);
     let confirmed = claims.filter_map(|pid| {
         let claim = AncestryClaim { host_pid: key.host_pid, ancestor: *pid };
         Some((*pid, *facts.confirmed.get(&claim)?))

@@ -1,10 +1,12 @@
 //! The registry, without processes, sockets or clocks.
 
 use common::ipc::message::{Poll, Register, State, Status};
+use common::rpc::config::Config;
 use common::rpc::message::{CommandStatus, FunctionState, OnDemand};
 
 use super::pid_match::{AncestryClaim, PidFacts, PidScope};
 use super::process::PendingConfig;
+use super::process_role::ProcessRole;
 use super::table::ConfigDelivery;
 use super::trace_request::{TraceCommand, TraceOutcome};
 use super::*;
@@ -83,7 +85,11 @@ impl TestRegistry {
         scope: &ProcessScope,
     ) -> TraceOutcome {
         let accounts = Accounts::parse("ann:x:1000:1::/:", "");
-        let order = TraceCommand { request, config: CONFIG, is_monitor, scope, facts, accounts: &accounts };
+        let config = Config::parse(CONFIG).unwrap();
+        let host_name = "node";
+        let config = &config;
+        let order =
+            TraceCommand { request, config, host_name, is_monitor, scope, facts, accounts: &accounts };
         let mut ids = || {
             self.id += 1;
             self.id
@@ -107,7 +113,15 @@ fn of_user(uid: u32, host_pid: i32) -> SenderId {
 }
 
 fn on_demand(job_id: i64, pids: &[i32], process_limit: u32) -> OnDemand {
-    OnDemand { config: CONFIG.into(), job_id, pids: pids.to_vec(), process_limit, user: None, extended: true }
+    OnDemand {
+        config: CONFIG.into(),
+        job_id,
+        pids: pids.to_vec(),
+        process_limit,
+        user: None,
+        expand: false,
+        extended: true,
+    }
 }
 
 fn triggered(outcome: &TraceOutcome) -> Vec<i32> {
@@ -573,4 +587,27 @@ fn many_claims_are_listed_without_comparing_each_with_each() {
     // What one process claims is bounded, too.
     let all = claimed.iter().copied().collect();
     assert_eq!(claimants[0].claims(&all).count(), 64);
+}
+
+/// 10 launches 20 and 30, and 20 has a data loader 25.
+#[test]
+fn processes_that_train_come_first_and_a_named_one_stands_for_itself() {
+    let mut test = test_registry();
+    for pids in [&[10][..], &[20, 10], &[25, 20, 10], &[30, 10]] {
+        test.poll(0, pids);
+    }
+    let claim = |host_pid, ancestor| (AncestryClaim { host_pid, ancestor }, PidScope::Host);
+    let facts = PidFacts {
+        confirmed: [(20, 10), (25, 10), (25, 20), (30, 10)].map(|(pid, of)| claim(pid, of)).into(),
+        roles: [(10, ProcessRole::Launcher), (25, ProcessRole::Helper)].into(),
+        ..PidFacts::default()
+    };
+    let mut matched = |pids: &[i32]| {
+        let outcome = test.ask_with(&on_demand(0, pids, 0), false, &facts, &ProcessScope::default());
+        outcome.matched
+    };
+    assert_eq!(matched(&[]), [20, 30, 25, 10]);
+    assert_eq!(matched(&[20]), [20], "not its data loader");
+    assert_eq!(matched(&[10]), [20, 30, 25, 10], "a launcher stands for what it has started");
+    assert_eq!(matched(&[20, 25]), [20, 25]);
 }

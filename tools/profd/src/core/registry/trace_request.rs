@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use common::rpc::config::Config;
 use common::rpc::message::{
     Busy, CommandStatus, JobCount, OnDemand, OnDemandDetail, OnDemandReply, RejectedSenders, Triggered,
 };
@@ -10,6 +11,7 @@ use super::pid_match::{MatchedProcesses, PidFacts};
 use super::process::{PendingConfig, Uptime};
 use super::profiler_state::command_status;
 use super::table::Registry;
+use super::trace_output::TraceOutputs;
 use crate::core::accounts::Accounts;
 use crate::core::audit::{AuditedProcess, ProcessResult};
 use crate::core::process_scope::ProcessScope;
@@ -21,8 +23,10 @@ const MAX_LISTED_JOBS: usize = 1024;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct TraceCommand<'a> {
     pub(crate) request: &'a OnDemand,
-    /// The text of the checked config.
-    pub(crate) config: &'a str,
+    /// The checked config.
+    pub(crate) config: &'a Config,
+    /// The name of the host.
+    pub(crate) host_name: &'a str,
     pub(crate) is_monitor: bool,
     /// The processes that the client may trace.
     pub(crate) scope: &'a ProcessScope,
@@ -65,6 +69,7 @@ impl Registry {
         let found = self.match_processes(now, request, command.scope, command.facts);
         let mut outcome = self.survey_processes(now, command, &found);
         let mut statuses = Vec::new();
+        let mut outputs = TraceOutputs::new(config, request.expand.then_some(command.host_name));
         for key in found.keys {
             let expiry = self.limits.config_expiry;
             let Some(process) = self.processes.get_mut(&key) else { continue };
@@ -91,13 +96,15 @@ impl Registry {
                 given = Some(trace_id);
                 // An expired config that was not removed yet is replaced, and counts as expired.
                 self.unreported.configs += u64::from(process.pending.is_some());
-                process.pending = Some(PendingConfig::new(config, trace_id, now));
+                let (text, log_file) = outputs.config_for(key, process.pid);
+                process.pending = Some(PendingConfig::new(&text, trace_id, now));
                 outcome.triggered.push(Triggered {
                     pid: process.pid,
                     trace_id: trace_id.to_string(),
                     host_pid: (process.pid != key.host_pid).then_some(key.host_pid),
                     uid: Some(key.uid),
                     user: user.clone(),
+                    log_file,
                 });
                 ProcessResult::Triggered
             };

@@ -128,11 +128,7 @@ impl Pseudonyms {
 
     fn replace_texts(&mut self, value: &mut Value) {
         match value {
-            Value::String(text) => {
-                if !text.is_empty() {
-                    *text = self.replace("text", text);
-                }
-            }
+            Value::String(text) if !text.is_empty() => *text = self.replace("text", text),
             Value::Array(items) => items.iter_mut().for_each(|item| self.replace_texts(item)),
             Value::Object(members) => {
                 for (key, value) in members {

@@ -86,7 +86,7 @@ fn find_bounds(events: Spool<EventSize, 2>, size: u64) -> anyhow::Result<Vec<i64
 /// A file of a piece.
 enum PieceFile {
     Plain(BufWriter<AtomicFile>),
-    Compressed(GzEncoder<BufWriter<AtomicFile>>),
+    Compressed(Box<GzEncoder<BufWriter<AtomicFile>>>),
 }
 
 impl PieceFile {
@@ -94,7 +94,7 @@ impl PieceFile {
         let file = BufWriter::new(AtomicFile::create(path, Mode(0o640))?);
         let compressed = path.extension().is_some_and(|e| e == "gz");
         Ok(if compressed {
-            Self::Compressed(GzEncoder::new(file, Compression::new(3)))
+            Self::Compressed(Box::new(GzEncoder::new(file, Compression::new(3))))
         } else {
             Self::Plain(file)
         })

@@ -1,5 +1,7 @@
 //! The collectives that two ranks took part in, which tell how their clocks differ ([`trace::clock`]).
 
+use std::hash::BuildHasher;
+
 use trace::model::{Category, Event, EventSink, FastMap, FastState, is_collective_call};
 use trace::read::{RawValue, find_argument};
 
@@ -28,8 +30,8 @@ pub(super) struct CollectiveSpan {
 #[derive(Default)]
 pub(super) struct CollectiveSink {
     spans: [FastMap<u64, CollectiveSpan>; 3],
-    /// How many of each kind have been seen, for those that no sequence number tells apart.
-    seen: FastMap<u64, u64>,
+    /// Those that no sequence number tells apart, by source and kind: their order in time tells.
+    unnumbered: FastMap<(usize, u64), Vec<CollectiveSpan>>,
     state: FastState,
 }
 
@@ -55,18 +57,20 @@ impl EventSink for CollectiveSink {
             }
             _ => return Ok(()),
         };
-        if let Some(key) = self.key_of(event, &name, source) {
-            self.spans[source as usize].entry(key).or_insert(CollectiveSpan { start, end });
+        let span = CollectiveSpan { start, end };
+        match self.key_of(event, &name, source) {
+            Some((key, true)) => _ = self.spans[source as usize].entry(key).or_insert(span),
+            Some((kind, false)) => self.unnumbered.entry((source as usize, kind)).or_default().push(span),
+            None => {}
         }
         Ok(())
     }
 }
 
 impl CollectiveSink {
-    /// What is the same on every rank: group, kind, and the sequence number or else the place among those of its kind.
-    /// `None` for what two ranks do alone.
-    fn key_of(&mut self, event: &Event<'_>, name: &str, source: CollectiveSource) -> Option<u64> {
-        use std::hash::BuildHasher;
+    /// What is the same on every rank: group, kind, size, and the sequence number, if there is one. `None` for what two
+    /// ranks do alone.
+    fn key_of(&self, event: &Event<'_>, name: &str, source: CollectiveSource) -> Option<(u64, bool)> {
         let text = |key| match find_argument(event.args, key) {
             Some(RawValue::Text(text)) => text.decode().into_owned(),
             Some(RawValue::Number(digits)) => String::from_utf8_lossy(digits).into_owned(),
@@ -81,25 +85,32 @@ impl CollectiveSink {
         let size = text("In msg nelems");
         let family = self.state.hash_one((source as u8, &kind, &group, &size));
         let sequence = text("Seq");
-        if !sequence.is_empty() {
-            return Some(self.state.hash_one((family, &sequence, true)));
+        if sequence.is_empty() {
+            return Some((family, false));
         }
-        let count = self.seen.entry(family).or_default();
-        *count += 1;
-        Some(self.state.hash_one((family, *count, false)))
+        Some((self.state.hash_one((family, &sequence)), true))
     }
 
-    /// The spans that both traces have, of the surest source that they share: the other's, and this one's.
-    pub(super) fn matches(&self, other: &Self) -> Vec<(CollectiveSpan, CollectiveSpan)> {
-        for source in SOURCES {
+    /// Numbers those without a sequence number, when all have been seen.
+    pub(super) fn number_by_time(&mut self) {
+        for ((source, kind), mut spans) in self.unnumbered.drain() {
+            spans.sort_unstable_by_key(|span| (span.start, span.end));
+            for (number, span) in spans.into_iter().enumerate() {
+                let key = self.state.hash_one((kind, number, "by time"));
+                self.spans[source].entry(key).or_insert(span);
+            }
+        }
+    }
+
+    /// The spans that both traces have, of each source that they share, the surest first: the other's, and this one's.
+    pub(super) fn matches(&self, other: &Self) -> Vec<Vec<(CollectiveSpan, CollectiveSpan)>> {
+        let of_source = |source: CollectiveSource| {
             let (own, theirs) = (&self.spans[source as usize], &other.spans[source as usize]);
             let mut found: Vec<_> =
                 own.iter().filter_map(|(key, span)| Some((*theirs.get(key)?, *span))).collect();
-            if !found.is_empty() {
-                found.sort_unstable_by_key(|(theirs, _)| theirs.end);
-                return found;
-            }
-        }
-        Vec::new()
+            found.sort_unstable_by_key(|(theirs, _)| theirs.end);
+            found
+        };
+        SOURCES.map(of_source).into_iter().filter(|found| !found.is_empty()).collect()
     }
 }

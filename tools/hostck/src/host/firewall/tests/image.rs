@@ -110,6 +110,38 @@ fn built_in_chains_need_no_declaration() {
     }
 }
 
+/// What a firewall manager will load is not in its files as rules: the verdict is unsure, however it is started, unless
+/// it is switched off.
+#[test]
+fn a_firewall_manager_makes_the_verdict_on_an_image_unsure() {
+    let unsure = |files: &[(&str, &str)]| {
+        let dir = clean_dir();
+        let none = ("etc/nftables.conf", ACCEPTING_CHAIN);
+        for (path, text) in files.iter().chain([&none]) {
+            let path = dir.path().join(path);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            write(&path, 0o644, text);
+        }
+        let host = AuditedHost::open(dir.path(), false, None, 1778).unwrap();
+        let check = CHECKS.iter().find(|c| c.rule.id == "firewall").unwrap();
+        let found = check_firewall(&host, check);
+        let about: Vec<_> = found.iter().filter(|f| f.path.starts_with("port 1778")).collect();
+        assert_eq!(about.len(), 2, "{found:?}");
+        about.iter().all(|f| f.rule == "unseen")
+    };
+    let unit = ("etc/systemd/system/multi-user.target.wants/ufw.service", "");
+    let ufw = |enabled| ("etc/ufw/ufw.conf", enabled);
+    assert!(unsure(&[ufw("ENABLED=yes\nLOGLEVEL=low\n"), unit]));
+    // Started by a script, a preset, or another init.
+    assert!(unsure(&[ufw("ENABLED=yes\n")]));
+    assert!(!unsure(&[ufw("ENABLED=no\n"), unit]));
+    assert!(unsure(&[unit]));
+    assert!(unsure(&[("etc/firewalld/firewalld.conf", "DefaultZone=public\n")]));
+    assert!(unsure(&[("etc/shorewall/shorewall.conf", "STARTUP_ENABLED=Yes\n")]));
+    assert!(!unsure(&[("etc/shorewall/shorewall.conf", "STARTUP_ENABLED=No\n")]));
+    assert!(!unsure(&[]));
+}
+
 /// A state that is listed twice is one state.
 #[test]
 fn states_may_be_listed_more_than_once() {

@@ -14,9 +14,9 @@ fn a_private_key_is_found_wherever_it_stands_in_a_text() {
     write(&path("blob"), 0o640, der);
     let (_, records) = json(dir.path(), &[]);
     for name in ["late.yaml", "crlf.json", "pgp.yaml"] {
-        assert_eq!(rules_of(&records, &path(name)), ["secret"], "{name}");
+        assert_eq!(rules_of(&records, &path(name)), ["key-readable"], "{name}");
     }
-    assert_eq!(rules_of(&records, &path("blob")), ["mode"]);
+    assert_eq!(rules_of(&records, &path("blob")), ["key-readable"]);
     // Beyond 1 MiB only the beginning is read, as the manual says.
     assert!(rules_of(&records, &path("huge.yaml")).is_empty());
 }

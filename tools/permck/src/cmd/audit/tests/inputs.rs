@@ -6,7 +6,7 @@ use super::*;
 use crate::tests::as_root;
 
 fn rules_and_paths(args: &[&OsStr]) -> (Exit, Vec<(String, String)>) {
-    let mut all: Vec<&OsStr> = ["audit", "--format", "json"].map(OsStr::new).to_vec();
+    let mut all: Vec<&OsStr> = ["audit", "--strict", "--format", "json"].map(OsStr::new).to_vec();
     all.extend(args);
     let (exit, text) = permck(&all);
     (exit, findings(&text))
@@ -18,7 +18,7 @@ fn a_named_link_to_a_file_is_followed_and_shown_as_named() {
     let (key, link) = (dir.path().join("k.pem"), dir.path().join("link"));
     write(&key, 0o644, KEY);
     symlink("k.pem", &link).unwrap();
-    let wanted = vec![("mode".to_owned(), link.display().to_string())];
+    let wanted = vec![("key-readable".to_owned(), link.display().to_string())];
     assert_eq!(rules_and_paths(&[link.as_ref()]), (Exit::No, wanted.clone()));
     let list = dir.path().join("list");
     write(&list, 0o600, format!("{}\n", link.display()));
@@ -93,8 +93,10 @@ fn a_baseline_must_be_complete_and_reports_fixed_findings() {
     let key = dir.path().join("key.pem");
     write(&key, 0o640, KEY);
     let base = place.path().join("base");
-    let baseline =
-        |path: &Path| permck(&["baseline".as_ref(), "-o".as_ref(), base.as_os_str(), path.as_os_str()]).0;
+    let baseline = |path: &Path| {
+        permck(&["baseline".as_ref(), "--strict".as_ref(), "-o".as_ref(), base.as_os_str(), path.as_os_str()])
+            .0
+    };
     let dotted = dir.path().join("./.");
     assert_eq!(baseline(&dotted), Exit::Ok);
     let with = ["--baseline", base.to_str().unwrap()];
@@ -104,6 +106,41 @@ fn a_baseline_must_be_complete_and_reports_fixed_findings() {
     assert_eq!(std::fs::read(&base).unwrap(), old);
     chmod(&key, 0o600);
     assert!(json(dir.path(), &with).1.contains("\"baseline_gone\":1"));
+}
+
+/// A mode that became stricter, or a new owner, breaks no rule, and is seen all the same.
+#[test]
+fn a_baseline_of_entries_sees_every_change_from_any_directory() {
+    let (dir, place) = (clean_dir(), clean_dir());
+    for name in ["kept", "changed", "gone"] {
+        write(&dir.path().join(name), 0o640, "x");
+    }
+    let base = place.path().join("base");
+    // A path that is relative to the directory of the test.
+    let here = std::env::current_dir().unwrap();
+    let up = "../".repeat(here.components().count() - 1);
+    let relative = std::path::PathBuf::from(format!("{up}{}", &dir.path().to_str().unwrap()[1..]));
+    let args: [&OsStr; 5] =
+        ["baseline".as_ref(), "--entries".as_ref(), "-o".as_ref(), base.as_ref(), relative.as_ref()];
+    assert_eq!(permck(&args), (Exit::Ok, String::new()));
+    assert!(std::fs::read_to_string(&base).unwrap().lines().all(|line| !line.contains("\"path\":\"..")));
+    let with = ["--baseline", base.to_str().unwrap()];
+    chmod(&dir.path().join("changed"), 0o600);
+    std::fs::remove_file(dir.path().join("gone")).unwrap();
+    write(&dir.path().join("new"), 0o600, "x");
+    let (_, records) = json(&relative, &with);
+    let mut found = findings(&records);
+    found.sort();
+    let name = |path: &str| path.rsplit('/').next().unwrap_or_default().to_owned();
+    let found: Vec<_> = found.into_iter().map(|(rule, path)| (rule, name(&path))).collect();
+    assert_eq!(
+        found,
+        [("changed".to_owned(), "changed".to_owned()), ("changed".to_owned(), "new".to_owned())]
+    );
+    assert!(
+        records.contains("a regular file, mode 0600, uid ") && records.contains("mode 0640"),
+        "{records}"
+    );
 }
 
 /// Neither a directory nor a file that is mounted below a path is judged, unless mounts are crossed; then each mount's
@@ -138,6 +175,54 @@ fn mounts_below_a_path_are_left_out() {
     assert_eq!(rules_of(&json(&path("file"), &[]).1, &path("file")), ["world-writable"]);
 }
 
+/// Owners from the accounts of the image, links within it, and what is above it is none of its business.
+#[test]
+fn an_image_is_judged_by_its_own_accounts_and_links() {
+    let place = clean_dir();
+    chmod(place.path(), 0o777);
+    let image = place.path().join("image");
+    for dir in ["etc", "var/lib/db", "usr/lib", "var/lib/dpkg/info"] {
+        std::fs::create_dir_all(image.join(dir)).unwrap();
+    }
+    let root = rustix::process::geteuid().as_raw();
+    write(
+        &image.join("etc/passwd"),
+        0o644,
+        format!("root:x:{root}:0::/root:/bin/sh\ndb:x:60123:60123::/:/bin/sh\n"),
+    );
+    write(&image.join("etc/group"), 0o644, "root:x:0:\ndb:x:60123:\n");
+    write(&image.join("usr/lib/x.so"), 0o644, "x");
+    write(&image.join("var/lib/dpkg/info/x.list"), 0o644, "/usr/lib/x.so\n");
+    write(&image.join("var/lib/db/data"), 0o600, "x");
+    symlink("/usr/lib/x.so", image.join("etc/inside")).unwrap();
+    symlink("/etc/hostname-of-nowhere", image.join("etc/nowhere")).unwrap();
+    for path in ["var/lib/db", "var/lib/db/data"] {
+        if std::os::unix::fs::chown(image.join(path), Some(60_123), Some(60_123)).is_err() {
+            return skipped("no right to give files away");
+        }
+    }
+    let run = |path: &str| {
+        let args: [&OsStr; 8] = [
+            "audit".as_ref(),
+            "--root".as_ref(),
+            image.as_ref(),
+            "--show".as_ref(),
+            "note".as_ref(),
+            "--format".as_ref(),
+            "json".as_ref(),
+            path.as_ref(),
+        ];
+        permck(&args).1
+    };
+    let records = run("/");
+    let told = |path: &str| rules_of(&records, &image.join(path));
+    assert!(!records.contains("\"unowned\"") && !records.contains("\"ancestor\""), "{records}");
+    assert!(records.contains("owned by db (uid 60123)"), "{records}");
+    assert_eq!((told("etc/inside"), told("etc/nowhere")), (vec![], vec!["link-dangling".to_owned()]));
+    assert!(records.contains("as its package installed it"), "{records}");
+    assert_eq!(findings(&run("/var/lib/db")).iter().filter(|(rule, _)| rule == "owner").count(), 0);
+}
+
 /// Root is not the account that owns a toolkit, and is not added to it.
 #[test]
 fn a_toolkit_belongs_to_the_account_that_is_named() {
@@ -170,7 +255,9 @@ fn monitoring_formats_report_errors() {
     let dir = clean_dir();
     std::os::unix::fs::symlink("nowhere", dir.path().join("l")).unwrap();
     let run = |more: &[&str]| {
-        permck(&[&["audit", "--format", "nagios"], more, &[dir.path().to_str().unwrap()]].concat())
+        permck(
+            &[&["audit", "--strict", "--format", "nagios"], more, &[dir.path().to_str().unwrap()]].concat(),
+        )
     };
     let (exit, line) = run(&[]);
     assert!(exit == Exit::No && line.starts_with("PERMCK WARNING"), "{line}");

@@ -7,9 +7,10 @@
 //!
 //! A new trust root is not taken by a reload: who can write the directory could let in clients of his own.
 
+mod stamps;
+mod state;
+
 use std::fmt;
-use std::fs::Metadata;
-use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
@@ -17,9 +18,9 @@ use std::time::Duration;
 use anyhow::Context;
 use common::finding::hex;
 use common::out::Out;
-use common::pki::{Crl, LoadError, LoadOptions, MtlsDir, Passphrase, Role, TlsServer, format_utc, sha256};
+use common::pki::{LoadError, LoadOptions, MtlsDir, Passphrase, Role, TlsServer, format_utc, sha256};
 use common::policy::shell_quote;
-use common::rpc::message::{CertificateStatus, CrlStatus, ReloadFailure};
+use common::rpc::message::{CertificateStatus, ReloadFailure};
 use rustls::pki_types::{CertificateDer, UnixTime};
 use time::OffsetDateTime;
 use tokio::sync::watch;
@@ -31,6 +32,10 @@ use crate::shutdown::{DaemonPhase, ShutdownWatch};
 use crate::signals::ReloadSignal;
 use crate::startup_check::print_findings;
 
+use stamps::{Stamps, read_stamps};
+pub(crate) use state::measure_certificates;
+use state::{CertificateState, format_crl_number};
+
 /// How often the directory is checked for changes.
 const CHECK_INTERVAL: Duration = Duration::from_millis(250);
 
@@ -39,9 +44,6 @@ const MAX_UNSETTLED_CHECKS: u32 = 32;
 
 /// How often a failed reload is retried: a certificate that is not yet valid becomes valid without a change of its file.
 const RETRY_INTERVAL: Duration = Duration::from_secs(10);
-
-/// How many CRLs that were not taken are logged and reported.
-const MAX_DECLINED_SHOWN: usize = 4;
 
 /// The certificates in use, and their directory.
 pub(crate) struct ServerCertificates {
@@ -56,23 +58,6 @@ pub(crate) struct ServerCertificates {
     /// The stamps of the directory and of the CRL file from before they were loaded at the start.
     at_start: Stamps,
 }
-
-/// When the certificates in use were loaded, and the result of the last reload.
-struct CertificateState {
-    loaded_at: String,
-    /// Each CRL with its thisUpdate in seconds since 1970.
-    crls: Vec<(i64, CrlStatus)>,
-    /// CRLs that could not be taken alone. If the whole directory is reloaded, they are in use nevertheless.
-    undecided_crls: Vec<String>,
-    /// CRLs of a directory that could not be reloaded, each with the reason why it was not taken.
-    declined_crls: Vec<String>,
-    reload_failure: Option<ReloadFailure>,
-    /// The part of the failure that a retry repeats: its text can hold the time.
-    failure_key: String,
-}
-
-/// The stamps of the directory and of the CRL file.
-type Stamps = (DirStamp, Option<FileStamp>);
 
 /// Why a reload failed: the text, and the part of it that does not change with the time.
 struct LoadFailure {
@@ -119,14 +104,7 @@ impl ServerCertificates {
         if let Some(warning) = explain_missing_crl(&dir) {
             out.warn(tls.dir.display(), warning);
         }
-        let state = CertificateState {
-            loaded_at: timestamp_now(),
-            crls: describe_crls(&dir),
-            undecided_crls: Vec::new(),
-            declined_crls: Vec::new(),
-            reload_failure: None,
-            failure_key: String::new(),
-        };
+        let state = CertificateState::new(&dir, timestamp_now());
         Ok(Some(Arc::new(Self {
             tls: tls.clone(),
             server: RwLock::new(server),
@@ -151,22 +129,14 @@ impl ServerCertificates {
     ///
     /// # Errors
     /// Why its handshake would fail now.
-    pub(crate) fn verify_again(&self, chain: &[CertificateDer<'_>]) -> Result<(), rustls::Error> {
+    pub(crate) fn verify_again(&self, chain: &[CertificateDer<'_>]) -> Result<(), String> {
         self.tls_server().verify_client(chain, UnixTime::now())
     }
 
     /// Returns what is in use, and why the last reload failed, for `getStatus`.
     pub(crate) fn certificate_status(&self) -> CertificateStatus {
         let now = OffsetDateTime::now_utc().unix_timestamp();
-        let state = lock_mutex(&self.state);
-        let aged =
-            |(made, crl): &(i64, CrlStatus)| CrlStatus { age_s: now.saturating_sub(*made), ..crl.clone() };
-        CertificateStatus {
-            loaded_at: state.loaded_at.clone(),
-            crls: state.crls.iter().map(aged).collect(),
-            declined_crls: state.declined_crls.clone(),
-            reload_failure: state.reload_failure.clone(),
-        }
+        lock_mutex(&self.state).status(now)
     }
 
     /// Reloads the certificates when they change or SIGHUP asks for it, until the daemon stops.
@@ -190,6 +160,7 @@ impl ServerCertificates {
                 lock_mutex(&self.state).reload_failure.is_some() && tried_at.elapsed() >= RETRY_INTERVAL;
             // A directory on a file system that hangs must not hold up the requests.
             let Some((now, crl_now)) = self.stamps_in_background().await else { continue };
+            self.log_problems(&log);
             // A CRL is verified by its signature, so it need not wait until the directory settles.
             if asked || retry || crl_now != crl_seen {
                 self.run_in_background(&log, |certs, log| certs.take_newer_crls(log)).await;
@@ -207,6 +178,22 @@ impl ServerCertificates {
             };
             self.run_in_background(&log, move |certs, log| certs.reload_directory(cause, log)).await;
             (loaded, unsettled, tried_at) = (now, 0, Instant::now());
+        }
+    }
+
+    /// Notes that the directory was looked at, and logs the problems that are new and those that are gone.
+    fn log_problems(&self, log: &DaemonLog) {
+        let mut state = lock_mutex(&self.state);
+        state.looked_at = Instant::now();
+        let problems = state.list_problems(OffsetDateTime::now_utc().unix_timestamp());
+        let before = std::mem::replace(&mut state.logged_problems, problems.clone());
+        drop(state);
+        let subject = self.tls.dir.display();
+        for problem in problems.iter().filter(|problem| !before.contains(problem)) {
+            log.error(&subject, problem);
+        }
+        for problem in before.iter().filter(|problem| !problems.contains(problem)) {
+            log.notice(&subject, format_args!("no longer: {problem}"));
         }
     }
 
@@ -238,7 +225,7 @@ impl ServerCertificates {
                 self.use_directory(server, &dir);
                 *served = dir;
                 for crl in &update.taken {
-                    let (number, revoked) = (format_crl_number(crl), crl.revoked.len());
+                    let (number, revoked) = (format_crl_number(crl), crl.revoked_count());
                     log.notice(
                         path.display(),
                         format_args!("CRL {number} by {} is in force: {revoked} revoked", crl.issuer),
@@ -325,26 +312,8 @@ impl ServerCertificates {
     /// Uses a directory from the next connection on, and lets open connections verify their clients again.
     fn use_directory(&self, server: TlsServer, dir: &MtlsDir) {
         *self.server.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(server);
-        lock_mutex(&self.state).crls = describe_crls(dir);
+        lock_mutex(&self.state).describe_directory(dir);
         self.generation.send_modify(|generation| *generation += 1);
-    }
-}
-
-impl CertificateState {
-    /// Logs which CRLs are not in use, once until they change: a few of them, since a file can hold thousands.
-    fn report_declined_crls(&mut self, path: &Path, log: &DaemonLog) {
-        let declined = std::mem::take(&mut self.undecided_crls);
-        let shown: Vec<String> = declined.iter().take(MAX_DECLINED_SHOWN).cloned().collect();
-        if self.declined_crls == shown {
-            return;
-        }
-        for reason in &shown {
-            log.warning(path.display(), format_args!("CRL not taken: {reason}"));
-        }
-        if let more @ 1.. = declined.len() - shown.len() {
-            log.warning(path.display(), format_args!("{more} more CRLs not taken"));
-        }
-        self.declined_crls = shown;
     }
 }
 
@@ -355,10 +324,6 @@ impl LoadFailure {
     }
 }
 
-fn read_stamps(dir: &Path) -> Stamps {
-    (DirStamp::read(dir), stamp_crl(dir))
-}
-
 fn lock_mutex<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -367,29 +332,9 @@ fn timestamp_now() -> String {
     format_utc(OffsetDateTime::now_utc().unix_timestamp())
 }
 
-fn format_crl_number(crl: &Crl) -> String {
-    crl.number.as_ref().map_or_else(|| "without a number".to_owned(), |n| hex(&n.value))
-}
-
-/// Returns the CRLs of a directory for `getStatus`, each with its thisUpdate in seconds since 1970.
-fn describe_crls(dir: &MtlsDir) -> Vec<(i64, CrlStatus)> {
-    let state = |crl: Crl| {
-        let status = CrlStatus {
-            issuer: crl.issuer.to_string(),
-            number: crl.number.as_ref().map(|n| hex(&n.value)),
-            this_update: crl.this_update.to_string(),
-            next_update: crl.next_update.map(|t| t.to_string()),
-            age_s: 0,
-            revoked: crl.revoked.len() as u64,
-        };
-        (crl.this_update.unix, status)
-    };
-    dir.crls().map(state).collect()
-}
-
 /// Warns about certificates that name a CRL while there is none: the authority revokes, and the daemon would not know.
 fn explain_missing_crl(dir: &MtlsDir) -> Option<String> {
-    if dir.crls().next().is_some() {
+    if !dir.crls().is_empty() {
         return None;
     }
     let leaf = common::pki::Cert::parse(dir.chain().first()?).ok()?;
@@ -409,30 +354,6 @@ fn read_passphrase(tls: &TlsPlan) -> anyhow::Result<Option<Passphrase>> {
 }
 
 fn load_directory(tls: &TlsPlan, passphrase: Option<&Passphrase>) -> Result<MtlsDir, LoadError> {
-    MtlsDir::load(&tls.dir, Role::Server, &LoadOptions { passphrase, ..LoadOptions::now() })
-}
-
-/// What changes with a file: device, inode, size, and the time of the last status change in seconds and nanoseconds.
-type FileStamp = (u64, u64, u64, i64, i64);
-
-fn stamp_file(meta: &Metadata) -> FileStamp {
-    (meta.dev(), meta.ino(), meta.size(), meta.ctime(), meta.ctime_nsec())
-}
-
-/// Stamps the CRL file; of a symlink, its target.
-fn stamp_crl(dir: &Path) -> Option<FileStamp> {
-    let path = dir.join(Role::Server.layout().crl);
-    path.metadata().ok().map(|meta| stamp_file(&meta))
-}
-
-/// The stamp of each file that belongs to the directory, and of the directory itself; `None` for a missing one.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct DirStamp(Vec<Option<FileStamp>>);
-
-impl DirStamp {
-    fn read(dir: &Path) -> Self {
-        let names = Role::Server.layout().file_names();
-        let files = names.iter().map(|name| dir.join(name)).chain([dir.to_owned()]);
-        Self(files.map(|path| path.symlink_metadata().ok().map(|meta| stamp_file(&meta))).collect())
-    }
+    let options = LoadOptions { passphrase, max_crl_bytes: tls.max_crl_bytes, ..LoadOptions::now() };
+    MtlsDir::load(&tls.dir, Role::Server, &options)
 }

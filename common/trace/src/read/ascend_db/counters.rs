@@ -1,0 +1,124 @@
+//! Tables of values over time.
+
+use super::super::emit::plain;
+use super::super::error::ReadStop;
+use super::{AscendReader, Layer};
+use crate::model::{Event, EventId};
+
+/// A table of values over time.
+struct CounterTable {
+    table: &'static str,
+    /// The name of the counter, as a timeline has it.
+    name: &'static str,
+    at: &'static str,
+    /// Values of different rows belong to different series by these columns; strings are named by number.
+    by: &'static [&'static str],
+    /// Columns of names among them.
+    named: &'static [&'static str],
+    values: &'static [&'static str],
+}
+
+const fn counter(
+    table: &'static str,
+    name: &'static str,
+    by: &'static [&'static str],
+    values: &'static [&'static str],
+) -> CounterTable {
+    CounterTable { table, name, at: "timestampNs", by, named: &[], values }
+}
+
+const fn named(
+    table: &'static str,
+    name: &'static str,
+    named: &'static [&'static str],
+    values: &'static [&'static str],
+) -> CounterTable {
+    CounterTable { table, name, at: "timestampNs", by: &[], named, values }
+}
+
+const COUNTERS: &[CounterTable] = &[
+    counter("AICORE_FREQ", "AI Core Freq", &["dieId"], &["freq"]),
+    named("NPU_MEM", "NPU MEM", &["type"], &["ddr", "hbm"]),
+    named("HBM", "HBM", &["type"], &["bandwidth"]),
+    counter("DDR", "DDR", &[], &["read", "write"]),
+    counter("LLC", "LLC", &["llcId", "mode"], &["hitRate", "throughput"]),
+    counter("HCCS", "HCCS", &[], &["txThroughput", "rxThroughput"]),
+    counter(
+        "PCIE",
+        "PCIe",
+        &[],
+        &["txPostAvg", "txNonpostAvg", "txCplAvg", "rxPostAvg", "rxNonpostAvg", "rxCplAvg"],
+    ),
+    counter("NIC", "NIC", &["funcId"], &["bandwidth", "rxByteRate", "txByteRate"]),
+    counter("ROCE", "RoCE", &["funcId"], &["bandwidth", "rxByteRate", "txByteRate"]),
+    counter(
+        "ACC_PMU",
+        "Acc PMU",
+        &["accId"],
+        &["readBwLevel", "writeBwLevel", "readOstLevel", "writeOstLevel"],
+    ),
+    counter("SOC_BANDWIDTH_LEVEL", "Stars Soc Info", &[], &["l2BufferBwLevel", "mataBwLevel"]),
+    named("QOS", "QoS", &["eventName"], &["bandwidth"]),
+    counter("CPU_USAGE", "CPU Usage", &["cpuId"], &["usage"]),
+    counter("HOST_MEM_USAGE", "Memory Usage", &[], &["usage"]),
+    counter("NPU_MODULE_MEM", "NPU Module MEM", &["moduleId"], &["totalReserved"]),
+    CounterTable {
+        table: "MEMORY_RECORD",
+        name: "Memory",
+        at: "timestamp",
+        by: &[],
+        named: &["component"],
+        values: &["totalAllocated", "totalReserved", "totalActive"],
+    },
+];
+
+impl AscendReader<'_> {
+    /// Every table of values that the file has.
+    pub(super) fn read_counters(&mut self) -> Result<(), ReadStop> {
+        for table in COUNTERS {
+            if self.database.has_column(table.table, table.at) {
+                self.read_counter(table)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn read_counter(&mut self, counter: &CounterTable) -> Result<(), ReadStop> {
+        let wanted: Vec<&str> =
+            [&[counter.at, "deviceId"], counter.by, counter.named, counter.values].concat();
+        let columns = self.database.columns(counter.table, "v", &wanted);
+        let query = format!("SELECT {columns} FROM \"{}\" v", counter.table);
+        let mut name = Vec::new();
+        let first_value = 2 + counter.by.len() + counter.named.len();
+        self.database.each_row(&query, |row| {
+            let Some(at) = row.integer(0) else { return Ok(()) };
+            let pid = self.layer_pid(Layer::Counters, row.integer(1).unwrap_or(0));
+            name.clear();
+            name.extend_from_slice(counter.name.as_bytes());
+            for (i, _) in counter.by.iter().enumerate() {
+                if let Some(id) = row.integer(2 + i) {
+                    name.extend_from_slice(format!(" {id}").as_bytes());
+                }
+            }
+            for (i, _) in counter.named.iter().enumerate() {
+                if let Some(id) = row.integer(2 + counter.by.len() + i) {
+                    name.push(b' ');
+                    name.extend_from_slice(self.strings.get(id));
+                }
+            }
+            for (i, value) in counter.values.iter().enumerate() {
+                if let Some(number) = row.number(first_value + i) {
+                    self.emit.args.json(value.as_bytes(), &number);
+                }
+            }
+            self.emit.send(Event {
+                phase: b'C',
+                name: plain(&name),
+                pid: EventId::Number(pid),
+                tid: EventId::Number(0),
+                start: Some(at),
+                ..Event::default()
+            })
+        })
+    }
+}

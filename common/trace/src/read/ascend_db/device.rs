@@ -1,0 +1,300 @@
+//! Rows of the devices: tasks, and collective operations with their parts.
+
+use super::super::emit::plain;
+use super::super::error::ReadStop;
+use super::{AscendReader, Layer, NO_NUMBER, duration, split_tid};
+use crate::model::{Category, Event, EventId};
+
+/// Threads of the communication process: groups first, then the planes that their parts run on.
+const FIRST_PLANE: i64 = 1 << 20;
+
+impl AscendReader<'_> {
+    /// `TASK`, with what the tables of computation and copies say, and arrows from the operators that launched them.
+    pub(super) fn read_tasks(&mut self) -> Result<(), ReadStop> {
+        let database = self.database;
+        if !(database.has_column("TASK", "startNs") && database.has_column("TASK", "globalTaskId")) {
+            return Ok(());
+        }
+        // Of a profile without details, the kind of a task is all that tells.
+        let known = database.has_column("COMPUTE_TASK_INFO", "globalTaskId");
+        let columns = [
+            database.columns(
+                "TASK",
+                "t",
+                &[
+                    "startNs",
+                    "endNs",
+                    "deviceId",
+                    "connectionId",
+                    "taskType",
+                    "streamId",
+                    "taskId",
+                    "modelId",
+                ],
+            ),
+            database.columns(
+                "COMPUTE_TASK_INFO",
+                "c",
+                &[
+                    "globalTaskId",
+                    "name",
+                    "opType",
+                    "blockNum|blockDim|block_dim",
+                    "inputShapes",
+                    "inputDataTypes",
+                    "outputShapes",
+                    "outputDataTypes",
+                ],
+            ),
+            database.columns("MEMCPY_INFO", "m", &["size"]),
+            database.columns("COMMUNICATION_TASK_INFO", "h", &["globalTaskId"]),
+        ];
+        let joins = [
+            database.join("COMPUTE_TASK_INFO", "c", "globalTaskId", "t.globalTaskId"),
+            database.join("MEMCPY_INFO", "m", "globalTaskId", "t.globalTaskId"),
+            database.join("COMMUNICATION_TASK_INFO", "h", "globalTaskId", "t.globalTaskId"),
+        ];
+        let (mut arrow, mut arrow_joins) = ("NULL, NULL", String::new());
+        if self.has_connections() {
+            arrow = "p.startNs, p.globalTid";
+            arrow_joins.push_str(
+                " LEFT JOIN CONNECTION_IDS i ON i.connectionId = t.connectionId \
+                 LEFT JOIN PYTORCH_API p ON p.connectionId = i.id AND p.type = 50001",
+            );
+        }
+        let query = format!(
+            "SELECT {}, {arrow}, t.rowid FROM TASK t{}{arrow_joins}",
+            columns.join(", "),
+            joins.concat()
+        );
+        let mut last = None;
+        database.each_row(&query, |row| {
+            let Some(start) = row.integer(0) else { return Ok(()) };
+            // Several details or operators of one task make several rows.
+            if row.integer(20) == last {
+                return Ok(());
+            }
+            last = row.integer(20);
+            let device = row.integer(2).unwrap_or(0);
+            let (stream, connection) = (row.integer(5).unwrap_or(0), row.integer(3));
+            let pid = self.layer_pid(Layer::Hardware, device);
+            let kind = self.strings.get(row.integer(4).unwrap_or(-1));
+            let (computes, is_part) = (row.integer(8).is_some(), row.integer(17).is_some());
+            let name = if computes { self.strings.get(row.integer(9).unwrap_or(-1)) } else { kind };
+            let counts = computes || !known || !is_computation(kind);
+            let args = &mut self.emit.args;
+            // What the exporter does not count as computation must not look like it.
+            args.some_text(if counts { "Task Type" } else { "Physical Task Type" }, kind);
+            for (key, column) in [("Task Id", 6), ("Model Id", 7), ("connection_id", 3), ("Block Num", 11)] {
+                args.some_integer(key, row.integer(column).filter(|n| *n != NO_NUMBER));
+            }
+            args.some_integer("size(B)", row.integer(16));
+            for (key, column) in [
+                ("Op Type", 10),
+                ("Input Shapes", 12),
+                ("Input Data Types", 13),
+                ("Output Shapes", 14),
+                ("Output Data Types", 15),
+            ] {
+                args.some_text(key, self.strings.some(row.integer(column)));
+            }
+            let marker = kind == b"MsTx";
+            // Of a kind that does not tell, what the details say counts.
+            let told = computes && !is_computation(kind);
+            let event = Event {
+                phase: b'X',
+                category: if marker { Category::Marker } else { Category::Other },
+                cat: if told { "kernel" } else { "" }.into(),
+                name: plain(name),
+                device: told.then_some(device),
+                stream: told.then_some(stream),
+                pid: EventId::Number(pid),
+                tid: EventId::Number(stream),
+                start: Some(start),
+                dur: duration(start, row.integer(1)),
+                task_type: plain(if counts { kind } else { b"" }),
+                ..Event::default()
+            };
+            self.emit.send(event)?;
+            match (row.integer(18), row.integer(19)) {
+                (Some(at), Some(thread)) if connection.is_some() && counts && !is_part => {
+                    self.send_arrow(at, thread, pid, stream, start)
+                }
+                _ => Ok(()),
+            }
+        })
+    }
+
+    fn has_connections(&self) -> bool {
+        let has = |table, columns: &[&str]| columns.iter().all(|c| self.database.has_column(table, c));
+        has("CONNECTION_IDS", &["id", "connectionId"])
+            && has("PYTORCH_API", &["startNs", "globalTid", "connectionId", "type"])
+            && has("TASK", &["connectionId"])
+    }
+
+    /// The arrow from an operator to what it put on a device; like a timeline's, its number is the start of the latter.
+    fn send_arrow(&mut self, at: i64, thread: i64, pid: i64, tid: i64, start: i64) -> Result<(), ReadStop> {
+        let (host, host_thread) = split_tid(thread);
+        let event = Event {
+            phase: b's',
+            cat: "async_npu".into(),
+            name: "torch_to_npu".into(),
+            id: EventId::Number(start),
+            pid: EventId::Number(host),
+            tid: EventId::Number(host_thread),
+            start: Some(at),
+            ..Event::default()
+        };
+        self.emit.send(event)?;
+        let (pid, tid) = (EventId::Number(pid), EventId::Number(tid));
+        self.emit.send(Event { phase: b'f', pid, tid, start: Some(start), ..event })
+    }
+
+    /// `COMMUNICATION_OP`, and the parts of each in `COMMUNICATION_TASK_INFO`.
+    pub(super) fn read_collectives(&mut self) -> Result<(), ReadStop> {
+        let database = self.database;
+        if !database.has_column("COMMUNICATION_OP", "startNs") {
+            return Ok(());
+        }
+        let own = database.columns(
+            "COMMUNICATION_OP",
+            "o",
+            &[
+                "opName",
+                "startNs",
+                "endNs",
+                "connectionId",
+                "groupName",
+                "algType",
+                "count",
+                "dataType",
+                "deviceId",
+                "relay",
+                "retry",
+            ],
+        );
+        // Older files do not say on which device: its tasks do.
+        let device = self.device_of_collective().unwrap_or("NULL");
+        let (mut arrow, mut joins) = ("NULL, NULL", String::new());
+        if self.has_connections() && database.has_column("COMMUNICATION_OP", "connectionId") {
+            arrow = "p.startNs, p.globalTid";
+            joins.push_str(
+                " LEFT JOIN CONNECTION_IDS i ON i.connectionId = o.connectionId \
+                 LEFT JOIN PYTORCH_API p ON p.connectionId = i.id AND p.type = 50001",
+            );
+        }
+        let type_name = database.join("ENUM_HCCL_DATA_TYPE", "e", "id", "o.dataType");
+        let (data_type, type_name) =
+            if type_name.is_empty() { ("NULL", String::new()) } else { ("e.name", type_name) };
+        let query = format!(
+            "SELECT {own}, {device}, {data_type}, {arrow}, o.rowid FROM COMMUNICATION_OP o{type_name}{joins}"
+        );
+        let mut groups: Vec<i64> = Vec::new();
+        let mut last = None;
+        database.each_row(&query, |row| {
+            let Some(start) = row.integer(1) else { return Ok(()) };
+            if row.integer(15) == last {
+                return Ok(());
+            }
+            last = row.integer(15);
+            let only = self.devices.first().copied().filter(|_| self.devices.len() == 1);
+            let device = row.integer(8).or(row.integer(11)).or(only).unwrap_or(0);
+            let pid = self.layer_pid(Layer::Communication, device);
+            let group = row.integer(4).unwrap_or(-1);
+            let tid = self.group_thread(&mut groups, group, pid)?;
+            let args = &mut self.emit.args;
+            args.some_integer("connection_id", row.integer(3).filter(|id| *id != NO_NUMBER));
+            args.some_text("data_type", row.text(12));
+            args.some_text("alg_type", self.strings.some(row.integer(5)));
+            if let Some(count) = row.number(6) {
+                args.json(b"count", &count);
+            }
+            args.some_text("group_name", self.strings.some(Some(group)));
+            args.some_integer("relay", row.integer(9)).some_integer("retry", row.integer(10));
+            self.emit.send(Event {
+                phase: b'X',
+                name: plain(self.strings.get(row.integer(0).unwrap_or(-1))),
+                pid: EventId::Number(pid),
+                tid: EventId::Number(tid),
+                start: Some(start),
+                dur: duration(start, row.integer(2)),
+                ..Event::default()
+            })?;
+            match (row.integer(13), row.integer(14)) {
+                (Some(at), Some(thread)) => self.send_arrow(at, thread, pid, tid, start),
+                _ => Ok(()),
+            }
+        })?;
+        self.read_parts()
+    }
+
+    /// The thread of a communication group, in the order in which they are met.
+    fn group_thread(&mut self, groups: &mut Vec<i64>, group: i64, pid: i64) -> Result<i64, ReadStop> {
+        const MOST: usize = 65_536;
+        if let Some(at) = groups.iter().position(|g| *g == group) {
+            return Ok(at as i64);
+        }
+        if groups.len() < MOST {
+            groups.push(group);
+        }
+        let tid = groups.len() as i64 - 1;
+        let name = [b"Group ", self.strings.get(group), b" Communication"].concat();
+        self.emit.name_thread(pid, tid, &name)?;
+        Ok(tid)
+    }
+
+    fn read_parts(&mut self) -> Result<(), ReadStop> {
+        let database = self.database;
+        let has = |table| database.has_column(table, "globalTaskId");
+        if !(has("COMMUNICATION_TASK_INFO") && has("TASK")) {
+            return Ok(());
+        }
+        let columns = [
+            database.columns("TASK", "t", &["startNs", "endNs", "deviceId", "streamId"]),
+            database.columns(
+                "COMMUNICATION_TASK_INFO",
+                "h",
+                &["taskType", "planeId", "size", "srcRank", "dstRank"],
+            ),
+        ];
+        let names =
+            [("ENUM_HCCL_TRANSPORT_TYPE", "transportType", "x"), ("ENUM_HCCL_LINK_TYPE", "linkType", "y")];
+        let (mut selected, mut joins) = (String::new(), String::new());
+        for (table, column, alias) in names {
+            let join = if database.has_column("COMMUNICATION_TASK_INFO", column) {
+                database.join(table, alias, "id", &format!("h.{column}"))
+            } else {
+                String::new()
+            };
+            selected.push_str(&if join.is_empty() { ", NULL".to_owned() } else { format!(", {alias}.name") });
+            joins.push_str(&join);
+        }
+        let query = format!(
+            "SELECT {}{selected} FROM COMMUNICATION_TASK_INFO h JOIN TASK t ON t.globalTaskId = h.globalTaskId{joins}",
+            columns.join(", ")
+        );
+        database.each_row(&query, |row| {
+            let Some(start) = row.integer(0) else { return Ok(()) };
+            let pid = self.layer_pid(Layer::Communication, row.integer(2).unwrap_or(0));
+            let args = &mut self.emit.args;
+            for (key, column) in [("stream id", 3), ("size(Byte)", 6), ("src rank", 7), ("dst rank", 8)] {
+                args.some_integer(key, row.integer(column));
+            }
+            args.some_text("transport type", row.text(9)).some_text("link type", row.text(10));
+            self.emit.send(Event {
+                phase: b'X',
+                name: plain(self.strings.get(row.integer(4).unwrap_or(-1))),
+                pid: EventId::Number(pid),
+                tid: EventId::Number(FIRST_PLANE + row.integer(5).unwrap_or(0)),
+                start: Some(start),
+                dur: duration(start, row.integer(1)),
+                ..Event::default()
+            })
+        })
+    }
+}
+
+/// The kinds of tasks that a timeline without details counts as computation.
+pub(super) fn is_computation(kind: &[u8]) -> bool {
+    crate::model::is_compute_task(kind)
+}

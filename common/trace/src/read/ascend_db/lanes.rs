@@ -1,0 +1,193 @@
+//! The lanes of a timeline's overlap analysis, which a database does not have: when anything computed, when anything was
+//! communicated, when that was not hidden, and when neither ran. By the rule of the exporter for its own
+//! `StepTraceTime`: computation is what has a row in `COMPUTE_TASK_INFO`, communication is `COMMUNICATION_OP`.
+
+use super::super::error::ReadStop;
+use super::device::is_computation;
+use super::{AscendReader, Layer};
+use crate::model::{Event, EventId};
+
+const LANES: [&str; 4] = ["Computing", "Communication", "Communication(Not Overlapped)", "Free"];
+
+/// When the lanes of a device are on.
+#[derive(Default)]
+struct LaneSweep {
+    now: Option<i64>,
+    /// Until when computation and communication run.
+    busy: [i64; 2],
+    /// The stretch of each lane that may go on.
+    open: [Option<(i64, i64)>; 4],
+    /// Stretches that have ended, by lane.
+    ended: Vec<(usize, i64, i64)>,
+}
+
+impl LaneSweep {
+    /// Takes the next computation (0) or communication (1). Starts must not decrease.
+    fn add(&mut self, start: i64, end: i64, kind: usize) {
+        match self.now {
+            None => (self.now, self.busy) = (Some(start), [start; 2]),
+            Some(_) => self.advance(start),
+        }
+        self.busy[kind] = self.busy[kind].max(end);
+    }
+
+    /// Lays what ran until `to` on the lanes.
+    fn advance(&mut self, to: i64) {
+        while let Some(from) = self.now.filter(|now| *now < to) {
+            let next = self.busy.iter().copied().filter(|end| *end > from).fold(to, i64::min);
+            let [computes, communicates] = self.busy.map(|end| end > from);
+            let on = [computes, communicates, communicates && !computes, !communicates && !computes];
+            for (lane, _) in on.iter().enumerate().filter(|(_, on)| **on) {
+                self.extend(lane, from, next);
+            }
+            self.now = Some(next);
+        }
+    }
+
+    fn extend(&mut self, lane: usize, from: i64, to: i64) {
+        match &mut self.open[lane] {
+            Some((_, end)) if *end == from => *end = to,
+            other => {
+                if let Some((start, end)) = other.replace((from, to)) {
+                    self.ended.push((lane, start, end));
+                }
+            }
+        }
+    }
+
+    /// Ends what is still open.
+    fn finish(&mut self) {
+        self.advance(self.busy[0].max(self.busy[1]));
+        for (lane, open) in self.open.iter_mut().enumerate() {
+            if let Some((start, end)) = open.take() {
+                self.ended.push((lane, start, end));
+            }
+        }
+    }
+}
+
+impl AscendReader<'_> {
+    /// The lanes of every device.
+    pub(super) fn derive_lanes(&mut self) -> Result<(), ReadStop> {
+        let has = |table, columns: &[&str]| columns.iter().all(|c| self.database.has_column(table, c));
+        if !has("TASK", &["startNs", "endNs", "deviceId", "globalTaskId", "taskType"]) {
+            return Ok(());
+        }
+        for device in self.devices.clone() {
+            self.derive_lanes_of(device)?;
+        }
+        Ok(())
+    }
+
+    fn derive_lanes_of(&mut self, device: i64) -> Result<(), ReadStop> {
+        let database = self.database;
+        let pid = self.layer_pid(Layer::Overlap, device);
+        self.emit.name_process(pid, b"Overlap Analysis")?;
+        self.emit.label_process(pid, format!("NPU {device}").as_bytes())?;
+        for (tid, name) in LANES.iter().enumerate() {
+            self.emit.name_thread(pid, tid as i64, name.as_bytes())?;
+        }
+        let known = database.has_column("COMPUTE_TASK_INFO", "globalTaskId");
+        let (told, join) = if known {
+            ("c.globalTaskId", database.join("COMPUTE_TASK_INFO", "c", "globalTaskId", "t.globalTaskId"))
+        } else {
+            ("NULL", String::new())
+        };
+        let mut query = format!(
+            "SELECT t.startNs, t.endNs, 0, {told}, t.taskType FROM TASK t{join} \
+             WHERE t.deviceId = {device} AND t.endNs > t.startNs"
+        );
+        if database.has_column("COMMUNICATION_OP", "startNs")
+            && database.has_column("COMMUNICATION_OP", "endNs")
+        {
+            let here = match self.device_of_collective() {
+                Some(expression) => format!("{expression} = {device}"),
+                None => "1".to_owned(),
+            };
+            query.push_str(&format!(
+                " UNION ALL SELECT o.startNs, o.endNs, 1, NULL, NULL FROM COMMUNICATION_OP o \
+                 WHERE {here} AND o.endNs > o.startNs"
+            ));
+        }
+        query.push_str(" ORDER BY 1");
+        let mut sweep = LaneSweep::default();
+        database.each_row(&query, |row| {
+            let (Some(start), Some(end)) = (row.integer(0), row.integer(1)) else { return Ok(()) };
+            let kind = usize::from(row.integer(2) == Some(1));
+            let computes = row.integer(3).is_some()
+                || !known && is_computation(self.strings.get(row.integer(4).unwrap_or(-1)));
+            // Text sorts behind numbers: what is no number has no place in this order.
+            if (kind == 1 || computes) && sweep.now.is_none_or(|now| start >= now) {
+                sweep.add(start, end, kind);
+                self.send_stretches(pid, &mut sweep)?;
+            }
+            Ok(())
+        })?;
+        sweep.finish();
+        self.send_stretches(pid, &mut sweep)
+    }
+
+    fn send_stretches(&mut self, pid: i64, sweep: &mut LaneSweep) -> Result<(), ReadStop> {
+        for (lane, start, end) in sweep.ended.drain(..) {
+            self.emit.send(Event {
+                phase: b'X',
+                name: LANES[lane].into(),
+                pid: EventId::Number(pid),
+                tid: EventId::Number(lane as i64),
+                start: Some(start),
+                dur: Some(end.saturating_sub(start)),
+                ..Event::default()
+            })?;
+        }
+        Ok(())
+    }
+
+    /// What gives the device of a collective operation: a column, its tasks, or nothing where there is one device.
+    pub(super) fn device_of_collective(&self) -> Option<&'static str> {
+        let has = |table, column| self.database.has_column(table, column);
+        if has("COMMUNICATION_OP", "deviceId") {
+            return Some("o.deviceId");
+        }
+        let tasks = has("TASK", "connectionId") && has("COMMUNICATION_OP", "connectionId");
+        (self.devices.len() > 1 && tasks)
+            .then_some("(SELECT min(t.deviceId) FROM TASK t WHERE t.connectionId = o.connectionId)")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Against the same lanes worked out one moment at a time.
+    #[test]
+    fn lanes_are_right_at_every_moment() {
+        let mut seed = 7u64;
+        let mut random = |n: u64| {
+            seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (seed >> 33) % n
+        };
+        for _ in 0..200 {
+            let mut spans: Vec<(i64, i64, usize)> = (0..1 + random(8))
+                .map(|_| {
+                    let start = random(40) as i64;
+                    (start, start + 1 + random(12) as i64, random(2) as usize)
+                })
+                .collect();
+            spans.sort_unstable();
+            let mut sweep = LaneSweep::default();
+            spans.iter().for_each(|(start, end, kind)| sweep.add(*start, *end, *kind));
+            sweep.finish();
+            let (first, last) = (spans[0].0, spans.iter().map(|s| s.1).max().unwrap());
+            for at in -1..60 {
+                let runs = |kind| spans.iter().any(|(a, b, k)| *k == kind && (*a..*b).contains(&at));
+                let inside = (first..last).contains(&at);
+                let expected = [runs(0), runs(1), runs(1) && !runs(0), inside && !runs(0) && !runs(1)];
+                for (lane, on) in expected.into_iter().enumerate() {
+                    let found =
+                        sweep.ended.iter().filter(|(l, a, b)| *l == lane && (*a..*b).contains(&at)).count();
+                    assert_eq!(found, usize::from(on), "{spans:?} lane {lane} at {at}");
+                }
+            }
+        }
+    }
+}

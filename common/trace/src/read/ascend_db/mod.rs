@@ -1,0 +1,218 @@
+//! The databases of Ascend: `ascend_pytorch_profiler*.db`, `ascend_mindspore_profiler*.db`, `msprof_*.db` and the ones of
+//! msMonitor (torch_npu 2.14 `profiler/analysis/prof_common_func/_constant.py`, Ascend/msprof
+//! `docs/en/user_guide/profile_data_file_references_db.md`, Ascend/msmonitor `plugin/ipc_monitor/db`).
+//!
+//! A recording gives the same events as its `trace_view.json`: the same processes by name, the same categories and names.
+//! What computes is told as the exporter tells it for its own sums: a task with a row in `COMPUTE_TASK_INFO`.
+
+mod counters;
+mod device;
+mod host;
+mod lanes;
+#[cfg(test)]
+mod tests;
+
+use super::database::Database;
+use super::emit::{Emitter, refused};
+use super::error::{InputPosition, ReadError, ReadFault, ReadStop};
+use super::string_table::{NO_NUMBER, StringTable};
+use super::{ReadOptions, ReadOutcome};
+use crate::model::{Dialect, EventSink, TraceMeta};
+
+/// The tables that hold events; one of them is enough.
+const EVENT_TABLES: [&str; 5] = ["TASK", "COMMUNICATION_OP", "CANN_API", "PYTORCH_API", "MSTX_EVENTS"];
+
+/// Tells a database of Ascend by its tables.
+pub(super) fn recognize(database: &Database) -> bool {
+    let has_events = EVENT_TABLES.iter().any(|table| database.has_column(table, "startNs"));
+    has_events && (database.has("STRING_IDS") || database.has("META_DATA") || database.has("TASK"))
+}
+
+/// Tells the databases with sums and no events: `analysis.db`, `communication_analyzer.db`, `cluster_analysis.db`.
+pub(super) fn recognize_sums(database: &Database) -> bool {
+    let tables = ["StepTraceTime", "CommAnalyzerTime", "CommAnalyzerBandwidth", "ClusterStepTraceTime"];
+    tables.iter().any(|table| database.has(table))
+}
+
+/// Refuses a database with sums.
+pub(super) fn refuse_sums(
+    _: &Database,
+    _: &ReadOptions,
+    _: &mut dyn EventSink,
+    _: &mut ReadOutcome,
+) -> Result<(), ReadStop> {
+    Err(refused(
+        "is not a trace: it is a database of Ascend's analysis, with sums and no events \
+         (the events are in ascend_pytorch_profiler*.db beside it)",
+    ))
+}
+
+/// Reads a database with events.
+pub(super) fn read(
+    database: &Database,
+    options: &ReadOptions,
+    sink: &mut dyn EventSink,
+    out: &mut ReadOutcome,
+) -> Result<(), ReadStop> {
+    out.meta.dialect = Dialect::Ascend;
+    read_metadata(database, &mut out.meta)?;
+    let strings = StringTable::load(database, "STRING_IDS", "value")?;
+    let emit = Emitter::new(sink, options, out);
+    let mut reader = AscendReader { database, strings, emit, host: None, devices: Vec::new() };
+    reader.host = reader.find_host()?;
+    reader.devices = reader.list_devices()?;
+    reader.name_devices()?;
+    reader.read_calls()?;
+    reader.read_operators()?;
+    reader.read_marks()?;
+    reader.read_tasks()?;
+    reader.read_collectives()?;
+    reader.derive_lanes()?;
+    reader.read_counters()?;
+    if reader.strings.is_missing() {
+        let why =
+            "the database has no STRING_IDS, so its names are unknown: it was copied while it was written";
+        return Err(ReadError::new(InputPosition::default(), ReadFault::Damaged(why.to_owned())).into());
+    }
+    reader.emit.out.complete = true;
+    Ok(())
+}
+
+struct AscendReader<'a> {
+    database: &'a Database,
+    strings: StringTable,
+    emit: Emitter<'a>,
+    /// The process that was profiled, if the file says.
+    host: Option<i64>,
+    devices: Vec<i64>,
+}
+
+/// The groups of rows that stand in processes of their own in a timeline, with the number that makes the process id
+/// (Ascend/msprof `analysis/csrc/domain/entities/json_trace`).
+#[derive(Clone, Copy)]
+enum Layer {
+    Cann = 7,
+    Hardware = 14,
+    Communication = 16,
+    Counters = 17,
+    Overlap = 31,
+}
+
+impl AscendReader<'_> {
+    /// The process of the rows of a device, `(pid << 10) | (layer << 5) | device` as in a timeline.
+    fn layer_pid(&self, layer: Layer, device: i64) -> i64 {
+        let host = self.host.unwrap_or(0) & 0x003f_ffff_ffff;
+        (host << 10) + ((layer as i64) << 5) + device.clamp(0, 1 << 20)
+    }
+
+    /// The process of the calls on the host, which all say who it was.
+    fn find_host(&self) -> Result<Option<i64>, ReadStop> {
+        for (table, column, shift) in [
+            ("PYTORCH_API", "globalTid", 32),
+            ("CANN_API", "globalTid", 32),
+            ("MSTX_EVENTS", "globalTid", 32),
+            ("TASK", "globalPid", 0),
+        ] {
+            let mut found = None;
+            if self.database.has_column(table, column) {
+                let query = format!("SELECT \"{column}\" FROM \"{table}\" WHERE \"{column}\" > 0 LIMIT 1");
+                self.database.each_row(&query, |row| {
+                    found = row.integer(0).map(|n| n >> shift);
+                    Ok(())
+                })?;
+            }
+            if found.is_some() {
+                return Ok(found);
+            }
+        }
+        Ok(None)
+    }
+
+    fn list_devices(&self) -> Result<Vec<i64>, ReadStop> {
+        /// A machine has 16; nothing holds more in one file.
+        const MOST: i64 = 4096;
+        let mut devices = Vec::new();
+        for table in ["TASK", "COMMUNICATION_OP"] {
+            if self.database.has_column(table, "deviceId") {
+                let query = format!("SELECT DISTINCT deviceId FROM \"{table}\" LIMIT {MOST}");
+                self.database.each_row(&query, |row| {
+                    devices.extend(row.integer(0).filter(|d| (0..MOST).contains(d)));
+                    Ok(())
+                })?;
+            }
+        }
+        devices.sort_unstable();
+        devices.dedup();
+        Ok(devices)
+    }
+
+    fn name_devices(&mut self) -> Result<(), ReadStop> {
+        for device in self.devices.clone() {
+            let layers = [(Layer::Hardware, "Ascend Hardware"), (Layer::Communication, "Communication")];
+            for (layer, name) in layers {
+                let pid = self.layer_pid(layer, device);
+                self.emit.name_process(pid, name.as_bytes())?;
+                self.emit.label_process(pid, format!("NPU {device}").as_bytes())?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What the file says about itself.
+fn read_metadata(database: &Database, meta: &mut TraceMeta) -> Result<(), ReadStop> {
+    const MOST: usize = 1024;
+    let mut ranks = Vec::new();
+    if database.has_column("RANK_DEVICE_MAP", "rankId") {
+        database.each_row("SELECT DISTINCT rankId FROM RANK_DEVICE_MAP LIMIT 2", |row| {
+            ranks.extend(row.integer(0).filter(|rank| *rank >= 0));
+            Ok(())
+        })?;
+    }
+    if let [rank] = ranks[..] {
+        meta.rank = Some(rank);
+    }
+    if database.has_column("NPU_INFO", "name") && database.has_column("NPU_INFO", "id") {
+        database.each_row(&format!("SELECT id, name FROM NPU_INFO LIMIT {MOST}"), |row| {
+            if let Some(id) = row.integer(0).filter(|id| *id >= 0) {
+                let name = String::from_utf8_lossy(row.text(1));
+                meta.devices.insert(id, if name == "UNKNOWN" { String::new() } else { name.into_owned() });
+            }
+            Ok(())
+        })?;
+    }
+    if database.has_column("HOST_INFO", "hostName") {
+        database.each_row("SELECT hostName FROM HOST_INFO LIMIT 1", |row| {
+            meta.host = Some(String::from_utf8_lossy(row.text(0)).into_owned()).filter(|h| !h.is_empty());
+            Ok(())
+        })?;
+    }
+    read_settings(database, meta)
+}
+
+/// Named values: the version of the schema, the place of the process in its job.
+fn read_settings(database: &Database, meta: &mut TraceMeta) -> Result<(), ReadStop> {
+    if !(database.has_column("META_DATA", "name") && database.has_column("META_DATA", "value")) {
+        return Ok(());
+    }
+    let query =
+        "SELECT name, value FROM META_DATA WHERE name IN ('SCHEMA_VERSION', 'distributed_args') LIMIT 8";
+    database.each_row(query, |row| {
+        if row.text(0) == b"SCHEMA_VERSION" {
+            meta.hints.push(format!("database schema {}", String::from_utf8_lossy(row.text(1))));
+        } else if let Ok(args) = serde_json::from_slice::<serde_json::Value>(row.text(1)) {
+            meta.world_size = args.get("world_size").and_then(super::kineto::as_whole_number);
+        }
+        Ok(())
+    })
+}
+
+/// The length of a span, where its end is one.
+fn duration(start: i64, end: Option<i64>) -> Option<i64> {
+    end.map(|end| end.saturating_sub(start).max(0))
+}
+
+/// The process and thread of a `globalTid`.
+fn split_tid(global: i64) -> (i64, i64) {
+    (((global as u64) >> 32) as i64, global & 0xffff_ffff)
+}

@@ -1,0 +1,236 @@
+//! SQLite files as hostile input: opened read-only and as they lie on the disk, with nothing of their schema run.
+//!
+//! Only base tables are read: names of views, triggers and virtual tables mean nothing here. Columns come and go with the
+//! versions of a profiler, so queries are put together from those that there are ([`Database::columns`]).
+
+use std::collections::BTreeMap;
+use std::ffi::OsStr;
+use std::io::Write;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::{Path, PathBuf};
+
+use rusqlite::config::DbConfig;
+use rusqlite::limits::Limit;
+use rusqlite::types::ValueRef;
+use rusqlite::{Connection, OpenFlags, Row};
+
+use super::error::{InputPosition, ReadError, ReadFault, ReadStop};
+use super::window::{BLOCK, InputWindow};
+
+/// The first bytes of every SQLite file (sqlite.org `fileformat2.html`, section 1.3).
+pub(super) const MAGIC: &[u8] = b"SQLite format 3\0";
+
+/// The longest text or row, in bytes.
+const LONGEST_VALUE: i32 = 16 * 1024 * 1024;
+
+/// The most that a database out of a pipe or an archive may take on the disk, in bytes.
+const SPOOL_LIMIT: u64 = 64 << 30;
+
+/// Tables of a schema that is no attempt to exhaust us.
+const MOST_TABLES: usize = 4096;
+
+/// A database that is open.
+pub(super) struct Database {
+    connection: Connection,
+    /// Base tables and their columns, both in lower case.
+    tables: BTreeMap<String, Vec<String>>,
+}
+
+impl Database {
+    /// Opens a file and looks at its tables. Nothing in it, or beside it, is changed.
+    pub(super) fn open(path: &Path) -> rusqlite::Result<Self> {
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY
+            | OpenFlags::SQLITE_OPEN_URI
+            | OpenFlags::SQLITE_OPEN_NO_MUTEX
+            | OpenFlags::SQLITE_OPEN_PRIVATE_CACHE;
+        let connection = Connection::open_with_flags(uri_of(path), flags)?;
+        connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
+        connection.set_db_config(DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false)?;
+        connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_TRIGGER, false)?;
+        connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_VIEW, false)?;
+        connection.set_limit(Limit::SQLITE_LIMIT_LENGTH, LONGEST_VALUE)?;
+        connection.set_limit(Limit::SQLITE_LIMIT_ATTACHED, 0)?;
+        connection.pragma_update(None, "query_only", true)?;
+        connection.pragma_update(None, "cell_size_check", true)?;
+        let tables = list_tables(&connection)?;
+        Ok(Self { connection, tables })
+    }
+
+    /// Tells whether there is a table.
+    pub(super) fn has(&self, table: &str) -> bool {
+        self.tables.contains_key(&table.to_ascii_lowercase())
+    }
+
+    /// The names of the tables, in lower case.
+    pub(super) fn tables(&self) -> impl Iterator<Item = &str> {
+        self.tables.keys().map(String::as_str)
+    }
+
+    /// Tells whether a table has a column.
+    pub(super) fn has_column(&self, table: &str, column: &str) -> bool {
+        let column = column.to_ascii_lowercase();
+        self.tables.get(&table.to_ascii_lowercase()).is_some_and(|columns| columns.contains(&column))
+    }
+
+    /// The columns of a table as the results of a query, `NULL` for those that it does not have. `a|b` is the first of
+    /// the two that there is.
+    pub(super) fn columns(&self, table: &str, alias: &str, wanted: &[&str]) -> String {
+        let one = |names: &&str| {
+            let found = names.split('|').find(|name| self.has_column(table, name));
+            found.map_or("NULL".to_owned(), |name| format!("{alias}.\"{name}\""))
+        };
+        wanted.iter().map(one).collect::<Vec<_>>().join(", ")
+    }
+
+    /// `LEFT JOIN table alias ON alias.column = other`, or nothing if there is no such table or column.
+    pub(super) fn join(&self, table: &str, alias: &str, column: &str, other: &str) -> String {
+        if !self.has_column(table, column) {
+            return String::new();
+        }
+        format!(" LEFT JOIN \"{table}\" {alias} ON {alias}.\"{column}\" = {other}")
+    }
+
+    /// Calls `each` for every row that a query gives.
+    ///
+    /// # Errors
+    /// The database is damaged, or what `each` says.
+    pub(super) fn each_row(
+        &self,
+        query: &str,
+        mut each: impl FnMut(Cells<'_>) -> Result<(), ReadStop>,
+    ) -> Result<(), ReadStop> {
+        let mut statement = self.connection.prepare(query).map_err(damaged)?;
+        let mut rows = statement.query(()).map_err(damaged)?;
+        while let Some(row) = rows.next().map_err(damaged)? {
+            each(Cells(row))?;
+        }
+        Ok(())
+    }
+}
+
+/// What went wrong, as the end of reading.
+pub(super) fn damaged(e: rusqlite::Error) -> ReadStop {
+    ReadError::new(InputPosition::default(), ReadFault::Damaged(describe(&e))).into()
+}
+
+/// An error of SQLite on one line.
+pub(super) fn describe(e: &rusqlite::Error) -> String {
+    let text = e.to_string();
+    format!("the database is damaged: {}", text.lines().next().unwrap_or_default())
+}
+
+/// The base tables with their columns.
+fn list_tables(connection: &Connection) -> rusqlite::Result<BTreeMap<String, Vec<String>>> {
+    let mut names = Vec::new();
+    let mut list = connection.prepare(
+        "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\' \
+         AND sql NOT LIKE 'CREATE VIRTUAL%' ORDER BY name",
+    )?;
+    let mut rows = list.query(())?;
+    while let Some(row) = rows.next()? {
+        let name: String = row.get(0)?;
+        // A quotation mark in a name is nothing that a profiler writes.
+        if names.len() < MOST_TABLES && !name.contains('"') {
+            names.push(name);
+        }
+    }
+    let mut tables = BTreeMap::new();
+    for name in names {
+        let mut columns = Vec::new();
+        connection.pragma(None, "table_info", &name, |row| {
+            columns.push(row.get::<_, String>(1)?.to_ascii_lowercase());
+            Ok(())
+        })?;
+        tables.insert(name.to_ascii_lowercase(), columns);
+    }
+    Ok(tables)
+}
+
+/// One row of a result.
+#[derive(Clone, Copy)]
+pub(super) struct Cells<'r>(&'r Row<'r>);
+
+impl<'r> Cells<'r> {
+    /// A whole number, also one that is kept as text.
+    pub(super) fn integer(self, column: usize) -> Option<i64> {
+        match self.0.get_ref(column).ok()? {
+            ValueRef::Integer(n) => Some(n),
+            ValueRef::Real(x) if x.fract() == 0.0 && x.abs() < 9e15 => Some(x as i64),
+            ValueRef::Text(text) => std::str::from_utf8(text).ok()?.trim().parse().ok(),
+            _ => None,
+        }
+    }
+
+    /// A text; empty if it is none.
+    pub(super) fn text(self, column: usize) -> &'r [u8] {
+        match self.0.get_ref(column) {
+            Ok(ValueRef::Text(text)) => text,
+            _ => b"",
+        }
+    }
+
+    /// A number of any kind, as it would stand in JSON.
+    pub(super) fn number(self, column: usize) -> Option<String> {
+        match self.0.get_ref(column).ok()? {
+            ValueRef::Integer(n) => Some(n.to_string()),
+            ValueRef::Real(x) if x.is_finite() => Some(x.to_string()),
+            _ => None,
+        }
+    }
+}
+
+/// `file:` with the path and what says that nothing is to be written, nor looked for beside the file.
+fn uri_of(path: &Path) -> PathBuf {
+    let mut uri = b"file:".to_vec();
+    for byte in path.as_os_str().as_bytes() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'/' | b'.' | b'_' | b'-' => uri.push(*byte),
+            other => uri.extend_from_slice(format!("%{other:02X}").as_bytes()),
+        }
+    }
+    uri.extend_from_slice(b"?mode=ro&immutable=1");
+    std::ffi::OsString::from_vec(uri).into()
+}
+
+/// A log of changes beside a database, which reading it as it lies leaves out: somebody may still write.
+pub(super) fn find_log(path: &Path) -> Option<PathBuf> {
+    let with = |suffix: &str| {
+        let mut name = path.as_os_str().to_owned();
+        name.push(OsStr::new(suffix));
+        PathBuf::from(name)
+    };
+    ["-wal", "-journal"].iter().map(|s| with(s)).find(|p| p.metadata().is_ok_and(|meta| meta.len() > 0))
+}
+
+/// Puts everything that is left of an input into a file that goes when it is dropped: SQLite reads back and forth.
+pub(super) fn spool(mut window: InputWindow) -> Result<tempfile::NamedTempFile, ReadFault> {
+    let mut file = tempfile::NamedTempFile::new().map_err(ReadFault::Io)?;
+    let mut written = 0;
+    loop {
+        let length = window.rest().len();
+        file.write_all(window.rest()).map_err(ReadFault::Io)?;
+        window.consume(length);
+        written += length as u64;
+        if written > SPOOL_LIMIT {
+            return Err(ReadFault::Damaged(
+                "the database is larger than 64 GiB: unpack it to a file".to_owned(),
+            ));
+        }
+        if window.is_done() {
+            break;
+        }
+        window.fill_to(BLOCK);
+    }
+    match window.fault.take() {
+        Some(fault) => Err(fault),
+        None => Ok(file),
+    }
+}
+
+/// Why a database is none of the formats.
+pub(super) fn describe_unknown(database: &Database) -> String {
+    let names: Vec<&str> = database.tables().take(5).collect();
+    let tables =
+        if names.is_empty() { "no tables".to_owned() } else { format!("tables {}", names.join(", ")) };
+    format!("is not a trace: it is an SQLite database of another program ({tables})")
+}

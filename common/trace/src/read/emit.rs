@@ -1,0 +1,167 @@
+//! Events of formats that are not JSON: put together field by field, delivered like those of a JSON file.
+
+use super::error::{InputPosition, ReadError, ReadFault, ReadStop};
+use super::{ReadOptions, ReadOutcome, ascend, kineto, write_text};
+use crate::model::{Category, Defect, Event, EventId, EventSink, RawText, Severity};
+
+/// A text that stands for itself.
+pub(super) fn plain(text: &[u8]) -> RawText<'_> {
+    RawText { raw: text, escaped: false }
+}
+
+/// The arguments of an event, put together as an object of JSON.
+#[derive(Debug, Default)]
+pub(super) struct Arguments(Vec<u8>);
+
+impl Arguments {
+    fn key(&mut self, key: &[u8]) {
+        self.0.push(if self.0.is_empty() { b'{' } else { b',' });
+        write_text(plain(key), &mut self.0);
+        self.0.push(b':');
+    }
+
+    /// The object by itself.
+    pub(super) fn into_json(mut self) -> String {
+        self.0.extend_from_slice(if self.0.is_empty() { b"{}" } else { b"}" });
+        String::from_utf8_lossy(&self.0).into_owned()
+    }
+
+    /// Adds a value that is JSON already.
+    pub(super) fn json(&mut self, key: &[u8], value: &str) -> &mut Self {
+        self.key(key);
+        self.0.extend_from_slice(value.as_bytes());
+        self
+    }
+
+    /// Adds a whole number.
+    pub(super) fn integer(&mut self, key: &str, value: impl Into<i128>) -> &mut Self {
+        self.json(key.as_bytes(), &value.into().to_string())
+    }
+
+    /// Adds a number; what is none becomes null.
+    pub(super) fn real(&mut self, key: &[u8], value: f64) -> &mut Self {
+        if value.is_finite() { self.json(key, &value.to_string()) } else { self.json(key, "null") }
+    }
+
+    /// Adds a text.
+    pub(super) fn text(&mut self, key: &[u8], value: &[u8]) -> &mut Self {
+        self.key(key);
+        write_text(plain(value), &mut self.0);
+        self
+    }
+
+    /// Adds a text that is not empty.
+    pub(super) fn some_text(&mut self, key: &str, value: &[u8]) -> &mut Self {
+        if value.is_empty() { self } else { self.text(key.as_bytes(), value) }
+    }
+
+    /// Adds a number that is there.
+    pub(super) fn some_integer(&mut self, key: &str, value: Option<i64>) -> &mut Self {
+        match value {
+            Some(n) => self.integer(key, n),
+            None => self,
+        }
+    }
+}
+
+/// The way of such events to the sink.
+pub(super) struct Emitter<'s> {
+    sink: &'s mut dyn EventSink,
+    pub(super) out: &'s mut ReadOutcome,
+    strict: bool,
+    /// The arguments of the next event.
+    pub(super) args: Arguments,
+}
+
+impl<'s> Emitter<'s> {
+    pub(super) fn new(sink: &'s mut dyn EventSink, options: &ReadOptions, out: &'s mut ReadOutcome) -> Self {
+        Self { sink, out, strict: options.strict, args: Arguments::default() }
+    }
+
+    /// Delivers an event with the arguments that were put together for it. Its category is told as that of an event
+    /// in JSON, unless it is known.
+    pub(super) fn send(&mut self, event: Event<'_>) -> Result<(), ReadStop> {
+        let mut event = event;
+        if !self.args.0.is_empty() {
+            self.args.0.push(b'}');
+            event.args = &self.args.0;
+        }
+        event.index = self.out.events;
+        event.plain = true;
+        if event.category == Category::Other {
+            event.category = category_of(&event);
+        }
+        self.out.events += 1;
+        let result = self.sink.event(&event);
+        self.args.0.clear();
+        result.map_err(ReadStop::Sink)
+    }
+
+    /// Names a process.
+    pub(super) fn name_process(&mut self, pid: i64, name: &[u8]) -> Result<(), ReadStop> {
+        self.tell("process_name", "name", EventId::Number(pid), EventId::None, name)
+    }
+
+    /// Says what a process runs on, such as `NPU 3`.
+    pub(super) fn label_process(&mut self, pid: i64, label: &[u8]) -> Result<(), ReadStop> {
+        self.tell("process_labels", "labels", EventId::Number(pid), EventId::None, label)
+    }
+
+    /// Names a thread.
+    pub(super) fn name_thread(&mut self, pid: i64, tid: i64, name: &[u8]) -> Result<(), ReadStop> {
+        self.tell("thread_name", "name", EventId::Number(pid), EventId::Number(tid), name)
+    }
+
+    fn tell(
+        &mut self,
+        what: &str,
+        key: &str,
+        pid: EventId<'_>,
+        tid: EventId<'_>,
+        label: &[u8],
+    ) -> Result<(), ReadStop> {
+        self.args.text(key.as_bytes(), label);
+        self.send(Event { phase: b'M', name: what.into(), pid, tid, label: plain(label), ..Event::default() })
+    }
+
+    /// Counts a defect at a byte of the file, 0 if that says nothing; strict reading stops at the first that is not
+    /// allowed.
+    pub(super) fn count(&mut self, defect: Defect, offset: u64) -> Result<(), ReadStop> {
+        self.count_line(defect, 0, offset)
+    }
+
+    /// Counts a defect at a line and a byte.
+    pub(super) fn count_line(&mut self, defect: Defect, line: u64, offset: u64) -> Result<(), ReadStop> {
+        let first = self.out.defects.count_of(defect) == 0;
+        self.out.defects.add(defect, 1, || (line, offset));
+        if first && self.strict && defect.severity() > Severity::Allowed {
+            let at = InputPosition { line, column: line.min(1), offset };
+            return Err(ReadError::new(at, ReadFault::Refused(defect)).into());
+        }
+        Ok(())
+    }
+}
+
+/// The category that an event in JSON would have.
+fn category_of(event: &Event<'_>) -> Category {
+    match event.phase {
+        b'X' | b'B' | b'E' | b'b' | b'e' => kineto::classify_category(event.cat.raw, event.name.raw)
+            .or_else(|| ascend::classify_framework_event(event.cat.raw))
+            .unwrap_or_default(),
+        b'C' => Category::Counter,
+        b's' | b't' | b'f' => Category::Flow,
+        b'i' | b'I' | b'n' if event.name.raw == b"[memory]" => Category::Memory,
+        b'i' | b'I' | b'n' => Category::Marker,
+        _ => Category::Other,
+    }
+}
+
+/// A reading that stops here, for a damaged file.
+pub(super) fn damaged_at(offset: u64, what: impl Into<String>) -> ReadStop {
+    ReadError::new(InputPosition { line: 0, column: 0, offset }, ReadFault::Damaged(what.into())).into()
+}
+
+/// A file that is no trace, or one that cannot be read as one.
+pub(super) fn refused(what: impl Into<String>) -> ReadStop {
+    ReadError::new(InputPosition::default(), ReadFault::NotATrace(what.into())).into()
+}

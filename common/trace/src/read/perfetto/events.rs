@@ -1,0 +1,311 @@
+//! Events on tracks (`protos/perfetto/trace/track_event/track_event.proto`).
+
+use super::super::emit::{Arguments, plain};
+use super::super::error::ReadStop;
+use super::messages::{Annotation, LegacyEvent, TrackEvent};
+use super::sequences::{Sequence, text_of};
+use super::{PerfettoReader, number_in};
+use crate::model::{Category, Defect, Event, EventId};
+
+/// Kinds of events (`TrackEvent.Type`).
+const BEGIN: u32 = 1;
+const END: u32 = 2;
+const INSTANT: u32 = 3;
+const COUNTER: u32 = 4;
+
+/// Flows that are remembered as begun.
+const MOST_FLOWS: usize = 1 << 22;
+
+impl PerfettoReader<'_> {
+    pub(super) fn read_track_event(
+        &mut self,
+        event: &TrackEvent,
+        sequence_id: Option<u32>,
+        packet_time: i64,
+        at: u64,
+    ) -> Result<(), ReadStop> {
+        let time = self.event_time(event, sequence_id, packet_time);
+        if event.kind == Some(COUNTER) {
+            self.read_counter(event, sequence_id, time)?;
+            return self.read_extra_counters(event, sequence_id, time);
+        }
+        let legacy = event.legacy.as_ref();
+        let phase = match event.kind {
+            Some(BEGIN) => b'B',
+            Some(END) => b'E',
+            Some(INSTANT) => b'i',
+            _ => legacy.and_then(|l| u8::try_from(l.phase?).ok()).filter(u8::is_ascii_graphic).unwrap_or(0),
+        };
+        if phase == 0 {
+            return self.emit.count(Defect::NoPhase, at);
+        }
+        let place = self.place_of(event, sequence_id)?;
+        let sequence = self.sequences.get(sequence_id);
+        let mut shown = Event {
+            phase,
+            name: plain(event.name.as_deref().unwrap_or_else(|| text_of(&sequence.names, event.name_id))),
+            pid: EventId::Number(place.0),
+            tid: EventId::Number(place.1),
+            start: Some(time),
+            ..Event::default()
+        };
+        let categories = join_categories(event, sequence);
+        shown.cat = plain(&categories);
+        if let Some(legacy) = legacy {
+            fill_from_legacy(&mut shown, legacy);
+        }
+        let mut links = Links::default();
+        for annotation in &event.annotations {
+            let key = key_of(annotation, sequence);
+            links.take(key, annotation, sequence);
+            write_annotation(&mut self.emit.args, key, annotation, sequence, 0);
+        }
+        shown.category = category_of_rocprof(&categories);
+        links.fill(&mut shown);
+        // Without a number of its own, the first stage that it submitted is what ties it to the GPU.
+        let submitted = event.gpu.as_ref().and_then(|g| i64::try_from(*g.submitted.first()?).ok());
+        shown.correlation = shown.correlation.or(submitted);
+        self.emit.send(shown)?;
+        self.send_flows(event, place, time)?;
+        self.read_extra_counters(event, sequence_id, time)
+    }
+
+    /// Old events have times of their own.
+    fn event_time(&mut self, event: &TrackEvent, sequence: Option<u32>, packet_time: i64) -> i64 {
+        if let Some(us) = event.absolute_us {
+            return us.wrapping_mul(1000);
+        }
+        match (event.delta_us, self.sequences.get_mut(sequence)) {
+            (Some(us), Ok(sequence)) => {
+                sequence.reference = sequence.reference.wrapping_add(us.wrapping_mul(1000));
+                sequence.reference
+            }
+            _ => packet_time,
+        }
+    }
+
+    fn place_of(&mut self, event: &TrackEvent, sequence: Option<u32>) -> Result<(i64, i64), ReadStop> {
+        let sequence = self.sequences.get(sequence);
+        let default = sequence.defaults.event.as_ref().and_then(|d| d.track);
+        match (event.track.or(default), sequence.thread) {
+            (None, Some(thread)) => Ok(thread),
+            (track, _) => self.tracks.place(track.unwrap_or(0), &mut self.emit),
+        }
+    }
+
+    fn read_counter(&mut self, event: &TrackEvent, sequence: Option<u32>, at: i64) -> Result<(), ReadStop> {
+        let default = self.sequences.get(sequence).defaults.event.as_ref().and_then(|d| d.track);
+        let uuid = event.track.or(default).unwrap_or(0);
+        match (event.counter, event.double_counter) {
+            (Some(n), _) => {
+                let value = self.tracks.count(uuid, n);
+                self.emit.args.integer("value", value);
+            }
+            (None, x) => {
+                let value = x.unwrap_or(0.0) * self.tracks.multiplier(uuid);
+                self.emit.args.real(b"value", value);
+            }
+        }
+        self.send_counter(uuid, at)
+    }
+
+    fn send_counter(&mut self, uuid: u64, at: i64) -> Result<(), ReadStop> {
+        // The name of the track comes with its place, so its place is asked for without the arguments.
+        let args = std::mem::take(&mut self.emit.args);
+        let (pid, tid) = self.tracks.place(uuid, &mut self.emit)?;
+        self.emit.args = args;
+        self.emit.send(Event {
+            phase: b'C',
+            category: Category::Counter,
+            name: plain(self.tracks.name(uuid)),
+            pid: EventId::Number(pid),
+            tid: EventId::Number(tid),
+            start: Some(at),
+            ..Event::default()
+        })
+    }
+
+    /// Values of other tracks that an event brings along.
+    fn read_extra_counters(
+        &mut self,
+        event: &TrackEvent,
+        sequence: Option<u32>,
+        at: i64,
+    ) -> Result<(), ReadStop> {
+        if event.extra_values.is_empty() && event.extra_double_values.is_empty() {
+            return Ok(());
+        }
+        let defaults = self.sequences.get(sequence).defaults.event.clone().unwrap_or_default();
+        let tracks = if event.extra.is_empty() { &defaults.extra } else { &event.extra };
+        for (uuid, value) in tracks.iter().zip(&event.extra_values) {
+            let value = self.tracks.count(*uuid, *value);
+            self.emit.args.integer("value", value);
+            self.send_counter(*uuid, at)?;
+        }
+        let tracks = if event.extra_double.is_empty() { &defaults.extra_double } else { &event.extra_double };
+        for (uuid, value) in tracks.iter().zip(&event.extra_double_values) {
+            let value = value * self.tracks.multiplier(*uuid);
+            self.emit.args.real(b"value", value);
+            self.send_counter(*uuid, at)?;
+        }
+        Ok(())
+    }
+
+    /// The arrows that begin, pass or end at an event.
+    fn send_flows(&mut self, event: &TrackEvent, place: (i64, i64), at: i64) -> Result<(), ReadStop> {
+        let passing = event.flows.iter().chain(&event.old_flows).map(|id| (*id, false));
+        let last = event.last_flows.iter().chain(&event.old_last_flows).map(|id| (*id, true));
+        for (id, ends) in passing.chain(last) {
+            let room = self.flows.len() < MOST_FLOWS;
+            let begun = !room || self.flows.insert(id, ()).is_some();
+            self.emit.send(Event {
+                phase: match (begun, ends) {
+                    (_, true) => b'f',
+                    (false, false) => b's',
+                    (true, false) => b't',
+                },
+                category: Category::Flow,
+                cat: "flow".into(),
+                name: "flow".into(),
+                pid: EventId::Number(place.0),
+                tid: EventId::Number(place.1),
+                start: Some(at),
+                id: EventId::Number(id as i64),
+                ..Event::default()
+            })?;
+        }
+        Ok(())
+    }
+}
+
+/// Numbers among the annotations that tie events together.
+#[derive(Default)]
+struct Links {
+    correlation: Option<i64>,
+    external: Option<i64>,
+    device: Option<i64>,
+    stream: Option<i64>,
+    sequence: Option<i64>,
+    step: Option<i64>,
+}
+
+impl Links {
+    fn take(&mut self, key: &[u8], annotation: &Annotation, sequence: &Sequence) {
+        let number = || match annotation {
+            Annotation { signed: Some(n), .. } => Some(*n),
+            Annotation { unsigned: Some(n), .. } => i64::try_from(*n).ok(),
+            other => number_in(text_in(other, sequence)?),
+        };
+        match key {
+            // rocprofv3: `corr_id`, `stream_ID`, `agent`.
+            b"correlation" | b"correlation_id" | b"corr_id" => self.correlation = number(),
+            b"External id" | b"external id" => self.external = number().filter(|id| *id != 0),
+            b"device" | b"device id" | b"agent" => self.device = number(),
+            b"stream" | b"stream_id" | b"stream id" | b"stream_ID" => self.stream = number(),
+            b"Ev Idx" => self.sequence = number(),
+            b"step_num" => self.step = number(),
+            _ => {}
+        }
+    }
+
+    fn fill(&self, event: &mut Event<'_>) {
+        (event.correlation, event.external) = (self.correlation, self.external);
+        (event.device, event.stream) = (self.device, self.stream);
+        (event.sequence, event.step_number) = (self.sequence, self.step);
+    }
+}
+
+fn text_in<'a>(annotation: &'a Annotation, sequence: &'a Sequence) -> Option<&'a [u8]> {
+    match (&annotation.text, annotation.text_id) {
+        (Some(text), _) => Some(text),
+        (None, Some(id)) => Some(text_of(&sequence.texts, Some(id))),
+        (None, None) => None,
+    }
+}
+
+fn key_of<'a>(annotation: &'a Annotation, sequence: &'a Sequence) -> &'a [u8] {
+    match &annotation.name {
+        Some(name) => name,
+        None => text_of(&sequence.annotation_names, annotation.name_id),
+    }
+}
+
+/// Writes an annotation as an argument.
+fn write_annotation(args: &mut Arguments, key: &[u8], a: &Annotation, sequence: &Sequence, depth: u32) {
+    let value = annotation_json(a, sequence, depth);
+    match (text_in(a, sequence), value) {
+        (Some(text), None) => args.text(key, text),
+        (_, value) => args.json(key, value.as_deref().unwrap_or("null")),
+    };
+}
+
+/// A value that is no text, as JSON.
+fn annotation_json(a: &Annotation, sequence: &Sequence, depth: u32) -> Option<String> {
+    const DEEPEST: u32 = 32;
+    if text_in(a, sequence).is_some() {
+        return None;
+    }
+    if depth < DEEPEST && !a.members.is_empty() {
+        let mut inner = Arguments::default();
+        for member in &a.members {
+            write_annotation(&mut inner, key_of(member, sequence), member, sequence, depth + 1);
+        }
+        return Some(inner.into_json());
+    }
+    if depth < DEEPEST && !a.items.is_empty() {
+        let items = a.items.iter().map(|item| {
+            match (text_in(item, sequence), annotation_json(item, sequence, depth + 1)) {
+                (Some(text), _) => serde_json::Value::from(String::from_utf8_lossy(text)).to_string(),
+                (None, value) => value.unwrap_or_else(|| "null".to_owned()),
+            }
+        });
+        return Some(format!("[{}]", items.collect::<Vec<_>>().join(",")));
+    }
+    let number = |x: f64| serde_json::Number::from_f64(x).map_or("null".to_owned(), |n| n.to_string());
+    match a {
+        Annotation { truth: Some(truth), .. } => Some(truth.to_string()),
+        Annotation { unsigned: Some(n), .. } | Annotation { pointer: Some(n), .. } => Some(n.to_string()),
+        Annotation { signed: Some(n), .. } => Some(n.to_string()),
+        Annotation { double: Some(x), .. } => Some(number(*x)),
+        // Text of JSON that somebody else wrote: only what is JSON is passed on.
+        Annotation { json: Some(json), .. } => {
+            serde_json::from_slice::<serde_json::Value>(json).ok().map(|v| v.to_string())
+        }
+        _ => None,
+    }
+}
+
+fn join_categories(event: &TrackEvent, sequence: &Sequence) -> Vec<u8> {
+    let named = event.categories.iter().map(Vec::as_slice);
+    let numbered = event.category_ids.iter().map(|id| text_of(&sequence.categories, Some(*id)));
+    let all: Vec<&[u8]> = named.chain(numbered).filter(|c| !c.is_empty()).collect();
+    all.join(&b","[..])
+}
+
+/// The categories of rocprofv3 (ROCm/rocm-systems `projects/rocprofiler-sdk/source/lib/output/generatePerfetto.cpp`).
+fn category_of_rocprof(cat: &[u8]) -> Category {
+    match cat {
+        b"kernel_dispatch" => Category::Kernel,
+        b"memory_copy" => Category::Memcpy,
+        b"hip_api" | b"hsa_api" | b"rccl_api" => Category::Runtime,
+        b"marker_api" => Category::Marker,
+        b"memory_allocation" | b"scratch_memory" => Category::Memory,
+        _ => Category::Other,
+    }
+}
+
+/// What an event that was translated from a trace in JSON keeps of it.
+fn fill_from_legacy<'e>(event: &mut Event<'e>, legacy: &'e LegacyEvent) {
+    if let Some(pid) = legacy.pid {
+        event.pid = EventId::Number(i64::from(pid));
+    }
+    if let Some(tid) = legacy.tid {
+        event.tid = EventId::Number(i64::from(tid));
+    }
+    event.dur = legacy.dur_us.filter(|_| event.phase == b'X').map(|us| us.saturating_mul(1000).max(0));
+    event.scope = plain(legacy.scope.as_deref().unwrap_or_default());
+    event.local_id = legacy.local_id.is_some();
+    if let Some(id) = legacy.local_id.or(legacy.id).or(legacy.global_id) {
+        event.id = EventId::Number(id as i64);
+    }
+}

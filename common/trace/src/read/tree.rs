@@ -1,0 +1,110 @@
+//! Directories of traces: which of the files in one are traces, by the names that profilers give them. What they are is
+//! told by their content when they are read.
+
+use std::path::{Path, PathBuf};
+
+use super::ascend;
+
+/// Names of trace files: what they end with (PyTorch's handlers, JAX, Perfetto, rocprofv3, Nsight Systems, msMonitor).
+const TRACE_ENDINGS: [&str; 14] = [
+    ".pt.trace.json",
+    ".pt.trace.json.gz",
+    ".trace.json",
+    ".trace.json.gz",
+    ".trace.json.zst",
+    ".xplane.pb",
+    ".pftrace",
+    ".perfetto-trace",
+    "_results.json",
+    "_results.json.gz",
+    "_results.db",
+    "_results.pftrace",
+    ".nsys.sqlite",
+    ".speedscope.json",
+];
+
+/// How deep directories are looked through: `plugins/profile/TIME/HOST.xplane.pb` is four levels below.
+const DEEPEST: usize = 5;
+
+/// How many traces one directory may stand for.
+const MOST: usize = 100_000;
+
+/// The traces that a directory stands for: its own timeline, or else all traces in it, in the order of their names.
+pub fn find_traces(dir: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    collect(dir, 0, &mut found);
+    // One run of JAX in two formats is one trace: the protobuf has more.
+    let runs: Vec<PathBuf> = found.iter().filter(|p| has_ending(p, ".xplane.pb")).map(|p| stem(p)).collect();
+    found.retain(|p| !has_ending(p, ".trace.json.gz") || !runs.contains(&stem(p)));
+    found
+}
+
+fn collect(dir: &Path, depth: usize, found: &mut Vec<PathBuf>) {
+    if let Some(timeline) = ascend::find_timeline(dir) {
+        found.push(timeline);
+        return;
+    }
+    for name in ascend::list_names(dir) {
+        let path = dir.join(&name);
+        if found.len() >= MOST || name.starts_with('.') {
+            continue;
+        }
+        // Links are followed for files only: directories that link to each other have no end.
+        if path.symlink_metadata().is_ok_and(|meta| meta.is_dir()) {
+            if depth < DEEPEST {
+                collect(&path, depth + 1, found);
+            }
+        } else if TRACE_ENDINGS.iter().any(|ending| name.ends_with(ending)) || is_monitor_file(&name) {
+            found.push(path);
+        }
+    }
+}
+
+/// `msmonitor_<pid>_<time>_<rank>.db` or `.jsonl`.
+fn is_monitor_file(name: &str) -> bool {
+    name.starts_with("msmonitor_") && (name.ends_with(".db") || name.ends_with(".jsonl"))
+}
+
+fn has_ending(path: &Path, ending: &str) -> bool {
+    path.to_string_lossy().ends_with(ending)
+}
+
+fn stem(path: &Path) -> PathBuf {
+    let text = path.to_string_lossy();
+    let stem = text.strip_suffix(".xplane.pb").or_else(|| text.strip_suffix(".trace.json.gz"));
+    stem.unwrap_or(&text).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_directory_stands_for_its_traces() {
+        let dir = tempfile::tempdir().unwrap();
+        let files = [
+            "a_1_20250101000000000_ascend_pt/ASCEND_PROFILER_OUTPUT/trace_view.json",
+            "a_1_20250101000000000_ascend_pt/ASCEND_PROFILER_OUTPUT/ascend_pytorch_profiler_0.db",
+            "b_2_20250101000000000_ascend_pt/ASCEND_PROFILER_OUTPUT/ascend_pytorch_profiler_1.db",
+            "b_2_20250101000000000_ascend_pt/ASCEND_PROFILER_OUTPUT/analysis.db",
+            "jax/plugins/profile/2025_01_01/host.xplane.pb",
+            "jax/plugins/profile/2025_01_01/host.trace.json.gz",
+            "jax/plugins/profile/2025_01_01/other.trace.json.gz",
+            "msmonitor_7_20250101000000000_-1.jsonl",
+            "rank0.pt.trace.json.gz",
+            ".hidden/rank9.pt.trace.json.gz",
+            "notes.json",
+        ];
+        for file in files {
+            let path = dir.path().join(file);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, "").unwrap();
+        }
+        std::os::unix::fs::symlink(dir.path(), dir.path().join("loop")).unwrap();
+        let found: Vec<String> = find_traces(dir.path())
+            .iter()
+            .map(|p| p.strip_prefix(dir.path()).unwrap().to_str().unwrap().to_owned())
+            .collect();
+        assert_eq!(found, [files[0], files[2], files[4], files[6], files[7], files[8]]);
+    }
+}

@@ -1,0 +1,68 @@
+//! Accounts of the host that anybody, or a second root, can use.
+
+use common::finding::{Finding, Severity};
+use common::rule::Rule;
+
+use super::{AuditedHost, HostCheck, note_unseen};
+
+pub(super) static CHECK: HostCheck = HostCheck {
+    rule: Rule {
+        id: "logins",
+        severity: Severity::Error,
+        what: "an account has no password, or is a second root",
+        why: "Whoever becomes root, or another account without a password, reads every key and changes every program.",
+        fix: "passwd -l ACCOUNT; usermod --uid UID ACCOUNT",
+        reference: "passwd(5); shadow(5), encrypted password",
+    },
+    run: |host, check| {
+        let mut found = check_roots(host, check);
+        found.extend(check_passwords(host, check));
+        found
+    },
+};
+
+/// Accounts with uid 0 other than root.
+fn check_roots(host: &AuditedHost, check: &HostCheck) -> Vec<Finding> {
+    let text = host.read_file("etc/passwd").unwrap_or_default();
+    let names = text.lines().filter_map(|line| {
+        let fields: Vec<&str> = line.split(':').collect();
+        (fields.get(2) == Some(&"0") && fields[0] != "root").then(|| fields[0].to_owned())
+    });
+    let finding = |name: String| {
+        check
+            .finding(format!("account {name}"))
+            .found("has uid 0: it is root under another name")
+            .expected("root alone")
+            .fix(format!("userdel {name}, or usermod --uid UID {name}"))
+    };
+    names.map(finding).collect()
+}
+
+/// Accounts whose password is empty: the field is empty, not `x`, `*` or `!`.
+fn check_passwords(host: &AuditedHost, check: &HostCheck) -> Vec<Finding> {
+    let mut found = Vec::new();
+    for path in ["etc/passwd", "etc/shadow"] {
+        let text = match host.read_file(path) {
+            Ok(text) => text,
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => continue,
+            Err(e) => {
+                found.push(note_unseen(host.display_path(path), common::error::io_reason(&e)));
+                continue;
+            }
+        };
+        for line in text.lines() {
+            let mut fields = line.split(':');
+            let (Some(name), Some(password)) = (fields.next(), fields.next()) else { continue };
+            if password.is_empty() && !name.is_empty() && !name.starts_with(['+', '-', '#']) {
+                found.push(
+                    check
+                        .finding(host.display_path(path))
+                        .found(format!("{name} has no password"))
+                        .expected("a password, or none that fits, such as *")
+                        .fix(format!("passwd -l {name}")),
+                );
+            }
+        }
+    }
+    found
+}

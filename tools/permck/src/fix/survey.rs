@@ -1,0 +1,172 @@
+//! Who would lose access: before root tightens anything, the accounts that services run as are asked for.
+//!
+//! A service account is one that a process runs as now, or that a unit of systemd names as its user. It is nobody's
+//! owner here, so its access hangs on the permissions of a group or of others.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+use common::accounts::AccountTable;
+use common::policy::Mode;
+use common::walk::{OpenDirectory, Reach};
+use rustix::io::Errno;
+
+use super::{admits_root, fixable_rules, planned_mode};
+use crate::inspect::IssueSink;
+use crate::plan::{AuditIssue, AuditRoot};
+use crate::rule::{AuditedEntry, RuleContext};
+
+/// Where units of systemd lie (systemd.unit(5), "UNIT FILE LOAD PATH").
+const UNIT_DIRS: [&str; 4] =
+    ["/etc/systemd/system", "/run/systemd/system", "/usr/lib/systemd/system", "/lib/systemd/system"];
+
+/// Accounts that are named in a message.
+const NAMED: usize = 5;
+
+/// An account that a service runs as.
+#[derive(Clone, Debug)]
+pub(crate) struct ServiceAccount {
+    uid: u32,
+    groups: Vec<u32>,
+    /// `runs nginx`, `user of nginx.service`.
+    by: String,
+}
+
+/// The accounts of services, and which of them would lose access to what.
+pub(crate) struct AccessSurvey<'a> {
+    context: &'a RuleContext,
+    system: bool,
+    accounts: Vec<ServiceAccount>,
+    losses: Mutex<BTreeMap<usize, AccessLoss>>,
+}
+
+struct AccessLoss {
+    entries: u64,
+    first: PathBuf,
+}
+
+impl<'a> AccessSurvey<'a> {
+    /// Prepares a survey for all accounts but root and those that may be locked out.
+    pub(crate) fn new(context: &'a RuleContext, system: bool, may_lose: impl Fn(u32) -> bool) -> Self {
+        let mut accounts = find_service_accounts(&context.accounts);
+        accounts.retain(|a| a.uid != 0 && !may_lose(a.uid));
+        Self { context, system, accounts, losses: Mutex::default() }
+    }
+
+    /// Describes who would lose access to how much; `None` if nobody.
+    pub(crate) fn describe_losses(self) -> Option<String> {
+        let losses = self.losses.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let (_, most) = losses.iter().max_by_key(|(_, loss)| loss.entries)?;
+        let name = |i: &usize| {
+            let account = &self.accounts[*i];
+            let user = self.context.accounts.user_name(account.uid).map(str::to_owned);
+            format!("{} ({})", user.unwrap_or_else(|| format!("uid {}", account.uid)), account.by)
+        };
+        let named: Vec<String> = losses.keys().take(NAMED).map(name).collect();
+        let more = losses.len().saturating_sub(NAMED);
+        let more = if more > 0 { format!(" and {more} more accounts") } else { String::new() };
+        let (n, s) = (most.entries, if most.entries == 1 { "y" } else { "ies" });
+        Some(format!(
+            "{}{more} would lose access to {n} entr{s}, such as {}",
+            named.join(", "),
+            common::text::safe(&most.first.to_string_lossy())
+        ))
+    }
+
+    fn loses_access(&self, account: &ServiceAccount, s: &AuditedEntry<'_>, after: Mode) -> bool {
+        let lost = s.granted_mode().0 & !after.0;
+        if account.uid == s.st.stx_uid || !reaches(account, s.reach()) {
+            return false;
+        }
+        if account.groups.contains(&s.st.stx_gid) {
+            return lost & 0o050 != 0;
+        }
+        // A key is no business of others.
+        s.secret.is_none() && lost & 0o005 != 0
+    }
+}
+
+fn reaches(account: &ServiceAccount, reach: Reach) -> bool {
+    reach.closed_by.is_none_or(|uid| uid == account.uid)
+        && reach.only_group.is_none_or(|gid| account.groups.contains(&gid))
+}
+
+impl IssueSink for AccessSurvey<'_> {
+    fn admit_root(&self, root: &AuditRoot) -> Result<(), String> {
+        admits_root(root, self.system)
+    }
+
+    fn report_root_issues(&self, _issues: Vec<AuditIssue>) {}
+
+    fn report_issues(
+        &self,
+        root: &AuditRoot,
+        _dir: &OpenDirectory,
+        subject: &AuditedEntry<'_>,
+        issues: Vec<AuditIssue>,
+    ) {
+        let rules = fixable_rules(subject, &issues);
+        if rules.is_empty() {
+            return;
+        }
+        let after = planned_mode(subject, &rules, self.context);
+        for (i, account) in self.accounts.iter().enumerate() {
+            if !self.loses_access(account, subject, after) {
+                continue;
+            }
+            let mut losses = self.losses.lock().unwrap_or_else(PoisonError::into_inner);
+            let loss =
+                losses.entry(i).or_insert_with(|| AccessLoss { entries: 0, first: root.real_path(subject) });
+            loss.entries += 1;
+        }
+    }
+
+    /// The run that follows reports it.
+    fn report_error(&self, _path: PathBuf, _error: Errno) {}
+}
+
+/// Finds the accounts that processes run as, and those that units name.
+fn find_service_accounts(table: &AccountTable) -> Vec<ServiceAccount> {
+    let mut found: HashMap<u32, ServiceAccount> = HashMap::new();
+    let processes = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+    for account in processes.filter_map(|entry| read_process(&entry.path())) {
+        found.entry(account.uid).or_insert(account);
+    }
+    for dir in UNIT_DIRS {
+        for unit in std::fs::read_dir(dir).into_iter().flatten().flatten() {
+            let Some((name, text)) = read_unit(&unit.path()) else { continue };
+            let users = text.lines().filter_map(|line| line.trim().strip_prefix("User="));
+            for user in users.filter_map(|name| table.uid_of(name.trim())) {
+                let groups = table.user_name(user).map(|name| table.groups_of(name)).unwrap_or_default();
+                let groups = groups.into_iter().map(|(_, gid)| gid).collect();
+                let account = ServiceAccount { uid: user, groups, by: format!("user of {name}") };
+                found.entry(user).or_insert(account);
+            }
+        }
+    }
+    let mut accounts: Vec<_> = found.into_values().collect();
+    accounts.sort_by_key(|a| (a.by.starts_with("user of"), a.uid));
+    accounts
+}
+
+/// Reads the account of a process from `/proc/PID/status` (proc_pid_status(5)): its effective ids and its groups.
+fn read_process(dir: &Path) -> Option<ServiceAccount> {
+    let status = std::fs::read_to_string(dir.join("status")).ok()?;
+    let field = |name: &str| status.lines().find_map(|line| line.strip_prefix(name));
+    let numbers = |name: &str| -> Vec<u32> {
+        field(name).unwrap_or_default().split_whitespace().filter_map(|n| n.parse().ok()).collect()
+    };
+    let uid = *numbers("Uid:").get(1)?;
+    let mut groups = numbers("Groups:");
+    groups.extend(numbers("Gid:").get(1));
+    Some(ServiceAccount { uid, groups, by: format!("runs {}", field("Name:")?.trim()) })
+}
+
+fn read_unit(path: &Path) -> Option<(String, String)> {
+    const MAX_UNIT_SIZE: u64 = 1 << 20;
+    let name = path.file_name()?.to_str().filter(|name| name.ends_with(".service"))?;
+    let file = std::fs::File::open(path).ok()?;
+    let text = common::fsat::read_bounded(file, MAX_UNIT_SIZE).ok()?;
+    Some((name.to_owned(), String::from_utf8(text).ok()?))
+}

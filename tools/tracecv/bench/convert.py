@@ -1,0 +1,64 @@
+"""Measures tracecv, DuckDB and pyarrow on one trace: processor time, time, peak memory. See `convert.sh`."""
+
+import json
+import os
+import sys
+import time
+
+TRACECV, DIR = sys.argv[1:]
+TRACE = f"{DIR}/trace.json"
+FORMATS = ["chrome", "jsonl", "csv", "perfetto", "folded", "speedscope", "otlp", "sqlite", "ascend-db", "parquet"]
+
+
+def measure(name, act):
+    """Runs `act` in a process of its own, and prints what it took. Returns the processor time, None if it failed."""
+    start = time.monotonic()
+    child = os.fork()
+    if child == 0:
+        try:
+            act()
+        except Exception as error:  # what cannot be imported or run is left out
+            print(f"bench-peers: {name}: {error}", file=sys.stderr)
+            os._exit(1)
+        os._exit(0)
+    _, status, used = os.wait4(child, 0)
+    if status != 0:
+        return None
+    seconds = used.ru_utime + used.ru_stime
+    size = os.path.getsize(TRACE)
+    line = {"type": "bench.tracecv", "v": 1, "what": name, "input_bytes": size, "cpu_s": round(seconds, 3)}
+    line |= {"wall_s": round(time.monotonic() - start, 3), "bytes_per_cpu_s": round(size / seconds), "peak_bytes": used.ru_maxrss * 1024}
+    print(json.dumps(line), flush=True)
+    return seconds
+
+
+def convert(to):
+    os.execv(TRACECV, [TRACECV, "-q", "convert", "--to", to, "-o", f"{DIR}/out.{to}", TRACE])
+
+
+def with_duckdb():
+    import duckdb
+
+    event = "STRUCT(ph VARCHAR, cat VARCHAR, name VARCHAR, pid JSON, tid JSON, ts DOUBLE, dur DOUBLE, id JSON, args JSON)[]"
+    source = f"read_json('{TRACE}', maximum_object_size=2000000000, columns={{traceEvents: '{event}'}})"
+    duckdb.sql(f"copy (select unnest(traceEvents) e from {source}) to '{DIR}/duckdb.parquet' (format parquet)")
+
+
+def with_pyarrow():
+    import pyarrow
+    import pyarrow.parquet
+
+    with open(TRACE, encoding="utf-8") as file:
+        events = json.load(file)["traceEvents"]
+    columns = {key: [event.get(key) for event in events] for key in ("ph", "cat", "name")}
+    columns |= {key: [float(event[key]) if key in event else None for event in events] for key in ("ts", "dur")}
+    columns |= {key: [str(event[key]) if key in event else None for event in events] for key in ("pid", "tid", "id")}
+    columns["args"] = [json.dumps(event["args"]) if "args" in event else None for event in events]
+    pyarrow.parquet.write_table(pyarrow.table(columns), f"{DIR}/pyarrow.parquet")
+
+
+own = {to: measure(to, lambda to=to: convert(to)) for to in FORMATS}["parquet"]
+for name, act in (("parquet by DuckDB", with_duckdb), ("parquet by json and pyarrow", with_pyarrow)):
+    peer = measure(name, act)
+    if own and peer:
+        print(json.dumps({"type": "bench.ratio", "v": 1, "what": name, "times_the_cpu_of_tracecv": round(peer / own, 1)}), flush=True)
