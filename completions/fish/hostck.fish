@@ -44,6 +44,8 @@ complete -c hostck -n "__fish_hostck_needs_command" -f -a "help" -d 'Print this 
 complete -c hostck -n "__fish_hostck_using_subcommand check" -l root -d 'Audit the system image below DIR instead of the running host' -r -F
 complete -c hostck -n "__fish_hostck_using_subcommand check" -l user -d 'Account that runs the tools. Default: the account that runs hostck; none with --root' -r
 complete -c hostck -n "__fish_hostck_using_subcommand check" -l port -d 'TCP port of the daemon' -r
+complete -c hostck -n "__fish_hostck_using_subcommand check" -l exceptions -d 'Accept findings as FILE says: TOML with `[[exception]]`, each with `rules`, `reason`, `until` and, for some subjects only, `match`, as in profguard-policy(5)' -r -F
+complete -c hostck -n "__fish_hostck_using_subcommand check" -l baseline -d 'Accept the findings in FILE, written by `hostck check --format json --show note`' -r -F
 complete -c hostck -n "__fish_hostck_using_subcommand check" -l fail-on -d 'Lowest severity that makes the exit status 1, or that is critical with --format nagios' -r -f -a "note\t'Worth knowing; changes nothing'
 warning\t'Allowed, and probably not meant'
 error\t'Must be fixed first: the exit status is 1, and a daemon does not start'"
