@@ -115,9 +115,9 @@ impl Inputs {
         self.paths.iter().map(size_of).sum()
     }
 
-    /// What this path stands for on a command line.
-    pub fn of_path(path: &Path) -> Self {
-        Self { paths: vec![path.to_owned()], list: PathListArgs::default(), strict: false }
+    /// What these paths stand for on a command line.
+    pub fn of_paths(paths: Vec<PathBuf>) -> Self {
+        Self { paths, list: PathListArgs::default(), strict: false }
     }
 
     /// Whether it may be more than one trace.

@@ -130,7 +130,9 @@ fn reports_are_bounded_and_lead_with_the_answer() {
 fn compare(fault: Fault, args: &[&str]) -> (common::exit::Exit, String) {
     let dir = tempfile::tempdir().unwrap();
     let (base, new) = (dir.path().join("base"), dir.path().join("new"));
-    [&base, &new].map(|d| std::fs::create_dir(d).unwrap());
+    for dir in [&base, &new] {
+        std::fs::create_dir(dir).unwrap();
+    }
     write_job(&base, &Plan { fault: Fault::None, ..PLAN });
     write_job(&new, &Plan { fault, seed: 6, ..PLAN });
     let mut words: Vec<std::ffi::OsString> = args.iter().map(Into::into).collect();

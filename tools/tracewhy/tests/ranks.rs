@@ -48,7 +48,8 @@ const SEEDS: u64 = 20;
 
 #[test]
 fn planted_causes_are_found() {
-    let faults: [(fn(i64) -> Fault, &str); 6] = [
+    type MakeFault = fn(i64) -> Fault;
+    let faults: [(MakeFault, &str); 6] = [
         (Fault::Compute, "compute"),
         (Fault::Host, "host"),
         (Fault::Input, "input"),

@@ -49,7 +49,6 @@ pub fn is_collective_call(name: &str) -> bool {
         call,
         "all_reduce"
             | "all_reduce_barrier"
-            | "barrier"
             | "broadcast"
             | "_broadcast_oop"
             | "reduce"

@@ -67,7 +67,12 @@ impl Sum {
                         return Ok(());
                     }
                 };
+                let mut scope = None;
                 for row in &sums.totals {
+                    if scope != Some(row.scope) {
+                        job.begin_rank();
+                        scope = Some(row.scope);
+                    }
                     row.split
                         .iter()
                         .for_each(|split| job.add(rank_of_scope(&trace, &sums, row.scope), *split));

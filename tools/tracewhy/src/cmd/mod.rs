@@ -7,7 +7,7 @@ pub(crate) mod modules;
 pub(crate) mod ranks;
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use clap::{Args, ValueEnum};
@@ -120,7 +120,7 @@ impl AnalysisArgs {
     /// # Errors
     /// As there.
     pub(crate) fn read_set(&self, out: &mut Out, path: &Path) -> anyhow::Result<Option<ReadJob>> {
-        self.read_inputs(out, &Inputs::of_path(path), WantedDetail::Names)
+        self.read_inputs(out, &Inputs::of_paths(list_traces(path)), WantedDetail::Names)
     }
 
     fn read_inputs(
@@ -219,6 +219,23 @@ impl ReadJob {
         let errors = out.diag().errors();
         Ok(out.record(&record::ReasonSummary { files, incomplete, events, errors })?)
     }
+}
+
+/// What a path stands for. In a directory that holds no traces by their names, all JSON files are: `profctl` lets users
+/// name them.
+fn list_traces(path: &Path) -> Vec<PathBuf> {
+    if !path.is_dir() || !read::find_traces(path).is_empty() {
+        return vec![path.to_owned()];
+    }
+    let entries = std::fs::read_dir(path).into_iter().flatten().flatten();
+    let is_json = |path: &PathBuf| {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        name.ends_with(".json") || name.ends_with(".json.gz")
+    };
+    let mut found: Vec<PathBuf> = entries.map(|entry| entry.path()).filter(is_json).collect();
+    found.sort();
+    // Without any, opening it says why.
+    if found.is_empty() { vec![path.to_owned()] } else { found }
 }
 
 /// Idle time by the names of its causes, without those that did not occur.

@@ -186,7 +186,7 @@ fn headline(job: &Job, result: &RanksResult) -> String {
     let rank = rank_of(job, b.part).unwrap_or(-1);
     let what = match (b.peer.and_then(|peer| rank_of(job, peer)), b.ratio) {
         (Some(peer), _) => format!("its transfers with rank {peer} take longer"),
-        (None, Some(ratio)) if ratio >= 1.05 && ratio < 100.0 && b.cause != SlowCause::Host => {
+        (None, Some(ratio)) if (1.05..100.0).contains(&ratio) && b.cause != SlowCause::Host => {
             format!("{}, {ratio:.2} times as long as the others", b.cause.describe())
         }
         _ => b.cause.describe().to_owned(),

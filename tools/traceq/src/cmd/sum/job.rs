@@ -26,18 +26,25 @@ const MEASURES: [Measure; 7] = [
 pub(super) struct JobTimes {
     /// Rank or else place among the devices, and times.
     devices: Vec<(i64, Split)>,
+    /// Traces, or ranks within them.
+    ranks: u64,
 }
 
 impl JobTimes {
+    /// Says that another rank follows.
+    pub(super) fn begin_rank(&mut self) {
+        self.ranks += 1;
+    }
+
     /// Adds a device of this rank.
     pub(super) fn add(&mut self, rank: Option<i64>, split: Split) {
         let place = self.devices.len() as i64;
         self.devices.push((rank.unwrap_or(place), split));
     }
 
-    /// The comparison, if there are several devices.
+    /// The comparison, if there are several ranks with devices.
     pub(super) fn records(&self) -> Vec<record::JobTime> {
-        if self.devices.len() < 2 {
+        if self.ranks < 2 || self.devices.len() < 2 {
             return Vec::new();
         }
         MEASURES.iter().map(|measure| self.compare(measure)).collect()
@@ -99,6 +106,7 @@ mod tests {
         let mut job = JobTimes::default();
         assert!(job.records().is_empty());
         for (rank, compute) in [(Some(4), 10), (None, 30), (Some(9), 20), (Some(2), 50)] {
+            job.begin_rank();
             job.add(rank, Split { total: 100, compute, ..Split::default() });
         }
         let records = job.records();
