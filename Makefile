@@ -5,7 +5,7 @@ PREFIX  ?= /usr/local
 DESTDIR ?=
 # Not from the environment: tcsh sets it there to the group of the user.
 GROUP   :=
-TOOLS   := certck datack hostck permck profctl profd proftap tracecv traceq
+TOOLS   := certck datack hostck permck profctl profd proftap tracecv traceq tracewhy
 FUZZ_SECONDS ?= 10
 # Entries of the tree that permck is measured on; a million takes some minutes.
 BENCH_ENTRIES ?= 1000000

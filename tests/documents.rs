@@ -40,6 +40,7 @@ documents! {
     certificates_runs: "docs/guide/certificates.md",
     audits_runs: "docs/guide/audits.md",
     reading_traces_runs: "docs/guide/reading-traces.md",
+    slow_jobs_runs: "docs/guide/slow-jobs.md",
     converting_runs: "docs/guide/converting.md",
     metrics_runs: "docs/guide/metrics.md",
     migrating_runs: "docs/guide/migrating.md",

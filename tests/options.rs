@@ -9,7 +9,7 @@ use clap::{Arg, Command};
 mod commands;
 
 /// Options of one name that differ, and why they must. The test fails for a new one, and for one that is none any more.
-const DIFFERENT: [(&str, &str); 33] = [
+const DIFFERENT: [(&str, &str); 34] = [
     ("algo", "the default differs: a new authority, one that exists, the old keys"),
     ("baseline", "written by permck baseline, or by hostck check"),
     ("ca", "a directory with its key, or certificates only"),
@@ -21,6 +21,7 @@ const DIFFERENT: [(&str, &str); 33] = [
     ("dry-run", "says what is not done"),
     ("encrypt", "of one key, of several, of renewed ones"),
     ("export-type", "of analyzed traces, or of monitored files"),
+    ("fail-on", "a severity, or a limit of what became slower"),
     ("host", "names to check, or names to certify"),
     ("iterations", "libkineto's -1 and torch_npu's steps from 1 differ"),
     ("job-id", "selects processes, registers one, or selects lines"),

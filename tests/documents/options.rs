@@ -14,6 +14,7 @@ pub(crate) fn tools() -> Vec<Command> {
         proftap::Cli::command(),
         tracecv::Cli::command(),
         traceq::Cli::command(),
+        tracewhy::Cli::command(),
     ];
     tools.iter_mut().for_each(Command::build);
     tools

@@ -14,5 +14,6 @@ pub(crate) fn tools() -> Vec<(Command, &'static str)> {
         (proftap::Cli::command(), "1"),
         (tracecv::Cli::command(), "1"),
         (traceq::Cli::command(), "1"),
+        (tracewhy::Cli::command(), "1"),
     ]
 }

@@ -31,13 +31,14 @@ pub fn bin(tool: &str) -> &'static str {
         "proftap" => env!("CARGO_BIN_EXE_proftap"),
         "tracecv" => env!("CARGO_BIN_EXE_tracecv"),
         "traceq" => env!("CARGO_BIN_EXE_traceq"),
+        "tracewhy" => env!("CARGO_BIN_EXE_tracewhy"),
         other => panic!("no tool {other}"),
     }
 }
 
 /// All tools.
-pub const TOOLS: [&str; 9] =
-    ["certck", "datack", "hostck", "permck", "profctl", "profd", "proftap", "tracecv", "traceq"];
+pub const TOOLS: [&str; 10] =
+    ["certck", "datack", "hostck", "permck", "profctl", "profd", "proftap", "tracecv", "traceq", "tracewhy"];
 
 /// A command with nothing in its environment but what every test fixes.
 pub fn command(tool: &str) -> Command {

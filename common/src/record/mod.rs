@@ -21,6 +21,7 @@ pub mod profd;
 pub mod proftap;
 pub mod tracecv;
 pub mod traceq;
+pub mod tracewhy;
 
 pub use path::RecordPath;
 
@@ -134,6 +135,7 @@ pub const RECORDS: &[&[Entry]] = &[
     proftap::ENTRIES,
     tracecv::ENTRIES,
     traceq::ENTRIES,
+    tracewhy::ENTRIES,
 ];
 
 /// The last record of a run: without it, the output was cut off.

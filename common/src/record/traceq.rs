@@ -16,6 +16,7 @@ pub const ENTRIES: &[Entry] = &[
     entry::<Info>(),
     entry::<Step>(),
     entry::<Total>(),
+    entry::<JobTime>(),
     entry::<Top>(),
     entry::<Event>(),
     entry::<Summary>(),
@@ -295,6 +296,31 @@ impl Record for Total {
     const TYPE: &'static str = "traceq.total";
     const V: u32 = 1;
     const SAMPLE: &'static str = r#"{"type":"traceq.total","v":1,"path":"log_4242.json","format":"kineto","rank":0,"device":0,"span_ns":2500,"host_op_ns":1400,"total_ns":2000,"compute_ns":1200,"communication_ns":600,"exposed_communication_ns":200,"overlap_ns":400,"memcpy_ns":100,"exposed_memcpy_ns":100,"idle_ns":500,"idle_ratio":0.25,"compute_ratio":0.6,"exposed_communication_ratio":0.1,"device_events":24,"kernels":18,"collectives":4,"memcpys":2,"memsets":0,"steps":2,"partial_steps":0,"excluded":{"unlinked":3},"repairs":{},"complete":true,"events_read":142}"#;
+}
+
+/// `traceq.job`: one time of several ranks, over the whole traces.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct JobTime {
+    /// `total`, `compute`, `communication`, `exposed_communication`, `memcpy`, `exposed_memcpy` or `idle`.
+    pub name: String,
+    /// Devices that were compared.
+    pub devices: u64,
+    /// The least.
+    pub min_ns: i64,
+    /// Rank that has it; its place among the devices, if the trace does not say.
+    pub min_rank: i64,
+    /// The median; of an even number of devices, the mean of the middle two.
+    pub median_ns: i64,
+    /// The most.
+    pub max_ns: i64,
+    /// Rank that has it.
+    pub max_rank: i64,
+}
+
+impl Record for JobTime {
+    const TYPE: &'static str = "traceq.job";
+    const V: u32 = 1;
+    const SAMPLE: &'static str = r#"{"type":"traceq.job","v":1,"name":"compute","devices":8,"min_ns":42000,"min_rank":3,"median_ns":43000,"max_ns":61000,"max_rank":2}"#;
 }
 
 /// `traceq.top`: all events of one kind and name in one trace.

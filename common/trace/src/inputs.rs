@@ -115,6 +115,11 @@ impl Inputs {
         self.paths.iter().map(size_of).sum()
     }
 
+    /// What these paths stand for on a command line.
+    pub fn of_paths(paths: Vec<PathBuf>) -> Self {
+        Self { paths, list: PathListArgs::default(), strict: false }
+    }
+
     /// Whether it may be more than one trace.
     pub fn several(&self) -> bool {
         self.list.file().is_some() || self.paths.iter().flat_map(|path| inputs_of(path)).nth(1).is_some()

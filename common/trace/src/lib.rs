@@ -10,16 +10,22 @@
 //! | [`read`], [`model`] | readers; what they produce |
 //! | [`report`] | what is said of a trace that was read |
 //! | [`classifier`], [`meaning`] | what each event is: by its category, name, process, and the user's classes |
+//! | [`clock`] | how the clocks of two ranks differ |
+//! | [`table`], [`units`], [`shorten`] | tables and numbers for people |
 //! | [`rows`] | events as records and rows of CSV |
 //! | [`steps`] | the steps of a trace, by their marks |
 //! | [`spool`] | records by the million, sorted, in bounded memory |
 
 pub mod classifier;
+pub mod clock;
 pub mod inputs;
 pub mod meaning;
 pub mod model;
 pub mod read;
 pub mod report;
 pub mod rows;
+pub mod shorten;
 pub mod spool;
 pub mod steps;
+pub mod table;
+pub mod units;

@@ -13,6 +13,7 @@ use common::out::{Format, Out};
 use common::record::tracecv as record;
 use serde_json::{Value, json};
 use trace::classifier::ClassRules;
+use trace::clock::ClockFit;
 use trace::inputs::{Input, Inputs};
 use trace::meaning::{MeaningLookup, ResolvedSink};
 use trace::model::{Event, EventSink, TraceMeta};
@@ -22,7 +23,7 @@ use crate::timeline::OwnedId;
 use crate::write::TraceWriter;
 use crate::write::chrome::{ChromeWriter, describe_trace};
 use crate::write::event_text::write_changed_event;
-use clock::{ClockFit, CollectiveSink, CollectiveSpan};
+use clock::{CollectiveSink, CollectiveSpan};
 use ids::{RankIds, TakenIds};
 
 /// Write the traces of many ranks as one Chrome trace (JSON), on one clock

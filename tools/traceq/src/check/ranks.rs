@@ -8,8 +8,8 @@ use common::finding::Finding;
 use super::finding_of;
 use super::rules::{DEVICE_COUNT, RANK_CLOCKS_DISAGREE, RANK_MISSING, RANKS_DO_NOT_OVERLAP};
 use crate::analysis::sum::Sums;
-use crate::write::units::{format_duration, format_wall_clock};
 use trace::model::TraceMeta;
+use trace::units::{format_duration, format_wall_clock};
 
 /// What is compared between ranks.
 #[derive(Clone, Debug)]

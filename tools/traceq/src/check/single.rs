@@ -13,11 +13,11 @@ use super::rules::{
 };
 use crate::analysis::device::DeviceFacts;
 use crate::analysis::sum::Sums;
-use crate::write::table::cut_to_width;
-use crate::write::units::{format_duration, format_percent};
 use trace::model::Dialect;
 use trace::read::ReadOutcome;
 use trace::report::format_count;
+use trace::table::cut_to_width;
+use trace::units::{format_duration, format_percent};
 
 /// The findings about a trace.
 pub(crate) fn check_trace(path: &Path, outcome: &ReadOutcome, sums: &Sums) -> Vec<Finding> {

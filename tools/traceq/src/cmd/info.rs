@@ -13,11 +13,11 @@ use super::{Format, Tally, Trace};
 use crate::analysis::clusters::RecordedTime;
 use crate::analysis::collect::{CollectOptions, Collected};
 use crate::analysis::resolve::find_marked_steps;
-use crate::write::units::{format_bytes, format_duration, format_wall_clock};
 use trace::classifier::Classified;
 use trace::inputs::Inputs;
 use trace::model::{Category, Event, EventSink, FastMap, RowTraits};
 use trace::report::format_count;
+use trace::units::{format_bytes, format_duration, format_wall_clock};
 
 /// Say what a trace is: format, producer, rank, devices, time span, steps, completeness
 #[derive(Args, Debug)]

@@ -19,7 +19,7 @@ use trace::steps::StepNames;
 pub(crate) struct AnalysisOptions {
     /// Count device work whose name matches REGEX as CLASS: communication, copy, compute or ignore
     ///
-    /// May be given several times; the first that matches counts, and all go before what traceq knows of kernel names.
+    /// May be given several times; the first that matches counts, and all go before what is known of kernel names.
     /// REGEX is looked for anywhere in the demangled name: `communication=^my_all_reduce`, `ignore=warm_?up`.
     #[arg(long, value_name = "CLASS=REGEX")]
     class: Vec<String>,

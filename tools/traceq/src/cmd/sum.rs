@@ -1,5 +1,7 @@
 //! `traceq sum`: where the time went, per step and device, and over the whole trace.
 
+mod job;
+
 use std::io::{self, Write};
 
 use clap::Args;
@@ -15,10 +17,11 @@ use crate::analysis::resolve::resolve;
 use crate::analysis::split::Split;
 use crate::analysis::sum::{StepRow, Sums, TotalRow, sum_trace};
 use crate::check;
-use crate::write::table::{Align, Table, cut_to_width};
-use crate::write::units::{TimeUnit, format_duration, format_percent, format_wall_clock};
+use job::JobTimes;
 use trace::inputs::Inputs;
 use trace::report::format_count;
+use trace::table::{Align, Table, cut_to_width};
+use trace::units::{TimeUnit, format_duration, format_percent, format_wall_clock};
 
 /// Sum up where the time went: compute, exposed communication, overlap, copies, idle
 ///
@@ -26,7 +29,8 @@ use trace::report::format_count;
 /// launched it. Times are unions: two kernels at the same moment count once. compute, exposed communication,
 /// exposed copies and idle add up to the total. Of an Ascend timeline, the exporter's own lanes are summed as its
 /// step_trace_time.csv does: its idle time is the lane Free, in which copies may run. What was left out is counted by
-/// cause. Ranks that were merged into one file are summed apart, or the file is refused. What `traceq check` would say
+/// cause. Ranks that were merged into one file are summed apart, or the file is refused. Several ranks are compared at the end:
+/// the least, the median and the most of each time, and who has it. What `traceq check` would say
 /// against the numbers is a warning on standard error.
 #[derive(Args, Debug)]
 #[command(arg = super::format_arg(super::PLAIN), after_long_help = "Examples:\n  \
@@ -50,6 +54,7 @@ impl Sum {
         let json = format.is_json("sum")?;
         let options = self.analysis.collect_options()?;
         let mut tally = Tally::default();
+        let mut job = JobTimes::default();
         let sink = || options.collector();
         let named =
             super::each_trace(&self.inputs, out, &mut tally, sink, |out, tally, trace, collected| {
@@ -62,6 +67,16 @@ impl Sum {
                         return Ok(());
                     }
                 };
+                let mut scope = None;
+                for row in &sums.totals {
+                    if scope != Some(row.scope) {
+                        job.begin_rank();
+                        scope = Some(row.scope);
+                    }
+                    row.split
+                        .iter()
+                        .for_each(|split| job.add(rank_of_scope(&trace, &sums, row.scope), *split));
+                }
                 if json {
                     write_records(out, tally, &trace, &sums)?;
                 } else {
@@ -70,6 +85,14 @@ impl Sum {
                 check::warn_of_doubts(out, &trace.path, &trace.outcome, &sums);
                 Ok(())
             })?;
+        if json {
+            for record in job.records() {
+                tally.record();
+                out.record(&record)?;
+            }
+        } else {
+            job.write_text(out.text())?;
+        }
         tally.finish(out, json, named)
     }
 }

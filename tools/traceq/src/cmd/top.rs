@@ -12,10 +12,10 @@ use super::options::AnalysisOptions;
 use super::{Format, Tally, Trace};
 use crate::analysis::rank::{By, Entry, Order, Ranked, Ranking};
 use crate::analysis::scopes::Scope;
-use crate::write::table::{Align, Table, cut_to_width, output_width};
-use crate::write::units::{TimeUnit, format_duration, format_percent};
 use trace::inputs::Inputs;
 use trace::report::format_count;
+use trace::table::{Align, Table, cut_to_width, output_width};
+use trace::units::{TimeUnit, format_duration, format_percent};
 
 /// List the kernels and operators that take the most time
 ///

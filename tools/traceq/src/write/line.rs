@@ -4,8 +4,8 @@ use std::io::Write;
 
 use common::text::safe;
 
-use super::units::TimeUnit;
 use trace::model::{Event, EventId};
+use trace::units::TimeUnit;
 
 /// Appends an event as a line: start and duration in microseconds, category, process, thread, name.
 pub(crate) fn write_line(to: &mut Vec<u8>, event: &Event<'_>) {

@@ -5,8 +5,9 @@ use time::format_description::well_known::Rfc3339;
 
 /// A unit of time, for a whole table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct TimeUnit {
-    pub(crate) name: &'static str,
+pub struct TimeUnit {
+    /// As it is written behind a number.
+    pub name: &'static str,
     nanos: i64,
 }
 
@@ -18,14 +19,14 @@ const UNITS: [TimeUnit; 3] = [
 
 impl TimeUnit {
     /// The unit in which a table's largest time has few digits.
-    pub(crate) fn for_largest(nanos: i64) -> Self {
+    pub fn for_largest(nanos: i64) -> Self {
         // A thousand of the smaller unit still read well.
         let fits = |u: &&Self| nanos.unsigned_abs() >= 10 * u.nanos.unsigned_abs();
         UNITS.iter().find(fits).copied().unwrap_or(UNITS[2])
     }
 
     /// A time in this unit, with three decimals.
-    pub(crate) fn format_time(self, nanos: i64) -> String {
+    pub fn format_time(self, nanos: i64) -> String {
         let sign = if nanos < 0 { "-" } else { "" };
         let thousandths =
             (nanos.unsigned_abs() + self.nanos.unsigned_abs() / 2000) / (self.nanos.unsigned_abs() / 1000);
@@ -34,14 +35,14 @@ impl TimeUnit {
 }
 
 /// A time with the unit that suits it.
-pub(crate) fn format_duration(nanos: i64) -> String {
+pub fn format_duration(nanos: i64) -> String {
     let unit =
         UNITS.iter().find(|u| nanos.unsigned_abs() >= u.nanos.unsigned_abs()).copied().unwrap_or(UNITS[2]);
     format!("{} {}", unit.format_time(nanos), unit.name)
 }
 
 /// A size.
-pub(crate) fn format_bytes(n: u64) -> String {
+pub fn format_bytes(n: u64) -> String {
     match n {
         0..1000 => format!("{n} B"),
         1000..1_000_000 => format!("{:.1} kB", n as f64 / 1e3),
@@ -51,12 +52,12 @@ pub(crate) fn format_bytes(n: u64) -> String {
 }
 
 /// A share as percent.
-pub(crate) fn format_percent(ratio: Option<f64>) -> String {
+pub fn format_percent(ratio: Option<f64>) -> String {
     ratio.map_or_else(|| "-".to_owned(), |r| format!("{:.1}%", r * 100.0))
 }
 
 /// Nanoseconds since the Unix epoch as RFC 3339 in UTC. `None` where there is no such year.
-pub(crate) fn format_wall_clock(nanos: i64) -> Option<String> {
+pub fn format_wall_clock(nanos: i64) -> Option<String> {
     OffsetDateTime::from_unix_timestamp_nanos(i128::from(nanos)).ok()?.format(&Rfc3339).ok()
 }
 

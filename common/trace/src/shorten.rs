@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 /// Names shortened to a width in characters, in the same order. Equal names stay equal, and different names stay
 /// different: they are cut where they do not differ, and numbered where there is no such place.
-pub(crate) fn shorten_names(names: &[String], width: usize) -> Vec<String> {
+pub fn shorten_names(names: &[String], width: usize) -> Vec<String> {
     let width = width.max(8);
     // How much of the beginning to keep, of what is kept: all, most, half, a little.
     for (part, of) in [(1, 1), (3, 4), (1, 2), (1, 4), (0, 1)] {

@@ -4,34 +4,36 @@ use std::io::{self, IsTerminal, Write};
 
 use common::text::safe;
 
-use super::shorten::shorten_names;
+use crate::shorten::shorten_names;
 
 /// Which side of its column a cell stands on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Align {
+pub enum Align {
+    /// Texts.
     Left,
+    /// Numbers.
     Right,
 }
 
 /// A table; the last column is not padded.
-pub(crate) struct Table {
+pub struct Table {
     columns: Vec<(&'static str, Align)>,
     rows: Vec<Vec<String>>,
 }
 
 impl Table {
     /// A table with these columns.
-    pub(crate) fn new(columns: &[(&'static str, Align)]) -> Self {
+    pub fn new(columns: &[(&'static str, Align)]) -> Self {
         Self { columns: columns.to_vec(), rows: Vec::new() }
     }
 
     /// Adds a row of as many cells as there are columns. Cells are made safe for terminals.
-    pub(crate) fn add_row(&mut self, cells: Vec<String>) {
+    pub fn add_row(&mut self, cells: Vec<String>) {
         self.rows.push(cells.iter().map(|c| safe(c)).collect());
     }
 
     /// Shortens the last column, whose names differ, to what is left of a width. They still differ.
-    pub(crate) fn fit_last_column(&mut self, width: usize) {
+    pub fn fit_last_column(&mut self, width: usize) {
         let last = self.columns.len().saturating_sub(1);
         let others: usize = (0..last).map(|i| self.width_of_column(i) + 2).sum();
         let room = width.saturating_sub(others + 2).max(LEAST_NAME);
@@ -50,7 +52,7 @@ impl Table {
     ///
     /// # Errors
     /// What the stream says.
-    pub(crate) fn write(&self, to: &mut dyn Write) -> io::Result<()> {
+    pub fn write(&self, to: &mut dyn Write) -> io::Result<()> {
         let widths: Vec<usize> = (0..self.columns.len()).map(|i| self.width_of_column(i)).collect();
         let titles = self.columns.iter().map(|(title, _)| (*title).to_owned()).collect();
         for row in std::iter::once(&titles).chain(&self.rows) {
@@ -65,13 +67,28 @@ impl Table {
         }
         Ok(())
     }
+
+    /// Writes it as a table of Markdown.
+    ///
+    /// # Errors
+    /// What the stream says.
+    pub fn write_markdown(&self, to: &mut dyn Write) -> io::Result<()> {
+        let titles: Vec<&str> = self.columns.iter().map(|(title, _)| *title).collect();
+        let rules = self.columns.iter().map(|(_, align)| if *align == Align::Right { "--:" } else { "---" });
+        writeln!(to, "| {} |\n|{}|", titles.join(" | "), rules.collect::<Vec<_>>().join("|"))?;
+        for row in &self.rows {
+            let cells: Vec<String> = row.iter().map(|cell| cell.replace('|', "\\|")).collect();
+            writeln!(to, "| {} |", cells.join(" | "))?;
+        }
+        Ok(())
+    }
 }
 
 /// A name is not cut to less, however narrow the terminal.
 const LEAST_NAME: usize = 20;
 
 /// The columns of what shows the output: of the terminal, or else a hundred.
-pub(crate) fn output_width() -> usize {
+pub fn output_width() -> usize {
     const USUAL: usize = 100;
     let set = std::env::var("COLUMNS").ok().and_then(|c| c.parse().ok()).filter(|c| *c > 0);
     let stdout = io::stdout();
@@ -83,7 +100,7 @@ pub(crate) fn output_width() -> usize {
 }
 
 /// Text cut to a width, with an ellipsis where it was cut.
-pub(crate) fn cut_to_width(text: &str, width: usize) -> String {
+pub fn cut_to_width(text: &str, width: usize) -> String {
     if text.chars().count() <= width {
         return text.to_owned();
     }
@@ -102,6 +119,11 @@ mod tests {
         let mut text = Vec::new();
         table.write(&mut text).unwrap();
         assert_eq!(String::from_utf8(text).unwrap(), "    n  name\n    7  a\\nb\n  123  é\n");
+        let mut text = Vec::new();
+        table.add_row(vec!["4".into(), "a|b".into()]);
+        table.write_markdown(&mut text).unwrap();
+        let expected = "| n | name |\n|--:|---|\n| 7 | a\\n b |\n".replace("\\n b", "\\nb");
+        assert!(String::from_utf8(text).unwrap().starts_with(&expected));
         assert_eq!(
             (cut_to_width("abcdef", 4), cut_to_width("abcd", 4)),
             ("abc…".to_owned(), "abcd".to_owned())

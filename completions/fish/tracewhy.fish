@@ -1,0 +1,118 @@
+# Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
+function __fish_tracewhy_global_optspecs
+    string join \n format= color= q/quiet v/verbose h/help V/version
+end
+
+function __fish_tracewhy_needs_command
+    # Figure out if the current invocation already has a command.
+    set -l cmd (commandline -opc)
+    set -e cmd[1]
+    argparse -s (__fish_tracewhy_global_optspecs) -- $cmd 2>/dev/null
+    or return
+    if set -q argv[1]
+        # Also print the command, so this can be used to figure out what it is.
+        echo $argv[1]
+        return 1
+    end
+    return 0
+end
+
+function __fish_tracewhy_using_subcommand
+    set -l cmd (__fish_tracewhy_needs_command)
+    test -z "$cmd"
+    and return 1
+    contains -- $cmd[1] $argv
+end
+
+complete -c tracewhy -n "__fish_tracewhy_needs_command" -l format -d 'Form of the result on standard output' -r -f -a "text\t'For people: sentences and tables. Not stable between versions'
+json\t'For programs: JSON Lines, as described in profguard-records(7)'
+md\t'Markdown, of bounded length, for pull requests, chats and assistants'
+junit\t'JUnit XML, one test case per kind of condition, for pipelines'"
+complete -c tracewhy -n "__fish_tracewhy_needs_command" -l color -d 'When to colour the output' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set or TERM is dumb'
+always\t'Always'
+never\t'Never'"
+complete -c tracewhy -n "__fish_tracewhy_needs_command" -s q -l quiet -d 'Say nothing on standard error but errors'
+complete -c tracewhy -n "__fish_tracewhy_needs_command" -s v -l verbose -d 'Say on standard error what is being done'
+complete -c tracewhy -n "__fish_tracewhy_needs_command" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c tracewhy -n "__fish_tracewhy_needs_command" -s V -l version -d 'Print version'
+complete -c tracewhy -n "__fish_tracewhy_needs_command" -f -a "ranks" -d 'Say which rank of a job is slow, and why'
+complete -c tracewhy -n "__fish_tracewhy_needs_command" -f -a "comm" -d 'Say what the collectives of a job cost, and how fast they are'
+complete -c tracewhy -n "__fish_tracewhy_needs_command" -f -a "idle" -d 'Say why devices have nothing to do'
+complete -c tracewhy -n "__fish_tracewhy_needs_command" -f -a "modules" -d 'Say which module, annotation and phase of the program device time belongs to'
+complete -c tracewhy -n "__fish_tracewhy_needs_command" -f -a "diff" -d 'Say what became slower between two traces, or two sets of traces'
+complete -c tracewhy -n "__fish_tracewhy_needs_command" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c tracewhy -n "__fish_tracewhy_using_subcommand ranks" -l files-from -d 'Read more paths from FILE, one per line; `-` for standard input' -r -F
+complete -c tracewhy -n "__fish_tracewhy_using_subcommand ranks" -l class -d 'Count device work whose name matches REGEX as CLASS: communication, copy, compute or ignore' -r
+complete -c tracewhy -n "__fish_tracewhy_using_subcommand ranks" -l max-memory -d 'Memory that the analysis may use, such as 512MiB or 4GiB; default 1GiB' -r
+complete -c tracewhy -n "__fish_tracewhy_using_subcommand ranks" -l format -d 'Form of the result on standard output' -r -f -a "text\t'For people: sentences and tables. Not stable between versions'
+json\t'For programs: JSON Lines, as described in profguard-records(7)'
+md\t'Markdown, of bounded length, for pull requests, chats and assistants'"
+complete -c tracewhy -n "__fish_tracewhy_using_subcommand ranks" -l color -d 'When to colour the output' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set or TERM is dumb'
+always\t'Always'
+never\t'Never'"
+complete -c tracewhy -n "__fish_tracewhy_using_subcommand ranks" -s 0 -l null -d 'Paths in --files-from end with NUL instead of newline, and are taken as they stand'
+complete -c tracewhy -n "__fish_tracewhy_using_subcommand ranks" -l strict -d 'Refuse a trace at the first place that has to be repaired, with exit status 2'
+complete -c tracewhy -n "__fish_tracewhy_using_subcommand ranks" -s q -l quiet -d 'Say nothing on standard error but errors'
+complete -c tracewhy -n "__fish_tracewhy_using_subcommand ranks" -s v -l verbose -d 'Say on standard error what is being done'
+complete -c tracewhy -n "__fish_tracewhy_using_subcommand ranks" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c tracewhy -n "__fish_tracewhy_using_subcommand comm" -l files-from -d 'Read more paths from FILE, one per line; `-` for standard input' -r -F
+complete -c tracewhy -n "__fish_tracewhy_using_subcommand comm" -l class -d 'Count device work whose name matches REGEX as CLASS: communication, copy, compute or ignore' -r
+complete -c tracewhy -n "__fish_tracewhy_using_subcommand comm" -l max-memory -d 'Memory that the analysis may use, such as 512MiB or 4GiB; default 1GiB' -r
+complete -c tracewhy -n "__fish_tracewhy_using_subcommand comm" -l format -d 'Form of the result on standard output' -r -f -a "text\t'For people: sentences and tables. Not stable between versions'
+json\t'For programs: JSON Lines, as described in profguard-records(7)'
+md\t'Markdown, of bounded length, for pull requests, chats and assistants'"
+complete -c tracewhy -n "__fish_tracewhy_using_subcommand comm" -l color -d 'When to colour the output' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set or TERM is dumb'
+always\t'Always'
+never\t'Never'"
+complete -c tracewhy -n "__fish_tracewhy_using_subcommand comm" -s 0 -l null -d 'Paths in --files-from end with NUL instead of newline, and are taken as they stand'
+complete -c tracewhy -n "__fish_tracewhy_using_subcommand comm" -l strict -d 'Refuse a trace at the first place that has to be repaired, with exit status 2'
+complete -c tracewhy -n "__fish_tracewhy_using_subcommand comm" -s q -l quiet -d 'Say nothing on standard error but errors'
+complete -c tracewhy -n "__fish_tracewhy_using_subcommand comm" -s v -l verbose -d 'Say on standard error what is being done'
+complete -c tracewhy -n "__fish_tracewhy_using_subcommand comm" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c tracewhy -n "__fish_tracewhy_using_subcommand idle" -l files-from -d 'Read more paths from FILE, one per line; `-` for standard input' -r -F
+complete -c tracewhy -n "__fish_tracewhy_using_subcommand idle" -l class -d 'Count device work whose name matches REGEX as CLASS: communication, copy, compute or ignore' -r
+complete -c tracewhy -n "__fish_tracewhy_using_subcommand idle" -l max-memory -d 'Memory that the analysis may use, such as 512MiB or 4GiB; default 1GiB' -r
+complete -c tracewhy -n "__fish_tracewhy_using_subcommand idle" -l format -d 'Form of the result on standard output' -r -f -a "text\t'For people: sentences and tables. Not stable between versions'
+json\t'For programs: JSON Lines, as described in profguard-records(7)'
+md\t'Markdown, of bounded length, for pull requests, chats and assistants'"
+complete -c tracewhy -n "__fish_tracewhy_using_subcommand idle" -l color -d 'When to colour the output' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set or TERM is dumb'
+always\t'Always'
+never\t'Never'"
+complete -c tracewhy -n "__fish_tracewhy_using_subcommand idle" -s 0 -l null -d 'Paths in --files-from end with NUL instead of newline, and are taken as they stand'
+complete -c tracewhy -n "__fish_tracewhy_using_subcommand idle" -l strict -d 'Refuse a trace at the first place that has to be repaired, with exit status 2'
+complete -c tracewhy -n "__fish_tracewhy_using_subcommand idle" -s q -l quiet -d 'Say nothing on standard error but errors'
+complete -c tracewhy -n "__fish_tracewhy_using_subcommand idle" -s v -l verbose -d 'Say on standard error what is being done'
+complete -c tracewhy -n "__fish_tracewhy_using_subcommand idle" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c tracewhy -n "__fish_tracewhy_using_subcommand modules" -l files-from -d 'Read more paths from FILE, one per line; `-` for standard input' -r -F
+complete -c tracewhy -n "__fish_tracewhy_using_subcommand modules" -l class -d 'Count device work whose name matches REGEX as CLASS: communication, copy, compute or ignore' -r
+complete -c tracewhy -n "__fish_tracewhy_using_subcommand modules" -l max-memory -d 'Memory that the analysis may use, such as 512MiB or 4GiB; default 1GiB' -r
+complete -c tracewhy -n "__fish_tracewhy_using_subcommand modules" -l format -d 'Form of the result on standard output' -r -f -a "text\t'For people: sentences and tables. Not stable between versions'
+json\t'For programs: JSON Lines, as described in profguard-records(7)'
+md\t'Markdown, of bounded length, for pull requests, chats and assistants'"
+complete -c tracewhy -n "__fish_tracewhy_using_subcommand modules" -l color -d 'When to colour the output' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set or TERM is dumb'
+always\t'Always'
+never\t'Never'"
+complete -c tracewhy -n "__fish_tracewhy_using_subcommand modules" -s 0 -l null -d 'Paths in --files-from end with NUL instead of newline, and are taken as they stand'
+complete -c tracewhy -n "__fish_tracewhy_using_subcommand modules" -l strict -d 'Refuse a trace at the first place that has to be repaired, with exit status 2'
+complete -c tracewhy -n "__fish_tracewhy_using_subcommand modules" -s q -l quiet -d 'Say nothing on standard error but errors'
+complete -c tracewhy -n "__fish_tracewhy_using_subcommand modules" -s v -l verbose -d 'Say on standard error what is being done'
+complete -c tracewhy -n "__fish_tracewhy_using_subcommand modules" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c tracewhy -n "__fish_tracewhy_using_subcommand diff" -l fail-on -d 'Exit with status 1 if an item became slower by more than this, beyond noise, such as `step>5%` or `idle>2ms`' -r
+complete -c tracewhy -n "__fish_tracewhy_using_subcommand diff" -l class -d 'Count device work whose name matches REGEX as CLASS: communication, copy, compute or ignore' -r
+complete -c tracewhy -n "__fish_tracewhy_using_subcommand diff" -l max-memory -d 'Memory that the analysis may use, such as 512MiB or 4GiB; default 1GiB' -r
+complete -c tracewhy -n "__fish_tracewhy_using_subcommand diff" -l format -d 'Form of the result on standard output' -r -f -a "text\t'For people: sentences and tables. Not stable between versions'
+json\t'For programs: JSON Lines, as described in profguard-records(7)'
+md\t'Markdown, of bounded length, for pull requests, chats and assistants'
+junit\t'JUnit XML, one test case per kind of condition, for pipelines'"
+complete -c tracewhy -n "__fish_tracewhy_using_subcommand diff" -l color -d 'When to colour the output' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set or TERM is dumb'
+always\t'Always'
+never\t'Never'"
+complete -c tracewhy -n "__fish_tracewhy_using_subcommand diff" -s q -l quiet -d 'Say nothing on standard error but errors'
+complete -c tracewhy -n "__fish_tracewhy_using_subcommand diff" -s v -l verbose -d 'Say on standard error what is being done'
+complete -c tracewhy -n "__fish_tracewhy_using_subcommand diff" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c tracewhy -n "__fish_tracewhy_using_subcommand help; and not __fish_seen_subcommand_from ranks comm idle modules diff help" -f -a "ranks" -d 'Say which rank of a job is slow, and why'
+complete -c tracewhy -n "__fish_tracewhy_using_subcommand help; and not __fish_seen_subcommand_from ranks comm idle modules diff help" -f -a "comm" -d 'Say what the collectives of a job cost, and how fast they are'
+complete -c tracewhy -n "__fish_tracewhy_using_subcommand help; and not __fish_seen_subcommand_from ranks comm idle modules diff help" -f -a "idle" -d 'Say why devices have nothing to do'
+complete -c tracewhy -n "__fish_tracewhy_using_subcommand help; and not __fish_seen_subcommand_from ranks comm idle modules diff help" -f -a "modules" -d 'Say which module, annotation and phase of the program device time belongs to'
+complete -c tracewhy -n "__fish_tracewhy_using_subcommand help; and not __fish_seen_subcommand_from ranks comm idle modules diff help" -f -a "diff" -d 'Say what became slower between two traces, or two sets of traces'
+complete -c tracewhy -n "__fish_tracewhy_using_subcommand help; and not __fish_seen_subcommand_from ranks comm idle modules diff help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'

@@ -1,0 +1,317 @@
+//! `tracewhy diff`: what became slower between two traces, or two sets of them.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use common::exit::Exit;
+use common::finding::Severity;
+use common::out::Out;
+use common::record::tracewhy as record;
+use common::report::{End, Junit, Source, Totals, Writer};
+use common::rule::Rule;
+use trace::report::format_count;
+use trace::units::{TimeUnit, format_duration, format_percent};
+
+use super::{AnalysisArgs, ReadJob, ReportForm};
+use crate::job::compare::{Change, compare_sets};
+use crate::part::named::ItemKind;
+use crate::report::{LEFT, RIGHT, Report};
+
+/// Say what became slower between two traces, or two sets of traces
+///
+/// A step, its parts, and every kernel, operator and kind of collective is compared by its mean time in a step. A
+/// difference that is more than three standard errors, by the steps of both, is beyond noise. Kernels whose names differ in
+/// numbers and parameters only are taken for one.
+#[derive(Args, Debug)]
+#[command(after_long_help = "Examples:\n  \
+    tracewhy diff before.json.gz after.json.gz\n  \
+    tracewhy --format junit diff --fail-on 'step>5%' main/ branch/")]
+pub(crate) struct DiffArgs {
+    /// The trace to compare with: a file, or a directory of the traces of all ranks
+    #[arg(value_name = "BASE")]
+    base: PathBuf,
+    /// The trace to judge
+    #[arg(value_name = "NEW")]
+    new: PathBuf,
+    /// Exit with status 1 if an item became slower by more than this, beyond noise, such as `step>5%` or `idle>2ms`
+    ///
+    /// Items: step, compute, communication, exposed_communication, exposed_copy, idle, or kernel, operator and collective
+    /// for any one of them. Units: %, us, ms, s. May be given several times.
+    #[arg(long, value_name = "ITEM>LIMIT", value_parser = parse_condition)]
+    fail_on: Vec<FailCondition>,
+    #[command(flatten)]
+    analysis: AnalysisArgs,
+}
+
+/// By how much an item may become slower.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum GrowthLimit {
+    /// A share of what it took.
+    Share(f64),
+    /// Nanoseconds of a step.
+    Time(f64),
+}
+
+/// What makes a comparison fail.
+#[derive(Clone, Debug, PartialEq)]
+struct FailCondition {
+    text: String,
+    rule: &'static Rule,
+    limit: GrowthLimit,
+}
+
+const fn rule(id: &'static str, what: &'static str) -> Rule {
+    Rule {
+        id,
+        severity: Severity::Error,
+        what,
+        why: "The job takes longer than it did.",
+        fix: "look at what else became slower, and at the change between both traces",
+        reference: "",
+    }
+}
+
+/// What can be limited, by the names of its items.
+const DIFF_RULES: [Rule; 9] = [
+    rule("step", "a step became slower"),
+    rule("compute", "computation became slower"),
+    rule("communication", "communication became slower"),
+    rule("exposed_communication", "communication is hidden less"),
+    rule("exposed_copy", "copies are hidden less"),
+    rule("idle", "the device is idle for longer"),
+    rule("kernel", "a kernel became slower"),
+    rule("operator", "an operator became slower"),
+    rule("collective", "a collective became slower"),
+];
+
+fn parse_condition(text: &str) -> Result<FailCondition, String> {
+    let expected = || "expected ITEM>LIMIT, such as step>5% or idle>2ms".to_owned();
+    let (item, limit) = text.split_once('>').ok_or_else(expected)?;
+    let rule = DIFF_RULES.iter().find(|rule| rule.id == item.trim()).ok_or_else(|| {
+        let names: Vec<&str> = DIFF_RULES.iter().map(|rule| rule.id).collect();
+        format!("`{}` is no item: {}", item.trim(), names.join(", "))
+    })?;
+    let limit = limit.trim();
+    let number = limit.trim_end_matches(|c: char| c.is_ascii_alphabetic() || c == '%');
+    let value: f64 = number.trim().parse().map_err(|_| expected())?;
+    if !(value >= 0.0 && value.is_finite()) {
+        return Err(expected());
+    }
+    let limit = match &limit[number.len()..] {
+        "%" => GrowthLimit::Share(value / 100.0),
+        "us" => GrowthLimit::Time(value * 1e3),
+        "ms" => GrowthLimit::Time(value * 1e6),
+        "s" => GrowthLimit::Time(value * 1e9),
+        _ => return Err(expected()),
+    };
+    Ok(FailCondition { text: text.to_owned(), rule, limit })
+}
+
+impl FailCondition {
+    fn is_broken_by(&self, change: &Change) -> bool {
+        let is_item = match change.kind {
+            ItemKind::Step => change.name == self.rule.id,
+            kind => kind.name() == self.rule.id,
+        };
+        let exceeds = match self.limit {
+            GrowthLimit::Share(share) => {
+                change.difference() > 0.0 && change.growth().is_none_or(|growth| growth > share)
+            }
+            GrowthLimit::Time(nanoseconds) => change.difference() > nanoseconds,
+        };
+        is_item && exceeds && change.beyond_noise.unwrap_or(true)
+    }
+}
+
+/// What was found.
+struct Comparison {
+    changes: Vec<Change>,
+    /// Conditions that are broken, and the items that do.
+    broken: Vec<(FailCondition, Vec<Change>)>,
+    ranks: (u64, u64),
+}
+
+impl DiffArgs {
+    /// Reads both sets and compares them.
+    pub(crate) fn run(self, out: &mut Out, form: ReportForm) -> anyhow::Result<Exit> {
+        let base = self.analysis.read_set(out, &self.base)?;
+        let new = self.analysis.read_set(out, &self.new)?;
+        let (Some(base), Some(new)) = (base, new) else { return Ok(Exit::Failed) };
+        let changes = compare_sets(&base.job.parts, &new.job.parts);
+        let broken = self.fail_on.iter().filter_map(|condition| {
+            let by: Vec<Change> = changes.iter().filter(|c| condition.is_broken_by(c)).cloned().collect();
+            (!by.is_empty()).then(|| (condition.clone(), by))
+        });
+        let broken: Vec<_> = broken.collect();
+        let ranks = (base.job.parts.len() as u64, new.job.parts.len() as u64);
+        let result = Comparison { broken, changes, ranks };
+        self.write(out, form, &result, &base, &new)?;
+        Ok(if result.broken.is_empty() { Exit::Ok } else { Exit::No })
+    }
+
+    fn write(
+        &self,
+        out: &mut Out,
+        form: ReportForm,
+        result: &Comparison,
+        base: &ReadJob,
+        new: &ReadJob,
+    ) -> anyhow::Result<()> {
+        match form {
+            ReportForm::Junit => Ok(self.write_junit(out, result)?),
+            ReportForm::Json => {
+                out.record(&self.verdict_record(result))?;
+                for change in &result.changes {
+                    out.record(&change_record(change))?;
+                }
+                base.write_summary(out, Some(new))
+            }
+            ReportForm::Text => Ok(self.describe(result).write_text(out.text())?),
+            ReportForm::Md => Ok(self.describe(result).write_markdown(out.text())?),
+        }
+    }
+
+    fn verdict_record(&self, result: &Comparison) -> record::DiffVerdict {
+        let step = result.changes.first();
+        record::DiffVerdict {
+            base: self.base.display().to_string(),
+            new: self.new.display().to_string(),
+            base_ranks: result.ranks.0,
+            new_ranks: result.ranks.1,
+            base_ns: step.map_or(0, |s| s.base.mean().round() as i64),
+            new_ns: step.map_or(0, |s| s.new.mean().round() as i64),
+            growth: step.and_then(Change::growth),
+            beyond_noise: step.and_then(|s| s.beyond_noise),
+            failed: result.broken.iter().map(|(condition, _)| condition.text.clone()).collect(),
+        }
+    }
+
+    fn write_junit(&self, out: &mut Out, result: &Comparison) -> std::io::Result<()> {
+        let mut rules: Vec<Rule> = Vec::new();
+        for condition in &self.fail_on {
+            if !rules.contains(condition.rule) {
+                rules.push(*condition.rule);
+            }
+        }
+        let source =
+            Source { tool: "tracewhy", version: env!("CARGO_PKG_VERSION"), rules, fail_on: Severity::Error };
+        let mut writer = Junit::new(source);
+        let mut totals = Totals::default();
+        for (condition, changes) in &result.broken {
+            for change in changes {
+                let finding = condition
+                    .rule
+                    .at(&self.new)
+                    .found(describe_change(change))
+                    .expected(format!("not {}", condition.text));
+                totals.add(finding.severity);
+                writer.finding(out.text(), &finding)?;
+            }
+        }
+        writer.end(out.text(), &End { subjects: 1, noun: "comparisons", totals, ..End::default() })
+    }
+
+    fn describe(&self, result: &Comparison) -> Report {
+        let step = result.changes.first();
+        let mut report = Report::new(step.map_or_else(
+            || "nothing to compare".to_owned(),
+            |step| {
+                let noise = match step.beyond_noise {
+                    Some(true) => "beyond noise",
+                    Some(false) => "within the noise between steps",
+                    None => "too few steps to tell noise",
+                };
+                let (base, new) = (format_mean(step.base.mean()), format_mean(step.new.mean()));
+                format!("a step takes {new} instead of {base}, {}: {noise}", format_growth(step))
+            },
+        ));
+        let unit = TimeUnit::for_largest(step.map_or(0, |s| s.base.mean().max(s.new.mean()) as i64));
+        let (parts, items): (Vec<_>, Vec<_>) = result.changes.iter().partition(|c| c.kind == ItemKind::Step);
+        let columns =
+            [("base", RIGHT), ("new", RIGHT), ("change", RIGHT), ("%", RIGHT), ("noise", RIGHT), ("", LEFT)];
+        let row = |change: &&Change, name: String| {
+            let time = |t: f64| unit.format_time(t.round() as i64);
+            let mut cells =
+                vec![time(change.base.mean()), time(change.new.mean()), time(change.difference())];
+            cells.push(format_growth(change));
+            cells.push(match change.beyond_noise {
+                Some(true) => "beyond".to_owned(),
+                Some(false) => "within".to_owned(),
+                None => "-".to_owned(),
+            });
+            cells.push(name);
+            cells
+        };
+        let title = format!("means of a step, in {}", unit.name);
+        report.add_table(title, &columns, parts.iter().map(|c| row(c, c.name.clone())).collect());
+        let changed: Vec<_> = items
+            .iter()
+            .filter(|c| c.beyond_noise != Some(false))
+            .map(|c| row(c, describe_name(c)))
+            .collect();
+        let within = items.len() - changed.len();
+        if !changed.is_empty() {
+            report.add_table("what changed most", &columns, changed);
+        }
+        if within > 0 {
+            report.add_note(format!("{} others changed within noise", format_count(within as u64)));
+        }
+        for (condition, changes) in &result.broken {
+            report.add_note(format!("failed: {} by {}", condition.text, describe_change(&changes[0])));
+        }
+        report
+    }
+}
+
+fn format_mean(nanoseconds: f64) -> String {
+    format_duration(nanoseconds.round() as i64)
+}
+
+fn format_growth(change: &Change) -> String {
+    let sign = if change.difference() > 0.0 { "+" } else { "" };
+    match change.growth() {
+        Some(growth) => format!("{sign}{}", format_percent(Some(growth))),
+        None if change.difference() > 0.0 => "new".to_owned(),
+        None => "-".to_owned(),
+    }
+}
+
+fn describe_name(change: &Change) -> String {
+    let now = change.new_name.as_ref().map_or_else(String::new, |name| format!(" (now {name})"));
+    format!("{} {}{now}", change.kind.name(), change.name)
+}
+
+fn describe_change(change: &Change) -> String {
+    let (base, new) = (format_mean(change.base.mean()), format_mean(change.new.mean()));
+    format!("{}: {base} to {new} in a step ({})", describe_name(change), format_growth(change))
+}
+
+fn change_record(change: &Change) -> record::ItemChange {
+    record::ItemChange {
+        kind: change.kind.name().to_owned(),
+        name: change.name.clone(),
+        new_name: change.new_name.clone(),
+        base_ns: change.base.mean().round() as i64,
+        new_ns: change.new.mean().round() as i64,
+        base_calls: change.base.calls_in_step(),
+        new_calls: change.new.calls_in_step(),
+        growth: change.growth(),
+        noise_ns: change.noise.round() as i64,
+        beyond_noise: change.beyond_noise,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn conditions_have_items_and_units() {
+        let parse = |text: &str| parse_condition(text).map(|c| (c.rule.id, c.limit));
+        assert_eq!(parse("step>5%"), Ok(("step", GrowthLimit::Share(0.05))));
+        assert_eq!(parse("idle > 2.5ms"), Ok(("idle", GrowthLimit::Time(2.5e6))));
+        for bad in ["step", "step>", "step>5", "x>5%", "step>-1%", "step>nan%", "step>5h"] {
+            assert!(parse(bad).is_err(), "{bad}");
+        }
+    }
+}

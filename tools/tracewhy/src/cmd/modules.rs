@@ -1,0 +1,124 @@
+//! `tracewhy modules`: which part of the program device time belongs to.
+
+use std::collections::BTreeMap;
+
+use clap::Args;
+use common::exit::Exit;
+use common::out::Out;
+use common::record::tracewhy as record;
+use trace::report::format_count;
+use trace::units::{TimeUnit, format_percent};
+
+use super::{JobArgs, ReportForm};
+use crate::part::ranges::{PartTime, PartTimes, ProgramPart};
+use crate::part::sum_times;
+use crate::report::{LEFT, RIGHT, Report};
+
+/// Say which module, annotation and phase of the program device time belongs to
+///
+/// Work belongs to the innermost range that was open on the launching thread at its launch; work of the backward pass to the
+/// module of its forward operator. What belongs to none is shown. Modules are known if the trace was recorded with stacks or
+/// modules.
+#[derive(Args, Debug)]
+#[command(arg = super::report_form_arg(), after_long_help = "Examples:\n  \
+    tracewhy modules rank0.json.gz\n  \
+    tracewhy --format json modules rank*.json.gz | jq 'select(.part == \"module\")'")]
+pub(crate) struct ModulesArgs {
+    #[command(flatten)]
+    job: JobArgs,
+}
+
+/// What a part of the program is called in records.
+fn name_of_part(part: ProgramPart) -> &'static str {
+    match part {
+        ProgramPart::Phase => "phase",
+        ProgramPart::Module => "module",
+        ProgramPart::Annotation => "annotation",
+    }
+}
+
+impl ModulesArgs {
+    /// Reads the job and adds the times of all ranks up.
+    pub(crate) fn run(self, out: &mut Out, form: ReportForm) -> anyhow::Result<Exit> {
+        let Some(read) = self.job.read_program(out)? else { return Ok(Exit::No) };
+        let mut sums: BTreeMap<(ProgramPart, String), (PartTime, u64)> = BTreeMap::new();
+        for times in read.job.parts.iter().map(|part| &part.program) {
+            add_rank(&mut sums, times);
+        }
+        let of_phases = sums.iter().filter(|((part, _), _)| *part == ProgramPart::Phase);
+        let whole = sum_times(of_phases.map(|(_, (time, _))| time.own));
+        let mut records: Vec<(ProgramPart, record::ProgramTime)> =
+            sums.into_iter().map(|((part, name), sum)| (part, to_record(part, name, sum, whole))).collect();
+        records.sort_by(|(a, x), (b, y)| (a, y.own_ns, &x.name).cmp(&(b, x.own_ns, &y.name)));
+        read.write(
+            out,
+            form,
+            |out| records.iter().try_for_each(|(_, record)| out.record(record)),
+            || describe(&records, whole),
+        )
+    }
+}
+
+fn add_rank(sums: &mut BTreeMap<(ProgramPart, String), (PartTime, u64)>, times: &PartTimes) {
+    for (key, time) in times {
+        let (sum, ranks) = sums.entry(key.clone()).or_default();
+        sum.own = sum.own.saturating_add(time.own);
+        sum.total = sum.total.saturating_add(time.total);
+        sum.count += time.count;
+        *ranks += 1;
+    }
+}
+
+fn to_record(
+    part: ProgramPart,
+    name: String,
+    (time, ranks): (PartTime, u64),
+    whole: i64,
+) -> record::ProgramTime {
+    record::ProgramTime {
+        part: name_of_part(part).to_owned(),
+        name: (!name.is_empty()).then_some(name),
+        own_ns: time.own,
+        total_ns: time.total,
+        count: time.count,
+        ranks,
+        share: (whole > 0).then(|| time.own as f64 / whole as f64),
+    }
+}
+
+fn describe(records: &[(ProgramPart, record::ProgramTime)], whole: i64) -> Report {
+    let of = |part: ProgramPart| records.iter().filter(move |(p, _)| *p == part).map(|(_, record)| record);
+    let largest = of(ProgramPart::Module).chain(of(ProgramPart::Annotation)).find(|r| r.name.is_some());
+    let mut report = Report::new(match (of(ProgramPart::Phase).next(), largest) {
+        (None, _) => "nothing ran on a device".to_owned(),
+        (Some(phase), None) => format!(
+            "{} of device time is {}; the trace has no modules and annotations",
+            format_percent(phase.share),
+            phase.name.as_deref().unwrap_or("other")
+        ),
+        (Some(phase), Some(record)) => format!(
+            "{} of device time is {}; {} belongs to {}",
+            format_percent(phase.share),
+            phase.name.as_deref().unwrap_or("other"),
+            format_percent(record.share),
+            record.name.as_deref().unwrap_or("")
+        ),
+    });
+    let unit = TimeUnit::for_largest(whole);
+    let columns = [("own", RIGHT), ("%", RIGHT), ("with inner", RIGHT), ("count", RIGHT), ("name", LEFT)];
+    for part in [ProgramPart::Phase, ProgramPart::Module, ProgramPart::Annotation] {
+        let rows: Vec<Vec<String>> = of(part)
+            .map(|r| {
+                let mut cells = vec![unit.format_time(r.own_ns), format_percent(r.share)];
+                cells.push(unit.format_time(r.total_ns));
+                cells.push(format_count(r.count));
+                cells.push(r.name.clone().unwrap_or_else(|| "(none)".to_owned()));
+                cells
+            })
+            .collect();
+        if !rows.is_empty() {
+            report.add_table(format!("by {}, in {}", name_of_part(part), unit.name), &columns, rows);
+        }
+    }
+    report
+}

@@ -1,0 +1,243 @@
+//! Two sets of traces beside each other: what became slower, by how much, and whether that is more than steps differ anyway.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::part::named::{ItemKind, NamedTime};
+use crate::part::{RankPart, StepTimes};
+
+/// What an item takes in each step of each rank.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(crate) struct Samples {
+    /// Steps of all ranks; those without the item count, with no time.
+    steps: u64,
+    ranks: u64,
+    sum: i64,
+    calls: u64,
+    /// Sum of the squares of distances from the mean of the same rank: ranks may differ, steps of one rank make the noise.
+    squares: f64,
+}
+
+impl Samples {
+    /// Adds a rank with so many steps, of which these have the item: its time and calls in each.
+    fn add_rank(&mut self, steps: usize, times: impl Iterator<Item = (i64, u64)>) {
+        let (mut sum, mut squares) = (0_i64, 0.0);
+        for (time, calls) in times {
+            sum = sum.saturating_add(time);
+            squares += time as f64 * time as f64;
+            self.calls += calls;
+        }
+        self.sum = self.sum.saturating_add(sum);
+        let mean = sum as f64 / steps.max(1) as f64;
+        self.squares += (squares - sum as f64 * mean).max(0.0);
+    }
+
+    /// Mean of a step, in nanoseconds.
+    pub(crate) fn mean(&self) -> f64 {
+        if self.steps == 0 { 0.0 } else { self.sum as f64 / self.steps as f64 }
+    }
+
+    /// Calls in a step.
+    pub(crate) fn calls_in_step(&self) -> f64 {
+        if self.steps == 0 { 0.0 } else { self.calls as f64 / self.steps as f64 }
+    }
+
+    /// The square of the standard error of the mean.
+    fn squared_error(&self) -> f64 {
+        let freedom = self.steps.saturating_sub(self.ranks);
+        if freedom == 0 { 0.0 } else { self.squares / freedom as f64 / self.steps as f64 }
+    }
+
+    /// There are enough steps of a rank to tell what they differ by.
+    fn tells_noise(&self) -> bool {
+        self.ranks > 0 && self.steps / self.ranks >= LEAST_STEPS
+    }
+}
+
+/// An item of both sets.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Change {
+    pub(crate) kind: ItemKind,
+    pub(crate) name: String,
+    /// Its name in the second set, where that is another one.
+    pub(crate) new_name: Option<String>,
+    pub(crate) base: Samples,
+    pub(crate) new: Samples,
+    /// By how much means differ by chance: one standard error.
+    pub(crate) noise: f64,
+    /// The difference is more than that explains; `None` with too few steps to tell.
+    pub(crate) beyond_noise: Option<bool>,
+}
+
+/// A difference must be so many standard errors.
+const LEAST_ERRORS: f64 = 3.0;
+/// Steps of each rank that tell noise.
+const LEAST_STEPS: u64 = 3;
+
+impl Change {
+    fn new(kind: ItemKind, name: String, base: Samples, new: Samples) -> Self {
+        let noise = (base.squared_error() + new.squared_error()).sqrt();
+        let known = base.tells_noise() && new.tells_noise();
+        let difference = (new.mean() - base.mean()).abs();
+        let beyond_noise = known.then_some(difference > LEAST_ERRORS * noise && difference >= 1.0);
+        Self { kind, name, new_name: None, base, new, noise, beyond_noise }
+    }
+
+    /// Nanoseconds by which a step takes longer for it.
+    pub(crate) fn difference(&self) -> f64 {
+        self.new.mean() - self.base.mean()
+    }
+
+    /// The share by which it takes longer; none if there was nothing.
+    pub(crate) fn growth(&self) -> Option<f64> {
+        (self.base.mean() > 0.0).then(|| self.difference() / self.base.mean())
+    }
+}
+
+/// The parts of a step, by name.
+type StepItem = (&'static str, fn(&StepTimes) -> i64);
+
+/// Those that are compared; the first is the step itself.
+pub(crate) const STEP_ITEMS: [StepItem; 6] = [
+    ("step", StepTimes::span),
+    ("compute", |t| t.compute),
+    ("communication", |t| t.communication),
+    ("exposed_communication", |t| t.exposed_communication),
+    ("exposed_copy", |t| t.exposed_copy),
+    ("idle", StepTimes::idle),
+];
+
+type ItemSamples = BTreeMap<(ItemKind, String), Samples>;
+
+fn sample(parts: &[RankPart]) -> ItemSamples {
+    let mut out = ItemSamples::new();
+    let steps: u64 = parts.iter().map(|part| part.steps.len() as u64).sum();
+    for part in parts {
+        let count = part.steps.len();
+        for (name, of) in STEP_ITEMS {
+            let samples = out.entry((ItemKind::Step, name.to_owned())).or_default();
+            samples.add_rank(count, part.steps.iter().map(|step| (of(&step.times), 1)));
+        }
+        let mut named: BTreeMap<(ItemKind, &str), Vec<(i64, u64)>> = BTreeMap::new();
+        for NamedTime { kind, name, time, calls, .. } in &part.named {
+            named.entry((*kind, name)).or_default().push((*time, *calls));
+        }
+        for ((kind, name), times) in named {
+            out.entry((kind, name.to_owned())).or_default().add_rank(count, times.into_iter());
+        }
+    }
+    let ranks = parts.iter().filter(|part| !part.steps.is_empty()).count() as u64;
+    out.values_mut().for_each(|samples| (samples.steps, samples.ranks) = (steps, ranks));
+    out
+}
+
+/// Compares two sets. What changed most comes first, the parts of the step before all.
+pub(crate) fn compare_sets(base: &[RankPart], new: &[RankPart]) -> Vec<Change> {
+    let (base, new) = (sample(base), sample(new));
+    let empty = |other: &ItemSamples| {
+        let (steps, ranks) = other.values().next().map_or((0, 0), |samples| (samples.steps, samples.ranks));
+        Samples { steps, ranks, ..Samples::default() }
+    };
+    let (none_of_base, none_of_new) = (empty(&base), empty(&new));
+    let names = match_renamed(&base, &new);
+    let renamed: BTreeSet<&(ItemKind, String)> = names.values().collect();
+    let mut out = Vec::new();
+    for (key, samples) in &base {
+        let other = new.get(key).or_else(|| new.get(names.get(key)?)).copied().unwrap_or(none_of_new);
+        let mut change = Change::new(key.0, key.1.clone(), *samples, other);
+        change.new_name = names.get(key).map(|(_, name)| name.clone());
+        out.push(change);
+    }
+    for (key, samples) in new.iter().filter(|(key, _)| !base.contains_key(*key) && !renamed.contains(key)) {
+        out.push(Change::new(key.0, key.1.clone(), none_of_base, *samples));
+    }
+    let place = |change: &Change| STEP_ITEMS.iter().position(|(name, _)| *name == change.name);
+    out.sort_by(|a, b| {
+        let of_step =
+            |c: &Change| if c.kind == ItemKind::Step { place(c) } else { None }.unwrap_or(usize::MAX);
+        of_step(a)
+            .cmp(&of_step(b))
+            .then_with(|| b.difference().abs().total_cmp(&a.difference().abs()))
+            .then_with(|| (a.kind, &a.name).cmp(&(b.kind, &b.name)))
+    });
+    out
+}
+
+/// Items of one set only that seem to be one of the other: their names are alike but for numbers and parameters, no other
+/// is so, and they run about as often.
+fn match_renamed(base: &ItemSamples, new: &ItemSamples) -> BTreeMap<(ItemKind, String), (ItemKind, String)> {
+    let alone = |own: &ItemSamples, other: &ItemSamples| {
+        let mut out: BTreeMap<(ItemKind, String), Vec<(ItemKind, String)>> = BTreeMap::new();
+        for key in own.keys().filter(|key| !other.contains_key(*key)) {
+            out.entry((key.0, stem_of_name(&key.1))).or_default().push(key.clone());
+        }
+        out
+    };
+    let (old, fresh) = (alone(base, new), alone(new, base));
+    let mut out = BTreeMap::new();
+    for (stem, names) in &old {
+        let ([name], Some([other])) = (names.as_slice(), fresh.get(stem).map(Vec::as_slice)) else {
+            continue;
+        };
+        let (a, b) = (base[name].calls_in_step(), new[other].calls_in_step());
+        if a.max(b) <= 2.0 * a.min(b) {
+            out.insert(name.clone(), other.clone());
+        }
+    }
+    out
+}
+
+/// A name without template arguments, parameters and digits: what compilers change.
+fn stem_of_name(name: &str) -> String {
+    let end = name.find(['<', '(']).unwrap_or(name.len());
+    name[..end].chars().filter(|c| !c.is_ascii_digit()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::part::StepPart;
+
+    fn part(computes: &[i64], named: &[(&str, i64)]) -> RankPart {
+        let step = |(number, &compute): (i64, &i64)| {
+            let times = StepTimes { compute, ..StepTimes::default() };
+            StepPart { number, times, kernels: 1 }
+        };
+        let named = named.iter().flat_map(|&(name, time)| {
+            (0..computes.len() as i64).map(move |step| {
+                let (kind, name) = (ItemKind::Kernel, name.to_owned());
+                NamedTime { kind, name, step, time, calls: 2 }
+            })
+        });
+        RankPart {
+            steps: (0..).zip(computes).map(step).collect(),
+            named: named.collect(),
+            ..RankPart::default()
+        }
+    }
+
+    fn find<'a>(changes: &'a [Change], name: &str) -> &'a Change {
+        changes.iter().find(|change| change.name == name).unwrap()
+    }
+
+    #[test]
+    fn noise_between_steps_is_no_change() {
+        let base = [part(&[100, 140, 120, 90], &[])];
+        let step = compare_sets(&base, &[part(&[130, 100, 120, 118], &[])]).swap_remove(0);
+        assert_eq!((step.name.as_str(), step.beyond_noise), ("step", Some(false)));
+        assert!((step.base.mean() - 112.5).abs() < 1e-9 && (step.difference() - 4.5).abs() < 1e-9);
+        let changes = compare_sets(&base, &[part(&[230, 200, 220, 218], &[])]);
+        assert_eq!(find(&changes, "compute").beyond_noise, Some(true));
+        assert_eq!(find(&changes, "idle").beyond_noise, Some(false));
+        assert_eq!(compare_sets(&base, &[part(&[230], &[])])[0].beyond_noise, None);
+    }
+
+    #[test]
+    fn renamed_kernels_are_found() {
+        let base = [part(&[9, 9, 9], &[("gemm_128<float>", 10), ("sum", 5)])];
+        let changes = compare_sets(&base, &[part(&[9, 9, 9], &[("gemm_256<half>", 30), ("max", 5)])]);
+        let gemm = find(&changes, "gemm_128<float>");
+        assert_eq!((gemm.new_name.as_deref(), gemm.growth()), (Some("gemm_256<half>"), Some(2.0)));
+        assert_eq!((find(&changes, "sum").new_name.as_deref(), find(&changes, "max").growth()), (None, None));
+        assert_eq!(changes.len(), STEP_ITEMS.len() + 3);
+    }
+}

@@ -1,0 +1,55 @@
+//! `tracewhy`: traces of a job in, reasons out.
+//!
+//! `part` keeps of each rank what its steps and collectives come to; `job` puts ranks together and judges them; `cmd` has
+//! one file per subcommand; `report` writes results for people.
+
+mod cmd;
+mod job;
+mod part;
+mod report;
+
+use clap::{Parser, Subcommand};
+use common::cli::{Global, Tool};
+use common::exit::Exit;
+use common::out::{Color, Out, Verbosity};
+
+/// Say why a training job is slow
+#[derive(Parser, Debug)]
+#[command(name = "tracewhy", version, max_term_width = 100, arg_required_else_help = false)]
+#[command(after_long_help = "Examples:\n  \
+    tracewhy ranks rank*.json.gz\n  \
+    profctl gputrace --log-file /data/t.json --wait --hosts-from hosts | tracewhy ranks --files-from -")]
+pub struct Cli {
+    #[command(flatten)]
+    global: Global<cmd::ReportForm>,
+    #[command(subcommand)]
+    command: TracewhyCommand,
+}
+
+#[derive(Subcommand, Debug)]
+enum TracewhyCommand {
+    Ranks(cmd::ranks::RanksArgs),
+    Comm(cmd::comm::CommArgs),
+    Idle(cmd::idle::IdleArgs),
+    Modules(cmd::modules::ModulesArgs),
+    Diff(cmd::diff::DiffArgs),
+}
+
+impl Tool for Cli {
+    const NAME: &'static str = "tracewhy";
+
+    fn style(&self) -> (Color, Verbosity) {
+        self.global.style()
+    }
+
+    fn run(self, out: &mut Out) -> anyhow::Result<Exit> {
+        let format = self.global.format;
+        match self.command {
+            TracewhyCommand::Ranks(command) => command.run(out, format),
+            TracewhyCommand::Comm(command) => command.run(out, format),
+            TracewhyCommand::Idle(command) => command.run(out, format),
+            TracewhyCommand::Modules(command) => command.run(out, format),
+            TracewhyCommand::Diff(command) => command.run(out, format),
+        }
+    }
+}

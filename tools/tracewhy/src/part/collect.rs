@@ -1,0 +1,494 @@
+//! Reads one rank: keeps its work, launches and calls in bounded memory, and sweeps over them when all is known.
+
+use std::collections::BTreeMap;
+use std::hash::BuildHasher;
+use std::io;
+
+use trace::model::{
+    Category, Event, EventSink, FastMap, FastState, NameTable, TraceMeta, is_collective_call,
+};
+use trace::read::{RawValue, find_argument};
+use trace::spool::{MemoryLimit, Spool};
+use trace::steps::{MarkKind, StepMark, StepNames, Steps, Update, is_host_annotation};
+
+use super::call::{CallDescription, FamilyTable};
+use super::edge::{Activity, EdgeKind, NONE, TimeEdge};
+use super::host::HostWork;
+use super::kept::{Arrival, COMMUNICATION, COMPUTE, COPY, Call, HostSpan, LaunchTime, Work};
+use super::named::{ItemKind, NamedSums};
+use super::ranges::{
+    Attribution, LaunchedWork, NO_SEQUENCE, PartTimes, ProgramRange, ProgramSpools, RangeKind,
+};
+use super::sweep::{Sweep, SweptCall};
+use super::{RankPart, StepPart};
+
+/// Where calls of collectives were seen, the surest first.
+const SOURCES: usize = 3;
+/// Kernels of a communication library.
+const DEVICE: usize = 0;
+/// Ranges that a backend marks around the work (`gloo:all_reduce`).
+const RANGE: usize = 1;
+/// Operators that call them, which may return before the work is done.
+const OPERATOR: usize = 2;
+
+/// What is known of a name of the host.
+#[derive(Clone, Copy, Debug)]
+struct NameFacts {
+    work: Option<HostWork>,
+    mark: Option<(MarkKind, Option<i64>)>,
+    collective: bool,
+    update: bool,
+}
+
+/// What is kept of a rank besides its steps and calls.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum WantedDetail {
+    #[default]
+    None,
+    /// What single kernels, operators and collectives take.
+    Names,
+    /// What modules, annotations and phases take.
+    Program,
+}
+
+/// Collects one rank.
+pub(crate) struct PartSink<'a> {
+    families: &'a mut FamilyTable,
+    memory: MemoryLimit,
+    names: NameTable,
+    facts: FastMap<(u32, Category), NameFacts>,
+    step_names: StepNames,
+    work: Spool<Work, 5>,
+    launches: Spool<LaunchTime, 3>,
+    host: Spool<HostSpan, 3>,
+    calls: [Vec<Call>; SOURCES],
+    marks: Vec<StepMark>,
+    updates: Vec<Update>,
+    begin: Option<i64>,
+    wanted: WantedDetail,
+    /// Numbers of threads, by process and thread.
+    threads: FastMap<u64, u32>,
+    program: ProgramSpools,
+    named: NamedSums,
+}
+
+impl<'a> PartSink<'a> {
+    /// An empty one; families of calls are those of the whole job.
+    pub(crate) fn new(families: &'a mut FamilyTable, memory: MemoryLimit) -> Self {
+        Self {
+            families,
+            memory,
+            names: NameTable::default(),
+            facts: FastMap::default(),
+            step_names: StepNames::default(),
+            work: Spool::new(memory),
+            launches: Spool::new(memory),
+            host: Spool::new(memory),
+            calls: Default::default(),
+            marks: Vec::new(),
+            updates: Vec::new(),
+            begin: None,
+            wanted: WantedDetail::None,
+            threads: FastMap::default(),
+            program: ProgramSpools::new(memory),
+            named: NamedSums::default(),
+        }
+    }
+
+    /// Keeps this as well.
+    pub(crate) fn with_detail(mut self, wanted: WantedDetail) -> Self {
+        self.wanted = wanted;
+        self
+    }
+
+    fn facts_of(&mut self, event: &Event<'_>) -> (u32, NameFacts) {
+        let number = self.names.intern(event.name);
+        let (names, step_names) = (&self.names, &self.step_names);
+        let facts = *self.facts.entry((number, event.category)).or_insert_with(|| {
+            let name = names.name(number);
+            let marks = matches!(event.category, Category::Step | Category::Marker | Category::Other);
+            NameFacts {
+                work: HostWork::of_event(event, name),
+                mark: if marks { step_names.mark_of_name(name) } else { None },
+                collective: is_collective_call(name),
+                update: name.starts_with("Optimizer.step#"),
+            }
+        });
+        (number, facts)
+    }
+
+    fn take_device_work(&mut self, event: &Event<'_>, (start, end): (i64, i64)) -> io::Result<()> {
+        let (activity, call) = match event.category {
+            Category::Collective => (COMMUNICATION, self.take_call(event, DEVICE, (start, end))),
+            Category::Memcpy => (COPY, NONE),
+            _ => (COMPUTE, NONE),
+        };
+        let correlation = event.correlation.unwrap_or(NONE);
+        let name = if self.wanted == WantedDetail::Names { self.names.intern(event.name) } else { 0 };
+        self.work.push(Work { start, end, correlation, activity, name, call })
+    }
+
+    /// Keeps a call, and returns its index.
+    fn take_call(&mut self, event: &Event<'_>, source: usize, (start, end): (i64, i64)) -> i64 {
+        let number = self.names.intern(event.name);
+        let CallDescription { family, sequence } = CallDescription::of_event(event, self.names.name(number));
+        let matching = self.families.intern_match(&family);
+        let family = self.families.intern(&family);
+        self.calls[source].push(Call { start, end, family, matching, sequence });
+        self.calls[source].len() as i64 - 1
+    }
+
+    fn thread_of(&mut self, event: &Event<'_>) -> u32 {
+        let number = u32::try_from(self.threads.len()).unwrap_or(u32::MAX);
+        let key = FastState::default().hash_one((event.pid, event.tid));
+        *self.threads.entry(key).or_insert(number)
+    }
+
+    /// Keeps a range that may enclose launches.
+    fn take_range(
+        &mut self,
+        event: &Event<'_>,
+        thread: u32,
+        name: u32,
+        (start, end): (i64, i64),
+    ) -> io::Result<()> {
+        let text = self.names.name(name);
+        let number = |argument| match find_argument(event.args, argument) {
+            Some(RawValue::Number(digits)) => std::str::from_utf8(digits).ok()?.parse::<i64>().ok(),
+            _ => None,
+        };
+        let (kind, sequence) = match event.category {
+            Category::Python if text.starts_with("nn.Module: ") => (RangeKind::Module, NO_SEQUENCE),
+            Category::Marker => (RangeKind::Annotation, NO_SEQUENCE),
+            Category::CpuOp => {
+                let sequence = number("Sequence number").unwrap_or(NO_SEQUENCE);
+                let is_backward = text.starts_with("autograd::engine::evaluate_function")
+                    || number("Fwd thread id").is_some_and(|id| id > 0);
+                match is_backward {
+                    true => (RangeKind::Backward, sequence),
+                    false if sequence > 0 => (RangeKind::Forward, sequence),
+                    false => return Ok(()),
+                }
+            }
+            _ => return Ok(()),
+        };
+        self.program.ranges.push(ProgramRange { thread, start, end, kind, name, sequence })
+    }
+
+    fn add_launched_work(&mut self, work: &Work, launch: Option<LaunchTime>) -> io::Result<()> {
+        let time = work.end - work.start;
+        let Some(LaunchTime { at, thread, .. }) = launch else {
+            self.program.unlaunched.0 = self.program.unlaunched.0.saturating_add(time);
+            self.program.unlaunched.1 += 1;
+            return Ok(());
+        };
+        let communicates = work.activity == COMMUNICATION;
+        self.program.work.push(LaunchedWork { thread, at, time, communicates })
+    }
+
+    fn take_host_event(&mut self, event: &Event<'_>, (start, end): (i64, i64)) -> anyhow::Result<()> {
+        if !is_host_annotation(event.cat.raw) {
+            return Ok(());
+        }
+        let (name, facts) = self.facts_of(event);
+        let thread = self.thread_of(event);
+        if self.wanted == WantedDetail::Program {
+            self.take_range(event, thread, name, (start, end))?;
+        }
+        if facts.update {
+            self.updates.push(Update { name, thread, start, end });
+        }
+        let mark = match (facts.mark, event.step_number) {
+            (Some((MarkKind::Profiler, _)), _) | (_, None) => facts.mark,
+            (_, number) => Some((MarkKind::StepNumber, number)),
+        };
+        if let (Some((kind, number)), true) = (mark, event.category != Category::CpuOp) {
+            self.marks.push(StepMark { kind, number, name, thread, start, end, partial: false });
+        }
+        if facts.collective && matches!(event.category, Category::CpuOp | Category::Marker) {
+            match event.category {
+                Category::Marker => {
+                    self.take_call(event, RANGE, (start, end));
+                }
+                _ if event.name.raw == b"record_param_comms" => {
+                    self.take_call(event, OPERATOR, (start, end));
+                }
+                _ => {}
+            }
+            return Ok(());
+        }
+        if let Some(work) = facts.work {
+            let computes = event.category == Category::CpuOp && work == HostWork::Operators;
+            self.host.push(HostSpan { start, end, work, computes, name })?;
+        }
+        Ok(())
+    }
+}
+
+/// Leaves out what cannot have been: before the year 1843 or after 2096, or work of more than a day. What is left can be
+/// added up.
+fn is_plausible(category: Category, (start, end): (i64, i64)) -> bool {
+    const FURTHEST: i64 = 4_000_000_000_000_000_000;
+    const DAY: i64 = 86_400_000_000_000;
+    let bounds = -FURTHEST..=FURTHEST;
+    let may_last = matches!(category, Category::Step | Category::Marker);
+    bounds.contains(&start) && bounds.contains(&end) && end >= start && (may_last || end - start <= DAY)
+}
+
+impl EventSink for PartSink<'_> {
+    fn event(&mut self, event: &Event<'_>) -> anyhow::Result<()> {
+        let Some((start, end)) = event.span().filter(|span| is_plausible(event.category, *span)) else {
+            return Ok(());
+        };
+        match event.category {
+            category if category.is_on_device() => self.take_device_work(event, (start, end))?,
+            Category::Memory | Category::Counter | Category::Flow => return Ok(()),
+            category => {
+                if let (Category::Runtime, Some(correlation)) = (category, event.correlation) {
+                    let thread = self.thread_of(event);
+                    self.launches.push(LaunchTime { correlation, at: start, thread })?;
+                }
+                self.take_host_event(event, (start, end))?;
+            }
+        }
+        self.begin = Some(self.begin.map_or(start, |begin| begin.min(start)));
+        Ok(())
+    }
+}
+
+/// Work and steps, ready for the sweep.
+struct Timeline {
+    edges: Spool<TimeEdge, 4>,
+    calls: Vec<Call>,
+    /// First and last moment of the work of each step.
+    windows: BTreeMap<usize, (i64, i64)>,
+}
+
+impl Timeline {
+    fn push(&mut self, span: (i64, i64), activity: Activity, launch: i64, call: i64) -> io::Result<()> {
+        let (start, end) = span;
+        self.edges.push(TimeEdge { at: start, kind: EdgeKind::Begin(activity), launch, call })?;
+        self.edges.push(TimeEdge { at: end.max(start), kind: EdgeKind::End(activity), launch: NONE, call })
+    }
+
+    fn widen(&mut self, step: Option<usize>, (start, end): (i64, i64)) {
+        let Some(step) = step else { return };
+        let window = self.windows.entry(step).or_insert((start, end));
+        *window = (window.0.min(start), window.1.max(end));
+    }
+}
+
+impl PartSink<'_> {
+    /// What the rank comes to, and its arrivals at collectives, which `each` gets. `part` is its index in the job.
+    ///
+    /// # Errors
+    /// A temporary file cannot be used; what `each` says.
+    pub(crate) fn finish(
+        mut self,
+        path: String,
+        meta: &TraceMeta,
+        part: u32,
+        mut each: impl FnMut(Arrival) -> io::Result<()>,
+    ) -> io::Result<RankPart> {
+        let begin = self.begin.unwrap_or(0);
+        let marked = Steps::from_marks(std::mem::take(&mut self.marks));
+        let mut steps = if marked.all().is_empty() {
+            Steps::from_optimizer(std::mem::take(&mut self.updates), begin)
+        } else {
+            marked
+        };
+        let has_steps = !steps.all().is_empty();
+        let mut on_device = false;
+        self.work.for_each(|_| {
+            on_device = true;
+            Ok(())
+        })?;
+        let source = (0..SOURCES).find(|source| !self.calls[*source].is_empty()).unwrap_or(DEVICE);
+        if !has_steps {
+            steps = divide_into_steps(&self.calls[source]);
+        }
+        let calls = std::mem::take(&mut self.calls[source]);
+        let mut timeline = Timeline { edges: Spool::new(self.memory), calls, windows: BTreeMap::new() };
+        if on_device {
+            self.add_device_work(&mut timeline, &steps, has_steps)?;
+        } else {
+            add_host_calls(&mut timeline)?;
+        }
+        self.add_host_work(&mut timeline, &steps, on_device)?;
+        add_steps(&mut timeline, &steps, on_device)?;
+        let numbers: Vec<i64> = steps.all().iter().map(|step| step.number).collect();
+        let mut sweep = Sweep::new(&numbers, timeline.calls.len());
+        let mut sorted = timeline.edges.into_sorted(TimeEdge::key)?;
+        while let Some(edge) = sorted.next_record()? {
+            sweep.take(&edge);
+        }
+        let program = self.attribute_program()?;
+        self.add_call_names(&timeline.calls, &sweep.calls);
+        let is_numbered = has_steps && steps.kind.is_some_and(|kind| !matches!(kind, MarkKind::Serving(_)));
+        let base = meta.epoch_offset(begin).unwrap_or(0);
+        let calls = timeline.calls;
+        for arrival in arrivals(&calls, &sweep.calls, &sweep.steps, is_numbered) {
+            let (start, end) = (arrival.start.saturating_add(base), arrival.end.saturating_add(base));
+            each(Arrival { start, end, part, ..arrival })?;
+        }
+        let keep = |step: &StepPart| step.times.span() > 0;
+        Ok(RankPart {
+            path,
+            rank: meta.rank.unwrap_or(i64::from(part)),
+            world_size: meta.world_size,
+            on_device,
+            has_steps,
+            steps: sweep.steps.into_iter().filter(keep).collect(),
+            calls: calls.len() as u64,
+            program,
+            named: self.named.name_all(&self.names, &numbers),
+        })
+    }
+
+    fn attribute_program(&mut self) -> io::Result<PartTimes> {
+        if self.wanted != WantedDetail::Program {
+            return Ok(PartTimes::new());
+        }
+        let ProgramSpools { ranges, work, unlaunched } =
+            std::mem::replace(&mut self.program, ProgramSpools::new(self.memory));
+        let names = &self.names;
+        let name_of = |number: u32| names.name(number).to_owned();
+        Attribution::new(&name_of).run(ranges, work, unlaunched)
+    }
+
+    fn add_call_names(&mut self, calls: &[Call], swept: &[SweptCall]) {
+        if self.wanted != WantedDetail::Names {
+            return;
+        }
+        for (call, swept) in calls.iter().zip(swept) {
+            let name = self.names.intern(self.families.get(call.family).kind.name().into());
+            let step = swept.step.map(|index| index as usize);
+            self.named.add(ItemKind::Collective, name, step, call.end - call.start);
+        }
+    }
+
+    /// Ties work to its launches, and to steps: by its launch where those are of the host, or else by its start.
+    fn add_device_work(&mut self, timeline: &mut Timeline, steps: &Steps, by_launch: bool) -> io::Result<()> {
+        let memory = self.memory;
+        let work = std::mem::replace(&mut self.work, Spool::new(memory));
+        let launches = std::mem::replace(&mut self.launches, Spool::new(memory));
+        let mut launches = launches.into_sorted(|l| (l.correlation, l.at))?;
+        let mut work = work.into_sorted(|w| w.correlation)?;
+        let mut next = launches.next_record()?;
+        // Of several launches of one number, the first: the others repeat it in another layer.
+        let mut launch: Option<LaunchTime> = None;
+        while let Some(w) = work.next_record()? {
+            while let Some(l) = next.filter(|l| l.correlation <= w.correlation) {
+                if launch.is_none_or(|before| before.correlation != l.correlation) {
+                    launch = Some(l);
+                }
+                next = launches.next_record()?;
+            }
+            let own =
+                launch.filter(|l| l.correlation == w.correlation && w.correlation != NONE).map(|l| l.at);
+            let activity = match w.activity {
+                COMPUTE => Activity::Compute,
+                COMMUNICATION => Activity::Communication,
+                _ => Activity::Copy,
+            };
+            timeline.push((w.start, w.end), activity, own.unwrap_or(NONE), w.call)?;
+            let moment = own.filter(|_| by_launch).unwrap_or(w.start);
+            let step = steps.at(moment);
+            timeline.widen(step, (w.start, w.end));
+            if self.wanted == WantedDetail::Program {
+                self.add_launched_work(&w, launch.filter(|_| own.is_some()))?;
+            }
+            if self.wanted == WantedDetail::Names {
+                self.named.add(ItemKind::Kernel, w.name, step, w.end - w.start);
+            }
+        }
+        Ok(())
+    }
+
+    fn add_host_work(&mut self, timeline: &mut Timeline, steps: &Steps, on_device: bool) -> io::Result<()> {
+        let host = std::mem::replace(&mut self.host, Spool::new(self.memory));
+        let (with_names, named) = (self.wanted == WantedDetail::Names, &mut self.named);
+        host.for_each(|span| {
+            let times = (span.start, span.end);
+            if with_names && span.computes {
+                named.add(ItemKind::Operator, span.name, steps.at(span.start), span.end - span.start);
+            }
+            if on_device || !span.computes {
+                // Without a device nothing is launched, and operators are no reason to do nothing.
+                return timeline.push(times, Activity::Host(span.work), NONE, NONE);
+            }
+            timeline.push(times, Activity::Compute, span.start, NONE)
+        })
+    }
+}
+
+fn add_host_calls(timeline: &mut Timeline) -> io::Result<()> {
+    for i in 0..timeline.calls.len() {
+        let Call { start, end, .. } = timeline.calls[i];
+        timeline.push((start, end), Activity::Communication, start, i as i64)?;
+    }
+    Ok(())
+}
+
+/// Steps of a device begin with the first work that they launched; those of a host where they are marked.
+fn add_steps(timeline: &mut Timeline, steps: &Steps, on_device: bool) -> io::Result<()> {
+    let mut last_end = i64::MIN;
+    let mut begin = i64::MIN;
+    for (index, step) in steps.all().iter().enumerate() {
+        let window =
+            if on_device { timeline.windows.get(&index).copied() } else { Some((step.start, step.end)) };
+        let Some((start, end)) = window else { continue };
+        // Work of a step may begin before the last of the step before has.
+        begin = begin.max(start);
+        last_end = last_end.max(end);
+        let kind = EdgeKind::Step(u32::try_from(index).unwrap_or(u32::MAX));
+        timeline.edges.push(TimeEdge { at: begin, kind, launch: NONE, call: NONE })?;
+    }
+    if last_end > i64::MIN {
+        let at = last_end.max(begin);
+        timeline.edges.push(TimeEdge { at, kind: EdgeKind::LastStepEnd, launch: NONE, call: NONE })?;
+    }
+    Ok(())
+}
+
+/// A trace without steps is divided into parts of as many calls each: those of one number belong together on all ranks.
+fn divide_into_steps(calls: &[Call]) -> Steps {
+    const PARTS: usize = 10;
+    let mut times: Vec<(i64, i64)> = calls.iter().map(|call| (call.start, call.end)).collect();
+    times.sort_unstable();
+    let parts = PARTS.min(times.len());
+    let mut start = i64::MIN / 2;
+    let mut marks = Vec::new();
+    for part in 0..parts {
+        let Some(&(_, end)) = times.get((part + 1) * times.len() / parts - 1) else { continue };
+        let number = Some(part as i64);
+        let kind = MarkKind::StepNumber;
+        if end > start {
+            marks.push(StepMark { kind, number, name: 0, thread: 0, start, end, partial: false });
+        }
+        start = end.max(start);
+    }
+    Steps::from_marks(marks)
+}
+
+/// The calls with the keys by which ranks find each other: the number that the trace gives, or else the place in the step
+/// or in the trace.
+fn arrivals(calls: &[Call], swept: &[SweptCall], steps: &[StepPart], is_numbered: bool) -> Vec<Arrival> {
+    let mut order: Vec<usize> = (0..calls.len()).collect();
+    order.sort_by_key(|&i| (calls[i].start, calls[i].end, i));
+    let state = FastState::default();
+    let mut seen: FastMap<(u32, i64), u64> = FastMap::default();
+    let mut out = Vec::with_capacity(calls.len());
+    for i in order {
+        let Call { start, end, family, matching, sequence } = calls[i];
+        let step = swept.get(i).and_then(|c| c.step).and_then(|i| steps.get(i as usize)).map(|s| s.number);
+        let place = sequence.or(step.filter(|_| is_numbered)).unwrap_or(i64::MIN);
+        let count = seen.entry((matching, place)).or_default();
+        *count += 1;
+        let key = state.hash_one((matching, place, *count, sequence.is_some()));
+        let exposed = swept.get(i).map_or(0, |call| call.exposed);
+        let step = step.unwrap_or(i64::MIN);
+        out.push(Arrival { key, start, end, exposed, part: 0, family, step });
+    }
+    out
+}

@@ -1,0 +1,144 @@
+//! What is kept of single events until a rank is known, and what goes to the job.
+
+use trace::spool::SpoolRecord;
+
+use super::host::HostWork;
+
+/// A call of a collective.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Call {
+    pub(super) start: i64,
+    pub(super) end: i64,
+    pub(super) family: u32,
+    /// The number of what may be one call on several ranks.
+    pub(super) matching: u32,
+    pub(super) sequence: Option<i64>,
+}
+
+/// Work on a device, or an operator of the host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Work {
+    pub(super) start: i64,
+    pub(super) end: i64,
+    pub(super) correlation: i64,
+    pub(super) activity: u8,
+    pub(super) name: u32,
+    /// Index of the call that it is.
+    pub(super) call: i64,
+}
+
+/// Values of [`Work::activity`].
+pub(super) const COMPUTE: u8 = 0;
+pub(super) const COMMUNICATION: u8 = 1;
+pub(super) const COPY: u8 = 2;
+
+impl SpoolRecord<5> for Work {
+    fn to_words(self) -> [i64; 5] {
+        [
+            self.start,
+            self.end,
+            self.correlation,
+            i64::from(self.activity) | i64::from(self.name) << 8,
+            self.call,
+        ]
+    }
+
+    fn from_words([start, end, correlation, what, call]: [i64; 5]) -> Self {
+        Self { start, end, correlation, activity: what as u8, name: (what >> 8) as u32, call }
+    }
+}
+
+/// A launch: its number and its time.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct LaunchTime {
+    pub(super) correlation: i64,
+    pub(super) at: i64,
+    /// Number of its thread, if parts of the program are wanted.
+    pub(super) thread: u32,
+}
+
+impl SpoolRecord<3> for LaunchTime {
+    fn to_words(self) -> [i64; 3] {
+        [self.correlation, self.at, i64::from(self.thread)]
+    }
+
+    fn from_words([correlation, at, thread]: [i64; 3]) -> Self {
+        Self { correlation, at, thread: thread as u32 }
+    }
+}
+
+/// Something that the host did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct HostSpan {
+    pub(super) start: i64,
+    pub(super) end: i64,
+    pub(super) work: HostWork,
+    /// It is an operator that computes, for jobs without devices.
+    pub(super) computes: bool,
+    pub(super) name: u32,
+}
+
+impl SpoolRecord<3> for HostSpan {
+    fn to_words(self) -> [i64; 3] {
+        [self.start, self.end, self.work as i64 | i64::from(self.computes) << 8 | i64::from(self.name) << 16]
+    }
+
+    fn from_words([start, end, flags]: [i64; 3]) -> Self {
+        let work = HostWork::ALL[(flags & 0xff) as usize % HostWork::ALL.len()];
+        Self { start, end, work, computes: flags & 1 << 8 != 0, name: (flags >> 16) as u32 }
+    }
+}
+
+/// An arrival at a collective, for the job.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Arrival {
+    /// What is the same on all ranks that take part.
+    pub(crate) key: u64,
+    /// Start and end, in nanoseconds since the Unix epoch, or of the rank's own clock.
+    pub(crate) start: i64,
+    pub(crate) end: i64,
+    /// Time of it in which nothing was computed.
+    pub(crate) exposed: i64,
+    /// Index of the rank in the job.
+    pub(crate) part: u32,
+    pub(crate) family: u32,
+    /// Number of the step in which it began; `i64::MIN` if in none.
+    pub(crate) step: i64,
+}
+
+impl SpoolRecord<6> for Arrival {
+    fn to_words(self) -> [i64; 6] {
+        let ids = (u64::from(self.part) << 32 | u64::from(self.family)) as i64;
+        [self.key as i64, self.start, self.end, self.exposed, ids, self.step]
+    }
+
+    fn from_words([key, start, end, exposed, ids, step]: [i64; 6]) -> Self {
+        let ids = ids as u64;
+        Self { key: key as u64, start, end, exposed, part: (ids >> 32) as u32, family: ids as u32, step }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn records_survive_the_file() {
+        let work =
+            Work { start: -1, end: 2, correlation: i64::MIN, activity: COPY, name: u32::MAX, call: i64::MIN };
+        assert_eq!(Work::from_words(work.to_words()), work);
+        let (work, name) = (HostWork::Synchronization, u32::MAX);
+        let span = HostSpan { start: 1, end: i64::MAX, work, computes: true, name };
+        assert_eq!(HostSpan::from_words(span.to_words()), span);
+        let arrival = Arrival {
+            key: u64::MAX,
+            start: 1,
+            end: 2,
+            exposed: 3,
+            part: 4,
+            family: u32::MAX,
+            step: i64::MIN,
+        };
+        assert_eq!(Arrival::from_words(arrival.to_words()), arrival);
+    }
+}

@@ -1,0 +1,154 @@
+//! What is kept of one rank: how each of its steps divides, and its calls of collectives. Parts of ranks merge to a job;
+//! their size depends on the number of steps and collectives, not on that of events.
+
+pub(crate) mod call;
+pub(crate) mod collect;
+mod edge;
+mod host;
+pub(crate) mod kept;
+pub(crate) mod named;
+pub(crate) mod ranges;
+mod sweep;
+
+/// Why a device has nothing to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum IdleCause {
+    /// The host waits for data.
+    Input,
+    /// The host collects garbage.
+    Garbage,
+    /// The host allocates or releases memory of the device.
+    Allocation,
+    /// The host waits for the device, and launches nothing meanwhile.
+    Synchronization,
+    /// The host has not launched what comes next: it runs operators, or something that is not recorded.
+    HostLate,
+    /// What comes next was launched, and begins within [`LAUNCH_LATENCY`].
+    Launch,
+    /// What comes next was launched long ago, or nothing says when.
+    NotKnown,
+}
+
+/// How long a device may take to begin what was launched, or to go on to the next of its queue: 30 µs, as
+/// HolisticTraceAnalysis has it for `kernel_wait`.
+pub(crate) const LAUNCH_LATENCY: i64 = 30_000;
+
+impl IdleCause {
+    /// All of them.
+    pub(crate) const ALL: [Self; 7] = [
+        Self::Input,
+        Self::Garbage,
+        Self::Allocation,
+        Self::Synchronization,
+        Self::HostLate,
+        Self::Launch,
+        Self::NotKnown,
+    ];
+
+    /// The name in records.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Input => "input",
+            Self::Garbage => "garbage_collection",
+            Self::Allocation => "allocation",
+            Self::Synchronization => "synchronization",
+            Self::HostLate => "host_late",
+            Self::Launch => "launch",
+            Self::NotKnown => "not_known",
+        }
+    }
+}
+
+/// The sum of times; hostile traces may have more than fits.
+pub(crate) fn sum_times(times: impl IntoIterator<Item = i64>) -> i64 {
+    times.into_iter().fold(0, i64::saturating_add)
+}
+
+/// How a time of one rank divides, in nanoseconds. On a job without devices, operators of the host are the computation.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct StepTimes {
+    /// At least one computation ran.
+    pub(crate) compute: i64,
+    /// At least one communication ran.
+    pub(crate) communication: i64,
+    /// Communication ran, and no computation did.
+    pub(crate) exposed_communication: i64,
+    /// A copy ran, and neither computation nor communication did.
+    pub(crate) exposed_copy: i64,
+    /// Nothing ran, by cause.
+    pub(crate) idle: [i64; IdleCause::ALL.len()],
+}
+
+impl StepTimes {
+    /// All of the time.
+    pub(crate) fn span(&self) -> i64 {
+        sum_times([self.compute, self.exposed_communication, self.exposed_copy, self.idle()])
+    }
+
+    /// Time in which nothing ran.
+    pub(crate) fn idle(&self) -> i64 {
+        sum_times(self.idle)
+    }
+
+    /// Time in which nothing ran for this reason.
+    pub(crate) fn idle_for(&self, cause: IdleCause) -> i64 {
+        self.idle[cause as usize]
+    }
+
+    /// Adds another time.
+    pub(crate) fn add(&mut self, other: &Self) {
+        let add = |sum: &mut i64, time: i64| *sum = sum.saturating_add(time);
+        add(&mut self.compute, other.compute);
+        add(&mut self.communication, other.communication);
+        add(&mut self.exposed_communication, other.exposed_communication);
+        add(&mut self.exposed_copy, other.exposed_copy);
+        self.idle.iter_mut().zip(&other.idle).for_each(|(sum, time)| add(sum, *time));
+    }
+}
+
+/// A step of one rank.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct StepPart {
+    /// Its number.
+    pub(crate) number: i64,
+    pub(crate) times: StepTimes,
+    /// Computations that began in it.
+    pub(crate) kernels: u64,
+}
+
+/// One rank of a job.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct RankPart {
+    /// The file.
+    pub(crate) path: String,
+    /// Its number: what the trace says, or else its place among the traces.
+    pub(crate) rank: i64,
+    /// Ranks in the job, as the trace says.
+    pub(crate) world_size: Option<i64>,
+    /// Its work ran on a device.
+    pub(crate) on_device: bool,
+    /// The trace marks steps, or has an optimizer that tells them.
+    pub(crate) has_steps: bool,
+    /// In the order of time.
+    pub(crate) steps: Vec<StepPart>,
+    /// Calls of collectives.
+    pub(crate) calls: u64,
+    /// What single names take, if that was asked for.
+    pub(crate) named: Vec<named::NamedTime>,
+    /// What parts of the program take, if that was asked for.
+    pub(crate) program: ranges::PartTimes,
+}
+
+impl RankPart {
+    /// The sum of all steps.
+    pub(crate) fn total(&self) -> StepTimes {
+        let mut total = StepTimes::default();
+        self.steps.iter().for_each(|step| total.add(&step.times));
+        total
+    }
+
+    /// The step of this number.
+    pub(crate) fn step(&self, number: i64) -> Option<&StepPart> {
+        self.steps.iter().find(|step| step.number == number)
+    }
+}

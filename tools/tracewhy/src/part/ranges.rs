@@ -1,0 +1,322 @@
+//! Which module, annotation and phase of the program device time belongs to.
+//!
+//! Work belongs to the innermost range that was open on the launching thread at its launch. What an automatic backward pass
+//! launches belongs to the module of the forward operator with the same sequence number.
+
+use std::collections::BTreeMap;
+use std::io;
+
+use trace::model::FastMap;
+use trace::spool::{MemoryLimit, Spool, SpoolRecord};
+
+/// What encloses a launch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum RangeKind {
+    /// `nn.Module: Linear_3`.
+    Module,
+    /// A range that the user or the framework marked.
+    Annotation,
+    /// An operator of the backward pass, with the number of its forward operator.
+    Backward,
+    /// An operator with a sequence number.
+    Forward,
+}
+
+const KINDS: [RangeKind; 4] =
+    [RangeKind::Module, RangeKind::Annotation, RangeKind::Backward, RangeKind::Forward];
+
+/// No sequence number.
+pub(super) const NO_SEQUENCE: i64 = -1;
+
+/// A range on a thread of the host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct ProgramRange {
+    pub(super) thread: u32,
+    pub(super) start: i64,
+    pub(super) end: i64,
+    pub(super) kind: RangeKind,
+    pub(super) name: u32,
+    pub(super) sequence: i64,
+}
+
+impl SpoolRecord<5> for ProgramRange {
+    fn to_words(self) -> [i64; 5] {
+        let ids = (u64::from(self.thread) << 32 | u64::from(self.name)) as i64;
+        [ids, self.start, self.end, self.kind as i64, self.sequence]
+    }
+
+    fn from_words([ids, start, end, kind, sequence]: [i64; 5]) -> Self {
+        let (thread, name) = ((ids as u64 >> 32) as u32, ids as u32);
+        Self { thread, start, end, kind: KINDS[kind as usize % KINDS.len()], name, sequence }
+    }
+}
+
+/// A launch of work.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct LaunchedWork {
+    pub(super) thread: u32,
+    pub(super) at: i64,
+    pub(super) time: i64,
+    pub(super) communicates: bool,
+}
+
+impl SpoolRecord<3> for LaunchedWork {
+    fn to_words(self) -> [i64; 3] {
+        [i64::from(self.thread) << 1 | i64::from(self.communicates), self.at, self.time]
+    }
+
+    fn from_words([flags, at, time]: [i64; 3]) -> Self {
+        Self { thread: (flags >> 1) as u32, at, time, communicates: flags & 1 != 0 }
+    }
+}
+
+/// What a part of the program is called by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum ProgramPart {
+    Phase,
+    Module,
+    Annotation,
+}
+
+/// Device time of a part of the program.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct PartTime {
+    /// Work whose innermost part it is.
+    pub(crate) own: i64,
+    /// That, and work of what is within it.
+    pub(crate) total: i64,
+    /// Pieces of own work.
+    pub(crate) count: u64,
+}
+
+/// Device time by part of the program and name; without a name, what belongs to none.
+pub(crate) type PartTimes = BTreeMap<(ProgramPart, String), PartTime>;
+
+/// The phases of a training step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Phase {
+    Communication,
+    Optimizer,
+    Data,
+    Recompute,
+    Backward,
+    Forward,
+    Other,
+}
+
+impl Phase {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Communication => "communication",
+            Self::Optimizer => "optimizer",
+            Self::Data => "data",
+            Self::Recompute => "recompute",
+            Self::Backward => "backward",
+            Self::Forward => "forward",
+            Self::Other => "other",
+        }
+    }
+}
+
+/// Attributes the work of one rank.
+pub(super) struct Attribution<'a> {
+    /// The name of a number.
+    name_of: &'a dyn Fn(u32) -> String,
+    /// Open ranges, the innermost last; some may have ended.
+    open: Vec<ProgramRange>,
+    /// The module of each forward operator.
+    forward: FastMap<i64, Option<u32>>,
+    /// Backward work without a module of its own, by sequence number.
+    waiting: BTreeMap<i64, (i64, u64)>,
+    modules: BTreeMap<Option<u32>, PartTime>,
+    annotations: BTreeMap<Option<u32>, PartTime>,
+    phases: BTreeMap<Phase, PartTime>,
+    /// What the names of annotations tell of a phase.
+    phases_of_names: FastMap<u32, Option<Phase>>,
+}
+
+impl<'a> Attribution<'a> {
+    pub(super) fn new(name_of: &'a dyn Fn(u32) -> String) -> Self {
+        Self {
+            name_of,
+            open: Vec::new(),
+            forward: FastMap::default(),
+            waiting: BTreeMap::new(),
+            modules: BTreeMap::new(),
+            annotations: BTreeMap::new(),
+            phases: BTreeMap::new(),
+            phases_of_names: FastMap::default(),
+        }
+    }
+
+    /// Goes through ranges and launches, thread by thread; `unlaunched` is the time of work without a launch, and its count.
+    ///
+    /// # Errors
+    /// A temporary file cannot be used.
+    pub(super) fn run(
+        mut self,
+        ranges: Spool<ProgramRange, 5>,
+        work: Spool<LaunchedWork, 3>,
+        unlaunched: (i64, u64),
+    ) -> io::Result<PartTimes> {
+        let mut ranges = ranges.into_sorted(|r| (r.thread, r.start, std::cmp::Reverse(r.end), r.kind))?;
+        let mut work = work.into_sorted(|w| (w.thread, w.at))?;
+        let mut next = ranges.next_record()?;
+        while let Some(piece) = work.next_record()? {
+            while let Some(range) = next.filter(|r| (r.thread, r.start) <= (piece.thread, piece.at)) {
+                self.open_range(range);
+                next = ranges.next_record()?;
+            }
+            self.take(&piece);
+        }
+        while let Some(range) = next {
+            self.open_range(range);
+            next = ranges.next_record()?;
+        }
+        Ok(self.finish(unlaunched))
+    }
+
+    fn open_range(&mut self, range: ProgramRange) {
+        while self.open.last().is_some_and(|last| last.thread != range.thread || last.end <= range.start) {
+            self.open.pop();
+        }
+        if range.kind == RangeKind::Forward {
+            // Of operators of one number, the first and outermost.
+            let module = self.innermost(RangeKind::Module, range.thread, range.start).map(|r| r.name);
+            self.forward.entry(range.sequence).or_insert(module);
+            return;
+        }
+        self.open.push(range);
+    }
+
+    fn innermost(&self, kind: RangeKind, thread: u32, at: i64) -> Option<&ProgramRange> {
+        self.open.iter().rev().find(|r| r.kind == kind && r.thread == thread && r.end > at)
+    }
+
+    fn take(&mut self, piece: &LaunchedWork) {
+        let LaunchedWork { thread, at, time, .. } = *piece;
+        let phase = self.phase_of(piece);
+        add(&mut self.phases, phase, time, 1);
+        let annotation = self.innermost(RangeKind::Annotation, thread, at).map(|r| r.name);
+        add(&mut self.annotations, annotation, time, 1);
+        self.add_enclosing(piece, RangeKind::Annotation, annotation);
+        let module = self.innermost(RangeKind::Module, thread, at).map(|r| r.name);
+        let sequence = self.innermost(RangeKind::Backward, thread, at).map(|r| r.sequence);
+        match (module, sequence) {
+            (None, Some(sequence)) if sequence != NO_SEQUENCE => {
+                let (sum, count) = self.waiting.entry(sequence).or_default();
+                *sum = sum.saturating_add(time);
+                *count += 1;
+            }
+            _ => {
+                add(&mut self.modules, module, time, 1);
+                self.add_enclosing(piece, RangeKind::Module, module);
+            }
+        }
+    }
+
+    /// Adds work to the ranges around its innermost.
+    fn add_enclosing(&mut self, piece: &LaunchedWork, kind: RangeKind, innermost: Option<u32>) {
+        let mut names: Vec<u32> = self
+            .open
+            .iter()
+            .filter(|r| r.kind == kind && r.thread == piece.thread && r.end > piece.at)
+            .map(|r| r.name)
+            .filter(|name| Some(*name) != innermost)
+            .collect();
+        names.sort_unstable();
+        names.dedup();
+        let times = if kind == RangeKind::Module { &mut self.modules } else { &mut self.annotations };
+        for name in names {
+            let part = times.entry(Some(name)).or_default();
+            part.total = part.total.saturating_add(piece.time);
+        }
+    }
+
+    fn phase_of(&mut self, piece: &LaunchedWork) -> Phase {
+        if piece.communicates {
+            return Phase::Communication;
+        }
+        let mut seen_module = false;
+        for i in (0..self.open.len()).rev() {
+            let range = self.open[i];
+            if range.thread != piece.thread || range.end <= piece.at {
+                continue;
+            }
+            match range.kind {
+                RangeKind::Module => seen_module = true,
+                RangeKind::Backward if seen_module => return Phase::Recompute,
+                RangeKind::Backward => return Phase::Backward,
+                RangeKind::Annotation => {
+                    let name_of = self.name_of;
+                    let of_name = || phase_of_annotation(&name_of(range.name));
+                    if let Some(phase) = *self.phases_of_names.entry(range.name).or_insert_with(of_name) {
+                        return phase;
+                    }
+                }
+                RangeKind::Forward => {}
+            }
+        }
+        if seen_module { Phase::Forward } else { Phase::Other }
+    }
+
+    fn finish(mut self, unlaunched: (i64, u64)) -> PartTimes {
+        for (sequence, (time, count)) in std::mem::take(&mut self.waiting) {
+            let module = self.forward.get(&sequence).copied().flatten();
+            add(&mut self.modules, module, time, count);
+        }
+        let (time, count) = unlaunched;
+        if count > 0 {
+            add(&mut self.modules, None, time, count);
+            add(&mut self.annotations, None, time, count);
+            add(&mut self.phases, Phase::Other, time, count);
+        }
+        let mut out = PartTimes::new();
+        for (part, times) in
+            [(ProgramPart::Module, self.modules), (ProgramPart::Annotation, self.annotations)]
+        {
+            for (name, time) in times {
+                out.insert((part, name.map(|name| (self.name_of)(name)).unwrap_or_default()), time);
+            }
+        }
+        out.extend(
+            self.phases.into_iter().map(|(p, time)| ((ProgramPart::Phase, p.name().to_owned()), time)),
+        );
+        out
+    }
+}
+
+fn add<K: Ord>(times: &mut BTreeMap<K, PartTime>, key: K, time: i64, count: u64) {
+    let part = times.entry(key).or_default();
+    part.own = part.own.saturating_add(time);
+    part.total = part.total.saturating_add(time);
+    part.count += count;
+}
+
+/// Tells a phase by the name of an annotation (PyTorch; Megatron-LM and most training loops use these words).
+fn phase_of_annotation(name: &str) -> Option<Phase> {
+    let lower = name.to_ascii_lowercase();
+    const WORDS: [(&str, Phase); 5] = [
+        ("optimizer", Phase::Optimizer),
+        ("dataloader", Phase::Data),
+        ("recompute", Phase::Recompute),
+        ("backward", Phase::Backward),
+        ("forward", Phase::Forward),
+    ];
+    WORDS.iter().find(|(word, _)| lower.contains(word)).map(|(_, phase)| *phase)
+}
+
+/// Spools for an attribution, while a rank is read.
+#[derive(Debug)]
+pub(super) struct ProgramSpools {
+    pub(super) ranges: Spool<ProgramRange, 5>,
+    pub(super) work: Spool<LaunchedWork, 3>,
+    /// Time and number of pieces of work without a launch.
+    pub(super) unlaunched: (i64, u64),
+}
+
+impl ProgramSpools {
+    pub(super) fn new(memory: MemoryLimit) -> Self {
+        Self { ranges: Spool::new(memory), work: Spool::new(memory), unlaunched: (0, 0) }
+    }
+}

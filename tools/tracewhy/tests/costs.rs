@@ -1,0 +1,284 @@
+//! `tracewhy comm` and `tracewhy idle` beside numbers that the generator, or somebody by hand, has computed.
+#![allow(clippy::unwrap_used, reason = "a test program")]
+
+mod support;
+
+use serde_json::{Value, json};
+use support::jobs::{Fault, PAIR_BYTES, Plan, REDUCE_BYTES, write_job};
+use support::{of, records};
+
+const PLAN: Plan = Plan {
+    seed: 5,
+    ranks: 4,
+    steps: 6,
+    fault: Fault::Host(15),
+    bad: 1,
+    skewed: false,
+    overlapped: false,
+    numbered: true,
+};
+
+#[test]
+fn bandwidth_is_that_of_the_rank_that_waits_for_nobody() {
+    for numbered in [true, false] {
+        let dir = tempfile::tempdir().unwrap();
+        let (paths, truth) = write_job(dir.path(), &Plan { numbered, ..PLAN });
+        let records = records("comm", paths);
+        let costs = of(&records, "tracewhy.collective");
+        // All-reduces of one size, and transfers of four pairs.
+        assert_eq!(costs.len(), 5);
+        let reduce = costs.iter().find(|c| c["kind"] == "all_reduce").unwrap();
+        assert_eq!((reduce["count"].as_u64(), reduce["ranks"].as_u64()), (Some(truth.reduces), Some(4)));
+        assert_eq!(
+            (&reduce["bytes"], &reduce["total_ns"]),
+            (&json!(REDUCE_BYTES), &json!(truth.reduce_total))
+        );
+        assert_eq!(reduce["transfer_ns"], truth.reduce_transfer / truth.reduces as i64);
+        // Nothing is computed meanwhile.
+        assert_eq!(reduce["exposed_ns"], truth.reduce_total);
+        let algorithm = (REDUCE_BYTES * truth.reduces) as f64 / truth.reduce_transfer as f64;
+        assert!((reduce["algorithm_gbps"].as_f64().unwrap() - algorithm).abs() < 1e-9);
+        assert!((reduce["bus_gbps"].as_f64().unwrap() - algorithm * 2.0 * 3.0 / 4.0).abs() < 1e-9);
+        for pair in costs.iter().filter(|c| c["kind"] == "send_receive") {
+            assert_eq!(
+                (&pair["bytes"], &pair["count"], &pair["ranks"]),
+                (&json!(PAIR_BYTES), &json!(6), &json!(2))
+            );
+            assert_eq!(pair["algorithm_gbps"], pair["bus_gbps"]);
+        }
+    }
+}
+
+/// One step of a device, by hand, in microseconds.
+fn write_step(dir: &std::path::Path) -> std::path::PathBuf {
+    let host = |cat: &str, name: &str, ts: i64, dur: i64, args: &str| {
+        format!(
+            r#"{{"ph":"X","cat":"{cat}","name":"{name}","pid":1,"tid":1,"ts":{ts},"dur":{dur},"args":{{{args}}}}}"#
+        )
+    };
+    let kernel = |name: &str, ts: i64, dur: i64, correlation: i64| {
+        format!(
+            r#"{{"ph":"X","cat":"kernel","name":"{name}","pid":0,"tid":7,"ts":{ts},"dur":{dur},"args":{{"device":0,"stream":7,"correlation":{correlation}}}}}"#
+        )
+    };
+    let launch = |ts: i64, correlation: i64| {
+        host("cuda_runtime", "cudaLaunchKernel", ts, 2, &format!("\"correlation\":{correlation}"))
+    };
+    let events = [
+        host("user_annotation", "ProfilerStep#4", 0, 1000, ""),
+        launch(0, 1),
+        kernel("gemm", 10, 90, 1),
+        // 100 to 300: 50 of data, 30 of garbage, 110 of nothing known before the launch at 290, 10 after it.
+        host("user_annotation", "enumerate(DataLoader)#X.__next__", 120, 50, ""),
+        host("python_function", "gc.collect", 180, 30, ""),
+        launch(290, 2),
+        kernel("gemm", 300, 100, 2),
+        // 400 to 420: launched before. 520 to 700: launched before as well, and nobody knows why it waits.
+        launch(302, 3),
+        kernel("ncclDevKernel_AllReduce_Sum", 420, 100, 3),
+        launch(304, 4),
+        kernel("gemm", 700, 100, 4),
+        // 800 to 900: memory is allocated for 60, and the host waits for the device for 20.
+        host("cuda_runtime", "cudaMalloc", 800, 60, ""),
+        host("cuda_runtime", "cudaStreamSynchronize", 860, 20, ""),
+        launch(880, 5),
+        kernel("gemm", 900, 50, 5),
+    ];
+    let path = dir.join("step.json");
+    std::fs::write(&path, format!("[{}]", events.join(",\n"))).unwrap();
+    path
+}
+
+#[test]
+fn idle_time_has_its_causes() {
+    let dir = tempfile::tempdir().unwrap();
+    let records = records("idle", [write_step(dir.path())]);
+    let step = &records[0];
+    assert_eq!((step["type"].as_str(), step["step"].as_i64()), (Some("tracewhy.idle"), Some(4)));
+    let expected = json!({
+        "input": 50_000, "garbage_collection": 30_000, "host_late": 110_000, "allocation": 60_000,
+        "synchronization": 20_000, "launch": 10_000 + 20_000 + 20_000, "not_known": 180_000,
+    });
+    assert_eq!(step["by_cause"], expected);
+    let sum: i64 = expected.as_object().unwrap().values().filter_map(Value::as_i64).sum();
+    assert_eq!((step["idle_ns"].as_i64(), step["span_ns"].as_i64()), (Some(sum), Some(940_000)));
+    assert_eq!(step["exposed_communication_ns"], 100_000);
+    // One step is the whole.
+    assert_eq!((&records[1]["by_cause"], &records[1]["step"]), (&expected, &Value::Null));
+}
+
+#[test]
+fn reports_are_bounded_and_lead_with_the_answer() {
+    let dir = tempfile::tempdir().unwrap();
+    let plan = Plan { ranks: 40, fault: Fault::Compute(40), bad: 9, ..PLAN };
+    let (paths, _) = write_job(dir.path(), &plan);
+    for (verb, start) in [
+        ("ranks", "**rank 9 is slow: it computes longer"),
+        ("comm", "**collectives take"),
+        ("idle", "**devices are idle"),
+    ] {
+        let mut args: Vec<std::ffi::OsString> = ["--format", "md", verb].map(Into::into).to_vec();
+        args.extend(paths.iter().map(Into::into));
+        let (_, text) = testkit::run_tool::<tracewhy::Cli>(&args);
+        assert!(text.starts_with(start), "{text}");
+        assert!(text.lines().count() < 40 && text.contains("more with --format json"), "{text}");
+        assert!(text.contains("--:|"), "{text}");
+    }
+}
+
+/// Two made-up jobs, the second with another fault, and what the comparison says.
+fn compare(fault: Fault, args: &[&str]) -> (common::exit::Exit, String) {
+    let dir = tempfile::tempdir().unwrap();
+    let (base, new) = (dir.path().join("base"), dir.path().join("new"));
+    for dir in [&base, &new] {
+        std::fs::create_dir(dir).unwrap();
+    }
+    write_job(&base, &Plan { fault: Fault::None, ..PLAN });
+    write_job(&new, &Plan { fault, seed: 6, ..PLAN });
+    let mut words: Vec<std::ffi::OsString> = args.iter().map(Into::into).collect();
+    words.extend([base.into(), new.into()]);
+    testkit::run_tool::<tracewhy::Cli>(&words)
+}
+
+#[test]
+fn what_became_slower_is_told_from_noise() {
+    use common::exit::Exit;
+    let dir = tempfile::tempdir().unwrap();
+    let (_, base) = write_job(dir.path(), &Plan { fault: Fault::None, ..PLAN });
+    let (_, new) = write_job(dir.path(), &Plan { fault: Fault::Compute(30), seed: 6, ..PLAN });
+    let (exit, text) = compare(Fault::Compute(30), &["--format", "json", "diff", "--fail-on", "step>5%"]);
+    let records: Vec<Value> = text.lines().map(|l| serde_json::from_str(l).unwrap()).collect();
+    assert_eq!((exit, &records[0]["failed"]), (Exit::No, &json!(["step>5%"])));
+    assert_eq!((records[0]["base_ranks"].as_i64(), &records[0]["beyond_noise"]), (Some(4), &json!(true)));
+    let changes = of(&records, "tracewhy.change");
+    let find =
+        |kind: &str, name: &str| *changes.iter().find(|c| c["kind"] == kind && c["name"] == name).unwrap();
+    // Kernels do not overlap, and every step is as long on each rank: the sums of the generator are those of the steps.
+    let mean = |computes: &[i64]| (computes.iter().sum::<i64>() as f64 / (4 * PLAN.steps) as f64).round();
+    for (kind, name) in [("kernel", "gemm_kernel"), ("step", "compute")] {
+        let change = find(kind, name);
+        assert_eq!(change["base_ns"].as_f64(), Some(mean(&base.compute)), "{change}");
+        assert_eq!(change["new_ns"].as_f64(), Some(mean(&new.compute)), "{change}");
+    }
+    assert_eq!(find("kernel", "gemm_kernel")["base_calls"], 12.0);
+    let reduce = find("collective", "all_reduce");
+    assert_eq!(
+        reduce["base_ns"].as_f64(),
+        Some((base.reduce_total as f64 / (4 * PLAN.steps) as f64).round())
+    );
+    // The same work with other noise is no change.
+    let (exit, text) = compare(Fault::None, &["--format", "junit", "diff", "--fail-on", "step>5%"]);
+    assert_eq!(exit, Exit::Ok, "{text}");
+    assert!(text.contains(r#"failures="0""#), "{text}");
+    let (exit, text) = compare(Fault::Host(20), &["--format", "junit", "diff", "--fail-on", "idle>100us"]);
+    assert!(exit == Exit::No && text.contains(r#"failures="1""#) && text.contains("step idle"), "{text}");
+    let (_, text) = compare(Fault::Host(20), &["--format", "md", "diff"]);
+    assert!(text.starts_with("**a step takes ") && text.lines().count() < 60, "{text}");
+}
+
+#[test]
+fn device_time_belongs_to_modules_phases_and_annotations() {
+    let dir = tempfile::tempdir().unwrap();
+    let host = |tid: i64, cat: &str, name: &str, ts: i64, dur: i64, args: &str| {
+        format!(
+            r#"{{"ph":"X","cat":"{cat}","name":"{name}","pid":1,"tid":{tid},"ts":{ts},"dur":{dur},"args":{{{args}}}}}"#
+        )
+    };
+    // A launch, and its kernel of so many microseconds, one after the other.
+    let work = |tid: i64, ts: i64, number: i64, name: &str, dur: i64| {
+        let launch =
+            host(tid, "cuda_runtime", "cudaLaunchKernel", ts, 1, &format!("\"correlation\":{number}"));
+        let at = number * 1000;
+        format!(
+            r#"{launch},{{"ph":"X","cat":"kernel","name":"{name}","pid":0,"tid":7,"ts":{at},"dur":{dur},"args":{{"device":0,"stream":7,"correlation":{number}}}}}"#
+        )
+    };
+    let backward = "autograd::engine::evaluate_function: AddmmBackward0";
+    let events = [
+        host(1, "user_annotation", "ProfilerStep#3", 0, 900, ""),
+        host(1, "user_annotation", "forward", 10, 190, ""),
+        host(1, "python_function", "nn.Module: Net_0", 20, 100, ""),
+        host(1, "python_function", "nn.Module: Linear_0", 30, 40, ""),
+        host(1, "cpu_op", "aten::addmm", 35, 20, "\"Sequence number\":5,\"Fwd thread id\":0"),
+        work(1, 40, 1, "gemm", 100),
+        work(1, 100, 2, "relu", 10),
+        work(1, 150, 3, "loss", 3),
+        // The backward pass on a thread of its own: one operator of the layer, one that recomputes, one of nothing known.
+        host(2, "cpu_op", backward, 300, 50, "\"Sequence number\":5,\"Fwd thread id\":1"),
+        work(2, 310, 4, "gemm", 200),
+        host(2, "cpu_op", backward, 400, 50, "\"Sequence number\":9,\"Fwd thread id\":1"),
+        host(2, "python_function", "nn.Module: Linear_0", 405, 20, ""),
+        work(2, 410, 5, "gemm", 90),
+        work(2, 440, 6, "gemm", 7),
+        host(1, "user_annotation", "Optimizer.step#SGD.step", 500, 50, ""),
+        work(1, 510, 7, "sgd", 20),
+        work(1, 600, 8, "ncclDevKernel_AllReduce_Sum", 40),
+        // Launched before the recording.
+        work(1, 700, 9, "gemm", 5).split_once(",{").map(|(_, kernel)| format!("{{{kernel}")).unwrap(),
+    ];
+    let path = dir.path().join("step.json");
+    std::fs::write(&path, format!("[{}]", events.join(",\n"))).unwrap();
+    let records = records("modules", [path]);
+    let own = |part: &str| -> Value {
+        let of_part = of(&records, "tracewhy.program").into_iter().filter(|r| r["part"] == part);
+        of_part
+            .map(|r| {
+                (
+                    r["name"].as_str().unwrap_or("-").to_owned(),
+                    json!([r["own_ns"], r["total_ns"], r["count"]]),
+                )
+            })
+            .collect::<serde_json::Map<_, _>>()
+            .into()
+    };
+    let us = |own: i64, total: i64, count: i64| json!([own * 1000, total * 1000, count]);
+    assert_eq!(
+        own("phase"),
+        json!({
+            "forward": us(113, 113, 3), "backward": us(207, 207, 2), "recompute": us(90, 90, 1),
+            "optimizer": us(20, 20, 1), "communication": us(40, 40, 1), "other": us(5, 5, 1),
+        })
+    );
+    assert_eq!(
+        own("module"),
+        json!({
+            "nn.Module: Linear_0": us(390, 390, 3), "nn.Module: Net_0": us(10, 110, 1), "-": us(75, 75, 5),
+        })
+    );
+    assert_eq!(
+        own("annotation"),
+        json!({ "forward": us(113, 113, 3), "Optimizer.step#SGD.step": us(20, 20, 1), "-": us(342, 342, 5) })
+    );
+}
+
+#[test]
+fn hostile_times_are_left_out() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut events = Vec::new();
+    for (i, ts) in ["-9.2e15", "9.2e15", "-9223372036854775", "0", "1", "9223372036854775"].iter().enumerate()
+    {
+        for (dur, name) in [
+            ("9.2e15", "gemm"),
+            ("-5", "gemm"),
+            ("9223372036854775", "ncclDevKernel_AllReduce_Sum"),
+            ("3", "gemm"),
+        ] {
+            events.push(format!(
+                r#"{{"ph":"X","cat":"kernel","name":"{name}","pid":0,"tid":7,"ts":{ts},"dur":{dur},"args":{{"device":0,"stream":7,"Seq":{i}}}}}"#
+            ));
+            events.push(format!(r#"{{"ph":"X","cat":"user_annotation","name":"ProfilerStep#{i}","pid":1,"tid":1,"ts":{ts},"dur":{dur}}}"#));
+        }
+    }
+    let paths = [1, 2, 3].map(|rank| {
+        let path = dir.path().join(format!("{rank}.json"));
+        std::fs::write(&path, format!("[{}]", events[rank..].join(",\n"))).unwrap();
+        path
+    });
+    for verb in ["ranks", "comm", "idle", "modules"] {
+        let records = records(verb, &paths);
+        assert_eq!(records.last().unwrap()["type"], "tracewhy.summary", "{verb}");
+    }
+    let [base, new, _] = &paths;
+    let (_, text) = testkit::run_tool::<tracewhy::Cli>(&["diff".as_ref(), base.as_os_str(), new.as_os_str()]);
+    assert!(text.contains("a step takes"), "{text}");
+}

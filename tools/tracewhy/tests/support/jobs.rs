@@ -1,0 +1,314 @@
+//! Made-up jobs whose truth is known: what each rank does is computed on one clock, then written as each rank's own
+//! clock shows it, as libkineto would.
+
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+
+/// What is wrong with a job.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fault {
+    None,
+    /// Kernels take longer by this many percent.
+    Compute(i64),
+    /// The host begins each step late by this many percent of a step.
+    Host(i64),
+    /// Loading data takes longer.
+    Input(i64),
+    /// Garbage is collected in every step.
+    Garbage(i64),
+    /// A copy before each layer.
+    Copy(i64),
+    /// The host stops for this share of one step.
+    Hiccup(i64),
+    /// Transfers of the rank take so many times as long.
+    Link(i64),
+}
+
+/// What to make.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Plan {
+    pub(crate) seed: u64,
+    pub(crate) ranks: usize,
+    pub(crate) steps: usize,
+    pub(crate) fault: Fault,
+    /// The rank that has it.
+    pub(crate) bad: usize,
+    /// Clocks differ and drift.
+    pub(crate) skewed: bool,
+    /// Collectives run beside computation, and the step waits for them at its end.
+    pub(crate) overlapped: bool,
+    /// Calls are numbered, as newer versions of PyTorch do.
+    pub(crate) numbered: bool,
+}
+
+/// Nanoseconds of a kernel, a transfer, and of a step without waiting.
+const KERNEL: i64 = 400_000;
+const TRANSFER: i64 = 300_000;
+const PAIR_TRANSFER: i64 = 200_000;
+const LAYERS: usize = 4;
+const KERNELS: usize = 3;
+const STEP: i64 = LAYERS as i64 * (KERNELS as i64 * KERNEL + TRANSFER);
+pub(crate) const PAIR_BYTES: u64 = 4 * 262_144;
+pub(crate) const REDUCE_BYTES: u64 = 2 * 1_000_000;
+
+/// What is true of a job.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Truth {
+    /// By rank: what the others waited for it in all-reduces, where it was the last.
+    pub(crate) lost: Vec<i64>,
+    /// By rank: to how many all-reduces it came last.
+    pub(crate) last: Vec<u64>,
+    /// By rank: nanoseconds of kernels.
+    pub(crate) compute: Vec<i64>,
+    /// Sum over all-reduces of all ranks, and of the shortest of each.
+    pub(crate) reduce_total: i64,
+    pub(crate) reduce_transfer: i64,
+    pub(crate) reduces: u64,
+}
+
+/// A generator of numbers: splitmix64.
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    /// From 0 to `n`.
+    fn below(&mut self, n: i64) -> i64 {
+        (self.next() % n.max(1) as u64) as i64
+    }
+
+    /// About `n`: mostly within 2 %, sometimes 10 % more, as the time of a kernel.
+    fn about(&mut self, n: i64) -> i64 {
+        let spread = (0..4).map(|_| self.below(n / 50)).sum::<i64>() / 2 - n / 50;
+        let tail = if self.below(50) == 0 { self.below(n / 10) } else { 0 };
+        n + spread + tail
+    }
+}
+
+/// One rank while it is made.
+struct Rank {
+    text: String,
+    /// When the host, the stream and the communication stream are free.
+    host: i64,
+    stream: i64,
+    comm: i64,
+    correlation: i64,
+    offset: i64,
+    ppm: i64,
+}
+
+impl Rank {
+    /// As microseconds of the rank's clock, and a duration.
+    fn stamp(&self, start: i64, end: i64) -> (String, String) {
+        let clock = |t: i64| t + self.offset + t / 1_000_000 * self.ppm;
+        let us = |n: i64| format!("{}.{:03}", n / 1000, n % 1000);
+        (us(clock(start)), us(clock(end) - clock(start)))
+    }
+
+    fn event(&mut self, cat: &str, name: &str, place: &str, start: i64, end: i64, args: &str) {
+        let (ts, dur) = self.stamp(start, end);
+        writeln!(
+            self.text,
+            r#",{{"ph":"X","cat":"{cat}","name":"{name}",{place},"ts":{ts},"dur":{dur},"args":{{{args}}}}}"#
+        )
+        .unwrap();
+    }
+
+    fn host_event(&mut self, cat: &str, name: &str, start: i64, end: i64) {
+        self.event(cat, name, r#""pid":10,"tid":10"#, start, end, "");
+    }
+
+    /// Launches, and says when the work may begin.
+    fn launch(&mut self, random: &mut Random) -> i64 {
+        self.correlation += 1;
+        let (start, end) = (self.host, self.host + 4000 + random.below(3000));
+        self.event(
+            "cuda_runtime",
+            "cudaLaunchKernel",
+            r#""pid":10,"tid":10"#,
+            start,
+            end,
+            &format!("\"correlation\":{}", self.correlation),
+        );
+        self.host = end + 3000;
+        end + 2000
+    }
+
+    fn device_event(&mut self, cat: &str, name: &str, stream: i64, start: i64, end: i64, args: &str) {
+        let more = if args.is_empty() { String::new() } else { format!(",{args}") };
+        let args = format!(r#""device":0,"stream":{stream},"correlation":{}{more}"#, self.correlation);
+        self.event(cat, name, &format!(r#""pid":0,"tid":{stream}"#), start, end, &args);
+    }
+
+    /// Computes for a time; returns it.
+    fn compute(&mut self, random: &mut Random, time: i64) -> i64 {
+        let ready = self.launch(random);
+        let start = self.stream.max(ready);
+        self.stream = start + time;
+        self.device_event("kernel", "gemm_kernel", 7, start, self.stream, "");
+        time
+    }
+}
+
+/// Writes one file for each rank; returns them, and what is true.
+pub(crate) fn write_job(dir: &Path, plan: &Plan) -> (Vec<PathBuf>, Truth) {
+    let mut random = Random(plan.seed.wrapping_mul(0x1234_5678_9abc_def1));
+    let n = plan.ranks;
+    let mut ranks: Vec<Rank> = (0..n)
+        .map(|_| Rank {
+            text: String::new(),
+            host: 1_000_000_000 + random.below(50_000),
+            stream: 0,
+            comm: 0,
+            correlation: 0,
+            offset: if plan.skewed { random.below(10_000_000) } else { 0 },
+            ppm: if plan.skewed { random.below(200) - 100 } else { 0 },
+        })
+        .collect();
+    let mut truth = Truth { lost: vec![0; n], last: vec![0; n], compute: vec![0; n], ..Truth::default() };
+    let hiccup = plan.steps / 2;
+    for step in 0..plan.steps {
+        let begins: Vec<i64> = ranks.iter().map(|r| r.host).collect();
+        for (r, rank) in ranks.iter_mut().enumerate() {
+            let share = |percent: i64| STEP * percent / 100;
+            let is_bad = r == plan.bad;
+            let mut load = random.about(200_000);
+            let mut pause = 0;
+            match plan.fault {
+                Fault::Input(percent) if is_bad => load += share(percent),
+                Fault::Host(percent) if is_bad => pause = random.about(share(percent)),
+                Fault::Hiccup(percent) if is_bad && step == hiccup => pause = share(percent),
+                Fault::Garbage(percent) if is_bad => {
+                    let time = random.about(share(percent));
+                    rank.host_event("python_function", "Python GC", rank.host, rank.host + time);
+                    rank.host += time;
+                }
+                _ => {}
+            }
+            let name = "enumerate(DataLoader)#_SingleProcessDataLoaderIter.__next__";
+            rank.host_event("user_annotation", name, rank.host, rank.host + load);
+            rank.host += load + 5_000;
+            if pause > 0 {
+                rank.host_event("cpu_op", "aten::item", rank.host, rank.host + pause);
+                rank.host += pause;
+            }
+        }
+        for layer in 0..LAYERS {
+            for (r, rank) in ranks.iter_mut().enumerate() {
+                if let (Fault::Copy(percent), true) = (plan.fault, r == plan.bad) {
+                    let ready = rank.launch(&mut random);
+                    let start = rank.stream.max(ready);
+                    rank.stream = start + random.about(STEP * percent / 100 / LAYERS as i64);
+                    rank.device_event(
+                        "gpu_memcpy",
+                        "Memcpy DtoH (Device -> Pinned)",
+                        7,
+                        start,
+                        rank.stream,
+                        "",
+                    );
+                }
+                for _ in 0..KERNELS {
+                    let mut time = random.about(KERNEL);
+                    if let (Fault::Compute(percent), true) = (plan.fault, r == plan.bad) {
+                        time += time * percent / 100;
+                    }
+                    truth.compute[r] += rank.compute(&mut random, time);
+                }
+            }
+            reduce(&mut ranks, plan, &mut random, &mut truth, (step * LAYERS + layer) as i64);
+        }
+        exchange(&mut ranks, plan, &mut random, step as i64);
+        // The host waits for the device at the end of each step.
+        for (rank, begin) in ranks.iter_mut().zip(begins) {
+            let done = rank.stream.max(rank.comm).max(rank.host) + 5000;
+            rank.host_event("cuda_runtime", "cudaDeviceSynchronize", rank.host, done);
+            rank.stream = rank.stream.max(rank.comm);
+            rank.host_event("user_annotation", &format!("ProfilerStep#{}", step + 10), begin, done);
+            rank.host = done + 1000;
+        }
+    }
+    let paths = ranks.iter().enumerate().map(|(r, rank)| {
+        let path = dir.join(format!("rank{r}.json"));
+        let head = format!(
+            r#"{{"schemaVersion":1,"distributedInfo":{{"backend":"nccl","rank":{r},"world_size":{n}}},"baseTimeNanoseconds":1700000000000000000,"traceEvents":[
+{{"ph":"M","name":"process_name","pid":10,"tid":0,"ts":0,"args":{{"name":"python"}}}}
+"#
+        );
+        std::fs::write(&path, format!("{head}{}]}}\n", rank.text)).unwrap();
+        path
+    });
+    (paths.collect(), truth)
+}
+
+/// An all-reduce of all ranks.
+fn reduce(ranks: &mut [Rank], plan: &Plan, random: &mut Random, truth: &mut Truth, sequence: i64) {
+    let starts: Vec<i64> = ranks
+        .iter_mut()
+        .map(|rank| {
+            let ready = rank.launch(random);
+            rank.stream.max(ready).max(rank.comm)
+        })
+        .collect();
+    let last = starts.iter().max().copied().unwrap_or(0);
+    let end = last + random.about(TRANSFER);
+    let numbered = if plan.numbered { format!(",\"Seq\":{sequence}") } else { String::new() };
+    let args = format!(
+        r#""Collective name":"allreduce","In msg nelems":1000000,"Out msg nelems":1000000,"Group size":{},"dtype":"BFloat16","Process Group Name":"0"{numbered}"#,
+        plan.ranks
+    );
+    for (rank, start) in ranks.iter_mut().zip(&starts) {
+        let name = "ncclDevKernel_AllReduce_Sum_bf16_RING_LL(ncclDevKernelArgsStorage<4096ul>)";
+        rank.device_event("kernel", name, 20, *start, end, &args);
+        rank.comm = end;
+        if !plan.overlapped {
+            rank.stream = end;
+        }
+    }
+    truth.reduces += 1;
+    truth.reduce_total += starts.iter().map(|start| end - start).sum::<i64>();
+    truth.reduce_transfer += end - last;
+    if let Some(r) = starts.iter().position(|start| *start == last) {
+        truth.last[r] += 1;
+        truth.lost[r] += starts.iter().map(|start| last - start).sum::<i64>();
+    }
+}
+
+/// Transfers between neighbors in a ring: first the even pairs, then the odd ones.
+fn exchange(ranks: &mut [Rank], plan: &Plan, random: &mut Random, step: i64) {
+    let n = ranks.len();
+    if n < 4 {
+        return;
+    }
+    for parity in 0..2 {
+        for a in (parity..n).step_by(2) {
+            let b = (a + 1) % n;
+            let mut time = random.about(PAIR_TRANSFER);
+            if let (Fault::Link(times), true) = (plan.fault, a == plan.bad || b == plan.bad) {
+                time *= times;
+            }
+            let mut starts = [0; 2];
+            for (start, r) in starts.iter_mut().zip([a, b]) {
+                let ready = ranks[r].launch(random);
+                *start = ranks[r].stream.max(ready).max(ranks[r].comm);
+            }
+            let end = starts[0].max(starts[1]) + time;
+            let numbered = if plan.numbered { format!(",\"Seq\":{step}") } else { String::new() };
+            for (start, (r, kind)) in starts.into_iter().zip([(a, "send"), (b, "recv")]) {
+                let args = format!(
+                    r#""Collective name":"{kind}","In msg nelems":262144,"Out msg nelems":262144,"Group size":{n},"dtype":"Float","Process Group Name":"0","Src Rank":{a},"Dst Rank":{b}{numbered}"#
+                );
+                let name = "ncclDevKernel_SendRecv(ncclDevKernelArgsStorage<4096ul>)";
+                ranks[r].device_event("kernel", name, 20, start, end, &args);
+                ranks[r].comm = end;
+                ranks[r].stream = end;
+            }
+        }
+    }
+}
