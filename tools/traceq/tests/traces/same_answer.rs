@@ -24,7 +24,7 @@ enum Keeps {
 /// Everything that `info`, `sum` and `top` say about a trace, but for what depends on the file and not on its content.
 fn answer(path: &Path, keeps: Keeps) -> Vec<Value> {
     const OF_THE_FILE: &[&str] =
-        &["path", "size_bytes", "text_bytes", "compression", "place", "repairs", "encoding"];
+        &["path", "size_bytes", "text_bytes", "gzip", "compression", "place", "repairs", "encoding"];
     const METADATA: &[&str] = &[
         "format",
         "producer",
