@@ -264,3 +264,28 @@ fn no_script_names_cargos_directory() {
         }
     }
 }
+
+/// fuzz/run gives each target its seeds and its words.
+#[test]
+fn each_fuzz_target_has_seeds_and_a_dictionary() {
+    let fuzz = Path::new(TOP).join("fuzz");
+    let mut targets = 0;
+    for target in std::fs::read_dir(fuzz.join("fuzz_targets")).unwrap() {
+        let path = target.unwrap().path();
+        // A target may have a file of its own beside it.
+        if path.extension() != Some("rs".as_ref()) {
+            continue;
+        }
+        let name = path.file_stem().unwrap();
+        assert!(
+            fuzz.join("dict").join(name).metadata().is_ok_and(|m| m.len() > 0),
+            "no dictionary for {name:?}"
+        );
+        assert!(
+            fuzz.join("seeds").join(name).read_dir().is_ok_and(|mut d| d.next().is_some()),
+            "no seeds for {name:?}"
+        );
+        targets += 1;
+    }
+    assert!(targets > 10);
+}

@@ -90,7 +90,8 @@ pub fn write_report<T>(
     mode: Mode,
     fill: impl FnOnce(&mut (dyn Write + Send)) -> anyhow::Result<T>,
 ) -> anyhow::Result<T> {
-    let name = || path.display().to_string();
+    let name =
+        || if path.as_os_str() == "-" { "standard output".to_owned() } else { path.display().to_string() };
     let output = Output::create(path, mode).with_context(name)?;
     let mut to = NamedWriter { to: BufWriter::new(output), name: name() };
     let filled = fill(&mut to)?;

@@ -14,7 +14,7 @@
 //! A reason is counted with others of the same text, so it names no temporary path and no number.
 
 use std::collections::BTreeMap;
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::fmt::Display;
 use std::io::{self, Write};
 use std::os::unix::fs::PermissionsExt;
@@ -230,6 +230,56 @@ impl Write for SharedBuffer {
     }
 }
 
+/// What a tool that ran in this process has left.
+#[derive(Debug)]
+pub struct ToolRun {
+    /// Exit status.
+    pub exit: Exit,
+    /// The number of errors that it has reported.
+    pub errors: u64,
+    /// What it wrote to standard output.
+    pub stdout: String,
+    /// The error that ended the run, if one did.
+    pub fatal: Option<String>,
+}
+
+impl ToolRun {
+    /// The records, the summary last.
+    ///
+    /// # Panics
+    /// A line is not JSON.
+    #[must_use]
+    pub fn records(&self) -> Vec<serde_json::Value> {
+        self.stdout.lines().map(|line| serde_json::from_str(line).expect("a line of JSON")).collect()
+    }
+
+    /// The records of one type.
+    #[must_use]
+    pub fn of(&self, kind: &str) -> Vec<serde_json::Value> {
+        self.records().into_iter().filter(|record| record["type"] == kind).collect()
+    }
+}
+
+/// Runs a tool in this process, whatever comes of it; arguments that do not parse end it.
+///
+/// # Panics
+/// The output is not UTF-8.
+pub fn run_tool_to_end<C: clap::Parser + Tool>(
+    args: impl IntoIterator<Item = impl Into<OsString>>,
+) -> ToolRun {
+    let words = std::iter::once(C::NAME.into()).chain(args.into_iter().map(Into::into));
+    let buffer = SharedBuffer::default();
+    let mut out = Out::to(Box::new(buffer.clone()), C::NAME, false, Verbosity::Quiet);
+    let result = C::try_parse_from(words).map_err(anyhow::Error::from).and_then(|cli| cli.run(&mut out));
+    let exit = result.as_ref().map_or(Exit::Failed, |exit| (*exit).max(out.diag().exit()));
+    let errors = out.diag().errors();
+    out.flush().expect("a buffer takes all");
+    drop(out);
+    let bytes = buffer.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    let stdout = String::from_utf8(bytes).expect("tools write UTF-8");
+    ToolRun { exit, errors, stdout, fatal: result.err().map(|e| format!("{e:#}")) }
+}
+
 /// Runs a tool in this process; its exit status and what it wrote to standard output.
 ///
 /// # Panics
@@ -248,6 +298,21 @@ pub fn run_tool<C: clap::Parser + Tool>(args: &[impl AsRef<OsStr>]) -> (Exit, St
     drop(out);
     let bytes = buffer.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
     (exit, String::from_utf8(bytes).expect("tools write UTF-8"))
+}
+
+/// Every file below a directory, sorted.
+///
+/// # Panics
+/// A directory cannot be read.
+#[must_use]
+pub fn list_files(dir: &Path) -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(dir).expect("a directory") {
+        let path = entry.expect("an entry").path();
+        if path.is_dir() { files.extend(list_files(&path)) } else { files.push(path) }
+    }
+    files.sort();
+    files
 }
 
 /// Sets the mode of a file or directory.

@@ -281,8 +281,10 @@ fn each_trace_gets_a_file_in_a_directory() {
     let out = format!("{}/", out.display());
     assert_eq!(run(["convert", "--to", "chrome", "-o", &out, path, path]).exit, Exit::Ok);
     let names: Vec<_> =
-        support::files(Path::new(&out)).iter().map(|f| f.file_name().unwrap().to_owned()).collect();
+        testkit::list_files(Path::new(&out)).iter().map(|f| f.file_name().unwrap().to_owned()).collect();
     assert_eq!(names, ["t-2.json", "t.json"]);
+    let mode = std::os::unix::fs::MetadataExt::mode(&Path::new(&out).metadata().unwrap());
+    assert_eq!(mode & 0o027, 0, "closed to others: {mode:o}");
     let failed = run(["convert", "--to", "chrome", "-o", "x.json", path, path]);
     assert!(failed.fatal.unwrap().contains("a file of format chrome holds one trace"));
 }

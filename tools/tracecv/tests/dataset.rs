@@ -104,6 +104,8 @@ fn shards_write_one_data_set() {
         seen.extend(ranks.iter().map(|r| r["rank"].as_i64().unwrap()));
         assert_eq!(rows(&out, "events", &part).len(), ranks.len() * 5);
     }
+    let mode = std::os::unix::fs::MetadataExt::mode(&out.metadata().unwrap());
+    assert_eq!(mode & 0o027, 0, "closed to others: {mode:o}");
     seen.sort_unstable();
     assert_eq!(seen, [0, 1, 2, 3, 4]);
 }
@@ -116,5 +118,5 @@ fn a_run_that_fails_leaves_no_tables() {
     let out = dir.path().join("ds");
     let done = run(["convert", "--to", "parquet", "-o", out.to_str().unwrap(), bad.to_str().unwrap()]);
     assert_eq!(done.exit, Exit::Failed);
-    assert_eq!(support::files(&out), Vec::<std::path::PathBuf>::new());
+    assert_eq!(testkit::list_files(&out), Vec::<std::path::PathBuf>::new());
 }

@@ -80,7 +80,7 @@ fn steps_and_names_select() {
 #[test]
 fn pieces_together_are_the_whole() {
     let (_dir, out) = cut(&["--max-size", "2000"]);
-    let files = support::files(&out);
+    let files = testkit::list_files(&out);
     assert!(files.len() > 3, "{files:?}");
     let key = |e: &Value| e.to_string();
     let mut together = Vec::new();

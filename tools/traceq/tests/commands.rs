@@ -28,7 +28,7 @@ fn trace() -> (TempDir, PathBuf) {
     (dir, path)
 }
 
-fn names(run: &support::Run) -> Vec<String> {
+fn names(run: &testkit::ToolRun) -> Vec<String> {
     run.of("traceq.event").iter().map(|e| e["name"].as_str().unwrap().to_owned()).collect()
 }
 

@@ -9,8 +9,8 @@ use std::path::PathBuf;
 
 use common::exit::Exit;
 use serde_json::{Value, json};
-use support::Run;
 use tempfile::TempDir;
+use testkit::ToolRun;
 
 /// Writes a Kineto trace and runs a command on it.
 struct Bench {
@@ -28,12 +28,12 @@ impl Bench {
         path
     }
 
-    fn run(&self, document: &Value, args: &[&str]) -> Run {
+    fn run(&self, document: &Value, args: &[&str]) -> ToolRun {
         let path = self.file("t.json", document);
         support::run([args, &[path.to_str().unwrap()]].concat())
     }
 
-    fn json(&self, document: &Value, args: &[&str]) -> Run {
+    fn json(&self, document: &Value, args: &[&str]) -> ToolRun {
         self.run(document, &[args, &["--format", "json"]].concat())
     }
 

@@ -10,7 +10,8 @@ use std::path::Path;
 
 use common::exit::Exit;
 use serde_json::Value;
-use support::{files, run};
+use support::run;
+use testkit::list_files;
 use testkit::require_data;
 
 fn table(path: &Path) -> Vec<HashMap<String, String>> {
@@ -34,7 +35,7 @@ fn gpu_timelines_are_those_of_tracelens() {
     let mut seen = 0;
     for family in ["h100", "mi300"] {
         let Some(dir) = require_data(&format!("tracelens/tests/traces/{family}")) else { return };
-        for path in files(&dir).into_iter().filter(|p| p.ends_with("gpu_timeline.csv")) {
+        for path in list_files(&dir).into_iter().filter(|p| p.ends_with("gpu_timeline.csv")) {
             let stem = path.parent().unwrap().to_str().unwrap().replace("_perf_report_csvs", ".json.gz");
             let totals: Vec<_> =
                 sum(Path::new(&stem)).into_iter().filter(|r| r["type"] == "traceq.total").collect();
@@ -66,7 +67,7 @@ fn gpu_timelines_are_those_of_tracelens() {
 fn kernels_are_those_of_tracelens() {
     for family in ["h100", "mi300"] {
         let Some(dir) = require_data(&format!("tracelens/tests/traces/{family}")) else { return };
-        for path in files(&dir).into_iter().filter(|p| p.ends_with("kernel_summary.csv")) {
+        for path in list_files(&dir).into_iter().filter(|p| p.ends_with("kernel_summary.csv")) {
             let mut theirs: HashMap<String, (u64, f64)> = HashMap::new();
             for row in table(&path) {
                 let entry = theirs.entry(row["Kernel name"].clone()).or_default();
@@ -142,7 +143,7 @@ fn ascend_steps_are_those_of_the_exporter() {
 fn every_shared_file_is_read_or_refused() {
     let Some(root) = require_data("") else { return };
     let (mut read, mut refused) = (0, 0);
-    for path in files(&root) {
+    for path in list_files(&root) {
         let run = run([Path::new("sum"), Path::new("--format"), Path::new("json"), &path]);
         assert_eq!(run.fatal, None);
         let records = run.records();

@@ -11,8 +11,9 @@ use common::exit::Exit;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use serde_json::{Value, json};
-use support::{Run, run};
+use support::run;
 use tempfile::TempDir;
+use testkit::ToolRun;
 
 /// A Kineto trace of two steps on one device: the first launches a kernel, a collective that it half covers and a
 /// copy, the second one kernel that runs after the step. One kernel is left over from before.
@@ -67,7 +68,7 @@ fn gzip(bytes: &[u8]) -> Vec<u8> {
     encoder.finish().unwrap()
 }
 
-fn json_of(command: &str, path: &Path) -> Run {
+fn json_of(command: &str, path: &Path) -> ToolRun {
     run([Path::new(command), Path::new("--format"), Path::new("json"), path])
 }
 

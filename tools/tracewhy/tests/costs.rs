@@ -107,6 +107,23 @@ fn idle_time_has_its_causes() {
     assert_eq!((&records[1]["by_cause"], &records[1]["step"]), (&expected, &Value::Null));
 }
 
+/// Without a device nothing is launched, so nothing is launched late.
+#[test]
+fn a_job_without_devices_is_not_told_about_launches() {
+    let dir = tempfile::tempdir().unwrap();
+    let operator = |ts: i64| {
+        format!(r#"{{"ph":"X","cat":"cpu_op","name":"aten::mm","pid":1,"tid":2,"ts":{ts},"dur":100}}"#)
+    };
+    let step =
+        r#"{"ph":"X","cat":"user_annotation","name":"ProfilerStep#4","pid":1,"tid":2,"ts":0,"dur":400}"#;
+    let path = dir.path().join("host.json");
+    std::fs::write(&path, format!("[{step},{},{}]", operator(0), operator(300))).unwrap();
+    assert_eq!(records("idle", [&path])[0]["by_cause"], json!({"not_known": 200_000}));
+    let args = ["idle".into(), path.into_os_string()];
+    let (_, text) = testkit::run_tool::<tracewhy::Cli>(&args);
+    assert!(text.starts_with("hosts run no operator 50.0% of the time"), "{text}");
+}
+
 #[test]
 fn reports_are_bounded_and_lead_with_the_answer() {
     let dir = tempfile::tempdir().unwrap();

@@ -87,7 +87,7 @@ pub fn describe_missing_timeline(dir: &Path) -> (&'static str, &'static str) {
             "run the profiler's offline analysis on it, with text export",
         )
     } else {
-        ("is a directory, and no profile", "name a trace file, or the *_ascend_pt directory of one process")
+        ("is a directory without traces", "name a trace file, or the *_ascend_pt directory of one process")
     }
 }
 
@@ -133,7 +133,7 @@ mod tests {
         std::fs::create_dir(&out).unwrap();
         std::fs::write(dir.path().join("profiler_info_12.json"), "{}").unwrap();
         assert_eq!(find_timeline(dir.path()), None);
-        assert!(describe_missing_timeline(dir.path()).0.contains("no profile"));
+        assert!(describe_missing_timeline(dir.path()).0.contains("without traces"));
         std::fs::create_dir(dir.path().join("FRAMEWORK")).unwrap();
         assert!(describe_missing_timeline(dir.path()).0.contains("not been analyzed"));
         std::fs::write(out.join("ascend_pytorch_profiler_12.db"), "").unwrap();

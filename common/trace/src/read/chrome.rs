@@ -426,6 +426,7 @@ impl ChromeReader<'_> {
         let dialect = self.delivery.decide_dialect(self.told_by_metadata);
         let bytes = self.window.passed().bytes + self.window.rest().len() as u64;
         (self.delivery.out.meta.dialect, self.delivery.out.bytes) = (dialect, bytes);
+        self.delivery.out.unread_members = std::mem::take(&mut self.other_keys);
     }
 }
 
@@ -433,12 +434,18 @@ fn not_a_trace(what: impl Into<String>) -> ReadError {
     ReadError::new(InputPosition::default(), ReadFault::NotATrace(what.into()))
 }
 
-/// An object without events, with the first few keys that it has instead.
-fn describe_keys(keys: &[String]) -> String {
+/// Names a few members of an object, and that there are more.
+pub fn list_members(keys: &[String]) -> String {
     let mut list = keys.iter().take(KEYS_SHOWN).map(|k| format!("`{k}`")).collect::<Vec<_>>().join(", ");
     if keys.len() > KEYS_SHOWN {
         list.push_str(", …");
     }
+    list
+}
+
+/// An object without events, with the first few keys that it has instead.
+fn describe_keys(keys: &[String]) -> String {
+    let list = list_members(keys);
     let has = if keys.is_empty() { String::new() } else { format!(" (it has {list})") };
     format!("is not a trace: its object has no list `traceEvents`{has}")
 }

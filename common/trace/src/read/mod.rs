@@ -75,6 +75,7 @@ use database::Database;
 use error::ReadStop;
 use window::InputWindow;
 
+pub use chrome::list_members;
 pub use error::{InputPosition, ReadError, ReadFault};
 pub use source::open_trace_file;
 pub use transcribe::{for_each_member, write_compact, write_text};
@@ -200,6 +201,8 @@ pub struct ReadOutcome {
     pub meta: TraceMeta,
     /// What had to be repaired, and what was lost.
     pub defects: DefectCounts,
+    /// Members of a Chrome trace beside the events that the model has no place for, at most a few.
+    pub unread_members: Vec<String>,
     /// Events handed to the sink.
     pub events: u64,
     /// Bytes read, after decompression.

@@ -23,7 +23,7 @@ use crate::survey::TraceSurvey;
 #[cfg(feature = "parquet")]
 use crate::write::dataset::DatasetWriter;
 use crate::write::shard::Shard;
-use crate::write::{TargetFormat, TraceWriter};
+use crate::write::{TargetFormat, TraceWriter, create_directories};
 
 /// Write traces in another format
 ///
@@ -179,10 +179,7 @@ impl Conversion<'_> {
     /// Writes each trace to a file of its own.
     fn write_directory(&mut self, out: &mut Out) -> anyhow::Result<u64> {
         let dir = self.args.output.clone();
-        if !dir.is_dir() {
-            common::fsat::create_dir(&dir, common::policy::Mode(0o750))
-                .map_err(|e| anyhow::anyhow!("{}: {}", dir.display(), common::error::io_reason(&e)))?;
-        }
+        create_directories(&dir)?;
         let mut taken = BTreeSet::new();
         let inputs = self.args.inputs.clone();
         inputs.each(out, |out, input| {

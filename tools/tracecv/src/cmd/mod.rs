@@ -61,6 +61,13 @@ impl TraceReader {
         if matches!(outcome.error.as_ref().map(|e| &e.fault), Some(ReadFault::NotATrace(_))) {
             return Ok(None);
         }
+        // How a viewer is to show times says nothing about the recording.
+        let mut lost = outcome.unread_members.clone();
+        lost.retain(|name| name != "displayTimeUnit");
+        if !lost.is_empty() {
+            let list = read::list_members(&lost);
+            out.warn(input.label(), format_args!("members beside the events that are not kept: {list}"));
+        }
         self.files += 1;
         self.incomplete += u64::from(!outcome.complete);
         Ok(Some(outcome))

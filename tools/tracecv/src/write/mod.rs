@@ -14,13 +14,29 @@ mod speedscope;
 #[cfg(feature = "sqlite")]
 mod sqlite;
 
+use std::fs::DirBuilder;
 use std::io::{self, Write};
+use std::os::unix::fs::DirBuilderExt;
+use std::path::Path;
 
+use anyhow::Context;
 use clap::ValueEnum;
 use trace::model::{EventSink, TraceMeta};
 use trace::spool::MemoryLimit;
 
 use crate::losses::Losses;
+
+/// Mode of new directories: those of the group may read what is in them.
+const DIRECTORY_MODE: u32 = 0o750;
+
+/// Creates the directory of an output, with those above it, if it does not exist.
+///
+/// # Errors
+/// An I/O error, with the directory.
+pub(crate) fn create_directories(dir: &Path) -> anyhow::Result<()> {
+    let mut builder = DirBuilder::new();
+    builder.recursive(true).mode(DIRECTORY_MODE).create(dir).with_context(|| dir.display().to_string())
+}
 
 /// A format that traces are written in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

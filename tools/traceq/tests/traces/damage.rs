@@ -16,7 +16,8 @@ use common::exit::Exit;
 use serde_json::Value;
 
 use crate::fixtures;
-use crate::support::{Run, run};
+use crate::support::run;
+use testkit::ToolRun;
 
 /// Does something to a text at a place, with a number to choose by; returns the bytes of the text that it touched.
 type Damage = fn(&mut Vec<u8>, usize, usize) -> Range<usize>;
@@ -157,7 +158,7 @@ struct Reading {
 fn read(dir: &Path, bytes: &[u8]) -> Reading {
     let path = dir.join("damaged.json");
     std::fs::write(&path, bytes).unwrap();
-    let run: Run = run(["cat", "--format", "json", path.to_str().unwrap()]);
+    let run: ToolRun = run(["cat", "--format", "json", path.to_str().unwrap()]);
     let mut reading = Reading { events: HashMap::new(), count: 0, bytes: bytes.len(), exit: run.exit };
     for line in run.stdout.lines().filter(|l| l.contains(r#""type":"traceq.event""#)) {
         let mut event: Value = match serde_json::from_str(line) {

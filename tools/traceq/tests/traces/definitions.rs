@@ -8,7 +8,8 @@ use std::process::{Command, Stdio};
 use serde_json::{Value, json};
 
 use crate::fixtures;
-use crate::support::{files, run};
+use crate::support::run;
+use testkit::list_files;
 
 const PROGRAM: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/traces/definitions");
 
@@ -35,7 +36,7 @@ fn shared_traces_add_up_by_definition() {
     // The largest take minutes in a build without optimization; an optimized one reads them all.
     let limit = if cfg!(debug_assertions) { 400_000 } else { u64::MAX };
     let small = |p: &PathBuf| p.metadata().is_ok_and(|m| m.len() <= limit);
-    let paths: Vec<_> = files(&root).into_iter().filter(|p| is_json(p) && small(p)).collect();
+    let paths: Vec<_> = list_files(&root).into_iter().filter(|p| is_json(p) && small(p)).collect();
     assert!(compare(&python, &paths) > 30);
 }
 

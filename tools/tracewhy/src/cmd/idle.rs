@@ -33,6 +33,14 @@ impl IdleArgs {
     }
 }
 
+/// The times of a rank with the causes that its trace can show: without a device, nothing is launched late.
+fn known_causes(part: &RankPart, mut times: StepTimes) -> StepTimes {
+    if !part.on_device {
+        times.move_idle(IdleCause::HostLate, IdleCause::NotKnown);
+    }
+    times
+}
+
 fn to_record(part: &RankPart, step: Option<i64>, times: &StepTimes) -> record::IdleDivision {
     record::IdleDivision {
         path: part.path.clone(),
@@ -48,9 +56,9 @@ fn to_record(part: &RankPart, step: Option<i64>, times: &StepTimes) -> record::I
 fn write_records(out: &mut Out, job: &Job) -> std::io::Result<()> {
     for part in &job.parts {
         for step in &part.steps {
-            out.record(&to_record(part, Some(step.number), &step.times))?;
+            out.record(&to_record(part, Some(step.number), &known_causes(part, step.times)))?;
         }
-        out.record(&to_record(part, None, &part.total()))?;
+        out.record(&to_record(part, None, &known_causes(part, part.total())))?;
     }
     Ok(())
 }
@@ -70,14 +78,17 @@ fn describe_cause(cause: IdleCause) -> &'static str {
 
 fn describe(job: &Job) -> Report {
     let mut all = StepTimes::default();
-    job.parts.iter().for_each(|part| all.add(&part.total()));
+    job.parts.iter().for_each(|part| all.add(&known_causes(part, part.total())));
+    let on_device = job.parts.iter().any(|part| part.on_device);
     let share = |part: i64, whole: i64| (whole > 0).then(|| part as f64 / whole as f64);
     let worst =
         IdleCause::ALL.into_iter().max_by_key(|cause| (all.idle_for(*cause), std::cmp::Reverse(*cause)));
     let headline = match worst.filter(|cause| all.idle_for(*cause) > 0) {
-        None => "devices are never idle".to_owned(),
+        None if on_device => "devices are never idle".to_owned(),
+        None => "hosts are never without an operator".to_owned(),
         Some(cause) => format!(
-            "devices are idle {} of the time; {} of that because {}",
+            "{} {} of the time; {} of that because {}",
+            if on_device { "devices are idle" } else { "hosts run no operator" },
             format_percent(share(all.idle(), all.span())),
             format_percent(share(all.idle_for(cause), all.idle())),
             describe_cause(cause)
@@ -86,8 +97,8 @@ fn describe(job: &Job) -> Report {
     let mut report = Report::new(headline);
     // One rank is shown by step, several by rank.
     let rows: Vec<(i64, StepTimes)> = match job.parts.as_slice() {
-        [part] => part.steps.iter().map(|step| (step.number, step.times)).collect(),
-        parts => parts.iter().map(|part| (part.rank, part.total())).collect(),
+        [part] => part.steps.iter().map(|step| (step.number, known_causes(part, step.times))).collect(),
+        parts => parts.iter().map(|part| (part.rank, known_causes(part, part.total()))).collect(),
     };
     let unit = TimeUnit::for_largest(rows.iter().map(|(_, times)| times.span()).max().unwrap_or(0));
     let columns = [

@@ -80,6 +80,12 @@ pub(crate) struct StepTimes {
 }
 
 impl StepTimes {
+    /// Counts the idle time of one cause as that of another.
+    pub(crate) fn move_idle(&mut self, from: IdleCause, to: IdleCause) {
+        let moved = std::mem::take(&mut self.idle[from as usize]);
+        self.idle[to as usize] += moved;
+    }
+
     /// All of the time.
     pub(crate) fn span(&self) -> i64 {
         sum_times([self.compute, self.exposed_communication, self.exposed_copy, self.idle()])

@@ -214,3 +214,10 @@ fn a_bracket_that_ends_the_input_inside_an_object_is_no_trace() {
         assert!(events.is_empty() && out.error.is_some(), "{text}");
     }
 }
+
+#[test]
+fn members_without_a_place_are_named() {
+    let (_, out) =
+        list(br#"{"pg_config":[{"a":1}],"rank":1,"traceEvents":[],"deviceProperties":[],"x":{}}"#, 1000);
+    assert_eq!(out.unread_members, ["pg_config", "rank", "x"]);
+}

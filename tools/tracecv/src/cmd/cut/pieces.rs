@@ -19,8 +19,8 @@ use trace::spool::{MemoryLimit, Spool, SpoolRecord};
 
 use super::selection::Selection;
 use super::{TraceReader, piece_path, write_closed};
-use crate::write::TraceWriter;
 use crate::write::chrome::ChromeWriter;
+use crate::write::{TraceWriter, create_directories};
 
 /// Most pieces: all files are open at a time.
 const MOST_PIECES: usize = 500;
@@ -160,7 +160,7 @@ pub(super) fn write(
     let lookup = MeaningLookup::new(input, ClassRules::default());
     reader.read_again(out, input, &mut ResolvedSink { lookup, sink: &mut sizes })?;
     let bounds = find_bounds(sizes.events, size)?;
-    std::fs::create_dir_all(dir).with_context(|| dir.display().to_string())?;
+    create_directories(dir)?;
     let paths: Vec<PathBuf> = (1..=bounds.len() + 1).map(|n| piece_path(dir, input, n)).collect();
     let create = |path: &PathBuf| PieceFile::create(path).with_context(|| path.display().to_string());
     let mut files = paths.iter().map(create).collect::<anyhow::Result<Vec<_>>>()?;

@@ -15,6 +15,8 @@ use parquet::file::writer::SerializedFileWriter;
 use parquet::schema::types::{ColumnPath, Type};
 use trace::model::FastMap;
 
+use crate::write::create_directories;
+
 /// Rows of a row group: what memory holds at a time.
 const GROUP_ROWS: usize = 256 * 1024;
 /// Rows of a page: what statistics let a reader skip.
@@ -121,7 +123,7 @@ impl TableWriter {
     ) -> anyhow::Result<Self> {
         let path = dir.join(part);
         let name = path.display().to_string();
-        std::fs::create_dir_all(dir).with_context(|| dir.display().to_string())?;
+        create_directories(dir)?;
         let file = AtomicFile::create(&path, Mode(0o640)).with_context(|| name.clone())?;
         let fields = columns.iter().map(field_of).collect::<Result<Vec<_>, _>>()?;
         let schema = Type::group_type_builder("schema").with_fields(fields).build()?;
