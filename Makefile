@@ -17,7 +17,7 @@ MSRV_RUSTC ?= /usr/bin/rustc
 # Fails because of a missing program, or says that its check was left out: its name, and how to install it.
 missing = { echo "check: $(1) is not installed: install it ($(2)), or leave this check out with ALLOW_MISSING=1" >&2; test -n "$(ALLOW_MISSING)"; }
 
-# Builds the optimised tools and prints their directory: the one place that knows it.
+# Builds the optimized tools and prints their directory: the one place that knows it.
 RELEASE := CARGO="$(CARGO)" sh packaging/release
 
 .DEFAULT_GOAL := build
@@ -26,10 +26,10 @@ RELEASE := CARGO="$(CARGO)" sh packaging/release
 help: ## This list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST)
 
-build: ## All tools, unoptimised
+build: ## All tools, unoptimized
 	$(CARGO) build --bins
 
-release: ## All tools, optimised
+release: ## All tools, optimized
 	$(CARGO) build --release --bins
 
 demo: ## The main job, end to end (TORCH=1: with a real PyTorch process)

@@ -89,7 +89,7 @@ fn numbers_of_a_million_digits() {
             repeat(to, b"7", 1_000_000)?;
             to.write_all(br#"},{"ph":"X","cat":"cpu_op","name":"b","pid":1,"tid":1,"ts":5,"dur":2}]}"#)
         });
-        // Whatever is thought of that event, its neighbours count.
+        // Whatever is thought of that event, its neighbors count.
         status(&output);
         let text = String::from_utf8_lossy(&output.stdout);
         assert!(text.contains("\"host_op_ns\":4000"), "{key}: {text}");

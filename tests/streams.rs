@@ -147,7 +147,7 @@ fn help_to_a_full_disk_is_noticed() {
 }
 
 #[test]
-fn colour_only_where_it_is_wanted() {
+fn color_only_where_it_is_wanted() {
     let dir = tempfile::tempdir().unwrap();
     let file = large_trace(dir.path());
     let plain = finish(command("traceq").arg("info").arg(&file)).expect(0);

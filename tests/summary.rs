@@ -71,10 +71,10 @@ fn all_well_with_skipped_tests_and_their_reasons() {
     ];
     assert_eq!(summary("exit 0", &text), (Some(0), expected.map(str::to_owned).to_vec()));
     // The same as cargo writes it to a terminal.
-    let coloured = text
+    let colored = text
         .replace("     Running", "\x1b[1m\x1b[92m     Running\x1b[0m")
         .replace("ok.", "\x1b[32mok\x1b[m.");
-    assert_eq!(summary("exit 0", &coloured).1.last().unwrap(), expected[2]);
+    assert_eq!(summary("exit 0", &colored).1.last().unwrap(), expected[2]);
 }
 
 #[test]

@@ -118,7 +118,7 @@ impl AccountTable {
         ids.into_iter().map(name).collect()
     }
 
-    /// Whether nobody but this user, and root, is a member of the group; false if other sources than the files may
+    /// Whether only this user, and root, are members of the group; false if other sources than the files may
     /// have members.
     pub fn is_private_group(&self, gid: u32, uid: u32) -> bool {
         let own = |name: &String| matches!(self.uids.get(name), Some(id) if *id == uid || *id == 0);

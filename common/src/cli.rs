@@ -15,7 +15,7 @@ pub trait Tool: Parser + CommandFactory {
     /// The program's name, as diagnostics begin.
     const NAME: &'static str;
 
-    /// How to colour and how much to say, read from the parsed flags.
+    /// How to color and how much to say, read from the parsed flags.
     fn style(&self) -> (Color, Verbosity);
 
     /// Does what was asked for. Results go to `out`; the returned status is combined with the errors that
@@ -38,7 +38,7 @@ pub struct Global<F: ValueEnum + Clone + Default + Send + Sync + 'static = Forma
     /// Form of the result on standard output
     #[arg(long, global = true, value_enum, default_value_t, value_name = "FORMAT")]
     pub format: F,
-    /// When to colour the output
+    /// When to color the output
     #[arg(long, global = true, value_enum, default_value_t, value_name = "WHEN")]
     pub color: Color,
     /// Say nothing on standard error but errors

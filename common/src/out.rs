@@ -23,7 +23,7 @@ pub enum Format {
     Json,
 }
 
-/// When to colour.
+/// When to color.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 pub enum Color {
     /// On a terminal, unless NO_COLOR is set or TERM is dumb.
@@ -82,7 +82,7 @@ impl Out {
         Self { diag: Diag::new(tool, verbosity), stdout, color, line_buffered: false }
     }
 
-    /// Whether results may carry colour.
+    /// Whether results may carry color.
     #[must_use]
     pub fn color(&self) -> bool {
         self.color
@@ -207,7 +207,7 @@ impl Diag {
         Self { tool, verbosity, errors: AtomicU64::new(0), in_journal }
     }
 
-    /// How much is said.
+    /// How much is written.
     #[must_use]
     pub fn verbosity(&self) -> Verbosity {
         self.verbosity

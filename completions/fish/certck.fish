@@ -30,7 +30,7 @@ sarif\t'SARIF 2.1.0, for code scanning'
 junit\t'JUnit XML, one test case per rule, for pipelines'
 prometheus\t'Prometheus text format, for node_exporter\'s textfile collector'
 nagios\t'One line, and the exit status 0, 1, 2 or 3 of a monitoring plug-in'"
-complete -c certck -n "__fish_certck_needs_command" -l color -d 'When to colour the output' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set or TERM is dumb'
+complete -c certck -n "__fish_certck_needs_command" -l color -d 'When to color the output' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set or TERM is dumb'
 always\t'Always'
 never\t'Never'"
 complete -c certck -n "__fish_certck_needs_command" -s q -l quiet -d 'Say nothing on standard error but errors'
@@ -74,7 +74,7 @@ sarif\t'SARIF 2.1.0, for code scanning'
 junit\t'JUnit XML, one test case per rule, for pipelines'
 prometheus\t'Prometheus text format, for node_exporter\'s textfile collector'
 nagios\t'One line, and the exit status 0, 1, 2 or 3 of a monitoring plug-in'"
-complete -c certck -n "__fish_certck_using_subcommand check" -l color -d 'When to colour the output' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set or TERM is dumb'
+complete -c certck -n "__fish_certck_using_subcommand check" -l color -d 'When to color the output' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set or TERM is dumb'
 always\t'Always'
 never\t'Never'"
 complete -c certck -n "__fish_certck_using_subcommand check" -s r -l recursive -d 'Check every directory below DIR that holds a leaf or a leaf\'s key'
@@ -89,7 +89,7 @@ sarif\t'SARIF 2.1.0, for code scanning'
 junit\t'JUnit XML, one test case per rule, for pipelines'
 prometheus\t'Prometheus text format, for node_exporter\'s textfile collector'
 nagios\t'One line, and the exit status 0, 1, 2 or 3 of a monitoring plug-in'"
-complete -c certck -n "__fish_certck_using_subcommand crl; and not __fish_seen_subcommand_from check new fetch help" -l color -d 'When to colour the output' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set or TERM is dumb'
+complete -c certck -n "__fish_certck_using_subcommand crl; and not __fish_seen_subcommand_from check new fetch help" -l color -d 'When to color the output' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set or TERM is dumb'
 always\t'Always'
 never\t'Never'"
 complete -c certck -n "__fish_certck_using_subcommand crl; and not __fish_seen_subcommand_from check new fetch help" -s q -l quiet -d 'Say nothing on standard error but errors'
@@ -107,7 +107,7 @@ error\t'Must be fixed first: the exit status is 1, and a daemon does not start'"
 complete -c certck -n "__fish_certck_using_subcommand crl; and __fish_seen_subcommand_from check" -l max-crl-bytes -d 'Maximum size of a file of CRLs, such as 64MiB; a bare number is bytes. A million entries take some 50 MiB' -r
 complete -c certck -n "__fish_certck_using_subcommand crl; and __fish_seen_subcommand_from check" -l format -d 'Form of the result on standard output' -r -f -a "text\t'For people, grouped by finding. Not stable between versions'
 json\t'JSON Lines, as described in profguard-records(7)'"
-complete -c certck -n "__fish_certck_using_subcommand crl; and __fish_seen_subcommand_from check" -l color -d 'When to colour the output' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set or TERM is dumb'
+complete -c certck -n "__fish_certck_using_subcommand crl; and __fish_seen_subcommand_from check" -l color -d 'When to color the output' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set or TERM is dumb'
 always\t'Always'
 never\t'Never'"
 complete -c certck -n "__fish_certck_using_subcommand crl; and __fish_seen_subcommand_from check" -s q -l quiet -d 'Say nothing on standard error but errors'
@@ -119,7 +119,7 @@ complete -c certck -n "__fish_certck_using_subcommand crl; and __fish_seen_subco
 complete -c certck -n "__fish_certck_using_subcommand crl; and __fish_seen_subcommand_from new" -l passphrase-fd -d 'Read the passphrase of the private key from the first line of file descriptor N' -r
 complete -c certck -n "__fish_certck_using_subcommand crl; and __fish_seen_subcommand_from new" -l format -d 'Form of the result on standard output' -r -f -a "text\t'For people, grouped by finding. Not stable between versions'
 json\t'JSON Lines, as described in profguard-records(7)'"
-complete -c certck -n "__fish_certck_using_subcommand crl; and __fish_seen_subcommand_from new" -l color -d 'When to colour the output' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set or TERM is dumb'
+complete -c certck -n "__fish_certck_using_subcommand crl; and __fish_seen_subcommand_from new" -l color -d 'When to color the output' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set or TERM is dumb'
 always\t'Always'
 never\t'Never'"
 complete -c certck -n "__fish_certck_using_subcommand crl; and __fish_seen_subcommand_from new" -l first -d 'Make the first CRL, which revokes nothing. If the CRL was lost, copy it back instead: otherwise everything that it revoked is valid again'
@@ -133,7 +133,7 @@ complete -c certck -n "__fish_certck_using_subcommand crl; and __fish_seen_subco
 complete -c certck -n "__fish_certck_using_subcommand crl; and __fish_seen_subcommand_from fetch" -l https-ca -d 'Trust anchors for HTTPS servers, PEM [default: the system\'s]' -r -F
 complete -c certck -n "__fish_certck_using_subcommand crl; and __fish_seen_subcommand_from fetch" -l format -d 'Form of the result on standard output' -r -f -a "text\t'For people, grouped by finding. Not stable between versions'
 json\t'JSON Lines, as described in profguard-records(7)'"
-complete -c certck -n "__fish_certck_using_subcommand crl; and __fish_seen_subcommand_from fetch" -l color -d 'When to colour the output' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set or TERM is dumb'
+complete -c certck -n "__fish_certck_using_subcommand crl; and __fish_seen_subcommand_from fetch" -l color -d 'When to color the output' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set or TERM is dumb'
 always\t'Always'
 never\t'Never'"
 complete -c certck -n "__fish_certck_using_subcommand crl; and __fish_seen_subcommand_from fetch" -s n -l dry-run -d 'Print what would be written, and write nothing'
@@ -163,7 +163,7 @@ complete -c certck -n "__fish_certck_using_subcommand mint; and not __fish_seen_
 complete -c certck -n "__fish_certck_using_subcommand mint; and not __fish_seen_subcommand_from leaf renew rollover help" -l passphrase-fd -d 'Read the passphrase of the private key from the first line of file descriptor N' -r
 complete -c certck -n "__fish_certck_using_subcommand mint; and not __fish_seen_subcommand_from leaf renew rollover help" -l format -d 'Form of the result on standard output' -r -f -a "text\t'For people, grouped by finding. Not stable between versions'
 json\t'JSON Lines, as described in profguard-records(7)'"
-complete -c certck -n "__fish_certck_using_subcommand mint; and not __fish_seen_subcommand_from leaf renew rollover help" -l color -d 'When to colour the output' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set or TERM is dumb'
+complete -c certck -n "__fish_certck_using_subcommand mint; and not __fish_seen_subcommand_from leaf renew rollover help" -l color -d 'When to color the output' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set or TERM is dumb'
 always\t'Always'
 never\t'Never'"
 complete -c certck -n "__fish_certck_using_subcommand mint; and not __fish_seen_subcommand_from leaf renew rollover help" -l encrypt -d 'Encrypt all private keys; needs one of the passphrase options'
@@ -192,7 +192,7 @@ complete -c certck -n "__fish_certck_using_subcommand mint; and __fish_seen_subc
 complete -c certck -n "__fish_certck_using_subcommand mint; and __fish_seen_subcommand_from leaf" -l passphrase-fd -d 'Read the passphrase of the private key from the first line of file descriptor N' -r
 complete -c certck -n "__fish_certck_using_subcommand mint; and __fish_seen_subcommand_from leaf" -l format -d 'Form of the result on standard output' -r -f -a "text\t'For people, grouped by finding. Not stable between versions'
 json\t'JSON Lines, as described in profguard-records(7)'"
-complete -c certck -n "__fish_certck_using_subcommand mint; and __fish_seen_subcommand_from leaf" -l color -d 'When to colour the output' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set or TERM is dumb'
+complete -c certck -n "__fish_certck_using_subcommand mint; and __fish_seen_subcommand_from leaf" -l color -d 'When to color the output' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set or TERM is dumb'
 always\t'Always'
 never\t'Never'"
 complete -c certck -n "__fish_certck_using_subcommand mint; and __fish_seen_subcommand_from leaf" -l encrypt -d 'Encrypt the private key; the same passphrase decrypts the authority\'s key if that is encrypted'
@@ -213,7 +213,7 @@ complete -c certck -n "__fish_certck_using_subcommand mint; and __fish_seen_subc
 complete -c certck -n "__fish_certck_using_subcommand mint; and __fish_seen_subcommand_from renew" -l passphrase-fd -d 'Read the passphrase of the private key from the first line of file descriptor N' -r
 complete -c certck -n "__fish_certck_using_subcommand mint; and __fish_seen_subcommand_from renew" -l format -d 'Form of the result on standard output' -r -f -a "text\t'For people, grouped by finding. Not stable between versions'
 json\t'JSON Lines, as described in profguard-records(7)'"
-complete -c certck -n "__fish_certck_using_subcommand mint; and __fish_seen_subcommand_from renew" -l color -d 'When to colour the output' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set or TERM is dumb'
+complete -c certck -n "__fish_certck_using_subcommand mint; and __fish_seen_subcommand_from renew" -l color -d 'When to color the output' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set or TERM is dumb'
 always\t'Always'
 never\t'Never'"
 complete -c certck -n "__fish_certck_using_subcommand mint; and __fish_seen_subcommand_from renew" -l all -d 'Renew everything, whenever it expires'
@@ -236,7 +236,7 @@ complete -c certck -n "__fish_certck_using_subcommand mint; and __fish_seen_subc
 complete -c certck -n "__fish_certck_using_subcommand mint; and __fish_seen_subcommand_from rollover" -l passphrase-fd -d 'Read the passphrase of the private key from the first line of file descriptor N' -r
 complete -c certck -n "__fish_certck_using_subcommand mint; and __fish_seen_subcommand_from rollover" -l format -d 'Form of the result on standard output' -r -f -a "text\t'For people, grouped by finding. Not stable between versions'
 json\t'JSON Lines, as described in profguard-records(7)'"
-complete -c certck -n "__fish_certck_using_subcommand mint; and __fish_seen_subcommand_from rollover" -l color -d 'When to colour the output' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set or TERM is dumb'
+complete -c certck -n "__fish_certck_using_subcommand mint; and __fish_seen_subcommand_from rollover" -l color -d 'When to color the output' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set or TERM is dumb'
 always\t'Always'
 never\t'Never'"
 complete -c certck -n "__fish_certck_using_subcommand mint; and __fish_seen_subcommand_from rollover" -l force -d 'Finish although certificates of the old root are still valid: their holders are rejected then'
@@ -258,7 +258,7 @@ sarif\t'SARIF 2.1.0, for code scanning'
 junit\t'JUnit XML, one test case per rule, for pipelines'
 prometheus\t'Prometheus text format, for node_exporter\'s textfile collector'
 nagios\t'One line, and the exit status 0, 1, 2 or 3 of a monitoring plug-in'"
-complete -c certck -n "__fish_certck_using_subcommand ocsp" -l color -d 'When to colour the output' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set or TERM is dumb'
+complete -c certck -n "__fish_certck_using_subcommand ocsp" -l color -d 'When to color the output' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set or TERM is dumb'
 always\t'Always'
 never\t'Never'"
 complete -c certck -n "__fish_certck_using_subcommand ocsp" -s q -l quiet -d 'Say nothing on standard error but errors'
@@ -284,7 +284,7 @@ sarif\t'SARIF 2.1.0, for code scanning'
 junit\t'JUnit XML, one test case per rule, for pipelines'
 prometheus\t'Prometheus text format, for node_exporter\'s textfile collector'
 nagios\t'One line, and the exit status 0, 1, 2 or 3 of a monitoring plug-in'"
-complete -c certck -n "__fish_certck_using_subcommand probe" -l color -d 'When to colour the output' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set or TERM is dumb'
+complete -c certck -n "__fish_certck_using_subcommand probe" -l color -d 'When to color the output' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set or TERM is dumb'
 always\t'Always'
 never\t'Never'"
 complete -c certck -n "__fish_certck_using_subcommand probe" -l ask-passphrase -d 'Prompt for the passphrase of the private key on the terminal'
@@ -303,7 +303,7 @@ complete -c certck -n "__fish_certck_using_subcommand revoke" -l passphrase-file
 complete -c certck -n "__fish_certck_using_subcommand revoke" -l passphrase-fd -d 'Read the passphrase of the private key from the first line of file descriptor N' -r
 complete -c certck -n "__fish_certck_using_subcommand revoke" -l format -d 'Form of the result on standard output' -r -f -a "text\t'For people, grouped by finding. Not stable between versions'
 json\t'JSON Lines, as described in profguard-records(7)'"
-complete -c certck -n "__fish_certck_using_subcommand revoke" -l color -d 'When to colour the output' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set or TERM is dumb'
+complete -c certck -n "__fish_certck_using_subcommand revoke" -l color -d 'When to color the output' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set or TERM is dumb'
 always\t'Always'
 never\t'Never'"
 complete -c certck -n "__fish_certck_using_subcommand revoke" -l unlisted -d 'Also revoke serial numbers that issued.jsonl does not list: of certificates that other software issued with this key'
@@ -314,7 +314,7 @@ complete -c certck -n "__fish_certck_using_subcommand revoke" -s v -l verbose -d
 complete -c certck -n "__fish_certck_using_subcommand revoke" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c certck -n "__fish_certck_using_subcommand rules" -l format -d 'Form of the result on standard output' -r -f -a "text\t'For people, grouped by finding. Not stable between versions'
 json\t'JSON Lines, as described in profguard-records(7)'"
-complete -c certck -n "__fish_certck_using_subcommand rules" -l color -d 'When to colour the output' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set or TERM is dumb'
+complete -c certck -n "__fish_certck_using_subcommand rules" -l color -d 'When to color the output' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set or TERM is dumb'
 always\t'Always'
 never\t'Never'"
 complete -c certck -n "__fish_certck_using_subcommand rules" -s q -l quiet -d 'Say nothing on standard error but errors'
@@ -322,7 +322,7 @@ complete -c certck -n "__fish_certck_using_subcommand rules" -s v -l verbose -d 
 complete -c certck -n "__fish_certck_using_subcommand rules" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c certck -n "__fish_certck_using_subcommand show" -l format -d 'Form of the result on standard output' -r -f -a "text\t'For people, grouped by finding. Not stable between versions'
 json\t'JSON Lines, as described in profguard-records(7)'"
-complete -c certck -n "__fish_certck_using_subcommand show" -l color -d 'When to colour the output' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set or TERM is dumb'
+complete -c certck -n "__fish_certck_using_subcommand show" -l color -d 'When to color the output' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set or TERM is dumb'
 always\t'Always'
 never\t'Never'"
 complete -c certck -n "__fish_certck_using_subcommand show" -s q -l quiet -d 'Say nothing on standard error but errors'
@@ -330,7 +330,7 @@ complete -c certck -n "__fish_certck_using_subcommand show" -s v -l verbose -d '
 complete -c certck -n "__fish_certck_using_subcommand show" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c certck -n "__fish_certck_using_subcommand verify" -l format -d 'Form of the result on standard output' -r -f -a "text\t'For people, grouped by finding. Not stable between versions'
 json\t'JSON Lines, as described in profguard-records(7)'"
-complete -c certck -n "__fish_certck_using_subcommand verify" -l color -d 'When to colour the output' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set or TERM is dumb'
+complete -c certck -n "__fish_certck_using_subcommand verify" -l color -d 'When to color the output' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set or TERM is dumb'
 always\t'Always'
 never\t'Never'"
 complete -c certck -n "__fish_certck_using_subcommand verify" -s q -l quiet -d 'Say nothing on standard error but errors'
@@ -355,7 +355,7 @@ complete -c certck -n "__fish_certck_using_subcommand watch" -l count -d 'Number
 complete -c certck -n "__fish_certck_using_subcommand watch" -l prometheus -d 'Write metrics for node_exporter\'s textfile collector to FILE in each round' -r -F
 complete -c certck -n "__fish_certck_using_subcommand watch" -l format -d 'Form of the result on standard output' -r -f -a "text\t'For people, grouped by finding. Not stable between versions'
 json\t'JSON Lines, as described in profguard-records(7)'"
-complete -c certck -n "__fish_certck_using_subcommand watch" -l color -d 'When to colour the output' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set or TERM is dumb'
+complete -c certck -n "__fish_certck_using_subcommand watch" -l color -d 'When to color the output' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set or TERM is dumb'
 always\t'Always'
 never\t'Never'"
 complete -c certck -n "__fish_certck_using_subcommand watch" -s r -l recursive -d 'Check every directory below DIR that holds a leaf or a leaf\'s key'

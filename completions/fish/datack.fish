@@ -26,7 +26,7 @@ end
 
 complete -c datack -n "__fish_datack_needs_command" -l format -d 'Form of the result on standard output' -r -f -a "text\t'For people: tables and sentences. Not stable between versions'
 json\t'For programs: JSON Lines, one record per line, as described in profguard-records(7)'"
-complete -c datack -n "__fish_datack_needs_command" -l color -d 'When to colour the output' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set or TERM is dumb'
+complete -c datack -n "__fish_datack_needs_command" -l color -d 'When to color the output' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set or TERM is dumb'
 always\t'Always'
 never\t'Never'"
 complete -c datack -n "__fish_datack_needs_command" -s q -l quiet -d 'Say nothing on standard error but errors'
@@ -38,7 +38,7 @@ complete -c datack -n "__fish_datack_needs_command" -f -a "clean" -d 'Delete gen
 complete -c datack -n "__fish_datack_needs_command" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c datack -n "__fish_datack_using_subcommand manifest; and not __fish_seen_subcommand_from create verify help" -l format -d 'Form of the result on standard output' -r -f -a "text\t'For people: tables and sentences. Not stable between versions'
 json\t'For programs: JSON Lines, one record per line, as described in profguard-records(7)'"
-complete -c datack -n "__fish_datack_using_subcommand manifest; and not __fish_seen_subcommand_from create verify help" -l color -d 'When to colour the output' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set or TERM is dumb'
+complete -c datack -n "__fish_datack_using_subcommand manifest; and not __fish_seen_subcommand_from create verify help" -l color -d 'When to color the output' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set or TERM is dumb'
 always\t'Always'
 never\t'Never'"
 complete -c datack -n "__fish_datack_using_subcommand manifest; and not __fish_seen_subcommand_from create verify help" -s q -l quiet -d 'Say nothing on standard error but errors'
@@ -54,7 +54,7 @@ complete -c datack -n "__fish_datack_using_subcommand manifest; and __fish_seen_
 complete -c datack -n "__fish_datack_using_subcommand manifest; and __fish_seen_subcommand_from create" -l threads -d 'Number of files to hash at the same time [default: one per processor]' -r
 complete -c datack -n "__fish_datack_using_subcommand manifest; and __fish_seen_subcommand_from create" -l format -d 'Form of the result on standard output' -r -f -a "text\t'For people: tables and sentences. Not stable between versions'
 json\t'For programs: JSON Lines, one record per line, as described in profguard-records(7)'"
-complete -c datack -n "__fish_datack_using_subcommand manifest; and __fish_seen_subcommand_from create" -l color -d 'When to colour the output' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set or TERM is dumb'
+complete -c datack -n "__fish_datack_using_subcommand manifest; and __fish_seen_subcommand_from create" -l color -d 'When to color the output' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set or TERM is dumb'
 always\t'Always'
 never\t'Never'"
 complete -c datack -n "__fish_datack_using_subcommand manifest; and __fish_seen_subcommand_from create" -s 0 -l null -d 'Paths in --files-from end with NUL instead of newline, and are taken as they stand'
@@ -69,7 +69,7 @@ complete -c datack -n "__fish_datack_using_subcommand manifest; and __fish_seen_
 complete -c datack -n "__fish_datack_using_subcommand manifest; and __fish_seen_subcommand_from verify" -l threads -d 'Number of files to hash at the same time [default: one per processor]' -r
 complete -c datack -n "__fish_datack_using_subcommand manifest; and __fish_seen_subcommand_from verify" -l format -d 'Form of the result on standard output' -r -f -a "text\t'For people: tables and sentences. Not stable between versions'
 json\t'For programs: JSON Lines, one record per line, as described in profguard-records(7)'"
-complete -c datack -n "__fish_datack_using_subcommand manifest; and __fish_seen_subcommand_from verify" -l color -d 'When to colour the output' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set or TERM is dumb'
+complete -c datack -n "__fish_datack_using_subcommand manifest; and __fish_seen_subcommand_from verify" -l color -d 'When to color the output' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set or TERM is dumb'
 always\t'Always'
 never\t'Never'"
 complete -c datack -n "__fish_datack_using_subcommand manifest; and __fish_seen_subcommand_from verify" -l follow -d 'Follow symbolic links below each PATH'
@@ -86,7 +86,7 @@ complete -c datack -n "__fish_datack_using_subcommand clean" -l match -d 'Delete
 complete -c datack -n "__fish_datack_using_subcommand clean" -l idle -d 'Keep files that were modified less than this ago' -r
 complete -c datack -n "__fish_datack_using_subcommand clean" -l format -d 'Form of the result on standard output' -r -f -a "text\t'For people: tables and sentences. Not stable between versions'
 json\t'For programs: JSON Lines, one record per line, as described in profguard-records(7)'"
-complete -c datack -n "__fish_datack_using_subcommand clean" -l color -d 'When to colour the output' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set or TERM is dumb'
+complete -c datack -n "__fish_datack_using_subcommand clean" -l color -d 'When to color the output' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set or TERM is dumb'
 always\t'Always'
 never\t'Never'"
 complete -c datack -n "__fish_datack_using_subcommand clean" -s 0 -l null -d 'Paths in --files-from end with NUL instead of newline, and are taken as they stand'

@@ -30,7 +30,7 @@ sarif\t'SARIF 2.1.0, for code scanning'
 junit\t'JUnit XML, one test case per rule, for pipelines'
 prometheus\t'Prometheus text format, for node_exporter\'s textfile collector'
 nagios\t'One line, and the exit status 0, 1, 2 or 3 of a monitoring plug-in'"
-complete -c hostck -n "__fish_hostck_needs_command" -l color -d 'When to colour the output' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set or TERM is dumb'
+complete -c hostck -n "__fish_hostck_needs_command" -l color -d 'When to color the output' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set or TERM is dumb'
 always\t'Always'
 never\t'Never'"
 complete -c hostck -n "__fish_hostck_needs_command" -s q -l quiet -d 'Say nothing on standard error but errors'
@@ -60,7 +60,7 @@ sarif\t'SARIF 2.1.0, for code scanning'
 junit\t'JUnit XML, one test case per rule, for pipelines'
 prometheus\t'Prometheus text format, for node_exporter\'s textfile collector'
 nagios\t'One line, and the exit status 0, 1, 2 or 3 of a monitoring plug-in'"
-complete -c hostck -n "__fish_hostck_using_subcommand check" -l color -d 'When to colour the output' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set or TERM is dumb'
+complete -c hostck -n "__fish_hostck_using_subcommand check" -l color -d 'When to color the output' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set or TERM is dumb'
 always\t'Always'
 never\t'Never'"
 complete -c hostck -n "__fish_hostck_using_subcommand check" -s q -l quiet -d 'Say nothing on standard error but errors'
@@ -70,7 +70,7 @@ complete -c hostck -n "__fish_hostck_using_subcommand netaddr" -l files-from -d 
 complete -c hostck -n "__fish_hostck_using_subcommand netaddr" -l allow -d 'File of allowed hosts, *.domains, addresses, networks and ranges, one per line; repeatable' -r -F
 complete -c hostck -n "__fish_hostck_using_subcommand netaddr" -l format -d 'Form of the result on standard output' -r -f -a "text\t'For people, grouped by finding. Not stable between versions'
 json\t'JSON Lines, as described in profguard-records(7)'"
-complete -c hostck -n "__fish_hostck_using_subcommand netaddr" -l color -d 'When to colour the output' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set or TERM is dumb'
+complete -c hostck -n "__fish_hostck_using_subcommand netaddr" -l color -d 'When to color the output' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set or TERM is dumb'
 always\t'Always'
 never\t'Never'"
 complete -c hostck -n "__fish_hostck_using_subcommand netaddr" -s 0 -l null -d 'Paths in --files-from end with NUL instead of newline, and are taken as they stand'
@@ -81,7 +81,7 @@ complete -c hostck -n "__fish_hostck_using_subcommand netaddr" -s v -l verbose -
 complete -c hostck -n "__fish_hostck_using_subcommand netaddr" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c hostck -n "__fish_hostck_using_subcommand rules" -l format -d 'Form of the result on standard output' -r -f -a "text\t'For people, grouped by finding. Not stable between versions'
 json\t'JSON Lines, as described in profguard-records(7)'"
-complete -c hostck -n "__fish_hostck_using_subcommand rules" -l color -d 'When to colour the output' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set or TERM is dumb'
+complete -c hostck -n "__fish_hostck_using_subcommand rules" -l color -d 'When to color the output' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set or TERM is dumb'
 always\t'Always'
 never\t'Never'"
 complete -c hostck -n "__fish_hostck_using_subcommand rules" -s q -l quiet -d 'Say nothing on standard error but errors'

@@ -30,7 +30,7 @@ sarif\t'SARIF 2.1.0, for code scanning'
 junit\t'JUnit XML, one test case per rule, for pipelines'
 prometheus\t'Prometheus text format, for node_exporter\'s textfile collector'
 nagios\t'One line, and the exit status 0, 1, 2 or 3 of a monitoring plug-in'"
-complete -c permck -n "__fish_permck_needs_command" -l color -d 'When to colour the output' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set or TERM is dumb'
+complete -c permck -n "__fish_permck_needs_command" -l color -d 'When to color the output' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set or TERM is dumb'
 always\t'Always'
 never\t'Never'"
 complete -c permck -n "__fish_permck_needs_command" -s q -l quiet -d 'Say nothing on standard error but errors'
@@ -120,7 +120,7 @@ sarif\t'SARIF 2.1.0, for code scanning'
 junit\t'JUnit XML, one test case per rule, for pipelines'
 prometheus\t'Prometheus text format, for node_exporter\'s textfile collector'
 nagios\t'One line, and the exit status 0, 1, 2 or 3 of a monitoring plug-in'"
-complete -c permck -n "__fish_permck_using_subcommand audit" -l color -d 'When to colour the output' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set or TERM is dumb'
+complete -c permck -n "__fish_permck_using_subcommand audit" -l color -d 'When to color the output' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set or TERM is dumb'
 always\t'Always'
 never\t'Never'"
 complete -c permck -n "__fish_permck_using_subcommand audit" -s 0 -l null -d 'Paths in --files-from end with NUL instead of newline, and are taken as they stand'
@@ -196,7 +196,7 @@ complete -c permck -n "__fish_permck_using_subcommand fix" -l umask -d 'Remove o
 complete -c permck -n "__fish_permck_using_subcommand fix" -l lock-out -d 'Account of a service that may lose access, or `all`; root only' -r
 complete -c permck -n "__fish_permck_using_subcommand fix" -l format -d 'Form of the result on standard output' -r -f -a "text\t'For people, grouped by finding. Not stable between versions'
 json\t'JSON Lines, as described in profguard-records(7)'"
-complete -c permck -n "__fish_permck_using_subcommand fix" -l color -d 'When to colour the output' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set or TERM is dumb'
+complete -c permck -n "__fish_permck_using_subcommand fix" -l color -d 'When to color the output' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set or TERM is dumb'
 always\t'Always'
 never\t'Never'"
 complete -c permck -n "__fish_permck_using_subcommand fix" -s 0 -l null -d 'Paths in --files-from end with NUL instead of newline, and are taken as they stand'
@@ -210,7 +210,7 @@ complete -c permck -n "__fish_permck_using_subcommand fix" -s v -l verbose -d 'S
 complete -c permck -n "__fish_permck_using_subcommand fix" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c permck -n "__fish_permck_using_subcommand undo" -l format -d 'Form of the result on standard output' -r -f -a "text\t'For people, grouped by finding. Not stable between versions'
 json\t'JSON Lines, as described in profguard-records(7)'"
-complete -c permck -n "__fish_permck_using_subcommand undo" -l color -d 'When to colour the output' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set or TERM is dumb'
+complete -c permck -n "__fish_permck_using_subcommand undo" -l color -d 'When to color the output' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set or TERM is dumb'
 always\t'Always'
 never\t'Never'"
 complete -c permck -n "__fish_permck_using_subcommand undo" -s n -l dry-run -d 'Show what would be undone, and change nothing'
@@ -285,7 +285,7 @@ sarif\t'SARIF 2.1.0, for code scanning'
 junit\t'JUnit XML, one test case per rule, for pipelines'
 prometheus\t'Prometheus text format, for node_exporter\'s textfile collector'
 nagios\t'One line, and the exit status 0, 1, 2 or 3 of a monitoring plug-in'"
-complete -c permck -n "__fish_permck_using_subcommand baseline" -l color -d 'When to colour the output' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set or TERM is dumb'
+complete -c permck -n "__fish_permck_using_subcommand baseline" -l color -d 'When to color the output' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set or TERM is dumb'
 always\t'Always'
 never\t'Never'"
 complete -c permck -n "__fish_permck_using_subcommand baseline" -s 0 -l null -d 'Paths in --files-from end with NUL instead of newline, and are taken as they stand'
@@ -298,7 +298,7 @@ complete -c permck -n "__fish_permck_using_subcommand baseline" -s v -l verbose 
 complete -c permck -n "__fish_permck_using_subcommand baseline" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c permck -n "__fish_permck_using_subcommand rules" -l format -d 'Form of the result on standard output' -r -f -a "text\t'For people, grouped by finding. Not stable between versions'
 json\t'JSON Lines, as described in profguard-records(7)'"
-complete -c permck -n "__fish_permck_using_subcommand rules" -l color -d 'When to colour the output' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set or TERM is dumb'
+complete -c permck -n "__fish_permck_using_subcommand rules" -l color -d 'When to color the output' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set or TERM is dumb'
 always\t'Always'
 never\t'Never'"
 complete -c permck -n "__fish_permck_using_subcommand rules" -s q -l quiet -d 'Say nothing on standard error but errors'
@@ -306,7 +306,7 @@ complete -c permck -n "__fish_permck_using_subcommand rules" -s v -l verbose -d 
 complete -c permck -n "__fish_permck_using_subcommand rules" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c permck -n "__fish_permck_using_subcommand policy; and not __fish_seen_subcommand_from check show help" -l format -d 'Form of the result on standard output' -r -f -a "text\t'For people, grouped by finding. Not stable between versions'
 json\t'JSON Lines, as described in profguard-records(7)'"
-complete -c permck -n "__fish_permck_using_subcommand policy; and not __fish_seen_subcommand_from check show help" -l color -d 'When to colour the output' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set or TERM is dumb'
+complete -c permck -n "__fish_permck_using_subcommand policy; and not __fish_seen_subcommand_from check show help" -l color -d 'When to color the output' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set or TERM is dumb'
 always\t'Always'
 never\t'Never'"
 complete -c permck -n "__fish_permck_using_subcommand policy; and not __fish_seen_subcommand_from check show help" -s q -l quiet -d 'Say nothing on standard error but errors'
@@ -317,7 +317,7 @@ complete -c permck -n "__fish_permck_using_subcommand policy; and not __fish_see
 complete -c permck -n "__fish_permck_using_subcommand policy; and not __fish_seen_subcommand_from check show help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c permck -n "__fish_permck_using_subcommand policy; and __fish_seen_subcommand_from check" -l format -d 'Form of the result on standard output' -r -f -a "text\t'For people, grouped by finding. Not stable between versions'
 json\t'JSON Lines, as described in profguard-records(7)'"
-complete -c permck -n "__fish_permck_using_subcommand policy; and __fish_seen_subcommand_from check" -l color -d 'When to colour the output' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set or TERM is dumb'
+complete -c permck -n "__fish_permck_using_subcommand policy; and __fish_seen_subcommand_from check" -l color -d 'When to color the output' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set or TERM is dumb'
 always\t'Always'
 never\t'Never'"
 complete -c permck -n "__fish_permck_using_subcommand policy; and __fish_seen_subcommand_from check" -s q -l quiet -d 'Say nothing on standard error but errors'
@@ -332,7 +332,7 @@ cann\t''"
 complete -c permck -n "__fish_permck_using_subcommand policy; and __fish_seen_subcommand_from show" -l path -d 'Show the row that decides about this path, relative to the audited one; a directory ends in a slash' -r
 complete -c permck -n "__fish_permck_using_subcommand policy; and __fish_seen_subcommand_from show" -l format -d 'Form of the result on standard output' -r -f -a "text\t'For people, grouped by finding. Not stable between versions'
 json\t'JSON Lines, as described in profguard-records(7)'"
-complete -c permck -n "__fish_permck_using_subcommand policy; and __fish_seen_subcommand_from show" -l color -d 'When to colour the output' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set or TERM is dumb'
+complete -c permck -n "__fish_permck_using_subcommand policy; and __fish_seen_subcommand_from show" -l color -d 'When to color the output' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set or TERM is dumb'
 always\t'Always'
 never\t'Never'"
 complete -c permck -n "__fish_permck_using_subcommand policy; and __fish_seen_subcommand_from show" -s q -l quiet -d 'Say nothing on standard error but errors'

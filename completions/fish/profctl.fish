@@ -37,7 +37,7 @@ complete -c profctl -n "__fish_profctl_needs_command" -l timeout -d 'Time limit 
 complete -c profctl -n "__fish_profctl_needs_command" -l parallel -d 'Maximum number of daemons to query at the same time' -r
 complete -c profctl -n "__fish_profctl_needs_command" -l format -d 'Form of the result on standard output' -r -f -a "text\t'For people: tables and sentences. Not stable between versions'
 json\t'For programs: JSON Lines, one record per line, as described in profguard-records(7)'"
-complete -c profctl -n "__fish_profctl_needs_command" -l color -d 'When to colour the output' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set or TERM is dumb'
+complete -c profctl -n "__fish_profctl_needs_command" -l color -d 'When to color the output' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set or TERM is dumb'
 always\t'Always'
 never\t'Never'"
 complete -c profctl -n "__fish_profctl_needs_command" -s q -l quiet -d 'Say nothing on standard error but errors'
@@ -66,7 +66,7 @@ complete -c profctl -n "__fish_profctl_using_subcommand status" -l timeout -d 'T
 complete -c profctl -n "__fish_profctl_using_subcommand status" -l parallel -d 'Maximum number of daemons to query at the same time' -r
 complete -c profctl -n "__fish_profctl_using_subcommand status" -l format -d 'Form of the result on standard output' -r -f -a "text\t'For people: tables and sentences. Not stable between versions'
 json\t'For programs: JSON Lines, one record per line, as described in profguard-records(7)'"
-complete -c profctl -n "__fish_profctl_using_subcommand status" -l color -d 'When to colour the output' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set or TERM is dumb'
+complete -c profctl -n "__fish_profctl_using_subcommand status" -l color -d 'When to color the output' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set or TERM is dumb'
 always\t'Always'
 never\t'Never'"
 complete -c profctl -n "__fish_profctl_using_subcommand status" -s q -l quiet -d 'Say nothing on standard error but errors'
@@ -85,7 +85,7 @@ complete -c profctl -n "__fish_profctl_using_subcommand version" -l timeout -d '
 complete -c profctl -n "__fish_profctl_using_subcommand version" -l parallel -d 'Maximum number of daemons to query at the same time' -r
 complete -c profctl -n "__fish_profctl_using_subcommand version" -l format -d 'Form of the result on standard output' -r -f -a "text\t'For people: tables and sentences. Not stable between versions'
 json\t'For programs: JSON Lines, one record per line, as described in profguard-records(7)'"
-complete -c profctl -n "__fish_profctl_using_subcommand version" -l color -d 'When to colour the output' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set or TERM is dumb'
+complete -c profctl -n "__fish_profctl_using_subcommand version" -l color -d 'When to color the output' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set or TERM is dumb'
 always\t'Always'
 never\t'Never'"
 complete -c profctl -n "__fish_profctl_using_subcommand version" -s q -l quiet -d 'Say nothing on standard error but errors'
@@ -114,7 +114,7 @@ complete -c profctl -n "__fish_profctl_using_subcommand gputrace" -l timeout -d 
 complete -c profctl -n "__fish_profctl_using_subcommand gputrace" -l parallel -d 'Maximum number of daemons to query at the same time' -r
 complete -c profctl -n "__fish_profctl_using_subcommand gputrace" -l format -d 'Form of the result on standard output' -r -f -a "text\t'For people: tables and sentences. Not stable between versions'
 json\t'For programs: JSON Lines, one record per line, as described in profguard-records(7)'"
-complete -c profctl -n "__fish_profctl_using_subcommand gputrace" -l color -d 'When to colour the output' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set or TERM is dumb'
+complete -c profctl -n "__fish_profctl_using_subcommand gputrace" -l color -d 'When to color the output' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set or TERM is dumb'
 always\t'Always'
 never\t'Never'"
 complete -c profctl -n "__fish_profctl_using_subcommand gputrace" -l record-shapes -d 'Record the shapes and types of operator inputs'
@@ -181,7 +181,7 @@ complete -c profctl -n "__fish_profctl_using_subcommand nputrace" -l timeout -d 
 complete -c profctl -n "__fish_profctl_using_subcommand nputrace" -l parallel -d 'Maximum number of daemons to query at the same time' -r
 complete -c profctl -n "__fish_profctl_using_subcommand nputrace" -l format -d 'Form of the result on standard output' -r -f -a "text\t'For people: tables and sentences. Not stable between versions'
 json\t'For programs: JSON Lines, one record per line, as described in profguard-records(7)'"
-complete -c profctl -n "__fish_profctl_using_subcommand nputrace" -l color -d 'When to colour the output' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set or TERM is dumb'
+complete -c profctl -n "__fish_profctl_using_subcommand nputrace" -l color -d 'When to color the output' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set or TERM is dumb'
 always\t'Always'
 never\t'Never'"
 complete -c profctl -n "__fish_profctl_using_subcommand nputrace" -l record-shapes -d 'Record the shapes and types of operator inputs'
@@ -233,7 +233,7 @@ complete -c profctl -n "__fish_profctl_using_subcommand npu-monitor" -l timeout 
 complete -c profctl -n "__fish_profctl_using_subcommand npu-monitor" -l parallel -d 'Maximum number of daemons to query at the same time' -r
 complete -c profctl -n "__fish_profctl_using_subcommand npu-monitor" -l format -d 'Form of the result on standard output' -r -f -a "text\t'For people: tables and sentences. Not stable between versions'
 json\t'For programs: JSON Lines, one record per line, as described in profguard-records(7)'"
-complete -c profctl -n "__fish_profctl_using_subcommand npu-monitor" -l color -d 'When to colour the output' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set or TERM is dumb'
+complete -c profctl -n "__fish_profctl_using_subcommand npu-monitor" -l color -d 'When to color the output' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set or TERM is dumb'
 always\t'Always'
 never\t'Never'"
 complete -c profctl -n "__fish_profctl_using_subcommand npu-monitor" -l npu-monitor-start -d 'Start monitoring, or change its options while it is running'
@@ -255,7 +255,7 @@ complete -c profctl -n "__fish_profctl_using_subcommand dcgm-pause" -l timeout -
 complete -c profctl -n "__fish_profctl_using_subcommand dcgm-pause" -l parallel -d 'Maximum number of daemons to query at the same time' -r
 complete -c profctl -n "__fish_profctl_using_subcommand dcgm-pause" -l format -d 'Form of the result on standard output' -r -f -a "text\t'For people: tables and sentences. Not stable between versions'
 json\t'For programs: JSON Lines, one record per line, as described in profguard-records(7)'"
-complete -c profctl -n "__fish_profctl_using_subcommand dcgm-pause" -l color -d 'When to colour the output' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set or TERM is dumb'
+complete -c profctl -n "__fish_profctl_using_subcommand dcgm-pause" -l color -d 'When to color the output' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set or TERM is dumb'
 always\t'Always'
 never\t'Never'"
 complete -c profctl -n "__fish_profctl_using_subcommand dcgm-pause" -s q -l quiet -d 'Say nothing on standard error but errors'
@@ -274,7 +274,7 @@ complete -c profctl -n "__fish_profctl_using_subcommand dcgm-resume" -l timeout 
 complete -c profctl -n "__fish_profctl_using_subcommand dcgm-resume" -l parallel -d 'Maximum number of daemons to query at the same time' -r
 complete -c profctl -n "__fish_profctl_using_subcommand dcgm-resume" -l format -d 'Form of the result on standard output' -r -f -a "text\t'For people: tables and sentences. Not stable between versions'
 json\t'For programs: JSON Lines, one record per line, as described in profguard-records(7)'"
-complete -c profctl -n "__fish_profctl_using_subcommand dcgm-resume" -l color -d 'When to colour the output' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set or TERM is dumb'
+complete -c profctl -n "__fish_profctl_using_subcommand dcgm-resume" -l color -d 'When to color the output' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set or TERM is dumb'
 always\t'Always'
 never\t'Never'"
 complete -c profctl -n "__fish_profctl_using_subcommand dcgm-resume" -s q -l quiet -d 'Say nothing on standard error but errors'
@@ -300,7 +300,7 @@ complete -c profctl -n "__fish_profctl_using_subcommand audit" -l timeout -d 'Ti
 complete -c profctl -n "__fish_profctl_using_subcommand audit" -l parallel -d 'Maximum number of daemons to query at the same time' -r
 complete -c profctl -n "__fish_profctl_using_subcommand audit" -l format -d 'Form of the result on standard output' -r -f -a "text\t'For people: tables and sentences. Not stable between versions'
 json\t'For programs: JSON Lines, one record per line, as described in profguard-records(7)'"
-complete -c profctl -n "__fish_profctl_using_subcommand audit" -l color -d 'When to colour the output' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set or TERM is dumb'
+complete -c profctl -n "__fish_profctl_using_subcommand audit" -l color -d 'When to color the output' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set or TERM is dumb'
 always\t'Always'
 never\t'Never'"
 complete -c profctl -n "__fish_profctl_using_subcommand audit" -s q -l quiet -d 'Say nothing on standard error but errors'

@@ -39,7 +39,7 @@ complete -c profd -l ready-fd -d 'Write a newline to this file descriptor when t
 complete -c profd -l foreign-flag -d 'An option of the existing daemons, inserted when the command line is rewritten' -r
 complete -c profd -l format -d 'Form of the result on standard output' -r -f -a "text\t'For people: tables and sentences. Not stable between versions'
 json\t'For programs: JSON Lines, one record per line, as described in profguard-records(7)'"
-complete -c profd -l color -d 'When to colour the output' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set or TERM is dumb'
+complete -c profd -l color -d 'When to color the output' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set or TERM is dumb'
 always\t'Always'
 never\t'Never'"
 complete -c profd -l insecure-listen -d 'With NO_CERTS, allow addresses that other hosts can reach'

@@ -25,7 +25,7 @@ function __fish_proftap_using_subcommand
 end
 
 complete -c proftap -n "__fish_proftap_needs_command" -l format -d 'Form of the result on standard output' -r -f -a "json\t'JSON Lines, one record per line, as described in profguard-records(7)'"
-complete -c proftap -n "__fish_proftap_needs_command" -l color -d 'When to colour the output' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set or TERM is dumb'
+complete -c proftap -n "__fish_proftap_needs_command" -l color -d 'When to color the output' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set or TERM is dumb'
 always\t'Always'
 never\t'Never'"
 complete -c proftap -n "__fish_proftap_needs_command" -s q -l quiet -d 'Say nothing on standard error but errors'
@@ -41,7 +41,7 @@ complete -c proftap -n "__fish_proftap_using_subcommand run" -l socket -d 'Socke
 complete -c proftap -n "__fish_proftap_using_subcommand run" -l poll-interval -d 'Interval between polls for requests, 10ms to 50s' -r
 complete -c proftap -n "__fish_proftap_using_subcommand run" -l daemon-uid -d 'Also trust a daemon that runs as this user [default: the user of this process, and root]' -r
 complete -c proftap -n "__fish_proftap_using_subcommand run" -l format -d 'Form of the result on standard output' -r -f -a "json\t'JSON Lines, one record per line, as described in profguard-records(7)'"
-complete -c proftap -n "__fish_proftap_using_subcommand run" -l color -d 'When to colour the output' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set or TERM is dumb'
+complete -c proftap -n "__fish_proftap_using_subcommand run" -l color -d 'When to color the output' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set or TERM is dumb'
 always\t'Always'
 never\t'Never'"
 complete -c proftap -n "__fish_proftap_using_subcommand run" -l exit-on-eof -d 'Exit when standard input has ended and all messages are sent'
@@ -59,7 +59,7 @@ complete -c proftap -n "__fish_proftap_using_subcommand demo" -l socket -d 'Sock
 complete -c proftap -n "__fish_proftap_using_subcommand demo" -l poll-interval -d 'Interval between polls for requests, 10ms to 50s' -r
 complete -c proftap -n "__fish_proftap_using_subcommand demo" -l daemon-uid -d 'Also trust a daemon that runs as this user [default: the user of this process, and root]' -r
 complete -c proftap -n "__fish_proftap_using_subcommand demo" -l format -d 'Form of the result on standard output' -r -f -a "json\t'JSON Lines, one record per line, as described in profguard-records(7)'"
-complete -c proftap -n "__fish_proftap_using_subcommand demo" -l color -d 'When to colour the output' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set or TERM is dumb'
+complete -c proftap -n "__fish_proftap_using_subcommand demo" -l color -d 'When to color the output' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set or TERM is dumb'
 always\t'Always'
 never\t'Never'"
 complete -c proftap -n "__fish_proftap_using_subcommand demo" -l npu -d 'Report the status of nputrace and npu-monitor, and accept requests for them'

@@ -26,7 +26,7 @@ end
 
 complete -c tracecv -n "__fish_tracecv_needs_command" -l format -d 'Form of the result on standard output' -r -f -a "text\t'For people: tables and sentences. Not stable between versions'
 json\t'For programs: JSON Lines, one record per line, as described in profguard-records(7)'"
-complete -c tracecv -n "__fish_tracecv_needs_command" -l color -d 'When to colour the output' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set or TERM is dumb'
+complete -c tracecv -n "__fish_tracecv_needs_command" -l color -d 'When to color the output' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set or TERM is dumb'
 always\t'Always'
 never\t'Never'"
 complete -c tracecv -n "__fish_tracecv_needs_command" -s q -l quiet -d 'Say nothing on standard error but errors'
@@ -37,7 +37,7 @@ complete -c tracecv -n "__fish_tracecv_needs_command" -f -a "convert" -d 'Write 
 complete -c tracecv -n "__fish_tracecv_needs_command" -f -a "cut" -d 'Write a part of a trace, or divide it into pieces, as Chrome traces (JSON)'
 complete -c tracecv -n "__fish_tracecv_needs_command" -f -a "merge" -d 'Write the traces of many ranks as one Chrome trace (JSON), on one clock'
 complete -c tracecv -n "__fish_tracecv_needs_command" -f -a "repair" -d 'Write a damaged trace as a Chrome trace (JSON) that every reader takes'
-complete -c tracecv -n "__fish_tracecv_needs_command" -f -a "anon" -d 'Write a trace without the names that tell whose it is, as a Chrome trace (JSON)'
+complete -c tracecv -n "__fish_tracecv_needs_command" -f -a "anon" -d 'Write a trace without the names that identify its owner, as a Chrome trace (JSON)'
 complete -c tracecv -n "__fish_tracecv_needs_command" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c tracecv -n "__fish_tracecv_using_subcommand convert" -l files-from -d 'Read more paths from FILE, one per line; `-` for standard input' -r -F
 complete -c tracecv -n "__fish_tracecv_using_subcommand convert" -l to -d 'Format to write' -r -f -a "chrome\t'Chrome trace (JSON), for chrome://tracing, Perfetto, TensorBoard and every analysis of PyTorch traces'
@@ -56,7 +56,7 @@ complete -c tracecv -n "__fish_tracecv_using_subcommand convert" -l shard -d 'Wr
 complete -c tracecv -n "__fish_tracecv_using_subcommand convert" -l max-memory -d 'Memory for what has to be sorted, such as 512MiB or 4GiB; the rest goes to unlinked files in TMPDIR' -r
 complete -c tracecv -n "__fish_tracecv_using_subcommand convert" -l format -d 'Form of the result on standard output' -r -f -a "text\t'For people: tables and sentences. Not stable between versions'
 json\t'For programs: JSON Lines, one record per line, as described in profguard-records(7)'"
-complete -c tracecv -n "__fish_tracecv_using_subcommand convert" -l color -d 'When to colour the output' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set or TERM is dumb'
+complete -c tracecv -n "__fish_tracecv_using_subcommand convert" -l color -d 'When to color the output' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set or TERM is dumb'
 always\t'Always'
 never\t'Never'"
 complete -c tracecv -n "__fish_tracecv_using_subcommand convert" -s 0 -l null -d 'Paths in --files-from end with NUL instead of newline, and are taken as they stand'
@@ -73,7 +73,7 @@ complete -c tracecv -n "__fish_tracecv_using_subcommand cut" -l max-size -d 'Div
 complete -c tracecv -n "__fish_tracecv_using_subcommand cut" -s o -l output -d 'File to write, compressed if its name ends with .gz; `-` is standard output; with --max-size, a directory' -r -F
 complete -c tracecv -n "__fish_tracecv_using_subcommand cut" -l format -d 'Form of the result on standard output' -r -f -a "text\t'For people: tables and sentences. Not stable between versions'
 json\t'For programs: JSON Lines, one record per line, as described in profguard-records(7)'"
-complete -c tracecv -n "__fish_tracecv_using_subcommand cut" -l color -d 'When to colour the output' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set or TERM is dumb'
+complete -c tracecv -n "__fish_tracecv_using_subcommand cut" -l color -d 'When to color the output' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set or TERM is dumb'
 always\t'Always'
 never\t'Never'"
 complete -c tracecv -n "__fish_tracecv_using_subcommand cut" -s 0 -l null -d 'Paths in --files-from end with NUL instead of newline, and are taken as they stand'
@@ -85,7 +85,7 @@ complete -c tracecv -n "__fish_tracecv_using_subcommand merge" -l files-from -d 
 complete -c tracecv -n "__fish_tracecv_using_subcommand merge" -s o -l output -d 'File to write, compressed if its name ends with .gz' -r -F
 complete -c tracecv -n "__fish_tracecv_using_subcommand merge" -l format -d 'Form of the result on standard output' -r -f -a "text\t'For people: tables and sentences. Not stable between versions'
 json\t'For programs: JSON Lines, one record per line, as described in profguard-records(7)'"
-complete -c tracecv -n "__fish_tracecv_using_subcommand merge" -l color -d 'When to colour the output' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set or TERM is dumb'
+complete -c tracecv -n "__fish_tracecv_using_subcommand merge" -l color -d 'When to color the output' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set or TERM is dumb'
 always\t'Always'
 never\t'Never'"
 complete -c tracecv -n "__fish_tracecv_using_subcommand merge" -s 0 -l null -d 'Paths in --files-from end with NUL instead of newline, and are taken as they stand'
@@ -97,7 +97,7 @@ complete -c tracecv -n "__fish_tracecv_using_subcommand repair" -l files-from -d
 complete -c tracecv -n "__fish_tracecv_using_subcommand repair" -s o -l output -d 'File to write, compressed if its name ends with .gz; `-` is standard output' -r -F
 complete -c tracecv -n "__fish_tracecv_using_subcommand repair" -l format -d 'Form of the result on standard output' -r -f -a "text\t'For people: tables and sentences. Not stable between versions'
 json\t'For programs: JSON Lines, one record per line, as described in profguard-records(7)'"
-complete -c tracecv -n "__fish_tracecv_using_subcommand repair" -l color -d 'When to colour the output' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set or TERM is dumb'
+complete -c tracecv -n "__fish_tracecv_using_subcommand repair" -l color -d 'When to color the output' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set or TERM is dumb'
 always\t'Always'
 never\t'Never'"
 complete -c tracecv -n "__fish_tracecv_using_subcommand repair" -s 0 -l null -d 'Paths in --files-from end with NUL instead of newline, and are taken as they stand'
@@ -109,7 +109,7 @@ complete -c tracecv -n "__fish_tracecv_using_subcommand anon" -l files-from -d '
 complete -c tracecv -n "__fish_tracecv_using_subcommand anon" -s o -l output -d 'File to write, compressed if its name ends with .gz; `-` is standard output' -r -F
 complete -c tracecv -n "__fish_tracecv_using_subcommand anon" -l format -d 'Form of the result on standard output' -r -f -a "text\t'For people: tables and sentences. Not stable between versions'
 json\t'For programs: JSON Lines, one record per line, as described in profguard-records(7)'"
-complete -c tracecv -n "__fish_tracecv_using_subcommand anon" -l color -d 'When to colour the output' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set or TERM is dumb'
+complete -c tracecv -n "__fish_tracecv_using_subcommand anon" -l color -d 'When to color the output' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set or TERM is dumb'
 always\t'Always'
 never\t'Never'"
 complete -c tracecv -n "__fish_tracecv_using_subcommand anon" -s 0 -l null -d 'Paths in --files-from end with NUL instead of newline, and are taken as they stand'
@@ -122,5 +122,5 @@ complete -c tracecv -n "__fish_tracecv_using_subcommand help; and not __fish_see
 complete -c tracecv -n "__fish_tracecv_using_subcommand help; and not __fish_seen_subcommand_from convert cut merge repair anon help" -f -a "cut" -d 'Write a part of a trace, or divide it into pieces, as Chrome traces (JSON)'
 complete -c tracecv -n "__fish_tracecv_using_subcommand help; and not __fish_seen_subcommand_from convert cut merge repair anon help" -f -a "merge" -d 'Write the traces of many ranks as one Chrome trace (JSON), on one clock'
 complete -c tracecv -n "__fish_tracecv_using_subcommand help; and not __fish_seen_subcommand_from convert cut merge repair anon help" -f -a "repair" -d 'Write a damaged trace as a Chrome trace (JSON) that every reader takes'
-complete -c tracecv -n "__fish_tracecv_using_subcommand help; and not __fish_seen_subcommand_from convert cut merge repair anon help" -f -a "anon" -d 'Write a trace without the names that tell whose it is, as a Chrome trace (JSON)'
+complete -c tracecv -n "__fish_tracecv_using_subcommand help; and not __fish_seen_subcommand_from convert cut merge repair anon help" -f -a "anon" -d 'Write a trace without the names that identify its owner, as a Chrome trace (JSON)'
 complete -c tracecv -n "__fish_tracecv_using_subcommand help; and not __fish_seen_subcommand_from convert cut merge repair anon help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'

@@ -31,7 +31,7 @@ sarif\t'SARIF 2.1.0, for code scanning'
 junit\t'JUnit XML, one test case per rule, for pipelines'
 prometheus\t'Prometheus text format, for node_exporter\'s textfile collector'
 nagios\t'One line, and the exit status 0, 1, 2 or 3 of a monitoring plug-in'"
-complete -c traceq -n "__fish_traceq_needs_command" -l color -d 'When to colour the output' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set or TERM is dumb'
+complete -c traceq -n "__fish_traceq_needs_command" -l color -d 'When to color the output' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set or TERM is dumb'
 always\t'Always'
 never\t'Never'"
 complete -c traceq -n "__fish_traceq_needs_command" -s q -l quiet -d 'Say nothing on standard error but errors'
@@ -48,7 +48,7 @@ complete -c traceq -n "__fish_traceq_needs_command" -f -a "help" -d 'Print this 
 complete -c traceq -n "__fish_traceq_using_subcommand info" -l files-from -d 'Read more paths from FILE, one per line; `-` for standard input' -r -F
 complete -c traceq -n "__fish_traceq_using_subcommand info" -l format -d 'Form of the result on standard output' -r -f -a "text\t'For people: tables and sentences. Not stable between versions'
 json\t'For programs: JSON Lines, as described in profguard-records(7)'"
-complete -c traceq -n "__fish_traceq_using_subcommand info" -l color -d 'When to colour the output' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set or TERM is dumb'
+complete -c traceq -n "__fish_traceq_using_subcommand info" -l color -d 'When to color the output' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set or TERM is dumb'
 always\t'Always'
 never\t'Never'"
 complete -c traceq -n "__fish_traceq_using_subcommand info" -s 0 -l null -d 'Paths in --files-from end with NUL instead of newline, and are taken as they stand'
@@ -63,7 +63,7 @@ complete -c traceq -n "__fish_traceq_using_subcommand sum" -l config -d 'Read mo
 complete -c traceq -n "__fish_traceq_using_subcommand sum" -l max-memory -d 'Memory that the analysis may use, such as 512MiB or 4GiB; default 1GiB' -r
 complete -c traceq -n "__fish_traceq_using_subcommand sum" -l format -d 'Form of the result on standard output' -r -f -a "text\t'For people: tables and sentences. Not stable between versions'
 json\t'For programs: JSON Lines, as described in profguard-records(7)'"
-complete -c traceq -n "__fish_traceq_using_subcommand sum" -l color -d 'When to colour the output' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set or TERM is dumb'
+complete -c traceq -n "__fish_traceq_using_subcommand sum" -l color -d 'When to color the output' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set or TERM is dumb'
 always\t'Always'
 never\t'Never'"
 complete -c traceq -n "__fish_traceq_using_subcommand sum" -s 0 -l null -d 'Paths in --files-from end with NUL instead of newline, and are taken as they stand'
@@ -91,7 +91,7 @@ complete -c traceq -n "__fish_traceq_using_subcommand top" -l config -d 'Read mo
 complete -c traceq -n "__fish_traceq_using_subcommand top" -l max-memory -d 'Memory that the analysis may use, such as 512MiB or 4GiB; default 1GiB' -r
 complete -c traceq -n "__fish_traceq_using_subcommand top" -l format -d 'Form of the result on standard output' -r -f -a "text\t'For people: tables and sentences. Not stable between versions'
 json\t'For programs: JSON Lines, as described in profguard-records(7)'"
-complete -c traceq -n "__fish_traceq_using_subcommand top" -l color -d 'When to colour the output' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set or TERM is dumb'
+complete -c traceq -n "__fish_traceq_using_subcommand top" -l color -d 'When to color the output' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set or TERM is dumb'
 always\t'Always'
 never\t'Never'"
 complete -c traceq -n "__fish_traceq_using_subcommand top" -s 0 -l null -d 'Paths in --files-from end with NUL instead of newline, and are taken as they stand'
@@ -125,7 +125,7 @@ complete -c traceq -n "__fish_traceq_using_subcommand cat" -l max-memory -d 'Mem
 complete -c traceq -n "__fish_traceq_using_subcommand cat" -l format -d 'Form of the result on standard output' -r -f -a "text\t'For people: tables and sentences. Not stable between versions'
 json\t'For programs: JSON Lines, as described in profguard-records(7)'
 csv\t'Comma-separated values'"
-complete -c traceq -n "__fish_traceq_using_subcommand cat" -l color -d 'When to colour the output' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set or TERM is dumb'
+complete -c traceq -n "__fish_traceq_using_subcommand cat" -l color -d 'When to color the output' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set or TERM is dumb'
 always\t'Always'
 never\t'Never'"
 complete -c traceq -n "__fish_traceq_using_subcommand cat" -s 0 -l null -d 'Paths in --files-from end with NUL instead of newline, and are taken as they stand'
@@ -153,7 +153,7 @@ sarif\t'SARIF 2.1.0, for code scanning'
 junit\t'JUnit XML, one test case per rule, for pipelines'
 prometheus\t'Prometheus text format, for node_exporter\'s textfile collector'
 nagios\t'One line, and the exit status 0, 1, 2 or 3 of a monitoring plug-in'"
-complete -c traceq -n "__fish_traceq_using_subcommand check" -l color -d 'When to colour the output' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set or TERM is dumb'
+complete -c traceq -n "__fish_traceq_using_subcommand check" -l color -d 'When to color the output' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set or TERM is dumb'
 always\t'Always'
 never\t'Never'"
 complete -c traceq -n "__fish_traceq_using_subcommand check" -s 0 -l null -d 'Paths in --files-from end with NUL instead of newline, and are taken as they stand'
@@ -163,7 +163,7 @@ complete -c traceq -n "__fish_traceq_using_subcommand check" -s v -l verbose -d 
 complete -c traceq -n "__fish_traceq_using_subcommand check" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c traceq -n "__fish_traceq_using_subcommand rules" -l format -d 'Form of the result on standard output' -r -f -a "text\t'For people: tables and sentences. Not stable between versions'
 json\t'For programs: JSON Lines, as described in profguard-records(7)'"
-complete -c traceq -n "__fish_traceq_using_subcommand rules" -l color -d 'When to colour the output' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set or TERM is dumb'
+complete -c traceq -n "__fish_traceq_using_subcommand rules" -l color -d 'When to color the output' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set or TERM is dumb'
 always\t'Always'
 never\t'Never'"
 complete -c traceq -n "__fish_traceq_using_subcommand rules" -s q -l quiet -d 'Say nothing on standard error but errors'

@@ -28,7 +28,7 @@ complete -c tracewhy -n "__fish_tracewhy_needs_command" -l format -d 'Form of th
 json\t'For programs: JSON Lines, as described in profguard-records(7)'
 md\t'Markdown, of bounded length, for pull requests, chats and assistants'
 junit\t'JUnit XML, one test case per kind of condition, for pipelines'"
-complete -c tracewhy -n "__fish_tracewhy_needs_command" -l color -d 'When to colour the output' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set or TERM is dumb'
+complete -c tracewhy -n "__fish_tracewhy_needs_command" -l color -d 'When to color the output' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set or TERM is dumb'
 always\t'Always'
 never\t'Never'"
 complete -c tracewhy -n "__fish_tracewhy_needs_command" -s q -l quiet -d 'Say nothing on standard error but errors'
@@ -47,7 +47,7 @@ complete -c tracewhy -n "__fish_tracewhy_using_subcommand ranks" -l max-memory -
 complete -c tracewhy -n "__fish_tracewhy_using_subcommand ranks" -l format -d 'Form of the result on standard output' -r -f -a "text\t'For people: sentences and tables. Not stable between versions'
 json\t'For programs: JSON Lines, as described in profguard-records(7)'
 md\t'Markdown, of bounded length, for pull requests, chats and assistants'"
-complete -c tracewhy -n "__fish_tracewhy_using_subcommand ranks" -l color -d 'When to colour the output' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set or TERM is dumb'
+complete -c tracewhy -n "__fish_tracewhy_using_subcommand ranks" -l color -d 'When to color the output' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set or TERM is dumb'
 always\t'Always'
 never\t'Never'"
 complete -c tracewhy -n "__fish_tracewhy_using_subcommand ranks" -s 0 -l null -d 'Paths in --files-from end with NUL instead of newline, and are taken as they stand'
@@ -61,7 +61,7 @@ complete -c tracewhy -n "__fish_tracewhy_using_subcommand comm" -l max-memory -d
 complete -c tracewhy -n "__fish_tracewhy_using_subcommand comm" -l format -d 'Form of the result on standard output' -r -f -a "text\t'For people: sentences and tables. Not stable between versions'
 json\t'For programs: JSON Lines, as described in profguard-records(7)'
 md\t'Markdown, of bounded length, for pull requests, chats and assistants'"
-complete -c tracewhy -n "__fish_tracewhy_using_subcommand comm" -l color -d 'When to colour the output' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set or TERM is dumb'
+complete -c tracewhy -n "__fish_tracewhy_using_subcommand comm" -l color -d 'When to color the output' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set or TERM is dumb'
 always\t'Always'
 never\t'Never'"
 complete -c tracewhy -n "__fish_tracewhy_using_subcommand comm" -s 0 -l null -d 'Paths in --files-from end with NUL instead of newline, and are taken as they stand'
@@ -75,7 +75,7 @@ complete -c tracewhy -n "__fish_tracewhy_using_subcommand idle" -l max-memory -d
 complete -c tracewhy -n "__fish_tracewhy_using_subcommand idle" -l format -d 'Form of the result on standard output' -r -f -a "text\t'For people: sentences and tables. Not stable between versions'
 json\t'For programs: JSON Lines, as described in profguard-records(7)'
 md\t'Markdown, of bounded length, for pull requests, chats and assistants'"
-complete -c tracewhy -n "__fish_tracewhy_using_subcommand idle" -l color -d 'When to colour the output' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set or TERM is dumb'
+complete -c tracewhy -n "__fish_tracewhy_using_subcommand idle" -l color -d 'When to color the output' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set or TERM is dumb'
 always\t'Always'
 never\t'Never'"
 complete -c tracewhy -n "__fish_tracewhy_using_subcommand idle" -s 0 -l null -d 'Paths in --files-from end with NUL instead of newline, and are taken as they stand'
@@ -89,7 +89,7 @@ complete -c tracewhy -n "__fish_tracewhy_using_subcommand modules" -l max-memory
 complete -c tracewhy -n "__fish_tracewhy_using_subcommand modules" -l format -d 'Form of the result on standard output' -r -f -a "text\t'For people: sentences and tables. Not stable between versions'
 json\t'For programs: JSON Lines, as described in profguard-records(7)'
 md\t'Markdown, of bounded length, for pull requests, chats and assistants'"
-complete -c tracewhy -n "__fish_tracewhy_using_subcommand modules" -l color -d 'When to colour the output' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set or TERM is dumb'
+complete -c tracewhy -n "__fish_tracewhy_using_subcommand modules" -l color -d 'When to color the output' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set or TERM is dumb'
 always\t'Always'
 never\t'Never'"
 complete -c tracewhy -n "__fish_tracewhy_using_subcommand modules" -s 0 -l null -d 'Paths in --files-from end with NUL instead of newline, and are taken as they stand'
@@ -104,7 +104,7 @@ complete -c tracewhy -n "__fish_tracewhy_using_subcommand diff" -l format -d 'Fo
 json\t'For programs: JSON Lines, as described in profguard-records(7)'
 md\t'Markdown, of bounded length, for pull requests, chats and assistants'
 junit\t'JUnit XML, one test case per kind of condition, for pipelines'"
-complete -c tracewhy -n "__fish_tracewhy_using_subcommand diff" -l color -d 'When to colour the output' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set or TERM is dumb'
+complete -c tracewhy -n "__fish_tracewhy_using_subcommand diff" -l color -d 'When to color the output' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set or TERM is dumb'
 always\t'Always'
 never\t'Never'"
 complete -c tracewhy -n "__fish_tracewhy_using_subcommand diff" -s q -l quiet -d 'Say nothing on standard error but errors'

@@ -3,7 +3,7 @@
 //! | module | holds |
 //! |---|---|
 //! | `atomic` | files that appear whole, with their final mode and owner |
-//! | `output` | reports that go where a user said: to a file, or to what is none |
+//! | `output` | reports to a destination that the user chose: a regular file, a pipe or a device |
 
 mod atomic;
 mod output;

@@ -1,4 +1,4 @@
-//! Reports that go where a user said.
+//! Reports to a destination that the user chose.
 
 use std::fs::{File, Metadata};
 use std::io::{self, BufWriter, Write};

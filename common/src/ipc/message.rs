@@ -257,7 +257,7 @@ impl Poll {
             usize::try_from(n).ok().filter(|n| (1..=MAX_ANCESTRY).contains(n)).ok_or(DecodeError::BadPids)?;
         let pids: Vec<i32> = (0..n).map(|_| c.i32(whole)).collect::<Result<_, _>>()?;
         c.end(whole)?;
-        // A process whose ancestors live in another name space reports them as 0.
+        // A process whose ancestors live in another namespace reports them as 0.
         if pids[0] <= 0 || pids.iter().any(|p| *p < 0) {
             return Err(DecodeError::BadPids);
         }

@@ -19,7 +19,7 @@ use super::message::{HEADER, MAX_PAYLOAD};
 use crate::file_id::FileId;
 use crate::policy::Mode;
 
-/// Who sent a datagram, as the kernel says: in our own name spaces, not forgeable without privilege.
+/// Who sent a datagram, as the kernel says: in our own namespaces, not forgeable without privilege.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Credentials {
     /// Process id.

@@ -85,7 +85,7 @@ fn is_by_same_issuer(present: &Crl, new: &Crl, issuer: Option<&Cert>) -> bool {
 ///
 /// A CA below a root, whose certificate only its clients send, cannot be looked up here. A newer CRL in its name is
 /// taken all the same where one in its name is in use: its signature is verified at each handshake, with the
-/// certificate that the client sends, and a wrong one lets nobody in.
+/// certificate that the client sends, and a wrong one admits no client.
 fn check_replacement<'a>(
     path: &Path,
     crl: &Crl,

@@ -60,7 +60,7 @@ pub(super) struct ChainAnchors<'a> {
 /// Why the chain of a peer is rejected.
 #[derive(Debug)]
 pub(super) struct ChainRejection {
-    /// As rustls tells it to the peer, by an alert.
+    /// As rustls reports it to the peer, by an alert.
     pub(super) error: Error,
     /// The reason in words, for the log.
     pub(super) reason: String,

@@ -167,7 +167,7 @@ impl Record for Status {
 pub struct Process {
     /// Leaf pid, as the process knows itself.
     pub pid: i32,
-    /// Pid in the daemon's name space, where it differs.
+    /// Pid in the daemon's namespace, where it differs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub host_pid: Option<i32>,
     /// The user that it runs as; from profd only.
@@ -272,7 +272,7 @@ impl Record for Request {
 pub struct Triggered {
     /// Leaf pid.
     pub pid: i64,
-    /// Pid in the daemon's name space, where it differs.
+    /// Pid in the daemon's namespace, where it differs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub host_pid: Option<i32>,
     /// The user that the process runs as; from profd only.

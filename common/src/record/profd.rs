@@ -51,7 +51,7 @@ pub struct Metric {
     /// The marker's text.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
-    /// The sender's pid in the daemon's name space.
+    /// The sender's pid in the daemon's namespace.
     pub host_pid: i32,
     /// The user that the sender runs as.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -372,7 +372,7 @@ pub struct Event {
     /// The file, when more than one is read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub path: Option<String>,
-    /// Normalised category.
+    /// Normalized category.
     pub category: String,
     /// The category as the trace spells it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -430,7 +430,7 @@ summary!(Summary, "traceq.summary", r#"{"type":"traceq.summary","v":1,"files":2,
     records: u64,
 });
 
-/// `traceq.finding`: why a trace, or a set of them, may be unfit for analysis.
+/// `traceq.finding`: what makes the results of a trace, or of a set of them, doubtful.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct TraceFinding {
     /// What was found.

@@ -64,7 +64,7 @@ pub struct RanksVerdict {
     pub step_ns: i64,
     /// Collectives that were compared.
     pub collectives: u64,
-    /// Work ran on devices; otherwise operators of the host were judged.
+    /// Work ran on devices; otherwise the operators of the host decide.
     pub on_device: bool,
     /// What could not be decided, and why.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -112,7 +112,7 @@ pub struct RankLateness {
     /// What must be added to its clock to come to that one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub clock_offset_ns: Option<i64>,
-    /// What must be added for each second, where there were collectives enough to tell.
+    /// What must be added for each second, where there were enough collectives to determine it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub clock_drift_ppb: Option<i64>,
 }
@@ -137,7 +137,7 @@ pub struct SlowLinkRecord {
     pub bytes: Option<u64>,
     /// How many there were.
     pub count: u64,
-    /// Median time of one, of the rank that waited for nobody.
+    /// Median time of one, of the rank that waited least.
     pub time_ns: i64,
     /// That of its equals.
     pub usual_ns: i64,
@@ -223,7 +223,7 @@ impl Record for IdleDivision {
 pub struct DiffVerdict {
     /// The trace or directory that was compared with.
     pub base: String,
-    /// The one that was judged.
+    /// The trace or directory that was compared.
     pub new: String,
     /// Ranks of the first.
     pub base_ranks: u64,

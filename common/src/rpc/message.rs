@@ -466,7 +466,7 @@ pub struct ReloadFailure {
 pub struct ProcessStatus {
     /// Leaf pid, as the process knows itself.
     pub pid: i32,
-    /// Pid in the daemon's name space, where it differs.
+    /// Pid in the daemon's namespace, where it differs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub host_pid: Option<i32>,
     /// The user that it runs as; missing from older daemons.
@@ -511,7 +511,7 @@ pub enum CommandStatus {
     Effective,
     /// It cannot; the other function runs, or no process has this one.
     Ineffective,
-    /// No process has said; also any word of a newer daemon.
+    /// No process has reported one; also any word of a newer daemon.
     #[serde(other)]
     Unknown,
 }
@@ -629,7 +629,7 @@ pub struct Triggered {
     pub pid: i32,
     /// Decimal 64-bit id.
     pub trace_id: String,
-    /// Pid in the daemon's name space, where it differs.
+    /// Pid in the daemon's namespace, where it differs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub host_pid: Option<i32>,
     /// The user that the process runs as; missing from older daemons.
@@ -638,7 +638,7 @@ pub struct Triggered {
     /// The name of that user, if the daemon's host knows it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub user: Option<String>,
-    /// The log file that the process is told, if it is not that of the request.
+    /// The log file in the config of the process, if it differs from that of the request.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub log_file: Option<String>,
 }

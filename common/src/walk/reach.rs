@@ -1,5 +1,5 @@
 //! Who besides the owners can get to an entry through the directories above it: a file of mode 0644 in a directory of
-//! mode 0700 is open to nobody.
+//! mode 0700 is open to its owner only.
 
 /// What the directories above an entry leave of the permissions of group and others. The default is everybody.
 ///

@@ -95,7 +95,7 @@ pub struct EventClassifier {
 pub enum Classified {
     /// What it is.
     Known(Category),
-    /// Its process or thread will tell.
+    /// Its process or thread decides.
     Row(RowTraits, Option<Category>),
 }
 
@@ -127,7 +127,7 @@ impl EventClassifier {
     }
 
     fn classify_device_event(&mut self, event: &Event<'_>) -> Category {
-        // The end of a B and E pair may come without a name: its beginning tells.
+        // The end of a B and E pair may come without a name: its begin has it.
         if event.category == Category::Kernel || !self.rules.0.is_empty() {
             let verdict = self.verdict(event);
             if let Some(user) = verdict.user {
@@ -155,7 +155,7 @@ impl EventClassifier {
         }
     }
 
-    /// What an event is, unless its process or thread has to tell.
+    /// What an event is, unless its process or thread decides.
     pub fn meaning_by_itself(&mut self, event: &Event<'_>) -> Option<RowMeaning> {
         match self.classify_and_forget(event) {
             Classified::Known(category) => Some(meaning_of_known(event, category)),
@@ -187,7 +187,7 @@ impl EventClassifier {
         verdict
     }
 
-    /// What a row is, once the trace has been read. The user's class goes before what its name tells, for work on a
+    /// What a row is, once the trace has been read. The user's class goes before what its name means, for work on a
     /// device.
     pub fn resolve_row(&self, thread: u32, traits: RowTraits, user: Option<Category>) -> RowMeaning {
         let mut meaning = self.processes.classify_row(thread, traits);

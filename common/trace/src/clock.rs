@@ -1,6 +1,6 @@
 //! The clock of one rank against that of another, by the ends of the collectives that both took part in.
 //!
-//! No rank leaves a collective before the last has entered it, so its ends lie close together, while its starts tell who
+//! No rank leaves a collective before the last has entered it, so its ends lie close together, while its starts show who
 //! waited. Clocks differ by an offset, and by a drift: the ratio of their speeds.
 
 /// How to come from one clock to another.

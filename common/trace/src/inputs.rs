@@ -51,7 +51,7 @@ pub struct Opened {
     pub path: PathBuf,
     /// Size on disk, where it has one.
     pub size: Option<u64>,
-    /// Rank, where the tree around the file tells.
+    /// Rank, where the directories around the file name it.
     pub rank: Option<i64>,
 }
 

@@ -8,7 +8,7 @@
 //! |---|---|
 //! | [`inputs`] | the arguments that name traces |
 //! | [`read`], [`model`] | readers; what they produce |
-//! | [`report`] | what is said of a trace that was read |
+//! | [`report`] | messages about a trace that was read |
 //! | [`classifier`], [`meaning`] | what each event is: by its category, name, process, and the user's classes |
 //! | [`clock`] | how the clocks of two ranks differ |
 //! | [`table`], [`units`], [`shorten`] | tables and numbers for people |

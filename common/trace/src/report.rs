@@ -1,4 +1,4 @@
-//! What is said on standard error of a trace that was read, the same by every tool.
+//! Messages on standard error about a trace that was read, the same in every tool.
 
 use common::out::Out;
 

@@ -16,7 +16,7 @@ pub enum MarkKind {
     Profiler,
     /// An argument `step_num`, of `jax.profiler.StepTraceAnnotation`.
     StepNumber,
-    /// A batch of a serving engine; the number tells the family.
+    /// A batch of a serving engine; the number names the family.
     Serving(u8),
     /// `iteration 12`, `train_step` and the like, of Megatron and other training loops.
     Loop,
@@ -151,7 +151,7 @@ pub struct Update {
 const BACK: usize = 8;
 
 impl Steps {
-    /// The steps that marks tell: those of the first kind that occurs. Of the families of serving engines, which
+    /// The steps that marks bound: those of the first kind that occurs. Of the families of serving engines, which
     /// nest, the one that covers most time counts.
     pub fn from_marks(mut marks: Vec<StepMark>) -> Self {
         let Some(kind) = choose_kind(&marks) else { return Self::default() };

@@ -63,7 +63,7 @@ impl<'a> RequestKey<'a> {
     /// The request is not signed by its key, or no certificate can be issued for this kind of key.
     pub(crate) fn of_request(request: &'a SigningRequest) -> anyhow::Result<Self> {
         anyhow::ensure!(request.is_signed_by_key(), "the request is not signed by its own key");
-        // The algorithm names the key in the certificate; which hash the key signs with is not said there.
+        // The algorithm names the key in the certificate; it does not say which hash the key signs with.
         let algorithm = match &request.key.kind {
             KeyKind::Rsa { .. } => &rcgen::PKCS_RSA_SHA256,
             KeyKind::Ed25519 => &rcgen::PKCS_ED25519,

@@ -1,4 +1,4 @@
-//! A TCP stream that counts what it receives: whether a daemon that closed the connection had said anything.
+//! A TCP stream that counts what it receives: whether a daemon that closed the connection had sent anything.
 
 use std::io;
 use std::pin::Pin;

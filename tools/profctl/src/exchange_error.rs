@@ -115,7 +115,7 @@ impl ExchangeError {
                  8191 bytes that msMonitor's daemon accepts"
             }
             Self::Frame(_) | Self::TruncatedPrefix(_) => {
-                "check --port: the reply is not that of a profiling daemon"
+                "check --port: the peer does not answer like a profiling daemon"
             }
             Self::InvalidServerName => "give a name from the daemon's certificate with --server-name",
             Self::Tls(e) => return suggest_tls_fix(e).map(str::to_owned),

@@ -44,7 +44,7 @@ pub(crate) fn decode_reply<T: DeserializeOwned>(body: &[u8]) -> Result<T, Reques
         let at = format!("reply is not valid JSON (line {}, column {})", e.line(), e.column());
         RequestFailure::from_error(
             at,
-            Some("check --port: the reply is not that of a profiling daemon".to_owned()),
+            Some("check --port: the peer does not answer like a profiling daemon".to_owned()),
         )
     })?;
     if !value.is_object() {

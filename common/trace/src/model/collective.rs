@@ -5,7 +5,7 @@
 
 use std::borrow::Cow;
 
-/// What a device kernel does, as far as its name tells.
+/// What a device kernel does, as far as its name shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum KernelClass {
     /// Moves data between devices, or waits for others that do.

@@ -111,7 +111,7 @@ defects! {
     ChangesLeftOut "changes_left_out" Repaired "log of changes beside the database, which may still be written: left out",
     /// A time on a clock of which the file does not say how it runs.
     UnknownClock "unknown_clock" Repaired "time on a clock that nothing ties to the others, taken as it stands",
-    /// A packet that needs what its sequence said before, some of which was lost.
+    /// A packet that needs earlier definitions of its sequence, some of which were lost.
     PacketWithoutState "packet_without_state" EventLost "packet that needs names that were lost",
     /// The writer says that it lost data.
     DataLost "data_lost" MoreLost "place where the writer lost data",

@@ -56,7 +56,7 @@ impl EventId<'_> {
 /// One event.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Event<'a> {
-    /// Its number in the file's order, from 0. Of events that nothing else tells apart, the order of the file counts.
+    /// Its number in the file's order, from 0. Events that are equal otherwise are ordered by it.
     pub index: u64,
     /// The `ph` character.
     pub phase: u8,

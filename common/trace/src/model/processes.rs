@@ -1,12 +1,12 @@
 //! What the processes and threads of a trace are for, and what that makes of rows that carry no category.
 //!
-//! Ascend, JAX, TensorFlow and the first profiler of PyTorch tell device work by the process and thread that it stands
+//! Ascend, JAX, TensorFlow and the first profiler of PyTorch mark device work by the process and thread that it stands
 //! in. Their names may come behind the rows, so rows are classified when the whole trace has been read: until then a
 //! thread's number and a few [`RowTraits`] are all that need be kept of a row.
 
 use super::{Category, Event, EventId, FastMap, KernelClass};
 
-/// What a process is for, where the process and not the event tells.
+/// What a process is for, where the process decides and not the event.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ProcessRole {
     /// Nothing known.
@@ -20,7 +20,7 @@ pub enum ProcessRole {
     Overlap,
     /// Ascend: driver and runtime calls.
     Cann,
-    /// XLA, TensorFlow and old PyTorch: a device; its threads are streams, or tell more.
+    /// XLA, TensorFlow and old PyTorch: a device; its threads are streams, or have names that say more.
     Device,
     /// The host of such a trace.
     Host,
@@ -57,7 +57,7 @@ pub enum TaskKind {
     Other,
 }
 
-/// What the name of a row without category tells.
+/// What the name of a row without category means.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum NameHint {
     /// Nothing in particular.
@@ -82,7 +82,7 @@ pub enum NameHint {
 pub struct RowTraits {
     /// The kind of Ascend task.
     pub task: TaskKind,
-    /// What the name tells.
+    /// What the name means.
     pub hint: NameHint,
 }
 
@@ -133,7 +133,7 @@ fn task_kind(task_type: &[u8], name: &[u8]) -> TaskKind {
     }
 }
 
-/// Tells whether tasks of a kind compute, where nothing else tells.
+/// Returns whether tasks of a kind compute, where nothing else decides.
 pub(crate) fn is_compute_task(kind: &[u8]) -> bool {
     task_kind(kind, b"") == TaskKind::Compute
 }

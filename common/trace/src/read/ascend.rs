@@ -69,7 +69,7 @@ pub(super) fn list_names(dir: &Path) -> Vec<String> {
     names
 }
 
-/// Why a directory has no timeline, as far as what lies in it tells, and what can be done.
+/// Why a directory has no timeline, as far as its files show, and what can be done.
 pub fn describe_missing_timeline(dir: &Path) -> (&'static str, &'static str) {
     let has = |test: &dyn Fn(&str) -> bool| {
         let places = [dir.to_owned(), dir.join("ASCEND_PROFILER_OUTPUT"), dir.join(MSPROF_OUTPUT)];

@@ -1,7 +1,7 @@
 //! Where events begin: places to cut a file into blocks, and the next event behind a damage.
 //!
 //! A place to cut is only likely: whether an event really begins there is known when everything before it has been
-//! read ([`super::pipeline`]). Behind a damage nobody knows what came before, so there an event must prove itself: it
+//! read ([`super::pipeline`]). Behind a damage it is unknown what came before, so there an event must prove itself: it
 //! is a whole object without a fault, has a phase, and what follows is a comma, a bracket or another event.
 
 use memchr::{memchr2, memrchr_iter};
@@ -34,7 +34,7 @@ const ROOT_KEYS: [&str; 9] = [
 const CUT_RANGE: usize = 128 * 1024;
 
 /// The last place where an event is likely to begin: behind a closing brace, with a comma or nothing between. Also
-/// tells whether it was a comma.
+/// says whether it was a comma.
 pub(super) fn find_cut(text: &[u8]) -> Option<(usize, bool)> {
     let from = text.len().saturating_sub(CUT_RANGE);
     memrchr_iter(b'{', &text[from..]).map(|i| i + from).find_map(|brace| {
@@ -109,7 +109,7 @@ enum Proof {
     Failed,
     /// Nothing before this place is worth a look.
     FailedUntil(usize),
-    /// The text ends too early to tell.
+    /// The text ends before that is decided.
     Unclear,
 }
 

@@ -13,7 +13,7 @@ use crate::model::{Category, Defect, RawText};
 /// A longer event is an error of the producer's clock.
 const LONGEST_NS: i64 = 7 * 24 * 3600 * 1_000_000_000;
 
-/// What the events tell about their producer.
+/// What the events show of their producer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct DialectSigns {
     pub(super) kineto: bool,
@@ -27,7 +27,7 @@ impl DialectSigns {
     }
 }
 
-/// What decoding an event tells besides the event.
+/// What decoding an event yields besides the event.
 pub(super) struct Remarks<'a> {
     pub(super) signs: &'a mut DialectSigns,
     pub(super) defects: &'a mut Vec<Defect>,

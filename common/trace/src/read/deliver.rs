@@ -49,7 +49,7 @@ impl<'s> Delivery<'s> {
         Ok(())
     }
 
-    /// Takes what a text tells besides its events.
+    /// Takes what a text holds besides its events.
     fn take_notes(&mut self, text: &[u8], batch: &Batch, passed: Passed) -> Result<(), ReadStop> {
         for &(defect, count, at) in &batch.defects {
             self.count(defect, count, || passed.position_behind(&text[..at]))?;

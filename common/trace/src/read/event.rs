@@ -26,7 +26,7 @@ pub(super) enum Member {
 pub(super) struct Slot(u8);
 
 impl Slot {
-    /// For what nobody looks at.
+    /// For members that are not needed.
     pub(super) const NONE: Self = Self((Member::COUNT + Argument::COUNT) as u8);
 }
 
@@ -112,7 +112,7 @@ pub(super) struct EventFields {
     pub(super) args: TextSpan,
     /// It has no members at all.
     pub(super) empty: bool,
-    /// It has members that nobody looks at.
+    /// It has members that are not needed.
     pub(super) others: bool,
 }
 

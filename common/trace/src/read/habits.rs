@@ -46,7 +46,7 @@ pub(super) struct Habits {
 }
 
 impl Habits {
-    /// Takes the values of an event, in their order, and tells what is known of each. `None` if there are too many
+    /// Takes the values of an event, in their order, and returns what is known of each. `None` if there are too many
     /// places.
     pub(super) fn note<'a>(&mut self, values: impl Iterator<Item = PlacedValue<'a>>) -> Option<Vec<Habit>> {
         let mut behind = 0;

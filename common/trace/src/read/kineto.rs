@@ -22,7 +22,7 @@ pub(super) fn classify_category(cat: &[u8], name: &[u8]) -> Option<Category> {
         | b"privateuse1_runtime"
         | b"privateuse1_driver"
         | b"hpu_op" => Category::Runtime,
-        // Which of them communicate, their names tell: see `model::classify_kernel_name`.
+        // Their names show which of them communicate: see `model::classify_kernel_name`.
         b"kernel" | b"Kernel" => Category::Kernel,
         b"mtia_ccp_events" => classify_mtia(name),
         b"collective_comm" => Category::Collective,

@@ -67,7 +67,7 @@ impl<'a> LenientScanner<'a> {
         Err(ScanFault::End)
     }
 
-    /// [`Self::byte_behind`] to tell what a quote is; zero where there is nothing and nothing comes.
+    /// [`Self::byte_behind`] to decide what a quote is; zero where there is nothing and nothing comes.
     fn look_behind(&self, at: usize) -> Result<(usize, u8)> {
         match self.byte_behind(at) {
             Err(ScanFault::End) if self.whole => Ok((self.text.len(), 0)),

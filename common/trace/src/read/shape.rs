@@ -2,7 +2,7 @@
 //!
 //! Between two values of an event stand a comma, white space, the next key and a colon: in a trace of a million events
 //! only some hundred different texts. And many values are always the same where they stand: the category, the process, a
-//! version ([`super::habits`] tells which). [`EventShapes`] keeps the texts between values that vary as a tree, with the
+//! version ([`super::habits`] knows which). [`EventShapes`] keeps the texts between values that vary as a tree, with the
 //! others in them. An event that goes along a path of it is read by comparing whole texts; nothing but the values that
 //! vary is scanned. The texts were read by the strict scanner before, so what stands in the tree means what that
 //! scanner made of it. An event that leaves the tree is read by the strict scanner, which then learns its path.
@@ -28,7 +28,7 @@ struct Node {
     fixed: Vec<(Slot, JsonValue)>,
     /// Where the value behind the text belongs; `None` if the event ends.
     slot: Option<Slot>,
-    /// There are members that nobody looks at.
+    /// There are members that are not needed.
     others: bool,
     /// Where in the text the arguments begin, with their brace, and where they have ended.
     args_from: Option<usize>,
@@ -292,7 +292,7 @@ struct PathPiece {
 
 struct PathValue {
     slot: Slot,
-    /// It is a member that nobody looks at.
+    /// It is a member that is not needed.
     other: bool,
     value: JsonValue,
     /// Where it ends.

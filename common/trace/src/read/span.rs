@@ -4,7 +4,7 @@ use crate::model::RawText;
 
 /// A string's text between its quotes, or a number's text, by offsets into the scanned slice. One word, because
 /// every event has dozens of them: 28 bits for each offset, which is enough for blocks
-/// ([`super::window::TEXT_LIMIT`]), and one that tells whether there is an escape inside.
+/// ([`super::window::TEXT_LIMIT`]), and one that says whether there is an escape inside.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct TextSpan(u64);
 

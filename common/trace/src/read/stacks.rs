@@ -204,7 +204,7 @@ fn split_stack(line: &[u8]) -> Option<(&[u8], i64)> {
     fits.then_some((frames, count.round() as i64))
 }
 
-/// Reads folded stacks. What the numbers count is not said: one is a nanosecond.
+/// Reads folded stacks. The format does not say what the numbers count: one is taken as a nanosecond.
 pub(super) fn read_folded(
     mut window: InputWindow,
     options: &ReadOptions,

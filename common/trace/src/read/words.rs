@@ -66,7 +66,7 @@ pub(super) fn skip_digits(text: &[u8], mut at: usize) -> usize {
 }
 
 /// The number that 1 to 16 digits make, which are all of `text[start..end]`. Eight digits at a time: the values of
-/// neighbours are brought together as 10 a + b, then pairs of those, then pairs of these.
+/// neighbors are brought together as 10 a + b, then pairs of those, then pairs of these.
 #[inline(always)]
 pub(super) fn parse_digits(text: &[u8], start: usize, end: usize) -> Option<u64> {
     let length = end.checked_sub(start)?;

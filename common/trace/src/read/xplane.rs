@@ -217,7 +217,7 @@ fn send_event(
     if !short.is_empty() && short != full {
         emit.args.text(b"long_name", full);
     }
-    // What an event says itself goes before what is said of all of its name.
+    // The stats of an event go before those of its metadata.
     let common = known.map_or(&[][..], |n| n.stats.as_slice());
     let own = |name: i64| event.stats.iter().any(|s| s.name == name);
     for stat in common.iter().filter(|s| !own(s.name)).chain(&event.stats) {

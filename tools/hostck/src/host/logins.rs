@@ -10,7 +10,7 @@ pub(super) static CHECK: HostCheck = HostCheck {
         id: "logins",
         severity: Severity::Error,
         what: "an account has no password, or is a second root",
-        why: "Whoever becomes root, or another account without a password, reads every key and changes every program.",
+        why: "A user who becomes root, or another account, without a password reads every key and changes every program.",
         fix: "passwd -l ACCOUNT; usermod --uid UID ACCOUNT",
         reference: "passwd(5); shadow(5), encrypted password",
     },

@@ -1,4 +1,4 @@
-//! Network addresses in text: finds them and tells public addresses from private, loopback and example ones.
+//! Network addresses in text: finds them and separates public addresses from private, loopback and example ones.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 

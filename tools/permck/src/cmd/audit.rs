@@ -39,7 +39,7 @@ Examples:
 /// how to fix it. `permck rules` explains the rules.
 ///
 /// Severity follows danger. Errors are private keys that others can read, and what others can write or execute with
-/// the rights of somebody else; warnings are permissions to read that the table does not allow. What nobody else can use
+/// the rights of somebody else; warnings are permissions to read that the table does not allow. What no other user can use
 /// is a note: behind a closed directory, in a group without other members, or of the owner alone. --strict judges by
 /// the table alone. In text, each cause is told once: entries whose mode a umask explains are one cause.
 ///

@@ -32,8 +32,9 @@ Examples:
 ///
 /// Removes permissions of group and others that the class of an entry does not allow, setuid and setgid bits of files,
 /// and ACLs that grant access to other users and groups, where the audit finds an error or a warning. With --strict also
-/// permissions of the owner, special bits of directories, and everything that nobody else can use. It never adds a permission, never follows a symbolic link, and skips entries
-/// that another user owns, that have several hard links, that are mounted below a PATH, or that change meanwhile.
+/// permissions of the owner, special bits of directories, and everything that no other user can use. It never adds a
+/// permission, never follows a symbolic link, and skips entries that another user owns, that have several hard links, that
+/// are mounted below a PATH, or that change meanwhile.
 /// Findings of severity error that need a decision, also about the directories above each PATH, are listed, and the exit
 /// status is then 1. Findings of severity warning are counted on standard error; a default ACL is one, because without
 /// it the umask decides the mode of new entries.

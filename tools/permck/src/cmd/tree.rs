@@ -35,7 +35,7 @@ pub(crate) struct TreeArgs {
     filter: FilterArgs,
     /// Give every finding the severity of its rule, and every mode the maximum of its class, as the table has it
     ///
-    /// Otherwise severity follows danger: permissions that nobody else can use are notes, because a directory above is
+    /// Otherwise severity follows danger: permissions that no other user can use are notes, because a directory above is
     /// closed, the group has no other members, or the owner alone has them.
     #[arg(long)]
     pub(super) strict: bool,

@@ -117,7 +117,7 @@ impl CauseReport {
     ) -> io::Result<()> {
         let (n, written) = (grouped(cause.count), grouped(cause.writable));
         let what = match (severity, cause.writable) {
-            (Severity::Note, _) => format!("{n} entries, whose permissions nobody else can use"),
+            (Severity::Note, _) => format!("{n} entries, whose permissions no other user can use"),
             (_, 0) => format!("{n} entries readable by others, none writable"),
             (_, all) if all == cause.count => format!("{n} entries writable by others"),
             _ => format!("{n} entries readable by others, {written} of them writable"),

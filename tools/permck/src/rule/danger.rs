@@ -1,6 +1,6 @@
 //! How grave a finding about permissions is: who besides the owner can use them, and for what.
 //!
-//! The table of rules has the severity of the worst case, which `--strict` keeps for all. Otherwise what nobody else can
+//! The table of rules has the severity of the worst case, which `--strict` keeps for all. Otherwise what no other user can
 //! use is a note: permissions of a group without other members, and everything behind a directory that nobody else may
 //! enter.
 

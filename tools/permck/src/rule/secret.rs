@@ -13,7 +13,7 @@ pub(crate) static READABLE: EntryRule = EntryRule {
         id: "key-readable",
         severity: Severity::Error,
         what: "other users can read a private key",
-        why: "Every user who can read the file can use the key, and whoever has read it keeps it after the mode is changed.",
+        why: "Every user who can read the file can use the key, and who has read it keeps it after the mode is changed.",
         fix: "`chmod go= PATH`, then replace the key and revoke what was issued for it",
         reference: "msMonitor security statement, file permission control (keys: 0600 in a directory 0700)",
     },

@@ -48,7 +48,7 @@ fn check_special_bits(s: &AuditedEntry<'_>, context: &RuleContext) -> Option<Vio
 }
 
 /// On directories, setgid passes the group on to new entries, sticky protects entries from each other, and setuid does
-/// nothing; on a file that nobody may execute, nothing does anything (chmod(1)).
+/// nothing; on a file that no user may execute, they do nothing (chmod(1)).
 fn severity(s: &AuditedEntry<'_>, context: &RuleContext) -> Severity {
     let program = s.file_type() == FileType::RegularFile && s.mode().0 & 0o6000 != 0;
     match program {

@@ -1,4 +1,4 @@
-//! The state of the certificates as `getStatus`, the log and the exit status of `profctl status` tell it.
+//! The state of the certificates as `getStatus`, the log and the exit status of `profctl status` report it.
 
 use std::path::Path;
 use std::time::Duration;
@@ -74,7 +74,7 @@ impl CertificateState {
         }
     }
 
-    /// Takes what `getStatus` tells of a directory that is in use now.
+    /// Takes what `getStatus` reports of a directory that is in use now.
     pub(super) fn describe_directory(&mut self, dir: &MtlsDir) {
         let since = |crl: &Crl| {
             let before = self.crls.iter().find(|old| old.crl.der == crl.der);
@@ -144,7 +144,7 @@ pub(super) fn format_crl_number(crl: &Crl) -> String {
     crl.number.as_ref().map_or_else(|| "without a number".to_owned(), |n| hex(&n.value))
 }
 
-/// How many trust anchors `getStatus` tells.
+/// How many trust anchors `getStatus` reports.
 const MAX_ROOTS_SHOWN: usize = 16;
 
 impl UsedCrl {

@@ -80,7 +80,7 @@ pub(crate) struct DaemonFlags {
 
     /// Mode of the socket files in octal: 0600, 0660 or 0666
     ///
-    /// Whoever may write to a socket can send to the daemon, which then rejects the users that it does not serve.
+    /// A user who may write to a socket can send to the daemon, which rejects the users that it does not serve.
     #[arg(long, value_name = "MODE", default_value = "0600", value_parser = parse_socket_mode)]
     pub(crate) ipc_mode: u32,
 
@@ -131,8 +131,8 @@ pub(crate) struct DaemonFlags {
 
     /// Accept a new trust root when the certificates are reloaded, instead of at a restart only
     ///
-    /// Whoever can write the certificate directory could otherwise let in his own clients. Either way the log shows the
-    /// fingerprints.
+    /// A user who can write the certificate directory could otherwise let in clients of their own. Either way the log
+    /// shows the fingerprints.
     #[arg(long)]
     pub(crate) accept_new_roots: bool,
 

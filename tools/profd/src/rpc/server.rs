@@ -207,7 +207,7 @@ async fn refuse_handshake(
 enum Recorded {
     /// A client was refused: by its certificate, or because it has none.
     Yes,
-    /// There was none: a connection that said nothing, not TLS, or not all. Strangers could fill a disk with those.
+    /// There was none: a connection that sent nothing, no TLS, or not all of it. Strangers could fill a disk with those.
     No,
 }
 

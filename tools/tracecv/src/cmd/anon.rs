@@ -1,4 +1,4 @@
-//! `tracecv anon`: a trace without names that tell whose it is.
+//! `tracecv anon`: a trace without the names that identify its owner.
 
 mod pseudonyms;
 
@@ -21,7 +21,7 @@ use crate::write::chrome::ChromeWriter;
 use crate::write::event_text::write_fields;
 use pseudonyms::Pseudonyms;
 
-/// Write a trace without the names that tell whose it is, as a Chrome trace (JSON)
+/// Write a trace without the names that identify its owner, as a Chrome trace (JSON)
 ///
 /// Times, ids, flows and numbers stay. Names of PyTorch's operators, of calls of runtimes, of kernels and collectives, and
 /// marks of steps stay, too, so that analyses give the same. All other texts get a number in their place, the same text the
@@ -88,7 +88,7 @@ impl AnonArgs {
     }
 }
 
-/// What a trace says about itself, without what tells whose it is.
+/// What a trace says about itself, without what identifies its owner.
 fn without_identity(meta: TraceMeta) -> TraceMeta {
     TraceMeta { trace_id: None, trace_name: None, host: None, ..meta }
 }

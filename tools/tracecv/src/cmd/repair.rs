@@ -23,7 +23,7 @@ use crate::write::event_text::write_exact_event;
 ///
 /// Brackets and commas are complete, texts are UTF-8, numbers that JSON does not know (`inf`, `NaN`) are null, times are
 /// whole nanoseconds, durations are not negative, what is open is closed at the last moment of its thread, and ends
-/// without a begin are left out. What was repaired or lost is said on standard error; what is lost is exit status 2.
+/// without a begin are left out. Repairs and losses are reported on standard error; a loss is exit status 2.
 #[derive(Args, Debug)]
 #[command(after_long_help = "Examples:\n  \
     tracecv repair -o whole.json cut.json")]

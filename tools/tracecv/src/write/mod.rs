@@ -179,7 +179,7 @@ impl<'w> Buffered<'w> {
         if self.bytes.len() >= Self::ENOUGH { self.pass_all() } else { Ok(()) }
     }
 
-    /// As [`Self::pass_enough`], but keeps the last byte, which tells what has to come next.
+    /// As [`Self::pass_enough`], but keeps the last byte, which decides what has to come next.
     ///
     /// # Errors
     /// What the output says.

@@ -133,7 +133,7 @@ impl Profiles<'_, '_> {
                 (*from, *to) = ((*from).min(at), (*to).max(at));
             }
             self.out.bytes.extend_from_slice(line.as_bytes());
-            // What is passed on leaves its last byte, which tells whether a comma is due.
+            // What is passed on leaves its last byte, which decides whether a comma is due.
             return Ok(self.out.pass_enough_but_last()?);
         };
         if self.further.len() <= further {

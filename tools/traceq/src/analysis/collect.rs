@@ -32,7 +32,7 @@ pub(crate) struct Collected {
     pub(crate) clusters: TimeClusters,
     pub(crate) work: Spool<Work, 6>,
     pub(crate) launches: Spool<Launch, 3>,
-    /// Rows whose process or thread tells what they are.
+    /// Rows whose process or thread decides what they are.
     pub(crate) rows: Spool<Row, 7>,
     /// Begins and ends.
     pub(crate) edges: EdgeStore,
@@ -246,7 +246,7 @@ impl Collected {
     }
 }
 
-/// What is said of a trace that has more names than memory is allowed for.
+/// The message about a trace that has more names than memory is allowed for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct TooManyNames {
     limit: MemoryLimit,

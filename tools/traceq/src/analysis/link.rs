@@ -7,7 +7,7 @@ use super::resolve::Resolved;
 use trace::model::{Category, FastMap};
 use trace::spool::{Spool, SpoolRecord};
 
-/// A piece of work with what its launch tells.
+/// A piece of work with what is known from its launch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct LinkedWork {
     pub(crate) start: i64,
@@ -54,7 +54,7 @@ impl SpoolRecord<6> for LinkedWork {
     }
 }
 
-/// What linking tells of a trace.
+/// What linking finds out about a trace.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct LinkCounts {
     /// Launches.

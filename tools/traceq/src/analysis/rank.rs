@@ -112,7 +112,7 @@ struct RankedSpan {
     index: u64,
     thread: u32,
     name: u32,
-    /// None if its process or thread will tell.
+    /// None if its process or thread decides.
     kind: Option<By>,
     traits: RowTraits,
     user: Option<Category>,

@@ -102,7 +102,7 @@ pub(crate) fn launch_kind(name: &[u8]) -> LaunchKind {
     }
 }
 
-/// A row of a thread, of which only its process or thread tells what it is.
+/// A row of a thread, of which only its process or thread decides what it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Row {
     pub(crate) start: i64,
@@ -150,7 +150,7 @@ pub(crate) struct Edge {
     pub(crate) name: u32,
     pub(crate) begin: bool,
     pub(crate) external: bool,
-    /// Its category; none if its process or thread will tell.
+    /// Its category; none if its process or thread decides.
     pub(crate) known: Option<Category>,
     pub(crate) traits: RowTraits,
     pub(crate) user: Option<Category>,

@@ -1,7 +1,7 @@
 //! Which processes of a trace belong to one rank.
 //!
 //! A profiler writes a file for each process. Tools that merge the files of several ranks keep the numbers of devices
-//! and launches, which then stand for something else in each of them; what tells them apart is the process id, into
+//! and launches, which then stand for something else in each of them; they differ by the process id, into
 //! which they write the rank (`[TP00] 83` and `[TP00] 0` of sglang's `profile_merger.py`), or the process's name or label.
 
 use std::collections::BTreeMap;
@@ -22,7 +22,7 @@ pub(crate) struct ProcessUse {
 pub(crate) struct Scope {
     /// What its processes have in common, such as `[TP00]`.
     pub(crate) label: Option<String>,
-    /// The rank that this tells.
+    /// The rank that this names.
     pub(crate) rank: Option<i64>,
 }
 

@@ -63,7 +63,7 @@ pub(crate) struct Sums {
     pub(crate) derived_steps: bool,
     /// Work that nothing launched was counted, since it is most of the device time; how many events.
     pub(crate) unlinked_counted: u64,
-    /// Steps hold the work that starts in them, since the trace does not tell what launched it.
+    /// Steps hold the work that starts in them, since the trace does not say what launched it.
     pub(crate) steps_by_start: bool,
     pub(crate) links: LinkCounts,
     pub(crate) recorded: RecordedTime,

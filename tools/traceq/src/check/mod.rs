@@ -35,7 +35,7 @@ fn finding_of(rule: &Rule, path: &Path, found: String, expected: &str) -> Findin
 
 /// Says on one line what is wrong enough with a trace to make its sums doubtful.
 pub(crate) fn warn_of_doubts(out: &Out, path: &Path, outcome: &ReadOutcome, sums: &Sums) {
-    // What could not be read has been said.
+    // What could not be read has been reported.
     let doubtful =
         |f: &Finding| f.severity > Severity::Note && !rules::SAID_IN_READING.contains(&f.rule.as_str());
     let findings: Vec<Finding> = check_trace(path, outcome, sums).into_iter().filter(doubtful).collect();

@@ -49,7 +49,7 @@ impl RankFacts {
 }
 
 /// The findings between traces. Those belong together that have the same world size and trace id, and different ranks:
-/// what else a user names at once may be of different jobs, and nothing is said of it.
+/// what else a user names at once may be of different jobs, and is not compared.
 pub(crate) fn check_ranks(all: &[RankFacts]) -> Vec<Finding> {
     let mut findings = check_missing_ranks(all);
     let mut jobs: BTreeMap<(Option<i64>, Option<&str>), Vec<&RankFacts>> = BTreeMap::new();

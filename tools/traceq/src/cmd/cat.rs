@@ -136,7 +136,7 @@ impl Selection {
     }
 }
 
-/// Writes lines ahead, of events that tell by themselves what they are.
+/// Writes lines ahead, of events that need no other to be classified.
 struct LineWorker {
     selection: Selection,
     classifier: EventClassifier,

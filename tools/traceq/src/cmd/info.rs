@@ -59,11 +59,11 @@ impl Info {
 
 /// Counts what there is.
 struct Survey {
-    /// What tells the steps.
+    /// What marks the steps.
     collected: Collected,
     recorded: RecordedTime,
     counts: [u64; Category::ALL.len()],
-    /// Rows whose process or thread tells what they are, by thread, and what else is known of them.
+    /// Rows whose process or thread decides what they are, by thread, and what else is known of them.
     rows: FastMap<(u32, u8, bool), u64>,
     devices: BTreeMap<Option<i64>, u64>,
     updates: u64,
@@ -102,7 +102,7 @@ impl Survey {
         }
     }
 
-    /// What tells the steps; nothing is left of it.
+    /// What marks the steps; nothing is left of it.
     fn take_collected(&mut self) -> Collected {
         self.recorded = self.collected.clusters.find_recording();
         std::mem::replace(&mut self.collected, Collected::new(&CollectOptions::default()))

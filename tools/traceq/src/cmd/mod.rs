@@ -140,7 +140,7 @@ impl Tally {
         self.records += 1;
     }
 
-    /// Writes the summary, if records are what is written, and tells how the run went: nothing named is a no.
+    /// Writes the summary, if records are what is written, and returns how the run went: nothing named is a no.
     fn finish(self, out: &mut Out, json: bool, named: u64) -> anyhow::Result<Exit> {
         let Self { files, incomplete, events, records } = self;
         if json {

@@ -13,7 +13,7 @@ use trace::classifier::{ClassRules, parse_expression};
 use trace::spool::MemoryLimit;
 use trace::steps::StepNames;
 
-/// The options of everything that analyses.
+/// The options of everything that analyzes.
 #[derive(Args, Clone, Debug, Default)]
 #[command(next_help_heading = "Analysis options")]
 pub(crate) struct AnalysisOptions {

@@ -191,7 +191,7 @@ fn check(
     touched: Range<usize>,
     bytes: &[u8],
 ) -> Result<(), String> {
-    // The brackets and commas beside an event belong to it: without them it runs into its neighbour.
+    // The brackets and commas beside an event belong to it: without them it runs into its neighbor.
     let near = |e: &&Range<usize>| e.start <= touched.end + 2 && touched.start <= e.end + 2;
     let allowed = events.iter().filter(near).count() as i64;
     let found = catch_unwind(AssertUnwindSafe(|| read(dir, bytes))).map_err(|e| {

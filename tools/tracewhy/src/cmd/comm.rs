@@ -18,7 +18,7 @@ use crate::report::{LEFT, RIGHT, Report};
 /// Say what the collectives of a job cost, and how fast they are
 ///
 /// Calls of one kind, size and group stand together, those with the most exposed time first. Bandwidth is that of the rank
-/// that waited for nobody, with the factors of nccl-tests; from the trace of one rank, waiting for others is part of it.
+/// that waited least, with the factors of nccl-tests; from the trace of one rank, waiting for others is part of it.
 #[derive(Args, Debug)]
 #[command(arg = super::report_form_arg(), after_long_help = "Examples:\n  \
     tracewhy comm rank*.json.gz\n  \

@@ -219,7 +219,7 @@ impl DiffArgs {
                 let noise = match step.beyond_noise {
                     Some(true) => "beyond noise",
                     Some(false) => "within the noise between steps",
-                    None => "too few steps to tell noise",
+                    None => "too few steps to measure noise",
                 };
                 let (base, new) = (format_mean(step.base.mean()), format_mean(step.new.mean()));
                 format!("a step takes {new} instead of {base}, {}: {noise}", format_growth(step))

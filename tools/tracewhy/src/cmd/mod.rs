@@ -97,7 +97,7 @@ pub(crate) struct ReadJob {
 }
 
 impl JobArgs {
-    /// Reads every trace as a rank. `None` if there is none: it has been said why.
+    /// Reads every trace as a rank. `None` if there is none: the reason has been reported.
     ///
     /// # Errors
     /// A class or an argument is not valid, or a temporary file cannot be used.

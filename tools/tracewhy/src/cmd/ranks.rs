@@ -22,7 +22,7 @@ use crate::report::{LEFT, RIGHT, Report};
 ///
 /// Takes one trace of each rank. For every collective in which all wait for the last, it finds who came last and by how
 /// much, without comparing clocks; what that rank did meanwhile, it finds by comparing its steps with those of the others.
-/// Jobs without devices, such as gloo on CPUs, are judged by the operators of their hosts. A job in which lateness changes
+/// For jobs without devices, such as gloo on CPUs, the operators of their hosts decide. A job in which lateness changes
 /// hands from step to step has no slow rank.
 #[derive(Args, Debug)]
 #[command(arg = super::report_form_arg(), after_long_help = "Examples:\n  \
@@ -116,7 +116,7 @@ fn verdict_record(job: &Job, result: &RanksResult) -> record::RanksVerdict {
     }
 }
 
-/// That nobody is slow is as sure as the share of the ranks that were seen, if collectives could be compared at all.
+/// That no rank is slow is as sure as the share of the ranks that were seen, if collectives could be compared at all.
 fn confidence_of_none(result: &RanksResult) -> f64 {
     if result.lateness.collectives == 0 || result.verdict.steps < 3 {
         return 0.0;

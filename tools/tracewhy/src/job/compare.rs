@@ -47,7 +47,7 @@ impl Samples {
         if freedom == 0 { 0.0 } else { self.squares / freedom as f64 / self.steps as f64 }
     }
 
-    /// There are enough steps of a rank to tell what they differ by.
+    /// There are enough steps of a rank to measure what they differ by.
     fn tells_noise(&self) -> bool {
         self.ranks > 0 && self.steps / self.ranks >= LEAST_STEPS
     }
@@ -64,13 +64,13 @@ pub(crate) struct Change {
     pub(crate) new: Samples,
     /// By how much means differ by chance: one standard error.
     pub(crate) noise: f64,
-    /// The difference is more than that explains; `None` with too few steps to tell.
+    /// The difference is more than that explains; `None` with too few steps to decide.
     pub(crate) beyond_noise: Option<bool>,
 }
 
 /// A difference must be so many standard errors.
 const LEAST_ERRORS: f64 = 3.0;
-/// Steps of each rank that tell noise.
+/// Steps of each rank that noise is measured with.
 const LEAST_STEPS: u64 = 3;
 
 impl Change {

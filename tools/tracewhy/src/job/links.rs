@@ -1,6 +1,6 @@
 //! Slow links: transfers among some ranks that take longer than equal ones among others.
 //!
-//! The time of a transfer is that of the rank that came last to it, who waited for nobody. Equal transfers are of one kind
+//! The time of a transfer is that of the rank that came last to it, and so did not wait. Equal transfers are of one kind
 //! and size, in groups of one size; at least three groups or pairs must have made them.
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -46,7 +46,7 @@ impl Job {
             if call.first().is_some_and(|first| next.is_none_or(|n| n.key != first.key)) {
                 let is_single = call.windows(2).all(|pair| pair[0].part != pair[1].part);
                 let family = self.families.get(call[0].family);
-                // Groups that nothing tells apart have more arrivals than ranks.
+                // Groups that cannot be distinguished have more arrivals than ranks.
                 let fits = family.group_size.is_none_or(|n| call.len() as u64 <= n);
                 if is_single && fits {
                     each(family, &call);

@@ -20,7 +20,7 @@ pub(crate) enum HostWork {
 /// How many there are.
 pub(crate) const HOST_WORKS: usize = 5;
 
-/// Parts of names, in lower case, that tell loading of data (PyTorch's `DataLoader`, Megatron-LM, torchtitan, Lightning).
+/// Parts of names, in lower case, that mean loading of data (PyTorch's `DataLoader`, Megatron-LM, torchtitan, Lightning).
 const INPUT_NAMES: [&str; 9] = [
     "dataloader",
     "data_loader",
@@ -33,7 +33,7 @@ const INPUT_NAMES: [&str; 9] = [
     "batch-generator",
 ];
 
-/// Parts of names, in lower case, that tell collection of garbage (CPython; `Python GC` of `torch.profiler`).
+/// Parts of names, in lower case, that mean collection of garbage (CPython; `Python GC` of `torch.profiler`).
 const GARBAGE_NAMES: [&str; 5] =
     ["python gc", "gc.collect", "gc_collect", "garbage collect", "garbage_collect"];
 

@@ -133,7 +133,7 @@ pub(crate) struct RankPart {
     pub(crate) world_size: Option<i64>,
     /// Its work ran on a device.
     pub(crate) on_device: bool,
-    /// The trace marks steps, or has an optimizer that tells them.
+    /// The trace marks steps, or has an optimizer that separates them.
     pub(crate) has_steps: bool,
     /// In the order of time.
     pub(crate) steps: Vec<StepPart>,

@@ -131,7 +131,7 @@ pub(super) struct Attribution<'a> {
     modules: BTreeMap<Option<u32>, PartTime>,
     annotations: BTreeMap<Option<u32>, PartTime>,
     phases: BTreeMap<Phase, PartTime>,
-    /// What the names of annotations tell of a phase.
+    /// What the names of annotations say of a phase.
     phases_of_names: FastMap<u32, Option<Phase>>,
 }
 

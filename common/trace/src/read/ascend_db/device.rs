@@ -15,7 +15,7 @@ impl AscendReader<'_> {
         if !(database.has_column("TASK", "startNs") && database.has_column("TASK", "globalTaskId")) {
             return Ok(());
         }
-        // Of a profile without details, the kind of a task is all that tells.
+        // Of a profile without details, only the kind of a task is known.
         let known = database.has_column("COMPUTE_TASK_INFO", "globalTaskId");
         let columns = [
             database.columns(
@@ -99,7 +99,7 @@ impl AscendReader<'_> {
                 args.some_text(key, self.strings.some(row.integer(column)));
             }
             let marker = kind == b"MsTx";
-            // Of a kind that does not tell, what the details say counts.
+            // Where the kind does not decide, the details do.
             let told = computes && !is_computation(kind);
             let event = Event {
                 phase: b'X',

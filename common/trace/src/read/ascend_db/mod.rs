@@ -3,7 +3,7 @@
 //! `docs/en/user_guide/profile_data_file_references_db.md`, Ascend/msmonitor `plugin/ipc_monitor/db`).
 //!
 //! A recording gives the same events as its `trace_view.json`: the same processes by name, the same categories and names.
-//! What computes is told as the exporter tells it for its own sums: a task with a row in `COMPUTE_TASK_INFO`.
+//! What counts as computation follows the exporter's own sums: a task with a row in `COMPUTE_TASK_INFO`.
 
 mod counters;
 mod device;

@@ -27,7 +27,7 @@ pub(super) struct ClockTable {
     clocks: FastMap<(u32, u32), ClockState>,
     /// What to add to the trace's clock to come to the Unix epoch.
     epoch: Option<i64>,
-    /// The clock of the first stamp: that of the trace, where no snapshot tells more.
+    /// The clock of the first stamp: that of the trace, where no snapshot defines another.
     first: Option<u32>,
 }
 

@@ -1,7 +1,7 @@
 //! Perfetto's own traces, as PyTorch, rocprofv3 and the Perfetto SDK write them (google/perfetto
 //! `protos/perfetto/trace/trace_packet.proto`, `src/trace_processor/importers/proto`).
 //!
-//! Packets are read one after the other. What a sequence of packets has said before (names, defaults, clocks) is kept,
+//! Packets are read one after the other. What earlier packets of a sequence defined (names, defaults, clocks) is kept,
 //! within a limit; events are not: begins and ends stay two events, as in a trace in JSON.
 
 mod clocks;

@@ -1,4 +1,4 @@
-//! What a sequence of packets has said before: names by number, defaults, a thread.
+//! What earlier packets of a sequence defined: names by number, defaults, a thread.
 
 use super::messages::{Interned, InternedData, PacketDefaults, ThreadDescriptor};
 use crate::model::FastMap;
@@ -12,7 +12,7 @@ type Texts = FastMap<u64, Vec<u8>>;
 /// What is known of a sequence.
 #[derive(Debug, Default)]
 pub(super) struct Sequence {
-    /// Nothing that it has said was lost.
+    /// None of its definitions were lost.
     pub(super) valid: bool,
     pub(super) defaults: PacketDefaults,
     pub(super) categories: Texts,
@@ -29,7 +29,7 @@ pub(super) struct Sequence {
 }
 
 impl Sequence {
-    /// Forgets what was said.
+    /// Forgets its definitions.
     pub(super) fn clear(&mut self) {
         *self = Self { valid: true, ..Self::default() };
     }

@@ -37,7 +37,7 @@ pub(super) struct TrackTable {
 }
 
 impl TrackTable {
-    /// Takes what is said of a track; a later text fills what was empty.
+    /// Takes the definition of a track; a later text fills what was empty.
     pub(super) fn describe(
         &mut self,
         descriptor: &TrackDescriptor,

@@ -67,7 +67,7 @@ impl Pseudonyms {
         Self { kernels, numbers, counts, steps: StepNames::default() }
     }
 
-    /// The name of an event: its own, if it tells nothing.
+    /// The name of an event: its own, if it identifies nothing.
     pub(super) fn name_of(&mut self, event: &Event<'_>) -> String {
         let name = event.name.decode();
         match event.category {

@@ -1,4 +1,4 @@
-//! The collectives that two ranks took part in, which tell how their clocks differ ([`trace::clock`]).
+//! The collectives that two ranks took part in, which show how their clocks differ ([`trace::clock`]).
 
 use std::hash::BuildHasher;
 
@@ -30,7 +30,7 @@ pub(super) struct CollectiveSpan {
 #[derive(Default)]
 pub(super) struct CollectiveSink {
     spans: [FastMap<u64, CollectiveSpan>; 3],
-    /// Those that no sequence number tells apart, by source and kind: their order in time tells.
+    /// Those without a sequence number, by source and kind: they are matched by their order in time.
     unnumbered: FastMap<(usize, u64), Vec<CollectiveSpan>>,
     state: FastState,
 }
