@@ -5,7 +5,7 @@
 //!
 //! | module | what it does |
 //! |---|---|
-//! | `source`, `gzip`, `ahead`, `utf16` | opens files; takes compression and UTF-16 off |
+//! | `source`, `gzip`, `bgzf`, `ahead`, `utf16` | opens files; takes compression and UTF-16 off |
 //! | `window` | the input with the position of every byte; blocks for threads |
 //! | `chrome` | what stands around the events: root objects, lists, metadata |
 //! | `pipeline`, `deliver` | lists decoded by several threads, delivered in order by one |
@@ -27,6 +27,7 @@
 mod ahead;
 pub mod ascend;
 mod ascend_db;
+mod bgzf;
 mod block;
 mod boundary;
 mod chrome;

@@ -1,4 +1,4 @@
-//! Opens inputs, and tells what has to be taken off them: by their first bytes, never by the name.
+//! Opens inputs and detects how they are packed: by their first bytes, never by the name.
 
 use std::fs::File;
 use std::io::{self, BufReader, Read};
@@ -8,6 +8,7 @@ use std::path::Path;
 use rustix::fs::OFlags;
 
 use super::ahead::ReadAhead;
+use super::bgzf::GzipBlocks;
 use super::error::ReadFault;
 use super::gzip::GzipMembers;
 use super::packed;
@@ -46,6 +47,11 @@ pub(super) fn open_text(source: Box<dyn Read + Send>) -> Result<OpenedText, Read
     let (head, source) = peek_head(source).map_err(ReadFault::Io)?;
     let buffered = |source| BufReader::with_capacity(BLOCK, source);
     let (name, unpacked) = match *head {
+        // An extra field may say how long the member is.
+        [0x1f, 0x8b, 8, 4] => {
+            let threads = std::thread::available_parallelism().map_or(1, usize::from);
+            ("gzip", ReadAhead::new(GzipBlocks::new(buffered(source), threads)))
+        }
         [0x1f, 0x8b, ..] => ("gzip", ReadAhead::new(GzipMembers::new(buffered(source)))),
         [0x28, 0xb5, 0x2f, 0xfd] => ("zstd", ReadAhead::new(packed::ZstdFrames::new(buffered(source)))),
         [b'P', b'K', 3, 4] => ("zip", ReadAhead::new(packed::ZipEntry::new(buffered(source)))),
