@@ -134,7 +134,7 @@ fn write_hostile(path: &Path) {
 {"ph":"X","cat":"user_annotation","name":"ProfilerStep#1","pid":1,"tid":1,"ts":0,"dur":900000}"#
         .to_owned();
     for i in 0..5000 {
-        let name = format!("</script><script>{i}//<!--\\u0000\\u202e{{{{data}}}}{}", "<&".repeat(2000));
+        let name = format!("</script><script>{i}//<!--\\u0000\\u202e{{{{data}}}}{}", "<&".repeat(200));
         for (cat, more) in [
             ("kernel", r#""device":0,"stream":7,"#),
             ("cpu_op", ""),
