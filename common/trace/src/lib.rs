@@ -11,7 +11,7 @@
 //! | [`report`] | messages about a trace that was read |
 //! | [`classifier`], [`meaning`] | what each event is: by its category, name, process, and the user's classes |
 //! | [`clock`] | how the clocks of two ranks differ |
-//! | [`table`], [`units`], [`shorten`] | tables and numbers for people |
+//! | [`summary`], [`table`], [`units`], [`shorten`] | results, tables and numbers for people, as text and Markdown |
 //! | [`rows`] | events as records and rows of CSV |
 //! | [`steps`] | the steps of a trace, by their marks |
 //! | [`spool`] | records by the million, sorted, in bounded memory |
@@ -19,6 +19,7 @@
 pub mod classifier;
 pub mod clock;
 pub mod inputs;
+mod markdown;
 pub mod meaning;
 pub mod model;
 pub mod read;
@@ -27,5 +28,6 @@ pub mod rows;
 pub mod shorten;
 pub mod spool;
 pub mod steps;
+pub mod summary;
 pub mod table;
 pub mod units;

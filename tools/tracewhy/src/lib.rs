@@ -1,17 +1,18 @@
 //! `tracewhy`: traces of a job in, reasons out.
 //!
 //! `part` keeps of each rank what its steps and collectives come to; `job` puts ranks together and judges them; `cmd` has
-//! one file per subcommand; `report` writes results for people.
+//! one file per subcommand; `page` writes the report of a job as one file of HTML.
 
 mod cmd;
 mod job;
+mod page;
 mod part;
-mod report;
 
 use clap::{Parser, Subcommand};
 use common::cli::{Global, Tool};
 use common::exit::Exit;
 use common::out::{Color, Out, Verbosity};
+use trace::summary as report;
 
 /// Say why a training job is slow
 #[derive(Parser, Debug)]
@@ -33,6 +34,7 @@ enum TracewhyCommand {
     Idle(cmd::idle::IdleArgs),
     Modules(cmd::modules::ModulesArgs),
     Diff(cmd::diff::DiffArgs),
+    Report(cmd::report::ReportArgs),
 }
 
 impl Tool for Cli {
@@ -50,6 +52,7 @@ impl Tool for Cli {
             TracewhyCommand::Idle(command) => command.run(out, format),
             TracewhyCommand::Modules(command) => command.run(out, format),
             TracewhyCommand::Diff(command) => command.run(out, format),
+            TracewhyCommand::Report(command) => command.run(out, format),
         }
     }
 }

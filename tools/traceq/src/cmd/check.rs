@@ -18,6 +18,7 @@ use crate::analysis::resolve::resolve;
 use crate::analysis::sum::sum_trace;
 use crate::check::{self, RankFacts, check_ranks, check_trace};
 use trace::inputs::Inputs;
+use trace::summary::{LEFT, Report};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -34,7 +35,7 @@ Examples:
 /// With several traces of one job (the same world size and different ranks), the ranks are compared, too: windows,
 /// clocks, devices. `traceq rules` explains each rule.
 #[derive(Args, Debug)]
-#[command(arg = super::format_arg(&[Format::Text, Format::Json, Format::Sarif, Format::Junit, Format::Prometheus, Format::Nagios]), after_long_help = EXAMPLES)]
+#[command(arg = super::format_arg(&[Format::Text, Format::Json, Format::Md, Format::Sarif, Format::Junit, Format::Prometheus, Format::Nagios]), after_long_help = EXAMPLES)]
 pub(crate) struct CheckArgs {
     #[command(flatten)]
     inputs: Inputs,
@@ -104,22 +105,59 @@ impl CheckArgs {
         &self,
         findings: &[Finding],
         end: &End,
-        format: ReportFormat,
+        format: Option<ReportFormat>,
         color: bool,
         to: &mut (dyn Write + Send),
     ) -> anyhow::Result<Exit> {
-        let mut writer: Box<dyn Writer> = match report::writer(format, check::report_source(self.fail_on)) {
-            Some(writer) => writer,
-            None if format == ReportFormat::Json => Box::new(TraceRecordWriter),
-            None => Box::new(GroupedText::new(self.limit, color, check::rule_heading)),
+        let writer = format.and_then(|format| report::writer(format, check::report_source(self.fail_on)));
+        let mut writer: Box<dyn Writer> = match (writer, format) {
+            (Some(writer), _) => writer,
+            (None, None) => Box::new(MarkdownFindings::default()),
+            (None, Some(ReportFormat::Json)) => Box::new(TraceRecordWriter),
+            (None, Some(_)) => Box::new(GroupedText::new(self.limit, color, check::rule_heading)),
         };
         findings.iter().try_for_each(|f| writer.finding(to, f))?;
         writer.end(to, end)?;
         Ok(match format {
-            ReportFormat::Nagios => nagios_exit_from(end, self.fail_on),
+            Some(ReportFormat::Nagios) => nagios_exit_from(end, self.fail_on),
             _ if end.totals.at_least(self.fail_on) > 0 || end.subjects == 0 => Exit::No,
             _ => Exit::Ok,
         })
+    }
+}
+
+/// Writes a summary as Markdown: of many findings, the worst.
+#[derive(Default)]
+struct MarkdownFindings(Vec<Finding>);
+
+impl Writer for MarkdownFindings {
+    fn finding(&mut self, _: &mut dyn Write, finding: &Finding) -> io::Result<()> {
+        self.0.push(finding.clone());
+        Ok(())
+    }
+
+    fn end(&mut self, to: &mut dyn Write, end: &End) -> io::Result<()> {
+        let Totals { errors, warnings, notes } = end.totals;
+        let mut report = Report::new(match self.0.len() {
+            0 => format!("{} traces: nothing found", end.subjects),
+            n => format!(
+                "{} traces: {n} findings, {errors} errors, {warnings} warnings, {notes} notes",
+                end.subjects
+            ),
+        });
+        if !self.0.is_empty() {
+            self.0.sort_by_key(|f| std::cmp::Reverse(f.severity));
+            let columns =
+                [("severity", LEFT), ("rule", LEFT), ("trace", LEFT), ("found", LEFT), ("what to do", LEFT)];
+            let row = |f: &Finding| {
+                vec![f.severity.to_string(), f.rule.clone(), f.path.clone(), f.found.clone(), f.fix.clone()]
+            };
+            report.add_table("the worst first", &columns, self.0.iter().map(row).collect());
+        }
+        if end.failed > 0 {
+            report.add_note(format!("{} traces could not be read", end.failed));
+        }
+        report.write_markdown(to)
     }
 }
 

@@ -32,6 +32,8 @@ pub enum Format {
     Text,
     /// For programs: JSON Lines, as described in profguard-records(7)
     Json,
+    /// Markdown, of bounded length, for pull requests, chats and assistants
+    Md,
     /// Comma-separated values
     Csv,
     /// SARIF 2.1.0, for code scanning
@@ -53,6 +55,7 @@ impl Format {
         let (other, command_of) = match self {
             Self::Text => return Ok(false),
             Self::Json => return Ok(true),
+            Self::Md => ("md", "sum"),
             Self::Csv => ("csv", "cat"),
             Self::Sarif => ("sarif", "check"),
             Self::Junit => ("junit", "check"),
@@ -63,12 +66,13 @@ impl Format {
             .hint(format!("`traceq {command_of}` writes {other}; use --format json here"))
     }
 
-    /// The format of a report.
+    /// The format of a report; `None` for Markdown.
     ///
     /// # Errors
     /// CSV was asked for.
-    fn report_format(self) -> anyhow::Result<ReportFormat> {
-        Ok(match self {
+    fn report_format(self) -> anyhow::Result<Option<ReportFormat>> {
+        Ok(Some(match self {
+            Self::Md => return Ok(None),
             Self::Text => ReportFormat::Text,
             Self::Json => ReportFormat::Json,
             Self::Sarif => ReportFormat::Sarif,
@@ -76,7 +80,7 @@ impl Format {
             Self::Prometheus => ReportFormat::Prometheus,
             Self::Nagios => ReportFormat::Nagios,
             Self::Csv => anyhow::bail!("usage: `check` writes text, json and reports, not csv"),
-        })
+        }))
     }
 }
 
@@ -99,6 +103,8 @@ pub(crate) fn format_arg(formats: &'static [Format]) -> clap::Arg {
 
 /// The formats of a command that writes text and records.
 pub(crate) const PLAIN: &[Format] = &[Format::Text, Format::Json];
+/// The formats of a command that writes summaries, too.
+pub(crate) const WITH_MARKDOWN: &[Format] = &[Format::Text, Format::Json, Format::Md];
 
 /// A trace that was read, wholly or in part.
 pub(crate) struct Trace {

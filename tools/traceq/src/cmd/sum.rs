@@ -1,6 +1,7 @@
 //! `traceq sum`: where the time went, per step and device, and over the whole trace.
 
 mod job;
+mod markdown;
 
 use std::io::{self, Write};
 
@@ -18,6 +19,7 @@ use crate::analysis::split::Split;
 use crate::analysis::sum::{StepRow, Sums, TotalRow, sum_trace};
 use crate::check;
 use job::JobTimes;
+use markdown::MarkdownSums;
 use trace::inputs::Inputs;
 use trace::report::format_count;
 use trace::table::{Align, Table, cut_to_width};
@@ -33,7 +35,7 @@ use trace::units::{TimeUnit, format_duration, format_percent, format_wall_clock}
 /// the least, the median and the most of each time, and who has it. What `traceq check` would say
 /// against the numbers is a warning on standard error.
 #[derive(Args, Debug)]
-#[command(arg = super::format_arg(super::PLAIN), after_long_help = "Examples:\n  \
+#[command(arg = super::format_arg(super::WITH_MARKDOWN), after_long_help = "Examples:\n  \
     traceq sum log_4242.json.gz\n  \
     traceq sum --format json rank*.json | jq -r 'select(.idle_ratio>0.3).rank'\n  \
     traceq sum --step-name '^batch (\\d+)' --class 'communication=^my_exchange' log_4242.json.gz\n  \
@@ -51,7 +53,8 @@ pub(crate) struct Sum {
 impl Sum {
     /// Reads, sums, and writes the rows of one trace after the other.
     pub(crate) fn run(self, out: &mut Out, format: Format) -> anyhow::Result<Exit> {
-        let json = format.is_json("sum")?;
+        let mut markdown = (format == Format::Md).then(MarkdownSums::default);
+        let json = markdown.is_none() && format.is_json("sum")?;
         let options = self.analysis.collect_options()?;
         let mut tally = Tally::default();
         let mut job = JobTimes::default();
@@ -77,7 +80,9 @@ impl Sum {
                         .iter()
                         .for_each(|split| job.add(rank_of_scope(&trace, &sums, row.scope), *split));
                 }
-                if json {
+                if let Some(markdown) = &mut markdown {
+                    markdown.add(&trace, &sums);
+                } else if json {
                     write_records(out, tally, &trace, &sums)?;
                 } else {
                     write_text(out.text(), &trace, &sums)?;
@@ -85,7 +90,9 @@ impl Sum {
                 check::warn_of_doubts(out, &trace.path, &trace.outcome, &sums);
                 Ok(())
             })?;
-        if json {
+        if let Some(markdown) = markdown.filter(|_| named > 0) {
+            markdown.finish(&job).write_markdown(out.text())?;
+        } else if json {
             for record in job.records() {
                 tally.record();
                 out.record(&record)?;

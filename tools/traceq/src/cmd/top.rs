@@ -14,6 +14,7 @@ use crate::analysis::rank::{By, Entry, Order, Ranked, Ranking};
 use crate::analysis::scopes::Scope;
 use trace::inputs::Inputs;
 use trace::report::format_count;
+use trace::summary::{RIGHT, Report};
 use trace::table::{Align, Table, cut_to_width, output_width};
 use trace::units::{TimeUnit, format_duration, format_percent};
 
@@ -24,7 +25,7 @@ use trace::units::{TimeUnit, format_duration, format_percent};
 /// shortened to the width of the terminal where they do not differ; --format json has them whole. Ranks that were merged
 /// into one file are listed apart.
 #[derive(Args, Debug)]
-#[command(arg = super::format_arg(super::PLAIN), after_long_help = "Examples:\n  \
+#[command(arg = super::format_arg(super::WITH_MARKDOWN), after_long_help = "Examples:\n  \
     traceq top log_4242.json.gz\n  \
     traceq top --by op --sort self -n 50 --format json log_4242.json.gz\n  \
     traceq top --by collective-call log_4242.json.gz")]
@@ -47,7 +48,8 @@ pub(crate) struct Top {
 impl Top {
     /// Reads, ranks, and writes the lists of one trace after the other.
     pub(crate) fn run(self, out: &mut Out, format: Format) -> anyhow::Result<Exit> {
-        let json = format.is_json("top")?;
+        let mut markdown = (format == Format::Md).then(|| Report::new("nothing took time".to_owned()));
+        let json = markdown.is_none() && format.is_json("top")?;
         let wanted = if self.by.is_empty() { vec![By::Kernel, By::Op, By::Other] } else { self.by.clone() };
         let options = self.analysis.collect_options()?;
         let mut tally = Tally::default();
@@ -67,7 +69,11 @@ impl Top {
                     if several && lists.iter().all(|(_, (list, _))| list.is_empty()) {
                         continue;
                     }
-                    if json {
+                    if let Some(report) = &mut markdown {
+                        for (by, (entries, whole)) in lists {
+                            add_list(report, &trace, scope, by, &entries, whole);
+                        }
+                    } else if json {
                         for (by, (entries, whole)) in lists {
                             write_records(out, tally, &trace, scope, by, &entries, whole)?;
                         }
@@ -81,6 +87,9 @@ impl Top {
                 warn_of_dominance(out, &trace, &ranked);
                 Ok(())
             })?;
+        if let Some(report) = markdown.filter(|_| named > 0) {
+            report.write_markdown(out.text())?;
+        }
         tally.finish(out, json, named)
     }
 
@@ -156,6 +165,35 @@ fn write_records(
         })?;
     }
     Ok(())
+}
+
+/// Adds a list to a summary, whose first says the most important thing.
+fn add_list(report: &mut Report, trace: &Trace, scope: &Scope, by: By, entries: &[Entry], whole: i64) {
+    let Some(first) = entries.first() else { return };
+    let label = scope.label.as_ref().map_or(String::new(), |l| format!(", {l}"));
+    let subject = format!("{}{label}", trace.label());
+    if report.is_empty() {
+        let share = format_percent(Some(share_of_whole(first, whole)));
+        let of = if first.own.is_some() { "the self time of operators" } else { "the time of the device" };
+        *report = Report::new(format!("{} takes {share} of {of} in {subject}", first.name));
+    }
+    let unit = TimeUnit::for_largest(entries.iter().map(|e| e.total).max().unwrap_or(0));
+    let columns = [
+        ("share", RIGHT),
+        ("total", RIGHT),
+        ("count", RIGHT),
+        ("mean", RIGHT),
+        ("max", RIGHT),
+        (by.name(), Align::Left),
+    ];
+    let row = |e: &Entry| {
+        let mut cells = vec![format_percent(Some(share_of_whole(e, whole))), unit.format_time(e.total)];
+        cells.extend([format_count(e.count), format_duration(mean_duration(e)), format_duration(e.max)]);
+        cells.push(e.name.clone());
+        cells
+    };
+    let title = format!("{subject}: {} by total time in {}", by.name(), unit.name);
+    report.add_table(title, &columns, entries.iter().map(row).collect());
 }
 
 fn write_text(to: &mut dyn Write, by: By, entries: &[Entry], whole: i64) -> io::Result<()> {

@@ -80,20 +80,35 @@ impl FamilyCost {
     }
 }
 
+/// The calls of all families.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct CollectiveCosts(BTreeMap<CallFamily, FamilyCost>);
+
+impl CollectiveCosts {
+    /// Takes one collective of the whole job.
+    pub(super) fn take(&mut self, family: &CallFamily, call: &[Arrival]) {
+        if let Some(cost) = self.0.get_mut(family) {
+            return cost.add(call);
+        }
+        self.0.entry(family.clone()).or_default().add(call);
+    }
+
+    /// Those with the most exposed time first.
+    pub(super) fn records(&self) -> Vec<record::CollectiveCost> {
+        let mut records: Vec<_> = self.0.iter().map(|(family, cost)| cost.to_record(family)).collect();
+        records.sort_by_key(|r| std::cmp::Reverse((r.exposed_ns, r.total_ns)));
+        records
+    }
+}
+
 impl CommArgs {
     /// Reads the job and adds its collectives up.
     pub(crate) fn run(self, out: &mut Out, form: ReportForm) -> anyhow::Result<Exit> {
         let Some(mut read) = self.job.read_job(out)? else { return Ok(Exit::No) };
         let memory = read.memory;
-        let mut costs: BTreeMap<CallFamily, FamilyCost> = BTreeMap::new();
-        read.job.each_call(memory, |family, call| {
-            if let Some(cost) = costs.get_mut(family) {
-                return cost.add(call);
-            }
-            costs.entry(family.clone()).or_default().add(call);
-        })?;
-        let mut records: Vec<_> = costs.iter().map(|(family, cost)| cost.to_record(family)).collect();
-        records.sort_by_key(|r| std::cmp::Reverse((r.exposed_ns, r.total_ns)));
+        let mut costs = CollectiveCosts::default();
+        read.job.each_call(memory, |family, call| costs.take(family, call))?;
+        let records = costs.records();
         let busy = sum_times(read.job.parts.iter().map(|part| part.total().span()));
         read.write(
             out,

@@ -14,6 +14,7 @@ use trace::units::{TimeUnit, format_duration, format_percent};
 
 use super::{AnalysisArgs, ReadJob, ReportForm};
 use crate::job::compare::{Change, compare_sets};
+use crate::page::{Cell, row};
 use crate::part::named::ItemKind;
 use crate::report::{LEFT, RIGHT, Report};
 
@@ -136,8 +137,8 @@ impl DiffArgs {
     pub(crate) fn run(self, out: &mut Out, form: ReportForm) -> anyhow::Result<Exit> {
         let base = self.analysis.read_set(out, &self.base)?;
         let new = self.analysis.read_set(out, &self.new)?;
-        let (Some(base), Some(new)) = (base, new) else { return Ok(Exit::Failed) };
-        let changes = compare_sets(&base.job.parts, &new.job.parts);
+        let (Some(mut base), Some(mut new)) = (base, new) else { return Ok(Exit::Failed) };
+        let changes = compare_sets(std::mem::take(&mut base.samples), std::mem::take(&mut new.samples));
         let broken = self.fail_on.iter().filter_map(|condition| {
             let by: Vec<Change> = changes.iter().filter(|c| condition.is_broken_by(c)).cloned().collect();
             (!by.is_empty()).then(|| (condition.clone(), by))
@@ -213,18 +214,7 @@ impl DiffArgs {
 
     fn describe(&self, result: &Comparison) -> Report {
         let step = result.changes.first();
-        let mut report = Report::new(step.map_or_else(
-            || "nothing to compare".to_owned(),
-            |step| {
-                let noise = match step.beyond_noise {
-                    Some(true) => "beyond noise",
-                    Some(false) => "within the noise between steps",
-                    None => "too few steps to measure noise",
-                };
-                let (base, new) = (format_mean(step.base.mean()), format_mean(step.new.mean()));
-                format!("a step takes {new} instead of {base}, {}: {noise}", format_growth(step))
-            },
-        ));
+        let mut report = Report::new(describe_step(&result.changes));
         let unit = TimeUnit::for_largest(step.map_or(0, |s| s.base.mean().max(s.new.mean()) as i64));
         let (parts, items): (Vec<_>, Vec<_>) = result.changes.iter().partition(|c| c.kind == ItemKind::Step);
         let columns =
@@ -261,6 +251,36 @@ impl DiffArgs {
         }
         report
     }
+}
+
+/// How the step changed, in a sentence; it is the first of the changes.
+pub(super) fn describe_step(changes: &[Change]) -> String {
+    let Some(step) = changes.first() else { return "nothing to compare".to_owned() };
+    let noise = match step.beyond_noise {
+        Some(true) => "beyond noise",
+        Some(false) => "within the noise between steps",
+        None => "too few steps to measure noise",
+    };
+    let (base, new) = (format_mean(step.base.mean()), format_mean(step.new.mean()));
+    format!("a step takes {new} instead of {base}, {}: {noise}", format_growth(step))
+}
+
+/// A change as a row of a report.
+pub(super) fn change_cells(change: &Change) -> Vec<Cell> {
+    let name = match &change.new_name {
+        Some(new) => format!("{} (now {new})", change.name),
+        None => change.name.clone(),
+    };
+    let noise = change.beyond_noise.map(|beyond| if beyond { "beyond" } else { "within" });
+    row![
+        change.kind.name(),
+        name.as_str(),
+        change.base.mean().round() as i64,
+        change.new.mean().round() as i64,
+        change.difference().round() as i64,
+        change.growth(),
+        noise.unwrap_or("not known")
+    ]
 }
 
 fn format_mean(nanoseconds: f64) -> String {

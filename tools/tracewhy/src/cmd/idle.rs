@@ -34,7 +34,7 @@ impl IdleArgs {
 }
 
 /// The times of a rank with the causes that its trace can show: without a device, nothing is launched late.
-fn known_causes(part: &RankPart, mut times: StepTimes) -> StepTimes {
+pub(super) fn known_causes(part: &RankPart, mut times: StepTimes) -> StepTimes {
     if !part.on_device {
         times.move_idle(IdleCause::HostLate, IdleCause::NotKnown);
     }

@@ -5,6 +5,7 @@ pub(crate) mod diff;
 pub(crate) mod idle;
 pub(crate) mod modules;
 pub(crate) mod ranks;
+pub(crate) mod report;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -19,13 +20,15 @@ use common::size::parse_size;
 use trace::classifier::ClassRules;
 use trace::inputs::{Input, Inputs};
 use trace::meaning::{MeaningLookup, ResolvedSink};
-use trace::read::{self, ReadFault, ReadOptions, TraceSource};
-use trace::report::report_faults;
+use trace::read::{self, ReadFault, ReadOptions, ReadOutcome, TraceSource};
+use trace::report::{format_count, report_faults};
 use trace::spool::MemoryLimit;
 
 use crate::job::Job;
+use crate::job::compare::SetSamples;
+use crate::job::program::ProgramTotals;
 use crate::part::collect::{PartSink, WantedDetail};
-use crate::part::{IdleCause, StepTimes};
+use crate::part::{IdleCause, RankPart, StepTimes};
 use crate::report::Report;
 
 /// Form of the result.
@@ -90,11 +93,20 @@ pub(crate) struct AnalysisArgs {
 pub(crate) struct ReadJob {
     pub(crate) job: Job,
     pub(crate) memory: MemoryLimit,
+    /// What single names take, if that was asked for.
+    pub(crate) samples: SetSamples,
+    /// What parts of the program take, if that was asked for.
+    pub(crate) program: ProgramTotals,
+    /// What was wrong with the first traces of which something was lost: their names, and what.
+    pub(crate) faults: Vec<(String, String)>,
     wanted: WantedDetail,
-    files: u64,
-    incomplete: u64,
-    events: u64,
+    pub(crate) files: u64,
+    pub(crate) incomplete: u64,
+    pub(crate) events: u64,
 }
+
+/// So many traces with faults are named.
+const MOST_FAULTS: usize = 100;
 
 impl JobArgs {
     /// Reads every trace as a rank. `None` if there is none: the reason has been reported.
@@ -111,6 +123,22 @@ impl JobArgs {
     /// As of [`Self::read_job`].
     pub(crate) fn read_program(&self, out: &mut Out) -> anyhow::Result<Option<ReadJob>> {
         self.analysis.read_inputs(out, &self.inputs, WantedDetail::Program)
+    }
+
+    /// The same, with what single names and parts of the program take.
+    ///
+    /// # Errors
+    /// As of [`Self::read_job`].
+    pub(crate) fn read_all(&self, out: &mut Out) -> anyhow::Result<Option<ReadJob>> {
+        self.analysis.read_inputs(out, &self.inputs, WantedDetail::All)
+    }
+
+    /// Another set of traces, to compare with.
+    ///
+    /// # Errors
+    /// As of [`AnalysisArgs::read_set`].
+    pub(crate) fn read_other_set(&self, out: &mut Out, path: &Path) -> anyhow::Result<Option<ReadJob>> {
+        self.analysis.read_set(out, path)
     }
 }
 
@@ -134,7 +162,7 @@ impl AnalysisArgs {
             classes.push_text(text).context("--class")?;
         }
         let memory = self.max_memory.map_or_else(MemoryLimit::default, |bytes| MemoryLimit { bytes });
-        let mut read = ReadJob { job: Job::new(memory), memory, wanted, files: 0, incomplete: 0, events: 0 };
+        let mut read = ReadJob::new(memory, wanted);
         let bar = progress::bar(out.diag(), Unit::Bytes, inputs.total_size(), "reading");
         let named = inputs.each(out, |out, input| {
             let (opened, source) = match input.open() {
@@ -158,6 +186,46 @@ impl AnalysisArgs {
 }
 
 impl ReadJob {
+    fn new(memory: MemoryLimit, wanted: WantedDetail) -> Self {
+        Self {
+            job: Job::new(memory),
+            memory,
+            samples: SetSamples::default(),
+            program: ProgramTotals::default(),
+            faults: Vec::new(),
+            wanted,
+            files: 0,
+            incomplete: 0,
+            events: 0,
+        }
+    }
+
+    /// Adds what a rank has of names and parts of the program to the job's; only the sums are kept.
+    fn fold_detail(&mut self, part: &mut RankPart) {
+        if self.wanted.has_names() {
+            self.samples.add_rank(part);
+            part.named = Vec::new();
+        }
+        self.program.add_rank(part);
+        (part.program, part.paths) = Default::default();
+    }
+
+    fn note_faults(&mut self, label: &str, outcome: &ReadOutcome) {
+        if self.faults.len() >= MOST_FAULTS {
+            return;
+        }
+        let losses = outcome.defects.losses();
+        let what = match &outcome.error {
+            Some(error) => error.with_place(),
+            None if losses.is_empty() => return,
+            None => {
+                let counts = losses.iter().map(|(cause, n)| format!("{cause} {}", format_count(*n)));
+                format!("lost: {}", counts.collect::<Vec<_>>().join(", "))
+            }
+        };
+        self.faults.push((label.to_owned(), what));
+    }
+
     fn read_rank(
         &mut self,
         out: &Out,
@@ -178,10 +246,12 @@ impl ReadJob {
         self.events += outcome.events;
         let number = u32::try_from(self.job.parts.len()).unwrap_or(u32::MAX);
         let arrivals = &mut self.job.arrivals;
-        let part = sink.finish(input.label(), &outcome.meta, number, |arrival| arrivals.push(arrival))?;
+        let mut part = sink.finish(input.label(), &outcome.meta, number, |arrival| arrivals.push(arrival))?;
         if let Some(other) = self.job.parts.iter().find(|other| other.rank == part.rank) {
             out.warn(input.label(), format_args!("is of rank {} as {} is", part.rank, other.path));
         }
+        self.fold_detail(&mut part);
+        self.note_faults(&input.label(), &outcome);
         self.job.parts.push(part);
         Ok(())
     }

@@ -1,7 +1,5 @@
 //! `tracewhy modules`: which part of the program device time belongs to.
 
-use std::collections::BTreeMap;
-
 use clap::Args;
 use common::exit::Exit;
 use common::out::Out;
@@ -10,7 +8,8 @@ use trace::report::format_count;
 use trace::units::{TimeUnit, format_percent};
 
 use super::{JobArgs, ReportForm};
-use crate::part::ranges::{PartTime, PartTimes, ProgramPart};
+use crate::job::program::ProgramTotals;
+use crate::part::ranges::{PartTime, ProgramPart};
 use crate::part::sum_times;
 use crate::report::{LEFT, RIGHT, Report};
 
@@ -41,32 +40,26 @@ impl ModulesArgs {
     /// Reads the job and adds the times of all ranks up.
     pub(crate) fn run(self, out: &mut Out, form: ReportForm) -> anyhow::Result<Exit> {
         let Some(read) = self.job.read_program(out)? else { return Ok(Exit::No) };
-        let mut sums: BTreeMap<(ProgramPart, String), (PartTime, u64)> = BTreeMap::new();
-        for times in read.job.parts.iter().map(|part| &part.program) {
-            add_rank(&mut sums, times);
-        }
-        let of_phases = sums.iter().filter(|((part, _), _)| *part == ProgramPart::Phase);
-        let whole = sum_times(of_phases.map(|(_, (time, _))| time.own));
-        let mut records: Vec<(ProgramPart, record::ProgramTime)> =
-            sums.into_iter().map(|((part, name), sum)| (part, to_record(part, name, sum, whole))).collect();
-        records.sort_by(|(a, x), (b, y)| (a, y.own_ns, &x.name).cmp(&(b, x.own_ns, &y.name)));
+        let records = list_records(&read.program);
         read.write(
             out,
             form,
-            |out| records.iter().try_for_each(|(_, record)| out.record(record)),
-            || describe(&records, whole),
+            |out| records.iter().try_for_each(|record| out.record(record)),
+            || describe(&records),
         )
     }
 }
 
-fn add_rank(sums: &mut BTreeMap<(ProgramPart, String), (PartTime, u64)>, times: &PartTimes) {
-    for (key, time) in times {
-        let (sum, ranks) = sums.entry(key.clone()).or_default();
-        sum.own = sum.own.saturating_add(time.own);
-        sum.total = sum.total.saturating_add(time.total);
-        sum.count += time.count;
-        *ranks += 1;
-    }
+/// Phases, modules and annotations, each with the most own time first.
+pub(super) fn list_records(program: &ProgramTotals) -> Vec<record::ProgramTime> {
+    let of_phases = program.parts.iter().filter(|((part, _), _)| *part == ProgramPart::Phase);
+    let whole = sum_times(of_phases.map(|(_, (time, _))| time.own));
+    let record = |((part, name), sum): (&(ProgramPart, String), &(PartTime, u64))| {
+        (*part, to_record(*part, name.clone(), *sum, whole))
+    };
+    let mut records: Vec<_> = program.parts.iter().map(record).collect();
+    records.sort_by(|(a, x), (b, y)| (a, y.own_ns, &x.name).cmp(&(b, x.own_ns, &y.name)));
+    records.into_iter().map(|(_, record)| record).collect()
 }
 
 fn to_record(
@@ -86,8 +79,9 @@ fn to_record(
     }
 }
 
-fn describe(records: &[(ProgramPart, record::ProgramTime)], whole: i64) -> Report {
-    let of = |part: ProgramPart| records.iter().filter(move |(p, _)| *p == part).map(|(_, record)| record);
+fn describe(records: &[record::ProgramTime]) -> Report {
+    let of = |part: ProgramPart| records.iter().filter(move |r| r.part == name_of_part(part));
+    let whole = sum_times(of(ProgramPart::Phase).map(|r| r.own_ns));
     let largest = of(ProgramPart::Module).chain(of(ProgramPart::Annotation)).find(|r| r.name.is_some());
     let mut report = Report::new(match (of(ProgramPart::Phase).next(), largest) {
         (None, _) => "nothing ran on a device".to_owned(),

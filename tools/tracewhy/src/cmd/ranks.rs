@@ -9,12 +9,14 @@ use common::record::tracewhy as record;
 use trace::report::format_count;
 use trace::units::{TimeUnit, format_duration};
 
-use super::{JobArgs, ReadJob, ReportForm, idle_by_cause};
+use super::{JobArgs, ReportForm, idle_by_cause};
 use crate::job::Job;
 use crate::job::clocks::{ClockSamples, ClockSkew};
 use crate::job::lateness::Lateness;
-use crate::job::links::{LinkTimes, SlowLinks};
+use crate::job::links::{LinkTimes, SlowLinks, SlowTransfers};
 use crate::job::verdict::{BlamedRank, SlowCause, Verdict, judge};
+use crate::part::call::CallFamily;
+use crate::part::kept::Arrival;
 use crate::part::{IdleCause, RankPart, StepTimes};
 use crate::report::{LEFT, RIGHT, Report};
 
@@ -34,35 +36,52 @@ pub(crate) struct RanksArgs {
 }
 
 /// What was found of a job.
-struct RanksResult {
-    lateness: Lateness,
-    clocks: BTreeMap<u32, ClockSkew>,
-    links: SlowLinks,
-    verdict: Verdict,
+pub(super) struct RanksResult {
+    pub(super) lateness: Lateness,
+    pub(super) clocks: BTreeMap<u32, ClockSkew>,
+    pub(super) links: SlowLinks,
+    pub(super) verdict: Verdict,
 }
 
 impl RanksArgs {
     /// Reads the job and judges it.
     pub(crate) fn run(self, out: &mut Out, form: ReportForm) -> anyhow::Result<Exit> {
         let Some(mut read) = self.job.read_job(out)? else { return Ok(Exit::No) };
-        let result = analyze(&mut read)?;
+        let memory = read.memory;
+        let mut evidence = RanksEvidence::new(read.job.parts.len());
+        read.job.each_call(memory, |family, call| evidence.take(family, call))?;
         let job = &read.job;
+        let result = evidence.judge(job);
         read.write(out, form, |out| write_records(out, job, &result), || describe(job, &result))
     }
 }
 
-fn analyze(read: &mut ReadJob) -> anyhow::Result<RanksResult> {
-    let memory = read.memory;
-    let mut lateness = Lateness::new(read.job.parts.len());
-    let (mut clocks, mut links) = (ClockSamples::default(), LinkTimes::default());
-    read.job.each_call(memory, |family, call| {
-        lateness.take(family, call);
-        clocks.take(family, call);
-        links.take(family, call);
-    })?;
-    let links = links.find_slow();
-    let verdict = judge(&read.job, &lateness, &links);
-    Ok(RanksResult { lateness, clocks: clocks.fit(), links, verdict })
+/// What a job is judged by, while its collectives are read.
+pub(super) struct RanksEvidence {
+    lateness: Lateness,
+    clocks: ClockSamples,
+    links: LinkTimes,
+}
+
+impl RanksEvidence {
+    /// For so many ranks.
+    pub(super) fn new(ranks: usize) -> Self {
+        Self { lateness: Lateness::new(ranks), clocks: ClockSamples::default(), links: LinkTimes::default() }
+    }
+
+    /// Takes one collective of the whole job.
+    pub(super) fn take(&mut self, family: &CallFamily, call: &[Arrival]) {
+        self.lateness.take(family, call);
+        self.clocks.take(family, call);
+        self.links.take(family, call);
+    }
+
+    /// Judges the job.
+    pub(super) fn judge(self, job: &Job) -> RanksResult {
+        let links = self.links.find_slow();
+        let verdict = judge(job, &self.lateness, &links);
+        RanksResult { lateness: self.lateness, clocks: self.clocks.fit(), links, verdict }
+    }
 }
 
 /// So many ranks without a trace are named.
@@ -73,26 +92,28 @@ fn write_records(out: &mut Out, job: &Job, result: &RanksResult) -> std::io::Res
     for (index, part) in job.parts.iter().enumerate() {
         out.record(&rank_record(job, part, index, result))?;
     }
-    for slow in &result.links.transfers {
-        let ranks = slow.parts.iter().take(64).filter_map(|p| rank_of(job, *p as usize));
-        out.record(&record::SlowLinkRecord {
-            kind: slow.family.kind.name().to_owned(),
-            group: slow.family.group.clone(),
-            ranks: ranks.collect(),
-            bytes: slow.family.bytes,
-            count: slow.count,
-            time_ns: slow.time,
-            usual_ns: slow.usual,
-        })?;
-    }
-    Ok(())
+    result.links.transfers.iter().try_for_each(|slow| out.record(&link_record(job, slow)))
 }
 
-fn rank_of(job: &Job, index: usize) -> Option<i64> {
+/// A slow link as it is reported.
+pub(super) fn link_record(job: &Job, slow: &SlowTransfers) -> record::SlowLinkRecord {
+    let ranks = slow.parts.iter().take(64).filter_map(|p| rank_of(job, *p as usize));
+    record::SlowLinkRecord {
+        kind: slow.family.kind.name().to_owned(),
+        group: slow.family.group.clone(),
+        ranks: ranks.collect(),
+        bytes: slow.family.bytes,
+        count: slow.count,
+        time_ns: slow.time,
+        usual_ns: slow.usual,
+    }
+}
+
+pub(super) fn rank_of(job: &Job, index: usize) -> Option<i64> {
     job.parts.get(index).map(|part| part.rank)
 }
 
-fn verdict_record(job: &Job, result: &RanksResult) -> record::RanksVerdict {
+pub(super) fn verdict_record(job: &Job, result: &RanksResult) -> record::RanksVerdict {
     let Verdict { blamed, undecided, steps, step_length, .. } = &result.verdict;
     let of_blamed = blamed.as_ref();
     record::RanksVerdict {
@@ -129,7 +150,7 @@ fn round(number: f64) -> f64 {
 }
 
 /// The mean of the steps of a rank.
-fn mean_step(part: &RankPart) -> StepTimes {
+pub(super) fn mean_step(part: &RankPart) -> StepTimes {
     let mut times = part.total();
     let count = i64::try_from(part.steps.len()).unwrap_or(i64::MAX).max(1);
     for time in [
@@ -146,7 +167,12 @@ fn mean_step(part: &RankPart) -> StepTimes {
     times
 }
 
-fn rank_record(job: &Job, part: &RankPart, index: usize, result: &RanksResult) -> record::RankLateness {
+pub(super) fn rank_record(
+    job: &Job,
+    part: &RankPart,
+    index: usize,
+    result: &RanksResult,
+) -> record::RankLateness {
     let times = mean_step(part);
     let arrivals = result.lateness.ranks.get(index).cloned().unwrap_or_default();
     let clock = u32::try_from(index).ok().and_then(|index| result.clocks.get(&index));
@@ -171,7 +197,7 @@ fn rank_record(job: &Job, part: &RankPart, index: usize, result: &RanksResult) -
 }
 
 /// The line that says the most important thing.
-fn headline(job: &Job, result: &RanksResult) -> String {
+pub(super) fn headline(job: &Job, result: &RanksResult) -> String {
     let Verdict { blamed, steps, .. } = &result.verdict;
     let Some(b) = blamed else {
         let count = job.parts.len();
@@ -259,7 +285,7 @@ fn describe(job: &Job, result: &RanksResult) -> Report {
     );
     report.add_table(title, &columns, rows.collect());
     add_links(&mut report, job, &result.links);
-    add_notes(&mut report, job, result);
+    list_notes(job, result).into_iter().for_each(|note| report.add_note(note));
     report
 }
 
@@ -291,12 +317,15 @@ fn add_links(report: &mut Report, job: &Job, links: &SlowLinks) {
     report.add_table("transfers that take longer than equal ones of other ranks", &columns, rows.collect());
 }
 
-fn add_notes(report: &mut Report, job: &Job, result: &RanksResult) {
+/// Sentences that explain the verdict, and say what was not decided.
+pub(super) fn list_notes(job: &Job, result: &RanksResult) -> Vec<String> {
+    let mut notes = Vec::new();
     if let Some(more) = result.verdict.blamed.as_ref().and_then(|b| b.more_kernels) {
-        report.add_note(if more {
-            "it runs more computations than the others: its share of the work is larger"
+        notes.push(if more {
+            "it runs more computations than the others: its share of the work is larger".to_owned()
         } else {
             "it runs as many computations as the others, and they take longer: a slower device, or larger inputs"
+                .to_owned()
         });
     }
     let furthest = result.clocks.values().map(|c| c.fit.offset.abs()).max().unwrap_or(0);
@@ -308,15 +337,14 @@ fn add_notes(report: &mut Report, job: &Job, result: &RanksResult) {
         } else {
             String::new()
         };
-        report.add_note(format!(
+        notes.push(format!(
             "clocks differ by up to {}{drift}; no lateness was told from them",
             format_duration(furthest)
         ));
     }
     if job.parts.iter().any(|part| !part.has_steps) {
-        report.add_note("traces without steps were divided into parts of equally many collectives");
+        notes.push("traces without steps were divided into parts of equally many collectives".to_owned());
     }
-    for undecided in &result.verdict.undecided {
-        report.add_note(format!("not decided: {undecided}"));
-    }
+    notes.extend(result.verdict.undecided.iter().map(|undecided| format!("not decided: {undecided}")));
+    notes
 }

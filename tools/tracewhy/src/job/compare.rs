@@ -108,13 +108,27 @@ pub(crate) const STEP_ITEMS: [StepItem; 6] = [
 
 type ItemSamples = BTreeMap<(ItemKind, String), Samples>;
 
-fn sample(parts: &[RankPart]) -> ItemSamples {
-    let mut out = ItemSamples::new();
-    let steps: u64 = parts.iter().map(|part| part.steps.len() as u64).sum();
-    for part in parts {
+/// So many names are told apart; those that come later are one.
+const MOST_NAMES: usize = 100_000;
+/// Its name.
+pub(crate) const OTHER_NAMES: &str = "(other names)";
+
+/// What the items of a set of traces take.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct SetSamples {
+    items: ItemSamples,
+    steps: u64,
+    ranks: u64,
+}
+
+impl SetSamples {
+    /// Adds a rank.
+    pub(crate) fn add_rank(&mut self, part: &RankPart) {
         let count = part.steps.len();
+        self.steps += count as u64;
+        self.ranks += u64::from(count > 0);
         for (name, of) in STEP_ITEMS {
-            let samples = out.entry((ItemKind::Step, name.to_owned())).or_default();
+            let samples = self.items.entry((ItemKind::Step, name.to_owned())).or_default();
             samples.add_rank(count, part.steps.iter().map(|step| (of(&step.times), 1)));
         }
         let mut named: BTreeMap<(ItemKind, &str), Vec<(i64, u64)>> = BTreeMap::new();
@@ -122,22 +136,36 @@ fn sample(parts: &[RankPart]) -> ItemSamples {
             named.entry((*kind, name)).or_default().push((*time, *calls));
         }
         for ((kind, name), times) in named {
-            out.entry((kind, name.to_owned())).or_default().add_rank(count, times.into_iter());
+            let mut key = (kind, name.to_owned());
+            if self.items.len() >= MOST_NAMES && !self.items.contains_key(&key) {
+                key.1 = OTHER_NAMES.to_owned();
+            }
+            self.items.entry(key).or_default().add_rank(count, times.into_iter());
         }
     }
-    let ranks = parts.iter().filter(|part| !part.steps.is_empty()).count() as u64;
-    out.values_mut().for_each(|samples| (samples.steps, samples.ranks) = (steps, ranks));
-    out
+
+    /// Kernels, operators and collectives by name: the sum of their durations, and their calls.
+    pub(crate) fn each_name(&self) -> impl Iterator<Item = (ItemKind, &str, i64, u64)> {
+        let named = self.items.iter().filter(|((kind, _), _)| *kind != ItemKind::Step);
+        named.map(|((kind, name), samples)| (*kind, name.as_str(), samples.sum, samples.calls))
+    }
+
+    /// Steps of all ranks together.
+    pub(crate) fn steps(&self) -> u64 {
+        self.steps
+    }
+
+    fn into_items(mut self) -> ItemSamples {
+        self.items.values_mut().for_each(|s| (s.steps, s.ranks) = (self.steps, self.ranks));
+        self.items
+    }
 }
 
 /// Compares two sets. What changed most comes first, the parts of the step before all.
-pub(crate) fn compare_sets(base: &[RankPart], new: &[RankPart]) -> Vec<Change> {
-    let (base, new) = (sample(base), sample(new));
-    let empty = |other: &ItemSamples| {
-        let (steps, ranks) = other.values().next().map_or((0, 0), |samples| (samples.steps, samples.ranks));
-        Samples { steps, ranks, ..Samples::default() }
-    };
-    let (none_of_base, none_of_new) = (empty(&base), empty(&new));
+pub(crate) fn compare_sets(base: SetSamples, new: SetSamples) -> Vec<Change> {
+    let none = |set: &SetSamples| Samples { steps: set.steps, ranks: set.ranks, ..Samples::default() };
+    let (none_of_base, none_of_new) = (none(&base), none(&new));
+    let (base, new) = (base.into_items(), new.into_items());
     let names = match_renamed(&base, &new);
     let renamed: BTreeSet<&(ItemKind, String)> = names.values().collect();
     let mut out = Vec::new();
@@ -215,6 +243,15 @@ mod tests {
         }
     }
 
+    fn compare(base: &[RankPart], new: &[RankPart]) -> Vec<Change> {
+        let [base, new] = [base, new].map(|parts| {
+            let mut set = SetSamples::default();
+            parts.iter().for_each(|part| set.add_rank(part));
+            set
+        });
+        compare_sets(base, new)
+    }
+
     fn find<'a>(changes: &'a [Change], name: &str) -> &'a Change {
         changes.iter().find(|change| change.name == name).unwrap()
     }
@@ -222,19 +259,20 @@ mod tests {
     #[test]
     fn noise_between_steps_is_no_change() {
         let base = [part(&[100, 140, 120, 90], &[])];
-        let step = compare_sets(&base, &[part(&[130, 100, 120, 118], &[])]).swap_remove(0);
+        let step = compare(&base, &[part(&[130, 100, 120, 118], &[])]).swap_remove(0);
         assert_eq!((step.name.as_str(), step.beyond_noise), ("step", Some(false)));
         assert!((step.base.mean() - 112.5).abs() < 1e-9 && (step.difference() - 4.5).abs() < 1e-9);
-        let changes = compare_sets(&base, &[part(&[230, 200, 220, 218], &[])]);
+        let changes = compare(&base, &[part(&[230, 200, 220, 218], &[])]);
         assert_eq!(find(&changes, "compute").beyond_noise, Some(true));
         assert_eq!(find(&changes, "idle").beyond_noise, Some(false));
-        assert_eq!(compare_sets(&base, &[part(&[230], &[])])[0].beyond_noise, None);
+        assert_eq!(compare(&base, &[part(&[230], &[])])[0].beyond_noise, None);
     }
 
     #[test]
     fn renamed_kernels_are_found() {
         let base = [part(&[9, 9, 9], &[("gemm_128<float>", 10), ("sum", 5)])];
-        let changes = compare_sets(&base, &[part(&[9, 9, 9], &[("gemm_256<half>", 30), ("max", 5)])]);
+        let new = [part(&[9, 9, 9], &[("gemm_256<half>", 30), ("max", 5)])];
+        let changes = compare(&base, &new);
         let gemm = find(&changes, "gemm_128<float>");
         assert_eq!((gemm.new_name.as_deref(), gemm.growth()), (Some("gemm_256<half>"), Some(2.0)));
         assert_eq!((find(&changes, "sum").new_name.as_deref(), find(&changes, "max").growth()), (None, None));

@@ -16,8 +16,9 @@ use super::edge::{Activity, EdgeKind, NONE, TimeEdge};
 use super::host::HostWork;
 use super::kept::{Arrival, COMMUNICATION, COMPUTE, COPY, Call, HostSpan, LaunchTime, Work};
 use super::named::{ItemKind, NamedSums};
+use super::paths::OUTSIDE;
 use super::ranges::{
-    Attribution, LaunchedWork, NO_SEQUENCE, PartTimes, ProgramRange, ProgramSpools, RangeKind,
+    Attribution, LaunchedWork, NO_SEQUENCE, ProgramRange, ProgramSpools, ProgramSums, RangeKind,
 };
 use super::sweep::{Sweep, SweptCall};
 use super::{RankPart, StepPart};
@@ -49,6 +50,19 @@ pub(crate) enum WantedDetail {
     Names,
     /// What modules, annotations and phases take.
     Program,
+    /// Both.
+    All,
+}
+
+impl WantedDetail {
+    /// Names are wanted.
+    pub(crate) fn has_names(self) -> bool {
+        matches!(self, Self::Names | Self::All)
+    }
+
+    fn has_program(self) -> bool {
+        matches!(self, Self::Program | Self::All)
+    }
 }
 
 /// Collects one rank.
@@ -124,7 +138,7 @@ impl<'a> PartSink<'a> {
             _ => (COMPUTE, NONE),
         };
         let correlation = event.correlation.unwrap_or(NONE);
-        let name = if self.wanted == WantedDetail::Names { self.names.intern(event.name) } else { 0 };
+        let name = if self.wanted.has_names() { self.names.intern(event.name) } else { 0 };
         self.work.push(Work { start, end, correlation, activity, name, call })
     }
 
@@ -172,7 +186,7 @@ impl<'a> PartSink<'a> {
             }
             _ => return Ok(()),
         };
-        self.program.ranges.push(ProgramRange { thread, start, end, kind, name, sequence })
+        self.program.ranges.push(ProgramRange { thread, start, end, kind, name, sequence, path: OUTSIDE })
     }
 
     fn add_launched_work(&mut self, work: &Work, launch: Option<LaunchTime>) -> io::Result<()> {
@@ -192,7 +206,7 @@ impl<'a> PartSink<'a> {
         }
         let (name, facts) = self.facts_of(event);
         let thread = self.thread_of(event);
-        if self.wanted == WantedDetail::Program {
+        if self.wanted.has_program() {
             self.take_range(event, thread, name, (start, end))?;
         }
         if facts.update {
@@ -340,14 +354,16 @@ impl PartSink<'_> {
             has_steps,
             steps: sweep.steps.into_iter().filter(keep).collect(),
             calls: calls.len() as u64,
-            program,
+            program: program.times,
+            paths: program.paths,
+            begin: meta.epoch_offset(begin).and_then(|offset| begin.checked_add(offset)),
             named: self.named.name_all(&self.names, &numbers),
         })
     }
 
-    fn attribute_program(&mut self) -> io::Result<PartTimes> {
-        if self.wanted != WantedDetail::Program {
-            return Ok(PartTimes::new());
+    fn attribute_program(&mut self) -> io::Result<ProgramSums> {
+        if !self.wanted.has_program() {
+            return Ok(ProgramSums::default());
         }
         let ProgramSpools { ranges, work, unlaunched } =
             std::mem::replace(&mut self.program, ProgramSpools::new(self.memory));
@@ -357,7 +373,7 @@ impl PartSink<'_> {
     }
 
     fn add_call_names(&mut self, calls: &[Call], swept: &[SweptCall]) {
-        if self.wanted != WantedDetail::Names {
+        if !self.wanted.has_names() {
             return;
         }
         for (call, swept) in calls.iter().zip(swept) {
@@ -395,10 +411,10 @@ impl PartSink<'_> {
             let moment = own.filter(|_| by_launch).unwrap_or(w.start);
             let step = steps.at(moment);
             timeline.widen(step, (w.start, w.end));
-            if self.wanted == WantedDetail::Program {
+            if self.wanted.has_program() {
                 self.add_launched_work(&w, launch.filter(|_| own.is_some()))?;
             }
-            if self.wanted == WantedDetail::Names {
+            if self.wanted.has_names() {
                 self.named.add(ItemKind::Kernel, w.name, step, w.end - w.start);
             }
         }
@@ -407,7 +423,7 @@ impl PartSink<'_> {
 
     fn add_host_work(&mut self, timeline: &mut Timeline, steps: &Steps, on_device: bool) -> io::Result<()> {
         let host = std::mem::replace(&mut self.host, Spool::new(self.memory));
-        let (with_names, named) = (self.wanted == WantedDetail::Names, &mut self.named);
+        let (with_names, named) = (self.wanted.has_names(), &mut self.named);
         host.for_each(|span| {
             let times = (span.start, span.end);
             if with_names && span.computes {

@@ -7,6 +7,7 @@ mod edge;
 mod host;
 pub(crate) mod kept;
 pub(crate) mod named;
+pub(crate) mod paths;
 pub(crate) mod ranges;
 mod sweep;
 
@@ -143,6 +144,10 @@ pub(crate) struct RankPart {
     pub(crate) named: Vec<named::NamedTime>,
     /// What parts of the program take, if that was asked for.
     pub(crate) program: ranges::PartTimes,
+    /// The same by path of ranges, if that was asked for.
+    pub(crate) paths: Vec<paths::PathTime>,
+    /// The first moment, in nanoseconds since the Unix epoch, where the trace says when that was.
+    pub(crate) begin: Option<i64>,
 }
 
 impl RankPart {

@@ -9,6 +9,8 @@ use std::io;
 use trace::model::FastMap;
 use trace::spool::{MemoryLimit, Spool, SpoolRecord};
 
+use super::paths::{OUTSIDE, PathTable, PathTime};
+
 /// What encloses a launch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum RangeKind {
@@ -37,6 +39,8 @@ pub(super) struct ProgramRange {
     pub(super) kind: RangeKind,
     pub(super) name: u32,
     pub(super) sequence: i64,
+    /// Once it is open: the modules and annotations around its inside.
+    pub(super) path: u32,
 }
 
 impl SpoolRecord<5> for ProgramRange {
@@ -47,7 +51,8 @@ impl SpoolRecord<5> for ProgramRange {
 
     fn from_words([ids, start, end, kind, sequence]: [i64; 5]) -> Self {
         let (thread, name) = ((ids as u64 >> 32) as u32, ids as u32);
-        Self { thread, start, end, kind: KINDS[kind as usize % KINDS.len()], name, sequence }
+        let kind = KINDS[kind as usize % KINDS.len()];
+        Self { thread, start, end, kind, name, sequence, path: OUTSIDE }
     }
 }
 
@@ -92,6 +97,13 @@ pub(crate) struct PartTime {
 /// Device time by part of the program and name; without a name, what belongs to none.
 pub(crate) type PartTimes = BTreeMap<(ProgramPart, String), PartTime>;
 
+/// What the program of a rank comes to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct ProgramSums {
+    pub(super) times: PartTimes,
+    pub(super) paths: Vec<PathTime>,
+}
+
 /// The phases of a training step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Phase {
@@ -124,10 +136,12 @@ pub(super) struct Attribution<'a> {
     name_of: &'a dyn Fn(u32) -> String,
     /// Open ranges, the innermost last; some may have ended.
     open: Vec<ProgramRange>,
-    /// The module of each forward operator.
-    forward: FastMap<i64, Option<u32>>,
+    /// The module and the path of each forward operator.
+    forward: FastMap<i64, (Option<u32>, u32)>,
     /// Backward work without a module of its own, by sequence number.
-    waiting: BTreeMap<i64, (i64, u64)>,
+    waiting: BTreeMap<(i64, Phase), (i64, u64)>,
+    paths: PathTable,
+    path_times: BTreeMap<(Phase, u32), (i64, u64)>,
     modules: BTreeMap<Option<u32>, PartTime>,
     annotations: BTreeMap<Option<u32>, PartTime>,
     phases: BTreeMap<Phase, PartTime>,
@@ -142,6 +156,8 @@ impl<'a> Attribution<'a> {
             open: Vec::new(),
             forward: FastMap::default(),
             waiting: BTreeMap::new(),
+            paths: PathTable::default(),
+            path_times: BTreeMap::new(),
             modules: BTreeMap::new(),
             annotations: BTreeMap::new(),
             phases: BTreeMap::new(),
@@ -158,7 +174,7 @@ impl<'a> Attribution<'a> {
         ranges: Spool<ProgramRange, 5>,
         work: Spool<LaunchedWork, 3>,
         unlaunched: (i64, u64),
-    ) -> io::Result<PartTimes> {
+    ) -> io::Result<ProgramSums> {
         let mut ranges = ranges.into_sorted(|r| (r.thread, r.start, std::cmp::Reverse(r.end), r.kind))?;
         let mut work = work.into_sorted(|w| (w.thread, w.at))?;
         let mut next = ranges.next_record()?;
@@ -176,17 +192,34 @@ impl<'a> Attribution<'a> {
         Ok(self.finish(unlaunched))
     }
 
-    fn open_range(&mut self, range: ProgramRange) {
+    fn open_range(&mut self, mut range: ProgramRange) {
         while self.open.last().is_some_and(|last| last.thread != range.thread || last.end <= range.start) {
             self.open.pop();
         }
+        let around = self.path_at(range.thread, range.start);
         if range.kind == RangeKind::Forward {
             // Of operators of one number, the first and outermost.
             let module = self.innermost(RangeKind::Module, range.thread, range.start).map(|r| r.name);
-            self.forward.entry(range.sequence).or_insert(module);
+            self.forward.entry(range.sequence).or_insert((module, around));
             return;
         }
+        range.path = match range.kind {
+            RangeKind::Module | RangeKind::Annotation => self.paths.enter(around, range.name),
+            RangeKind::Backward | RangeKind::Forward => around,
+        };
         self.open.push(range);
+    }
+
+    /// The modules and annotations that are open on a thread.
+    fn path_at(&self, thread: u32, at: i64) -> u32 {
+        let open = self.open.iter().rev().find(|r| r.thread == thread && r.end > at);
+        open.map_or(OUTSIDE, |range| range.path)
+    }
+
+    fn add_path(&mut self, phase: Phase, path: u32, (time, count): (i64, u64)) {
+        let (sum, pieces) = self.path_times.entry((phase, path)).or_default();
+        *sum = sum.saturating_add(time);
+        *pieces += count;
     }
 
     fn innermost(&self, kind: RangeKind, thread: u32, at: i64) -> Option<&ProgramRange> {
@@ -204,11 +237,12 @@ impl<'a> Attribution<'a> {
         let sequence = self.innermost(RangeKind::Backward, thread, at).map(|r| r.sequence);
         match (module, sequence) {
             (None, Some(sequence)) if sequence != NO_SEQUENCE => {
-                let (sum, count) = self.waiting.entry(sequence).or_default();
+                let (sum, count) = self.waiting.entry((sequence, phase)).or_default();
                 *sum = sum.saturating_add(time);
                 *count += 1;
             }
             _ => {
+                self.add_path(phase, self.path_at(thread, at), (time, 1));
                 add(&mut self.modules, module, time, 1);
                 self.add_enclosing(piece, RangeKind::Module, module);
             }
@@ -260,17 +294,24 @@ impl<'a> Attribution<'a> {
         if seen_module { Phase::Forward } else { Phase::Other }
     }
 
-    fn finish(mut self, unlaunched: (i64, u64)) -> PartTimes {
-        for (sequence, (time, count)) in std::mem::take(&mut self.waiting) {
-            let module = self.forward.get(&sequence).copied().flatten();
+    fn finish(mut self, unlaunched: (i64, u64)) -> ProgramSums {
+        for ((sequence, phase), (time, count)) in std::mem::take(&mut self.waiting) {
+            let (module, path) = self.forward.get(&sequence).copied().unwrap_or((None, OUTSIDE));
             add(&mut self.modules, module, time, count);
+            self.add_path(phase, path, (time, count));
         }
         let (time, count) = unlaunched;
         if count > 0 {
             add(&mut self.modules, None, time, count);
             add(&mut self.annotations, None, time, count);
             add(&mut self.phases, Phase::Other, time, count);
+            self.add_path(Phase::Other, OUTSIDE, (time, count));
         }
+        let paths = self.path_times.iter().map(|(&(phase, path), &(time, count))| {
+            let ranges = self.paths.names_of(path).into_iter().map(|name| (self.name_of)(name));
+            PathTime { path: std::iter::once(phase.name().to_owned()).chain(ranges).collect(), time, count }
+        });
+        let paths = paths.collect();
         let mut out = PartTimes::new();
         for (part, times) in
             [(ProgramPart::Module, self.modules), (ProgramPart::Annotation, self.annotations)]
@@ -282,7 +323,7 @@ impl<'a> Attribution<'a> {
         out.extend(
             self.phases.into_iter().map(|(p, time)| ((ProgramPart::Phase, p.name().to_owned()), time)),
         );
-        out
+        ProgramSums { times: out, paths }
     }
 }
 

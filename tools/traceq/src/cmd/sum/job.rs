@@ -69,14 +69,27 @@ impl JobTimes {
         }
     }
 
+    /// The unit of its times, if there is a comparison.
+    pub(super) fn unit(&self) -> Option<TimeUnit> {
+        self.records().first().map(|first| TimeUnit::for_largest(first.max_ns))
+    }
+
+    /// The comparison as rows: the least and its rank, the median, the most and its rank, what.
+    pub(super) fn rows(&self, unit: TimeUnit) -> Vec<Vec<String>> {
+        let row = |r: &record::JobTime| {
+            let [min, median, max] = [r.min_ns, r.median_ns, r.max_ns].map(|t| unit.format_time(t));
+            let name = r.name.replace('_', " ");
+            vec![min, r.min_rank.to_string(), median, max, r.max_rank.to_string(), name]
+        };
+        self.records().iter().map(row).collect()
+    }
+
     /// Writes the comparison for people.
     ///
     /// # Errors
     /// What the stream says.
     pub(super) fn write_text(&self, to: &mut dyn Write) -> io::Result<()> {
-        let records = self.records();
-        let Some(first) = records.first() else { return Ok(()) };
-        let unit = TimeUnit::for_largest(first.max_ns);
+        let Some(unit) = self.unit() else { return Ok(()) };
         const RIGHT: Align = Align::Right;
         let mut table = Table::new(&[
             ("min", RIGHT),
@@ -86,12 +99,8 @@ impl JobTimes {
             ("rank", RIGHT),
             ("", Align::Left),
         ]);
-        for r in &records {
-            let [min, median, max] = [r.min_ns, r.median_ns, r.max_ns].map(|t| unit.format_time(t));
-            let name = r.name.replace('_', " ");
-            table.add_row(vec![min, r.min_rank.to_string(), median, max, r.max_rank.to_string(), name]);
-        }
-        writeln!(to, "{} devices beside each other", first.devices)?;
+        self.rows(unit).into_iter().for_each(|row| table.add_row(row));
+        writeln!(to, "{} devices beside each other", self.devices.len())?;
         writeln!(to, "  times in {}", unit.name)?;
         table.write(to)
     }
