@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import tempfile
 import time
 from pathlib import Path
 from typing import Any, Dict, Iterator, List
@@ -27,7 +28,7 @@ class Daemon:
 
     def start(self) -> None:
         metrics = self.directory / "metrics"
-        metrics.mkdir(exist_ok=True)
+        metrics.mkdir(mode=0o750, exist_ok=True)
         self.process = subprocess.Popen(
             [find("profd"), "--format", "json", "--certs-dir", "NO_CERTS", "--port", "0", "--enable-ipc-monitor"]
             + ["--ipc", f"dir={self.ipc}", "--output-root", "/", "--metric-log-dir", str(metrics)],
@@ -63,8 +64,15 @@ class Daemon:
 
 
 @pytest.fixture
-def daemon(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Daemon]:
-    running = Daemon(tmp_path)
+def short_path() -> Iterator[Path]:
+    """A directory whose sockets have names of at most 107 bytes, which those of `tmp_path` can exceed."""
+    with tempfile.TemporaryDirectory(prefix="pg", dir="/tmp") as path:
+        yield Path(path)
+
+
+@pytest.fixture
+def daemon(short_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Daemon]:
+    running = Daemon(short_path)
     monkeypatch.setenv("KINETO_IPC_SOCKET_DIR", str(running.ipc))
     monkeypatch.delenv("SLURM_JOB_ID", raising=False)
     yield running
@@ -72,11 +80,10 @@ def daemon(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Daemon]:
 
 
 def write_trace(path: Path, kernel_us: int, steps: int = 12) -> Path:
-    """A Kineto trace of steps of 1000 us with one kernel each; its times are above 2^53 ns."""
-    base = 10_000_000_000_000
+    """A Kineto trace of steps of 1000 us and one kernel each; its times are above 2^53 ns."""
+    start = 10_000_000_000_000
     events: List[Dict[str, Any]] = []
     for step in range(steps):
-        start = base + 2000 * step
         long = kernel_us + step % 2
         events += [
             {"ph": "X", "cat": "user_annotation", "name": f"ProfilerStep#{step}", "pid": 7, "tid": 7}
@@ -87,6 +94,7 @@ def write_trace(path: Path, kernel_us: int, steps: int = 12) -> Path:
             {"ph": "X", "cat": "kernel", "name": "sgemm_128x128", "pid": 0, "tid": 7, "ts": start + 100, "dur": long}
             | {"args": {"correlation": step + 1, "device": 0, "stream": 7}},
         ]
+        start += 1000 + long
     path.write_text(json.dumps({"schemaVersion": 1, "deviceProperties": [], "traceEvents": events}))
     return path
 

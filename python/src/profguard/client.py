@@ -10,9 +10,10 @@ import socket
 import struct
 import time
 import uuid
+from collections import deque
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Dict, Iterable, List, Mapping, Optional, Set, Tuple, Type, Union
+from typing import Deque, Dict, Iterable, List, Mapping, Optional, Set, Tuple, Type, Union
 
 from . import wire
 from .wire import Function, State
@@ -81,6 +82,9 @@ class ProcessClient:
         self._daemons, directory = _choose_sockets(daemon_socket)
         self._daemon = self._daemons[0]
         self._trusted = _trusted_uids(daemon_users)
+        #: The pid of the daemon that replied last; another one is a daemon that knows nothing of this process yet.
+        self.daemon_pid: Optional[int] = None
+        self._late: Deque[Config] = deque()
         self._file: Optional[str] = None
         self._socket = self._bind(directory)
 
@@ -141,6 +145,7 @@ class ProcessClient:
                 reply = self._receive(deadline)
                 if not isinstance(reply, str):
                     return reply[0] if reply is not None else None
+                self._keep_late(reply)
         raise DaemonUnreachable(errno.ECONNREFUSED, "; ".join(reasons))
 
     def poll(self, timeout: float = 1.0) -> Optional[Config]:
@@ -148,6 +153,12 @@ class ProcessClient:
 
         Raises `DaemonUnreachable` if no daemon replies in time. A config that comes later is returned by the next call.
         """
+        # Replies to earlier polls, which came too late.
+        while (reply := self._receive(0)) is not None:
+            if isinstance(reply, str):
+                self._keep_late(reply)
+        if self._late:
+            return self._late.popleft()
         pids = [self._pid, *_ancestors(self._pid)]
         self._send(wire.encode_poll(self.job_id, pids[: wire.MAX_PIDS]), self._daemon[0])
         deadline = time.monotonic() + timeout
@@ -195,6 +206,10 @@ class ProcessClient:
         metric.update({k: v for k, v in (("domain", domain), ("name", name)) if v is not None})
         self._send(wire.encode_metric(json.dumps(metric).encode()), self._daemon[1])
 
+    def _keep_late(self, text: str) -> None:
+        if text:
+            self._late.append(Config(text))
+
     def _send(self, message: bytes, to: Address) -> None:
         # A daemon whose queue is full is alive: it takes some milliseconds.
         for attempt in range(10):
@@ -208,31 +223,38 @@ class ProcessClient:
 
     def _receive(self, deadline: float) -> Optional[wire.Reply]:
         """The next reply of a trusted sender; None at the deadline. Others are dropped."""
+        dropped = 0
         while True:
-            left = deadline - time.monotonic()
-            if left <= 0:
+            # Whoever floods the socket with what is dropped gains no time.
+            left = max(0.0, deadline - time.monotonic())
+            if left == 0 and dropped > 64:
                 return None
+            dropped += 1
             self._socket.settimeout(left)
             try:
                 datagram, ancillary, flags, _ = self._socket.recvmsg(_LONGEST_REPLY, socket.CMSG_SPACE(12))
-            except socket.timeout:
+            except (socket.timeout, BlockingIOError):
                 return None
             except ConnectionRefusedError:
                 continue
-            uid = _sender_uid(ancillary)
-            if uid is None or uid not in self._trusted or flags & socket.MSG_TRUNC:
+            pid, uid = _sender(ancillary)
+            if uid not in self._trusted or flags & socket.MSG_TRUNC:
                 continue
             try:
-                return wire.decode_reply(datagram)
+                reply = wire.decode_reply(datagram)
             except wire.WireError:
                 continue
+            self.daemon_pid = pid
+            return reply
 
 
-def _sender_uid(ancillary: List[Tuple[int, int, bytes]]) -> Optional[int]:
+def _sender(ancillary: List[Tuple[int, int, bytes]]) -> Tuple[int, int]:
+    """The pid and the user of the sender, as the kernel says; -1 if it does not."""
     for level, kind, content in ancillary:
         if level == socket.SOL_SOCKET and kind == socket.SCM_CREDENTIALS and len(content) >= _CREDENTIALS.size:
-            return int(_CREDENTIALS.unpack_from(content)[1])
-    return None
+            pid, uid, _ = _CREDENTIALS.unpack_from(content)
+            return int(pid), int(uid)
+    return -1, -1
 
 
 def _trusted_uids(users: Iterable[Union[int, str]]) -> Set[int]:

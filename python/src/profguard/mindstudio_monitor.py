@@ -44,12 +44,14 @@ class PyDynamicMonitorProxy:
         """The text of a config, empty if there is none."""
         if self._client is None:
             return ""
+        known = self._client.daemon_pid
         try:
             config = self._client.poll()
         except DaemonUnreachable:
+            return ""
+        if self._client.daemon_pid != known:
             # A daemon that was restarted, or that was not there at first.
             self._report(State.IDLE)
-            return ""
         return config.text if config is not None else ""
 
     def enable_dyno_npu_monitor(self, cfg_map: Mapping[str, str]) -> None:
