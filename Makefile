@@ -21,7 +21,8 @@ missing = { echo "check: $(1) is not installed: install it ($(2)), or leave this
 RELEASE := CARGO="$(CARGO)" sh packaging/release
 
 .DEFAULT_GOAL := build
-.PHONY: help build release demo test check msrv house fmt bless bench bench-peers fuzz interop install package uninstall compare clean
+.PHONY: help build release demo test check msrv house fmt bless bench bench-peers fuzz interop install package deb rpm \
+	image uninstall compare clean
 
 help: ## This list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST)
@@ -80,8 +81,20 @@ install: ## Into DESTDIR and PREFIX; by root for everybody, with GROUP=NAME for 
 	@bin=$$($(RELEASE)) && BIN="$$bin" DESTDIR="$(DESTDIR)" PREFIX="$(PREFIX)" GROUP="$(GROUP)" \
 		sh packaging/install install $(TOOLS)
 
-package: ## A .tar.gz and, where dpkg-deb is installed, a .deb in out/
-	@bin=$$($(RELEASE)) && BIN="$$bin" sh packaging/package $(TOOLS)
+# A package of the optimised tools in out/.
+PACKAGE = @bin=$$($(RELEASE)) && BIN="$$bin" CARGO="$(CARGO)" sh packaging/package
+
+package: ## A .tar.gz of the tools in out/, to unpack anywhere
+	$(PACKAGE) archive $(TOOLS)
+
+deb: ## A Debian package in out/: tools, units, account (docs/guide/installation.md)
+	$(PACKAGE) deb $(TOOLS)
+
+rpm: ## An RPM package in out/ (cargo install --locked cargo-generate-rpm)
+	$(PACKAGE) rpm $(TOOLS)
+
+image: ## An OCI image of profd in out/, for containers
+	$(PACKAGE) image profd
 
 uninstall: ## What install put there
 	@DESTDIR="$(DESTDIR)" PREFIX="$(PREFIX)" sh packaging/install uninstall $(TOOLS)

@@ -36,6 +36,7 @@ documents! {
     readme_runs: "README.md",
     contributing_runs: "CONTRIBUTING.md",
     first_trace_runs: "docs/guide/first-trace.md",
+    installation_runs: "docs/guide/installation.md",
     cluster_runs: "docs/guide/cluster.md",
     certificates_runs: "docs/guide/certificates.md",
     audits_runs: "docs/guide/audits.md",
