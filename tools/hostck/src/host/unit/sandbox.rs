@@ -18,7 +18,7 @@ const WANTED: [(&str, &[&str], &str); 18] = [
     ("ProtectControlGroups", &["yes", "true", "on", "1"], "it could change control groups"),
     ("ProtectClock", &["yes", "true", "on", "1"], "it could change the clock"),
     ("ProtectHostname", &["yes", "true", "on", "1"], "it could change the host name"),
-    ("RestrictNamespaces", &["yes", "true", "on", "1"], "it could make namespaces, and in them be root"),
+    ("RestrictNamespaces", &["yes", "true", "on", "1"], "it could make namespaces of its own"),
     ("RestrictRealtime", &["yes", "true", "on", "1"], "it could take a processor for itself"),
     (
         "SystemCallArchitectures",
